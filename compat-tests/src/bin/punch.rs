@@ -1,0 +1,4 @@
+//! The debug client.
+#![forbid(unsafe_code)]
+
+fn main() {}

@@ -1,0 +1,7 @@
+//! What tests and the debug client `punch` are made of: GMnet peers over real sockets, and a
+//! fixture that runs the real server.
+//!
+//! - [`master`]: starts the built `punchd`, or points at a running server (`PUNCH_MASTER`).
+#![forbid(unsafe_code)]
+
+pub mod master;

@@ -1,0 +1,264 @@
+//! The server that a test talks to: the built `punchd` on a free port, or one that runs already.
+//!
+//! A test says `Master::start(&["--testing"])` and asks [`Master::addr`] where to connect. When
+//! the fixture is dropped the server gets SIGTERM and must be gone within [`EXIT_WITHIN`] with
+//! exit code 0 and no error-level line in its log; anything else fails the test.
+
+use std::io::{BufRead, BufReader};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Condvar, Mutex, OnceLock};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// How long a server may take from start to its `listening` line. A debug build on a busy
+/// two-core machine needs some 50 ms; the rest is patience.
+const READY_WITHIN: Duration = Duration::from_secs(20);
+
+/// How long a server may take from SIGTERM to its exit: its promise is one second, the rest is
+/// for a busy machine.
+const EXIT_WITHIN: Duration = Duration::from_secs(5);
+
+/// A server to test, stopped and checked when dropped.
+pub struct Master {
+    addr: SocketAddr,
+    own: Option<Own>,
+}
+
+/// A server that this process started.
+struct Own {
+    child: Child,
+    log: Arc<Log>,
+}
+
+/// What the server has written to its standard error, line by line.
+#[derive(Default)]
+struct Log {
+    lines: Mutex<Vec<String>>,
+    more: Condvar,
+}
+
+impl Master {
+    /// The server named by `PUNCH_MASTER`, else a fresh one without options.
+    #[must_use]
+    pub fn any() -> Self {
+        match running() {
+            Some(addr) => Self { addr, own: None },
+            None => Self::start(&[]),
+        }
+    }
+
+    /// A fresh server with these options, on a port that the system picks.
+    ///
+    /// # Panics
+    /// If it does not start: then no test can go on.
+    #[must_use]
+    pub fn start(options: &[&str]) -> Self {
+        let mut command = Command::new(binary());
+        command.args(["--port", "0"]).args(options);
+        Self::spawn(command)
+    }
+
+    /// Runs a prepared command line of the server, which must log where it listens.
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[must_use]
+    #[expect(clippy::expect_used, clippy::panic, reason = "a fixture fails its test")]
+    pub fn spawn(mut command: Command) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command.env_remove("RUST_LOG");
+        let mut child = command.spawn().expect("starting punchd");
+        let log = Arc::new(Log::default());
+        let stderr = child.stderr.take().expect("stderr is piped");
+        let sink = Arc::clone(&log);
+        std::thread::spawn(move || sink.fill(BufReader::new(stderr)));
+        let own = Own { child, log };
+        let Some(line) = own.log.wait_for("listening on port ", READY_WITHIN) else {
+            panic!("punchd did not say where it listens; its log:\n{}", own.log.text());
+        };
+        let port = port_in(&line).unwrap_or_else(|| panic!("no port in {line:?}"));
+        Self { addr: SocketAddr::from((Ipv4Addr::LOCALHOST, port)), own: Some(own) }
+    }
+
+    /// Where the server listens, TCP and UDP; on loopback unless `PUNCH_MASTER` says otherwise.
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// The process ID, if this fixture started the server.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.own.as_ref().map(|own| own.child.id())
+    }
+
+    /// All log lines so far (none for a server that ran already).
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.own.as_ref().map(|own| own.log.text()).unwrap_or_default()
+    }
+
+    /// Waits until a log line contains `text`.
+    ///
+    /// # Panics
+    /// After five seconds without such a line. Servers that ran already have no log: no wait.
+    #[expect(clippy::panic, reason = "a fixture fails its test")]
+    pub fn wait_for_log(&self, text: &str) {
+        let Some(own) = &self.own else { return };
+        if own.log.wait_for(text, Duration::from_secs(5)).is_none() {
+            panic!("no log line with {text:?}; the log:\n{}", own.log.text());
+        }
+    }
+
+    /// Sends a signal to the server.
+    ///
+    /// # Panics
+    /// If the server was not started by this fixture, or is gone.
+    #[expect(clippy::expect_used, reason = "a fixture fails its test")]
+    pub fn signal(&self, signal: Signal) {
+        let own = self.own.as_ref().expect("only an own server gets signals");
+        kill(own.pid(), signal).expect("signalling punchd");
+    }
+
+    /// Kills the server without any grace, as a power cut would.
+    ///
+    /// # Panics
+    /// If the server was not started by this fixture.
+    #[expect(clippy::expect_used, reason = "a fixture fails its test")]
+    pub fn crash(mut self) {
+        let mut own = self.own.take().expect("only an own server can be killed");
+        own.child.kill().expect("killing punchd");
+        own.child.wait().expect("waiting for punchd");
+    }
+
+    /// Stops the server and returns its log; fails as the drop would.
+    #[must_use]
+    pub fn stop(mut self) -> String {
+        self.own.take().map(Own::stop).unwrap_or_default()
+    }
+}
+
+impl Drop for Master {
+    fn drop(&mut self) {
+        let Some(own) = self.own.take() else { return };
+        if std::thread::panicking() {
+            eprintln!("--- log of punchd\n{}---", own.log.text());
+            own.kill();
+        } else {
+            own.stop();
+        }
+    }
+}
+
+impl Own {
+    #[expect(clippy::cast_possible_wrap, reason = "process IDs are below 2^22")]
+    fn pid(&self) -> Pid {
+        Pid::from_raw(self.child.id() as i32)
+    }
+
+    fn kill(mut self) {
+        // Already failing: whatever goes wrong here is not the news.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    #[expect(clippy::panic, reason = "a fixture fails its test")]
+    fn stop(mut self) -> String {
+        let _ = kill(self.pid(), Signal::SIGTERM);
+        let deadline = Instant::now() + EXIT_WITHIN;
+        let status = loop {
+            match self.child.try_wait() {
+                Ok(Some(status)) => break status,
+                Ok(None) if Instant::now() < deadline => {
+                    std::thread::sleep(Duration::from_millis(2));
+                }
+                other => {
+                    let text = self.log.text();
+                    self.kill();
+                    panic!(
+                        "punchd is still there {EXIT_WITHIN:?} after SIGTERM ({other:?}); its log:\n{text}"
+                    );
+                }
+            }
+        };
+        let text = self.log.text();
+        assert!(status.success(), "punchd ended with {status}; its log:\n{text}");
+        assert!(
+            !text.lines().any(|line| line.contains("ERROR")),
+            "punchd logged an error:\n{text}"
+        );
+        text
+    }
+}
+
+impl Log {
+    fn fill(&self, reader: impl BufRead) {
+        for line in reader.lines().map_while(Result::ok) {
+            self.lines.lock().unwrap_or_else(|e| e.into_inner()).push(line);
+            self.more.notify_all();
+        }
+    }
+
+    fn text(&self) -> String {
+        self.lines.lock().unwrap_or_else(|e| e.into_inner()).join("\n")
+    }
+
+    fn wait_for(&self, text: &str, within: Duration) -> Option<String> {
+        let deadline = Instant::now() + within;
+        let mut lines = self.lines.lock().unwrap_or_else(|e| e.into_inner());
+        loop {
+            if let Some(line) = lines.iter().find(|line| line.contains(text)) {
+                return Some(line.clone());
+            }
+            let left = deadline.checked_duration_since(Instant::now())?;
+            lines = self.more.wait_timeout(lines, left).unwrap_or_else(|e| e.into_inner()).0;
+        }
+    }
+}
+
+/// The server that the environment names, for tests against any other server.
+#[must_use]
+#[expect(clippy::panic, reason = "a fixture fails its test")]
+pub fn running() -> Option<SocketAddr> {
+    let name = std::env::var("PUNCH_MASTER").ok().filter(|name| !name.is_empty())?;
+    let found = name.to_socket_addrs().ok().and_then(|mut all| all.find(SocketAddr::is_ipv4));
+    Some(
+        found.unwrap_or_else(|| panic!("PUNCH_MASTER={name}: want HOST:PORT with an IPv4 address")),
+    )
+}
+
+/// The path of the built server, in the profile of this test; built first if it has to be.
+#[expect(clippy::expect_used, reason = "a fixture fails its test")]
+pub fn binary() -> &'static std::path::Path {
+    static BUILT: OnceLock<std::path::PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        if let Some(path) = std::env::var_os("PUNCHD_BIN") {
+            return path.into();
+        }
+        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
+        let build = escargot::CargoBuild::new().manifest_path(root).package("punchd").bin("punchd");
+        let build = if cfg!(debug_assertions) { build } else { build.release() };
+        build.run().expect("building punchd").path().to_path_buf()
+    })
+}
+
+/// A loopback address of its own for every peer of every test in this process, as servers tell
+/// peers apart by address. Tests of other processes get others, except by a rare accident that
+/// does no harm: they have servers of their own.
+#[must_use]
+pub fn loopback() -> IpAddr {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let n = NEXT.fetch_add(1, Ordering::Relaxed);
+    let start = std::process::id().wrapping_mul(0x9E37) % 0x00F0_0000;
+    IpAddr::V4(Ipv4Addr::from(0x7F01_0000 + (start + n) % 0x00F0_0000))
+}
+
+fn port_in(line: &str) -> Option<u16> {
+    let (_, rest) = line.split_once("listening on port ")?;
+    let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().ok()
+}
