@@ -1,4 +1,63 @@
-//! The process.
+//! The process: arguments, logging, signals, then the event loop.
 #![forbid(unsafe_code)]
 
-fn main() {}
+use std::error::Error;
+use std::process::ExitCode;
+
+use clap::Parser;
+use log::{error, info, warn};
+use punchd::cli::{CONNECTIONS, Options};
+use punchd::dialect::gmnet::Gmnet;
+use punchd::logging;
+use punchd::net::bind::Bound;
+use punchd::net::signals::{Hangups, stop_at_signals};
+use punchd::net::{EventLoop, bind, files};
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    if let Err(error) = logging::start(options.verbosity(), options.log.as_deref()) {
+        eprintln!("punchd: {error}");
+        return ExitCode::FAILURE;
+    }
+    match run(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            error!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> Result<(), Box<dyn Error>> {
+    // Before any other thread is started, so that all of them leave SIGHUP to the loop.
+    let hangups = Hangups::new(logging::reopen)?;
+    let most = connections(options)?;
+    let sockets = bind::bind(&options.bind, options.port)?;
+    let listening = listening(&sockets);
+    let mut event_loop = EventLoop::new(sockets, Gmnet::new(options.gmnet()), most)?;
+    event_loop.on_hangup(hangups)?;
+    stop_at_signals(event_loop.stopper()?)?;
+    info!("punchd {} {listening}, up to {most} connections", env!("CARGO_PKG_VERSION"));
+    event_loop.run()?;
+    info!("stopped");
+    Ok(())
+}
+
+/// How many connections can be served: what the owner asked for, else as many as usual and
+/// possible.
+fn connections(options: &Options) -> Result<usize, files::FilesError> {
+    if let Some(wanted) = options.max_connections {
+        return files::make_room(wanted).map(|()| wanted);
+    }
+    let most = files::make_room_for_most(CONNECTIONS);
+    if most < CONNECTIONS {
+        warn!("the limit of open files allows only {most} connections, instead of {CONNECTIONS}");
+    }
+    Ok(most)
+}
+
+fn listening(sockets: &[Bound]) -> String {
+    let port = sockets.first().map_or(0, |bound| bound.addr.port());
+    let addrs: Vec<String> = sockets.iter().map(|bound| bound.addr.ip().to_string()).collect();
+    format!("listening on port {port} (TCP and UDP, address {})", addrs.join(", "))
+}

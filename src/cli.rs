@@ -1,0 +1,172 @@
+//! The command line: that of the old server, and what is new. Every option can also be given as
+//! an environment variable.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Parser;
+use clap::builder::FalseyValueParser;
+
+use crate::dialect::gmnet;
+use crate::limits;
+use crate::logging::Verbosity;
+
+/// The port that games were shipped with.
+pub const PORT: u16 = 6510;
+
+/// Connections at a time, unless told otherwise. A machine of 512 MB carries them; most systems
+/// allow as many open files.
+pub const CONNECTIONS: usize = 16 * 1024;
+
+/// A master server for games whose players sit behind NATs. It speaks GMnet PUNCH and takes the
+/// place of GMnet GATE.PUNCH.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    long_version = concat!(env!("CARGO_PKG_VERSION"), "\nspeaks GMnet GATE.PUNCH 1.2.5"),
+    max_term_width = 100,
+    after_help = "Every option can be set by an environment variable as well: PUNCHD_PORT=6511, \
+                  PUNCHD_TESTING=1, and so on."
+)]
+pub struct Options {
+    /// TCP and UDP port; 0 picks a free one
+    #[arg(short, long, env = "PUNCHD_PORT", default_value_t = PORT, hide_env = true)]
+    #[arg(help_heading = "Network", value_name = "PORT")]
+    pub port: u16,
+
+    /// Listen on this address only; may be given several times [default: all addresses]
+    #[arg(long, env = "PUNCHD_BIND", hide_env = true, value_delimiter = ',')]
+    #[arg(help_heading = "Network", value_name = "IP")]
+    pub bind: Vec<IpAddr>,
+
+    /// Most connections at a time [default: 16384, or what the limit of open files allows]
+    #[arg(long, env = "PUNCHD_MAX_CONNECTIONS", hide_env = true)]
+    #[arg(help_heading = "Network", value_name = "N", value_parser = parse_connections)]
+    pub max_connections: Option<usize>,
+
+    /// Do not answer requests for the lobby
+    #[arg(long, env = "PUNCHD_DISABLE_LOBBY", hide_env = true)]
+    #[arg(help_heading = "Games", value_parser = FalseyValueParser::new())]
+    pub disable_lobby: bool,
+
+    /// Least time between two messages to one host, in milliseconds
+    #[arg(long, env = "PUNCHD_NOTIFY_GAP", hide_env = true, value_name = "MS")]
+    #[arg(help_heading = "Games", value_parser = parse_millis)]
+    #[arg(default_value_t = Millis(limits::NOTIFY_GAP))]
+    pub notify_gap: Millis,
+
+    /// Tell test tools that this is a test server, and its name and versions
+    #[arg(long, env = "PUNCHD_TESTING", hide_env = true)]
+    #[arg(help_heading = "Games", value_parser = FalseyValueParser::new())]
+    pub testing: bool,
+
+    /// Name of this server, for test tools
+    #[arg(
+        long,
+        env = "PUNCHD_NAME",
+        hide_env = true,
+        default_value = "",
+        hide_default_value = true
+    )]
+    #[arg(help_heading = "Games", value_parser = parse_name)]
+    pub name: String,
+
+    /// Append the log to this file as well; SIGHUP opens it anew
+    #[arg(short, long, env = "PUNCHD_LOG", hide_env = true, value_name = "FILE")]
+    #[arg(help_heading = "Log")]
+    pub log: Option<PathBuf>,
+
+    /// Show errors only
+    #[arg(short, long, env = "PUNCHD_QUIET", hide_env = true)]
+    #[arg(help_heading = "Log", value_parser = FalseyValueParser::new())]
+    pub quiet: bool,
+
+    /// Show every detail (RUST_LOG, if set, decides instead)
+    #[arg(short, long, env = "PUNCHD_VERBOSE", hide_env = true)]
+    #[arg(help_heading = "Log", value_parser = FalseyValueParser::new())]
+    pub verbose: bool,
+}
+
+impl Options {
+    /// What the GMnet dialect has to know.
+    #[must_use]
+    pub fn gmnet(&self) -> gmnet::Config {
+        gmnet::Config {
+            testing: self.testing,
+            name: self.name.clone(),
+            disable_lobby: self.disable_lobby,
+            notify_gap: self.notify_gap.0,
+        }
+    }
+
+    /// How much to log; who wants details and quiet gets details.
+    #[must_use]
+    pub fn verbosity(&self) -> Verbosity {
+        match (self.verbose, self.quiet) {
+            (true, _) => Verbosity::Verbose,
+            (false, true) => Verbosity::Quiet,
+            (false, false) => Verbosity::Normal,
+        }
+    }
+}
+
+/// A time that is given in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Millis(pub Duration);
+
+impl std::fmt::Display for Millis {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.as_millis().fmt(f)
+    }
+}
+
+fn parse_millis(text: &str) -> Result<Millis, String> {
+    match text.parse::<u64>() {
+        Ok(ms) if ms <= 10_000 => Ok(Millis(Duration::from_millis(ms))),
+        _ => Err("want milliseconds, from 0 to 10000".into()),
+    }
+}
+
+fn parse_connections(text: &str) -> Result<usize, String> {
+    match text.parse::<usize>() {
+        Ok(n) if (1..=1_000_000).contains(&n) => Ok(n),
+        _ => Err("want a number from 1 to 1000000".into()),
+    }
+}
+
+/// The name is a line of its own on the wire.
+fn parse_name(text: &str) -> Result<String, String> {
+    if text.chars().any(char::is_control) {
+        return Err("a name is one line, without control characters".into());
+    }
+    Ok(text.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_options_are_sound() {
+        Options::command().debug_assert();
+    }
+
+    #[test]
+    fn help_fits_a_screen() {
+        let help = Options::command().render_help().to_string();
+        assert!(help.lines().count() <= 40, "{help}");
+    }
+
+    #[test]
+    fn the_old_command_line_works() {
+        let line = ["punchd", "-p", "7000", "--name", "Mine", "--testing", "-q", "-l", "a.log"];
+        let options = Options::try_parse_from(line).unwrap();
+        assert_eq!((options.port, options.testing), (7000, true));
+        assert_eq!(options.name, "Mine");
+        assert_eq!(options.log, Some("a.log".into()));
+        assert_eq!(options.verbosity(), Verbosity::Quiet);
+        assert!(!options.disable_lobby);
+    }
+}

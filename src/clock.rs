@@ -1,0 +1,55 @@
+//! Time as a value. Nothing but the event loop reads a clock; everything else is told what time
+//! it is, so that a test can make time up.
+
+use std::ops::{Add, Sub};
+use std::time::Duration;
+
+/// A point on the monotonic clock: microseconds since the server started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Instant(u64);
+
+impl Instant {
+    /// The moment that many microseconds after the start.
+    #[must_use]
+    pub const fn from_micros(micros: u64) -> Self {
+        Self(micros)
+    }
+
+    /// Microseconds since the start.
+    #[must_use]
+    pub const fn micros(self) -> u64 {
+        self.0
+    }
+
+    /// How long ago `earlier` was; zero if it lies ahead.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_micros(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl Add<Duration> for Instant {
+    type Output = Self;
+
+    fn add(self, duration: Duration) -> Self {
+        let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_add(micros))
+    }
+}
+
+impl Sub for Instant {
+    type Output = Duration;
+
+    fn sub(self, earlier: Self) -> Duration {
+        self.since(earlier)
+    }
+}
+
+/// What time it is, by both clocks, at the moment something happened.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Now {
+    /// For measuring: never jumps, never goes back.
+    pub instant: Instant,
+    /// For telling people: seconds since 1970, as good as the machine's clock.
+    pub unix: u64,
+}

@@ -1,0 +1,69 @@
+//! What a dialect knows of each of its connections, found by [`ConnId`] without hashing.
+
+use super::ConnId;
+
+/// A table of connection states. Asking with the ID of an ended connection gives nothing, even
+/// when its slot is in use again.
+#[derive(Debug)]
+pub struct Conns<T> {
+    slots: Vec<Option<(u32, T)>>,
+}
+
+impl<T> Default for Conns<T> {
+    fn default() -> Self {
+        Self { slots: Vec::new() }
+    }
+}
+
+impl<T> Conns<T> {
+    /// Adds a connection; one that was forgotten in the same slot is replaced.
+    pub fn insert(&mut self, id: ConnId, state: T) {
+        let slot = id.slot as usize;
+        if slot >= self.slots.len() {
+            self.slots.resize_with(slot + 1, || None);
+        }
+        self.slots[slot] = Some((id.generation, state));
+    }
+
+    /// The state of a connection.
+    #[must_use]
+    pub fn get(&self, id: ConnId) -> Option<&T> {
+        match self.slots.get(id.slot as usize)? {
+            Some((generation, state)) if *generation == id.generation => Some(state),
+            _ => None,
+        }
+    }
+
+    /// The state of a connection, to change it.
+    #[must_use]
+    pub fn get_mut(&mut self, id: ConnId) -> Option<&mut T> {
+        match self.slots.get_mut(id.slot as usize)? {
+            Some((generation, state)) if *generation == id.generation => Some(state),
+            _ => None,
+        }
+    }
+
+    /// Takes a connection out.
+    pub fn remove(&mut self, id: ConnId) -> Option<T> {
+        self.get(id)?;
+        self.slots.get_mut(id.slot as usize)?.take().map(|(_, state)| state)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ended_connection_is_not_its_successor() {
+        let old = ConnId { slot: 3, generation: 1 };
+        let new = ConnId { slot: 3, generation: 2 };
+        let mut conns = Conns::default();
+        conns.insert(old, "old");
+        assert_eq!(conns.remove(old), Some("old"));
+        conns.insert(new, "new");
+        assert_eq!(conns.get(old), None);
+        assert_eq!(conns.remove(old), None);
+        assert_eq!(conns.get_mut(new), Some(&mut "new"));
+    }
+}

@@ -1,0 +1,302 @@
+//! The registered hosts: which there are, which of them an address means, which are listed.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use slab::Slab;
+use smallvec::SmallVec;
+
+use super::lobby::Index;
+use crate::clock::{Instant, Now};
+use crate::dialect::ConnId;
+use crate::dialect::gmnet::ports::ClaimedReg;
+use crate::limits;
+use crate::timers::DelayQueue;
+
+/// The data1 string of a host that does not want to be listed.
+const INVISIBLE: &str = "<INV>";
+
+/// A host in the table. Only the connection that registered it holds one, so it is never stale.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HostKey(u32);
+
+/// The eight strings that a host describes itself with, in one allocation.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Data {
+    text: Box<str>,
+    ends: [u32; 8],
+}
+
+impl Data {
+    /// Keeps eight strings.
+    #[must_use]
+    pub fn new(strings: [&str; 8]) -> Self {
+        let mut end = 0;
+        let ends = strings.map(|s| {
+            end += s.len();
+            u32::try_from(end).unwrap_or(u32::MAX)
+        });
+        Self { text: strings.concat().into(), ends }
+    }
+
+    /// The string number `n`, from 0 for data1 to 7 for data8.
+    #[must_use]
+    pub fn get(&self, n: usize) -> &str {
+        let start = if n == 0 { 0 } else { self.ends[n - 1] };
+        &self.text[start as usize..self.ends[n] as usize]
+    }
+}
+
+/// A registered host.
+#[derive(Debug)]
+pub struct Host {
+    /// Its control connection.
+    pub conn: ConnId,
+    /// Its address as seen on the control connection.
+    pub addr: IpAddr,
+    /// Its UDP port, once known.
+    pub port: Option<u16>,
+    /// Seconds since 1970, as the lobby tells it.
+    pub created: u64,
+    /// What it says of itself; a host of the older protocol says nothing and is not listed.
+    pub data: Option<Data>,
+    /// When the last UDP `reg` from `port` came.
+    seen: Instant,
+    /// When its connection registered first.
+    pub since: Instant,
+    /// When its connection registered last.
+    registered: Instant,
+    /// Whether a UDP `reg` belongs to the last registration.
+    has_reg: bool,
+    /// Whether it is in the index of the lobby.
+    listed: bool,
+}
+
+impl Host {
+    /// Its game: the data1 string.
+    #[must_use]
+    pub fn game(&self) -> &str {
+        self.data.as_ref().map_or("", |data| data.get(0))
+    }
+}
+
+/// All hosts.
+#[derive(Debug)]
+pub struct Hosts {
+    slab: Slab<Host>,
+    /// The hosts of each address, oldest first.
+    by_addr: HashMap<IpAddr, SmallVec<[HostKey; 2]>>,
+    index: Index,
+    /// Addresses where a host may have to be listed again.
+    shadows: DelayQueue<IpAddr>,
+}
+
+impl Default for Hosts {
+    fn default() -> Self {
+        Self {
+            slab: Slab::new(),
+            by_addr: HashMap::new(),
+            index: Index::default(),
+            shadows: DelayQueue::new(limits::SHADOW),
+        }
+    }
+}
+
+impl Hosts {
+    /// A host.
+    #[must_use]
+    pub fn get(&self, key: HostKey) -> Option<&Host> {
+        self.slab.get(key.0 as usize)
+    }
+
+    /// What the lobby chooses from.
+    #[must_use]
+    pub fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// The newest host of an address, or the one with that UDP port.
+    #[must_use]
+    pub fn find(&self, addr: IpAddr, port: Option<u16>) -> Option<HostKey> {
+        let keys = self.by_addr.get(&addr)?;
+        match port {
+            None => keys.last().copied(),
+            Some(_) => {
+                let has_port = |key: &&HostKey| self.get(**key).is_some_and(|h| h.port == port);
+                keys.iter().rfind(has_port).copied()
+            }
+        }
+    }
+
+    /// A connection registers a host, with the UDP packet that belongs to it if one came.
+    pub fn add(
+        &mut self,
+        now: Now,
+        conn: ConnId,
+        addr: IpAddr,
+        data: Option<Data>,
+        reg: Option<ClaimedReg>,
+    ) -> HostKey {
+        self.take_back(addr, reg);
+        // Without a packet of its own this is most likely a game that is here already and comes
+        // back by a new connection, and of those the one whose packet came last.
+        let before = self.last_seen(addr).filter(|_| reg.is_none());
+        let host = Host {
+            conn,
+            addr,
+            port: reg.map(|r| r.port).or(before.and_then(|h| h.port)),
+            created: reg.and_then(|r| r.unix).or(before.map(|h| h.created)).unwrap_or(now.unix),
+            data,
+            seen: reg.map(|r| r.at).or(before.map(|h| h.seen)).unwrap_or_default(),
+            since: now.instant,
+            registered: now.instant,
+            has_reg: reg.is_some(),
+            listed: false,
+        };
+        // Slots are fewer than connections, which are counted in 32 bits.
+        let key = HostKey(self.slab.insert(host) as u32);
+        self.by_addr.entry(addr).or_default().push(key);
+        if self.by_addr[&addr].len() > 1 {
+            self.shadows.arm(now.instant, addr);
+        }
+        self.relist(now.instant, addr);
+        key
+    }
+
+    /// A registered connection registers again: new data, the rest stays.
+    pub fn renew(&mut self, now: Now, key: HostKey, data: Option<Data>, reg: Option<ClaimedReg>) {
+        let Some(addr) = self.get(key).map(|h| h.addr) else { return };
+        self.take_back(addr, reg);
+        self.unlist(key);
+        let Some(host) = self.slab.get_mut(key.0 as usize) else { return };
+        host.data = data;
+        host.registered = now.instant;
+        host.has_reg = now.instant - host.seen <= limits::REG_WINDOW;
+        if let Some(reg) = reg {
+            host.port = Some(reg.port);
+            host.seen = reg.at;
+            host.has_reg = true;
+        }
+        self.relist(now.instant, addr);
+    }
+
+    /// The connection of a host has ended.
+    pub fn remove(&mut self, now: Instant, key: HostKey) -> Option<Host> {
+        self.unlist(key);
+        let host = self.slab.try_remove(key.0 as usize)?;
+        if let Some(keys) = self.by_addr.get_mut(&host.addr) {
+            keys.retain(|k| *k != key);
+            if keys.is_empty() {
+                self.by_addr.remove(&host.addr);
+            } else {
+                self.relist(now, host.addr);
+            }
+        }
+        Some(host)
+    }
+
+    /// A UDP `reg` came from this address. Tells whether it was from the port of a host, and so
+    /// has done all it can do.
+    pub fn is_port_of_host(&mut self, now: Instant, addr: IpAddr, port: u16) -> bool {
+        let mut found = false;
+        for key in self.by_addr.get(&addr).into_iter().flatten() {
+            if let Some(host) = self.slab.get_mut(key.0 as usize)
+                && host.port == Some(port)
+            {
+                host.seen = now;
+                host.has_reg = true;
+                found = true;
+            }
+        }
+        found
+    }
+
+    /// Gives a port to the newest host of the address whose registration came without a UDP
+    /// packet, a short time ago.
+    pub fn lend_port(&mut self, now: Instant, addr: IpAddr, port: u16) -> Option<HostKey> {
+        let keys = self.by_addr.get(&addr)?;
+        let lacks = |key: &&HostKey| {
+            let host = self.get(**key);
+            host.is_some_and(|h| !h.has_reg && now - h.registered <= limits::REG_WINDOW)
+        };
+        let key = *keys.iter().rfind(lacks)?;
+        let host = self.slab.get_mut(key.0 as usize)?;
+        host.port = Some(port);
+        host.seen = now;
+        host.has_reg = true;
+        self.relist(now, addr);
+        Some(key)
+    }
+
+    /// When [`Self::on_wakeup`] has something to do.
+    #[must_use]
+    pub fn next_wakeup(&self) -> Option<Instant> {
+        self.shadows.next()
+    }
+
+    /// Lists the hosts whose time in the shadow of another one is over.
+    pub fn on_wakeup(&mut self, now: Instant) {
+        while let Some(addr) = self.shadows.pop_due(now) {
+            self.relist(now, addr);
+        }
+    }
+
+    /// A packet that was lent to a host turns out to be somebody else's.
+    fn take_back(&mut self, addr: IpAddr, reg: Option<ClaimedReg>) {
+        let Some(reg) = reg.filter(|reg| reg.lent) else { return };
+        for key in self.by_addr.get(&addr).into_iter().flatten() {
+            if let Some(host) = self.slab.get_mut(key.0 as usize)
+                && host.port == Some(reg.port)
+            {
+                host.port = None;
+                host.has_reg = false;
+            }
+        }
+    }
+
+    /// Of the hosts of an address, the one whose UDP packet came last.
+    fn last_seen(&self, addr: IpAddr) -> Option<&Host> {
+        let keys = self.by_addr.get(&addr)?;
+        keys.iter().filter_map(|key| self.get(*key)).max_by_key(|host| (host.seen, host.since))
+    }
+
+    /// Decides anew which hosts of an address are listed.
+    fn relist(&mut self, now: Instant, addr: IpAddr) {
+        let Some(keys) = self.by_addr.get(&addr).cloned() else { return };
+        for (n, key) in keys.iter().enumerate() {
+            let listed = self.get(*key).is_some_and(|host| {
+                let newer = keys[n + 1..].iter().filter_map(|key| self.get(*key));
+                is_visible(host) && !newer.into_iter().any(|newer| shadows(now, newer, host))
+            });
+            if listed { self.list(*key) } else { self.unlist(*key) }
+        }
+    }
+
+    fn list(&mut self, key: HostKey) {
+        if let Some(host) = self.slab.get_mut(key.0 as usize)
+            && !host.listed
+        {
+            host.listed = true;
+            self.index.insert(host, key);
+        }
+    }
+
+    fn unlist(&mut self, key: HostKey) {
+        if let Some(host) = self.slab.get_mut(key.0 as usize)
+            && host.listed
+        {
+            host.listed = false;
+            self.index.remove(host, key);
+        }
+    }
+}
+
+fn is_visible(host: &Host) -> bool {
+    host.data.as_ref().is_some_and(|data| data.get(0) != INVISIBLE)
+}
+
+/// Whether a newer host of the same address hides an older one: for good if both have the same
+/// port, so are one game, and for a moment if both run the same game, as they may turn out to be.
+fn shadows(now: Instant, newer: &Host, older: &Host) -> bool {
+    newer.port == older.port || (newer.game() == older.game() && now - newer.since < limits::SHADOW)
+}

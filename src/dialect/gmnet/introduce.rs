@@ -1,0 +1,329 @@
+//! Introductions: a client asks for a host, and each is told where the other is. If a UDP packet
+//! is not here yet, or the host is just coming back, the request waits for it.
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::net::{IpAddr, SocketAddr};
+
+use log::info;
+use slab::Slab;
+use smallvec::SmallVec;
+
+use super::command::Go;
+use super::hosts::HostKey;
+use super::{Gmnet, MASTER, MASTER_NOTFOUND, Named, Short};
+use crate::clock::{Instant, Now};
+use crate::dialect::{ConnId, Outbox};
+use crate::limits;
+use crate::timers::DelayQueue;
+
+/// The requests that wait.
+#[derive(Debug)]
+pub(super) struct Introductions {
+    waiting: Slab<Waiting>,
+    /// Which of them may go on when something comes from this address, longest waiting first.
+    by_addr: HashMap<IpAddr, SmallVec<[WaitId; 2]>>,
+    /// When a host is no longer expected back.
+    returns: DelayQueue<WaitId>,
+    /// When the answer has to be given with what is known.
+    deadlines: DelayQueue<WaitId>,
+    /// Numbers the requests, so that the ID of one is not the ID of a later one.
+    counter: u32,
+}
+
+/// A request that waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct WaitId {
+    key: usize,
+    number: u32,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    number: u32,
+    request: Request,
+    /// The text that the client sent, to be told back.
+    text: Box<str>,
+}
+
+/// What a client wants.
+#[derive(Clone, Copy, Debug)]
+struct Request {
+    conn: ConnId,
+    client: IpAddr,
+    host: IpAddr,
+    /// If the client asked for one of several hosts of an address.
+    port: Option<u16>,
+}
+
+/// What can be said to a request.
+enum Outcome {
+    /// Nothing yet.
+    Wait,
+    /// There is no such host.
+    NotFound,
+    /// The host is there, but where is not known. The client's port may be known.
+    HostWithoutPort(HostKey, Option<u16>),
+    /// The host's port, and the client's if it is known.
+    Found(HostKey, u16, Option<u16>),
+}
+
+impl Default for Introductions {
+    fn default() -> Self {
+        Self {
+            waiting: Slab::new(),
+            by_addr: HashMap::new(),
+            returns: DelayQueue::new(limits::HOST_RETURN),
+            deadlines: DelayQueue::new(limits::INTRODUCTION_WAIT),
+            counter: 0,
+        }
+    }
+}
+
+impl Introductions {
+    /// When a request has waited long enough.
+    pub(super) fn next_wakeup(&self) -> Option<Instant> {
+        self.returns.next().into_iter().chain(self.deadlines.next()).min()
+    }
+
+    /// Forgets a request.
+    pub(super) fn cancel(&mut self, id: WaitId) {
+        let Some(request) = self.get(id).map(|w| w.request) else { return };
+        self.waiting.remove(id.key);
+        for addr in [request.client, request.host] {
+            if let Some(ids) = self.by_addr.get_mut(&addr) {
+                ids.retain(|other| *other != id);
+                if ids.is_empty() {
+                    self.by_addr.remove(&addr);
+                }
+            }
+        }
+    }
+
+    fn get(&self, id: WaitId) -> Option<&Waiting> {
+        self.waiting.get(id.key).filter(|w| w.number == id.number)
+    }
+
+    fn has_room(&self, request: &Request) -> bool {
+        [request.client, request.host].iter().all(|addr| {
+            self.by_addr.get(addr).is_none_or(|ids| ids.len() < limits::WAITING_PER_ADDRESS)
+        })
+    }
+
+    fn add(&mut self, now: Instant, request: Request, text: &str) -> WaitId {
+        self.counter = self.counter.wrapping_add(1);
+        let number = self.counter;
+        let key = self.waiting.insert(Waiting { number, request, text: text.into() });
+        let id = WaitId { key, number };
+        self.by_addr.entry(request.client).or_default().push(id);
+        if request.host != request.client {
+            self.by_addr.entry(request.host).or_default().push(id);
+        }
+        self.returns.arm(now, id);
+        self.deadlines.arm(now, id);
+        id
+    }
+}
+
+impl Gmnet {
+    /// A client asks for the host at an address.
+    pub(super) fn connect(&mut self, now: Now, id: ConnId, text: &str, out: &mut Outbox) -> Go {
+        let Some(conn) = self.conns.get(id) else { return Go::Stop };
+        let client = conn.addr;
+        let Some((host, port)) = parse_target(text) else {
+            info!("{client} asked for a host at \"{}\", which is no IP address", Short(text));
+            self.answer(now, id, out, |bytes, _| bytes.push(MASTER_NOTFOUND));
+            return Go::On;
+        };
+        let request = Request { conn: id, client, host, port };
+        let is_last_try = !self.introductions.has_room(&request);
+        match self.outcome(now, &request, is_last_try) {
+            Outcome::Wait => {
+                let wait = self.introductions.add(now.instant, request, text);
+                if let Some(conn) = self.conns.get_mut(id) {
+                    conn.waiting = Some(wait);
+                }
+                Go::Stop
+            }
+            outcome => {
+                self.conclude(now, &request, text, outcome, out);
+                Go::On
+            }
+        }
+    }
+
+    /// Something came from an address: do requests that wait for it go on?
+    pub(super) fn retry_introductions(&mut self, now: Now, addr: IpAddr, out: &mut Outbox) {
+        let Some(ids) = self.introductions.by_addr.get(&addr) else { return };
+        for id in ids.clone() {
+            self.retry(now, id, false, out);
+        }
+    }
+
+    /// Answers those that have waited long enough.
+    pub(super) fn time_out_introductions(&mut self, now: Now, out: &mut Outbox) {
+        while let Some(id) = self.introductions.returns.pop_due(now.instant) {
+            self.retry(now, id, false, out);
+        }
+        while let Some(id) = self.introductions.deadlines.pop_due(now.instant) {
+            self.retry(now, id, true, out);
+        }
+    }
+
+    /// Answers all that wait, with what is known.
+    pub(super) fn end_all_introductions(&mut self, now: Now, out: &mut Outbox) {
+        let waiting = self.introductions.waiting.iter();
+        let ids: Vec<_> = waiting.map(|(key, w)| WaitId { key, number: w.number }).collect();
+        for id in ids {
+            self.retry(now, id, true, out);
+        }
+    }
+
+    fn retry(&mut self, now: Now, id: WaitId, is_last_try: bool, out: &mut Outbox) {
+        let Some(request) = self.introductions.get(id).map(|w| w.request) else { return };
+        let outcome = self.outcome(now, &request, is_last_try);
+        if let Outcome::Wait = outcome {
+            return;
+        }
+        let text = self.introductions.get(id).map(|w| w.text.clone()).unwrap_or_default();
+        self.introductions.cancel(id);
+        if let Some(conn) = self.conns.get_mut(request.conn) {
+            conn.waiting = None;
+            self.resumed.push(request.conn);
+        }
+        self.conclude(now, &request, &text, outcome, out);
+    }
+
+    /// Finds out what can be said. A client's packet is used up only if it is said.
+    fn outcome(&mut self, now: Now, request: &Request, is_last_try: bool) -> Outcome {
+        let Some(key) = self.hosts.find(request.host, request.port) else {
+            let expected = self.ports.is_host_expected(now.instant, request.host);
+            return if expected && !is_last_try { Outcome::Wait } else { Outcome::NotFound };
+        };
+        let Some(host) = self.hosts.get(key) else { return Outcome::NotFound };
+        let has_room = |conn: &super::Conn| conn.notices.len() < limits::NOTICES_PER_HOST;
+        let can_be_told = self.conns.get(host.conn).is_some_and(has_room);
+        if !is_last_try && (host.port.is_none() || !can_be_told) {
+            return Outcome::Wait;
+        }
+        let used = self.conns.get(request.conn).and_then(|conn| conn.used_port);
+        let claimed = self.ports.claim_connect(now.instant, request.client);
+        let client_port = claimed.or(used).filter(|_| can_be_told);
+        match (host.port, client_port) {
+            (Some(_), None) if !is_last_try => Outcome::Wait,
+            (Some(port), client_port) => Outcome::Found(key, port, client_port),
+            (None, client_port) => Outcome::HostWithoutPort(key, client_port),
+        }
+    }
+
+    /// Says it: to the client first, then to the host.
+    fn conclude(
+        &mut self,
+        now: Now,
+        request: &Request,
+        text: &str,
+        outcome: Outcome,
+        out: &mut Outbox,
+    ) {
+        let Request { conn, client, host: host_addr, .. } = *request;
+        let client_name = |port: Option<u16>| match port {
+            Some(port) => SocketAddr::new(client, port).to_string(),
+            None => client.to_string(),
+        };
+        match outcome {
+            Outcome::Wait => {}
+            Outcome::NotFound => {
+                info!("{client} asked for the host {}, which is not registered", Short(text));
+                self.answer(now, conn, out, |bytes, _| bytes.push(MASTER_NOTFOUND));
+            }
+            Outcome::HostWithoutPort(key, client_port) => {
+                if let Some(host) = self.hosts.get(key) {
+                    info!(
+                        "{} could not be introduced to host {}: the host's UDP packet never came, \
+                         is UDP blocked on its side?",
+                        client_name(client_port),
+                        Named(host)
+                    );
+                }
+                self.answer(now, conn, out, |bytes, _| bytes.push(MASTER_NOTFOUND));
+                self.notify(now, key, request, client_port, out);
+            }
+            Outcome::Found(key, port, client_port) => {
+                let addr_text = if request.port.is_some() { None } else { Some(text) };
+                self.answer(now, conn, out, |bytes, _| {
+                    bytes.push(MASTER);
+                    match addr_text {
+                        Some(text) => bytes.extend_from_slice(text.as_bytes()),
+                        None => _ = write!(bytes, "{host_addr}"),
+                    }
+                    let _ = write!(bytes, "\0{port}\0");
+                });
+                self.log_found(key, client_port, client);
+                self.notify(now, key, request, client_port, out);
+            }
+        }
+    }
+
+    fn log_found(&self, key: HostKey, client_port: Option<u16>, client: IpAddr) {
+        let Some(host) = self.hosts.get(key) else { return };
+        match client_port {
+            Some(port) => {
+                info!("introduced {} to host {}", SocketAddr::new(client, port), Named(host));
+            }
+            None => info!(
+                "{client} was told where host {} is, but its own UDP packet never came, so the \
+                 host was not told; is UDP blocked on the client's side?",
+                Named(host)
+            ),
+        }
+    }
+
+    /// Tells a host about a client, now or when the notify gap allows.
+    fn notify(
+        &mut self,
+        now: Now,
+        key: HostKey,
+        request: &Request,
+        port: Option<u16>,
+        out: &mut Outbox,
+    ) {
+        let Some(port) = port else { return };
+        if let Some(conn) = self.conns.get_mut(request.conn) {
+            conn.used_port = Some(port);
+        }
+        let Some(id) = self.hosts.get(key).map(|host| host.conn) else { return };
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        conn.notices.push_back(SocketAddr::new(request.client, port));
+        if conn.notices.len() > 1 {
+            return;
+        }
+        if now.instant < conn.quiet_until {
+            self.gaps.arm(now.instant, id);
+        } else {
+            self.notify_next(now, id, out);
+        }
+    }
+
+    /// Tells a host about the next client that it has not been told of.
+    pub(super) fn notify_next(&mut self, now: Now, id: ConnId, out: &mut Outbox) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        let Some(client) = conn.notices.pop_front() else { return };
+        if !conn.notices.is_empty() {
+            self.gaps.arm(now.instant, id);
+        }
+        self.answer(now, id, out, |bytes, _| {
+            bytes.push(MASTER);
+            let _ = write!(bytes, "{}\0{}\0", client.ip(), client.port());
+        });
+    }
+}
+
+/// The host a client asks for: an address, or one of several at an address by its UDP port. As
+/// strict as the old server, which compared texts: no names, no spaces, no leading zeros.
+fn parse_target(text: &str) -> Option<(IpAddr, Option<u16>)> {
+    if let Ok(addr) = text.parse::<IpAddr>() {
+        return Some((addr.to_canonical(), None));
+    }
+    let target = text.parse::<SocketAddr>().ok()?;
+    Some((target.ip().to_canonical(), Some(target.port())))
+}

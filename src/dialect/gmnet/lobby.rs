@@ -1,0 +1,210 @@
+//! The list of hosts: which of them a request chooses, in which order, as which bytes.
+
+use std::collections::{BTreeSet, HashMap};
+use std::io::Write;
+use std::net::IpAddr;
+
+use super::command::Command;
+use super::hosts::{Host, HostKey, Hosts};
+use super::text::utf16_order;
+use crate::clock::Instant;
+
+/// The listed hosts in order of their creation, all of them and those of each game, so that a
+/// request for one game costs nothing for the others.
+#[derive(Debug, Default)]
+pub struct Index {
+    all: BTreeSet<Entry>,
+    by_game: HashMap<Box<str>, BTreeSet<Entry>>,
+}
+
+/// Sorts by creation time as told, then by what came first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Entry {
+    created: u64,
+    since: Instant,
+    key: HostKey,
+}
+
+impl Entry {
+    fn of(host: &Host, key: HostKey) -> Self {
+        Self { created: host.created, since: host.since, key }
+    }
+}
+
+impl Index {
+    /// How many hosts are listed.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// Whether none is.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// Lists a host.
+    pub fn insert(&mut self, host: &Host, key: HostKey) {
+        let entry = Entry::of(host, key);
+        self.all.insert(entry);
+        match self.by_game.get_mut(host.game()) {
+            Some(game) => _ = game.insert(entry),
+            None => _ = self.by_game.insert(host.game().into(), BTreeSet::from([entry])),
+        }
+    }
+
+    /// Takes a host from the list. Nothing that [`Self::insert`] looked at may have changed.
+    pub fn remove(&mut self, host: &Host, key: HostKey) {
+        let entry = Entry::of(host, key);
+        self.all.remove(&entry);
+        if let Some(game) = self.by_game.get_mut(host.game()) {
+            game.remove(&entry);
+            if game.is_empty() {
+                self.by_game.remove(host.game());
+            }
+        }
+    }
+}
+
+/// A `lobby2` request.
+#[derive(Debug)]
+pub struct Query<'a> {
+    filters: [&'a str; 8],
+    /// Which string to sort by; none: by creation time.
+    sort: Option<usize>,
+    /// Newest first, `b` before `a`.
+    descending: bool,
+    limit: usize,
+}
+
+impl<'a> Query<'a> {
+    /// Reads the eleven lines of the request.
+    #[must_use]
+    pub fn new(command: &'a Command) -> Self {
+        let sort = match command.param(8).as_bytes() {
+            [b'd', b'a', b't', b'a', n @ b'1'..=b'8'] => Some(usize::from(n - b'1')),
+            _ => None,
+        };
+        Self {
+            filters: std::array::from_fn(|n| command.param(n)),
+            sort,
+            // The wrong way round, and games are written for it.
+            descending: command.param(9) == "ASC",
+            // Java's parseInt, as for `+2` and `007`; what it refuses is no limit.
+            limit: command
+                .param(10)
+                .parse::<i32>()
+                .ok()
+                .and_then(|n| n.try_into().ok())
+                .unwrap_or(usize::MAX),
+        }
+    }
+
+    /// Appends the reply: message byte, JSON, line feed. Returns how many hosts are in it.
+    pub fn reply(&self, hosts: &Hosts, reply: &mut Vec<u8>) -> usize {
+        reply.extend_from_slice(&[super::LOBBY, b'[']);
+        let start = reply.len();
+        let mut count = 0;
+        self.select(hosts, |host| {
+            if reply.len() > start {
+                reply.push(b',');
+            }
+            write_entry(host, reply);
+            count += 1;
+        });
+        reply.extend_from_slice(b"]\n");
+        count
+    }
+
+    /// Calls `each` with every chosen host, in order.
+    fn select<'h>(&self, hosts: &'h Hosts, mut each: impl FnMut(&'h Host)) {
+        let index = hosts.index();
+        let entries = match self.filters[0] {
+            "" => &index.all,
+            game => match index.by_game.get(game) {
+                Some(entries) => entries,
+                None => return,
+            },
+        };
+        let matching =
+            entries.iter().filter_map(|entry| hosts.get(entry.key)).filter(|h| self.matches(h));
+        match (self.sort, self.descending) {
+            (None, false) => matching.take(self.limit).for_each(each),
+            (None, true) => {
+                let newest_first = entries.iter().rev().filter_map(|entry| hosts.get(entry.key));
+                newest_first.filter(|h| self.matches(h)).take(self.limit).for_each(each);
+            }
+            (Some(n), descending) => {
+                let mut sorted: Vec<&Host> = matching.collect();
+                let text = |host: &'h Host| host.data.as_ref().map_or("", |data| data.get(n));
+                sorted.sort_by(|a, b| {
+                    let order = utf16_order(text(a), text(b));
+                    if descending { order.reverse() } else { order }
+                });
+                sorted.into_iter().take(self.limit).for_each(&mut each);
+            }
+        }
+    }
+
+    fn matches(&self, host: &Host) -> bool {
+        let Some(data) = &host.data else { return false };
+        self.filters
+            .iter()
+            .enumerate()
+            .all(|(n, filter)| filter.is_empty() || data.get(n) == *filter)
+    }
+}
+
+/// One host as the old server's JSON writer had it, byte for byte.
+fn write_entry(host: &Host, json: &mut Vec<u8>) {
+    json.extend_from_slice(b"{\"ip\":\"");
+    write_addr(host.addr, json);
+    json.push(b'"');
+    for n in 0..8 {
+        // Writing to a Vec cannot fail.
+        let _ = write!(json, ",\"data{}\":\"", n + 1);
+        write_escaped(host.data.as_ref().map_or("", |data| data.get(n)), json);
+        json.push(b'"');
+    }
+    let _ = write!(json, ",\"createdTime\":{}}}", host.created);
+}
+
+fn write_addr(addr: IpAddr, json: &mut Vec<u8>) {
+    let _ = write!(json, "{addr}");
+}
+
+/// JSON that is safe inside HTML, as Gson writes it unless told otherwise. Control characters
+/// cannot occur: they were cleaned away.
+fn write_escaped(text: &str, json: &mut Vec<u8>) {
+    let mut rest = text;
+    while let Some(at) = rest.find(needs_escape) {
+        let (plain, special) = rest.split_at(at);
+        json.extend_from_slice(plain.as_bytes());
+        let Some(c) = special.chars().next() else { break };
+        if matches!(c, '"' | '\\') {
+            json.extend_from_slice(&[b'\\', c as u8]);
+        } else {
+            let _ = write!(json, "\\u{:04x}", u32::from(c));
+        }
+        rest = &special[c.len_utf8()..];
+    }
+    json.extend_from_slice(rest.as_bytes());
+}
+
+fn needs_escape(c: char) -> bool {
+    matches!(c, '<' | '>' | '&' | '=' | '\'' | '"' | '\\' | '\u{2028}' | '\u{2029}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escapes_are_those_of_gson() {
+        let mut json = Vec::new();
+        write_escaped("<a href='x'>&=\"\\/\u{2028}\u{2029}\u{e9}\u{1f600}", &mut json);
+        let expected = "\\u003ca href\\u003d\\u0027x\\u0027\\u003e\\u0026\\u003d\\\"\\\\/\\u2028\\u2029\u{e9}\u{1f600}";
+        assert_eq!(String::from_utf8_lossy(&json), expected);
+    }
+}

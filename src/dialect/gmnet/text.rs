@@ -1,0 +1,131 @@
+//! Text as the old server saw it: bytes are UTF-8, what is broken becomes U+FFFD, and every
+//! character of the Unicode category C is taken out. That makes GameMaker's NUL bytes harmless,
+//! and nothing that a peer calls itself can move the cursor of who reads the log.
+
+use std::cmp::Ordering;
+
+use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory};
+
+/// Decodes one line and appends it, cleaned, to `text`.
+pub fn clean_into(line: &[u8], text: &mut String) {
+    if let Ok(line) = std::str::from_utf8(line) {
+        // Nearly every line is printable ASCII between NULs.
+        if line.bytes().all(|b| matches!(b, b' '..=b'~')) {
+            text.push_str(line);
+        } else {
+            text.extend(line.chars().filter(|&c| keeps(c)));
+        }
+        return;
+    }
+    let mut surrogate = Surrogate::No;
+    for chunk in line.utf8_chunks() {
+        if !chunk.valid().is_empty() {
+            text.extend(chunk.valid().chars().filter(|&c| keeps(c)));
+            surrogate = Surrogate::No;
+        }
+        if !chunk.invalid().is_empty() && surrogate.starts(chunk.invalid()) {
+            text.push(char::REPLACEMENT_CHARACTER);
+        }
+    }
+}
+
+/// Rust sees three broken pieces in the UTF-8 form of a surrogate (`ed a0 80`), Java only one.
+/// This follows the pieces and counts as Java does.
+enum Surrogate {
+    No,
+    /// Behind an `ed` that cannot stand alone.
+    Lead,
+    /// Behind the second byte.
+    Middle,
+}
+
+impl Surrogate {
+    /// Whether this broken piece starts a new U+FFFD.
+    fn starts(&mut self, piece: &[u8]) -> bool {
+        let (next, starts) = match (&self, piece) {
+            (Self::Lead, [0xA0..=0xBF]) => (Self::Middle, false),
+            (Self::Middle, [0x80..=0xBF]) => (Self::No, false),
+            (_, [0xED]) => (Self::Lead, true),
+            _ => (Self::No, true),
+        };
+        *self = next;
+        starts
+    }
+}
+
+/// Whether a character survives cleaning: all but control, format, private and unassigned ones.
+fn keeps(c: char) -> bool {
+    match c {
+        ' '..='~' => true,
+        '\0'..='\u{9f}' => false,
+        _ => c.general_category_group() != GeneralCategoryGroup::Other,
+    }
+}
+
+/// Compares as Java does, by UTF-16 code units: characters above U+FFFF come before U+E000.
+#[must_use]
+pub fn utf16_order(a: &str, b: &str) -> Ordering {
+    // UTF-8 sorts by code point. The two orders differ only where one text goes on with a lead
+    // byte ee or ef (U+E000 to U+FFFF) and the other with f0 to f4 (above U+FFFF).
+    let rank = |byte: u8| if matches!(byte, 0xEE | 0xEF) { byte + 0x10 } else { byte };
+    a.bytes().map(rank).cmp(b.bytes().map(rank))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn clean(line: &[u8]) -> String {
+        let mut text = String::new();
+        clean_into(line, &mut text);
+        text
+    }
+
+    #[test]
+    fn control_and_format_characters_go() {
+        assert_eq!(clean(b"\0a\tb\x7fc\x07"), "abc");
+        assert_eq!(clean("a\u{200b}b\u{ad}c\u{feff}d\u{e000}e\u{85}f".as_bytes()), "abcdef");
+        assert_eq!(clean("\u{ffff}\u{e0041}\u{378}x".as_bytes()), "x");
+    }
+
+    #[test]
+    fn spaces_marks_and_emoji_stay() {
+        let kept = " a\u{a0}\u{2028}\u{2029}e\u{301}\u{fe0f}\u{fffc}\u{fffd}\u{1f600}\u{1fae8}";
+        assert_eq!(clean(kept.as_bytes()), kept);
+    }
+
+    #[test]
+    fn broken_bytes_become_replacement_characters() {
+        assert_eq!(clean(b"a\xffb"), "a\u{fffd}b");
+        assert_eq!(clean(b"\xc0\x80"), "\u{fffd}\u{fffd}", "an overlong form: one per byte");
+        assert_eq!(clean(b"\xe2\x82"), "\u{fffd}", "a cut-off character: one");
+        assert_eq!(clean(b"\xe2\x82x"), "\u{fffd}x");
+        assert_eq!(clean(b"\xed\xa0\x80"), "\u{fffd}", "a surrogate: one, as in Java");
+        assert_eq!(clean(b"\xed\xa0\x80\xed\xb0\x80"), "\u{fffd}\u{fffd}");
+        assert_eq!(clean(b"\xeda"), "\u{fffd}a");
+        assert_eq!(clean(b"\xed\xa0\x80\x80"), "\u{fffd}\u{fffd}");
+    }
+
+    #[test]
+    fn order_is_that_of_utf16() {
+        assert_eq!(utf16_order("10", "9"), Ordering::Less);
+        assert_eq!(utf16_order("", "a"), Ordering::Less);
+        assert_eq!(utf16_order("B", "a"), Ordering::Less);
+        assert_eq!(utf16_order("\u{1f600}", "\u{e000}"), Ordering::Less);
+    }
+
+    proptest! {
+        #[test]
+        fn order_agrees_with_utf16(a in ".{0,6}", b in ".{0,6}") {
+            prop_assert_eq!(utf16_order(&a, &b), a.encode_utf16().cmp(b.encode_utf16()));
+        }
+
+        #[test]
+        fn cleaned_text_has_nothing_to_clean(line in prop::collection::vec(any::<u8>(), 0..40)) {
+            let once = clean(&line);
+            prop_assert!(!once.chars().any(char::is_control));
+            prop_assert_eq!(clean(once.as_bytes()), once);
+        }
+    }
+}

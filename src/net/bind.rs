@@ -1,0 +1,196 @@
+//! Opens the sockets: TCP and UDP on one port, on every address asked for.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use mio::net::{TcpListener, UdpSocket};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::owner;
+
+/// Connections that the kernel completes before they are accepted: a storm of ten thousand at
+/// once is not refused where `net.core.somaxconn` allows as many (it is 4096 by default).
+const BACKLOG: i32 = 16 * 1024;
+
+/// Room for a burst of datagrams while the loop is busy; the kernel may give less.
+const UDP_BUFFER: usize = 1024 * 1024;
+
+/// How often a free port is looked for when the system picks it for TCP and it is taken for UDP.
+const ATTEMPTS: usize = 16;
+
+/// The two sockets of one address.
+#[derive(Debug)]
+pub struct Bound {
+    /// Where they are.
+    pub addr: SocketAddr,
+    /// The listener.
+    pub tcp: TcpListener,
+    /// The UDP socket.
+    pub udp: UdpSocket,
+}
+
+/// Why the server cannot listen.
+#[derive(Debug)]
+pub struct BindError {
+    addr: SocketAddr,
+    protocol: Protocol,
+    error: io::Error,
+}
+
+impl fmt::Display for BindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { addr, error, .. } = self;
+        let port = addr.port();
+        let protocol = if self.protocol == Protocol::TCP { "TCP" } else { "UDP" };
+        match error.kind() {
+            io::ErrorKind::AddrInUse => {
+                let by = owner::of_port(port, self.protocol == Protocol::TCP)
+                    .map_or_else(|| "another program".to_string(), |owner| owner.to_string());
+                write!(
+                    f,
+                    "{protocol} port {port} is in use by {by}; stop it, or use another port with --port"
+                )
+            }
+            io::ErrorKind::PermissionDenied => write!(
+                f,
+                "no permission for port {port}: below 1024 only root may listen; use a port from \
+                 1024 on with --port, or give the program the right with \
+                 'setcap cap_net_bind_service=+ep'"
+            ),
+            io::ErrorKind::AddrNotAvailable => write!(
+                f,
+                "this machine has no address {}; give one that 'ip address' shows with --bind, or \
+                 leave --bind out to use all",
+                addr.ip()
+            ),
+            _ => write!(f, "cannot listen on {addr} ({protocol}): {error}"),
+        }
+    }
+}
+
+impl std::error::Error for BindError {}
+
+/// Opens the sockets on these addresses; on all of the machine's if there are none. With port 0
+/// the system picks a free one, the same for all.
+///
+/// # Errors
+/// If one of them cannot be opened.
+pub fn bind(addrs: &[IpAddr], port: u16) -> Result<Vec<Bound>, BindError> {
+    if !addrs.is_empty() {
+        return bind_all(addrs, port);
+    }
+    match bind_all(&[Ipv6Addr::UNSPECIFIED.into()], port) {
+        // A machine, or a container, without IPv6.
+        Err(BindError { error, .. }) if is_without_ipv6(&error) => {
+            bind_all(&[Ipv4Addr::UNSPECIFIED.into()], port)
+        }
+        result => result,
+    }
+}
+
+fn is_without_ipv6(error: &io::Error) -> bool {
+    use nix::errno::Errno;
+    let is = |errno: Errno| error.raw_os_error() == Some(errno as i32);
+    is(Errno::EAFNOSUPPORT) || error.kind() == io::ErrorKind::AddrNotAvailable
+}
+
+fn bind_all(addrs: &[IpAddr], port: u16) -> Result<Vec<Bound>, BindError> {
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
+        match try_bind_all(addrs, port) {
+            Err(BindError { error, .. })
+                if port == 0 && error.kind() == io::ErrorKind::AddrInUse && attempt < ATTEMPTS => {}
+            result => return result,
+        }
+    }
+}
+
+fn try_bind_all(addrs: &[IpAddr], mut port: u16) -> Result<Vec<Bound>, BindError> {
+    let mut all = Vec::new();
+    for &ip in addrs {
+        let bound = bind_one(SocketAddr::new(ip, port))?;
+        port = bound.addr.port();
+        all.push(bound);
+    }
+    Ok(all)
+}
+
+fn bind_one(addr: SocketAddr) -> Result<Bound, BindError> {
+    let failed = |addr, protocol| move |error| BindError { addr, protocol, error };
+    let tcp = open(addr, Protocol::TCP).map_err(failed(addr, Protocol::TCP))?;
+    let addr = tcp
+        .local_addr()
+        .map(|local| local.as_socket().unwrap_or(addr))
+        .map_err(failed(addr, Protocol::TCP))?;
+    let udp = open(addr, Protocol::UDP).map_err(failed(addr, Protocol::UDP))?;
+    let (tcp, udp) = (std::net::TcpListener::from(tcp), std::net::UdpSocket::from(udp));
+    Ok(Bound { addr, tcp: TcpListener::from_std(tcp), udp: UdpSocket::from_std(udp) })
+}
+
+fn open(addr: SocketAddr, protocol: Protocol) -> io::Result<Socket> {
+    let is_tcp = protocol == Protocol::TCP;
+    let kind = if is_tcp { Type::STREAM } else { Type::DGRAM };
+    let socket = Socket::new(Domain::for_address(addr), kind, Some(protocol))?;
+    if addr.is_ipv6() {
+        // IPv4 peers come in by the same socket, but only where all addresses are meant.
+        socket.set_only_v6(!addr.ip().is_unspecified())?;
+    }
+    if is_tcp {
+        // Connections of the server before this one may still linger on the port.
+        socket.set_reuse_address(true)?;
+    } else {
+        // Less room is no reason not to start.
+        let _ = socket.set_recv_buffer_size(UDP_BUFFER);
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&addr.into())?;
+    if is_tcp {
+        // Accepted connections inherit it (Linux), which saves a call for each.
+        socket.set_tcp_nodelay(true)?;
+        socket.listen(BACKLOG)?;
+    }
+    Ok(socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn port_zero_gives_one_port_for_all() {
+        let addrs = [Ipv4Addr::new(127, 0, 0, 1).into(), Ipv4Addr::new(127, 0, 0, 2).into()];
+        let all = bind(&addrs, 0).unwrap();
+        assert_eq!(all.len(), 2);
+        assert_ne!(all[0].addr.port(), 0);
+        assert_eq!(all[0].addr.port(), all[1].addr.port());
+        assert_eq!(all[0].udp.local_addr().unwrap(), all[0].addr);
+    }
+
+    #[test]
+    fn a_port_in_use_is_said_with_its_owner() {
+        let addr = Ipv4Addr::LOCALHOST.into();
+        let held = bind(&[addr], 0).unwrap();
+        let port = held[0].addr.port();
+        let error = bind(&[addr], port).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("TCP port {port} is in use by")), "{error}");
+        assert!(error.contains(&std::process::id().to_string()), "{error}");
+    }
+
+    #[test]
+    fn accepted_connections_send_at_once() {
+        let mut all = bind(&[Ipv4Addr::LOCALHOST.into()], 0).unwrap();
+        let bound = all.remove(0);
+        let _peer = std::net::TcpStream::connect(bound.addr).unwrap();
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(5);
+        let stream = loop {
+            match bound.tcp.accept() {
+                Ok((stream, _)) => break stream,
+                Err(_) if std::time::Instant::now() < deadline => std::thread::yield_now(),
+                Err(error) => panic!("{error}"),
+            }
+        };
+        assert!(stream.nodelay().unwrap(), "TCP_NODELAY is inherited from the listener");
+    }
+}

@@ -1,0 +1,76 @@
+//! The limit of open files. Every connection is one, and the usual soft limit of 1024 would be
+//! reached by a thousand players.
+
+use std::fmt;
+
+use nix::errno::Errno;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+/// Descriptors that are no connections: listeners, poll, log, standard streams, and some room.
+const OTHERS: u64 = 64;
+
+/// Why the configured number of connections cannot be had.
+#[derive(Debug, PartialEq, Eq)]
+pub enum FilesError {
+    /// The hard limit is too low.
+    TooFew {
+        /// Connections asked for.
+        connections: usize,
+        /// Files needed for them.
+        needed: u64,
+        /// Files allowed.
+        hard: u64,
+    },
+    /// The limit could not be read or set.
+    System(Errno),
+}
+
+impl fmt::Display for FilesError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooFew { connections, needed, hard } => write!(
+                f,
+                "{connections} connections need {needed} open files, but only {hard} are allowed; \
+                 raise the limit (LimitNOFILE={needed} in the service, or 'ulimit -Hn {needed}' as \
+                 root), or ask for fewer with --max-connections {}",
+                hard.saturating_sub(OTHERS)
+            ),
+            Self::System(errno) => write!(f, "cannot set the limit of open files: {errno}"),
+        }
+    }
+}
+
+impl std::error::Error for FilesError {}
+
+/// Makes room for that many connections: raises the soft limit, and the hard one where the system
+/// allows it.
+///
+/// # Errors
+/// If the hard limit is too low.
+pub fn make_room(connections: usize) -> Result<(), FilesError> {
+    let needed = connections as u64 + OTHERS;
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).map_err(FilesError::System)?;
+    if soft >= needed {
+        return Ok(());
+    }
+    if hard >= needed {
+        return setrlimit(Resource::RLIMIT_NOFILE, needed, hard).map_err(FilesError::System);
+    }
+    // Only root may do this; for everybody else it fails.
+    setrlimit(Resource::RLIMIT_NOFILE, needed, needed).map_err(|_| FilesError::TooFew {
+        connections,
+        needed,
+        hard,
+    })
+}
+
+/// As many connections as the limits allow, up to `wanted`.
+#[must_use]
+pub fn make_room_for_most(wanted: usize) -> usize {
+    if make_room(wanted).is_ok() {
+        return wanted;
+    }
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((1024, 1024));
+    let soft = if setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok() { hard } else { soft };
+    usize::try_from(soft.saturating_sub(OTHERS)).unwrap_or(wanted).clamp(1, wanted)
+}

@@ -1,0 +1,276 @@
+//! The event loop: all sockets, one thread. It waits in [`mio::Poll`], hands what arrived to the
+//! dialect and does what the dialect wants done.
+//!
+//! Everything is edge-triggered: a socket that was not read to its end is not reported again, so
+//! whoever stops early, to let others have their turn, stays in a list of its own (`ready`) and
+//! the loop does not sleep while that has entries. Datagrams come before connections, as they
+//! show the ports that requests on connections are about.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use log::{debug, info};
+use mio::{Events, Interest, Poll, Token, Waker};
+
+use crate::clock::{Instant, Now};
+use crate::dialect::{Dialect, Outbox, Output};
+
+pub mod bind;
+pub mod files;
+mod owner;
+pub mod signals;
+mod tcp;
+mod udp;
+
+use bind::Bound;
+use tcp::Connections;
+use udp::Datagrams;
+
+/// Events taken from the kernel at once.
+const EVENTS: usize = 1024;
+
+/// How long the end may take: what is owed is flushed, then the process is gone within a second.
+const SHUTDOWN: Duration = Duration::from_millis(900);
+
+/// Tokens of listeners and UDP sockets are below this, of connections from here on.
+const FIRST_CONNECTION: usize = 512;
+const WAKE: Token = Token(usize::MAX - 1);
+const HANGUP: Token = Token(usize::MAX - 2);
+
+/// How another thread, a signal handler's, makes the loop stop.
+#[derive(Clone, Debug)]
+pub struct Stopper {
+    stop: Arc<AtomicBool>,
+    waker: Arc<Waker>,
+}
+
+impl Stopper {
+    /// Asks the loop to stop. Returns whether it had been asked before.
+    pub fn stop(&self) -> bool {
+        let before = self.stop.swap(true, Ordering::SeqCst);
+        // If waking fails the loop is gone already.
+        let _ = self.waker.wake();
+        before
+    }
+}
+
+/// The loop and everything in it.
+#[derive(Debug)]
+pub struct EventLoop<D> {
+    poll: Poll,
+    started: std::time::Instant,
+    stop: Arc<AtomicBool>,
+    dialect: D,
+    out: Outbox,
+    datagrams: Datagrams,
+    connections: Connections,
+    hangups: Option<signals::Hangups>,
+}
+
+impl<D: Dialect> EventLoop<D> {
+    /// A loop that serves these sockets, with at most `max_connections` at a time.
+    ///
+    /// # Errors
+    /// If the system has no more descriptors or memory for it.
+    pub fn new(sockets: Vec<Bound>, dialect: D, max_connections: usize) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let mut listeners = Vec::new();
+        let mut udp = Vec::new();
+        for (n, mut bound) in sockets.into_iter().enumerate() {
+            let registry = poll.registry();
+            registry.register(&mut bound.tcp, Token(2 * n), Interest::READABLE)?;
+            registry.register(&mut bound.udp, Token(2 * n + 1), Interest::READABLE)?;
+            listeners.push(bound.tcp);
+            udp.push(bound.udp);
+        }
+        Ok(Self {
+            poll,
+            started: std::time::Instant::now(),
+            stop: Arc::new(AtomicBool::new(false)),
+            dialect,
+            out: Outbox::new(),
+            datagrams: Datagrams::new(udp),
+            connections: Connections::new(listeners, max_connections),
+            hangups: None,
+        })
+    }
+
+    /// A handle that stops this loop.
+    ///
+    /// # Errors
+    /// If the system refuses it.
+    pub fn stopper(&self) -> io::Result<Stopper> {
+        let waker = Arc::new(Waker::new(self.poll.registry(), WAKE)?);
+        Ok(Stopper { stop: Arc::clone(&self.stop), waker })
+    }
+
+    /// Calls back for every SIGHUP.
+    ///
+    /// # Errors
+    /// If the system refuses it.
+    pub fn on_hangup(&mut self, mut hangups: signals::Hangups) -> io::Result<()> {
+        self.poll.registry().register(&mut hangups, HANGUP, Interest::READABLE)?;
+        self.hangups = Some(hangups);
+        Ok(())
+    }
+
+    /// Serves until it is stopped, then finishes what it owes.
+    ///
+    /// # Errors
+    /// If the system does not let it wait for events.
+    pub fn run(&mut self) -> io::Result<()> {
+        let mut events = Events::with_capacity(EVENTS);
+        while !self.stop.load(Ordering::SeqCst) {
+            let timeout = self.timeout(None);
+            self.turn(&mut events, timeout)?;
+        }
+        let now = self.now();
+        info!("stopping: no new connections, {} open", self.connections.len());
+        self.connections.stop_accepting();
+        self.dialect.on_shutdown(now, &mut self.out);
+        self.deliver();
+        let deadline = now.instant + SHUTDOWN;
+        while self.now().instant < deadline && (self.dialect.owes() || self.connections.owe()) {
+            let timeout = self.timeout(Some(deadline));
+            self.turn(&mut events, timeout)?;
+        }
+        self.connections.finish();
+        Ok(())
+    }
+
+    /// Waits for events and handles them, once.
+    fn turn(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
+        match self.poll.poll(events, timeout) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            other => other?,
+        }
+        for event in events.iter() {
+            match event.token() {
+                WAKE => {}
+                HANGUP => self.hangups.iter_mut().for_each(signals::Hangups::handle),
+                Token(n) if n >= FIRST_CONNECTION => {
+                    self.connections.note_event(n - FIRST_CONNECTION, event);
+                }
+                Token(n) if n % 2 == 0 => self.connections.note_acceptable(n / 2),
+                Token(n) => self.datagrams.note_readable(n / 2),
+            }
+        }
+        self.receive_datagrams();
+        self.accept();
+        self.serve_connections();
+        let now = self.now();
+        if self.dialect.next_wakeup().is_some_and(|at| at <= now.instant) {
+            self.dialect.on_wakeup(now, &mut self.out);
+            self.deliver();
+        }
+        Ok(())
+    }
+
+    /// How long the loop may sleep.
+    fn timeout(&self, deadline: Option<Instant>) -> Option<Duration> {
+        if self.datagrams.are_ready() || self.connections.are_ready() {
+            return Some(Duration::ZERO);
+        }
+        let accept = self.connections.next_accept();
+        let next = [self.dialect.next_wakeup(), accept, deadline].into_iter().flatten().min()?;
+        let now = self.now().instant;
+        // Poll counts in milliseconds and rounds down, which would make it spin for the last one.
+        let rounding = Duration::from_micros(999);
+        Some(if next <= now { Duration::ZERO } else { next - now + rounding })
+    }
+
+    fn now(&self) -> Now {
+        let micros = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        Now { instant: Instant::from_micros(micros), unix }
+    }
+
+    fn receive_datagrams(&mut self) {
+        let now = self.now();
+        for socket in 0..self.datagrams.len() {
+            for _ in 0..udp::BUDGET {
+                let Some((via, peer, data)) = self.datagrams.receive(socket) else { break };
+                self.dialect.on_datagram(now, via, peer, data, &mut self.out);
+                if !self.out.is_empty() {
+                    self.deliver();
+                }
+            }
+        }
+    }
+
+    fn accept(&mut self) {
+        let now = self.now();
+        let registry = self.poll.registry();
+        while let Some((conn, peer)) = self.connections.accept(now.instant, registry) {
+            self.dialect.on_open(now, conn, peer);
+        }
+        self.connections.end_accept_turn();
+    }
+
+    fn serve_connections(&mut self) {
+        let now = self.now();
+        for _ in 0..self.connections.ready_len() {
+            let Some(conn) = self.connections.next_ready() else { break };
+            if !self.connections.flush(conn, self.poll.registry()) {
+                self.lose(conn);
+                continue;
+            }
+            match self.connections.read(conn) {
+                tcp::Read::Nothing => {}
+                tcp::Read::Bytes(bytes) => {
+                    self.dialect.on_bytes(now, conn, bytes, &mut self.out);
+                    self.deliver();
+                }
+                tcp::Read::Fin => {
+                    self.dialect.on_fin(now, conn, &mut self.out);
+                    self.deliver();
+                }
+                tcp::Read::Lost(error) => {
+                    debug!("connection {} lost: {error}", conn.slot);
+                    self.lose(conn);
+                }
+            }
+        }
+    }
+
+    fn lose(&mut self, conn: crate::dialect::ConnId) {
+        if self.connections.remove(conn) {
+            self.dialect.on_gone(self.now(), conn, &mut self.out);
+            self.deliver();
+        }
+    }
+
+    /// Does what the dialect wants done, and what comes of that.
+    fn deliver(&mut self) {
+        while !self.out.is_empty() {
+            let mut out = std::mem::take(&mut self.out);
+            let mut lost = Vec::new();
+            for output in out.outputs() {
+                match output {
+                    Output::Tcp(conn, bytes) => {
+                        if !self.connections.write(conn, bytes, self.poll.registry()) {
+                            lost.push(conn);
+                        }
+                    }
+                    Output::Close(conn) => self.connections.close(conn),
+                    Output::Udp(via, to, bytes) => self.datagrams.send(via, to, bytes),
+                }
+            }
+            out.clear();
+            self.out = out;
+            for conn in lost {
+                if self.connections.remove(conn) {
+                    self.dialect.on_gone(self.now(), conn, &mut self.out);
+                }
+            }
+        }
+    }
+}
+
+/// The address as everybody knows it: an IPv4 peer of an IPv6 socket is an IPv4 peer.
+fn canonical(addr: SocketAddr) -> SocketAddr {
+    SocketAddr::new(addr.ip().to_canonical(), addr.port())
+}
