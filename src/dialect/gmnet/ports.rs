@@ -100,8 +100,7 @@ impl Ports {
     /// A UDP `reg` came from a port that no registered host has.
     pub fn learn_reg(&mut self, now: Now, addr: IpAddr, port: u16) {
         let remembered = self.remembered(now.instant, addr);
-        let later = now.instant + limits::INTRODUCTION_WAIT;
-        remembered.host_expected = remembered.host_expected.max(later);
+        remembered.host_expected = now.instant + limits::INTRODUCTION_WAIT;
         let fresh = |r: &&Reg| {
             r.port == port
                 && r.source == RegSource::Datagram
@@ -122,8 +121,7 @@ impl Ports {
     /// A host has left. Its port stays known for a while, as its game may be about to come back.
     pub fn release_reg(&mut self, now: Instant, addr: IpAddr, port: Option<u16>) {
         let remembered = self.remembered(now, addr);
-        let later = now + limits::HOST_RETURN;
-        remembered.host_expected = remembered.host_expected.max(later);
+        remembered.host_expected = now + limits::HOST_RETURN;
         if let Some(port) = port {
             remembered.put(Reg { port, at: now, unix: 0, source: RegSource::Left });
         }
@@ -132,6 +130,8 @@ impl Ports {
     /// The port that a new registration may have: of the newest packet, else of a host that left.
     pub fn claim_reg(&mut self, now: Instant, addr: IpAddr) -> Option<ClaimedReg> {
         let remembered = self.by_addr.get_mut(&addr)?;
+        // It is here now.
+        remembered.host_expected = Instant::default();
         let regs = &mut remembered.regs;
         let recent = |r: &Reg| now - r.at <= limits::REG_WINDOW;
         let newest = |left: bool| {
