@@ -9,15 +9,12 @@ use clap::Parser;
 use clap::builder::FalseyValueParser;
 
 use crate::dialect::gmnet;
-use crate::limits;
+use crate::limits::{self, Limits};
 use crate::logging::Verbosity;
+use crate::server;
 
 /// The port that games were shipped with.
 pub const PORT: u16 = 6510;
-
-/// Connections at a time, unless told otherwise. A machine of 512 MB carries them; most systems
-/// allow as many open files.
-pub const CONNECTIONS: usize = 16 * 1024;
 
 /// A master server for games whose players sit behind NATs. It speaks GMnet PUNCH and takes the
 /// place of GMnet GATE.PUNCH.
@@ -35,28 +32,39 @@ pub struct Options {
     #[arg(help_heading = "Network", value_name = "PORT")]
     pub port: u16,
 
-    /// Listen on this address only; may be given several times [default: all addresses]
+    /// Listen on this address only; can be repeated [default: all]
     #[arg(long, env = "PUNCHD_BIND", hide_env = true, value_delimiter = ',')]
     #[arg(help_heading = "Network", value_name = "IP")]
     pub bind: Vec<IpAddr>,
 
-    /// Most connections at a time [default: 16384, or what the limit of open files allows]
-    #[arg(long, env = "PUNCHD_MAX_CONNECTIONS", hide_env = true)]
-    #[arg(help_heading = "Network", value_name = "N", value_parser = parse_connections)]
-    pub max_connections: Option<usize>,
+    /// Tell this address for hosts on this machine or its network
+    #[arg(long, env = "PUNCHD_PUBLIC_IP", hide_env = true, value_name = "IP")]
+    #[arg(help_heading = "Network")]
+    pub public_ip: Option<IpAddr>,
 
     /// Do not answer requests for the lobby
     #[arg(long, env = "PUNCHD_DISABLE_LOBBY", hide_env = true)]
     #[arg(help_heading = "Games", value_parser = FalseyValueParser::new())]
     pub disable_lobby: bool,
 
-    /// Least time between two messages to one host, in milliseconds
+    /// List hosts that share an address as IP:PORT
+    #[arg(long, env = "PUNCHD_LOBBY_PORTS", hide_env = true)]
+    #[arg(help_heading = "Games", value_parser = FalseyValueParser::new())]
+    pub lobby_ports: bool,
+
+    /// Seconds between packets that keep a host's NAT open; 0 is none
+    #[arg(long, env = "PUNCHD_KEEPALIVE", hide_env = true, value_name = "S")]
+    #[arg(help_heading = "Games", value_parser = clap::value_parser!(u64).range(0..=3600))]
+    #[arg(default_value_t = limits::KEEPALIVE.as_secs())]
+    pub keepalive: u64,
+
+    /// Milliseconds between messages to one host
     #[arg(long, env = "PUNCHD_NOTIFY_GAP", hide_env = true, value_name = "MS")]
     #[arg(help_heading = "Games", value_parser = parse_millis)]
     #[arg(default_value_t = Millis(limits::NOTIFY_GAP))]
     pub notify_gap: Millis,
 
-    /// Tell test tools that this is a test server, and its name and versions
+    /// Be a test server: tell test tools name and versions
     #[arg(long, env = "PUNCHD_TESTING", hide_env = true)]
     #[arg(help_heading = "Games", value_parser = FalseyValueParser::new())]
     pub testing: bool,
@@ -71,6 +79,41 @@ pub struct Options {
     )]
     #[arg(help_heading = "Games", value_parser = parse_name)]
     pub name: String,
+
+    /// Connections [default: 16384, or what the limit of open files allows]
+    #[arg(long, env = "PUNCHD_MAX_CONNECTIONS", hide_env = true)]
+    #[arg(help_heading = "Limits", value_name = "N", value_parser = parse_connections)]
+    pub max_connections: Option<usize>,
+
+    /// Connections of one address (IPv6: /64 network)
+    #[arg(long, env = "PUNCHD_MAX_PER_ADDRESS", hide_env = true, value_name = "N")]
+    #[arg(help_heading = "Limits", value_parser = parse_connections)]
+    #[arg(default_value_t = Limits::default().connections_per_address)]
+    pub max_per_address: usize,
+
+    /// Hosts of one address
+    #[arg(long, env = "PUNCHD_MAX_HOSTS", hide_env = true, value_name = "N")]
+    #[arg(help_heading = "Limits", value_parser = parse_connections)]
+    #[arg(default_value_t = Limits::default().hosts_per_address)]
+    pub max_hosts: usize,
+
+    /// Commands a second of one address; 0 is no limit
+    #[arg(long, env = "PUNCHD_MAX_COMMANDS", hide_env = true, value_name = "N")]
+    #[arg(help_heading = "Limits")]
+    #[arg(default_value_t = Limits::default().commands_per_second)]
+    pub max_commands: u32,
+
+    /// Datagrams a second of one address; 0 is no limit
+    #[arg(long, env = "PUNCHD_MAX_DATAGRAMS", hide_env = true, value_name = "N")]
+    #[arg(help_heading = "Limits")]
+    #[arg(default_value_t = Limits::default().datagrams_per_second)]
+    pub max_datagrams: u32,
+
+    /// Seconds until a host that vanished is gone
+    #[arg(long, env = "PUNCHD_GHOST_LIMIT", hide_env = true, value_name = "S")]
+    #[arg(help_heading = "Limits", value_parser = clap::value_parser!(u64).range(6..=86400))]
+    #[arg(default_value_t = limits::GHOST.as_secs())]
+    pub ghost_limit: u64,
 
     /// Append the log to this file as well; SIGHUP opens it anew
     #[arg(short, long, env = "PUNCHD_LOG", hide_env = true, value_name = "FILE")]
@@ -89,15 +132,27 @@ pub struct Options {
 }
 
 impl Options {
-    /// What the GMnet dialect has to know.
+    /// What the server has to know, if it can have that many connections.
     #[must_use]
-    pub fn gmnet(&self) -> gmnet::Config {
-        gmnet::Config {
+    pub fn server(&self, connections: usize) -> server::Config {
+        let limits = Limits {
+            connections,
+            connections_per_address: self.max_per_address,
+            hosts_per_address: self.max_hosts,
+            commands_per_second: self.max_commands,
+            datagrams_per_second: self.max_datagrams,
+        };
+        let gmnet = gmnet::Config {
             testing: self.testing,
             name: self.name.clone(),
             disable_lobby: self.disable_lobby,
             notify_gap: self.notify_gap.0,
-        }
+            keepalive: Duration::from_secs(self.keepalive),
+            lobby_ports: self.lobby_ports,
+            public_ip: self.public_ip,
+            limits,
+        };
+        server::Config { limits, gmnet }
     }
 
     /// How much to log; who wants details and quiet gets details.

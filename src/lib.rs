@@ -6,18 +6,20 @@
 //! | --- | --- |
 //! | [`cli`], [`logging`] | the command line and the log |
 //! | [`net`] | all system calls: the event loop and the sockets |
+//! | [`server`] | the whole server but for its sockets: admission, and which dialect is spoken |
 //! | [`dialect`] | the wire protocols, each a state machine without sockets or clock |
-//! | [`limits`] | every bound and every wait, with its reason |
+//! | [`limits`], [`rates`] | every bound and every wait, with its reason |
 //! | [`clock`], [`timers`] | time as a value, deadlines as data |
 //!
 //! # How a packet travels
 //!
 //! The kernel says that a socket is readable; [`net`] reads it and calls the
-//! [`Dialect`](dialect::Dialect), which changes its state and puts what is to be sent into the
+//! [`Server`](server::Server), which lets it in and hands it to the
+//! [`Dialect`](dialect::Dialect) it speaks; that changes its state and puts what is to be sent into the
 //! [`Outbox`](dialect::Outbox); [`net`] sends it. When nothing arrives, the loop sleeps until the
 //! time that [`next_wakeup`](dialect::Dialect::next_wakeup) names.
 //!
-//! A test drives the same dialects with a clock and a network of its own making.
+//! A test drives the same server with a clock and a network of its own making.
 #![forbid(unsafe_code)]
 
 pub mod cli;
@@ -26,4 +28,6 @@ pub mod dialect;
 pub mod limits;
 pub mod logging;
 pub mod net;
+pub mod rates;
+pub mod server;
 pub mod timers;

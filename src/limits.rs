@@ -1,17 +1,89 @@
 //! Every bound that this server sets to what a peer may do, and every wait, with its reason.
+//!
+//! Those that owners may want to change are in [`Limits`], with an option each; the rest are
+//! constants. [`worst_case`] adds up what they come to in memory.
 
 use std::time::Duration;
+
+/// The bounds that have an option.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections in all. A machine of 512 MB carries the default, and most systems allow as
+    /// many open files.
+    pub connections: usize,
+    /// Connections of one address (IPv6: one /64). A carrier NAT has many players behind it, and
+    /// each uses two connections for a moment.
+    pub connections_per_address: usize,
+    /// Registered hosts of one address. A school or a LAN party has one address.
+    pub hosts_per_address: usize,
+    /// Commands a second of one address, with ten seconds' worth at once; 0 is no limit. Thirty
+    /// players who refresh their lobby every second use a sixth of it.
+    pub commands_per_second: u32,
+    /// Datagrams a second of one address, with two seconds' worth at once; 0 is no limit. They
+    /// cost little; somebody who forges them must not easily drown those of the true owner.
+    pub datagrams_per_second: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 16 * 1024,
+            connections_per_address: 256,
+            hosts_per_address: 32,
+            commands_per_second: 200,
+            datagrams_per_second: 2000,
+        }
+    }
+}
+
+impl Limits {
+    /// Bytes of commands that are not finished, of all connections together; the same number of
+    /// bytes is for the data strings of all hosts, and for what peers asked for and do not read.
+    /// A usual host has less than 200 bytes of data strings, so this is generous on average and
+    /// keeps a few from taking everything.
+    #[must_use]
+    pub const fn total(&self) -> usize {
+        const EACH: usize = 2048;
+        const LEAST: usize = 16 << 20;
+        let total = self.connections * EACH;
+        if total > LEAST { total } else { LEAST }
+    }
+}
 
 /// Longest line of a GMnet command in bytes, its line end and NULs included. Games put long
 /// texts into data strings; lines of 16 KiB have to work, the old server had no limit.
 pub const LINE: usize = 16 * 1024 + 64;
 
+/// Longest GMnet command with all its lines, in bytes. So this bounds the data strings of a host.
+pub const COMMAND: usize = 64 * 1024;
+
 /// Bytes a GMnet peer may send ahead while it waits for the answer to a `connect`. Real clients
 /// send nothing at all then.
 pub const AHEAD: usize = 64 * 1024;
 
+/// Bytes that one peer may have asked for and not read. The lobby of ten thousand hosts is 2 MB.
+pub const UNREAD: usize = 8 << 20;
+
+/// A peer that has not read anything of what it asked for in this time reads no more.
+pub const UNREAD_TIME: Duration = Duration::from_secs(30);
+
 /// Once a command has begun, its next byte must come within this time. That of the old server.
 pub const STALLED_COMMAND: Duration = Duration::from_secs(1);
+
+/// A whole command must come within this time, however it trickles. A game on a poor line sends
+/// its twelve lines at once.
+pub const COMMAND_TIME: Duration = Duration::from_secs(30);
+
+/// How long a command of an address that has sent too many waits before it is tried again.
+pub const THROTTLE: Duration = Duration::from_millis(100);
+
+/// A connection that is neither a host's nor waiting for an answer may do nothing for this long.
+/// A GML client needs it for a second or two, and does not mind when it is closed later.
+pub const IDLE: Duration = Duration::from_secs(60);
+
+/// When there is no room for a new connection, an idle one is closed for it, but only if it has
+/// been idle for this long: it may be about to speak.
+pub const IDLE_WHEN_FULL: Duration = Duration::from_secs(1);
 
 /// How long a `connect` waits for a UDP packet that is late. At least two seconds are promised;
 /// a GML client sends the packet only once and waits for the answer without a timeout, so that
@@ -34,6 +106,11 @@ pub const CONNECT_PORT: Duration = Duration::from_secs(30);
 /// UDP ports remembered for one address and purpose. Thirty players behind one carrier NAT fit.
 pub const PORTS_PER_ADDRESS: usize = 64;
 
+/// UDP ports remembered in all. A flood from forged addresses, as fast as a machine can take it
+/// (some 300,000 a second), needs half a second to push a port out, and the TCP request that
+/// belongs to it comes one round trip later.
+pub const PORTS: usize = 128 * 1024;
+
 /// Introductions that wait because of one address, be it the client's or the host's.
 pub const WAITING_PER_ADDRESS: usize = 64;
 
@@ -41,11 +118,42 @@ pub const WAITING_PER_ADDRESS: usize = 64;
 /// the last of them leaves six seconds later, when its client still knocks.
 pub const NOTICES_PER_HOST: usize = 128;
 
+/// Such notifications of all hosts.
+pub const NOTICES: usize = 64 * 1024;
+
 /// Default gap between two notifications on one host connection: a GML host looks once a step,
 /// and a game that runs at 30 steps a second may be a step late.
 pub const NOTIFY_GAP: Duration = Duration::from_millis(50);
+
+/// Default time between two datagrams that keep the NAT mapping of a host alive: less than the
+/// shortest that NATs in use keep one (30 s).
+pub const KEEPALIVE: Duration = Duration::from_secs(20);
+
+/// Default time in which a host that vanished without a word leaves the lobby.
+pub const GHOST: Duration = Duration::from_secs(60);
 
 /// How long a host is left out of the lobby when another one of the same game registers from its
 /// address. Mostly that is the same player coming back, and the end of the old connection is
 /// under way; only if both stay are they two hosts.
 pub const SHADOW: Duration = Duration::from_secs(1);
+
+/// An upper bound of the memory that this process takes whatever arrives, in bytes; what the
+/// kernel needs for its sockets is not in it.
+#[must_use]
+pub const fn worst_case(limits: &Limits) -> usize {
+    /// The program, its buffers and tables of fixed size, and what the allocator keeps.
+    const BASE: usize = 24 << 20;
+    /// Everything that is kept of a connection, be it a host's: states, table entries, index
+    /// entries, timers, small allocations; tables may be half empty.
+    const CONNECTION: usize = 2048;
+    /// Everything that is kept of a remembered port when it is the only one of its address.
+    const PORT: usize = 512;
+    /// Everything that is kept of a notification.
+    const NOTICE: usize = 64;
+    /// Buffers grow by doubling, and fragments remain.
+    const SLACK: usize = 2;
+    BASE + limits.connections * CONNECTION
+        + PORTS * PORT
+        + NOTICES * NOTICE
+        + SLACK * 3 * limits.total()
+}

@@ -3,15 +3,17 @@
 
 use std::error::Error;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use log::{error, info, warn};
-use punchd::cli::{CONNECTIONS, Options};
-use punchd::dialect::gmnet::Gmnet;
+use punchd::cli::Options;
+use punchd::limits::Limits;
 use punchd::logging;
 use punchd::net::bind::Bound;
 use punchd::net::signals::{Hangups, stop_at_signals};
 use punchd::net::{EventLoop, bind, files};
+use punchd::server::Server;
 
 fn main() -> ExitCode {
     let options = Options::parse();
@@ -32,9 +34,12 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     // Before any other thread is started, so that all of them leave SIGHUP to the loop.
     let hangups = Hangups::new(logging::reopen)?;
     let most = connections(options)?;
-    let sockets = bind::bind(&options.bind, options.port)?;
+    let config = options.server(most);
+    let ghost_limit = Duration::from_secs(options.ghost_limit);
+    let sockets = bind::bind(&options.bind, options.port, ghost_limit)?;
     let listening = listening(&sockets);
-    let mut event_loop = EventLoop::new(sockets, Gmnet::new(options.gmnet()), most)?;
+    let limits = config.limits;
+    let mut event_loop = EventLoop::new(sockets, Server::new(config), limits)?;
     event_loop.on_hangup(hangups)?;
     stop_at_signals(event_loop.stopper()?)?;
     info!("punchd {} {listening}, up to {most} connections", env!("CARGO_PKG_VERSION"));
@@ -49,9 +54,10 @@ fn connections(options: &Options) -> Result<usize, files::FilesError> {
     if let Some(wanted) = options.max_connections {
         return files::make_room(wanted).map(|()| wanted);
     }
-    let most = files::make_room_for_most(CONNECTIONS);
-    if most < CONNECTIONS {
-        warn!("the limit of open files allows only {most} connections, instead of {CONNECTIONS}");
+    let usual = Limits::default().connections;
+    let most = files::make_room_for_most(usual);
+    if most < usual {
+        warn!("the limit of open files allows only {most} connections, instead of {usual}");
     }
     Ok(most)
 }

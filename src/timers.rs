@@ -1,42 +1,48 @@
-//! Deadlines, O(1) each. Every wait in this server is one of a few fixed lengths, so a queue for
-//! each length is always in order: the newest deadline goes to the back, the earliest is at the
-//! front. Nothing is ever taken out of the middle: whoever armed a timer looks, when it fires,
-//! whether it still means anything.
+//! Deadlines, O(1) each. Every wait in this server is one of a few fixed lengths, so the timers of
+//! one length are always in order: the newest deadline goes to the back, the earliest is at the
+//! front.
 
-use std::collections::VecDeque;
+use std::hash::{Hash, RandomState};
 use std::time::Duration;
+
+use hashlink::LinkedHashMap;
 
 use crate::clock::Instant;
 
-/// Timers of one length, each with a key that says what it is about.
+/// Timers of one length, at most one for each key.
 #[derive(Debug)]
-pub struct DelayQueue<K> {
+pub struct Timers<K> {
     delay: Duration,
-    queue: VecDeque<(Instant, K)>,
+    queue: LinkedHashMap<K, Instant, RandomState>,
 }
 
-impl<K> DelayQueue<K> {
-    /// A queue whose timers fire `delay` after they were armed.
+impl<K: Hash + Eq> Timers<K> {
+    /// Timers that fire `delay` after they were armed.
     #[must_use]
     pub fn new(delay: Duration) -> Self {
-        Self { delay, queue: VecDeque::new() }
+        Self { delay, queue: LinkedHashMap::default() }
     }
 
-    /// The length of these timers.
-    #[must_use]
-    pub fn delay(&self) -> Duration {
-        self.delay
-    }
-
-    /// Arms a timer.
+    /// Arms the timer of this key, anew if it is armed already.
     pub fn arm(&mut self, now: Instant, key: K) {
-        self.queue.push_back((now + self.delay, key));
+        self.queue.insert(key, now + self.delay);
+    }
+
+    /// Disarms a timer.
+    pub fn cancel(&mut self, key: &K) {
+        self.queue.remove(key);
+    }
+
+    /// Whether the timer of this key is armed.
+    #[must_use]
+    pub fn is_armed(&self, key: &K) -> bool {
+        self.queue.contains_key(key)
     }
 
     /// When the earliest timer fires, if any is armed.
     #[must_use]
     pub fn next(&self) -> Option<Instant> {
-        self.queue.front().map(|(at, _)| *at)
+        self.queue.front().map(|(_, at)| *at)
     }
 
     /// Takes the earliest timer, if its time has come.
@@ -44,19 +50,38 @@ impl<K> DelayQueue<K> {
         if self.next()? > now {
             return None;
         }
-        self.queue.pop_front().map(|(_, key)| key)
+        self.pop()
     }
 
-    /// How many timers are armed, those that mean nothing any more included.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.queue.len()
+    /// Takes the earliest timer, whether its time has come or not.
+    pub fn pop(&mut self) -> Option<K> {
+        self.queue.pop_front().map(|(key, _)| key)
     }
 
     /// Whether no timer is armed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.queue.is_empty()
+    }
+}
+
+/// For log lines that a flood would repeat: one a minute, which says how many were left out.
+#[derive(Debug, Default)]
+pub struct Seldom {
+    last: Option<Instant>,
+    left_out: u64,
+}
+
+impl Seldom {
+    /// Whether to say it now, and how often it was not said since the last time.
+    pub fn say(&mut self, now: Instant) -> Option<u64> {
+        const GAP: Duration = Duration::from_secs(60);
+        if self.last.is_some_and(|last| now - last < GAP) {
+            self.left_out += 1;
+            return None;
+        }
+        self.last = Some(now);
+        Some(std::mem::take(&mut self.left_out))
     }
 }
 
@@ -69,8 +94,15 @@ mod tests {
     }
 
     #[test]
+    fn a_flood_of_lines_is_one_line_a_minute() {
+        let mut seldom = Seldom::default();
+        let said: Vec<_> = (0..120_000).step_by(500).filter_map(|ms| seldom.say(at(ms))).collect();
+        assert_eq!(said, [0, 119]);
+    }
+
+    #[test]
     fn timers_fire_in_order_and_not_early() {
-        let mut queue = DelayQueue::new(Duration::from_millis(50));
+        let mut queue = Timers::new(Duration::from_millis(50));
         assert_eq!(queue.next(), None);
         queue.arm(at(0), 'a');
         queue.arm(at(10), 'b');
@@ -80,5 +112,16 @@ mod tests {
         assert_eq!(queue.pop_due(at(59)), None);
         assert_eq!(queue.pop_due(at(60)), Some('b'));
         assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn arming_again_moves_the_deadline_and_cancelling_ends_it() {
+        let mut queue = Timers::new(Duration::from_millis(50));
+        queue.arm(at(0), 'a');
+        queue.arm(at(10), 'b');
+        queue.arm(at(20), 'a');
+        queue.cancel(&'b');
+        assert_eq!(queue.next(), Some(at(70)));
+        assert!(!queue.is_armed(&'b'));
     }
 }

@@ -22,7 +22,7 @@ pub struct ConnId {
 
 /// Where a datagram came in, so that an answer can go out the same way on a machine with several
 /// addresses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Via {
     /// Which of the server's UDP sockets.
     pub socket: u8,
@@ -36,7 +36,7 @@ pub struct Via {
 /// `on_fin`, and one `on_gone` unless the dialect closed the connection before.
 pub trait Dialect {
     /// A peer connected by TCP, and its first bytes say that it speaks this dialect.
-    fn on_open(&mut self, now: Now, conn: ConnId, peer: SocketAddr);
+    fn on_open(&mut self, now: Now, conn: ConnId, peer: SocketAddr, out: &mut Outbox);
 
     /// Bytes arrived, cut as it pleased the network.
     fn on_bytes(&mut self, now: Now, conn: ConnId, bytes: &[u8], out: &mut Outbox);
@@ -62,6 +62,20 @@ pub trait Dialect {
 
     /// Whether a peer is still owed something that a timer will send.
     fn owes(&self) -> bool;
+
+    /// Whether anybody would miss this connection.
+    fn use_of(&self, conn: ConnId) -> Use;
+}
+
+/// What a connection is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Use {
+    /// As long as it lives it stands for something, such as a registered host.
+    Lasting,
+    /// It waits for an answer.
+    Waiting,
+    /// For nothing, since this moment.
+    Idle(Instant),
 }
 
 /// What the dialects want done, in order. One buffer holds all the bytes, so that sending costs
@@ -118,6 +132,21 @@ impl Outbox {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.outputs.is_empty()
+    }
+
+    /// How many things there are to do.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.outputs.len()
+    }
+
+    /// The connections that are to be closed, of all that was added when there were `before`
+    /// things to do.
+    pub fn closed_since(&self, before: usize) -> impl Iterator<Item = ConnId> {
+        self.outputs.iter().skip(before).filter_map(|(target, _)| match target {
+            Target::Close(conn) => Some(*conn),
+            Target::Tcp(_) | Target::Udp(..) => None,
+        })
     }
 
     /// What is to be done, in order.

@@ -3,9 +3,10 @@
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
 use mio::net::{TcpListener, UdpSocket};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 
 use super::owner;
 
@@ -72,18 +73,19 @@ impl fmt::Display for BindError {
 impl std::error::Error for BindError {}
 
 /// Opens the sockets on these addresses; on all of the machine's if there are none. With port 0
-/// the system picks a free one, the same for all.
+/// the system picks a free one, the same for all. The kernel gives a peer up that has been
+/// unreachable for `ghost`.
 ///
 /// # Errors
 /// If one of them cannot be opened.
-pub fn bind(addrs: &[IpAddr], port: u16) -> Result<Vec<Bound>, BindError> {
+pub fn bind(addrs: &[IpAddr], port: u16, ghost: Duration) -> Result<Vec<Bound>, BindError> {
     if !addrs.is_empty() {
-        return bind_all(addrs, port);
+        return bind_all(addrs, port, ghost);
     }
-    match bind_all(&[Ipv6Addr::UNSPECIFIED.into()], port) {
+    match bind_all(&[Ipv6Addr::UNSPECIFIED.into()], port, ghost) {
         // A machine, or a container, without IPv6.
         Err(BindError { error, .. }) if is_without_ipv6(&error) => {
-            bind_all(&[Ipv4Addr::UNSPECIFIED.into()], port)
+            bind_all(&[Ipv4Addr::UNSPECIFIED.into()], port, ghost)
         }
         result => result,
     }
@@ -95,11 +97,11 @@ fn is_without_ipv6(error: &io::Error) -> bool {
     is(Errno::EAFNOSUPPORT) || error.kind() == io::ErrorKind::AddrNotAvailable
 }
 
-fn bind_all(addrs: &[IpAddr], port: u16) -> Result<Vec<Bound>, BindError> {
+fn bind_all(addrs: &[IpAddr], port: u16, ghost: Duration) -> Result<Vec<Bound>, BindError> {
     let mut attempt = 0;
     loop {
         attempt += 1;
-        match try_bind_all(addrs, port) {
+        match try_bind_all(addrs, port, ghost) {
             Err(BindError { error, .. })
                 if port == 0 && error.kind() == io::ErrorKind::AddrInUse && attempt < ATTEMPTS => {}
             result => return result,
@@ -107,29 +109,29 @@ fn bind_all(addrs: &[IpAddr], port: u16) -> Result<Vec<Bound>, BindError> {
     }
 }
 
-fn try_bind_all(addrs: &[IpAddr], mut port: u16) -> Result<Vec<Bound>, BindError> {
+fn try_bind_all(addrs: &[IpAddr], mut port: u16, ghost: Duration) -> Result<Vec<Bound>, BindError> {
     let mut all = Vec::new();
     for &ip in addrs {
-        let bound = bind_one(SocketAddr::new(ip, port))?;
+        let bound = bind_one(SocketAddr::new(ip, port), ghost)?;
         port = bound.addr.port();
         all.push(bound);
     }
     Ok(all)
 }
 
-fn bind_one(addr: SocketAddr) -> Result<Bound, BindError> {
+fn bind_one(addr: SocketAddr, ghost: Duration) -> Result<Bound, BindError> {
     let failed = |addr, protocol| move |error| BindError { addr, protocol, error };
-    let tcp = open(addr, Protocol::TCP).map_err(failed(addr, Protocol::TCP))?;
+    let tcp = open(addr, Protocol::TCP, ghost).map_err(failed(addr, Protocol::TCP))?;
     let addr = tcp
         .local_addr()
         .map(|local| local.as_socket().unwrap_or(addr))
         .map_err(failed(addr, Protocol::TCP))?;
-    let udp = open(addr, Protocol::UDP).map_err(failed(addr, Protocol::UDP))?;
+    let udp = open(addr, Protocol::UDP, ghost).map_err(failed(addr, Protocol::UDP))?;
     let (tcp, udp) = (std::net::TcpListener::from(tcp), std::net::UdpSocket::from(udp));
     Ok(Bound { addr, tcp: TcpListener::from_std(tcp), udp: UdpSocket::from_std(udp) })
 }
 
-fn open(addr: SocketAddr, protocol: Protocol) -> io::Result<Socket> {
+fn open(addr: SocketAddr, protocol: Protocol, ghost: Duration) -> io::Result<Socket> {
     let is_tcp = protocol == Protocol::TCP;
     let kind = if is_tcp { Type::STREAM } else { Type::DGRAM };
     let socket = Socket::new(Domain::for_address(addr), kind, Some(protocol))?;
@@ -147,21 +149,39 @@ fn open(addr: SocketAddr, protocol: Protocol) -> io::Result<Socket> {
     socket.set_nonblocking(true)?;
     socket.bind(&addr.into())?;
     if is_tcp {
-        // Accepted connections inherit it (Linux), which saves a call for each.
-        socket.set_tcp_nodelay(true)?;
+        prepare(&socket, ghost)?;
         socket.listen(BACKLOG)?;
     }
     Ok(socket)
 }
 
+/// Sets what accepted connections shall have: they inherit it (Linux), which saves calls for each.
+fn prepare(listener: &Socket, ghost: Duration) -> io::Result<()> {
+    listener.set_tcp_nodelay(true)?;
+    // The last probe goes unanswered after five sixths of the limit.
+    let keepalive = TcpKeepalive::new()
+        .with_time(whole_seconds(ghost / 2))
+        .with_interval(whole_seconds(ghost / 6))
+        .with_retries(2);
+    listener.set_tcp_keepalive(&keepalive)?;
+    // The same for what was written and is not acknowledged.
+    listener.set_tcp_user_timeout(Some(ghost * 5 / 6))
+}
+
+/// The kernel counts keepalives in seconds.
+fn whole_seconds(duration: Duration) -> Duration {
+    Duration::from_secs(duration.as_secs().max(1))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits;
 
     #[test]
     fn port_zero_gives_one_port_for_all() {
         let addrs = [Ipv4Addr::new(127, 0, 0, 1).into(), Ipv4Addr::new(127, 0, 0, 2).into()];
-        let all = bind(&addrs, 0).unwrap();
+        let all = bind(&addrs, 0, limits::GHOST).unwrap();
         assert_eq!(all.len(), 2);
         assert_ne!(all[0].addr.port(), 0);
         assert_eq!(all[0].addr.port(), all[1].addr.port());
@@ -171,16 +191,16 @@ mod tests {
     #[test]
     fn a_port_in_use_is_said_with_its_owner() {
         let addr = Ipv4Addr::LOCALHOST.into();
-        let held = bind(&[addr], 0).unwrap();
+        let held = bind(&[addr], 0, limits::GHOST).unwrap();
         let port = held[0].addr.port();
-        let error = bind(&[addr], port).unwrap_err().to_string();
+        let error = bind(&[addr], port, limits::GHOST).unwrap_err().to_string();
         assert!(error.starts_with(&format!("TCP port {port} is in use by")), "{error}");
         assert!(error.contains(&std::process::id().to_string()), "{error}");
     }
 
     #[test]
     fn accepted_connections_send_at_once() {
-        let mut all = bind(&[Ipv4Addr::LOCALHOST.into()], 0).unwrap();
+        let mut all = bind(&[Ipv4Addr::LOCALHOST.into()], 0, limits::GHOST).unwrap();
         let bound = all.remove(0);
         let _peer = std::net::TcpStream::connect(bound.addr).unwrap();
         let deadline = std::time::Instant::now() + std::time::Duration::from_secs(5);
@@ -192,5 +212,9 @@ mod tests {
             }
         };
         assert!(stream.nodelay().unwrap(), "TCP_NODELAY is inherited from the listener");
+        let socket = socket2::SockRef::from(&stream);
+        assert!(socket.keepalive().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), limits::GHOST / 2);
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(limits::GHOST * 5 / 6));
     }
 }

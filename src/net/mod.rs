@@ -16,7 +16,9 @@ use log::{debug, info};
 use mio::{Events, Interest, Poll, Token, Waker};
 
 use crate::clock::{Instant, Now};
-use crate::dialect::{Dialect, Outbox, Output};
+use crate::dialect::{ConnId, Dialect, Outbox, Output};
+use crate::limits::Limits;
+use crate::server::Server;
 
 pub mod bind;
 pub mod files;
@@ -59,23 +61,23 @@ impl Stopper {
 
 /// The loop and everything in it.
 #[derive(Debug)]
-pub struct EventLoop<D> {
+pub struct EventLoop {
     poll: Poll,
     started: std::time::Instant,
     stop: Arc<AtomicBool>,
-    dialect: D,
+    server: Server,
     out: Outbox,
     datagrams: Datagrams,
     connections: Connections,
     hangups: Option<signals::Hangups>,
 }
 
-impl<D: Dialect> EventLoop<D> {
-    /// A loop that serves these sockets, with at most `max_connections` at a time.
+impl EventLoop {
+    /// A loop that serves these sockets.
     ///
     /// # Errors
     /// If the system has no more descriptors or memory for it.
-    pub fn new(sockets: Vec<Bound>, dialect: D, max_connections: usize) -> io::Result<Self> {
+    pub fn new(sockets: Vec<Bound>, server: Server, limits: Limits) -> io::Result<Self> {
         let poll = Poll::new()?;
         let mut listeners = Vec::new();
         let mut udp = Vec::new();
@@ -90,10 +92,10 @@ impl<D: Dialect> EventLoop<D> {
             poll,
             started: std::time::Instant::now(),
             stop: Arc::new(AtomicBool::new(false)),
-            dialect,
+            server,
             out: Outbox::new(),
             datagrams: Datagrams::new(udp),
-            connections: Connections::new(listeners, max_connections),
+            connections: Connections::new(listeners, limits),
             hangups: None,
         })
     }
@@ -130,10 +132,10 @@ impl<D: Dialect> EventLoop<D> {
         let now = self.now();
         info!("stopping: no new connections, {} open", self.connections.len());
         self.connections.stop_accepting();
-        self.dialect.on_shutdown(now, &mut self.out);
+        self.server.on_shutdown(now, &mut self.out);
         self.deliver();
         let deadline = now.instant + SHUTDOWN;
-        while self.now().instant < deadline && (self.dialect.owes() || self.connections.owe()) {
+        while self.now().instant < deadline && (self.server.owes() || self.connections.owe()) {
             let timeout = self.timeout(Some(deadline));
             self.turn(&mut events, timeout)?;
         }
@@ -162,8 +164,13 @@ impl<D: Dialect> EventLoop<D> {
         self.accept();
         self.serve_connections();
         let now = self.now();
-        if self.dialect.next_wakeup().is_some_and(|at| at <= now.instant) {
-            self.dialect.on_wakeup(now, &mut self.out);
+        self.connections.retry(now.instant);
+        for conn in self.connections.slow_readers(now.instant) {
+            debug!("connection {} lost: its peer does not read", conn.slot);
+            self.lose(conn);
+        }
+        if self.server.next_wakeup().is_some_and(|at| at <= now.instant) {
+            self.server.on_wakeup(now, &mut self.out);
             self.deliver();
         }
         Ok(())
@@ -174,8 +181,10 @@ impl<D: Dialect> EventLoop<D> {
         if self.datagrams.are_ready() || self.connections.are_ready() {
             return Some(Duration::ZERO);
         }
-        let accept = self.connections.next_accept();
-        let next = [self.dialect.next_wakeup(), accept, deadline].into_iter().flatten().min()?;
+        let connections = self.connections.next_wakeup();
+        let datagrams = self.datagrams.next_wakeup();
+        let all = [self.server.next_wakeup(), connections, datagrams, deadline];
+        let next = all.into_iter().flatten().min()?;
         let now = self.now().instant;
         // Poll counts in milliseconds and rounds down, which would make it spin for the last one.
         let rounding = Duration::from_micros(999);
@@ -192,8 +201,10 @@ impl<D: Dialect> EventLoop<D> {
         let now = self.now();
         for socket in 0..self.datagrams.len() {
             for _ in 0..udp::BUDGET {
-                let Some((via, peer, data)) = self.datagrams.receive(socket) else { break };
-                self.dialect.on_datagram(now, via, peer, data, &mut self.out);
+                let Some((via, peer, data)) = self.datagrams.receive(now.instant, socket) else {
+                    break;
+                };
+                self.server.on_datagram(now, via, peer, data, &mut self.out);
                 if !self.out.is_empty() {
                     self.deliver();
                 }
@@ -203,9 +214,19 @@ impl<D: Dialect> EventLoop<D> {
 
     fn accept(&mut self) {
         let now = self.now();
-        let registry = self.poll.registry();
-        while let Some((conn, peer)) = self.connections.accept(now.instant, registry) {
-            self.dialect.on_open(now, conn, peer);
+        loop {
+            match self.connections.accept(now.instant, self.poll.registry()) {
+                tcp::Accept::New(conn, peer) => {
+                    self.server.on_open(now, conn, peer, &mut self.out);
+                    self.deliver();
+                }
+                tcp::Accept::Full => {
+                    let made = self.server.make_room(now, &mut self.out);
+                    self.deliver();
+                    self.connections.note_room(now.instant, made);
+                }
+                tcp::Accept::Nothing => break,
+            }
         }
         self.connections.end_accept_turn();
     }
@@ -214,18 +235,18 @@ impl<D: Dialect> EventLoop<D> {
         let now = self.now();
         for _ in 0..self.connections.ready_len() {
             let Some(conn) = self.connections.next_ready() else { break };
-            if !self.connections.flush(conn, self.poll.registry()) {
+            if !self.connections.flush(now.instant, conn, self.poll.registry()) {
                 self.lose(conn);
                 continue;
             }
-            match self.connections.read(conn) {
+            match self.connections.read(now.instant, conn) {
                 tcp::Read::Nothing => {}
                 tcp::Read::Bytes(bytes) => {
-                    self.dialect.on_bytes(now, conn, bytes, &mut self.out);
+                    self.server.on_bytes(now, conn, bytes, &mut self.out);
                     self.deliver();
                 }
                 tcp::Read::Fin => {
-                    self.dialect.on_fin(now, conn, &mut self.out);
+                    self.server.on_fin(now, conn, &mut self.out);
                     self.deliver();
                 }
                 tcp::Read::Lost(error) => {
@@ -236,22 +257,26 @@ impl<D: Dialect> EventLoop<D> {
         }
     }
 
-    fn lose(&mut self, conn: crate::dialect::ConnId) {
+    fn lose(&mut self, conn: ConnId) {
         if self.connections.remove(conn) {
-            self.dialect.on_gone(self.now(), conn, &mut self.out);
+            self.server.on_gone(self.now(), conn, &mut self.out);
             self.deliver();
         }
     }
 
     /// Does what the dialect wants done, and what comes of that.
     fn deliver(&mut self) {
+        if self.out.is_empty() {
+            return;
+        }
+        let now = self.now();
         while !self.out.is_empty() {
             let mut out = std::mem::take(&mut self.out);
             let mut lost = Vec::new();
             for output in out.outputs() {
                 match output {
                     Output::Tcp(conn, bytes) => {
-                        if !self.connections.write(conn, bytes, self.poll.registry()) {
+                        if !self.connections.write(now.instant, conn, bytes, self.poll.registry()) {
                             lost.push(conn);
                         }
                     }
@@ -263,12 +288,22 @@ impl<D: Dialect> EventLoop<D> {
             self.out = out;
             for conn in lost {
                 if self.connections.remove(conn) {
-                    self.dialect.on_gone(self.now(), conn, &mut self.out);
+                    self.server.on_gone(now, conn, &mut self.out);
                 }
             }
         }
     }
 }
+
+/// Whether the kernel has no memory for this right now, so that it is worth trying again later.
+fn is_memory_pressure(error: &io::Error) -> bool {
+    use nix::errno::Errno;
+    let errno = error.raw_os_error().map(Errno::from_raw);
+    matches!(errno, Some(Errno::ENOBUFS | Errno::ENOMEM))
+}
+
+/// How long to wait until what failed for lack of something is tried again.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// The address as everybody knows it: an IPv4 peer of an IPv6 socket is an IPv4 peer.
 fn canonical(addr: SocketAddr) -> SocketAddr {

@@ -4,7 +4,6 @@
 use std::collections::VecDeque;
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr};
-use std::time::Duration;
 
 use log::{debug, warn};
 use mio::event::Event;
@@ -12,9 +11,11 @@ use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry, Token};
 use slab::Slab;
 
-use super::{FIRST_CONNECTION, canonical};
+use super::{FIRST_CONNECTION, PAUSE, canonical, is_memory_pressure};
 use crate::clock::Instant;
 use crate::dialect::ConnId;
+use crate::limits::{self, Limits};
+use crate::timers::Timers;
 
 /// Connections accepted before others have their turn.
 const ACCEPT_BUDGET: usize = 256;
@@ -22,20 +23,25 @@ const ACCEPT_BUDGET: usize = 256;
 /// Bytes read from a connection before others have their turn.
 const READ: usize = 64 * 1024;
 
-/// How long accepting pauses when the system has run out of something.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
 /// All TCP sockets.
 #[derive(Debug)]
 pub(super) struct Connections {
     listeners: Vec<Listener>,
     slab: Slab<Connection>,
-    most: usize,
+    limits: Limits,
     generation: u32,
     /// Who may have something to read, or may be written to again; each at most once.
     ready: VecDeque<ConnId>,
     accepted: usize,
+    /// There is no room for the next connection.
+    refuse_next: bool,
     accept_again: Option<Instant>,
+    /// Who could not be read or written for lack of kernel memory.
+    starved: Timers<ConnId>,
+    /// Who has not read all that was written. Fires when nothing of it was read for too long.
+    unread: Timers<ConnId>,
+    /// Bytes that peers have not read, in all.
+    unread_bytes: usize,
     buffer: Box<[u8]>,
 }
 
@@ -51,6 +57,8 @@ struct Connection {
     generation: u32,
     /// What the socket did not take yet.
     backlog: Vec<u8>,
+    /// How much of that it took since.
+    sent: usize,
     /// It is in `ready`.
     queued: bool,
     /// There may be something to read.
@@ -63,6 +71,14 @@ struct Connection {
     closing: bool,
 }
 
+/// What accepting gave.
+pub(super) enum Accept {
+    Nothing,
+    New(ConnId, SocketAddr),
+    /// Room has to be made first.
+    Full,
+}
+
 /// What reading a connection gave.
 pub(super) enum Read<'a> {
     Nothing,
@@ -72,17 +88,21 @@ pub(super) enum Read<'a> {
 }
 
 impl Connections {
-    pub(super) fn new(listeners: Vec<TcpListener>, most: usize) -> Self {
+    pub(super) fn new(listeners: Vec<TcpListener>, limits: Limits) -> Self {
         let listeners =
             listeners.into_iter().map(|socket| Listener { socket, acceptable: true }).collect();
         Self {
             listeners,
             slab: Slab::new(),
-            most,
+            limits,
             generation: 0,
             ready: VecDeque::new(),
             accepted: 0,
+            refuse_next: false,
             accept_again: None,
+            starved: Timers::new(PAUSE),
+            unread: Timers::new(limits::UNREAD_TIME),
+            unread_bytes: 0,
             buffer: vec![0; READ].into_boxed_slice(),
         }
     }
@@ -97,8 +117,21 @@ impl Connections {
         acceptable || !self.ready.is_empty()
     }
 
-    pub(super) fn next_accept(&self) -> Option<Instant> {
-        self.accept_again
+    pub(super) fn next_wakeup(&self) -> Option<Instant> {
+        let timers = [self.accept_again, self.starved.next(), self.unread.next()];
+        timers.into_iter().flatten().min()
+    }
+
+    /// Gives those their turn again that could not have it for lack of kernel memory.
+    pub(super) fn retry(&mut self, now: Instant) {
+        while let Some(id) = self.starved.pop_due(now) {
+            self.queue(id);
+        }
+    }
+
+    /// Connections that were written to and have not read for too long.
+    pub(super) fn slow_readers(&mut self, now: Instant) -> Vec<ConnId> {
+        std::iter::from_fn(|| self.unread.pop_due(now)).collect()
     }
 
     pub(super) fn note_acceptable(&mut self, n: usize) {
@@ -111,28 +144,40 @@ impl Connections {
         let Some(conn) = self.slab.get_mut(slot) else { return };
         conn.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
         conn.read_closed |= event.is_read_closed() || event.is_error();
-        if !std::mem::replace(&mut conn.queued, true) {
-            self.ready.push_back(ConnId { slot: slot as u32, generation: conn.generation });
+        let id = ConnId { slot: slot as u32, generation: conn.generation };
+        self.queue(id);
+    }
+
+    /// Lets a connection have its turn.
+    fn queue(&mut self, id: ConnId) {
+        if let Some(conn) = self.get(id)
+            && !std::mem::replace(&mut conn.queued, true)
+        {
+            self.ready.push_back(id);
         }
     }
 
     /// The next new connection, unless this turn has had enough of them.
-    pub(super) fn accept(
-        &mut self,
-        now: Instant,
-        registry: &Registry,
-    ) -> Option<(ConnId, SocketAddr)> {
+    pub(super) fn accept(&mut self, now: Instant, registry: &Registry) -> Accept {
         if self.accept_again.is_some_and(|at| now < at) {
-            return None;
+            return Accept::Nothing;
         }
         self.accept_again = None;
         while self.accepted < ACCEPT_BUDGET {
-            let listener = self.listeners.iter_mut().find(|listener| listener.acceptable)?;
+            let listener = self.listeners.iter_mut().find(|listener| listener.acceptable);
+            let Some(listener) = listener else { break };
+            if self.slab.len() >= self.limits.connections && !self.refuse_next {
+                return Accept::Full;
+            }
             match listener.socket.accept() {
+                Ok((_, peer)) if std::mem::take(&mut self.refuse_next) => {
+                    self.accepted += 1;
+                    debug!("{peer} refused: {} connections are open", self.limits.connections);
+                }
                 Ok((stream, peer)) => {
                     self.accepted += 1;
                     if let Some(conn) = self.add(stream, peer, registry) {
-                        return Some((conn, canonical(peer)));
+                        return Accept::New(conn, canonical(peer));
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -141,14 +186,25 @@ impl Connections {
                 // The peer was gone before we looked.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // Out of descriptors or memory. Nothing will report this connection again, so
+                // the listener stays acceptable.
                 Err(error) => {
-                    warn!("cannot accept connections for a moment: {error}");
-                    self.accept_again = Some(now + ACCEPT_PAUSE);
-                    return None;
+                    debug!("cannot accept: {error}");
+                    return Accept::Full;
                 }
             }
         }
-        None
+        Accept::Nothing
+    }
+
+    /// What came of [`Accept::Full`]: with room made, accepting goes on; else a connection that
+    /// is one too many is refused at once, and what the system refuses is tried again later.
+    pub(super) fn note_room(&mut self, now: Instant, made: bool) {
+        if self.slab.len() >= self.limits.connections {
+            self.refuse_next = true;
+        } else if !made {
+            self.accept_again = Some(now + PAUSE);
+        }
     }
 
     pub(super) fn end_accept_turn(&mut self) {
@@ -161,10 +217,6 @@ impl Connections {
         peer: SocketAddr,
         registry: &Registry,
     ) -> Option<ConnId> {
-        if self.slab.len() >= self.most {
-            debug!("{peer} refused: {} connections are open", self.most);
-            return None;
-        }
         let entry = self.slab.vacant_entry();
         let slot = entry.key();
         let token = Token(FIRST_CONNECTION + slot);
@@ -178,6 +230,7 @@ impl Connections {
             stream,
             generation,
             backlog: Vec::new(),
+            sent: 0,
             queued: false,
             readable: false,
             finished: false,
@@ -206,7 +259,7 @@ impl Connections {
     }
 
     /// Reads once. Who may have more goes to the end of the line.
-    pub(super) fn read(&mut self, id: ConnId) -> Read<'_> {
+    pub(super) fn read(&mut self, now: Instant, id: ConnId) -> Read<'_> {
         let Some(conn) = self.slab.get_mut(id.slot as usize) else { return Read::Nothing };
         if conn.generation != id.generation || !conn.readable || conn.finished || conn.closing {
             return Read::Nothing;
@@ -217,6 +270,10 @@ impl Connections {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     conn.readable = false;
+                    return Read::Nothing;
+                }
+                Err(error) if is_memory_pressure(&error) => {
+                    self.starved.arm(now, id);
                     return Read::Nothing;
                 }
                 Err(error) => return Read::Lost(error),
@@ -237,39 +294,77 @@ impl Connections {
     }
 
     /// Writes bytes in one write; what the socket does not take is kept. False: it is lost.
-    pub(super) fn write(&mut self, id: ConnId, bytes: &[u8], registry: &Registry) -> bool {
-        let Some(conn) = self.get(id) else { return true };
-        if !conn.backlog.is_empty() {
-            conn.backlog.extend_from_slice(bytes);
+    pub(super) fn write(
+        &mut self,
+        now: Instant,
+        id: ConnId,
+        bytes: &[u8],
+        registry: &Registry,
+    ) -> bool {
+        let total = self.limits.total();
+        let Some(conn) = self.slab.get_mut(id.slot as usize) else { return true };
+        if conn.generation != id.generation {
             return true;
         }
-        match write_some(&mut conn.stream, bytes) {
-            Ok(written) if written == bytes.len() => true,
-            Ok(written) => {
-                conn.backlog.extend_from_slice(&bytes[written..]);
-                let token = Token(FIRST_CONNECTION + id.slot as usize);
-                let both = Interest::READABLE | Interest::WRITABLE;
-                registry.reregister(&mut conn.stream, token, both).is_ok()
+        let mut written = 0;
+        if conn.backlog.is_empty() {
+            match write_some(&mut conn.stream, bytes) {
+                Ok(Wrote::All) => return true,
+                Ok(Wrote::Some(length)) => written = length,
+                Ok(Wrote::Starved(length)) => {
+                    written = length;
+                    self.starved.arm(now, id);
+                }
+                Err(error) => {
+                    debug!("connection {} lost while writing: {error}", id.slot);
+                    return false;
+                }
             }
-            Err(error) => {
-                debug!("connection {} lost while writing: {error}", id.slot);
-                false
+            let token = Token(FIRST_CONNECTION + id.slot as usize);
+            let both = Interest::READABLE | Interest::WRITABLE;
+            if registry.reregister(&mut conn.stream, token, both).is_err() {
+                return false;
             }
+            self.unread.arm(now, id);
         }
+        let rest = &bytes[written..];
+        if conn.backlog.len() + rest.len() > limits::UNREAD
+            || self.unread_bytes + rest.len() > total
+        {
+            debug!("connection {} lost: its peer asks for more than it reads", id.slot);
+            return false;
+        }
+        conn.backlog.extend_from_slice(rest);
+        self.unread_bytes += rest.len();
+        true
     }
 
     /// Writes what was kept, if the socket takes it. False: the connection is lost.
-    pub(super) fn flush(&mut self, id: ConnId, registry: &Registry) -> bool {
-        let Some(conn) = self.get(id) else { return true };
-        if conn.backlog.is_empty() {
+    pub(super) fn flush(&mut self, now: Instant, id: ConnId, registry: &Registry) -> bool {
+        let Some(conn) = self.slab.get_mut(id.slot as usize) else { return true };
+        if conn.generation != id.generation || conn.backlog.is_empty() {
             return true;
         }
-        let Ok(written) = write_some(&mut conn.stream, &conn.backlog) else { return false };
-        conn.backlog.drain(..written);
-        if !conn.backlog.is_empty() {
+        let length = match write_some(&mut conn.stream, &conn.backlog[conn.sent..]) {
+            Ok(Wrote::All) => conn.backlog.len() - conn.sent,
+            Ok(Wrote::Some(length)) => length,
+            Ok(Wrote::Starved(length)) => {
+                self.starved.arm(now, id);
+                length
+            }
+            Err(_) => return false,
+        };
+        conn.sent += length;
+        if length > 0 {
+            self.unread.arm(now, id);
+        }
+        if conn.sent < conn.backlog.len() {
             return true;
         }
+        self.unread_bytes -= conn.backlog.len();
         conn.backlog = Vec::new();
+        conn.sent = 0;
+        self.unread.cancel(&id);
         if conn.closing {
             self.end(id);
             return true;
@@ -312,7 +407,10 @@ impl Connections {
 
     fn end(&mut self, id: ConnId) {
         // Closing the descriptor takes it out of the poll as well.
-        self.slab.try_remove(id.slot as usize);
+        let Some(conn) = self.slab.try_remove(id.slot as usize) else { return };
+        self.unread_bytes -= conn.backlog.len();
+        self.unread.cancel(&id);
+        self.starved.cancel(&id);
     }
 
     fn get(&mut self, id: ConnId) -> Option<&mut Connection> {
@@ -320,17 +418,28 @@ impl Connections {
     }
 }
 
+/// How much a socket took.
+enum Wrote {
+    All,
+    Some(usize),
+    /// So much, for lack of kernel memory. Nothing will tell when it has some again.
+    Starved(usize),
+}
+
 /// Writes as much as the socket takes now.
-fn write_some(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {
+fn write_some(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<Wrote> {
     let mut written = 0;
     while written < bytes.len() {
         match stream.write(&bytes[written..]) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(length) => written += length,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                return Ok(Wrote::Some(written));
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if is_memory_pressure(&error) => return Ok(Wrote::Starved(written)),
             Err(error) => return Err(error),
         }
     }
-    Ok(written)
+    Ok(Wrote::All)
 }

@@ -6,7 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use log::debug;
 use mio::net::UdpSocket;
 
-use super::canonical;
+use super::{PAUSE, canonical, is_memory_pressure};
+use crate::clock::Instant;
 use crate::dialect::Via;
 
 /// Datagrams taken from a socket before others have their turn.
@@ -26,6 +27,8 @@ pub(super) struct Datagrams {
 struct Socket {
     socket: UdpSocket,
     readable: bool,
+    /// The kernel had no memory to receive with; when to try again.
+    again: Option<Instant>,
     is_ipv6: bool,
 }
 
@@ -33,7 +36,7 @@ impl Datagrams {
     pub(super) fn new(sockets: Vec<UdpSocket>) -> Self {
         let sockets = sockets.into_iter().map(|socket| {
             let is_ipv6 = socket.local_addr().is_ok_and(|addr| addr.is_ipv6());
-            Socket { socket, readable: true, is_ipv6 }
+            Socket { socket, readable: true, again: None, is_ipv6 }
         });
         Self { sockets: sockets.collect(), buffer: Box::new([0; LONGEST]) }
     }
@@ -49,12 +52,20 @@ impl Datagrams {
     }
 
     pub(super) fn are_ready(&self) -> bool {
-        self.sockets.iter().any(|socket| socket.readable)
+        self.sockets.iter().any(|socket| socket.readable && socket.again.is_none())
+    }
+
+    pub(super) fn next_wakeup(&self) -> Option<Instant> {
+        self.sockets.iter().filter_map(|socket| socket.again).min()
     }
 
     /// The next datagram of a socket, if there is one.
-    pub(super) fn receive(&mut self, n: usize) -> Option<(Via, SocketAddr, &[u8])> {
+    pub(super) fn receive(&mut self, now: Instant, n: usize) -> Option<(Via, SocketAddr, &[u8])> {
         let socket = self.sockets.get_mut(n).filter(|socket| socket.readable)?;
+        if socket.again.is_some_and(|at| now < at) {
+            return None;
+        }
+        socket.again = None;
         loop {
             match socket.socket.recv_from(&mut self.buffer[..]) {
                 Ok((length, peer)) => {
@@ -63,6 +74,10 @@ impl Datagrams {
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     socket.readable = false;
+                    return None;
+                }
+                Err(error) if is_memory_pressure(&error) => {
+                    socket.again = Some(now + PAUSE);
                     return None;
                 }
                 // What an earlier send came to (an ICMP error), not this receive.

@@ -76,6 +76,12 @@ impl Command {
         &self.text[start..self.ends[n]]
     }
 
+    /// Bytes of its lines.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.text.len()
+    }
+
     /// Begins anew with a command word.
     fn begin(&mut self, line: &[u8]) {
         self.clear();
@@ -109,6 +115,8 @@ impl Command {
 pub enum BadStream {
     /// A line is longer than [`limits::LINE`].
     LineTooLong,
+    /// A command has more than [`limits::COMMAND`] bytes.
+    CommandTooLong,
     /// More than [`limits::AHEAD`] bytes came while an answer was awaited.
     TooFarAhead,
 }
@@ -117,6 +125,9 @@ impl fmt::Display for BadStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::LineTooLong => write!(f, "it sent a line of more than {} bytes", limits::LINE),
+            Self::CommandTooLong => {
+                write!(f, "it sent a command of more than {} bytes", limits::COMMAND)
+            }
             Self::TooFarAhead => {
                 write!(f, "it sent more than {} bytes without waiting for an answer", limits::AHEAD)
             }
@@ -139,10 +150,10 @@ impl Reader {
         self.unfinished.is_some()
     }
 
-    /// Bytes that wait for the rest of their line, or for their turn.
+    /// Bytes that are kept for later.
     #[must_use]
-    pub fn held(&self) -> usize {
-        self.held.len()
+    pub fn size(&self) -> usize {
+        self.held.len() + self.unfinished.as_ref().map_or(0, |command| command.size())
     }
 
     /// Keeps bytes whose turn has not come.
@@ -157,11 +168,13 @@ impl Reader {
         Ok(Go::Stop)
     }
 
-    /// The stream has ended, and so has its last line.
-    pub fn finish(&mut self) {
-        if !matches!(self.held.last(), None | Some(b'\n' | b'\r')) {
-            self.held.push(b'\n');
+    /// The stream has ended, and so has its last line. Returns how much this adds to the size.
+    pub fn finish(&mut self) -> usize {
+        if matches!(self.held.last(), None | Some(b'\n' | b'\r')) {
+            return 0;
         }
+        self.held.push(b'\n');
+        1
     }
 
     /// Gives `each` every command that is complete with `chunk`, until it answers that it has
@@ -244,6 +257,9 @@ impl Reader {
             } else {
                 command.push(line);
             }
+            if command.text.len() > limits::COMMAND {
+                return Err(BadStream::CommandTooLong);
+            }
             if command.is_complete() && command.verb != Verb::Unknown {
                 return Ok(true);
             }
@@ -305,7 +321,7 @@ mod tests {
         let mut scratch = Command::default();
         let go = reader.read(b"connect\n127.0.0.1\n\0", &mut scratch, |_| Go::On);
         assert_eq!(go, Ok(Go::On));
-        assert_eq!(reader.held(), 0);
+        assert_eq!(reader.size(), 0);
         assert!(!reader.is_amid_command());
     }
 

@@ -1,6 +1,7 @@
 //! The registered hosts: which there are, which of them an address means, which are listed.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::net::IpAddr;
 
 use slab::Slab;
@@ -8,10 +9,10 @@ use smallvec::SmallVec;
 
 use super::lobby::Index;
 use crate::clock::{Instant, Now};
-use crate::dialect::ConnId;
 use crate::dialect::gmnet::ports::ClaimedReg;
-use crate::limits;
-use crate::timers::DelayQueue;
+use crate::dialect::{ConnId, Via};
+use crate::limits::{self, Limits};
+use crate::timers::Timers;
 
 /// The data1 string of a host that does not want to be listed.
 const INVISIBLE: &str = "<INV>";
@@ -39,6 +40,18 @@ impl Data {
         Self { text: strings.concat().into(), ends }
     }
 
+    /// Bytes of all strings together.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.text.len()
+    }
+
+    /// Whether all strings are empty.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.text.is_empty()
+    }
+
     /// The string number `n`, from 0 for data1 to 7 for data8.
     #[must_use]
     pub fn get(&self, n: usize) -> &str {
@@ -56,6 +69,8 @@ pub struct Host {
     pub addr: IpAddr,
     /// Its UDP port, once known.
     pub port: Option<u16>,
+    /// Where its UDP packets come in.
+    pub via: Via,
     /// Seconds since 1970, as the lobby tells it.
     pub created: u64,
     /// What it says of itself; a host of the older protocol says nothing and is not listed.
@@ -72,7 +87,36 @@ pub struct Host {
     listed: bool,
 }
 
+/// Why a host is not registered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Full {
+    /// Its address has as many as it may have.
+    Address(usize),
+    /// The data strings of all hosts are as long as they may be.
+    Data,
+}
+
+impl fmt::Display for Full {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(here) => write!(
+                f,
+                "{here} hosts are registered from this address already; allow more with \
+                 --max-hosts"
+            ),
+            Self::Data => f.write_str(
+                "the data strings of all hosts are too long together; allow more with \
+                 --max-connections",
+            ),
+        }
+    }
+}
+
 impl Host {
+    fn data_len(&self) -> usize {
+        self.data.as_ref().map_or(0, Data::len)
+    }
+
     /// Its game: the data1 string.
     #[must_use]
     pub fn game(&self) -> &str {
@@ -86,9 +130,13 @@ pub struct Hosts {
     slab: Slab<Host>,
     /// The hosts of each address, oldest first.
     by_addr: HashMap<IpAddr, SmallVec<[HostKey; 2]>>,
+    /// Those on the machine or in the network of the server, oldest first.
+    inside: Vec<HostKey>,
+    /// Bytes of all data strings.
+    data_bytes: usize,
     index: Index,
     /// Addresses where a host may have to be listed again.
-    shadows: DelayQueue<IpAddr>,
+    shadows: Timers<IpAddr>,
 }
 
 impl Default for Hosts {
@@ -96,8 +144,10 @@ impl Default for Hosts {
         Self {
             slab: Slab::new(),
             by_addr: HashMap::new(),
+            inside: Vec::new(),
+            data_bytes: 0,
             index: Index::default(),
-            shadows: DelayQueue::new(limits::SHADOW),
+            shadows: Timers::new(limits::SHADOW),
         }
     }
 }
@@ -118,14 +168,53 @@ impl Hosts {
     /// The newest host of an address, or the one with that UDP port.
     #[must_use]
     pub fn find(&self, addr: IpAddr, port: Option<u16>) -> Option<HostKey> {
-        let keys = self.by_addr.get(&addr)?;
-        match port {
-            None => keys.last().copied(),
-            Some(_) => {
-                let has_port = |key: &&HostKey| self.get(**key).is_some_and(|h| h.port == port);
-                keys.iter().rfind(has_port).copied()
-            }
+        self.newest(self.by_addr.get(&addr)?, port)
+    }
+
+    /// The newest host on the machine or in the network of the server, or the one with that port.
+    #[must_use]
+    pub fn find_inside(&self, port: Option<u16>) -> Option<HostKey> {
+        self.newest(&self.inside, port)
+    }
+
+    fn newest(&self, keys: &[HostKey], port: Option<u16>) -> Option<HostKey> {
+        let meant = |key: &&HostKey| {
+            port.is_none() || self.get(**key).is_some_and(|host| host.port == port)
+        };
+        keys.iter().rfind(meant).copied()
+    }
+
+    /// Whether other hosts are known by the same address.
+    #[must_use]
+    pub fn shares_address(&self, host: &Host, told: IpAddr) -> bool {
+        if told == host.addr {
+            self.by_addr.get(&host.addr).is_some_and(|keys| keys.len() > 1)
+        } else {
+            self.inside.len() > 1
         }
+    }
+
+    /// Whether one more registration, or one with other data, is within bounds.
+    ///
+    /// # Errors
+    /// The bound that it would break.
+    pub fn check_room(
+        &self,
+        limits: &Limits,
+        addr: IpAddr,
+        known: Option<HostKey>,
+        data: Option<&Data>,
+    ) -> Result<(), Full> {
+        let here = self.by_addr.get(&addr).map_or(0, |keys| keys.len());
+        if known.is_none() && here >= limits.hosts_per_address {
+            return Err(Full::Address(here));
+        }
+        let before = known.and_then(|key| self.get(key)).map_or(0, Host::data_len);
+        let after = data.map_or(0, Data::len);
+        if after > before && self.data_bytes + after - before > limits.total() {
+            return Err(Full::Data);
+        }
+        Ok(())
     }
 
     /// A connection registers a host, with the UDP packet that belongs to it if one came.
@@ -145,6 +234,7 @@ impl Hosts {
             conn,
             addr,
             port: reg.map(|r| r.port).or(before.and_then(|h| h.port)),
+            via: reg.map(|r| r.via).or(before.map(|h| h.via)).unwrap_or_default(),
             created: reg.and_then(|r| r.unix).or(before.map(|h| h.created)).unwrap_or(now.unix),
             data,
             seen: reg.map(|r| r.at).or(before.map(|h| h.seen)).unwrap_or_default(),
@@ -153,9 +243,13 @@ impl Hosts {
             has_reg: reg.is_some(),
             listed: false,
         };
+        self.data_bytes += host.data_len();
         // Slots are fewer than connections, which are counted in 32 bits.
         let key = HostKey(self.slab.insert(host) as u32);
         self.by_addr.entry(addr).or_default().push(key);
+        if super::is_inside(addr) {
+            self.inside.push(key);
+        }
         if self.by_addr[&addr].len() > 1 {
             self.shadows.arm(now.instant, addr);
         }
@@ -169,11 +263,14 @@ impl Hosts {
         self.take_back(addr, reg);
         self.unlist(key);
         let Some(host) = self.slab.get_mut(key.0 as usize) else { return };
+        self.data_bytes -= host.data_len();
         host.data = data;
+        self.data_bytes += host.data_len();
         host.registered = now.instant;
         host.has_reg = now.instant - host.seen <= limits::REG_WINDOW;
         if let Some(reg) = reg {
             host.port = Some(reg.port);
+            host.via = reg.via;
             host.seen = reg.at;
             host.has_reg = true;
         }
@@ -184,6 +281,8 @@ impl Hosts {
     pub fn remove(&mut self, now: Instant, key: HostKey) -> Option<Host> {
         self.unlist(key);
         let host = self.slab.try_remove(key.0 as usize)?;
+        self.data_bytes -= host.data_len();
+        self.inside.retain(|k| *k != key);
         if let Some(keys) = self.by_addr.get_mut(&host.addr) {
             keys.retain(|k| *k != key);
             if keys.is_empty() {
@@ -213,7 +312,13 @@ impl Hosts {
 
     /// Gives a port to the newest host of the address whose registration came without a UDP
     /// packet, a short time ago.
-    pub fn lend_port(&mut self, now: Instant, addr: IpAddr, port: u16) -> Option<HostKey> {
+    pub fn lend_port(
+        &mut self,
+        now: Instant,
+        via: Via,
+        addr: IpAddr,
+        port: u16,
+    ) -> Option<HostKey> {
         let keys = self.by_addr.get(&addr)?;
         let lacks = |key: &&HostKey| {
             let host = self.get(**key);
@@ -222,6 +327,7 @@ impl Hosts {
         let key = *keys.iter().rfind(lacks)?;
         let host = self.slab.get_mut(key.0 as usize)?;
         host.port = Some(port);
+        host.via = via;
         host.seen = now;
         host.has_reg = true;
         self.relist(now, addr);

@@ -11,11 +11,12 @@ use smallvec::SmallVec;
 
 use super::command::Go;
 use super::hosts::HostKey;
-use super::{Gmnet, MASTER, MASTER_NOTFOUND, Named, Short};
+use super::names::{Named, Short};
+use super::{Gmnet, MASTER, MASTER_NOTFOUND, is_inside};
 use crate::clock::{Instant, Now};
 use crate::dialect::{ConnId, Outbox};
 use crate::limits;
-use crate::timers::DelayQueue;
+use crate::timers::Timers;
 
 /// The requests that wait.
 #[derive(Debug)]
@@ -24,23 +25,17 @@ pub(super) struct Introductions {
     /// Which of them may go on when something comes from this address, longest waiting first.
     by_addr: HashMap<IpAddr, SmallVec<[WaitId; 2]>>,
     /// When a host is no longer expected back.
-    returns: DelayQueue<WaitId>,
+    returns: Timers<WaitId>,
     /// When the answer has to be given with what is known.
-    deadlines: DelayQueue<WaitId>,
-    /// Numbers the requests, so that the ID of one is not the ID of a later one.
-    counter: u32,
+    deadlines: Timers<WaitId>,
 }
 
-/// A request that waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct WaitId {
-    key: usize,
-    number: u32,
-}
+/// A request that waits. Its connection and its timers hold one, and they end with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct WaitId(usize);
 
 #[derive(Debug)]
 struct Waiting {
-    number: u32,
     request: Request,
     /// The text that the client sent, to be told back.
     text: Box<str>,
@@ -73,9 +68,8 @@ impl Default for Introductions {
         Self {
             waiting: Slab::new(),
             by_addr: HashMap::new(),
-            returns: DelayQueue::new(limits::HOST_RETURN),
-            deadlines: DelayQueue::new(limits::INTRODUCTION_WAIT),
-            counter: 0,
+            returns: Timers::new(limits::HOST_RETURN),
+            deadlines: Timers::new(limits::INTRODUCTION_WAIT),
         }
     }
 }
@@ -88,8 +82,9 @@ impl Introductions {
 
     /// Forgets a request.
     pub(super) fn cancel(&mut self, id: WaitId) {
-        let Some(request) = self.get(id).map(|w| w.request) else { return };
-        self.waiting.remove(id.key);
+        let Some(Waiting { request, .. }) = self.waiting.try_remove(id.0) else { return };
+        self.returns.cancel(&id);
+        self.deadlines.cancel(&id);
         for addr in [request.client, request.host] {
             if let Some(ids) = self.by_addr.get_mut(&addr) {
                 ids.retain(|other| *other != id);
@@ -101,7 +96,7 @@ impl Introductions {
     }
 
     fn get(&self, id: WaitId) -> Option<&Waiting> {
-        self.waiting.get(id.key).filter(|w| w.number == id.number)
+        self.waiting.get(id.0)
     }
 
     fn has_room(&self, request: &Request) -> bool {
@@ -111,10 +106,7 @@ impl Introductions {
     }
 
     fn add(&mut self, now: Instant, request: Request, text: &str) -> WaitId {
-        self.counter = self.counter.wrapping_add(1);
-        let number = self.counter;
-        let key = self.waiting.insert(Waiting { number, request, text: text.into() });
-        let id = WaitId { key, number };
+        let id = WaitId(self.waiting.insert(Waiting { request, text: text.into() }));
         self.by_addr.entry(request.client).or_default().push(id);
         if request.host != request.client {
             self.by_addr.entry(request.host).or_default().push(id);
@@ -131,7 +123,9 @@ impl Gmnet {
         let Some(conn) = self.conns.get(id) else { return Go::Stop };
         let client = conn.addr;
         let Some((host, port)) = parse_target(text) else {
-            info!("{client} asked for a host at \"{}\", which is no IP address", Short(text));
+            if self.says(now, client) {
+                info!("{client} asked for a host at \"{}\", which is no IP address", Short(text));
+            }
             self.answer(now, id, out, |bytes, _| bytes.push(MASTER_NOTFOUND));
             return Go::On;
         };
@@ -154,9 +148,13 @@ impl Gmnet {
 
     /// Something came from an address: do requests that wait for it go on?
     pub(super) fn retry_introductions(&mut self, now: Now, addr: IpAddr, out: &mut Outbox) {
-        let Some(ids) = self.introductions.by_addr.get(&addr) else { return };
-        for id in ids.clone() {
-            self.retry(now, id, false, out);
+        // Who is inside may have been asked for by the address that those outside know.
+        let outside = self.config.public_ip.filter(|_| is_inside(addr));
+        for addr in [Some(addr), outside].into_iter().flatten() {
+            let Some(ids) = self.introductions.by_addr.get(&addr) else { continue };
+            for id in ids.clone() {
+                self.retry(now, id, false, out);
+            }
         }
     }
 
@@ -172,8 +170,7 @@ impl Gmnet {
 
     /// Answers all that wait, with what is known.
     pub(super) fn end_all_introductions(&mut self, now: Now, out: &mut Outbox) {
-        let waiting = self.introductions.waiting.iter();
-        let ids: Vec<_> = waiting.map(|(key, w)| WaitId { key, number: w.number }).collect();
+        let ids: Vec<_> = self.introductions.waiting.iter().map(|(id, _)| WaitId(id)).collect();
         for id in ids {
             self.retry(now, id, true, out);
         }
@@ -196,12 +193,14 @@ impl Gmnet {
 
     /// Finds out what can be said. A client's packet is used up only if it is said.
     fn outcome(&mut self, now: Now, request: &Request, is_last_try: bool) -> Outcome {
-        let Some(key) = self.hosts.find(request.host, request.port) else {
+        let Some(key) = self.find(request) else {
             let expected = self.ports.is_host_expected(now.instant, request.host);
             return if expected && !is_last_try { Outcome::Wait } else { Outcome::NotFound };
         };
         let Some(host) = self.hosts.get(key) else { return Outcome::NotFound };
-        let has_room = |conn: &super::Conn| conn.notices.len() < limits::NOTICES_PER_HOST;
+        let has_room = |conn: &super::Conn| {
+            conn.notices.len() < limits::NOTICES_PER_HOST && self.notices < limits::NOTICES
+        };
         let can_be_told = self.conns.get(host.conn).is_some_and(has_room);
         if !is_last_try && (host.port.is_none() || !can_be_told) {
             return Outcome::Wait;
@@ -216,6 +215,15 @@ impl Gmnet {
         }
     }
 
+    /// The host that is asked for. One on the machine or in the network of the server is known to
+    /// those outside by the server's public address.
+    fn find(&self, request: &Request) -> Option<HostKey> {
+        self.hosts.find(request.host, request.port).or_else(|| {
+            let is_ours = self.config.public_ip == Some(request.host);
+            is_ours.then(|| self.hosts.find_inside(request.port)).flatten()
+        })
+    }
+
     /// Says it: to the client first, then to the host.
     fn conclude(
         &mut self,
@@ -225,56 +233,67 @@ impl Gmnet {
         outcome: Outcome,
         out: &mut Outbox,
     ) {
-        let Request { conn, client, host: host_addr, .. } = *request;
-        let client_name = |port: Option<u16>| match port {
-            Some(port) => SocketAddr::new(client, port).to_string(),
-            None => client.to_string(),
-        };
+        let Request { conn, client, .. } = *request;
+        if self.says(now, client) {
+            self.log_outcome(request, text, &outcome);
+        }
         match outcome {
             Outcome::Wait => {}
             Outcome::NotFound => {
-                info!("{client} asked for the host {}, which is not registered", Short(text));
                 self.answer(now, conn, out, |bytes, _| bytes.push(MASTER_NOTFOUND));
             }
             Outcome::HostWithoutPort(key, client_port) => {
-                if let Some(host) = self.hosts.get(key) {
-                    info!(
-                        "{} could not be introduced to host {}: the host's UDP packet never came, \
-                         is UDP blocked on its side?",
-                        client_name(client_port),
-                        Named(host)
-                    );
-                }
                 self.answer(now, conn, out, |bytes, _| bytes.push(MASTER_NOTFOUND));
                 self.notify(now, key, request, client_port, out);
             }
             Outcome::Found(key, port, client_port) => {
-                let addr_text = if request.port.is_some() { None } else { Some(text) };
+                // The client is told the address as it wrote it; a GML game compares texts.
+                let addr = if request.port.is_some() { None } else { Some(text) };
                 self.answer(now, conn, out, |bytes, _| {
                     bytes.push(MASTER);
-                    match addr_text {
+                    match addr {
                         Some(text) => bytes.extend_from_slice(text.as_bytes()),
-                        None => _ = write!(bytes, "{host_addr}"),
+                        None => _ = write!(bytes, "{}", request.host),
                     }
                     let _ = write!(bytes, "\0{port}\0");
                 });
-                self.log_found(key, client_port, client);
                 self.notify(now, key, request, client_port, out);
             }
         }
     }
 
-    fn log_found(&self, key: HostKey, client_port: Option<u16>, client: IpAddr) {
-        let Some(host) = self.hosts.get(key) else { return };
-        match client_port {
-            Some(port) => {
-                info!("introduced {} to host {}", SocketAddr::new(client, port), Named(host));
+    fn log_outcome(&self, request: &Request, text: &str, outcome: &Outcome) {
+        let client = |port: Option<u16>| {
+            port.map_or(request.client.to_string(), |port| {
+                SocketAddr::new(request.client, port).to_string()
+            })
+        };
+        let named = |key: &HostKey| self.hosts.get(*key).map(Named);
+        match outcome {
+            Outcome::Wait => {}
+            Outcome::NotFound => {
+                info!("not found: {} asked for {}, where no host is", client(None), Short(text));
             }
-            None => info!(
-                "{client} was told where host {} is, but its own UDP packet never came, so the \
-                 host was not told; is UDP blocked on the client's side?",
-                Named(host)
-            ),
+            Outcome::HostWithoutPort(key, port) => {
+                let Some(host) = named(key) else { return };
+                info!(
+                    "{} could not be introduced to host {host}: the host's UDP packet never came; \
+                     is UDP blocked on its side?",
+                    client(*port)
+                );
+            }
+            Outcome::Found(key, _, Some(port)) => {
+                let Some(host) = named(key) else { return };
+                info!("introduced {} to host {host}", client(Some(*port)));
+            }
+            Outcome::Found(key, _, None) => {
+                let Some(host) = named(key) else { return };
+                info!(
+                    "{} was told where host {host} is, but the host was not told: the client's \
+                     UDP packet never came; is UDP blocked on its side?",
+                    client(None)
+                );
+            }
         }
     }
 
@@ -291,9 +310,11 @@ impl Gmnet {
         if let Some(conn) = self.conns.get_mut(request.conn) {
             conn.used_port = Some(port);
         }
-        let Some(id) = self.hosts.get(key).map(|host| host.conn) else { return };
+        let Some((id, host_addr)) = self.hosts.get(key).map(|h| (h.conn, h.addr)) else { return };
+        let client = self.config.told(request.client, host_addr);
         let Some(conn) = self.conns.get_mut(id) else { return };
-        conn.notices.push_back(SocketAddr::new(request.client, port));
+        conn.notices.push_back(SocketAddr::new(client, port));
+        self.notices += 1;
         if conn.notices.len() > 1 {
             return;
         }
@@ -308,6 +329,7 @@ impl Gmnet {
     pub(super) fn notify_next(&mut self, now: Now, id: ConnId, out: &mut Outbox) {
         let Some(conn) = self.conns.get_mut(id) else { return };
         let Some(client) = conn.notices.pop_front() else { return };
+        self.notices -= 1;
         if !conn.notices.is_empty() {
             self.gaps.arm(now.instant, id);
         }

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::io::Write;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
+use super::Config;
 use super::command::Command;
 use super::hosts::{Host, HostKey, Hosts};
 use super::text::utf16_order;
@@ -101,8 +102,15 @@ impl<'a> Query<'a> {
         }
     }
 
-    /// Appends the reply: message byte, JSON, line feed. Returns how many hosts are in it.
-    pub fn reply(&self, hosts: &Hosts, reply: &mut Vec<u8>) -> usize {
+    /// Appends the reply to `viewer`: message byte, JSON, line feed. Returns how many hosts are in
+    /// it.
+    pub fn reply(
+        &self,
+        hosts: &Hosts,
+        config: &Config,
+        viewer: IpAddr,
+        reply: &mut Vec<u8>,
+    ) -> usize {
         reply.extend_from_slice(&[super::LOBBY, b'[']);
         let start = reply.len();
         let mut count = 0;
@@ -110,7 +118,9 @@ impl<'a> Query<'a> {
             if reply.len() > start {
                 reply.push(b',');
             }
-            write_entry(host, reply);
+            let addr = config.told(host.addr, viewer);
+            let port = host.port.filter(|_| config.lobby_ports && hosts.shares_address(host, addr));
+            write_entry(host, addr, port, reply);
             count += 1;
         });
         reply.extend_from_slice(b"]\n");
@@ -157,21 +167,20 @@ impl<'a> Query<'a> {
 }
 
 /// One host as the old server's JSON writer had it, byte for byte.
-fn write_entry(host: &Host, json: &mut Vec<u8>) {
+fn write_entry(host: &Host, addr: IpAddr, port: Option<u16>, json: &mut Vec<u8>) {
     json.extend_from_slice(b"{\"ip\":\"");
-    write_addr(host.addr, json);
+    // Writing to a Vec cannot fail.
+    let _ = match port {
+        Some(port) => write!(json, "{}", SocketAddr::new(addr, port)),
+        None => write!(json, "{addr}"),
+    };
     json.push(b'"');
     for n in 0..8 {
-        // Writing to a Vec cannot fail.
         let _ = write!(json, ",\"data{}\":\"", n + 1);
         write_escaped(host.data.as_ref().map_or("", |data| data.get(n)), json);
         json.push(b'"');
     }
     let _ = write!(json, ",\"createdTime\":{}}}", host.created);
-}
-
-fn write_addr(addr: IpAddr, json: &mut Vec<u8>) {
-    let _ = write!(json, "{addr}");
 }
 
 /// JSON that is safe inside HTML, as Gson writes it unless told otherwise. Control characters

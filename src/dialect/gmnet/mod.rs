@@ -7,32 +7,34 @@
 //! goes through [`datagram`] into [`ports`]. Who is registered stands in [`hosts`].
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use log::{debug, info, warn};
+use log::{Level, debug, info, log_enabled, warn};
 
 use super::conns::Conns;
-use super::{ConnId, Dialect, Outbox, Via};
+use super::{ConnId, Dialect, Outbox, Use, Via};
 use crate::clock::{Instant, Now};
-use crate::limits;
-use crate::timers::DelayQueue;
+use crate::limits::{self, Limits};
+use crate::rates::Rates;
+use crate::timers::{Seldom, Timers};
 
 pub mod command;
 pub mod datagram;
 pub mod hosts;
 mod introduce;
 pub mod lobby;
+mod names;
 pub mod ports;
 pub mod text;
 pub mod version;
 
 use command::{Command, Go, Reader, Verb};
 use datagram::Datagram;
-use hosts::{Data, Host, HostKey, Hosts};
+use hosts::{Data, HostKey, Hosts};
 use introduce::{Introductions, WaitId};
+use names::{Left, Named, log_refused_version, log_registered};
 use ports::Ports;
 
 /// First byte of an introduction: the other side's address and port follow.
@@ -59,14 +61,60 @@ pub struct Config {
     pub disable_lobby: bool,
     /// Least time between two notifications on one host connection.
     pub notify_gap: Duration,
+    /// Time between two datagrams that keep the NAT mapping of a host alive; zero: none.
+    pub keepalive: Duration,
+    /// In the lobby, tell the port with the address of a host that shares its address.
+    pub lobby_ports: bool,
+    /// The address by which those outside know a host on the machine or in the network of the
+    /// server.
+    pub public_ip: Option<IpAddr>,
+    /// What peers may do.
+    pub limits: Limits,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        let name = String::new();
-        Self { testing: false, name, disable_lobby: false, notify_gap: limits::NOTIFY_GAP }
+        Self {
+            testing: false,
+            name: String::new(),
+            disable_lobby: false,
+            notify_gap: limits::NOTIFY_GAP,
+            keepalive: limits::KEEPALIVE,
+            lobby_ports: false,
+            public_ip: None,
+            limits: Limits::default(),
+        }
     }
 }
+
+impl Config {
+    /// The address by which `whom` can reach who is at `addr`.
+    fn told(&self, addr: IpAddr, whom: IpAddr) -> IpAddr {
+        match self.public_ip {
+            Some(public) if is_inside(addr) && !is_inside(whom) => public,
+            _ => addr,
+        }
+    }
+}
+
+/// Whether an address is on the machine or in the network of the server: loopback, private
+/// (RFC 1918, RFC 4193), link-local, or a carrier's (RFC 6598).
+#[must_use]
+pub fn is_inside(addr: IpAddr) -> bool {
+    match addr {
+        IpAddr::V4(v4) => {
+            let [a, b, ..] = v4.octets();
+            v4.is_loopback()
+                || v4.is_private()
+                || v4.is_link_local()
+                || (a == 100 && b & 0xC0 == 64)
+        }
+        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local(),
+    }
+}
+
+/// Datagrams that keep mappings alive, sent before others have their turn.
+const KEEPALIVES_AT_ONCE: usize = 64;
 
 /// The state of the dialect.
 #[derive(Debug)]
@@ -77,11 +125,22 @@ pub struct Gmnet {
     ports: Ports,
     introductions: Introductions,
     /// Half commands.
-    stalls: DelayQueue<ConnId>,
+    stalls: Timers<ConnId>,
     /// Hosts that are owed a notification.
-    gaps: DelayQueue<ConnId>,
+    gaps: Timers<ConnId>,
+    /// Hosts that get a datagram from time to time.
+    keepalives: Timers<HostKey>,
+    /// Connections whose address has done too much and must wait.
+    throttled: Timers<ConnId>,
     /// Connections that have got the answer they waited for and may go on.
     resumed: Vec<ConnId>,
+    /// Notifications that hosts are owed, in all.
+    notices: usize,
+    /// Bytes of commands that are not finished, in all.
+    unfinished: usize,
+    commands: Rates,
+    lines: Rates,
+    lines_left_out: Seldom,
     /// The place to build commands in, so that a whole one costs no allocation.
     scratch: Command,
 }
@@ -91,10 +150,12 @@ pub struct Gmnet {
 struct Conn {
     addr: IpAddr,
     reader: Reader,
-    /// When its last bytes came.
-    last_byte: Instant,
-    /// A timer in `stalls` is about this connection.
-    stall_armed: bool,
+    /// A command that must wait because its address has done too much.
+    deferred: Option<Box<Command>>,
+    /// When its last command was complete.
+    last_command: Instant,
+    /// When the first part of a command came whose rest did not come with it.
+    began: Instant,
     /// The peer will send nothing more.
     finished: bool,
     /// The `connect` whose answer has to come before anything else is done.
@@ -114,15 +175,22 @@ impl Gmnet {
     #[must_use]
     pub fn new(config: Config) -> Self {
         Self {
-            gaps: DelayQueue::new(config.notify_gap),
-            config,
+            gaps: Timers::new(config.notify_gap),
             conns: Conns::default(),
             hosts: Hosts::default(),
             ports: Ports::default(),
             introductions: Introductions::default(),
-            stalls: DelayQueue::new(limits::STALLED_COMMAND),
+            stalls: Timers::new(limits::STALLED_COMMAND),
+            keepalives: Timers::new(config.keepalive),
+            throttled: Timers::new(limits::THROTTLE),
             resumed: Vec::new(),
+            notices: 0,
+            unfinished: 0,
+            commands: Rates::new(config.limits.commands_per_second, 10),
+            lines: Rates::new(1, 60),
+            lines_left_out: Seldom::default(),
             scratch: Command::default(),
+            config,
         }
     }
 
@@ -130,23 +198,59 @@ impl Gmnet {
     fn run(&mut self, now: Now, id: ConnId, chunk: &[u8], out: &mut Outbox) {
         let Some(conn) = self.conns.get_mut(id) else { return };
         let mut reader = std::mem::take(&mut conn.reader);
+        let (before, was_amid) = (reader.size(), reader.is_amid_command());
         let mut scratch = std::mem::take(&mut self.scratch);
-        let read = match conn.waiting {
-            None => reader.read(chunk, &mut scratch, |command| self.execute(now, id, command, out)),
-            Some(_) => reader.hold(chunk),
+        let read = if conn.is_waiting() {
+            reader.hold(chunk)
+        } else {
+            reader.read(chunk, &mut scratch, |command| self.carry_out(now, id, command, out))
         };
         self.scratch = scratch;
+        self.unfinished -= before;
         let Some(conn) = self.conns.get_mut(id) else { return };
-        let ended = conn.finished && conn.waiting.is_none();
-        let amid = reader.is_amid_command() && conn.waiting.is_none();
+        self.unfinished += reader.size();
+        let amid = reader.is_amid_command() && !conn.is_waiting();
+        let ended = conn.finished && !conn.is_waiting();
+        if amid && !was_amid {
+            conn.began = now.instant;
+        }
+        let began = conn.began.max(conn.last_command);
+        let slow = amid && now.instant - began > limits::COMMAND_TIME;
         conn.reader = reader;
-        if let Err(error) = read {
-            debug!("{} closed: {error}", conn.addr);
-            self.close(now, id, Left::Refused, out);
-        } else if ended {
-            self.close(now, id, Left::Closed, out);
-        } else if amid && !std::mem::replace(&mut conn.stall_armed, true) {
-            self.stalls.arm(now.instant, id);
+        match read {
+            Err(error) => self.refuse(now, id, &error.to_string(), out),
+            Ok(_) if ended => self.close(now, id, Left::Closed, out),
+            Ok(_) if slow => self.refuse(now, id, "its command trickles in for too long", out),
+            Ok(_) if self.unfinished > self.config.limits.total() => {
+                self.refuse(now, id, "too much is unfinished on all connections together", out);
+            }
+            Ok(_) if amid => self.stalls.arm(now.instant, id),
+            Ok(_) => self.stalls.cancel(&id),
+        }
+    }
+
+    /// Carries out a command, unless the address of the connection has done too much: then the
+    /// connection waits, and what its peer sends after it.
+    fn carry_out(&mut self, now: Now, id: ConnId, command: &Command, out: &mut Outbox) -> Go {
+        let Some(conn) = self.conns.get_mut(id) else { return Go::Stop };
+        if !self.commands.allow(now.instant, conn.addr) {
+            debug!("{} has to wait: it sends too many commands", conn.addr);
+            self.unfinished += command.size();
+            conn.deferred = Some(Box::new(command.clone()));
+            self.throttled.arm(now.instant, id);
+            return Go::Stop;
+        }
+        conn.last_command = now.instant;
+        self.execute(now, id, command, out)
+    }
+
+    /// Tries again what had to wait.
+    fn carry_out_deferred(&mut self, now: Now, id: ConnId, out: &mut Outbox) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        let Some(command) = conn.deferred.take() else { return };
+        self.unfinished -= command.size();
+        if self.carry_out(now, id, &command, out) == Go::On {
+            self.run(now, id, b"", out);
         }
     }
 
@@ -160,7 +264,7 @@ impl Gmnet {
     fn execute(&mut self, now: Now, id: ConnId, command: &Command, out: &mut Outbox) -> Go {
         match command.verb {
             Verb::Reg2 => return self.reg2(now, id, command, out),
-            Verb::Reg => self.register(now, id, None, out),
+            Verb::Reg => return self.register(now, id, None, out),
             Verb::Connect => return self.connect(now, id, command.param(0), out),
             Verb::Lobby2 => self.lobby(now, id, command, out),
             Verb::IsTesting => {
@@ -195,7 +299,8 @@ impl Gmnet {
         }
         let query = lobby::Query::new(command);
         let mut count = 0;
-        out.tcp(id, |bytes| count = query.reply(&self.hosts, bytes));
+        let Some(viewer) = self.conns.get(id).map(|conn| conn.addr) else { return };
+        out.tcp(id, |bytes| count = query.reply(&self.hosts, &self.config, viewer, bytes));
         if let Some(conn) = self.conns.get_mut(id) {
             conn.quiet_until = now.instant + self.config.notify_gap;
             debug!("{} was told of {count} hosts in the lobby", conn.addr);
@@ -205,30 +310,50 @@ impl Gmnet {
     fn reg2(&mut self, now: Now, id: ConnId, command: &Command, out: &mut Outbox) -> Go {
         let version = command.param(0);
         if let Err(refused) = version::check(version) {
-            if let Some(conn) = self.conns.get(id) {
-                log_refused_version(conn.addr, version, refused);
+            if let Some(addr) = self.conns.get(id).map(|conn| conn.addr)
+                && self.says(now, addr)
+            {
+                log_refused_version(addr, version, refused);
             }
             self.close(now, id, Left::Refused, out);
             return Go::Stop;
         }
         let data = Data::new(std::array::from_fn(|n| command.param(n + 1)));
-        self.register(now, id, Some(data), out);
-        Go::On
+        self.register(now, id, Some(data), out)
     }
 
     /// Makes a connection the control connection of a host, or gives the host new data.
-    fn register(&mut self, now: Now, id: ConnId, data: Option<Data>, out: &mut Outbox) {
-        let Some(conn) = self.conns.get_mut(id) else { return };
-        let reg = self.ports.claim_reg(now.instant, conn.addr);
-        let addr = conn.addr;
-        match conn.host {
-            Some(key) => self.hosts.renew(now, key, data, reg),
-            None => conn.host = Some(self.hosts.add(now, id, addr, data, reg)),
+    fn register(&mut self, now: Now, id: ConnId, data: Option<Data>, out: &mut Outbox) -> Go {
+        let Some(conn) = self.conns.get(id) else { return Go::Stop };
+        let (addr, known) = (conn.addr, conn.host);
+        if let Err(full) = self.hosts.check_room(&self.config.limits, addr, known, data.as_ref()) {
+            if self.says(now, addr) {
+                warn!("host {addr} refused: {full}");
+            }
+            self.close(now, id, Left::Refused, out);
+            return Go::Stop;
         }
-        if let Some(host) = conn.host.and_then(|key| self.hosts.get(key)) {
+        let reg = self.ports.claim_reg(now.instant, addr);
+        let key = match known {
+            Some(key) => {
+                self.hosts.renew(now, key, data, reg);
+                key
+            }
+            None => self.hosts.add(now, id, addr, data, reg),
+        };
+        if known.is_none() && !self.config.keepalive.is_zero() {
+            self.keepalives.arm(now.instant, key);
+        }
+        if let Some(conn) = self.conns.get_mut(id) {
+            conn.host = Some(key);
+        }
+        if self.says(now, addr)
+            && let Some(host) = self.hosts.get(key)
+        {
             log_registered(host);
         }
         self.retry_introductions(now, addr, out);
+        Go::On
     }
 
     /// Forgets a connection and ends what depends on it.
@@ -237,15 +362,63 @@ impl Gmnet {
         if let Some(wait) = conn.waiting {
             self.introductions.cancel(wait);
         }
+        self.stalls.cancel(&id);
+        self.gaps.cancel(&id);
+        self.throttled.cancel(&id);
+        let deferred = conn.deferred.as_ref().map_or(0, |command| command.size());
+        self.unfinished -= conn.reader.size() + deferred;
+        self.notices -= conn.notices.len();
         self.end_registration(now, conn.host, left);
         Some(conn.addr)
     }
 
     /// Takes a host from the table, if there is one.
     fn end_registration(&mut self, now: Now, key: Option<HostKey>, left: Left) {
-        let Some(host) = key.and_then(|key| self.hosts.remove(now.instant, key)) else { return };
-        self.ports.release_reg(now.instant, host.addr, host.port);
-        info!("host {} is gone: {left}", Named(&host));
+        let Some(key) = key else { return };
+        self.keepalives.cancel(&key);
+        let Some(host) = self.hosts.remove(now.instant, key) else { return };
+        let port = host.port.map(|port| (port, host.via));
+        self.ports.release_reg(now.instant, host.addr, port);
+        if self.says(now, host.addr) {
+            info!("host {} is gone: {left}", Named(&host));
+        }
+    }
+
+    /// Closes a connection whose peer does what it may not.
+    fn refuse(&mut self, now: Now, id: ConnId, why: &str, out: &mut Outbox) {
+        if let Some(conn) = self.conns.get(id) {
+            debug!("{} closed: {why}", conn.addr);
+        }
+        self.close(now, id, Left::Refused, out);
+    }
+
+    /// Sends the next hosts in line a datagram that GMnet scripts ignore, so that their NATs keep
+    /// the mapping of the port that clients are told. A few at a time: others have their turn in
+    /// between.
+    fn keep_alive(&mut self, now: Now, out: &mut Outbox) {
+        for _ in 0..KEEPALIVES_AT_ONCE {
+            let Some(key) = self.keepalives.pop_due(now.instant) else { break };
+            let Some(host) = self.hosts.get(key) else { continue };
+            if let Some(port) = host.port {
+                let to = SocketAddr::new(host.addr, port);
+                out.udp(host.via, to, |bytes| bytes.extend_from_slice(&datagram::KEEPALIVE));
+            }
+            self.keepalives.arm(now.instant, key);
+        }
+    }
+
+    /// Whether a line about this address may go to the log: who does much does not fill the disk.
+    fn says(&mut self, now: Now, addr: IpAddr) -> bool {
+        if !log_enabled!(Level::Info) {
+            return false;
+        }
+        let says = self.lines.allow(now.instant, addr);
+        if !says && let Some(more) = self.lines_left_out.say(now.instant) {
+            warn!(
+                "{addr} and others do so much that not all of it is logged ({more} lines before)"
+            );
+        }
+        says
     }
 
     /// Closes a connection from our side.
@@ -254,31 +427,23 @@ impl Gmnet {
             out.close(id);
         }
     }
+}
 
-    /// A command has begun and the next byte does not come.
-    fn check_stalled(&mut self, now: Now, id: ConnId, out: &mut Outbox) {
-        let Some(conn) = self.conns.get_mut(id) else { return };
-        conn.stall_armed = false;
-        if !conn.reader.is_amid_command() || conn.waiting.is_some() {
-            return;
-        }
-        if now.instant - conn.last_byte >= limits::STALLED_COMMAND {
-            debug!("{} closed: it stopped in the middle of a command", conn.addr);
-            self.close(now, id, Left::Stalled, out);
-        } else {
-            conn.stall_armed = true;
-            self.stalls.arm(now.instant, id);
-        }
+impl Conn {
+    /// Whether what its peer sends has to wait for something else.
+    fn is_waiting(&self) -> bool {
+        self.waiting.is_some() || self.deferred.is_some()
     }
 }
 
 impl Dialect for Gmnet {
-    fn on_open(&mut self, now: Now, id: ConnId, peer: SocketAddr) {
+    fn on_open(&mut self, now: Now, id: ConnId, peer: SocketAddr, _: &mut Outbox) {
         let conn = Conn {
             addr: peer.ip(),
             reader: Reader::default(),
-            last_byte: now.instant,
-            stall_armed: false,
+            deferred: None,
+            last_command: now.instant,
+            began: now.instant,
             finished: false,
             waiting: None,
             used_port: None,
@@ -290,9 +455,6 @@ impl Dialect for Gmnet {
     }
 
     fn on_bytes(&mut self, now: Now, id: ConnId, bytes: &[u8], out: &mut Outbox) {
-        if let Some(conn) = self.conns.get_mut(id) {
-            conn.last_byte = now.instant;
-        }
         self.run(now, id, bytes, out);
         self.resume(now, out);
     }
@@ -300,9 +462,10 @@ impl Dialect for Gmnet {
     fn on_fin(&mut self, now: Now, id: ConnId, out: &mut Outbox) {
         let Some(conn) = self.conns.get_mut(id) else { return };
         conn.finished = true;
-        conn.reader.finish();
-        let host = conn.host.take();
+        self.unfinished += conn.reader.finish();
+        self.notices -= conn.notices.len();
         conn.notices.clear();
+        let host = conn.host.take();
         self.end_registration(now, host, Left::Closed);
         self.run(now, id, b"", out);
         self.resume(now, out);
@@ -313,7 +476,7 @@ impl Dialect for Gmnet {
         self.resume(now, out);
     }
 
-    fn on_datagram(&mut self, now: Now, _: Via, peer: SocketAddr, data: &[u8], out: &mut Outbox) {
+    fn on_datagram(&mut self, now: Now, via: Via, peer: SocketAddr, data: &[u8], out: &mut Outbox) {
         let (addr, port) = (peer.ip(), peer.port());
         match datagram::parse(data) {
             // Port 0 is never told to anybody, so it is not learned either.
@@ -321,10 +484,12 @@ impl Dialect for Gmnet {
             Some(Datagram::Connect) => self.ports.learn_connect(now.instant, addr, port),
             Some(Datagram::Reg) if self.hosts.is_port_of_host(now.instant, addr, port) => return,
             Some(Datagram::Reg) => {
-                self.ports.learn_reg(now, addr, port);
-                if let Some(key) = self.hosts.lend_port(now.instant, addr, port) {
+                self.ports.learn_reg(now, via, addr, port);
+                if let Some(key) = self.hosts.lend_port(now.instant, via, addr, port) {
                     self.ports.lend_reg(addr, port);
-                    if let Some(host) = self.hosts.get(key) {
+                    if self.says(now, addr)
+                        && let Some(host) = self.hosts.get(key)
+                    {
                         info!("host {} has its UDP port now", Named(host));
                     }
                 }
@@ -337,7 +502,10 @@ impl Dialect for Gmnet {
 
     fn on_wakeup(&mut self, now: Now, out: &mut Outbox) {
         while let Some(id) = self.stalls.pop_due(now.instant) {
-            self.check_stalled(now, id, out);
+            self.refuse(now, id, "it stopped in the middle of a command", out);
+        }
+        while let Some(id) = self.throttled.pop_due(now.instant) {
+            self.carry_out_deferred(now, id, out);
         }
         while let Some(id) = self.gaps.pop_due(now.instant) {
             self.notify_next(now, id, out);
@@ -345,6 +513,7 @@ impl Dialect for Gmnet {
         self.time_out_introductions(now, out);
         self.hosts.on_wakeup(now.instant);
         self.ports.expire(now.instant);
+        self.keep_alive(now, out);
         self.resume(now, out);
     }
 
@@ -355,6 +524,8 @@ impl Dialect for Gmnet {
             self.introductions.next_wakeup(),
             self.hosts.next_wakeup(),
             self.ports.next_wakeup(),
+            self.throttled.next(),
+            self.keepalives.next(),
         ];
         timers.into_iter().flatten().min()
     }
@@ -367,78 +538,14 @@ impl Dialect for Gmnet {
     fn owes(&self) -> bool {
         !self.gaps.is_empty()
     }
-}
 
-/// Why a host is gone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Left {
-    Closed,
-    Lost,
-    Refused,
-    Stalled,
-}
-
-impl fmt::Display for Left {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Closed => "it closed its connection",
-            Self::Lost => "its connection was lost",
-            Self::Refused => "its connection was refused",
-            Self::Stalled => "it stopped in the middle of a command",
-        })
-    }
-}
-
-/// A host as the log calls it: where it is and, shortened, what it says it is.
-struct Named<'a>(&'a Host);
-
-impl fmt::Display for Named<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let host = self.0;
-        match host.port {
-            Some(port) => write!(f, "{}", SocketAddr::new(host.addr, port))?,
-            None => write!(f, "{}", host.addr)?,
+    fn use_of(&self, id: ConnId) -> Use {
+        match self.conns.get(id) {
+            Some(conn) if conn.host.is_some() => Use::Lasting,
+            Some(conn) if conn.is_waiting() => Use::Waiting,
+            Some(conn) => Use::Idle(conn.last_command),
+            None => Use::Idle(Instant::default()),
         }
-        match host.game() {
-            "" => Ok(()),
-            game => write!(f, " ({})", Short(game)),
-        }
-    }
-}
-
-/// Text of a peer for the log: it has no control characters, and this makes it short.
-struct Short<'a>(&'a str);
-
-impl fmt::Display for Short<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const LONGEST: usize = 60;
-        match self.0.char_indices().nth(LONGEST) {
-            Some((end, _)) => write!(f, "{}...", &self.0[..end]),
-            None => f.write_str(self.0),
-        }
-    }
-}
-
-fn log_registered(host: &Host) {
-    let game = if host.data.is_some() { Short(host.game()) } else { Short("(older protocol)") };
-    match host.port {
-        Some(port) => info!("host {} registered: {game}", SocketAddr::new(host.addr, port)),
-        None => info!("host {} registered, its UDP packet is not here yet: {game}", host.addr),
-    }
-}
-
-fn log_refused_version(addr: IpAddr, version: &str, refused: version::Refused) {
-    let version = Short(version);
-    let oldest = version::OLDEST;
-    match refused {
-        version::Refused::TooOld => warn!(
-            "host {addr} refused: its game has version {version} of GMnet PUNCH, {oldest} is the \
-             oldest that works; rebuild the game with a newer GMnet PUNCH"
-        ),
-        version::Refused::NotANumber => warn!(
-            "host {addr} refused: \"{version}\" is no version of GMnet PUNCH; it should be like \
-             {oldest}"
-        ),
     }
 }
 

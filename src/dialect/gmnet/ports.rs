@@ -1,25 +1,28 @@
 //! UDP ports that peers have shown, until a TCP request says whose they are. GMnet has no tokens:
 //! all that joins a datagram to a connection is the address both come from, and the time.
 
-use std::collections::HashMap;
+use std::hash::RandomState;
 use std::net::IpAddr;
 
+use hashlink::LinkedHashMap;
 use smallvec::SmallVec;
 
 use crate::clock::{Instant, Now};
+use crate::dialect::Via;
 use crate::limits;
-use crate::timers::DelayQueue;
 
-/// The remembered ports of all addresses.
-#[derive(Debug)]
+/// The remembered ports of all addresses; those that nothing came from for longest first.
+#[derive(Debug, Default)]
 pub struct Ports {
-    by_addr: HashMap<IpAddr, Remembered>,
-    /// One for each address in the table: when to look what has become too old.
-    expiry: DelayQueue<IpAddr>,
+    by_addr: LinkedHashMap<IpAddr, Remembered, RandomState>,
+    /// How many ports are remembered in all.
+    count: usize,
 }
 
 #[derive(Debug, Default)]
 struct Remembered {
+    /// When something came last.
+    touched: Instant,
     /// From `connect`, oldest packet first.
     connects: SmallVec<[Connect; 1]>,
     /// From `reg`, oldest packet first.
@@ -32,13 +35,12 @@ struct Remembered {
 struct Connect {
     port: u16,
     at: Instant,
-    /// A connection has told a host this port since the packet came.
-    used: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Reg {
     port: u16,
+    via: Via,
     at: Instant,
     unix: u64,
     source: RegSource,
@@ -61,7 +63,9 @@ enum RegSource {
 pub struct ClaimedReg {
     /// The host's port.
     pub port: u16,
-    /// When the packet came.
+    /// Where the packet came in.
+    pub via: Via,
+    /// When it came.
     pub at: Instant,
     /// The same in seconds since 1970, where a packet came that belonged to nobody; it dates the
     /// registration.
@@ -70,44 +74,42 @@ pub struct ClaimedReg {
     pub lent: bool,
 }
 
-impl Default for Ports {
-    fn default() -> Self {
-        Self { by_addr: HashMap::new(), expiry: DelayQueue::new(limits::CONNECT_PORT) }
-    }
-}
-
 impl Ports {
     /// A UDP `connect` came.
     pub fn learn_connect(&mut self, now: Instant, addr: IpAddr, port: u16) {
-        let connects = &mut self.remembered(now, addr).connects;
-        connects.retain(|c| c.port != port);
-        if connects.len() >= limits::PORTS_PER_ADDRESS {
-            let oldest_used = connects.iter().position(|c| c.used).unwrap_or(0);
-            connects.remove(oldest_used);
-        }
-        connects.push(Connect { port, at: now, used: false });
+        self.change(now, addr, |remembered| {
+            remembered.connects.retain(|c| c.port != port);
+            if remembered.connects.len() >= limits::PORTS_PER_ADDRESS {
+                remembered.connects.remove(0);
+            }
+            remembered.connects.push(Connect { port, at: now });
+        });
     }
 
-    /// The newest port of an address that no connection has used yet.
+    /// Takes the newest port of an address, which no other connection has had.
     pub fn claim_connect(&mut self, now: Instant, addr: IpAddr) -> Option<u16> {
-        let connects = &mut self.by_addr.get_mut(&addr)?.connects;
-        let fresh = |c: &&mut Connect| !c.used && now - c.at <= limits::CONNECT_PORT;
-        let found = connects.iter_mut().rev().find(fresh)?;
-        found.used = true;
-        Some(found.port)
+        let remembered = self.by_addr.get_mut(&addr)?;
+        let newest = remembered.connects.pop()?;
+        self.count -= 1;
+        if remembered.is_of_no_use(now) {
+            self.by_addr.remove(&addr);
+        }
+        (now - newest.at <= limits::CONNECT_PORT).then_some(newest.port)
     }
 
     /// A UDP `reg` came from a port that no registered host has.
-    pub fn learn_reg(&mut self, now: Now, addr: IpAddr, port: u16) {
-        let remembered = self.remembered(now.instant, addr);
-        remembered.host_expected = now.instant + limits::INTRODUCTION_WAIT;
-        let fresh = |r: &&Reg| {
-            r.port == port
-                && r.source == RegSource::Datagram
-                && now.instant - r.at <= limits::REG_WINDOW
-        };
-        let unix = remembered.regs.iter().find(fresh).map_or(now.unix, |r| r.unix);
-        remembered.put(Reg { port, at: now.instant, unix, source: RegSource::Datagram });
+    pub fn learn_reg(&mut self, now: Now, via: Via, addr: IpAddr, port: u16) {
+        self.change(now.instant, addr, |remembered| {
+            remembered.host_expected = now.instant + limits::INTRODUCTION_WAIT;
+            let repeated = |r: &&Reg| {
+                r.port == port
+                    && r.source == RegSource::Datagram
+                    && now.instant - r.at <= limits::REG_WINDOW
+            };
+            let unix = remembered.regs.iter().find(repeated).map_or(now.unix, |r| r.unix);
+            let source = RegSource::Datagram;
+            remembered.put(Reg { port, via, at: now.instant, unix, source });
+        });
     }
 
     /// The datagram that came last from this address and port is used by a host that had none.
@@ -119,28 +121,36 @@ impl Ports {
     }
 
     /// A host has left. Its port stays known for a while, as its game may be about to come back.
-    pub fn release_reg(&mut self, now: Instant, addr: IpAddr, port: Option<u16>) {
-        let remembered = self.remembered(now, addr);
-        remembered.host_expected = now + limits::HOST_RETURN;
-        if let Some(port) = port {
-            remembered.put(Reg { port, at: now, unix: 0, source: RegSource::Left });
-        }
+    pub fn release_reg(&mut self, now: Instant, addr: IpAddr, port: Option<(u16, Via)>) {
+        self.change(now, addr, |remembered| {
+            remembered.host_expected = now + limits::HOST_RETURN;
+            if let Some((port, via)) = port {
+                remembered.put(Reg { port, via, at: now, unix: 0, source: RegSource::Left });
+            }
+        });
     }
 
-    /// The port that a new registration may have: of the newest packet, else of a host that left.
+    /// Takes the port that a new registration may have: of the newest packet, else of a host that
+    /// has left.
     pub fn claim_reg(&mut self, now: Instant, addr: IpAddr) -> Option<ClaimedReg> {
         let remembered = self.by_addr.get_mut(&addr)?;
         // It is here now.
         remembered.host_expected = Instant::default();
         let regs = &mut remembered.regs;
-        let recent = |r: &Reg| now - r.at <= limits::REG_WINDOW;
         let newest = |left: bool| {
-            regs.iter().rposition(|r| recent(r) && (r.source == RegSource::Left) == left)
+            regs.iter().rposition(|r| {
+                now - r.at <= limits::REG_WINDOW && (r.source == RegSource::Left) == left
+            })
         };
         let index = newest(false).or_else(|| newest(true))?;
         let reg = regs.remove(index);
+        self.count -= 1;
+        if remembered.is_of_no_use(now) {
+            self.by_addr.remove(&addr);
+        }
         Some(ClaimedReg {
             port: reg.port,
+            via: reg.via,
             at: reg.at,
             unix: (reg.source == RegSource::Datagram).then_some(reg.unix),
             lent: reg.source == RegSource::Lent,
@@ -156,32 +166,44 @@ impl Ports {
     /// When [`Self::expire`] has something to do.
     #[must_use]
     pub fn next_wakeup(&self) -> Option<Instant> {
-        self.expiry.next()
+        self.by_addr.front().map(|(_, r)| r.touched + limits::CONNECT_PORT)
     }
 
     /// Forgets what is too old to be used.
     pub fn expire(&mut self, now: Instant) {
-        while let Some(addr) = self.expiry.pop_due(now) {
-            let Some(remembered) = self.by_addr.get_mut(&addr) else { continue };
-            remembered.connects.retain(|c| now - c.at <= limits::CONNECT_PORT);
-            remembered.regs.retain(|r| now - r.at <= limits::REG_WINDOW);
-            if remembered.connects.is_empty() && remembered.regs.is_empty() {
-                self.by_addr.remove(&addr);
-            } else {
-                self.expiry.arm(now, addr);
-            }
+        while self.next_wakeup().is_some_and(|at| at <= now) {
+            self.forget_oldest();
         }
     }
 
-    fn remembered(&mut self, now: Instant, addr: IpAddr) -> &mut Remembered {
-        self.by_addr.entry(addr).or_insert_with(|| {
-            self.expiry.arm(now, addr);
-            Remembered::default()
-        })
+    /// Changes what is remembered of an address, and keeps everything within its bounds.
+    fn change(&mut self, now: Instant, addr: IpAddr, change: impl FnOnce(&mut Remembered)) {
+        let remembered = self.by_addr.entry(addr).or_insert_with(Remembered::default);
+        let before = remembered.len();
+        remembered.touched = now;
+        change(remembered);
+        self.count = self.count + remembered.len() - before;
+        self.by_addr.to_back(&addr);
+        while self.count.max(self.by_addr.len()) > limits::PORTS {
+            self.forget_oldest();
+        }
+    }
+
+    fn forget_oldest(&mut self) {
+        let oldest = self.by_addr.pop_front();
+        self.count -= oldest.map_or(0, |(_, r)| r.len());
     }
 }
 
 impl Remembered {
+    fn len(&self) -> usize {
+        self.connects.len() + self.regs.len()
+    }
+
+    fn is_of_no_use(&self, now: Instant) -> bool {
+        self.len() == 0 && self.host_expected <= now
+    }
+
     /// Notes a port as the newest.
     fn put(&mut self, reg: Reg) {
         self.regs.retain(|r| r.port != reg.port);
@@ -198,6 +220,7 @@ mod tests {
     use std::time::Duration;
 
     const ADDR: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 7));
+    const VIA: Via = Via { socket: 0, local: None };
 
     fn at(seconds: u64) -> Now {
         Now { instant: Instant::from_micros(seconds * 1_000_000), unix: 1_700_000_000 + seconds }
@@ -212,6 +235,7 @@ mod tests {
         assert_eq!(ports.claim_connect(now, ADDR), Some(2000));
         assert_eq!(ports.claim_connect(now, ADDR), Some(1000));
         assert_eq!(ports.claim_connect(now, ADDR), None);
+        assert_eq!((ports.count, ports.by_addr.len()), (0, 0), "nothing is kept for nothing");
         ports.learn_connect(now, ADDR, 1000);
         assert_eq!(ports.claim_connect(now, ADDR), Some(1000), "a newer packet counts again");
     }
@@ -220,19 +244,20 @@ mod tests {
     fn old_ports_are_not_told() {
         let mut ports = Ports::default();
         ports.learn_connect(at(0).instant, ADDR, 1000);
-        ports.learn_reg(at(0), ADDR, 2000);
+        ports.learn_reg(at(0), VIA, ADDR, 2000);
         let later = at(0).instant + limits::CONNECT_PORT + Duration::from_micros(1);
-        assert_eq!(ports.claim_connect(later, ADDR), None);
         assert_eq!(ports.claim_reg(later, ADDR), None);
+        assert_eq!(ports.claim_connect(later, ADDR), None);
         ports.expire(later);
         assert_eq!(ports.next_wakeup(), None, "nothing is left to forget");
+        assert_eq!(ports.count, 0);
     }
 
     #[test]
     fn a_registration_takes_the_newest_packet_before_the_port_of_a_host_that_left() {
         let mut ports = Ports::default();
-        ports.learn_reg(at(0), ADDR, 1000);
-        ports.release_reg(at(1).instant, ADDR, Some(2000));
+        ports.learn_reg(at(0), VIA, ADDR, 1000);
+        ports.release_reg(at(1).instant, ADDR, Some((2000, VIA)));
         let claimed = ports.claim_reg(at(2).instant, ADDR);
         assert_eq!(claimed.map(|c| (c.port, c.unix)), Some((1000, Some(1_700_000_000))));
         let claimed = ports.claim_reg(at(2).instant, ADDR);
@@ -243,8 +268,8 @@ mod tests {
     #[test]
     fn the_first_of_repeated_packets_dates_the_registration() {
         let mut ports = Ports::default();
-        ports.learn_reg(at(0), ADDR, 1000);
-        ports.learn_reg(at(3), ADDR, 1000);
+        ports.learn_reg(at(0), VIA, ADDR, 1000);
+        ports.learn_reg(at(3), VIA, ADDR, 1000);
         let claimed = ports.claim_reg(at(4).instant, ADDR);
         assert_eq!(claimed.and_then(|c| c.unix), Some(1_700_000_000));
     }
@@ -254,11 +279,23 @@ mod tests {
         let mut ports = Ports::default();
         for port in 1..=1000 {
             ports.learn_connect(at(0).instant, ADDR, port);
-            ports.learn_reg(at(0), ADDR, port);
+            ports.learn_reg(at(0), VIA, ADDR, port);
         }
         assert_eq!(ports.by_addr[&ADDR].connects.len(), limits::PORTS_PER_ADDRESS);
         assert_eq!(ports.by_addr[&ADDR].regs.len(), limits::PORTS_PER_ADDRESS);
         assert_eq!(ports.claim_connect(at(0).instant, ADDR), Some(1000));
         assert_eq!(ports.claim_reg(at(0).instant, ADDR).map(|c| c.port), Some(1000));
+    }
+
+    #[test]
+    fn all_addresses_together_are_bounded_and_the_oldest_goes_first() {
+        let mut ports = Ports::default();
+        let addr = |n: usize| IpAddr::from((0x0A00_0000 + n as u32).to_be_bytes());
+        for n in 0..limits::PORTS + 10 {
+            ports.learn_connect(at(0).instant, addr(n), 1000);
+        }
+        assert_eq!((ports.count, ports.by_addr.len()), (limits::PORTS, limits::PORTS));
+        assert_eq!(ports.claim_connect(at(0).instant, addr(9)), None);
+        assert_eq!(ports.claim_connect(at(0).instant, addr(10)), Some(1000));
     }
 }

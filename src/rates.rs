@@ -1,0 +1,96 @@
+//! How often one address may do something. A fixed table, so that counting costs no memory
+//! however many addresses come: those that fall into one place share what is allowed there.
+
+use std::hash::{BuildHasher, RandomState};
+use std::net::{IpAddr, Ipv6Addr};
+use std::time::Duration;
+
+use crate::clock::Instant;
+
+/// Places in the table. Ten thousand busy addresses rarely meet, and it takes 128 KiB.
+const PLACES: usize = 16 * 1024;
+
+/// A token bucket for every address. Kept as the time at which the bucket will be full again,
+/// which is all there is to know about it (the generic cell rate algorithm of ATM networks).
+#[derive(Debug)]
+pub struct Rates {
+    full_at: Box<[Instant]>,
+    hasher: RandomState,
+    /// Time in which one token comes back; zero if everything is allowed.
+    refill: Duration,
+    /// Time in which a whole bucket comes back.
+    burst: Duration,
+}
+
+impl Rates {
+    /// Allows `per_second` in the long run, and that of `burst_seconds` at once. Zero allows all.
+    #[must_use]
+    pub fn new(per_second: u32, burst_seconds: u32) -> Self {
+        let refill = Duration::from_secs(1).checked_div(per_second).unwrap_or_default();
+        Self {
+            full_at: vec![Instant::default(); PLACES].into_boxed_slice(),
+            hasher: RandomState::new(),
+            refill,
+            burst: Duration::from_secs(burst_seconds.into()),
+        }
+    }
+
+    /// Takes a token of this address. False: it has none left.
+    pub fn allow(&mut self, now: Instant, addr: IpAddr) -> bool {
+        let hash = self.hasher.hash_one(network(addr));
+        let place = &mut self.full_at[hash as usize % PLACES];
+        let full_at = (*place).max(now);
+        let allowed = full_at - now <= self.burst;
+        if allowed {
+            *place = full_at + self.refill;
+        }
+        allowed
+    }
+}
+
+/// Whose address it is, as far as one can know: an IPv6 customer has a /64 (RFC 6177) and may use
+/// every address in it.
+#[must_use]
+pub fn network(addr: IpAddr) -> IpAddr {
+    match addr {
+        IpAddr::V4(_) => addr,
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ms: u64) -> Instant {
+        Instant::from_micros(1_000_000_000 + ms * 1000)
+    }
+
+    #[test]
+    fn a_burst_then_the_rate() {
+        let mut rates = Rates::new(10, 2);
+        let addr = IpAddr::from([203, 0, 113, 7]);
+        let taken = (0..100).filter(|_| rates.allow(at(0), addr)).count();
+        assert_eq!(taken, 21, "two seconds' worth, and the one of this moment");
+        assert!(!rates.allow(at(99), addr));
+        assert!(rates.allow(at(101), addr));
+        assert!(!rates.allow(at(102), addr));
+        let taken = (0..100).filter(|_| rates.allow(at(60_000), addr)).count();
+        assert_eq!(taken, 21, "a full bucket does not run over");
+    }
+
+    #[test]
+    fn zero_allows_everything() {
+        let mut rates = Rates::new(0, 1);
+        assert!((0..10_000).all(|_| rates.allow(at(0), IpAddr::from([127, 0, 0, 1]))));
+    }
+
+    #[test]
+    fn an_ipv6_network_is_one_customer() {
+        let a: IpAddr = "2001:db8:1:2:3::4".parse().unwrap();
+        let b: IpAddr = "2001:db8:1:2:ffff::".parse().unwrap();
+        let c: IpAddr = "2001:db8:1:3::".parse().unwrap();
+        assert_eq!(network(a), network(b));
+        assert_ne!(network(a), network(c));
+    }
+}

@@ -1,0 +1,211 @@
+//! The whole server but for its sockets: who is let in, which dialect a packet speaks, and who has
+//! to go when there is no room. It is a [`Dialect`] itself, the one that speaks all of them, so
+//! that the event loop and a simulated network drive it in the same way.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+
+use log::{debug, warn};
+
+use crate::clock::{Instant, Now};
+use crate::dialect::conns::Conns;
+use crate::dialect::gmnet::{self, Gmnet};
+use crate::dialect::{ConnId, Dialect, Outbox, Use, Via};
+use crate::limits::{self, Limits};
+use crate::rates::{Rates, network};
+use crate::timers::{Seldom, Timers};
+
+/// What the owner decides.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Config {
+    /// What peers may do.
+    pub limits: Limits,
+    /// What the GMnet dialect has to know.
+    pub gmnet: gmnet::Config,
+}
+
+/// All dialects, behind one door.
+#[derive(Debug)]
+pub struct Server {
+    limits: Limits,
+    gmnet: Gmnet,
+    conns: Conns<SocketAddr>,
+    /// How many connections each customer (see [`network`]) has.
+    per_address: HashMap<IpAddr, usize>,
+    /// Connections that may be idle, those that were looked at longest ago first.
+    idle: Timers<ConnId>,
+    datagrams: Rates,
+    full: Seldom,
+    flooded: Seldom,
+}
+
+impl Server {
+    /// A server that nobody has talked to yet.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        let limits = config.limits;
+        Self {
+            limits,
+            gmnet: Gmnet::new(config.gmnet),
+            conns: Conns::default(),
+            per_address: HashMap::new(),
+            idle: Timers::new(limits::IDLE),
+            datagrams: Rates::new(limits.datagrams_per_second, 2),
+            full: Seldom::default(),
+            flooded: Seldom::default(),
+        }
+    }
+
+    /// There is no room for a new connection: closes the one that nobody would miss and that has
+    /// been idle longest. False if there is none.
+    pub fn make_room(&mut self, now: Now, out: &mut Outbox) -> bool {
+        let mut busy = Vec::new();
+        let closed = loop {
+            let Some(conn) = self.idle.pop() else { break false };
+            match self.gmnet.use_of(conn) {
+                Use::Lasting => {}
+                Use::Idle(since) if now.instant - since >= limits::IDLE_WHEN_FULL => {
+                    self.end_idle(now, conn, out);
+                    break true;
+                }
+                Use::Idle(_) => {
+                    busy.push(conn);
+                    // All behind it are younger.
+                    break false;
+                }
+                Use::Waiting => busy.push(conn),
+            }
+        };
+        for conn in busy {
+            self.idle.arm(now.instant, conn);
+        }
+        if let Some(more) = self.full.say(now.instant) {
+            let what = if closed { "idle ones are closed" } else { "new ones are refused" };
+            warn!(
+                "no room for more connections, {what} ({more} times before); allow more with \
+                 --max-connections and the limit of open files"
+            );
+        }
+        closed
+    }
+
+    /// Closes connections that have been of no use for too long.
+    fn end_idle_ones(&mut self, now: Now, out: &mut Outbox) {
+        while let Some(conn) = self.idle.pop_due(now.instant) {
+            match self.gmnet.use_of(conn) {
+                Use::Lasting => {}
+                Use::Idle(since) if now.instant - since >= limits::IDLE => {
+                    self.end_idle(now, conn, out);
+                }
+                Use::Idle(_) | Use::Waiting => self.idle.arm(now.instant, conn),
+            }
+        }
+    }
+
+    fn end_idle(&mut self, now: Now, conn: ConnId, out: &mut Outbox) {
+        if let Some(peer) = self.conns.get(conn) {
+            debug!("{peer} closed: idle");
+        }
+        self.gmnet.on_gone(now, conn, out);
+        self.forget(conn);
+        out.close(conn);
+    }
+
+    /// Counts a connection no more.
+    fn forget(&mut self, conn: ConnId) {
+        self.idle.cancel(&conn);
+        let Some(peer) = self.conns.remove(conn) else { return };
+        let customer = network(peer.ip());
+        if let Some(count) = self.per_address.get_mut(&customer) {
+            *count -= 1;
+            if *count == 0 {
+                self.per_address.remove(&customer);
+            }
+        }
+    }
+
+    /// Counts the connections no more that a dialect has closed since `before`.
+    fn forget_closed(&mut self, before: usize, out: &Outbox) {
+        for conn in out.closed_since(before) {
+            self.forget(conn);
+        }
+    }
+}
+
+impl Dialect for Server {
+    fn on_open(&mut self, now: Now, conn: ConnId, peer: SocketAddr, out: &mut Outbox) {
+        let count = self.per_address.entry(network(peer.ip())).or_default();
+        if *count >= self.limits.connections_per_address {
+            debug!("{peer} refused: its address has {count} connections already");
+            out.close(conn);
+            return;
+        }
+        *count += 1;
+        self.conns.insert(conn, peer);
+        self.idle.arm(now.instant, conn);
+        self.gmnet.on_open(now, conn, peer, out);
+    }
+
+    fn on_bytes(&mut self, now: Now, conn: ConnId, bytes: &[u8], out: &mut Outbox) {
+        let before = out.len();
+        self.gmnet.on_bytes(now, conn, bytes, out);
+        self.forget_closed(before, out);
+    }
+
+    fn on_fin(&mut self, now: Now, conn: ConnId, out: &mut Outbox) {
+        let before = out.len();
+        self.gmnet.on_fin(now, conn, out);
+        self.forget_closed(before, out);
+        // Not a host any more, if it was one.
+        if self.conns.get(conn).is_some() {
+            self.idle.arm(now.instant, conn);
+        }
+    }
+
+    fn on_gone(&mut self, now: Now, conn: ConnId, out: &mut Outbox) {
+        let before = out.len();
+        self.forget(conn);
+        self.gmnet.on_gone(now, conn, out);
+        self.forget_closed(before, out);
+    }
+
+    fn on_datagram(&mut self, now: Now, via: Via, peer: SocketAddr, data: &[u8], out: &mut Outbox) {
+        if !self.datagrams.allow(now.instant, peer.ip()) {
+            if let Some(more) = self.flooded.say(now.instant) {
+                warn!(
+                    "datagrams from {} are dropped, there are too many ({more} before)",
+                    peer.ip()
+                );
+            }
+            return;
+        }
+        let before = out.len();
+        self.gmnet.on_datagram(now, via, peer, data, out);
+        self.forget_closed(before, out);
+    }
+
+    fn on_wakeup(&mut self, now: Now, out: &mut Outbox) {
+        self.end_idle_ones(now, out);
+        let before = out.len();
+        self.gmnet.on_wakeup(now, out);
+        self.forget_closed(before, out);
+    }
+
+    fn next_wakeup(&self) -> Option<Instant> {
+        self.idle.next().into_iter().chain(self.gmnet.next_wakeup()).min()
+    }
+
+    fn on_shutdown(&mut self, now: Now, out: &mut Outbox) {
+        let before = out.len();
+        self.gmnet.on_shutdown(now, out);
+        self.forget_closed(before, out);
+    }
+
+    fn owes(&self) -> bool {
+        self.gmnet.owes()
+    }
+
+    fn use_of(&self, conn: ConnId) -> Use {
+        self.gmnet.use_of(conn)
+    }
+}
