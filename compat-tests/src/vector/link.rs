@@ -131,34 +131,34 @@ impl Link {
         self.arrivals.iter().find(|(end, _)| *end > byte).map(|(_, at)| *at)
     }
 
-    /// Receives until `enough` says so, the connection ends or time is up; `false` if time is up.
+    /// Receives until `enough` says so, the connection ends or time is up.
     ///
     /// `most` keeps a receive from reading into the next message of a stream, whose time of
     /// arrival would then be lost.
-    pub(super) fn receive(
-        &mut self,
-        until: Instant,
-        most: usize,
-        enough: impl Fn(&[u8]) -> bool,
-    ) -> bool {
+    pub(super) fn receive(&mut self, until: Instant, most: usize, enough: impl Fn(&[u8]) -> bool) {
         while !enough(self.unread()) && self.end.is_none() {
             let left = until.saturating_duration_since(Instant::now());
             let most = most.saturating_sub(self.unread().len()).clamp(1, CHUNK);
             if left.is_zero() && !self.readable() {
-                return false;
+                return;
             }
             self.receive_once(left.max(Duration::from_millis(1)), most);
         }
-        true
     }
 
     /// Whether something lies there: the last look when the time is up.
-    fn readable(&self) -> bool {
+    fn readable(&mut self) -> bool {
         let mut byte = [MaybeUninit::uninit()];
         let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT;
         match self.socket.recv_with_flags(&mut byte, flags) {
             Ok(_) => true,
-            Err(e) => e.kind() == io::ErrorKind::ConnectionReset,
+            Err(e) => {
+                // The kernel tells of a reset once; the next receive would see a plain end.
+                if e.kind() == io::ErrorKind::ConnectionReset && self.kind == Kind::Tcp {
+                    self.end = Some(End::Reset);
+                }
+                false
+            }
         }
     }
 

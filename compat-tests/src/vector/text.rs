@@ -168,11 +168,12 @@ impl Template {
     /// A brace that is not followed by a lower-case word means itself, as in JSON.
     fn push_placeholder(&mut self, rest: &str) -> Result<usize, TextError> {
         let word: String = rest[1..].chars().take_while(char::is_ascii_lowercase).collect();
-        let inner = rest[1..].split_once('}').map(|(inner, _)| inner);
-        let (Some(inner), false) = (inner, word.is_empty()) else {
+        if word.is_empty() {
             self.push(b"{");
             return Ok(1);
-        };
+        }
+        let inner = rest[1..].split_once('}').map(|(inner, _)| inner);
+        let inner = inner.ok_or_else(|| TextError::Placeholder(word.clone()))?;
         let argument = inner[word.len()..].strip_prefix(':');
         match (word.as_str(), argument) {
             ("port", Some(peer)) => self.0.push(Part::Port(peer.to_owned())),
