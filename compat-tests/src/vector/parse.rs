@@ -10,9 +10,9 @@ use super::link::Kind;
 use super::text::Template;
 use super::{Action, Expect, How, Lobby, Row, Send, Socket, Step, Vector};
 
-/// How long an expectation waits when it does not say. Nobody waits that long for a good answer;
-/// it is patience with a busy machine.
-const WITHIN: Duration = Duration::from_secs(3);
+/// How long an expectation waits when it does not say. No answer should take that long, so it is
+/// patience with a busy machine; but a server that holds an answer back for longer is seen.
+const WITHIN: Duration = Duration::from_secs(2);
 
 /// The pause after each send and close.
 const SETTLE: Duration = Duration::from_millis(50);
