@@ -17,7 +17,6 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Play recorded conversations and compare the answers byte for byte.
     Replay(replay::Args),
 }
 

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use compat_tests::master::Master;
 use compat_tests::vector::{Vector, play};
 
-/// What `punch replay` is told.
+/// Play recorded conversations and compare the answers byte for byte.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The vectors, for example compat-tests/vectors/*.txt.
