@@ -2,6 +2,8 @@
 //! fixture that runs the real server.
 //!
 //! - [`master`]: starts the built `punchd`, or points at a running server (`PUNCH_MASTER`).
+//! - [`vector`]: recorded conversations, played against a server and compared byte for byte.
 #![forbid(unsafe_code)]
 
 pub mod master;
+pub mod vector;
