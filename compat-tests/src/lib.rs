@@ -2,6 +2,8 @@
 //! fixture that runs the real server.
 //!
 //! - [`master`]: starts the built `punchd`, or points at a running server (`PUNCH_MASTER`).
+//! - [`gmnet`]: [`gmnet::Host`], [`gmnet::Client`] and [`gmnet::Lobby`], and the bytes they send.
 #![forbid(unsafe_code)]
 
+pub mod gmnet;
 pub mod master;
