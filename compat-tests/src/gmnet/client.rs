@@ -144,6 +144,22 @@ impl Client {
         Ok(client)
     }
 
+    /// Only asks the master server: the endpoint of the host, or none if there is no such host.
+    ///
+    /// # Errors
+    /// If the master server is not there, says nothing, or says what no game understands.
+    pub fn look_up(config: ClientConfig) -> Result<Option<SocketAddr>, Error> {
+        let mut client = Self::start(ClientConfig { given: None, ..config })?;
+        loop {
+            match (client.step(), client.answer) {
+                (_, Some(Answer::Told(endpoint))) => return Ok(Some(endpoint)),
+                (_, Some(Answer::NotFound)) => return Ok(None),
+                (Err(error), _) => return Err(error),
+                (Ok(_), _) => std::thread::sleep(client.config.step),
+            }
+        }
+    }
+
     /// Takes steps until the host's welcome.
     ///
     /// # Errors

@@ -142,6 +142,16 @@ impl Host {
         Ok(host)
     }
 
+    /// Starts, and waits until the master server has carried out the registration.
+    ///
+    /// # Errors
+    /// Those of [`Host::start`] and [`Host::confirm`].
+    pub fn registered(config: HostConfig, within: Duration) -> Result<Self, Error> {
+        let mut host = Self::start(config)?;
+        host.confirm(within)?;
+        Ok(host)
+    }
+
     /// Registers as GML does: UDP from the game's socket, the old connection closed, a new one,
     /// the whole request in one send.
     ///
@@ -207,6 +217,11 @@ impl Host {
         self.config.data = data;
         self.control = None;
         self.register_next = true;
+    }
+
+    /// Closes the control connection, as a host does that stops being one. Players stay.
+    pub fn unregister(&mut self) {
+        self.control = None;
     }
 
     /// One step of the game: reads what is there, answers it, knocks, welcomes.
