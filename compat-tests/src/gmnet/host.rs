@@ -302,6 +302,14 @@ impl Host {
         self.socket.local()
     }
 
+    /// The local address of the control connection.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn master_side(&self) -> Result<SocketAddr, Error> {
+        self.control()?.local_addr()
+    }
+
     /// How it was set up, with the newest data strings.
     #[must_use]
     pub fn config(&self) -> &HostConfig {

@@ -1,4 +1,0 @@
-//! The debug client.
-#![forbid(unsafe_code)]
-
-fn main() {}

@@ -1,0 +1,44 @@
+//! `punch`: a debug client for people who run a master server or write a game.
+#![forbid(unsafe_code)]
+
+mod common;
+mod host;
+mod join;
+mod lobby;
+mod probe;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// A debug client for GMnet PUNCH master servers: host, join, look, and check a server.
+#[derive(Parser)]
+#[command(name = "punch", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Host(host::Args),
+    Join(join::Args),
+    Lobby(lobby::Args),
+    Probe(probe::Args),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Host(args) => host::run(args),
+        Command::Join(args) => join::run(&args),
+        Command::Lobby(args) => lobby::run(args),
+        Command::Probe(args) => probe::run(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("punch: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
