@@ -194,6 +194,7 @@ fn a_host_can_die_at_any_moment() {
     let mut running = host.spawn();
     let data: Data = std::array::from_fn(|n| format!("half {n}"));
     let whole = wire::register(Protocol::Modern, wire::CLIENT_VERSION, &data);
+    let mut dead = Vec::new();
     for cut in (0..=whole.len()).step_by(9).chain([whole.len()]) {
         for reset in [false, true] {
             let ip = loopback();
@@ -206,24 +207,32 @@ fn a_host_can_die_at_any_moment() {
             } else {
                 drop(control)
             }
-            wait_until_gone(&master, ip);
+            dead.push(ip);
         }
         running = serves(&master, running, at);
     }
     for reset in [false, true] {
         let dying = self::host(&master, &["told, then dead"]);
         let ip = dying.local().ip();
-        let asking: Vec<Client> =
-            (0..3).map(|_| Client::start(client(&master, ip)).expect("asking")).collect();
+        let ask = |_| Client::start(client(&master, ip)).expect("asking");
+        let asking: Vec<Client> = (0..3).map(ask).collect();
         if reset {
             dying.die()
         } else {
             drop(dying)
         }
-        wait_until_gone(&master, ip);
-        drop(asking);
         running = serves(&master, running, at);
+        drop(asking);
+        dead.push(ip);
     }
+    // All at once: a server may let each of them wait a while for a host that might come back.
+    std::thread::scope(|scope| {
+        for ip in dead {
+            let master = &master;
+            scope.spawn(move || wait_until_gone(master, ip));
+        }
+    });
+    serves(&master, running, at);
 }
 
 /// A newcomer joins the bystander, which has been told of it, and of nobody at port 0.

@@ -17,9 +17,8 @@ const PING: Duration = Duration::from_secs(180);
 const QUIET: Duration = Duration::from_secs(1);
 
 /// Register a host and welcome players until Ctrl-C
-///
-/// Answers their data requests and sends back whatever else they send.
 #[derive(clap::Args)]
+#[command(after_help = "It answers data requests, and sends back whatever else players send.")]
 pub(crate) struct Args {
     /// Master server
     #[arg(long, value_name = "HOST:PORT", default_value = LOCAL_MASTER, value_parser = resolve)]

@@ -11,9 +11,9 @@ use crate::common::{LOCAL_MASTER, printable, resolve, say, seconds};
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
 /// Join a host: exit code 0 if data goes both ways
-///
-/// Prints the host's data strings, and last `connect_ms=NUMBER`: the time to the host's welcome.
 #[derive(clap::Args)]
+#[command(after_help = "It prints the host's data strings, and last connect_ms=NUMBER: the time \
+                        to the host's welcome.")]
 pub(crate) struct Args {
     /// Address of the host, as the lobby shows it
     host: IpAddr,

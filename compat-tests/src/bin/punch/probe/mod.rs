@@ -11,10 +11,11 @@ use compat_tests::gmnet::{Error, Host};
 use crate::common::{printable, resolve, say, seconds};
 
 /// Check every command of a running master server
-///
-/// Exit code 0 if all works that every player needs. It registers a host for a moment, in place of
-/// one that this machine's address may have there.
 #[derive(clap::Args)]
+#[command(
+    after_help = "Exit code 0 if all works that every player needs. It registers a host for \
+                        a moment, in place of one that this machine's address may have there."
+)]
 pub(crate) struct Args {
     /// The master server
     #[arg(value_name = "HOST:PORT", value_parser = resolve)]
@@ -22,9 +23,16 @@ pub(crate) struct Args {
     /// Local address to use
     #[arg(long, value_name = "IP")]
     bind: Option<IpAddr>,
-    /// How long to wait for an answer that does not come
+    /// How long to wait for an answer; four times as long where servers wait for UDP
     #[arg(long, value_name = "SECONDS", default_value = "3", value_parser = seconds)]
     wait: Duration,
+}
+
+impl Probe {
+    /// How long a lookup of a host may take: good servers wait up to 10 s for UDP that is late.
+    fn look_up(&self) -> Duration {
+        self.wait * 4
+    }
 }
 
 /// What a check found.
