@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use compat_tests::gmnet::{Answer, Client, ClientConfig, Error, Host, HostConfig};
+use compat_tests::gmnet::{
+    Answer, Client, ClientConfig, Control, Error, GameSocket, Host, HostConfig,
+};
+use compat_tests::gmnet::{Lobby, Protocol, Query, wire};
 use compat_tests::master::{Master, loopback};
 
 /// Patience with a busy machine; nothing here takes a tenth of it.
@@ -158,6 +161,58 @@ fn a_host_that_does_not_answer_is_given_up() {
     let error = client.run().expect_err("nobody answers");
     assert!(matches!(error, Error::NoWelcome { host, .. } if host == hung.local()), "{error}");
     assert_eq!(client.answer(), Some(Answer::Told(hung.local())));
+}
+
+#[test]
+fn a_client_whose_udp_packet_is_late_is_waited_for() {
+    let master = Master::any();
+    let mut host = host(&master, &["patience"]);
+    let at = host.local();
+    let ip = loopback();
+    let control = Control::open(master.addr(), Some(ip)).expect("connecting");
+    let udp = GameSocket::open(master.addr(), Some(ip), 0).expect("a socket");
+    control.send(&wire::connect(Protocol::Modern, at.ip())).expect("asking");
+    // Its answer is held back, and so is that to the host.
+    assert!(control.next(Duration::from_millis(500)).is_none());
+    assert!(!host.run_until(Duration::ZERO, |host| !host.told().is_empty()).expect("hosting"));
+    udp.send_raw(master.addr(), &wire::udp_connect(Protocol::Modern));
+    let event = control.answer(WAIT).expect("an answer");
+    assert_eq!(wire::introduction(&event.bytes).expect("valid").endpoint, at);
+    assert!(host.run_until(WAIT, |host| !host.told().is_empty()).expect("hosting"));
+    assert_eq!(host.told()[0].client, udp.local());
+}
+
+#[test]
+fn a_client_without_udp_gets_an_answer_and_the_host_is_told_nothing() {
+    let master = Master::any();
+    let mut host = host(&master, &["no UDP"]);
+    let at = host.local();
+    let control = Control::open(master.addr(), Some(loopback())).expect("connecting");
+    control.send(&wire::connect(Protocol::Modern, at.ip())).expect("asking");
+    let event = control.answer(WAIT).expect("an answer within ten seconds");
+    match event.bytes.first() {
+        Some(&wire::NOT_FOUND) => {}
+        _ => assert_eq!(wire::introduction(&event.bytes).expect("valid").endpoint, at),
+    }
+    // What the host is told, it is told before the answer to its own question.
+    host.confirm(WAIT).expect("confirmation");
+    assert!(host.told().is_empty(), "{:?}", host.told());
+}
+
+#[test]
+fn udp_packets_of_a_registered_host_hide_nothing() {
+    let master = Master::any();
+    let host = host(&master, &["re-registers by UDP"]);
+    let at = host.local();
+    for _ in 0..3 {
+        host.send_udp_register();
+    }
+    let found = Client::look_up(client(&master, at.ip())).expect("an answer");
+    assert_eq!(found, Some(at));
+    let lobby = Lobby::fetch(master.addr(), Some(loopback()), &Query::default(), WAIT);
+    let lobby = lobby.expect("lobby");
+    let entry = lobby.of(at.ip()).expect("listed");
+    assert_eq!(entry.data[0], "re-registers by UDP");
 }
 
 /// The server may need a moment to see that a host has gone.
