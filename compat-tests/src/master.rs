@@ -1,7 +1,7 @@
 //! The server that a test talks to: the built `punchd` on a free port, or one that runs already.
 //!
 //! A test says `Master::start(&["--testing"])` and asks [`Master::addr`] where to connect. When
-//! the fixture is dropped the server gets SIGTERM and must be gone within [`EXIT_WITHIN`] with
+//! the fixture is dropped the server gets SIGTERM and must be gone within `EXIT_WITHIN` with
 //! exit code 0 and no error-level line in its log; anything else fails the test.
 
 use std::io::{BufRead, BufReader};

@@ -1,15 +1,20 @@
 //! `punch`: a debug client for people who run a master server or write a game.
 #![forbid(unsafe_code)]
 
+mod common;
+mod host;
+mod join;
+mod lobby;
+mod probe;
 mod replay;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Talks to a GMnet PUNCH master server as games do.
+/// A debug client for GMnet PUNCH master servers: host, join, look, and check a server.
 #[derive(Parser)]
-#[command(version)]
+#[command(name = "punch", version, max_term_width = 100)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -17,11 +22,26 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Host(host::Args),
+    Join(join::Args),
+    Lobby(lobby::Args),
+    Probe(probe::Args),
     Replay(replay::Args),
 }
 
 fn main() -> ExitCode {
-    match Cli::parse().command {
-        Command::Replay(args) => replay::run(&args),
+    let result = match Cli::parse().command {
+        Command::Host(args) => host::run(args),
+        Command::Join(args) => join::run(&args),
+        Command::Lobby(args) => lobby::run(args),
+        Command::Probe(args) => probe::run(&args),
+        Command::Replay(args) => return replay::run(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("punch: {why}");
+            ExitCode::FAILURE
+        }
     }
 }

@@ -1,0 +1,140 @@
+//! `punch host`: a game that can be joined.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use compat_tests::gmnet::{Error, Host, HostConfig, HostEvent, STEP};
+
+use crate::common::{LOCAL_MASTER, interrupted, printable, resolve, say, seconds};
+
+/// How long the master server may take to confirm the registration.
+const CONFIRM_WITHIN: Duration = Duration::from_secs(5);
+/// How often a host without a master server tries to get one again.
+const RETRY: Duration = Duration::from_secs(2);
+/// How often a host looks whether its connection still works: that of GMnet ENGINE.
+const PING: Duration = Duration::from_secs(180);
+/// With `--once`: how long it must be quiet before the one player is taken to be done.
+const QUIET: Duration = Duration::from_secs(1);
+
+/// Register a host and welcome players until Ctrl-C
+#[derive(clap::Args)]
+#[command(after_help = "It answers data requests, and sends back whatever else players send.")]
+pub(crate) struct Args {
+    /// Master server
+    #[arg(long, value_name = "HOST:PORT", default_value = LOCAL_MASTER, value_parser = resolve)]
+    master: SocketAddr,
+    /// UDP port of the game; 0 for any
+    #[arg(long, default_value_t = 0)]
+    port: u16,
+    /// Local address to use
+    #[arg(long, value_name = "IP")]
+    bind: Option<IpAddr>,
+    /// End when one player has been here and is done
+    #[arg(long)]
+    once: bool,
+    /// End after so many seconds
+    #[arg(long = "for", value_name = "SECONDS", value_parser = seconds)]
+    duration: Option<Duration>,
+    /// Data string 1, by custom the name of the game
+    #[arg(long, default_value = "", hide_default_value = true)]
+    data1: String,
+    /// Data string 2, and so on
+    #[arg(long, default_value = "", hide_default_value = true)]
+    data2: String,
+    #[arg(long, default_value = "", hide_default_value = true)]
+    data3: String,
+    #[arg(long, default_value = "", hide_default_value = true)]
+    data4: String,
+    #[arg(long, default_value = "", hide_default_value = true)]
+    data5: String,
+    #[arg(long, default_value = "", hide_default_value = true)]
+    data6: String,
+    #[arg(long, default_value = "", hide_default_value = true)]
+    data7: String,
+    #[arg(long, default_value = "", hide_default_value = true)]
+    data8: String,
+}
+
+impl Args {
+    fn into_config(self) -> HostConfig {
+        let Self { data1, data2, data3, data4, data5, data6, data7, data8, .. } = self;
+        HostConfig {
+            bind: self.bind,
+            port: self.port,
+            data: [data1, data2, data3, data4, data5, data6, data7, data8],
+            ..HostConfig::new(self.master)
+        }
+    }
+}
+
+pub(crate) fn run(args: Args) -> Result<(), String> {
+    let interrupted = interrupted()?;
+    let end = args.duration.map(|duration| Instant::now() + duration);
+    let once = args.once;
+    let mut host = register(args.into_config())?;
+    let mut last_heard = Instant::now();
+    let mut last_ping = Instant::now();
+    loop {
+        match host.step() {
+            Ok(happened) => {
+                for event in &happened {
+                    last_heard = Instant::now();
+                    say(tell(event));
+                }
+            }
+            Err(error @ Error::Malformed { .. }) => say(format!("a game would fail here: {error}")),
+            Err(error) => return Err(error.to_string()),
+        }
+        let quiet = !host.players().is_empty() && last_heard.elapsed() > QUIET;
+        if interrupted() || end.is_some_and(|end| Instant::now() >= end) || (once && quiet) {
+            say("gone");
+            return Ok(());
+        }
+        let pause = if host.has_master() { PING } else { RETRY };
+        if last_ping.elapsed() > pause {
+            last_ping = Instant::now();
+            say(match host.ping() {
+                Ok(true) => "the connection to the master server still works".to_owned(),
+                Ok(false) => "registered again".to_owned(),
+                Err(error) => format!("{error}; trying again"),
+            });
+        }
+        std::thread::sleep(STEP);
+    }
+}
+
+fn register(config: HostConfig) -> Result<Host, String> {
+    let HostConfig { master, .. } = config;
+    let data1 = printable(&config.data[0]);
+    let mut host = Host::start(config)
+        .map_err(|error| format!("{error}\nIs the master server running, and TCP let through?"))?;
+    match host.confirm(CONFIRM_WITHIN) {
+        Ok(()) => say("registered"),
+        Err(Error::NoAnswer { .. }) => {
+            say("registered");
+            say("(not confirmed: this master server does not tell its version)");
+        }
+        Err(error) => return Err(format!("the registration was refused: {error}")),
+    }
+    let port = host.local().port();
+    say(format!("\"{data1}\" at {master}, UDP port {port}; Ctrl-C ends it"));
+    Ok(host)
+}
+
+fn tell(event: &HostEvent) -> String {
+    match event {
+        HostEvent::Told(told) if told.lost => {
+            format!("told about client {}, too close behind another: games miss it", told.client)
+        }
+        HostEvent::Told(told) => format!("told about client {}, knocking", told.client),
+        HostEvent::Connected(player) => format!("player connected: {player}"),
+        HostEvent::DataSent(player) => format!("data strings sent to {player}"),
+        HostEvent::Received(player, payload) => {
+            format!("{} bytes from {player}, sent back", payload.len())
+        }
+        HostEvent::MasterGone => "the master server closed the connection".to_owned(),
+        HostEvent::Ignored(bytes) => {
+            format!("ignored from the master server: \"{}\"", bytes.escape_ascii())
+        }
+    }
+}

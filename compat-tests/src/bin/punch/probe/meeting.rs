@@ -1,0 +1,235 @@
+//! Checks in which a host and its clients meet; this process plays all of them.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use compat_tests::gmnet::{Control, Error, GameSocket, Host, HostConfig, Lobby, Protocol, Query};
+use compat_tests::gmnet::{Told, wire};
+
+use super::{Outcome, Probe};
+
+/// The gap that keeps two messages apart in games of 30 steps a second, less some jitter.
+const APART: Duration = Duration::from_millis(40);
+
+/// How often messages may come too close because of the way here and not of the server.
+const TRIES: usize = 3;
+
+pub(super) fn register(probe: &mut Probe) -> Outcome {
+    let host = match start(probe, Protocol::Modern) {
+        Ok(host) => host,
+        Err(error) => return Outcome::Fails(error.to_string()),
+    };
+    if !probe.lobby {
+        // Nobody shows us the address that the server sees; without a NAT it is our own.
+        return match host.master_side() {
+            Ok(local) => {
+                probe.host = Some((host, local.ip()));
+                Outcome::Works("not refused; the list that would show it is off".to_owned())
+            }
+            Err(error) => Outcome::Fails(error.to_string()),
+        };
+    }
+    match listed(probe) {
+        Ok(Some(ip)) => {
+            probe.host = Some((host, ip));
+            Outcome::Works(format!("listed with the address {ip}"))
+        }
+        Ok(None) => Outcome::Fails("not in the list".to_owned()),
+        Err(error) => Outcome::Fails(error.to_string()),
+    }
+}
+
+pub(super) fn introduction(probe: &mut Probe) -> Outcome {
+    let within = probe.look_up();
+    // Back only if it works: what comes after would fail in the same way, after the same wait.
+    let Some((mut host, ip)) = probe.host.take() else { return Outcome::Skipped };
+    let meeting = meet(&mut host, ip, 1, Protocol::Modern, within);
+    let result = meeting.map_err(|error| error.to_string());
+    let result = result.and_then(|meeting| judge(&meeting, &host, ip));
+    probe.host = result.is_ok().then_some((host, ip));
+    result.into()
+}
+
+pub(super) fn terminated(probe: &mut Probe) -> Outcome {
+    match probe.host.as_ref().and_then(|(host, _)| host.told().last()) {
+        None => Outcome::Skipped,
+        Some(told) if told.terminated => Outcome::Works("has its NUL".to_owned()),
+        Some(_) => Outcome::Fails("lacks the NUL behind the port".to_owned()),
+    }
+}
+
+pub(super) fn two_at_once(probe: &mut Probe) -> Outcome {
+    let within = probe.look_up();
+    let Some((host, ip)) = &mut probe.host else { return Outcome::Skipped };
+    let mut found = String::new();
+    for _ in 0..TRIES {
+        match meet(host, *ip, 2, Protocol::Modern, within) {
+            Ok(meeting) => match apart(&meeting) {
+                Ok(gap) => return Outcome::Works(format!("told {gap:.0?} apart")),
+                Err(why) => found = why,
+            },
+            Err(error) => found = error.to_string(),
+        }
+    }
+    Outcome::Fails(found)
+}
+
+/// A bare UDP word ends the UDP thread of some old servers, so it is sent only to a server that
+/// has understood the TCP word before.
+pub(super) fn older(probe: &mut Probe) -> Outcome {
+    let Some((modern, ip)) = probe.host.take() else { return Outcome::Skipped };
+    drop(modern);
+    let outcome = match older_host(probe, ip) {
+        Ok(true) => bare_words(probe, ip).into(),
+        Ok(false) => Outcome::Fails("a host that says reg is not found".to_owned()),
+        Err(error) => Outcome::Fails(error.to_string()),
+    };
+    // Some old servers keep what UDP alone has registered, until the end of a proper registration.
+    drop(start(probe, Protocol::Modern));
+    outcome
+}
+
+/// Whether a host that says the older `reg` over TCP is found, with the UDP packets of modern peers.
+fn older_host(probe: &Probe, ip: IpAddr) -> Result<bool, Error> {
+    let udp = GameSocket::open(probe.master, probe.bind, 0)?;
+    udp.send_raw(probe.master, &wire::udp_register(Protocol::Modern));
+    let control = Control::open(probe.master, probe.bind)?;
+    control.send(b"reg\n")?;
+    // Its answer comes after `reg` has been carried out.
+    control.send(wire::ASK_VERSION)?;
+    control.answer(probe.wait)?;
+    let client = Asking::start(probe.master, probe.bind, Protocol::Modern)?;
+    client.send(ip, Protocol::Modern)?;
+    match client.control.answer(probe.look_up()) {
+        Ok(event) => Ok(event.bytes.first() == Some(&wire::MASTER)),
+        // Some servers do not answer at all when only UDP has registered.
+        Err(Error::NoAnswer { .. } | Error::MasterClosed { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn bare_words(probe: &Probe, ip: IpAddr) -> Result<String, String> {
+    let mut host = start(probe, Protocol::Older).map_err(|error| error.to_string())?;
+    let meeting = meet(&mut host, ip, 1, Protocol::Older, probe.look_up());
+    let meeting = meeting.map_err(|error| error.to_string())?;
+    judge(&meeting, &host, ip)
+}
+
+/// A client that has shown the server its UDP port and has its connection open.
+struct Asking {
+    udp: GameSocket,
+    control: Control,
+}
+
+impl Asking {
+    fn start(master: SocketAddr, bind: Option<IpAddr>, protocol: Protocol) -> Result<Self, Error> {
+        let udp = GameSocket::open(master, bind, 0)?;
+        udp.send_raw(master, &wire::udp_connect(protocol));
+        Ok(Self { udp, control: Control::open(master, bind)? })
+    }
+
+    fn send(&self, host: IpAddr, protocol: Protocol) -> Result<(), Error> {
+        self.control.send(&wire::connect(protocol, host))
+    }
+}
+
+/// What everybody was told.
+struct Meeting {
+    /// What the clients were told, in the order of their requests.
+    clients: Vec<Option<SocketAddr>>,
+    /// The UDP ports of the clients.
+    ports: Vec<u16>,
+    /// What the host was told.
+    host: Vec<Told>,
+}
+
+/// Lets clients ask for the host at the same moment.
+fn meet(
+    host: &mut Host,
+    ip: IpAddr,
+    clients: usize,
+    protocol: Protocol,
+    within: Duration,
+) -> Result<Meeting, Error> {
+    let before = host.told().len();
+    let HostConfig { master, bind, .. } = *host.config();
+    let asking: Vec<Asking> =
+        (0..clients).map(|_| Asking::start(master, bind, protocol)).collect::<Result<_, _>>()?;
+    for client in &asking {
+        client.send(ip, protocol)?;
+    }
+    let told = asking
+        .iter()
+        .map(|client| {
+            let event = client.control.answer(within)?;
+            Ok(wire::introduction(&event.bytes).ok().map(|told| told.endpoint))
+        })
+        .collect::<Result<Vec<_>, Error>>()?;
+    host.run_until(Duration::from_secs(2), |host| host.told().len() >= before + clients)?;
+    Ok(Meeting {
+        clients: told,
+        ports: asking.iter().map(|client| client.udp.local().port()).collect(),
+        host: host.told().get(before..).unwrap_or_default().to_vec(),
+    })
+}
+
+/// Whether everybody was told the truth, as far as it can be known behind a NAT.
+fn judge(meeting: &Meeting, host: &Host, ip: IpAddr) -> Result<String, String> {
+    let client = meeting.clients.first().copied().flatten().ok_or("the host is not found")?;
+    let told = meeting.host.first().ok_or("the host is told nothing")?;
+    if client.port() == 0 || told.client.port() == 0 {
+        return Err("told port 0: UDP packets do not arrive".to_owned());
+    }
+    let nat = host.master_side().is_ok_and(|local| local.ip() != ip);
+    let right = client == SocketAddr::new(ip, host.local().port())
+        && Some(&told.client.port()) == meeting.ports.first();
+    match (right, nat) {
+        (true, _) => Ok("both sides are told the right port".to_owned()),
+        (false, true) => Ok(format!("told {client} and {}: a NAT is between", told.client)),
+        (false, false) => Err(format!(
+            "told {client} and {}, where {ip} has {} and {:?}",
+            told.client,
+            host.local().port(),
+            meeting.ports
+        )),
+    }
+}
+
+/// The time between the two messages to the host, if games can read both.
+fn apart(meeting: &Meeting) -> Result<Duration, String> {
+    let [first, second] = meeting.host.as_slice() else {
+        return Err(format!("the host is told {} times of two clients", meeting.host.len()));
+    };
+    if first.client.port() == 0 || second.client.port() == 0 {
+        return Err("the host is told port 0 for one of them".to_owned());
+    }
+    let gap = second.at.saturating_duration_since(first.at);
+    if second.lost || gap < APART {
+        return Err(format!("the host is told of both within {gap:.1?}"));
+    }
+    Ok(gap)
+}
+
+fn start(probe: &Probe, protocol: Protocol) -> Result<Host, Error> {
+    let config = HostConfig { bind: probe.bind, ..HostConfig::new(probe.master) };
+    let mut host = Host::start(config.with_data(&[&probe.tag]).speaking(protocol))?;
+    match host.confirm(probe.wait) {
+        // A server that does not tell its version may still do all that games need.
+        Ok(()) | Err(Error::NoAnswer { .. }) => Ok(host),
+        Err(error) => Err(error),
+    }
+}
+
+/// The address of the registered host as the list shows it.
+fn listed(probe: &Probe) -> Result<Option<IpAddr>, Error> {
+    let mut query = Query::default();
+    query.filters[0].clone_from(&probe.tag);
+    let deadline = Instant::now() + probe.wait;
+    loop {
+        let lobby = Lobby::fetch(probe.master, probe.bind, &query, probe.wait)?;
+        let found = lobby.entries.first().and_then(|entry| entry.ip.parse().ok());
+        if found.is_some() || Instant::now() >= deadline {
+            return Ok(found);
+        }
+    }
+}

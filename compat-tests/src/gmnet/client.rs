@@ -1,0 +1,378 @@
+//! A GMnet client: a game that joins a host.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use super::control::{Control, Event, GameSocket};
+use super::error::Error;
+use super::knock::{Plan, Stage};
+use super::wire::{self, Data, Protocol};
+use super::{CONNECTION_TIMEOUT, STEP};
+
+/// How long a client waits before it repeats a request to its host that may have been lost.
+const REPEAT: Duration = Duration::from_millis(200);
+
+/// Whom a client joins, and how.
+#[derive(Clone, Debug)]
+pub struct ClientConfig {
+    /// The master server.
+    pub master: SocketAddr,
+    /// The host to join.
+    pub host: IpAddr,
+    /// The port that hosts of this game use, if the game says so: for a direct connection.
+    pub given: Option<u16>,
+    /// The port that the host had the time before, for the prediction of ports.
+    pub known: Option<u16>,
+    /// The local address to use; any if not given.
+    pub bind: Option<IpAddr>,
+    /// The game's UDP port; 0 for any.
+    pub port: u16,
+    /// How it talks to the master server.
+    pub protocol: Protocol,
+    /// How long it knocks. It waits as long for the master server, where games wait for ever.
+    pub timeout: Duration,
+    /// The time between two steps.
+    pub step: Duration,
+}
+
+impl ClientConfig {
+    /// A client of a shipped game.
+    #[must_use]
+    pub fn new(master: SocketAddr, host: IpAddr) -> Self {
+        Self {
+            master,
+            host,
+            given: None,
+            known: None,
+            bind: None,
+            port: 0,
+            protocol: Protocol::Modern,
+            timeout: CONNECTION_TIMEOUT,
+            step: STEP,
+        }
+    }
+
+    /// The same client on its own local address, as if on a machine of its own.
+    #[must_use]
+    pub fn on(mut self, ip: IpAddr) -> Self {
+        self.bind = Some(ip);
+        self
+    }
+
+    /// The same client in another form of the protocol.
+    #[must_use]
+    pub fn speaking(mut self, protocol: Protocol) -> Self {
+        self.protocol = protocol;
+        self
+    }
+
+    /// The same client with a port for a direct connection.
+    #[must_use]
+    pub fn given(mut self, port: u16) -> Self {
+        self.given = Some(port);
+        self
+    }
+}
+
+/// How far a client is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// It waits for the master server's answer.
+    Asking,
+    /// It knocks at the host.
+    Knocking(Stage),
+    /// The host has welcomed it.
+    Connected(SocketAddr),
+}
+
+/// What the master server answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// The host's endpoint.
+    Told(SocketAddr),
+    /// There is no such host.
+    NotFound,
+    /// There was no master server to ask.
+    Unreachable,
+}
+
+/// A game that joins a host.
+#[derive(Debug)]
+pub struct Client {
+    config: ClientConfig,
+    socket: GameSocket,
+    control: Option<Control>,
+    answer: Option<Answer>,
+    state: State,
+    started: Instant,
+    connected: Option<Duration>,
+}
+
+#[derive(Debug)]
+enum State {
+    Asking { since: Instant },
+    Knocking { plan: Plan, since: Instant },
+    Connected { host: SocketAddr },
+}
+
+impl Client {
+    /// Tells the master server its UDP port and asks for the host.
+    ///
+    /// # Errors
+    /// If a socket cannot be had, or there is no master server and no port for a direct connection.
+    pub fn start(config: ClientConfig) -> Result<Self, Error> {
+        let started = Instant::now();
+        let socket = GameSocket::open(config.master, config.bind, config.port)?;
+        socket.send_raw(config.master, &wire::udp_connect(config.protocol));
+        let state = State::Asking { since: started };
+        let mut client =
+            Self { config, socket, control: None, answer: None, state, started, connected: None };
+        match client.ask() {
+            Ok(control) => client.control = Some(control),
+            Err(error) => client.knock_directly(Answer::Unreachable, error)?,
+        }
+        Ok(client)
+    }
+
+    /// Joins: starts, and takes steps until the host's welcome.
+    ///
+    /// # Errors
+    /// Why it is not connected.
+    pub fn join(config: ClientConfig) -> Result<Self, Error> {
+        let mut client = Self::start(config)?;
+        client.run()?;
+        Ok(client)
+    }
+
+    /// Only asks the master server: the endpoint of the host, or none if there is no such host.
+    ///
+    /// # Errors
+    /// If the master server is not there, says nothing, or says what no game understands.
+    pub fn look_up(config: ClientConfig) -> Result<Option<SocketAddr>, Error> {
+        let mut client = Self::start(ClientConfig { given: None, ..config })?;
+        loop {
+            match (client.step(), client.answer) {
+                (_, Some(Answer::Told(endpoint))) => return Ok(Some(endpoint)),
+                (_, Some(Answer::NotFound)) => return Ok(None),
+                (Err(error), _) => return Err(error),
+                (Ok(_), _) => std::thread::sleep(client.config.step),
+            }
+        }
+    }
+
+    /// Takes steps until the host's welcome.
+    ///
+    /// # Errors
+    /// Why it is not connected.
+    pub fn run(&mut self) -> Result<(), Error> {
+        while !matches!(self.step()?, Progress::Connected(_)) {
+            std::thread::sleep(self.config.step);
+        }
+        Ok(())
+    }
+
+    /// One step of the game: reads what is there, then knocks.
+    ///
+    /// # Errors
+    /// Why it is not connected and will not be.
+    pub fn step(&mut self) -> Result<Progress, Error> {
+        // A connected client has closed its control connection, so nothing is read then.
+        while let Some(event) = self.control.as_ref().and_then(Control::pending) {
+            self.on_master(&event)?;
+        }
+        match self.state {
+            State::Asking { since } if since.elapsed() >= self.config.timeout => {
+                let ClientConfig { master, timeout, .. } = self.config;
+                return Err(Error::NoAnswer { master, waited: timeout });
+            }
+            State::Knocking { .. } => self.step_knocking()?,
+            State::Asking { .. } | State::Connected { .. } => {}
+        }
+        Ok(self.progress())
+    }
+
+    /// How far it is.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        match &self.state {
+            State::Asking { .. } => Progress::Asking,
+            State::Knocking { plan, since } => Progress::Knocking(plan.stage(since.elapsed())),
+            State::Connected { host } => Progress::Connected(*host),
+        }
+    }
+
+    /// What the master server answered, as soon as it has.
+    #[must_use]
+    pub fn answer(&self) -> Option<Answer> {
+        self.answer
+    }
+
+    /// The host, when connected.
+    #[must_use]
+    pub fn host(&self) -> Option<SocketAddr> {
+        match self.state {
+            State::Connected { host } => Some(host),
+            _ => None,
+        }
+    }
+
+    /// The time from the start to the welcome, when connected.
+    #[must_use]
+    pub fn connected_after(&self) -> Option<Duration> {
+        self.connected
+    }
+
+    /// The local address of the game's socket.
+    #[must_use]
+    pub fn local(&self) -> SocketAddr {
+        self.socket.local()
+    }
+
+    /// Asks the host for its eight data strings.
+    ///
+    /// # Errors
+    /// If it is not connected, or the host does not send them in time.
+    pub fn request_data(&self, within: Duration) -> Result<Data, Error> {
+        self.request(&[wire::DATA_REQUEST], "data strings", within, wire::data_strings)
+    }
+
+    /// Sends something of the game's own and waits until the host sends the same back.
+    ///
+    /// # Errors
+    /// If it is not connected, or the host does not send it in time.
+    pub fn echo(&self, payload: &[u8], within: Duration) -> Result<(), Error> {
+        self.request(payload, "echo", within, |got| (got == payload).then_some(()))
+    }
+
+    /// Sends something of the game's own to the host.
+    ///
+    /// # Errors
+    /// If it is not connected.
+    pub fn send(&self, payload: &[u8]) -> Result<(), Error> {
+        let host = self.host().ok_or(Error::NotConnected)?;
+        self.socket.send(host, payload);
+        Ok(())
+    }
+
+    /// The next thing of the game's own that the host sends.
+    ///
+    /// # Errors
+    /// If it is not connected, or nothing comes in time.
+    pub fn receive(&self, within: Duration) -> Result<Vec<u8>, Error> {
+        self.wait_for("message", Instant::now() + within, within, |got| Some(got.to_vec()))
+    }
+
+    /// Dies with an RST on the connection to the master server, if there is one.
+    pub fn die(self) {
+        if let Some(control) = self.control {
+            control.reset();
+        }
+    }
+
+    fn ask(&self) -> Result<Control, Error> {
+        let control = Control::open(self.config.master, self.config.bind)?;
+        control.send(&wire::connect(self.config.protocol, self.config.host))?;
+        Ok(control)
+    }
+
+    /// Reads an event as games do, which is its first message. A second introduction starts the
+    /// knocking again.
+    fn on_master(&mut self, event: &Event) -> Result<(), Error> {
+        let master = self.config.master;
+        match event.bytes.first() {
+            None if self.answer.is_some() => self.control = None,
+            None => return Err(Error::MasterClosed { master, after: Vec::new() }),
+            Some(&wire::MASTER) => {
+                let told = wire::introduction(&event.bytes).map_err(|why| Error::Malformed {
+                    from: master,
+                    bytes: event.bytes.clone(),
+                    why,
+                })?;
+                self.answer = Some(Answer::Told(told.endpoint));
+                self.knock(told.endpoint);
+            }
+            Some(&wire::NOT_FOUND) => {
+                let error = Error::NotFound { host: self.config.host };
+                self.knock_directly(Answer::NotFound, error)?;
+            }
+            Some(_) => {}
+        }
+        Ok(())
+    }
+
+    fn knock(&mut self, host: SocketAddr) {
+        let ClientConfig { known, given, timeout, .. } = self.config;
+        let plan = Plan::new(host, known, given, timeout);
+        self.state = State::Knocking { plan, since: Instant::now() };
+    }
+
+    /// Without the master server's help: only if the game knows the port of its hosts.
+    fn knock_directly(&mut self, answer: Answer, otherwise: Error) -> Result<(), Error> {
+        self.answer = Some(answer);
+        let port = self.config.given.ok_or(otherwise)?;
+        self.knock(SocketAddr::new(self.config.host, port));
+        Ok(())
+    }
+
+    fn step_knocking(&mut self) -> Result<(), Error> {
+        while let Some((from, payload)) = self.socket.receive(Duration::ZERO)? {
+            if payload.first() == Some(&wire::WELCOME) {
+                self.state = State::Connected { host: from };
+                self.connected = Some(self.started.elapsed());
+                self.control = None;
+                return Ok(());
+            }
+        }
+        let State::Knocking { plan, since } = &mut self.state else { return Ok(()) };
+        let elapsed = since.elapsed();
+        if plan.stage(elapsed) == Stage::Over {
+            return Err(Error::NoWelcome { host: plan.told(), waited: elapsed });
+        }
+        for target in plan.targets(elapsed) {
+            self.socket.send(target, &[wire::KNOCK]);
+        }
+        Ok(())
+    }
+
+    /// Sends a request, again and again as UDP may lose it, until its answer is there.
+    fn request<T>(
+        &self,
+        payload: &[u8],
+        wanted: &'static str,
+        within: Duration,
+        mut answer: impl FnMut(&[u8]) -> Option<T>,
+    ) -> Result<T, Error> {
+        let deadline = Instant::now() + within;
+        loop {
+            self.send(payload)?;
+            let until = deadline.min(Instant::now() + REPEAT);
+            match self.wait_for(wanted, until, within, &mut answer) {
+                Err(Error::HostSilent { .. }) if Instant::now() < deadline => {}
+                other => return other,
+            }
+        }
+    }
+
+    fn wait_for<T>(
+        &self,
+        wanted: &'static str,
+        until: Instant,
+        within: Duration,
+        mut answer: impl FnMut(&[u8]) -> Option<T>,
+    ) -> Result<T, Error> {
+        let host = self.host().ok_or(Error::NotConnected)?;
+        let silent = Error::HostSilent { host, wanted, waited: within };
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let Some((from, payload)) = self.socket.receive(left)? else { return Err(silent) };
+            // Knocks and welcomes that were still under way are none of the game's own.
+            let old = matches!(payload.first(), Some(&(wire::KNOCK | wire::WELCOME)));
+            if from != host || old {
+                continue;
+            }
+            if let Some(found) = answer(&payload) {
+                return Ok(found);
+            }
+        }
+    }
+}

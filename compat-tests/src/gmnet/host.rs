@@ -1,0 +1,413 @@
+//! A GMnet host: a game that can be joined.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use super::control::{Control, Event, GameSocket};
+use super::error::Error;
+use super::running::Running;
+use super::wire::{self, Data, Protocol};
+use super::{CONNECTION_TIMEOUT, STEP};
+
+/// How often a new player is sent its welcome.
+const WELCOMES: u8 = 4;
+
+/// How a host registers, and what it has to say.
+#[derive(Clone, Debug)]
+pub struct HostConfig {
+    /// The master server.
+    pub master: SocketAddr,
+    /// The local address to use; any if not given.
+    pub bind: Option<IpAddr>,
+    /// The game's UDP port; 0 for any.
+    pub port: u16,
+    /// The eight data strings.
+    pub data: Data,
+    /// How it talks to the master server.
+    pub protocol: Protocol,
+    /// The version it names.
+    pub version: String,
+    /// How long it knocks at a client that it is told about.
+    pub timeout: Duration,
+    /// Sends what players send back to them, so that they can see data go both ways.
+    pub echo: bool,
+}
+
+impl HostConfig {
+    /// A host of a shipped game, without data strings.
+    #[must_use]
+    pub fn new(master: SocketAddr) -> Self {
+        Self {
+            master,
+            bind: None,
+            port: 0,
+            data: Data::default(),
+            protocol: Protocol::Modern,
+            version: wire::CLIENT_VERSION.to_owned(),
+            timeout: CONNECTION_TIMEOUT,
+            echo: true,
+        }
+    }
+
+    /// The same host on its own local address, as if on a machine of its own.
+    #[must_use]
+    pub fn on(mut self, ip: IpAddr) -> Self {
+        self.bind = Some(ip);
+        self
+    }
+
+    /// The same host with these data strings first; the rest are empty.
+    #[must_use]
+    pub fn with_data(mut self, data: &[&str]) -> Self {
+        self.data = std::array::from_fn(|n| data.get(n).copied().unwrap_or_default().to_owned());
+        self
+    }
+
+    /// The same host in another form of the protocol.
+    #[must_use]
+    pub fn speaking(mut self, protocol: Protocol) -> Self {
+        self.protocol = protocol;
+        self
+    }
+}
+
+/// What the master server told a host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// The client.
+    pub client: SocketAddr,
+    /// When the message arrived.
+    pub at: Instant,
+    /// Whether its port had a NUL behind it.
+    pub terminated: bool,
+    /// Whether it came behind another one in one event. Games do not read it then, and so the
+    /// host does not knock.
+    pub lost: bool,
+}
+
+/// What happened in a step of a host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HostEvent {
+    /// The master server told it about a client.
+    Told(Told),
+    /// A client is a player now.
+    Connected(SocketAddr),
+    /// A player was sent the data strings.
+    DataSent(SocketAddr),
+    /// A player sent something of the game's own.
+    Received(SocketAddr, Vec<u8>),
+    /// The master server closed the control connection.
+    MasterGone,
+    /// The master server sent something else, which games ignore.
+    Ignored(Vec<u8>),
+}
+
+/// A game that can be joined.
+#[derive(Debug)]
+pub struct Host {
+    config: HostConfig,
+    socket: GameSocket,
+    control: Option<Control>,
+    told: Vec<Told>,
+    knocking: Vec<(SocketAddr, Instant)>,
+    players: Vec<Player>,
+    received: Vec<(SocketAddr, Vec<u8>)>,
+    register_next: bool,
+}
+
+#[derive(Debug)]
+struct Player {
+    endpoint: SocketAddr,
+    welcomes_left: u8,
+}
+
+impl Host {
+    /// Opens the game's socket and registers: UDP first, then TCP.
+    ///
+    /// # Errors
+    /// If a socket cannot be had or nobody listens there.
+    pub fn start(config: HostConfig) -> Result<Self, Error> {
+        let socket = GameSocket::open(config.master, config.bind, config.port)?;
+        let mut host = Self {
+            config,
+            socket,
+            control: None,
+            told: Vec::new(),
+            knocking: Vec::new(),
+            players: Vec::new(),
+            received: Vec::new(),
+            register_next: false,
+        };
+        host.register()?;
+        Ok(host)
+    }
+
+    /// Starts, and waits until the master server has carried out the registration.
+    ///
+    /// # Errors
+    /// Those of [`Host::start`] and [`Host::confirm`].
+    pub fn registered(config: HostConfig, within: Duration) -> Result<Self, Error> {
+        let mut host = Self::start(config)?;
+        host.confirm(within)?;
+        Ok(host)
+    }
+
+    /// Registers as GML does: UDP from the game's socket, the old connection closed, a new one,
+    /// the whole request in one send.
+    ///
+    /// # Errors
+    /// If nobody listens there.
+    pub fn register(&mut self) -> Result<(), Error> {
+        self.register_next = false;
+        let HostConfig { master, protocol, bind, .. } = self.config;
+        self.socket.send_raw(master, &wire::udp_register(protocol));
+        self.control = None;
+        let control = Control::open(master, bind)?;
+        control.send(&wire::register(protocol, &self.config.version, &self.config.data))?;
+        self.control = Some(control);
+        Ok(())
+    }
+
+    /// Sends the UDP packet of the registration once more.
+    pub fn send_udp_register(&self) {
+        self.socket.send_raw(self.config.master, &wire::udp_register(self.config.protocol));
+    }
+
+    /// Waits until the master server has carried out the registration, which games cannot see:
+    /// asks for its version on the control connection, and the answer comes after all before it.
+    ///
+    /// # Errors
+    /// If the server closes the connection, which refuses the registration, or does not answer.
+    pub fn confirm(&mut self, within: Duration) -> Result<(), Error> {
+        let master = self.config.master;
+        let deadline = Instant::now() + within;
+        self.control()?.send(wire::ASK_VERSION)?;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let event = match self.control()?.answer(left) {
+                Ok(event) => event,
+                Err(Error::NoAnswer { .. }) => {
+                    return Err(Error::NoAnswer { master, waited: within });
+                }
+                Err(error) => return Err(error),
+            };
+            if event.bytes.first() == Some(&wire::VERSION) {
+                return Ok(());
+            }
+            self.on_master(&event)?;
+        }
+    }
+
+    /// Whether the control connection works as far as a game can see. One that does not is
+    /// replaced by a new registration, as games do every few minutes.
+    ///
+    /// # Errors
+    /// If the master server is not there.
+    pub fn ping(&mut self) -> Result<bool, Error> {
+        let works = self.control.as_ref().is_some_and(|control| control.send(wire::PING).is_ok());
+        if !works {
+            self.register()?;
+        }
+        Ok(works)
+    }
+
+    /// Changes the data strings as GML does: the control connection is closed now, and the next
+    /// step registers again.
+    pub fn commit(&mut self, data: Data) {
+        self.config.data = data;
+        self.control = None;
+        self.register_next = true;
+    }
+
+    /// Closes the control connection, as a host does that stops being one. Players stay.
+    pub fn unregister(&mut self) {
+        self.control = None;
+    }
+
+    /// One step of the game: reads what is there, answers it, knocks, welcomes.
+    ///
+    /// # Errors
+    /// If the master server sends what would be a run-time error in a game, or a socket breaks.
+    pub fn step(&mut self) -> Result<Vec<HostEvent>, Error> {
+        if self.register_next {
+            self.register()?;
+        }
+        let mut happened = Vec::new();
+        while let Some((from, payload)) = self.socket.receive(Duration::ZERO)? {
+            happened.extend(self.on_datagram(from, payload));
+        }
+        while let Some(event) = self.control.as_ref().and_then(Control::pending) {
+            happened.extend(self.on_master(&event)?);
+        }
+        self.send_knocks();
+        self.send_welcomes();
+        Ok(happened)
+    }
+
+    /// Takes steps, 60 a second, until a condition holds; false if that does not come in time.
+    ///
+    /// # Errors
+    /// Those of [`Host::step`].
+    pub fn run_until(
+        &mut self,
+        within: Duration,
+        mut done: impl FnMut(&Self) -> bool,
+    ) -> Result<bool, Error> {
+        let deadline = Instant::now() + within;
+        loop {
+            self.step()?;
+            if done(self) {
+                return Ok(true);
+            }
+            if Instant::now() >= deadline {
+                return Ok(false);
+            }
+            std::thread::sleep(STEP);
+        }
+    }
+
+    /// Takes steps on a thread of its own until [`Running::stop`] gives the host back.
+    #[must_use]
+    pub fn spawn(self) -> Running {
+        Running::start(self)
+    }
+
+    /// Whether the control connection is open, as far as a game can see.
+    #[must_use]
+    pub fn has_master(&self) -> bool {
+        self.control.is_some()
+    }
+
+    /// All that the master server has told, in order.
+    #[must_use]
+    pub fn told(&self) -> &[Told] {
+        &self.told
+    }
+
+    /// The players.
+    #[must_use]
+    pub fn players(&self) -> Vec<SocketAddr> {
+        self.players.iter().map(|player| player.endpoint).collect()
+    }
+
+    /// What players have sent of the game's own.
+    #[must_use]
+    pub fn received(&self) -> &[(SocketAddr, Vec<u8>)] {
+        &self.received
+    }
+
+    /// The local address of the game's socket.
+    #[must_use]
+    pub fn local(&self) -> SocketAddr {
+        self.socket.local()
+    }
+
+    /// The local address of the control connection.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn master_side(&self) -> Result<SocketAddr, Error> {
+        self.control()?.local_addr()
+    }
+
+    /// How it was set up, with the newest data strings.
+    #[must_use]
+    pub fn config(&self) -> &HostConfig {
+        &self.config
+    }
+
+    /// Sends something of the game's own to a player.
+    pub fn send(&self, to: SocketAddr, payload: &[u8]) {
+        self.socket.send(to, payload);
+    }
+
+    /// Dies with an RST on the control connection.
+    pub fn die(self) {
+        if let Some(control) = self.control {
+            control.reset();
+        }
+    }
+
+    fn control(&self) -> Result<&Control, Error> {
+        self.control.as_ref().ok_or(Error::NotConnected)
+    }
+
+    fn on_datagram(&mut self, from: SocketAddr, payload: Vec<u8>) -> Option<HostEvent> {
+        let is_player = self.players.iter().any(|player| player.endpoint == from);
+        match (is_player, payload.first()) {
+            (false, Some(&wire::KNOCK)) => {
+                self.players.push(Player { endpoint: from, welcomes_left: WELCOMES });
+                Some(HostEvent::Connected(from))
+            }
+            (true, Some(&wire::DATA_REQUEST)) => {
+                self.socket.send(from, &wire::data_reply(&self.config.data));
+                Some(HostEvent::DataSent(from))
+            }
+            // The rest of the knocks that were under way when the first one came.
+            (_, Some(&wire::KNOCK)) | (false, _) => None,
+            (true, _) => {
+                if self.config.echo {
+                    self.socket.send(from, &payload);
+                }
+                self.received.push((from, payload.clone()));
+                Some(HostEvent::Received(from, payload))
+            }
+        }
+    }
+
+    /// Reads an event as games do, which is its first message; what is behind is only recorded.
+    fn on_master(&mut self, event: &Event) -> Result<Vec<HostEvent>, Error> {
+        if event.bytes.is_empty() {
+            self.control = None;
+            return Ok(vec![HostEvent::MasterGone]);
+        }
+        let mut happened = Vec::new();
+        let mut rest = event.bytes.as_slice();
+        while rest.first() == Some(&wire::MASTER) {
+            let told = wire::introduction(rest).map_err(|why| Error::Malformed {
+                from: self.config.master,
+                bytes: event.bytes.clone(),
+                why,
+            })?;
+            rest = rest.get(told.len..).unwrap_or_default();
+            let lost = !happened.is_empty();
+            happened.push(self.on_introduction(told, event.at, lost));
+        }
+        if !rest.is_empty() {
+            happened.push(HostEvent::Ignored(rest.to_vec()));
+        }
+        Ok(happened)
+    }
+
+    fn on_introduction(
+        &mut self,
+        introduction: wire::Introduction,
+        at: Instant,
+        lost: bool,
+    ) -> HostEvent {
+        let wire::Introduction { endpoint: client, terminated, .. } = introduction;
+        let told = Told { client, at, terminated, lost };
+        self.told.push(told.clone());
+        if !lost && self.knocking.iter().all(|(known, _)| *known != client) {
+            self.knocking.push((client, Instant::now()));
+        }
+        HostEvent::Told(told)
+    }
+
+    fn send_knocks(&mut self) {
+        let (timeout, players) = (self.config.timeout, &self.players);
+        self.knocking.retain(|(client, since)| {
+            since.elapsed() < timeout && players.iter().all(|player| player.endpoint != *client)
+        });
+        for (client, _) in &self.knocking {
+            self.socket.send(*client, &[wire::KNOCK]);
+        }
+    }
+
+    fn send_welcomes(&mut self) {
+        for player in self.players.iter_mut().filter(|player| player.welcomes_left > 0) {
+            player.welcomes_left -= 1;
+            self.socket.send(player.endpoint, &[wire::WELCOME]);
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! GMnet PUNCH peers over real sockets, in GameMaker's wire forms.
+//!
+//! A peer lives as a game does: in steps, 60 a second. [`Host::step`] and [`Client::step`] never
+//! wait; [`Client::join`] and [`Host::spawn`] pace the steps for those who do not want to.
+
+pub mod client;
+pub mod control;
+pub mod error;
+pub mod host;
+pub mod knock;
+pub mod lobby;
+pub mod running;
+pub mod wire;
+
+use std::time::Duration;
+
+pub use client::{Answer, Client, ClientConfig, Progress};
+pub use control::{Control, Event, GameSocket};
+pub use error::Error;
+pub use host::{Host, HostConfig, HostEvent, Told};
+pub use knock::Stage;
+pub use lobby::{Direction, Entry, Lobby, Query};
+pub use running::Running;
+pub use wire::{Data, Protocol};
+
+/// The time between two steps of a game.
+pub const STEP: Duration = Duration::from_nanos(1_000_000_000 / 60);
+
+/// How long both sides knock before they give up: that of GMnet ENGINE.
+pub const CONNECTION_TIMEOUT: Duration = Duration::from_secs(15);

@@ -1,0 +1,242 @@
+//! The debug client `punch`, as a person or a script runs it.
+#![expect(clippy::expect_used, reason = "a helper that fails is a test that fails")]
+
+use std::io::{BufRead, BufReader};
+use std::net::IpAddr;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use compat_tests::gmnet::{Client, ClientConfig, Host, HostConfig};
+use compat_tests::master::{Master, loopback};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+const WAIT: Duration = Duration::from_secs(10);
+
+/// A subcommand that goes on until it is stopped, and its lines as they come.
+struct Punch {
+    child: Child,
+    lines: Receiver<String>,
+}
+
+impl Punch {
+    fn start(args: &[&str]) -> Self {
+        let mut child = punch(args).stdout(Stdio::piped()).spawn().expect("starting punch");
+        let stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
+        let (sink, lines) = channel();
+        std::thread::spawn(move || {
+            stdout.lines().map_while(Result::ok).try_for_each(|line| sink.send(line))
+        });
+        Self { child, lines }
+    }
+
+    fn line(&self) -> String {
+        self.lines.recv_timeout(WAIT).expect("a line of punch")
+    }
+
+    /// The next line that contains the text.
+    fn line_with(&self, text: &str) -> String {
+        loop {
+            let line = self.line();
+            if line.contains(text) {
+                return line;
+            }
+        }
+    }
+
+    fn interrupt(&self) {
+        let pid = i32::try_from(self.child.id()).expect("a process ID");
+        kill(Pid::from_raw(pid), Signal::SIGINT).expect("signalling punch");
+    }
+
+    fn wait(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + WAIT;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("waiting for punch") {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "punch does not end");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
+impl Drop for Punch {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn punch(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_punch"));
+    command.args(args).stdin(Stdio::null());
+    command
+}
+
+fn output(args: &[&str]) -> Output {
+    punch(args).output().expect("running punch")
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("UTF-8")
+}
+
+fn host(master: &Master, at: IpAddr, more: &[&str]) -> Punch {
+    let (master, at) = (master.addr().to_string(), at.to_string());
+    let punch = Punch::start(&[&["host", "--master", &master, "--bind", &at], more].concat());
+    assert_eq!(punch.line(), "registered");
+    punch
+}
+
+fn join(master: &Master, at: IpAddr, more: &[&str]) -> Output {
+    let (master, at, own) = (master.addr().to_string(), at.to_string(), loopback().to_string());
+    output(&[&["join", &at, "--master", &master, "--bind", &own], more].concat())
+}
+
+#[test]
+fn a_host_here_and_a_join_there_are_connected() {
+    let master = Master::any();
+    let at = loopback();
+    let mut host = host(&master, at, &["--data1", "My Game", "--data8", "eight"]);
+
+    let join = join(&master, at, &[]);
+    let said = stdout(&join);
+    assert!(join.status.success(), "{said}");
+    assert!(said.contains("\ndata1=My Game\n") && said.contains("\ndata8=eight\n"), "{said}");
+    let last = said.lines().last().unwrap_or_default();
+    let millis = last.strip_prefix("connect_ms=").expect("the time comes last");
+    assert!(millis.parse::<u64>().is_ok_and(|millis| millis < 10_000), "{last}");
+
+    let player = host.line_with("player connected: ");
+    assert!(player.starts_with("player connected: 127."), "{player}");
+    host.line_with("sent back");
+    host.interrupt();
+    assert!(host.wait().success());
+    let left = Client::look_up(ClientConfig::new(master.addr(), at).on(loopback()));
+    assert_eq!(left.expect("an answer"), None);
+}
+
+#[test]
+fn a_host_ends_by_itself_when_told_so() {
+    let master = Master::any();
+    let at = loopback();
+    let mut once = host(&master, at, &["--once", "--for", "60"]);
+    assert!(join(&master, at, &[]).status.success());
+    assert!(once.wait().success());
+    let mut short = host(&master, at, &["--for", "0.2"]);
+    assert!(short.wait().success());
+}
+
+#[test]
+fn a_join_that_fails_says_what_to_do() {
+    let master = Master::any();
+    let at = loopback();
+    let missing = join(&master, at, &[]);
+    let why = String::from_utf8_lossy(&missing.stderr);
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(why.contains(&format!("knows no host at {at}")) && why.contains("--port"), "{why}");
+
+    let config = HostConfig::new(master.addr()).on(at);
+    let mute = Host::registered(config, WAIT).expect("registering");
+    let failed = join(&master, at, &["--timeout", "0.4"]);
+    assert_eq!(failed.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&failed.stderr).contains("no welcome from the host"));
+    assert!(!stdout(&failed).contains("connect_ms"));
+    drop(mute);
+}
+
+#[test]
+fn a_join_to_the_given_port_needs_no_registration() {
+    let master = Master::any();
+    let config = HostConfig::new(master.addr()).on(loopback()).with_data(&["direct"]);
+    let mut host = Host::registered(config, WAIT).expect("registering");
+    host.unregister();
+    let at = host.local();
+    let _running = host.spawn();
+    let join = join(&master, at.ip(), &["--port", &at.port().to_string()]);
+    assert!(join.status.success(), "{}", String::from_utf8_lossy(&join.stderr));
+    assert!(stdout(&join).contains("data1=direct"));
+}
+
+#[test]
+fn the_lobby_is_a_table_or_json() {
+    let master = Master::any();
+    let tag = format!("tag {}", loopback());
+    let data = |name: &'static str| [name, "", "", "", "", "", "", tag.as_str()];
+    let _hosts = ["beta", "alpha"].map(|name| {
+        let config = HostConfig::new(master.addr()).on(loopback()).with_data(&data(name));
+        Host::registered(config, WAIT).expect("registering")
+    });
+    let (addr, filter) = (master.addr().to_string(), format!("data8={tag}"));
+    let lobby = |more: &[&str]| {
+        let args = ["lobby", "--master", &addr, "--filter", &filter, "--sort", "data1"];
+        let output = output(&[&args, more].concat());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        stdout(&output)
+    };
+    let names = |json: &str| -> Vec<String> {
+        let hosts: Vec<serde_json::Value> = serde_json::from_str(json).expect("JSON");
+        hosts.iter().filter_map(|host| host["data1"].as_str().map(str::to_owned)).collect()
+    };
+    assert_eq!(names(&lobby(&["--json"])), ["alpha", "beta"]);
+    assert_eq!(names(&lobby(&["--json", "--asc"])), ["beta", "alpha"]);
+    assert_eq!(names(&lobby(&["--json", "--desc", "--limit", "1"])), ["alpha"]);
+    assert_eq!(names(&lobby(&["--json", "--filter", "data1=beta"])), ["beta"]);
+    let table = lobby(&[]);
+    let rows: Vec<Vec<&str>> = table.lines().map(|row| row.split_whitespace().collect()).collect();
+    assert_eq!(rows[0], ["ip", "age", "data1", "data8"]);
+    assert_eq!((rows[1][2], rows[2][2], rows.len()), ("alpha", "beta", 3));
+    assert_eq!(lobby(&["--filter", "data1=gamma"]), "no hosts\n");
+}
+
+/// The words of the probe, one for each thing it tried.
+fn probe(master: &str, more: &[&str]) -> (Option<i32>, String) {
+    let own = loopback().to_string();
+    let output = output(&[&["probe", master, "--bind", &own], more].concat());
+    (output.status.code(), stdout(&output))
+}
+
+#[test]
+fn the_probe_finds_nothing_wrong() {
+    let master = Master::start(&["--testing", "--name", "probed"]);
+    let (code, said) = probe(&master.addr().to_string(), &[]);
+    assert_eq!(code, Some(0), "{said}");
+    let works = |line: &&str| line.get(27..).is_some_and(|rest| rest.starts_with("works"));
+    assert_eq!(said.lines().filter(works).count(), 13, "{said}");
+    assert!(said.contains("probed, "), "{said}");
+    assert!(said.ends_with("\nall that players need works\n"), "{said}");
+}
+
+#[test]
+fn the_probe_takes_a_lobby_that_is_off_for_a_choice() {
+    let master = Master::start(&["--disable-lobby"]);
+    let (code, said) = probe(&master.addr().to_string(), &["--wait", "0.5"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("lobby2 ") && said.contains(" not offered "), "{said}");
+    assert!(!said.contains("FAILS"), "{said}");
+}
+
+#[test]
+fn the_probe_says_what_does_not_work() {
+    // Listens and never says a word.
+    let mute = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let addr = mute.local_addr().expect("its address").to_string();
+    let (code, said) = probe(&addr, &["--wait", "0.1"]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("Hosts ping every few minutes"), "{said}");
+    drop(mute);
+    let (code, said) = probe(&addr, &["--wait", "0.1"]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("is it running"), "{said}");
+}
+
+#[test]
+fn help_fits_a_screen() {
+    for subcommand in ["host", "join", "lobby", "probe"] {
+        let help = stdout(&output(&[subcommand, "--help"]));
+        assert!((5..=24).contains(&help.lines().count()), "{help}");
+        assert!(help.lines().all(|line| line.chars().count() <= 100), "{help}");
+    }
+}
