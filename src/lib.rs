@@ -22,6 +22,7 @@
 //! A test drives the same server with a clock and a network of its own making.
 #![forbid(unsafe_code)]
 
+pub mod amplification;
 pub mod cli;
 pub mod clock;
 pub mod dialect;

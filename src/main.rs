@@ -14,6 +14,7 @@ use punchd::net::bind::Bound;
 use punchd::net::signals::{Hangups, stop_at_signals};
 use punchd::net::{EventLoop, bind, files};
 use punchd::server::Server;
+use sd_notify::NotifyState;
 
 fn main() -> ExitCode {
     let options = Options::parse();
@@ -36,16 +37,27 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let most = connections(options)?;
     let config = options.server(most);
     let ghost_limit = Duration::from_secs(options.ghost_limit);
-    let sockets = bind::bind(&options.bind, options.port, ghost_limit)?;
+    let mut sockets = bind::inherited(ghost_limit)?;
+    if sockets.is_empty() {
+        sockets = bind::bind(&options.bind, options.port, ghost_limit)?;
+    }
     let listening = listening(&sockets);
     let limits = config.limits;
     let mut event_loop = EventLoop::new(sockets, Server::new(config), limits)?;
     event_loop.on_hangup(hangups)?;
     stop_at_signals(event_loop.stopper()?)?;
     info!("punchd {} {listening}, up to {most} connections", env!("CARGO_PKG_VERSION"));
+    tell_service_manager(NotifyState::Ready);
     event_loop.run()?;
     info!("stopped");
     Ok(())
+}
+
+/// Tells systemd, where it wants to know. Nobody else listens, so nobody misses it.
+fn tell_service_manager(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        warn!("cannot tell the service manager: {error}");
+    }
 }
 
 /// How many connections can be served: what the owner asked for, else as many as usual and

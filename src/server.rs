@@ -10,7 +10,7 @@ use log::{debug, warn};
 use crate::clock::{Instant, Now};
 use crate::dialect::conns::Conns;
 use crate::dialect::gmnet::{self, Gmnet};
-use crate::dialect::{ConnId, Dialect, Outbox, Use, Via};
+use crate::dialect::{ConnId, Dialect, Name, Outbox, Use, Via, of_datagram, of_stream};
 use crate::limits::{self, Limits};
 use crate::rates::{Rates, network};
 use crate::timers::{Seldom, Timers};
@@ -28,8 +28,9 @@ pub struct Config {
 #[derive(Debug)]
 pub struct Server {
     limits: Limits,
-    gmnet: Gmnet,
-    conns: Conns<SocketAddr>,
+    /// Those that are spoken, by their [`Name`].
+    dialects: [Option<Box<dyn Dialect>>; Name::ALL.len()],
+    conns: Conns<Conn>,
     /// How many connections each customer (see [`network`]) has.
     per_address: HashMap<IpAddr, usize>,
     /// Connections that may be idle, those that were looked at longest ago first.
@@ -39,14 +40,27 @@ pub struct Server {
     flooded: Seldom,
 }
 
+/// What is known of every connection.
+#[derive(Debug)]
+struct Conn {
+    peer: SocketAddr,
+    opened: Instant,
+    /// Known once its first byte has come.
+    speaks: Option<Name>,
+}
+
 impl Server {
     /// A server that nobody has talked to yet.
     #[must_use]
     pub fn new(config: Config) -> Self {
         let limits = config.limits;
+        let mut dialects = [const { None }; Name::ALL.len()];
+        let mut speak =
+            |name: Name, dialect: Box<dyn Dialect>| dialects[name as usize] = Some(dialect);
+        speak(Name::Gmnet, Box::new(Gmnet::new(config.gmnet)));
         Self {
             limits,
-            gmnet: Gmnet::new(config.gmnet),
+            dialects,
             conns: Conns::default(),
             per_address: HashMap::new(),
             idle: Timers::new(limits::IDLE),
@@ -56,13 +70,38 @@ impl Server {
         }
     }
 
+    /// Lets the dialect of a connection do something, if it has one.
+    fn with_dialect_of(
+        &mut self,
+        conn: ConnId,
+        out: &mut Outbox,
+        act: impl FnOnce(&mut dyn Dialect, &mut Outbox),
+    ) {
+        let speaks = self.conns.get(conn).and_then(|conn| conn.speaks);
+        let Some(dialect) = speaks.and_then(|name| self.dialects[name as usize].as_mut()) else {
+            return;
+        };
+        let before = out.len();
+        act(dialect.as_mut(), out);
+        self.forget_closed(before, out);
+    }
+
+    /// Lets all dialects do something.
+    fn with_all(&mut self, out: &mut Outbox, mut act: impl FnMut(&mut dyn Dialect, &mut Outbox)) {
+        let before = out.len();
+        for dialect in self.dialects.iter_mut().flatten() {
+            act(dialect.as_mut(), out);
+        }
+        self.forget_closed(before, out);
+    }
+
     /// There is no room for a new connection: closes the one that nobody would miss and that has
     /// been idle longest. False if there is none.
     pub fn make_room(&mut self, now: Now, out: &mut Outbox) -> bool {
         let mut busy = Vec::new();
         let closed = loop {
             let Some(conn) = self.idle.pop() else { break false };
-            match self.gmnet.use_of(conn) {
+            match self.use_of(conn) {
                 Use::Lasting => {}
                 Use::Idle(since) if now.instant - since >= limits::IDLE_WHEN_FULL => {
                     self.end_idle(now, conn, out);
@@ -92,7 +131,7 @@ impl Server {
     /// Closes connections that have been of no use for too long.
     fn end_idle_ones(&mut self, now: Now, out: &mut Outbox) {
         while let Some(conn) = self.idle.pop_due(now.instant) {
-            match self.gmnet.use_of(conn) {
+            match self.use_of(conn) {
                 Use::Lasting => {}
                 Use::Idle(since) if now.instant - since >= limits::IDLE => {
                     self.end_idle(now, conn, out);
@@ -103,10 +142,10 @@ impl Server {
     }
 
     fn end_idle(&mut self, now: Now, conn: ConnId, out: &mut Outbox) {
-        if let Some(peer) = self.conns.get(conn) {
+        if let Some(Conn { peer, .. }) = self.conns.get(conn) {
             debug!("{peer} closed: idle");
         }
-        self.gmnet.on_gone(now, conn, out);
+        self.with_dialect_of(conn, out, |dialect, out| dialect.on_gone(now, conn, out));
         self.forget(conn);
         out.close(conn);
     }
@@ -114,7 +153,7 @@ impl Server {
     /// Counts a connection no more.
     fn forget(&mut self, conn: ConnId) {
         self.idle.cancel(&conn);
-        let Some(peer) = self.conns.remove(conn) else { return };
+        let Some(Conn { peer, .. }) = self.conns.remove(conn) else { return };
         let customer = network(peer.ip());
         if let Some(count) = self.per_address.get_mut(&customer) {
             *count -= 1;
@@ -141,32 +180,43 @@ impl Dialect for Server {
             return;
         }
         *count += 1;
-        self.conns.insert(conn, peer);
+        self.conns.insert(conn, Conn { peer, opened: now.instant, speaks: None });
         self.idle.arm(now.instant, conn);
-        self.gmnet.on_open(now, conn, peer, out);
     }
 
-    fn on_bytes(&mut self, now: Now, conn: ConnId, bytes: &[u8], out: &mut Outbox) {
-        let before = out.len();
-        self.gmnet.on_bytes(now, conn, bytes, out);
-        self.forget_closed(before, out);
+    fn on_bytes(&mut self, now: Now, id: ConnId, bytes: &[u8], out: &mut Outbox) {
+        let (Some(conn), Some(first)) = (self.conns.get_mut(id), bytes.first()) else { return };
+        if conn.speaks.is_none() {
+            let (name, peer) = (of_stream(*first), conn.peer);
+            conn.speaks = Some(name);
+            let Some(dialect) = &mut self.dialects[name as usize] else {
+                debug!("{peer} closed: it speaks the dialect {name}, which is not spoken here");
+                self.forget(id);
+                out.close(id);
+                return;
+            };
+            dialect.on_open(now, id, peer, out);
+        }
+        self.with_dialect_of(id, out, |dialect, out| dialect.on_bytes(now, id, bytes, out));
     }
 
-    fn on_fin(&mut self, now: Now, conn: ConnId, out: &mut Outbox) {
-        let before = out.len();
-        self.gmnet.on_fin(now, conn, out);
-        self.forget_closed(before, out);
-        // Not a host any more, if it was one.
-        if self.conns.get(conn).is_some() {
-            self.idle.arm(now.instant, conn);
+    fn on_fin(&mut self, now: Now, id: ConnId, out: &mut Outbox) {
+        let Some(conn) = self.conns.get(id) else { return };
+        if conn.speaks.is_none() {
+            self.forget(id);
+            out.close(id);
+            return;
+        }
+        self.with_dialect_of(id, out, |dialect, out| dialect.on_fin(now, id, out));
+        // Whatever it stood for, it does not any more.
+        if self.conns.get(id).is_some() {
+            self.idle.arm(now.instant, id);
         }
     }
 
     fn on_gone(&mut self, now: Now, conn: ConnId, out: &mut Outbox) {
-        let before = out.len();
+        self.with_dialect_of(conn, out, |dialect, out| dialect.on_gone(now, conn, out));
         self.forget(conn);
-        self.gmnet.on_gone(now, conn, out);
-        self.forget_closed(before, out);
     }
 
     fn on_datagram(&mut self, now: Now, via: Via, peer: SocketAddr, data: &[u8], out: &mut Outbox) {
@@ -179,33 +229,35 @@ impl Dialect for Server {
             }
             return;
         }
+        let Some(dialect) = &mut self.dialects[of_datagram(data) as usize] else { return };
         let before = out.len();
-        self.gmnet.on_datagram(now, via, peer, data, out);
+        dialect.on_datagram(now, via, peer, data, out);
         self.forget_closed(before, out);
     }
 
     fn on_wakeup(&mut self, now: Now, out: &mut Outbox) {
         self.end_idle_ones(now, out);
-        let before = out.len();
-        self.gmnet.on_wakeup(now, out);
-        self.forget_closed(before, out);
+        self.with_all(out, |dialect, out| dialect.on_wakeup(now, out));
     }
 
     fn next_wakeup(&self) -> Option<Instant> {
-        self.idle.next().into_iter().chain(self.gmnet.next_wakeup()).min()
+        let dialects = self.dialects.iter().flatten().filter_map(|dialect| dialect.next_wakeup());
+        self.idle.next().into_iter().chain(dialects).min()
     }
 
     fn on_shutdown(&mut self, now: Now, out: &mut Outbox) {
-        let before = out.len();
-        self.gmnet.on_shutdown(now, out);
-        self.forget_closed(before, out);
+        self.with_all(out, |dialect, out| dialect.on_shutdown(now, out));
     }
 
     fn owes(&self) -> bool {
-        self.gmnet.owes()
+        self.dialects.iter().flatten().any(|dialect| dialect.owes())
     }
 
-    fn use_of(&self, conn: ConnId) -> Use {
-        self.gmnet.use_of(conn)
+    fn use_of(&self, id: ConnId) -> Use {
+        let Some(conn) = self.conns.get(id) else { return Use::Idle(Instant::default()) };
+        match conn.speaks.and_then(|name| self.dialects[name as usize].as_ref()) {
+            Some(dialect) => dialect.use_of(id),
+            None => Use::Idle(conn.opened),
+        }
     }
 }

@@ -9,6 +9,9 @@ use crate::clock::{Instant, Now};
 
 pub mod conns;
 pub mod gmnet;
+mod sniff;
+
+pub use sniff::{Name, of_datagram, of_stream};
 
 /// A TCP connection, for as long as it lives: the number is used again for later connections,
 /// the generation is not. So what is known about an ended connection can never touch a newer one.
@@ -34,7 +37,7 @@ pub struct Via {
 ///
 /// For each connection come, in this order: one `on_open`, any number of `on_bytes`, at most one
 /// `on_fin`, and one `on_gone` unless the dialect closed the connection before.
-pub trait Dialect {
+pub trait Dialect: std::fmt::Debug {
     /// A peer connected by TCP, and its first bytes say that it speaks this dialect.
     fn on_open(&mut self, now: Now, conn: ConnId, peer: SocketAddr, out: &mut Outbox);
 

@@ -5,8 +5,9 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use listenfd::ListenFd;
 use mio::net::{TcpListener, UdpSocket};
-use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 use super::owner;
 
@@ -91,6 +92,68 @@ pub fn bind(addrs: &[IpAddr], port: u16, ghost: Duration) -> Result<Vec<Bound>, 
     }
 }
 
+/// Takes the sockets that a service manager opened for us (systemd's socket activation), if it
+/// did: they stay open while this program is restarted, so that nobody is refused.
+///
+/// # Errors
+/// If there are not a TCP and a UDP socket on each address.
+pub fn inherited(ghost: Duration) -> Result<Vec<Bound>, InheritError> {
+    let mut sockets = ListenFd::from_env();
+    let mut all = Vec::new();
+    let mut udp = Vec::new();
+    for n in 0..sockets.len() {
+        if let Ok(Some(tcp)) = sockets.take_tcp_listener(n) {
+            all.push(tcp);
+        } else if let Ok(Some(socket)) = sockets.take_udp_socket(n) {
+            udp.push(socket);
+        } else {
+            return Err(InheritError::NoInternetSocket);
+        }
+    }
+    let pair = |tcp: std::net::TcpListener| {
+        let addr = tcp.local_addr().map_err(InheritError::System)?;
+        let is_partner =
+            |socket: &std::net::UdpSocket| socket.local_addr().is_ok_and(|a| a == addr);
+        let n = udp.iter().position(is_partner).ok_or(InheritError::Alone(addr))?;
+        let udp = udp.swap_remove(n);
+        let prepared = prepare(&SockRef::from(&tcp), ghost);
+        prepared
+            .and_then(|()| tcp.set_nonblocking(true))
+            .and_then(|()| udp.set_nonblocking(true))
+            .map_err(InheritError::System)?;
+        Ok(Bound { addr, tcp: TcpListener::from_std(tcp), udp: UdpSocket::from_std(udp) })
+    };
+    all.into_iter().map(pair).collect()
+}
+
+/// Why the sockets of the service manager cannot be used.
+#[derive(Debug)]
+pub enum InheritError {
+    /// One of them is neither TCP nor UDP.
+    NoInternetSocket,
+    /// This TCP socket has no UDP socket beside it.
+    Alone(SocketAddr),
+    /// The system refuses to prepare one.
+    System(io::Error),
+}
+
+impl fmt::Display for InheritError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let advice = "give the socket unit a ListenStream= and a ListenDatagram= of the same port";
+        match self {
+            Self::NoInternetSocket => {
+                write!(f, "a socket handed over is no Internet socket; {advice}")
+            }
+            Self::Alone(addr) => {
+                write!(f, "the TCP socket {addr} was handed over without a UDP one; {advice}")
+            }
+            Self::System(error) => write!(f, "cannot use a socket handed over: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for InheritError {}
+
 fn is_without_ipv6(error: &io::Error) -> bool {
     use nix::errno::Errno;
     let is = |errno: Errno| error.raw_os_error() == Some(errno as i32);
@@ -149,14 +212,14 @@ fn open(addr: SocketAddr, protocol: Protocol, ghost: Duration) -> io::Result<Soc
     socket.set_nonblocking(true)?;
     socket.bind(&addr.into())?;
     if is_tcp {
-        prepare(&socket, ghost)?;
+        prepare(&SockRef::from(&socket), ghost)?;
         socket.listen(BACKLOG)?;
     }
     Ok(socket)
 }
 
 /// Sets what accepted connections shall have: they inherit it (Linux), which saves calls for each.
-fn prepare(listener: &Socket, ghost: Duration) -> io::Result<()> {
+fn prepare(listener: &SockRef<'_>, ghost: Duration) -> io::Result<()> {
     listener.set_tcp_nodelay(true)?;
     // The last probe goes unanswered after five sixths of the limit.
     let keepalive = TcpKeepalive::new()
