@@ -51,6 +51,7 @@ punch_client_step(client);
 if (punch_client_state(client) != said_state) {
     said_state = punch_client_state(client);
     say("state", said_state);
+    said_reason = "";           // said again with the new state
 }
 if (punch_client_reason(client) != said_reason) {
     said_reason = punch_client_reason(client);

@@ -49,6 +49,7 @@ if (current_time >= new_data1_at) {
 if (punch_host_state(host) != said_state) {
     said_state = punch_host_state(host);
     say("state", said_state);
+    said_reason = "";           // said again with the new state
 }
 if (punch_host_reason(host) != said_reason) {
     said_reason = punch_host_reason(host);

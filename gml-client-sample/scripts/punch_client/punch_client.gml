@@ -59,8 +59,8 @@ function punch_client_join(_client, _target, _direct_port = 0) {
 function punch_client_step(_client) {
     switch (_client.state) {
         case PUNCH_ASKING:
-            __punch_client_ask(_client);
             __punch_client_read_control(_client);
+            if (_client.state == PUNCH_ASKING) __punch_client_ask(_client);
             break;
         case PUNCH_PUNCHING:
             __punch_client_knock(_client);

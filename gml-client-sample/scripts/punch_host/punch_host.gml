@@ -32,6 +32,7 @@ function PunchHost(_master_address, _master_port, _game_port, _data) constructor
     reg_at = 0;                 // when to send the UDP packet
     reg2_at = infinity;         // when to send the TCP message
     reg2_sent_at = -infinity;
+    probe_at = infinity;        // when to ask whether the master server is still there
     answer_until = infinity;    // when the master server has to have answered
     is_answering = false;       // whether it ever did
     state = PUNCH_ASKING;
@@ -78,8 +79,9 @@ function punch_host_set_data(_host, _number, _text) {
 /// @param {Struct.PunchHost} _host
 function punch_host_step(_host) {
     if (_host.socket < 0) return;
-    __punch_host_register(_host);
+    // What has arrived comes first, lest a game that stood still for a while takes it for missing.
     __punch_host_read_control(_host);
+    __punch_host_register(_host);
     __punch_host_knock(_host);
     __punch_host_welcome(_host);
 }
@@ -202,6 +204,7 @@ function __punch_host_register(_host) {
         _host.registered_on = _control.connection;
         _host.reg_at = current_time;
         _host.reg2_at = infinity;
+        _host.probe_at = infinity;
         _host.answer_until = infinity;
     }
     if (current_time >= _host.reg_at) {
@@ -210,13 +213,18 @@ function __punch_host_register(_host) {
         // Old master servers hide a game after the UDP packet until the TCP message comes.
         _host.reg2_at = current_time + PUNCH_REG_BEFORE_REG2;
     }
+    var _lines = [];
     if (current_time >= _host.reg2_at) {
         _host.reg2_at = infinity;
         _host.reg2_sent_at = current_time;
-        // The master server answers "version", so a dead connection is noticed.
-        if (_host.answer_until == infinity) _host.answer_until = current_time + PUNCH_REFRESH_TIMEOUT;
-        var _lines = ["reg2", PUNCH_VERSION];
+        _host.probe_at = current_time;
+        _lines = ["reg2", PUNCH_VERSION];
         array_copy(_lines, 2, _host.data, 0, PUNCH_DATA_STRINGS);
+    }
+    if (current_time >= _host.probe_at) {
+        // The master server answers this, so that a dead connection is noticed.
+        _host.probe_at = current_time + PUNCH_PROBE_EVERY;
+        _host.answer_until = min(_host.answer_until, current_time + PUNCH_PROBE_TIMEOUT);
         array_push(_lines, "version");
         __punch_control_send(_control, _lines);
     }

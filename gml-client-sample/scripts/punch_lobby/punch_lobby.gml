@@ -65,6 +65,11 @@ function punch_lobby_refresh(_lobby, _options = {}) {
 function punch_lobby_step(_lobby) {
     if (_lobby.state != PUNCH_ASKING) return;
     var _control = _lobby.control;
+    var _message = __punch_control_next_message(_control);
+    if (_message != undefined && _message.type == PUNCH_BYTE.LOBBY) {
+        __punch_lobby_read(_lobby, _message.text);
+        return;
+    }
     if (current_time - _lobby.state_since > PUNCH_LOBBY_TIMEOUT) {
         var _trouble = __punch_control_trouble(_control);
         __punch_lobby_end(_lobby, PUNCH_FAILED, (_trouble != "") ? _trouble
@@ -75,19 +80,6 @@ function punch_lobby_step(_lobby) {
     if (_control.is_open && _lobby.asked_on != _control.connection) {
         _lobby.asked_on = _control.connection;
         __punch_control_send(_control, _lobby.query);
-    }
-    var _message = __punch_control_next_message(_control);
-    if (_message == undefined || _message.type != PUNCH_BYTE.LOBBY) return;
-    try {
-        var _list = json_parse(_message.text), _entries = [];
-        for (var _i = 0; _i < array_length(_list); ++_i) {
-            array_push(_entries, new PunchLobbyEntry(_list[_i]));
-        }
-        _lobby.entries = _entries;
-        _lobby.refreshed_at = current_time;
-        __punch_lobby_end(_lobby, PUNCH_IDLE);
-    } catch (_error) {
-        __punch_lobby_end(_lobby, PUNCH_FAILED, "The master server sent a list that cannot be read; update the game.");
     }
 }
 
@@ -131,6 +123,22 @@ function punch_lobby_reason(_lobby) {
 function punch_lobby_destroy(_lobby) {
     __punch_control_destroy(_lobby.control);
     _lobby.state = PUNCH_IDLE;
+}
+
+/// @desc Takes the entries out of the master server's answer.
+/// @ignore
+function __punch_lobby_read(_lobby, _text) {
+    try {
+        var _list = json_parse(_text), _entries = [];
+        for (var _i = 0; _i < array_length(_list); ++_i) {
+            array_push(_entries, new PunchLobbyEntry(_list[_i]));
+        }
+        _lobby.entries = _entries;
+        _lobby.refreshed_at = current_time;
+        __punch_lobby_end(_lobby, PUNCH_IDLE);
+    } catch (_error) {
+        __punch_lobby_end(_lobby, PUNCH_FAILED, "The master server sent a list that cannot be read; update the game.");
+    }
 }
 
 /// @ignore
