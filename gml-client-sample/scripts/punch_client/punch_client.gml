@@ -192,6 +192,8 @@ function __punch_client_ask(_client) {
     if (current_time >= _client.next_hello && _control.ip != "") {
         _client.next_hello = current_time + PUNCH_HELLO_EVERY;
         __punch_send_udp(_client.socket, _control.ip, _control.port, -1, ["connect\n"]);
+        // Has no answer, but cannot be sent for long if the master server has gone.
+        if (_control.is_open && _client.asked_on == _control.connection) __punch_control_send(_control, ["ping"]);
     }
     if (!_control.is_open) return;
     if (_client.asked_on != _control.connection) {
