@@ -23,7 +23,7 @@ options = {
     filter : [],
     sort : setting("sort", "date"),
     descending : setting("descending", 1),
-    limit : setting("limit", ""),
+    limit : setting("limit", "")
 };
 for (var _i = 1; _i <= 8; ++_i) array_push(options.filter, setting("filter" + string(_i), ""));
 punch_lobby_refresh(lobby, options);

@@ -26,6 +26,6 @@ function demo_position_read() {
     return {
         number : buffer_peek(_buffer, 1, buffer_u8),
         x : buffer_peek(_buffer, 2, buffer_s16),
-        y : buffer_peek(_buffer, 4, buffer_s16),
+        y : buffer_peek(_buffer, 4, buffer_s16)
     };
 }

@@ -46,7 +46,7 @@ enum PUNCH_BYTE {
     WELCOME = 0xFC,             // host to client, UDP
     KNOCK = 0xFD,               // both ways, UDP
     NOT_FOUND = 0xFE,           // from the master server, TCP
-    INTRODUCTION = 0xFF,        // from the master server, TCP
+    INTRODUCTION = 0xFF        // from the master server, TCP
 }
 
 /// @desc Enters a state and notes when.
@@ -280,7 +280,7 @@ function __punch_control_next_message(_control) {
                 var _message = {
                     type : _type,
                     ip : __punch_control_text(_control, _start + 1, _ip_end),
-                    port : (_port == "") ? 0 : real(_port),
+                    port : (_port == "") ? 0 : real(_port)
                 };
                 __punch_control_read_to(_control, _end);
                 return _message;
