@@ -186,6 +186,11 @@ function __punch_client_ask(_client) {
             : "The master server does not say where the host is; try again in a minute.");
         return;
     }
+    // With a port to try there is no need to wait for a master server that is away.
+    if (_client.direct_port > 0 && _control.failures > 0) {
+        __punch_client_try_direct(_client, "");
+        return;
+    }
     __punch_control_step(_control);
     // Tells the master server our UDP port. Repeated, as it may be lost; until the name of
     // the master server is looked up there is nowhere to send it.
