@@ -30,7 +30,7 @@ function PunchClient(_master_address, _master_port) constructor {
     state = PUNCH_IDLE;
     state_since = current_time;
     reason = "";
-    socket = network_create_socket(network_socket_udp);
+    socket = __punch_create_udp(0);
     if (socket < 0) {
         __punch_set_state(self, PUNCH_FAILED, "No UDP socket can be had; close other programs and start the game again.");
     }
@@ -109,10 +109,10 @@ function punch_client_network_event(_client) {
     if (_client.state != PUNCH_CONNECTED || _port != _client.host_port) return false;
     _client.heard_at = current_time;
     if (_byte == PUNCH_BYTE.DATA) __punch_client_read_data(_client);
-    return _byte < PUNCH_BYTE.VERSION;
+    return __punch_is_game_byte(_byte);
 }
 
-/// @desc Sends a packet of your game to the host. Its first byte has to be below 0xF6.
+/// @desc Sends a packet of your game to the host. Its first byte cannot be 0xFA to 0xFD.
 /// @param {Struct.PunchClient} _client
 /// @param {Id.Buffer} _buffer
 /// @param {Real} _size

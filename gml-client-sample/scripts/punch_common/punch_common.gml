@@ -37,7 +37,7 @@
 #macro PUNCH_VERSION "1.2.4"            // of the GMnet PUNCH scripts that these stand in for
 #macro PUNCH_DATA_STRINGS 8
 
-/// The first byte of a message. A game's own packets may begin with any byte below 0xF6.
+/// The first byte of a message.
 enum PUNCH_BYTE {
     VERSION = 0xF6,             // from the master server, TCP
     LOBBY = 0xF9,               // from the master server, TCP
@@ -58,6 +58,21 @@ function __punch_set_state(_it, _state, _reason = "") {
     if (_it.state != _state) _it.state_since = current_time;
     _it.state = _state;
     _it.reason = _reason;
+}
+
+/// @desc Makes a UDP socket. It is one for servers in clients too: of packets to the other kind
+///       GameMaker did not always say who had sent them.
+/// @param {Real} _port  0 for any that is free
+/// @returns {Id.Socket} -1 if the port is in use
+/// @ignore
+function __punch_create_udp(_port) {
+    if (_port > 0) return network_create_server(network_socket_udp, _port, PUNCH_MOST_PLAYERS);
+    // The timer counts microseconds, so two games rarely begin to look at the same port.
+    var _first = get_timer() mod 16000, _socket = -1;
+    for (var _i = 0; _i < 100 && _socket < 0; ++_i) {
+        _socket = network_create_server(network_socket_udp, 49152 + (_first + 37 * _i) mod 16000, PUNCH_MOST_PLAYERS);
+    }
+    return _socket;
 }
 
 /// @desc Sends bytes over UDP, behind GameMaker's header.
@@ -82,6 +97,13 @@ function __punch_send_udp(_socket, _ip, _port, _byte, _strings = []) {
 /// @ignore
 function __punch_event_ip() {
     return string_replace(async_load[? "ip"], "::ffff:", "");
+}
+
+/// @desc Whether a UDP packet that begins with this byte is the game's own.
+/// @returns {Bool}
+/// @ignore
+function __punch_is_game_byte(_byte) {
+    return _byte < PUNCH_BYTE.DATA || _byte > PUNCH_BYTE.KNOCK;
 }
 
 /// @desc One line of text: what would end it is made a space.

@@ -6,7 +6,7 @@
 ///       punch_host_state().
 /// @param {String} _master_address  IP address of the master server
 /// @param {Real} _master_port
-/// @param {Real} _game_port         the UDP port to play on
+/// @param {Real} _game_port         the UDP port to play on; 0 for any that is free
 /// @param {Array<String>} [_data]   up to eight strings that the lobby shows; with "<INV>" as
 ///                                  the first, the game can be joined but is not listed
 /// @returns {Struct.PunchHost}
@@ -38,7 +38,7 @@ function PunchHost(_master_address, _master_port, _game_port, _data) constructor
     state = PUNCH_ASKING;
     state_since = current_time;
     reason = "";
-    socket = network_create_socket_ext(network_socket_udp, _game_port);
+    socket = __punch_create_udp(_game_port);
     if (socket < 0) {
         __punch_set_state(self, PUNCH_FAILED, "UDP port " + string(_game_port)
             + " is in use; close the other program that uses it, or choose another port.");
@@ -116,7 +116,7 @@ function punch_host_network_event(_host) {
             __punch_send_udp(_host.socket, _ip, _port, PUNCH_BYTE.DATA, _host.data);
             return undefined;
     }
-    return (_byte < PUNCH_BYTE.VERSION) ? _player : undefined;
+    return __punch_is_game_byte(_byte) ? _player : undefined;
 }
 
 /// @desc The players who are in the game now.
@@ -126,7 +126,7 @@ function punch_host_players(_host) {
     return _host.players;
 }
 
-/// @desc Sends a packet of your game to a player. Its first byte has to be below 0xF6.
+/// @desc Sends a packet of your game to a player. Its first byte cannot be 0xFA to 0xFD.
 /// @param {Struct.PunchHost} _host
 /// @param {Struct.PunchPlayer} _player
 /// @param {Id.Buffer} _buffer
