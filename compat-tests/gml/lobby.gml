@@ -36,10 +36,6 @@ second_ends = current_time + 1000;
 
 #event step
 punch_lobby_step(lobby);
-if (punch_lobby_reason(lobby) != said_reason) {
-    said_reason = punch_lobby_reason(lobby);
-    say("reason", said_reason);
-}
 if (punch_lobby_state(lobby) != said_state) {
     said_state = punch_lobby_state(lobby);
     say("state", said_state);
@@ -52,18 +48,25 @@ if (punch_lobby_state(lobby) != said_state) {
             say("entry", _text + "|" + string(_entries[_i].created));
         }
     }
-    if (said_state != PUNCH_ASKING) {
-        if (every == 0) {
-            punch_lobby_destroy(lobby);
-            game_end((said_state == PUNCH_IDLE) ? 0 : 1);
-            exit;
-        }
-        refresh_at = current_time + 1000 * every;
+    said_reason = "";           // said again with the new state
+}
+if (punch_lobby_reason(lobby) != said_reason) {
+    said_reason = punch_lobby_reason(lobby);
+    say("reason", said_reason);
+}
+if (said_state != PUNCH_ASKING && refresh_at == infinity) {
+    if (every == 0) {
+        punch_lobby_destroy(lobby);
+        game_end((said_state == PUNCH_IDLE) ? 0 : 1);
+        exit;
     }
+    refresh_at = current_time + 1000 * every;
 }
 if (current_time >= refresh_at) {
     refresh_at = infinity;
     punch_lobby_refresh(lobby, options);
+    said_state = punch_lobby_state(lobby);
+    say("state", said_state);
 }
 
 ++steps;
