@@ -15,6 +15,7 @@ function punch_client_create(_master_address, _master_port) {
 /// @param {Real} _master_port
 function PunchClient(_master_address, _master_port) constructor {
     control = new __PunchControl(_master_address, _master_port);
+    target = "";                // what was asked for: the host's address as the lobby shows it
     host_ip = "";
     host_port = 0;              // as the master server told, later as the host's packets show
     direct_port = 0;            // as the game gave it: the last resort
@@ -43,7 +44,10 @@ function PunchClient(_master_address, _master_port) constructor {
 ///                               alone when the master server cannot help
 function punch_client_join(_client, _target, _direct_port = 0) {
     if (_client.socket < 0) return;
-    _client.host_ip = is_struct(_target) ? _target.ip : string(_target);
+    _client.target = is_struct(_target) ? _target.ip : string(_target);
+    // Lobbies may show hosts that share an address as IP:PORT.
+    var _colon = string_pos(":", _client.target);
+    _client.host_ip = (_colon > 0) ? string_copy(_client.target, 1, _colon - 1) : _client.target;
     _client.host_port = 0;
     _client.direct_port = _direct_port;
     _client.host_data = [];
@@ -205,7 +209,7 @@ function __punch_client_ask(_client) {
         if (current_time < _client.ask_at) return;
         _client.asked_on = _control.connection;
         _client.answer_until = current_time + PUNCH_ANSWER_TIMEOUT;
-        __punch_control_send(_control, ["connect", __punch_line(_client.host_ip)]);
+        __punch_control_send(_control, ["connect", __punch_line(_client.target)]);
     } else if (current_time >= _client.answer_until) {
         __punch_control_lost(_control);
     }
@@ -228,7 +232,7 @@ function __punch_client_read_control(_client) {
                 }
                 break;
             case PUNCH_BYTE.NOT_FOUND:
-                __punch_client_try_direct(_client, "No game is hosted at " + _client.host_ip
+                __punch_client_try_direct(_client, "No game is hosted at " + _client.target
                     + "; refresh the list of games and try again.");
                 break;
         }
