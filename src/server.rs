@@ -188,6 +188,7 @@ impl Dialect for Server {
         let (Some(conn), Some(first)) = (self.conns.get_mut(id), bytes.first()) else { return };
         if conn.speaks.is_none() {
             let (name, peer) = (of_stream(*first), conn.peer);
+            let opened = Now { instant: conn.opened, unix: now.unix };
             conn.speaks = Some(name);
             let Some(dialect) = &mut self.dialects[name as usize] else {
                 debug!("{peer} closed: it speaks the dialect {name}, which is not spoken here");
@@ -195,7 +196,7 @@ impl Dialect for Server {
                 out.close(id);
                 return;
             };
-            dialect.on_open(now, id, peer, out);
+            dialect.on_open(opened, id, peer, out);
         }
         self.with_dialect_of(id, out, |dialect, out| dialect.on_bytes(now, id, bytes, out));
     }

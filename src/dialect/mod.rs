@@ -38,7 +38,8 @@ pub struct Via {
 /// For each connection come, in this order: one `on_open`, any number of `on_bytes`, at most one
 /// `on_fin`, and one `on_gone` unless the dialect closed the connection before.
 pub trait Dialect: std::fmt::Debug {
-    /// A peer connected by TCP, and its first bytes say that it speaks this dialect.
+    /// A peer has connected by TCP, and its first bytes say that it speaks this dialect. `now` is
+    /// when it connected.
     fn on_open(&mut self, now: Now, conn: ConnId, peer: SocketAddr, out: &mut Outbox);
 
     /// Bytes arrived, cut as it pleased the network.

@@ -12,6 +12,7 @@ use smallvec::SmallVec;
 use super::command::Go;
 use super::hosts::HostKey;
 use super::names::{Named, Short};
+use super::ports::Opened;
 use super::{Gmnet, MASTER, MASTER_NOTFOUND, is_inside};
 use crate::clock::{Instant, Now};
 use crate::dialect::{ConnId, Outbox};
@@ -205,8 +206,13 @@ impl Gmnet {
         if !is_last_try && (host.port.is_none() || !can_be_told) {
             return Outcome::Wait;
         }
-        let used = self.conns.get(request.conn).and_then(|conn| conn.used_port);
-        let claimed = self.ports.claim_connect(now.instant, request.client);
+        let conn = self.conns.get(request.conn);
+        let used = conn.and_then(|conn| conn.used_port);
+        let opened = match conn {
+            Some(conn) if used.is_none() => Opened::At(conn.opened),
+            _ => Opened::LongAgo,
+        };
+        let claimed = self.ports.claim_connect(now.instant, request.client, opened);
         let client_port = claimed.or(used).filter(|_| can_be_told);
         match (host.port, client_port) {
             (Some(_), None) if !is_last_try => Outcome::Wait,

@@ -35,7 +35,7 @@ use datagram::Datagram;
 use hosts::{Data, HostKey, Hosts};
 use introduce::{Introductions, WaitId};
 use names::{Left, Named, log_refused_version, log_registered};
-use ports::Ports;
+use ports::{Opened, Ports};
 
 /// First byte of an introduction: the other side's address and port follow.
 pub const MASTER: u8 = 0xFF;
@@ -152,6 +152,7 @@ struct Conn {
     reader: Reader,
     /// A command that must wait because its address has done too much.
     deferred: Option<Box<Command>>,
+    opened: Instant,
     /// When its last command was complete.
     last_command: Instant,
     /// When the first part of a command came whose rest did not come with it.
@@ -326,6 +327,7 @@ impl Gmnet {
     fn register(&mut self, now: Now, id: ConnId, data: Option<Data>, out: &mut Outbox) -> Go {
         let Some(conn) = self.conns.get(id) else { return Go::Stop };
         let (addr, known) = (conn.addr, conn.host);
+        let opened = if known.is_some() { Opened::LongAgo } else { Opened::At(conn.opened) };
         if let Err(full) = self.hosts.check_room(&self.config.limits, addr, known, data.as_ref()) {
             if self.says(now, addr) {
                 warn!("host {addr} refused: {full}");
@@ -333,7 +335,7 @@ impl Gmnet {
             self.close(now, id, Left::Refused, out);
             return Go::Stop;
         }
-        let reg = self.ports.claim_reg(now.instant, addr);
+        let reg = self.ports.claim_reg(now.instant, addr, opened);
         let key = match known {
             Some(key) => {
                 self.hosts.renew(now, key, data, reg);
@@ -442,6 +444,7 @@ impl Dialect for Gmnet {
             addr: peer.ip(),
             reader: Reader::default(),
             deferred: None,
+            opened: now.instant,
             last_command: now.instant,
             began: now.instant,
             finished: false,

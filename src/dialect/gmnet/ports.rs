@@ -34,6 +34,8 @@ struct Remembered {
 #[derive(Clone, Copy, Debug)]
 struct Connect {
     port: u16,
+    /// When the first of the packets from this port came.
+    first: Instant,
     at: Instant,
 }
 
@@ -41,6 +43,8 @@ struct Connect {
 struct Reg {
     port: u16,
     via: Via,
+    /// When the first of the packets from this port came.
+    first: Instant,
     at: Instant,
     unix: u64,
     source: RegSource,
@@ -74,22 +78,44 @@ pub struct ClaimedReg {
     pub lent: bool,
 }
 
+/// Which of several packets belongs to a request. Games send the packet right before they open
+/// their connection; so of two that do this at once, behind one address, each gets its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opened {
+    /// For the first request of a connection that was opened then: the newest packet from before,
+    /// else the newest.
+    At(Instant),
+    /// For a later request: the newest packet.
+    LongAgo,
+}
+
+impl Opened {
+    fn is_after(self, packet: Instant) -> bool {
+        matches!(self, Self::At(opened) if packet <= opened)
+    }
+}
+
 impl Ports {
     /// A UDP `connect` came.
     pub fn learn_connect(&mut self, now: Instant, addr: IpAddr, port: u16) {
         self.change(now, addr, |remembered| {
-            remembered.connects.retain(|c| c.port != port);
+            let known = remembered.connects.iter().position(|c| c.port == port);
+            let first = known.map_or(now, |n| remembered.connects.remove(n).first);
             if remembered.connects.len() >= limits::PORTS_PER_ADDRESS {
                 remembered.connects.remove(0);
             }
-            remembered.connects.push(Connect { port, at: now });
+            remembered.connects.push(Connect { port, first, at: now });
         });
     }
 
-    /// Takes the newest port of an address, which no other connection has had.
-    pub fn claim_connect(&mut self, now: Instant, addr: IpAddr) -> Option<u16> {
+    /// Takes a port of an address that no other connection has had: see [`Opened`] for which.
+    pub fn claim_connect(&mut self, now: Instant, addr: IpAddr, opened: Opened) -> Option<u16> {
         let remembered = self.by_addr.get_mut(&addr)?;
-        let newest = remembered.connects.pop()?;
+        let before = remembered.connects.iter().rposition(|c| opened.is_after(c.first));
+        let newest = match before {
+            Some(index) => remembered.connects.remove(index),
+            None => remembered.connects.pop()?,
+        };
         self.count -= 1;
         if remembered.is_of_no_use(now) {
             self.by_addr.remove(&addr);
@@ -106,9 +132,10 @@ impl Ports {
                     && r.source == RegSource::Datagram
                     && now.instant - r.at <= limits::REG_WINDOW
             };
-            let unix = remembered.regs.iter().find(repeated).map_or(now.unix, |r| r.unix);
+            let known = remembered.regs.iter().find(repeated).map(|r| (r.first, r.unix));
+            let (first, unix) = known.unwrap_or((now.instant, now.unix));
             let source = RegSource::Datagram;
-            remembered.put(Reg { port, via, at: now.instant, unix, source });
+            remembered.put(Reg { port, via, first, at: now.instant, unix, source });
         });
     }
 
@@ -125,24 +152,25 @@ impl Ports {
         self.change(now, addr, |remembered| {
             remembered.host_expected = now + limits::HOST_RETURN;
             if let Some((port, via)) = port {
-                remembered.put(Reg { port, via, at: now, unix: 0, source: RegSource::Left });
+                let source = RegSource::Left;
+                remembered.put(Reg { port, via, first: now, at: now, unix: 0, source });
             }
         });
     }
 
-    /// Takes the port that a new registration may have: of the newest packet, else of a host that
-    /// has left.
-    pub fn claim_reg(&mut self, now: Instant, addr: IpAddr) -> Option<ClaimedReg> {
+    /// Takes the port that a registration may have: of a packet (see [`Opened`] for which), else
+    /// of a host that has left.
+    pub fn claim_reg(&mut self, now: Instant, addr: IpAddr, opened: Opened) -> Option<ClaimedReg> {
         let remembered = self.by_addr.get_mut(&addr)?;
         // It is here now.
         remembered.host_expected = Instant::default();
         let regs = &mut remembered.regs;
-        let newest = |left: bool| {
-            regs.iter().rposition(|r| {
-                now - r.at <= limits::REG_WINDOW && (r.source == RegSource::Left) == left
-            })
+        let newest = |fits: &dyn Fn(&Reg) -> bool| {
+            regs.iter().rposition(|r| now - r.at <= limits::REG_WINDOW && fits(r))
         };
-        let index = newest(false).or_else(|| newest(true))?;
+        let index = newest(&|r| r.source != RegSource::Left && opened.is_after(r.first))
+            .or_else(|| newest(&|r| r.source != RegSource::Left))
+            .or_else(|| newest(&|_| true))?;
         let reg = regs.remove(index);
         self.count -= 1;
         if remembered.is_of_no_use(now) {
@@ -232,12 +260,33 @@ mod tests {
         let now = at(1).instant;
         ports.learn_connect(now, ADDR, 1000);
         ports.learn_connect(now, ADDR, 2000);
-        assert_eq!(ports.claim_connect(now, ADDR), Some(2000));
-        assert_eq!(ports.claim_connect(now, ADDR), Some(1000));
-        assert_eq!(ports.claim_connect(now, ADDR), None);
+        assert_eq!(ports.claim_connect(now, ADDR, Opened::LongAgo), Some(2000));
+        assert_eq!(ports.claim_connect(now, ADDR, Opened::LongAgo), Some(1000));
+        assert_eq!(ports.claim_connect(now, ADDR, Opened::LongAgo), None);
         assert_eq!((ports.count, ports.by_addr.len()), (0, 0), "nothing is kept for nothing");
         ports.learn_connect(now, ADDR, 1000);
-        assert_eq!(ports.claim_connect(now, ADDR), Some(1000), "a newer packet counts again");
+        assert_eq!(
+            ports.claim_connect(now, ADDR, Opened::LongAgo),
+            Some(1000),
+            "a newer packet counts again"
+        );
+    }
+
+    #[test]
+    fn who_opened_a_connection_right_after_a_packet_gets_the_port_of_that_packet() {
+        let mut ports = Ports::default();
+        ports.learn_connect(at(1).instant, ADDR, 1000);
+        ports.learn_reg(at(1), VIA, ADDR, 1001);
+        let one = Opened::At(at(2).instant);
+        ports.learn_connect(at(3).instant, ADDR, 2000);
+        ports.learn_reg(at(3), VIA, ADDR, 2001);
+        ports.learn_reg(at(4), VIA, ADDR, 1001);
+        let two = Opened::At(at(4).instant);
+        let now = at(5).instant;
+        assert_eq!(ports.claim_connect(now, ADDR, one), Some(1000));
+        assert_eq!(ports.claim_connect(now, ADDR, two), Some(2000));
+        assert_eq!(ports.claim_reg(now, ADDR, one).map(|c| c.port), Some(1001));
+        assert_eq!(ports.claim_reg(now, ADDR, two).map(|c| c.port), Some(2001));
     }
 
     #[test]
@@ -246,8 +295,8 @@ mod tests {
         ports.learn_connect(at(0).instant, ADDR, 1000);
         ports.learn_reg(at(0), VIA, ADDR, 2000);
         let later = at(0).instant + limits::CONNECT_PORT + Duration::from_micros(1);
-        assert_eq!(ports.claim_reg(later, ADDR), None);
-        assert_eq!(ports.claim_connect(later, ADDR), None);
+        assert_eq!(ports.claim_reg(later, ADDR, Opened::LongAgo), None);
+        assert_eq!(ports.claim_connect(later, ADDR, Opened::LongAgo), None);
         ports.expire(later);
         assert_eq!(ports.next_wakeup(), None, "nothing is left to forget");
         assert_eq!(ports.count, 0);
@@ -258,11 +307,11 @@ mod tests {
         let mut ports = Ports::default();
         ports.learn_reg(at(0), VIA, ADDR, 1000);
         ports.release_reg(at(1).instant, ADDR, Some((2000, VIA)));
-        let claimed = ports.claim_reg(at(2).instant, ADDR);
+        let claimed = ports.claim_reg(at(2).instant, ADDR, Opened::LongAgo);
         assert_eq!(claimed.map(|c| (c.port, c.unix)), Some((1000, Some(1_700_000_000))));
-        let claimed = ports.claim_reg(at(2).instant, ADDR);
+        let claimed = ports.claim_reg(at(2).instant, ADDR, Opened::LongAgo);
         assert_eq!(claimed.map(|c| (c.port, c.unix)), Some((2000, None)));
-        assert_eq!(ports.claim_reg(at(2).instant, ADDR), None);
+        assert_eq!(ports.claim_reg(at(2).instant, ADDR, Opened::LongAgo), None);
     }
 
     #[test]
@@ -270,7 +319,7 @@ mod tests {
         let mut ports = Ports::default();
         ports.learn_reg(at(0), VIA, ADDR, 1000);
         ports.learn_reg(at(3), VIA, ADDR, 1000);
-        let claimed = ports.claim_reg(at(4).instant, ADDR);
+        let claimed = ports.claim_reg(at(4).instant, ADDR, Opened::LongAgo);
         assert_eq!(claimed.and_then(|c| c.unix), Some(1_700_000_000));
     }
 
@@ -283,8 +332,11 @@ mod tests {
         }
         assert_eq!(ports.by_addr[&ADDR].connects.len(), limits::PORTS_PER_ADDRESS);
         assert_eq!(ports.by_addr[&ADDR].regs.len(), limits::PORTS_PER_ADDRESS);
-        assert_eq!(ports.claim_connect(at(0).instant, ADDR), Some(1000));
-        assert_eq!(ports.claim_reg(at(0).instant, ADDR).map(|c| c.port), Some(1000));
+        assert_eq!(ports.claim_connect(at(0).instant, ADDR, Opened::LongAgo), Some(1000));
+        assert_eq!(
+            ports.claim_reg(at(0).instant, ADDR, Opened::LongAgo).map(|c| c.port),
+            Some(1000)
+        );
     }
 
     #[test]
@@ -295,7 +347,7 @@ mod tests {
             ports.learn_connect(at(0).instant, addr(n), 1000);
         }
         assert_eq!((ports.count, ports.by_addr.len()), (limits::PORTS, limits::PORTS));
-        assert_eq!(ports.claim_connect(at(0).instant, addr(9)), None);
-        assert_eq!(ports.claim_connect(at(0).instant, addr(10)), Some(1000));
+        assert_eq!(ports.claim_connect(at(0).instant, addr(9), Opened::LongAgo), None);
+        assert_eq!(ports.claim_connect(at(0).instant, addr(10), Opened::LongAgo), Some(1000));
     }
 }
