@@ -125,6 +125,10 @@ pub const NOTICES: usize = 64 * 1024;
 /// and a game that runs at 30 steps a second may be a step late.
 pub const NOTIFY_GAP: Duration = Duration::from_millis(50);
 
+/// When the server stops, all notifications leave within this time, whatever the gap: too close
+/// together is better than never.
+pub const LAST_NOTICES: Duration = Duration::from_millis(600);
+
 /// Default time between two datagrams that keep the NAT mapping of a host alive: less than the
 /// shortest that NATs in use keep one (30 s).
 pub const KEEPALIVE: Duration = Duration::from_secs(20);

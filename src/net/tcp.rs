@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr};
 
-use log::{debug, warn};
+use log::debug;
 use mio::event::Event;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry, Token};
@@ -55,6 +55,8 @@ struct Listener {
 struct Connection {
     stream: TcpStream,
     generation: u32,
+    /// The kernel tells when there is something to read.
+    watched: bool,
     /// What the socket did not take yet.
     backlog: Vec<u8>,
     /// How much of that it took since.
@@ -158,7 +160,7 @@ impl Connections {
     }
 
     /// The next new connection, unless this turn has had enough of them.
-    pub(super) fn accept(&mut self, now: Instant, registry: &Registry) -> Accept {
+    pub(super) fn accept(&mut self, now: Instant) -> Accept {
         if self.accept_again.is_some_and(|at| now < at) {
             return Accept::Nothing;
         }
@@ -176,9 +178,7 @@ impl Connections {
                 }
                 Ok((stream, peer)) => {
                     self.accepted += 1;
-                    if let Some(conn) = self.add(stream, peer, registry) {
-                        return Accept::New(conn, canonical(peer));
-                    }
+                    return Accept::New(self.add(stream), canonical(peer));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     listener.acceptable = false;
@@ -211,33 +211,39 @@ impl Connections {
         self.accepted = 0;
     }
 
-    fn add(
-        &mut self,
-        mut stream: TcpStream,
-        peer: SocketAddr,
-        registry: &Registry,
-    ) -> Option<ConnId> {
-        let entry = self.slab.vacant_entry();
-        let slot = entry.key();
-        let token = Token(FIRST_CONNECTION + slot);
-        if let Err(error) = registry.register(&mut stream, token, Interest::READABLE) {
-            warn!("{peer} refused: {error}");
-            return None;
-        }
+    /// Takes a connection in. Its first request is mostly there already, so it has its turn at
+    /// once, and the kernel is asked to watch it only after that.
+    fn add(&mut self, stream: TcpStream) -> ConnId {
         self.generation = self.generation.wrapping_add(1);
         let generation = self.generation;
-        entry.insert(Connection {
+        let slot = self.slab.insert(Connection {
             stream,
             generation,
+            watched: false,
             backlog: Vec::new(),
             sent: 0,
             queued: false,
-            readable: false,
+            readable: true,
             finished: false,
             read_closed: false,
             closing: false,
         });
-        Some(ConnId { slot: slot as u32, generation })
+        let id = ConnId { slot: slot as u32, generation };
+        self.queue(id);
+        id
+    }
+
+    /// Has the kernel watch a new connection. False: the connection is lost.
+    pub(super) fn watch(&mut self, id: ConnId, registry: &Registry) -> bool {
+        match self.get(id) {
+            Some(conn) if !conn.watched => {
+                let token = Token(FIRST_CONNECTION + id.slot as usize);
+                let interest = conn.interest();
+                conn.watched = true;
+                registry.register(&mut conn.stream, token, interest).is_ok()
+            }
+            _ => true,
+        }
     }
 
     pub(super) fn stop_accepting(&mut self) {
@@ -320,13 +326,9 @@ impl Connections {
                     return false;
                 }
             }
-            let token = Token(FIRST_CONNECTION + id.slot as usize);
-            let both = Interest::READABLE | Interest::WRITABLE;
-            if registry.reregister(&mut conn.stream, token, both).is_err() {
-                return false;
-            }
             self.unread.arm(now, id);
         }
+        let was_empty = conn.backlog.is_empty();
         let rest = &bytes[written..];
         if conn.backlog.len() + rest.len() > limits::UNREAD
             || self.unread_bytes + rest.len() > total
@@ -336,7 +338,7 @@ impl Connections {
         }
         conn.backlog.extend_from_slice(rest);
         self.unread_bytes += rest.len();
-        true
+        !was_empty || rewatch(conn, id, registry)
     }
 
     /// Writes what was kept, if the socket takes it. False: the connection is lost.
@@ -369,8 +371,7 @@ impl Connections {
             self.end(id);
             return true;
         }
-        let token = Token(FIRST_CONNECTION + id.slot as usize);
-        registry.reregister(&mut conn.stream, token, Interest::READABLE).is_ok()
+        rewatch(conn, id, registry)
     }
 
     /// Closes a connection when everything written to it has left.
@@ -416,6 +417,24 @@ impl Connections {
     fn get(&mut self, id: ConnId) -> Option<&mut Connection> {
         self.slab.get_mut(id.slot as usize).filter(|conn| conn.generation == id.generation)
     }
+}
+
+impl Connection {
+    /// What the kernel is to tell of.
+    fn interest(&self) -> Interest {
+        if self.backlog.is_empty() {
+            Interest::READABLE
+        } else {
+            Interest::READABLE | Interest::WRITABLE
+        }
+    }
+}
+
+/// Tells the kernel whether we wait for room to write. False: the connection is lost.
+fn rewatch(conn: &mut Connection, id: ConnId, registry: &Registry) -> bool {
+    let token = Token(FIRST_CONNECTION + id.slot as usize);
+    let interest = conn.interest();
+    !conn.watched || registry.reregister(&mut conn.stream, token, interest).is_ok()
 }
 
 /// How much a socket took.

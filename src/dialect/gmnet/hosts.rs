@@ -257,15 +257,17 @@ impl Hosts {
         key
     }
 
-    /// A registered connection registers again: new data, the rest stays.
+    /// A registered connection registers again: new data if it gives any, the rest stays.
     pub fn renew(&mut self, now: Now, key: HostKey, data: Option<Data>, reg: Option<ClaimedReg>) {
         let Some(addr) = self.get(key).map(|h| h.addr) else { return };
         self.take_back(addr, reg);
         self.unlist(key);
         let Some(host) = self.slab.get_mut(key.0 as usize) else { return };
-        self.data_bytes -= host.data_len();
-        host.data = data;
-        self.data_bytes += host.data_len();
+        if data.is_some() {
+            self.data_bytes -= host.data_len();
+            host.data = data;
+            self.data_bytes += host.data_len();
+        }
         host.registered = now.instant;
         host.has_reg = now.instant - host.seen <= limits::REG_WINDOW;
         if let Some(reg) = reg {
