@@ -74,6 +74,10 @@ pub const STALLED_COMMAND: Duration = Duration::from_secs(1);
 /// its twelve lines at once.
 pub const COMMAND_TIME: Duration = Duration::from_secs(30);
 
+/// A lobby of this many bytes costs about as much as any other command; a longer one counts as
+/// several.
+pub const CHEAP_REPLY: usize = 4096;
+
 /// How long a command of an address that has sent too many waits before it is tried again.
 pub const THROTTLE: Duration = Duration::from_millis(100);
 

@@ -3,9 +3,11 @@
 //!
 //! - [`master`]: starts the built `punchd`, or points at a running server (`PUNCH_MASTER`).
 //! - [`vector`]: recorded conversations, played against a server and compared byte for byte.
+//! - [`fuzz`]: what the fuzz targets do with their bytes.
 //! - [`gmnet`]: [`gmnet::Host`], [`gmnet::Client`] and [`gmnet::Lobby`], and the bytes they send.
 #![forbid(unsafe_code)]
 
+pub mod fuzz;
 pub mod gmnet;
 pub mod master;
 pub mod vector;

@@ -130,8 +130,9 @@ pub struct Hosts {
     slab: Slab<Host>,
     /// The hosts of each address, oldest first.
     by_addr: HashMap<IpAddr, SmallVec<[HostKey; 2]>>,
-    /// Those on the machine or in the network of the server, oldest first.
-    inside: Vec<HostKey>,
+    /// Those on the machine or in the network of the server, oldest first, if anybody may ask for
+    /// them by another address.
+    inside: Option<Vec<HostKey>>,
     /// Bytes of all data strings.
     data_bytes: usize,
     index: Index,
@@ -139,20 +140,20 @@ pub struct Hosts {
     shadows: Timers<IpAddr>,
 }
 
-impl Default for Hosts {
-    fn default() -> Self {
+impl Hosts {
+    /// No hosts yet. `has_public_ip`: those inside are known to those outside by one address.
+    #[must_use]
+    pub fn new(has_public_ip: bool) -> Self {
         Self {
             slab: Slab::new(),
             by_addr: HashMap::new(),
-            inside: Vec::new(),
+            inside: has_public_ip.then(Vec::new),
             data_bytes: 0,
             index: Index::default(),
             shadows: Timers::new(limits::SHADOW),
         }
     }
-}
 
-impl Hosts {
     /// A host.
     #[must_use]
     pub fn get(&self, key: HostKey) -> Option<&Host> {
@@ -174,7 +175,7 @@ impl Hosts {
     /// The newest host on the machine or in the network of the server, or the one with that port.
     #[must_use]
     pub fn find_inside(&self, port: Option<u16>) -> Option<HostKey> {
-        self.newest(&self.inside, port)
+        self.newest(self.inside.as_ref()?, port)
     }
 
     fn newest(&self, keys: &[HostKey], port: Option<u16>) -> Option<HostKey> {
@@ -190,7 +191,7 @@ impl Hosts {
         if told == host.addr {
             self.by_addr.get(&host.addr).is_some_and(|keys| keys.len() > 1)
         } else {
-            self.inside.len() > 1
+            self.inside.as_ref().is_some_and(|keys| keys.len() > 1)
         }
     }
 
@@ -247,8 +248,10 @@ impl Hosts {
         // Slots are fewer than connections, which are counted in 32 bits.
         let key = HostKey(self.slab.insert(host) as u32);
         self.by_addr.entry(addr).or_default().push(key);
-        if super::is_inside(addr) {
-            self.inside.push(key);
+        if let Some(inside) = &mut self.inside
+            && super::is_inside(addr)
+        {
+            inside.push(key);
         }
         if self.by_addr[&addr].len() > 1 {
             self.shadows.arm(now.instant, addr);
@@ -284,7 +287,9 @@ impl Hosts {
         self.unlist(key);
         let host = self.slab.try_remove(key.0 as usize)?;
         self.data_bytes -= host.data_len();
-        self.inside.retain(|k| *k != key);
+        if let Some(inside) = &mut self.inside {
+            inside.retain(|k| *k != key);
+        }
         if let Some(keys) = self.by_addr.get_mut(&host.addr) {
             keys.retain(|k| *k != key);
             if keys.is_empty() {

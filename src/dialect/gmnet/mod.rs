@@ -178,7 +178,7 @@ impl Gmnet {
         Self {
             gaps: Timers::new(config.notify_gap),
             conns: Conns::default(),
-            hosts: Hosts::default(),
+            hosts: Hosts::new(config.public_ip.is_some()),
             ports: Ports::default(),
             introductions: Introductions::default(),
             stalls: Timers::new(limits::STALLED_COMMAND),
@@ -299,9 +299,15 @@ impl Gmnet {
             return;
         }
         let query = lobby::Query::new(command);
-        let mut count = 0;
+        let (mut count, mut size) = (0, 0);
         let Some(viewer) = self.conns.get(id).map(|conn| conn.addr) else { return };
-        out.tcp(id, |bytes| count = query.reply(&self.hosts, &self.config, viewer, bytes));
+        out.tcp(id, |bytes| {
+            let before = bytes.len();
+            count = query.reply(&self.hosts, &self.config, viewer, bytes);
+            size = bytes.len() - before;
+        });
+        let extra = u32::try_from(size / limits::CHEAP_REPLY).unwrap_or(u32::MAX);
+        self.commands.charge(now.instant, viewer, extra);
         if let Some(conn) = self.conns.get_mut(id) {
             conn.quiet_until = now.instant + self.config.notify_gap;
             debug!("{} was told of {count} hosts in the lobby", conn.addr);
