@@ -85,6 +85,8 @@ pub struct Host {
     has_reg: bool,
     /// Whether it is in the index of the lobby.
     listed: bool,
+    /// Another host has registered after it, and it has stayed.
+    settled: bool,
 }
 
 /// Why a host is not registered.
@@ -230,7 +232,8 @@ impl Hosts {
         self.take_back(addr, reg);
         // Without a packet of its own this is most likely a game that is here already and comes
         // back by a new connection, and of those the one whose packet came last.
-        let before = self.last_seen(addr).filter(|_| reg.is_none());
+        let game = data.as_ref().map_or("", |data| data.get(0));
+        let before = self.last_seen(addr).filter(|h| reg.is_none() && h.game() == game);
         let host = Host {
             conn,
             addr,
@@ -243,6 +246,7 @@ impl Hosts {
             registered: now.instant,
             has_reg: reg.is_some(),
             listed: false,
+            settled: false,
         };
         self.data_bytes += host.data_len();
         // Slots are fewer than connections, which are counted in 32 bits.
@@ -381,7 +385,15 @@ impl Hosts {
                 let newer = keys[n + 1..].iter().filter_map(|key| self.get(*key));
                 is_visible(host) && !newer.into_iter().any(|newer| shadows(now, newer, host))
             });
-            if listed { self.list(*key) } else { self.unlist(*key) }
+            if listed {
+                self.list(*key)
+            } else {
+                self.unlist(*key)
+            }
+            let has_newer = n + 1 < keys.len();
+            if let Some(host) = self.slab.get_mut(key.0 as usize) {
+                host.settled |= listed && has_newer;
+            }
         }
     }
 
@@ -409,7 +421,9 @@ fn is_visible(host: &Host) -> bool {
 }
 
 /// Whether a newer host of the same address hides an older one: for good if both have the same
-/// port, so are one game, and for a moment if both run the same game, as they may turn out to be.
+/// port, so are one game, and once for a moment if both run the same game, as they may turn out to
+/// be.
 fn shadows(now: Instant, newer: &Host, older: &Host) -> bool {
-    newer.port == older.port || (newer.game() == older.game() && now - newer.since < limits::SHADOW)
+    let in_shadow = !older.settled && now - newer.since < limits::SHADOW;
+    newer.port == older.port || (newer.game() == older.game() && in_shadow)
 }
