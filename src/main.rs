@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use log::{error, info, warn};
+use log::{Level, error, info, log_enabled, warn};
 use punchd::cli::Options;
 use punchd::limits::Limits;
 use punchd::logging;
@@ -25,7 +25,12 @@ fn main() -> ExitCode {
     match run(&options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            error!("{error}");
+            if log_enabled!(Level::Error) {
+                error!("{error}");
+            } else {
+                // RUST_LOG may have switched off everything; this must be seen all the same.
+                eprintln!("punchd: {error}");
+            }
             ExitCode::FAILURE
         }
     }
