@@ -215,6 +215,14 @@ mod tests {
     }
 
     #[test]
+    fn every_option_is_an_environment_variable_as_well() {
+        for option in Options::command().get_arguments() {
+            let name = format!("PUNCHD_{}", option.get_id().as_str().to_uppercase());
+            assert_eq!(option.get_env(), Some(name.as_ref()), "{option}");
+        }
+    }
+
+    #[test]
     fn the_old_command_line_works() {
         let line = ["punchd", "-p", "7000", "--name", "Mine", "--testing", "-q", "-l", "a.log"];
         let options = Options::try_parse_from(line).unwrap();
