@@ -2,11 +2,13 @@
 //! fixture that runs the real server.
 //!
 //! - [`master`]: starts the built `punchd`, or points at a running server (`PUNCH_MASTER`).
+//! - [`folder`]: a place for the files of a test.
 //! - [`vector`]: recorded conversations, played against a server and compared byte for byte.
 //! - [`fuzz`]: what the fuzz targets do with their bytes.
 //! - [`gmnet`]: [`gmnet::Host`], [`gmnet::Client`] and [`gmnet::Lobby`], and the bytes they send.
 #![forbid(unsafe_code)]
 
+pub mod folder;
 pub mod fuzz;
 pub mod gmnet;
 pub mod master;
