@@ -162,11 +162,6 @@ impl Master {
         own.child.wait().expect("waiting for punchd");
     }
 
-    /// Whether the process is there: not ended, not even unawaited.
-    pub fn is_running(&mut self) -> bool {
-        self.own.as_mut().is_none_or(|own| matches!(own.child.try_wait(), Ok(None)))
-    }
-
     /// Waits until the server ends by itself, or by a signal that the test sent; returns how it
     /// ended and its log.
     ///
