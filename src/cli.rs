@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::Parser;
 use clap::builder::FalseyValueParser;
 
-use crate::dialect::gmnet;
+use crate::dialect::{events, gmnet};
 use crate::limits::{self, Limits};
 use crate::logging::Verbosity;
 use crate::server;
@@ -16,15 +16,14 @@ use crate::server;
 /// The port that games were shipped with.
 pub const PORT: u16 = 6510;
 
-/// A master server for games whose players sit behind NATs. It speaks GMnet PUNCH and takes the
-/// place of GMnet GATE.PUNCH.
+/// A master server for games whose players sit behind NATs, in place of GMnet GATE.PUNCH
 #[derive(Debug, Parser)]
 #[command(
     version,
     long_version = concat!(env!("CARGO_PKG_VERSION"), "\nspeaks GMnet GATE.PUNCH 1.2.5"),
     max_term_width = 100,
-    after_help = "Every option can be set by an environment variable as well: PUNCHD_PORT=6511, \
-                  PUNCHD_TESTING=1, and so on."
+    after_help = "Every option can be an environment variable as well: PUNCHD_PORT=6511, \
+                  PUNCHD_TESTING=1 ..."
 )]
 pub struct Options {
     /// TCP and UDP port; 0 picks a free one
@@ -41,6 +40,22 @@ pub struct Options {
     #[arg(long, env = "PUNCHD_PUBLIC_IP", hide_env = true, value_name = "IP")]
     #[arg(help_heading = "Network")]
     pub public_ip: Option<IpAddr>,
+
+    /// Certificate for TLS, in PEM; SIGHUP reads it anew
+    #[arg(long, env = "PUNCHD_TLS_CERT", hide_env = true, value_name = "FILE")]
+    #[arg(help_heading = "Network", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+
+    /// The key of the certificate, in PEM
+    #[arg(long, env = "PUNCHD_TLS_KEY", hide_env = true, value_name = "FILE")]
+    #[arg(help_heading = "Network", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+
+    /// Refuse JSON events without TLS
+    #[arg(long, env = "PUNCHD_TLS_REQUIRED", hide_env = true)]
+    #[arg(help_heading = "Network", value_parser = FalseyValueParser::new())]
+    #[arg(requires_if("true", "tls_cert"))]
+    pub tls_required: bool,
 
     /// Do not answer requests for the lobby
     #[arg(long, env = "PUNCHD_DISABLE_LOBBY", hide_env = true)]
@@ -152,7 +167,9 @@ impl Options {
             public_ip: self.public_ip,
             limits,
         };
-        server::Config { limits, gmnet }
+        let events =
+            events::Config { tls_required: self.tls_required, limits, ..Default::default() };
+        server::Config { limits, gmnet, events }
     }
 
     /// How much to log; who wants details and quiet gets details.

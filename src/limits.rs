@@ -19,7 +19,8 @@ pub struct Limits {
     /// Commands a second of one address, with ten seconds' worth at once; 0 is no limit. Thirty
     /// players who refresh their lobby every second use a sixth of it.
     pub commands_per_second: u32,
-    /// Datagrams a second of one address, with two seconds' worth at once; 0 is no limit. They
+    /// Datagrams a second of one address, with two seconds' worth at once, and as many events to
+    /// other peers; 0 is no limit. They
     /// cost little; somebody who forges them must not easily drown those of the true owner.
     pub datagrams_per_second: u32,
 }
@@ -38,7 +39,7 @@ impl Default for Limits {
 
 impl Limits {
     /// Bytes of commands that are not finished, of all connections together; the same number of
-    /// bytes is for the data strings of all hosts, and for what peers asked for and do not read.
+    /// bytes is for events that are not finished, for the data strings of all hosts, and for what peers asked for and do not read.
     /// A usual host has less than 200 bytes of data strings, so this is generous on average and
     /// keeps a few from taking everything.
     #[must_use]
@@ -145,6 +146,59 @@ pub const GHOST: Duration = Duration::from_secs(60);
 /// under way; only if both stay are they two hosts.
 pub const SHADOW: Duration = Duration::from_secs(1);
 
+/// Longest event in bytes.
+pub const OBJECT: usize = 64 * 1024;
+
+/// Levels that an event may have. People write five; a parser that recurses takes this many.
+pub const NESTING: usize = 64;
+
+/// Longest name of an event in bytes. It is a word in a game's source.
+pub const NAME: usize = 128;
+
+/// Longest `pass_id` or `request_id` in bytes as it is written. UUIDs take 38.
+pub const ID_OF_EVENT: usize = 128;
+
+/// Longest ID of a peer, name of a game, name of a room, and key, in bytes.
+pub const LABEL: usize = 64;
+
+/// Confirmations and answers that one peer may wait for.
+pub const WAITING_PER_PEER: usize = 256;
+
+/// Confirmations and answers that are waited for in all: twice as many as one address can have
+/// with all the connections that are usual for one. Each takes some 500 bytes.
+pub const WAITING_PEERS: usize = 128 * 1024;
+
+/// How long an answer of a peer may take.
+pub const ANSWER_WAIT: Duration = Duration::from_secs(30);
+
+/// How long a new connection may take until it has logged in, TLS handshake included. Programs
+/// need a second; a person who types into a terminal can make it too.
+pub const LOGIN_WAIT: Duration = Duration::from_secs(30);
+
+/// After so much silence a peer is asked whether it is still there. Home routers forget a silent
+/// TCP connection after five minutes or more.
+pub const SILENCE: Duration = Duration::from_secs(60);
+
+/// How long it may take to answer that.
+pub const PING_WAIT: Duration = Duration::from_secs(15);
+
+/// Players in a room, and in one that is made without saying how many: with each join everyone
+/// in it is told.
+pub const ROOM_PLAYERS: usize = 64;
+
+/// Rooms in one answer: fits what most networks carry in a few packets.
+pub const ROOMS_AT_ONCE: usize = 64;
+
+/// Addresses in its own network that a peer may name. A machine has a few.
+pub const LOCAL_ENDPOINTS: usize = 8;
+
+/// How often the endpoint of a peer may change: with it everyone in its room is told.
+pub const ENDPOINT_GAP: Duration = Duration::from_secs(1);
+
+/// When a peer has so many bytes to read, others can send it no more: it must not lose its
+/// connection (see [`UNREAD`]) by what they send.
+pub const UNREAD_BY_OTHERS: usize = 256 * 1024;
+
 /// An upper bound of the memory that this process takes whatever arrives, in bytes; what the
 /// kernel needs for its sockets is not in it.
 #[must_use]
@@ -158,10 +212,13 @@ pub const fn worst_case(limits: &Limits) -> usize {
     const PORT: usize = 512;
     /// Everything that is kept of a notification.
     const NOTICE: usize = 64;
+    /// Everything that is kept of a peer that waits for another.
+    const WAITING: usize = 512;
     /// Buffers grow by doubling, and fragments remain.
     const SLACK: usize = 2;
     BASE + limits.connections * CONNECTION
         + PORTS * PORT
         + NOTICES * NOTICE
-        + SLACK * 3 * limits.total()
+        + WAITING_PEERS * WAITING
+        + SLACK * 4 * limits.total()
 }

@@ -8,12 +8,15 @@ use std::time::Duration;
 use clap::Parser;
 use log::{Level, error, info, log_enabled, warn};
 use punchd::cli::Options;
+use punchd::dialect::events::tls::Acceptor;
 use punchd::limits::Limits;
 use punchd::logging;
 use punchd::net::bind::Bound;
 use punchd::net::signals::{Hangups, stop_at_signals};
-use punchd::net::{EventLoop, bind, files};
+use punchd::net::{EventLoop, bind, certificate, files};
 use punchd::server::Server;
+use rand::TryRng;
+use rand::rngs::SysRng;
 use sd_notify::NotifyState;
 
 fn main() -> ExitCode {
@@ -37,10 +40,13 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<(), Box<dyn Error>> {
+    let tls = acceptor(options)?;
     // Before any other thread is started, so that all of them leave SIGHUP to the loop.
-    let hangups = Hangups::new(logging::reopen)?;
+    let hangups = Hangups::new(on_hangup(options, tls.clone()))?;
     let most = connections(options)?;
-    let config = options.server(most);
+    let mut config = options.server(most);
+    SysRng.try_fill_bytes(&mut config.events.seed)?;
+    config.events.tls = tls;
     let ghost_limit = Duration::from_secs(options.ghost_limit);
     let mut sockets = bind::inherited(ghost_limit)?;
     if sockets.is_empty() {
@@ -56,6 +62,31 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     event_loop.run()?;
     info!("stopped");
     Ok(())
+}
+
+/// What makes TLS connections, if the owner has given a certificate.
+fn acceptor(options: &Options) -> Result<Option<Acceptor>, Box<dyn Error>> {
+    let (Some(certificate), Some(key)) = (&options.tls_cert, &options.tls_key) else {
+        return Ok(None);
+    };
+    Ok(Some(Acceptor::new(certificate::load(certificate, key)?)?))
+}
+
+/// What SIGHUP does: opens the log file anew and reads the certificate again. If that is no good
+/// the old one stays.
+fn on_hangup(options: &Options, tls: Option<Acceptor>) -> impl FnMut() + 'static {
+    let files = options.tls_cert.clone().zip(options.tls_key.clone()).zip(tls);
+    move || {
+        logging::reopen();
+        let Some(((certificate, key), acceptor)) = &files else { return };
+        match certificate::load(certificate, key) {
+            Ok(loaded) => {
+                acceptor.replace(loaded);
+                info!("new TLS connections get the certificate in {}", certificate.display());
+            }
+            Err(why) => warn!("{why}; the certificate from before stays"),
+        }
+    }
 }
 
 /// Tells systemd, where it wants to know. Nobody else listens, so nobody misses it.

@@ -9,6 +9,7 @@ use log::{debug, warn};
 
 use crate::clock::{Instant, Now};
 use crate::dialect::conns::Conns;
+use crate::dialect::events::{self, Events};
 use crate::dialect::gmnet::{self, Gmnet};
 use crate::dialect::{ConnId, Dialect, Name, Outbox, Use, Via, of_datagram, of_stream};
 use crate::limits::{self, Limits};
@@ -22,6 +23,8 @@ pub struct Config {
     pub limits: Limits,
     /// What the GMnet dialect has to know.
     pub gmnet: gmnet::Config,
+    /// What the events dialect has to know.
+    pub events: events::Config,
 }
 
 /// All dialects, behind one door.
@@ -58,6 +61,7 @@ impl Server {
         let mut speak =
             |name: Name, dialect: Box<dyn Dialect>| dialects[name as usize] = Some(dialect);
         speak(Name::Gmnet, Box::new(Gmnet::new(config.gmnet)));
+        speak(Name::Events, Box::new(Events::new(config.events)));
         Self {
             limits,
             dialects,
@@ -218,6 +222,13 @@ impl Dialect for Server {
     fn on_gone(&mut self, now: Now, conn: ConnId, out: &mut Outbox) {
         self.with_dialect_of(conn, out, |dialect, out| dialect.on_gone(now, conn, out));
         self.forget(conn);
+    }
+
+    fn on_unread(&mut self, id: ConnId, bytes: usize) {
+        let speaks = self.conns.get(id).and_then(|conn| conn.speaks);
+        if let Some(dialect) = speaks.and_then(|name| self.dialects[name as usize].as_mut()) {
+            dialect.on_unread(id, bytes);
+        }
     }
 
     fn on_datagram(&mut self, now: Now, via: Via, peer: SocketAddr, data: &[u8], out: &mut Outbox) {

@@ -8,6 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use crate::clock::{Instant, Now};
 
 pub mod conns;
+pub mod events;
 pub mod gmnet;
 mod sniff;
 
@@ -51,6 +52,10 @@ pub trait Dialect: std::fmt::Debug {
 
     /// The connection is gone, nothing can be sent on it any more.
     fn on_gone(&mut self, now: Now, conn: ConnId, out: &mut Outbox);
+
+    /// How many bytes that were written to a connection wait for its peer to read; told whenever
+    /// that changes from or to some.
+    fn on_unread(&mut self, _conn: ConnId, _bytes: usize) {}
 
     /// A datagram arrived whose first bytes say that it is of this dialect.
     fn on_datagram(&mut self, now: Now, via: Via, peer: SocketAddr, data: &[u8], out: &mut Outbox);

@@ -21,6 +21,7 @@ use crate::limits::Limits;
 use crate::server::Server;
 
 pub mod bind;
+pub mod certificate;
 pub mod files;
 mod owner;
 pub mod signals;
@@ -235,13 +236,24 @@ impl EventLoop {
         let now = self.now();
         for _ in 0..self.connections.ready_len() {
             let Some(conn) = self.connections.next_ready() else { break };
-            let alive = self.connections.flush(now.instant, conn, self.poll.registry())
+            let alive = self.flush(now, conn)
                 && self.serve(now, conn)
                 && self.connections.watch(conn, self.poll.registry());
             if !alive {
                 self.lose(conn);
             }
         }
+    }
+
+    /// Writes what a connection has not taken before, and tells how much is left. False: it is
+    /// lost.
+    fn flush(&mut self, now: Now, conn: ConnId) -> bool {
+        let before = self.connections.unread(conn);
+        let alive = self.connections.flush(now.instant, conn, self.poll.registry());
+        if before > 0 {
+            self.server.on_unread(conn, self.connections.unread(conn));
+        }
+        alive
     }
 
     /// Reads a connection once and has the dialect make something of it. False: it is lost.
@@ -280,6 +292,10 @@ impl EventLoop {
                     Output::Tcp(conn, bytes) => {
                         if !self.connections.write(now.instant, conn, bytes, self.poll.registry()) {
                             lost.push(conn);
+                        }
+                        let unread = self.connections.unread(conn);
+                        if unread > 0 {
+                            self.server.on_unread(conn, unread);
                         }
                     }
                     Output::Close(conn) => self.connections.close(conn),

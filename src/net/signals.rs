@@ -1,6 +1,7 @@
 //! Signals. SIGINT and SIGTERM stop the loop, a second one ends the process at once; SIGHUP
-//! reopens the log file.
+//! reopens the log file and reads the certificate again.
 
+use std::fmt;
 use std::io;
 use std::os::fd::AsRawFd;
 
@@ -27,10 +28,9 @@ pub fn stop_at_signals(stopper: Stopper) -> Result<(), ctrlc::Error> {
 }
 
 /// SIGHUPs, as something that the loop can wait for.
-#[derive(Debug)]
 pub struct Hangups {
     signals: SignalFd,
-    action: fn(),
+    action: Box<dyn FnMut()>,
 }
 
 impl Hangups {
@@ -39,12 +39,12 @@ impl Hangups {
     ///
     /// # Errors
     /// If the system refuses it.
-    pub fn new(action: fn()) -> io::Result<Self> {
+    pub fn new(action: impl FnMut() + 'static) -> io::Result<Self> {
         let mut mask = SigSet::empty();
         mask.add(Signal::SIGHUP);
         mask.thread_block()?;
         let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
-        Ok(Self { signals: SignalFd::with_flags(&mask, flags)?, action })
+        Ok(Self { signals: SignalFd::with_flags(&mask, flags)?, action: Box::new(action) })
     }
 
     /// Runs the action if there was a signal.
@@ -52,6 +52,12 @@ impl Hangups {
         while let Ok(Some(_)) = self.signals.read_signal() {
             (self.action)();
         }
+    }
+}
+
+impl fmt::Debug for Hangups {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hangups").field("signals", &self.signals).finish_non_exhaustive()
     }
 }
 

@@ -374,6 +374,12 @@ impl Connections {
         rewatch(conn, id, registry)
     }
 
+    /// Bytes that were written to a connection and that it has not taken.
+    pub(super) fn unread(&self, id: ConnId) -> usize {
+        let conn = self.slab.get(id.slot as usize).filter(|conn| conn.generation == id.generation);
+        conn.map_or(0, |conn| conn.backlog.len() - conn.sent)
+    }
+
     /// Closes a connection when everything written to it has left.
     pub(super) fn close(&mut self, id: ConnId) {
         let Some(conn) = self.get(id) else { return };

@@ -1,0 +1,361 @@
+//! An event on the wire: what its fields say, and how it is written again for somebody else
+//! without a change to what it carries. Values are kept as they were written, so that no number
+//! and no unknown field is lost on the way.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use smallvec::SmallVec;
+
+use crate::limits;
+
+/// What an event wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// No answer.
+    Pass,
+    /// To know that it has arrived.
+    ConfirmPass,
+    /// To tell that one has arrived.
+    Confirmation,
+    /// An answer.
+    Request,
+    /// To be one.
+    Response,
+}
+
+impl Kind {
+    /// The word for it, and the name of its ID.
+    #[must_use]
+    pub fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Pass => ("pass", ""),
+            Self::ConfirmPass | Self::Confirmation => ("confirm_pass", "pass_id"),
+            Self::Request => ("request", "request_id"),
+            Self::Response => ("response", "request_id"),
+        }
+    }
+}
+
+/// Why an object is no event.
+#[derive(Debug)]
+pub enum EventError {
+    /// It is not JSON.
+    Json(String),
+    /// A field is missing or is not what it has to be.
+    Field(&'static str),
+}
+
+impl EventError {
+    /// The word for it on the wire.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Json(_) => "bad_json",
+            Self::Field(_) => "bad_event",
+        }
+    }
+}
+
+impl fmt::Display for EventError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Json(why) => write!(f, "this is not JSON: {why}"),
+            Self::Field(why) => f.write_str(why),
+        }
+    }
+}
+
+impl std::error::Error for EventError {}
+
+/// An event as it arrived.
+#[derive(Debug)]
+pub struct Event<'a> {
+    /// What it wants.
+    pub kind: Kind,
+    /// What it is about; empty if it does not say.
+    pub name: Cow<'a, str>,
+    /// Whom it is for, if not for the server.
+    pub dest: Option<Cow<'a, str>>,
+    /// The `pass_id` or `request_id`, a text or a number, as it was written.
+    pub id: &'a str,
+    /// What it carries.
+    pub data: Option<&'a RawValue>,
+    fields: Fields<'a>,
+}
+
+type Fields<'a> = SmallVec<[(Cow<'a, str>, &'a RawValue); 8]>;
+
+/// A field name, borrowed where it has no escapes in it.
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// An object, field by field.
+struct Object<'a>(Fields<'a>);
+
+impl<'de> Deserialize<'de> for Object<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Object<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
+                let mut fields = Fields::new();
+                while let Some((Text(key), value)) = map.next_entry()? {
+                    if is_known(&key) && fields.iter().any(|(before, _)| *before == key) {
+                        return Err(M::Error::custom("a field is there twice"));
+                    }
+                    fields.push((key, value));
+                }
+                Ok(Object(fields))
+            }
+        }
+        deserializer.deserialize_map(Reader)
+    }
+}
+
+/// Whether the server looks at a field of this name.
+fn is_known(key: &str) -> bool {
+    matches!(key, "type" | "name" | "data" | "dest" | "from" | "pass_id" | "request_id")
+}
+
+impl<'a> Event<'a> {
+    /// Reads an object.
+    ///
+    /// # Errors
+    /// If it is no event.
+    pub fn parse(object: &'a [u8]) -> Result<Self, EventError> {
+        let json = |error: &dyn fmt::Display| EventError::Json(error.to_string());
+        let text = std::str::from_utf8(object).map_err(|error| json(&error))?;
+        let Object(fields) = serde_json::from_str(text).map_err(|error| json(&error))?;
+        let find = |key: &str| fields.iter().find(|(name, _)| name == key).map(|(_, v)| *v);
+        let text =
+            |key, why| find(key).map(|v| as_text(v).ok_or(EventError::Field(why))).transpose();
+        let kind = text("type", "type has to be a text")?;
+        let kind = kind.ok_or(EventError::Field("an event has a type"))?;
+        let name = text("name", "name has to be a text")?;
+        let dest = text("dest", "dest has to be a text")?;
+        let kind = match &*kind {
+            "pass" => Kind::Pass,
+            "confirm_pass" if name.is_some() => Kind::ConfirmPass,
+            "confirm_pass" => Kind::Confirmation,
+            "request" => Kind::Request,
+            "response" => Kind::Response,
+            _ => return Err(EventError::Field("there is no such type")),
+        };
+        let needs_name = matches!(kind, Kind::Pass | Kind::Request);
+        let name = match name {
+            Some(name) if name.len() > limits::NAME => {
+                return Err(EventError::Field("the name is too long"));
+            }
+            None if needs_name => return Err(EventError::Field("such an event has a name")),
+            name => name.unwrap_or_default(),
+        };
+        let id = if kind == Kind::Pass { "" } else { id(find(kind.words().1))? };
+        let data = find("data");
+        Ok(Self { kind, name, dest, id, data, fields })
+    }
+
+    /// Writes the event for whom it is passed on to: with another ID, and with who sent it.
+    pub fn write_on(&self, bytes: &mut Vec<u8>, id: &str, from: &str) {
+        bytes.push(b'{');
+        for (key, value) in &self.fields {
+            match &**key {
+                "dest" | "from" => continue,
+                key if !id.is_empty() && key == self.kind.words().1 => write_field(bytes, key, id),
+                key => write_field(bytes, key, value.get()),
+            }
+            bytes.push(b',');
+        }
+        write_text(bytes, "from");
+        bytes.push(b':');
+        write_text(bytes, from);
+        bytes.extend_from_slice(b"}\n");
+    }
+}
+
+/// A field whose value is JSON already. Line ends are left out: in JSON they stand between
+/// tokens only, where nothing is needed, and readers take what we send line by line.
+fn write_field(bytes: &mut Vec<u8>, key: &str, value: &str) {
+    write_text(bytes, key);
+    bytes.push(b':');
+    bytes.extend(value.bytes().filter(|b| !matches!(b, b'\n' | b'\r')));
+}
+
+fn write_text(bytes: &mut Vec<u8>, text: &str) {
+    write_json(bytes, text);
+}
+
+/// Writing into memory cannot fail, and nothing that we write has keys that are no texts.
+fn write_json(bytes: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) {
+    let written = serde_json::to_writer(bytes, value);
+    debug_assert!(written.is_ok());
+}
+
+fn as_text(value: &RawValue) -> Option<Cow<'_, str>> {
+    serde_json::from_str(value.get()).ok().map(|Text(text)| text)
+}
+
+/// An ID is a text or a number, and not long: the server has to remember it.
+fn id(value: Option<&RawValue>) -> Result<&str, EventError> {
+    let value = value.map(RawValue::get).ok_or(EventError::Field("such an event has an ID"))?;
+    if value.len() > limits::ID_OF_EVENT {
+        return Err(EventError::Field("the ID is too long"));
+    }
+    match value.as_bytes() {
+        [b'"' | b'-' | b'0'..=b'9', ..] => Ok(value),
+        _ => Err(EventError::Field("an ID is a text or a number")),
+    }
+}
+
+/// What went wrong, for whom it concerns.
+#[derive(Clone, Debug, Serialize)]
+pub struct Fault {
+    /// One word.
+    pub code: &'static str,
+    /// A sentence for people.
+    pub message: Cow<'static, str>,
+}
+
+impl Fault {
+    /// A fault with its explanation.
+    #[must_use]
+    pub fn new(code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { code, message: message.into() }
+    }
+}
+
+/// Data that says nothing: `{}`.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Nothing {}
+
+/// Writes a pass of the server.
+pub fn write_pass(bytes: &mut Vec<u8>, name: &str, data: &impl Serialize) {
+    #[derive(Serialize)]
+    struct Pass<'a, T> {
+        r#type: &'static str,
+        name: &'a str,
+        data: &'a T,
+    }
+    write_json(bytes, &Pass { r#type: "pass", name, data });
+    bytes.push(b'\n');
+}
+
+/// Writes a request of the server.
+pub fn write_request(bytes: &mut Vec<u8>, name: &str, id: &str) {
+    #[derive(Serialize)]
+    struct Request<'a> {
+        r#type: &'static str,
+        name: &'a str,
+        data: Nothing,
+        request_id: &'a str,
+    }
+    let request = Request { r#type: "request", name, data: Nothing {}, request_id: id };
+    write_json(bytes, &request);
+    bytes.push(b'\n');
+}
+
+/// Writes the server's answer to a request: what is in `Ok` goes into `data`.
+pub fn write_response(
+    bytes: &mut Vec<u8>,
+    name: &str,
+    id: &str,
+    answer: Result<&impl Serialize, &Fault>,
+) {
+    bytes.extend_from_slice(b"{\"type\":\"response\",");
+    write_field_of(bytes, "name", name);
+    bytes.push(b',');
+    match answer {
+        Ok(data) => write_field_of(bytes, "data", data),
+        Err(fault) => write_field_of(bytes, "error", fault),
+    }
+    bytes.push(b',');
+    write_field(bytes, "request_id", id);
+    bytes.extend_from_slice(b"}\n");
+}
+
+/// Writes that a `confirm_pass` arrived at the server, or why it did not arrive.
+pub fn write_confirmation(bytes: &mut Vec<u8>, id: &str, error: Option<&Fault>) {
+    bytes.extend_from_slice(b"{\"type\":\"confirm_pass\",");
+    if let Some(fault) = error {
+        write_field_of(bytes, "error", fault);
+        bytes.push(b',');
+    }
+    write_field(bytes, "pass_id", id);
+    bytes.extend_from_slice(b"}\n");
+}
+
+fn write_field_of(bytes: &mut Vec<u8>, key: &str, value: &(impl Serialize + ?Sized)) {
+    write_text(bytes, key);
+    bytes.push(b':');
+    write_json(bytes, value);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn passed_on(event: &str) -> String {
+        let event = Event::parse(event.as_bytes()).unwrap();
+        let mut bytes = Vec::new();
+        event.write_on(&mut bytes, "\"7\"", "alice");
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn what_is_passed_on_is_as_it_was() {
+        let event = r#"{"ä":1e400,"type":"request","dest":"bob","name":"move","x":{"b":1,"a":0.1000,"a":[]},
+            "from":"mallory","request_id":12345678901234567890,"data":[12345678901234567890,
+            -0.0, "\u00e9\ud83c\udfae\\"], "\u0061\n": null }"#;
+        assert_eq!(
+            passed_on(event),
+            "{\"ä\":1e400,\"type\":\"request\",\"name\":\"move\",\
+             \"x\":{\"b\":1,\"a\":0.1000,\"a\":[]},\"request_id\":\"7\",\
+             \"data\":[12345678901234567890,            -0.0, \"\\u00e9\\ud83c\\udfae\\\\\"],\
+             \"a\\n\":null,\"from\":\"alice\"}\n"
+        );
+    }
+
+    #[test]
+    fn what_is_no_event_is_refused() {
+        let cases = [
+            (r#"{}"#, "bad_event"),
+            (r#"{"type":1}"#, "bad_event"),
+            (r#"{"type":"shout"}"#, "bad_event"),
+            (r#"{"type":"pass"}"#, "bad_event"),
+            (r#"{"type":"pass","name":null}"#, "bad_event"),
+            (r#"{"type":"pass","name":"a","dest":3}"#, "bad_event"),
+            (r#"{"type":"request","name":"a"}"#, "bad_event"),
+            (r#"{"type":"request","name":"a","request_id":null}"#, "bad_event"),
+            (r#"{"type":"request","name":"a","request_id":[1]}"#, "bad_event"),
+            (r#"{"type":"confirm_pass","pass_id":true}"#, "bad_event"),
+            (r#"{"type":"response","data":1}"#, "bad_event"),
+            (r#"{"type":"pass","type":"pass","name":"a"}"#, "bad_json"),
+            (r#"{"type":"pass","name":"a","x":01}"#, "bad_json"),
+            (r#"{"type":"pass","name":"a","x":[}"#, "bad_json"),
+            (r#"{"type":"pass","name":"a",}"#, "bad_json"),
+            ("{\"type\":\"pass\",\"name\":\"a\",\"x\":\"\n\"}", "bad_json"),
+            (r#"{"type":"pass","name":"\ud800"}"#, "bad_event"),
+        ];
+        for (event, code) in cases {
+            let error = Event::parse(event.as_bytes()).expect_err(event);
+            assert_eq!(error.code(), code, "{event}: {error}");
+        }
+        let error = Event::parse(b"{\"type\":\"pass\",\"name\":\"\xff\"}").unwrap_err();
+        assert_eq!(error.code(), "bad_json");
+    }
+
+    #[test]
+    fn a_confirm_pass_without_a_name_confirms() {
+        let kind = |event: &str| Event::parse(event.as_bytes()).unwrap().kind;
+        assert_eq!(kind(r#"{"type":"confirm_pass","name":"a","pass_id":1}"#), Kind::ConfirmPass);
+        assert_eq!(kind(r#"{"type":"confirm_pass","pass_id":1}"#), Kind::Confirmation);
+    }
+}

@@ -1,0 +1,83 @@
+//! Events from peer to peer, and the confirmations and answers on their way back.
+
+use std::sync::Arc;
+
+use log::debug;
+
+use super::event::{Event, Fault, Kind};
+use super::routing::Route;
+use super::{Events, Outbox};
+use crate::clock::Now;
+use crate::dialect::ConnId;
+use crate::limits;
+
+impl Events {
+    /// Passes an event on, or tells the sender why not.
+    pub(super) fn forward(
+        &mut self,
+        now: Now,
+        id: ConnId,
+        event: &Event<'_>,
+        dest: &str,
+        out: &mut Outbox,
+    ) {
+        if let Err(fault) = self.try_forward(now, id, event, dest, out) {
+            debug!("an event for {dest:?} goes nowhere: {}", fault.message);
+            self.deny(id, event, &fault, out);
+        }
+    }
+
+    fn try_forward(
+        &mut self,
+        now: Now,
+        id: ConnId,
+        event: &Event<'_>,
+        dest: &str,
+        out: &mut Outbox,
+    ) -> Result<(), Fault> {
+        let nobody = || Fault::new("no_such_peer", "nobody is logged in under that ID");
+        let receiver = *self.peers.get(dest).ok_or_else(nobody)?;
+        let conn = self.conns.get(receiver).ok_or_else(nobody)?;
+        if conn.unread > limits::UNREAD_BY_OTHERS {
+            return Err(Fault::new("busy", "the peer does not read what it was sent before"));
+        }
+        let from = self.peer(id).map(|peer| Arc::clone(&peer.id)).ok_or_else(nobody)?;
+        let routed = match event.kind {
+            Kind::Pass => String::new(),
+            _ => {
+                let route = Route {
+                    kind: event.kind,
+                    sender: id,
+                    receiver,
+                    id: event.id.into(),
+                    name: (&*event.name).into(),
+                };
+                let number = self.routes.add(now.instant, route);
+                let number = number.map_err(|full| Fault::new("too_many", full.to_string()))?;
+                format!("\"{number}\"")
+            }
+        };
+        self.send(receiver, out, |bytes| event.write_on(bytes, &routed, &from));
+        Ok(())
+    }
+
+    /// Passes a confirmation or an answer on to who waits for it. One that comes too late, or
+    /// that nobody has asked for, is dropped.
+    pub(super) fn route_back(&mut self, id: ConnId, event: &Event<'_>, out: &mut Outbox) {
+        let kind = match event.kind {
+            Kind::Response => Kind::Request,
+            _ => Kind::ConfirmPass,
+        };
+        let number = event.id.trim_matches('"').parse();
+        let Some(route) = number.ok().and_then(|number| self.routes.take(number, kind, id)) else {
+            return;
+        };
+        let Some(from) = self.peer(id).map(|peer| Arc::clone(&peer.id)) else { return };
+        self.send(route.sender, out, |bytes| event.write_on(bytes, &route.id, &from));
+    }
+
+    /// Tells who waits that nothing will come.
+    pub(super) fn fail_route(&mut self, route: &Route, fault: &Fault, out: &mut Outbox) {
+        self.fail(route.sender, route.kind, &route.name, &route.id, fault, out);
+    }
+}

@@ -1,0 +1,308 @@
+//! Where a JSON object ends: cuts a stream of bytes into objects, however the network cut it.
+//! Every byte is looked at once. What is inside an object is not judged here, but for how long
+//! and how deep it is.
+
+use std::fmt;
+
+use crate::limits;
+
+/// Why a stream cannot be read any further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FrameError {
+    /// An object is longer than [`limits::OBJECT`].
+    TooLong,
+    /// An object has more than [`limits::NESTING`] levels.
+    TooDeep,
+    /// Between two objects stands something else.
+    NoObject,
+}
+
+impl FrameError {
+    /// The word for it on the wire.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::TooLong => "too_long",
+            Self::TooDeep => "too_deep",
+            Self::NoObject => "bad_json",
+        }
+    }
+}
+
+impl fmt::Display for FrameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLong => write!(f, "an event has at most {} bytes", limits::OBJECT),
+            Self::TooDeep => write!(f, "an event has at most {} levels", limits::NESTING),
+            Self::NoObject => f.write_str("an event is a JSON object"),
+        }
+    }
+}
+
+impl std::error::Error for FrameError {}
+
+/// Whether to go on reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Go {
+    /// With the next object.
+    On,
+    /// Not at all: the connection is closed.
+    Stop,
+}
+
+/// What is known of a stream: the object that is not complete yet, and where in it we are.
+#[derive(Debug, Default)]
+pub struct Framer {
+    begun: Vec<u8>,
+    /// How many brackets are open; zero between objects.
+    depth: usize,
+    text: Text,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Text {
+    #[default]
+    Outside,
+    Inside,
+    /// Behind a backslash.
+    Escape,
+}
+
+impl Framer {
+    /// Bytes of the object that is not complete.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.begun.len()
+    }
+
+    /// Reads the next bytes of the stream and hands out the objects that are complete with them.
+    ///
+    /// # Errors
+    /// If no event can begin or go on like that; nothing can be read after it.
+    pub fn read(
+        &mut self,
+        chunk: &[u8],
+        mut each: impl FnMut(&[u8]) -> Go,
+    ) -> Result<(), FrameError> {
+        let mut rest = chunk;
+        loop {
+            if self.depth == 0 {
+                rest = skip_space(rest);
+                match rest.first() {
+                    None => return Ok(()),
+                    Some(b'{') => {}
+                    Some(_) => return Err(FrameError::NoObject),
+                }
+            }
+            let room = limits::OBJECT - self.begun.len();
+            let (window, beyond) = rest.split_at(rest.len().min(room));
+            let Some(end) = self.find_end(window)? else {
+                if window.len() == room {
+                    return Err(FrameError::TooLong);
+                }
+                self.begun.extend_from_slice(window);
+                debug_assert!(beyond.is_empty());
+                return Ok(());
+            };
+            let (object, after) = rest.split_at(end);
+            rest = after;
+            let go = if self.begun.is_empty() {
+                each(object)
+            } else {
+                self.begun.extend_from_slice(object);
+                each(&std::mem::take(&mut self.begun))
+            };
+            if go == Go::Stop {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Goes on through an object; returns where it ends, if it does.
+    fn find_end(&mut self, bytes: &[u8]) -> Result<Option<usize>, FrameError> {
+        for (n, &byte) in bytes.iter().enumerate() {
+            match (self.text, byte) {
+                (Text::Inside, b'"') => self.text = Text::Outside,
+                (Text::Inside, b'\\') => self.text = Text::Escape,
+                (Text::Inside, _) => {}
+                (Text::Escape, _) => self.text = Text::Inside,
+                (Text::Outside, b'"') => self.text = Text::Inside,
+                (Text::Outside, b'{' | b'[') => {
+                    self.depth += 1;
+                    if self.depth > limits::NESTING {
+                        return Err(FrameError::TooDeep);
+                    }
+                }
+                (Text::Outside, b'}' | b']') => {
+                    self.depth -= 1;
+                    if self.depth == 0 {
+                        return Ok(Some(n + 1));
+                    }
+                }
+                (Text::Outside, _) => {}
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// What JSON calls white space (RFC 8259, section 2).
+fn skip_space(bytes: &[u8]) -> &[u8] {
+    let is_space = |b: &u8| matches!(b, b' ' | b'\t' | b'\n' | b'\r');
+    let start = bytes.iter().position(|b| !is_space(b)).unwrap_or(bytes.len());
+    &bytes[start..]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::{Deserializer, Value, json};
+
+    /// The objects of a stream that came in these pieces, and how it ended.
+    fn read<'a>(
+        pieces: impl IntoIterator<Item = &'a [u8]>,
+    ) -> (Vec<Vec<u8>>, Result<(), FrameError>) {
+        let mut framer = Framer::default();
+        let mut objects = Vec::new();
+        for piece in pieces {
+            let read = framer.read(piece, |object| {
+                objects.push(object.to_vec());
+                Go::On
+            });
+            if read.is_err() {
+                return (objects, read);
+            }
+        }
+        (objects, Ok(()))
+    }
+
+    /// A stream and the places where it is cut.
+    fn cut<'a>(bytes: &'a [u8], cuts: &[usize]) -> Vec<&'a [u8]> {
+        let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut % (bytes.len() + 1)).collect();
+        cuts.extend([0, bytes.len()]);
+        cuts.sort_unstable();
+        cuts.windows(2).map(|pair| &bytes[pair[0]..pair[1]]).collect()
+    }
+
+    fn value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<i64>().prop_map(Value::from),
+            "[\\x00-\\x7f\u{e9}\u{1F3AE}]{0,12}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(6, 40, 5, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+                prop::collection::btree_map("[\"\\\\{}a]{0,3}", inner, 0..5)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    fn object() -> impl Strategy<Value = Value> {
+        ("[{}\"\\\\]{0,3}", value()).prop_map(|(key, value)| json!({ key: value }))
+    }
+
+    /// Valid objects, with or without white space, and garbage that looks like some.
+    fn stream() -> impl Strategy<Value = Vec<u8>> {
+        let good = prop::collection::vec((object(), any::<bool>(), "[ \t\r\n]{0,3}"), 0..5)
+            .prop_map(|parts| {
+                let written = |(object, pretty, space): (Value, bool, String)| {
+                    let text = if pretty {
+                        serde_json::to_string_pretty(&object).unwrap()
+                    } else {
+                        object.to_string()
+                    };
+                    text + &space
+                };
+                parts.into_iter().map(written).collect::<String>().into_bytes()
+            });
+        let bad = prop::collection::vec(
+            prop::sample::select(b"{{{}}[]\"\"\\ \n:,a1\xff".to_vec()),
+            0..200,
+        );
+        prop_oneof![good, bad]
+    }
+
+    proptest! {
+        #[test]
+        fn cuts_make_no_difference(bytes in stream(), cuts in prop::collection::vec(any::<usize>(), 0..8)) {
+            prop_assert_eq!(read(cut(&bytes, &cuts)), read([&bytes[..]]));
+        }
+
+        #[test]
+        fn it_agrees_with_serde_json(
+            objects in prop::collection::vec((object(), "[ \t\r\n]{0,2}"), 0..6),
+            cuts in prop::collection::vec(any::<usize>(), 0..8),
+        ) {
+            let text: String = objects.iter().map(|(object, space)| format!("{object}{space}")).collect();
+            let theirs: Vec<Value> =
+                Deserializer::from_str(&text).into_iter().map(Result::unwrap).collect();
+            let (ours, end) = read(cut(text.as_bytes(), &cuts));
+            let ours: Vec<Value> =
+                ours.iter().map(|object| serde_json::from_slice(object).unwrap()).collect();
+            prop_assert_eq!(ours, theirs);
+            prop_assert_eq!(end, Ok(()));
+        }
+
+        #[test]
+        fn any_bytes_are_read(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            let (objects, _) = read([&bytes[..], &bytes[..]]);
+            let all_begin = objects.iter().all(|object| object.first() == Some(&b'{'));
+            prop_assert!(all_begin);
+        }
+    }
+
+    #[test]
+    fn an_object_may_have_64_kib_and_not_more() {
+        let of_length = |length: usize| format!("{{\"a\":\"{}\"}}", "x".repeat(length - 8));
+        let longest = of_length(limits::OBJECT);
+        assert_eq!(longest.len(), 64 * 1024);
+        let longer = of_length(limits::OBJECT + 1);
+        for pieces in [1, 7, 4096, limits::OBJECT] {
+            let twice = format!("{longest} {longest}");
+            let (objects, end) = read(twice.as_bytes().chunks(pieces));
+            assert_eq!((objects.len(), end), (2, Ok(())), "in pieces of {pieces}");
+            let both = format!("{longest}{longer}");
+            let (objects, end) = read(both.as_bytes().chunks(pieces));
+            assert_eq!((objects.len(), end), (1, Err(FrameError::TooLong)), "pieces of {pieces}");
+        }
+    }
+
+    #[test]
+    fn an_object_may_have_64_levels_and_not_more() {
+        let deep = |levels: usize| {
+            format!("{{\"a\":{}{}}}", "[".repeat(levels - 1), "]".repeat(levels - 1))
+        };
+        assert_eq!(read([deep(64).as_bytes()]).1, Ok(()));
+        assert_eq!(read([deep(65).as_bytes()]).1, Err(FrameError::TooDeep));
+        let bomb = "{\"a\":".repeat(1_000_000);
+        assert_eq!(read([bomb.as_bytes()]).1, Err(FrameError::TooDeep));
+    }
+
+    #[test]
+    fn brackets_in_texts_are_text() {
+        let tricky = br#"{"}":"{\"\\","x":"\\\\\""}{"n":[{}]}"#;
+        let (objects, end) = read(tricky.chunks(1));
+        assert_eq!(end, Ok(()));
+        assert_eq!(objects, [&tricky[..26], &tricky[26..]]);
+    }
+
+    #[test]
+    fn nothing_but_objects_stands_in_a_stream() {
+        for bad in ["1", "[]", "\"\"", "}", "]", ",", "{},{}", "nul", "\0", "\x0c{}"] {
+            assert_eq!(read([bad.as_bytes()]).1, Err(FrameError::NoObject), "{bad:?}");
+        }
+    }
+
+    /// Whoever sends 64 KiB byte by byte costs no more than once through them.
+    #[test]
+    fn a_begun_object_is_kept_once() {
+        let mut framer = Framer::default();
+        framer.read(b"  {\"a\":\"", |_| Go::On).unwrap();
+        assert_eq!(framer.size(), 6);
+        framer.read(b"\"}  ", |_| Go::On).unwrap();
+        assert_eq!(framer.size(), 0);
+    }
+}

@@ -1,0 +1,524 @@
+//! Events: JSON objects over TCP, with or without TLS. Peers log in under an ID, send each other
+//! events through the server, meet in rooms, and are introduced there to each other's game
+//! sockets.
+//!
+//! Bytes go through [`tls`], if they are encrypted, and [`framing`], which cuts them into
+//! objects; [`event`] reads these. What is for another peer is passed on by [`forward`], with
+//! [`routing`] to remember who waits for an answer; what is for the server is carried out in
+//! [`peers`] (log in, endpoints, introductions) and [`rooms`].
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use log::{Level, debug, log_enabled, warn};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::conns::Conns;
+use super::{ConnId, Dialect, Outbox, Use, Via};
+use crate::amplification::Credits;
+use crate::clock::{Instant, Now};
+use crate::limits::{self, Limits};
+use crate::rates::Rates;
+use crate::timers::{Seldom, Timers};
+
+pub mod event;
+mod forward;
+pub mod framing;
+mod peers;
+mod rooms;
+pub mod routing;
+#[cfg(test)]
+mod tests;
+pub mod tls;
+
+use event::{Event, EventError, Fault, Kind};
+use framing::{Framer, Go};
+use peers::Peer;
+use rooms::Rooms;
+use routing::Routes;
+use tls::{Acceptor, Tls};
+
+/// What the owner of the server decides about this dialect.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Config {
+    /// Where tokens, nonces and room IDs come from; must be a secret.
+    pub seed: [u8; 32],
+    /// Makes TLS connections, if there is a certificate.
+    pub tls: Option<Acceptor>,
+    /// Refuse what is not encrypted.
+    pub tls_required: bool,
+    /// What peers have to give as `key`, if anything.
+    pub key: Option<String>,
+    /// What peers may do.
+    pub limits: Limits,
+}
+
+/// The state of the dialect.
+#[derive(Debug)]
+pub struct Events {
+    config: Config,
+    conns: Conns<Conn>,
+    /// Who is logged in, by ID.
+    peers: HashMap<Arc<str>, ConnId>,
+    /// Whose datagrams show which endpoint.
+    tokens: HashMap<u128, ConnId>,
+    rooms: Rooms,
+    routes: Routes,
+    credits: Credits,
+    random: StdRng,
+    /// Connections that have to log in.
+    strangers: Timers<ConnId>,
+    /// Peers that are asked whether they are there.
+    silent: Timers<ConnId>,
+    /// Peers that have been asked.
+    asked: Timers<ConnId>,
+    /// Bytes of events and TLS records that are not complete, in all.
+    unfinished: usize,
+    commands: Rates,
+    passes: Rates,
+    lines: Rates,
+    lines_left_out: Seldom,
+    /// How the punches ended that peers told of: failed, succeeded.
+    punches: [u64; 2],
+}
+
+/// What is known of a connection.
+#[derive(Debug)]
+struct Conn {
+    addr: SocketAddr,
+    opened: Instant,
+    wire: Wire,
+    framer: Framer,
+    /// Its part of [`Events::unfinished`].
+    held: usize,
+    /// Bytes that have been sent and that it has not read.
+    unread: usize,
+    /// Who it is, once logged in.
+    peer: Option<Box<Peer>>,
+}
+
+/// How bytes travel on a connection.
+#[derive(Debug)]
+enum Wire {
+    /// The first byte will tell.
+    Unknown,
+    Plain,
+    Tls(Box<Tls>),
+}
+
+impl Events {
+    /// A dialect that has heard of nobody yet.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        Self {
+            conns: Conns::default(),
+            peers: HashMap::new(),
+            tokens: HashMap::new(),
+            rooms: Rooms::default(),
+            routes: Routes::default(),
+            credits: Credits::default(),
+            random: StdRng::from_seed(config.seed),
+            strangers: Timers::new(limits::LOGIN_WAIT),
+            silent: Timers::new(limits::SILENCE),
+            asked: Timers::new(limits::PING_WAIT),
+            unfinished: 0,
+            commands: Rates::new(config.limits.commands_per_second, 10),
+            passes: Rates::new(config.limits.datagrams_per_second, 2),
+            lines: Rates::new(1, 60),
+            lines_left_out: Seldom::default(),
+            punches: [0; 2],
+            config,
+        }
+    }
+
+    /// Finds out by its first byte whether a connection is encrypted.
+    fn begin(&mut self, now: Now, id: ConnId, first: u8, out: &mut Outbox) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        conn.wire = Wire::Plain;
+        let addr = conn.addr;
+        if first == b'{' {
+            if self.config.tls_required {
+                let fault = Fault::new("tls_required", "this server speaks TLS only");
+                self.refuse(id, &fault, out);
+            }
+            return;
+        }
+        let Some(acceptor) = &self.config.tls else {
+            if self.says(now, addr) {
+                warn!("{addr} closed: it wants TLS, and there is no certificate (--tls-cert)");
+            }
+            return self.end(id, out);
+        };
+        match Tls::new(acceptor) {
+            Ok(tls) => conn.wire = Wire::Tls(Box::new(tls)),
+            Err(error) => {
+                debug!("{addr} closed: {error}");
+                self.end(id, out);
+            }
+        }
+    }
+
+    /// Decrypts what came, answers what TLS itself wants answered, and reads the rest.
+    fn decrypt(&mut self, now: Now, id: ConnId, bytes: &[u8], out: &mut Outbox) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        let Wire::Tls(tls) = &mut conn.wire else { return self.read(now, id, bytes, out) };
+        let mut plain = Vec::new();
+        let read = tls.read(bytes, &mut plain);
+        let closed = tls.is_closed();
+        if tls.owes() {
+            out.tcp(id, |bytes| tls.flush(bytes));
+        }
+        let addr = conn.addr;
+        self.read(now, id, &plain, out);
+        if let Err(error) = &read {
+            debug!("{addr} closed: {error}");
+        }
+        if read.is_err() || closed {
+            self.end(id, out);
+        }
+    }
+
+    /// Reads what a peer said.
+    fn read(&mut self, now: Now, id: ConnId, bytes: &[u8], out: &mut Outbox) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        let mut framer = std::mem::take(&mut conn.framer);
+        let read = framer.read(bytes, |object| self.handle(now, id, object, out));
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        conn.framer = framer;
+        let held = conn.held();
+        self.unfinished = self.unfinished - conn.held + held;
+        conn.held = held;
+        if let Err(error) = read {
+            self.refuse(id, &Fault::new(error.code(), error.to_string()), out);
+        } else if self.unfinished > self.config.limits.total() {
+            let why = "too much is unfinished on all connections together";
+            self.refuse(id, &Fault::new("busy", why), out);
+        }
+    }
+
+    /// Carries out an event.
+    fn handle(&mut self, now: Now, id: ConnId, object: &[u8], out: &mut Outbox) -> Go {
+        let Some(conn) = self.conns.get(id) else { return Go::Stop };
+        let (addr, is_peer) = (conn.addr, conn.peer.is_some());
+        if is_peer {
+            self.silent.arm(now.instant, id);
+            self.asked.cancel(&id);
+        }
+        match Event::parse(object) {
+            Err(error @ EventError::Json(_)) => {
+                self.refuse(id, &Fault::new(error.code(), error.to_string()), out);
+            }
+            Err(error) => {
+                if self.commands.allow(now.instant, addr.ip()) {
+                    self.complain(id, &Fault::new(error.code(), error.to_string()), out);
+                }
+            }
+            Ok(event) => {
+                let for_server = event.dest.is_none()
+                    && !matches!(event.kind, Kind::Confirmation | Kind::Response);
+                let rates = if for_server { &mut self.commands } else { &mut self.passes };
+                if rates.allow(now.instant, addr.ip()) {
+                    self.execute(now, id, &event, out);
+                } else {
+                    debug!("{addr} sends too many events");
+                    let fault = Fault::new("too_many", "you send too much, try again later");
+                    self.deny(id, &event, &fault, out);
+                }
+            }
+        }
+        if self.conns.get(id).is_some() { Go::On } else { Go::Stop }
+    }
+
+    fn execute(&mut self, now: Now, id: ConnId, event: &Event<'_>, out: &mut Outbox) {
+        let is_login = event.kind == Kind::Request && event.dest.is_none() && event.name == "login";
+        if self.peer(id).is_none() && !is_login {
+            let fault = Fault::new("not_logged_in", "log in first");
+            return match event.kind {
+                Kind::ConfirmPass | Kind::Request => self.deny(id, event, &fault, out),
+                _ => self.complain(id, &fault, out),
+            };
+        }
+        match (event.kind, &event.dest) {
+            (Kind::Confirmation | Kind::Response, _) => self.route_back(id, event, out),
+            (_, Some(dest)) => self.forward(now, id, event, dest, out),
+            (Kind::Request, None) => {
+                if let Err(fault) = self.request(now, id, event, out) {
+                    self.deny(id, event, &fault, out);
+                }
+            }
+            (Kind::Pass | Kind::ConfirmPass, None) => self.receive_pass(now, id, event, out),
+        }
+    }
+
+    /// Carries out a request to the server; each answers for itself if it succeeds.
+    fn request(
+        &mut self,
+        now: Now,
+        id: ConnId,
+        event: &Event<'_>,
+        out: &mut Outbox,
+    ) -> Result<(), Fault> {
+        match &*event.name {
+            "login" => self.login(now, id, event, out),
+            "local_endpoints" => self.local_endpoints(now, id, event, out),
+            "create_room" => self.create_room(now, id, event, out),
+            "delete_room" => self.delete_room(id, event, out),
+            "list_rooms" => self.list_rooms(id, event, out),
+            "join_room" => self.join_room(now, id, event, out),
+            "leave_room" => self.leave_room(id, event, out),
+            "kick" => self.kick(id, event, out),
+            "ping" => {
+                self.answer(id, event, &event::Nothing {}, out);
+                Ok(())
+            }
+            _ => Err(Fault::new("unknown_request", "the server knows no such request")),
+        }
+    }
+
+    /// A pass to the server.
+    fn receive_pass(&mut self, now: Now, id: ConnId, event: &Event<'_>, out: &mut Outbox) {
+        let received = match &*event.name {
+            "punch_result" => self.punch_result(now, id, event),
+            _ => Err(Fault::new("unknown_pass", "the server knows no such pass")),
+        };
+        match received {
+            Ok(()) if event.kind == Kind::ConfirmPass => {
+                self.send(id, out, |bytes| event::write_confirmation(bytes, event.id, None));
+            }
+            Ok(()) => {}
+            Err(fault) => self.deny(id, event, &fault, out),
+        }
+    }
+
+    /// Sends something to a connection in one piece.
+    fn send(&mut self, id: ConnId, out: &mut Outbox, fill: impl FnOnce(&mut Vec<u8>)) {
+        match self.conns.get_mut(id).map(|conn| &mut conn.wire) {
+            None => {}
+            Some(Wire::Tls(tls)) => {
+                let mut plain = Vec::new();
+                fill(&mut plain);
+                tls.write(&plain);
+                out.tcp(id, |bytes| tls.flush(bytes));
+            }
+            Some(Wire::Plain | Wire::Unknown) => out.tcp(id, fill),
+        }
+    }
+
+    /// Tells somebody something that is not an answer.
+    fn tell(&mut self, id: ConnId, name: &str, data: &impl Serialize, out: &mut Outbox) {
+        self.send(id, out, |bytes| event::write_pass(bytes, name, data));
+    }
+
+    /// Answers a request.
+    fn answer(&mut self, id: ConnId, event: &Event<'_>, data: &impl Serialize, out: &mut Outbox) {
+        self.send(id, out, |bytes| {
+            event::write_response(bytes, &event.name, event.id, Ok(data));
+        });
+    }
+
+    /// Tells who waits for something that it will not come.
+    fn deny(&mut self, id: ConnId, event: &Event<'_>, fault: &Fault, out: &mut Outbox) {
+        self.fail(id, event.kind, &event.name, event.id, fault, out);
+    }
+
+    fn fail(
+        &mut self,
+        id: ConnId,
+        kind: Kind,
+        name: &str,
+        event_id: &str,
+        fault: &Fault,
+        out: &mut Outbox,
+    ) {
+        match kind {
+            Kind::Request => self.send(id, out, |bytes| {
+                event::write_response(bytes, name, event_id, Err::<&(), _>(fault));
+            }),
+            Kind::ConfirmPass => self.send(id, out, |bytes| {
+                event::write_confirmation(bytes, event_id, Some(fault));
+            }),
+            Kind::Pass | Kind::Confirmation | Kind::Response => {}
+        }
+    }
+
+    /// Tells what is wrong with something that nobody waits for an answer to.
+    fn complain(&mut self, id: ConnId, fault: &Fault, out: &mut Outbox) {
+        self.tell(id, "error", fault, out);
+    }
+
+    /// Closes a connection whose peer does what it may not.
+    fn refuse(&mut self, id: ConnId, fault: &Fault, out: &mut Outbox) {
+        if let Some(conn) = self.conns.get(id) {
+            debug!("{} closed: {}", conn.addr, fault.message);
+        }
+        self.complain(id, fault, out);
+        self.end(id, out);
+    }
+
+    /// Closes a connection from our side.
+    fn end(&mut self, id: ConnId, out: &mut Outbox) {
+        self.log_out(id, out);
+        let Some(conn) = self.forget(id) else { return };
+        if let Wire::Tls(mut tls) = conn.wire {
+            tls.close();
+            out.tcp(id, |bytes| tls.flush(bytes));
+        }
+        out.close(id);
+    }
+
+    fn forget(&mut self, id: ConnId) -> Option<Conn> {
+        let conn = self.conns.remove(id)?;
+        self.unfinished -= conn.held;
+        self.strangers.cancel(&id);
+        Some(conn)
+    }
+
+    /// Whether a line about this address may go to the log: who does much does not fill the disk.
+    fn says(&mut self, now: Now, addr: SocketAddr) -> bool {
+        if !log_enabled!(Level::Info) {
+            return false;
+        }
+        let says = self.lines.allow(now.instant, addr.ip());
+        if !says && let Some(more) = self.lines_left_out.say(now.instant) {
+            warn!("{addr} and others do so much that not all is logged ({more} lines before)");
+        }
+        says
+    }
+
+    fn random_128(&mut self) -> u128 {
+        u128::from(self.random.next_u64()) << 64 | u128::from(self.random.next_u64())
+    }
+
+    /// Whether nothing is left of anybody.
+    #[cfg(test)]
+    fn is_empty(&self) -> bool {
+        let timers = self.strangers.is_empty() && self.silent.is_empty() && self.asked.is_empty();
+        let tables = self.peers.is_empty() && self.tokens.is_empty() && self.rooms.is_empty();
+        timers && tables && self.routes.is_empty() && self.unfinished == 0
+    }
+}
+
+impl Conn {
+    /// Bytes that wait for the rest of what they belong to.
+    fn held(&self) -> usize {
+        let tls = if let Wire::Tls(tls) = &self.wire { tls.held() } else { 0 };
+        tls + self.framer.size()
+    }
+}
+
+/// Reads what a request carries; nothing is as good as an object without fields.
+fn data_of<'a, T: Deserialize<'a>>(event: &Event<'a>) -> Result<T, Fault> {
+    let data = event.data.map_or("{}", RawValue::get);
+    serde_json::from_str(data).map_err(|error| Fault::new("bad_request", error.to_string()))
+}
+
+/// A text that has to be short and fit a line.
+fn label(text: &str) -> Result<Arc<str>, Fault> {
+    if text.len() > limits::LABEL || text.chars().any(char::is_control) {
+        let why = format!("want at most {} bytes without control characters", limits::LABEL);
+        return Err(Fault::new("bad_request", why));
+    }
+    Ok(text.into())
+}
+
+impl Dialect for Events {
+    fn on_open(&mut self, now: Now, id: ConnId, peer: SocketAddr, _: &mut Outbox) {
+        let conn = Conn {
+            addr: peer,
+            opened: now.instant,
+            wire: Wire::Unknown,
+            framer: Framer::default(),
+            held: 0,
+            unread: 0,
+            peer: None,
+        };
+        self.conns.insert(id, conn);
+        self.strangers.arm(now.instant, id);
+    }
+
+    fn on_bytes(&mut self, now: Now, id: ConnId, bytes: &[u8], out: &mut Outbox) {
+        let is_new = self.conns.get(id).is_some_and(|conn| matches!(conn.wire, Wire::Unknown));
+        if is_new && let Some(first) = bytes.first() {
+            self.begin(now, id, *first, out);
+        }
+        self.decrypt(now, id, bytes, out);
+    }
+
+    fn on_fin(&mut self, _: Now, id: ConnId, out: &mut Outbox) {
+        // All that we owe it is said at once, and the answers of others come too late for one
+        // that leaves.
+        self.end(id, out);
+    }
+
+    fn on_gone(&mut self, _: Now, id: ConnId, out: &mut Outbox) {
+        self.log_out(id, out);
+        self.forget(id);
+    }
+
+    fn on_unread(&mut self, id: ConnId, bytes: usize) {
+        if let Some(conn) = self.conns.get_mut(id) {
+            conn.unread = bytes;
+        }
+    }
+
+    fn on_datagram(&mut self, now: Now, via: Via, peer: SocketAddr, data: &[u8], out: &mut Outbox) {
+        self.learn_endpoint(now, via, peer, data, out);
+    }
+
+    fn on_wakeup(&mut self, now: Now, out: &mut Outbox) {
+        while let Some(id) = self.strangers.pop_due(now.instant) {
+            let fault = Fault::new("timeout", "you have not logged in");
+            self.refuse(id, &fault, out);
+        }
+        while let Some(id) = self.asked.pop_due(now.instant) {
+            self.refuse(id, &Fault::new("timeout", "you have not answered a ping"), out);
+        }
+        while let Some(id) = self.silent.pop_due(now.instant) {
+            self.asked.arm(now.instant, id);
+            self.send(id, out, |bytes| event::write_request(bytes, "ping", "ping"));
+        }
+        while let Some(route) = self.routes.pop_due(now.instant) {
+            self.fail_route(&route, &Fault::new("timeout", "the peer has not answered"), out);
+        }
+    }
+
+    fn next_wakeup(&self) -> Option<Instant> {
+        let timers = [
+            self.strangers.next(),
+            self.silent.next(),
+            self.asked.next(),
+            self.routes.next_wakeup(),
+        ];
+        timers.into_iter().flatten().min()
+    }
+
+    fn on_shutdown(&mut self, _: Now, out: &mut Outbox) {
+        while let Some(route) = self.routes.pop() {
+            self.fail_route(&route, &Fault::new("timeout", "the server stops"), out);
+        }
+        let mut all: Vec<ConnId> = self.peers.values().copied().collect();
+        all.sort_unstable();
+        for id in all {
+            if let Some(Conn { wire: Wire::Tls(tls), .. }) = self.conns.get_mut(id) {
+                tls.close();
+                out.tcp(id, |bytes| tls.flush(bytes));
+            }
+        }
+    }
+
+    fn owes(&self) -> bool {
+        false
+    }
+
+    fn use_of(&self, id: ConnId) -> Use {
+        match self.conns.get(id) {
+            Some(conn) if conn.peer.is_some() => Use::Lasting,
+            Some(conn) => Use::Idle(conn.opened),
+            None => Use::Idle(Instant::default()),
+        }
+    }
+}

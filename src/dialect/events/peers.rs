@@ -1,0 +1,252 @@
+//! Who is logged in, which endpoint its game socket has, and who is told of it.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use log::{debug, info};
+use serde::{Deserialize, Serialize};
+
+use super::event::{Event, Fault, Nothing};
+use super::{Events, Outbox, data_of, label};
+use crate::clock::{Instant, Now};
+use crate::dialect::{ConnId, Via};
+use crate::limits;
+
+/// Somebody who is logged in.
+#[derive(Debug)]
+pub(super) struct Peer {
+    pub(super) id: Arc<str>,
+    pub(super) game: Arc<str>,
+    /// The room it is in.
+    pub(super) room: Option<u64>,
+    token: u128,
+    /// Its game socket, as the server sees it, once it does.
+    endpoint: Option<SocketAddr>,
+    /// Since when that is known.
+    learned: Instant,
+    /// Its game socket in its own network.
+    local: Vec<Local>,
+}
+
+/// An endpoint as it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Local {
+    ip: IpAddr,
+    port: u16,
+}
+
+/// The pass that tells one peer about another.
+#[derive(Serialize)]
+struct Introduce<'a> {
+    id: &'a str,
+    ip: IpAddr,
+    port: u16,
+    local: &'a [Local],
+    nonce: &'a str,
+}
+
+impl Events {
+    /// Who is logged in on a connection.
+    pub(super) fn peer(&self, id: ConnId) -> Option<&Peer> {
+        self.conns.get(id)?.peer.as_deref()
+    }
+
+    pub(super) fn peer_mut(&mut self, id: ConnId) -> Option<&mut Peer> {
+        self.conns.get_mut(id)?.peer.as_deref_mut()
+    }
+
+    pub(super) fn login(
+        &mut self,
+        now: Now,
+        id: ConnId,
+        event: &Event<'_>,
+        out: &mut Outbox,
+    ) -> Result<(), Fault> {
+        #[derive(Deserialize)]
+        struct Login {
+            id: String,
+            #[serde(default)]
+            game: String,
+            key: Option<String>,
+        }
+        let login: Login = data_of(event)?;
+        let (name, game) = (label(&login.id)?, label(&login.game)?);
+        if name.is_empty() {
+            return Err(Fault::new("bad_request", "the ID must not be empty"));
+        }
+        if self.peer(id).is_some() {
+            return Err(Fault::new("already_logged_in", "you have an ID already"));
+        }
+        if self.config.key.is_some() && self.config.key != login.key {
+            return Err(Fault::new("bad_key", "this server wants another key"));
+        }
+        if self.peers.contains_key(&name) {
+            return Err(Fault::new("id_taken", "somebody else has that ID"));
+        }
+        let token = self.random_128();
+        let Some(conn) = self.conns.get_mut(id) else { return Ok(()) };
+        let addr = conn.addr;
+        let peer = Peer {
+            id: Arc::clone(&name),
+            game,
+            room: None,
+            token,
+            endpoint: None,
+            learned: Instant::default(),
+            local: Vec::new(),
+        };
+        conn.peer = Some(Box::new(peer));
+        self.strangers.cancel(&id);
+        self.silent.arm(now.instant, id);
+        self.tokens.insert(token, id);
+        if self.says(now, addr) {
+            info!("{addr} logged in as {name:?}, game {:?}", login.game);
+        }
+        let data = serde_json::json!({ "id": &*name, "udp_token": format!("{token:032x}") });
+        self.peers.insert(name, id);
+        self.answer(id, event, &data, out);
+        Ok(())
+    }
+
+    /// Ends what depends on a connection that ends.
+    pub(super) fn log_out(&mut self, id: ConnId, out: &mut Outbox) {
+        if self.peer(id).is_none() {
+            return;
+        }
+        self.leave(id, "disconnected", out);
+        let Some(peer) = self.conns.get_mut(id).and_then(|conn| conn.peer.take()) else { return };
+        debug!("{:?} is gone", peer.id);
+        self.silent.cancel(&id);
+        self.asked.cancel(&id);
+        self.tokens.remove(&peer.token);
+        self.peers.remove(&peer.id);
+        let fault = Fault::new("peer_left", "the peer has left");
+        while let Some(route) = self.routes.pop_of(id) {
+            self.fail_route(&route, &fault, out);
+        }
+    }
+
+    pub(super) fn local_endpoints(
+        &mut self,
+        now: Now,
+        id: ConnId,
+        event: &Event<'_>,
+        out: &mut Outbox,
+    ) -> Result<(), Fault> {
+        #[derive(Deserialize)]
+        struct Endpoints {
+            local: Vec<Local>,
+        }
+        let Endpoints { local } = data_of(event)?;
+        if local.len() > limits::LOCAL_ENDPOINTS || local.iter().any(|local| local.port == 0) {
+            let why = format!("want at most {} endpoints, port 0 is none", limits::LOCAL_ENDPOINTS);
+            return Err(Fault::new("bad_request", why));
+        }
+        let Some(peer) = self.peer_mut(id) else { return Ok(()) };
+        let changed = peer.local != local;
+        peer.local = local;
+        self.answer(id, event, &Nothing {}, out);
+        if changed {
+            self.introduce_again(now, id, out);
+        }
+        Ok(())
+    }
+
+    /// A datagram with the token of a peer shows where its game socket is.
+    pub(super) fn learn_endpoint(
+        &mut self,
+        now: Now,
+        via: Via,
+        from: SocketAddr,
+        data: &[u8],
+        out: &mut Outbox,
+    ) {
+        let Some(id) = token(data).and_then(|token| self.tokens.get(&token).copied()) else {
+            return debug!("{from} sent a datagram with no valid token");
+        };
+        let Some(peer) = self.peer_mut(id) else { return };
+        let changed = peer.endpoint != Some(from);
+        if changed {
+            if peer.endpoint.is_some() && now.instant - peer.learned < limits::ENDPOINT_GAP {
+                // It is sent again until it is answered.
+                return;
+            }
+            peer.endpoint = Some(from);
+            peer.learned = now.instant;
+        }
+        let answer = format!("udp:{}:{}", from.ip(), from.port());
+        self.credits.received(now.instant, from.ip(), data.len());
+        if self.credits.spend(now.instant, from.ip(), answer.len()) {
+            out.udp(via, from, |bytes| bytes.extend_from_slice(answer.as_bytes()));
+        }
+        if changed {
+            self.introduce_again(now, id, out);
+        }
+    }
+
+    /// Tells two peers of each other, if both endpoints are known.
+    pub(super) fn introduce(
+        &mut self,
+        now: Now,
+        one: ConnId,
+        other: ConnId,
+        nonce: u128,
+        out: &mut Outbox,
+    ) {
+        let (Some(a), Some(b)) = (self.peer(one), self.peer(other)) else { return };
+        let (Some(at), Some(bt)) = (a.endpoint, b.endpoint) else { return };
+        let nonce = &format!("{nonce:032x}");
+        let share = at.ip() == bt.ip();
+        let of = |peer: &Peer, at: SocketAddr| {
+            let local = if share { peer.local.clone() } else { Vec::new() };
+            (Arc::clone(&peer.id), at, local)
+        };
+        let (a, b) = (of(a, at), of(b, bt));
+        for (to, (id, endpoint, local)) in [(one, &b), (other, &a)] {
+            let (ip, port) = (endpoint.ip(), endpoint.port());
+            self.tell(to, "introduce", &Introduce { id, ip, port, local, nonce }, out);
+        }
+        if self.says(now, at) {
+            info!("introduced {:?} ({}) and {:?} ({})", a.0, a.1, b.0, b.1);
+        }
+    }
+
+    /// A peer has told how a punch ended.
+    pub(super) fn punch_result(
+        &mut self,
+        now: Now,
+        id: ConnId,
+        event: &Event<'_>,
+    ) -> Result<(), Fault> {
+        #[derive(Deserialize)]
+        struct PunchResult {
+            id: String,
+            ok: bool,
+        }
+        let result: PunchResult = data_of(event)?;
+        self.punches[usize::from(result.ok)] += 1;
+        let Some(conn) = self.conns.get(id) else { return Ok(()) };
+        let addr = conn.addr;
+        if self.says(now, addr)
+            && let Some(peer) = self.peer(id)
+        {
+            let ended = if result.ok { "succeeded" } else { "failed" };
+            let [failed, ok] = self.punches;
+            info!(
+                "the punch of {:?} to {:?} {ended} ({ok} of {} so far)",
+                peer.id,
+                result.id,
+                ok + failed
+            );
+        }
+        Ok(())
+    }
+}
+
+/// The token in a datagram.
+fn token(data: &[u8]) -> Option<u128> {
+    let text = std::str::from_utf8(data).ok()?.strip_prefix("udp:")?;
+    let text = text.trim_end_matches(['\r', '\n', '\0']);
+    let is_hex = text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    is_hex.then(|| u128::from_str_radix(text, 16).ok()).flatten()
+}

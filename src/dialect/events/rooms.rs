@@ -1,0 +1,360 @@
+//! Rooms: who is together, and who is told when that changes.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use log::{debug, info};
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::event::{Event, Fault, Nothing};
+use super::{Events, Outbox, data_of, label};
+use crate::clock::Now;
+use crate::dialect::ConnId;
+use crate::limits;
+use crate::rates::network;
+
+/// All rooms.
+#[derive(Debug, Default)]
+pub(super) struct Rooms {
+    /// Those of each game, by ID. These are random, so their order means nothing, but it holds: a
+    /// list that goes on behind an ID leaves nothing out, even if that room is gone by then.
+    games: HashMap<Arc<str>, BTreeMap<u64, Room>>,
+    /// How many the peers of an address have made.
+    per_address: HashMap<IpAddr, usize>,
+}
+
+#[derive(Debug)]
+struct Room {
+    name: Arc<str>,
+    max_players: usize,
+    /// Where the one who made it came from.
+    made_by: IpAddr,
+    /// The first is the host.
+    members: Vec<Member>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Member {
+    conn: ConnId,
+    /// By which this player and the host know each other's datagrams.
+    nonce: u128,
+}
+
+impl Rooms {
+    fn get(&self, game: &str, room: u64) -> Option<&Room> {
+        self.games.get(game)?.get(&room)
+    }
+
+    fn get_mut(&mut self, game: &str, room: u64) -> Option<&mut Room> {
+        self.games.get_mut(game)?.get_mut(&room)
+    }
+
+    fn insert(&mut self, game: Arc<str>, id: u64, room: Room) {
+        *self.per_address.entry(room.made_by).or_default() += 1;
+        self.games.entry(game).or_default().insert(id, room);
+    }
+
+    fn remove(&mut self, game: &str, id: u64) -> Option<Room> {
+        let rooms = self.games.get_mut(game)?;
+        let room = rooms.remove(&id)?;
+        if rooms.is_empty() {
+            self.games.remove(game);
+        }
+        if let Some(count) = self.per_address.get_mut(&room.made_by) {
+            *count -= 1;
+            if *count == 0 {
+                self.per_address.remove(&room.made_by);
+            }
+        }
+        Some(room)
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.games.is_empty() && self.per_address.is_empty()
+    }
+}
+
+/// A request that names a room.
+#[derive(Deserialize)]
+struct ByRoom {
+    room: String,
+}
+
+impl ByRoom {
+    /// The ID, or none if there can be no such room.
+    fn id(&self) -> Option<u64> {
+        let is_hex = self.room.len() == 16 && self.room.bytes().all(|b| b.is_ascii_hexdigit());
+        is_hex.then(|| u64::from_str_radix(&self.room, 16).ok()).flatten()
+    }
+}
+
+fn written(room: u64) -> String {
+    format!("{room:016x}")
+}
+
+fn no_such_room() -> Fault {
+    Fault::new("no_such_room", "there is no such room")
+}
+
+impl Events {
+    pub(super) fn create_room(
+        &mut self,
+        now: Now,
+        id: ConnId,
+        event: &Event<'_>,
+        out: &mut Outbox,
+    ) -> Result<(), Fault> {
+        #[derive(Deserialize)]
+        struct CreateRoom {
+            name: String,
+            max_players: Option<usize>,
+        }
+        let wanted: CreateRoom = data_of(event)?;
+        let name = label(&wanted.name)?;
+        let max_players = wanted.max_players.unwrap_or(limits::ROOM_PLAYERS);
+        if !(1..=limits::ROOM_PLAYERS).contains(&max_players) {
+            let why = format!("a room has 1 to {} players", limits::ROOM_PLAYERS);
+            return Err(Fault::new("bad_request", why));
+        }
+        self.check_homeless(id)?;
+        let Some(addr) = self.conns.get(id).map(|conn| conn.addr) else { return Ok(()) };
+        let made_by = network(addr.ip());
+        let made = self.rooms.per_address.get(&made_by).copied().unwrap_or_default();
+        if made >= self.config.limits.hosts_per_address {
+            return Err(Fault::new("too_many", "your address has too many rooms already"));
+        }
+        let room = self.random.next_u64();
+        let Some(peer) = self.peer_mut(id) else { return Ok(()) };
+        peer.room = Some(room);
+        let (host, game) = (Arc::clone(&peer.id), Arc::clone(&peer.game));
+        let members = vec![Member { conn: id, nonce: 0 }];
+        let made = Room { name: Arc::clone(&name), max_players, made_by, members };
+        self.rooms.insert(game, room, made);
+        if self.says(now, addr) {
+            info!("{host:?} ({addr}) made the room {} {name:?}", written(room));
+        }
+        self.answer(id, event, &json!({ "room": written(room) }), out);
+        self.tell(id, "self_joined", &json!({ "room": written(room), "id": &*host }), out);
+        Ok(())
+    }
+
+    pub(super) fn delete_room(
+        &mut self,
+        id: ConnId,
+        event: &Event<'_>,
+        out: &mut Outbox,
+    ) -> Result<(), Fault> {
+        let wanted = data_of::<ByRoom>(event)?.id().ok_or_else(no_such_room)?;
+        let game = self.game_of(id);
+        let room = self.rooms.get(&game, wanted).ok_or_else(no_such_room)?;
+        if !room.is_host(id) {
+            return Err(Fault::new("not_host", "only its host can delete a room"));
+        }
+        self.answer(id, event, &Nothing {}, out);
+        self.dissolve(&game, wanted, "room_deleted", out);
+        Ok(())
+    }
+
+    pub(super) fn list_rooms(
+        &mut self,
+        id: ConnId,
+        event: &Event<'_>,
+        out: &mut Outbox,
+    ) -> Result<(), Fault> {
+        #[derive(Deserialize)]
+        struct ListRooms {
+            after: Option<String>,
+            limit: Option<usize>,
+        }
+        #[derive(Serialize)]
+        struct Listed<'a> {
+            room: String,
+            name: &'a str,
+            host: &'a str,
+            players: usize,
+            max_players: usize,
+        }
+        #[derive(Serialize)]
+        struct Rooms<'a> {
+            rooms: Vec<Listed<'a>>,
+            more: bool,
+        }
+        let query: ListRooms = data_of(event)?;
+        let after = match query.after {
+            None => Bound::Unbounded,
+            Some(room) => Bound::Excluded(ByRoom { room }.id().ok_or_else(no_such_room)?),
+        };
+        let limit = query.limit.unwrap_or(limits::ROOMS_AT_ONCE).clamp(1, limits::ROOMS_AT_ONCE);
+        let game = self.game_of(id);
+        let rooms = self.rooms.games.get(&game);
+        let mut all = rooms.into_iter().flat_map(|rooms| rooms.range((after, Bound::Unbounded)));
+        let listed = all.by_ref().take(limit).map(|(id, room)| Listed {
+            room: written(*id),
+            name: &room.name,
+            host: room.host().and_then(|host| self.peer(host)).map_or("", |peer| &*peer.id),
+            players: room.members.len(),
+            max_players: room.max_players,
+        });
+        let rooms = listed.collect();
+        let list = json!(Rooms { rooms, more: all.next().is_some() });
+        self.answer(id, event, &list, out);
+        Ok(())
+    }
+
+    pub(super) fn join_room(
+        &mut self,
+        now: Now,
+        id: ConnId,
+        event: &Event<'_>,
+        out: &mut Outbox,
+    ) -> Result<(), Fault> {
+        let wanted = data_of::<ByRoom>(event)?.id().ok_or_else(no_such_room)?;
+        self.check_homeless(id)?;
+        let nonce = self.random_128();
+        let Some(peer) = self.peer(id) else { return Ok(()) };
+        let (joined, game) = (Arc::clone(&peer.id), Arc::clone(&peer.game));
+        let room = self.rooms.get_mut(&game, wanted).ok_or_else(no_such_room)?;
+        if room.members.len() >= room.max_players {
+            return Err(Fault::new("full", "the room is full"));
+        }
+        let others = room.members.clone();
+        room.members.push(Member { conn: id, nonce });
+        let Some(host) = room.host() else { return Ok(()) };
+        if let Some(peer) = self.peer_mut(id) {
+            peer.room = Some(wanted);
+        }
+        let players = others.iter().filter_map(|member| self.peer(member.conn));
+        let players: Vec<&str> = players.map(|peer| &*peer.id).chain([&*joined]).collect();
+        let room = written(wanted);
+        let answer = json!({ "room": room, "host": players.first(), "players": players });
+        debug!("{joined:?} joins the room {room}");
+        self.answer(id, event, &answer, out);
+        let data = json!({ "room": room, "id": &*joined });
+        self.tell(id, "self_joined", &data, out);
+        for other in others {
+            self.tell(other.conn, "player_joined", &data, out);
+        }
+        self.introduce(now, host, id, nonce, out);
+        Ok(())
+    }
+
+    pub(super) fn leave_room(
+        &mut self,
+        id: ConnId,
+        event: &Event<'_>,
+        out: &mut Outbox,
+    ) -> Result<(), Fault> {
+        self.room_of(id)?;
+        self.answer(id, event, &Nothing {}, out);
+        self.leave(id, "left", out);
+        Ok(())
+    }
+
+    pub(super) fn kick(
+        &mut self,
+        id: ConnId,
+        event: &Event<'_>,
+        out: &mut Outbox,
+    ) -> Result<(), Fault> {
+        #[derive(Deserialize)]
+        struct Kick {
+            id: String,
+        }
+        let Kick { id: wanted } = data_of(event)?;
+        let (game, number) = self.room_of(id)?;
+        let room = self.rooms.get(&game, number).ok_or_else(no_such_room)?;
+        if !room.is_host(id) {
+            return Err(Fault::new("not_host", "only the host can kick"));
+        }
+        let kicked = self.peers.get(&*wanted).copied().filter(|kicked| {
+            *kicked != id && room.members.iter().any(|member| member.conn == *kicked)
+        });
+        let kicked =
+            kicked.ok_or_else(|| Fault::new("no_such_peer", "there is no such other player"))?;
+        self.answer(id, event, &Nothing {}, out);
+        self.leave(kicked, "kicked", out);
+        Ok(())
+    }
+
+    /// Takes a peer out of its room, if it is in one, and tells everybody. Without its host there
+    /// is no room.
+    pub(super) fn leave(&mut self, id: ConnId, reason: &str, out: &mut Outbox) {
+        let Ok((game, number)) = self.room_of(id) else { return };
+        let Some(room) = self.rooms.get_mut(&game, number) else { return };
+        if room.is_host(id) {
+            return self.dissolve(&game, number, reason, out);
+        }
+        room.members.retain(|member| member.conn != id);
+        let others = room.members.clone();
+        let Some(peer) = self.peer_mut(id) else { return };
+        peer.room = None;
+        let data = json!({ "room": written(number), "id": &*peer.id, "reason": reason });
+        self.tell(id, "self_left", &data, out);
+        for other in others {
+            self.tell(other.conn, "player_left", &data, out);
+        }
+    }
+
+    /// Ends a room; `reason` is why its host leaves.
+    fn dissolve(&mut self, game: &str, number: u64, reason: &str, out: &mut Outbox) {
+        let Some(room) = self.rooms.remove(game, number) else { return };
+        let deleted = json!({ "room": written(number) });
+        for Member { conn, .. } in &room.members {
+            let Some(peer) = self.peer_mut(*conn) else { continue };
+            peer.room = None;
+            let is_host = room.is_host(*conn);
+            let reason = if is_host { reason } else { "room_deleted" };
+            let left = json!({ "room": written(number), "id": &*peer.id, "reason": reason });
+            if !is_host {
+                self.tell(*conn, "room_deleted", &deleted, out);
+            }
+            self.tell(*conn, "self_left", &left, out);
+        }
+    }
+
+    /// The endpoint of a peer has changed: a host's is news to all players, a player's to the
+    /// host.
+    pub(super) fn introduce_again(&mut self, now: Now, id: ConnId, out: &mut Outbox) {
+        let Ok((game, number)) = self.room_of(id) else { return };
+        let Some(room) = self.rooms.get(&game, number) else { return };
+        let Some(host) = room.host() else { return };
+        let concerns = |member: &&Member| member.conn != host && (id == host || id == member.conn);
+        let pairs: Vec<Member> = room.members.iter().filter(concerns).copied().collect();
+        for Member { conn, nonce } in pairs {
+            self.introduce(now, host, conn, nonce, out);
+        }
+    }
+
+    fn check_homeless(&self, id: ConnId) -> Result<(), Fault> {
+        match self.room_of(id) {
+            Ok(_) => Err(Fault::new("in_room", "leave the room first that you are in")),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// The room that a peer is in.
+    fn room_of(&self, id: ConnId) -> Result<(Arc<str>, u64), Fault> {
+        let peer = self.peer(id);
+        let room = peer.and_then(|peer| Some((Arc::clone(&peer.game), peer.room?)));
+        room.ok_or_else(|| Fault::new("not_in_room", "you are in no room"))
+    }
+
+    fn game_of(&self, id: ConnId) -> Arc<str> {
+        self.peer(id).map(|peer| Arc::clone(&peer.game)).unwrap_or_default()
+    }
+}
+
+impl Room {
+    fn host(&self) -> Option<ConnId> {
+        self.members.first().map(|member| member.conn)
+    }
+
+    fn is_host(&self, id: ConnId) -> bool {
+        self.host() == Some(id)
+    }
+}

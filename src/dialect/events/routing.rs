@@ -1,0 +1,156 @@
+//! Who waits for whom: every `confirm_pass` and `request` that was passed on to a peer, until it
+//! is confirmed or answered, its time is over, or one of the two is gone.
+//!
+//! The receiver sees an ID of the server's own, as two senders may use the same one at once; the
+//! sender gets its own back.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+
+use crate::clock::Instant;
+use crate::dialect::ConnId;
+use crate::dialect::events::event::Kind;
+use crate::limits;
+use crate::timers::Timers;
+
+/// Somebody who waits.
+#[derive(Debug)]
+pub struct Route {
+    /// What for: of a [`Kind::ConfirmPass`] or a [`Kind::Request`].
+    pub kind: Kind,
+    /// Who waits.
+    pub sender: ConnId,
+    /// For whom.
+    pub receiver: ConnId,
+    /// The ID that the sender gave, as it was written.
+    pub id: Box<str>,
+    /// The name of the event.
+    pub name: Box<str>,
+}
+
+/// There is no room for one more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Full {
+    /// The sender waits for too many already.
+    Sender,
+    /// All peers together wait for too many.
+    Server,
+}
+
+impl fmt::Display for Full {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sender => "you wait for too many peers already",
+            Self::Server => "too many wait for others on this server",
+        })
+    }
+}
+
+/// Everybody who waits.
+#[derive(Debug)]
+pub struct Routes {
+    last: u64,
+    table: HashMap<u64, Route>,
+    deadlines: Timers<u64>,
+    /// Which routes a connection has to do with. Ordered, so that they end in the same order in
+    /// every run.
+    parts: HashMap<ConnId, Part>,
+}
+
+#[derive(Debug, Default)]
+struct Part {
+    sent: BTreeSet<u64>,
+    received: BTreeSet<u64>,
+}
+
+impl Default for Routes {
+    fn default() -> Self {
+        Self {
+            last: 0,
+            table: HashMap::new(),
+            deadlines: Timers::new(limits::ANSWER_WAIT),
+            parts: HashMap::new(),
+        }
+    }
+}
+
+impl Routes {
+    /// Somebody waits from now on. Returns the ID for the receiver.
+    ///
+    /// # Errors
+    /// If there is no room.
+    pub fn add(&mut self, now: Instant, route: Route) -> Result<u64, Full> {
+        let sent = self.parts.get(&route.sender).map_or(0, |part| part.sent.len());
+        if sent >= limits::WAITING_PER_PEER {
+            return Err(Full::Sender);
+        }
+        if self.table.len() >= limits::WAITING_PEERS {
+            return Err(Full::Server);
+        }
+        self.last += 1;
+        let number = self.last;
+        self.parts.entry(route.sender).or_default().sent.insert(number);
+        self.parts.entry(route.receiver).or_default().received.insert(number);
+        self.deadlines.arm(now, number);
+        self.table.insert(number, route);
+        Ok(number)
+    }
+
+    /// The receiver confirms or answers.
+    pub fn take(&mut self, number: u64, kind: Kind, receiver: ConnId) -> Option<Route> {
+        let route = self.table.get(&number)?;
+        if route.kind != kind || route.receiver != receiver {
+            return None;
+        }
+        self.remove(number)
+    }
+
+    /// Somebody whose time is over.
+    pub fn pop_due(&mut self, now: Instant) -> Option<Route> {
+        let number = self.deadlines.pop_due(now)?;
+        self.remove(number)
+    }
+
+    /// Somebody who waits for this connection, which is gone. What it waits for itself is
+    /// forgotten.
+    pub fn pop_of(&mut self, gone: ConnId) -> Option<Route> {
+        while let Some(number) = self.parts.get_mut(&gone).and_then(|part| part.sent.pop_first()) {
+            self.remove(number);
+        }
+        let number = *self.parts.get(&gone)?.received.first()?;
+        self.remove(number)
+    }
+
+    /// Anybody who waits.
+    pub fn pop(&mut self) -> Option<Route> {
+        let number = self.deadlines.pop()?;
+        self.remove(number)
+    }
+
+    /// When the next one's time is over.
+    #[must_use]
+    pub fn next_wakeup(&self) -> Option<Instant> {
+        self.deadlines.next()
+    }
+
+    /// Whether nobody waits, and nothing is left of those who did.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty() && self.deadlines.is_empty() && self.parts.is_empty()
+    }
+
+    fn remove(&mut self, number: u64) -> Option<Route> {
+        let route = self.table.remove(&number)?;
+        self.deadlines.cancel(&number);
+        for conn in [route.sender, route.receiver] {
+            if let Some(part) = self.parts.get_mut(&conn) {
+                part.sent.remove(&number);
+                part.received.remove(&number);
+                if part.sent.is_empty() && part.received.is_empty() {
+                    self.parts.remove(&conn);
+                }
+            }
+        }
+        Some(route)
+    }
+}
