@@ -1,0 +1,295 @@
+//! Rooms, endpoints and introductions.
+
+use super::*;
+
+/// A room with its host and two players, all of whom have heard everything.
+fn room_of_three(world: &mut World) -> ([ConnId; 3], String) {
+    let all @ [host, one, two] = world.peers(["host", "one", "two"]);
+    let made = world.ask(host, "create_room", json!({"name": "Lobby", "max_players": 3}));
+    let room = made.unwrap()["room"].as_str().unwrap().to_owned();
+    for id in [one, two] {
+        world.ask(id, "join_room", json!({"room": room})).unwrap();
+    }
+    world.heard.clear();
+    (all, room)
+}
+
+#[test]
+fn who_is_in_a_room_is_told_who_comes() {
+    let mut world = World::new();
+    let [host, one, two, late] = world.peers(["host", "one", "two", "late"]);
+    let create = json!({"type": "request", "name": "create_room", "request_id": 1,
+                        "data": {"name": "Lobby", "max_players": 3}});
+    world.say(host, create.to_string());
+    let heard = world.heard(host);
+    let room = heard[0]["data"]["room"].clone();
+    assert_eq!(room.as_str().map(str::len), Some(16));
+    let joined = |name: &str, id: &str| json!({"type": "pass", "name": name, "data": {"room": room, "id": id}});
+    assert_eq!(heard[1..], [joined("self_joined", "host")]);
+    let answer = world.ask(one, "join_room", json!({"room": room})).unwrap();
+    assert_eq!(answer, json!({"room": room, "host": "host", "players": ["host", "one"]}));
+    let join =
+        json!({"type": "request", "name": "join_room", "request_id": 1, "data": {"room": room}});
+    world.say(two, join.to_string());
+    let heard = world.heard(two);
+    assert_eq!(heard[0]["data"]["players"], json!(["host", "one", "two"]));
+    assert_eq!(heard[1..], [joined("self_joined", "two")]);
+    let both = [joined("player_joined", "one"), joined("player_joined", "two")];
+    assert_eq!(world.heard(host), both);
+    assert_eq!(world.heard(one), both[1..]);
+    assert_eq!(world.ask(late, "join_room", json!({"room": room})), Err("full".into()));
+    assert_eq!(world.ask(two, "join_room", json!({"room": room})), Err("in_room".into()));
+    assert_eq!(world.ask(two, "create_room", json!({"name": "x"})), Err("in_room".into()));
+}
+
+#[test]
+fn who_is_in_a_room_is_told_who_goes_and_why() {
+    for (reason, how) in [("left", 0), ("kicked", 1), ("disconnected", 2)] {
+        let mut world = World::new();
+        let ([host, one, two], room) = room_of_three(&mut world);
+        match how {
+            0 => assert_eq!(world.ask(one, "leave_room", json!({})), Ok(json!({}))),
+            1 => assert_eq!(world.ask(host, "kick", json!({"id": "one"})), Ok(json!({}))),
+            _ => world.gone(one),
+        }
+        let data = json!({"room": room, "id": "one", "reason": reason});
+        assert_eq!(world.hears(two)["data"], data);
+        if how == 1 {
+            let told = world.hears(one);
+            assert_eq!((&told["name"], &told["data"]), (&json!("self_left"), &data));
+        } else {
+            assert_eq!(world.hears(host)["name"], "player_left");
+        }
+        if how != 2 {
+            assert_eq!(world.ask(one, "leave_room", json!({})), Err("not_in_room".into()));
+            assert!(world.ask(one, "join_room", json!({"room": room})).is_ok());
+        }
+    }
+}
+
+#[test]
+fn without_its_host_there_is_no_room() {
+    for (reason, how) in [("room_deleted", 0), ("left", 1), ("disconnected", 2)] {
+        let mut world = World::new();
+        let ([host, one, two], room) = room_of_three(&mut world);
+        match how {
+            0 => assert_eq!(world.ask(host, "delete_room", json!({"room": room})), Ok(json!({}))),
+            1 => world.say(host, r#"{"type":"request","name":"leave_room","request_id":1}"#),
+            _ => world.gone(host),
+        }
+        for (id, name) in [(one, "one"), (two, "two")] {
+            let heard = world.heard(id);
+            assert_eq!(names(&heard), ["room_deleted", "self_left"]);
+            assert_eq!(
+                heard[1]["data"],
+                json!({"room": room, "id": name, "reason": "room_deleted"})
+            );
+        }
+        if how == 1 {
+            let heard = world.heard(host);
+            assert_eq!(names(&heard), ["leave_room", "self_left"]);
+            assert_eq!(heard[1]["data"]["reason"], reason);
+        }
+        assert_eq!(world.ask(one, "join_room", json!({"room": room})), Err("no_such_room".into()));
+        assert_eq!(world.ask(one, "list_rooms", json!({})).unwrap()["rooms"], json!([]));
+    }
+}
+
+#[test]
+fn only_the_host_may_delete_and_kick() {
+    let mut world = World::new();
+    let ([host, one, _], room) = room_of_three(&mut world);
+    assert_eq!(world.ask(one, "delete_room", json!({"room": room})), Err("not_host".into()));
+    assert_eq!(world.ask(one, "kick", json!({"id": "two"})), Err("not_host".into()));
+    for id in ["host", "nobody"] {
+        assert_eq!(world.ask(host, "kick", json!({"id": id})), Err("no_such_peer".into()));
+    }
+    for room in ["", "0123456789abcdef", "+123456789abcdef", "x"] {
+        let data = json!({"room": room});
+        assert_eq!(world.ask(host, "delete_room", data.clone()), Err("no_such_room".into()));
+        let [stranger] = world.peers(["stranger"]);
+        assert_eq!(world.ask(stranger, "join_room", data), Err("no_such_room".into()));
+        world.gone(stranger);
+    }
+}
+
+#[test]
+fn a_list_leaves_nothing_out_and_knows_the_game() {
+    let limits = Limits { commands_per_second: 0, hosts_per_address: 200, ..Limits::default() };
+    let mut world = World::with(Config { limits, ..Config::default() });
+    let hosts: Vec<ConnId> = (0..150)
+        .map(|n| {
+            let host = world.login(&n.to_string()).0;
+            let data = json!({"name": format!("room {n}"), "max_players": 2});
+            world.ask(host, "create_room", data).unwrap();
+            host
+        })
+        .collect();
+    let viewer = world.login("viewer").0;
+    let mut found = BTreeSet::new();
+    let mut after = Value::Null;
+    loop {
+        let page = world.ask(viewer, "list_rooms", json!({"after": after, "limit": 40})).unwrap();
+        let rooms = page["rooms"].as_array().unwrap();
+        assert!(!rooms.is_empty() && rooms.len() <= 40);
+        for room in rooms {
+            assert_eq!((&room["players"], &room["max_players"]), (&json!(1), &json!(2)));
+            assert_eq!(room["name"], format!("room {}", room["host"].as_str().unwrap()));
+            assert!(found.insert(room["host"].as_str().unwrap().to_owned()));
+        }
+        after = rooms[rooms.len() - 1]["room"].clone();
+        if page["more"] == json!(false) {
+            break;
+        }
+        // The room behind which the next page begins may be gone by then.
+        let host: usize = rooms[rooms.len() - 1]["host"].as_str().unwrap().parse().unwrap();
+        world.gone(hosts[host]);
+    }
+    assert_eq!(found.len(), 150);
+    let foreign = world.open();
+    world.ask(foreign, "login", json!({"id": "foreign", "game": "go"})).unwrap();
+    assert_eq!(world.ask(foreign, "list_rooms", Value::Null), Err("bad_request".into()));
+    let none = json!({"rooms": [], "more": false});
+    assert_eq!(world.ask(foreign, "list_rooms", json!({})), Ok(none));
+    assert_eq!(world.ask(foreign, "join_room", json!({"room": after})), Err("no_such_room".into()));
+}
+
+#[test]
+fn an_address_has_so_many_rooms() {
+    let limits = Limits { hosts_per_address: 1, ..Limits::default() };
+    let mut world = World::with(Config { limits, ..Config::default() });
+    let [one, two] = world.peers(["one", "two"]);
+    world.ask(one, "create_room", json!({"name": "x"})).unwrap();
+    assert_eq!(world.ask(two, "create_room", json!({"name": "x"})), Err("too_many".into()));
+    world.ask(one, "leave_room", json!({})).unwrap();
+    assert!(world.ask(two, "create_room", json!({"name": "x"})).is_ok());
+    for max in [json!(0), json!(limits::ROOM_PLAYERS + 1), json!(-1), json!("3")] {
+        let data = json!({"name": "x", "max_players": max});
+        assert_eq!(world.ask(one, "create_room", data), Err("bad_request".into()));
+    }
+}
+
+#[test]
+fn host_and_player_are_introduced_once_both_endpoints_are_known() {
+    let mut world = World::new();
+    let (host, host_token) = world.login("host");
+    let (player, player_token) = world.login("player");
+    let made = world.ask(host, "create_room", json!({"name": "Lobby"})).unwrap();
+    world.ask(player, "join_room", json!({"room": made["room"]})).unwrap();
+    world.heard.clear();
+    world.datagram("203.0.113.1:1111", &format!("udp:{host_token}\r\n\0"));
+    assert_eq!(world.datagrams.pop().unwrap().1, "udp:203.0.113.1:1111");
+    assert!(world.heard.is_empty());
+    world.datagram("203.0.113.2:2222", &format!("udp:{player_token}"));
+    let (to_host, to_player) = (world.hears(host), world.hears(player));
+    let nonce = to_host["data"]["nonce"].clone();
+    assert_eq!(nonce.as_str().map(str::len), Some(32));
+    let introduce = |id: &str, ip: &str, port: u16| {
+        json!({"type": "pass", "name": "introduce",
+               "data": {"id": id, "ip": ip, "port": port, "local": [], "nonce": nonce}})
+    };
+    assert_eq!(to_host, introduce("player", "203.0.113.2", 2222));
+    assert_eq!(to_player, introduce("host", "203.0.113.1", 1111));
+    // The same again: answered, and no news.
+    world.datagram("203.0.113.2:2222", &format!("udp:{player_token}"));
+    assert_eq!((world.datagrams.len(), world.heard.len()), (2, 0));
+    // Another NAT mapping, a moment later.
+    world.datagram("203.0.113.2:3333", &format!("udp:{player_token}"));
+    assert_eq!((world.datagrams.len(), world.heard.len()), (2, 0), "not so soon");
+    world.wait(limits::ENDPOINT_GAP);
+    world.datagram("203.0.113.2:3333", &format!("udp:{player_token}"));
+    assert_eq!(world.datagrams.len(), 3);
+    assert_eq!(world.hears(host), introduce("player", "203.0.113.2", 3333));
+    assert_eq!(world.hears(player), introduce("host", "203.0.113.1", 1111));
+}
+
+#[test]
+fn local_endpoints_are_told_within_one_network_only() {
+    let mut world = World::new();
+    let logins = ["host", "near", "far"].map(|id| world.login(id));
+    let [host, near, far] = [0, 1, 2].map(|n| logins[n].0);
+    let endpoints = ["203.0.113.1:1", "203.0.113.1:2", "203.0.113.9:3"];
+    for ((_, token), from) in logins.iter().zip(endpoints) {
+        world.datagram(from, &format!("udp:{token}"));
+    }
+    let lan = json!([{"ip": "10.0.0.1", "port": 1}, {"ip": "fe80::1", "port": 2}]);
+    assert_eq!(world.ask(host, "local_endpoints", json!({"local": lan})), Ok(json!({})));
+    let made = world.ask(host, "create_room", json!({"name": "LAN"})).unwrap();
+    for (id, local) in [(near, lan), (far, json!([]))] {
+        world.say(
+            id,
+            json!({"type": "request", "name": "join_room", "request_id": 1, "data": made})
+                .to_string(),
+        );
+        let heard = world.heard(id);
+        assert_eq!(names(&heard), ["join_room", "self_joined", "introduce"]);
+        assert_eq!(heard[2]["data"]["local"], local);
+    }
+    world.heard.clear();
+    // Told later: told again.
+    let own = json!([{"ip": "10.0.0.2", "port": 7}]);
+    world.ask(near, "local_endpoints", json!({"local": own})).unwrap();
+    assert_eq!(world.hears(host)["data"]["local"], own);
+    let bad = [
+        json!({}),
+        json!({"local": [{"ip": "x", "port": 1}]}),
+        json!({"local": [{"ip": "10.0.0.1", "port": 0}]}),
+        json!({"local": vec![json!({"ip": "10.0.0.1", "port": 1}); limits::LOCAL_ENDPOINTS + 1]}),
+    ];
+    for bad in bad {
+        assert_eq!(world.ask(near, "local_endpoints", bad), Err("bad_request".into()));
+    }
+}
+
+#[test]
+fn a_datagram_without_a_token_is_not_answered() {
+    let mut world = World::new();
+    let (peer, token) = world.login("peer");
+    for data in ["udp:", "udp:0", "udp:00000000000000000000000000000000", "udp", &token] {
+        world.datagram("203.0.113.1:1", data);
+    }
+    world.gone(peer);
+    world.datagram("203.0.113.1:1", &format!("udp:{token}"));
+    assert!(world.datagrams.is_empty());
+    assert!(world.events.is_empty());
+}
+
+#[test]
+fn forged_datagrams_are_no_flood() {
+    let mut world = World::new();
+    let (_, token) = world.login("peer");
+    let datagram = format!("udp:{token}");
+    for _ in 0..1000 {
+        world.datagram("203.0.113.1:1", &datagram);
+    }
+    let sent: usize = world.datagrams.iter().map(|(_, data)| data.len() + 28).sum();
+    assert!(sent <= 3 * 1000 * (datagram.len() + 28));
+    assert!(world.datagrams.iter().all(|(_, data)| data.len() <= datagram.len()));
+}
+
+#[test]
+fn punch_results_are_counted() {
+    let mut world = World::new();
+    let [alice] = world.peers(["alice"]);
+    for ok in ["true", "false", "true"] {
+        world.say(
+            alice,
+            format!(r#"{{"type":"pass","name":"punch_result","data":{{"id":"b","ok":{ok}}}}}"#),
+        );
+    }
+    assert_eq!(world.events.punches, [1, 2]);
+    world.say(
+        alice,
+        r#"{"type":"confirm_pass","name":"punch_result","data":{"id":"b","ok":true},"pass_id":4}"#,
+    );
+    assert_eq!(world.hears(alice), json!({"type": "confirm_pass", "pass_id": 4}));
+    world.say(alice, r#"{"type":"confirm_pass","name":"punch_result","data":{},"pass_id":4}"#);
+    assert_eq!(world.hears(alice)["error"]["code"], "bad_request");
+}
+
+#[test]
+fn the_same_seed_gives_the_same_tokens_and_no_other() {
+    let token = |seed| World::with(Config { seed: [seed; 32], ..Config::default() }).login("a").1;
+    assert_eq!(token(1), token(1));
+    assert_ne!(token(1), token(2));
+}

@@ -1,0 +1,215 @@
+//! Events from peer to peer.
+
+use super::*;
+
+#[test]
+fn a_pass_arrives_as_it_was_sent() {
+    let mut world = World::new();
+    let [alice, bob] = world.peers(["alice", "bob"]);
+    world.say(alice, r#"{"type":"pass","name":"n","data":[1e400,12345678901234567890,0.1000],"dest":"bob","new":-0.0}"#);
+    let sent = r#"{"type":"pass","name":"n","data":[1e400,12345678901234567890,0.1000],"new":-0.0,"from":"alice"}"#;
+    assert_eq!(world.lines(bob), [sent]);
+    assert!(world.lines(alice).is_empty());
+    world.say(alice, r#"{"type":"pass","name":"n","dest":"nobody"}"#);
+    assert!(world.lines(alice).is_empty(), "no answer is expected");
+    world.say(alice, r#"{"type":"pass","name":"note to self","dest":"alice"}"#);
+    assert_eq!(world.hears(alice)["from"], "alice");
+}
+
+#[test]
+fn events_come_in_any_pieces() {
+    let two =
+        br#" {"type":"pass","name":"one","dest":"bob"}{"type":"pass","name":"two","dest":"bob"}
+    "#;
+    for size in 1..two.len() {
+        let mut world = World::new();
+        let [alice, bob] = world.peers(["alice", "bob"]);
+        for piece in two.chunks(size) {
+            world.say(alice, piece);
+        }
+        assert_eq!(names(&world.heard(bob)), ["one", "two"], "in pieces of {size}");
+    }
+}
+
+#[test]
+fn an_event_of_64_kib_arrives() {
+    let mut world = World::new();
+    let [alice, bob] = world.peers(["alice", "bob"]);
+    let event = |data: &str| {
+        json!({"type": "pass", "name": "level", "dest": "bob", "data": data}).to_string()
+    };
+    let data = "x".repeat(limits::OBJECT - event("").len());
+    assert_eq!(event(&data).len(), limits::OBJECT);
+    world.say(alice, event(&data));
+    assert_eq!(world.hears(bob)["data"], json!(data));
+    world.say(alice, event(&(data + "x")));
+    assert_eq!(world.hears(alice)["data"]["code"], "too_long");
+    assert!(world.closed.contains(&alice));
+}
+
+#[test]
+fn two_peers_use_the_same_ids_at_once() {
+    let mut world = World::new();
+    let [alice, bob, carol] = world.peers(["alice", "bob", "carol"]);
+    for id in [alice, bob] {
+        world.say(id, r#"{"type":"request","name":"move","dest":"carol","request_id":1}"#);
+        world.say(id, r#"{"type":"confirm_pass","name":"hi","dest":"carol","pass_id":1}"#);
+    }
+    let heard = world.heard(carol);
+    assert_eq!(heard.len(), 4);
+    for event in heard.iter().rev() {
+        let answer = if event["type"] == "request" {
+            json!({"type": "response", "name": "move", "request_id": event["request_id"],
+                   "data": event["from"], "extra": true})
+        } else {
+            json!({"type": "confirm_pass", "pass_id": event["pass_id"]})
+        };
+        world.say(carol, answer.to_string());
+    }
+    for (id, name) in [(alice, "alice"), (bob, "bob")] {
+        let heard = world.heard(id);
+        assert_eq!(heard[0], json!({"type": "confirm_pass", "pass_id": 1, "from": "carol"}));
+        assert_eq!(
+            heard[1],
+            json!({"type": "response", "name": "move", "request_id": 1, "data": name,
+                   "extra": true, "from": "carol"})
+        );
+        assert_eq!(heard.len(), 2);
+    }
+}
+
+#[test]
+fn an_id_comes_back_as_it_was_written() {
+    for id in ["1", "-1.50e3", "12345678901234567890", r#""""#, r#""a\u0062\" c""#] {
+        let mut world = World::new();
+        let [alice, bob] = world.peers(["alice", "bob"]);
+        world.say(
+            alice,
+            format!(r#"{{"type":"request","name":"a","dest":"bob","request_id":{id}}}"#),
+        );
+        let asked = world.hears(bob)["request_id"].clone();
+        world.say(bob, json!({"type": "response", "request_id": asked, "data": null}).to_string());
+        let line = world.lines(alice).remove(0);
+        assert!(line.contains(&format!(r#""request_id":{id},"#)), "{line}");
+        // Nobody waits any more: dropped.
+        world.say(bob, json!({"type": "response", "request_id": asked, "data": null}).to_string());
+        assert!(world.lines(alice).is_empty() && world.lines(bob).is_empty());
+    }
+}
+
+#[test]
+fn only_who_was_asked_can_answer() {
+    let mut world = World::new();
+    let [alice, bob, eve] = world.peers(["alice", "bob", "eve"]);
+    world.say(alice, r#"{"type":"request","name":"a","dest":"bob","request_id":1}"#);
+    let id = world.hears(bob)["request_id"].clone();
+    world.say(eve, json!({"type": "response", "request_id": id, "data": "forged"}).to_string());
+    world.say(bob, json!({"type": "confirm_pass", "pass_id": id}).to_string());
+    assert!(world.lines(alice).is_empty());
+    let error = json!({"code": "own_code", "message": "of the game"});
+    world.say(bob, json!({"type": "response", "request_id": id, "error": error}).to_string());
+    assert_eq!(world.hears(alice)["error"], error);
+}
+
+#[test]
+fn the_sender_learns_that_there_is_nobody() {
+    let mut world = World::new();
+    let [alice] = world.peers(["alice"]);
+    world.say(alice, r#"{"type":"confirm_pass","name":"hi","dest":"bob","pass_id":"p"}"#);
+    let failed = world.hears(alice);
+    assert_eq!((&failed["type"], &failed["pass_id"]), (&json!("confirm_pass"), &json!("p")));
+    assert_eq!(failed["error"]["code"], "no_such_peer");
+    world.say(alice, r#"{"type":"request","name":"q","dest":"bob","request_id":7}"#);
+    let failed = world.hears(alice);
+    assert_eq!((&failed["name"], &failed["request_id"]), (&json!("q"), &json!(7)));
+    assert_eq!(failed["error"]["code"], "no_such_peer");
+}
+
+#[test]
+fn the_sender_learns_that_the_peer_has_left() {
+    let mut world = World::new();
+    let [alice, bob] = world.peers(["alice", "bob"]);
+    world.say(alice, r#"{"type":"confirm_pass","name":"hi","dest":"bob","pass_id":1}"#);
+    world.say(alice, r#"{"type":"request","name":"q","dest":"bob","request_id":2}"#);
+    world.say(bob, r#"{"type":"request","name":"q","dest":"alice","request_id":3}"#);
+    let asked = world.heard(alice)[0]["request_id"].clone();
+    world.act(|events, now, out| events.on_fin(now, bob, out));
+    assert!(world.closed.contains(&bob));
+    let failed = world.heard(alice);
+    assert_eq!(failed.len(), 2);
+    assert_eq!(
+        (&failed[0]["pass_id"], &failed[0]["error"]["code"]),
+        (&json!(1), &json!("peer_left"))
+    );
+    assert_eq!(
+        (&failed[1]["name"], &failed[1]["error"]["code"]),
+        (&json!("q"), &json!("peer_left"))
+    );
+    // The answer to one who is gone, even if somebody came back under that ID.
+    let [again] = world.peers(["bob"]);
+    world.say(alice, json!({"type": "response", "request_id": asked, "data": 1}).to_string());
+    assert!(world.lines(again).is_empty() && world.lines(alice).is_empty());
+    world.gone(alice);
+    world.gone(again);
+    assert!(world.events.is_empty());
+}
+
+#[test]
+fn the_sender_learns_that_no_answer_comes() {
+    let mut world = World::new();
+    let [alice, bob] = world.peers(["alice", "bob"]);
+    world.say(alice, r#"{"type":"request","name":"q","dest":"bob","request_id":2}"#);
+    world.wait(Duration::from_secs(10));
+    world.say(alice, r#"{"type":"confirm_pass","name":"hi","dest":"bob","pass_id":1}"#);
+    world.wait(Duration::from_millis(19_999));
+    assert!(world.lines(alice).is_empty());
+    world.wait(Duration::from_millis(1));
+    let failed = world.hears(alice);
+    assert_eq!((&failed["request_id"], &failed["error"]["code"]), (&json!(2), &json!("timeout")));
+    world.wait(Duration::from_secs(10));
+    let failed = world.hears(alice);
+    assert_eq!((&failed["pass_id"], &failed["error"]["code"]), (&json!(1), &json!("timeout")));
+    let late = world.heard(bob)[0]["request_id"].clone();
+    world.say(bob, json!({"type": "response", "request_id": late, "data": 1}).to_string());
+    assert!(world.lines(alice).is_empty());
+}
+
+#[test]
+fn those_who_wait_when_the_server_stops_are_told() {
+    let mut world = World::new();
+    let [alice, _bob] = world.peers(["alice", "bob"]);
+    world.say(alice, r#"{"type":"request","name":"q","dest":"bob","request_id":2}"#);
+    world.act(|events, now, out| events.on_shutdown(now, out));
+    assert_eq!(world.hears(alice)["error"]["code"], "timeout");
+}
+
+#[test]
+fn a_peer_waits_for_so_many_and_no_more() {
+    let limits = Limits { datagrams_per_second: 0, ..Limits::default() };
+    let mut world = World::with(Config { limits, ..Config::default() });
+    let [alice, bob] = world.peers(["alice", "bob"]);
+    let ask = r#"{"type":"request","name":"q","dest":"bob","request_id":2}"#;
+    world.say(alice, ask.repeat(limits::WAITING_PER_PEER));
+    assert!(world.lines(alice).is_empty());
+    world.say(alice, ask);
+    assert_eq!(world.hears(alice)["error"]["code"], "too_many");
+    let first = world.heard(bob)[0]["request_id"].clone();
+    world.say(bob, json!({"type": "response", "request_id": first, "data": 1}).to_string());
+    assert_eq!(world.hears(alice)["data"], 1);
+    world.say(alice, ask);
+    assert!(world.lines(alice).is_empty());
+}
+
+#[test]
+fn a_slow_reader_is_sent_no_more_and_stays() {
+    let mut world = World::new();
+    let [alice, bob] = world.peers(["alice", "bob"]);
+    world.events.on_unread(bob, limits::UNREAD_BY_OTHERS + 1);
+    world.say(alice, r#"{"type":"pass","name":"flood","dest":"bob"}"#);
+    world.say(alice, r#"{"type":"request","name":"q","dest":"bob","request_id":2}"#);
+    assert_eq!(world.hears(alice)["error"]["code"], "busy");
+    assert!(world.lines(bob).is_empty());
+    world.events.on_unread(bob, 0);
+    world.say(alice, r#"{"type":"pass","name":"again","dest":"bob"}"#);
+    assert_eq!(world.hears(bob)["name"], "again");
+}
