@@ -5,9 +5,11 @@
 //! - [`folder`]: a place for the files of a test.
 //! - [`vector`]: recorded conversations, played against a server and compared byte for byte.
 //! - [`fuzz`]: what the fuzz targets do with their bytes.
+//! - [`events`]: [`events::EventClient`], a peer of the JSON events.
 //! - [`gmnet`]: [`gmnet::Host`], [`gmnet::Client`] and [`gmnet::Lobby`], and the bytes they send.
 #![forbid(unsafe_code)]
 
+pub mod events;
 pub mod folder;
 pub mod fuzz;
 pub mod gmnet;

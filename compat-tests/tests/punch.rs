@@ -234,7 +234,7 @@ fn the_probe_says_what_does_not_work() {
 
 #[test]
 fn help_fits_a_screen() {
-    for subcommand in ["host", "join", "lobby", "probe"] {
+    for subcommand in ["events", "host", "join", "lobby", "probe"] {
         let help = stdout(&output(&[subcommand, "--help"]));
         assert!((5..=24).contains(&help.lines().count()), "{help}");
         assert!(help.lines().all(|line| line.chars().count() <= 100), "{help}");

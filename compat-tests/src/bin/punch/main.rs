@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod common;
+mod events;
 mod host;
 mod join;
 mod lobby;
@@ -12,7 +13,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// A debug client for GMnet PUNCH master servers: host, join, look, and check a server.
+/// A debug client for master servers: host, join, look, and check a server.
 #[derive(Parser)]
 #[command(name = "punch", version, max_term_width = 100)]
 struct Cli {
@@ -22,6 +23,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Events(events::Args),
     Host(host::Args),
     Join(join::Args),
     Lobby(lobby::Args),
@@ -31,6 +33,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
+        Command::Events(args) => events::run(&args),
         Command::Host(args) => host::run(args),
         Command::Join(args) => join::run(&args),
         Command::Lobby(args) => lobby::run(args),

@@ -1,0 +1,306 @@
+//! `punch events`: a peer of the JSON events, for people at a prompt and for scripts.
+
+use std::io::{BufRead, IsTerminal, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, TryRecvError, channel};
+use std::time::{Duration, Instant};
+
+use compat_tests::events::{Arrival, EventClient, EventError, Introduction, Pass, Tls, knock};
+use serde_json::{Value, json};
+
+use crate::common::{LOCAL_MASTER, printable, resolve, say};
+
+/// How long the server may take to answer a datagram, and a peer to be reached.
+const UDP_WITHIN: Duration = Duration::from_secs(5);
+
+/// How often the prompt is looked at.
+const STEP: Duration = Duration::from_millis(50);
+
+/// What one can type.
+const HELP: &str = "\
+create NAME [MAX]          make a room         join ROOM    join one, by ID or name
+rooms                      list the rooms      who          list the players in the room
+delete, leave, kick ID                         wait SECONDS
+pass ID NAME [DATA]        send an event (ID - is the server)
+confirm ID NAME [DATA]     send one and wait until it has arrived
+request ID NAME [DATA]     ask and wait for the answer; this client answers 'echo'
+help, quit";
+
+/// Talk to other players by JSON events: rooms, messages, introductions
+#[derive(clap::Args)]
+#[command(after_help = HELP)]
+pub(crate) struct Args {
+    /// The ID to log in with
+    #[arg(long)]
+    id: String,
+    /// The game, which has rooms of its own
+    #[arg(long, default_value = "")]
+    game: String,
+    /// Master server
+    #[arg(long, value_name = "HOST:PORT", default_value = LOCAL_MASTER)]
+    master: String,
+    /// Encrypt
+    #[arg(long, requires = "ca")]
+    tls: bool,
+    /// Trust the certificates in this file
+    #[arg(long, value_name = "FILE", requires = "tls")]
+    ca: Option<PathBuf>,
+    /// Do this and end; repeatable. Without it commands are read from the standard input
+    #[arg(long = "do", value_name = "COMMAND")]
+    commands: Vec<String>,
+}
+
+pub(crate) fn run(args: &Args) -> Result<(), String> {
+    let server = resolve(&args.master)?;
+    let text = |error: EventError| error.to_string();
+    let tls = args.ca.as_ref().map(|ca| Tls::trusting(ca, host_of(&args.master)));
+    let tls = tls.transpose().map_err(text)?;
+    let mut client = EventClient::connect(server, tls.as_ref()).map_err(text)?;
+    client.on_request("echo", |request| Ok(request.data.clone()));
+    let login = client.login(&args.id, &args.game).map_err(text)?;
+    let socket = game_socket(server).map_err(|error| format!("cannot open a UDP port: {error}"))?;
+    say(format_args!("logged in as {}", printable(&login.id)));
+    let id = printable(&login.id);
+    let mut session = Session { id, client, socket, room: None, players: Vec::new() };
+    session.show_endpoint();
+    if args.commands.is_empty() {
+        return session.converse();
+    }
+    for command in &args.commands {
+        if !session.carry_out(command).map_err(text)? {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// The name in `NAME:PORT`.
+fn host_of(master: &str) -> &str {
+    let host = master.rsplit_once(':').map_or(master, |(host, _)| host);
+    host.trim_start_matches('[').trim_end_matches(']')
+}
+
+fn game_socket(server: SocketAddr) -> std::io::Result<UdpSocket> {
+    let any: IpAddr = match server {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    UdpSocket::bind((any, 0))
+}
+
+/// A logged-in client, and where it is.
+struct Session {
+    id: String,
+    client: EventClient,
+    socket: UdpSocket,
+    room: Option<String>,
+    players: Vec<String>,
+}
+
+impl Session {
+    /// Tells the server where the UDP socket is, from outside and from inside.
+    fn show_endpoint(&mut self) {
+        match self.client.udp_endpoint(&self.socket, UDP_WITHIN) {
+            Ok(endpoint) => say(format_args!("my UDP endpoint is {endpoint}")),
+            Err(error) => return say(format_args!("no UDP, so no introductions: {error}")),
+        }
+        // The address of the way to the server is the one that others in the network can use.
+        let inside = self.client.tcp().local_addr().map(|addr| addr.ip());
+        let port = self.socket.local_addr().map(|addr| addr.port());
+        if let (Ok(ip), Ok(port)) = (inside, port)
+            && let Err(error) = self.client.local_endpoints(&[SocketAddr::new(ip, port)])
+        {
+            say(error);
+        }
+    }
+
+    /// Carries out what comes on the standard input, and shows what comes from the server.
+    fn converse(&mut self) -> Result<(), String> {
+        let prompts = std::io::stdin().is_terminal();
+        let lines = read_lines();
+        let prompt = || {
+            if prompts {
+                print!("> ");
+                let _ = std::io::stdout().flush();
+            }
+        };
+        prompt();
+        loop {
+            match lines.try_recv() {
+                Ok(line) => match self.carry_out(&line) {
+                    Ok(true) => prompt(),
+                    Ok(false) => return Ok(()),
+                    Err(error) => return Err(error.to_string()),
+                },
+                Err(TryRecvError::Disconnected) => return Ok(()),
+                Err(TryRecvError::Empty) => {
+                    self.listen(STEP).map_err(|error| error.to_string())?;
+                }
+            }
+        }
+    }
+
+    /// Shows what comes from the server in this time.
+    fn listen(&mut self, time: Duration) -> Result<(), EventError> {
+        let end = Instant::now() + time;
+        while let Some(pass) =
+            self.client.next_pass(end.saturating_duration_since(Instant::now()))?
+        {
+            self.show(&pass)?;
+        }
+        Ok(())
+    }
+
+    fn show(&mut self, pass: &Pass) -> Result<(), EventError> {
+        let id = || printable(pass.data["id"].as_str().unwrap_or_default());
+        let reason = || printable(pass.data["reason"].as_str().unwrap_or_default());
+        match (pass.from.as_deref(), pass.name.as_str()) {
+            (None, "introduce") => self.punch(&Introduction::read(pass)?)?,
+            (None, "self_joined") => {}
+            (None, "player_joined") => {
+                say(format_args!("{} joined", id()));
+                self.players.push(id());
+            }
+            (None, "player_left") => {
+                say(format_args!("{} is gone ({})", id(), reason()));
+                self.players.retain(|player| *player != id());
+            }
+            (None, "self_left") => {
+                say(format_args!("out of the room ({})", reason()));
+                self.room = None;
+                self.players.clear();
+            }
+            (None, name) => say(format_args!("server: {} {}", printable(name), pass.data)),
+            (Some(from), name) => {
+                say(format_args!("{}: {} {}", printable(from), printable(name), pass.data));
+            }
+        }
+        Ok(())
+    }
+
+    /// Knocks at another player and tells how it ended.
+    fn punch(&mut self, other: &Introduction) -> Result<(), EventError> {
+        let id = printable(&other.id);
+        say(format_args!("knocking at {id} ({})", other.endpoint));
+        let reached = knock::knock(&self.socket, other, UDP_WITHIN).ok().flatten();
+        match reached {
+            Some(at) => say(format_args!("connected to {id} at {at}")),
+            None => say(format_args!("{id} is not to be reached")),
+        }
+        let result = json!({"id": other.id, "ok": reached.is_some()});
+        self.client.pass(None, "punch_result", result)
+    }
+
+    /// Carries out a command; false ends the session. What the server refuses is said, and is no
+    /// reason to end.
+    fn carry_out(&mut self, line: &str) -> Result<bool, EventError> {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let done = match words[..] {
+            [] => Ok(()),
+            ["quit"] => return Ok(false),
+            ["help"] => {
+                say(HELP);
+                Ok(())
+            }
+            ["wait", seconds] => match seconds.parse().map(Duration::try_from_secs_f64) {
+                Ok(Ok(time)) => self.listen(time),
+                _ => {
+                    say("want a number of seconds");
+                    Ok(())
+                }
+            },
+            ["pass" | "confirm" | "request", ..] => self.send(line),
+            _ => self.in_rooms(&words),
+        };
+        match done {
+            Err(EventError::Refused(fault)) => say(format_args!("refused: {fault}")),
+            other => other?,
+        }
+        self.listen(Duration::ZERO)?;
+        Ok(true)
+    }
+
+    fn in_rooms(&mut self, words: &[&str]) -> Result<(), EventError> {
+        match *words {
+            ["create", name] => self.create(name, 8),
+            ["create", name, max] => self.create(name, max.parse().unwrap_or(0)),
+            ["rooms"] => self.rooms(),
+            ["join", room] => self.join(room),
+            ["who"] => {
+                say(if self.room.is_none() { "in no room".into() } else { self.players.join(" ") });
+                Ok(())
+            }
+            ["leave"] => self.client.leave_room(),
+            ["delete"] => self.client.delete_room(&self.room.clone().unwrap_or_default()),
+            ["kick", id] => self.client.kick(id),
+            _ => {
+                say(format_args!("no such command:\n{HELP}"));
+                Ok(())
+            }
+        }
+    }
+
+    fn create(&mut self, name: &str, max_players: usize) -> Result<(), EventError> {
+        let room = self.client.create_room(name, max_players)?;
+        say(format_args!("made the room {room}"));
+        self.room = Some(room);
+        self.players = vec![self.id.clone()];
+        Ok(())
+    }
+
+    fn rooms(&mut self) -> Result<(), EventError> {
+        let rooms = self.client.list_rooms()?;
+        if rooms.is_empty() {
+            say("no rooms");
+        }
+        for room in rooms {
+            let (name, host) = (printable(&room.name), printable(&room.host));
+            let (players, most) = (room.players, room.max_players);
+            say(format_args!("{}  {name}  of {host}  {players}/{most}", room.room));
+        }
+        Ok(())
+    }
+
+    fn join(&mut self, wanted: &str) -> Result<(), EventError> {
+        let named = self.client.list_rooms()?.into_iter().find(|room| room.name == wanted);
+        let joined = self.client.join_room(named.as_ref().map_or(wanted, |room| &room.room))?;
+        let players: Vec<String> = joined.players.iter().map(|id| printable(id)).collect();
+        say(format_args!("in the room {} with {}", joined.room, players.join(" ")));
+        self.room = Some(joined.room);
+        self.players = players;
+        Ok(())
+    }
+
+    /// `pass`, `confirm` and `request`: whom to, what, and data, which is JSON or else a text.
+    fn send(&mut self, line: &str) -> Result<(), EventError> {
+        let mut parts = line.trim().splitn(4, ' ');
+        let (verb, dest) = (parts.next(), parts.next().filter(|dest| *dest != "-"));
+        let Some(name) = parts.next() else {
+            say("want an ID and a name");
+            return Ok(());
+        };
+        let data = match parts.next() {
+            None => Value::Null,
+            Some(text) => serde_json::from_str(text).unwrap_or_else(|_| text.into()),
+        };
+        match verb {
+            Some("pass") => self.client.pass(dest, name, data)?,
+            Some("confirm") => match self.client.confirm_pass(dest, name, data)? {
+                Arrival::Confirmed => say("confirmed"),
+                other => say(format_args!("not confirmed: {other:?}")),
+            },
+            _ => say(format_args!("answer: {}", self.client.request(dest, name, data)?)),
+        }
+        Ok(())
+    }
+}
+
+/// The lines of the standard input, read elsewhere so that nobody waits for them.
+fn read_lines() -> Receiver<String> {
+    let (sink, lines) = channel();
+    std::thread::spawn(move || {
+        std::io::stdin().lock().lines().map_while(Result::ok).try_for_each(|line| sink.send(line))
+    });
+    lines
+}

@@ -1,0 +1,533 @@
+//! The typed client: the same calls whether the connection is encrypted or not.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::error::{EventError, Fault};
+use super::link::{Link, Tls};
+
+/// Longer than the server waits for a peer, so that its word comes first.
+const WAIT: Duration = Duration::from_secs(40);
+
+/// How often the token is sent until the server has answered.
+const TOKEN_GAP: Duration = Duration::from_millis(200);
+
+/// What became of a `confirm_pass`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// It arrived.
+    Confirmed,
+    /// Nobody is logged in under that ID.
+    NoSuchPeer,
+    /// The peer left before it confirmed.
+    PeerLeft,
+    /// The peer did not confirm in time.
+    Timeout,
+    /// The server did not pass it on for another reason.
+    Refused(Fault),
+}
+
+/// The answer to a login.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Login {
+    /// The ID that others use.
+    pub id: String,
+    /// What shows the server one's game socket.
+    pub udp_token: String,
+}
+
+/// An event that wants no answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pass {
+    /// Who sent it; the server, if nobody.
+    pub from: Option<String>,
+    /// What it is about.
+    pub name: String,
+    /// What it says.
+    pub data: Value,
+}
+
+/// An event that wants an answer.
+pub type Request = Pass;
+
+/// A room in a list.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Listed {
+    /// Its ID.
+    pub room: String,
+    /// What its host calls it.
+    pub name: String,
+    /// The ID of its host.
+    pub host: String,
+    /// How many are in it, the host included.
+    pub players: usize,
+    /// How many can be.
+    pub max_players: usize,
+}
+
+/// The answer to a join.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Joined {
+    /// The ID of the room.
+    pub room: String,
+    /// The ID of its host.
+    pub host: String,
+    /// Who is in it, oneself included.
+    pub players: Vec<String>,
+}
+
+/// Where another peer's game socket is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Introduction {
+    /// The other's ID.
+    pub id: String,
+    /// As the server sees it.
+    pub endpoint: SocketAddr,
+    /// In its own network, if that may be ours.
+    pub local: Vec<SocketAddr>,
+    /// What both know and nobody else.
+    pub nonce: String,
+}
+
+type Handler = Box<dyn FnMut(&Request) -> Result<Value, Fault> + Send>;
+
+/// A connection to the server.
+pub struct EventClient {
+    link: Link,
+    last_id: u64,
+    login: Option<Login>,
+    passes: VecDeque<Pass>,
+    /// Confirmations and responses that nobody has asked for yet, by ID.
+    answers: HashMap<u64, Value>,
+    handlers: HashMap<String, Handler>,
+}
+
+impl fmt::Debug for EventClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventClient").field("login", &self.login).finish_non_exhaustive()
+    }
+}
+
+impl EventClient {
+    /// Connects, encrypted if `tls` is given.
+    ///
+    /// # Errors
+    /// If nobody accepts, or the server is not who it should be.
+    pub fn connect(server: SocketAddr, tls: Option<&Tls>) -> Result<Self, EventError> {
+        Ok(Self {
+            link: Link::open(server, tls)?,
+            last_id: 0,
+            login: None,
+            passes: VecDeque::new(),
+            answers: HashMap::new(),
+            handlers: HashMap::new(),
+        })
+    }
+
+    /// The TCP connection below.
+    #[must_use]
+    pub fn tcp(&self) -> &TcpStream {
+        self.link.tcp()
+    }
+
+    /// Logs in under an ID.
+    ///
+    /// # Errors
+    /// If the server refuses it.
+    pub fn login(&mut self, id: &str, game: &str) -> Result<Login, EventError> {
+        let login: Login = self.ask("login", json!({"id": id, "game": game}))?;
+        self.login = Some(login.clone());
+        Ok(login)
+    }
+
+    /// Sends an event, to a peer or to the server, and does not ask what becomes of it.
+    ///
+    /// # Errors
+    /// If the connection is broken.
+    pub fn pass(&mut self, dest: Option<&str>, name: &str, data: Value) -> Result<(), EventError> {
+        self.send(&with_dest(json!({"type": "pass", "name": name, "data": data}), dest))
+    }
+
+    /// Sends an event and waits until it has arrived, or it is known why not.
+    ///
+    /// # Errors
+    /// If the connection is broken.
+    pub fn confirm_pass(
+        &mut self,
+        dest: Option<&str>,
+        name: &str,
+        data: Value,
+    ) -> Result<Arrival, EventError> {
+        let id = self.start_confirm_pass(dest, name, data)?;
+        self.arrival(id, WAIT)
+    }
+
+    /// Sends a request and waits for the answer.
+    ///
+    /// # Errors
+    /// If the answer is an error, or the connection is broken.
+    pub fn request(
+        &mut self,
+        dest: Option<&str>,
+        name: &str,
+        data: Value,
+    ) -> Result<Value, EventError> {
+        let id = self.start_request(dest, name, data)?;
+        self.answer(id, WAIT)
+    }
+
+    /// The first half of [`Self::confirm_pass`]; [`Self::arrival`] is the other.
+    ///
+    /// # Errors
+    /// If the connection is broken.
+    pub fn start_confirm_pass(
+        &mut self,
+        dest: Option<&str>,
+        name: &str,
+        data: Value,
+    ) -> Result<u64, EventError> {
+        self.last_id += 1;
+        let event =
+            json!({"type": "confirm_pass", "name": name, "data": data, "pass_id": self.last_id});
+        self.send(&with_dest(event, dest))?;
+        Ok(self.last_id)
+    }
+
+    /// The first half of [`Self::request`]; [`Self::answer`] is the other.
+    ///
+    /// # Errors
+    /// If the connection is broken.
+    pub fn start_request(
+        &mut self,
+        dest: Option<&str>,
+        name: &str,
+        data: Value,
+    ) -> Result<u64, EventError> {
+        self.last_id += 1;
+        let event =
+            json!({"type": "request", "name": name, "data": data, "request_id": self.last_id});
+        self.send(&with_dest(event, dest))?;
+        Ok(self.last_id)
+    }
+
+    /// What became of a `confirm_pass`.
+    ///
+    /// # Errors
+    /// If that is not known in time, or the connection is broken.
+    pub fn arrival(&mut self, id: u64, within: Duration) -> Result<Arrival, EventError> {
+        let answer = self.wait_for_answer(id, within)?;
+        let Some(fault) = answer.get("error") else { return Ok(Arrival::Confirmed) };
+        let fault: Fault = read(fault)?;
+        Ok(match fault.code.as_str() {
+            "no_such_peer" => Arrival::NoSuchPeer,
+            "peer_left" => Arrival::PeerLeft,
+            "timeout" => Arrival::Timeout,
+            _ => Arrival::Refused(fault),
+        })
+    }
+
+    /// The answer to a request.
+    ///
+    /// # Errors
+    /// If it is an error or does not come in time, or the connection is broken.
+    pub fn answer(&mut self, id: u64, within: Duration) -> Result<Value, EventError> {
+        let mut answer = self.wait_for_answer(id, within)?;
+        if let Some(fault) = answer.get("error") {
+            return Err(EventError::Refused(read(fault)?));
+        }
+        Ok(answer.get_mut("data").map(Value::take).unwrap_or_default())
+    }
+
+    /// Answers requests of this name from now on, whenever the client waits for something.
+    pub fn on_request(
+        &mut self,
+        name: &str,
+        handler: impl FnMut(&Request) -> Result<Value, Fault> + Send + 'static,
+    ) {
+        self.handlers.insert(name.to_owned(), Box::new(handler));
+    }
+
+    /// The next event that wants no answer, if it comes in time.
+    ///
+    /// # Errors
+    /// If the connection is broken.
+    pub fn next_pass(&mut self, within: Duration) -> Result<Option<Pass>, EventError> {
+        let deadline = Instant::now() + within;
+        while self.passes.is_empty() {
+            if !self.turn(deadline)? {
+                return Ok(None);
+            }
+        }
+        Ok(self.passes.pop_front())
+    }
+
+    /// The next event of this name; others wait until they are asked for.
+    ///
+    /// # Errors
+    /// If it does not come in time, or the connection is broken.
+    pub fn wait_for(&mut self, name: &str, within: Duration) -> Result<Pass, EventError> {
+        let deadline = Instant::now() + within;
+        loop {
+            let found = self.passes.iter().position(|pass| pass.name == name);
+            if let Some(pass) = found.and_then(|n| self.passes.remove(n)) {
+                return Ok(pass);
+            }
+            if !self.turn(deadline)? {
+                return Err(EventError::NoAnswer(within));
+            }
+        }
+    }
+
+    /// Makes a room and returns its ID.
+    ///
+    /// # Errors
+    /// If the server refuses it.
+    pub fn create_room(&mut self, name: &str, max_players: usize) -> Result<String, EventError> {
+        #[derive(Deserialize)]
+        struct Created {
+            room: String,
+        }
+        let data = json!({"name": name, "max_players": max_players});
+        self.ask("create_room", data).map(|created: Created| created.room)
+    }
+
+    /// Deletes one's own room.
+    ///
+    /// # Errors
+    /// If the server refuses it.
+    pub fn delete_room(&mut self, room: &str) -> Result<(), EventError> {
+        self.request(None, "delete_room", json!({"room": room})).map(drop)
+    }
+
+    /// All rooms of one's game.
+    ///
+    /// # Errors
+    /// If the server refuses it.
+    pub fn list_rooms(&mut self) -> Result<Vec<Listed>, EventError> {
+        #[derive(Deserialize)]
+        struct Page {
+            rooms: Vec<Listed>,
+            more: bool,
+        }
+        let mut all: Vec<Listed> = Vec::new();
+        loop {
+            let data = all.last().map_or(json!({}), |last| json!({"after": last.room}));
+            let page: Page = self.ask("list_rooms", data)?;
+            all.extend(page.rooms);
+            if !page.more {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// Joins a room.
+    ///
+    /// # Errors
+    /// If the server refuses it.
+    pub fn join_room(&mut self, room: &str) -> Result<Joined, EventError> {
+        self.ask("join_room", json!({"room": room}))
+    }
+
+    /// Leaves the room.
+    ///
+    /// # Errors
+    /// If one is in no room.
+    pub fn leave_room(&mut self) -> Result<(), EventError> {
+        self.request(None, "leave_room", json!({})).map(drop)
+    }
+
+    /// Throws a player out of one's room.
+    ///
+    /// # Errors
+    /// If the server refuses it.
+    pub fn kick(&mut self, id: &str) -> Result<(), EventError> {
+        self.request(None, "kick", json!({"id": id})).map(drop)
+    }
+
+    /// Tells where one's game socket is in one's own network.
+    ///
+    /// # Errors
+    /// If the server refuses it.
+    pub fn local_endpoints(&mut self, local: &[SocketAddr]) -> Result<(), EventError> {
+        let written = |addr: &SocketAddr| json!({"ip": addr.ip(), "port": addr.port()});
+        let local: Vec<Value> = local.iter().map(written).collect();
+        self.request(None, "local_endpoints", json!({"local": local})).map(drop)
+    }
+
+    /// Shows the server one's game socket; returns its endpoint as the server sees it.
+    ///
+    /// # Errors
+    /// If one is not logged in, or no answer comes.
+    pub fn udp_endpoint(
+        &self,
+        socket: &UdpSocket,
+        within: Duration,
+    ) -> Result<SocketAddr, EventError> {
+        let server = self.link.server();
+        let failed =
+            |source| EventError::Socket { doing: "ask for the endpoint", with: server, source };
+        let token = self.login.as_ref().map_or("", |login| login.udp_token.as_str());
+        let deadline = Instant::now() + within;
+        socket.set_read_timeout(Some(TOKEN_GAP)).map_err(failed)?;
+        let mut buffer = [0; 512];
+        while Instant::now() < deadline {
+            socket.send_to(format!("udp:{token}").as_bytes(), server).map_err(failed)?;
+            while let Ok((length, from)) = socket.recv_from(&mut buffer) {
+                let answer = std::str::from_utf8(buffer.get(..length).unwrap_or_default());
+                if from == server
+                    && let Some(endpoint) = answer.ok().and_then(endpoint)
+                {
+                    return Ok(endpoint);
+                }
+            }
+        }
+        Err(EventError::NoAnswer(within))
+    }
+
+    /// The next introduction.
+    ///
+    /// # Errors
+    /// If none comes in time, or the connection is broken.
+    pub fn introduction(&mut self, within: Duration) -> Result<Introduction, EventError> {
+        Introduction::read(&self.wait_for("introduce", within)?)
+    }
+
+    /// Sends a text as it is.
+    ///
+    /// # Errors
+    /// If the connection is broken.
+    pub fn send_text(&mut self, text: &str) -> Result<(), EventError> {
+        self.link.send(text)
+    }
+
+    /// The next event of any kind, if it comes in time; nothing is done about it.
+    ///
+    /// # Errors
+    /// If the connection is broken.
+    pub fn receive(&mut self, within: Duration) -> Result<Option<Value>, EventError> {
+        self.link.receive(within)
+    }
+
+    fn send(&mut self, event: &Value) -> Result<(), EventError> {
+        self.link.send(&format!("{event}\n"))
+    }
+
+    fn ask<T: DeserializeOwned>(&mut self, name: &str, data: Value) -> Result<T, EventError> {
+        read(&self.request(None, name, data)?)
+    }
+
+    fn wait_for_answer(&mut self, id: u64, within: Duration) -> Result<Value, EventError> {
+        let deadline = Instant::now() + within;
+        loop {
+            if let Some(answer) = self.answers.remove(&id) {
+                return Ok(answer);
+            }
+            if !self.turn(deadline)? {
+                return Err(EventError::NoAnswer(within));
+            }
+        }
+    }
+
+    /// Takes care of the next event. False: none came in time.
+    fn turn(&mut self, deadline: Instant) -> Result<bool, EventError> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let Some(event) = self.link.receive(left)? else { return Ok(false) };
+        let text = |key: &str| event[key].as_str().map(str::to_owned);
+        let name = text("name");
+        let pass = Pass {
+            from: text("from"),
+            name: name.clone().unwrap_or_default(),
+            data: event["data"].clone(),
+        };
+        match (event["type"].as_str(), name) {
+            (Some("pass"), Some(_)) => self.passes.push_back(pass),
+            (Some("confirm_pass"), Some(_)) => {
+                self.passes.push_back(pass);
+                self.send(&json!({"type": "confirm_pass", "pass_id": event["pass_id"]}))?;
+            }
+            (Some("request"), Some(name)) => {
+                let mut answer = json!({
+                    "type": "response", "name": name, "request_id": event["request_id"],
+                });
+                match self.handle(&pass) {
+                    Ok(data) => answer["data"] = data,
+                    Err(fault) => answer["error"] = json!(fault),
+                }
+                self.send(&answer)?;
+            }
+            (Some("confirm_pass"), None) => self.keep(&event["pass_id"], &event),
+            (Some("response"), _) => self.keep(&event["request_id"], &event),
+            _ => return Err(EventError::Malformed(event.to_string())),
+        }
+        Ok(true)
+    }
+
+    fn handle(&mut self, request: &Request) -> Result<Value, Fault> {
+        match self.handlers.get_mut(&request.name) {
+            Some(handler) => handler(request),
+            None if request.name == "ping" && request.from.is_none() => Ok(json!({})),
+            None => Err(Fault {
+                code: "unknown_request".to_owned(),
+                message: "this peer knows no such request".to_owned(),
+            }),
+        }
+    }
+
+    fn keep(&mut self, id: &Value, event: &Value) {
+        if let Some(id) = id.as_u64() {
+            self.answers.insert(id, event.clone());
+        }
+    }
+}
+
+impl Introduction {
+    /// Reads the pass `introduce`.
+    ///
+    /// # Errors
+    /// If it is another one.
+    pub fn read(pass: &Pass) -> Result<Self, EventError> {
+        #[derive(Deserialize)]
+        struct Endpoint {
+            ip: IpAddr,
+            port: u16,
+        }
+        #[derive(Deserialize)]
+        struct Introduce {
+            id: String,
+            ip: IpAddr,
+            port: u16,
+            local: Vec<Endpoint>,
+            nonce: String,
+        }
+        let told: Introduce = read(&pass.data)?;
+        Ok(Self {
+            id: told.id,
+            endpoint: SocketAddr::new(told.ip, told.port),
+            local: told.local.iter().map(|at| SocketAddr::new(at.ip, at.port)).collect(),
+            nonce: told.nonce,
+        })
+    }
+}
+
+fn with_dest(mut event: Value, dest: Option<&str>) -> Value {
+    if let Some(dest) = dest {
+        event["dest"] = dest.into();
+    }
+    event
+}
+
+fn read<T: DeserializeOwned>(value: &Value) -> Result<T, EventError> {
+    T::deserialize(value).map_err(|error| EventError::Malformed(format!("{error} in {value}")))
+}
+
+/// What the server answers to a token: `udp:IP:PORT`.
+fn endpoint(answer: &str) -> Option<SocketAddr> {
+    let (ip, port) = answer.strip_prefix("udp:")?.rsplit_once(':')?;
+    Some(SocketAddr::new(ip.parse().ok()?, port.parse().ok()?))
+}

@@ -1,0 +1,81 @@
+//! What can go wrong for a peer.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Why the server or a peer did not do what it was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fault {
+    /// One word, such as `no_such_peer`.
+    pub code: String,
+    /// A sentence for people.
+    #[serde(default)]
+    pub message: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.message, self.code)
+    }
+}
+
+/// Why a call did not succeed.
+#[derive(Debug)]
+pub enum EventError {
+    /// A system call on a socket, or TLS, failed.
+    Socket {
+        /// What was to be done, as an infinitive: "connect to".
+        doing: &'static str,
+        /// The other end.
+        with: SocketAddr,
+        /// What the system, or rustls, said.
+        source: io::Error,
+    },
+    /// A certificate file or a server's name cannot be used.
+    Tls(String),
+    /// The server closed the connection.
+    Closed(SocketAddr),
+    /// Nothing came in time.
+    NoAnswer(Duration),
+    /// The server sent something that is no event.
+    Malformed(String),
+    /// The answer is an error.
+    Refused(Fault),
+}
+
+impl EventError {
+    /// The code of an answer that is an error.
+    #[must_use]
+    pub fn code(&self) -> Option<&str> {
+        match self {
+            Self::Refused(fault) => Some(&fault.code),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for EventError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Socket { doing, with, source } => write!(f, "cannot {doing} {with}: {source}"),
+            Self::Tls(why) => write!(f, "cannot use TLS: {why}"),
+            Self::Closed(server) => write!(f, "the server {server} closed the connection"),
+            Self::NoAnswer(waited) => write!(f, "no answer within {waited:.1?}"),
+            Self::Malformed(text) => write!(f, "the server sent something else: {text}"),
+            Self::Refused(fault) => fault.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for EventError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Socket { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}
