@@ -7,6 +7,7 @@ use log::{debug, info};
 use serde::{Deserialize, Serialize};
 
 use super::event::{Event, Fault, Nothing};
+use super::rooms::DISCONNECTED;
 use super::{Events, Outbox, data_of, label};
 use crate::clock::{Instant, Now};
 use crate::dialect::{ConnId, Via};
@@ -113,7 +114,7 @@ impl Events {
         if self.peer(id).is_none() {
             return;
         }
-        self.leave(id, "disconnected", out);
+        self.leave(id, DISCONNECTED, out);
         let Some(peer) = self.conns.get_mut(id).and_then(|conn| conn.peer.take()) else { return };
         debug!("{:?} is gone", peer.id);
         self.silent.cancel(&id);

@@ -17,6 +17,9 @@ use crate::dialect::ConnId;
 use crate::limits;
 use crate::rates::network;
 
+/// Why somebody leaves whose connection ends: the only one who cannot be told.
+pub(super) const DISCONNECTED: &str = "disconnected";
+
 /// All rooms.
 #[derive(Debug, Default)]
 pub(super) struct Rooms {
@@ -294,7 +297,9 @@ impl Events {
         let Some(peer) = self.peer_mut(id) else { return };
         peer.room = None;
         let data = json!({ "room": written(number), "id": &*peer.id, "reason": reason });
-        self.tell(id, "self_left", &data, out);
+        if reason != DISCONNECTED {
+            self.tell(id, "self_left", &data, out);
+        }
         for other in others {
             self.tell(other.conn, "player_left", &data, out);
         }
@@ -313,7 +318,9 @@ impl Events {
             if !is_host {
                 self.tell(*conn, "room_deleted", &deleted, out);
             }
-            self.tell(*conn, "self_left", &left, out);
+            if reason != DISCONNECTED {
+                self.tell(*conn, "self_left", &left, out);
+            }
         }
     }
 

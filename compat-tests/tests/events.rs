@@ -1,0 +1,372 @@
+//! The events dialect over real sockets: routing, rooms, introductions, TLS.
+#![expect(clippy::expect_used, reason = "a helper that fails is a test that fails")]
+
+use std::fs;
+use std::net::{SocketAddr, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use compat_tests::events::{Arrival, EventClient, EventError, Tls, knock};
+use compat_tests::master::Master;
+use nix::sys::signal::Signal;
+use rcgen::generate_simple_self_signed;
+use rustls::version::{TLS12, TLS13};
+use serde_json::{Value, json};
+
+/// Patience with a busy machine; nothing here takes a tenth of it.
+const WAIT: Duration = Duration::from_secs(10);
+
+fn client(master: &Master, id: &str) -> EventClient {
+    let mut client = EventClient::connect(master.addr(), None).expect("connecting");
+    client.login(id, "chess").expect("logging in");
+    client
+}
+
+/// Runs a peer that answers until it is asked to stop.
+fn serve(mut client: EventClient) -> std::thread::JoinHandle<EventClient> {
+    std::thread::spawn(move || {
+        client.wait_for("stop", WAIT).expect("being stopped");
+        client
+    })
+}
+
+#[test]
+fn passes_confirmations_and_requests_go_to_a_peer_and_back() {
+    let master = Master::start(&[]);
+    let (mut alice, mut bob) = (client(&master, "alice"), client(&master, "bob"));
+    bob.on_request("double", |request| {
+        let number = request.data.as_i64().unwrap_or_default();
+        Ok(json!({"for": request.from, "is": 2 * number}))
+    });
+    let bob = serve(bob);
+    let confirmed = alice.confirm_pass(Some("bob"), "hello", json!([1])).expect("confirming");
+    assert_eq!(confirmed, Arrival::Confirmed);
+    let answer = alice.request(Some("bob"), "double", json!(21)).expect("an answer");
+    assert_eq!(answer, json!({"for": "alice", "is": 42}));
+    let refused = alice.request(Some("bob"), "halve", json!(42)).expect_err("refused");
+    assert_eq!(refused.code(), Some("unknown_request"));
+    assert_eq!(
+        alice.confirm_pass(Some("nobody"), "x", json!(1)).expect("known"),
+        Arrival::NoSuchPeer
+    );
+    let nobody = alice.request(Some("nobody"), "x", json!(1)).expect_err("nobody");
+    assert_eq!(nobody.code(), Some("no_such_peer"));
+    alice.pass(Some("bob"), "stop", json!(null)).expect("passing");
+    let mut bob = bob.join().expect("bob");
+    let hello = bob.next_pass(WAIT).expect("connected").expect("the first pass");
+    assert_eq!((hello.from.as_deref(), hello.data), (Some("alice"), json!([1])));
+}
+
+#[test]
+fn numbers_and_unknown_fields_survive() {
+    let master = Master::start(&[]);
+    let (mut alice, mut bob) = (client(&master, "alice"), client(&master, "bob"));
+    let carried = r#""new":{"z":1,"a":[]},"data":[1e400,12345678901234567890,0.1000,-0]"#;
+    let event = format!(r#"{{"type":"pass","name":"n",{carried},"dest":"bob"}}"#);
+    alice.send_text(&event).expect("sending");
+    let arrived = bob.receive(WAIT).expect("connected").expect("an event");
+    let expected: Value =
+        serde_json::from_str(&format!(r#"{{"type":"pass","name":"n",{carried},"from":"alice"}}"#))
+            .expect("JSON");
+    assert_eq!(arrived, expected);
+}
+
+#[test]
+fn a_peer_that_leaves_is_reported() {
+    let master = Master::start(&[]);
+    let mut alice = client(&master, "alice");
+    for reset in [false, true] {
+        let bob = client(&master, "bob");
+        let confirm = alice.start_confirm_pass(Some("bob"), "x", json!(1)).expect("sending");
+        let request = alice.start_request(Some("bob"), "x", json!(1)).expect("sending");
+        // The server has passed both on when it has answered what came after them.
+        alice.request(None, "ping", json!({})).expect("an answer");
+        if reset {
+            let linger = Some(Duration::ZERO);
+            socket2::SockRef::from(bob.tcp()).set_linger(linger).expect("an option");
+        }
+        drop(bob);
+        assert_eq!(alice.arrival(confirm, WAIT).expect("known"), Arrival::PeerLeft);
+        let left = alice.answer(request, WAIT).expect_err("an error");
+        assert_eq!(left.code(), Some("peer_left"));
+    }
+}
+
+#[test]
+fn a_slow_reader_loses_nothing_but_what_it_does_not_read() {
+    let master = Master::start(&[]);
+    let (mut alice, mut bob) = (client(&master, "alice"), client(&master, "bob"));
+    let data = json!("x".repeat(60 * 1024));
+    let mut sent = 0;
+    loop {
+        assert!(sent < 3000, "the server takes everything for one who reads nothing");
+        alice.pass(Some("bob"), "flood", data.clone()).expect("sending");
+        sent += 1;
+        let probe = alice.start_request(Some("bob"), "probe", json!(sent)).expect("sending");
+        match alice.answer(probe, Duration::from_millis(5)) {
+            Err(EventError::NoAnswer(_)) => {}
+            Err(EventError::Refused(fault)) if fault.code == "busy" => break,
+            other => panic!("{other:?}"),
+        }
+    }
+    let first = bob.next_pass(WAIT).expect("still connected").expect("a pass");
+    assert_eq!((first.name.as_str(), &first.data), ("flood", &data));
+    bob.request(None, "ping", json!({})).expect("an answer behind all that");
+}
+
+#[test]
+fn rooms_introduce_and_the_punch_connects() {
+    let master = Master::start(&[]);
+    let (mut alice, mut bob) = (client(&master, "alice"), client(&master, "bob"));
+    let sockets = [(); 2].map(|()| UdpSocket::bind("127.0.0.1:0").expect("a port"));
+    let at = |n: usize| sockets[n].local_addr().expect("an address");
+    let lan: SocketAddr = "10.1.2.3:4567".parse().expect("an address");
+    alice.local_endpoints(&[lan]).expect("taken");
+    let room = alice.create_room("Lobby", 2).expect("a room");
+    assert_eq!(alice.udp_endpoint(&sockets[0], WAIT).expect("an endpoint"), at(0));
+    let listed = bob.list_rooms().expect("a list");
+    let [listed] = &listed[..] else { panic!("{listed:?}") };
+    assert_eq!((listed.room.as_str(), listed.host.as_str(), listed.players), (&*room, "alice", 1));
+    let joined = bob.join_room(&room).expect("joined");
+    assert_eq!(
+        (joined.host.as_str(), &joined.players[..]),
+        ("alice", &["alice".to_owned(), "bob".to_owned()][..])
+    );
+    assert_eq!(alice.wait_for("player_joined", WAIT).expect("told").data["id"], "bob");
+    assert_eq!(bob.udp_endpoint(&sockets[1], WAIT).expect("an endpoint"), at(1));
+    let (for_alice, for_bob) =
+        (alice.introduction(WAIT).expect("told"), bob.introduction(WAIT).expect("told"));
+    assert_eq!((for_alice.id.as_str(), for_alice.endpoint), ("bob", at(1)));
+    assert_eq!((for_bob.id.as_str(), for_bob.endpoint), ("alice", at(0)));
+    assert_eq!((&for_alice.local[..], &for_bob.local[..]), (&[][..], &[lan][..]));
+    assert_eq!(for_alice.nonce, for_bob.nonce);
+    std::thread::scope(|scope| {
+        let theirs = scope.spawn(|| knock::knock(&sockets[1], &for_bob, WAIT));
+        assert_eq!(knock::knock(&sockets[0], &for_alice, WAIT).expect("a socket"), Some(at(1)));
+        assert_eq!(theirs.join().expect("bob").expect("a socket"), Some(at(0)));
+    });
+    let result = alice.confirm_pass(None, "punch_result", json!({"id": "bob", "ok": true}));
+    assert_eq!(result.expect("taken"), Arrival::Confirmed);
+    alice.kick("bob").expect("kicked");
+    assert_eq!(bob.wait_for("self_left", WAIT).expect("told").data["reason"], "kicked");
+    assert_eq!(bob.leave_room().expect_err("out already").code(), Some("not_in_room"));
+    bob.join_room(&room).expect("back again");
+    drop(alice);
+    bob.wait_for("room_deleted", WAIT).expect("told");
+    assert!(bob.list_rooms().expect("a list").is_empty());
+    master.wait_for_log("the punch of \"alice\" to \"bob\" succeeded");
+}
+
+#[test]
+fn garbage_ends_the_connection_with_an_error() {
+    let master = Master::start(&[]);
+    for (garbage, code) in [("{\"a\":}", "bad_json"), (&"{\"a\":".repeat(65)[..], "too_deep")] {
+        let mut client = EventClient::connect(master.addr(), None).expect("connecting");
+        client.send_text(garbage).expect("sending");
+        let error = client.receive(WAIT).expect("connected").expect("an event");
+        assert_eq!((&error["name"], &error["data"]["code"]), (&json!("error"), &json!(code)));
+        assert!(matches!(client.receive(WAIT), Err(EventError::Closed(_))));
+    }
+}
+
+/// A certificate for this machine and its key, in files of their own.
+struct Certificate {
+    certificate: PathBuf,
+    key: PathBuf,
+}
+
+impl Certificate {
+    fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = |what| format!("events-{}-{number}.{what}", std::process::id());
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let made = Self { certificate: folder.join(name("crt")), key: folder.join(name("key")) };
+        made.renew();
+        made
+    }
+
+    fn renew(&self) {
+        let made = generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()]);
+        let made = made.expect("a certificate");
+        fs::write(&self.certificate, made.cert.pem()).expect("writing");
+        fs::write(&self.key, made.signing_key.serialize_pem()).expect("writing");
+    }
+
+    fn master(&self, more: &[&str]) -> Master {
+        let path = |path: &Path| path.to_str().expect("UTF-8").to_owned();
+        let (certificate, key) = (path(&self.certificate), path(&self.key));
+        Master::start(&[&["--tls-cert", &certificate, "--tls-key", &key], more].concat())
+    }
+
+    fn tls(&self, name: &str) -> Tls {
+        Tls::trusting(&self.certificate, name).expect("a certificate")
+    }
+}
+
+impl Drop for Certificate {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.certificate);
+        let _ = fs::remove_file(&self.key);
+    }
+}
+
+#[test]
+fn encrypted_and_not_are_the_same_on_one_port() {
+    let certificate = Certificate::new();
+    let master = certificate.master(&[]);
+    let mut plain = client(&master, "plain");
+    for (version, id) in [(&TLS12, "twelve"), (&TLS13, "thirteen")] {
+        let tls = Tls::with_versions(&certificate.certificate, "127.0.0.1", &[version]);
+        let tls = tls.expect("a certificate");
+        let mut client = EventClient::connect(master.addr(), Some(&tls)).expect("connecting");
+        client.login(id, "chess").expect("logging in");
+        let data = json!("x".repeat(65_000));
+        plain.pass(Some(id), "long", data.clone()).expect("sending");
+        assert_eq!(client.wait_for("long", WAIT).expect("arrives").data, data);
+        client.pass(Some("plain"), "back", data.clone()).expect("sending");
+        assert_eq!(plain.wait_for("back", WAIT).expect("arrives").data, data);
+        let room = client.create_room("encrypted", 2).expect("a room");
+        plain.join_room(&room).expect("joined");
+        client.delete_room(&room).expect("deleted");
+    }
+}
+
+#[test]
+fn a_server_with_another_certificate_is_refused() {
+    let (certificate, other) = (Certificate::new(), Certificate::new());
+    let master = certificate.master(&[]);
+    for tls in [other.tls("localhost"), certificate.tls("example.org")] {
+        let refused = EventClient::connect(master.addr(), Some(&tls)).expect_err("refused");
+        assert!(refused.to_string().contains("certificate"), "{refused}");
+    }
+    EventClient::connect(master.addr(), Some(&certificate.tls("localhost"))).expect("trusted");
+}
+
+#[test]
+fn a_tls_required_server_refuses_plain_text() {
+    let certificate = Certificate::new();
+    let master = certificate.master(&["--tls-required"]);
+    let mut plain = EventClient::connect(master.addr(), None).expect("connecting");
+    plain.send_text("{\"type\":\"request\"").expect("sending");
+    let error = plain.receive(WAIT).expect("connected").expect("an event");
+    assert_eq!(error["data"]["code"], "tls_required");
+    assert!(matches!(plain.receive(WAIT), Err(EventError::Closed(_))));
+    let tls = certificate.tls("localhost");
+    EventClient::connect(master.addr(), Some(&tls)).expect("trusted").login("a", "").expect("in");
+}
+
+#[test]
+fn a_server_without_a_certificate_says_so_in_its_log() {
+    let (certificate, master) = (Certificate::new(), Master::start(&[]));
+    EventClient::connect(master.addr(), Some(&certificate.tls("localhost"))).expect_err("closed");
+    master.wait_for_log("it wants TLS, and there is no certificate (--tls-cert)");
+}
+
+#[test]
+fn sighup_reads_the_certificate_anew() {
+    let certificate = Certificate::new();
+    let master = certificate.master(&[]);
+    let old = certificate.tls("localhost");
+    let mut living = EventClient::connect(master.addr(), Some(&old)).expect("trusted");
+    living.login("living", "").expect("logging in");
+    certificate.renew();
+    let new = certificate.tls("localhost");
+    EventClient::connect(master.addr(), Some(&new)).expect_err("not before the signal");
+    master.signal(Signal::SIGHUP);
+    master.wait_for_log("new TLS connections get the certificate in ");
+    EventClient::connect(master.addr(), Some(&new)).expect("trusted");
+    EventClient::connect(master.addr(), Some(&old)).expect_err("not any more");
+    fs::write(&certificate.key, "gone wrong\n").expect("writing");
+    master.signal(Signal::SIGHUP);
+    master.wait_for_log("the certificate from before stays");
+    EventClient::connect(master.addr(), Some(&new)).expect("trusted as before");
+    living.request(None, "ping", json!({})).expect("the connection lives on");
+}
+
+/// A client in another language, by somebody who has read the protocol only.
+#[test]
+fn a_python_client_talks_plain_and_tls() {
+    if !Command::new("python3").arg("--version").output().is_ok_and(|out| out.status.success()) {
+        eprintln!("skipped: there is no python3");
+        return;
+    }
+    let certificate = Certificate::new();
+    let master = certificate.master(&[]);
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/events_client.py");
+    let port = master.addr().port().to_string();
+    let ca = certificate.certificate.to_str().expect("UTF-8");
+    for args in [&[script, &port][..], &[script, &port, ca]] {
+        let output = Command::new("python3").args(args).output().expect("running python3");
+        let (said, errors) =
+            (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success() && said == "all is well\n", "{args:?}: {said}{errors}");
+    }
+}
+
+/// `punch events`, as scripts run it.
+#[test]
+fn punch_events_talks_by_script() {
+    let certificate = Certificate::new();
+    let master = certificate.master(&[]);
+    let (addr, ca) =
+        (format!("localhost:{}", master.addr().port()), certificate.certificate.to_str());
+    let punch = |more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_punch"));
+        command.args(["events", "--master", &addr]).args(more);
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        command.spawn().expect("starting punch")
+    };
+    let host = ["--id", "host", "--do", "create Lobby 2", "--do", "wait 30"];
+    let mut host = punch(&host);
+    let mut watcher = client(&master, "watcher");
+    watcher.login("x", "").expect_err("logged in already");
+    let mut viewer = EventClient::connect(master.addr(), None).expect("connecting");
+    viewer.login("viewer", "").expect("logging in");
+    let deadline = Instant::now() + WAIT;
+    while viewer.list_rooms().expect("a list").is_empty() {
+        assert!(Instant::now() < deadline, "no room");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let join = [
+        "--id",
+        "guest",
+        "--tls",
+        "--ca",
+        ca.expect("UTF-8"),
+        "--do",
+        "join Lobby",
+        "--do",
+        "who",
+        "--do",
+        "wait 0.5",
+        "--do",
+        "request host echo {\"a\": 0.1000}",
+        "--do",
+        "confirm host hello",
+        "--do",
+        "request nobody echo",
+        "--do",
+        "leave",
+    ];
+    let output = punch(&join).wait_with_output().expect("punch");
+    host.kill().expect("killing punch");
+    host.wait().expect("waiting for punch");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}");
+    let wanted = [
+        "logged in as guest",
+        "host guest",
+        "knocking at host",
+        "connected to host at ",
+        "answer: {\"a\":0.1000}",
+        "confirmed",
+        "(no_such_peer)",
+        "out of the room (left)",
+    ];
+    for wanted in wanted {
+        assert!(said.contains(wanted), "no {wanted:?} in {said}");
+    }
+}
