@@ -8,6 +8,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use punchd::clock::{Instant, Now};
+use punchd::dialect::events;
+use punchd::dialect::events::event::Event;
+use punchd::dialect::events::framing::{self, FrameError, Framer};
 use punchd::dialect::gmnet::command::{Command, Go, Reader};
 use punchd::dialect::gmnet::{self, datagram, lobby, text, version};
 use punchd::dialect::{ConnId, Dialect, Outbox, Output, Via};
@@ -18,8 +21,12 @@ use punchd::server::{Config, Server};
 pub type Target = fn(&[u8]);
 
 /// All of them, by the name of their corpus.
-pub const TARGETS: &[(&str, Target)] =
-    &[("gmnet_stream", gmnet_stream), ("gmnet_datagram", gmnet_datagram), ("server", server)];
+pub const TARGETS: &[(&str, Target)] = &[
+    ("gmnet_stream", gmnet_stream),
+    ("gmnet_datagram", gmnet_datagram),
+    ("events_stream", events_stream),
+    ("server", server),
+];
 
 /// A stream of GMnet commands, cut where the first bytes say, must read as the same commands as
 /// the uncut one.
@@ -56,6 +63,46 @@ fn read(chunks: &[&[u8]]) -> (Vec<Command>, bool) {
         }
     }
     (all, true)
+}
+
+/// A stream of JSON events, cut where the first bytes say, must read as the same objects as the
+/// uncut one; what is an event must still be one, and one line, when it is passed on.
+pub fn events_stream(data: &[u8]) {
+    let (cuts, stream) = data.split_at(data.len().min(4));
+    let whole = frame(&[stream]);
+    let mut chunks = Vec::new();
+    let mut rest = stream;
+    for cut in cuts {
+        let (chunk, tail) = rest.split_at(usize::from(*cut).min(rest.len()));
+        chunks.push(chunk);
+        rest = tail;
+    }
+    chunks.push(rest);
+    assert_eq!(frame(&chunks), whole, "the objects depend on how the stream was cut");
+    for object in &whole.0 {
+        let Ok(event) = Event::parse(object) else { continue };
+        let mut line = Vec::new();
+        event.write_on(&mut line, "\"1\"", "sender");
+        assert_eq!(line.iter().position(|byte| *byte == b'\n'), Some(line.len() - 1));
+        let again = Event::parse(&line);
+        assert!(again.is_ok_and(|again| again.kind == event.kind && again.name == event.name));
+    }
+}
+
+/// All objects of a stream, and whether it was read to its end.
+fn frame(chunks: &[&[u8]]) -> (Vec<Vec<u8>>, Result<(), FrameError>) {
+    let mut framer = Framer::default();
+    let mut all = Vec::new();
+    for chunk in chunks {
+        let read = framer.read(chunk, |object| {
+            all.push(object.to_vec());
+            framing::Go::On
+        });
+        if read.is_err() {
+            return (all, read);
+        }
+    }
+    (all, Ok(()))
 }
 
 /// A datagram, and the cleaning of any bytes.
@@ -116,7 +163,7 @@ struct Peer {
 }
 
 /// Whole requests, which random bytes would hardly ever hit upon.
-const PHRASES: [&[u8]; 12] = [
+const PHRASES: [&[u8]; 18] = [
     b"reg2\n\x001.2.4\n\0game\n\0\n\0\n\0\n\0\n\0\n\0\n\0\n\0",
     b"reg2\n1.2.4\n<INV>\nb\nc\nd\ne\nf\ng\nh\n",
     b"reg2\n1.0\n\n\n\n\n\n\n\n\n",
@@ -129,6 +176,12 @@ const PHRASES: [&[u8]; 12] = [
     b"lobby2\ngame\n\n\n\n\n\n\n\ndate\nDESC\n\n",
     b"version\n",
     b"ping\n\0",
+    br#"{"type":"request","name":"login","data":{"id":"a"},"request_id":1}"#,
+    br#"{"type":"request","name":"login","data":{"id":"b"},"request_id":1}"#,
+    br#"{"type":"request","name":"create_room","data":{"name":"r"},"request_id":1}"#,
+    br#"{"type":"request","name":"q","dest":"a","request_id":1}"#,
+    br#"{"type":"confirm_pass","name":"q","dest":"b","pass_id":1}"#,
+    br#"{"type":"confirm_pass","pass_id":"1"}{"type":"response","request_id":"2"}"#,
 ];
 
 impl World {
@@ -142,8 +195,9 @@ impl World {
         };
         let public_ip = Some(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1)));
         let gmnet = gmnet::Config { limits, public_ip, ..gmnet::Config::default() };
+        let events = events::Config { limits, ..events::Config::default() };
         Self {
-            server: Server::new(Config { limits, gmnet }),
+            server: Server::new(Config { limits, gmnet, events }),
             out: Outbox::new(),
             micros: 0,
             generation: 0,

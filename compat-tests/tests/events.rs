@@ -3,12 +3,12 @@
 
 use std::fs;
 use std::net::{SocketAddr, UdpSocket};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use compat_tests::events::{Arrival, EventClient, EventError, Tls, knock};
+use compat_tests::folder::Folder;
 use compat_tests::master::Master;
 use nix::sys::signal::Signal;
 use rcgen::generate_simple_self_signed;
@@ -171,45 +171,40 @@ fn garbage_ends_the_connection_with_an_error() {
     }
 }
 
-/// A certificate for this machine and its key, in files of their own.
+/// A certificate for this machine and its key, in files.
 struct Certificate {
-    certificate: PathBuf,
-    key: PathBuf,
+    folder: Folder,
 }
 
 impl Certificate {
     fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = |what| format!("events-{}-{number}.{what}", std::process::id());
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
-        let made = Self { certificate: folder.join(name("crt")), key: folder.join(name("key")) };
+        let made = Self { folder: Folder::new() };
         made.renew();
         made
+    }
+
+    fn certificate(&self) -> String {
+        self.folder.file("certificate")
+    }
+
+    fn key(&self) -> String {
+        self.folder.file("key")
     }
 
     fn renew(&self) {
         let made = generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()]);
         let made = made.expect("a certificate");
-        fs::write(&self.certificate, made.cert.pem()).expect("writing");
-        fs::write(&self.key, made.signing_key.serialize_pem()).expect("writing");
+        fs::write(self.certificate(), made.cert.pem()).expect("writing");
+        fs::write(self.key(), made.signing_key.serialize_pem()).expect("writing");
     }
 
     fn master(&self, more: &[&str]) -> Master {
-        let path = |path: &Path| path.to_str().expect("UTF-8").to_owned();
-        let (certificate, key) = (path(&self.certificate), path(&self.key));
+        let (certificate, key) = (self.certificate(), self.key());
         Master::start(&[&["--tls-cert", &certificate, "--tls-key", &key], more].concat())
     }
 
     fn tls(&self, name: &str) -> Tls {
-        Tls::trusting(&self.certificate, name).expect("a certificate")
-    }
-}
-
-impl Drop for Certificate {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.certificate);
-        let _ = fs::remove_file(&self.key);
+        Tls::trusting(Path::new(&self.certificate()), name).expect("a certificate")
     }
 }
 
@@ -219,7 +214,8 @@ fn encrypted_and_not_are_the_same_on_one_port() {
     let master = certificate.master(&[]);
     let mut plain = client(&master, "plain");
     for (version, id) in [(&TLS12, "twelve"), (&TLS13, "thirteen")] {
-        let tls = Tls::with_versions(&certificate.certificate, "127.0.0.1", &[version]);
+        let tls =
+            Tls::with_versions(Path::new(&certificate.certificate()), "127.0.0.1", &[version]);
         let tls = tls.expect("a certificate");
         let mut client = EventClient::connect(master.addr(), Some(&tls)).expect("connecting");
         client.login(id, "chess").expect("logging in");
@@ -279,7 +275,7 @@ fn sighup_reads_the_certificate_anew() {
     master.wait_for_log("new TLS connections get the certificate in ");
     EventClient::connect(master.addr(), Some(&new)).expect("trusted");
     EventClient::connect(master.addr(), Some(&old)).expect_err("not any more");
-    fs::write(&certificate.key, "gone wrong\n").expect("writing");
+    fs::write(certificate.key(), "gone wrong\n").expect("writing");
     master.signal(Signal::SIGHUP);
     master.wait_for_log("the certificate from before stays");
     EventClient::connect(master.addr(), Some(&new)).expect("trusted as before");
@@ -297,7 +293,7 @@ fn a_python_client_talks_plain_and_tls() {
     let master = certificate.master(&[]);
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/events_client.py");
     let port = master.addr().port().to_string();
-    let ca = certificate.certificate.to_str().expect("UTF-8");
+    let ca = &certificate.certificate();
     for args in [&[script, &port][..], &[script, &port, ca]] {
         let output = Command::new("python3").args(args).output().expect("running python3");
         let (said, errors) =
@@ -311,8 +307,7 @@ fn a_python_client_talks_plain_and_tls() {
 fn punch_events_talks_by_script() {
     let certificate = Certificate::new();
     let master = certificate.master(&[]);
-    let (addr, ca) =
-        (format!("localhost:{}", master.addr().port()), certificate.certificate.to_str());
+    let (addr, ca) = (format!("localhost:{}", master.addr().port()), certificate.certificate());
     let punch = |more: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_punch"));
         command.args(["events", "--master", &addr]).args(more);
@@ -335,7 +330,7 @@ fn punch_events_talks_by_script() {
         "guest",
         "--tls",
         "--ca",
-        ca.expect("UTF-8"),
+        &ca,
         "--do",
         "join Lobby",
         "--do",

@@ -330,6 +330,13 @@ impl Connections {
         }
         let was_empty = conn.backlog.is_empty();
         let rest = &bytes[written..];
+        if conn.sent > conn.backlog.len() / 2 {
+            // A peer that reads all the time, but never all of it, must not pay for what it has
+            // read.
+            conn.backlog.drain(..conn.sent);
+            self.unread_bytes -= conn.sent;
+            conn.sent = 0;
+        }
         if conn.backlog.len() + rest.len() > limits::UNREAD
             || self.unread_bytes + rest.len() > total
         {

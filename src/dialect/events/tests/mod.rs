@@ -144,10 +144,8 @@ impl World {
         let mut out = Outbox::new();
         self.events.on_gone(self.now, id, &mut out);
         for output in out.outputs() {
-            // What is for the one who is gone reaches nobody.
-            if let Output::Tcp(conn, bytes) = output
-                && conn != id
-            {
+            if let Output::Tcp(conn, bytes) = output {
+                assert_ne!(conn, id, "written to one who is gone");
                 self.heard.entry(conn).or_default().extend_from_slice(bytes);
             }
         }
