@@ -15,6 +15,8 @@ pub enum FrameError {
     TooDeep,
     /// Between two objects stands something else.
     NoObject,
+    /// A bracket is closed that is not open.
+    Bracket,
 }
 
 impl FrameError {
@@ -24,7 +26,7 @@ impl FrameError {
         match self {
             Self::TooLong => "too_long",
             Self::TooDeep => "too_deep",
-            Self::NoObject => "bad_json",
+            Self::NoObject | Self::Bracket => "bad_json",
         }
     }
 }
@@ -35,6 +37,7 @@ impl fmt::Display for FrameError {
             Self::TooLong => write!(f, "an event has at most {} bytes", limits::OBJECT),
             Self::TooDeep => write!(f, "an event has at most {} levels", limits::NESTING),
             Self::NoObject => f.write_str("an event is a JSON object"),
+            Self::Bracket => f.write_str("this is not JSON: a bracket is closed that is not open"),
         }
     }
 }
@@ -56,8 +59,13 @@ pub struct Framer {
     begun: Vec<u8>,
     /// How many brackets are open; zero between objects.
     depth: usize,
+    /// Which of them are square, a bit each, the innermost last.
+    square: u64,
     text: Text,
 }
+
+/// A bit for each level.
+const _: () = assert!(limits::NESTING <= u64::BITS as usize);
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Text {
@@ -129,11 +137,16 @@ impl Framer {
                 (Text::Outside, b'"') => self.text = Text::Inside,
                 (Text::Outside, b'{' | b'[') => {
                     self.depth += 1;
+                    self.square = self.square << 1 | u64::from(byte == b'[');
                     if self.depth > limits::NESTING {
                         return Err(FrameError::TooDeep);
                     }
                 }
                 (Text::Outside, b'}' | b']') => {
+                    if self.square & 1 != u64::from(byte == b']') {
+                        return Err(FrameError::Bracket);
+                    }
+                    self.square >>= 1;
                     self.depth -= 1;
                     if self.depth == 0 {
                         return Ok(Some(n + 1));
@@ -291,6 +304,9 @@ mod tests {
 
     #[test]
     fn nothing_but_objects_stands_in_a_stream() {
+        for bad in ["{]", "{\"a\":[}", "{\"a\":{]}"] {
+            assert_eq!(read([bad.as_bytes()]).1, Err(FrameError::Bracket), "{bad:?}");
+        }
         for bad in ["1", "[]", "\"\"", "}", "]", ",", "{},{}", "nul", "\0", "\x0c{}"] {
             assert_eq!(read([bad.as_bytes()]).1, Err(FrameError::NoObject), "{bad:?}");
         }
