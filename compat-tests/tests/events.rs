@@ -2,6 +2,7 @@
 #![expect(clippy::expect_used, reason = "a helper that fails is a test that fails")]
 
 use std::fs;
+use std::io::Read as _;
 use std::net::{SocketAddr, UdpSocket};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -114,6 +115,40 @@ fn a_slow_reader_loses_nothing_but_what_it_does_not_read() {
     let first = bob.next_pass(WAIT).expect("still connected").expect("a pass");
     assert_eq!((first.name.as_str(), &first.data), ("flood", &data));
     bob.request(None, "ping", json!({})).expect("an answer behind all that");
+}
+
+/// More than may ever be unread goes to a peer that reads all the time and never reads all.
+#[test]
+fn a_steady_reader_stays_however_much_comes() {
+    const MUCH: usize = 24 << 20;
+    let master = Master::start(&["--max-datagrams", "0"]);
+    let (mut alice, bob) = (client(&master, "alice"), client(&master, "bob"));
+    let event = json!({"type": "pass", "name": "x", "dest": "bob", "data": "x".repeat(16 * 1024)});
+    let event = format!("{event}\n");
+    let mut tcp = bob.tcp().try_clone().expect("a descriptor");
+    let read_all = std::sync::atomic::AtomicBool::new(false);
+    let done = || read_all.load(std::sync::atomic::Ordering::Relaxed);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut buffer = vec![0; 64 * 1024];
+            let mut total = 0;
+            tcp.set_read_timeout(Some(WAIT)).expect("a timeout");
+            while total < MUCH {
+                let length = tcp.read(&mut buffer).unwrap_or_default();
+                if length == 0 {
+                    break;
+                }
+                total += length;
+                // Slower than it comes.
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            read_all.store(true, std::sync::atomic::Ordering::Relaxed);
+            assert!(total >= MUCH, "cut off after {total} bytes");
+        });
+        while !done() {
+            alice.send_text(&event).expect("sending");
+        }
+    });
 }
 
 #[test]
