@@ -23,8 +23,7 @@ pub const PORT: u16 = 6510;
     version,
     long_version = concat!(env!("CARGO_PKG_VERSION"), "\nspeaks GMnet GATE.PUNCH 1.2.5"),
     max_term_width = 100,
-    after_help = "Every option can be set by an environment variable as well: PUNCHD_PORT=6511, \
-                  PUNCHD_TESTING=1, and so on."
+    after_help = "Every option can be an environment variable: PUNCHD_PORT=6511, PUNCHD_TESTING=1"
 )]
 pub struct Options {
     /// TCP and UDP port; 0 picks a free one
@@ -41,6 +40,16 @@ pub struct Options {
     #[arg(long, env = "PUNCHD_PUBLIC_IP", hide_env = true, value_name = "IP")]
     #[arg(help_heading = "Network")]
     pub public_ip: Option<IpAddr>,
+
+    /// UDP port for STUN's other answers; 0 picks one [default: port + 1]
+    #[arg(long, env = "PUNCHD_ALT_PORT", hide_env = true, value_name = "PORT")]
+    #[arg(help_heading = "Network")]
+    pub alt_port: Option<u16>,
+
+    /// A second address of this machine, for STUN's other answers
+    #[arg(long, env = "PUNCHD_ALT_ADDR", hide_env = true, value_name = "IP")]
+    #[arg(help_heading = "Network")]
+    pub alt_addr: Option<IpAddr>,
 
     /// Do not answer requests for the lobby
     #[arg(long, env = "PUNCHD_DISABLE_LOBBY", hide_env = true)]
@@ -152,7 +161,7 @@ impl Options {
             public_ip: self.public_ip,
             limits,
         };
-        server::Config { limits, gmnet }
+        server::Config { limits, gmnet, ..server::Config::default() }
     }
 
     /// How much to log; who wants details and quiet gets details.

@@ -10,6 +10,7 @@ use log::{debug, warn};
 use crate::clock::{Instant, Now};
 use crate::dialect::conns::Conns;
 use crate::dialect::gmnet::{self, Gmnet};
+use crate::dialect::stun::{self, Stun};
 use crate::dialect::{ConnId, Dialect, Name, Outbox, Use, Via, of_datagram, of_stream};
 use crate::limits::{self, Limits};
 use crate::rates::{Rates, network};
@@ -22,6 +23,10 @@ pub struct Config {
     pub limits: Limits,
     /// What the GMnet dialect has to know.
     pub gmnet: gmnet::Config,
+    /// What the STUN dialect has to know.
+    pub stun: stun::Config,
+    /// UDP sockets from this number on are alternate ones: they are there for STUN alone.
+    pub alternates_from: Option<u8>,
 }
 
 /// All dialects, behind one door.
@@ -38,6 +43,7 @@ pub struct Server {
     datagrams: Rates,
     full: Seldom,
     flooded: Seldom,
+    alternates_from: Option<u8>,
 }
 
 /// What is known of every connection.
@@ -58,6 +64,7 @@ impl Server {
         let mut speak =
             |name: Name, dialect: Box<dyn Dialect>| dialects[name as usize] = Some(dialect);
         speak(Name::Gmnet, Box::new(Gmnet::new(config.gmnet)));
+        speak(Name::Stun, Box::new(Stun::new(config.stun)));
         Self {
             limits,
             dialects,
@@ -67,6 +74,7 @@ impl Server {
             datagrams: Rates::new(limits.datagrams_per_second, 2),
             full: Seldom::default(),
             flooded: Seldom::default(),
+            alternates_from: config.alternates_from,
         }
     }
 
@@ -230,7 +238,11 @@ impl Dialect for Server {
             }
             return;
         }
-        let Some(dialect) = &mut self.dialects[of_datagram(data) as usize] else { return };
+        let name = of_datagram(data);
+        if name != Name::Stun && self.alternates_from.is_some_and(|from| via.socket >= from) {
+            return;
+        }
+        let Some(dialect) = &mut self.dialects[name as usize] else { return };
         let before = out.len();
         dialect.on_datagram(now, via, peer, data, out);
         self.forget_closed(before, out);

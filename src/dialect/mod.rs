@@ -10,6 +10,7 @@ use crate::clock::{Instant, Now};
 pub mod conns;
 pub mod gmnet;
 mod sniff;
+pub mod stun;
 
 pub use sniff::{Name, of_datagram, of_stream};
 

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::stun;
+
 /// The dialects there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Name {
@@ -48,13 +50,11 @@ pub fn of_stream(first: u8) -> Name {
 /// The dialect of a datagram.
 #[must_use]
 pub fn of_datagram(data: &[u8]) -> Name {
-    /// RFC 8489, section 5.
-    const STUN_COOKIE: &[u8] = &[0x21, 0x12, 0xA4, 0x42];
     const GAMEMAKER: &[u8] = &[0xDE, 0xC0, 0xAD, 0xDE];
     if data.starts_with(GAMEMAKER) {
         return Name::Gmnet;
     }
-    if data.get(4..8) == Some(STUN_COOKIE) {
+    if data.get(4..8) == Some(&stun::message::COOKIE) || stun::is_classic_request(data) {
         return Name::Stun;
     }
     match first_word(data) {
@@ -79,11 +79,12 @@ mod tests {
 
     #[test]
     fn packets_are_told_apart() {
-        let cases: [(&[u8], Name); 10] = [
+        let cases: [(&[u8], Name); 11] = [
             (b"\xde\xc0\xad\xde\x0c\0\0\0\x05\0\0\0reg\n\0", Name::Gmnet),
             (b"reg\n", Name::Gmnet),
             (b"connect\r\n\0", Name::Gmnet),
             (b"\0\x01\0\0\x21\x12\xa4\x42012345678901", Name::Stun),
+            (b"\0\x01\0\0an old 16-byteID", Name::Stun),
             (b"status", Name::Rooms),
             (b"jr:0123456789abcdef\n", Name::Rooms),
             (b"k:secret:rl", Name::Rooms),
