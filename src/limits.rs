@@ -137,6 +137,42 @@ pub const GHOST: Duration = Duration::from_secs(60);
 /// under way; only if both stay are they two hosts.
 pub const SHADOW: Duration = Duration::from_secs(1);
 
+/// A natpunch client that has been silent for this long is forgotten. That of the original; its
+/// clients say that they are there every second or two.
+pub const NATPUNCH_SILENCE: Duration = Duration::from_secs(5);
+
+/// A natpunch client may appear at another port of its address when its old one has been silent
+/// for this long: longer than the time between two signs of life, so that as long as the true one
+/// lives nobody can take its place, and short enough that it is believed before it is forgotten.
+pub const NATPUNCH_MOVE: Duration = Duration::from_millis(2500);
+
+/// How long a natpunch client has to meet the host of the lobby that it wants to join. That of
+/// the original.
+pub const NATPUNCH_JOIN: Duration = Duration::from_secs(10);
+
+/// Longest natpunch datagram, both ways: clients have buffers of this size, and never receive
+/// anything again after a longer one.
+pub const NATPUNCH_DATAGRAM: usize = 1024;
+
+/// Clients of natpunch in all, and so of its memory.
+pub const NATPUNCH_CLIENTS: usize = 16 * 1024;
+
+/// Clients of natpunch that have one address (IPv6: one /64). A school or a LAN party.
+pub const NATPUNCH_CLIENTS_PER_ADDRESS: usize = 64;
+
+/// Lobbies of natpunch in all: one for every fourth client.
+pub const NATPUNCH_LOBBIES: usize = 4 * 1024;
+
+/// Lobbies that one natpunch client can be in at a time. Games need one.
+pub const NATPUNCH_LOBBIES_PER_CLIENT: usize = 4;
+
+/// Members of one natpunch lobby, whatever its host asks for: everybody is introduced to
+/// everybody, so the work grows with the square.
+pub const NATPUNCH_MEMBERS: usize = 32;
+
+/// Longest name of a natpunch lobby in bytes: a list of lobbies has to fit into one datagram.
+pub const NATPUNCH_NAME: usize = 64;
+
 /// An upper bound of the memory that this process takes whatever arrives, in bytes; what the
 /// kernel needs for its sockets is not in it.
 #[must_use]
@@ -150,10 +186,16 @@ pub const fn worst_case(limits: &Limits) -> usize {
     const PORT: usize = 512;
     /// Everything that is kept of a notification.
     const NOTICE: usize = 64;
+    /// Everything that is kept of a natpunch client: its entries in four tables.
+    const CLIENT: usize = 768;
+    /// Everything that is kept of a natpunch lobby with all its members.
+    const LOBBY: usize = 1536;
     /// Buffers grow by doubling, and fragments remain.
     const SLACK: usize = 2;
     BASE + limits.connections * CONNECTION
         + PORTS * PORT
         + NOTICES * NOTICE
+        + NATPUNCH_CLIENTS * CLIENT
+        + NATPUNCH_LOBBIES * LOBBY
         + SLACK * 3 * limits.total()
 }

@@ -16,6 +16,8 @@ use punchd::net::bind::{Alternates, Bound};
 use punchd::net::signals::{Hangups, stop_at_signals};
 use punchd::net::{EventLoop, bind, files};
 use punchd::server::{self, Server};
+use rand::TryRng as _;
+use rand::rngs::SysRng;
 use sd_notify::NotifyState;
 
 fn main() -> ExitCode {
@@ -38,6 +40,7 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let hangups = Hangups::new(logging::reopen)?;
     let most = connections(options)?;
     let mut config = options.server(most);
+    SysRng.try_fill_bytes(&mut config.natpunch.seed)?;
     let ghost_limit = Duration::from_secs(options.ghost_limit);
     let mut sockets = bind::inherited(ghost_limit)?;
     if sockets.is_empty() {

@@ -10,6 +10,7 @@ use log::{debug, warn};
 use crate::clock::{Instant, Now};
 use crate::dialect::conns::Conns;
 use crate::dialect::gmnet::{self, Gmnet};
+use crate::dialect::natpunch::{self, Natpunch};
 use crate::dialect::stun::{self, Stun};
 use crate::dialect::{ConnId, Dialect, Name, Outbox, Use, Via, of_datagram, of_stream};
 use crate::limits::{self, Limits};
@@ -23,6 +24,8 @@ pub struct Config {
     pub limits: Limits,
     /// What the GMnet dialect has to know.
     pub gmnet: gmnet::Config,
+    /// What the natpunch dialect has to know.
+    pub natpunch: natpunch::Config,
     /// What the STUN dialect has to know.
     pub stun: stun::Config,
     /// UDP sockets from this number on are alternate ones: they are there for STUN alone.
@@ -64,6 +67,7 @@ impl Server {
         let mut speak =
             |name: Name, dialect: Box<dyn Dialect>| dialects[name as usize] = Some(dialect);
         speak(Name::Gmnet, Box::new(Gmnet::new(config.gmnet)));
+        speak(Name::Natpunch, Box::new(Natpunch::new(&config.natpunch)));
         speak(Name::Stun, Box::new(Stun::new(config.stun)));
         Self {
             limits,

@@ -9,6 +9,7 @@ use crate::clock::{Instant, Now};
 
 pub mod conns;
 pub mod gmnet;
+pub mod natpunch;
 mod sniff;
 pub mod stun;
 
