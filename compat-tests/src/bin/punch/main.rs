@@ -5,6 +5,7 @@ mod common;
 mod host;
 mod join;
 mod lobby;
+mod nat;
 mod probe;
 mod replay;
 
@@ -25,6 +26,7 @@ enum Command {
     Host(host::Args),
     Join(join::Args),
     Lobby(lobby::Args),
+    Nat(nat::Args),
     Probe(probe::Args),
     Replay(replay::Args),
 }
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
         Command::Host(args) => host::run(args),
         Command::Join(args) => join::run(&args),
         Command::Lobby(args) => lobby::run(args),
+        Command::Nat(args) => nat::run(&args),
         Command::Probe(args) => probe::run(&args),
         Command::Replay(args) => return replay::run(&args),
     };

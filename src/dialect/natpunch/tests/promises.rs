@@ -115,6 +115,8 @@ impl Step {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     /// A stranger who knows all IDs, as a former friend does, changes nothing for others, and
     /// everything sent can be read.
     #[test]
