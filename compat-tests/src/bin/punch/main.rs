@@ -6,6 +6,7 @@ mod host;
 mod join;
 mod lobby;
 mod nat;
+mod natpunch;
 mod probe;
 mod replay;
 
@@ -27,6 +28,7 @@ enum Command {
     Join(join::Args),
     Lobby(lobby::Args),
     Nat(nat::Args),
+    Natpunch(natpunch::Args),
     Probe(probe::Args),
     Replay(replay::Args),
 }
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
         Command::Join(args) => join::run(&args),
         Command::Lobby(args) => lobby::run(args),
         Command::Nat(args) => nat::run(&args),
+        Command::Natpunch(args) => natpunch::run(&args),
         Command::Probe(args) => probe::run(&args),
         Command::Replay(args) => return replay::run(&args),
     };
