@@ -6,10 +6,12 @@
 //! - [`vector`]: recorded conversations, played against a server and compared byte for byte.
 //! - [`fuzz`]: what the fuzz targets do with their bytes.
 //! - [`gmnet`]: [`gmnet::Host`], [`gmnet::Client`] and [`gmnet::Lobby`], and the bytes they send.
+//! - [`sim`]: the server in a made-up network, through seeded schedules.
 #![forbid(unsafe_code)]
 
 pub mod folder;
 pub mod fuzz;
 pub mod gmnet;
 pub mod master;
+pub mod sim;
 pub mod vector;

@@ -7,6 +7,7 @@ mod join;
 mod lobby;
 mod probe;
 mod replay;
+mod sim;
 
 use std::process::ExitCode;
 
@@ -27,6 +28,7 @@ enum Command {
     Lobby(lobby::Args),
     Probe(probe::Args),
     Replay(replay::Args),
+    Sim(sim::Args),
 }
 
 fn main() -> ExitCode {
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
         Command::Lobby(args) => lobby::run(args),
         Command::Probe(args) => probe::run(&args),
         Command::Replay(args) => return replay::run(&args),
+        Command::Sim(args) => sim::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
