@@ -385,3 +385,15 @@ fn who_waits_when_the_server_stops_is_answered_at_once() {
     story.tells(two, at(HOST, 4000));
     story.tells_nobody();
 }
+
+#[test]
+fn all_requests_of_a_client_are_answered_when_the_server_stops() {
+    let mut story = Story::new();
+    story.host(HOST, 4000, "Pong", "Ann");
+    let client = story.open(CLIENT);
+    story.send(client, &[wire::connect(HOST), wire::connect(HOST)].concat());
+    story.tells_nobody();
+    story.shutdown();
+    story.tells(client, at(HOST, 4000));
+    story.tells(client, at(HOST, 4000));
+}

@@ -143,6 +143,8 @@ pub struct Gmnet {
     lines_left_out: Seldom,
     /// The place to build commands in, so that a whole one costs no allocation.
     scratch: Command,
+    /// The server is about to stop: nobody is waited for any more.
+    is_stopping: bool,
 }
 
 /// What is known of a connection.
@@ -191,6 +193,7 @@ impl Gmnet {
             lines: Rates::new(1, 60),
             lines_left_out: Seldom::default(),
             scratch: Command::default(),
+            is_stopping: false,
             config,
         }
     }
@@ -552,6 +555,7 @@ impl Dialect for Gmnet {
     }
 
     fn on_shutdown(&mut self, now: Now, out: &mut Outbox) {
+        self.is_stopping = true;
         self.end_all_introductions(now, out);
         self.resume(now, out);
         self.hurry_notices(now, out);
