@@ -388,7 +388,9 @@ impl Gmnet {
         let Some(key) = key else { return };
         self.keepalives.cancel(&key);
         let Some(host) = self.hosts.remove(now.instant, key) else { return };
-        let port = host.port.map(|port| (port, host.via));
+        // What a neighbour still uses is not free for the next that registers.
+        let is_free = self.hosts.find(host.addr, host.port).is_none();
+        let port = host.port.filter(|_| is_free).map(|port| (port, host.via, host.seen));
         self.ports.release_reg(now.instant, host.addr, port);
         if self.says(now, host.addr) {
             info!("host {} is gone: {left}", Named(&host));
