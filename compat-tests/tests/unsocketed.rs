@@ -1,5 +1,6 @@
 //! GMnet from registration to goodbye without a socket, by a clock that is told what time it is:
 //! a story a test, each line something that happens.
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};

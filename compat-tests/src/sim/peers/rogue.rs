@@ -3,8 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use super::super::link::{Command, LinkId};
-use super::super::network::{Datagram, MASTER, Said};
+use super::super::link::{Command, Death, LinkId};
+use super::super::network::{Datagram, Event, MASTER, Said};
 use super::super::wire;
 use super::{Access, Peer};
 
@@ -98,7 +98,7 @@ fn garbage(net: &mut Access<'_>) {
     mark_garbage(net, link);
     for _ in 0..1 + net.net.rng.index(4) {
         let mut bytes: Vec<u8> =
-            (0..net.net.rng.index(200)).map(|_| net.net.rng.next() as u8).collect();
+            (0..net.net.rng.index(200)).map(|_| net.net.rng.number() as u8).collect();
         let word: &[u8] =
             net.net.rng.pick([b"\n", b"lobby2\n", b"connect\n", b"\r\n\0", b"version\r"]);
         bytes.extend_from_slice(word);
@@ -145,8 +145,8 @@ fn register(net: &mut Access<'_>) {
         _ => {
             let stays = net.net.rng.millis(0..20_000);
             let at = net.net.now + stays;
-            let death = super::super::link::Death::Fin;
-            net.net.at(at, super::super::network::Event::Die(link, death));
+            let death = Death::Fin;
+            net.net.at(at, Event::Die(link, death));
         }
     }
 }
@@ -164,8 +164,8 @@ fn chatter(net: &mut Access<'_>, target: IpAddr) {
     let stays = net.net.rng.pick([0, 1, 20]);
     if stays > 0 {
         let at = net.net.now + Duration::from_secs(stays);
-        let death = super::super::link::Death::Reset;
-        net.net.at(at, super::super::network::Event::Die(link, death));
+        let death = Death::Reset;
+        net.net.at(at, Event::Die(link, death));
     } else {
         net.net.finish(link, false);
     }

@@ -37,11 +37,10 @@ impl Book {
         for (id, door) in &self.doors {
             let Some(host) = door.host.as_ref().filter(|_| door.is_live_host()) else { continue };
             let wants = host.data.as_ref().is_some_and(|data| data[0] != INVISIBLE);
-            if wants && !self.may_be_hidden(now, door, host) {
-                if !lobby.iter().any(|listed| listed.is(door)) {
-                    let what = format!("host {id:?} of {} is not listed", door.addr);
-                    return broken(Promise::Listed, what);
-                }
+            let is_listed = lobby.iter().any(|listed| listed.is(door));
+            if wants && !is_listed && !self.may_be_hidden(now, door, host) {
+                let what = format!("host {id:?} of {} is not listed", door.addr);
+                return broken(Promise::Listed, what);
             }
         }
         self.check_no_ghosts(lobby)

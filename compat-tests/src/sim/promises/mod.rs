@@ -11,13 +11,14 @@ use punchd::dialect::ConnId;
 use punchd::limits;
 
 use super::link::{Command, Link};
-use super::network::Said;
 
 mod answers;
 mod listing;
 mod notices;
+mod registered;
 
 pub use listing::Listed;
+use registered::{Registered, Shown};
 
 /// The promises, by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -86,26 +87,6 @@ pub(super) fn broken(promise: Promise, what: String) -> Kept {
 /// How late the server may be: that of its event loop.
 const SLACK: Duration = Duration::from_millis(5);
 
-/// A registration that has been delivered.
-#[derive(Clone, Debug)]
-struct Registered {
-    /// When the connection registered first.
-    since: Instant,
-    /// When it registered last.
-    at: Instant,
-    /// None: by the older protocol.
-    data: Option<[String; 8]>,
-    /// Ports that the server may take for its port.
-    ports: BTreeSet<u16>,
-    /// The port that its game showed, in such an order that the server cannot take another for
-    /// it: GMnet has nothing but the order that joins datagrams and connections of one address.
-    own: Option<u16>,
-    /// Whether a datagram that comes now is still taken for its own.
-    lacks_own: bool,
-    /// When such a datagram came. The server takes it back if somebody registers right after.
-    lent: Option<Instant>,
-}
-
 /// A request that the server is working on.
 #[derive(Clone, Copy, Debug)]
 struct Request {
@@ -140,14 +121,6 @@ impl Door {
     fn is_live_host(&self) -> bool {
         self.host.is_some() && !self.is_silent
     }
-}
-
-/// A port that a datagram showed.
-#[derive(Clone, Copy, Debug)]
-struct Shown {
-    at: Instant,
-    from: SocketAddr,
-    sender: usize,
 }
 
 /// What has been delivered, and what is owed for it.
@@ -252,44 +225,6 @@ impl Book {
         self.doors.remove(&id);
     }
 
-    /// A datagram has arrived.
-    pub fn shown(&mut self, now: Instant, from: SocketAddr, said: Said, sender: usize) {
-        if from.port() == 0 {
-            return;
-        }
-        match said {
-            Said::Connect => self.connects.push_back(Shown { at: now, from, sender }),
-            Said::Reg => {
-                self.regs.push_back(Shown { at: now, from, sender });
-                self.shown_reg(now, from, sender);
-            }
-            Said::Nothing => {}
-        }
-    }
-
-    /// The port may be that of hosts which registered a moment ago.
-    fn shown_reg(&mut self, now: Instant, from: SocketAddr, sender: usize) {
-        let hosts = || self.hosts_at(from.ip()).map(|(_, _, host)| host);
-        let lacking = hosts().filter(|host| host.lacks_own).count();
-        // The server may take it for a packet of a neighbour that has, or may have, this port.
-        let is_known = hosts().any(|host| !host.lacks_own && host.ports.contains(&from.port()));
-        for door in self.doors.values_mut().filter(|door| door.addr == from.ip()) {
-            let Some(host) = &mut door.host else { continue };
-            if now - host.at > limits::REG_WINDOW {
-                continue;
-            }
-            host.ports.insert(from.port());
-            if std::mem::take(&mut host.lacks_own)
-                && lacking == 1
-                && !is_known
-                && door.owner == Some(sender)
-            {
-                host.own = Some(from.port());
-                host.lent = Some(now);
-            }
-        }
-    }
-
     /// Whether the connection is open.
     #[must_use]
     pub fn is_open(&self, id: ConnId) -> bool {
@@ -315,57 +250,6 @@ impl Book {
                     self.end_host(now, id);
                 }
             }
-        }
-    }
-
-    fn register(&mut self, now: Instant, id: ConnId, data: Option<[String; 8]>) {
-        let Some(door) = self.doors.get(&id) else { return };
-        let (addr, owner, opened) = (door.addr, door.owner, door.opened);
-        let is_recent = |at: Instant| now - at <= limits::REG_WINDOW;
-        let shown: Vec<&Shown> =
-            self.regs.iter().filter(|s| s.from.ip() == addr && is_recent(s.at)).collect();
-        let mut ports: BTreeSet<u16> = shown.iter().map(|s| s.from.port()).collect();
-        for (_, _, left) in self.left.iter().filter(|(at, a, _)| *a == addr && is_recent(*at)) {
-            ports.extend(left);
-        }
-        let neighbours: Vec<&Registered> = self.hosts_at(addr).map(|(_, _, host)| host).collect();
-        // What a neighbour is known to have cannot be taken for a packet of this host.
-        let is_taken = |port: &u16| neighbours.iter().any(|host| host.own == Some(*port));
-        let others = shown.iter().filter(|s| Some(s.sender) != owner && !is_taken(&s.from.port()));
-        let others = others.map(|s| s.at).max();
-        // A packet is a host's for certain if no other can be meant, or if it came after all
-        // others and before the connection.
-        let shown_own = shown.iter().rfind(|s| Some(s.sender) == owner);
-        let is_clear = |s: &&&Shown| others.is_none_or(|other| s.at > other && s.at <= opened);
-        // Its connection from before may be here still, and have used the packet up.
-        let is_used = |s: &&&Shown| {
-            self.hosts_at(addr).any(|(_, door, host)| door.owner == owner && s.at <= host.at)
-        };
-        let newest = shown_own.filter(is_clear).filter(|s| !is_used(s)).map(|s| s.from.port());
-        // If the server may have taken this port for a neighbour's, it may do so again.
-        let may_have =
-            |host: &Registered, port: &u16| host.own.is_none() && host.ports.contains(port);
-        let own = newest.filter(|port| !neighbours.iter().any(|host| may_have(host, port)));
-        let lacks_own = own.is_none() && ports.iter().all(is_taken);
-        ports.extend(neighbours.iter().flat_map(|host| &host.ports));
-        if own.is_none() {
-            let neighbours = self.doors.values_mut().filter(|door| door.addr == addr);
-            let hosts = neighbours.filter_map(|door| door.host.as_mut());
-            hosts.filter(|host| host.lent.is_some_and(is_recent)).for_each(|host| host.own = None);
-        }
-        if let Some(door) = self.doors.get_mut(&id) {
-            let before = door.host.take();
-            let since = before.as_ref().map_or(now, |host| host.since);
-            let own = own.or(before.and_then(|host| host.own));
-            door.host =
-                Some(Registered { since, at: now, data, ports, own, lacks_own, lent: None });
-        }
-    }
-
-    fn end_host(&mut self, now: Instant, id: ConnId) {
-        let Some(door) = self.doors.get_mut(&id) else { return };
-        if let Some(host) = door.host.take() {
-            self.left.push_back((now, door.addr, host.ports));
         }
     }
 
@@ -444,18 +328,5 @@ impl Book {
         while self.answered.front().is_some_and(|(at, ..)| is_old(*at)) {
             self.answered.pop_front();
         }
-    }
-
-    /// The hosts at an address, as far as the server can know.
-    fn hosts_at(&self, addr: IpAddr) -> impl Iterator<Item = (&ConnId, &Door, &Registered)> {
-        let here = self.doors.iter().filter(move |(_, door)| door.addr == addr);
-        here.filter_map(|(id, door)| Some((id, door, door.host.as_ref()?)))
-    }
-
-    /// Whether every host at an address has shown a port of its own, so that none can be taken
-    /// for another.
-    fn are_told_apart(&self, addr: IpAddr) -> bool {
-        let mut seen = BTreeSet::new();
-        self.hosts_at(addr).all(|(_, _, host)| host.own.is_some_and(|port| seen.insert(port)))
     }
 }
