@@ -527,3 +527,17 @@ fn all_requests_of_a_client_are_answered_when_the_server_stops() {
     story.tells(client, at(HOST, 4000));
     story.tells(client, at(HOST, 4000));
 }
+
+#[test]
+fn who_hangs_up_while_registering_is_no_host() {
+    let mut story = Story::new();
+    story.udp(HOST, 4000, "reg");
+    let host = story.open(HOST);
+    let client = story.join(CLIENT, 5000, HOST);
+    story.send(host, b"reg");
+    story.fin(host);
+    assert_eq!(story.closed, [host]);
+    story.tells_nobody();
+    story.wait(2500);
+    story.tells(client, NOT_FOUND);
+}

@@ -335,6 +335,10 @@ impl Gmnet {
     /// Makes a connection the control connection of a host, or gives the host new data.
     fn register(&mut self, now: Now, id: ConnId, data: Option<Data>, out: &mut Outbox) -> Go {
         let Some(conn) = self.conns.get(id) else { return Go::Stop };
+        if conn.finished {
+            // Who hangs up while registering is no host.
+            return Go::On;
+        }
         let (addr, known) = (conn.addr, conn.host);
         let opened = if known.is_some() { Opened::LongAgo } else { Opened::At(conn.opened) };
         if let Err(full) = self.hosts.check_room(&self.config.limits, addr, known, data.as_ref()) {
