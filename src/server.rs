@@ -98,26 +98,36 @@ impl Server {
     /// There is no room for a new connection: closes the one that nobody would miss and that has
     /// been idle longest. False if there is none.
     pub fn make_room(&mut self, now: Now, out: &mut Outbox) -> bool {
-        let mut busy = Vec::new();
-        let closed = loop {
-            let Some(conn) = self.idle.pop() else { break false };
+        /// Connections that are looked at. The queue is nearly in the order of their idleness;
+        /// only who is busy stands further to the front than it should.
+        const LOOKS: usize = 64;
+        let (mut looked_at, mut lasting) = (Vec::new(), Vec::new());
+        let mut longest: Option<(Instant, ConnId)> = None;
+        for &conn in self.idle.keys() {
             match self.use_of(conn) {
-                Use::Lasting => {}
-                Use::Idle(since) if now.instant - since >= limits::IDLE_WHEN_FULL => {
-                    self.end_idle(now, conn, out);
-                    break true;
+                // It leaves the queue, so that it is not looked at again.
+                Use::Lasting => {
+                    lasting.push(conn);
+                    continue;
                 }
-                Use::Idle(_) => {
-                    busy.push(conn);
-                    // All behind it are younger.
-                    break false;
+                Use::Idle(since) if longest.is_none_or(|(before, _)| since < before) => {
+                    longest = Some((since, conn));
                 }
-                Use::Waiting => busy.push(conn),
+                Use::Idle(_) | Use::Waiting => {}
             }
-        };
-        for conn in busy {
-            self.idle.arm(now.instant, conn);
+            looked_at.push(conn);
+            if looked_at.len() == LOOKS {
+                break;
+            }
         }
+        lasting.iter().for_each(|conn| self.idle.cancel(conn));
+        let unmissed = longest.filter(|(since, _)| now.instant - *since >= limits::IDLE_WHEN_FULL);
+        match unmissed {
+            Some((_, conn)) => self.end_idle(now, conn, out),
+            // The next time others are looked at.
+            None => looked_at.iter().for_each(|conn| self.idle.arm(now.instant, *conn)),
+        }
+        let closed = unmissed.is_some();
         if let Some(more) = self.full.say(now.instant) {
             let what = if closed { "idle ones are closed" } else { "new ones are refused" };
             warn!(

@@ -6,12 +6,16 @@
 //! - [`vector`]: recorded conversations, played against a server and compared byte for byte.
 //! - [`fuzz`]: what the fuzz targets do with their bytes.
 //! - [`gmnet`]: [`gmnet::Host`], [`gmnet::Client`] and [`gmnet::Lobby`], and the bytes they send.
+//! - [`raw`]: bare sockets, for peers that no game would be.
 //! - [`sim`]: the server in a made-up network, through seeded schedules.
+//! - [`unplugged`]: the server without sockets and with a made-up clock.
 #![forbid(unsafe_code)]
 
 pub mod folder;
 pub mod fuzz;
 pub mod gmnet;
 pub mod master;
+pub mod raw;
 pub mod sim;
+pub mod unplugged;
 pub mod vector;

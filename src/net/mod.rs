@@ -281,6 +281,7 @@ impl EventLoop {
                         if !self.connections.write(now.instant, conn, bytes, self.poll.registry()) {
                             lost.push(conn);
                         }
+                        lost.extend(std::iter::from_fn(|| self.connections.take_unread()));
                     }
                     Output::Close(conn) => self.connections.close(conn),
                     Output::Udp(via, to, bytes) => self.datagrams.send(via, to, bytes),
