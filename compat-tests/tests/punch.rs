@@ -236,7 +236,52 @@ fn the_probe_says_what_does_not_work() {
 fn help_fits_a_screen() {
     for subcommand in ["host", "join", "lobby", "probe"] {
         let help = stdout(&output(&[subcommand, "--help"]));
-        assert!((5..=24).contains(&help.lines().count()), "{help}");
+        assert!((5..=28).contains(&help.lines().count()), "{help}");
         assert!(help.lines().all(|line| line.chars().count() <= 100), "{help}");
     }
+}
+
+#[test]
+fn a_host_can_be_its_own_master_server() {
+    let (addr, at) = (format!("{}:6510", loopback()), loopback().to_string());
+    let file = format!("{}/own-master.txt", env!("CARGO_TARGET_TMPDIR"));
+    let script = "when connected\nat 0 data1 after\n";
+    std::fs::write(&file, script).expect("writing the script");
+    let args = ["host", "--own-master", "--master", &addr, "--bind", &at, "--data1", "before"];
+    let mut host = Punch::start(&[&args[..], &["--script", &file]].concat());
+    host.line_with("registered");
+    let own = loopback().to_string();
+    let join = output(&["join", &at, "--master", &addr, "--bind", &own]);
+    assert!(join.status.success(), "{}", String::from_utf8_lossy(&join.stderr));
+    host.line_with("Data1(\"after\")");
+    let deadline = Instant::now() + WAIT;
+    while !stdout(&output(&["lobby", "--master", &addr])).contains("after") {
+        assert!(Instant::now() < deadline, "the lobby does not show the change");
+    }
+    host.interrupt();
+    assert!(host.wait().success());
+}
+
+#[test]
+fn a_join_with_its_own_master_server_waits_for_the_host_and_its_knock() {
+    let (addr, at) = (format!("{}:6510", loopback()), loopback());
+    let (at_text, own) = (at.to_string(), loopback().to_string());
+    let args = ["join", &at_text, "--own-master", "--master", &addr, "--bind", &own];
+    let mut join = Punch::start(&args);
+    join.line_with("waiting for the host");
+    let config = HostConfig::new(addr.parse().expect("an address")).on(at);
+    let _running = Host::registered(config, WAIT).expect("registering").spawn();
+    join.line_with("the host knocks");
+    join.line_with("connect_ms=");
+    assert!(join.wait().success());
+}
+
+#[test]
+fn a_script_with_a_mistake_is_refused() {
+    let file = format!("{}/mistake.txt", env!("CARGO_TARGET_TMPDIR"));
+    std::fs::write(&file, "at 0 sing\n").expect("writing the script");
+    let refused = output(&["host", "--script", &file]);
+    let why = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success());
+    assert!(why.contains("line 1: `sing` is none of register"), "{why}");
 }

@@ -1,16 +1,9 @@
 //! The master server goes away and comes back while games run.
 
-use std::net::SocketAddr;
-
-use compat_tests::master::{Master, loopback};
+use compat_tests::master::Master;
 
 use crate::meeting::{client, entry, host};
-use crate::runner::{Game, is_here};
-
-/// An address for a server that can be started there a second time.
-fn place() -> SocketAddr {
-    SocketAddr::new(loopback(), 6510)
-}
+use crate::runner::{Game, is_here, place};
 
 /// Whoever plays goes on playing: positions of now come in.
 fn still_play(host: &mut Game, client: &mut Game) {

@@ -8,6 +8,8 @@ use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
+use compat_tests::master::loopback;
+
 /// How long anything may take that is not itself a wait. What happens takes a second or two; the
 /// rest is patience with a busy machine.
 pub(crate) const WAIT: Duration = Duration::from_secs(30);
@@ -43,6 +45,11 @@ fn found() -> Option<&'static PathBuf> {
         .as_ref()
 }
 
+/// An address for a master server that nobody else uses, neither now nor a second time.
+pub(crate) fn place() -> SocketAddr {
+    SocketAddr::new(loopback(), 6510)
+}
+
 /// A game: one process with an address of its own, behind a filter as of a NAT.
 pub(crate) struct Game {
     child: Child,
@@ -75,16 +82,29 @@ impl Game {
     /// Runs the project with options of `gml-run`.
     pub(crate) fn run(at: IpAddr, options: &[&str]) -> Self {
         let project = concat!(env!("CARGO_MANIFEST_DIR"), "/../gml-client-sample");
-        let mut child = Command::new(found().expect("asked for with is_here()"))
+        let mut command = Command::new(found().expect("asked for with is_here()"));
+        command
             .args(["--project", project, "--local-addr", &at.to_string()])
             .args(["--udp-filter", "address-and-port", "--seconds", LONGEST])
             .args(["--save-dir", concat!(env!("CARGO_TARGET_TMPDIR"), "/gml")])
-            .args(options)
+            .args(options);
+        Self::spawn(at, command)
+    }
+
+    /// Runs a subcommand of `punch`, at an address of its own too.
+    pub(crate) fn punch(at: IpAddr, options: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_punch"));
+        command.args(options).args(["--bind", &at.to_string()]);
+        Self::spawn(at, command)
+    }
+
+    fn spawn(at: IpAddr, mut command: Command) -> Self {
+        let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .expect("starting gml-run");
+            .expect("starting a game");
         let (sink, lines) = channel();
         let pipes: [Box<dyn Read + Send>; 2] = [
             Box::new(child.stdout.take().expect("stdout is piped")),
@@ -107,13 +127,23 @@ impl Game {
 
     /// The value of the next line `KEY=VALUE` with this key, if the game says one in time.
     pub(crate) fn next(&mut self, key: &str, within: Duration) -> Option<String> {
+        self.find(within, |line| line.strip_prefix(key)?.strip_prefix('='))
+    }
+
+    /// Waits for a line with this text, such as those of `punch`.
+    pub(crate) fn wait_for_line(&mut self, text: &str) {
+        if self.find(WAIT, |line| line.contains(text).then_some(line)).is_none() {
+            self.fail(&format!("does not say {text:?}"));
+        }
+    }
+
+    fn find(&mut self, within: Duration, is_it: impl Fn(&str) -> Option<&str>) -> Option<String> {
         let deadline = Instant::now() + within;
         loop {
             while let Some(line) = self.said.get(self.read) {
                 self.read += 1;
-                if let Some(value) = line.strip_prefix(key).and_then(|rest| rest.strip_prefix('='))
-                {
-                    return Some(value.to_owned());
+                if let Some(found) = is_it(line) {
+                    return Some(found.to_owned());
                 }
             }
             let left = deadline.saturating_duration_since(Instant::now());
@@ -172,7 +202,7 @@ impl Game {
     pub(crate) fn exit_code(&mut self) -> i32 {
         let deadline = Instant::now() + WAIT;
         loop {
-            match self.child.try_wait().expect("waiting for gml-run") {
+            match self.child.try_wait().expect("waiting for a game") {
                 Some(status) => return status.code().unwrap_or(-1),
                 None if Instant::now() >= deadline => self.fail("does not end"),
                 None => std::thread::sleep(Duration::from_millis(5)),

@@ -7,6 +7,8 @@ mod join;
 mod lobby;
 mod probe;
 mod replay;
+mod script;
+mod unruly;
 
 use std::process::ExitCode;
 
@@ -32,7 +34,7 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Host(args) => host::run(args),
-        Command::Join(args) => join::run(&args),
+        Command::Join(args) => join::run(args),
         Command::Lobby(args) => lobby::run(args),
         Command::Probe(args) => probe::run(&args),
         Command::Replay(args) => return replay::run(&args),
