@@ -245,7 +245,7 @@ fn help_fits_a_screen() {
 fn a_host_can_be_its_own_master_server() {
     let (addr, at) = (format!("{}:6510", loopback()), loopback().to_string());
     let file = format!("{}/own-master.txt", env!("CARGO_TARGET_TMPDIR"));
-    let script = "when connected\nat 0 data1 after\n";
+    let script = "when connected\nat 0 data1 after\nat 3 leave\nat 3.5 end\n";
     std::fs::write(&file, script).expect("writing the script");
     let args = ["host", "--own-master", "--master", &addr, "--bind", &at, "--data1", "before"];
     let mut host = Punch::start(&[&args[..], &["--script", &file]].concat());
@@ -253,12 +253,19 @@ fn a_host_can_be_its_own_master_server() {
     let own = loopback().to_string();
     let join = output(&["join", &at, "--master", &addr, "--bind", &own]);
     assert!(join.status.success(), "{}", String::from_utf8_lossy(&join.stderr));
-    host.line_with("Data1(\"after\")");
     let deadline = Instant::now() + WAIT;
     while !stdout(&output(&["lobby", "--master", &addr])).contains("after") {
         assert!(Instant::now() < deadline, "the lobby does not show the change");
     }
-    host.interrupt();
+    host.line_with("Leave");
+    // It does not come back by itself, as a host does that was cut off.
+    loop {
+        let line = host.line();
+        assert_ne!(line, "registered again");
+        if line.ends_with("End") {
+            break;
+        }
+    }
     assert!(host.wait().success());
 }
 

@@ -82,16 +82,16 @@ pub(crate) fn run(args: Args) -> Result<(), String> {
     let once = args.once;
     let mut script = args.unruly.script(Role::Host)?;
     let mut own_master = args.unruly.master(args.master)?;
+    let shown = args.master;
     let mut config = args.into_config();
     if let Some(own) = &own_master {
         config.master = own.honest();
     }
-    let mut host = register(config)?;
+    let mut host = register(config, shown)?;
     script = script.map(Script::start);
     let mut last_heard = Instant::now();
     let mut last_ping = Instant::now();
-    let mut hangs = false;
-    let mut ends = false;
+    let (mut hangs, mut ends, mut left) = (false, false, false);
     loop {
         while let Some(action) = script.as_mut().and_then(|script| next(script, &host)) {
             match action {
@@ -100,7 +100,10 @@ pub(crate) fn run(args: Args) -> Result<(), String> {
                 Action::Hang => hangs = true,
                 Action::Resume => hangs = false,
                 Action::End => ends = true,
-                other => act(&mut host, other)?,
+                other => {
+                    left = other == Action::Leave || (left && other != Action::Register);
+                    act(&mut host, other)?;
+                }
             }
         }
         if hangs && !ends && !interrupted() {
@@ -124,7 +127,7 @@ pub(crate) fn run(args: Args) -> Result<(), String> {
             return Ok(());
         }
         let pause = if host.has_master() { PING } else { RETRY };
-        if last_ping.elapsed() > pause {
+        if last_ping.elapsed() > pause && !left {
             last_ping = Instant::now();
             say(match host.ping() {
                 Ok(true) => "the connection to the master server still works".to_owned(),
@@ -163,8 +166,7 @@ fn act(host: &mut Host, action: Action) -> Result<(), String> {
     Ok(())
 }
 
-fn register(config: HostConfig) -> Result<Host, String> {
-    let HostConfig { master, .. } = config;
+fn register(config: HostConfig, master: SocketAddr) -> Result<Host, String> {
     let data1 = printable(&config.data[0]);
     let mut host = Host::start(config)
         .map_err(|error| format!("{error}\nIs the master server running, and TCP let through?"))?;

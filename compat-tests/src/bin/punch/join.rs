@@ -56,10 +56,11 @@ pub(crate) fn run(args: Args) -> Result<(), String> {
         wait_for_host(own, args.host, args.bind).map_err(|error| error.to_string())?;
     }
     say(format!("asking the master server {} for {}", args.master, args.host));
+    let glues = args.unruly.glues();
     if let Some(script) = script {
-        return play(script.start(), &config, own_master);
+        return play(script.start(), &config, glues, own_master);
     }
-    let client = connect(config).map_err(explain)?;
+    let client = connect(&config, glues).map_err(explain)?;
     prove(&client, args.game).map_err(explain)?;
     let after = client.connected_after().unwrap_or_default();
     say(format!("connect_ms={}", after.as_millis()));
@@ -67,23 +68,32 @@ pub(crate) fn run(args: Args) -> Result<(), String> {
 }
 
 /// Joins, and says so whenever something new is tried.
-fn connect(config: ClientConfig) -> Result<Client, Error> {
+fn connect(config: &ClientConfig, glues: bool) -> Result<Client, Error> {
     let mut told = Told::default();
-    let mut client = Client::start(config)?;
+    let (mut client, _other) = start(config, glues)?;
     while !told.step(&mut client)? {
         std::thread::sleep(STEP);
     }
     Ok(client)
 }
 
+/// Asks for the host. Where replies are glued another client does right before, so that the host
+/// is told about two at once, and has to read the second.
+fn start(config: &ClientConfig, glues: bool) -> Result<(Client, Option<Client>), Error> {
+    let other = glues.then(|| Client::start(ClientConfig { port: 0, ..config.clone() }));
+    let other = other.transpose()?;
+    Ok((Client::start(config.clone())?, other))
+}
+
 /// Does what a script says. What the host sends meanwhile is printed.
 fn play(
     mut script: Script,
     config: &ClientConfig,
+    glues: bool,
     mut own_master: Option<Meddler>,
 ) -> Result<(), String> {
     let mut joining: Option<(Client, Told)> = None;
-    let mut hangs = false;
+    let (mut hangs, mut _other) = (false, None);
     loop {
         let has = |moment| {
             joining.as_ref().is_some_and(|(client, _)| match moment {
@@ -93,8 +103,9 @@ fn play(
         };
         match script.next(has) {
             Some(Action::Ask) => {
-                let client = Client::start(config.clone()).map_err(explain)?;
+                let (client, other) = start(config, glues).map_err(explain)?;
                 joining = Some((client, Told::default()));
+                _other = other;
             }
             Some(Action::Send(bytes)) => {
                 let client = joining.as_ref().map(|(client, _)| client);

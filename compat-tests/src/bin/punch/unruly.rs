@@ -44,6 +44,11 @@ impl Unruly {
         Line { delay: Duration::from_millis(self.delay_udp), drop_first: self.drop_first }
     }
 
+    /// Whether replies come several at once.
+    pub(crate) fn glues(&self) -> bool {
+        self.glue_replies
+    }
+
     /// The own master server, if there is to be one.
     pub(crate) fn master(&self, addr: SocketAddr) -> Result<Option<Meddler>, String> {
         let &Self { own_master, split_reply, glue_replies, .. } = self;
