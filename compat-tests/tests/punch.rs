@@ -7,6 +7,7 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
+use compat_tests::folder::Folder;
 use compat_tests::gmnet::{Client, ClientConfig, Host, HostConfig};
 use compat_tests::master::{Master, loopback};
 use nix::sys::signal::{Signal, kill};
@@ -244,7 +245,8 @@ fn help_fits_a_screen() {
 #[test]
 fn a_host_can_be_its_own_master_server() {
     let (addr, at) = (format!("{}:6510", loopback()), loopback().to_string());
-    let file = format!("{}/own-master.txt", env!("CARGO_TARGET_TMPDIR"));
+    let folder = Folder::new();
+    let file = folder.file("script.txt");
     let script = "when connected\nat 0 data1 after\nat 3 leave\nat 3.5 end\n";
     std::fs::write(&file, script).expect("writing the script");
     let args = ["host", "--own-master", "--master", &addr, "--bind", &at, "--data1", "before"];
@@ -285,7 +287,8 @@ fn a_join_with_its_own_master_server_waits_for_the_host_and_its_knock() {
 
 #[test]
 fn a_script_with_a_mistake_is_refused() {
-    let file = format!("{}/mistake.txt", env!("CARGO_TARGET_TMPDIR"));
+    let folder = Folder::new();
+    let file = folder.file("script.txt");
     std::fs::write(&file, "at 0 sing\n").expect("writing the script");
     let refused = output(&["host", "--script", &file]);
     let why = String::from_utf8_lossy(&refused.stderr);

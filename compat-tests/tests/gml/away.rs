@@ -29,12 +29,12 @@ fn silent() -> (SocketAddr, Socket, Vec<Socket>) {
     panic!("the queue of {at} does not fill");
 }
 
-/// A game that stood still for a second would show at most a few steps for it; a busy machine
-/// takes a step now and then, but not most of them and not in every second.
+/// A game that stood still for a second would say one step or two for it; a busy machine takes a
+/// step now and then, but not most of them, and not in every second.
 fn does_not_freeze(game: &mut Game, seconds: usize) {
     let counted: Vec<u32> =
         (0..seconds).map(|_| game.value("steps_per_second").parse().expect("a number")).collect();
-    assert!(counted.iter().all(|steps| (20..=75).contains(steps)), "{counted:?}");
+    assert!(counted.iter().all(|steps| *steps >= 10), "{counted:?}");
     assert!(counted.iter().any(|steps| (55..=65).contains(steps)), "{counted:?}");
 }
 

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use compat_tests::folder::Folder;
 use compat_tests::gmnet::{Client, ClientConfig, Error};
 use compat_tests::master::loopback;
 
@@ -130,9 +131,9 @@ fn a_host_that_never_welcomes_is_given_up() {
     assert_eq!(client.all("state"), ["asking", "punching", "failed"]);
 }
 
-/// A script in a file of its own.
-fn script(name: &str, text: &str) -> String {
-    let file = format!("{}/{name}.txt", env!("CARGO_TARGET_TMPDIR"));
+/// A script in a file.
+fn script(folder: &Folder, text: &str) -> String {
+    let file = folder.file("script.txt");
     std::fs::write(&file, text).expect("writing the script");
     file
 }
@@ -148,10 +149,11 @@ fn a_script_tells_a_host_what_to_do_and_when() {
                 at 0.5 send 01 00 07 00 f8 ff\n\
                 at 1 hang\n\
                 at 60 end\n";
-    let (master, mut host) = unruly_host(&["--script", &script("host", text)]);
+    let folder = Folder::new();
+    let (master, mut host) = unruly_host(&["--script", &script(&folder, text)]);
     host.wait_for_line("MasterDown");
-    // Asks while there is nobody, and goes on asking.
-    let mut client = client(master, host.at(), &[]);
+    // Looks for a game while there is no master server, and goes on looking until one is listed.
+    let mut client = Game::start("client", master, loopback(), &[]);
     client.wait_for("state", "connected");
     client.wait_for("position", "7,-8");
     host.wait_for_line("Hang");
@@ -170,7 +172,8 @@ fn a_script_tells_a_client_what_to_do_and_when() {
                 when connected\n\
                 at 0 send 01 05 2c 01 d4 fe\n\
                 at 0.5 end\n";
-    let (mut join, mut host) = host_bears(&["--script", &script("join", text)]);
+    let folder = Folder::new();
+    let (mut join, mut host) = host_bears(&["--script", &script(&folder, text)]);
     host.wait_for("position", "300,-300");
     join.wait_for_line("received 01 00 01 00 02 00");
     assert_eq!(join.exit_code(), 0);
