@@ -3,6 +3,7 @@
 //!
 //! - [`master`]: starts the built `punchd`, or points at a running server (`PUNCH_MASTER`).
 //! - [`folder`]: a place for the files of a test.
+//! - [`meddler`]: a master server that cuts and glues its replies, for games to bear.
 //! - [`vector`]: recorded conversations, played against a server and compared byte for byte.
 //! - [`fuzz`]: what the fuzz targets do with their bytes.
 //! - [`gmnet`]: [`gmnet::Host`], [`gmnet::Client`] and [`gmnet::Lobby`], and the bytes they send.
@@ -15,6 +16,7 @@ pub mod folder;
 pub mod fuzz;
 pub mod gmnet;
 pub mod master;
+pub mod meddler;
 pub mod raw;
 pub mod sim;
 pub mod unplugged;

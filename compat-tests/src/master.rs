@@ -65,6 +65,21 @@ impl Master {
         Self::spawn(command)
     }
 
+    /// A fresh server on this address alone, which therefore can be the same a second time. To be
+    /// sure that nobody else is there, take one of [`loopback`].
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[must_use]
+    pub fn start_at(addr: SocketAddr, options: &[&str]) -> Self {
+        let mut command = Command::new(binary());
+        command.args(["--bind", &addr.ip().to_string(), "--port", &addr.port().to_string()]);
+        command.args(options);
+        let mut master = Self::spawn(command);
+        master.addr = addr;
+        master
+    }
+
     /// Runs a prepared command line of the server, which must log where it listens.
     ///
     /// # Panics

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::control::{Control, Event, GameSocket};
 use super::error::Error;
+use super::line::Line;
 use super::running::Running;
 use super::wire::{self, Data, Protocol};
 use super::{CONNECTION_TIMEOUT, STEP};
@@ -31,6 +32,10 @@ pub struct HostConfig {
     pub timeout: Duration,
     /// Sends what players send back to them, so that they can see data go both ways.
     pub echo: bool,
+    /// What becomes of the datagrams that are sent to it.
+    pub line: Line,
+    /// Knocks, but hears no knock and makes nobody a player, as behind a NAT that lets nothing in.
+    pub never_welcome: bool,
 }
 
 impl HostConfig {
@@ -46,6 +51,8 @@ impl HostConfig {
             version: wire::CLIENT_VERSION.to_owned(),
             timeout: CONNECTION_TIMEOUT,
             echo: true,
+            line: Line::default(),
+            never_welcome: false,
         }
     }
 
@@ -127,7 +134,8 @@ impl Host {
     /// # Errors
     /// If a socket cannot be had or nobody listens there.
     pub fn start(config: HostConfig) -> Result<Self, Error> {
-        let socket = GameSocket::open(config.master, config.bind, config.port)?;
+        let socket =
+            GameSocket::open(config.master, config.bind, config.port)?.on_line(config.line);
         let mut host = Self {
             config,
             socket,
@@ -335,7 +343,7 @@ impl Host {
     fn on_datagram(&mut self, from: SocketAddr, payload: Vec<u8>) -> Option<HostEvent> {
         let is_player = self.players.iter().any(|player| player.endpoint == from);
         match (is_player, payload.first()) {
-            (false, Some(&wire::KNOCK)) => {
+            (false, Some(&wire::KNOCK)) if !self.config.never_welcome => {
                 self.players.push(Player { endpoint: from, welcomes_left: WELCOMES });
                 Some(HostEvent::Connected(from))
             }

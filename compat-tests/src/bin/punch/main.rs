@@ -7,7 +7,9 @@ mod join;
 mod lobby;
 mod probe;
 mod replay;
+mod script;
 mod sim;
+mod unruly;
 
 use std::process::ExitCode;
 
@@ -34,7 +36,7 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Host(args) => host::run(args),
-        Command::Join(args) => join::run(&args),
+        Command::Join(args) => join::run(args),
         Command::Lobby(args) => lobby::run(args),
         Command::Probe(args) => probe::run(&args),
         Command::Replay(args) => return replay::run(&args),
