@@ -15,7 +15,7 @@ use punchd::dialect::gmnet::{Config, Gmnet};
 use punchd::dialect::{ConnId, Dialect, Outbox, Output, Use, Via};
 
 /// Takes about ten seconds of one core without optimization.
-const SEEDS: u64 = 3000;
+const SEEDS: u64 = 2000;
 
 #[test]
 fn promises_are_kept_in_thousands_of_schedules() {

@@ -135,6 +135,8 @@ pub struct Book {
     /// Hosts that have left: when, where, and their ports.
     left: VecDeque<(Instant, IpAddr, BTreeSet<u16>)>,
     owed: Vec<notices::Owed>,
+    /// When each peer registered last.
+    registered: BTreeMap<usize, Instant>,
     /// Who was answered lately, and when.
     answered: VecDeque<(Instant, IpAddr, ConnId)>,
     /// Which connections were introduced with which endpoint, and when.
@@ -162,6 +164,7 @@ impl Book {
             connects: VecDeque::new(),
             left: VecDeque::new(),
             owed: Vec::new(),
+            registered: BTreeMap::new(),
             answered: VecDeque::new(),
             used: BTreeMap::new(),
             introductions: 0,

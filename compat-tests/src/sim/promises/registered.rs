@@ -98,6 +98,7 @@ impl Book {
             hosts.filter(|host| host.lent.is_some_and(is_recent)).for_each(|host| host.own = None);
         }
         if let Some(door) = self.doors.get_mut(&id) {
+            self.registered.extend(door.owner.map(|owner| (owner, now)));
             let before = door.host.take();
             let since = before.as_ref().map_or(now, |host| host.since);
             let own = own.or(before.and_then(|host| host.own));
@@ -126,10 +127,9 @@ impl Book {
         // others and before the connection.
         let shown_own = shown.iter().rfind(|s| Some(s.sender) == owner);
         let is_clear = |s: &&&Shown| others.is_none_or(|other| s.at > other && s.at <= opened);
-        // Its connection from before may be here still, and have used the packet up.
-        let is_used = |s: &&&Shown| {
-            self.hosts_at(addr).any(|(_, door, host)| door.owner == owner && s.at <= host.at)
-        };
+        // A registration from before may have used the packet up.
+        let before = owner.and_then(|owner| self.registered.get(&owner));
+        let is_used = |s: &&&Shown| before.is_some_and(|before| s.at <= *before);
         let newest = shown_own.filter(is_clear).filter(|s| !is_used(s)).map(|s| s.from.port());
         // If the server may have taken this port for a neighbour's, it may do so again.
         let may_have =
