@@ -144,6 +144,20 @@ fn a_host_that_never_welcomes_knocks_all_the_same() {
 }
 
 #[test]
+fn a_host_behind_a_nat_hears_whom_it_was_told_about() {
+    let master = start(Meddling::default());
+    let config = HostConfig { only_told: true, ..HostConfig::new(master.honest()).on(loopback()) };
+    let host = Host::registered(config, WAIT).expect("registering");
+    let at = host.local();
+    let _running = host.spawn();
+    let nobody = SocketAddr::new(loopback(), at.port());
+    let error = Client::join(client(nobody, at.ip()).given(at.port())).expect_err("no welcome");
+    assert!(matches!(error, Error::NoWelcome { .. }), "{error}");
+    let known = ClientConfig { timeout: WAIT, ..client(master.honest(), at.ip()) };
+    Client::join(known).expect("joining");
+}
+
+#[test]
 fn it_goes_away_and_comes_back_to_the_same_place() {
     let mut master = start(Meddling::default());
     let doors = [master.addr(), master.honest()];

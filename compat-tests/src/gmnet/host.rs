@@ -36,6 +36,9 @@ pub struct HostConfig {
     pub line: Line,
     /// Knocks, but hears no knock and makes nobody a player, as behind a NAT that lets nothing in.
     pub never_welcome: bool,
+    /// Hears only clients that it was told about, as behind a NAT that lets in whom it has knocked
+    /// at. So it shows whether they made themselves known.
+    pub only_told: bool,
 }
 
 impl HostConfig {
@@ -53,6 +56,7 @@ impl HostConfig {
             echo: true,
             line: Line::default(),
             never_welcome: false,
+            only_told: false,
         }
     }
 
@@ -343,7 +347,7 @@ impl Host {
     fn on_datagram(&mut self, from: SocketAddr, payload: Vec<u8>) -> Option<HostEvent> {
         let is_player = self.players.iter().any(|player| player.endpoint == from);
         match (is_player, payload.first()) {
-            (false, Some(&wire::KNOCK)) if !self.config.never_welcome => {
+            (false, Some(&wire::KNOCK)) if self.lets_in(from) => {
                 self.players.push(Player { endpoint: from, welcomes_left: WELCOMES });
                 Some(HostEvent::Connected(from))
             }
@@ -361,6 +365,12 @@ impl Host {
                 Some(HostEvent::Received(from, payload))
             }
         }
+    }
+
+    fn lets_in(&self, client: SocketAddr) -> bool {
+        let HostConfig { never_welcome, only_told, .. } = self.config;
+        let was_told = || self.told.iter().any(|told| !told.lost && told.client == client);
+        !never_welcome && (!only_told || was_told())
     }
 
     /// Reads an event as games do, which is its first message; what is behind is only recorded.
