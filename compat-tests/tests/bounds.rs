@@ -152,9 +152,11 @@ fn ask_without_reading(master: &Master, at: IpAddr, times: usize) -> TcpStream {
 
 #[test]
 fn who_asks_for_more_than_it_reads_is_closed_and_others_are_served() {
-    let master = Master::start(&[]);
+    // Without a rate: what is asked for comes at once, however fast the machine.
+    let master = Master::start(&["--max-commands", "0", "--verbose"]);
     let _hosts = fill_lobby(&master);
     let greedy = ask_without_reading(&master, loopback(), 40);
+    master.wait_for_log("asks for more than it reads");
     let lobby = Lobby::fetch(master.addr(), Some(loopback()), &Query::default(), WAIT);
     let one = lobby.expect("the lobby").raw.len();
     assert!(one >= LOBBY, "a lobby of {one} bytes");
