@@ -94,6 +94,9 @@ impl Rooms {
                 return Err(Reason::BadKey);
             }
             self.relocate(turn, id, key)?;
+            self.answer_place(turn, id);
+            self.tell_new_endpoint(turn, id);
+            return Ok(());
         }
         self.answer_place(turn, id);
         Ok(())
@@ -122,7 +125,6 @@ impl Rooms {
         self.table.heard(turn.instant(), id, turn.via);
         let how = if is_host { How::Closed } else { How::Left };
         self.parted.note(turn.instant(), old, room, how);
-        self.tell_new_endpoint(turn, id);
         if self.lines.says(turn.now, turn.from.ip()) {
             let whom = if is_host { "host" } else { "client" };
             info!("{whom} {old} of room {} is back as {}", self.named(room), turn.from);
