@@ -115,7 +115,7 @@ impl Rooms {
         room.bar(outcast);
         let Some(peer) = self.table.leave(client) else { return };
         self.parted.note(turn.instant(), peer.endpoint, id, How::Kicked);
-        self.post.confirm(turn.from, Subject::Peer(client));
+        self.post.confirm(turn.from, client);
         self.post.notify_former(turn.instant(), &peer, Answer::Kicked(id), turn.out);
         if self.lines.says(turn.now, turn.from.ip()) {
             info!("client {} kicked from room {}", peer.endpoint, self.named(id));

@@ -208,9 +208,9 @@ impl Rooms {
         let status = if worked { Status::Connected } else { Status::Failed };
         let news = client.status != status;
         let host = self.table.room(room).map_or(own, |room| room.host);
-        // The other side has been told where this one is, or it could not know.
-        let other = if is_host { id } else { host };
-        self.post.confirm(turn.from, Subject::Peer(other));
+        if is_host {
+            self.post.confirm(turn.from, id);
+        }
         for id in [Some(id), worked.then_some(host)].into_iter().flatten() {
             if let Some(peer) = self.table.peer_mut(id) {
                 peer.status = status;

@@ -147,10 +147,12 @@ impl Post {
         }
     }
 
-    /// The addressee knows about this.
-    pub(super) fn confirm(&mut self, endpoint: SocketAddr, subject: Subject) {
-        let key = (endpoint, subject);
-        if self.notices.remove(&key).is_some() {
+    /// The host knows that this client comes. That a peer has moved is not confirmed by anything:
+    /// what comes from the addressee may be about the endpoint before.
+    pub(super) fn confirm(&mut self, host: SocketAddr, client: Id) {
+        let key = (host, Subject::Peer(client));
+        if self.notices.get(&key).is_some_and(|notice| notice.text.starts_with(b"cj:")) {
+            self.notices.remove(&key);
             self.due.cancel(&key);
         }
     }
