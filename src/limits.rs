@@ -145,6 +145,44 @@ pub const GHOST: Duration = Duration::from_secs(60);
 /// under way; only if both stay are they two hosts.
 pub const SHADOW: Duration = Duration::from_secs(1);
 
+/// Default time after which a silent peer of a room is taken to be gone.
+pub const ROOM_SILENCE: Duration = Duration::from_secs(300);
+
+/// Hosts and clients of rooms in all. They take no descriptor, and less than 2 KB each.
+pub const ROOM_PEERS: usize = 32 * 1024;
+
+/// Clients of one room. More players than any game without a server of its own has, and few
+/// enough that telling all of them something is a small thing.
+pub const CLIENTS_PER_ROOM: usize = 64;
+
+/// Those who were kicked and are kept out of one room.
+pub const KICKED_PER_ROOM: usize = 64;
+
+/// New places in rooms a second for one address, with ten seconds' worth at once: each costs the
+/// host of the room a few datagrams.
+pub const PLACES_PER_SECOND: u32 = 20;
+
+/// A peer of a room that never proved that it is there, with whom no punch is known to have
+/// worked, gives its place to another after this time of silence. Who is there sends something
+/// more often, as its NAT would forget it.
+pub const UNPROVED_PLACE: Duration = Duration::from_secs(30);
+
+/// How often a notification about a room is sent, and how far apart: with one datagram in five
+/// lost, all of them get lost once in a hundred times, and a request sent again helps then.
+pub const NOTICE_COPIES: u8 = 3;
+/// See [`NOTICE_COPIES`].
+pub const NOTICE_GAP: Duration = Duration::from_millis(500);
+
+/// Notifications about rooms that are going to be sent again.
+pub const ROOM_NOTICES: usize = 64 * 1024;
+
+/// A request that led into a room and comes once more so soon after the room was left is a copy
+/// that the network has kept back. Clients send again after half a second.
+pub const LATE_COPY: Duration = Duration::from_secs(1);
+
+/// How long it is remembered that a peer has left a room, for those who ask again.
+pub const PARTED: Duration = Duration::from_secs(10);
+
 /// An upper bound of the memory that this process takes whatever arrives, in bytes; what the
 /// kernel needs for its sockets is not in it.
 #[must_use]
@@ -158,10 +196,14 @@ pub const fn worst_case(limits: &Limits) -> usize {
     const PORT: usize = 512;
     /// Everything that is kept of a notification.
     const NOTICE: usize = 64;
+    /// Everything that is kept of a peer of a room, and of one that has left, with its
+    /// notifications.
+    const ROOM_PEER: usize = 2048;
     /// Buffers grow by doubling, and fragments remain.
     const SLACK: usize = 2;
     BASE + limits.connections * CONNECTION
         + PORTS * PORT
         + NOTICES * NOTICE
+        + ROOM_PEERS * ROOM_PEER
         + SLACK * 3 * limits.total()
 }

@@ -14,6 +14,8 @@ use punchd::net::bind::Bound;
 use punchd::net::signals::{Hangups, stop_at_signals};
 use punchd::net::{EventLoop, bind, files};
 use punchd::server::Server;
+use rand::TryRng;
+use rand::rngs::SysRng;
 use sd_notify::NotifyState;
 
 fn main() -> ExitCode {
@@ -40,7 +42,8 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     // Before any other thread is started, so that all of them leave SIGHUP to the loop.
     let hangups = Hangups::new(logging::reopen)?;
     let most = connections(options)?;
-    let config = options.server(most);
+    let mut config = options.server(most);
+    SysRng.try_fill_bytes(&mut config.rooms.seed)?;
     let ghost_limit = Duration::from_secs(options.ghost_limit);
     let mut sockets = bind::inherited(ghost_limit)?;
     if sockets.is_empty() {

@@ -10,18 +10,34 @@ use log::{debug, warn};
 use crate::clock::{Instant, Now};
 use crate::dialect::conns::Conns;
 use crate::dialect::gmnet::{self, Gmnet};
+use crate::dialect::rooms::{self, Rooms};
 use crate::dialect::{ConnId, Dialect, Name, Outbox, Use, Via, of_datagram, of_stream};
 use crate::limits::{self, Limits};
 use crate::rates::{Rates, network};
 use crate::timers::{Seldom, Timers};
 
 /// What the owner decides.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// What peers may do.
     pub limits: Limits,
+    /// What is spoken.
+    pub dialects: Vec<Name>,
     /// What the GMnet dialect has to know.
     pub gmnet: gmnet::Config,
+    /// What the rooms dialect has to know.
+    pub rooms: rooms::Config,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            dialects: Name::ALL.to_vec(),
+            gmnet: gmnet::Config::default(),
+            rooms: rooms::Config::default(),
+        }
+    }
 }
 
 /// All dialects, behind one door.
@@ -55,9 +71,13 @@ impl Server {
     pub fn new(config: Config) -> Self {
         let limits = config.limits;
         let mut dialects = [const { None }; Name::ALL.len()];
-        let mut speak =
-            |name: Name, dialect: Box<dyn Dialect>| dialects[name as usize] = Some(dialect);
-        speak(Name::Gmnet, Box::new(Gmnet::new(config.gmnet)));
+        for name in config.dialects {
+            dialects[name as usize] = match name {
+                Name::Gmnet => Some(Box::new(Gmnet::new(config.gmnet.clone())) as Box<dyn Dialect>),
+                Name::Rooms => Some(Box::new(Rooms::new(config.rooms.clone()))),
+                Name::Stun | Name::Events | Name::Natpunch => None,
+            };
+        }
         Self {
             limits,
             dialects,

@@ -143,7 +143,7 @@ impl World {
         let public_ip = Some(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1)));
         let gmnet = gmnet::Config { limits, public_ip, ..gmnet::Config::default() };
         Self {
-            server: Server::new(Config { limits, gmnet }),
+            server: Server::new(Config { limits, gmnet, ..Config::default() }),
             out: Outbox::new(),
             micros: 0,
             generation: 0,

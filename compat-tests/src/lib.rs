@@ -8,6 +8,7 @@
 //! - [`fuzz`]: what the fuzz targets do with their bytes.
 //! - [`gmnet`]: [`gmnet::Host`], [`gmnet::Client`] and [`gmnet::Lobby`], and the bytes they send.
 //! - [`raw`]: bare sockets, for peers that no game would be.
+//! - [`rooms`]: [`rooms::Player`], who hosts or joins a room and then talks ENet through the hole.
 //! - [`sim`]: the server in a made-up network, through seeded schedules.
 //! - [`unplugged`]: the server without sockets and with a made-up clock.
 #![forbid(unsafe_code)]
@@ -18,6 +19,7 @@ pub mod gmnet;
 pub mod master;
 pub mod meddler;
 pub mod raw;
+pub mod rooms;
 pub mod sim;
 pub mod unplugged;
 pub mod vector;

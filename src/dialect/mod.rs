@@ -9,6 +9,7 @@ use crate::clock::{Instant, Now};
 
 pub mod conns;
 pub mod gmnet;
+pub mod rooms;
 mod sniff;
 
 pub use sniff::{Name, of_datagram, of_stream};

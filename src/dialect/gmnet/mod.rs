@@ -11,14 +11,14 @@ use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use log::{Level, debug, info, log_enabled, warn};
+use log::{debug, info, warn};
 
 use super::conns::Conns;
 use super::{ConnId, Dialect, Outbox, Use, Via};
 use crate::clock::{Instant, Now};
 use crate::limits::{self, Limits};
-use crate::rates::Rates;
-use crate::timers::{Seldom, Timers};
+use crate::rates::{Lines, Rates};
+use crate::timers::Timers;
 
 pub mod command;
 pub mod datagram;
@@ -139,8 +139,7 @@ pub struct Gmnet {
     /// Bytes of commands that are not finished, in all.
     unfinished: usize,
     commands: Rates,
-    lines: Rates,
-    lines_left_out: Seldom,
+    lines: Lines,
     /// The place to build commands in, so that a whole one costs no allocation.
     scratch: Command,
     /// The server is about to stop: nobody is waited for any more.
@@ -190,8 +189,7 @@ impl Gmnet {
             notices: 0,
             unfinished: 0,
             commands: Rates::new(config.limits.commands_per_second, 10),
-            lines: Rates::new(1, 60),
-            lines_left_out: Seldom::default(),
+            lines: Lines::default(),
             scratch: Command::default(),
             is_stopping: false,
             config,
@@ -436,18 +434,9 @@ impl Gmnet {
         }
     }
 
-    /// Whether a line about this address may go to the log: who does much does not fill the disk.
+    /// Whether a line about this address may go to the log.
     fn says(&mut self, now: Now, addr: IpAddr) -> bool {
-        if !log_enabled!(Level::Info) {
-            return false;
-        }
-        let says = self.lines.allow(now.instant, addr);
-        if !says && let Some(more) = self.lines_left_out.say(now.instant) {
-            warn!(
-                "{addr} and others do so much that not all of it is logged ({more} lines before)"
-            );
-        }
-        says
+        self.lines.says(now, addr)
     }
 
     /// Closes a connection from our side.

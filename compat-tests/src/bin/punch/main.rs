@@ -7,6 +7,7 @@ mod join;
 mod lobby;
 mod probe;
 mod replay;
+mod rooms;
 mod script;
 mod sim;
 mod unruly;
@@ -30,6 +31,7 @@ enum Command {
     Lobby(lobby::Args),
     Probe(probe::Args),
     Replay(replay::Args),
+    Rooms(rooms::Args),
     Sim(sim::Args),
 }
 
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
         Command::Join(args) => join::run(args),
         Command::Lobby(args) => lobby::run(args),
         Command::Probe(args) => probe::run(&args),
+        Command::Rooms(args) => rooms::run(args),
         Command::Replay(args) => return replay::run(&args),
         Command::Sim(args) => sim::run(&args),
     };
