@@ -1,5 +1,5 @@
 //! The rooms dialect over real sockets: players of this library, and the debug client.
-#![expect(clippy::expect_used, reason = "a helper that fails is a test that fails")]
+#![expect(clippy::expect_used, clippy::panic, reason = "a helper that fails is a test that fails")]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
