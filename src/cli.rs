@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::Parser;
 use clap::builder::FalseyValueParser;
 
-use crate::dialect::gmnet;
+use crate::dialect::{Name, gmnet, rooms};
 use crate::limits::{self, Limits};
 use crate::logging::Verbosity;
 use crate::server;
@@ -23,7 +23,8 @@ pub const PORT: u16 = 6510;
     version,
     long_version = concat!(env!("CARGO_PKG_VERSION"), "\nspeaks GMnet GATE.PUNCH 1.2.5"),
     max_term_width = 100,
-    after_help = "Every option can be an environment variable: PUNCHD_PORT=6511, PUNCHD_TESTING=1"
+    after_help = "Each option is an environment variable as well: PUNCHD_PORT=6511, \
+                  PUNCHD_TESTING=1, and so on."
 )]
 pub struct Options {
     /// TCP and UDP port; 0 picks a free one
@@ -50,6 +51,11 @@ pub struct Options {
     #[arg(long, env = "PUNCHD_ALT_ADDR", hide_env = true, value_name = "IP")]
     #[arg(help_heading = "Network")]
     pub alt_addr: Option<IpAddr>,
+    /// Speak these only, as in gmnet,rooms [default: all]
+    #[arg(long, env = "PUNCHD_DIALECTS", hide_env = true, value_name = "LIST")]
+    #[arg(help_heading = "Network", value_delimiter = ',', hide_default_value = true)]
+    #[arg(default_values_t = Name::ALL)]
+    pub dialects: Vec<Name>,
 
     /// Do not answer requests for the lobby
     #[arg(long, env = "PUNCHD_DISABLE_LOBBY", hide_env = true)]
@@ -61,7 +67,7 @@ pub struct Options {
     #[arg(help_heading = "Games", value_parser = FalseyValueParser::new())]
     pub lobby_ports: bool,
 
-    /// Seconds between packets that keep a host's NAT open; 0 is none
+    /// Seconds between packets that keep a host's NAT open; 0: none
     #[arg(long, env = "PUNCHD_KEEPALIVE", hide_env = true, value_name = "S")]
     #[arg(help_heading = "Games", value_parser = clap::value_parser!(u64).range(0..=3600))]
     #[arg(default_value_t = limits::KEEPALIVE.as_secs())]
@@ -124,6 +130,12 @@ pub struct Options {
     #[arg(default_value_t = limits::GHOST.as_secs())]
     pub ghost_limit: u64,
 
+    /// Seconds until a silent peer of a room is gone
+    #[arg(long, env = "PUNCHD_ROOM_TIMEOUT", hide_env = true, value_name = "S")]
+    #[arg(help_heading = "Limits", value_parser = clap::value_parser!(u64).range(1..=86400))]
+    #[arg(default_value_t = limits::ROOM_SILENCE.as_secs())]
+    pub room_timeout: u64,
+
     /// Append the log to this file as well; SIGHUP opens it anew
     #[arg(short, long, env = "PUNCHD_LOG", hide_env = true, value_name = "FILE")]
     #[arg(help_heading = "Log")]
@@ -141,7 +153,8 @@ pub struct Options {
 }
 
 impl Options {
-    /// What the server has to know, if it can have that many connections.
+    /// What the server has to know, if it can have that many connections; but for what is
+    /// random, and for the sockets that there are.
     #[must_use]
     pub fn server(&self, connections: usize) -> server::Config {
         let limits = Limits {
@@ -161,7 +174,10 @@ impl Options {
             public_ip: self.public_ip,
             limits,
         };
-        server::Config { limits, gmnet, ..server::Config::default() }
+        let silence = Duration::from_secs(self.room_timeout);
+        let rooms = rooms::Config { silence, limits, ..rooms::Config::default() };
+        let dialects = self.dialects.clone();
+        server::Config { limits, dialects, gmnet, rooms, ..server::Config::default() }
     }
 
     /// How much to log; who wants details and quiet gets details.
@@ -218,9 +234,30 @@ mod tests {
     }
 
     #[test]
+    fn dialects_are_chosen_by_name() {
+        let dialects = |args: &[&str]| {
+            let options = Options::try_parse_from([&["punchd"], args].concat());
+            options.map(|options| options.server(1).dialects)
+        };
+        assert_eq!(dialects(&[]).unwrap(), Name::ALL);
+        let some = dialects(&["--dialects", "rooms,gmnet"]).unwrap();
+        assert_eq!(some, [Name::Rooms, Name::Gmnet]);
+        let error = dialects(&["--dialects", "room"]).unwrap_err().to_string();
+        assert!(error.contains("gmnet, stun, rooms"), "{error}");
+    }
+
+    #[test]
     fn help_fits_a_screen() {
         let help = Options::command().render_help().to_string();
         assert!(help.lines().count() <= 40, "{help}");
+    }
+
+    #[test]
+    fn every_option_is_an_environment_variable_as_well() {
+        for option in Options::command().get_arguments() {
+            let name = format!("PUNCHD_{}", option.get_id().as_str().to_uppercase());
+            assert_eq!(option.get_env(), Some(name.as_ref()), "{option}");
+        }
     }
 
     #[test]

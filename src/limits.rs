@@ -74,6 +74,10 @@ pub const STALLED_COMMAND: Duration = Duration::from_secs(1);
 /// its twelve lines at once.
 pub const COMMAND_TIME: Duration = Duration::from_secs(30);
 
+/// A lobby of this many bytes costs about as much as any other command; a longer one counts as
+/// several.
+pub const CHEAP_REPLY: usize = 4096;
+
 /// How long a command of an address that has sent too many waits before it is tried again.
 pub const THROTTLE: Duration = Duration::from_millis(100);
 
@@ -125,6 +129,10 @@ pub const NOTICES: usize = 64 * 1024;
 /// and a game that runs at 30 steps a second may be a step late.
 pub const NOTIFY_GAP: Duration = Duration::from_millis(50);
 
+/// When the server stops, all notifications leave within this time, whatever the gap: too close
+/// together is better than never.
+pub const LAST_NOTICES: Duration = Duration::from_millis(600);
+
 /// Default time between two datagrams that keep the NAT mapping of a host alive: less than the
 /// shortest that NATs in use keep one (30 s).
 pub const KEEPALIVE: Duration = Duration::from_secs(20);
@@ -173,6 +181,44 @@ pub const NATPUNCH_MEMBERS: usize = 32;
 /// Longest name of a natpunch lobby in bytes: a list of lobbies has to fit into one datagram.
 pub const NATPUNCH_NAME: usize = 64;
 
+/// Default time after which a silent peer of a room is taken to be gone.
+pub const ROOM_SILENCE: Duration = Duration::from_secs(300);
+
+/// Hosts and clients of rooms in all. They take no descriptor, and less than 2 KB each.
+pub const ROOM_PEERS: usize = 32 * 1024;
+
+/// Clients of one room. More players than any game without a server of its own has, and few
+/// enough that telling all of them something is a small thing.
+pub const CLIENTS_PER_ROOM: usize = 64;
+
+/// Those who were kicked and are kept out of one room.
+pub const KICKED_PER_ROOM: usize = 64;
+
+/// New places in rooms a second for one address, with ten seconds' worth at once: each costs the
+/// host of the room a few datagrams.
+pub const PLACES_PER_SECOND: u32 = 20;
+
+/// A peer of a room that never proved that it is there, with whom no punch is known to have
+/// worked, gives its place to another after this time of silence. Who is there sends something
+/// more often, as its NAT would forget it.
+pub const UNPROVED_PLACE: Duration = Duration::from_secs(30);
+
+/// How often a notification about a room is sent, and how far apart: with one datagram in five
+/// lost, all of them get lost once in a hundred times, and a request sent again helps then.
+pub const NOTICE_COPIES: u8 = 3;
+/// See [`NOTICE_COPIES`].
+pub const NOTICE_GAP: Duration = Duration::from_millis(500);
+
+/// Notifications about rooms that are going to be sent again.
+pub const ROOM_NOTICES: usize = 64 * 1024;
+
+/// A request that led into a room and comes once more so soon after the room was left is a copy
+/// that the network has kept back. Clients send again after half a second.
+pub const LATE_COPY: Duration = Duration::from_secs(1);
+
+/// How long it is remembered that a peer has left a room, for those who ask again.
+pub const PARTED: Duration = Duration::from_secs(10);
+
 /// An upper bound of the memory that this process takes whatever arrives, in bytes; what the
 /// kernel needs for its sockets is not in it.
 #[must_use]
@@ -190,6 +236,9 @@ pub const fn worst_case(limits: &Limits) -> usize {
     const CLIENT: usize = 768;
     /// Everything that is kept of a natpunch lobby with all its members.
     const LOBBY: usize = 1536;
+    /// Everything that is kept of a peer of a room, and of one that has left, with its
+    /// notifications.
+    const ROOM_PEER: usize = 2048;
     /// Buffers grow by doubling, and fragments remain.
     const SLACK: usize = 2;
     BASE + limits.connections * CONNECTION
@@ -197,5 +246,6 @@ pub const fn worst_case(limits: &Limits) -> usize {
         + NOTICES * NOTICE
         + NATPUNCH_CLIENTS * CLIENT
         + NATPUNCH_LOBBIES * LOBBY
+        + ROOM_PEERS * ROOM_PEER
         + SLACK * 3 * limits.total()
 }

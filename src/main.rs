@@ -7,9 +7,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use log::{error, info, warn};
+use log::{Level, error, info, log_enabled, warn};
 use punchd::cli::Options;
-use punchd::dialect::stun;
+use punchd::dialect::{Name, stun};
 use punchd::limits::Limits;
 use punchd::logging;
 use punchd::net::bind::{Alternates, Bound};
@@ -29,7 +29,12 @@ fn main() -> ExitCode {
     match run(&options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            error!("{error}");
+            if log_enabled!(Level::Error) {
+                error!("{error}");
+            } else {
+                // RUST_LOG may have switched off everything; this must be seen all the same.
+                eprintln!("punchd: {error}");
+            }
             ExitCode::FAILURE
         }
     }
@@ -41,13 +46,18 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let most = connections(options)?;
     let mut config = options.server(most);
     SysRng.try_fill_bytes(&mut config.natpunch.seed)?;
+    SysRng.try_fill_bytes(&mut config.rooms.seed)?;
     let ghost_limit = Duration::from_secs(options.ghost_limit);
     let mut sockets = bind::inherited(ghost_limit)?;
     if sockets.is_empty() {
         sockets = bind::bind(&options.bind, options.port, ghost_limit)?;
     }
     let listening = listening(&sockets);
-    let alternates = bind::alternates(&sockets, options.alt_port, options.alt_addr);
+    let alternates = if options.dialects.contains(&Name::Stun) {
+        bind::alternates(&sockets, options.alt_port, options.alt_addr)
+    } else {
+        Alternates::default()
+    };
     tell_sockets(&mut config, &sockets, &alternates);
     let udp = alternates.sockets.into_iter().map(|(_, socket)| socket).collect();
     let limits = config.limits;

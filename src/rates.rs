@@ -5,7 +5,10 @@ use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
-use crate::clock::Instant;
+use log::{Level, log_enabled, warn};
+
+use crate::clock::{Instant, Now};
+use crate::timers::Seldom;
 
 /// Places in the table. Ten thousand busy addresses rarely meet, and it takes 128 KiB.
 const PLACES: usize = 16 * 1024;
@@ -37,14 +40,56 @@ impl Rates {
 
     /// Takes a token of this address. False: it has none left.
     pub fn allow(&mut self, now: Instant, addr: IpAddr) -> bool {
-        let hash = self.hasher.hash_one(network(addr));
-        let place = &mut self.full_at[hash as usize % PLACES];
+        let (refill, burst) = (self.refill, self.burst);
+        let place = self.place(addr);
         let full_at = (*place).max(now);
-        let allowed = full_at - now <= self.burst;
+        let allowed = full_at - now <= burst;
         if allowed {
-            *place = full_at + self.refill;
+            *place = full_at + refill;
         }
         allowed
+    }
+
+    /// Takes more tokens for something that has turned out to be expensive; if the address has
+    /// not as many, it has to wait the longer for the next.
+    pub fn charge(&mut self, now: Instant, addr: IpAddr, tokens: u32) {
+        let cost = self.refill * tokens;
+        let place = self.place(addr);
+        *place = (*place).max(now) + cost;
+    }
+
+    fn place(&mut self, addr: IpAddr) -> &mut Instant {
+        let hash = self.hasher.hash_one(network(addr));
+        &mut self.full_at[hash as usize % PLACES]
+    }
+}
+
+/// Which lines about peers go to the log: who does much does not fill the disk.
+#[derive(Debug)]
+pub struct Lines {
+    rates: Rates,
+    left_out: Seldom,
+}
+
+impl Default for Lines {
+    fn default() -> Self {
+        Self { rates: Rates::new(1, 60), left_out: Seldom::default() }
+    }
+}
+
+impl Lines {
+    /// Whether a line about this address may go to the log.
+    pub fn says(&mut self, now: Now, addr: IpAddr) -> bool {
+        if !log_enabled!(Level::Info) {
+            return false;
+        }
+        let says = self.rates.allow(now.instant, addr);
+        if !says && let Some(more) = self.left_out.say(now.instant) {
+            warn!(
+                "{addr} and others do so much that not all of it is logged ({more} lines before)"
+            );
+        }
+        says
     }
 }
 
@@ -77,6 +122,16 @@ mod tests {
         assert!(!rates.allow(at(102), addr));
         let taken = (0..100).filter(|_| rates.allow(at(60_000), addr)).count();
         assert_eq!(taken, 21, "a full bucket does not run over");
+    }
+
+    #[test]
+    fn what_is_expensive_is_paid_for_later() {
+        let mut rates = Rates::new(10, 2);
+        let addr = IpAddr::from([203, 0, 113, 7]);
+        assert!(rates.allow(at(0), addr));
+        rates.charge(at(0), addr, 49);
+        assert!(!rates.allow(at(2900), addr));
+        assert!(rates.allow(at(3001), addr));
     }
 
     #[test]

@@ -6,8 +6,10 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, OnceLock};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -31,6 +33,8 @@ pub struct Master {
 struct Own {
     child: Child,
     log: Arc<Log>,
+    /// Fills the log until the server closes its standard error.
+    reader: JoinHandle<()>,
 }
 
 /// What the server has written to its standard error, line by line.
@@ -61,25 +65,75 @@ impl Master {
         Self::spawn(command)
     }
 
+    /// A fresh server on this address alone, which therefore can be the same a second time. To be
+    /// sure that nobody else is there, take one of [`loopback`].
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[must_use]
+    pub fn start_at(addr: SocketAddr, options: &[&str]) -> Self {
+        let mut command = Command::new(binary());
+        command.args(["--bind", &addr.ip().to_string(), "--port", &addr.port().to_string()]);
+        command.args(options);
+        let mut master = Self::spawn(command);
+        master.addr = addr;
+        master
+    }
+
     /// Runs a prepared command line of the server, which must log where it listens.
     ///
     /// # Panics
     /// If it does not start.
     #[must_use]
-    #[expect(clippy::expect_used, clippy::panic, reason = "a fixture fails its test")]
     pub fn spawn(mut command: Command) -> Self {
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        command.env_remove("RUST_LOG");
-        let mut child = command.spawn().expect("starting punchd");
-        let log = Arc::new(Log::default());
-        let stderr = child.stderr.take().expect("stderr is piped");
-        let sink = Arc::clone(&log);
-        std::thread::spawn(move || sink.fill(BufReader::new(stderr)));
-        let own = Own { child, log };
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        Self::watch(command)
+    }
+
+    /// The same with the standard input and output that it was given.
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[must_use]
+    #[expect(clippy::panic, reason = "a fixture fails its test")]
+    pub fn watch(command: Command) -> Self {
+        let own = Own::spawn(command);
         let Some(line) = own.log.wait_for("listening on port ", READY_WITHIN) else {
-            panic!("punchd did not say where it listens; its log:\n{}", own.log.text());
+            let text = own.log.text();
+            own.kill();
+            panic!("punchd did not say where it listens; its log:\n{text}");
         };
-        let port = port_in(&line).unwrap_or_else(|| panic!("no port in {line:?}"));
+        Self::listening(own, &line)
+    }
+
+    /// Runs a prepared command line of the server, which must log where it listens to this file:
+    /// its standard error may stay empty.
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[must_use]
+    #[expect(clippy::panic, reason = "a fixture fails its test")]
+    pub fn spawn_with_log_file(mut command: Command, file: &Path) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        let own = Own::spawn(command);
+        let deadline = Instant::now() + READY_WITHIN;
+        loop {
+            let text = std::fs::read_to_string(file).unwrap_or_default();
+            let mut whole = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+            if let Some(line) = whole.find(|line| line.contains("listening on port ")) {
+                return Self::listening(own, line);
+            }
+            if Instant::now() > deadline {
+                own.kill();
+                panic!("punchd did not say where it listens in {file:?}:\n{text}");
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    #[expect(clippy::panic, reason = "a fixture fails its test")]
+    fn listening(own: Own, line: &str) -> Self {
+        let port = port_in(line).unwrap_or_else(|| panic!("no port in {line:?}"));
         Self { addr: SocketAddr::from((Ipv4Addr::LOCALHOST, port)), own: Some(own) }
     }
 
@@ -134,6 +188,16 @@ impl Master {
         own.child.wait().expect("waiting for punchd");
     }
 
+    /// Waits until the server ends by itself, or by a signal that the test sent; returns how it
+    /// ended and its log.
+    ///
+    /// # Panics
+    /// If it is still there after this time, or was not started by this fixture.
+    #[expect(clippy::expect_used, reason = "a fixture fails its test")]
+    pub fn ended(mut self, within: Duration) -> (ExitStatus, String) {
+        self.own.take().expect("only an own server is waited for").ended(within)
+    }
+
     /// Stops the server and returns its log; fails as the drop would.
     #[must_use]
     pub fn stop(mut self) -> String {
@@ -154,6 +218,20 @@ impl Drop for Master {
 }
 
 impl Own {
+    #[expect(clippy::expect_used, reason = "a fixture fails its test")]
+    fn spawn(mut command: Command) -> Self {
+        command.stderr(Stdio::piped());
+        if !command.get_envs().any(|(name, _)| name == "RUST_LOG") {
+            command.env_remove("RUST_LOG");
+        }
+        let mut child = command.spawn().expect("starting punchd");
+        let log = Arc::new(Log::default());
+        let stderr = child.stderr.take().expect("stderr is piped");
+        let sink = Arc::clone(&log);
+        let reader = std::thread::spawn(move || sink.fill(BufReader::new(stderr)));
+        Self { child, log, reader }
+    }
+
     #[expect(clippy::cast_possible_wrap, reason = "process IDs are below 2^22")]
     fn pid(&self) -> Pid {
         Pid::from_raw(self.child.id() as i32)
@@ -166,9 +244,8 @@ impl Own {
     }
 
     #[expect(clippy::panic, reason = "a fixture fails its test")]
-    fn stop(mut self) -> String {
-        let _ = kill(self.pid(), Signal::SIGTERM);
-        let deadline = Instant::now() + EXIT_WITHIN;
+    fn ended(mut self, within: Duration) -> (ExitStatus, String) {
+        let deadline = Instant::now() + within;
         let status = loop {
             match self.child.try_wait() {
                 Ok(Some(status)) => break status,
@@ -178,13 +255,18 @@ impl Own {
                 other => {
                     let text = self.log.text();
                     self.kill();
-                    panic!(
-                        "punchd is still there {EXIT_WITHIN:?} after SIGTERM ({other:?}); its log:\n{text}"
-                    );
+                    panic!("punchd is still there after {within:?} ({other:?}); its log:\n{text}");
                 }
             }
         };
-        let text = self.log.text();
+        // Its standard error ends with it: only then is the log whole.
+        let _ = self.reader.join();
+        (status, self.log.text())
+    }
+
+    fn stop(self) -> String {
+        let _ = kill(self.pid(), Signal::SIGTERM);
+        let (status, text) = self.ended(EXIT_WITHIN);
         assert!(status.success(), "punchd ended with {status}; its log:\n{text}");
         assert!(
             !text.lines().any(|line| line.contains("ERROR")),
@@ -217,6 +299,17 @@ impl Log {
             lines = self.more.wait_timeout(lines, left).unwrap_or_else(|e| e.into_inner()).0;
         }
     }
+}
+
+/// Runs a prepared command line of the server that must not start, as it asks for the impossible:
+/// returns how it ended and what it said on standard error.
+///
+/// # Panics
+/// If it runs all the same.
+#[must_use]
+pub fn fails_to_start(mut command: Command) -> (ExitStatus, String) {
+    command.stdin(Stdio::null()).stdout(Stdio::null());
+    Own::spawn(command).ended(READY_WITHIN)
 }
 
 /// The server that the environment names, for tests against any other server.

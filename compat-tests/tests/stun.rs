@@ -274,7 +274,7 @@ fn punch_nat_is_right_behind_every_nat() {
         lifetime.split(' ').filter_map(|word| word.strip_suffix('s')?.parse().ok()).collect();
     // The NAT forgets after three seconds; a busy machine may be late to ask.
     assert!(
-        matches!(numbers[..], [alive, dead] if alive >= 2.0 && alive <= 3.0 && dead <= 4.0),
+        matches!(numbers[..], [alive, dead] if (2.0..=3.0).contains(&alive) && dead <= 4.0),
         "{lifetime}"
     );
 }

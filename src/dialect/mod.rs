@@ -10,6 +10,7 @@ use crate::clock::{Instant, Now};
 pub mod conns;
 pub mod gmnet;
 pub mod natpunch;
+pub mod rooms;
 mod sniff;
 pub mod stun;
 

@@ -1,6 +1,7 @@
 //! Which dialect a packet speaks, by its first bytes.
 
 use std::fmt;
+use std::str::FromStr;
 
 use super::stun;
 
@@ -22,6 +23,18 @@ pub enum Name {
 impl Name {
     /// All of them.
     pub const ALL: [Self; 5] = [Self::Gmnet, Self::Stun, Self::Rooms, Self::Events, Self::Natpunch];
+}
+
+impl FromStr for Name {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|name| name.to_string() == text);
+        found.ok_or_else(|| {
+            let all = Self::ALL.map(|name| name.to_string()).join(", ");
+            format!("there is no such dialect; want some of {all}")
+        })
+    }
 }
 
 impl fmt::Display for Name {
@@ -60,8 +73,9 @@ pub fn of_datagram(data: &[u8]) -> Name {
     match first_word(data) {
         b"reg" | b"connect" => Name::Gmnet,
         b"udp" => Name::Events,
+        // The last two are answers: who sends those is no client, and that has to be known.
         b"status" | b"rh" | b"rl" | b"jr" | b"pc" | b"lr" | b"cr" | b"kc" | b"rn" | b"rc"
-        | b"ka" | b"k" => Name::Rooms,
+        | b"ka" | b"k" | b"er" | b"rID" => Name::Rooms,
         _ => Name::Natpunch,
     }
 }

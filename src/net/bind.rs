@@ -173,7 +173,7 @@ pub fn alternates(main: &[Bound], port: Option<u16>, addr: Option<IpAddr>) -> Al
     let Some(main_port) = addrs.first().map(SocketAddr::port) else {
         return Alternates::default();
     };
-    let addr = addr.filter(|addr| alternate(SocketAddr::new(*addr, 0)).is_some());
+    let addr = addr.filter(|addr| alternate(SocketAddr::new(*addr, 0), true).is_some());
     let is_covered = |addr: IpAddr| {
         addrs.iter().any(|bound| {
             bound.ip() == addr || bound.ip().is_unspecified() && (bound.is_ipv6() || addr.is_ipv4())
@@ -182,21 +182,24 @@ pub fn alternates(main: &[Bound], port: Option<u16>, addr: Option<IpAddr>) -> Al
     let mut sockets = Vec::new();
     if let Some(addr) = addr.filter(|addr| !is_covered(*addr)) {
         addrs.push(SocketAddr::new(addr, main_port));
-        sockets.extend(alternate(SocketAddr::new(addr, main_port)));
+        sockets.extend(alternate(SocketAddr::new(addr, main_port), true));
     }
     let Some(mut port) = port.or_else(|| main_port.checked_add(1)) else {
         return Alternates { addr, sockets };
     };
+    let has_ipv4 = addrs.iter().any(SocketAddr::is_ipv4);
     for addr in addrs {
-        let Some((bound, socket)) = alternate(SocketAddr::new(addr.ip(), port)) else { continue };
+        let (addr, only_v6) =
+            (SocketAddr::new(addr.ip(), port), has_ipv4 || !addr.ip().is_unspecified());
+        let Some((bound, socket)) = alternate(addr, only_v6) else { continue };
         port = bound.port();
         sockets.push((bound, socket));
     }
     Alternates { addr, sockets }
 }
 
-fn alternate(addr: SocketAddr) -> Option<(SocketAddr, UdpSocket)> {
-    let opened = open(addr, Protocol::UDP, Duration::ZERO).and_then(|socket| {
+fn alternate(addr: SocketAddr, only_v6: bool) -> Option<(SocketAddr, UdpSocket)> {
+    let opened = open(addr, Protocol::UDP, only_v6, Duration::ZERO).and_then(|socket| {
         let socket = std::net::UdpSocket::from(socket);
         Ok((socket.local_addr()?, UdpSocket::from_std(socket)))
     });
@@ -230,34 +233,46 @@ fn bind_all(addrs: &[IpAddr], port: u16, ghost: Duration) -> Result<Vec<Bound>, 
 }
 
 fn try_bind_all(addrs: &[IpAddr], mut port: u16, ghost: Duration) -> Result<Vec<Bound>, BindError> {
-    let mut all = Vec::new();
+    let mut all: Vec<Bound> = Vec::new();
+    let has_ipv4 = addrs.iter().any(IpAddr::is_ipv4);
     for &ip in addrs {
-        let bound = bind_one(SocketAddr::new(ip, port), ghost)?;
+        if all.iter().any(|bound| bound.addr.ip() == ip) {
+            // Given twice.
+            continue;
+        }
+        // IPv4 peers come in by the same socket where all addresses are meant, unless they have
+        // one of their own: the two would be in each other's way.
+        let only_v6 = has_ipv4 || !ip.is_unspecified();
+        let bound = bind_one(SocketAddr::new(ip, port), only_v6, ghost)?;
         port = bound.addr.port();
         all.push(bound);
     }
     Ok(all)
 }
 
-fn bind_one(addr: SocketAddr, ghost: Duration) -> Result<Bound, BindError> {
+fn bind_one(addr: SocketAddr, only_v6: bool, ghost: Duration) -> Result<Bound, BindError> {
     let failed = |addr, protocol| move |error| BindError { addr, protocol, error };
-    let tcp = open(addr, Protocol::TCP, ghost).map_err(failed(addr, Protocol::TCP))?;
+    let tcp = open(addr, Protocol::TCP, only_v6, ghost).map_err(failed(addr, Protocol::TCP))?;
     let addr = tcp
         .local_addr()
         .map(|local| local.as_socket().unwrap_or(addr))
         .map_err(failed(addr, Protocol::TCP))?;
-    let udp = open(addr, Protocol::UDP, ghost).map_err(failed(addr, Protocol::UDP))?;
+    let udp = open(addr, Protocol::UDP, only_v6, ghost).map_err(failed(addr, Protocol::UDP))?;
     let (tcp, udp) = (std::net::TcpListener::from(tcp), std::net::UdpSocket::from(udp));
     Ok(Bound { addr, tcp: TcpListener::from_std(tcp), udp: UdpSocket::from_std(udp) })
 }
 
-fn open(addr: SocketAddr, protocol: Protocol, ghost: Duration) -> io::Result<Socket> {
+fn open(
+    addr: SocketAddr,
+    protocol: Protocol,
+    only_v6: bool,
+    ghost: Duration,
+) -> io::Result<Socket> {
     let is_tcp = protocol == Protocol::TCP;
     let kind = if is_tcp { Type::STREAM } else { Type::DGRAM };
     let socket = Socket::new(Domain::for_address(addr), kind, Some(protocol))?;
     if addr.is_ipv6() {
-        // IPv4 peers come in by the same socket, but only where all addresses are meant.
-        socket.set_only_v6(!addr.ip().is_unspecified())?;
+        socket.set_only_v6(only_v6)?;
     }
     if is_tcp {
         // Connections of the server before this one may still linger on the port.

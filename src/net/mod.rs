@@ -227,7 +227,7 @@ impl EventLoop {
     fn accept(&mut self) {
         let now = self.now();
         loop {
-            match self.connections.accept(now.instant, self.poll.registry()) {
+            match self.connections.accept(now.instant) {
                 tcp::Accept::New(conn, peer) => {
                     self.server.on_open(now, conn, peer, &mut self.out);
                     self.deliver();
@@ -247,26 +247,28 @@ impl EventLoop {
         let now = self.now();
         for _ in 0..self.connections.ready_len() {
             let Some(conn) = self.connections.next_ready() else { break };
-            if !self.connections.flush(now.instant, conn, self.poll.registry()) {
+            let alive = self.connections.flush(now.instant, conn, self.poll.registry())
+                && self.serve(now, conn)
+                && self.connections.watch(conn, self.poll.registry());
+            if !alive {
                 self.lose(conn);
-                continue;
-            }
-            match self.connections.read(now.instant, conn) {
-                tcp::Read::Nothing => {}
-                tcp::Read::Bytes(bytes) => {
-                    self.server.on_bytes(now, conn, bytes, &mut self.out);
-                    self.deliver();
-                }
-                tcp::Read::Fin => {
-                    self.server.on_fin(now, conn, &mut self.out);
-                    self.deliver();
-                }
-                tcp::Read::Lost(error) => {
-                    debug!("connection {} lost: {error}", conn.slot);
-                    self.lose(conn);
-                }
             }
         }
+    }
+
+    /// Reads a connection once and has the dialect make something of it. False: it is lost.
+    fn serve(&mut self, now: Now, conn: ConnId) -> bool {
+        match self.connections.read(now.instant, conn) {
+            tcp::Read::Nothing => return true,
+            tcp::Read::Bytes(bytes) => self.server.on_bytes(now, conn, bytes, &mut self.out),
+            tcp::Read::Fin => self.server.on_fin(now, conn, &mut self.out),
+            tcp::Read::Lost(error) => {
+                debug!("connection {} lost: {error}", conn.slot);
+                return false;
+            }
+        }
+        self.deliver();
+        true
     }
 
     fn lose(&mut self, conn: ConnId) {
@@ -291,6 +293,7 @@ impl EventLoop {
                         if !self.connections.write(now.instant, conn, bytes, self.poll.registry()) {
                             lost.push(conn);
                         }
+                        lost.extend(std::iter::from_fn(|| self.connections.take_unread()));
                     }
                     Output::Close(conn) => self.connections.close(conn),
                     Output::Udp(via, to, bytes) => self.datagrams.send(via, to, bytes),

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr};
 
-use log::{debug, warn};
+use log::debug;
 use mio::event::Event;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry, Token};
@@ -33,8 +33,8 @@ pub(super) struct Connections {
     /// Who may have something to read, or may be written to again; each at most once.
     ready: VecDeque<ConnId>,
     accepted: usize,
-    /// There is no room for the next connection.
-    refuse_next: bool,
+    /// A connection for which room has to be made.
+    without_room: Option<(TcpStream, SocketAddr)>,
     accept_again: Option<Instant>,
     /// Who could not be read or written for lack of kernel memory.
     starved: Timers<ConnId>,
@@ -55,6 +55,8 @@ struct Listener {
 struct Connection {
     stream: TcpStream,
     generation: u32,
+    /// The kernel tells when there is something to read.
+    watched: bool,
     /// What the socket did not take yet.
     backlog: Vec<u8>,
     /// How much of that it took since.
@@ -98,7 +100,7 @@ impl Connections {
             generation: 0,
             ready: VecDeque::new(),
             accepted: 0,
-            refuse_next: false,
+            without_room: None,
             accept_again: None,
             starved: Timers::new(PAUSE),
             unread: Timers::new(limits::UNREAD_TIME),
@@ -158,27 +160,28 @@ impl Connections {
     }
 
     /// The next new connection, unless this turn has had enough of them.
-    pub(super) fn accept(&mut self, now: Instant, registry: &Registry) -> Accept {
+    pub(super) fn accept(&mut self, now: Instant) -> Accept {
         if self.accept_again.is_some_and(|at| now < at) {
             return Accept::Nothing;
         }
         self.accept_again = None;
+        if let Some((stream, peer)) = self.without_room.take() {
+            if self.slab.len() < self.limits.connections {
+                return Accept::New(self.add(stream), canonical(peer));
+            }
+            debug!("{peer} refused: {} connections are open", self.limits.connections);
+        }
         while self.accepted < ACCEPT_BUDGET {
             let listener = self.listeners.iter_mut().find(|listener| listener.acceptable);
             let Some(listener) = listener else { break };
-            if self.slab.len() >= self.limits.connections && !self.refuse_next {
-                return Accept::Full;
-            }
             match listener.socket.accept() {
-                Ok((_, peer)) if std::mem::take(&mut self.refuse_next) => {
-                    self.accepted += 1;
-                    debug!("{peer} refused: {} connections are open", self.limits.connections);
-                }
                 Ok((stream, peer)) => {
                     self.accepted += 1;
-                    if let Some(conn) = self.add(stream, peer, registry) {
-                        return Accept::New(conn, canonical(peer));
+                    if self.slab.len() >= self.limits.connections {
+                        self.without_room = Some((stream, peer));
+                        return Accept::Full;
                     }
+                    return Accept::New(self.add(stream), canonical(peer));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     listener.acceptable = false;
@@ -200,9 +203,7 @@ impl Connections {
     /// What came of [`Accept::Full`]: with room made, accepting goes on; else a connection that
     /// is one too many is refused at once, and what the system refuses is tried again later.
     pub(super) fn note_room(&mut self, now: Instant, made: bool) {
-        if self.slab.len() >= self.limits.connections {
-            self.refuse_next = true;
-        } else if !made {
+        if self.without_room.is_none() && !made {
             self.accept_again = Some(now + PAUSE);
         }
     }
@@ -211,33 +212,39 @@ impl Connections {
         self.accepted = 0;
     }
 
-    fn add(
-        &mut self,
-        mut stream: TcpStream,
-        peer: SocketAddr,
-        registry: &Registry,
-    ) -> Option<ConnId> {
-        let entry = self.slab.vacant_entry();
-        let slot = entry.key();
-        let token = Token(FIRST_CONNECTION + slot);
-        if let Err(error) = registry.register(&mut stream, token, Interest::READABLE) {
-            warn!("{peer} refused: {error}");
-            return None;
-        }
+    /// Takes a connection in. Its first request is mostly there already, so it has its turn at
+    /// once, and the kernel is asked to watch it only after that.
+    fn add(&mut self, stream: TcpStream) -> ConnId {
         self.generation = self.generation.wrapping_add(1);
         let generation = self.generation;
-        entry.insert(Connection {
+        let slot = self.slab.insert(Connection {
             stream,
             generation,
+            watched: false,
             backlog: Vec::new(),
             sent: 0,
             queued: false,
-            readable: false,
+            readable: true,
             finished: false,
             read_closed: false,
             closing: false,
         });
-        Some(ConnId { slot: slot as u32, generation })
+        let id = ConnId { slot: slot as u32, generation };
+        self.queue(id);
+        id
+    }
+
+    /// Has the kernel watch a new connection. False: the connection is lost.
+    pub(super) fn watch(&mut self, id: ConnId, registry: &Registry) -> bool {
+        match self.get(id) {
+            Some(conn) if !conn.watched => {
+                let token = Token(FIRST_CONNECTION + id.slot as usize);
+                let interest = conn.interest();
+                conn.watched = true;
+                registry.register(&mut conn.stream, token, interest).is_ok()
+            }
+            _ => true,
+        }
     }
 
     pub(super) fn stop_accepting(&mut self) {
@@ -301,7 +308,6 @@ impl Connections {
         bytes: &[u8],
         registry: &Registry,
     ) -> bool {
-        let total = self.limits.total();
         let Some(conn) = self.slab.get_mut(id.slot as usize) else { return true };
         if conn.generation != id.generation {
             return true;
@@ -320,23 +326,34 @@ impl Connections {
                     return false;
                 }
             }
-            let token = Token(FIRST_CONNECTION + id.slot as usize);
-            let both = Interest::READABLE | Interest::WRITABLE;
-            if registry.reregister(&mut conn.stream, token, both).is_err() {
-                return false;
-            }
             self.unread.arm(now, id);
         }
+        let was_empty = conn.backlog.is_empty();
         let rest = &bytes[written..];
-        if conn.backlog.len() + rest.len() > limits::UNREAD
-            || self.unread_bytes + rest.len() > total
-        {
+        if conn.backlog.len() + rest.len() > limits::UNREAD {
             debug!("connection {} lost: its peer asks for more than it reads", id.slot);
             return false;
         }
         conn.backlog.extend_from_slice(rest);
         self.unread_bytes += rest.len();
-        true
+        !was_empty || rewatch(conn, id, registry)
+    }
+
+    /// If all peers together have left too much unread: takes away what is kept for the one that
+    /// has read nothing for the longest, and tells who is lost by that. So those who do not read
+    /// make room for those who do.
+    pub(super) fn take_unread(&mut self) -> Option<ConnId> {
+        if self.unread_bytes <= self.limits.total() {
+            return None;
+        }
+        let id = self.unread.pop()?;
+        let conn = self.slab.get_mut(id.slot as usize)?;
+        self.unread_bytes -= std::mem::take(&mut conn.backlog).len();
+        conn.sent = 0;
+        // What may still be written in this turn must not follow a gap.
+        let _ = conn.stream.shutdown(Shutdown::Both);
+        debug!("connection {} lost: its peer does not read and others do", id.slot);
+        Some(id)
     }
 
     /// Writes what was kept, if the socket takes it. False: the connection is lost.
@@ -369,8 +386,7 @@ impl Connections {
             self.end(id);
             return true;
         }
-        let token = Token(FIRST_CONNECTION + id.slot as usize);
-        registry.reregister(&mut conn.stream, token, Interest::READABLE).is_ok()
+        rewatch(conn, id, registry)
     }
 
     /// Closes a connection when everything written to it has left.
@@ -416,6 +432,24 @@ impl Connections {
     fn get(&mut self, id: ConnId) -> Option<&mut Connection> {
         self.slab.get_mut(id.slot as usize).filter(|conn| conn.generation == id.generation)
     }
+}
+
+impl Connection {
+    /// What the kernel is to tell of.
+    fn interest(&self) -> Interest {
+        if self.backlog.is_empty() {
+            Interest::READABLE
+        } else {
+            Interest::READABLE | Interest::WRITABLE
+        }
+    }
+}
+
+/// Tells the kernel whether we wait for room to write. False: the connection is lost.
+fn rewatch(conn: &mut Connection, id: ConnId, registry: &Registry) -> bool {
+    let token = Token(FIRST_CONNECTION + id.slot as usize);
+    let interest = conn.interest();
+    !conn.watched || registry.reregister(&mut conn.stream, token, interest).is_ok()
 }
 
 /// How much a socket took.

@@ -76,7 +76,7 @@ pub struct Host {
     /// What it says of itself; a host of the older protocol says nothing and is not listed.
     pub data: Option<Data>,
     /// When the last UDP `reg` from `port` came.
-    seen: Instant,
+    pub seen: Instant,
     /// When its connection registered first.
     pub since: Instant,
     /// When its connection registered last.
@@ -85,6 +85,8 @@ pub struct Host {
     has_reg: bool,
     /// Whether it is in the index of the lobby.
     listed: bool,
+    /// Another host has registered after it, and it has stayed.
+    settled: bool,
 }
 
 /// Why a host is not registered.
@@ -130,29 +132,30 @@ pub struct Hosts {
     slab: Slab<Host>,
     /// The hosts of each address, oldest first.
     by_addr: HashMap<IpAddr, SmallVec<[HostKey; 2]>>,
-    /// Those on the machine or in the network of the server, oldest first.
-    inside: Vec<HostKey>,
+    /// Those on the machine or in the network of the server, oldest first, if anybody may ask for
+    /// them by another address.
+    inside: Option<Vec<HostKey>>,
     /// Bytes of all data strings.
     data_bytes: usize,
     index: Index,
-    /// Addresses where a host may have to be listed again.
-    shadows: Timers<IpAddr>,
+    /// Hosts that may hide others of their address for a moment.
+    shadows: Timers<HostKey>,
 }
 
-impl Default for Hosts {
-    fn default() -> Self {
+impl Hosts {
+    /// No hosts yet. `has_public_ip`: those inside are known to those outside by one address.
+    #[must_use]
+    pub fn new(has_public_ip: bool) -> Self {
         Self {
             slab: Slab::new(),
             by_addr: HashMap::new(),
-            inside: Vec::new(),
+            inside: has_public_ip.then(Vec::new),
             data_bytes: 0,
             index: Index::default(),
             shadows: Timers::new(limits::SHADOW),
         }
     }
-}
 
-impl Hosts {
     /// A host.
     #[must_use]
     pub fn get(&self, key: HostKey) -> Option<&Host> {
@@ -165,7 +168,8 @@ impl Hosts {
         &self.index
     }
 
-    /// The newest host of an address, or the one with that UDP port.
+    /// The newest host of an address whose UDP port is known, else the newest; or the one with
+    /// that UDP port.
     #[must_use]
     pub fn find(&self, addr: IpAddr, port: Option<u16>) -> Option<HostKey> {
         self.newest(self.by_addr.get(&addr)?, port)
@@ -174,14 +178,16 @@ impl Hosts {
     /// The newest host on the machine or in the network of the server, or the one with that port.
     #[must_use]
     pub fn find_inside(&self, port: Option<u16>) -> Option<HostKey> {
-        self.newest(&self.inside, port)
+        self.newest(self.inside.as_ref()?, port)
     }
 
     fn newest(&self, keys: &[HostKey], port: Option<u16>) -> Option<HostKey> {
         let meant = |key: &&HostKey| {
-            port.is_none() || self.get(**key).is_some_and(|host| host.port == port)
+            let known = self.get(**key).and_then(|host| host.port);
+            known.is_some() && (port.is_none() || known == port)
         };
-        keys.iter().rfind(meant).copied()
+        let last = || keys.last().filter(|_| port.is_none());
+        keys.iter().rfind(meant).or_else(last).copied()
     }
 
     /// Whether other hosts are known by the same address.
@@ -190,7 +196,7 @@ impl Hosts {
         if told == host.addr {
             self.by_addr.get(&host.addr).is_some_and(|keys| keys.len() > 1)
         } else {
-            self.inside.len() > 1
+            self.inside.as_ref().is_some_and(|keys| keys.len() > 1)
         }
     }
 
@@ -229,7 +235,8 @@ impl Hosts {
         self.take_back(addr, reg);
         // Without a packet of its own this is most likely a game that is here already and comes
         // back by a new connection, and of those the one whose packet came last.
-        let before = self.last_seen(addr).filter(|_| reg.is_none());
+        let game = data.as_ref().map_or("", |data| data.get(0));
+        let before = self.last_seen(addr).filter(|h| reg.is_none() && h.game() == game);
         let host = Host {
             conn,
             addr,
@@ -242,32 +249,38 @@ impl Hosts {
             registered: now.instant,
             has_reg: reg.is_some(),
             listed: false,
+            settled: false,
         };
         self.data_bytes += host.data_len();
         // Slots are fewer than connections, which are counted in 32 bits.
         let key = HostKey(self.slab.insert(host) as u32);
         self.by_addr.entry(addr).or_default().push(key);
-        if super::is_inside(addr) {
-            self.inside.push(key);
+        if let Some(inside) = &mut self.inside
+            && super::is_inside(addr)
+        {
+            inside.push(key);
         }
         if self.by_addr[&addr].len() > 1 {
-            self.shadows.arm(now.instant, addr);
+            self.shadows.arm(now.instant, key);
         }
         self.relist(now.instant, addr);
         key
     }
 
-    /// A registered connection registers again: new data, the rest stays.
+    /// A registered connection registers again: new data if it gives any, the rest stays.
     pub fn renew(&mut self, now: Now, key: HostKey, data: Option<Data>, reg: Option<ClaimedReg>) {
         let Some(addr) = self.get(key).map(|h| h.addr) else { return };
         self.take_back(addr, reg);
         self.unlist(key);
         let Some(host) = self.slab.get_mut(key.0 as usize) else { return };
-        self.data_bytes -= host.data_len();
-        host.data = data;
-        self.data_bytes += host.data_len();
+        if data.is_some() {
+            self.data_bytes -= host.data_len();
+            host.data = data;
+            self.data_bytes += host.data_len();
+        }
         host.registered = now.instant;
-        host.has_reg = now.instant - host.seen <= limits::REG_WINDOW;
+        // A port taken over from a neighbour is no sign of its own.
+        host.has_reg &= now.instant - host.seen <= limits::REG_WINDOW;
         if let Some(reg) = reg {
             host.port = Some(reg.port);
             host.via = reg.via;
@@ -280,9 +293,12 @@ impl Hosts {
     /// The connection of a host has ended.
     pub fn remove(&mut self, now: Instant, key: HostKey) -> Option<Host> {
         self.unlist(key);
+        self.shadows.cancel(&key);
         let host = self.slab.try_remove(key.0 as usize)?;
         self.data_bytes -= host.data_len();
-        self.inside.retain(|k| *k != key);
+        if let Some(inside) = &mut self.inside {
+            inside.retain(|k| *k != key);
+        }
         if let Some(keys) = self.by_addr.get_mut(&host.addr) {
             keys.retain(|k| *k != key);
             if keys.is_empty() {
@@ -342,8 +358,10 @@ impl Hosts {
 
     /// Lists the hosts whose time in the shadow of another one is over.
     pub fn on_wakeup(&mut self, now: Instant) {
-        while let Some(addr) = self.shadows.pop_due(now) {
-            self.relist(now, addr);
+        while let Some(key) = self.shadows.pop_due(now) {
+            if let Some(addr) = self.get(key).map(|host| host.addr) {
+                self.relist(now, addr);
+            }
         }
     }
 
@@ -374,7 +392,15 @@ impl Hosts {
                 let newer = keys[n + 1..].iter().filter_map(|key| self.get(*key));
                 is_visible(host) && !newer.into_iter().any(|newer| shadows(now, newer, host))
             });
-            if listed { self.list(*key) } else { self.unlist(*key) }
+            if listed {
+                self.list(*key)
+            } else {
+                self.unlist(*key)
+            }
+            let has_newer = n + 1 < keys.len();
+            if let Some(host) = self.slab.get_mut(key.0 as usize) {
+                host.settled |= listed && has_newer;
+            }
         }
     }
 
@@ -402,7 +428,9 @@ fn is_visible(host: &Host) -> bool {
 }
 
 /// Whether a newer host of the same address hides an older one: for good if both have the same
-/// port, so are one game, and for a moment if both run the same game, as they may turn out to be.
+/// port, so are one game, and once for a moment if both run the same game, as they may turn out to
+/// be.
 fn shadows(now: Instant, newer: &Host, older: &Host) -> bool {
-    newer.port == older.port || (newer.game() == older.game() && now - newer.since < limits::SHADOW)
+    let in_shadow = !older.settled && now - newer.since < limits::SHADOW;
+    newer.port == older.port || (newer.game() == older.game() && in_shadow)
 }

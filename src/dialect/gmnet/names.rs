@@ -44,16 +44,24 @@ impl fmt::Display for Named<'_> {
     }
 }
 
-/// Text of a peer for the log: it has no control characters, and this makes it short.
+/// Text of a peer for the log: it has no control characters, and this makes it short and keeps it
+/// on one line.
 pub(super) struct Short<'a>(pub(super) &'a str);
 
 impl fmt::Display for Short<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const LONGEST: usize = 60;
-        match self.0.char_indices().nth(LONGEST) {
-            Some((end, _)) => write!(f, "{}...", &self.0[..end]),
-            None => f.write_str(self.0),
+        let (text, more) = match self.0.char_indices().nth(LONGEST) {
+            Some((end, _)) => (&self.0[..end], "..."),
+            None => (self.0, ""),
+        };
+        // The line and paragraph separators of Unicode are no control characters, and games keep
+        // them; but many programs that show a log begin a new line there.
+        for (n, line) in text.split(['\u{2028}', '\u{2029}']).enumerate() {
+            f.write_str(if n == 0 { "" } else { " " })?;
+            f.write_str(line)?;
         }
+        f.write_str(more)
     }
 }
 

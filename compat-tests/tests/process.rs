@@ -1,0 +1,293 @@
+//! The command line of the real process: every option, by argument and by environment variable,
+//! and what it says when it cannot start.
+#![expect(clippy::expect_used, clippy::panic, reason = "a helper that fails fails its test")]
+
+use std::ffi::OsStr;
+use std::fs;
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::process::Command;
+use std::time::Duration;
+
+use compat_tests::folder::Folder;
+use compat_tests::gmnet::wire::{self, LOBBY, TESTING_INFOS, VERSION};
+use compat_tests::gmnet::{Client, ClientConfig, Control, Host, HostConfig, Query};
+use compat_tests::master::{Master, binary, fails_to_start, loopback};
+
+const WAIT: Duration = Duration::from_secs(10);
+
+/// The server's command line.
+fn punchd(args: &[&str]) -> Command {
+    let mut command = Command::new(binary());
+    command.args(args);
+    command
+}
+
+/// The server on any port, with these environment variables.
+fn punchd_with(env: &[(&str, &str)]) -> Command {
+    let mut command = punchd(&[]);
+    command.env("PUNCHD_PORT", "0").envs(env.iter().copied());
+    command
+}
+
+/// What the server answers to these lines; the first event.
+fn ask(master: &Master, request: &[u8]) -> Vec<u8> {
+    let control = Control::open(master.addr(), Some(loopback())).expect("connecting");
+    control.send(request).expect("asking");
+    control.answer(WAIT).expect("an answer").bytes
+}
+
+/// A lobby request and `version` behind it: the first answer shows whether there is a lobby.
+fn lobby_answer(master: &Master) -> u8 {
+    let request = [Query::default().request(), wire::ASK_VERSION.to_vec()].concat();
+    ask(master, &request)[0]
+}
+
+/// How a command that prints something and ends did so.
+fn printed(arg: &str) -> String {
+    let output = punchd(&[arg]).output().expect("starting punchd");
+    assert!(output.status.success(), "{arg}: {}", output.status);
+    assert!(output.stderr.is_empty(), "{arg}");
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+#[test]
+fn the_start_up_line_names_the_port_that_the_system_picked() {
+    let master = Master::start(&[]);
+    let port = master.addr().port();
+    assert_ne!(port, 0);
+    let log = master.log();
+    assert_eq!(log.matches(&format!("listening on port {port} ")).count(), 1, "{log}");
+    assert_eq!(ask(&master, wire::ASK_VERSION), b"\xf61.2.5\n");
+}
+
+#[test]
+fn help_fits_a_screen_and_is_in_groups() {
+    for arg in ["--help", "-h"] {
+        let help = printed(arg);
+        let lines: Vec<&str> = help.lines().collect();
+        assert!(lines.len() <= 40, "{} lines:\n{help}", lines.len());
+        for line in &lines {
+            assert!(line.chars().count() <= 100, "too wide: {line}");
+        }
+        for group in ["Network:", "Games:", "Limits:", "Log:"] {
+            assert!(lines.contains(&group), "no {group}\n{help}");
+        }
+        for option in ["-p, --port", "-l, --log", "-q, --quiet", "-v, --verbose", "--testing"] {
+            assert!(help.contains(option), "no {option}\n{help}");
+        }
+        assert!(help.contains("PUNCHD_PORT="), "{help}");
+    }
+}
+
+#[test]
+fn the_version_is_told_with_that_of_the_protocol() {
+    let version = printed("--version");
+    let own = env!("CARGO_PKG_VERSION");
+    assert_eq!(version, format!("punchd {own}\nspeaks GMnet GATE.PUNCH 1.2.5\n"));
+}
+
+#[test]
+fn the_command_line_of_the_old_server_works() {
+    let folder = Folder::new();
+    let log = folder.file("gate.log");
+    let args =
+        ["-p", "0", "--name", "Old Faithful", "--testing", "--disable-lobby", "-q", "-l", &log];
+    let master = Master::spawn_with_log_file(punchd(&args), log.as_ref());
+    assert_eq!(ask(&master, b"testinginfos\n"), b"\xf7Old Faithful\n1.2.5\n1.2.0\n");
+    assert_eq!(ask(&master, b"istesting\n"), b"\xf8\x01");
+    assert_eq!(lobby_answer(&master), LOBBY, "both options: the lobby works, as it did");
+    assert_eq!(master.stop(), "", "quiet");
+}
+
+#[test]
+fn testing_and_name_by_environment() {
+    let yes = Master::spawn(punchd_with(&[("PUNCHD_TESTING", "1"), ("PUNCHD_NAME", "Env")]));
+    assert_eq!(ask(&yes, b"testinginfos\n"), b"\xf7Env\n1.2.5\n1.2.0\n");
+    for no in ["0", "false", ""] {
+        let master = Master::spawn(punchd_with(&[("PUNCHD_TESTING", no)]));
+        assert_eq!(ask(&master, b"testinginfos\n"), [TESTING_INFOS, 0], "{no:?}");
+    }
+}
+
+#[test]
+fn disable_lobby_by_environment() {
+    let off = Master::spawn(punchd_with(&[("PUNCHD_DISABLE_LOBBY", "1")]));
+    assert_eq!(lobby_answer(&off), VERSION, "no answer to the lobby request");
+    let on = Master::spawn(punchd_with(&[("PUNCHD_DISABLE_LOBBY", "0")]));
+    assert_eq!(lobby_answer(&on), LOBBY);
+}
+
+#[test]
+fn notify_gap_by_environment() {
+    let master = Master::spawn(punchd_with(&[("PUNCHD_NOTIFY_GAP", "400")]));
+    let config = HostConfig::new(master.addr()).on(loopback());
+    let mut host = Host::registered(config, WAIT).expect("registering");
+    for _ in 0..2 {
+        let config = ClientConfig::new(master.addr(), host.local().ip()).on(loopback());
+        Client::look_up(config).expect("an answer").expect("found");
+    }
+    assert!(host.run_until(WAIT, |host| host.told().len() == 2).expect("hosting"), "told twice");
+    let apart = host.told()[1].at - host.told()[0].at;
+    // What the network takes off at one end it may have added at the other.
+    assert!(apart > Duration::from_millis(300), "{apart:?}");
+}
+
+#[test]
+fn bind_and_connections_by_environment() {
+    let env = [("PUNCHD_BIND", "127.0.0.3,127.0.0.4"), ("PUNCHD_MAX_CONNECTIONS", "7")];
+    let master = Master::spawn(punchd_with(&env));
+    let log = master.log();
+    assert!(log.contains("(TCP and UDP, address 127.0.0.3, 127.0.0.4), up to 7 conn"), "{log}");
+}
+
+#[test]
+fn an_argument_wins_over_the_environment() {
+    let mut command = punchd_with(&[("PUNCHD_NAME", "environment"), ("PUNCHD_PORT", "1")]);
+    command.args(["--port", "0", "--testing", "--name", "argument"]);
+    let master = Master::spawn(command);
+    assert!(ask(&master, b"testinginfos\n").starts_with(b"\xf7argument\n"));
+}
+
+/// Runs a command line that cannot work; returns the one sentence it ends with.
+fn refused(command: Command) -> String {
+    let (status, text) = fails_to_start(command);
+    assert_eq!(status.code(), Some(1), "{text}");
+    assert_eq!(text.lines().count(), 1, "one sentence:\n{text}");
+    text
+}
+
+/// The command line of the server with the rights of an ordinary user; none if there is no way to
+/// give up those of root.
+fn without_rights(program: &OsStr) -> Option<Command> {
+    if !nix::unistd::geteuid().is_root() {
+        return Some(Command::new(program));
+    }
+    // Still root by name, so that it can reach the binary wherever it was built.
+    let drop = ["--bounding-set=-all", "--inh-caps=-all"];
+    let works = Command::new("setpriv").args(drop).arg("true").status().is_ok_and(|s| s.success());
+    if !works {
+        println!("skipped: this is root, and there is no setpriv that gives up its rights");
+        return None;
+    }
+    let mut command = Command::new("setpriv");
+    command.args(drop).arg(program);
+    Some(command)
+}
+
+/// The same behind these commands of a shell.
+fn without_rights_after(shell: &str, args: &[&str]) -> Option<Command> {
+    let mut command = without_rights("sh".as_ref())?;
+    command.arg("-c").arg(format!("{shell} && exec \"$0\" \"$@\"")).arg(binary()).args(args);
+    Some(command)
+}
+
+#[test]
+fn a_tcp_port_in_use_is_said_with_the_process_that_has_it() {
+    let holder = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).expect("a free port");
+    let port = holder.local_addr().expect("its address").port();
+    let text = refused(punchd(&["--port", &port.to_string()]));
+    assert!(text.contains(&format!("TCP port {port} is in use by ")), "{text}");
+    assert!(text.contains(&format!("(process {})", std::process::id())), "{text}");
+    assert!(text.contains("--port"), "{text}");
+}
+
+#[test]
+fn a_udp_port_in_use_is_said_with_the_process_that_has_it() {
+    // A port whose TCP side is free: other tests have many.
+    let tcp = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).expect("a free port");
+    let port = tcp.local_addr().expect("its address").port();
+    let _holder = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port)).expect("the same by UDP");
+    drop(tcp);
+    let text = refused(punchd(&["--port", &port.to_string()]));
+    assert!(text.contains(&format!("UDP port {port} is in use by ")), "{text}");
+    assert!(text.contains(&format!("(process {})", std::process::id())), "{text}");
+}
+
+#[test]
+fn no_permission_below_1024() {
+    let lowest = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
+    if lowest.is_ok_and(|text| text.trim().parse().is_ok_and(|port: u16| port <= 1)) {
+        return println!("skipped: everybody may use every port of this machine");
+    }
+    let Some(mut command) = without_rights(binary().as_os_str()) else { return };
+    command.args(["--port", "1"]);
+    let text = refused(command);
+    assert!(text.contains("no permission for port 1"), "{text}");
+    assert!(text.contains("--port") && text.contains("setcap"), "what to do: {text}");
+}
+
+#[test]
+fn a_log_file_that_cannot_be_written() {
+    let folder = Folder::new();
+    let missing = folder.file("no/such/folder/punchd.log");
+    let text = refused(punchd(&["--port", "0", "--log", &missing]));
+    assert!(text.contains(&missing) && text.contains("make its folder first"), "{text}");
+
+    let text = refused(punchd(&["--port", "0", "--log", &folder.file("")]));
+    assert!(text.contains("name a file, not a folder"), "{text}");
+
+    let locked = folder.file("locked.log");
+    fs::write(&locked, "").expect("making a file");
+    let mut permissions = fs::metadata(&locked).expect("the file").permissions();
+    permissions.set_readonly(true);
+    fs::set_permissions(&locked, permissions).expect("locking the file");
+    let Some(mut command) = without_rights(binary().as_os_str()) else { return };
+    command.args(["--port", "0", "--log", &locked]);
+    let text = refused(command);
+    assert!(text.contains(&locked) && text.contains("let this user write there"), "{text}");
+}
+
+#[test]
+fn an_address_that_is_none_or_of_another_machine() {
+    let (status, text) = fails_to_start(punchd(&["--port", "0", "--bind", "game.example"]));
+    assert_eq!(status.code(), Some(2), "{text}");
+    assert!(text.contains("invalid value 'game.example' for '--bind <IP>'"), "{text}");
+
+    // An address of documentation, which no machine has (RFC 5737).
+    let text = refused(punchd(&["--port", "0", "--bind", "192.0.2.1"]));
+    assert!(text.contains("this machine has no address 192.0.2.1"), "{text}");
+    assert!(text.contains("--bind"), "{text}");
+}
+
+#[test]
+fn errors_are_said_however_little_is_logged() {
+    for (name, value) in [("PUNCHD_QUIET", "1"), ("RUST_LOG", "off")] {
+        let mut command = punchd_with(&[(name, value)]);
+        command.args(["--bind", "192.0.2.1"]);
+        assert!(refused(command).contains("192.0.2.1"), "{name}={value}");
+    }
+}
+
+#[test]
+fn too_few_open_files_for_the_connections_that_were_asked_for() {
+    let args = ["--port", "0", "--max-connections", "1000"];
+    let Some(command) = without_rights_after("ulimit -n 100", &args) else { return };
+    let text = refused(command);
+    assert!(text.contains("1000 connections need 1064 open files, but only 100"), "{text}");
+    assert!(text.contains("LimitNOFILE=1064") && text.contains("--max-connections 36"), "{text}");
+}
+
+/// The soft limit of open files of the server.
+fn soft_limit(master: &Master) -> u64 {
+    let path = format!("/proc/{}/limits", master.pid().expect("own server"));
+    let limits = fs::read_to_string(path).expect("limits");
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+    let soft = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+    soft.unwrap_or_else(|| panic!("no limit of open files in\n{limits}"))
+}
+
+#[test]
+fn the_soft_limit_of_open_files_is_raised() {
+    let hard = "ulimit -Sn 100 && ulimit -Hn 500";
+    let args = ["--port", "0", "--max-connections", "200"];
+    let Some(command) = without_rights_after(hard, &args) else { return };
+    let master = Master::spawn(command);
+    assert_eq!(soft_limit(&master), 264, "what is needed");
+
+    let Some(command) = without_rights_after(hard, &["--port", "0"]) else { return };
+    let master = Master::spawn(command);
+    assert_eq!(soft_limit(&master), 500, "all there is");
+    let log = master.log();
+    assert!(log.contains("allows only 436 connections"), "{log}");
+    assert!(log.contains("up to 436 connections"), "{log}");
+}

@@ -1,0 +1,280 @@
+//! What the server writes to its log, and where.
+#![expect(clippy::expect_used, reason = "a helper that fails fails its test")]
+
+use std::fs;
+use std::net::IpAddr;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use compat_tests::folder::Folder;
+use compat_tests::gmnet::wire::{self, Protocol};
+use compat_tests::gmnet::{Client, ClientConfig, Control, GameSocket, Host, HostConfig};
+use compat_tests::master::{Master, binary, loopback};
+use nix::sys::signal::Signal;
+
+const WAIT: Duration = Duration::from_secs(10);
+
+/// Starts the server with a log file; its standard error may stay empty.
+fn logging_to(file: &str, env: &[(&str, &str)], args: &[&str]) -> Master {
+    let mut command = Command::new(binary());
+    command.args(["--port", "0", "--log", file]).args(args).envs(env.iter().copied());
+    Master::spawn_with_log_file(command, file.as_ref())
+}
+
+fn host_config(master: &Master, game: &str) -> HostConfig {
+    HostConfig::new(master.addr()).on(loopback()).with_data(&[game])
+}
+
+/// Asks for a host at this address, which gives one line in the log.
+fn look_up(master: &Master, host: IpAddr) -> IpAddr {
+    let config = ClientConfig::new(master.addr(), host).on(loopback());
+    let client = config.bind.expect("its address");
+    Client::look_up(config).expect("an answer");
+    client
+}
+
+/// Sends bytes on a connection of their own and waits until they have been carried out: until
+/// there is an answer to `version` behind them, or the server closes the connection.
+fn send(master: &Master, bytes: &[u8]) {
+    let control = Control::open(master.addr(), Some(loopback())).expect("connecting");
+    // The server may close the connection before all is sent.
+    let _ = control.send(bytes).and_then(|()| control.send(wire::ASK_VERSION));
+    loop {
+        let event = control.next(WAIT).expect("an answer or the end").bytes;
+        if event.is_empty() || event.ends_with(b"\xf61.2.5\n") {
+            return;
+        }
+    }
+}
+
+/// A registration whose eight data strings are this one.
+fn registration(version: &[u8], data: &[u8]) -> Vec<u8> {
+    [b"reg2\n", version, b"\n", &[data, b"\n"].concat().repeat(8)].concat()
+}
+
+/// Whether a line starts as all lines do: `2026-01-31T12:00:00Z INFO  `.
+fn has_time_and_level(line: &str) -> bool {
+    let Some((time, rest)) = line.split_at_checked(20) else { return false };
+    let shape: String = time.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+    let levels = [" ERROR ", " WARN  ", " INFO  ", " DEBUG "];
+    shape == "0000-00-00T00:00:00Z" && levels.iter().any(|level| rest.starts_with(level))
+}
+
+/// The lines without their times.
+fn untimed(log: &str) -> Vec<&str> {
+    log.lines().map(|line| line.get(21..).unwrap_or(line)).collect()
+}
+
+#[test]
+fn every_event_is_one_line_in_plain_words() {
+    let master = Master::start(&[]);
+    let host = Host::registered(host_config(&master, "Space Race"), WAIT).expect("registering");
+    let (at, ip) = (host.local(), host.local().ip());
+    let joining = Client::start(ClientConfig::new(master.addr(), ip).on(loopback()));
+    let joining = joining.expect("asking");
+    master.wait_for_log("introduced");
+    let nobody = loopback();
+    let asking = look_up(&master, nobody);
+    drop(host);
+    master.wait_for_log("gone");
+    let mut old = host_config(&master, "Old Game");
+    old.version = "1.1.9".to_owned();
+    let old_ip = old.bind.expect("its address");
+    let old = Host::start(old).expect("connecting");
+    master.wait_for_log("refused");
+    drop(old);
+    let strange = Control::open(master.addr(), Some(loopback())).expect("connecting");
+    let strange_ip = strange.local_addr().expect("its address").ip();
+    strange.send(&registration(b"latest", b"Strange Game")).expect("registering");
+    assert!(strange.next(WAIT).expect("the end").bytes.is_empty());
+
+    let log = master.stop();
+    let lines = untimed(&log);
+    assert!(lines[0].contains("listening on port"), "{log}");
+    let expected = [
+        format!("INFO  host {at} registered: Space Race"),
+        format!("INFO  introduced {} to host {at} (Space Race)", joining.local()),
+        format!("INFO  not found: {asking} asked for {nobody}, where no host is"),
+        format!("INFO  host {at} (Space Race) is gone: it closed its connection"),
+        format!(
+            "WARN  host {old_ip} refused: its game has version 1.1.9 of GMnet PUNCH, 1.2.0 is the \
+             oldest that works; rebuild the game with a newer GMnet PUNCH"
+        ),
+        format!(
+            "WARN  host {strange_ip} refused: \"latest\" is no version of GMnet PUNCH; it should \
+             be like 1.2.0"
+        ),
+    ];
+    assert_eq!(lines[1..=expected.len()], expected, "{log}");
+    assert!(lines[expected.len() + 1].starts_with("INFO  stopping"), "one line an event:\n{log}");
+}
+
+#[test]
+fn peers_cannot_write_control_characters_or_lines_into_the_log() {
+    /// What would be a line of its own if it got to the beginning of one.
+    const FORGED: &str = "1999-01-01T00:00:00Z INFO  host 6.6.6.6 registered";
+    let folder = Folder::new();
+    let file = folder.file("punchd.log");
+    let master = logging_to(&file, &[], &["-v"]);
+    // Line ends of all kinds, terminal commands, a bell, backspaces, direction overrides and
+    // isolates, invisible characters, and bytes that are no text.
+    let seps: [&[u8]; 16] = [
+        b"\r",
+        b"\n",
+        b"\r\n",
+        b"\x0b",
+        b"\x0c",
+        b"\x1b[2J\x1b[1;31m",
+        b"\x1b]0;owned\x07",
+        b"\x08\x08\x08\x7f",
+        b"\0",
+        b"\xc2\x85",
+        b"\xc2\x9b31m",
+        b"\x9b31m\xff\xfe",
+        "\u{2028}".as_bytes(),
+        "\u{2029}".as_bytes(),
+        "\u{202e}\u{2066}\u{2069}\u{200f}".as_bytes(),
+        "\u{feff}\u{200b}\u{e0041}".as_bytes(),
+    ];
+    let socket = GameSocket::open(master.addr(), Some(loopback()), 0).expect("a socket");
+    for sep in seps {
+        let evil = [b"evil", sep, FORGED.as_bytes(), sep].concat();
+        send(&master, &registration(b"1.2.4", &evil));
+        send(&master, &registration(&evil, b"game"));
+        send(&master, &registration(&[b"1.1.9.", evil.as_slice()].concat(), b"game"));
+        send(&master, &[b"connect\n", evil.as_slice(), b"\n"].concat());
+        send(&master, &[b"connect\n127.0.0.1:", evil.as_slice(), b"\n"].concat());
+        send(
+            &master,
+            &[b"lobby2\n", [evil.as_slice(), b"\n"].concat().repeat(11).as_slice()].concat(),
+        );
+        send(&master, &[evil.as_slice(), b"\n"].concat());
+        socket.send_raw(master.addr(), &evil);
+        socket.send(master.addr(), &evil);
+    }
+    let _ = master.stop();
+    let log = String::from_utf8(fs::read(&file).expect("the log")).expect("UTF-8");
+    assert!(log.ends_with('\n'));
+    // What a viewer may take for the end of a line, not only what `lines` does.
+    let ends = ['\n', '\r', '\u{b}', '\u{c}', '\u{85}', '\u{2028}', '\u{2029}'];
+    for line in log.trim_end_matches('\n').split(ends) {
+        assert!(has_time_and_level(line), "no line of the server: {line:?}");
+        assert!(!line.starts_with("1999"), "forged: {line:?}");
+    }
+    let bad = |c: &char| c.is_control() && *c != '\n' || is_invisible(*c);
+    assert_eq!(log.chars().find(bad), None, "{log:?}");
+    for kind in ["not here yet: evil", "\"evil", "version 1.1.9.evil", "datagram"] {
+        assert!(log.contains(kind), "nothing came of {kind}, so nothing was tested:\n{log}");
+    }
+}
+
+/// Characters that change how the text around them looks, and are not seen themselves.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
+        || matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
+}
+
+#[test]
+fn a_quiet_server_still_fills_its_file_behind_what_was_there() {
+    for (env, args) in [(("PUNCHD_TESTING", "0"), ["-q"]), (("PUNCHD_QUIET", "1"), ["--testing"])] {
+        let folder = Folder::new();
+        let file = folder.file("punchd.log");
+        fs::write(&file, "an older line\n").expect("writing");
+        let master = logging_to(&file, &[env], &args);
+        look_up(&master, loopback());
+        assert_eq!(master.stop(), "", "nothing on standard error");
+        let log = fs::read_to_string(&file).expect("the log");
+        let (older, log) = log.split_once('\n').expect("lines");
+        assert_eq!(older, "an older line");
+        assert!(log.lines().all(has_time_and_level), "{log}");
+        for text in ["listening on port", "not found: ", "stopped"] {
+            assert_eq!(log.matches(text).count(), 1, "{text}\n{log}");
+        }
+    }
+}
+
+#[test]
+fn the_file_and_verbosity_by_environment() {
+    let folder = Folder::new();
+    let file = folder.file("punchd.log");
+    let mut command = Command::new(binary());
+    command.args(["--port", "0"]).env("PUNCHD_LOG", &file).env("PUNCHD_VERBOSE", "1");
+    let master = Master::spawn(command);
+    send(&master, &registration(b"1.2.4", &vec![b'x'; 20_000]));
+    let log = master.stop();
+    assert!(log.contains("DEBUG") && log.contains("closed: it sent a line of"), "{log}");
+    assert_eq!(fs::read_to_string(&file).expect("the log").trim_end(), log);
+
+    let normal = Master::start(&[]);
+    send(&normal, &registration(b"1.2.4", &vec![b'x'; 20_000]));
+    let log = normal.stop();
+    assert!(!log.contains("DEBUG"), "details only if asked for:\n{log}");
+}
+
+#[test]
+fn logrotate_loses_no_line() {
+    let folder = Folder::new();
+    let (file, rotated) = (folder.file("punchd.log"), folder.file("punchd.log.1"));
+    let master = logging_to(&file, &[], &[]);
+    look_up(&master, loopback());
+    fs::rename(&file, &rotated).expect("renaming");
+    let before = look_up(&master, loopback());
+    let old = fs::read_to_string(&rotated).expect("the old file");
+    assert!(old.contains(&format!("{before} asked")), "until SIGHUP it is the old file:\n{old}");
+
+    master.signal(Signal::SIGHUP);
+    let deadline = Instant::now() + WAIT;
+    while !fs::exists(&file).expect("looking") {
+        assert!(Instant::now() < deadline, "no new file; the log:\n{}", master.log());
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let after = look_up(&master, loopback());
+    let log = master.stop();
+    let (old, new) = (fs::read_to_string(&rotated), fs::read_to_string(&file));
+    let (old, new) = (old.expect("the old file"), new.expect("the new file"));
+    assert!(new.contains(&format!("{after} asked")), "{new}");
+    assert!(!old.contains(&format!("{after} asked")), "{old}");
+    assert_eq!((old + &new).trim_end(), log, "every line once, in the order of standard error");
+}
+
+#[test]
+fn the_log_goes_on_when_the_new_file_cannot_be_made() {
+    let folder = Folder::new();
+    let logs = folder.file("logs");
+    fs::create_dir(&logs).expect("making a folder");
+    let file = format!("{logs}/punchd.log");
+    let master = logging_to(&file, &[], &[]);
+    let moved = folder.file("moved");
+    fs::rename(&logs, &moved).expect("renaming");
+    master.signal(Signal::SIGHUP);
+    master.wait_for_log("SIGHUP");
+    let asking = look_up(&master, loopback());
+    let log = master.stop();
+    let kept = fs::read_to_string(format!("{moved}/punchd.log")).expect("the log");
+    assert!(kept.contains(&format!("{asking} asked")), "{kept}");
+    assert_eq!(kept.trim_end(), log);
+}
+
+#[test]
+fn rust_log_wins_over_quiet_and_verbose() {
+    let mut quiet = Command::new(binary());
+    quiet.args(["--port", "0", "--quiet"]).env("RUST_LOG", "info");
+    let _shows_where_it_listens = Master::spawn(quiet);
+
+    let folder = Folder::new();
+    let file = folder.file("punchd.log");
+    let master = logging_to(&file, &[("RUST_LOG", "punchd=info")], &["-v"]);
+    send(&master, &registration(b"1.2.4", &vec![b'x'; 20_000]));
+    let log = master.stop();
+    assert!(log.contains("INFO") && !log.contains("DEBUG"), "{log}");
+    assert_eq!(fs::read_to_string(&file).expect("the log").trim_end(), log);
+}
+
+#[test]
+fn a_host_of_the_older_protocol_is_named_as_such() {
+    let master = Master::start(&[]);
+    let config = HostConfig::new(master.addr()).on(loopback()).speaking(Protocol::Older);
+    let host = Host::registered(config, WAIT).expect("registering");
+    let at = host.local();
+    master.wait_for_log(&format!("host {at} registered: (older protocol)"));
+}
