@@ -5,10 +5,10 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Parser;
 use clap::builder::FalseyValueParser;
+use clap::{ArgAction, Parser};
 
-use crate::dialect::{events, gmnet};
+use crate::dialect::{Name, events, gmnet, rooms};
 use crate::limits::{self, Limits};
 use crate::logging::Verbosity;
 use crate::server;
@@ -22,8 +22,10 @@ pub const PORT: u16 = 6510;
     version,
     long_version = concat!(env!("CARGO_PKG_VERSION"), "\nspeaks GMnet GATE.PUNCH 1.2.5"),
     max_term_width = 100,
-    after_help = "Every option can be an environment variable as well: PUNCHD_PORT=6511, \
-                  PUNCHD_TESTING=1 ..."
+    disable_help_flag = true,
+    disable_version_flag = true,
+    after_help = "Each option is an environment variable as well: PUNCHD_PORT=6511, \
+                  PUNCHD_TESTING=1, and so on."
 )]
 pub struct Options {
     /// TCP and UDP port; 0 picks a free one
@@ -57,6 +59,22 @@ pub struct Options {
     #[arg(requires_if("true", "tls_cert"))]
     pub tls_required: bool,
 
+    /// UDP port for STUN's other answers; 0 picks one [default: port + 1]
+    #[arg(long, env = "PUNCHD_ALT_PORT", hide_env = true, value_name = "PORT")]
+    #[arg(help_heading = "Network")]
+    pub alt_port: Option<u16>,
+
+    /// A second address of this machine, for STUN's other answers
+    #[arg(long, env = "PUNCHD_ALT_ADDR", hide_env = true, value_name = "IP")]
+    #[arg(help_heading = "Network")]
+    pub alt_addr: Option<IpAddr>,
+
+    /// Speak these only, as in gmnet,rooms [default: all]
+    #[arg(long, env = "PUNCHD_DIALECTS", hide_env = true, value_name = "LIST")]
+    #[arg(help_heading = "Network", value_delimiter = ',', hide_default_value = true)]
+    #[arg(default_values_t = Name::ALL)]
+    pub dialects: Vec<Name>,
+
     /// Do not answer requests for the lobby
     #[arg(long, env = "PUNCHD_DISABLE_LOBBY", hide_env = true)]
     #[arg(help_heading = "Games", value_parser = FalseyValueParser::new())]
@@ -67,7 +85,7 @@ pub struct Options {
     #[arg(help_heading = "Games", value_parser = FalseyValueParser::new())]
     pub lobby_ports: bool,
 
-    /// Seconds between packets that keep a host's NAT open; 0 is none
+    /// Seconds between packets that keep a host's NAT open; 0: none
     #[arg(long, env = "PUNCHD_KEEPALIVE", hide_env = true, value_name = "S")]
     #[arg(help_heading = "Games", value_parser = clap::value_parser!(u64).range(0..=3600))]
     #[arg(default_value_t = limits::KEEPALIVE.as_secs())]
@@ -130,24 +148,39 @@ pub struct Options {
     #[arg(default_value_t = limits::GHOST.as_secs())]
     pub ghost_limit: u64,
 
+    /// Seconds until a silent peer of a room is gone
+    #[arg(long, env = "PUNCHD_ROOM_TIMEOUT", hide_env = true, value_name = "S")]
+    #[arg(help_heading = "Limits", value_parser = clap::value_parser!(u64).range(1..=86400))]
+    #[arg(default_value_t = limits::ROOM_SILENCE.as_secs())]
+    pub room_timeout: u64,
+
     /// Append the log to this file as well; SIGHUP opens it anew
     #[arg(short, long, env = "PUNCHD_LOG", hide_env = true, value_name = "FILE")]
-    #[arg(help_heading = "Log")]
+    #[arg(help_heading = "Log and help")]
     pub log: Option<PathBuf>,
 
     /// Show errors only
     #[arg(short, long, env = "PUNCHD_QUIET", hide_env = true)]
-    #[arg(help_heading = "Log", value_parser = FalseyValueParser::new())]
+    #[arg(help_heading = "Log and help", value_parser = FalseyValueParser::new())]
     pub quiet: bool,
 
     /// Show every detail (RUST_LOG, if set, decides instead)
     #[arg(short, long, env = "PUNCHD_VERBOSE", hide_env = true)]
-    #[arg(help_heading = "Log", value_parser = FalseyValueParser::new())]
+    #[arg(help_heading = "Log and help", value_parser = FalseyValueParser::new())]
     pub verbose: bool,
+
+    /// Print this
+    #[arg(short, long, help_heading = "Log and help", action = ArgAction::HelpShort)]
+    help: Option<bool>,
+
+    /// Print the version
+    #[arg(short = 'V', long, help_heading = "Log and help", action = ArgAction::Version)]
+    version: Option<bool>,
 }
 
 impl Options {
-    /// What the server has to know, if it can have that many connections.
+    /// What the server has to know, if it can have that many connections; but for what is
+    /// random, and for the sockets that there are.
     #[must_use]
     pub fn server(&self, connections: usize) -> server::Config {
         let limits = Limits {
@@ -169,7 +202,10 @@ impl Options {
         };
         let events =
             events::Config { tls_required: self.tls_required, limits, ..Default::default() };
-        server::Config { limits, gmnet, events }
+        let silence = Duration::from_secs(self.room_timeout);
+        let rooms = rooms::Config { silence, limits, ..rooms::Config::default() };
+        let dialects = self.dialects.clone();
+        server::Config { limits, dialects, gmnet, rooms, events, ..server::Config::default() }
     }
 
     /// How much to log; who wants details and quiet gets details.
@@ -226,14 +262,29 @@ mod tests {
     }
 
     #[test]
+    fn dialects_are_chosen_by_name() {
+        let dialects = |args: &[&str]| {
+            let options = Options::try_parse_from([&["punchd"], args].concat());
+            options.map(|options| options.server(1).dialects)
+        };
+        assert_eq!(dialects(&[]).unwrap(), Name::ALL);
+        let some = dialects(&["--dialects", "rooms,gmnet"]).unwrap();
+        assert_eq!(some, [Name::Rooms, Name::Gmnet]);
+        let error = dialects(&["--dialects", "room"]).unwrap_err().to_string();
+        assert!(error.contains("gmnet, stun, rooms"), "{error}");
+    }
+
+    #[test]
     fn help_fits_a_screen() {
         let help = Options::command().render_help().to_string();
-        assert!(help.lines().count() <= 40, "{help}");
+        assert!(help.lines().count() <= 44, "{help}");
     }
 
     #[test]
     fn every_option_is_an_environment_variable_as_well() {
-        for option in Options::command().get_arguments() {
+        let command = Options::command();
+        let tells = |id: &str| ["help", "version"].contains(&id);
+        for option in command.get_arguments().filter(|option| !tells(option.get_id().as_str())) {
             let name = format!("PUNCHD_{}", option.get_id().as_str().to_uppercase());
             assert_eq!(option.get_env(), Some(name.as_ref()), "{option}");
         }

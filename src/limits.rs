@@ -199,6 +199,80 @@ pub const ENDPOINT_GAP: Duration = Duration::from_secs(1);
 /// connection (see [`UNREAD`]) by what they send.
 pub const UNREAD_BY_OTHERS: usize = 256 * 1024;
 
+/// A natpunch client that has been silent for this long is forgotten. That of the original; its
+/// clients say that they are there every second or two.
+pub const NATPUNCH_SILENCE: Duration = Duration::from_secs(5);
+
+/// A natpunch client may appear at another port of its address when its old one has been silent
+/// for this long: longer than the time between two signs of life, so that as long as the true one
+/// lives nobody can take its place, and short enough that it is believed before it is forgotten.
+pub const NATPUNCH_MOVE: Duration = Duration::from_millis(2500);
+
+/// How long a natpunch client has to meet the host of the lobby that it wants to join. That of
+/// the original.
+pub const NATPUNCH_JOIN: Duration = Duration::from_secs(10);
+
+/// Longest natpunch datagram, both ways: clients have buffers of this size, and never receive
+/// anything again after a longer one.
+pub const NATPUNCH_DATAGRAM: usize = 1024;
+
+/// Clients of natpunch in all, and so of its memory.
+pub const NATPUNCH_CLIENTS: usize = 16 * 1024;
+
+/// Clients of natpunch that have one address (IPv6: one /64). A school or a LAN party.
+pub const NATPUNCH_CLIENTS_PER_ADDRESS: usize = 64;
+
+/// Lobbies of natpunch in all: one for every fourth client.
+pub const NATPUNCH_LOBBIES: usize = 4 * 1024;
+
+/// Lobbies that one natpunch client can be in at a time. Games need one.
+pub const NATPUNCH_LOBBIES_PER_CLIENT: usize = 4;
+
+/// Members of one natpunch lobby, whatever its host asks for: everybody is introduced to
+/// everybody, so the work grows with the square.
+pub const NATPUNCH_MEMBERS: usize = 32;
+
+/// Longest name of a natpunch lobby in bytes: a list of lobbies has to fit into one datagram.
+pub const NATPUNCH_NAME: usize = 64;
+
+/// Default time after which a silent peer of a room is taken to be gone.
+pub const ROOM_SILENCE: Duration = Duration::from_secs(300);
+
+/// Hosts and clients of rooms in all. They take no descriptor, and less than 2 KB each.
+pub const ROOM_PEERS: usize = 32 * 1024;
+
+/// Clients of one room. More players than any game without a server of its own has, and few
+/// enough that telling all of them something is a small thing.
+pub const CLIENTS_PER_ROOM: usize = 64;
+
+/// Those who were kicked and are kept out of one room.
+pub const KICKED_PER_ROOM: usize = 64;
+
+/// New places in rooms a second for one address, with ten seconds' worth at once: each costs the
+/// host of the room a few datagrams.
+pub const PLACES_PER_SECOND: u32 = 20;
+
+/// A peer of a room that never proved that it is there, with whom no punch is known to have
+/// worked, gives its place to another after this time of silence. Who is there sends something
+/// more often, as its NAT would forget it.
+pub const UNPROVED_PLACE: Duration = Duration::from_secs(30);
+
+/// How often a notification about a room is sent, and how far apart: with one datagram in five
+/// lost, all of them get lost once in a hundred times, and a request sent again helps then.
+pub const NOTICE_COPIES: u8 = 3;
+/// See [`NOTICE_COPIES`].
+pub const NOTICE_GAP: Duration = Duration::from_millis(500);
+
+/// Notifications about rooms that are going to be sent again.
+pub const ROOM_NOTICES: usize = 64 * 1024;
+
+/// A request that led into a room and comes once more so soon after the room was left is a copy
+/// that the network has kept back. Clients send again after half a second.
+pub const LATE_COPY: Duration = Duration::from_secs(1);
+
+/// How long it is remembered that a peer has left a room, for those who ask again.
+pub const PARTED: Duration = Duration::from_secs(10);
+
 /// An upper bound of the memory that this process takes whatever arrives, in bytes; what the
 /// kernel needs for its sockets is not in it.
 #[must_use]
@@ -214,11 +288,21 @@ pub const fn worst_case(limits: &Limits) -> usize {
     const NOTICE: usize = 64;
     /// Everything that is kept of a peer that waits for another.
     const WAITING: usize = 512;
+    /// Everything that is kept of a natpunch client: its entries in four tables.
+    const CLIENT: usize = 768;
+    /// Everything that is kept of a natpunch lobby with all its members.
+    const LOBBY: usize = 1536;
+    /// Everything that is kept of a peer of a room, and of one that has left, with its
+    /// notifications.
+    const ROOM_PEER: usize = 2048;
     /// Buffers grow by doubling, and fragments remain.
     const SLACK: usize = 2;
     BASE + limits.connections * CONNECTION
         + PORTS * PORT
         + NOTICES * NOTICE
         + WAITING_PEERS * WAITING
+        + NATPUNCH_CLIENTS * CLIENT
+        + NATPUNCH_LOBBIES * LOBBY
+        + ROOM_PEERS * ROOM_PEER
         + SLACK * 4 * limits.total()
 }

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use std::error::Error;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -9,13 +10,14 @@ use clap::Parser;
 use log::{Level, error, info, log_enabled, warn};
 use punchd::cli::Options;
 use punchd::dialect::events::tls::Acceptor;
+use punchd::dialect::{Name, stun};
 use punchd::limits::Limits;
 use punchd::logging;
-use punchd::net::bind::Bound;
+use punchd::net::bind::{Alternates, Bound};
 use punchd::net::signals::{Hangups, stop_at_signals};
 use punchd::net::{EventLoop, bind, certificate, files};
-use punchd::server::Server;
-use rand::TryRng;
+use punchd::server::{self, Server};
+use rand::TryRng as _;
 use rand::rngs::SysRng;
 use sd_notify::NotifyState;
 
@@ -47,14 +49,23 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let mut config = options.server(most);
     SysRng.try_fill_bytes(&mut config.events.seed)?;
     config.events.tls = tls;
+    SysRng.try_fill_bytes(&mut config.natpunch.seed)?;
+    SysRng.try_fill_bytes(&mut config.rooms.seed)?;
     let ghost_limit = Duration::from_secs(options.ghost_limit);
     let mut sockets = bind::inherited(ghost_limit)?;
     if sockets.is_empty() {
         sockets = bind::bind(&options.bind, options.port, ghost_limit)?;
     }
     let listening = listening(&sockets);
+    let alternates = if options.dialects.contains(&Name::Stun) {
+        bind::alternates(&sockets, options.alt_port, options.alt_addr)
+    } else {
+        Alternates::default()
+    };
+    tell_sockets(&mut config, &sockets, &alternates);
+    let udp = alternates.sockets.into_iter().map(|(_, socket)| socket).collect();
     let limits = config.limits;
-    let mut event_loop = EventLoop::new(sockets, Server::new(config), limits)?;
+    let mut event_loop = EventLoop::new(sockets, udp, Server::new(config), limits)?;
     event_loop.on_hangup(hangups)?;
     stop_at_signals(event_loop.stopper()?)?;
     info!("punchd {} {listening}, up to {most} connections", env!("CARGO_PKG_VERSION"));
@@ -87,6 +98,21 @@ fn on_hangup(options: &Options, tls: Option<Acceptor>) -> impl FnMut() + 'static
             Err(why) => warn!("{why}; the certificate from before stays"),
         }
     }
+}
+
+/// Tells STUN which sockets there are.
+fn tell_sockets(config: &mut server::Config, main: &[Bound], alternates: &Alternates) {
+    let port = main.first().map(|bound| bound.addr.port());
+    let both =
+        main.iter().map(|bound| bound.addr).chain(alternates.sockets.iter().map(|(addr, _)| *addr));
+    let sockets: Vec<SocketAddr> = both.collect();
+    let alternate_port = sockets.iter().map(SocketAddr::port).find(|other| Some(*other) != port);
+    if let Some(port) = alternate_port {
+        let addr = alternates.addr.map(|addr| format!(" and address {addr}")).unwrap_or_default();
+        info!("STUN has the alternate port {port}{addr}");
+    }
+    config.alternates_from = u8::try_from(main.len()).ok();
+    config.stun = stun::Config { sockets, alternate_port, alternate_addr: alternates.addr };
 }
 
 /// Tells systemd, where it wants to know. Nobody else listens, so nobody misses it.

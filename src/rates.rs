@@ -5,7 +5,10 @@ use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
-use crate::clock::Instant;
+use log::{Level, log_enabled, warn};
+
+use crate::clock::{Instant, Now};
+use crate::timers::Seldom;
 
 /// Places in the table. Ten thousand busy addresses rarely meet, and it takes 128 KiB.
 const PLACES: usize = 16 * 1024;
@@ -58,6 +61,35 @@ impl Rates {
     fn place(&mut self, addr: IpAddr) -> &mut Instant {
         let hash = self.hasher.hash_one(network(addr));
         &mut self.full_at[hash as usize % PLACES]
+    }
+}
+
+/// Which lines about peers go to the log: who does much does not fill the disk.
+#[derive(Debug)]
+pub struct Lines {
+    rates: Rates,
+    left_out: Seldom,
+}
+
+impl Default for Lines {
+    fn default() -> Self {
+        Self { rates: Rates::new(1, 60), left_out: Seldom::default() }
+    }
+}
+
+impl Lines {
+    /// Whether a line about this address may go to the log.
+    pub fn says(&mut self, now: Now, addr: IpAddr) -> bool {
+        if !log_enabled!(Level::Info) {
+            return false;
+        }
+        let says = self.rates.allow(now.instant, addr);
+        if !says && let Some(more) = self.left_out.say(now.instant) {
+            warn!(
+                "{addr} and others do so much that not all of it is logged ({more} lines before)"
+            );
+        }
+        says
     }
 }
 

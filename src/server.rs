@@ -11,20 +11,48 @@ use crate::clock::{Instant, Now};
 use crate::dialect::conns::Conns;
 use crate::dialect::events::{self, Events};
 use crate::dialect::gmnet::{self, Gmnet};
+use crate::dialect::natpunch::{self, Natpunch};
+use crate::dialect::rooms::{self, Rooms};
+use crate::dialect::stun::{self, Stun};
 use crate::dialect::{ConnId, Dialect, Name, Outbox, Use, Via, of_datagram, of_stream};
 use crate::limits::{self, Limits};
 use crate::rates::{Rates, network};
 use crate::timers::{Seldom, Timers};
 
 /// What the owner decides.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// What peers may do.
     pub limits: Limits,
+    /// What is spoken.
+    pub dialects: Vec<Name>,
     /// What the GMnet dialect has to know.
     pub gmnet: gmnet::Config,
+    /// What the natpunch dialect has to know.
+    pub natpunch: natpunch::Config,
+    /// What the STUN dialect has to know.
+    pub stun: stun::Config,
+    /// UDP sockets from this number on are alternate ones: they are there for STUN alone.
+    pub alternates_from: Option<u8>,
+    /// What the rooms dialect has to know.
+    pub rooms: rooms::Config,
     /// What the events dialect has to know.
     pub events: events::Config,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            dialects: Name::ALL.to_vec(),
+            gmnet: gmnet::Config::default(),
+            rooms: rooms::Config::default(),
+            events: events::Config::default(),
+            natpunch: natpunch::Config::default(),
+            stun: stun::Config::default(),
+            alternates_from: None,
+        }
+    }
 }
 
 /// All dialects, behind one door.
@@ -41,6 +69,7 @@ pub struct Server {
     datagrams: Rates,
     full: Seldom,
     flooded: Seldom,
+    alternates_from: Option<u8>,
 }
 
 /// What is known of every connection.
@@ -58,10 +87,15 @@ impl Server {
     pub fn new(config: Config) -> Self {
         let limits = config.limits;
         let mut dialects = [const { None }; Name::ALL.len()];
-        let mut speak =
-            |name: Name, dialect: Box<dyn Dialect>| dialects[name as usize] = Some(dialect);
-        speak(Name::Gmnet, Box::new(Gmnet::new(config.gmnet)));
-        speak(Name::Events, Box::new(Events::new(config.events)));
+        for name in config.dialects {
+            dialects[name as usize] = match name {
+                Name::Gmnet => Some(Box::new(Gmnet::new(config.gmnet.clone())) as Box<dyn Dialect>),
+                Name::Rooms => Some(Box::new(Rooms::new(config.rooms.clone()))),
+                Name::Natpunch => Some(Box::new(Natpunch::new(&config.natpunch))),
+                Name::Stun => Some(Box::new(Stun::new(config.stun.clone()))),
+                Name::Events => Some(Box::new(Events::new(config.events.clone()))),
+            };
+        }
         Self {
             limits,
             dialects,
@@ -71,6 +105,7 @@ impl Server {
             datagrams: Rates::new(limits.datagrams_per_second, 2),
             full: Seldom::default(),
             flooded: Seldom::default(),
+            alternates_from: config.alternates_from,
         }
     }
 
@@ -102,26 +137,36 @@ impl Server {
     /// There is no room for a new connection: closes the one that nobody would miss and that has
     /// been idle longest. False if there is none.
     pub fn make_room(&mut self, now: Now, out: &mut Outbox) -> bool {
-        let mut busy = Vec::new();
-        let closed = loop {
-            let Some(conn) = self.idle.pop() else { break false };
+        /// Connections that are looked at. The queue is nearly in the order of their idleness;
+        /// only who is busy stands further to the front than it should.
+        const LOOKS: usize = 64;
+        let (mut looked_at, mut lasting) = (Vec::new(), Vec::new());
+        let mut longest: Option<(Instant, ConnId)> = None;
+        for &conn in self.idle.keys() {
             match self.use_of(conn) {
-                Use::Lasting => {}
-                Use::Idle(since) if now.instant - since >= limits::IDLE_WHEN_FULL => {
-                    self.end_idle(now, conn, out);
-                    break true;
+                // It leaves the queue, so that it is not looked at again.
+                Use::Lasting => {
+                    lasting.push(conn);
+                    continue;
                 }
-                Use::Idle(_) => {
-                    busy.push(conn);
-                    // All behind it are younger.
-                    break false;
+                Use::Idle(since) if longest.is_none_or(|(before, _)| since < before) => {
+                    longest = Some((since, conn));
                 }
-                Use::Waiting => busy.push(conn),
+                Use::Idle(_) | Use::Waiting => {}
             }
-        };
-        for conn in busy {
-            self.idle.arm(now.instant, conn);
+            looked_at.push(conn);
+            if looked_at.len() == LOOKS {
+                break;
+            }
         }
+        lasting.iter().for_each(|conn| self.idle.cancel(conn));
+        let unmissed = longest.filter(|(since, _)| now.instant - *since >= limits::IDLE_WHEN_FULL);
+        match unmissed {
+            Some((_, conn)) => self.end_idle(now, conn, out),
+            // The next time others are looked at.
+            None => looked_at.iter().for_each(|conn| self.idle.arm(now.instant, *conn)),
+        }
+        let closed = unmissed.is_some();
         if let Some(more) = self.full.say(now.instant) {
             let what = if closed { "idle ones are closed" } else { "new ones are refused" };
             warn!(
@@ -241,7 +286,11 @@ impl Dialect for Server {
             }
             return;
         }
-        let Some(dialect) = &mut self.dialects[of_datagram(data) as usize] else { return };
+        let name = of_datagram(data);
+        if name != Name::Stun && self.alternates_from.is_some_and(|from| via.socket >= from) {
+            return;
+        }
+        let Some(dialect) = &mut self.dialects[name as usize] else { return };
         let before = out.len();
         dialect.on_datagram(now, via, peer, data, out);
         self.forget_closed(before, out);

@@ -58,6 +58,11 @@ impl<K: Hash + Eq> Timers<K> {
         self.queue.pop_front().map(|(key, _)| key)
     }
 
+    /// Whose timers are armed, the earliest first.
+    pub fn keys(&self) -> impl Iterator<Item = &K> {
+        self.queue.keys()
+    }
+
     /// Whether no timer is armed.
     #[must_use]
     pub fn is_empty(&self) -> bool {

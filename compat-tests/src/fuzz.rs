@@ -197,7 +197,7 @@ impl World {
         let gmnet = gmnet::Config { limits, public_ip, ..gmnet::Config::default() };
         let events = events::Config { limits, ..events::Config::default() };
         Self {
-            server: Server::new(Config { limits, gmnet, events }),
+            server: Server::new(Config { limits, gmnet, events, ..Config::default() }),
             out: Outbox::new(),
             micros: 0,
             generation: 0,

@@ -3,10 +3,18 @@
 //!
 //! - [`master`]: starts the built `punchd`, or points at a running server (`PUNCH_MASTER`).
 //! - [`folder`]: a place for the files of a test.
+//! - [`meddler`]: a master server that cuts and glues its replies, for games to bear.
 //! - [`vector`]: recorded conversations, played against a server and compared byte for byte.
 //! - [`fuzz`]: what the fuzz targets do with their bytes.
 //! - [`events`]: [`events::EventClient`], a peer of the JSON events.
 //! - [`gmnet`]: [`gmnet::Host`], [`gmnet::Client`] and [`gmnet::Lobby`], and the bytes they send.
+//! - [`natpunch`]: a client of the natpunch dialect.
+//! - [`natlab`]: commands behind made-up NATs, where the machine can do that.
+//! - [`nat`]: what kind of NAT is in front of this machine.
+//! - [`raw`]: bare sockets, for peers that no game would be.
+//! - [`rooms`]: [`rooms::Player`], who hosts or joins a room and then talks ENet through the hole.
+//! - [`sim`]: the server in a made-up network, through seeded schedules.
+//! - [`unplugged`]: the server without sockets and with a made-up clock.
 #![forbid(unsafe_code)]
 
 pub mod events;
@@ -14,4 +22,12 @@ pub mod folder;
 pub mod fuzz;
 pub mod gmnet;
 pub mod master;
+pub mod meddler;
+pub mod nat;
+pub mod natlab;
+pub mod natpunch;
+pub mod raw;
+pub mod rooms;
+pub mod sim;
+pub mod unplugged;
 pub mod vector;

@@ -65,13 +65,38 @@ impl Master {
         Self::spawn(command)
     }
 
+    /// A fresh server on this address alone, which therefore can be the same a second time. To be
+    /// sure that nobody else is there, take one of [`loopback`].
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[must_use]
+    pub fn start_at(addr: SocketAddr, options: &[&str]) -> Self {
+        let mut command = Command::new(binary());
+        command.args(["--bind", &addr.ip().to_string(), "--port", &addr.port().to_string()]);
+        command.args(options);
+        let mut master = Self::spawn(command);
+        master.addr = addr;
+        master
+    }
+
     /// Runs a prepared command line of the server, which must log where it listens.
     ///
     /// # Panics
     /// If it does not start.
     #[must_use]
+    pub fn spawn(mut command: Command) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        Self::watch(command)
+    }
+
+    /// The same with the standard input and output that it was given.
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[must_use]
     #[expect(clippy::panic, reason = "a fixture fails its test")]
-    pub fn spawn(command: Command) -> Self {
+    pub fn watch(command: Command) -> Self {
         let own = Own::spawn(command);
         let Some(line) = own.log.wait_for("listening on port ", READY_WITHIN) else {
             let text = own.log.text();
@@ -88,7 +113,8 @@ impl Master {
     /// If it does not start.
     #[must_use]
     #[expect(clippy::panic, reason = "a fixture fails its test")]
-    pub fn spawn_with_log_file(command: Command, file: &Path) -> Self {
+    pub fn spawn_with_log_file(mut command: Command, file: &Path) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::null());
         let own = Own::spawn(command);
         let deadline = Instant::now() + READY_WITHIN;
         loop {
@@ -194,7 +220,7 @@ impl Drop for Master {
 impl Own {
     #[expect(clippy::expect_used, reason = "a fixture fails its test")]
     fn spawn(mut command: Command) -> Self {
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command.stderr(Stdio::piped());
         if !command.get_envs().any(|(name, _)| name == "RUST_LOG") {
             command.env_remove("RUST_LOG");
         }
@@ -281,7 +307,8 @@ impl Log {
 /// # Panics
 /// If it runs all the same.
 #[must_use]
-pub fn fails_to_start(command: Command) -> (ExitStatus, String) {
+pub fn fails_to_start(mut command: Command) -> (ExitStatus, String) {
+    command.stdin(Stdio::null()).stdout(Stdio::null());
     Own::spawn(command).ended(READY_WITHIN)
 }
 

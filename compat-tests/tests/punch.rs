@@ -7,6 +7,7 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
+use compat_tests::folder::Folder;
 use compat_tests::gmnet::{Client, ClientConfig, Host, HostConfig};
 use compat_tests::master::{Master, loopback};
 use nix::sys::signal::{Signal, kill};
@@ -236,7 +237,61 @@ fn the_probe_says_what_does_not_work() {
 fn help_fits_a_screen() {
     for subcommand in ["events", "host", "join", "lobby", "probe"] {
         let help = stdout(&output(&[subcommand, "--help"]));
-        assert!((5..=24).contains(&help.lines().count()), "{help}");
+        assert!((5..=28).contains(&help.lines().count()), "{help}");
         assert!(help.lines().all(|line| line.chars().count() <= 100), "{help}");
     }
+}
+
+#[test]
+fn a_host_can_be_its_own_master_server() {
+    let (addr, at) = (format!("{}:6510", loopback()), loopback().to_string());
+    let folder = Folder::new();
+    let file = folder.file("script.txt");
+    let script = "when connected\nat 0 data1 after\nat 3 leave\nat 3.5 end\n";
+    std::fs::write(&file, script).expect("writing the script");
+    let args = ["host", "--own-master", "--master", &addr, "--bind", &at, "--data1", "before"];
+    let mut host = Punch::start(&[&args[..], &["--script", &file]].concat());
+    host.line_with("registered");
+    let own = loopback().to_string();
+    let join = output(&["join", &at, "--master", &addr, "--bind", &own]);
+    assert!(join.status.success(), "{}", String::from_utf8_lossy(&join.stderr));
+    let deadline = Instant::now() + WAIT;
+    while !stdout(&output(&["lobby", "--master", &addr])).contains("after") {
+        assert!(Instant::now() < deadline, "the lobby does not show the change");
+    }
+    host.line_with("Leave");
+    // It does not come back by itself, as a host does that was cut off.
+    loop {
+        let line = host.line();
+        assert_ne!(line, "registered again");
+        if line.ends_with("End") {
+            break;
+        }
+    }
+    assert!(host.wait().success());
+}
+
+#[test]
+fn a_join_with_its_own_master_server_waits_for_the_host_and_its_knock() {
+    let (addr, at) = (format!("{}:6510", loopback()), loopback());
+    let (at_text, own) = (at.to_string(), loopback().to_string());
+    let args = ["join", &at_text, "--own-master", "--master", &addr, "--bind", &own];
+    let mut join = Punch::start(&args);
+    join.line_with("waiting for the host");
+    let config = HostConfig::new(addr.parse().expect("an address")).on(at);
+    let _running = Host::registered(config, WAIT).expect("registering").spawn();
+    join.line_with("the host knocks");
+    join.line_with("connect_ms=");
+    assert!(join.wait().success());
+}
+
+#[test]
+fn a_script_with_a_mistake_is_refused() {
+    let folder = Folder::new();
+    let file = folder.file("script.txt");
+    std::fs::write(&file, "at 0 sing\n").expect("writing the script");
+    let refused = output(&["host", "--script", &file]);
+    let why = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success());
+    assert!(why.contains("line 1: `sing` is none of register"), "{why}");
 }

@@ -10,7 +10,10 @@ use crate::clock::{Instant, Now};
 pub mod conns;
 pub mod events;
 pub mod gmnet;
+pub mod natpunch;
+pub mod rooms;
 mod sniff;
+pub mod stun;
 
 pub use sniff::{Name, of_datagram, of_stream};
 

@@ -1,6 +1,9 @@
 //! Which dialect a packet speaks, by its first bytes.
 
 use std::fmt;
+use std::str::FromStr;
+
+use super::stun;
 
 /// The dialects there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -20,6 +23,18 @@ pub enum Name {
 impl Name {
     /// All of them.
     pub const ALL: [Self; 5] = [Self::Gmnet, Self::Stun, Self::Rooms, Self::Events, Self::Natpunch];
+}
+
+impl FromStr for Name {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|name| name.to_string() == text);
+        found.ok_or_else(|| {
+            let all = Self::ALL.map(|name| name.to_string()).join(", ");
+            format!("there is no such dialect; want some of {all}")
+        })
+    }
 }
 
 impl fmt::Display for Name {
@@ -48,20 +63,19 @@ pub fn of_stream(first: u8) -> Name {
 /// The dialect of a datagram.
 #[must_use]
 pub fn of_datagram(data: &[u8]) -> Name {
-    /// RFC 8489, section 5.
-    const STUN_COOKIE: &[u8] = &[0x21, 0x12, 0xA4, 0x42];
     const GAMEMAKER: &[u8] = &[0xDE, 0xC0, 0xAD, 0xDE];
     if data.starts_with(GAMEMAKER) {
         return Name::Gmnet;
     }
-    if data.get(4..8) == Some(STUN_COOKIE) {
+    if data.get(4..8) == Some(&stun::message::COOKIE) || stun::is_classic_request(data) {
         return Name::Stun;
     }
     match first_word(data) {
         b"reg" | b"connect" => Name::Gmnet,
         b"udp" => Name::Events,
+        // The last two are answers: who sends those is no client, and that has to be known.
         b"status" | b"rh" | b"rl" | b"jr" | b"pc" | b"lr" | b"cr" | b"kc" | b"rn" | b"rc"
-        | b"ka" | b"k" => Name::Rooms,
+        | b"ka" | b"k" | b"er" | b"rID" => Name::Rooms,
         _ => Name::Natpunch,
     }
 }
@@ -79,11 +93,12 @@ mod tests {
 
     #[test]
     fn packets_are_told_apart() {
-        let cases: [(&[u8], Name); 10] = [
+        let cases: [(&[u8], Name); 11] = [
             (b"\xde\xc0\xad\xde\x0c\0\0\0\x05\0\0\0reg\n\0", Name::Gmnet),
             (b"reg\n", Name::Gmnet),
             (b"connect\r\n\0", Name::Gmnet),
             (b"\0\x01\0\0\x21\x12\xa4\x42012345678901", Name::Stun),
+            (b"\0\x01\0\0an old 16-byteID", Name::Stun),
             (b"status", Name::Rooms),
             (b"jr:0123456789abcdef\n", Name::Rooms),
             (b"k:secret:rl", Name::Rooms),

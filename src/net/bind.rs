@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use listenfd::ListenFd;
+use log::warn;
 use mio::net::{TcpListener, UdpSocket};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
@@ -153,6 +154,65 @@ impl fmt::Display for InheritError {
 }
 
 impl std::error::Error for InheritError {}
+
+/// What STUN has beside the sockets that there are anyway.
+#[derive(Debug, Default)]
+pub struct Alternates {
+    /// The alternate address, if the machine has it.
+    pub addr: Option<IpAddr>,
+    /// The sockets, and where they are.
+    pub sockets: Vec<(SocketAddr, UdpSocket)>,
+}
+
+/// Opens UDP sockets for STUN beside those that there are, so that answers can leave from another
+/// port and another address (RFC 5780). What cannot be had is said in the log and left out. Port
+/// 0 has the system pick one.
+#[must_use]
+pub fn alternates(main: &[Bound], port: Option<u16>, addr: Option<IpAddr>) -> Alternates {
+    let mut addrs: Vec<SocketAddr> = main.iter().map(|bound| bound.addr).collect();
+    let Some(main_port) = addrs.first().map(SocketAddr::port) else {
+        return Alternates::default();
+    };
+    let addr = addr.filter(|addr| alternate(SocketAddr::new(*addr, 0), true).is_some());
+    let is_covered = |addr: IpAddr| {
+        addrs.iter().any(|bound| {
+            bound.ip() == addr || bound.ip().is_unspecified() && (bound.is_ipv6() || addr.is_ipv4())
+        })
+    };
+    let mut sockets = Vec::new();
+    if let Some(addr) = addr.filter(|addr| !is_covered(*addr)) {
+        addrs.push(SocketAddr::new(addr, main_port));
+        sockets.extend(alternate(SocketAddr::new(addr, main_port), true));
+    }
+    let Some(mut port) = port.or_else(|| main_port.checked_add(1)) else {
+        return Alternates { addr, sockets };
+    };
+    let has_ipv4 = addrs.iter().any(SocketAddr::is_ipv4);
+    for addr in addrs {
+        let (addr, only_v6) =
+            (SocketAddr::new(addr.ip(), port), has_ipv4 || !addr.ip().is_unspecified());
+        let Some((bound, socket)) = alternate(addr, only_v6) else { continue };
+        port = bound.port();
+        sockets.push((bound, socket));
+    }
+    Alternates { addr, sockets }
+}
+
+fn alternate(addr: SocketAddr, only_v6: bool) -> Option<(SocketAddr, UdpSocket)> {
+    let opened = open(addr, Protocol::UDP, only_v6, Duration::ZERO).and_then(|socket| {
+        let socket = std::net::UdpSocket::from(socket);
+        Ok((socket.local_addr()?, UdpSocket::from_std(socket)))
+    });
+    match opened {
+        Ok(opened) => Some(opened),
+        Err(error) => {
+            warn!(
+                "STUN does without the alternate socket {addr}: {error}; see --alt-port and --alt-addr"
+            );
+            None
+        }
+    }
+}
 
 fn is_without_ipv6(error: &io::Error) -> bool {
     use nix::errno::Errno;

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use log::{debug, info};
+use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token, Waker};
 
 use crate::clock::{Instant, Now};
@@ -74,11 +75,17 @@ pub struct EventLoop {
 }
 
 impl EventLoop {
-    /// A loop that serves these sockets.
+    /// A loop that serves these sockets, and after them UDP sockets at alternate ports and
+    /// addresses.
     ///
     /// # Errors
     /// If the system has no more descriptors or memory for it.
-    pub fn new(sockets: Vec<Bound>, server: Server, limits: Limits) -> io::Result<Self> {
+    pub fn new(
+        sockets: Vec<Bound>,
+        alternates: Vec<UdpSocket>,
+        server: Server,
+        limits: Limits,
+    ) -> io::Result<Self> {
         let poll = Poll::new()?;
         let mut listeners = Vec::new();
         let mut udp = Vec::new();
@@ -88,6 +95,11 @@ impl EventLoop {
             registry.register(&mut bound.udp, Token(2 * n + 1), Interest::READABLE)?;
             listeners.push(bound.tcp);
             udp.push(bound.udp);
+        }
+        for mut socket in alternates {
+            let token = Token(2 * udp.len() + 1);
+            poll.registry().register(&mut socket, token, Interest::READABLE)?;
+            udp.push(socket);
         }
         Ok(Self {
             poll,
@@ -297,6 +309,7 @@ impl EventLoop {
                         if unread > 0 {
                             self.server.on_unread(conn, unread);
                         }
+                        lost.extend(std::iter::from_fn(|| self.connections.take_unread()));
                     }
                     Output::Close(conn) => self.connections.close(conn),
                     Output::Udp(via, to, bytes) => self.datagrams.send(via, to, bytes),

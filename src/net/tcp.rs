@@ -33,8 +33,8 @@ pub(super) struct Connections {
     /// Who may have something to read, or may be written to again; each at most once.
     ready: VecDeque<ConnId>,
     accepted: usize,
-    /// There is no room for the next connection.
-    refuse_next: bool,
+    /// A connection for which room has to be made.
+    without_room: Option<(TcpStream, SocketAddr)>,
     accept_again: Option<Instant>,
     /// Who could not be read or written for lack of kernel memory.
     starved: Timers<ConnId>,
@@ -100,7 +100,7 @@ impl Connections {
             generation: 0,
             ready: VecDeque::new(),
             accepted: 0,
-            refuse_next: false,
+            without_room: None,
             accept_again: None,
             starved: Timers::new(PAUSE),
             unread: Timers::new(limits::UNREAD_TIME),
@@ -165,19 +165,22 @@ impl Connections {
             return Accept::Nothing;
         }
         self.accept_again = None;
+        if let Some((stream, peer)) = self.without_room.take() {
+            if self.slab.len() < self.limits.connections {
+                return Accept::New(self.add(stream), canonical(peer));
+            }
+            debug!("{peer} refused: {} connections are open", self.limits.connections);
+        }
         while self.accepted < ACCEPT_BUDGET {
             let listener = self.listeners.iter_mut().find(|listener| listener.acceptable);
             let Some(listener) = listener else { break };
-            if self.slab.len() >= self.limits.connections && !self.refuse_next {
-                return Accept::Full;
-            }
             match listener.socket.accept() {
-                Ok((_, peer)) if std::mem::take(&mut self.refuse_next) => {
-                    self.accepted += 1;
-                    debug!("{peer} refused: {} connections are open", self.limits.connections);
-                }
                 Ok((stream, peer)) => {
                     self.accepted += 1;
+                    if self.slab.len() >= self.limits.connections {
+                        self.without_room = Some((stream, peer));
+                        return Accept::Full;
+                    }
                     return Accept::New(self.add(stream), canonical(peer));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -200,9 +203,7 @@ impl Connections {
     /// What came of [`Accept::Full`]: with room made, accepting goes on; else a connection that
     /// is one too many is refused at once, and what the system refuses is tried again later.
     pub(super) fn note_room(&mut self, now: Instant, made: bool) {
-        if self.slab.len() >= self.limits.connections {
-            self.refuse_next = true;
-        } else if !made {
+        if self.without_room.is_none() && !made {
             self.accept_again = Some(now + PAUSE);
         }
     }
@@ -307,7 +308,6 @@ impl Connections {
         bytes: &[u8],
         registry: &Registry,
     ) -> bool {
-        let total = self.limits.total();
         let Some(conn) = self.slab.get_mut(id.slot as usize) else { return true };
         if conn.generation != id.generation {
             return true;
@@ -337,15 +337,30 @@ impl Connections {
             self.unread_bytes -= conn.sent;
             conn.sent = 0;
         }
-        if conn.backlog.len() + rest.len() > limits::UNREAD
-            || self.unread_bytes + rest.len() > total
-        {
+        if conn.backlog.len() + rest.len() > limits::UNREAD {
             debug!("connection {} lost: its peer asks for more than it reads", id.slot);
             return false;
         }
         conn.backlog.extend_from_slice(rest);
         self.unread_bytes += rest.len();
         !was_empty || rewatch(conn, id, registry)
+    }
+
+    /// If all peers together have left too much unread: takes away what is kept for the one that
+    /// has read nothing for the longest, and tells who is lost by that. So those who do not read
+    /// make room for those who do.
+    pub(super) fn take_unread(&mut self) -> Option<ConnId> {
+        if self.unread_bytes <= self.limits.total() {
+            return None;
+        }
+        let id = self.unread.pop()?;
+        let conn = self.slab.get_mut(id.slot as usize)?;
+        self.unread_bytes -= std::mem::take(&mut conn.backlog).len();
+        conn.sent = 0;
+        // What may still be written in this turn must not follow a gap.
+        let _ = conn.stream.shutdown(Shutdown::Both);
+        debug!("connection {} lost: its peer does not read and others do", id.slot);
+        Some(id)
     }
 
     /// Writes what was kept, if the socket takes it. False: the connection is lost.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::control::{Control, Event, GameSocket};
 use super::error::Error;
 use super::knock::{Plan, Stage};
+use super::line::Line;
 use super::wire::{self, Data, Protocol};
 use super::{CONNECTION_TIMEOUT, STEP};
 
@@ -33,6 +34,11 @@ pub struct ClientConfig {
     pub timeout: Duration,
     /// The time between two steps.
     pub step: Duration,
+    /// What becomes of the datagrams that are sent to it.
+    pub line: Line,
+    /// Knocks only once the host has knocked, as if the host's NAT let nothing in before. So it
+    /// shows whether the host knocks.
+    pub waits_for_knock: bool,
 }
 
 impl ClientConfig {
@@ -49,6 +55,8 @@ impl ClientConfig {
             protocol: Protocol::Modern,
             timeout: CONNECTION_TIMEOUT,
             step: STEP,
+            line: Line::default(),
+            waits_for_knock: false,
         }
     }
 
@@ -106,6 +114,7 @@ pub struct Client {
     state: State,
     started: Instant,
     connected: Option<Duration>,
+    knocked_at: bool,
 }
 
 #[derive(Debug)]
@@ -122,11 +131,20 @@ impl Client {
     /// If a socket cannot be had, or there is no master server and no port for a direct connection.
     pub fn start(config: ClientConfig) -> Result<Self, Error> {
         let started = Instant::now();
-        let socket = GameSocket::open(config.master, config.bind, config.port)?;
+        let socket =
+            GameSocket::open(config.master, config.bind, config.port)?.on_line(config.line);
         socket.send_raw(config.master, &wire::udp_connect(config.protocol));
         let state = State::Asking { since: started };
-        let mut client =
-            Self { config, socket, control: None, answer: None, state, started, connected: None };
+        let mut client = Self {
+            config,
+            socket,
+            control: None,
+            answer: None,
+            state,
+            started,
+            connected: None,
+            knocked_at: false,
+        };
         match client.ask() {
             Ok(control) => client.control = Some(control),
             Err(error) => client.knock_directly(Answer::Unreachable, error)?,
@@ -220,6 +238,18 @@ impl Client {
     #[must_use]
     pub fn connected_after(&self) -> Option<Duration> {
         self.connected
+    }
+
+    /// The port that the game gave for a direct connection.
+    #[must_use]
+    pub fn given(&self) -> Option<u16> {
+        self.config.given
+    }
+
+    /// Whether the host has knocked while it knocked itself.
+    #[must_use]
+    pub fn was_knocked_at(&self) -> bool {
+        self.knocked_at
     }
 
     /// The local address of the game's socket.
@@ -316,6 +346,9 @@ impl Client {
 
     fn step_knocking(&mut self) -> Result<(), Error> {
         while let Some((from, payload)) = self.socket.receive(Duration::ZERO)? {
+            if payload.first() == Some(&wire::KNOCK) && from.ip() == self.config.host {
+                self.knocked_at = true;
+            }
             if payload.first() == Some(&wire::WELCOME) {
                 self.state = State::Connected { host: from };
                 self.connected = Some(self.started.elapsed());
@@ -328,7 +361,11 @@ impl Client {
         if plan.stage(elapsed) == Stage::Over {
             return Err(Error::NoWelcome { host: plan.told(), waited: elapsed });
         }
-        for target in plan.targets(elapsed) {
+        let targets = plan.targets(elapsed);
+        if self.config.waits_for_knock && !self.knocked_at {
+            return Ok(());
+        }
+        for target in targets {
             self.socket.send(target, &[wire::KNOCK]);
         }
         Ok(())

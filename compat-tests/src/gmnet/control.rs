@@ -2,12 +2,14 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpStream, UdpSocket};
+use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, SockRef, Socket, Type};
 
 use super::error::Error;
+use super::line::{Line, Queue};
 use super::wire;
 
 /// How long a GameMaker game waits for a TCP connection.
@@ -133,6 +135,7 @@ fn read_all(mut stream: TcpStream, sink: &Sender<Event>) {
 pub struct GameSocket {
     socket: UdpSocket,
     local: SocketAddr,
+    arriving: Mutex<Queue>,
 }
 
 impl GameSocket {
@@ -149,7 +152,14 @@ impl GameSocket {
         let failed = |source| Error::Socket { doing: "open the UDP port", with: wanted, source };
         let socket = UdpSocket::bind(wanted).map_err(failed)?;
         let local = socket.local_addr().map_err(failed)?;
-        Ok(Self { socket, local })
+        Ok(Self { socket, local, arriving: Mutex::default() })
+    }
+
+    /// The same socket on a line that may be a bad one.
+    #[must_use]
+    pub fn on_line(mut self, line: Line) -> Self {
+        self.arriving = Mutex::new(Queue::new(line));
+        self
     }
 
     /// The local address; unspecified if it was not given.
@@ -177,8 +187,17 @@ impl GameSocket {
         let failed = |source| Error::Socket { doing: "receive on", with: self.local, source };
         let deadline = Instant::now() + within;
         let mut buffer = [0; wire::MAX_DATAGRAM];
+        let mut arriving = self.arriving.lock().unwrap_or_else(|e| e.into_inner());
         loop {
-            let left = deadline.saturating_duration_since(Instant::now());
+            let now = Instant::now();
+            if let Some((from, datagram)) = arriving.pop(now) {
+                match wire::payload(&datagram) {
+                    Some(payload) => return Ok(Some((from, payload.to_vec()))),
+                    None => continue,
+                }
+            }
+            let until = arriving.next().map_or(deadline, |next| next.min(deadline));
+            let left = until.saturating_duration_since(now);
             self.socket.set_nonblocking(left.is_zero()).map_err(failed)?;
             if !left.is_zero() {
                 self.socket.set_read_timeout(Some(left)).map_err(failed)?;
@@ -186,9 +205,7 @@ impl GameSocket {
             match self.socket.recv_from(&mut buffer) {
                 Ok((len, from)) => {
                     let datagram = buffer.get(..len).unwrap_or_default();
-                    if let Some(payload) = wire::payload(datagram) {
-                        return Ok(Some((from, payload.to_vec())));
-                    }
+                    arriving.push(Instant::now(), from, datagram);
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error)

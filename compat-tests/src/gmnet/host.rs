@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::control::{Control, Event, GameSocket};
 use super::error::Error;
+use super::line::Line;
 use super::running::Running;
 use super::wire::{self, Data, Protocol};
 use super::{CONNECTION_TIMEOUT, STEP};
@@ -31,6 +32,13 @@ pub struct HostConfig {
     pub timeout: Duration,
     /// Sends what players send back to them, so that they can see data go both ways.
     pub echo: bool,
+    /// What becomes of the datagrams that are sent to it.
+    pub line: Line,
+    /// Knocks, but hears no knock and makes nobody a player, as behind a NAT that lets nothing in.
+    pub never_welcome: bool,
+    /// Hears only clients that it was told about, as behind a NAT that lets in whom it has knocked
+    /// at. So it shows whether they made themselves known.
+    pub only_told: bool,
 }
 
 impl HostConfig {
@@ -46,6 +54,9 @@ impl HostConfig {
             version: wire::CLIENT_VERSION.to_owned(),
             timeout: CONNECTION_TIMEOUT,
             echo: true,
+            line: Line::default(),
+            never_welcome: false,
+            only_told: false,
         }
     }
 
@@ -127,7 +138,8 @@ impl Host {
     /// # Errors
     /// If a socket cannot be had or nobody listens there.
     pub fn start(config: HostConfig) -> Result<Self, Error> {
-        let socket = GameSocket::open(config.master, config.bind, config.port)?;
+        let socket =
+            GameSocket::open(config.master, config.bind, config.port)?.on_line(config.line);
         let mut host = Self {
             config,
             socket,
@@ -335,7 +347,7 @@ impl Host {
     fn on_datagram(&mut self, from: SocketAddr, payload: Vec<u8>) -> Option<HostEvent> {
         let is_player = self.players.iter().any(|player| player.endpoint == from);
         match (is_player, payload.first()) {
-            (false, Some(&wire::KNOCK)) => {
+            (false, Some(&wire::KNOCK)) if self.lets_in(from) => {
                 self.players.push(Player { endpoint: from, welcomes_left: WELCOMES });
                 Some(HostEvent::Connected(from))
             }
@@ -353,6 +365,12 @@ impl Host {
                 Some(HostEvent::Received(from, payload))
             }
         }
+    }
+
+    fn lets_in(&self, client: SocketAddr) -> bool {
+        let HostConfig { never_welcome, only_told, .. } = self.config;
+        let was_told = || self.told.iter().any(|told| !told.lost && told.client == client);
+        !never_welcome && (!only_told || was_told())
     }
 
     /// Reads an event as games do, which is its first message; what is behind is only recorded.

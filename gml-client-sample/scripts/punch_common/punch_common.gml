@@ -12,7 +12,8 @@
 #macro PUNCH_CONNECT_TIMEOUT 5000       // for the TCP connection to the master server
 #macro PUNCH_BACKOFF_FIRST 500          // wait before connecting again; doubled each time
 #macro PUNCH_BACKOFF_MOST 30000
-#macro PUNCH_REFRESH_EVERY 20000        // host: registers again; many NATs forget after 30 s
+#macro PUNCH_REFRESH_FIRST 500          // host: registers again; the wait doubles each time
+#macro PUNCH_REFRESH_EVERY 20000        // and is this at most; many NATs forget after 30 s
 #macro PUNCH_PROBE_EVERY 5000           // host: asks whether the master server is still there
 #macro PUNCH_PROBE_TIMEOUT 3000         // host: it is gone if it does not answer for so long
 #macro PUNCH_REG_BEFORE_REG2 250        // so that the UDP packet arrives before the TCP message

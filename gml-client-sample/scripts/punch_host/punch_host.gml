@@ -30,6 +30,7 @@ function PunchHost(_master_address, _master_port, _game_port, _data) constructor
     players_so_far = 0;
     registered_on = 0;          // the control connection that the times below are about
     reg_at = 0;                 // when to send the UDP packet
+    reg_wait = 0;               // and how long after that again
     reg2_at = infinity;         // when to send the TCP message
     reg2_sent_at = -infinity;
     probe_at = infinity;        // when to ask whether the master server is still there
@@ -203,13 +204,16 @@ function __punch_host_register(_host) {
     if (_host.registered_on != _control.connection) {
         _host.registered_on = _control.connection;
         _host.reg_at = current_time;
+        _host.reg_wait = PUNCH_REFRESH_FIRST;
         _host.reg2_at = infinity;
         _host.probe_at = infinity;
         _host.answer_until = infinity;
     }
     if (current_time >= _host.reg_at) {
         __punch_host_send_reg(_host);
-        _host.reg_at = current_time + PUNCH_REFRESH_EVERY;
+        // It may be lost, and nothing tells: soon again at first, then less and less often.
+        _host.reg_at = current_time + _host.reg_wait;
+        _host.reg_wait = min(PUNCH_REFRESH_EVERY, 2 * _host.reg_wait);
         // Old master servers hide a game after the UDP packet until the TCP message comes.
         _host.reg2_at = current_time + PUNCH_REG_BEFORE_REG2;
     }

@@ -76,7 +76,7 @@ pub struct Host {
     /// What it says of itself; a host of the older protocol says nothing and is not listed.
     pub data: Option<Data>,
     /// When the last UDP `reg` from `port` came.
-    seen: Instant,
+    pub seen: Instant,
     /// When its connection registered first.
     pub since: Instant,
     /// When its connection registered last.
@@ -138,8 +138,8 @@ pub struct Hosts {
     /// Bytes of all data strings.
     data_bytes: usize,
     index: Index,
-    /// Addresses where a host may have to be listed again.
-    shadows: Timers<IpAddr>,
+    /// Hosts that may hide others of their address for a moment.
+    shadows: Timers<HostKey>,
 }
 
 impl Hosts {
@@ -168,7 +168,8 @@ impl Hosts {
         &self.index
     }
 
-    /// The newest host of an address, or the one with that UDP port.
+    /// The newest host of an address whose UDP port is known, else the newest; or the one with
+    /// that UDP port.
     #[must_use]
     pub fn find(&self, addr: IpAddr, port: Option<u16>) -> Option<HostKey> {
         self.newest(self.by_addr.get(&addr)?, port)
@@ -182,9 +183,11 @@ impl Hosts {
 
     fn newest(&self, keys: &[HostKey], port: Option<u16>) -> Option<HostKey> {
         let meant = |key: &&HostKey| {
-            port.is_none() || self.get(**key).is_some_and(|host| host.port == port)
+            let known = self.get(**key).and_then(|host| host.port);
+            known.is_some() && (port.is_none() || known == port)
         };
-        keys.iter().rfind(meant).copied()
+        let last = || keys.last().filter(|_| port.is_none());
+        keys.iter().rfind(meant).or_else(last).copied()
     }
 
     /// Whether other hosts are known by the same address.
@@ -258,7 +261,7 @@ impl Hosts {
             inside.push(key);
         }
         if self.by_addr[&addr].len() > 1 {
-            self.shadows.arm(now.instant, addr);
+            self.shadows.arm(now.instant, key);
         }
         self.relist(now.instant, addr);
         key
@@ -276,7 +279,8 @@ impl Hosts {
             self.data_bytes += host.data_len();
         }
         host.registered = now.instant;
-        host.has_reg = now.instant - host.seen <= limits::REG_WINDOW;
+        // A port taken over from a neighbour is no sign of its own.
+        host.has_reg &= now.instant - host.seen <= limits::REG_WINDOW;
         if let Some(reg) = reg {
             host.port = Some(reg.port);
             host.via = reg.via;
@@ -289,6 +293,7 @@ impl Hosts {
     /// The connection of a host has ended.
     pub fn remove(&mut self, now: Instant, key: HostKey) -> Option<Host> {
         self.unlist(key);
+        self.shadows.cancel(&key);
         let host = self.slab.try_remove(key.0 as usize)?;
         self.data_bytes -= host.data_len();
         if let Some(inside) = &mut self.inside {
@@ -353,8 +358,10 @@ impl Hosts {
 
     /// Lists the hosts whose time in the shadow of another one is over.
     pub fn on_wakeup(&mut self, now: Instant) {
-        while let Some(addr) = self.shadows.pop_due(now) {
-            self.relist(now, addr);
+        while let Some(key) = self.shadows.pop_due(now) {
+            if let Some(addr) = self.get(key).map(|host| host.addr) {
+                self.relist(now, addr);
+            }
         }
     }
 

@@ -131,7 +131,7 @@ impl Gmnet {
             return Go::On;
         };
         let request = Request { conn: id, client, host, port };
-        let is_last_try = !self.introductions.has_room(&request);
+        let is_last_try = self.is_stopping || !self.introductions.has_room(&request);
         match self.outcome(now, &request, is_last_try) {
             Outcome::Wait => {
                 let wait = self.introductions.add(now.instant, request, text);

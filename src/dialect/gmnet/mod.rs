@@ -11,14 +11,14 @@ use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use log::{Level, debug, info, log_enabled, warn};
+use log::{debug, info, warn};
 
 use super::conns::Conns;
 use super::{ConnId, Dialect, Outbox, Use, Via};
 use crate::clock::{Instant, Now};
 use crate::limits::{self, Limits};
-use crate::rates::Rates;
-use crate::timers::{Seldom, Timers};
+use crate::rates::{Lines, Rates};
+use crate::timers::Timers;
 
 pub mod command;
 pub mod datagram;
@@ -139,10 +139,11 @@ pub struct Gmnet {
     /// Bytes of commands that are not finished, in all.
     unfinished: usize,
     commands: Rates,
-    lines: Rates,
-    lines_left_out: Seldom,
+    lines: Lines,
     /// The place to build commands in, so that a whole one costs no allocation.
     scratch: Command,
+    /// The server is about to stop: nobody is waited for any more.
+    is_stopping: bool,
 }
 
 /// What is known of a connection.
@@ -188,9 +189,9 @@ impl Gmnet {
             notices: 0,
             unfinished: 0,
             commands: Rates::new(config.limits.commands_per_second, 10),
-            lines: Rates::new(1, 60),
-            lines_left_out: Seldom::default(),
+            lines: Lines::default(),
             scratch: Command::default(),
+            is_stopping: false,
             config,
         }
     }
@@ -332,6 +333,10 @@ impl Gmnet {
     /// Makes a connection the control connection of a host, or gives the host new data.
     fn register(&mut self, now: Now, id: ConnId, data: Option<Data>, out: &mut Outbox) -> Go {
         let Some(conn) = self.conns.get(id) else { return Go::Stop };
+        if conn.finished {
+            // Who hangs up while registering is no host.
+            return Go::On;
+        }
         let (addr, known) = (conn.addr, conn.host);
         let opened = if known.is_some() { Opened::LongAgo } else { Opened::At(conn.opened) };
         if let Err(full) = self.hosts.check_room(&self.config.limits, addr, known, data.as_ref()) {
@@ -385,7 +390,9 @@ impl Gmnet {
         let Some(key) = key else { return };
         self.keepalives.cancel(&key);
         let Some(host) = self.hosts.remove(now.instant, key) else { return };
-        let port = host.port.map(|port| (port, host.via));
+        // What a neighbour still uses is not free for the next that registers.
+        let is_free = self.hosts.find(host.addr, host.port).is_none();
+        let port = host.port.filter(|_| is_free).map(|port| (port, host.via, host.seen));
         self.ports.release_reg(now.instant, host.addr, port);
         if self.says(now, host.addr) {
             info!("host {} is gone: {left}", Named(&host));
@@ -427,18 +434,9 @@ impl Gmnet {
         }
     }
 
-    /// Whether a line about this address may go to the log: who does much does not fill the disk.
+    /// Whether a line about this address may go to the log.
     fn says(&mut self, now: Now, addr: IpAddr) -> bool {
-        if !log_enabled!(Level::Info) {
-            return false;
-        }
-        let says = self.lines.allow(now.instant, addr);
-        if !says && let Some(more) = self.lines_left_out.say(now.instant) {
-            warn!(
-                "{addr} and others do so much that not all of it is logged ({more} lines before)"
-            );
-        }
-        says
+        self.lines.says(now, addr)
     }
 
     /// Closes a connection from our side.
@@ -552,6 +550,7 @@ impl Dialect for Gmnet {
     }
 
     fn on_shutdown(&mut self, now: Now, out: &mut Outbox) {
+        self.is_stopping = true;
         self.end_all_introductions(now, out);
         self.resume(now, out);
         self.hurry_notices(now, out);

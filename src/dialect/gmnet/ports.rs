@@ -45,6 +45,9 @@ struct Reg {
     via: Via,
     /// When the first of the packets from this port came.
     first: Instant,
+    /// When the last of them came.
+    seen: Instant,
+    /// When it was noted: then, or when the host left that it belonged to.
     at: Instant,
     unix: u64,
     source: RegSource,
@@ -111,6 +114,11 @@ impl Ports {
     /// Takes a port of an address that no other connection has had: see [`Opened`] for which.
     pub fn claim_connect(&mut self, now: Instant, addr: IpAddr, opened: Opened) -> Option<u16> {
         let remembered = self.by_addr.get_mut(&addr)?;
+        // The oldest come first. What is too old to be told must not be taken for the right one.
+        let is_old = |c: &&Connect| now - c.at > limits::CONNECT_PORT;
+        let old = remembered.connects.iter().take_while(is_old).count();
+        remembered.connects.drain(..old);
+        self.count -= old;
         let before = remembered.connects.iter().rposition(|c| opened.is_after(c.first));
         let newest = match before {
             Some(index) => remembered.connects.remove(index),
@@ -120,7 +128,7 @@ impl Ports {
         if remembered.is_of_no_use(now) {
             self.by_addr.remove(&addr);
         }
-        (now - newest.at <= limits::CONNECT_PORT).then_some(newest.port)
+        Some(newest.port)
     }
 
     /// A UDP `reg` came from a port that no registered host has.
@@ -135,7 +143,8 @@ impl Ports {
             let known = remembered.regs.iter().find(repeated).map(|r| (r.first, r.unix));
             let (first, unix) = known.unwrap_or((now.instant, now.unix));
             let source = RegSource::Datagram;
-            remembered.put(Reg { port, via, first, at: now.instant, unix, source });
+            let (seen, at) = (now.instant, now.instant);
+            remembered.put(Reg { port, via, first, seen, at, unix, source });
         });
     }
 
@@ -147,13 +156,14 @@ impl Ports {
         }
     }
 
-    /// A host has left. Its port stays known for a while, as its game may be about to come back.
-    pub fn release_reg(&mut self, now: Instant, addr: IpAddr, port: Option<(u16, Via)>) {
+    /// A host has left. Its port, with when a packet came from there last, stays known for a
+    /// while, as its game may be about to come back.
+    pub fn release_reg(&mut self, now: Instant, addr: IpAddr, port: Option<(u16, Via, Instant)>) {
         self.change(now, addr, |remembered| {
             remembered.host_expected = now + limits::HOST_RETURN;
-            if let Some((port, via)) = port {
+            if let Some((port, via, seen)) = port {
                 let source = RegSource::Left;
-                remembered.put(Reg { port, via, first: now, at: now, unix: 0, source });
+                remembered.put(Reg { port, via, first: seen, seen, at: now, unix: 0, source });
             }
         });
     }
@@ -168,9 +178,21 @@ impl Ports {
         let newest = |fits: &dyn Fn(&Reg) -> bool| {
             regs.iter().rposition(|r| now - r.at <= limits::REG_WINDOW && fits(r))
         };
-        let index = newest(&|r| r.source != RegSource::Left && opened.is_after(r.first))
-            .or_else(|| newest(&|r| r.source != RegSource::Left))
-            .or_else(|| newest(&|_| true))?;
+        let is_lent = |index: &usize| regs[*index].source == RegSource::Lent;
+        let before = newest(&|r| r.source != RegSource::Left && opened.is_after(r.first));
+        let last = newest(&|r| r.source != RegSource::Left);
+        // Nothing is taken back from a neighbour while there is a newer packet of nobody's.
+        let packet = before.filter(|b| !is_lent(b) || last.is_none_or(|l| is_lent(&l))).or(last);
+        let left = newest(&|r| r.source == RegSource::Left);
+        // A game that changes its data shows its port just before its old connection ends.
+        let is_back = |packet: usize, left: usize| {
+            (is_lent(&packet) || opened.is_after(regs[left].seen))
+                && regs[left].seen > regs[packet].seen
+        };
+        let index = match (packet, left) {
+            (Some(packet), Some(left)) if is_back(packet, left) => left,
+            (packet, left) => packet.or(left)?,
+        };
         let reg = regs.remove(index);
         self.count -= 1;
         if remembered.is_of_no_use(now) {
@@ -306,7 +328,7 @@ mod tests {
     fn a_registration_takes_the_newest_packet_before_the_port_of_a_host_that_left() {
         let mut ports = Ports::default();
         ports.learn_reg(at(0), VIA, ADDR, 1000);
-        ports.release_reg(at(1).instant, ADDR, Some((2000, VIA)));
+        ports.release_reg(at(1).instant, ADDR, Some((2000, VIA, at(0).instant)));
         let claimed = ports.claim_reg(at(2).instant, ADDR, Opened::LongAgo);
         assert_eq!(claimed.map(|c| (c.port, c.unix)), Some((1000, Some(1_700_000_000))));
         let claimed = ports.claim_reg(at(2).instant, ADDR, Opened::LongAgo);

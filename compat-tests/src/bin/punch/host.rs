@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 use compat_tests::gmnet::{Error, Host, HostConfig, HostEvent, STEP};
 
 use crate::common::{LOCAL_MASTER, interrupted, printable, resolve, say, seconds};
+use crate::script::{Action, Moment, Role, Script, move_master};
+use crate::unruly::Unruly;
 
 /// How long the master server may take to confirm the registration.
 const CONFIRM_WITHIN: Duration = Duration::from_secs(5);
@@ -38,21 +40,26 @@ pub(crate) struct Args {
     /// Data string 1, by custom the name of the game
     #[arg(long, default_value = "", hide_default_value = true)]
     data1: String,
-    /// Data string 2, and so on
+    /// Data string 2, and so on to --data8
     #[arg(long, default_value = "", hide_default_value = true)]
     data2: String,
-    #[arg(long, default_value = "", hide_default_value = true)]
+    #[arg(long, default_value = "", hide = true)]
     data3: String,
-    #[arg(long, default_value = "", hide_default_value = true)]
+    #[arg(long, default_value = "", hide = true)]
     data4: String,
-    #[arg(long, default_value = "", hide_default_value = true)]
+    #[arg(long, default_value = "", hide = true)]
     data5: String,
-    #[arg(long, default_value = "", hide_default_value = true)]
+    #[arg(long, default_value = "", hide = true)]
     data6: String,
-    #[arg(long, default_value = "", hide_default_value = true)]
+    #[arg(long, default_value = "", hide = true)]
     data7: String,
-    #[arg(long, default_value = "", hide_default_value = true)]
+    #[arg(long, default_value = "", hide = true)]
     data8: String,
+    #[command(flatten)]
+    unruly: Unruly,
+    /// Knock at clients, but never welcome them
+    #[arg(long, help_heading = "To test a game")]
+    never_welcome: bool,
 }
 
 impl Args {
@@ -61,6 +68,8 @@ impl Args {
         HostConfig {
             bind: self.bind,
             port: self.port,
+            line: self.unruly.line(),
+            never_welcome: self.never_welcome,
             data: [data1, data2, data3, data4, data5, data6, data7, data8],
             ..HostConfig::new(self.master)
         }
@@ -71,10 +80,38 @@ pub(crate) fn run(args: Args) -> Result<(), String> {
     let interrupted = interrupted()?;
     let end = args.duration.map(|duration| Instant::now() + duration);
     let once = args.once;
-    let mut host = register(args.into_config())?;
+    let mut script = args.unruly.script(Role::Host)?;
+    let mut own_master = args.unruly.master(args.master)?;
+    let shown = args.master;
+    let mut config = args.into_config();
+    if let Some(own) = &own_master {
+        config.master = own.honest();
+        // The own master server is there to see what the client makes of it.
+        config.only_told = true;
+    }
+    let mut host = register(config, shown)?;
+    script = script.map(Script::start);
     let mut last_heard = Instant::now();
     let mut last_ping = Instant::now();
+    let (mut hangs, mut ends, mut left) = (false, false, false);
     loop {
+        while let Some(action) = script.as_mut().and_then(|script| next(script, &host)) {
+            match action {
+                Action::MasterDown => move_master(&mut own_master, false)?,
+                Action::MasterUp => move_master(&mut own_master, true)?,
+                Action::Hang => hangs = true,
+                Action::Resume => hangs = false,
+                Action::End => ends = true,
+                other => {
+                    left = other == Action::Leave || (left && other != Action::Register);
+                    act(&mut host, other)?;
+                }
+            }
+        }
+        if hangs && !ends && !interrupted() {
+            std::thread::sleep(STEP);
+            continue;
+        }
         match host.step() {
             Ok(happened) => {
                 for event in &happened {
@@ -86,12 +123,13 @@ pub(crate) fn run(args: Args) -> Result<(), String> {
             Err(error) => return Err(error.to_string()),
         }
         let quiet = !host.players().is_empty() && last_heard.elapsed() > QUIET;
-        if interrupted() || end.is_some_and(|end| Instant::now() >= end) || (once && quiet) {
+        if ends || interrupted() || end.is_some_and(|end| Instant::now() >= end) || (once && quiet)
+        {
             say("gone");
             return Ok(());
         }
         let pause = if host.has_master() { PING } else { RETRY };
-        if last_ping.elapsed() > pause {
+        if last_ping.elapsed() > pause && !left {
             last_ping = Instant::now();
             say(match host.ping() {
                 Ok(true) => "the connection to the master server still works".to_owned(),
@@ -103,8 +141,34 @@ pub(crate) fn run(args: Args) -> Result<(), String> {
     }
 }
 
-fn register(config: HostConfig) -> Result<Host, String> {
-    let HostConfig { master, .. } = config;
+fn next(script: &mut Script, host: &Host) -> Option<Action> {
+    script.next(|moment| match moment {
+        Moment::Told => !host.told().is_empty(),
+        Moment::Connected => !host.players().is_empty(),
+    })
+}
+
+fn act(host: &mut Host, action: Action) -> Result<(), String> {
+    match action {
+        Action::Register => host.register().map_err(|error| error.to_string())?,
+        Action::Leave => host.unregister(),
+        Action::Data1(text) => {
+            let mut data = host.config().data.clone();
+            data[0] = text;
+            host.commit(data);
+        }
+        Action::Send(bytes) => {
+            for player in host.players() {
+                host.send(player, &bytes);
+            }
+        }
+        // The others are not of a host alone.
+        _ => {}
+    }
+    Ok(())
+}
+
+fn register(config: HostConfig, master: SocketAddr) -> Result<Host, String> {
     let data1 = printable(&config.data[0]);
     let mut host = Host::start(config)
         .map_err(|error| format!("{error}\nIs the master server running, and TCP let through?"))?;

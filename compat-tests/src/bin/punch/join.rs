@@ -4,8 +4,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use compat_tests::gmnet::{Answer, Client, ClientConfig, Error, Progress, STEP, Stage};
+use compat_tests::meddler::Meddler;
 
 use crate::common::{LOCAL_MASTER, printable, resolve, say, seconds};
+use crate::script::{Action, Moment, Role, Script, move_master};
+use crate::unruly::{Unruly, wait_for_host};
 
 /// How long a connected host may take to answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
@@ -32,47 +35,148 @@ pub(crate) struct Args {
     /// The host is a game, which does not send back what it gets as `punch host` does
     #[arg(long)]
     game: bool,
+    #[command(flatten)]
+    unruly: Unruly,
 }
 
-pub(crate) fn run(args: &Args) -> Result<(), String> {
+pub(crate) fn run(args: Args) -> Result<(), String> {
+    let script = args.unruly.script(Role::Join)?;
+    let own_master = args.unruly.master(args.master)?;
+    let master = own_master.as_ref().map_or(args.master, Meddler::honest);
     let config = ClientConfig {
         given: args.port,
         bind: args.bind,
         timeout: args.timeout,
-        ..ClientConfig::new(args.master, args.host)
+        line: args.unruly.line(),
+        // The own master server is there to see what the host makes of being told.
+        waits_for_knock: own_master.is_some(),
+        ..ClientConfig::new(master, args.host)
     };
+    if let Some(own) = &own_master {
+        wait_for_host(own, args.host, args.bind).map_err(|error| error.to_string())?;
+    }
     say(format!("asking the master server {} for {}", args.master, args.host));
-    let client = connect(config).map_err(|error| format!("{error}\n{}", advice(&error)))?;
-    prove(&client, args.game).map_err(|error| format!("{error}\n{}", advice(&error)))?;
+    let glues = args.unruly.glues();
+    if let Some(script) = script {
+        return play(script.start(), &config, glues, own_master);
+    }
+    let client = connect(&config, glues).map_err(explain)?;
+    prove(&client, args.game).map_err(explain)?;
     let after = client.connected_after().unwrap_or_default();
     say(format!("connect_ms={}", after.as_millis()));
     Ok(())
 }
 
 /// Joins, and says so whenever something new is tried.
-fn connect(config: ClientConfig) -> Result<Client, Error> {
-    let given = config.given.unwrap_or_default();
-    let mut client = Client::start(config)?;
-    let (mut answer, mut stage) = (None, None);
+fn connect(config: &ClientConfig, glues: bool) -> Result<Client, Error> {
+    let mut told = Told::default();
+    let (mut client, _other) = start(config, glues)?;
+    while !told.step(&mut client)? {
+        std::thread::sleep(STEP);
+    }
+    Ok(client)
+}
+
+/// Asks for the host. Where replies are glued another client does right before, so that the host
+/// is told about two at once, and has to read the second.
+fn start(config: &ClientConfig, glues: bool) -> Result<(Client, Option<Client>), Error> {
+    let other = glues.then(|| Client::start(ClientConfig { port: 0, ..config.clone() }));
+    let other = other.transpose()?;
+    Ok((Client::start(config.clone())?, other))
+}
+
+/// Does what a script says. What the host sends meanwhile is printed.
+fn play(
+    mut script: Script,
+    config: &ClientConfig,
+    glues: bool,
+    mut own_master: Option<Meddler>,
+) -> Result<(), String> {
+    let mut joining: Option<(Client, Told)> = None;
+    let (mut hangs, mut _other) = (false, None);
     loop {
+        let has = |moment| {
+            joining.as_ref().is_some_and(|(client, _)| match moment {
+                Moment::Told => client.answer().is_some(),
+                Moment::Connected => client.host().is_some(),
+            })
+        };
+        match script.next(has) {
+            Some(Action::Ask) => {
+                let (client, other) = start(config, glues).map_err(explain)?;
+                joining = Some((client, Told::default()));
+                _other = other;
+            }
+            Some(Action::Send(bytes)) => {
+                let client = joining.as_ref().map(|(client, _)| client);
+                client.ok_or(Error::NotConnected).and_then(|c| c.send(&bytes)).map_err(explain)?;
+            }
+            Some(Action::Hang) => hangs = true,
+            Some(Action::Resume) => hangs = false,
+            Some(Action::MasterDown) => move_master(&mut own_master, false)?,
+            Some(Action::MasterUp) => move_master(&mut own_master, true)?,
+            Some(Action::End) => {
+                let connected = joining.is_some_and(|(client, _)| client.host().is_some());
+                return connected.then_some(()).ok_or_else(|| "not connected".to_owned());
+            }
+            // Those of a host.
+            Some(Action::Register | Action::Data1(_) | Action::Leave) => {}
+            None => {
+                if let Some((client, told)) = joining.as_mut().filter(|_| !hangs)
+                    && told.step(client).map_err(explain)?
+                {
+                    print_received(client);
+                }
+                std::thread::sleep(STEP);
+            }
+        }
+    }
+}
+
+fn print_received(client: &Client) {
+    while let Ok(bytes) = client.receive(Duration::ZERO) {
+        let hex: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        say(format!("received {}", hex.join(" ")));
+    }
+}
+
+fn explain(error: Error) -> String {
+    format!("{error}\n{}", advice(&error))
+}
+
+/// What was told so far of how a client gets on.
+#[derive(Default)]
+struct Told {
+    answer: Option<Answer>,
+    stage: Option<Stage>,
+    knocked_at: bool,
+    connected: bool,
+}
+
+impl Told {
+    /// Takes a step, tells what is new, and says whether the client is connected.
+    fn step(&mut self, client: &mut Client) -> Result<bool, Error> {
         let progress = client.step()?;
-        if client.answer() != answer {
-            answer = client.answer();
-            say(tell_answer(answer));
+        if client.answer() != self.answer {
+            self.answer = client.answer();
+            say(tell_answer(self.answer));
+        }
+        if client.was_knocked_at() && !self.knocked_at {
+            self.knocked_at = true;
+            say("the host knocks");
         }
         match progress {
-            Progress::Asking => {}
-            Progress::Knocking(now) if stage != Some(now) => {
-                stage = Some(now);
-                say(tell_stage(now, given));
+            Progress::Knocking(now) if self.stage != Some(now) => {
+                self.stage = Some(now);
+                say(tell_stage(now, client.given().unwrap_or_default()));
             }
-            Progress::Knocking(_) => {}
-            Progress::Connected(host) => {
+            Progress::Connected(host) if !self.connected => {
+                self.connected = true;
                 say(format!("welcomed by {host}"));
-                return Ok(client);
             }
+            Progress::Asking | Progress::Knocking(_) | Progress::Connected(_) => {}
         }
-        std::thread::sleep(STEP);
+        Ok(self.connected)
     }
 }
 

@@ -6,8 +6,14 @@ mod events;
 mod host;
 mod join;
 mod lobby;
+mod nat;
+mod natpunch;
 mod probe;
 mod replay;
+mod rooms;
+mod script;
+mod sim;
+mod unruly;
 
 use std::process::ExitCode;
 
@@ -27,18 +33,26 @@ enum Command {
     Host(host::Args),
     Join(join::Args),
     Lobby(lobby::Args),
+    Nat(nat::Args),
+    Natpunch(natpunch::Args),
     Probe(probe::Args),
     Replay(replay::Args),
+    Rooms(rooms::Args),
+    Sim(sim::Args),
 }
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Events(args) => events::run(&args),
         Command::Host(args) => host::run(args),
-        Command::Join(args) => join::run(&args),
+        Command::Join(args) => join::run(args),
         Command::Lobby(args) => lobby::run(args),
+        Command::Nat(args) => nat::run(&args),
+        Command::Natpunch(args) => natpunch::run(&args),
         Command::Probe(args) => probe::run(&args),
+        Command::Rooms(args) => rooms::run(args),
         Command::Replay(args) => return replay::run(&args),
+        Command::Sim(args) => sim::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

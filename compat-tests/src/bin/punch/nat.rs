@@ -1,0 +1,53 @@
+//! `punch nat`: what the NAT in front of this machine does.
+
+use std::io::IsTerminal as _;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use compat_tests::nat::{Options, discover, lifetime};
+
+use crate::common::{resolve, say, seconds};
+
+/// Find out what kind of NAT is in front of this machine
+///
+/// Asks a STUN server with an alternate port; one with an alternate address as well can tell more.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Master server, or another STUN server
+    #[arg(value_name = "HOST:PORT", value_parser = resolve)]
+    server: SocketAddr,
+    /// Alternate port of a server that has only one address [default: port + 1]
+    #[arg(long, value_name = "PORT")]
+    alt_port: Option<u16>,
+    /// Ask again after so many seconds without an answer
+    #[arg(long, value_name = "S", default_value = "0.5", value_parser = seconds)]
+    patience: Duration,
+    /// Also find out how long a mapping lives, trying up to so many seconds [default: 300]
+    #[arg(long, value_name = "S", num_args = 0..=1, default_missing_value = "300")]
+    #[arg(value_parser = seconds)]
+    lifetime: Option<Duration>,
+}
+
+pub(crate) fn run(args: &Args) -> Result<(), String> {
+    let mut options = Options { patience: args.patience, ..Options::new(args.server) };
+    options.alternate_port = args.alt_port.unwrap_or(options.alternate_port);
+    let report = discover(&options).map_err(|error| error.to_string())?;
+    say(report);
+    let Some(longest) = args.lifetime else { return Ok(()) };
+    let shows = std::io::stderr().is_terminal();
+    let found = lifetime(&options, longest, |wait, lives| {
+        let state = if lives { "is still there" } else { "is gone" };
+        let end = if shows { "\r" } else { "\n" };
+        eprint!(
+            "a mapping {state} after {:.1} s of {:.0} s{end}",
+            wait.as_secs_f64(),
+            longest.as_secs_f64()
+        );
+    });
+    if shows {
+        eprintln!();
+    }
+    let found = found.map_err(|error| error.to_string())?;
+    say(format!("mapping lifetime  {found}"));
+    Ok(())
+}

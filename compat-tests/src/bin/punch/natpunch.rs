@@ -1,0 +1,352 @@
+//! `punch natpunch`: a client of the natpunch dialect, by hand or by script.
+
+use std::io::BufRead as _;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs as _};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use clap::Parser as _;
+use compat_tests::natpunch::{Client, Event, LobbyInfo};
+
+use crate::common::{interrupted, printable, say, seconds};
+
+/// Time between two looks at what is typed.
+const STEP: Duration = Duration::from_millis(50);
+
+/// After so long without success a request is made again: packets get lost.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// Longer than anybody waits.
+const FOR_EVER: Duration = Duration::from_secs(u32::MAX as u64);
+
+/// Be a client of the natpunch dialect; without a command, take commands from standard input
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Address or name of the server
+    #[arg(short, long, default_value = "127.0.0.1")]
+    address: String,
+    /// UDP port of the server
+    #[arg(short, long, default_value_t = compat_tests::gmnet::wire::DEFAULT_PORT)]
+    port: u16,
+    /// Local address to use
+    #[arg(long, value_name = "IP")]
+    bind: Option<IpAddr>,
+    /// Give up after so many seconds
+    #[arg(long, value_name = "S", default_value = "20", value_parser = seconds)]
+    timeout: Duration,
+    /// Stay for so many seconds after success
+    #[arg(long, value_name = "S", default_value = "0", value_parser = seconds)]
+    stay: Duration,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// What can be done, on the command line and by hand.
+#[derive(clap::Subcommand, Clone, Debug)]
+enum Command {
+    /// List the lobbies
+    List,
+    /// List the lobbies with their members
+    Lobbies,
+    /// Open a lobby, and succeed when it has so many players
+    Create {
+        /// Its name
+        name: String,
+        /// Players that there may be
+        max_players: u32,
+        /// Players to wait for; 0 waits until Ctrl-C
+        #[arg(default_value_t = 0)]
+        wait_for: usize,
+    },
+    /// Join a lobby, and succeed when all so far are met
+    Join {
+        /// Its ID, or its name
+        lobby: String,
+        /// Players to wait for, ourselves included
+        #[arg(default_value_t = 2)]
+        wait_for: usize,
+    },
+    /// Be introduced to a client, and succeed when it is met
+    Connect {
+        /// Its ID
+        peer: String,
+    },
+    /// Meet a client and ping it
+    Ping {
+        /// Its ID
+        peer: String,
+    },
+}
+
+/// By hand there is more.
+#[derive(clap::Parser)]
+#[command(no_binary_name = true, disable_help_flag = true, name = "")]
+enum Line {
+    #[command(flatten)]
+    Command(Command),
+    /// Leave the lobby
+    Leave {
+        /// Its ID
+        lobby: String,
+    },
+    /// Say who we are and whom we have met
+    Who,
+    /// End
+    Quit,
+}
+
+/// A client that does one thing.
+struct Session {
+    client: Client,
+    /// Lobbies that the server told of.
+    lobbies: Vec<LobbyInfo>,
+    /// We are in a lobby.
+    joined: bool,
+    /// The server has told of lobbies.
+    listed: bool,
+    pongs: usize,
+    refused: Option<String>,
+}
+
+pub(crate) fn run(args: &Args) -> Result<(), String> {
+    let server = resolve(&args.address, args.port)?;
+    let bind = args.bind.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
+    let client = Client::register(server, bind).map_err(|error| error.to_string())?;
+    say(format!("registered {} at {}", client.id(), client.public()));
+    let mut session = Session {
+        client,
+        lobbies: Vec::new(),
+        joined: false,
+        listed: false,
+        pongs: 0,
+        refused: None,
+    };
+    match &args.command {
+        None => session.by_hand(),
+        Some(command) => {
+            session.carry_out(command, args.timeout)?;
+            session.wait(args.stay, |_| false).map(|_| ())
+        }
+    }
+}
+
+fn resolve(address: &str, port: u16) -> Result<SocketAddr, String> {
+    let mut found = (address, port).to_socket_addrs().map_err(|e| format!("{address}: {e}"))?;
+    let found = found.find(SocketAddr::is_ipv4);
+    found.ok_or_else(|| format!("{address} has no IPv4 address"))
+}
+
+impl Session {
+    /// Handles what happens until `done` or the time is over; whether it was done.
+    fn wait(&mut self, time: Duration, done: impl Fn(&Self) -> bool) -> Result<bool, String> {
+        let deadline = Instant::now() + time;
+        while !done(self) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(false);
+            }
+            self.step(left.min(STEP))?;
+        }
+        Ok(true)
+    }
+
+    fn step(&mut self, patience: Duration) -> Result<(), String> {
+        match self.client.step(patience).map_err(|error| error.to_string())? {
+            Some(event) => self.note(event),
+            None => return Ok(()),
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, event: Event) {
+        match &event {
+            Event::Introduced { peer, public } => say(format!("introduced {peer} at {public}")),
+            Event::Connected { peer, at } => say(format!("connected {peer} at {at}")),
+            Event::Pong { peer, after } => say(format!("pong {peer} after {after:.1?}")),
+            Event::Created { lobby } => say(format!("created {lobby}")),
+            Event::Joining { lobby } => say(format!("joining {lobby}")),
+            Event::Joined { lobby, members } => {
+                say(format!("joined {lobby}, {} members", members.len()))
+            }
+            Event::Update { kind, info } => {
+                say(format!("{} {}/{}", printable(kind), info.current_players, info.max_players));
+            }
+            Event::PeerLeft { peer } => say(format!("left {peer}")),
+            Event::Left => say("left the lobby"),
+            Event::Lobbies(_) => {}
+            Event::Refused(why) => say(format!("refused: {}", printable(why))),
+        }
+        match event {
+            Event::Created { .. } | Event::Joined { .. } => self.joined = true,
+            Event::Left => self.joined = false,
+            Event::Pong { .. } => self.pongs += 1,
+            Event::Refused(why) => self.refused = Some(why),
+            Event::Lobbies(lobbies) => (self.lobbies, self.listed) = (lobbies, true),
+            _ => {}
+        }
+    }
+
+    /// Makes a request until `done`.
+    fn ask(
+        &mut self,
+        time: Duration,
+        request: impl Fn(&Self) -> Result<(), compat_tests::natpunch::Error>,
+        done: impl Fn(&Self) -> bool,
+    ) -> Result<(), String> {
+        self.refused = None;
+        let deadline = Instant::now() + time;
+        while Instant::now() < deadline {
+            request(self).map_err(|error| error.to_string())?;
+            if self.wait(AGAIN, |session| done(session) || session.refused.is_some())? {
+                return self.refused.take().map_or(Ok(()), |why| Err(printable(&why)));
+            }
+        }
+        Err(format!("not done within {time:.0?}"))
+    }
+
+    fn met(&self) -> usize {
+        self.client.peers().values().filter(|peer| peer.at.is_some()).count()
+    }
+
+    fn is_connected(&self, peer: &str) -> bool {
+        self.client.peers().get(peer).is_some_and(|peer| peer.at.is_some())
+    }
+
+    fn carry_out(&mut self, command: &Command, time: Duration) -> Result<(), String> {
+        match command {
+            Command::List | Command::Lobbies => {
+                self.find_lobbies(time)?;
+                self.print_lobbies(matches!(command, Command::Lobbies));
+                Ok(())
+            }
+            Command::Create { name, max_players, wait_for } => {
+                self.joined = false;
+                self.ask(time, |s| s.client.create(name, *max_players), |s| s.joined)?;
+                self.wait_for_players(*wait_for, time)
+            }
+            Command::Join { lobby, wait_for } => {
+                let id = self.lobby_id(lobby, time)?;
+                self.joined = false;
+                self.ask(time, |s| s.client.join(&id), |s| s.joined)?;
+                self.wait_for_players(*wait_for, time)
+            }
+            Command::Connect { peer } => {
+                self.ask(time, |s| s.client.connect(peer, 1), |s| s.is_connected(peer))
+            }
+            Command::Ping { peer } => {
+                if !self.is_connected(peer) {
+                    self.ask(time, |s| s.client.connect(peer, 1), |s| s.is_connected(peer))?;
+                }
+                let before = self.pongs;
+                for _ in 0..3 {
+                    self.client.ping(peer).map_err(|error| error.to_string())?;
+                    if self.wait(AGAIN, |s| s.pongs > before)? {
+                        return Ok(());
+                    }
+                }
+                Err("no pong".into())
+            }
+        }
+    }
+
+    fn find_lobbies(&mut self, time: Duration) -> Result<(), String> {
+        self.listed = false;
+        self.ask(time, |s| s.client.list(), |s| s.listed)
+    }
+
+    /// The ID of a lobby that is given by name or ID; waits until there is one of that name.
+    fn lobby_id(&mut self, lobby: &str, time: Duration) -> Result<String, String> {
+        let deadline = Instant::now() + time;
+        loop {
+            self.find_lobbies(time)?;
+            let is_it = |info: &&LobbyInfo| info.lobby_name == lobby || info.lobby_id == lobby;
+            if let Some(info) = self.lobbies.iter().find(is_it) {
+                return Ok(info.lobby_id.clone());
+            }
+            // A long list does not tell of all.
+            if lobby.len() == 36 {
+                return Ok(lobby.into());
+            }
+            if Instant::now() >= deadline {
+                return Err(format!("there is no lobby {lobby:?}"));
+            }
+            self.wait(AGAIN / 4, |_| false)?;
+        }
+    }
+
+    fn wait_for_players(&mut self, players: usize, time: Duration) -> Result<(), String> {
+        if players == 0 {
+            let is_interrupted = interrupted()?;
+            return self.wait(FOR_EVER, |_| is_interrupted()).map(|_| ());
+        }
+        if self.wait(time, |session| session.met() + 1 >= players)? {
+            say(format!("met {} of {}", self.met(), players - 1));
+            return Ok(());
+        }
+        Err(format!("met {} of {} within {time:.0?}", self.met(), players - 1))
+    }
+
+    fn print_lobbies(&self, with_members: bool) {
+        for info in &self.lobbies {
+            let (now, most) = (info.current_players, info.max_players);
+            say(format!("{} {now}/{most} {}", info.lobby_id, printable(&info.lobby_name)));
+            for member in info.members.iter().filter(|_| with_members) {
+                let at = member.public_endpoint.clone().unwrap_or_default();
+                let (id, ip) = (printable(&member.client_id), printable(&at.ip_address));
+                say(format!("  {id} {ip}:{}", at.port));
+            }
+        }
+        if self.lobbies.is_empty() {
+            say("no lobbies");
+        }
+    }
+
+    /// Takes commands from standard input.
+    fn by_hand(&mut self) -> Result<(), String> {
+        let (send, lines) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in std::io::stdin().lock().lines().map_while(Result::ok) {
+                if send.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        loop {
+            match lines.try_recv() {
+                Ok(line) => match Line::try_parse_from(line.split_whitespace()) {
+                    Ok(Line::Quit) => return Ok(()),
+                    Ok(line) => self.obey(&line)?,
+                    Err(error) => say(error),
+                },
+                Err(mpsc::TryRecvError::Empty) => self.step(STEP)?,
+                Err(mpsc::TryRecvError::Disconnected) => return Ok(()),
+            }
+        }
+    }
+
+    fn obey(&mut self, line: &Line) -> Result<(), String> {
+        /// By hand nobody waits for long.
+        const TIME: Duration = Duration::from_secs(5);
+        let result = match line {
+            // The rest goes on while the next line is typed.
+            Line::Command(Command::Create { name, max_players, .. }) => {
+                self.joined = false;
+                self.ask(TIME, |s| s.client.create(name, *max_players), |s| s.joined)
+            }
+            Line::Command(command) => self.carry_out(command, TIME),
+            Line::Leave { lobby } => self.ask(TIME, |s| s.client.leave(lobby), |s| !s.joined),
+            Line::Who | Line::Quit => {
+                say(format!("we are {} at {}", self.client.id(), self.client.public()));
+                for (id, peer) in self.client.peers() {
+                    let at = peer.at;
+                    say(format!("{id} {}", at.map_or("not met".into(), |at| at.to_string())));
+                }
+                Ok(())
+            }
+        };
+        if let Err(why) = result {
+            say(why);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,145 @@
+//! What kind of NAT is in front of this machine, in the terms of RFC 4787, found out by asking a
+//! STUN server as RFC 5780 says.
+//!
+//! A server with a second address can tell everything; with only a second port, some kinds look
+//! the same, and [`Mapping`] and [`Filtering`] have a value for that.
+
+mod lifetime;
+mod report;
+mod stun;
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::time::{Duration, Instant};
+
+pub use lifetime::{Lifetime, lifetime};
+pub use report::{Allocation, Filtering, Mapping, Report};
+pub use stun::{Answer, Error, Stun};
+
+/// How to ask.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// The server.
+    pub server: SocketAddr,
+    /// Its alternate port, for servers that have only one address and cannot tell it.
+    pub alternate_port: u16,
+    /// How long to wait for an answer before asking again.
+    pub patience: Duration,
+}
+
+impl Options {
+    /// The usual: the alternate port is the next one.
+    #[must_use]
+    pub fn new(server: SocketAddr) -> Self {
+        let alternate_port = server.port().wrapping_add(1);
+        Self { server, alternate_port, patience: Duration::from_millis(500) }
+    }
+}
+
+/// How many sockets show how ports are chosen.
+const SAMPLES: usize = 6;
+
+/// Finds out everything but the lifetime of mappings.
+///
+/// # Errors
+/// If the server does not answer at all, or sockets fail.
+pub fn discover(options: &Options) -> Result<Report, Error> {
+    let server = options.server;
+    let stun = Stun::open(options)?;
+    let first = stun.ask(server, 0)?;
+    let local = local_endpoint(&stun, server)?;
+    let nat = first.mapped != local;
+    let mapping = if nat { mapping(&stun, &first, options)? } else { Mapping::None };
+    Ok(Report {
+        local,
+        mapped: first.mapped,
+        mapping,
+        filtering: filtering(options, first.other.is_some())?,
+        allocation: if nat { Some(allocation(options)?) } else { None },
+        hairpinning: if nat { Some(hairpinning(options)?) } else { None },
+    })
+}
+
+/// The endpoint that this machine itself gives the socket when it talks to the server.
+fn local_endpoint(stun: &Stun, server: SocketAddr) -> Result<SocketAddr, Error> {
+    let any = stun::any(server);
+    let route = || -> io::Result<IpAddr> {
+        let socket = UdpSocket::bind(any)?;
+        socket.connect(server)?;
+        Ok(socket.local_addr()?.ip())
+    };
+    let ip = route().map_err(Error::socket("find the way to", server))?;
+    Ok(SocketAddr::new(ip, stun.port()?))
+}
+
+/// RFC 5780, section 4.3.
+fn mapping(stun: &Stun, first: &Answer, options: &Options) -> Result<Mapping, Error> {
+    let server = options.server;
+    let Some(other) = first.other else {
+        let alternate = SocketAddr::new(server.ip(), options.alternate_port);
+        return Ok(match stun.try_ask(alternate, 0)? {
+            None => Mapping::Unknown,
+            Some(answer) if answer.mapped == first.mapped => Mapping::PortIndependent,
+            Some(_) => Mapping::AddressAndPortDependent,
+        });
+    };
+    let other_address = stun.ask(SocketAddr::new(other.ip(), server.port()), 0)?;
+    if other_address.mapped == first.mapped {
+        return Ok(Mapping::EndpointIndependent);
+    }
+    let other_port = stun.ask(other, 0)?;
+    Ok(if other_port.mapped == other_address.mapped {
+        Mapping::AddressDependent
+    } else {
+        Mapping::AddressAndPortDependent
+    })
+}
+
+/// RFC 5780, section 4.4. The socket must be one that has never sent anything elsewhere.
+fn filtering(options: &Options, has_other_address: bool) -> Result<Filtering, Error> {
+    use punchd::dialect::stun::message::{CHANGE_IP, CHANGE_PORT};
+    let stun = Stun::open(options)?;
+    stun.ask(options.server, 0)?;
+    if has_other_address && stun.try_ask(options.server, CHANGE_IP | CHANGE_PORT)?.is_some() {
+        return Ok(Filtering::EndpointIndependent);
+    }
+    Ok(match (stun.try_ask(options.server, CHANGE_PORT), has_other_address) {
+        (Ok(Some(_)), true) => Filtering::AddressDependent,
+        (Ok(Some(_)), false) => Filtering::PortIndependent,
+        (Ok(None), _) => Filtering::AddressAndPortDependent,
+        // The server cannot do it.
+        (Err(Error::Refused { .. }), _) => Filtering::Unknown,
+        (Err(error), _) => return Err(error),
+    })
+}
+
+/// How ports are chosen for one new socket after the other.
+fn allocation(options: &Options) -> Result<Allocation, Error> {
+    let mut sockets = Vec::new();
+    let mut ports = Vec::new();
+    for _ in 0..SAMPLES {
+        let stun = Stun::open(options)?;
+        ports.push((stun.port()?, stun.ask(options.server, 0)?.mapped.port()));
+        // Kept open, so that no port is used twice.
+        sockets.push(stun);
+    }
+    Ok(Allocation::of(&ports))
+}
+
+/// Whether two sockets behind the NAT reach each other by their public endpoints (RFC 4787,
+/// section 6). Both send, so that filters let the packets in where that is possible at all.
+fn hairpinning(options: &Options) -> Result<bool, Error> {
+    let (one, other) = (Stun::open(options)?, Stun::open(options)?);
+    let to_one = one.ask(options.server, 0)?.mapped;
+    let to_other = other.ask(options.server, 0)?.mapped;
+    let deadline = Instant::now() + options.patience * 2;
+    while Instant::now() < deadline {
+        one.knock(to_other)?;
+        other.knock(to_one)?;
+        let step = options.patience / 5;
+        if one.was_knocked(step)? || other.was_knocked(step)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}

@@ -1,0 +1,481 @@
+//! A player: its talk with the master server, its punches, its ENet connections.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use punchd::dialect::rooms::field::{Id, Key};
+use punchd::dialect::rooms::message::{Request, Verb};
+use rusty_enet::{EventNoRef, Host, HostSettings, Packet, PeerID};
+
+use super::message::{Entry, Message};
+use super::punch::{Punch, State};
+use super::tap::{KNOCK, Tap};
+use super::{AGAIN, STEP};
+
+/// How often a player tells the master server that it is there: more often than the strictest NAT
+/// forgets.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+
+/// Why a player could not do what it was asked to do.
+#[derive(Debug)]
+pub enum Error {
+    /// A system call on the socket failed.
+    Socket(io::Error),
+    /// The master server said nothing.
+    NoAnswer {
+        /// The master server.
+        master: SocketAddr,
+        /// To what.
+        verb: Verb,
+    },
+    /// The master server said no.
+    Refused {
+        /// To what.
+        verb: Verb,
+        /// And why, in its words.
+        reason: String,
+    },
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Socket(error) => write!(f, "the UDP socket does not work: {error}"),
+            Self::NoAnswer { master, verb } => {
+                write!(f, "the master server {master} does not answer {verb}")
+            }
+            Self::Refused { verb, reason } => {
+                write!(f, "the master server refuses {verb}: {reason}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Self {
+        Self::Socket(error)
+    }
+}
+
+/// What a player has to know to come back.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    /// The room.
+    pub room: Id,
+    /// Its own ID.
+    pub id: Id,
+    /// The key for coming back.
+    pub key: Key,
+}
+
+/// Something that happened to a player.
+#[derive(Debug)]
+pub enum Event {
+    /// The master server has sent this.
+    Told(Message),
+    /// The punch with this player has worked, and ENet is connected.
+    Connected(Id),
+    /// The punch with this player has not worked.
+    Failed(Id),
+    /// Another player has said this.
+    Said(Id, String),
+    /// The ENet connection with this player has ended.
+    Disconnected(Id),
+}
+
+/// A player of the rooms dialect.
+pub struct Player {
+    master: SocketAddr,
+    /// How long a request may take in all.
+    patience: Duration,
+    enet: Host<Tap>,
+    place: Option<Place>,
+    hosts: bool,
+    punches: Vec<Punch>,
+    connections: HashMap<PeerID, Id>,
+    events: VecDeque<Event>,
+    last_ask: Instant,
+}
+
+impl Player {
+    /// A player at this local address.
+    ///
+    /// # Errors
+    /// If the system gives it no socket.
+    pub fn new(master: SocketAddr, bind: SocketAddr, patience: Duration) -> Result<Self, Error> {
+        let settings = HostSettings { peer_limit: 64, channel_limit: 1, ..Default::default() };
+        let enet = Host::new(Tap::new(bind, master)?, settings)
+            .map_err(|error| io::Error::other(error.to_string()))?;
+        Ok(Self {
+            master,
+            patience,
+            enet,
+            place: None,
+            hosts: false,
+            punches: Vec::new(),
+            connections: HashMap::new(),
+            events: VecDeque::new(),
+            last_ask: Instant::now(),
+        })
+    }
+
+    /// Its place in a room.
+    #[must_use]
+    pub fn place(&self) -> Option<Place> {
+        self.place
+    }
+
+    /// Those it is connected with.
+    pub fn connected(&self) -> impl Iterator<Item = Id> {
+        self.connections.values().copied()
+    }
+
+    /// Its local endpoint.
+    ///
+    /// # Errors
+    /// If the system does not tell.
+    pub fn local(&self) -> Result<SocketAddr, Error> {
+        Ok(self.enet.socket().local()?)
+    }
+
+    /// Opens a room and shows the key, so that the master server knows that this player is there.
+    ///
+    /// # Errors
+    /// If the master server does not answer, or refuses.
+    pub fn host(&mut self, name: &str) -> Result<Place, Error> {
+        self.hosts = true;
+        self.enter(&Request::Host(name.into()))
+    }
+
+    /// Joins a room and begins to knock at its host.
+    ///
+    /// # Errors
+    /// If the master server does not answer, or refuses.
+    pub fn join(&mut self, room: Id) -> Result<Place, Error> {
+        self.hosts = false;
+        self.enter(&Request::Join(room))
+    }
+
+    /// Comes back with its key, as after its NAT has given it another port.
+    ///
+    /// # Errors
+    /// If the master server does not answer, or refuses.
+    pub fn come_back(&mut self) -> Result<Place, Error> {
+        let Some(place) = self.place else {
+            return Err(Error::Refused { verb: Verb::Rc, reason: "no place yet".into() });
+        };
+        // Both sides have to punch again.
+        self.punches.clear();
+        self.hang_up_at_once(|_| true);
+        self.enter(&Request::Return(place.id, place.key))
+    }
+
+    /// Gets another local port, as if a NAT had done that.
+    ///
+    /// # Errors
+    /// If the system has none.
+    pub fn rebind(&mut self) -> Result<(), Error> {
+        Ok(self.enet.socket_mut().rebind()?)
+    }
+
+    fn enter(&mut self, request: &Request) -> Result<Place, Error> {
+        let place = self.take_place(request)?;
+        // The first key shows that the answer has arrived here.
+        self.take_place(&Request::Return(place.id, place.key))
+    }
+
+    /// Asks until both answers have come.
+    fn take_place(&mut self, request: &Request) -> Result<Place, Error> {
+        let (mut room, mut own) = (None, None);
+        self.ask(request, |message| {
+            match message {
+                Message::Hosting(id) => room = Some((*id, None)),
+                Message::Joined(id, _, host) => room = Some((*id, Some(*host))),
+                Message::Own(id, key) => own = Some((*id, *key)),
+                _ => {}
+            }
+            room.is_some() && own.is_some()
+        })?;
+        let (Some((room, host)), Some((id, key))) = (room, own) else {
+            return Err(Error::NoAnswer { master: self.master, verb: request.verb() });
+        };
+        let place = Place { room, id, key };
+        self.place = Some(place);
+        if let Some(host) = host {
+            // A client knows its host by the ID of the room.
+            self.meet(room, host);
+        }
+        Ok(place)
+    }
+
+    /// All rooms.
+    ///
+    /// # Errors
+    /// If the master server does not answer, or refuses.
+    pub fn list(&mut self) -> Result<Vec<Entry>, Error> {
+        let (mut all, mut after): (Vec<Entry>, _) = (Vec::new(), None);
+        loop {
+            let mut page = None;
+            self.ask(&Request::List(after), |message| {
+                if let Message::List(entries, more) = message {
+                    // Of a page that comes twice, the second is not the next one.
+                    let is_new = entries.first().is_none_or(|entry| !all.contains(entry));
+                    page = is_new.then(|| (entries.clone(), *more));
+                }
+                page.is_some()
+            })?;
+            let Some((entries, more)) = page else { return Ok(all) };
+            all.extend(entries);
+            after = all.last().map(|entry| entry.room);
+            if !more {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// Renames the room.
+    ///
+    /// # Errors
+    /// If the master server does not answer, or refuses.
+    pub fn rename(&mut self, name: &str) -> Result<(), Error> {
+        let request = Request::Rename(name.into());
+        self.ask(&request, |message| matches!(message, Message::Named(now) if now == name))
+    }
+
+    /// Kicks by ID or by address.
+    ///
+    /// # Errors
+    /// If the master server does not answer, or refuses.
+    pub fn kick(&mut self, request: &Request) -> Result<(), Error> {
+        self.ask(request, |message| matches!(message, Message::Kicks))?;
+        if let Request::KickId(id) = request {
+            self.disconnect(*id);
+        }
+        Ok(())
+    }
+
+    /// Leaves the room, or closes it as its host.
+    ///
+    /// # Errors
+    /// If the master server does not answer, or refuses.
+    pub fn leave(&mut self) -> Result<(), Error> {
+        let request = if self.hosts { Request::Close } else { Request::Leave };
+        let done = |message: &Message| matches!(message, Message::Left(_) | Message::Closed(_));
+        self.ask(&request, done)?;
+        self.place = None;
+        Ok(())
+    }
+
+    /// Says something to this player, reliably and in order.
+    pub fn say(&mut self, to: Id, text: &str) {
+        let found = self.connections.iter().find(|(_, id)| **id == to).map(|(peer, _)| *peer);
+        if let Some(peer) = found {
+            // Fails only if the connection is about to end.
+            let _ = self.enet.peer_mut(peer).send(0, &Packet::reliable(text.as_bytes()));
+        }
+    }
+
+    /// Ends all connections once what was said has arrived, if that is not too long.
+    ///
+    /// # Errors
+    /// If the socket fails.
+    pub fn hang_up(&mut self, within: Duration) -> Result<(), Error> {
+        let peers: Vec<PeerID> = self.connections.keys().copied().collect();
+        for peer in peers {
+            self.enet.peer_mut(peer).disconnect_later(0);
+        }
+        let deadline = Instant::now() + within;
+        while !self.connections.is_empty() && Instant::now() < deadline {
+            self.advance()?;
+            std::thread::sleep(STEP);
+        }
+        // The other side waits for the last acknowledgement.
+        self.enet.flush();
+        Ok(())
+    }
+
+    /// What has happened since the last step.
+    ///
+    /// # Errors
+    /// If the socket fails.
+    pub fn step(&mut self) -> Result<Vec<Event>, Error> {
+        self.advance()?;
+        if self.place.is_some() && self.last_ask.elapsed() > KEEP_ALIVE {
+            self.send(&Request::KeepAlive);
+        }
+        Ok(self.events.drain(..).collect())
+    }
+
+    /// Sends a request every half second until it is answered.
+    fn ask(
+        &mut self,
+        request: &Request,
+        mut done: impl FnMut(&Message) -> bool,
+    ) -> Result<(), Error> {
+        let verb = request.verb();
+        let deadline = Instant::now() + self.patience;
+        while Instant::now() < deadline {
+            self.send(request);
+            let again = Instant::now() + AGAIN;
+            while Instant::now() < again {
+                let seen = self.events.len();
+                self.advance()?;
+                for event in self.events.iter().skip(seen) {
+                    match event {
+                        Event::Told(Message::Refused(to, reason)) if *to == verb.to_string() => {
+                            return Err(Error::Refused { verb, reason: reason.clone() });
+                        }
+                        Event::Told(message) if done(message) => return Ok(()),
+                        _ => {}
+                    }
+                }
+                std::thread::sleep(STEP);
+            }
+        }
+        Err(Error::NoAnswer { master: self.master, verb })
+    }
+
+    fn send(&mut self, request: &Request) {
+        let mut bytes = Vec::new();
+        request.write(&mut bytes);
+        if matches!(request, Request::List(_)) {
+            // Pays for a full page.
+            bytes.resize(512, 0);
+        }
+        self.enet.socket().ask_master(&bytes);
+        self.last_ask = Instant::now();
+    }
+
+    /// Takes what has come, knocks where it is time to.
+    fn advance(&mut self) -> Result<(), Error> {
+        while let Some(event) = self.enet.service()?.map(rusty_enet::Event::no_ref) {
+            self.on_enet(event);
+        }
+        while let Some(data) = self.enet.socket_mut().messages.pop_front() {
+            if let Some(message) = Message::read(&data) {
+                self.on_message(&message);
+                self.events.push_back(Event::Told(message));
+            }
+        }
+        while let Some(from) = self.enet.socket_mut().knocks.pop_front() {
+            self.on_knock(from);
+        }
+        let mut failed = Vec::new();
+        for punch in &mut self.punches {
+            if punch.fails() {
+                failed.push(punch.id);
+            } else if punch.knocks() {
+                self.enet.socket().send_to(punch.at, KNOCK);
+            }
+        }
+        for id in failed {
+            self.report(id, false);
+            self.events.push_back(Event::Failed(id));
+        }
+        Ok(())
+    }
+
+    fn on_message(&mut self, message: &Message) {
+        match message {
+            // The master server repeats itself.
+            Message::Comes(id, at) => _ = self.meet(*id, *at),
+            Message::Moved(id, at) => {
+                let id = if self.hosts { *id } else { self.place.map_or(*id, |place| place.room) };
+                if self.meet(id, *at) {
+                    self.hang_up_at_once(|of| of == id);
+                }
+            }
+            Message::Gone(id) => self.punches.retain(|punch| punch.id != *id),
+            _ => {}
+        }
+    }
+
+    /// Begins to knock. False: it does so already.
+    fn meet(&mut self, id: Id, at: SocketAddr) -> bool {
+        let is_new = !self.punches.iter().any(|punch| punch.id == id && punch.at == at);
+        if is_new {
+            self.punches.retain(|punch| punch.id != id);
+            self.punches.push(Punch::new(id, at));
+        }
+        is_new
+    }
+
+    /// Ends connections that lead nowhere any more.
+    fn hang_up_at_once(&mut self, which: impl Fn(Id) -> bool) {
+        let peers = self.connections.extract_if(|_, id| which(*id));
+        for (peer, _) in peers {
+            self.enet.peer_mut(peer).disconnect_now(0);
+        }
+    }
+
+    /// The other side can be heard. It may come from another port than the master server has seen.
+    fn on_knock(&mut self, from: SocketAddr) {
+        let exact = self.punches.iter().position(|punch| punch.at == from);
+        let near = || self.punches.iter().position(|punch| punch.at.ip() == from.ip());
+        let Some(punch) = exact.or_else(near).and_then(|at| self.punches.get_mut(at)) else {
+            return;
+        };
+        if punch.state != State::Knocking {
+            return;
+        }
+        punch.at = from;
+        punch.state = State::Open;
+        self.enet.socket().send_to(from, KNOCK);
+        if !self.hosts {
+            // Fails only if there are 64 connections already.
+            let _ = self.enet.connect(from, 1, 0);
+        }
+    }
+
+    fn on_enet(&mut self, event: EventNoRef) {
+        match event {
+            EventNoRef::Connect { peer, .. } => self.on_connect(peer),
+            EventNoRef::Disconnect { peer, .. } => {
+                if let Some(id) = self.connections.remove(&peer) {
+                    self.events.push_back(Event::Disconnected(id));
+                }
+            }
+            EventNoRef::Receive { peer, packet, .. } => {
+                if let Some(id) = self.connections.get(&peer) {
+                    let text = String::from_utf8_lossy(packet.data()).into_owned();
+                    self.events.push_back(Event::Said(*id, text));
+                }
+            }
+        }
+    }
+
+    fn on_connect(&mut self, peer: PeerID) {
+        let Some(at) = self.enet.peer(peer).address() else { return };
+        let exact = self.punches.iter().position(|punch| punch.at == at);
+        let near = || self.punches.iter().position(|punch| punch.at.ip() == at.ip());
+        let Some(punch) = exact.or_else(near).and_then(|at| self.punches.get_mut(at)) else {
+            // Nobody was introduced from there.
+            return self.enet.peer_mut(peer).disconnect_now(0);
+        };
+        let id = punch.id;
+        punch.state = State::Connected;
+        self.connections.insert(peer, id);
+        self.report(id, true);
+        self.events.push_back(Event::Connected(id));
+    }
+
+    /// Tells the master server how a punch has ended; once, as it only wants to know.
+    fn report(&mut self, id: Id, worked: bool) {
+        let Some(place) = self.place else { return };
+        let client = if self.hosts { id } else { place.id };
+        self.send(&Request::Punched(client, worked));
+    }
+
+    fn disconnect(&mut self, id: Id) {
+        self.punches.retain(|punch| punch.id != id);
+        let found = self.connections.iter().find(|(_, of)| **of == id).map(|(peer, _)| *peer);
+        if let Some(peer) = found {
+            self.enet.peer_mut(peer).disconnect(0);
+        }
+    }
+}

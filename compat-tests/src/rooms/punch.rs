@@ -1,0 +1,56 @@
+//! Whom to knock at, and when.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use punchd::dialect::rooms::field::Id;
+
+/// Time between two knocks.
+const GAP: Duration = Duration::from_millis(100);
+/// How long both sides knock.
+const KNOCKING: Duration = Duration::from_secs(15);
+
+/// The other side of an introduction.
+#[derive(Debug)]
+pub(super) struct Punch {
+    pub(super) id: Id,
+    pub(super) at: SocketAddr,
+    began: Instant,
+    last: Option<Instant>,
+    pub(super) state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    Knocking,
+    /// A knock came through; the client connects now.
+    Open,
+    Connected,
+    Failed,
+}
+
+impl Punch {
+    pub(super) fn new(id: Id, at: SocketAddr) -> Self {
+        Self { id, at, began: Instant::now(), last: None, state: State::Knocking }
+    }
+
+    /// Whether it is time to knock.
+    pub(super) fn knocks(&mut self) -> bool {
+        let knocking = matches!(self.state, State::Knocking | State::Open);
+        let due = self.last.is_none_or(|last| last.elapsed() >= GAP);
+        if knocking && due {
+            self.last = Some(Instant::now());
+        }
+        knocking && due
+    }
+
+    /// Whether it has just turned out that the punch does not work.
+    pub(super) fn fails(&mut self) -> bool {
+        let fails =
+            matches!(self.state, State::Knocking | State::Open) && self.began.elapsed() > KNOCKING;
+        if fails {
+            self.state = State::Failed;
+        }
+        fails
+    }
+}

@@ -1,0 +1,83 @@
+//! One UDP socket for three: what the master server sends and the knocks are taken out of the
+//! stream before ENet sees it.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+
+use rusty_enet::{MTU_MAX, PacketReceived, Socket, SocketOptions};
+
+/// What peers knock with; any datagram would do.
+pub(super) const KNOCK: &[u8] = b"knock knock";
+
+#[derive(Debug)]
+pub(super) struct Tap {
+    socket: UdpSocket,
+    master: SocketAddr,
+    /// What the master server has sent.
+    pub(super) messages: VecDeque<Vec<u8>>,
+    /// Who has knocked.
+    pub(super) knocks: VecDeque<SocketAddr>,
+}
+
+impl Tap {
+    pub(super) fn new(bind: SocketAddr, master: SocketAddr) -> io::Result<Self> {
+        let socket = UdpSocket::bind(bind)?;
+        Ok(Self { socket, master, messages: VecDeque::new(), knocks: VecDeque::new() })
+    }
+
+    pub(super) fn local(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    pub(super) fn send_to(&self, to: SocketAddr, data: &[u8]) {
+        // What cannot be sent is lost, as any datagram may be.
+        let _ = self.socket.send_to(data, to);
+    }
+
+    pub(super) fn ask_master(&self, data: &[u8]) {
+        self.send_to(self.master, data);
+    }
+
+    /// Goes on with another socket, so from another endpoint.
+    pub(super) fn rebind(&mut self) -> io::Result<()> {
+        let mut bind = self.local()?;
+        bind.set_port(0);
+        self.socket = UdpSocket::bind(bind)?;
+        self.socket.set_nonblocking(true)
+    }
+}
+
+impl Socket for Tap {
+    type Address = SocketAddr;
+    type Error = io::Error;
+
+    fn init(&mut self, _: SocketOptions) -> io::Result<()> {
+        self.socket.set_nonblocking(true)
+    }
+
+    fn send(&mut self, to: SocketAddr, data: &[u8]) -> io::Result<usize> {
+        self.send_to(to, data);
+        Ok(data.len())
+    }
+
+    fn receive(
+        &mut self,
+        buffer: &mut [u8; MTU_MAX],
+    ) -> io::Result<Option<(SocketAddr, PacketReceived)>> {
+        loop {
+            let (len, from) = match self.socket.recv_from(buffer) {
+                Ok(received) => received,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                Err(error) => return Err(error),
+            };
+            if from == self.master {
+                self.messages.push_back(buffer[..len].to_vec());
+            } else if &buffer[..len] == KNOCK {
+                self.knocks.push_back(from);
+            } else {
+                return Ok(Some((from, PacketReceived::Complete(len))));
+            }
+        }
+    }
+}

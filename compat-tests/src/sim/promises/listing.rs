@@ -1,0 +1,75 @@
+//! What the lobby shows: every live host, and nobody else.
+
+use std::net::IpAddr;
+
+use punchd::clock::Instant;
+use punchd::limits;
+use serde::Deserialize;
+
+use super::{Book, Door, Kept, Promise, Registered, SLACK, broken};
+
+/// A host in the lobby.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+pub struct Listed {
+    ip: IpAddr,
+    data1: String,
+    data2: String,
+    data3: String,
+}
+
+impl Listed {
+    fn is(&self, door: &Door) -> bool {
+        let data = door.host.as_ref().and_then(|host| host.data.as_ref());
+        let ours = [&self.data1, &self.data2, &self.data3];
+        self.ip == door.addr && data.is_some_and(|data| data.iter().zip(ours).all(|(a, b)| a == b))
+    }
+}
+
+/// Data string 1 of a host that does not want to be listed.
+const INVISIBLE: &str = "<INV>";
+
+impl Book {
+    /// This is what the lobby shows now.
+    ///
+    /// # Errors
+    /// If it should show something else.
+    pub fn check_lobby(&self, now: Instant, lobby: &[Listed]) -> Kept {
+        for (id, door) in &self.doors {
+            let Some(host) = door.host.as_ref().filter(|_| door.is_live_host()) else { continue };
+            let wants = host.data.as_ref().is_some_and(|data| data[0] != INVISIBLE);
+            let is_listed = lobby.iter().any(|listed| listed.is(door));
+            if wants && !is_listed && !self.may_be_hidden(now, door, host) {
+                let what = format!("host {id:?} of {} is not listed", door.addr);
+                return broken(Promise::Listed, what);
+            }
+        }
+        self.check_no_ghosts(lobby)
+    }
+
+    fn check_no_ghosts(&self, lobby: &[Listed]) -> Kept {
+        for listed in lobby {
+            // A host that came back looks the same as the connection it has lost, and until the
+            // server hears of that loss it has both.
+            let hosts = self.doors.values().filter(|door| listed.is(door)).count();
+            let times = lobby.iter().filter(|other| *other == listed).count();
+            if times > hosts {
+                let what = format!("{listed:?} is listed {times} times for {hosts} hosts");
+                return broken(Promise::NoGhosts, what);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a newer host of the same address may hide it: for good if they may be one game,
+    /// for a moment if they run the same game.
+    fn may_be_hidden(&self, now: Instant, door: &Door, host: &Registered) -> bool {
+        let hides = |newer: &Registered| {
+            let game = |host: &Registered| host.data.as_ref().map(|data| data[0].clone());
+            let is_new = now - newer.since < limits::SHADOW + SLACK;
+            let is_newer = newer.since >= host.since && !std::ptr::eq(newer, host);
+            let same_game = game(newer).unwrap_or_default() == game(host).unwrap_or_default();
+            is_newer && (!self.are_told_apart(door.addr) || (is_new && same_game))
+        };
+        self.hosts_at(door.addr).any(|(_, _, newer)| hides(newer))
+    }
+}

@@ -1,0 +1,335 @@
+//! What the server promises, checked against what was really delivered to it. The book is kept
+//! from what went into the server and came out of it; what the server thinks is not asked.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use punchd::clock::Instant;
+use punchd::dialect::ConnId;
+use punchd::limits;
+
+use super::link::{Command, Link};
+
+mod answers;
+mod listing;
+mod notices;
+mod registered;
+
+pub use listing::Listed;
+use registered::{Registered, Shown};
+
+/// The promises, by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Promise {
+    /// Nobody is ever told port 0.
+    NoPortZero,
+    /// Ports that are told were shown by packets from that very address, at the right time.
+    ShownPorts,
+    /// Every `connect` gets one answer, and nobody is told what he did not ask for.
+    OneAnswer,
+    /// It comes in time.
+    InTime,
+    /// A live host whose UDP port is known is found, also while it is just coming back.
+    Found,
+    /// A live host is listed.
+    Listed,
+    /// And no other, and none twice.
+    NoGhosts,
+    /// A host is told of a client once for each of its requests, and not without.
+    ToldOnce,
+    /// And really is.
+    Told,
+    /// Each with a port that no other connection has used.
+    OwnPort,
+    /// Two notifications are never closer than the notify gap.
+    NotifyGap,
+    /// A write is one message.
+    OnePiece,
+    /// Nothing is sent on connections that have ended.
+    OpenOnly,
+    /// Datagrams go to registered hosts only.
+    WantedUdp,
+    /// A connection is not closed without a cause.
+    KeepsOpen,
+    /// And is closed when there is one.
+    Closes,
+    /// The server sleeps when there is nothing to do.
+    Sleeps,
+    /// When all have left, nothing is left of them.
+    Drains,
+}
+
+/// A promise that was broken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Which.
+    pub promise: Promise,
+    /// How.
+    pub what: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {}", self.promise, self.what)
+    }
+}
+
+/// Whether a promise was kept.
+pub type Kept = Result<(), Violation>;
+
+/// A promise was broken.
+pub(super) fn broken(promise: Promise, what: String) -> Kept {
+    Err(Violation { promise, what })
+}
+
+/// How late the server may be: that of its event loop.
+const SLACK: Duration = Duration::from_millis(5);
+
+/// A request that the server is working on.
+#[derive(Clone, Copy, Debug)]
+struct Request {
+    started: Instant,
+    target: Option<IpAddr>,
+}
+
+/// A connection as the server has to see it.
+#[derive(Debug)]
+struct Door {
+    /// The peer that it belongs to, if that has only one game.
+    owner: Option<usize>,
+    addr: IpAddr,
+    is_garbage: bool,
+    /// Nothing arrives any more, which the server cannot know yet.
+    is_silent: bool,
+    is_finished: bool,
+    is_refused: bool,
+    is_amid_command: bool,
+    opened: Instant,
+    last_byte: Instant,
+    host: Option<Registered>,
+    /// Commands that have arrived behind the request that is being worked on.
+    commands: VecDeque<Command>,
+    request: Option<Request>,
+    lobbies_due: u32,
+    notified: Option<Instant>,
+}
+
+impl Door {
+    /// A host whose game is there and can be told.
+    fn is_live_host(&self) -> bool {
+        self.host.is_some() && !self.is_silent
+    }
+}
+
+/// What has been delivered, and what is owed for it.
+#[derive(Debug)]
+pub struct Book {
+    gap: Duration,
+    /// The server has been told to stop, and waits for nobody.
+    pub is_stopping: bool,
+    doors: BTreeMap<ConnId, Door>,
+    regs: VecDeque<Shown>,
+    connects: VecDeque<Shown>,
+    /// Hosts that have left: when, where, and their ports.
+    left: VecDeque<(Instant, IpAddr, BTreeSet<u16>)>,
+    owed: Vec<notices::Owed>,
+    /// When each peer registered last.
+    registered: BTreeMap<usize, Instant>,
+    /// Who was answered lately, and when.
+    answered: VecDeque<(Instant, IpAddr, ConnId)>,
+    /// Which connections were introduced with which endpoint, and when.
+    used: BTreeMap<SocketAddr, Vec<(ConnId, Instant)>>,
+    /// Introductions so far.
+    pub introductions: u64,
+    /// Requests that were answered with "not found".
+    pub not_found: u64,
+    /// Notifications so far.
+    pub notifications: u64,
+}
+
+/// Longer than anything is remembered because of a datagram.
+const MEMORY: Duration = Duration::from_secs(45);
+
+impl Book {
+    /// An empty book for a server with that notify gap.
+    #[must_use]
+    pub fn new(gap: Duration) -> Self {
+        Self {
+            gap,
+            is_stopping: false,
+            doors: BTreeMap::new(),
+            regs: VecDeque::new(),
+            connects: VecDeque::new(),
+            left: VecDeque::new(),
+            owed: Vec::new(),
+            registered: BTreeMap::new(),
+            answered: VecDeque::new(),
+            used: BTreeMap::new(),
+            introductions: 0,
+            not_found: 0,
+            notifications: 0,
+        }
+    }
+
+    /// A connection has arrived.
+    pub fn opened(&mut self, now: Instant, id: ConnId, link: &Link) {
+        let door = Door {
+            owner: (!link.is_one_of_many).then_some(link.owner),
+            addr: link.source.ip(),
+            is_garbage: link.is_garbage,
+            is_silent: false,
+            is_finished: false,
+            is_refused: false,
+            is_amid_command: false,
+            opened: now,
+            last_byte: now,
+            host: None,
+            commands: VecDeque::new(),
+            request: None,
+            lobbies_due: 0,
+            notified: None,
+        };
+        self.doors.insert(id, door);
+    }
+
+    /// Bytes have arrived, and with them these commands.
+    pub fn arrived(&mut self, now: Instant, id: ConnId, commands: Vec<Command>, amid: bool) {
+        let Some(door) = self.doors.get_mut(&id) else { return };
+        door.last_byte = now;
+        door.is_amid_command = amid;
+        door.commands.extend(commands);
+        self.work(now, id);
+    }
+
+    /// The peer will send nothing more, which may have completed a last command.
+    pub fn finished(&mut self, now: Instant, id: ConnId, last: Option<Command>) {
+        self.end_host(now, id);
+        let Some(door) = self.doors.get_mut(&id) else { return };
+        door.is_finished = true;
+        // A host that registers with its last breath is none.
+        if let Some(Command::Ask(_) | Command::Lobby) = last {
+            door.commands.extend(last);
+        }
+        self.work(now, id);
+    }
+
+    /// The connection carries nothing any more, and nobody has been told.
+    pub fn silenced(&mut self, id: ConnId) {
+        if let Some(door) = self.doors.get_mut(&id) {
+            door.is_silent = true;
+        }
+    }
+
+    /// The connection has ended.
+    pub fn gone(&mut self, now: Instant, id: ConnId) {
+        self.end_host(now, id);
+        self.doors.remove(&id);
+    }
+
+    /// Whether the connection is open.
+    #[must_use]
+    pub fn is_open(&self, id: ConnId) -> bool {
+        self.doors.contains_key(&id)
+    }
+
+    /// Does with the next commands of a connection what the server has to do.
+    fn work(&mut self, now: Instant, id: ConnId) {
+        loop {
+            let Some(door) = self.doors.get_mut(&id) else { return };
+            if door.request.is_some() || door.is_refused {
+                return;
+            }
+            match door.commands.pop_front() {
+                None => return,
+                Some(Command::Lobby) => door.lobbies_due += 1,
+                Some(Command::Ask(target)) => door.request = Some(Request { started: now, target }),
+                Some(Command::Register(_) | Command::RegisterOld) if door.is_finished => {}
+                Some(Command::Register(data)) => self.register(now, id, Some(data)),
+                Some(Command::RegisterOld) => self.register(now, id, None),
+                Some(Command::TooOld) => {
+                    door.is_refused = true;
+                    self.end_host(now, id);
+                }
+            }
+        }
+    }
+
+    /// The server has closed a connection.
+    ///
+    /// # Errors
+    /// If it had no cause, or owes something on it.
+    pub fn closed(&mut self, now: Instant, id: ConnId) -> Kept {
+        let Some(door) = self.doors.get(&id) else {
+            return broken(Promise::OpenOnly, format!("{id:?} was closed after its end"));
+        };
+        let stalled = door.is_amid_command && now - door.last_byte >= limits::STALLED_COMMAND;
+        if !(door.is_finished || door.is_refused || door.is_garbage || stalled) {
+            return broken(Promise::KeepsOpen, format!("{id:?} was closed without a cause"));
+        }
+        if door.request.is_some() || door.lobbies_due > 0 {
+            return broken(Promise::OneAnswer, format!("{id:?} was closed without its answer"));
+        }
+        self.gone(now, id);
+        Ok(())
+    }
+
+    /// The server has sent a datagram.
+    ///
+    /// # Errors
+    /// If nobody there can want it.
+    pub fn sent(&self, to: SocketAddr) -> Kept {
+        let is_host = |door: &Door| {
+            let host = door.host.as_ref().filter(|_| door.addr == to.ip());
+            host.is_some_and(|host| host.ports.contains(&to.port()))
+        };
+        if self.doors.values().any(is_host) {
+            return Ok(());
+        }
+        broken(Promise::WantedUdp, format!("a datagram went to {to}, where no host is"))
+    }
+
+    /// What has to be true after every step.
+    ///
+    /// # Errors
+    /// If something is not.
+    pub fn check(&mut self, now: Instant) -> Kept {
+        self.forget_old(now);
+        self.check_answers(now)?;
+        self.check_owed(now)?;
+        for (id, door) in &self.doors {
+            if door.is_refused || (door.is_finished && door.request.is_none()) {
+                return broken(Promise::Closes, format!("{id:?} should have been closed"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Nobody is left.
+    ///
+    /// # Errors
+    /// If somebody is.
+    pub fn check_empty(&self) -> Kept {
+        match self.doors.keys().next() {
+            Some(id) => broken(Promise::Drains, format!("{id:?} is open an hour after its end")),
+            None => Ok(()),
+        }
+    }
+
+    fn forget_old(&mut self, now: Instant) {
+        let is_old = |at: Instant| now - at > MEMORY;
+        while self.regs.front().is_some_and(|s| is_old(s.at)) {
+            self.regs.pop_front();
+        }
+        while self.connects.front().is_some_and(|s| is_old(s.at)) {
+            self.connects.pop_front();
+        }
+        while self.left.front().is_some_and(|(at, ..)| is_old(*at)) {
+            self.left.pop_front();
+        }
+        while self.answered.front().is_some_and(|(at, ..)| is_old(*at)) {
+            self.answered.pop_front();
+        }
+    }
+}

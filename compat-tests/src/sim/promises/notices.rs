@@ -1,0 +1,131 @@
+//! What a host is told of its clients: each of them once, with a port that is the client's, and
+//! never two in one segment.
+
+use std::net::{IpAddr, SocketAddr};
+
+use punchd::clock::Instant;
+use punchd::dialect::ConnId;
+use punchd::limits;
+
+use super::{Book, Kept, Promise, SLACK, broken};
+
+/// A client was answered, so a host may be told of it.
+#[derive(Clone, Debug)]
+pub(super) struct Owed {
+    client: IpAddr,
+    conn: ConnId,
+    /// The hosts at the address that the client asked for.
+    hosts: Vec<ConnId>,
+    /// The client's port was known beyond doubt.
+    is_certain: bool,
+    /// When it was answered.
+    since: Instant,
+    /// By then it has been told.
+    until: Instant,
+}
+
+impl Book {
+    /// A client has been answered about the hosts of an address.
+    pub(super) fn note_owed(&mut self, now: Instant, id: ConnId, target: IpAddr, found: bool) {
+        let Some(client) = self.doors.get(&id).map(|door| door.addr) else { return };
+        let hosts: Vec<ConnId> = self.hosts_at(target).map(|(id, ..)| *id).collect();
+        if hosts.is_empty() {
+            return;
+        }
+        let is_certain = found && self.is_port_of_client_known(now, id, client);
+        let before = self.owed.iter().filter(|o| o.hosts.iter().any(|h| hosts.contains(h)));
+        let gaps = before.count() as u32 + 1;
+        let until = now + self.gap * gaps + SLACK * gaps;
+        self.owed.push(Owed { client, conn: id, hosts, is_certain, since: now, until });
+    }
+
+    /// Whether nobody else can have used up the client's packet.
+    fn is_port_of_client_known(&self, now: Instant, id: ConnId, client: IpAddr) -> bool {
+        let fresh = |at: Instant| now - at + SLACK < limits::CONNECT_PORT;
+        let is_shown = self.connects.iter().any(|s| s.from.ip() == client && fresh(s.at));
+        let is_alone = !self.answered.iter().any(|(_, addr, conn)| *addr == client && *conn != id);
+        is_shown && is_alone
+    }
+
+    pub(super) fn check_notification(
+        &mut self,
+        now: Instant,
+        id: ConnId,
+        addr: &str,
+        port: &str,
+    ) -> Kept {
+        self.notifications += 1;
+        let Some(door) = self.doors.get_mut(&id) else { return Ok(()) };
+        if let Some(before) = door.notified.replace(now)
+            && now - before < self.gap
+            && !self.is_stopping
+        {
+            let what = format!("{id:?} was told of two clients within {:?}", now - before);
+            return broken(Promise::NotifyGap, what);
+        }
+        let (Ok(client), Ok(port)) = (addr.parse::<IpAddr>(), port.parse::<u16>()) else {
+            return broken(Promise::OnePiece, format!("{id:?} was told of {addr:?}"));
+        };
+        let endpoint = SocketAddr::new(client, port);
+        self.check_port_was_shown(now, id, endpoint)?;
+        let matches = |o: &Owed| o.client == client && o.hosts.contains(&id);
+        let candidates: Vec<(ConnId, Instant)> =
+            self.owed.iter().filter(|o| matches(o)).map(|o| (o.conn, o.since)).collect();
+        // Those that may have been answered without the host being told come last.
+        let certain = self.owed.iter().position(|o| matches(o) && o.is_certain);
+        let Some(n) = certain.or_else(|| self.owed.iter().position(matches)) else {
+            let what = format!("{id:?} was told of {endpoint} once more than it was asked for");
+            return broken(Promise::ToldOnce, what);
+        };
+        let owed = self.owed.remove(n);
+        if candidates.len() == 1 && owed.hosts.len() == 1 {
+            return self.check_port_is_its_own(&owed, endpoint);
+        }
+        // It may have been for any of them.
+        self.used.entry(endpoint).or_default().extend(candidates);
+        Ok(())
+    }
+
+    fn check_port_was_shown(&self, now: Instant, id: ConnId, client: SocketAddr) -> Kept {
+        // Waiting, and then the notify gap, come on top of how long a port is remembered.
+        let fresh = |at: Instant| now - at <= super::MEMORY;
+        let is_shown = self.connects.iter().any(|s| s.from == client && fresh(s.at));
+        if is_shown || self.used.contains_key(&client) {
+            return Ok(());
+        }
+        let what = format!("{id:?} was told of {client}, which has sent nothing from there");
+        broken(Promise::ShownPorts, what)
+    }
+
+    fn check_port_is_its_own(&mut self, owed: &Owed, client: SocketAddr) -> Kept {
+        let uses = self.used.entry(client).or_default();
+        // Who asks again may be told with the port it has used before.
+        let is_again = uses.iter().any(|(conn, _)| *conn == owed.conn);
+        let last = uses.last().copied();
+        uses.push((owed.conn, owed.since));
+        let Some((other, at)) = last.filter(|_| !is_again) else { return Ok(()) };
+        if self.connects.iter().any(|s| s.from == client && s.at >= at) {
+            return Ok(());
+        }
+        let what =
+            format!("{:?} was introduced with {client}, which {other:?} had used", owed.conn);
+        broken(Promise::OwnPort, what)
+    }
+
+    pub(super) fn check_owed(&mut self, now: Instant) -> Kept {
+        let mut n = 0;
+        while let Some(owed) = self.owed.get(n) {
+            if now <= owed.until {
+                n += 1;
+                continue;
+            }
+            let is_live = |id: &ConnId| self.doors.get(id).is_some_and(super::Door::is_live_host);
+            if owed.is_certain && owed.hosts.iter().all(is_live) {
+                let what = format!("{:?} was never told of {}", owed.hosts, owed.client);
+                return broken(Promise::Told, what);
+            }
+            self.owed.remove(n);
+        }
+        Ok(())
+    }
+}

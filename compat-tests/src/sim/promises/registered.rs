@@ -1,0 +1,155 @@
+//! Who is registered, as far as datagrams and connections tell: GMnet has nothing but their
+//! order to join those of one address, so which port is whose is not always certain.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+
+use punchd::clock::Instant;
+use punchd::dialect::ConnId;
+use punchd::limits;
+
+use super::super::network::Said;
+use super::{Book, Door};
+
+/// A registration that has been delivered.
+#[derive(Clone, Debug)]
+pub(super) struct Registered {
+    /// When the connection registered first.
+    pub(super) since: Instant,
+    /// When it registered last.
+    pub(super) at: Instant,
+    /// None: by the older protocol.
+    pub(super) data: Option<[String; 8]>,
+    /// Ports that the server may take for its port.
+    pub(super) ports: BTreeSet<u16>,
+    /// The port that its game showed, in such an order that the server cannot take another for
+    /// it: GMnet has nothing but the order that joins datagrams and connections of one address.
+    pub(super) own: Option<u16>,
+    /// Whether a datagram that comes now is still taken for its own.
+    pub(super) lacks_own: bool,
+    /// When such a datagram came. The server takes it back if somebody registers right after.
+    pub(super) lent: Option<Instant>,
+}
+
+/// A port that a datagram showed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shown {
+    pub(super) at: Instant,
+    pub(super) from: SocketAddr,
+    pub(super) sender: usize,
+}
+
+impl Book {
+    /// A datagram has arrived.
+    pub fn shown(&mut self, now: Instant, from: SocketAddr, said: Said, sender: usize) {
+        if from.port() == 0 {
+            return;
+        }
+        match said {
+            Said::Connect => self.connects.push_back(Shown { at: now, from, sender }),
+            Said::Reg => {
+                self.regs.push_back(Shown { at: now, from, sender });
+                self.shown_reg(now, from, sender);
+            }
+            Said::Nothing => {}
+        }
+    }
+
+    /// The port may be that of hosts which registered a moment ago.
+    fn shown_reg(&mut self, now: Instant, from: SocketAddr, sender: usize) {
+        let hosts = || self.hosts_at(from.ip()).map(|(_, _, host)| host);
+        let lacking = hosts().filter(|host| host.lacks_own).count();
+        // The server may take it for a packet of a neighbour that has, or may have, this port.
+        let is_known = hosts().any(|host| !host.lacks_own && host.ports.contains(&from.port()));
+        for door in self.doors.values_mut().filter(|door| door.addr == from.ip()) {
+            let Some(host) = &mut door.host else { continue };
+            if now - host.at > limits::REG_WINDOW {
+                continue;
+            }
+            host.ports.insert(from.port());
+            if std::mem::take(&mut host.lacks_own)
+                && lacking == 1
+                && !is_known
+                && door.owner == Some(sender)
+            {
+                host.own = Some(from.port());
+                host.lent = Some(now);
+            }
+        }
+    }
+
+    pub(super) fn register(&mut self, now: Instant, id: ConnId, data: Option<[String; 8]>) {
+        let Some(addr) = self.doors.get(&id).map(|door| door.addr) else { return };
+        let is_recent = |at: Instant| now - at <= limits::REG_WINDOW;
+        let shown: Vec<&Shown> =
+            self.regs.iter().filter(|s| s.from.ip() == addr && is_recent(s.at)).collect();
+        let mut ports: BTreeSet<u16> = shown.iter().map(|s| s.from.port()).collect();
+        for (_, _, left) in self.left.iter().filter(|(at, a, _)| *a == addr && is_recent(*at)) {
+            ports.extend(left);
+        }
+        let neighbours: Vec<&Registered> = self.hosts_at(addr).map(|(_, _, host)| host).collect();
+        let own = self.own_port(id, &shown);
+        let is_taken = |port: &u16| neighbours.iter().any(|host| host.own == Some(*port));
+        let lacks_own = own.is_none() && ports.iter().all(is_taken);
+        ports.extend(neighbours.iter().flat_map(|host| &host.ports));
+        if own.is_none() {
+            let neighbours = self.doors.values_mut().filter(|door| door.addr == addr);
+            let hosts = neighbours.filter_map(|door| door.host.as_mut());
+            hosts.filter(|host| host.lent.is_some_and(is_recent)).for_each(|host| host.own = None);
+        }
+        if let Some(door) = self.doors.get_mut(&id) {
+            self.registered.extend(door.owner.map(|owner| (owner, now)));
+            let before = door.host.take();
+            let since = before.as_ref().map_or(now, |host| host.since);
+            let own = own.or(before.and_then(|host| host.own));
+            door.host =
+                Some(Registered { since, at: now, data, ports, own, lacks_own, lent: None });
+        }
+    }
+
+    pub(super) fn end_host(&mut self, now: Instant, id: ConnId) {
+        let Some(door) = self.doors.get_mut(&id) else { return };
+        if let Some(host) = door.host.take() {
+            self.left.push_back((now, door.addr, host.ports));
+        }
+    }
+
+    /// The port that a host which registers now has shown, if there can be no doubt.
+    fn own_port(&self, id: ConnId, shown: &[&Shown]) -> Option<u16> {
+        let door = self.doors.get(&id)?;
+        let (addr, owner, opened) = (door.addr, door.owner, door.opened);
+        let neighbours: Vec<&Registered> = self.hosts_at(addr).map(|(_, _, host)| host).collect();
+        // What a neighbour is known to have cannot be taken for a packet of this host.
+        let is_taken = |port: &u16| neighbours.iter().any(|host| host.own == Some(*port));
+        let others = shown.iter().filter(|s| Some(s.sender) != owner && !is_taken(&s.from.port()));
+        let others = others.map(|s| s.at).max();
+        // A packet is a host's for certain if no other can be meant, or if it came after all
+        // others and before the connection.
+        let shown_own = shown.iter().rfind(|s| Some(s.sender) == owner);
+        let is_clear = |s: &&&Shown| others.is_none_or(|other| s.at > other && s.at <= opened);
+        // A registration from before may have used the packet up.
+        let before = owner.and_then(|owner| self.registered.get(&owner));
+        let is_used = |s: &&&Shown| before.is_some_and(|before| s.at <= *before);
+        let newest = shown_own.filter(is_clear).filter(|s| !is_used(s)).map(|s| s.from.port());
+        // If the server may have taken this port for a neighbour's, it may do so again.
+        let may_have =
+            |host: &Registered, port: &u16| host.own.is_none() && host.ports.contains(port);
+        newest.filter(|port| !neighbours.iter().any(|host| may_have(host, port)))
+    }
+
+    /// The hosts at an address, as far as the server can know.
+    pub(super) fn hosts_at(
+        &self,
+        addr: IpAddr,
+    ) -> impl Iterator<Item = (&ConnId, &Door, &Registered)> {
+        let here = self.doors.iter().filter(move |(_, door)| door.addr == addr);
+        here.filter_map(|(id, door)| Some((id, door, door.host.as_ref()?)))
+    }
+
+    /// Whether every host at an address has shown a port of its own, so that none can be taken
+    /// for another.
+    pub(super) fn are_told_apart(&self, addr: IpAddr) -> bool {
+        let mut seen = BTreeSet::new();
+        self.hosts_at(addr).all(|(_, _, host)| host.own.is_some_and(|port| seen.insert(port)))
+    }
+}

@@ -1,0 +1,173 @@
+//! Hole punching over real NATs, where the machine has a laboratory for it: `natlab` builds a
+//! small internet of network namespaces. Where it is missing, or namespaces are not allowed,
+//! these tests are skipped and say why.
+#![expect(clippy::expect_used, reason = "a helper that fails is a test that fails")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use compat_tests::master;
+
+/// Exit status of natlab where it cannot run.
+const UNAVAILABLE: i32 = 77;
+
+const HOST: &str = "host --master $NATLAB_SERVER1:6510 --data1 natlab";
+const JOIN: &str = "join --master $NATLAB_SERVER1:6510 $NATLAB_HOST_PUBLIC";
+
+/// The program: as the environment says, else beside the checkout.
+fn natlab() -> Option<PathBuf> {
+    if let Some(path) = std::env::var_os("PUNCH_NATLAB") {
+        return Some(path.into());
+    }
+    let above = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+    above.map(|directory| directory.join("shared/natlab/natlab")).find(|path| path.is_file())
+}
+
+/// Runs natlab. None, with a line that says why, where it cannot.
+fn run(arguments: &[&str]) -> Option<Output> {
+    let Some(natlab) = natlab() else {
+        eprintln!("skipped: no natlab; PUNCH_NATLAB=PATH tells where it is");
+        return None;
+    };
+    let output = Command::new(natlab).args(arguments).output().expect("running natlab");
+    if output.status.code() == Some(UNAVAILABLE) {
+        eprintln!("skipped: {}", String::from_utf8_lossy(&output.stderr).trim());
+        return None;
+    }
+    Some(output)
+}
+
+/// Runs natlab, which must succeed.
+fn succeeds(arguments: &[&str]) {
+    let Some(output) = run(arguments) else { return };
+    let text = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "natlab: {}\n{text}\n{errors}", output.status);
+}
+
+fn server(options: &str) -> String {
+    format!("{} --port 6510 {options}", master::binary().display())
+}
+
+fn punch(arguments: &str) -> String {
+    format!("{} {arguments}", env!("CARGO_BIN_EXE_punch"))
+}
+
+/// Joins over these pairs of NATs; each must succeed, which takes data both ways.
+fn meet(pairs: &[&str]) {
+    let pairs = pairs.join(" ");
+    succeeds(&[
+        "matrix",
+        "--pairs",
+        &pairs,
+        "--require",
+        &pairs,
+        "--options",
+        "delay=20",
+        "--jobs",
+        "2",
+        "--server-cmd",
+        &server(""),
+        "--server-ready",
+        "udp/6510",
+        "--host-cmd",
+        &punch(HOST),
+        "--host-ready",
+        "output ^registered",
+        "--client-cmd",
+        &punch(JOIN),
+    ]);
+}
+
+#[test]
+fn players_behind_the_usual_nats_meet() {
+    meet(&["open/open", "full-cone/symmetric", "port-restricted/port-restricted"]);
+}
+
+#[test]
+fn players_behind_home_routers_of_linux_meet() {
+    // Needs more of the machine than the others: a kernel with nftables.
+    meet(&["linux:firewall=drop/linux:firewall=drop"]);
+}
+
+/// A host that has been idle for much longer than its NAT remembers anything is joined.
+fn join_an_idle_host(server_options: &str) -> Option<Output> {
+    run(&[
+        "run",
+        "--time-limit",
+        "50",
+        "--site",
+        // As in routers with Linux, packets from outside keep a mapping as well as those from inside.
+        "host=port-restricted:delay=20,timeout=6,refresh=both",
+        "--site",
+        "client=port-restricted:delay=20",
+        "--service",
+        &format!("server: {}", server(server_options)),
+        "--ready",
+        "server: udp/6510",
+        "--service",
+        &format!("host: {}", punch(HOST)),
+        "--ready",
+        "host: output ^registered",
+        "--pause",
+        "16",
+        "--exec",
+        &format!("client: {} --timeout 6", punch(JOIN)),
+    ])
+}
+
+#[test]
+fn an_idle_host_is_reached_with_keepalives() {
+    let Some(output) = join_an_idle_host("--keepalive 2") else { return };
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+#[test]
+fn an_idle_host_is_lost_without_them() {
+    let Some(output) = join_an_idle_host("--keepalive 0") else { return };
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "it was reached all the same:\n{text}");
+    assert!(text.contains("the host is at") && !text.contains("welcomed"), "{text}");
+}
+
+#[test]
+fn a_host_whose_cable_was_pulled_leaves_the_lobby() {
+    let lobby = punch("lobby --master $NATLAB_SERVER1:6510");
+    succeeds(&[
+        "run",
+        "--time-limit",
+        "40",
+        "--site",
+        "host=full-cone",
+        "--site",
+        "other=open",
+        "--site",
+        "viewer=open",
+        "--service",
+        &format!("server: {}", server("--ghost-limit 6")),
+        "--ready",
+        "server: udp/6510",
+        "--service",
+        &format!("host: {}", punch("host --master $NATLAB_SERVER1:6510 --data1 ghost")),
+        "--ready",
+        "host: output ^registered",
+        "--service",
+        &format!("other: {}", punch("host --master $NATLAB_SERVER1:6510 --data1 alive")),
+        "--ready",
+        "other: output ^registered",
+        "--exec",
+        &format!("viewer: {lobby} | grep ghost"),
+        // No FIN, no RST, no ICMP: it is just not there any more.
+        "--exec",
+        "host: for i in $(ls /sys/class/net); do ip link set $i down; done",
+        "--exec",
+        &format!(
+            "viewer: for i in $(seq 100); do {lobby} | grep -q ghost || exec {lobby}; \
+             sleep 0.1; done; echo still there; exit 1"
+        ),
+        "--exec",
+        &format!("viewer: {lobby} | grep alive"),
+        "--exec",
+        &format!("viewer: ! {} --timeout 3", punch(JOIN)),
+    ]);
+}

@@ -1,0 +1,197 @@
+//! natpunch over real sockets: raw datagrams, the debug client, and a lobby behind NATs.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails so")]
+
+use std::io::{BufRead, BufReader, Write as _};
+use std::net::{Ipv4Addr, UdpSocket};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use compat_tests::master::{Master, binary, loopback};
+use compat_tests::natlab;
+use compat_tests::natpunch::{Client, Error, Event};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+fn punch(master: &Master, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_punch"));
+    let port = master.addr().port().to_string();
+    command.args(["natpunch", "-a", "127.0.0.1", "-p", &port]).args(arguments);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    command
+}
+
+/// A `punch natpunch` that runs, and its lines.
+struct Running {
+    child: Child,
+    lines: mpsc::Receiver<String>,
+}
+
+impl Running {
+    fn start(master: &Master, arguments: &[&str]) -> Self {
+        let mut child = punch(master, arguments).spawn().unwrap();
+        let (send, lines) = mpsc::channel();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        std::thread::spawn(move || {
+            stdout.lines().map_while(Result::ok).all(|l| send.send(l).is_ok())
+        });
+        Self { child, lines }
+    }
+
+    fn type_line(&mut self, line: &str) {
+        writeln!(self.child.stdin.as_mut().unwrap(), "{line}").unwrap();
+    }
+
+    /// The rest of the next line that begins so.
+    fn line(&self, start: &str) -> String {
+        let mut lines = std::iter::from_fn(|| self.lines.recv_timeout(PATIENCE).ok());
+        let found = lines.find_map(|line| line.strip_prefix(start).map(|rest| rest.trim().into()));
+        found.unwrap_or_else(|| panic!("no line that begins with {start:?}"))
+    }
+
+    fn ends_well(mut self) {
+        drop(self.child.stdin.take());
+        assert!(self.child.wait().unwrap().success());
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_raw_registration_is_answered() {
+    let master = Master::start(&[]);
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    // Field 1, a message without fields.
+    socket.send_to(&[0x0A, 0x00], master.addr()).unwrap();
+    let mut buffer = [0; 1500];
+    let (length, from) = socket.recv_from(&mut buffer).unwrap();
+    assert_eq!(from, master.addr());
+    let answer = &buffer[..length];
+    // Field 2: field 1 is true, field 2 the endpoint, field 3 the ID of 36 letters.
+    assert_eq!(answer[..6], [0x12, (length - 2) as u8, 0x08, 0x01, 0x12, (length - 44) as u8]);
+    assert_eq!(answer[6..17], *b"\x0A\x09127.0.0.1");
+    assert_eq!(answer[length - 38..length - 36], [0x1A, 36]);
+}
+
+#[test]
+fn two_clients_meet_by_id() {
+    let master = Master::start(&[]);
+    let mut one = Client::register(master.addr(), loopback()).unwrap();
+    let mut other = Client::register(master.addr(), loopback()).unwrap();
+    one.connect(other.id(), 1).unwrap();
+    let deadline = std::time::Instant::now() + PATIENCE;
+    let (mut met, step) = ([false; 2], Duration::from_millis(5));
+    while met != [true; 2] {
+        assert!(std::time::Instant::now() < deadline);
+        for (client, met) in [&mut one, &mut other].into_iter().zip(&mut met) {
+            *met |= matches!(client.step(step).unwrap(), Some(Event::Connected { .. }));
+        }
+    }
+}
+
+#[test]
+fn a_server_that_is_not_there_is_said() {
+    let nobody = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let addr = nobody.local_addr().unwrap();
+    let error = Client::register(addr, Ipv4Addr::LOCALHOST.into()).unwrap_err();
+    assert!(matches!(error, Error::NoAnswer { server, .. } if server == addr), "{error}");
+}
+
+#[test]
+fn the_debug_client_by_script() {
+    let master = Master::start(&[]);
+    let host = Running::start(&master, &["create", "Sea battle", "4"]);
+    let id = host.line("registered").split(' ').next().unwrap().to_owned();
+    let lobby = host.line("created");
+    let output = punch(&master, &["list"]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains(&format!("{lobby} 1/4 Sea battle\n")), "{text}");
+    let output = punch(&master, &["lobbies"]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains(&format!("  {id} 127.0.0.1:")), "{text}");
+
+    let guest = Running::start(&master, &["join", "Sea battle"]);
+    assert_eq!(guest.line("joined"), format!("{lobby}, 2 members"));
+    assert_eq!(guest.line("met"), "1 of 1");
+    guest.ends_well();
+    assert_eq!(host.line("player_joined"), "2/4");
+    let pinging = Running::start(&master, &["ping", &id]);
+    assert!(pinging.line("pong").starts_with(&id));
+    pinging.ends_well();
+    let connecting = Running::start(&master, &["connect", &id]);
+    assert!(connecting.line("connected").starts_with(&id));
+    connecting.ends_well();
+
+    let arguments = ["join", "01234567-89ab-4def-8123-456789abcdef"];
+    let output = punch(&master, &arguments).stderr(Stdio::piped()).output().unwrap();
+    assert!(!output.status.success());
+    assert!(String::from_utf8(output.stderr).unwrap().contains("Lobby not found"));
+}
+
+#[test]
+fn the_debug_client_by_hand() {
+    let master = Master::start(&[]);
+    let mut host = Running::start(&master, &[]);
+    host.type_line("create Chess 2");
+    let lobby = host.line("created");
+    host.type_line("nonsense");
+    host.line("error:");
+    let mut guest = Running::start(&master, &[]);
+    guest.type_line("join Chess");
+    guest.line("joined");
+    guest.type_line(&format!("leave {lobby}"));
+    guest.line("left the lobby");
+    host.line("player_left");
+    guest.type_line("quit");
+    guest.ends_well();
+}
+
+/// Eight players, each behind a NAT of its own of a kind that can be punched.
+const SITES: [&str; 8] = [
+    "port-restricted",
+    "open",
+    "full-cone",
+    "restricted-cone",
+    "port-restricted:preserve=on",
+    "cgnat",
+    "port-restricted",
+    "restricted-cone:preserve=on",
+];
+
+#[test]
+fn a_lobby_of_eight_behind_nats_meets() {
+    let punch = env!("CARGO_BIN_EXE_punch");
+    let mut arguments: Vec<String> = Vec::new();
+    let mut option = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
+    option("--time-limit", "60".into());
+    for (n, kind) in SITES.iter().enumerate() {
+        let also = if kind.contains(':') { ',' } else { ':' };
+        option("--site", format!("s{n}={kind}{also}delay=20"));
+    }
+    option("--service", format!("server: {} --port 6510", binary().display()));
+    option("--ready", "server: udp/6510".into());
+    let client = |n: usize, rest: &str| {
+        format!("s{n}: {punch} natpunch -a $NATLAB_SERVER1 --timeout 40 --stay 5 {rest}")
+    };
+    option("--service", client(0, "create Eight 8 8"));
+    option("--ready", "s0: output created".into());
+    for n in 1..7 {
+        option("--service", client(n, "join Eight 8"));
+    }
+    option("--exec", client(7, "join Eight 8"));
+    for n in 0..7 {
+        option("--ready", format!("s{n}: output met 7 of 7"));
+    }
+    let Some(text) = natlab::run(&arguments) else { return };
+    for n in 0..8 {
+        assert!(text.contains(&format!("[s{n}] met 7 of 7")), "{text}");
+    }
+}

@@ -1,0 +1,159 @@
+//! Several games behind one address: all are registered, all are listed, all are reached.
+#![expect(clippy::expect_used, reason = "a helper that fails is a test that fails")]
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use compat_tests::gmnet::wire::{self, Protocol};
+use compat_tests::gmnet::{Answer, Client, ClientConfig, Control, GameSocket, Host, HostConfig};
+use compat_tests::gmnet::{Lobby, Query};
+use compat_tests::master::{Master, loopback};
+
+const WAIT: Duration = Duration::from_secs(10);
+
+fn host(master: &Master, at: IpAddr, data1: &str) -> Host {
+    let config = HostConfig::new(master.addr()).on(at).with_data(&[data1]);
+    Host::registered(config, WAIT).expect("registering")
+}
+
+/// The addresses in the lobby, in its order.
+fn listed(master: &Master) -> Vec<String> {
+    let lobby = Lobby::fetch(master.addr(), Some(loopback()), &Query::default(), WAIT);
+    lobby.expect("lobby").entries.into_iter().map(|entry| entry.ip).collect()
+}
+
+/// Waits until the lobby has so many hosts.
+fn wait_for_lobby(master: &Master, hosts: usize) -> Vec<String> {
+    let deadline = Instant::now() + WAIT;
+    loop {
+        let listed = listed(master);
+        if listed.len() == hosts {
+            return listed;
+        }
+        assert!(Instant::now() < deadline, "want {hosts} hosts: {listed:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Asks for a host as the lobby names it; the port that the client is told.
+fn told_port(master: &Master, name: &str) -> Option<u16> {
+    let ip = loopback();
+    let udp = GameSocket::open(master.addr(), Some(ip), 0).expect("a socket");
+    udp.send_raw(master.addr(), &wire::udp_connect(Protocol::Modern));
+    let control = Control::open(master.addr(), Some(ip)).expect("connecting");
+    control.send(&wire::strings(["connect", name])).expect("asking");
+    let event = control.answer(WAIT).expect("an answer");
+    if event.bytes == [wire::NOT_FOUND] {
+        return None;
+    }
+    Some(wire::introduction(&event.bytes).expect("valid").endpoint.port())
+}
+
+#[test]
+fn twenty_clients_of_one_address_at_once_are_each_told_once() {
+    const CLIENTS: usize = 20;
+    let master = Master::start(&[]);
+    let mut hosts = [host(&master, loopback(), "one"), host(&master, loopback(), "other")];
+    let shared = loopback();
+    let clients: Vec<Client> = std::thread::scope(|scope| {
+        let asking: Vec<_> = (0..CLIENTS)
+            .map(|n| {
+                let config = ClientConfig::new(master.addr(), hosts[n % 2].local().ip());
+                scope.spawn(move || {
+                    let mut client = Client::start(config.on(shared)).expect("asking");
+                    while client.answer().is_none() {
+                        client.step().expect("an answer");
+                        std::thread::yield_now();
+                    }
+                    client
+                })
+            })
+            .collect();
+        asking.into_iter().map(|client| client.join().expect("a client")).collect()
+    });
+    for (n, client) in clients.iter().enumerate() {
+        assert_eq!(client.answer(), Some(Answer::Told(hosts[n % 2].local())), "client {n}");
+    }
+    for host in &mut hosts {
+        assert!(host.run_until(WAIT, |h| h.told().len() == CLIENTS / 2).expect("hosting"));
+    }
+    let told: Vec<SocketAddr> = hosts.iter().flat_map(Host::told).map(|told| told.client).collect();
+    let locals: BTreeSet<SocketAddr> = clients.iter().map(Client::local).collect();
+    assert_eq!(told.len(), CLIENTS);
+    assert_eq!(told.into_iter().collect::<BTreeSet<_>>(), locals, "each of them once");
+    for host in &mut hosts {
+        host.confirm(WAIT).expect("nothing comes behind");
+        assert_eq!(host.told().len(), CLIENTS / 2);
+    }
+}
+
+#[test]
+fn one_after_the_other_they_are_introduced_to_the_host_that_each_asked_for() {
+    let master = Master::start(&["--notify-gap", "0"]);
+    let mut hosts = [host(&master, loopback(), "one"), host(&master, loopback(), "other")];
+    let shared = loopback();
+    for n in 0..20 {
+        let host = &mut hosts[n % 2];
+        let config = ClientConfig::new(master.addr(), host.local().ip()).on(shared);
+        let client = Client::start(config).expect("asking");
+        assert!(host.run_until(WAIT, |host| host.told().len() == n / 2 + 1).expect("hosting"));
+        assert_eq!(host.told()[n / 2].client, client.local(), "client {n}");
+    }
+}
+
+#[test]
+fn several_hosts_of_one_address_are_all_listed_and_the_newest_is_meant() {
+    let master = Master::start(&[]);
+    let at = loopback();
+    let mut hosts: Vec<Host> = (0..4).map(|_| host(&master, at, "the same game")).collect();
+    assert_eq!(wait_for_lobby(&master, 4), vec![at.to_string(); 4]);
+    let ports: Vec<u16> = hosts.iter().map(|host| host.local().port()).collect();
+    for port in &ports {
+        assert_eq!(told_port(&master, &format!("{at}:{port}")), Some(*port), "a particular one");
+    }
+    assert_eq!(told_port(&master, &format!("{at}:1")), None);
+    for (n, port) in ports.iter().enumerate().rev() {
+        // The server may need a moment to see that the one behind has gone.
+        wait_for_lobby(&master, n + 1);
+        assert_eq!(told_port(&master, &at.to_string()), Some(*port), "the newest of {}", n + 1);
+        hosts.pop();
+    }
+    wait_for_lobby(&master, 0);
+    assert_eq!(told_port(&master, &at.to_string()), None);
+}
+
+#[test]
+fn the_one_that_dies_first_takes_nobody_with_it() {
+    let master = Master::start(&[]);
+    let at = loopback();
+    let first = host(&master, at, "game");
+    let mut second = host(&master, at, "game");
+    wait_for_lobby(&master, 2);
+    first.die();
+    wait_for_lobby(&master, 1);
+    assert_eq!(told_port(&master, &at.to_string()), Some(second.local().port()));
+    assert!(second.run_until(WAIT, |host| host.told().len() == 1).expect("hosting"));
+}
+
+#[test]
+fn the_lobby_names_hosts_that_share_an_address_by_their_ports_if_asked() {
+    let master = Master::start(&["--lobby-ports"]);
+    let (shared, own) = (loopback(), loopback());
+    let _alone = host(&master, own, "alone");
+    let pair = [host(&master, shared, "one"), host(&master, shared, "two")];
+    let listed = wait_for_lobby(&master, 3);
+    assert!(listed.contains(&own.to_string()), "{listed:?}");
+    for host in &pair {
+        let name = host.local().to_string();
+        assert!(listed.contains(&name), "{name} of {listed:?}");
+        assert_eq!(told_port(&master, &name), Some(host.local().port()));
+    }
+    let [one, two] = pair;
+    drop(two);
+    // The one that is left has its address for itself, and the lobby shows it as ever.
+    let mut names = wait_for_lobby(&master, 2);
+    names.retain(|name| *name != own.to_string());
+    assert_eq!(names, [shared.to_string()]);
+    assert_eq!(told_port(&master, &names[0]), Some(one.local().port()));
+}

@@ -1,0 +1,127 @@
+//! Restarts behind sockets that stay open, as systemd's socket units have it: nobody is refused.
+#![expect(clippy::expect_used, reason = "a helper that fails is a test that fails")]
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixDatagram;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use compat_tests::gmnet::wire;
+use compat_tests::master::{self, Master, loopback};
+use compat_tests::raw;
+
+const WAIT: Duration = Duration::from_secs(10);
+
+/// What a service manager does: the sockets are descriptors 3 and up, and the environment says
+/// so. The shell gets them as its standard input and output, as only those can be handed over
+/// without unsafe code.
+fn activated(tcp: &TcpListener, udp: Option<&UdpSocket>) -> Command {
+    let tcp = OwnedFd::from(tcp.try_clone().expect("a copy"));
+    let mut command = Command::new("bash");
+    let (script, sockets) = match udp {
+        Some(_) => ("exec \"$0\" 3<&0 4>&1 0</dev/null 1>/dev/null", "2"),
+        None => ("exec \"$0\" 3<&0 0</dev/null", "1"),
+    };
+    command.arg("-c").arg(format!("export LISTEN_PID=$$; {script}")).arg(master::binary());
+    command.env("LISTEN_FDS", sockets).stdin(Stdio::from(tcp));
+    command.stdout(match udp {
+        Some(udp) => Stdio::from(OwnedFd::from(udp.try_clone().expect("a copy"))),
+        None => Stdio::null(),
+    });
+    command
+}
+
+/// A TCP and a UDP socket on one port.
+fn sockets() -> (TcpListener, UdpSocket) {
+    let deadline = Instant::now() + WAIT;
+    loop {
+        let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        match UdpSocket::bind(tcp.local_addr().expect("its address")) {
+            Ok(udp) => return (tcp, udp),
+            Err(error) => assert!(Instant::now() < deadline, "{error}"),
+        }
+    }
+}
+
+/// Asks again and again, each time on a new connection, until it shall stop. How often there was
+/// an answer; a connection that is refused fails the test.
+fn ask_all_the_time(addr: SocketAddr, stop: &AtomicBool, answers: &AtomicUsize) {
+    let at = loopback();
+    while !stop.load(Ordering::Relaxed) {
+        let stream = raw::connect(addr, at);
+        // A server that stops may say goodbye instead of answering; a client tries again then.
+        if raw::asks(&stream, wire::ASK_VERSION, b'\n', WAIT) {
+            answers.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+fn wait_for_more(answers: &AtomicUsize) {
+    let (before, deadline) = (answers.load(Ordering::Relaxed), Instant::now() + WAIT);
+    while answers.load(Ordering::Relaxed) < before + 20 {
+        assert!(Instant::now() < deadline, "no answers");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn nobody_is_refused_while_the_server_is_restarted() {
+    let (tcp, udp) = sockets();
+    let addr = tcp.local_addr().expect("its address");
+    let (stop, answers) = (AtomicBool::new(false), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        let _stops = StopAtEnd(&stop);
+        let mut server = Master::watch(activated(&tcp, Some(&udp)));
+        assert_eq!(server.addr().port(), addr.port());
+        let asking: Vec<_> =
+            (0..3).map(|_| scope.spawn(|| ask_all_the_time(addr, &stop, &answers))).collect();
+        for _ in 0..2 {
+            wait_for_more(&answers);
+            let _ = server.stop();
+            server = Master::watch(activated(&tcp, Some(&udp)));
+        }
+        wait_for_more(&answers);
+        // The last server answers the last questions.
+        stop.store(true, Ordering::Relaxed);
+        asking.into_iter().for_each(|thread| thread.join().expect("nobody was refused"));
+    });
+}
+
+/// Also ends the threads when the test fails.
+struct StopAtEnd<'a>(&'a AtomicBool);
+
+impl Drop for StopAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn the_service_manager_is_told_when_the_server_is_ready() {
+    let directory = std::env::temp_dir().join(format!("punchd-notify-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).expect("a directory");
+    let path = directory.join("socket");
+    let socket = UnixDatagram::bind(&path).expect("a socket");
+    let mut command = Command::new(master::binary());
+    command.args(["--port", "0"]).env("NOTIFY_SOCKET", &path);
+    let master = Master::spawn(command);
+    socket.set_read_timeout(Some(WAIT)).expect("a timeout");
+    let mut buffer = [0; 256];
+    let length = socket.recv(&mut buffer).expect("a message");
+    let message = String::from_utf8_lossy(&buffer[..length]).into_owned();
+    assert!(message.lines().any(|line| line == "READY=1"), "{message}");
+    assert!(raw::asks(&raw::connect(master.addr(), loopback()), wire::ASK_VERSION, b'\n', WAIT));
+    std::fs::remove_dir_all(directory).expect("tidying up");
+}
+
+#[test]
+fn a_tcp_socket_alone_is_refused_in_plain_words() {
+    let (tcp, _) = sockets();
+    let output = activated(&tcp, None).output().expect("running the server");
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{log}");
+    assert!(log.contains("was handed over without a UDP one"), "{log}");
+    assert!(log.contains("ListenDatagram="), "it says what to do: {log}");
+}

@@ -1,0 +1,122 @@
+//! Datagrams that somebody sends from another peer's address: they cannot take anything from the
+//! one whose address it is.
+#![expect(clippy::expect_used, reason = "a helper that fails is a test that fails")]
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use compat_tests::gmnet::wire::{self, Protocol};
+use compat_tests::gmnet::{Client, ClientConfig, Host, HostConfig};
+use compat_tests::master::{Master, loopback};
+use compat_tests::raw;
+use compat_tests::unplugged::Unplugged;
+use punchd::limits;
+
+const WAIT: Duration = Duration::from_secs(10);
+
+fn host(master: &Master) -> Host {
+    let config = HostConfig::new(master.addr()).on(loopback());
+    Host::registered(config, WAIT).expect("registering")
+}
+
+/// Where somebody is told that the host is.
+fn told_place(master: &Master, host: &Host) -> Option<SocketAddr> {
+    let config = ClientConfig::new(master.addr(), host.local().ip()).on(loopback());
+    Client::look_up(config).expect("an answer")
+}
+
+#[test]
+fn forged_registrations_move_nobody() {
+    let master = Master::start(&[]);
+    let mut host = host(&master);
+    let forger = raw::udp(host.local().ip());
+    for packet in [Protocol::Modern, Protocol::Older].map(wire::udp_register) {
+        for _ in 0..100 {
+            forger.send_to(&packet, master.addr()).expect("sending");
+        }
+        assert_eq!(told_place(&master, &host), Some(host.local()));
+    }
+    // Nor does it get what the host is told.
+    assert!(host.run_until(WAIT, |host| host.told().len() == 2).expect("hosting"));
+}
+
+#[test]
+fn forged_connects_keep_nobody_from_being_introduced() {
+    let master = Master::start(&[]);
+    let mut host = host(&master);
+    for round in 1..=3 {
+        let ip = loopback();
+        let forgers: Vec<_> = (0..2 * limits::PORTS_PER_ADDRESS).map(|_| raw::udp(ip)).collect();
+        for forger in &forgers {
+            forger.send_to(&wire::udp_connect(Protocol::Modern), master.addr()).expect("sending");
+        }
+        let config = ClientConfig::new(master.addr(), host.local().ip()).on(ip);
+        let client = Client::start(config).expect("asking");
+        assert!(host.run_until(WAIT, |host| host.told().len() == round).expect("hosting"));
+        assert_eq!(host.told()[round - 1].client, client.local());
+    }
+}
+
+const HOST: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(203, 0, 113, 7)), 5000);
+const CLIENT: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(198, 51, 100, 9)), 6000);
+
+/// The port that a client is told.
+fn told_port(server: &mut Unplugged) -> u16 {
+    server.datagram(CLIENT, &wire::udp_connect(Protocol::Modern));
+    let client = server.open_and_send(CLIENT, &wire::connect(Protocol::Modern, HOST.ip()));
+    let heard = server.heard(client);
+    server.end(client);
+    wire::introduction(&heard[0]).expect("valid").endpoint.port()
+}
+
+fn forge(server: &mut Unplugged) {
+    let forged = SocketAddr::new(HOST.ip(), 666);
+    server.datagram(forged, &wire::udp_register(Protocol::Modern));
+}
+
+#[test]
+fn a_host_is_where_its_own_packets_come_from_for_hours() {
+    let register =
+        wire::register(Protocol::Modern, wire::CLIENT_VERSION, &["x"; 8].map(String::from));
+    let mut server = Unplugged::new(&[]);
+    server.datagram(HOST, &wire::udp_register(Protocol::Modern));
+    let control = server.open_and_send(HOST, &register);
+    forge(&mut server);
+    assert_eq!(told_port(&mut server), HOST.port());
+    server.pass(Duration::from_secs(5 * 3600));
+    forge(&mut server);
+    assert_eq!(told_port(&mut server), HOST.port(), "hours later");
+    // New data on the same connection, announced by the host's own packet: that proves the port.
+    server.pass(limits::REG_WINDOW * 2);
+    server.datagram(HOST, &wire::udp_register(Protocol::Modern));
+    server.send(control, &register);
+    forge(&mut server);
+    assert_eq!(told_port(&mut server), HOST.port(), "behind a fresh registration");
+}
+
+#[test]
+fn a_host_that_moves_says_so_on_both_ways() {
+    let register =
+        wire::register(Protocol::Modern, wire::CLIENT_VERSION, &["x"; 8].map(String::from));
+    let moved = SocketAddr::new(HOST.ip(), 5001);
+    for packet_first in [true, false] {
+        let mut server = Unplugged::new(&[]);
+        server.datagram(HOST, &wire::udp_register(Protocol::Modern));
+        let control = server.open_and_send(HOST, &register);
+        server.pass(Duration::from_secs(3600));
+        if packet_first {
+            server.datagram(moved, &wire::udp_register(Protocol::Modern));
+            server.pass(limits::REG_WINDOW - Duration::from_secs(1));
+            server.send(control, &register);
+        } else {
+            server.send(control, &register);
+            server.pass(limits::REG_WINDOW - Duration::from_secs(1));
+            server.datagram(moved, &wire::udp_register(Protocol::Modern));
+        }
+        assert_eq!(told_port(&mut server), moved.port(), "packet first: {packet_first}");
+        server.pass(limits::REG_WINDOW);
+        forge(&mut server);
+        assert_eq!(told_port(&mut server), moved.port());
+    }
+}

@@ -1,0 +1,207 @@
+//! Who is registered, and from where.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+
+use rand::Rng;
+
+use super::id::Uuid;
+use crate::clock::Instant;
+use crate::dialect::Via;
+use crate::limits;
+use crate::rates::network;
+use crate::timers::Timers;
+
+/// A registered client.
+#[derive(Debug)]
+pub(super) struct Client {
+    /// Where it is, as its datagrams show.
+    pub(super) endpoint: SocketAddr,
+    /// How to reach it.
+    pub(super) via: Via,
+    /// Where it is, as it sees itself.
+    pub(super) local: Option<SocketAddr>,
+    /// When its endpoint was heard of last.
+    pub(super) heard: Instant,
+    /// It has used its ID, so it has read what it was sent: nobody forged its registration.
+    pub(super) proven: bool,
+    /// The lobbies that it is in, or wants to get into.
+    pub(super) lobbies: Vec<Uuid>,
+}
+
+/// Why somebody cannot be registered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// There are too many clients.
+    Full,
+    /// Its address has too many.
+    AddressFull,
+}
+
+impl Refusal {
+    /// For people.
+    pub(super) fn message(self) -> &'static str {
+        match self {
+            Self::Full => "Server is full",
+            Self::AddressFull => "Too many clients from this address",
+        }
+    }
+}
+
+/// All registered clients. Those whose registration may be forged are given up first.
+#[derive(Debug)]
+pub(super) struct Clients {
+    all: HashMap<Uuid, Client>,
+    by_endpoint: HashMap<SocketAddr, Uuid>,
+    by_customer: HashMap<IpAddr, Vec<Uuid>>,
+    unproven: Timers<Uuid>,
+    proven: Timers<Uuid>,
+}
+
+impl Default for Clients {
+    fn default() -> Self {
+        Self {
+            all: HashMap::new(),
+            by_endpoint: HashMap::new(),
+            by_customer: HashMap::new(),
+            unproven: Timers::new(limits::NATPUNCH_SILENCE),
+            proven: Timers::new(limits::NATPUNCH_SILENCE),
+        }
+    }
+}
+
+impl Clients {
+    pub(super) fn get(&self, id: Uuid) -> Option<&Client> {
+        self.all.get(&id)
+    }
+
+    pub(super) fn get_mut(&mut self, id: Uuid) -> Option<&mut Client> {
+        self.all.get_mut(&id)
+    }
+
+    /// Who is at an endpoint.
+    pub(super) fn at(&self, endpoint: SocketAddr) -> Option<Uuid> {
+        self.by_endpoint.get(&endpoint).copied()
+    }
+
+    /// Whether an endpoint is that of somebody who wants to hear from us.
+    pub(super) fn is_proven(&self, endpoint: SocketAddr) -> bool {
+        self.at(endpoint).and_then(|id| self.get(id)).is_some_and(|client| client.proven)
+    }
+
+    /// The client with this ID, if it is what sent a datagram: then it is alive, and real.
+    pub(super) fn hear(
+        &mut self,
+        now: Instant,
+        id: &str,
+        via: Via,
+        endpoint: SocketAddr,
+    ) -> Option<Uuid> {
+        let id = id.parse().ok()?;
+        let client = self.all.get_mut(&id).filter(|client| client.endpoint == endpoint)?;
+        client.heard = now;
+        client.proven = true;
+        client.via = via;
+        self.unproven.cancel(&id);
+        self.proven.arm(now, id);
+        Some(id)
+    }
+
+    /// Registers who is at an endpoint, or gives it the ID that it has.
+    pub(super) fn register(
+        &mut self,
+        now: Instant,
+        via: Via,
+        endpoint: SocketAddr,
+        local: Option<SocketAddr>,
+        rng: &mut impl Rng,
+    ) -> Result<Uuid, Refusal> {
+        if let Some(id) = self.at(endpoint)
+            && let Some(client) = self.all.get_mut(&id)
+        {
+            client.heard = now;
+            client.via = via;
+            client.local = local.or(client.local);
+            let timers = if client.proven { &mut self.proven } else { &mut self.unproven };
+            timers.arm(now, id);
+            return Ok(id);
+        }
+        self.make_room(endpoint.ip())?;
+        let id = Uuid::random(rng);
+        let client =
+            Client { endpoint, via, local, heard: now, proven: false, lobbies: Vec::new() };
+        self.all.insert(id, client);
+        self.by_endpoint.insert(endpoint, id);
+        self.by_customer.entry(network(endpoint.ip())).or_default().push(id);
+        self.unproven.arm(now, id);
+        Ok(id)
+    }
+
+    fn make_room(&mut self, addr: IpAddr) -> Result<(), Refusal> {
+        let of_customer = self.by_customer.get(&network(addr)).map_or(&[][..], Vec::as_slice);
+        if of_customer.len() >= limits::NATPUNCH_CLIENTS_PER_ADDRESS {
+            let is_unproven = |id: &&Uuid| self.get(**id).is_some_and(|client| !client.proven);
+            let oldest = of_customer.iter().find(is_unproven).copied();
+            self.remove(oldest.ok_or(Refusal::AddressFull)?);
+        }
+        if self.all.len() >= limits::NATPUNCH_CLIENTS {
+            let oldest = self.unproven.pop().ok_or(Refusal::Full)?;
+            self.remove(oldest);
+        }
+        Ok(())
+    }
+
+    /// A client says that it is at another port of its address now. It is believed if its old
+    /// endpoint has gone quiet: IDs are no secret to those it plays with, and one of them could
+    /// forge this.
+    pub(super) fn move_to(
+        &mut self,
+        now: Instant,
+        id: &str,
+        via: Via,
+        endpoint: SocketAddr,
+    ) -> Option<Uuid> {
+        let id = id.parse().ok()?;
+        let client = self.all.get_mut(&id)?;
+        let is_quiet = now - client.heard >= limits::NATPUNCH_MOVE;
+        if client.endpoint.ip() != endpoint.ip()
+            || !is_quiet
+            || self.by_endpoint.contains_key(&endpoint)
+        {
+            return None;
+        }
+        self.by_endpoint.remove(&client.endpoint);
+        client.endpoint = endpoint;
+        self.by_endpoint.insert(endpoint, id);
+        self.hear(now, &id.to_string(), via, endpoint)
+    }
+
+    /// Forgets a client.
+    pub(super) fn remove(&mut self, id: Uuid) -> Option<Client> {
+        let client = self.all.remove(&id)?;
+        self.by_endpoint.remove(&client.endpoint);
+        self.unproven.cancel(&id);
+        self.proven.cancel(&id);
+        let customer = network(client.endpoint.ip());
+        if let Some(ids) = self.by_customer.get_mut(&customer) {
+            ids.retain(|other| *other != id);
+            if ids.is_empty() {
+                self.by_customer.remove(&customer);
+            }
+        }
+        Some(client)
+    }
+
+    /// A client that has been silent for too long; it is not armed any more.
+    pub(super) fn pop_silent(&mut self, now: Instant) -> Option<Uuid> {
+        self.unproven.pop_due(now).or_else(|| self.proven.pop_due(now))
+    }
+
+    pub(super) fn next_wakeup(&self) -> Option<Instant> {
+        self.unproven.next().into_iter().chain(self.proven.next()).min()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.all.len()
+    }
+}

@@ -1,0 +1,418 @@
+//! natpunch: registration, introductions and lobbies in Protocol Buffers over UDP, on the wire
+//! as games know it from the server of that name.
+//!
+//! An ID is only believed from the endpoint that registered it. Everything that goes wrong is
+//! told in an `Error` message, or not at all where the original is silent.
+
+use std::net::SocketAddr;
+
+use log::debug;
+use prost::Message as _;
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+
+use super::{ConnId, Dialect, Outbox, Use, Via};
+use crate::amplification::Credits;
+use crate::clock::{Instant, Now};
+use crate::limits;
+use crate::timers::Timers;
+
+mod clients;
+mod id;
+mod lobbies;
+pub mod message;
+
+use clients::Clients;
+use id::Uuid;
+use lobbies::{Lobbies, endpoint, size};
+use message::{
+    ConnectRequest, ConnectionInstruction, Content, CreateLobbyRequest, CreateLobbyResponse,
+    Endpoint, Error, JoinLobbyRequest, JoinLobbyResponse, LeaveLobbyRequest, LeaveLobbyResponse,
+    Message, NatType, PeerConnectionReady, PeerLeft, RegisterRequest, RegisterResponse,
+};
+
+/// What the owner decides.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Config {
+    /// What IDs are drawn from; must be secret and new for each start.
+    pub seed: [u8; 32],
+}
+
+/// Who sent a datagram, and how it came.
+#[derive(Clone, Copy, Debug)]
+struct Sender {
+    via: Via,
+    peer: SocketAddr,
+}
+
+/// The state of the dialect.
+#[derive(Debug)]
+pub struct Natpunch {
+    rng: StdRng,
+    clients: Clients,
+    lobbies: Lobbies,
+    /// Those who are about to meet the host of a lobby: the lobby, and who.
+    joins: Timers<(Uuid, Uuid)>,
+    credits: Credits,
+}
+
+impl Natpunch {
+    /// A dialect that has heard of nobody yet.
+    #[must_use]
+    pub fn new(config: &Config) -> Self {
+        Self {
+            rng: StdRng::from_seed(config.seed),
+            clients: Clients::default(),
+            lobbies: Lobbies::default(),
+            joins: Timers::new(limits::NATPUNCH_JOIN),
+            credits: Credits::default(),
+        }
+    }
+
+    fn register(&mut self, now: Now, from: Sender, request: RegisterRequest, out: &mut Outbox) {
+        let local = local(request.local_endpoint);
+        let Sender { via, peer } = from;
+        let id = self.clients.register(now.instant, via, peer, local, &mut self.rng);
+        let (client_id, message) = match id {
+            Ok(id) => (id.to_string(), ""),
+            Err(refusal) => (String::new(), refusal.message()),
+        };
+        let count = self.clients.len();
+        debug!("{peer} registered as {client_id:?} {message} ({count} clients)");
+        let response = RegisterResponse {
+            success: id.is_ok(),
+            public_endpoint: Some(endpoint(peer)),
+            client_id,
+            message: message.into(),
+        };
+        self.answer(now, from, Content::RegisterResponse(response), out);
+    }
+
+    fn keep_alive(&mut self, now: Now, from: Sender, id: &str, out: &mut Outbox) {
+        let Sender { via, peer } = from;
+        if self.clients.hear(now.instant, id, via, peer).is_some() {
+            return;
+        }
+        let Some(id) = self.clients.move_to(now.instant, id, via, peer) else { return };
+        debug!("{id} is at {peer} now");
+        let lobbies = self.clients.get(id).map_or(Vec::new(), |client| client.lobbies.clone());
+        for lobby in lobbies.iter().filter_map(|id| self.lobbies.get(*id)) {
+            if lobby.members.contains(&id) {
+                let others = lobby.members.iter().filter(|other| **other != id);
+                others.for_each(|other| self.introduce(id, *other, 0, out));
+            } else if let Some(host) = lobby.host() {
+                self.introduce(id, host, 0, out);
+            }
+        }
+    }
+
+    fn connect(&mut self, now: Now, from: Sender, request: ConnectRequest, out: &mut Outbox) {
+        let source = &request.source_client_id;
+        let Some(source) = self.clients.hear(now.instant, source, from.via, from.peer) else {
+            return;
+        };
+        if let (Some(local), Some(client)) =
+            (local(request.local_endpoint), self.clients.get_mut(source))
+        {
+            client.local = Some(local);
+        }
+        let wanted = request.destination_client_id;
+        match wanted.parse() {
+            Ok(id) if self.clients.get(id).is_some() => {
+                self.introduce(source, id, request.attempt_number, out);
+            }
+            _ => self.refuse(now, from, &format!("Destination client {wanted} not found"), out),
+        }
+    }
+
+    fn create(&mut self, now: Now, from: Sender, request: CreateLobbyRequest, out: &mut Outbox) {
+        let host = self.clients.hear(now.instant, &request.client_id, from.via, from.peer);
+        let Some(host) = host else { return self.refuse(now, from, NOT_REGISTERED, out) };
+        if request.lobby_name.len() > limits::NATPUNCH_NAME {
+            return self.refuse(now, from, "Lobby name is too long", out);
+        }
+        let Some(client) = self.clients.get_mut(host) else { return };
+        if client.lobbies.len() >= limits::NATPUNCH_LOBBIES_PER_CLIENT {
+            return self.refuse(now, from, TOO_MANY_LOBBIES, out);
+        }
+        let (name, most) = (request.lobby_name.clone(), request.max_players);
+        let Some(id) = self.lobbies.create(name, most, host, &mut self.rng) else {
+            return self.refuse(now, from, TOO_MANY_LOBBIES, out);
+        };
+        client.lobbies.push(id);
+        debug!("{host} opened the lobby {id}");
+        let response = CreateLobbyResponse {
+            success: true,
+            lobby_id: id.to_string(),
+            lobby_name: request.lobby_name,
+            message: "Lobby created successfully".into(),
+        };
+        self.answer(now, from, Content::CreateLobbyResponse(response), out);
+    }
+
+    fn join(&mut self, now: Now, from: Sender, request: &JoinLobbyRequest, out: &mut Outbox) {
+        let joiner = self.clients.hear(now.instant, &request.client_id, from.via, from.peer);
+        let Some(joiner) = joiner else { return self.refuse(now, from, NOT_REGISTERED, out) };
+        let Some((id, lobby)) = self.lobbies.find(&request.lobby_id) else {
+            return self.refuse(now, from, LOBBY_NOT_FOUND, out);
+        };
+        let Some(host) = lobby.host() else {
+            return self.refuse(now, from, "Lobby host not found", out);
+        };
+        if lobby.members.contains(&joiner) {
+            // The answer was lost, or the client has forgotten.
+            let success = self.lobbies.success(id, &self.clients);
+            return self.answer(now, from, success, out);
+        }
+        if !lobby.pending.contains(&joiner) {
+            if lobby.is_full() {
+                return self.refuse(now, from, "Lobby is full", out);
+            }
+            let Some(client) = self.clients.get_mut(joiner) else { return };
+            if client.lobbies.len() >= limits::NATPUNCH_LOBBIES_PER_CLIENT {
+                return self.refuse(now, from, TOO_MANY_LOBBIES, out);
+            }
+            client.lobbies.push(id);
+            if let Some(lobby) = self.lobbies.get_mut(id) {
+                lobby.pending.push(joiner);
+            }
+            self.joins.arm(now.instant, (id, joiner));
+        }
+        let response = JoinLobbyResponse {
+            success: true,
+            lobby_id: id.to_string(),
+            message: "Attempting to connect to lobby host...".into(),
+            lobby_members: Vec::new(),
+        };
+        self.answer(now, from, Content::JoinLobbyResponse(response), out);
+        self.introduce(joiner, host, 0, out);
+    }
+
+    /// The host of a lobby has met who wanted to join: now that one is a member.
+    fn ready(&mut self, from: Sender, request: &PeerConnectionReady, out: &mut Outbox) {
+        let (Some((id, _)), Ok(joiner)) =
+            (self.lobbies.find(&request.lobby_id), request.new_peer_id.parse())
+        else {
+            return;
+        };
+        let Some(lobby) = self.lobbies.get_mut(id) else { return };
+        let is_host = lobby.host().is_some() && lobby.host() == self.clients.at(from.peer);
+        let Some(n) = lobby.pending.iter().position(|pending| *pending == joiner) else { return };
+        if !is_host {
+            return;
+        }
+        lobby.pending.remove(n);
+        lobby.members.push(joiner);
+        self.joins.cancel(&(id, joiner));
+        debug!("{joiner} joined the lobby {id}");
+        self.tell(joiner, self.lobbies.success(id, &self.clients), out);
+        let members = self.lobbies.get(id).map_or(&[][..], |lobby| &lobby.members);
+        let others = || members.iter().filter(|other| **other != joiner);
+        let update = self.lobbies.update(id, "player_joined", &self.clients);
+        others().for_each(|other| self.tell(*other, update.clone(), out));
+        others().for_each(|other| self.introduce(joiner, *other, 0, out));
+    }
+
+    fn leave(&mut self, now: Now, from: Sender, request: &LeaveLobbyRequest, out: &mut Outbox) {
+        let who = self.clients.hear(now.instant, &request.client_id, from.via, from.peer);
+        let Some(who) = who else { return self.refuse(now, from, NOT_REGISTERED, out) };
+        let Some((id, _)) = self.lobbies.find(&request.lobby_id) else {
+            return self.refuse(now, from, LOBBY_NOT_FOUND, out);
+        };
+        let Some(client) = self.clients.get_mut(who) else { return };
+        let Some(n) = client.lobbies.iter().position(|lobby| *lobby == id) else {
+            return self.refuse(now, from, "Client not in lobby", out);
+        };
+        client.lobbies.remove(n);
+        self.take_out(now, id, who, out);
+        let message = "Successfully left lobby".into();
+        let response = LeaveLobbyResponse { success: true, message };
+        self.answer(now, from, Content::LeaveLobbyResponse(response), out);
+    }
+
+    /// Takes somebody out of a lobby and tells the others. The lobby goes with its last member;
+    /// when the host goes, the next in standing has to meet those who are joining.
+    fn take_out(&mut self, now: Now, id: Uuid, who: Uuid, out: &mut Outbox) {
+        let Some(lobby) = self.lobbies.get_mut(id) else { return };
+        let was_host = lobby.host() == Some(who);
+        let was_member = lobby.members.contains(&who);
+        lobby.members.retain(|member| *member != who);
+        lobby.pending.retain(|joiner| *joiner != who);
+        self.joins.cancel(&(id, who));
+        if !was_member {
+            return;
+        }
+        let pending = lobby.pending.clone();
+        let Some(host) = lobby.host() else {
+            let closed = self.lobbies.update(id, "lobby_closed", &self.clients);
+            for joiner in pending {
+                self.tell(joiner, closed.clone(), out);
+                self.give_up(id, joiner, out);
+            }
+            debug!("the lobby {id} is empty and gone");
+            return self.lobbies.remove(id);
+        };
+        let left = Content::PeerLeft(PeerLeft { client_id: who.to_string() });
+        let update = self.lobbies.update(id, "player_left", &self.clients);
+        for member in self.lobbies.get(id).map_or(&[][..], |lobby| &lobby.members) {
+            self.tell(*member, left.clone(), out);
+            self.tell(*member, update.clone(), out);
+        }
+        if was_host {
+            for joiner in pending {
+                self.joins.arm(now.instant, (id, joiner));
+                self.introduce(joiner, host, 0, out);
+            }
+        }
+    }
+
+    /// Somebody has not met the host of a lobby.
+    fn give_up(&mut self, id: Uuid, joiner: Uuid, out: &mut Outbox) {
+        self.joins.cancel(&(id, joiner));
+        if let Some(lobby) = self.lobbies.get_mut(id) {
+            lobby.pending.retain(|pending| *pending != joiner);
+        }
+        if let Some(client) = self.clients.get_mut(joiner) {
+            client.lobbies.retain(|lobby| *lobby != id);
+        }
+        let message = "Failed to establish connection with lobby host".into();
+        self.tell(joiner, Content::Error(Error { message }), out);
+    }
+
+    fn list(&mut self, now: Now, from: Sender, request_id: &str, out: &mut Outbox) {
+        let limit = if self.clients.is_proven(from.peer) {
+            limits::NATPUNCH_DATAGRAM
+        } else {
+            let left = self.credits.left(from.peer.ip()).unwrap_or_default();
+            left.min(limits::NATPUNCH_DATAGRAM)
+        };
+        let list = self.lobbies.list(request_id, limit, &self.clients, &mut self.rng);
+        if let Some(list) = list {
+            self.answer(now, from, list, out);
+        }
+    }
+
+    /// Tells two clients where the other one is.
+    fn introduce(&self, one: Uuid, other: Uuid, attempt_number: u32, out: &mut Outbox) {
+        for (whom, who) in [(one, other), (other, one)] {
+            let Some(client) = self.clients.get(who) else { continue };
+            let instruction = ConnectionInstruction {
+                accepted: true,
+                client_id: who.to_string(),
+                message: String::new(),
+                nat_type: NatType::Unknown.into(),
+                attempt_number,
+                public_endpoint: Some(endpoint(client.endpoint)),
+                // Clients read it without looking whether it is there.
+                local_endpoint: Some(endpoint(client.local.unwrap_or(client.endpoint))),
+            };
+            self.tell(whom, Content::ConnectionInstruction(instruction), out);
+        }
+    }
+
+    fn refuse(&mut self, now: Now, from: Sender, why: &str, out: &mut Outbox) {
+        debug!("{}: {why}", from.peer);
+        self.answer(now, from, Content::Error(Error { message: why.into() }), out);
+    }
+
+    /// Answers whoever sent a datagram; who may be forged gets no more than the bound allows.
+    fn answer(&mut self, now: Now, from: Sender, content: Content, out: &mut Outbox) {
+        let Sender { via, peer } = from;
+        let length = size(content.clone());
+        if self.clients.is_proven(peer) || self.credits.spend(now.instant, peer.ip(), length) {
+            send(via, peer, content, out);
+        }
+    }
+
+    /// Sends something to a client.
+    fn tell(&self, id: Uuid, content: Content, out: &mut Outbox) {
+        if let Some(client) = self.clients.get(id) {
+            send(client.via, client.endpoint, content, out);
+        }
+    }
+}
+
+const NOT_REGISTERED: &str = "Client not registered";
+const LOBBY_NOT_FOUND: &str = "Lobby not found";
+const TOO_MANY_LOBBIES: &str = "Too many lobbies";
+
+/// Clients take no more than this, and stop receiving altogether when more comes.
+fn send(via: Via, to: SocketAddr, content: Content, out: &mut Outbox) {
+    let message = Message { content: Some(content) };
+    if message.encoded_len() <= limits::NATPUNCH_DATAGRAM {
+        out.udp(via, to, |bytes| message.encode_raw(bytes));
+    }
+}
+
+/// The endpoint that a client claims to have, if it can be one: many say 0.0.0.0.
+fn local(claimed: Option<Endpoint>) -> Option<SocketAddr> {
+    let claimed = claimed?;
+    let ip: std::net::IpAddr = claimed.ip_address.parse().ok()?;
+    let port = u16::try_from(claimed.port).ok().filter(|port| *port != 0)?;
+    (!ip.is_unspecified()).then(|| SocketAddr::new(ip.to_canonical(), port))
+}
+
+impl Dialect for Natpunch {
+    fn on_datagram(&mut self, now: Now, via: Via, peer: SocketAddr, data: &[u8], out: &mut Outbox) {
+        if data.len() > limits::NATPUNCH_DATAGRAM {
+            return;
+        }
+        let Ok(Message { content: Some(content) }) = Message::decode(data) else { return };
+        if !self.clients.is_proven(peer) {
+            self.credits.received(now.instant, peer.ip(), data.len());
+        }
+        let from = Sender { via, peer };
+        match content {
+            Content::RegisterRequest(request) => self.register(now, from, request, out),
+            Content::KeepAlive(request) => self.keep_alive(now, from, &request.client_id, out),
+            Content::ConnectRequest(request) => self.connect(now, from, request, out),
+            Content::CreateLobbyRequest(request) => self.create(now, from, request, out),
+            Content::JoinLobbyRequest(request) => self.join(now, from, &request, out),
+            Content::LobbyListRequest(request) => self.list(now, from, &request.request_id, out),
+            Content::LeaveLobbyRequest(request) => self.leave(now, from, &request, out),
+            Content::PeerConnectionReady(request) => self.ready(from, &request, out),
+            // What servers say, and what clients say to each other.
+            _ => {}
+        }
+    }
+
+    fn on_wakeup(&mut self, now: Now, out: &mut Outbox) {
+        while let Some((lobby, joiner)) = self.joins.pop_due(now.instant) {
+            self.give_up(lobby, joiner, out);
+        }
+        while let Some(id) = self.clients.pop_silent(now.instant) {
+            let Some(client) = self.clients.remove(id) else { continue };
+            debug!("{id} at {} is gone", client.endpoint);
+            for lobby in client.lobbies {
+                self.take_out(now, lobby, id, out);
+            }
+        }
+    }
+
+    fn next_wakeup(&self) -> Option<Instant> {
+        self.joins.next().into_iter().chain(self.clients.next_wakeup()).min()
+    }
+
+    fn on_open(&mut self, _: Now, conn: ConnId, _: SocketAddr, out: &mut Outbox) {
+        out.close(conn);
+    }
+
+    fn on_bytes(&mut self, _: Now, _: ConnId, _: &[u8], _: &mut Outbox) {}
+
+    fn on_fin(&mut self, _: Now, _: ConnId, _: &mut Outbox) {}
+
+    fn on_gone(&mut self, _: Now, _: ConnId, _: &mut Outbox) {}
+
+    fn on_shutdown(&mut self, _: Now, _: &mut Outbox) {}
+
+    fn owes(&self) -> bool {
+        false
+    }
+
+    fn use_of(&self, _: ConnId) -> Use {
+        Use::Idle(Instant::default())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,142 @@
+//! Every message, byte by byte.
+
+use super::*;
+
+#[test]
+fn register() {
+    let mut world = World::new();
+    let id = world.client(addr(1));
+    // Once more, from the same endpoint: the same ID.
+    let local: SocketAddr = "192.168.1.7:5000".parse().unwrap();
+    let answers = world.say(addr(1), pb().m(1, pb().m(1, ep(local))));
+    let expected = pb().m(2, pb().n(1, 1).m(2, ep(addr(1))).s(3, &id));
+    assert_eq!(answers, [(addr(1), expected)]);
+    assert_ne!(world.client(addr(2)), id);
+}
+
+#[test]
+fn connect() {
+    let mut world = World::new();
+    let (one, two) = (world.client(addr(1)), world.client(addr(2)));
+    let local: SocketAddr = "192.168.1.7:5000".parse().unwrap();
+    let request = pb().m(5, pb().s(1, &two).s(2, &one).m(3, ep(local)).n(4, 300));
+    let told = |id: &str, public, local| {
+        pb().m(6, pb().n(1, 1).s(2, id).n(5, 300).m(6, ep(public)).m(7, ep(local)))
+    };
+    let expected = [(addr(1), told(&two, addr(2), addr(2))), (addr(2), told(&one, addr(1), local))];
+    assert_eq!(world.say(addr(1), request.clone()), expected);
+    // It has to come from where the ID was registered.
+    assert_eq!(world.say(addr(3), request.clone()), []);
+    assert_eq!(world.say(addr(2), request), []);
+}
+
+#[test]
+fn an_endpoint_that_cannot_be_is_none() {
+    for local in [
+        pb().s(1, "0.0.0.0").n(2, 5000),
+        pb().s(1, "::").n(2, 5000),
+        pb().s(1, "192.168.1.7"),
+        pb().s(1, "192.168.1.7").n(2, 70_000),
+        pb().s(1, "router").n(2, 5000),
+        pb(),
+    ] {
+        let mut world = World::new();
+        let (one, two) = (world.client(addr(1)), world.client(addr(2)));
+        let request = pb().m(5, pb().s(1, &two).s(2, &one).m(3, local));
+        let answers = world.say(addr(1), request);
+        assert_eq!(answers[1], (addr(2), instruction(&one, addr(1), addr(1))));
+    }
+}
+
+#[test]
+fn create_and_list() {
+    let mut world = World::new();
+    let id = world.client(addr(1));
+    let answers = world.say(addr(1), create(&id, "My game", 8));
+    let [(to, Pb(bytes))] = &answers[..] else { panic!("{answers:?}") };
+    // The lobby's ID is the only thing that is not known: 36 letters behind tag and length.
+    let lobby = String::from_utf8(bytes[6..42].to_vec()).unwrap();
+    let expected =
+        pb().m(12, pb().n(1, 1).s(2, &lobby).s(3, "My game").s(4, "Lobby created successfully"));
+    assert_eq!((*to, Pb(bytes.clone())), (addr(1), expected));
+
+    let member = pb().s(1, &id).m(2, ep(addr(1)));
+    let info = pb().s(1, &lobby).s(2, "My game").s(3, &id).n(4, 1).n(5, 8).m(6, member);
+    let expected =
+        pb().m(16, pb().n(1, 1).s(2, "req-1").m(3, info).s(4, "Lobby list retrieved successfully"));
+    let answers = world.say(addr(9), pb().m(15, pb().s(1, "req-1")));
+    assert_eq!(answers, [(addr(9), expected)]);
+}
+
+#[test]
+fn join_and_leave() {
+    let mut world = World::new();
+    let ids: Vec<String> = (1..=3).map(|n| world.client(addr(n))).collect();
+    let lobby = world.lobby(addr(1), &ids[0], 3);
+    let info = |n: &[u8], host: usize| {
+        let base = pb().s(1, &lobby).s(2, "Game").s(3, &ids[host]).n(4, n.len() as u64).n(5, 3);
+        n.iter()
+            .fold(base, |info, n| info.m(6, pb().s(1, &ids[usize::from(n - 1)]).m(2, ep(addr(*n)))))
+    };
+    let trying =
+        pb().m(14, pb().n(1, 1).s(2, &lobby).s(3, "Attempting to connect to lobby host..."));
+    let update = |info, kind: &str| pb().m(17, pb().s(1, &lobby).m(2, info).s(3, kind));
+    let told = |n: u8| instruction(&ids[usize::from(n - 1)], addr(n), addr(n));
+
+    assert_eq!(
+        world.say(addr(2), join(&lobby, &ids[1])),
+        [(addr(2), trying.clone()), (addr(2), told(1)), (addr(1), told(2))]
+    );
+    let members = pb()
+        .n(1, 1)
+        .s(2, &lobby)
+        .s(3, "Successfully joined lobby and connected to host")
+        .m(4, pb().s(1, &ids[0]).m(2, ep(addr(1))))
+        .m(4, pb().s(1, &ids[1]).m(2, ep(addr(2))));
+    assert_eq!(
+        world.say(addr(1), ready(&lobby, &ids[1])),
+        [
+            (addr(2), pb().m(24, members)),
+            (addr(1), update(info(&[1, 2], 0), "player_joined")),
+            (addr(2), told(1)),
+            (addr(1), told(2)),
+        ]
+    );
+    world.say(addr(3), join(&lobby, &ids[2]));
+    let joined = world.say(addr(1), ready(&lobby, &ids[2]));
+    assert_eq!(
+        joined[1..3],
+        [
+            (addr(1), update(info(&[1, 2, 3], 0), "player_joined")),
+            (addr(2), update(info(&[1, 2, 3], 0), "player_joined")),
+        ]
+    );
+    assert_eq!(
+        joined[3..],
+        [(addr(3), told(1)), (addr(1), told(3)), (addr(3), told(2)), (addr(2), told(3)),]
+    );
+    // The host leaves; the longest-standing member is host.
+    let left = pb().m(22, pb().s(1, &ids[0]));
+    let news = update(info(&[2, 3], 1), "player_left");
+    assert_eq!(
+        world.say(addr(1), leave(&lobby, &ids[0])),
+        [
+            (addr(2), left.clone()),
+            (addr(2), news.clone()),
+            (addr(3), left),
+            (addr(3), news),
+            (addr(1), pb().m(21, pb().n(1, 1).s(2, "Successfully left lobby"))),
+        ]
+    );
+}
+
+#[test]
+fn what_is_for_others_is_not_answered() {
+    let mut world = World::new();
+    let id = world.client(addr(1));
+    // Servers' and peers' messages, numbers that are free, and none at all.
+    for field in [2, 3, 4, 6, 7, 8, 10, 12, 14, 16, 17, 18, 19, 21, 22, 24, 25, 100] {
+        assert_eq!(world.say(addr(1), pb().m(field, pb().s(1, &id))), [], "{field}");
+    }
+    assert_eq!(world.say(addr(1), pb()), []);
+}

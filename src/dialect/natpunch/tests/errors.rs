@@ -1,0 +1,88 @@
+//! Every error, with its text.
+
+use super::*;
+
+const NOBODY: &str = "01234567-89ab-4def-8123-456789abcdef";
+
+#[test]
+fn who_is_not_registered_hears_so() {
+    let mut world = World::new();
+    let id = world.client(addr(1));
+    let lobby = world.lobby(addr(1), &id, 8);
+    for who in [NOBODY, "", "x", &id] {
+        for request in [create(who, "Game", 8), join(&lobby, who), leave(&lobby, who)] {
+            let answers = world.say(addr(2), request.clone());
+            assert_eq!(answers, [(addr(2), error("Client not registered"))], "{request:?}");
+        }
+    }
+}
+
+#[test]
+fn who_asks_for_nobody_hears_so() {
+    let mut world = World::new();
+    let id = world.client(addr(1));
+    for whom in [NOBODY, "someone"] {
+        let request = pb().m(5, pb().s(1, whom).s(2, &id));
+        let expected = error(&format!("Destination client {whom} not found"));
+        assert_eq!(world.say(addr(1), request), [(addr(1), expected)]);
+    }
+    // A source that is not known hears nothing.
+    assert_eq!(world.say(addr(1), pb().m(5, pb().s(1, &id).s(2, NOBODY))), []);
+}
+
+#[test]
+fn lobbies_that_are_not_or_are_full() {
+    let mut world = World::new();
+    let ids: Vec<String> = (1..=4).map(|n| world.client(addr(n))).collect();
+    let lobby = world.lobby(addr(1), &ids[0], 2);
+    for (request, text) in [
+        (join(NOBODY, &ids[1]), "Lobby not found"),
+        (leave(NOBODY, &ids[1]), "Lobby not found"),
+        (leave(&lobby, &ids[1]), "Client not in lobby"),
+    ] {
+        assert_eq!(world.say(addr(2), request), [(addr(2), error(text))]);
+    }
+    // The place is taken as soon as somebody is about to meet the host.
+    assert_eq!(world.say(addr(2), join(&lobby, &ids[1])).len(), 3);
+    let full = [(addr(3), error("Lobby is full"))];
+    assert_eq!(world.say(addr(3), join(&lobby, &ids[2])), full);
+    world.say(addr(1), ready(&lobby, &ids[1]));
+    assert_eq!(world.say(addr(3), join(&lobby, &ids[2])), full);
+    // Who leaves makes room.
+    world.say(addr(2), leave(&lobby, &ids[1]));
+    assert_eq!(world.say(addr(3), join(&lobby, &ids[2])).len(), 3);
+    world.say(addr(3), leave(&lobby, &ids[2]));
+    assert_eq!(world.say(addr(4), join(&lobby, &ids[3])).len(), 3);
+}
+
+#[test]
+fn who_does_not_meet_the_host_in_time_hears_so() {
+    let mut world = World::new();
+    let ids: Vec<String> = (1..=3).map(|n| world.client(addr(n))).collect();
+    let lobby = world.lobby(addr(1), &ids[0], 2);
+    world.say(addr(2), join(&lobby, &ids[1]));
+    for _ in 0..9 {
+        assert_eq!(world.wait(Duration::from_secs(1)), []);
+        (1..=3)
+            .for_each(|n| assert_eq!(world.say(addr(n), keep_alive(&ids[usize::from(n) - 1])), []));
+    }
+    assert_eq!(world.wait(Duration::from_millis(999)), []);
+    let failed = error("Failed to establish connection with lobby host");
+    assert_eq!(world.wait(Duration::from_millis(1)), [(addr(2), failed)]);
+    // Too late; and the place is free again.
+    assert_eq!(world.say(addr(1), ready(&lobby, &ids[1])), []);
+    assert_eq!(world.say(addr(3), join(&lobby, &ids[2])).len(), 3);
+}
+
+#[test]
+fn bounds_are_told() {
+    let mut world = World::new();
+    let id = world.client(addr(1));
+    let answers = world.say(addr(1), create(&id, &"x".repeat(65), 8));
+    assert_eq!(answers, [(addr(1), error("Lobby name is too long"))]);
+    for _ in 0..limits::NATPUNCH_LOBBIES_PER_CLIENT {
+        world.lobby(addr(1), &id, 8);
+    }
+    let answers = world.say(addr(1), create(&id, "One more", 8));
+    assert_eq!(answers, [(addr(1), error("Too many lobbies"))]);
+}

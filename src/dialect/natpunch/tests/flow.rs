@@ -1,0 +1,193 @@
+//! Time, moves, succession, and lobbies in which everybody meets everybody.
+
+use super::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn who_is_silent_for_five_seconds_is_forgotten() {
+    let mut world = World::new();
+    let ids: Vec<String> = (1..=2).map(|n| world.client(addr(n))).collect();
+    let lobby = world.lobby(addr(1), &ids[0], 8);
+    world.say(addr(2), join(&lobby, &ids[1]));
+    world.say(addr(1), ready(&lobby, &ids[1]));
+    for _ in 0..4 {
+        assert_eq!(world.wait(SECOND), []);
+        world.say(addr(2), keep_alive(&ids[1]));
+    }
+    assert_eq!(world.wait(SECOND - Duration::from_millis(1)), []);
+    let told = world.wait(Duration::from_millis(1));
+    assert_eq!(told[0], (addr(2), pb().m(22, pb().s(1, &ids[0]))));
+    assert_eq!(told.len(), 2, "and the news of the lobby: {told:?}");
+    // It is somebody new when it comes back, and its successor is host.
+    assert_ne!(world.client(addr(1)), ids[0]);
+    let third = world.client(addr(3));
+    let told = world.say(addr(3), join(&lobby, &third));
+    assert_eq!(told[1], (addr(3), instruction(&ids[1], addr(2), addr(2))));
+    // An empty lobby is gone.
+    world.say(addr(2), leave(&lobby, &ids[1]));
+    let answers = world.say(addr(3), join(&lobby, &third));
+    assert_eq!(answers, [(addr(3), error("Lobby not found"))]);
+}
+
+#[test]
+fn a_moved_endpoint_is_believed_when_the_old_one_is_quiet() {
+    let mut world = World::new();
+    let ids: Vec<String> = (1..=2).map(|n| world.client(addr(n))).collect();
+    let lobby = world.lobby(addr(1), &ids[0], 8);
+    world.say(addr(2), join(&lobby, &ids[1]));
+    world.say(addr(1), ready(&lobby, &ids[1]));
+    let moved = SocketAddr::new(addr(1).ip(), 9999);
+    world.wait(SECOND * 2);
+    assert_eq!(world.say(moved, keep_alive(&ids[0])), [], "the old one may still be there");
+    world.say(addr(2), keep_alive(&ids[1]));
+    world.wait(SECOND);
+    assert_eq!(world.say(addr(3), keep_alive(&ids[0])), [], "another address is somebody else");
+    let told = world.say(moved, keep_alive(&ids[0]));
+    assert_eq!(told[0], (moved, instruction(&ids[1], addr(2), addr(2))));
+    assert_eq!(told[1], (addr(2), instruction(&ids[0], moved, moved)));
+    assert_eq!(told.len(), 2);
+    // It lives on from there, and the old endpoint is nobody.
+    world.say(addr(2), keep_alive(&ids[1]));
+    assert_eq!(world.wait(SECOND * 4), []);
+    let answers = world.say(addr(1), create(&ids[0], "Game", 2));
+    assert_eq!(answers, [(addr(1), error("Client not registered"))]);
+}
+
+#[test]
+fn only_the_host_lets_in_and_only_who_asked() {
+    let mut world = World::new();
+    let ids: Vec<String> = (1..=3).map(|n| world.client(addr(n))).collect();
+    let lobby = world.lobby(addr(1), &ids[0], 8);
+    assert_eq!(world.say(addr(1), ready(&lobby, &ids[1])), []);
+    world.say(addr(2), join(&lobby, &ids[1]));
+    assert_eq!(world.say(addr(2), ready(&lobby, &ids[1])), []);
+    assert_eq!(world.say(addr(3), ready(&lobby, &ids[1])), []);
+    assert_ne!(world.say(addr(1), ready(&lobby, &ids[1])), []);
+    // A member that asks again has missed the answer.
+    let again = world.say(addr(2), join(&lobby, &ids[1]));
+    let [(to, Pb(bytes))] = &again[..] else { panic!("{again:?}") };
+    // Field 24, a message.
+    assert!(*to == addr(2) && bytes.starts_with(&[0xC2, 0x01]), "{again:?}");
+}
+
+#[test]
+fn a_new_host_meets_those_who_are_joining() {
+    let mut world = World::new();
+    let ids: Vec<String> = (1..=3).map(|n| world.client(addr(n))).collect();
+    let lobby = world.lobby(addr(1), &ids[0], 8);
+    world.say(addr(2), join(&lobby, &ids[1]));
+    world.say(addr(1), ready(&lobby, &ids[1]));
+    world.say(addr(3), join(&lobby, &ids[2]));
+    let told = world.say(addr(1), leave(&lobby, &ids[0]));
+    assert!(told.contains(&(addr(3), instruction(&ids[1], addr(2), addr(2)))), "{told:?}");
+    assert!(told.contains(&(addr(2), instruction(&ids[2], addr(3), addr(3)))), "{told:?}");
+    assert!(!world.say(addr(2), ready(&lobby, &ids[2])).is_empty());
+}
+
+#[test]
+fn who_joins_a_lobby_that_closes_hears_so() {
+    let mut world = World::new();
+    let ids: Vec<String> = (1..=2).map(|n| world.client(addr(n))).collect();
+    let lobby = world.lobby(addr(1), &ids[0], 8);
+    world.say(addr(2), join(&lobby, &ids[1]));
+    let told = world.say(addr(1), leave(&lobby, &ids[0]));
+    let failed = error("Failed to establish connection with lobby host");
+    assert_eq!(told[1], (addr(2), failed));
+    let info = pb().s(1, &lobby).s(2, "Game").n(5, 8);
+    let closed = pb().m(17, pb().s(1, &lobby).m(2, info).s(3, "lobby_closed"));
+    assert_eq!(told[0], (addr(2), closed));
+    // Its other lobbies are not affected, and it may open one.
+    world.lobby(addr(2), &ids[1], 2);
+}
+
+/// A player of the simulated network: it does what the existing client does.
+struct Player {
+    at: SocketAddr,
+    id: String,
+    /// Whom it has been told to knock at, by ID.
+    told: HashMap<String, SocketAddr>,
+    lobby: Option<String>,
+}
+
+/// Delivers everything until nothing is under way. Datagrams of the server reach a player with
+/// the given chance in a hundred; a host confirms whom it was told of.
+fn deliver(
+    world: &mut World,
+    players: &mut [Player],
+    mut queue: Vec<(SocketAddr, Pb)>,
+    lobby: &str,
+    lost: &mut impl FnMut() -> bool,
+) {
+    while !queue.is_empty() {
+        let (to, Pb(bytes)) = queue.remove(0);
+        if lost() {
+            continue;
+        }
+        let n = players.iter().position(|player| player.at == to).unwrap();
+        let content = Message::decode(&bytes[..]).unwrap().content.unwrap();
+        match content {
+            Content::ConnectionInstruction(told) => {
+                let public = told.public_endpoint.unwrap();
+                assert!(told.local_endpoint.is_some());
+                let there = SocketAddr::new(public.ip_address.parse().unwrap(), public.port as u16);
+                players[n].told.insert(told.client_id.clone(), there);
+                if n == 0 {
+                    // The punch of host and joiner works as soon as both know.
+                    queue.extend(world.say(to, ready(lobby, &told.client_id)));
+                }
+            }
+            Content::JoinLobbySuccess(_) => players[n].lobby = Some(lobby.into()),
+            Content::Error(error) => panic!("{error:?}"),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn in_a_lobby_of_eight_everybody_is_told_of_everybody() {
+    for loss in [0, 10, 30] {
+        let mut world = World::new();
+        let mut players: Vec<Player> = (1..=8)
+            .map(|n| {
+                let id = world.client(addr(n));
+                Player { at: addr(n), id, told: HashMap::new(), lobby: None }
+            })
+            .collect();
+        let host = players[0].id.clone();
+        let lobby = world.lobby(addr(1), &host, 8);
+        players[0].lobby = Some(lobby.clone());
+        let mut state = 12345u32 + loss;
+        let mut lost = || {
+            state = state.wrapping_mul(1_103_515_245).wrapping_add(12345);
+            (state >> 16) % 100 < loss
+        };
+        for _ in 0..60 {
+            for n in 0..8 {
+                let (at, id) = (players[n].at, players[n].id.clone());
+                let mut sent = world.say(at, keep_alive(&id));
+                if players[n].lobby.is_none() {
+                    sent.extend(world.say(at, join(&lobby, &id)));
+                }
+                // Whom it knows to be there and has not been told of, it asks for.
+                for other in players.iter().map(|player| player.id.clone()).collect::<Vec<_>>() {
+                    let missing = players[n].lobby.is_some()
+                        && other != id
+                        && !players[n].told.contains_key(&other);
+                    if missing && loss > 0 {
+                        sent.extend(world.say(at, pb().m(5, pb().s(1, &other).s(2, &id))));
+                    }
+                }
+                deliver(&mut world, &mut players, sent, &lobby, &mut lost);
+            }
+            let sent = world.wait(Duration::from_millis(500));
+            deliver(&mut world, &mut players, sent, &lobby, &mut lost);
+        }
+        for one in &players {
+            assert!(one.lobby.is_some(), "{loss} % lost");
+            for other in players.iter().filter(|other| other.at != one.at) {
+                assert_eq!(one.told.get(&other.id), Some(&other.at), "{loss} % lost");
+            }
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! How a peer gets out of a room, and what others are told then.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use log::info;
+
+use super::message::{Answer, Reason};
+use super::parted::How;
+use super::post::Subject;
+use super::table::Outcast;
+use super::{Id, Named, Rooms, Turn};
+use crate::clock::Now;
+use crate::dialect::Outbox;
+
+/// Why a peer is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Why {
+    /// It wanted to.
+    Left,
+    /// Nothing came from it for too long.
+    Silent,
+    /// Others need the place, and it never proved that it is there.
+    MadePlace,
+    /// It sends back what it gets.
+    Echoes,
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Left => "its host closed it",
+            Self::Silent => "its host was silent for too long",
+            Self::MadePlace => "others need the place, and its host never sent rc with its key",
+            Self::Echoes => "its host is no game, but something that sends back what it gets",
+        })
+    }
+}
+
+impl Rooms {
+    /// `lr`: the sender leaves.
+    pub(super) fn leave(&mut self, turn: &mut Turn<'_>) -> Result<(), Reason> {
+        let (id, room) = match self.place(turn) {
+            Ok(peer) if peer.is_host => return Err(Reason::BadRequest),
+            Ok(peer) => (peer.id, peer.room),
+            Err(reason) => return self.answer_former(turn, How::Left, reason),
+        };
+        if matches!(self.parted.just_now(turn.instant(), turn.from), Some((_, How::Left))) {
+            return Ok(());
+        }
+        self.answer(turn, Answer::Left(room));
+        self.end(turn.now, id, Why::Left, turn.out);
+        Ok(())
+    }
+
+    /// `cr`: the sender closes its room.
+    pub(super) fn close(&mut self, turn: &mut Turn<'_>) -> Result<(), Reason> {
+        let room = match self.own_room(turn) {
+            Ok(room) => room,
+            Err(reason) => return self.answer_former(turn, How::Closed, reason),
+        };
+        if matches!(self.parted.just_now(turn.instant(), turn.from), Some((_, How::Closed))) {
+            return Ok(());
+        }
+        self.answer(turn, Answer::Closed(room));
+        self.close_room(turn.now, room, Why::Left, turn.out);
+        Ok(())
+    }
+
+    /// The sender asks again for what is done already.
+    fn answer_former(
+        &mut self,
+        turn: &mut Turn<'_>,
+        how: How,
+        reason: Reason,
+    ) -> Result<(), Reason> {
+        let room = self.parted.room(turn.from, how).ok_or(reason)?;
+        let answer = if how == How::Left { Answer::Left(room) } else { Answer::Closed(room) };
+        self.answer(turn, answer);
+        Ok(())
+    }
+
+    /// `kc:id`: a client of the sender has to go. If it is not there any more, all is well.
+    pub(super) fn kick_id(&mut self, turn: &mut Turn<'_>, id: Id) -> Result<(), Reason> {
+        let room = self.own_room(turn)?;
+        let peer = self.table.peer(id).filter(|peer| peer.room == room);
+        if peer.is_some_and(|peer| peer.is_host) {
+            return Err(Reason::BadRequest);
+        }
+        let endpoint = peer.map(|peer| peer.endpoint);
+        self.answer(turn, Answer::KickedId(id));
+        if let Some(endpoint) = endpoint {
+            self.kick(turn, room, id, Outcast::Endpoint(endpoint));
+        }
+        Ok(())
+    }
+
+    /// `kc:ip`: all clients of an address have to go, and none may come.
+    pub(super) fn kick_ip(&mut self, turn: &mut Turn<'_>, ip: IpAddr) -> Result<(), Reason> {
+        let id = self.own_room(turn)?;
+        self.answer(turn, Answer::KickedIp(ip));
+        let Some(room) = self.table.room_mut(id) else { return Ok(()) };
+        room.bar(Outcast::Ip(ip));
+        let clients = room.clients.clone();
+        for client in clients {
+            if self.table.peer(client).is_some_and(|peer| peer.endpoint.ip() == ip) {
+                self.kick(turn, id, client, Outcast::Ip(ip));
+            }
+        }
+        Ok(())
+    }
+
+    fn kick(&mut self, turn: &mut Turn<'_>, id: Id, client: Id, outcast: Outcast) {
+        let Some(room) = self.table.room_mut(id) else { return };
+        room.bar(outcast);
+        let Some(peer) = self.table.leave(client) else { return };
+        self.parted.note(turn.instant(), peer.endpoint, id, How::Kicked);
+        self.post.confirm(turn.from, client);
+        self.post.notify_former(turn.instant(), &peer, Answer::Kicked(id), turn.out);
+        if self.lines.says(turn.now, turn.from.ip()) {
+            info!("client {} kicked from room {}", peer.endpoint, self.named(id));
+        }
+    }
+
+    /// Ends the place of a peer: a host takes its room with it.
+    pub(super) fn end(&mut self, now: Now, id: Id, why: Why, out: &mut Outbox) {
+        let Some(peer) = self.table.peer(id) else { return };
+        let (room, is_host) = (peer.room, peer.is_host);
+        if is_host {
+            return self.close_room(now, room, why, out);
+        }
+        let Some(client) = self.table.leave(id) else { return };
+        if why == Why::Left {
+            self.parted.note(now.instant, client.endpoint, room, How::Left);
+        }
+        let host = self.table.room(room).and_then(|room| self.table.peer(room.host));
+        if let Some(host) = host {
+            self.post.notify(now.instant, host, Subject::Peer(id), Answer::Gone(id), out);
+        }
+        if self.lines.says(now, client.endpoint.ip()) {
+            let how = if why == Why::Left { "left" } else { "is gone from" };
+            info!("client {} {how} room {}", client.endpoint, self.named(room));
+        }
+    }
+
+    /// Closes a room and tells everybody in it, except a host that knows already or is no host.
+    fn close_room(&mut self, now: Now, id: Id, why: Why, out: &mut Outbox) {
+        let Some((room, peers)) = self.table.close(id) else { return };
+        let is_host_told = matches!(why, Why::Silent | Why::MadePlace);
+        for peer in &peers {
+            if !peer.is_host || is_host_told {
+                self.post.notify_former(now.instant, peer, Answer::Closed(id), out);
+            } else {
+                self.parted.note(now.instant, peer.endpoint, id, How::Closed);
+            }
+        }
+        let host = peers.iter().find(|peer| peer.is_host).map(|host| host.endpoint);
+        if let Some(host) = host
+            && self.lines.says(now, host.ip())
+        {
+            info!("room {} of {host} closed: {why}", Named(&room.name));
+        }
+    }
+
+    /// What came is an answer. So there is a server, or something that sends back whatever it
+    /// gets, and somebody has forged a request in its name.
+    pub(super) fn end_unproved(&mut self, turn: &mut Turn<'_>) {
+        let unproved = self.table.peer_at(turn.from).filter(|peer| !peer.proved);
+        if let Some(id) = unproved.map(|peer| peer.id) {
+            self.end(turn.now, id, Why::Echoes, turn.out);
+        }
+    }
+}

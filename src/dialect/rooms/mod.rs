@@ -1,0 +1,341 @@
+//! Rooms: text over UDP, one datagram one message, for any engine with one UDP socket.
+//!
+//! A datagram goes through [`message`] (and [`field`]) and becomes a request, which is carried out
+//! here; how a peer gets into a room is in `entering`, how it gets out in `leaving`. Who is in
+//! which room stands in `table`; what is sent goes through `post`.
+//!
+//! # Requests that come twice
+//!
+//! The place of a peer is found by its endpoint, so the same request from the same endpoint finds
+//! what the first one made, and gets the same answer. Who has just left a room is remembered for
+//! a few seconds (`parted`), for the same reason and so that a late copy of the request that led
+//! into the room leads nobody there again.
+//!
+//! # Who gets how much
+//!
+//! Any address can be forged. So nobody is sent more than its credit (see
+//! [`amplification`](crate::amplification)), be it an answer or a notification, until the peer at
+//! that endpoint has *proved itself*: until `rc:CLIENT:KEY` has come from it with the key that was
+//! told to that endpoint and to no other. The ID of a client is no proof, since the other side of
+//! its introduction knows it as well: who hosts a room in the name of a victim and lets many
+//! clients join, so that notifications rain on the victim, could confirm them in its name. And
+//! since a place can be moved to any endpoint by who knows its key, each move makes a new key.
+//!
+//! Who has not proved itself can host and join all the same; 1200 bytes are enough for the
+//! notifications of some fifteen clients, and everything it sends adds to that. But when the server
+//! is full, the place of the one that was silent longest goes to who comes next. So a flood of
+//! forged requests costs those nothing who have proved themselves.
+//!
+//! # No talking to machines
+//!
+//! Answers look like requests, so two servers could be made to answer each other for ever. No
+//! answer to a stranger is a request that is answered by anything but `er`; `er` and `rID` are
+//! never answered, and a place that has not proved itself is given up when one comes from it.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use log::info;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+use super::{ConnId, Dialect, Outbox, Use, Via};
+use crate::clock::{Instant, Now};
+use crate::limits::{self, Limits};
+use crate::rates::{Lines, Rates};
+use crate::timers::Seldom;
+
+mod entering;
+pub mod field;
+mod leaving;
+mod list;
+pub mod message;
+mod parted;
+mod post;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use field::{Id, Key};
+use leaving::Why;
+use message::{Answer, Bad, Reason, Request};
+use parted::{How, Parted};
+use post::{Post, Subject, To};
+use table::{Peer, Status, Table};
+
+/// What the owner of the server decides about this dialect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// What all IDs and keys come from. Must be random and secret, except in tests.
+    pub seed: [u8; 32],
+    /// After this time without a request a peer is taken to be gone.
+    pub silence: Duration,
+    /// Hosts and clients in all.
+    pub peers: usize,
+    /// What the peers of one address may do: rooms as many as hosts, clients as many as
+    /// connections.
+    pub limits: Limits,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            seed: [0; 32],
+            silence: limits::ROOM_SILENCE,
+            peers: limits::ROOM_PEERS,
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// The state of the dialect.
+#[derive(Debug)]
+pub struct Rooms {
+    config: Config,
+    table: Table,
+    parted: Parted,
+    post: Post,
+    random: StdRng,
+    places: Rates,
+    lines: Lines,
+    full: Seldom,
+    stopping: bool,
+}
+
+/// A datagram came: when, from whom, and where what has to be sent is put.
+struct Turn<'a> {
+    now: Now,
+    from: SocketAddr,
+    via: Via,
+    out: &'a mut Outbox,
+}
+
+impl Turn<'_> {
+    fn instant(&self) -> Instant {
+        self.now.instant
+    }
+}
+
+impl Rooms {
+    /// A dialect that has heard of nobody yet.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        Self {
+            table: Table::new(config.silence),
+            parted: Parted::default(),
+            post: Post::default(),
+            random: StdRng::from_seed(config.seed),
+            places: Rates::new(limits::PLACES_PER_SECOND, 10),
+            lines: Lines::default(),
+            full: Seldom::default(),
+            stopping: false,
+            config,
+        }
+    }
+
+    fn carry_out(&mut self, request: Request, turn: &mut Turn<'_>) -> Result<(), Reason> {
+        match request {
+            Request::Status => {
+                let answer = if self.is_full() { Answer::Busy } else { Answer::Ok };
+                self.answer(turn, answer);
+                Ok(())
+            }
+            Request::Host(name) => self.host(turn, name),
+            Request::List(after) => self.list(turn, after),
+            Request::Join(room) => self.join(turn, room),
+            Request::Punched(client, worked) => self.punched(turn, client, worked),
+            Request::Leave => self.leave(turn),
+            Request::Close => self.close(turn),
+            Request::KickId(client) => self.kick_id(turn, client),
+            Request::KickIp(ip) => self.kick_ip(turn, ip),
+            Request::Rename(name) => self.rename(turn, name),
+            Request::Return(client, key) => self.come_back(turn, client, key),
+            Request::KeepAlive => {
+                self.place(turn)?;
+                self.answer(turn, Answer::Alive);
+                Ok(())
+            }
+        }
+    }
+
+    /// The place of who sent the request.
+    fn place(&self, turn: &Turn<'_>) -> Result<&Peer, Reason> {
+        match self.table.peer_at(turn.from) {
+            Some(peer) => Ok(peer),
+            None if self.parted.room(turn.from, How::Kicked).is_some() => Err(Reason::Kicked),
+            None => Err(Reason::NoRoom),
+        }
+    }
+
+    /// The room that who sent the request is the host of.
+    fn own_room(&self, turn: &Turn<'_>) -> Result<Id, Reason> {
+        let peer = self.place(turn)?;
+        if peer.is_host { Ok(peer.room) } else { Err(Reason::NotHost) }
+    }
+
+    fn is_full(&self) -> bool {
+        self.stopping || self.table.len() >= self.config.peers
+    }
+
+    /// Where to send answers.
+    fn back(&self, turn: &Turn<'_>) -> To {
+        let proved = self.table.peer_at(turn.from).is_some_and(|peer| peer.proved);
+        To { endpoint: turn.from, via: turn.via, proved }
+    }
+
+    fn answer(&mut self, turn: &mut Turn<'_>, answer: Answer<'_>) {
+        let to = self.back(turn);
+        self.post.send(turn.instant(), to, turn.out, |bytes| answer.write(bytes));
+    }
+
+    fn list(&mut self, turn: &mut Turn<'_>, after: Option<Id>) -> Result<(), Reason> {
+        let to = self.back(turn);
+        let space = self.post.space(to);
+        let mut page = Vec::new();
+        list::page(&self.table, after, space, &mut page)?;
+        self.post.send(turn.instant(), to, turn.out, |bytes| bytes.append(&mut page));
+        Ok(())
+    }
+
+    /// One side says how the punch of a client and the host ended.
+    fn punched(&mut self, turn: &mut Turn<'_>, id: Id, worked: bool) -> Result<(), Reason> {
+        let sender = self.place(turn)?;
+        let (room, is_host, own) = (sender.room, sender.is_host, sender.id);
+        let client = self.table.peer(id).filter(|client| client.room == room && !client.is_host);
+        let client = client.filter(|_| is_host || own == id).ok_or(Reason::NoRoom)?;
+        let endpoint = client.endpoint;
+        let status = if worked { Status::Connected } else { Status::Failed };
+        let news = client.status != status;
+        let host = self.table.room(room).map_or(own, |room| room.host);
+        if is_host {
+            self.post.confirm(turn.from, id);
+        }
+        for id in [Some(id), worked.then_some(host)].into_iter().flatten() {
+            if let Some(peer) = self.table.peer_mut(id) {
+                peer.status = status;
+            }
+        }
+        if news && self.lines.says(turn.now, turn.from.ip()) {
+            let how = if worked { "are connected" } else { "could not connect" };
+            info!("client {endpoint} and the host of room {} {how}", self.named(room));
+        }
+        self.answer(turn, Answer::Noted(id));
+        Ok(())
+    }
+
+    fn rename(&mut self, turn: &mut Turn<'_>, name: String) -> Result<(), Reason> {
+        let id = self.own_room(turn)?;
+        self.answer(turn, Answer::Named(&name));
+        let Some(room) = self.table.room_mut(id) else { return Ok(()) };
+        if room.name == name {
+            return Ok(());
+        }
+        room.name = name;
+        if let Some(room) = self.table.room(id) {
+            let answer = Answer::Named(&room.name);
+            for client in room.clients.iter().filter_map(|id| self.table.peer(*id)) {
+                self.post.notify(turn.instant(), client, Subject::Name, answer, turn.out);
+            }
+        }
+        Ok(())
+    }
+
+    /// An ID that nobody has and nobody can guess.
+    fn fresh_id(&mut self) -> Id {
+        loop {
+            let id = Id(self.random.next_u64());
+            if !self.table.is_taken(id) {
+                return id;
+            }
+        }
+    }
+
+    fn fresh_key(&mut self) -> Key {
+        let [high, low] = [(); 2].map(|()| u128::from(self.random.next_u64()));
+        Key(high << 64 | low)
+    }
+
+    /// How the log calls a room.
+    fn named(&self, room: Id) -> Named<'_> {
+        Named(self.table.room(room).map_or("", |room| &room.name))
+    }
+
+    /// Whether there is no trace of anybody, apart from tables of fixed size.
+    #[cfg(test)]
+    fn is_empty(&self) -> bool {
+        self.table.is_empty() && self.parted.is_empty() && self.post.is_empty()
+    }
+}
+
+impl Dialect for Rooms {
+    fn on_open(&mut self, _: Now, conn: ConnId, _: SocketAddr, out: &mut Outbox) {
+        // Nothing of this dialect is on TCP.
+        out.close(conn);
+    }
+
+    fn on_bytes(&mut self, _: Now, _: ConnId, _: &[u8], _: &mut Outbox) {}
+
+    fn on_fin(&mut self, _: Now, _: ConnId, _: &mut Outbox) {}
+
+    fn on_gone(&mut self, _: Now, _: ConnId, _: &mut Outbox) {}
+
+    fn on_datagram(&mut self, now: Now, via: Via, from: SocketAddr, data: &[u8], out: &mut Outbox) {
+        // Nobody can be at port 0, or be told of it.
+        if from.port() == 0 {
+            return;
+        }
+        let turn = &mut Turn { now, from, via, out };
+        self.post.received(now.instant, from.ip(), data.len());
+        let (verb, result) = match Request::read(data) {
+            Err(Bad::Foreign) => return,
+            Err(Bad::Answer) => return self.end_unproved(turn),
+            Err(Bad::Malformed(verb)) => (verb, Err(Reason::BadRequest)),
+            Ok(request) => {
+                if let Some(peer) = self.table.peer_at(from) {
+                    let id = peer.id;
+                    self.table.heard(now.instant, id, via);
+                }
+                (request.verb(), self.carry_out(request, turn))
+            }
+        };
+        if let Err(reason) = result {
+            self.answer(turn, Answer::Refused(verb, reason));
+        }
+    }
+
+    fn on_wakeup(&mut self, now: Now, out: &mut Outbox) {
+        while let Some(id) = self.table.pop_silent(now.instant) {
+            self.end(now, id, Why::Silent, out);
+        }
+        self.parted.on_wakeup(now.instant);
+        self.post.on_wakeup(now.instant, &self.table, out);
+    }
+
+    fn next_wakeup(&self) -> Option<Instant> {
+        let timers = [self.table.next_silent(), self.parted.next_wakeup(), self.post.next_wakeup()];
+        timers.into_iter().flatten().min()
+    }
+
+    fn on_shutdown(&mut self, now: Now, out: &mut Outbox) {
+        self.stopping = true;
+        self.post.flush(now.instant, &self.table, out);
+    }
+
+    fn owes(&self) -> bool {
+        false
+    }
+
+    fn use_of(&self, _: ConnId) -> Use {
+        Use::Idle(Instant::default())
+    }
+}
+
+/// The name of a room for the log, on one line whatever is in it.
+struct Named<'a>(&'a str);
+
+impl fmt::Display for Named<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\"", self.0.escape_debug())
+    }
+}

@@ -1,0 +1,74 @@
+//! Who has left a room a moment ago. UDP brings requests twice and late: who asks again must get
+//! the same answer, and must not come in again by a copy of an old request.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+use super::field::Id;
+use crate::clock::Instant;
+use crate::limits;
+use crate::timers::Timers;
+
+/// How a peer left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum How {
+    /// A client left, or is at another endpoint now.
+    Left,
+    /// A host closed its room, or is at another endpoint now.
+    Closed,
+    /// A client was kicked.
+    Kicked,
+}
+
+#[derive(Debug)]
+pub(super) struct Parted {
+    /// Which room, how, when.
+    left: HashMap<SocketAddr, (Id, How, Instant)>,
+    timers: Timers<SocketAddr>,
+}
+
+impl Default for Parted {
+    fn default() -> Self {
+        Self { left: HashMap::new(), timers: Timers::new(limits::PARTED) }
+    }
+}
+
+impl Parted {
+    pub(super) fn note(&mut self, now: Instant, endpoint: SocketAddr, room: Id, how: How) {
+        if self.left.len() >= limits::ROOM_PEERS
+            && let Some(oldest) = self.timers.pop()
+        {
+            self.left.remove(&oldest);
+        }
+        self.left.insert(endpoint, (room, how, now));
+        self.timers.arm(now, endpoint);
+    }
+
+    /// The room that this endpoint was in last, if it left it in that way.
+    pub(super) fn room(&self, endpoint: SocketAddr, how: How) -> Option<Id> {
+        self.left.get(&endpoint).filter(|(_, left, _)| *left == how).map(|(room, ..)| *room)
+    }
+
+    /// The room that this endpoint has left just now, and how. A request by which it would have
+    /// come in or left is a copy then that the network has kept back.
+    pub(super) fn just_now(&self, now: Instant, endpoint: SocketAddr) -> Option<(Id, How)> {
+        let (room, how, at) = self.left.get(&endpoint)?;
+        (now - *at < limits::LATE_COPY).then_some((*room, *how))
+    }
+
+    pub(super) fn next_wakeup(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    pub(super) fn on_wakeup(&mut self, now: Instant) {
+        while let Some(endpoint) = self.timers.pop_due(now) {
+            self.left.remove(&endpoint);
+        }
+    }
+
+    /// Whether nothing is remembered.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.left.is_empty() && self.timers.is_empty()
+    }
+}

@@ -1,0 +1,300 @@
+//! The rooms and who is in them. Every peer is found by its ID and by its endpoint; one endpoint
+//! is one peer.
+
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use super::field::{Id, Key};
+use crate::clock::Instant;
+use crate::dialect::Via;
+use crate::limits;
+use crate::rates::network;
+use crate::timers::Timers;
+
+/// How the punch with the other side went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Status {
+    Joining,
+    Connected,
+    Failed,
+}
+
+/// A host or a client.
+#[derive(Debug)]
+pub(super) struct Peer {
+    pub(super) id: Id,
+    pub(super) room: Id,
+    pub(super) is_host: bool,
+    pub(super) status: Status,
+    pub(super) endpoint: SocketAddr,
+    pub(super) via: Via,
+    /// Told to this endpoint and to no other.
+    pub(super) key: Key,
+    /// The key it came to this endpoint with, if it was at another before.
+    pub(super) came_by: Option<Key>,
+    /// Whether it has shown `key` from this endpoint: then it hears what is sent there.
+    pub(super) proved: bool,
+    /// When the last request came from it.
+    heard: Instant,
+}
+
+/// A room.
+#[derive(Debug)]
+pub(super) struct Room {
+    pub(super) id: Id,
+    pub(super) name: String,
+    pub(super) host: Id,
+    pub(super) clients: Vec<Id>,
+    /// Who must not come in again; the oldest are forgotten when there are many.
+    kicked: VecDeque<Outcast>,
+    /// Counts rooms, so that they can be listed by age.
+    number: u64,
+}
+
+/// Who was kicked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcast {
+    Endpoint(SocketAddr),
+    Ip(IpAddr),
+}
+
+impl Room {
+    pub(super) fn is_barred(&self, from: SocketAddr) -> bool {
+        self.kicked.contains(&Outcast::Endpoint(from))
+            || self.kicked.contains(&Outcast::Ip(from.ip()))
+    }
+
+    pub(super) fn bar(&mut self, outcast: Outcast) {
+        if self.kicked.contains(&outcast) {
+            return;
+        }
+        if self.kicked.len() >= limits::KICKED_PER_ROOM {
+            self.kicked.pop_front();
+        }
+        self.kicked.push_back(outcast);
+    }
+}
+
+/// All rooms and peers.
+#[derive(Debug)]
+pub(super) struct Table {
+    peers: HashMap<Id, Peer>,
+    rooms: HashMap<Id, Room>,
+    at: HashMap<SocketAddr, Id>,
+    /// Rooms by age.
+    by_age: BTreeMap<u64, Id>,
+    rooms_made: u64,
+    /// The peers of each customer (see [`network`]).
+    by_network: HashMap<IpAddr, Vec<Id>>,
+    /// Peers, those first that have been silent longest.
+    silent: Timers<Id>,
+    /// The same of those that have not proved themselves.
+    unproved: Timers<Id>,
+}
+
+impl Table {
+    pub(super) fn new(silence: Duration) -> Self {
+        Self {
+            peers: HashMap::new(),
+            rooms: HashMap::new(),
+            at: HashMap::new(),
+            by_age: BTreeMap::new(),
+            rooms_made: 0,
+            by_network: HashMap::new(),
+            silent: Timers::new(silence),
+            unproved: Timers::new(silence),
+        }
+    }
+
+    pub(super) fn peer(&self, id: Id) -> Option<&Peer> {
+        self.peers.get(&id)
+    }
+
+    pub(super) fn peer_mut(&mut self, id: Id) -> Option<&mut Peer> {
+        self.peers.get_mut(&id)
+    }
+
+    pub(super) fn peer_at(&self, endpoint: SocketAddr) -> Option<&Peer> {
+        self.peers.get(self.at.get(&endpoint)?)
+    }
+
+    pub(super) fn room(&self, id: Id) -> Option<&Room> {
+        self.rooms.get(&id)
+    }
+
+    pub(super) fn room_mut(&mut self, id: Id) -> Option<&mut Room> {
+        self.rooms.get_mut(&id)
+    }
+
+    /// How many peers there are.
+    pub(super) fn len(&self) -> usize {
+        self.peers.len()
+    }
+
+    /// Whether an ID means something already.
+    pub(super) fn is_taken(&self, id: Id) -> bool {
+        self.peers.contains_key(&id) || self.rooms.contains_key(&id)
+    }
+
+    /// The peers of the customer that has this address.
+    pub(super) fn neighbours(&self, addr: IpAddr) -> impl Iterator<Item = &Peer> {
+        let ids = self.by_network.get(&network(addr)).into_iter().flatten();
+        ids.filter_map(|id| self.peers.get(id))
+    }
+
+    /// Rooms that are older than this one, newest first; `None` for all. An unknown room: nothing.
+    pub(super) fn newest_after(&self, after: Option<Id>) -> Option<impl Iterator<Item = &Room>> {
+        let end = match after {
+            Some(id) => self.rooms.get(&id)?.number,
+            None => u64::MAX,
+        };
+        let ids = self.by_age.range(..end).rev();
+        Some(ids.filter_map(|(_, id)| self.rooms.get(id)))
+    }
+
+    /// A new room with its host.
+    pub(super) fn open(&mut self, now: Instant, id: Id, name: String, host: Peer) {
+        self.rooms_made += 1;
+        let number = self.rooms_made;
+        self.by_age.insert(number, id);
+        let (clients, kicked) = (Vec::new(), VecDeque::new());
+        self.rooms.insert(id, Room { id, name, host: host.id, clients, kicked, number });
+        self.insert(now, host);
+    }
+
+    /// A new client.
+    pub(super) fn join(&mut self, now: Instant, client: Peer) {
+        if let Some(room) = self.rooms.get_mut(&client.room) {
+            room.clients.push(client.id);
+            self.insert(now, client);
+        }
+    }
+
+    fn insert(&mut self, now: Instant, peer: Peer) {
+        let (id, via) = (peer.id, peer.via);
+        self.at.insert(peer.endpoint, id);
+        self.by_network.entry(network(peer.endpoint.ip())).or_default().push(id);
+        self.peers.insert(id, peer);
+        self.heard(now, id, via);
+    }
+
+    /// Removes a client.
+    pub(super) fn leave(&mut self, id: Id) -> Option<Peer> {
+        let room = self.peers.get(&id)?.room;
+        if let Some(room) = self.rooms.get_mut(&room) {
+            room.clients.retain(|client| *client != id);
+        }
+        self.remove(id)
+    }
+
+    /// Removes a room and everybody in it: the host first, then its clients.
+    pub(super) fn close(&mut self, room: Id) -> Option<(Room, Vec<Peer>)> {
+        let room = self.rooms.remove(&room)?;
+        self.by_age.remove(&room.number);
+        let ids = std::iter::once(&room.host).chain(&room.clients);
+        let peers = ids.filter_map(|id| self.remove(*id)).collect();
+        Some((room, peers))
+    }
+
+    fn remove(&mut self, id: Id) -> Option<Peer> {
+        self.silent.cancel(&id);
+        self.unproved.cancel(&id);
+        let peer = self.peers.remove(&id)?;
+        self.at.remove(&peer.endpoint);
+        self.leave_network(&peer);
+        Some(peer)
+    }
+
+    fn leave_network(&mut self, peer: &Peer) {
+        if let Entry::Occupied(mut entry) = self.by_network.entry(network(peer.endpoint.ip())) {
+            entry.get_mut().retain(|id| *id != peer.id);
+            if entry.get().is_empty() {
+                entry.remove();
+            }
+        }
+    }
+
+    /// A peer shows up at another endpoint, where nobody is.
+    pub(super) fn relocate(&mut self, id: Id, endpoint: SocketAddr, came_by: Key, key: Key) {
+        let Some(mut peer) = self.peers.remove(&id) else { return };
+        self.leave_network(&peer);
+        self.at.remove(&peer.endpoint);
+        peer.endpoint = endpoint;
+        peer.came_by = Some(came_by);
+        peer.key = key;
+        peer.proved = false;
+        self.at.insert(endpoint, id);
+        self.by_network.entry(network(endpoint.ip())).or_default().push(id);
+        self.peers.insert(id, peer);
+    }
+
+    /// A request came from this peer.
+    pub(super) fn heard(&mut self, now: Instant, id: Id, via: Via) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        peer.heard = now;
+        peer.via = via;
+        self.silent.arm(now, id);
+        if peer.proved {
+            self.unproved.cancel(&id);
+        } else {
+            self.unproved.arm(now, id);
+        }
+    }
+
+    /// When the next peer has been silent for too long.
+    pub(super) fn next_silent(&self) -> Option<Instant> {
+        self.silent.next()
+    }
+
+    /// A peer that has been silent for too long.
+    pub(super) fn pop_silent(&mut self, now: Instant) -> Option<Id> {
+        self.silent.pop_due(now)
+    }
+
+    /// Of those that have not proved themselves, the one that has been silent longest.
+    pub(super) fn longest_silent_unproved(&mut self) -> Option<Id> {
+        self.unproved.pop()
+    }
+
+    /// Whether the place of this peer may be given to another: it has never shown that it is
+    /// there, no punch with it is known to have worked, and it is silent.
+    pub(super) fn gives_way(&self, now: Instant, id: Id) -> bool {
+        self.peers.get(&id).is_some_and(|peer| {
+            !peer.proved
+                && (peer.is_host || peer.status != Status::Connected)
+                && now - peer.heard >= limits::UNPROVED_PLACE
+        })
+    }
+
+    /// Whether nothing is left of anybody.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.peers.is_empty()
+            && self.rooms.is_empty()
+            && self.at.is_empty()
+            && self.by_age.is_empty()
+            && self.by_network.is_empty()
+            && self.silent.is_empty()
+            && self.unproved.is_empty()
+    }
+}
+
+impl Peer {
+    /// A peer that has just come.
+    pub(super) fn new(id: Id, key: Key, room: Id, endpoint: SocketAddr, via: Via) -> Self {
+        Self {
+            id,
+            room,
+            is_host: false,
+            status: Status::Joining,
+            endpoint,
+            via,
+            key,
+            came_by: None,
+            proved: false,
+            heard: Instant::default(),
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! No use for attackers: random conversations in which some addresses are forged. A victim never
+//! sends anything itself, so it never shows a key that was told to it; the attackers know all that
+//! they are told themselves.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::{Sent, World};
+use crate::amplification::DATAGRAM;
+
+const HEADERS: usize = 28;
+
+/// What an attacker does next.
+#[derive(Clone, Debug)]
+struct Step {
+    wait: u64,
+    /// Whose address the datagram has: attackers have four endpoints of their own, victims three.
+    from: usize,
+    what: usize,
+    /// Which of the rooms, clients and keys that the attackers know.
+    pick: usize,
+    padding: usize,
+}
+
+fn endpoint(n: usize) -> SocketAddr {
+    let n = u8::try_from(n).unwrap();
+    // The last two victims are one address.
+    let host = if n == 6 { 5 } else { n };
+    SocketAddr::from(([203, 0, 113, host], 1000 + u16::from(n)))
+}
+
+fn is_victim(addr: SocketAddr) -> bool {
+    (endpoint(4).ip()..=endpoint(6).ip()).contains(&addr.ip())
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = (0u64..1500, 0usize..7, 0usize..16, any::<usize>(), 0usize..300).prop_map(
+        |(wait, from, what, pick, padding)| {
+            let padding = padding.saturating_sub(200);
+            Step { wait: wait.saturating_sub(700), from, what, pick, padding }
+        },
+    );
+    prop::collection::vec(step, 1..250)
+}
+
+/// Rooms, clients, and clients with their keys, as told to attackers.
+#[derive(Default)]
+struct Known {
+    rooms: Vec<String>,
+    clients: Vec<String>,
+    keys: Vec<(String, String)>,
+}
+
+impl Known {
+    fn learn(&mut self, text: &str) {
+        let fields: Vec<&str> = text.split(':').collect();
+        match fields[..] {
+            ["rh", room] => self.rooms.push(room.into()),
+            ["rID", client, key] => self.keys.push((client.into(), key.into())),
+            ["jr", _, client, ..] | ["cj" | "ep", client, ..] => self.clients.push(client.into()),
+            ["rl", ref entries @ ..] => {
+                let ids = entries.iter().filter_map(|entry| entry.split(',').next());
+                self.rooms.extend(ids.filter(|id| id.len() == 16).map(Into::into));
+            }
+            _ => {}
+        }
+    }
+
+    fn request(&self, step: &Step) -> String {
+        let none = "0123456789abcdef".to_string();
+        let room = self.rooms.get(step.pick % self.rooms.len().max(1)).unwrap_or(&none);
+        let client = self.clients.get(step.pick % self.clients.len().max(1)).unwrap_or(&none);
+        let nothing = (none.clone(), "0".repeat(32));
+        let (own, key) = self.keys.get(step.pick % self.keys.len().max(1)).unwrap_or(&nothing);
+        match step.what {
+            0 | 1 => format!("rh:{}", "n".repeat(step.pick % 60)),
+            2..=5 => format!("jr:{room}"),
+            6 => "rl".into(),
+            7 => format!("rl:{room}"),
+            8 | 9 => format!("rc:{own}:{key}"),
+            10 | 11 => format!("pc:{client}:ok"),
+            12 => format!("kc:id:{client}"),
+            13 => format!("rn:{}", step.pick % 7),
+            14 => ["ka", "lr", "cr", "status"][step.pick % 4].into(),
+            _ => "garbage".into(),
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+    #[test]
+    fn victims_get_at_most_three_times_what_was_sent_in_their_name(steps in steps()) {
+        let mut world = World::new();
+        let mut known = Known::default();
+        // Time, victim, bytes from it, bytes to it; with headers.
+        let mut log: Vec<(u64, SocketAddr, usize, usize)> = Vec::new();
+        let note = |sent: Sent, at: u64, known: &mut Known, log: &mut Vec<_>| {
+            for (to, text) in sent.0 {
+                if is_victim(to) {
+                    log.push((at, to, 0, text.len() + HEADERS));
+                } else {
+                    known.learn(&text);
+                }
+            }
+        };
+        for step in steps {
+            // In small pieces, so that what timers send has its true time.
+            for _ in 0..step.wait / 50 {
+                let sent = world.pass(Duration::from_millis(50));
+                note(sent, world.millis, &mut known, &mut log);
+            }
+            let from = endpoint(step.from);
+            let data = known.request(&step) + &"\n".repeat(step.padding);
+            if is_victim(from) {
+                log.push((world.millis, from, data.len() + HEADERS, 0));
+            }
+            let sent = world.send(from, data.as_bytes());
+            note(sent, world.millis, &mut known, &mut log);
+        }
+        note(world.pass_secs(3), world.millis, &mut known, &mut log);
+        for &(start, victim, ..) in &log {
+            let window = log.iter().filter(|(at, whom, ..)| {
+                whom.ip() == victim.ip() && (start..start + 10_000).contains(at)
+            });
+            let (received, sent) = window.fold((0, 0), |(r, s), (.., a, b)| (r + a, s + b));
+            prop_assert!(sent <= 3 * received + DATAGRAM, "{sent} bytes for {received}");
+        }
+    }
+}
+
+/// The trap: a room in the name of a victim, joined by many, confirmed in its name.
+#[test]
+fn clients_do_not_rain_on_a_victim() {
+    let mut world = World::new();
+    let victim = endpoint(4);
+    let room = world.ask(victim, "rh")[0].replace("rh:", "jr:");
+    let (mut paid, mut told) = (2 + HEADERS, 0);
+    for n in 0..200 {
+        let sent = world.send(super::peer(n), room.as_bytes());
+        told += sent.to(victim).iter().map(|text| text.len() + HEADERS).sum::<usize>();
+        let joined = sent.to(super::peer(n))[0].clone();
+        let confirm = format!("pc:{}:ok", joined.split(':').nth(2).unwrap_or_default());
+        if joined.starts_with("jr") && n % 10 == 0 {
+            paid += confirm.len() + HEADERS;
+            let sent = world.send(victim, confirm.as_bytes());
+            told += sent.to(victim).iter().map(|text| text.len() + HEADERS).sum::<usize>();
+        }
+    }
+    assert!(told <= 3 * paid + DATAGRAM, "{told} bytes for {paid}");
+    // A host that shows its key is told of everyone.
+    let host = world.host(super::peer(300), "true");
+    let told = (400..464).filter(|n| {
+        let sent = world.send(super::peer(*n), format!("jr:{}", host.room).as_bytes());
+        sent.to(host.at).len() == 1
+    });
+    assert_eq!(told.count(), 64);
+}

@@ -1,0 +1,164 @@
+//! What is bounded, and who gets the place when there is no other.
+
+use super::{Place, Sent, World, peer};
+use crate::dialect::rooms::Config;
+use crate::limits::{self, Limits};
+
+#[test]
+fn a_room_holds_64_clients() {
+    let mut world = World::new();
+    let host = world.host(peer(1000), "a");
+    let clients: Vec<Place> = (0..64).map(|n| world.join(peer(n), &host)).collect();
+    let request = format!("jr:{}", host.room);
+    assert_eq!(world.answer(peer(64), &request), "er:jr:full");
+    assert!(world.answer(peer(2000), "rl").ends_with(",open,65"));
+    world.pass_secs(2);
+
+    let sent = world.send(host.at, b"rn:Full");
+    assert!(clients.iter().all(|client| sent.to(client.at) == ["rn:Full"]));
+    world.answer(clients[7].at, "lr");
+    world.join(peer(64), &host);
+    let sent = world.send(host.at, b"cr");
+    let closed = format!("cr:{}", host.room);
+    let told = clients.iter().filter(|client| sent.to(client.at) == [closed.as_str()]).count();
+    assert_eq!((told, sent.to(peer(64)).len()), (63, 1));
+    world.pass_secs(11);
+    assert!(world.rooms.is_empty());
+}
+
+#[test]
+fn a_room_full_of_forged_clients_lets_true_ones_in() {
+    let mut world = World::new();
+    let host = world.host(peer(1000), "a");
+    let player = world.join(peer(1001), &host);
+    let heard_of = world.join_unproved(peer(1002), &host);
+    world.answer(host.at, &format!("pc:{}:ok", heard_of.id));
+    for n in 0..62 {
+        world.join_unproved(peer(n), &host);
+    }
+    let request = format!("jr:{}", host.room);
+    assert_eq!(world.answer(peer(64), &request), "er:jr:full");
+    world.pass_secs(30);
+    for n in 100..162 {
+        world.join_unproved(peer(n), &host);
+    }
+    assert_eq!(world.answer(peer(64), &request), "er:jr:full", "those are not silent yet");
+    for there in [&player, &heard_of] {
+        assert_eq!(world.answer(there.at, "ka"), "ka");
+    }
+}
+
+#[test]
+fn when_all_places_are_taken_the_longest_silent_stranger_goes() {
+    let mut world = World::with(Config { peers: 10, ..Config::default() });
+    let host = world.host(peer(1), "proved");
+    let player = world.join(peer(2), &host);
+    let stranger = world.enter(peer(3), "rh:stranger");
+    for n in 100..1000 {
+        world.pass(std::time::Duration::from_millis(10));
+        world.enter(peer(n), "rh:forged");
+    }
+    assert_eq!(world.answer(host.at, "ka"), "ka");
+    assert_eq!(world.answer(player.at, "ka"), "ka");
+    assert_eq!(world.answer(stranger.at, "ka"), "er:ka:noroom");
+    assert_eq!(world.answer(peer(999), "ka"), "ka", "the last of them");
+    assert_eq!(world.answer(peer(9999), "status"), "BUSY");
+}
+
+#[test]
+fn forged_hosts_at_an_address_make_place_for_a_true_one() {
+    let limits = Limits { hosts_per_address: 3, ..Limits::default() };
+    let mut world = World::with(Config { limits, ..Config::default() });
+    let at = |port| std::net::SocketAddr::new(peer(1).ip(), port);
+    for port in 1..=3 {
+        world.ask(at(port), "rh:forged");
+    }
+    assert_eq!(world.answer(at(4), "rh"), "er:rh:limit");
+    world.pass_secs(30);
+    world.host(at(4), "true");
+    assert_eq!(world.answer(at(4), "ka"), "ka");
+}
+
+#[test]
+fn places_have_a_rate() {
+    let mut world = World::new();
+    let hosts: Vec<Place> = (0..20).map(|n| world.host(peer(n), "a")).collect();
+    let mut refused = 0;
+    for turn in 0..30 {
+        for host in &hosts {
+            let answers = world.ask(peer(100), &format!("jr:{}", host.room));
+            refused += usize::from(answers == ["er:jr:limit"] || answers.is_empty());
+        }
+        assert!(turn > 5 || refused == 0);
+    }
+    let allowed = 20 * 30 - refused;
+    let burst = limits::PLACES_PER_SECOND as usize * 10;
+    // Some found it in the room that they asked for.
+    assert!((burst..burst + 31).contains(&allowed), "{allowed}");
+}
+
+#[test]
+fn the_oldest_of_many_kicks_is_forgotten() {
+    let mut world = World::new();
+    let host = world.host(peer(1000), "a");
+    for n in 0..=64 {
+        let client = world.join(peer(n), &host);
+        world.answer(host.at, &format!("kc:id:{}", client.id));
+        world.pass_secs(1);
+    }
+    let request = format!("jr:{}", host.room);
+    assert_eq!(world.answer(peer(64), &request), "er:jr:kicked");
+    assert_eq!(world.answer(peer(1), &request), "er:jr:kicked");
+    world.join_unproved(peer(0), &host);
+}
+
+/// Two servers, or a server and something that echoes, must not keep each other busy for ever.
+#[test]
+fn servers_do_not_answer_each_other_for_ever() {
+    let (a, b) = (peer(1), peer(2));
+    let forged: [&[u8]; 11] = [
+        b"status",
+        b"rh",
+        b"rh:name",
+        b"rl",
+        b"ka",
+        b"lr",
+        b"cr",
+        b"rn:name",
+        b"kc:ip:192.0.2.1",
+        b"jr:0123456789abcdef",
+        b"pc:0123456789abcdef:ok",
+    ];
+    for one in forged {
+        for two in forged {
+            let (mut at_a, mut at_b) = (World::new(), World::new());
+            let mut to_b = at_a.send(b, one).to(b);
+            to_b.extend(at_a.send(b, two).to(b));
+            let mut to_a = at_b.send(a, one).to(a);
+            to_a.extend(at_b.send(a, two).to(a));
+            let mut rounds = 0;
+            while !to_a.is_empty() || !to_b.is_empty() {
+                rounds += 1;
+                assert!(rounds < 10, "{one:?} {two:?}: {to_a:?} {to_b:?}");
+                let next_b: Vec<_> =
+                    to_a.drain(..).flat_map(|text| at_a.send(b, text.as_bytes()).to(b)).collect();
+                to_a =
+                    to_b.drain(..).flat_map(|text| at_b.send(a, text.as_bytes()).to(a)).collect();
+                to_b = next_b;
+            }
+        }
+    }
+}
+
+#[test]
+fn what_echoes_loses_its_place() {
+    let mut world = World::new();
+    let host = world.ask(peer(1), "rh");
+    let Sent(sent) = world.send(peer(1), host[1].as_bytes());
+    assert_eq!(sent, []);
+    assert_eq!(world.answer(peer(1), "ka"), "er:ka:noroom");
+
+    let proved = world.host(peer(2), "a");
+    world.send(proved.at, b"er:ka:noroom");
+    assert_eq!(world.answer(proved.at, "ka"), "ka", "who has shown its key is no echo");
+}

@@ -1,0 +1,123 @@
+//! Requests and answers as bytes.
+
+use proptest::prelude::*;
+
+use crate::dialect::rooms::field::{Id, Key};
+use crate::dialect::rooms::message::{Bad, LONGEST_NAME, Request, Verb};
+use crate::dialect::{Name, of_datagram};
+
+fn written(request: &Request) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    request.write(&mut bytes);
+    bytes
+}
+
+#[test]
+fn ends_and_prefixes_do_not_count() {
+    for text in ["ka", "ka\n", "ka\r\n", "ka\0", "ka\n\0\0\0", "k:secret:ka", "k::ka\n"] {
+        let read = Request::read(text.as_bytes());
+        assert!(matches!(read, Ok(Request::KeepAlive)), "{text:?}: {read:?}");
+    }
+    let padded = [b"rl".as_slice(), &[0; 510]].concat();
+    assert!(matches!(Request::read(&padded), Ok(Request::List(None))));
+}
+
+#[test]
+fn names_are_decoded() {
+    let Ok(Request::Host(name)) = Request::read(b"rh:a%3Ab, %25\xc3\xa9") else { panic!() };
+    assert_eq!(name, "a:b, %\u{e9}");
+    assert!(matches!(Request::read(b"rh"), Ok(Request::Host(name)) if name.is_empty()));
+    let longest = format!("rh:{}", "x".repeat(LONGEST_NAME));
+    assert!(Request::read(longest.as_bytes()).is_ok());
+    assert_eq!(Request::read((longest + "x").as_bytes()).unwrap_err(), Bad::Malformed(Verb::Rh));
+}
+
+#[test]
+fn wrong_fields_are_told_from_other_dialects() {
+    let malformed: [&[u8]; 24] = [
+        b"status:",
+        b"rh:a:b",
+        b"rh:%zz",
+        b"rh:\xff",
+        b"rh:0123456789abcdef",
+        b"rl:",
+        b"rl:1",
+        b"jr",
+        b"jr:",
+        b"jr:0123456789abcdeg",
+        b"jr:0123456789abcdef:1",
+        b"pc:0123456789abcdef",
+        b"pc:0123456789abcdef:maybe",
+        b"lr:",
+        b"cr:0123456789abcdef",
+        b"kc",
+        b"kc:id",
+        b"kc:id:x",
+        b"kc:ip:192.0.2",
+        b"rn",
+        b"rc:0123456789abcdef",
+        b"rc:0123456789abcdef:00",
+        b"ka:1",
+        &[b"rl".as_slice(), &[0; 511]].concat(),
+    ];
+    for data in malformed {
+        let first = data.split(|b| matches!(b, b':' | 0)).next().unwrap();
+        match Request::read(data) {
+            Err(Bad::Malformed(verb)) => assert_eq!(verb.to_string().as_bytes(), first),
+            other => panic!("{}: {other:?}", data.escape_ascii()),
+        }
+    }
+    for data in [&b""[..], b"\n", b"hello", b"OK", b"RH", b" ka", b"k:ka", b"k:", b"\xff\xfe"] {
+        assert_eq!(Request::read(data).unwrap_err(), Bad::Foreign, "{}", data.escape_ascii());
+    }
+    for data in [&b"er:ka:noroom"[..], b"rID:0123456789abcdef:0"] {
+        assert_eq!(Request::read(data).unwrap_err(), Bad::Answer);
+    }
+}
+
+fn any_request() -> impl Strategy<Value = Request> {
+    let id = || any::<u64>().prop_map(Id);
+    let name = || "\\PC{0,20}|[:,%\n\0]{0,4}".prop_filter("short", |n| n.len() <= LONGEST_NAME);
+    prop_oneof![
+        Just(Request::Status),
+        name().prop_map(Request::Host),
+        prop::option::of(id()).prop_map(Request::List),
+        id().prop_map(Request::Join),
+        (id(), any::<bool>()).prop_map(|(id, worked)| Request::Punched(id, worked)),
+        Just(Request::Leave),
+        Just(Request::Close),
+        id().prop_map(Request::KickId),
+        any::<u32>().prop_map(|ip| Request::KickIp(std::net::Ipv4Addr::from(ip).into())),
+        any::<u128>().prop_map(|ip| Request::KickIp(std::net::Ipv6Addr::from(ip).to_canonical())),
+        name().prop_map(Request::Rename),
+        (id(), any::<u128>()).prop_map(|(id, key)| Request::Return(id, Key(key))),
+        Just(Request::KeepAlive),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn requests_survive_the_wire(request in any_request()) {
+        let bytes = written(&request);
+        prop_assert_eq!(of_datagram(&bytes), Name::Rooms);
+        let read = Request::read(&bytes).unwrap();
+        prop_assert_eq!(read.verb(), request.verb());
+        prop_assert_eq!(written(&read), bytes);
+    }
+
+    #[test]
+    fn any_bytes_are_read_or_not(data in prop::collection::vec(any::<u8>(), 0..700)) {
+        let _ = Request::read(&data);
+    }
+
+    #[test]
+    fn any_text_in_the_right_shape_is_read_or_not(
+        data in "(k:[a-z]{0,3}:)?(status|rh|rl|jr|pc|lr|cr|kc|rn|rc|ka|er)(:[0-9a-f%\\PC]{0,33}){0,4}[\n\0]{0,3}"
+    ) {
+        if let Ok(request) = Request::read(data.as_bytes()) {
+            let bytes = written(&request);
+            let again = Request::read(&bytes).unwrap();
+            prop_assert_eq!(written(&again), bytes);
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! The dialect without sockets and with a made-up clock.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::{Config, Rooms};
+use crate::clock::{Instant, Now};
+use crate::dialect::{Dialect, Outbox, Output, Via};
+
+mod amplification;
+mod bounds;
+mod loss;
+mod message;
+mod notices;
+mod requests;
+mod returning;
+
+/// A dialect, its clock, and peers that are addresses.
+struct World {
+    rooms: Rooms,
+    millis: u64,
+}
+
+/// What a datagram made the server send, in order.
+#[derive(Debug, PartialEq, Eq)]
+struct Sent(Vec<(SocketAddr, String)>);
+
+/// A place in a room, as its peer knows it.
+#[derive(Clone, Debug)]
+struct Place {
+    at: SocketAddr,
+    room: String,
+    id: String,
+    key: String,
+}
+
+fn peer(n: u16) -> SocketAddr {
+    let [high, low] = n.to_be_bytes();
+    SocketAddr::from(([198, 51, high, low], 40_000))
+}
+
+impl World {
+    fn new() -> Self {
+        Self::with(Config::default())
+    }
+
+    fn with(config: Config) -> Self {
+        Self { rooms: Rooms::new(Config { seed: [7; 32], ..config }), millis: 1_000_000 }
+    }
+
+    fn now(&self) -> Now {
+        Now { instant: Instant::from_micros(self.millis * 1000), unix: self.millis / 1000 }
+    }
+
+    /// Sends a datagram to the server.
+    fn send(&mut self, from: SocketAddr, data: &[u8]) -> Sent {
+        let mut out = Outbox::new();
+        self.rooms.on_datagram(self.now(), Via::default(), from, data, &mut out);
+        Sent::of(&out)
+    }
+
+    /// All that one peer gets for a datagram of its own.
+    fn ask(&mut self, from: SocketAddr, text: &str) -> Vec<String> {
+        self.send(from, text.as_bytes()).to(from)
+    }
+
+    /// The one message that a peer gets for a datagram of its own.
+    fn answer(&mut self, from: SocketAddr, text: &str) -> String {
+        let mut answers = self.ask(from, text);
+        assert_eq!(answers.len(), 1, "{text}: {answers:?}");
+        answers.remove(0)
+    }
+
+    /// Lets time pass and returns what is sent meanwhile.
+    fn pass(&mut self, time: Duration) -> Sent {
+        let until = self.millis + u64::try_from(time.as_millis()).unwrap();
+        let mut sent = Vec::new();
+        while let Some(at) = self.rooms.next_wakeup().filter(|at| at.micros() <= until * 1000) {
+            self.millis = self.millis.max(at.micros().div_ceil(1000));
+            let mut out = Outbox::new();
+            self.rooms.on_wakeup(self.now(), &mut out);
+            sent.extend(Sent::of(&out).0);
+        }
+        self.millis = until;
+        Sent(sent)
+    }
+
+    fn pass_secs(&mut self, secs: u64) -> Sent {
+        self.pass(Duration::from_secs(secs))
+    }
+
+    /// Opens a room and shows the key.
+    fn host(&mut self, at: SocketAddr, name: &str) -> Place {
+        let host = self.enter(at, &format!("rh:{name}"));
+        self.prove(&host);
+        host
+    }
+
+    /// Joins a room and shows the key.
+    fn join(&mut self, at: SocketAddr, room: &Place) -> Place {
+        let client = self.join_unproved(at, room);
+        self.prove(&client);
+        client
+    }
+
+    fn join_unproved(&mut self, at: SocketAddr, room: &Place) -> Place {
+        self.enter(at, &format!("jr:{}", room.room))
+    }
+
+    /// Asks until both answers come. When addresses fall into one place of the table of credits,
+    /// there may be credit for only one of them at first.
+    fn enter(&mut self, at: SocketAddr, text: &str) -> Place {
+        let answers = (0..3).map(|_| self.ask(at, text)).find(|answers| answers.len() == 2);
+        Place::of(at, &answers.unwrap_or_else(|| panic!("no two answers to {text}")))
+    }
+
+    fn prove(&mut self, place: &Place) {
+        let answers = self.ask(place.at, &place.rc());
+        assert_eq!(Place::of(place.at, &answers).key, place.key);
+    }
+
+    /// A world with a room, its host and a client that is connected, and no notification under way.
+    fn introduced() -> (Self, Place, Place) {
+        let mut world = Self::new();
+        let host = world.host(peer(1), "Room");
+        let client = world.join(peer(2), &host);
+        world.answer(host.at, &format!("pc:{}:ok", client.id));
+        world.pass_secs(2);
+        (world, host, client)
+    }
+}
+
+impl Sent {
+    fn of(out: &Outbox) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        let each = out.outputs().map(|output| match output {
+            Output::Udp(_, to, bytes) => (to, text(bytes)),
+            other => panic!("{other:?} in a dialect of datagrams"),
+        });
+        Self(each.collect())
+    }
+
+    fn to(&self, whom: SocketAddr) -> Vec<String> {
+        self.0.iter().filter(|(to, _)| *to == whom).map(|(_, text)| text.clone()).collect()
+    }
+}
+
+impl Place {
+    /// From the two answers to `rh`, `jr` or `rc`.
+    fn of(at: SocketAddr, answers: &[String]) -> Self {
+        let [place, own] = answers else { panic!("want two answers, got {answers:?}") };
+        let room = place.split(':').nth(1).unwrap().to_string();
+        let own: Vec<&str> = own.split(':').collect();
+        let ["rID", id, key] = own[..] else { panic!("{own:?}") };
+        Self { at, room, id: id.to_string(), key: key.to_string() }
+    }
+
+    fn rc(&self) -> String {
+        format!("rc:{}:{}", self.id, self.key)
+    }
+
+    fn ip(&self) -> String {
+        self.at.ip().to_string()
+    }
+}

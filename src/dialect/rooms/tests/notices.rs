@@ -1,0 +1,107 @@
+//! What peers are told without having asked, and what happens when time passes.
+
+use std::time::Duration;
+
+use super::{World, peer};
+use crate::dialect::rooms::Config;
+
+#[test]
+fn a_host_is_told_three_times_of_a_client_unless_it_answers() {
+    let mut world = World::new();
+    let host = world.host(peer(1), "a");
+    let client = world.join(peer(2), &host);
+    let comes = format!("cj:{}:{}:40000", client.id, client.ip());
+    assert_eq!(world.pass(Duration::from_millis(499)).0, []);
+    assert_eq!(world.pass(Duration::from_millis(1)).0, [(host.at, comes.clone())]);
+    assert_eq!(world.pass_secs(60).0, [(host.at, comes.clone())]);
+
+    let client = world.join(peer(3), &host);
+    world.answer(host.at, "ka");
+    assert_eq!(world.pass(Duration::from_millis(500)).0.len(), 1, "ka says nothing about it");
+    world.answer(host.at, &format!("pc:{}:fail", client.id));
+    assert_eq!(world.pass_secs(60).0, []);
+}
+
+#[test]
+fn a_client_that_asks_again_is_announced_again() {
+    let mut world = World::new();
+    let host = world.host(peer(1), "a");
+    let client = world.join(peer(2), &host);
+    let again = format!("jr:{}", host.room);
+    assert_eq!(world.send(client.at, again.as_bytes()).to(host.at).len(), 0, "copies are coming");
+    world.pass_secs(2);
+    assert_eq!(world.send(client.at, again.as_bytes()).to(host.at).len(), 1);
+    world.pass_secs(2);
+    world.answer(client.at, &format!("pc:{}:ok", client.id));
+    assert_eq!(world.send(client.at, again.as_bytes()).to(host.at).len(), 0, "connected");
+}
+
+#[test]
+fn what_is_outdated_is_not_told() {
+    let mut world = World::new();
+    let host = world.host(peer(1), "a");
+    let client = world.join(peer(2), &host);
+    world.answer(client.at, "lr");
+    let told = world.pass_secs(60).to(host.at);
+    assert_eq!(told, vec![format!("cl:{}", client.id); 3], "gone, so it does not come");
+
+    world.join(peer(3), &host);
+    world.answer(host.at, "cr");
+    let told = world.pass_secs(60);
+    assert_eq!(told.to(host.at).len(), 0, "it has no room any more");
+    assert_eq!(told.to(peer(3)), vec![format!("cr:{}", host.room); 2]);
+}
+
+#[test]
+fn who_changes_something_all_the_time_does_not_flood_the_others() {
+    let (mut world, host, client) = World::introduced();
+    let mut told = 0;
+    for n in 0..100 {
+        told += world.send(host.at, format!("rn:{n}").as_bytes()).to(client.at).len();
+        told += world.pass(Duration::from_millis(10)).to(client.at).len();
+    }
+    let last = world.pass_secs(5).to(client.at);
+    assert!(told <= 3, "{told}");
+    assert_eq!(last.last().unwrap(), "rn:99");
+}
+
+#[test]
+fn a_silent_host_loses_its_room_and_all_are_told() {
+    let silence = Duration::from_secs(100);
+    let mut world = World::with(Config { silence, ..Config::default() });
+    let host = world.host(peer(1), "a");
+    world.pass_secs(60);
+    let client = world.join(peer(2), &host);
+    world.pass_secs(39);
+    assert!(world.answer(peer(9), "rl").contains(&host.room));
+    let told = world.pass_secs(1);
+    let closed = format!("cr:{}", host.room);
+    assert_eq!((told.to(host.at), told.to(client.at)), (vec![closed.clone()], vec![closed]));
+    assert_eq!(world.answer(host.at, "ka"), "er:ka:noroom");
+    assert_eq!(world.answer(client.at, "ka"), "er:ka:noroom");
+    world.pass_secs(60);
+    assert!(world.rooms.is_empty());
+}
+
+#[test]
+fn a_silent_client_is_gone_and_the_host_is_told() {
+    let (mut world, host, client) = World::introduced();
+    for _ in 0..10 {
+        assert_eq!(world.pass_secs(29).to(host.at).len(), 0);
+        world.answer(host.at, "ka");
+    }
+    assert_eq!(world.pass_secs(20).to(host.at), vec![format!("cl:{}", client.id); 3]);
+    assert_eq!(world.answer(client.at, "ka"), "er:ka:noroom");
+    assert_eq!(world.answer(host.at, "ka"), "ka");
+}
+
+#[test]
+fn any_request_shows_that_a_peer_is_there() {
+    let (mut world, host, client) = World::introduced();
+    for request in ["ka", "status", "rl", "rh:x", "jr:junk"] {
+        world.pass_secs(200);
+        assert_eq!(world.ask(host.at, request).len().min(1), 1);
+        world.answer(client.at, request.replace("rh:x", "ka").as_str());
+    }
+    assert!(world.answer(peer(9), "rl").ends_with(",2"));
+}

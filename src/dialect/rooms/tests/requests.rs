@@ -1,0 +1,312 @@
+//! Every request, and every reason to refuse it.
+
+use std::collections::BTreeSet;
+
+use super::{Place, World, peer};
+use crate::dialect::rooms::Config;
+use crate::dialect::{Dialect, Outbox};
+use crate::limits::Limits;
+
+const NOBODY: &str = "0123456789abcdef";
+
+#[test]
+fn status_is_ok_until_it_is_busy() {
+    let mut world = World::with(Config { peers: 2, ..Config::default() });
+    assert_eq!(world.answer(peer(9), "status"), "OK");
+    let host = world.host(peer(1), "a");
+    world.join(peer(2), &host);
+    assert_eq!(world.answer(peer(9), "status"), "BUSY");
+    assert_eq!(world.answer(peer(9), "rh"), "er:rh:busy");
+    assert_eq!(world.answer(peer(9), &format!("jr:{}", host.room)), "er:jr:busy");
+    world.answer(peer(2), "lr");
+    assert_eq!(world.answer(peer(9), "status"), "OK");
+}
+
+#[test]
+fn a_server_that_stops_is_busy_and_sends_what_it_owes() {
+    let mut world = World::new();
+    let host = world.host(peer(1), "a");
+    let client = world.join(peer(2), &host);
+    let mut out = Outbox::new();
+    world.rooms.on_shutdown(world.now(), &mut out);
+    let owed = super::Sent::of(&out).to(host.at);
+    assert_eq!(owed, [format!("cj:{}:{}:40000", client.id, client.ip())]);
+    assert!(!world.rooms.owes());
+    assert_eq!(world.answer(peer(9), "status"), "BUSY");
+    assert_eq!(world.answer(peer(9), "rh"), "er:rh:busy");
+    assert_eq!(world.answer(peer(9), &format!("jr:{}", host.room)), "er:jr:busy");
+}
+
+#[test]
+fn a_room_is_hosted_once_however_often_it_is_asked_for() {
+    let mut world = World::new();
+    world.pass_secs(11);
+    let answers = world.ask(peer(1), "rh:My%20room");
+    let host = Place::of(peer(1), &answers);
+    assert_eq!(answers[0], format!("rh:{}", host.room));
+    assert_eq!((host.room.len(), host.id.len(), host.key.len()), (16, 16, 32));
+    assert_eq!(world.ask(peer(1), "rh:My%20room"), answers);
+    assert_eq!(world.ask(peer(1), "rh:Another"), answers, "one endpoint, one room");
+    let listed = world.answer(peer(9), "rl");
+    assert_eq!(listed, format!("rl:{},My room,open,1", host.room));
+}
+
+#[test]
+fn ids_and_keys_differ_and_come_from_the_seed() {
+    let places = |seed| {
+        let mut world = World::new();
+        world.rooms = super::Rooms::new(Config { seed: [seed; 32], ..Config::default() });
+        let places = (1..20).map(|n| world.enter(peer(n), "rh"));
+        places.flat_map(|place| [place.room, place.id, place.key]).collect::<Vec<_>>()
+    };
+    assert_eq!(places(1), places(1));
+    let all: BTreeSet<String> = places(1).into_iter().chain(places(2)).collect();
+    assert_eq!(all.len(), 2 * 3 * 19);
+}
+
+#[test]
+fn the_list_has_the_newest_first_and_goes_on() {
+    let mut world = World::new();
+    assert_eq!(world.answer(peer(999), "rl"), "rl:");
+    let rooms: Vec<String> =
+        (0..100).map(|n| world.host(peer(n), &format!("Room {n}%2C")).room).collect();
+    let (mut after, mut listed, mut pages) = (String::new(), Vec::new(), 0);
+    loop {
+        // Padded, so that there is credit for a full page.
+        let request = format!("rl{after}{}", "\0".repeat(480));
+        let page = world.answer(peer(999), &request);
+        assert!(page.len() <= 1200);
+        pages += 1;
+        let entries = page.strip_prefix("rl:").unwrap();
+        let (entries, more) =
+            entries.strip_suffix(":+").map_or((entries, false), |entries| (entries, true));
+        listed.extend(entries.split(':').map(str::to_string));
+        if !more {
+            break;
+        }
+        assert!(page.len() > 1150, "a full page: {}", page.len());
+        after = format!(":{}", &listed.last().unwrap()[..16]);
+    }
+    let expected: Vec<String> =
+        (0..100).rev().map(|n| format!("{},Room {n}%2C,open,1", rooms[n])).collect();
+    assert_eq!(listed, expected);
+    assert_eq!(pages, 3);
+    assert_eq!(world.answer(peer(999), &format!("rl:{NOBODY}")), "er:rl:noroom");
+}
+
+#[test]
+fn pages_are_as_long_as_the_request_has_paid_for() {
+    let mut world = World::new();
+    let name = "%2C".repeat(64);
+    let rooms: Vec<Place> = (0..30).map(|n| world.host(peer(n), &name)).collect();
+    world.pass_secs(11);
+    let first = world.answer(peer(999), "rl");
+    assert!(first.len() > 1000, "{}", first.len());
+    let request = format!("rl:{}", rooms[20].room);
+    let pages: Vec<String> = (0..4).map(|_| world.answer(peer(999), &request)).collect();
+    assert!(pages.contains(&"er:rl:limit".to_string()), "{pages:?}");
+    let sent: usize = pages.iter().map(|page| page.len() + 28).sum();
+    assert!(first.len() + 28 + sent <= 1248 + 3 * (30 + 4 * 47));
+    let padded = request + &"\n".repeat(400);
+    assert!(world.answer(peer(999), &padded).len() > 1000);
+}
+
+#[test]
+fn joining_introduces_both_sides() {
+    let mut world = World::new();
+    let host = world.host(peer(1), "a");
+    let request = format!("jr:{}", host.room);
+    world.pass_secs(11);
+    let sent = world.send(peer(2), request.as_bytes());
+    let client = Place::of(peer(2), &sent.to(peer(2)));
+    assert_eq!(sent.to(peer(2))[0], format!("jr:{}:{}:{}:40000", host.room, client.id, host.ip()));
+    assert_eq!(sent.to(host.at), [format!("cj:{}:{}:40000", client.id, client.ip())]);
+    assert_eq!(world.ask(peer(2), &request), sent.to(peer(2)), "asked again");
+    assert!(world.answer(peer(9), "rl").ends_with(",open,2"));
+}
+
+#[test]
+fn ipv6_addresses_are_encoded() {
+    let mut world = World::new();
+    let host = world.host("[2001:db8::1]:7000".parse().unwrap(), "a");
+    let at = "[2001:db8::2]:7001".parse().unwrap();
+    let client = world.join(at, &host);
+    let answers = world.ask(at, &format!("jr:{}", host.room));
+    assert!(answers[0].ends_with(":2001%3Adb8%3A%3A1:7000"), "{answers:?}");
+    world.answer(host.at, "kc:ip:2001%3Adb8%3A%3A2");
+    assert_eq!(world.answer(client.at, "ka"), "er:ka:kicked");
+}
+
+#[test]
+fn joining_is_refused_with_a_reason() {
+    let mut world = World::new();
+    let host = world.host(peer(1), "a");
+    assert_eq!(world.answer(peer(2), &format!("jr:{NOBODY}")), "er:jr:noroom");
+    assert_eq!(world.answer(host.at, &format!("jr:{}", host.room)), "er:jr:badrequest");
+    assert_eq!(world.answer(peer(2), "jr:x"), "er:jr:badrequest");
+}
+
+#[test]
+fn who_joins_another_room_leaves_the_first() {
+    let (mut world, host, client) = World::introduced();
+    let other = world.host(peer(3), "b");
+    let sent = world.send(client.at, format!("jr:{}", other.room).as_bytes());
+    assert_eq!(sent.to(host.at), [format!("cl:{}", client.id)]);
+    let client = Place::of(client.at, &sent.to(client.at));
+    assert_eq!(client.room, other.room);
+    let sent = world.send(client.at, b"rh:c");
+    assert_eq!(sent.to(other.at).len(), 0, "the notification before is not half a second old");
+    assert_eq!(world.pass_secs(1).to(other.at)[0], format!("cl:{}", client.id));
+    let listed = world.answer(peer(9), "rl");
+    assert_eq!(listed.matches(",1").count(), 3, "{listed}");
+}
+
+#[test]
+fn either_side_says_how_the_punch_ended() {
+    let (mut world, host, client) = World::introduced();
+    let (ok, fail) = (format!("pc:{}:ok", client.id), format!("pc:{}:fail", client.id));
+    assert_eq!(world.answer(client.at, &fail), ok);
+    assert_eq!(world.answer(host.at, &ok), ok);
+    assert_eq!(world.answer(peer(9), &ok), "er:pc:noroom");
+    assert_eq!(world.answer(host.at, &format!("pc:{NOBODY}:ok")), "er:pc:noroom");
+    assert_eq!(world.answer(host.at, &format!("pc:{}:ok", host.id)), "er:pc:noroom");
+    let other = world.join(peer(3), &host);
+    assert_eq!(world.answer(other.at, &ok), "er:pc:noroom", "no business of other clients");
+    let elsewhere = world.host(peer(4), "b");
+    assert_eq!(world.answer(elsewhere.at, &ok), "er:pc:noroom");
+}
+
+#[test]
+fn leaving_is_told_to_the_host() {
+    let (mut world, host, client) = World::introduced();
+    let sent = world.send(client.at, b"lr");
+    assert_eq!(sent.to(client.at), [format!("lr:{}", host.room)]);
+    assert_eq!(sent.to(host.at), [format!("cl:{}", client.id)]);
+    let again = world.send(client.at, b"lr");
+    assert_eq!(again.0, [(client.at, format!("lr:{}", host.room))], "asked again");
+    assert_eq!(world.answer(peer(9), "lr"), "er:lr:noroom");
+    assert_eq!(world.answer(host.at, "lr"), "er:lr:badrequest");
+    world.pass_secs(11);
+    assert_eq!(world.answer(client.at, "lr"), "er:lr:noroom", "long ago");
+}
+
+#[test]
+fn closing_is_told_to_all() {
+    let (mut world, host, client) = World::introduced();
+    assert_eq!(world.answer(client.at, "cr"), "er:cr:nothost");
+    assert_eq!(world.answer(peer(9), "cr"), "er:cr:noroom");
+    let closed = format!("cr:{}", host.room);
+    let sent = world.send(host.at, b"cr");
+    assert_eq!(
+        (sent.to(host.at), sent.to(client.at)),
+        (vec![closed.clone()], vec![closed.clone()])
+    );
+    assert_eq!(world.answer(host.at, "cr"), closed, "asked again");
+    assert_eq!(world.answer(client.at, "ka"), "er:ka:noroom");
+    assert_eq!(world.answer(peer(9), "rl"), "rl:");
+    world.pass_secs(2);
+    assert_ne!(world.host(host.at, "a").room, host.room);
+}
+
+#[test]
+fn who_is_kicked_stays_out() {
+    let (mut world, host, client) = World::introduced();
+    let kick = format!("kc:id:{}", client.id);
+    assert_eq!(world.answer(client.at, &kick), "er:kc:nothost");
+    assert_eq!(world.answer(peer(9), &kick), "er:kc:noroom");
+    assert_eq!(world.answer(host.at, &format!("kc:id:{}", host.id)), "er:kc:badrequest");
+    let sent = world.send(host.at, kick.as_bytes());
+    assert_eq!(sent.to(host.at), [kick.as_str()]);
+    assert_eq!(sent.to(client.at), [format!("kc:{}", host.room)]);
+    assert_eq!(world.answer(host.at, &kick), kick, "asked again");
+    for late in [0, 2, 60, 500] {
+        world.pass_secs(late / 2);
+        world.answer(host.at, "ka");
+        world.pass_secs(late / 2);
+        world.answer(host.at, "ka");
+        assert_eq!(world.answer(client.at, &format!("jr:{}", host.room)), "er:jr:kicked");
+    }
+    assert_eq!(world.answer(client.at, &client.rc()), "er:rc:noroom");
+    let other = world.host(peer(3), "b");
+    world.join(client.at, &other);
+}
+
+#[test]
+fn an_address_is_kicked_with_all_its_clients() {
+    let mut world = World::new();
+    let host = world.host(peer(1), "a");
+    let [mut one, mut two] = [peer(2); 2];
+    one.set_port(1);
+    two.set_port(2);
+    let [one, two] = [one, two].map(|at| world.join(at, &host));
+    let other = world.join(peer(3), &host);
+    let kick = format!("kc:ip:{}", one.ip());
+    let sent = world.send(host.at, kick.as_bytes());
+    assert_eq!(sent.to(host.at), [kick.as_str()]);
+    for client in [&one, &two] {
+        assert_eq!(sent.to(client.at), [format!("kc:{}", host.room)]);
+    }
+    assert!(sent.to(other.at).is_empty());
+    assert_eq!(world.answer(peer(2), &format!("jr:{}", host.room)), "er:jr:kicked");
+    // It cannot come in with a place that it was given elsewhere, either.
+    let moved = Place { at: peer(2), ..other };
+    assert_eq!(world.answer(peer(2), &moved.rc()), "er:rc:kicked");
+}
+
+#[test]
+fn renaming_is_told_to_the_clients() {
+    let (mut world, host, client) = World::introduced();
+    assert_eq!(world.answer(client.at, "rn:New"), "er:rn:nothost");
+    assert_eq!(world.answer(peer(9), "rn:New"), "er:rn:noroom");
+    let sent = world.send(host.at, b"rn:New%3A");
+    assert_eq!(sent.to(host.at), ["rn:New%3A"]);
+    assert_eq!(sent.to(client.at), ["rn:New%3A"]);
+    let again = world.send(host.at, b"rn:New%3A");
+    assert_eq!(again.0, [(host.at, "rn:New%3A".to_string())], "asked again");
+    assert!(world.answer(peer(9), "rl").contains(",New%3A,open,2"));
+}
+
+#[test]
+fn keep_alive_is_answered_to_those_in_a_room() {
+    let (mut world, host, client) = World::introduced();
+    assert_eq!(world.answer(host.at, "ka"), "ka");
+    assert_eq!(world.answer(client.at, "k:secret:ka\n"), "ka");
+    assert_eq!(world.answer(peer(9), "ka"), "er:ka:noroom");
+}
+
+#[test]
+fn an_address_may_not_have_everything() {
+    let limits = Limits { hosts_per_address: 3, connections_per_address: 4, ..Limits::default() };
+    let mut world = World::with(Config { limits, ..Config::default() });
+    let at = |port| std::net::SocketAddr::new(peer(1).ip(), port);
+    let hosts: Vec<Place> = (1..=3).map(|n| world.host(at(n), "a")).collect();
+    assert_eq!(world.answer(at(4), "rh"), "er:rh:limit");
+    let clients: Vec<Place> = (11..=14).map(|n| world.join(at(n), &hosts[0])).collect();
+    let request = format!("jr:{}", hosts[0].room);
+    assert_eq!(world.answer(at(15), &request), "er:jr:limit");
+    world.answer(clients[0].at, "lr");
+    world.join(at(15), &hosts[0]);
+}
+
+#[test]
+fn other_text_is_dropped() {
+    let mut world = World::new();
+    for text in ["hello", "", "OK", "rH", "er:ka:noroom", "rID:1:2"] {
+        assert_eq!(world.send(peer(1), text.as_bytes()).0, [], "{text}");
+    }
+    let mut nowhere = peer(1);
+    nowhere.set_port(0);
+    assert_eq!(world.send(nowhere, b"rh").0, []);
+    assert!(world.rooms.is_empty());
+}
+
+#[test]
+fn nothing_is_left_when_everybody_has_gone() {
+    let (mut world, host, client) = World::introduced();
+    world.answer(client.at, "lr");
+    world.answer(host.at, "cr");
+    assert!(!world.rooms.is_empty());
+    world.pass_secs(11);
+    assert!(world.rooms.is_empty(), "{:?}", world.rooms);
+    assert_eq!(world.rooms.next_wakeup(), None);
+}
