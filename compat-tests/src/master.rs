@@ -338,6 +338,11 @@ pub fn binary() -> &'static std::path::Path {
         let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
         let build = escargot::CargoBuild::new().manifest_path(root).package("punchd").bin("punchd");
         let build = if cfg!(debug_assertions) { build } else { build.release() };
+        // These are set for tests. Build scripts of dependencies look at them, and would run again.
+        let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+        let of_test =
+            |name: &String| ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|p| name.starts_with(p));
+        let build = names.filter(of_test).fold(build, |build, name| build.env_remove(name));
         build.run().expect("building punchd").path().to_path_buf()
     })
 }
