@@ -126,8 +126,10 @@ fn an_idle_host_is_reached_with_keepalives() {
 fn an_idle_host_is_lost_without_them() {
     let Some(output) = join_an_idle_host("--keepalive 0") else { return };
     let text = String::from_utf8_lossy(&output.stdout);
-    assert_eq!(output.status.code(), Some(1), "it was reached all the same:\n{text}");
-    assert!(text.contains("the host is at") && !text.contains("welcomed"), "{text}");
+    let told = text.lines().find_map(|line| line.split_once("the host is at "));
+    let Some((_, told)) = told else { panic!("nothing was told:\n{text}") };
+    // The client may still find it by chance: in the end it tries ports at random.
+    assert!(!text.contains(&format!("welcomed by {told}")), "it was reached there:\n{text}");
 }
 
 #[test]
