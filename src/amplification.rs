@@ -6,8 +6,10 @@
 //! into one place, the later one gets no credit from before: three times what just came, which
 //! keeps the promise without remembering anything.
 
+use std::cell::RefCell;
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
 use crate::clock::Instant;
@@ -24,9 +26,13 @@ pub const DATAGRAM: usize = 1200 + 48;
 /// After this time without a packet an address is as good as new.
 const FORGET: Duration = Duration::from_secs(10);
 
-/// What each address may still be sent.
+/// What each address may still be sent. Clones share it, as the promise is the server's and not
+/// that of each dialect.
+#[derive(Clone, Debug, Default)]
+pub struct Credits(Rc<RefCell<Table>>);
+
 #[derive(Debug)]
-pub struct Credits {
+struct Table {
     places: Box<[Credit]>,
     hasher: RandomState,
 }
@@ -39,7 +45,7 @@ struct Credit {
     bytes: usize,
 }
 
-impl Default for Credits {
+impl Default for Table {
     fn default() -> Self {
         Self {
             places: vec![Credit::default(); PLACES].into_boxed_slice(),
@@ -51,7 +57,25 @@ impl Default for Credits {
 impl Credits {
     /// A datagram with this many bytes of payload came from an address. What it may be sent from
     /// now on is [`Self::left`].
-    pub fn received(&mut self, now: Instant, addr: IpAddr, payload: usize) {
+    pub fn received(&self, now: Instant, addr: IpAddr, payload: usize) {
+        self.0.borrow_mut().received(now, addr, payload);
+    }
+
+    /// Bytes of payload that one more datagram to this address may have; `None` if there must be
+    /// none.
+    #[must_use]
+    pub fn left(&self, addr: IpAddr) -> Option<usize> {
+        self.0.borrow().left(addr)
+    }
+
+    /// Takes what a datagram costs; false, and nothing is taken, if there is not enough.
+    pub fn spend(&self, now: Instant, addr: IpAddr, payload: usize) -> bool {
+        self.0.borrow_mut().spend(now, addr, payload)
+    }
+}
+
+impl Table {
+    fn received(&mut self, now: Instant, addr: IpAddr, payload: usize) {
         let tag = self.hasher.hash_one(addr);
         let place = &mut self.places[tag as usize % PLACES];
         let is_free = place.bytes == 0 && place.tag == 0 || now - place.at > FORGET;
@@ -64,18 +88,14 @@ impl Credits {
         *place = Credit { tag, at: now, bytes: before + FACTOR * (payload + headers(addr)) };
     }
 
-    /// Bytes of payload that one more datagram to this address may have; `None` if there must be
-    /// none.
-    #[must_use]
-    pub fn left(&self, addr: IpAddr) -> Option<usize> {
+    fn left(&self, addr: IpAddr) -> Option<usize> {
         let tag = self.hasher.hash_one(addr);
         let place = &self.places[tag as usize % PLACES];
         let bytes = if place.tag == tag { place.bytes } else { 0 };
         bytes.checked_sub(headers(addr))
     }
 
-    /// Takes what a datagram costs; false, and nothing is taken, if there is not enough.
-    pub fn spend(&mut self, now: Instant, addr: IpAddr, payload: usize) -> bool {
+    fn spend(&mut self, now: Instant, addr: IpAddr, payload: usize) -> bool {
         if self.left(addr).is_none_or(|left| left < payload) {
             return false;
         }
@@ -111,14 +131,14 @@ mod tests {
 
     #[test]
     fn nobody_is_sent_anything_unasked() {
-        let mut credits = Credits::default();
+        let credits = Credits::default();
         assert_eq!(credits.left(ADDR), None);
         assert!(!credits.spend(at(0), ADDR, 0));
     }
 
     #[test]
     fn a_refused_datagram_costs_nothing() {
-        let mut credits = Credits::default();
+        let credits = Credits::default();
         credits.received(at(0), ADDR, 10);
         let left = credits.left(ADDR).unwrap();
         assert!(!credits.spend(at(0), ADDR, left + 1));
@@ -132,7 +152,7 @@ mod tests {
             steps in prop::collection::vec(
                 (0u64..4000, prop::option::of(0usize..600), 0usize..1300), 1..60),
         ) {
-            let mut credits = Credits::default();
+            let credits = Credits::default();
             let mut time = 0;
             let mut log = Vec::new();
             for (wait, received, wanted) in steps {

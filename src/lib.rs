@@ -8,7 +8,8 @@
 //! | [`net`] | all system calls: the event loop and the sockets |
 //! | [`server`] | the whole server but for its sockets: admission, and which dialect is spoken |
 //! | [`dialect`] | the wire protocols, each a state machine without sockets or clock |
-//! | [`limits`], [`rates`] | every bound and every wait, with its reason |
+//! | [`limits`] | every bound and every wait, with its reason |
+//! | [`rates`], [`customers`], [`amplification`] | how often, how much and how many bytes an address may have |
 //! | [`clock`], [`timers`] | time as a value, deadlines as data |
 //!
 //! # How a packet travels
@@ -25,6 +26,7 @@
 pub mod amplification;
 pub mod cli;
 pub mod clock;
+pub mod customers;
 pub mod dialect;
 pub mod limits;
 pub mod logging;

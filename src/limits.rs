@@ -20,8 +20,7 @@ pub struct Limits {
     /// players who refresh their lobby every second use a sixth of it.
     pub commands_per_second: u32,
     /// Datagrams a second of one address, with two seconds' worth at once, and as many events to
-    /// other peers; 0 is no limit. They
-    /// cost little; somebody who forges them must not easily drown those of the true owner.
+    /// other peers; 0 is no limit. They cost little; somebody who forges them must not easily drown those of the true owner.
     pub datagrams_per_second: u32,
 }
 
@@ -39,8 +38,8 @@ impl Default for Limits {
 
 impl Limits {
     /// Bytes of commands that are not finished, of all connections together; the same number of
-    /// bytes is for events that are not finished, for the data strings of all hosts, and for what peers asked for and do not read.
-    /// A usual host has less than 200 bytes of data strings, so this is generous on average and
+    /// bytes is for events that are not finished, for the data strings of all hosts, and for what
+    /// peers asked for and do not read. A usual host has less than 200 bytes of data strings, so this is generous on average and
     /// keeps a few from taking everything.
     #[must_use]
     pub const fn total(&self) -> usize {

@@ -47,10 +47,8 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let hangups = Hangups::new(on_hangup(options, tls.clone()))?;
     let most = connections(options)?;
     let mut config = options.server(most);
-    SysRng.try_fill_bytes(&mut config.events.seed)?;
+    SysRng.try_fill_bytes(&mut config.seed)?;
     config.events.tls = tls;
-    SysRng.try_fill_bytes(&mut config.natpunch.seed)?;
-    SysRng.try_fill_bytes(&mut config.rooms.seed)?;
     let ghost_limit = Duration::from_secs(options.ghost_limit);
     let mut sockets = bind::inherited(ghost_limit)?;
     if sockets.is_empty() {

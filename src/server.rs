@@ -2,21 +2,24 @@
 //! to go when there is no room. It is a [`Dialect`] itself, the one that speaks all of them, so
 //! that the event loop and a simulated network drive it in the same way.
 
-use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use log::{debug, warn};
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
 
+use crate::amplification::Credits;
 use crate::clock::{Instant, Now};
+use crate::customers::Counts;
 use crate::dialect::conns::Conns;
 use crate::dialect::events::{self, Events};
 use crate::dialect::gmnet::{self, Gmnet};
-use crate::dialect::natpunch::{self, Natpunch};
+use crate::dialect::natpunch::Natpunch;
 use crate::dialect::rooms::{self, Rooms};
 use crate::dialect::stun::{self, Stun};
 use crate::dialect::{ConnId, Dialect, Name, Outbox, Use, Via, of_datagram, of_stream};
 use crate::limits::{self, Limits};
-use crate::rates::{Rates, network};
+use crate::rates::Rates;
 use crate::timers::{Seldom, Timers};
 
 /// What the owner decides.
@@ -26,10 +29,10 @@ pub struct Config {
     pub limits: Limits,
     /// What is spoken.
     pub dialects: Vec<Name>,
+    /// What all IDs, keys and tokens come from. Must be random and secret, except in tests.
+    pub seed: [u8; 32],
     /// What the GMnet dialect has to know.
     pub gmnet: gmnet::Config,
-    /// What the natpunch dialect has to know.
-    pub natpunch: natpunch::Config,
     /// What the STUN dialect has to know.
     pub stun: stun::Config,
     /// UDP sockets from this number on are alternate ones: they are there for STUN alone.
@@ -45,12 +48,12 @@ impl Default for Config {
         Self {
             limits: Limits::default(),
             dialects: Name::ALL.to_vec(),
+            seed: [0; 32],
             gmnet: gmnet::Config::default(),
-            rooms: rooms::Config::default(),
-            events: events::Config::default(),
-            natpunch: natpunch::Config::default(),
             stun: stun::Config::default(),
             alternates_from: None,
+            rooms: rooms::Config::default(),
+            events: events::Config::default(),
         }
     }
 }
@@ -62,8 +65,8 @@ pub struct Server {
     /// Those that are spoken, by their [`Name`].
     dialects: [Option<Box<dyn Dialect>>; Name::ALL.len()],
     conns: Conns<Conn>,
-    /// How many connections each customer (see [`network`]) has.
-    per_address: HashMap<IpAddr, usize>,
+    /// How many connections each customer has.
+    counts: Counts,
     /// Connections that may be idle, those that were looked at longest ago first.
     idle: Timers<ConnId>,
     datagrams: Rates,
@@ -87,20 +90,25 @@ impl Server {
     pub fn new(config: Config) -> Self {
         let limits = config.limits;
         let mut dialects = [const { None }; Name::ALL.len()];
+        let mut random = StdRng::from_seed(config.seed);
+        let credits = Credits::default();
         for name in config.dialects {
-            dialects[name as usize] = match name {
-                Name::Gmnet => Some(Box::new(Gmnet::new(config.gmnet.clone())) as Box<dyn Dialect>),
-                Name::Rooms => Some(Box::new(Rooms::new(config.rooms.clone()))),
-                Name::Natpunch => Some(Box::new(Natpunch::new(&config.natpunch))),
-                Name::Stun => Some(Box::new(Stun::new(config.stun.clone()))),
-                Name::Events => Some(Box::new(Events::new(config.events.clone()))),
+            let random = StdRng::from_seed(random.random());
+            let credits = credits.clone();
+            let dialect: Box<dyn Dialect> = match name {
+                Name::Gmnet => Box::new(Gmnet::new(config.gmnet.clone())),
+                Name::Stun => Box::new(Stun::new(config.stun.clone())),
+                Name::Rooms => Box::new(Rooms::new(config.rooms.clone(), random, credits)),
+                Name::Events => Box::new(Events::new(config.events.clone(), random, credits)),
+                Name::Natpunch => Box::new(Natpunch::new(random, credits)),
             };
+            dialects[name as usize] = Some(dialect);
         }
         Self {
             limits,
             dialects,
             conns: Conns::default(),
-            per_address: HashMap::new(),
+            counts: Counts::default(),
             idle: Timers::new(limits::IDLE),
             datagrams: Rates::new(limits.datagrams_per_second, 2),
             full: Seldom::default(),
@@ -116,10 +124,19 @@ impl Server {
         out: &mut Outbox,
         act: impl FnOnce(&mut dyn Dialect, &mut Outbox),
     ) {
-        let speaks = self.conns.get(conn).and_then(|conn| conn.speaks);
-        let Some(dialect) = speaks.and_then(|name| self.dialects[name as usize].as_mut()) else {
-            return;
-        };
+        if let Some(name) = self.conns.get(conn).and_then(|conn| conn.speaks) {
+            self.with(name, out, act);
+        }
+    }
+
+    /// Lets a dialect do something, if it is spoken.
+    fn with(
+        &mut self,
+        name: Name,
+        out: &mut Outbox,
+        act: impl FnOnce(&mut dyn Dialect, &mut Outbox),
+    ) {
+        let Some(dialect) = &mut self.dialects[name as usize] else { return };
         let before = out.len();
         act(dialect.as_mut(), out);
         self.forget_closed(before, out);
@@ -203,13 +220,7 @@ impl Server {
     fn forget(&mut self, conn: ConnId) {
         self.idle.cancel(&conn);
         let Some(Conn { peer, .. }) = self.conns.remove(conn) else { return };
-        let customer = network(peer.ip());
-        if let Some(count) = self.per_address.get_mut(&customer) {
-            *count -= 1;
-            if *count == 0 {
-                self.per_address.remove(&customer);
-            }
-        }
+        self.counts.remove(peer.ip());
     }
 
     /// Counts the connections no more that a dialect has closed since `before`.
@@ -222,13 +233,13 @@ impl Server {
 
 impl Dialect for Server {
     fn on_open(&mut self, now: Now, conn: ConnId, peer: SocketAddr, out: &mut Outbox) {
-        let count = self.per_address.entry(network(peer.ip())).or_default();
-        if *count >= self.limits.connections_per_address {
+        let count = self.counts.of(peer.ip());
+        if count >= self.limits.connections_per_address {
             debug!("{peer} refused: its address has {count} connections already");
             out.close(conn);
             return;
         }
-        *count += 1;
+        self.counts.add(peer.ip());
         self.conns.insert(conn, Conn { peer, opened: now.instant, speaks: None });
         self.idle.arm(now.instant, conn);
     }
@@ -290,10 +301,7 @@ impl Dialect for Server {
         if name != Name::Stun && self.alternates_from.is_some_and(|from| via.socket >= from) {
             return;
         }
-        let Some(dialect) = &mut self.dialects[name as usize] else { return };
-        let before = out.len();
-        dialect.on_datagram(now, via, peer, data, out);
-        self.forget_closed(before, out);
+        self.with(name, out, |dialect, out| dialect.on_datagram(now, via, peer, data, out));
     }
 
     fn on_wakeup(&mut self, now: Now, out: &mut Outbox) {
@@ -320,5 +328,71 @@ impl Dialect for Server {
             Some(dialect) => dialect.use_of(id),
             None => Use::Idle(conn.opened),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::amplification::DATAGRAM;
+    use crate::dialect::Output;
+    use crate::dialect::natpunch::message::{
+        Content, CreateLobbyRequest, LobbyListRequest, Message, RegisterRequest,
+    };
+    use prost::Message as _;
+
+    fn peer(n: u16) -> SocketAddr {
+        let [high, low] = n.to_be_bytes();
+        SocketAddr::from(([198, 51, high, low], 40_000))
+    }
+
+    /// The datagrams that go back to a peer for one from it.
+    fn returned(server: &mut Server, from: SocketAddr, data: &[u8]) -> Vec<Vec<u8>> {
+        let now = Now { instant: Instant::from_micros(60_000_000), unix: 0 };
+        let mut out = Outbox::new();
+        server.on_datagram(now, Via::default(), from, data, &mut out);
+        let back = out.outputs().filter_map(|output| match output {
+            Output::Udp(_, to, bytes) => (to == from).then(|| bytes.to_vec()),
+            _ => None,
+        });
+        back.collect()
+    }
+
+    fn wire_size(datagrams: &[Vec<u8>]) -> usize {
+        datagrams.iter().map(|datagram| datagram.len() + 28).sum()
+    }
+
+    fn natpunch(content: Content) -> Vec<u8> {
+        Message { content: Some(content) }.encode_to_vec()
+    }
+
+    #[test]
+    fn all_dialects_together_do_not_amplify() {
+        let mut server = Server::new(Config::default());
+        for n in 0..20 {
+            let name = "x".repeat(60);
+            assert_eq!(returned(&mut server, peer(n), format!("rh:{name}").as_bytes()).len(), 2);
+            let register = natpunch(Content::RegisterRequest(RegisterRequest::default()));
+            let [answer] = &returned(&mut server, peer(n), &register)[..] else { panic!() };
+            let Some(Content::RegisterResponse(me)) = Message::decode(&answer[..]).unwrap().content
+            else {
+                panic!("{answer:?}")
+            };
+            let (client_id, lobby_name, max_players) = (me.client_id, name, 8);
+            let create = CreateLobbyRequest { client_id, lobby_name, max_players };
+            let create = natpunch(Content::CreateLobbyRequest(create));
+            assert_eq!(returned(&mut server, peer(n), &create).len(), 1);
+        }
+        let victim = peer(1000);
+        let page = wire_size(&returned(&mut server, victim, b"rl"));
+        assert!(page > DATAGRAM - 100, "{page}");
+        let list = natpunch(Content::LobbyListRequest(LobbyListRequest::default()));
+        let (mut received, mut sent) = (2 + 28, page);
+        for _ in 0..20 {
+            received += list.len() + 28;
+            sent += wire_size(&returned(&mut server, victim, &list));
+            assert!(sent <= 3 * received + DATAGRAM, "{sent} for {received}");
+        }
+        assert!(sent > page);
     }
 }

@@ -10,6 +10,7 @@ use crate::clock::{Instant, Now};
 pub mod conns;
 pub mod events;
 pub mod gmnet;
+mod hex;
 pub mod natpunch;
 pub mod rooms;
 mod sniff;
@@ -40,21 +41,24 @@ pub struct Via {
 /// A wire protocol. Addresses are canonical: an IPv4 peer on an IPv6 socket has an IPv4 address.
 ///
 /// For each connection come, in this order: one `on_open`, any number of `on_bytes`, at most one
-/// `on_fin`, and one `on_gone` unless the dialect closed the connection before.
+/// `on_fin`, and one `on_gone` unless the dialect closed the connection before. A dialect of UDP
+/// alone leaves all that out.
 pub trait Dialect: std::fmt::Debug {
     /// A peer has connected by TCP, and its first bytes say that it speaks this dialect. `now` is
     /// when it connected.
-    fn on_open(&mut self, now: Now, conn: ConnId, peer: SocketAddr, out: &mut Outbox);
+    fn on_open(&mut self, _now: Now, conn: ConnId, _peer: SocketAddr, out: &mut Outbox) {
+        out.close(conn);
+    }
 
     /// Bytes arrived, cut as it pleased the network.
-    fn on_bytes(&mut self, now: Now, conn: ConnId, bytes: &[u8], out: &mut Outbox);
+    fn on_bytes(&mut self, _now: Now, _conn: ConnId, _bytes: &[u8], _out: &mut Outbox) {}
 
     /// The peer will send nothing more, but may still read. The dialect closes the connection
     /// when it has said what it owes.
-    fn on_fin(&mut self, now: Now, conn: ConnId, out: &mut Outbox);
+    fn on_fin(&mut self, _now: Now, _conn: ConnId, _out: &mut Outbox) {}
 
     /// The connection is gone, nothing can be sent on it any more.
-    fn on_gone(&mut self, now: Now, conn: ConnId, out: &mut Outbox);
+    fn on_gone(&mut self, _now: Now, _conn: ConnId, _out: &mut Outbox) {}
 
     /// How many bytes that were written to a connection wait for its peer to read; told whenever
     /// that changes from or to some.
@@ -64,19 +68,25 @@ pub trait Dialect: std::fmt::Debug {
     fn on_datagram(&mut self, now: Now, via: Via, peer: SocketAddr, data: &[u8], out: &mut Outbox);
 
     /// The time that `next_wakeup` asked for has come (or not yet: then nothing is to be done).
-    fn on_wakeup(&mut self, now: Now, out: &mut Outbox);
+    fn on_wakeup(&mut self, _now: Now, _out: &mut Outbox) {}
 
     /// When something has to be done even if nothing arrives.
-    fn next_wakeup(&self) -> Option<Instant>;
+    fn next_wakeup(&self) -> Option<Instant> {
+        None
+    }
 
     /// The server is about to stop: answer now what would otherwise have been waited for.
-    fn on_shutdown(&mut self, now: Now, out: &mut Outbox);
+    fn on_shutdown(&mut self, _now: Now, _out: &mut Outbox) {}
 
     /// Whether a peer is still owed something that a timer will send.
-    fn owes(&self) -> bool;
+    fn owes(&self) -> bool {
+        false
+    }
 
     /// Whether anybody would miss this connection.
-    fn use_of(&self, conn: ConnId) -> Use;
+    fn use_of(&self, _conn: ConnId) -> Use {
+        Use::Idle(Instant::default())
+    }
 }
 
 /// What a connection is good for.

@@ -2,98 +2,21 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
-use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::error::{EventError, Fault};
 use super::link::{Link, Tls};
+use super::told::{Arrival, Introduction, Login, Pass, Request};
 
 /// Longer than the server waits for a peer, so that its word comes first.
 const WAIT: Duration = Duration::from_secs(40);
 
 /// How often the token is sent until the server has answered.
 const TOKEN_GAP: Duration = Duration::from_millis(200);
-
-/// What became of a `confirm_pass`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Arrival {
-    /// It arrived.
-    Confirmed,
-    /// Nobody is logged in under that ID.
-    NoSuchPeer,
-    /// The peer left before it confirmed.
-    PeerLeft,
-    /// The peer did not confirm in time.
-    Timeout,
-    /// The server did not pass it on for another reason.
-    Refused(Fault),
-}
-
-/// The answer to a login.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Login {
-    /// The ID that others use.
-    pub id: String,
-    /// What shows the server one's game socket.
-    pub udp_token: String,
-}
-
-/// An event that wants no answer.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Pass {
-    /// Who sent it; the server, if nobody.
-    pub from: Option<String>,
-    /// What it is about.
-    pub name: String,
-    /// What it says.
-    pub data: Value,
-}
-
-/// An event that wants an answer.
-pub type Request = Pass;
-
-/// A room in a list.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct Listed {
-    /// Its ID.
-    pub room: String,
-    /// What its host calls it.
-    pub name: String,
-    /// The ID of its host.
-    pub host: String,
-    /// How many are in it, the host included.
-    pub players: usize,
-    /// How many can be.
-    pub max_players: usize,
-}
-
-/// The answer to a join.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct Joined {
-    /// The ID of the room.
-    pub room: String,
-    /// The ID of its host.
-    pub host: String,
-    /// Who is in it, oneself included.
-    pub players: Vec<String>,
-}
-
-/// Where another peer's game socket is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Introduction {
-    /// The other's ID.
-    pub id: String,
-    /// As the server sees it.
-    pub endpoint: SocketAddr,
-    /// In its own network, if that may be ours.
-    pub local: Vec<SocketAddr>,
-    /// What both know and nobody else.
-    pub nonce: String,
-}
 
 type Handler = Box<dyn FnMut(&Request) -> Result<Value, Fault> + Send>;
 
@@ -284,72 +207,6 @@ impl EventClient {
         }
     }
 
-    /// Makes a room and returns its ID.
-    ///
-    /// # Errors
-    /// If the server refuses it.
-    pub fn create_room(&mut self, name: &str, max_players: usize) -> Result<String, EventError> {
-        #[derive(Deserialize)]
-        struct Created {
-            room: String,
-        }
-        let data = json!({"name": name, "max_players": max_players});
-        self.ask("create_room", data).map(|created: Created| created.room)
-    }
-
-    /// Deletes one's own room.
-    ///
-    /// # Errors
-    /// If the server refuses it.
-    pub fn delete_room(&mut self, room: &str) -> Result<(), EventError> {
-        self.request(None, "delete_room", json!({"room": room})).map(drop)
-    }
-
-    /// All rooms of one's game.
-    ///
-    /// # Errors
-    /// If the server refuses it.
-    pub fn list_rooms(&mut self) -> Result<Vec<Listed>, EventError> {
-        #[derive(Deserialize)]
-        struct Page {
-            rooms: Vec<Listed>,
-            more: bool,
-        }
-        let mut all: Vec<Listed> = Vec::new();
-        loop {
-            let data = all.last().map_or(json!({}), |last| json!({"after": last.room}));
-            let page: Page = self.ask("list_rooms", data)?;
-            all.extend(page.rooms);
-            if !page.more {
-                return Ok(all);
-            }
-        }
-    }
-
-    /// Joins a room.
-    ///
-    /// # Errors
-    /// If the server refuses it.
-    pub fn join_room(&mut self, room: &str) -> Result<Joined, EventError> {
-        self.ask("join_room", json!({"room": room}))
-    }
-
-    /// Leaves the room.
-    ///
-    /// # Errors
-    /// If one is in no room.
-    pub fn leave_room(&mut self) -> Result<(), EventError> {
-        self.request(None, "leave_room", json!({})).map(drop)
-    }
-
-    /// Throws a player out of one's room.
-    ///
-    /// # Errors
-    /// If the server refuses it.
-    pub fn kick(&mut self, id: &str) -> Result<(), EventError> {
-        self.request(None, "kick", json!({"id": id})).map(drop)
-    }
-
     /// Tells where one's game socket is in one's own network.
     ///
     /// # Errors
@@ -418,7 +275,11 @@ impl EventClient {
         self.link.send(&format!("{event}\n"))
     }
 
-    fn ask<T: DeserializeOwned>(&mut self, name: &str, data: Value) -> Result<T, EventError> {
+    pub(super) fn ask<T: DeserializeOwned>(
+        &mut self,
+        name: &str,
+        data: Value,
+    ) -> Result<T, EventError> {
         read(&self.request(None, name, data)?)
     }
 
@@ -486,35 +347,6 @@ impl EventClient {
     }
 }
 
-impl Introduction {
-    /// Reads the pass `introduce`.
-    ///
-    /// # Errors
-    /// If it is another one.
-    pub fn read(pass: &Pass) -> Result<Self, EventError> {
-        #[derive(Deserialize)]
-        struct Endpoint {
-            ip: IpAddr,
-            port: u16,
-        }
-        #[derive(Deserialize)]
-        struct Introduce {
-            id: String,
-            ip: IpAddr,
-            port: u16,
-            local: Vec<Endpoint>,
-            nonce: String,
-        }
-        let told: Introduce = read(&pass.data)?;
-        Ok(Self {
-            id: told.id,
-            endpoint: SocketAddr::new(told.ip, told.port),
-            local: told.local.iter().map(|at| SocketAddr::new(at.ip, at.port)).collect(),
-            nonce: told.nonce,
-        })
-    }
-}
-
 fn with_dest(mut event: Value, dest: Option<&str>) -> Value {
     if let Some(dest) = dest {
         event["dest"] = dest.into();
@@ -522,7 +354,7 @@ fn with_dest(mut event: Value, dest: Option<&str>) -> Value {
     event
 }
 
-fn read<T: DeserializeOwned>(value: &Value) -> Result<T, EventError> {
+pub(super) fn read<T: DeserializeOwned>(value: &Value) -> Result<T, EventError> {
     T::deserialize(value).map_err(|error| EventError::Malformed(format!("{error} in {value}")))
 }
 

@@ -7,7 +7,10 @@ mod client;
 mod error;
 pub mod knock;
 mod link;
+mod rooms;
+mod told;
 
-pub use client::{Arrival, EventClient, Introduction, Joined, Listed, Login, Pass, Request};
+pub use client::EventClient;
 pub use error::{EventError, Fault};
 pub use link::Tls;
+pub use told::{Arrival, Introduction, Joined, Listed, Login, Pass, Request};

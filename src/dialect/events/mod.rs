@@ -2,7 +2,7 @@
 //! events through the server, meet in rooms, and are introduced there to each other's game
 //! sockets.
 //!
-//! Bytes go through [`tls`], if they are encrypted, and [`framing`], which cuts them into
+//! Bytes go through [`wire`], which has [`tls`] decrypt what is encrypted, and [`framing`], which cuts them into
 //! objects; [`event`] reads these. What is for another peer is passed on by [`forward`], with
 //! [`routing`] to remember who waits for an answer; what is for the server is carried out in
 //! [`peers`] (log in, endpoints, introductions) and [`rooms`].
@@ -11,9 +11,8 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use log::{Level, debug, log_enabled, warn};
+use log::debug;
 use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -22,8 +21,8 @@ use super::{ConnId, Dialect, Outbox, Use, Via};
 use crate::amplification::Credits;
 use crate::clock::{Instant, Now};
 use crate::limits::{self, Limits};
-use crate::rates::Rates;
-use crate::timers::{Seldom, Timers};
+use crate::rates::{Lines, Rates};
+use crate::timers::Timers;
 
 pub mod event;
 mod forward;
@@ -34,19 +33,19 @@ pub mod routing;
 #[cfg(test)]
 mod tests;
 pub mod tls;
+mod wire;
 
 use event::{Event, EventError, Fault, Kind};
 use framing::{Framer, Go};
 use peers::Peer;
 use rooms::Rooms;
 use routing::Routes;
-use tls::{Acceptor, Tls};
+use tls::Acceptor;
+use wire::Wire;
 
 /// What the owner of the server decides about this dialect.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Config {
-    /// Where tokens, nonces and room IDs come from; must be a secret.
-    pub seed: [u8; 32],
     /// Makes TLS connections, if there is a certificate.
     pub tls: Option<Acceptor>,
     /// Refuse what is not encrypted.
@@ -80,8 +79,7 @@ pub struct Events {
     unfinished: usize,
     commands: Rates,
     passes: Rates,
-    lines: Rates,
-    lines_left_out: Seldom,
+    lines: Lines,
     /// How the punches ended that peers told of: failed, succeeded.
     punches: [u64; 2],
 }
@@ -101,84 +99,28 @@ struct Conn {
     peer: Option<Box<Peer>>,
 }
 
-/// How bytes travel on a connection.
-#[derive(Debug)]
-enum Wire {
-    /// The first byte will tell.
-    Unknown,
-    Plain,
-    Tls(Box<Tls>),
-}
-
 impl Events {
-    /// A dialect that has heard of nobody yet.
+    /// A dialect that has heard of nobody yet. Tokens, nonces and room IDs are drawn from `random`,
+    /// which must be secret.
     #[must_use]
-    pub fn new(config: Config) -> Self {
+    pub fn new(config: Config, random: StdRng, credits: Credits) -> Self {
         Self {
             conns: Conns::default(),
             peers: HashMap::new(),
             tokens: HashMap::new(),
             rooms: Rooms::default(),
             routes: Routes::default(),
-            credits: Credits::default(),
-            random: StdRng::from_seed(config.seed),
+            credits,
+            random,
             strangers: Timers::new(limits::LOGIN_WAIT),
             silent: Timers::new(limits::SILENCE),
             asked: Timers::new(limits::PING_WAIT),
             unfinished: 0,
             commands: Rates::new(config.limits.commands_per_second, 10),
             passes: Rates::new(config.limits.datagrams_per_second, 2),
-            lines: Rates::new(1, 60),
-            lines_left_out: Seldom::default(),
+            lines: Lines::default(),
             punches: [0; 2],
             config,
-        }
-    }
-
-    /// Finds out by its first byte whether a connection is encrypted.
-    fn begin(&mut self, now: Now, id: ConnId, first: u8, out: &mut Outbox) {
-        let Some(conn) = self.conns.get_mut(id) else { return };
-        conn.wire = Wire::Plain;
-        let addr = conn.addr;
-        if first == b'{' {
-            if self.config.tls_required {
-                let fault = Fault::new("tls_required", "this server speaks TLS only");
-                self.refuse(id, &fault, out);
-            }
-            return;
-        }
-        let Some(acceptor) = &self.config.tls else {
-            if self.says(now, addr) {
-                warn!("{addr} closed: it wants TLS, and there is no certificate (--tls-cert)");
-            }
-            return self.end(id, out);
-        };
-        match Tls::new(acceptor) {
-            Ok(tls) => conn.wire = Wire::Tls(Box::new(tls)),
-            Err(error) => {
-                debug!("{addr} closed: {error}");
-                self.end(id, out);
-            }
-        }
-    }
-
-    /// Decrypts what came, answers what TLS itself wants answered, and reads the rest.
-    fn decrypt(&mut self, now: Now, id: ConnId, bytes: &[u8], out: &mut Outbox) {
-        let Some(conn) = self.conns.get_mut(id) else { return };
-        let Wire::Tls(tls) = &mut conn.wire else { return self.read(now, id, bytes, out) };
-        let mut plain = Vec::new();
-        let read = tls.read(bytes, &mut plain);
-        let closed = tls.is_closed();
-        if tls.owes() {
-            out.tcp(id, |bytes| tls.flush(bytes));
-        }
-        let addr = conn.addr;
-        self.read(now, id, &plain, out);
-        if let Err(error) = &read {
-            debug!("{addr} closed: {error}");
-        }
-        if read.is_err() || closed {
-            self.end(id, out);
         }
     }
 
@@ -294,20 +236,6 @@ impl Events {
         }
     }
 
-    /// Sends something to a connection in one piece.
-    fn send(&mut self, id: ConnId, out: &mut Outbox, fill: impl FnOnce(&mut Vec<u8>)) {
-        match self.conns.get_mut(id).map(|conn| &mut conn.wire) {
-            None => {}
-            Some(Wire::Tls(tls)) => {
-                let mut plain = Vec::new();
-                fill(&mut plain);
-                tls.write(&plain);
-                out.tcp(id, |bytes| tls.flush(bytes));
-            }
-            Some(Wire::Plain | Wire::Unknown) => out.tcp(id, fill),
-        }
-    }
-
     /// Tells somebody something that is not an answer.
     fn tell(&mut self, id: ConnId, name: &str, data: &impl Serialize, out: &mut Outbox) {
         self.send(id, out, |bytes| event::write_pass(bytes, name, data));
@@ -375,22 +303,6 @@ impl Events {
         self.unfinished -= conn.held;
         self.strangers.cancel(&id);
         Some(conn)
-    }
-
-    /// Whether a line about this address may go to the log: who does much does not fill the disk.
-    fn says(&mut self, now: Now, addr: SocketAddr) -> bool {
-        if !log_enabled!(Level::Info) {
-            return false;
-        }
-        let says = self.lines.allow(now.instant, addr.ip());
-        if !says && let Some(more) = self.lines_left_out.say(now.instant) {
-            warn!("{addr} and others do so much that not all is logged ({more} lines before)");
-        }
-        says
-    }
-
-    fn random_128(&mut self) -> u128 {
-        u128::from(self.random.next_u64()) << 64 | u128::from(self.random.next_u64())
     }
 
     /// Whether nothing is left of anybody.
@@ -508,10 +420,6 @@ impl Dialect for Events {
                 out.tcp(id, |bytes| tls.flush(bytes));
             }
         }
-    }
-
-    fn owes(&self) -> bool {
-        false
     }
 
     fn use_of(&self, id: ConnId) -> Use {

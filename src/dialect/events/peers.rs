@@ -4,13 +4,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use log::{debug, info};
+use rand::RngExt as _;
 use serde::{Deserialize, Serialize};
 
 use super::event::{Event, Fault, Nothing};
 use super::rooms::DISCONNECTED;
 use super::{Events, Outbox, data_of, label};
 use crate::clock::{Instant, Now};
-use crate::dialect::{ConnId, Via};
+use crate::dialect::{ConnId, Via, hex};
 use crate::limits;
 
 /// Somebody who is logged in.
@@ -84,7 +85,7 @@ impl Events {
         if self.peers.contains_key(&name) {
             return Err(Fault::new("id_taken", "somebody else has that ID"));
         }
-        let token = self.random_128();
+        let token = self.random.random();
         let Some(conn) = self.conns.get_mut(id) else { return Ok(()) };
         let addr = conn.addr;
         let peer = Peer {
@@ -100,7 +101,7 @@ impl Events {
         self.strangers.cancel(&id);
         self.silent.arm(now.instant, id);
         self.tokens.insert(token, id);
-        if self.says(now, addr) {
+        if self.lines.says(now, addr.ip()) {
             info!("{addr} logged in as {name:?}, game {:?}", login.game);
         }
         let data = serde_json::json!({ "id": &*name, "udp_token": format!("{token:032x}") });
@@ -207,7 +208,7 @@ impl Events {
             let (ip, port) = (endpoint.ip(), endpoint.port());
             self.tell(to, "introduce", &Introduce { id, ip, port, local, nonce }, out);
         }
-        if self.says(now, at) {
+        if self.lines.says(now, at.ip()) {
             info!("introduced {:?} ({}) and {:?} ({})", a.0, a.1, b.0, b.1);
         }
     }
@@ -228,7 +229,7 @@ impl Events {
         self.punches[usize::from(result.ok)] += 1;
         let Some(conn) = self.conns.get(id) else { return Ok(()) };
         let addr = conn.addr;
-        if self.says(now, addr)
+        if self.lines.says(now, addr.ip())
             && let Some(peer) = self.peer(id)
         {
             let ended = if result.ok { "succeeded" } else { "failed" };
@@ -247,7 +248,5 @@ impl Events {
 /// The token in a datagram.
 fn token(data: &[u8]) -> Option<u128> {
     let text = std::str::from_utf8(data).ok()?.strip_prefix("udp:")?;
-    let text = text.trim_end_matches(['\r', '\n', '\0']);
-    let is_hex = text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit());
-    is_hex.then(|| u128::from_str_radix(text, 16).ok()).flatten()
+    hex::read_128(text.trim_end_matches(['\r', '\n', '\0']).as_bytes())
 }

@@ -6,16 +6,16 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use log::{debug, info};
-use rand::Rng;
+use rand::RngExt as _;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::event::{Event, Fault, Nothing};
 use super::{Events, Outbox, data_of, label};
 use crate::clock::Now;
-use crate::dialect::ConnId;
+use crate::customers::Counts;
+use crate::dialect::{ConnId, hex};
 use crate::limits;
-use crate::rates::network;
 
 /// Why somebody leaves whose connection ends: the only one who cannot be told.
 pub(super) const DISCONNECTED: &str = "disconnected";
@@ -26,8 +26,8 @@ pub(super) struct Rooms {
     /// Those of each game, by ID. These are random, so their order means nothing, but it holds: a
     /// list that goes on behind an ID leaves nothing out, even if that room is gone by then.
     games: HashMap<Arc<str>, BTreeMap<u64, Room>>,
-    /// How many the peers of an address have made.
-    per_address: HashMap<IpAddr, usize>,
+    /// How many each customer has made.
+    made: Counts,
 }
 
 #[derive(Debug)]
@@ -57,7 +57,7 @@ impl Rooms {
     }
 
     fn insert(&mut self, game: Arc<str>, id: u64, room: Room) {
-        *self.per_address.entry(room.made_by).or_default() += 1;
+        self.made.add(room.made_by);
         self.games.entry(game).or_default().insert(id, room);
     }
 
@@ -67,18 +67,13 @@ impl Rooms {
         if rooms.is_empty() {
             self.games.remove(game);
         }
-        if let Some(count) = self.per_address.get_mut(&room.made_by) {
-            *count -= 1;
-            if *count == 0 {
-                self.per_address.remove(&room.made_by);
-            }
-        }
+        self.made.remove(room.made_by);
         Some(room)
     }
 
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
-        self.games.is_empty() && self.per_address.is_empty()
+        self.games.is_empty() && self.made.is_empty()
     }
 }
 
@@ -91,8 +86,7 @@ struct ByRoom {
 impl ByRoom {
     /// The ID, or none if there can be no such room.
     fn id(&self) -> Option<u64> {
-        let is_hex = self.room.len() == 16 && self.room.bytes().all(|b| b.is_ascii_hexdigit());
-        is_hex.then(|| u64::from_str_radix(&self.room, 16).ok()).flatten()
+        hex::read_64(self.room.as_bytes())
     }
 }
 
@@ -126,19 +120,18 @@ impl Events {
         }
         self.check_homeless(id)?;
         let Some(addr) = self.conns.get(id).map(|conn| conn.addr) else { return Ok(()) };
-        let made_by = network(addr.ip());
-        let made = self.rooms.per_address.get(&made_by).copied().unwrap_or_default();
-        if made >= self.config.limits.hosts_per_address {
+        let made_by = addr.ip();
+        if self.rooms.made.of(made_by) >= self.config.limits.hosts_per_address {
             return Err(Fault::new("too_many", "your address has too many rooms already"));
         }
-        let room = self.random.next_u64();
+        let room = self.random.random();
         let Some(peer) = self.peer_mut(id) else { return Ok(()) };
         peer.room = Some(room);
         let (host, game) = (Arc::clone(&peer.id), Arc::clone(&peer.game));
         let members = vec![Member { conn: id, nonce: 0 }];
         let made = Room { name: Arc::clone(&name), max_players, made_by, members };
         self.rooms.insert(game, room, made);
-        if self.says(now, addr) {
+        if self.lines.says(now, addr.ip()) {
             info!("{host:?} ({addr}) made the room {} {name:?}", written(room));
         }
         self.answer(id, event, &json!({ "room": written(room) }), out);
@@ -218,7 +211,7 @@ impl Events {
     ) -> Result<(), Fault> {
         let wanted = data_of::<ByRoom>(event)?.id().ok_or_else(no_such_room)?;
         self.check_homeless(id)?;
-        let nonce = self.random_128();
+        let nonce = self.random.random();
         let Some(peer) = self.peer(id) else { return Ok(()) };
         let (joined, game) = (Arc::clone(&peer.id), Arc::clone(&peer.game));
         let room = self.rooms.get_mut(&game, wanted).ok_or_else(no_such_room)?;

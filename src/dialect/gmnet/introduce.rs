@@ -124,7 +124,7 @@ impl Gmnet {
         let Some(conn) = self.conns.get(id) else { return Go::Stop };
         let client = conn.addr;
         let Some((host, port)) = parse_target(text) else {
-            if self.says(now, client) {
+            if self.lines.says(now, client) {
                 info!("{client} asked for a host at \"{}\", which is no IP address", Short(text));
             }
             self.answer(now, id, out, |bytes, _| bytes.push(MASTER_NOTFOUND));
@@ -240,7 +240,7 @@ impl Gmnet {
         out: &mut Outbox,
     ) {
         let Request { conn, client, .. } = *request;
-        if self.says(now, client) {
+        if self.lines.says(now, client) {
             self.log_outcome(request, text, &outcome);
         }
         match outcome {

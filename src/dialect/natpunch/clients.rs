@@ -7,9 +7,9 @@ use rand::Rng;
 
 use super::id::Uuid;
 use crate::clock::Instant;
+use crate::customers::Possessions;
 use crate::dialect::Via;
 use crate::limits;
-use crate::rates::network;
 use crate::timers::Timers;
 
 /// A registered client.
@@ -53,7 +53,7 @@ impl Refusal {
 pub(super) struct Clients {
     all: HashMap<Uuid, Client>,
     by_endpoint: HashMap<SocketAddr, Uuid>,
-    by_customer: HashMap<IpAddr, Vec<Uuid>>,
+    by_customer: Possessions<Uuid>,
     unproven: Timers<Uuid>,
     proven: Timers<Uuid>,
 }
@@ -63,7 +63,7 @@ impl Default for Clients {
         Self {
             all: HashMap::new(),
             by_endpoint: HashMap::new(),
-            by_customer: HashMap::new(),
+            by_customer: Possessions::default(),
             unproven: Timers::new(limits::NATPUNCH_SILENCE),
             proven: Timers::new(limits::NATPUNCH_SILENCE),
         }
@@ -132,13 +132,13 @@ impl Clients {
             Client { endpoint, via, local, heard: now, proven: false, lobbies: Vec::new() };
         self.all.insert(id, client);
         self.by_endpoint.insert(endpoint, id);
-        self.by_customer.entry(network(endpoint.ip())).or_default().push(id);
+        self.by_customer.add(endpoint.ip(), id);
         self.unproven.arm(now, id);
         Ok(id)
     }
 
     fn make_room(&mut self, addr: IpAddr) -> Result<(), Refusal> {
-        let of_customer = self.by_customer.get(&network(addr)).map_or(&[][..], Vec::as_slice);
+        let of_customer = self.by_customer.of(addr);
         if of_customer.len() >= limits::NATPUNCH_CLIENTS_PER_ADDRESS {
             let is_unproven = |id: &&Uuid| self.get(**id).is_some_and(|client| !client.proven);
             let oldest = of_customer.iter().find(is_unproven).copied();
@@ -182,13 +182,7 @@ impl Clients {
         self.by_endpoint.remove(&client.endpoint);
         self.unproven.cancel(&id);
         self.proven.cancel(&id);
-        let customer = network(client.endpoint.ip());
-        if let Some(ids) = self.by_customer.get_mut(&customer) {
-            ids.retain(|other| *other != id);
-            if ids.is_empty() {
-                self.by_customer.remove(&customer);
-            }
-        }
+        self.by_customer.remove(client.endpoint.ip(), &id);
         Some(client)
     }
 

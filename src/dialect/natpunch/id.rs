@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use rand::Rng;
+use rand::{Rng, RngExt as _};
 
 /// An ID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,8 +21,7 @@ impl Uuid {
         /// RFC 9562, section 4.1.
         const VARIANT: u128 = 0b10 << 62;
         const FREE: u128 = !(0xF << 76 | 0b11 << 62);
-        let bits = u128::from(rng.next_u64()) << 64 | u128::from(rng.next_u64());
-        Self(bits & FREE | VERSION | VARIANT)
+        Self(rng.random::<u128>() & FREE | VERSION | VARIANT)
     }
 }
 

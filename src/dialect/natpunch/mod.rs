@@ -8,10 +8,9 @@ use std::net::SocketAddr;
 
 use log::debug;
 use prost::Message as _;
-use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
-use super::{ConnId, Dialect, Outbox, Use, Via};
+use super::{Dialect, Outbox, Via};
 use crate::amplification::Credits;
 use crate::clock::{Instant, Now};
 use crate::limits;
@@ -30,13 +29,6 @@ use message::{
     Endpoint, Error, JoinLobbyRequest, JoinLobbyResponse, LeaveLobbyRequest, LeaveLobbyResponse,
     Message, NatType, PeerConnectionReady, PeerLeft, RegisterRequest, RegisterResponse,
 };
-
-/// What the owner decides.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Config {
-    /// What IDs are drawn from; must be secret and new for each start.
-    pub seed: [u8; 32],
-}
 
 /// Who sent a datagram, and how it came.
 #[derive(Clone, Copy, Debug)]
@@ -57,15 +49,15 @@ pub struct Natpunch {
 }
 
 impl Natpunch {
-    /// A dialect that has heard of nobody yet.
+    /// A dialect that has heard of nobody yet. IDs are drawn from `rng`, which must be secret.
     #[must_use]
-    pub fn new(config: &Config) -> Self {
+    pub fn new(rng: StdRng, credits: Credits) -> Self {
         Self {
-            rng: StdRng::from_seed(config.seed),
+            rng,
             clients: Clients::default(),
             lobbies: Lobbies::default(),
             joins: Timers::new(limits::NATPUNCH_JOIN),
-            credits: Credits::default(),
+            credits,
         }
     }
 
@@ -391,26 +383,6 @@ impl Dialect for Natpunch {
 
     fn next_wakeup(&self) -> Option<Instant> {
         self.joins.next().into_iter().chain(self.clients.next_wakeup()).min()
-    }
-
-    fn on_open(&mut self, _: Now, conn: ConnId, _: SocketAddr, out: &mut Outbox) {
-        out.close(conn);
-    }
-
-    fn on_bytes(&mut self, _: Now, _: ConnId, _: &[u8], _: &mut Outbox) {}
-
-    fn on_fin(&mut self, _: Now, _: ConnId, _: &mut Outbox) {}
-
-    fn on_gone(&mut self, _: Now, _: ConnId, _: &mut Outbox) {}
-
-    fn on_shutdown(&mut self, _: Now, _: &mut Outbox) {}
-
-    fn owes(&self) -> bool {
-        false
-    }
-
-    fn use_of(&self, _: ConnId) -> Use {
-        Use::Idle(Instant::default())
     }
 }
 

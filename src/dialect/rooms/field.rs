@@ -4,6 +4,8 @@ use std::fmt;
 use std::io::Write;
 use std::net::IpAddr;
 
+use crate::dialect::hex;
+
 /// The public name of a peer or a room: 64 random bits, on the wire 16 hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Id(pub u64);
@@ -49,19 +51,13 @@ impl fmt::Debug for Key {
 /// Reads an ID.
 #[must_use]
 pub fn id(field: &[u8]) -> Option<Id> {
-    u64::from_str_radix(hex(field, 16)?, 16).ok().map(Id)
+    hex::read_64(field).map(Id)
 }
 
 /// Reads a key.
 #[must_use]
 pub fn key(field: &[u8]) -> Option<Key> {
-    u128::from_str_radix(hex(field, 32)?, 16).ok().map(Key)
-}
-
-/// The field, if it has that many hex digits and nothing else.
-fn hex(field: &[u8], digits: usize) -> Option<&str> {
-    let is_hex = field.len() == digits && field.iter().all(u8::is_ascii_hexdigit);
-    if is_hex { std::str::from_utf8(field).ok() } else { None }
+    hex::read_128(field).map(Key)
 }
 
 /// Reads an IP address. The colons of an IPv6 address are encoded, as in every field.

@@ -37,10 +37,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use log::info;
+use rand::RngExt as _;
 use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
 
-use super::{ConnId, Dialect, Outbox, Use, Via};
+use super::{Dialect, Outbox, Via};
+use crate::amplification::Credits;
 use crate::clock::{Instant, Now};
 use crate::limits::{self, Limits};
 use crate::rates::{Lines, Rates};
@@ -67,8 +68,6 @@ use table::{Peer, Status, Table};
 /// What the owner of the server decides about this dialect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// What all IDs and keys come from. Must be random and secret, except in tests.
-    pub seed: [u8; 32],
     /// After this time without a request a peer is taken to be gone.
     pub silence: Duration,
     /// Hosts and clients in all.
@@ -80,12 +79,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self {
-            seed: [0; 32],
-            silence: limits::ROOM_SILENCE,
-            peers: limits::ROOM_PEERS,
-            limits: Limits::default(),
-        }
+        Self { silence: limits::ROOM_SILENCE, peers: limits::ROOM_PEERS, limits: Limits::default() }
     }
 }
 
@@ -118,14 +112,15 @@ impl Turn<'_> {
 }
 
 impl Rooms {
-    /// A dialect that has heard of nobody yet.
+    /// A dialect that has heard of nobody yet. IDs and keys are drawn from `random`, which must be
+    /// secret.
     #[must_use]
-    pub fn new(config: Config) -> Self {
+    pub fn new(config: Config, random: StdRng, credits: Credits) -> Self {
         Self {
             table: Table::new(config.silence),
             parted: Parted::default(),
-            post: Post::default(),
-            random: StdRng::from_seed(config.seed),
+            post: Post::new(credits),
+            random,
             places: Rates::new(limits::PLACES_PER_SECOND, 10),
             lines: Lines::default(),
             full: Seldom::default(),
@@ -244,7 +239,7 @@ impl Rooms {
     /// An ID that nobody has and nobody can guess.
     fn fresh_id(&mut self) -> Id {
         loop {
-            let id = Id(self.random.next_u64());
+            let id = Id(self.random.random());
             if !self.table.is_taken(id) {
                 return id;
             }
@@ -252,8 +247,7 @@ impl Rooms {
     }
 
     fn fresh_key(&mut self) -> Key {
-        let [high, low] = [(); 2].map(|()| u128::from(self.random.next_u64()));
-        Key(high << 64 | low)
+        Key(self.random.random())
     }
 
     /// How the log calls a room.
@@ -269,17 +263,6 @@ impl Rooms {
 }
 
 impl Dialect for Rooms {
-    fn on_open(&mut self, _: Now, conn: ConnId, _: SocketAddr, out: &mut Outbox) {
-        // Nothing of this dialect is on TCP.
-        out.close(conn);
-    }
-
-    fn on_bytes(&mut self, _: Now, _: ConnId, _: &[u8], _: &mut Outbox) {}
-
-    fn on_fin(&mut self, _: Now, _: ConnId, _: &mut Outbox) {}
-
-    fn on_gone(&mut self, _: Now, _: ConnId, _: &mut Outbox) {}
-
     fn on_datagram(&mut self, now: Now, via: Via, from: SocketAddr, data: &[u8], out: &mut Outbox) {
         // Nobody can be at port 0, or be told of it.
         if from.port() == 0 {
@@ -320,14 +303,6 @@ impl Dialect for Rooms {
     fn on_shutdown(&mut self, now: Now, out: &mut Outbox) {
         self.stopping = true;
         self.post.flush(now.instant, &self.table, out);
-    }
-
-    fn owes(&self) -> bool {
-        false
-    }
-
-    fn use_of(&self, _: ConnId) -> Use {
-        Use::Idle(Instant::default())
     }
 }
 

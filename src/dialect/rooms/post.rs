@@ -60,20 +60,18 @@ pub(super) struct Post {
     scratch: Vec<u8>,
 }
 
-impl Default for Post {
-    fn default() -> Self {
+impl Post {
+    pub(super) fn new(credits: Credits) -> Self {
         Self {
-            credits: Credits::default(),
+            credits,
             notices: HashMap::new(),
             due: Timers::new(limits::NOTICE_GAP),
             scratch: Vec::new(),
         }
     }
-}
 
-impl Post {
     /// A datagram came from this address, so that it may be sent some more.
-    pub(super) fn received(&mut self, now: Instant, addr: IpAddr, len: usize) {
+    pub(super) fn received(&self, now: Instant, addr: IpAddr, len: usize) {
         self.credits.received(now, addr, len);
     }
 
@@ -95,7 +93,7 @@ impl Post {
     ) {
         self.scratch.clear();
         fill(&mut self.scratch);
-        dispatch(&mut self.credits, now, to, &self.scratch, out);
+        dispatch(&self.credits, now, to, &self.scratch, out);
     }
 
     /// Tells a peer in a room something, now and a few times more.
@@ -140,7 +138,7 @@ impl Post {
             *notice = Notice { addressee, to, text, copies };
             return;
         }
-        dispatch(&mut self.credits, now, to, &self.scratch, out);
+        dispatch(&self.credits, now, to, &self.scratch, out);
         if self.notices.len() < limits::ROOM_NOTICES {
             self.notices.insert(key, Notice { addressee, to, text, copies: copies - 1 });
             self.due.arm(now, key);
@@ -196,7 +194,7 @@ impl Post {
             }
         }
         notice.copies -= 1;
-        dispatch(&mut self.credits, now, notice.to, &notice.text, out);
+        dispatch(&self.credits, now, notice.to, &notice.text, out);
         notice.copies > 0
     }
 
@@ -207,7 +205,7 @@ impl Post {
     }
 }
 
-fn dispatch(credits: &mut Credits, now: Instant, to: To, text: &[u8], out: &mut Outbox) {
+fn dispatch(credits: &Credits, now: Instant, to: To, text: &[u8], out: &mut Outbox) {
     if to.proved || credits.spend(now, to.endpoint.ip(), text.len()) {
         out.udp(to.via, to.endpoint, |bytes| bytes.extend_from_slice(text));
     }

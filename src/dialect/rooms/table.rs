@@ -1,16 +1,15 @@
 //! The rooms and who is in them. Every peer is found by its ID and by its endpoint; one endpoint
 //! is one peer.
 
-use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::field::{Id, Key};
 use crate::clock::Instant;
+use crate::customers::Possessions;
 use crate::dialect::Via;
 use crate::limits;
-use crate::rates::network;
 use crate::timers::Timers;
 
 /// How the punch with the other side went.
@@ -86,8 +85,7 @@ pub(super) struct Table {
     /// Rooms by age.
     by_age: BTreeMap<u64, Id>,
     rooms_made: u64,
-    /// The peers of each customer (see [`network`]).
-    by_network: HashMap<IpAddr, Vec<Id>>,
+    by_customer: Possessions<Id>,
     /// Peers, those first that have been silent longest.
     silent: Timers<Id>,
     /// The same of those that have not proved themselves.
@@ -102,7 +100,7 @@ impl Table {
             at: HashMap::new(),
             by_age: BTreeMap::new(),
             rooms_made: 0,
-            by_network: HashMap::new(),
+            by_customer: Possessions::default(),
             silent: Timers::new(silence),
             unproved: Timers::new(silence),
         }
@@ -140,8 +138,7 @@ impl Table {
 
     /// The peers of the customer that has this address.
     pub(super) fn neighbours(&self, addr: IpAddr) -> impl Iterator<Item = &Peer> {
-        let ids = self.by_network.get(&network(addr)).into_iter().flatten();
-        ids.filter_map(|id| self.peers.get(id))
+        self.by_customer.of(addr).iter().filter_map(|id| self.peers.get(id))
     }
 
     /// Rooms that are older than this one, newest first; `None` for all. An unknown room: nothing.
@@ -175,7 +172,7 @@ impl Table {
     fn insert(&mut self, now: Instant, peer: Peer) {
         let (id, via) = (peer.id, peer.via);
         self.at.insert(peer.endpoint, id);
-        self.by_network.entry(network(peer.endpoint.ip())).or_default().push(id);
+        self.by_customer.add(peer.endpoint.ip(), id);
         self.peers.insert(id, peer);
         self.heard(now, id, via);
     }
@@ -203,30 +200,21 @@ impl Table {
         self.unproved.cancel(&id);
         let peer = self.peers.remove(&id)?;
         self.at.remove(&peer.endpoint);
-        self.leave_network(&peer);
+        self.by_customer.remove(peer.endpoint.ip(), &id);
         Some(peer)
-    }
-
-    fn leave_network(&mut self, peer: &Peer) {
-        if let Entry::Occupied(mut entry) = self.by_network.entry(network(peer.endpoint.ip())) {
-            entry.get_mut().retain(|id| *id != peer.id);
-            if entry.get().is_empty() {
-                entry.remove();
-            }
-        }
     }
 
     /// A peer shows up at another endpoint, where nobody is.
     pub(super) fn relocate(&mut self, id: Id, endpoint: SocketAddr, came_by: Key, key: Key) {
         let Some(mut peer) = self.peers.remove(&id) else { return };
-        self.leave_network(&peer);
+        self.by_customer.remove(peer.endpoint.ip(), &id);
         self.at.remove(&peer.endpoint);
         peer.endpoint = endpoint;
         peer.came_by = Some(came_by);
         peer.key = key;
         peer.proved = false;
         self.at.insert(endpoint, id);
-        self.by_network.entry(network(endpoint.ip())).or_default().push(id);
+        self.by_customer.add(endpoint.ip(), id);
         self.peers.insert(id, peer);
     }
 
@@ -275,7 +263,7 @@ impl Table {
             && self.rooms.is_empty()
             && self.at.is_empty()
             && self.by_age.is_empty()
-            && self.by_network.is_empty()
+            && self.by_customer.is_empty()
             && self.silent.is_empty()
             && self.unproved.is_empty()
     }

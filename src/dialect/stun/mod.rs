@@ -9,8 +9,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use log::trace;
 
-use super::{ConnId, Dialect, Outbox, Use, Via};
-use crate::clock::{Instant, Now};
+use super::{Dialect, Outbox, Via};
+use crate::clock::Now;
 
 pub mod message;
 
@@ -273,32 +273,6 @@ impl Dialect for Stun {
             Ok(_) => {}
             Err(error) => trace!("{peer} sent something like STUN: {error}"),
         }
-    }
-
-    fn on_open(&mut self, _: Now, conn: ConnId, _: SocketAddr, out: &mut Outbox) {
-        out.close(conn);
-    }
-
-    fn on_bytes(&mut self, _: Now, _: ConnId, _: &[u8], _: &mut Outbox) {}
-
-    fn on_fin(&mut self, _: Now, _: ConnId, _: &mut Outbox) {}
-
-    fn on_gone(&mut self, _: Now, _: ConnId, _: &mut Outbox) {}
-
-    fn on_wakeup(&mut self, _: Now, _: &mut Outbox) {}
-
-    fn next_wakeup(&self) -> Option<Instant> {
-        None
-    }
-
-    fn on_shutdown(&mut self, _: Now, _: &mut Outbox) {}
-
-    fn owes(&self) -> bool {
-        false
-    }
-
-    fn use_of(&self, _: ConnId) -> Use {
-        Use::Idle(Instant::default())
     }
 }
 

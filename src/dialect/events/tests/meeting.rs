@@ -289,7 +289,7 @@ fn punch_results_are_counted() {
 
 #[test]
 fn the_same_seed_gives_the_same_tokens_and_no_other() {
-    let token = |seed| World::with(Config { seed: [seed; 32], ..Config::default() }).login("a").1;
+    let token = |seed| World::seeded(seed, Config::default()).login("a").1;
     assert_eq!(token(1), token(1));
     assert_ne!(token(1), token(2));
 }

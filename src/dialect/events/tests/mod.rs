@@ -5,9 +5,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use proptest::prelude::*;
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
 use serde_json::{Value, json};
 
 use super::{Config, Events};
+use crate::amplification::Credits;
 use crate::clock::{Instant, Now};
 use crate::dialect::{ConnId, Dialect, Outbox, Output, Use, Via};
 use crate::limits::{self, Limits};
@@ -32,9 +35,13 @@ impl World {
     }
 
     fn with(config: Config) -> Self {
+        Self::seeded(7, config)
+    }
+
+    fn seeded(seed: u8, config: Config) -> Self {
         let now = Now { instant: Instant::from_micros(1_000_000_000), unix: 1_700_000_000 };
         Self {
-            events: Events::new(config),
+            events: Events::new(config, StdRng::from_seed([seed; 32]), Credits::default()),
             now,
             opened: 0,
             heard: BTreeMap::new(),

@@ -5,6 +5,7 @@ use super::*;
 use crate::amplification::DATAGRAM;
 use crate::dialect::Output;
 use proptest::prelude::*;
+use rand::SeedableRng as _;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
@@ -108,7 +109,7 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let natpunch = Natpunch::new(&Config { seed: [7; 32] });
+        let natpunch = Natpunch::new(StdRng::from_seed([7; 32]), Credits::default());
         let now = Now { instant: Instant::from_micros(60_000_000), unix: 0 };
         Self { natpunch, now, sent: Vec::new() }
     }

@@ -3,7 +3,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+
 use super::{Config, Rooms};
+use crate::amplification::Credits;
 use crate::clock::{Instant, Now};
 use crate::dialect::{Dialect, Outbox, Output, Via};
 
@@ -45,7 +49,12 @@ impl World {
     }
 
     fn with(config: Config) -> Self {
-        Self { rooms: Rooms::new(Config { seed: [7; 32], ..config }), millis: 1_000_000 }
+        Self::seeded(7, config)
+    }
+
+    fn seeded(seed: u8, config: Config) -> Self {
+        let rooms = Rooms::new(config, StdRng::from_seed([seed; 32]), Credits::default());
+        Self { rooms, millis: 1_000_000 }
     }
 
     fn now(&self) -> Now {

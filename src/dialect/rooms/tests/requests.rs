@@ -54,8 +54,7 @@ fn a_room_is_hosted_once_however_often_it_is_asked_for() {
 #[test]
 fn ids_and_keys_differ_and_come_from_the_seed() {
     let places = |seed| {
-        let mut world = World::new();
-        world.rooms = super::Rooms::new(Config { seed: [seed; 32], ..Config::default() });
+        let mut world = World::seeded(seed, Config::default());
         let places = (1..20).map(|n| world.enter(peer(n), "rh"));
         places.flat_map(|place| [place.room, place.id, place.key]).collect::<Vec<_>>()
     };

@@ -1,0 +1,115 @@
+//! What a client gets: logins, passes, rooms, introductions.
+
+use std::net::{IpAddr, SocketAddr};
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::client::read;
+use super::error::{EventError, Fault};
+
+/// What became of a `confirm_pass`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// It arrived.
+    Confirmed,
+    /// Nobody is logged in under that ID.
+    NoSuchPeer,
+    /// The peer left before it confirmed.
+    PeerLeft,
+    /// The peer did not confirm in time.
+    Timeout,
+    /// The server did not pass it on for another reason.
+    Refused(Fault),
+}
+
+/// The answer to a login.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Login {
+    /// The ID that others use.
+    pub id: String,
+    /// What shows the server one's game socket.
+    pub udp_token: String,
+}
+
+/// An event that wants no answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pass {
+    /// Who sent it; the server, if nobody.
+    pub from: Option<String>,
+    /// What it is about.
+    pub name: String,
+    /// What it says.
+    pub data: Value,
+}
+
+/// An event that wants an answer.
+pub type Request = Pass;
+
+/// A room in a list.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Listed {
+    /// Its ID.
+    pub room: String,
+    /// What its host calls it.
+    pub name: String,
+    /// The ID of its host.
+    pub host: String,
+    /// How many are in it, the host included.
+    pub players: usize,
+    /// How many can be.
+    pub max_players: usize,
+}
+
+/// The answer to a join.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Joined {
+    /// The ID of the room.
+    pub room: String,
+    /// The ID of its host.
+    pub host: String,
+    /// Who is in it, oneself included.
+    pub players: Vec<String>,
+}
+
+/// Where another peer's game socket is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Introduction {
+    /// The other's ID.
+    pub id: String,
+    /// As the server sees it.
+    pub endpoint: SocketAddr,
+    /// In its own network, if that may be ours.
+    pub local: Vec<SocketAddr>,
+    /// What both know and nobody else.
+    pub nonce: String,
+}
+
+impl Introduction {
+    /// Reads the pass `introduce`.
+    ///
+    /// # Errors
+    /// If it is another one.
+    pub fn read(pass: &Pass) -> Result<Self, EventError> {
+        #[derive(Deserialize)]
+        struct Endpoint {
+            ip: IpAddr,
+            port: u16,
+        }
+        #[derive(Deserialize)]
+        struct Introduce {
+            id: String,
+            ip: IpAddr,
+            port: u16,
+            local: Vec<Endpoint>,
+            nonce: String,
+        }
+        let told: Introduce = read(&pass.data)?;
+        Ok(Self {
+            id: told.id,
+            endpoint: SocketAddr::new(told.ip, told.port),
+            local: told.local.iter().map(|at| SocketAddr::new(at.ip, at.port)).collect(),
+            nonce: told.nonce,
+        })
+    }
+}

@@ -1,0 +1,158 @@
+//! What the simulation found. Several games behind one address come in all orders.
+
+use compat_tests::sim::wire;
+
+use crate::story::{CLIENT, HOST, NOT_FOUND, Story, at};
+
+#[test]
+fn a_port_that_is_too_old_to_be_told_does_not_hide_a_fresh_one() {
+    let mut story = Story::new();
+    let host = story.host(HOST, 4000, "Pong", "Ann");
+    story.udp(CLIENT, 5001, "connect");
+    story.wait(20_000);
+    story.host(CLIENT, 4001, "Pong", "Bob");
+    story.wait(20_000);
+    let client = story.open(CLIENT);
+    story.wait(1);
+    story.udp(CLIENT, 5002, "connect");
+    story.send(client, &wire::connect(HOST));
+    story.tells(client, at(HOST, 4000));
+    story.tells(host, at(CLIENT, 5002));
+}
+
+#[test]
+fn a_late_packet_of_one_host_is_not_taken_back_while_the_other_has_its_own() {
+    let mut story = Story::new();
+    let one = story.host_without_udp(HOST, "Pong", "Ann");
+    story.udp(HOST, 4001, "reg");
+    story.wait(4000);
+    let two = story.open(HOST);
+    story.wait(50);
+    story.udp(HOST, 4002, "reg");
+    story.reg2(two, "Snake", "Bob");
+    let client = story.join(CLIENT, 5000, HOST);
+    story.tells(client, at(HOST, 4002));
+    story.tells(two, at(CLIENT, 5000));
+    story.fin(two);
+    let client = story.join(CLIENT, 5001, HOST);
+    story.tells(client, at(HOST, 4001));
+    story.tells(one, at(CLIENT, 5001));
+}
+
+#[test]
+fn a_host_that_commits_data_comes_back_to_its_own_port() {
+    let mut story = Story::new();
+    // Somebody's registration came to nothing; its packet is still remembered.
+    story.udp(HOST, 4009, "reg");
+    story.wait(100);
+    let old = story.host(HOST, 4001, "Pong", "Ann");
+    story.wait(3000);
+    story.udp(HOST, 4001, "reg");
+    story.fin(old);
+    story.wait(20);
+    let new = story.host_without_udp(HOST, "Pong", "Ann, 2 players");
+    let client = story.join(CLIENT, 5000, HOST);
+    story.tells(client, at(HOST, 4001));
+    story.tells(new, at(CLIENT, 5000));
+}
+
+#[test]
+fn a_host_that_commits_data_takes_nothing_back_from_a_neighbour() {
+    let mut story = Story::new();
+    let old = story.host(HOST, 4001, "Pong", "Ann");
+    story.wait(2000);
+    let other = story.host_without_udp(HOST, "Snake", "Bob");
+    story.udp(HOST, 4002, "reg");
+    story.wait(2000);
+    let new = story.open(HOST);
+    story.wait(10);
+    story.udp(HOST, 4001, "reg");
+    story.fin(old);
+    story.reg2(new, "Pong", "Ann, 2 players");
+    let client = story.join(CLIENT, 5000, HOST);
+    story.tells(client, at(HOST, 4001));
+    story.tells(new, at(CLIENT, 5000));
+    story.fin(new);
+    let client = story.join(CLIENT, 5001, HOST);
+    story.tells(client, at(HOST, 4002));
+    story.tells(other, at(CLIENT, 5001));
+}
+
+#[test]
+fn who_registers_next_does_not_prolong_the_shadow_of_who_did_before() {
+    let mut story = Story::new();
+    story.host(HOST, 4001, "Pong", "Ann");
+    story.host(HOST, 4002, "Pong", "Bob");
+    story.wait(500);
+    story.host(HOST, 4003, "Snake", "Cid");
+    assert_eq!(story.lobby(), ["Bob", "Cid"]);
+    story.wait(500);
+    assert_eq!(story.lobby(), ["Ann", "Bob", "Cid"]);
+}
+
+#[test]
+fn the_port_of_a_host_is_not_given_to_another_when_a_third_leaves() {
+    let mut story = Story::new();
+    story.host(HOST, 4001, "Pong", "Ann");
+    story.wait(20_000);
+    let guest = story.host_without_udp(HOST, "Pong", "Ann's shadow");
+    story.fin(guest);
+    story.host_without_udp(HOST, "Snake", "Cid");
+    assert_eq!(story.lobby(), ["Ann", "Cid"]);
+}
+
+#[test]
+fn a_host_that_registers_twice_before_its_packet_comes_gets_its_own_port() {
+    let mut story = Story::new();
+    let one = story.host(HOST, 4001, "Pong", "Ann");
+    story.wait(1000);
+    let two = story.host_without_udp(HOST, "Pong", "Bob");
+    story.reg2(two, "Pong", "Bob, 2 players");
+    story.udp(HOST, 4002, "reg");
+    story.wait(1000);
+    assert_eq!(story.lobby(), ["Ann", "Bob, 2 players"]);
+    let client = story.join(CLIENT, 5000, HOST);
+    story.tells(client, at(HOST, 4002));
+    story.tells(two, at(CLIENT, 5000));
+    story.fin(two);
+    let client = story.join(CLIENT, 5001, HOST);
+    story.tells(client, at(HOST, 4001));
+    story.tells(one, at(CLIENT, 5001));
+}
+
+#[test]
+fn a_host_that_can_be_reached_is_meant_before_one_that_cannot() {
+    let mut story = Story::new();
+    let one = story.host(HOST, 4001, "Pong", "Ann");
+    story.wait(20_000);
+    story.host_without_udp(HOST, "Snake", "Bob");
+    let client = story.join(CLIENT, 5000, HOST);
+    story.tells(client, at(HOST, 4001));
+    story.tells(one, at(CLIENT, 5000));
+}
+
+#[test]
+fn all_requests_of_a_client_are_answered_when_the_server_stops() {
+    let mut story = Story::new();
+    story.host(HOST, 4000, "Pong", "Ann");
+    let client = story.open(CLIENT);
+    story.send(client, &[wire::connect(HOST), wire::connect(HOST)].concat());
+    story.tells_nobody();
+    story.shutdown();
+    story.tells(client, at(HOST, 4000));
+    story.tells(client, at(HOST, 4000));
+}
+
+#[test]
+fn who_hangs_up_while_registering_is_no_host() {
+    let mut story = Story::new();
+    story.udp(HOST, 4000, "reg");
+    let host = story.open(HOST);
+    let client = story.join(CLIENT, 5000, HOST);
+    story.send(host, b"reg");
+    story.fin(host);
+    assert_eq!(story.closed, [host]);
+    story.tells_nobody();
+    story.wait(2500);
+    story.tells(client, NOT_FOUND);
+}

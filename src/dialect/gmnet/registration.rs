@@ -1,0 +1,107 @@
+//! `reg2` and `reg`: a connection becomes a host's, and stops being one.
+
+use std::net::SocketAddr;
+
+use log::{info, warn};
+
+use super::command::{Command, Go};
+use super::hosts::{Data, HostKey};
+use super::names::{Left, Named, log_refused_version, log_registered};
+use super::ports::Opened;
+use super::{Gmnet, datagram, version};
+use crate::clock::Now;
+use crate::dialect::{ConnId, Outbox};
+
+/// Datagrams that keep mappings alive, sent before others have their turn.
+const KEEPALIVES_AT_ONCE: usize = 64;
+
+impl Gmnet {
+    pub(super) fn reg2(&mut self, now: Now, id: ConnId, command: &Command, out: &mut Outbox) -> Go {
+        let version = command.param(0);
+        if let Err(refused) = version::check(version) {
+            if let Some(addr) = self.conns.get(id).map(|conn| conn.addr)
+                && self.lines.says(now, addr)
+            {
+                log_refused_version(addr, version, refused);
+            }
+            self.close(now, id, Left::Refused, out);
+            return Go::Stop;
+        }
+        let data = Data::new(std::array::from_fn(|n| command.param(n + 1)));
+        self.register(now, id, Some(data), out)
+    }
+
+    /// Makes a connection the control connection of a host, or gives the host new data.
+    pub(super) fn register(
+        &mut self,
+        now: Now,
+        id: ConnId,
+        data: Option<Data>,
+        out: &mut Outbox,
+    ) -> Go {
+        let Some(conn) = self.conns.get(id) else { return Go::Stop };
+        if conn.finished {
+            // Who hangs up while registering is no host.
+            return Go::On;
+        }
+        let (addr, known) = (conn.addr, conn.host);
+        let opened = if known.is_some() { Opened::LongAgo } else { Opened::At(conn.opened) };
+        if let Err(full) = self.hosts.check_room(&self.config.limits, addr, known, data.as_ref()) {
+            if self.lines.says(now, addr) {
+                warn!("host {addr} refused: {full}");
+            }
+            self.close(now, id, Left::Refused, out);
+            return Go::Stop;
+        }
+        let reg = self.ports.claim_reg(now.instant, addr, opened);
+        let key = match known {
+            Some(key) => {
+                self.hosts.renew(now, key, data, reg);
+                key
+            }
+            None => self.hosts.add(now, id, addr, data, reg),
+        };
+        if known.is_none() && !self.config.keepalive.is_zero() {
+            self.keepalives.arm(now.instant, key);
+        }
+        if let Some(conn) = self.conns.get_mut(id) {
+            conn.host = Some(key);
+        }
+        if self.lines.says(now, addr)
+            && let Some(host) = self.hosts.get(key)
+        {
+            log_registered(host);
+        }
+        self.retry_introductions(now, addr, out);
+        Go::On
+    }
+
+    /// Takes a host from the table, if there is one.
+    pub(super) fn end_registration(&mut self, now: Now, key: Option<HostKey>, left: Left) {
+        let Some(key) = key else { return };
+        self.keepalives.cancel(&key);
+        let Some(host) = self.hosts.remove(now.instant, key) else { return };
+        // What a neighbour still uses is not free for the next that registers.
+        let is_free = self.hosts.find(host.addr, host.port).is_none();
+        let port = host.port.filter(|_| is_free).map(|port| (port, host.via, host.seen));
+        self.ports.release_reg(now.instant, host.addr, port);
+        if self.lines.says(now, host.addr) {
+            info!("host {} is gone: {left}", Named(&host));
+        }
+    }
+
+    /// Sends the next hosts in line a datagram that GMnet scripts ignore, so that their NATs keep
+    /// the mapping of the port that clients are told. A few at a time: others have their turn in
+    /// between.
+    pub(super) fn keep_alive(&mut self, now: Now, out: &mut Outbox) {
+        for _ in 0..KEEPALIVES_AT_ONCE {
+            let Some(key) = self.keepalives.pop_due(now.instant) else { break };
+            let Some(host) = self.hosts.get(key) else { continue };
+            if let Some(port) = host.port {
+                let to = SocketAddr::new(host.addr, port);
+                out.udp(host.via, to, |bytes| bytes.extend_from_slice(&datagram::KEEPALIVE));
+            }
+            self.keepalives.arm(now.instant, key);
+        }
+    }
+}
