@@ -1,5 +1,5 @@
-//! The example conversation of PROTOCOL.md's chapter on rooms, held with a real server.
-#![expect(clippy::expect_used, reason = "a helper that fails is a test that fails")]
+//! PROTOCOL.md, chapter Rooms: its conversations are held with the server.
+#![expect(clippy::expect_used, clippy::panic, reason = "a helper that fails is a test that fails")]
 
 use std::collections::HashMap;
 use std::net::UdpSocket;
@@ -85,33 +85,46 @@ fn matches(form: &str, text: &str, words: &mut HashMap<String, String>) -> bool 
     all
 }
 
-#[test]
-fn the_example_happens_as_it_is_written() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../PROTOCOL.md");
-    let text = std::fs::read_to_string(path).unwrap_or_default();
-    let block = text.split("\n```rooms\n").nth(1).and_then(|rest| rest.split("\n```").next());
-    let Some(block) = block else {
-        eprintln!("skipped: PROTOCOL.md has no example of the rooms dialect");
-        return;
-    };
-    let master = Master::start(&[]);
-    let mut talk = Conversation { master, peers: HashMap::new(), words: HashMap::new() };
-    // So that the words for its address mean something before it has said anything.
-    let names = block
-        .lines()
-        .filter(|line| !line.starts_with('#'))
-        .filter_map(|line| line.split_once(['<', '>']));
-    names.for_each(|(name, _)| _ = talk.peer(name));
-    let mut lines = 0;
-    for line in block.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
-        lines += 1;
-        match (line.split_once("> "), line.split_once("< ")) {
-            (Some((name, text)), None) => talk.say(name, text),
-            (None, Some((name, form))) => talk.hear(name, form),
-            _ => panic!("want NAME> TEXT or NAME< TEXT: {line}"),
+/// The blocks of the document, and the numbers of their first lines.
+fn blocks(document: &str) -> Vec<(usize, Vec<&str>)> {
+    let mut all = Vec::new();
+    let mut open = None;
+    for (n, line) in document.lines().enumerate() {
+        match &mut open {
+            None if line == "```rooms" => open = Some((n + 2, Vec::new())),
+            None => {}
+            Some(_) if line == "```" => all.extend(open.take()),
+            Some((_, lines)) => lines.push(line),
         }
     }
-    assert!(lines > 20, "{lines} lines are no whole conversation");
+    assert!(open.is_none(), "a block of PROTOCOL.md has no end");
+    all
+}
+
+#[test]
+fn the_conversations_in_protocol_md_are_what_happens() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../PROTOCOL.md");
+    let document = std::fs::read_to_string(path).expect("PROTOCOL.md");
+    let blocks = blocks(&document);
+    assert!(!blocks.is_empty(), "no conversation in PROTOCOL.md");
+    for (first, lines) in blocks {
+        let master = Master::start(&[]);
+        let mut talk = Conversation { master, peers: HashMap::new(), words: HashMap::new() };
+        let spoken = lines.iter().enumerate().map(|(n, line)| (first + n, line));
+        let spoken = spoken.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
+        // So that the words for its address mean something before it has said anything.
+        for (name, _) in spoken.clone().filter_map(|(_, line)| line.split_once(['<', '>'])) {
+            talk.peer(name);
+        }
+        for (n, line) in spoken {
+            eprintln!("PROTOCOL.md:{n}: {line}");
+            match (line.split_once("> "), line.split_once("< ")) {
+                (Some((name, text)), None) => talk.say(name, text),
+                (None, Some((name, form))) => talk.hear(name, form),
+                _ => panic!("want NAME> TEXT or NAME< TEXT"),
+            }
+        }
+    }
 }
 
 #[test]
