@@ -1,0 +1,87 @@
+//! Whole requests, which random bytes would hardly ever hit upon. They have gaps for what the
+//! server makes up: IDs, keys and tokens.
+
+/// How long the word is that a gap stands for, if this byte is one.
+pub(super) fn gap(byte: u8) -> Option<usize> {
+    match byte {
+        // An ID of rooms or events.
+        b'@' => Some(16),
+        // A key or a token.
+        b'!' => Some(32),
+        // An ID of natpunch.
+        b'~' => Some(36),
+        _ => None,
+    }
+}
+
+/// What may be put into gaps, of something that the server has sent.
+pub(super) fn words(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let runs = bytes.split(|byte| !matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-'));
+    runs.filter(|run| matches!(run.len(), 16 | 32 | 36))
+}
+
+/// What comes on connections.
+pub(super) const STREAMS: [&[u8]; 27] = [
+    b"reg2\n\x001.2.4\n\0game\n\0\n\0\n\0\n\0\n\0\n\0\n\0\n\0",
+    b"reg2\n1.2.4\n<INV>\nb\nc\nd\ne\nf\ng\nh\n",
+    b"reg2\n1.0\n\n\n\n\n\n\n\n\n",
+    b"reg\n",
+    b"connect\n127.0.0.1\n\0",
+    b"connect\n127.0.0.2\n\0",
+    b"connect\n127.0.0.1:1001\n",
+    b"connect\n",
+    b"lobby2\n\n\n\n\n\n\n\n\ndata1\nASC\n3\n",
+    b"lobby2\ngame\n\n\n\n\n\n\n\ndate\nDESC\n\n",
+    b"version\n",
+    b"ping\n\0",
+    br#"{"type":"request","name":"login","data":{"id":"a"},"request_id":1}"#,
+    br#"{"type":"request","name":"login","data":{"id":"b"},"request_id":1}"#,
+    br#"{"type":"request","name":"create_room","data":{"name":"r"},"request_id":1}"#,
+    br#"{"type":"request","name":"q","dest":"a","request_id":1}"#,
+    br#"{"type":"confirm_pass","name":"q","dest":"b","pass_id":1}"#,
+    br#"{"type":"confirm_pass","pass_id":"1"}{"type":"response","request_id":"2"}"#,
+    br#"{"type":"request","name":"join_room","data":{"room":"@"},"request_id":1}"#,
+    br#"{"type":"request","name":"delete_room","data":{"room":"@"},"request_id":1}"#,
+    br#"{"type":"request","name":"list_rooms","data":{"after":"@","limit":1},"request_id":1}"#,
+    br#"{"type":"request","name":"list_rooms","request_id":1}"#,
+    br#"{"type":"request","name":"leave_room","request_id":1}"#,
+    br#"{"type":"request","name":"kick","data":{"id":"b"},"request_id":1}"#,
+    br#"{"type":"request","name":"local_endpoints","data":{"local":[{"ip":"::1","port":9}]},"request_id":1}"#,
+    br#"{"type":"confirm_pass","name":"punch_result","data":{"id":"a","ok":true},"pass_id":1}"#,
+    b"\x16\x03\x01\0\x05hello",
+];
+
+/// What comes in datagrams.
+pub(super) const DATAGRAMS: [&[u8]; 31] = [
+    b"status",
+    b"rh",
+    b"rh:n",
+    b"rl\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
+    b"rl:@",
+    b"jr:@",
+    b"pc:@:ok",
+    b"pc:@:fail",
+    b"lr",
+    b"cr",
+    b"kc:id:@",
+    b"kc:ip:127.0.0.2",
+    b"rn:m",
+    b"rc:@:!",
+    b"ka",
+    b"er:ka:noroom",
+    b"udp:!",
+    b"\0\x01\0\0\x21\x12\xa4\x42twelve bytes",
+    b"\0\x01\0\x08\x21\x12\xa4\x42twelve bytes\0\x03\0\x04\0\0\0\x02",
+    b"\0\x01\0\x08\x21\x12\xa4\x42twelve bytes\0\x27\0\x04\x03\xe9\0\0",
+    b"\0\x01\0\x04\x21\x12\xa4\x42twelve bytes\x77\x77\0\0",
+    b"\0\x01\0\0sixteen old byte",
+    b"\x0a\0",
+    b"\x0a\x0f\x0a\x0d\x0a\x07\x31\x30.0.0.1\x10\x80\x20",
+    b"\x4a\x26\x0a\x24~",
+    b"\x2a\x4c\x0a\x24~\x12\x24~",
+    b"\x5a\x2b\x0a\x01l\x12\x24~\x18\x04",
+    b"\x6a\x4c\x0a\x24~\x12\x24~",
+    b"\x7a\0",
+    b"\xa2\x01\x4c\x0a\x24~\x12\x24~",
+    b"\xba\x01\x4c\x0a\x24~\x12\x24~",
+];
