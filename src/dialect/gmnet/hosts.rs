@@ -83,6 +83,11 @@ pub struct Host {
     registered: Instant,
     /// Whether a UDP `reg` belongs to the last registration.
     has_reg: bool,
+    /// Port, way and time of the packet that one on loan has replaced.
+    before_loan: Option<(Option<u16>, Via, Instant)>,
+    /// When its game showed its port once more. That is what a game does that is about to come
+    /// back by a new connection.
+    shown_again: Option<Instant>,
     /// Whether it is in the index of the lobby.
     listed: bool,
     /// Another host has registered after it, and it has stayed.
@@ -117,6 +122,10 @@ impl fmt::Display for Full {
 impl Host {
     fn data_len(&self) -> usize {
         self.data.as_ref().map_or(0, Data::len)
+    }
+
+    fn is_coming_back(&self, now: Instant) -> bool {
+        self.shown_again.is_some_and(|at| now - at <= limits::REG_WINDOW)
     }
 
     /// Its game: the data1 string.
@@ -236,7 +245,8 @@ impl Hosts {
         // Without a packet of its own this is most likely a game that is here already and comes
         // back by a new connection, and of those the one whose packet came last.
         let game = data.as_ref().map_or("", |data| data.get(0));
-        let before = self.last_seen(addr).filter(|h| reg.is_none() && h.game() == game);
+        let is_back = |h: &&Host| h.game() == game || h.is_coming_back(now.instant);
+        let before = self.last_seen(addr).filter(|_| reg.is_none()).filter(is_back);
         let host = Host {
             conn,
             addr,
@@ -248,6 +258,8 @@ impl Hosts {
             since: now.instant,
             registered: now.instant,
             has_reg: reg.is_some(),
+            before_loan: None,
+            shown_again: None,
             listed: false,
             settled: false,
         };
@@ -279,6 +291,7 @@ impl Hosts {
             self.data_bytes += host.data_len();
         }
         host.registered = now.instant;
+        host.shown_again = None;
         // A port taken over from a neighbour is no sign of its own.
         host.has_reg &= now.instant - host.seen <= limits::REG_WINDOW;
         if let Some(reg) = reg {
@@ -286,8 +299,24 @@ impl Hosts {
             host.via = reg.via;
             host.seen = reg.at;
             host.has_reg = true;
+            host.before_loan = None;
         }
+        self.end_succession(key, addr);
         self.relist(now.instant, addr);
+    }
+
+    /// A host shows that its connection lives, so nobody is it by a newer one.
+    fn end_succession(&mut self, key: HostKey, addr: IpAddr) {
+        let Some((port, since)) = self.get(key).map(|h| (h.port, h.since)) else { return };
+        for other in self.by_addr.get(&addr).into_iter().flatten() {
+            if let Some(other) = self.slab.get_mut(other.0 as usize)
+                && other.since > since
+                && !other.has_reg
+                && other.port == port
+            {
+                other.port = None;
+            }
+        }
     }
 
     /// The connection of a host has ended.
@@ -312,16 +341,29 @@ impl Hosts {
 
     /// A UDP `reg` came from this address. Tells whether it was from the port of a host, and so
     /// has done all it can do.
-    pub fn is_port_of_host(&mut self, now: Instant, addr: IpAddr, port: u16) -> bool {
-        let mut found = false;
+    pub fn is_port_of_host(&mut self, now: Instant, via: Via, addr: IpAddr, port: u16) -> bool {
+        let (mut found, mut comes_back) = (false, None);
         for key in self.by_addr.get(&addr).into_iter().flatten() {
             if let Some(host) = self.slab.get_mut(key.0 as usize)
                 && host.port == Some(port)
             {
+                found = true;
+                if now - host.seen.max(host.registered) > limits::LATE_COPY {
+                    host.shown_again = Some(now);
+                    comes_back = Some(host.since);
+                }
                 host.seen = now;
                 host.has_reg = true;
-                found = true;
             }
+        }
+        // It may be back already, by a connection whose packet this is.
+        if let Some(since) = comes_back
+            && let Some(key) = self.newest_without_reg(now, addr)
+            && let Some(host) = self.slab.get_mut(key.0 as usize)
+            && host.since > since
+        {
+            (host.port, host.via, host.seen) = (Some(port), via, now);
+            self.relist(now, addr);
         }
         found
     }
@@ -335,19 +377,21 @@ impl Hosts {
         addr: IpAddr,
         port: u16,
     ) -> Option<HostKey> {
-        let keys = self.by_addr.get(&addr)?;
+        let key = self.newest_without_reg(now, addr)?;
+        let host = self.slab.get_mut(key.0 as usize)?;
+        host.before_loan = Some((host.port, host.via, host.seen));
+        (host.port, host.via, host.seen) = (Some(port), via, now);
+        host.has_reg = true;
+        self.relist(now, addr);
+        Some(key)
+    }
+
+    fn newest_without_reg(&self, now: Instant, addr: IpAddr) -> Option<HostKey> {
         let lacks = |key: &&HostKey| {
             let host = self.get(**key);
             host.is_some_and(|h| !h.has_reg && now - h.registered <= limits::REG_WINDOW)
         };
-        let key = *keys.iter().rfind(lacks)?;
-        let host = self.slab.get_mut(key.0 as usize)?;
-        host.port = Some(port);
-        host.via = via;
-        host.seen = now;
-        host.has_reg = true;
-        self.relist(now, addr);
-        Some(key)
+        self.by_addr.get(&addr)?.iter().rfind(lacks).copied()
     }
 
     /// When [`Self::on_wakeup`] has something to do.
@@ -371,8 +415,9 @@ impl Hosts {
         for key in self.by_addr.get(&addr).into_iter().flatten() {
             if let Some(host) = self.slab.get_mut(key.0 as usize)
                 && host.port == Some(reg.port)
+                && let Some(before) = host.before_loan.take()
             {
-                host.port = None;
+                (host.port, host.via, host.seen) = before;
                 host.has_reg = false;
             }
         }

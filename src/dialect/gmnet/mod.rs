@@ -501,7 +501,7 @@ impl Dialect for Gmnet {
             // Port 0 is never told to anybody, so it is not learned either.
             _ if port == 0 => return,
             Some(Datagram::Connect) => self.ports.learn_connect(now.instant, addr, port),
-            Some(Datagram::Reg) if self.hosts.is_port_of_host(now.instant, addr, port) => return,
+            Some(Datagram::Reg) if self.hosts.is_port_of_host(now.instant, via, addr, port) => {}
             Some(Datagram::Reg) => {
                 self.ports.learn_reg(now, via, addr, port);
                 if let Some(key) = self.hosts.lend_port(now.instant, via, addr, port) {

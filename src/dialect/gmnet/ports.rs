@@ -1,8 +1,10 @@
 //! UDP ports that peers have shown, until a TCP request says whose they are. GMnet has no tokens:
 //! all that joins a datagram to a connection is the address both come from, and the time.
 
+use std::cmp::Reverse;
 use std::hash::RandomState;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use hashlink::LinkedHashMap;
 use smallvec::SmallVec;
@@ -85,17 +87,26 @@ pub struct ClaimedReg {
 /// their connection; so of two that do this at once, behind one address, each gets its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Opened {
-    /// For the first request of a connection that was opened then: the newest packet from before,
-    /// else the newest.
+    /// For the first request of a connection that was opened then: the packet that came nearest
+    /// to it, unless it came too long after it; else the newest.
     At(Instant),
     /// For a later request: the newest packet.
     LongAgo,
 }
 
 impl Opened {
-    fn is_after(self, packet: Instant) -> bool {
-        matches!(self, Self::At(opened) if packet <= opened)
+    /// How far from the opening packets of one port came, if they may belong to it.
+    fn distance(self, first: Instant, last: Instant) -> Option<Duration> {
+        let Self::At(opened) = self else { return None };
+        let fits = |at: &Instant| *at <= opened + limits::OVERTAKEN;
+        [first, last].into_iter().filter(fits).map(|at| (at - opened).max(opened - at)).min()
     }
+}
+
+/// The nearest of several packets with their distances, of two the newer.
+fn nearest(distances: impl Iterator<Item = (usize, Option<Duration>)>) -> Option<usize> {
+    let known = distances.filter_map(|(index, distance)| Some((distance?, Reverse(index))));
+    known.min().map(|(_, Reverse(index))| index)
 }
 
 impl Ports {
@@ -119,8 +130,8 @@ impl Ports {
         let old = remembered.connects.iter().take_while(is_old).count();
         remembered.connects.drain(..old);
         self.count -= old;
-        let before = remembered.connects.iter().rposition(|c| opened.is_after(c.first));
-        let newest = match before {
+        let connects = remembered.connects.iter().enumerate();
+        let claimed = match nearest(connects.map(|(n, c)| (n, opened.distance(c.first, c.at)))) {
             Some(index) => remembered.connects.remove(index),
             None => remembered.connects.pop()?,
         };
@@ -128,7 +139,7 @@ impl Ports {
         if remembered.is_of_no_use(now) {
             self.by_addr.remove(&addr);
         }
-        Some(newest.port)
+        Some(claimed.port)
     }
 
     /// A UDP `reg` came from a port that no registered host has.
@@ -178,16 +189,21 @@ impl Ports {
         let newest = |fits: &dyn Fn(&Reg) -> bool| {
             regs.iter().rposition(|r| now - r.at <= limits::REG_WINDOW && fits(r))
         };
+        let distance = |index: usize| opened.distance(regs[index].first, regs[index].seen);
         let is_lent = |index: &usize| regs[*index].source == RegSource::Lent;
-        let before = newest(&|r| r.source != RegSource::Left && opened.is_after(r.first));
-        let last = newest(&|r| r.source != RegSource::Left);
+        let is_packet =
+            |r: &Reg| r.source != RegSource::Left && now - r.at <= limits::REG_WINDOW;
+        let packets = (0..regs.len()).filter(|n| is_packet(&regs[*n]));
+        let own = nearest(packets.map(|n| (n, distance(n))));
+        let last = newest(&is_packet);
         // Nothing is taken back from a neighbour while there is a newer packet of nobody's.
-        let packet = before.filter(|b| !is_lent(b) || last.is_none_or(|l| is_lent(&l))).or(last);
+        let packet = own.filter(|own| !is_lent(own) || last.is_none_or(|l| is_lent(&l))).or(last);
         let left = newest(&|r| r.source == RegSource::Left);
         // A game that changes its data shows its port just before its old connection ends.
         let is_back = |packet: usize, left: usize| {
-            (is_lent(&packet) || opened.is_after(regs[left].seen))
-                && regs[left].seen > regs[packet].seen
+            let is_nearer = distance(left)
+                .is_some_and(|left| distance(packet).is_none_or(|packet| left < packet));
+            is_nearer || (is_lent(&packet) && regs[left].seen > regs[packet].seen)
         };
         let index = match (packet, left) {
             (Some(packet), Some(left)) if is_back(packet, left) => left,
@@ -267,7 +283,6 @@ impl Remembered {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     const ADDR: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 7));
     const VIA: Via = Via { socket: 0, local: None };
