@@ -108,6 +108,10 @@ pub const REG_WINDOW: Duration = Duration::from_secs(10);
 /// it may have been overtaken.
 pub const OVERTAKEN: Duration = Duration::from_millis(100);
 
+/// A UDP packet that came so near to a connection belongs to it, even if another host of that
+/// address, who might have come back by this connection, has shown its port nearer to it.
+pub const BELONGS: Duration = Duration::from_secs(1);
+
 /// How long the port of a UDP `connect` is remembered. NATs may forget a mapping after 30 s
 /// (RFC 4787 asks for two minutes, many keep less), so an older port helps nobody.
 pub const CONNECT_PORT: Duration = Duration::from_secs(30);

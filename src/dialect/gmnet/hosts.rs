@@ -60,6 +60,17 @@ impl Data {
     }
 }
 
+/// How sure it is that a UDP `reg` came for a registration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Sign {
+    /// None came.
+    Nothing,
+    /// One came from a port that another host has, who may be the same game.
+    Doubtful,
+    /// One came.
+    Certain,
+}
+
 /// A registered host.
 #[derive(Debug)]
 pub struct Host {
@@ -82,16 +93,25 @@ pub struct Host {
     /// When its connection registered last.
     registered: Instant,
     /// Whether a UDP `reg` belongs to the last registration.
-    has_reg: bool,
+    reg: Sign,
     /// Port, way and time of the packet that one on loan has replaced.
     before_loan: Option<(Option<u16>, Via, Instant)>,
-    /// When its game showed its port once more. That is what a game does that is about to come
-    /// back by a new connection.
-    shown_again: Option<Instant>,
     /// Whether it is in the index of the lobby.
     listed: bool,
     /// Another host has registered after it, and it has stayed.
     settled: bool,
+}
+
+/// What a UDP `reg` is to the hosts of its address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// From a port that none of them has.
+    New,
+    /// A copy of a packet that one of them has sent.
+    Known,
+    /// From the port of one that has been registered since then. Its game is about to register
+    /// again, or has just done it by a new connection.
+    Again(Instant),
 }
 
 /// Why a host is not registered.
@@ -124,8 +144,11 @@ impl Host {
         self.data.as_ref().map_or(0, Data::len)
     }
 
-    fn is_coming_back(&self, now: Instant) -> bool {
-        self.shown_again.is_some_and(|at| now - at <= limits::REG_WINDOW)
+    /// Its port is another's. The one it had before, if any, may still be right.
+    fn lose_port(&mut self) {
+        (self.port, self.via, self.seen) =
+            self.before_loan.take().unwrap_or((None, self.via, self.seen));
+        self.reg = Sign::Nothing;
     }
 
     /// Its game: the data1 string.
@@ -245,8 +268,16 @@ impl Hosts {
         // Without a packet of its own this is most likely a game that is here already and comes
         // back by a new connection, and of those the one whose packet came last.
         let game = data.as_ref().map_or("", |data| data.get(0));
-        let is_back = |h: &&Host| h.game() == game || h.is_coming_back(now.instant);
-        let before = self.last_seen(addr).filter(|_| reg.is_none()).filter(is_back);
+        let before = match reg {
+            Some(reg) => self.at_port(addr, reg.port),
+            None => self.last_seen(addr).filter(|h| h.game() == game),
+        };
+        let is_same = before.is_some_and(|h| h.game() == game);
+        let sign = match reg {
+            None => Sign::Nothing,
+            Some(reg) if reg.is_doubtful && !is_same => Sign::Doubtful,
+            Some(_) => Sign::Certain,
+        };
         let host = Host {
             conn,
             addr,
@@ -257,9 +288,8 @@ impl Hosts {
             seen: reg.map(|r| r.at).or(before.map(|h| h.seen)).unwrap_or_default(),
             since: now.instant,
             registered: now.instant,
-            has_reg: reg.is_some(),
+            reg: sign,
             before_loan: None,
-            shown_again: None,
             listed: false,
             settled: false,
         };
@@ -291,30 +321,30 @@ impl Hosts {
             self.data_bytes += host.data_len();
         }
         host.registered = now.instant;
-        host.shown_again = None;
         // A port taken over from a neighbour is no sign of its own.
-        host.has_reg &= now.instant - host.seen <= limits::REG_WINDOW;
+        if now.instant - host.seen > limits::REG_WINDOW {
+            host.reg = Sign::Nothing;
+        }
         if let Some(reg) = reg {
             host.port = Some(reg.port);
             host.via = reg.via;
             host.seen = reg.at;
-            host.has_reg = true;
+            host.reg = Sign::Certain;
             host.before_loan = None;
         }
         self.end_succession(key, addr);
         self.relist(now.instant, addr);
     }
 
-    /// A host shows that its connection lives, so nobody is it by a newer one.
+    /// A host shows that its connection lives, so nobody is the same by a newer one.
     fn end_succession(&mut self, key: HostKey, addr: IpAddr) {
         let Some((port, since)) = self.get(key).map(|h| (h.port, h.since)) else { return };
         for other in self.by_addr.get(&addr).into_iter().flatten() {
             if let Some(other) = self.slab.get_mut(other.0 as usize)
                 && other.since > since
-                && !other.has_reg
                 && other.port == port
             {
-                other.port = None;
+                other.lose_port();
             }
         }
     }
@@ -339,59 +369,48 @@ impl Hosts {
         Some(host)
     }
 
-    /// A UDP `reg` came from this address. Tells whether it was from the port of a host, and so
-    /// has done all it can do.
-    pub fn is_port_of_host(&mut self, now: Instant, via: Via, addr: IpAddr, port: u16) -> bool {
-        let (mut found, mut comes_back) = (false, None);
+    /// A UDP `reg` came. Tells what it is to the hosts of that address.
+    pub fn show(&mut self, now: Instant, addr: IpAddr, port: u16) -> Shown {
+        let mut shown = Shown::New;
         for key in self.by_addr.get(&addr).into_iter().flatten() {
             if let Some(host) = self.slab.get_mut(key.0 as usize)
                 && host.port == Some(port)
             {
-                found = true;
-                if now - host.seen.max(host.registered) > limits::LATE_COPY {
-                    host.shown_again = Some(now);
-                    comes_back = Some(host.since);
-                }
+                let is_copy = now - host.seen.max(host.registered) <= limits::LATE_COPY;
+                shown = if is_copy { Shown::Known } else { Shown::Again(host.since) };
                 host.seen = now;
-                host.has_reg = true;
+                host.reg = Sign::Certain;
             }
         }
-        // It may be back already, by a connection whose packet this is.
-        if let Some(since) = comes_back
-            && let Some(key) = self.newest_without_reg(now, addr)
-            && let Some(host) = self.slab.get_mut(key.0 as usize)
-            && host.since > since
-        {
-            (host.port, host.via, host.seen) = (Some(port), via, now);
-            self.relist(now, addr);
-        }
-        found
+        shown
     }
 
-    /// Gives a port to the newest host of the address whose registration came without a UDP
-    /// packet, a short time ago.
+    /// Gives a port to the newest host of the address that registered without a UDP packet, a
+    /// short time ago, and after `since`.
     pub fn lend_port(
         &mut self,
         now: Instant,
         via: Via,
         addr: IpAddr,
         port: u16,
+        since: Option<Instant>,
     ) -> Option<HostKey> {
-        let key = self.newest_without_reg(now, addr)?;
-        let host = self.slab.get_mut(key.0 as usize)?;
-        host.before_loan = Some((host.port, host.via, host.seen));
-        (host.port, host.via, host.seen) = (Some(port), via, now);
-        host.has_reg = true;
-        self.relist(now, addr);
-        Some(key)
-    }
-
-    fn newest_without_reg(&self, now: Instant, addr: IpAddr) -> Option<HostKey> {
+        // What another has as well is better than nothing, and nothing more.
+        let sign = if since.is_some() { Sign::Doubtful } else { Sign::Certain };
         let lacks = |key: &&HostKey| {
             let host = self.get(**key);
-            host.is_some_and(|h| !h.has_reg && now - h.registered <= limits::REG_WINDOW)
+            host.is_some_and(|h| h.reg < sign && now - h.registered <= limits::REG_WINDOW)
         };
-        self.by_addr.get(&addr)?.iter().rfind(lacks).copied()
+        let key = *self.by_addr.get(&addr)?.iter().rfind(lacks)?;
+        let host = self.slab.get_mut(key.0 as usize)?;
+        if since.is_some_and(|since| host.since <= since) {
+            return None;
+        }
+        host.before_loan.get_or_insert((host.port, host.via, host.seen));
+        (host.port, host.via, host.seen) = (Some(port), via, now);
+        host.reg = sign;
+        self.relist(now, addr);
+        Some(key)
     }
 
     /// When [`Self::on_wakeup`] has something to do.
@@ -415,12 +434,17 @@ impl Hosts {
         for key in self.by_addr.get(&addr).into_iter().flatten() {
             if let Some(host) = self.slab.get_mut(key.0 as usize)
                 && host.port == Some(reg.port)
-                && let Some(before) = host.before_loan.take()
+                && host.before_loan.is_some()
             {
-                (host.port, host.via, host.seen) = before;
-                host.has_reg = false;
+                host.lose_port();
             }
         }
+    }
+
+    /// The newest host of an address with that port.
+    fn at_port(&self, addr: IpAddr, port: u16) -> Option<&Host> {
+        let keys = self.by_addr.get(&addr)?;
+        keys.iter().rev().filter_map(|key| self.get(*key)).find(|host| host.port == Some(port))
     }
 
     /// Of the hosts of an address, the one whose UDP packet came last.

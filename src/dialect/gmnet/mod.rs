@@ -3,15 +3,16 @@
 //! socket show which port its NAT has given it.
 //!
 //! A chunk of a connection goes through [`command`] (and [`text`]) and becomes commands, which
-//! are carried out here; `connect` goes on in [`introduce`], `lobby2` in [`lobby`]. A datagram
-//! goes through [`datagram`] into [`ports`]. Who is registered stands in [`hosts`].
+//! are carried out here; `reg2` goes on in [`register`], `connect` in [`introduce`], `lobby2` in
+//! [`lobby`]. A datagram goes through [`datagram`] into [`ports`]. Who is registered stands in
+//! [`hosts`].
 
 use std::collections::VecDeque;
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use log::{debug, info, warn};
+use log::debug;
 
 use super::conns::Conns;
 use super::{ConnId, Dialect, Outbox, Use, Via};
@@ -27,15 +28,16 @@ mod introduce;
 pub mod lobby;
 mod names;
 pub mod ports;
+mod register;
 pub mod text;
 pub mod version;
 
 use command::{Command, Go, Reader, Verb};
 use datagram::Datagram;
-use hosts::{Data, HostKey, Hosts};
+use hosts::{HostKey, Hosts};
 use introduce::{Introductions, WaitId};
-use names::{Left, Named, log_refused_version, log_registered};
-use ports::{Opened, Ports};
+use names::Left;
+use ports::Ports;
 
 /// First byte of an introduction: the other side's address and port follow.
 pub const MASTER: u8 = 0xFF;
@@ -315,60 +317,6 @@ impl Gmnet {
         }
     }
 
-    fn reg2(&mut self, now: Now, id: ConnId, command: &Command, out: &mut Outbox) -> Go {
-        let version = command.param(0);
-        if let Err(refused) = version::check(version) {
-            if let Some(addr) = self.conns.get(id).map(|conn| conn.addr)
-                && self.says(now, addr)
-            {
-                log_refused_version(addr, version, refused);
-            }
-            self.close(now, id, Left::Refused, out);
-            return Go::Stop;
-        }
-        let data = Data::new(std::array::from_fn(|n| command.param(n + 1)));
-        self.register(now, id, Some(data), out)
-    }
-
-    /// Makes a connection the control connection of a host, or gives the host new data.
-    fn register(&mut self, now: Now, id: ConnId, data: Option<Data>, out: &mut Outbox) -> Go {
-        let Some(conn) = self.conns.get(id) else { return Go::Stop };
-        if conn.finished {
-            // Who hangs up while registering is no host.
-            return Go::On;
-        }
-        let (addr, known) = (conn.addr, conn.host);
-        let opened = if known.is_some() { Opened::LongAgo } else { Opened::At(conn.opened) };
-        if let Err(full) = self.hosts.check_room(&self.config.limits, addr, known, data.as_ref()) {
-            if self.says(now, addr) {
-                warn!("host {addr} refused: {full}");
-            }
-            self.close(now, id, Left::Refused, out);
-            return Go::Stop;
-        }
-        let reg = self.ports.claim_reg(now.instant, addr, opened);
-        let key = match known {
-            Some(key) => {
-                self.hosts.renew(now, key, data, reg);
-                key
-            }
-            None => self.hosts.add(now, id, addr, data, reg),
-        };
-        if known.is_none() && !self.config.keepalive.is_zero() {
-            self.keepalives.arm(now.instant, key);
-        }
-        if let Some(conn) = self.conns.get_mut(id) {
-            conn.host = Some(key);
-        }
-        if self.says(now, addr)
-            && let Some(host) = self.hosts.get(key)
-        {
-            log_registered(host);
-        }
-        self.retry_introductions(now, addr, out);
-        Go::On
-    }
-
     /// Forgets a connection and ends what depends on it.
     fn forget(&mut self, now: Now, id: ConnId, left: Left) -> Option<IpAddr> {
         let conn = self.conns.remove(id)?;
@@ -383,20 +331,6 @@ impl Gmnet {
         self.notices -= conn.notices.len();
         self.end_registration(now, conn.host, left);
         Some(conn.addr)
-    }
-
-    /// Takes a host from the table, if there is one.
-    fn end_registration(&mut self, now: Now, key: Option<HostKey>, left: Left) {
-        let Some(key) = key else { return };
-        self.keepalives.cancel(&key);
-        let Some(host) = self.hosts.remove(now.instant, key) else { return };
-        // What a neighbour still uses is not free for the next that registers.
-        let is_free = self.hosts.find(host.addr, host.port).is_none();
-        let port = host.port.filter(|_| is_free).map(|port| (port, host.via, host.seen));
-        self.ports.release_reg(now.instant, host.addr, port);
-        if self.says(now, host.addr) {
-            info!("host {} is gone: {left}", Named(&host));
-        }
     }
 
     /// Closes a connection whose peer does what it may not.
@@ -501,18 +435,7 @@ impl Dialect for Gmnet {
             // Port 0 is never told to anybody, so it is not learned either.
             _ if port == 0 => return,
             Some(Datagram::Connect) => self.ports.learn_connect(now.instant, addr, port),
-            Some(Datagram::Reg) if self.hosts.is_port_of_host(now.instant, via, addr, port) => {}
-            Some(Datagram::Reg) => {
-                self.ports.learn_reg(now, via, addr, port);
-                if let Some(key) = self.hosts.lend_port(now.instant, via, addr, port) {
-                    self.ports.lend_reg(addr, port);
-                    if self.says(now, addr)
-                        && let Some(host) = self.hosts.get(key)
-                    {
-                        info!("host {} has its UDP port now", Named(host));
-                    }
-                }
-            }
+            Some(Datagram::Reg) => self.learn_reg(now, via, addr, port),
             None => return debug!("{peer} sent a datagram that is not of this protocol"),
         }
         self.retry_introductions(now, addr, out);

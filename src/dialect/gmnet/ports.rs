@@ -63,6 +63,9 @@ enum RegSource {
     /// A datagram that came when a registered host had none; given to it, unless a registration
     /// that comes right after has a better claim.
     Lent,
+    /// A datagram from the port of a registered host, whose game may be about to come back by a
+    /// new connection.
+    Again,
     /// The port of a host that has just left. Its game may be back in a moment.
     Left,
 }
@@ -81,6 +84,8 @@ pub struct ClaimedReg {
     pub unix: Option<u64>,
     /// Another host of the address has been using this port and has to give it back.
     pub lent: bool,
+    /// The packet may as well have been a copy of one that the host with this port has sent.
+    pub is_doubtful: bool,
 }
 
 /// Which of several packets belongs to a request. Games send the packet right before they open
@@ -88,25 +93,28 @@ pub struct ClaimedReg {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Opened {
     /// For the first request of a connection that was opened then: the packet that came nearest
-    /// to it, unless it came too long after it; else the newest.
+    /// to it; one that came too long after it only if there is no other.
     At(Instant),
     /// For a later request: the newest packet.
     LongAgo,
 }
 
 impl Opened {
-    /// How far from the opening packets of one port came, if they may belong to it.
-    fn distance(self, first: Instant, last: Instant) -> Option<Duration> {
+    /// How likely it is that packets of one port, which came between these two, belong to it: the
+    /// lower, the more.
+    fn distance(self, first: Instant, last: Instant) -> Option<(bool, Duration)> {
         let Self::At(opened) = self else { return None };
-        let fits = |at: &Instant| *at <= opened + limits::OVERTAKEN;
-        [first, last].into_iter().filter(fits).map(|at| (at - opened).max(opened - at)).min()
+        let distance = |at| {
+            let is_too_late = at > opened + limits::OVERTAKEN;
+            (is_too_late, if at > opened { at - opened } else { opened - at })
+        };
+        Some(distance(first).min(distance(last)))
     }
 }
 
-/// The nearest of several packets with their distances, of two the newer.
-fn nearest(distances: impl Iterator<Item = (usize, Option<Duration>)>) -> Option<usize> {
-    let known = distances.filter_map(|(index, distance)| Some((distance?, Reverse(index))));
-    known.min().map(|(_, Reverse(index))| index)
+/// The most likely of several packets, of two the newer.
+fn nearest(distances: impl Iterator<Item = (usize, Option<(bool, Duration)>)>) -> Option<usize> {
+    distances.min_by_key(|(index, distance)| (*distance, Reverse(*index))).map(|(index, _)| index)
 }
 
 impl Ports {
@@ -131,10 +139,8 @@ impl Ports {
         remembered.connects.drain(..old);
         self.count -= old;
         let connects = remembered.connects.iter().enumerate();
-        let claimed = match nearest(connects.map(|(n, c)| (n, opened.distance(c.first, c.at)))) {
-            Some(index) => remembered.connects.remove(index),
-            None => remembered.connects.pop()?,
-        };
+        let index = nearest(connects.map(|(n, c)| (n, opened.distance(c.first, c.at))))?;
+        let claimed = remembered.connects.remove(index);
         self.count -= 1;
         if remembered.is_of_no_use(now) {
             self.by_addr.remove(&addr);
@@ -144,16 +150,22 @@ impl Ports {
 
     /// A UDP `reg` came from a port that no registered host has.
     pub fn learn_reg(&mut self, now: Now, via: Via, addr: IpAddr, port: u16) {
+        self.learn(now, via, addr, port, RegSource::Datagram);
+    }
+
+    /// A UDP `reg` came from the port of a registered host.
+    pub fn learn_reg_again(&mut self, now: Now, via: Via, addr: IpAddr, port: u16) {
+        self.learn(now, via, addr, port, RegSource::Again);
+    }
+
+    fn learn(&mut self, now: Now, via: Via, addr: IpAddr, port: u16, source: RegSource) {
         self.change(now.instant, addr, |remembered| {
             remembered.host_expected = now.instant + limits::INTRODUCTION_WAIT;
             let repeated = |r: &&Reg| {
-                r.port == port
-                    && r.source == RegSource::Datagram
-                    && now.instant - r.at <= limits::REG_WINDOW
+                r.port == port && r.source == source && now.instant - r.at <= limits::REG_WINDOW
             };
             let known = remembered.regs.iter().find(repeated).map(|r| (r.first, r.unix));
             let (first, unix) = known.unwrap_or((now.instant, now.unix));
-            let source = RegSource::Datagram;
             let (seen, at) = (now.instant, now.instant);
             remembered.put(Reg { port, via, first, seen, at, unix, source });
         });
@@ -164,6 +176,14 @@ impl Ports {
         let regs = self.by_addr.get_mut(&addr).map(|r| &mut r.regs);
         if let Some(reg) = regs.and_then(|regs| regs.iter_mut().find(|r| r.port == port)) {
             reg.source = RegSource::Lent;
+        }
+    }
+
+    /// The host that showed this port again has registered by the connection that it has.
+    pub fn forget_reg_again(&mut self, now: Instant, addr: IpAddr, port: u16) {
+        if self.by_addr.contains_key(&addr) {
+            let is_it = |r: &Reg| r.port == port && r.source == RegSource::Again;
+            self.change(now, addr, |remembered| remembered.regs.retain(|r| !is_it(r)));
         }
     }
 
@@ -186,24 +206,37 @@ impl Ports {
         // It is here now.
         remembered.host_expected = Instant::default();
         let regs = &mut remembered.regs;
-        let newest = |fits: &dyn Fn(&Reg) -> bool| {
-            regs.iter().rposition(|r| now - r.at <= limits::REG_WINDOW && fits(r))
-        };
+        let source = |index: usize| regs[index].source;
         let distance = |index: usize| opened.distance(regs[index].first, regs[index].seen);
-        let is_lent = |index: &usize| regs[*index].source == RegSource::Lent;
-        let is_packet =
-            |r: &Reg| r.source != RegSource::Left && now - r.at <= limits::REG_WINDOW;
-        let packets = (0..regs.len()).filter(|n| is_packet(&regs[*n]));
-        let own = nearest(packets.map(|n| (n, distance(n))));
-        let last = newest(&is_packet);
-        // Nothing is taken back from a neighbour while there is a newer packet of nobody's.
-        let packet = own.filter(|own| !is_lent(own) || last.is_none_or(|l| is_lent(&l))).or(last);
-        let left = newest(&|r| r.source == RegSource::Left);
+        let gap = |index: usize| distance(index).map(|(_, gap)| gap);
+        let likely = |fits: &dyn Fn(RegSource) -> bool| {
+            let fits = |n: &usize| now - regs[*n].at <= limits::REG_WINDOW && fits(source(*n));
+            nearest((0..regs.len()).filter(fits).map(|n| (n, distance(n))))
+        };
+        // Nothing is taken back from a neighbour while there is a newer packet of nobody's, and
+        // nobody is somebody else by a new connection who has a packet of his own.
+        let free = likely(&|source| source == RegSource::Datagram);
+        let is_own = |index| gap(index).is_none_or(|gap| gap <= limits::BELONGS);
+        let has_own = free.is_some_and(is_own);
+        let packet = likely(&|source| match source {
+            RegSource::Datagram | RegSource::Lent => true,
+            RegSource::Again => !has_own && opened != Opened::LongAgo,
+            RegSource::Left => false,
+        });
+        let packet = match packet {
+            Some(packet) if source(packet) == RegSource::Lent => {
+                let is_free =
+                    |r: &Reg| r.source == RegSource::Datagram && now - r.at <= limits::REG_WINDOW;
+                regs.iter().rposition(is_free).max(Some(packet))
+            }
+            packet => packet,
+        };
+        let left = likely(&|source| source == RegSource::Left);
         // A game that changes its data shows its port just before its old connection ends.
         let is_back = |packet: usize, left: usize| {
-            let is_nearer = distance(left)
-                .is_some_and(|left| distance(packet).is_none_or(|packet| left < packet));
-            is_nearer || (is_lent(&packet) && regs[left].seen > regs[packet].seen)
+            let is_nearer = opened != Opened::LongAgo && gap(left) < gap(packet);
+            let is_lent = source(packet) == RegSource::Lent;
+            is_nearer || (is_lent && regs[left].seen > regs[packet].seen)
         };
         let index = match (packet, left) {
             (Some(packet), Some(left)) if is_back(packet, left) => left,
@@ -220,6 +253,7 @@ impl Ports {
             at: reg.at,
             unix: (reg.source == RegSource::Datagram).then_some(reg.unix),
             lent: reg.source == RegSource::Lent,
+            is_doubtful: reg.source == RegSource::Again,
         })
     }
 

@@ -1,0 +1,117 @@
+//! Registration: a host says what it is on TCP and shows its port by UDP, in any order, and comes
+//! back by new connections while its old ones may still seem to live.
+
+use std::net::IpAddr;
+
+use log::{info, warn};
+
+use super::Gmnet;
+use super::command::{Command, Go};
+use super::hosts::{Data, HostKey, Shown};
+use super::names::{Left, Named, log_refused_version, log_registered};
+use super::ports::Opened;
+use super::version;
+use crate::clock::Now;
+use crate::dialect::{ConnId, Outbox, Via};
+
+impl Gmnet {
+    /// A host says what it is.
+    pub(super) fn reg2(&mut self, now: Now, id: ConnId, command: &Command, out: &mut Outbox) -> Go {
+        let version = command.param(0);
+        if let Err(refused) = version::check(version) {
+            if let Some(addr) = self.conns.get(id).map(|conn| conn.addr)
+                && self.says(now, addr)
+            {
+                log_refused_version(addr, version, refused);
+            }
+            self.close(now, id, Left::Refused, out);
+            return Go::Stop;
+        }
+        let data = Data::new(std::array::from_fn(|n| command.param(n + 1)));
+        self.register(now, id, Some(data), out)
+    }
+
+    /// Makes a connection the control connection of a host, or gives the host new data.
+    pub(super) fn register(
+        &mut self,
+        now: Now,
+        id: ConnId,
+        data: Option<Data>,
+        out: &mut Outbox,
+    ) -> Go {
+        let Some(conn) = self.conns.get(id) else { return Go::Stop };
+        if conn.finished {
+            // Who hangs up while registering is no host.
+            return Go::On;
+        }
+        let (addr, known) = (conn.addr, conn.host);
+        let opened = if known.is_some() { Opened::LongAgo } else { Opened::At(conn.opened) };
+        if let Err(full) = self.hosts.check_room(&self.config.limits, addr, known, data.as_ref()) {
+            if self.says(now, addr) {
+                warn!("host {addr} refused: {full}");
+            }
+            self.close(now, id, Left::Refused, out);
+            return Go::Stop;
+        }
+        let reg = self.ports.claim_reg(now.instant, addr, opened);
+        let key = match known {
+            Some(key) => {
+                self.hosts.renew(now, key, data, reg);
+                if let Some(port) = self.hosts.get(key).and_then(|host| host.port) {
+                    self.ports.forget_reg_again(now.instant, addr, port);
+                }
+                key
+            }
+            None => self.hosts.add(now, id, addr, data, reg),
+        };
+        if known.is_none() && !self.config.keepalive.is_zero() {
+            self.keepalives.arm(now.instant, key);
+        }
+        if let Some(conn) = self.conns.get_mut(id) {
+            conn.host = Some(key);
+        }
+        if self.says(now, addr)
+            && let Some(host) = self.hosts.get(key)
+        {
+            log_registered(host);
+        }
+        self.retry_introductions(now, addr, out);
+        Go::On
+    }
+
+    /// Takes a host from the table, if there is one.
+    pub(super) fn end_registration(&mut self, now: Now, key: Option<HostKey>, left: Left) {
+        let Some(key) = key else { return };
+        self.keepalives.cancel(&key);
+        let Some(host) = self.hosts.remove(now.instant, key) else { return };
+        // What a neighbour still uses is not free for the next that registers.
+        let is_free = self.hosts.find(host.addr, host.port).is_none();
+        let port = host.port.filter(|_| is_free).map(|port| (port, host.via, host.seen));
+        self.ports.release_reg(now.instant, host.addr, port);
+        if self.says(now, host.addr) {
+            info!("host {} is gone: {left}", Named(&host));
+        }
+    }
+
+    /// A host shows its port.
+    pub(super) fn learn_reg(&mut self, now: Now, via: Via, addr: IpAddr, port: u16) {
+        let since = match self.hosts.show(now.instant, addr, port) {
+            Shown::Known => return,
+            Shown::Again(since) => {
+                self.ports.learn_reg_again(now, via, addr, port);
+                Some(since)
+            }
+            Shown::New => {
+                self.ports.learn_reg(now, via, addr, port);
+                None
+            }
+        };
+        let Some(key) = self.hosts.lend_port(now.instant, via, addr, port, since) else { return };
+        self.ports.lend_reg(addr, port);
+        if self.says(now, addr)
+            && let Some(host) = self.hosts.get(key)
+        {
+            info!("host {} has its UDP port now", Named(host));
+        }
+    }
+}
