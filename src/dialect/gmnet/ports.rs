@@ -205,44 +205,8 @@ impl Ports {
         let remembered = self.by_addr.get_mut(&addr)?;
         // It is here now.
         remembered.host_expected = Instant::default();
-        let regs = &mut remembered.regs;
-        let source = |index: usize| regs[index].source;
-        let distance = |index: usize| opened.distance(regs[index].first, regs[index].seen);
-        let gap = |index: usize| distance(index).map(|(_, gap)| gap);
-        let likely = |fits: &dyn Fn(RegSource) -> bool| {
-            let fits = |n: &usize| now - regs[*n].at <= limits::REG_WINDOW && fits(source(*n));
-            nearest((0..regs.len()).filter(fits).map(|n| (n, distance(n))))
-        };
-        // Nothing is taken back from a neighbour while there is a newer packet of nobody's, and
-        // nobody is somebody else by a new connection who has a packet of his own.
-        let free = likely(&|source| source == RegSource::Datagram);
-        let is_own = |index| gap(index).is_none_or(|gap| gap <= limits::BELONGS);
-        let has_own = free.is_some_and(is_own);
-        let packet = likely(&|source| match source {
-            RegSource::Datagram | RegSource::Lent => true,
-            RegSource::Again => !has_own && opened != Opened::LongAgo,
-            RegSource::Left => false,
-        });
-        let packet = match packet {
-            Some(packet) if source(packet) == RegSource::Lent => {
-                let is_free =
-                    |r: &Reg| r.source == RegSource::Datagram && now - r.at <= limits::REG_WINDOW;
-                regs.iter().rposition(is_free).max(Some(packet))
-            }
-            packet => packet,
-        };
-        let left = likely(&|source| source == RegSource::Left);
-        // A game that changes its data shows its port just before its old connection ends.
-        let is_back = |packet: usize, left: usize| {
-            let is_nearer = opened != Opened::LongAgo && gap(left) < gap(packet);
-            let is_lent = source(packet) == RegSource::Lent;
-            is_nearer || (is_lent && regs[left].seen > regs[packet].seen)
-        };
-        let index = match (packet, left) {
-            (Some(packet), Some(left)) if is_back(packet, left) => left,
-            (packet, left) => packet.or(left)?,
-        };
-        let reg = regs.remove(index);
+        let index = choose_reg(now, &remembered.regs, opened)?;
+        let reg = remembered.regs.remove(index);
         self.count -= 1;
         if remembered.is_of_no_use(now) {
             self.by_addr.remove(&addr);
@@ -311,6 +275,45 @@ impl Remembered {
             self.regs.remove(0);
         }
         self.regs.push(reg);
+    }
+}
+
+/// Which of these a registration may have: that of a packet, else of a host that has left.
+fn choose_reg(now: Instant, regs: &[Reg], opened: Opened) -> Option<usize> {
+    let source = |n: usize| regs[n].source;
+    let distance = |n: usize| opened.distance(regs[n].first, regs[n].seen);
+    let gap = |n: usize| distance(n).map(|(_, gap)| gap);
+    let of = |fits: &dyn Fn(RegSource) -> bool| -> SmallVec<[usize; 4]> {
+        let fits = |n: &usize| now - regs[*n].at <= limits::REG_WINDOW && fits(source(*n));
+        (0..regs.len()).filter(fits).collect()
+    };
+    let likely = |of: &[usize]| nearest(of.iter().map(|n| (*n, distance(*n))));
+
+    let free = of(&|source| source == RegSource::Datagram);
+    let belongs = |n| gap(n).is_none_or(|gap| gap <= limits::BELONGS);
+    let has_own = likely(&free).is_some_and(belongs);
+    let packet = likely(&of(&|source| match source {
+        RegSource::Datagram | RegSource::Lent => true,
+        // Who has a packet of his own is not somebody else, back by a new connection.
+        RegSource::Again => !has_own && opened != Opened::LongAgo,
+        RegSource::Left => false,
+    }));
+    // Nothing is taken back from a neighbour while there is a newer packet of nobody's.
+    let packet = match packet {
+        Some(packet) if source(packet) == RegSource::Lent => free.last().copied().max(Some(packet)),
+        packet => packet,
+    };
+    let left = of(&|source| source == RegSource::Left);
+    let left = left.into_iter().rev().min_by_key(|n| gap(*n));
+    // A game that changes its data shows its port just before its old connection ends.
+    let is_back = |packet: usize, left: usize| {
+        let is_nearer = opened != Opened::LongAgo && gap(left) < gap(packet);
+        let is_lent = source(packet) == RegSource::Lent;
+        is_nearer || (is_lent && regs[left].seen > regs[packet].seen)
+    };
+    match (packet, left) {
+        (Some(packet), Some(left)) if is_back(packet, left) => Some(left),
+        (packet, left) => packet.or(left),
     }
 }
 
