@@ -103,6 +103,14 @@ pub const HOST_RETURN: Duration = Duration::from_millis(500);
 /// sends both at once, but its TCP connect may take up to four seconds.
 pub const REG_WINDOW: Duration = Duration::from_secs(10);
 
+/// How long after a connection the UDP packet may come that was sent right before it: on its way
+/// it may have been overtaken.
+pub const OVERTAKEN: Duration = Duration::from_millis(100);
+
+/// A UDP packet that came so near to a connection belongs to it, even if another host of that
+/// address, who might have come back by this connection, has shown its port nearer to it.
+pub const BELONGS: Duration = Duration::from_secs(1);
+
 /// How long the port of a UDP `connect` is remembered. NATs may forget a mapping after 30 s
 /// (RFC 4787 asks for two minutes, many keep less), so an older port helps nobody.
 pub const CONNECT_PORT: Duration = Duration::from_secs(30);
@@ -265,8 +273,9 @@ pub const NOTICE_GAP: Duration = Duration::from_millis(500);
 /// Notifications about rooms that are going to be sent again.
 pub const ROOM_NOTICES: usize = 64 * 1024;
 
-/// A request that led into a room and comes once more so soon after the room was left is a copy
-/// that the network has kept back. Clients send again after half a second.
+/// A datagram that comes once more so soon is a copy that the network has kept back: a UDP `reg`
+/// of a host, which sends another only when it registers again, or a request that led into a room
+/// that was left since. Clients of rooms send again after half a second.
 pub const LATE_COPY: Duration = Duration::from_secs(1);
 
 /// How long it is remembered that a peer has left a room, for those who ask again.

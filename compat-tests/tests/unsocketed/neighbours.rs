@@ -156,3 +156,97 @@ fn who_hangs_up_while_registering_is_no_host() {
     story.wait(2500);
     story.tells(client, NOT_FOUND);
 }
+
+#[test]
+fn a_host_whose_loan_is_taken_back_has_the_port_it_had_before() {
+    let mut story = Story::new();
+    let old = story.host(HOST, 4001, "Pong", "Ann");
+    story.wait(20_000);
+    // Ann comes back, and her packet is late; her old connection died without a word.
+    let ann = story.host_without_udp(HOST, "Pong", "Ann, 2 players");
+    // Bob shows his port; who is it but Ann? Then he registers.
+    story.wait(500);
+    story.udp(HOST, 4002, "reg");
+    let bob = story.host_without_udp(HOST, "Snake", "Bob");
+    story.lost(old);
+    let client = story.join(CLIENT, 5000, &format!("{HOST}:4001"));
+    story.tells(client, at(HOST, 4001));
+    story.tells(ann, at(CLIENT, 5000));
+    let client = story.join(CLIENT, 5001, HOST);
+    story.tells(client, at(HOST, 4002));
+    story.tells(bob, at(CLIENT, 5001));
+}
+
+#[test]
+fn a_packet_from_the_port_of_a_dead_connection_is_for_the_newer_one() {
+    for is_first in [true, false] {
+        let mut story = Story::new();
+        story.host(HOST, 4001, "Pong", "Ann");
+        story.wait(20_000);
+        // Nobody knows that the old connection is dead; Ann plays another game now.
+        if is_first {
+            story.udp(HOST, 4001, "reg");
+        }
+        let new = story.host_without_udp(HOST, "Snake", "Ann");
+        if !is_first {
+            story.wait(300);
+            story.udp(HOST, 4001, "reg");
+        }
+        assert_eq!(story.lobby(), ["Ann"], "it is one game, with one port");
+        let client = story.join(CLIENT, 5000, HOST);
+        story.tells(client, at(HOST, 4001));
+        story.tells(new, at(CLIENT, 5000));
+    }
+}
+
+#[test]
+fn a_host_keeps_its_port_from_a_neighbour_that_lacks_one() {
+    let mut story = Story::new();
+    let ann = story.host(HOST, 4001, "Pong", "Ann");
+    // A copy that the network has made, behind Bob's registration, is no sign of anything.
+    story.wait(100);
+    let bob = story.host_without_udp(HOST, "Snake", "Bob");
+    story.udp(HOST, 4001, "reg");
+    assert_eq!(story.lobby(), ["Ann", "Bob"]);
+    // Ann registers anew on the connection that she has, packet first.
+    story.wait(5000);
+    story.udp(HOST, 4001, "reg");
+    story.reg2(ann, "Pong", "Ann, 2 players");
+    assert_eq!(story.lobby(), ["Ann, 2 players", "Bob"]);
+    story.udp(HOST, 4002, "reg");
+    let client = story.join(CLIENT, 5000, HOST);
+    story.tells(client, at(HOST, 4002));
+    story.tells(bob, at(CLIENT, 5000));
+    story.fin(bob);
+    let client = story.join(CLIENT, 5001, HOST);
+    story.tells(client, at(HOST, 4001));
+    story.tells(ann, at(CLIENT, 5001));
+}
+
+#[test]
+fn a_packet_that_the_connection_has_overtaken_belongs_to_it() {
+    let mut story = Story::new();
+    let host = story.host(HOST, 4001, "Pong", "Ann");
+    // Of somebody who went away without asking.
+    story.udp(CLIENT, 5000, "connect");
+    story.udp(CLIENT, 4009, "reg");
+    story.wait(5000);
+    let client = story.open(CLIENT);
+    story.wait(30);
+    story.udp(CLIENT, 5001, "connect");
+    story.wait(30);
+    // And of the next, who is nearly as fast.
+    story.udp(CLIENT, 5002, "connect");
+    story.send(client, &wire::connect(HOST));
+    story.tells(client, at(HOST, 4001));
+    story.tells(host, at(CLIENT, 5001));
+
+    story.wait(50);
+    let late = story.open(CLIENT);
+    story.wait(30);
+    story.udp(CLIENT, 4002, "reg");
+    story.wait(30);
+    story.reg2(late, "Snake", "Bob");
+    let client = story.join("203.0.113.3", 5003, CLIENT);
+    story.tells(client, at(CLIENT, 4002));
+}

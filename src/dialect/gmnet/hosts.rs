@@ -60,6 +60,17 @@ impl Data {
     }
 }
 
+/// How sure it is that a UDP `reg` came for a registration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Sign {
+    /// None came.
+    Nothing,
+    /// One came from a port that another host has, who may be the same game.
+    Doubtful,
+    /// One came.
+    Certain,
+}
+
 /// A registered host.
 #[derive(Debug)]
 pub struct Host {
@@ -82,11 +93,25 @@ pub struct Host {
     /// When its connection registered last.
     registered: Instant,
     /// Whether a UDP `reg` belongs to the last registration.
-    has_reg: bool,
+    reg: Sign,
+    /// Port, way and time of the packet that one on loan has replaced.
+    before_loan: Option<(Option<u16>, Via, Instant)>,
     /// Whether it is in the index of the lobby.
     listed: bool,
     /// Another host has registered after it, and it has stayed.
     settled: bool,
+}
+
+/// What a UDP `reg` is to the hosts of its address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// From a port that none of them has.
+    New,
+    /// A copy of a packet that one of them has sent.
+    Known,
+    /// From the port of one that has been registered since then. Its game is about to register
+    /// again, or has just done it by a new connection.
+    Again(Instant),
 }
 
 /// Why a host is not registered.
@@ -117,6 +142,13 @@ impl fmt::Display for Full {
 impl Host {
     fn data_len(&self) -> usize {
         self.data.as_ref().map_or(0, Data::len)
+    }
+
+    /// Its port is another's. The one it had before, if any, may still be right.
+    fn lose_port(&mut self) {
+        (self.port, self.via, self.seen) =
+            self.before_loan.take().unwrap_or((None, self.via, self.seen));
+        self.reg = Sign::Nothing;
     }
 
     /// Its game: the data1 string.
@@ -236,7 +268,16 @@ impl Hosts {
         // Without a packet of its own this is most likely a game that is here already and comes
         // back by a new connection, and of those the one whose packet came last.
         let game = data.as_ref().map_or("", |data| data.get(0));
-        let before = self.last_seen(addr).filter(|h| reg.is_none() && h.game() == game);
+        let before = match reg {
+            Some(reg) => self.at_port(addr, reg.port),
+            None => self.last_seen(addr).filter(|h| h.game() == game),
+        };
+        let is_same = before.is_some_and(|h| h.game() == game);
+        let sign = match reg {
+            None => Sign::Nothing,
+            Some(reg) if reg.is_doubtful && !is_same => Sign::Doubtful,
+            Some(_) => Sign::Certain,
+        };
         let host = Host {
             conn,
             addr,
@@ -247,7 +288,8 @@ impl Hosts {
             seen: reg.map(|r| r.at).or(before.map(|h| h.seen)).unwrap_or_default(),
             since: now.instant,
             registered: now.instant,
-            has_reg: reg.is_some(),
+            reg: sign,
+            before_loan: None,
             listed: false,
             settled: false,
         };
@@ -280,14 +322,31 @@ impl Hosts {
         }
         host.registered = now.instant;
         // A port taken over from a neighbour is no sign of its own.
-        host.has_reg &= now.instant - host.seen <= limits::REG_WINDOW;
+        if now.instant - host.seen > limits::REG_WINDOW {
+            host.reg = Sign::Nothing;
+        }
         if let Some(reg) = reg {
             host.port = Some(reg.port);
             host.via = reg.via;
             host.seen = reg.at;
-            host.has_reg = true;
+            host.reg = Sign::Certain;
+            host.before_loan = None;
         }
+        self.end_succession(key, addr);
         self.relist(now.instant, addr);
+    }
+
+    /// A host shows that its connection lives, so nobody is the same by a newer one.
+    fn end_succession(&mut self, key: HostKey, addr: IpAddr) {
+        let Some((port, since)) = self.get(key).map(|h| (h.port, h.since)) else { return };
+        for other in self.by_addr.get(&addr).into_iter().flatten() {
+            if let Some(other) = self.slab.get_mut(other.0 as usize)
+                && other.since > since
+                && other.port == port
+            {
+                other.lose_port();
+            }
+        }
     }
 
     /// The connection of a host has ended.
@@ -310,42 +369,46 @@ impl Hosts {
         Some(host)
     }
 
-    /// A UDP `reg` came from this address. Tells whether it was from the port of a host, and so
-    /// has done all it can do.
-    pub fn is_port_of_host(&mut self, now: Instant, addr: IpAddr, port: u16) -> bool {
-        let mut found = false;
+    /// A UDP `reg` came. Tells what it is to the hosts of that address.
+    pub fn show(&mut self, now: Instant, addr: IpAddr, port: u16) -> Shown {
+        let mut shown = Shown::New;
         for key in self.by_addr.get(&addr).into_iter().flatten() {
             if let Some(host) = self.slab.get_mut(key.0 as usize)
                 && host.port == Some(port)
             {
+                let is_copy = now - host.seen.max(host.registered) <= limits::LATE_COPY;
+                shown = if is_copy { Shown::Known } else { Shown::Again(host.since) };
                 host.seen = now;
-                host.has_reg = true;
-                found = true;
+                host.reg = Sign::Certain;
             }
         }
-        found
+        shown
     }
 
-    /// Gives a port to the newest host of the address whose registration came without a UDP
-    /// packet, a short time ago.
+    /// Gives a port to the newest host of the address that registered without a UDP packet, a
+    /// short time ago, and after `since`.
     pub fn lend_port(
         &mut self,
         now: Instant,
         via: Via,
         addr: IpAddr,
         port: u16,
+        since: Option<Instant>,
     ) -> Option<HostKey> {
-        let keys = self.by_addr.get(&addr)?;
+        // What another has as well is better than nothing, and nothing more.
+        let sign = if since.is_some() { Sign::Doubtful } else { Sign::Certain };
         let lacks = |key: &&HostKey| {
             let host = self.get(**key);
-            host.is_some_and(|h| !h.has_reg && now - h.registered <= limits::REG_WINDOW)
+            host.is_some_and(|h| h.reg < sign && now - h.registered <= limits::REG_WINDOW)
         };
-        let key = *keys.iter().rfind(lacks)?;
+        let key = *self.by_addr.get(&addr)?.iter().rfind(lacks)?;
         let host = self.slab.get_mut(key.0 as usize)?;
-        host.port = Some(port);
-        host.via = via;
-        host.seen = now;
-        host.has_reg = true;
+        if since.is_some_and(|since| host.since <= since) {
+            return None;
+        }
+        host.before_loan.get_or_insert((host.port, host.via, host.seen));
+        (host.port, host.via, host.seen) = (Some(port), via, now);
+        host.reg = sign;
         self.relist(now, addr);
         Some(key)
     }
@@ -371,11 +434,17 @@ impl Hosts {
         for key in self.by_addr.get(&addr).into_iter().flatten() {
             if let Some(host) = self.slab.get_mut(key.0 as usize)
                 && host.port == Some(reg.port)
+                && host.before_loan.is_some()
             {
-                host.port = None;
-                host.has_reg = false;
+                host.lose_port();
             }
         }
+    }
+
+    /// The newest host of an address with that port.
+    fn at_port(&self, addr: IpAddr, port: u16) -> Option<&Host> {
+        let keys = self.by_addr.get(&addr)?;
+        keys.iter().rev().filter_map(|key| self.get(*key)).find(|host| host.port == Some(port))
     }
 
     /// Of the hosts of an address, the one whose UDP packet came last.

@@ -4,15 +4,15 @@
 //!
 //! A chunk of a connection goes through [`command`] (and [`text`]) and becomes commands, which
 //! are carried out here; `reg2` goes on in [`registration`], `connect` in [`introduce`], `lobby2` in
-//! [`lobby`]. A datagram
-//! goes through [`datagram`] into [`ports`]. Who is registered stands in [`hosts`].
+//! [`lobby`]. A datagram goes through [`datagram`] into [`ports`]. Who is registered stands in
+//! [`hosts`].
 
 use std::collections::VecDeque;
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use log::{debug, info};
+use log::debug;
 
 use super::conns::Conns;
 use super::{ConnId, Dialect, Outbox, Use, Via};
@@ -36,7 +36,7 @@ use command::{Command, Go, Reader, Verb};
 use datagram::Datagram;
 use hosts::{HostKey, Hosts};
 use introduce::{Introductions, WaitId};
-use names::{Left, Named};
+use names::Left;
 use ports::Ports;
 
 /// First byte of an introduction: the other side's address and port follow.
@@ -412,18 +412,7 @@ impl Dialect for Gmnet {
             // Port 0 is never told to anybody, so it is not learned either.
             _ if port == 0 => return,
             Some(Datagram::Connect) => self.ports.learn_connect(now.instant, addr, port),
-            Some(Datagram::Reg) if self.hosts.is_port_of_host(now.instant, addr, port) => return,
-            Some(Datagram::Reg) => {
-                self.ports.learn_reg(now, via, addr, port);
-                if let Some(key) = self.hosts.lend_port(now.instant, via, addr, port) {
-                    self.ports.lend_reg(addr, port);
-                    if self.lines.says(now, addr)
-                        && let Some(host) = self.hosts.get(key)
-                    {
-                        info!("host {} has its UDP port now", Named(host));
-                    }
-                }
-            }
+            Some(Datagram::Reg) => self.learn_reg(now, via, addr, port),
             None => return debug!("{peer} sent a datagram that is not of this protocol"),
         }
         self.retry_introductions(now, addr, out);

@@ -1,8 +1,10 @@
 //! UDP ports that peers have shown, until a TCP request says whose they are. GMnet has no tokens:
 //! all that joins a datagram to a connection is the address both come from, and the time.
 
+use std::cmp::Reverse;
 use std::hash::RandomState;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use hashlink::LinkedHashMap;
 use smallvec::SmallVec;
@@ -61,6 +63,9 @@ enum RegSource {
     /// A datagram that came when a registered host had none; given to it, unless a registration
     /// that comes right after has a better claim.
     Lent,
+    /// A datagram from the port of a registered host, whose game may be about to come back by a
+    /// new connection.
+    Again,
     /// The port of a host that has just left. Its game may be back in a moment.
     Left,
 }
@@ -79,23 +84,37 @@ pub struct ClaimedReg {
     pub unix: Option<u64>,
     /// Another host of the address has been using this port and has to give it back.
     pub lent: bool,
+    /// The packet may as well have been a copy of one that the host with this port has sent.
+    pub is_doubtful: bool,
 }
 
 /// Which of several packets belongs to a request. Games send the packet right before they open
 /// their connection; so of two that do this at once, behind one address, each gets its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Opened {
-    /// For the first request of a connection that was opened then: the newest packet from before,
-    /// else the newest.
+    /// For the first request of a connection that was opened then: the packet that came nearest
+    /// to it; one that came too long after it only if there is no other.
     At(Instant),
     /// For a later request: the newest packet.
     LongAgo,
 }
 
 impl Opened {
-    fn is_after(self, packet: Instant) -> bool {
-        matches!(self, Self::At(opened) if packet <= opened)
+    /// How likely it is that packets of one port, which came between these two, belong to it: the
+    /// lower, the more.
+    fn distance(self, first: Instant, last: Instant) -> Option<(bool, Duration)> {
+        let Self::At(opened) = self else { return None };
+        let distance = |at| {
+            let is_too_late = at > opened + limits::OVERTAKEN;
+            (is_too_late, if at > opened { at - opened } else { opened - at })
+        };
+        Some(distance(first).min(distance(last)))
     }
+}
+
+/// The most likely of several packets, of two the newer.
+fn nearest(distances: impl Iterator<Item = (usize, Option<(bool, Duration)>)>) -> Option<usize> {
+    distances.min_by_key(|(index, distance)| (*distance, Reverse(*index))).map(|(index, _)| index)
 }
 
 impl Ports {
@@ -119,30 +138,34 @@ impl Ports {
         let old = remembered.connects.iter().take_while(is_old).count();
         remembered.connects.drain(..old);
         self.count -= old;
-        let before = remembered.connects.iter().rposition(|c| opened.is_after(c.first));
-        let newest = match before {
-            Some(index) => remembered.connects.remove(index),
-            None => remembered.connects.pop()?,
-        };
+        let connects = remembered.connects.iter().enumerate();
+        let index = nearest(connects.map(|(n, c)| (n, opened.distance(c.first, c.at))))?;
+        let claimed = remembered.connects.remove(index);
         self.count -= 1;
         if remembered.is_of_no_use(now) {
             self.by_addr.remove(&addr);
         }
-        Some(newest.port)
+        Some(claimed.port)
     }
 
     /// A UDP `reg` came from a port that no registered host has.
     pub fn learn_reg(&mut self, now: Now, via: Via, addr: IpAddr, port: u16) {
+        self.learn(now, via, addr, port, RegSource::Datagram);
+    }
+
+    /// A UDP `reg` came from the port of a registered host.
+    pub fn learn_reg_again(&mut self, now: Now, via: Via, addr: IpAddr, port: u16) {
+        self.learn(now, via, addr, port, RegSource::Again);
+    }
+
+    fn learn(&mut self, now: Now, via: Via, addr: IpAddr, port: u16, source: RegSource) {
         self.change(now.instant, addr, |remembered| {
             remembered.host_expected = now.instant + limits::INTRODUCTION_WAIT;
             let repeated = |r: &&Reg| {
-                r.port == port
-                    && r.source == RegSource::Datagram
-                    && now.instant - r.at <= limits::REG_WINDOW
+                r.port == port && r.source == source && now.instant - r.at <= limits::REG_WINDOW
             };
             let known = remembered.regs.iter().find(repeated).map(|r| (r.first, r.unix));
             let (first, unix) = known.unwrap_or((now.instant, now.unix));
-            let source = RegSource::Datagram;
             let (seen, at) = (now.instant, now.instant);
             remembered.put(Reg { port, via, first, seen, at, unix, source });
         });
@@ -153,6 +176,14 @@ impl Ports {
         let regs = self.by_addr.get_mut(&addr).map(|r| &mut r.regs);
         if let Some(reg) = regs.and_then(|regs| regs.iter_mut().find(|r| r.port == port)) {
             reg.source = RegSource::Lent;
+        }
+    }
+
+    /// The host that showed this port again has registered by the connection that it has.
+    pub fn forget_reg_again(&mut self, now: Instant, addr: IpAddr, port: u16) {
+        if self.by_addr.contains_key(&addr) {
+            let is_it = |r: &Reg| r.port == port && r.source == RegSource::Again;
+            self.change(now, addr, |remembered| remembered.regs.retain(|r| !is_it(r)));
         }
     }
 
@@ -174,26 +205,8 @@ impl Ports {
         let remembered = self.by_addr.get_mut(&addr)?;
         // It is here now.
         remembered.host_expected = Instant::default();
-        let regs = &mut remembered.regs;
-        let newest = |fits: &dyn Fn(&Reg) -> bool| {
-            regs.iter().rposition(|r| now - r.at <= limits::REG_WINDOW && fits(r))
-        };
-        let is_lent = |index: &usize| regs[*index].source == RegSource::Lent;
-        let before = newest(&|r| r.source != RegSource::Left && opened.is_after(r.first));
-        let last = newest(&|r| r.source != RegSource::Left);
-        // Nothing is taken back from a neighbour while there is a newer packet of nobody's.
-        let packet = before.filter(|b| !is_lent(b) || last.is_none_or(|l| is_lent(&l))).or(last);
-        let left = newest(&|r| r.source == RegSource::Left);
-        // A game that changes its data shows its port just before its old connection ends.
-        let is_back = |packet: usize, left: usize| {
-            (is_lent(&packet) || opened.is_after(regs[left].seen))
-                && regs[left].seen > regs[packet].seen
-        };
-        let index = match (packet, left) {
-            (Some(packet), Some(left)) if is_back(packet, left) => left,
-            (packet, left) => packet.or(left)?,
-        };
-        let reg = regs.remove(index);
+        let index = choose_reg(now, &remembered.regs, opened)?;
+        let reg = remembered.regs.remove(index);
         self.count -= 1;
         if remembered.is_of_no_use(now) {
             self.by_addr.remove(&addr);
@@ -204,6 +217,7 @@ impl Ports {
             at: reg.at,
             unix: (reg.source == RegSource::Datagram).then_some(reg.unix),
             lent: reg.source == RegSource::Lent,
+            is_doubtful: reg.source == RegSource::Again,
         })
     }
 
@@ -264,10 +278,48 @@ impl Remembered {
     }
 }
 
+/// Which of these a registration may have: that of a packet, else of a host that has left.
+fn choose_reg(now: Instant, regs: &[Reg], opened: Opened) -> Option<usize> {
+    let source = |n: usize| regs[n].source;
+    let distance = |n: usize| opened.distance(regs[n].first, regs[n].seen);
+    let gap = |n: usize| distance(n).map(|(_, gap)| gap);
+    let of = |fits: &dyn Fn(RegSource) -> bool| -> SmallVec<[usize; 4]> {
+        let fits = |n: &usize| now - regs[*n].at <= limits::REG_WINDOW && fits(source(*n));
+        (0..regs.len()).filter(fits).collect()
+    };
+    let likely = |of: &[usize]| nearest(of.iter().map(|n| (*n, distance(*n))));
+
+    let free = of(&|source| source == RegSource::Datagram);
+    let belongs = |n| gap(n).is_none_or(|gap| gap <= limits::BELONGS);
+    let has_own = likely(&free).is_some_and(belongs);
+    let packet = likely(&of(&|source| match source {
+        RegSource::Datagram | RegSource::Lent => true,
+        // Who has a packet of his own is not somebody else, back by a new connection.
+        RegSource::Again => !has_own && opened != Opened::LongAgo,
+        RegSource::Left => false,
+    }));
+    // Nothing is taken back from a neighbour while there is a newer packet of nobody's.
+    let packet = match packet {
+        Some(packet) if source(packet) == RegSource::Lent => free.last().copied().max(Some(packet)),
+        packet => packet,
+    };
+    let left = of(&|source| source == RegSource::Left);
+    let left = left.into_iter().rev().min_by_key(|n| gap(*n));
+    // A game that changes its data shows its port just before its old connection ends.
+    let is_back = |packet: usize, left: usize| {
+        let is_nearer = opened != Opened::LongAgo && gap(left) < gap(packet);
+        let is_lent = source(packet) == RegSource::Lent;
+        is_nearer || (is_lent && regs[left].seen > regs[packet].seen)
+    };
+    match (packet, left) {
+        (Some(packet), Some(left)) if is_back(packet, left) => Some(left),
+        (packet, left) => packet.or(left),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     const ADDR: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 7));
     const VIA: Via = Via { socket: 0, local: None };

@@ -1,21 +1,24 @@
-//! `reg2` and `reg`: a connection becomes a host's, and stops being one.
+//! Registration: a host says what it is on TCP and shows its port by UDP, in any order, and comes
+//! back by new connections while its old ones may still seem to live.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use log::{info, warn};
 
+use super::Gmnet;
 use super::command::{Command, Go};
-use super::hosts::{Data, HostKey};
+use super::hosts::{Data, HostKey, Shown};
 use super::names::{Left, Named, log_refused_version, log_registered};
 use super::ports::Opened;
-use super::{Gmnet, datagram, version};
+use super::{datagram, version};
 use crate::clock::Now;
-use crate::dialect::{ConnId, Outbox};
+use crate::dialect::{ConnId, Outbox, Via};
 
 /// Datagrams that keep mappings alive, sent before others have their turn.
 const KEEPALIVES_AT_ONCE: usize = 64;
 
 impl Gmnet {
+    /// A host says what it is.
     pub(super) fn reg2(&mut self, now: Now, id: ConnId, command: &Command, out: &mut Outbox) -> Go {
         let version = command.param(0);
         if let Err(refused) = version::check(version) {
@@ -57,6 +60,9 @@ impl Gmnet {
         let key = match known {
             Some(key) => {
                 self.hosts.renew(now, key, data, reg);
+                if let Some(port) = self.hosts.get(key).and_then(|host| host.port) {
+                    self.ports.forget_reg_again(now.instant, addr, port);
+                }
                 key
             }
             None => self.hosts.add(now, id, addr, data, reg),
@@ -87,6 +93,28 @@ impl Gmnet {
         self.ports.release_reg(now.instant, host.addr, port);
         if self.lines.says(now, host.addr) {
             info!("host {} is gone: {left}", Named(&host));
+        }
+    }
+
+    /// A host shows its port.
+    pub(super) fn learn_reg(&mut self, now: Now, via: Via, addr: IpAddr, port: u16) {
+        let since = match self.hosts.show(now.instant, addr, port) {
+            Shown::Known => return,
+            Shown::Again(since) => {
+                self.ports.learn_reg_again(now, via, addr, port);
+                Some(since)
+            }
+            Shown::New => {
+                self.ports.learn_reg(now, via, addr, port);
+                None
+            }
+        };
+        let Some(key) = self.hosts.lend_port(now.instant, via, addr, port, since) else { return };
+        self.ports.lend_reg(addr, port);
+        if self.lines.says(now, addr)
+            && let Some(host) = self.hosts.get(key)
+        {
+            info!("host {} has its UDP port now", Named(host));
         }
     }
 
