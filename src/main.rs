@@ -60,13 +60,13 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     } else {
         Alternates::default()
     };
-    tell_sockets(&mut config, &sockets, &alternates);
+    let also = tell_sockets(&mut config, &sockets, &alternates);
     let udp = alternates.sockets.into_iter().map(|(_, socket)| socket).collect();
     let limits = config.limits;
     let mut event_loop = EventLoop::new(sockets, udp, Server::new(config), limits)?;
     event_loop.on_hangup(hangups)?;
     stop_at_signals(event_loop.stopper()?)?;
-    info!("punchd {} {listening}, up to {most} connections", env!("CARGO_PKG_VERSION"));
+    info!("punchd {} {listening}{also}, up to {most} connections", env!("CARGO_PKG_VERSION"));
     tell_service_manager(NotifyState::Ready);
     event_loop.run()?;
     info!("stopped");
@@ -98,19 +98,16 @@ fn on_hangup(options: &Options, tls: Option<Acceptor>) -> impl FnMut() + 'static
     }
 }
 
-/// Tells STUN which sockets there are.
-fn tell_sockets(config: &mut server::Config, main: &[Bound], alternates: &Alternates) {
+/// Tells STUN which sockets there are, and the owner which of them to open in a firewall.
+fn tell_sockets(config: &mut server::Config, main: &[Bound], alternates: &Alternates) -> String {
     let port = main.first().map(|bound| bound.addr.port());
     let both =
         main.iter().map(|bound| bound.addr).chain(alternates.sockets.iter().map(|(addr, _)| *addr));
     let sockets: Vec<SocketAddr> = both.collect();
     let alternate_port = sockets.iter().map(SocketAddr::port).find(|other| Some(*other) != port);
-    if let Some(port) = alternate_port {
-        let addr = alternates.addr.map(|addr| format!(" and address {addr}")).unwrap_or_default();
-        info!("STUN has the alternate port {port}{addr}");
-    }
     config.alternates_from = u8::try_from(main.len()).ok();
     config.stun = stun::Config { sockets, alternate_port, alternate_addr: alternates.addr };
+    alternate_port.map(|port| format!(", STUN on UDP port {port} too")).unwrap_or_default()
 }
 
 /// Tells systemd, where it wants to know. Nobody else listens, so nobody misses it.
