@@ -200,10 +200,13 @@ impl Request {
     }
 }
 
-/// What is behind `k:SECRET:`, or all of it.
+/// What is behind `k:SECRET:`, or all of it. The secret is text as well; so a datagram with the
+/// cookie of STUN in it, which is none, is never a request.
 fn without_prefix(text: &[u8]) -> &[u8] {
-    let Some(secret) = text.strip_prefix(b"k:") else { return text };
-    secret.iter().position(|b| *b == b':').map_or(b"", |end| &secret[end + 1..])
+    let Some(rest) = text.strip_prefix(b"k:") else { return text };
+    let end = rest.iter().position(|b| *b == b':');
+    let end = end.filter(|end| std::str::from_utf8(&rest[..*end]).is_ok());
+    end.map_or(b"", |end| &rest[end + 1..])
 }
 
 /// A name for a room. One that looks like an ID is none: the answer `rh:ROOM` would be a request

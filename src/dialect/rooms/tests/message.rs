@@ -67,7 +67,9 @@ fn wrong_fields_are_told_from_other_dialects() {
             other => panic!("{}: {other:?}", data.escape_ascii()),
         }
     }
-    for data in [&b""[..], b"\n", b"hello", b"OK", b"RH", b" ka", b"k:ka", b"k:", b"\xff\xfe"] {
+    for data in
+        [&b""[..], b"\n", b"hello", b"OK", b"RH", b" ka", b"k:ka", b"k:", b"\xff\xfe", b"k:\xff:ka"]
+    {
         assert_eq!(Request::read(data).unwrap_err(), Bad::Foreign, "{}", data.escape_ascii());
     }
     for data in [&b"er:ka:noroom"[..], b"rID:0123456789abcdef:0"] {
