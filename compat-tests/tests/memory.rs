@@ -9,6 +9,8 @@ use compat_tests::gmnet::wire::{self, Protocol};
 use compat_tests::gmnet::{Data, Host, HostConfig, Query};
 use compat_tests::master::{Master, loopback};
 use compat_tests::raw;
+use prost::Message as _;
+use punchd::dialect::natpunch::message::{Content, Message, RegisterRequest};
 use punchd::limits::{self, Limits};
 use punchd::net::files;
 
@@ -22,18 +24,78 @@ const CONNECTIONS: usize = 2000;
 const LISTED: usize = 40;
 const STRING: usize = 4096;
 
-/// Hosts that are not in the lobby, with as long data as there may be.
-const UNLISTED: usize = 800;
+/// Hosts that are not in the lobby, with as long data as there may be: four times what all may
+/// have together.
+const UNLISTED: usize = 1000;
 
-/// Viewers who never read, and how often each asks.
-const VIEWERS: usize = 10;
+/// Viewers who never read, and how often each asks: six times what may be unread.
+const VIEWERS: usize = 16;
 const QUESTIONS: usize = 5;
 
-/// Clients whose UDP packet never comes.
+/// Clients whose UDP packet never comes, and who send ahead.
 const WAITING: usize = 400;
 
-/// Peers that stop in the middle of a long command.
-const STOPPED: usize = 400;
+/// Peers that stop in the middle of a long command, and as many in the middle of a long event:
+/// four times what may be unfinished.
+const STOPPED: usize = 1000;
+
+/// Addresses that each show a port, and those of them that want a room and register for punching.
+const ADDRESSES: usize = limits::PORTS + limits::PORTS / 16;
+const PEERS: usize = 2 * limits::ROOM_PEERS;
+
+/// The server, how much memory it took before the last check, and the most it ever took.
+struct Watched {
+    master: Master,
+    pid: u32,
+    before: usize,
+    most: usize,
+}
+
+impl Watched {
+    fn start() -> Self {
+        let options = ["--max-connections", &CONNECTIONS.to_string(), "--max-datagrams", "0"]
+            .map(String::from);
+        let master = Master::start(&options.each_ref().map(String::as_str));
+        let pid = master.pid().expect("an own server");
+        Self { before: raw::memory(pid, "VmRSS"), most: 0, pid, master }
+    }
+
+    fn open(&self, count: usize) -> Vec<TcpStream> {
+        (0..count).map(|_| raw::connect_narrow(self.master.addr(), loopback())).collect()
+    }
+
+    /// Waits until the server has nothing to do any more.
+    fn settle(&self) {
+        let deadline = Instant::now() + WAIT;
+        let mut before = raw::processor_time(self.pid);
+        loop {
+            std::thread::sleep(Duration::from_millis(200));
+            let now = raw::processor_time(self.pid);
+            if now == before || Instant::now() > deadline {
+                break;
+            }
+            before = now;
+        }
+    }
+
+    /// What has come since the last time must not take more memory than this.
+    fn check(&mut self, what: &str, bound: usize) {
+        self.settle();
+        // The most there was, so nothing that came and went is missed.
+        let most = raw::memory(self.pid, "VmHWM");
+        let taken = most.saturating_sub(self.before);
+        eprintln!("memory: {what} {:.1} MiB of {:.1}", megabytes(taken), megabytes(bound));
+        assert!(taken <= bound, "{what}: {taken} bytes, the bound is {bound}");
+        self.most = self.most.max(most);
+        self.before = raw::memory(self.pid, "VmRSS");
+        // From now on, VmHWM is the most since now (proc(5)).
+        std::fs::write(format!("/proc/{}/clear_refs", self.pid), "5").expect("an own process");
+    }
+}
+
+fn megabytes(bytes: usize) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}
 
 fn registration(data1: &str, length: usize) -> Vec<u8> {
     let rest = "x".repeat(length);
@@ -41,26 +103,33 @@ fn registration(data1: &str, length: usize) -> Vec<u8> {
     wire::register(Protocol::Modern, wire::CLIENT_VERSION, &data)
 }
 
-fn open(master: &Master, count: usize) -> Vec<TcpStream> {
-    (0..count).map(|_| raw::connect_narrow(master.addr(), loopback())).collect()
+/// Sends to all of them what can be sent: the server may hang up on the way, and need not read
+/// all.
+fn send_some(streams: &[TcpStream], bytes: &[u8]) {
+    let mut sent = vec![0; streams.len()];
+    for _ in 0..5 {
+        for (mut stream, sent) in streams.iter().zip(&mut sent) {
+            stream.set_nonblocking(true).expect("an option");
+            *sent += stream.write(&bytes[*sent..]).unwrap_or(0);
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
-/// Sends what can be sent: the server may hang up on the way, and need not read all.
-fn send_some(stream: &TcpStream, bytes: &[u8]) {
-    stream.set_nonblocking(true).expect("an option");
-    let _ = { stream }.write(bytes);
-}
-
-/// More ports than are remembered, each of an address of its own, which costs the most.
+/// More of everything that datagrams bring than is remembered, each from an address of its own,
+/// which costs the most.
 fn flood_datagrams(master: &Master) {
-    let packets = [wire::udp_register(Protocol::Modern), wire::udp_connect(Protocol::Modern)];
-    let addresses = u32::try_from(limits::PORTS + limits::PORTS / 16).expect("a number");
-    for n in 0..addresses {
-        let socket = raw::udp(Ipv4Addr::from(0x7F80_0000 + n).into());
+    let register = Content::RegisterRequest(RegisterRequest { local_endpoint: None });
+    let ports = [wire::udp_register(Protocol::Modern), wire::udp_connect(Protocol::Modern)];
+    let others = [b"rh:a room".to_vec(), Message { content: Some(register) }.encode_to_vec()];
+    for n in 0..ADDRESSES {
+        let socket = raw::udp(Ipv4Addr::from(0x7F80_0000 + n as u32).into());
         // One that is lost is one less.
-        let _ = socket.send_to(&packets[n as usize % 2], master.addr());
-        // The server shall take them, not lose them: its socket holds a few thousand.
-        if n % 512 == 0 {
+        let _ = socket.send_to(&ports[n % 2], master.addr());
+        let others = others.iter().filter(|_| n < PEERS);
+        others.for_each(|packet| _ = socket.send_to(packet, master.addr()));
+        // The server shall take them, not lose them: its socket may hold a few hundred.
+        if n % 64 == 0 {
             let peer = raw::connect(master.addr(), loopback());
             raw::asks(&peer, wire::ASK_VERSION, b'\n', WAIT);
         }
@@ -68,7 +137,7 @@ fn flood_datagrams(master: &Master) {
     // Many ports of one address, too.
     for _ in 0..2000 {
         let socket = raw::udp(Ipv4Addr::new(127, 0, 0, 1).into());
-        socket.send_to(&packets[0], master.addr()).expect("sending");
+        socket.send_to(&ports[0], master.addr()).expect("sending");
     }
 }
 
@@ -77,59 +146,57 @@ fn a_flood_of_everything_stays_below_the_bound() {
     files::make_room(2 * CONNECTIONS).expect("enough open files for this test");
     let limits = Limits { connections: CONNECTIONS, ..Limits::default() };
     let bound = limits::worst_case(&limits);
-    let master = Master::start(&["--max-connections", "2000", "--max-datagrams", "0"]);
-    let pid = master.pid().expect("an own server");
-    let at_rest = raw::memory(pid, "VmRSS");
+    let mut server = Watched::start();
+    let at_rest = server.before;
+    // What is kept of everybody, with fragments, and with what else is kept of those peers.
+    let of_all = limits.total() * 3 / 2 + (8 << 20);
 
     let mut victim = {
-        let config = HostConfig::new(master.addr()).on(loopback()).with_data(&["<INV>"]);
+        let config = HostConfig::new(server.master.addr()).on(loopback()).with_data(&["<INV>"]);
         Host::registered(config, WAIT).expect("registering")
     };
-    let listed = open(&master, LISTED);
+    let listed = server.open(LISTED);
     listed.iter().for_each(|s| { s }.write_all(&registration("game", STRING)).expect("sending"));
-    let unlisted = open(&master, UNLISTED);
+    let unlisted = server.open(UNLISTED);
     let long = registration("<INV>", limits::COMMAND / 8);
-    unlisted.iter().for_each(|stream| send_some(stream, &long));
-    flood_datagrams(&master);
-    let ports = raw::memory(pid, "VmRSS");
+    send_some(&unlisted, &long);
+    server.check("data strings of hosts", of_all);
 
-    let waiting = open(&master, WAITING);
+    let waiting = server.open(WAITING);
     let connect = wire::connect(Protocol::Modern, victim.local().ip());
     let ahead = [connect, vec![b'x'; limits::AHEAD - 100]].concat();
-    waiting.iter().for_each(|stream| send_some(stream, &ahead));
-    let stopped = open(&master, STOPPED);
-    stopped.iter().for_each(|stream| send_some(stream, &long[..long.len() - 10]));
-    let viewers = open(&master, VIEWERS);
-    let lobby = Query::default().request();
-    viewers.iter().for_each(|stream| send_some(stream, &lobby.repeat(QUESTIONS)));
-    // And the rest of the room is taken by those who say nothing, and more than there is room for.
-    let silent = open(&master, CONNECTIONS);
+    send_some(&waiting, &ahead);
+    let stopped = server.open(STOPPED);
+    send_some(&stopped, &long[..long.len() - 10]);
+    server.check("unfinished commands and waiting requests", of_all);
+    drop(stopped);
+    let stopped = server.open(STOPPED);
+    send_some(&stopped, &[b"{\"event\":\"".to_vec(), vec![b'x'; limits::OBJECT - 100]].concat());
+    server.check("unfinished events", of_all);
 
-    // The most there ever was, so nothing that came and went is missed.
-    let deadline = Instant::now() + WAIT;
-    let mut before = raw::processor_time(pid);
-    loop {
-        std::thread::sleep(Duration::from_millis(200));
-        let now = raw::processor_time(pid);
-        if now == before || Instant::now() > deadline {
-            break;
-        }
-        before = now;
-    }
-    let most = raw::memory(pid, "VmHWM");
-    let megabytes = |bytes: usize| bytes as f64 / f64::from(1 << 20);
+    let viewers = server.open(VIEWERS);
+    let lobby = Query::default().request();
+    send_some(&viewers, &lobby.repeat(QUESTIONS));
+    server.check("unread answers", of_all);
+
+    flood_datagrams(&server.master);
+    server.check("all that comes by UDP", bound - 8 * limits.total());
+    // And the rest of the room is taken by those who say nothing, and more than there is room for.
+    let silent = server.open(CONNECTIONS);
+    server.check("silent connections", CONNECTIONS * 2048);
+
+    let most = server.most;
     eprintln!(
-        "memory: {:.1} MiB at rest, {:.1} with all ports, {:.1} at most; the bound is {:.1}",
+        "memory: {:.1} MiB at rest, {:.1} at most; the bound is {:.1}",
         megabytes(at_rest),
-        megabytes(ports),
         megabytes(most),
         megabytes(bound)
     );
     assert!(most < bound, "{most} bytes, the bound is {bound}");
     // A flood that the server never saw would prove nothing.
-    assert!(most > at_rest + (32 << 20), "{most} bytes, {at_rest} at rest");
+    assert!(most > at_rest + (64 << 20), "{most} bytes, {at_rest} at rest");
     victim.confirm(WAIT).expect("still registered");
     drop((listed, unlisted, viewers, waiting, stopped, silent));
-    let peer = raw::connect(master.addr(), loopback());
+    let peer = raw::connect(server.master.addr(), loopback());
     assert!(raw::asks(&peer, wire::ASK_VERSION, b'\n', WAIT), "still there for everybody");
 }

@@ -11,8 +11,9 @@ use compat_tests::sim::promises::Promise;
 use compat_tests::sim::rng::Rng;
 use compat_tests::sim::{self, Summary};
 use punchd::clock::{Instant, Now};
-use punchd::dialect::gmnet::{Config, Gmnet};
+use punchd::dialect::gmnet::Config;
 use punchd::dialect::{ConnId, Dialect, Outbox, Output, Use, Via};
+use punchd::server::Server;
 
 /// Takes about ten seconds of one core without optimization.
 const SEEDS: u64 = 2000;
@@ -30,6 +31,7 @@ fn promises_are_kept_in_thousands_of_schedules() {
     assert_eq!(total.schedules, SEEDS);
     assert!(total.introductions > SEEDS && total.notifications > SEEDS, "{total:?}");
     assert!(total.joined > SEEDS / 4, "{total:?}");
+    assert!(total.to_others > SEEDS, "{total:?}");
 }
 
 fn run(seeds: std::ops::Range<u64>) -> Summary {
@@ -80,13 +82,14 @@ enum Defect {
     NeverClose,
     NeverSleep,
     AlwaysOwe,
+    MixesUp,
 }
 
-/// GMnet's dialect with a defect.
+/// The server with a defect.
 #[derive(Debug)]
 struct Broken {
     defect: Defect,
-    inner: Gmnet,
+    inner: Server,
     own: Outbox,
     /// The last notification, and when it was sent.
     notice: Option<(Instant, ConnId, Vec<u8>)>,
@@ -95,10 +98,12 @@ struct Broken {
 }
 
 impl Broken {
-    fn new(defect: Defect) -> Self {
-        let usual = Config::default();
-        let hasty = Config { notify_gap: Duration::from_millis(1), ..usual.clone() };
-        let inner = Gmnet::new(if defect == Defect::NoticesTooSoon { hasty } else { usual });
+    fn new(seed: u64, defect: Defect) -> Self {
+        let mut config = sim::config(seed);
+        if defect == Defect::NoticesTooSoon {
+            config.notify_gap = Duration::from_millis(1);
+        }
+        let inner = sim::server(config);
         Self { defect, inner, own: Outbox::new(), notice: None, first: None }
     }
 
@@ -198,6 +203,9 @@ impl Dialect for Broken {
 
     fn on_datagram(&mut self, now: Now, via: Via, peer: SocketAddr, data: &[u8], out: &mut Outbox) {
         self.inner.on_datagram(now, via, peer, data, &mut self.own);
+        if self.defect == Defect::MixesUp && !data.starts_with(b"\xde\xc0\xad\xde") {
+            self.inner.on_datagram(now, via, peer, b"reg\n", &mut self.own);
+        }
         self.pass(now, out);
         if self.defect == Defect::AnswerUdp {
             out.udp(via, peer, |b| b.push(0xFE));
@@ -234,15 +242,27 @@ impl Dialect for Broken {
     }
 }
 
-/// The promises that a defect is seen to break in some hundred schedules.
-fn seen(defect: Defect) -> BTreeSet<Promise> {
-    let runs = (0..200).map(|seed| sim::run_dialect(seed, Broken::new(defect), false).0);
-    runs.filter_map(|result| result.err().map(|failure| failure.violation.promise)).collect()
+/// The promises that a defect is seen to break in some hundred schedules, up to this one.
+fn seen(defect: Defect, wanted: Option<Promise>) -> BTreeSet<Promise> {
+    let mut seen = BTreeSet::new();
+    for seed in 0..200 {
+        let result = sim::run_server(seed, Broken::new(seed, defect), false).0;
+        seen.extend(result.err().map(|failure| failure.violation.promise));
+        if wanted.is_some_and(|wanted| seen.contains(&wanted)) {
+            break;
+        }
+    }
+    seen
+}
+
+#[test]
+fn what_is_meant_for_another_dialect_is_seen_to_disturb() {
+    assert!(seen(Defect::MixesUp, Some(Promise::ShownPorts)).contains(&Promise::ShownPorts));
 }
 
 #[test]
 fn every_check_sees_the_defect_that_it_is_there_for() {
-    assert_eq!(seen(Defect::None), BTreeSet::new(), "the wrapper itself breaks nothing");
+    assert_eq!(seen(Defect::None, None), BTreeSet::new(), "the wrapper itself breaks nothing");
     let expected = [
         (Defect::PortZero, Promise::NoPortZero),
         (Defect::WrongPort, Promise::ShownPorts),
@@ -265,7 +285,7 @@ fn every_check_sees_the_defect_that_it_is_there_for() {
     ];
     let mut checked = BTreeSet::new();
     for (defect, promise) in expected {
-        let seen = seen(defect);
+        let seen = seen(defect, Some(promise));
         assert!(seen.contains(&promise), "{defect:?} was seen as {seen:?}");
         checked.insert(promise);
     }

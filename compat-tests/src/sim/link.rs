@@ -123,6 +123,12 @@ impl Link {
         }
     }
 
+    /// Whether nothing has arrived on it yet.
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        self.arrived == 0
+    }
+
     /// So many bytes have arrived: the commands that are complete now.
     pub fn arrive(&mut self, length: usize) -> Vec<Command> {
         self.arrived += length;

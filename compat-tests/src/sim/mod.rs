@@ -1,7 +1,8 @@
 //! The server in a made-up network with a made-up clock: seeded schedules of hosts, clients and
 //! rogues behind NATs, with loss, delay, reordering, duplication and connections that die at any
-//! byte. The real dialect runs; after every step its promises are checked. The same seed gives
-//! the same schedule, so what was seen once can be seen again.
+//! byte, while others speak other dialects in between. The real server runs, but for its sockets;
+//! after every step the promises to GMnet's peers are checked. The same seed gives the same
+//! schedule, so what was seen once can be seen again.
 //!
 //! | module | what it is |
 //! | --- | --- |
@@ -17,7 +18,8 @@ use std::time::Duration;
 
 use punchd::clock::Instant;
 use punchd::dialect::Dialect;
-use punchd::dialect::gmnet::{Config, Gmnet};
+use punchd::dialect::gmnet;
+use punchd::server::{Config, Server};
 
 pub mod link;
 pub mod nat;
@@ -49,6 +51,8 @@ pub struct Summary {
     pub notifications: u64,
     /// Clients that got through to a host.
     pub joined: u64,
+    /// Datagrams that were sent to peers of other dialects.
+    pub to_others: u64,
     /// Time that passed for the peers.
     pub simulated: Duration,
     /// A number that is the same only if everything was.
@@ -64,6 +68,7 @@ impl Summary {
         self.not_found += more.not_found;
         self.notifications += more.notifications;
         self.joined += more.joined;
+        self.to_others += more.to_others;
         self.simulated += more.simulated;
         self.trace = self.trace.rotate_left(1) ^ more.trace;
     }
@@ -89,27 +94,42 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
+/// The server of a seed: mostly the usual one, in some with options.
+#[must_use]
+pub fn config(seed: u64) -> gmnet::Config {
+    gmnet::Config {
+        lobby_ports: seed % 4 == 1,
+        public_ip: (seed % 8 == 3).then(|| network::MASTER.ip()),
+        ..gmnet::Config::default()
+    }
+}
+
+/// A server with all dialects.
+#[must_use]
+pub fn server(gmnet: gmnet::Config) -> Server {
+    Server::new(Config { gmnet, ..Config::default() })
+}
+
 /// Runs the schedule of a seed.
 ///
 /// # Errors
 /// With the first promise that is broken.
 pub fn run(seed: u64) -> Result<Summary, Failure> {
-    run_dialect(seed, Gmnet::new(Config::default()), false).0
+    run_server(seed, server(config(seed)), false).0
 }
 
 /// Runs the schedule of a seed and writes down what happens.
 pub fn run_traced(seed: u64) -> (Result<Summary, Failure>, Trace) {
-    run_dialect(seed, Gmnet::new(Config::default()), true)
+    run_server(seed, server(config(seed)), true)
 }
 
-/// Runs the schedule of a seed with a dialect that is, or seems to be, GMnet's with its default
-/// configuration.
-pub fn run_dialect<D: Dialect>(
+/// Runs the schedule of a seed with what is, or seems to be, the server with its configuration.
+pub fn run_server<D: Dialect>(
     seed: u64,
-    dialect: D,
+    server: D,
     text: bool,
 ) -> (Result<Summary, Failure>, Trace) {
-    let mut sim = Sim::new(seed, dialect, Config::default().notify_gap, Trace::new(text));
+    let mut sim = Sim::new(seed, server, &config(seed), Trace::new(text));
     let kept = sim.run();
     let failure = |violation| Failure { seed, at: sim.time(), violation };
     let result = kept.map_err(failure).map(|()| sim.summary());

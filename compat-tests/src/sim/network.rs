@@ -57,6 +57,8 @@ pub enum Said {
     Connect,
     /// It is not for the server, or means nothing to it.
     Nothing,
+    /// Something in another dialect, which may be answered.
+    Foreign,
 }
 
 /// A datagram on its way.

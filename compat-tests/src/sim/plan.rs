@@ -3,9 +3,12 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
+use punchd::dialect::gmnet::is_inside;
+
+use super::nat::Inside;
 use super::nat::{Behaviour, Nat};
-use super::network::{Event, Network, Site, Weather};
-use super::peers::{self, Client, Host, Mischief, Peer, Rogue, Viewer};
+use super::network::{Event, MASTER, Network, Site, Weather};
+use super::peers::{self, Client, Foreign, Host, Mischief, Peer, Rogue, Tongue, Viewer};
 use super::rng::Rng;
 
 /// How long the peers are at it.
@@ -46,17 +49,25 @@ impl Plan {
         let site = self.any_site();
         let nowhere = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 99));
         let known = self.network.sites.get(site).map(|site| site.addr);
-        known.filter(|_| !self.network.rng.permille(100)).unwrap_or(nowhere)
+        let known = known.filter(|_| !self.network.rng.permille(100)).unwrap_or(nowhere);
+        // Who is outside knows no other, and who is inside may have it from a friend.
+        if is_inside(known) && self.network.rng.permille(800) { MASTER.ip() } else { known }
     }
 }
 
-/// The plan of a seed.
+/// The plan of a seed; some peers may be in the server's own network.
 #[must_use]
-pub fn plan(seed: u64) -> Plan {
+pub fn plan(seed: u64, has_inside: bool) -> Plan {
     let mut rng = Rng::new(seed);
     let weather = Weather::any(&mut rng);
     let mut plan = Plan { network: Network::new(weather, rng), peers: Vec::new() };
     add_sites(&mut plan);
+    if has_inside {
+        for n in 0..1 + plan.rng().index(2) as u8 {
+            let addr = IpAddr::V4(Ipv4Addr::new(192, 168, 7, 2 + n));
+            plan.network.sites.push(Site { addr, nat: None });
+        }
+    }
     let busy = plan.rng().pick([20, 60]);
     for _ in 0..1 + plan.rng().index(4) {
         add_host(&mut plan);
@@ -71,6 +82,11 @@ pub fn plan(seed: u64) -> Plan {
     if plan.rng().permille(600) {
         for _ in 0..1 + plan.rng().index(3) {
             add_rogue(&mut plan);
+        }
+    }
+    if plan.rng().permille(500) {
+        for _ in 0..1 + plan.rng().index(4) {
+            add_foreign(&mut plan);
         }
     }
     plan
@@ -139,4 +155,19 @@ fn add_rogue(plan: &mut Plan) {
     let left = 1 + plan.rng().index(8) as u32;
     let (site, start) = (plan.any_site(), plan.rng().millis(0..40_000));
     plan.add(site, Box::new(Rogue { mischief, left }), start);
+}
+
+/// Somebody with a socket of his own, or that of a game.
+fn add_foreign(plan: &mut Plan) {
+    let (me, port) = (plan.peers.len(), own_port(plan));
+    let tongue = plan.rng().pick(Tongue::ALL);
+    let left = 1 + plan.rng().index(12) as u32;
+    let own = Inside { peer: me, port };
+    let other = plan.rng().index(me.max(1));
+    let from = match plan.peers.get(other).and_then(|peer| peer.port()) {
+        Some(port) if plan.network.rng.permille(400) => Inside { peer: other, port },
+        _ => own,
+    };
+    let (site, start) = (plan.any_site(), plan.rng().millis(0..40_000));
+    plan.add(site, Box::new(Foreign::new(tongue, from, left)), start);
 }

@@ -5,7 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use punchd::clock::{Instant, Now};
-use punchd::dialect::{ConnId, Dialect, Outbox, Output, Via};
+use punchd::dialect::gmnet::Config;
+use punchd::dialect::{ConnId, Dialect, Name, Outbox, Output, Via, of_stream};
 
 use super::link::{Death, LinkId};
 use super::network::{Datagram, Event, MASTER, Network, Segment};
@@ -22,7 +23,7 @@ const EPOCH: u64 = 1_700_000_000;
 const AFTERWARDS: Duration = Duration::from_secs(3600);
 
 /// Where the lobby is looked at from, after every step.
-const OBSERVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 250)), 1000);
+pub const OBSERVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 250)), 1000);
 
 /// A schedule that is being run.
 #[derive(Debug)]
@@ -39,7 +40,8 @@ pub struct Sim<D> {
     slots: Vec<Option<LinkId>>,
     free: BTreeSet<u32>,
     generation: u32,
-    observer: ConnId,
+    /// Looks at the lobby, until everybody has left.
+    observer: Option<ConnId>,
     /// The last reply of the lobby, and what it says.
     lobby: (Vec<u8>, Vec<Listed>),
     steps: u64,
@@ -48,28 +50,26 @@ pub struct Sim<D> {
 
 impl<D: Dialect> Sim<D> {
     /// The schedule of a seed, for that dialect.
-    pub fn new(seed: u64, dialect: D, gap: Duration, trace: Trace) -> Self {
-        let plan::Plan { network, peers } = plan::plan(seed);
+    pub fn new(seed: u64, dialect: D, config: &Config, trace: Trace) -> Self {
+        let plan::Plan { network, peers } = plan::plan(seed, config.public_ip.is_some());
         let lateness = Duration::from_micros(seed % 1000);
         let mut sim = Self {
             dialect,
             out: Outbox::new(),
             network,
             peers,
-            book: Book::new(gap),
+            book: Book::new(config),
             trace,
             lateness,
             slots: Vec::new(),
             free: BTreeSet::new(),
             generation: 0,
-            observer: ConnId { slot: 0, generation: 0 },
+            observer: None,
             lobby: (Vec::new(), Vec::new()),
             steps: 0,
             is_over: false,
         };
-        sim.observer = sim.take_slot(None);
-        let now = sim.now();
-        sim.dialect.on_open(now, sim.observer, OBSERVER, &mut sim.out);
+        sim.observe();
         sim
     }
 
@@ -93,6 +93,13 @@ impl<D: Dialect> Sim<D> {
         self.check_nothing_is_left()
     }
 
+    /// Lets the observer connect.
+    fn observe(&mut self) {
+        let (conn, now) = (self.take_slot(None), self.now());
+        self.observer = Some(conn);
+        self.dialect.on_open(now, conn, OBSERVER, &mut self.out);
+    }
+
     /// What time it is.
     #[must_use]
     pub fn time(&self) -> Instant {
@@ -114,6 +121,7 @@ impl<D: Dialect> Sim<D> {
             not_found: self.book.not_found,
             notifications: self.book.notifications,
             joined: self.peers.iter().map(|peer| peer.joined() as u64).sum(),
+            to_others: self.book.to_others,
             simulated: self.network.now.since(Instant::from_micros(0)),
             trace: self.trace.hash(),
         }
@@ -245,6 +253,9 @@ impl<D: Dialect> Sim<D> {
         let (length, death) = link.survives(bytes.len());
         let bytes = bytes.get(..length).unwrap_or(bytes);
         if !bytes.is_empty() {
+            if link.is_new() && matches!(of_stream(bytes[0]), Name::Events) {
+                self.book.is_foreign(conn);
+            }
             let commands = link.arrive(length);
             self.book.arrived(now.instant, conn, commands, link.is_amid_command());
             self.trace.note(now.instant, "bytes", Who::Conn(conn), bytes);
@@ -320,6 +331,11 @@ impl<D: Dialect> Sim<D> {
                     self.network.tell(link, Some(bytes));
                 }
             }
+            // It has not looked for too long.
+            Output::Close(conn) if Some(conn) == self.observer => {
+                self.give_back(conn);
+                self.observe();
+            }
             Output::Close(conn) => {
                 self.trace.note(now, "  close", Who::Conn(conn), b"");
                 self.book.closed(now, conn)?;
@@ -363,9 +379,14 @@ impl<D: Dialect> Sim<D> {
 
     /// Looks at the lobby through an eye of its own and compares it with the book.
     fn check_lobby(&mut self) -> Kept {
-        let now = self.now();
-        let mut out = Outbox::new();
-        self.dialect.on_bytes(now, self.observer, &wire::lobby2(), &mut out);
+        let (now, mut out) = (self.now(), Outbox::new());
+        let Some(observer) = self.observer else { return Ok(()) };
+        if self.is_over && self.book.check_empty().is_ok() {
+            self.observer = None;
+            self.dialect.on_gone(now, observer, &mut out);
+            return Ok(());
+        }
+        self.dialect.on_bytes(now, observer, &wire::lobby2(), &mut out);
         let mut outputs = out.outputs();
         let (Some(Output::Tcp(_, reply)), None) = (outputs.next(), outputs.next()) else {
             return broken(Promise::OneAnswer, "the observer did not get the list".into());

@@ -102,6 +102,10 @@ impl Peer for Client {
         }
     }
 
+    fn port(&self) -> Option<u16> {
+        Some(self.port)
+    }
+
     fn hear(&mut self, _: LinkId, bytes: &[u8], net: &mut Access<'_>) {
         if let Some(Message::Introduction(addr, port)) = wire::parse(bytes) {
             let idle = self.host.is_none_or(|(_, left)| left == 0);

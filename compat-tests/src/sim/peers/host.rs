@@ -142,6 +142,10 @@ impl Peer for Host {
         }
     }
 
+    fn port(&self) -> Option<u16> {
+        Some(self.port)
+    }
+
     fn hear(&mut self, link: LinkId, bytes: &[u8], net: &mut Access<'_>) {
         let Some(Message::Introduction(addr, port)) = wire::parse(bytes) else { return };
         let Some(client) = endpoint(addr, port).filter(|_| self.link == Some(link)) else { return };

@@ -9,11 +9,13 @@ use super::network::{Event, MASTER, Network, Said};
 use super::wire;
 
 mod client;
+mod foreign;
 mod host;
 mod rogue;
 mod viewer;
 
 pub use client::{Client, Manner};
+pub use foreign::{Foreign, Tongue};
 pub use host::{COMMIT, CRASH, Host, LEAVE};
 pub use rogue::{Mischief, Rogue};
 pub use viewer::Viewer;
@@ -39,6 +41,11 @@ pub trait Peer: std::fmt::Debug {
 
     /// A datagram came.
     fn receive(&mut self, _: SocketAddr, _: &[u8], _: &mut Access<'_>) {}
+
+    /// The UDP port of its game, if it has one.
+    fn port(&self) -> Option<u16> {
+        None
+    }
 
     /// The hosts it has got into.
     fn joined(&self) -> usize {
@@ -66,7 +73,7 @@ impl Access<'_> {
         let word: &[u8] = match said {
             Said::Reg => b"reg\n\0",
             Said::Connect => b"connect\n\0",
-            Said::Nothing => b"nothing\n\0",
+            Said::Nothing | Said::Foreign => b"nothing\n\0",
         };
         let inside = Inside { peer: self.me, port };
         self.net.send_datagram(inside, MASTER, said, wire::datagram(word));

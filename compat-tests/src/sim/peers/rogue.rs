@@ -87,7 +87,8 @@ impl Peer for Rogue {
     }
 }
 
-fn mark_garbage(net: &mut Access<'_>, link: LinkId) {
+/// What the server makes of it is its own affair.
+pub(super) fn mark_garbage(net: &mut Access<'_>, link: LinkId) {
     if let Some(link) = net.net.links.get_mut(link.0) {
         link.is_garbage = true;
     }
@@ -115,7 +116,7 @@ fn forge(net: &mut Access<'_>, victim: IpAddr) {
         let word: &[u8] = match said {
             Said::Reg => b"reg\n\0",
             Said::Connect => b"connect\n\0",
-            Said::Nothing => b"\0\0\0",
+            Said::Nothing | Said::Foreign => b"\0\0\0",
         };
         // Port 0 cannot be a real one, and can be forged.
         let port = net.net.rng.pick([0, 1, 40_000, 40_001]);

@@ -1,27 +1,32 @@
 //! What the lobby shows: every live host, and nobody else.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use punchd::clock::Instant;
 use punchd::limits;
 use serde::Deserialize;
 
+use super::super::world::OBSERVER;
 use super::{Book, Door, Kept, Promise, Registered, SLACK, broken};
 
 /// A host in the lobby.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 pub struct Listed {
-    ip: IpAddr,
+    ip: String,
     data1: String,
     data2: String,
     data3: String,
 }
 
 impl Listed {
-    fn is(&self, door: &Door) -> bool {
+    /// Whether this is that host, which is known at this address.
+    fn is(&self, addr: IpAddr, door: &Door) -> bool {
+        let ports = || door.host.iter().flat_map(|host| &host.ports);
+        let is_named = self.ip == addr.to_string()
+            || ports().any(|port| self.ip == SocketAddr::new(addr, *port).to_string());
         let data = door.host.as_ref().and_then(|host| host.data.as_ref());
         let ours = [&self.data1, &self.data2, &self.data3];
-        self.ip == door.addr && data.is_some_and(|data| data.iter().zip(ours).all(|(a, b)| a == b))
+        is_named && data.is_some_and(|data| data.iter().zip(ours).all(|(a, b)| a == b))
     }
 }
 
@@ -37,7 +42,7 @@ impl Book {
         for (id, door) in &self.doors {
             let Some(host) = door.host.as_ref().filter(|_| door.is_live_host()) else { continue };
             let wants = host.data.as_ref().is_some_and(|data| data[0] != INVISIBLE);
-            let is_listed = lobby.iter().any(|listed| listed.is(door));
+            let is_listed = lobby.iter().any(|listed| listed.is(self.listed_at(door), door));
             if wants && !is_listed && !self.may_be_hidden(now, door, host) {
                 let what = format!("host {id:?} of {} is not listed", door.addr);
                 return broken(Promise::Listed, what);
@@ -46,11 +51,17 @@ impl Book {
         self.check_no_ghosts(lobby)
     }
 
+    /// Who looks is outside.
+    fn listed_at(&self, door: &Door) -> IpAddr {
+        self.named(door.addr, OBSERVER.ip())
+    }
+
     fn check_no_ghosts(&self, lobby: &[Listed]) -> Kept {
         for listed in lobby {
             // A host that came back looks the same as the connection it has lost, and until the
             // server hears of that loss it has both.
-            let hosts = self.doors.values().filter(|door| listed.is(door)).count();
+            let hosts = self.doors.values();
+            let hosts = hosts.filter(|door| listed.is(self.listed_at(door), door)).count();
             let times = lobby.iter().filter(|other| *other == listed).count();
             if times > hosts {
                 let what = format!("{listed:?} is listed {times} times for {hosts} hosts");

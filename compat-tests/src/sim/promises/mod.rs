@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use punchd::clock::Instant;
 use punchd::dialect::ConnId;
+use punchd::dialect::gmnet::{Config, is_inside};
 use punchd::limits;
 
 use super::link::{Command, Link};
@@ -101,6 +102,8 @@ struct Door {
     owner: Option<usize>,
     addr: IpAddr,
     is_garbage: bool,
+    /// It speaks another dialect.
+    is_foreign: bool,
     /// Nothing arrives any more, which the server cannot know yet.
     is_silent: bool,
     is_finished: bool,
@@ -127,6 +130,10 @@ impl Door {
 #[derive(Debug)]
 pub struct Book {
     gap: Duration,
+    /// The address by which those outside know those inside.
+    public: Option<IpAddr>,
+    /// Who has spoken another dialect by UDP.
+    foreign: BTreeSet<SocketAddr>,
     /// The server has been told to stop, and waits for nobody.
     pub is_stopping: bool,
     doors: BTreeMap<ConnId, Door>,
@@ -147,17 +154,21 @@ pub struct Book {
     pub not_found: u64,
     /// Notifications so far.
     pub notifications: u64,
+    /// Datagrams to peers of other dialects so far.
+    pub to_others: u64,
 }
 
 /// Longer than anything is remembered because of a datagram.
 const MEMORY: Duration = Duration::from_secs(45);
 
 impl Book {
-    /// An empty book for a server with that notify gap.
+    /// An empty book for a server with that configuration.
     #[must_use]
-    pub fn new(gap: Duration) -> Self {
+    pub fn new(config: &Config) -> Self {
         Self {
-            gap,
+            gap: config.notify_gap,
+            public: config.public_ip,
+            foreign: BTreeSet::new(),
             is_stopping: false,
             doors: BTreeMap::new(),
             regs: VecDeque::new(),
@@ -170,6 +181,7 @@ impl Book {
             introductions: 0,
             not_found: 0,
             notifications: 0,
+            to_others: 0,
         }
     }
 
@@ -179,6 +191,7 @@ impl Book {
             owner: (!link.is_one_of_many).then_some(link.owner),
             addr: link.source.ip(),
             is_garbage: link.is_garbage,
+            is_foreign: false,
             is_silent: false,
             is_finished: false,
             is_refused: false,
@@ -192,6 +205,18 @@ impl Book {
             notified: None,
         };
         self.doors.insert(id, door);
+    }
+
+    /// The first byte of the connection is of another dialect.
+    pub fn is_foreign(&mut self, id: ConnId) {
+        if let Some(door) = self.doors.get_mut(&id) {
+            door.is_foreign = true;
+        }
+    }
+
+    /// How somebody at `addr` is named to somebody at `whom`.
+    fn named(&self, addr: IpAddr, whom: IpAddr) -> IpAddr {
+        self.public.filter(|_| is_inside(addr) && !is_inside(whom)).unwrap_or(addr)
     }
 
     /// Bytes have arrived, and with them these commands.
@@ -264,8 +289,12 @@ impl Book {
         let Some(door) = self.doors.get(&id) else {
             return broken(Promise::OpenOnly, format!("{id:?} was closed after its end"));
         };
+        // A GMnet connection is idle since its last whole command.
+        let is_idle = door.host.is_none()
+            && (now - door.last_byte >= limits::IDLE
+                || (door.is_amid_command && now - door.opened >= limits::IDLE));
         let stalled = door.is_amid_command && now - door.last_byte >= limits::STALLED_COMMAND;
-        if !(door.is_finished || door.is_refused || door.is_garbage || stalled) {
+        if !(door.is_finished || door.is_refused || door.is_garbage || stalled || is_idle) {
             return broken(Promise::KeepsOpen, format!("{id:?} was closed without a cause"));
         }
         if door.request.is_some() || door.lobbies_due > 0 {
@@ -279,11 +308,15 @@ impl Book {
     ///
     /// # Errors
     /// If nobody there can want it.
-    pub fn sent(&self, to: SocketAddr) -> Kept {
+    pub fn sent(&mut self, to: SocketAddr) -> Kept {
         let is_host = |door: &Door| {
             let host = door.host.as_ref().filter(|_| door.addr == to.ip());
             host.is_some_and(|host| host.ports.contains(&to.port()))
         };
+        if self.foreign.contains(&to) {
+            self.to_others += 1;
+            return Ok(());
+        }
         if self.doors.values().any(is_host) {
             return Ok(());
         }

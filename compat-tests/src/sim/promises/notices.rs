@@ -7,6 +7,7 @@ use punchd::clock::Instant;
 use punchd::dialect::ConnId;
 use punchd::limits;
 
+use super::registered::Shown;
 use super::{Book, Kept, Promise, SLACK, broken};
 
 /// A client was answered, so a host may be told of it.
@@ -56,6 +57,7 @@ impl Book {
     ) -> Kept {
         self.notifications += 1;
         let Some(door) = self.doors.get_mut(&id) else { return Ok(()) };
+        let host = door.addr;
         if let Some(before) = door.notified.replace(now)
             && now - before < self.gap
             && !self.is_stopping
@@ -67,8 +69,8 @@ impl Book {
             return broken(Promise::OnePiece, format!("{id:?} was told of {addr:?}"));
         };
         let endpoint = SocketAddr::new(client, port);
-        self.check_port_was_shown(now, id, endpoint)?;
-        let matches = |o: &Owed| o.client == client && o.hosts.contains(&id);
+        self.check_port_was_shown(now, id, host, endpoint)?;
+        let matches = |o: &Owed| self.named(o.client, host) == client && o.hosts.contains(&id);
         let candidates: Vec<(ConnId, Instant)> =
             self.owed.iter().filter(|o| matches(o)).map(|o| (o.conn, o.since)).collect();
         // Those that may have been answered without the host being told come last.
@@ -79,17 +81,25 @@ impl Book {
         };
         let owed = self.owed.remove(n);
         if candidates.len() == 1 && owed.hosts.len() == 1 {
-            return self.check_port_is_its_own(&owed, endpoint);
+            return self.check_port_is_its_own(&owed, SocketAddr::new(owed.client, port));
         }
         // It may have been for any of them.
+        let endpoint = SocketAddr::new(owed.client, port);
         self.used.entry(endpoint).or_default().extend(candidates);
         Ok(())
     }
 
-    fn check_port_was_shown(&self, now: Instant, id: ConnId, client: SocketAddr) -> Kept {
+    fn check_port_was_shown(
+        &self,
+        now: Instant,
+        id: ConnId,
+        host: IpAddr,
+        client: SocketAddr,
+    ) -> Kept {
         // Waiting, and then the notify gap, come on top of how long a port is remembered.
         let fresh = |at: Instant| now - at <= super::MEMORY;
-        let is_shown = self.connects.iter().any(|s| s.from == client && fresh(s.at));
+        let from = |s: &Shown| SocketAddr::new(self.named(s.from.ip(), host), s.from.port());
+        let is_shown = self.connects.iter().any(|s| from(s) == client && fresh(s.at));
         if is_shown || self.used.contains_key(&client) {
             return Ok(());
         }

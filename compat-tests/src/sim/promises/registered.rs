@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use punchd::clock::Instant;
 use punchd::dialect::ConnId;
+use punchd::dialect::gmnet::is_inside;
 use punchd::limits;
 
 use super::super::network::Said;
@@ -52,6 +53,7 @@ impl Book {
                 self.shown_reg(now, from, sender);
             }
             Said::Nothing => {}
+            Said::Foreign => _ = self.foreign.insert(from),
         }
     }
 
@@ -137,12 +139,15 @@ impl Book {
         newest.filter(|port| !neighbours.iter().any(|host| may_have(host, port)))
     }
 
-    /// The hosts at an address, as far as the server can know.
+    /// The hosts at an address, as far as the server can know; those inside are also at the
+    /// public one.
     pub(super) fn hosts_at(
         &self,
         addr: IpAddr,
     ) -> impl Iterator<Item = (&ConnId, &Door, &Registered)> {
-        let here = self.doors.iter().filter(move |(_, door)| door.addr == addr);
+        let public = self.public == Some(addr);
+        let is_here = move |door: &Door| door.addr == addr || (public && is_inside(door.addr));
+        let here = self.doors.iter().filter(move |(_, door)| is_here(door));
         here.filter_map(|(id, door)| Some((id, door, door.host.as_ref()?)))
     }
 
