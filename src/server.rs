@@ -19,6 +19,7 @@ use crate::dialect::rooms::{self, Rooms};
 use crate::dialect::stun::{self, Stun};
 use crate::dialect::{ConnId, Dialect, Name, Outbox, Use, Via, of_datagram, of_stream};
 use crate::limits::{self, Limits};
+use crate::nats::{Nats, Seen};
 use crate::rates::Rates;
 use crate::timers::{Seldom, Timers};
 
@@ -73,6 +74,8 @@ pub struct Server {
     full: Seldom,
     flooded: Seldom,
     alternates_from: Option<u8>,
+    alternate_addr: Option<IpAddr>,
+    nats: Nats,
 }
 
 /// What is known of every connection.
@@ -89,6 +92,8 @@ impl Server {
     #[must_use]
     pub fn new(config: Config) -> Self {
         let limits = config.limits;
+        let alternate_addr = config.stun.alternate_addr;
+        let nats = Nats::default();
         let mut dialects = [const { None }; Name::ALL.len()];
         let mut random = StdRng::from_seed(config.seed);
         let credits = Credits::default();
@@ -104,6 +109,7 @@ impl Server {
             };
             dialects[name as usize] = Some(dialect);
         }
+        dialects.iter_mut().flatten().for_each(|dialect| dialect.share(&nats));
         Self {
             limits,
             dialects,
@@ -114,7 +120,21 @@ impl Server {
             full: Seldom::default(),
             flooded: Seldom::default(),
             alternates_from: config.alternates_from,
+            alternate_addr,
+            nats,
         }
+    }
+
+    /// What is known of the NATs that peers are behind.
+    #[must_use]
+    pub fn nats(&self) -> &Nats {
+        &self.nats
+    }
+
+    /// Whether a datagram was sent to the alternate port or address.
+    fn is_alternate(&self, via: Via) -> bool {
+        self.alternates_from.is_some_and(|from| via.socket >= from)
+            || (via.local.is_some() && via.local == self.alternate_addr)
     }
 
     /// Lets the dialect of a connection do something, if it has one.
@@ -240,6 +260,7 @@ impl Dialect for Server {
             return;
         }
         self.counts.add(peer.ip());
+        self.nats.saw(now.instant, peer, Seen::Tcp);
         self.conns.insert(conn, Conn { peer, opened: now.instant, speaks: None });
         self.idle.arm(now.instant, conn);
     }
@@ -301,6 +322,12 @@ impl Dialect for Server {
         if name != Name::Stun && self.alternates_from.is_some_and(|from| via.socket >= from) {
             return;
         }
+        let seen = match name {
+            Name::Stun if self.is_alternate(via) => Seen::Alternate,
+            Name::Stun => Seen::Stun,
+            _ => Seen::Main,
+        };
+        self.nats.saw(now.instant, peer, seen);
         self.with(name, out, |dialect, out| dialect.on_datagram(now, via, peer, data, out));
     }
 

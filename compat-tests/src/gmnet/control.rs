@@ -173,6 +173,16 @@ impl GameSocket {
         let _ = self.socket.send_to(datagram, to);
     }
 
+    /// Asks the master server at its port and at the next one, which is its alternate port unless
+    /// it was told otherwise, where this socket is. So it learns whether each destination sees
+    /// another port. The answers have no GameMaker header, and are dropped for that.
+    pub fn show_nat(&self, master: SocketAddr) {
+        self.send_raw(master, &wire::stun_request());
+        if let Some(port) = master.port().checked_add(1) {
+            self.send_raw(SocketAddr::new(master.ip(), port), &wire::stun_request());
+        }
+    }
+
     /// Sends a payload behind GameMaker's header.
     pub fn send(&self, to: SocketAddr, payload: &[u8]) {
         self.send_raw(to, &wire::datagram(payload));

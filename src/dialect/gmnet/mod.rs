@@ -18,6 +18,7 @@ use super::conns::Conns;
 use super::{ConnId, Dialect, Outbox, Use, Via};
 use crate::clock::{Instant, Now};
 use crate::limits::{self, Limits};
+use crate::nats::Nats;
 use crate::rates::{Lines, Rates};
 use crate::timers::Timers;
 
@@ -139,6 +140,7 @@ pub struct Gmnet {
     unfinished: usize,
     commands: Rates,
     lines: Lines,
+    nats: Nats,
     /// The place to build commands in, so that a whole one costs no allocation.
     scratch: Command,
     /// The server is about to stop: nobody is waited for any more.
@@ -189,6 +191,7 @@ impl Gmnet {
             unfinished: 0,
             commands: Rates::new(config.limits.commands_per_second, 10),
             lines: Lines::default(),
+            nats: Nats::default(),
             scratch: Command::default(),
             is_stopping: false,
             config,
@@ -366,6 +369,10 @@ impl Conn {
 }
 
 impl Dialect for Gmnet {
+    fn share(&mut self, nats: &Nats) {
+        self.nats = nats.clone();
+    }
+
     fn on_open(&mut self, now: Now, id: ConnId, peer: SocketAddr, _: &mut Outbox) {
         let conn = Conn {
             addr: peer.ip(),
