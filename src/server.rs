@@ -2,7 +2,7 @@
 //! to go when there is no room. It is a [`Dialect`] itself, the one that speaks all of them, so
 //! that the event loop and a simulated network drive it in the same way.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use log::{debug, warn};
 use rand::rngs::StdRng;

@@ -11,6 +11,7 @@ use socket2::{Domain, SockRef, Socket, Type};
 use super::error::Error;
 use super::line::{Line, Queue};
 use super::wire;
+use crate::nat;
 
 /// How long a GameMaker game waits for a TCP connection.
 const CONNECT_WITHIN: Duration = Duration::from_secs(4);
@@ -173,14 +174,10 @@ impl GameSocket {
         let _ = self.socket.send_to(datagram, to);
     }
 
-    /// Asks the master server at its port and at the next one, which is its alternate port unless
-    /// it was told otherwise, where this socket is. So it learns whether each destination sees
-    /// another port. The answers have no GameMaker header, and are dropped for that.
+    /// Shows the master server what the NAT in front of this socket does. The answers have no
+    /// GameMaker header, and are dropped for that.
     pub fn show_nat(&self, master: SocketAddr) {
-        self.send_raw(master, &wire::stun_request());
-        if let Some(port) = master.port().checked_add(1) {
-            self.send_raw(SocketAddr::new(master.ip(), port), &wire::stun_request());
-        }
+        nat::show(master, |to, request| self.send_raw(to, request));
     }
 
     /// Sends a payload behind GameMaker's header.

@@ -2,7 +2,6 @@
 //!
 //! Written apart from the server's own code on purpose: a mistake made in one is seen by the other.
 
-use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, SocketAddr};
 
 /// Port of a master server unless told otherwise, TCP and UDP.
@@ -75,18 +74,6 @@ pub fn datagram(payload: &[u8]) -> Vec<u8> {
     bytes.extend(12_u32.to_le_bytes());
     bytes.extend(len.to_le_bytes());
     bytes.extend(payload);
-    bytes
-}
-
-/// The shortest question of STUN, a Binding request without attributes (RFC 8489): its answer does
-/// not matter here, but the server sees from which port it comes.
-#[must_use]
-pub fn stun_request() -> [u8; 20] {
-    let mut bytes = [0; 20];
-    bytes[..8].copy_from_slice(&[0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42]);
-    for byte in &mut bytes[8..] {
-        *byte = RandomState::new().hash_one(()) as u8;
-    }
     bytes
 }
 

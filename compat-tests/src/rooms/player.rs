@@ -14,6 +14,7 @@ use super::message::{Entry, Message};
 use super::punch::{Punch, State};
 use super::tap::{KNOCK, Tap};
 use super::{AGAIN, STEP};
+use crate::nat;
 
 /// How often a player tells the master server that it is there: more often than the strictest NAT
 /// forgets.
@@ -184,6 +185,7 @@ impl Player {
     }
 
     fn enter(&mut self, request: &Request) -> Result<Place, Error> {
+        nat::show(self.master, |to, data| self.enet.socket().send_to(to, data));
         let place = self.take_place(request)?;
         // The first key shows that the answer has arrived here.
         self.take_place(&Request::Return(place.id, place.key))
@@ -370,7 +372,7 @@ impl Player {
             if punch.fails() {
                 failed.push(punch.id);
             } else if punch.knocks() {
-                self.enet.socket().send_to(punch.at, KNOCK);
+                punch.places().for_each(|at| self.enet.socket().send_to(at, KNOCK));
             }
         }
         for id in failed {
@@ -388,6 +390,12 @@ impl Player {
                 let id = if self.hosts { *id } else { self.place.map_or(*id, |place| place.room) };
                 if self.meet(id, *at) {
                     self.hang_up_at_once(|of| of == id);
+                }
+            }
+            Message::Predicted(id, ports) => {
+                let id = if self.hosts { *id } else { self.place.map_or(*id, |place| place.room) };
+                if let Some(punch) = self.punches.iter_mut().find(|punch| punch.id == id) {
+                    punch.ports.clone_from(ports);
                 }
             }
             Message::Gone(id) => self.punches.retain(|punch| punch.id != *id),

@@ -21,6 +21,7 @@ use super::{ConnId, Dialect, Outbox, Use, Via};
 use crate::amplification::Credits;
 use crate::clock::{Instant, Now};
 use crate::limits::{self, Limits};
+use crate::nats::Nats;
 use crate::rates::{Lines, Rates};
 use crate::timers::Timers;
 
@@ -80,8 +81,7 @@ pub struct Events {
     commands: Rates,
     passes: Rates,
     lines: Lines,
-    /// How the punches ended that peers told of: failed, succeeded.
-    punches: [u64; 2],
+    nats: Nats,
 }
 
 /// What is known of a connection.
@@ -119,7 +119,7 @@ impl Events {
             commands: Rates::new(config.limits.commands_per_second, 10),
             passes: Rates::new(config.limits.datagrams_per_second, 2),
             lines: Lines::default(),
-            punches: [0; 2],
+            nats: Nats::default(),
             config,
         }
     }
@@ -338,6 +338,10 @@ fn label(text: &str) -> Result<Arc<str>, Fault> {
 }
 
 impl Dialect for Events {
+    fn share(&mut self, nats: &Nats) {
+        self.nats = nats.clone();
+    }
+
     fn on_open(&mut self, now: Now, id: ConnId, peer: SocketAddr, _: &mut Outbox) {
         let conn = Conn {
             addr: peer,

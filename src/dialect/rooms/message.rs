@@ -266,6 +266,8 @@ pub enum Answer<'a> {
     Comes(Id, SocketAddr),
     /// `ep:CLIENT:IP:PORT`: it is there now.
     Moved(Id, SocketAddr),
+    /// `pp:CLIENT:PORT,PORT,...`: its NAT counts, and it will have one of these ports.
+    Predicted(Id, &'a [u16]),
     /// `pc:CLIENT:ok`: noted.
     Noted(Id),
     /// `lr:ROOM`: you have left.
@@ -302,6 +304,13 @@ impl Answer<'_> {
             }
             Self::Comes(client, at) => return write_at(bytes, format_args!("cj:{client}"), at),
             Self::Moved(client, at) => return write_at(bytes, format_args!("ep:{client}"), at),
+            Self::Predicted(client, ports) => {
+                let written = write!(bytes, "pp:{client}");
+                for (n, port) in ports.iter().enumerate() {
+                    let _ = write!(bytes, "{}{port}", if n == 0 { ':' } else { ',' });
+                }
+                written
+            }
             Self::Noted(client) => write!(bytes, "pc:{client}:ok"),
             Self::Left(room) => write!(bytes, "lr:{room}"),
             Self::Gone(client) => write!(bytes, "cl:{client}"),

@@ -40,10 +40,11 @@ use log::info;
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 
-use super::{Dialect, Outbox, Via};
+use super::{Dialect, Name, Outbox, Via};
 use crate::amplification::Credits;
 use crate::clock::{Instant, Now};
 use crate::limits::{self, Limits};
+use crate::nats::Nats;
 use crate::rates::{Lines, Rates};
 use crate::timers::Seldom;
 
@@ -94,6 +95,7 @@ pub struct Rooms {
     places: Rates,
     lines: Lines,
     full: Seldom,
+    nats: Nats,
     stopping: bool,
 }
 
@@ -124,6 +126,7 @@ impl Rooms {
             places: Rates::new(limits::PLACES_PER_SECOND, 10),
             lines: Lines::default(),
             full: Seldom::default(),
+            nats: Nats::default(),
             stopping: false,
             config,
         }
@@ -203,6 +206,9 @@ impl Rooms {
         let status = if worked { Status::Connected } else { Status::Failed };
         let news = client.status != status;
         let host = self.table.room(room).map_or(own, |room| room.host);
+        if news && let Some(host) = self.table.peer(host).map(|host| host.endpoint) {
+            self.nats.count(turn.instant(), Name::Rooms, [host, endpoint], worked);
+        }
         if is_host {
             self.post.confirm(turn.from, id);
         }
@@ -263,6 +269,10 @@ impl Rooms {
 }
 
 impl Dialect for Rooms {
+    fn share(&mut self, nats: &Nats) {
+        self.nats = nats.clone();
+    }
+
     fn on_datagram(&mut self, now: Now, via: Via, from: SocketAddr, data: &[u8], out: &mut Outbox) {
         // Nobody can be at port 0, or be told of it.
         if from.port() == 0 {

@@ -12,6 +12,7 @@ use std::time::Duration;
 mod bytes;
 mod errors;
 mod flow;
+mod nats;
 mod promises;
 
 /// A protobuf writer of a few lines: wire types 0 (varint) and 2 (length-delimited).
