@@ -14,7 +14,7 @@ use crate::customers::Counts;
 use crate::dialect::conns::Conns;
 use crate::dialect::events::{self, Events};
 use crate::dialect::gmnet::{self, Gmnet};
-use crate::dialect::natpunch::Natpunch;
+use crate::dialect::natpunch::{self, Natpunch};
 use crate::dialect::rooms::{self, Rooms};
 use crate::dialect::stun::{self, Stun};
 use crate::dialect::{ConnId, Dialect, Name, Outbox, Use, Via, of_datagram, of_stream};
@@ -34,6 +34,8 @@ pub struct Config {
     pub seed: [u8; 32],
     /// What the GMnet dialect has to know.
     pub gmnet: gmnet::Config,
+    /// What the natpunch dialect has to know.
+    pub natpunch: natpunch::Config,
     /// What the STUN dialect has to know.
     pub stun: stun::Config,
     /// UDP sockets from this number on are alternate ones: they are there for STUN alone.
@@ -51,6 +53,7 @@ impl Default for Config {
             dialects: Name::ALL.to_vec(),
             seed: [0; 32],
             gmnet: gmnet::Config::default(),
+            natpunch: natpunch::Config::default(),
             stun: stun::Config::default(),
             alternates_from: None,
             rooms: rooms::Config::default(),
@@ -105,7 +108,7 @@ impl Server {
                 Name::Stun => Box::new(Stun::new(config.stun.clone())),
                 Name::Rooms => Box::new(Rooms::new(config.rooms.clone(), random, credits)),
                 Name::Events => Box::new(Events::new(config.events.clone(), random, credits)),
-                Name::Natpunch => Box::new(Natpunch::new(random, credits)),
+                Name::Natpunch => Box::new(Natpunch::new(config.natpunch.clone(), random, credits)),
             };
             dialects[name as usize] = Some(dialect);
         }

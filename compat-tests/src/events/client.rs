@@ -65,7 +65,20 @@ impl EventClient {
     /// # Errors
     /// If the server refuses it.
     pub fn login(&mut self, id: &str, game: &str) -> Result<Login, EventError> {
-        let login: Login = self.ask("login", json!({"id": id, "game": game}))?;
+        self.login_with(id, game, None)
+    }
+
+    /// Logs in where a key is asked for.
+    ///
+    /// # Errors
+    /// If the server refuses it.
+    pub fn login_with(
+        &mut self,
+        id: &str,
+        game: &str,
+        key: Option<&str>,
+    ) -> Result<Login, EventError> {
+        let login: Login = self.ask("login", json!({"id": id, "game": game, "key": key}))?;
         self.login = Some(login.clone());
         Ok(login)
     }

@@ -6,7 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use punchd::dialect::rooms::field::{Id, Key};
+use punchd::dialect::rooms::field::{self, Id, Key};
 use punchd::dialect::rooms::message::{Request, Verb};
 use rusty_enet::{EventNoRef, Host, HostSettings, Packet, PeerID};
 
@@ -101,6 +101,8 @@ pub struct Player {
     connections: HashMap<PeerID, Id>,
     events: VecDeque<Event>,
     last_ask: Instant,
+    /// What stands in front of every request.
+    prefix: Vec<u8>,
 }
 
 impl Player {
@@ -122,7 +124,17 @@ impl Player {
             connections: HashMap::new(),
             events: VecDeque::new(),
             last_ask: Instant::now(),
+            prefix: Vec::new(),
         })
+    }
+
+    /// The same player with a key for a server that asks for one.
+    #[must_use]
+    pub fn with_key(mut self, key: &str) -> Self {
+        self.prefix = b"k:".to_vec();
+        field::encode(key, &mut self.prefix);
+        self.prefix.push(b':');
+        self
     }
 
     /// Its place in a room.
@@ -343,7 +355,7 @@ impl Player {
     }
 
     fn send(&mut self, request: &Request) {
-        let mut bytes = Vec::new();
+        let mut bytes = self.prefix.clone();
         request.write(&mut bytes);
         if matches!(request, Request::List(_)) {
             // Pays for a full page.

@@ -18,6 +18,7 @@ use serde_json::value::RawValue;
 
 use super::conns::Conns;
 use super::{ConnId, Dialect, Outbox, Use, Via};
+use crate::admission::{self, Admission};
 use crate::amplification::Credits;
 use crate::clock::{Instant, Now};
 use crate::limits::{self, Limits};
@@ -51,8 +52,8 @@ pub struct Config {
     pub tls: Option<Acceptor>,
     /// Refuse what is not encrypted.
     pub tls_required: bool,
-    /// What peers have to give as `key`, if anything.
-    pub key: Option<String>,
+    /// Who may log in.
+    pub admission: Admission,
     /// What peers may do.
     pub limits: Limits,
 }
@@ -82,6 +83,7 @@ pub struct Events {
     passes: Rates,
     lines: Lines,
     nats: Nats,
+    refused: admission::Refused,
 }
 
 /// What is known of a connection.
@@ -120,6 +122,7 @@ impl Events {
             passes: Rates::new(config.limits.datagrams_per_second, 2),
             lines: Lines::default(),
             nats: Nats::default(),
+            refused: admission::Refused::default(),
             config,
         }
     }

@@ -92,8 +92,15 @@ impl Events {
         if self.peer(id).is_some() {
             return Err(Fault::new("already_logged_in", "you have an ID already"));
         }
-        if self.config.key.is_some() && self.config.key != login.key {
-            return Err(Fault::new("bad_key", "this server wants another key"));
+        if !self.config.admission.admits(login.key.as_deref(), &game) {
+            if let Some(addr) = self.conns.get(id).map(|conn| conn.addr.ip()) {
+                self.refused.note(now.instant, addr, Name::Events, &game);
+            }
+            let why = match self.config.admission.keys.is_empty() {
+                true => "this server is for other games",
+                false => "this server wants another key",
+            };
+            return Err(Fault::new("bad_key", why));
         }
         if self.peers.contains_key(&name) {
             return Err(Fault::new("id_taken", "somebody else has that ID"));

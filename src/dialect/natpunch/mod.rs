@@ -11,6 +11,7 @@ use prost::Message as _;
 use rand::rngs::StdRng;
 
 use super::{Dialect, Name, Outbox, Via};
+use crate::admission::{self, Admission};
 use crate::amplification::Credits;
 use crate::clock::{Instant, Now};
 use crate::limits;
@@ -31,6 +32,14 @@ use message::{
     Message, NatType, PeerConnectionReady, PeerLeft, RegisterRequest, RegisterResponse,
 };
 
+/// What the owner decides.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Config {
+    /// Who is admitted. Clients of this dialect cannot say which game they are, so it is all of
+    /// them or none.
+    pub admission: Admission,
+}
+
 /// Who sent a datagram, and how it came.
 #[derive(Clone, Copy, Debug)]
 struct Sender {
@@ -48,12 +57,14 @@ pub struct Natpunch {
     joins: Timers<(Uuid, Uuid)>,
     credits: Credits,
     nats: Nats,
+    admission: Admission,
+    refused: admission::Refused,
 }
 
 impl Natpunch {
     /// A dialect that has heard of nobody yet. IDs are drawn from `rng`, which must be secret.
     #[must_use]
-    pub fn new(rng: StdRng, credits: Credits) -> Self {
+    pub fn new(config: Config, rng: StdRng, credits: Credits) -> Self {
         Self {
             rng,
             clients: Clients::default(),
@@ -61,6 +72,8 @@ impl Natpunch {
             joins: Timers::new(limits::NATPUNCH_JOIN),
             credits,
             nats: Nats::default(),
+            admission: config.admission,
+            refused: admission::Refused::default(),
         }
     }
 
@@ -84,6 +97,20 @@ impl Natpunch {
             message: message.into(),
         };
         self.answer(now, from, Content::RegisterResponse(response), out);
+    }
+
+    /// Nobody is admitted: who registers learns why.
+    fn turn_away(&mut self, now: Now, from: Sender, content: &Content, out: &mut Outbox) {
+        if let Content::RegisterRequest(_) = content {
+            self.refused.note(now.instant, from.peer.ip(), Name::Natpunch, "");
+            let response = RegisterResponse {
+                success: false,
+                public_endpoint: Some(endpoint(from.peer)),
+                client_id: String::new(),
+                message: "This server is for other games".into(),
+            };
+            self.answer(now, from, Content::RegisterResponse(response), out);
+        }
     }
 
     fn keep_alive(&mut self, now: Now, from: Sender, id: &str, out: &mut Outbox) {
@@ -393,6 +420,9 @@ impl Dialect for Natpunch {
             self.credits.received(now.instant, peer.ip(), data.len());
         }
         let from = Sender { via, peer };
+        if !self.admission.is_open() {
+            return self.turn_away(now, from, &content, out);
+        }
         match content {
             Content::RegisterRequest(request) => self.register(now, from, request, out),
             Content::KeepAlive(request) => self.keep_alive(now, from, &request.client_id, out),

@@ -200,6 +200,13 @@ impl Request {
     }
 }
 
+/// The SECRET of `k:SECRET:` in front of a request, if there is one.
+#[must_use]
+pub fn key(data: &[u8]) -> Option<String> {
+    let secret = data.strip_prefix(b"k:")?;
+    field::decode(&secret[..secret.iter().position(|b| *b == b':')?])
+}
+
 /// What is behind `k:SECRET:`, or all of it.
 fn without_prefix(text: &[u8]) -> &[u8] {
     let Some(secret) = text.strip_prefix(b"k:") else { return text };

@@ -41,6 +41,7 @@ use rand::RngExt as _;
 use rand::rngs::StdRng;
 
 use super::{Dialect, Name, Outbox, Via};
+use crate::admission::{self, Admission};
 use crate::amplification::Credits;
 use crate::clock::{Instant, Now};
 use crate::limits::{self, Limits};
@@ -73,6 +74,8 @@ pub struct Config {
     pub silence: Duration,
     /// Hosts and clients in all.
     pub peers: usize,
+    /// Who may make requests.
+    pub admission: Admission,
     /// What the peers of one address may do: rooms as many as hosts, clients as many as
     /// connections.
     pub limits: Limits,
@@ -80,7 +83,12 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { silence: limits::ROOM_SILENCE, peers: limits::ROOM_PEERS, limits: Limits::default() }
+        Self {
+            silence: limits::ROOM_SILENCE,
+            peers: limits::ROOM_PEERS,
+            admission: Admission::default(),
+            limits: Limits::default(),
+        }
     }
 }
 
@@ -96,6 +104,7 @@ pub struct Rooms {
     lines: Lines,
     full: Seldom,
     nats: Nats,
+    refused: admission::Refused,
     stopping: bool,
 }
 
@@ -127,6 +136,7 @@ impl Rooms {
             lines: Lines::default(),
             full: Seldom::default(),
             nats: Nats::default(),
+            refused: admission::Refused::default(),
             stopping: false,
             config,
         }
@@ -185,6 +195,19 @@ impl Rooms {
     fn answer(&mut self, turn: &mut Turn<'_>, answer: Answer<'_>) {
         let to = self.back(turn);
         self.post.send(turn.instant(), to, turn.out, |bytes| answer.write(bytes));
+    }
+
+    /// Whether a request has the key that it needs in front of it.
+    fn is_admitted(&mut self, turn: &Turn<'_>, data: &[u8]) -> bool {
+        if self.config.admission.is_open() {
+            return true;
+        }
+        let key = message::key(data);
+        let admitted = self.config.admission.admits(key.as_deref(), key.as_deref().unwrap_or(""));
+        if !admitted {
+            self.refused.note(turn.instant(), turn.from.ip(), Name::Rooms, "");
+        }
+        admitted
     }
 
     fn list(&mut self, turn: &mut Turn<'_>, after: Option<Id>) -> Result<(), Reason> {
@@ -284,6 +307,7 @@ impl Dialect for Rooms {
             Err(Bad::Foreign) => return,
             Err(Bad::Answer) => return self.end_unproved(turn),
             Err(Bad::Malformed(verb)) => (verb, Err(Reason::BadRequest)),
+            Ok(request) if !self.is_admitted(turn, data) => (request.verb(), Err(Reason::BadKey)),
             Ok(request) => {
                 if let Some(peer) = self.table.peer_at(from) {
                     let id = peer.id;
