@@ -8,7 +8,8 @@ use std::time::Duration;
 use clap::builder::FalseyValueParser;
 use clap::{ArgAction, Parser};
 
-use crate::dialect::{Name, events, gmnet, rooms};
+use crate::admission::Admission;
+use crate::dialect::{Name, events, gmnet, natpunch, rooms};
 use crate::limits::{self, Limits};
 use crate::logging::Verbosity;
 use crate::server;
@@ -102,6 +103,16 @@ pub struct Options {
     #[arg(help_heading = "Games", value_parser = FalseyValueParser::new())]
     pub testing: bool,
 
+    /// Admit only who presents this; one a game, can be repeated
+    #[arg(long = "key", env = "PUNCHD_KEY", hide_env = true, value_name = "SECRET")]
+    #[arg(id = "key", help_heading = "Games", value_delimiter = ',')]
+    pub keys: Vec<String>,
+
+    /// Admit only these games, by name (GMnet: data1)
+    #[arg(long, env = "PUNCHD_GAMES", hide_env = true, value_name = "NAME,NAME")]
+    #[arg(help_heading = "Games", value_delimiter = ',')]
+    pub games: Vec<String>,
+
     /// Name of this server, for test tools
     #[arg(
         long,
@@ -190,7 +201,9 @@ impl Options {
             commands_per_second: self.max_commands,
             datagrams_per_second: self.max_datagrams,
         };
+        let admission = Admission { keys: self.keys.clone(), games: self.games.clone() };
         let gmnet = gmnet::Config {
+            admission: admission.clone(),
             testing: self.testing,
             name: self.name.clone(),
             disable_lobby: self.disable_lobby,
@@ -202,10 +215,20 @@ impl Options {
         };
         let events =
             events::Config { tls_required: self.tls_required, limits, ..Default::default() };
+        let events = events::Config { admission: admission.clone(), ..events };
+        let natpunch = natpunch::Config { admission: admission.clone() };
         let silence = Duration::from_secs(self.room_timeout);
-        let rooms = rooms::Config { silence, limits, ..rooms::Config::default() };
+        let rooms = rooms::Config { silence, limits, admission, ..rooms::Config::default() };
         let dialects = self.dialects.clone();
-        server::Config { limits, dialects, gmnet, rooms, events, ..server::Config::default() }
+        server::Config {
+            limits,
+            dialects,
+            gmnet,
+            rooms,
+            events,
+            natpunch,
+            ..server::Config::default()
+        }
     }
 
     /// How much to log; who wants details and quiet gets details.

@@ -8,6 +8,8 @@
 //! | [`net`] | all system calls: the event loop and the sockets |
 //! | [`server`] | the whole server but for its sockets: admission, and which dialect is spoken |
 //! | [`dialect`] | the wire protocols, each a state machine without sockets or clock |
+//! | [`admission`] | which games may use the server |
+//! | [`nats`] | what all dialects have learned of the NATs that peers are behind |
 //! | [`limits`] | every bound and every wait, with its reason |
 //! | [`rates`], [`customers`], [`amplification`] | how often, how much and how many bytes an address may have |
 //! | [`clock`], [`timers`] | time as a value, deadlines as data |
@@ -23,6 +25,7 @@
 //! A test drives the same server with a clock and a network of its own making.
 #![forbid(unsafe_code)]
 
+pub mod admission;
 pub mod amplification;
 pub mod cli;
 pub mod clock;
@@ -30,6 +33,7 @@ pub mod customers;
 pub mod dialect;
 pub mod limits;
 pub mod logging;
+pub mod nats;
 pub mod net;
 pub mod rates;
 pub mod server;

@@ -281,6 +281,26 @@ pub const LATE_COPY: Duration = Duration::from_secs(1);
 /// How long it is remembered that a peer has left a room, for those who ask again.
 pub const PARTED: Duration = Duration::from_secs(10);
 
+/// Addresses whose NATs are remembered: ten thousand players and as many strangers. A flood from
+/// forged addresses makes the server forget them all, and punch as if it had never known.
+pub const NATS: usize = 32 * 1024;
+
+/// How long an address that nothing came from is remembered. Providers give an address to another
+/// customer once a day or less, and a host may be silent for long before somebody joins it.
+pub const NAT_AGE: Duration = Duration::from_secs(3600);
+
+/// Ports of one address that are remembered in the order in which they appeared. A game shows
+/// four at most (UDP, STUN, two TCP connections), so a second player may begin meanwhile.
+pub const PORTS_OF_NAT: usize = 8;
+
+/// A port that was silent for so long may belong to another socket when it shows again: RFC 4787
+/// lets NATs forget a mapping after two minutes.
+pub const MAPPING: Duration = Duration::from_secs(120);
+
+/// The two STUN requests of a socket, to the main and to the alternate port, come within this
+/// time: sent at once, or the second repeated for some seconds as RFC 8489 says.
+pub const STUN_PAIR: Duration = Duration::from_secs(5);
+
 /// An upper bound of the memory that this process takes whatever arrives, in bytes; what the
 /// kernel needs for its sockets is not in it.
 #[must_use]
@@ -303,6 +323,8 @@ pub const fn worst_case(limits: &Limits) -> usize {
     /// Everything that is kept of a peer of a room, and of one that has left, with its
     /// notifications.
     const ROOM_PEER: usize = 2048;
+    /// Everything that is kept of an address and its ports.
+    const NAT: usize = 512;
     /// Buffers grow by doubling, and fragments remain.
     const SLACK: usize = 2;
     BASE + limits.connections * CONNECTION
@@ -312,5 +334,6 @@ pub const fn worst_case(limits: &Limits) -> usize {
         + NATPUNCH_CLIENTS * CLIENT
         + NATPUNCH_LOBBIES * LOBBY
         + ROOM_PEERS * ROOM_PEER
+        + NATS * NAT
         + SLACK * 4 * limits.total()
 }

@@ -14,7 +14,7 @@ use punchd::dialect::{Name, stun};
 use punchd::limits::Limits;
 use punchd::logging;
 use punchd::net::bind::{Alternates, Bound};
-use punchd::net::signals::{Hangups, stop_at_signals};
+use punchd::net::signals::{Requests, stop_at_signals};
 use punchd::net::{EventLoop, bind, certificate, files};
 use punchd::server::{self, Server};
 use rand::TryRng as _;
@@ -43,8 +43,8 @@ fn main() -> ExitCode {
 
 fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let tls = acceptor(options)?;
-    // Before any other thread is started, so that all of them leave SIGHUP to the loop.
-    let hangups = Hangups::new(on_hangup(options, tls.clone()))?;
+    // Before any other thread is started, so that all of them leave signals to the loop.
+    let requests = Requests::new(on_hangup(options, tls.clone()))?;
     let most = connections(options)?;
     let mut config = options.server(most);
     SysRng.try_fill_bytes(&mut config.seed)?;
@@ -64,7 +64,7 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let udp = alternates.sockets.into_iter().map(|(_, socket)| socket).collect();
     let limits = config.limits;
     let mut event_loop = EventLoop::new(sockets, udp, Server::new(config), limits)?;
-    event_loop.on_hangup(hangups)?;
+    event_loop.obey(requests)?;
     stop_at_signals(event_loop.stopper()?)?;
     info!("punchd {} {listening}{also}, up to {most} connections", env!("CARGO_PKG_VERSION"));
     tell_service_manager(NotifyState::Ready);

@@ -2,7 +2,7 @@
 //! to go when there is no room. It is a [`Dialect`] itself, the one that speaks all of them, so
 //! that the event loop and a simulated network drive it in the same way.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use log::{debug, warn};
 use rand::rngs::StdRng;
@@ -14,11 +14,12 @@ use crate::customers::Counts;
 use crate::dialect::conns::Conns;
 use crate::dialect::events::{self, Events};
 use crate::dialect::gmnet::{self, Gmnet};
-use crate::dialect::natpunch::Natpunch;
+use crate::dialect::natpunch::{self, Natpunch};
 use crate::dialect::rooms::{self, Rooms};
 use crate::dialect::stun::{self, Stun};
 use crate::dialect::{ConnId, Dialect, Name, Outbox, Use, Via, of_datagram, of_stream};
 use crate::limits::{self, Limits};
+use crate::nats::{Nats, Seen};
 use crate::rates::Rates;
 use crate::timers::{Seldom, Timers};
 
@@ -33,6 +34,8 @@ pub struct Config {
     pub seed: [u8; 32],
     /// What the GMnet dialect has to know.
     pub gmnet: gmnet::Config,
+    /// What the natpunch dialect has to know.
+    pub natpunch: natpunch::Config,
     /// What the STUN dialect has to know.
     pub stun: stun::Config,
     /// UDP sockets from this number on are alternate ones: they are there for STUN alone.
@@ -50,6 +53,7 @@ impl Default for Config {
             dialects: Name::ALL.to_vec(),
             seed: [0; 32],
             gmnet: gmnet::Config::default(),
+            natpunch: natpunch::Config::default(),
             stun: stun::Config::default(),
             alternates_from: None,
             rooms: rooms::Config::default(),
@@ -73,6 +77,8 @@ pub struct Server {
     full: Seldom,
     flooded: Seldom,
     alternates_from: Option<u8>,
+    alternate_addr: Option<IpAddr>,
+    nats: Nats,
 }
 
 /// What is known of every connection.
@@ -89,6 +95,8 @@ impl Server {
     #[must_use]
     pub fn new(config: Config) -> Self {
         let limits = config.limits;
+        let alternate_addr = config.stun.alternate_addr;
+        let nats = Nats::default();
         let mut dialects = [const { None }; Name::ALL.len()];
         let mut random = StdRng::from_seed(config.seed);
         let credits = Credits::default();
@@ -100,10 +108,11 @@ impl Server {
                 Name::Stun => Box::new(Stun::new(config.stun.clone())),
                 Name::Rooms => Box::new(Rooms::new(config.rooms.clone(), random, credits)),
                 Name::Events => Box::new(Events::new(config.events.clone(), random, credits)),
-                Name::Natpunch => Box::new(Natpunch::new(random, credits)),
+                Name::Natpunch => Box::new(Natpunch::new(config.natpunch.clone(), random, credits)),
             };
             dialects[name as usize] = Some(dialect);
         }
+        dialects.iter_mut().flatten().for_each(|dialect| dialect.share(&nats));
         Self {
             limits,
             dialects,
@@ -114,7 +123,21 @@ impl Server {
             full: Seldom::default(),
             flooded: Seldom::default(),
             alternates_from: config.alternates_from,
+            alternate_addr,
+            nats,
         }
+    }
+
+    /// What is known of the NATs that peers are behind.
+    #[must_use]
+    pub fn nats(&self) -> &Nats {
+        &self.nats
+    }
+
+    /// Whether a datagram was sent to the alternate port or address.
+    fn is_alternate(&self, via: Via) -> bool {
+        self.alternates_from.is_some_and(|from| via.socket >= from)
+            || (via.local.is_some() && via.local == self.alternate_addr)
     }
 
     /// Lets the dialect of a connection do something, if it has one.
@@ -240,6 +263,7 @@ impl Dialect for Server {
             return;
         }
         self.counts.add(peer.ip());
+        self.nats.saw(now.instant, peer, Seen::Tcp);
         self.conns.insert(conn, Conn { peer, opened: now.instant, speaks: None });
         self.idle.arm(now.instant, conn);
     }
@@ -301,6 +325,12 @@ impl Dialect for Server {
         if name != Name::Stun && self.alternates_from.is_some_and(|from| via.socket >= from) {
             return;
         }
+        let seen = match name {
+            Name::Stun if self.is_alternate(via) => Seen::Alternate,
+            Name::Stun => Seen::Stun,
+            _ => Seen::Main,
+        };
+        self.nats.saw(now.instant, peer, seen);
         self.with(name, out, |dialect, out| dialect.on_datagram(now, via, peer, data, out));
     }
 

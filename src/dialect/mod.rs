@@ -6,6 +6,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::clock::{Instant, Now};
+use crate::nats::Nats;
 
 pub mod conns;
 pub mod events;
@@ -44,6 +45,10 @@ pub struct Via {
 /// `on_fin`, and one `on_gone` unless the dialect closed the connection before. A dialect of UDP
 /// alone leaves all that out.
 pub trait Dialect: std::fmt::Debug {
+    /// What all dialects together know of the NATs that peers are behind; given once, before
+    /// anything else.
+    fn share(&mut self, _nats: &Nats) {}
+
     /// A peer has connected by TCP, and its first bytes say that it speaks this dialect. `now` is
     /// when it connected.
     fn on_open(&mut self, _now: Now, conn: ConnId, _peer: SocketAddr, out: &mut Outbox) {

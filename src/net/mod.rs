@@ -42,7 +42,7 @@ const SHUTDOWN: Duration = Duration::from_millis(900);
 /// Tokens of listeners and UDP sockets are below this, of connections from here on.
 const FIRST_CONNECTION: usize = 512;
 const WAKE: Token = Token(usize::MAX - 1);
-const HANGUP: Token = Token(usize::MAX - 2);
+const REQUEST: Token = Token(usize::MAX - 2);
 
 /// How another thread, a signal handler's, makes the loop stop.
 #[derive(Clone, Debug)]
@@ -71,7 +71,7 @@ pub struct EventLoop {
     out: Outbox,
     datagrams: Datagrams,
     connections: Connections,
-    hangups: Option<signals::Hangups>,
+    requests: Option<signals::Requests>,
 }
 
 impl EventLoop {
@@ -109,7 +109,7 @@ impl EventLoop {
             out: Outbox::new(),
             datagrams: Datagrams::new(udp),
             connections: Connections::new(listeners, limits),
-            hangups: None,
+            requests: None,
         })
     }
 
@@ -122,13 +122,13 @@ impl EventLoop {
         Ok(Stopper { stop: Arc::clone(&self.stop), waker })
     }
 
-    /// Calls back for every SIGHUP.
+    /// Does what the owner asks for by signals.
     ///
     /// # Errors
     /// If the system refuses it.
-    pub fn on_hangup(&mut self, mut hangups: signals::Hangups) -> io::Result<()> {
-        self.poll.registry().register(&mut hangups, HANGUP, Interest::READABLE)?;
-        self.hangups = Some(hangups);
+    pub fn obey(&mut self, mut requests: signals::Requests) -> io::Result<()> {
+        self.poll.registry().register(&mut requests, REQUEST, Interest::READABLE)?;
+        self.requests = Some(requests);
         Ok(())
     }
 
@@ -165,7 +165,10 @@ impl EventLoop {
         for event in events.iter() {
             match event.token() {
                 WAKE => {}
-                HANGUP => self.hangups.iter_mut().for_each(signals::Hangups::handle),
+                REQUEST => {
+                    let nats = self.server.nats();
+                    self.requests.iter_mut().for_each(|requests| requests.handle(nats));
+                }
                 Token(n) if n >= FIRST_CONNECTION => {
                     self.connections.note_event(n - FIRST_CONNECTION, event);
                 }

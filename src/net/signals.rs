@@ -1,16 +1,18 @@
 //! Signals. SIGINT and SIGTERM stop the loop, a second one ends the process at once; SIGHUP
-//! reopens the log file and reads the certificate again.
+//! reopens the log file and reads the certificate again; SIGUSR1 has the log tell how punches end.
 
 use std::fmt;
 use std::io;
 use std::os::fd::AsRawFd;
 
+use log::info;
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token, event};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use super::Stopper;
+use crate::nats::Nats;
 
 /// What a shell reports for a program that ended by SIGINT.
 const INTERRUPTED: i32 = 130;
@@ -27,41 +29,47 @@ pub fn stop_at_signals(stopper: Stopper) -> Result<(), ctrlc::Error> {
     })
 }
 
-/// SIGHUPs, as something that the loop can wait for.
-pub struct Hangups {
+/// SIGHUPs and SIGUSR1s, as something that the loop can wait for.
+pub struct Requests {
     signals: SignalFd,
-    action: Box<dyn FnMut()>,
+    on_hangup: Box<dyn FnMut()>,
 }
 
-impl Hangups {
-    /// Takes SIGHUP out of the hands of every thread that is started from now on, and runs
-    /// `action` in the loop instead.
+impl Requests {
+    /// Takes both signals out of the hands of every thread that is started from now on, and runs
+    /// `on_hangup` in the loop for a SIGHUP.
     ///
     /// # Errors
     /// If the system refuses it.
-    pub fn new(action: impl FnMut() + 'static) -> io::Result<Self> {
+    pub fn new(on_hangup: impl FnMut() + 'static) -> io::Result<Self> {
         let mut mask = SigSet::empty();
         mask.add(Signal::SIGHUP);
+        mask.add(Signal::SIGUSR1);
         mask.thread_block()?;
         let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
-        Ok(Self { signals: SignalFd::with_flags(&mask, flags)?, action: Box::new(action) })
+        let signals = SignalFd::with_flags(&mask, flags)?;
+        Ok(Self { signals, on_hangup: Box::new(on_hangup) })
     }
 
-    /// Runs the action if there was a signal.
-    pub(super) fn handle(&mut self) {
-        while let Ok(Some(_)) = self.signals.read_signal() {
-            (self.action)();
+    /// Does what the signals ask for that came.
+    pub(super) fn handle(&mut self, nats: &Nats) {
+        while let Ok(Some(signal)) = self.signals.read_signal() {
+            if i32::try_from(signal.ssi_signo) == Ok(Signal::SIGUSR1 as i32) {
+                nats.results().iter().for_each(|line| info!("{line}"));
+            } else {
+                (self.on_hangup)();
+            }
         }
     }
 }
 
-impl fmt::Debug for Hangups {
+impl fmt::Debug for Requests {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Hangups").field("signals", &self.signals).finish_non_exhaustive()
+        f.debug_struct("Requests").field("signals", &self.signals).finish_non_exhaustive()
     }
 }
 
-impl event::Source for Hangups {
+impl event::Source for Requests {
     fn register(&mut self, registry: &Registry, token: Token, what: Interest) -> io::Result<()> {
         SourceFd(&self.signals.as_raw_fd()).register(registry, token, what)
     }

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::error::{EventError, Fault};
 use super::link::{Link, Tls};
 use super::told::{Arrival, Introduction, Login, Pass, Request};
+use crate::nat;
 
 /// Longer than the server waits for a peer, so that its word comes first.
 const WAIT: Duration = Duration::from_secs(40);
@@ -64,7 +65,20 @@ impl EventClient {
     /// # Errors
     /// If the server refuses it.
     pub fn login(&mut self, id: &str, game: &str) -> Result<Login, EventError> {
-        let login: Login = self.ask("login", json!({"id": id, "game": game}))?;
+        self.login_with(id, game, None)
+    }
+
+    /// Logs in where a key is asked for.
+    ///
+    /// # Errors
+    /// If the server refuses it.
+    pub fn login_with(
+        &mut self,
+        id: &str,
+        game: &str,
+        key: Option<&str>,
+    ) -> Result<Login, EventError> {
+        let login: Login = self.ask("login", json!({"id": id, "game": game, "key": key}))?;
         self.login = Some(login.clone());
         Ok(login)
     }
@@ -232,6 +246,10 @@ impl EventClient {
         let token = self.login.as_ref().map_or("", |login| login.udp_token.as_str());
         let deadline = Instant::now() + within;
         socket.set_read_timeout(Some(TOKEN_GAP)).map_err(failed)?;
+        nat::show(server, |to, data| {
+            // It only helps; if it is lost that is as if it had never been there.
+            let _ = socket.send_to(data, to);
+        });
         let mut buffer = [0; 512];
         while Instant::now() < deadline {
             socket.send_to(format!("udp:{token}").as_bytes(), server).map_err(failed)?;

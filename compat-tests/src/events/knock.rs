@@ -27,7 +27,9 @@ pub fn knock(
     socket.set_read_timeout(Some(GAP))?;
     let mut buffer = [0; 2048];
     while Instant::now() < deadline {
-        for to in other.local.iter().chain([&other.endpoint]) {
+        // The likeliest first: if the own ports count, the other side expects the first.
+        let places = other.predicted.iter().chain(&other.local).chain([&other.endpoint]);
+        for to in places {
             // One that is not to be reached from here is as good as silent.
             let _ = socket.send_to(knock.as_bytes(), to);
         }

@@ -83,6 +83,8 @@ pub struct Introduction {
     pub local: Vec<SocketAddr>,
     /// What both know and nobody else.
     pub nonce: String,
+    /// Where it may be seen from here, if its NAT gives each destination another port.
+    pub predicted: Vec<SocketAddr>,
 }
 
 impl Introduction {
@@ -103,6 +105,8 @@ impl Introduction {
             port: u16,
             local: Vec<Endpoint>,
             nonce: String,
+            #[serde(default)]
+            predict: Vec<u16>,
         }
         let told: Introduce = read(&pass.data)?;
         Ok(Self {
@@ -110,6 +114,7 @@ impl Introduction {
             endpoint: SocketAddr::new(told.ip, told.port),
             local: told.local.iter().map(|at| SocketAddr::new(at.ip, at.port)).collect(),
             nonce: told.nonce,
+            predicted: told.predict.iter().map(|port| SocketAddr::new(told.ip, *port)).collect(),
         })
     }
 }

@@ -39,6 +39,12 @@ pub struct ClientConfig {
     /// Knocks only once the host has knocked, as if the host's NAT let nothing in before. So it
     /// shows whether the host knocks.
     pub waits_for_knock: bool,
+    /// Shows the master server by STUN what its NAT does. Games that were shipped do not.
+    pub shows_nat: bool,
+    /// Knocks back at where the host's knocks come from, if that is not where it was told to
+    /// knock: a host behind a symmetric NAT comes from a port that nobody has seen before. Games
+    /// that were shipped do not.
+    pub answers_knocks: bool,
 }
 
 impl ClientConfig {
@@ -57,6 +63,8 @@ impl ClientConfig {
             step: STEP,
             line: Line::default(),
             waits_for_knock: false,
+            shows_nat: false,
+            answers_knocks: false,
         }
     }
 
@@ -114,7 +122,8 @@ pub struct Client {
     state: State,
     started: Instant,
     connected: Option<Duration>,
-    knocked_at: bool,
+    /// From where the host has knocked.
+    knocker: Option<SocketAddr>,
 }
 
 #[derive(Debug)]
@@ -133,6 +142,9 @@ impl Client {
         let started = Instant::now();
         let socket =
             GameSocket::open(config.master, config.bind, config.port)?.on_line(config.line);
+        if config.shows_nat {
+            socket.show_nat(config.master);
+        }
         socket.send_raw(config.master, &wire::udp_connect(config.protocol));
         let state = State::Asking { since: started };
         let mut client = Self {
@@ -143,7 +155,7 @@ impl Client {
             state,
             started,
             connected: None,
-            knocked_at: false,
+            knocker: None,
         };
         match client.ask() {
             Ok(control) => client.control = Some(control),
@@ -249,7 +261,7 @@ impl Client {
     /// Whether the host has knocked while it knocked itself.
     #[must_use]
     pub fn was_knocked_at(&self) -> bool {
-        self.knocked_at
+        self.knocker.is_some()
     }
 
     /// The local address of the game's socket.
@@ -347,7 +359,7 @@ impl Client {
     fn step_knocking(&mut self) -> Result<(), Error> {
         while let Some((from, payload)) = self.socket.receive(Duration::ZERO)? {
             if payload.first() == Some(&wire::KNOCK) && from.ip() == self.config.host {
-                self.knocked_at = true;
+                self.knocker = Some(from);
             }
             if payload.first() == Some(&wire::WELCOME) {
                 self.state = State::Connected { host: from };
@@ -362,10 +374,12 @@ impl Client {
             return Err(Error::NoWelcome { host: plan.told(), waited: elapsed });
         }
         let targets = plan.targets(elapsed);
-        if self.config.waits_for_knock && !self.knocked_at {
+        if self.config.waits_for_knock && self.knocker.is_none() {
             return Ok(());
         }
-        for target in targets {
+        let knocker =
+            self.knocker.filter(|from| self.config.answers_knocks && !targets.contains(from));
+        for target in targets.into_iter().chain(knocker) {
             self.socket.send(target, &[wire::KNOCK]);
         }
         Ok(())

@@ -11,6 +11,7 @@ use socket2::{Domain, SockRef, Socket, Type};
 use super::error::Error;
 use super::line::{Line, Queue};
 use super::wire;
+use crate::nat;
 
 /// How long a GameMaker game waits for a TCP connection.
 const CONNECT_WITHIN: Duration = Duration::from_secs(4);
@@ -171,6 +172,12 @@ impl GameSocket {
     /// Sends a datagram as it is. One that cannot be sent counts as lost, as UDP promises nothing.
     pub fn send_raw(&self, to: SocketAddr, datagram: &[u8]) {
         let _ = self.socket.send_to(datagram, to);
+    }
+
+    /// Shows the master server what the NAT in front of this socket does. The answers have no
+    /// GameMaker header, and are dropped for that.
+    pub fn show_nat(&self, master: SocketAddr) {
+        nat::show(master, |to, request| self.send_raw(to, request));
     }
 
     /// Sends a payload behind GameMaker's header.

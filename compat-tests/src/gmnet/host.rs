@@ -39,6 +39,8 @@ pub struct HostConfig {
     /// Hears only clients that it was told about, as behind a NAT that lets in whom it has knocked
     /// at. So it shows whether they made themselves known.
     pub only_told: bool,
+    /// Shows the master server by STUN what its NAT does. Games that were shipped do not.
+    pub shows_nat: bool,
 }
 
 impl HostConfig {
@@ -57,6 +59,7 @@ impl HostConfig {
             line: Line::default(),
             never_welcome: false,
             only_told: false,
+            shows_nat: false,
         }
     }
 
@@ -171,7 +174,10 @@ impl Host {
     /// If nobody listens there.
     pub fn register(&mut self) -> Result<(), Error> {
         self.register_next = false;
-        let HostConfig { master, protocol, bind, .. } = self.config;
+        let HostConfig { master, protocol, bind, shows_nat, .. } = self.config;
+        if shows_nat {
+            self.socket.show_nat(master);
+        }
         self.socket.send_raw(master, &wire::udp_register(protocol));
         self.control = None;
         let control = Control::open(master, bind)?;

@@ -8,6 +8,7 @@ mod lifetime;
 mod report;
 mod stun;
 
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
@@ -38,6 +39,20 @@ impl Options {
 
 /// How many sockets show how ports are chosen.
 const SAMPLES: usize = 6;
+
+/// Lets a master server see what the NAT in front of a socket does: asks it by STUN, at its port
+/// and at the next, which is its alternate port unless it was told otherwise. The answers do not
+/// matter, only that both see from which port the socket comes.
+pub fn show(master: SocketAddr, send: impl Fn(SocketAddr, &[u8])) {
+    let random = RandomState::new();
+    for port in [Some(master.port()), master.port().checked_add(1)].into_iter().flatten() {
+        // A Binding request without attributes (RFC 8489, section 5).
+        let mut request = [0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42].to_vec();
+        request.extend(random.hash_one(port).to_be_bytes());
+        request.extend(random.hash_one("rest").to_be_bytes().iter().take(4));
+        send(SocketAddr::new(master.ip(), port), &request);
+    }
+}
 
 /// Finds out everything but the lifetime of mappings.
 ///

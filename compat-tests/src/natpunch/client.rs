@@ -13,6 +13,7 @@ use punchd::dialect::natpunch::message::{
 };
 
 use super::{Error, Event, Peer};
+use crate::nat;
 
 /// How long one registration waits for its answer, and how often it is tried: as the original.
 const REGISTER: (Duration, u32) = (Duration::from_secs(1), 10);
@@ -62,6 +63,10 @@ impl Client {
         };
         let endpoint = Endpoint { ip_address: local.ip().to_string(), port: local.port().into() };
         let request = RegisterRequest { local_endpoint: Some(endpoint) };
+        nat::show(server, |to, data| {
+            // It only helps; if it is lost that is as if it had never been there.
+            let _ = client.socket.send_to(data, to);
+        });
         let (patience, tries) = REGISTER;
         for _ in 0..tries {
             client.tell(Content::RegisterRequest(request.clone()))?;

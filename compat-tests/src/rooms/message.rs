@@ -23,6 +23,8 @@ pub enum Message {
     Comes(Id, SocketAddr),
     /// `ep:CLIENT:IP:PORT`
     Moved(Id, SocketAddr),
+    /// `pp:CLIENT:PORT,PORT,...`
+    Predicted(Id, Vec<u16>),
     /// `pc:CLIENT:ok`
     Noted(Id),
     /// `lr:ROOM`
@@ -76,6 +78,10 @@ impl Message {
             }
             ["cj", client, ip, port] => Self::Comes(id(client)?, endpoint(ip, port)?),
             ["ep", client, ip, port] => Self::Moved(id(client)?, endpoint(ip, port)?),
+            ["pp", client, ports] => {
+                let ports = ports.split(',').map(|port| port.parse().ok());
+                Self::Predicted(id(client)?, ports.collect::<Option<_>>()?)
+            }
             ["pc", client, "ok"] => Self::Noted(id(client)?),
             ["lr", room] => Self::Left(id(room)?),
             ["cl", client] => Self::Gone(id(client)?),
@@ -137,6 +143,7 @@ mod tests {
                 same(Answer::Joined(a, b, at), Message::Joined(a, b, at)),
                 same(Answer::Comes(a, at), Message::Comes(a, at)),
                 same(Answer::Moved(a, at), Message::Moved(a, at)),
+                same(Answer::Predicted(a, &[port, 7]), Message::Predicted(a, vec![port, 7])),
                 same(Answer::Noted(a), Message::Noted(a)),
                 same(Answer::Left(a), Message::Left(a)),
                 same(Answer::Gone(a), Message::Gone(a)),

@@ -6,7 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use punchd::dialect::rooms::field::{Id, Key};
+use punchd::dialect::rooms::field::{self, Id, Key};
 use punchd::dialect::rooms::message::{Request, Verb};
 use rusty_enet::{EventNoRef, Host, HostSettings, Packet, PeerID};
 
@@ -14,6 +14,7 @@ use super::message::{Entry, Message};
 use super::punch::{Punch, State};
 use super::tap::{KNOCK, Tap};
 use super::{AGAIN, STEP};
+use crate::nat;
 
 /// How often a player tells the master server that it is there: more often than the strictest NAT
 /// forgets.
@@ -100,6 +101,8 @@ pub struct Player {
     connections: HashMap<PeerID, Id>,
     events: VecDeque<Event>,
     last_ask: Instant,
+    /// What stands in front of every request.
+    prefix: Vec<u8>,
 }
 
 impl Player {
@@ -121,7 +124,17 @@ impl Player {
             connections: HashMap::new(),
             events: VecDeque::new(),
             last_ask: Instant::now(),
+            prefix: Vec::new(),
         })
+    }
+
+    /// The same player with a key for a server that asks for one.
+    #[must_use]
+    pub fn with_key(mut self, key: &str) -> Self {
+        self.prefix = b"k:".to_vec();
+        field::encode(key, &mut self.prefix);
+        self.prefix.push(b':');
+        self
     }
 
     /// Its place in a room.
@@ -184,6 +197,7 @@ impl Player {
     }
 
     fn enter(&mut self, request: &Request) -> Result<Place, Error> {
+        nat::show(self.master, |to, data| self.enet.socket().send_to(to, data));
         let place = self.take_place(request)?;
         // The first key shows that the answer has arrived here.
         self.take_place(&Request::Return(place.id, place.key))
@@ -341,7 +355,7 @@ impl Player {
     }
 
     fn send(&mut self, request: &Request) {
-        let mut bytes = Vec::new();
+        let mut bytes = self.prefix.clone();
         request.write(&mut bytes);
         if matches!(request, Request::List(_)) {
             // Pays for a full page.
@@ -370,7 +384,7 @@ impl Player {
             if punch.fails() {
                 failed.push(punch.id);
             } else if punch.knocks() {
-                self.enet.socket().send_to(punch.at, KNOCK);
+                punch.places().for_each(|at| self.enet.socket().send_to(at, KNOCK));
             }
         }
         for id in failed {
@@ -388,6 +402,12 @@ impl Player {
                 let id = if self.hosts { *id } else { self.place.map_or(*id, |place| place.room) };
                 if self.meet(id, *at) {
                     self.hang_up_at_once(|of| of == id);
+                }
+            }
+            Message::Predicted(id, ports) => {
+                let id = if self.hosts { *id } else { self.place.map_or(*id, |place| place.room) };
+                if let Some(punch) = self.punches.iter_mut().find(|punch| punch.id == id) {
+                    punch.ports.clone_from(ports);
                 }
             }
             Message::Gone(id) => self.punches.retain(|punch| punch.id != *id),

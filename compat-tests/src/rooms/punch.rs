@@ -15,6 +15,8 @@ const KNOCKING: Duration = Duration::from_secs(15);
 pub(super) struct Punch {
     pub(super) id: Id,
     pub(super) at: SocketAddr,
+    /// Other ports that it may have.
+    pub(super) ports: Vec<u16>,
     began: Instant,
     last: Option<Instant>,
     pub(super) state: State,
@@ -31,7 +33,20 @@ pub(super) enum State {
 
 impl Punch {
     pub(super) fn new(id: Id, at: SocketAddr) -> Self {
-        Self { id, at, began: Instant::now(), last: None, state: State::Knocking }
+        Self {
+            id,
+            at,
+            ports: Vec::new(),
+            began: Instant::now(),
+            last: None,
+            state: State::Knocking,
+        }
+    }
+
+    /// Where to knock, the likeliest first.
+    pub(super) fn places(&self) -> impl Iterator<Item = SocketAddr> {
+        let ports = self.ports.iter().filter(|_| self.state == State::Knocking);
+        ports.map(|port| SocketAddr::new(self.at.ip(), *port)).chain([self.at])
     }
 
     /// Whether it is time to knock.

@@ -18,9 +18,11 @@ use serde_json::value::RawValue;
 
 use super::conns::Conns;
 use super::{ConnId, Dialect, Outbox, Use, Via};
+use crate::admission::{self, Admission};
 use crate::amplification::Credits;
 use crate::clock::{Instant, Now};
 use crate::limits::{self, Limits};
+use crate::nats::Nats;
 use crate::rates::{Lines, Rates};
 use crate::timers::Timers;
 
@@ -50,8 +52,8 @@ pub struct Config {
     pub tls: Option<Acceptor>,
     /// Refuse what is not encrypted.
     pub tls_required: bool,
-    /// What peers have to give as `key`, if anything.
-    pub key: Option<String>,
+    /// Who may log in.
+    pub admission: Admission,
     /// What peers may do.
     pub limits: Limits,
 }
@@ -80,8 +82,8 @@ pub struct Events {
     commands: Rates,
     passes: Rates,
     lines: Lines,
-    /// How the punches ended that peers told of: failed, succeeded.
-    punches: [u64; 2],
+    nats: Nats,
+    refused: admission::Refused,
 }
 
 /// What is known of a connection.
@@ -119,7 +121,8 @@ impl Events {
             commands: Rates::new(config.limits.commands_per_second, 10),
             passes: Rates::new(config.limits.datagrams_per_second, 2),
             lines: Lines::default(),
-            punches: [0; 2],
+            nats: Nats::default(),
+            refused: admission::Refused::default(),
             config,
         }
     }
@@ -338,6 +341,10 @@ fn label(text: &str) -> Result<Arc<str>, Fault> {
 }
 
 impl Dialect for Events {
+    fn share(&mut self, nats: &Nats) {
+        self.nats = nats.clone();
+    }
+
     fn on_open(&mut self, now: Now, id: ConnId, peer: SocketAddr, _: &mut Outbox) {
         let conn = Conn {
             addr: peer,

@@ -11,8 +11,9 @@ use super::event::{Event, Fault, Nothing};
 use super::rooms::DISCONNECTED;
 use super::{Events, Outbox, data_of, label};
 use crate::clock::{Instant, Now};
-use crate::dialect::{ConnId, Via, hex};
+use crate::dialect::{ConnId, Name, Via, hex};
 use crate::limits;
+use crate::nats::{About, Kind};
 
 /// Somebody who is logged in.
 #[derive(Debug)]
@@ -45,6 +46,12 @@ struct Introduce<'a> {
     port: u16,
     local: &'a [Local],
     nonce: &'a str,
+    /// What its NAT does, if that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nat: Option<&'static str>,
+    /// The ports that it is going to have, if its NAT counts.
+    #[serde(skip_serializing_if = "<[u16]>::is_empty")]
+    predict: &'a [u16],
 }
 
 impl Events {
@@ -55,6 +62,12 @@ impl Events {
 
     pub(super) fn peer_mut(&mut self, id: ConnId) -> Option<&mut Peer> {
         self.conns.get_mut(id)?.peer.as_deref_mut()
+    }
+
+    /// By what a peer shows its game socket.
+    #[cfg(test)]
+    pub(super) fn token_of(&self, id: ConnId) -> u128 {
+        self.peer(id).map_or(0, |peer| peer.token)
     }
 
     pub(super) fn login(
@@ -79,8 +92,15 @@ impl Events {
         if self.peer(id).is_some() {
             return Err(Fault::new("already_logged_in", "you have an ID already"));
         }
-        if self.config.key.is_some() && self.config.key != login.key {
-            return Err(Fault::new("bad_key", "this server wants another key"));
+        if !self.config.admission.admits(login.key.as_deref(), &game) {
+            if let Some(addr) = self.conns.get(id).map(|conn| conn.addr.ip()) {
+                self.refused.note(now.instant, addr, Name::Events, &game);
+            }
+            let why = match self.config.admission.keys.is_empty() {
+                true => "this server is for other games",
+                false => "this server wants another key",
+            };
+            return Err(Fault::new("bad_key", why));
         }
         if self.peers.contains_key(&name) {
             return Err(Fault::new("id_taken", "somebody else has that ID"));
@@ -206,7 +226,11 @@ impl Events {
         let (a, b) = (of(a, at), of(b, bt));
         for (to, (id, endpoint, local)) in [(one, &b), (other, &a)] {
             let (ip, port) = (endpoint.ip(), endpoint.port());
-            self.tell(to, "introduce", &Introduce { id, ip, port, local, nonce }, out);
+            let About { kind, next: predict, .. } = &self.nats.about(now.instant, *endpoint);
+            let (nat, predict) = (written(*kind), &predict[..]);
+            self.nats.will_knock(*endpoint, 1);
+            let introduce = Introduce { id, ip, port, local, nonce, nat, predict };
+            self.tell(to, "introduce", &introduce, out);
         }
         if self.lines.says(now, at.ip()) {
             info!("introduced {:?} ({}) and {:?} ({})", a.0, a.1, b.0, b.1);
@@ -226,22 +250,37 @@ impl Events {
             ok: bool,
         }
         let result: PunchResult = data_of(event)?;
-        self.punches[usize::from(result.ok)] += 1;
+        self.count_punch(now.instant, id, &result.id, result.ok);
         let Some(conn) = self.conns.get(id) else { return Ok(()) };
         let addr = conn.addr;
         if self.lines.says(now, addr.ip())
             && let Some(peer) = self.peer(id)
         {
             let ended = if result.ok { "succeeded" } else { "failed" };
-            let [failed, ok] = self.punches;
-            info!(
-                "the punch of {:?} to {:?} {ended} ({ok} of {} so far)",
-                peer.id,
-                result.id,
-                ok + failed
-            );
+            info!("the punch of {:?} to {:?} {ended}", peer.id, result.id);
         }
         Ok(())
+    }
+
+    /// Counts how a punch ended: once for two that met, even if both tell of it.
+    fn count_punch(&mut self, now: Instant, id: ConnId, other: &str, worked: bool) {
+        let Some(other) = self.peers.get(other).copied() else { return };
+        let at = |id| self.peer(id).and_then(|peer| peer.endpoint);
+        if let (Some(one), Some(two)) = (at(id), at(other))
+            && self.note_result(id, other, worked)
+        {
+            self.nats.count(now, Name::Events, [one, two], worked);
+        }
+    }
+}
+
+/// The kind of a NAT as it is written, if it is known.
+fn written(kind: Kind) -> Option<&'static str> {
+    match kind {
+        Kind::Unknown => None,
+        Kind::Open => Some("none"),
+        Kind::Independent => Some("endpoint-independent"),
+        Kind::Symmetric | Kind::Sequential => Some("symmetric"),
     }
 }
 

@@ -45,6 +45,8 @@ struct Member {
     conn: ConnId,
     /// By which this player and the host know each other's datagrams.
     nonce: u128,
+    /// How its punch with the host ended, as told last.
+    result: Option<bool>,
 }
 
 impl Rooms {
@@ -128,7 +130,7 @@ impl Events {
         let Some(peer) = self.peer_mut(id) else { return Ok(()) };
         peer.room = Some(room);
         let (host, game) = (Arc::clone(&peer.id), Arc::clone(&peer.game));
-        let members = vec![Member { conn: id, nonce: 0 }];
+        let members = vec![Member { conn: id, nonce: 0, result: None }];
         let made = Room { name: Arc::clone(&name), max_players, made_by, members };
         self.rooms.insert(game, room, made);
         if self.lines.says(now, addr.ip()) {
@@ -219,7 +221,7 @@ impl Events {
             return Err(Fault::new("full", "the room is full"));
         }
         let others = room.members.clone();
-        room.members.push(Member { conn: id, nonce });
+        room.members.push(Member { conn: id, nonce, result: None });
         let Some(host) = room.host() else { return Ok(()) };
         if let Some(peer) = self.peer_mut(id) {
             peer.room = Some(wanted);
@@ -325,9 +327,22 @@ impl Events {
         let Some(host) = room.host() else { return };
         let concerns = |member: &&Member| member.conn != host && (id == host || id == member.conn);
         let pairs: Vec<Member> = room.members.iter().filter(concerns).copied().collect();
-        for Member { conn, nonce } in pairs {
+        for Member { conn, nonce, .. } in pairs {
             self.introduce(now, host, conn, nonce, out);
         }
+    }
+
+    /// Keeps how the punch of a host and a player of its room ended. False: that is no news, or
+    /// they are not introduced to each other.
+    pub(super) fn note_result(&mut self, one: ConnId, other: ConnId, worked: bool) -> bool {
+        let Ok((game, number)) = self.room_of(one) else { return false };
+        let Some(room) = self.rooms.get_mut(&game, number) else { return false };
+        let Some(host) = room.host().filter(|host| [one, other].contains(host)) else {
+            return false;
+        };
+        let player = if host == one { other } else { one };
+        let member = room.members.iter_mut().skip(1).find(|member| member.conn == player);
+        member.is_some_and(|member| member.result.replace(worked) != Some(worked))
     }
 
     fn check_homeless(&self, id: ConnId) -> Result<(), Fault> {

@@ -17,6 +17,7 @@ use super::{Gmnet, MASTER, MASTER_NOTFOUND, is_inside};
 use crate::clock::{Instant, Now};
 use crate::dialect::{ConnId, Outbox};
 use crate::limits;
+use crate::nats::Ports;
 use crate::timers::Timers;
 
 /// The requests that wait.
@@ -253,6 +254,7 @@ impl Gmnet {
                 self.notify(now, key, request, client_port, out);
             }
             Outcome::Found(key, port, client_port) => {
+                let port = self.told_port(now, key, port);
                 // The client is told the address as it wrote it; a GML game compares texts.
                 let addr = if request.port.is_some() { None } else { Some(text) };
                 self.answer(now, conn, out, |bytes, _| {
@@ -303,6 +305,26 @@ impl Gmnet {
         }
     }
 
+    /// The port at which a client is to knock: the one that the host has shown, or, where each
+    /// destination sees another and they count up, the one that comes next.
+    fn told_port(&self, now: Now, key: HostKey, port: u16) -> u16 {
+        let Some(host) = self.hosts.get(key).map(|host| host.addr) else { return port };
+        let next = self.nats.about(now.instant, SocketAddr::new(host, port)).next;
+        next.first().copied().unwrap_or(port)
+    }
+
+    /// The ports at which a host is to knock. It can be told of several, as it knocks at all of
+    /// them: so one more may be tried where nobody knows whether the client's NAT gives each
+    /// destination another port. The best come first; if the host's own ports count, its first
+    /// knock decides.
+    fn candidates(&self, now: Now, client: IpAddr, port: u16) -> Ports {
+        /// Each of them is knocked at for fifteen seconds, 60 times a second.
+        const SURE: usize = 2;
+        let about = self.nats.about(now.instant, SocketAddr::new(client, port));
+        let maybe = about.maybe.filter(|_| !is_inside(client));
+        about.next.into_iter().take(SURE).chain([port]).chain(maybe).collect()
+    }
+
     /// Tells a host about a client, now or when the notify gap allows.
     fn notify(
         &mut self,
@@ -316,12 +338,20 @@ impl Gmnet {
         if let Some(conn) = self.conns.get_mut(request.conn) {
             conn.used_port = Some(port);
         }
-        let Some((id, host_addr)) = self.hosts.get(key).map(|h| (h.conn, h.addr)) else { return };
-        let client = self.config.told(request.client, host_addr);
+        let Some(host) = self.hosts.get(key) else { return };
+        let (id, at) = (host.conn, host.port.map(|port| SocketAddr::new(host.addr, port)));
+        let client = self.config.told(request.client, host.addr);
+        let ports = self.candidates(now, request.client, port);
         let Some(conn) = self.conns.get_mut(id) else { return };
-        conn.notices.push_back(SocketAddr::new(client, port));
-        self.notices += 1;
-        if conn.notices.len() > 1 {
+        let was_empty = conn.notices.is_empty();
+        let room = limits::NOTICES_PER_HOST.saturating_sub(conn.notices.len()).max(1);
+        let ports = &ports[..ports.len().min(room)];
+        conn.notices.extend(ports.iter().map(|port| SocketAddr::new(client, *port)));
+        self.notices += ports.len();
+        if let Some(at) = at {
+            self.nats.will_knock(at, ports.len());
+        }
+        if !was_empty {
             return;
         }
         if now.instant < conn.quiet_until {

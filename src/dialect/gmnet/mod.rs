@@ -16,8 +16,10 @@ use log::debug;
 
 use super::conns::Conns;
 use super::{ConnId, Dialect, Outbox, Use, Via};
+use crate::admission::{self, Admission};
 use crate::clock::{Instant, Now};
 use crate::limits::{self, Limits};
+use crate::nats::Nats;
 use crate::rates::{Lines, Rates};
 use crate::timers::Timers;
 
@@ -70,6 +72,8 @@ pub struct Config {
     /// The address by which those outside know a host on the machine or in the network of the
     /// server.
     pub public_ip: Option<IpAddr>,
+    /// Whose hosts are registered.
+    pub admission: Admission,
     /// What peers may do.
     pub limits: Limits,
 }
@@ -84,6 +88,7 @@ impl Default for Config {
             keepalive: limits::KEEPALIVE,
             lobby_ports: false,
             public_ip: None,
+            admission: Admission::default(),
             limits: Limits::default(),
         }
     }
@@ -139,6 +144,8 @@ pub struct Gmnet {
     unfinished: usize,
     commands: Rates,
     lines: Lines,
+    refused: admission::Refused,
+    nats: Nats,
     /// The place to build commands in, so that a whole one costs no allocation.
     scratch: Command,
     /// The server is about to stop: nobody is waited for any more.
@@ -189,6 +196,8 @@ impl Gmnet {
             unfinished: 0,
             commands: Rates::new(config.limits.commands_per_second, 10),
             lines: Lines::default(),
+            refused: admission::Refused::default(),
+            nats: Nats::default(),
             scratch: Command::default(),
             is_stopping: false,
             config,
@@ -366,6 +375,10 @@ impl Conn {
 }
 
 impl Dialect for Gmnet {
+    fn share(&mut self, nats: &Nats) {
+        self.nats = nats.clone();
+    }
+
     fn on_open(&mut self, now: Now, id: ConnId, peer: SocketAddr, _: &mut Outbox) {
         let conn = Conn {
             addr: peer.ip(),

@@ -12,7 +12,7 @@ use super::names::{Left, Named, log_refused_version, log_registered};
 use super::ports::Opened;
 use super::{datagram, version};
 use crate::clock::Now;
-use crate::dialect::{ConnId, Outbox, Via};
+use crate::dialect::{ConnId, Name, Outbox, Via};
 
 /// Datagrams that keep mappings alive, sent before others have their turn.
 const KEEPALIVES_AT_ONCE: usize = 64;
@@ -53,6 +53,12 @@ impl Gmnet {
             if self.lines.says(now, addr) {
                 warn!("host {addr} refused: {full}");
             }
+            self.close(now, id, Left::Refused, out);
+            return Go::Stop;
+        }
+        let game = data.as_ref().map_or("", |data| data.get(0));
+        if (known.is_none() || data.is_some()) && !self.config.admission.admits_game(game) {
+            self.refused.note(now.instant, addr, Name::Gmnet, game);
             self.close(now, id, Left::Refused, out);
             return Go::Stop;
         }

@@ -10,10 +10,12 @@ use log::debug;
 use prost::Message as _;
 use rand::rngs::StdRng;
 
-use super::{Dialect, Outbox, Via};
+use super::{Dialect, Name, Outbox, Via};
+use crate::admission::{self, Admission};
 use crate::amplification::Credits;
 use crate::clock::{Instant, Now};
 use crate::limits;
+use crate::nats::{Kind, Nats};
 use crate::timers::Timers;
 
 mod clients;
@@ -29,6 +31,14 @@ use message::{
     Endpoint, Error, JoinLobbyRequest, JoinLobbyResponse, LeaveLobbyRequest, LeaveLobbyResponse,
     Message, NatType, PeerConnectionReady, PeerLeft, RegisterRequest, RegisterResponse,
 };
+
+/// What the owner decides.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Config {
+    /// Who is admitted. Clients of this dialect cannot say which game they are, so it is all of
+    /// them or none.
+    pub admission: Admission,
+}
 
 /// Who sent a datagram, and how it came.
 #[derive(Clone, Copy, Debug)]
@@ -46,24 +56,33 @@ pub struct Natpunch {
     /// Those who are about to meet the host of a lobby: the lobby, and who.
     joins: Timers<(Uuid, Uuid)>,
     credits: Credits,
+    nats: Nats,
+    admission: Admission,
+    refused: admission::Refused,
 }
 
 impl Natpunch {
     /// A dialect that has heard of nobody yet. IDs are drawn from `rng`, which must be secret.
     #[must_use]
-    pub fn new(rng: StdRng, credits: Credits) -> Self {
+    pub fn new(config: Config, rng: StdRng, credits: Credits) -> Self {
         Self {
             rng,
             clients: Clients::default(),
             lobbies: Lobbies::default(),
             joins: Timers::new(limits::NATPUNCH_JOIN),
             credits,
+            nats: Nats::default(),
+            admission: config.admission,
+            refused: admission::Refused::default(),
         }
     }
 
     fn register(&mut self, now: Now, from: Sender, request: RegisterRequest, out: &mut Outbox) {
         let local = local(request.local_endpoint);
         let Sender { via, peer } = from;
+        if let Some(local) = local {
+            self.nats.saw_local(now.instant, peer, local);
+        }
         let id = self.clients.register(now.instant, via, peer, local, &mut self.rng);
         let (client_id, message) = match id {
             Ok(id) => (id.to_string(), ""),
@@ -80,6 +99,20 @@ impl Natpunch {
         self.answer(now, from, Content::RegisterResponse(response), out);
     }
 
+    /// Nobody is admitted: who registers learns why.
+    fn turn_away(&mut self, now: Now, from: Sender, content: &Content, out: &mut Outbox) {
+        if let Content::RegisterRequest(_) = content {
+            self.refused.note(now.instant, from.peer.ip(), Name::Natpunch, "");
+            let response = RegisterResponse {
+                success: false,
+                public_endpoint: Some(endpoint(from.peer)),
+                client_id: String::new(),
+                message: "This server is for other games".into(),
+            };
+            self.answer(now, from, Content::RegisterResponse(response), out);
+        }
+    }
+
     fn keep_alive(&mut self, now: Now, from: Sender, id: &str, out: &mut Outbox) {
         let Sender { via, peer } = from;
         if self.clients.hear(now.instant, id, via, peer).is_some() {
@@ -91,9 +124,9 @@ impl Natpunch {
         for lobby in lobbies.iter().filter_map(|id| self.lobbies.get(*id)) {
             if lobby.members.contains(&id) {
                 let others = lobby.members.iter().filter(|other| **other != id);
-                others.for_each(|other| self.introduce(id, *other, 0, out));
+                others.for_each(|other| self.introduce(now, id, *other, 0, out));
             } else if let Some(host) = lobby.host() {
-                self.introduce(id, host, 0, out);
+                self.introduce(now, id, host, 0, out);
             }
         }
     }
@@ -111,7 +144,7 @@ impl Natpunch {
         let wanted = request.destination_client_id;
         match wanted.parse() {
             Ok(id) if self.clients.get(id).is_some() => {
-                self.introduce(source, id, request.attempt_number, out);
+                self.introduce(now, source, id, request.attempt_number, out);
             }
             _ => self.refuse(now, from, &format!("Destination client {wanted} not found"), out),
         }
@@ -177,11 +210,11 @@ impl Natpunch {
             lobby_members: Vec::new(),
         };
         self.answer(now, from, Content::JoinLobbyResponse(response), out);
-        self.introduce(joiner, host, 0, out);
+        self.introduce(now, joiner, host, 0, out);
     }
 
     /// The host of a lobby has met who wanted to join: now that one is a member.
-    fn ready(&mut self, from: Sender, request: &PeerConnectionReady, out: &mut Outbox) {
+    fn ready(&mut self, now: Now, from: Sender, request: &PeerConnectionReady, out: &mut Outbox) {
         let (Some((id, _)), Ok(joiner)) =
             (self.lobbies.find(&request.lobby_id), request.new_peer_id.parse())
         else {
@@ -196,13 +229,14 @@ impl Natpunch {
         lobby.pending.remove(n);
         lobby.members.push(joiner);
         self.joins.cancel(&(id, joiner));
+        self.count(now, id, joiner, true);
         debug!("{joiner} joined the lobby {id}");
         self.tell(joiner, self.lobbies.success(id, &self.clients), out);
         let members = self.lobbies.get(id).map_or(&[][..], |lobby| &lobby.members);
         let others = || members.iter().filter(|other| **other != joiner);
         let update = self.lobbies.update(id, "player_joined", &self.clients);
         others().for_each(|other| self.tell(*other, update.clone(), out));
-        others().for_each(|other| self.introduce(joiner, *other, 0, out));
+        others().for_each(|other| self.introduce(now, joiner, *other, 0, out));
     }
 
     fn leave(&mut self, now: Now, from: Sender, request: &LeaveLobbyRequest, out: &mut Outbox) {
@@ -253,7 +287,7 @@ impl Natpunch {
         if was_host {
             for joiner in pending {
                 self.joins.arm(now.instant, (id, joiner));
-                self.introduce(joiner, host, 0, out);
+                self.introduce(now, joiner, host, 0, out);
             }
         }
     }
@@ -284,21 +318,39 @@ impl Natpunch {
         }
     }
 
-    /// Tells two clients where the other one is.
-    fn introduce(&self, one: Uuid, other: Uuid, attempt_number: u32, out: &mut Outbox) {
+    /// Tells two clients where the other one is. If its NAT counts, that is the port that it will
+    /// have towards the next one it sends to.
+    fn introduce(&self, now: Now, one: Uuid, other: Uuid, attempt_number: u32, out: &mut Outbox) {
         for (whom, who) in [(one, other), (other, one)] {
             let Some(client) = self.clients.get(who) else { continue };
+            let about = self.nats.about(now.instant, client.endpoint);
+            let port = about.next.first().copied().unwrap_or(client.endpoint.port());
+            let public = SocketAddr::new(client.endpoint.ip(), port);
             let instruction = ConnectionInstruction {
                 accepted: true,
                 client_id: who.to_string(),
                 message: String::new(),
-                nat_type: NatType::Unknown.into(),
+                nat_type: nat_type(about.kind).into(),
                 attempt_number,
-                public_endpoint: Some(endpoint(client.endpoint)),
+                public_endpoint: Some(endpoint(public)),
                 // Clients read it without looking whether it is there.
                 local_endpoint: Some(endpoint(client.local.unwrap_or(client.endpoint))),
             };
             self.tell(whom, Content::ConnectionInstruction(instruction), out);
+        }
+        for id in [one, other] {
+            if let Some(client) = self.clients.get(id) {
+                self.nats.will_knock(client.endpoint, 1);
+            }
+        }
+    }
+
+    /// Counts whether a client has met the host of a lobby.
+    fn count(&self, now: Now, lobby: Uuid, joiner: Uuid, worked: bool) {
+        let host = self.lobbies.get(lobby).and_then(lobbies::Lobby::host);
+        let at = |id| self.clients.get(id).map(|client| client.endpoint);
+        if let (Some(host), Some(joiner)) = (host.and_then(at), at(joiner)) {
+            self.nats.count(now.instant, Name::Natpunch, [host, joiner], worked);
         }
     }
 
@@ -324,6 +376,16 @@ impl Natpunch {
     }
 }
 
+/// What is known of a NAT, in the words of this dialect, which asks what is let in as well. A server
+/// cannot see that; who takes a NAT for the strictest of those that it may be is never wrong.
+fn nat_type(kind: Kind) -> NatType {
+    match kind {
+        Kind::Unknown => NatType::Unknown,
+        Kind::Open | Kind::Independent => NatType::PortRestrictedCone,
+        Kind::Symmetric | Kind::Sequential => NatType::Symmetric,
+    }
+}
+
 const NOT_REGISTERED: &str = "Client not registered";
 const LOBBY_NOT_FOUND: &str = "Lobby not found";
 const TOO_MANY_LOBBIES: &str = "Too many lobbies";
@@ -345,6 +407,10 @@ fn local(claimed: Option<Endpoint>) -> Option<SocketAddr> {
 }
 
 impl Dialect for Natpunch {
+    fn share(&mut self, nats: &Nats) {
+        self.nats = nats.clone();
+    }
+
     fn on_datagram(&mut self, now: Now, via: Via, peer: SocketAddr, data: &[u8], out: &mut Outbox) {
         if data.len() > limits::NATPUNCH_DATAGRAM {
             return;
@@ -354,6 +420,9 @@ impl Dialect for Natpunch {
             self.credits.received(now.instant, peer.ip(), data.len());
         }
         let from = Sender { via, peer };
+        if !self.admission.is_open() {
+            return self.turn_away(now, from, &content, out);
+        }
         match content {
             Content::RegisterRequest(request) => self.register(now, from, request, out),
             Content::KeepAlive(request) => self.keep_alive(now, from, &request.client_id, out),
@@ -362,7 +431,7 @@ impl Dialect for Natpunch {
             Content::JoinLobbyRequest(request) => self.join(now, from, &request, out),
             Content::LobbyListRequest(request) => self.list(now, from, &request.request_id, out),
             Content::LeaveLobbyRequest(request) => self.leave(now, from, &request, out),
-            Content::PeerConnectionReady(request) => self.ready(from, &request, out),
+            Content::PeerConnectionReady(request) => self.ready(now, from, &request, out),
             // What servers say, and what clients say to each other.
             _ => {}
         }
@@ -370,6 +439,7 @@ impl Dialect for Natpunch {
 
     fn on_wakeup(&mut self, now: Now, out: &mut Outbox) {
         while let Some((lobby, joiner)) = self.joins.pop_due(now.instant) {
+            self.count(now, lobby, joiner, false);
             self.give_up(lobby, joiner, out);
         }
         while let Some(id) = self.clients.pop_silent(now.instant) {

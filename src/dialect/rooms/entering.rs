@@ -13,6 +13,7 @@ use super::{Id, Key, Named, Rooms, Turn};
 use crate::clock::Now;
 use crate::dialect::Outbox;
 use crate::limits;
+use crate::nats::Ports;
 
 impl Rooms {
     /// `rh`: makes a room with the sender as host.
@@ -67,6 +68,10 @@ impl Rooms {
         self.table.join(turn.instant(), client);
         self.answer_place(turn, id);
         self.introduce(turn.now, id, turn.out);
+        let host = self.table.room(room).map(|room| room.host);
+        for peer in [Some(id), host].into_iter().flatten().filter_map(|id| self.table.peer(id)) {
+            self.nats.will_knock(peer.endpoint, 1);
+        }
         self.log_introduction(turn.now, turn.from, room);
         Ok(())
     }
@@ -141,8 +146,10 @@ impl Rooms {
         let is_host = peer.is_host;
         let clients = if is_host { room.clients.clone() } else { vec![id] };
         let others = if is_host { clients.clone() } else { vec![room.host] };
+        let ports = self.next_ports(turn.now, id);
         for other in others.iter().filter_map(|id| self.table.peer(*id)) {
             self.post.notify(turn.instant(), other, Subject::Peer(id), moved, turn.out);
+            self.post.foretell(turn.instant(), other, id, &ports, turn.out);
         }
         for client in clients {
             if let Some(client) = self.table.peer_mut(client) {
@@ -161,6 +168,14 @@ impl Rooms {
         let Some(host) = host else { return };
         let comes = Answer::Comes(client.id, client.endpoint);
         self.post.notify(now.instant, host, Subject::Peer(client.id), comes, out);
+        let ports = self.next_ports(now, client.id);
+        self.post.foretell(now.instant, host, client.id, &ports, out);
+    }
+
+    /// The ports that a peer is going to have towards the other side, if its NAT counts.
+    fn next_ports(&self, now: Now, id: Id) -> Ports {
+        let peer = self.table.peer(id);
+        peer.map(|peer| self.nats.about(now.instant, peer.endpoint).next).unwrap_or_default()
     }
 
     /// The client asks again. Unless it only sends again, its host may not have heard of it.
@@ -187,6 +202,13 @@ impl Rooms {
             self.answer(turn, Answer::Joined(room, id, host));
         }
         self.answer(turn, own);
+        let host = self.table.room(room).map(|room| room.host).filter(|host| *host != id);
+        if let Some(host) = host {
+            let ports = self.next_ports(turn.now, host);
+            if !ports.is_empty() {
+                self.answer(turn, Answer::Predicted(host, &ports));
+            }
+        }
     }
 
     fn newcomer(&mut self, turn: &Turn<'_>, id: Id, room: Id, is_host: bool) -> Peer {

@@ -200,6 +200,13 @@ impl Request {
     }
 }
 
+/// The SECRET of `k:SECRET:` in front of a request, if there is one.
+#[must_use]
+pub fn key(data: &[u8]) -> Option<String> {
+    let secret = data.strip_prefix(b"k:")?;
+    field::decode(&secret[..secret.iter().position(|b| *b == b':')?])
+}
+
 /// What is behind `k:SECRET:`, or all of it. The secret is text as well; so a datagram with the
 /// cookie of STUN in it, which is none, is never a request.
 fn without_prefix(text: &[u8]) -> &[u8] {
@@ -269,6 +276,8 @@ pub enum Answer<'a> {
     Comes(Id, SocketAddr),
     /// `ep:CLIENT:IP:PORT`: it is there now.
     Moved(Id, SocketAddr),
+    /// `pp:CLIENT:PORT,PORT,...`: its NAT counts, and it will have one of these ports.
+    Predicted(Id, &'a [u16]),
     /// `pc:CLIENT:ok`: noted.
     Noted(Id),
     /// `lr:ROOM`: you have left.
@@ -305,6 +314,13 @@ impl Answer<'_> {
             }
             Self::Comes(client, at) => return write_at(bytes, format_args!("cj:{client}"), at),
             Self::Moved(client, at) => return write_at(bytes, format_args!("ep:{client}"), at),
+            Self::Predicted(client, ports) => {
+                let written = write!(bytes, "pp:{client}");
+                for (n, port) in ports.iter().enumerate() {
+                    let _ = write!(bytes, "{}{port}", if n == 0 { ':' } else { ',' });
+                }
+                written
+            }
             Self::Noted(client) => write!(bytes, "pc:{client}:ok"),
             Self::Left(room) => write!(bytes, "lr:{room}"),
             Self::Gone(client) => write!(bytes, "cl:{client}"),

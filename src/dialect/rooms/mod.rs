@@ -40,10 +40,12 @@ use log::info;
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 
-use super::{Dialect, Outbox, Via};
+use super::{Dialect, Name, Outbox, Via};
+use crate::admission::{self, Admission};
 use crate::amplification::Credits;
 use crate::clock::{Instant, Now};
 use crate::limits::{self, Limits};
+use crate::nats::Nats;
 use crate::rates::{Lines, Rates};
 use crate::timers::Seldom;
 
@@ -72,6 +74,8 @@ pub struct Config {
     pub silence: Duration,
     /// Hosts and clients in all.
     pub peers: usize,
+    /// Who may make requests.
+    pub admission: Admission,
     /// What the peers of one address may do: rooms as many as hosts, clients as many as
     /// connections.
     pub limits: Limits,
@@ -79,7 +83,12 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { silence: limits::ROOM_SILENCE, peers: limits::ROOM_PEERS, limits: Limits::default() }
+        Self {
+            silence: limits::ROOM_SILENCE,
+            peers: limits::ROOM_PEERS,
+            admission: Admission::default(),
+            limits: Limits::default(),
+        }
     }
 }
 
@@ -94,6 +103,8 @@ pub struct Rooms {
     places: Rates,
     lines: Lines,
     full: Seldom,
+    nats: Nats,
+    refused: admission::Refused,
     stopping: bool,
 }
 
@@ -124,6 +135,8 @@ impl Rooms {
             places: Rates::new(limits::PLACES_PER_SECOND, 10),
             lines: Lines::default(),
             full: Seldom::default(),
+            nats: Nats::default(),
+            refused: admission::Refused::default(),
             stopping: false,
             config,
         }
@@ -184,6 +197,19 @@ impl Rooms {
         self.post.send(turn.instant(), to, turn.out, |bytes| answer.write(bytes));
     }
 
+    /// Whether a request has the key that it needs in front of it.
+    fn is_admitted(&mut self, turn: &Turn<'_>, data: &[u8]) -> bool {
+        if self.config.admission.is_open() {
+            return true;
+        }
+        let key = message::key(data);
+        let admitted = self.config.admission.admits(key.as_deref(), key.as_deref().unwrap_or(""));
+        if !admitted {
+            self.refused.note(turn.instant(), turn.from.ip(), Name::Rooms, "");
+        }
+        admitted
+    }
+
     fn list(&mut self, turn: &mut Turn<'_>, after: Option<Id>) -> Result<(), Reason> {
         let to = self.back(turn);
         let space = self.post.space(to);
@@ -203,6 +229,9 @@ impl Rooms {
         let status = if worked { Status::Connected } else { Status::Failed };
         let news = client.status != status;
         let host = self.table.room(room).map_or(own, |room| room.host);
+        if news && let Some(host) = self.table.peer(host).map(|host| host.endpoint) {
+            self.nats.count(turn.instant(), Name::Rooms, [host, endpoint], worked);
+        }
         if is_host {
             self.post.confirm(turn.from, id);
         }
@@ -263,6 +292,10 @@ impl Rooms {
 }
 
 impl Dialect for Rooms {
+    fn share(&mut self, nats: &Nats) {
+        self.nats = nats.clone();
+    }
+
     fn on_datagram(&mut self, now: Now, via: Via, from: SocketAddr, data: &[u8], out: &mut Outbox) {
         // Nobody can be at port 0, or be told of it.
         if from.port() == 0 {
@@ -274,6 +307,7 @@ impl Dialect for Rooms {
             Err(Bad::Foreign) => return,
             Err(Bad::Answer) => return self.end_unproved(turn),
             Err(Bad::Malformed(verb)) => (verb, Err(Reason::BadRequest)),
+            Ok(request) if !self.is_admitted(turn, data) => (request.verb(), Err(Reason::BadKey)),
             Ok(request) => {
                 if let Some(peer) = self.table.peer_at(from) {
                     let id = peer.id;

@@ -33,6 +33,8 @@ impl From<&Peer> for To {
 pub(super) enum Subject {
     /// A peer: it comes, has moved, is gone.
     Peer(Id),
+    /// The ports that a peer is going to have.
+    Ports(Id),
     /// The room that the addressee was in.
     Room,
     /// The name of the room.
@@ -108,6 +110,21 @@ impl Post {
         self.tell(now, (Some(peer.id), peer.into()), subject, answer, out);
     }
 
+    /// Tells a peer which ports another one is going to have, if that is known.
+    pub(super) fn foretell(
+        &mut self,
+        now: Instant,
+        whom: &Peer,
+        other: Id,
+        ports: &[u16],
+        out: &mut Outbox,
+    ) {
+        if !ports.is_empty() {
+            let answer = Answer::Predicted(other, ports);
+            self.tell(now, (Some(whom.id), whom.into()), Subject::Ports(other), answer, out);
+        }
+    }
+
     /// Tells a peer that was in a room until now why it is not any more.
     pub(super) fn notify_former(
         &mut self,
@@ -150,8 +167,10 @@ impl Post {
     pub(super) fn confirm(&mut self, host: SocketAddr, client: Id) {
         let key = (host, Subject::Peer(client));
         if self.notices.get(&key).is_some_and(|notice| notice.text.starts_with(b"cj:")) {
-            self.notices.remove(&key);
-            self.due.cancel(&key);
+            for key in [key, (host, Subject::Ports(client))] {
+                self.notices.remove(&key);
+                self.due.cancel(&key);
+            }
         }
     }
 

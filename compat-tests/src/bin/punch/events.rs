@@ -37,6 +37,9 @@ pub(crate) struct Args {
     /// The game, which has rooms of its own
     #[arg(long, default_value = "")]
     game: String,
+    /// The key, if the server asks for one
+    #[arg(long)]
+    key: Option<String>,
     /// Master server
     #[arg(long, value_name = "HOST:PORT", default_value = LOCAL_MASTER)]
     master: String,
@@ -58,7 +61,7 @@ pub(crate) fn run(args: &Args) -> Result<(), String> {
     let tls = tls.transpose().map_err(text)?;
     let mut client = EventClient::connect(server, tls.as_ref()).map_err(text)?;
     client.on_request("echo", |request| Ok(request.data.clone()));
-    let login = client.login(&args.id, &args.game).map_err(text)?;
+    let login = client.login_with(&args.id, &args.game, args.key.as_deref()).map_err(text)?;
     let socket = game_socket(server).map_err(|error| format!("cannot open a UDP port: {error}"))?;
     say(format_args!("logged in as {}", printable(&login.id)));
     let id = printable(&login.id);

@@ -70,6 +70,7 @@ impl Args {
             port: self.port,
             line: self.unruly.line(),
             never_welcome: self.never_welcome,
+            shows_nat: self.unruly.is_none(),
             data: [data1, data2, data3, data4, data5, data6, data7, data8],
             ..HostConfig::new(self.master)
         }

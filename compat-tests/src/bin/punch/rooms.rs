@@ -59,6 +59,9 @@ struct Server {
     /// Local UDP port; 0 for any
     #[arg(long, default_value_t = 0)]
     port: u16,
+    /// The key, if the server asks for one
+    #[arg(long)]
+    key: Option<String>,
     /// How long to wait for the master server
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     timeout: Duration,
@@ -99,7 +102,11 @@ pub(crate) fn run(args: Args) -> Result<(), String> {
 fn player(server: &Server) -> Result<Player, String> {
     let any = IpAddr::from(Ipv4Addr::UNSPECIFIED);
     let bind = SocketAddr::new(server.bind.unwrap_or(any), server.port);
-    Player::new(server.master, bind, server.timeout).map_err(explain)
+    let player = Player::new(server.master, bind, server.timeout).map_err(explain)?;
+    Ok(match &server.key {
+        Some(key) => player.with_key(key),
+        None => player,
+    })
 }
 
 fn explain(error: Error) -> String {

@@ -44,6 +44,13 @@ impl Unruly {
         Line { delay: Duration::from_millis(self.delay_udp), drop_first: self.drop_first }
     }
 
+    /// Whether everything is as it should be, so that this is not to test a game.
+    pub(crate) fn is_none(&self) -> bool {
+        !(self.own_master || self.split_reply || self.glue_replies)
+            && self.delay_udp == 0
+            && self.drop_first == 0
+    }
+
     /// Whether replies come several at once.
     pub(crate) fn glues(&self) -> bool {
         self.glue_replies

@@ -1,6 +1,7 @@
 //! Rooms, endpoints and introductions.
 
 use super::*;
+use crate::nats::{Nats, Seen};
 
 /// A room with its host and two players, all of whom have heard everything.
 fn room_of_three(world: &mut World) -> ([ConnId; 3], String) {
@@ -12,6 +13,44 @@ fn room_of_three(world: &mut World) -> ([ConnId; 3], String) {
     }
     world.heard.clear();
     (all, room)
+}
+
+/// The same, and the server knows the game sockets of all.
+fn room_of_three_that_show_endpoints(world: &mut World) -> ([ConnId; 3], String) {
+    let made = room_of_three(world);
+    for (n, conn) in made.0.iter().enumerate() {
+        let token = world.events.token_of(*conn);
+        world.datagram(&format!("203.0.113.{n}:4000"), &format!("udp:{token:032x}"));
+    }
+    world.heard.clear();
+    made
+}
+
+#[test]
+fn the_nat_of_the_other_side_is_told_where_it_is_known() {
+    let mut world = World::new();
+    let nats = Nats::default();
+    world.events.share(&nats);
+    let at = |port| SocketAddr::from(([203, 0, 113, 1], port));
+    nats.saw(world.now.instant, at(4000), Seen::Stun);
+    nats.saw(world.now.instant, at(4002), Seen::Alternate);
+    let other = SocketAddr::from(([203, 0, 113, 2], 4000));
+    nats.saw(world.now.instant, other, Seen::Stun);
+    nats.saw(world.now.instant, other, Seen::Alternate);
+    let made = room_of_three(&mut world);
+    for (n, conn) in made.0.iter().enumerate() {
+        let token = world.events.token_of(*conn);
+        world.datagram(&format!("203.0.113.{n}:4000"), &format!("udp:{token:032x}"));
+    }
+    let told = world.heard(made.0[0]);
+    assert_eq!(names(&told), ["introduce", "introduce"]);
+    let one = &told[0]["data"];
+    assert_eq!(one["nat"], "symmetric");
+    assert_eq!(one["predict"], json!([4004, 4006, 4008, 4010]));
+    assert_eq!(told[1]["data"]["nat"], "endpoint-independent");
+    assert_eq!(told[1]["data"].get("predict"), None);
+    let host = &world.heard(made.0[1])[0]["data"];
+    assert_eq!((host.get("nat"), host.get("predict")), (None, None));
 }
 
 #[test]
@@ -270,14 +309,28 @@ fn forged_datagrams_are_no_flood() {
 #[test]
 fn punch_results_are_counted() {
     let mut world = World::new();
-    let [alice] = world.peers(["alice"]);
-    for ok in ["true", "false", "true"] {
+    let nats = Nats::default();
+    world.events.share(&nats);
+    let ([alice, bob, _], _) = room_of_three_that_show_endpoints(&mut world);
+    for (who, other, ok) in [
+        (alice, "one", "true"),
+        // Told by the other one too, and again.
+        (bob, "host", "true"),
+        (bob, "host", "true"),
+        // It did not last.
+        (bob, "host", "false"),
+        // These were not introduced to each other.
+        (bob, "two", "true"),
+        (bob, "nobody", "true"),
+    ] {
         world.say(
-            alice,
-            format!(r#"{{"type":"pass","name":"punch_result","data":{{"id":"b","ok":{ok}}}}}"#),
+            who,
+            format!(
+                r#"{{"type":"pass","name":"punch_result","data":{{"id":"{other}","ok":{ok}}}}}"#
+            ),
         );
     }
-    assert_eq!(world.events.punches, [1, 2]);
+    assert!(nats.results()[1].ends_with(" 1 of 2"), "{:?}", nats.results());
     world.say(
         alice,
         r#"{"type":"confirm_pass","name":"punch_result","data":{"id":"b","ok":true},"pass_id":4}"#,

@@ -10,6 +10,7 @@ use rand::rngs::StdRng;
 use serde_json::{Value, json};
 
 use super::{Config, Events};
+use crate::admission::Admission;
 use crate::amplification::Credits;
 use crate::clock::{Instant, Now};
 use crate::dialect::{ConnId, Dialect, Outbox, Output, Use, Via};
@@ -195,11 +196,23 @@ fn who_has_not_logged_in_can_do_nothing_else() {
 
 #[test]
 fn a_key_is_asked_for_where_there_is_one() {
-    let mut world = World::with(Config { key: Some("sesame".into()), ..Config::default() });
+    let keys = vec!["sesame".to_owned(), "other".to_owned()];
+    let admission = Admission { keys, games: Vec::new() };
+    let mut world = World::with(Config { admission, ..Config::default() });
     let id = world.open();
     assert_eq!(world.ask(id, "login", json!({"id": "a"})), Err("bad_key".into()));
     assert_eq!(world.ask(id, "login", json!({"id": "a", "key": "open"})), Err("bad_key".into()));
     assert!(world.ask(id, "login", json!({"id": "a", "key": "sesame"})).is_ok());
+}
+
+#[test]
+fn a_game_is_asked_for_where_there_is_a_list() {
+    let admission = Admission { keys: Vec::new(), games: vec!["Pong".to_owned()] };
+    let mut world = World::with(Config { admission, ..Config::default() });
+    let id = world.open();
+    let login = |game: &str| json!({"id": "a", "game": game, "key": "Pong"});
+    assert_eq!(world.ask(id, "login", login("Tetris")), Err("bad_key".into()));
+    assert!(world.ask(id, "login", login("Pong")).is_ok());
 }
 
 #[test]

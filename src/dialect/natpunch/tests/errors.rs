@@ -86,3 +86,14 @@ fn bounds_are_told() {
     let answers = world.say(addr(1), create(&id, "One more", 8));
     assert_eq!(answers, [(addr(1), error("Too many lobbies"))]);
 }
+
+#[test]
+fn a_server_for_other_games_says_so() {
+    let admission = Admission { keys: vec!["sesame".into()], games: Vec::new() };
+    let mut world = World::new();
+    let random = StdRng::from_seed([7; 32]);
+    world.natpunch = Natpunch::new(Config { admission }, random, Credits::default());
+    let refusal = pb().m(2, pb().m(2, ep(addr(1))).s(4, "This server is for other games"));
+    assert_eq!(world.say(addr(1), register()), [(addr(1), refusal)]);
+    assert_eq!(world.say(addr(1), pb().m(15, pb().s(1, "list"))), []);
+}

@@ -12,6 +12,7 @@ use std::time::Duration;
 mod bytes;
 mod errors;
 mod flow;
+mod nats;
 mod promises;
 
 /// A protobuf writer of a few lines: wire types 0 (varint) and 2 (length-delimited).
@@ -109,7 +110,8 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let natpunch = Natpunch::new(StdRng::from_seed([7; 32]), Credits::default());
+        let random = StdRng::from_seed([7; 32]);
+        let natpunch = Natpunch::new(Config::default(), random, Credits::default());
         let now = Now { instant: Instant::from_micros(60_000_000), unix: 0 };
         Self { natpunch, now, sent: Vec::new() }
     }

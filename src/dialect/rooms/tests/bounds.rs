@@ -1,6 +1,7 @@
 //! What is bounded, and who gets the place when there is no other.
 
 use super::{Place, Sent, World, peer};
+use crate::admission::Admission;
 use crate::dialect::rooms::Config;
 use crate::limits::{self, Limits};
 
@@ -161,4 +162,26 @@ fn what_echoes_loses_its_place() {
     let proved = world.host(peer(2), "a");
     world.send(proved.at, b"er:ka:noroom");
     assert_eq!(world.answer(proved.at, "ka"), "ka", "who has shown its key is no echo");
+}
+
+#[test]
+fn a_key_is_asked_for_where_there_is_one() {
+    let keys = vec!["ses:ame".into(), "other".into()];
+    let admission = Admission { keys, games: Vec::new() };
+    let mut world = World::with(Config { admission, ..Config::default() });
+    for wrong in ["rh:Room", "k:sesame:rh:Room", "k::rh:Room", "k:ses:rh:Room"] {
+        assert_eq!(world.answer(peer(1), wrong), "er:rh:badkey", "{wrong}");
+    }
+    assert_eq!(world.answer(peer(1), "status"), "er:status:badkey");
+    let room = world.enter(peer(1), "k:ses%3Aame:rh:Room");
+    assert_eq!(world.answer(peer(1), "k:other:ka"), "ka");
+    assert_eq!(world.answer(peer(1), &room.rc()), "er:rc:badkey", "every request needs one");
+}
+
+#[test]
+fn the_name_of_a_game_will_do_where_there_are_no_keys() {
+    let admission = Admission { keys: Vec::new(), games: vec!["Pong".into()] };
+    let mut world = World::with(Config { admission, ..Config::default() });
+    assert_eq!(world.answer(peer(1), "k:Tetris:status"), "er:status:badkey");
+    assert_eq!(world.answer(peer(1), "k:Pong:status"), "OK");
 }

@@ -15,6 +15,7 @@ mod amplification;
 mod bounds;
 mod loss;
 mod message;
+mod nats;
 mod notices;
 mod requests;
 mod returning;

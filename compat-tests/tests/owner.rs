@@ -1,0 +1,101 @@
+//! What the owner of a server decides and is told: who is admitted, and how punches end.
+#![expect(clippy::expect_used, reason = "a helper that fails is a test that fails")]
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use compat_tests::events::EventClient;
+use compat_tests::gmnet::{Error, Host, HostConfig};
+use compat_tests::master::{Master, loopback};
+use compat_tests::natpunch;
+use compat_tests::rooms::{self, Event, Player, STEP};
+use nix::sys::signal::Signal;
+
+const WAIT: Duration = Duration::from_secs(20);
+
+fn player(master: &Master) -> Player {
+    Player::new(master.addr(), SocketAddr::new(loopback(), 0), WAIT).expect("a player")
+}
+
+fn register(master: &Master, game: &str) -> Result<Host, Error> {
+    Host::registered(HostConfig::new(master.addr()).on(loopback()).with_data(&[game]), WAIT)
+}
+
+fn log_in(master: &Master, game: &str, key: Option<&str>) -> Result<(), Option<String>> {
+    let mut client = EventClient::connect(master.addr(), None).expect("connecting");
+    let login = client.login_with("peer", game, key);
+    login.map(drop).map_err(|error| error.code().map(str::to_owned))
+}
+
+fn reason(error: rooms::Error) -> Option<String> {
+    if let rooms::Error::Refused { reason, .. } = error { Some(reason) } else { None }
+}
+
+#[test]
+fn who_has_no_key_is_refused_and_told_where_that_is_possible() {
+    let master = Master::start(&["--key", "sesame", "--key", "other", "--games", "Pong,Tetris"]);
+    let refused = player(&master).host("Room").expect_err("refused");
+    assert_eq!(reason(refused).as_deref(), Some("badkey"));
+    let refused = player(&master).with_key("Pong").host("Room").expect_err("refused");
+    assert_eq!(reason(refused).as_deref(), Some("badkey"), "a name is no secret");
+    player(&master).with_key("sesame").host("Room").expect("a room");
+    player(&master).with_key("other").host("Room").expect("a room");
+
+    assert_eq!(log_in(&master, "Pong", None), Err(Some("bad_key".into())));
+    assert_eq!(log_in(&master, "Pong", Some("Pong")), Err(Some("bad_key".into())));
+    assert_eq!(log_in(&master, "", Some("other")), Ok(()));
+
+    let refused = natpunch::Client::register(master.addr(), loopback()).expect_err("refused");
+    let text = refused.to_string();
+    assert!(text.ends_with("This server is for other games"), "{text}");
+
+    assert!(matches!(register(&master, "Chess"), Err(Error::MasterClosed { .. })));
+    assert!(matches!(register(&master, ""), Err(Error::MasterClosed { .. })));
+    let _pong = register(&master, "Pong").expect("registered");
+    let _keyed = register(&master, "sesame").expect("registered");
+    let log = master.stop();
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains(" refused (")).collect();
+    let of = |dialect: &str| lines.iter().filter(|line| line.contains(dialect)).count();
+    let counts = ["(rooms)", "(events)", "(natpunch)", "(gmnet)"].map(of);
+    assert_eq!(counts, [1; 4], "a line a minute for each:\n{log}");
+    assert!(lines.iter().any(|line| line.contains("\"Chess\"")), "{log}");
+    assert!(!log.contains("sesame refused"), "{log}");
+}
+
+#[test]
+fn a_list_of_games_is_enough() {
+    let master = Master::start(&["--games", "Pong"]);
+    assert_eq!(log_in(&master, "Chess", None), Err(Some("bad_key".into())));
+    assert_eq!(log_in(&master, "Pong", None), Ok(()));
+    assert!(player(&master).host("Room").is_err());
+    player(&master).with_key("Pong").host("Room").expect("a room");
+    let mut host = register(&master, "Pong").expect("registered");
+    let mut data = host.config().data.clone();
+    data[0] = "Chess".into();
+    host.commit(data);
+    let gone = host.run_until(WAIT, |host| !host.has_master()).expect("steps");
+    assert!(gone, "it has become another game");
+}
+
+#[test]
+fn sigusr1_tells_how_punches_ended() {
+    let master = Master::start(&[]);
+    master.signal(Signal::SIGUSR1);
+    master.wait_for_log("no player has told how a punch ended");
+    let (mut host, mut client) = (player(&master), player(&master));
+    let room = host.host("Meeting").expect("a room").room;
+    client.join(room).expect("a place");
+    let deadline = Instant::now() + WAIT;
+    let mut connected = 0;
+    while connected < 2 && Instant::now() < deadline {
+        for player in [&mut host, &mut client] {
+            let events = player.step().expect("a step");
+            connected += events.iter().filter(|e| matches!(e, Event::Connected(_))).count();
+        }
+        std::thread::sleep(STEP);
+    }
+    master.wait_for_log("are connected");
+    master.signal(Signal::SIGUSR1);
+    master.wait_for_log("dialect   one side              other side            connected");
+    master.wait_for_log("  1 of 1");
+}

@@ -1,0 +1,66 @@
+//! What is told of NATs, and counted.
+
+use super::*;
+use crate::nats::{Nats, Seen};
+
+fn connect(source: &str, destination: &str) -> Pb {
+    pb().m(5, pb().s(1, destination).s(2, source))
+}
+
+/// An instruction with a `nat_type`.
+fn with_type(id: &str, nat_type: u64, public: SocketAddr, local: SocketAddr) -> Pb {
+    pb().m(6, pb().n(1, 1).s(2, id).n(4, nat_type).m(6, ep(public)).m(7, ep(local)))
+}
+
+#[test]
+fn both_are_told_what_the_other_is_behind() {
+    let (mut world, nats) = (World::new(), Nats::default());
+    world.natpunch.share(&nats);
+    let (a, b, c) = (addr(1), addr(2), addr(3));
+    let next = |addr: SocketAddr, n| SocketAddr::new(addr.ip(), addr.port() + n);
+    nats.saw(world.now.instant, a, Seen::Stun);
+    nats.saw(world.now.instant, a, Seen::Alternate);
+    nats.saw(world.now.instant, b, Seen::Stun);
+    nats.saw(world.now.instant, next(b, 1), Seen::Alternate);
+    let [ia, ib, ic] = [a, b, c].map(|at| world.client(at));
+    assert_eq!(
+        world.say(a, connect(&ia, &ib)),
+        [(a, with_type(&ib, 4, next(b, 2), b)), (b, with_type(&ia, 3, a, a))],
+        "PORT_RESTRICTED_CONE is the strictest that it can be; SYMMETRIC, with its next port"
+    );
+    assert_eq!(
+        world.say(c, connect(&ic, &ib)),
+        [(c, with_type(&ib, 4, next(b, 3), b)), (b, instruction(&ic, c, c))],
+        "that port was used up by the knock at the other"
+    );
+}
+
+#[test]
+fn a_client_that_has_its_own_address_has_no_nat() {
+    let (mut world, nats) = (World::new(), Nats::default());
+    world.natpunch.share(&nats);
+    world.say(addr(1), pb().m(1, pb().m(1, ep(addr(1)))));
+    assert_eq!(nats.kind(world.now.instant, addr(1)), Kind::Open);
+}
+
+#[test]
+fn joins_are_counted() {
+    let (mut world, nats) = (World::new(), Nats::default());
+    world.natpunch.share(&nats);
+    let (host, guest, late) = (addr(1), addr(2), addr(3));
+    let id = world.client(host);
+    let lobby = world.lobby(host, &id, 8);
+    let guest_id = world.client(guest);
+    world.say(guest, join(&lobby, &guest_id));
+    world.say(host, ready(&lobby, &guest_id));
+    assert!(nats.results()[1].ends_with(" 1 of 1"));
+    let late_id = world.client(late);
+    world.say(late, join(&lobby, &late_id));
+    for _ in 0..11 {
+        world.wait(Duration::from_secs(1));
+        for (at, id) in [(host, &id), (late, &late_id)] {
+            world.say(at, keep_alive(id));
+        }
+    }
+    assert!(nats.results()[1].ends_with(" 1 of 2"), "{:?}", nats.results());
+}

@@ -1,0 +1,73 @@
+//! What is told of NATs, and counted.
+
+use super::*;
+use crate::nats::{Nats, Seen};
+
+/// A world in which these have shown by STUN that their ports count up.
+fn counting(peers: &[SocketAddr]) -> (World, Nats) {
+    let (mut world, nats) = (World::new(), Nats::default());
+    world.rooms.share(&nats);
+    for peer in peers {
+        let second = SocketAddr::new(peer.ip(), peer.port() + 1);
+        nats.saw(world.now().instant, *peer, Seen::Stun);
+        nats.saw(world.now().instant, second, Seen::Alternate);
+    }
+    (world, nats)
+}
+
+#[test]
+fn a_host_is_told_the_next_ports_of_a_client() {
+    let (mut world, _) = counting(&[peer(2)]);
+    let host = world.host(peer(1), "Room");
+    let sent = world.send(peer(2), format!("jr:{}", host.room).as_bytes());
+    let own = &sent.to(peer(2))[1];
+    let id = own.split(':').nth(1).unwrap();
+    let told =
+        [format!("cj:{id}:{}:40000", peer(2).ip()), format!("pp:{id}:40002,40003,40004,40005")];
+    assert_eq!(sent.to(peer(1)), told);
+    assert_eq!(sent.to(peer(2)).len(), 2, "nothing is known of the host");
+    assert_eq!(world.pass_secs(1).to(peer(1)), [&told[..], &told[..]].concat(), "it is repeated");
+    world.answer(host.at, &format!("pc:{id}:ok"));
+    assert_eq!(world.pass_secs(5).to(peer(1)), [""; 0], "until it is confirmed");
+}
+
+#[test]
+fn a_client_is_told_the_next_ports_of_its_host_and_of_where_it_goes() {
+    let (mut world, nats) = counting(&[peer(1), peer(3)]);
+    let host = world.host(peer(1), "Room");
+    let answers = world.ask(peer(2), &format!("jr:{}", host.room));
+    assert_eq!(answers[2], format!("pp:{}:40002,40003,40004,40005", host.id));
+    world.pass_secs(2);
+    let sent = world.send(peer(3), host.rc().as_bytes());
+    let told = sent.to(peer(2));
+    assert_eq!(told[0], format!("ep:{}:{}:40000", host.id, peer(3).ip()));
+    assert_eq!(told[1], format!("pp:{}:40002,40003,40004,40005", host.id));
+    // The host was told of a client and knocks at it by now.
+    let next = nats.about(world.now().instant, peer(1)).next;
+    assert_eq!(next[0], 40003);
+}
+
+#[test]
+fn results_are_counted_once_by_the_kinds_of_both() {
+    let (mut world, nats) = counting(&[peer(2)]);
+    let host = world.host(peer(1), "Room");
+    let client = world.enter_with_ports(peer(2), &host);
+    for _ in 0..2 {
+        world.answer(host.at, &format!("pc:{client}:ok"));
+        world.answer(peer(2), &format!("pc:{client}:ok"));
+    }
+    let results = nats.results();
+    assert_eq!(results.len(), 2, "{results:?}");
+    assert!(results[1].starts_with("rooms     unknown               symmetric, counts "));
+    assert!(results[1].ends_with(" 1 of 1"), "{results:?}");
+    world.answer(peer(2), &format!("pc:{client}:fail"));
+    assert!(nats.results()[1].ends_with(" 1 of 2"));
+}
+
+impl World {
+    /// The ID of a client that joins.
+    fn enter_with_ports(&mut self, at: SocketAddr, room: &Place) -> String {
+        let answers = self.ask(at, &format!("jr:{}", room.room));
+        answers[1].split(':').nth(1).unwrap().into()
+    }
+}

@@ -1,0 +1,230 @@
+//! What the server knows of the NATs that its peers are behind: whether a socket keeps its port
+//! whomever it talks to, and if not, which port it gets next. All dialects and STUN show it, and
+//! all of them make use of it.
+//!
+//! # What can be known
+//!
+//! A port that shows at the main and at the alternate port of the server belongs to one socket
+//! whose mapping is endpoint-independent (RFC 4787). Who asks both by STUN and shows two ports has
+//! a mapping for each destination: a symmetric NAT. Nothing else tells the two apart, least of all
+//! ports that change: several players behind one NAT show several ports as well.
+//!
+//! If the ports that an address shows from some socket on count up in small equal steps, the NAT
+//! allocates them in sequence, and the next one can be told. That is *sure* to be of use only if
+//! that socket is known to get a new port for each destination.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::hash::RandomState;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+
+use hashlink::LinkedHashMap;
+use smallvec::SmallVec;
+
+use crate::clock::Instant;
+use crate::dialect::Name;
+use crate::limits;
+
+mod results;
+mod sequence;
+#[cfg(test)]
+mod tests;
+
+use results::Results;
+use sequence::Sightings;
+
+/// Ports that are told for one peer at most, nearest first. Each costs the other side packets.
+pub const PREDICTED: usize = 4;
+
+/// Next ports, nearest first.
+pub type Ports = SmallVec<[u16; PREDICTED]>;
+
+/// What a peer is behind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// Not known.
+    #[default]
+    Unknown,
+    /// No NAT: it has the address that the server sees.
+    Open,
+    /// A NAT with endpoint-independent mapping: one port for all destinations.
+    Independent,
+    /// A symmetric NAT: another port for each destination.
+    Symmetric,
+    /// A symmetric NAT whose ports count up or down, so that the next one can be told.
+    Sequential,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::Unknown, Self::Open, Self::Independent, Self::Symmetric, Self::Sequential];
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Unknown => "unknown",
+            Self::Open => "no NAT",
+            Self::Independent => "endpoint-independent",
+            Self::Symmetric => "symmetric",
+            Self::Sequential => "symmetric, counts",
+        })
+    }
+}
+
+/// How a port of an address was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// It sent a datagram to the main port.
+    Main,
+    /// It sent a STUN request to the main port.
+    Stun,
+    /// It sent a STUN request to the alternate port or address.
+    Alternate,
+    /// It opened a TCP connection.
+    Tcp,
+}
+
+/// What there is to say about one endpoint.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct About {
+    /// What it is behind.
+    pub kind: Kind,
+    /// The ports that it will have for the next destinations, if it counts.
+    pub next: Ports,
+    /// The same if nobody knows whether it gets another port for the next destination: good to
+    /// try in addition.
+    pub maybe: Option<u16>,
+}
+
+/// The knowledge, and how punches ended. All clones are one.
+#[derive(Clone, Debug, Default)]
+pub struct Nats(Rc<RefCell<Table>>);
+
+#[derive(Debug, Default)]
+struct Table {
+    /// Those that nothing came from for longest first.
+    by_addr: LinkedHashMap<IpAddr, Nat, RandomState>,
+    results: Results,
+}
+
+/// What is known of an address.
+#[derive(Debug, Default)]
+struct Nat {
+    touched: Instant,
+    seen: Sightings,
+    /// What STUN has shown last.
+    kind: Kind,
+    /// How often it has shown that, less how often it has shown something else; up to
+    /// [`CONFIDENT`].
+    confidence: u8,
+}
+
+/// More evidence than this is not counted, so that a NAT that was replaced is noticed.
+const CONFIDENT: u8 = 4;
+
+impl Nats {
+    /// A port of an address was seen. Costs no memory for an address that is known.
+    pub fn saw(&self, now: Instant, peer: SocketAddr, seen: Seen) {
+        // Nothing between here and an IPv6 peer changes ports.
+        if peer.is_ipv6() || peer.port() == 0 {
+            return;
+        }
+        let table = &mut *self.0.borrow_mut();
+        let nat = table.touch(now, peer.ip());
+        if let Some(kind) = nat.seen.note(now, peer.port(), seen) {
+            nat.conclude(kind);
+        }
+    }
+
+    /// A peer says which endpoint it has in its own network.
+    pub fn saw_local(&self, now: Instant, public: SocketAddr, local: SocketAddr) {
+        if public == local && public.is_ipv4() {
+            self.0.borrow_mut().touch(now, public.ip()).conclude(Kind::Open);
+        }
+    }
+
+    /// What is known of an endpoint.
+    #[must_use]
+    pub fn about(&self, now: Instant, endpoint: SocketAddr) -> About {
+        let table = self.0.borrow();
+        let Some(nat) = table.by_addr.get(&endpoint.ip()).filter(|nat| nat.is_fresh(now)) else {
+            return About::default();
+        };
+        let about = nat.seen.about(endpoint.port());
+        match about.kind {
+            Kind::Unknown if nat.kind == Kind::Unknown => about,
+            // What others at its address have shown.
+            Kind::Unknown => About { kind: nat.kind.without_sequence(), ..About::default() },
+            _ => about,
+        }
+    }
+
+    /// The kind alone.
+    #[must_use]
+    pub fn kind(&self, now: Instant, endpoint: SocketAddr) -> Kind {
+        self.about(now, endpoint).kind
+    }
+
+    /// An endpoint is told of others, so it is going to send to as many new destinations.
+    pub fn will_knock(&self, endpoint: SocketAddr, destinations: usize) {
+        if let Some(nat) = self.0.borrow_mut().by_addr.get_mut(&endpoint.ip()) {
+            nat.seen.expect(endpoint.port(), destinations);
+        }
+    }
+
+    /// Counts how a punch ended.
+    pub fn count(&self, now: Instant, dialect: Name, pair: [SocketAddr; 2], worked: bool) {
+        let kinds = pair.map(|endpoint| self.kind(now, endpoint));
+        self.0.borrow_mut().results.count(dialect, kinds, worked);
+    }
+
+    /// How punches ended, for the owner.
+    #[must_use]
+    pub fn results(&self) -> Vec<String> {
+        self.0.borrow().results.lines()
+    }
+}
+
+impl Kind {
+    /// For another socket of the same address, whose sequence is not known.
+    fn without_sequence(self) -> Self {
+        if self == Self::Sequential { Self::Symmetric } else { self }
+    }
+}
+
+impl Table {
+    /// The entry of an address, which is made if need be; others may have to go for it.
+    fn touch(&mut self, now: Instant, addr: IpAddr) -> &mut Nat {
+        let is_old = |nat: &Nat| !nat.is_fresh(now);
+        if self.by_addr.front().is_some_and(|(_, nat)| is_old(nat))
+            || (self.by_addr.len() >= limits::NATS && !self.by_addr.contains_key(&addr))
+        {
+            self.by_addr.pop_front();
+        }
+        let _ = self.by_addr.to_back(&addr);
+        let nat = self.by_addr.entry(addr).or_insert_with(Nat::default);
+        nat.touched = now;
+        nat
+    }
+}
+
+impl Nat {
+    fn is_fresh(&self, now: Instant) -> bool {
+        now - self.touched < limits::NAT_AGE
+    }
+
+    fn conclude(&mut self, kind: Kind) {
+        let kind = kind.without_sequence();
+        if self.kind == kind {
+            self.confidence = CONFIDENT.min(self.confidence + 1);
+        } else if self.confidence > 1 {
+            self.confidence -= 1;
+        } else {
+            self.kind = kind;
+            self.confidence = 1;
+        }
+    }
+}

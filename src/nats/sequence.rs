@@ -1,0 +1,179 @@
+//! The ports that an address has shown lately, in the order in which they appeared, and what
+//! follows from it.
+
+use smallvec::SmallVec;
+
+use super::{About, Kind, PREDICTED, Ports, Seen};
+use crate::clock::Instant;
+use crate::limits;
+
+/// A larger step between two ports is not that of a NAT that counts: of two random ports, one in
+/// four thousand is that near.
+const LARGEST_STEP: i32 = 8;
+
+/// Without a sign that mappings depend on the destination only the very next port counts.
+const LARGEST_STEP_UNSURE: i32 = 2;
+
+/// The last ports of an address, those that appeared first in front.
+#[derive(Debug, Default)]
+pub(super) struct Sightings {
+    ports: SmallVec<[Port; limits::PORTS_OF_NAT]>,
+    /// Ports that have been used up since, as far as we know: peers were told to knock.
+    unseen: u16,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Port {
+    number: u16,
+    is_tcp: bool,
+    /// It has sent a STUN request to the main port.
+    stun: bool,
+    /// It has sent anything to the main port.
+    main: bool,
+    /// It has sent a STUN request to the alternate port.
+    alternate: bool,
+    first: Instant,
+    last: Instant,
+}
+
+/// Ports that count.
+struct Sequence {
+    last: u16,
+    stride: i32,
+}
+
+impl Sightings {
+    /// Notes a port; tells what it shows about the NAT, if it does.
+    pub(super) fn note(&mut self, now: Instant, number: u16, seen: Seen) -> Option<Kind> {
+        let is_tcp = seen == Seen::Tcp;
+        let known = self.find(number, is_tcp);
+        // After such a silence the same number may be that of another socket.
+        let fresh = known.filter(|n| now - self.ports[*n].last < limits::MAPPING);
+        let n = match (fresh, known) {
+            (Some(n), _) => n,
+            (None, known) => {
+                if let Some(n) = known {
+                    self.ports.remove(n);
+                } else if self.ports.len() == limits::PORTS_OF_NAT {
+                    self.ports.remove(0);
+                }
+                self.unseen = 0;
+                let port = Port {
+                    number,
+                    is_tcp,
+                    stun: false,
+                    main: false,
+                    alternate: false,
+                    first: now,
+                    last: now,
+                };
+                self.ports.push(port);
+                self.ports.len() - 1
+            }
+        };
+        let port = &mut self.ports[n];
+        port.last = now;
+        match seen {
+            Seen::Tcp => return None,
+            Seen::Main => port.main = true,
+            Seen::Stun => (port.main, port.stun) = (true, true),
+            Seen::Alternate => port.alternate = true,
+        }
+        if port.main && port.alternate {
+            return Some(Kind::Independent);
+        }
+        let asked = |port: &&Port| self.is_symmetric(port.number);
+        let is_new = seen == Seen::Alternate && fresh.is_none();
+        (is_new && self.ports.iter().any(|port| asked(&port))).then_some(Kind::Symmetric)
+    }
+
+    /// Whether it has allocated memory.
+    #[cfg(test)]
+    pub(super) fn spilled(&self) -> bool {
+        self.ports.spilled()
+    }
+
+    fn find(&self, number: u16, is_tcp: bool) -> Option<usize> {
+        self.ports.iter().position(|port| port.number == number && port.is_tcp == is_tcp)
+    }
+
+    /// Whether a socket that has asked both ports of the server by STUN shows a different port at
+    /// each. Its second one appears right after this one, and nothing else comes from there.
+    fn is_symmetric(&self, number: u16) -> bool {
+        let Some(n) = self.find(number, false) else { return false };
+        let asked = &self.ports[n];
+        let is_its_second = |port: &Port| {
+            port.alternate && !port.main && port.first - asked.first < limits::STUN_PAIR
+        };
+        asked.stun && !asked.alternate && self.ports[n + 1..].iter().any(is_its_second)
+    }
+
+    /// What is known of the socket with this port.
+    pub(super) fn about(&self, number: u16) -> About {
+        let Some(n) = self.find(number, false) else { return About::default() };
+        let port = &self.ports[n];
+        if port.alternate && port.main {
+            return About { kind: Kind::Independent, ..About::default() };
+        }
+        if self.is_symmetric(number) {
+            let sequence = self.sequence(n, LARGEST_STEP);
+            let next: Ports = sequence.map(|s| self.next(&s)).unwrap_or_default();
+            let kind = if next.is_empty() { Kind::Symmetric } else { Kind::Sequential };
+            return About { kind, next, maybe: None };
+        }
+        // A socket that has asked by STUN would have shown it. The others show one port alone,
+        // but the connection that a game opens right after takes the next of the same sequence.
+        let follows = |next: &&Port| next.is_tcp && next.first - port.first < limits::STUN_PAIR;
+        let is_followed = !port.stun && self.ports.get(n + 1).filter(follows).is_some();
+        let sequence = is_followed.then(|| self.sequence(n, LARGEST_STEP_UNSURE)).flatten();
+        let maybe = sequence.and_then(|s| self.next(&s).first().copied());
+        About { maybe, ..About::default() }
+    }
+
+    /// Whether all ports from one on count. Some NATs take the ports of TCP from the same
+    /// sequence and some do not.
+    fn sequence(&self, from: usize, largest: i32) -> Option<Sequence> {
+        let all = || self.ports[from..].iter();
+        let with_tcp = counts(all().map(|port| port.number), largest);
+        with_tcp.or_else(|| counts(all().filter(|port| !port.is_tcp).map(|p| p.number), largest))
+    }
+
+    /// The ports that come next.
+    fn next(&self, sequence: &Sequence) -> Ports {
+        let nth = |n: i32| {
+            let port = i32::from(sequence.last) + sequence.stride * (n + i32::from(self.unseen));
+            u16::try_from(port).ok().filter(|port| *port != 0)
+        };
+        (1..).map_while(nth).take(PREDICTED).collect()
+    }
+
+    /// The socket with this port, if it gets a new one for each destination, uses up some.
+    pub(super) fn expect(&mut self, number: u16, destinations: usize) {
+        if self.about(number).kind == Kind::Sequential {
+            let more = u16::try_from(destinations).unwrap_or(u16::MAX);
+            self.unseen = self.unseen.saturating_add(more);
+        }
+    }
+}
+
+/// Whether ports follow each other in equal small steps; others may have taken some in between.
+fn counts(ports: impl Iterator<Item = u16>, largest: i32) -> Option<Sequence> {
+    let (mut last, mut stride) = (None::<u16>, None::<i32>);
+    for port in ports {
+        let Some(before) = last.replace(port) else { continue };
+        let step = i32::from(port) - i32::from(before);
+        if step == 0 || step.abs() > largest {
+            return None;
+        }
+        stride = match stride {
+            None => Some(step),
+            Some(known) if known.signum() != step.signum() => return None,
+            Some(known) if known.abs() <= step.abs() => Some(known),
+            Some(_) => Some(step),
+        };
+        if stride.is_some_and(|stride| step % stride != 0) {
+            return None;
+        }
+    }
+    Some(Sequence { last: last?, stride: stride? })
+}

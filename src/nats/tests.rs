@@ -1,0 +1,177 @@
+use super::*;
+
+fn at(ms: u64) -> Instant {
+    Instant::from_micros(1_000_000_000 + ms * 1000)
+}
+
+fn peer(port: u16) -> SocketAddr {
+    SocketAddr::from(([203, 0, 113, 7], port))
+}
+
+/// What was seen of one address, a tenth of a second apart.
+fn after(seen: &[(Seen, u16)]) -> Nats {
+    let nats = Nats::default();
+    for (n, (seen, port)) in seen.iter().enumerate() {
+        nats.saw(at(100 * n as u64), peer(*port), *seen);
+    }
+    nats
+}
+
+fn about(nats: &Nats, port: u16) -> About {
+    nats.about(at(5000), peer(port))
+}
+
+use Seen::{Alternate, Main, Stun, Tcp};
+
+#[test]
+fn a_socket_with_one_port_for_both_is_behind_independent_mapping() {
+    let nats = after(&[(Stun, 4000), (Alternate, 4000), (Main, 4000), (Tcp, 4001)]);
+    assert_eq!(about(&nats, 4000), About { kind: Kind::Independent, ..About::default() });
+    assert_eq!(about(&nats, 5000).kind, Kind::Independent, "so are its neighbours");
+    assert_eq!(nats.kind(at(0), SocketAddr::from(([203, 0, 113, 8], 4000))), Kind::Unknown);
+}
+
+#[test]
+fn a_symmetric_nat_that_counts_is_foreseen() {
+    let nats = after(&[(Stun, 4000), (Alternate, 4001), (Main, 4000), (Tcp, 4002)]);
+    let known = about(&nats, 4000);
+    assert_eq!((known.kind, &known.next[..]), (Kind::Sequential, &[4003, 4004, 4005, 4006][..]));
+    let nats = after(&[(Stun, 4000), (Alternate, 3998), (Tcp, 50_000)]);
+    let known = about(&nats, 4000);
+    assert_eq!(known.next[..2], [3996, 3994], "TCP has a sequence of its own, and it counts down");
+    let nats = after(&[(Stun, 65_534), (Alternate, 65_535)]);
+    assert_eq!(about(&nats, 65_534).kind, Kind::Symmetric, "nothing comes after the last port");
+}
+
+#[test]
+fn ports_that_were_used_up_by_knocks_are_skipped() {
+    let nats = after(&[(Stun, 4000), (Alternate, 4001)]);
+    nats.will_knock(peer(4000), 3);
+    assert_eq!(about(&nats, 4000).next[0], 4005);
+    nats.saw(at(1000), peer(4007), Tcp);
+    assert_eq!(about(&nats, 4000).next[0], 4008, "what is seen counts more");
+}
+
+#[test]
+fn random_ports_are_not_foreseen() {
+    let nats = after(&[(Stun, 4000), (Alternate, 40_000), (Tcp, 4002)]);
+    assert_eq!(about(&nats, 4000), About { kind: Kind::Symmetric, ..About::default() });
+    let nats = after(&[(Stun, 4000), (Alternate, 4001), (Tcp, 4003), (Tcp, 3999)]);
+    assert_eq!(about(&nats, 4000).next[0], 4002, "two of TCP, which do not count here");
+}
+
+/// Several players behind one NAT whose mapping does not depend on the destination show several
+/// ports, which count up: that must not be taken for a symmetric NAT.
+#[test]
+fn players_behind_one_nat_are_not_taken_for_a_symmetric_one() {
+    let nats = after(&[
+        (Stun, 4000),
+        (Stun, 4001),
+        (Alternate, 4000),
+        (Alternate, 4001),
+        (Main, 4000),
+        (Main, 4001),
+        (Tcp, 4002),
+        (Tcp, 4003),
+    ]);
+    for port in [4000, 4001] {
+        assert_eq!(about(&nats, port), About { kind: Kind::Independent, ..About::default() });
+    }
+    let nats = after(&[(Main, 4000), (Main, 4001), (Main, 4002), (Tcp, 4003)]);
+    for port in [4000, 4001] {
+        assert_eq!(about(&nats, port), About::default());
+    }
+    assert!(about(&nats, 4002).next.is_empty(), "it is not sure");
+}
+
+#[test]
+fn requests_that_overtake_each_other_do_not_mislead_for_long() {
+    let nats = after(&[(Stun, 4000), (Alternate, 4001), (Stun, 4001), (Alternate, 4000)]);
+    assert_eq!(about(&nats, 4000).kind, Kind::Independent);
+    assert_eq!(about(&nats, 4001).kind, Kind::Independent);
+    assert_eq!(about(&nats, 9).kind, Kind::Independent);
+}
+
+#[test]
+fn a_game_without_stun_gets_one_more_try_if_its_connection_follows() {
+    let maybe = |seen: &[(Seen, u16)]| about(&after(seen), 4000).maybe;
+    assert_eq!(maybe(&[(Main, 4000), (Tcp, 4001)]), Some(4002));
+    assert_eq!(maybe(&[(Main, 4000), (Tcp, 4001), (Tcp, 4002)]), Some(4003));
+    assert_eq!(maybe(&[(Main, 4000), (Tcp, 4001), (Tcp, 40_000)]), None);
+    assert_eq!(maybe(&[(Main, 4000), (Tcp, 50_001)]), None);
+    assert_eq!(maybe(&[(Main, 4000), (Main, 4001)]), None);
+    assert_eq!(maybe(&[(Stun, 4000), (Tcp, 4001)]), None, "its alternate request was lost");
+    assert_eq!(maybe(&[(Tcp, 3999), (Main, 4000)]), None);
+}
+
+#[test]
+fn what_was_shown_often_is_not_given_up_for_one_contradiction() {
+    let nats = Nats::default();
+    for n in 0..3 {
+        nats.saw(at(n * 10_000), peer(4000 + n as u16), Stun);
+        nats.saw(at(n * 10_000), peer(4000 + n as u16), Alternate);
+    }
+    nats.saw(at(40_000), peer(5000), Stun);
+    nats.saw(at(40_000), peer(6000), Alternate);
+    assert_eq!(nats.kind(at(41_000), peer(9)), Kind::Independent);
+    for n in 0..3 {
+        nats.saw(at(50_000 + n), peer(7000 + n as u16), Stun);
+        nats.saw(at(50_000 + n), peer(8000 + n as u16), Alternate);
+    }
+    assert_eq!(nats.kind(at(51_000), peer(9)), Kind::Symmetric);
+}
+
+#[test]
+fn a_port_that_was_silent_for_long_may_be_somebody_else() {
+    let nats = after(&[(Stun, 4000)]);
+    nats.saw(at(130_000), peer(4000), Alternate);
+    assert_eq!(nats.kind(at(130_000), peer(4000)), Kind::Unknown);
+}
+
+#[test]
+fn who_has_its_own_address_has_no_nat() {
+    let nats = Nats::default();
+    nats.saw_local(at(0), peer(4000), peer(4000));
+    assert_eq!(nats.kind(at(0), peer(4000)), Kind::Open);
+    nats.saw_local(at(0), SocketAddr::from(([203, 0, 113, 8], 1)), peer(4000));
+    assert_eq!(nats.kind(at(0), SocketAddr::from(([203, 0, 113, 8], 1))), Kind::Unknown);
+}
+
+#[test]
+fn all_this_is_bounded_and_ages() {
+    let nats = Nats::default();
+    let addr = |n: u32| SocketAddr::new(IpAddr::from(n.to_be_bytes()), 4000);
+    for n in 0..limits::NATS as u32 + 9 {
+        nats.saw(at(0), addr(n), Stun);
+        nats.saw(at(0), addr(n), Alternate);
+    }
+    assert_eq!(nats.0.borrow().by_addr.len(), limits::NATS);
+    assert_eq!(nats.kind(at(0), addr(0)), Kind::Unknown);
+    assert_eq!(nats.kind(at(0), addr(9)), Kind::Independent);
+    assert_eq!(nats.kind(at(0) + limits::NAT_AGE, addr(9)), Kind::Unknown);
+    for n in 0..1000 {
+        nats.saw(at(n), peer(n as u16 + 1), Main);
+    }
+    let table = nats.0.borrow();
+    let ports = &table.by_addr[&peer(1).ip()].seen;
+    assert!(!ports.spilled(), "no allocation");
+    assert!(std::mem::size_of::<Nat>() <= 320, "{}", std::mem::size_of::<Nat>());
+}
+
+#[test]
+fn results_become_a_table() {
+    let nats = after(&[(Stun, 4000), (Alternate, 4001)]);
+    assert_eq!(nats.results(), ["no player has told how a punch ended"]);
+    let other = SocketAddr::from(([203, 0, 113, 8], 1));
+    nats.count(at(0), Name::Rooms, [peer(4000), other], true);
+    nats.count(at(0), Name::Rooms, [other, peer(4000)], false);
+    nats.count(at(0), Name::Events, [other, other], true);
+    assert_eq!(
+        nats.results(),
+        [
+            "dialect   one side              other side            connected",
+            "rooms     unknown               symmetric, counts          1 of 2",
+            "events    unknown               unknown                    1 of 1",
+        ]
+    );
+}
