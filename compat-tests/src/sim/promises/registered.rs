@@ -97,7 +97,10 @@ impl Book {
         if own.is_none() {
             let neighbours = self.doors.values_mut().filter(|door| door.addr == addr);
             let hosts = neighbours.filter_map(|door| door.host.as_mut());
-            hosts.filter(|host| host.lent.is_some_and(is_recent)).for_each(|host| host.own = None);
+            for host in hosts.filter(|host| host.lent.is_some_and(is_recent)) {
+                // It may have been taken back, and then the next packet is taken for its own.
+                (host.own, host.lacks_own) = (None, true);
+            }
         }
         if let Some(door) = self.doors.get_mut(&id) {
             self.registered.extend(door.owner.map(|owner| (owner, now)));
