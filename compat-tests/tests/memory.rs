@@ -200,3 +200,24 @@ fn a_flood_of_everything_stays_below_the_bound() {
     let peer = raw::connect(server.master.addr(), loopback());
     assert!(raw::asks(&peer, wire::ASK_VERSION, b'\n', WAIT), "still there for everybody");
 }
+
+/// `most` in MiB, rounded up.
+fn mebibytes(most: usize) -> usize {
+    most.div_ceil(1 << 20)
+}
+
+#[test]
+fn the_readme_says_how_much_memory_it_is() {
+    let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md");
+    let readme = std::fs::read_to_string(readme).expect("a README").replace('\n', " ");
+    let of = |connections| limits::worst_case(&Limits { connections, ..Limits::default() });
+    let default = limits::worst_case(&Limits::default());
+    for figure in [
+        format!("{} MiB ({default} bytes)", mebibytes(default)),
+        format!("{} MiB for 1000 connections", mebibytes(of(1000))),
+        format!("{} KiB for each", (of(30_000) - of(20_000)) / 10_000 / 1024),
+        format!("of the {} MiB", mebibytes(of(CONNECTIONS))),
+    ] {
+        assert!(readme.contains(&figure), "the README does not say: {figure}");
+    }
+}
