@@ -293,6 +293,10 @@ pub const NAT_AGE: Duration = Duration::from_secs(3600);
 /// four at most (UDP, STUN, two TCP connections), so a second player may begin meanwhile.
 pub const PORTS_OF_NAT: usize = 8;
 
+/// Pairs of one address for which it is remembered which ports were foretold: who joins asks again
+/// within seconds if a datagram was lost, and few join one host in the same seconds.
+pub const FORETOLD: usize = 4;
+
 /// A port that was silent for so long may belong to another socket when it shows again: RFC 4787
 /// lets NATs forget a mapping after two minutes.
 pub const MAPPING: Duration = Duration::from_secs(120);

@@ -85,6 +85,75 @@ fn players_behind_the_usual_nats_meet() {
 }
 
 #[test]
+fn ports_that_count_are_foreseen() {
+    meet(&[
+        "symmetric-seq/port-restricted",
+        "port-restricted/symmetric-seq",
+        "symmetric-seq/symmetric-seq",
+    ]);
+}
+
+/// Nobody can foresee the port of such a host. It knocks first, and the client answers.
+#[test]
+fn who_is_easy_to_reach_answers_a_symmetric_host() {
+    meet(&["symmetric/open", "symmetric/full-cone", "symmetric/restricted-cone"]);
+}
+
+/// Two commands, one behind a NAT that counts and one behind a strict one, either way round.
+fn meet_across(host: &str, ready: &str, client: &str) {
+    for [one, other] in [["symmetric-seq", "port-restricted"], ["port-restricted", "symmetric-seq"]]
+    {
+        succeeds(&[
+            "run",
+            "--time-limit",
+            "50",
+            "--site",
+            &format!("host={one}:delay=20"),
+            "--site",
+            &format!("client={other}:delay=20"),
+            "--service",
+            &format!("server: {}", server("")),
+            "--ready",
+            "server: udp/6510",
+            "--service",
+            &format!("host: {}", punch(host)),
+            "--ready",
+            &format!("host: output {ready}"),
+            "--exec",
+            &format!("client: {}", punch(client)),
+        ]);
+    }
+}
+
+#[test]
+fn ports_that_count_are_foreseen_in_rooms() {
+    meet_across(
+        "rooms host Game --master $NATLAB_SERVER1:6510 --say welcome",
+        "^room",
+        "rooms join Game --master $NATLAB_SERVER1:6510 --expect welcome --for 12",
+    );
+}
+
+#[test]
+fn ports_that_count_are_foreseen_in_natpunch() {
+    meet_across(
+        "natpunch -a $NATLAB_SERVER1 -p 6510 create Game 4",
+        "^created",
+        "natpunch -a $NATLAB_SERVER1 -p 6510 join Game",
+    );
+}
+
+#[test]
+fn ports_that_count_are_foreseen_in_events() {
+    meet_across(
+        "events --id host --master $NATLAB_SERVER1:6510 --do 'create Game' --do 'wait 40'",
+        "^made",
+        "events --id client --master $NATLAB_SERVER1:6510 --do 'join Game' --do 'wait 3' \
+         | grep 'connected to host'",
+    );
+}
+
+#[test]
 fn players_behind_home_routers_of_linux_meet() {
     // Needs more of the machine than the others: a kernel with nftables.
     meet(&["linux:firewall=drop/linux:firewall=drop"]);

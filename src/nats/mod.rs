@@ -92,10 +92,8 @@ pub enum Seen {
 pub struct About {
     /// What it is behind.
     pub kind: Kind,
-    /// The ports that it will have for the next destinations, if it counts.
-    pub next: Ports,
-    /// The same if nobody knows whether it gets another port for the next destination: good to
-    /// try in addition.
+    /// The port that it may have for the next destination, if nobody knows whether it gets another
+    /// port for each: good to try in addition.
     pub maybe: Option<u16>,
 }
 
@@ -168,11 +166,21 @@ impl Nats {
         self.about(now, endpoint).kind
     }
 
-    /// An endpoint is told of others, so it is going to send to as many new destinations.
-    pub fn will_knock(&self, endpoint: SocketAddr, destinations: usize) {
-        if let Some(nat) = self.0.borrow_mut().by_addr.get_mut(&endpoint.ip()) {
-            nat.seen.expect(endpoint.port(), destinations);
-        }
+    /// The ports that an endpoint will have towards another that it is introduced to, if they
+    /// count, nearest first. It is told of so many `destinations`, the likeliest first, and uses up
+    /// a port for each; who asks about the same two again soon gets the same answer.
+    #[must_use]
+    pub fn next(
+        &self,
+        now: Instant,
+        endpoint: SocketAddr,
+        towards: SocketAddr,
+        destinations: usize,
+    ) -> Ports {
+        let table = &mut *self.0.borrow_mut();
+        let nat = table.by_addr.get_mut(&endpoint.ip()).filter(|nat| nat.is_fresh(now));
+        nat.map(|nat| nat.seen.next(now, endpoint.port(), towards, destinations))
+            .unwrap_or_default()
     }
 
     /// Counts how a punch ended.

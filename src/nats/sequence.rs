@@ -1,6 +1,8 @@
 //! The ports that an address has shown lately, in the order in which they appeared, and what
 //! follows from it.
 
+use std::net::SocketAddr;
+
 use smallvec::SmallVec;
 
 use super::{About, Kind, PREDICTED, Ports, Seen};
@@ -20,6 +22,18 @@ pub(super) struct Sightings {
     ports: SmallVec<[Port; limits::PORTS_OF_NAT]>,
     /// Ports that have been used up since, as far as we know: peers were told to knock.
     unseen: u16,
+    /// What was foretold, the oldest first.
+    foretold: SmallVec<[Foretold; limits::FORETOLD]>,
+}
+
+/// The ports that were foretold for a socket towards somebody.
+#[derive(Clone, Copy, Debug)]
+struct Foretold {
+    number: u16,
+    towards: SocketAddr,
+    at: Instant,
+    first: u16,
+    stride: i32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -116,18 +130,16 @@ impl Sightings {
             return About { kind: Kind::Independent, ..About::default() };
         }
         if self.is_symmetric(number) {
-            let sequence = self.sequence(n, LARGEST_STEP);
-            let next: Ports = sequence.map(|s| self.next(&s)).unwrap_or_default();
-            let kind = if next.is_empty() { Kind::Symmetric } else { Kind::Sequential };
-            return About { kind, next, maybe: None };
+            let next = self.sequence(n, LARGEST_STEP).and_then(|s| self.after(&s));
+            let kind = if next.is_none() { Kind::Symmetric } else { Kind::Sequential };
+            return About { kind, maybe: None };
         }
         // A socket that has asked by STUN would have shown it. The others show one port alone,
         // but the connection that a game opens right after takes the next of the same sequence.
         let follows = |next: &&Port| next.is_tcp && next.first - port.first < limits::STUN_PAIR;
         let is_followed = !port.stun && self.ports.get(n + 1).filter(follows).is_some();
         let sequence = is_followed.then(|| self.sequence(n, LARGEST_STEP_UNSURE)).flatten();
-        let maybe = sequence.and_then(|s| self.next(&s).first().copied());
-        About { maybe, ..About::default() }
+        About { maybe: sequence.and_then(|s| self.after(&s)), ..About::default() }
     }
 
     /// Whether all ports from one on count. Some NATs take the ports of TCP from the same
@@ -138,22 +150,50 @@ impl Sightings {
         with_tcp.or_else(|| counts(all().filter(|port| !port.is_tcp).map(|p| p.number), largest))
     }
 
-    /// The ports that come next.
-    fn next(&self, sequence: &Sequence) -> Ports {
-        let nth = |n: i32| {
-            let port = i32::from(sequence.last) + sequence.stride * (n + i32::from(self.unseen));
-            u16::try_from(port).ok().filter(|port| *port != 0)
-        };
-        (1..).map_while(nth).take(PREDICTED).collect()
+    /// The port that comes next.
+    fn after(&self, sequence: &Sequence) -> Option<u16> {
+        port(sequence.last, sequence.stride, 1 + i32::from(self.unseen))
     }
 
-    /// The socket with this port, if it gets a new one for each destination, uses up some.
-    pub(super) fn expect(&mut self, number: u16, destinations: usize) {
-        if self.about(number).kind == Kind::Sequential {
-            let more = u16::try_from(destinations).unwrap_or(u16::MAX);
-            self.unseen = self.unseen.saturating_add(more);
+    /// The ports that the socket with this port will have towards somebody.
+    pub(super) fn next(
+        &mut self,
+        now: Instant,
+        number: u16,
+        towards: SocketAddr,
+        destinations: usize,
+    ) -> Ports {
+        self.foretold.retain(|told| now - told.at < limits::MAPPING);
+        let known = |told: &&Foretold| told.number == number && told.towards == towards;
+        if let Some(told) = self.foretold.iter().find(known) {
+            return told.ports();
         }
+        if self.about(number).kind != Kind::Sequential {
+            return Ports::new();
+        }
+        let sequence = self.find(number, false).and_then(|n| self.sequence(n, LARGEST_STEP));
+        let Some(sequence) = sequence else { return Ports::new() };
+        let Some(first) = self.after(&sequence) else { return Ports::new() };
+        let told = Foretold { number, towards, at: now, first, stride: sequence.stride };
+        if self.foretold.len() == limits::FORETOLD {
+            self.foretold.remove(0);
+        }
+        self.foretold.push(told);
+        let used = u16::try_from(destinations).unwrap_or(u16::MAX);
+        self.unseen = self.unseen.saturating_add(used);
+        told.ports()
     }
+}
+
+impl Foretold {
+    fn ports(&self) -> Ports {
+        (0..).map_while(|n| port(self.first, self.stride, n)).take(PREDICTED).collect()
+    }
+}
+
+/// The port so many strides behind another, if there is one.
+fn port(from: u16, stride: i32, strides: i32) -> Option<u16> {
+    u16::try_from(i32::from(from) + stride * strides).ok().filter(|port| *port != 0)
 }
 
 /// Whether ports follow each other in equal small steps; others may have taken some in between.

@@ -20,6 +20,9 @@ use crate::nat;
 /// forgets.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
+/// How long to wait for the answer of the alternate port: it may not be there.
+const SHOWING: Duration = Duration::from_millis(300);
+
 /// Why a player could not do what it was asked to do.
 #[derive(Debug)]
 pub enum Error {
@@ -103,6 +106,8 @@ pub struct Player {
     last_ask: Instant,
     /// What stands in front of every request.
     prefix: Vec<u8>,
+    /// The ports that clients, or the host, are going to have, as far as told.
+    predicted: HashMap<Option<Id>, Vec<u16>>,
 }
 
 impl Player {
@@ -125,6 +130,7 @@ impl Player {
             events: VecDeque::new(),
             last_ask: Instant::now(),
             prefix: Vec::new(),
+            predicted: HashMap::new(),
         })
     }
 
@@ -197,10 +203,23 @@ impl Player {
     }
 
     fn enter(&mut self, request: &Request) -> Result<Place, Error> {
-        nat::show(self.master, |to, data| self.enet.socket().send_to(to, data));
+        self.show_nat()?;
         let place = self.take_place(request)?;
         // The first key shows that the answer has arrived here.
         self.take_place(&Request::Return(place.id, place.key))
+    }
+
+    /// Lets the master server see what the NAT in front of this player does, before it is asked
+    /// for anything that depends on it.
+    fn show_nat(&mut self) -> Result<(), Error> {
+        self.enet.socket_mut().shown = false;
+        nat::show(self.master, |to, data| self.enet.socket().send_to(to, data));
+        let deadline = Instant::now() + SHOWING;
+        while !self.enet.socket().shown && Instant::now() < deadline {
+            self.advance()?;
+            std::thread::sleep(STEP);
+        }
+        Ok(())
     }
 
     /// Asks until both answers have come.
@@ -404,9 +423,12 @@ impl Player {
                     self.hang_up_at_once(|of| of == id);
                 }
             }
+            // It may be here before what it belongs to.
             Message::Predicted(id, ports) => {
-                let id = if self.hosts { *id } else { self.place.map_or(*id, |place| place.room) };
-                if let Some(punch) = self.punches.iter_mut().find(|punch| punch.id == id) {
+                let towards = self.hosts.then_some(*id);
+                self.predicted.insert(towards, ports.clone());
+                let of_host = |punch: &&mut Punch| towards.is_none_or(|id| punch.id == id);
+                if let Some(punch) = self.punches.iter_mut().find(of_host) {
                     punch.ports.clone_from(ports);
                 }
             }
@@ -417,10 +439,13 @@ impl Player {
 
     /// Begins to knock. False: it does so already.
     fn meet(&mut self, id: Id, at: SocketAddr) -> bool {
-        let is_new = !self.punches.iter().any(|punch| punch.id == id && punch.at == at);
+        let is_new = !self.punches.iter().any(|punch| punch.id == id && punch.told == at);
         if is_new {
             self.punches.retain(|punch| punch.id != id);
-            self.punches.push(Punch::new(id, at));
+            let mut punch = Punch::new(id, at);
+            let ports = self.predicted.get(&self.hosts.then_some(id));
+            punch.ports.extend(ports.into_iter().flatten());
+            self.punches.push(punch);
         }
         is_new
     }

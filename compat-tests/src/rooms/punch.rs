@@ -14,6 +14,9 @@ const KNOCKING: Duration = Duration::from_secs(15);
 #[derive(Debug)]
 pub(super) struct Punch {
     pub(super) id: Id,
+    /// Where the master server says that it is.
+    pub(super) told: SocketAddr,
+    /// Where its packets come from, as far as known.
     pub(super) at: SocketAddr,
     /// Other ports that it may have.
     pub(super) ports: Vec<u16>,
@@ -35,6 +38,7 @@ impl Punch {
     pub(super) fn new(id: Id, at: SocketAddr) -> Self {
         Self {
             id,
+            told: at,
             at,
             ports: Vec::new(),
             began: Instant::now(),

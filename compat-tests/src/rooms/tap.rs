@@ -10,12 +10,17 @@ use rusty_enet::{MTU_MAX, PacketReceived, Socket, SocketOptions};
 /// What peers knock with; any datagram would do.
 pub(super) const KNOCK: &[u8] = b"knock knock";
 
+/// What an answer to STUN begins with.
+const ANSWER: &[u8] = &[1, 1, 0];
+
 #[derive(Debug)]
 pub(super) struct Tap {
     socket: UdpSocket,
     master: SocketAddr,
     /// What the master server has sent.
     pub(super) messages: VecDeque<Vec<u8>>,
+    /// Whether the master server has answered from its alternate port.
+    pub(super) shown: bool,
     /// Who has knocked.
     pub(super) knocks: VecDeque<SocketAddr>,
 }
@@ -23,7 +28,13 @@ pub(super) struct Tap {
 impl Tap {
     pub(super) fn new(bind: SocketAddr, master: SocketAddr) -> io::Result<Self> {
         let socket = UdpSocket::bind(bind)?;
-        Ok(Self { socket, master, messages: VecDeque::new(), knocks: VecDeque::new() })
+        Ok(Self {
+            socket,
+            master,
+            messages: VecDeque::new(),
+            shown: false,
+            knocks: VecDeque::new(),
+        })
     }
 
     pub(super) fn local(&self) -> io::Result<SocketAddr> {
@@ -73,6 +84,8 @@ impl Socket for Tap {
             };
             if from == self.master {
                 self.messages.push_back(buffer[..len].to_vec());
+            } else if from.ip() == self.master.ip() && buffer.starts_with(ANSWER) {
+                self.shown = true;
             } else if &buffer[..len] == KNOCK {
                 self.knocks.push_back(from);
             } else {

@@ -13,7 +13,7 @@ use super::{Events, Outbox, data_of, label};
 use crate::clock::{Instant, Now};
 use crate::dialect::{ConnId, Name, Via, hex};
 use crate::limits;
-use crate::nats::{About, Kind};
+use crate::nats::Kind;
 
 /// Somebody who is logged in.
 #[derive(Debug)]
@@ -224,11 +224,10 @@ impl Events {
             (Arc::clone(&peer.id), at, local)
         };
         let (a, b) = (of(a, at), of(b, bt));
-        for (to, (id, endpoint, local)) in [(one, &b), (other, &a)] {
+        for (to, (_, towards, _), (id, endpoint, local)) in [(one, &a, &b), (other, &b, &a)] {
             let (ip, port) = (endpoint.ip(), endpoint.port());
-            let About { kind, next: predict, .. } = &self.nats.about(now.instant, *endpoint);
-            let (nat, predict) = (written(*kind), &predict[..]);
-            self.nats.will_knock(*endpoint, 1);
+            let nat = written(self.nats.kind(now.instant, *endpoint));
+            let predict = &self.nats.next(now.instant, *endpoint, *towards, 1)[..];
             let introduce = Introduce { id, ip, port, local, nonce, nat, predict };
             self.tell(to, "introduce", &introduce, out);
         }

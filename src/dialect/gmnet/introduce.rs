@@ -254,7 +254,7 @@ impl Gmnet {
                 self.notify(now, key, request, client_port, out);
             }
             Outcome::Found(key, port, client_port) => {
-                let port = self.told_port(now, key, port);
+                let port = self.told_port(now, key, port, request.client, client_port);
                 // The client is told the address as it wrote it; a GML game compares texts.
                 let addr = if request.port.is_some() { None } else { Some(text) };
                 self.answer(now, conn, out, |bytes, _| {
@@ -307,22 +307,31 @@ impl Gmnet {
 
     /// The port at which a client is to knock: the one that the host has shown, or, where each
     /// destination sees another and they count up, the one that comes next.
-    fn told_port(&self, now: Now, key: HostKey, port: u16) -> u16 {
-        let Some(host) = self.hosts.get(key).map(|host| host.addr) else { return port };
-        let next = self.nats.about(now.instant, SocketAddr::new(host, port)).next;
-        next.first().copied().unwrap_or(port)
+    fn told_port(
+        &self,
+        now: Now,
+        key: HostKey,
+        port: u16,
+        client: IpAddr,
+        client_port: Option<u16>,
+    ) -> u16 {
+        let Some(host) = self.hosts.get(key) else { return port };
+        let host = SocketAddr::new(host.addr, port);
+        let client = SocketAddr::new(client, client_port.unwrap_or_default());
+        let knocks = self.candidates(now, client, host).len();
+        self.nats.next(now.instant, host, client, knocks).first().copied().unwrap_or(port)
     }
 
     /// The ports at which a host is to knock. It can be told of several, as it knocks at all of
     /// them: so one more may be tried where nobody knows whether the client's NAT gives each
     /// destination another port. The best come first; if the host's own ports count, its first
     /// knock decides.
-    fn candidates(&self, now: Now, client: IpAddr, port: u16) -> Ports {
+    fn candidates(&self, now: Now, client: SocketAddr, host: SocketAddr) -> Ports {
         /// Each of them is knocked at for fifteen seconds, 60 times a second.
         const SURE: usize = 2;
-        let about = self.nats.about(now.instant, SocketAddr::new(client, port));
-        let maybe = about.maybe.filter(|_| !is_inside(client));
-        about.next.into_iter().take(SURE).chain([port]).chain(maybe).collect()
+        let maybe = self.nats.about(now.instant, client).maybe.filter(|_| !is_inside(client.ip()));
+        let next = self.nats.next(now.instant, client, host, 1);
+        next.into_iter().take(SURE).chain([client.port()]).chain(maybe).collect()
     }
 
     /// Tells a host about a client, now or when the notify gap allows.
@@ -339,18 +348,15 @@ impl Gmnet {
             conn.used_port = Some(port);
         }
         let Some(host) = self.hosts.get(key) else { return };
-        let (id, at) = (host.conn, host.port.map(|port| SocketAddr::new(host.addr, port)));
+        let (id, at) = (host.conn, SocketAddr::new(host.addr, host.port.unwrap_or_default()));
         let client = self.config.told(request.client, host.addr);
-        let ports = self.candidates(now, request.client, port);
+        let ports = self.candidates(now, SocketAddr::new(request.client, port), at);
         let Some(conn) = self.conns.get_mut(id) else { return };
         let was_empty = conn.notices.is_empty();
         let room = limits::NOTICES_PER_HOST.saturating_sub(conn.notices.len()).max(1);
         let ports = &ports[..ports.len().min(room)];
         conn.notices.extend(ports.iter().map(|port| SocketAddr::new(client, *port)));
         self.notices += ports.len();
-        if let Some(at) = at {
-            self.nats.will_knock(at, ports.len());
-        }
         if !was_empty {
             return;
         }

@@ -323,25 +323,23 @@ impl Natpunch {
     fn introduce(&self, now: Now, one: Uuid, other: Uuid, attempt_number: u32, out: &mut Outbox) {
         for (whom, who) in [(one, other), (other, one)] {
             let Some(client) = self.clients.get(who) else { continue };
-            let about = self.nats.about(now.instant, client.endpoint);
-            let port = about.next.first().copied().unwrap_or(client.endpoint.port());
+            let Some(other) = self.clients.get(whom).map(|client| client.endpoint) else {
+                continue;
+            };
+            let next = self.nats.next(now.instant, client.endpoint, other, 1);
+            let port = next.first().copied().unwrap_or(client.endpoint.port());
             let public = SocketAddr::new(client.endpoint.ip(), port);
             let instruction = ConnectionInstruction {
                 accepted: true,
                 client_id: who.to_string(),
                 message: String::new(),
-                nat_type: nat_type(about.kind).into(),
+                nat_type: nat_type(self.nats.kind(now.instant, client.endpoint)).into(),
                 attempt_number,
                 public_endpoint: Some(endpoint(public)),
                 // Clients read it without looking whether it is there.
                 local_endpoint: Some(endpoint(client.local.unwrap_or(client.endpoint))),
             };
             self.tell(whom, Content::ConnectionInstruction(instruction), out);
-        }
-        for id in [one, other] {
-            if let Some(client) = self.clients.get(id) {
-                self.nats.will_knock(client.endpoint, 1);
-            }
         }
     }
 

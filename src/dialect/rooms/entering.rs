@@ -68,10 +68,6 @@ impl Rooms {
         self.table.join(turn.instant(), client);
         self.answer_place(turn, id);
         self.introduce(turn.now, id, turn.out);
-        let host = self.table.room(room).map(|room| room.host);
-        for peer in [Some(id), host].into_iter().flatten().filter_map(|id| self.table.peer(id)) {
-            self.nats.will_knock(peer.endpoint, 1);
-        }
         self.log_introduction(turn.now, turn.from, room);
         Ok(())
     }
@@ -146,8 +142,8 @@ impl Rooms {
         let is_host = peer.is_host;
         let clients = if is_host { room.clients.clone() } else { vec![id] };
         let others = if is_host { clients.clone() } else { vec![room.host] };
-        let ports = self.next_ports(turn.now, id);
         for other in others.iter().filter_map(|id| self.table.peer(*id)) {
+            let ports = self.next_ports(turn.now, id, other.id);
             self.post.notify(turn.instant(), other, Subject::Peer(id), moved, turn.out);
             self.post.foretell(turn.instant(), other, id, &ports, turn.out);
         }
@@ -168,14 +164,17 @@ impl Rooms {
         let Some(host) = host else { return };
         let comes = Answer::Comes(client.id, client.endpoint);
         self.post.notify(now.instant, host, Subject::Peer(client.id), comes, out);
-        let ports = self.next_ports(now, client.id);
+        let ports = self.next_ports(now, client.id, host.id);
         self.post.foretell(now.instant, host, client.id, &ports, out);
     }
 
     /// The ports that a peer is going to have towards the other side, if its NAT counts.
-    fn next_ports(&self, now: Now, id: Id) -> Ports {
-        let peer = self.table.peer(id);
-        peer.map(|peer| self.nats.about(now.instant, peer.endpoint).next).unwrap_or_default()
+    fn next_ports(&self, now: Now, id: Id, other: Id) -> Ports {
+        let at = |id| self.table.peer(id).map(|peer| peer.endpoint);
+        match (at(id), at(other)) {
+            (Some(peer), Some(other)) => self.nats.next(now.instant, peer, other, 1),
+            _ => Ports::new(),
+        }
     }
 
     /// The client asks again. Unless it only sends again, its host may not have heard of it.
@@ -204,7 +203,7 @@ impl Rooms {
         self.answer(turn, own);
         let host = self.table.room(room).map(|room| room.host).filter(|host| *host != id);
         if let Some(host) = host {
-            let ports = self.next_ports(turn.now, host);
+            let ports = self.next_ports(turn.now, host, id);
             if !ports.is_empty() {
                 self.answer(turn, Answer::Predicted(host, &ports));
             }

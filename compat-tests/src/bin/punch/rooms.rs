@@ -240,6 +240,10 @@ impl Session {
         match message {
             Message::Comes(id, at) => say(format!("{id} comes from {at}, knocking")),
             Message::Moved(_, at) => say(format!("the other side is at {at} now, knocking")),
+            Message::Predicted(_, ports) => {
+                let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
+                say(format!("it may have another port towards us: {}", ports.join(", ")));
+            }
             Message::Gone(id) => say(format!("{id} has left the room")),
             Message::Named(name) => say(format!("the room is \"{}\" now", printable(&name))),
             Message::Kicked(_) => self.over = Some(Err("the host has kicked this player".into())),
