@@ -107,6 +107,12 @@ impl Nat {
         Self { addr, behaviour, mappings: Vec::new(), next_port }
     }
 
+    /// Its address outside, if its ports count, so that the next one can be foretold.
+    #[must_use]
+    pub fn counting(&self) -> Option<IpAddr> {
+        (self.behaviour.allocation == Allocation::Sequential).then_some(self.addr)
+    }
+
     /// How it behaves.
     #[must_use]
     pub fn behaviour(&self) -> Behaviour {

@@ -9,6 +9,7 @@ use punchd::dialect::gmnet::Config;
 use punchd::dialect::{ConnId, Dialect, Name, Outbox, Output, Via, of_stream};
 
 use super::link::{Death, LinkId};
+use super::nat::Nat;
 use super::network::{Datagram, Event, MASTER, Network, Segment};
 use super::peers::{Access, Peer};
 use super::promises::{Book, Kept, Listed, Promise, broken};
@@ -53,12 +54,14 @@ impl<D: Dialect> Sim<D> {
     pub fn new(seed: u64, dialect: D, config: &Config, trace: Trace) -> Self {
         let plan::Plan { network, peers } = plan::plan(seed, config.public_ip.is_some());
         let lateness = Duration::from_micros(seed % 1000);
+        let nats = network.sites.iter().filter_map(|site| site.nat.as_ref());
+        let counting = nats.filter_map(Nat::counting).collect();
         let mut sim = Self {
             dialect,
             out: Outbox::new(),
             network,
             peers,
-            book: Book::new(config),
+            book: Book::new(config, counting),
             trace,
             lateness,
             slots: Vec::new(),

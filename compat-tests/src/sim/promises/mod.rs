@@ -26,7 +26,8 @@ use registered::{Registered, Shown};
 pub enum Promise {
     /// Nobody is ever told port 0.
     NoPortZero,
-    /// Ports that are told were shown by packets from that very address, at the right time.
+    /// Ports that are told were shown by packets from that very address, at the right time. The
+    /// ports of a NAT that counts may follow one that was shown.
     ShownPorts,
     /// Every `connect` gets one answer, and nobody is told what he did not ask for.
     OneAnswer,
@@ -38,7 +39,8 @@ pub enum Promise {
     Listed,
     /// And no other, and none twice.
     NoGhosts,
-    /// A host is told of a client once for each of its requests, and not without.
+    /// A host is told of a client once for each of its requests, and not without; behind a NAT
+    /// that counts, of a few endpoints more.
     ToldOnce,
     /// And really is.
     Told,
@@ -132,6 +134,10 @@ pub struct Book {
     gap: Duration,
     /// The address by which those outside know those inside.
     public: Option<IpAddr>,
+    /// Addresses of NATs whose ports count: the server may foretell them.
+    counting: BTreeSet<IpAddr>,
+    /// How many foretold ports of a client's address a host may be told.
+    foretold: BTreeMap<(ConnId, IpAddr), usize>,
     /// Who has spoken another dialect by UDP.
     foreign: BTreeSet<SocketAddr>,
     /// The server has been told to stop, and waits for nobody.
@@ -162,12 +168,14 @@ pub struct Book {
 const MEMORY: Duration = Duration::from_secs(45);
 
 impl Book {
-    /// An empty book for a server with that configuration.
+    /// An empty book for a server with that configuration, in a world with these NATs that count.
     #[must_use]
-    pub fn new(config: &Config) -> Self {
+    pub fn new(config: &Config, counting: BTreeSet<IpAddr>) -> Self {
         Self {
             gap: config.notify_gap,
             public: config.public_ip,
+            counting,
+            foretold: BTreeMap::new(),
             foreign: BTreeSet::new(),
             is_stopping: false,
             doors: BTreeMap::new(),

@@ -6,9 +6,13 @@ use std::net::{IpAddr, SocketAddr};
 use punchd::clock::Instant;
 use punchd::dialect::ConnId;
 use punchd::limits;
+use punchd::nats::PREDICTED;
 
 use super::registered::Shown;
 use super::{Book, Kept, Promise, SLACK, broken};
+
+/// How far from a port that was shown a foretold one may be.
+const NEAR: u16 = 64;
 
 /// A client was answered, so a host may be told of it.
 #[derive(Clone, Debug)]
@@ -37,6 +41,11 @@ impl Book {
         let before = self.owed.iter().filter(|o| o.hosts.iter().any(|h| hosts.contains(h)));
         let gaps = before.count() as u32 + 1;
         let until = now + self.gap * gaps + SLACK * gaps;
+        if self.counting.contains(&client) {
+            hosts
+                .iter()
+                .for_each(|host| *self.foretold.entry((*host, client)).or_default() += PREDICTED);
+        }
         self.owed.push(Owed { client, conn: id, hosts, is_certain, since: now, until });
     }
 
@@ -75,11 +84,20 @@ impl Book {
             self.owed.iter().filter(|o| matches(o)).map(|o| (o.conn, o.since)).collect();
         // Those that may have been answered without the host being told come last.
         let certain = self.owed.iter().position(|o| matches(o) && o.is_certain);
+        let is_counting = self.counting.contains(&client);
         let Some(n) = certain.or_else(|| self.owed.iter().position(matches)) else {
+            if let Some(left) = self.foretold.get_mut(&(id, client)).filter(|left| **left > 0) {
+                *left -= 1;
+                return Ok(());
+            }
             let what = format!("{id:?} was told of {endpoint} once more than it was asked for");
             return broken(Promise::ToldOnce, what);
         };
         let owed = self.owed.remove(n);
+        if is_counting {
+            // It may be foretold, and another connection's in the end.
+            return Ok(());
+        }
         if candidates.len() == 1 && owed.hosts.len() == 1 {
             return self.check_port_is_its_own(&owed, SocketAddr::new(owed.client, port));
         }
@@ -99,7 +117,12 @@ impl Book {
         // Waiting, and then the notify gap, come on top of how long a port is remembered.
         let fresh = |at: Instant| now - at <= super::MEMORY;
         let from = |s: &Shown| SocketAddr::new(self.named(s.from.ip(), host), s.from.port());
-        let is_shown = self.connects.iter().any(|s| from(s) == client && fresh(s.at));
+        let is_counting = self.counting.contains(&client.ip());
+        let is_near = |s: SocketAddr| {
+            s == client
+                || is_counting && s.ip() == client.ip() && s.port().abs_diff(client.port()) <= NEAR
+        };
+        let is_shown = self.connects.iter().any(|s| is_near(from(s)) && fresh(s.at));
         if is_shown || self.used.contains_key(&client) {
             return Ok(());
         }
