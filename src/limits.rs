@@ -182,6 +182,11 @@ pub const ANSWER_WAIT: Duration = Duration::from_secs(30);
 /// need a second; a person who types into a terminal can make it too.
 pub const LOGIN_WAIT: Duration = Duration::from_secs(30);
 
+/// How many commands the beginning of a TLS connection counts for: signing with an RSA key of 2048
+/// bits takes a quarter of a millisecond and everybody waits for it, be it for one who goes on or
+/// for one who hangs up and begins another.
+pub const HANDSHAKE: u32 = 10;
+
 /// After so much silence a peer is asked whether it is still there. Home routers forget a silent
 /// TCP connection after five minutes or more.
 pub const SILENCE: Duration = Duration::from_secs(60);

@@ -1,6 +1,6 @@
 //! PROTOCOL.md, chapters natpunch, STUN and NATs: their datagrams are exchanged with a server
 //! without sockets, since that one can have peers behind NATs.
-#![expect(clippy::expect_used, reason = "a helper that fails is a test that fails")]
+#![expect(clippy::expect_used, clippy::panic, reason = "a helper that fails is a test that fails")]
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;

@@ -235,6 +235,7 @@ fn a_chat_of_three() {
     host.types("/close");
     assert!(host.wait().success());
     assert!(one.wait().success());
+    assert!(one.lines.try_iter().all(|line| !line.contains("the room is \"")), "said once");
     let list = Punch::start(&master, &["list"]);
     assert!(list.lines.iter().all(|line| !line.contains(&room)));
 }

@@ -25,7 +25,11 @@ pub enum CertificateError {
 impl fmt::Display for CertificateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Read(path, error) => write!(f, "cannot read {}: {error}", path.display()),
+            Self::Read(path, error) => write!(
+                f,
+                "cannot read {}: {error}; is that the file, and may this user read it?",
+                path.display()
+            ),
             Self::Nothing(path, what) => write!(f, "there is no {what} in {}", path.display()),
             Self::Malformed(path, why) => write!(f, "cannot use {}: {why}", path.display()),
             Self::Mismatch(certificate, key) => write!(

@@ -61,7 +61,14 @@ impl EventError {
 impl fmt::Display for EventError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Socket { doing, with, source } => write!(f, "cannot {doing} {with}: {source}"),
+            Self::Socket { doing, with, source } => {
+                write!(f, "cannot {doing} {with}: {source}")?;
+                // What a certificate is that was made with `openssl req -x509` and nothing more.
+                if source.to_string().contains("CaUsedAsEndEntity") {
+                    f.write_str("\nIt is a certificate for an authority, not for a server: make it with CA:FALSE.")?;
+                }
+                Ok(())
+            }
             Self::Tls(why) => write!(f, "cannot use TLS: {why}"),
             Self::Closed(server) => write!(f, "the server {server} closed the connection"),
             Self::NoAnswer(waited) => write!(f, "no answer within {waited:.1?}"),

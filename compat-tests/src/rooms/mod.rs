@@ -5,6 +5,7 @@
 //! it is answered; what the master server tells it makes it knock; once a knock has come through,
 //! the client connects by ENet (reliable UDP) over the same socket.
 
+mod error;
 pub mod message;
 pub mod player;
 mod punch;
@@ -12,8 +13,9 @@ mod tap;
 
 use std::time::Duration;
 
+pub use error::Error;
 pub use message::{Entry, Message};
-pub use player::{Error, Event, Place, Player};
+pub use player::{Event, Place, Player};
 
 /// The time between two steps.
 pub const STEP: Duration = Duration::from_millis(5);

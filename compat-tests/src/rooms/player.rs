@@ -1,7 +1,6 @@
 //! A player: its talk with the master server, its punches, its ENet connections.
 
 use std::collections::{HashMap, VecDeque};
-use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -10,6 +9,7 @@ use punchd::dialect::rooms::field::{self, Id, Key};
 use punchd::dialect::rooms::message::{Request, Verb};
 use rusty_enet::{EventNoRef, Host, HostSettings, Packet, PeerID};
 
+use super::error::Error;
 use super::message::{Entry, Message};
 use super::punch::{Punch, State};
 use super::tap::{KNOCK, Tap};
@@ -22,49 +22,6 @@ const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 /// How long to wait for the answer of the alternate port: it may not be there.
 const SHOWING: Duration = Duration::from_millis(300);
-
-/// Why a player could not do what it was asked to do.
-#[derive(Debug)]
-pub enum Error {
-    /// A system call on the socket failed.
-    Socket(io::Error),
-    /// The master server said nothing.
-    NoAnswer {
-        /// The master server.
-        master: SocketAddr,
-        /// To what.
-        verb: Verb,
-    },
-    /// The master server said no.
-    Refused {
-        /// To what.
-        verb: Verb,
-        /// And why, in its words.
-        reason: String,
-    },
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Socket(error) => write!(f, "the UDP socket does not work: {error}"),
-            Self::NoAnswer { master, verb } => {
-                write!(f, "the master server {master} does not answer {verb}")
-            }
-            Self::Refused { verb, reason } => {
-                write!(f, "the master server refuses {verb}: {reason}")
-            }
-        }
-    }
-}
-
-impl std::error::Error for Error {}
-
-impl From<io::Error> for Error {
-    fn from(error: io::Error) -> Self {
-        Self::Socket(error)
-    }
-}
 
 /// What a player has to know to come back.
 #[derive(Clone, Copy, Debug)]

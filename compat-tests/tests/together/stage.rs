@@ -51,7 +51,7 @@ impl Stage {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let Some(data) = self.receive(n, left) else {
-                panic!("{}: no {:?} after {:#?}", self.name, start.escape_ascii(), self.heard)
+                panic!("{}: no {} after {:#?}", self.name, start.escape_ascii(), self.heard)
             };
             let is_new = self.copies.insert((n, data.clone()));
             if data.starts_with(start) {
@@ -62,7 +62,7 @@ impl Stage {
         }
     }
 
-    /// A datagram that was lost in between is sent again until this has come.
+    /// Sends a request and hears what begins so.
     pub(crate) fn ask(&mut self, n: usize, request: &[u8], start: &[u8]) -> Vec<u8> {
         self.send(n, request);
         self.hear(n, start)

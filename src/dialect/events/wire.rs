@@ -7,6 +7,7 @@ use super::tls::Tls;
 use super::{Events, Outbox};
 use crate::clock::Now;
 use crate::dialect::ConnId;
+use crate::limits;
 
 /// How bytes travel on a connection.
 #[derive(Debug)]
@@ -36,6 +37,11 @@ impl Events {
             }
             return self.end(id, out);
         };
+        if !self.commands.allow(now.instant, addr.ip()) {
+            debug!("{addr} closed: its address begins too many TLS connections");
+            return self.end(id, out);
+        }
+        self.commands.charge(now.instant, addr.ip(), limits::HANDSHAKE - 1);
         match Tls::new(acceptor) {
             Ok(tls) => conn.wire = Wire::Tls(Box::new(tls)),
             Err(error) => {

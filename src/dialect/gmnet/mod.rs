@@ -24,6 +24,7 @@ use crate::rates::{Lines, Rates};
 use crate::timers::Timers;
 
 pub mod command;
+pub mod data;
 pub mod datagram;
 pub mod hosts;
 mod introduce;

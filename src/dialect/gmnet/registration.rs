@@ -7,7 +7,8 @@ use log::{info, warn};
 
 use super::Gmnet;
 use super::command::{Command, Go};
-use super::hosts::{Data, HostKey, Shown};
+use super::data::Data;
+use super::hosts::{HostKey, Shown};
 use super::names::{Left, Named, log_refused_version, log_registered};
 use super::ports::Opened;
 use super::{datagram, version};

@@ -291,7 +291,10 @@ impl Session {
             Some("pass") => self.client.pass(dest, name, data)?,
             Some("confirm") => match self.client.confirm_pass(dest, name, data)? {
                 Arrival::Confirmed => say("confirmed"),
-                other => say(format_args!("not confirmed: {other:?}")),
+                Arrival::NoSuchPeer => say("not confirmed: nobody is logged in under that ID"),
+                Arrival::PeerLeft => say("not confirmed: the peer has left"),
+                Arrival::Timeout => say("not confirmed: the peer does not answer"),
+                Arrival::Refused(fault) => say(format_args!("not confirmed: {fault}")),
             },
             _ => say(format_args!("answer: {}", self.client.request(dest, name, data)?)),
         }

@@ -141,6 +141,9 @@ fn find(player: &mut Player, room: &str) -> Result<Id, String> {
     found.map(|entry| entry.room).ok_or_else(|| format!("there is no room \"{room}\""))
 }
 
+/// The master server says many things three times; what it says again in this time is a copy.
+const COPIES: Duration = Duration::from_secs(2);
+
 /// A chat, until it ends.
 struct Session {
     player: Player,
@@ -148,6 +151,8 @@ struct Session {
     chat: Chat,
     /// How many of the texts that are expected have been said.
     heard: usize,
+    /// What was shown of the room, and when.
+    shown: Vec<(String, Instant)>,
     typed: Receiver<String>,
     /// Why it is over.
     over: Option<Result<(), String>>,
@@ -159,7 +164,7 @@ impl Session {
         std::thread::spawn(move || {
             std::io::stdin().lines().map_while(Result::ok).try_for_each(|line| sink.send(line))
         });
-        Self { player, hosts, chat, heard: 0, typed, over: None }
+        Self { player, hosts, chat, heard: 0, shown: Vec::new(), typed, over: None }
     }
 
     fn run(mut self) -> Result<(), String> {
@@ -238,16 +243,16 @@ impl Session {
 
     fn on_message(&mut self, message: Message) {
         match message {
-            Message::Comes(id, at) => say(format!("{id} comes from {at}, knocking")),
-            Message::Moved(_, at) => say(format!("the other side is at {at} now, knocking")),
+            Message::Comes(id, at) => self.show(format!("{id} comes from {at}, knocking")),
+            Message::Moved(_, at) => self.show(format!("the other side is at {at} now, knocking")),
             Message::Predicted(_, ports) => {
                 let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
-                say(format!("it may have another port towards us: {}", ports.join(", ")));
+                self.show(format!("it may have another port towards us: {}", ports.join(", ")));
             }
-            Message::Gone(id) => say(format!("{id} has left the room")),
-            Message::Named(name) => say(format!("the room is \"{}\" now", printable(&name))),
+            Message::Gone(id) => self.show(format!("{id} has left the room")),
+            Message::Named(name) => self.show(format!("the room is \"{}\" now", printable(&name))),
             Message::Kicked(_) => self.over = Some(Err("the host has kicked this player".into())),
-            Message::Closed(_) if !self.hosts => say("the room is closed"),
+            Message::Closed(_) if !self.hosts => self.show("the room is closed".into()),
             Message::Closed(_) => self.over = Some(Err("the master server closed the room".into())),
             Message::Refused(verb, _) if verb == "ka" => {
                 let back = self.player.come_back();
@@ -257,6 +262,15 @@ impl Session {
                 });
             }
             _ => {}
+        }
+    }
+
+    /// Says what the master server has told, once.
+    fn show(&mut self, line: String) {
+        self.shown.retain(|(_, at)| at.elapsed() < COPIES);
+        if !self.shown.iter().any(|(before, _)| *before == line) {
+            say(&line);
+            self.shown.push((line, Instant::now()));
         }
     }
 

@@ -155,6 +155,22 @@ fn what_is_not_tls_is_closed() {
 }
 
 #[test]
+fn an_address_may_not_begin_connections_all_the_time() {
+    let limits = Limits { commands_per_second: 10, ..Limits::default() };
+    let tls = Some(Acceptor::new(loaded(&certificate())).unwrap());
+    let mut world = World::with(Config { tls, limits, ..Config::default() });
+    let begun = |world: &mut World| {
+        let id = world.open();
+        world.say(id, b"\x16\x03\x01");
+        !world.closed.contains(&id)
+    };
+    let at_once = (0..100).filter(|_| begun(&mut world)).count();
+    assert_eq!(at_once, 11, "ten seconds' worth, and the one of this moment");
+    world.wait(Duration::from_millis(1100));
+    assert!(begun(&mut world) && !begun(&mut world));
+}
+
+#[test]
 fn the_end_of_the_server_is_said_in_tls() {
     let certificate = certificate();
     let (mut world, _) = encrypted(&certificate);
