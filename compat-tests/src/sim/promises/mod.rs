@@ -26,8 +26,8 @@ use registered::{Registered, Shown};
 pub enum Promise {
     /// Nobody is ever told port 0.
     NoPortZero,
-    /// Ports that are told were shown by packets from that very address, at the right time. The
-    /// ports of a NAT that counts may follow one that was shown.
+    /// Ports that are told were shown by packets from that very address, at the right time. One
+    /// that follows such a port may be foretold in addition.
     ShownPorts,
     /// Every `connect` gets one answer, and nobody is told what he did not ask for.
     OneAnswer,
@@ -39,8 +39,8 @@ pub enum Promise {
     Listed,
     /// And no other, and none twice.
     NoGhosts,
-    /// A host is told of a client once for each of its requests, and not without; behind a NAT
-    /// that counts, of a few endpoints more.
+    /// A host is told of a client once for each of its requests, and not without; and of a few
+    /// endpoints more if the server takes its ports for some that count.
     ToldOnce,
     /// And really is.
     Told,

@@ -39,12 +39,11 @@ impl Book {
         }
         let is_certain = found && self.is_port_of_client_known(now, id, client);
         let before = self.owed.iter().filter(|o| o.hosts.iter().any(|h| hosts.contains(h)));
-        let gaps = before.count() as u32 + 1;
+        // Of each, a host may be told with foretold ports as well.
+        let gaps = (before.count() as u32 + 1) * (1 + PREDICTED as u32);
         let until = now + self.gap * gaps + SLACK * gaps;
-        if self.counting.contains(&client) {
-            hosts
-                .iter()
-                .for_each(|host| *self.foretold.entry((*host, client)).or_default() += PREDICTED);
+        for host in &hosts {
+            *self.foretold.entry((*host, client)).or_default() += PREDICTED;
         }
         self.owed.push(Owed { client, conn: id, hosts, is_certain, since: now, until });
     }
@@ -78,15 +77,22 @@ impl Book {
             return broken(Promise::OnePiece, format!("{id:?} was told of {addr:?}"));
         };
         let endpoint = SocketAddr::new(client, port);
-        self.check_port_was_shown(now, id, host, endpoint)?;
+        let is_shown = self.is_port_shown(now, host, endpoint, 0);
+        if !is_shown && !self.is_port_shown(now, host, endpoint, NEAR) {
+            let what = format!("{id:?} was told of {endpoint}, which has sent nothing from there");
+            return broken(Promise::ShownPorts, what);
+        }
         let matches = |o: &Owed| self.named(o.client, host) == client && o.hosts.contains(&id);
         let candidates: Vec<(ConnId, Instant)> =
             self.owed.iter().filter(|o| matches(o)).map(|o| (o.conn, o.since)).collect();
         // Those that may have been answered without the host being told come last.
         let certain = self.owed.iter().position(|o| matches(o) && o.is_certain);
+        // Behind a NAT that counts, a foretold port may be another connection's in the end.
         let is_counting = self.counting.contains(&client);
-        let Some(n) = certain.or_else(|| self.owed.iter().position(matches)) else {
-            if let Some(left) = self.foretold.get_mut(&(id, client)).filter(|left| **left > 0) {
+        let own = certain.or_else(|| self.owed.iter().position(matches));
+        let Some(n) = own.filter(|_| is_shown || is_counting) else {
+            let foretold = self.foretold.get_mut(&(id, client)).filter(|left| **left > 0);
+            if let Some(left) = foretold.filter(|_| is_counting || !is_shown) {
                 *left -= 1;
                 return Ok(());
             }
@@ -95,7 +101,6 @@ impl Book {
         };
         let owed = self.owed.remove(n);
         if is_counting {
-            // It may be foretold, and another connection's in the end.
             return Ok(());
         }
         if candidates.len() == 1 && owed.hosts.len() == 1 {
@@ -107,27 +112,15 @@ impl Book {
         Ok(())
     }
 
-    fn check_port_was_shown(
-        &self,
-        now: Instant,
-        id: ConnId,
-        host: IpAddr,
-        client: SocketAddr,
-    ) -> Kept {
+    /// Whether packets came from there, or from a port that is so near.
+    fn is_port_shown(&self, now: Instant, host: IpAddr, client: SocketAddr, near: u16) -> bool {
         // Waiting, and then the notify gap, come on top of how long a port is remembered.
         let fresh = |at: Instant| now - at <= super::MEMORY;
-        let from = |s: &Shown| SocketAddr::new(self.named(s.from.ip(), host), s.from.port());
-        let is_counting = self.counting.contains(&client.ip());
-        let is_near = |s: SocketAddr| {
-            s == client
-                || is_counting && s.ip() == client.ip() && s.port().abs_diff(client.port()) <= NEAR
+        let is_it = |s: &Shown| {
+            let is_client = self.named(s.from.ip(), host) == client.ip();
+            is_client && s.from.port().abs_diff(client.port()) <= near
         };
-        let is_shown = self.connects.iter().any(|s| is_near(from(s)) && fresh(s.at));
-        if is_shown || self.used.contains_key(&client) {
-            return Ok(());
-        }
-        let what = format!("{id:?} was told of {client}, which has sent nothing from there");
-        broken(Promise::ShownPorts, what)
+        self.used.contains_key(&client) || self.connects.iter().any(|s| is_it(s) && fresh(s.at))
     }
 
     fn check_port_is_its_own(&mut self, owed: &Owed, client: SocketAddr) -> Kept {
