@@ -137,14 +137,12 @@ pub fn natpunch_datagram(data: &[u8]) {
         dialect.on_datagram(NOW, Via::default(), from, datagram, &mut out);
     }
     for output in out.outputs() {
-        let Output::Udp(_, _, bytes) = output else { panic!("not by UDP") };
+        let Output::Udp(_, _, bytes) = output else { continue };
         assert!(bytes.len() <= 1024, "longer than a client bears");
-        match Message::decode(bytes).map(|message| message.content) {
-            Ok(Some(Content::ConnectionInstruction(told))) => {
-                assert!(told.public_endpoint.is_some() && told.local_endpoint.is_some());
-            }
-            Ok(Some(_)) => {}
-            other => panic!("no message of natpunch: {other:?}"),
+        let told = Message::decode(bytes).ok().and_then(|message| message.content);
+        assert!(told.is_some(), "no message of natpunch");
+        if let Some(Content::ConnectionInstruction(told)) = told {
+            assert!(told.public_endpoint.is_some() && told.local_endpoint.is_some());
         }
     }
 }
@@ -162,7 +160,7 @@ pub fn stun_datagram(data: &[u8]) {
     dialect.on_datagram(NOW, Via::default(), from, data, &mut out);
     assert!(out.len() <= 1, "one question, one answer");
     for output in out.outputs() {
-        let Output::Udp(_, _, bytes) = output else { panic!("not by UDP") };
+        let Output::Udp(_, _, bytes) = output else { continue };
         assert!(bytes.len() + HEADERS <= 3 * (data.len() + HEADERS), "of use to forgers");
         assert_eq!(bytes.get(4..20), data.get(4..20), "another transaction");
         assert!(stun::message::Message::parse(bytes).is_ok());
