@@ -193,3 +193,16 @@ fn results_become_a_table() {
         ]
     );
 }
+
+#[test]
+fn only_what_the_same_socket_can_have_shown_counts() {
+    let nats = after(&[(Stun, 4000), (Stun, 4001), (Alternate, 4001)]);
+    assert_eq!(about(&nats, 4000).kind, Kind::Independent, "4001 is a socket of its own");
+    let nats = after(&[(Main, 4000), (Alternate, 4001)]);
+    assert_eq!(about(&nats, 4000).kind, Kind::Unknown, "4000 has not asked by STUN");
+    let nats = after(&[(Tcp, 4001), (Stun, 4000), (Alternate, 4001)]);
+    assert_eq!(next(&nats, 4000, 1)[0], 4002, "4001 of TCP is not that of UDP");
+    let nats = after(&[(Stun, 4000)]);
+    nats.saw(at(6000), peer(4001), Alternate);
+    assert_eq!(nats.kind(at(6000), peer(4000)), Kind::Unknown, "they are too far apart");
+}

@@ -3,15 +3,25 @@
 //!
 //! Every function takes any bytes and must come back; a broken promise is a panic.
 
+use std::net::SocketAddr;
+
+use prost::Message as _;
+use punchd::clock::{Instant, Now};
 use punchd::dialect::events::event::Event;
 use punchd::dialect::events::framing::{self, FrameError, Framer};
 use punchd::dialect::gmnet::command::{Command, Go, Reader};
 use punchd::dialect::gmnet::{datagram, lobby, text, version};
+use punchd::dialect::natpunch::message::{Content, Message};
 use punchd::dialect::rooms::message::Request;
-use punchd::dialect::{Name, of_datagram};
+use punchd::dialect::stun::{self, Stun};
+use punchd::dialect::{Dialect as _, Name, Outbox, Output, Via, of_datagram};
+use punchd::server::{Config, Server};
 
 mod phrases;
 mod world;
+
+/// Some time.
+const NOW: Now = Now { instant: Instant::from_micros(1_000_000), unix: 1 };
 
 /// A function that takes any bytes.
 pub type Target = fn(&[u8]);
@@ -22,6 +32,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("gmnet_datagram", gmnet_datagram),
     ("events_stream", events_stream),
     ("rooms_datagram", rooms_datagram),
+    ("natpunch_datagram", natpunch_datagram),
+    ("stun_datagram", stun_datagram),
     ("server", server),
 ];
 
@@ -109,6 +121,50 @@ pub fn gmnet_datagram(data: &[u8]) {
     text::clean_into(once.as_bytes(), &mut twice);
     assert_eq!(once, twice, "cleaned text had something to clean");
     assert!(!once.chars().any(char::is_control));
+}
+
+/// A message of natpunch must come back from being written, and whatever a server sends for it is
+/// no longer than clients bear, can be read, and tells both endpoints of whom it introduces.
+pub fn natpunch_datagram(data: &[u8]) {
+    if let Ok(message) = Message::decode(data) {
+        assert_eq!(Message::decode(&message.encode_to_vec()[..]).as_ref(), Ok(&message));
+    }
+    let dialects = vec![Name::Natpunch];
+    let mut dialect = Server::new(Config { dialects, ..Config::default() });
+    let mut out = Outbox::new();
+    let from = SocketAddr::from(([203, 0, 113, 7], 4000));
+    for datagram in [&b"\x0a\0"[..], data, data] {
+        dialect.on_datagram(NOW, Via::default(), from, datagram, &mut out);
+    }
+    for output in out.outputs() {
+        let Output::Udp(_, _, bytes) = output else { continue };
+        assert!(bytes.len() <= 1024, "longer than a client bears");
+        let told = Message::decode(bytes).ok().and_then(|message| message.content);
+        assert!(told.is_some(), "no message of natpunch");
+        if let Some(Content::ConnectionInstruction(told)) = told {
+            assert!(told.public_endpoint.is_some() && told.local_endpoint.is_some());
+        }
+    }
+}
+
+/// A STUN request is answered with STUN, with its transaction ID, and with no more than three
+/// times its bytes, headers of IP and UDP included.
+pub fn stun_datagram(data: &[u8]) {
+    /// Of IPv4 and UDP.
+    const HEADERS: usize = 28;
+    let sockets = [6510, 6511].map(|port| SocketAddr::from(([198, 51, 100, 10], port))).to_vec();
+    let config = stun::Config { sockets, alternate_port: Some(6511), alternate_addr: None };
+    let mut dialect = Stun::new(config);
+    let mut out = Outbox::new();
+    let from = SocketAddr::from(([203, 0, 113, 7], 4000));
+    dialect.on_datagram(NOW, Via::default(), from, data, &mut out);
+    assert!(out.len() <= 1, "one question, one answer");
+    for output in out.outputs() {
+        let Output::Udp(_, _, bytes) = output else { continue };
+        assert!(bytes.len() + HEADERS <= 3 * (data.len() + HEADERS), "of use to forgers");
+        assert_eq!(bytes.get(4..20), data.get(4..20), "another transaction");
+        assert!(stun::message::Message::parse(bytes).is_ok());
+    }
 }
 
 /// A request about rooms must be the same one after it was written again, and be taken for one.
