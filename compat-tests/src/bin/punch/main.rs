@@ -1,6 +1,7 @@
 //! `punch`: a debug client for people who run a master server or write a game.
 #![forbid(unsafe_code)]
 
+mod bare;
 mod common;
 mod events;
 mod host;
@@ -29,6 +30,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    #[command(hide = true)]
+    Bare(bare::Args),
     Events(events::Args),
     Host(host::Args),
     Join(join::Args),
@@ -43,6 +46,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
+        Command::Bare(args) => bare::run(&args),
         Command::Events(args) => events::run(&args),
         Command::Host(args) => host::run(args),
         Command::Join(args) => join::run(args),
