@@ -6,6 +6,7 @@
 //!   one ends the measurement.
 //! - [`questions`]: the lobby asked for again and again.
 //! - [`flood`]: forged datagrams, as fast as a core can send them.
+//! - [`world`]: the server without sockets, to count what its logic costs.
 //! - [`stats`]: medians and how far apart the rounds are.
 //!
 //! All traffic stays on loopback and everything is bounded in number and time.
@@ -18,5 +19,6 @@ pub mod process;
 pub mod questions;
 pub mod sockets;
 pub mod stats;
+pub mod world;
 
 pub use failure::Failure;

@@ -17,6 +17,8 @@ use crate::gmnet::wire::{self, Data, Protocol};
 
 /// All introductions of a round must be done within this time.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// After the last answer, all hosts must have been told within this time.
+const TELLING: Duration = Duration::from_secs(2);
 /// Registrations begun before the server is asked whether it has kept up.
 const AT_ONCE: usize = 256;
 /// Tokens of hosts begin here, those of clients at zero.
@@ -72,6 +74,18 @@ pub struct Done {
     pub took: Duration,
     /// From a client's line to its answer.
     pub latencies: Latencies,
+    /// Hosts that were not told, as they are not when the client's datagram is lost.
+    pub untold: usize,
+}
+
+impl Done {
+    /// Everybody must have been told.
+    fn complete(self) -> Result<Self, Failure> {
+        match self.untold {
+            0 => Ok(self),
+            untold => Err(Failure::Late(format!("{untold} hosts were not told"))),
+        }
+    }
 }
 
 /// All players of one server.
@@ -248,7 +262,7 @@ impl Players {
     /// # Errors
     /// If the server says something wrong, or nothing.
     pub fn introduce(&mut self, work: &Work) -> Result<Done, Failure> {
-        self.play(work, 0)
+        self.play(work, 0)?.complete()
     }
 
     /// Has everything sent while the server stands still, then lets it go with `release`. So what
@@ -268,11 +282,10 @@ impl Players {
             self.ask(client, kind)?;
         }
         release()?;
-        self.play(&Work { kind, count, at_once: count, rate: None }, count)
+        self.play(&Work { kind, count, at_once: count, rate: None }, count)?.complete()
     }
 
-    /// All clients ask for hosts while as many newcomers register, all at once. Returns how long
-    /// it took until all had their answers; the newcomers stay.
+    /// All clients ask for hosts while newcomers register, all at once. The newcomers stay.
     ///
     /// # Errors
     /// If anybody is refused or told something wrong.
@@ -280,7 +293,7 @@ impl Players {
         &mut self,
         newcomers: &[Ipv4Addr],
         data: impl Fn(usize) -> Data,
-    ) -> Result<(Duration, Crowd), Failure> {
+    ) -> Result<(Done, Crowd), Failure> {
         let server = self.server.addr();
         let udp = ManyAddresses::new(server).map_err(Failure::system("open a UDP socket"))?;
         let reg = wire::udp_register(Protocol::Modern);
@@ -303,14 +316,17 @@ impl Players {
             sent.map_err(Failure::system("register a host"))?;
         }
         let count = self.clients.len();
-        self.play(&Work { kind: Kind::Fresh, count, at_once: count, rate: None }, count)?;
+        let asked = begin.elapsed();
+        let done = self.play(&Work { kind: Kind::Fresh, count, at_once: count, rate: None }, count);
+        let mut done = done?;
         for stream in &mut connections {
             stream
                 .set_read_timeout(Some(PATIENCE))
                 .map_err(Failure::system("wait for an answer"))?;
             wait_for_version(stream)?;
         }
-        Ok((begin.elapsed(), Crowd { _udp: udp, connections }))
+        done.took += asked;
+        Ok((done, Crowd { _udp: udp, connections }))
     }
 
     fn play(&mut self, work: &Work, mut started: usize) -> Result<Done, Failure> {
@@ -320,6 +336,9 @@ impl Players {
         let mut done = 0;
         let mut told = begin;
         while done < work.count || self.outstanding > 0 {
+            if done == work.count && told.elapsed() > TELLING {
+                break;
+            }
             let due = |started: usize| match work.rate {
                 Some(rate) => begin.elapsed().as_secs_f64() * rate >= started as f64,
                 None => true,
@@ -348,11 +367,12 @@ impl Players {
                 let untold = self.outstanding;
                 return Err(Failure::Late(format!(
                     "{missing} of {} clients have no answer, {untold} hosts were not told",
-                    work.count
+                    work.count,
                 )));
             }
         }
-        Ok(Done { took: told - begin, latencies })
+        let untold = std::mem::take(&mut self.outstanding);
+        Ok(Done { took: told - begin, latencies, untold })
     }
 
     /// A client asks for the next host.

@@ -20,7 +20,6 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub struct Process {
     child: Child,
     addr: SocketAddr,
-    ready_after: Duration,
 }
 
 impl Process {
@@ -48,7 +47,7 @@ impl Process {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let begin = Instant::now();
         let child = command.spawn().map_err(Failure::system("start the server"))?;
-        let mut server = Self { child, addr, ready_after: Duration::ZERO };
+        let mut server = Self { child, addr };
         if let Some((core, _)) = cores() {
             server.pin(core)?;
         }
@@ -61,7 +60,6 @@ impl Process {
             }
             std::thread::sleep(Duration::from_micros(100));
         }
-        server.ready_after = begin.elapsed();
         Ok(server)
     }
 
@@ -69,12 +67,6 @@ impl Process {
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
         self.addr
-    }
-
-    /// How long it took from its start until it took connections.
-    #[must_use]
-    pub fn ready_after(&self) -> Duration {
-        self.ready_after
     }
 
     /// What its thread has used of its core so far.
@@ -170,7 +162,11 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may be gone already.
+        if let Ok(Some(status)) = self.child.try_wait()
+            && !status.success()
+        {
+            eprintln!("the server on port {} is gone: {status}", self.addr.port());
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

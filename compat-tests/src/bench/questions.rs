@@ -1,5 +1,6 @@
 //! Questions on kept connections whose answers are known: the lobby, again and again.
 
+use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -69,6 +70,8 @@ pub fn hosts_in(answer: &[u8]) -> Result<Vec<String>, Failure> {
 pub struct Askers {
     poll: Poll,
     askers: Vec<Asker>,
+    /// Those who wait for nothing, who was answered last at the end.
+    free: VecDeque<usize>,
     is_checked: bool,
 }
 
@@ -102,7 +105,8 @@ impl Askers {
             let stream = stream.map_err(Failure::system("connect to the server"))?;
             askers.push(Asker { stream, question, read: 0 });
         }
-        Ok(Self { poll, askers, is_checked })
+        let free = (0..askers.len()).collect();
+        Ok(Self { poll, askers, free, is_checked })
     }
 
     /// Asks `count` questions in all, `at_once` at a time. Returns how long it took.
@@ -116,15 +120,17 @@ impl Askers {
         let (mut started, mut done) = (0, 0);
         while done < count {
             while started < count && started - done < at_once.min(self.askers.len()) {
-                // In turn: who was answered last has its next turn last.
-                let n = started % self.askers.len();
+                let Some(n) = self.free.pop_front() else { break };
                 self.askers[n].ask().map_err(Failure::system("ask the server"))?;
                 started += 1;
             }
             wait_for(&mut self.poll, &mut events, Duration::from_millis(100))?;
             for event in &events {
                 let Token(n) = event.token();
-                done += usize::from(self.askers[n].read(&mut chunk, self.is_checked)?);
+                if self.askers[n].read(&mut chunk, self.is_checked)? {
+                    self.free.push_back(n);
+                    done += 1;
+                }
             }
             if begin.elapsed() > PATIENCE {
                 let missing = count - done;
