@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::io::Write;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::Config;
 use super::command::Command;
@@ -166,43 +166,84 @@ impl<'a> Query<'a> {
     }
 }
 
-/// One host as the old server's JSON writer had it, byte for byte.
+/// One host as the old server's JSON writer had it, byte for byte. Most of what the server computes
+/// for a lobby is done here, so there is no formatting machinery in it.
 fn write_entry(host: &Host, addr: IpAddr, port: Option<u16>, json: &mut Vec<u8>) {
+    const NAMES: [&[u8]; 8] = [
+        b"\",\"data1\":\"",
+        b"\",\"data2\":\"",
+        b"\",\"data3\":\"",
+        b"\",\"data4\":\"",
+        b"\",\"data5\":\"",
+        b"\",\"data6\":\"",
+        b"\",\"data7\":\"",
+        b"\",\"data8\":\"",
+    ];
     json.extend_from_slice(b"{\"ip\":\"");
-    // Writing to a Vec cannot fail.
-    let _ = match port {
-        Some(port) => write!(json, "{}", SocketAddr::new(addr, port)),
-        None => write!(json, "{addr}"),
-    };
-    json.push(b'"');
-    for n in 0..8 {
-        let _ = write!(json, ",\"data{}\":\"", n + 1);
-        write_escaped(host.data.as_ref().map_or("", |data| data.get(n)), json);
-        json.push(b'"');
+    match (addr, port) {
+        (IpAddr::V4(addr), None) => write_ipv4(addr, json),
+        // Writing to a Vec cannot fail.
+        (addr, None) => _ = write!(json, "{addr}"),
+        (addr, Some(port)) => _ = write!(json, "{}", SocketAddr::new(addr, port)),
     }
-    let _ = write!(json, ",\"createdTime\":{}}}", host.created);
+    for (n, name) in NAMES.into_iter().enumerate() {
+        json.extend_from_slice(name);
+        write_escaped(host.data.as_ref().map_or("", |data| data.get(n)), json);
+    }
+    json.extend_from_slice(b"\",\"createdTime\":");
+    write_number(host.created, json);
+    json.push(b'}');
+}
+
+fn write_ipv4(addr: Ipv4Addr, json: &mut Vec<u8>) {
+    for (n, octet) in addr.octets().into_iter().enumerate() {
+        if n > 0 {
+            json.push(b'.');
+        }
+        write_number(octet.into(), json);
+    }
+}
+
+fn write_number(mut number: u64, json: &mut Vec<u8>) {
+    // As many as the largest has.
+    let mut digits = [0; 20];
+    let mut start = digits.len();
+    while start > 0 {
+        start -= 1;
+        digits[start] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    json.extend_from_slice(&digits[start..]);
 }
 
 /// JSON that is safe inside HTML, as Gson writes it unless told otherwise. Control characters
 /// cannot occur: they were cleaned away.
 fn write_escaped(text: &str, json: &mut Vec<u8>) {
     let mut rest = text;
-    while let Some(at) = rest.find(needs_escape) {
+    while let Some(at) = rest.bytes().position(may_need_escape) {
         let (plain, special) = rest.split_at(at);
         json.extend_from_slice(plain.as_bytes());
         let Some(c) = special.chars().next() else { break };
-        if matches!(c, '"' | '\\') {
-            json.extend_from_slice(&[b'\\', c as u8]);
-        } else {
-            let _ = write!(json, "\\u{:04x}", u32::from(c));
+        match c {
+            '"' | '\\' => json.extend_from_slice(&[b'\\', c as u8]),
+            '<' | '>' | '&' | '=' | '\'' | '\u{2028}' | '\u{2029}' => {
+                let _ = write!(json, "\\u{:04x}", u32::from(c));
+            }
+            _ => json.extend_from_slice(&special.as_bytes()[..c.len_utf8()]),
         }
         rest = &special[c.len_utf8()..];
     }
     json.extend_from_slice(rest.as_bytes());
 }
 
-fn needs_escape(c: char) -> bool {
-    matches!(c, '<' | '>' | '&' | '=' | '\'' | '"' | '\\' | '\u{2028}' | '\u{2029}')
+/// Whether a byte begins a character that may have to be escaped.
+fn may_need_escape(byte: u8) -> bool {
+    /// First byte of U+2028 and U+2029, and of others.
+    const SEPARATOR: u8 = 0xE2;
+    matches!(byte, b'<' | b'>' | b'&' | b'=' | b'\'' | b'"' | b'\\' | SEPARATOR)
 }
 
 #[cfg(test)]
@@ -212,8 +253,20 @@ mod tests {
     #[test]
     fn escapes_are_those_of_gson() {
         let mut json = Vec::new();
-        write_escaped("<a href='x'>&=\"\\/\u{2028}\u{2029}\u{e9}\u{1f600}", &mut json);
-        let expected = "\\u003ca href\\u003d\\u0027x\\u0027\\u003e\\u0026\\u003d\\\"\\\\/\\u2028\\u2029\u{e9}\u{1f600}";
+        write_escaped("<a href='x'>&=\"\\/\u{2028}\u{2029}\u{20ac}\u{e9}\u{1f600}", &mut json);
+        let expected = "\\u003ca href\\u003d\\u0027x\\u0027\\u003e\\u0026\\u003d\\\"\\\\/\\u2028\\u2029\u{20ac}\u{e9}\u{1f600}";
         assert_eq!(String::from_utf8_lossy(&json), expected);
+    }
+
+    #[test]
+    fn numbers_are_those_of_the_standard_library() {
+        for number in [0, 7, 10, 255, 1_700_000_000, u64::MAX] {
+            let mut json = Vec::new();
+            write_number(number, &mut json);
+            assert_eq!(String::from_utf8_lossy(&json), number.to_string());
+        }
+        let mut json = Vec::new();
+        write_ipv4(Ipv4Addr::new(203, 0, 113, 10), &mut json);
+        assert_eq!(json, b"203.0.113.10");
     }
 }
