@@ -54,7 +54,11 @@ pub fn serve(port: u16, lobby: usize) -> io::Result<()> {
     let mut buffer = vec![0; 64 * 1024];
     let mut ready = Vec::new();
     loop {
-        poll.poll(&mut events, None)?;
+        match poll.poll(&mut events, None) {
+            // It was made to stand still for a while.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            other => other?,
+        }
         let (mut acceptable, mut readable) = (false, false);
         for event in &events {
             match event.token() {
