@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod bare;
+mod bench;
 mod common;
 mod events;
 mod host;
@@ -32,6 +33,7 @@ struct Cli {
 enum Command {
     #[command(hide = true)]
     Bare(bare::Args),
+    Bench(bench::Args),
     Events(events::Args),
     Host(host::Args),
     Join(join::Args),
@@ -47,6 +49,7 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Bare(args) => bare::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Events(args) => events::run(&args),
         Command::Host(args) => host::run(args),
         Command::Join(args) => join::run(args),
