@@ -1,6 +1,5 @@
 //! The registered hosts: which there are, which of them an address means, which are listed.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -12,6 +11,7 @@ use super::lobby::Index;
 use crate::clock::{Instant, Now};
 use crate::dialect::gmnet::ports::ClaimedReg;
 use crate::dialect::{ConnId, Via};
+use crate::hash::Map;
 use crate::limits::{self, Limits};
 use crate::timers::Timers;
 
@@ -125,7 +125,7 @@ impl Host {
 pub struct Hosts {
     slab: Slab<Host>,
     /// The hosts of each address, oldest first.
-    by_addr: HashMap<IpAddr, SmallVec<[HostKey; 2]>>,
+    by_addr: Map<IpAddr, SmallVec<[HostKey; 2]>>,
     /// Those on the machine or in the network of the server, oldest first, if anybody may ask for
     /// them by another address.
     inside: Option<Vec<HostKey>>,
@@ -142,7 +142,7 @@ impl Hosts {
     pub fn new(has_public_ip: bool) -> Self {
         Self {
             slab: Slab::new(),
-            by_addr: HashMap::new(),
+            by_addr: Map::default(),
             inside: has_public_ip.then(Vec::new),
             data_bytes: 0,
             index: Index::default(),

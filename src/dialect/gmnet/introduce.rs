@@ -1,8 +1,6 @@
 //! Introductions: a client asks for a host, and each is told where the other is. If a UDP packet
 //! is not here yet, or the host is just coming back, the request waits for it.
 
-use std::collections::HashMap;
-use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 
 use log::info;
@@ -10,12 +8,14 @@ use slab::Slab;
 use smallvec::SmallVec;
 
 use super::command::Go;
+use super::digits::{push_addr, push_number};
 use super::hosts::HostKey;
 use super::names::{Named, Short};
 use super::ports::Opened;
 use super::{Gmnet, MASTER, MASTER_NOTFOUND, is_inside};
 use crate::clock::{Instant, Now};
 use crate::dialect::{ConnId, Outbox};
+use crate::hash::Map;
 use crate::limits;
 use crate::nats::Ports;
 use crate::timers::Timers;
@@ -25,7 +25,7 @@ use crate::timers::Timers;
 pub(super) struct Introductions {
     waiting: Slab<Waiting>,
     /// Which of them may go on when something comes from this address, longest waiting first.
-    by_addr: HashMap<IpAddr, SmallVec<[WaitId; 2]>>,
+    by_addr: Map<IpAddr, SmallVec<[WaitId; 2]>>,
     /// When a host is no longer expected back.
     returns: Timers<WaitId>,
     /// When the answer has to be given with what is known.
@@ -69,7 +69,7 @@ impl Default for Introductions {
     fn default() -> Self {
         Self {
             waiting: Slab::new(),
-            by_addr: HashMap::new(),
+            by_addr: Map::default(),
             returns: Timers::new(limits::HOST_RETURN),
             deadlines: Timers::new(limits::INTRODUCTION_WAIT),
         }
@@ -261,9 +261,9 @@ impl Gmnet {
                     bytes.push(MASTER);
                     match addr {
                         Some(text) => bytes.extend_from_slice(text.as_bytes()),
-                        None => _ = write!(bytes, "{}", request.host),
+                        None => push_addr(request.host, bytes),
                     }
-                    let _ = write!(bytes, "\0{port}\0");
+                    push_port(port, bytes);
                 });
                 self.notify(now, key, request, client_port, out);
             }
@@ -377,9 +377,17 @@ impl Gmnet {
         }
         self.answer(now, id, out, |bytes, _| {
             bytes.push(MASTER);
-            let _ = write!(bytes, "{}\0{}\0", client.ip(), client.port());
+            push_addr(client.ip(), bytes);
+            push_port(client.port(), bytes);
         });
     }
+}
+
+/// The second half of an introduction.
+fn push_port(port: u16, bytes: &mut Vec<u8>) {
+    bytes.push(0);
+    push_number(port.into(), bytes);
+    bytes.push(0);
 }
 
 /// The host a client asks for: an address, or one of several at an address by its UDP port. As

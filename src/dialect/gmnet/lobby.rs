@@ -1,21 +1,23 @@
 //! The list of hosts: which of them a request chooses, in which order, as which bytes.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::io::Write;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use super::Config;
 use super::command::Command;
+use super::digits::{push_addr, push_number};
 use super::hosts::{Host, HostKey, Hosts};
 use super::text::utf16_order;
 use crate::clock::Instant;
+use crate::hash::Map;
 
 /// The listed hosts in order of their creation, all of them and those of each game, so that a
 /// request for one game costs nothing for the others.
 #[derive(Debug, Default)]
 pub struct Index {
     all: BTreeSet<Entry>,
-    by_game: HashMap<Box<str>, BTreeSet<Entry>>,
+    by_game: Map<Box<str>, BTreeSet<Entry>>,
 }
 
 /// Sorts by creation time as told, then by what came first.
@@ -180,43 +182,18 @@ fn write_entry(host: &Host, addr: IpAddr, port: Option<u16>, json: &mut Vec<u8>)
         b"\",\"data8\":\"",
     ];
     json.extend_from_slice(b"{\"ip\":\"");
-    match (addr, port) {
-        (IpAddr::V4(addr), None) => write_ipv4(addr, json),
+    match port {
+        None => push_addr(addr, json),
         // Writing to a Vec cannot fail.
-        (addr, None) => _ = write!(json, "{addr}"),
-        (addr, Some(port)) => _ = write!(json, "{}", SocketAddr::new(addr, port)),
+        Some(port) => _ = write!(json, "{}", SocketAddr::new(addr, port)),
     }
     for (n, name) in NAMES.into_iter().enumerate() {
         json.extend_from_slice(name);
         write_escaped(host.data.as_ref().map_or("", |data| data.get(n)), json);
     }
     json.extend_from_slice(b"\",\"createdTime\":");
-    write_number(host.created, json);
+    push_number(host.created, json);
     json.push(b'}');
-}
-
-fn write_ipv4(addr: Ipv4Addr, json: &mut Vec<u8>) {
-    for (n, octet) in addr.octets().into_iter().enumerate() {
-        if n > 0 {
-            json.push(b'.');
-        }
-        write_number(octet.into(), json);
-    }
-}
-
-fn write_number(mut number: u64, json: &mut Vec<u8>) {
-    // As many as the largest has.
-    let mut digits = [0; 20];
-    let mut start = digits.len();
-    while start > 0 {
-        start -= 1;
-        digits[start] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            break;
-        }
-    }
-    json.extend_from_slice(&digits[start..]);
 }
 
 /// JSON that is safe inside HTML, as Gson writes it unless told otherwise. Control characters
@@ -256,17 +233,5 @@ mod tests {
         write_escaped("<a href='x'>&=\"\\/\u{2028}\u{2029}\u{20ac}\u{e9}\u{1f600}", &mut json);
         let expected = "\\u003ca href\\u003d\\u0027x\\u0027\\u003e\\u0026\\u003d\\\"\\\\/\\u2028\\u2029\u{20ac}\u{e9}\u{1f600}";
         assert_eq!(String::from_utf8_lossy(&json), expected);
-    }
-
-    #[test]
-    fn numbers_are_those_of_the_standard_library() {
-        for number in [0, 7, 10, 255, 1_700_000_000, u64::MAX] {
-            let mut json = Vec::new();
-            write_number(number, &mut json);
-            assert_eq!(String::from_utf8_lossy(&json), number.to_string());
-        }
-        let mut json = Vec::new();
-        write_ipv4(Ipv4Addr::new(203, 0, 113, 10), &mut json);
-        assert_eq!(json, b"203.0.113.10");
     }
 }

@@ -26,6 +26,7 @@ use crate::timers::Timers;
 pub mod command;
 pub mod data;
 pub mod datagram;
+mod digits;
 pub mod hosts;
 mod introduce;
 pub mod lobby;
