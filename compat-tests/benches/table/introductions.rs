@@ -6,7 +6,7 @@ use compat_tests::bench::process::Process;
 use compat_tests::bench::sockets::address;
 
 use crate::report::Reach;
-use crate::{Bench, Table, sides};
+use crate::{Bench, Table, UNHINDERED, sides};
 
 /// Kinds of peers, for their addresses.
 const HOST: u8 = 3;
@@ -65,7 +65,7 @@ pub(crate) fn introductions(bench: &mut Bench) -> Result<(), Failure> {
         report.compare(&what, Reach::Above(0.9), "/s", &pent_up, "bare loop");
     }
     let mut quiet = table(bench.punchd(&[])?, CLIENTS, Kind::Fresh)?;
-    let mut logging = table(Process::punchd(&bench.punchd, &[])?, CLIENTS, Kind::Fresh)?;
+    let mut logging = table(Process::punchd(&bench.punchd, UNHINDERED)?, CLIENTS, Kind::Fresh)?;
     let rounds = bench.alternate(
         || one_round(&mut logging, Kind::Fresh),
         || one_round(&mut quiet, Kind::Fresh),
