@@ -22,7 +22,7 @@ impl Counts {
     /// How many the customer with this address has.
     #[must_use]
     pub fn of(&self, addr: IpAddr) -> usize {
-        self.0.get(&network(addr)).copied().unwrap_or_default()
+        self.0.get(&network(addr)).map_or(0, |count| *count as usize)
     }
 
     /// One more.

@@ -11,28 +11,57 @@ pub(super) fn push_addr(addr: IpAddr, bytes: &mut Vec<u8>) {
         let _ = write!(bytes, "{addr}");
         return;
     };
-    for (n, octet) in v4.octets().into_iter().enumerate() {
+    let mut text = Text::default();
+    for (n, octet) in v4.octets().into_iter().rev().enumerate() {
         if n > 0 {
-            bytes.push(b'.');
+            text.put(b'.');
         }
-        push_number(octet.into(), bytes);
+        text.put_number(octet.into());
     }
+    bytes.extend_from_slice(text.get());
 }
 
 /// Appends a number.
-pub(super) fn push_number(mut number: u64, bytes: &mut Vec<u8>) {
-    // As many as the largest has.
-    let mut digits = [0; 20];
-    let mut start = digits.len();
-    while start > 0 {
-        start -= 1;
-        digits[start] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            break;
+pub(super) fn push_number(number: u64, bytes: &mut Vec<u8>) {
+    let mut text = Text::default();
+    text.put_number(number);
+    bytes.extend_from_slice(text.get());
+}
+
+/// A text that grows at its front, as digits come out last first.
+struct Text {
+    bytes: [u8; Self::LONGEST],
+    start: usize,
+}
+
+impl Default for Text {
+    fn default() -> Self {
+        Self { bytes: [0; Self::LONGEST], start: Self::LONGEST }
+    }
+}
+
+impl Text {
+    /// That of the largest number.
+    const LONGEST: usize = 20;
+
+    fn put(&mut self, byte: u8) {
+        if let Some(start) = self.start.checked_sub(1) {
+            self.bytes[start] = byte;
+            self.start = start;
         }
     }
-    bytes.extend_from_slice(&digits[start..]);
+
+    fn put_number(&mut self, mut number: u64) {
+        while number >= 10 {
+            self.put(b'0' + (number % 10) as u8);
+            number /= 10;
+        }
+        self.put(b'0' + number as u8);
+    }
+
+    fn get(&self) -> &[u8] {
+        &self.bytes[self.start..]
+    }
 }
 
 #[cfg(test)]
