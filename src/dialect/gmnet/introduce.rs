@@ -34,7 +34,7 @@ pub(super) struct Introductions {
 
 /// A request that waits. Its connection and its timers hold one, and they end with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct WaitId(usize);
+pub(super) struct WaitId(u32);
 
 #[derive(Debug)]
 struct Waiting {
@@ -84,7 +84,7 @@ impl Introductions {
 
     /// Forgets a request.
     pub(super) fn cancel(&mut self, id: WaitId) {
-        let Some(Waiting { request, .. }) = self.waiting.try_remove(id.0) else { return };
+        let Some(Waiting { request, .. }) = self.waiting.try_remove(id.0 as usize) else { return };
         self.returns.cancel(&id);
         self.deadlines.cancel(&id);
         for addr in [request.client, request.host] {
@@ -98,7 +98,7 @@ impl Introductions {
     }
 
     fn get(&self, id: WaitId) -> Option<&Waiting> {
-        self.waiting.get(id.0)
+        self.waiting.get(id.0 as usize)
     }
 
     fn has_room(&self, request: &Request) -> bool {
@@ -108,7 +108,8 @@ impl Introductions {
     }
 
     fn add(&mut self, now: Instant, request: Request, text: &str) -> WaitId {
-        let id = WaitId(self.waiting.insert(Waiting { request, text: text.into() }));
+        // Those that wait are fewer than connections, which are counted in 32 bits.
+        let id = WaitId(self.waiting.insert(Waiting { request, text: text.into() }) as u32);
         self.by_addr.entry(request.client).or_default().push(id);
         if request.host != request.client {
             self.by_addr.entry(request.host).or_default().push(id);
@@ -172,7 +173,8 @@ impl Gmnet {
 
     /// Answers all that wait, with what is known.
     pub(super) fn end_all_introductions(&mut self, now: Now, out: &mut Outbox) {
-        let ids: Vec<_> = self.introductions.waiting.iter().map(|(id, _)| WaitId(id)).collect();
+        let ids: Vec<_> =
+            self.introductions.waiting.iter().map(|(id, _)| WaitId(id as u32)).collect();
         for id in ids {
             self.retry(now, id, true, out);
         }
@@ -352,29 +354,34 @@ impl Gmnet {
         let client = self.config.told(request.client, host.addr);
         let ports = self.candidates(now, SocketAddr::new(request.client, port), at);
         let Some(conn) = self.conns.get_mut(id) else { return };
-        let was_empty = conn.notices.is_empty();
         let room = limits::NOTICES_PER_HOST.saturating_sub(conn.notices.len()).max(1);
         let ports = &ports[..ports.len().min(room)];
-        conn.notices.extend(ports.iter().map(|port| SocketAddr::new(client, *port)));
-        self.notices += ports.len();
-        if !was_empty {
-            return;
-        }
-        if now.instant < conn.quiet_until {
+        let mut clients = ports.iter().map(|port| SocketAddr::new(client, *port));
+        let is_idle = conn.notices.is_empty();
+        let at_once =
+            if is_idle && now.instant >= conn.quiet_until { clients.next() } else { None };
+        self.notices += clients.len();
+        clients.for_each(|client| conn.notices.push(client));
+        if is_idle && !conn.notices.is_empty() {
             self.gaps.arm(now.instant, id);
-        } else {
-            self.notify_next(now, id, out);
+        }
+        if let Some(client) = at_once {
+            self.tell(now, id, client, out);
         }
     }
 
     /// Tells a host about the next client that it has not been told of.
     pub(super) fn notify_next(&mut self, now: Now, id: ConnId, out: &mut Outbox) {
         let Some(conn) = self.conns.get_mut(id) else { return };
-        let Some(client) = conn.notices.pop_front() else { return };
+        let Some(client) = conn.notices.pop() else { return };
         self.notices -= 1;
         if !conn.notices.is_empty() {
             self.gaps.arm(now.instant, id);
         }
+        self.tell(now, id, client, out);
+    }
+
+    fn tell(&mut self, now: Now, id: ConnId, client: SocketAddr, out: &mut Outbox) {
         self.answer(now, id, out, |bytes, _| {
             bytes.push(MASTER);
             push_addr(client.ip(), bytes);

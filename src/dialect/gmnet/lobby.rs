@@ -9,7 +9,6 @@ use super::command::Command;
 use super::digits::{push_addr, push_number};
 use super::hosts::{Host, HostKey, Hosts};
 use super::text::utf16_order;
-use crate::clock::Instant;
 use crate::hash::Map;
 
 /// The listed hosts in order of their creation, all of them and those of each game, so that a
@@ -20,17 +19,19 @@ pub struct Index {
     by_game: Map<Box<str>, BTreeSet<Entry>>,
 }
 
-/// Sorts by creation time as told, then by what came first.
+/// Sorts by creation time as told, then by what came first. Each host has two, so they are small.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Entry {
-    created: u64,
-    since: Instant,
+    /// Seconds since 1970, until 2106.
+    created: u32,
+    number: u32,
     key: HostKey,
 }
 
 impl Entry {
     fn of(host: &Host, key: HostKey) -> Self {
-        Self { created: host.created, since: host.since, key }
+        let created = u32::try_from(host.created).unwrap_or(u32::MAX);
+        Self { created, number: host.number, key }
     }
 }
 
