@@ -11,56 +11,82 @@ pub(super) fn push_addr(addr: IpAddr, bytes: &mut Vec<u8>) {
         let _ = write!(bytes, "{addr}");
         return;
     };
-    let mut text = Text::default();
-    for (n, octet) in v4.octets().into_iter().rev().enumerate() {
-        if n > 0 {
-            text.put(b'.');
-        }
-        text.put_number(octet.into());
+    let mut text = [0; 16];
+    let mut end = 0;
+    for octet in v4.octets() {
+        let (digits, length) = OCTETS[usize::from(octet)];
+        text[end..end + 4].copy_from_slice(&digits);
+        end += usize::from(length);
     }
-    bytes.extend_from_slice(text.get());
+    // Without the last dot.
+    bytes.extend_from_slice(&text[..end - 1]);
 }
+
+/// Each octet with a dot behind it, and how long that is.
+static OCTETS: [([u8; 4], u8); 256] = {
+    let mut octets = [([0; 4], 0); 256];
+    let mut n = 0;
+    while n < 256 {
+        let (hundreds, tens, ones) =
+            (b'0' + (n / 100) as u8, b'0' + (n / 10 % 10) as u8, b'0' + (n % 10) as u8);
+        octets[n] = match n {
+            0..10 => ([ones, b'.', 0, 0], 2),
+            10..100 => ([tens, ones, b'.', 0], 3),
+            _ => ([hundreds, tens, ones, b'.'], 4),
+        };
+        n += 1;
+    }
+    octets
+};
 
 /// Appends a number.
 pub(super) fn push_number(number: u64, bytes: &mut Vec<u8>) {
-    let mut text = Text::default();
-    text.put_number(number);
-    bytes.extend_from_slice(text.get());
+    let (digits, start) = digits(number);
+    bytes.extend_from_slice(&digits[start..]);
 }
 
-/// A text that grows at its front, as digits come out last first.
-struct Text {
-    bytes: [u8; Self::LONGEST],
+/// The digits of a number, and where they start.
+fn digits(mut number: u64) -> ([u8; LONGEST], usize) {
+    let mut digits = [0; LONGEST];
+    let mut start = LONGEST;
+    while start > 0 {
+        start -= 1;
+        digits[start] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    (digits, start)
+}
+
+/// Digits of the largest number.
+const LONGEST: usize = 20;
+
+/// Numbers of which each is near the one before, as the times in a lobby that is sorted by time:
+/// mostly only the last three digits are written anew.
+#[derive(Debug, Default)]
+pub(super) struct Near {
+    /// All but the last three digits, and the same as text.
+    thousands: u64,
+    digits: [u8; LONGEST],
     start: usize,
 }
 
-impl Default for Text {
-    fn default() -> Self {
-        Self { bytes: [0; Self::LONGEST], start: Self::LONGEST }
-    }
-}
-
-impl Text {
-    /// That of the largest number.
-    const LONGEST: usize = 20;
-
-    fn put(&mut self, byte: u8) {
-        if let Some(start) = self.start.checked_sub(1) {
-            self.bytes[start] = byte;
-            self.start = start;
+impl Near {
+    /// Appends a number.
+    pub(super) fn push(&mut self, number: u64, bytes: &mut Vec<u8>) {
+        let (thousands, rest) = (number / 1000, (number % 1000) as u16);
+        if thousands == 0 {
+            return push_number(number, bytes);
         }
-    }
-
-    fn put_number(&mut self, mut number: u64) {
-        while number >= 10 {
-            self.put(b'0' + (number % 10) as u8);
-            number /= 10;
+        if thousands != self.thousands {
+            self.thousands = thousands;
+            (self.digits, self.start) = digits(thousands);
         }
-        self.put(b'0' + number as u8);
-    }
-
-    fn get(&self) -> &[u8] {
-        &self.bytes[self.start..]
+        bytes.extend_from_slice(&self.digits[self.start..]);
+        let digit = |n: u16| b'0' + (n % 10) as u8;
+        bytes.extend_from_slice(&[digit(rest / 100), digit(rest / 10), digit(rest)]);
     }
 }
 
@@ -76,6 +102,20 @@ mod tests {
             let mut bytes = Vec::new();
             push_number(number, &mut bytes);
             prop_assert_eq!(String::from_utf8_lossy(&bytes), number.to_string());
+        }
+
+        #[test]
+        fn near_numbers_as_well(
+            numbers in prop::collection::vec((any::<u64>(), 0..64, 0u64..2000), 1..20),
+        ) {
+            let mut near = Near::default();
+            for (number, shift, more) in numbers {
+                for number in [number >> shift, (number >> shift).saturating_add(more)] {
+                    let mut bytes = Vec::new();
+                    near.push(number, &mut bytes);
+                    prop_assert_eq!(String::from_utf8_lossy(&bytes), number.to_string());
+                }
+            }
         }
 
         #[test]
