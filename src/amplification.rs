@@ -7,12 +7,13 @@
 //! keeps the promise without remembering anything.
 
 use std::cell::RefCell;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher as _;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
 use crate::clock::Instant;
+use crate::hash::Keyed;
 
 /// Places in the table; 384 KiB.
 const PLACES: usize = 16 * 1024;
@@ -34,7 +35,7 @@ pub struct Credits(Rc<RefCell<Table>>);
 #[derive(Debug)]
 struct Table {
     places: Box<[Credit]>,
-    hasher: RandomState,
+    hasher: Keyed,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -49,7 +50,7 @@ impl Default for Table {
     fn default() -> Self {
         Self {
             places: vec![Credit::default(); PLACES].into_boxed_slice(),
-            hasher: RandomState::new(),
+            hasher: Keyed::default(),
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Whose address it is, as far as one can know, and how much of something each customer has.
 
-use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
+
+use crate::hash::Map;
 
 /// The customer that has this address: an IPv6 customer has a /64 (RFC 6177) and may use every
 /// address in it.
@@ -15,13 +16,13 @@ pub fn network(addr: IpAddr) -> IpAddr {
 
 /// How many of something each customer has.
 #[derive(Debug, Default)]
-pub struct Counts(HashMap<IpAddr, usize>);
+pub struct Counts(Map<IpAddr, u32>);
 
 impl Counts {
     /// How many the customer with this address has.
     #[must_use]
     pub fn of(&self, addr: IpAddr) -> usize {
-        self.0.get(&network(addr)).copied().unwrap_or_default()
+        self.0.get(&network(addr)).map_or(0, |count| *count as usize)
     }
 
     /// One more.
@@ -49,11 +50,11 @@ impl Counts {
 
 /// What each customer has, the oldest first.
 #[derive(Debug)]
-pub struct Possessions<K>(HashMap<IpAddr, Vec<K>>);
+pub struct Possessions<K>(Map<IpAddr, Vec<K>>);
 
 impl<K> Default for Possessions<K> {
     fn default() -> Self {
-        Self(HashMap::new())
+        Self(Map::default())
     }
 }
 

@@ -13,6 +13,7 @@
 //! | [`limits`] | every bound and every wait, with its reason |
 //! | [`rates`], [`customers`], [`amplification`] | how often, how much and how many bytes an address may have |
 //! | [`clock`], [`timers`] | time as a value, deadlines as data |
+//! | [`hash`] | how tables find their keys |
 //!
 //! # How a packet travels
 //!
@@ -31,6 +32,7 @@ pub mod cli;
 pub mod clock;
 pub mod customers;
 pub mod dialect;
+pub mod hash;
 pub mod limits;
 pub mod logging;
 pub mod nats;

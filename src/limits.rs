@@ -54,8 +54,9 @@ impl Limits {
 /// texts into data strings; lines of 16 KiB have to work, the old server had no limit.
 pub const LINE: usize = 16 * 1024 + 64;
 
-/// Longest GMnet command with all its lines, in bytes. So this bounds the data strings of a host.
-pub const COMMAND: usize = 64 * 1024;
+/// Longest GMnet command with all its lines, in bytes. So this bounds the data strings of a host,
+/// whose lengths are kept in 16 bits.
+pub const COMMAND: usize = u16::MAX as usize;
 
 /// Bytes a GMnet peer may send ahead while it waits for the answer to a `connect`. Real clients
 /// send nothing at all then.

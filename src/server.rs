@@ -282,7 +282,19 @@ impl Dialect for Server {
             };
             dialect.on_open(opened, id, peer, out);
         }
-        self.with_dialect_of(id, out, |dialect, out| dialect.on_bytes(now, id, bytes, out));
+        let mut use_of = Use::Waiting;
+        self.with_dialect_of(id, out, |dialect, out| {
+            dialect.on_bytes(now, id, bytes, out);
+            use_of = dialect.use_of(id);
+        });
+        if self.conns.get(id).is_none() {
+            return;
+        }
+        match use_of {
+            Use::Lasting => self.idle.cancel(&id),
+            Use::Idle(_) if !self.idle.is_armed(&id) => self.idle.arm(now.instant, id),
+            Use::Idle(_) | Use::Waiting => {}
+        }
     }
 
     fn on_fin(&mut self, now: Now, id: ConnId, out: &mut Outbox) {

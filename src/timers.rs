@@ -2,18 +2,19 @@
 //! one length are always in order: the newest deadline goes to the back, the earliest is at the
 //! front.
 
-use std::hash::{Hash, RandomState};
+use std::hash::Hash;
 use std::time::Duration;
 
 use hashlink::LinkedHashMap;
 
 use crate::clock::Instant;
+use crate::hash::Keyed;
 
 /// Timers of one length, at most one for each key.
 #[derive(Debug)]
 pub struct Timers<K> {
     delay: Duration,
-    queue: LinkedHashMap<K, Instant, RandomState>,
+    queue: LinkedHashMap<K, Instant, Keyed>,
 }
 
 impl<K: Hash + Eq> Timers<K> {
@@ -30,7 +31,10 @@ impl<K: Hash + Eq> Timers<K> {
 
     /// Disarms a timer.
     pub fn cancel(&mut self, key: &K) {
-        self.queue.remove(key);
+        // Mostly nothing is armed: no hash is needed to know that.
+        if !self.queue.is_empty() {
+            self.queue.remove(key);
+        }
     }
 
     /// Whether the timer of this key is armed.

@@ -1,6 +1,7 @@
 //! What tests and the debug client `punch` are made of: GMnet peers over real sockets, and a
 //! fixture that runs the real server.
 //!
+//! - [`bench`]: players and questions that load a server, and what it needs for them.
 //! - [`master`]: starts the built `punchd`, or points at a running server (`PUNCH_MASTER`).
 //! - [`folder`]: a place for the files of a test.
 //! - [`meddler`]: a master server that cuts and glues its replies, for games to bear.
@@ -17,6 +18,7 @@
 //! - [`unplugged`]: the server without sockets and with a made-up clock.
 #![forbid(unsafe_code)]
 
+pub mod bench;
 pub mod events;
 pub mod folder;
 pub mod fuzz;

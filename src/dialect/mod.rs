@@ -192,9 +192,9 @@ impl Outbox {
 
     /// Forgets everything; keeps the memory, unless a rare large message made it grow.
     pub fn clear(&mut self) {
-        /// More than nearly all messages of one turn of the loop; a lobby of thousands of hosts
-        /// may need megabytes, which are not worth holding on to.
-        const USUAL: usize = 256 * 1024;
+        /// The lobby of ten thousand hosts, which takes twice as long if it has to fetch memory from
+        /// the system first. What is larger is not worth holding on to.
+        const USUAL: usize = 4 << 20;
         self.outputs.clear();
         self.bytes.clear();
         if self.bytes.capacity() > USUAL {

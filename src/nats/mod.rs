@@ -15,7 +15,6 @@
 
 use std::cell::RefCell;
 use std::fmt;
-use std::hash::RandomState;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
@@ -24,6 +23,7 @@ use smallvec::SmallVec;
 
 use crate::clock::Instant;
 use crate::dialect::Name;
+use crate::hash::Keyed;
 use crate::limits;
 
 mod results;
@@ -104,7 +104,7 @@ pub struct Nats(Rc<RefCell<Table>>);
 #[derive(Debug, Default)]
 struct Table {
     /// Those that nothing came from for longest first.
-    by_addr: LinkedHashMap<IpAddr, Nat, RandomState>,
+    by_addr: LinkedHashMap<IpAddr, Nat, Keyed>,
     results: Results,
 }
 

@@ -293,11 +293,12 @@ fn open(
 /// Sets what accepted connections shall have: they inherit it (Linux), which saves calls for each.
 fn prepare(listener: &SockRef<'_>, ghost: Duration) -> io::Result<()> {
     listener.set_tcp_nodelay(true)?;
-    // The last probe goes unanswered after five sixths of the limit.
+    // The last probe goes unanswered after five sixths of the limit. There are four, as a network
+    // that loses some packets must not cost a player his game.
     let keepalive = TcpKeepalive::new()
         .with_time(whole_seconds(ghost / 2))
-        .with_interval(whole_seconds(ghost / 6))
-        .with_retries(2);
+        .with_interval(whole_seconds(ghost / 12))
+        .with_retries(4);
     listener.set_tcp_keepalive(&keepalive)?;
     // The same for what was written and is not acknowledged.
     listener.set_tcp_user_timeout(Some(ghost * 5 / 6))

@@ -146,7 +146,7 @@ impl EventLoop {
         info!("stopping: no new connections, {} open", self.connections.len());
         self.connections.stop_accepting();
         self.server.on_shutdown(now, &mut self.out);
-        self.deliver();
+        self.deliver(now);
         let deadline = now.instant + SHUTDOWN;
         while self.now().instant < deadline && (self.server.owes() || self.connections.owe()) {
             let timeout = self.timeout(Some(deadline));
@@ -176,18 +176,20 @@ impl EventLoop {
                 Token(n) => self.datagrams.note_readable(n / 2),
             }
         }
-        self.receive_datagrams();
-        self.accept();
-        self.serve_connections();
         let now = self.now();
+        self.receive_datagrams(now);
+        self.accept(now);
+        let now = self.now();
+        self.serve_connections(now);
         self.connections.retry(now.instant);
         for conn in self.connections.slow_readers(now.instant) {
             debug!("connection {} lost: its peer does not read", conn.slot);
-            self.lose(conn);
+            self.lose(now, conn);
         }
+        let now = self.now();
         if self.server.next_wakeup().is_some_and(|at| at <= now.instant) {
             self.server.on_wakeup(now, &mut self.out);
-            self.deliver();
+            self.deliver(now);
         }
         Ok(())
     }
@@ -213,32 +215,30 @@ impl EventLoop {
         Now { instant: Instant::from_micros(micros), unix }
     }
 
-    fn receive_datagrams(&mut self) {
-        let now = self.now();
+    fn receive_datagrams(&mut self, now: Now) {
         for socket in 0..self.datagrams.len() {
-            for _ in 0..udp::BUDGET {
+            let mut spent = 0;
+            while spent < udp::BUDGET {
                 let Some((via, peer, data)) = self.datagrams.receive(now.instant, socket) else {
                     break;
                 };
                 self.server.on_datagram(now, via, peer, data, &mut self.out);
-                if !self.out.is_empty() {
-                    self.deliver();
-                }
+                spent += 1 + udp::ANSWER * self.out.len();
+                self.deliver(now);
             }
         }
     }
 
-    fn accept(&mut self) {
-        let now = self.now();
+    fn accept(&mut self, now: Now) {
         loop {
             match self.connections.accept(now.instant) {
                 tcp::Accept::New(conn, peer) => {
                     self.server.on_open(now, conn, peer, &mut self.out);
-                    self.deliver();
+                    self.deliver(now);
                 }
                 tcp::Accept::Full => {
                     let made = self.server.make_room(now, &mut self.out);
-                    self.deliver();
+                    self.deliver(now);
                     self.connections.note_room(now.instant, made);
                 }
                 tcp::Accept::Nothing => break,
@@ -247,15 +247,14 @@ impl EventLoop {
         self.connections.end_accept_turn();
     }
 
-    fn serve_connections(&mut self) {
-        let now = self.now();
+    fn serve_connections(&mut self, now: Now) {
         for _ in 0..self.connections.ready_len() {
             let Some(conn) = self.connections.next_ready() else { break };
             let alive = self.flush(now, conn)
                 && self.serve(now, conn)
                 && self.connections.watch(conn, self.poll.registry());
             if !alive {
-                self.lose(conn);
+                self.lose(now, conn);
             }
         }
     }
@@ -282,23 +281,19 @@ impl EventLoop {
                 return false;
             }
         }
-        self.deliver();
+        self.deliver(now);
         true
     }
 
-    fn lose(&mut self, conn: ConnId) {
+    fn lose(&mut self, now: Now, conn: ConnId) {
         if self.connections.remove(conn) {
-            self.server.on_gone(self.now(), conn, &mut self.out);
-            self.deliver();
+            self.server.on_gone(now, conn, &mut self.out);
+            self.deliver(now);
         }
     }
 
     /// Does what the dialect wants done, and what comes of that.
-    fn deliver(&mut self) {
-        if self.out.is_empty() {
-            return;
-        }
-        let now = self.now();
+    fn deliver(&mut self, now: Now) {
         while !self.out.is_empty() {
             let mut out = std::mem::take(&mut self.out);
             let mut lost = Vec::new();

@@ -16,8 +16,12 @@ use super::{PAUSE, canonical, is_memory_pressure};
 use crate::clock::Instant;
 use crate::dialect::Via;
 
-/// Datagrams taken from a socket before others have their turn.
-pub(super) const BUDGET: usize = 256;
+/// Datagrams taken from a socket before others have their turn: as many as may have come while
+/// others had theirs, so that no request is read before the datagram that was sent before it.
+pub(super) const BUDGET: usize = 1024;
+
+/// For how many datagrams of the budget an answer counts: it takes a system call that does more.
+pub(super) const ANSWER: usize = 3;
 
 /// Longer than any datagram that a dialect understands; what is longer arrives cut.
 const LONGEST: usize = 2048;

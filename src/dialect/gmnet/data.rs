@@ -1,22 +1,28 @@
 //! What a host says about itself.
 
+use super::lobby::may_need_escape;
+
 /// The eight strings that a host describes itself with, in one allocation.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Data {
     text: Box<str>,
-    ends: [u32; 8],
+    /// A command, and so all strings together, is shorter than 64 KiB.
+    ends: [u16; 8],
+    /// Whether the lobby has to escape something in them.
+    pub needs_escapes: bool,
 }
 
 impl Data {
-    /// Keeps eight strings.
+    /// Keeps eight strings; together they are no longer than [`crate::limits::COMMAND`].
     #[must_use]
     pub fn new(strings: [&str; 8]) -> Self {
         let mut end = 0;
         let ends = strings.map(|s| {
             end += s.len();
-            u32::try_from(end).unwrap_or(u32::MAX)
+            u16::try_from(end).unwrap_or(u16::MAX)
         });
-        Self { text: strings.concat().into(), ends }
+        let needs_escapes = strings.iter().any(|s| s.bytes().any(may_need_escape));
+        Self { text: strings.concat().into(), ends, needs_escapes }
     }
 
     /// Bytes of all strings together.
@@ -35,6 +41,15 @@ impl Data {
     #[must_use]
     pub fn get(&self, n: usize) -> &str {
         let start = if n == 0 { 0 } else { self.ends[n - 1] };
-        &self.text[start as usize..self.ends[n] as usize]
+        self.text.get(start.into()..self.ends[n].into()).unwrap_or_default()
+    }
+
+    /// Those that are not empty, with their numbers.
+    pub fn iter(&self) -> impl Iterator<Item = (usize, &str)> {
+        let mut start = 0;
+        self.ends.iter().enumerate().filter_map(move |(n, &end)| {
+            let range = usize::from(std::mem::replace(&mut start, end))..end.into();
+            if range.is_empty() { None } else { Some((n, self.text.get(range)?)) }
+        })
     }
 }

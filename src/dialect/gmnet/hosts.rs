@@ -1,6 +1,5 @@
 //! The registered hosts: which there are, which of them an address means, which are listed.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -12,6 +11,7 @@ use super::lobby::Index;
 use crate::clock::{Instant, Now};
 use crate::dialect::gmnet::ports::ClaimedReg;
 use crate::dialect::{ConnId, Via};
+use crate::hash::Map;
 use crate::limits::{self, Limits};
 use crate::timers::Timers;
 
@@ -52,6 +52,8 @@ pub struct Host {
     pub seen: Instant,
     /// When its connection registered first.
     pub since: Instant,
+    /// Counts the hosts, those that have left as well.
+    pub number: u32,
     /// When its connection registered last.
     registered: Instant,
     /// Whether a UDP `reg` belongs to the last registration.
@@ -125,10 +127,12 @@ impl Host {
 pub struct Hosts {
     slab: Slab<Host>,
     /// The hosts of each address, oldest first.
-    by_addr: HashMap<IpAddr, SmallVec<[HostKey; 2]>>,
+    by_addr: Map<IpAddr, SmallVec<[HostKey; 2]>>,
     /// Those on the machine or in the network of the server, oldest first, if anybody may ask for
     /// them by another address.
     inside: Option<Vec<HostKey>>,
+    /// How many there have been.
+    count: u32,
     /// Bytes of all data strings.
     data_bytes: usize,
     index: Index,
@@ -142,8 +146,9 @@ impl Hosts {
     pub fn new(has_public_ip: bool) -> Self {
         Self {
             slab: Slab::new(),
-            by_addr: HashMap::new(),
+            by_addr: Map::default(),
             inside: has_public_ip.then(Vec::new),
+            count: 0,
             data_bytes: 0,
             index: Index::default(),
             shadows: Timers::new(limits::SHADOW),
@@ -249,12 +254,14 @@ impl Hosts {
             data,
             seen: reg.map(|r| r.at).or(before.map(|h| h.seen)).unwrap_or_default(),
             since: now.instant,
+            number: self.count,
             registered: now.instant,
             reg: sign,
             before_loan: None,
             listed: false,
             settled: false,
         };
+        self.count = self.count.wrapping_add(1);
         self.data_bytes += host.data_len();
         // Slots are fewer than connections, which are counted in 32 bits.
         let key = HostKey(self.slab.insert(host) as u32);

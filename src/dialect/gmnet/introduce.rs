@@ -1,8 +1,6 @@
 //! Introductions: a client asks for a host, and each is told where the other is. If a UDP packet
 //! is not here yet, or the host is just coming back, the request waits for it.
 
-use std::collections::HashMap;
-use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 
 use log::info;
@@ -10,12 +8,14 @@ use slab::Slab;
 use smallvec::SmallVec;
 
 use super::command::Go;
+use super::digits::{push_addr, push_number};
 use super::hosts::HostKey;
 use super::names::{Named, Short};
 use super::ports::Opened;
 use super::{Gmnet, MASTER, MASTER_NOTFOUND, is_inside};
 use crate::clock::{Instant, Now};
 use crate::dialect::{ConnId, Outbox};
+use crate::hash::Map;
 use crate::limits;
 use crate::nats::Ports;
 use crate::timers::Timers;
@@ -25,7 +25,7 @@ use crate::timers::Timers;
 pub(super) struct Introductions {
     waiting: Slab<Waiting>,
     /// Which of them may go on when something comes from this address, longest waiting first.
-    by_addr: HashMap<IpAddr, SmallVec<[WaitId; 2]>>,
+    by_addr: Map<IpAddr, SmallVec<[WaitId; 2]>>,
     /// When a host is no longer expected back.
     returns: Timers<WaitId>,
     /// When the answer has to be given with what is known.
@@ -34,7 +34,7 @@ pub(super) struct Introductions {
 
 /// A request that waits. Its connection and its timers hold one, and they end with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct WaitId(usize);
+pub(super) struct WaitId(u32);
 
 #[derive(Debug)]
 struct Waiting {
@@ -69,7 +69,7 @@ impl Default for Introductions {
     fn default() -> Self {
         Self {
             waiting: Slab::new(),
-            by_addr: HashMap::new(),
+            by_addr: Map::default(),
             returns: Timers::new(limits::HOST_RETURN),
             deadlines: Timers::new(limits::INTRODUCTION_WAIT),
         }
@@ -84,7 +84,7 @@ impl Introductions {
 
     /// Forgets a request.
     pub(super) fn cancel(&mut self, id: WaitId) {
-        let Some(Waiting { request, .. }) = self.waiting.try_remove(id.0) else { return };
+        let Some(Waiting { request, .. }) = self.waiting.try_remove(id.0 as usize) else { return };
         self.returns.cancel(&id);
         self.deadlines.cancel(&id);
         for addr in [request.client, request.host] {
@@ -98,7 +98,7 @@ impl Introductions {
     }
 
     fn get(&self, id: WaitId) -> Option<&Waiting> {
-        self.waiting.get(id.0)
+        self.waiting.get(id.0 as usize)
     }
 
     fn has_room(&self, request: &Request) -> bool {
@@ -108,7 +108,8 @@ impl Introductions {
     }
 
     fn add(&mut self, now: Instant, request: Request, text: &str) -> WaitId {
-        let id = WaitId(self.waiting.insert(Waiting { request, text: text.into() }));
+        // Those that wait are fewer than connections, which are counted in 32 bits.
+        let id = WaitId(self.waiting.insert(Waiting { request, text: text.into() }) as u32);
         self.by_addr.entry(request.client).or_default().push(id);
         if request.host != request.client {
             self.by_addr.entry(request.host).or_default().push(id);
@@ -172,7 +173,8 @@ impl Gmnet {
 
     /// Answers all that wait, with what is known.
     pub(super) fn end_all_introductions(&mut self, now: Now, out: &mut Outbox) {
-        let ids: Vec<_> = self.introductions.waiting.iter().map(|(id, _)| WaitId(id)).collect();
+        let ids: Vec<_> =
+            self.introductions.waiting.iter().map(|(id, _)| WaitId(id as u32)).collect();
         for id in ids {
             self.retry(now, id, true, out);
         }
@@ -261,9 +263,9 @@ impl Gmnet {
                     bytes.push(MASTER);
                     match addr {
                         Some(text) => bytes.extend_from_slice(text.as_bytes()),
-                        None => _ = write!(bytes, "{}", request.host),
+                        None => push_addr(request.host, bytes),
                     }
-                    let _ = write!(bytes, "\0{port}\0");
+                    push_port(port, bytes);
                 });
                 self.notify(now, key, request, client_port, out);
             }
@@ -352,34 +354,47 @@ impl Gmnet {
         let client = self.config.told(request.client, host.addr);
         let ports = self.candidates(now, SocketAddr::new(request.client, port), at);
         let Some(conn) = self.conns.get_mut(id) else { return };
-        let was_empty = conn.notices.is_empty();
         let room = limits::NOTICES_PER_HOST.saturating_sub(conn.notices.len()).max(1);
         let ports = &ports[..ports.len().min(room)];
-        conn.notices.extend(ports.iter().map(|port| SocketAddr::new(client, *port)));
-        self.notices += ports.len();
-        if !was_empty {
-            return;
-        }
-        if now.instant < conn.quiet_until {
+        let mut clients = ports.iter().map(|port| SocketAddr::new(client, *port));
+        let is_idle = conn.notices.is_empty();
+        let at_once =
+            if is_idle && now.instant >= conn.quiet_until { clients.next() } else { None };
+        self.notices += clients.len();
+        clients.for_each(|client| conn.notices.push(client));
+        if is_idle && !conn.notices.is_empty() {
             self.gaps.arm(now.instant, id);
-        } else {
-            self.notify_next(now, id, out);
+        }
+        if let Some(client) = at_once {
+            self.tell(now, id, client, out);
         }
     }
 
     /// Tells a host about the next client that it has not been told of.
     pub(super) fn notify_next(&mut self, now: Now, id: ConnId, out: &mut Outbox) {
         let Some(conn) = self.conns.get_mut(id) else { return };
-        let Some(client) = conn.notices.pop_front() else { return };
+        let Some(client) = conn.notices.pop() else { return };
         self.notices -= 1;
         if !conn.notices.is_empty() {
             self.gaps.arm(now.instant, id);
         }
+        self.tell(now, id, client, out);
+    }
+
+    fn tell(&mut self, now: Now, id: ConnId, client: SocketAddr, out: &mut Outbox) {
         self.answer(now, id, out, |bytes, _| {
             bytes.push(MASTER);
-            let _ = write!(bytes, "{}\0{}\0", client.ip(), client.port());
+            push_addr(client.ip(), bytes);
+            push_port(client.port(), bytes);
         });
     }
+}
+
+/// The second half of an introduction.
+fn push_port(port: u16, bytes: &mut Vec<u8>) {
+    bytes.push(0);
+    push_number(port.into(), bytes);
+    bytes.push(0);
 }
 
 /// The host a client asks for: an address, or one of several at an address by its UDP port. As

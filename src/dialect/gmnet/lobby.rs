@@ -1,34 +1,37 @@
 //! The list of hosts: which of them a request chooses, in which order, as which bytes.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 
 use super::Config;
 use super::command::Command;
+use super::digits::{Near, push_addr};
 use super::hosts::{Host, HostKey, Hosts};
 use super::text::utf16_order;
-use crate::clock::Instant;
+use crate::hash::Map;
 
 /// The listed hosts in order of their creation, all of them and those of each game, so that a
 /// request for one game costs nothing for the others.
 #[derive(Debug, Default)]
 pub struct Index {
     all: BTreeSet<Entry>,
-    by_game: HashMap<Box<str>, BTreeSet<Entry>>,
+    by_game: Map<Box<str>, BTreeSet<Entry>>,
 }
 
-/// Sorts by creation time as told, then by what came first.
+/// Sorts by creation time as told, then by what came first. Each host has two, so they are small.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Entry {
-    created: u64,
-    since: Instant,
+    /// Seconds since 1970, until 2106.
+    created: u32,
+    number: u32,
     key: HostKey,
 }
 
 impl Entry {
     fn of(host: &Host, key: HostKey) -> Self {
-        Self { created: host.created, since: host.since, key }
+        let created = u32::try_from(host.created).unwrap_or(u32::MAX);
+        Self { created, number: host.number, key }
     }
 }
 
@@ -114,13 +117,14 @@ impl<'a> Query<'a> {
         reply.extend_from_slice(&[super::LOBBY, b'[']);
         let start = reply.len();
         let mut count = 0;
+        let mut times = Near::default();
         self.select(hosts, |host| {
             if reply.len() > start {
                 reply.push(b',');
             }
             let addr = config.told(host.addr, viewer);
             let port = host.port.filter(|_| config.lobby_ports && hosts.shares_address(host, addr));
-            write_entry(host, addr, port, reply);
+            write_entry(host, addr, port, &mut times, reply);
             count += 1;
         });
         reply.extend_from_slice(b"]\n");
@@ -166,43 +170,62 @@ impl<'a> Query<'a> {
     }
 }
 
-/// One host as the old server's JSON writer had it, byte for byte.
-fn write_entry(host: &Host, addr: IpAddr, port: Option<u16>, json: &mut Vec<u8>) {
+/// One host as the old server's JSON writer had it, byte for byte. Most of what the server computes
+/// for a lobby is done here. Most strings of most hosts are empty, so what is between the others is
+/// copied in one piece.
+fn write_entry(host: &Host, addr: IpAddr, port: Option<u16>, times: &mut Near, json: &mut Vec<u8>) {
+    const NAMES: &[u8] = b"\",\"data1\":\"\",\"data2\":\"\",\"data3\":\"\",\"data4\":\"\
+        \",\"data5\":\"\",\"data6\":\"\",\"data7\":\"\",\"data8\":\"\",\"createdTime\":";
+    const NAME: usize = b"\",\"data1\":\"".len();
     json.extend_from_slice(b"{\"ip\":\"");
-    // Writing to a Vec cannot fail.
-    let _ = match port {
-        Some(port) => write!(json, "{}", SocketAddr::new(addr, port)),
-        None => write!(json, "{addr}"),
-    };
-    json.push(b'"');
-    for n in 0..8 {
-        let _ = write!(json, ",\"data{}\":\"", n + 1);
-        write_escaped(host.data.as_ref().map_or("", |data| data.get(n)), json);
-        json.push(b'"');
+    match port {
+        None => push_addr(addr, json),
+        // Writing to a Vec cannot fail.
+        Some(port) => _ = write!(json, "{}", SocketAddr::new(addr, port)),
     }
-    let _ = write!(json, ",\"createdTime\":{}}}", host.created);
+    let mut named = 0;
+    if let Some(data) = &host.data {
+        for (n, text) in data.iter() {
+            let name = (n + 1) * NAME;
+            json.extend_from_slice(&NAMES[named..name]);
+            named = name;
+            if data.needs_escapes {
+                write_escaped(text, json);
+            } else {
+                json.extend_from_slice(text.as_bytes());
+            }
+        }
+    }
+    json.extend_from_slice(&NAMES[named..]);
+    times.push(host.created, json);
+    json.push(b'}');
 }
 
 /// JSON that is safe inside HTML, as Gson writes it unless told otherwise. Control characters
 /// cannot occur: they were cleaned away.
 fn write_escaped(text: &str, json: &mut Vec<u8>) {
     let mut rest = text;
-    while let Some(at) = rest.find(needs_escape) {
+    while let Some(at) = rest.bytes().position(may_need_escape) {
         let (plain, special) = rest.split_at(at);
         json.extend_from_slice(plain.as_bytes());
         let Some(c) = special.chars().next() else { break };
-        if matches!(c, '"' | '\\') {
-            json.extend_from_slice(&[b'\\', c as u8]);
-        } else {
-            let _ = write!(json, "\\u{:04x}", u32::from(c));
+        match c {
+            '"' | '\\' => json.extend_from_slice(&[b'\\', c as u8]),
+            '<' | '>' | '&' | '=' | '\'' | '\u{2028}' | '\u{2029}' => {
+                let _ = write!(json, "\\u{:04x}", u32::from(c));
+            }
+            _ => json.extend_from_slice(&special.as_bytes()[..c.len_utf8()]),
         }
         rest = &special[c.len_utf8()..];
     }
     json.extend_from_slice(rest.as_bytes());
 }
 
-fn needs_escape(c: char) -> bool {
-    matches!(c, '<' | '>' | '&' | '=' | '\'' | '"' | '\\' | '\u{2028}' | '\u{2029}')
+/// Whether a byte begins a character that may have to be escaped.
+pub(super) fn may_need_escape(byte: u8) -> bool {
+    /// First byte of U+2028 and U+2029, and of others.
+    const SEPARATOR: u8 = 0xE2;
+    matches!(byte, b'<' | b'>' | b'&' | b'=' | b'\'' | b'"' | b'\\' | SEPARATOR)
 }
 
 #[cfg(test)]
@@ -212,8 +235,8 @@ mod tests {
     #[test]
     fn escapes_are_those_of_gson() {
         let mut json = Vec::new();
-        write_escaped("<a href='x'>&=\"\\/\u{2028}\u{2029}\u{e9}\u{1f600}", &mut json);
-        let expected = "\\u003ca href\\u003d\\u0027x\\u0027\\u003e\\u0026\\u003d\\\"\\\\/\\u2028\\u2029\u{e9}\u{1f600}";
+        write_escaped("<a href='x'>&=\"\\/\u{2028}\u{2029}\u{20ac}\u{e9}\u{1f600}", &mut json);
+        let expected = "\\u003ca href\\u003d\\u0027x\\u0027\\u003e\\u0026\\u003d\\\"\\\\/\\u2028\\u2029\u{20ac}\u{e9}\u{1f600}";
         assert_eq!(String::from_utf8_lossy(&json), expected);
     }
 }

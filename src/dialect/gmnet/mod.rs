@@ -7,7 +7,6 @@
 //! [`lobby`]. A datagram goes through [`datagram`] into [`ports`]. Who is registered stands in
 //! [`hosts`].
 
-use std::collections::VecDeque;
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -26,10 +25,12 @@ use crate::timers::Timers;
 pub mod command;
 pub mod data;
 pub mod datagram;
+mod digits;
 pub mod hosts;
 mod introduce;
 pub mod lobby;
 mod names;
+mod notices;
 pub mod ports;
 mod registration;
 pub mod text;
@@ -40,6 +41,7 @@ use datagram::Datagram;
 use hosts::{HostKey, Hosts};
 use introduce::{Introductions, WaitId};
 use names::Left;
+use notices::Notices;
 use ports::Ports;
 
 /// First byte of an introduction: the other side's address and port follow.
@@ -174,7 +176,7 @@ struct Conn {
     /// The host that this is the control connection of.
     host: Option<HostKey>,
     /// Whom the host has not been told of yet. While there are any, a timer in `gaps` is armed.
-    notices: VecDeque<SocketAddr>,
+    notices: Notices,
     /// Until then the next notification has to wait.
     quiet_until: Instant,
 }
@@ -392,7 +394,7 @@ impl Dialect for Gmnet {
             waiting: None,
             used_port: None,
             host: None,
-            notices: VecDeque::new(),
+            notices: Notices::default(),
             quiet_until: Instant::default(),
         };
         self.conns.insert(id, conn);
@@ -408,7 +410,7 @@ impl Dialect for Gmnet {
         conn.finished = true;
         self.unfinished += conn.reader.finish();
         self.notices -= conn.notices.len();
-        conn.notices.clear();
+        conn.notices = Notices::default();
         let host = conn.host.take();
         self.end_registration(now, host, Left::Closed);
         self.run(now, id, b"", out);
@@ -458,7 +460,7 @@ impl Dialect for Gmnet {
             self.hosts.next_wakeup(),
             self.ports.next_wakeup(),
             self.throttled.next(),
-            self.keepalives.next(),
+            self.keepalives.next().map(|at| self.together(at)),
         ];
         timers.into_iter().flatten().min()
     }

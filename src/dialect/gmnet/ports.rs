@@ -2,7 +2,6 @@
 //! all that joins a datagram to a connection is the address both come from, and the time.
 
 use std::cmp::Reverse;
-use std::hash::RandomState;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -11,12 +10,13 @@ use smallvec::SmallVec;
 
 use crate::clock::{Instant, Now};
 use crate::dialect::Via;
+use crate::hash::Keyed;
 use crate::limits;
 
 /// The remembered ports of all addresses; those that nothing came from for longest first.
 #[derive(Debug, Default)]
 pub struct Ports {
-    by_addr: LinkedHashMap<IpAddr, Remembered, RandomState>,
+    by_addr: LinkedHashMap<IpAddr, Remembered, Keyed>,
     /// How many ports are remembered in all.
     count: usize,
 }

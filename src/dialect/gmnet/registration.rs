@@ -12,8 +12,12 @@ use super::hosts::{HostKey, Shown};
 use super::names::{Left, Named, log_refused_version, log_registered};
 use super::ports::Opened;
 use super::{datagram, version};
-use crate::clock::Now;
+use crate::clock::{Instant, Now};
 use crate::dialect::{ConnId, Name, Outbox, Via};
+
+/// Into so many points of time the datagrams that keep mappings alive are gathered, of all that are
+/// sent in [`super::Config::keepalive`].
+const KEEPALIVE_STEPS: u64 = 64;
 
 /// Datagrams that keep mappings alive, sent before others have their turn.
 const KEEPALIVES_AT_ONCE: usize = 64;
@@ -138,5 +142,12 @@ impl Gmnet {
             }
             self.keepalives.arm(now.instant, key);
         }
+    }
+
+    /// When keepalives that are due then are sent: with others, so that thousands of idle hosts do
+    /// not wake the server thousands of times.
+    pub(super) fn together(&self, at: Instant) -> Instant {
+        let step = (self.config.keepalive.as_micros() as u64 / KEEPALIVE_STEPS).max(1);
+        Instant::from_micros(at.micros().next_multiple_of(step))
     }
 }

@@ -1,11 +1,11 @@
 //! Who has left a room a moment ago. UDP brings requests twice and late: who asks again must get
 //! the same answer, and must not come in again by a copy of an old request.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 
 use super::field::Id;
 use crate::clock::Instant;
+use crate::hash::Map;
 use crate::limits;
 use crate::timers::Timers;
 
@@ -23,13 +23,13 @@ pub(super) enum How {
 #[derive(Debug)]
 pub(super) struct Parted {
     /// Which room, how, when.
-    left: HashMap<SocketAddr, (Id, How, Instant)>,
+    left: Map<SocketAddr, (Id, How, Instant)>,
     timers: Timers<SocketAddr>,
 }
 
 impl Default for Parted {
     fn default() -> Self {
-        Self { left: HashMap::new(), timers: Timers::new(limits::PARTED) }
+        Self { left: Map::default(), timers: Timers::new(limits::PARTED) }
     }
 }
 

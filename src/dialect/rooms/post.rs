@@ -1,7 +1,6 @@
 //! What is sent: answers once, notifications a few times, as nobody confirms them. All of it
 //! within the credit of the address it goes to, unless the peer there has proved itself.
 
-use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
 use super::field::Id;
@@ -10,6 +9,7 @@ use super::table::{Peer, Table};
 use crate::amplification::Credits;
 use crate::clock::Instant;
 use crate::dialect::{Outbox, Via};
+use crate::hash::Map;
 use crate::limits;
 use crate::timers::Timers;
 
@@ -56,7 +56,7 @@ struct Notice {
 #[derive(Debug)]
 pub(super) struct Post {
     credits: Credits,
-    notices: HashMap<Key, Notice>,
+    notices: Map<Key, Notice>,
     due: Timers<Key>,
     /// The place to write messages in, so that one costs no allocation.
     scratch: Vec<u8>,
@@ -66,7 +66,7 @@ impl Post {
     pub(super) fn new(credits: Credits) -> Self {
         Self {
             credits,
-            notices: HashMap::new(),
+            notices: Map::default(),
             due: Timers::new(limits::NOTICE_GAP),
             scratch: Vec::new(),
         }

@@ -1,7 +1,7 @@
 //! The rooms and who is in them. Every peer is found by its ID and by its endpoint; one endpoint
 //! is one peer.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use super::field::{Id, Key};
 use crate::clock::Instant;
 use crate::customers::Possessions;
 use crate::dialect::Via;
+use crate::hash::Map;
 use crate::limits;
 use crate::timers::Timers;
 
@@ -79,9 +80,9 @@ impl Room {
 /// All rooms and peers.
 #[derive(Debug)]
 pub(super) struct Table {
-    peers: HashMap<Id, Peer>,
-    rooms: HashMap<Id, Room>,
-    at: HashMap<SocketAddr, Id>,
+    peers: Map<Id, Peer>,
+    rooms: Map<Id, Room>,
+    at: Map<SocketAddr, Id>,
     /// Rooms by age.
     by_age: BTreeMap<u64, Id>,
     rooms_made: u64,
@@ -95,9 +96,9 @@ pub(super) struct Table {
 impl Table {
     pub(super) fn new(silence: Duration) -> Self {
         Self {
-            peers: HashMap::new(),
-            rooms: HashMap::new(),
-            at: HashMap::new(),
+            peers: Map::default(),
+            rooms: Map::default(),
+            at: Map::default(),
             by_age: BTreeMap::new(),
             rooms_made: 0,
             by_customer: Possessions::default(),

@@ -1,6 +1,8 @@
 //! `punch`: a debug client for people who run a master server or write a game.
 #![forbid(unsafe_code)]
 
+mod bare;
+mod bench;
 mod common;
 mod events;
 mod host;
@@ -29,6 +31,9 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    #[command(hide = true)]
+    Bare(bare::Args),
+    Bench(bench::Args),
     Events(events::Args),
     Host(host::Args),
     Join(join::Args),
@@ -43,6 +48,8 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
+        Command::Bare(args) => bare::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Events(args) => events::run(&args),
         Command::Host(args) => host::run(args),
         Command::Join(args) => join::run(args),

@@ -1,0 +1,103 @@
+//! Many hosts: registering them, the memory they take, and what they cost while nothing happens.
+
+use std::time::{Duration, Instant};
+
+use compat_tests::bench::Failure;
+use compat_tests::bench::players::games;
+use compat_tests::bench::process::Process;
+use compat_tests::bench::questions::{ask, hosts_in, lobby_request};
+use compat_tests::bench::sockets::address;
+use compat_tests::gmnet::Data;
+
+use crate::report::Reach;
+use crate::{Bench, Table, introductions, lobby, sides};
+
+/// Kinds of peers, for their addresses.
+const HOST: u8 = 6;
+
+pub(crate) fn registration(bench: &mut Bench) -> Result<(), Failure> {
+    const COUNT: usize = 2000;
+    let mut ours = Table::master(bench.punchd(&[])?, 0)?;
+    let mut bare = Table::bare(bench.bare(0)?, 0)?;
+    let mut begin = 0;
+    let mut register = |table: &mut Table, is_checked: bool| {
+        // New addresses each time: of those before, the ports are remembered for a while.
+        begin += COUNT;
+        let addresses = (begin..begin + COUNT).map(|n| address(HOST, n));
+        let empty = |_| Data::default();
+        let (cpu, crowd) = table.cpu(COUNT, |players| players.register_idle(addresses, empty))?;
+        if is_checked {
+            let listed = hosts_in(&ask(table.server.addr(), &lobby_request("", None))?)?.len();
+            if listed != crowd.len() {
+                return Err(Failure::Wrong(format!("{listed} of {COUNT} hosts are listed")));
+            }
+        }
+        drop(crowd);
+        table.server.cpu_at_rest()?;
+        Ok(cpu)
+    };
+    let mut rounds = Vec::new();
+    for _ in 0..=bench.rounds {
+        rounds.push((register(&mut ours, true)?, register(&mut bare, false)?));
+    }
+    let cpu = sides(rounds.into_iter().skip(1));
+    bench.report.compare("registration: CPU", Reach::Within(1.3), "us", &cpu, "bare loop");
+    memory(bench)
+}
+
+/// Bytes that a host takes whose data strings are empty.
+fn memory(bench: &mut Bench) -> Result<(), Failure> {
+    const COUNT: usize = 10_000;
+    let rounds: Result<_, Failure> = (0..3)
+        .map(|_| {
+            let table = Table::master(bench.punchd(&[])?, 0)?;
+            let before = table.server.memory()?;
+            let addresses = (0..COUNT).map(|n| address(HOST, n));
+            let _crowd = table.players.register_idle(addresses, |_| Data::default())?;
+            Ok((table.server.memory()? - before) as f64 / COUNT as f64)
+        })
+        .collect();
+    let what = format!("memory of a host, of {COUNT}");
+    bench.report.tell(&what, Reach::AtMost(600.0), "bytes", &rounds?);
+    Ok(())
+}
+
+/// What there is beside a crowd of idle hosts.
+pub(crate) fn crowd(bench: &mut Bench) -> Result<(), Failure> {
+    let hosts = bench.crowd;
+    let connections = (hosts + 6000).to_string();
+    let server = bench.punchd(&["--max-connections", &connections])?;
+    let before = server.memory()?;
+    let table = Table::master(server, 0)?;
+    let addresses = (0..hosts).map(|n| address(HOST, n));
+    let crowd = table.players.register_idle(addresses, games(hosts / lobby::GAME))?;
+    let server = table.server;
+    let listed = hosts_in(&ask(server.addr(), &lobby_request("", None))?)?.len();
+    if listed != crowd.len() {
+        return Err(Failure::Wrong(format!("{listed} of {hosts} hosts are listed")));
+    }
+    let memory = (server.memory()? - before) as f64 / 1e6;
+    let what = format!("memory of {hosts} hosts in {} games", hosts / lobby::GAME);
+    bench.report.tell(&what, Reach::Any, "MB", &[memory].into_iter().collect());
+    idle(bench, &server, hosts)?;
+    let server = lobby::one_game(bench, server, hosts)?;
+    introductions::beside(bench, server, hosts)?;
+    Ok(())
+}
+
+/// What the server does while nothing happens but its keepalives.
+fn idle(bench: &mut Bench, server: &Process, hosts: usize) -> Result<(), Failure> {
+    // Each host gets one datagram in twenty seconds, and they were registered in a few.
+    let time = Duration::from_secs(if bench.full { 40 } else { 20 });
+    let (cpu, sleeps, begin) = (server.cpu()?, server.sleeps()?, Instant::now());
+    std::thread::sleep(time);
+    let seconds = begin.elapsed().as_secs_f64();
+    let share = (server.cpu()? - cpu).as_secs_f64() / seconds * 100.0;
+    let sleeps = (server.sleeps()? - sleeps) as f64 / seconds;
+    let what = format!("{hosts} idle hosts: CPU");
+    let unit = "% of a core";
+    bench.report.tell(&what, Reach::AtMost(1.0), unit, &[share].into_iter().collect());
+    let what = format!("{hosts} idle hosts: wake-ups");
+    bench.report.tell(&what, Reach::Any, "/s", &[sleeps].into_iter().collect());
+    Ok(())
+}

@@ -1,0 +1,145 @@
+//! What the kernel alone costs: a loop that makes the system calls of a master server for each
+//! introduction, and thinks nothing. No server built on this way of waiting can be cheaper.
+//!
+//! It takes connections and datagrams from sockets that are set up as the server's are. Of each
+//! chunk it looks at the first byte only:
+//!
+//! | chunk | what it does |
+//! | --- | --- |
+//! | `r...`, a registration | counts the connection among the hosts |
+//! | `c...`, a `connect` | writes [`ANSWER`] to it, and [`NOTICE`] to the next host in turn |
+//! | `v...`, a `version` | writes [`VERSION`] to it |
+//! | `l...`, a `lobby2` | writes as many prepared bytes as it was told when started |
+
+use std::io::{self, Read, Write};
+use std::time::Duration;
+
+use mio::net::TcpStream;
+use mio::{Events, Interest, Poll, Token};
+use punchd::net::bind;
+use slab::Slab;
+
+/// What a client is answered, as long as a usual introduction.
+pub const ANSWER: &[u8] = b"\xff127.111.111.111\x0055555\0";
+/// What a host is told, as long as a usual introduction.
+pub const NOTICE: &[u8] = ANSWER;
+/// The answer to `version`.
+pub const VERSION: &[u8] = b"\xf61.2.5\n";
+
+const LISTENER: Token = Token(0);
+const DATAGRAMS: Token = Token(1);
+const FIRST: usize = 2;
+
+struct Connection {
+    stream: TcpStream,
+    /// Prepared bytes that the socket has not taken yet.
+    owed: usize,
+}
+
+/// Serves on this port until the process is ended. `lobby` is how many bytes a lobby has.
+///
+/// # Errors
+/// If the system does not let it listen or wait.
+pub fn serve(port: u16, lobby: usize) -> io::Result<()> {
+    let bound = bind::bind(&[], port, Duration::from_secs(60)).map_err(io::Error::other)?;
+    let mut bound = bound.into_iter().next().ok_or(io::ErrorKind::AddrNotAvailable)?;
+    let mut poll = Poll::new()?;
+    poll.registry().register(&mut bound.tcp, LISTENER, Interest::READABLE)?;
+    poll.registry().register(&mut bound.udp, DATAGRAMS, Interest::READABLE)?;
+    let lobby = vec![b'x'; lobby];
+    let mut connections = Slab::<Connection>::new();
+    let mut hosts: Vec<usize> = Vec::new();
+    let mut next_host = 0;
+    let mut events = Events::with_capacity(1024);
+    let mut buffer = vec![0; 64 * 1024];
+    let mut ready = Vec::new();
+    loop {
+        match poll.poll(&mut events, None) {
+            // It was made to stand still for a while.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            other => other?,
+        }
+        let (mut acceptable, mut readable) = (false, false);
+        for event in &events {
+            match event.token() {
+                LISTENER => acceptable = true,
+                DATAGRAMS => readable = true,
+                Token(n) => ready.push((n - FIRST, event.is_read_closed(), event.is_writable())),
+            }
+        }
+        while readable && bound.udp.recv_from(&mut buffer[..2048]).is_ok() {}
+        while let Some((mut stream, _)) = acceptable.then(|| bound.tcp.accept().ok()).flatten() {
+            let entry = connections.vacant_entry();
+            let token = Token(FIRST + entry.key());
+            poll.registry().register(&mut stream, token, Interest::READABLE)?;
+            entry.insert(Connection { stream, owed: 0 });
+        }
+        for (n, is_closed, is_writable) in ready.drain(..) {
+            if is_writable {
+                pay(&poll, &mut connections, n, &lobby)?;
+            }
+            let mut length = read(&mut connections, n, &mut buffer);
+            match length.and_then(|length| buffer[..length].first()) {
+                Some(b'r') => hosts.push(n),
+                Some(b'c') => {
+                    say(&mut connections, n, ANSWER);
+                    if !hosts.is_empty() {
+                        next_host = (next_host + 1) % hosts.len();
+                        say(&mut connections, hosts[next_host], NOTICE);
+                    }
+                }
+                Some(b'v') => say(&mut connections, n, VERSION),
+                Some(b'l') => {
+                    if let Some(connection) = connections.get_mut(n) {
+                        connection.owed = lobby.len();
+                    }
+                    pay(&poll, &mut connections, n, &lobby)?;
+                }
+                _ => {}
+            }
+            if is_closed && length.is_some_and(|length| length > 0) {
+                length = read(&mut connections, n, &mut buffer);
+            }
+            if is_closed && length.is_none_or(|length| length == 0) {
+                connections.try_remove(n);
+            }
+        }
+    }
+}
+
+fn read(connections: &mut Slab<Connection>, n: usize, buffer: &mut [u8]) -> Option<usize> {
+    connections.get_mut(n).and_then(|connection| connection.stream.read(buffer).ok())
+}
+
+fn say(connections: &mut Slab<Connection>, n: usize, bytes: &[u8]) {
+    if let Some(connection) = connections.get_mut(n) {
+        // Who does not read is not waited for.
+        let _ = connection.stream.write(bytes);
+    }
+}
+
+/// Writes prepared bytes until the socket takes no more, and then waits for it.
+fn pay(
+    poll: &Poll,
+    connections: &mut Slab<Connection>,
+    n: usize,
+    prepared: &[u8],
+) -> io::Result<()> {
+    let Some(connection) = connections.get_mut(n) else { return Ok(()) };
+    let before = connection.owed;
+    while connection.owed > 0 {
+        let start = prepared.len() - connection.owed;
+        match connection.stream.write(&prepared[start..]) {
+            Ok(length) => connection.owed -= length,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+            Err(_) => connection.owed = 0,
+        }
+    }
+    let is_all_at_once = before == prepared.len() && connection.owed == 0;
+    if before == 0 || is_all_at_once {
+        return Ok(());
+    }
+    let both = Interest::READABLE | Interest::WRITABLE;
+    let interest = if connection.owed == 0 { Interest::READABLE } else { both };
+    poll.registry().reregister(&mut connection.stream, Token(FIRST + n), interest)
+}

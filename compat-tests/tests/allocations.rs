@@ -1,0 +1,49 @@
+//! What the server allocates in its steady state: nothing, for what happens often. Counted, not
+//! timed, so that a busy machine changes nothing.
+
+use allocation_counter::measure;
+use compat_tests::bench::players::{game, games, usual};
+use compat_tests::bench::questions::lobby_request;
+use compat_tests::bench::world::{World, registration};
+
+const HOSTS: usize = 2000;
+const TIMES: u64 = 1000;
+
+#[test]
+fn an_introduction_allocates_nothing() {
+    let mut world = World::new(HOSTS, usual).unwrap();
+    // Tables and queues grow until everybody has been there once.
+    for _ in 0..3 * 4096 {
+        world.introduce().unwrap();
+    }
+    let counted = measure(|| (0..TIMES).for_each(|_| world.introduce().unwrap()));
+    assert_eq!(counted.count_total, 0, "allocations of {TIMES} introductions");
+}
+
+#[test]
+fn the_lobby_of_a_game_allocates_nothing() {
+    let mut world = World::new(HOSTS, games(HOSTS / 20)).unwrap();
+    let request = lobby_request(&game(3), Some(20));
+    for _ in 0..10 {
+        assert!(world.ask(&request, <[u8]>::len) > 1000);
+    }
+    let counted = measure(|| (0..TIMES).for_each(|_| _ = world.ask(&request, <[u8]>::len)));
+    assert_eq!(counted.count_total, 0, "allocations of {TIMES} replies");
+}
+
+/// A host that comes back keeps its strings in one allocation; the others are the name of its game
+/// and the list of that game's hosts, which it is alone in.
+#[test]
+fn a_registration_allocates_little() {
+    let mut world = World::new(HOSTS, games(HOSTS / 20)).unwrap();
+    let request = registration(&usual(1));
+    let mut again = |times: u64| {
+        for _ in 0..times {
+            let conn = world.register(HOSTS, &request);
+            world.leave(conn);
+        }
+    };
+    again(10);
+    let counted = measure(|| again(TIMES));
+    assert!(counted.count_total <= 3 * TIMES, "{} for {TIMES} registrations", counted.count_total);
+}
