@@ -409,8 +409,7 @@ impl Dialect for Gmnet {
         let Some(conn) = self.conns.get_mut(id) else { return };
         conn.finished = true;
         self.unfinished += conn.reader.finish();
-        self.notices -= conn.notices.len();
-        conn.notices = Notices::default();
+        self.notices -= std::mem::take(&mut conn.notices).len();
         let host = conn.host.take();
         self.end_registration(now, host, Left::Closed);
         self.run(now, id, b"", out);

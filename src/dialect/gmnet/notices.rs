@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 
 /// Notifications that wait for the notify gap, the oldest first.
 #[derive(Debug, Default)]
+#[expect(clippy::box_collection, reason = "every connection has one, and hardly any is in use")]
 pub(super) struct Notices(Option<Box<VecDeque<SocketAddr>>>);
 
 impl Notices {
