@@ -43,7 +43,7 @@ impl Limits {
     /// keeps a few from taking everything.
     #[must_use]
     pub const fn total(&self) -> usize {
-        const EACH: usize = 2048;
+        const EACH: usize = 1024;
         const LEAST: usize = 16 << 20;
         let total = self.connections * EACH;
         if total > LEAST { total } else { LEAST }
@@ -172,9 +172,9 @@ pub const LABEL: usize = 64;
 /// Confirmations and answers that one peer may wait for.
 pub const WAITING_PER_PEER: usize = 256;
 
-/// Confirmations and answers that are waited for in all: twice as many as one address can have
+/// Confirmations and answers that are waited for in all: as many as one address can have
 /// with all the connections that are usual for one. Each takes some 500 bytes.
-pub const WAITING_PEERS: usize = 128 * 1024;
+pub const WAITING_PEERS: usize = 64 * 1024;
 
 /// How long an answer of a peer may take.
 pub const ANSWER_WAIT: Duration = Duration::from_secs(30);
