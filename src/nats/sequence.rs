@@ -22,8 +22,8 @@ pub(super) struct Sightings {
     ports: SmallVec<[Port; limits::PORTS_OF_NAT]>,
     /// Ports that have been used up since, as far as we know: peers were told to knock.
     unseen: u16,
-    /// What was foretold, the oldest first.
-    foretold: SmallVec<[Foretold; limits::FORETOLD]>,
+    /// What was foretold, the oldest first. Of most addresses nothing ever is, so it is not inline.
+    foretold: Vec<Foretold>,
 }
 
 /// The ports that were foretold for a socket towards somebody.
