@@ -132,6 +132,11 @@ impl Report {
         let is_open = matches!(self.filtering, Filtering::EndpointIndependent);
         match self.mapping {
             Mapping::None if is_open => "everybody can join your games, and you can join all",
+            Mapping::None
+                if matches!(self.filtering, Filtering::PortIndependent | Filtering::Unknown) =>
+            {
+                "there is no NAT: you can host and join with everybody who punches"
+            }
             Mapping::None => {
                 "there is a firewall but no NAT: you can host and join with everybody who punches"
             }
