@@ -7,8 +7,8 @@ use log::info;
 use slab::Slab;
 use smallvec::SmallVec;
 
+use super::addr::push_addr;
 use super::command::Go;
-use super::digits::{push_addr, push_number};
 use super::hosts::HostKey;
 use super::names::{Named, Short};
 use super::ports::Opened;
@@ -393,7 +393,7 @@ impl Gmnet {
 /// The second half of an introduction.
 fn push_port(port: u16, bytes: &mut Vec<u8>) {
     bytes.push(0);
-    push_number(port.into(), bytes);
+    bytes.extend_from_slice(itoa::Buffer::new().format(port).as_bytes());
     bytes.push(0);
 }
 

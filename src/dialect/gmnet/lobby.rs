@@ -5,8 +5,8 @@ use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 
 use super::Config;
+use super::addr::push_addr;
 use super::command::Command;
-use super::digits::{Near, push_addr};
 use super::hosts::{Host, HostKey, Hosts};
 use super::text::utf16_order;
 use crate::hash::Map;
@@ -117,14 +117,13 @@ impl<'a> Query<'a> {
         reply.extend_from_slice(&[super::LOBBY, b'[']);
         let start = reply.len();
         let mut count = 0;
-        let mut times = Near::default();
         self.select(hosts, |host| {
             if reply.len() > start {
                 reply.push(b',');
             }
             let addr = config.told(host.addr, viewer);
             let port = host.port.filter(|_| config.lobby_ports && hosts.shares_address(host, addr));
-            write_entry(host, addr, port, &mut times, reply);
+            write_entry(host, addr, port, reply);
             count += 1;
         });
         reply.extend_from_slice(b"]\n");
@@ -173,7 +172,7 @@ impl<'a> Query<'a> {
 /// One host as the old server's JSON writer had it, byte for byte. Most of what the server computes
 /// for a lobby is done here. Most strings of most hosts are empty, so what is between the others is
 /// copied in one piece.
-fn write_entry(host: &Host, addr: IpAddr, port: Option<u16>, times: &mut Near, json: &mut Vec<u8>) {
+fn write_entry(host: &Host, addr: IpAddr, port: Option<u16>, json: &mut Vec<u8>) {
     const NAMES: &[u8] = b"\",\"data1\":\"\",\"data2\":\"\",\"data3\":\"\",\"data4\":\"\
         \",\"data5\":\"\",\"data6\":\"\",\"data7\":\"\",\"data8\":\"\",\"createdTime\":";
     const NAME: usize = b"\",\"data1\":\"".len();
@@ -197,7 +196,7 @@ fn write_entry(host: &Host, addr: IpAddr, port: Option<u16>, times: &mut Near, j
         }
     }
     json.extend_from_slice(&NAMES[named..]);
-    times.push(host.created, json);
+    json.extend_from_slice(itoa::Buffer::new().format(host.created).as_bytes());
     json.push(b'}');
 }
 

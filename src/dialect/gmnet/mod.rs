@@ -22,10 +22,10 @@ use crate::nats::Nats;
 use crate::rates::{Lines, Rates};
 use crate::timers::Timers;
 
+mod addr;
 pub mod command;
 pub mod data;
 pub mod datagram;
-mod digits;
 pub mod hosts;
 mod introduce;
 pub mod lobby;

@@ -1,0 +1,55 @@
+//! Addresses as texts in replies. There is one in every introduction and ten thousand
+//! in a large lobby, so they are written without the machinery of `std::fmt`.
+
+use std::io::Write as _;
+use std::net::IpAddr;
+
+/// Appends an address.
+pub(super) fn push_addr(addr: IpAddr, bytes: &mut Vec<u8>) {
+    let IpAddr::V4(v4) = addr else {
+        // Writing to a Vec cannot fail.
+        let _ = write!(bytes, "{addr}");
+        return;
+    };
+    let mut text = [0; 16];
+    let mut end = 0;
+    for octet in v4.octets() {
+        let (digits, length) = OCTETS[usize::from(octet)];
+        text[end..end + 4].copy_from_slice(&digits);
+        end += usize::from(length);
+    }
+    // Without the last dot.
+    bytes.extend_from_slice(&text[..end - 1]);
+}
+
+/// Each octet with a dot behind it, and how long that is.
+static OCTETS: [([u8; 4], u8); 256] = {
+    let mut octets = [([0; 4], 0); 256];
+    let mut n = 0;
+    while n < 256 {
+        let (hundreds, tens, ones) =
+            (b'0' + (n / 100) as u8, b'0' + (n / 10 % 10) as u8, b'0' + (n % 10) as u8);
+        octets[n] = match n {
+            0..10 => ([ones, b'.', 0, 0], 2),
+            10..100 => ([tens, ones, b'.', 0], 3),
+            _ => ([hundreds, tens, ones, b'.'], 4),
+        };
+        n += 1;
+    }
+    octets
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn addresses_are_those_of_the_standard_library(addr: IpAddr) {
+            let mut bytes = Vec::new();
+            push_addr(addr, &mut bytes);
+            prop_assert_eq!(String::from_utf8_lossy(&bytes), addr.to_string());
+        }
+    }
+}
