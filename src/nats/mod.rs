@@ -124,7 +124,8 @@ struct Nat {
 const CONFIDENT: u8 = 4;
 
 impl Nats {
-    /// A port of an address was seen. Costs no memory for an address that is known.
+    /// A port of an address was seen. Costs no more memory for an address that is known than
+    /// one small allocation, if it shows more ports than most.
     pub fn saw(&self, now: Instant, peer: SocketAddr, seen: Seen) {
         // Nothing between here and an IPv6 peer changes ports.
         if peer.is_ipv6() || peer.port() == 0 {

@@ -2,6 +2,7 @@
 //! follows from it.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use smallvec::SmallVec;
 
@@ -16,14 +17,18 @@ const LARGEST_STEP: i32 = 8;
 /// Without a sign that mappings depend on the destination only the very next port counts.
 const LARGEST_STEP_UNSURE: i32 = 2;
 
+/// Ports that most addresses show: a host's by UDP and by TCP.
+const USUAL: usize = 2;
+
 /// The last ports of an address, those that appeared first in front.
 #[derive(Debug, Default)]
 pub(super) struct Sightings {
-    ports: SmallVec<[Port; limits::PORTS_OF_NAT]>,
+    ports: SmallVec<[Port; USUAL]>,
     /// Ports that have been used up since, as far as we know: peers were told to knock.
     unseen: u16,
-    /// What was foretold, the oldest first. Of most addresses nothing ever is, so it is not inline.
-    foretold: Vec<Foretold>,
+    /// What was foretold, the oldest first. Of most addresses nothing ever is.
+    #[expect(clippy::box_collection, reason = "every address has one, and hardly any is in use")]
+    foretold: Option<Box<Vec<Foretold>>>,
 }
 
 /// The ports that were foretold for a socket towards somebody.
@@ -36,18 +41,43 @@ struct Foretold {
     stride: i32,
 }
 
+/// Each address has some, so they are small.
 #[derive(Clone, Copy, Debug)]
 struct Port {
     number: u16,
     is_tcp: bool,
-    /// It has sent a STUN request to the main port.
-    stun: bool,
-    /// It has sent anything to the main port.
-    main: bool,
-    /// It has sent a STUN request to the alternate port.
-    alternate: bool,
-    first: Instant,
-    last: Instant,
+    /// What it has sent: [`STUN`], [`MAIN`], [`ALTERNATE`].
+    sent: u8,
+    first: Tick,
+    last: Tick,
+}
+
+/// A STUN request to the main port.
+const STUN: u8 = 1;
+/// Anything to the main port.
+const MAIN: u8 = 2;
+/// A STUN request to the alternate port.
+const ALTERNATE: u8 = 4;
+
+/// Tenths of a second since the server started, for thirteen years.
+#[derive(Clone, Copy, Debug)]
+struct Tick(u32);
+
+impl Tick {
+    fn of(now: Instant) -> Self {
+        Self(u32::try_from(now.micros() / 100_000).unwrap_or(u32::MAX))
+    }
+
+    /// How long ago `earlier` was, to a tenth of a second.
+    fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(100 * u64::from(self.0.saturating_sub(earlier.0)))
+    }
+}
+
+impl Port {
+    fn has_sent(&self, what: u8) -> bool {
+        self.sent & what == what
+    }
 }
 
 /// Ports that count.
@@ -60,9 +90,10 @@ impl Sightings {
     /// Notes a port; tells what it shows about the NAT, if it does.
     pub(super) fn note(&mut self, now: Instant, number: u16, seen: Seen) -> Option<Kind> {
         let is_tcp = seen == Seen::Tcp;
+        let now = Tick::of(now);
         let known = self.find(number, is_tcp);
         // After such a silence the same number may be that of another socket.
-        let fresh = known.filter(|n| now - self.ports[*n].last < limits::MAPPING);
+        let fresh = known.filter(|n| now.since(self.ports[*n].last) < limits::MAPPING);
         let n = match (fresh, known) {
             (Some(n), _) => n,
             (None, known) => {
@@ -72,28 +103,23 @@ impl Sightings {
                     self.ports.remove(0);
                 }
                 self.unseen = 0;
-                let port = Port {
-                    number,
-                    is_tcp,
-                    stun: false,
-                    main: false,
-                    alternate: false,
-                    first: now,
-                    last: now,
-                };
-                self.ports.push(port);
+                if self.ports.len() == USUAL {
+                    // All that there will ever be, at once.
+                    self.ports.grow(limits::PORTS_OF_NAT);
+                }
+                self.ports.push(Port { number, is_tcp, sent: 0, first: now, last: now });
                 self.ports.len() - 1
             }
         };
         let port = &mut self.ports[n];
         port.last = now;
-        match seen {
+        port.sent |= match seen {
             Seen::Tcp => return None,
-            Seen::Main => port.main = true,
-            Seen::Stun => (port.main, port.stun) = (true, true),
-            Seen::Alternate => port.alternate = true,
-        }
-        if port.main && port.alternate {
+            Seen::Main => MAIN,
+            Seen::Stun => MAIN | STUN,
+            Seen::Alternate => ALTERNATE,
+        };
+        if port.has_sent(MAIN | ALTERNATE) {
             return Some(Kind::Independent);
         }
         let asked = |port: &&Port| self.is_symmetric(port.number);
@@ -101,10 +127,10 @@ impl Sightings {
         (is_new && self.ports.iter().any(|port| asked(&port))).then_some(Kind::Symmetric)
     }
 
-    /// Whether it has allocated memory.
+    /// How many ports it has memory for.
     #[cfg(test)]
-    pub(super) fn spilled(&self) -> bool {
-        self.ports.spilled()
+    pub(super) fn room(&self) -> usize {
+        self.ports.capacity()
     }
 
     fn find(&self, number: u16, is_tcp: bool) -> Option<usize> {
@@ -117,16 +143,18 @@ impl Sightings {
         let Some(n) = self.find(number, false) else { return false };
         let asked = &self.ports[n];
         let is_its_second = |port: &Port| {
-            port.alternate && !port.main && port.first - asked.first < limits::STUN_PAIR
+            port.has_sent(ALTERNATE)
+                && !port.has_sent(MAIN)
+                && port.first.since(asked.first) < limits::STUN_PAIR
         };
-        asked.stun && !asked.alternate && self.ports[n + 1..].iter().any(is_its_second)
+        asked.has_sent(STUN) && !asked.has_sent(ALTERNATE) && self.ports[n + 1..].iter().any(is_its_second)
     }
 
     /// What is known of the socket with this port.
     pub(super) fn about(&self, number: u16) -> About {
         let Some(n) = self.find(number, false) else { return About::default() };
         let port = &self.ports[n];
-        if port.alternate && port.main {
+        if port.has_sent(MAIN | ALTERNATE) {
             return About { kind: Kind::Independent, ..About::default() };
         }
         if self.is_symmetric(number) {
@@ -136,8 +164,8 @@ impl Sightings {
         }
         // A socket that has asked by STUN would have shown it. The others show one port alone,
         // but the connection that a game opens right after takes the next of the same sequence.
-        let follows = |next: &&Port| next.is_tcp && next.first - port.first < limits::STUN_PAIR;
-        let is_followed = !port.stun && self.ports.get(n + 1).filter(follows).is_some();
+        let follows = |next: &&Port| next.is_tcp && next.first.since(port.first) < limits::STUN_PAIR;
+        let is_followed = !port.has_sent(STUN) && self.ports.get(n + 1).filter(follows).is_some();
         let sequence = is_followed.then(|| self.sequence(n, LARGEST_STEP_UNSURE)).flatten();
         About { maybe: sequence.and_then(|s| self.after(&s)), ..About::default() }
     }
@@ -163,10 +191,12 @@ impl Sightings {
         towards: SocketAddr,
         destinations: usize,
     ) -> Ports {
-        self.foretold.retain(|told| now - told.at < limits::MAPPING);
         let known = |told: &&Foretold| told.number == number && told.towards == towards;
-        if let Some(told) = self.foretold.iter().find(known) {
-            return told.ports();
+        if let Some(foretold) = &mut self.foretold {
+            foretold.retain(|told| now - told.at < limits::MAPPING);
+            if let Some(told) = foretold.iter().find(known) {
+                return told.ports();
+            }
         }
         if self.about(number).kind != Kind::Sequential {
             return Ports::new();
@@ -175,10 +205,11 @@ impl Sightings {
         let Some(sequence) = sequence else { return Ports::new() };
         let Some(first) = self.after(&sequence) else { return Ports::new() };
         let told = Foretold { number, towards, at: now, first, stride: sequence.stride };
-        if self.foretold.len() == limits::FORETOLD {
-            self.foretold.remove(0);
+        let foretold = self.foretold.get_or_insert_default();
+        if foretold.len() == limits::FORETOLD {
+            foretold.remove(0);
         }
-        self.foretold.push(told);
+        foretold.push(told);
         let used = u16::try_from(destinations).unwrap_or(u16::MAX);
         self.unseen = self.unseen.saturating_add(used);
         told.ports()

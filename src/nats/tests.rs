@@ -172,8 +172,8 @@ fn all_this_is_bounded_and_ages() {
     }
     let table = nats.0.borrow();
     let ports = &table.by_addr[&peer(1).ip()].seen;
-    assert!(!ports.spilled(), "no allocation");
-    assert!(std::mem::size_of::<Nat>() <= 480, "{}", std::mem::size_of::<Nat>());
+    assert_eq!(ports.room(), limits::PORTS_OF_NAT, "one allocation");
+    assert!(std::mem::size_of::<Nat>() <= 64, "{}", std::mem::size_of::<Nat>());
 }
 
 #[test]

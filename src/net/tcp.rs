@@ -57,10 +57,8 @@ struct Connection {
     generation: u32,
     /// The kernel tells when there is something to read.
     watched: bool,
-    /// What the socket did not take yet.
-    backlog: Vec<u8>,
-    /// How much of that it took since.
-    sent: usize,
+    /// What the socket did not take at once. Nearly always that is nothing.
+    backlog: Option<Box<Backlog>>,
     /// It is in `ready`.
     queued: bool,
     /// There may be something to read.
@@ -71,6 +69,14 @@ struct Connection {
     read_closed: bool,
     /// To be closed when the backlog has left.
     closing: bool,
+}
+
+/// What a socket did not take at once.
+#[derive(Debug, Default)]
+struct Backlog {
+    bytes: Vec<u8>,
+    /// How much of that it took since.
+    sent: usize,
 }
 
 /// What accepting gave.
@@ -221,8 +227,7 @@ impl Connections {
             stream,
             generation,
             watched: false,
-            backlog: Vec::new(),
-            sent: 0,
+            backlog: None,
             queued: false,
             readable: true,
             finished: false,
@@ -313,7 +318,8 @@ impl Connections {
             return true;
         }
         let mut written = 0;
-        if conn.backlog.is_empty() {
+        let was_empty = conn.backlog.is_none();
+        if was_empty {
             match write_some(&mut conn.stream, bytes) {
                 Ok(Wrote::All) => return true,
                 Ok(Wrote::Some(length)) => written = length,
@@ -328,20 +334,19 @@ impl Connections {
             }
             self.unread.arm(now, id);
         }
-        let was_empty = conn.backlog.is_empty();
         let rest = &bytes[written..];
-        if conn.sent > conn.backlog.len() / 2 {
+        let backlog = conn.backlog.get_or_insert_default();
+        if backlog.sent > backlog.bytes.len() / 2 {
             // A peer that reads all the time, but never all of it, must not pay for what it has
             // read.
-            conn.backlog.drain(..conn.sent);
-            self.unread_bytes -= conn.sent;
-            conn.sent = 0;
+            backlog.bytes.drain(..backlog.sent);
+            self.unread_bytes -= std::mem::take(&mut backlog.sent);
         }
-        if conn.backlog.len() + rest.len() > limits::UNREAD {
+        if backlog.bytes.len() + rest.len() > limits::UNREAD {
             debug!("connection {} lost: its peer asks for more than it reads", id.slot);
             return false;
         }
-        conn.backlog.extend_from_slice(rest);
+        backlog.bytes.extend_from_slice(rest);
         self.unread_bytes += rest.len();
         !was_empty || rewatch(conn, id, registry)
     }
@@ -355,8 +360,7 @@ impl Connections {
         }
         let id = self.unread.pop()?;
         let conn = self.slab.get_mut(id.slot as usize)?;
-        self.unread_bytes -= std::mem::take(&mut conn.backlog).len();
-        conn.sent = 0;
+        self.unread_bytes -= conn.backlog.take().map_or(0, |backlog| backlog.bytes.len());
         // What may still be written in this turn must not follow a gap.
         let _ = conn.stream.shutdown(Shutdown::Both);
         debug!("connection {} lost: its peer does not read and others do", id.slot);
@@ -366,11 +370,12 @@ impl Connections {
     /// Writes what was kept, if the socket takes it. False: the connection is lost.
     pub(super) fn flush(&mut self, now: Instant, id: ConnId, registry: &Registry) -> bool {
         let Some(conn) = self.slab.get_mut(id.slot as usize) else { return true };
-        if conn.generation != id.generation || conn.backlog.is_empty() {
+        if conn.generation != id.generation {
             return true;
         }
-        let length = match write_some(&mut conn.stream, &conn.backlog[conn.sent..]) {
-            Ok(Wrote::All) => conn.backlog.len() - conn.sent,
+        let Some(backlog) = &mut conn.backlog else { return true };
+        let length = match write_some(&mut conn.stream, &backlog.bytes[backlog.sent..]) {
+            Ok(Wrote::All) => backlog.bytes.len() - backlog.sent,
             Ok(Wrote::Some(length)) => length,
             Ok(Wrote::Starved(length)) => {
                 self.starved.arm(now, id);
@@ -378,16 +383,15 @@ impl Connections {
             }
             Err(_) => return false,
         };
-        conn.sent += length;
+        backlog.sent += length;
         if length > 0 {
             self.unread.arm(now, id);
         }
-        if conn.sent < conn.backlog.len() {
+        if backlog.sent < backlog.bytes.len() {
             return true;
         }
-        self.unread_bytes -= conn.backlog.len();
-        conn.backlog = Vec::new();
-        conn.sent = 0;
+        self.unread_bytes -= backlog.bytes.len();
+        conn.backlog = None;
         self.unread.cancel(&id);
         if conn.closing {
             self.end(id);
@@ -399,13 +403,14 @@ impl Connections {
     /// Bytes that were written to a connection and that it has not taken.
     pub(super) fn unread(&self, id: ConnId) -> usize {
         let conn = self.slab.get(id.slot as usize).filter(|conn| conn.generation == id.generation);
-        conn.map_or(0, |conn| conn.backlog.len() - conn.sent)
+        let backlog = conn.and_then(|conn| conn.backlog.as_ref());
+        backlog.map_or(0, |backlog| backlog.bytes.len() - backlog.sent)
     }
 
     /// Closes a connection when everything written to it has left.
     pub(super) fn close(&mut self, id: ConnId) {
         let Some(conn) = self.get(id) else { return };
-        if conn.backlog.is_empty() {
+        if conn.backlog.is_none() {
             self.end(id);
         } else {
             conn.closing = true;
@@ -422,7 +427,7 @@ impl Connections {
 
     /// Whether a connection has not taken yet what was written to it.
     pub(super) fn owe(&self) -> bool {
-        self.slab.iter().any(|(_, conn)| !conn.backlog.is_empty())
+        self.slab.iter().any(|(_, conn)| conn.backlog.is_some())
     }
 
     /// Says goodbye to everybody.
@@ -437,7 +442,7 @@ impl Connections {
     fn end(&mut self, id: ConnId) {
         // Closing the descriptor takes it out of the poll as well.
         let Some(conn) = self.slab.try_remove(id.slot as usize) else { return };
-        self.unread_bytes -= conn.backlog.len();
+        self.unread_bytes -= conn.backlog.map_or(0, |backlog| backlog.bytes.len());
         self.unread.cancel(&id);
         self.starved.cancel(&id);
     }
@@ -450,7 +455,7 @@ impl Connections {
 impl Connection {
     /// What the kernel is to tell of.
     fn interest(&self) -> Interest {
-        if self.backlog.is_empty() {
+        if self.backlog.is_none() {
             Interest::READABLE
         } else {
             Interest::READABLE | Interest::WRITABLE

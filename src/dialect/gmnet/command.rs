@@ -138,7 +138,8 @@ impl fmt::Display for BadStream {
 /// What is kept of a connection's input between two reads: nothing, usually.
 #[derive(Debug, Default)]
 pub struct Reader {
-    held: Vec<u8>,
+    #[expect(clippy::box_collection, reason = "every connection has one, and hardly any is in use")]
+    held: Option<Box<Vec<u8>>>,
     unfinished: Option<Box<Command>>,
     after_cr: bool,
 }
@@ -153,7 +154,8 @@ impl Reader {
     /// Bytes that are kept for later.
     #[must_use]
     pub fn size(&self) -> usize {
-        self.held.len() + self.unfinished.as_ref().map_or(0, |command| command.size())
+        let held = self.held.as_ref().map_or(0, |held| held.len());
+        held + self.unfinished.as_ref().map_or(0, |command| command.size())
     }
 
     /// Keeps bytes whose turn has not come.
@@ -161,19 +163,20 @@ impl Reader {
     /// # Errors
     /// If there are too many.
     pub fn hold(&mut self, chunk: &[u8]) -> Result<Go, BadStream> {
-        if self.held.len() + chunk.len() > limits::AHEAD {
+        let held = self.held.get_or_insert_default();
+        if held.len() + chunk.len() > limits::AHEAD {
             return Err(BadStream::TooFarAhead);
         }
-        self.held.extend_from_slice(chunk);
+        held.extend_from_slice(chunk);
         Ok(Go::Stop)
     }
 
     /// The stream has ended, and so has its last line. Returns how much this adds to the size.
     pub fn finish(&mut self) -> usize {
-        if matches!(self.held.last(), None | Some(b'\n' | b'\r')) {
-            return 0;
+        match &mut self.held {
+            Some(held) if !matches!(held.last(), None | Some(b'\n' | b'\r')) => held.push(b'\n'),
+            _ => return 0,
         }
-        self.held.push(b'\n');
         1
     }
 
@@ -188,7 +191,7 @@ impl Reader {
         command: &mut Command,
         mut each: impl FnMut(&Command) -> Go,
     ) -> Result<Go, BadStream> {
-        let mut held = std::mem::take(&mut self.held);
+        let mut held = self.held.take().map_or_else(Vec::new, |held| *held);
         if !held.is_empty() {
             held.extend_from_slice(chunk);
         }
@@ -216,13 +219,13 @@ impl Reader {
             self.unfinished = Some(Box::new(std::mem::take(command)));
         }
         if held.is_empty() {
-            self.held = rest.to_vec();
+            held = rest.to_vec();
         } else {
             let used = input.len() - rest.len();
             held.drain(..used);
             held.shrink_to(2 * held.len());
-            self.held = held;
         }
+        self.held = (!held.is_empty()).then(|| Box::new(held));
         Ok(go)
     }
 

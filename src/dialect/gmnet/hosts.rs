@@ -59,7 +59,7 @@ pub struct Host {
     /// Whether a UDP `reg` belongs to the last registration.
     reg: Sign,
     /// Port, way and time of the packet that one on loan has replaced.
-    before_loan: Option<(Option<u16>, Via, Instant)>,
+    before_loan: Option<Box<(Option<u16>, Via, Instant)>>,
     /// Whether it is in the index of the lobby.
     listed: bool,
     /// Another host has registered after it, and it has stayed.
@@ -111,7 +111,7 @@ impl Host {
     /// Its port is another's. The one it had before, if any, may still be right.
     fn lose_port(&mut self) {
         (self.port, self.via, self.seen) =
-            self.before_loan.take().unwrap_or((None, self.via, self.seen));
+            self.before_loan.take().map_or((None, self.via, self.seen), |before| *before);
         self.reg = Sign::Nothing;
     }
 
@@ -375,7 +375,8 @@ impl Hosts {
         if since.is_some_and(|since| host.since <= since) {
             return None;
         }
-        host.before_loan.get_or_insert((host.port, host.via, host.seen));
+        let before = (host.port, host.via, host.seen);
+        host.before_loan.get_or_insert_with(|| Box::new(before));
         (host.port, host.via, host.seen) = (Some(port), via, now);
         host.reg = sign;
         self.relist(now, addr);
