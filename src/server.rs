@@ -81,13 +81,20 @@ pub struct Server {
     nats: Nats,
 }
 
-/// What is known of every connection.
+/// What is known of every connection: little, as there are many.
 #[derive(Debug)]
 struct Conn {
-    peer: SocketAddr,
+    addr: IpAddr,
+    port: u16,
     opened: Instant,
     /// Known once its first byte has come.
     speaks: Option<Name>,
+}
+
+impl Conn {
+    fn peer(&self) -> SocketAddr {
+        (self.addr, self.port).into()
+    }
 }
 
 impl Server {
@@ -231,7 +238,7 @@ impl Server {
     }
 
     fn end_idle(&mut self, now: Now, conn: ConnId, out: &mut Outbox) {
-        if let Some(Conn { peer, .. }) = self.conns.get(conn) {
+        if let Some(peer) = self.conns.get(conn).map(Conn::peer) {
             debug!("{peer} closed: idle");
         }
         self.with_dialect_of(conn, out, |dialect, out| dialect.on_gone(now, conn, out));
@@ -242,8 +249,8 @@ impl Server {
     /// Counts a connection no more.
     fn forget(&mut self, conn: ConnId) {
         self.idle.cancel(&conn);
-        let Some(Conn { peer, .. }) = self.conns.remove(conn) else { return };
-        self.counts.remove(peer.ip());
+        let Some(Conn { addr, .. }) = self.conns.remove(conn) else { return };
+        self.counts.remove(addr);
     }
 
     /// Counts the connections no more that a dialect has closed since `before`.
@@ -264,14 +271,15 @@ impl Dialect for Server {
         }
         self.counts.add(peer.ip());
         self.nats.saw(now.instant, peer, Seen::Tcp);
-        self.conns.insert(conn, Conn { peer, opened: now.instant, speaks: None });
+        let (addr, port) = (peer.ip(), peer.port());
+        self.conns.insert(conn, Conn { addr, port, opened: now.instant, speaks: None });
         self.idle.arm(now.instant, conn);
     }
 
     fn on_bytes(&mut self, now: Now, id: ConnId, bytes: &[u8], out: &mut Outbox) {
         let (Some(conn), Some(first)) = (self.conns.get_mut(id), bytes.first()) else { return };
         if conn.speaks.is_none() {
-            let (name, peer) = (of_stream(*first), conn.peer);
+            let (name, peer) = (of_stream(*first), conn.peer());
             let opened = Now { instant: conn.opened, unix: now.unix };
             conn.speaks = Some(name);
             let Some(dialect) = &mut self.dialects[name as usize] else {

@@ -15,7 +15,7 @@
 
 use std::cell::RefCell;
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 
 use hashlink::LinkedHashMap;
@@ -103,8 +103,8 @@ pub struct Nats(Rc<RefCell<Table>>);
 
 #[derive(Debug, Default)]
 struct Table {
-    /// Those that nothing came from for longest first.
-    by_addr: LinkedHashMap<IpAddr, Nat, Keyed>,
+    /// Those that nothing came from for longest first. IPv6 has no NATs.
+    by_addr: LinkedHashMap<Ipv4Addr, Nat, Keyed>,
     results: Results,
 }
 
@@ -127,12 +127,12 @@ impl Nats {
     /// A port of an address was seen. Costs no more memory for an address that is known than
     /// one small allocation, if it shows more ports than most.
     pub fn saw(&self, now: Instant, peer: SocketAddr, seen: Seen) {
-        // Nothing between here and an IPv6 peer changes ports.
-        if peer.is_ipv6() || peer.port() == 0 {
+        let SocketAddr::V4(peer) = peer else { return };
+        if peer.port() == 0 {
             return;
         }
         let table = &mut *self.0.borrow_mut();
-        let nat = table.touch(now, peer.ip());
+        let nat = table.touch(now, *peer.ip());
         if let Some(kind) = nat.seen.note(now, peer.port(), seen) {
             nat.conclude(kind);
         }
@@ -140,8 +140,10 @@ impl Nats {
 
     /// A peer says which endpoint it has in its own network.
     pub fn saw_local(&self, now: Instant, public: SocketAddr, local: SocketAddr) {
-        if public == local && public.is_ipv4() {
-            self.0.borrow_mut().touch(now, public.ip()).conclude(Kind::Open);
+        if let SocketAddr::V4(public_v4) = public
+            && public == local
+        {
+            self.0.borrow_mut().touch(now, *public_v4.ip()).conclude(Kind::Open);
         }
     }
 
@@ -149,7 +151,8 @@ impl Nats {
     #[must_use]
     pub fn about(&self, now: Instant, endpoint: SocketAddr) -> About {
         let table = self.0.borrow();
-        let Some(nat) = table.by_addr.get(&endpoint.ip()).filter(|nat| nat.is_fresh(now)) else {
+        let SocketAddr::V4(endpoint) = endpoint else { return About::default() };
+        let Some(nat) = table.by_addr.get(endpoint.ip()).filter(|nat| nat.is_fresh(now)) else {
             return About::default();
         };
         let about = nat.seen.about(endpoint.port());
@@ -178,8 +181,9 @@ impl Nats {
         towards: SocketAddr,
         destinations: usize,
     ) -> Ports {
+        let SocketAddr::V4(endpoint) = endpoint else { return Ports::default() };
         let table = &mut *self.0.borrow_mut();
-        let nat = table.by_addr.get_mut(&endpoint.ip()).filter(|nat| nat.is_fresh(now));
+        let nat = table.by_addr.get_mut(endpoint.ip()).filter(|nat| nat.is_fresh(now));
         nat.map(|nat| nat.seen.next(now, endpoint.port(), towards, destinations))
             .unwrap_or_default()
     }
@@ -206,7 +210,7 @@ impl Kind {
 
 impl Table {
     /// The entry of an address, which is made if need be; others may have to go for it.
-    fn touch(&mut self, now: Instant, addr: IpAddr) -> &mut Nat {
+    fn touch(&mut self, now: Instant, addr: Ipv4Addr) -> &mut Nat {
         let is_old = |nat: &Nat| !nat.is_fresh(now);
         if self.by_addr.front().is_some_and(|(_, nat)| is_old(nat))
             || (self.by_addr.len() >= limits::NATS && !self.by_addr.contains_key(&addr))

@@ -147,7 +147,9 @@ impl Sightings {
                 && !port.has_sent(MAIN)
                 && port.first.since(asked.first) < limits::STUN_PAIR
         };
-        asked.has_sent(STUN) && !asked.has_sent(ALTERNATE) && self.ports[n + 1..].iter().any(is_its_second)
+        asked.has_sent(STUN)
+            && !asked.has_sent(ALTERNATE)
+            && self.ports[n + 1..].iter().any(is_its_second)
     }
 
     /// What is known of the socket with this port.
@@ -164,7 +166,8 @@ impl Sightings {
         }
         // A socket that has asked by STUN would have shown it. The others show one port alone,
         // but the connection that a game opens right after takes the next of the same sequence.
-        let follows = |next: &&Port| next.is_tcp && next.first.since(port.first) < limits::STUN_PAIR;
+        let follows =
+            |next: &&Port| next.is_tcp && next.first.since(port.first) < limits::STUN_PAIR;
         let is_followed = !port.has_sent(STUN) && self.ports.get(n + 1).filter(follows).is_some();
         let sequence = is_followed.then(|| self.sequence(n, LARGEST_STEP_UNSURE)).flatten();
         About { maybe: sequence.and_then(|s| self.after(&s)), ..About::default() }

@@ -100,6 +100,11 @@ impl Command {
         self.count == self.verb.params()
     }
 
+    /// Whether it is more than the place for one.
+    fn has_begun(&self) -> bool {
+        self.verb != Verb::Unknown
+    }
+
     /// Forgets everything; keeps the memory unless a long command made it grow.
     pub fn clear(&mut self) {
         const USUAL: usize = 4096;
@@ -138,24 +143,29 @@ impl fmt::Display for BadStream {
 /// What is kept of a connection's input between two reads: nothing, usually.
 #[derive(Debug, Default)]
 pub struct Reader {
-    #[expect(clippy::box_collection, reason = "every connection has one, and hardly any is in use")]
-    held: Option<Box<Vec<u8>>>,
-    unfinished: Option<Box<Command>>,
+    kept: Option<Box<Kept>>,
     after_cr: bool,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    /// Bytes that are not read yet.
+    bytes: Vec<u8>,
+    /// A command that has begun and of which lines are missing, or none.
+    command: Command,
 }
 
 impl Reader {
     /// Whether a command has begun and lines are missing.
     #[must_use]
     pub fn is_amid_command(&self) -> bool {
-        self.unfinished.is_some()
+        self.kept.as_ref().is_some_and(|kept| kept.command.has_begun())
     }
 
     /// Bytes that are kept for later.
     #[must_use]
     pub fn size(&self) -> usize {
-        let held = self.held.as_ref().map_or(0, |held| held.len());
-        held + self.unfinished.as_ref().map_or(0, |command| command.size())
+        self.kept.as_ref().map_or(0, |kept| kept.bytes.len() + kept.command.size())
     }
 
     /// Keeps bytes whose turn has not come.
@@ -163,20 +173,21 @@ impl Reader {
     /// # Errors
     /// If there are too many.
     pub fn hold(&mut self, chunk: &[u8]) -> Result<Go, BadStream> {
-        let held = self.held.get_or_insert_default();
-        if held.len() + chunk.len() > limits::AHEAD {
+        let kept = self.kept.get_or_insert_default();
+        if kept.bytes.len() + chunk.len() > limits::AHEAD {
             return Err(BadStream::TooFarAhead);
         }
-        held.extend_from_slice(chunk);
+        kept.bytes.extend_from_slice(chunk);
         Ok(Go::Stop)
     }
 
     /// The stream has ended, and so has its last line. Returns how much this adds to the size.
     pub fn finish(&mut self) -> usize {
-        match &mut self.held {
-            Some(held) if !matches!(held.last(), None | Some(b'\n' | b'\r')) => held.push(b'\n'),
-            _ => return 0,
+        let Some(Kept { bytes, .. }) = self.kept.as_deref_mut() else { return 0 };
+        if matches!(bytes.last(), None | Some(b'\n' | b'\r')) {
+            return 0;
         }
+        bytes.push(b'\n');
         1
     }
 
@@ -191,14 +202,17 @@ impl Reader {
         command: &mut Command,
         mut each: impl FnMut(&Command) -> Go,
     ) -> Result<Go, BadStream> {
-        let mut held = self.held.take().map_or_else(Vec::new, |held| *held);
+        let mut held = Vec::new();
+        if let Some(kept) = self.kept.take() {
+            held = kept.bytes;
+            if kept.command.has_begun() {
+                *command = kept.command;
+            }
+        }
         if !held.is_empty() {
             held.extend_from_slice(chunk);
         }
         let input = if held.is_empty() { chunk } else { &held };
-        if let Some(unfinished) = self.unfinished.take() {
-            *command = *unfinished;
-        }
         let mut rest = input;
         let go = loop {
             if !self.next(&mut rest, command)? {
@@ -210,13 +224,17 @@ impl Reader {
                 break go;
             }
         };
-        if command.verb == Verb::Unknown {
+        let mut unfinished = Command::default();
+        if command.has_begun() {
+            std::mem::swap(&mut unfinished, command);
+        } else {
             // The NUL behind a line end, as GameMaker sends it: it would be cleaned away anyway.
             while let [0, tail @ ..] = rest {
                 rest = tail;
             }
-        } else {
-            self.unfinished = Some(Box::new(std::mem::take(command)));
+            if rest.is_empty() {
+                return Ok(go);
+            }
         }
         if held.is_empty() {
             held = rest.to_vec();
@@ -225,7 +243,7 @@ impl Reader {
             held.drain(..used);
             held.shrink_to(2 * held.len());
         }
-        self.held = (!held.is_empty()).then(|| Box::new(held));
+        self.kept = Some(Box::new(Kept { bytes: held, command: unfinished }));
         Ok(go)
     }
 
@@ -255,7 +273,7 @@ impl Reader {
             self.after_cr = rest[end] == b'\r';
             let line = &rest[..end];
             *rest = &rest[end + 1..];
-            if command.verb == Verb::Unknown {
+            if !command.has_begun() {
                 command.begin(line);
             } else {
                 command.push(line);
@@ -263,7 +281,7 @@ impl Reader {
             if command.text.len() > limits::COMMAND {
                 return Err(BadStream::CommandTooLong);
             }
-            if command.is_complete() && command.verb != Verb::Unknown {
+            if command.is_complete() && command.has_begun() {
                 return Ok(true);
             }
         }
