@@ -6,12 +6,12 @@ use std::net::IpAddr;
 use slab::Slab;
 use smallvec::SmallVec;
 
+use super::by_addr::ByAddr;
 use super::data::Data;
 use super::lobby::Index;
 use crate::clock::{Instant, Now};
 use crate::dialect::gmnet::ports::ClaimedReg;
 use crate::dialect::{ConnId, Via};
-use crate::hash::Map;
 use crate::limits::{self, Limits};
 use crate::timers::Timers;
 
@@ -21,6 +21,14 @@ const INVISIBLE: &str = "<INV>";
 /// A host in the table. Only the connection that registered it holds one, so it is never stale.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HostKey(u32);
+
+#[cfg(test)]
+impl HostKey {
+    /// The host in that place of the table.
+    pub(super) const fn of_slot(slot: u32) -> Self {
+        Self(slot)
+    }
+}
 
 /// How sure it is that a UDP `reg` came for a registration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,8 +52,8 @@ pub struct Host {
     pub port: Option<u16>,
     /// Where its UDP packets come in.
     pub via: Via,
-    /// Seconds since 1970, as the lobby tells it.
-    pub created: u64,
+    /// Seconds since 1970, until 2106, as the lobby tells it.
+    pub created: u32,
     /// What it says of itself; a host of the older protocol says nothing and is not listed.
     pub data: Option<Data>,
     /// When the last UDP `reg` from `port` came.
@@ -127,7 +135,7 @@ impl Host {
 pub struct Hosts {
     slab: Slab<Host>,
     /// The hosts of each address, oldest first.
-    by_addr: Map<IpAddr, SmallVec<[HostKey; 2]>>,
+    by_addr: ByAddr,
     /// Those on the machine or in the network of the server, oldest first, if anybody may ask for
     /// them by another address.
     inside: Option<Vec<HostKey>>,
@@ -146,7 +154,7 @@ impl Hosts {
     pub fn new(has_public_ip: bool) -> Self {
         Self {
             slab: Slab::new(),
-            by_addr: Map::default(),
+            by_addr: ByAddr::default(),
             inside: has_public_ip.then(Vec::new),
             count: 0,
             data_bytes: 0,
@@ -171,7 +179,7 @@ impl Hosts {
     /// that UDP port.
     #[must_use]
     pub fn find(&self, addr: IpAddr, port: Option<u16>) -> Option<HostKey> {
-        self.newest(self.by_addr.get(&addr)?, port)
+        self.newest(self.by_addr.get(addr), port)
     }
 
     /// The newest host on the machine or in the network of the server, or the one with that port.
@@ -193,7 +201,7 @@ impl Hosts {
     #[must_use]
     pub fn shares_address(&self, host: &Host, told: IpAddr) -> bool {
         if told == host.addr {
-            self.by_addr.get(&host.addr).is_some_and(|keys| keys.len() > 1)
+            self.by_addr.get(host.addr).len() > 1
         } else {
             self.inside.as_ref().is_some_and(|keys| keys.len() > 1)
         }
@@ -210,7 +218,7 @@ impl Hosts {
         known: Option<HostKey>,
         data: Option<&Data>,
     ) -> Result<(), Full> {
-        let here = self.by_addr.get(&addr).map_or(0, |keys| keys.len());
+        let here = self.by_addr.get(addr).len();
         if known.is_none() && here >= limits.hosts_per_address {
             return Err(Full::Address(here));
         }
@@ -245,12 +253,14 @@ impl Hosts {
             Some(reg) if reg.is_doubtful && !is_same => Sign::Doubtful,
             Some(_) => Sign::Certain,
         };
+        let seconds = |unix| u32::try_from(unix).unwrap_or(u32::MAX);
+        let shown = reg.and_then(|r| r.unix).map(seconds);
         let host = Host {
             conn,
             addr,
             port: reg.map(|r| r.port).or(before.and_then(|h| h.port)),
             via: reg.map(|r| r.via).or(before.map(|h| h.via)).unwrap_or_default(),
-            created: reg.and_then(|r| r.unix).or(before.map(|h| h.created)).unwrap_or(now.unix),
+            created: shown.or(before.map(|h| h.created)).unwrap_or(seconds(now.unix)),
             data,
             seen: reg.map(|r| r.at).or(before.map(|h| h.seen)).unwrap_or_default(),
             since: now.instant,
@@ -265,13 +275,13 @@ impl Hosts {
         self.data_bytes += host.data_len();
         // Slots are fewer than connections, which are counted in 32 bits.
         let key = HostKey(self.slab.insert(host) as u32);
-        self.by_addr.entry(addr).or_default().push(key);
+        self.by_addr.add(addr, key);
         if let Some(inside) = &mut self.inside
             && super::is_inside(addr)
         {
             inside.push(key);
         }
-        if self.by_addr[&addr].len() > 1 {
+        if self.by_addr.get(addr).len() > 1 {
             self.shadows.arm(now.instant, key);
         }
         self.relist(now.instant, addr);
@@ -308,7 +318,7 @@ impl Hosts {
     /// A host shows that its connection lives, so nobody is the same by a newer one.
     fn end_succession(&mut self, key: HostKey, addr: IpAddr) {
         let Some((port, since)) = self.get(key).map(|h| (h.port, h.since)) else { return };
-        for other in self.by_addr.get(&addr).into_iter().flatten() {
+        for other in self.by_addr.get(addr) {
             if let Some(other) = self.slab.get_mut(other.0 as usize)
                 && other.since > since
                 && other.port == port
@@ -327,21 +337,15 @@ impl Hosts {
         if let Some(inside) = &mut self.inside {
             inside.retain(|k| *k != key);
         }
-        if let Some(keys) = self.by_addr.get_mut(&host.addr) {
-            keys.retain(|k| *k != key);
-            if keys.is_empty() {
-                self.by_addr.remove(&host.addr);
-            } else {
-                self.relist(now, host.addr);
-            }
-        }
+        self.by_addr.remove(host.addr, key);
+        self.relist(now, host.addr);
         Some(host)
     }
 
     /// A UDP `reg` came. Tells what it is to the hosts of that address.
     pub fn show(&mut self, now: Instant, addr: IpAddr, port: u16) -> Shown {
         let mut shown = Shown::New;
-        for key in self.by_addr.get(&addr).into_iter().flatten() {
+        for key in self.by_addr.get(addr) {
             if let Some(host) = self.slab.get_mut(key.0 as usize)
                 && host.port == Some(port)
             {
@@ -370,7 +374,7 @@ impl Hosts {
             let host = self.get(**key);
             host.is_some_and(|h| h.reg < sign && now - h.registered <= limits::REG_WINDOW)
         };
-        let key = *self.by_addr.get(&addr)?.iter().rfind(lacks)?;
+        let key = *self.by_addr.get(addr).iter().rfind(lacks)?;
         let host = self.slab.get_mut(key.0 as usize)?;
         if since.is_some_and(|since| host.since <= since) {
             return None;
@@ -401,7 +405,7 @@ impl Hosts {
     /// A packet that was lent to a host turns out to be somebody else's.
     fn take_back(&mut self, addr: IpAddr, reg: Option<ClaimedReg>) {
         let Some(reg) = reg.filter(|reg| reg.lent) else { return };
-        for key in self.by_addr.get(&addr).into_iter().flatten() {
+        for key in self.by_addr.get(addr) {
             if let Some(host) = self.slab.get_mut(key.0 as usize)
                 && host.port == Some(reg.port)
                 && host.before_loan.is_some()
@@ -413,19 +417,19 @@ impl Hosts {
 
     /// The newest host of an address with that port.
     fn at_port(&self, addr: IpAddr, port: u16) -> Option<&Host> {
-        let keys = self.by_addr.get(&addr)?;
+        let keys = self.by_addr.get(addr);
         keys.iter().rev().filter_map(|key| self.get(*key)).find(|host| host.port == Some(port))
     }
 
     /// Of the hosts of an address, the one whose UDP packet came last.
     fn last_seen(&self, addr: IpAddr) -> Option<&Host> {
-        let keys = self.by_addr.get(&addr)?;
+        let keys = self.by_addr.get(addr);
         keys.iter().filter_map(|key| self.get(*key)).max_by_key(|host| (host.seen, host.since))
     }
 
     /// Decides anew which hosts of an address are listed.
     fn relist(&mut self, now: Instant, addr: IpAddr) {
-        let Some(keys) = self.by_addr.get(&addr).cloned() else { return };
+        let keys = SmallVec::<[HostKey; 4]>::from_slice(self.by_addr.get(addr));
         for (n, key) in keys.iter().enumerate() {
             let listed = self.get(*key).is_some_and(|host| {
                 let newer = keys[n + 1..].iter().filter_map(|key| self.get(*key));

@@ -22,7 +22,6 @@ pub struct Index {
 /// Sorts by creation time as told, then by what came first. Each host has two, so they are small.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Entry {
-    /// Seconds since 1970, until 2106.
     created: u32,
     number: u32,
     key: HostKey,
@@ -30,8 +29,7 @@ struct Entry {
 
 impl Entry {
     fn of(host: &Host, key: HostKey) -> Self {
-        let created = u32::try_from(host.created).unwrap_or(u32::MAX);
-        Self { created, number: host.number, key }
+        Self { created: host.created, number: host.number, key }
     }
 }
 

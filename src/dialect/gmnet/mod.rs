@@ -23,11 +23,13 @@ use crate::rates::{Lines, Rates};
 use crate::timers::Timers;
 
 mod addr;
+mod by_addr;
 pub mod command;
 pub mod data;
 pub mod datagram;
 pub mod hosts;
 mod introduce;
+mod keepalives;
 pub mod lobby;
 mod names;
 mod notices;
@@ -40,6 +42,7 @@ use command::{Command, Go, Reader, Verb};
 use datagram::Datagram;
 use hosts::{HostKey, Hosts};
 use introduce::{Introductions, WaitId};
+use keepalives::Keepalives;
 use names::Left;
 use notices::Notices;
 use ports::Ports;
@@ -136,7 +139,7 @@ pub struct Gmnet {
     /// Hosts that are owed a notification.
     gaps: Timers<ConnId>,
     /// Hosts that get a datagram from time to time.
-    keepalives: Timers<HostKey>,
+    keepalives: Keepalives,
     /// Connections whose address has done too much and must wait.
     throttled: Timers<ConnId>,
     /// Connections that have got the answer they waited for and may go on.
@@ -192,7 +195,7 @@ impl Gmnet {
             ports: Ports::default(),
             introductions: Introductions::default(),
             stalls: Timers::new(limits::STALLED_COMMAND),
-            keepalives: Timers::new(config.keepalive),
+            keepalives: Keepalives::new(config.keepalive),
             throttled: Timers::new(limits::THROTTLE),
             resumed: Vec::new(),
             notices: 0,
@@ -459,7 +462,7 @@ impl Dialect for Gmnet {
             self.hosts.next_wakeup(),
             self.ports.next_wakeup(),
             self.throttled.next(),
-            self.keepalives.next().map(|at| self.together(at)),
+            self.keepalives.next(),
         ];
         timers.into_iter().flatten().min()
     }

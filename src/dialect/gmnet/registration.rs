@@ -12,12 +12,8 @@ use super::hosts::{HostKey, Shown};
 use super::names::{Left, Named, log_refused_version, log_registered};
 use super::ports::Opened;
 use super::{datagram, version};
-use crate::clock::{Instant, Now};
+use crate::clock::Now;
 use crate::dialect::{ConnId, Name, Outbox, Via};
-
-/// Into so many points of time the datagrams that keep mappings alive are gathered, of all that are
-/// sent in [`super::Config::keepalive`].
-const KEEPALIVE_STEPS: u64 = 64;
 
 /// Datagrams that keep mappings alive, sent before others have their turn.
 const KEEPALIVES_AT_ONCE: usize = 64;
@@ -76,11 +72,12 @@ impl Gmnet {
                 }
                 key
             }
-            None => self.hosts.add(now, id, addr, data, reg),
+            None => {
+                let key = self.hosts.add(now, id, addr, data, reg);
+                self.keepalives.add(now.instant, key);
+                key
+            }
         };
-        if known.is_none() && !self.config.keepalive.is_zero() {
-            self.keepalives.arm(now.instant, key);
-        }
         if let Some(conn) = self.conns.get_mut(id) {
             conn.host = Some(key);
         }
@@ -96,7 +93,6 @@ impl Gmnet {
     /// Takes a host from the table, if there is one.
     pub(super) fn end_registration(&mut self, now: Now, key: Option<HostKey>, left: Left) {
         let Some(key) = key else { return };
-        self.keepalives.cancel(&key);
         let Some(host) = self.hosts.remove(now.instant, key) else { return };
         // What a neighbour still uses is not free for the next that registers.
         let is_free = self.hosts.find(host.addr, host.port).is_none();
@@ -134,20 +130,13 @@ impl Gmnet {
     /// between.
     pub(super) fn keep_alive(&mut self, now: Now, out: &mut Outbox) {
         for _ in 0..KEEPALIVES_AT_ONCE {
-            let Some(key) = self.keepalives.pop_due(now.instant) else { break };
+            let since = |key| self.hosts.get(key).map(|host| host.since);
+            let Some(key) = self.keepalives.take(now.instant, since) else { break };
             let Some(host) = self.hosts.get(key) else { continue };
             if let Some(port) = host.port {
                 let to = SocketAddr::new(host.addr, port);
                 out.udp(host.via, to, |bytes| bytes.extend_from_slice(&datagram::KEEPALIVE));
             }
-            self.keepalives.arm(now.instant, key);
         }
-    }
-
-    /// When keepalives that are due then are sent: with others, so that thousands of idle hosts do
-    /// not wake the server thousands of times.
-    pub(super) fn together(&self, at: Instant) -> Instant {
-        let step = (self.config.keepalive.as_micros() as u64 / KEEPALIVE_STEPS).max(1);
-        Instant::from_micros(at.micros().next_multiple_of(step))
     }
 }
