@@ -45,5 +45,7 @@ fn a_registration_allocates_little() {
     };
     again(10);
     let counted = measure(|| again(TIMES));
-    assert!(counted.count_total <= 3 * TIMES, "{} for {TIMES} registrations", counted.count_total);
+    // Tables that grow may do it once.
+    let most = 3 * TIMES + 5;
+    assert!(counted.count_total <= most, "{} for {TIMES} registrations", counted.count_total);
 }
