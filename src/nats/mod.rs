@@ -19,6 +19,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 
 use hashlink::LinkedHashMap;
+use hashlink::linked_hash_map::Entry;
 use smallvec::SmallVec;
 
 use crate::clock::Instant;
@@ -217,8 +218,13 @@ impl Table {
         {
             self.by_addr.pop_front();
         }
-        let _ = self.by_addr.to_back(&addr);
-        let nat = self.by_addr.entry(addr).or_insert_with(Nat::default);
+        let nat = match self.by_addr.entry(addr) {
+            Entry::Occupied(mut known) => {
+                known.to_back();
+                known.into_mut()
+            }
+            Entry::Vacant(new) => new.insert(Nat::default()),
+        };
         nat.touched = now;
         nat
     }

@@ -1,6 +1,7 @@
 //! Which hosts an address has. Most have one, and there are many addresses, so one takes no more
 //! than its key.
 
+use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 
 use super::hosts::HostKey;
@@ -26,12 +27,13 @@ impl ByAddr {
 
     /// One more, as the newest.
     pub(super) fn add(&mut self, addr: IpAddr, key: HostKey) {
-        if let Some(first) = self.one.remove(&addr) {
-            self.more.insert(addr, vec![first, key]);
-        } else if let Some(keys) = self.more.get_mut(&addr) {
+        if let Some(keys) = self.more.get_mut(&addr) {
             keys.push(key);
-        } else {
-            self.one.insert(addr, key);
+            return;
+        }
+        match self.one.entry(addr) {
+            Entry::Vacant(new) => _ = new.insert(key),
+            Entry::Occupied(one) => _ = self.more.insert(addr, vec![one.remove(), key]),
         }
     }
 

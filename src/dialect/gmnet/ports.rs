@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use hashlink::LinkedHashMap;
+use hashlink::linked_hash_map::Entry;
 use smallvec::SmallVec;
 
 use crate::clock::{Instant, Now};
@@ -242,12 +243,17 @@ impl Ports {
 
     /// Changes what is remembered of an address, and keeps everything within its bounds.
     fn change(&mut self, now: Instant, addr: IpAddr, change: impl FnOnce(&mut Remembered)) {
-        let remembered = self.by_addr.entry(addr).or_insert_with(Remembered::default);
+        let remembered = match self.by_addr.entry(addr) {
+            Entry::Occupied(mut known) => {
+                known.to_back();
+                known.into_mut()
+            }
+            Entry::Vacant(new) => new.insert(Remembered::default()),
+        };
         let before = remembered.len();
         remembered.touched = now;
         change(remembered);
         self.count = self.count + remembered.len() - before;
-        self.by_addr.to_back(&addr);
         while self.count.max(self.by_addr.len()) > limits::PORTS {
             self.forget_oldest();
         }
