@@ -148,7 +148,7 @@ impl EventLoop {
         self.server.on_shutdown(now, &mut self.out);
         self.deliver(now);
         let deadline = now.instant + SHUTDOWN;
-        while self.now().instant < deadline && (self.server.owes() || self.connections.owe()) {
+        while self.instant() < deadline && (self.server.owes() || self.connections.owe()) {
             let timeout = self.timeout(Some(deadline));
             self.turn(&mut events, timeout)?;
         }
@@ -179,14 +179,13 @@ impl EventLoop {
         let now = self.now();
         self.receive_datagrams(now);
         self.accept(now);
-        let now = self.now();
+        let now = Now { instant: self.instant(), ..now };
         self.serve_connections(now);
         self.connections.retry(now.instant);
         for conn in self.connections.slow_readers(now.instant) {
             debug!("connection {} lost: its peer does not read", conn.slot);
             self.lose(now, conn);
         }
-        let now = self.now();
         if self.server.next_wakeup().is_some_and(|at| at <= now.instant) {
             self.server.on_wakeup(now, &mut self.out);
             self.deliver(now);
@@ -203,16 +202,20 @@ impl EventLoop {
         let datagrams = self.datagrams.next_wakeup();
         let all = [self.server.next_wakeup(), connections, datagrams, deadline];
         let next = all.into_iter().flatten().min()?;
-        let now = self.now().instant;
+        let now = self.instant();
         // Poll counts in milliseconds and rounds down, which would make it spin for the last one.
         let rounding = Duration::from_micros(999);
         Some(if next <= now { Duration::ZERO } else { next - now + rounding })
     }
 
     fn now(&self) -> Now {
-        let micros = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        Now { instant: Instant::from_micros(micros), unix }
+        Now { instant: self.instant(), unix }
+    }
+
+    fn instant(&self) -> Instant {
+        let micros = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        Instant::from_micros(micros)
     }
 
     fn receive_datagrams(&mut self, now: Now) {
@@ -235,6 +238,9 @@ impl EventLoop {
                 tcp::Accept::New(conn, peer) => {
                     self.server.on_open(now, conn, peer, &mut self.out);
                     self.deliver(now);
+                    // Its first request is mostly there already, and all about it is at hand in
+                    // the processor's cache. The kernel is asked to watch it only after that.
+                    self.attend(now, conn);
                 }
                 tcp::Accept::Full => {
                     let made = self.server.make_room(now, &mut self.out);
@@ -250,12 +256,17 @@ impl EventLoop {
     fn serve_connections(&mut self, now: Now) {
         for _ in 0..self.connections.ready_len() {
             let Some(conn) = self.connections.next_ready() else { break };
-            let alive = self.flush(now, conn)
-                && self.serve(now, conn)
-                && self.connections.watch(conn, self.poll.registry());
-            if !alive {
-                self.lose(now, conn);
-            }
+            self.attend(now, conn);
+        }
+    }
+
+    /// Gives a connection its turn.
+    fn attend(&mut self, now: Now, conn: ConnId) {
+        let alive = self.flush(now, conn)
+            && self.serve(now, conn)
+            && self.connections.watch(conn, self.poll.registry());
+        if !alive {
+            self.lose(now, conn);
         }
     }
 

@@ -17,8 +17,8 @@ use crate::dialect::ConnId;
 use crate::limits::{self, Limits};
 use crate::timers::Timers;
 
-/// Connections accepted before others have their turn.
-const ACCEPT_BUDGET: usize = 256;
+/// Connections accepted, and read for the first time, before others have their turn.
+const ACCEPT_BUDGET: usize = 64;
 
 /// Bytes read from a connection before others have their turn.
 const READ: usize = 64 * 1024;
@@ -218,8 +218,7 @@ impl Connections {
         self.accepted = 0;
     }
 
-    /// Takes a connection in. Its first request is mostly there already, so it has its turn at
-    /// once, and the kernel is asked to watch it only after that.
+    /// Takes a connection in.
     fn add(&mut self, stream: TcpStream) -> ConnId {
         self.generation = self.generation.wrapping_add(1);
         let generation = self.generation;
@@ -234,9 +233,7 @@ impl Connections {
             read_closed: false,
             closing: false,
         });
-        let id = ConnId { slot: slot as u32, generation };
-        self.queue(id);
-        id
+        ConnId { slot: slot as u32, generation }
     }
 
     /// Has the kernel watch a new connection. False: the connection is lost.
