@@ -25,9 +25,11 @@ impl Counts {
         self.0.get(&network(addr)).map_or(0, |count| *count as usize)
     }
 
-    /// One more.
-    pub fn add(&mut self, addr: IpAddr) {
-        *self.0.entry(network(addr)).or_default() += 1;
+    /// One more; how many that are.
+    pub fn add(&mut self, addr: IpAddr) -> usize {
+        let count = self.0.entry(network(addr)).or_default();
+        *count += 1;
+        *count as usize
     }
 
     /// One less.

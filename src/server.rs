@@ -263,13 +263,13 @@ impl Server {
 
 impl Dialect for Server {
     fn on_open(&mut self, now: Now, conn: ConnId, peer: SocketAddr, out: &mut Outbox) {
-        let count = self.counts.of(peer.ip());
-        if count >= self.limits.connections_per_address {
-            debug!("{peer} refused: its address has {count} connections already");
+        let most = self.limits.connections_per_address;
+        if self.counts.add(peer.ip()) > most {
+            debug!("{peer} refused: its address has {most} connections already");
+            self.counts.remove(peer.ip());
             out.close(conn);
             return;
         }
-        self.counts.add(peer.ip());
         self.nats.saw(now.instant, peer, Seen::Tcp);
         let (addr, port) = (peer.ip(), peer.port());
         self.conns.insert(conn, Conn { addr, port, opened: now.instant, speaks: None });

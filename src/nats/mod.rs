@@ -112,6 +112,7 @@ struct Table {
 /// What is known of an address.
 #[derive(Debug, Default)]
 struct Nat {
+    /// When something came last, to a minute.
     touched: Instant,
     seen: Sightings,
     /// What STUN has shown last.
@@ -218,15 +219,17 @@ impl Table {
         {
             self.by_addr.pop_front();
         }
-        let nat = match self.by_addr.entry(addr) {
+        match self.by_addr.entry(addr) {
             Entry::Occupied(mut known) => {
-                known.to_back();
+                // The order need not be exact, and changing it costs more than all else here.
+                if now - known.get().touched > limits::NAT_AGE / 60 {
+                    known.to_back();
+                    known.get_mut().touched = now;
+                }
                 known.into_mut()
             }
-            Entry::Vacant(new) => new.insert(Nat::default()),
-        };
-        nat.touched = now;
-        nat
+            Entry::Vacant(new) => new.insert(Nat { touched: now, ..Nat::default() }),
+        }
     }
 }
 

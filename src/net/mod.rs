@@ -138,9 +138,9 @@ impl EventLoop {
     /// If the system does not let it wait for events.
     pub fn run(&mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS);
+        let mut timeout = Some(Duration::ZERO);
         while !self.stop.load(Ordering::SeqCst) {
-            let timeout = self.timeout(None);
-            self.turn(&mut events, timeout)?;
+            timeout = self.turn(&mut events, timeout)?;
         }
         let now = self.now();
         info!("stopping: no new connections, {} open", self.connections.len());
@@ -148,18 +148,25 @@ impl EventLoop {
         self.server.on_shutdown(now, &mut self.out);
         self.deliver(now);
         let deadline = now.instant + SHUTDOWN;
+        timeout = Some(Duration::ZERO);
         while self.instant() < deadline && (self.server.owes() || self.connections.owe()) {
-            let timeout = self.timeout(Some(deadline));
-            self.turn(&mut events, timeout)?;
+            let left = deadline - self.instant();
+            timeout = self.turn(&mut events, Some(timeout.map_or(left, |t| t.min(left))))?;
         }
         self.connections.finish();
         Ok(())
     }
 
-    /// Waits for events and handles them, once.
-    fn turn(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
+    /// Waits for events and handles them, once. Returns how long the next turn may wait.
+    fn turn(
+        &mut self,
+        events: &mut Events,
+        timeout: Option<Duration>,
+    ) -> io::Result<Option<Duration>> {
         match self.poll.poll(events, timeout) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                return Ok(Some(Duration::ZERO));
+            }
             other => other?,
         }
         for event in events.iter() {
@@ -186,23 +193,22 @@ impl EventLoop {
             debug!("connection {} lost: its peer does not read", conn.slot);
             self.lose(now, conn);
         }
-        if self.server.next_wakeup().is_some_and(|at| at <= now.instant) {
+        let mut wakeup = self.server.next_wakeup();
+        if wakeup.is_some_and(|at| at <= now.instant) {
             self.server.on_wakeup(now, &mut self.out);
             self.deliver(now);
+            wakeup = self.server.next_wakeup();
         }
-        Ok(())
+        Ok(self.timeout(now.instant, wakeup))
     }
 
-    /// How long the loop may sleep.
-    fn timeout(&self, deadline: Option<Instant>) -> Option<Duration> {
+    /// How long the loop may sleep, if the server has to wake up then.
+    fn timeout(&self, now: Instant, wakeup: Option<Instant>) -> Option<Duration> {
         if self.datagrams.are_ready() || self.connections.are_ready() {
             return Some(Duration::ZERO);
         }
-        let connections = self.connections.next_wakeup();
-        let datagrams = self.datagrams.next_wakeup();
-        let all = [self.server.next_wakeup(), connections, datagrams, deadline];
+        let all = [wakeup, self.connections.next_wakeup(), self.datagrams.next_wakeup()];
         let next = all.into_iter().flatten().min()?;
-        let now = self.instant();
         // Poll counts in milliseconds and rounds down, which would make it spin for the last one.
         let rounding = Duration::from_micros(999);
         Some(if next <= now { Duration::ZERO } else { next - now + rounding })
