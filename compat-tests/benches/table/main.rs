@@ -11,6 +11,7 @@
 mod crowd;
 mod introductions;
 mod lobby;
+mod others;
 mod report;
 mod rest;
 
@@ -86,7 +87,7 @@ fn run(options: &Options) -> Result<(), Failure> {
     }
     let report = Report::default();
     let mut bench = Bench { punchd, full: options.full, crowd, rounds, report };
-    let groups: [(&str, Group); 8] = [
+    let groups: [(&str, Group); 10] = [
         ("introductions", introductions::introductions),
         ("latency", introductions::latency),
         ("lobby", lobby::lobby),
@@ -95,6 +96,8 @@ fn run(options: &Options) -> Result<(), Failure> {
         ("storm", rest::storm),
         ("flood", rest::flood),
         ("start", rest::start),
+        ("rooms", others::rooms),
+        ("events", others::events),
     ];
     println!("{}", report::HEADER);
     for (name, measure) in groups {

@@ -10,11 +10,23 @@
 //! | `c...`, a `connect` | writes [`ANSWER`] to it, and [`NOTICE`] to the next host in turn |
 //! | `v...`, a `version` | writes [`VERSION`] to it |
 //! | `l...`, a `lobby2` | writes as many prepared bytes as it was told when started |
+//! | `p...`, no command | makes it the partner of the connection that said so before, and answers |
+//! | `{...`, an event | writes it to the partner as it is |
+//!
+//! and of each datagram at the first two:
+//!
+//! | datagram | what it does |
+//! | --- | --- |
+//! | `rh...`, a room is made | counts the sender among the hosts of rooms; [`HOSTING`] and [`OWN`] |
+//! | `rc...`, a host comes back | the same answers |
+//! | `jr...`, a room is joined | [`JOINED`] and [`OWN`], and [`COMES`] to the next host in turn |
+//! | `pc...`, `lr...` | sends it back |
 
 use std::io::{self, Read, Write};
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use mio::net::TcpStream;
+use mio::net::{TcpStream, UdpSocket};
 use mio::{Events, Interest, Poll, Token};
 use punchd::net::bind;
 use slab::Slab;
@@ -26,6 +38,15 @@ pub const NOTICE: &[u8] = ANSWER;
 /// The answer to `version`.
 pub const VERSION: &[u8] = b"\xf61.2.5\n";
 
+/// The answer to who makes a room.
+pub const HOSTING: &[u8] = b"rh:0123456789abcdef";
+/// What everybody is told with it, and who joins too.
+pub const OWN: &[u8] = b"rID:0123456789abcdef:0123456789abcdef0123456789abcdef";
+/// The answer to who joins.
+pub const JOINED: &[u8] = b"jr:0123456789abcdef:0123456789abcdef:127.111.111.111:55555";
+/// What the host is told then.
+pub const COMES: &[u8] = b"cj:0123456789abcdef:127.111.111.111:55555";
+
 const LISTENER: Token = Token(0);
 const DATAGRAMS: Token = Token(1);
 const FIRST: usize = 2;
@@ -34,6 +55,8 @@ struct Connection {
     stream: TcpStream,
     /// Prepared bytes that the socket has not taken yet.
     owed: usize,
+    /// Who is written what comes from here.
+    partner: usize,
 }
 
 /// Serves on this port until the process is ended. `lobby` is how many bytes a lobby has.
@@ -50,6 +73,8 @@ pub fn serve(port: u16, lobby: usize) -> io::Result<()> {
     let mut connections = Slab::<Connection>::new();
     let mut hosts: Vec<usize> = Vec::new();
     let mut next_host = 0;
+    let mut alone = None;
+    let mut rooms = Rooms::default();
     let mut events = Events::with_capacity(1024);
     let mut buffer = vec![0; 64 * 1024];
     let mut ready = Vec::new();
@@ -67,12 +92,16 @@ pub fn serve(port: u16, lobby: usize) -> io::Result<()> {
                 Token(n) => ready.push((n - FIRST, event.is_read_closed(), event.is_writable())),
             }
         }
-        while readable && bound.udp.recv_from(&mut buffer[..2048]).is_ok() {}
+        while let Some((length, from)) =
+            readable.then(|| bound.udp.recv_from(&mut buffer[..2048]).ok()).flatten()
+        {
+            rooms.answer(&bound.udp, from, &buffer[..length]);
+        }
         while let Some((mut stream, _)) = acceptable.then(|| bound.tcp.accept().ok()).flatten() {
             let entry = connections.vacant_entry();
             let token = Token(FIRST + entry.key());
             poll.registry().register(&mut stream, token, Interest::READABLE)?;
-            entry.insert(Connection { stream, owed: 0 });
+            entry.insert(Connection { stream, owed: 0, partner: 0 });
         }
         for (n, is_closed, is_writable) in ready.drain(..) {
             if is_writable {
@@ -89,6 +118,11 @@ pub fn serve(port: u16, lobby: usize) -> io::Result<()> {
                     }
                 }
                 Some(b'v') => say(&mut connections, n, VERSION),
+                Some(b'p') => pair(&mut connections, &mut alone, n),
+                Some(b'{') => {
+                    let partner = connections.get(n).map_or(n, |connection| connection.partner);
+                    say(&mut connections, partner, &buffer[..length.unwrap_or(0)]);
+                }
                 Some(b'l') => {
                     if let Some(connection) = connections.get_mut(n) {
                         connection.owed = lobby.len();
@@ -105,6 +139,52 @@ pub fn serve(port: u16, lobby: usize) -> io::Result<()> {
             }
         }
     }
+}
+
+/// The hosts of rooms.
+#[derive(Default)]
+struct Rooms {
+    hosts: Vec<SocketAddr>,
+    next: usize,
+}
+
+impl Rooms {
+    fn answer(&mut self, udp: &UdpSocket, from: SocketAddr, data: &[u8]) {
+        // What the system does not take is lost, as on a network.
+        let say = |to, bytes| drop(udp.send_to(bytes, to));
+        match data.get(..2) {
+            Some(word @ (b"rh" | b"rc")) => {
+                if word == b"rh" {
+                    self.hosts.push(from);
+                }
+                say(from, HOSTING);
+                say(from, OWN);
+            }
+            Some(b"jr") if !self.hosts.is_empty() => {
+                say(from, JOINED);
+                say(from, OWN);
+                self.next = (self.next + 1) % self.hosts.len();
+                say(self.hosts[self.next], COMES);
+            }
+            Some(b"pc" | b"lr") => say(from, data),
+            _ => {}
+        }
+    }
+}
+
+/// Makes partners of a connection and the one that waits for a partner.
+fn pair(connections: &mut Slab<Connection>, alone: &mut Option<usize>, n: usize) {
+    match alone.take() {
+        Some(other) => {
+            for (n, partner) in [(n, other), (other, n)] {
+                if let Some(connection) = connections.get_mut(n) {
+                    connection.partner = partner;
+                }
+            }
+        }
+        None => *alone = Some(n),
+    }
+    say(connections, n, VERSION);
 }
 
 fn read(connections: &mut Slab<Connection>, n: usize, buffer: &mut [u8]) -> Option<usize> {

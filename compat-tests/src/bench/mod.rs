@@ -5,6 +5,8 @@
 //! - [`players`]: hosts and clients on many loopback addresses. They check every answer; a wrong
 //!   one ends the measurement.
 //! - [`questions`]: the lobby asked for again and again.
+//! - [`joiners`]: clients of rooms that join and leave.
+//! - [`pairs`]: peers that pass events to each other.
 //! - [`flood`]: forged datagrams, as fast as a core can send them.
 //! - [`world`]: the server without sockets, to count what its logic costs.
 //! - [`stats`]: medians and how far apart the rounds are.
@@ -14,6 +16,8 @@
 pub mod bare;
 pub mod failure;
 pub mod flood;
+pub mod joiners;
+pub mod pairs;
 pub mod players;
 pub mod process;
 pub mod questions;
