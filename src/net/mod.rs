@@ -27,7 +27,7 @@ pub mod files;
 mod owner;
 pub mod signals;
 mod tcp;
-mod udp;
+pub mod udp;
 
 use bind::Bound;
 use tcp::Connections;

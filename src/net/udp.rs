@@ -1,4 +1,5 @@
-//! The UDP sockets.
+//! The UDP sockets: who has sent a datagram, and to which address of the machine. The event loop
+//! comes in, and the loop that benchmarks compare it with.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -28,7 +29,7 @@ const LONGEST: usize = 2048;
 
 /// The UDP sockets and which of them may have something to read.
 #[derive(Debug)]
-pub(super) struct Datagrams {
+pub struct Datagrams {
     sockets: Vec<Socket>,
     buffer: Box<[u8; LONGEST]>,
     /// Where the kernel says to which address of the machine a datagram was sent.
@@ -47,7 +48,9 @@ struct Socket {
 }
 
 impl Datagrams {
-    pub(super) fn new(sockets: Vec<UdpSocket>) -> Self {
+    /// All of these sockets, of which each has to be registered with a poll.
+    #[must_use]
+    pub fn new(sockets: Vec<UdpSocket>) -> Self {
         let sockets = sockets.into_iter().map(|socket| {
             let is_ipv6 = socket.local_addr().is_ok_and(|addr| addr.is_ipv6());
             let tells_address = ask_for_addresses(&socket, is_ipv6);
@@ -64,7 +67,8 @@ impl Datagrams {
         self.sockets.len()
     }
 
-    pub(super) fn note_readable(&mut self, n: usize) {
+    /// The poll says that socket number `n` has something to read.
+    pub fn note_readable(&mut self, n: usize) {
         if let Some(socket) = self.sockets.get_mut(n) {
             socket.readable = true;
         }
@@ -79,7 +83,7 @@ impl Datagrams {
     }
 
     /// The next datagram of a socket, if there is one.
-    pub(super) fn receive(&mut self, now: Instant, n: usize) -> Option<(Via, SocketAddr, &[u8])> {
+    pub fn receive(&mut self, now: Instant, n: usize) -> Option<(Via, SocketAddr, &[u8])> {
         let socket = self.sockets.get_mut(n).filter(|socket| socket.readable)?;
         if socket.again.is_some_and(|at| now < at) {
             return None;
@@ -106,7 +110,7 @@ impl Datagrams {
     }
 
     /// Sends a datagram, or drops it: UDP promises nothing.
-    pub(super) fn send(&mut self, via: Via, to: SocketAddr, data: &[u8]) {
+    pub fn send(&mut self, via: Via, to: SocketAddr, data: &[u8]) {
         let Some(socket) = self.sockets.get(usize::from(via.socket)) else { return };
         let to = match to.ip() {
             IpAddr::V4(ip) if socket.is_ipv6 => SocketAddr::from((ip.to_ipv6_mapped(), to.port())),

@@ -105,7 +105,8 @@ pub(crate) fn beside(
 ) -> Result<Process, Failure> {
     let mut crowded = table(crowded, CLIENTS_BESIDE, Kind::Kept)?;
     let mut empty = table(bench.punchd(&[])?, CLIENTS_BESIDE, Kind::Kept)?;
-    for (kind, name) in [(Kind::Fresh, "new"), (Kind::Kept, "kept")] {
+    // In this order, as clients give up what they keep for a new connection.
+    for (kind, name) in [(Kind::Kept, "kept"), (Kind::Fresh, "new")] {
         let rounds =
             bench.alternate(|| one_round(&mut crowded, kind), || one_round(&mut empty, kind))?;
         let cpu = sides(rounds.iter().map(|((a, _), (b, _))| (*a, *b)));

@@ -26,9 +26,12 @@ use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use mio::net::{TcpStream, UdpSocket};
+use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
+use punchd::clock::Instant;
+use punchd::dialect::Via;
 use punchd::net::bind;
+use punchd::net::udp::Datagrams;
 use slab::Slab;
 
 /// What a client is answered, as long as a usual introduction.
@@ -69,6 +72,8 @@ pub fn serve(port: u16, lobby: usize) -> io::Result<()> {
     let mut poll = Poll::new()?;
     poll.registry().register(&mut bound.tcp, LISTENER, Interest::READABLE)?;
     poll.registry().register(&mut bound.udp, DATAGRAMS, Interest::READABLE)?;
+    // The server's own, which also ask the system to which address a datagram was sent.
+    let mut datagrams = Datagrams::new(vec![bound.udp]);
     let lobby = vec![b'x'; lobby];
     let mut connections = Slab::<Connection>::new();
     let mut hosts: Vec<usize> = Vec::new();
@@ -92,10 +97,13 @@ pub fn serve(port: u16, lobby: usize) -> io::Result<()> {
                 Token(n) => ready.push((n - FIRST, event.is_read_closed(), event.is_writable())),
             }
         }
-        while let Some((length, from)) =
-            readable.then(|| bound.udp.recv_from(&mut buffer[..2048]).ok()).flatten()
-        {
-            rooms.answer(&bound.udp, from, &buffer[..length]);
+        if readable {
+            datagrams.note_readable(0);
+        }
+        while let Some((via, from, data)) = datagrams.receive(Instant::default(), 0) {
+            let length = data.len();
+            buffer[..length].copy_from_slice(data);
+            rooms.answer(&mut datagrams, via, from, &buffer[..length]);
         }
         while let Some((mut stream, _)) = acceptable.then(|| bound.tcp.accept().ok()).flatten() {
             let entry = connections.vacant_entry();
@@ -149,9 +157,8 @@ struct Rooms {
 }
 
 impl Rooms {
-    fn answer(&mut self, udp: &UdpSocket, from: SocketAddr, data: &[u8]) {
-        // What the system does not take is lost, as on a network.
-        let say = |to, bytes| drop(udp.send_to(bytes, to));
+    fn answer(&mut self, datagrams: &mut Datagrams, via: Via, from: SocketAddr, data: &[u8]) {
+        let mut say = |to, bytes| datagrams.send(via, to, bytes);
         match data.get(..2) {
             Some(word @ (b"rh" | b"rc")) => {
                 if word == b"rh" {

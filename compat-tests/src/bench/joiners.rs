@@ -113,7 +113,8 @@ impl Joiners {
             let host = &joiners.hosts[n % joiners.hosts.len()];
             say(&joiners.clients[n].udp, &format!("jr:{}", host.room))
         })?;
-        if let Some(client) = self.clients.iter().find(|client| client.id != client.told) {
+        let wrong = |client: &&Client| self.is_checked && client.id != client.told;
+        if let Some(client) = self.clients.iter().find(wrong) {
             let Client { id, told, .. } = client;
             return Err(Failure::Wrong(format!("client {id} is {told} to its host")));
         }
