@@ -79,6 +79,10 @@ pub const COMMAND_TIME: Duration = Duration::from_secs(30);
 /// several.
 pub const CHEAP_REPLY: usize = 4096;
 
+/// Memory for lobbies that are kept as they were sent, for the next who ask the same: four of ten
+/// thousand hosts, or those of three thousand games with twenty hosts.
+pub const LOBBY_REPLIES: usize = 8 << 20;
+
 /// How long a command of an address that has sent too many waits before it is tried again.
 pub const THROTTLE: Duration = Duration::from_millis(100);
 
@@ -345,5 +349,6 @@ pub const fn worst_case(limits: &Limits) -> usize {
         + NATPUNCH_LOBBIES * LOBBY
         + ROOM_PEERS * ROOM_PEER
         + NATS * NAT
+        + LOBBY_REPLIES
         + SLACK * 4 * limits.total()
 }

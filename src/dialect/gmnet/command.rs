@@ -76,6 +76,12 @@ impl Command {
         &self.text[start..self.ends[n]]
     }
 
+    /// How many lines followed.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
     /// Bytes of its lines.
     #[must_use]
     pub fn size(&self) -> usize {

@@ -15,8 +15,17 @@ use crate::hash::Map;
 /// request for one game costs nothing for the others.
 #[derive(Debug, Default)]
 pub struct Index {
-    all: BTreeSet<Entry>,
-    by_game: Map<Box<str>, BTreeSet<Entry>>,
+    all: Listed,
+    by_game: Map<Box<str>, Listed>,
+    /// How often a host came or left.
+    changes: u64,
+}
+
+#[derive(Debug, Default)]
+struct Listed {
+    entries: BTreeSet<Entry>,
+    /// Which of all changes was the last here.
+    version: u64,
 }
 
 /// Sorts by creation time as told, then by what came first. Each host has two, so they are small.
@@ -37,35 +46,52 @@ impl Index {
     /// How many hosts are listed.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.all.len()
+        self.all.entries.len()
     }
 
     /// Whether none is.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.all.is_empty()
+        self.all.entries.is_empty()
     }
 
     /// Lists a host.
     pub fn insert(&mut self, host: &Host, key: HostKey) {
         let entry = Entry::of(host, key);
-        self.all.insert(entry);
+        self.changes += 1;
+        let version = self.changes;
+        self.all.entries.insert(entry);
+        self.all.version = version;
         match self.by_game.get_mut(host.game()) {
-            Some(game) => _ = game.insert(entry),
-            None => _ = self.by_game.insert(host.game().into(), BTreeSet::from([entry])),
+            Some(game) => {
+                game.entries.insert(entry);
+                game.version = version;
+            }
+            None => {
+                let entries = BTreeSet::from([entry]);
+                self.by_game.insert(host.game().into(), Listed { entries, version });
+            }
         }
     }
 
     /// Takes a host from the list. Nothing that [`Self::insert`] looked at may have changed.
     pub fn remove(&mut self, host: &Host, key: HostKey) {
         let entry = Entry::of(host, key);
-        self.all.remove(&entry);
+        self.changes += 1;
+        self.all.entries.remove(&entry);
+        self.all.version = self.changes;
         if let Some(game) = self.by_game.get_mut(host.game()) {
-            game.remove(&entry);
-            if game.is_empty() {
+            game.entries.remove(&entry);
+            game.version = self.changes;
+            if game.entries.is_empty() {
                 self.by_game.remove(host.game());
             }
         }
+    }
+
+    /// The hosts of a game, or of all for the empty name; none if it has none.
+    fn of(&self, game: &str) -> Option<&Listed> {
+        if game.is_empty() { Some(&self.all) } else { self.by_game.get(game) }
     }
 }
 
@@ -103,6 +129,12 @@ impl<'a> Query<'a> {
         }
     }
 
+    /// The reply stays the same as long as this does; none if it may change at any time.
+    pub(super) fn version(&self, hosts: &Hosts, config: &Config) -> Option<u64> {
+        let listed = hosts.index().of(self.filters[0])?;
+        (!config.lobby_ports).then_some(listed.version)
+    }
+
     /// Appends the reply to `viewer`: message byte, JSON, line feed. Returns how many hosts are in
     /// it.
     pub fn reply(
@@ -130,14 +162,7 @@ impl<'a> Query<'a> {
 
     /// Calls `each` with every chosen host, in order.
     fn select<'h>(&self, hosts: &'h Hosts, mut each: impl FnMut(&'h Host)) {
-        let index = hosts.index();
-        let entries = match self.filters[0] {
-            "" => &index.all,
-            game => match index.by_game.get(game) {
-                Some(entries) => entries,
-                None => return,
-            },
-        };
+        let Some(Listed { entries, .. }) = hosts.index().of(self.filters[0]) else { return };
         let matching =
             entries.iter().filter_map(|entry| hosts.get(entry.key)).filter(|h| self.matches(h));
         match (self.sort, self.descending) {

@@ -35,6 +35,7 @@ mod names;
 mod notices;
 pub mod ports;
 mod registration;
+mod replies;
 pub mod text;
 pub mod version;
 
@@ -46,6 +47,7 @@ use keepalives::Keepalives;
 use names::Left;
 use notices::Notices;
 use ports::Ports;
+use replies::Replies;
 
 /// First byte of an introduction: the other side's address and port follow.
 pub const MASTER: u8 = 0xFF;
@@ -136,6 +138,8 @@ pub struct Gmnet {
     introductions: Introductions,
     /// Half commands.
     stalls: Timers<ConnId>,
+    /// What was asked for in the lobby.
+    replies: Replies,
     /// Hosts that are owed a notification.
     gaps: Timers<ConnId>,
     /// Hosts that get a datagram from time to time.
@@ -194,6 +198,7 @@ impl Gmnet {
             hosts: Hosts::new(config.public_ip.is_some()),
             ports: Ports::default(),
             introductions: Introductions::default(),
+            replies: Replies::default(),
             stalls: Timers::new(limits::STALLED_COMMAND),
             keepalives: Keepalives::new(config.keepalive),
             throttled: Timers::new(limits::THROTTLE),
@@ -318,7 +323,11 @@ impl Gmnet {
         let Some(viewer) = self.conns.get(id).map(|conn| conn.addr) else { return };
         out.tcp(id, |bytes| {
             let before = bytes.len();
-            count = query.reply(&self.hosts, &self.config, viewer, bytes);
+            let make = |bytes: &mut _| query.reply(&self.hosts, &self.config, viewer, bytes);
+            count = match query.version(&self.hosts, &self.config) {
+                Some(v) => self.replies.append(command, is_inside(viewer), v, bytes, make),
+                None => make(bytes),
+            };
             size = bytes.len() - before;
         });
         let extra = u32::try_from(size / limits::CHEAP_REPLY).unwrap_or(u32::MAX);

@@ -1,0 +1,153 @@
+//! Replies to `lobby2` as they were made, for the next who ask the same before anything changes.
+//! Players of a game ask the same all the time, and copying ten thousand hosts costs a fraction of
+//! writing them anew.
+
+use hashlink::LinkedHashMap;
+
+use super::command::Command;
+use crate::hash::Keyed;
+use crate::limits;
+
+/// What was replied, that asked for longest ago in front.
+#[derive(Debug, Default)]
+pub(super) struct Replies {
+    by_request: LinkedHashMap<Box<str>, Reply, Keyed>,
+    /// Memory of all this.
+    bytes: usize,
+    /// The place to build requests in.
+    request: String,
+}
+
+#[derive(Debug)]
+struct Reply {
+    /// The version of the list that it was made from.
+    version: u64,
+    bytes: Box<[u8]>,
+    hosts: usize,
+}
+
+impl Replies {
+    /// Appends the reply to a request, which `make` makes if it has to: from this version of the
+    /// list, for viewers inside the server's network or outside. Returns how many hosts are in it.
+    pub(super) fn append(
+        &mut self,
+        command: &Command,
+        is_inside: bool,
+        version: u64,
+        reply: &mut Vec<u8>,
+        make: impl FnOnce(&mut Vec<u8>) -> usize,
+    ) -> usize {
+        self.request.clear();
+        self.request.push(if is_inside { 'i' } else { 'o' });
+        for n in 0..command.count() {
+            self.request.push('\n');
+            self.request.push_str(command.param(n));
+        }
+        if let Some(made) = self.by_request.to_back(self.request.as_str())
+            && made.version == version
+        {
+            reply.extend_from_slice(&made.bytes);
+            return made.hosts;
+        }
+        let before = reply.len();
+        let hosts = make(reply);
+        let made = &reply[before..];
+        // One that is longer would push out all others.
+        if made.len() <= limits::LOBBY_REPLIES / 2 {
+            self.keep(Reply { version, bytes: made.into(), hosts });
+        }
+        hosts
+    }
+
+    fn keep(&mut self, reply: Reply) {
+        let size = |reply: &Reply| ENTRY + reply.bytes.len();
+        let request = self.request.as_str();
+        self.bytes += size(&reply);
+        match self.by_request.insert(request.into(), reply) {
+            Some(replaced) => self.bytes -= size(&replaced),
+            None => self.bytes += request.len(),
+        }
+        while self.bytes > limits::LOBBY_REPLIES
+            && let Some((request, reply)) = self.by_request.pop_front()
+        {
+            self.bytes -= request.len() + size(&reply);
+        }
+    }
+}
+
+/// Memory of a reply besides its own bytes and those of the request.
+const ENTRY: usize = 160;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dialect::gmnet::command::{Go, Reader};
+
+    fn lobby(game: &str) -> Command {
+        let mut found = Command::default();
+        let text = format!("lobby2\n{game}\n\n\n\n\n\n\n\ndate\nDESC\n\n");
+        let read = Reader::default().read(text.as_bytes(), &mut Command::default(), |command| {
+            found = command.clone();
+            Go::Stop
+        });
+        assert_eq!(read, Ok(Go::Stop));
+        found
+    }
+
+    /// Whether the reply had to be made.
+    fn is_made(replies: &mut Replies, game: &str, is_inside: bool, version: u64) -> bool {
+        let mut is_made = false;
+        let mut bytes = b"before".to_vec();
+        let text = format!("{game} {version}");
+        let hosts = replies.append(&lobby(game), is_inside, version, &mut bytes, |bytes| {
+            is_made = true;
+            bytes.extend_from_slice(text.as_bytes());
+            7
+        });
+        assert_eq!((hosts, bytes), (7, format!("before{text}").into_bytes()));
+        is_made
+    }
+
+    #[test]
+    fn a_reply_is_made_once_for_each_version_request_and_side() {
+        let mut replies = Replies::default();
+        for version in [1, 2] {
+            for game in ["a", "b"] {
+                for is_inside in [false, true] {
+                    assert!(is_made(&mut replies, game, is_inside, version));
+                    assert!(!is_made(&mut replies, game, is_inside, version));
+                }
+            }
+        }
+        assert_eq!(replies.by_request.len(), 4);
+    }
+
+    #[test]
+    fn they_take_no_more_memory_than_they_may() {
+        let mut replies = Replies::default();
+        let long = "x".repeat(10_000);
+        for n in 0..2000 {
+            assert!(is_made(&mut replies, &format!("{long}{n}"), false, n % 3));
+            let all = replies.by_request.iter();
+            let bytes: usize = all.map(|(key, r)| key.len() + ENTRY + r.bytes.len()).sum();
+            assert_eq!(replies.bytes, bytes);
+            assert!(bytes <= limits::LOBBY_REPLIES, "{bytes}");
+        }
+        assert!(replies.bytes > limits::LOBBY_REPLIES - 40_000);
+        assert!(
+            !is_made(&mut replies, &format!("{long}1999"), false, 1999 % 3),
+            "the newest stays"
+        );
+        let longest = vec![b'x'; limits::LOBBY_REPLIES / 2 + 1];
+        for _ in 0..2 {
+            let mut bytes = Vec::new();
+            let make = |bytes: &mut Vec<u8>| {
+                bytes.extend_from_slice(&longest);
+                1
+            };
+            replies.append(&lobby("longest"), false, 1, &mut bytes, make);
+            assert_eq!(bytes, longest);
+        }
+        assert!(replies.by_request.len() > 1, "the others stay");
+    }
+}
