@@ -1,5 +1,6 @@
 //! Lobbies are kept as they were sent; nobody may ever notice. Hosts come, change and leave, and
 //! after each step every lobby is what it has to be, the second time as well.
+#![expect(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
 
 use std::net::SocketAddr;
 
