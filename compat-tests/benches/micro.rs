@@ -74,6 +74,31 @@ fn register_and_leave_among(bencher: Bencher<'_, '_>, hosts: usize) {
     });
 }
 
+/// The lobby of twenty hosts of one game, to which one has come just before and has left.
+#[divan::bench(args = [100, 10_000, 100_000])]
+fn changed_lobby_of_one_game_among(bencher: Bencher<'_, '_>, hosts: usize) {
+    let data = games(hosts / 20);
+    let mut world = World::new(hosts, &data).expect("all hosts register");
+    let (request, register) = (lobby_request(&game(3), Some(20)), registration(&data(3)));
+    bencher.bench_local(|| {
+        let conn = world.register(hosts, &register);
+        world.leave(conn);
+        world.ask(&request, <[u8]>::len)
+    });
+}
+
+/// The lobby of all hosts, to which one has come just before and has left.
+#[divan::bench(args = [100, 10_000])]
+fn changed_lobby_of_everything(bencher: Bencher<'_, '_>, hosts: usize) {
+    let mut world = World::new(hosts, usual).expect("all hosts register");
+    let (request, register) = (lobby_request("", None), registration(&usual(1)));
+    bencher.bench_local(|| {
+        let conn = world.register(hosts, &register);
+        world.leave(conn);
+        world.ask(&request, <[u8]>::len)
+    });
+}
+
 /// Twenty hosts of one game.
 #[divan::bench(args = [100, 10_000, 100_000])]
 fn lobby_of_one_game_among(bencher: Bencher<'_, '_>, hosts: usize) {

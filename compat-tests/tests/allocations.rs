@@ -5,6 +5,7 @@ use allocation_counter::measure;
 use compat_tests::bench::players::{game, games, usual};
 use compat_tests::bench::questions::lobby_request;
 use compat_tests::bench::world::{World, registration};
+use compat_tests::gmnet::Data;
 
 const HOSTS: usize = 2000;
 const TIMES: u64 = 1000;
@@ -48,4 +49,22 @@ fn a_registration_allocates_little() {
     // Tables that grow may do it once.
     let most = 3 * TIMES + 5;
     assert!(counted.count_total <= most, "{} for {TIMES} registrations", counted.count_total);
+}
+
+/// What the server keeps of a host, all tables included, without its kernel's socket and the 24
+/// bytes that the event loop has for it. Tables double, so it depends on how full they are; what of
+/// them has not been used yet counts here, and takes no memory of the machine.
+#[test]
+fn a_host_takes_little_memory() {
+    let size = |hosts| {
+        let mut world = None;
+        let counted = measure(|| world = Some(World::unchecked(hosts, |_| Data::default())));
+        counted.bytes_current as usize - world.map_or(0, |world| world.own_size())
+    };
+    let none = size(0);
+    for hosts in [1000, 10_000, 100_000] {
+        let bytes = (size(hosts) - none) / hosts;
+        println!("{hosts} hosts: {bytes} bytes each");
+        assert!(bytes <= 800, "{bytes} bytes for each of {hosts} hosts");
+    }
 }

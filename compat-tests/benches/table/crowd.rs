@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use compat_tests::bench::Failure;
-use compat_tests::bench::players::games;
+use compat_tests::bench::players::{Crowd, games};
 use compat_tests::bench::process::Process;
 use compat_tests::bench::questions::{ask, hosts_in, lobby_request};
 use compat_tests::bench::sockets::address;
@@ -64,7 +64,16 @@ fn memory(bench: &mut Bench) -> Result<(), Failure> {
 
 /// What there is beside a crowd of idle hosts.
 pub(crate) fn crowd(bench: &mut Bench) -> Result<(), Failure> {
-    let hosts = bench.crowd;
+    const FEW: usize = 1000;
+    crowd_of(bench, FEW)?;
+    let (server, _crowd) = crowd_of(bench, bench.crowd)?;
+    let server = lobby::one_game(bench, server, bench.crowd)?;
+    introductions::beside(bench, server, bench.crowd)?;
+    Ok(())
+}
+
+/// So many hosts, that do nothing, and what the server has of them.
+fn crowd_of(bench: &mut Bench, hosts: usize) -> Result<(Process, Crowd), Failure> {
     let connections = (hosts + 6000).to_string();
     let server = bench.punchd(&["--max-connections", &connections])?;
     let before = server.memory()?;
@@ -80,9 +89,7 @@ pub(crate) fn crowd(bench: &mut Bench) -> Result<(), Failure> {
     let what = format!("memory of {hosts} hosts in {} games", hosts / lobby::GAME);
     bench.report.tell(&what, Reach::Any, "MB", &[memory].into_iter().collect());
     idle(bench, &server, hosts)?;
-    let server = lobby::one_game(bench, server, hosts)?;
-    introductions::beside(bench, server, hosts)?;
-    Ok(())
+    Ok((server, crowd))
 }
 
 /// What the server does while nothing happens but its keepalives.
