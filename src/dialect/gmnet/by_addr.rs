@@ -25,15 +25,21 @@ impl ByAddr {
         }
     }
 
-    /// One more, as the newest.
-    pub(super) fn add(&mut self, addr: IpAddr, key: HostKey) {
+    /// One more, as the newest; how many that are.
+    pub(super) fn add(&mut self, addr: IpAddr, key: HostKey) -> usize {
         if let Some(keys) = self.more.get_mut(&addr) {
             keys.push(key);
-            return;
+            return keys.len();
         }
         match self.one.entry(addr) {
-            Entry::Vacant(new) => _ = new.insert(key),
-            Entry::Occupied(one) => _ = self.more.insert(addr, vec![one.remove(), key]),
+            Entry::Vacant(new) => {
+                new.insert(key);
+                1
+            }
+            Entry::Occupied(one) => {
+                self.more.insert(addr, vec![one.remove(), key]);
+                2
+            }
         }
     }
 

@@ -275,16 +275,17 @@ impl Hosts {
         self.data_bytes += host.data_len();
         // Slots are fewer than connections, which are counted in 32 bits.
         let key = HostKey(self.slab.insert(host) as u32);
-        self.by_addr.add(addr, key);
         if let Some(inside) = &mut self.inside
             && super::is_inside(addr)
         {
             inside.push(key);
         }
-        if self.by_addr.get(addr).len() > 1 {
+        if self.by_addr.add(addr, key) > 1 {
             self.shadows.arm(now.instant, key);
+            self.relist(now.instant, addr);
+        } else if self.get(key).is_some_and(is_visible) {
+            self.list(key);
         }
-        self.relist(now.instant, addr);
         key
     }
 

@@ -63,6 +63,8 @@ impl Index {
         self.all.entries.insert(entry);
         self.all.version = version;
         match self.by_game.get_mut(host.game()) {
+            // Nobody can ask for those without a game.
+            None if host.game().is_empty() => {}
             Some(game) => {
                 game.entries.insert(entry);
                 game.version = version;
