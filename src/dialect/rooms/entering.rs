@@ -84,7 +84,7 @@ impl Rooms {
         let is_former = peer.came_by.is_some_and(|former| former.is(key));
         if peer.endpoint == turn.from {
             if is_current {
-                self.prove(turn, id);
+                self.table.prove(turn.instant(), id, turn.via);
             } else if !is_former {
                 return Err(Reason::BadKey);
             }
@@ -101,13 +101,6 @@ impl Rooms {
         }
         self.answer_place(turn, id);
         Ok(())
-    }
-
-    fn prove(&mut self, turn: &Turn<'_>, id: Id) {
-        if let Some(peer) = self.table.peer_mut(id) {
-            peer.proved = true;
-        }
-        self.table.heard(turn.instant(), id, turn.via);
     }
 
     fn relocate(&mut self, turn: &mut Turn<'_>, id: Id, key: Key) -> Result<(), Reason> {

@@ -309,10 +309,7 @@ impl Dialect for Rooms {
             Err(Bad::Malformed(verb)) => (verb, Err(Reason::BadRequest)),
             Ok(request) if !self.is_admitted(turn, data) => (request.verb(), Err(Reason::BadKey)),
             Ok(request) => {
-                if let Some(peer) = self.table.peer_at(from) {
-                    let id = peer.id;
-                    self.table.heard(now.instant, id, via);
-                }
+                self.table.heard_from(now.instant, from, via);
                 (request.verb(), self.carry_out(request, turn))
             }
         };

@@ -225,11 +225,25 @@ impl Table {
         peer.heard = now;
         peer.via = via;
         self.silent.arm(now, id);
-        if peer.proved {
-            self.unproved.cancel(&id);
-        } else {
+        if !peer.proved {
             self.unproved.arm(now, id);
         }
+    }
+
+    /// The same of the peer that is there, if one is.
+    pub(super) fn heard_from(&mut self, now: Instant, endpoint: SocketAddr, via: Via) {
+        if let Some(id) = self.at.get(&endpoint) {
+            self.heard(now, *id, via);
+        }
+    }
+
+    /// A request came from this peer that shows that it is where it seems to be.
+    pub(super) fn prove(&mut self, now: Instant, id: Id, via: Via) {
+        if let Some(peer) = self.peers.get_mut(&id) {
+            peer.proved = true;
+        }
+        self.unproved.cancel(&id);
+        self.heard(now, id, via);
     }
 
     /// When the next peer has been silent for too long.
