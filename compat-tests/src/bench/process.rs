@@ -1,6 +1,7 @@
 //! Servers to measure, each a process on a core of its own.
 
 use std::fs;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -176,13 +177,17 @@ fn unreadable(what: &str) -> Failure {
     Failure::Wrong(format!("this system does not tell {what} of a process"))
 }
 
-/// A port that is free for TCP and UDP.
+/// A port that is free for TCP and UDP, and none of those that the system gives to clients: while
+/// thousands of them play, hardly one is free on all addresses.
 fn free_port() -> std::io::Result<u16> {
+    const FIRST: u16 = 10_000;
+    const COUNT: u64 = 22_000;
     let mut result = Err(std::io::ErrorKind::AddrInUse.into());
-    for _ in 0..16 {
-        let tcp = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0))?;
-        let port = tcp.local_addr()?.port();
-        result = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port)).map(|_| port);
+    for _ in 0..64 {
+        let random = RandomState::new().build_hasher().finish();
+        let port = FIRST + (random % COUNT) as u16;
+        let tcp = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port));
+        result = tcp.and_then(|_| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port))).map(|_| port);
         if result.is_ok() {
             break;
         }
