@@ -2,8 +2,10 @@
 
 use compat_tests::bench::stats::Rounds;
 
+use crate::Sides;
+
 pub(crate) const HEADER: &str = "\
-| what | reach | measured: median (lowest-highest) | compared with | ratio | ok |\n\
+| what | reach | measured: median (lowest-highest) | compared with | median ratio | ok |\n\
 | --- | --- | --- | --- | --- | --- |";
 
 /// What has to be reached.
@@ -32,10 +34,10 @@ impl Report {
         what: &str,
         reach: Reach,
         unit: &str,
-        (ours, other): &(Rounds, Rounds),
+        Sides { ours, other, ratio }: &Sides,
         than: &str,
     ) {
-        let ratio = ours.median() / other.median();
+        let ratio = ratio.median();
         let ok = match reach {
             Reach::Within(most) => Some(ratio <= most),
             Reach::Above(least) => Some(ratio >= least),

@@ -12,7 +12,7 @@ use compat_tests::bench::sockets::{address, tcp, wait_for_version};
 use compat_tests::bench::stats::Rounds;
 
 use crate::report::Reach;
-use crate::{Bench, Table, sides};
+use crate::{Bench, Sides, Table, sides};
 
 /// Kinds of peers, for their addresses.
 const HOST: u8 = 7;
@@ -35,7 +35,7 @@ pub(crate) fn storm(bench: &mut Bench) -> Result<(), Failure> {
             Ok((done.took.as_secs_f64(), done.untold as f64))
         })
         .collect();
-    let (took, untold) = sides(rounds?);
+    let Sides { ours: took, other: untold, .. } = sides(rounds?);
     let what = "storm of 10,000 connections, none refused: time until all are answered";
     bench.report.tell(what, Reach::Any, "s", &took);
     let what = "storm of 10,000 connections: datagrams lost, so hosts not told";
