@@ -244,9 +244,6 @@ impl EventLoop {
                 tcp::Accept::New(conn, peer) => {
                     self.server.on_open(now, conn, peer, &mut self.out);
                     self.deliver(now);
-                    // Its first request is mostly there already, and all about it is at hand in
-                    // the processor's cache. The kernel is asked to watch it only after that.
-                    self.attend(now, conn);
                 }
                 tcp::Accept::Full => {
                     let made = self.server.make_room(now, &mut self.out);
@@ -262,17 +259,12 @@ impl EventLoop {
     fn serve_connections(&mut self, now: Now) {
         for _ in 0..self.connections.ready_len() {
             let Some(conn) = self.connections.next_ready() else { break };
-            self.attend(now, conn);
-        }
-    }
-
-    /// Gives a connection its turn.
-    fn attend(&mut self, now: Now, conn: ConnId) {
-        let alive = self.flush(now, conn)
-            && self.serve(now, conn)
-            && self.connections.watch(conn, self.poll.registry());
-        if !alive {
-            self.lose(now, conn);
+            let alive = self.flush(now, conn)
+                && self.serve(now, conn)
+                && self.connections.watch(conn, self.poll.registry());
+            if !alive {
+                self.lose(now, conn);
+            }
         }
     }
 

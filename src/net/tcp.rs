@@ -17,8 +17,8 @@ use crate::dialect::ConnId;
 use crate::limits::{self, Limits};
 use crate::timers::Timers;
 
-/// Connections accepted, and read for the first time, before others have their turn.
-const ACCEPT_BUDGET: usize = 64;
+/// Connections accepted before others have their turn.
+const ACCEPT_BUDGET: usize = 256;
 
 /// Bytes read from a connection before others have their turn.
 const READ: usize = 64 * 1024;
@@ -218,7 +218,9 @@ impl Connections {
         self.accepted = 0;
     }
 
-    /// Takes a connection in.
+    /// Takes a connection in. Its first request is mostly there already, so it has its turn at
+    /// once, and the kernel is asked to watch it only after that. Not before the others are taken
+    /// in: a datagram that was sent before it may still be on its way through the kernel.
     fn add(&mut self, stream: TcpStream) -> ConnId {
         self.generation = self.generation.wrapping_add(1);
         let generation = self.generation;
@@ -233,7 +235,9 @@ impl Connections {
             read_closed: false,
             closing: false,
         });
-        ConnId { slot: slot as u32, generation }
+        let id = ConnId { slot: slot as u32, generation };
+        self.queue(id);
+        id
     }
 
     /// Has the kernel watch a new connection. False: the connection is lost.
