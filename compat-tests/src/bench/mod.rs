@@ -18,6 +18,7 @@ pub mod failure;
 pub mod flood;
 pub mod joiners;
 pub mod pairs;
+mod peers;
 pub mod players;
 pub mod process;
 pub mod questions;

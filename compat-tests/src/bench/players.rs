@@ -4,13 +4,14 @@
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use mio::{Events, Interest, Poll, Token};
 
 use super::Failure;
 use super::bare;
+use super::peers::{CLIENT, Client, Host, register};
 use super::sockets::{self, ManyAddresses, address, begin_tcp, wait_for, wait_for_version};
 use super::stats::Latencies;
 use crate::gmnet::wire::{self, Data, Protocol};
@@ -23,8 +24,6 @@ const TELLING: Duration = Duration::from_secs(2);
 const AT_ONCE: usize = 256;
 /// Tokens of hosts begin here, those of clients at zero.
 const HOSTS: usize = 1 << 32;
-/// Kinds of peers, for their addresses.
-const CLIENT: u8 = 1;
 
 /// Whom the players talk to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,31 +121,6 @@ impl Crowd {
     pub fn is_empty(&self) -> bool {
         self.connections.is_empty()
     }
-}
-
-#[derive(Debug)]
-struct Host {
-    stream: mio::net::TcpStream,
-    /// Keeps its port.
-    _udp: UdpSocket,
-    request: Vec<u8>,
-    /// What a client is told of it.
-    introduction: Vec<u8>,
-    /// The clients that it has to be told of.
-    expected: VecDeque<usize>,
-}
-
-#[derive(Debug)]
-struct Client {
-    addr: Ipv4Addr,
-    udp: UdpSocket,
-    stream: Option<mio::net::TcpStream>,
-    /// What a host is told of it.
-    introduction: Vec<u8>,
-    /// The host that it asks for, and when it asked.
-    asked: Option<(usize, Instant)>,
-    /// Its line could not be sent yet.
-    is_unsent: bool,
 }
 
 impl Players {
@@ -461,81 +435,6 @@ impl Players {
     }
 }
 
-impl Host {
-    fn register(addr: Ipv4Addr, server: SocketAddr, data: &Data) -> io::Result<Self> {
-        let udp = sockets::udp(addr, server)?;
-        udp.send(&wire::udp_register(Protocol::Modern))?;
-        let stream = register(addr, server, data)?;
-        stream.set_nonblocking(true)?;
-        Ok(Self {
-            stream: mio::net::TcpStream::from_std(stream),
-            request: wire::connect(Protocol::Modern, addr.into()),
-            introduction: introduction(udp.local_addr()?),
-            _udp: udp,
-            expected: VecDeque::new(),
-        })
-    }
-}
-
-impl Client {
-    fn new(n: usize, server: SocketAddr) -> io::Result<Self> {
-        let addr = address(CLIENT, n);
-        let udp = sockets::udp(addr, server)?;
-        let introduction = introduction(udp.local_addr()?);
-        Ok(Self { addr, udp, stream: None, introduction, asked: None, is_unsent: false })
-    }
-
-    fn ask(
-        &mut self,
-        n: usize,
-        host: &Host,
-        kind: Kind,
-        server: SocketAddr,
-        registry: &mio::Registry,
-        token: Token,
-    ) -> io::Result<()> {
-        self.udp.send(CONNECT)?;
-        let mut interest = Interest::READABLE;
-        let mut stream = match kind {
-            Kind::Fresh => mio::net::TcpStream::from_std(begin_tcp(self.addr, server)?),
-            Kind::Kept => self.stream.take().ok_or(io::ErrorKind::NotConnected)?,
-        };
-        // On loopback the connection usually stands already.
-        self.asked = Some((n, Instant::now()));
-        self.is_unsent = match stream.write(&host.request) {
-            Ok(_) => false,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => true,
-            Err(error) if error.kind() == io::ErrorKind::NotConnected => true,
-            Err(error) => return Err(error),
-        };
-        if self.is_unsent {
-            interest |= Interest::WRITABLE;
-        }
-        if kind == Kind::Fresh {
-            registry.register(&mut stream, token, interest)?;
-        }
-        self.stream = Some(stream);
-        Ok(())
-    }
-}
-
-/// A client's datagram; [`wire::udp_connect`] makes it, a test compares.
-const CONNECT: &[u8] = b"\xde\xc0\xad\xde\x0c\0\0\0\x09\0\0\0connect\n\0";
-
-/// A connection on which a host has registered.
-fn register(addr: Ipv4Addr, server: SocketAddr, data: &Data) -> io::Result<std::net::TcpStream> {
-    let mut stream = sockets::tcp(addr, server)?;
-    stream.write_all(&wire::register(Protocol::Modern, wire::CLIENT_VERSION, data))?;
-    Ok(stream)
-}
-
-/// What the other side is told of a peer.
-fn introduction(peer: SocketAddr) -> Vec<u8> {
-    let mut bytes = vec![wire::MASTER];
-    bytes.extend(format!("{}\0{}\0", peer.ip(), peer.port()).into_bytes());
-    bytes
-}
-
 fn wrong(who: &str, addr: Ipv4Addr, told: &[u8], wanted: &[u8]) -> Failure {
     Failure::Wrong(format!(
         "the {who} {addr} was told \"{}\" instead of \"{}\"",
@@ -571,11 +470,6 @@ pub fn usual(n: usize) -> Data {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn clients_send_what_games_send() {
-        assert_eq!(CONNECT, wire::udp_connect(Protocol::Modern));
-    }
 
     #[test]
     fn addresses_are_on_loopback_and_apart() {
