@@ -4,12 +4,17 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 
-use super::Config;
+use log::debug;
+
 use super::addr::push_addr;
 use super::command::Command;
 use super::hosts::{Host, HostKey, Hosts};
 use super::text::utf16_order;
+use super::{Config, Gmnet, is_inside};
+use crate::clock::Now;
+use crate::dialect::{ConnId, Outbox};
 use crate::hash::Map;
+use crate::limits;
 
 /// The listed hosts in order of their creation, all of them and those of each game, so that a
 /// request for one game costs nothing for the others.
@@ -191,6 +196,33 @@ impl<'a> Query<'a> {
             .iter()
             .enumerate()
             .all(|(n, filter)| filter.is_empty() || data.get(n) == *filter)
+    }
+}
+
+impl Gmnet {
+    /// Tells who asks of the hosts.
+    pub(super) fn lobby(&mut self, now: Now, id: ConnId, command: &Command, out: &mut Outbox) {
+        if self.config.disable_lobby && !self.config.testing {
+            return;
+        }
+        let query = Query::new(command);
+        let (mut count, mut size) = (0, 0);
+        let Some(viewer) = self.conns.get(id).map(|conn| conn.addr) else { return };
+        out.tcp(id, |bytes| {
+            let before = bytes.len();
+            let make = |bytes: &mut _| query.reply(&self.hosts, &self.config, viewer, bytes);
+            count = match query.version(&self.hosts, &self.config) {
+                Some(v) => self.replies.append(command, is_inside(viewer), v, bytes, make),
+                None => make(bytes),
+            };
+            size = bytes.len() - before;
+        });
+        let extra = u32::try_from(size / limits::CHEAP_REPLY).unwrap_or(u32::MAX);
+        self.commands.charge(now.instant, viewer, extra);
+        if let Some(conn) = self.conns.get_mut(id) {
+            conn.quiet_until = now.instant + self.config.notify_gap;
+            debug!("{} was told of {count} hosts in the lobby", conn.addr);
+        }
     }
 }
 

@@ -314,30 +314,6 @@ impl Gmnet {
         }
     }
 
-    fn lobby(&mut self, now: Now, id: ConnId, command: &Command, out: &mut Outbox) {
-        if self.config.disable_lobby && !self.config.testing {
-            return;
-        }
-        let query = lobby::Query::new(command);
-        let (mut count, mut size) = (0, 0);
-        let Some(viewer) = self.conns.get(id).map(|conn| conn.addr) else { return };
-        out.tcp(id, |bytes| {
-            let before = bytes.len();
-            let make = |bytes: &mut _| query.reply(&self.hosts, &self.config, viewer, bytes);
-            count = match query.version(&self.hosts, &self.config) {
-                Some(v) => self.replies.append(command, is_inside(viewer), v, bytes, make),
-                None => make(bytes),
-            };
-            size = bytes.len() - before;
-        });
-        let extra = u32::try_from(size / limits::CHEAP_REPLY).unwrap_or(u32::MAX);
-        self.commands.charge(now.instant, viewer, extra);
-        if let Some(conn) = self.conns.get_mut(id) {
-            conn.quiet_until = now.instant + self.config.notify_gap;
-            debug!("{} was told of {count} hosts in the lobby", conn.addr);
-        }
-    }
-
     /// Forgets a connection and ends what depends on it.
     fn forget(&mut self, now: Now, id: ConnId, left: Left) -> Option<IpAddr> {
         let conn = self.conns.remove(id)?;
