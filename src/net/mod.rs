@@ -231,10 +231,15 @@ impl EventLoop {
                 let Some((via, peer, data)) = self.datagrams.receive(now.instant, socket) else {
                     break;
                 };
+                let before = self.out.len();
                 self.server.on_datagram(now, via, peer, data, &mut self.out);
-                spent += 1 + udp::ANSWER * self.out.len();
-                self.deliver(now);
+                spent += 1 + udp::ANSWER * (self.out.len() - before);
+                // Answers leave together, which is cheaper.
+                if self.out.len() >= udp::BATCH {
+                    self.deliver(now);
+                }
             }
+            self.deliver(now);
         }
     }
 
@@ -306,6 +311,10 @@ impl EventLoop {
         while !self.out.is_empty() {
             let mut out = std::mem::take(&mut self.out);
             let mut lost = Vec::new();
+            self.datagrams.send_all(out.outputs().filter_map(|output| match output {
+                Output::Udp(via, to, bytes) => Some((via, to, bytes)),
+                Output::Tcp(..) | Output::Close(_) => None,
+            }));
             for output in out.outputs() {
                 match output {
                     Output::Tcp(conn, bytes) => {
@@ -319,7 +328,7 @@ impl EventLoop {
                         lost.extend(std::iter::from_fn(|| self.connections.take_unread()));
                     }
                     Output::Close(conn) => self.connections.close(conn),
-                    Output::Udp(via, to, bytes) => self.datagrams.send(via, to, bytes),
+                    Output::Udp(..) => {}
                 }
             }
             out.clear();

@@ -9,9 +9,10 @@ use log::{debug, warn};
 use mio::net::UdpSocket;
 use nix::libc::{in_addr, in_pktinfo, in6_addr, in6_pktinfo};
 use nix::sys::socket::{
-    ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, sendmsg, setsockopt,
-    sockopt,
+    ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrStorage, recvmsg,
+    sendmmsg, sendmsg, setsockopt, sockopt,
 };
+use smallvec::SmallVec;
 
 use super::{PAUSE, canonical, is_memory_pressure};
 use crate::clock::Instant;
@@ -21,8 +22,13 @@ use crate::dialect::Via;
 /// others had theirs, so that no request is read before the datagram that was sent before it.
 pub(super) const BUDGET: usize = 1024;
 
-/// For how many datagrams of the budget an answer counts: it takes a system call that does more.
+/// For how many datagrams of the budget an answer counts: the kernel does more for it.
 pub(super) const ANSWER: usize = 3;
+
+/// Datagrams that are sent with one system call, if they go the same way. In tens more would save
+/// little: of the 3.6 us that one takes by itself over loopback, 0.6 are saved among 16 and as much
+/// among 156.
+pub const BATCH: usize = 32;
 
 /// Longer than any datagram that a dialect understands; what is longer arrives cut.
 const LONGEST: usize = 2048;
@@ -45,6 +51,17 @@ struct Socket {
     is_ipv6: bool,
     /// It has all addresses of the machine, and the kernel tells which one was meant.
     tells_address: bool,
+    /// What the kernel is given with a batch; with space to say from which address, if the socket
+    /// has several.
+    headers: MultiHeaders<SockaddrStorage>,
+}
+
+/// Datagrams that go the same way.
+#[derive(Default)]
+struct Batch<'a> {
+    via: Via,
+    data: SmallVec<[[IoSlice<'a>; 1]; BATCH]>,
+    to: SmallVec<[Option<SockaddrStorage>; BATCH]>,
 }
 
 impl Datagrams {
@@ -54,7 +71,12 @@ impl Datagrams {
         let sockets = sockets.into_iter().map(|socket| {
             let is_ipv6 = socket.local_addr().is_ok_and(|addr| addr.is_ipv6());
             let tells_address = ask_for_addresses(&socket, is_ipv6);
-            Socket { socket, readable: true, again: None, is_ipv6, tells_address }
+            let space = match is_ipv6 {
+                true => nix::cmsg_space!(in6_pktinfo),
+                false => nix::cmsg_space!(in_pktinfo),
+            };
+            let headers = MultiHeaders::preallocate(BATCH, tells_address.then_some(space));
+            Socket { socket, readable: true, again: None, is_ipv6, tells_address, headers }
         });
         Self {
             sockets: sockets.collect(),
@@ -109,20 +131,29 @@ impl Datagrams {
         }
     }
 
-    /// Sends a datagram, or drops it: UDP promises nothing.
-    pub fn send(&mut self, via: Via, to: SocketAddr, data: &[u8]) {
-        let Some(socket) = self.sockets.get(usize::from(via.socket)) else { return };
-        let to = match to.ip() {
-            IpAddr::V4(ip) if socket.is_ipv6 => SocketAddr::from((ip.to_ipv6_mapped(), to.port())),
-            _ => to,
-        };
-        let sent = match via.local {
-            Some(local) if socket.tells_address => socket.send_from(local, to, data),
-            _ => socket.socket.send_to(data, to),
-        };
-        if let Err(error) = sent {
-            debug!("UDP to {to}: {error}");
+    /// Sends datagrams in this order, or drops some: UDP promises nothing. Those that follow each
+    /// other and go the same way take one system call.
+    pub fn send_all<'a>(&mut self, datagrams: impl Iterator<Item = (Via, SocketAddr, &'a [u8])>) {
+        let mut batch = Batch::default();
+        for (via, to, data) in datagrams {
+            if via != batch.via || batch.to.len() == BATCH {
+                self.send_batch(&mut batch);
+                batch.via = via;
+            }
+            let Some(socket) = self.sockets.get(usize::from(via.socket)) else { continue };
+            batch.to.push(Some(socket.destination(to)));
+            batch.data.push([IoSlice::new(data)]);
         }
+        self.send_batch(&mut batch);
+    }
+
+    /// Sends a batch and empties it.
+    fn send_batch(&mut self, batch: &mut Batch<'_>) {
+        if let Some(socket) = self.sockets.get_mut(usize::from(batch.via.socket)) {
+            socket.send(batch);
+        }
+        batch.to.clear();
+        batch.data.clear();
     }
 }
 
@@ -153,31 +184,66 @@ impl Socket {
         Ok((got.bytes, peer, local))
     }
 
-    /// Sends a datagram from this address of the machine.
-    fn send_from(&self, local: IpAddr, to: SocketAddr, data: &[u8]) -> io::Result<usize> {
-        let in4;
-        let in6;
-        let control = match local {
-            IpAddr::V4(v4) if !self.is_ipv6 => {
-                let addr = in_addr { s_addr: u32::from(v4).to_be() };
-                let none = in_addr { s_addr: 0 };
-                in4 = in_pktinfo { ipi_ifindex: 0, ipi_spec_dst: addr, ipi_addr: none };
-                ControlMessage::Ipv4PacketInfo(&in4)
+    /// How this socket calls a destination.
+    fn destination(&self, to: SocketAddr) -> SockaddrStorage {
+        match to.ip() {
+            IpAddr::V4(ip) if self.is_ipv6 => {
+                SocketAddr::from((ip.to_ipv6_mapped(), to.port())).into()
             }
-            _ => {
-                let v6 = match local {
-                    IpAddr::V4(v4) => v4.to_ipv6_mapped(),
-                    IpAddr::V6(v6) => v6,
-                };
-                let ipi6_addr = in6_addr { s6_addr: v6.octets() };
-                in6 = in6_pktinfo { ipi6_addr, ipi6_ifindex: 0 };
-                ControlMessage::Ipv6PacketInfo(&in6)
+            _ => to.into(),
+        }
+    }
+
+    /// Sends a batch, from the address of the machine that it says, if the socket has several.
+    fn send(&mut self, batch: &Batch<'_>) {
+        let (v4, v6);
+        let from = match batch.via.local.filter(|_| self.tells_address) {
+            None => None,
+            Some(IpAddr::V4(local)) if !self.is_ipv6 => {
+                v4 = from_v4(local);
+                Some(ControlMessage::Ipv4PacketInfo(&v4))
+            }
+            Some(local) => {
+                v6 = from_v6(local);
+                Some(ControlMessage::Ipv6PacketInfo(&v6))
             }
         };
-        let to = SockaddrStorage::from(to);
         let fd = self.socket.as_raw_fd();
-        Ok(sendmsg(fd, &[IoSlice::new(data)], &[control], MsgFlags::empty(), Some(&to))?)
+        // The space for the address has to be filled if there is any.
+        let together = from.is_some() == self.tells_address;
+        let mut sent = 0;
+        while let Some(to) = batch.to.get(sent) {
+            let rest = &batch.data[sent..];
+            let result = match rest {
+                [_, _, ..] if together => {
+                    let (to, headers) = (&batch.to[sent..], &mut self.headers);
+                    sendmmsg(fd, headers, rest, to, from.as_slice(), MsgFlags::empty())
+                        .map(Iterator::count)
+                }
+                _ => sendmsg(fd, &rest[0], from.as_slice(), MsgFlags::empty(), to.as_ref())
+                    .map(|_| 1),
+            };
+            sent += result.unwrap_or_else(|error| {
+                debug!("UDP to {}: {error}", to.map(|to| to.to_string()).unwrap_or_default());
+                1
+            });
+        }
     }
+}
+
+/// Sends from this address of the machine.
+fn from_v4(local: Ipv4Addr) -> in_pktinfo {
+    let addr = in_addr { s_addr: u32::from(local).to_be() };
+    in_pktinfo { ipi_ifindex: 0, ipi_spec_dst: addr, ipi_addr: in_addr { s_addr: 0 } }
+}
+
+/// The same on a socket that has IPv6 addresses.
+fn from_v6(local: IpAddr) -> in6_pktinfo {
+    let v6 = match local {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped(),
+        IpAddr::V6(v6) => v6,
+    };
+    in6_pktinfo { ipi6_addr: in6_addr { s6_addr: v6.octets() }, ipi6_ifindex: 0 }
 }
 
 /// Has the kernel tell to which address each datagram was sent, if the socket has them all: on a

@@ -29,9 +29,9 @@ use std::time::Duration;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use punchd::clock::Instant;
-use punchd::dialect::Via;
+use punchd::dialect::{Outbox, Output, Via};
 use punchd::net::bind;
-use punchd::net::udp::Datagrams;
+use punchd::net::udp::{BATCH, Datagrams};
 use slab::Slab;
 
 /// What a client is answered, as long as a usual introduction.
@@ -80,6 +80,7 @@ pub fn serve(port: u16, lobby: usize) -> io::Result<()> {
     let mut next_host = 0;
     let mut alone = None;
     let mut rooms = Rooms::default();
+    let mut out = Outbox::new();
     let mut events = Events::with_capacity(1024);
     let mut buffer = vec![0; 64 * 1024];
     let mut ready = Vec::new();
@@ -101,10 +102,12 @@ pub fn serve(port: u16, lobby: usize) -> io::Result<()> {
             datagrams.note_readable(0);
         }
         while let Some((via, from, data)) = datagrams.receive(Instant::default(), 0) {
-            let length = data.len();
-            buffer[..length].copy_from_slice(data);
-            rooms.answer(&mut datagrams, via, from, &buffer[..length]);
+            rooms.answer(&mut out, via, from, data);
+            if out.len() >= BATCH {
+                send(&mut datagrams, &mut out);
+            }
         }
+        send(&mut datagrams, &mut out);
         while let Some((mut stream, _)) = acceptable.then(|| bound.tcp.accept().ok()).flatten() {
             let entry = connections.vacant_entry();
             let token = Token(FIRST + entry.key());
@@ -156,9 +159,18 @@ struct Rooms {
     next: usize,
 }
 
+/// Sends what is to be sent, as the server does.
+fn send(datagrams: &mut Datagrams, out: &mut Outbox) {
+    datagrams.send_all(out.outputs().filter_map(|output| match output {
+        Output::Udp(via, to, bytes) => Some((via, to, bytes)),
+        Output::Tcp(..) | Output::Close(_) => None,
+    }));
+    out.clear();
+}
+
 impl Rooms {
-    fn answer(&mut self, datagrams: &mut Datagrams, via: Via, from: SocketAddr, data: &[u8]) {
-        let mut say = |to, bytes| datagrams.send(via, to, bytes);
+    fn answer(&mut self, out: &mut Outbox, via: Via, from: SocketAddr, data: &[u8]) {
+        let mut say = |to, bytes: &[u8]| out.udp(via, to, |out| out.extend_from_slice(bytes));
         match data.get(..2) {
             Some(word @ (b"rh" | b"rc")) => {
                 if word == b"rh" {
