@@ -8,6 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use crate::clock::{Instant, Now};
 use crate::nats::Nats;
 
+mod addr;
 pub mod conns;
 pub mod events;
 pub mod gmnet;

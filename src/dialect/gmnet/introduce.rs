@@ -7,13 +7,13 @@ use log::info;
 use slab::Slab;
 use smallvec::SmallVec;
 
-use super::addr::push_addr;
 use super::command::Go;
 use super::hosts::HostKey;
 use super::names::{Named, Short};
 use super::ports::Opened;
 use super::{Gmnet, MASTER, MASTER_NOTFOUND, is_inside};
 use crate::clock::{Instant, Now};
+use crate::dialect::addr::{push_addr, push_port};
 use crate::dialect::{ConnId, Outbox};
 use crate::hash::Map;
 use crate::limits;
@@ -265,7 +265,7 @@ impl Gmnet {
                         Some(text) => bytes.extend_from_slice(text.as_bytes()),
                         None => push_addr(request.host, bytes),
                     }
-                    push_port(port, bytes);
+                    push_second(port, bytes);
                 });
                 self.notify(now, key, request, client_port, out);
             }
@@ -385,15 +385,15 @@ impl Gmnet {
         self.answer(now, id, out, |bytes, _| {
             bytes.push(MASTER);
             push_addr(client.ip(), bytes);
-            push_port(client.port(), bytes);
+            push_second(client.port(), bytes);
         });
     }
 }
 
 /// The second half of an introduction.
-fn push_port(port: u16, bytes: &mut Vec<u8>) {
+fn push_second(port: u16, bytes: &mut Vec<u8>) {
     bytes.push(0);
-    bytes.extend_from_slice(itoa::Buffer::new().format(port).as_bytes());
+    push_port(port, bytes);
     bytes.push(0);
 }
 

@@ -6,12 +6,12 @@ use std::net::{IpAddr, SocketAddr};
 
 use log::debug;
 
-use super::addr::push_addr;
 use super::command::Command;
 use super::hosts::{Host, HostKey, Hosts};
 use super::text::utf16_order;
 use super::{Config, Gmnet, is_inside};
 use crate::clock::Now;
+use crate::dialect::addr::push_addr;
 use crate::dialect::{ConnId, Outbox};
 use crate::hash::Map;
 use crate::limits;

@@ -22,7 +22,6 @@ use crate::nats::Nats;
 use crate::rates::{Lines, Rates};
 use crate::timers::Timers;
 
-mod addr;
 mod by_addr;
 pub mod command;
 pub mod data;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::Write;
 use std::net::IpAddr;
 
+use crate::dialect::addr::push_addr;
 use crate::dialect::hex;
 
 /// The public name of a peer or a room: 64 random bits, on the wire 16 hex digits.
@@ -20,6 +21,20 @@ impl Key {
     pub const fn is(self, other: Self) -> bool {
         let differ = self.0 ^ other.0;
         ((differ >> 64) as u64 | differ as u64) == 0
+    }
+}
+
+impl Id {
+    /// Appends the ID as a field.
+    pub fn write(self, bytes: &mut Vec<u8>) {
+        hex::push(self.0.to_be_bytes(), bytes);
+    }
+}
+
+impl Key {
+    /// Appends the key as a field.
+    pub fn write(self, bytes: &mut Vec<u8>) {
+        hex::push(self.0.to_be_bytes(), bytes);
     }
 }
 
@@ -105,8 +120,7 @@ pub fn encode(text: &str, bytes: &mut Vec<u8>) {
 /// Appends an address as a field.
 pub fn encode_ip(ip: IpAddr, bytes: &mut Vec<u8>) {
     match ip {
-        // Writing to memory does not fail.
-        IpAddr::V4(v4) => _ = write!(bytes, "{v4}"),
+        IpAddr::V4(_) => push_addr(ip, bytes),
         IpAddr::V6(v6) => encode(&v6.to_string(), bytes),
     }
 }

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 
 use super::field::{self, Id, Key};
+use crate::dialect::addr::push_port;
 
 /// The longest request, in bytes.
 pub const LONGEST_REQUEST: usize = 512;
@@ -303,47 +304,67 @@ pub enum Answer<'a> {
 impl Answer<'_> {
     /// Appends the answer.
     pub fn write(self, bytes: &mut Vec<u8>) {
-        // Writing to memory does not fail.
-        let _ = match self {
-            Self::Ok => write!(bytes, "OK"),
-            Self::Busy => write!(bytes, "BUSY"),
-            Self::Hosting(room) => write!(bytes, "rh:{room}"),
-            Self::Own(client, key) => write!(bytes, "rID:{client}:{key}"),
+        match self {
+            Self::Ok => bytes.extend_from_slice(b"OK"),
+            Self::Busy => bytes.extend_from_slice(b"BUSY"),
+            Self::Hosting(room) => write_with(bytes, "rh:", room),
+            Self::Own(client, key) => {
+                write_with(bytes, "rID:", client);
+                bytes.push(b':');
+                key.write(bytes);
+            }
             Self::Joined(room, client, host) => {
-                return write_at(bytes, format_args!("jr:{room}:{client}"), host);
+                write_with(bytes, "jr:", room);
+                write_with(bytes, ":", client);
+                write_at(bytes, host);
             }
-            Self::Comes(client, at) => return write_at(bytes, format_args!("cj:{client}"), at),
-            Self::Moved(client, at) => return write_at(bytes, format_args!("ep:{client}"), at),
+            Self::Comes(client, at) => {
+                write_with(bytes, "cj:", client);
+                write_at(bytes, at);
+            }
+            Self::Moved(client, at) => {
+                write_with(bytes, "ep:", client);
+                write_at(bytes, at);
+            }
             Self::Predicted(client, ports) => {
-                let written = write!(bytes, "pp:{client}");
+                write_with(bytes, "pp:", client);
                 for (n, port) in ports.iter().enumerate() {
-                    let _ = write!(bytes, "{}{port}", if n == 0 { ':' } else { ',' });
+                    bytes.push(if n == 0 { b':' } else { b',' });
+                    push_port(*port, bytes);
                 }
-                written
             }
-            Self::Noted(client) => write!(bytes, "pc:{client}:ok"),
-            Self::Left(room) => write!(bytes, "lr:{room}"),
-            Self::Gone(client) => write!(bytes, "cl:{client}"),
-            Self::Closed(room) => write!(bytes, "cr:{room}"),
-            Self::Kicked(room) => write!(bytes, "kc:{room}"),
-            Self::KickedId(client) => write!(bytes, "kc:id:{client}"),
+            Self::Noted(client) => {
+                write_with(bytes, "pc:", client);
+                bytes.extend_from_slice(b":ok");
+            }
+            Self::Left(room) => write_with(bytes, "lr:", room),
+            Self::Gone(client) => write_with(bytes, "cl:", client),
+            Self::Closed(room) => write_with(bytes, "cr:", room),
+            Self::Kicked(room) => write_with(bytes, "kc:", room),
+            Self::KickedId(client) => write_with(bytes, "kc:id:", client),
             Self::KickedIp(ip) => {
                 bytes.extend_from_slice(b"kc:ip:");
-                return field::encode_ip(ip, bytes);
+                field::encode_ip(ip, bytes);
             }
             Self::Named(name) => {
                 bytes.extend_from_slice(b"rn:");
-                return field::encode(name, bytes);
+                field::encode(name, bytes);
             }
-            Self::Alive => write!(bytes, "ka"),
-            Self::Refused(verb, reason) => write!(bytes, "er:{verb}:{reason}"),
-        };
+            Self::Alive => bytes.extend_from_slice(b"ka"),
+            // Writing to memory does not fail.
+            Self::Refused(verb, reason) => _ = write!(bytes, "er:{verb}:{reason}"),
+        }
     }
 }
 
-fn write_at(bytes: &mut Vec<u8>, what: fmt::Arguments<'_>, at: SocketAddr) {
-    // Writing to memory does not fail.
-    let _ = write!(bytes, "{what}:");
+fn write_with(bytes: &mut Vec<u8>, before: &str, id: Id) {
+    bytes.extend_from_slice(before.as_bytes());
+    id.write(bytes);
+}
+
+fn write_at(bytes: &mut Vec<u8>, at: SocketAddr) {
+    bytes.push(b':');
     field::encode_ip(at.ip(), bytes);
-    let _ = write!(bytes, ":{}", at.port());
+    bytes.push(b':');
+    push_port(at.port(), bytes);
 }

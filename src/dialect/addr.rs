@@ -1,4 +1,4 @@
-//! Addresses as texts in replies. There is one in every introduction and ten thousand
+//! Addresses and ports as texts in replies. There is one in every introduction and ten thousand
 //! in a large lobby, so they are written without the machinery of `std::fmt`.
 
 use std::io::Write as _;
@@ -20,6 +20,11 @@ pub(super) fn push_addr(addr: IpAddr, bytes: &mut Vec<u8>) {
     }
     // Without the last dot.
     bytes.extend_from_slice(&text[..end - 1]);
+}
+
+/// Appends a port.
+pub(super) fn push_port(port: u16, bytes: &mut Vec<u8>) {
+    bytes.extend_from_slice(itoa::Buffer::new().format(port).as_bytes());
 }
 
 /// Each octet with a dot behind it, and how long that is.
