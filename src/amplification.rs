@@ -97,12 +97,12 @@ impl Table {
     }
 
     fn spend(&mut self, now: Instant, addr: IpAddr, payload: usize) -> bool {
-        if self.left(addr).is_none_or(|left| left < payload) {
-            return false;
-        }
         let cost = payload + headers(addr);
         let tag = self.hasher.hash_one(addr);
         let place = &mut self.places[tag as usize % PLACES];
+        if place.tag != tag {
+            return false;
+        }
         // What goes out later than what it answers is in other ten seconds, in which nothing may
         // have come.
         let worth = if now > place.at { place.bytes.min(DATAGRAM) } else { place.bytes };

@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
+use smallvec::SmallVec;
+
 use crate::hash::Map;
 
 /// The customer that has this address: an IPv6 customer has a /64 (RFC 6177) and may use every
@@ -52,7 +54,7 @@ impl Counts {
 
 /// What each customer has, the oldest first.
 #[derive(Debug)]
-pub struct Possessions<K>(Map<IpAddr, Vec<K>>);
+pub struct Possessions<K>(Map<IpAddr, SmallVec<[K; 1]>>);
 
 impl<K> Default for Possessions<K> {
     fn default() -> Self {
@@ -64,7 +66,7 @@ impl<K: PartialEq> Possessions<K> {
     /// What the customer with this address has.
     #[must_use]
     pub fn of(&self, addr: IpAddr) -> &[K] {
-        self.0.get(&network(addr)).map_or(&[], Vec::as_slice)
+        self.0.get(&network(addr)).map_or(&[], SmallVec::as_slice)
     }
 
     /// One more, as the newest.

@@ -10,23 +10,52 @@ use hashlink::LinkedHashMap;
 use crate::clock::Instant;
 use crate::hash::Keyed;
 
-/// Timers of one length, at most one for each key.
+/// Timers of one length, at most one for each key. What has to be known when one fires may be kept
+/// with it.
 #[derive(Debug)]
-pub struct Timers<K> {
+pub struct Timers<K, V = ()> {
     delay: Duration,
-    queue: LinkedHashMap<K, Instant, Keyed>,
+    queue: LinkedHashMap<K, (Instant, V), Keyed>,
 }
 
 impl<K: Hash + Eq> Timers<K> {
+    /// Arms the timer of this key, anew if it is armed already.
+    pub fn arm(&mut self, now: Instant, key: K) {
+        self.arm_with(now, key, ());
+    }
+
+    /// Takes the earliest timer, if its time has come.
+    pub fn pop_due(&mut self, now: Instant) -> Option<K> {
+        self.take_due(now).map(|(key, ())| key)
+    }
+
+    /// Takes the earliest timer, whether its time has come or not.
+    pub fn pop(&mut self) -> Option<K> {
+        self.take().map(|(key, ())| key)
+    }
+}
+
+impl<K: Hash + Eq, V> Timers<K, V> {
     /// Timers that fire `delay` after they were armed.
     #[must_use]
     pub fn new(delay: Duration) -> Self {
         Self { delay, queue: LinkedHashMap::default() }
     }
 
-    /// Arms the timer of this key, anew if it is armed already.
-    pub fn arm(&mut self, now: Instant, key: K) {
-        self.queue.insert(key, now + self.delay);
+    /// Arms the timer of this key with what it is for, anew if it is armed already.
+    pub fn arm_with(&mut self, now: Instant, key: K, value: V) {
+        self.queue.insert(key, (now + self.delay, value));
+    }
+
+    /// What the timer of this key is for, if it is armed.
+    #[must_use]
+    pub fn get(&self, key: &K) -> Option<&V> {
+        if self.queue.is_empty() { None } else { self.queue.get(key).map(|(_, value)| value) }
+    }
+
+    /// The same, to be changed.
+    pub fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+        if self.queue.is_empty() { None } else { self.queue.get_mut(key).map(|(_, value)| value) }
     }
 
     /// Disarms a timer.
@@ -46,20 +75,26 @@ impl<K: Hash + Eq> Timers<K> {
     /// When the earliest timer fires, if any is armed.
     #[must_use]
     pub fn next(&self) -> Option<Instant> {
-        self.queue.front().map(|(_, at)| *at)
+        self.queue.front().map(|(_, (at, _))| *at)
     }
 
-    /// Takes the earliest timer, if its time has come.
-    pub fn pop_due(&mut self, now: Instant) -> Option<K> {
+    /// Takes the earliest timer and what it is for, if its time has come.
+    pub fn take_due(&mut self, now: Instant) -> Option<(K, V)> {
         if self.next()? > now {
             return None;
         }
-        self.pop()
+        self.take()
     }
 
-    /// Takes the earliest timer, whether its time has come or not.
-    pub fn pop(&mut self) -> Option<K> {
-        self.queue.pop_front().map(|(key, _)| key)
+    /// Takes the earliest timer and what it is for, whether its time has come or not.
+    pub fn take(&mut self) -> Option<(K, V)> {
+        self.queue.pop_front().map(|(key, (_, value))| (key, value))
+    }
+
+    /// How many are armed.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.queue.len()
     }
 
     /// Whose timers are armed, the earliest first.

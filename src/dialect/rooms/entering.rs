@@ -7,7 +7,7 @@ use log::{info, warn};
 use super::leaving::Why;
 use super::message::{Answer, Reason};
 use super::parted::How;
-use super::post::Subject;
+use super::post::{Subject, To};
 use super::table::{Peer, Status};
 use super::{Id, Key, Named, Rooms, Turn};
 use crate::clock::Now;
@@ -184,22 +184,23 @@ impl Rooms {
     /// Tells a peer what place it has.
     fn answer_place(&mut self, turn: &mut Turn<'_>, id: Id) {
         let Some(peer) = self.table.peer(id) else { return };
+        let Some(room) = self.table.room(peer.room) else { return };
+        let (now, to) = (turn.instant(), To::from(peer));
+        let mut say = |answer: Answer<'_>| {
+            self.post.send(now, to, turn.out, |bytes| answer.write(bytes));
+        };
         let own = Answer::Own(id, peer.key);
-        let room = peer.room;
         if peer.is_host {
-            self.answer(turn, Answer::Hosting(room));
-        } else {
-            let host = self.table.room(room).and_then(|room| self.table.peer(room.host));
-            let Some(host) = host.map(|host| host.endpoint) else { return };
-            self.answer(turn, Answer::Joined(room, id, host));
+            say(Answer::Hosting(room.id));
+            say(own);
+            return;
         }
-        self.answer(turn, own);
-        let host = self.table.room(room).map(|room| room.host).filter(|host| *host != id);
-        if let Some(host) = host {
-            let ports = self.next_ports(turn.now, host, id);
-            if !ports.is_empty() {
-                self.answer(turn, Answer::Predicted(host, &ports));
-            }
+        let Some(host) = self.table.peer(room.host) else { return };
+        say(Answer::Joined(room.id, id, host.endpoint));
+        say(own);
+        let ports = self.nats.next(now, host.endpoint, peer.endpoint, 1);
+        if !ports.is_empty() {
+            say(Answer::Predicted(host.id, &ports));
         }
     }
 

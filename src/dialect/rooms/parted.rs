@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 
 use super::field::Id;
 use crate::clock::Instant;
-use crate::hash::Map;
 use crate::limits;
 use crate::timers::Timers;
 
@@ -23,25 +22,21 @@ pub(super) enum How {
 #[derive(Debug)]
 pub(super) struct Parted {
     /// Which room, how, when.
-    left: Map<SocketAddr, (Id, How, Instant)>,
-    timers: Timers<SocketAddr>,
+    left: Timers<SocketAddr, (Id, How, Instant)>,
 }
 
 impl Default for Parted {
     fn default() -> Self {
-        Self { left: Map::default(), timers: Timers::new(limits::PARTED) }
+        Self { left: Timers::new(limits::PARTED) }
     }
 }
 
 impl Parted {
     pub(super) fn note(&mut self, now: Instant, endpoint: SocketAddr, room: Id, how: How) {
-        if self.left.len() >= limits::ROOM_PEERS
-            && let Some(oldest) = self.timers.pop()
-        {
-            self.left.remove(&oldest);
+        if self.left.len() >= limits::ROOM_PEERS {
+            self.left.take();
         }
-        self.left.insert(endpoint, (room, how, now));
-        self.timers.arm(now, endpoint);
+        self.left.arm_with(now, endpoint, (room, how, now));
     }
 
     /// The room that this endpoint was in last, if it left it in that way.
@@ -57,18 +52,16 @@ impl Parted {
     }
 
     pub(super) fn next_wakeup(&self) -> Option<Instant> {
-        self.timers.next()
+        self.left.next()
     }
 
     pub(super) fn on_wakeup(&mut self, now: Instant) {
-        while let Some(endpoint) = self.timers.pop_due(now) {
-            self.left.remove(&endpoint);
-        }
+        while self.left.take_due(now).is_some() {}
     }
 
     /// Whether nothing is remembered.
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
-        self.left.is_empty() && self.timers.is_empty()
+        self.left.is_empty()
     }
 }

@@ -9,7 +9,6 @@ use super::table::{Peer, Table};
 use crate::amplification::Credits;
 use crate::clock::Instant;
 use crate::dialect::{Outbox, Via};
-use crate::hash::Map;
 use crate::limits;
 use crate::timers::Timers;
 
@@ -56,20 +55,15 @@ struct Notice {
 #[derive(Debug)]
 pub(super) struct Post {
     credits: Credits,
-    notices: Map<Key, Notice>,
-    due: Timers<Key>,
+    /// What is going to be sent again.
+    notices: Timers<Key, Notice>,
     /// The place to write messages in, so that one costs no allocation.
     scratch: Vec<u8>,
 }
 
 impl Post {
     pub(super) fn new(credits: Credits) -> Self {
-        Self {
-            credits,
-            notices: Map::default(),
-            due: Timers::new(limits::NOTICE_GAP),
-            scratch: Vec::new(),
-        }
+        Self { credits, notices: Timers::new(limits::NOTICE_GAP), scratch: Vec::new() }
     }
 
     /// A datagram came from this address, so that it may be sent some more.
@@ -157,8 +151,8 @@ impl Post {
         }
         dispatch(&self.credits, now, to, &self.scratch, out);
         if self.notices.len() < limits::ROOM_NOTICES {
-            self.notices.insert(key, Notice { addressee, to, text, copies: copies - 1 });
-            self.due.arm(now, key);
+            let notice = Notice { addressee, to, text, copies: copies - 1 };
+            self.notices.arm_with(now, key, notice);
         }
     }
 
@@ -167,48 +161,48 @@ impl Post {
     pub(super) fn confirm(&mut self, host: SocketAddr, client: Id) {
         let key = (host, Subject::Peer(client));
         if self.notices.get(&key).is_some_and(|notice| notice.text.starts_with(b"cj:")) {
-            for key in [key, (host, Subject::Ports(client))] {
-                self.notices.remove(&key);
-                self.due.cancel(&key);
-            }
+            self.notices.cancel(&key);
+            self.notices.cancel(&(host, Subject::Ports(client)));
         }
     }
 
     /// Whether a notification about this is going to be sent.
     pub(super) fn is_pending(&self, endpoint: SocketAddr, subject: Subject) -> bool {
-        self.notices.contains_key(&(endpoint, subject))
+        self.notices.is_armed(&(endpoint, subject))
     }
 
     /// When something has to be sent again.
     pub(super) fn next_wakeup(&self) -> Option<Instant> {
-        self.due.next()
+        self.notices.next()
     }
 
     /// Sends again what it is time for.
     pub(super) fn on_wakeup(&mut self, now: Instant, table: &Table, out: &mut Outbox) {
-        while let Some(key) = self.due.pop_due(now) {
-            if self.send_again(now, key, table, out) {
-                self.due.arm(now, key);
-            } else {
-                self.notices.remove(&key);
+        while let Some((key, mut notice)) = self.notices.take_due(now) {
+            if self.send_again(now, &mut notice, table, out) {
+                self.notices.arm_with(now, key, notice);
             }
         }
     }
 
     /// Sends for the last time all that would have been sent later.
     pub(super) fn flush(&mut self, now: Instant, table: &Table, out: &mut Outbox) {
-        while let Some(key) = self.due.pop() {
-            self.send_again(now, key, table, out);
-            self.notices.remove(&key);
+        while let Some((_, mut notice)) = self.notices.take() {
+            self.send_again(now, &mut notice, table, out);
         }
     }
 
     /// Whether it has to be sent once more after this.
-    fn send_again(&mut self, now: Instant, key: Key, table: &Table, out: &mut Outbox) -> bool {
-        let Some(notice) = self.notices.get_mut(&key) else { return false };
+    fn send_again(
+        &self,
+        now: Instant,
+        notice: &mut Notice,
+        table: &Table,
+        out: &mut Outbox,
+    ) -> bool {
         if let Some(id) = notice.addressee {
             match table.peer(id) {
-                Some(peer) if peer.endpoint == key.0 => notice.to = peer.into(),
+                Some(peer) if peer.endpoint == notice.to.endpoint => notice.to = peer.into(),
                 _ => return false,
             }
         }
@@ -220,7 +214,7 @@ impl Post {
     /// Whether nothing is left to be sent.
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
-        self.notices.is_empty() && self.due.is_empty()
+        self.notices.is_empty()
     }
 }
 
