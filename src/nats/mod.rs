@@ -14,17 +14,17 @@
 //! that socket is known to get a new port for each destination.
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::collections::hash_map::Entry;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 
-use hashlink::LinkedHashMap;
-use hashlink::linked_hash_map::Entry;
 use smallvec::SmallVec;
 
 use crate::clock::Instant;
 use crate::dialect::Name;
-use crate::hash::Keyed;
+use crate::hash::Map;
 use crate::limits;
 
 mod results;
@@ -33,7 +33,7 @@ mod sequence;
 mod tests;
 
 use results::Results;
-use sequence::Sightings;
+use sequence::{Foretold, Nat, Tick};
 
 /// Ports that are told for one peer at most, nearest first. Each costs the other side packets.
 pub const PREDICTED: usize = 4;
@@ -104,22 +104,14 @@ pub struct Nats(Rc<RefCell<Table>>);
 
 #[derive(Debug, Default)]
 struct Table {
-    /// Those that nothing came from for longest first. IPv6 has no NATs.
-    by_addr: LinkedHashMap<Ipv4Addr, Nat, Keyed>,
+    /// IPv6 has no NATs.
+    by_addr: Map<Ipv4Addr, Nat>,
+    /// All of them, and when they were put here. Those that something came from since then get
+    /// another chance when it is their turn to be forgotten.
+    turns: VecDeque<(Ipv4Addr, Tick)>,
+    /// What was foretold of them; of most nothing ever is.
+    foretold: Map<Ipv4Addr, Vec<Foretold>>,
     results: Results,
-}
-
-/// What is known of an address.
-#[derive(Debug, Default)]
-struct Nat {
-    /// When something came last, to a minute.
-    touched: Instant,
-    seen: Sightings,
-    /// What STUN has shown last.
-    kind: Kind,
-    /// How often it has shown that, less how often it has shown something else; up to
-    /// [`CONFIDENT`].
-    confidence: u8,
 }
 
 /// More evidence than this is not counted, so that a NAT that was replaced is noticed.
@@ -135,7 +127,7 @@ impl Nats {
         }
         let table = &mut *self.0.borrow_mut();
         let nat = table.touch(now, *peer.ip());
-        if let Some(kind) = nat.seen.note(now, peer.port(), seen) {
+        if let Some(kind) = nat.note(now, peer.port(), seen) {
             nat.conclude(kind);
         }
     }
@@ -157,7 +149,7 @@ impl Nats {
         let Some(nat) = table.by_addr.get(endpoint.ip()).filter(|nat| nat.is_fresh(now)) else {
             return About::default();
         };
-        let about = nat.seen.about(endpoint.port());
+        let about = nat.about(endpoint.port());
         match about.kind {
             Kind::Unknown if nat.kind == Kind::Unknown => about,
             // What others at its address have shown.
@@ -186,8 +178,13 @@ impl Nats {
         let SocketAddr::V4(endpoint) = endpoint else { return Ports::default() };
         let table = &mut *self.0.borrow_mut();
         let nat = table.by_addr.get_mut(endpoint.ip()).filter(|nat| nat.is_fresh(now));
-        nat.map(|nat| nat.seen.next(now, endpoint.port(), towards, destinations))
-            .unwrap_or_default()
+        let Some(nat) = nat else { return Ports::default() };
+        let mut foretold = table.foretold.remove(endpoint.ip()).unwrap_or_default();
+        let ports = nat.next(now, endpoint.port(), towards, destinations, &mut foretold);
+        if !foretold.is_empty() {
+            table.foretold.insert(*endpoint.ip(), foretold);
+        }
+        ports
     }
 
     /// Counts how a punch ended.
@@ -212,30 +209,56 @@ impl Kind {
 
 impl Table {
     /// The entry of an address, which is made if need be; others may have to go for it.
-    fn touch(&mut self, now: Instant, addr: Ipv4Addr) -> &mut Nat {
-        let is_old = |nat: &Nat| !nat.is_fresh(now);
-        if self.by_addr.front().is_some_and(|(_, nat)| is_old(nat))
-            || (self.by_addr.len() >= limits::NATS && !self.by_addr.contains_key(&addr))
+    fn touch(&mut self, time: Instant, addr: Ipv4Addr) -> &mut Nat {
+        /// Who comes when the table is full does not look at more entries than this.
+        const CHANCES: usize = 8;
+        let now = Tick::of(time);
+        if self.turns.front().is_some_and(|(_, at)| now.since(*at) >= limits::NAT_AGE) {
+            self.forget_first();
+        }
+        if self.by_addr.len() >= limits::NATS
+            && !self.by_addr.contains_key(&addr)
+            && !(0..CHANCES).any(|_| self.forget_first())
+            && let Some((addr, _)) = self.turns.pop_front()
         {
-            self.by_addr.pop_front();
+            self.forget(addr);
         }
         match self.by_addr.entry(addr) {
-            Entry::Occupied(mut known) => {
-                // The order need not be exact, and changing it costs more than all else here.
-                if now - known.get().touched > limits::NAT_AGE / 60 {
-                    known.to_back();
-                    known.get_mut().touched = now;
+            Entry::Occupied(known) => {
+                let nat = known.into_mut();
+                if !nat.is_fresh(time) {
+                    *nat = Nat::default();
                 }
-                known.into_mut()
+                nat
             }
-            Entry::Vacant(new) => new.insert(Nat { touched: now, ..Nat::default() }),
+            Entry::Vacant(new) => {
+                self.turns.push_back((addr, now));
+                new.insert(Nat::default())
+            }
         }
+    }
+
+    /// Forgets the first in line, if nothing came from it since it was put there; false, and it
+    /// goes to the end, if something did. (The second-chance algorithm of page caches.)
+    fn forget_first(&mut self) -> bool {
+        let Some((addr, at)) = self.turns.pop_front() else { return false };
+        let last = self.by_addr.get(&addr).map(Nat::last).filter(|last| *last > at);
+        match last {
+            Some(last) => self.turns.push_back((addr, last)),
+            None => self.forget(addr),
+        }
+        last.is_none()
+    }
+
+    fn forget(&mut self, addr: Ipv4Addr) {
+        self.by_addr.remove(&addr);
+        self.foretold.remove(&addr);
     }
 }
 
 impl Nat {
     fn is_fresh(&self, now: Instant) -> bool {
-        now - self.touched < limits::NAT_AGE
+        Tick::of(now).since(self.last()) < limits::NAT_AGE
     }
 
     fn conclude(&mut self, kind: Kind) {

@@ -20,20 +20,23 @@ const LARGEST_STEP_UNSURE: i32 = 2;
 /// Ports that most addresses show: a host's by UDP and by TCP.
 const USUAL: usize = 2;
 
-/// The last ports of an address, those that appeared first in front.
+/// What is known of an address.
 #[derive(Debug, Default)]
-pub(super) struct Sightings {
+pub(super) struct Nat {
+    /// The last ports, those that appeared first in front.
     ports: SmallVec<[Port; USUAL]>,
     /// Ports that have been used up since, as far as we know: peers were told to knock.
     unseen: u16,
-    /// What was foretold, the oldest first. Of most addresses nothing ever is.
-    #[expect(clippy::box_collection, reason = "every address has one, and hardly any is in use")]
-    foretold: Option<Box<Vec<Foretold>>>,
+    /// What STUN has shown last.
+    pub(super) kind: Kind,
+    /// How often it has shown that, less how often it has shown something else; up to
+    /// [`CONFIDENT`].
+    pub(super) confidence: u8,
 }
 
 /// The ports that were foretold for a socket towards somebody.
 #[derive(Clone, Copy, Debug)]
-struct Foretold {
+pub(super) struct Foretold {
     number: u16,
     towards: SocketAddr,
     at: Instant,
@@ -60,16 +63,16 @@ const MAIN: u8 = 2;
 const ALTERNATE: u8 = 4;
 
 /// Tenths of a second since the server started, for thirteen years.
-#[derive(Clone, Copy, Debug)]
-struct Tick(u32);
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Tick(u32);
 
 impl Tick {
-    fn of(now: Instant) -> Self {
+    pub(super) fn of(now: Instant) -> Self {
         Self(u32::try_from(now.micros() / 100_000).unwrap_or(u32::MAX))
     }
 
     /// How long ago `earlier` was, to a tenth of a second.
-    fn since(self, earlier: Self) -> Duration {
+    pub(super) fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(100 * u64::from(self.0.saturating_sub(earlier.0)))
     }
 }
@@ -86,7 +89,7 @@ struct Sequence {
     stride: i32,
 }
 
-impl Sightings {
+impl Nat {
     /// Notes a port; tells what it shows about the NAT, if it does.
     pub(super) fn note(&mut self, now: Instant, number: u16, seen: Seen) -> Option<Kind> {
         let is_tcp = seen == Seen::Tcp;
@@ -125,6 +128,11 @@ impl Sightings {
         let asked = |port: &&Port| self.is_symmetric(port.number);
         let is_new = seen == Seen::Alternate && fresh.is_none();
         (is_new && self.ports.iter().any(|port| asked(&port))).then_some(Kind::Symmetric)
+    }
+
+    /// When something came last.
+    pub(super) fn last(&self) -> Tick {
+        self.ports.iter().map(|port| port.last).max().unwrap_or_default()
     }
 
     /// How many ports it has memory for.
@@ -186,20 +194,20 @@ impl Sightings {
         port(sequence.last, sequence.stride, 1 + i32::from(self.unseen))
     }
 
-    /// The ports that the socket with this port will have towards somebody.
+    /// The ports that the socket with this port will have towards somebody. What was `foretold`
+    /// before counts still; it is in the order in which that was.
     pub(super) fn next(
         &mut self,
         now: Instant,
         number: u16,
         towards: SocketAddr,
         destinations: usize,
+        foretold: &mut Vec<Foretold>,
     ) -> Ports {
         let known = |told: &&Foretold| told.number == number && told.towards == towards;
-        if let Some(foretold) = &mut self.foretold {
-            foretold.retain(|told| now - told.at < limits::MAPPING);
-            if let Some(told) = foretold.iter().find(known) {
-                return told.ports();
-            }
+        foretold.retain(|told| now - told.at < limits::MAPPING);
+        if let Some(told) = foretold.iter().find(known) {
+            return told.ports();
         }
         if self.about(number).kind != Kind::Sequential {
             return Ports::new();
@@ -208,7 +216,6 @@ impl Sightings {
         let Some(sequence) = sequence else { return Ports::new() };
         let Some(first) = self.after(&sequence) else { return Ports::new() };
         let told = Foretold { number, towards, at: now, first, stride: sequence.stride };
-        let foretold = self.foretold.get_or_insert_default();
         if foretold.len() == limits::FORETOLD {
             foretold.remove(0);
         }

@@ -149,6 +149,7 @@ fn a_port_that_was_silent_for_long_may_be_somebody_else() {
 #[test]
 fn who_has_its_own_address_has_no_nat() {
     let nats = Nats::default();
+    nats.saw(at(0), peer(4000), Main);
     nats.saw_local(at(0), peer(4000), peer(4000));
     assert_eq!(nats.kind(at(0), peer(4000)), Kind::Open);
     nats.saw_local(at(0), SocketAddr::from(([203, 0, 113, 8], 1)), peer(4000));
@@ -172,9 +173,60 @@ fn all_this_is_bounded_and_ages() {
     }
     let table = nats.0.borrow();
     let SocketAddr::V4(first) = peer(1) else { panic!() };
-    let ports = &table.by_addr[first.ip()].seen;
+    let ports = &table.by_addr[first.ip()];
     assert_eq!(ports.room(), limits::PORTS_OF_NAT, "one allocation");
-    assert!(std::mem::size_of::<Nat>() <= 64, "{}", std::mem::size_of::<Nat>());
+    assert!(std::mem::size_of::<Nat>() <= 40, "{}", std::mem::size_of::<Nat>());
+}
+
+/// What is known of an address can be seen.
+fn is_known(nats: &Nats, n: u32) -> bool {
+    nats.0.borrow().by_addr.contains_key(&Ipv4Addr::from(n))
+}
+
+fn come(nats: &Nats, ms: u64, addresses: std::ops::Range<u32>) {
+    for n in addresses {
+        nats.saw(at(ms), SocketAddr::from((Ipv4Addr::from(n), 4000)), Main);
+    }
+    let table = nats.0.borrow();
+    assert_eq!(table.turns.len(), table.by_addr.len(), "each has one turn");
+    assert!(table.by_addr.len() <= limits::NATS);
+}
+
+#[test]
+fn who_is_heard_of_is_not_forgotten_for_strangers() {
+    const MANY: u32 = limits::NATS as u32;
+    let nats = Nats::default();
+    come(&nats, 0, 0..MANY);
+    come(&nats, 61_000, 3..6);
+    come(&nats, 62_000, MANY..MANY + 20);
+    assert!((3..6).all(|n| is_known(&nats, n)), "they were heard of");
+    assert!((0..3).chain(6..23).all(|n| !is_known(&nats, n)));
+    assert!((23..MANY + 20).all(|n| is_known(&nats, n)));
+    // Where all were heard of, one has to go all the same.
+    come(&nats, 200_000, 23..MANY + 20);
+    come(&nats, 200_000, MANY + 20..MANY + 21);
+    assert_eq!((23..MANY + 20).filter(|n| !is_known(&nats, *n)).count(), 1);
+}
+
+#[test]
+fn who_is_not_heard_of_is_forgotten_after_an_hour() {
+    let nats = Nats::default();
+    let hour = u64::try_from(limits::NAT_AGE.as_millis()).unwrap();
+    come(&nats, 0, 0..10);
+    come(&nats, 120_000, 4..5);
+    (0..20).for_each(|_| come(&nats, hour, 20..21));
+    assert!((0..10).all(|n| is_known(&nats, n) == (n == 4)), "4 was heard of later");
+    (0..20).for_each(|_| come(&nats, 2 * hour, 20..21));
+    assert!(!is_known(&nats, 4) && is_known(&nats, 20));
+}
+
+#[test]
+fn who_comes_back_after_an_hour_is_a_stranger() {
+    let nats = after(&[(Stun, 4000), (Alternate, 4000)]);
+    assert_eq!(about(&nats, 4000).kind, Kind::Independent);
+    let later = at(5000) + limits::NAT_AGE;
+    nats.saw(later, peer(4000), Main);
+    assert_eq!(nats.kind(later, peer(4000)), Kind::Unknown);
 }
 
 #[test]
