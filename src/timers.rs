@@ -168,4 +168,21 @@ mod tests {
         assert_eq!(queue.next(), Some(at(70)));
         assert!(!queue.is_armed(&'b'));
     }
+
+    #[test]
+    fn what_a_timer_is_for_goes_with_it() {
+        let mut queue = Timers::new(Duration::from_millis(50));
+        assert!(queue.get(&'a').is_none() && queue.get_mut(&'a').is_none());
+        queue.arm_with(at(0), 'a', 1);
+        queue.arm_with(at(10), 'b', 2);
+        if let Some(value) = queue.get_mut(&'a') {
+            *value = 3;
+        }
+        assert_eq!((queue.get(&'a'), queue.next(), queue.len()), (Some(&3), Some(at(50)), 2));
+        assert_eq!(queue.take_due(at(50)), Some(('a', 3)));
+        queue.arm_with(at(55), 'b', 4);
+        assert_eq!(queue.take_due(at(60)), None, "armed anew");
+        assert_eq!(queue.take(), Some(('b', 4)));
+        assert_eq!(queue.take(), None);
+    }
 }
