@@ -48,6 +48,14 @@ impl Limits {
         let total = self.connections * EACH;
         if total > LEAST { total } else { LEAST }
     }
+
+    /// Bytes that one peer may have asked for and not read: half of what all may. So the lobby of
+    /// as many hosts as there may be is within it: a usual host has less than 200 bytes there, and
+    /// this is 512 for each connection.
+    #[must_use]
+    pub const fn unread(&self) -> usize {
+        self.total() / 2
+    }
 }
 
 /// Longest line of a GMnet command in bytes, its line end and NULs included. Games put long
@@ -61,9 +69,6 @@ pub const COMMAND: usize = u16::MAX as usize;
 /// Bytes a GMnet peer may send ahead while it waits for the answer to a `connect`. Real clients
 /// send nothing at all then.
 pub const AHEAD: usize = 64 * 1024;
-
-/// Bytes that one peer may have asked for and not read. The lobby of ten thousand hosts is 2 MB.
-pub const UNREAD: usize = 8 << 20;
 
 /// A peer that has not read anything of what it asked for in this time reads no more.
 pub const UNREAD_TIME: Duration = Duration::from_secs(30);
@@ -213,7 +218,7 @@ pub const LOCAL_ENDPOINTS: usize = 8;
 pub const ENDPOINT_GAP: Duration = Duration::from_secs(1);
 
 /// When a peer has so many bytes to read, others can send it no more: it must not lose its
-/// connection (see [`UNREAD`]) by what they send.
+/// connection (see [`Limits::unread`]) by what they send.
 pub const UNREAD_BY_OTHERS: usize = 256 * 1024;
 
 /// A natpunch client that has been silent for this long is forgotten. That of the original; its
@@ -351,4 +356,19 @@ pub const fn worst_case(limits: &Limits) -> usize {
         + NATS * NAT
         + LOBBY_REPLIES
         + SLACK * 4 * limits.total()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_largest_lobby_may_wait_to_be_read() {
+        /// A host with data strings of 40 bytes, in JSON.
+        const HOST: usize = 220;
+        for connections in [1, 1000, 16 * 1024, 100_000, 1_000_000] {
+            let limits = Limits { connections, ..Limits::default() };
+            assert!(limits.unread() >= connections * HOST, "{connections} hosts");
+        }
+    }
 }

@@ -10,7 +10,7 @@ use compat_tests::gmnet::wire::{self, Protocol};
 use compat_tests::gmnet::{Data, Host, HostConfig, Lobby, Query};
 use compat_tests::master::{Master, loopback};
 use compat_tests::raw;
-use punchd::limits;
+use punchd::limits::{self, Limits};
 
 const WAIT: Duration = Duration::from_secs(10);
 
@@ -172,7 +172,7 @@ fn those_who_do_not_read_take_no_room_from_those_who_do() {
     // Each stays below its own bound, as its socket takes some; together they want more than all
     // the room there is.
     let greedy: Vec<TcpStream> = (0..6)
-        .map(|_| ask_without_reading(&master, loopback(), limits::UNREAD / LOBBY + 1))
+        .map(|_| ask_without_reading(&master, loopback(), Limits::default().unread() / LOBBY + 1))
         .collect();
     // More than a socket takes, too.
     let reader = raw::connect(master.addr(), loopback());

@@ -343,7 +343,7 @@ impl Connections {
             backlog.bytes.drain(..backlog.sent);
             self.unread_bytes -= std::mem::take(&mut backlog.sent);
         }
-        if backlog.bytes.len() + rest.len() > limits::UNREAD {
+        if backlog.bytes.len() + rest.len() > self.limits.unread() {
             debug!("connection {} lost: its peer asks for more than it reads", id.slot);
             return false;
         }
