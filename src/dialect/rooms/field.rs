@@ -22,17 +22,15 @@ impl Key {
         let differ = self.0 ^ other.0;
         ((differ >> 64) as u64 | differ as u64) == 0
     }
-}
 
-impl Id {
-    /// Appends the ID as a field.
+    /// Appends the key as a field.
     pub fn write(self, bytes: &mut Vec<u8>) {
         hex::push(self.0.to_be_bytes(), bytes);
     }
 }
 
-impl Key {
-    /// Appends the key as a field.
+impl Id {
+    /// Appends the ID as a field.
     pub fn write(self, bytes: &mut Vec<u8>) {
         hex::push(self.0.to_be_bytes(), bytes);
     }
