@@ -6,14 +6,20 @@ use compat_tests::bench::Failure;
 use compat_tests::bench::players::{Crowd, games};
 use compat_tests::bench::process::Process;
 use compat_tests::bench::questions::{ask, hosts_in, lobby_request};
-use compat_tests::bench::sockets::address;
+use compat_tests::bench::sockets::{ManyAddresses, address, tcp, wait_for_version};
 use compat_tests::gmnet::Data;
+use compat_tests::gmnet::wire::{self, Protocol};
+
+use punchd::limits;
 
 use crate::report::Reach;
 use crate::{Bench, Table, introductions, lobby, sides};
 
 /// Kinds of peers, for their addresses.
 const HOST: u8 = 6;
+
+/// Seconds between two keepalives of a host.
+const INTERVAL: f64 = limits::KEEPALIVE.as_secs() as f64;
 
 pub(crate) fn registration(bench: &mut Bench) -> Result<(), Failure> {
     const COUNT: usize = 2000;
@@ -101,10 +107,39 @@ fn idle(bench: &mut Bench, server: &Process, hosts: usize) -> Result<(), Failure
     let seconds = begin.elapsed().as_secs_f64();
     let share = (server.cpu()? - cpu).as_secs_f64() / seconds * 100.0;
     let sleeps = (server.sleeps()? - sleeps) as f64 / seconds;
+    let each = share / 100.0 * seconds * 1e6 / (hosts as f64 * seconds / INTERVAL);
     let what = format!("{hosts} idle hosts: CPU");
     let unit = "% of a core";
     bench.report.tell(&what, Reach::AtMost(1.0), unit, &[share].into_iter().collect());
     let what = format!("{hosts} idle hosts: wake-ups");
     bench.report.tell(&what, Reach::Any, "/s", &[sleeps].into_iter().collect());
+    let bare = keep_alive(bench, hosts)?;
+    let what = format!("{hosts} idle hosts: CPU for each keepalive");
+    let cpu = sides(bare.into_iter().map(|bare| (each, bare)));
+    bench.report.compare(&what, Reach::Any, "us", &cpu, "bare loop");
     Ok(())
+}
+
+/// Microseconds that the bare loop computes for each of so many hosts when it sends them all a
+/// datagram, one after the other.
+fn keep_alive(bench: &Bench, hosts: usize) -> Result<Vec<f64>, Failure> {
+    let bare = bench.bare(0)?;
+    let udp = ManyAddresses::new(bare.addr()).map_err(Failure::system("open a UDP socket"))?;
+    let register = wire::udp_register(Protocol::Modern);
+    let say = |n, what: &[u8]| udp.send(address(HOST, n), what).map_err(Failure::system("send"));
+    let mut probe = tcp(address(HOST, 0), bare.addr()).map_err(Failure::system("connect"))?;
+    for n in 0..hosts {
+        say(n, &register)?;
+        if n % 64 == 0 {
+            // So that none is lost for lack of space.
+            wait_for_version(&mut probe)?;
+        }
+    }
+    let rounds = (0..bench.rounds).map(|_| {
+        let before = bare.cpu_at_rest()?;
+        say(0, b"ka")?;
+        wait_for_version(&mut probe)?;
+        Ok((bare.cpu_at_rest()? - before).as_secs_f64() * 1e6 / hosts as f64)
+    });
+    rounds.collect()
 }

@@ -21,6 +21,8 @@
 //! | `rc...`, a host comes back | the same answers |
 //! | `jr...`, a room is joined | [`JOINED`] and [`OWN`], and [`COMES`] to the next host in turn |
 //! | `pc...`, `lr...` | sends it back |
+//! | a packet of GameMaker, a `reg` | counts the sender among the hosts |
+//! | `ka...` | [`KEEPALIVE`] to all hosts |
 
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
@@ -29,6 +31,7 @@ use std::time::Duration;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use punchd::clock::Instant;
+use punchd::dialect::gmnet::datagram::KEEPALIVE;
 use punchd::dialect::{Outbox, Output, Via};
 use punchd::net::bind;
 use punchd::net::udp::{BATCH, Datagrams};
@@ -79,7 +82,7 @@ pub fn serve(port: u16, lobby: usize) -> io::Result<()> {
     let mut hosts: Vec<usize> = Vec::new();
     let mut next_host = 0;
     let mut alone = None;
-    let mut rooms = Rooms::default();
+    let mut peers = Peers::default();
     let mut out = Outbox::new();
     let mut events = Events::with_capacity(1024);
     let mut buffer = vec![0; 64 * 1024];
@@ -102,7 +105,7 @@ pub fn serve(port: u16, lobby: usize) -> io::Result<()> {
             datagrams.note_readable(0);
         }
         while let Some((via, from, data)) = datagrams.receive(Instant::default(), 0) {
-            rooms.answer(&mut out, via, from, data);
+            peers.answer(&mut out, via, from, data);
             if out.len() >= BATCH {
                 send(&mut datagrams, &mut out);
             }
@@ -152,11 +155,14 @@ pub fn serve(port: u16, lobby: usize) -> io::Result<()> {
     }
 }
 
-/// The hosts of rooms.
+/// Who has sent datagrams.
 #[derive(Default)]
-struct Rooms {
+struct Peers {
+    /// The hosts of rooms.
     hosts: Vec<SocketAddr>,
     next: usize,
+    /// The hosts that want to be kept alive.
+    idle: Vec<(Via, SocketAddr)>,
 }
 
 /// Sends what is to be sent, as the server does.
@@ -168,7 +174,7 @@ fn send(datagrams: &mut Datagrams, out: &mut Outbox) {
     out.clear();
 }
 
-impl Rooms {
+impl Peers {
     fn answer(&mut self, out: &mut Outbox, via: Via, from: SocketAddr, data: &[u8]) {
         let mut say = |to, bytes: &[u8]| out.udp(via, to, |out| out.extend_from_slice(bytes));
         match data.get(..2) {
@@ -186,6 +192,10 @@ impl Rooms {
                 say(self.hosts[self.next], COMES);
             }
             Some(b"pc" | b"lr") => say(from, data),
+            Some(word) if *word == KEEPALIVE[..2] => self.idle.push((via, from)),
+            Some(b"ka") => self.idle.iter().for_each(|(via, host)| {
+                out.udp(*via, *host, |out| out.extend_from_slice(&KEEPALIVE));
+            }),
             _ => {}
         }
     }
