@@ -19,8 +19,8 @@ const ASKER: u8 = 2;
 /// A question and what has to be answered.
 #[derive(Clone, Debug)]
 pub struct Question {
-    /// The bytes to send.
-    pub request: Vec<u8>,
+    /// The bytes to send: forms of the same question, which are used in turn.
+    pub requests: Vec<Vec<u8>>,
     /// The bytes that must come back; of the bare loop only their number counts.
     pub answer: Vec<u8>,
 }
@@ -28,8 +28,14 @@ pub struct Question {
 /// The lobby's hosts of one game; all games for an empty name. None for no limit.
 #[must_use]
 pub fn lobby_request(game: &str, limit: Option<usize>) -> Vec<u8> {
+    lobby_request_by(game, "date", limit)
+}
+
+/// The same with another word for what the list is sorted by. What is no data string is the date.
+#[must_use]
+pub fn lobby_request_by(game: &str, sort: &str, limit: Option<usize>) -> Vec<u8> {
     let limit = limit.map(|n| n.to_string()).unwrap_or_default();
-    let lines = ["lobby2", game, "", "", "", "", "", "", "", "date", "DESC", &limit];
+    let lines = ["lobby2", game, "", "", "", "", "", "", "", sort, "DESC", &limit];
     crate::gmnet::wire::strings(lines)
 }
 
@@ -79,6 +85,8 @@ pub struct Askers {
 struct Asker {
     stream: TcpStream,
     question: Question,
+    /// How often it has asked.
+    asked: usize,
     /// How much of the answer has come.
     read: usize,
 }
@@ -103,7 +111,7 @@ impl Askers {
                 Ok(stream)
             });
             let stream = stream.map_err(Failure::system("connect to the server"))?;
-            askers.push(Asker { stream, question, read: 0 });
+            askers.push(Asker { stream, question, asked: 0, read: 0 });
         }
         let free = (0..askers.len()).collect();
         Ok(Self { poll, askers, free, is_checked })
@@ -144,7 +152,9 @@ impl Askers {
 impl Asker {
     fn ask(&mut self) -> io::Result<()> {
         self.read = 0;
-        self.stream.write_all(&self.question.request)
+        self.asked += 1;
+        let requests = &self.question.requests;
+        self.stream.write_all(&requests[self.asked % requests.len()])
     }
 
     /// Reads what there is; true when the answer is complete.
