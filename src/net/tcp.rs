@@ -496,3 +496,33 @@ fn write_some(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<Wrote> {
     }
     Ok(Wrote::All)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mio::Poll;
+    use std::net::{Ipv4Addr, TcpListener};
+
+    /// Whether a connection stands after so much was written to it that nobody reads.
+    fn stands(limits: Limits, length: usize) -> bool {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let _reader = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (stream, _) = listener.accept().unwrap();
+        stream.set_nonblocking(true).unwrap();
+        // So that it takes little itself, however generous the system is.
+        socket2::SockRef::from(&stream).set_send_buffer_size(64 * 1024).unwrap();
+        let poll = Poll::new().unwrap();
+        let mut connections = Connections::new(Vec::new(), limits);
+        let id = connections.add(TcpStream::from_std(stream));
+        connections.write(Instant::default(), id, &vec![b'x'; length], poll.registry())
+    }
+
+    #[test]
+    fn what_may_be_unread_grows_with_the_connections_there_may_be() {
+        let with = |connections| Limits { connections, ..Limits::default() };
+        let most = with(16 * 1024).unread() * 3;
+        assert!(!stands(with(16 * 1024), most));
+        assert!(with(100_000).unread() > most && stands(with(100_000), most));
+        assert!(stands(with(16 * 1024), with(16 * 1024).unread()));
+    }
+}
