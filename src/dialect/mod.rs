@@ -191,6 +191,14 @@ impl Outbox {
         })
     }
 
+    /// The datagrams among that, in order.
+    pub fn datagrams(&self) -> impl Iterator<Item = (Via, SocketAddr, &[u8])> {
+        self.outputs().filter_map(|output| match output {
+            Output::Udp(via, to, bytes) => Some((via, to, bytes)),
+            Output::Tcp(..) | Output::Close(_) => None,
+        })
+    }
+
     /// Forgets everything; keeps the memory, unless a rare large message made it grow.
     pub fn clear(&mut self) {
         /// The lobby of ten thousand hosts, which takes twice as long if it has to fetch memory from
@@ -222,6 +230,7 @@ mod tests {
             all,
             [Output::Tcp(conn, b"one"), Output::Close(conn), Output::Udp(via, to, b"two")]
         );
+        assert_eq!(out.datagrams().collect::<Vec<_>>(), [(via, to, &b"two"[..])]);
         out.clear();
         assert!(out.is_empty());
         assert_eq!(out.outputs().count(), 0);

@@ -306,15 +306,13 @@ impl EventLoop {
         }
     }
 
-    /// Does what the dialect wants done, and what comes of that.
+    /// Does what the dialect wants done, and what comes of that. Datagrams first, as they leave
+    /// together; the network does not keep them and what is written to connections in order either.
     fn deliver(&mut self, now: Now) {
         while !self.out.is_empty() {
             let mut out = std::mem::take(&mut self.out);
             let mut lost = Vec::new();
-            self.datagrams.send_all(out.outputs().filter_map(|output| match output {
-                Output::Udp(via, to, bytes) => Some((via, to, bytes)),
-                Output::Tcp(..) | Output::Close(_) => None,
-            }));
+            self.datagrams.send_all(out.datagrams());
             for output in out.outputs() {
                 match output {
                     Output::Tcp(conn, bytes) => {

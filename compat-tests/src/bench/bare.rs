@@ -32,7 +32,7 @@ use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use punchd::clock::Instant;
 use punchd::dialect::gmnet::datagram::KEEPALIVE;
-use punchd::dialect::{Outbox, Output, Via};
+use punchd::dialect::{Outbox, Via};
 use punchd::net::bind;
 use punchd::net::udp::{BATCH, Datagrams};
 use slab::Slab;
@@ -107,10 +107,12 @@ pub fn serve(port: u16, lobby: usize) -> io::Result<()> {
         while let Some((via, from, data)) = datagrams.receive(Instant::default(), 0) {
             peers.answer(&mut out, via, from, data);
             if out.len() >= BATCH {
-                send(&mut datagrams, &mut out);
+                datagrams.send_all(out.datagrams());
+                out.clear();
             }
         }
-        send(&mut datagrams, &mut out);
+        datagrams.send_all(out.datagrams());
+        out.clear();
         while let Some((mut stream, _)) = acceptable.then(|| bound.tcp.accept().ok()).flatten() {
             let entry = connections.vacant_entry();
             let token = Token(FIRST + entry.key());
@@ -163,15 +165,6 @@ struct Peers {
     next: usize,
     /// The hosts that want to be kept alive.
     idle: Vec<(Via, SocketAddr)>,
-}
-
-/// Sends what is to be sent, as the server does.
-fn send(datagrams: &mut Datagrams, out: &mut Outbox) {
-    datagrams.send_all(out.outputs().filter_map(|output| match output {
-        Output::Udp(via, to, bytes) => Some((via, to, bytes)),
-        Output::Tcp(..) | Output::Close(_) => None,
-    }));
-    out.clear();
 }
 
 impl Peers {
