@@ -9,7 +9,6 @@ use compat_tests::bench::questions::{ask, hosts_in, lobby_request};
 use compat_tests::bench::sockets::{ManyAddresses, address, tcp, wait_for_version};
 use compat_tests::gmnet::Data;
 use compat_tests::gmnet::wire::{self, Protocol};
-
 use punchd::limits;
 
 use crate::report::Reach;
@@ -107,7 +106,7 @@ fn idle(bench: &mut Bench, server: &Process, hosts: usize) -> Result<(), Failure
     let seconds = begin.elapsed().as_secs_f64();
     let share = (server.cpu()? - cpu).as_secs_f64() / seconds * 100.0;
     let sleeps = (server.sleeps()? - sleeps) as f64 / seconds;
-    let each = share / 100.0 * seconds * 1e6 / (hosts as f64 * seconds / INTERVAL);
+    let each = share / 100.0 * 1e6 * INTERVAL / hosts as f64;
     let what = format!("{hosts} idle hosts: CPU");
     let unit = "% of a core";
     bench.report.tell(&what, Reach::AtMost(1.0), unit, &[share].into_iter().collect());
