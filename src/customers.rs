@@ -1,5 +1,6 @@
 //! Whose address it is, as far as one can know, and how much of something each customer has.
 
+use std::cmp::Ordering;
 use std::net::{IpAddr, Ipv6Addr};
 
 use smallvec::SmallVec;
@@ -50,6 +51,87 @@ impl Counts {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+}
+
+/// Levels of networks: an IPv6 customer may have one /64, a /56 or a /48 (RFC 6177).
+const LEVELS: usize = 3;
+
+/// How much of something each network has, at every level: an IPv6 address is in a /48, a /56 and
+/// a /64; an IPv4 address is a network of its own at all of them. For bounds on all together:
+/// when such a bound is reached, who holds most gives way, and never to one who would hold as much.
+#[derive(Debug, Default)]
+pub struct Shares {
+    /// The widest networks first. IPv4 addresses are in the first alone.
+    levels: [Map<u64, u32>; LEVELS],
+}
+
+impl Shares {
+    /// How much the networks of this address have, the widest first. So the greatest of several
+    /// is the one whose /48 has most, and of those in one /48 the one whose /56 has most, and so
+    /// on.
+    #[must_use]
+    pub fn of(&self, addr: IpAddr) -> [u32; LEVELS] {
+        let mut held = [0; LEVELS];
+        for ((held, level), key) in held.iter_mut().zip(&self.levels).zip(networks(addr)) {
+            *held = level.get(&key).copied().unwrap_or_default();
+        }
+        // All that the address has, it has as any of its networks.
+        if let (IpAddr::V4(_), [held, ..]) = (addr, held) { [held; LEVELS] } else { held }
+    }
+
+    /// So much more.
+    pub fn add(&mut self, addr: IpAddr, amount: u32) {
+        for (level, key) in self.levels.iter_mut().zip(networks(addr)).take(levels(addr)) {
+            let held = level.entry(key).or_default();
+            *held = held.saturating_add(amount);
+        }
+    }
+
+    /// So much less.
+    pub fn remove(&mut self, addr: IpAddr, amount: u32) {
+        for (level, key) in self.levels.iter_mut().zip(networks(addr)).take(levels(addr)) {
+            if let Some(held) = level.get_mut(&key) {
+                *held = held.saturating_sub(amount);
+                if *held == 0 {
+                    level.remove(&key);
+                }
+            }
+        }
+    }
+
+    /// What the network of one who holds something has, compared with what that of one who wants
+    /// `amount` would have. If it is more, the former has to give way; if it is less, never. They
+    /// are compared as the widest networks that are not the same; equal if all are.
+    #[must_use]
+    pub fn compare(&self, holder: IpAddr, wants: IpAddr, amount: u32) -> Ordering {
+        let differ = networks(holder).iter().zip(networks(wants)).position(|(a, b)| *a != b);
+        let Some(level) = differ else { return Ordering::Equal };
+        let held = |addr| self.of(addr).get(level).copied().unwrap_or_default();
+        held(holder).cmp(&held(wants).saturating_add(amount))
+    }
+
+    /// Whether nobody has any.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.levels.iter().all(Map::is_empty)
+    }
+}
+
+/// The networks that an address is in, the widest first, each as its first 64 bits. An IPv4
+/// address stands for the /48 that belongs to it in 6to4 (RFC 3056).
+fn networks(addr: IpAddr) -> [u64; LEVELS] {
+    match addr {
+        IpAddr::V4(v4) => [0x2002 << 48 | u64::from(v4.to_bits()) << 16; LEVELS],
+        IpAddr::V6(v6) => {
+            let half = (v6.to_bits() >> 64) as u64;
+            [half & !0xFFFF, half & !0xFF, half]
+        }
+    }
+}
+
+/// At how many levels the networks of an address are counted.
+fn levels(addr: IpAddr) -> usize {
+    if addr.is_ipv4() { 1 } else { LEVELS }
 }
 
 /// What each customer has, the oldest first.
@@ -111,6 +193,50 @@ mod tests {
         }
         assert_eq!((counts.of(a), counts.of(c)), (2, 1));
         assert_eq!((possessions.of(b), possessions.of(c)), (&[0, 1][..], &[2][..]));
+    }
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn the_widest_networks_that_differ_are_compared() {
+        let mut shares = Shares::default();
+        for n in 0..8 {
+            shares.add(ip(&format!("2001:db8:0:{n:x}::1")), 10);
+        }
+        shares.add(ip("2001:db8:0:100::1"), 15);
+        shares.add(ip("203.0.113.7"), 20);
+        let compare = |holder, wants, amount| shares.compare(ip(holder), ip(wants), amount);
+        assert_eq!(shares.of(ip("2001:db8:0:1::2")), [95, 80, 10]);
+        assert_eq!(shares.of(ip("203.0.113.7")), [20; 3]);
+        assert_eq!(shares.of(ip("203.0.113.8")), [0; 3]);
+        // The /48 against an address of IPv4.
+        assert_eq!(compare("2001:db8:0:1::2", "203.0.113.7", 1), Ordering::Greater);
+        assert_eq!(compare("203.0.113.7", "2001:db8:0:1::2", 1), Ordering::Less);
+        assert_eq!(compare("203.0.113.7", "203.0.113.8", 20), Ordering::Equal);
+        // The /56 that has 80 against the one that has 15, whatever their /64 have.
+        assert_eq!(compare("2001:db8:0:1::2", "2001:db8:0:100::", 1), Ordering::Greater);
+        assert_eq!(compare("2001:db8:0:1::2", "2001:db8:0:2::", 1), Ordering::Less);
+        assert_eq!(compare("2001:db8:0:1::2", "2001:db8:0:8::", 9), Ordering::Greater);
+        assert_eq!(compare("2001:db8:0:1::2", "2001:db8:0:1::3", 1), Ordering::Equal);
+        // The one with most of all is found by what they have.
+        let most = ["203.0.113.7", "2001:db8:0:100::1", "2001:db8:0:5::1"].map(ip);
+        assert_eq!(most.iter().max_by_key(|addr| shares.of(**addr)), Some(&most[2]));
+    }
+
+    #[test]
+    fn no_share_is_left_of_who_has_nothing() {
+        let mut shares = Shares::default();
+        for addr in ["2001:db8::1", "203.0.113.7"].map(ip) {
+            shares.add(addr, 3);
+            shares.add(addr, 4);
+            shares.remove(addr, 3);
+            assert_eq!(shares.of(addr), [4; 3]);
+            shares.remove(addr, 5);
+            shares.remove(addr, 1);
+            assert!(shares.is_empty());
+        }
     }
 
     #[test]
