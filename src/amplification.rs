@@ -2,21 +2,17 @@
 //! from us gets, within ten seconds, at most three times the bytes that came from it, and one
 //! datagram. The headers of IP and UDP count on both sides.
 //!
-//! A table of fixed size, so that a flood of addresses costs no memory. Where two addresses fall
-//! into one place, the later one gets no credit from before: three times what just came, which
-//! keeps the promise without remembering anything.
+//! So many addresses are remembered; if more come within ten seconds, the one that was silent for
+//! longest is forgotten. In its place a new one gets no credit from before: three times what just
+//! came, which keeps the promise without remembering anything.
 
 use std::cell::RefCell;
-use std::hash::BuildHasher as _;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
 use crate::clock::Instant;
-use crate::hash::Keyed;
-
-/// Places in the table; 384 KiB.
-const PLACES: usize = 16 * 1024;
+use crate::sources::{Place, Sources, Was};
 
 /// The factor of RFC 9000, section 8.1, that QUIC keeps to before it knows an address.
 const FACTOR: usize = 3;
@@ -32,28 +28,12 @@ const FORGET: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug, Default)]
 pub struct Credits(Rc<RefCell<Table>>);
 
-#[derive(Debug)]
-struct Table {
-    places: Box<[Credit]>,
-    hasher: Keyed,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Credit {
-    /// Whose it is.
-    tag: u64,
-    at: Instant,
-    bytes: usize,
-}
-
-impl Default for Table {
-    fn default() -> Self {
-        Self {
-            places: vec![Credit::default(); PLACES].into_boxed_slice(),
-            hasher: Keyed::default(),
-        }
-    }
-}
+/// How many bytes are left of each address, and when it last sent or was sent something.
+///
+/// A place is given anew only if all that was ever forgotten in its set has been silent for longer
+/// than who had it. So whoever gets one that is over has had no credit in the last ten seconds.
+#[derive(Debug, Default)]
+struct Table(Sources<u32>);
 
 impl Credits {
     /// A datagram with this many bytes of payload came from an address. What it may be sent from
@@ -77,38 +57,34 @@ impl Credits {
 
 impl Table {
     fn received(&mut self, now: Instant, addr: IpAddr, payload: usize) {
-        let tag = self.hasher.hash_one(addr);
-        let place = &mut self.places[tag as usize % PLACES];
-        let is_free = place.bytes == 0 && place.tag == 0 || now - place.at > FORGET;
+        let (place, was) = self.0.place(&addr, |at| now - at > FORGET);
         // Unspent credit is kept only as far as the promise allows at any moment.
-        let before = match () {
-            () if is_free => DATAGRAM,
-            () if place.tag == tag => place.bytes.min(DATAGRAM),
-            () => 0,
+        let before = match was {
+            Was::New => DATAGRAM,
+            Was::Known => (place.value as usize).min(DATAGRAM),
+            Was::Crowded => 0,
         };
-        *place = Credit { tag, at: now, bytes: before + FACTOR * (payload + headers(addr)) };
+        place.at = now;
+        place.value =
+            u32::try_from(before + FACTOR * (payload + headers(addr))).unwrap_or(u32::MAX);
     }
 
     fn left(&self, addr: IpAddr) -> Option<usize> {
-        let tag = self.hasher.hash_one(addr);
-        let place = &self.places[tag as usize % PLACES];
-        let bytes = if place.tag == tag { place.bytes } else { 0 };
+        let bytes = self.0.get(&addr).map_or(0, |place| place.value as usize);
         bytes.checked_sub(headers(addr))
     }
 
     fn spend(&mut self, now: Instant, addr: IpAddr, payload: usize) -> bool {
         let cost = payload + headers(addr);
-        let tag = self.hasher.hash_one(addr);
-        let place = &mut self.places[tag as usize % PLACES];
-        if place.tag != tag {
-            return false;
-        }
+        let Some(Place { at, value, .. }) = self.0.get_mut(&addr) else { return false };
+        let bytes = *value as usize;
         // What goes out later than what it answers is in other ten seconds, in which nothing may
         // have come.
-        let worth = if now > place.at { place.bytes.min(DATAGRAM) } else { place.bytes };
+        let worth = if now > *at { bytes.min(DATAGRAM) } else { bytes };
         let enough = worth >= cost;
         if enough {
-            *place = Credit { tag, at: now, bytes: worth - cost };
+            *at = now;
+            *value = (worth - cost) as u32;
         }
         enough
     }
@@ -145,6 +121,32 @@ mod tests {
         assert!(!credits.spend(at(0), ADDR, left + 1));
         assert!(credits.spend(at(0), ADDR, left));
         assert_eq!(credits.left(ADDR), None);
+    }
+
+    #[test]
+    fn nobody_pays_for_another() {
+        let credits = Credits::default();
+        for n in 0..4000_u32 {
+            let addr = IpAddr::from(n.to_be_bytes());
+            credits.received(at(0), addr, 10);
+            assert_eq!(credits.left(addr), Some(DATAGRAM + 3 * 38 - 28), "address {n}");
+        }
+        assert!((0..4000_u32).all(|n| credits.spend(at(0), IpAddr::from(n.to_be_bytes()), 1200)));
+    }
+
+    #[test]
+    fn in_a_flood_of_addresses_the_promise_holds_for_each() {
+        let credits = Credits::default();
+        let mut sent = 0;
+        for round in 0..10 {
+            credits.received(at(100 * round), ADDR, 10);
+            sent += (0..5).filter(|_| credits.spend(at(100 * round), ADDR, 172)).count() * 200;
+            for n in 0..200_000_u32 {
+                let addr = IpAddr::from((round as u32 * 200_000 + n).to_be_bytes());
+                credits.received(at(100 * round + 1), addr, 10);
+            }
+        }
+        assert!(sent <= 10 * 3 * 38 + DATAGRAM, "{sent}");
     }
 
     proptest! {

@@ -12,6 +12,7 @@
 //! | [`nats`] | what all dialects have learned of the NATs that peers are behind |
 //! | [`limits`] | every bound and every wait, with its reason |
 //! | [`rates`], [`customers`], [`amplification`] | how often, how much and how many bytes an address may have |
+//! | `sources` | the table in which such things are remembered of each address |
 //! | [`clock`], [`timers`] | time as a value, deadlines as data |
 //! | [`hash`] | how tables find their keys |
 //!
@@ -39,4 +40,5 @@ pub mod nats;
 pub mod net;
 pub mod rates;
 pub mod server;
+mod sources;
 pub mod timers;

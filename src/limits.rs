@@ -296,6 +296,11 @@ pub const LATE_COPY: Duration = Duration::from_secs(1);
 /// How long it is remembered that a peer has left a room, for those who ask again.
 pub const PARTED: Duration = Duration::from_secs(10);
 
+/// Addresses of which it is remembered how much they did lately, or may still be sent: ten thousand
+/// busy ones at once. There are some ten such tables, with 16 or 24 bytes for each address. A power
+/// of two.
+pub const SOURCES: usize = 16 * 1024;
+
 /// Addresses whose NATs are remembered: ten thousand players and as many strangers. A flood from
 /// forged addresses makes the server forget them all, and punch as if it had never known.
 pub const NATS: usize = 32 * 1024;
@@ -324,7 +329,7 @@ pub const STUN_PAIR: Duration = Duration::from_secs(5);
 /// kernel needs for its sockets is not in it.
 #[must_use]
 pub const fn worst_case(limits: &Limits) -> usize {
-    /// The program, its buffers and tables of fixed size, and what the allocator keeps.
+    /// The program, its buffers, the tables for [`SOURCES`], and what the allocator keeps.
     const BASE: usize = 24 << 20;
     /// Everything that is kept of a connection, be it a host's: states, table entries, index
     /// entries, timers, small allocations; tables may be half empty.

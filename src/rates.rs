@@ -1,7 +1,7 @@
-//! How often one address may do something. A fixed table, so that counting costs no memory
-//! however many addresses come: those that fall into one place share what is allowed there.
+//! How often one address may do something. Only those are remembered that have done something
+//! lately; if there are too many of them, first those are forgotten that have done least.
 
-use std::hash::BuildHasher as _;
+use std::hash::Hash;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -9,18 +9,14 @@ use log::{Level, log_enabled, warn};
 
 use crate::clock::{Instant, Now};
 use crate::customers::network;
-use crate::hash::Keyed;
+use crate::sources::Sources;
 use crate::timers::Seldom;
-
-/// Places in the table. Ten thousand busy addresses rarely meet, and it takes 128 KiB.
-const PLACES: usize = 16 * 1024;
 
 /// A token bucket for every address. Kept as the time at which the bucket will be full again,
 /// which is all there is to know about it (the generic cell rate algorithm of ATM networks).
 #[derive(Debug)]
 pub struct Rates {
-    full_at: Box<[Instant]>,
-    hasher: Keyed,
+    full_at: Sources<()>,
     /// Time in which one token comes back; zero if everything is allowed.
     refill: Duration,
     /// Time in which a whole bucket comes back.
@@ -33,8 +29,7 @@ impl Rates {
     pub fn new(per_second: u32, burst_seconds: u32) -> Self {
         let refill = Duration::from_secs(1).checked_div(per_second).unwrap_or_default();
         Self {
-            full_at: vec![Instant::default(); PLACES].into_boxed_slice(),
-            hasher: Keyed::default(),
+            full_at: Sources::default(),
             refill,
             burst: Duration::from_secs(burst_seconds.into()),
         }
@@ -42,11 +37,16 @@ impl Rates {
 
     /// Takes a token of this address. False: it has none left.
     pub fn allow(&mut self, now: Instant, addr: IpAddr) -> bool {
+        self.allow_source(now, network(addr))
+    }
+
+    /// Takes a token of whatever has a bucket of its own here. False: it has none left.
+    pub fn allow_source(&mut self, now: Instant, source: impl Hash) -> bool {
         let (refill, burst) = (self.refill, self.burst);
         if refill.is_zero() {
             return true;
         }
-        let place = self.place(addr);
+        let place = self.place(now, source);
         let full_at = (*place).max(now);
         let allowed = full_at - now <= burst;
         if allowed {
@@ -59,13 +59,16 @@ impl Rates {
     /// not as many, it has to wait the longer for the next.
     pub fn charge(&mut self, now: Instant, addr: IpAddr, tokens: u32) {
         let cost = self.refill * tokens;
-        let place = self.place(addr);
+        if cost.is_zero() {
+            return;
+        }
+        let place = self.place(now, network(addr));
         *place = (*place).max(now) + cost;
     }
 
-    fn place(&mut self, addr: IpAddr) -> &mut Instant {
-        let hash = self.hasher.hash_one(network(addr));
-        &mut self.full_at[hash as usize % PLACES]
+    fn place(&mut self, now: Instant, source: impl Hash) -> &mut Instant {
+        // A full bucket need not be remembered.
+        &mut self.full_at.place(&source, |full_at| full_at <= now).0.at
     }
 }
 
@@ -127,6 +130,29 @@ mod tests {
         rates.charge(at(0), addr, 49);
         assert!(!rates.allow(at(2900), addr));
         assert!(rates.allow(at(3001), addr));
+    }
+
+    #[test]
+    fn nobody_pays_for_another() {
+        let mut rates = Rates::new(10, 2);
+        let addr = |n: u32| IpAddr::from(n.to_be_bytes());
+        for n in 0..4000 {
+            while rates.allow(at(0), addr(n)) {}
+        }
+        let first = (10_000..14_000).filter(|n| rates.allow(at(0), addr(*n))).count();
+        assert_eq!(first, 4000, "whose flood is it?");
+        assert!((0..4000).all(|n| !rates.allow(at(50), addr(n))), "whoever flooded pays");
+    }
+
+    #[test]
+    fn a_flood_of_addresses_pays_no_debt() {
+        let mut rates = Rates::new(10, 2);
+        let debtor = IpAddr::from([203, 0, 113, 7]);
+        while rates.allow(at(0), debtor) {}
+        for n in 0..1_000_000_u32 {
+            rates.allow(at(0), IpAddr::from(n.to_be_bytes()));
+        }
+        assert!(!rates.allow(at(50), debtor));
     }
 
     #[test]
