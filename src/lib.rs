@@ -7,6 +7,7 @@
 //! | [`cli`], [`logging`] | the command line and the log |
 //! | [`net`] | all system calls: the event loop and the sockets |
 //! | [`server`] | the whole server but for its sockets: admission, and which dialect is spoken |
+//! | `places` | which connections there are, and who gives way when there is no room |
 //! | [`dialect`] | the wire protocols, each a state machine without sockets or clock |
 //! | [`admission`] | which games may use the server |
 //! | [`nats`] | what all dialects have learned of the NATs that peers are behind |
@@ -38,6 +39,7 @@ pub mod limits;
 pub mod logging;
 pub mod nats;
 pub mod net;
+mod places;
 pub mod rates;
 pub mod server;
 mod sources;

@@ -95,9 +95,18 @@ pub const THROTTLE: Duration = Duration::from_millis(100);
 /// A GML client needs it for a second or two, and does not mind when it is closed later.
 pub const IDLE: Duration = Duration::from_secs(60);
 
-/// When there is no room for a new connection, an idle one is closed for it, but only if it has
-/// been idle for this long: it may be about to speak.
-pub const IDLE_WHEN_FULL: Duration = Duration::from_secs(1);
+/// When there is no room for a new connection, an idle one of a network that has no more is closed
+/// for it, but only if it has been idle for this long: it may be about to speak. A GML client does
+/// so a game step after it is connected, so half a round trip later the server has heard it.
+pub const IDLE_WHEN_FULL: Duration = Duration::from_millis(500);
+
+/// With more connections than this of `connections` that there may be, a network has so large a
+/// part that even its hosts give way, if nothing else does, to those of others. Eight of them can
+/// take everything, and nobody whose hosts are a game's has so many.
+#[must_use]
+pub const fn large_share(connections: usize) -> usize {
+    connections / 8
+}
 
 /// How long a `connect` waits for a UDP packet that is late. At least two seconds are promised;
 /// a GML client sends the packet only once and waits for the answer without a timeout, so that

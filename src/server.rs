@@ -10,8 +10,6 @@ use rand::{RngExt as _, SeedableRng as _};
 
 use crate::amplification::Credits;
 use crate::clock::{Instant, Now};
-use crate::customers::Counts;
-use crate::dialect::conns::Conns;
 use crate::dialect::events::{self, Events};
 use crate::dialect::gmnet::{self, Gmnet};
 use crate::dialect::natpunch::{self, Natpunch};
@@ -20,6 +18,7 @@ use crate::dialect::stun::{self, Stun};
 use crate::dialect::{ConnId, Dialect, Name, Outbox, Use, Via, of_datagram, of_stream};
 use crate::limits::{self, Limits};
 use crate::nats::{Nats, Seen};
+use crate::places::{Conn, Places};
 use crate::rates::Rates;
 use crate::timers::{Seldom, Timers};
 
@@ -62,15 +61,15 @@ impl Default for Config {
     }
 }
 
+/// Those that are spoken, by their [`Name`].
+type Dialects = [Option<Box<dyn Dialect>>; Name::ALL.len()];
+
 /// All dialects, behind one door.
 #[derive(Debug)]
 pub struct Server {
     limits: Limits,
-    /// Those that are spoken, by their [`Name`].
-    dialects: [Option<Box<dyn Dialect>>; Name::ALL.len()],
-    conns: Conns<Conn>,
-    /// How many connections each customer has.
-    counts: Counts,
+    dialects: Dialects,
+    places: Places,
     /// Connections that may be idle, those that were looked at longest ago first.
     idle: Timers<ConnId>,
     datagrams: Rates,
@@ -79,22 +78,6 @@ pub struct Server {
     alternates_from: Option<u8>,
     alternate_addr: Option<IpAddr>,
     nats: Nats,
-}
-
-/// What is known of every connection: little, as there are many.
-#[derive(Debug)]
-struct Conn {
-    addr: IpAddr,
-    port: u16,
-    opened: Instant,
-    /// Known once its first byte has come.
-    speaks: Option<Name>,
-}
-
-impl Conn {
-    fn peer(&self) -> SocketAddr {
-        (self.addr, self.port).into()
-    }
 }
 
 impl Server {
@@ -123,8 +106,7 @@ impl Server {
         Self {
             limits,
             dialects,
-            conns: Conns::default(),
-            counts: Counts::default(),
+            places: Places::new(StdRng::from_seed(random.random())),
             idle: Timers::new(limits::IDLE),
             datagrams: Rates::new(limits.datagrams_per_second, 2),
             full: Seldom::default(),
@@ -154,7 +136,7 @@ impl Server {
         out: &mut Outbox,
         act: impl FnOnce(&mut dyn Dialect, &mut Outbox),
     ) {
-        if let Some(name) = self.conns.get(conn).and_then(|conn| conn.speaks) {
+        if let Some(name) = self.places.get(conn).and_then(|conn| conn.speaks) {
             self.with(name, out, act);
         }
     }
@@ -181,45 +163,28 @@ impl Server {
         self.forget_closed(before, out);
     }
 
-    /// There is no room for a new connection: closes the one that nobody would miss and that has
-    /// been idle longest. False if there is none.
-    pub fn make_room(&mut self, now: Now, out: &mut Outbox) -> bool {
-        /// Connections that are looked at. The queue is nearly in the order of their idleness;
-        /// only who is busy stands further to the front than it should.
-        const LOOKS: usize = 64;
-        let (mut looked_at, mut lasting) = (Vec::new(), Vec::new());
-        let mut longest: Option<(Instant, ConnId)> = None;
-        for &conn in self.idle.keys() {
-            match self.use_of(conn) {
-                // It leaves the queue, so that it is not looked at again.
-                Use::Lasting => {
-                    lasting.push(conn);
-                    continue;
-                }
-                Use::Idle(since) if longest.is_none_or(|(before, _)| since < before) => {
-                    longest = Some((since, conn));
-                }
-                Use::Idle(_) | Use::Waiting => {}
-            }
-            looked_at.push(conn);
-            if looked_at.len() == LOOKS {
-                break;
-            }
-        }
-        lasting.iter().for_each(|conn| self.idle.cancel(conn));
-        let unmissed = longest.filter(|(since, _)| now.instant - *since >= limits::IDLE_WHEN_FULL);
-        match unmissed {
-            Some((_, conn)) => self.end_idle(now, conn, out),
-            // The next time others are looked at.
-            None => looked_at.iter().for_each(|conn| self.idle.arm(now.instant, *conn)),
-        }
-        let closed = unmissed.is_some();
+    /// There is no room for a new connection of this address: which one is to be closed for it,
+    /// if any gives way (see [`Places`]).
+    pub fn who_gives_way(&mut self, now: Now, wants: IpAddr) -> Option<ConnId> {
+        let Limits { connections, connections_per_address, hosts_per_address, .. } = self.limits;
+        let dialects = &self.dialects;
+        let use_of = |id, conn: &Conn| use_of(dialects, id, conn);
+        let closed = if self.places.of(wants) < connections_per_address {
+            let large = limits::large_share(connections).max(hosts_per_address);
+            let large = u32::try_from(large).unwrap_or(u32::MAX);
+            self.places.who_gives_way(now.instant, wants, large, use_of)
+        } else {
+            self.places.idle_of(now.instant, wants, use_of)
+        };
         if let Some(more) = self.full.say(now.instant) {
-            let what = if closed { "idle ones are closed" } else { "new ones are refused" };
+            let what = if closed.is_some() { "others are closed" } else { "new ones are refused" };
             warn!(
                 "no room for more connections, {what} ({more} times before); allow more with \
                  --max-connections and the limit of open files"
             );
+        }
+        if let Some(peer) = closed.and_then(|id| self.places.get(id)).map(Conn::peer) {
+            debug!("{peer} closed: there is no room for {wants}");
         }
         closed
     }
@@ -238,7 +203,7 @@ impl Server {
     }
 
     fn end_idle(&mut self, now: Now, conn: ConnId, out: &mut Outbox) {
-        if let Some(peer) = self.conns.get(conn).map(Conn::peer) {
+        if let Some(peer) = self.places.get(conn).map(Conn::peer) {
             debug!("{peer} closed: idle");
         }
         self.with_dialect_of(conn, out, |dialect, out| dialect.on_gone(now, conn, out));
@@ -249,8 +214,7 @@ impl Server {
     /// Counts a connection no more.
     fn forget(&mut self, conn: ConnId) {
         self.idle.cancel(&conn);
-        let Some(Conn { addr, .. }) = self.conns.remove(conn) else { return };
-        self.counts.remove(addr);
+        self.places.remove(conn);
     }
 
     /// Counts the connections no more that a dialect has closed since `before`.
@@ -264,20 +228,23 @@ impl Server {
 impl Dialect for Server {
     fn on_open(&mut self, now: Now, conn: ConnId, peer: SocketAddr, out: &mut Outbox) {
         let most = self.limits.connections_per_address;
-        if self.counts.add(peer.ip()) > most {
-            debug!("{peer} refused: its address has {most} connections already");
-            self.counts.remove(peer.ip());
-            out.close(conn);
-            return;
+        if self.places.of(peer.ip()) >= most {
+            let dialects = &self.dialects;
+            let use_of = |id, conn: &Conn| use_of(dialects, id, conn);
+            let Some(idle) = self.places.idle_of(now.instant, peer.ip(), use_of) else {
+                debug!("{peer} refused: its address has {most} connections already");
+                out.close(conn);
+                return;
+            };
+            self.end_idle(now, idle, out);
         }
         self.nats.saw(now.instant, peer, Seen::Tcp);
-        let (addr, port) = (peer.ip(), peer.port());
-        self.conns.insert(conn, Conn { addr, port, opened: now.instant, speaks: None });
+        self.places.add(now.instant, conn, peer);
         self.idle.arm(now.instant, conn);
     }
 
     fn on_bytes(&mut self, now: Now, id: ConnId, bytes: &[u8], out: &mut Outbox) {
-        let (Some(conn), Some(first)) = (self.conns.get_mut(id), bytes.first()) else { return };
+        let (Some(conn), Some(first)) = (self.places.get_mut(id), bytes.first()) else { return };
         if conn.speaks.is_none() {
             let (name, peer) = (of_stream(*first), conn.peer());
             let opened = Now { instant: conn.opened, unix: now.unix };
@@ -295,7 +262,7 @@ impl Dialect for Server {
             dialect.on_bytes(now, id, bytes, out);
             use_of = dialect.use_of(id);
         });
-        if self.conns.get(id).is_none() {
+        if self.places.get(id).is_none() {
             return;
         }
         match use_of {
@@ -306,7 +273,7 @@ impl Dialect for Server {
     }
 
     fn on_fin(&mut self, now: Now, id: ConnId, out: &mut Outbox) {
-        let Some(conn) = self.conns.get(id) else { return };
+        let Some(conn) = self.places.get(id) else { return };
         if conn.speaks.is_none() {
             self.forget(id);
             out.close(id);
@@ -314,7 +281,7 @@ impl Dialect for Server {
         }
         self.with_dialect_of(id, out, |dialect, out| dialect.on_fin(now, id, out));
         // Whatever it stood for, it does not any more.
-        if self.conns.get(id).is_some() {
+        if self.places.get(id).is_some() {
             self.idle.arm(now.instant, id);
         }
     }
@@ -325,7 +292,7 @@ impl Dialect for Server {
     }
 
     fn on_unread(&mut self, id: ConnId, bytes: usize) {
-        let speaks = self.conns.get(id).and_then(|conn| conn.speaks);
+        let speaks = self.places.get(id).and_then(|conn| conn.speaks);
         if let Some(dialect) = speaks.and_then(|name| self.dialects[name as usize].as_mut()) {
             dialect.on_unread(id, bytes);
         }
@@ -373,11 +340,17 @@ impl Dialect for Server {
     }
 
     fn use_of(&self, id: ConnId) -> Use {
-        let Some(conn) = self.conns.get(id) else { return Use::Idle(Instant::default()) };
-        match conn.speaks.and_then(|name| self.dialects[name as usize].as_ref()) {
-            Some(dialect) => dialect.use_of(id),
-            None => Use::Idle(conn.opened),
-        }
+        self.places
+            .get(id)
+            .map_or_else(|| Use::Idle(Instant::default()), |conn| use_of(&self.dialects, id, conn))
+    }
+}
+
+/// Whether anybody would miss this connection.
+fn use_of(dialects: &Dialects, id: ConnId, conn: &Conn) -> Use {
+    match conn.speaks.and_then(|name| dialects[name as usize].as_ref()) {
+        Some(dialect) => dialect.use_of(id),
+        None => Use::Idle(conn.opened),
     }
 }
 

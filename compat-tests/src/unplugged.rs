@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use clap::Parser;
@@ -23,6 +23,8 @@ pub struct Unplugged {
     out: Outbox,
     time: Instant,
     opened: u32,
+    /// Slots of connections that have ended.
+    free: Vec<u32>,
     said: HashMap<ConnId, Vec<Vec<u8>>>,
     closed: HashSet<ConnId>,
     datagrams: Vec<(SocketAddr, Vec<u8>)>,
@@ -45,6 +47,7 @@ impl Unplugged {
             // The clock of a real server is at zero when it starts and later when somebody comes.
             time: Instant::from_micros(1),
             opened: 0,
+            free: Vec::new(),
             said: HashMap::new(),
             closed: HashSet::new(),
             datagrams: Vec::new(),
@@ -53,7 +56,8 @@ impl Unplugged {
 
     /// Somebody connects by TCP.
     pub fn open(&mut self, peer: SocketAddr) -> ConnId {
-        let conn = ConnId { slot: self.opened, generation: self.opened };
+        let slot = self.free.pop().unwrap_or(self.opened);
+        let conn = ConnId { slot, generation: self.opened };
         self.opened += 1;
         let now = self.now();
         self.server.on_open(now, conn, peer, &mut self.out);
@@ -80,6 +84,7 @@ impl Unplugged {
     /// The peer ends its connection.
     pub fn end(&mut self, conn: ConnId) {
         if self.closed.insert(conn) {
+            self.free.push(conn.slot);
             let now = self.now();
             self.server.on_gone(now, conn, &mut self.out);
             self.deliver();
@@ -94,11 +99,10 @@ impl Unplugged {
     }
 
     /// Somebody wants to connect and there is no room. Tells whether room was made.
-    pub fn make_room(&mut self) -> bool {
-        let now = self.now();
-        let made = self.server.make_room(now, &mut self.out);
-        self.deliver();
-        made
+    pub fn make_room(&mut self, wants: IpAddr) -> bool {
+        let gives_way = self.server.who_gives_way(self.now(), wants);
+        gives_way.into_iter().for_each(|conn| self.end(conn));
+        gives_way.is_some()
     }
 
     /// Time passes, and the server does what it has to do at its time.
@@ -139,7 +143,11 @@ impl Unplugged {
                 Output::Tcp(conn, bytes) => {
                     self.said.entry(conn).or_default().push(bytes.to_vec());
                 }
-                Output::Close(conn) => _ = self.closed.insert(conn),
+                Output::Close(conn) => {
+                    if self.closed.insert(conn) {
+                        self.free.push(conn.slot);
+                    }
+                }
                 Output::Udp(_, to, bytes) => self.datagrams.push((to, bytes.to_vec())),
             }
         }

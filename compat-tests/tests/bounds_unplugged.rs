@@ -153,6 +153,6 @@ fn room_is_made_behind_those_who_are_busy() {
     let idle = server.open_and_send(peer(2), b"version\n");
     server.pass(limits::IDLE_WHEN_FULL);
     server.send(busy, &Query::default().request());
-    assert!(server.make_room());
+    assert!(server.make_room(peer(3).ip()));
     assert!(server.is_closed(idle) && !server.is_closed(busy));
 }

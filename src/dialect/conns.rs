@@ -43,6 +43,25 @@ impl<T> Conns<T> {
         }
     }
 
+    /// The connection in this slot, whichever it is.
+    #[must_use]
+    pub fn in_slot(&self, slot: u32) -> Option<(ConnId, &T)> {
+        let (generation, state) = self.slots.get(slot as usize)?.as_ref()?;
+        Some((ConnId { slot, generation: *generation }, state))
+    }
+
+    /// Its state, to change it.
+    #[must_use]
+    pub fn in_slot_mut(&mut self, slot: u32) -> Option<&mut T> {
+        self.slots.get_mut(slot as usize)?.as_mut().map(|(_, state)| state)
+    }
+
+    /// How many slots there have ever been.
+    #[must_use]
+    pub fn slots(&self) -> u32 {
+        self.slots.len() as u32
+    }
+
     /// Takes a connection out.
     pub fn remove(&mut self, id: ConnId) -> Option<T> {
         self.get(id)?;

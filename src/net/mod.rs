@@ -7,7 +7,7 @@
 //! show the ports that requests on connections are about.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -250,10 +250,13 @@ impl EventLoop {
                     self.server.on_open(now, conn, peer, &mut self.out);
                     self.deliver(now);
                 }
-                tcp::Accept::Full => {
-                    let made = self.server.make_room(now, &mut self.out);
-                    self.deliver(now);
-                    self.connections.note_room(now.instant, made);
+                tcp::Accept::Full(peer) => {
+                    // Whoever it is has no connection yet.
+                    let wants = peer.map_or(Ipv6Addr::UNSPECIFIED.into(), |peer| peer.ip());
+                    let gives_way = self.server.who_gives_way(now, wants);
+                    // At once, whatever it has not read yet.
+                    gives_way.into_iter().for_each(|conn| self.lose(now, conn));
+                    self.connections.note_room(now.instant, gives_way.is_some());
                 }
                 tcp::Accept::Nothing => break,
             }
@@ -325,7 +328,7 @@ impl EventLoop {
                         }
                         lost.extend(std::iter::from_fn(|| self.connections.take_unread()));
                     }
-                    Output::Close(conn) => self.connections.close(conn),
+                    Output::Close(conn) => self.connections.close(now.instant, conn),
                     Output::Udp(..) => {}
                 }
             }
@@ -345,6 +348,13 @@ fn is_memory_pressure(error: &io::Error) -> bool {
     use nix::errno::Errno;
     let errno = error.raw_os_error().map(Errno::from_raw);
     matches!(errno, Some(Errno::ENOBUFS | Errno::ENOMEM))
+}
+
+/// Whether this process, or the whole system, has no descriptor left.
+fn is_out_of_files(error: &io::Error) -> bool {
+    use nix::errno::Errno;
+    let errno = error.raw_os_error().map(Errno::from_raw);
+    matches!(errno, Some(Errno::EMFILE | Errno::ENFILE))
 }
 
 /// How long to wait until what failed for lack of something is tried again.

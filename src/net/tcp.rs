@@ -10,8 +10,9 @@ use mio::event::Event;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry, Token};
 use slab::Slab;
+use socket2::{Domain, Socket, Type};
 
-use super::{FIRST_CONNECTION, PAUSE, canonical, is_memory_pressure};
+use super::{FIRST_CONNECTION, PAUSE, canonical, is_memory_pressure, is_out_of_files};
 use crate::clock::Instant;
 use crate::dialect::ConnId;
 use crate::limits::{self, Limits};
@@ -35,6 +36,11 @@ pub(super) struct Connections {
     accepted: usize,
     /// A connection for which room has to be made.
     without_room: Option<(TcpStream, SocketAddr)>,
+    /// A descriptor kept in reserve: when there is no other one, it is given up for a new
+    /// connection, which is told apart from others by that and need not wait to be refused.
+    reserve: Option<Socket>,
+    /// Who is closed as soon as the rest that was written has left. They are the first to go.
+    leaving: Timers<ConnId>,
     accept_again: Option<Instant>,
     /// Who could not be read or written for lack of kernel memory.
     starved: Timers<ConnId>,
@@ -83,8 +89,8 @@ struct Backlog {
 pub(super) enum Accept {
     Nothing,
     New(ConnId, SocketAddr),
-    /// Room has to be made first.
-    Full,
+    /// Room has to be made first, for this peer if it is known.
+    Full(Option<SocketAddr>),
 }
 
 /// What reading a connection gave.
@@ -107,6 +113,8 @@ impl Connections {
             ready: VecDeque::new(),
             accepted: 0,
             without_room: None,
+            reserve: reserve(),
+            leaving: Timers::new(limits::UNREAD_TIME),
             accept_again: None,
             starved: Timers::new(PAUSE),
             unread: Timers::new(limits::UNREAD_TIME),
@@ -126,7 +134,8 @@ impl Connections {
     }
 
     pub(super) fn next_wakeup(&self) -> Option<Instant> {
-        let timers = [self.accept_again, self.starved.next(), self.unread.next()];
+        let unread = [self.unread.next(), self.leaving.next()].into_iter().flatten().min();
+        let timers = [self.accept_again, self.starved.next(), unread];
         timers.into_iter().flatten().min()
     }
 
@@ -137,9 +146,10 @@ impl Connections {
         }
     }
 
-    /// Connections that were written to and have not read for too long.
+    /// Connections that were written to and have not read for too long, or not all of the last.
     pub(super) fn slow_readers(&mut self, now: Instant) -> Vec<ConnId> {
-        std::iter::from_fn(|| self.unread.pop_due(now)).collect()
+        std::iter::from_fn(|| self.unread.pop_due(now).or_else(|| self.leaving.pop_due(now)))
+            .collect()
     }
 
     pub(super) fn note_acceptable(&mut self, n: usize) {
@@ -172,10 +182,13 @@ impl Connections {
         }
         self.accept_again = None;
         if let Some((stream, peer)) = self.without_room.take() {
-            if self.slab.len() < self.limits.connections {
+            if self.has_room() {
                 return Accept::New(self.add(stream), canonical(peer));
             }
-            debug!("{peer} refused: {} connections are open", self.limits.connections);
+            debug!("{peer} refused: {} connections are open", self.slab.len());
+        }
+        if self.reserve.is_none() {
+            self.reserve = reserve();
         }
         while self.accepted < ACCEPT_BUDGET {
             let listener = self.listeners.iter_mut().find(|listener| listener.acceptable);
@@ -183,11 +196,11 @@ impl Connections {
             match listener.socket.accept() {
                 Ok((stream, peer)) => {
                     self.accepted += 1;
-                    if self.slab.len() >= self.limits.connections {
-                        self.without_room = Some((stream, peer));
-                        return Accept::Full;
+                    if self.has_room() {
+                        return Accept::New(self.add(stream), canonical(peer));
                     }
-                    return Accept::New(self.add(stream), canonical(peer));
+                    self.without_room = Some((stream, peer));
+                    return Accept::Full(Some(canonical(peer)));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     listener.acceptable = false;
@@ -195,15 +208,34 @@ impl Connections {
                 // The peer was gone before we looked.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if is_out_of_files(&error) && self.reserve.is_some() => {
+                    self.reserve = None;
+                }
                 // Out of descriptors or memory. Nothing will report this connection again, so
                 // the listener stays acceptable.
                 Err(error) => {
                     debug!("cannot accept: {error}");
-                    return Accept::Full;
+                    return Accept::Full(None);
                 }
             }
         }
         Accept::Nothing
+    }
+
+    /// Whether one more connection may stay: there may be as many, and a descriptor is in reserve
+    /// again. Those that are leaving make room.
+    fn has_room(&mut self) -> bool {
+        loop {
+            if self.reserve.is_none() {
+                self.reserve = reserve();
+            }
+            if self.slab.len() < self.limits.connections && self.reserve.is_some() {
+                return true;
+            }
+            let Some(id) = self.leaving.pop() else { return false };
+            debug!("connection {} ended before it had read all, to make room", id.slot);
+            self.end(id);
+        }
     }
 
     /// What came of [`Accept::Full`]: with room made, accepting goes on; else a connection that
@@ -409,12 +441,13 @@ impl Connections {
     }
 
     /// Closes a connection when everything written to it has left.
-    pub(super) fn close(&mut self, id: ConnId) {
+    pub(super) fn close(&mut self, now: Instant, id: ConnId) {
         let Some(conn) = self.get(id) else { return };
         if conn.backlog.is_none() {
             self.end(id);
         } else {
             conn.closing = true;
+            self.leaving.arm(now, id);
         }
     }
 
@@ -445,6 +478,7 @@ impl Connections {
         let Some(conn) = self.slab.try_remove(id.slot as usize) else { return };
         self.unread_bytes -= conn.backlog.map_or(0, |backlog| backlog.bytes.len());
         self.unread.cancel(&id);
+        self.leaving.cancel(&id);
         self.starved.cancel(&id);
     }
 
@@ -469,6 +503,11 @@ fn rewatch(conn: &mut Connection, id: ConnId, registry: &Registry) -> bool {
     let token = Token(FIRST_CONNECTION + id.slot as usize);
     let interest = conn.interest();
     !conn.watched || registry.reregister(&mut conn.stream, token, interest).is_ok()
+}
+
+/// A descriptor for nothing but to be given up.
+fn reserve() -> Option<Socket> {
+    Socket::new(Domain::IPV4, Type::DGRAM, None).ok()
 }
 
 /// How much a socket took.

@@ -173,7 +173,10 @@ impl World {
 
     fn open(&mut self, from: u8) {
         let Some(slot) = (0..16).find(|slot| !self.open.contains_key(slot)) else {
-            self.server.make_room(self.now(), &mut self.out);
+            let gives_way = self.server.who_gives_way(self.now(), Self::addr(from));
+            let Some(id) = gives_way else { return };
+            self.open.remove(&id.slot);
+            self.server.on_gone(self.now(), id, &mut self.out);
             return self.deliver();
         };
         self.generation += 1;

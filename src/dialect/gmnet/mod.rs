@@ -171,6 +171,8 @@ struct Conn {
     opened: Instant,
     /// When its last command was complete.
     last_command: Instant,
+    /// When it last asked for something that players are here for: to be a host, or for hosts.
+    last_use: Instant,
     /// When the first part of a command came whose rest did not come with it.
     began: Instant,
     /// The peer will send nothing more.
@@ -261,6 +263,9 @@ impl Gmnet {
             return Go::Stop;
         }
         conn.last_command = now.instant;
+        if matches!(command.verb, Verb::Reg | Verb::Reg2 | Verb::Connect | Verb::Lobby2) {
+            conn.last_use = now.instant;
+        }
         self.execute(now, id, command, out)
     }
 
@@ -376,6 +381,7 @@ impl Dialect for Gmnet {
             deferred: None,
             opened: now.instant,
             last_command: now.instant,
+            last_use: now.instant,
             began: now.instant,
             finished: false,
             waiting: None,
@@ -465,8 +471,9 @@ impl Dialect for Gmnet {
     fn use_of(&self, id: ConnId) -> Use {
         match self.conns.get(id) {
             Some(conn) if conn.host.is_some() => Use::Lasting,
-            Some(conn) if conn.is_waiting() => Use::Waiting,
-            Some(conn) => Use::Idle(conn.last_command),
+            // Not one that has to wait because of what it did itself.
+            Some(conn) if conn.waiting.is_some() => Use::Waiting,
+            Some(conn) => Use::Idle(conn.last_use),
             None => Use::Idle(Instant::default()),
         }
     }

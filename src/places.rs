@@ -1,0 +1,291 @@
+//! Who has a place: the TCP connections, whose they are, and which of them gives way when there is
+//! no room for a new one.
+
+use std::cmp::{Ordering, Reverse};
+use std::net::{IpAddr, SocketAddr};
+
+use rand::RngExt as _;
+use rand::rngs::StdRng;
+
+use crate::clock::Instant;
+use crate::customers::{Shares, network};
+use crate::dialect::conns::Conns;
+use crate::dialect::{ConnId, Name, Use};
+use crate::hash::Map;
+use crate::limits::IDLE_WHEN_FULL;
+
+/// Connections that are looked at to find the one that gives way. Drawn by lot, they miss a network
+/// that has a tenth of all connections once in a thousand times.
+const LOOKS: u32 = 64;
+
+/// What is known of every connection: little, as there are many.
+#[derive(Debug)]
+pub(crate) struct Conn {
+    addr: IpAddr,
+    port: u16,
+    /// Known once its first byte has come.
+    pub(crate) speaks: Option<Name>,
+    /// The slots of the next ones of the same customer, in a ring.
+    before: u32,
+    after: u32,
+    pub(crate) opened: Instant,
+}
+
+impl Conn {
+    pub(crate) fn peer(&self) -> SocketAddr {
+        (self.addr, self.port).into()
+    }
+}
+
+/// All connections, and how many each network has.
+#[derive(Debug)]
+pub(crate) struct Places {
+    conns: Conns<Conn>,
+    shares: Shares,
+    /// Where the ring of each customer begins: at the connection that was looked at longest ago.
+    rings: Map<IpAddr, u32>,
+    /// Which connections are looked at. Nobody must know, or he could put his where nobody looks.
+    random: StdRng,
+}
+
+/// How readily a connection is closed: the greatest first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Readily {
+    /// The newest first: who has been there longest is the least likely to be part of a flood.
+    Lasting(Instant),
+    Waiting(Instant),
+    /// The one that has been idle longest.
+    Idle(Reverse<Instant>),
+}
+
+/// Who wants a place, when, and what a connection is good for.
+struct Search<F> {
+    now: Instant,
+    wants: IpAddr,
+    /// Of a network that has more connections than this, hosts give way as well.
+    large: u32,
+    use_of: F,
+    found: Option<Found>,
+}
+
+/// Who gives way so far: of those whose network has most, the one that is closed most readily.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Found {
+    held: [u32; 3],
+    readily: Readily,
+    id: ConnId,
+    addr: IpAddr,
+}
+
+impl Places {
+    /// Nobody has a place yet. Who is looked at comes from `random`, which must be secret.
+    pub(crate) fn new(random: StdRng) -> Self {
+        let (conns, shares, rings) = (Conns::default(), Shares::default(), Map::default());
+        Self { conns, shares, rings, random }
+    }
+
+    pub(crate) fn get(&self, id: ConnId) -> Option<&Conn> {
+        self.conns.get(id)
+    }
+
+    pub(crate) fn get_mut(&mut self, id: ConnId) -> Option<&mut Conn> {
+        self.conns.get_mut(id)
+    }
+
+    /// How many the customer with this address has.
+    pub(crate) fn of(&self, addr: IpAddr) -> usize {
+        let [.., held] = self.shares.of(addr);
+        held as usize
+    }
+
+    /// One more.
+    pub(crate) fn add(&mut self, now: Instant, id: ConnId, peer: SocketAddr) {
+        let (addr, port) = (peer.ip(), peer.port());
+        let after = *self.rings.entry(network(addr)).or_insert(id.slot);
+        let before = self.conns.in_slot(after).map_or(id.slot, |(_, conn)| conn.before);
+        let conn = Conn { addr, port, speaks: None, before, after, opened: now };
+        self.conns.insert(id, conn);
+        self.link(before, id.slot);
+        self.link(id.slot, after);
+        self.shares.add(addr, 1);
+    }
+
+    /// One less. False: there was none.
+    pub(crate) fn remove(&mut self, id: ConnId) -> bool {
+        let Some(conn) = self.conns.remove(id) else { return false };
+        let Conn { addr, before, after, .. } = conn;
+        self.shares.remove(addr, 1);
+        if after == id.slot {
+            self.rings.remove(&network(addr));
+            return true;
+        }
+        self.link(before, after);
+        if let Some(begin) = self.rings.get_mut(&network(addr)).filter(|begin| **begin == id.slot) {
+            *begin = after;
+        }
+        true
+    }
+
+    /// Makes these two slots neighbours.
+    fn link(&mut self, before: u32, after: u32) {
+        if let Some(conn) = self.conns.in_slot_mut(before) {
+            conn.after = after;
+        }
+        if let Some(conn) = self.conns.in_slot_mut(after) {
+            conn.before = before;
+        }
+    }
+
+    /// Which connection gives way to a new one of this address: one of a network that has more
+    /// than that of the new one would have, the network that has most first; or of one that has
+    /// as many, but is idle. Hosts give way only in a network that has more than `large`.
+    pub(crate) fn who_gives_way(
+        &mut self,
+        now: Instant,
+        wants: IpAddr,
+        large: u32,
+        use_of: impl Fn(ConnId, &Conn) -> Use,
+    ) -> Option<ConnId> {
+        let mut search = Search { now, wants, large, use_of, found: None };
+        let slots = self.conns.slots();
+        for n in 0..LOOKS.min(slots) {
+            let slot = if slots <= LOOKS { n } else { self.random.random_range(0..slots) };
+            if let Some((id, conn)) = self.conns.in_slot(slot) {
+                search.look_at(id, conn, &self.shares);
+            }
+        }
+        // There may be one in the same place that is missed less.
+        let Found { addr, .. } = search.found?;
+        self.look_at_those_of(addr, &mut search);
+        search.found.map(|found| found.id)
+    }
+
+    /// Which connection gives way to a new one of the same customer: an idle one.
+    pub(crate) fn idle_of(
+        &mut self,
+        now: Instant,
+        addr: IpAddr,
+        use_of: impl Fn(ConnId, &Conn) -> Use,
+    ) -> Option<ConnId> {
+        let mut search = Search { now, wants: addr, large: u32::MAX, use_of, found: None };
+        self.look_at_those_of(addr, &mut search);
+        search.found.map(|found| found.id)
+    }
+
+    /// Looks at the connections of a customer, at others the next time if there are many.
+    fn look_at_those_of(
+        &mut self,
+        addr: IpAddr,
+        search: &mut Search<impl Fn(ConnId, &Conn) -> Use>,
+    ) {
+        let Some(begin) = self.rings.get_mut(&network(addr)) else { return };
+        let first = *begin;
+        for _ in 0..LOOKS {
+            let Some((id, conn)) = self.conns.in_slot(*begin) else { return };
+            search.look_at(id, conn, &self.shares);
+            *begin = conn.after;
+            if *begin == first {
+                return;
+            }
+        }
+    }
+}
+
+impl<F: Fn(ConnId, &Conn) -> Use> Search<F> {
+    fn look_at(&mut self, id: ConnId, conn: &Conn, shares: &Shares) {
+        let held = shares.of(conn.addr);
+        if self.found.is_some_and(|found| held < found.held) {
+            return;
+        }
+        let compared = shares.compare(conn.addr, self.wants, 1);
+        let readily = match ((self.use_of)(id, conn), compared) {
+            (_, Ordering::Less) => return,
+            (Use::Idle(since), Ordering::Equal) if self.now - since < IDLE_WHEN_FULL => return,
+            (Use::Idle(since), _) => Readily::Idle(Reverse(since)),
+            (_, Ordering::Equal) => return,
+            (Use::Waiting, _) => Readily::Waiting(conn.opened),
+            (Use::Lasting, _) if held[0] <= self.large => return,
+            (Use::Lasting, _) => Readily::Lasting(conn.opened),
+        };
+        self.found = self.found.max(Some(Found { held, readily, id, addr: conn.addr }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use rand::SeedableRng as _;
+
+    fn places() -> Places {
+        Places::new(StdRng::from_seed([7; 32]))
+    }
+
+    fn peer(n: u8) -> SocketAddr {
+        SocketAddr::from(([203, 0, 113, n], 40_000))
+    }
+
+    /// Everyone in the ring of an address, however often it is gone round.
+    fn ring(places: &mut Places, addr: IpAddr) -> Vec<u32> {
+        let Some(first) = places.rings.get(&addr).copied() else { return Vec::new() };
+        let mut all = vec![first];
+        loop {
+            let (_, conn) = places.conns.in_slot(all[all.len() - 1]).unwrap();
+            let (_, next) = places.conns.in_slot(conn.after).unwrap();
+            assert_eq!(next.before, all[all.len() - 1]);
+            if conn.after == first {
+                all.sort_unstable();
+                return all;
+            }
+            all.push(conn.after);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_ring_of_each_customer_has_all_of_its_connections(
+            steps in prop::collection::vec((0u32..40, 0u8..4), 1..300),
+        ) {
+            let mut places = places();
+            let mut open = std::collections::BTreeMap::new();
+            for (generation, (slot, n)) in steps.into_iter().enumerate() {
+                let new = ConnId { slot, generation: generation as u32 };
+                match open.remove(&slot) {
+                    Some((id, _)) => prop_assert!(places.remove(id)),
+                    None => {
+                        places.add(Instant::default(), new, peer(n));
+                        open.insert(slot, (new, n));
+                    }
+                }
+                let unknown = ConnId { slot: 50, ..new };
+                prop_assert!(!places.remove(unknown));
+                let looked_at = places.idle_of(Instant::default(), peer(n).ip(), |_, _| Use::Lasting);
+                prop_assert_eq!(looked_at, None);
+                for n in 0..4 {
+                    let theirs = open.iter().filter(|(_, (_, other))| *other == n);
+                    let theirs: Vec<u32> = theirs.map(|(slot, _)| *slot).collect();
+                    prop_assert_eq!(places.of(peer(n).ip()), theirs.len());
+                    prop_assert_eq!(ring(&mut places, peer(n).ip()), theirs);
+                }
+            }
+            prop_assert!(open.is_empty() == places.rings.is_empty());
+        }
+    }
+
+    #[test]
+    fn of_many_of_one_address_others_are_looked_at_each_time() {
+        let mut places = places();
+        let at = Instant::from_micros(10_000_000);
+        let busy = 3 * LOOKS;
+        for slot in 0..=busy {
+            places.add(Instant::default(), ConnId { slot, generation: slot }, peer(1));
+        }
+        let use_of = |id: ConnId, _: &Conn| match id.slot == busy {
+            true => Use::Idle(Instant::default()),
+            false => Use::Waiting,
+        };
+        let found: Vec<_> = (0..4).map(|_| places.idle_of(at, peer(1).ip(), use_of)).collect();
+        assert_eq!(found[..3], [None; 3]);
+        assert_eq!(found[3].map(|id| id.slot), Some(busy));
+    }
+}
