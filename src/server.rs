@@ -73,6 +73,10 @@ pub struct Server {
     /// Connections that may be idle, those that were looked at longest ago first.
     idle: Timers<ConnId>,
     datagrams: Rates,
+    /// The same for known endpoints whose address sends too many.
+    endpoints: Rates,
+    /// More datagrams come than there is time for.
+    is_busy: bool,
     full: Seldom,
     flooded: Seldom,
     alternates_from: Option<u8>,
@@ -109,6 +113,8 @@ impl Server {
             places: Places::new(StdRng::from_seed(random.random())),
             idle: Timers::new(limits::IDLE),
             datagrams: Rates::new(limits.datagrams_per_second, 2),
+            endpoints: Rates::new(limits.datagrams_per_second, 2),
+            is_busy: false,
             full: Seldom::default(),
             flooded: Seldom::default(),
             alternates_from: config.alternates_from,
@@ -127,6 +133,15 @@ impl Server {
     fn is_alternate(&self, via: Via) -> bool {
         self.alternates_from.is_some_and(|from| via.socket >= from)
             || (via.local.is_some() && via.local == self.alternate_addr)
+    }
+
+    /// Whether a datagram is heard although too many come from its address: while there is time,
+    /// or if its very endpoint is known and does not send too many.
+    fn is_worth(&mut self, now: Instant, name: Name, peer: SocketAddr) -> bool {
+        let knows = |dialect: &dyn Dialect| dialect.knows(peer);
+        !self.is_busy
+            || self.dialects[name as usize].as_deref().is_some_and(knows)
+                && self.endpoints.allow_source(now, peer)
     }
 
     /// Lets the dialect of a connection do something, if it has one.
@@ -187,6 +202,12 @@ impl Server {
             debug!("{peer} closed: there is no room for {wants}");
         }
         closed
+    }
+
+    /// Whether more datagrams come than there is time for. Only then those of an address that
+    /// sends too many are dropped: its true owner may be somebody else than who sends them.
+    pub fn note_busy(&mut self, is_busy: bool) {
+        self.is_busy = is_busy;
     }
 
     /// Closes connections that have been of no use for too long.
@@ -299,7 +320,9 @@ impl Dialect for Server {
     }
 
     fn on_datagram(&mut self, now: Now, via: Via, peer: SocketAddr, data: &[u8], out: &mut Outbox) {
-        if !self.datagrams.allow(now.instant, peer.ip()) {
+        let name = of_datagram(data);
+        if !self.datagrams.allow(now.instant, peer.ip()) && !self.is_worth(now.instant, name, peer)
+        {
             if let Some(more) = self.flooded.say(now.instant) {
                 warn!(
                     "datagrams from {} are dropped, there are too many ({more} before)",
@@ -308,7 +331,6 @@ impl Dialect for Server {
             }
             return;
         }
-        let name = of_datagram(data);
         if name != Name::Stun && self.alternates_from.is_some_and(|from| via.socket >= from) {
             return;
         }

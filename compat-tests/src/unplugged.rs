@@ -105,6 +105,11 @@ impl Unplugged {
         gives_way.is_some()
     }
 
+    /// Whether more datagrams come than there is time for.
+    pub fn note_busy(&mut self, is_busy: bool) {
+        self.server.note_busy(is_busy);
+    }
+
     /// Time passes, and the server does what it has to do at its time.
     pub fn pass(&mut self, duration: Duration) {
         let end = self.time + duration;

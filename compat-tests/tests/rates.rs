@@ -2,7 +2,7 @@
 //! no ordinary player ever feels a limit.
 
 use std::io::Write;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use compat_tests::gmnet::Query;
@@ -10,6 +10,7 @@ use compat_tests::gmnet::wire::{self, Protocol};
 use compat_tests::master::{Master, loopback};
 use compat_tests::raw;
 use compat_tests::unplugged::Unplugged;
+use punchd::dialect::ConnId;
 use punchd::limits;
 
 const WAIT: Duration = Duration::from_secs(10);
@@ -75,29 +76,58 @@ fn thirty_players_behind_one_address_never_feel_a_limit() {
     assert!(!server.is_closed(own));
 }
 
-#[test]
-fn who_floods_datagrams_is_not_heard_and_everybody_else_is() {
-    let mut server = Unplugged::new(&["--max-datagrams", "100"]);
-    let (host, honest, flooder) = (peer(1, 5000), peer(2, 5000), peer(3, 5000));
-    server.datagram(host, &wire::udp_register(Protocol::Modern));
+/// A server with a host, at which an address sends more datagrams than it may; the ask for the host.
+fn flooded(options: &[&str], is_busy: bool) -> (Unplugged, Vec<u8>) {
+    let mut server = Unplugged::new(options);
     let register = wire::register(Protocol::Modern, wire::CLIENT_VERSION, &Default::default());
-    let control = server.open_and_send(host, &register);
-    let (packet, ask) =
-        (wire::udp_connect(Protocol::Modern), wire::connect(Protocol::Modern, host.ip()));
-    for _ in 0..1000 {
-        server.datagram(peer(3, 6000), b"anything at all");
+    for host in [HOST, FLOODED_HOST] {
+        server.datagram(host, &wire::udp_register(Protocol::Modern));
+        server.open_and_send(host, &register);
     }
-    server.datagram(flooder, &packet);
-    server.datagram(honest, &packet);
-    let slowed = server.open_and_send(flooder, &ask);
-    let served = server.open_and_send(honest, &ask);
+    server.note_busy(is_busy);
+    for _ in 0..1000 {
+        server.datagram(FORGED, b"anything at all");
+    }
+    (server, wire::connect(Protocol::Modern, HOST.ip()))
+}
+
+/// A client sends its packet and asks.
+fn join(server: &mut Unplugged, client: SocketAddr, ask: &[u8]) -> ConnId {
+    server.datagram(client, &wire::udp_connect(Protocol::Modern));
+    server.open_and_send(client, ask)
+}
+
+/// Whether it gets its answer at once.
+fn joins(server: &mut Unplugged, client: SocketAddr, ask: &[u8]) -> bool {
+    let asking = join(server, client, ask);
+    server.heard(asking).len() == 1
+}
+
+const fn at(host: u8, port: u16) -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(11, 0, 0, host)), port)
+}
+const HOST: SocketAddr = at(1, 5000);
+const FLOODED_HOST: SocketAddr = at(3, 5000);
+const FORGED: SocketAddr = at(3, 6000);
+
+#[test]
+fn a_flood_in_the_name_of_an_address_costs_it_nothing_while_there_is_time() {
+    let (mut server, ask) = flooded(&["--max-datagrams", "100"], false);
+    assert!(joins(&mut server, at(3, 7000), &ask), "its packet was heard");
+    assert!(joins(&mut server, at(2, 7000), &ask));
+}
+
+#[test]
+fn who_floods_datagrams_is_not_heard_when_there_is_no_time_and_everybody_else_is() {
+    let (mut server, ask) = flooded(&["--max-datagrams", "100"], true);
+    let flooder = at(3, 7000);
+    let slowed = join(&mut server, flooder, &ask);
     assert!(server.heard(slowed).is_empty(), "its packet was dropped");
-    assert_eq!(server.heard(served).len(), 1);
-    let heard = server.heard(control);
-    assert_eq!(wire::introduction(&heard[0]).expect("valid").endpoint, honest);
+    assert!(joins(&mut server, at(2, 7000), &ask));
+    assert!(joins(&mut server, FLOODED_HOST, &ask), "this endpoint is known");
     // As soon as it stops, it is heard again.
     server.pass(Duration::from_millis(20));
-    server.datagram(flooder, &packet);
+    server.datagram(flooder, &wire::udp_connect(Protocol::Modern));
     assert_eq!(server.heard(slowed).len(), 1);
     assert!(server.datagrams().is_empty(), "no datagram is ever answered");
 }

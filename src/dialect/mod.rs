@@ -73,6 +73,12 @@ pub trait Dialect: std::fmt::Debug {
     /// A datagram arrived whose first bytes say that it is of this dialect.
     fn on_datagram(&mut self, now: Now, via: Via, peer: SocketAddr, data: &[u8], out: &mut Outbox);
 
+    /// Whether this endpoint has shown that it is a peer's: its datagrams are not dropped for those
+    /// that others send in the name of its address.
+    fn knows(&self, _endpoint: SocketAddr) -> bool {
+        false
+    }
+
     /// The time that `next_wakeup` asked for has come (or not yet: then nothing is to be done).
     fn on_wakeup(&mut self, _now: Now, _out: &mut Outbox) {}
 

@@ -225,6 +225,7 @@ impl EventLoop {
     }
 
     fn receive_datagrams(&mut self, now: Now) {
+        let mut is_busy = false;
         for socket in 0..self.datagrams.len() {
             let mut spent = 0;
             while spent < udp::BUDGET {
@@ -240,7 +241,9 @@ impl EventLoop {
                 }
             }
             self.deliver(now);
+            is_busy |= spent >= udp::BUDGET;
         }
+        self.server.note_busy(is_busy);
     }
 
     fn accept(&mut self, now: Now) {

@@ -468,6 +468,10 @@ impl Dialect for Gmnet {
         !self.gaps.is_empty()
     }
 
+    fn knows(&self, endpoint: SocketAddr) -> bool {
+        self.hosts.find(endpoint.ip(), Some(endpoint.port())).is_some()
+    }
+
     fn use_of(&self, id: ConnId) -> Use {
         match self.conns.get(id) {
             Some(conn) if conn.host.is_some() => Use::Lasting,

@@ -449,6 +449,10 @@ impl Dialect for Natpunch {
         }
     }
 
+    fn knows(&self, endpoint: SocketAddr) -> bool {
+        self.clients.is_proven(endpoint)
+    }
+
     fn next_wakeup(&self) -> Option<Instant> {
         self.joins.next().into_iter().chain(self.clients.next_wakeup()).min()
     }

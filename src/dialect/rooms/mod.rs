@@ -326,6 +326,10 @@ impl Dialect for Rooms {
         self.post.on_wakeup(now.instant, &self.table, out);
     }
 
+    fn knows(&self, endpoint: SocketAddr) -> bool {
+        self.table.peer_at(endpoint).is_some_and(|peer| peer.proved)
+    }
+
     fn next_wakeup(&self) -> Option<Instant> {
         let timers = [self.table.next_silent(), self.parted.next_wakeup(), self.post.next_wakeup()];
         timers.into_iter().flatten().min()
