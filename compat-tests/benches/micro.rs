@@ -11,7 +11,7 @@ use compat_tests::bench::questions::lobby_request;
 use compat_tests::bench::world::{World, registration};
 use compat_tests::gmnet::wire::{self, Protocol};
 use divan::Bencher;
-use punchd::dialect::gmnet::command::{Command, Go, Reader};
+use punchd::dialect::gmnet::command::{Go, Reader, Spare};
 use punchd::dialect::gmnet::{datagram, text};
 
 fn main() {
@@ -20,9 +20,9 @@ fn main() {
 
 /// The lines of a request become a command.
 fn read(bencher: Bencher<'_, '_>, request: &[u8]) {
-    let mut scratch = Command::default();
+    let mut spare = Spare::default();
     bencher.bench_local(|| {
-        Reader::default().read(black_box(request), &mut scratch, |command| {
+        Reader::default().read(black_box(request), &mut spare, |command| {
             black_box(command);
             Go::On
         })

@@ -9,7 +9,7 @@ use prost::Message as _;
 use punchd::clock::{Instant, Now};
 use punchd::dialect::events::event::Event;
 use punchd::dialect::events::framing::{self, FrameError, Framer};
-use punchd::dialect::gmnet::command::{Command, Go, Reader};
+use punchd::dialect::gmnet::command::{Command, Go, Reader, Spare};
 use punchd::dialect::gmnet::{datagram, lobby, text, version};
 use punchd::dialect::natpunch::message::{Content, Message};
 use punchd::dialect::rooms::message::Request;
@@ -66,14 +66,14 @@ fn cut(data: &[u8]) -> (&[u8], Vec<&[u8]>) {
 /// All commands of a stream, and whether it was read to its end.
 fn read(chunks: &[&[u8]]) -> (Vec<Command>, bool) {
     let mut reader = Reader::default();
-    let mut scratch = Command::default();
+    let mut spare = Spare::default();
     let mut all = Vec::new();
     for chunk in chunks {
         let keep = |command: &Command| {
             all.push(command.clone());
             Go::On
         };
-        if reader.read(chunk, &mut scratch, keep).is_err() {
+        if reader.read(chunk, &mut spare, keep).is_err() {
             return (all, false);
         }
     }

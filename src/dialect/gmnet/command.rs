@@ -1,16 +1,16 @@
 //! From bytes, cut as it pleased the network, to commands.
+#![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
 use std::fmt;
+
+use smallvec::SmallVec;
 
 use super::text::clean_into;
 use crate::limits;
 
 /// The commands of GMnet over TCP that do something.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verb {
-    /// Any other line: ignored. `ping` is one of them.
-    #[default]
-    Unknown,
     /// Register as a host: version and eight data strings.
     Reg2,
     /// Register as a host, older protocol.
@@ -28,8 +28,9 @@ pub enum Verb {
 }
 
 impl Verb {
-    fn of(line: &str) -> Self {
-        match line {
+    /// None for any other line: it is ignored. `ping` is one of them.
+    fn of(line: &str) -> Option<Self> {
+        Some(match line {
             "reg2" => Self::Reg2,
             "reg" => Self::Reg,
             "connect" => Self::Connect,
@@ -37,8 +38,8 @@ impl Verb {
             "istesting" => Self::IsTesting,
             "testinginfos" => Self::TestingInfos,
             "version" => Self::Version,
-            _ => Self::Unknown,
-        }
+            _ => return None,
+        })
     }
 
     /// How many lines follow.
@@ -47,19 +48,19 @@ impl Verb {
             Self::Reg2 => 9,
             Self::Connect => 1,
             Self::Lobby2 => 11,
-            Self::Unknown | Self::Reg | Self::IsTesting | Self::TestingInfos | Self::Version => 0,
+            Self::Reg | Self::IsTesting | Self::TestingInfos | Self::Version => 0,
         }
     }
 }
 
-/// A command with the lines that belong to it, cleaned.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// A whole command with the lines that belong to it, cleaned.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Command {
     /// What is to be done.
     pub verb: Verb,
     text: String,
-    ends: [usize; Self::MOST],
-    count: usize,
+    /// Where each line ends in `text`.
+    ends: SmallVec<[usize; Self::MOST]>,
 }
 
 impl Command {
@@ -69,17 +70,18 @@ impl Command {
     /// The line number `n` behind the command word, from 0; empty beyond the last.
     #[must_use]
     pub fn param(&self, n: usize) -> &str {
-        if n >= self.count {
-            return "";
-        }
-        let start = if n == 0 { 0 } else { self.ends[n - 1] };
-        &self.text[start..self.ends[n]]
+        let start = match n.checked_sub(1) {
+            Some(before) => self.ends.get(before),
+            None => Some(&0),
+        };
+        let (Some(start), Some(end)) = (start, self.ends.get(n)) else { return "" };
+        self.text.get(*start..*end).unwrap_or_default()
     }
 
     /// How many lines followed.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.count
+        self.ends.len()
     }
 
     /// Bytes of its lines.
@@ -87,37 +89,57 @@ impl Command {
     pub fn size(&self) -> usize {
         self.text.len()
     }
+}
 
-    /// Begins anew with a command word.
-    fn begin(&mut self, line: &[u8]) {
-        self.clear();
-        clean_into(line, &mut self.text);
-        self.verb = Verb::of(&self.text);
-        self.text.clear();
+/// A command whose lines are not all there yet. Whoever reads owns it: if reading fails it is gone,
+/// so that no line of it can become part of another.
+#[derive(Debug)]
+struct Half(Command);
+
+impl Half {
+    /// A command that begins with this line, if one does.
+    fn begin(line: &[u8], spare: &mut Spare) -> Option<Self> {
+        let Spare(text) = spare;
+        text.clear();
+        clean_into(line, text);
+        let verb = Verb::of(text)?;
+        text.clear();
+        Some(Self(Command { verb, text: std::mem::take(text), ends: SmallVec::new() }))
     }
 
-    fn push(&mut self, line: &[u8]) {
-        clean_into(line, &mut self.text);
-        self.ends[self.count] = self.text.len();
-        self.count += 1;
+    fn push(&mut self, line: &[u8]) -> Result<(), BadStream> {
+        let Self(Command { text, ends, .. }) = self;
+        clean_into(line, text);
+        if text.len() > limits::COMMAND {
+            return Err(BadStream::CommandTooLong);
+        }
+        ends.push(text.len());
+        Ok(())
     }
 
-    fn is_complete(&self) -> bool {
-        self.count == self.verb.params()
+    fn is_whole(&self) -> bool {
+        self.0.count() >= self.0.verb.params()
     }
 
-    /// Whether it is more than the place for one.
-    fn has_begun(&self) -> bool {
-        self.verb != Verb::Unknown
+    /// Gives memory back that only a longer command would need.
+    fn shrink(&mut self) {
+        let text = &mut self.0.text;
+        text.shrink_to(2 * text.len() + 64);
     }
+}
 
-    /// Forgets everything; keeps the memory unless a long command made it grow.
-    pub fn clear(&mut self) {
+/// Memory for the text of the next command, so that a whole one costs no allocation. It has no
+/// content: a command that begins takes the memory alone.
+#[derive(Debug, Default)]
+pub struct Spare(String);
+
+impl Spare {
+    /// Takes the memory of a command that was carried out, unless it is unusually large.
+    fn keep(&mut self, command: Command) {
         const USUAL: usize = 4096;
-        self.verb = Verb::Unknown;
-        self.count = 0;
-        self.text.clear();
-        self.text.shrink_to(USUAL);
+        self.0 = command.text;
+        self.0.clear();
+        self.0.shrink_to(USUAL);
     }
 }
 
@@ -157,21 +179,22 @@ pub struct Reader {
 struct Kept {
     /// Bytes that are not read yet.
     bytes: Vec<u8>,
-    /// A command that has begun and of which lines are missing, or none.
-    command: Command,
+    /// A command that has begun and of which lines are missing.
+    half: Option<Half>,
 }
 
 impl Reader {
     /// Whether a command has begun and lines are missing.
     #[must_use]
     pub fn is_amid_command(&self) -> bool {
-        self.kept.as_ref().is_some_and(|kept| kept.command.has_begun())
+        self.kept.as_ref().is_some_and(|kept| kept.half.is_some())
     }
 
     /// Bytes that are kept for later.
     #[must_use]
     pub fn size(&self) -> usize {
-        self.kept.as_ref().map_or(0, |kept| kept.bytes.len() + kept.command.size())
+        let Some(kept) = &self.kept else { return 0 };
+        kept.bytes.len() + kept.half.as_ref().map_or(0, |Half(command)| command.size())
     }
 
     /// Keeps bytes whose turn has not come.
@@ -198,48 +221,47 @@ impl Reader {
     }
 
     /// Gives `each` every command that is complete with `chunk`, until it answers that it has
-    /// had enough for now; what is left is held. `command` is the place to build them in.
+    /// had enough for now; what is left is held.
     ///
     /// # Errors
-    /// If a line is too long; the rest of the stream makes no sense then.
+    /// If a line or a command is too long; the rest of the stream makes no sense then, and nothing
+    /// is held of it.
     pub fn read(
         &mut self,
         chunk: &[u8],
-        command: &mut Command,
+        spare: &mut Spare,
         mut each: impl FnMut(&Command) -> Go,
     ) -> Result<Go, BadStream> {
-        let mut held = Vec::new();
-        if let Some(kept) = self.kept.take() {
-            held = kept.bytes;
-            if kept.command.has_begun() {
-                *command = kept.command;
-            }
-        }
+        let Kept { bytes: mut held, mut half } =
+            self.kept.take().map(|kept| *kept).unwrap_or_default();
         if !held.is_empty() {
             held.extend_from_slice(chunk);
         }
         let input = if held.is_empty() { chunk } else { &held };
         let mut rest = input;
         let go = loop {
-            if !self.next(&mut rest, command)? {
-                break Go::On;
+            let Some(line) = self.next_line(&mut rest)? else { break Go::On };
+            match &mut half {
+                Some(half) => half.push(line)?,
+                None => half = Half::begin(line, spare),
             }
-            let go = each(command);
-            command.clear();
+            let Some(Half(command)) = half.take_if(|half| half.is_whole()) else { continue };
+            let go = each(&command);
+            spare.keep(command);
             if go == Go::Stop {
                 break go;
             }
         };
-        let mut unfinished = Command::default();
-        if command.has_begun() {
-            std::mem::swap(&mut unfinished, command);
-        } else {
-            // The NUL behind a line end, as GameMaker sends it: it would be cleaned away anyway.
-            while let [0, tail @ ..] = rest {
-                rest = tail;
-            }
-            if rest.is_empty() {
-                return Ok(go);
+        match &mut half {
+            Some(half) => half.shrink(),
+            None => {
+                // The NUL behind a line end, as GameMaker sends it: it would be cleaned away anyway.
+                while let [0, tail @ ..] = rest {
+                    rest = tail;
+                }
+                if rest.is_empty() {
+                    return Ok(go);
+                }
             }
         }
         if held.is_empty() {
@@ -249,48 +271,26 @@ impl Reader {
             held.drain(..used);
             held.shrink_to(2 * held.len());
         }
-        self.kept = Some(Box::new(Kept { bytes: held, command: unfinished }));
+        self.kept = Some(Box::new(Kept { bytes: held, half }));
         Ok(go)
     }
 
-    /// Takes lines from the front of `rest` until a command is complete.
-    fn next(&mut self, rest: &mut &[u8], command: &mut Command) -> Result<bool, BadStream> {
-        loop {
-            if std::mem::take(&mut self.after_cr) {
-                match rest {
-                    [b'\n', tail @ ..] => *rest = tail,
-                    [] => {
-                        self.after_cr = true;
-                        return Ok(false);
-                    }
-                    _ => {}
-                }
-            }
-            let Some(end) = rest.iter().position(|b| matches!(b, b'\n' | b'\r')) else {
-                return if rest.len() > limits::LINE {
-                    Err(BadStream::LineTooLong)
-                } else {
-                    Ok(false)
-                };
-            };
-            if end > limits::LINE {
-                return Err(BadStream::LineTooLong);
-            }
-            self.after_cr = rest[end] == b'\r';
-            let line = &rest[..end];
-            *rest = &rest[end + 1..];
-            if !command.has_begun() {
-                command.begin(line);
-            } else {
-                command.push(line);
-            }
-            if command.text.len() > limits::COMMAND {
-                return Err(BadStream::CommandTooLong);
-            }
-            if command.is_complete() && command.has_begun() {
-                return Ok(true);
-            }
+    /// Takes the next line from the front of `rest`, if all of it is there.
+    fn next_line<'a>(&mut self, rest: &mut &'a [u8]) -> Result<Option<&'a [u8]>, BadStream> {
+        if self.after_cr && !rest.is_empty() {
+            self.after_cr = false;
+            *rest = rest.strip_prefix(b"\n").unwrap_or(rest);
         }
+        let end = rest.iter().position(|b| matches!(b, b'\n' | b'\r'));
+        if end.unwrap_or(rest.len()) > limits::LINE {
+            return Err(BadStream::LineTooLong);
+        }
+        let Some((line, [end, tail @ ..])) = end.and_then(|end| rest.split_at_checked(end)) else {
+            return Ok(None);
+        };
+        self.after_cr = *end == b'\r';
+        *rest = tail;
+        Ok(Some(line))
     }
 }
 
@@ -311,10 +311,10 @@ mod tests {
     /// All commands of a stream that arrives in these chunks, and how it ended.
     fn read(chunks: &[&[u8]]) -> (Vec<Command>, Result<bool, BadStream>) {
         let mut reader = Reader::default();
-        let mut scratch = Command::default();
+        let mut spare = Spare::default();
         let mut all = Vec::new();
         let mut feed = |reader: &mut Reader, chunk: &[u8]| {
-            reader.read(chunk, &mut scratch, |command| {
+            reader.read(chunk, &mut spare, |command| {
                 all.push(command.clone());
                 Go::On
             })
@@ -330,7 +330,7 @@ mod tests {
     }
 
     fn words(command: &Command) -> Vec<&str> {
-        (0..command.count).map(|n| command.param(n)).collect()
+        (0..command.count()).map(|n| command.param(n)).collect()
     }
 
     #[test]
@@ -345,8 +345,8 @@ mod tests {
     #[test]
     fn nothing_is_held_between_commands() {
         let mut reader = Reader::default();
-        let mut scratch = Command::default();
-        let go = reader.read(b"connect\n127.0.0.1\n\0", &mut scratch, |_| Go::On);
+        let mut spare = Spare::default();
+        let go = reader.read(b"connect\n127.0.0.1\n\0", &mut spare, |_| Go::On);
         assert_eq!(go, Ok(Go::On));
         assert_eq!(reader.size(), 0);
         assert!(!reader.is_amid_command());
@@ -371,11 +371,11 @@ mod tests {
     #[test]
     fn who_had_enough_gets_the_rest_later() {
         let mut reader = Reader::default();
-        let mut scratch = Command::default();
-        let stop = reader.read(b"connect\na\n\0version\n", &mut scratch, |_| Go::Stop);
+        let mut spare = Spare::default();
+        let stop = reader.read(b"connect\na\n\0version\n", &mut spare, |_| Go::Stop);
         assert_eq!(stop, Ok(Go::Stop));
         let mut verbs = Vec::new();
-        let more = reader.read(b"", &mut scratch, |command| {
+        let more = reader.read(b"", &mut spare, |command| {
             verbs.push(command.verb);
             Go::On
         });
@@ -414,7 +414,51 @@ mod tests {
         prop::collection::vec(piece, 0..60).prop_map(|pieces| pieces.concat())
     }
 
+    /// A stream with too long a line, too long a command, or neither, at some byte.
+    fn long_stream() -> impl Strategy<Value = Vec<u8>> {
+        let lengths = prop::sample::select(vec![0, limits::LINE + 1, 2 * limits::COMMAND]);
+        (stream(), any::<prop::sample::Index>(), lengths).prop_map(|(mut stream, at, length)| {
+            let line = [vec![b'x'; limits::LINE], b"\n".to_vec()].concat();
+            let line = if length > limits::LINE + 1 { &line[..] } else { b"x" };
+            let at = at.index(stream.len() + 1);
+            stream.splice(at..at, line.iter().copied().cycle().take(length));
+            stream
+        })
+    }
+
+    /// What readers that share the spare memory get when each reads so many bytes in its turn.
+    fn take_turns(streams: &[Vec<u8>], bytes: usize) -> Vec<(Vec<Command>, Result<Go, BadStream>)> {
+        let mut spare = Spare::default();
+        let mut readers: Vec<_> = streams.iter().map(|_| Reader::default()).collect();
+        let mut got = vec![(Vec::new(), Ok(Go::On)); streams.len()];
+        let turns = streams.iter().map(|stream| stream.len().div_ceil(bytes)).max();
+        for turn in 0..turns.unwrap_or(0) {
+            for (n, reader) in readers.iter_mut().enumerate() {
+                let (all, end) = &mut got[n];
+                if let (Ok(_), Some(chunk)) = (&end, streams[n].chunks(bytes).nth(turn)) {
+                    *end = reader.read(chunk, &mut spare, |command| {
+                        all.push(command.clone());
+                        Go::On
+                    });
+                }
+            }
+        }
+        got
+    }
+
     proptest! {
+        /// Each reader gets what it gets alone, whatever bytes another was refused at.
+        #[test]
+        fn readers_share_no_line(
+            streams in prop::collection::vec(long_stream(), 2..5),
+            cut in prop::sample::select(vec![50, 700, 20_000]),
+        ) {
+            let together = take_turns(&streams, cut);
+            let alone: Vec<_> =
+                streams.iter().flat_map(|stream| take_turns(std::slice::from_ref(stream), cut)).collect();
+            prop_assert!(together == alone);
+        }
+
         #[test]
         fn parsing_does_not_depend_on_how_the_stream_was_cut(
             stream in stream(),

@@ -38,7 +38,7 @@ mod replies;
 pub mod text;
 pub mod version;
 
-use command::{Command, Go, Reader, Verb};
+use command::{Command, Go, Reader, Spare, Verb};
 use datagram::Datagram;
 use hosts::{HostKey, Hosts};
 use introduce::{Introductions, WaitId};
@@ -155,8 +155,8 @@ pub struct Gmnet {
     lines: Lines,
     refused: admission::Refused,
     nats: Nats,
-    /// The place to build commands in, so that a whole one costs no allocation.
-    scratch: Command,
+    /// Memory for the next command.
+    spare: Spare,
     /// The server is about to stop: nobody is waited for any more.
     is_stopping: bool,
 }
@@ -210,7 +210,7 @@ impl Gmnet {
             lines: Lines::default(),
             refused: admission::Refused::default(),
             nats: Nats::default(),
-            scratch: Command::default(),
+            spare: Spare::default(),
             is_stopping: false,
             config,
         }
@@ -221,13 +221,13 @@ impl Gmnet {
         let Some(conn) = self.conns.get_mut(id) else { return };
         let mut reader = std::mem::take(&mut conn.reader);
         let (before, was_amid) = (reader.size(), reader.is_amid_command());
-        let mut scratch = std::mem::take(&mut self.scratch);
+        let mut spare = std::mem::take(&mut self.spare);
         let read = if conn.is_waiting() {
             reader.hold(chunk)
         } else {
-            reader.read(chunk, &mut scratch, |command| self.carry_out(now, id, command, out))
+            reader.read(chunk, &mut spare, |command| self.carry_out(now, id, command, out))
         };
-        self.scratch = scratch;
+        self.spare = spare;
         self.unfinished -= before;
         let Some(conn) = self.conns.get_mut(id) else { return };
         self.unfinished += reader.size();
@@ -299,7 +299,6 @@ impl Gmnet {
             Verb::Version => {
                 self.answer(now, id, out, |b, _| _ = write_line(b, VERSION, version::SPOKEN));
             }
-            Verb::Unknown => {}
         }
         Go::On
     }

@@ -81,17 +81,17 @@ const ENTRY: usize = 160;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dialect::gmnet::command::{Go, Reader};
+    use crate::dialect::gmnet::command::{Go, Reader, Spare};
 
     fn lobby(game: &str) -> Command {
-        let mut found = Command::default();
+        let mut found = None;
         let text = format!("lobby2\n{game}\n\n\n\n\n\n\n\ndate\nDESC\n\n");
-        let read = Reader::default().read(text.as_bytes(), &mut Command::default(), |command| {
-            found = command.clone();
+        let read = Reader::default().read(text.as_bytes(), &mut Spare::default(), |command| {
+            found = Some(command.clone());
             Go::Stop
         });
         assert_eq!(read, Ok(Go::Stop));
-        found
+        found.expect("a whole command")
     }
 
     /// Whether the reply had to be made.
