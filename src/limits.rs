@@ -56,6 +56,13 @@ impl Limits {
     pub const fn unread(&self) -> usize {
         self.total() / 2
     }
+
+    /// Longest lobby in bytes: hosts that would come after it are left out. A usual host has less
+    /// than 200 bytes there, and this is 256 for each connection.
+    #[must_use]
+    pub const fn lobby(&self) -> usize {
+        self.unread() / 2
+    }
 }
 
 /// Longest line of a GMnet command in bytes, its line end and NULs included. Games put long
@@ -83,6 +90,31 @@ pub const COMMAND_TIME: Duration = Duration::from_secs(30);
 /// A lobby of this many bytes costs about as much as any other command; a longer one counts as
 /// several.
 pub const CHEAP_REPLY: usize = 4096;
+
+/// What others wait for at most at a time, in the unit of work: what it takes to write a byte of a
+/// lobby, a nanosecond or less. With what the kernel does for it this is a millisecond; two such
+/// pieces can be done in one turn of the event loop.
+pub const TURN_WORK: usize = 512 << 10;
+
+/// A connection may use so many parts of [`TURN_WORK`] as this at a time; what it sent ahead waits
+/// for the next turn.
+pub const SLICES: usize = 4;
+
+/// Work for any command and for the system call that answers it.
+pub const COMMAND_WORK: usize = 8 << 10;
+
+/// Work to look at a host: it is seldom in a cache of the processor.
+pub const HOST_WORK: usize = 64;
+
+/// Lists of hosts that are kept in an order that lobbies are asked for in.
+pub const SORTED_LISTS: usize = 8;
+
+/// Hosts in all those lists together. Each takes up to 64 bytes.
+pub const SORTED_HOSTS: usize = 128 * 1024;
+
+/// Such a list may make room for another when so many sorted lobbies were asked for and none needed
+/// it. So who asks for many orders in turn has few lists made.
+pub const SORTED_UNUSED: u64 = 64;
 
 /// Memory for lobbies that are kept as they were sent, for the next who ask the same: four of ten
 /// thousand hosts, or those of three thousand games with twenty hosts.
@@ -358,6 +390,8 @@ pub const fn worst_case(limits: &Limits) -> usize {
     const ROOM_PEER: usize = 2048;
     /// Everything that is kept of an address and its ports.
     const NAT: usize = 512;
+    /// Everything that is kept of a host in a sorted list.
+    const SORTED: usize = 64;
     /// Buffers grow by doubling, and fragments remain.
     const SLACK: usize = 2;
     BASE + limits.connections * CONNECTION
@@ -369,6 +403,7 @@ pub const fn worst_case(limits: &Limits) -> usize {
         + ROOM_PEERS * ROOM_PEER
         + NATS * NAT
         + LOBBY_REPLIES
+        + SORTED_HOSTS * SORTED
         + SLACK * 4 * limits.total()
 }
 
@@ -382,7 +417,7 @@ mod tests {
         const HOST: usize = 220;
         for connections in [1, 1000, 16 * 1024, 100_000, 1_000_000] {
             let limits = Limits { connections, ..Limits::default() };
-            assert!(limits.unread() >= connections * HOST, "{connections} hosts");
+            assert!(limits.lobby() >= connections * HOST, "{connections} hosts");
         }
     }
 }

@@ -17,6 +17,7 @@ pub mod natpunch;
 pub mod rooms;
 mod sniff;
 pub mod stun;
+mod turns;
 
 pub use sniff::{Name, of_datagram, of_stream};
 

@@ -4,7 +4,8 @@
 //! Everything is edge-triggered: a socket that was not read to its end is not reported again, so
 //! whoever stops early, to let others have their turn, stays in a list of its own (`ready`) and
 //! the loop does not sleep while that has entries. Datagrams come before connections, as they
-//! show the ports that requests on connections are about.
+//! show the ports that requests on connections are about. Each kind of work stops when it has taken
+//! its share of time, so that a turn takes 5 ms at most, whoever asks for whatever.
 
 use std::io;
 use std::net::{Ipv6Addr, SocketAddr};
@@ -35,6 +36,15 @@ use udp::Datagrams;
 
 /// Events taken from the kernel at once.
 const EVENTS: usize = 1024;
+
+/// How long new connections are accepted, and others served, before the rest have their turn.
+const SHARE: Duration = Duration::from_millis(1);
+
+/// The same for datagrams, of which [`udp::BUDGET`] are mostly done in less.
+const DATAGRAMS_SHARE: Duration = Duration::from_millis(2);
+
+/// Datagrams without an answer that are taken before the clock is looked at.
+const DATAGRAMS_UNWATCHED: usize = 16;
 
 /// How long the end may take: what is owed is flushed, then the process is gone within a second.
 const SHUTDOWN: Duration = Duration::from_millis(900);
@@ -226,6 +236,7 @@ impl EventLoop {
 
     fn receive_datagrams(&mut self, now: Now) {
         let mut is_busy = false;
+        let end = self.instant() + DATAGRAMS_SHARE;
         for socket in 0..self.datagrams.len() {
             let mut spent = 0;
             while spent < udp::BUDGET {
@@ -234,10 +245,16 @@ impl EventLoop {
                 };
                 let before = self.out.len();
                 self.server.on_datagram(now, via, peer, data, &mut self.out);
-                spent += 1 + udp::ANSWER * (self.out.len() - before);
+                let answers = self.out.len() - before;
+                spent += 1 + udp::ANSWER * answers;
                 // Answers leave together, which is cheaper.
                 if self.out.len() >= udp::BATCH {
                     self.deliver(now);
+                }
+                let is_watched = answers > 0 || spent % DATAGRAMS_UNWATCHED == 0;
+                if is_watched && self.instant() >= end {
+                    is_busy = true;
+                    break;
                 }
             }
             self.deliver(now);
@@ -247,7 +264,8 @@ impl EventLoop {
     }
 
     fn accept(&mut self, now: Now) {
-        loop {
+        let end = self.instant() + SHARE;
+        while self.instant() < end {
             match self.connections.accept(now.instant) {
                 tcp::Accept::New(conn, peer) => {
                     self.server.on_open(now, conn, peer, &mut self.out);
@@ -268,6 +286,7 @@ impl EventLoop {
     }
 
     fn serve_connections(&mut self, now: Now) {
+        let end = self.instant() + SHARE;
         for _ in 0..self.connections.ready_len() {
             let Some(conn) = self.connections.next_ready() else { break };
             let alive = self.flush(now, conn)
@@ -275,6 +294,9 @@ impl EventLoop {
                 && self.connections.watch(conn, self.poll.registry());
             if !alive {
                 self.lose(now, conn);
+            }
+            if self.instant() >= end {
+                break;
             }
         }
     }

@@ -21,8 +21,9 @@ use crate::timers::Timers;
 /// Connections accepted before others have their turn.
 const ACCEPT_BUDGET: usize = 256;
 
-/// Bytes read from a connection before others have their turn.
-const READ: usize = 64 * 1024;
+/// Bytes read from a connection before others have their turn: what is asked for in so many takes
+/// any dialect about a millisecond at most.
+const READ: usize = 8 * 1024;
 
 /// All TCP sockets.
 #[derive(Debug)]

@@ -1,11 +1,14 @@
 //! What a host says about itself.
 
+use std::rc::Rc;
+
 use super::lobby::may_need_escape;
 
 /// The eight strings that a host describes itself with, in one allocation.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Data {
-    text: Box<str>,
+    /// Sorted lists of hosts hold it as well.
+    text: Rc<str>,
     /// A command, and so all strings together, is shorter than 64 KiB.
     ends: [u16; 8],
     /// Whether the lobby has to escape something in them.
@@ -44,6 +47,13 @@ impl Data {
         self.text.get(start.into()..self.ends[n].into()).unwrap_or_default()
     }
 
+    /// The same, to be kept without a copy.
+    #[must_use]
+    pub(super) fn text(&self, n: usize) -> Text {
+        let start = if n == 0 { 0 } else { self.ends[n - 1] };
+        Text { all: Rc::clone(&self.text), range: [start, self.ends[n]] }
+    }
+
     /// Those that are not empty, with their numbers.
     pub fn iter(&self) -> impl Iterator<Item = (usize, &str)> {
         let mut start = 0;
@@ -51,5 +61,19 @@ impl Data {
             let range = usize::from(std::mem::replace(&mut start, end))..end.into();
             if range.is_empty() { None } else { Some((n, self.text.get(range)?)) }
         })
+    }
+}
+
+/// One of the strings of a host.
+#[derive(Debug)]
+pub(super) struct Text {
+    all: Rc<str>,
+    range: [u16; 2],
+}
+
+impl Text {
+    pub(super) fn get(&self) -> &str {
+        let [start, end] = self.range.map(usize::from);
+        self.all.get(start..end).unwrap_or_default()
     }
 }

@@ -8,7 +8,9 @@ use smallvec::SmallVec;
 
 use super::by_addr::ByAddr;
 use super::data::Data;
+use super::inside::Inside;
 use super::lobby::Index;
+use super::sorted::Order;
 use crate::clock::{Instant, Now};
 use crate::dialect::gmnet::ports::ClaimedReg;
 use crate::dialect::{ConnId, Via};
@@ -136,9 +138,9 @@ pub struct Hosts {
     slab: Slab<Host>,
     /// The hosts of each address, oldest first.
     by_addr: ByAddr,
-    /// Those on the machine or in the network of the server, oldest first, if anybody may ask for
-    /// them by another address.
-    inside: Option<Vec<HostKey>>,
+    /// Those on the machine or in the network of the server, if anybody may ask for them by another
+    /// address.
+    inside: Option<Inside>,
     /// How many there have been.
     count: u32,
     /// Bytes of all data strings.
@@ -155,7 +157,7 @@ impl Hosts {
         Self {
             slab: Slab::new(),
             by_addr: ByAddr::default(),
-            inside: has_public_ip.then(Vec::new),
+            inside: has_public_ip.then(Inside::default),
             count: 0,
             data_bytes: 0,
             index: Index::default(),
@@ -175,6 +177,12 @@ impl Hosts {
         &self.index
     }
 
+    /// Sees to it that a lobby in this order is cheap to find, as far as `most` work goes. Returns
+    /// the work that was done, and whether no more is to be done.
+    pub(super) fn prepare(&mut self, order: Order<'_>, most: usize) -> (usize, bool) {
+        self.index.prepare(order, |key| self.slab.get(key.0 as usize), most)
+    }
+
     /// The newest host of an address whose UDP port is known, else the newest; or the one with
     /// that UDP port.
     #[must_use]
@@ -185,7 +193,7 @@ impl Hosts {
     /// The newest host on the machine or in the network of the server, or the one with that port.
     #[must_use]
     pub fn find_inside(&self, port: Option<u16>) -> Option<HostKey> {
-        self.newest(self.inside.as_ref()?, port)
+        self.inside.as_ref()?.newest(port)
     }
 
     fn newest(&self, keys: &[HostKey], port: Option<u16>) -> Option<HostKey> {
@@ -203,7 +211,7 @@ impl Hosts {
         if told == host.addr {
             self.by_addr.get(host.addr).len() > 1
         } else {
-            self.inside.as_ref().is_some_and(|keys| keys.len() > 1)
+            self.inside.as_ref().is_some_and(|inside| inside.len() > 1)
         }
     }
 
@@ -275,15 +283,13 @@ impl Hosts {
         self.data_bytes += host.data_len();
         // Slots are fewer than connections, which are counted in 32 bits.
         let key = HostKey(self.slab.insert(host) as u32);
-        if let Some(inside) = &mut self.inside
-            && super::is_inside(addr)
-        {
-            inside.push(key);
-        }
         if self.by_addr.add(addr, key) > 1 {
             self.shadows.arm(now.instant, key);
             self.relist(now.instant, addr);
-        } else if self.get(key).is_some_and(is_visible) {
+            return key;
+        }
+        self.note_inside(addr);
+        if self.get(key).is_some_and(is_visible) {
             self.list(key);
         }
         key
@@ -336,7 +342,7 @@ impl Hosts {
         let host = self.slab.try_remove(key.0 as usize)?;
         self.data_bytes -= host.data_len();
         if let Some(inside) = &mut self.inside {
-            inside.retain(|k| *k != key);
+            inside.remove(key);
         }
         self.by_addr.remove(host.addr, key);
         self.relist(now, host.addr);
@@ -428,8 +434,22 @@ impl Hosts {
         keys.iter().filter_map(|key| self.get(*key)).max_by_key(|host| (host.seen, host.since))
     }
 
-    /// Decides anew which hosts of an address are listed.
+    /// Keeps up what is known of hosts inside, after ports at this address have changed.
+    fn note_inside(&mut self, addr: IpAddr) {
+        if let Some(inside) = &mut self.inside
+            && super::is_inside(addr)
+        {
+            for key in self.by_addr.get(addr) {
+                inside.set(*key, self.slab.get(key.0 as usize).and_then(|host| host.port));
+            }
+        }
+    }
+
+    /// Decides anew which hosts of an address are listed, after something about them has changed.
+    /// An address has few, [`Limits::hosts_per_address`] at most, here as in all that walks over
+    /// them.
     fn relist(&mut self, now: Instant, addr: IpAddr) {
+        self.note_inside(addr);
         let keys = SmallVec::<[HostKey; 4]>::from_slice(self.by_addr.get(addr));
         for (n, key) in keys.iter().enumerate() {
             let listed = self.get(*key).is_some_and(|host| {

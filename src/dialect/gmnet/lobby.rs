@@ -1,13 +1,16 @@
 //! The list of hosts: which of them a request chooses, in which order, as which bytes.
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::ControlFlow;
 
 use log::debug;
 
-use super::command::Command;
+use super::command::{Command, Go};
 use super::hosts::{Host, HostKey, Hosts};
+use super::sorted::{Order, SHORT, Sorted};
 use super::text::utf16_order;
 use super::{Config, Gmnet, is_inside};
 use crate::clock::Now;
@@ -22,6 +25,7 @@ use crate::limits;
 pub struct Index {
     all: Listed,
     by_game: Map<Box<str>, Listed>,
+    sorted: Sorted,
     /// How often a host came or left.
     changes: u64,
 }
@@ -35,7 +39,7 @@ struct Listed {
 
 /// Sorts by creation time as told, then by what came first. Each host has two, so they are small.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Entry {
+pub(super) struct Entry {
     created: u32,
     number: u32,
     key: HostKey,
@@ -67,6 +71,7 @@ impl Index {
         let version = self.changes;
         self.all.entries.insert(entry);
         self.all.version = version;
+        self.sorted.insert(host, entry);
         match self.by_game.get_mut(host.game()) {
             // Nobody can ask for those without a game.
             None if host.game().is_empty() => {}
@@ -87,6 +92,7 @@ impl Index {
         self.changes += 1;
         self.all.entries.remove(&entry);
         self.all.version = self.changes;
+        self.sorted.remove(host, entry);
         if let Some(game) = self.by_game.get_mut(host.game()) {
             game.entries.remove(&entry);
             game.version = self.changes;
@@ -99,6 +105,23 @@ impl Index {
     /// The hosts of a game, or of all for the empty name; none if it has none.
     fn of(&self, game: &str) -> Option<&Listed> {
         if game.is_empty() { Some(&self.all) } else { self.by_game.get(game) }
+    }
+
+    /// Sees to it that there is a list in this order, if there are many hosts and as far as `most`
+    /// work goes. Returns the work that was done, and whether no more is to be done.
+    pub(super) fn prepare<'h>(
+        &mut self,
+        order: Order<'_>,
+        host: impl Fn(HostKey) -> Option<&'h Host>,
+        most: usize,
+    ) -> (usize, bool) {
+        let all = if order.game.is_empty() { Some(&self.all) } else { self.by_game.get(order.game) };
+        match all {
+            Some(all) if all.entries.len() > SHORT => {
+                self.sorted.prepare(order, &all.entries, |entry| host(entry.key), most)
+            }
+            _ => (0, true),
+        }
     }
 }
 
@@ -142,87 +165,191 @@ impl<'a> Query<'a> {
         (!config.lobby_ports).then_some(listed.version)
     }
 
-    /// Appends the reply to `viewer`: message byte, JSON, line feed. Returns how many hosts are in
-    /// it.
+    /// In which order of which hosts it is, if it is sorted by a string.
+    pub(super) fn order(&self) -> Option<Order<'_>> {
+        let (game, descending) = (self.filters[0], self.descending);
+        self.sort.map(|by| Order { game, by, descending })
+    }
+
+    /// Appends the reply to `viewer`: message byte, JSON, line feed. Hosts that would make it longer
+    /// than it may be are left out.
     pub fn reply(
         &self,
         hosts: &Hosts,
         config: &Config,
         viewer: IpAddr,
         reply: &mut Vec<u8>,
-    ) -> usize {
+    ) -> Made {
         reply.extend_from_slice(&[super::LOBBY, b'[']);
         let start = reply.len();
-        let mut count = 0;
-        self.select(hosts, |host| {
-            if reply.len() > start {
+        let mut made = Made::default();
+        made.work = self.select(hosts, |host| {
+            let end = reply.len();
+            if end > start {
                 reply.push(b',');
             }
             let addr = config.told(host.addr, viewer);
             let port = host.port.filter(|_| config.lobby_ports && hosts.shares_address(host, addr));
             write_entry(host, addr, port, reply);
-            count += 1;
+            if reply.len() - start > config.limits.lobby() {
+                reply.truncate(end);
+                return ControlFlow::Break(());
+            }
+            made.hosts += 1;
+            ControlFlow::Continue(())
         });
         reply.extend_from_slice(b"]\n");
-        count
+        made.work += reply.len() - start;
+        made
     }
 
-    /// Calls `each` with every chosen host, in order.
-    fn select<'h>(&self, hosts: &'h Hosts, mut each: impl FnMut(&'h Host)) {
-        let Some(Listed { entries, .. }) = hosts.index().of(self.filters[0]) else { return };
-        let matching =
-            entries.iter().filter_map(|entry| hosts.get(entry.key)).filter(|h| self.matches(h));
-        match (self.sort, self.descending) {
-            (None, false) => matching.take(self.limit).for_each(each),
+    /// Calls `each` with every chosen host, in order. Returns the work to find them.
+    fn select<'h>(
+        &self,
+        hosts: &'h Hosts,
+        mut each: impl FnMut(&'h Host) -> ControlFlow<()>,
+    ) -> usize {
+        let Some(Listed { entries, .. }) = hosts.index().of(self.filters[0]) else { return 0 };
+        let mut work = 0;
+        let mut matching = |entry: Entry| {
+            work += limits::HOST_WORK;
+            hosts.get(entry.key).filter(|host| self.matches(host, &mut work))
+        };
+        match (self.order(), self.descending) {
+            (None, false) => {
+                let oldest_first = entries.iter().filter_map(|entry| matching(*entry));
+                _ = oldest_first.take(self.limit).try_for_each(each);
+            }
             (None, true) => {
-                let newest_first = entries.iter().rev().filter_map(|entry| hosts.get(entry.key));
-                newest_first.filter(|h| self.matches(h)).take(self.limit).for_each(each);
+                let newest_first = entries.iter().rev().filter_map(|entry| matching(*entry));
+                _ = newest_first.take(self.limit).try_for_each(each);
             }
-            (Some(n), descending) => {
-                let mut sorted: Vec<&Host> = matching.collect();
-                let text = |host: &'h Host| host.data.as_ref().map_or("", |data| data.get(n));
-                sorted.sort_by(|a, b| {
-                    let order = utf16_order(text(a), text(b));
-                    if descending { order.reverse() } else { order }
-                });
-                sorted.into_iter().take(self.limit).for_each(&mut each);
-            }
+            (Some(order), _) => match hosts.index().sorted.get(order) {
+                Some(sorted) => _ = sorted.filter_map(matching).take(self.limit).try_for_each(each),
+                None => {
+                    let all = entries.iter().filter_map(|entry| matching(*entry)).collect();
+                    let (first, sorting) = sort(all, order, self.limit);
+                    _ = first.into_iter().try_for_each(&mut each);
+                    work += sorting;
+                }
+            },
         }
+        work
     }
 
-    fn matches(&self, host: &Host) -> bool {
+    /// Whether a host is one of those that are asked for; adds what it takes to find out.
+    fn matches(&self, host: &Host, work: &mut usize) -> bool {
         let Some(data) = &host.data else { return false };
-        self.filters
-            .iter()
-            .enumerate()
-            .all(|(n, filter)| filter.is_empty() || data.get(n) == *filter)
+        self.filters.iter().enumerate().filter(|(_, filter)| !filter.is_empty()).all(|(n, filter)| {
+            let text = data.get(n);
+            if text.len() == filter.len() {
+                *work += text_work(text.len());
+            }
+            text == *filter
+        })
     }
 }
 
-impl Gmnet {
-    /// Tells who asks of the hosts.
-    pub(super) fn lobby(&mut self, now: Now, id: ConnId, command: &Command, out: &mut Outbox) {
-        if self.config.disable_lobby && !self.config.testing {
-            return;
+/// The reply that was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Made {
+    /// How many hosts are in it.
+    pub hosts: usize,
+    /// What it took, in the unit of [`limits::TURN_WORK`].
+    pub work: usize,
+}
+
+/// The first of these hosts in that order, and the work to find them.
+fn sort<'h>(mut all: Vec<&'h Host>, order: Order<'_>, limit: usize) -> (Vec<&'h Host>, usize) {
+    let text = |host: &'h Host| host.data.as_ref().map_or("", |data| data.get(order.by));
+    let mut work = 0;
+    let mut compare = |a: &&'h Host, b: &&'h Host| {
+        let (text_a, text_b) = (text(a), text(b));
+        work += text_work(text_a.len().min(text_b.len()));
+        let by_text = utf16_order(text_a, text_b);
+        let by_text = if order.descending { by_text.reverse() } else { by_text };
+        // Those with equal strings are in the order of their creation, whichever that of the
+        // strings is.
+        by_text.then_with(|| by_creation(a, b))
+    };
+    if limit < all.len() {
+        if limit > 0 {
+            all.select_nth_unstable_by(limit - 1, &mut compare);
         }
+        all.truncate(limit);
+    }
+    all.sort_unstable_by(compare);
+    (all, work)
+}
+
+fn by_creation(a: &Host, b: &Host) -> Ordering {
+    (a.created, a.number).cmp(&(b.created, b.number))
+}
+
+/// Work to compare texts of that length.
+pub(super) fn text_work(bytes: usize) -> usize {
+    16 + bytes / 8
+}
+
+impl Gmnet {
+    /// Tells who asks of the hosts. If that takes more work than there is in this turn, the
+    /// connection waits for the next one.
+    pub(super) fn lobby(&mut self, now: Now, id: ConnId, command: &Command, out: &mut Outbox) -> Go {
+        if self.config.disable_lobby && !self.config.testing {
+            return Go::On;
+        }
+        let Some(viewer) = self.conns.get(id).map(|conn| conn.addr) else { return Go::Stop };
         let query = Query::new(command);
-        let (mut count, mut size) = (0, 0);
-        let Some(viewer) = self.conns.get(id).map(|conn| conn.addr) else { return };
-        out.tcp(id, |bytes| {
-            let before = bytes.len();
-            let make = |bytes: &mut _| query.reply(&self.hosts, &self.config, viewer, bytes);
-            count = match query.version(&self.hosts, &self.config) {
-                Some(v) => self.replies.append(command, is_inside(viewer), v, bytes, make),
-                None => make(bytes),
-            };
-            size = bytes.len() - before;
-        });
-        let extra = u32::try_from(size / limits::CHEAP_REPLY).unwrap_or(u32::MAX);
-        self.commands.charge(now.instant, viewer, extra);
+        let version = query.version(&self.hosts, &self.config);
+        let kept = version.and_then(|v| self.replies.find(command, is_inside(viewer), v));
+        let made = if let Some((reply, hosts)) = kept {
+            out.tcp(id, |bytes| bytes.extend_from_slice(reply));
+            Made { hosts, work: reply.len() }
+        } else {
+            if let Some(order) = query.order() {
+                let (work, is_done) = self.hosts.prepare(order, limits::TURN_WORK);
+                self.charge(now, viewer, work);
+                if !is_done {
+                    self.wait_for_turn(id, command);
+                    return Go::Stop;
+                }
+            }
+            self.make_lobby(id, &query, version, out)
+        };
+        self.charge(now, viewer, made.work);
         if let Some(conn) = self.conns.get_mut(id) {
             conn.quiet_until = now.instant + self.config.notify_gap;
-            debug!("{} was told of {count} hosts in the lobby", conn.addr);
+            debug!("{} was told of {} hosts in the lobby", conn.addr, made.hosts);
         }
+        Go::On
+    }
+
+    /// Writes a reply anew, and keeps it for others if it may be told to them.
+    fn make_lobby(
+        &mut self,
+        id: ConnId,
+        query: &Query<'_>,
+        version: Option<u64>,
+        out: &mut Outbox,
+    ) -> Made {
+        let mut made = Made::default();
+        let Some(viewer) = self.conns.get(id).map(|conn| conn.addr) else { return made };
+        out.tcp(id, |bytes| {
+            let before = bytes.len();
+            made = query.reply(&self.hosts, &self.config, viewer, bytes);
+            if let (Some(version), Some(reply)) = (version, bytes.get(before..)) {
+                self.replies.keep(version, reply, made.hosts);
+            }
+        });
+        made
+    }
+
+    /// Counts work, and has the address that asked for it pay: it has to wait the longer for its
+    /// next command.
+    fn charge(&mut self, now: Now, addr: IpAddr, work: usize) {
+        self.turns.spend(work);
+        let commands = u32::try_from(work / limits::CHEAP_REPLY).unwrap_or(u32::MAX);
+        self.commands.charge(now.instant, addr, commands);
     }
 }
 

@@ -14,6 +14,7 @@ use std::time::Duration;
 use log::debug;
 
 use super::conns::Conns;
+use super::turns::Turns;
 use super::{ConnId, Dialect, Outbox, Use, Via};
 use crate::admission::{self, Admission};
 use crate::clock::{Instant, Now};
@@ -27,6 +28,7 @@ pub mod command;
 pub mod data;
 pub mod datagram;
 pub mod hosts;
+mod inside;
 mod introduce;
 mod keepalives;
 pub mod lobby;
@@ -35,6 +37,7 @@ mod notices;
 pub mod ports;
 mod registration;
 mod replies;
+mod sorted;
 pub mod text;
 pub mod version;
 
@@ -143,6 +146,8 @@ pub struct Gmnet {
     gaps: Timers<ConnId>,
     /// Hosts that get a datagram from time to time.
     keepalives: Keepalives,
+    /// Whose commands wait until others have been served.
+    turns: Turns,
     /// Connections whose address has done too much and must wait.
     throttled: Timers<ConnId>,
     /// Connections that have got the answer they waited for and may go on.
@@ -166,7 +171,7 @@ pub struct Gmnet {
 struct Conn {
     addr: IpAddr,
     reader: Reader,
-    /// A command that must wait because its address has done too much.
+    /// A command that must wait because its address has done too much, or for the next turn.
     deferred: Option<Box<Command>>,
     opened: Instant,
     /// When its last command was complete.
@@ -202,6 +207,7 @@ impl Gmnet {
             replies: Replies::default(),
             stalls: Timers::new(limits::STALLED_COMMAND),
             keepalives: Keepalives::new(config.keepalive),
+            turns: Turns::default(),
             throttled: Timers::new(limits::THROTTLE),
             resumed: Vec::new(),
             notices: 0,
@@ -218,6 +224,7 @@ impl Gmnet {
 
     /// Reads what came on a connection and carries out what is complete.
     fn run(&mut self, now: Now, id: ConnId, chunk: &[u8], out: &mut Outbox) {
+        self.turns.begin(now.instant);
         let Some(conn) = self.conns.get_mut(id) else { return };
         let mut reader = std::mem::take(&mut conn.reader);
         let (before, was_amid) = (reader.size(), reader.is_amid_command());
@@ -251,9 +258,14 @@ impl Gmnet {
         }
     }
 
-    /// Carries out a command, unless the address of the connection has done too much: then the
-    /// connection waits, and what its peer sends after it.
+    /// Carries out a command, unless others would wait too long for it or the address of the
+    /// connection has done too much: then the connection waits, and what its peer sends after it.
     fn carry_out(&mut self, now: Now, id: ConnId, command: &Command, out: &mut Outbox) -> Go {
+        let can_wait = command.verb == Verb::Lobby2 && self.turns.is_spent();
+        if can_wait || self.turns.is_slice_spent() {
+            self.wait_for_turn(id, command);
+            return Go::Stop;
+        }
         let Some(conn) = self.conns.get_mut(id) else { return Go::Stop };
         if !self.commands.allow(now.instant, conn.addr) {
             debug!("{} has to wait: it sends too many commands", conn.addr);
@@ -266,11 +278,32 @@ impl Gmnet {
         if matches!(command.verb, Verb::Reg | Verb::Reg2 | Verb::Connect | Verb::Lobby2) {
             conn.last_use = now.instant;
         }
+        self.turns.spend(limits::COMMAND_WORK);
         self.execute(now, id, command, out)
+    }
+
+    /// Has a command wait for the next turn.
+    fn wait_for_turn(&mut self, id: ConnId, command: &Command) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        self.unfinished += command.size();
+        conn.deferred = Some(Box::new(command.clone()));
+        self.turns.wait(conn.addr, id);
+    }
+
+    /// Goes on with what waits for a turn, as far as this turn goes.
+    fn take_turns(&mut self, now: Now, out: &mut Outbox) {
+        if self.turns.is_empty() {
+            return;
+        }
+        self.turns.begin_turn(now.instant);
+        while let Some(id) = self.turns.take() {
+            self.carry_out_deferred(now, id, out);
+        }
     }
 
     /// Tries again what had to wait.
     fn carry_out_deferred(&mut self, now: Now, id: ConnId, out: &mut Outbox) {
+        self.turns.begin(now.instant);
         let Some(conn) = self.conns.get_mut(id) else { return };
         let Some(command) = conn.deferred.take() else { return };
         self.unfinished -= command.size();
@@ -291,7 +324,7 @@ impl Gmnet {
             Verb::Reg2 => return self.reg2(now, id, command, out),
             Verb::Reg => return self.register(now, id, None, out),
             Verb::Connect => return self.connect(now, id, command.param(0), out),
-            Verb::Lobby2 => self.lobby(now, id, command, out),
+            Verb::Lobby2 => return self.lobby(now, id, command, out),
             Verb::IsTesting => {
                 self.answer(now, id, out, |b, config| b.extend([TESTING, config.testing.into()]));
             }
@@ -430,6 +463,7 @@ impl Dialect for Gmnet {
         while let Some(id) = self.stalls.pop_due(now.instant) {
             self.refuse(now, id, "it stopped in the middle of a command", out);
         }
+        self.take_turns(now, out);
         while let Some(id) = self.throttled.pop_due(now.instant) {
             self.carry_out_deferred(now, id, out);
         }
@@ -450,6 +484,7 @@ impl Dialect for Gmnet {
             self.introductions.next_wakeup(),
             self.hosts.next_wakeup(),
             self.ports.next_wakeup(),
+            self.turns.next_wakeup(),
             self.throttled.next(),
             self.keepalives.next(),
         ];

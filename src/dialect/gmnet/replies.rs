@@ -27,39 +27,32 @@ struct Reply {
 }
 
 impl Replies {
-    /// Appends the reply to a request, which `make` makes if it has to: from this version of the
-    /// list, for viewers inside the server's network or outside. Returns how many hosts are in it.
-    pub(super) fn append(
+    /// The reply to a request, as it was made from this version of the list for viewers inside the
+    /// server's network or outside, and how many hosts are in it. None: it has to be made, and
+    /// [`Self::keep`] is for that one.
+    pub(super) fn find(
         &mut self,
         command: &Command,
         is_inside: bool,
         version: u64,
-        reply: &mut Vec<u8>,
-        make: impl FnOnce(&mut Vec<u8>) -> usize,
-    ) -> usize {
+    ) -> Option<(&[u8], usize)> {
         self.request.clear();
         self.request.push(if is_inside { 'i' } else { 'o' });
         for n in 0..command.count() {
             self.request.push('\n');
             self.request.push_str(command.param(n));
         }
-        if let Some(made) = self.by_request.to_back(self.request.as_str())
-            && made.version == version
-        {
-            reply.extend_from_slice(&made.bytes);
-            return made.hosts;
-        }
-        let before = reply.len();
-        let hosts = make(reply);
-        let made = &reply[before..];
-        // One that is longer would push out all others.
-        if made.len() <= limits::LOBBY_REPLIES / 2 {
-            self.keep(Reply { version, bytes: made.into(), hosts });
-        }
-        hosts
+        let made = self.by_request.to_back(self.request.as_str())?;
+        (made.version == version).then_some((&*made.bytes, made.hosts))
     }
 
-    fn keep(&mut self, reply: Reply) {
+    /// Keeps the reply to the request that was not found.
+    pub(super) fn keep(&mut self, version: u64, bytes: &[u8], hosts: usize) {
+        // One that is longer would push out all others.
+        if bytes.len() > limits::LOBBY_REPLIES / 2 {
+            return;
+        }
+        let reply = Reply { version, bytes: bytes.into(), hosts };
         let size = |reply: &Reply| ENTRY + reply.bytes.len();
         let request = self.request.as_str();
         self.bytes += size(&reply);
@@ -96,16 +89,13 @@ mod tests {
 
     /// Whether the reply had to be made.
     fn is_made(replies: &mut Replies, game: &str, is_inside: bool, version: u64) -> bool {
-        let mut is_made = false;
-        let mut bytes = b"before".to_vec();
         let text = format!("{game} {version}");
-        let hosts = replies.append(&lobby(game), is_inside, version, &mut bytes, |bytes| {
-            is_made = true;
-            bytes.extend_from_slice(text.as_bytes());
-            7
-        });
-        assert_eq!((hosts, bytes), (7, format!("before{text}").into_bytes()));
-        is_made
+        if let Some(found) = replies.find(&lobby(game), is_inside, version) {
+            assert_eq!(found, (text.as_bytes(), 7));
+            return false;
+        }
+        replies.keep(version, text.as_bytes(), 7);
+        true
     }
 
     #[test]
@@ -140,13 +130,8 @@ mod tests {
         );
         let longest = vec![b'x'; limits::LOBBY_REPLIES / 2 + 1];
         for _ in 0..2 {
-            let mut bytes = Vec::new();
-            let make = |bytes: &mut Vec<u8>| {
-                bytes.extend_from_slice(&longest);
-                1
-            };
-            replies.append(&lobby("longest"), false, 1, &mut bytes, make);
-            assert_eq!(bytes, longest);
+            assert_eq!(replies.find(&lobby("longest"), false, 1), None);
+            replies.keep(1, &longest, 1);
         }
         assert!(replies.by_request.len() > 1, "the others stay");
     }

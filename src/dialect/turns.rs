@@ -1,0 +1,134 @@
+//! Who waits for a turn. Work that others would notice is done a piece at a time; in between
+//! everybody else is served.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+
+use super::ConnId;
+use crate::clock::Instant;
+use crate::customers::network;
+use crate::hash::Map;
+use crate::limits;
+
+/// The work that was done in this turn, and the connections whose requests wait for the next:
+/// first those of one address, then those of another, so that no address waits for all that
+/// another has asked for.
+#[derive(Debug, Default)]
+pub(super) struct Turns {
+    /// When this turn began; all of it happens at one time.
+    at: Instant,
+    /// Work of this turn, in the unit of [`limits::TURN_WORK`].
+    spent: usize,
+    /// What was spent when the connection began that is served now.
+    before: usize,
+    waiting: Map<IpAddr, VecDeque<ConnId>>,
+    /// Whose turn is next. Every address in `waiting` is here once.
+    order: VecDeque<IpAddr>,
+}
+
+impl Turns {
+    /// A connection is served from now on.
+    pub(super) fn begin(&mut self, now: Instant) {
+        if now != self.at {
+            self.begin_turn(now);
+        }
+        self.before = self.spent;
+    }
+
+    /// Nothing has been done yet in this turn.
+    pub(super) fn begin_turn(&mut self, now: Instant) {
+        (self.at, self.spent, self.before) = (now, 0, 0);
+    }
+
+    /// Counts work.
+    pub(super) fn spend(&mut self, work: usize) {
+        self.spent = self.spent.saturating_add(work);
+    }
+
+    /// Whether a connection has had its part of this turn.
+    #[must_use]
+    pub(super) fn is_slice_spent(&self) -> bool {
+        self.spent - self.before >= limits::TURN_WORK / limits::SLICES
+    }
+
+    /// Whether this turn has no room for work that can wait.
+    #[must_use]
+    pub(super) fn is_spent(&self) -> bool {
+        self.spent >= limits::TURN_WORK
+    }
+
+    /// A connection of this address waits. It must not wait already.
+    pub(super) fn wait(&mut self, addr: IpAddr, conn: ConnId) {
+        let addr = network(addr);
+        let conns = self.waiting.entry(addr).or_default();
+        if conns.is_empty() {
+            self.order.push_back(addr);
+        }
+        conns.push_back(conn);
+    }
+
+    /// The next that may go on, unless the work of this turn is done. It may be closed since.
+    pub(super) fn take(&mut self) -> Option<ConnId> {
+        if self.is_spent() {
+            return None;
+        }
+        let addr = self.order.pop_front()?;
+        let conns = self.waiting.get_mut(&addr)?;
+        let conn = conns.pop_front();
+        if conns.is_empty() {
+            self.waiting.remove(&addr);
+        } else {
+            self.order.push_back(addr);
+        }
+        conn
+    }
+
+    /// When there is something to do: at once, if anybody waits.
+    #[must_use]
+    pub(super) fn next_wakeup(&self) -> Option<Instant> {
+        (!self.is_empty()).then_some(self.at)
+    }
+
+    /// Whether nobody waits.
+    #[must_use]
+    pub(super) fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn conn(slot: u32) -> ConnId {
+        ConnId { slot, generation: 0 }
+    }
+
+    #[test]
+    fn addresses_take_turns_however_many_connections_they_have() {
+        let (many, one) = (IpAddr::from([203, 0, 113, 1]), IpAddr::from([203, 0, 113, 2]));
+        let mut turns = Turns::default();
+        (0..100).for_each(|slot| turns.wait(many, conn(slot)));
+        turns.wait(one, conn(100));
+        let order: Vec<u32> = std::iter::from_fn(|| turns.take()).map(|conn| conn.slot).collect();
+        assert_eq!((order.len(), &order[..4]), (101, &[0, 100, 1, 2][..]));
+        assert!(turns.is_empty());
+    }
+
+    #[test]
+    fn work_of_one_turn_is_bounded_and_so_is_that_of_a_connection_in_it() {
+        let mut turns = Turns::default();
+        let at = Instant::from_micros;
+        turns.begin(at(1));
+        assert!(!turns.is_slice_spent() && !turns.is_spent());
+        turns.spend(limits::TURN_WORK / limits::SLICES);
+        assert!(turns.is_slice_spent() && !turns.is_spent());
+        turns.begin(at(1));
+        assert!(!turns.is_slice_spent(), "the next connection has a part of its own");
+        turns.spend(limits::TURN_WORK);
+        turns.wait(IpAddr::from([203, 0, 113, 1]), conn(1));
+        assert_eq!(turns.take(), None);
+        turns.begin(at(2));
+        assert_eq!(turns.take(), Some(conn(1)));
+    }
+}
