@@ -14,6 +14,7 @@
 //! | [`limits`] | every bound and every wait, with its reason |
 //! | [`rates`], [`customers`], [`amplification`] | how often, how much and how many bytes an address may have |
 //! | `sources` | the table in which such things are remembered of each address |
+//! | [`unproven`] | of whom others may be told |
 //! | [`clock`], [`timers`] | time as a value, deadlines as data |
 //! | [`hash`] | how tables find their keys |
 //!
@@ -44,3 +45,4 @@ pub mod rates;
 pub mod server;
 mod sources;
 pub mod timers;
+pub mod unproven;

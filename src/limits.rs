@@ -298,6 +298,18 @@ pub const NATPUNCH_MEMBERS: usize = 32;
 /// Longest name of a natpunch lobby in bytes: a list of lobbies has to fit into one datagram.
 pub const NATPUNCH_NAME: usize = 64;
 
+/// For so long an unproven endpoint counts as told. Who is told of one sends ten datagrams a
+/// second there for fifteen seconds, so this is five a second at any network in the long run.
+pub const UNPROVEN: Duration = Duration::from_secs(30);
+
+/// Unproven endpoints that one peer may be told of in that time: in whatever networks they are, it
+/// sends no more than 80 datagrams a second because of them.
+pub const UNPROVEN_PER_PEER: u32 = 8;
+
+/// Networks of which an unproven endpoint was told in that time, in all. Each takes a peer to be
+/// told, so that forged addresses alone do not fill it.
+pub const UNPROVEN_NETWORKS: usize = 16 * 1024;
+
 /// Default time after which a silent peer of a room is taken to be gone.
 pub const ROOM_SILENCE: Duration = Duration::from_secs(300);
 

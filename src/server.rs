@@ -21,6 +21,7 @@ use crate::nats::{Nats, Seen};
 use crate::places::{Conn, Places};
 use crate::rates::Rates;
 use crate::timers::{Seldom, Timers};
+use crate::unproven::Unproven;
 
 /// What the owner decides.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,6 +83,7 @@ pub struct Server {
     alternates_from: Option<u8>,
     alternate_addr: Option<IpAddr>,
     nats: Nats,
+    unproven: Unproven,
 }
 
 impl Server {
@@ -106,7 +108,11 @@ impl Server {
             };
             dialects[name as usize] = Some(dialect);
         }
-        dialects.iter_mut().flatten().for_each(|dialect| dialect.share(&nats));
+        let unproven = Unproven::default();
+        for dialect in dialects.iter_mut().flatten() {
+            dialect.share(&nats);
+            dialect.share_unproven(&unproven);
+        }
         Self {
             limits,
             dialects,
@@ -120,6 +126,7 @@ impl Server {
             alternates_from: config.alternates_from,
             alternate_addr,
             nats,
+            unproven,
         }
     }
 
@@ -235,7 +242,10 @@ impl Server {
     /// Counts a connection no more.
     fn forget(&mut self, conn: ConnId) {
         self.idle.cancel(&conn);
-        self.places.remove(conn);
+        let peer = self.places.get(conn).map(Conn::peer);
+        if let Some(peer) = peer.filter(|_| self.places.remove(conn)) {
+            self.unproven.remove(peer.ip());
+        }
     }
 
     /// Counts the connections no more that a dialect has closed since `before`.
@@ -260,6 +270,7 @@ impl Dialect for Server {
             self.end_idle(now, idle, out);
         }
         self.nats.saw(now.instant, peer, Seen::Tcp);
+        self.unproven.add(peer.ip());
         self.places.add(now.instant, conn, peer);
         self.idle.arm(now.instant, conn);
     }

@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::clock::{Instant, Now};
 use crate::nats::Nats;
+use crate::unproven::Unproven;
 
 mod addr;
 pub mod conns;
@@ -50,6 +51,9 @@ pub trait Dialect: std::fmt::Debug {
     /// What all dialects together know of the NATs that peers are behind; given once, before
     /// anything else.
     fn share(&mut self, _nats: &Nats) {}
+
+    /// Of whom peers may be told, in all dialects together; given once, before anything else.
+    fn share_unproven(&mut self, _unproven: &Unproven) {}
 
     /// A peer has connected by TCP, and its first bytes say that it speaks this dialect. `now` is
     /// when it connected.

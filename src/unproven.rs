@@ -1,0 +1,211 @@
+//! Nobody is knocked at who has not asked for it. Whoever is told an endpoint sends ten datagrams
+//! a second there for a quarter of a minute, and the source address of a datagram can be forged:
+//! so a few requests in the name of a victim would aim many peers at it.
+//!
+//! An endpoint is *proven* if it has shown something that was sent to it and to no other (a key,
+//! an ID): dialects know that of their own peers, and tell others of those at once. So is one
+//! whose address is [known](Unproven::is_known): there is a TCP connection from it, or a proven
+//! endpoint. Any other may be told as [`Unproven::may_tell`] allows: one endpoint of a network to
+//! one peer within [`limits::UNPROVEN`], and a few to each peer. So one honest player who
+//! proves nothing is introduced at once, and the next of his network as soon as he proves himself or
+//! tries again later.
+//!
+//! A dialect does not count what it may not tell: it asks again when the endpoint has proven itself,
+//! or when its peer sends another request.
+
+use std::cell::RefCell;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::rc::Rc;
+
+use crate::clock::Instant;
+use crate::customers::Counts;
+use crate::limits;
+use crate::timers::Timers;
+
+/// What is known of addresses, and which unproven endpoints were told lately. Clones share it, as
+/// the promise is the server's and not that of each dialect.
+#[derive(Clone, Debug, Default)]
+pub struct Unproven(Rc<RefCell<State>>);
+
+#[derive(Debug)]
+struct State {
+    /// How many proofs of each address there are.
+    known: Counts,
+    /// Networks of which an endpoint was told: which one, and to whom.
+    networks: Timers<IpAddr, (SocketAddr, SocketAddr)>,
+    /// Who was told of unproven endpoints, and of how many.
+    told: Timers<SocketAddr, u32>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            known: Counts::default(),
+            networks: Timers::new(limits::UNPROVEN),
+            told: Timers::new(limits::UNPROVEN),
+        }
+    }
+}
+
+impl Unproven {
+    /// There is one more proof that somebody at this address hears us, such as a TCP connection. It
+    /// counts until it is [taken back](Self::remove).
+    pub fn add(&self, addr: IpAddr) {
+        self.0.borrow_mut().known.add(addr);
+    }
+
+    /// A proof that was [added](Self::add) is gone.
+    pub fn remove(&self, addr: IpAddr) {
+        self.0.borrow_mut().known.remove(addr);
+    }
+
+    /// Whether somebody at this address (IPv6: in this /64) is known to hear us.
+    #[must_use]
+    pub fn is_known(&self, addr: IpAddr) -> bool {
+        self.0.borrow().known.of(addr) > 0
+    }
+
+    /// Whether a peer may be told now of an endpoint that has proven nothing itself; if so, it
+    /// counts as told. Another time for the same two is no new one. Costs one or two look-ups.
+    #[must_use]
+    pub fn may_tell(&self, now: Instant, endpoint: SocketAddr, whom: SocketAddr) -> bool {
+        self.is_known(endpoint.ip()) || self.0.borrow_mut().tell(now, endpoint, whom)
+    }
+}
+
+impl State {
+    fn tell(&mut self, now: Instant, endpoint: SocketAddr, whom: SocketAddr) -> bool {
+        while self.networks.take_due(now).is_some() {}
+        while self.told.take_due(now).is_some() {}
+        let network = network(endpoint.ip());
+        if let Some(last) = self.networks.get(&network) {
+            return *last == (endpoint, whom);
+        }
+        if self.networks.len() >= limits::UNPROVEN_NETWORKS {
+            return false;
+        }
+        match self.told.get_mut(&whom) {
+            Some(told) if *told >= limits::UNPROVEN_PER_PEER => return false,
+            Some(told) => *told += 1,
+            None => self.told.arm_with(now, whom, 1),
+        }
+        self.networks.arm_with(now, network, (endpoint, whom));
+        true
+    }
+}
+
+/// The network that an address is in, so that a victim is not attacked by its neighbours' addresses:
+/// a /24, or the /56 that providers give to one customer.
+fn network(addr: IpAddr) -> IpAddr {
+    match addr {
+        IpAddr::V4(v4) => Ipv4Addr::from_bits(v4.to_bits() & !0xff).into(),
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !(u128::MAX >> 56)).into(),
+    }
+}
+
+/// Whether an address is one of a local network: it names nobody to those outside.
+#[must_use]
+pub const fn is_local(addr: IpAddr) -> bool {
+    match addr {
+        IpAddr::V4(v4) => v4.is_private() || v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unique_local() || v6.is_unicast_link_local(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn at(secs: u64) -> Instant {
+        Instant::from_micros(1_000_000_000 + secs * 1_000_000)
+    }
+
+    fn v4(a: u8, b: u8, c: u8, d: u8, port: u16) -> SocketAddr {
+        SocketAddr::from(([a, b, c, d], port))
+    }
+
+    const HOST: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 5000);
+
+    #[test]
+    fn one_endpoint_of_a_network_is_told_to_one_peer_at_a_time() {
+        let unproven = Unproven::default();
+        let other = v4(192, 0, 2, 2, 5000);
+        let window = limits::UNPROVEN.as_secs();
+        let mut told = 0;
+        for n in 0..240 {
+            let victim = v4(203, 0, 113, (n % 201) as u8, 1000 + n);
+            told += u32::from(unproven.may_tell(at(n as u64 / 60), victim, HOST));
+            told += u32::from(unproven.may_tell(at(n as u64 / 60), victim, other));
+        }
+        assert_eq!(told, 1);
+        assert!(unproven.may_tell(at(4), v4(203, 0, 113, 0, 1000), HOST), "the same again");
+        assert!(!unproven.may_tell(at(window - 1), v4(203, 0, 113, 9, 1), HOST));
+        assert!(unproven.may_tell(at(window), v4(203, 0, 113, 9, 1), HOST));
+        assert!(unproven.may_tell(at(window), v4(203, 0, 114, 9, 1), HOST), "another network");
+    }
+
+    #[test]
+    fn an_ipv6_customer_is_one_network() {
+        let unproven = Unproven::default();
+        let [one, same, other] = ["2001:db8:1:200::1", "2001:db8:1:2ff::1", "2001:db8:1:300::1"]
+            .map(|addr| SocketAddr::new(addr.parse().unwrap(), 1));
+        assert!(unproven.may_tell(at(0), one, HOST));
+        assert!(!unproven.may_tell(at(0), same, HOST));
+        assert!(unproven.may_tell(at(0), other, HOST));
+    }
+
+    #[test]
+    fn nobody_is_told_of_many_networks() {
+        let unproven = Unproven::default();
+        let told = (0..200).filter(|n| unproven.may_tell(at(0), v4(10, 1, *n, 1, 1), HOST));
+        assert_eq!(told.count(), limits::UNPROVEN_PER_PEER as usize);
+        // What was not told has cost nothing.
+        assert!(unproven.may_tell(at(0), v4(10, 1, 199, 1, 1), v4(192, 0, 2, 2, 1)));
+    }
+
+    #[test]
+    fn who_is_known_is_told_at_once() {
+        let unproven = Unproven::default();
+        let player = v4(203, 0, 113, 7, 1);
+        unproven.add(player.ip());
+        unproven.add(player.ip());
+        unproven.remove(player.ip());
+        assert!((1..100).all(|port| unproven.may_tell(at(0), v4(203, 0, 113, 7, port), HOST)));
+        unproven.remove(player.ip());
+        let told =
+            (1..100).filter(|port| unproven.may_tell(at(0), v4(203, 0, 113, 7, *port), HOST));
+        assert_eq!(told.count(), 1);
+    }
+
+    #[test]
+    fn the_tables_are_bounded() {
+        let unproven = Unproven::default();
+        for n in 0..2 * limits::UNPROVEN_NETWORKS {
+            let [.., a, b, c] = n.to_be_bytes();
+            let _ = unproven.may_tell(at(0), v4(11, a, b, c, 1), HOST);
+            let (victim, host) = (v4(12 + a, b, c, 1, 1), v4(100, a, b, c, 1));
+            let _ = unproven.may_tell(at(0), victim, host);
+        }
+        let state = unproven.0.borrow();
+        assert_eq!(state.networks.len(), limits::UNPROVEN_NETWORKS);
+        assert!(state.told.len() <= limits::UNPROVEN_NETWORKS);
+        drop(state);
+        let late = at(0) + limits::UNPROVEN + Duration::from_secs(1);
+        assert!(unproven.may_tell(late, v4(10, 0, 0, 1, 1), HOST));
+        assert_eq!(unproven.0.borrow().networks.len(), 1);
+    }
+
+    #[test]
+    fn local_addresses_are_those_of_nobody_outside() {
+        for local in ["10.1.2.3", "172.16.0.1", "192.168.1.20", "169.254.3.4", "fd00::1", "fe80::1"]
+        {
+            assert!(is_local(local.parse().unwrap()), "{local}");
+        }
+        for public in
+            ["8.8.8.8", "172.32.0.1", "127.0.0.1", "0.0.0.0", "100.64.0.1", "2001:db8::1", "::1"]
+        {
+            assert!(!is_local(public.parse().unwrap()), "{public}");
+        }
+    }
+}
