@@ -306,6 +306,10 @@ pub const UNPROVEN: Duration = Duration::from_secs(30);
 /// sends no more than 80 datagrams a second because of them.
 pub const UNPROVEN_PER_PEER: u32 = 8;
 
+/// Peers that may be told of an unproven endpoint in that time if they ask for it: the first players
+/// of a room whose host has not shown its key, perhaps because that datagram was lost.
+pub const UNPROVEN_ASKERS: u32 = 4;
+
 /// Networks of which an unproven endpoint was told in that time, in all. Each takes a peer to be
 /// told, so that forged addresses alone do not fill it.
 pub const UNPROVEN_NETWORKS: usize = 16 * 1024;
@@ -327,10 +331,10 @@ pub const KICKED_PER_ROOM: usize = 64;
 /// host of the room a few datagrams.
 pub const PLACES_PER_SECOND: u32 = 20;
 
-/// A peer of a room that never proved that it is there, with whom no punch is known to have
-/// worked, gives its place to another after this time of silence. Who is there sends something
-/// more often, as its NAT would forget it.
-pub const UNPROVED_PLACE: Duration = Duration::from_secs(30);
+/// A peer of a room that has not proved in this time that it is there, with whom no punch is known
+/// to have worked, gives its place to another who needs it. The proof takes one round trip, or a
+/// second or two if datagrams get lost.
+pub const UNPROVED_PLACE: Duration = Duration::from_secs(3);
 
 /// How often a notification about a room is sent, and how far apart: with one datagram in five
 /// lost, all of them get lost once in a hundred times, and a request sent again helps then.

@@ -6,9 +6,9 @@
 //! an ID): dialects know that of their own peers, and tell others of those at once. So is one
 //! whose address is [known](Unproven::is_known): there is a TCP connection from it, or a proven
 //! endpoint. Any other may be told as [`Unproven::may_tell`] allows: one endpoint of a network to
-//! one peer within [`limits::UNPROVEN`], and a few to each peer. So one honest player who
-//! proves nothing is introduced at once, and the next of his network as soon as he proves himself or
-//! tries again later.
+//! one peer within [`limits::UNPROVEN`], and a few to each peer; or, if they ask for just that one,
+//! to a [few peers](Unproven::may_tell_asker). So one honest player who proves nothing is introduced
+//! at once, and the next of his network as soon as he proves himself or tries again later.
 //!
 //! A dialect does not count what it may not tell: it asks again when the endpoint has proven itself,
 //! or when its peer sends another request.
@@ -31,10 +31,20 @@ pub struct Unproven(Rc<RefCell<State>>);
 struct State {
     /// How many proofs of each address there are.
     known: Counts,
-    /// Networks of which an endpoint was told: which one, and to whom.
-    networks: Timers<IpAddr, (SocketAddr, SocketAddr)>,
+    /// Networks of which an endpoint was told.
+    networks: Timers<IpAddr, Told>,
     /// Who was told of unproven endpoints, and of how many.
     told: Timers<SocketAddr, u32>,
+}
+
+/// What was told of a network.
+#[derive(Clone, Copy, Debug)]
+struct Told {
+    endpoint: SocketAddr,
+    /// Who was told last.
+    whom: SocketAddr,
+    /// How many were told.
+    count: u32,
 }
 
 impl Default for State {
@@ -49,9 +59,12 @@ impl Default for State {
 
 impl Unproven {
     /// There is one more proof that somebody at this address hears us, such as a TCP connection. It
-    /// counts until it is [taken back](Self::remove).
+    /// counts until it is [taken back](Self::remove). What was told of the address before was all
+    /// right, so it makes nobody else of its network wait.
     pub fn add(&self, addr: IpAddr) {
-        self.0.borrow_mut().known.add(addr);
+        let mut state = self.0.borrow_mut();
+        state.known.add(addr);
+        state.forget(addr);
     }
 
     /// A proof that was [added](Self::add) is gone.
@@ -66,31 +79,53 @@ impl Unproven {
     }
 
     /// Whether a peer may be told now of an endpoint that has proven nothing itself; if so, it
-    /// counts as told. Another time for the same two is no new one. Costs one or two look-ups.
+    /// counts as told. Another time for the same two is a new one, unless the dialect knows that it is
+    /// the same introduction, and does not ask. Costs a few look-ups.
     #[must_use]
     pub fn may_tell(&self, now: Instant, endpoint: SocketAddr, whom: SocketAddr) -> bool {
-        self.is_known(endpoint.ip()) || self.0.borrow_mut().tell(now, endpoint, whom)
+        self.is_known(endpoint.ip()) || self.0.borrow_mut().tell(now, endpoint, whom, 1)
+    }
+
+    /// The same for a peer that has asked for just this endpoint, such as that of a host: a few may
+    /// be told, as nobody knocks there who did not choose to.
+    #[must_use]
+    pub fn may_tell_asker(&self, now: Instant, endpoint: SocketAddr, whom: SocketAddr) -> bool {
+        let most = limits::UNPROVEN_ASKERS;
+        self.is_known(endpoint.ip()) || self.0.borrow_mut().tell(now, endpoint, whom, most)
     }
 }
 
 impl State {
-    fn tell(&mut self, now: Instant, endpoint: SocketAddr, whom: SocketAddr) -> bool {
+    fn tell(&mut self, now: Instant, endpoint: SocketAddr, whom: SocketAddr, most: u32) -> bool {
         while self.networks.take_due(now).is_some() {}
         while self.told.take_due(now).is_some() {}
         let network = network(endpoint.ip());
-        if let Some(last) = self.networks.get(&network) {
-            return *last == (endpoint, whom);
-        }
-        if self.networks.len() >= limits::UNPROVEN_NETWORKS {
-            return false;
+        let before = self.networks.get(&network).copied();
+        match before {
+            Some(told) if told.endpoint != endpoint || told.count >= most => return false,
+            None if self.networks.len() >= limits::UNPROVEN_NETWORKS => return false,
+            _ => {}
         }
         match self.told.get_mut(&whom) {
             Some(told) if *told >= limits::UNPROVEN_PER_PEER => return false,
             Some(told) => *told += 1,
             None => self.told.arm_with(now, whom, 1),
         }
-        self.networks.arm_with(now, network, (endpoint, whom));
+        let count = before.map_or(0, |told| told.count) + 1;
+        self.networks.arm_with(now, network, Told { endpoint, whom, count });
         true
+    }
+
+    /// Forgets what was told of an address.
+    fn forget(&mut self, addr: IpAddr) {
+        let network = network(addr);
+        let Some(last) = self.networks.get(&network).copied() else { return };
+        if last.endpoint.ip() == addr {
+            self.networks.cancel(&network);
+            if let Some(told) = self.told.get_mut(&last.whom) {
+                *told = told.saturating_sub(1);
+            }
+        }
     }
 }
 
@@ -139,10 +174,19 @@ mod tests {
             told += u32::from(unproven.may_tell(at(n as u64 / 60), victim, other));
         }
         assert_eq!(told, 1);
-        assert!(unproven.may_tell(at(4), v4(203, 0, 113, 0, 1000), HOST), "the same again");
         assert!(!unproven.may_tell(at(window - 1), v4(203, 0, 113, 9, 1), HOST));
         assert!(unproven.may_tell(at(window), v4(203, 0, 113, 9, 1), HOST));
         assert!(unproven.may_tell(at(window), v4(203, 0, 114, 9, 1), HOST), "another network");
+    }
+
+    #[test]
+    fn an_endpoint_that_is_asked_for_is_told_to_a_few() {
+        let unproven = Unproven::default();
+        let host = v4(203, 0, 113, 7, 5000);
+        let told = (0..200).filter(|n| unproven.may_tell_asker(at(0), host, v4(10, 0, *n, 1, 1)));
+        assert_eq!(told.count(), limits::UNPROVEN_ASKERS as usize);
+        assert!(!unproven.may_tell_asker(at(0), v4(203, 0, 113, 8, 1), HOST), "another one");
+        assert!(!unproven.may_tell(at(0), host, HOST));
     }
 
     #[test]
@@ -176,6 +220,17 @@ mod tests {
         let told =
             (1..100).filter(|port| unproven.may_tell(at(0), v4(203, 0, 113, 7, *port), HOST));
         assert_eq!(told.count(), 1);
+    }
+
+    #[test]
+    fn who_proves_himself_makes_nobody_wait() {
+        let unproven = Unproven::default();
+        for n in 0..100 {
+            let player = v4(203, 0, 113, n, 1);
+            assert!(unproven.may_tell(at(0), player, HOST), "{n}");
+            unproven.add(player.ip());
+            unproven.remove(player.ip());
+        }
     }
 
     #[test]

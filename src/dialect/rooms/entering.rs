@@ -52,19 +52,30 @@ impl Rooms {
             }
             _ => {}
         }
-        if self.table.room(room).ok_or(Reason::NoRoom)?.is_barred(turn.from) {
+        let wanted = self.table.room(room).ok_or(Reason::NoRoom)?;
+        if wanted.is_barred(turn.from) {
             return Err(Reason::Kicked);
+        }
+        if let Some(host) = self.table.peer(wanted.host).map(|host| host.endpoint)
+            && host.is_ipv4() != turn.from.is_ipv4()
+        {
+            self.log_families(turn.now, turn.from, host);
+            return Err(Reason::Family);
         }
         if self.parted.just_now(turn.instant(), turn.from) == Some((room, How::Left)) {
             return Ok(());
         }
         self.make_place_in(turn, room)?;
         self.admit(turn, false)?;
+        if !self.may_tell_host(turn.now, room, turn.from) {
+            return Err(Reason::Busy);
+        }
         if let Some((id, ..)) = before {
             self.end(turn.now, id, Why::Left, turn.out);
         }
         let id = self.fresh_id();
-        let client = self.newcomer(turn, id, room, false);
+        let mut client = self.newcomer(turn, id, room, false);
+        client.knows_host = true;
         self.table.join(turn.instant(), client);
         self.answer_place(turn, id);
         self.introduce(turn.now, id, turn.out);
@@ -84,7 +95,10 @@ impl Rooms {
         let is_former = peer.came_by.is_some_and(|former| former.is(key));
         if peer.endpoint == turn.from {
             if is_current {
-                self.table.prove(turn.instant(), id, turn.via);
+                if !peer.proved {
+                    self.table.prove(turn.instant(), id, turn.via);
+                    self.tell_proven(turn.now, id, turn.out);
+                }
             } else if !is_former {
                 return Err(Reason::BadKey);
             }
@@ -106,6 +120,11 @@ impl Rooms {
     fn relocate(&mut self, turn: &mut Turn<'_>, id: Id, key: Key) -> Result<(), Reason> {
         let Some(peer) = self.table.peer(id) else { return Err(Reason::NoRoom) };
         let (room, is_host, old) = (peer.room, peer.is_host, peer.endpoint);
+        // The others could not reach it any more.
+        if old.is_ipv4() != turn.from.is_ipv4() {
+            self.log_families(turn.now, turn.from, old);
+            return Err(Reason::Family);
+        }
         if !is_host && self.table.room(room).is_some_and(|room| room.is_barred(turn.from)) {
             return Err(Reason::Kicked);
         }
@@ -115,7 +134,7 @@ impl Rooms {
             None => {}
         }
         let fresh = self.fresh_key();
-        self.table.relocate(id, turn.from, key, fresh);
+        self.table.relocate(turn.instant(), id, turn.from, key, fresh);
         self.table.heard(turn.instant(), id, turn.via);
         let how = if is_host { How::Closed } else { How::Left };
         self.parted.note(turn.instant(), old, room, how);
@@ -130,42 +149,151 @@ impl Rooms {
     /// its clients for that, and of those that came while it was away.
     fn tell_new_endpoint(&mut self, turn: &mut Turn<'_>, id: Id) {
         let Some(peer) = self.table.peer(id) else { return };
-        let moved = Answer::Moved(id, peer.endpoint);
         let Some(room) = self.table.room(peer.room) else { return };
-        let is_host = peer.is_host;
+        let (is_host, host) = (peer.is_host, room.host);
         let clients = if is_host { room.clients.clone() } else { vec![id] };
-        let others = if is_host { clients.clone() } else { vec![room.host] };
-        for other in others.iter().filter_map(|id| self.table.peer(*id)) {
-            let ports = self.next_ports(turn.now, id, other.id);
-            self.post.notify(turn.instant(), other, Subject::Peer(id), moved, turn.out);
-            self.post.foretell(turn.instant(), other, id, &ports, turn.out);
-        }
-        for client in clients {
-            if let Some(client) = self.table.peer_mut(client) {
-                client.status = Status::Joining;
-            }
+        for id in clients {
+            let Some(client) = self.table.peer_mut(id) else { continue };
+            client.status = Status::Joining;
             if is_host {
-                self.introduce(turn.now, client, turn.out);
+                client.told = false;
+                client.knows_host = false;
+                self.tell_of_host(turn.now, id, turn.out);
+                self.introduce(turn.now, id, turn.out);
+            } else if self.may_tell_client(turn.now, id) {
+                self.announce(turn.now, id, host, turn.out);
             }
         }
     }
 
-    /// Tells the host of a client.
+    /// A peer has shown that it is where it seems to be: now others are told who could not be
+    /// before, and which ports it may have.
+    fn tell_proven(&mut self, now: Now, id: Id, out: &mut Outbox) {
+        let Some(peer) = self.table.peer(id) else { return };
+        let Some(room) = self.table.room(peer.room) else { return };
+        if peer.is_host {
+            for client in room.clients.clone() {
+                if self.table.peer(client).is_some_and(|client| client.knows_host) {
+                    self.foretell(now, id, client, out);
+                } else {
+                    self.tell_of_host(now, client, out);
+                }
+            }
+        } else if !peer.told {
+            self.introduce(now, id, out);
+        } else {
+            self.foretell(now, id, room.host, out);
+        }
+    }
+
+    /// Tells a peer which ports another one is going to have, if that is known.
+    fn foretell(&mut self, now: Now, who: Id, whom: Id, out: &mut Outbox) {
+        let ports = self.next_ports(now, who, whom);
+        if let Some(other) = self.table.peer(whom) {
+            self.post.foretell(now.instant, other, who, &ports, out);
+        }
+    }
+
+    /// Tells a client where its host is now, if it does not know.
+    fn tell_of_host(&mut self, now: Now, client: Id, out: &mut Outbox) {
+        let Some(client) = self.table.peer(client).filter(|client| !client.knows_host) else {
+            return;
+        };
+        let (id, room) = (client.id, client.room);
+        if !self.may_tell_host(now, room, client.endpoint) {
+            return;
+        }
+        if let Some(client) = self.table.peer_mut(id) {
+            client.knows_host = true;
+        }
+        if let Some(host) = self.table.room(room).map(|room| room.host) {
+            self.announce(now, host, id, out);
+        }
+    }
+
+    /// Tells a peer that another one has moved.
+    fn announce(&mut self, now: Now, who: Id, whom: Id, out: &mut Outbox) {
+        let (Some(peer), Some(other)) = (self.table.peer(who), self.table.peer(whom)) else {
+            return;
+        };
+        let moved = Answer::Moved(who, peer.endpoint);
+        self.post.notify(now.instant, other, Subject::Peer(who), moved, out);
+        self.foretell(now, who, whom, out);
+    }
+
+    /// Tells the host of a client, if it may be told.
     fn introduce(&mut self, now: Now, client: Id, out: &mut Outbox) {
+        if !self.may_tell_client(now, client) {
+            return;
+        }
         let Some(client) = self.table.peer(client) else { return };
         let host = self.table.room(client.room).and_then(|room| self.table.peer(room.host));
         let Some(host) = host else { return };
         let comes = Answer::Comes(client.id, client.endpoint);
-        self.post.notify(now.instant, host, Subject::Peer(client.id), comes, out);
-        let ports = self.next_ports(now, client.id, host.id);
-        self.post.foretell(now.instant, host, client.id, &ports, out);
+        let (id, host_id) = (client.id, host.id);
+        self.post.notify(now.instant, host, Subject::Peer(id), comes, out);
+        self.foretell(now, id, host_id, out);
     }
 
-    /// The ports that a peer is going to have towards the other side, if its NAT counts.
+    /// Whether the host of a client may be told where it is; then it counts as told.
+    fn may_tell_client(&mut self, now: Now, id: Id) -> bool {
+        let Some(client) = self.table.peer(id) else { return false };
+        let host = self.table.room(client.room).and_then(|room| self.table.peer(room.host));
+        let Some(host) = host else { return false };
+        let may = client.told
+            || client.proved
+            || self.table.unproven.may_tell(now.instant, client.endpoint, host.endpoint);
+        if may && let Some(client) = self.table.peer_mut(id) {
+            client.told = true;
+        }
+        may
+    }
+
+    /// Whether somebody may be told where the host of a room is.
+    fn may_tell_host(&self, now: Now, room: Id, whom: SocketAddr) -> bool {
+        let host = self.table.room(room).and_then(|room| self.table.peer(room.host));
+        host.is_some_and(|host| {
+            host.proved || self.table.unproven.may_tell_asker(now.instant, host.endpoint, whom)
+        })
+    }
+
+    /// `ka`: the sender is there. Who has moved and not shown the key of its new endpoint is asked for
+    /// it, if somebody cannot be told of it for that reason: `noroom` makes it come back.
+    pub(super) fn keep_alive(&mut self, turn: &mut Turn<'_>) -> Result<(), Reason> {
+        let peer = self.place(turn)?;
+        if !peer.proved {
+            let (id, has_moved) = (peer.id, peer.came_by.is_some());
+            if !self.try_again(turn, id) && has_moved {
+                return Err(Reason::NoRoom);
+            }
+        }
+        self.answer(turn, Answer::Alive);
+        Ok(())
+    }
+
+    /// Tells the other side of a peer if it could not be told before. False: it still cannot be.
+    fn try_again(&mut self, turn: &mut Turn<'_>, id: Id) -> bool {
+        let Some(peer) = self.table.peer(id) else { return true };
+        if !peer.is_host {
+            if !peer.told {
+                self.introduce(turn.now, id, turn.out);
+            }
+            return self.table.peer(id).is_none_or(|peer| peer.told);
+        }
+        let clients = self.table.room(peer.room).map_or(Vec::new(), |room| room.clients.clone());
+        clients.iter().for_each(|client| self.tell_of_host(turn.now, *client, turn.out));
+        clients.iter().filter_map(|id| self.table.peer(*id)).all(|client| client.knows_host)
+    }
+
+    /// The ports that a peer is going to have towards the other side, if its NAT counts and it is
+    /// known to be there: whoever is told knocks at all of them.
     fn next_ports(&self, now: Now, id: Id, other: Id) -> Ports {
-        let at = |id| self.table.peer(id).map(|peer| peer.endpoint);
-        match (at(id), at(other)) {
-            (Some(peer), Some(other)) => self.nats.next(now.instant, peer, other, 1),
+        match (self.table.peer(id), self.table.peer(other)) {
+            (Some(peer), Some(other))
+                if peer.proved || self.table.unproven.is_known(peer.endpoint.ip()) =>
+            {
+                self.nats.next(now.instant, peer.endpoint, other.endpoint, 1)
+            }
             _ => Ports::new(),
         }
     }
@@ -196,11 +324,16 @@ impl Rooms {
             return;
         }
         let Some(host) = self.table.peer(room.host) else { return };
-        say(Answer::Joined(room.id, id, host.endpoint));
+        // Else it is told when the host has shown that it is where it seems to be.
+        if peer.knows_host {
+            say(Answer::Joined(room.id, id, host.endpoint));
+        }
         say(own);
-        let ports = self.nats.next(now, host.endpoint, peer.endpoint, 1);
-        if !ports.is_empty() {
-            say(Answer::Predicted(host.id, &ports));
+        let ports = self.next_ports(turn.now, host.id, id);
+        if peer.knows_host && !ports.is_empty() {
+            self.post.send(now, to, turn.out, |bytes| {
+                Answer::Predicted(host.id, &ports).write(bytes);
+            });
         }
     }
 
@@ -225,14 +358,16 @@ impl Rooms {
         let here: Vec<Id> =
             neighbours.filter(|peer| peer.is_host == is_host).map(|peer| peer.id).collect();
         if here.len() >= most {
-            self.replace_one_of(turn, &here).ok_or(Reason::Limit)?;
+            let last = self.table.gives_way(turn.instant(), &here).ok_or(Reason::Limit)?;
+            self.end(turn.now, last, Why::MadePlace, turn.out);
         }
         if self.table.len() >= self.config.peers {
             if let Some(more) = self.full.say(turn.instant()) {
                 warn!("all {} places in rooms are taken ({more} times before)", self.config.peers);
             }
-            let last = self.table.longest_silent_unproved().ok_or(Reason::Busy)?;
-            self.end(turn.now, last, Why::MadePlace, turn.out);
+            let unproved = self.table.longest_silent_unproved();
+            let last = unproved.or_else(|| self.table.largest_of_all(turn.from.ip()));
+            self.end(turn.now, last.ok_or(Reason::Busy)?, Why::MadePlace, turn.out);
         }
         Ok(())
     }
@@ -242,15 +377,20 @@ impl Rooms {
         if room.clients.len() < limits::CLIENTS_PER_ROOM {
             return Ok(());
         }
-        let clients = room.clients.clone();
-        self.replace_one_of(turn, &clients).ok_or(Reason::Full)
+        let unproved = self.table.gives_way(turn.instant(), &room.clients);
+        let last = unproved.or_else(|| self.table.largest_in(room, turn.from.ip()));
+        self.end(turn.now, last.ok_or(Reason::Full)?, Why::MadePlace, turn.out);
+        Ok(())
     }
 
-    /// Removes one peer that gives way, if there is one.
-    fn replace_one_of(&mut self, turn: &mut Turn<'_>, ids: &[Id]) -> Option<()> {
-        let id = *ids.iter().find(|id| self.table.gives_way(turn.instant(), **id))?;
-        self.end(turn.now, id, Why::MadePlace, turn.out);
-        Some(())
+    /// Two cannot be introduced, as they have addresses of different families.
+    fn log_families(&mut self, now: Now, one: SocketAddr, other: SocketAddr) {
+        if let Some(more) = self.foreign.say(now.instant) {
+            warn!(
+                "{one} and {other} cannot meet in a room, one has IPv4 and the other IPv6 ({more} \
+                 times before)"
+            );
+        }
     }
 
     fn log_introduction(&mut self, now: Now, client: SocketAddr, room: Id) {

@@ -134,7 +134,7 @@ impl Rooms {
             self.parted.note(now.instant, client.endpoint, room, How::Left);
         }
         let host = self.table.room(room).and_then(|room| self.table.peer(room.host));
-        if let Some(host) = host {
+        if let Some(host) = host.filter(|_| client.told) {
             self.post.notify(now.instant, host, Subject::Peer(id), Answer::Gone(id), out);
         }
         if self.lines.says(now, client.endpoint.ip()) {

@@ -1,6 +1,7 @@
 //! `rl`: the rooms, newest first, as many as one datagram can hold.
 
 use std::io::Write;
+use std::net::IpAddr;
 
 use super::field::{self, Id};
 use super::message::Reason;
@@ -9,7 +10,8 @@ use super::table::{Room, Table};
 /// Last field of a page that is not the last one.
 const MORE: &[u8] = b":+";
 
-/// Writes the page that begins behind a room, or the first one, in at most that much space.
+/// Writes the page that begins behind a room, or the first one, in at most that much space, for a
+/// reader at this address.
 ///
 /// # Errors
 /// `NoRoom` if the room is gone, so that nobody knows where the page begins; `Limit` if there is
@@ -17,10 +19,11 @@ const MORE: &[u8] = b":+";
 pub(super) fn page(
     table: &Table,
     after: Option<Id>,
+    reader: IpAddr,
     space: usize,
     bytes: &mut Vec<u8>,
 ) -> Result<(), Reason> {
-    let mut rooms = table.newest_after(after).ok_or(Reason::NoRoom)?;
+    let mut rooms = table.newest_after(after, reader).ok_or(Reason::NoRoom)?;
     bytes.extend_from_slice(b"rl");
     let Some(first) = rooms.next() else {
         bytes.push(b':');

@@ -243,6 +243,8 @@ pub enum Reason {
     BadKey,
     /// The address of the peer does too much.
     Limit,
+    /// One side has IPv4 and the other IPv6, so that they cannot reach each other.
+    Family,
 }
 
 impl fmt::Display for Reason {
@@ -256,6 +258,7 @@ impl fmt::Display for Reason {
             Self::BadRequest => "badrequest",
             Self::BadKey => "badkey",
             Self::Limit => "limit",
+            Self::Family => "family",
         })
     }
 }

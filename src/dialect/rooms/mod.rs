@@ -48,6 +48,7 @@ use crate::limits::{self, Limits};
 use crate::nats::Nats;
 use crate::rates::{Lines, Rates};
 use crate::timers::Seldom;
+use crate::unproven::Unproven;
 
 mod entering;
 pub mod field;
@@ -56,6 +57,7 @@ mod list;
 pub mod message;
 mod parted;
 mod post;
+mod shares;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -103,6 +105,7 @@ pub struct Rooms {
     places: Rates,
     lines: Lines,
     full: Seldom,
+    foreign: Seldom,
     nats: Nats,
     refused: admission::Refused,
     stopping: bool,
@@ -135,6 +138,7 @@ impl Rooms {
             places: Rates::new(limits::PLACES_PER_SECOND, 10),
             lines: Lines::default(),
             full: Seldom::default(),
+            foreign: Seldom::default(),
             nats: Nats::default(),
             refused: admission::Refused::default(),
             stopping: false,
@@ -159,11 +163,7 @@ impl Rooms {
             Request::KickIp(ip) => self.kick_ip(turn, ip),
             Request::Rename(name) => self.rename(turn, name),
             Request::Return(client, key) => self.come_back(turn, client, key),
-            Request::KeepAlive => {
-                self.place(turn)?;
-                self.answer(turn, Answer::Alive);
-                Ok(())
-            }
+            Request::KeepAlive => self.keep_alive(turn),
         }
     }
 
@@ -214,7 +214,7 @@ impl Rooms {
         let to = self.back(turn);
         let space = self.post.space(to);
         let mut page = Vec::new();
-        list::page(&self.table, after, space, &mut page)?;
+        list::page(&self.table, after, turn.from.ip(), space, &mut page)?;
         self.post.send(turn.instant(), to, turn.out, |bytes| bytes.append(&mut page));
         Ok(())
     }
@@ -294,6 +294,10 @@ impl Rooms {
 impl Dialect for Rooms {
     fn share(&mut self, nats: &Nats) {
         self.nats = nats.clone();
+    }
+
+    fn share_unproven(&mut self, unproven: &Unproven) {
+        self.table.unproven = unproven.clone();
     }
 
     fn on_datagram(&mut self, now: Now, via: Via, from: SocketAddr, data: &[u8], out: &mut Outbox) {

@@ -6,12 +6,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::field::{Id, Key};
+use super::shares;
 use crate::clock::Instant;
-use crate::customers::Possessions;
+use crate::customers::{Possessions, Shares};
 use crate::dialect::Via;
 use crate::hash::Map;
 use crate::limits;
 use crate::timers::Timers;
+use crate::unproven::Unproven;
 
 /// How the punch with the other side went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,8 +38,14 @@ pub(super) struct Peer {
     pub(super) came_by: Option<Key>,
     /// Whether it has shown `key` from this endpoint: then it hears what is sent there.
     pub(super) proved: bool,
+    /// Whether the host of its room knows this endpoint.
+    pub(super) told: bool,
+    /// Whether it knows the endpoint where the host of its room is now.
+    pub(super) knows_host: bool,
+    /// Since when it has been at this endpoint.
+    pub(super) since: Instant,
     /// When the last request came from it.
-    heard: Instant,
+    pub(super) heard: Instant,
 }
 
 /// A room.
@@ -60,6 +68,16 @@ pub(super) enum Outcast {
     Ip(IpAddr),
 }
 
+impl Outcast {
+    /// The address that is meant.
+    pub(super) const fn ip(self) -> IpAddr {
+        match self {
+            Self::Endpoint(at) => at.ip(),
+            Self::Ip(ip) => ip,
+        }
+    }
+}
+
 impl Room {
     pub(super) fn is_barred(&self, from: SocketAddr) -> bool {
         self.kicked.contains(&Outcast::Endpoint(from))
@@ -71,7 +89,7 @@ impl Room {
             return;
         }
         if self.kicked.len() >= limits::KICKED_PER_ROOM {
-            self.kicked.pop_front();
+            self.kicked.remove(shares::oldest_of_most(&self.kicked));
         }
         self.kicked.push_back(outcast);
     }
@@ -83,14 +101,18 @@ pub(super) struct Table {
     peers: Map<Id, Peer>,
     rooms: Map<Id, Room>,
     at: Map<SocketAddr, Id>,
-    /// Rooms by age.
-    by_age: BTreeMap<u64, Id>,
+    /// Rooms by age: those whose hosts have IPv4, and the others.
+    by_age: [BTreeMap<u64, Id>; 2],
     rooms_made: u64,
-    by_customer: Possessions<Id>,
+    pub(super) by_customer: Possessions<Id>,
+    /// How many peers each network has.
+    pub(super) shares: Shares,
     /// Peers, those first that have been silent longest.
     silent: Timers<Id>,
     /// The same of those that have not proved themselves.
     unproved: Timers<Id>,
+    /// Of whom others may be told; who has proved itself here counts there.
+    pub(super) unproven: Unproven,
 }
 
 impl Table {
@@ -99,11 +121,13 @@ impl Table {
             peers: Map::default(),
             rooms: Map::default(),
             at: Map::default(),
-            by_age: BTreeMap::new(),
+            by_age: Default::default(),
             rooms_made: 0,
             by_customer: Possessions::default(),
+            shares: Shares::default(),
             silent: Timers::new(silence),
             unproved: Timers::new(silence),
+            unproven: Unproven::default(),
         }
     }
 
@@ -143,12 +167,17 @@ impl Table {
     }
 
     /// Rooms that are older than this one, newest first; `None` for all. An unknown room: nothing.
-    pub(super) fn newest_after(&self, after: Option<Id>) -> Option<impl Iterator<Item = &Room>> {
+    /// Only those that somebody at this address can join.
+    pub(super) fn newest_after(
+        &self,
+        after: Option<Id>,
+        reader: IpAddr,
+    ) -> Option<impl Iterator<Item = &Room>> {
         let end = match after {
             Some(id) => self.rooms.get(&id)?.number,
             None => u64::MAX,
         };
-        let ids = self.by_age.range(..end).rev();
+        let ids = self.by_age[usize::from(reader.is_ipv6())].range(..end).rev();
         Some(ids.filter_map(|(_, id)| self.rooms.get(id)))
     }
 
@@ -156,7 +185,7 @@ impl Table {
     pub(super) fn open(&mut self, now: Instant, id: Id, name: String, host: Peer) {
         self.rooms_made += 1;
         let number = self.rooms_made;
-        self.by_age.insert(number, id);
+        self.by_age[usize::from(host.endpoint.is_ipv6())].insert(number, id);
         let (clients, kicked) = (Vec::new(), VecDeque::new());
         self.rooms.insert(id, Room { id, name, host: host.id, clients, kicked, number });
         self.insert(now, host);
@@ -174,7 +203,8 @@ impl Table {
         let (id, via) = (peer.id, peer.via);
         self.at.insert(peer.endpoint, id);
         self.by_customer.add(peer.endpoint.ip(), id);
-        self.peers.insert(id, peer);
+        self.shares.add(peer.endpoint.ip(), 1);
+        self.peers.insert(id, Peer { since: now, ..peer });
         self.heard(now, id, via);
     }
 
@@ -190,7 +220,7 @@ impl Table {
     /// Removes a room and everybody in it: the host first, then its clients.
     pub(super) fn close(&mut self, room: Id) -> Option<(Room, Vec<Peer>)> {
         let room = self.rooms.remove(&room)?;
-        self.by_age.remove(&room.number);
+        self.by_age.iter_mut().for_each(|rooms| _ = rooms.remove(&room.number));
         let ids = std::iter::once(&room.host).chain(&room.clients);
         let peers = ids.filter_map(|id| self.remove(*id)).collect();
         Some((room, peers))
@@ -202,21 +232,39 @@ impl Table {
         let peer = self.peers.remove(&id)?;
         self.at.remove(&peer.endpoint);
         self.by_customer.remove(peer.endpoint.ip(), &id);
+        self.shares.remove(peer.endpoint.ip(), 1);
+        if peer.proved {
+            self.unproven.remove(peer.endpoint.ip());
+        }
         Some(peer)
     }
 
     /// A peer shows up at another endpoint, where nobody is.
-    pub(super) fn relocate(&mut self, id: Id, endpoint: SocketAddr, came_by: Key, key: Key) {
-        let Some(mut peer) = self.peers.remove(&id) else { return };
-        self.by_customer.remove(peer.endpoint.ip(), &id);
-        self.at.remove(&peer.endpoint);
+    pub(super) fn relocate(
+        &mut self,
+        now: Instant,
+        id: Id,
+        endpoint: SocketAddr,
+        came_by: Key,
+        key: Key,
+    ) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let (old, was_proved) = (peer.endpoint, peer.proved);
         peer.endpoint = endpoint;
         peer.came_by = Some(came_by);
         peer.key = key;
         peer.proved = false;
+        peer.told = false;
+        peer.since = now;
+        self.at.remove(&old);
         self.at.insert(endpoint, id);
+        self.by_customer.remove(old.ip(), &id);
         self.by_customer.add(endpoint.ip(), id);
-        self.peers.insert(id, peer);
+        self.shares.remove(old.ip(), 1);
+        self.shares.add(endpoint.ip(), 1);
+        if was_proved {
+            self.unproven.remove(old.ip());
+        }
     }
 
     /// A request came from this peer.
@@ -239,8 +287,11 @@ impl Table {
 
     /// A request came from this peer that shows that it is where it seems to be.
     pub(super) fn prove(&mut self, now: Instant, id: Id, via: Via) {
-        if let Some(peer) = self.peers.get_mut(&id) {
+        if let Some(peer) = self.peers.get_mut(&id)
+            && !peer.proved
+        {
             peer.proved = true;
+            self.unproven.add(peer.endpoint.ip());
         }
         self.unproved.cancel(&id);
         self.heard(now, id, via);
@@ -261,24 +312,15 @@ impl Table {
         self.unproved.pop()
     }
 
-    /// Whether the place of this peer may be given to another: it has never shown that it is
-    /// there, no punch with it is known to have worked, and it is silent.
-    pub(super) fn gives_way(&self, now: Instant, id: Id) -> bool {
-        self.peers.get(&id).is_some_and(|peer| {
-            !peer.proved
-                && (peer.is_host || peer.status != Status::Connected)
-                && now - peer.heard >= limits::UNPROVED_PLACE
-        })
-    }
-
     /// Whether nothing is left of anybody.
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         self.peers.is_empty()
             && self.rooms.is_empty()
             && self.at.is_empty()
-            && self.by_age.is_empty()
+            && self.by_age.iter().all(BTreeMap::is_empty)
             && self.by_customer.is_empty()
+            && self.shares.is_empty()
             && self.silent.is_empty()
             && self.unproved.is_empty()
     }
@@ -297,6 +339,9 @@ impl Peer {
             key,
             came_by: None,
             proved: false,
+            told: false,
+            knows_host: false,
+            since: Instant::default(),
             heard: Instant::default(),
         }
     }

@@ -13,6 +13,7 @@ use crate::dialect::{Dialect, Outbox, Output, Via};
 
 mod amplification;
 mod bounds;
+mod hostile;
 mod loss;
 mod message;
 mod nats;
@@ -39,9 +40,10 @@ struct Place {
     key: String,
 }
 
+/// A peer of its own network.
 fn peer(n: u16) -> SocketAddr {
     let [high, low] = n.to_be_bytes();
-    SocketAddr::from(([198, 51, high, low], 40_000))
+    SocketAddr::from(([198, high, low, 7], 40_000))
 }
 
 impl World {

@@ -20,12 +20,13 @@ fn a_host_is_told_the_next_ports_of_a_client() {
     let (mut world, _) = counting(&[peer(2)]);
     let host = world.host(peer(1), "Room");
     let sent = world.send(peer(2), format!("jr:{}", host.room).as_bytes());
-    let own = &sent.to(peer(2))[1];
-    let id = own.split(':').nth(1).unwrap();
+    assert_eq!(sent.to(peer(2)).len(), 2, "nothing is known of the host");
+    let client = Place::of(peer(2), &sent.to(peer(2)));
+    let id = &client.id;
     let told =
         [format!("cj:{id}:{}:40000", peer(2).ip()), format!("pp:{id}:40002,40003,40004,40005")];
-    assert_eq!(sent.to(peer(1)), told);
-    assert_eq!(sent.to(peer(2)).len(), 2, "nothing is known of the host");
+    assert_eq!(sent.to(peer(1)), told[..1], "it may be forged");
+    assert_eq!(world.send(peer(2), client.rc().as_bytes()).to(peer(1)), told[1..]);
     assert_eq!(world.pass_secs(1).to(peer(1)), [&told[..], &told[..]].concat(), "it is repeated");
     world.answer(host.at, &format!("pc:{id}:ok"));
     assert_eq!(world.pass_secs(5).to(peer(1)), [""; 0], "until it is confirmed");
@@ -43,9 +44,10 @@ fn a_client_is_told_the_next_ports_of_its_host_and_of_where_it_goes() {
     assert_eq!(other[2], format!("pp:{}:40003,40004,40005,40006", host.id));
     world.pass_secs(2);
     let sent = world.send(peer(3), host.rc().as_bytes());
-    let told = sent.to(peer(2));
-    assert_eq!(told[0], format!("ep:{}:{}:40000", host.id, peer(3).ip()));
-    assert_eq!(told[1], format!("pp:{}:40002,40003,40004,40005", host.id));
+    assert_eq!(sent.to(peer(2)), [format!("ep:{}:{}:40000", host.id, peer(3).ip())]);
+    let back = Place { key: Place::of(peer(3), &sent.to(peer(3))[..2]).key, at: peer(3), ..host };
+    let told = world.send(peer(3), back.rc().as_bytes()).to(peer(2));
+    assert_eq!(told, [format!("pp:{}:40002,40003,40004,40005", back.id)]);
 }
 
 #[test]

@@ -1,0 +1,73 @@
+//! Who gives way when there is no place left: first who never showed that it is there, then who
+//! shares an address or a network with most others. Never one who holds less than the newcomer
+//! would.
+
+use std::cmp::{Ordering, Reverse};
+use std::collections::VecDeque;
+use std::net::IpAddr;
+
+use super::field::Id;
+use super::table::{Outcast, Peer, Room, Status, Table};
+use crate::clock::Instant;
+use crate::customers::Shares;
+use crate::limits;
+
+impl Table {
+    /// Who of these may give its place to another: it has had the time to show that it is there and
+    /// did not, and no punch with it is known to have worked. Who was silent longest goes first.
+    pub(super) fn gives_way(&self, now: Instant, ids: &[Id]) -> Option<Id> {
+        let peers = ids.iter().filter_map(|id| self.peer(*id)).filter(|peer| {
+            !peer.proved
+                && (peer.is_host || peer.status != Status::Connected)
+                && now - peer.since >= limits::UNPROVED_PLACE
+        });
+        peers.min_by_key(|peer| peer.heard).map(|peer| peer.id)
+    }
+
+    /// Which client of a full room makes place for a newcomer from this address.
+    pub(super) fn largest_in(&self, room: &Room, newcomer: IpAddr) -> Option<Id> {
+        let clients = || room.clients.iter().rev().filter_map(|id| self.peer(*id));
+        let mut shares = Shares::default();
+        clients().for_each(|client| shares.add(client.endpoint.ip(), 1));
+        last_of_most(&shares, newcomer, clients())
+    }
+
+    /// Which peer makes place for a newcomer from this address when all places are taken: no host
+    /// of somebody. Looks at every customer, which happens once for each that proves itself at most: a
+    /// newcomer gives way to the next before.
+    pub(super) fn largest_of_all(&self, newcomer: IpAddr) -> Option<Id> {
+        let customers = self.by_customer.all();
+        let (_, ids) = customers.max_by_key(|(addr, _)| self.shares.of(*addr))?;
+        let peers = ids.iter().rev().filter_map(|id| self.peer(*id));
+        let unmissed = peers.filter(|peer| {
+            !peer.is_host || self.room(peer.room).is_none_or(|room| room.clients.is_empty())
+        });
+        last_of_most(&self.shares, newcomer, unmissed)
+    }
+}
+
+/// Of these peers, the newest first, the one whose network has most and that is missed least: who
+/// has not proved itself, who is not connected, who came last.
+fn last_of_most<'a>(
+    shares: &Shares,
+    newcomer: IpAddr,
+    peers: impl Iterator<Item = &'a Peer>,
+) -> Option<Id> {
+    let larger =
+        peers.filter(|peer| shares.compare(peer.endpoint.ip(), newcomer, 1) == Ordering::Greater);
+    let last = larger.min_by_key(|peer| {
+        let is_connected = peer.status == Status::Connected;
+        let most = Reverse(shares.of(peer.endpoint.ip()));
+        (most, peer.proved, is_connected, Reverse(peer.since))
+    });
+    last.map(|peer| peer.id)
+}
+
+/// Which of those who are kept out is forgotten for another: of the address that has most, the
+/// oldest. So nobody is let in again by somebody else who is kicked often.
+pub(super) fn oldest_of_most(kicked: &VecDeque<Outcast>) -> usize {
+    let mut shares = Shares::default();
+    kicked.iter().for_each(|outcast| shares.add(outcast.ip(), 1));
+    let all = kicked.iter().enumerate();
+    all.max_by_key(|(n, outcast)| (shares.of(outcast.ip()), Reverse(*n))).map_or(0, |(n, _)| n)
+}

@@ -1,0 +1,192 @@
+//! What somebody who forges addresses, or has many, can do to others.
+
+use std::net::SocketAddr;
+
+use super::{Place, Sent, World, peer};
+use crate::dialect::rooms::Config;
+
+/// An endpoint in the network of a victim.
+fn victim(n: u16) -> SocketAddr {
+    let [_, low] = n.to_be_bytes();
+    SocketAddr::from(([203, 0, 113, low], 1000 + n))
+}
+
+/// How often others are told to knock in the network of the victim.
+fn aimed(sent: &Sent) -> usize {
+    sent.0.iter().filter(|(_, text)| text.contains(":203.0.113.")).count()
+}
+
+#[test]
+fn forged_joins_aim_no_hosts_at_a_victim() {
+    let mut world = World::new();
+    let hosts: Vec<Place> = (1..=4).map(|n| world.host(peer(n), "a")).collect();
+    let mut told = std::collections::BTreeSet::new();
+    let mut note = |sent: Sent| {
+        let to_hosts = sent.0.into_iter().filter(|(_, text)| text.starts_with("cj:"));
+        told.extend(to_hosts.filter(|(to, _)| hosts.iter().any(|host| host.at == *to)));
+    };
+    for n in 0..240u16 {
+        for host in &hosts {
+            note(world.send(victim(n % 201), format!("jr:{}", host.room).as_bytes()));
+        }
+        note(world.pass(std::time::Duration::from_millis(50)));
+    }
+    assert_eq!(told.len(), 1);
+    // In other networks hosts are not aimed at many, either.
+    let sent =
+        (0..100).map(|n| world.send(peer(1000 + n), format!("jr:{}", hosts[1].room).as_bytes()));
+    assert_eq!(sent.filter(|sent| sent.to(hosts[1].at).len() == 1).count(), 8);
+}
+
+#[test]
+fn who_proves_himself_is_told_at_once() {
+    let mut world = World::new();
+    let host = world.host(peer(1), "a");
+    world.join_unproved(victim(1), &host);
+    let sent = world.send(victim(2), format!("jr:{}", host.room).as_bytes());
+    assert_eq!(sent.to(host.at), [""; 0], "one of the network is enough");
+    let client = Place::of(victim(2), &sent.to(victim(2)));
+    let comes = format!("cj:{}:{}:{}", client.id, client.ip(), client.at.port());
+    assert_eq!(world.send(client.at, client.rc().as_bytes()).to(host.at), [comes.as_str()]);
+    // The address is known now.
+    let mut other = client.at;
+    other.set_port(7);
+    assert_eq!(world.send(other, format!("jr:{}", host.room).as_bytes()).to(host.at).len(), 1);
+    // One who has nothing to show is told when he sends something later.
+    let late = world.join_unproved(victim(3), &host);
+    world.pass_secs(29);
+    assert_eq!(world.send(late.at, b"ka").to(host.at), [""; 0]);
+    world.pass_secs(1);
+    assert_eq!(world.send(late.at, b"ka").to(host.at).len(), 1);
+    assert_eq!(world.pass_secs(5).to(host.at).len(), 2);
+}
+
+#[test]
+fn forged_rooms_aim_no_players_at_a_victim() {
+    let mut world = World::new();
+    let mut told = 0;
+    for n in 0..20 {
+        let room = world.enter(victim(n), "rh:Free gold");
+        for player in 0..10 {
+            let sent = world.send(peer(100 * n + player), format!("jr:{}", room.room).as_bytes());
+            told += aimed(&sent);
+        }
+    }
+    assert_eq!(told, 4);
+}
+
+#[test]
+fn a_place_that_is_moved_about_aims_nobody_at_a_victim() {
+    let mut world = World::new();
+    let host = world.host(peer(1), "a");
+    let client = world.join(peer(2), &host);
+    let others: Vec<Place> = (10..30).map(|n| world.join(peer(n), &host)).collect();
+    world.pass_secs(2);
+    let mut told = 0;
+    for n in 0..200 {
+        told += aimed(&world.send(victim(n), client.rc().as_bytes()));
+    }
+    assert!(told <= 1, "{told}");
+    world.pass_secs(60);
+    let sent = world.send(victim(7), host.rc().as_bytes());
+    assert_eq!(aimed(&sent), 4);
+    // A true host is asked for its key when it says that it is there, and all are told then.
+    let back =
+        Place { key: Place::of(victim(7), &sent.to(victim(7))[..2]).key, at: victim(7), ..host };
+    assert_eq!(world.answer(back.at, "ka"), "er:ka:noroom");
+    let sent = world.send(back.at, back.rc().as_bytes());
+    assert_eq!(aimed(&sent), others.len() + 1 - 4);
+    assert_eq!(world.answer(back.at, "ka"), "ka");
+}
+
+#[test]
+fn nobody_is_introduced_across_families() {
+    let mut world = World::new();
+    let six = |n: u16| SocketAddr::new(format!("2001:db8:{n:x}::1").parse().unwrap(), 7000);
+    let (host, host6) = (world.host(peer(1), "four"), world.host(six(1), "six"));
+    let (jr, jr6) = (format!("jr:{}", host.room), format!("jr:{}", host6.room));
+    assert_eq!(world.send(peer(2), jr6.as_bytes()).0, [(peer(2), "er:jr:family".into())]);
+    assert_eq!(world.send(six(2), jr.as_bytes()).0, [(six(2), "er:jr:family".into())]);
+    assert_eq!(world.answer(peer(2), "rl"), format!("rl:{},four,open,1", host.room));
+    assert_eq!(world.answer(six(2), "rl"), format!("rl:{},six,open,1", host6.room));
+    assert_eq!(world.answer(six(2), &format!("rl:{}", host.room)), "rl:");
+    assert_eq!(world.answer(six(3), &host.rc()), "er:rc:family", "its clients have IPv4");
+    let client = world.join(six(2), &host6);
+    assert_eq!(world.answer(peer(2), &client.rc()), "er:rc:family");
+    assert_eq!(world.answer(client.at, "ka"), "ka");
+}
+
+#[test]
+fn one_address_does_not_fill_a_room() {
+    let mut world = World::new();
+    let host = world.host(peer(1000), "a");
+    let school = |port| SocketAddr::new(peer(7).ip(), port);
+    let theirs: Vec<Place> = (1..=63).map(|port| world.join(school(port), &host)).collect();
+    let first = world.join(peer(1), &host);
+    for one in &theirs {
+        world.answer(one.at, &format!("pc:{}:ok", one.id));
+    }
+    let jr = format!("jr:{}", host.room);
+    assert_eq!(world.answer(school(100), &jr), "er:jr:full", "its address has most already");
+    let second = world.join(peer(2), &host);
+    assert_eq!(world.answer(theirs[62].at, "ka"), "er:ka:noroom", "the newest of those");
+    for one in theirs[..62].iter().chain([&first, &second]) {
+        assert_eq!(world.answer(one.at, "ka"), "ka");
+    }
+    // It goes on until all hold the same.
+    let players: Vec<Place> = (100..130).map(|n| world.join(peer(n), &host)).collect();
+    let left = theirs.iter().filter(|one| world.answer(one.at, "ka") == "ka").count();
+    assert_eq!(left, 32);
+    assert!(players.iter().all(|one| world.answer(one.at, "ka") == "ka"));
+}
+
+#[test]
+fn one_ipv6_customer_does_not_fill_a_room() {
+    let mut world = World::new();
+    let six = |text: String| SocketAddr::new(text.parse().unwrap(), 7000);
+    let host = world.host(six("2001:db8::1".into()), "a");
+    for n in 0..64 {
+        world.join(six(format!("2001:db8:1:{n:x}::1")), &host);
+    }
+    world.join(six("2001:db8:2::1".into()), &host);
+    let jr = format!("jr:{}", host.room);
+    assert_eq!(world.answer(six("2001:db8:1:aa::1".into()), &jr), "er:jr:full");
+}
+
+#[test]
+fn one_customer_does_not_take_all_places() {
+    let mut world = World::with(Config { peers: 40, ..Config::default() });
+    let at = |port| SocketAddr::new(peer(7).ip(), port);
+    let host = world.host(peer(1), "a");
+    let theirs: Vec<Place> = (1..=32).map(|port| world.host(at(port), "theirs")).collect();
+    let clients: Vec<Place> = (100..107).map(|port| world.join(at(port), &theirs[0])).collect();
+    assert_eq!(
+        world.answer(at(200), &format!("jr:{}", host.room)),
+        "er:jr:busy",
+        "who holds most gets no more"
+    );
+    for n in 10..17 {
+        world.join(peer(n), &host);
+    }
+    assert!(clients.iter().all(|one| world.answer(one.at, "ka") == "er:ka:noroom"));
+    for n in 20..30 {
+        world.host(peer(n), "b");
+    }
+    assert_eq!(world.answer(host.at, "ka"), "ka");
+    let left = theirs.iter().filter(|one| world.answer(one.at, "ka") == "ka").count();
+    assert_eq!(left, 22, "rooms without anybody");
+}
+
+#[test]
+fn who_is_kicked_often_lets_nobody_else_in_again() {
+    let mut world = World::new();
+    let host = world.host(peer(1000), "a");
+    let bad = world.join(peer(1), &host);
+    world.answer(host.at, &format!("kc:id:{}", bad.id));
+    for port in 1..=130 {
+        let client = world.join(SocketAddr::new(peer(2).ip(), port), &host);
+        world.answer(host.at, &format!("kc:id:{}", client.id));
+        world.pass_secs(1);
+    }
+    assert_eq!(world.answer(bad.at, &format!("jr:{}", host.room)), "er:jr:kicked");
+}
