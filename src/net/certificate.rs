@@ -1,19 +1,30 @@
 //! Reads the server's certificate and its key from files.
 
 use std::fmt;
+use std::fs::OpenOptions;
+use std::io::{self, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use nix::fcntl::OFlag;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use rustls::{Error, InconsistentKeys};
 
+/// Longest file in bytes: a chain of certificates with RSA keys has less than 10 KiB.
+const LONGEST: u64 = 1 << 20;
+
 /// Why there is no certificate to use.
 #[derive(Debug)]
 pub enum CertificateError {
     /// A file cannot be read.
-    Read(PathBuf, std::io::Error),
+    Read(PathBuf, io::Error),
+    /// This is no regular file, and to read from it could take for ever.
+    NoFile(PathBuf),
+    /// A file is longer than any certificate.
+    TooLong(PathBuf),
     /// There is nothing of the kind in a file that should be.
     Nothing(PathBuf, &'static str),
     /// A file is not what it should be.
@@ -28,6 +39,14 @@ impl fmt::Display for CertificateError {
             Self::Read(path, error) => write!(
                 f,
                 "cannot read {}: {error}; is that the file, and may this user read it?",
+                path.display()
+            ),
+            Self::NoFile(path) => {
+                write!(f, "{} is not a regular file: name the file itself", path.display())
+            }
+            Self::TooLong(path) => write!(
+                f,
+                "{} has more than {LONGEST} bytes: is that a certificate or a key?",
                 path.display()
             ),
             Self::Nothing(path, what) => write!(f, "there is no {what} in {}", path.display()),
@@ -47,23 +66,23 @@ impl std::error::Error for CertificateError {}
 /// Reads a certificate (with those that vouch for it behind it) and its key, both PEM.
 ///
 /// # Errors
-/// If they cannot be read or do not belong together.
+/// If they cannot be read or do not belong together. It never waits for anybody: only regular files
+/// are read.
 pub fn load(certificate: &Path, key: &Path) -> Result<CertifiedKey, CertificateError> {
     let in_pem = |path: &Path, what: &'static str| {
         let path = path.to_owned();
         move |error: pem::Error| match error {
-            pem::Error::Io(error) => CertificateError::Read(path, error),
             pem::Error::NoItemsFound => CertificateError::Nothing(path, what),
             other => CertificateError::Malformed(path, other.to_string()),
         }
     };
-    let chain = CertificateDer::pem_file_iter(certificate)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+    let chain = CertificateDer::pem_slice_iter(&read(certificate)?)
+        .collect::<Result<Vec<_>, _>>()
         .map_err(in_pem(certificate, "certificate"))?;
     if chain.is_empty() {
         return Err(CertificateError::Nothing(certificate.to_owned(), "certificate"));
     }
-    let private = PrivateKeyDer::from_pem_file(key).map_err(in_pem(key, "private key"))?;
+    let private = PrivateKeyDer::from_pem_slice(&read(key)?).map_err(in_pem(key, "private key"))?;
     let loaded = CertifiedKey::from_der(chain, private, &ring::default_provider());
     loaded.map_err(|error| match error {
         Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
@@ -74,6 +93,23 @@ pub fn load(certificate: &Path, key: &Path) -> Result<CertifiedKey, CertificateE
         }
         other => CertificateError::Malformed(key.to_owned(), other.to_string()),
     })
+}
+
+/// All that is in a regular file.
+fn read(path: &Path) -> Result<Vec<u8>, CertificateError> {
+    let failed = |error| CertificateError::Read(path.to_owned(), error);
+    // Opening a FIFO would wait for somebody who writes to it.
+    let opened = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path);
+    let file = opened.map_err(failed)?;
+    if !file.metadata().map_err(failed)?.is_file() {
+        return Err(CertificateError::NoFile(path.to_owned()));
+    }
+    let mut bytes = Vec::new();
+    file.take(LONGEST + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > LONGEST {
+        return Err(CertificateError::TooLong(path.to_owned()));
+    }
+    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -110,6 +146,15 @@ mod tests {
         assert!(says(&broken, &key).starts_with("cannot use "));
         assert!(says(&junk, &key).starts_with("cannot use "));
         assert!(says(&certificate, &others).contains(" does not fit the certificate in "));
+        let long = file("long", &"x".repeat(LONGEST as usize + 1));
+        assert!(says(&long, &key).contains(" has more than "));
+        assert!(says(&folder, &key).contains(" is not a regular file"));
+        let fifo = folder.join("fifo");
+        let made = std::process::Command::new("mkfifo").arg(&fifo).status().unwrap();
+        assert!(made.success());
+        // Neither may wait for somebody to write.
+        assert!(says(&fifo, &key).contains(" is not a regular file"));
+        assert!(says(&certificate, &fifo).contains(" is not a regular file"));
         fs::remove_dir_all(folder).unwrap();
     }
 }
