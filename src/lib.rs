@@ -15,6 +15,7 @@
 //! | [`rates`], [`customers`], [`amplification`] | how often, how much and how many bytes an address may have |
 //! | `sources` | the table in which such things are remembered of each address |
 //! | [`unproven`] | of whom others may be told |
+//! | [`holders`] | who holds most and gives way when a bound is reached |
 //! | [`clock`], [`timers`] | time as a value, deadlines as data |
 //! | [`hash`] | how tables find their keys |
 //!
@@ -36,6 +37,7 @@ pub mod clock;
 pub mod customers;
 pub mod dialect;
 pub mod hash;
+pub mod holders;
 pub mod limits;
 pub mod logging;
 pub mod nats;

@@ -238,6 +238,26 @@ pub const LOGIN_WAIT: Duration = Duration::from_secs(30);
 /// for one who hangs up and begins another.
 pub const HANDSHAKE: u32 = 10;
 
+/// TLS handshakes under way: those of all who come back after a restart, at the few milliseconds
+/// that each takes and with round trips of a third of a second. Where there is no room, who has most
+/// gives way.
+pub const TLS_HANDSHAKES: u64 = 2048;
+
+/// Handshakes that are signed in one turn of the loop: each takes a third of a millisecond.
+pub const TLS_PER_TURN: usize = 8;
+
+/// Bytes that a peer may send until its handshake is done. Real ones send less than 4 KiB, with
+/// key shares that withstand quantum computers.
+pub const TLS_HANDSHAKE: usize = 16 * 1024;
+
+/// Longest TLS record with its head (RFC 5246, section 6.2.3; that of RFC 8446 is shorter), and so
+/// the most that is kept of a peer until the rest comes.
+pub const TLS_RECORD: usize = 16 * 1024 + 2048 + 5;
+
+/// Bytes of TLS for each byte of an event: a record with a single byte has less than half of
+/// it. What is beyond does work and says nothing, such as new keys all the time.
+pub const TLS_OVERHEAD: usize = 64;
+
 /// After so much silence a peer is asked whether it is still there. Home routers forget a silent
 /// TCP connection after five minutes or more.
 pub const SILENCE: Duration = Duration::from_secs(60);

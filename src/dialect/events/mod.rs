@@ -21,6 +21,7 @@ use super::{ConnId, Dialect, Outbox, Use, Via};
 use crate::admission::{self, Admission};
 use crate::amplification::Credits;
 use crate::clock::{Instant, Now};
+use crate::holders::Holders;
 use crate::limits::{self, Limits};
 use crate::nats::Nats;
 use crate::rates::{Lines, Rates};
@@ -29,6 +30,7 @@ use crate::timers::Timers;
 pub mod event;
 mod forward;
 pub mod framing;
+mod handshakes;
 mod peers;
 mod rooms;
 pub mod routing;
@@ -39,6 +41,7 @@ mod wire;
 
 use event::{Event, EventError, Fault, Kind};
 use framing::{Framer, Go};
+use handshakes::Handshakes;
 use peers::Peer;
 use rooms::Rooms;
 use routing::Routes;
@@ -77,8 +80,9 @@ pub struct Events {
     silent: Timers<ConnId>,
     /// Peers that have been asked.
     asked: Timers<ConnId>,
-    /// Bytes of events and TLS records that are not complete, in all.
-    unfinished: usize,
+    /// Bytes of events, TLS records and handshakes that are not complete.
+    unfinished: Holders<ConnId>,
+    handshakes: Handshakes,
     commands: Rates,
     passes: Rates,
     lines: Lines,
@@ -94,7 +98,7 @@ struct Conn {
     wire: Wire,
     framer: Framer,
     /// Its part of [`Events::unfinished`].
-    held: usize,
+    held: u64,
     /// Bytes that have been sent and that it has not read.
     unread: usize,
     /// Who it is, once logged in.
@@ -117,7 +121,8 @@ impl Events {
             strangers: Timers::new(limits::LOGIN_WAIT),
             silent: Timers::new(limits::SILENCE),
             asked: Timers::new(limits::PING_WAIT),
-            unfinished: 0,
+            unfinished: Holders::default(),
+            handshakes: Handshakes::default(),
             commands: Rates::new(config.limits.commands_per_second, 10),
             passes: Rates::new(config.limits.datagrams_per_second, 2),
             lines: Lines::default(),
@@ -134,14 +139,23 @@ impl Events {
         let read = framer.read(bytes, |object| self.handle(now, id, object, out));
         let Some(conn) = self.conns.get_mut(id) else { return };
         conn.framer = framer;
-        let held = conn.held();
-        self.unfinished = self.unfinished - conn.held + held;
-        conn.held = held;
         if let Err(error) = read {
-            self.refuse(id, &Fault::new(error.code(), error.to_string()), out);
-        } else if self.unfinished > self.config.limits.total() {
-            let why = "too much is unfinished on all connections together";
-            self.refuse(id, &Fault::new("busy", why), out);
+            return self.refuse(id, &Fault::new(error.code(), error.to_string()), out);
+        }
+        self.note_held(id, out);
+    }
+
+    /// Counts what is kept of a connection until the rest comes. If that is too much of all, those
+    /// who have most are closed.
+    fn note_held(&mut self, id: ConnId, out: &mut Outbox) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        let held = conn.held() as u64;
+        self.unfinished.change(conn.addr.ip(), id, conn.held, held);
+        conn.held = held;
+        while self.unfinished.total() > self.config.limits.total() as u64 {
+            let Some(most) = self.unfinished.heaviest() else { return };
+            let why = "too much is unfinished on all connections, and most of it is yours";
+            self.refuse(most, &Fault::new("busy", why), out);
         }
     }
 
@@ -295,15 +309,19 @@ impl Events {
         self.log_out(id, out);
         let Some(conn) = self.forget(id) else { return };
         if let Wire::Tls(mut tls) = conn.wire {
-            tls.close();
-            out.tcp(id, |bytes| tls.flush(bytes));
+            out.tcp(id, |bytes| tls.close(bytes));
         }
         out.close(id);
     }
 
     fn forget(&mut self, id: ConnId) -> Option<Conn> {
         let conn = self.conns.remove(id)?;
-        self.unfinished -= conn.held;
+        self.unfinished.change(conn.addr.ip(), id, conn.held, 0);
+        if let Wire::Tls(tls) = &conn.wire
+            && tls.is_handshaking()
+        {
+            self.handshakes.end(conn.addr.ip(), id);
+        }
         self.strangers.cancel(&id);
         Some(conn)
     }
@@ -313,7 +331,11 @@ impl Events {
     fn is_empty(&self) -> bool {
         let timers = self.strangers.is_empty() && self.silent.is_empty() && self.asked.is_empty();
         let tables = self.peers.is_empty() && self.tokens.is_empty() && self.rooms.is_empty();
-        timers && tables && self.routes.is_empty() && self.unfinished == 0
+        timers
+            && tables
+            && self.routes.is_empty()
+            && self.unfinished.is_empty()
+            && self.handshakes.is_empty()
     }
 }
 
@@ -389,6 +411,7 @@ impl Dialect for Events {
     }
 
     fn on_wakeup(&mut self, now: Now, out: &mut Outbox) {
+        self.go_on_with_handshakes(now, out);
         while let Some(id) = self.strangers.pop_due(now.instant) {
             let fault = Fault::new("timeout", "you have not logged in");
             self.refuse(id, &fault, out);
@@ -411,6 +434,7 @@ impl Dialect for Events {
             self.silent.next(),
             self.asked.next(),
             self.routes.next_wakeup(),
+            self.handshakes.next_wakeup(),
         ];
         timers.into_iter().flatten().min()
     }
@@ -423,8 +447,7 @@ impl Dialect for Events {
         all.sort_unstable();
         for id in all {
             if let Some(Conn { wire: Wire::Tls(tls), .. }) = self.conns.get_mut(id) {
-                tls.close();
-                out.tcp(id, |bytes| tls.flush(bytes));
+                out.tcp(id, |bytes| tls.close(bytes));
             }
         }
     }

@@ -1,13 +1,23 @@
-//! TLS as a machine that turns bytes into bytes: rustls without its sockets. Nothing waits and
-//! nothing blocks here; signing with the server's key is the most expensive thing it does.
+//! TLS as a machine that turns bytes into bytes: rustls without its sockets and without its
+//! buffers, so that what is kept of a peer is counted, and none of it while the peer is silent.
+//! Nothing waits and nothing blocks here; signing with the server's key is the most expensive thing
+//! it does.
 
-use std::io::{Read, Write};
+use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use rustls::crypto::ring;
-use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
+use rustls::server::{
+    ClientHello, NoServerSessionStorage, ResolvesServerCert, UnbufferedServerConnection,
+};
 use rustls::sign::CertifiedKey;
-use rustls::{Error, ServerConfig, ServerConnection};
+use rustls::unbuffered::{
+    ConnectionState, EncodeError, EncryptError, InsufficientSizeError, UnbufferedStatus,
+    WriteTraffic,
+};
+use rustls::{Error, ServerConfig};
+
+use crate::limits;
 
 /// What makes TLS connections: the certificate that new ones get can be replaced while others
 /// live on.
@@ -61,11 +71,31 @@ impl PartialEq for Acceptor {
 impl Eq for Acceptor {}
 
 /// One TLS connection.
-#[derive(Debug)]
 pub struct Tls {
-    connection: ServerConnection,
-    record: Record,
+    connection: UnbufferedServerConnection,
+    /// What came and has not been read: an incomplete record or handshake message, or what waits
+    /// for its turn.
+    incoming: Vec<u8>,
+    /// Bytes that came before the handshake was done.
+    handshake: usize,
+    handshaking: bool,
     closed: bool,
+    /// The peer has broken the protocol: rustls must not be asked to go on.
+    broken: bool,
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tls").field("incoming", &self.incoming.len()).finish_non_exhaustive()
+    }
+}
+
+/// What is to be said with what TLS itself has to say.
+#[derive(Clone, Copy)]
+enum Say<'a> {
+    Nothing,
+    Text(&'a [u8]),
+    Goodbye,
 }
 
 impl Tls {
@@ -74,43 +104,70 @@ impl Tls {
     /// # Errors
     /// If the system has no random numbers.
     pub fn new(acceptor: &Acceptor) -> Result<Self, Error> {
-        let mut connection = ServerConnection::new(Arc::clone(&acceptor.config))?;
-        // What is written is flushed at once, and bounded behind that.
-        connection.set_buffer_limit(None);
-        Ok(Self { connection, record: Record::default(), closed: false })
+        Ok(Self {
+            connection: UnbufferedServerConnection::new(Arc::clone(&acceptor.config))?,
+            incoming: Vec::new(),
+            handshake: 0,
+            handshaking: true,
+            closed: false,
+            broken: false,
+        })
     }
 
-    /// Reads what came from the network; appends to `plain` what the peer has said with it. There
-    /// may be something to [`flush`](Self::flush) after it, even after an error.
+    /// Keeps what came from the network for the next [`read`](Self::read).
+    pub fn keep(&mut self, bytes: &[u8]) {
+        self.incoming.extend_from_slice(bytes);
+        if self.handshaking {
+            self.handshake += bytes.len();
+        }
+    }
+
+    /// Whether a peer has sent more in its handshake than a handshake takes.
+    #[must_use]
+    pub fn is_too_long(&self) -> bool {
+        self.handshaking && self.handshake > limits::TLS_HANDSHAKE
+    }
+
+    /// Reads what came from the network; appends to `plain` what the peer has said with it, and to
+    /// `out` what is for the network, even after an error.
     ///
     /// # Errors
-    /// If this is not TLS, or not as it has to be.
-    pub fn read(&mut self, mut bytes: &[u8], plain: &mut Vec<u8>) -> Result<(), Error> {
-        self.record.advance(bytes);
-        while !bytes.is_empty() {
-            let failed = |error: std::io::Error| Error::General(error.to_string());
-            if self.connection.read_tls(&mut bytes).map_err(failed)? == 0 {
-                // The peer has said goodbye; what follows is none of our business.
-                return Ok(());
-            }
-            let state = self.connection.process_new_packets()?;
-            self.closed = state.peer_has_closed();
-            let length = state.plaintext_bytes_to_read() as u64;
-            self.connection.reader().take(length).read_to_end(plain).map_err(failed)?;
+    /// If this is not TLS, or not as it has to be, or longer than [`limits::TLS_HANDSHAKE`] or
+    /// [`limits::TLS_RECORD`].
+    pub fn read(
+        &mut self,
+        bytes: &[u8],
+        plain: &mut Vec<u8>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Error> {
+        self.keep(bytes);
+        let (came, said) = (self.incoming.len(), plain.len());
+        self.run(Say::Nothing, plain, out)?;
+        let read = came - self.incoming.len();
+        let said = plain.len() - said;
+        if self.is_too_long() {
+            return Err(Error::General("the handshake is too long".into()));
+        }
+        if !self.handshaking && self.incoming.len() > limits::TLS_RECORD {
+            return Err(Error::General("a TLS message is too long".into()));
+        }
+        if read > limits::TLS_HANDSHAKE + said.saturating_mul(limits::TLS_OVERHEAD) {
+            return Err(Error::General("there is next to nothing in its TLS records".into()));
         }
         Ok(())
     }
 
-    /// Encrypts what is to be said.
-    pub fn write(&mut self, plain: &[u8]) {
-        // Into memory, which has room: see `new`.
-        let written = self.connection.writer().write_all(plain);
-        debug_assert!(written.is_ok());
+    /// Encrypts what is to be said, and appends it to `out`. Before the handshake is done there is
+    /// nobody to say it to.
+    pub fn write(&mut self, plain: &[u8], out: &mut Vec<u8>) {
+        // What could not be encrypted is not sent; the next read tells why.
+        let _ = self.run(Say::Text(plain), &mut Vec::new(), out);
     }
 
-    /// Says goodbye.
-    pub fn close(&mut self) {
-        self.connection.send_close_notify();
+    /// Says goodbye; appends it to `out`.
+    pub fn close(&mut self, out: &mut Vec<u8>) {
+        // Who has broken the protocol is not owed one.
+        let _ = self.run(Say::Goodbye, &mut Vec::new(), out);
     }
 
     /// Whether the peer has said goodbye.
@@ -119,94 +176,103 @@ impl Tls {
         self.closed
     }
 
-    /// Whether there is something for the network.
+    /// Whether the peer has not shown yet that it has the keys.
     #[must_use]
-    pub fn owes(&self) -> bool {
-        self.connection.wants_write()
+    pub fn is_handshaking(&self) -> bool {
+        self.handshaking
     }
 
-    /// Appends what is for the network.
-    pub fn flush(&mut self, bytes: &mut Vec<u8>) {
-        while self.connection.wants_write() && self.connection.write_tls(bytes).is_ok() {}
-    }
-
-    /// Bytes of a record that is not complete: they are kept until it is.
+    /// Bytes that are kept until the rest of what they belong to comes.
     #[must_use]
     pub fn held(&self) -> usize {
-        self.record.got
+        self.incoming.len()
     }
-}
 
-/// How much of the record has come that is under way (RFC 8446, section 5.1).
-#[derive(Debug, Default)]
-struct Record {
-    got: usize,
-    length: [u8; 2],
-}
-
-impl Record {
-    /// Type, version, length.
-    const HEADER: usize = 5;
-
-    fn advance(&mut self, mut bytes: &[u8]) {
-        while let Some((&first, rest)) = bytes.split_first() {
-            match self.got {
-                0..3 => {}
-                n @ 3..Self::HEADER => self.length[n - 3] = first,
-                _ => {
-                    let left = self.whole() - self.got;
-                    let (_, after) = bytes.split_at(left.min(bytes.len()));
-                    self.got += bytes.len() - after.len();
-                    bytes = after;
-                    self.end();
-                    continue;
+    /// Lets rustls go on until it wants more from the network.
+    fn run(&mut self, say: Say<'_>, plain: &mut Vec<u8>, out: &mut Vec<u8>) -> Result<(), Error> {
+        let mut read = 0;
+        let mut failed = None;
+        // After an error only the alert is to be fetched that tells the peer of it.
+        while !self.broken || self.connection.wants_write() {
+            let rest = self.incoming.get_mut(read..).unwrap_or_default();
+            let UnbufferedStatus { mut discard, state } = self.connection.process_tls_records(rest);
+            let mut done = false;
+            match state {
+                Ok(ConnectionState::EncodeTlsData(mut data)) => {
+                    append(out, 0, |room| {
+                        data.encode(room).map_err(|error| match error {
+                            EncodeError::InsufficientSize(size) => Some(size),
+                            EncodeError::AlreadyEncoded => None,
+                        })
+                    });
+                }
+                Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
+                Ok(ConnectionState::ReadTraffic(mut records)) => {
+                    while let Some(Ok(record)) = records.next_record() {
+                        discard += record.discard;
+                        plain.extend_from_slice(record.payload);
+                    }
+                }
+                Ok(ConnectionState::WriteTraffic(mut traffic)) => {
+                    done = true;
+                    speak(&mut traffic, say, out);
+                }
+                Ok(ConnectionState::PeerClosed) => self.closed = true,
+                Ok(_) => done = true,
+                Err(error) => {
+                    self.broken = true;
+                    failed = Some(error);
                 }
             }
-            self.got += 1;
-            bytes = rest;
-            self.end();
+            read += discard;
+            if done {
+                break;
+            }
         }
-    }
-
-    fn whole(&self) -> usize {
-        Self::HEADER + usize::from(u16::from_be_bytes(self.length))
-    }
-
-    fn end(&mut self) {
-        if self.got >= Self::HEADER && self.got == self.whole() {
-            self.got = 0;
+        self.handshaking = self.connection.is_handshaking();
+        self.incoming.drain(..read.min(self.incoming.len()));
+        if self.incoming.capacity() > 2 * self.incoming.len() {
+            self.incoming.shrink_to_fit();
         }
+        failed.map_or(Ok(()), Err)
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
+/// Encrypts what is to be said.
+fn speak<Data>(traffic: &mut WriteTraffic<'_, Data>, say: Say<'_>, out: &mut Vec<u8>) {
+    /// More than the head and the tag of a record take, and a goodbye.
+    const RECORD: usize = 64;
+    let size = |error| match error {
+        EncryptError::InsufficientSize(size) => Some(size),
+        EncryptError::EncryptExhausted => None,
+    };
+    match say {
+        Say::Nothing => {}
+        Say::Text(text) => {
+            let about = text.len() + (text.len() >> 14) * RECORD + RECORD;
+            append(out, about, |room| traffic.encrypt(text, room).map_err(size));
+        }
+        Say::Goodbye => append(out, RECORD, |room| traffic.queue_close_notify(room).map_err(size)),
+    }
+}
 
-    proptest! {
-        #[test]
-        fn the_rest_of_a_record_is_known(
-            lengths in prop::collection::vec(0usize..600, 0..6),
-            rest in 0usize..500,
-            cuts in prop::collection::vec(1usize..700, 1..9),
-        ) {
-            let mut bytes = Vec::new();
-            for length in lengths.into_iter().chain([500]) {
-                bytes.extend([23, 3, 3]);
-                bytes.extend((length as u16).to_be_bytes());
-                bytes.resize(bytes.len() + length, 0xFF);
-            }
-            bytes.truncate(bytes.len() - 505 + rest);
-            let mut record = Record::default();
-            let mut left = &bytes[..];
-            for cut in cuts.into_iter().cycle() {
-                let (now, later) = left.split_at(cut.min(left.len()));
-                record.advance(now);
-                left = later;
-                if left.is_empty() { break }
-            }
-            prop_assert_eq!(record.got, rest);
+/// Appends what `fill` writes, for which it needs so much room, or as much as it says then. What it
+/// cannot write is left out.
+fn append(
+    out: &mut Vec<u8>,
+    about: usize,
+    mut fill: impl FnMut(&mut [u8]) -> Result<usize, Option<InsufficientSizeError>>,
+) {
+    let start = out.len();
+    let mut room = about;
+    // Twice is enough if it says right.
+    for _ in 0..2 {
+        out.resize(start + room, 0);
+        match fill(out.get_mut(start..).unwrap_or_default()) {
+            Ok(written) => return out.truncate(start + written),
+            Err(Some(InsufficientSizeError { required_size })) => room = required_size,
+            Err(None) => break,
         }
     }
+    out.truncate(start);
 }

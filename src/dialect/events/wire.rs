@@ -3,8 +3,9 @@
 use log::{debug, warn};
 
 use super::event::Fault;
+use super::handshakes::Begun;
 use super::tls::Tls;
-use super::{Events, Outbox};
+use super::{Conn, Events, Outbox};
 use crate::clock::Now;
 use crate::dialect::ConnId;
 use crate::limits;
@@ -42,32 +43,74 @@ impl Events {
             return self.end(id, out);
         }
         self.commands.charge(now.instant, addr.ip(), limits::HANDSHAKE - 1);
-        match Tls::new(acceptor) {
-            Ok(tls) => conn.wire = Wire::Tls(Box::new(tls)),
+        let tls = match Tls::new(acceptor) {
+            Ok(tls) => tls,
             Err(error) => {
                 debug!("{addr} closed: {error}");
-                self.end(id, out);
+                return self.end(id, out);
             }
+        };
+        match self.handshakes.begin(addr.ip(), id) {
+            Begun::Yes => {}
+            Begun::InsteadOf(other) => {
+                debug!("{addr} takes the place of a handshake of one who has most");
+                self.end(other, out);
+            }
+            Begun::No => {
+                debug!("{addr} closed: too many handshakes are under way");
+                return self.end(id, out);
+            }
+        }
+        if let Some(conn) = self.conns.get_mut(id) {
+            conn.wire = Wire::Tls(Box::new(tls));
         }
     }
 
-    /// Decrypts what came, answers what TLS itself wants answered, and reads the rest.
+    /// Decrypts what came, answers what TLS itself wants answered, and reads the rest. A handshake
+    /// is work that others would notice: where this turn has no time for it, it waits for the next.
     pub(super) fn decrypt(&mut self, now: Now, id: ConnId, bytes: &[u8], out: &mut Outbox) {
         let Some(conn) = self.conns.get_mut(id) else { return };
-        let Wire::Tls(tls) = &mut conn.wire else { return self.read(now, id, bytes, out) };
-        let mut plain = Vec::new();
-        let read = tls.read(bytes, &mut plain);
-        let closed = tls.is_closed();
-        if tls.owes() {
-            out.tcp(id, |bytes| tls.flush(bytes));
-        }
         let addr = conn.addr;
+        let Wire::Tls(tls) = &mut conn.wire else { return self.read(now, id, bytes, out) };
+        if tls.is_handshaking() && !self.handshakes.has_time(now.instant, addr.ip(), id) {
+            tls.keep(bytes);
+            if tls.is_too_long() {
+                debug!("{addr} closed: its handshake is too long");
+                return self.end(id, out);
+            }
+            return self.note_held(id, out);
+        }
+        self.read_tls(now, id, bytes, out);
+    }
+
+    fn read_tls(&mut self, now: Now, id: ConnId, bytes: &[u8], out: &mut Outbox) {
+        let Some(Conn { addr, wire: Wire::Tls(tls), .. }) = self.conns.get_mut(id) else { return };
+        let (addr, was_handshaking) = (*addr, tls.is_handshaking());
+        let (mut plain, mut answer) = (Vec::new(), Vec::new());
+        let read = tls.read(bytes, &mut plain, &mut answer);
+        let (closed, is_handshaking) = (tls.is_closed(), tls.is_handshaking());
+        if was_handshaking && !answer.is_empty() {
+            self.handshakes.spend();
+        }
+        if was_handshaking && !is_handshaking {
+            self.handshakes.end(addr.ip(), id);
+        }
+        if !answer.is_empty() {
+            out.tcp(id, |bytes| bytes.extend_from_slice(&answer));
+        }
         self.read(now, id, &plain, out);
         if let Err(error) = &read {
             debug!("{addr} closed: {error}");
         }
         if read.is_err() || closed {
             self.end(id, out);
+        }
+    }
+
+    /// Goes on with handshakes that had to wait.
+    pub(super) fn go_on_with_handshakes(&mut self, now: Now, out: &mut Outbox) {
+        while let Some(id) = self.handshakes.take(now.instant) {
+            self.read_tls(now, id, &[], out);
         }
     }
 
@@ -78,8 +121,7 @@ impl Events {
             Some(Wire::Tls(tls)) => {
                 let mut plain = Vec::new();
                 fill(&mut plain);
-                tls.write(&plain);
-                out.tcp(id, |bytes| tls.flush(bytes));
+                out.tcp(id, |bytes| tls.write(&plain, bytes));
             }
             Some(Wire::Plain | Wire::Unknown) => out.tcp(id, fill),
         }

@@ -69,9 +69,13 @@ impl World {
     }
 
     fn open(&mut self) -> ConnId {
+        self.open_from(PUBLIC)
+    }
+
+    fn open_from(&mut self, addr: IpAddr) -> ConnId {
         self.opened += 1;
         let id = ConnId { slot: self.opened, generation: self.opened };
-        let addr = SocketAddr::from(([192, 0, 2, 1], 1000 + self.opened as u16));
+        let addr = SocketAddr::from((addr, 1000 + self.opened as u16));
         self.act(|events, now, out| events.on_open(now, id, addr, out));
         id
     }
