@@ -4,7 +4,7 @@
 //!
 //! | module | what it is |
 //! | --- | --- |
-//! | [`cli`], [`logging`] | the command line and the log |
+//! | [`cli`], [`logging`], [`lines`] | the command line, the log and which lines go there |
 //! | [`net`] | all system calls: the event loop and the sockets |
 //! | [`server`] | the whole server but for its sockets: admission, and which dialect is spoken |
 //! | `places` | which connections there are, and who gives way when there is no room |
@@ -39,6 +39,7 @@ pub mod dialect;
 pub mod hash;
 pub mod holders;
 pub mod limits;
+pub mod lines;
 pub mod logging;
 pub mod nats;
 pub mod net;

@@ -443,6 +443,20 @@ pub const fn worst_case(limits: &Limits) -> usize {
         + SLACK * 4 * limits.total()
 }
 
+/// Lines a second that peers may cause in the log, in the long run, with a minute's worth at once:
+/// some 200 MB a day at the very most.
+pub const LOG_LINES: u32 = 20;
+
+/// Lines a second of details, which are logged only if somebody looks for something, with a minute's
+/// worth at once.
+pub const LOG_DETAILS: u32 = 200;
+
+/// Bytes of lines that wait to be written to one place of the log; more are lost.
+pub const LOG_WAITING: usize = 1 << 20;
+
+/// How long the end of the process waits for what is not written to the log yet.
+pub const LOG_FLUSH: Duration = Duration::from_millis(200);
+
 #[cfg(test)]
 mod tests {
     use super::*;

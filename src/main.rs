@@ -27,7 +27,7 @@ fn main() -> ExitCode {
         eprintln!("punchd: {error}");
         return ExitCode::FAILURE;
     }
-    match run(&options) {
+    let code = match run(&options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             if log_enabled!(Level::Error) {
@@ -38,7 +38,9 @@ fn main() -> ExitCode {
             }
             ExitCode::FAILURE
         }
-    }
+    };
+    log::logger().flush();
+    code
 }
 
 fn run(options: &Options) -> Result<(), Box<dyn Error>> {

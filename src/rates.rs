@@ -5,12 +5,9 @@ use std::hash::Hash;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use log::{Level, log_enabled, warn};
-
-use crate::clock::{Instant, Now};
+use crate::clock::Instant;
 use crate::customers::network;
 use crate::sources::Sources;
-use crate::timers::Seldom;
 
 /// A token bucket for every address. Kept as the time at which the bucket will be full again,
 /// which is all there is to know about it (the generic cell rate algorithm of ATM networks).
@@ -69,35 +66,6 @@ impl Rates {
     fn place(&mut self, now: Instant, source: impl Hash) -> &mut Instant {
         // A full bucket need not be remembered.
         &mut self.full_at.place(&source, |full_at| full_at <= now).0.at
-    }
-}
-
-/// Which lines about peers go to the log: who does much does not fill the disk.
-#[derive(Debug)]
-pub struct Lines {
-    rates: Rates,
-    left_out: Seldom,
-}
-
-impl Default for Lines {
-    fn default() -> Self {
-        Self { rates: Rates::new(1, 60), left_out: Seldom::default() }
-    }
-}
-
-impl Lines {
-    /// Whether a line about this address may go to the log.
-    pub fn says(&mut self, now: Now, addr: IpAddr) -> bool {
-        if !log_enabled!(Level::Info) {
-            return false;
-        }
-        let says = self.rates.allow(now.instant, addr);
-        if !says && let Some(more) = self.left_out.say(now.instant) {
-            warn!(
-                "{addr} and others do so much that not all of it is logged ({more} lines before)"
-            );
-        }
-        says
     }
 }
 

@@ -23,8 +23,9 @@ use crate::amplification::Credits;
 use crate::clock::{Instant, Now};
 use crate::holders::Holders;
 use crate::limits::{self, Limits};
+use crate::lines::Lines;
 use crate::nats::Nats;
-use crate::rates::{Lines, Rates};
+use crate::rates::Rates;
 use crate::timers::Timers;
 
 pub mod event;

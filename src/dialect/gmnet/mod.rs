@@ -19,8 +19,9 @@ use super::{ConnId, Dialect, Outbox, Use, Via};
 use crate::admission::{self, Admission};
 use crate::clock::{Instant, Now};
 use crate::limits::{self, Limits};
+use crate::lines::Lines;
 use crate::nats::Nats;
-use crate::rates::{Lines, Rates};
+use crate::rates::Rates;
 use crate::timers::Timers;
 
 mod by_addr;

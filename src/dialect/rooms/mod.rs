@@ -45,8 +45,9 @@ use crate::admission::{self, Admission};
 use crate::amplification::Credits;
 use crate::clock::{Instant, Now};
 use crate::limits::{self, Limits};
+use crate::lines::Lines;
 use crate::nats::Nats;
-use crate::rates::{Lines, Rates};
+use crate::rates::Rates;
 use crate::timers::Seldom;
 use crate::unproven::Unproven;
 

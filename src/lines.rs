@@ -1,0 +1,47 @@
+//! Which lines about peers go to the log.
+
+use std::net::IpAddr;
+
+use log::{Level, log_enabled, warn};
+
+use crate::clock::Now;
+use crate::rates::Rates;
+use crate::timers::Seldom;
+
+/// Counts the lines about each address: who does much does not fill the disk.
+#[derive(Debug)]
+pub struct Lines {
+    rates: Rates,
+    left_out: Seldom,
+}
+
+impl Default for Lines {
+    fn default() -> Self {
+        Self { rates: Rates::new(1, 60), left_out: Seldom::default() }
+    }
+}
+
+impl Lines {
+    /// Whether a line about this address may go to the log.
+    pub fn says(&mut self, now: Now, addr: IpAddr) -> bool {
+        self.level(now, addr, true).is_some()
+    }
+
+    /// The level of a line about this address, none if it may not go to the log. Anybody can send
+    /// datagrams in the name of an address that has proven nothing, so those are details.
+    pub fn level(&mut self, now: Now, addr: IpAddr, is_proven: bool) -> Option<Level> {
+        if !is_proven {
+            return log_enabled!(Level::Debug).then_some(Level::Debug);
+        }
+        if !log_enabled!(Level::Info) {
+            return None;
+        }
+        let says = self.rates.allow(now.instant, addr);
+        if !says && let Some(more) = self.left_out.say(now.instant) {
+            warn!(
+                "{addr} and others do so much that not all of it is logged ({more} lines before)"
+            );
+        }
+        says.then_some(Level::Info)
+    }
+}

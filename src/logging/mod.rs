@@ -1,0 +1,213 @@
+//! The log: to the terminal or the system's journal, and to a file if one is named. A line is made
+//! where it is logged, if there are not too [many](budget), and written by a [thread](queue) of its
+//! own: nobody waits for whoever reads the log.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use env_logger::fmt::Formatter;
+use env_logger::{Builder, Logger, Target, WriteStyle};
+use log::{Level, LevelFilter, Log, Metadata, Record, warn};
+
+use crate::limits;
+
+mod budget;
+mod queue;
+
+use budget::Budget;
+use queue::{Opened, Queue};
+pub use queue::reopen;
+
+/// How much is logged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Verbosity {
+    /// Nothing but errors on the terminal; the file gets what it always gets.
+    Quiet,
+    /// What an owner wants to know.
+    #[default]
+    Normal,
+    /// Every detail, for finding out what a game does.
+    Verbose,
+}
+
+/// Why there can be no log.
+#[derive(Debug)]
+pub enum LogError {
+    /// Its file cannot be opened.
+    File(PathBuf, io::Error),
+    /// The system gives no thread for it.
+    Thread(io::Error),
+}
+
+impl fmt::Display for LogError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (path, error) = match self {
+            Self::File(path, error) => (path.display(), error),
+            Self::Thread(error) => return write!(f, "cannot start the thread of the log: {error}"),
+        };
+        let hint = match error.kind() {
+            io::ErrorKind::NotFound => "make its folder first",
+            io::ErrorKind::PermissionDenied => "let this user write there, or choose another place",
+            io::ErrorKind::IsADirectory => "name a file, not a folder",
+            _ => "choose another place",
+        };
+        write!(f, "cannot write the log file {path}: {error}; {hint}")
+    }
+}
+
+impl std::error::Error for LogError {}
+
+/// Starts logging. `RUST_LOG`, where it is set, decides instead of `verbosity`.
+///
+/// # Errors
+/// If the log file cannot be opened, or there is no thread to write it.
+pub fn start(verbosity: Verbosity, file: Option<&Path>) -> Result<(), LogError> {
+    let level = match verbosity {
+        Verbosity::Quiet => LevelFilter::Error,
+        Verbosity::Normal => LevelFilter::Info,
+        Verbosity::Verbose => LevelFilter::Debug,
+    };
+    // The journal notes the time itself.
+    let in_journal = std::env::var_os("JOURNAL_STREAM").is_some();
+    let format = if in_journal { bare } else { dated };
+    let mut places = vec![Place::new(level, format, Queue::to_console().map_err(LogError::Thread)?)];
+    let mut is_late = false;
+    if let Some(path) = file {
+        let (queue, opened) = Queue::to_file(path).map_err(LogError::Thread)?;
+        match opened {
+            Opened::Failed(error) => return Err(LogError::File(path.into(), error)),
+            Opened::Not => is_late = true,
+            Opened::Yes => {}
+        }
+        places.push(Place::new(LevelFilter::Info.max(console_level(verbosity)), dated, queue));
+    }
+    let loggers = Loggers { places, budgets: Mutex::default() };
+    log::set_max_level(loggers.level());
+    // Fails only if a logger is set already, which a test may have done.
+    let _ = log::set_boxed_logger(Box::new(loggers));
+    if let Some(path) = file.filter(|_| is_late) {
+        warn!("the log file {} cannot be opened yet", path.display());
+    }
+    Ok(())
+}
+
+fn console_level(verbosity: Verbosity) -> LevelFilter {
+    if verbosity == Verbosity::Verbose { LevelFilter::Debug } else { LevelFilter::Info }
+}
+
+fn builder(level: LevelFilter) -> Builder {
+    let mut builder = Builder::new();
+    match std::env::var("RUST_LOG") {
+        Ok(filters) if !filters.is_empty() => builder.parse_filters(&filters),
+        _ => builder.filter_level(level),
+    };
+    builder
+}
+
+fn dated(line: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
+    writeln!(line, "{} {:5} {}", line.timestamp_seconds(), record.level(), record.args())
+}
+
+fn bare(line: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
+    writeln!(line, "{:5} {}", record.level(), record.args())
+}
+
+type Format = fn(&mut Formatter, &Record<'_>) -> io::Result<()>;
+
+/// Where the log goes to.
+struct Place {
+    logger: Logger,
+    queue: Queue,
+}
+
+impl Place {
+    fn new(level: LevelFilter, format: Format, queue: Queue) -> Self {
+        let target = Target::Pipe(Box::new(queue.clone()));
+        let mut builder = builder(level);
+        builder.format(format).target(target).write_style(WriteStyle::Never);
+        Self { logger: builder.build(), queue }
+    }
+
+    fn write(&self, record: &Record<'_>) {
+        if let Some(lost) = self.queue.take_lost() {
+            self.warn(format_args!("{lost} lines are lost: whatever takes the log was too slow"));
+        }
+        self.logger.log(record);
+    }
+
+    fn warn(&self, text: fmt::Arguments<'_>) {
+        self.logger.log(&Record::builder().level(Level::Warn).target(OWN).args(text).build());
+    }
+}
+
+/// All places of the log.
+struct Loggers {
+    places: Vec<Place>,
+    /// For what an owner wants to know, and for details.
+    budgets: Mutex<[Budget; 2]>,
+}
+
+impl Loggers {
+    fn level(&self) -> LevelFilter {
+        let levels = self.places.iter().map(|place| place.logger.filter());
+        levels.max().unwrap_or(LevelFilter::Off)
+    }
+
+    /// Whether a line may be written, and how many were left out before it, to be said now.
+    fn admit(&self, record: &Record<'_>) -> Option<u64> {
+        let mut budgets = self.budgets.lock().unwrap_or_else(PoisonError::into_inner);
+        let [usual, details] = &mut *budgets;
+        let now = Instant::now();
+        match record.level() {
+            _ if is_own(record) => Some(usual.take_left_out(now)),
+            Level::Debug | Level::Trace => details.admit(now, limits::LOG_DETAILS),
+            _ => usual.admit(now, limits::LOG_LINES),
+        }
+    }
+}
+
+/// The target of what this module says.
+const OWN: &str = module_path!();
+
+/// Whether a line is about the server itself: its start and end, what its owner asks for, what the
+/// system refuses. No peer can cause many of those.
+fn is_own(record: &Record<'_>) -> bool {
+    const MODULES: [&str; 2] = [OWN, "punchd::net"];
+    let of = |module: &&str| record.target().starts_with(*module);
+    match record.level() {
+        Level::Error => true,
+        Level::Warn | Level::Info => record.target() == "punchd" || MODULES.iter().any(|m| of(&m)),
+        Level::Debug | Level::Trace => false,
+    }
+}
+
+impl Log for Loggers {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        self.places.iter().any(|place| place.logger.enabled(metadata))
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if !self.enabled(record.metadata()) {
+            return;
+        }
+        let Some(left_out) = self.admit(record) else { return };
+        for place in &self.places {
+            if left_out > 0 {
+                place.warn(format_args!("{left_out} lines were left out, there are too many"));
+            }
+            place.write(record);
+        }
+    }
+
+    /// Waits until all is written, but no longer than [`limits::LOG_FLUSH`].
+    fn flush(&self) {
+        let until = Instant::now() + limits::LOG_FLUSH;
+        let written: Vec<_> = self.places.iter().map(|place| place.queue.written()).collect();
+        for written in written {
+            let _ = written.recv_timeout(until.saturating_duration_since(Instant::now()));
+        }
+    }
+}
