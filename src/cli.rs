@@ -98,6 +98,12 @@ pub struct Options {
     #[arg(default_value_t = Millis(limits::NOTIFY_GAP))]
     pub notify_gap: Millis,
 
+    /// Seconds after a restart in which joins wait for hosts to return
+    #[arg(long, env = "PUNCHD_START_WAIT", hide_env = true, value_name = "S")]
+    #[arg(help_heading = "Games", value_parser = clap::value_parser!(u64).range(0..=20))]
+    #[arg(default_value_t = limits::START_WAIT.as_secs())]
+    pub start_wait: u64,
+
     /// Be a test server: tell test tools name and versions
     #[arg(long, env = "PUNCHD_TESTING", hide_env = true)]
     #[arg(help_heading = "Games", value_parser = FalseyValueParser::new())]
@@ -211,6 +217,8 @@ impl Options {
             keepalive: Duration::from_secs(self.keepalive),
             lobby_ports: self.lobby_ports,
             public_ip: self.public_ip,
+            // Only the sockets tell whether this is a restart.
+            start_wait: Duration::ZERO,
             limits,
         };
         let events =

@@ -174,14 +174,40 @@ pub const PORTS_PER_ADDRESS: usize = 64;
 /// belongs to it comes one round trip later.
 pub const PORTS: usize = 128 * 1024;
 
-/// Introductions that wait because of one address, be it the client's or the host's.
-pub const WAITING_PER_ADDRESS: usize = 64;
+/// Introductions of one client address (IPv6: one /64) that wait. Thirty players behind one
+/// carrier NAT fit. The next ends the wait of the one that waits longest.
+pub const WAITING_PER_CLIENT: usize = 64;
+
+/// Introductions that wait for the hosts of one address: all of them are looked at when one of
+/// those hosts registers or shows its port. The next ends the wait of one of the client address
+/// that has most, so that no address can end it for the others.
+pub const WAITING_PER_HOST: usize = 256;
+
+/// Client addresses (IPv6: /64 networks) of which is remembered what they looked for: as many
+/// players as look at lobbies within some minutes on a busy server. They take 2 MB at most.
+pub const LOOKS: usize = 4 * 1024;
+
+/// Games and hosts that are remembered for each of them; several players may have one address.
+pub const LOOKS_PER_CLIENT: usize = 4;
+
+/// How long that counts: a player looks at a lobby, chooses, and joins; and joins again if the
+/// game was interrupted.
+pub const LOOK: Duration = Duration::from_secs(300);
+
+/// UDP packets and connections that are remembered to see that those of one peer come from
+/// different addresses. It is only for the log, and they come within a second.
+pub const STRAYS: usize = 256;
+
+/// Default time in which hosts come back after a restart of the server: those made with the sample
+/// need up to ten seconds. Those of GMnet PUNCH need minutes, for which nobody would wait.
+pub const START_WAIT: Duration = Duration::from_secs(10);
 
 /// Notifications that a host has not been sent yet because of the notify gap. With the usual gap
-/// the last of them leaves six seconds later, when its client still knocks.
+/// the last of them leaves six seconds later, when its client still knocks. They take turns by
+/// client address; the next gives way, or one of the address that has most.
 pub const NOTICES_PER_HOST: usize = 128;
 
-/// Such notifications of all hosts.
+/// Such notifications of all hosts. The next gives way, or one of the host that is owed most.
 pub const NOTICES: usize = 64 * 1024;
 
 /// Default gap between two notifications on one host connection: a GML host looks once a step,

@@ -56,6 +56,9 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     if sockets.is_empty() {
         sockets = bind::bind(&options.bind, options.port, ghost_limit)?;
     }
+    if sockets.iter().any(|bound| bound.is_restart) {
+        config.gmnet.start_wait = Duration::from_secs(options.start_wait);
+    }
     let listening = listening(&sockets);
     let alternates = if options.dialects.contains(&Name::Stun) {
         bind::alternates(&sockets, options.alt_port, options.alt_addr)

@@ -90,14 +90,14 @@ fn data_strings_are_bounded_in_all_and_nobody_who_is_there_is_lost() {
 fn a_crowd_that_waits_at_one_address_is_answered_with_what_is_known() {
     let mut server = Unplugged::new(&[]);
     let host = host(&mut server, peer(1));
-    let crowd: Vec<_> = (0..limits::WAITING_PER_ADDRESS + 10)
+    let crowd: Vec<_> = (0..limits::WAITING_PER_CLIENT + 10)
         .map(|_| server.open_and_send(peer(2), &connect(peer(1).ip())))
         .collect();
     let answered = crowd.iter().filter(|conn| !server.heard(**conn).is_empty()).count();
-    assert_eq!(answered, 10, "who came when the room was full does not wait");
+    assert_eq!(answered, 10, "those who have waited longest make room for who comes");
     server.pass(limits::INTRODUCTION_WAIT + MOMENT);
     let answered = crowd.iter().filter(|conn| !server.heard(**conn).is_empty()).count();
-    assert_eq!(answered, limits::WAITING_PER_ADDRESS, "the others get theirs in time");
+    assert_eq!(answered, limits::WAITING_PER_CLIENT, "the others get theirs in time");
     assert_eq!(told(&mut server, host), [], "nobody showed a port");
 }
 

@@ -31,6 +31,8 @@ pub struct Bound {
     pub tcp: TcpListener,
     /// The UDP socket.
     pub udp: UdpSocket,
+    /// A server was here before, and its peers may be about to come back.
+    pub is_restart: bool,
 }
 
 /// Why the server cannot listen.
@@ -122,7 +124,9 @@ pub fn inherited(ghost: Duration) -> Result<Vec<Bound>, InheritError> {
             .and_then(|()| tcp.set_nonblocking(true))
             .and_then(|()| udp.set_nonblocking(true))
             .map_err(InheritError::System)?;
-        Ok(Bound { addr, tcp: TcpListener::from_std(tcp), udp: UdpSocket::from_std(udp) })
+        let (tcp, udp) = (TcpListener::from_std(tcp), UdpSocket::from_std(udp));
+        // Whether this is the first start of many, nobody tells.
+        Ok(Bound { addr, tcp, udp, is_restart: true })
     };
     all.into_iter().map(pair).collect()
 }
@@ -252,6 +256,7 @@ fn try_bind_all(addrs: &[IpAddr], mut port: u16, ghost: Duration) -> Result<Vec<
 
 fn bind_one(addr: SocketAddr, only_v6: bool, ghost: Duration) -> Result<Bound, BindError> {
     let failed = |addr, protocol| move |error| BindError { addr, protocol, error };
+    let is_restart = addr.port() != 0 && is_in_use(addr, only_v6);
     let tcp = open(addr, Protocol::TCP, only_v6, ghost).map_err(failed(addr, Protocol::TCP))?;
     let addr = tcp
         .local_addr()
@@ -259,7 +264,21 @@ fn bind_one(addr: SocketAddr, only_v6: bool, ghost: Duration) -> Result<Bound, B
         .map_err(failed(addr, Protocol::TCP))?;
     let udp = open(addr, Protocol::UDP, only_v6, ghost).map_err(failed(addr, Protocol::UDP))?;
     let (tcp, udp) = (std::net::TcpListener::from(tcp), std::net::UdpSocket::from(udp));
-    Ok(Bound { addr, tcp: TcpListener::from_std(tcp), udp: UdpSocket::from_std(udp) })
+    let (tcp, udp) = (TcpListener::from_std(tcp), UdpSocket::from_std(udp));
+    Ok(Bound { addr, tcp, udp, is_restart })
+}
+
+/// Whether connections linger on a TCP port, of a server that was there a moment ago: the system
+/// gives it only to who says that this does not matter.
+fn is_in_use(addr: SocketAddr, only_v6: bool) -> bool {
+    let bind = || {
+        let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+        if addr.is_ipv6() {
+            socket.set_only_v6(only_v6)?;
+        }
+        socket.bind(&addr.into())
+    };
+    bind().is_err_and(|error: io::Error| error.kind() == io::ErrorKind::AddrInUse)
 }
 
 fn open(

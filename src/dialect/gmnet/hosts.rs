@@ -141,6 +141,8 @@ pub struct Hosts {
     /// Those on the machine or in the network of the server, if anybody may ask for them by another
     /// address.
     inside: Option<Inside>,
+    /// That address.
+    public_ip: Option<IpAddr>,
     /// How many there have been.
     count: u32,
     /// Bytes of all data strings.
@@ -151,13 +153,15 @@ pub struct Hosts {
 }
 
 impl Hosts {
-    /// No hosts yet. `has_public_ip`: those inside are known to those outside by one address.
+    /// No hosts yet. Those inside are known to those outside by `public_ip`, if they have
+    /// addresses of the same family.
     #[must_use]
-    pub fn new(has_public_ip: bool) -> Self {
+    pub fn new(public_ip: Option<IpAddr>) -> Self {
         Self {
             slab: Slab::new(),
             by_addr: ByAddr::default(),
-            inside: has_public_ip.then(Inside::default),
+            inside: public_ip.map(|_| Inside::default()),
+            public_ip,
             count: 0,
             data_bytes: 0,
             index: Index::default(),
@@ -188,6 +192,18 @@ impl Hosts {
     #[must_use]
     pub fn find(&self, addr: IpAddr, port: Option<u16>) -> Option<HostKey> {
         self.newest(self.by_addr.get(addr), port)
+    }
+
+    /// The hosts of an address, oldest first.
+    pub fn at(&self, addr: IpAddr) -> impl DoubleEndedIterator<Item = (HostKey, &Host)> + Clone {
+        let keys = self.by_addr.get(addr).iter();
+        keys.filter_map(|key| Some((*key, self.get(*key)?)))
+    }
+
+    /// Whether an address has more than one host.
+    #[must_use]
+    pub fn is_shared(&self, addr: IpAddr) -> bool {
+        self.by_addr.get(addr).len() > 1
     }
 
     /// The newest host on the machine or in the network of the server, or the one with that port.
@@ -438,6 +454,7 @@ impl Hosts {
     fn note_inside(&mut self, addr: IpAddr) {
         if let Some(inside) = &mut self.inside
             && super::is_inside(addr)
+            && self.public_ip.is_some_and(|public| super::is_same_family(public, addr))
         {
             for key in self.by_addr.get(addr) {
                 inside.set(*key, self.slab.get(key.0 as usize).and_then(|host| host.port));

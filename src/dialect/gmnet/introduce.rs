@@ -1,123 +1,47 @@
 //! Introductions: a client asks for a host, and each is told where the other is. If a UDP packet
-//! is not here yet, or the host is just coming back, the request waits for it.
+//! is not here yet, or the host is just coming back, the request waits for it (in [`waiting`]).
+//!
+//! [`waiting`]: super::waiting
 
 use std::net::{IpAddr, SocketAddr};
 
 use log::info;
-use slab::Slab;
-use smallvec::SmallVec;
 
 use super::command::Go;
 use super::hosts::HostKey;
-use super::names::{Named, Short};
+use super::names::Short;
 use super::ports::Opened;
-use super::{Gmnet, MASTER, MASTER_NOTFOUND, is_inside};
+use super::waiting::WaitId;
+use super::{Gmnet, MASTER, MASTER_NOTFOUND, is_inside, is_same_family};
 use crate::clock::{Instant, Now};
 use crate::dialect::addr::{push_addr, push_port};
 use crate::dialect::{ConnId, Outbox};
-use crate::hash::Map;
 use crate::limits;
 use crate::nats::Ports;
-use crate::timers::Timers;
-
-/// The requests that wait.
-#[derive(Debug)]
-pub(super) struct Introductions {
-    waiting: Slab<Waiting>,
-    /// Which of them may go on when something comes from this address, longest waiting first.
-    by_addr: Map<IpAddr, SmallVec<[WaitId; 2]>>,
-    /// When a host is no longer expected back.
-    returns: Timers<WaitId>,
-    /// When the answer has to be given with what is known.
-    deadlines: Timers<WaitId>,
-}
-
-/// A request that waits. Its connection and its timers hold one, and they end with it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct WaitId(u32);
-
-#[derive(Debug)]
-struct Waiting {
-    request: Request,
-    /// The text that the client sent, to be told back.
-    text: Box<str>,
-}
 
 /// What a client wants.
 #[derive(Clone, Copy, Debug)]
-struct Request {
-    conn: ConnId,
-    client: IpAddr,
-    host: IpAddr,
+pub(super) struct Request {
+    pub(super) conn: ConnId,
+    pub(super) client: IpAddr,
+    pub(super) host: IpAddr,
     /// If the client asked for one of several hosts of an address.
-    port: Option<u16>,
+    pub(super) port: Option<u16>,
 }
 
 /// What can be said to a request.
-enum Outcome {
+pub(super) enum Outcome {
     /// Nothing yet.
     Wait,
     /// There is no such host.
     NotFound,
+    /// The host is there, but one speaks IPv4 with the server and the other IPv6: neither has a
+    /// socket for what it would be told.
+    OtherFamily(HostKey),
     /// The host is there, but where is not known. The client's port may be known.
     HostWithoutPort(HostKey, Option<u16>),
     /// The host's port, and the client's if it is known.
     Found(HostKey, u16, Option<u16>),
-}
-
-impl Default for Introductions {
-    fn default() -> Self {
-        Self {
-            waiting: Slab::new(),
-            by_addr: Map::default(),
-            returns: Timers::new(limits::HOST_RETURN),
-            deadlines: Timers::new(limits::INTRODUCTION_WAIT),
-        }
-    }
-}
-
-impl Introductions {
-    /// When a request has waited long enough.
-    pub(super) fn next_wakeup(&self) -> Option<Instant> {
-        self.returns.next().into_iter().chain(self.deadlines.next()).min()
-    }
-
-    /// Forgets a request.
-    pub(super) fn cancel(&mut self, id: WaitId) {
-        let Some(Waiting { request, .. }) = self.waiting.try_remove(id.0 as usize) else { return };
-        self.returns.cancel(&id);
-        self.deadlines.cancel(&id);
-        for addr in [request.client, request.host] {
-            if let Some(ids) = self.by_addr.get_mut(&addr) {
-                ids.retain(|other| *other != id);
-                if ids.is_empty() {
-                    self.by_addr.remove(&addr);
-                }
-            }
-        }
-    }
-
-    fn get(&self, id: WaitId) -> Option<&Waiting> {
-        self.waiting.get(id.0 as usize)
-    }
-
-    fn has_room(&self, request: &Request) -> bool {
-        [request.client, request.host].iter().all(|addr| {
-            self.by_addr.get(addr).is_none_or(|ids| ids.len() < limits::WAITING_PER_ADDRESS)
-        })
-    }
-
-    fn add(&mut self, now: Instant, request: Request, text: &str) -> WaitId {
-        // Those that wait are fewer than connections, which are counted in 32 bits.
-        let id = WaitId(self.waiting.insert(Waiting { request, text: text.into() }) as u32);
-        self.by_addr.entry(request.client).or_default().push(id);
-        if request.host != request.client {
-            self.by_addr.entry(request.host).or_default().push(id);
-        }
-        self.returns.arm(now, id);
-        self.deadlines.arm(now, id);
-        id
-    }
 }
 
 impl Gmnet {
@@ -133,9 +57,12 @@ impl Gmnet {
             return Go::On;
         };
         let request = Request { conn: id, client, host, port };
-        let is_last_try = self.is_stopping || !self.introductions.has_room(&request);
-        match self.outcome(now, &request, is_last_try) {
+        match self.outcome(now, &request, self.is_stopping) {
             Outcome::Wait => {
+                if let Some(other) = self.introductions.gives_way(&request) {
+                    self.retry(now, other, true, out);
+                }
+                self.stray_connects.lacks(now.instant, id, client);
                 let wait = self.introductions.add(now.instant, request, text);
                 if let Some(conn) = self.conns.get_mut(id) {
                     conn.waiting = Some(wait);
@@ -149,13 +76,19 @@ impl Gmnet {
         }
     }
 
-    /// Something came from an address: do requests that wait for it go on?
-    pub(super) fn retry_introductions(&mut self, now: Now, addr: IpAddr, out: &mut Outbox) {
+    /// A UDP packet of a client came: do requests that wait for it go on?
+    pub(super) fn retry_for_client(&mut self, now: Now, client: IpAddr, out: &mut Outbox) {
+        for id in self.introductions.of_client(client) {
+            self.retry(now, id, false, out);
+        }
+    }
+
+    /// Something changed about a host: do requests that wait for it go on?
+    pub(super) fn retry_for_host(&mut self, now: Now, host: IpAddr, out: &mut Outbox) {
         // Who is inside may have been asked for by the address that those outside know.
-        let outside = self.config.public_ip.filter(|_| is_inside(addr));
-        for addr in [Some(addr), outside].into_iter().flatten() {
-            let Some(ids) = self.introductions.by_addr.get(&addr) else { continue };
-            for id in ids.clone() {
+        let outside = self.config.public_ip.filter(|_| is_inside(host));
+        for addr in [Some(host), outside].into_iter().flatten() {
+            for id in self.introductions.for_host(addr) {
                 self.retry(now, id, false, out);
             }
         }
@@ -167,17 +100,30 @@ impl Gmnet {
             self.retry(now, id, false, out);
         }
         while let Some(id) = self.introductions.deadlines.pop_due(now.instant) {
-            self.retry(now, id, true, out);
+            if self.may_come_back(now, id) {
+                self.introductions.deadlines.arm(now.instant, id);
+            } else {
+                self.retry(now, id, true, out);
+            }
         }
     }
 
     /// Answers all that wait, with what is known.
     pub(super) fn end_all_introductions(&mut self, now: Now, out: &mut Outbox) {
-        let ids: Vec<_> =
-            self.introductions.waiting.iter().map(|(id, _)| WaitId(id as u32)).collect();
-        for id in ids {
+        for id in self.introductions.all() {
             self.retry(now, id, true, out);
         }
+    }
+
+    /// Whether a request waits for a host that may not have noticed yet that this server was
+    /// restarted.
+    fn may_come_back(&self, now: Now, id: WaitId) -> bool {
+        let waiting = self.introductions.get(id);
+        self.is_just_restarted(now) && waiting.is_some_and(|w| self.find(now, &w.request).is_none())
+    }
+
+    fn is_just_restarted(&self, now: Now) -> bool {
+        now.instant.since(Instant::default()) < self.config.start_wait
     }
 
     fn retry(&mut self, now: Now, id: WaitId, is_last_try: bool, out: &mut Outbox) {
@@ -186,26 +132,28 @@ impl Gmnet {
         if let Outcome::Wait = outcome {
             return;
         }
-        let text = self.introductions.get(id).map(|w| w.text.clone()).unwrap_or_default();
-        self.introductions.cancel(id);
+        let Some(waiting) = self.introductions.remove(id) else { return };
         if let Some(conn) = self.conns.get_mut(request.conn) {
             conn.waiting = None;
             self.resumed.push(request.conn);
         }
-        self.conclude(now, &request, &text, outcome, out);
+        self.conclude(now, &request, &waiting.text, outcome, out);
     }
 
     /// Finds out what can be said. A client's packet is used up only if it is said.
     fn outcome(&mut self, now: Now, request: &Request, is_last_try: bool) -> Outcome {
-        let Some(key) = self.find(request) else {
-            let expected = self.ports.is_host_expected(now.instant, request.host);
+        let found = self.find(now, request);
+        if !is_same_family(request.client, request.host) {
+            return found.map_or(Outcome::NotFound, Outcome::OtherFamily);
+        }
+        let Some(key) = found else {
+            let expected = self.ports.is_host_expected(now.instant, request.host)
+                || self.is_just_restarted(now);
             return if expected && !is_last_try { Outcome::Wait } else { Outcome::NotFound };
         };
         let Some(host) = self.hosts.get(key) else { return Outcome::NotFound };
-        let has_room = |conn: &super::Conn| {
-            conn.notices.len() < limits::NOTICES_PER_HOST && self.notices < limits::NOTICES
-        };
-        let can_be_told = self.conns.get(host.conn).is_some_and(has_room);
+        let client = self.config.told(request.client, host.addr);
+        let can_be_told = self.notices.has_room(host.conn, client);
         if !is_last_try && (host.port.is_none() || !can_be_told) {
             return Outcome::Wait;
         }
@@ -225,8 +173,16 @@ impl Gmnet {
     }
 
     /// The host that is asked for. One on the machine or in the network of the server is known to
-    /// those outside by the server's public address.
-    fn find(&self, request: &Request) -> Option<HostKey> {
+    /// those outside by the server's public address. Of several at an address it is the one that
+    /// the client looked for or met before, else the newest.
+    fn find(&self, now: Now, request: &Request) -> Option<HostKey> {
+        if request.port.is_none() && self.hosts.is_shared(request.host) {
+            let hosts = self.hosts.at(request.host);
+            let meant = self.looks.meant(now.instant, request.client, hosts);
+            if meant.is_some() {
+                return meant;
+            }
+        }
         self.hosts.find(request.host, request.port).or_else(|| {
             let is_ours = self.config.public_ip == Some(request.host);
             is_ours.then(|| self.hosts.find_inside(request.port)).flatten()
@@ -248,7 +204,7 @@ impl Gmnet {
         }
         match outcome {
             Outcome::Wait => {}
-            Outcome::NotFound => {
+            Outcome::NotFound | Outcome::OtherFamily(_) => {
                 self.answer(now, conn, out, |bytes, _| bytes.push(MASTER_NOTFOUND));
             }
             Outcome::HostWithoutPort(key, client_port) => {
@@ -256,6 +212,9 @@ impl Gmnet {
                 self.notify(now, key, request, client_port, out);
             }
             Outcome::Found(key, port, client_port) => {
+                if let Some(host) = self.hosts.get(key).map(|host| host.addr) {
+                    self.looks.met(now.instant, client, SocketAddr::new(host, port));
+                }
                 let port = self.told_port(now, key, port, request.client, client_port);
                 // The client is told the address as it wrote it; a GML game compares texts.
                 let addr = if request.port.is_some() { None } else { Some(text) };
@@ -268,41 +227,6 @@ impl Gmnet {
                     push_second(port, bytes);
                 });
                 self.notify(now, key, request, client_port, out);
-            }
-        }
-    }
-
-    fn log_outcome(&self, request: &Request, text: &str, outcome: &Outcome) {
-        let client = |port: Option<u16>| {
-            port.map_or(request.client.to_string(), |port| {
-                SocketAddr::new(request.client, port).to_string()
-            })
-        };
-        let named = |key: &HostKey| self.hosts.get(*key).map(Named);
-        match outcome {
-            Outcome::Wait => {}
-            Outcome::NotFound => {
-                info!("not found: {} asked for {}, where no host is", client(None), Short(text));
-            }
-            Outcome::HostWithoutPort(key, port) => {
-                let Some(host) = named(key) else { return };
-                info!(
-                    "{} could not be introduced to host {host}: the host's UDP packet never came; \
-                     is UDP blocked on its side?",
-                    client(*port)
-                );
-            }
-            Outcome::Found(key, _, Some(port)) => {
-                let Some(host) = named(key) else { return };
-                info!("introduced {} to host {host}", client(Some(*port)));
-            }
-            Outcome::Found(key, _, None) => {
-                let Some(host) = named(key) else { return };
-                info!(
-                    "{} was told where host {host} is, but the host was not told: the client's \
-                     UDP packet never came; is UDP blocked on its side?",
-                    client(None)
-                );
             }
         }
     }
@@ -353,16 +277,13 @@ impl Gmnet {
         let (id, at) = (host.conn, SocketAddr::new(host.addr, host.port.unwrap_or_default()));
         let client = self.config.told(request.client, host.addr);
         let ports = self.candidates(now, SocketAddr::new(request.client, port), at);
-        let Some(conn) = self.conns.get_mut(id) else { return };
-        let room = limits::NOTICES_PER_HOST.saturating_sub(conn.notices.len()).max(1);
-        let ports = &ports[..ports.len().min(room)];
+        let Some(conn) = self.conns.get(id) else { return };
         let mut clients = ports.iter().map(|port| SocketAddr::new(client, *port));
-        let is_idle = conn.notices.is_empty();
+        let is_idle = self.notices.len(id) == 0;
         let at_once =
             if is_idle && now.instant >= conn.quiet_until { clients.next() } else { None };
-        self.notices += clients.len();
-        clients.for_each(|client| conn.notices.push(client));
-        if is_idle && !conn.notices.is_empty() {
+        clients.for_each(|client| self.notices.push(id, client));
+        if is_idle && self.notices.len(id) > 0 {
             self.gaps.arm(now.instant, id);
         }
         if let Some(client) = at_once {
@@ -372,13 +293,19 @@ impl Gmnet {
 
     /// Tells a host about the next client that it has not been told of.
     pub(super) fn notify_next(&mut self, now: Now, id: ConnId, out: &mut Outbox) {
-        let Some(conn) = self.conns.get_mut(id) else { return };
-        let Some(client) = conn.notices.pop() else { return };
-        self.notices -= 1;
-        if !conn.notices.is_empty() {
+        let before = self.notices.len(id);
+        let Some(client) = self.notices.pop(id) else { return };
+        if before > 1 {
             self.gaps.arm(now.instant, id);
         }
         self.tell(now, id, client, out);
+        // There is room for one of those for whom there was none.
+        let host = self.conns.get(id).and_then(|conn| self.hosts.get(conn.host?));
+        if before >= limits::NOTICES_PER_HOST
+            && let Some(addr) = host.map(|host| host.addr)
+        {
+            self.retry_for_host(now, addr, out);
+        }
     }
 
     fn tell(&mut self, now: Now, id: ConnId, client: SocketAddr, out: &mut Outbox) {
@@ -398,8 +325,10 @@ fn push_second(port: u16, bytes: &mut Vec<u8>) {
 }
 
 /// The host a client asks for: an address, or one of several at an address by its UDP port. As
-/// strict as the old server, which compared texts: no names, no spaces, no leading zeros.
+/// strict as the old server, which compared texts: no names, no leading zeros. But white space
+/// around it, which people paste with it, means nothing.
 fn parse_target(text: &str) -> Option<(IpAddr, Option<u16>)> {
+    let text = text.trim();
     if let Ok(addr) = text.parse::<IpAddr>() {
         return Some((addr.to_canonical(), None));
     }

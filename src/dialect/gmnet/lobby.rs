@@ -10,9 +10,10 @@ use log::debug;
 
 use super::command::{Command, Go};
 use super::hosts::{Host, HostKey, Hosts};
+use super::replies::Side;
 use super::sorted::{Order, SHORT, Sorted};
 use super::text::utf16_order;
-use super::{Config, Gmnet, is_inside};
+use super::{Config, Gmnet, is_same_family};
 use crate::clock::Now;
 use crate::dialect::addr::push_addr;
 use crate::dialect::{ConnId, Outbox};
@@ -183,7 +184,7 @@ impl<'a> Query<'a> {
         reply.extend_from_slice(&[super::LOBBY, b'[']);
         let start = reply.len();
         let mut made = Made::default();
-        made.work = self.select(hosts, |host| {
+        made.work = self.select(hosts, viewer, |host| {
             let end = reply.len();
             if end > start {
                 reply.push(b',');
@@ -203,17 +204,20 @@ impl<'a> Query<'a> {
         made
     }
 
-    /// Calls `each` with every chosen host, in order. Returns the work to find them.
+    /// Calls `each` with every chosen host that the viewer can reach, in order. Returns the work to
+    /// find them.
     fn select<'h>(
         &self,
         hosts: &'h Hosts,
+        viewer: IpAddr,
         mut each: impl FnMut(&'h Host) -> ControlFlow<()>,
     ) -> usize {
         let Some(Listed { entries, .. }) = hosts.index().of(self.filters[0]) else { return 0 };
         let mut work = 0;
         let mut matching = |entry: Entry| {
             work += limits::HOST_WORK;
-            hosts.get(entry.key).filter(|host| self.matches(host, &mut work))
+            let host = hosts.get(entry.key).filter(|host| is_same_family(host.addr, viewer))?;
+            self.matches(host, &mut work).then_some(host)
         };
         match (self.order(), self.descending) {
             (None, false) => {
@@ -300,8 +304,9 @@ impl Gmnet {
         }
         let Some(viewer) = self.conns.get(id).map(|conn| conn.addr) else { return Go::Stop };
         let query = Query::new(command);
+        self.looks.looked(now.instant, viewer, command.param(0));
         let version = query.version(&self.hosts, &self.config);
-        let kept = version.and_then(|v| self.replies.find(command, is_inside(viewer), v));
+        let kept = version.and_then(|v| self.replies.find(command, Side::of(viewer), v));
         let made = if let Some((reply, hosts)) = kept {
             out.tcp(id, |bytes| bytes.extend_from_slice(reply));
             Made { hosts, work: reply.len() }

@@ -33,24 +33,29 @@ mod inside;
 mod introduce;
 mod keepalives;
 pub mod lobby;
+mod looks;
 mod names;
 mod notices;
 pub mod ports;
 mod registration;
 mod replies;
 mod sorted;
+mod strays;
 pub mod text;
 pub mod version;
+mod waiting;
 
 use command::{Command, Go, Reader, Spare, Verb};
 use datagram::Datagram;
 use hosts::{HostKey, Hosts};
-use introduce::{Introductions, WaitId};
 use keepalives::Keepalives;
+use looks::Looks;
 use names::Left;
 use notices::Notices;
 use ports::Ports;
 use replies::Replies;
+use strays::Strays;
+use waiting::{Introductions, WaitId};
 
 /// First byte of an introduction: the other side's address and port follow.
 pub const MASTER: u8 = 0xFF;
@@ -83,6 +88,9 @@ pub struct Config {
     /// The address by which those outside know a host on the machine or in the network of the
     /// server.
     pub public_ip: Option<IpAddr>,
+    /// This server was restarted: for so long, from its start on, who asks for a host that is not
+    /// there waits for it to come back; zero: not at all.
+    pub start_wait: Duration,
     /// Whose hosts are registered.
     pub admission: Admission,
     /// What peers may do.
@@ -99,6 +107,7 @@ impl Default for Config {
             keepalive: limits::KEEPALIVE,
             lobby_ports: false,
             public_ip: None,
+            start_wait: Duration::ZERO,
             admission: Admission::default(),
             limits: Limits::default(),
         }
@@ -109,7 +118,9 @@ impl Config {
     /// The address by which `whom` can reach who is at `addr`.
     fn told(&self, addr: IpAddr, whom: IpAddr) -> IpAddr {
         match self.public_ip {
-            Some(public) if is_inside(addr) && !is_inside(whom) => public,
+            Some(public) if is_inside(addr) && !is_inside(whom) && is_same_family(public, addr) => {
+                public
+            }
             _ => addr,
         }
     }
@@ -129,6 +140,12 @@ pub fn is_inside(addr: IpAddr) -> bool {
         }
         IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local(),
     }
+}
+
+/// Whether both are IPv4 addresses, or both IPv6 addresses: only then can one be told of the other.
+#[must_use]
+pub fn is_same_family(one: IpAddr, other: IpAddr) -> bool {
+    one.is_ipv4() == other.is_ipv4()
 }
 
 /// The state of the dialect.
@@ -153,8 +170,14 @@ pub struct Gmnet {
     throttled: Timers<ConnId>,
     /// Connections that have got the answer they waited for and may go on.
     resumed: Vec<ConnId>,
-    /// Notifications that hosts are owed, in all.
-    notices: usize,
+    /// Whom hosts have not been told of yet. While one is owed any, a timer in `gaps` is armed.
+    notices: Notices,
+    /// What clients looked for last.
+    looks: Looks,
+    /// Hosts that lack their UDP packet, and UDP packets that may be theirs.
+    stray_regs: Strays,
+    /// The same for clients.
+    stray_connects: Strays,
     /// Bytes of commands that are not finished, in all.
     unfinished: usize,
     commands: Rates,
@@ -189,8 +212,6 @@ struct Conn {
     used_port: Option<u16>,
     /// The host that this is the control connection of.
     host: Option<HostKey>,
-    /// Whom the host has not been told of yet. While there are any, a timer in `gaps` is armed.
-    notices: Notices,
     /// Until then the next notification has to wait.
     quiet_until: Instant,
 }
@@ -202,7 +223,7 @@ impl Gmnet {
         Self {
             gaps: Timers::new(config.notify_gap),
             conns: Conns::default(),
-            hosts: Hosts::new(config.public_ip.is_some()),
+            hosts: Hosts::new(config.public_ip),
             ports: Ports::default(),
             introductions: Introductions::default(),
             replies: Replies::default(),
@@ -211,7 +232,10 @@ impl Gmnet {
             turns: Turns::default(),
             throttled: Timers::new(limits::THROTTLE),
             resumed: Vec::new(),
-            notices: 0,
+            notices: Notices::default(),
+            looks: Looks::default(),
+            stray_regs: Strays::default(),
+            stray_connects: Strays::default(),
             unfinished: 0,
             commands: Rates::new(config.limits.commands_per_second, 10),
             lines: Lines::default(),
@@ -355,14 +379,14 @@ impl Gmnet {
     fn forget(&mut self, now: Now, id: ConnId, left: Left) -> Option<IpAddr> {
         let conn = self.conns.remove(id)?;
         if let Some(wait) = conn.waiting {
-            self.introductions.cancel(wait);
+            self.introductions.remove(wait);
         }
         self.stalls.cancel(&id);
         self.gaps.cancel(&id);
         self.throttled.cancel(&id);
         let deferred = conn.deferred.as_ref().map_or(0, |command| command.size());
         self.unfinished -= conn.reader.size() + deferred;
-        self.notices -= conn.notices.len();
+        self.notices.remove(id);
         self.end_registration(now, conn.host, left);
         Some(conn.addr)
     }
@@ -378,7 +402,7 @@ impl Gmnet {
     /// Makes the gap between notifications so short that all that are owed leave in time.
     fn hurry_notices(&mut self, now: Now, out: &mut Outbox) {
         let owed: Vec<ConnId> = std::iter::from_fn(|| self.gaps.pop()).collect();
-        let longest = owed.iter().filter_map(|id| self.conns.get(*id)).map(|c| c.notices.len());
+        let longest = owed.iter().map(|id| self.notices.len(*id));
         let most = u32::try_from(longest.max().unwrap_or(0)).unwrap_or(u32::MAX).max(1);
         self.config.notify_gap = self.config.notify_gap.min(limits::LAST_NOTICES / most);
         self.gaps = Timers::new(self.config.notify_gap);
@@ -420,7 +444,6 @@ impl Dialect for Gmnet {
             waiting: None,
             used_port: None,
             host: None,
-            notices: Notices::default(),
             quiet_until: Instant::default(),
         };
         self.conns.insert(id, conn);
@@ -435,8 +458,8 @@ impl Dialect for Gmnet {
         let Some(conn) = self.conns.get_mut(id) else { return };
         conn.finished = true;
         self.unfinished += conn.reader.finish();
-        self.notices -= std::mem::take(&mut conn.notices).len();
         let host = conn.host.take();
+        self.notices.remove(id);
         self.end_registration(now, host, Left::Closed);
         self.run(now, id, b"", out);
         self.resume(now, out);
@@ -452,11 +475,14 @@ impl Dialect for Gmnet {
         match datagram::parse(data) {
             // Port 0 is never told to anybody, so it is not learned either.
             _ if port == 0 => return,
-            Some(Datagram::Connect) => self.ports.learn_connect(now.instant, addr, port),
-            Some(Datagram::Reg) => self.learn_reg(now, via, addr, port),
+            Some(Datagram::Connect) => {
+                self.ports.learn_connect(now.instant, addr, port);
+                self.stray_connects.came(now.instant, addr);
+                self.retry_for_client(now, addr, out);
+            }
+            Some(Datagram::Reg) => self.learn_reg(now, via, addr, port, out),
             None => return debug!("{peer} sent a datagram that is not of this protocol"),
         }
-        self.retry_introductions(now, addr, out);
         self.resume(now, out);
     }
 

@@ -6,8 +6,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use log::{info, warn};
 
-use super::hosts::Host;
-use super::version;
+use super::hosts::{Host, HostKey};
+use super::introduce::{Outcome, Request};
+use super::{Gmnet, version};
 
 /// Why a host is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,4 +87,79 @@ pub(super) fn log_refused_version(addr: IpAddr, version: &str, refused: version:
              {oldest}"
         ),
     }
+}
+
+impl Gmnet {
+    /// What became of a request for a host, and what may be wrong.
+    pub(super) fn log_outcome(&self, request: &Request, text: &str, outcome: &Outcome) {
+        let client = |port: Option<u16>| {
+            port.map_or(request.client.to_string(), |port| {
+                SocketAddr::new(request.client, port).to_string()
+            })
+        };
+        let host = |key: &HostKey| self.hosts.get(*key);
+        match outcome {
+            Outcome::Wait => {}
+            Outcome::NotFound => {
+                info!("not found: {} asked for {}, where no host is", client(None), Short(text));
+            }
+            Outcome::OtherFamily(key) => {
+                let Some(host) = host(key) else { return };
+                let (named, by) = (Named(host), family(host.addr));
+                info!(
+                    "{} asked for host {named} by {}, the host is registered by {by}; neither \
+                     can reach the other: both games must use an address of this server of one \
+                     kind",
+                    client(None),
+                    family(request.client)
+                );
+            }
+            Outcome::HostWithoutPort(key, port) => {
+                let Some(host) = host(key) else { return };
+                let other = self.stray_regs.other(host.conn);
+                // A packet of a host that is registered is not this one's.
+                let other = other.filter(|other| self.hosts.at(*other).next().is_none());
+                info!(
+                    "{} could not be introduced to host {}: the host's UDP packet never came; {}",
+                    client(*port),
+                    Named(host),
+                    Why(other)
+                );
+            }
+            Outcome::Found(key, _, Some(port)) => {
+                let Some(host) = host(key) else { return };
+                info!("introduced {} to host {}", client(Some(*port)), Named(host));
+            }
+            Outcome::Found(key, _, None) => {
+                let Some(host) = host(key) else { return };
+                info!(
+                    "{} was told where host {} is, but the host was not told: the client's UDP \
+                     packet never came; {}",
+                    client(None),
+                    Named(host),
+                    Why(self.stray_connects.other(request.conn))
+                );
+            }
+        }
+    }
+}
+
+/// Why a peer's UDP packet may not have come, if one came from another address instead.
+struct Why(Option<IpAddr>);
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            None => f.write_str("is UDP blocked on its side?"),
+            Some(other) => write!(
+                f,
+                "one came from {other} at that time: if that is the same game, its network sends \
+                 TCP and UDP from different public addresses, and GMnet cannot join them"
+            ),
+        }
+    }
+}
+
+fn family(addr: IpAddr) -> &'static str {
+    if addr.is_ipv4() { "IPv4" } else { "IPv6" }
 }

@@ -1,33 +1,236 @@
-//! Whom a host has not been told of yet. Nearly always that is nobody, so it takes no more than a
-//! pointer then.
+//! Whom hosts have not been told of yet: a queue for each host that is owed a notification. The
+//! turns go round among client addresses, and when there is no room who has most gives way, so
+//! that nobody can keep others from a host by asking for it all the time.
 
-use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, VecDeque};
+use std::net::{IpAddr, SocketAddr};
 
-/// Notifications that wait for the notify gap, the oldest first.
+use crate::customers::network;
+use crate::dialect::ConnId;
+use crate::hash::Map;
+use crate::limits;
+
+/// The notifications that wait for the notify gap.
 #[derive(Debug, Default)]
-#[expect(clippy::box_collection, reason = "every connection has one, and hardly any is in use")]
-pub(super) struct Notices(Option<Box<VecDeque<SocketAddr>>>);
+pub(super) struct Notices {
+    /// By the control connection of the host; none is empty.
+    queues: Map<ConnId, Queue>,
+    /// The same, the shortest first.
+    by_length: BTreeSet<(usize, ConnId)>,
+    /// All of them together.
+    count: usize,
+}
+
+/// What a host is owed, in the order in which it will be told. This is start-time fair queueing:
+/// the first notice of a client address has the round that is under way, each further one the
+/// round after the one before it.
+#[derive(Debug, Default)]
+struct Queue {
+    notices: VecDeque<Notice>,
+    /// The round of the last that left.
+    round: u32,
+}
+
+/// An endpoint with its round. There may be many of them, so they are kept small.
+#[derive(Debug)]
+struct Notice {
+    ip: IpAddr,
+    port: u16,
+    round: u32,
+}
+
+impl Queue {
+    /// The round in which one more notice of this client would be.
+    fn round_of(&self, client: IpAddr) -> u32 {
+        let customer = network(client);
+        let last = self.notices.iter().rfind(|notice| network(notice.ip) == customer);
+        last.map_or(self.round, |notice| notice.round.saturating_add(1))
+    }
+
+    /// Whether the last in the queue gives way to this client. As it is in the latest round, its
+    /// address has most of all.
+    fn gives_way_to(&self, client: IpAddr) -> bool {
+        self.notices.back().is_some_and(|last| last.round > self.round_of(client))
+    }
+
+    fn push(&mut self, client: SocketAddr) {
+        let (ip, port, round) = (client.ip(), client.port(), self.round_of(client.ip()));
+        let at = self.notices.partition_point(|notice| notice.round <= round);
+        self.notices.insert(at, Notice { ip, port, round });
+    }
+
+    fn pop(&mut self) -> Option<SocketAddr> {
+        let notice = self.notices.pop_front()?;
+        self.round = notice.round;
+        Some(SocketAddr::new(notice.ip, notice.port))
+    }
+}
 
 impl Notices {
-    pub(super) fn len(&self) -> usize {
-        self.0.as_ref().map_or(0, |queue| queue.len())
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_none()
-    }
-
-    pub(super) fn push(&mut self, client: SocketAddr) {
-        self.0.get_or_insert_default().push_back(client);
-    }
-
-    pub(super) fn pop(&mut self) -> Option<SocketAddr> {
-        let queue = self.0.as_mut()?;
-        let client = queue.pop_front();
-        if queue.is_empty() {
-            self.0 = None;
+    /// How many a host is owed.
+    pub(super) fn len(&self, host: ConnId) -> usize {
+        if self.queues.is_empty() {
+            0
+        } else {
+            self.queues.get(&host).map_or(0, |q| q.notices.len())
         }
-        client
+    }
+
+    /// Whether one of a client at this address may wait for its host's turn, be it in the place of
+    /// one whose address, or whose host, has more.
+    pub(super) fn has_room(&self, host: ConnId, client: IpAddr) -> bool {
+        let length = self.len(host);
+        if length < limits::NOTICES_PER_HOST && self.count < limits::NOTICES {
+            return true;
+        }
+        self.longest_but(host, length).is_some()
+            || self.queues.get(&host).is_some_and(|queue| queue.gives_way_to(client))
+    }
+
+    /// Notes that a host is to be told of a client, unless it is to be told that already, or
+    /// there is no room.
+    pub(super) fn push(&mut self, host: ConnId, client: SocketAddr) {
+        let is_same = |notice: &Notice| notice.ip == client.ip() && notice.port == client.port();
+        let is_merged =
+            self.queues.get(&host).is_some_and(|queue| queue.notices.iter().any(is_same));
+        if is_merged || !self.has_room(host, client.ip()) {
+            return;
+        }
+        let length = self.len(host);
+        if length >= limits::NOTICES_PER_HOST || self.count >= limits::NOTICES {
+            let from = self.longest_but(host, length).unwrap_or(host);
+            self.change(from, |queue| queue.notices.pop_back());
+        }
+        self.change(host, |queue| queue.push(client));
+    }
+
+    /// Takes the next client that a host is to be told of.
+    pub(super) fn pop(&mut self, host: ConnId) -> Option<SocketAddr> {
+        self.change(host, Queue::pop)
+    }
+
+    /// Forgets what a host is owed.
+    pub(super) fn remove(&mut self, host: ConnId) {
+        if self.len(host) > 0 {
+            self.change(host, |queue| queue.notices.clear());
+        }
+    }
+
+    /// The host whose queue gives way to a host with a queue of this length, if only the bound
+    /// for all is in the way.
+    fn longest_but(&self, host: ConnId, length: usize) -> Option<ConnId> {
+        let (longest, other) = *self.by_length.last()?;
+        let is_other = length < limits::NOTICES_PER_HOST && longest > length + 1;
+        (is_other && other != host).then_some(other)
+    }
+
+    fn change<T>(&mut self, host: ConnId, change: impl FnOnce(&mut Queue) -> T) -> T {
+        let mut queue = match self.queues.entry(host) {
+            Entry::Occupied(queue) => queue,
+            Entry::Vacant(new) => new.insert_entry(Queue::default()),
+        };
+        let before = queue.get().notices.len();
+        let result = change(queue.get_mut());
+        let after = queue.get().notices.len();
+        if after == 0 {
+            queue.remove();
+        }
+        self.count = self.count + after - before;
+        self.by_length.remove(&(before, host));
+        if after > 0 {
+            self.by_length.insert((after, host));
+        }
+        result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOST: ConnId = ConnId { slot: 1, generation: 1 };
+
+    fn client(n: usize, port: usize) -> SocketAddr {
+        let ip = IpAddr::from((0x0B00_0000 + n as u32).to_be_bytes());
+        SocketAddr::new(ip, port as u16)
+    }
+
+    fn host(n: usize) -> ConnId {
+        ConnId { slot: n as u32, generation: 7 }
+    }
+
+    fn all(notices: &mut Notices, host: ConnId) -> Vec<SocketAddr> {
+        std::iter::from_fn(|| notices.pop(host)).collect()
+    }
+
+    #[test]
+    fn client_addresses_take_turns() {
+        let mut notices = Notices::default();
+        (1..=4).for_each(|port| notices.push(HOST, client(1, port)));
+        assert_eq!(notices.pop(HOST), Some(client(1, 1)));
+        notices.push(HOST, client(2, 1));
+        notices.push(HOST, client(2, 2));
+        notices.push(HOST, client(3, 1));
+        let turns = [(2, 1), (3, 1), (1, 2), (2, 2), (1, 3), (1, 4)];
+        assert_eq!(all(&mut notices, HOST), turns.map(|(n, port)| client(n, port)));
+    }
+
+    #[test]
+    fn who_asks_again_before_the_host_was_told_is_told_once() {
+        let mut notices = Notices::default();
+        (0..9).for_each(|n| notices.push(HOST, client(1, n % 3)));
+        assert_eq!(all(&mut notices, HOST), [0, 1, 2].map(|port| client(1, port)));
+        notices.push(HOST, client(1, 1));
+        assert_eq!(notices.len(HOST), 1, "the host has been told, and is told anew");
+    }
+
+    #[test]
+    fn who_has_most_gives_way_and_never_who_has_least() {
+        let mut notices = Notices::default();
+        for port in 0..2 * limits::NOTICES_PER_HOST {
+            notices.push(HOST, client(1, port));
+        }
+        assert_eq!(notices.len(HOST), limits::NOTICES_PER_HOST);
+        assert!(!notices.has_room(HOST, client(1, 0).ip()));
+        for n in 2..=limits::NOTICES_PER_HOST {
+            assert!(notices.has_room(HOST, client(n, 0).ip()), "{n}");
+            notices.push(HOST, client(n, 0));
+        }
+        assert!(!notices.has_room(HOST, client(999, 0).ip()), "all have one");
+        let mut told: Vec<_> = all(&mut notices, HOST).iter().map(SocketAddr::ip).collect();
+        told.dedup();
+        assert_eq!(told.len(), limits::NOTICES_PER_HOST);
+    }
+
+    #[test]
+    fn an_ipv6_network_has_one_share() {
+        let mut notices = Notices::default();
+        let of = |text: &str| text.parse::<SocketAddr>().unwrap();
+        ["[2001:db8::1]:1", "[2001:db8::2]:1", "[2001:db8::3]:1", "[2001:db8:0:1::1]:1"]
+            .iter()
+            .for_each(|text| notices.push(HOST, of(text)));
+        assert_eq!(notices.pop(HOST), Some(of("[2001:db8::1]:1")));
+        assert_eq!(notices.pop(HOST), Some(of("[2001:db8:0:1::1]:1")));
+    }
+
+    #[test]
+    fn of_all_hosts_the_one_with_the_longest_queue_gives_way() {
+        let mut notices = Notices::default();
+        let full = limits::NOTICES / limits::NOTICES_PER_HOST;
+        for n in 0..full * limits::NOTICES_PER_HOST {
+            notices.push(host(n % full), client(1, n / full));
+        }
+        assert_eq!(notices.count, limits::NOTICES);
+        notices.push(host(0), client(1, 60_000));
+        assert_eq!(notices.len(host(0)), limits::NOTICES_PER_HOST);
+        for n in 0..full {
+            notices.push(HOST, client(2, n));
+            assert!(notices.count <= limits::NOTICES);
+        }
+        assert_eq!(notices.len(HOST), limits::NOTICES_PER_HOST - 1, "no longer than the others");
+        (0..full).for_each(|n| notices.remove(host(n)));
+        notices.remove(HOST);
+        assert_eq!((notices.count, notices.by_length.len(), notices.queues.len()), (0, 0, 0));
     }
 }

@@ -81,12 +81,15 @@ impl Gmnet {
         if let Some(conn) = self.conns.get_mut(id) {
             conn.host = Some(key);
         }
+        if self.hosts.get(key).is_some_and(|host| host.port.is_none()) {
+            self.stray_regs.lacks(now.instant, id, addr);
+        }
         if self.lines.says(now, addr)
             && let Some(host) = self.hosts.get(key)
         {
             log_registered(host);
         }
-        self.retry_introductions(now, addr, out);
+        self.retry_for_host(now, addr, out);
         Go::On
     }
 
@@ -104,7 +107,14 @@ impl Gmnet {
     }
 
     /// A host shows its port.
-    pub(super) fn learn_reg(&mut self, now: Now, via: Via, addr: IpAddr, port: u16) {
+    pub(super) fn learn_reg(
+        &mut self,
+        now: Now,
+        via: Via,
+        addr: IpAddr,
+        port: u16,
+        out: &mut Outbox,
+    ) {
         let since = match self.hosts.show(now.instant, addr, port) {
             Shown::Known => return,
             Shown::Again(since) => {
@@ -113,6 +123,7 @@ impl Gmnet {
             }
             Shown::New => {
                 self.ports.learn_reg(now, via, addr, port);
+                self.stray_regs.came(now.instant, addr);
                 None
             }
         };
@@ -123,6 +134,7 @@ impl Gmnet {
         {
             info!("host {} has its UDP port now", Named(host));
         }
+        self.retry_for_host(now, addr, out);
     }
 
     /// Sends the next hosts in line a datagram that GMnet scripts ignore, so that their NATs keep

@@ -2,9 +2,12 @@
 //! Players of a game ask the same all the time, and copying ten thousand hosts costs a fraction of
 //! writing them anew.
 
+use std::net::IpAddr;
+
 use hashlink::LinkedHashMap;
 
 use super::command::Command;
+use super::is_inside;
 use crate::hash::Keyed;
 use crate::limits;
 
@@ -18,6 +21,29 @@ pub(super) struct Replies {
     request: String,
 }
 
+/// All viewers of whom the same is true see the same hosts, by the same addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Side {
+    is_inside: bool,
+    is_ipv4: bool,
+}
+
+impl Side {
+    /// Where a viewer at this address stands.
+    pub(super) fn of(viewer: IpAddr) -> Self {
+        Self { is_inside: is_inside(viewer), is_ipv4: viewer.is_ipv4() }
+    }
+
+    fn letter(self) -> char {
+        match (self.is_inside, self.is_ipv4) {
+            (true, true) => 'i',
+            (true, false) => 'I',
+            (false, true) => 'o',
+            (false, false) => 'O',
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Reply {
     /// The version of the list that it was made from.
@@ -27,17 +53,17 @@ struct Reply {
 }
 
 impl Replies {
-    /// The reply to a request, as it was made from this version of the list for viewers inside the
-    /// server's network or outside, and how many hosts are in it. None: it has to be made, and
-    /// [`Self::keep`] is for that one.
+    /// The reply to a request, as it was made from this version of the list for viewers on this
+    /// side, and how many hosts are in it. None: it has to be made, and [`Self::keep`] is for that
+    /// one.
     pub(super) fn find(
         &mut self,
         command: &Command,
-        is_inside: bool,
+        side: Side,
         version: u64,
     ) -> Option<(&[u8], usize)> {
         self.request.clear();
-        self.request.push(if is_inside { 'i' } else { 'o' });
+        self.request.push(side.letter());
         for n in 0..command.count() {
             self.request.push('\n');
             self.request.push_str(command.param(n));
@@ -88,9 +114,9 @@ mod tests {
     }
 
     /// Whether the reply had to be made.
-    fn is_made(replies: &mut Replies, game: &str, is_inside: bool, version: u64) -> bool {
+    fn is_made(replies: &mut Replies, game: &str, side: Side, version: u64) -> bool {
         let text = format!("{game} {version}");
-        if let Some(found) = replies.find(&lobby(game), is_inside, version) {
+        if let Some(found) = replies.find(&lobby(game), side, version) {
             assert_eq!(found, (text.as_bytes(), 7));
             return false;
         }
@@ -103,34 +129,33 @@ mod tests {
         let mut replies = Replies::default();
         for version in [1, 2] {
             for game in ["a", "b"] {
-                for is_inside in [false, true] {
-                    assert!(is_made(&mut replies, game, is_inside, version));
-                    assert!(!is_made(&mut replies, game, is_inside, version));
+                for viewer in ["127.0.0.1", "203.0.113.7", "::1", "2001:db8::1"] {
+                    let side = Side::of(viewer.parse().unwrap());
+                    assert!(is_made(&mut replies, game, side, version));
+                    assert!(!is_made(&mut replies, game, side, version));
                 }
             }
         }
-        assert_eq!(replies.by_request.len(), 4);
+        assert_eq!(replies.by_request.len(), 8);
     }
 
     #[test]
     fn they_take_no_more_memory_than_they_may() {
         let mut replies = Replies::default();
+        let side = Side::of(IpAddr::from([203, 0, 113, 7]));
         let long = "x".repeat(10_000);
         for n in 0..2000 {
-            assert!(is_made(&mut replies, &format!("{long}{n}"), false, n % 3));
+            assert!(is_made(&mut replies, &format!("{long}{n}"), side, n % 3));
             let all = replies.by_request.iter();
             let bytes: usize = all.map(|(key, r)| key.len() + ENTRY + r.bytes.len()).sum();
             assert_eq!(replies.bytes, bytes);
             assert!(bytes <= limits::LOBBY_REPLIES, "{bytes}");
         }
         assert!(replies.bytes > limits::LOBBY_REPLIES - 40_000);
-        assert!(
-            !is_made(&mut replies, &format!("{long}1999"), false, 1999 % 3),
-            "the newest stays"
-        );
+        assert!(!is_made(&mut replies, &format!("{long}1999"), side, 1999 % 3), "the newest stays");
         let longest = vec![b'x'; limits::LOBBY_REPLIES / 2 + 1];
         for _ in 0..2 {
-            assert_eq!(replies.find(&lobby("longest"), false, 1), None);
+            assert_eq!(replies.find(&lobby("longest"), side, 1), None);
             replies.keep(1, &longest, 1);
         }
         assert!(replies.by_request.len() > 1, "the others stay");

@@ -1,0 +1,103 @@
+//! What clients looked for and whom they met last: it tells which of several hosts of an address
+//! a client means that asks for the address alone. Who registers there later, be it to take
+//! over the players of a neighbour, is not it.
+
+use std::hash::BuildHasher as _;
+use std::net::{IpAddr, SocketAddr};
+
+use hashlink::LinkedHashMap;
+
+use super::hosts::{Host, HostKey};
+use crate::clock::Instant;
+use crate::customers::network;
+use crate::hash::Keyed;
+use crate::limits;
+
+/// What is remembered of each client address (IPv6: /64), that of the one that did something
+/// longest ago in front.
+#[derive(Debug, Default)]
+pub(super) struct Looks {
+    by_client: LinkedHashMap<IpAddr, Look, Keyed>,
+    /// For the names of games, which are remembered as hashes.
+    hasher: Keyed,
+}
+
+/// Several of each, as several players may have one address; the latest in front.
+#[derive(Debug, Default)]
+struct Look {
+    /// Games whose hosts were asked for in the lobby.
+    games: [Option<(u64, Instant)>; limits::LOOKS_PER_CLIENT],
+    /// Hosts that they were introduced to.
+    met: [Option<(SocketAddr, Instant)>; limits::LOOKS_PER_CLIENT],
+}
+
+impl Looks {
+    /// A client asks for the hosts of this game in the lobby.
+    pub(super) fn looked(&mut self, now: Instant, client: IpAddr, game: &str) {
+        if !game.is_empty() {
+            let game = self.hasher.hash_one(game);
+            note(&mut self.of(client).games, game, now);
+        }
+    }
+
+    /// A client is introduced to a host.
+    pub(super) fn met(&mut self, now: Instant, client: IpAddr, host: SocketAddr) {
+        note(&mut self.of(client).met, host, now);
+    }
+
+    /// Which of the hosts of one address, the oldest first, a client means. None if nothing is
+    /// known that tells them apart.
+    pub(super) fn meant<'h>(
+        &self,
+        now: Instant,
+        client: IpAddr,
+        hosts: impl DoubleEndedIterator<Item = (HostKey, &'h Host)> + Clone,
+    ) -> Option<HostKey> {
+        let look = self.by_client.get(&network(client))?;
+        let is_recent = |at: Instant| now - at <= limits::LOOK;
+        let runs = |host: &Host, game: u64| self.hasher.hash_one(host.game()) == game;
+        let games = look.games.iter().flatten().filter(|(_, at)| is_recent(*at));
+        let sought = games.copied().find(|(game, _)| hosts.clone().any(|(_, h)| runs(h, *game)));
+        let fits = |host: &Host| sought.is_none_or(|(game, _)| runs(host, game));
+        let mut fitting = hosts.rev().filter(|(_, host)| fits(host));
+
+        let mut met = look.met.iter().flatten().filter(|(_, at)| is_recent(*at));
+        let again = met.find_map(|(endpoint, _)| {
+            let is_it = |(_, host): &(HostKey, &Host)| {
+                host.addr == endpoint.ip() && host.port == Some(endpoint.port())
+            };
+            fitting.clone().find(is_it)
+        });
+        if let Some((key, _)) = again {
+            return Some(key);
+        }
+        let (_, looked) = sought?;
+        // One that was listed then has been replaced if a later one has its port.
+        let mut known = fitting.clone().filter(|(_, host)| host.port.is_some());
+        let was_listed = known.clone().find(|(_, host)| host.since <= looked);
+        let same = |port| known.clone().find(|(_, host)| host.port == port);
+        let best = was_listed.and_then(|(_, host)| same(host.port)).or_else(|| known.next());
+        best.or_else(|| fitting.next()).map(|(key, _)| key)
+    }
+
+    fn of(&mut self, client: IpAddr) -> &mut Look {
+        let client = network(client);
+        if self.by_client.to_back(&client).is_none() && self.by_client.len() >= limits::LOOKS {
+            self.by_client.pop_front();
+        }
+        self.by_client.entry(client).or_insert_with(Look::default)
+    }
+}
+
+/// Moves something to the front; the last one goes if it is new.
+fn note<T: PartialEq>(list: &mut [Option<(T, Instant)>], what: T, now: Instant) {
+    let is_it =
+        |entry: &Option<(T, Instant)>| entry.as_ref().is_none_or(|(other, _)| *other == what);
+    let end = list.iter().position(is_it).map_or(list.len(), |n| n + 1);
+    if let Some(moved) = list.get_mut(..end) {
+        moved.rotate_right(1);
+    }
+    if let Some(first) = list.first_mut() {
+        *first = Some((what, now));
+    }
+}

@@ -1,0 +1,125 @@
+//! The requests for hosts that wait: for a UDP packet, or for a host that is just coming back.
+
+use std::net::IpAddr;
+
+use slab::Slab;
+use smallvec::SmallVec;
+
+use super::introduce::Request;
+use crate::clock::Instant;
+use crate::customers::Possessions;
+use crate::hash::Map;
+use crate::limits;
+use crate::timers::Timers;
+
+/// The requests that wait.
+#[derive(Debug)]
+pub(super) struct Introductions {
+    waiting: Slab<Waiting>,
+    /// Those of each client address, longest waiting first.
+    by_client: Possessions<WaitId>,
+    /// Those for each host address, longest waiting first.
+    by_host: Map<IpAddr, SmallVec<[WaitId; 2]>>,
+    /// When a host is no longer expected back.
+    pub(super) returns: Timers<WaitId>,
+    /// When the answer has to be given with what is known.
+    pub(super) deadlines: Timers<WaitId>,
+}
+
+/// A request that waits. Its connection and its timers hold one, and they end with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct WaitId(u32);
+
+/// Requests that are looked at one after the other, which may end each of them.
+pub(super) type WaitIds = SmallVec<[WaitId; 8]>;
+
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) request: Request,
+    /// The text that the client sent, to be told back.
+    pub(super) text: Box<str>,
+}
+
+impl Default for Introductions {
+    fn default() -> Self {
+        Self {
+            waiting: Slab::new(),
+            by_client: Possessions::default(),
+            by_host: Map::default(),
+            returns: Timers::new(limits::HOST_RETURN),
+            deadlines: Timers::new(limits::INTRODUCTION_WAIT),
+        }
+    }
+}
+
+impl Introductions {
+    /// When a request has waited long enough.
+    pub(super) fn next_wakeup(&self) -> Option<Instant> {
+        self.returns.next().into_iter().chain(self.deadlines.next()).min()
+    }
+
+    /// A request that waits.
+    pub(super) fn get(&self, id: WaitId) -> Option<&Waiting> {
+        self.waiting.get(id.0 as usize)
+    }
+
+    /// Those of a client, of IPv6 those of its /64.
+    pub(super) fn of_client(&self, addr: IpAddr) -> WaitIds {
+        self.by_client.of(addr).into()
+    }
+
+    /// Those for the hosts of an address.
+    pub(super) fn for_host(&self, addr: IpAddr) -> WaitIds {
+        self.by_host.get(&addr).map(|ids| ids.as_slice().into()).unwrap_or_default()
+    }
+
+    /// All of them.
+    pub(super) fn all(&self) -> Vec<WaitId> {
+        self.waiting.iter().map(|(id, _)| WaitId(id as u32)).collect()
+    }
+
+    /// The one that has to be answered before one more may wait: the oldest of this client if it
+    /// has as many as it may, else, if too many wait for the host, the oldest of the client that
+    /// has most.
+    pub(super) fn gives_way(&self, request: &Request) -> Option<WaitId> {
+        let own = self.by_client.of(request.client);
+        if own.len() >= limits::WAITING_PER_CLIENT {
+            return own.first().copied();
+        }
+        let here = self.by_host.get(&request.host)?;
+        if here.len() < limits::WAITING_PER_HOST {
+            return None;
+        }
+        let has = |id: &&WaitId| {
+            self.get(**id).map_or(0, |waiting| self.by_client.of(waiting.request.client).len())
+        };
+        // Of equal ones the last one is found.
+        here.iter().rev().max_by_key(has).copied()
+    }
+
+    /// One more request waits.
+    pub(super) fn add(&mut self, now: Instant, request: Request, text: &str) -> WaitId {
+        // Those that wait are fewer than connections, which are counted in 32 bits.
+        let id = WaitId(self.waiting.insert(Waiting { request, text: text.into() }) as u32);
+        self.by_client.add(request.client, id);
+        self.by_host.entry(request.host).or_default().push(id);
+        self.returns.arm(now, id);
+        self.deadlines.arm(now, id);
+        id
+    }
+
+    /// Forgets a request.
+    pub(super) fn remove(&mut self, id: WaitId) -> Option<Waiting> {
+        let waiting = self.waiting.try_remove(id.0 as usize)?;
+        self.returns.cancel(&id);
+        self.deadlines.cancel(&id);
+        self.by_client.remove(waiting.request.client, &id);
+        if let Some(ids) = self.by_host.get_mut(&waiting.request.host) {
+            ids.retain(|other| *other != id);
+            if ids.is_empty() {
+                self.by_host.remove(&waiting.request.host);
+            }
+        }
+        Some(waiting)
+    }
+}
