@@ -8,6 +8,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod attacks;
 mod crowd;
 mod introductions;
 mod lobby;
@@ -87,7 +88,7 @@ fn run(options: &Options) -> Result<(), Failure> {
     }
     let report = Report::default();
     let mut bench = Bench { punchd, full: options.full, crowd, rounds, report };
-    let groups: [(&str, Group); 10] = [
+    let groups: [(&str, Group); 11] = [
         ("introductions", introductions::introductions),
         ("latency", introductions::latency),
         ("lobby", lobby::lobby),
@@ -98,6 +99,7 @@ fn run(options: &Options) -> Result<(), Failure> {
         ("start", rest::start),
         ("rooms", others::rooms),
         ("events", others::events),
+        ("attacks", attacks::attacks),
     ];
     println!("{}", report::HEADER);
     for (name, measure) in groups {

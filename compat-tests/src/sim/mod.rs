@@ -28,6 +28,7 @@ pub mod peers;
 pub mod plan;
 pub mod promises;
 pub mod rng;
+pub mod siege;
 pub mod trace;
 pub mod wire;
 pub mod world;

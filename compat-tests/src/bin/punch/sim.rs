@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use compat_tests::sim::siege::{self, Tally};
 use compat_tests::sim::{self, Summary};
 
 use crate::common::say;
@@ -24,11 +25,15 @@ pub(crate) struct Args {
     /// Run this one only, and print what happens in it
     #[arg(long, value_name = "SEED", conflicts_with_all = ["seeds", "first"])]
     seed: Option<u64>,
+    /// Honest players beside an adversary each, instead of bad weather
+    #[arg(long, conflicts_with = "seed")]
+    siege: bool,
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), String> {
     match args.seed {
         Some(seed) => run_one(seed),
+        None if args.siege => run_sieges(args.first, args.seeds),
         None => run_many(args.first, args.seeds),
     }
 }
@@ -57,6 +62,18 @@ fn run_many(first: u64, seeds: u64) -> Result<(), String> {
     say(figures(&total));
     let seconds = start.elapsed().as_secs_f64().max(1e-6);
     say(format_args!("{:.0} schedules a second", total.schedules as f64 / seconds));
+    Ok(())
+}
+
+fn run_sieges(first: u64, seeds: u64) -> Result<(), String> {
+    let start = Instant::now();
+    let mut total = Tally::default();
+    for seed in first..first.saturating_add(seeds) {
+        total.add(&siege::run(seed).map_err(|failure| failure.to_string())?);
+    }
+    say(total);
+    let seconds = start.elapsed().as_secs_f64().max(1e-6);
+    say(format_args!("{:.0} seeds a second", seeds as f64 / seconds));
     Ok(())
 }
 

@@ -1,0 +1,347 @@
+//! The honest players, and what is promised to them.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use punchd::clock::Instant;
+use punchd::limits;
+
+use super::{Event, LinkId, Message, Rng, Role, World, host_addr, wire};
+
+/// An answer for which nothing has to be waited for comes within this time, whoever else asks.
+const AT_ONCE: Duration = Duration::from_millis(5);
+
+/// A host is told of a client within this time after the client was answered: as many as may join
+/// meanwhile, each with a few ports, a notify gap apart.
+const TOLD: Duration = Duration::from_millis(1500);
+
+/// The address that several clients share.
+const SHARED: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(198, 51, 100, 77));
+
+const GAME: &str = "Pong";
+
+/// What came of one or more seeds in which every promise was kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Things that happened.
+    pub steps: u64,
+    /// Datagrams that the server sent.
+    pub datagrams: u64,
+    /// Clients with an address of their own that were introduced.
+    pub introduced: u64,
+    /// Clients that share an address of whose port the host was told.
+    pub shared_right: u64,
+    /// And those that it was told wrong of.
+    pub shared_wrong: u64,
+    /// Clients whose address was forged, and of whose port the host was told.
+    pub forged_right: u64,
+    /// And those that it was told wrong of.
+    pub forged_wrong: u64,
+    /// The longest that a client waited for its answer.
+    pub slowest_answer: Duration,
+    /// The longest that a host waited to be told.
+    pub slowest_notice: Duration,
+    /// Lobbies in which every honest host was.
+    pub lobbies: u64,
+}
+
+impl Tally {
+    /// Adds the figures of more seeds.
+    pub fn add(&mut self, more: &Self) {
+        self.steps += more.steps;
+        self.datagrams += more.datagrams;
+        self.introduced += more.introduced;
+        self.shared_right += more.shared_right;
+        self.shared_wrong += more.shared_wrong;
+        self.forged_right += more.forged_right;
+        self.forged_wrong += more.forged_wrong;
+        self.slowest_answer = self.slowest_answer.max(more.slowest_answer);
+        self.slowest_notice = self.slowest_notice.max(more.slowest_notice);
+        self.lobbies += more.lobbies;
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let share = |right: u64, wrong: u64| {
+            format!("{:.2} %", 100.0 * right as f64 / (right + wrong).max(1) as f64)
+        };
+        write!(
+            f,
+            "{} steps: {} introductions, the slowest answer after {:?}, the slowest notice after \
+             {:?}; {} lobbies; the right port told of players that share an address: {} of {}, of \
+             those whose address was forged: {} of {}; every promise kept",
+            self.steps,
+            self.introduced,
+            self.slowest_answer,
+            self.slowest_notice,
+            self.lobbies,
+            share(self.shared_right, self.shared_wrong),
+            self.shared_right + self.shared_wrong,
+            share(self.forged_right, self.forged_wrong),
+            self.forged_right + self.forged_wrong,
+        )
+    }
+}
+
+/// A promise that was broken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Broken {
+    /// The server closed the connection of somebody honest.
+    Closed(String),
+    /// An honest client did not get its answer, or late, or a wrong one.
+    Answer(String),
+    /// A host was not told of an honest client, or late.
+    Notice(String),
+    /// A live host was not listed, or the list did not come.
+    Lobby(String),
+    /// The server wakes up for nothing, again and again.
+    Spins,
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed(what) => write!(f, "closed: {what}"),
+            Self::Answer(what) => write!(f, "answer: {what}"),
+            Self::Notice(what) => write!(f, "notice: {what}"),
+            Self::Lobby(what) => write!(f, "lobby: {what}"),
+            Self::Spins => write!(f, "it wakes up for nothing, again and again"),
+        }
+    }
+}
+
+/// A game that can be joined.
+#[derive(Debug)]
+pub(super) struct Host {
+    addr: IpAddr,
+    port: u16,
+    link: Option<LinkId>,
+    /// When it has arrived, last.
+    registered: Option<Instant>,
+    /// Whom it was told of, and when.
+    told: Vec<(SocketAddr, Instant)>,
+}
+
+impl Host {
+    pub(super) fn new(n: usize) -> Self {
+        let (addr, port) = (host_addr(n), 40_000 + n as u16);
+        Self { addr, port, link: None, registered: None, told: Vec::new() }
+    }
+}
+
+/// A player who wants to join.
+#[derive(Debug)]
+pub(super) struct Client {
+    addr: IpAddr,
+    port: u16,
+    host: usize,
+    rtt: Duration,
+    link: Option<LinkId>,
+    asked: Option<Instant>,
+    answered: Option<Instant>,
+}
+
+impl Client {
+    pub(super) fn any(n: usize, hosts: usize, rng: &mut Rng) -> Self {
+        let own = IpAddr::from([198, 18, (n / 250) as u8, 1 + (n % 250) as u8]);
+        let addr = if n.is_multiple_of(3) { SHARED } else { own };
+        let (port, host) = (rng.within(20_000..60_000) as u16, rng.index(hosts));
+        let rtt = rng.millis(2..300);
+        Self { addr, port, host, rtt, link: None, asked: None, answered: None }
+    }
+
+    fn is_shared(&self) -> bool {
+        self.addr == SHARED
+    }
+}
+
+impl World {
+    fn honest_rtt(&mut self) -> Duration {
+        self.rng.millis(2..200)
+    }
+
+    /// Shows its port and registers.
+    pub(super) fn start_host(&mut self, n: usize) {
+        let rtt = self.honest_rtt();
+        let Some(host) = self.hosts.get(n) else { return };
+        let endpoint = SocketAddr::new(host.addr, host.port);
+        self.after(rtt / 2, Event::Datagram(endpoint, wire::datagram(b"reg\n\0")));
+        let mut data: [String; 8] = Default::default();
+        data[0] = GAME.into();
+        data[1] = format!("honest {n}");
+        let source = SocketAddr::new(endpoint.ip(), self.rng.within(1024..65_000) as u16);
+        let link = self.connect(source, Role::Host(n), rtt, wire::reg2("1.2.4", &data));
+        if let Some(host) = self.hosts.get_mut(n) {
+            (host.link, host.registered) = (Some(link), None);
+        }
+    }
+
+    /// A host changes its data as GMnet does it: by a new connection.
+    pub(super) fn change_host(&mut self, n: usize) {
+        if let Some(link) = self.hosts.get_mut(n).and_then(|host| host.link.take()) {
+            self.after(Duration::from_millis(10), Event::Fin(link));
+        }
+        self.after(Duration::from_millis(30), Event::HostStarts(n));
+    }
+
+    /// Shows its port and asks for its host.
+    pub(super) fn start_client(&mut self, n: usize) {
+        let Some(client) = self.clients.get(n) else { return };
+        let (endpoint, rtt) = (SocketAddr::new(client.addr, client.port), client.rtt);
+        let ask = wire::connect(&host_addr(client.host).to_string());
+        // What is sent at once does not take equally long.
+        let jitter = self.rng.millis(0..3);
+        self.after(rtt / 2 + jitter, Event::Datagram(endpoint, wire::datagram(b"connect\n\0")));
+        let source = SocketAddr::new(endpoint.ip(), self.rng.within(1024..65_000) as u16);
+        let link = self.connect(source, Role::Client(n), rtt, ask);
+        if let Some(client) = self.clients.get_mut(n) {
+            client.link = Some(link);
+        }
+    }
+
+    /// Somebody looks at the lobby of the game.
+    pub(super) fn look(&mut self) {
+        let source = SocketAddr::from(([192, 0, 2, 9], self.rng.within(1024..65_000) as u16));
+        let mut ask = format!("lobby2\n\0{GAME}\n\0").into_bytes();
+        ask.extend(b"\n\0".repeat(7));
+        ask.extend(b"date\n\0DESC\n\0\n\0");
+        self.connect(source, Role::Viewer, Duration::from_millis(20), ask);
+    }
+
+    /// Bytes of somebody honest have arrived.
+    pub(super) fn note_arrival(&mut self, id: LinkId) {
+        let now = self.now;
+        match self.links.get(id.0).map(|link| link.role) {
+            Some(Role::Host(n)) => {
+                if let Some(host) = self.hosts.get_mut(n) {
+                    host.registered = Some(now);
+                }
+            }
+            Some(Role::Client(n)) => {
+                if let Some(client) = self.clients.get_mut(n) {
+                    client.asked = Some(now);
+                }
+            }
+            Some(Role::Viewer) => self.looked = Some(now),
+            Some(Role::Adversary) | None => {}
+        }
+    }
+
+    /// The server says something.
+    pub(super) fn hear(&mut self, id: LinkId, bytes: &[u8]) -> Result<(), Broken> {
+        let now = self.now;
+        let message = wire::parse(bytes);
+        match self.links.get(id.0).map(|link| link.role) {
+            Some(Role::Host(n)) => {
+                let Some(Message::Introduction(addr, port)) = message else { return Ok(()) };
+                let endpoint = addr.parse().ok().zip(port.parse().ok());
+                let told = endpoint.map(|(addr, port)| (SocketAddr::new(addr, port), now));
+                if let Some(host) = self.hosts.get_mut(n) {
+                    host.told.extend(told);
+                }
+                Ok(())
+            }
+            Some(Role::Client(n)) => self.hear_client(n, message),
+            Some(Role::Viewer) => self.hear_viewer(message),
+            Some(Role::Adversary) | None => Ok(()),
+        }
+    }
+
+    fn hear_client(&mut self, n: usize, message: Option<Message<'_>>) -> Result<(), Broken> {
+        let now = self.now;
+        let Some(client) = self.clients.get_mut(n) else { return Ok(()) };
+        let Some(host) = self.hosts.get(client.host) else { return Ok(()) };
+        let asked = client.asked.unwrap_or(now);
+        let is_right = match message {
+            Some(Message::Introduction(addr, port)) => {
+                addr == host.addr.to_string() && port == host.port.to_string()
+            }
+            _ => false,
+        };
+        let is_host_forged = self.siege.forges(host.addr);
+        if !is_right && !is_host_forged {
+            let what = format!("client {n} asked for {}, was told {message:?}", host.addr);
+            return Err(Broken::Answer(what));
+        }
+        // A host that changes its data is away for a moment.
+        let since = host.registered.filter(|at| *at > asked).unwrap_or(asked);
+        let waited = now - since;
+        let mute = self.siege.forges(client.addr) || is_host_forged;
+        if waited > AT_ONCE && !mute {
+            return Err(Broken::Answer(format!("client {n} waited {waited:?}")));
+        }
+        client.answered = Some(now);
+        self.tally.slowest_answer = self.tally.slowest_answer.max(waited);
+        Ok(())
+    }
+
+    fn hear_viewer(&mut self, message: Option<Message<'_>>) -> Result<(), Broken> {
+        let Some(Message::Lobby(json)) = message else { return Ok(()) };
+        // Who is away for a moment, or has just come, may be seen or not.
+        let settled = limits::SHADOW + Duration::from_millis(500);
+        for (n, host) in self.hosts.iter().enumerate() {
+            let is_settled = host.registered.is_some_and(|at| self.now - at > settled);
+            if is_settled && host.link.is_some() && !json.contains(&format!("honest {n}\"")) {
+                return Err(Broken::Lobby(format!("host {n} is not listed")));
+            }
+        }
+        self.looked = None;
+        self.tally.lobbies += 1;
+        Ok(())
+    }
+
+    /// The server has closed a connection.
+    pub(super) fn closed(&mut self, id: LinkId) -> Result<(), Broken> {
+        let Some(link) = self.links.get_mut(id.0) else { return Ok(()) };
+        link.conn = None;
+        let source = link.source;
+        match link.role {
+            Role::Adversary => Ok(()),
+            Role::Viewer if self.looked.is_none() => Ok(()),
+            Role::Client(n) if self.clients.get(n).is_some_and(|c| c.answered.is_some()) => Ok(()),
+            role => Err(Broken::Closed(format!("{role:?} at {source}"))),
+        }
+    }
+
+    /// Everybody has had the time that he may need.
+    pub(super) fn check_end(&mut self) -> Result<(), Broken> {
+        if self.looked.is_some() {
+            return Err(Broken::Lobby("the list did not come".into()));
+        }
+        for (n, client) in self.clients.iter().enumerate() {
+            let Some(answered) = client.answered else {
+                return Err(Broken::Answer(format!("client {n} got no answer")));
+            };
+            let Some(host) = self.hosts.get(client.host) else { continue };
+            let endpoint = SocketAddr::new(client.addr, client.port);
+            let is_it = |(told, at): &&(SocketAddr, Instant)| {
+                *told == endpoint && client.asked.is_some_and(|asked| *at >= asked)
+            };
+            let told = host.told.iter().find(is_it).map(|(_, at)| *at - answered);
+            let right = told.is_some_and(|waited| waited <= TOLD);
+            let tally = &mut self.tally;
+            if self.siege.forges(client.addr) || self.siege.forges(host.addr) {
+                tally.forged_right += u64::from(right);
+                tally.forged_wrong += u64::from(!right);
+            } else if client.is_shared() {
+                tally.shared_right += u64::from(right);
+                tally.shared_wrong += u64::from(!right);
+            } else if let Some(waited) = told.filter(|_| right) {
+                tally.introduced += 1;
+                tally.slowest_notice = tally.slowest_notice.max(waited);
+            } else {
+                let what = format!("host {} was told of {endpoint} after {told:?}", client.host);
+                return Err(Broken::Notice(what));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// An address whose player the adversary may pretend to be.
+pub(super) fn any_victim(rng: &mut Rng) -> IpAddr {
+    let client = IpAddr::from([198, 18, 0, 1 + rng.index(12) as u8]);
+    rng.pick([SHARED, client, host_addr(0), host_addr(1)])
+}
