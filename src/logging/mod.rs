@@ -18,8 +18,8 @@ mod budget;
 mod queue;
 
 use budget::Budget;
-use queue::{Opened, Queue};
 pub use queue::reopen;
+use queue::{Opened, Queue};
 
 /// How much is logged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -73,7 +73,8 @@ pub fn start(verbosity: Verbosity, file: Option<&Path>) -> Result<(), LogError> 
     // The journal notes the time itself.
     let in_journal = std::env::var_os("JOURNAL_STREAM").is_some();
     let format = if in_journal { bare } else { dated };
-    let mut places = vec![Place::new(level, format, Queue::to_console().map_err(LogError::Thread)?)];
+    let mut places =
+        vec![Place::new(level, format, Queue::to_console().map_err(LogError::Thread)?)];
     let mut is_late = false;
     if let Some(path) = file {
         let (queue, opened) = Queue::to_file(path).map_err(LogError::Thread)?;

@@ -116,7 +116,8 @@ impl Index {
         host: impl Fn(HostKey) -> Option<&'h Host>,
         most: usize,
     ) -> (usize, bool) {
-        let all = if order.game.is_empty() { Some(&self.all) } else { self.by_game.get(order.game) };
+        let all =
+            if order.game.is_empty() { Some(&self.all) } else { self.by_game.get(order.game) };
         match all {
             Some(all) if all.entries.len() > SHORT => {
                 self.sorted.prepare(order, &all.entries, |entry| host(entry.key), most)
@@ -244,13 +245,15 @@ impl<'a> Query<'a> {
     /// Whether a host is one of those that are asked for; adds what it takes to find out.
     fn matches(&self, host: &Host, work: &mut usize) -> bool {
         let Some(data) = &host.data else { return false };
-        self.filters.iter().enumerate().filter(|(_, filter)| !filter.is_empty()).all(|(n, filter)| {
-            let text = data.get(n);
-            if text.len() == filter.len() {
-                *work += text_work(text.len());
-            }
-            text == *filter
-        })
+        self.filters.iter().enumerate().filter(|(_, filter)| !filter.is_empty()).all(
+            |(n, filter)| {
+                let text = data.get(n);
+                if text.len() == filter.len() {
+                    *work += text_work(text.len());
+                }
+                text == *filter
+            },
+        )
     }
 }
 
@@ -298,7 +301,13 @@ pub(super) fn text_work(bytes: usize) -> usize {
 impl Gmnet {
     /// Tells who asks of the hosts. If that takes more work than there is in this turn, the
     /// connection waits for the next one.
-    pub(super) fn lobby(&mut self, now: Now, id: ConnId, command: &Command, out: &mut Outbox) -> Go {
+    pub(super) fn lobby(
+        &mut self,
+        now: Now,
+        id: ConnId,
+        command: &Command,
+        out: &mut Outbox,
+    ) -> Go {
         if self.config.disable_lobby && !self.config.testing {
             return Go::On;
         }

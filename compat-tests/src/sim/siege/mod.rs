@@ -203,7 +203,7 @@ impl World {
             match self.queue.first_entry().filter(|entry| entry.key().0 == at) {
                 Some(entry) => {
                     let event = entry.remove();
-                    self.handle(event);
+                    self.handle(event)?;
                 }
                 None => self.server.on_wakeup(self.time(), &mut self.out),
             }
@@ -221,10 +221,10 @@ impl World {
         self.queue.insert((self.now + delay, self.sequence), event);
     }
 
-    fn handle(&mut self, event: Event) {
+    fn handle(&mut self, event: Event) -> Result<(), Broken> {
         let now = self.time();
         match event {
-            Event::Open(id) => self.open(id),
+            Event::Open(id) => self.open(id)?,
             Event::Bytes(id, bytes) => {
                 if let Some(conn) = self.links.get(id.0).and_then(|link| link.conn) {
                     self.note_arrival(id);
@@ -248,6 +248,7 @@ impl World {
             Event::Look => self.look(),
             Event::Attack => self.attack(),
         }
+        Ok(())
     }
 
     /// A peer begins a connection, says something on it at once, and stays.
@@ -260,11 +261,18 @@ impl World {
         id
     }
 
-    fn open(&mut self, id: LinkId) {
-        let (now, Some(link)) = (self.time(), self.links.get_mut(id.0)) else { return };
-        let open = self.slots.len() - self.free.len();
-        if open >= limits().connections && !self.server.make_room(now, &mut self.out) {
-            return;
+    fn open(&mut self, id: LinkId) -> Result<(), Broken> {
+        let now = self.time();
+        let Some(source) = self.links.get(id.0).map(|link| link.source) else { return Ok(()) };
+        if self.slots.len() - self.free.len() >= limits().connections {
+            let Some(conn) = self.server.who_gives_way(now, source.ip()) else {
+                return self.closed(id);
+            };
+            self.server.on_gone(now, conn, &mut self.out);
+            if let Some(other) = self.link_of(conn) {
+                self.give_back(conn);
+                self.closed(other)?;
+            }
         }
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
@@ -275,8 +283,11 @@ impl World {
         if let Some(place) = self.slots.get_mut(slot as usize) {
             *place = Some(id);
         }
-        link.conn = Some(conn);
-        self.server.on_open(now, conn, link.source, &mut self.out);
+        if let Some(link) = self.links.get_mut(id.0) {
+            link.conn = Some(conn);
+        }
+        self.server.on_open(now, conn, source, &mut self.out);
+        Ok(())
     }
 
     fn give_back(&mut self, conn: ConnId) {
