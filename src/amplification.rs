@@ -61,22 +61,22 @@ impl Table {
         // Unspent credit is kept only as far as the promise allows at any moment.
         let before = match was {
             Was::New => DATAGRAM,
-            Was::Known => (place.value as usize).min(DATAGRAM),
+            Was::Known => (*place.value as usize).min(DATAGRAM),
             Was::Crowded => 0,
         };
-        place.at = now;
-        place.value =
+        *place.at = now;
+        *place.value =
             u32::try_from(before + FACTOR * (payload + headers(addr))).unwrap_or(u32::MAX);
     }
 
     fn left(&self, addr: IpAddr) -> Option<usize> {
-        let bytes = self.0.get(&addr).map_or(0, |place| place.value as usize);
+        let bytes = self.0.get(&addr).map_or(0, |bytes| bytes as usize);
         bytes.checked_sub(headers(addr))
     }
 
     fn spend(&mut self, now: Instant, addr: IpAddr, payload: usize) -> bool {
         let cost = payload + headers(addr);
-        let Some(Place { at, value, .. }) = self.0.get_mut(&addr) else { return false };
+        let Some(Place { at, value }) = self.0.get_mut(&addr) else { return false };
         let bytes = *value as usize;
         // What goes out later than what it answers is in other ten seconds, in which nothing may
         // have come.

@@ -65,7 +65,7 @@ impl Rates {
 
     fn place(&mut self, now: Instant, source: impl Hash) -> &mut Instant {
         // A full bucket need not be remembered.
-        &mut self.full_at.place(&source, |full_at| full_at <= now).0.at
+        self.full_at.place(&source, |full_at| full_at <= now).0.at
     }
 }
 

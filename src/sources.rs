@@ -18,17 +18,23 @@ const SET: usize = 8;
 /// Sets at first.
 const SETS: usize = 8;
 
-type Set<T> = [Place<T>; SET];
+/// Some places, with what is compared with each other side by side: then it takes no branches.
+#[derive(Clone, Debug, Default)]
+#[repr(align(64))]
+struct Set<T> {
+    /// Whose each place is; zero if it is nobody's.
+    tags: [u64; SET],
+    at: [Instant; SET],
+    values: [T; SET],
+}
 
 /// What is remembered of an address.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Place<T> {
-    /// Whose it is; zero if it is nobody's.
-    tag: u64,
+#[derive(Debug)]
+pub(crate) struct Place<'a, T> {
     /// The earlier this is, the less it matters.
-    pub(crate) at: Instant,
+    pub(crate) at: &'a mut Instant,
     /// The rest.
-    pub(crate) value: T,
+    pub(crate) value: &'a mut T,
 }
 
 /// Whether something was remembered of an address.
@@ -57,17 +63,19 @@ impl<T: Copy + Default> Default for Sources<T> {
 }
 
 impl<T: Copy + Default> Sources<T> {
-    /// What is remembered of this one.
-    pub(crate) fn get(&self, source: &impl Hash) -> Option<&Place<T>> {
+    /// What is remembered of this one, but for when it was.
+    pub(crate) fn get(&self, source: &impl Hash) -> Option<T> {
         let tag = self.tag(source);
-        self.sets.get(self.set_of(tag))?.iter().find(|place| place.tag == tag)
+        let set = &self.sets[self.set_of(tag)];
+        set.find(tag).map(|index| set.values[index])
     }
 
-    /// The same, to be changed.
-    pub(crate) fn get_mut(&mut self, source: &impl Hash) -> Option<&mut Place<T>> {
+    /// What is remembered of this one, to be changed.
+    pub(crate) fn get_mut(&mut self, source: &impl Hash) -> Option<Place<'_, T>> {
         let tag = self.tag(source);
         let n = self.set_of(tag);
-        self.sets.get_mut(n)?.iter_mut().find(|place| place.tag == tag)
+        let set = &mut self.sets[n];
+        set.find(tag).map(|index| set.place(index))
     }
 
     /// The place of this one. If it has none, it gets the first in its set that `is_over`, and if
@@ -76,29 +84,28 @@ impl<T: Copy + Default> Sources<T> {
         &mut self,
         source: &impl Hash,
         is_over: impl Fn(Instant) -> bool,
-    ) -> (&mut Place<T>, Was) {
+    ) -> (Place<'_, T>, Was) {
         let tag = self.tag(source);
-        loop {
+        let (n, index, was) = loop {
             let n = self.set_of(tag);
             let set = &self.sets[n];
-            let (index, was) = match set.iter().position(|place| place.tag == tag) {
-                Some(index) if is_over(set[index].at) => (index, Was::New),
-                Some(index) => (index, Was::Known),
-                None => {
-                    let is_free = |place: &Place<T>| place.tag == 0 || is_over(place.at);
-                    match set.iter().position(is_free) {
-                        Some(index) => (index, Was::New),
-                        None if self.grow() => continue,
-                        None => (least(&self.sets[n]), Was::Crowded),
-                    }
-                }
-            };
-            let place = &mut self.sets[n][index];
-            if was != Was::Known {
-                *place = Place { tag, ..Place::default() };
+            if let Some(index) = set.find(tag) {
+                let was = if is_over(set.at[index]) { Was::New } else { Was::Known };
+                break (n, index, was);
             }
-            return (place, was);
+            let is_free = |index| set.tags[index] == 0 || is_over(set.at[index]);
+            if let Some(index) = first(is_free) {
+                break (n, index, Was::New);
+            }
+            if !self.grow() {
+                break (n, self.sets[n].least(), Was::Crowded);
+            }
+        };
+        let set = &mut self.sets[n];
+        if was != Was::Known {
+            set.put(index, tag, Instant::default(), T::default());
         }
+        (set.place(index), was)
     }
 
     /// Doubles the table, unless it has as many places as there may be.
@@ -107,12 +114,13 @@ impl<T: Copy + Default> Sources<T> {
             return false;
         }
         let before = std::mem::take(&mut self.sets);
-        self.sets = vec![Default::default(); 2 * before.len()];
-        for place in before.into_iter().flatten().filter(|place| place.tag != 0) {
-            // Half of a set goes where nothing else goes, so there is a free place.
-            let n = self.set_of(place.tag);
-            if let Some(free) = self.sets[n].iter_mut().find(|place| place.tag == 0) {
-                *free = place;
+        self.sets = vec![Set::default(); 2 * before.len()];
+        for set in before {
+            for (index, tag) in set.tags.into_iter().enumerate().filter(|(_, tag)| *tag != 0) {
+                let n = self.set_of(tag);
+                // What shared a set before shares no smaller one now.
+                let free = first(|index| self.sets[n].tags[index] == 0).unwrap_or(0);
+                self.sets[n].put(free, tag, set.at[index], set.values[index]);
             }
         }
         true
@@ -127,10 +135,29 @@ impl<T: Copy + Default> Sources<T> {
     }
 }
 
-/// Which place matters least.
-fn least<T>(set: &Set<T>) -> usize {
-    let places = set.iter().enumerate();
-    places.min_by_key(|(_, place)| place.at).map_or(0, |(index, _)| index)
+impl<T: Copy> Set<T> {
+    fn find(&self, tag: u64) -> Option<usize> {
+        first(|index| self.tags[index] == tag)
+    }
+
+    fn place(&mut self, index: usize) -> Place<'_, T> {
+        Place { at: &mut self.at[index], value: &mut self.values[index] }
+    }
+
+    fn put(&mut self, index: usize, tag: u64, at: Instant, value: T) {
+        (self.tags[index], self.at[index], self.values[index]) = (tag, at, value);
+    }
+
+    /// Which place matters least.
+    fn least(&self) -> usize {
+        (0..SET).min_by_key(|index| self.at[*index]).unwrap_or(0)
+    }
+}
+
+/// The first place of a set that is so.
+fn first(is_so: impl Fn(usize) -> bool) -> Option<usize> {
+    let all = (0..SET).fold(0_u32, |all, index| all | u32::from(is_so(index)) << index);
+    (all != 0).then_some(all.trailing_zeros() as usize)
 }
 
 #[cfg(test)]
@@ -141,7 +168,7 @@ mod tests {
     fn remember(sources: &mut Sources<()>, all: std::ops::Range<u64>, at: u64) -> Vec<Was> {
         let places = all.map(|n| {
             let (place, was) = sources.place(&n, |at| at.micros() <= 1000);
-            place.at = Instant::from_micros(at);
+            *place.at = Instant::from_micros(at);
             was
         });
         places.collect()
@@ -154,7 +181,7 @@ mod tests {
     #[test]
     fn it_grows_with_use_and_nobody_is_forgotten_before_it_is_full() {
         let mut sources = Sources::default();
-        assert!(size_of_val(&sources.sets[..]) <= 2048, "cheap to begin with");
+        assert!(size_of_val(&sources.sets[..]) <= 1024, "cheap to begin with");
         let few = SOURCES as u64 / 4;
         let first = remember(&mut sources, 0..few, 2000);
         assert!(first.iter().all(|was| *was == Was::New));
