@@ -20,7 +20,8 @@ pub struct Limits {
     /// players who refresh their lobby every second use a sixth of it.
     pub commands_per_second: u32,
     /// Datagrams a second of one address, with two seconds' worth at once, and as many events to
-    /// other peers; 0 is no limit. They cost little; somebody who forges them must not easily drown those of the true owner.
+    /// other peers; 0 is no limit. More are dropped only when more come than there is time for:
+    /// they cost little, and their true sender may be somebody else.
     pub datagrams_per_second: u32,
 }
 

@@ -36,7 +36,8 @@ struct World {
 
 impl World {
     fn new(most: usize, more: &[&str]) -> Self {
-        let options = [&["--max-connections", &most.to_string()], more].concat();
+        let max = most.to_string();
+        let options = [&["--max-connections", &max], more].concat();
         Self { server: Unplugged::new(&options), most, conns: Vec::new() }
     }
 
