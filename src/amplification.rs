@@ -126,12 +126,12 @@ mod tests {
     #[test]
     fn nobody_pays_for_another() {
         let credits = Credits::default();
-        for n in 0..4000_u32 {
+        for n in 0..1000_u32 {
             let addr = IpAddr::from(n.to_be_bytes());
             credits.received(at(0), addr, 10);
             assert_eq!(credits.left(addr), Some(DATAGRAM + 3 * 38 - 28), "address {n}");
         }
-        assert!((0..4000_u32).all(|n| credits.spend(at(0), IpAddr::from(n.to_be_bytes()), 1200)));
+        assert!((0..1000_u32).all(|n| credits.spend(at(0), IpAddr::from(n.to_be_bytes()), 1200)));
     }
 
     #[test]

@@ -400,9 +400,9 @@ pub const LATE_COPY: Duration = Duration::from_secs(1);
 /// How long it is remembered that a peer has left a room, for those who ask again.
 pub const PARTED: Duration = Duration::from_secs(10);
 
-/// Addresses of which it is remembered how much they did lately, or may still be sent: ten thousand
-/// busy ones at once. There are some ten such tables, with 16 or 24 bytes for each address. A power
-/// of two.
+/// Addresses of which it is remembered how much they did lately, or may still be sent. Of four
+/// thousand that are busy at once, one in ten thousand is forgotten too early. There are some ten
+/// such tables, with 16 or 24 bytes for each address. A power of two.
 pub const SOURCES: usize = 16 * 1024;
 
 /// Addresses whose NATs are remembered: ten thousand players and as many strangers. A flood from

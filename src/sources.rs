@@ -182,7 +182,7 @@ mod tests {
     fn it_grows_with_use_and_nobody_is_forgotten_before_it_is_full() {
         let mut sources = Sources::default();
         assert!(size_of_val(&sources.sets[..]) <= 1024, "cheap to begin with");
-        let few = SOURCES as u64 / 4;
+        let few = SOURCES as u64 / 16;
         let first = remember(&mut sources, 0..few, 2000);
         assert!(first.iter().all(|was| *was == Was::New));
         assert_eq!(known(&sources, 0..few), few as usize);
