@@ -196,7 +196,7 @@ pub const LOOKS_PER_CLIENT: usize = 4;
 pub const LOOK: Duration = Duration::from_secs(300);
 
 /// UDP packets and connections that are remembered to see that those of one peer come from
-/// different addresses. It is only for the log, and they come within a second.
+/// different addresses: they come within a second, and few peers have that.
 pub const STRAYS: usize = 256;
 
 /// Default time in which hosts come back after a restart of the server: those made with the sample

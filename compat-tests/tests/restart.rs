@@ -8,7 +8,8 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use compat_tests::gmnet::wire;
+use compat_tests::gmnet::wire::{self, Protocol};
+use compat_tests::gmnet::{Client, ClientConfig, Control, GameSocket, Host, HostConfig};
 use compat_tests::master::{self, Master, loopback};
 use compat_tests::raw;
 
@@ -96,6 +97,60 @@ impl Drop for StopAtEnd<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }
+}
+
+/// Asks for a host that is not there. Tells whether the answer is that it waits for it, and gets it
+/// when it registers.
+fn waits_for_a_host(addr: SocketAddr) -> bool {
+    let (client, at) = (loopback(), loopback());
+    let game = GameSocket::open(addr, Some(client), 0).expect("a socket");
+    game.send_raw(addr, &wire::udp_connect(Protocol::Modern));
+    let control = Control::open(addr, Some(client)).expect("connecting");
+    control.send(&wire::connect(Protocol::Modern, at)).expect("asking");
+    if let Some(event) = control.next(Duration::from_millis(700)) {
+        assert_eq!(event.bytes, [wire::NOT_FOUND]);
+        return false;
+    }
+    let mut host = Host::registered(HostConfig::new(addr).on(at), WAIT).expect("registering");
+    let answer = control.answer(WAIT).expect("an answer").bytes;
+    assert_eq!(wire::introduction(&answer).expect("valid").endpoint, host.local());
+    let is_told = |host: &Host| host.told().iter().any(|told| told.client == game.local());
+    assert!(host.run_until(WAIT, is_told).expect("hosting"));
+    true
+}
+
+#[test]
+fn after_a_restart_who_joins_waits_for_the_host_to_come_back() {
+    let master = Master::start(&[]);
+    let addr = master.addr();
+    assert!(!waits_for_a_host(addr), "nobody can come back at the first start");
+    let host = Host::registered(HostConfig::new(addr).on(loopback()), WAIT).expect("registering");
+    let _ = master.stop();
+    let master = Master::start_at(addr, &[]);
+    drop(host);
+    assert!(waits_for_a_host(addr), "connections of the server before linger on the port");
+    let _ = master.stop();
+    let _master = Master::start_at(addr, &["--start-wait", "0"]);
+    assert!(!waits_for_a_host(addr), "if that is not wanted");
+}
+
+#[test]
+fn behind_sockets_that_stay_open_who_joins_waits_as_well() {
+    let (tcp, udp) = sockets();
+    let addr = tcp.local_addr().expect("its address");
+    let _master = Master::watch(activated(&tcp, Some(&udp)));
+    assert!(waits_for_a_host(addr));
+}
+
+#[test]
+fn a_host_that_does_not_come_back_is_waited_for_no_longer_than_that() {
+    let (tcp, udp) = sockets();
+    let addr = tcp.local_addr().expect("its address");
+    let mut command = activated(&tcp, Some(&udp));
+    command.env("PUNCHD_START_WAIT", "1");
+    let _master = Master::watch(command);
+    let client = ClientConfig::new(addr, loopback()).on(loopback());
+    assert_eq!(Client::look_up(client).expect("an answer"), None);
 }
 
 #[test]

@@ -40,6 +40,8 @@ pub(super) enum Outcome {
     OtherFamily(HostKey),
     /// The host is there, but where is not known. The client's port may be known.
     HostWithoutPort(HostKey, Option<u16>),
+    /// The same, but a packet came from a neighbouring address that can only be the host's.
+    Elsewhere(HostKey, SocketAddr, Option<u16>),
     /// The host's port, and the client's if it is known.
     Found(HostKey, u16, Option<u16>),
 }
@@ -168,8 +170,18 @@ impl Gmnet {
         match (host.port, client_port) {
             (Some(_), None) if !is_last_try => Outcome::Wait,
             (Some(port), client_port) => Outcome::Found(key, port, client_port),
-            (None, client_port) => Outcome::HostWithoutPort(key, client_port),
+            (None, client_port) => match self.stray_reg(key) {
+                Some(at) => Outcome::Elsewhere(key, at, client_port),
+                None => Outcome::HostWithoutPort(key, client_port),
+            },
         }
+    }
+
+    /// Where a host without a port most likely is, if its UDP leaves by another address.
+    fn stray_reg(&self, key: HostKey) -> Option<SocketAddr> {
+        let at = self.stray_regs.only(self.hosts.get(key)?.conn)?;
+        // A packet of a host that is registered there is not this one's.
+        self.hosts.find(at.ip(), None).is_none().then_some(at)
     }
 
     /// The host that is asked for. One on the machine or in the network of the server is known to
@@ -209,6 +221,14 @@ impl Gmnet {
             }
             Outcome::HostWithoutPort(key, client_port) => {
                 self.answer(now, conn, out, |bytes, _| bytes.push(MASTER_NOTFOUND));
+                self.notify(now, key, request, client_port, out);
+            }
+            Outcome::Elsewhere(key, at, client_port) => {
+                self.answer(now, conn, out, |bytes, _| {
+                    bytes.push(MASTER);
+                    push_addr(at.ip(), bytes);
+                    push_second(at.port(), bytes);
+                });
                 self.notify(now, key, request, client_port, out);
             }
             Outcome::Found(key, port, client_port) => {

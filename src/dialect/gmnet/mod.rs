@@ -477,7 +477,7 @@ impl Dialect for Gmnet {
             _ if port == 0 => return,
             Some(Datagram::Connect) => {
                 self.ports.learn_connect(now.instant, addr, port);
-                self.stray_connects.came(now.instant, addr);
+                self.stray_connects.came(now.instant, peer);
                 self.retry_for_client(now, addr, out);
             }
             Some(Datagram::Reg) => self.learn_reg(now, via, addr, port, out),

@@ -116,14 +116,20 @@ impl Gmnet {
             }
             Outcome::HostWithoutPort(key, port) => {
                 let Some(host) = host(key) else { return };
-                let other = self.stray_regs.other(host.conn);
-                // A packet of a host that is registered is not this one's.
-                let other = other.filter(|other| self.hosts.at(*other).next().is_none());
                 info!(
                     "{} could not be introduced to host {}: the host's UDP packet never came; {}",
                     client(*port),
                     Named(host),
-                    Why(other)
+                    Why(self.stray_regs.maybe(host.conn))
+                );
+            }
+            Outcome::Elsewhere(key, at, port) => {
+                let Some(host) = host(key) else { return };
+                info!(
+                    "{} was told {at} for host {}, whose own UDP packet never came: it seems that \
+                     its network sends TCP and UDP from different public addresses",
+                    client(*port),
+                    Named(host)
                 );
             }
             Outcome::Found(key, _, Some(port)) => {
@@ -132,20 +138,27 @@ impl Gmnet {
             }
             Outcome::Found(key, _, None) => {
                 let Some(host) = host(key) else { return };
-                info!(
-                    "{} was told where host {} is, but the host was not told: the client's UDP \
-                     packet never came; {}",
-                    client(None),
-                    Named(host),
-                    Why(self.stray_connects.other(request.conn))
-                );
+                let (client, named) = (client(None), Named(host));
+                let told = self.config.told(request.client, host.addr);
+                if self.notices.has_room(host.conn, told) {
+                    info!(
+                        "{client} was told where host {named} is, but the host was not told: the \
+                         client's UDP packet never came; {}",
+                        Why(self.stray_connects.maybe(request.conn))
+                    );
+                } else {
+                    info!(
+                        "{client} was told where host {named} is, but the host was not told: more \
+                         join it than it can be told of"
+                    );
+                }
             }
         }
     }
 }
 
 /// Why a peer's UDP packet may not have come, if one came from another address instead.
-struct Why(Option<IpAddr>);
+struct Why(Option<SocketAddr>);
 
 impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -153,8 +166,8 @@ impl fmt::Display for Why {
             None => f.write_str("is UDP blocked on its side?"),
             Some(other) => write!(
                 f,
-                "one came from {other} at that time: if that is the same game, its network sends \
-                 TCP and UDP from different public addresses, and GMnet cannot join them"
+                "one came from {other} at that time: if it is of the same game, its network sends \
+                 TCP and UDP from different public addresses, which GMnet cannot know"
             ),
         }
     }

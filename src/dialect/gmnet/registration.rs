@@ -123,7 +123,7 @@ impl Gmnet {
             }
             Shown::New => {
                 self.ports.learn_reg(now, via, addr, port);
-                self.stray_regs.came(now.instant, addr);
+                self.stray_regs.came(now.instant, SocketAddr::new(addr, port));
                 None
             }
         };

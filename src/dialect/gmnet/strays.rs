@@ -1,9 +1,9 @@
 //! Peers whose TCP and UDP leave by different public addresses, as behind a carrier's NAT with a
-//! pool of them. GMnet has nothing that joins the two, so such a peer cannot be introduced; but
-//! the log can tell its owner why.
+//! pool of them. GMnet has nothing that joins the two but the time, and that the addresses are
+//! neighbours.
 
 use std::collections::VecDeque;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::clock::Instant;
 use crate::dialect::ConnId;
@@ -12,7 +12,7 @@ use crate::limits;
 /// Packets that came lately, and connections whose packet did not.
 #[derive(Debug, Default)]
 pub(super) struct Strays {
-    packets: VecDeque<(Instant, IpAddr)>,
+    packets: VecDeque<(Instant, SocketAddr)>,
     lacking: VecDeque<Lacking>,
 }
 
@@ -22,33 +22,53 @@ struct Lacking {
     addr: IpAddr,
     /// Since when.
     since: Instant,
-    /// A neighbouring address that a packet came from at that time.
-    other: Option<IpAddr>,
+    /// Where a packet came from at that time, from a neighbouring address.
+    other: Option<SocketAddr>,
+    /// There was one more of them, so it may be anybody's.
+    is_doubtful: bool,
+}
+
+impl Lacking {
+    fn note(&mut self, packet: SocketAddr) {
+        if are_neighbours(packet.ip(), self.addr) {
+            let other = *self.other.get_or_insert(packet);
+            self.is_doubtful |= other != packet;
+        }
+    }
 }
 
 impl Strays {
     /// A packet came, be it one of a connection that is still to come.
-    pub(super) fn came(&mut self, now: Instant, addr: IpAddr) {
+    pub(super) fn came(&mut self, now: Instant, from: SocketAddr) {
         let is_late = |lacking: &&mut Lacking| now - lacking.since <= limits::BELONGS;
-        for lacking in self.lacking.iter_mut().rev().take_while(is_late) {
-            if lacking.other.is_none() && are_neighbours(addr, lacking.addr) {
-                lacking.other = Some(addr);
-            }
-        }
-        push(&mut self.packets, (now, addr));
+        self.lacking.iter_mut().rev().take_while(is_late).for_each(|lacking| lacking.note(from));
+        push(&mut self.packets, (now, from));
     }
 
     /// A connection needs a packet, and none has come from its address.
     pub(super) fn lacks(&mut self, now: Instant, conn: ConnId, addr: IpAddr) {
-        let is_late = |(at, _): &&(Instant, IpAddr)| now - *at <= limits::BELONGS;
-        let late = self.packets.iter().rev().take_while(is_late).map(|(_, other)| *other);
-        let other = late.into_iter().find(|other| are_neighbours(*other, addr));
-        push(&mut self.lacking, Lacking { conn, addr, since: now, other });
+        let is_late = |(at, _): &&(Instant, SocketAddr)| now - *at <= limits::BELONGS;
+        let mut lacking = Lacking { conn, addr, since: now, other: None, is_doubtful: false };
+        let late = self.packets.iter().rev().take_while(is_late);
+        late.for_each(|(_, from)| lacking.note(*from));
+        push(&mut self.lacking, lacking);
     }
 
-    /// The address that the packet of a connection may have come from.
-    pub(super) fn other(&self, conn: ConnId) -> Option<IpAddr> {
-        self.lacking.iter().rev().find(|lacking| lacking.conn == conn)?.other
+    /// Where the packet of a connection may have come from.
+    pub(super) fn maybe(&self, conn: ConnId) -> Option<SocketAddr> {
+        self.find(conn)?.other
+    }
+
+    /// The same, if there is exactly one packet that may be its, and nobody else lacks that.
+    pub(super) fn only(&self, conn: ConnId) -> Option<SocketAddr> {
+        let lacking = self.find(conn).filter(|lacking| !lacking.is_doubtful)?;
+        let same = self.lacking.iter().filter(|l| l.other == lacking.other);
+        let is_only = same.into_iter().all(|l| l.addr == lacking.addr);
+        lacking.other.filter(|_| is_only)
+    }
+
+    fn find(&self, conn: ConnId) -> Option<&Lacking> {
+        self.lacking.iter().rfind(|lacking| lacking.conn == conn)
     }
 }
 
@@ -73,32 +93,52 @@ fn are_neighbours(one: IpAddr, other: IpAddr) -> bool {
 mod tests {
     use super::*;
 
-    const CONN: ConnId = ConnId { slot: 1, generation: 1 };
-
     fn at(ms: u64) -> Instant {
         Instant::from_micros(1_000_000_000 + ms * 1000)
     }
 
-    fn other(packets: &[(u64, &str)], addr: &str, asks: u64) -> Option<String> {
+    fn conn(slot: u32) -> ConnId {
+        ConnId { slot, generation: 1 }
+    }
+
+    /// What is found for a host that lacks its packet from this time on.
+    fn only(packets: &[(u64, &str)], addr: &str, asks: u64) -> Option<String> {
         let mut strays = Strays::default();
         let (before, after): (Vec<_>, Vec<_>) = packets.iter().partition(|(ms, _)| *ms <= asks);
         before.iter().for_each(|(ms, from)| strays.came(at(*ms), from.parse().unwrap()));
-        strays.lacks(at(asks), CONN, addr.parse().unwrap());
+        strays.lacks(at(asks), conn(1), addr.parse().unwrap());
         after.iter().for_each(|(ms, from)| strays.came(at(*ms), from.parse().unwrap()));
-        strays.other(CONN).map(|addr| addr.to_string())
+        assert!(strays.only(conn(1)).is_none_or(|only| strays.maybe(conn(1)) == Some(only)));
+        strays.only(conn(1)).map(|addr| addr.to_string())
     }
 
     #[test]
     fn a_packet_from_a_neighbouring_address_at_that_time_is_found() {
-        let host = "203.0.113.7";
-        assert_eq!(other(&[(0, "203.0.99.1")], host, 300).unwrap(), "203.0.99.1", "before");
-        assert_eq!(other(&[(900, "203.0.99.1")], host, 300).unwrap(), "203.0.99.1", "after");
-        assert_eq!(other(&[(0, "203.0.99.1")], host, 1300), None, "long before");
-        assert_eq!(other(&[(1400, "203.0.99.1")], host, 300), None, "long after");
-        assert_eq!(other(&[(0, "203.1.113.7")], host, 300), None, "far away");
-        assert_eq!(other(&[(0, host)], host, 300), None, "its own");
-        assert_eq!(other(&[(0, "2001:db8::1")], host, 300), None, "of the other family");
-        assert_eq!(other(&[(0, "2001:db8::1")], "2001:db8:0:9::1", 9).unwrap(), "2001:db8::1");
+        let (host, other) = ("203.0.113.7", "203.0.99.1:5000");
+        assert_eq!(only(&[(0, other)], host, 300).unwrap(), other, "before");
+        assert_eq!(only(&[(900, other)], host, 300).unwrap(), other, "after");
+        assert_eq!(only(&[(0, other), (900, other)], host, 300).unwrap(), other, "twice");
+        assert_eq!(only(&[(0, other)], host, 1300), None, "long before");
+        assert_eq!(only(&[(1400, other)], host, 300), None, "long after");
+        assert_eq!(only(&[(0, "203.1.113.7:5000")], host, 300), None, "far away");
+        assert_eq!(only(&[(0, "203.0.113.7:5000")], host, 300), None, "its own");
+        assert_eq!(only(&[(0, "[2001:db8::1]:5")], host, 300), None, "of the other family");
+        let six = "[2001:db8::1]:5";
+        assert_eq!(only(&[(0, six)], "2001:db8:0:9::1", 9).unwrap(), six);
+    }
+
+    #[test]
+    fn where_two_may_be_meant_none_is() {
+        let (host, other, third) = ("203.0.113.7", "203.0.99.1:5000", "203.0.99.2:5000");
+        assert_eq!(only(&[(0, other), (1, third)], host, 300), None);
+        assert_eq!(only(&[(0, other), (900, third)], host, 300), None);
+        let mut strays = Strays::default();
+        strays.came(at(0), other.parse().unwrap());
+        strays.lacks(at(1), conn(1), host.parse().unwrap());
+        assert_eq!(strays.only(conn(1)), other.parse().ok());
+        strays.lacks(at(2), conn(2), "203.0.113.8".parse().unwrap());
+        assert_eq!((strays.only(conn(1)), strays.only(conn(2))), (None, None));
+        assert_eq!(strays.maybe(conn(1)), other.parse().ok(), "but the log may tell");
     }
 
     #[test]
@@ -106,8 +146,8 @@ mod tests {
         let mut strays = Strays::default();
         let host = "203.0.113.7".parse().unwrap();
         for n in 0..2 * limits::STRAYS as u64 {
-            strays.came(at(n), "198.51.100.1".parse().unwrap());
-            strays.lacks(at(n), CONN, host);
+            strays.came(at(n), "198.51.100.1:5000".parse().unwrap());
+            strays.lacks(at(n), conn(1), host);
         }
         assert_eq!((strays.packets.len(), strays.lacking.len()), (limits::STRAYS, limits::STRAYS));
     }

@@ -1,0 +1,105 @@
+//! What waits for a host is divided among client addresses: one that asks all the time keeps
+//! nobody else from it.
+#![expect(clippy::expect_used, reason = "a helper that fails is a test that fails")]
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use compat_tests::gmnet::wire::{self, Protocol};
+use compat_tests::unplugged::Unplugged;
+use punchd::dialect::ConnId;
+use punchd::limits;
+
+/// How long the others take; what is promised for a host that others ask for as well.
+const SOON: Duration = Duration::from_millis(250);
+
+fn peer(n: u32, port: u16) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::from(0x0B00_0000 + n), port))
+}
+
+const HOST: u32 = 1;
+
+fn host(server: &mut Unplugged) -> ConnId {
+    server.datagram(peer(HOST, 5000), &wire::udp_register(Protocol::Modern));
+    let request = wire::register(Protocol::Modern, wire::CLIENT_VERSION, &Default::default());
+    server.open_and_send(peer(HOST, 5000), &request)
+}
+
+/// A client asks for the host; its packet came before unless it is late.
+fn asks(server: &mut Unplugged, client: SocketAddr, is_late: bool) -> ConnId {
+    if !is_late {
+        server.datagram(client, &wire::udp_connect(Protocol::Modern));
+    }
+    server.open_and_send(client, &wire::connect(Protocol::Modern, peer(HOST, 0).ip()))
+}
+
+fn told(server: &mut Unplugged, host: ConnId) -> Vec<SocketAddr> {
+    let heard = server.heard(host);
+    heard.iter().map(|bytes| wire::introduction(bytes).expect("valid").endpoint).collect()
+}
+
+#[test]
+fn a_host_is_told_of_the_others_while_one_address_asks_all_the_time() {
+    for per_second in [25, 190] {
+        let mut server = Unplugged::new(&[]);
+        let host = host(&mut server);
+        let mut port = 10_000;
+        let mut flood = |server: &mut Unplugged, time: Duration| {
+            for _ in 0..time.as_millis() * per_second / 1000 {
+                port += 1;
+                let conn = asks(server, peer(666, port), false);
+                server.pass(Duration::from_secs(1) / per_second as u32);
+                server.end(conn);
+            }
+        };
+        flood(&mut server, Duration::from_secs(20));
+        for n in 0..20 {
+            let client = peer(1000 + n, 7000);
+            told(&mut server, host);
+            let conn = asks(&mut server, client, false);
+            assert!(!server.heard(conn).is_empty(), "client {n} at {per_second} a second");
+            flood(&mut server, SOON);
+            let told = told(&mut server, host);
+            assert!(told.contains(&client), "client {n} at {per_second} a second: {told:?}");
+        }
+    }
+}
+
+#[test]
+fn who_asks_again_and_again_from_one_port_is_told_once_until_the_host_knows() {
+    let mut server = Unplugged::new(&[]);
+    let host = host(&mut server);
+    let (one, other) = (peer(2, 7000), peer(3, 7000));
+    asks(&mut server, peer(4, 7000), false);
+    for n in 0..20 {
+        let conn = asks(&mut server, one, false);
+        assert_eq!(server.heard(conn).len(), 1, "each request is answered: {n}");
+    }
+    asks(&mut server, other, false);
+    server.pass(Duration::from_secs(3));
+    assert_eq!(told(&mut server, host), [peer(4, 7000), one, other]);
+}
+
+#[test]
+fn late_packets_are_waited_for_while_others_wait_for_ever() {
+    let mut server = Unplugged::new(&[]);
+    let host = host(&mut server);
+    // Five addresses, each with more than one may have: together more than may wait for a host.
+    for n in 0..5 * (limits::WAITING_PER_CLIENT as u32 + 10) {
+        asks(&mut server, peer(100 + n % 5, 7000), true);
+    }
+    let clients: Vec<_> = (0..20).map(|n| peer(1000 + n, 7000)).collect();
+    let conns: Vec<_> = clients.iter().map(|client| asks(&mut server, *client, true)).collect();
+    for n in 0..100 {
+        asks(&mut server, peer(100 + n % 5, 7000), true);
+    }
+    server.pass(Duration::from_secs(2));
+    told(&mut server, host);
+    for (client, conn) in clients.iter().zip(conns) {
+        assert_eq!(server.heard(conn).len(), 0, "{client} waits");
+        server.datagram(*client, &wire::udp_connect(Protocol::Modern));
+        assert_eq!(server.heard(conn).len(), 1, "{client} is answered");
+    }
+    server.pass(Duration::from_secs(3));
+    assert_eq!(told(&mut server, host), clients);
+}
