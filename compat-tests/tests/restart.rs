@@ -111,11 +111,15 @@ fn waits_for_a_host(addr: SocketAddr) -> bool {
         assert_eq!(event.bytes, [wire::NOT_FOUND]);
         return false;
     }
-    let mut host = Host::registered(HostConfig::new(addr).on(at), WAIT).expect("registering");
-    let answer = control.answer(WAIT).expect("an answer").bytes;
-    assert_eq!(wire::introduction(&answer).expect("valid").endpoint, host.local());
-    let is_told = |host: &Host| host.told().iter().any(|told| told.client == game.local());
-    assert!(host.run_until(WAIT, is_told).expect("hosting"));
+    let hosting = GameSocket::open(addr, Some(at), 0).expect("a socket");
+    hosting.send_raw(addr, &wire::udp_register(Protocol::Modern));
+    let host = Control::open(addr, Some(at)).expect("connecting");
+    let request = wire::register(Protocol::Modern, wire::CLIENT_VERSION, &Default::default());
+    host.send(&request).expect("registering");
+    for (told, of) in [(&control, hosting.local()), (&host, game.local())] {
+        let heard = told.answer(WAIT).expect("an introduction").bytes;
+        assert_eq!(wire::introduction(&heard).expect("valid").endpoint, of);
+    }
     true
 }
 

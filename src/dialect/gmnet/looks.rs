@@ -35,7 +35,7 @@ impl Looks {
     /// A client asks for the hosts of this game in the lobby.
     pub(super) fn looked(&mut self, now: Instant, client: IpAddr, game: &str) {
         if !game.is_empty() {
-            let game = self.hasher.hash_one(game);
+            let game = self.name(game);
             note(&mut self.of(client).games, game, now);
         }
     }
@@ -55,7 +55,7 @@ impl Looks {
     ) -> Option<HostKey> {
         let look = self.by_client.get(&network(client))?;
         let is_recent = |at: Instant| now - at <= limits::LOOK;
-        let runs = |host: &Host, game: u64| self.hasher.hash_one(host.game()) == game;
+        let runs = |host: &Host, game: u64| self.name(host.game()) == game;
         let games = look.games.iter().flatten().filter(|(_, at)| is_recent(*at));
         let sought = games.copied().find(|(game, _)| hosts.clone().any(|(_, h)| runs(h, *game)));
         let fits = |host: &Host| sought.is_none_or(|(game, _)| runs(host, game));
@@ -78,6 +78,13 @@ impl Looks {
         let same = |port| known.clone().find(|(_, host)| host.port == port);
         let best = was_listed.and_then(|(_, host)| same(host.port)).or_else(|| known.next());
         best.or_else(|| fitting.next()).map(|(key, _)| key)
+    }
+
+    /// A game as it is remembered. Names may be long, and all of an address are compared.
+    fn name(&self, game: &str) -> u64 {
+        const BEGINNING: usize = 128;
+        let name = game.as_bytes();
+        self.hasher.hash_one(name.get(..BEGINNING).unwrap_or(name))
     }
 
     fn of(&mut self, client: IpAddr) -> &mut Look {
