@@ -278,3 +278,18 @@ fn a_host_of_the_older_protocol_is_named_as_such() {
     let at = host.local();
     master.wait_for_log(&format!("host {at} registered: (older protocol)"));
 }
+
+#[test]
+fn the_log_tells_of_udp_packets_that_came_from_another_address() {
+    let master = Master::start(&[]);
+    for at in [loopback(), loopback()] {
+        let game = GameSocket::open(master.addr(), Some(at), 0).expect("a socket");
+        game.send_raw(master.addr(), &wire::udp_register(Protocol::Modern));
+    }
+    let host = loopback();
+    let control = Control::open(master.addr(), Some(host)).expect("connecting");
+    control.send(&registration(b"1.2.4", b"x")).expect("registering");
+    look_up(&master, host);
+    // Two of them came, so neither is taken for the host's.
+    master.wait_for_log("the host's UDP packet never came; one came from 127.");
+}
