@@ -98,7 +98,7 @@ pub struct Options {
     #[arg(default_value_t = Millis(limits::NOTIFY_GAP))]
     pub notify_gap: Millis,
 
-    /// Seconds after a restart in which joins wait for hosts to return
+    /// Seconds that joins wait for hosts after a restart
     #[arg(long, env = "PUNCHD_START_WAIT", hide_env = true, value_name = "S")]
     #[arg(help_heading = "Games", value_parser = clap::value_parser!(u64).range(0..=20))]
     #[arg(default_value_t = limits::START_WAIT.as_secs())]

@@ -114,6 +114,8 @@ fn who_was_there_before_gets_the_same_host_for_some_minutes() {
     let first = host(&mut server, behind(1), "chess");
     assert_eq!(joins(&mut server, ANN, ROUTER), behind(1));
     host(&mut server, behind(666), "chess");
+    looks(&mut server, ANN, "chess");
+    looks(&mut server, BOB, "chess");
     assert_eq!(joins(&mut server, ANN, ROUTER), behind(1));
     assert_eq!(joins(&mut server, BOB, ROUTER), behind(666), "he has not been there");
     server.pass(limits::LOOK + SECOND);

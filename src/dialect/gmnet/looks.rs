@@ -45,8 +45,8 @@ impl Looks {
         note(&mut self.of(client).met, host, now);
     }
 
-    /// Which of the hosts of one address, the oldest first, a client means. None if nothing is
-    /// known that tells them apart.
+    /// Which of the hosts of one address, the oldest first, a client means. None if it looked for
+    /// none of their games: then the newest counts, as games expect.
     pub(super) fn meant<'h>(
         &self,
         now: Instant,
@@ -58,7 +58,8 @@ impl Looks {
         let runs = |host: &Host, game: u64| self.name(host.game()) == game;
         let games = look.games.iter().flatten().filter(|(_, at)| is_recent(*at));
         let sought = games.copied().find(|(game, _)| hosts.clone().any(|(_, h)| runs(h, *game)));
-        let fits = |host: &Host| sought.is_none_or(|(game, _)| runs(host, game));
+        let (game, looked) = sought?;
+        let fits = |host: &Host| runs(host, game);
         let mut fitting = hosts.rev().filter(|(_, host)| fits(host));
 
         let mut met = look.met.iter().flatten().filter(|(_, at)| is_recent(*at));
@@ -71,7 +72,6 @@ impl Looks {
         if let Some((key, _)) = again {
             return Some(key);
         }
-        let (_, looked) = sought?;
         // One that was listed then has been replaced if a later one has its port.
         let mut known = fitting.clone().filter(|(_, host)| host.port.is_some());
         let was_listed = known.clone().find(|(_, host)| host.since <= looked);
