@@ -447,6 +447,7 @@ impl Dialect for Gmnet {
             quiet_until: Instant::default(),
         };
         self.conns.insert(id, conn);
+        self.stray_regs.connected(peer.ip());
     }
 
     fn on_bytes(&mut self, now: Now, id: ConnId, bytes: &[u8], out: &mut Outbox) {

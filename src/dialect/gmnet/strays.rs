@@ -14,6 +14,8 @@ use crate::limits;
 pub(super) struct Strays {
     packets: VecDeque<(Instant, SocketAddr)>,
     lacking: VecDeque<Lacking>,
+    /// Addresses that connected lately: what comes from there by UDP is their own.
+    connected: VecDeque<IpAddr>,
 }
 
 #[derive(Debug)]
@@ -45,6 +47,11 @@ impl Strays {
         push(&mut self.packets, (now, from));
     }
 
+    /// An address connected by TCP.
+    pub(super) fn connected(&mut self, addr: IpAddr) {
+        push(&mut self.connected, addr);
+    }
+
     /// A connection needs a packet, and none has come from its address.
     pub(super) fn lacks(&mut self, now: Instant, conn: ConnId, addr: IpAddr) {
         let is_late = |(at, _): &&(Instant, SocketAddr)| now - *at <= limits::BELONGS;
@@ -59,12 +66,13 @@ impl Strays {
         self.find(conn)?.other
     }
 
-    /// The same, if there is exactly one packet that may be its, and nobody else lacks that.
+    /// The same, if there is exactly one packet that may be its, nobody else lacks that, and no
+    /// connection came from there.
     pub(super) fn only(&self, conn: ConnId) -> Option<SocketAddr> {
         let lacking = self.find(conn).filter(|lacking| !lacking.is_doubtful)?;
         let same = self.lacking.iter().filter(|l| l.other == lacking.other);
         let is_only = same.into_iter().all(|l| l.addr == lacking.addr);
-        lacking.other.filter(|_| is_only)
+        lacking.other.filter(|other| is_only && !self.connected.contains(&other.ip()))
     }
 
     fn find(&self, conn: ConnId) -> Option<&Lacking> {
