@@ -122,6 +122,17 @@ impl Unplugged {
         self.time = end;
     }
 
+    /// The server does what it has to do by now, once. False: there is nothing.
+    pub fn wake_up(&mut self) -> bool {
+        let is_due = self.server.next_wakeup().is_some_and(|at| at <= self.time);
+        if is_due {
+            let now = self.now();
+            self.server.on_wakeup(now, &mut self.out);
+            self.deliver();
+        }
+        is_due
+    }
+
     /// Takes what a connection was sent, in pieces as it was written.
     pub fn heard(&mut self, conn: ConnId) -> Vec<Vec<u8>> {
         self.said.remove(&conn).unwrap_or_default()

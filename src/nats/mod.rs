@@ -111,6 +111,9 @@ struct Table {
     turns: VecDeque<(Ipv4Addr, Tick)>,
     /// What was foretold of them; of most nothing ever is.
     foretold: Map<Ipv4Addr, Vec<Foretold>>,
+    /// Whether anybody has ever asked the alternate port. Before that no NAT is known to be
+    /// symmetric, so nothing can be foretold.
+    has_alternate: bool,
     results: Results,
 }
 
@@ -126,6 +129,7 @@ impl Nats {
             return;
         }
         let table = &mut *self.0.borrow_mut();
+        table.has_alternate |= seen == Seen::Alternate;
         let nat = table.touch(now, *peer.ip());
         if let Some(kind) = nat.note(now, peer.port(), seen) {
             nat.conclude(kind);
@@ -164,6 +168,12 @@ impl Nats {
         self.about(now, endpoint).kind
     }
 
+    /// Whether [`Self::next`] may know anything of anybody, so that it is worth asking.
+    #[must_use]
+    pub fn foretells(&self) -> bool {
+        self.0.borrow().has_alternate
+    }
+
     /// The ports that an endpoint will have towards another that it is introduced to, if they
     /// count, nearest first. It is told of so many `destinations`, the likeliest first, and uses up
     /// a port for each; who asks about the same two again soon gets the same answer.
@@ -177,6 +187,9 @@ impl Nats {
     ) -> Ports {
         let SocketAddr::V4(endpoint) = endpoint else { return Ports::default() };
         let table = &mut *self.0.borrow_mut();
+        if !table.has_alternate {
+            return Ports::default();
+        }
         let nat = table.by_addr.get_mut(endpoint.ip()).filter(|nat| nat.is_fresh(now));
         let Some(nat) = nat else { return Ports::default() };
         let mut foretold = table.foretold.remove(endpoint.ip()).unwrap_or_default();

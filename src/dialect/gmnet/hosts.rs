@@ -147,7 +147,7 @@ pub struct Hosts {
     count: u32,
     /// Bytes of all data strings.
     data_bytes: usize,
-    index: Index,
+    pub(super) index: Index,
     /// Hosts that may hide others of their address for a moment.
     shadows: Timers<HostKey>,
 }

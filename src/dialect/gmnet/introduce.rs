@@ -261,6 +261,9 @@ impl Gmnet {
         client: IpAddr,
         client_port: Option<u16>,
     ) -> u16 {
+        if !self.nats.foretells() {
+            return port;
+        }
         let Some(host) = self.hosts.get(key) else { return port };
         let host = SocketAddr::new(host.addr, port);
         let client = SocketAddr::new(client, client_port.unwrap_or_default());

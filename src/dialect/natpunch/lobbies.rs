@@ -115,12 +115,13 @@ impl Lobbies {
             message: "Successfully joined lobby and connected to host".into(),
             lobby_members: Vec::new(),
         };
+        let mut length = all.encoded_len();
         for member in self.members(id, clients) {
-            all.lobby_members.push(member);
-            if size(Content::JoinLobbySuccess(all.clone())) > limits::NATPUNCH_DATAGRAM {
-                all.lobby_members.pop();
+            length += field(member.encoded_len());
+            if wrapped(length) > limits::NATPUNCH_DATAGRAM {
                 break;
             }
+            all.lobby_members.push(member);
         }
         Content::JoinLobbySuccess(all)
     }
@@ -133,13 +134,13 @@ impl Lobbies {
             update_type: kind.into(),
         };
         if let Some(mut info) = all.lobby_info.take() {
+            let (rest, mut length) = (all.encoded_len(), info.encoded_len());
             for member in self.members(id, clients) {
-                info.members.push(member);
-                let longer = LobbyUpdate { lobby_info: Some(info.clone()), ..all.clone() };
-                if size(Content::LobbyUpdate(longer)) > limits::NATPUNCH_DATAGRAM {
-                    info.members.pop();
+                length += field(member.encoded_len());
+                if wrapped(rest + field(length)) > limits::NATPUNCH_DATAGRAM {
                     break;
                 }
+                info.members.push(member);
             }
             all.lobby_info = Some(info);
         }
@@ -155,22 +156,31 @@ impl Lobbies {
         clients: &Clients,
         rng: &mut impl Rng,
     ) -> Option<Content> {
-        let mut list = self.list_from(0, request_id, limit)?;
-        let count = list.lobbies.len();
-        if count < self.row.len() {
-            list = self.list_from(rng.random_range(0..self.row.len()), request_id, limit)?;
+        let mut start = 0;
+        let mut list = self.list_from(start, request_id, limit)?;
+        if list.lobbies.len() < self.row.len() {
+            start = rng.random_range(0..self.row.len());
+            list = self.list_from(start, request_id, limit)?;
         }
-        for n in 0..list.lobbies.len() {
-            let Some((id, _)) = self.find(&list.lobbies[n].lobby_id) else { continue };
+        let mut length = list.encoded_len();
+        for (info, id) in list.lobbies.iter_mut().zip(self.row_from(start)) {
+            let mut own = info.encoded_len();
+            length -= field(own);
             for member in self.members(id, clients) {
-                list.lobbies[n].members.push(member);
-                if size(Content::LobbyListResponse(list.clone())) > limit {
-                    list.lobbies[n].members.pop();
+                own += field(member.encoded_len());
+                if wrapped(length + field(own)) > limit {
                     return Some(Content::LobbyListResponse(list));
                 }
+                info.members.push(member);
             }
+            length += field(own);
         }
         Some(Content::LobbyListResponse(list))
+    }
+
+    /// All lobbies, beginning with that one.
+    fn row_from(&self, start: usize) -> impl Iterator<Item = Uuid> {
+        self.row.iter().cycle().skip(start).take(self.row.len()).copied()
     }
 
     fn list_from(&self, start: usize, request_id: &str, limit: usize) -> Option<LobbyListResponse> {
@@ -180,18 +190,35 @@ impl Lobbies {
             lobbies: Vec::new(),
             message: "Lobby list retrieved successfully".into(),
         };
-        if size(Content::LobbyListResponse(list.clone())) > limit {
+        let mut length = list.encoded_len();
+        if wrapped(length) > limit {
             return None;
         }
-        for id in self.row.iter().cycle().skip(start).take(self.row.len()) {
-            list.lobbies.extend(self.info(*id));
-            if size(Content::LobbyListResponse(list.clone())) > limit {
-                list.lobbies.pop();
+        for id in self.row_from(start) {
+            // Every lobby in the row is one.
+            let Some(info) = self.info(id) else { break };
+            length += field(info.encoded_len());
+            if wrapped(length) > limit {
                 break;
             }
+            list.lobbies.push(info);
         }
         Some(list)
     }
+}
+
+/// How long a message of that length is as a field of another one; both are counted and not
+/// encoded again and again, as what is added grows.
+fn field(length: usize) -> usize {
+    // The numbers of all these fields fit into the byte before the length.
+    1 + prost::length_delimiter_len(length) + length
+}
+
+/// How long the content of a message is on the wire, if it has that length.
+fn wrapped(length: usize) -> usize {
+    /// The numbers of the messages that grow take two bytes.
+    const NUMBER: usize = 2;
+    NUMBER + prost::length_delimiter_len(length) + length
 }
 
 /// How long a message is on the wire.
@@ -205,4 +232,52 @@ pub(super) fn endpoint(addr: std::net::SocketAddr) -> Endpoint {
 
 fn client_info(id: Uuid, client: &Client) -> ClientInfo {
     ClientInfo { client_id: id.to_string(), public_endpoint: Some(endpoint(client.endpoint)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::SeedableRng as _;
+    use rand::rngs::StdRng;
+
+    #[test]
+    fn a_list_has_as_many_lobbies_as_fit_and_no_more() {
+        let mut rng = StdRng::from_seed([1; 32]);
+        let (mut lobbies, clients) = (Lobbies::default(), Clients::default());
+        for n in 0..100 {
+            let (name, host) = ("x".repeat(n % 64), Uuid::random(&mut rng));
+            lobbies.create(name, 200, host, &mut rng);
+        }
+        for limit in 40..=limits::NATPUNCH_DATAGRAM {
+            let Some(list) = lobbies.list("request", limit, &clients, &mut rng) else { continue };
+            assert!(size(list.clone()) <= limit, "{limit}");
+            let Content::LobbyListResponse(mut list) = list else { panic!("{list:?}") };
+            let last = list.lobbies.last().and_then(|info| lobbies.find(&info.lobby_id));
+            let place = last.map_or(0, |(_, lobby)| lobby.place);
+            if let Some(next) = last.and_then(|_| lobbies.row_from(place + 1).next()) {
+                list.lobbies.extend(lobbies.info(next));
+                assert!(size(Content::LobbyListResponse(list)) > limit, "{limit}");
+            }
+        }
+    }
+
+    #[test]
+    fn lengths_are_those_on_the_wire() {
+        let member = ClientInfo { client_id: "x".repeat(36), public_endpoint: None };
+        let mut info = LobbyInfo { lobby_name: "x".repeat(90), ..LobbyInfo::default() };
+        let mut length = info.encoded_len();
+        for _ in 0..40 {
+            length += field(member.encoded_len());
+            info.members.push(member.clone());
+            assert_eq!(length, info.encoded_len());
+            let list = LobbyListResponse { lobbies: vec![info.clone()], ..Default::default() };
+            assert_eq!(field(length), list.encoded_len());
+            assert_eq!(wrapped(field(length)), size(Content::LobbyListResponse(list)));
+            let update = LobbyUpdate { lobby_info: Some(info.clone()), ..Default::default() };
+            assert_eq!(wrapped(field(length)), size(Content::LobbyUpdate(update)));
+            let members = info.members.clone();
+            let success = JoinLobbySuccess { lobby_members: members, ..Default::default() };
+            assert_eq!(wrapped(success.encoded_len()), size(Content::JoinLobbySuccess(success)));
+        }
+    }
 }

@@ -1,0 +1,153 @@
+//! Nobody waits for all that somebody else has asked for: work is counted, done a piece at a time,
+//! and charged to who asked for it. On a made-up clock, so that nothing here depends on how fast a
+//! machine is.
+#![forbid(unsafe_code)]
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use compat_tests::bench::questions::{lobby_request, lobby_request_by};
+use compat_tests::gmnet::wire::{self, Data, Protocol};
+use compat_tests::unplugged::Unplugged;
+use punchd::dialect::ConnId;
+
+/// No rate hinders anybody.
+const UNHINDERED: &[&str] = &["--max-commands", "0", "--max-datagrams", "0"];
+
+/// Each turn of the server happens at one time, and the next a little later.
+const TURN: Duration = Duration::from_micros(50);
+
+fn peer(kind: u8, n: usize) -> SocketAddr {
+    let [.., high, low] = u32::try_from(n).unwrap_or(0).to_be_bytes();
+    SocketAddr::from(([100, 100 + kind, high, low], 40_000))
+}
+
+/// A server with so many hosts of one game, each at an address of its own.
+fn with_hosts(options: &[&str], hosts: usize) -> Unplugged {
+    let mut server = Unplugged::new(options);
+    for n in 0..hosts {
+        server.open_and_send(peer(1, n), &registration(n));
+    }
+    server.pass(TURN);
+    server
+}
+
+fn registration(n: usize) -> Vec<u8> {
+    let text = (n * 7919 % 1000).to_string();
+    let data: Data = ["game", &text, "", "", "", "", "", ""].map(str::to_owned);
+    wire::register(Protocol::Modern, wire::CLIENT_VERSION, &data)
+}
+
+/// What the server has said on a connection.
+fn answers(server: &mut Unplugged, conn: ConnId) -> usize {
+    server.heard(conn).len()
+}
+
+#[test]
+fn who_sends_ahead_is_served_a_piece_at_a_time_and_all_of_it() {
+    const REQUESTS: usize = 1400;
+    let mut server = with_hosts(UNHINDERED, 1000);
+    for request in [lobby_request("", Some(20)), b"version\n".to_vec()] {
+        let greedy = server.open_and_send(peer(2, 1), &request.repeat(REQUESTS));
+        let at_once = answers(&mut server, greedy);
+        assert!((1..=50).contains(&at_once), "{at_once} of {REQUESTS} at once");
+        let honest = server.open_and_send(peer(3, 1), b"version\n");
+        assert_eq!(answers(&mut server, honest), 1, "somebody else is answered before the rest");
+        server.pass(TURN);
+        assert_eq!(at_once + answers(&mut server, greedy), REQUESTS);
+    }
+}
+
+#[test]
+fn work_of_many_connections_does_not_add_up_in_one_turn() {
+    let mut server = with_hosts(UNHINDERED, 1000);
+    let request = |n: usize| lobby_request_by("game", "data2", Some(900 - n % 64));
+    let greedy: Vec<ConnId> =
+        (0..500).map(|n| server.open_and_send(peer(2, n % 2), &request(n))).collect();
+    let served =
+        |server: &mut Unplugged| greedy.iter().filter(|conn| answers(server, **conn) > 0).count();
+    let at_once = served(&mut server);
+    assert!(at_once < 50, "{at_once} of 500 before anybody else");
+    let honest = server.open_and_send(peer(3, 1), &lobby_request_by("game", "data2", Some(20)));
+    let mut before_honest = at_once;
+    while answers(&mut server, honest) == 0 {
+        assert!(server.wake_up(), "the honest one is answered");
+        before_honest += served(&mut server);
+    }
+    assert!(before_honest < 100, "{before_honest} of 500 were served before the honest one");
+    server.pass(Duration::ZERO);
+    assert_eq!(before_honest + served(&mut server), 500, "everybody is answered in the end");
+}
+
+#[test]
+fn addresses_take_turns_so_that_one_does_not_wait_for_all_that_another_asked_for() {
+    let mut server = with_hosts(UNHINDERED, 1000);
+    let request = lobby_request("game", Some(500));
+    let greedy: Vec<ConnId> =
+        (0..200).map(|_| server.open_and_send(peer(2, 1), &request.repeat(10))).collect();
+    let honest = server.open_and_send(peer(3, 1), &lobby_request("game", Some(499)));
+    let mut turns = 0;
+    while answers(&mut server, honest) == 0 {
+        assert!(server.wake_up(), "the honest one is answered");
+        turns += 1;
+    }
+    assert!(turns <= 2, "after {turns} turns");
+    server.pass(Duration::ZERO);
+    let all: usize = greedy.iter().map(|conn| answers(&mut server, *conn)).sum();
+    assert_eq!(all, 2000);
+}
+
+#[test]
+fn a_list_is_sorted_a_piece_at_a_time_and_then_kept() {
+    let mut server = with_hosts(UNHINDERED, 5000);
+    let request = lobby_request_by("game", "data2", Some(20));
+    let asker = server.open_and_send(peer(2, 1), &request);
+    let mut turns = 0;
+    while answers(&mut server, asker) == 0 {
+        let other = server.open_and_send(peer(3, 1), b"version\n");
+        assert_eq!(answers(&mut server, other), 1);
+        assert!(server.wake_up(), "the list gets sorted");
+        turns += 1;
+    }
+    assert!(turns > 1, "all at once");
+    for n in 5000..5100 {
+        let host = server.open_and_send(peer(1, n), &registration(n));
+        server.pass(TURN);
+        server.send(asker, &request);
+        assert_eq!(answers(&mut server, asker), 1, "the list is there already");
+        server.end(host);
+    }
+}
+
+#[test]
+fn a_request_is_charged_for_the_hosts_it_looks_at() {
+    let mut server = with_hosts(&[], 2000);
+    let mut filtered = String::from("lobby2\ngame\nno such thing\n");
+    filtered.push_str("\n\n\n\n\n\ndate\nDESC\n\n");
+    let sorted = String::from_utf8(lobby_request_by("game", "data3", Some(1))).expect("text");
+    for (n, request) in [filtered, sorted].into_iter().enumerate() {
+        let asker = server.open(peer(2, n));
+        let mut served = 0;
+        for k in 0..1000 {
+            // Something changes, so that no reply is kept.
+            server.open_and_send(peer(4, 2000 * n + k), &registration(k));
+            server.send(asker, request.as_bytes());
+            while server.wake_up() {}
+            served += answers(&mut server, asker);
+        }
+        // The sorted list is there after the first time, and looks at one host.
+        let most = if n == 0 { 100 } else { 1000 };
+        assert!((1..=most).contains(&served), "{served} served: {request:?}");
+    }
+}
+
+#[test]
+fn nothing_is_charged_for_hosts_that_nobody_looks_at() {
+    let mut server = with_hosts(&[], 2000);
+    let asker = server.open(peer(2, 1));
+    for _ in 0..2000 {
+        server.send(asker, &lobby_request("other game", Some(20)));
+        while server.wake_up() {}
+    }
+    assert_eq!(answers(&mut server, asker), 2000);
+}
