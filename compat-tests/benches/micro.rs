@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::net::Ipv4Addr;
 
 use compat_tests::bench::players::{game, games, usual};
-use compat_tests::bench::questions::lobby_request;
+use compat_tests::bench::questions::{lobby_request, lobby_request_by};
 use compat_tests::bench::world::{World, registration};
 use compat_tests::gmnet::wire::{self, Protocol};
 use divan::Bencher;
@@ -92,6 +92,33 @@ fn changed_lobby_of_one_game_among(bencher: Bencher<'_, '_>, hosts: usize) {
 fn changed_lobby_of_everything(bencher: Bencher<'_, '_>, hosts: usize) {
     let mut world = World::new(hosts, usual).expect("all hosts register");
     let (request, register) = (lobby_request("", None), registration(&usual(1)));
+    bencher.bench_local(|| {
+        let conn = world.register(hosts, &register);
+        world.leave(conn);
+        world.ask(&request, <[u8]>::len)
+    });
+}
+
+/// Twenty of all hosts sorted by a string, where one has come just before and has left.
+#[divan::bench(args = [100, 10_000, 100_000])]
+fn changed_sorted_lobby_of_twenty_among(bencher: Bencher<'_, '_>, hosts: usize) {
+    let mut world = World::new(hosts, usual).expect("all hosts register");
+    let (request, register) =
+        (lobby_request_by("", "data2", Some(20)), registration(&usual(hosts)));
+    while world.ask(&request, <[u8]>::len) == 0 {}
+    bencher.bench_local(|| {
+        let conn = world.register(hosts, &register);
+        world.leave(conn);
+        world.ask(&request, <[u8]>::len)
+    });
+}
+
+/// All hosts are looked at and none matches.
+#[divan::bench(args = [100, 10_000])]
+fn changed_lobby_that_nobody_matches_among(bencher: Bencher<'_, '_>, hosts: usize) {
+    let mut world = World::new(hosts, usual).expect("all hosts register");
+    let register = registration(&usual(1));
+    let request = wire::strings(["lobby2", "", "no such room", "", "", "", "", "", "", "", "", ""]);
     bencher.bench_local(|| {
         let conn = world.register(hosts, &register);
         world.leave(conn);

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use compat_tests::bench::Failure;
-use compat_tests::bench::players::{Crowd, games};
+use compat_tests::bench::players::{Crowd, games, usual};
 use compat_tests::bench::process::Process;
 use compat_tests::bench::questions::{ask, hosts_in, lobby_request};
 use compat_tests::bench::sockets::{ManyAddresses, address, tcp, wait_for_version};
@@ -47,23 +47,29 @@ pub(crate) fn registration(bench: &mut Bench) -> Result<(), Failure> {
     }
     let cpu = sides(rounds.into_iter().skip(1));
     bench.report.compare("registration: CPU", Reach::Within(1.3), "us", &cpu, "bare loop");
-    memory(bench)
+    memory(bench, "", 600.0, |_| Data::default())?;
+    memory(bench, " with usual strings", 680.0, usual)
 }
 
-/// Bytes that a host takes whose data strings are empty.
-fn memory(bench: &mut Bench) -> Result<(), Failure> {
+/// Bytes that a host with such data strings takes.
+fn memory(
+    bench: &mut Bench,
+    how: &str,
+    most: f64,
+    data: impl Fn(usize) -> Data + Copy,
+) -> Result<(), Failure> {
     const COUNT: usize = 10_000;
     let rounds: Result<_, Failure> = (0..3)
         .map(|_| {
             let table = Table::master(bench.punchd(&[])?, 0)?;
             let before = table.server.memory()?;
             let addresses = (0..COUNT).map(|n| address(HOST, n));
-            let _crowd = table.players.register_idle(addresses, |_| Data::default())?;
+            let _crowd = table.players.register_idle(addresses, data)?;
             Ok((table.server.memory()? - before) as f64 / COUNT as f64)
         })
         .collect();
-    let what = format!("memory of a host, of {COUNT}");
-    bench.report.tell(&what, Reach::AtMost(600.0), "bytes", &rounds?);
+    let what = format!("memory of a host{how}, of {COUNT}");
+    bench.report.tell(&what, Reach::AtMost(most), "bytes", &rounds?);
     Ok(())
 }
 

@@ -1,8 +1,8 @@
 //! The lobby: of one game, of everything, and how long it keeps others waiting.
 
-use std::io::Write;
-use std::net::SocketAddr;
-use std::time::Instant;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
 
 use compat_tests::bench::Failure;
 use compat_tests::bench::players::{game, games, usual};
@@ -12,6 +12,7 @@ use compat_tests::bench::questions::{
 };
 use compat_tests::bench::sockets::{address, tcp, wait_for_version};
 use compat_tests::bench::stats::Rounds;
+use compat_tests::bench::world::{World, registration};
 
 use crate::report::Reach;
 use crate::{Bench, Table, sides};
@@ -34,7 +35,94 @@ pub(crate) fn lobby(bench: &mut Bench) -> Result<(), Failure> {
     let addresses = (0..HOSTS).map(|n| address(HOST, n));
     let crowd = table.players.register_idle(addresses, games(HOSTS / GAME))?;
     one_game(bench, table.server, crowd.len())?;
-    everything(bench)
+    everything(bench)?;
+    changed(bench)?;
+    crowded(bench)
+}
+
+/// What the server computes for lobbies to which one has come just before and has left, without
+/// what the kernel does.
+fn changed(bench: &mut Bench) -> Result<(), Failure> {
+    const HOSTS: usize = 10_000;
+    const COUNT: usize = 200;
+    let sorted = lobby_request_by("", "data2", Some(GAME));
+    let rows = [
+        (format!("sorted lobby of {GAME} of {HOSTS} that has changed: CPU"), sorted, 30.0),
+        (format!("lobby of all {HOSTS} that has changed: CPU"), lobby_request("", None), 800.0),
+    ];
+    let mut world = World::new(HOSTS, usual)?;
+    let register = registration(&usual(HOSTS));
+    for (what, request, most) in rows {
+        // A long list is sorted in several turns, the first time.
+        while world.ask(&request, <[u8]>::len) == 0 {}
+        let mut round = || {
+            let begin = Instant::now();
+            for _ in 0..COUNT {
+                let conn = world.register(HOSTS, &register);
+                world.leave(conn);
+                if world.ask(&request, <[u8]>::len) == 0 {
+                    return Err(Failure::Wrong("no answer in one turn".into()));
+                }
+            }
+            Ok(begin.elapsed().as_secs_f64() * 1e6 / COUNT as f64)
+        };
+        round()?;
+        let rounds: Result<Rounds, Failure> = (0..bench.rounds).map(|_| round()).collect();
+        bench.report.tell(&what, Reach::AtMost(most), "us", &rounds?);
+    }
+    Ok(())
+}
+
+/// How long somebody waits in the worst case for an answer of a few bytes while others ask for what
+/// is expensive, all at once.
+fn crowded(bench: &mut Bench) -> Result<(), Failure> {
+    const HOSTS: usize = 10_000;
+    let table = Table::master(bench.punchd(&[])?, 0)?;
+    let _crowd = table.players.register_idle((0..HOSTS).map(|n| address(HOST, n)), usual)?;
+    let addr = table.server.addr();
+    // Different ones, so that no reply is kept.
+    let sorted = |n: usize| lobby_request_by("", "data2", Some(GAME + n));
+    let version = b"version\n".repeat(1400);
+    let ahead: Vec<u8> = (0..1400).flat_map(|n| sorted(n % 500)).collect();
+    let attacks: [(&str, Vec<Vec<u8>>); 4] = [
+        ("1400 sorted lobbies sent ahead", vec![ahead]),
+        ("500 connections ask for a sorted lobby", (0..500).map(sorted).collect()),
+        ("500 connections ask for everything", vec![lobby_request("", None); 500]),
+        ("500 connections send 1400 commands ahead", vec![version; 500]),
+    ];
+    for (what, requests) in attacks {
+        let rounds: Result<Rounds, Failure> =
+            (0..bench.rounds).map(|_| worst_wait(addr, &requests)).collect();
+        let what = format!("{what}: worst that another waits");
+        bench.report.tell(&what, Reach::AtMost(5.0), "ms", &rounds?);
+    }
+    Ok(())
+}
+
+/// Milliseconds that somebody waits for an answer at most while these requests, each on a connection
+/// of its own, are answered.
+fn worst_wait(server: SocketAddr, requests: &[Vec<u8>]) -> Result<f64, Failure> {
+    const AFTER: Duration = Duration::from_millis(300);
+    let open = |n| tcp(address(READER, n), server).map_err(Failure::system("connect"));
+    let mut other = open(1 << 16)?;
+    wait_for_version(&mut other)?;
+    let greedy: Result<Vec<TcpStream>, Failure> = (0..requests.len()).map(open).collect();
+    let greedy = greedy?;
+    for (mut stream, request) in greedy.iter().zip(requests) {
+        stream.set_nonblocking(true).map_err(Failure::system("not block"))?;
+        // What does not fit is not sent.
+        _ = stream.write(request);
+    }
+    let (mut worst, mut chunk, begin) = (Duration::ZERO, vec![0; 1 << 16], Instant::now());
+    while begin.elapsed() < AFTER {
+        let asked = Instant::now();
+        wait_for_version(&mut other)?;
+        worst = worst.max(asked.elapsed());
+        for mut stream in &greedy {
+            _ = stream.read(&mut chunk);
+        }
+    }
+    Ok(worst.as_secs_f64() * 1e3)
 }
 
 /// The reply for one game, on a server that has so many hosts.
