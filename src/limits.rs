@@ -74,8 +74,8 @@ pub const LINE: usize = 16 * 1024 + 64;
 /// whose lengths are kept in 16 bits.
 pub const COMMAND: usize = u16::MAX as usize;
 
-/// Bytes a GMnet peer may send ahead while it waits for the answer to a `connect`. Real clients
-/// send nothing at all then.
+/// Bytes a GMnet peer may send ahead while it waits for the answer to a `connect`, or for its next
+/// turn. Real clients send nothing at all then.
 pub const AHEAD: usize = 64 * 1024;
 
 /// A peer that has not read anything of what it asked for in this time reads no more.

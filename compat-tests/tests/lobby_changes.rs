@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use compat_tests::gmnet::Query;
 use compat_tests::gmnet::wire::{self, Data, Protocol};
@@ -26,6 +27,8 @@ fn data(game: &str, name: &str) -> Data {
 /// The addresses and names in a lobby of this game, if one is meant, and of hosts of this name.
 fn lobby(server: &mut Unplugged, viewer: ConnId, game: &str, name: &str) -> Vec<(String, String)> {
     let request = Query { filters: data(game, name), ..Query::default() }.request();
+    // What was asked for before was asked for in another turn.
+    server.pass(Duration::from_micros(1));
     server.send(viewer, &request);
     let reply = server.heard(viewer).concat();
     let entries: Vec<serde_json::Value> = serde_json::from_slice(&reply[1..]).unwrap();

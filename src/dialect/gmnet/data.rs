@@ -2,6 +2,8 @@
 
 use std::rc::Rc;
 
+use smallvec::SmallVec;
+
 use super::lobby::may_need_escape;
 
 /// The eight strings that a host describes itself with, in one allocation.
@@ -19,13 +21,17 @@ impl Data {
     /// Keeps eight strings; together they are no longer than [`crate::limits::COMMAND`].
     #[must_use]
     pub fn new(strings: [&str; 8]) -> Self {
+        /// Usual strings come to less, and are put together without an allocation of their own.
+        const USUAL: usize = 512;
         let mut end = 0;
         let ends = strings.map(|s| {
             end += s.len();
             u16::try_from(end).unwrap_or(u16::MAX)
         });
         let needs_escapes = strings.iter().any(|s| s.bytes().any(may_need_escape));
-        Self { text: strings.concat().into(), ends, needs_escapes }
+        let mut text = SmallVec::<[u8; USUAL]>::new();
+        strings.iter().for_each(|s| text.extend_from_slice(s.as_bytes()));
+        Self { text: String::from_utf8_lossy(&text).into(), ends, needs_escapes }
     }
 
     /// Bytes of all strings together.
