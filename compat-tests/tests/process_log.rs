@@ -2,15 +2,18 @@
 #![expect(clippy::expect_used, reason = "a helper that fails fails its test")]
 
 use std::fs;
-use std::net::IpAddr;
-use std::process::Command;
+use std::io::{BufRead as _, BufReader};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use compat_tests::folder::Folder;
 use compat_tests::gmnet::wire::{self, Protocol};
 use compat_tests::gmnet::{Client, ClientConfig, Control, GameSocket, Host, HostConfig};
 use compat_tests::master::{Master, binary, loopback};
-use nix::sys::signal::Signal;
+use compat_tests::raw;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 const WAIT: Duration = Duration::from_secs(10);
 
@@ -50,6 +53,15 @@ fn send(master: &Master, bytes: &[u8]) {
 /// A registration whose eight data strings are this one.
 fn registration(version: &[u8], data: &[u8]) -> Vec<u8> {
     [b"reg2\n", version, b"\n", &[data, b"\n"].concat().repeat(8)].concat()
+}
+
+/// Waits until a file has this text: the server writes it soon after the event.
+fn wait_for_line(file: &str, text: &str) {
+    let deadline = Instant::now() + WAIT;
+    while !fs::read_to_string(file).expect("the log").contains(text) {
+        assert!(Instant::now() < deadline, "{text:?} never came");
+        std::thread::sleep(Duration::from_millis(2));
+    }
 }
 
 /// Whether a line starts as all lines do: `2026-01-31T12:00:00Z INFO  `.
@@ -219,8 +231,8 @@ fn logrotate_loses_no_line() {
     look_up(&master, loopback());
     fs::rename(&file, &rotated).expect("renaming");
     let before = look_up(&master, loopback());
-    let old = fs::read_to_string(&rotated).expect("the old file");
-    assert!(old.contains(&format!("{before} asked")), "until SIGHUP it is the old file:\n{old}");
+    // Until SIGHUP it is the old file.
+    wait_for_line(&rotated, &format!("{before} asked"));
 
     master.signal(Signal::SIGHUP);
     let deadline = Instant::now() + WAIT;
@@ -292,4 +304,101 @@ fn the_log_tells_of_udp_packets_that_came_from_another_address() {
     look_up(&master, host);
     // Two of them came, so neither is taken for the host's.
     master.wait_for_log("the host's UDP packet never came; one came from 127.");
+}
+
+/// A server whose log nobody may read, killed at the end of the test.
+struct Unread(Child, SocketAddr);
+
+impl Unread {
+    /// Reads standard error until the server says where it listens, and no further.
+    fn start(args: &[&str]) -> (Self, BufReader<ChildStderr>) {
+        let mut command = Command::new(binary());
+        command.args(["-v", "--port", "0"]).args(args);
+        let mut child = command.stderr(Stdio::piped()).spawn().expect("starting");
+        let mut log = BufReader::new(child.stderr.take().expect("piped"));
+        let mut line = String::new();
+        while !line.contains("listening on port ") {
+            line.clear();
+            assert!(log.read_line(&mut line).expect("its log") > 0, "it has ended");
+        }
+        let (_, rest) = line.split_once("listening on port ").expect("the port");
+        let port = rest.split(' ').next().and_then(|port| port.parse().ok()).expect("a number");
+        (Self(child, (Ipv4Addr::LOCALHOST, port).into()), log)
+    }
+
+    /// Causes more lines than a pipe holds, and gets all answers.
+    fn is_served(&self) {
+        let lines = "a lobby is one line with -v".len() * 2000;
+        assert!(lines * 2 > 64 * 1024, "that would not be enough");
+        let peer = raw::connect(self.1, loopback());
+        for _ in 0..2000 {
+            let request = compat_tests::gmnet::Query::default().request();
+            assert!(raw::asks(&peer, &request, b'\n', WAIT), "no answer");
+        }
+    }
+
+    /// It has to be gone within a second of SIGTERM.
+    fn stops(mut self) {
+        kill(Pid::from_raw(self.0.id() as i32), Signal::SIGTERM).expect("signalling");
+        let deadline = Instant::now() + Duration::from_secs(1);
+        loop {
+            match self.0.try_wait().expect("waiting") {
+                Some(status) => return assert!(status.success(), "{status}"),
+                None => assert!(Instant::now() < deadline, "it is still there"),
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
+impl Drop for Unread {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn nobody_waits_for_who_does_not_read_the_log() {
+    let (server, _log) = Unread::start(&[]);
+    server.is_served();
+    server.stops();
+}
+
+#[test]
+fn nobody_waits_for_a_log_file_that_takes_nothing() {
+    let folder = Folder::new();
+    let file = folder.file("fifo");
+    assert!(Command::new("mkfifo").arg(&file).status().expect("mkfifo").success());
+    // Nobody has opened it for reading, so that the server cannot even open it.
+    let (server, _log) = Unread::start(&["--log", &file]);
+    server.is_served();
+    server.stops();
+}
+
+#[test]
+fn who_only_sends_datagrams_writes_nothing_to_the_log() {
+    let folder = Folder::new();
+    let file = folder.file("punchd.log");
+    let master = logging_to(&file, &[], &["-q"]);
+    let packets: [&[u8]; 6] = [
+        b"rh:a room",
+        b"jr:00000000000000000000000000000000",
+        b"reg",
+        b"connect",
+        b"lr",
+        b"\x08\x01",
+    ];
+    for _ in 0..40 {
+        let socket = raw::udp(loopback());
+        for packet in packets {
+            socket.send_to(packet, master.addr()).expect("sending");
+        }
+    }
+    look_up(&master, loopback());
+    let _ = master.stop();
+    let log = fs::read_to_string(&file).expect("the log");
+    let own = ["listening on port", "open files", "not found", "stopping", "stopped"];
+    let is_own = |line: &&str| own.iter().any(|text| line.contains(text));
+    assert!(untimed(&log).iter().all(is_own), "{log}");
 }

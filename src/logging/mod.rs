@@ -176,11 +176,12 @@ const OWN: &str = module_path!();
 /// Whether a line is about the server itself: its start and end, what its owner asks for, what the
 /// system refuses. No peer can cause many of those.
 fn is_own(record: &Record<'_>) -> bool {
-    const MODULES: [&str; 2] = [OWN, "punchd::net"];
-    let of = |module: &&str| record.target().starts_with(*module);
     match record.level() {
         Level::Error => true,
-        Level::Warn | Level::Info => record.target() == "punchd" || MODULES.iter().any(|m| of(&m)),
+        Level::Warn | Level::Info => {
+            let of = |module| record.target().starts_with(module);
+            record.target() == "punchd" || of(OWN) || of("punchd::net")
+        }
         Level::Debug | Level::Trace => false,
     }
 }

@@ -3,7 +3,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -164,7 +164,7 @@ fn append(path: &Path) -> io::Result<File> {
 }
 
 /// Opens a file anew; if that fails the old one stays.
-fn replace(file: &mut File, path: &PathBuf) {
+fn replace(file: &mut File, path: &Path) {
     if let Ok(new) = append(path) {
         *file = new;
     }
