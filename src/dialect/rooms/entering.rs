@@ -1,8 +1,6 @@
 //! How a peer gets into a room: it hosts one, joins one, or comes back.
 
-use std::net::SocketAddr;
-
-use log::{info, warn};
+use log::{debug, info, warn};
 
 use super::leaving::Why;
 use super::message::{Answer, Reason};
@@ -32,9 +30,7 @@ impl Rooms {
         }
         let (id, room) = (self.fresh_id(), self.fresh_id());
         let host = self.newcomer(turn, id, room, true);
-        if self.lines.says(turn.now, turn.from.ip()) {
-            info!("room {} opened by {}", Named(&name), turn.from);
-        }
+        debug!("room {} opened by {}, who has not proved itself", Named(&name), turn.from);
         self.table.open(turn.instant(), room, name, host);
         self.answer_place(turn, id);
         Ok(())
@@ -79,7 +75,7 @@ impl Rooms {
         self.table.join(turn.instant(), client);
         self.answer_place(turn, id);
         self.introduce(turn.now, id, turn.out);
-        self.log_introduction(turn.now, turn.from, room);
+        debug!("client {} asks for room {}", turn.from, self.named(room));
         Ok(())
     }
 
@@ -97,6 +93,7 @@ impl Rooms {
             if is_current {
                 if !peer.proved {
                     self.table.prove(turn.instant(), id, turn.via);
+                    self.log_proven(turn.now, id);
                     self.tell_proven(turn.now, id, turn.out);
                 }
             } else if !is_former {
@@ -393,12 +390,19 @@ impl Rooms {
         }
     }
 
-    fn log_introduction(&mut self, now: Now, client: SocketAddr, room: Id) {
-        if self.lines.says(now, client.ip()) {
-            let host = self.table.room(room).and_then(|room| self.table.peer(room.host));
-            if let Some(host) = host.map(|host| host.endpoint) {
-                info!("client {client} introduced to host {host} of room {}", self.named(room));
-            }
+    /// A peer has proved itself: only now is it more than a datagram that anybody may have forged.
+    fn log_proven(&mut self, now: Now, id: Id) {
+        let Some(peer) = self.table.peer(id) else { return };
+        let (at, id, is_host) = (peer.endpoint, peer.room, peer.is_host);
+        if !self.lines.says(now, at.ip()) {
+            return;
+        }
+        let host = self.table.room(id).and_then(|room| self.table.peer(room.host));
+        if is_host {
+            info!("room {} is open, its host is {at}", self.named(id));
+        } else if let Some(host) = host {
+            let host = host.endpoint;
+            info!("client {at} introduced to host {host} of room {}", self.named(id));
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use log::info;
+use log::log;
 
 use super::message::{Answer, Reason};
 use super::parted::How;
@@ -117,8 +117,9 @@ impl Rooms {
         self.parted.note(turn.instant(), peer.endpoint, id, How::Kicked);
         self.post.confirm(turn.from, client);
         self.post.notify_former(turn.instant(), &peer, Answer::Kicked(id), turn.out);
-        if self.lines.says(turn.now, turn.from.ip()) {
-            info!("client {} kicked from room {}", peer.endpoint, self.named(id));
+        let is_proven = self.table.peer_at(turn.from).is_some_and(|host| host.proved);
+        if let Some(level) = self.lines.level(turn.now, turn.from.ip(), is_proven) {
+            log!(level, "client {} kicked from room {}", peer.endpoint, self.named(id));
         }
     }
 
@@ -137,9 +138,9 @@ impl Rooms {
         if let Some(host) = host.filter(|_| client.told) {
             self.post.notify(now.instant, host, Subject::Peer(id), Answer::Gone(id), out);
         }
-        if self.lines.says(now, client.endpoint.ip()) {
+        if let Some(level) = self.lines.level(now, client.endpoint.ip(), client.proved) {
             let how = if why == Why::Left { "left" } else { "is gone from" };
-            info!("client {} {how} room {}", client.endpoint, self.named(room));
+            log!(level, "client {} {how} room {}", client.endpoint, self.named(room));
         }
     }
 
@@ -154,11 +155,12 @@ impl Rooms {
                 self.parted.note(now.instant, peer.endpoint, id, How::Closed);
             }
         }
-        let host = peers.iter().find(|peer| peer.is_host).map(|host| host.endpoint);
-        if let Some(host) = host
-            && self.lines.says(now, host.ip())
+        let host = peers.iter().find(|peer| peer.is_host);
+        let host = host.map(|host| (host.endpoint, host.proved));
+        if let Some((host, is_proven)) = host
+            && let Some(level) = self.lines.level(now, host.ip(), is_proven)
         {
-            info!("room {} of {host} closed: {why}", Named(&room.name));
+            log!(level, "room {} of {host} closed: {why}", Named(&room.name));
         }
     }
 

@@ -36,7 +36,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use log::info;
+use log::log;
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 
@@ -224,6 +224,7 @@ impl Rooms {
     fn punched(&mut self, turn: &mut Turn<'_>, id: Id, worked: bool) -> Result<(), Reason> {
         let sender = self.place(turn)?;
         let (room, is_host, own) = (sender.room, sender.is_host, sender.id);
+        let is_proven = sender.proved;
         let client = self.table.peer(id).filter(|client| client.room == room && !client.is_host);
         let client = client.filter(|_| is_host || own == id).ok_or(Reason::NoRoom)?;
         let endpoint = client.endpoint;
@@ -241,9 +242,9 @@ impl Rooms {
                 peer.status = status;
             }
         }
-        if news && self.lines.says(turn.now, turn.from.ip()) {
+        if news && let Some(level) = self.lines.level(turn.now, turn.from.ip(), is_proven) {
             let how = if worked { "are connected" } else { "could not connect" };
-            info!("client {endpoint} and the host of room {} {how}", self.named(room));
+            log!(level, "client {endpoint} and the host of room {} {how}", self.named(room));
         }
         self.answer(turn, Answer::Noted(id));
         Ok(())
