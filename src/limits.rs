@@ -39,8 +39,8 @@ impl Default for Limits {
 
 impl Limits {
     /// Bytes of commands that are not finished, of all connections together; the same number of
-    /// bytes is for events that are not finished, for the data strings of all hosts, and for what
-    /// peers asked for and do not read. A usual host has less than 200 bytes of data strings, so this is generous on average and
+    /// bytes is for events that are not finished, for the data strings of all hosts (half of it for
+    /// what each may have, half for those with more), and for what peers asked for and do not read. A usual host has less than 200 bytes of data strings, so this is generous on average and
     /// keeps a few from taking everything.
     #[must_use]
     pub const fn total(&self) -> usize {
@@ -73,6 +73,19 @@ pub const LINE: usize = 16 * 1024 + 64;
 /// Longest GMnet command with all its lines, in bytes. So this bounds the data strings of a host,
 /// whose lengths are kept in 16 bits.
 pub const COMMAND: usize = u16::MAX as usize;
+
+/// Bytes that the data strings of every host may have together, as the lobby writes them (`<` has six
+/// there). A usual host has less than 200; all that there may be take half of [`Limits::total`].
+pub const HOST_STRINGS: usize = 512;
+
+/// Bytes that they may have beyond that, as long as there is room: 8 KiB in all. The old server had
+/// no limit, but a game reads no more than 64 KiB of a lobby.
+pub const MORE_STRINGS: usize = 8 * 1024 - HOST_STRINGS;
+
+/// Bytes beyond [`HOST_STRINGS`] of all hosts of one address (IPv6: one /64): as much as one host may
+/// have, and the same again while it comes back by a new connection. With 32 hosts that is 38 KiB of
+/// lobby, so that one address cannot fill what a game reads.
+pub const STRINGS_PER_ADDRESS: usize = 2 * MORE_STRINGS;
 
 /// Bytes a GMnet peer may send ahead while it waits for the answer to a `connect`, or for its next
 /// turn. Real clients send nothing at all then.
@@ -433,7 +446,8 @@ pub const STUN_PAIR: Duration = Duration::from_secs(5);
 /// kernel needs for its sockets is not in it.
 #[must_use]
 pub const fn worst_case(limits: &Limits) -> usize {
-    /// The program, its buffers, the tables for [`SOURCES`], and what the allocator keeps.
+    /// The program, its buffers, the tables for [`SOURCES`], lines for the log, and what the
+    /// allocator keeps.
     const BASE: usize = 24 << 20;
     /// Everything that is kept of a connection, be it a host's: states, table entries, index
     /// entries, timers, small allocations; tables may be half empty.

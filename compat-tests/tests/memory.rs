@@ -20,12 +20,13 @@ const WAIT: Duration = Duration::from_secs(60);
 /// Connections that the server allows.
 const CONNECTIONS: usize = 2000;
 
-/// Hosts in the lobby, and what each says of itself in each of its strings: a lobby of 1.3 MB.
-const LISTED: usize = 40;
+/// Hosts in the lobby, and what each says of itself in each of its strings, of which two are
+/// listed: a lobby of 1.3 MB.
+const LISTED: usize = 160;
 const STRING: usize = 4096;
 
-/// Hosts that are not in the lobby, with as long data as there may be: four times what all may
-/// have together.
+/// Hosts that are not in the lobby, with as long data as they can send: four times what is kept of
+/// all hosts together at the most.
 const UNLISTED: usize = 1000;
 
 /// Viewers who never read, and how often each asks: six times what may be unread.

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use smallvec::SmallVec;
 
-use super::lobby::may_need_escape;
+use super::lobby::{escaped_len, may_need_escape};
 
 /// The eight strings that a host describes itself with, in one allocation.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub struct Data {
     text: Rc<str>,
     /// A command, and so all strings together, is shorter than 64 KiB.
     ends: [u16; 8],
+    /// Bytes of all strings as the lobby writes them.
+    size: u32,
     /// Whether the lobby has to escape something in them.
     pub needs_escapes: bool,
 }
@@ -31,19 +33,42 @@ impl Data {
         let needs_escapes = strings.iter().any(|s| s.bytes().any(may_need_escape));
         let mut text = SmallVec::<[u8; USUAL]>::new();
         strings.iter().for_each(|s| text.extend_from_slice(s.as_bytes()));
-        Self { text: String::from_utf8_lossy(&text).into(), ends, needs_escapes }
+        let text = String::from_utf8_lossy(&text);
+        let size = if needs_escapes { escaped_len(&text) } else { text.len() };
+        // A command times six.
+        let size = u32::try_from(size).unwrap_or(u32::MAX);
+        Self { text: text.into(), ends, size, needs_escapes }
     }
 
-    /// Bytes of all strings together.
+    /// Bytes of all strings together as the lobby writes them: no fewer than they have in memory.
     #[must_use]
-    pub fn len(&self) -> usize {
-        self.text.len()
+    pub fn size(&self) -> usize {
+        self.size as usize
     }
 
-    /// Whether all strings are empty.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.text.is_empty()
+    /// Empties the strings that have no room, so that all together have no more than `room` bytes in
+    /// the lobby; the first ones have theirs first. Returns the numbers of those that were emptied,
+    /// 1 for data1.
+    pub fn fit(&mut self, room: usize) -> Vec<usize> {
+        let (mut rest, mut emptied) = (room, Vec::new());
+        if self.size() <= room {
+            return emptied;
+        }
+        let kept = std::array::from_fn(|n| {
+            let text = self.get(n);
+            match rest.checked_sub(escaped_len(text)) {
+                Some(less) => {
+                    rest = less;
+                    text
+                }
+                None => {
+                    emptied.push(n + 1);
+                    ""
+                }
+            }
+        });
+        *self = Self::new(kept);
+        emptied
     }
 
     /// The string number `n`, from 0 for data1 to 7 for data8.
@@ -81,5 +106,25 @@ impl Text {
     pub(super) fn get(&self) -> &str {
         let [start, end] = self.range.map(usize::from);
         self.all.get(start..end).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_fit_is_emptied_and_the_first_strings_stay() {
+        let long = "x".repeat(300);
+        let strings = ["game", &long, "a<b", &long, "", "\u{2028}\"", &long, "end"];
+        let mut data = Data::new(strings);
+        assert_eq!(data.size(), 4 + 300 + 8 + 300 + 8 + 300 + 3);
+        assert!(data.fit(data.size()).is_empty());
+        assert_eq!(data, Data::new(strings));
+        assert_eq!(data.fit(600), [4, 7]);
+        assert_eq!(data, Data::new(["game", &long, "a<b", "", "", "\u{2028}\"", "", "end"]));
+        assert_eq!(data.fit(4), [2, 3, 6, 8]);
+        assert_eq!(data.fit(3), [1]);
+        assert_eq!(data.size(), 0);
     }
 }

@@ -10,6 +10,7 @@ use super::by_addr::ByAddr;
 use super::data::Data;
 use super::inside::Inside;
 use super::lobby::Index;
+use super::shares::Shares;
 use super::sorted::Order;
 use crate::clock::{Instant, Now};
 use crate::dialect::gmnet::ports::ClaimedReg;
@@ -88,36 +89,21 @@ pub enum Shown {
     Again(Instant),
 }
 
-/// Why a host is not registered.
+/// A host is not registered: its address has as many as it may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Full {
-    /// Its address has as many as it may have.
-    Address(usize),
-    /// The data strings of all hosts are as long as they may be.
-    Data,
-}
+pub struct Full(usize);
 
 impl fmt::Display for Full {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Address(here) => write!(
-                f,
-                "{here} hosts are registered from this address already; allow more with \
-                 --max-hosts"
-            ),
-            Self::Data => f.write_str(
-                "the data strings of all hosts are too long together; allow more with \
-                 --max-connections",
-            ),
-        }
+        let Self(here) = self;
+        write!(
+            f,
+            "{here} hosts are registered from this address already; allow more with --max-hosts"
+        )
     }
 }
 
 impl Host {
-    fn data_len(&self) -> usize {
-        self.data.as_ref().map_or(0, Data::len)
-    }
-
     /// Its port is another's. The one it had before, if any, may still be right.
     fn lose_port(&mut self) {
         (self.port, self.via, self.seen) =
@@ -145,8 +131,7 @@ pub struct Hosts {
     public_ip: Option<IpAddr>,
     /// How many there have been.
     count: u32,
-    /// Bytes of all data strings.
-    data_bytes: usize,
+    shares: Shares,
     pub(super) index: Index,
     /// Hosts that may hide others of their address for a moment.
     shadows: Timers<HostKey>,
@@ -163,7 +148,7 @@ impl Hosts {
             inside: public_ip.map(|_| Inside::default()),
             public_ip,
             count: 0,
-            data_bytes: 0,
+            shares: Shares::default(),
             index: Index::default(),
             shadows: Timers::new(limits::SHADOW),
         }
@@ -231,27 +216,56 @@ impl Hosts {
         }
     }
 
-    /// Whether one more registration, or one with other data, is within bounds.
+    /// How many bytes the data strings of a host may have in the lobby: of a new one of this
+    /// address, or of one that is known.
+    #[must_use]
+    pub fn room_for_strings(&self, limits: &Limits, addr: IpAddr, known: Option<HostKey>) -> usize {
+        let before = known.and_then(|key| self.get(key)).and_then(|host| host.data.as_ref());
+        self.shares.room(limits, addr, before)
+    }
+
+    /// Which host has to go so that there is room for one more of this address, if one has to; the
+    /// new one runs `game` and came with this UDP packet.
     ///
     /// # Errors
-    /// The bound that it would break.
-    pub fn check_room(
-        &self,
+    /// If there is none that nobody would miss.
+    pub fn make_room(
+        &mut self,
+        now: Instant,
         limits: &Limits,
         addr: IpAddr,
-        known: Option<HostKey>,
-        data: Option<&Data>,
-    ) -> Result<(), Full> {
-        let here = self.by_addr.get(addr).len();
-        if known.is_none() && here >= limits.hosts_per_address {
-            return Err(Full::Address(here));
+        game: &str,
+        reg: Option<ClaimedReg>,
+    ) -> Result<Option<HostKey>, Full> {
+        // It may be all that one of its neighbours has.
+        self.take_back(addr, reg);
+        let here = match addr {
+            IpAddr::V4(_) => self.by_addr.get(addr).len(),
+            IpAddr::V6(_) => self.shares.hosts(addr),
+        };
+        if here < limits.hosts_per_address {
+            return Ok(None);
         }
-        let before = known.and_then(|key| self.get(key)).map_or(0, Host::data_len);
-        let after = data.map_or(0, Data::len);
-        if after > before && self.data_bytes + after - before > limits.total() {
-            return Err(Full::Data);
-        }
-        Ok(())
+        let neighbours = || {
+            let keys = self.by_addr.get(addr).iter();
+            keys.filter_map(|key| Some((*key, self.get(*key)?)))
+        };
+        let is_replaced = |host: &Host| {
+            let by_new = |reg: ClaimedReg| {
+                host.port == Some(reg.port) && (!reg.is_doubtful || host.game() == game)
+            };
+            reg.is_some_and(by_new) || neighbours().any(|(_, newer)| replaces(newer, host))
+        };
+        // A port that an older one has as well is only taken over from it.
+        let is_unreachable = |host: &Host| {
+            let is_older = |other: &Host| other.port == host.port && other.since < host.since;
+            let has_port = host.port.is_some()
+                && (host.reg != Sign::Nothing || !neighbours().any(|(_, h)| is_older(h)));
+            !has_port && now - host.since > limits::REG_WINDOW
+        };
+        let replaced = neighbours().find(|(_, host)| is_replaced(host));
+        let gives_way = replaced.or_else(|| neighbours().find(|(_, host)| is_unreachable(host)));
+        gives_way.map(|(key, _)| Some(key)).ok_or(Full(here))
     }
 
     /// A connection registers a host, with the UDP packet that belongs to it if one came.
@@ -296,7 +310,7 @@ impl Hosts {
             settled: false,
         };
         self.count = self.count.wrapping_add(1);
-        self.data_bytes += host.data_len();
+        self.shares.add(addr, host.data.as_ref());
         // Slots are fewer than connections, which are counted in 32 bits.
         let key = HostKey(self.slab.insert(host) as u32);
         if self.by_addr.add(addr, key) > 1 {
@@ -318,9 +332,8 @@ impl Hosts {
         self.unlist(key);
         let Some(host) = self.slab.get_mut(key.0 as usize) else { return };
         if data.is_some() {
-            self.data_bytes -= host.data_len();
+            self.shares.replace(addr, host.data.as_ref(), data.as_ref());
             host.data = data;
-            self.data_bytes += host.data_len();
         }
         host.registered = now.instant;
         // A port taken over from a neighbour is no sign of its own.
@@ -356,7 +369,7 @@ impl Hosts {
         self.unlist(key);
         self.shadows.cancel(&key);
         let host = self.slab.try_remove(key.0 as usize)?;
-        self.data_bytes -= host.data_len();
+        self.shares.remove(host.addr, host.data.as_ref());
         if let Some(inside) = &mut self.inside {
             inside.remove(key);
         }
@@ -506,6 +519,16 @@ impl Hosts {
 
 fn is_visible(host: &Host) -> bool {
     host.data.as_ref().is_some_and(|data| data.get(0) != INVISIBLE)
+}
+
+/// Whether a host is one that was there before, by a newer connection: its UDP packet came from the
+/// same port.
+fn replaces(newer: &Host, older: &Host) -> bool {
+    newer.since >= older.since
+        && newer.number != older.number
+        && newer.port.is_some()
+        && newer.port == older.port
+        && newer.reg == Sign::Certain
 }
 
 /// Whether a newer host of the same address hides an older one: for good if both have the same

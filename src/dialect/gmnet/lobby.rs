@@ -419,6 +419,17 @@ fn write_escaped(text: &str, json: &mut Vec<u8>) {
     json.extend_from_slice(rest.as_bytes());
 }
 
+/// How many bytes [`write_escaped`] makes of a text.
+pub(super) fn escaped_len(text: &str) -> usize {
+    let more = |c| match c {
+        '"' | '\\' => 1,
+        '<' | '>' | '&' | '=' | '\'' => 5,
+        '\u{2028}' | '\u{2029}' => 3,
+        _ => 0,
+    };
+    text.len() + text.chars().map(more).sum::<usize>()
+}
+
 /// Whether a byte begins a character that may have to be escaped.
 pub(super) fn may_need_escape(byte: u8) -> bool {
     /// First byte of U+2028 and U+2029, and of others.
@@ -576,5 +587,14 @@ mod tests {
         write_escaped("<a href='x'>&=\"\\/\u{2028}\u{2029}\u{20ac}\u{e9}\u{1f600}", &mut json);
         let expected = "\\u003ca href\\u003d\\u0027x\\u0027\\u003e\\u0026\\u003d\\\"\\\\/\\u2028\\u2029\u{20ac}\u{e9}\u{1f600}";
         assert_eq!(String::from_utf8_lossy(&json), expected);
+    }
+
+    proptest! {
+        #[test]
+        fn the_length_is_known_before(text in "([<>&='\"\\\\/\u{2028}\u{2029}\u{2030}]|.){0,20}") {
+            let mut json = Vec::new();
+            write_escaped(&text, &mut json);
+            prop_assert_eq!(escaped_len(&text), json.len());
+        }
     }
 }

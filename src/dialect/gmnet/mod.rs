@@ -39,9 +39,11 @@ mod notices;
 pub mod ports;
 mod registration;
 mod replies;
+mod shares;
 mod sorted;
 mod strays;
 pub mod text;
+mod unfinished;
 pub mod version;
 mod waiting;
 
@@ -55,6 +57,7 @@ use notices::Notices;
 use ports::Ports;
 use replies::Replies;
 use strays::Strays;
+use unfinished::Unfinished;
 use waiting::{Introductions, WaitId};
 
 /// First byte of an introduction: the other side's address and port follow.
@@ -178,8 +181,8 @@ pub struct Gmnet {
     stray_regs: Strays,
     /// The same for clients.
     stray_connects: Strays,
-    /// Bytes of commands that are not finished, in all.
-    unfinished: usize,
+    /// Bytes of commands that are not finished.
+    unfinished: Unfinished,
     commands: Rates,
     lines: Lines,
     refused: admission::Refused,
@@ -236,7 +239,7 @@ impl Gmnet {
             looks: Looks::default(),
             stray_regs: Strays::default(),
             stray_connects: Strays::default(),
-            unfinished: 0,
+            unfinished: Unfinished::default(),
             commands: Rates::new(config.limits.commands_per_second, 10),
             lines: Lines::default(),
             refused: admission::Refused::default(),
@@ -260,9 +263,7 @@ impl Gmnet {
             reader.read(chunk, &mut spare, |command| self.carry_out(now, id, command, out))
         };
         self.spare = spare;
-        self.unfinished -= before;
         let Some(conn) = self.conns.get_mut(id) else { return };
-        self.unfinished += reader.size();
         let amid = reader.is_amid_command() && !conn.is_waiting();
         let ended = conn.finished && !conn.is_waiting();
         if amid && !was_amid {
@@ -271,15 +272,28 @@ impl Gmnet {
         let began = conn.began.max(conn.last_command);
         let slow = amid && now.instant - began > limits::COMMAND_TIME;
         conn.reader = reader;
+        // Nearly always nothing is left, as before.
+        if before + conn.unfinished() > 0 {
+            self.count_unfinished(id);
+        }
         match read {
             Err(error) => self.refuse(now, id, &error.to_string(), out),
             Ok(_) if ended => self.close(now, id, Left::Closed, out),
             Ok(_) if slow => self.refuse(now, id, "its command trickles in for too long", out),
-            Ok(_) if self.unfinished > self.config.limits.total() => {
-                self.refuse(now, id, "too much is unfinished on all connections together", out);
-            }
             Ok(_) if amid => self.stalls.arm(now.instant, id),
             Ok(_) => self.stalls.cancel(&id),
+        }
+        while self.unfinished.bytes() > self.config.limits.total()
+            && let Some(id) = self.unfinished.largest()
+        {
+            self.refuse(now, id, "too much is unfinished, and its address has most of it", out);
+        }
+    }
+
+    /// Counts what is not finished on a connection.
+    fn count_unfinished(&mut self, id: ConnId) {
+        if let Some(conn) = self.conns.get(id) {
+            self.unfinished.count(conn.addr, id, conn.unfinished());
         }
     }
 
@@ -294,7 +308,6 @@ impl Gmnet {
         let Some(conn) = self.conns.get_mut(id) else { return Go::Stop };
         if !self.commands.allow(now.instant, conn.addr) {
             debug!("{} has to wait: it sends too many commands", conn.addr);
-            self.unfinished += command.size();
             conn.deferred = Some(Box::new(command.clone()));
             self.throttled.arm(now.instant, id);
             return Go::Stop;
@@ -310,7 +323,6 @@ impl Gmnet {
     /// Has a command wait for the next turn.
     fn wait_for_turn(&mut self, id: ConnId, command: &Command) {
         let Some(conn) = self.conns.get_mut(id) else { return };
-        self.unfinished += command.size();
         conn.deferred = Some(Box::new(command.clone()));
         self.turns.wait(conn.addr, id);
     }
@@ -331,10 +343,10 @@ impl Gmnet {
         self.turns.begin(now.instant);
         let Some(conn) = self.conns.get_mut(id) else { return };
         let Some(command) = conn.deferred.take() else { return };
-        self.unfinished -= command.size();
         if self.carry_out(now, id, &command, out) == Go::On {
             self.run(now, id, b"", out);
         }
+        self.count_unfinished(id);
     }
 
     /// Lets the connections go on that have waited for an answer and got it.
@@ -384,8 +396,7 @@ impl Gmnet {
         self.stalls.cancel(&id);
         self.gaps.cancel(&id);
         self.throttled.cancel(&id);
-        let deferred = conn.deferred.as_ref().map_or(0, |command| command.size());
-        self.unfinished -= conn.reader.size() + deferred;
+        self.unfinished.count(conn.addr, id, 0);
         self.notices.remove(id);
         self.end_registration(now, conn.host, left);
         Some(conn.addr)
@@ -420,6 +431,11 @@ impl Gmnet {
 }
 
 impl Conn {
+    /// Bytes of commands that are not finished.
+    fn unfinished(&self) -> usize {
+        self.reader.size() + self.deferred.as_ref().map_or(0, |command| command.size())
+    }
+
     /// Whether what its peer sends has to wait for something else.
     fn is_waiting(&self) -> bool {
         self.waiting.is_some() || self.deferred.is_some()
@@ -458,7 +474,7 @@ impl Dialect for Gmnet {
     fn on_fin(&mut self, now: Now, id: ConnId, out: &mut Outbox) {
         let Some(conn) = self.conns.get_mut(id) else { return };
         conn.finished = true;
-        self.unfinished += conn.reader.finish();
+        conn.reader.finish();
         let host = conn.host.take();
         self.notices.remove(id);
         self.end_registration(now, host, Left::Closed);

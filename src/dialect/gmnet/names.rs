@@ -16,6 +16,8 @@ pub(super) enum Left {
     Closed,
     Lost,
     Refused,
+    /// It is of no use any more, and another needs its place.
+    Replaced,
 }
 
 impl fmt::Display for Left {
@@ -24,6 +26,7 @@ impl fmt::Display for Left {
             Self::Closed => "it closed its connection",
             Self::Lost => "its connection was lost",
             Self::Refused => "it did what the protocol does not allow",
+            Self::Replaced => "a newer one has taken its place",
         })
     }
 }
@@ -66,11 +69,17 @@ impl fmt::Display for Short<'_> {
     }
 }
 
-pub(super) fn log_registered(host: &Host) {
+/// Says that a host has registered, and which of its data strings are too long.
+pub(super) fn log_registered(host: &Host, emptied: &[usize]) {
     let game = if host.data.is_some() { Short(host.game()) } else { Short("(older protocol)") };
     match host.port {
         Some(port) => info!("host {} registered: {game}", SocketAddr::new(host.addr, port)),
         None => info!("host {} registered, its UDP packet is not here yet: {game}", host.addr),
+    }
+    if !emptied.is_empty() {
+        let names: Vec<String> = emptied.iter().map(|n| format!("data{n}")).collect();
+        let names = names.join(", ");
+        warn!("the lobby leaves out {names} of host {}: they are too long", Named(host));
     }
 }
 

@@ -40,7 +40,7 @@ impl Gmnet {
         &mut self,
         now: Now,
         id: ConnId,
-        data: Option<Data>,
+        mut data: Option<Data>,
         out: &mut Outbox,
     ) -> Go {
         let Some(conn) = self.conns.get(id) else { return Go::Stop };
@@ -50,20 +50,30 @@ impl Gmnet {
         }
         let (addr, known) = (conn.addr, conn.host);
         let opened = if known.is_some() { Opened::LongAgo } else { Opened::At(conn.opened) };
-        if let Err(full) = self.hosts.check_room(&self.config.limits, addr, known, data.as_ref()) {
-            if self.lines.says(now, addr) {
-                warn!("host {addr} refused: {full}");
-            }
-            self.close(now, id, Left::Refused, out);
-            return Go::Stop;
-        }
         let game = data.as_ref().map_or("", |data| data.get(0));
         if (known.is_none() || data.is_some()) && !self.config.admission.admits_game(game) {
             self.refused.note(now.instant, addr, Name::Gmnet, game);
             self.close(now, id, Left::Refused, out);
             return Go::Stop;
         }
+        let limits = &self.config.limits;
         let reg = self.ports.claim_reg(now.instant, addr, opened);
+        let room = match known {
+            Some(_) => Ok(None),
+            None => self.hosts.make_room(now.instant, limits, addr, game, reg),
+        };
+        let replaced = match room {
+            Ok(key) => key.and_then(|key| self.hosts.get(key)).map(|host| host.conn),
+            Err(full) => {
+                if self.lines.says(now, addr) {
+                    warn!("host {addr} refused: {full}");
+                }
+                self.close(now, id, Left::Refused, out);
+                return Go::Stop;
+            }
+        };
+        let most = self.hosts.room_for_strings(limits, addr, known);
+        let emptied = data.as_mut().map(|data| data.fit(most)).unwrap_or_default();
         let key = match known {
             Some(key) => {
                 self.hosts.renew(now, key, data, reg);
@@ -87,7 +97,10 @@ impl Gmnet {
         if self.lines.says(now, addr)
             && let Some(host) = self.hosts.get(key)
         {
-            log_registered(host);
+            log_registered(host, &emptied);
+        }
+        if let Some(replaced) = replaced {
+            self.close(now, replaced, Left::Replaced, out);
         }
         self.retry_for_host(now, addr, out);
         Go::On

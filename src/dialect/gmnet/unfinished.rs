@@ -1,0 +1,84 @@
+//! How many bytes of commands are kept because they are not finished, or must wait; and who has most
+//! of them. Nearly always that is nobody.
+
+use std::net::IpAddr;
+
+use crate::customers::network;
+use crate::dialect::ConnId;
+use crate::hash::Map;
+
+/// What is unfinished, by customer.
+#[derive(Debug, Default)]
+pub(super) struct Unfinished {
+    by_customer: Map<IpAddr, Held>,
+    bytes: usize,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    by_conn: Map<ConnId, usize>,
+    bytes: usize,
+}
+
+impl Unfinished {
+    /// Bytes of all connections.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// A connection from this address has so many bytes now.
+    pub(super) fn count(&mut self, addr: IpAddr, conn: ConnId, bytes: usize) {
+        let customer = network(addr);
+        if bytes == 0 && !self.by_customer.contains_key(&customer) {
+            return;
+        }
+        let held = self.by_customer.entry(customer).or_default();
+        let before = match bytes {
+            0 => held.by_conn.remove(&conn),
+            _ => held.by_conn.insert(conn, bytes),
+        };
+        let before = before.unwrap_or(0);
+        held.bytes = held.bytes - before + bytes;
+        self.bytes = self.bytes - before + bytes;
+        if held.by_conn.is_empty() {
+            self.by_customer.remove(&customer);
+        }
+    }
+
+    /// The connection that has most, of those of the customer who has most. Takes a look at every
+    /// customer who has something.
+    pub(super) fn largest(&self) -> Option<ConnId> {
+        let held = self.by_customer.values().max_by_key(|held| held.bytes)?;
+        held.by_conn.iter().max_by_key(|(_, bytes)| **bytes).map(|(conn, _)| *conn)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn conn(slot: u32) -> ConnId {
+        ConnId { slot, generation: 0 }
+    }
+
+    #[test]
+    fn who_has_most_is_found_and_nothing_is_left_of_who_has_nothing() {
+        let (one, other) = (IpAddr::from([203, 0, 113, 1]), IpAddr::from([203, 0, 113, 2]));
+        let mut unfinished = Unfinished::default();
+        assert_eq!(unfinished.largest(), None);
+        unfinished.count(one, conn(1), 100);
+        for n in 2..6 {
+            unfinished.count(other, conn(n), 20 + n as usize);
+        }
+        assert_eq!((unfinished.bytes(), unfinished.largest()), (194, Some(conn(1))));
+        unfinished.count(other, conn(4), 54);
+        assert_eq!((unfinished.bytes(), unfinished.largest()), (224, Some(conn(4))));
+        unfinished.count(other, conn(4), 0);
+        unfinished.count(other, conn(4), 0);
+        assert_eq!((unfinished.bytes(), unfinished.largest()), (170, Some(conn(1))));
+        for n in 1..6 {
+            unfinished.count(if n == 1 { one } else { other }, conn(n), 0);
+        }
+        assert!(unfinished.bytes() == 0 && unfinished.by_customer.is_empty());
+    }
+}
