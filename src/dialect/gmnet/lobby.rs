@@ -458,7 +458,7 @@ mod tests {
     /// The numbers of the hosts that a request gets, and what it took.
     fn answer(hosts: &Hosts, query: &Query<'_>) -> (Vec<u32>, usize) {
         let mut numbers = Vec::new();
-        let work = query.select(hosts, |host| {
+        let work = query.select(hosts, [203, 0, 113, 1].into(), |host| {
             numbers.push(host.number);
             ControlFlow::Continue(())
         });
@@ -488,7 +488,7 @@ mod tests {
             descending in any::<bool>(),
             limit in 0..200usize,
         ) {
-            let mut hosts = Hosts::new(false);
+            let mut hosts = Hosts::new(None);
             let mut keys: Vec<HostKey> =
                 texts.iter().enumerate().map(|(n, text)| add(&mut hosts, n, "g", text)).collect();
             add(&mut hosts, 1000, "another", "a");
@@ -514,7 +514,7 @@ mod tests {
     #[test]
     fn a_sorted_lobby_of_a_few_does_not_look_at_all() {
         const HOSTS: usize = 3000;
-        let mut hosts = Hosts::new(false);
+        let mut hosts = Hosts::new(None);
         (0..HOSTS).for_each(|n| _ = add(&mut hosts, n, "g", &(n * 7919 % 1000).to_string()));
         let query = Query { filters: [""; 8], sort: Some(1), descending: true, limit: 20 };
         let (_, without) = answer(&hosts, &query);
@@ -526,7 +526,7 @@ mod tests {
 
     #[test]
     fn work_counts_hosts_that_do_not_match_and_the_bytes_that_are_compared() {
-        let mut hosts = Hosts::new(false);
+        let mut hosts = Hosts::new(None);
         let long = "x".repeat(4096);
         (0..50).for_each(|n| _ = add(&mut hosts, n, "g", &long));
         let mut filters = [""; 8];
@@ -542,7 +542,7 @@ mod tests {
 
     #[test]
     fn sorted_lists_are_few_and_go_when_they_are_not_used() {
-        let mut hosts = Hosts::new(false);
+        let mut hosts = Hosts::new(None);
         let texts = |n: usize| (n % 10).to_string();
         (0..2 * SHORT).for_each(|n| _ = add(&mut hosts, n, "g", &texts(n)));
         let ask = |hosts: &mut Hosts, by, descending| {
@@ -569,7 +569,7 @@ mod tests {
 
     #[test]
     fn a_lobby_that_would_be_too_long_leaves_out_the_last_hosts() {
-        let mut hosts = Hosts::new(false);
+        let mut hosts = Hosts::new(None);
         let long = "<".repeat(4096);
         (0..1000).for_each(|n| _ = add(&mut hosts, n, "g", &long));
         let query = Query { filters: [""; 8], sort: None, descending: false, limit: usize::MAX };

@@ -1,5 +1,7 @@
 //! How a peer gets into a room: it hosts one, joins one, or comes back.
 
+use std::net::SocketAddr;
+
 use log::{debug, info, warn};
 
 use super::leaving::Why;
