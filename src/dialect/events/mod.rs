@@ -26,7 +26,8 @@ use crate::limits::{self, Limits};
 use crate::lines::Lines;
 use crate::nats::Nats;
 use crate::rates::Rates;
-use crate::timers::Timers;
+use crate::timers::{Seldom, Timers};
+use crate::unproven::Unproven;
 
 pub mod event;
 mod forward;
@@ -88,6 +89,9 @@ pub struct Events {
     passes: Rates,
     lines: Lines,
     nats: Nats,
+    unproven: Unproven,
+    /// Two that could not be introduced.
+    foreign: Seldom,
     refused: admission::Refused,
 }
 
@@ -128,6 +132,8 @@ impl Events {
             passes: Rates::new(config.limits.datagrams_per_second, 2),
             lines: Lines::default(),
             nats: Nats::default(),
+            unproven: Unproven::default(),
+            foreign: Seldom::default(),
             refused: admission::Refused::default(),
             config,
         }
@@ -366,6 +372,10 @@ fn label(text: &str) -> Result<Arc<str>, Fault> {
 impl Dialect for Events {
     fn share(&mut self, nats: &Nats) {
         self.nats = nats.clone();
+    }
+
+    fn share_unproven(&mut self, unproven: &Unproven) {
+        self.unproven = unproven.clone();
     }
 
     fn on_open(&mut self, now: Now, id: ConnId, peer: SocketAddr, _: &mut Outbox) {

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use log::{debug, info};
+use log::{debug, info, warn};
 use rand::RngExt as _;
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +14,7 @@ use crate::clock::{Instant, Now};
 use crate::dialect::{ConnId, Name, Via, hex};
 use crate::limits;
 use crate::nats::Kind;
+use crate::unproven::is_local;
 
 /// Somebody who is logged in.
 #[derive(Debug)]
@@ -27,6 +28,8 @@ pub(super) struct Peer {
     endpoint: Option<SocketAddr>,
     /// Since when that is known.
     learned: Instant,
+    /// Whether somebody could not be told of it yet.
+    untold: bool,
     /// Its game socket in its own network.
     local: Vec<Local>,
 }
@@ -115,6 +118,7 @@ impl Events {
             token,
             endpoint: None,
             learned: Instant::default(),
+            untold: false,
             local: Vec::new(),
         };
         conn.peer = Some(Box::new(peer));
@@ -159,17 +163,19 @@ impl Events {
         struct Endpoints {
             local: Vec<Local>,
         }
-        let Endpoints { local } = data_of(event)?;
+        let Endpoints { mut local } = data_of(event)?;
         if local.len() > limits::LOCAL_ENDPOINTS || local.iter().any(|local| local.port == 0) {
             let why = format!("want at most {} endpoints, port 0 is none", limits::LOCAL_ENDPOINTS);
             return Err(Fault::new("bad_request", why));
         }
+        // Others would knock there, whoever it is.
+        local.retain(|local| is_local(local.ip.to_canonical()));
         let Some(peer) = self.peer_mut(id) else { return Ok(()) };
         let changed = peer.local != local;
         peer.local = local;
         self.answer(id, event, &Nothing {}, out);
         if changed {
-            self.introduce_again(now, id, out);
+            self.introduce_again(now, id, true, out);
         }
         Ok(())
     }
@@ -188,6 +194,7 @@ impl Events {
         };
         let Some(peer) = self.peer_mut(id) else { return };
         let changed = peer.endpoint != Some(from);
+        let is_untold = std::mem::take(&mut peer.untold);
         if changed {
             if peer.endpoint.is_some() && now.instant - peer.learned < limits::ENDPOINT_GAP {
                 // It is sent again until it is answered.
@@ -201,30 +208,38 @@ impl Events {
         if self.credits.spend(now.instant, from.ip(), answer.len()) {
             out.udp(via, from, |bytes| bytes.extend_from_slice(answer.as_bytes()));
         }
-        if changed {
-            self.introduce_again(now, id, out);
+        if changed || is_untold {
+            self.introduce_again(now, id, changed, out);
         }
     }
 
-    /// Tells two peers of each other, if both endpoints are known.
+    /// Tells two peers of each other, if both endpoints are known and may be told. False: not yet.
     pub(super) fn introduce(
         &mut self,
         now: Now,
-        one: ConnId,
-        other: ConnId,
+        (host, player): (ConnId, ConnId),
         nonce: u128,
         out: &mut Outbox,
-    ) {
-        let (Some(a), Some(b)) = (self.peer(one), self.peer(other)) else { return };
-        let (Some(at), Some(bt)) = (a.endpoint, b.endpoint) else { return };
+    ) -> bool {
+        let (Some(a), Some(b)) = (self.peer(host), self.peer(player)) else { return false };
+        let (Some(at), Some(bt)) = (a.endpoint, b.endpoint) else { return false };
+        if at.is_ipv4() != bt.is_ipv4() {
+            self.tell_families(now, [(host, at), (player, bt)], out);
+            return true;
+        }
+        if !self.may_introduce(now, (host, at), (player, bt)) {
+            return false;
+        }
+        let (Some(a), Some(b)) = (self.peer(host), self.peer(player)) else { return false };
         let nonce = &format!("{nonce:032x}");
-        let share = at.ip() == bt.ip();
-        let of = |peer: &Peer, at: SocketAddr| {
+        let of = |id, peer: &Peer, at: SocketAddr| {
+            // Who is not known to be there himself names nobody in that network.
+            let share = at.ip() == bt.ip() && self.is_at(id, at);
             let local = if share { peer.local.clone() } else { Vec::new() };
             (Arc::clone(&peer.id), at, local)
         };
-        let (a, b) = (of(a, at), of(b, bt));
-        for (to, (_, towards, _), (id, endpoint, local)) in [(one, &a, &b), (other, &b, &a)] {
+        let (a, b) = (of(host, a, at), of(player, b, bt));
+        for (to, (_, towards, _), (id, endpoint, local)) in [(host, &a, &b), (player, &b, &a)] {
             let (ip, port) = (endpoint.ip(), endpoint.port());
             let nat = written(self.nats.kind(now.instant, *endpoint));
             let predict = &self.nats.next(now.instant, *endpoint, *towards, 1)[..];
@@ -234,6 +249,53 @@ impl Events {
         if self.lines.says(now, at.ip()) {
             info!("introduced {:?} ({}) and {:?} ({})", a.0, a.1, b.0, b.1);
         }
+        true
+    }
+
+    /// Whether a peer's connection comes from the address of this endpoint: then it hears there. Anybody
+    /// can send its token from elsewhere.
+    fn is_at(&self, id: ConnId, endpoint: SocketAddr) -> bool {
+        self.conns.get(id).is_some_and(|conn| conn.addr.ip() == endpoint.ip())
+    }
+
+    /// Whether host and player may be told of each other. If not, it is tried again when they show
+    /// their endpoints the next time.
+    fn may_introduce(
+        &mut self,
+        now: Now,
+        (host, at): (ConnId, SocketAddr),
+        (player, bt): (ConnId, SocketAddr),
+    ) -> bool {
+        let may = (self.is_at(player, bt) || self.unproven.may_tell(now.instant, bt, at))
+            && (self.is_at(host, at) || self.unproven.may_tell_asker(now.instant, at, bt));
+        if !may {
+            for id in [host, player] {
+                if let Some(peer) = self.peer_mut(id) {
+                    peer.untold = true;
+                }
+            }
+        }
+        may
+    }
+
+    /// Tells two peers that they cannot be introduced, as they have addresses of different families.
+    fn tell_families(&mut self, now: Now, both: [(ConnId, SocketAddr); 2], out: &mut Outbox) {
+        let [(_, one), (_, other)] = both;
+        for (id, _) in both {
+            self.complain(id, &other_family(), out);
+        }
+        if let Some(more) = self.foreign.say(now.instant) {
+            warn!(
+                "{one} and {other} cannot meet by events, one has IPv4 and the other IPv6 ({more} \
+                 times before)"
+            );
+        }
+    }
+
+    /// Whether both peers have shown their game sockets, and these cannot reach each other.
+    pub(super) fn are_apart(&self, one: ConnId, other: ConnId) -> bool {
+        let family = |id| self.peer(id)?.endpoint.map(|endpoint| endpoint.is_ipv4());
+        matches!((family(one), family(other)), (Some(a), Some(b)) if a != b)
     }
 
     /// A peer has told how a punch ended.
@@ -271,6 +333,11 @@ impl Events {
             self.nats.count(now, Name::Events, [one, two], worked);
         }
     }
+}
+
+/// What is wrong where one has IPv4 and the other IPv6.
+pub(super) fn other_family() -> Fault {
+    Fault::new("family", "one of you has IPv4 and the other IPv6, so you cannot reach each other")
 }
 
 /// The kind of a NAT as it is written, if it is known.

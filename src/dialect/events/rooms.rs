@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::event::{Event, Fault, Nothing};
+use super::peers::other_family;
 use super::{Events, Outbox, data_of, label};
 use crate::clock::Now;
 use crate::customers::Counts;
@@ -45,6 +46,8 @@ struct Member {
     conn: ConnId,
     /// By which this player and the host know each other's datagrams.
     nonce: u128,
+    /// Whether they were told of each other.
+    introduced: bool,
     /// How its punch with the host ended, as told last.
     result: Option<bool>,
 }
@@ -130,7 +133,7 @@ impl Events {
         let Some(peer) = self.peer_mut(id) else { return Ok(()) };
         peer.room = Some(room);
         let (host, game) = (Arc::clone(&peer.id), Arc::clone(&peer.game));
-        let members = vec![Member { conn: id, nonce: 0, result: None }];
+        let members = vec![Member { conn: id, nonce: 0, introduced: true, result: None }];
         let made = Room { name: Arc::clone(&name), max_players, made_by, members };
         self.rooms.insert(game, room, made);
         if self.lines.says(now, addr.ip()) {
@@ -176,6 +179,9 @@ impl Events {
             host: &'a str,
             players: usize,
             max_players: usize,
+            /// Only where it is so.
+            #[serde(skip_serializing_if = "std::ops::Not::not")]
+            other_family: bool,
         }
         #[derive(Serialize)]
         struct Rooms<'a> {
@@ -191,12 +197,13 @@ impl Events {
         let game = self.game_of(id);
         let rooms = self.rooms.games.get(&game);
         let mut all = rooms.into_iter().flat_map(|rooms| rooms.range((after, Bound::Unbounded)));
-        let listed = all.by_ref().take(limit).map(|(id, room)| Listed {
-            room: written(*id),
+        let listed = all.by_ref().take(limit).map(|(number, room)| Listed {
+            room: written(*number),
             name: &room.name,
             host: room.host().and_then(|host| self.peer(host)).map_or("", |peer| &*peer.id),
             players: room.members.len(),
             max_players: room.max_players,
+            other_family: room.host().is_some_and(|host| self.are_apart(id, host)),
         });
         let rooms = listed.collect();
         let list = json!(Rooms { rooms, more: all.next().is_some() });
@@ -216,13 +223,16 @@ impl Events {
         let nonce = self.random.random();
         let Some(peer) = self.peer(id) else { return Ok(()) };
         let (joined, game) = (Arc::clone(&peer.id), Arc::clone(&peer.game));
+        let host = self.rooms.get(&game, wanted).and_then(Room::host);
+        if host.is_some_and(|host| self.are_apart(id, host)) {
+            return Err(other_family());
+        }
         let room = self.rooms.get_mut(&game, wanted).ok_or_else(no_such_room)?;
         if room.members.len() >= room.max_players {
             return Err(Fault::new("full", "the room is full"));
         }
         let others = room.members.clone();
-        room.members.push(Member { conn: id, nonce, result: None });
-        let Some(host) = room.host() else { return Ok(()) };
+        room.members.push(Member { conn: id, nonce, introduced: false, result: None });
         if let Some(peer) = self.peer_mut(id) {
             peer.room = Some(wanted);
         }
@@ -237,7 +247,7 @@ impl Events {
         for other in others {
             self.tell(other.conn, "player_joined", &data, out);
         }
-        self.introduce(now, host, id, nonce, out);
+        self.introduce_again(now, id, true, out);
         Ok(())
     }
 
@@ -320,15 +330,22 @@ impl Events {
     }
 
     /// The endpoint of a peer has changed: a host's is news to all players, a player's to the
-    /// host.
-    pub(super) fn introduce_again(&mut self, now: Now, id: ConnId, out: &mut Outbox) {
+    /// host. Unless it is `news`, only those are told who could not be told before.
+    pub(super) fn introduce_again(&mut self, now: Now, id: ConnId, news: bool, out: &mut Outbox) {
         let Ok((game, number)) = self.room_of(id) else { return };
         let Some(room) = self.rooms.get(&game, number) else { return };
         let Some(host) = room.host() else { return };
-        let concerns = |member: &&Member| member.conn != host && (id == host || id == member.conn);
+        let concerns = |member: &&Member| {
+            member.conn != host && (id == host || id == member.conn) && (news || !member.introduced)
+        };
         let pairs: Vec<Member> = room.members.iter().filter(concerns).copied().collect();
         for Member { conn, nonce, .. } in pairs {
-            self.introduce(now, host, conn, nonce, out);
+            let introduced = self.introduce(now, (host, conn), nonce, out);
+            let members = self.rooms.get_mut(&game, number).map(|room| &mut room.members);
+            let member = members.and_then(|all| all.iter_mut().find(|other| other.conn == conn));
+            if let Some(member) = member {
+                member.introduced = introduced;
+            }
         }
     }
 

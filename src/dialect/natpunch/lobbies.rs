@@ -1,6 +1,7 @@
 //! The lobbies there are.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 
 use prost::Message as _;
 use rand::{Rng, RngExt as _};
@@ -23,6 +24,8 @@ pub(super) struct Lobby {
     pub(super) pending: Vec<Uuid>,
     /// Where it is in the list of all.
     place: usize,
+    /// Whether its members have IPv6.
+    is_v6: bool,
 }
 
 impl Lobby {
@@ -40,8 +43,9 @@ impl Lobby {
 #[derive(Debug, Default)]
 pub(super) struct Lobbies {
     all: HashMap<Uuid, Lobby>,
-    /// The same in a row, so that a list can begin anywhere.
-    row: Vec<Uuid>,
+    /// The same in a row, so that a list can begin anywhere: those that peers with IPv4 can join,
+    /// and the others.
+    rows: [Vec<Uuid>; 2],
 }
 
 impl Lobbies {
@@ -50,17 +54,19 @@ impl Lobbies {
         &mut self,
         name: String,
         max_players: u32,
-        host: Uuid,
+        (host, addr): (Uuid, IpAddr),
         rng: &mut impl Rng,
     ) -> Option<Uuid> {
-        if self.row.len() >= limits::NATPUNCH_LOBBIES {
+        if self.all.len() >= limits::NATPUNCH_LOBBIES {
             return None;
         }
         let id = Uuid::random(rng);
-        let place = self.row.len();
-        self.row.push(id);
+        let is_v6 = addr.is_ipv6();
+        let row = &mut self.rows[usize::from(is_v6)];
+        let place = row.len();
+        row.push(id);
         let (members, pending) = (vec![host], Vec::new());
-        self.all.insert(id, Lobby { name, max_players, members, pending, place });
+        self.all.insert(id, Lobby { name, max_players, members, pending, place, is_v6 });
         Some(id)
     }
 
@@ -79,8 +85,9 @@ impl Lobbies {
 
     pub(super) fn remove(&mut self, id: Uuid) {
         let Some(lobby) = self.all.remove(&id) else { return };
-        self.row.swap_remove(lobby.place);
-        if let Some(moved) = self.row.get(lobby.place).and_then(|id| self.all.get_mut(id)) {
+        let row = &mut self.rows[usize::from(lobby.is_v6)];
+        row.swap_remove(lobby.place);
+        if let Some(moved) = row.get(lobby.place).and_then(|id| self.all.get_mut(id)) {
             moved.place = lobby.place;
         }
     }
@@ -147,23 +154,24 @@ impl Lobbies {
         Content::LobbyUpdate(all)
     }
 
-    /// The list of lobbies, up to `limit` bytes. If there are more, the list begins anywhere, so
+    /// The list of lobbies that somebody at this address can join, up to `limit` bytes. If there are more, the list begins anywhere, so
     /// that who asks again sees others. Members are told of as far as there is room left then.
     pub(super) fn list(
         &self,
         request_id: &str,
-        limit: usize,
+        (reader, limit): (IpAddr, usize),
         clients: &Clients,
         rng: &mut impl Rng,
     ) -> Option<Content> {
+        let row = self.rows.get(usize::from(reader.is_ipv6())).map_or(&[][..], Vec::as_slice);
         let mut start = 0;
-        let mut list = self.list_from(start, request_id, limit)?;
-        if list.lobbies.len() < self.row.len() {
-            start = rng.random_range(0..self.row.len());
-            list = self.list_from(start, request_id, limit)?;
+        let mut list = self.list_from(row, start, request_id, limit)?;
+        if list.lobbies.len() < row.len() {
+            start = rng.random_range(0..row.len());
+            list = self.list_from(row, start, request_id, limit)?;
         }
         let mut length = list.encoded_len();
-        for (info, id) in list.lobbies.iter_mut().zip(self.row_from(start)) {
+        for (info, id) in list.lobbies.iter_mut().zip(from(row, start)) {
             let mut own = info.encoded_len();
             length -= field(own);
             for member in self.members(id, clients) {
@@ -178,12 +186,13 @@ impl Lobbies {
         Some(Content::LobbyListResponse(list))
     }
 
-    /// All lobbies, beginning with that one.
-    fn row_from(&self, start: usize) -> impl Iterator<Item = Uuid> {
-        self.row.iter().cycle().skip(start).take(self.row.len()).copied()
-    }
-
-    fn list_from(&self, start: usize, request_id: &str, limit: usize) -> Option<LobbyListResponse> {
+    fn list_from(
+        &self,
+        row: &[Uuid],
+        start: usize,
+        request_id: &str,
+        limit: usize,
+    ) -> Option<LobbyListResponse> {
         let mut list = LobbyListResponse {
             success: true,
             request_id: request_id.into(),
@@ -194,7 +203,7 @@ impl Lobbies {
         if wrapped(length) > limit {
             return None;
         }
-        for id in self.row_from(start) {
+        for id in from(row, start) {
             // Every lobby in the row is one.
             let Some(info) = self.info(id) else { break };
             length += field(info.encoded_len());
@@ -205,6 +214,11 @@ impl Lobbies {
         }
         Some(list)
     }
+}
+
+/// All lobbies of a row, beginning with that one.
+fn from(row: &[Uuid], start: usize) -> impl Iterator<Item = Uuid> {
+    row.iter().cycle().skip(start).take(row.len()).copied()
 }
 
 /// How long a message of that length is as a field of another one; both are counted and not

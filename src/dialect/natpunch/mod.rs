@@ -6,7 +6,7 @@
 
 use std::net::SocketAddr;
 
-use log::debug;
+use log::{debug, warn};
 use prost::Message as _;
 use rand::rngs::StdRng;
 
@@ -16,7 +16,7 @@ use crate::amplification::Credits;
 use crate::clock::{Instant, Now};
 use crate::limits;
 use crate::nats::{Kind, Nats};
-use crate::timers::Timers;
+use crate::timers::{Seldom, Timers};
 
 mod clients;
 mod id;
@@ -59,6 +59,8 @@ pub struct Natpunch {
     nats: Nats,
     admission: Admission,
     refused: admission::Refused,
+    /// Those who wanted to meet somebody whom they cannot reach.
+    foreign: Seldom,
 }
 
 impl Natpunch {
@@ -74,6 +76,7 @@ impl Natpunch {
             nats: Nats::default(),
             admission: config.admission,
             refused: admission::Refused::default(),
+            foreign: Seldom::default(),
         }
     }
 
@@ -143,6 +146,9 @@ impl Natpunch {
         }
         let wanted = request.destination_client_id;
         match wanted.parse() {
+            Ok(id) if self.are_apart(source, id) => {
+                self.refuse_family(now, from, &format!("client {wanted}"), out);
+            }
             Ok(id) if self.clients.get(id).is_some() => {
                 self.introduce(now, source, id, request.attempt_number, out);
             }
@@ -161,7 +167,8 @@ impl Natpunch {
             return self.refuse(now, from, TOO_MANY_LOBBIES, out);
         }
         let (name, most) = (request.lobby_name.clone(), request.max_players);
-        let Some(id) = self.lobbies.create(name, most, host, &mut self.rng) else {
+        let Some(id) = self.lobbies.create(name, most, (host, from.peer.ip()), &mut self.rng)
+        else {
             return self.refuse(now, from, TOO_MANY_LOBBIES, out);
         };
         client.lobbies.push(id);
@@ -188,6 +195,9 @@ impl Natpunch {
             // The answer was lost, or the client has forgotten.
             let success = self.lobbies.success(id, &self.clients);
             return self.answer(now, from, success, out);
+        }
+        if self.are_apart(joiner, host) {
+            return self.refuse_family(now, from, "the host of the lobby", out);
         }
         if !lobby.pending.contains(&joiner) {
             if lobby.is_full() {
@@ -312,7 +322,8 @@ impl Natpunch {
             let left = self.credits.left(from.peer.ip()).unwrap_or_default();
             left.min(limits::NATPUNCH_DATAGRAM)
         };
-        let list = self.lobbies.list(request_id, limit, &self.clients, &mut self.rng);
+        let reader = from.peer.ip();
+        let list = self.lobbies.list(request_id, (reader, limit), &self.clients, &mut self.rng);
         if let Some(list) = list {
             self.answer(now, from, list, out);
         }
@@ -321,6 +332,9 @@ impl Natpunch {
     /// Tells two clients where the other one is. If its NAT counts, that is the port that it will
     /// have towards the next one it sends to.
     fn introduce(&self, now: Now, one: Uuid, other: Uuid, attempt_number: u32, out: &mut Outbox) {
+        if self.are_apart(one, other) {
+            return;
+        }
         for (whom, who) in [(one, other), (other, one)] {
             let Some(client) = self.clients.get(who) else { continue };
             let Some(other) = self.clients.get(whom).map(|client| client.endpoint) else {
@@ -341,6 +355,21 @@ impl Natpunch {
             };
             self.tell(whom, Content::ConnectionInstruction(instruction), out);
         }
+    }
+
+    /// Whether two clients cannot reach each other, as they have addresses of different families.
+    fn are_apart(&self, one: Uuid, other: Uuid) -> bool {
+        let family = |id| self.clients.get(id).map(|client| client.endpoint.is_ipv4());
+        matches!((family(one), family(other)), (Some(a), Some(b)) if a != b)
+    }
+
+    fn refuse_family(&mut self, now: Now, from: Sender, whom: &str, out: &mut Outbox) {
+        let [its, own] = if from.peer.is_ipv4() { ["IPv6", "IPv4"] } else { ["IPv4", "IPv6"] };
+        let why = format!("No way to {whom}: it has {its}, you have {own}");
+        if let Some(more) = self.foreign.say(now.instant) {
+            warn!("{} cannot meet anybody there. {why} ({more} times before)", from.peer);
+        }
+        self.refuse(now, from, &why, out);
     }
 
     /// Counts whether a client has met the host of a lobby.

@@ -245,6 +245,7 @@ fn host_and_player_are_introduced_once_both_endpoints_are_known() {
 #[test]
 fn local_endpoints_are_told_within_one_network_only() {
     let mut world = World::new();
+    world.from = [203, 0, 113, 1];
     let logins = ["host", "near", "far"].map(|id| world.login(id));
     let [host, near, far] = [0, 1, 2].map(|n| logins[n].0);
     let endpoints = ["203.0.113.1:1", "203.0.113.1:2", "203.0.113.9:3"];
@@ -269,6 +270,11 @@ fn local_endpoints_are_told_within_one_network_only() {
     let own = json!([{"ip": "10.0.0.2", "port": 7}]);
     world.ask(near, "local_endpoints", json!({"local": own})).unwrap();
     assert_eq!(world.hears(host)["data"]["local"], own);
+    // Nobody is made to knock at others.
+    let public = ["198.51.100.1", "2001:db8::1", "127.0.0.1", "100.64.0.1", "::ffff:8.8.8.8"];
+    let public = public.map(|ip| json!({"ip": ip, "port": 7}));
+    world.ask(near, "local_endpoints", json!({"local": public})).unwrap();
+    assert_eq!(world.hears(host)["data"]["local"], json!([]));
     let bad = [
         json!({}),
         json!({"local": [{"ip": "x", "port": 1}]}),
@@ -345,4 +351,79 @@ fn the_same_seed_gives_the_same_tokens_and_no_other() {
     let token = |seed| World::seeded(seed, Config::default()).login("a").1;
     assert_eq!(token(1), token(1));
     assert_ne!(token(1), token(2));
+}
+
+#[test]
+fn a_token_from_other_addresses_aims_nobody_at_them() {
+    let mut world = World::new();
+    let ((host, _), (player, token)) = (world.login("host"), world.login("player"));
+    let host_token = world.events.token_of(host);
+    world.datagram("192.0.2.1:1111", &format!("udp:{host_token:032x}"));
+    let made = world.ask(host, "create_room", json!({"name": "Lobby"})).unwrap();
+    world.ask(player, "join_room", json!({"room": made["room"]})).unwrap();
+    let lan = json!([{"ip": "192.168.1.1", "port": 80}]);
+    world.ask(player, "local_endpoints", json!({"local": lan})).unwrap();
+    world.heard.clear();
+    let mut told = 0;
+    for n in 0..240 {
+        world.datagram(&format!("198.51.100.{}:{}", n % 201, 1000 + n), &format!("udp:{token}"));
+        told += names(&world.heard(host)).len();
+        world.wait(Duration::from_millis(100));
+    }
+    assert_eq!(told, 1, "in 24 seconds");
+    // One who is there, behind a second address, is told when his turn comes; from the address of
+    // his connection at once.
+    let stay = |world: &mut World, time| {
+        world.wait(time);
+        for id in [host, player] {
+            world.ask(id, "ping", json!({})).unwrap();
+        }
+    };
+    stay(&mut world, limits::UNPROVEN);
+    world.datagram("198.51.100.77:7", &format!("udp:{token}"));
+    let heard = world.hears(host);
+    let data = (&heard["data"]["ip"], &heard["data"]["local"]);
+    assert_eq!(data, (&json!("198.51.100.77"), &json!([])));
+    stay(&mut world, limits::ENDPOINT_GAP);
+    world.datagram("198.51.100.78:8", &format!("udp:{token}"));
+    assert!(world.heard(host).is_empty());
+    stay(&mut world, limits::UNPROVEN);
+    world.datagram("198.51.100.78:8", &format!("udp:{token}"));
+    assert_eq!(world.hears(host)["data"]["ip"], "198.51.100.78");
+    world.datagram("198.51.100.78:8", &format!("udp:{token}"));
+    assert!(world.heard(host).is_empty(), "told already");
+    stay(&mut world, limits::ENDPOINT_GAP);
+    world.datagram("192.0.2.1:9", &format!("udp:{token}"));
+    assert_eq!(world.hears(host)["data"]["port"], 9);
+    // Only in its own network.
+    assert_eq!(world.hears(player)["data"]["id"], "host");
+}
+
+#[test]
+fn nobody_is_introduced_across_families() {
+    let mut world = World::new();
+    let logins = ["host", "late", "early"].map(|id| world.login(id));
+    let [host, late, early] = [0, 1, 2].map(|n| logins[n].0);
+    let show = |world: &mut World, n: usize, from: &str| {
+        world.datagram(from, &format!("udp:{}", logins[n].1));
+    };
+    show(&mut world, 0, "[2001:db8::1]:1");
+    let made = world.ask(host, "create_room", json!({"name": "Six"})).unwrap();
+    show(&mut world, 2, "203.0.113.2:2");
+    let room = json!({"room": made["room"]});
+    assert_eq!(world.ask(early, "join_room", room.clone()), Err("family".into()));
+    let listed = world.ask(early, "list_rooms", json!({})).unwrap();
+    assert_eq!(listed["rooms"][0]["other_family"], true);
+    // Who has not shown his game socket may still do that.
+    let listed = world.ask(late, "list_rooms", json!({})).unwrap();
+    assert_eq!(listed["rooms"][0].get("other_family"), None);
+    world.ask(late, "join_room", room).unwrap();
+    world.heard.clear();
+    show(&mut world, 1, "203.0.113.3:3");
+    for id in [host, late] {
+        let told = world.hears(id);
+        assert_eq!((&told["name"], &told["data"]["code"]), (&json!("error"), &json!("family")));
+    }
+    show(&mut world, 1, "203.0.113.3:3");
+    assert!(world.heard.is_empty(), "said once");
 }

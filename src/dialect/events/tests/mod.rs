@@ -15,6 +15,7 @@ use crate::amplification::Credits;
 use crate::clock::{Instant, Now};
 use crate::dialect::{ConnId, Dialect, Outbox, Output, Use, Via};
 use crate::limits::{self, Limits};
+use crate::unproven::Unproven;
 
 mod encrypted;
 mod meeting;
@@ -25,6 +26,8 @@ struct World {
     events: Events,
     now: Now,
     opened: u32,
+    /// Where new connections come from.
+    from: [u8; 4],
     heard: BTreeMap<ConnId, Vec<u8>>,
     closed: BTreeSet<ConnId>,
     datagrams: Vec<(SocketAddr, String)>,
@@ -41,10 +44,16 @@ impl World {
 
     fn seeded(seed: u8, config: Config) -> Self {
         let now = Now { instant: Instant::from_micros(1_000_000_000), unix: 1_700_000_000 };
+        let mut events = Events::new(config, StdRng::from_seed([seed; 32]), Credits::default());
+        let unproven = Unproven::default();
+        events.share_unproven(&unproven);
+        // Where game sockets are: each has a connection as well.
+        (0..10).for_each(|n| unproven.add(IpAddr::from([203, 0, 113, n])));
         Self {
-            events: Events::new(config, StdRng::from_seed([seed; 32]), Credits::default()),
+            events,
             now,
             opened: 0,
+            from: [192, 0, 2, 1],
             heard: BTreeMap::new(),
             closed: BTreeSet::new(),
             datagrams: Vec::new(),
@@ -69,7 +78,7 @@ impl World {
     }
 
     fn open(&mut self) -> ConnId {
-        self.open_from(PUBLIC)
+        self.open_from(self.from)
     }
 
     fn open_from(&mut self, addr: IpAddr) -> ConnId {

@@ -2,6 +2,28 @@
 
 use super::*;
 
+#[test]
+fn nobody_is_introduced_across_families() {
+    let mut world = World::new();
+    let (host, guest) = ("[2001:db8::1]:4000".parse().unwrap(), addr(2));
+    let (host_id, guest_id) = (world.client(host), world.client(guest));
+    let lobby = world.lobby(host, &host_id, 8);
+    let why = |whom: &str| error(&format!("No way to {whom}: it has IPv6, you have IPv4"));
+    let connect = pb().m(5, pb().s(1, &host_id).s(2, &guest_id));
+    let refused = why(&format!("client {host_id}"));
+    assert_eq!(world.say(guest, connect), [(guest, refused)]);
+    let refused = why("the host of the lobby");
+    assert_eq!(world.say(guest, join(&lobby, &guest_id)), [(guest, refused)]);
+    let list = |world: &mut World, at| {
+        let [(_, Pb(bytes))] = &world.say(at, pb().m(15, pb()))[..] else { panic!() };
+        match Message::decode(&bytes[..]).unwrap().content {
+            Some(Content::LobbyListResponse(list)) => list.lobbies.len(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!((list(&mut world, host), list(&mut world, guest)), (1, 0));
+}
+
 const NOBODY: &str = "01234567-89ab-4def-8123-456789abcdef";
 
 #[test]
