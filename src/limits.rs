@@ -410,8 +410,10 @@ pub const ROOM_NOTICES: usize = 64 * 1024;
 /// that was left since. Clients of rooms send again after half a second.
 pub const LATE_COPY: Duration = Duration::from_secs(1);
 
-/// How long it is remembered that a peer has left a room, for those who ask again.
-pub const PARTED: Duration = Duration::from_secs(10);
+/// How long it is remembered that a peer has left a room, for those who ask again and for those
+/// in whose name somebody else has said so: they say that they are there every ten or twenty
+/// seconds.
+pub const PARTED: Duration = Duration::from_secs(30);
 
 /// Addresses of which it is remembered how much they did lately, or may still be sent. Of four
 /// thousand that are busy at once, one in ten thousand is forgotten too early. There are some ten

@@ -192,16 +192,25 @@ impl Joiners {
             let is_right = room == host.room && addr == host.addr && is_hex(id, 16);
             return (is_right || !self.is_checked).then_some(());
         }
-        let is_right = match text.strip_prefix("rID:").and_then(|rest| rest.split_once(':')) {
+        let own = text.strip_prefix("rID:").and_then(|rest| rest.split_once(':'));
+        let is_right = match own {
             Some((id, key)) => id == client.id && is_hex(key, 32),
+            None if text.starts_with("rh:") => !self.is_checked,
             None => text.trim_end_matches('\0') == "lr" || text == format!("lr:{}", host.room),
         };
-        if !is_right || client.is_done {
+        if !is_right {
             return None;
+        }
+        if client.is_done {
+            // The answer to its key.
+            return (own.is_some() || !self.is_checked).then_some(());
         }
         client.is_done = true;
         self.answered += 1;
-        Some(())
+        match own {
+            Some((id, key)) => say(&client.udp, &format!("rc:{id}:{key}")).ok(),
+            None => Some(()),
+        }
     }
 
     /// None if it is wrong.

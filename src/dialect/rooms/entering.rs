@@ -50,7 +50,8 @@ impl Rooms {
             }
             _ => {}
         }
-        let wanted = self.table.room(room).ok_or(Reason::NoRoom)?;
+        let wanted = self.table.room(room).filter(|room| !room.is_closing);
+        let wanted = wanted.ok_or(Reason::NoRoom)?;
         if wanted.is_barred(turn.from) {
             return Err(Reason::Kicked);
         }
@@ -88,9 +89,13 @@ impl Rooms {
         id: Id,
         key: Key,
     ) -> Result<(), Reason> {
-        let peer = self.table.peer(id).ok_or(Reason::NoRoom)?;
+        let Some(peer) = self.table.peer(id) else { return self.take_back(turn, id, key) };
         let is_current = peer.key.is(key);
         let is_former = peer.came_by.is_some_and(|former| former.is(key));
+        if is_current {
+            self.keep_room(turn, id);
+        }
+        let peer = self.table.peer(id).ok_or(Reason::NoRoom)?;
         if peer.endpoint == turn.from {
             if is_current {
                 if !peer.proved {
@@ -116,6 +121,42 @@ impl Rooms {
         Ok(())
     }
 
+    /// The host of a room that is being closed has never said so, or thinks better of it.
+    fn keep_room(&mut self, turn: &mut Turn<'_>, id: Id) {
+        let Some(peer) = self.table.peer(id) else { return };
+        let (room, endpoint) = (peer.room, peer.endpoint);
+        if !peer.is_host || !self.table.room(room).is_some_and(|room| room.is_closing) {
+            return;
+        }
+        if let Some(other) = self.table.peer_at(endpoint).map(|other| other.id) {
+            self.end(turn.now, other, Why::Left, turn.out);
+        }
+        self.parted.forget(endpoint);
+        self.table.stop_closing(room);
+    }
+
+    /// A client has its place again that it, or somebody in its name, has given up.
+    fn take_back(&mut self, turn: &mut Turn<'_>, id: Id, key: Key) -> Result<(), Reason> {
+        let room = self.parted.take_back(turn.from, id, key).ok_or(Reason::NoRoom)?;
+        let wanted = self.table.room(room).ok_or(Reason::NoRoom)?;
+        if wanted.is_barred(turn.from) {
+            return Err(Reason::Kicked);
+        }
+        self.make_place_in(turn, room)?;
+        if let Some(other) = self.table.peer_at(turn.from).map(|other| other.id) {
+            self.end(turn.now, other, Why::Left, turn.out);
+            self.parted.forget(turn.from);
+        }
+        self.admit(turn, false)?;
+        let mut client = Peer::new(id, key, room, turn.from, turn.via);
+        client.knows_host = true;
+        self.table.join(turn.instant(), client);
+        self.table.prove(turn.instant(), id, turn.via);
+        self.answer_place(turn, id);
+        self.introduce(turn.now, id, turn.out);
+        Ok(())
+    }
+
     fn relocate(&mut self, turn: &mut Turn<'_>, id: Id, key: Key) -> Result<(), Reason> {
         let Some(peer) = self.table.peer(id) else { return Err(Reason::NoRoom) };
         let (room, is_host, old) = (peer.room, peer.is_host, peer.endpoint);
@@ -136,7 +177,7 @@ impl Rooms {
         self.table.relocate(turn.instant(), id, turn.from, key, fresh);
         self.table.heard(turn.instant(), id, turn.via);
         let how = if is_host { How::Closed } else { How::Left };
-        self.parted.note(turn.instant(), old, room, how);
+        self.parted.note(turn.instant(), old, (room, how), None);
         if self.lines.says(turn.now, turn.from.ip()) {
             let whom = if is_host { "host" } else { "client" };
             info!("{whom} {old} of room {} is back as {}", self.named(room), turn.from);
@@ -256,13 +297,13 @@ impl Rooms {
         })
     }
 
-    /// `ka`: the sender is there. Who has moved and not shown the key of its new endpoint is asked for
-    /// it, if somebody cannot be told of it for that reason: `noroom` makes it come back.
+    /// `ka`: the sender is there. By `noroom` it is asked for its key, if it has moved and somebody
+    /// cannot be told of that before, or if somebody who may be another has given up its place.
     pub(super) fn keep_alive(&mut self, turn: &mut Turn<'_>) -> Result<(), Reason> {
         let peer = self.place(turn)?;
         if !peer.proved {
             let (id, has_moved) = (peer.id, peer.came_by.is_some());
-            if !self.try_again(turn, id) && has_moved {
+            if !self.try_again(turn, id) && has_moved || self.parted.had_place(turn.from) {
                 return Err(Reason::NoRoom);
             }
         }
@@ -357,7 +398,13 @@ impl Rooms {
         let here: Vec<Id> =
             neighbours.filter(|peer| peer.is_host == is_host).map(|peer| peer.id).collect();
         if here.len() >= most {
-            let last = self.table.gives_way(turn.instant(), &here).ok_or(Reason::Limit)?;
+            let is_closing = |id: &&Id| {
+                let room = self.table.peer(**id).and_then(|peer| self.table.room(peer.room));
+                is_host && room.is_some_and(|room| room.is_closing)
+            };
+            let closing = here.iter().find(is_closing).copied();
+            let last = closing.or_else(|| self.table.gives_way(turn.instant(), &here));
+            let last = last.ok_or(Reason::Limit)?;
             self.end(turn.now, last, Why::MadePlace, turn.out);
         }
         if self.table.len() >= self.config.peers {

@@ -63,7 +63,16 @@ impl Rooms {
             return Ok(());
         }
         self.answer(turn, Answer::Closed(room));
-        self.close_room(turn.now, room, Why::Left, turn.out);
+        let host = self.table.peer_at(turn.from).filter(|host| host.proved);
+        let Some(place) = host.map(|host| (host.id, host.key)) else {
+            self.close_room(turn.now, room, Why::Left, turn.out);
+            return Ok(());
+        };
+        // Anybody can send this in its name. If it is still there, it learns that it has no place
+        // when it says so, and comes back with its key.
+        let left = (room, How::Closed);
+        self.parted.note(turn.instant(), turn.from, left, Some(place));
+        self.table.begin_closing(turn.instant(), room);
         Ok(())
     }
 
@@ -114,7 +123,7 @@ impl Rooms {
         let Some(room) = self.table.room_mut(id) else { return };
         room.bar(outcast);
         let Some(peer) = self.table.leave(client) else { return };
-        self.parted.note(turn.instant(), peer.endpoint, id, How::Kicked);
+        self.parted.note(turn.instant(), peer.endpoint, (id, How::Kicked), None);
         self.post.confirm(turn.from, client);
         self.post.notify_former(turn.instant(), &peer, Answer::Kicked(id), turn.out);
         let is_proven = self.table.peer_at(turn.from).is_some_and(|host| host.proved);
@@ -132,7 +141,8 @@ impl Rooms {
         }
         let Some(client) = self.table.leave(id) else { return };
         if why == Why::Left {
-            self.parted.note(now.instant, client.endpoint, room, How::Left);
+            let place = client.proved.then_some((id, client.key));
+            self.parted.note(now.instant, client.endpoint, (room, How::Left), place);
         }
         let host = self.table.room(room).and_then(|room| self.table.peer(room.host));
         if let Some(host) = host.filter(|_| client.told) {
@@ -145,14 +155,14 @@ impl Rooms {
     }
 
     /// Closes a room and tells everybody in it, except a host that knows already or is no host.
-    fn close_room(&mut self, now: Now, id: Id, why: Why, out: &mut Outbox) {
+    pub(super) fn close_room(&mut self, now: Now, id: Id, why: Why, out: &mut Outbox) {
         let Some((room, peers)) = self.table.close(id) else { return };
         let is_host_told = matches!(why, Why::Silent | Why::MadePlace);
         for peer in &peers {
             if !peer.is_host || is_host_told {
                 self.post.notify_former(now.instant, peer, Answer::Closed(id), out);
-            } else {
-                self.parted.note(now.instant, peer.endpoint, id, How::Closed);
+            } else if !room.is_closing {
+                self.parted.note(now.instant, peer.endpoint, (id, How::Closed), None);
             }
         }
         let host = peers.iter().find(|peer| peer.is_host);

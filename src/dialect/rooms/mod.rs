@@ -22,9 +22,18 @@
 //! since a place can be moved to any endpoint by who knows its key, each move makes a new key.
 //!
 //! Who has not proved itself can host and join all the same; 1200 bytes are enough for the
-//! notifications of some fifteen clients, and everything it sends adds to that. But when the server
-//! is full, the place of the one that was silent longest goes to who comes next. So a flood of
-//! forged requests costs those nothing who have proved themselves.
+//! notifications of some fifteen clients, and everything it sends adds to that. But others are told
+//! of it only as far as [`unproven`](crate::unproven) allows, as they knock where they are told to.
+//! And when the server is full, the place of the one that was silent longest goes to who comes
+//! next. So a flood of forged requests costs those nothing who have proved themselves. What many
+//! addresses, or one with many places, can take from others, `shares` bounds.
+//!
+//! # Whose request it is
+//!
+//! Requests are known by their endpoint alone, so others can send them in the name of a peer.
+//! Those that end a place end it at once for the sender, but a proven place is kept for a while:
+//! its peer learns from the answer to its next `ka` that it has none, and takes it back with its
+//! key. `rn` and `kc` have nothing of the kind.
 //!
 //! # No talking to machines
 //!
@@ -328,6 +337,9 @@ impl Dialect for Rooms {
         while let Some(id) = self.table.pop_silent(now.instant) {
             self.end(now, id, Why::Silent, out);
         }
+        while let Some(room) = self.table.pop_closing(now.instant) {
+            self.close_room(now, room, Why::Left, out);
+        }
         self.parted.on_wakeup(now.instant);
         self.post.on_wakeup(now.instant, &self.table, out);
     }
@@ -337,7 +349,7 @@ impl Dialect for Rooms {
     }
 
     fn next_wakeup(&self) -> Option<Instant> {
-        let timers = [self.table.next_silent(), self.parted.next_wakeup(), self.post.next_wakeup()];
+        let timers = [self.table.next_wakeup(), self.parted.next_wakeup(), self.post.next_wakeup()];
         timers.into_iter().flatten().min()
     }
 

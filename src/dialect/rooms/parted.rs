@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use super::field::Id;
+use super::field::{Id, Key};
 use crate::clock::Instant;
 use crate::limits;
 use crate::timers::Timers;
@@ -21,8 +21,17 @@ pub(super) enum How {
 
 #[derive(Debug)]
 pub(super) struct Parted {
-    /// Which room, how, when.
-    left: Timers<SocketAddr, (Id, How, Instant)>,
+    left: Timers<SocketAddr, Note>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Note {
+    room: Id,
+    how: How,
+    at: Instant,
+    /// The place that the peer had, if it had proved itself: whoever sent what ended it, the peer
+    /// may take it back.
+    place: Option<(Id, Key)>,
 }
 
 impl Default for Parted {
@@ -32,23 +41,48 @@ impl Default for Parted {
 }
 
 impl Parted {
-    pub(super) fn note(&mut self, now: Instant, endpoint: SocketAddr, room: Id, how: How) {
+    pub(super) fn note(
+        &mut self,
+        now: Instant,
+        endpoint: SocketAddr,
+        (room, how): (Id, How),
+        place: Option<(Id, Key)>,
+    ) {
         if self.left.len() >= limits::ROOM_PEERS {
             self.left.take();
         }
-        self.left.arm_with(now, endpoint, (room, how, now));
+        self.left.arm_with(now, endpoint, Note { room, how, at: now, place });
     }
 
     /// The room that this endpoint was in last, if it left it in that way.
     pub(super) fn room(&self, endpoint: SocketAddr, how: How) -> Option<Id> {
-        self.left.get(&endpoint).filter(|(_, left, _)| *left == how).map(|(room, ..)| *room)
+        self.left.get(&endpoint).filter(|note| note.how == how).map(|note| note.room)
     }
 
     /// The room that this endpoint has left just now, and how. A request by which it would have
     /// come in or left is a copy then that the network has kept back.
     pub(super) fn just_now(&self, now: Instant, endpoint: SocketAddr) -> Option<(Id, How)> {
-        let (room, how, at) = self.left.get(&endpoint)?;
-        (now - *at < limits::LATE_COPY).then_some((*room, *how))
+        let note = self.left.get(&endpoint)?;
+        (now - note.at < limits::LATE_COPY).then_some((note.room, note.how))
+    }
+
+    /// Whether a peer had a proven place here, and may not be who has given it up.
+    pub(super) fn had_place(&self, endpoint: SocketAddr) -> bool {
+        self.left.get(&endpoint).is_some_and(|note| note.place.is_some())
+    }
+
+    /// The room that the client was in who shows its ID and key at the endpoint where it was.
+    pub(super) fn take_back(&mut self, endpoint: SocketAddr, id: Id, key: Key) -> Option<Id> {
+        let note = self.left.get(&endpoint).filter(|note| note.how == How::Left)?;
+        let is_it = note.place.is_some_and(|(its, kept)| its == id && kept.is(key));
+        let room = is_it.then_some(note.room)?;
+        self.left.cancel(&endpoint);
+        Some(room)
+    }
+
+    /// Forgets what was at an endpoint.
+    pub(super) fn forget(&mut self, endpoint: SocketAddr) {
+        self.left.cancel(&endpoint);
     }
 
     pub(super) fn next_wakeup(&self) -> Option<Instant> {

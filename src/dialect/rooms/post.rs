@@ -201,8 +201,8 @@ impl Post {
         out: &mut Outbox,
     ) -> bool {
         if let Some(id) = notice.addressee {
-            match table.peer(id) {
-                Some(peer) if peer.endpoint == notice.to.endpoint => notice.to = peer.into(),
+            match table.peer_at(notice.to.endpoint) {
+                Some(peer) if peer.id == id => notice.to = peer.into(),
                 _ => return false,
             }
         }

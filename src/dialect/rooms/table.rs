@@ -57,6 +57,8 @@ pub(super) struct Room {
     pub(super) clients: Vec<Id>,
     /// Who must not come in again; the oldest are forgotten when there are many.
     kicked: VecDeque<Outcast>,
+    /// Its host has said that it closes it, or somebody in its name: it is kept for a while.
+    pub(super) is_closing: bool,
     /// Counts rooms, so that they can be listed by age.
     number: u64,
 }
@@ -111,6 +113,8 @@ pub(super) struct Table {
     silent: Timers<Id>,
     /// The same of those that have not proved themselves.
     unproved: Timers<Id>,
+    /// Rooms that are going to be closed.
+    closing: Timers<Id>,
     /// Of whom others may be told; who has proved itself here counts there.
     pub(super) unproven: Unproven,
 }
@@ -127,6 +131,7 @@ impl Table {
             shares: Shares::default(),
             silent: Timers::new(silence),
             unproved: Timers::new(silence),
+            closing: Timers::new(limits::PARTED),
             unproven: Unproven::default(),
         }
     }
@@ -187,7 +192,10 @@ impl Table {
         let number = self.rooms_made;
         self.by_age[usize::from(host.endpoint.is_ipv6())].insert(number, id);
         let (clients, kicked) = (Vec::new(), VecDeque::new());
-        self.rooms.insert(id, Room { id, name, host: host.id, clients, kicked, number });
+        self.rooms.insert(
+            id,
+            Room { id, name, host: host.id, clients, kicked, is_closing: false, number },
+        );
         self.insert(now, host);
     }
 
@@ -221,16 +229,46 @@ impl Table {
     pub(super) fn close(&mut self, room: Id) -> Option<(Room, Vec<Peer>)> {
         let room = self.rooms.remove(&room)?;
         self.by_age.iter_mut().for_each(|rooms| _ = rooms.remove(&room.number));
+        self.closing.cancel(&room.id);
         let ids = std::iter::once(&room.host).chain(&room.clients);
         let peers = ids.filter_map(|id| self.remove(*id)).collect();
         Some((room, peers))
+    }
+
+    /// A room is going to be closed: nobody finds it, nor its host by its endpoint.
+    pub(super) fn begin_closing(&mut self, now: Instant, id: Id) {
+        let Some(room) = self.rooms.get_mut(&id) else { return };
+        room.is_closing = true;
+        self.by_age.iter_mut().for_each(|rooms| _ = rooms.remove(&room.number));
+        if let Some(host) = self.peers.get(&room.host) {
+            self.at.remove(&host.endpoint);
+        }
+        self.closing.arm(now, id);
+    }
+
+    /// A room is not going to be closed. Nobody may be where its host is.
+    pub(super) fn stop_closing(&mut self, id: Id) {
+        let Some(room) = self.rooms.get_mut(&id) else { return };
+        let Some(host) = self.peers.get(&room.host) else { return };
+        room.is_closing = false;
+        self.by_age[usize::from(host.endpoint.is_ipv6())].insert(room.number, id);
+        self.at.insert(host.endpoint, host.id);
+        self.closing.cancel(&id);
+    }
+
+    /// A room whose time to be closed has come.
+    pub(super) fn pop_closing(&mut self, now: Instant) -> Option<Id> {
+        self.closing.pop_due(now)
     }
 
     fn remove(&mut self, id: Id) -> Option<Peer> {
         self.silent.cancel(&id);
         self.unproved.cancel(&id);
         let peer = self.peers.remove(&id)?;
-        self.at.remove(&peer.endpoint);
+        // The host of a room that is being closed may have another place there.
+        if self.at.get(&peer.endpoint) == Some(&id) {
+            self.at.remove(&peer.endpoint);
+        }
         self.by_customer.remove(peer.endpoint.ip(), &id);
         self.shares.remove(peer.endpoint.ip(), 1);
         if peer.proved {
@@ -297,9 +335,9 @@ impl Table {
         self.heard(now, id, via);
     }
 
-    /// When the next peer has been silent for too long.
-    pub(super) fn next_silent(&self) -> Option<Instant> {
-        self.silent.next()
+    /// When the next peer has been silent for too long, or a room has to be closed.
+    pub(super) fn next_wakeup(&self) -> Option<Instant> {
+        self.silent.next().into_iter().chain(self.closing.next()).min()
     }
 
     /// A peer that has been silent for too long.
@@ -323,6 +361,7 @@ impl Table {
             && self.shares.is_empty()
             && self.silent.is_empty()
             && self.unproved.is_empty()
+            && self.closing.is_empty()
     }
 }
 

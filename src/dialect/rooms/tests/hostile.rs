@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use super::{Place, Sent, World, peer};
 use crate::dialect::rooms::Config;
+use crate::limits;
 
 /// An endpoint in the network of a victim.
 fn victim(n: u16) -> SocketAddr {
@@ -189,4 +190,68 @@ fn who_is_kicked_often_lets_nobody_else_in_again() {
         world.pass_secs(1);
     }
     assert_eq!(world.answer(bad.at, &format!("jr:{}", host.room)), "er:jr:kicked");
+}
+
+#[test]
+fn a_forged_close_does_not_close_a_room() {
+    let (mut world, host, client) = World::introduced();
+    let listed = world.answer(peer(9), "rl");
+    for forged in ["cr", "rh:Another"] {
+        world.send(host.at, forged.as_bytes());
+        world.pass_secs(2);
+    }
+    // Its next sign of life tells the host, and it comes back by its key.
+    assert_eq!(world.answer(host.at, "ka"), "er:ka:noroom");
+    assert_eq!(Place::of(host.at, &world.ask(host.at, &host.rc())).room, host.room);
+    assert_eq!(world.answer(host.at, "ka"), "ka");
+    assert_eq!(world.answer(peer(9), "rl"), listed);
+    assert_eq!(world.pass_secs(60).to(client.at), [""; 0], "its clients have not heard of it");
+    assert_eq!(world.answer(client.at, "ka"), "ka");
+}
+
+#[test]
+fn a_forged_leave_moves_nobody() {
+    for forged in ["lr", "jr:OTHER", "rh:mine"] {
+        let (mut world, host, client) = World::introduced();
+        let other = world.host(peer(3), "b");
+        world.send(client.at, forged.replace("OTHER", &other.room).as_bytes());
+        world.pass_secs(15);
+        assert_eq!(world.answer(client.at, "ka"), "er:ka:noroom", "{forged}");
+        assert_eq!(
+            world.answer(client.at, &format!("rc:{}:{}", client.id, host.key)),
+            "er:rc:noroom"
+        );
+        let sent = world.send(client.at, client.rc().as_bytes());
+        let back = Place::of(client.at, &sent.to(client.at));
+        assert_eq!((&back.room, &back.id, &back.key), (&client.room, &client.id, &client.key));
+        assert_eq!(sent.to(host.at), [format!("cj:{}:{}:40000", client.id, client.ip())]);
+        assert_eq!(world.answer(client.at, "ka"), "ka");
+        assert!(world.answer(other.at, "ka") == "ka" && world.answer(peer(9), "rl").contains(",2"));
+    }
+}
+
+#[test]
+fn who_has_left_for_another_room_shows_the_key_of_that() {
+    let (mut world, _, client) = World::introduced();
+    let other = world.host(peer(3), "b");
+    let moved = world.join_unproved(client.at, &other);
+    assert_eq!(world.answer(client.at, "ka"), "er:ka:noroom");
+    world.prove(&moved);
+    assert_eq!(world.answer(client.at, "ka"), "ka");
+    world.pass_secs(31);
+    assert_eq!(world.answer(client.at, &client.rc()), "er:rc:noroom");
+}
+
+#[test]
+fn a_host_may_close_and_open_as_often_as_it_likes() {
+    let mut world = World::new();
+    for _ in 0..50 {
+        let host = world.host(peer(1), "a");
+        world.answer(host.at, "cr");
+        assert_eq!(world.answer(peer(9), "rl"), "rl:");
+        assert_eq!(world.answer(peer(8), &format!("jr:{}", host.room)), "er:jr:noroom");
+        world.pass(limits::LATE_COPY);
+    }
+    world.pass_secs(31);
+    assert!(world.rooms.is_empty());
 }

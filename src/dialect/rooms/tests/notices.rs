@@ -49,7 +49,7 @@ fn what_is_outdated_is_not_told() {
     world.answer(host.at, "cr");
     let told = world.pass_secs(60);
     assert_eq!(told.to(host.at).len(), 0, "it has no room any more");
-    assert_eq!(told.to(peer(3)), vec![format!("cr:{}", host.room); 2]);
+    assert_eq!(told.to(peer(3)), vec![format!("cr:{}", host.room); 3]);
 }
 
 #[test]
