@@ -255,7 +255,11 @@ impl Events {
     /// Whether a peer's connection comes from the address of this endpoint: then it hears there. Anybody
     /// can send its token from elsewhere.
     fn is_at(&self, id: ConnId, endpoint: SocketAddr) -> bool {
-        self.conns.get(id).is_some_and(|conn| conn.addr.ip() == endpoint.ip())
+        self.conns.get(id).is_some_and(|conn| {
+            let (one, other) = (conn.addr.ip(), endpoint.ip());
+            // All loopback addresses are those of one machine.
+            one == other || one.is_loopback() && other.is_loopback()
+        })
     }
 
     /// Whether host and player may be told of each other. If not, it is tried again when they show
