@@ -331,6 +331,9 @@ pub const NATPUNCH_SILENCE: Duration = Duration::from_secs(5);
 /// lives nobody can take its place, and short enough that it is believed before it is forgotten.
 pub const NATPUNCH_MOVE: Duration = Duration::from_millis(2500);
 
+/// For so long the new port must have said who it is, and no other port meanwhile: at least twice.
+pub const NATPUNCH_CLAIM: Duration = Duration::from_secs(1);
+
 /// How long a natpunch client has to meet the host of the lobby that it wants to join. That of
 /// the original.
 pub const NATPUNCH_JOIN: Duration = Duration::from_secs(10);
@@ -347,6 +350,9 @@ pub const NATPUNCH_CLIENTS_PER_ADDRESS: usize = 64;
 
 /// Lobbies of natpunch in all: one for every fourth client.
 pub const NATPUNCH_LOBBIES: usize = 4 * 1024;
+
+/// Lobbies that clients of one address (IPv6: one /64) have made.
+pub const NATPUNCH_LOBBIES_PER_ADDRESS: usize = 64;
 
 /// Lobbies that one natpunch client can be in at a time. Games need one.
 pub const NATPUNCH_LOBBIES_PER_CLIENT: usize = 4;

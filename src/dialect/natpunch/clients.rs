@@ -9,6 +9,7 @@ use super::id::Uuid;
 use crate::clock::Instant;
 use crate::customers::Possessions;
 use crate::dialect::Via;
+use crate::holders::Holders;
 use crate::limits;
 use crate::timers::Timers;
 
@@ -17,6 +18,11 @@ use crate::timers::Timers;
 pub(super) struct Client {
     /// Where it is, as its datagrams show.
     pub(super) endpoint: SocketAddr,
+    /// Where it registered. Nobody but it has read the ID that was sent there, before it played with
+    /// others.
+    home: SocketAddr,
+    /// The port that says that it is this client now.
+    claim: Option<Claim>,
     /// How to reach it.
     pub(super) via: Via,
     /// Where it is, as it sees itself.
@@ -27,6 +33,24 @@ pub(super) struct Client {
     pub(super) proven: bool,
     /// The lobbies that it is in, or wants to get into.
     pub(super) lobbies: Vec<Uuid>,
+    /// Counts registrations.
+    number: u64,
+}
+
+/// Somebody who says that he is a client that was at another port.
+#[derive(Clone, Copy, Debug)]
+struct Claim {
+    endpoint: SocketAddr,
+    since: Instant,
+}
+
+/// Who gives way before others: those in no lobby, and of these the newest.
+type Rank = (bool, u64, Uuid);
+
+impl Client {
+    fn rank(&self, id: Uuid) -> Rank {
+        (self.lobbies.is_empty(), self.number, id)
+    }
 }
 
 /// Why somebody cannot be registered.
@@ -54,6 +78,8 @@ pub(super) struct Clients {
     all: HashMap<Uuid, Client>,
     by_endpoint: HashMap<SocketAddr, Uuid>,
     by_customer: Possessions<Uuid>,
+    shares: Holders<Rank>,
+    registered: u64,
     unproven: Timers<Uuid>,
     proven: Timers<Uuid>,
 }
@@ -64,6 +90,8 @@ impl Default for Clients {
             all: HashMap::new(),
             by_endpoint: HashMap::new(),
             by_customer: Possessions::default(),
+            shares: Holders::default(),
+            registered: 0,
             unproven: Timers::new(limits::NATPUNCH_SILENCE),
             proven: Timers::new(limits::NATPUNCH_SILENCE),
         }
@@ -101,6 +129,7 @@ impl Clients {
         let client = self.all.get_mut(&id).filter(|client| client.endpoint == endpoint)?;
         client.heard = now;
         client.proven = true;
+        client.claim = None;
         client.via = via;
         self.unproven.cancel(&id);
         self.proven.arm(now, id);
@@ -128,8 +157,19 @@ impl Clients {
         }
         self.make_room(endpoint.ip())?;
         let id = Uuid::random(rng);
-        let client =
-            Client { endpoint, via, local, heard: now, proven: false, lobbies: Vec::new() };
+        self.registered += 1;
+        let client = Client {
+            endpoint,
+            home: endpoint,
+            claim: None,
+            via,
+            local,
+            heard: now,
+            proven: false,
+            lobbies: Vec::new(),
+            number: self.registered,
+        };
+        self.shares.change(endpoint.ip(), client.rank(id), 0, 1);
         self.all.insert(id, client);
         self.by_endpoint.insert(endpoint, id);
         self.by_customer.add(endpoint.ip(), id);
@@ -151,9 +191,35 @@ impl Clients {
         Ok(())
     }
 
-    /// A client says that it is at another port of its address now. It is believed if its old
-    /// endpoint has gone quiet: IDs are no secret to those it plays with, and one of them could
-    /// forge this.
+    /// Who has to go before a client of this address can be registered, if there is no room: one of
+    /// the address that has most. The client may be in a lobby.
+    pub(super) fn in_the_way(&self, addr: IpAddr) -> Option<Uuid> {
+        let is_full = self.all.len() >= limits::NATPUNCH_CLIENTS && self.unproven.is_empty();
+        if is_full { self.shares.gives_way(addr, 1).map(|(_, _, id)| id) } else { None }
+    }
+
+    /// A client is in a lobby, or wants to get into it.
+    pub(super) fn enter(&mut self, id: Uuid, lobby: Uuid) {
+        self.change(id, |client| client.lobbies.push(lobby));
+    }
+
+    /// It is not any more.
+    pub(super) fn exit(&mut self, id: Uuid, lobby: Uuid) {
+        self.change(id, |client| client.lobbies.retain(|other| *other != lobby));
+    }
+
+    fn change(&mut self, id: Uuid, change: impl FnOnce(&mut Client)) {
+        let Some(client) = self.all.get_mut(&id) else { return };
+        let addr = client.endpoint.ip();
+        self.shares.change(addr, client.rank(id), 1, 0);
+        change(client);
+        self.shares.change(addr, client.rank(id), 0, 1);
+    }
+
+    /// A client says that it is at another port of its address now. IDs are no secret to those it
+    /// plays with, and one of them could forge this. So it is believed if its old endpoint has gone
+    /// quiet and since then the new one alone has kept saying so. The endpoint where it registered
+    /// is believed at once, whoever has taken its place.
     pub(super) fn move_to(
         &mut self,
         now: Instant,
@@ -162,13 +228,27 @@ impl Clients {
         endpoint: SocketAddr,
     ) -> Option<Uuid> {
         let id = id.parse().ok()?;
+        let is_home = self.get(id)?.home == endpoint;
+        if let Some(other) = self.at(endpoint) {
+            // Who has proven nothing may be forged to stand in the way.
+            if !is_home || self.is_proven(endpoint) {
+                return None;
+            }
+            self.remove(other);
+        }
         let client = self.all.get_mut(&id)?;
-        let is_quiet = now - client.heard >= limits::NATPUNCH_MOVE;
-        if client.endpoint.ip() != endpoint.ip()
-            || !is_quiet
-            || self.by_endpoint.contains_key(&endpoint)
-        {
+        if client.endpoint.ip() != endpoint.ip() {
             return None;
+        }
+        if !is_home {
+            let same = client.claim.filter(|claim| claim.endpoint == endpoint);
+            let claim = same.unwrap_or(Claim { endpoint, since: now });
+            client.claim = Some(claim);
+            if now - client.heard < limits::NATPUNCH_MOVE
+                || now - claim.since < limits::NATPUNCH_CLAIM
+            {
+                return None;
+            }
         }
         self.by_endpoint.remove(&client.endpoint);
         client.endpoint = endpoint;
@@ -183,6 +263,7 @@ impl Clients {
         self.unproven.cancel(&id);
         self.proven.cancel(&id);
         self.by_customer.remove(client.endpoint.ip(), &id);
+        self.shares.change(client.endpoint.ip(), client.rank(id), 1, 0);
         Some(client)
     }
 

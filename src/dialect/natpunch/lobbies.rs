@@ -12,6 +12,8 @@ use super::message::{
     ClientInfo, Content, Endpoint, JoinLobbySuccess, LobbyInfo, LobbyListResponse, LobbyUpdate,
     Message,
 };
+use crate::customers::{Counts, network};
+use crate::holders::Holders;
 use crate::limits;
 
 /// A lobby. Its host is the member that has been in it longest.
@@ -24,9 +26,17 @@ pub(super) struct Lobby {
     pub(super) pending: Vec<Uuid>,
     /// Where it is in the list of all.
     place: usize,
-    /// Whether its members have IPv6.
-    is_v6: bool,
+    /// Where the one who made it came from; its members have the same family.
+    made_by: IpAddr,
+    /// Counts lobbies.
+    number: u64,
+    /// Somebody is in it who comes from elsewhere.
+    has_others: bool,
 }
+
+/// Which lobby gives way before others: one in which nobody from elsewhere is, and of these the
+/// newest.
+type Rank = (bool, u64, Uuid);
 
 impl Lobby {
     pub(super) fn host(&self) -> Option<Uuid> {
@@ -37,6 +47,26 @@ impl Lobby {
         let taken = self.members.len() + self.pending.len();
         taken >= self.max_players as usize || taken >= limits::NATPUNCH_MEMBERS
     }
+
+    /// Who gives the place that was kept for him to somebody from this address: one of the address
+    /// that has most places, if it has more than the other would have, and never a member.
+    pub(super) fn gives_way(&self, to: IpAddr, clients: &Clients) -> Option<Uuid> {
+        let from = |id: &Uuid| clients.get(*id).map(|client| network(client.endpoint.ip()));
+        let all = || self.members.iter().chain(&self.pending).filter_map(from);
+        let places = |of: IpAddr| all().filter(|other| *other == of).count();
+        let own = places(network(to)) + 1;
+        let pending = self.pending.iter().filter_map(|id| Some((places(from(id)?), id)));
+        pending.filter(|(held, _)| *held > own).max_by_key(|(held, _)| *held).map(|(_, id)| *id)
+    }
+
+    /// Whether somebody is in it who comes from elsewhere than the one who made it.
+    pub(super) fn has_others(&self) -> bool {
+        self.has_others
+    }
+
+    fn rank(&self, id: Uuid) -> Rank {
+        (!self.has_others, self.number, id)
+    }
 }
 
 /// All lobbies.
@@ -46,28 +76,65 @@ pub(super) struct Lobbies {
     /// The same in a row, so that a list can begin anywhere: those that peers with IPv4 can join,
     /// and the others.
     rows: [Vec<Uuid>; 2],
+    made: Counts,
+    shares: Holders<Rank>,
+    opened: u64,
 }
 
 impl Lobbies {
+    /// Which lobby has to be closed before somebody from this address can open one: one of the
+    /// address that has most.
+    pub(super) fn in_the_way(&self, addr: IpAddr) -> Option<Uuid> {
+        let is_full = self.row.len() >= limits::NATPUNCH_LOBBIES;
+        let first = if is_full { self.shares.gives_way(addr, 1) } else { None };
+        first.filter(|(is_alone, ..)| *is_alone).map(|(_, _, id)| id)
+    }
+
+    /// The members of a lobby have changed.
+    pub(super) fn note_members(&mut self, id: Uuid, clients: &Clients) {
+        let Some(lobby) = self.all.get_mut(&id) else { return };
+        let is_other = |addr: IpAddr| network(addr) != network(lobby.made_by);
+        let members = lobby.members.iter().filter_map(|id| clients.get(*id));
+        let has_others = members.into_iter().any(|client| is_other(client.endpoint.ip()));
+        if has_others != lobby.has_others {
+            self.shares.change(lobby.made_by, lobby.rank(id), 1, 0);
+            lobby.has_others = has_others;
+            self.shares.change(lobby.made_by, lobby.rank(id), 0, 1);
+        }
+    }
+
     /// Opens a lobby; none if there are too many.
     pub(super) fn create(
         &mut self,
         name: String,
         max_players: u32,
-        (host, addr): (Uuid, IpAddr),
+        (host, made_by): (Uuid, IpAddr),
         rng: &mut impl Rng,
     ) -> Option<Uuid> {
-        if self.all.len() >= limits::NATPUNCH_LOBBIES {
+        if self.all.len() >= limits::NATPUNCH_LOBBIES
+            || self.made.of(made_by) >= limits::NATPUNCH_LOBBIES_PER_ADDRESS
+        {
             return None;
         }
         let id = Uuid::random(rng);
-        let is_v6 = addr.is_ipv6();
-        let row = &mut self.rows[usize::from(is_v6)];
+        let row = &mut self.rows[usize::from(made_by.is_ipv6())];
         let place = row.len();
         row.push(id);
         let (members, pending) = (vec![host], Vec::new());
-        self.all.insert(id, Lobby { name, max_players, members, pending, place, is_v6 });
+        self.opened += 1;
+        let number = self.opened;
+        let has_others = false;
+        let lobby =
+            Lobby { name, max_players, members, pending, place, made_by, number, has_others };
+        self.made.add(made_by);
+        self.shares.change(made_by, lobby.rank(id), 0, 1);
+        self.all.insert(id, lobby);
         Some(id)
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.row.len()
     }
 
     pub(super) fn find(&self, id: &str) -> Option<(Uuid, &Lobby)> {
@@ -85,7 +152,9 @@ impl Lobbies {
 
     pub(super) fn remove(&mut self, id: Uuid) {
         let Some(lobby) = self.all.remove(&id) else { return };
-        let row = &mut self.rows[usize::from(lobby.is_v6)];
+        self.made.remove(lobby.made_by);
+        self.shares.change(lobby.made_by, lobby.rank(id), 1, 0);
+        let row = &mut self.rows[usize::from(lobby.made_by.is_ipv6())];
         row.swap_remove(lobby.place);
         if let Some(moved) = row.get(lobby.place).and_then(|id| self.all.get_mut(id)) {
             moved.place = lobby.place;

@@ -10,6 +10,7 @@ use log::{debug, warn};
 use prost::Message as _;
 use rand::rngs::StdRng;
 
+use super::addr::may_be_told;
 use super::{Dialect, Name, Outbox, Via};
 use crate::admission::{self, Admission};
 use crate::amplification::Credits;
@@ -25,7 +26,7 @@ pub mod message;
 
 use clients::Clients;
 use id::Uuid;
-use lobbies::{Lobbies, endpoint, size};
+use lobbies::{Lobbies, Lobby, endpoint, size};
 use message::{
     ConnectRequest, ConnectionInstruction, Content, CreateLobbyRequest, CreateLobbyResponse,
     Endpoint, Error, JoinLobbyRequest, JoinLobbyResponse, LeaveLobbyRequest, LeaveLobbyResponse,
@@ -81,10 +82,16 @@ impl Natpunch {
     }
 
     fn register(&mut self, now: Now, from: Sender, request: RegisterRequest, out: &mut Outbox) {
-        let local = local(request.local_endpoint);
         let Sender { via, peer } = from;
+        let local = local(request.local_endpoint, peer);
         if let Some(local) = local {
             self.nats.saw_local(now.instant, peer, local);
+        }
+        if let Some(other) = self.clients.in_the_way(peer.ip())
+            && self.clients.at(peer).is_none()
+            && self.may_go(other)
+        {
+            self.forget(now, other, out);
         }
         let id = self.clients.register(now.instant, via, peer, local, &mut self.rng);
         let (client_id, message) = match id {
@@ -140,7 +147,7 @@ impl Natpunch {
             return;
         };
         if let (Some(local), Some(client)) =
-            (local(request.local_endpoint), self.clients.get_mut(source))
+            (local(request.local_endpoint, from.peer), self.clients.get_mut(source))
         {
             client.local = Some(local);
         }
@@ -162,16 +169,19 @@ impl Natpunch {
         if request.lobby_name.len() > limits::NATPUNCH_NAME {
             return self.refuse(now, from, "Lobby name is too long", out);
         }
-        let Some(client) = self.clients.get_mut(host) else { return };
+        let Some(client) = self.clients.get(host) else { return };
         if client.lobbies.len() >= limits::NATPUNCH_LOBBIES_PER_CLIENT {
             return self.refuse(now, from, TOO_MANY_LOBBIES, out);
         }
         let (name, most) = (request.lobby_name.clone(), request.max_players);
-        let Some(id) = self.lobbies.create(name, most, (host, from.peer.ip()), &mut self.rng)
-        else {
+        let addr = from.peer.ip();
+        if let Some(other) = self.lobbies.in_the_way(addr) {
+            self.close(other, out);
+        }
+        let Some(id) = self.lobbies.create(name, most, (host, addr), &mut self.rng) else {
             return self.refuse(now, from, TOO_MANY_LOBBIES, out);
         };
-        client.lobbies.push(id);
+        self.clients.enter(host, id);
         debug!("{host} opened the lobby {id}");
         let response = CreateLobbyResponse {
             success: true,
@@ -200,14 +210,20 @@ impl Natpunch {
             return self.refuse_family(now, from, "the host of the lobby", out);
         }
         if !lobby.pending.contains(&joiner) {
-            if lobby.is_full() {
+            let is_full = lobby.is_full();
+            let gives_way =
+                is_full.then(|| lobby.gives_way(from.peer.ip(), &self.clients)).flatten();
+            if is_full && gives_way.is_none() {
                 return self.refuse(now, from, "Lobby is full", out);
             }
-            let Some(client) = self.clients.get_mut(joiner) else { return };
+            let Some(client) = self.clients.get(joiner) else { return };
             if client.lobbies.len() >= limits::NATPUNCH_LOBBIES_PER_CLIENT {
                 return self.refuse(now, from, TOO_MANY_LOBBIES, out);
             }
-            client.lobbies.push(id);
+            if let Some(other) = gives_way {
+                self.give_up(id, other, out);
+            }
+            self.clients.enter(joiner, id);
             if let Some(lobby) = self.lobbies.get_mut(id) {
                 lobby.pending.push(joiner);
             }
@@ -239,6 +255,7 @@ impl Natpunch {
         lobby.pending.remove(n);
         lobby.members.push(joiner);
         self.joins.cancel(&(id, joiner));
+        self.lobbies.note_members(id, &self.clients);
         self.count(now, id, joiner, true);
         debug!("{joiner} joined the lobby {id}");
         self.tell(joiner, self.lobbies.success(id, &self.clients), out);
@@ -255,11 +272,11 @@ impl Natpunch {
         let Some((id, _)) = self.lobbies.find(&request.lobby_id) else {
             return self.refuse(now, from, LOBBY_NOT_FOUND, out);
         };
-        let Some(client) = self.clients.get_mut(who) else { return };
-        let Some(n) = client.lobbies.iter().position(|lobby| *lobby == id) else {
+        let Some(client) = self.clients.get(who) else { return };
+        if !client.lobbies.contains(&id) {
             return self.refuse(now, from, "Client not in lobby", out);
-        };
-        client.lobbies.remove(n);
+        }
+        self.clients.exit(who, id);
         self.take_out(now, id, who, out);
         let message = "Successfully left lobby".into();
         let response = LeaveLobbyResponse { success: true, message };
@@ -279,15 +296,8 @@ impl Natpunch {
             return;
         }
         let pending = lobby.pending.clone();
-        let Some(host) = lobby.host() else {
-            let closed = self.lobbies.update(id, "lobby_closed", &self.clients);
-            for joiner in pending {
-                self.tell(joiner, closed.clone(), out);
-                self.give_up(id, joiner, out);
-            }
-            debug!("the lobby {id} is empty and gone");
-            return self.lobbies.remove(id);
-        };
+        let Some(host) = lobby.host() else { return self.close(id, out) };
+        self.lobbies.note_members(id, &self.clients);
         let left = Content::PeerLeft(PeerLeft { client_id: who.to_string() });
         let update = self.lobbies.update(id, "player_left", &self.clients);
         for member in self.lobbies.get(id).map_or(&[][..], |lobby| &lobby.members) {
@@ -302,15 +312,44 @@ impl Natpunch {
         }
     }
 
+    /// Closes a lobby and tells those who are in it or want to be.
+    fn close(&mut self, id: Uuid, out: &mut Outbox) {
+        let Some(lobby) = self.lobbies.get(id) else { return };
+        let (members, pending) = (lobby.members.clone(), lobby.pending.clone());
+        let closed = self.lobbies.update(id, "lobby_closed", &self.clients);
+        for member in members {
+            self.tell(member, closed.clone(), out);
+            self.clients.exit(member, id);
+        }
+        for joiner in pending {
+            self.tell(joiner, closed.clone(), out);
+            self.give_up(id, joiner, out);
+        }
+        debug!("the lobby {id} is gone");
+        self.lobbies.remove(id);
+    }
+
+    /// Whether nobody from elsewhere plays with a client.
+    fn may_go(&self, id: Uuid) -> bool {
+        let lobbies = self.clients.get(id).map_or(&[][..], |client| &client.lobbies);
+        !lobbies.iter().any(|lobby| self.lobbies.get(*lobby).is_some_and(Lobby::has_others))
+    }
+
+    fn forget(&mut self, now: Now, id: Uuid, out: &mut Outbox) {
+        let Some(client) = self.clients.remove(id) else { return };
+        debug!("{id} at {} is gone", client.endpoint);
+        for lobby in client.lobbies {
+            self.take_out(now, lobby, id, out);
+        }
+    }
+
     /// Somebody has not met the host of a lobby.
     fn give_up(&mut self, id: Uuid, joiner: Uuid, out: &mut Outbox) {
         self.joins.cancel(&(id, joiner));
         if let Some(lobby) = self.lobbies.get_mut(id) {
             lobby.pending.retain(|pending| *pending != joiner);
         }
-        if let Some(client) = self.clients.get_mut(joiner) {
-            client.lobbies.retain(|lobby| *lobby != id);
-        }
+        self.clients.exit(joiner, id);
         let message = "Failed to establish connection with lobby host".into();
         self.tell(joiner, Content::Error(Error { message }), out);
     }
@@ -425,12 +464,14 @@ fn send(via: Via, to: SocketAddr, content: Content, out: &mut Outbox) {
     }
 }
 
-/// The endpoint that a client claims to have, if it can be one: many say 0.0.0.0.
-fn local(claimed: Option<Endpoint>) -> Option<SocketAddr> {
+/// The endpoint that a client claims to have, if it can be one: many say 0.0.0.0. Others knock there,
+/// so that it must not be that of a stranger.
+fn local(claimed: Option<Endpoint>, public: SocketAddr) -> Option<SocketAddr> {
     let claimed = claimed?;
     let ip: std::net::IpAddr = claimed.ip_address.parse().ok()?;
     let port = u16::try_from(claimed.port).ok().filter(|port| *port != 0)?;
-    (!ip.is_unspecified()).then(|| SocketAddr::new(ip.to_canonical(), port))
+    let ip = ip.to_canonical();
+    may_be_told(ip, public.ip()).then(|| SocketAddr::new(ip, port))
 }
 
 impl Dialect for Natpunch {
@@ -470,11 +511,7 @@ impl Dialect for Natpunch {
             self.give_up(lobby, joiner, out);
         }
         while let Some(id) = self.clients.pop_silent(now.instant) {
-            let Some(client) = self.clients.remove(id) else { continue };
-            debug!("{id} at {} is gone", client.endpoint);
-            for lobby in client.lobbies {
-                self.take_out(now, lobby, id, out);
-            }
+            self.forget(now, id, out);
         }
     }
 

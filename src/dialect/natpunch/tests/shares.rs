@@ -1,0 +1,197 @@
+//! What one address takes must not be missing for others, and nobody takes a client's place.
+
+use super::*;
+
+/// A port of an address of many clients.
+fn crowd(n: u16, port: u16) -> SocketAddr {
+    let [high, low] = n.to_be_bytes();
+    SocketAddr::from(([198, 18, high, low], port))
+}
+
+fn update(sent: &[(SocketAddr, Pb)], kind: &str) -> usize {
+    let is = |Pb(bytes): &Pb| match Message::decode(&bytes[..]).unwrap().content {
+        Some(Content::LobbyUpdate(update)) => update.update_type == kind,
+        _ => false,
+    };
+    sent.iter().filter(|(_, message)| is(message)).count()
+}
+
+#[test]
+fn sixteen_addresses_do_not_take_all_lobbies() {
+    let mut world = World::new();
+    // An honest one comes first, with a lobby of its own and a member.
+    let [host, member] = [addr(1), addr(2)].map(|at| (at, world.client(at)));
+    let first = world.lobby(host.0, &host.1, 4);
+    world.say(member.0, join(&first, &member.1));
+    world.say(host.0, ready(&first, &member.1));
+    let mut open = 0;
+    for n in 0..200u16 {
+        for port in 0..16 {
+            let at = crowd(n, 4000 + port);
+            let id = world.client(at);
+            for _ in 0..4 {
+                let sent = world.say(at, create(&id, "mine", 4));
+                open += sent
+                    .iter()
+                    .filter(|(to, m)| *to == at && *m != error("Too many lobbies"))
+                    .count();
+            }
+        }
+        assert!(world.natpunch.lobbies.len() <= limits::NATPUNCH_LOBBIES);
+    }
+    assert!(open > limits::NATPUNCH_LOBBIES, "{open}");
+    assert_eq!(world.natpunch.lobbies.len(), limits::NATPUNCH_LOBBIES);
+    // One who has none yet gets a lobby, and who gives way is told.
+    let late = world.client(addr(3));
+    let sent = world.say(addr(3), create(&late, "late", 4));
+    assert_eq!((sent.len(), update(&sent, "lobby_closed")), (2, 1));
+    // One who has as many as anybody gets none.
+    let at = crowd(0, 5000);
+    let more = world.client(at);
+    let sent: Vec<_> = (0..4).flat_map(|_| world.say(at, create(&more, "more", 4))).collect();
+    assert!(sent.contains(&(at, error("Too many lobbies"))));
+    // The lobby with members is as it was.
+    assert_eq!(world.say(addr(2), leave(&first, &member.1)).len(), 3);
+}
+
+#[test]
+fn one_address_has_64_lobbies() {
+    let mut world = World::new();
+    let made: usize = (0..20)
+        .map(|n| {
+            let at = crowd(1, 4000 + n);
+            let id = world.client(at);
+            let sent: Vec<_> = (0..4).flat_map(|_| world.say(at, create(&id, "x", 2))).collect();
+            sent.iter().filter(|(_, message)| *message != error("Too many lobbies")).count()
+        })
+        .sum();
+    assert_eq!(made, limits::NATPUNCH_LOBBIES_PER_ADDRESS);
+}
+
+#[test]
+fn many_addresses_do_not_take_all_places_of_clients() {
+    let mut world = World::new();
+    let host = world.client(addr(1));
+    let lobby = world.lobby(addr(1), &host, 4);
+    for n in 0..260 {
+        (0..64).for_each(|port| drop(world.client(crowd(n, 4000 + port))));
+        // Meanwhile they live.
+        world.say(addr(1), keep_alive(&host));
+    }
+    assert_eq!(world.natpunch.clients.len(), limits::NATPUNCH_CLIENTS);
+    let late = world.client(addr(2));
+    assert_eq!(world.say(addr(2), join(&lobby, &late)).len(), 3);
+    assert_eq!(world.natpunch.clients.len(), limits::NATPUNCH_CLIENTS);
+}
+
+#[test]
+fn one_address_does_not_fill_a_lobby() {
+    let mut world = World::new();
+    let host = world.client(addr(1));
+    let lobby = world.lobby(addr(1), &host, 4);
+    let pending: Vec<_> =
+        (0..3).map(|n| (crowd(1, 4000 + n), world.client(crowd(1, 4000 + n)))).collect();
+    pending.iter().for_each(|(at, id)| assert_eq!(world.say(*at, join(&lobby, id)).len(), 3));
+    let [two, three] = [addr(2), addr(3)].map(|at| (at, world.client(at)));
+    let sent = world.say(two.0, join(&lobby, &two.1));
+    assert_eq!(sent.len(), 4, "one of the three gives way");
+    assert_eq!(sent[0], (pending[2].0, error("Failed to establish connection with lobby host")));
+    let full = [(three.0, error("Lobby is full"))];
+    // Now that one has two places, and gives no more way to others of its address.
+    assert_eq!(
+        world.say(pending[2].0, join(&lobby, &pending[2].1)),
+        [(pending[2].0, error("Lobby is full"))]
+    );
+    // Members stay, whatever their address has.
+    world.say(addr(1), ready(&lobby, &pending[0].1));
+    world.say(addr(1), ready(&lobby, &pending[1].1));
+    world.say(addr(1), ready(&lobby, &two.1));
+    assert_eq!(world.say(three.0, join(&lobby, &three.1)), full);
+}
+
+/// A client in a lobby with another, and the port that somebody pretends to be it at.
+fn victim(world: &mut World) -> (String, String, SocketAddr) {
+    let ids = [addr(1), addr(2)].map(|at| world.client(at));
+    let lobby = world.lobby(addr(1), &ids[0], 4);
+    world.say(addr(2), join(&lobby, &ids[1]));
+    world.say(addr(1), ready(&lobby, &ids[1]));
+    let [victim, other] = ids;
+    (victim, other, SocketAddr::new(addr(1).ip(), 6666))
+}
+
+#[test]
+fn who_lives_is_not_moved_and_who_was_drowned_is_back_at_once() {
+    let mut world = World::new();
+    let (id, other, forger) = victim(&mut world);
+    let tick = Duration::from_millis(100);
+    for n in 0..100 {
+        world.wait(tick);
+        assert_eq!(world.say(forger, keep_alive(&id)), []);
+        if n % 20 == 0 {
+            world.say(addr(1), keep_alive(&id));
+        }
+        world.say(addr(2), keep_alive(&other));
+    }
+    // Its own are lost for a while: the forger gets in.
+    let mut told = Vec::new();
+    for _ in 0..40 {
+        world.wait(tick);
+        told.extend(world.say(forger, keep_alive(&id)));
+        world.say(addr(2), keep_alive(&other));
+    }
+    assert!(told.contains(&(addr(2), instruction(&id, forger, forger))));
+    // Nobody can stand in its way at the endpoint that it had.
+    world.say(addr(1), register());
+    let told = world.say(addr(1), keep_alive(&id));
+    assert!(told.contains(&(addr(2), instruction(&id, addr(1), addr(1)))), "{told:?}");
+    assert_eq!(world.say(forger, keep_alive(&id)), []);
+    // And it is still who it was.
+    assert_eq!(world.say(addr(1), create(&id, "Game", 2)).len(), 1);
+}
+
+#[test]
+fn two_who_say_they_are_one_are_not_believed() {
+    let mut world = World::new();
+    let (id, _, forger) = victim(&mut world);
+    let moved = SocketAddr::new(addr(1).ip(), 7777);
+    for _ in 0..48 {
+        world.wait(Duration::from_millis(100));
+        let told = [forger, moved].map(|at| world.say(at, keep_alive(&id)));
+        assert!(told.iter().flatten().all(|(to, _)| ![forger, moved].contains(to)), "{told:?}");
+    }
+}
+
+#[test]
+fn a_client_whose_nat_gives_it_another_port_moves_before_it_is_forgotten() {
+    for every in [1000, 2000] {
+        let mut world = World::new();
+        let (id, other, moved) = victim(&mut world);
+        let mut told = Vec::new();
+        for n in 1..50 {
+            world.wait(Duration::from_millis(100));
+            if n % (every / 100) == 0 {
+                told.extend(world.say(moved, keep_alive(&id)));
+            }
+            world.say(addr(2), keep_alive(&other));
+        }
+        assert!(told.contains(&(addr(2), instruction(&id, moved, moved))), "every {every} ms");
+    }
+}
+
+#[test]
+fn a_local_endpoint_is_never_that_of_a_stranger() {
+    let at = |text: &str| text.parse::<SocketAddr>().unwrap();
+    for (claimed, told) in [
+        (at("192.168.1.7:9"), at("192.168.1.7:9")),
+        (SocketAddr::new(addr(2).ip(), 9), SocketAddr::new(addr(2).ip(), 9)),
+        (at("198.51.100.9:9"), addr(2)),
+        (at("[2001:db8::1]:9"), addr(2)),
+    ] {
+        let mut world = World::new();
+        let one = world.client(addr(1));
+        world.say(addr(2), pb().m(1, pb().m(1, ep(claimed))));
+        let other = world.client(addr(2));
+        let sent = world.say(addr(1), pb().m(5, pb().s(1, &other).s(2, &one)));
+        assert_eq!(sent[0], (addr(1), instruction(&other, addr(2), told)), "{claimed}");
+    }
+}
