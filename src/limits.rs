@@ -266,6 +266,12 @@ pub const WAITING_PER_PEER: usize = 256;
 /// with all the connections that are usual for one. Each takes some 500 bytes.
 pub const WAITING_PEERS: usize = 64 * 1024;
 
+/// Those who wait for a peer that has left are told, so many at a time: a tenth of a millisecond.
+pub const FAILED_AT_ONCE: usize = 256;
+
+/// Peers who are told of something cost as much as a command: as many as this.
+pub const TOLD_PER_COMMAND: usize = 8;
+
 /// How long an answer of a peer may take.
 pub const ANSWER_WAIT: Duration = Duration::from_secs(30);
 
@@ -289,6 +295,10 @@ pub const TLS_PER_TURN: usize = 8;
 /// Bytes that a peer may send until its handshake is done. Real ones send less than 4 KiB, with
 /// key shares that withstand quantum computers.
 pub const TLS_HANDSHAKE: usize = 16 * 1024;
+
+/// Memory that rustls takes for a connection, whatever comes, in bytes: keys, secrets and what it has
+/// to know. During the handshake it is more than after it.
+pub const TLS_STATE: usize = 8 * 1024;
 
 /// Longest TLS record with its head (RFC 5246, section 6.2.3; that of RFC 8446 is shorter), and so
 /// the most that is kept of a peer until the rest comes.
@@ -319,8 +329,9 @@ pub const LOCAL_ENDPOINTS: usize = 8;
 pub const ENDPOINT_GAP: Duration = Duration::from_secs(1);
 
 /// When a peer has so many bytes to read, others can send it no more: it must not lose its
-/// connection (see [`Limits::unread`]) by what they send.
-pub const UNREAD_BY_OTHERS: usize = 256 * 1024;
+/// connection (see [`Limits::unread`]) by what they send. Each address may fill no more than half
+/// of what is left of it: a single one 170 KiB, more than two events of the longest.
+pub const UNREAD_BY_OTHERS: usize = 512 * 1024;
 
 /// A natpunch client that has been silent for this long is forgotten. That of the original; its
 /// clients say that they are there every second or two.
@@ -479,7 +490,10 @@ pub const fn worst_case(limits: &Limits) -> usize {
     const SORTED: usize = 64;
     /// Buffers grow by doubling, and fragments remain.
     const SLACK: usize = 2;
-    BASE + limits.connections * CONNECTION
+    /// What rustls keeps of a peer after the handshake.
+    const TLS: usize = 4096;
+    BASE + limits.connections * (CONNECTION + TLS)
+        + TLS_HANDSHAKES as usize * TLS_STATE
         + PORTS * PORT
         + NOTICES * NOTICE
         + WAITING_PEERS * WAITING

@@ -3,8 +3,11 @@
 
 use std::io::Write;
 use std::net::{Ipv4Addr, TcpStream};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
+use compat_tests::events::{EventClient, Tls};
+use compat_tests::folder::Folder;
 use compat_tests::gmnet::wire::{self, Protocol};
 use compat_tests::gmnet::{Data, Host, HostConfig, Query};
 use compat_tests::master::{Master, loopback};
@@ -40,6 +43,13 @@ const WAITING: usize = 400;
 /// four times what may be unfinished.
 const STOPPED: usize = 1000;
 
+/// Peers that stop in the middle of a TLS client hello of 64 kB: four times what may be unfinished.
+const HELLOS: usize = 1000;
+
+/// Peers that are logged in through TLS and silent, and the memory that each may take.
+const ENCRYPTED: usize = 1000;
+const TLS_PEER: usize = 6 * 1024;
+
 /// Addresses that each show a port, and those of them that want a room and register for punching.
 const ADDRESSES: usize = limits::PORTS + limits::PORTS / 16;
 const PEERS: usize = 2 * limits::ROOM_PEERS;
@@ -53,10 +63,10 @@ struct Watched {
 }
 
 impl Watched {
-    fn start() -> Self {
-        let options = ["--max-connections", &CONNECTIONS.to_string(), "--max-datagrams", "0"]
-            .map(String::from);
-        let master = Master::start(&options.each_ref().map(String::as_str));
+    fn start(more: &[&str]) -> Self {
+        let connections = CONNECTIONS.to_string();
+        let options = ["--max-connections", &connections, "--max-datagrams", "0"];
+        let master = Master::start(&[&options, more].concat());
         let pid = master.pid().expect("an own server");
         Self { before: raw::memory(pid, "VmRSS"), most: 0, pid, master }
     }
@@ -147,7 +157,7 @@ fn a_flood_of_everything_stays_below_the_bound() {
     files::make_room(2 * CONNECTIONS).expect("enough open files for this test");
     let limits = Limits { connections: CONNECTIONS, ..Limits::default() };
     let bound = limits::worst_case(&limits);
-    let mut server = Watched::start();
+    let mut server = Watched::start(&[]);
     let at_rest = server.before;
     // What is kept of everybody, with fragments, and with what else is kept of those peers.
     let of_all = limits.total() * 3 / 2 + (8 << 20);
@@ -200,6 +210,59 @@ fn a_flood_of_everything_stays_below_the_bound() {
     drop((listed, unlisted, viewers, waiting, stopped, silent));
     let peer = raw::connect(server.master.addr(), loopback());
     assert!(raw::asks(&peer, wire::ASK_VERSION, b'\n', WAIT), "still there for everybody");
+}
+
+/// Starts a server that has a certificate, and tells whom to trust.
+fn encrypted() -> (Watched, Folder) {
+    let folder = Folder::new();
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
+    let (certificate, key) = (folder.file("certificate"), folder.file("key"));
+    std::fs::write(&certificate, made.cert.pem()).expect("writing");
+    std::fs::write(&key, made.signing_key.serialize_pem()).expect("writing");
+    (
+        Watched::start(&["--tls-cert", &certificate, "--tls-key", &key, "--max-commands", "0"]),
+        folder,
+    )
+}
+
+/// A TLS client hello of 64 kB, in records as long as they may be, and not quite complete.
+fn endless_hello() -> Vec<u8> {
+    let message = [&[1, 0, 0xFF, 0xF0, 3, 3][..], &[0; 60_000]].concat();
+    let record = |part: &[u8]| {
+        let [high, low] = u16::try_from(part.len()).expect("a record").to_be_bytes();
+        [&[22, 3, 1, high, low], part].concat()
+    };
+    message.chunks(1 << 14).flat_map(record).collect()
+}
+
+#[test]
+fn what_tls_takes_is_bounded() {
+    files::make_room(2 * CONNECTIONS).expect("enough open files for this test");
+    let (mut server, folder) = encrypted();
+    let limits = Limits { connections: CONNECTIONS, ..Limits::default() };
+    let hello = endless_hello();
+    // As much as may be of a hello, and all of one.
+    let half = server.open(HELLOS);
+    send_some(&half, &hello[..limits::TLS_HANDSHAKE]);
+    let bound = limits.total() + HELLOS * limits::TLS_STATE;
+    server.check("half TLS handshakes", bound);
+    drop(half);
+    let whole = server.open(HELLOS);
+    send_some(&whole, &hello);
+    server.check("long TLS handshakes", bound);
+    drop(whole);
+    server.settle();
+    server.before = raw::memory(server.pid, "VmRSS");
+    let tls = Tls::trusting(Path::new(&folder.file("certificate")), "127.0.0.1").expect("trust");
+    let peers: Vec<EventClient> = (0..ENCRYPTED)
+        .map(|n| {
+            let mut client = EventClient::connect(server.master.addr(), Some(&tls)).expect("in");
+            client.login(&format!("peer {n}"), "chess").expect("logged in");
+            client
+        })
+        .collect();
+    server.check("TLS peers", ENCRYPTED * TLS_PEER);
+    drop(peers);
 }
 
 /// `most` in MiB, rounded up.

@@ -32,7 +32,7 @@ pub(super) fn push_port(port: u16, bytes: &mut Vec<u8>) {
 
 /// Whether others may be told that a peer, who is seen at `public`, has this address in its own
 /// network. They knock there: a stranger's must not be.
-pub(super) fn may_be_told(local: IpAddr, public: IpAddr) -> bool {
+pub(in crate::dialect) fn may_be_told(local: IpAddr, public: IpAddr) -> bool {
     is_local(local) || local.is_loopback() || network(local) == network(public)
 }
 

@@ -84,6 +84,8 @@ pub struct Event<'a> {
     pub id: &'a str,
     /// What it carries.
     pub data: Option<&'a RawValue>,
+    /// How long it is, in bytes.
+    pub length: usize,
     fields: Fields<'a>,
 }
 
@@ -160,7 +162,7 @@ impl<'a> Event<'a> {
         };
         let id = if kind == Kind::Pass { "" } else { id(find(kind.words().1))? };
         let data = find("data");
-        Ok(Self { kind, name, dest, id, data, fields })
+        Ok(Self { kind, name, dest, id, data, length: object.len(), fields })
     }
 
     /// Writes the event for whom it is passed on to: with another ID, and with who sent it.

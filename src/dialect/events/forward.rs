@@ -38,7 +38,8 @@ impl Events {
         let nobody = || Fault::new("no_such_peer", "nobody is logged in under that ID");
         let receiver = *self.peers.get(dest).ok_or_else(nobody)?;
         let conn = self.conns.get(receiver).ok_or_else(nobody)?;
-        if conn.unread > limits::UNREAD_BY_OTHERS {
+        let addr = self.conns.get(id).ok_or_else(nobody)?.addr.ip();
+        if !conn.unread.has_room(addr, event.length) {
             return Err(Fault::new("busy", "the peer does not read what it was sent before"));
         }
         let from = self.peer(id).map(|peer| Arc::clone(&peer.id)).ok_or_else(nobody)?;
@@ -48,15 +49,24 @@ impl Events {
                 let route = Route {
                     kind: event.kind,
                     sender: id,
+                    from: addr,
                     receiver,
                     id: event.id.into(),
                     name: (&*event.name).into(),
                 };
                 let number = self.routes.add(now.instant, route);
-                let number = number.map_err(|full| Fault::new("too_many", full.to_string()))?;
+                let (number, other) =
+                    number.map_err(|full| Fault::new("too_many", full.to_string()))?;
+                if let Some(other) = other {
+                    let fault = Fault::new("too_many", "your address waits for too many peers");
+                    self.fail_route(&other, &fault, out);
+                }
                 format!("\"{number}\"")
             }
         };
+        if let Some(conn) = self.conns.get_mut(receiver) {
+            conn.unread.note_sent(addr, event.length);
+        }
         self.send(receiver, out, |bytes| event.write_on(bytes, &routed, &from));
         Ok(())
     }
@@ -74,6 +84,18 @@ impl Events {
         };
         let Some(from) = self.peer(id).map(|peer| Arc::clone(&peer.id)) else { return };
         self.send(route.sender, out, |bytes| event.write_on(bytes, &route.id, &from));
+    }
+
+    /// Tells those who wait for peers that are gone, so many in a turn as others do not notice.
+    pub(super) fn fail_waits_for_gone(&mut self, out: &mut Outbox) {
+        let fault = Fault::new("peer_left", "the peer has left");
+        for _ in 0..limits::FAILED_AT_ONCE {
+            let Some(gone) = self.gone.front() else { return };
+            match self.routes.pop_of(*gone) {
+                Some(route) => self.fail_route(&route, &fault, out),
+                None => _ = self.gone.pop_front(),
+            }
+        }
     }
 
     /// Tells who waits that nothing will come.

@@ -7,7 +7,7 @@
 //! [`routing`] to remember who waits for an answer; what is for the server is carried out in
 //! [`peers`] (log in, endpoints, introductions) and [`rooms`].
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -39,6 +39,7 @@ pub mod routing;
 #[cfg(test)]
 mod tests;
 pub mod tls;
+mod unread;
 mod wire;
 
 use event::{Event, EventError, Fault, Kind};
@@ -48,6 +49,7 @@ use peers::Peer;
 use rooms::Rooms;
 use routing::Routes;
 use tls::Acceptor;
+use unread::Unread;
 use wire::Wire;
 
 /// What the owner of the server decides about this dialect.
@@ -74,6 +76,8 @@ pub struct Events {
     tokens: HashMap<u128, ConnId>,
     rooms: Rooms,
     routes: Routes,
+    /// Peers that have left and that others still wait for.
+    gone: VecDeque<ConnId>,
     credits: Credits,
     random: StdRng,
     /// Connections that have to log in.
@@ -105,7 +109,7 @@ struct Conn {
     /// Its part of [`Events::unfinished`].
     held: u64,
     /// Bytes that have been sent and that it has not read.
-    unread: usize,
+    unread: Unread,
     /// Who it is, once logged in.
     peer: Option<Box<Peer>>,
 }
@@ -121,6 +125,7 @@ impl Events {
             tokens: HashMap::new(),
             rooms: Rooms::default(),
             routes: Routes::default(),
+            gone: VecDeque::new(),
             credits,
             random,
             strangers: Timers::new(limits::LOGIN_WAIT),
@@ -260,6 +265,13 @@ impl Events {
         }
     }
 
+    /// What a peer does makes the server tell so many others: that counts as commands of its own.
+    fn charge(&mut self, now: Now, id: ConnId, told: usize) {
+        let Some(conn) = self.conns.get(id) else { return };
+        let tokens = (told / limits::TOLD_PER_COMMAND) as u32;
+        self.commands.charge(now.instant, conn.addr.ip(), tokens);
+    }
+
     /// Tells somebody something that is not an answer.
     fn tell(&mut self, id: ConnId, name: &str, data: &impl Serialize, out: &mut Outbox) {
         self.send(id, out, |bytes| event::write_pass(bytes, name, data));
@@ -336,7 +348,10 @@ impl Events {
     /// Whether nothing is left of anybody.
     #[cfg(test)]
     fn is_empty(&self) -> bool {
-        let timers = self.strangers.is_empty() && self.silent.is_empty() && self.asked.is_empty();
+        let timers = self.gone.is_empty()
+            && self.strangers.is_empty()
+            && self.silent.is_empty()
+            && self.asked.is_empty();
         let tables = self.peers.is_empty() && self.tokens.is_empty() && self.rooms.is_empty();
         timers
             && tables
@@ -385,7 +400,7 @@ impl Dialect for Events {
             wire: Wire::Unknown,
             framer: Framer::default(),
             held: 0,
-            unread: 0,
+            unread: Unread::default(),
             peer: None,
         };
         self.conns.insert(id, conn);
@@ -413,7 +428,7 @@ impl Dialect for Events {
 
     fn on_unread(&mut self, id: ConnId, bytes: usize) {
         if let Some(conn) = self.conns.get_mut(id) {
-            conn.unread = bytes;
+            conn.unread.is_now(bytes);
         }
     }
 
@@ -434,6 +449,7 @@ impl Dialect for Events {
             self.asked.arm(now.instant, id);
             self.send(id, out, |bytes| event::write_request(bytes, "ping", "ping"));
         }
+        self.fail_waits_for_gone(out);
         while let Some(route) = self.routes.pop_due(now.instant) {
             self.fail_route(&route, &Fault::new("timeout", "the peer has not answered"), out);
         }
@@ -446,6 +462,7 @@ impl Dialect for Events {
             self.asked.next(),
             self.routes.next_wakeup(),
             self.handshakes.next_wakeup(),
+            self.gone.front().map(|_| Instant::default()),
         ];
         timers.into_iter().flatten().min()
     }

@@ -146,10 +146,8 @@ impl Events {
         self.asked.cancel(&id);
         self.tokens.remove(&peer.token);
         self.peers.remove(&peer.id);
-        let fault = Fault::new("peer_left", "the peer has left");
-        while let Some(route) = self.routes.pop_of(id) {
-            self.fail_route(&route, &fault, out);
-        }
+        self.gone.push_back(id);
+        self.fail_waits_for_gone(out);
     }
 
     pub(super) fn local_endpoints(

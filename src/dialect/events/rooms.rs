@@ -240,6 +240,7 @@ impl Events {
         let players: Vec<&str> = players.map(|peer| &*peer.id).chain([&*joined]).collect();
         let room = written(wanted);
         let answer = json!({ "room": room, "host": players.first(), "players": players });
+        self.charge(now, id, others.len());
         debug!("{joined:?} joins the room {room}");
         self.answer(id, event, &answer, out);
         let data = json!({ "room": room, "id": &*joined });
@@ -339,6 +340,7 @@ impl Events {
             member.conn != host && (id == host || id == member.conn) && (news || !member.introduced)
         };
         let pairs: Vec<Member> = room.members.iter().filter(concerns).copied().collect();
+        self.charge(now, id, 2 * pairs.len());
         for Member { conn, nonce, .. } in pairs {
             let introduced = self.introduce(now, (host, conn), nonce, out);
             let members = self.rooms.get_mut(&game, number).map(|room| &mut room.members);

@@ -6,10 +6,12 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
+use std::net::IpAddr;
 
 use crate::clock::Instant;
 use crate::dialect::ConnId;
 use crate::dialect::events::event::Kind;
+use crate::holders::Holders;
 use crate::limits;
 use crate::timers::Timers;
 
@@ -20,6 +22,8 @@ pub struct Route {
     pub kind: Kind,
     /// Who waits.
     pub sender: ConnId,
+    /// From which address.
+    pub from: IpAddr,
     /// For whom.
     pub receiver: ConnId,
     /// The ID that the sender gave, as it was written.
@@ -55,6 +59,7 @@ pub struct Routes {
     /// Which routes a connection has to do with. Ordered, so that they end in the same order in
     /// every run.
     parts: HashMap<ConnId, Part>,
+    shares: Holders<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -70,30 +75,35 @@ impl Default for Routes {
             table: HashMap::new(),
             deadlines: Timers::new(limits::ANSWER_WAIT),
             parts: HashMap::new(),
+            shares: Holders::default(),
         }
     }
 }
 
 impl Routes {
-    /// Somebody waits from now on. Returns the ID for the receiver.
+    /// Somebody waits from now on. Returns the ID for the receiver, and the wait that has given way
+    /// if there was no room: one of the address that had most.
     ///
     /// # Errors
     /// If there is no room.
-    pub fn add(&mut self, now: Instant, route: Route) -> Result<u64, Full> {
+    pub fn add(&mut self, now: Instant, route: Route) -> Result<(u64, Option<Route>), Full> {
         let sent = self.parts.get(&route.sender).map_or(0, |part| part.sent.len());
         if sent >= limits::WAITING_PER_PEER {
             return Err(Full::Sender);
         }
+        let mut given_way = None;
         if self.table.len() >= limits::WAITING_PEERS {
-            return Err(Full::Server);
+            let newest = self.shares.gives_way(route.from, 1).ok_or(Full::Server)?;
+            given_way = self.remove(newest);
         }
         self.last += 1;
         let number = self.last;
         self.parts.entry(route.sender).or_default().sent.insert(number);
         self.parts.entry(route.receiver).or_default().received.insert(number);
         self.deadlines.arm(now, number);
+        self.shares.change(route.from, number, 0, 1);
         self.table.insert(number, route);
-        Ok(number)
+        Ok((number, given_way))
     }
 
     /// The receiver confirms or answers.
@@ -136,12 +146,16 @@ impl Routes {
     /// Whether nobody waits, and nothing is left of those who did.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.table.is_empty() && self.deadlines.is_empty() && self.parts.is_empty()
+        self.shares.is_empty()
+            && self.table.is_empty()
+            && self.deadlines.is_empty()
+            && self.parts.is_empty()
     }
 
     fn remove(&mut self, number: u64) -> Option<Route> {
         let route = self.table.remove(&number)?;
         self.deadlines.cancel(&number);
+        self.shares.change(route.from, number, 1, 0);
         for conn in [route.sender, route.receiver] {
             if let Some(part) = self.parts.get_mut(&conn) {
                 part.sent.remove(&number);

@@ -85,7 +85,7 @@ impl Lobbies {
     /// Which lobby has to be closed before somebody from this address can open one: one of the
     /// address that has most.
     pub(super) fn in_the_way(&self, addr: IpAddr) -> Option<Uuid> {
-        let is_full = self.row.len() >= limits::NATPUNCH_LOBBIES;
+        let is_full = self.all.len() >= limits::NATPUNCH_LOBBIES;
         let first = if is_full { self.shares.gives_way(addr, 1) } else { None };
         first.filter(|(is_alone, ..)| *is_alone).map(|(_, _, id)| id)
     }
@@ -134,7 +134,7 @@ impl Lobbies {
 
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.row.len()
+        self.all.len()
     }
 
     pub(super) fn find(&self, id: &str) -> Option<(Uuid, &Lobby)> {

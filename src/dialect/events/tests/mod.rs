@@ -31,6 +31,7 @@ struct World {
     heard: BTreeMap<ConnId, Vec<u8>>,
     closed: BTreeSet<ConnId>,
     datagrams: Vec<(SocketAddr, String)>,
+    unproven: Unproven,
 }
 
 impl World {
@@ -57,6 +58,7 @@ impl World {
             heard: BTreeMap::new(),
             closed: BTreeSet::new(),
             datagrams: Vec::new(),
+            unproven,
         }
     }
 
@@ -133,7 +135,11 @@ impl World {
 
     /// Somebody new, and the token for its UDP socket.
     fn login(&mut self, id: &str) -> (ConnId, String) {
-        let conn = self.open();
+        self.login_from(PUBLIC, id)
+    }
+
+    fn login_from(&mut self, addr: IpAddr, id: &str) -> (ConnId, String) {
+        let conn = self.open_from(addr);
         let data = self.ask(conn, "login", json!({"id": id, "game": "chess"})).unwrap();
         assert_eq!(data["id"], id);
         (conn, data["udp_token"].as_str().unwrap().to_owned())
@@ -143,7 +149,14 @@ impl World {
         ids.map(|id| self.login(id).0)
     }
 
+    /// A datagram from an address that has a TCP connection as well.
     fn datagram(&mut self, from: &str, data: &str) {
+        self.unproven.add(from.parse::<SocketAddr>().unwrap().ip());
+        self.forged(from, data);
+    }
+
+    /// A datagram from an address that nothing is known of.
+    fn forged(&mut self, from: &str, data: &str) {
         let from: SocketAddr = from.parse().unwrap();
         self.act(|events, now, out| {
             events.on_datagram(now, Via::default(), from, data.as_bytes(), out)
@@ -400,4 +413,25 @@ proptest! {
         }
         prop_assert!(world.events.is_empty(), "{:?}", world.events);
     }
+}
+
+#[test]
+fn half_events_of_one_address_close_nobody_else() {
+    let limits = Limits { connections: 1, ..Limits::default() };
+    let mut world = World::with(Config { limits, ..Config::default() });
+    let half = format!(r#"{{"a":"{}"#, "x".repeat(60 * 1024));
+    let [others, late] = [2, 3].map(|n| IpAddr::from([203, 0, 113, n]));
+    let innocent = world.open_from(others);
+    world.say(innocent, &half);
+    for _ in 0..limits.total() / half.len() + 5 {
+        let id = world.open();
+        world.say(id, &half);
+    }
+    let closed = world.closed.len();
+    let next = world.open_from(late);
+    world.say(next, &half);
+    assert!(world.closed.len() >= closed);
+    assert!(![innocent, next].iter().any(|id| world.closed.contains(id)));
+    world.say(next, "\"}");
+    assert_eq!(world.hears(next)["data"]["code"], "bad_event", "it was read to its end");
 }

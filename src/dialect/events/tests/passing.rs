@@ -213,3 +213,64 @@ fn a_slow_reader_is_sent_no_more_and_stays() {
     world.say(alice, r#"{"type":"pass","name":"again","dest":"bob"}"#);
     assert_eq!(world.hears(bob)["name"], "again");
 }
+
+#[test]
+fn two_addresses_do_not_use_up_all_waits() {
+    let limits = Limits { datagrams_per_second: 0, ..Limits::default() };
+    let mut world = World::with(Config { limits, ..Config::default() });
+    let (bob, _) = world.login("bob");
+    let request = r#"{"type":"request","name":"q","dest":"bob","request_id":1}"#;
+    let [one, two] = [1, 2].map(|n| IpAddr::from([203, 0, 113, n]));
+    let each = limits::WAITING_PEERS / limits::WAITING_PER_PEER;
+    for n in 0..each {
+        let id = world.login_from(if n % 2 == 0 { one } else { two }, &n.to_string()).0;
+        world.say(id, request.repeat(limits::WAITING_PER_PEER));
+        assert!(world.lines(id).is_empty());
+    }
+    let (late, _) = world.login_from(IpAddr::from([203, 0, 113, 3]), "late");
+    world.heard.clear();
+    world.say(late, request);
+    assert_eq!(world.lines(bob).len(), 1, "it has its place");
+    assert!(world.lines(late).is_empty());
+    let told: Vec<ConnId> = world.heard.keys().copied().collect();
+    assert_eq!(told.len(), 1, "one of those who have most has lost its own");
+    assert_eq!(world.hears(told[0])["error"]["code"], "too_many");
+    // Those who have most get no more.
+    let (more, _) = world.login_from(two, "more");
+    world.say(more, request.repeat(2));
+    let refused = world.heard(more).iter().filter(|e| e["error"]["code"] == "too_many").count();
+    assert!(refused > 0);
+    // When the one they wait for leaves, all are told, but not all at once.
+    world.heard.clear();
+    world.gone(bob);
+    let told = |world: &World| -> usize {
+        world.heard.values().map(|bytes| bytes.iter().filter(|b| **b == b'\n').count()).sum()
+    };
+    assert_eq!(told(&world), limits::FAILED_AT_ONCE);
+    world.wait(Duration::ZERO);
+    while world.events.next_wakeup() <= Some(world.now.instant) {
+        world.wait(Duration::ZERO);
+    }
+    assert!(told(&world) >= limits::WAITING_PEERS - 2, "{}", told(&world));
+}
+
+#[test]
+fn one_address_does_not_keep_others_from_a_slow_reader() {
+    let mut world = World::new();
+    let [slow, friend] = world.peers(["slow", "friend"]);
+    let (flooder, _) = world.login_from(IpAddr::from([203, 0, 113, 1]), "flooder");
+    let pass = json!({"type": "pass", "name": "x", "dest": "slow", "data": "x".repeat(5000)});
+    // What it does not read stays with the server.
+    let mut unread = 1;
+    world.events.on_unread(slow, unread);
+    for _ in 0..200 {
+        world.say(flooder, pass.to_string());
+        unread += world.heard.remove(&slow).unwrap_or_default().len();
+        world.events.on_unread(slow, unread);
+    }
+    assert!((100_000..=limits::UNREAD_BY_OTHERS / 2 + 5100).contains(&unread), "{unread}");
+    for n in 0..10 {
+        world.say(friend, pass.to_string());
+        assert_eq!(world.hears(slow)["from"], "friend", "the {n}th");
+    }
+}

@@ -1,0 +1,104 @@
+//! What a peer has not read yet, and who has sent it. Whoever reads slowly must not be cut off from
+//! all because one sends it much: so each address may fill no more than half of what is left of the
+//! room, and there is some left for others.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use crate::limits;
+
+/// What one peer has not read.
+#[derive(Debug, Default)]
+pub(super) struct Unread {
+    bytes: usize,
+    /// How much of that came from others, of each network; not all of it is known.
+    by: Vec<(IpAddr, usize)>,
+}
+
+impl Unread {
+    /// So many bytes are not read. What was read since is taken to be of all in proportion.
+    pub(super) fn is_now(&mut self, bytes: usize) {
+        if bytes == 0 {
+            self.by = Vec::new();
+        } else if bytes < self.bytes {
+            let before = self.bytes;
+            self.by.iter_mut().for_each(|(_, of)| *of = of.saturating_mul(bytes) / before);
+            self.by.retain(|(_, of)| *of > 0);
+        }
+        self.bytes = bytes;
+    }
+
+    /// Whether somebody at this address may send so many bytes more.
+    pub(super) fn has_room(&self, addr: IpAddr, length: usize) -> bool {
+        let network = widest(addr);
+        let sent = self.by.iter().find(|(of, _)| *of == network).map_or(0, |(_, sent)| *sent);
+        let left = limits::UNREAD_BY_OTHERS.saturating_sub(self.bytes);
+        self.bytes == 0 || sent.saturating_add(length) <= left / 2
+    }
+
+    /// Somebody at this address has sent so many bytes.
+    pub(super) fn note_sent(&mut self, addr: IpAddr, length: usize) {
+        // Nearly always they are read at once.
+        if self.bytes == 0 {
+            return;
+        }
+        let network = widest(addr);
+        match self.by.iter_mut().find(|(of, _)| *of == network) {
+            Some((_, sent)) => *sent = sent.saturating_add(length),
+            None => self.by.push((network, length)),
+        }
+    }
+}
+
+/// The address, or the /48 that one IPv6 customer may have.
+fn widest(addr: IpAddr) -> IpAddr {
+    match addr {
+        IpAddr::V4(_) => addr,
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !(u128::MAX >> 48)).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addr(n: u8) -> IpAddr {
+        IpAddr::from([192, 0, 2, n])
+    }
+
+    /// Sends as much as there is room for, and tells how much that is.
+    fn fill(unread: &mut Unread, addr: IpAddr) -> usize {
+        const EVENT: usize = 1000;
+        let mut sent = 0;
+        while unread.has_room(addr, EVENT) {
+            unread.note_sent(addr, EVENT);
+            unread.is_now(unread.bytes + EVENT);
+            sent += EVENT;
+        }
+        sent
+    }
+
+    #[test]
+    fn there_is_room_for_others() {
+        let mut unread = Unread::default();
+        unread.is_now(1);
+        let first = fill(&mut unread, addr(1));
+        assert!(first.abs_diff(limits::UNREAD_BY_OTHERS / 3) < 2000, "{first}");
+        for n in 2..12 {
+            assert!(fill(&mut unread, addr(n)) >= 1000, "the {n}th");
+        }
+        assert_eq!(fill(&mut unread, addr(1)), 0);
+        assert!(unread.bytes < limits::UNREAD_BY_OTHERS);
+    }
+
+    #[test]
+    fn what_is_read_is_forgotten() {
+        let mut unread = Unread::default();
+        unread.is_now(1);
+        let first = fill(&mut unread, addr(1));
+        unread.is_now(unread.bytes / 2);
+        let more = fill(&mut unread, addr(1));
+        assert!(more >= first / 2 - 2000, "{more} of {first}");
+        unread.is_now(0);
+        assert!(unread.by.is_empty() && unread.has_room(addr(1), limits::OBJECT));
+    }
+}
