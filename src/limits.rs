@@ -345,6 +345,10 @@ pub const NATPUNCH_MOVE: Duration = Duration::from_millis(2500);
 /// For so long the new port must have said who it is, and no other port meanwhile: at least twice.
 pub const NATPUNCH_CLAIM: Duration = Duration::from_secs(1);
 
+/// A natpunch client that has been at another port for so long is there for good: it is not taken
+/// back by one who forges that it speaks from where it was.
+pub const NATPUNCH_SETTLED: Duration = Duration::from_secs(30);
+
 /// How long a natpunch client has to meet the host of the lobby that it wants to join. That of
 /// the original.
 pub const NATPUNCH_JOIN: Duration = Duration::from_secs(10);

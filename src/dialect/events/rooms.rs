@@ -240,7 +240,8 @@ impl Events {
         let players: Vec<&str> = players.map(|peer| &*peer.id).chain([&*joined]).collect();
         let room = written(wanted);
         let answer = json!({ "room": room, "host": players.first(), "players": players });
-        self.charge(now, id, others.len());
+        // They are told when it leaves as well.
+        self.charge(now, id, 2 * others.len());
         debug!("{joined:?} joins the room {room}");
         self.answer(id, event, &answer, out);
         let data = json!({ "room": room, "id": &*joined });

@@ -160,12 +160,18 @@ impl Tls {
     /// Encrypts what is to be said, and appends it to `out`. Before the handshake is done there is
     /// nobody to say it to.
     pub fn write(&mut self, plain: &[u8], out: &mut Vec<u8>) {
+        if self.handshaking {
+            return;
+        }
         // What could not be encrypted is not sent; the next read tells why.
         let _ = self.run(Say::Text(plain), &mut Vec::new(), out);
     }
 
-    /// Says goodbye; appends it to `out`.
+    /// Says goodbye, if somebody is there to hear it; appends it to `out`.
     pub fn close(&mut self, out: &mut Vec<u8>) {
+        if self.handshaking {
+            return;
+        }
         // Who has broken the protocol is not owed one.
         let _ = self.run(Say::Goodbye, &mut Vec::new(), out);
     }

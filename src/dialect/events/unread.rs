@@ -6,6 +6,9 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use crate::limits;
 
+/// Networks that are told apart. Many more cannot have a share that is worth anything.
+const NETWORKS: usize = 64;
+
 /// What one peer has not read.
 #[derive(Debug, Default)]
 pub(super) struct Unread {
@@ -44,7 +47,8 @@ impl Unread {
         let network = widest(addr);
         match self.by.iter_mut().find(|(of, _)| *of == network) {
             Some((_, sent)) => *sent = sent.saturating_add(length),
-            None => self.by.push((network, length)),
+            None if self.by.len() < NETWORKS => self.by.push((network, length)),
+            None => {}
         }
     }
 }

@@ -18,9 +18,10 @@ use crate::timers::Timers;
 pub(super) struct Client {
     /// Where it is, as its datagrams show.
     pub(super) endpoint: SocketAddr,
-    /// Where it registered. Nobody but it has read the ID that was sent there, before it played with
-    /// others.
+    /// Where it registered, or has been for long.
     home: SocketAddr,
+    /// When it came to its endpoint.
+    moved: Instant,
     /// The port that says that it is this client now.
     claim: Option<Claim>,
     /// How to reach it.
@@ -130,6 +131,9 @@ impl Clients {
         client.heard = now;
         client.proven = true;
         client.claim = None;
+        if client.home != endpoint && now - client.moved >= limits::NATPUNCH_SETTLED {
+            client.home = endpoint;
+        }
         client.via = via;
         self.unproven.cancel(&id);
         self.proven.arm(now, id);
@@ -161,6 +165,7 @@ impl Clients {
         let client = Client {
             endpoint,
             home: endpoint,
+            moved: now,
             claim: None,
             via,
             local,
@@ -194,7 +199,9 @@ impl Clients {
     /// Who has to go before a client of this address can be registered, if there is no room: one of
     /// the address that has most. The client may be in a lobby.
     pub(super) fn in_the_way(&self, addr: IpAddr) -> Option<Uuid> {
-        let is_full = self.all.len() >= limits::NATPUNCH_CLIENTS && self.unproven.is_empty();
+        let is_full = self.all.len() >= limits::NATPUNCH_CLIENTS
+            && self.unproven.is_empty()
+            && self.by_customer.of(addr).len() < limits::NATPUNCH_CLIENTS_PER_ADDRESS;
         if is_full { self.shares.gives_way(addr, 1).map(|(_, _, id)| id) } else { None }
     }
 
@@ -218,8 +225,9 @@ impl Clients {
 
     /// A client says that it is at another port of its address now. IDs are no secret to those it
     /// plays with, and one of them could forge this. So it is believed if its old endpoint has gone
-    /// quiet and since then the new one alone has kept saying so. The endpoint where it registered
-    /// is believed at once, whoever has taken its place.
+    /// quiet and since then the new one alone has kept saying so. The endpoint where it was before
+    /// is believed at once, whoever has taken its place, until the new one has stood for
+    /// [`limits::NATPUNCH_SETTLED`].
     pub(super) fn move_to(
         &mut self,
         now: Instant,
@@ -252,6 +260,7 @@ impl Clients {
         }
         self.by_endpoint.remove(&client.endpoint);
         client.endpoint = endpoint;
+        client.moved = now;
         self.by_endpoint.insert(endpoint, id);
         self.hear(now, &id.to_string(), via, endpoint)
     }

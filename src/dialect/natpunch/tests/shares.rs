@@ -175,6 +175,13 @@ fn a_client_whose_nat_gives_it_another_port_moves_before_it_is_forgotten() {
             world.say(addr(2), keep_alive(&other));
         }
         assert!(told.contains(&(addr(2), instruction(&id, moved, moved))), "every {every} ms");
+        // Nobody can take it back for ever by forging where it was.
+        for _ in 0..31 {
+            world.wait(Duration::from_secs(1));
+            world.say(moved, keep_alive(&id));
+            world.say(addr(2), keep_alive(&other));
+        }
+        assert_eq!(world.say(addr(1), keep_alive(&id)), []);
     }
 }
 
