@@ -151,12 +151,6 @@ impl World {
 
     /// A datagram from an address that has a TCP connection as well.
     fn datagram(&mut self, from: &str, data: &str) {
-        self.unproven.add(from.parse::<SocketAddr>().unwrap().ip());
-        self.forged(from, data);
-    }
-
-    /// A datagram from an address that nothing is known of.
-    fn forged(&mut self, from: &str, data: &str) {
         let from: SocketAddr = from.parse().unwrap();
         self.act(|events, now, out| {
             events.on_datagram(now, Via::default(), from, data.as_bytes(), out)
