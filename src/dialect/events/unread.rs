@@ -45,9 +45,10 @@ impl Unread {
             return;
         }
         let network = widest(addr);
+        let has_place = self.by.len() < NETWORKS;
         match self.by.iter_mut().find(|(of, _)| *of == network) {
             Some((_, sent)) => *sent = sent.saturating_add(length),
-            None if self.by.len() < NETWORKS => self.by.push((network, length)),
+            None if has_place => self.by.push((network, length)),
             None => {}
         }
     }
