@@ -465,6 +465,10 @@ pub const MAPPING: Duration = Duration::from_secs(120);
 /// time: sent at once, or the second repeated for some seconds as RFC 8489 says.
 pub const STUN_PAIR: Duration = Duration::from_secs(5);
 
+/// How long a dialect rests that a panic has ended. Who can cause it again and again costs no more
+/// than two lines of the log a second; hosts do not come back sooner anyway.
+pub const REST_AFTER_PANIC: Duration = Duration::from_secs(1);
+
 /// An upper bound of the memory that this process takes whatever arrives, in bytes; what the
 /// kernel needs for its sockets is not in it.
 #[must_use]

@@ -3,6 +3,7 @@
 
 use std::error::Error;
 use std::net::SocketAddr;
+use std::panic::PanicHookInfo;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use clap::Parser;
 use log::{Level, error, info, log_enabled, warn};
 use punchd::cli::Options;
 use punchd::dialect::events::tls::Acceptor;
+use punchd::dialect::gmnet::text::clean_into;
 use punchd::dialect::{Name, stun};
 use punchd::limits::Limits;
 use punchd::logging;
@@ -27,20 +29,35 @@ fn main() -> ExitCode {
         eprintln!("punchd: {error}");
         return ExitCode::FAILURE;
     }
+    std::panic::set_hook(Box::new(report_panic));
     let code = match run(&options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            if log_enabled!(Level::Error) {
-                error!("{error}");
-            } else {
-                // RUST_LOG may have switched off everything; this must be seen all the same.
-                eprintln!("punchd: {error}");
-            }
+            report(&error.to_string());
             ExitCode::FAILURE
         }
     };
     log::logger().flush();
     code
+}
+
+fn report(error: &str) {
+    if log_enabled!(Level::Error) {
+        error!("{error}");
+    } else {
+        // RUST_LOG may have switched off everything; this must be seen all the same.
+        eprintln!("punchd: {error}");
+    }
+}
+
+/// Says where a fault in the program is. A message may quote what a peer has sent.
+fn report_panic(panic: &PanicHookInfo<'_>) {
+    const MOST: usize = 300;
+    let place = panic.location().map(|place| format!(" at {place}")).unwrap_or_default();
+    let mut what = String::new();
+    let said = panic.payload_as_str().unwrap_or("unknown").as_bytes();
+    clean_into(said.get(..MOST).unwrap_or(said), &mut what);
+    report(&format!("bug in punchd {}{place}: {what}", env!("CARGO_PKG_VERSION")));
 }
 
 fn run(options: &Options) -> Result<(), Box<dyn Error>> {

@@ -92,6 +92,11 @@ impl Places {
         self.conns.get_mut(id)
     }
 
+    /// All of them.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (ConnId, &Conn)> {
+        self.conns.iter()
+    }
+
     /// How many the customer with this address has.
     pub(crate) fn of(&self, addr: IpAddr) -> usize {
         let [.., held] = self.shares.of(addr);

@@ -4,12 +4,13 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use log::{debug, warn};
+use log::{debug, error, warn};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
 use crate::amplification::Credits;
 use crate::clock::{Instant, Now};
+use crate::dialect::contained::{Contained, Make};
 use crate::dialect::events::{self, Events};
 use crate::dialect::gmnet::{self, Gmnet};
 use crate::dialect::natpunch::{self, Natpunch};
@@ -63,7 +64,7 @@ impl Default for Config {
 }
 
 /// Those that are spoken, by their [`Name`].
-type Dialects = [Option<Box<dyn Dialect>>; Name::ALL.len()];
+type Dialects = [Option<Box<Contained>>; Name::ALL.len()];
 
 /// All dialects, behind one door.
 #[derive(Debug)]
@@ -90,23 +91,21 @@ impl Server {
     /// A server that nobody has talked to yet.
     #[must_use]
     pub fn new(config: Config) -> Self {
+        let credits = Credits::default();
+        let make = |name: &Name| (*name, maker(*name, &config, &credits));
+        Self::speaking(&config, config.dialects.iter().map(make).collect())
+    }
+
+    /// A server that speaks these dialects.
+    pub(crate) fn speaking(config: &Config, makers: Vec<(Name, Make)>) -> Self {
         let limits = config.limits;
         let alternate_addr = config.stun.alternate_addr;
         let nats = Nats::default();
         let mut dialects = [const { None }; Name::ALL.len()];
         let mut random = StdRng::from_seed(config.seed);
-        let credits = Credits::default();
-        for name in config.dialects {
+        for (name, make) in makers {
             let random = StdRng::from_seed(random.random());
-            let credits = credits.clone();
-            let dialect: Box<dyn Dialect> = match name {
-                Name::Gmnet => Box::new(Gmnet::new(config.gmnet.clone())),
-                Name::Stun => Box::new(Stun::new(config.stun.clone())),
-                Name::Rooms => Box::new(Rooms::new(config.rooms.clone(), random, credits)),
-                Name::Events => Box::new(Events::new(config.events.clone(), random, credits)),
-                Name::Natpunch => Box::new(Natpunch::new(config.natpunch.clone(), random, credits)),
-            };
-            dialects[name as usize] = Some(dialect);
+            dialects[name as usize] = Some(Box::new(Contained::new(make, random)));
         }
         let unproven = Unproven::default();
         for dialect in dialects.iter_mut().flatten() {
@@ -145,7 +144,7 @@ impl Server {
     /// Whether a datagram is heard although too many come from its address: while there is time,
     /// or if its very endpoint is known and does not send too many.
     fn is_worth(&mut self, now: Instant, name: Name, peer: SocketAddr) -> bool {
-        let knows = |dialect: &dyn Dialect| dialect.knows(peer);
+        let knows = |dialect: &Contained| dialect.knows(peer);
         !self.is_busy
             || self.dialects[name as usize].as_deref().is_some_and(knows)
                 && self.endpoints.allow_source(now, peer)
@@ -174,6 +173,27 @@ impl Server {
         let before = out.len();
         act(dialect.as_mut(), out);
         self.forget_closed(before, out);
+    }
+
+    /// Closes the connections of dialects that have failed.
+    fn end_failed(&mut self, now: Now, out: &mut Outbox) {
+        for name in Name::ALL {
+            let dialect = &mut self.dialects[name as usize];
+            if !dialect.as_mut().is_some_and(|dialect| dialect.take_failure(now.instant)) {
+                continue;
+            }
+            let speaks = |(id, conn): (ConnId, &Conn)| (conn.speaks == Some(name)).then_some(id);
+            let closed: Vec<ConnId> = self.places.iter().filter_map(speaks).collect();
+            error!(
+                "the dialect {name} has failed and begins anew, without its peers ({} connections); \
+                 please report this, with the line above that begins with \"bug\"",
+                closed.len()
+            );
+            for id in closed {
+                self.forget(id);
+                out.close(id);
+            }
+        }
     }
 
     /// Lets all dialects do something.
@@ -281,7 +301,8 @@ impl Dialect for Server {
             let (name, peer) = (of_stream(*first), conn.peer());
             let opened = Now { instant: conn.opened, unix: now.unix };
             conn.speaks = Some(name);
-            let Some(dialect) = &mut self.dialects[name as usize] else {
+            let dialect = self.dialects[name as usize].as_mut();
+            let Some(dialect) = dialect.filter(|dialect| dialect.speaks()) else {
                 debug!("{peer} closed: it speaks the dialect {name}, which is not spoken here");
                 self.forget(id);
                 out.close(id);
@@ -355,6 +376,7 @@ impl Dialect for Server {
     }
 
     fn on_wakeup(&mut self, now: Now, out: &mut Outbox) {
+        self.end_failed(now, out);
         self.end_idle_ones(now, out);
         self.with_all(out, |dialect, out| dialect.on_wakeup(now, out));
     }
@@ -384,6 +406,33 @@ fn use_of(dialects: &Dialects, id: ConnId, conn: &Conn) -> Use {
     match conn.speaks.and_then(|name| dialects[name as usize].as_ref()) {
         Some(dialect) => dialect.use_of(id),
         None => Use::Idle(conn.opened),
+    }
+}
+
+/// What makes a dialect, now and after it has failed.
+fn maker(name: Name, config: &Config, credits: &Credits) -> Make {
+    let credits = credits.clone();
+    match name {
+        Name::Gmnet => {
+            let config = config.gmnet.clone();
+            Box::new(move |_| Box::new(Gmnet::new(config.clone())))
+        }
+        Name::Stun => {
+            let config = config.stun.clone();
+            Box::new(move |_| Box::new(Stun::new(config.clone())))
+        }
+        Name::Rooms => {
+            let config = config.rooms.clone();
+            Box::new(move |random| Box::new(Rooms::new(config.clone(), random, credits.clone())))
+        }
+        Name::Events => {
+            let config = config.events.clone();
+            Box::new(move |random| Box::new(Events::new(config.clone(), random, credits.clone())))
+        }
+        Name::Natpunch => {
+            let config = config.natpunch.clone();
+            Box::new(move |random| Box::new(Natpunch::new(config.clone(), random, credits.clone())))
+        }
     }
 }
 

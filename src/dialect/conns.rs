@@ -62,6 +62,11 @@ impl<T> Conns<T> {
         self.slots.len() as u32
     }
 
+    /// All connections.
+    pub fn iter(&self) -> impl Iterator<Item = (ConnId, &T)> {
+        (0..self.slots()).filter_map(|slot| self.in_slot(slot))
+    }
+
     /// Takes a connection out.
     pub fn remove(&mut self, id: ConnId) -> Option<T> {
         self.get(id)?;

@@ -11,6 +11,7 @@ use crate::unproven::Unproven;
 
 mod addr;
 pub mod conns;
+pub(crate) mod contained;
 pub mod events;
 pub mod gmnet;
 mod hex;
@@ -208,6 +209,12 @@ impl Outbox {
             Output::Udp(via, to, bytes) => Some((via, to, bytes)),
             Output::Tcp(..) | Output::Close(_) => None,
         })
+    }
+
+    /// Forgets what was added since there were `before` things to do, unfinished messages included.
+    pub fn truncate(&mut self, before: usize) {
+        self.outputs.truncate(before);
+        self.bytes.truncate(self.outputs.last().map_or(0, |(_, end)| *end));
     }
 
     /// Forgets everything; keeps the memory, unless a rare large message made it grow.

@@ -1,0 +1,355 @@
+//! What a panic in a dialect ends: this dialect and its connections, and nothing else.
+//!
+//! The state of a dialect that has panicked cannot be trusted, so all of it is dropped and the
+//! dialect made anew. What dialects share stays: [`Nats`], the credits of UDP and the account of
+//! [`Unproven`] endpoints are bounded tables of hints, which may be wrong at any time, and a panic
+//! releases their borrows.
+//!
+//! Not covered are the event loop and the server's own bookkeeping (who is let in, rates, what is
+//! noted of NATs before a dialect is called), as their state concerns everybody; and what does not
+//! unwind: a stack or memory that is used up, and a panic during a panic. These end the process,
+//! and the service manager starts it again.
+
+use std::cell::Cell;
+use std::fmt;
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+
+use super::{ConnId, Dialect, Outbox, Use, Via};
+use crate::clock::{Instant, Now};
+use crate::limits;
+use crate::nats::Nats;
+use crate::unproven::Unproven;
+
+/// Makes a dialect that has heard of nobody yet, given what its IDs and keys come from.
+pub(crate) type Make = Box<dyn Fn(StdRng) -> Box<dyn Dialect>>;
+
+/// A dialect whose panics go no further. After one it hears nothing until it has been made anew.
+pub(crate) struct Contained {
+    make: Make,
+    random: StdRng,
+    nats: Nats,
+    unproven: Unproven,
+    state: State,
+    /// It has panicked, and nobody has been told yet.
+    has_failed: Cell<bool>,
+}
+
+#[derive(Debug)]
+enum State {
+    Speaks(Box<dyn Dialect>),
+    RestsUntil(Instant),
+}
+
+impl fmt::Debug for Contained {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.state.fmt(f)
+    }
+}
+
+impl Contained {
+    /// A dialect that is made now and, from other random numbers, after every panic.
+    pub(crate) fn new(make: Make, mut random: StdRng) -> Self {
+        let dialect = make(StdRng::from_seed(random.random()));
+        let state = State::Speaks(dialect);
+        let (nats, unproven) = (Nats::default(), Unproven::default());
+        Self { make, random, nats, unproven, state, has_failed: Cell::new(false) }
+    }
+
+    /// Whether it hears what is said to it.
+    pub(crate) fn speaks(&self) -> bool {
+        matches!(self.state, State::Speaks(_)) && !self.has_failed.get()
+    }
+
+    /// Whether it has panicked since this was asked last: then its connections have to be closed.
+    /// It rests now, so that a fault that somebody knows how to cause costs little, whoever causes
+    /// it again and again.
+    pub(crate) fn take_failure(&mut self, now: Instant) -> bool {
+        let failed = self.has_failed.take();
+        if failed {
+            let rests = State::RestsUntil(now + limits::REST_AFTER_PANIC);
+            let broken = std::mem::replace(&mut self.state, rests);
+            // It may be so broken that it cannot even be dropped.
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(broken)));
+        }
+        failed
+    }
+
+    /// Lets it do something. If it panics, nothing of what it wanted done in this call is done.
+    fn act(&mut self, out: &mut Outbox, act: impl FnOnce(&mut dyn Dialect, &mut Outbox)) {
+        if self.has_failed.get() {
+            return;
+        }
+        let State::Speaks(dialect) = &mut self.state else { return };
+        let before = out.len();
+        if catch_unwind(AssertUnwindSafe(|| act(dialect.as_mut(), out))).is_err() {
+            self.has_failed.set(true);
+            out.truncate(before);
+        }
+    }
+
+    /// Asks it something. None: it does not speak.
+    fn ask<T>(&self, ask: impl FnOnce(&dyn Dialect) -> T) -> Option<T> {
+        let State::Speaks(dialect) = &self.state else { return None };
+        if self.has_failed.get() {
+            return None;
+        }
+        let answer = catch_unwind(AssertUnwindSafe(|| ask(dialect.as_ref())));
+        self.has_failed.set(answer.is_err());
+        answer.ok()
+    }
+}
+
+impl Dialect for Contained {
+    fn share(&mut self, nats: &Nats) {
+        self.nats = nats.clone();
+        self.act(&mut Outbox::new(), |dialect, _| dialect.share(nats));
+    }
+
+    fn share_unproven(&mut self, unproven: &Unproven) {
+        self.unproven = unproven.clone();
+        self.act(&mut Outbox::new(), |dialect, _| dialect.share_unproven(unproven));
+    }
+
+    fn knows(&self, endpoint: SocketAddr) -> bool {
+        self.ask(|dialect| dialect.knows(endpoint)).unwrap_or(false)
+    }
+
+    fn on_open(&mut self, now: Now, conn: ConnId, peer: SocketAddr, out: &mut Outbox) {
+        self.act(out, |dialect, out| dialect.on_open(now, conn, peer, out));
+    }
+
+    fn on_bytes(&mut self, now: Now, conn: ConnId, bytes: &[u8], out: &mut Outbox) {
+        self.act(out, |dialect, out| dialect.on_bytes(now, conn, bytes, out));
+    }
+
+    fn on_fin(&mut self, now: Now, conn: ConnId, out: &mut Outbox) {
+        self.act(out, |dialect, out| dialect.on_fin(now, conn, out));
+    }
+
+    fn on_gone(&mut self, now: Now, conn: ConnId, out: &mut Outbox) {
+        self.act(out, |dialect, out| dialect.on_gone(now, conn, out));
+    }
+
+    fn on_unread(&mut self, conn: ConnId, bytes: usize) {
+        self.act(&mut Outbox::new(), |dialect, _| dialect.on_unread(conn, bytes));
+    }
+
+    fn on_datagram(&mut self, now: Now, via: Via, peer: SocketAddr, data: &[u8], out: &mut Outbox) {
+        self.act(out, |dialect, out| dialect.on_datagram(now, via, peer, data, out));
+    }
+
+    fn on_wakeup(&mut self, now: Now, out: &mut Outbox) {
+        if matches!(self.state, State::RestsUntil(until) if until <= now.instant) {
+            self.state = State::Speaks((self.make)(StdRng::from_seed(self.random.random())));
+            let (nats, unproven) = (self.nats.clone(), self.unproven.clone());
+            self.share(&nats);
+            self.share_unproven(&unproven);
+        }
+        self.act(out, |dialect, out| dialect.on_wakeup(now, out));
+    }
+
+    fn next_wakeup(&self) -> Option<Instant> {
+        let wakeup = match self.state {
+            State::RestsUntil(until) => Some(until),
+            State::Speaks(_) => self.ask(|dialect| dialect.next_wakeup()).flatten(),
+        };
+        // At once, so that its connections are closed.
+        if self.has_failed.get() { Some(Instant::default()) } else { wakeup }
+    }
+
+    fn on_shutdown(&mut self, now: Now, out: &mut Outbox) {
+        self.act(out, |dialect, out| dialect.on_shutdown(now, out));
+    }
+
+    fn owes(&self) -> bool {
+        self.ask(|dialect| dialect.owes()).unwrap_or(false)
+    }
+
+    fn use_of(&self, conn: ConnId) -> Use {
+        self.ask(|dialect| dialect.use_of(conn)).unwrap_or(Use::Idle(Instant::default()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dialect::gmnet::{self, Gmnet};
+    use crate::dialect::{Name, Output};
+    use crate::limits::Limits;
+    use crate::server::{Config, Server};
+
+    /// Answers whatever comes, and panics where it is told to.
+    #[derive(Debug)]
+    struct Fragile {
+        breaks_in: &'static str,
+        conn: Option<ConnId>,
+        has_news: bool,
+    }
+
+    impl Fragile {
+        fn enter(&self, place: &str) {
+            assert_ne!(self.breaks_in, place);
+        }
+    }
+
+    impl Dialect for Fragile {
+        fn on_open(&mut self, _: Now, conn: ConnId, _: SocketAddr, _: &mut Outbox) {
+            self.conn = Some(conn);
+            self.enter("on_open");
+        }
+
+        fn on_bytes(&mut self, _: Now, conn: ConnId, bytes: &[u8], out: &mut Outbox) {
+            self.has_news = true;
+            out.tcp(conn, |b| {
+                b.extend_from_slice(bytes);
+                self.enter("on_bytes");
+            });
+        }
+
+        fn on_fin(&mut self, _: Now, _: ConnId, _: &mut Outbox) {
+            self.enter("on_fin");
+        }
+
+        fn on_gone(&mut self, _: Now, _: ConnId, _: &mut Outbox) {
+            self.enter("on_gone");
+        }
+
+        fn on_unread(&mut self, _: ConnId, _: usize) {
+            self.enter("on_unread");
+        }
+
+        fn on_datagram(&mut self, _: Now, via: Via, peer: SocketAddr, _: &[u8], out: &mut Outbox) {
+            out.udp(via, peer, |b| b.push(1));
+            self.conn.into_iter().for_each(|conn| out.close(conn));
+            self.enter("on_datagram");
+        }
+
+        fn on_wakeup(&mut self, _: Now, _: &mut Outbox) {
+            self.enter("on_wakeup");
+        }
+
+        fn next_wakeup(&self) -> Option<Instant> {
+            if self.has_news {
+                self.enter("next_wakeup");
+            }
+            None
+        }
+
+        fn on_shutdown(&mut self, _: Now, _: &mut Outbox) {
+            self.enter("on_shutdown");
+        }
+
+        fn owes(&self) -> bool {
+            self.enter("owes");
+            false
+        }
+
+        fn use_of(&self, _: ConnId) -> Use {
+            self.enter("use_of");
+            Use::Waiting
+        }
+    }
+
+    /// A server with two dialects, GMnet and one that panics when it first comes to a place.
+    struct World {
+        server: Server,
+        micros: u64,
+    }
+
+    impl World {
+        fn new(breaks_in: &'static str) -> Self {
+            let made = Cell::new(false);
+            let fragile: Make = Box::new(move |_| {
+                let breaks_in = if made.replace(true) { "no place" } else { breaks_in };
+                Box::new(Fragile { breaks_in, conn: None, has_news: false })
+            });
+            let gmnet: Make = Box::new(|_| Box::new(Gmnet::new(gmnet::Config::default())));
+            let limits = Limits { connections_per_address: 3, ..Limits::default() };
+            let config = Config { limits, ..Config::default() };
+            let makers = vec![(Name::Events, fragile), (Name::Gmnet, gmnet)];
+            Self { server: Server::speaking(&config, makers), micros: 1_000_000 }
+        }
+
+        /// What comes of it, in the order in which it is to be done.
+        fn act(&mut self, act: impl FnOnce(&mut Server, Now, &mut Outbox)) -> Vec<(char, u32)> {
+            let mut out = Outbox::new();
+            let now = Now { instant: Instant::from_micros(self.micros), unix: 1 };
+            act(&mut self.server, now, &mut out);
+            let told = out.outputs().map(|output| match output {
+                Output::Tcp(conn, _) => ('t', conn.slot),
+                Output::Close(conn) => ('c', conn.slot),
+                Output::Udp(..) => ('u', 0),
+            });
+            told.collect()
+        }
+
+        fn open(&mut self, n: u32) -> Vec<(char, u32)> {
+            let peer = SocketAddr::from(([203, 0, 113, 7], 4000));
+            self.act(|server, now, out| server.on_open(now, conn(n), peer, out))
+        }
+
+        fn send(&mut self, n: u32, bytes: &[u8]) -> Vec<(char, u32)> {
+            self.act(|server, now, out| server.on_bytes(now, conn(n), bytes, out))
+        }
+
+        fn wake(&mut self) -> Vec<(char, u32)> {
+            self.act(|server, now, out| server.on_wakeup(now, out))
+        }
+    }
+
+    fn conn(n: u32) -> ConnId {
+        ConnId { slot: n, generation: 1 }
+    }
+
+    /// Wherever a dialect panics, its connections end, the others go on, and it is there again after
+    /// a rest.
+    #[test]
+    fn a_panic_ends_one_dialect_and_its_connections() {
+        let peer = SocketAddr::from(([203, 0, 113, 7], 4000));
+        let said: [(&str, fn(&mut Server, Now, SocketAddr, &mut Outbox)); 11] = [
+            ("on_open", |_, _, _, _| {}),
+            ("on_bytes", |_, _, _, _| {}),
+            ("use_of", |_, _, _, _| {}),
+            ("next_wakeup", |server, _, _, _| _ = server.next_wakeup()),
+            ("owes", |server, _, _, _| assert!(!server.owes())),
+            ("on_unread", |server, _, _, _| server.on_unread(conn(1), 1)),
+            ("on_fin", |server, now, _, out| server.on_fin(now, conn(1), out)),
+            ("on_gone", |server, now, _, out| server.on_gone(now, conn(1), out)),
+            ("on_datagram", |server, now, peer, out| {
+                server.on_datagram(now, Via::default(), peer, b"udp:x", out);
+            }),
+            ("on_wakeup", |server, now, _, out| server.on_wakeup(now, out)),
+            ("on_shutdown", |server, now, _, out| server.on_shutdown(now, out)),
+        ];
+        for (place, say) in said {
+            let mut world = World::new(place);
+            (0..3).for_each(|n| assert_eq!(world.open(n), [], "{place}"));
+            assert_eq!(world.send(0, b"version\n"), [('t', 0)], "{place}");
+            let is_answered = !matches!(place, "on_open" | "on_bytes");
+            assert_eq!(world.send(1, b"{").contains(&('t', 1)), is_answered, "{place}");
+            let mut ended = world.send(2, b"{");
+            ended.retain(|(what, _)| *what == 'c');
+            let done = world.act(|server, now, out| say(server, now, peer, out));
+            assert_eq!(done, [], "{place}: what it wanted in the call in which it panicked");
+            assert_eq!(world.send(0, b"version\n"), [('t', 0)], "{place}: the other goes on");
+            assert_eq!(world.send(1, b"{"), [], "{place}: it hears nothing more");
+            assert_eq!(world.server.next_wakeup(), Some(Instant::default()), "{place}");
+            ended.extend(world.wake());
+            ended.sort_unstable();
+            let left = if place == "on_gone" { &[('c', 2)][..] } else { &[('c', 1), ('c', 2)] };
+            assert_eq!(ended, left, "{place}: its connections end");
+
+            let again = world.server.next_wakeup().map(Instant::micros);
+            assert_eq!(again, Some(2_000_000), "{place}: it does not spin");
+            assert_eq!((world.open(3), world.open(4)), (vec![], vec![]), "{place}: uncounted");
+            assert_eq!(world.send(3, b"{"), [('c', 3)], "{place}: not while it rests");
+            world.micros = 2_000_000;
+            assert_eq!(world.wake(), [], "{place}");
+            assert_eq!(world.send(4, b"{"), [('t', 4)], "{place}: it is there again");
+        }
+    }
+}
