@@ -17,6 +17,7 @@ use punchd::dialect::stun::{self, Stun};
 use punchd::dialect::{Dialect as _, Name, Outbox, Output, Via, of_datagram};
 use punchd::server::{Config, Server};
 
+pub mod neighbours;
 mod phrases;
 mod world;
 
@@ -35,6 +36,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("natpunch_datagram", natpunch_datagram),
     ("stun_datagram", stun_datagram),
     ("server", server),
+    ("neighbours", neighbours::run),
 ];
 
 /// A stream of GMnet commands, cut where the first bytes say, must read as the same commands as

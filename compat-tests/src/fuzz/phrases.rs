@@ -16,8 +16,17 @@ pub(super) fn gap(byte: u8) -> Option<usize> {
 
 /// What may be put into gaps, of something that the server has sent.
 pub(super) fn words(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let runs = bytes.split(|byte| !matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-'));
-    runs.filter(|run| matches!(run.len(), 16 | 32 | 36))
+    bytes.split(|byte| !is_of_word(*byte)).filter(|run| is_word(run))
+}
+
+/// Whether a byte may be part of such a word.
+pub(super) fn is_of_word(byte: u8) -> bool {
+    matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-')
+}
+
+/// Whether a run of such bytes is as long as one.
+pub(super) fn is_word(run: &[u8]) -> bool {
+    matches!(run.len(), 16 | 32 | 36)
 }
 
 /// What comes on connections.

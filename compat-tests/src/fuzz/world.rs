@@ -24,21 +24,21 @@ pub(super) fn run(data: &[u8]) {
 }
 
 /// The bytes of an input, taken one after the other.
-struct Script<'a>(&'a [u8]);
+pub(super) struct Script<'a>(pub(super) &'a [u8]);
 
 impl<'a> Script<'a> {
-    fn byte(&mut self) -> Option<u8> {
+    pub(super) fn byte(&mut self) -> Option<u8> {
         let (first, rest) = self.0.split_first()?;
         self.0 = rest;
         Some(*first)
     }
 
     /// Zero when the script is over.
-    fn number(&mut self) -> u8 {
+    pub(super) fn number(&mut self) -> u8 {
         self.byte().unwrap_or(0)
     }
 
-    fn take(&mut self, most: usize) -> &'a [u8] {
+    pub(super) fn take(&mut self, most: usize) -> &'a [u8] {
         let (taken, rest) = self.0.split_at(most.min(self.0.len()));
         self.0 = rest;
         taken
