@@ -55,7 +55,10 @@ fn report_panic(panic: &PanicHookInfo<'_>) {
     const MOST: usize = 300;
     let place = panic.location().map(|place| format!(" at {place}")).unwrap_or_default();
     let mut what = String::new();
-    let said = panic.payload_as_str().unwrap_or("unknown").as_bytes();
+    let payload = panic.payload();
+    let said = payload.downcast_ref::<&str>().copied();
+    let said = said.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    let said = said.unwrap_or("unknown").as_bytes();
     clean_into(said.get(..MOST).unwrap_or(said), &mut what);
     report(&format!("bug in punchd {}{place}: {what}", env!("CARGO_PKG_VERSION")));
 }

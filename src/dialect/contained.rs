@@ -309,8 +309,9 @@ mod tests {
     /// a rest.
     #[test]
     fn a_panic_ends_one_dialect_and_its_connections() {
+        type Say = fn(&mut Server, Now, SocketAddr, &mut Outbox);
         let peer = SocketAddr::from(([203, 0, 113, 7], 4000));
-        let said: [(&str, fn(&mut Server, Now, SocketAddr, &mut Outbox)); 11] = [
+        let said: [(&str, Say); 11] = [
             ("on_open", |_, _, _, _| {}),
             ("on_bytes", |_, _, _, _| {}),
             ("use_of", |_, _, _, _| {}),

@@ -271,18 +271,21 @@ impl Stage {
             match output {
                 Output::Tcp(id, bytes) => {
                     let peer = self.open.iter().position(holds(id));
-                    let peer = peer.expect("something was sent on a connection that is not open");
+                    assert!(peer.is_some(), "something was sent on a connection that is not open");
+                    let Some(peer) = peer else { continue };
                     self.told[peer].bytes.extend(without_secrets(bytes));
                 }
                 Output::Close(id) => {
                     let peer = self.open.iter().position(holds(id));
-                    let peer = peer.expect("a connection was closed that is not open");
+                    assert!(peer.is_some(), "a connection was closed that is not open");
+                    let Some(peer) = peer else { continue };
                     self.open[peer] = None;
                     self.told[peer].closed += 1;
                 }
                 Output::Udp(_, to, bytes) => {
                     let peer = (0..PEERS).find(|peer| addr(*peer) == to);
-                    let peer = peer.expect("a datagram was sent to somebody unknown");
+                    assert!(peer.is_some(), "a datagram was sent to somebody unknown");
+                    let Some(peer) = peer else { continue };
                     self.told[peer].datagrams.push(without_secrets(bytes));
                 }
             }
