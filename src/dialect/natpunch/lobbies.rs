@@ -329,15 +329,19 @@ mod tests {
         let (mut lobbies, clients) = (Lobbies::default(), Clients::default());
         for n in 0..100 {
             let (name, host) = ("x".repeat(n % 64), Uuid::random(&mut rng));
-            lobbies.create(name, 200, host, &mut rng);
+            let addr = IpAddr::from([203, 0, 113, n as u8]);
+            lobbies.create(name, 200, (host, addr), &mut rng);
         }
+        let viewer = IpAddr::from([203, 0, 113, 200]);
         for limit in 40..=limits::NATPUNCH_DATAGRAM {
-            let Some(list) = lobbies.list("request", limit, &clients, &mut rng) else { continue };
+            let Some(list) = lobbies.list("request", (viewer, limit), &clients, &mut rng) else {
+                continue;
+            };
             assert!(size(list.clone()) <= limit, "{limit}");
             let Content::LobbyListResponse(mut list) = list else { panic!("{list:?}") };
             let last = list.lobbies.last().and_then(|info| lobbies.find(&info.lobby_id));
             let place = last.map_or(0, |(_, lobby)| lobby.place);
-            if let Some(next) = last.and_then(|_| lobbies.row_from(place + 1).next()) {
+            if let Some(next) = last.and_then(|_| from(&lobbies.rows[0], place + 1).next()) {
                 list.lobbies.extend(lobbies.info(next));
                 assert!(size(Content::LobbyListResponse(list)) > limit, "{limit}");
             }

@@ -31,7 +31,6 @@ struct World {
     heard: BTreeMap<ConnId, Vec<u8>>,
     closed: BTreeSet<ConnId>,
     datagrams: Vec<(SocketAddr, String)>,
-    unproven: Unproven,
 }
 
 impl World {
@@ -58,7 +57,6 @@ impl World {
             heard: BTreeMap::new(),
             closed: BTreeSet::new(),
             datagrams: Vec::new(),
-            unproven,
         }
     }
 
@@ -80,7 +78,7 @@ impl World {
     }
 
     fn open(&mut self) -> ConnId {
-        self.open_from(self.from)
+        self.open_from(self.from.into())
     }
 
     fn open_from(&mut self, addr: IpAddr) -> ConnId {
