@@ -133,7 +133,7 @@ impl World {
 
     /// Somebody new, and the token for its UDP socket.
     fn login(&mut self, id: &str) -> (ConnId, String) {
-        self.login_from(PUBLIC, id)
+        self.login_from(self.from.into(), id)
     }
 
     fn login_from(&mut self, addr: IpAddr, id: &str) -> (ConnId, String) {
