@@ -3,6 +3,7 @@
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
 
 mod neighbours;
+mod stale;
 mod story;
 
 use compat_tests::sim::wire;

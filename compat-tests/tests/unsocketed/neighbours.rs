@@ -172,9 +172,9 @@ fn a_host_whose_loan_is_taken_back_has_the_port_it_had_before() {
     let client = story.join(CLIENT, 5000, &format!("{HOST}:4001"));
     story.tells(client, at(HOST, 4001));
     story.tells(ann, at(CLIENT, 5000));
-    let client = story.join(CLIENT, 5001, HOST);
+    let client = story.join("203.0.113.3", 5001, HOST);
     story.tells(client, at(HOST, 4002));
-    story.tells(bob, at(CLIENT, 5001));
+    story.tells(bob, at("203.0.113.3", 5001));
 }
 
 #[test]

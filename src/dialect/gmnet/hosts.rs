@@ -343,7 +343,7 @@ impl Hosts {
         if let Some(reg) = reg {
             host.port = Some(reg.port);
             host.via = reg.via;
-            host.seen = reg.at;
+            host.seen = host.seen.max(reg.at);
             host.reg = Sign::Certain;
             host.before_loan = None;
         }

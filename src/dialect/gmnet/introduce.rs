@@ -10,7 +10,6 @@ use log::info;
 use super::command::Go;
 use super::hosts::HostKey;
 use super::names::Short;
-use super::ports::Opened;
 use super::waiting::WaitId;
 use super::{Gmnet, MASTER, MASTER_NOTFOUND, is_inside, is_same_family};
 use crate::clock::{Instant, Now};
@@ -159,14 +158,14 @@ impl Gmnet {
         if !is_last_try && (host.port.is_none() || !can_be_told) {
             return Outcome::Wait;
         }
-        let conn = self.conns.get(request.conn);
-        let used = conn.and_then(|conn| conn.used_port);
-        let opened = match conn {
-            Some(conn) if used.is_none() => Opened::At(conn.opened),
-            _ => Opened::LongAgo,
-        };
-        let claimed = self.ports.claim_connect(now.instant, request.client, opened);
-        let client_port = claimed.or(used).filter(|_| can_be_told);
+        let Some(conn) = self.conns.get(request.conn) else { return Outcome::NotFound };
+        let (client, used) = (request.client, conn.used_port);
+        let newer = conn
+            .answered
+            .and_then(|answered| self.ports.claim_newer_connect(now.instant, client, answered));
+        let claimed =
+            newer.or(used).or_else(|| self.ports.claim_connect(now.instant, client, conn.opened));
+        let client_port = claimed.filter(|_| can_be_told);
         match (host.port, client_port) {
             (Some(_), None) if !is_last_try => Outcome::Wait,
             (Some(port), client_port) => Outcome::Found(key, port, client_port),
@@ -213,6 +212,9 @@ impl Gmnet {
         let Request { conn, client, .. } = *request;
         if self.lines.says(now, client) {
             self.log_outcome(request, text, &outcome);
+        }
+        if let Some(conn) = self.conns.get_mut(conn) {
+            conn.answered = Some(now.instant);
         }
         match outcome {
             Outcome::Wait => {}

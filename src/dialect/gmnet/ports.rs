@@ -78,7 +78,7 @@ pub struct ClaimedReg {
     pub port: u16,
     /// Where the packet came in.
     pub via: Via,
-    /// When it came.
+    /// When the last packet from there came.
     pub at: Instant,
     /// The same in seconds since 1970, where a packet came that belonged to nobody; it dates the
     /// registration.
@@ -89,32 +89,36 @@ pub struct ClaimedReg {
     pub is_doubtful: bool,
 }
 
-/// Which of several packets belongs to a request. Games send the packet right before they open
-/// their connection; so of two that do this at once, behind one address, each gets its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Opened {
-    /// For the first request of a connection that was opened then: the packet that came nearest
-    /// to it; one that came too long after it only if there is no other.
-    At(Instant),
-    /// For a later request: the newest packet.
-    LongAgo,
+/// How likely it is that packets belong to the first request of a connection: the least, the most.
+/// Games send their packet right before they open the connection; so of two that do this at once,
+/// behind one address, each gets its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Distance {
+    /// They came when it was opened, so far from it.
+    Near(Duration),
+    /// They came long before it, or after it, and are so old. The connection may have been opened
+    /// for something else before, so the newest counts.
+    Far(Duration),
 }
 
-impl Opened {
-    /// How likely it is that packets of one port, which came between these two, belong to it: the
-    /// lower, the more.
-    fn distance(self, first: Instant, last: Instant) -> Option<(bool, Duration)> {
-        let Self::At(opened) = self else { return None };
-        let distance = |at| {
-            let is_too_late = at > opened + limits::OVERTAKEN;
-            (is_too_late, if at > opened { at - opened } else { opened - at })
+impl Distance {
+    /// Of packets from one port, which came between these two, to a connection.
+    fn of(now: Instant, opened: Instant, first: Instant, last: Instant) -> Self {
+        let distance = |at: Instant| {
+            let is_near = at <= opened + limits::OVERTAKEN && opened - at <= limits::BELONGS;
+            if is_near { Self::Near(gap(opened, at)) } else { Self::Far(now - last) }
         };
-        Some(distance(first).min(distance(last)))
+        distance(first).min(distance(last))
     }
 }
 
+/// The time between two moments, whichever is earlier.
+fn gap(one: Instant, other: Instant) -> Duration {
+    (one - other).max(other - one)
+}
+
 /// The most likely of several packets, of two the newer.
-fn nearest(distances: impl Iterator<Item = (usize, Option<(bool, Duration)>)>) -> Option<usize> {
+fn nearest(distances: impl Iterator<Item = (usize, Distance)>) -> Option<usize> {
     distances.min_by_key(|(index, distance)| (*distance, Reverse(*index))).map(|(index, _)| index)
 }
 
@@ -131,16 +135,38 @@ impl Ports {
         });
     }
 
-    /// Takes a port of an address that no other connection has had: see [`Opened`] for which.
-    pub fn claim_connect(&mut self, now: Instant, addr: IpAddr, opened: Opened) -> Option<u16> {
+    /// Takes a port of an address, which no other connection has had, for the first request of a
+    /// connection: that of the packet that most likely belongs to it.
+    pub fn claim_connect(&mut self, now: Instant, addr: IpAddr, opened: Instant) -> Option<u16> {
+        self.take_connect(now, addr, |connects| {
+            let distance = |c: &Connect| Distance::of(now, opened, c.first, c.at);
+            nearest(connects.iter().map(distance).enumerate())
+        })
+    }
+
+    /// The same for a later request: that of the newest packet, if it came after the last answer.
+    pub fn claim_newer_connect(
+        &mut self,
+        now: Instant,
+        addr: IpAddr,
+        answered: Instant,
+    ) -> Option<u16> {
+        self.take_connect(now, addr, |connects| connects.iter().rposition(|c| c.at > answered))
+    }
+
+    fn take_connect(
+        &mut self,
+        now: Instant,
+        addr: IpAddr,
+        choose: impl FnOnce(&[Connect]) -> Option<usize>,
+    ) -> Option<u16> {
         let remembered = self.by_addr.get_mut(&addr)?;
         // The oldest come first. What is too old to be told must not be taken for the right one.
         let is_old = |c: &&Connect| now - c.at > limits::CONNECT_PORT;
         let old = remembered.connects.iter().take_while(is_old).count();
         remembered.connects.drain(..old);
         self.count -= old;
-        let connects = remembered.connects.iter().enumerate();
-        let index = nearest(connects.map(|(n, c)| (n, opened.distance(c.first, c.at))))?;
+        let index = choose(&remembered.connects)?;
         let claimed = remembered.connects.remove(index);
         self.count -= 1;
         if remembered.is_of_no_use(now) {
@@ -180,14 +206,6 @@ impl Ports {
         }
     }
 
-    /// The host that showed this port again has registered by the connection that it has.
-    pub fn forget_reg_again(&mut self, now: Instant, addr: IpAddr, port: u16) {
-        if self.by_addr.contains_key(&addr) {
-            let is_it = |r: &Reg| r.port == port && r.source == RegSource::Again;
-            self.change(now, addr, |remembered| remembered.regs.retain(|r| !is_it(r)));
-        }
-    }
-
     /// A host has left. Its port, with when a packet came from there last, stays known for a
     /// while, as its game may be about to come back.
     pub fn release_reg(&mut self, now: Instant, addr: IpAddr, port: Option<(u16, Via, Instant)>) {
@@ -200,13 +218,41 @@ impl Ports {
         });
     }
 
-    /// Takes the port that a registration may have: of a packet (see [`Opened`] for which), else
-    /// of a host that has left.
-    pub fn claim_reg(&mut self, now: Instant, addr: IpAddr, opened: Opened) -> Option<ClaimedReg> {
+    /// Takes the port that the first registration of a connection may have: of the packet that
+    /// most likely belongs to it, else of a host that has left.
+    pub fn claim_reg(&mut self, now: Instant, addr: IpAddr, opened: Instant) -> Option<ClaimedReg> {
+        self.take_reg(now, addr, |regs| choose_reg(now, regs, opened))
+    }
+
+    /// Takes the port that a later registration may have, of a host with that port from which a
+    /// packet came last at that time: of a newer packet that is nobody's, else its own once more.
+    pub fn claim_newer_reg(
+        &mut self,
+        now: Instant,
+        addr: IpAddr,
+        known: Option<(u16, Instant)>,
+    ) -> Option<ClaimedReg> {
+        let (port, seen) = known.unzip();
+        let newer = |r: &Reg| {
+            let is_new = now - r.at <= limits::REG_WINDOW && seen.is_none_or(|seen| r.seen > seen);
+            r.source == RegSource::Datagram && is_new
+        };
+        let own = |r: &Reg| Some(r.port) == port && r.source != RegSource::Left;
+        self.take_reg(now, addr, |regs| {
+            regs.iter().rposition(newer).or_else(|| regs.iter().position(own))
+        })
+    }
+
+    fn take_reg(
+        &mut self,
+        now: Instant,
+        addr: IpAddr,
+        choose: impl FnOnce(&[Reg]) -> Option<usize>,
+    ) -> Option<ClaimedReg> {
         let remembered = self.by_addr.get_mut(&addr)?;
         // It is here now.
         remembered.host_expected = Instant::default();
-        let index = choose_reg(now, &remembered.regs, opened)?;
+        let index = choose(&remembered.regs)?;
         let reg = remembered.regs.remove(index);
         self.count -= 1;
         if remembered.is_of_no_use(now) {
@@ -215,7 +261,7 @@ impl Ports {
         Some(ClaimedReg {
             port: reg.port,
             via: reg.via,
-            at: reg.at,
+            at: reg.seen,
             unix: (reg.source == RegSource::Datagram).then_some(reg.unix),
             lent: reg.source == RegSource::Lent,
             is_doubtful: reg.source == RegSource::Again,
@@ -284,11 +330,11 @@ impl Remembered {
     }
 }
 
-/// Which of these a registration may have: that of a packet, else of a host that has left.
-fn choose_reg(now: Instant, regs: &[Reg], opened: Opened) -> Option<usize> {
+/// Which of these the first registration of a connection may have: that of a packet, else of a
+/// host that has left.
+fn choose_reg(now: Instant, regs: &[Reg], opened: Instant) -> Option<usize> {
     let source = |n: usize| regs[n].source;
-    let distance = |n: usize| opened.distance(regs[n].first, regs[n].seen);
-    let gap = |n: usize| distance(n).map(|(_, gap)| gap);
+    let distance = |n: usize| Distance::of(now, opened, regs[n].first, regs[n].seen);
     let of = |fits: &dyn Fn(RegSource) -> bool| -> SmallVec<[usize; 4]> {
         let fits = |n: &usize| now - regs[*n].at <= limits::REG_WINDOW && fits(source(*n));
         (0..regs.len()).filter(fits).collect()
@@ -296,12 +342,11 @@ fn choose_reg(now: Instant, regs: &[Reg], opened: Opened) -> Option<usize> {
     let likely = |of: &[usize]| nearest(of.iter().map(|n| (*n, distance(*n))));
 
     let free = of(&|source| source == RegSource::Datagram);
-    let belongs = |n| gap(n).is_none_or(|gap| gap <= limits::BELONGS);
-    let has_own = likely(&free).is_some_and(belongs);
+    let has_own = free.iter().any(|n| opened - regs[*n].seen <= limits::BELONGS);
     let packet = likely(&of(&|source| match source {
         RegSource::Datagram | RegSource::Lent => true,
         // Who has a packet of his own is not somebody else, back by a new connection.
-        RegSource::Again => !has_own && opened != Opened::LongAgo,
+        RegSource::Again => !has_own,
         RegSource::Left => false,
     }));
     // Nothing is taken back from a neighbour while there is a newer packet of nobody's.
@@ -309,13 +354,17 @@ fn choose_reg(now: Instant, regs: &[Reg], opened: Opened) -> Option<usize> {
         Some(packet) if source(packet) == RegSource::Lent => free.last().copied().max(Some(packet)),
         packet => packet,
     };
-    let left = of(&|source| source == RegSource::Left);
-    let left = left.into_iter().rev().min_by_key(|n| gap(*n));
-    // A game that changes its data shows its port just before its old connection ends.
+    let left = likely(&of(&|source| source == RegSource::Left));
+    // A game that changes its data shows its port just before its old connection ends, and comes
+    // back at once.
     let is_back = |packet: usize, left: usize| {
-        let is_nearer = opened != Opened::LongAgo && gap(left) < gap(packet);
-        let is_lent = source(packet) == RegSource::Lent;
-        is_nearer || (is_lent && regs[left].seen > regs[packet].seen)
+        let is_newer = regs[left].seen > regs[packet].seen;
+        let left = gap(opened, regs[left].seen);
+        let is_nearer = match distance(packet) {
+            Distance::Near(gap) => left < gap,
+            Distance::Far(_) => is_newer || left <= limits::OVERTAKEN,
+        };
+        is_nearer || (source(packet) == RegSource::Lent && is_newer)
     };
     match (packet, left) {
         (Some(packet), Some(left)) if is_back(packet, left) => Some(left),
@@ -338,18 +387,36 @@ mod tests {
     fn every_connect_packet_is_used_once_newest_first() {
         let mut ports = Ports::default();
         let now = at(1).instant;
+        let claim = |ports: &mut Ports| ports.claim_connect(now, ADDR, now);
         ports.learn_connect(now, ADDR, 1000);
         ports.learn_connect(now, ADDR, 2000);
-        assert_eq!(ports.claim_connect(now, ADDR, Opened::LongAgo), Some(2000));
-        assert_eq!(ports.claim_connect(now, ADDR, Opened::LongAgo), Some(1000));
-        assert_eq!(ports.claim_connect(now, ADDR, Opened::LongAgo), None);
+        assert_eq!(claim(&mut ports), Some(2000));
+        assert_eq!(claim(&mut ports), Some(1000));
+        assert_eq!(claim(&mut ports), None);
         assert_eq!((ports.count, ports.by_addr.len()), (0, 0), "nothing is kept for nothing");
         ports.learn_connect(now, ADDR, 1000);
-        assert_eq!(
-            ports.claim_connect(now, ADDR, Opened::LongAgo),
-            Some(1000),
-            "a newer packet counts again"
-        );
+        assert_eq!(claim(&mut ports), Some(1000), "a newer packet counts again");
+    }
+
+    #[test]
+    fn a_later_request_takes_nothing_that_came_before_the_last_answer() {
+        let mut ports = Ports::default();
+        ports.learn_connect(at(1).instant, ADDR, 1000);
+        let now = at(4).instant;
+        assert_eq!(ports.claim_newer_connect(now, ADDR, at(2).instant), None);
+        ports.learn_connect(at(3).instant, ADDR, 2000);
+        assert_eq!(ports.claim_newer_connect(now, ADDR, at(2).instant), Some(2000));
+        assert_eq!(ports.claim_newer_connect(now, ADDR, at(2).instant), None);
+    }
+
+    #[test]
+    fn of_packets_that_came_at_another_time_than_the_connection_the_newest_is_taken() {
+        let mut ports = Ports::default();
+        ports.learn_reg(at(10), VIA, ADDR, 1000);
+        ports.release_reg(at(13).instant, ADDR, Some((2000, VIA, at(12).instant)));
+        ports.learn_reg(at(15), VIA, ADDR, 3000);
+        let mut claim = || ports.claim_reg(at(16).instant, ADDR, at(8).instant).map(|c| c.port);
+        assert_eq!([claim(), claim(), claim()], [Some(3000), Some(2000), Some(1000)]);
     }
 
     #[test]
@@ -357,11 +424,11 @@ mod tests {
         let mut ports = Ports::default();
         ports.learn_connect(at(1).instant, ADDR, 1000);
         ports.learn_reg(at(1), VIA, ADDR, 1001);
-        let one = Opened::At(at(2).instant);
+        let one = at(2).instant;
         ports.learn_connect(at(3).instant, ADDR, 2000);
         ports.learn_reg(at(3), VIA, ADDR, 2001);
         ports.learn_reg(at(4), VIA, ADDR, 1001);
-        let two = Opened::At(at(4).instant);
+        let two = at(4).instant;
         let now = at(5).instant;
         assert_eq!(ports.claim_connect(now, ADDR, one), Some(1000));
         assert_eq!(ports.claim_connect(now, ADDR, two), Some(2000));
@@ -375,8 +442,8 @@ mod tests {
         ports.learn_connect(at(0).instant, ADDR, 1000);
         ports.learn_reg(at(0), VIA, ADDR, 2000);
         let later = at(0).instant + limits::CONNECT_PORT + Duration::from_micros(1);
-        assert_eq!(ports.claim_reg(later, ADDR, Opened::LongAgo), None);
-        assert_eq!(ports.claim_connect(later, ADDR, Opened::LongAgo), None);
+        assert_eq!(ports.claim_reg(later, ADDR, later), None);
+        assert_eq!(ports.claim_connect(later, ADDR, later), None);
         ports.expire(later);
         assert_eq!(ports.next_wakeup(), None, "nothing is left to forget");
         assert_eq!(ports.count, 0);
@@ -387,11 +454,12 @@ mod tests {
         let mut ports = Ports::default();
         ports.learn_reg(at(0), VIA, ADDR, 1000);
         ports.release_reg(at(1).instant, ADDR, Some((2000, VIA, at(0).instant)));
-        let claimed = ports.claim_reg(at(2).instant, ADDR, Opened::LongAgo);
+        let now = at(2).instant;
+        let claimed = ports.claim_reg(now, ADDR, now);
         assert_eq!(claimed.map(|c| (c.port, c.unix)), Some((1000, Some(1_700_000_000))));
-        let claimed = ports.claim_reg(at(2).instant, ADDR, Opened::LongAgo);
+        let claimed = ports.claim_reg(now, ADDR, now);
         assert_eq!(claimed.map(|c| (c.port, c.unix)), Some((2000, None)));
-        assert_eq!(ports.claim_reg(at(2).instant, ADDR, Opened::LongAgo), None);
+        assert_eq!(ports.claim_reg(now, ADDR, now), None);
     }
 
     #[test]
@@ -399,7 +467,7 @@ mod tests {
         let mut ports = Ports::default();
         ports.learn_reg(at(0), VIA, ADDR, 1000);
         ports.learn_reg(at(3), VIA, ADDR, 1000);
-        let claimed = ports.claim_reg(at(4).instant, ADDR, Opened::LongAgo);
+        let claimed = ports.claim_reg(at(4).instant, ADDR, at(4).instant);
         assert_eq!(claimed.and_then(|c| c.unix), Some(1_700_000_000));
     }
 
@@ -412,11 +480,8 @@ mod tests {
         }
         assert_eq!(ports.by_addr[&ADDR].connects.len(), limits::PORTS_PER_ADDRESS);
         assert_eq!(ports.by_addr[&ADDR].regs.len(), limits::PORTS_PER_ADDRESS);
-        assert_eq!(ports.claim_connect(at(0).instant, ADDR, Opened::LongAgo), Some(1000));
-        assert_eq!(
-            ports.claim_reg(at(0).instant, ADDR, Opened::LongAgo).map(|c| c.port),
-            Some(1000)
-        );
+        assert_eq!(ports.claim_connect(at(0).instant, ADDR, at(0).instant), Some(1000));
+        assert_eq!(ports.claim_reg(at(0).instant, ADDR, at(0).instant).map(|c| c.port), Some(1000));
     }
 
     #[test]
@@ -427,7 +492,7 @@ mod tests {
             ports.learn_connect(at(0).instant, addr(n), 1000);
         }
         assert_eq!((ports.count, ports.by_addr.len()), (limits::PORTS, limits::PORTS));
-        assert_eq!(ports.claim_connect(at(0).instant, addr(9), Opened::LongAgo), None);
-        assert_eq!(ports.claim_connect(at(0).instant, addr(10), Opened::LongAgo), Some(1000));
+        assert_eq!(ports.claim_connect(at(0).instant, addr(9), at(0).instant), None);
+        assert_eq!(ports.claim_connect(at(0).instant, addr(10), at(0).instant), Some(1000));
     }
 }

@@ -10,7 +10,6 @@ use super::command::{Command, Go};
 use super::data::Data;
 use super::hosts::{HostKey, Shown};
 use super::names::{Left, Named, log_refused_version, log_registered};
-use super::ports::Opened;
 use super::{datagram, version};
 use crate::clock::Now;
 use crate::dialect::{ConnId, Name, Outbox, Via};
@@ -48,8 +47,7 @@ impl Gmnet {
             // Who hangs up while registering is no host.
             return Go::On;
         }
-        let (addr, known) = (conn.addr, conn.host);
-        let opened = if known.is_some() { Opened::LongAgo } else { Opened::At(conn.opened) };
+        let (addr, known, opened) = (conn.addr, conn.host, conn.opened);
         let game = data.as_ref().map_or("", |data| data.get(0));
         if (known.is_none() || data.is_some()) && !self.config.admission.admits_game(game) {
             self.refused.note(now.instant, addr, Name::Gmnet, game);
@@ -57,7 +55,14 @@ impl Gmnet {
             return Go::Stop;
         }
         let limits = &self.config.limits;
-        let reg = self.ports.claim_reg(now.instant, addr, opened);
+        let reg = match known {
+            Some(key) => {
+                let host = self.hosts.get(key);
+                let shown = host.and_then(|host| Some((host.port?, host.seen)));
+                self.ports.claim_newer_reg(now.instant, addr, shown)
+            }
+            None => self.ports.claim_reg(now.instant, addr, opened),
+        };
         let room = match known {
             Some(_) => Ok(None),
             None => self.hosts.make_room(now.instant, limits, addr, game, reg),
@@ -77,9 +82,6 @@ impl Gmnet {
         let key = match known {
             Some(key) => {
                 self.hosts.renew(now, key, data, reg);
-                if let Some(port) = self.hosts.get(key).and_then(|host| host.port) {
-                    self.ports.forget_reg_again(now.instant, addr, port);
-                }
                 key
             }
             None => {
