@@ -172,6 +172,10 @@ pub const REG_WINDOW: Duration = Duration::from_secs(10);
 /// it may have been overtaken.
 pub const OVERTAKEN: Duration = Duration::from_millis(100);
 
+/// The longest round trip by which the beginning of a connection is dated back. The kernel measures
+/// none once it has had to repeat its answer, which it does after a second.
+pub const ROUND_TRIP: Duration = Duration::from_secs(1);
+
 /// A UDP packet that came so near to a connection belongs to it, even if another host of that
 /// address, who might have come back by this connection, has shown its port nearer to it.
 pub const BELONGS: Duration = Duration::from_secs(1);

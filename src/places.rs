@@ -103,12 +103,12 @@ impl Places {
         held as usize
     }
 
-    /// One more.
-    pub(crate) fn add(&mut self, now: Instant, id: ConnId, peer: SocketAddr) {
+    /// One more, which its peer began at that time.
+    pub(crate) fn add(&mut self, began: Instant, id: ConnId, peer: SocketAddr) {
         let (addr, port) = (peer.ip(), peer.port());
         let after = *self.rings.entry(network(addr)).or_insert(id.slot);
         let before = self.conns.in_slot(after).map_or(id.slot, |(_, conn)| conn.before);
-        let conn = Conn { addr, port, speaks: None, before, after, opened: now };
+        let conn = Conn { addr, port, speaks: None, before, after, opened: began };
         self.conns.insert(id, conn);
         self.link(before, id.slot);
         self.link(id.slot, after);

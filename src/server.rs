@@ -205,6 +205,33 @@ impl Server {
         self.forget_closed(before, out);
     }
 
+    /// A peer has connected, whose first packet came at `began`, a round trip before: about when
+    /// its UDP packets came that it sent just before.
+    pub fn on_accept(
+        &mut self,
+        now: Now,
+        began: Instant,
+        conn: ConnId,
+        peer: SocketAddr,
+        out: &mut Outbox,
+    ) {
+        let most = self.limits.connections_per_address;
+        if self.places.of(peer.ip()) >= most {
+            let dialects = &self.dialects;
+            let use_of = |id, conn: &Conn| use_of(dialects, id, conn);
+            let Some(idle) = self.places.idle_of(now.instant, peer.ip(), use_of) else {
+                debug!("{peer} refused: its address has {most} connections already");
+                out.close(conn);
+                return;
+            };
+            self.end_idle(now, idle, out);
+        }
+        self.nats.saw(now.instant, peer, Seen::Tcp);
+        self.unproven.add(peer.ip());
+        self.places.add(began, conn, peer);
+        self.idle.arm(now.instant, conn);
+    }
+
     /// There is no room for a new connection of this address: which one is to be closed for it,
     /// if any gives way (see [`Places`]).
     pub fn who_gives_way(&mut self, now: Now, wants: IpAddr) -> Option<ConnId> {
@@ -278,21 +305,7 @@ impl Server {
 
 impl Dialect for Server {
     fn on_open(&mut self, now: Now, conn: ConnId, peer: SocketAddr, out: &mut Outbox) {
-        let most = self.limits.connections_per_address;
-        if self.places.of(peer.ip()) >= most {
-            let dialects = &self.dialects;
-            let use_of = |id, conn: &Conn| use_of(dialects, id, conn);
-            let Some(idle) = self.places.idle_of(now.instant, peer.ip(), use_of) else {
-                debug!("{peer} refused: its address has {most} connections already");
-                out.close(conn);
-                return;
-            };
-            self.end_idle(now, idle, out);
-        }
-        self.nats.saw(now.instant, peer, Seen::Tcp);
-        self.unproven.add(peer.ip());
-        self.places.add(now.instant, conn, peer);
-        self.idle.arm(now.instant, conn);
+        self.on_accept(now, now.instant, conn, peer, out);
     }
 
     fn on_bytes(&mut self, now: Now, id: ConnId, bytes: &[u8], out: &mut Outbox) {

@@ -56,11 +56,17 @@ impl Unplugged {
 
     /// Somebody connects by TCP.
     pub fn open(&mut self, peer: SocketAddr) -> ConnId {
+        self.open_after(Duration::ZERO, peer)
+    }
+
+    /// The same, with that round trip: its first packet came so long ago.
+    pub fn open_after(&mut self, round_trip: Duration, peer: SocketAddr) -> ConnId {
         let slot = self.free.pop().unwrap_or(self.opened);
         let conn = ConnId { slot, generation: self.opened };
         self.opened += 1;
         let now = self.now();
-        self.server.on_open(now, conn, peer, &mut self.out);
+        let began = now.instant.before(round_trip);
+        self.server.on_accept(now, began, conn, peer, &mut self.out);
         self.deliver();
         conn
     }

@@ -26,6 +26,7 @@ pub mod bind;
 pub mod certificate;
 pub mod files;
 mod owner;
+mod round_trip;
 pub mod signals;
 mod tcp;
 pub mod udp;
@@ -267,8 +268,8 @@ impl EventLoop {
         let end = self.instant() + SHARE;
         while self.instant() < end {
             match self.connections.accept(now.instant) {
-                tcp::Accept::New(conn, peer) => {
-                    self.server.on_open(now, conn, peer, &mut self.out);
+                tcp::Accept::New(conn, peer, began) => {
+                    self.server.on_accept(now, began, conn, peer, &mut self.out);
                     self.deliver(now);
                 }
                 tcp::Accept::Full(peer) => {

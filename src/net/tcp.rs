@@ -12,6 +12,7 @@ use mio::{Interest, Registry, Token};
 use slab::Slab;
 use socket2::{Domain, Socket, Type};
 
+use super::round_trip::round_trip;
 use super::{FIRST_CONNECTION, PAUSE, canonical, is_memory_pressure, is_out_of_files};
 use crate::clock::Instant;
 use crate::dialect::ConnId;
@@ -89,7 +90,8 @@ struct Backlog {
 /// What accepting gave.
 pub(super) enum Accept {
     Nothing,
-    New(ConnId, SocketAddr),
+    /// A connection of this peer, whose first packet came at that time.
+    New(ConnId, SocketAddr, Instant),
     /// Room has to be made first, for this peer if it is known.
     Full(Option<SocketAddr>),
 }
@@ -184,7 +186,7 @@ impl Connections {
         self.accept_again = None;
         if let Some((stream, peer)) = self.without_room.take() {
             if self.has_room() {
-                return Accept::New(self.add(stream), canonical(peer));
+                return self.take_in(now, stream, peer);
             }
             debug!("{peer} refused: {} connections are open", self.slab.len());
         }
@@ -198,7 +200,7 @@ impl Connections {
                 Ok((stream, peer)) => {
                     self.accepted += 1;
                     if self.has_room() {
-                        return Accept::New(self.add(stream), canonical(peer));
+                        return self.take_in(now, stream, peer);
                     }
                     self.without_room = Some((stream, peer));
                     return Accept::Full(Some(canonical(peer)));
@@ -249,6 +251,11 @@ impl Connections {
 
     pub(super) fn end_accept_turn(&mut self) {
         self.accepted = 0;
+    }
+
+    fn take_in(&mut self, now: Instant, stream: TcpStream, peer: SocketAddr) -> Accept {
+        let began = now.before(round_trip(&stream).min(limits::ROUND_TRIP));
+        Accept::New(self.add(stream), canonical(peer), began)
     }
 
     /// Takes a connection in. Its first request is mostly there already, so it has its turn at

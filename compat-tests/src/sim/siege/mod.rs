@@ -53,6 +53,8 @@ enum Role {
 struct Link {
     source: SocketAddr,
     role: Role,
+    /// When its first packet arrives.
+    began: Instant,
     /// Its number at the server, while it is open there.
     conn: Option<ConnId>,
 }
@@ -254,7 +256,8 @@ impl World {
     /// A peer begins a connection, says something on it at once, and stays.
     fn connect(&mut self, source: SocketAddr, role: Role, rtt: Duration, say: Vec<u8>) -> LinkId {
         let id = LinkId(self.links.len());
-        self.links.push(Link { source, role, conn: None });
+        let began = self.now + rtt / 2;
+        self.links.push(Link { source, role, began, conn: None });
         // The server's system answers, and what that is answered with brings the first bytes along.
         self.after(rtt / 2 + rtt, Event::Open(id));
         self.after(rtt / 2 + rtt, Event::Bytes(id, say));
@@ -263,7 +266,8 @@ impl World {
 
     fn open(&mut self, id: LinkId) -> Result<(), Broken> {
         let now = self.time();
-        let Some(source) = self.links.get(id.0).map(|link| link.source) else { return Ok(()) };
+        let Some(link) = self.links.get(id.0) else { return Ok(()) };
+        let (source, began) = (link.source, link.began);
         if self.slots.len() - self.free.len() >= limits().connections {
             let Some(conn) = self.server.who_gives_way(now, source.ip()) else {
                 return self.closed(id);
@@ -286,7 +290,7 @@ impl World {
         if let Some(link) = self.links.get_mut(id.0) {
             link.conn = Some(conn);
         }
-        self.server.on_open(now, conn, source, &mut self.out);
+        self.server.on_accept(now, began, conn, source, &mut self.out);
         Ok(())
     }
 
