@@ -153,7 +153,7 @@ pub struct Options {
     #[arg(default_value_t = Limits::default().commands_per_second)]
     pub max_commands: u32,
 
-    /// Datagrams a second of one address when busy; 0 is no limit
+    /// Datagrams a second of one address; 0 is no limit
     #[arg(long, env = "PUNCHD_MAX_DATAGRAMS", hide_env = true, value_name = "N")]
     #[arg(help_heading = "Limits")]
     #[arg(default_value_t = Limits::default().datagrams_per_second)]

@@ -78,8 +78,8 @@ impl<T: Copy + Default> Sources<T> {
         set.find(tag).map(|index| set.place(index))
     }
 
-    /// The place of this one. If it has none, it gets the first in its set that `is_over`, and if
-    /// there is none the one that matters least; as [`Default`] has it.
+    /// The place of this one, as [`Default`] has it if that `is_over`. If it has none and the table
+    /// cannot grow, it gets the first in its set that is over, else the one that matters least.
     pub(crate) fn place(
         &mut self,
         source: &impl Hash,
@@ -93,12 +93,17 @@ impl<T: Copy + Default> Sources<T> {
                 let was = if is_over(set.at[index]) { Was::New } else { Was::Known };
                 break (n, index, was);
             }
-            let is_free = |index| set.tags[index] == 0 || is_over(set.at[index]);
-            if let Some(index) = first(is_free) {
+            if let Some(index) = first(|index| set.tags[index] == 0) {
                 break (n, index, Was::New);
             }
-            if !self.grow() {
-                break (n, self.sets[n].least(), Was::Crowded);
+            // What is over may still be of use, so it stays as long as there is room.
+            if self.grow() {
+                continue;
+            }
+            let set = &self.sets[n];
+            match first(|index| is_over(set.at[index])) {
+                Some(index) => break (n, index, Was::New),
+                None => break (n, set.least(), Was::Crowded),
             }
         };
         let set = &mut self.sets[n];

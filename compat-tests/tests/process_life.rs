@@ -119,9 +119,10 @@ fn with_a_slow_end() -> (Master, Socket) {
     let peer = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     peer.set_recv_buffer_size(4096).expect("a small buffer");
     peer.connect(&master.addr().into()).expect("connecting");
-    let requests = Query::default().request().repeat(10);
+    let requests = Query::default().request().repeat(80);
     assert_eq!(peer.send(&requests).expect("asking"), requests.len());
-    confirm(&open(&master));
+    // A connection has its turn, and others have theirs.
+    (0..20).for_each(|_| confirm(&open(&master)));
     (master, peer)
 }
 

@@ -132,10 +132,10 @@ fn who_never_reads_what_it_asked_for_is_closed_after_a_while() {
             Host::registered(config.on(loopback()), WAIT).expect("registering")
         })
         .collect();
-    // Three lobbies of 1.8 MB each are less than may be unread, and more than the sockets take.
+    // 24 lobbies of 230 kB each are less than may be unread, and more than the sockets take.
     let stream = raw::connect(master.addr(), loopback());
     let request = Query::default().request();
-    (0..3).for_each(|_| { &stream }.write_all(&request).expect("asking"));
+    (0..24).for_each(|_| { &stream }.write_all(&request).expect("asking"));
     let begun = Instant::now();
     let deadline = begun + limits::UNREAD_TIME + WAIT;
     // It still writes, and so learns that it is closed without reading.

@@ -160,9 +160,10 @@ impl Gmnet {
         }
         let Some(conn) = self.conns.get(request.conn) else { return Outcome::NotFound };
         let (client, used) = (request.client, conn.used_port);
-        let newer = conn
-            .answered
-            .and_then(|answered| self.ports.claim_newer_connect(now.instant, client, answered));
+        let newer = match conn.answered > Instant::default() {
+            true => self.ports.claim_newer_connect(now.instant, client, conn.answered),
+            false => None,
+        };
         let claimed =
             newer.or(used).or_else(|| self.ports.claim_connect(now.instant, client, conn.opened));
         let client_port = claimed.filter(|_| can_be_told);
@@ -214,7 +215,7 @@ impl Gmnet {
             self.log_outcome(request, text, &outcome);
         }
         if let Some(conn) = self.conns.get_mut(conn) {
-            conn.answered = Some(now.instant);
+            conn.answered = now.instant;
         }
         match outcome {
             Outcome::Wait => {}

@@ -213,8 +213,8 @@ struct Conn {
     waiting: Option<WaitId>,
     /// The port that a host was told last for this connection.
     used_port: Option<u16>,
-    /// When its last `connect` was answered.
-    answered: Option<Instant>,
+    /// When its last `connect` was answered; at the start of the server if none was.
+    answered: Instant,
     /// The host that this is the control connection of.
     host: Option<HostKey>,
     /// Until then the next notification has to wait.
@@ -461,7 +461,7 @@ impl Dialect for Gmnet {
             finished: false,
             waiting: None,
             used_port: None,
-            answered: None,
+            answered: Instant::default(),
             host: None,
             quiet_until: Instant::default(),
         };

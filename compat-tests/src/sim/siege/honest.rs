@@ -38,6 +38,8 @@ pub struct Tally {
     pub forged_right: u64,
     /// And those that it was told wrong of.
     pub forged_wrong: u64,
+    /// Clients whose host was not told because it was changing its data.
+    pub moved: u64,
     /// The longest that a client waited for its answer.
     pub slowest_answer: Duration,
     /// The longest that a host waited to be told.
@@ -56,6 +58,7 @@ impl Tally {
         self.shared_wrong += more.shared_wrong;
         self.forged_right += more.forged_right;
         self.forged_wrong += more.forged_wrong;
+        self.moved += more.moved;
         self.slowest_answer = self.slowest_answer.max(more.slowest_answer);
         self.slowest_notice = self.slowest_notice.max(more.slowest_notice);
         self.lobbies += more.lobbies;
@@ -71,7 +74,8 @@ impl fmt::Display for Tally {
             f,
             "{} steps: {} introductions, the slowest answer after {:?}, the slowest notice after \
              {:?}; {} lobbies; the right port told of players that share an address: {} of {}, of \
-             those whose address was forged: {} of {}; every promise kept",
+             those whose address was forged: {} of {}; {} joins lost as the host came back at that \
+             moment; every other promise kept",
             self.steps,
             self.introduced,
             self.slowest_answer,
@@ -81,6 +85,7 @@ impl fmt::Display for Tally {
             self.shared_right + self.shared_wrong,
             share(self.forged_right, self.forged_wrong),
             self.forged_right + self.forged_wrong,
+            self.moved,
         )
     }
 }
@@ -120,6 +125,9 @@ pub(super) struct Host {
     link: Option<LinkId>,
     /// When it has arrived, last.
     registered: Option<Instant>,
+    /// When its player changed its data last: what it was about to be told is lost with the
+    /// connection.
+    changed: Option<Instant>,
     /// Whom it was told of, and when.
     told: Vec<(SocketAddr, Instant)>,
 }
@@ -127,7 +135,7 @@ pub(super) struct Host {
 impl Host {
     pub(super) fn new(n: usize) -> Self {
         let (addr, port) = (host_addr(n), 40_000 + n as u16);
-        Self { addr, port, link: None, registered: None, told: Vec::new() }
+        Self { addr, port, link: None, registered: None, changed: None, told: Vec::new() }
     }
 }
 
@@ -180,7 +188,10 @@ impl World {
 
     /// A host changes its data as GMnet does it: by a new connection.
     pub(super) fn change_host(&mut self, n: usize) {
-        if let Some(link) = self.hosts.get_mut(n).and_then(|host| host.link.take()) {
+        let now = self.now;
+        let Some(host) = self.hosts.get_mut(n) else { return };
+        host.changed = Some(now);
+        if let Some(link) = host.link.take() {
             self.after(Duration::from_millis(10), Event::Fin(link));
         }
         self.after(Duration::from_millis(30), Event::HostStarts(n));
@@ -321,6 +332,8 @@ impl World {
             };
             let told = host.told.iter().find(is_it).map(|(_, at)| *at - answered);
             let right = told.is_some_and(|waited| waited <= TOLD);
+            let has_moved =
+                host.changed.is_some_and(|at| at + TOLD > answered && at < answered + TOLD);
             let tally = &mut self.tally;
             if self.siege.forges(client.addr) || self.siege.forges(host.addr) {
                 tally.forged_right += u64::from(right);
@@ -331,6 +344,8 @@ impl World {
             } else if let Some(waited) = told.filter(|_| right) {
                 tally.introduced += 1;
                 tally.slowest_notice = tally.slowest_notice.max(waited);
+            } else if has_moved {
+                tally.moved += 1;
             } else {
                 let what = format!("host {} was told of {endpoint} after {told:?}", client.host);
                 return Err(Broken::Notice(what));
