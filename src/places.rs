@@ -1,8 +1,10 @@
 //! Who has a place: the TCP connections, whose they are, and which of them gives way when there is
 //! no room for a new one.
 
+use std::cell::RefCell;
 use std::cmp::{Ordering, Reverse};
 use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
 
 use rand::RngExt as _;
 use rand::rngs::StdRng;
@@ -41,7 +43,7 @@ impl Conn {
 #[derive(Debug)]
 pub(crate) struct Places {
     conns: Conns<Conn>,
-    shares: Shares,
+    shares: Rc<RefCell<Shares>>,
     /// Where the ring of each customer begins: at the connection that was looked at longest ago.
     rings: Map<IpAddr, u32>,
     /// Which connections are looked at. Nobody must know, or he could put his where nobody looks.
@@ -78,9 +80,10 @@ struct Found {
 }
 
 impl Places {
-    /// Nobody has a place yet. Who is looked at comes from `random`, which must be secret.
-    pub(crate) fn new(random: StdRng) -> Self {
-        let (conns, shares, rings) = (Conns::default(), Shares::default(), Map::default());
+    /// Nobody has a place yet. Who is looked at comes from `random`, which must be secret;
+    /// how many each network has is noted in `shares`.
+    pub(crate) fn new(random: StdRng, shares: Rc<RefCell<Shares>>) -> Self {
+        let (conns, rings) = (Conns::default(), Map::default());
         Self { conns, shares, rings, random }
     }
 
@@ -99,7 +102,7 @@ impl Places {
 
     /// How many the customer with this address has.
     pub(crate) fn of(&self, addr: IpAddr) -> usize {
-        let [.., held] = self.shares.of(addr);
+        let [.., held] = self.shares.borrow().of(addr);
         held as usize
     }
 
@@ -112,14 +115,14 @@ impl Places {
         self.conns.insert(id, conn);
         self.link(before, id.slot);
         self.link(id.slot, after);
-        self.shares.add(addr, 1);
+        self.shares.borrow_mut().add(addr, 1);
     }
 
     /// One less. False: there was none.
     pub(crate) fn remove(&mut self, id: ConnId) -> bool {
         let Some(conn) = self.conns.remove(id) else { return false };
         let Conn { addr, before, after, .. } = conn;
-        self.shares.remove(addr, 1);
+        self.shares.borrow_mut().remove(addr, 1);
         if after == id.slot {
             self.rings.remove(&network(addr));
             return true;
@@ -156,7 +159,7 @@ impl Places {
         for n in 0..LOOKS.min(slots) {
             let slot = if slots <= LOOKS { n } else { self.random.random_range(0..slots) };
             if let Some((id, conn)) = self.conns.in_slot(slot) {
-                search.look_at(id, conn, &self.shares);
+                search.look_at(id, conn, &self.shares.borrow());
             }
         }
         // There may be one in the same place that is missed less.
@@ -187,7 +190,7 @@ impl Places {
         let first = *begin;
         for _ in 0..LOOKS {
             let Some((id, conn)) = self.conns.in_slot(*begin) else { return };
-            search.look_at(id, conn, &self.shares);
+            search.look_at(id, conn, &self.shares.borrow());
             *begin = conn.after;
             if *begin == first {
                 return;
@@ -223,7 +226,7 @@ mod tests {
     use rand::SeedableRng as _;
 
     fn places() -> Places {
-        Places::new(StdRng::from_seed([7; 32]))
+        Places::new(StdRng::from_seed([7; 32]), Rc::default())
     }
 
     fn peer(n: u8) -> SocketAddr {

@@ -3,6 +3,7 @@
 //! that the event loop and a simulated network drive it in the same way.
 
 use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
 
 use log::{debug, error, warn};
 use rand::rngs::StdRng;
@@ -107,7 +108,8 @@ impl Server {
             let random = StdRng::from_seed(random.random());
             dialects[name as usize] = Some(Box::new(Contained::new(make, random)));
         }
-        let unproven = Unproven::default();
+        let shares = Rc::default();
+        let unproven = Unproven::beside(Rc::clone(&shares));
         for dialect in dialects.iter_mut().flatten() {
             dialect.share(&nats);
             dialect.share_unproven(&unproven);
@@ -115,7 +117,7 @@ impl Server {
         Self {
             limits,
             dialects,
-            places: Places::new(StdRng::from_seed(random.random())),
+            places: Places::new(StdRng::from_seed(random.random()), shares),
             idle: Timers::new(limits::IDLE),
             datagrams: Rates::new(limits.datagrams_per_second, 2),
             endpoints: Rates::new(limits.datagrams_per_second, 2),
@@ -227,7 +229,7 @@ impl Server {
             self.end_idle(now, idle, out);
         }
         self.nats.saw(now.instant, peer, Seen::Tcp);
-        self.unproven.add(peer.ip());
+        self.unproven.connected(peer.ip());
         self.places.add(began, conn, peer);
         self.idle.arm(now.instant, conn);
     }
@@ -289,10 +291,7 @@ impl Server {
     /// Counts a connection no more.
     fn forget(&mut self, conn: ConnId) {
         self.idle.cancel(&conn);
-        let peer = self.places.get(conn).map(Conn::peer);
-        if let Some(peer) = peer.filter(|_| self.places.remove(conn)) {
-            self.unproven.remove(peer.ip());
-        }
+        self.places.remove(conn);
     }
 
     /// Counts the connections no more that a dialect has closed since `before`.

@@ -18,7 +18,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 
 use crate::clock::Instant;
-use crate::customers::Counts;
+use crate::customers::{Counts, Shares};
 use crate::limits;
 use crate::timers::Timers;
 
@@ -29,7 +29,9 @@ pub struct Unproven(Rc<RefCell<State>>);
 
 #[derive(Debug)]
 struct State {
-    /// How many proofs of each address there are.
+    /// How many connections each address has.
+    connections: Rc<RefCell<Shares>>,
+    /// How many other proofs of each address there are.
     known: Counts,
     /// Networks of which an endpoint was told.
     networks: Timers<IpAddr, Told>,
@@ -50,6 +52,7 @@ struct Told {
 impl Default for State {
     fn default() -> Self {
         Self {
+            connections: Rc::default(),
             known: Counts::default(),
             networks: Timers::new(limits::UNPROVEN),
             told: Timers::new(limits::UNPROVEN),
@@ -58,9 +61,20 @@ impl Default for State {
 }
 
 impl Unproven {
-    /// There is one more proof that somebody at this address hears us, such as a TCP connection. It
-    /// counts until it is [taken back](Self::remove). What was told of the address before was all
-    /// right, so it makes nobody else of its network wait.
+    /// Nobody has been told of anybody yet; who has a connection is known to hear us.
+    #[must_use]
+    pub fn beside(connections: Rc<RefCell<Shares>>) -> Self {
+        Self(Rc::new(RefCell::new(State { connections, ..State::default() })))
+    }
+
+    /// An address has one more connection. What was told of it before was all right, so it makes
+    /// nobody else of its network wait.
+    pub fn connected(&self, addr: IpAddr) {
+        self.0.borrow_mut().forget(addr);
+    }
+
+    /// There is one more proof that somebody at this address hears us, beside connections. It
+    /// counts until it is [taken back](Self::remove).
     pub fn add(&self, addr: IpAddr) {
         let mut state = self.0.borrow_mut();
         state.known.add(addr);
@@ -75,7 +89,9 @@ impl Unproven {
     /// Whether somebody at this address (IPv6: in this /64) is known to hear us.
     #[must_use]
     pub fn is_known(&self, addr: IpAddr) -> bool {
-        self.0.borrow().known.of(addr) > 0
+        let state = self.0.borrow();
+        let [.., connections] = state.connections.borrow().of(addr);
+        connections > 0 || state.known.of(addr) > 0
     }
 
     /// Whether a peer may be told now of an endpoint that has proven nothing itself; if so, it
