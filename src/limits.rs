@@ -176,6 +176,25 @@ pub const OVERTAKEN: Duration = Duration::from_millis(100);
 /// none once it has had to repeat its answer, which it does after a second.
 pub const ROUND_TRIP: Duration = Duration::from_secs(1);
 
+/// How far the UDP packet of a peer and its SYN, sent right behind, may drift apart on the way. Of
+/// two packets whose distances differ by less, nobody can tell which is the right one.
+pub const DRIFT: Duration = Duration::from_millis(20);
+
+/// A packet that came so near to a SYN, and no other as near as [`DRIFT`], is the right one, unless
+/// the right one was lost.
+pub const SURE: Duration = Duration::from_millis(5);
+
+/// Ports that a host is told for one client if it may be any of them: it knocks at each 60 times a
+/// second. With five players a second behind one address there are seldom two.
+pub const LIKELY_PORTS: usize = 3;
+
+/// So many unknown ports that show themselves as hosts of one address within [`BELONGS`] are
+/// forged: a LAN party does not begin all its games in the same second.
+pub const FORGED_REGS: usize = 6;
+
+/// Ports of an address that may have been a host's, remembered in case that it shows one again.
+pub const MAYBE_PORTS: usize = 8;
+
 /// A UDP packet that came so near to a connection belongs to it, even if another host of that
 /// address, who might have come back by this connection, has shown its port nearer to it.
 pub const BELONGS: Duration = Duration::from_secs(1);

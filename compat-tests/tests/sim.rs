@@ -9,7 +9,7 @@ use std::time::Duration;
 use compat_tests::sim::nat::{Allocation, Behaviour, Dependence, Inside, Nat};
 use compat_tests::sim::promises::Promise;
 use compat_tests::sim::rng::Rng;
-use compat_tests::sim::{self, Summary};
+use compat_tests::sim::{self, Accepts, Summary};
 use punchd::clock::{Instant, Now};
 use punchd::dialect::gmnet::Config;
 use punchd::dialect::{ConnId, Dialect, Outbox, Output, Use, Via};
@@ -176,6 +176,20 @@ fn introduction(bytes: &[u8]) -> Option<(String, u16)> {
 
 fn introduce(addr: &str, port: u16) -> Option<Vec<u8>> {
     Some([b"\xff", format!("{addr}\0{port}\0").as_bytes()].concat())
+}
+
+impl Accepts for Broken {
+    fn on_accept(
+        &mut self,
+        now: Now,
+        began: Instant,
+        conn: ConnId,
+        peer: SocketAddr,
+        out: &mut Outbox,
+    ) {
+        self.inner.on_accept(now, began, conn, peer, &mut self.own);
+        self.pass(now, out);
+    }
 }
 
 impl Dialect for Broken {

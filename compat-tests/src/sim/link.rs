@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use punchd::clock::Instant;
 use punchd::dialect::ConnId;
@@ -52,6 +53,8 @@ pub struct Link {
     pub owner: usize,
     /// Where it comes from, as the server sees it.
     pub source: SocketAddr,
+    /// How long after its SYN it was open.
+    pub round_trip: Duration,
     /// Its number at the server, while it is open there.
     pub conn: Option<ConnId>,
     /// Until then nothing sent by the peer can arrive, as what was sent before is under way.
@@ -86,6 +89,7 @@ impl Link {
         Self {
             owner,
             source,
+            round_trip: Duration::ZERO,
             conn: None,
             up_free: open,
             down_free: open,

@@ -14,11 +14,12 @@
 //! | [`rng`], [`trace`], [`wire`] | chance, record, bytes |
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use punchd::clock::Instant;
-use punchd::dialect::Dialect;
+use punchd::clock::{Instant, Now};
 use punchd::dialect::gmnet;
+use punchd::dialect::{ConnId, Dialect, Outbox};
 use punchd::server::{Config, Server};
 
 pub mod link;
@@ -105,6 +106,32 @@ pub fn config(seed: u64) -> gmnet::Config {
     }
 }
 
+/// What takes connections in and is told when they began: the server, or what seems to be it.
+pub trait Accepts: Dialect {
+    /// A peer has connected, whose SYN came at `began`.
+    fn on_accept(
+        &mut self,
+        now: Now,
+        began: Instant,
+        conn: ConnId,
+        peer: SocketAddr,
+        out: &mut Outbox,
+    );
+}
+
+impl Accepts for Server {
+    fn on_accept(
+        &mut self,
+        now: Now,
+        began: Instant,
+        conn: ConnId,
+        peer: SocketAddr,
+        out: &mut Outbox,
+    ) {
+        Self::on_accept(self, now, began, conn, peer, out);
+    }
+}
+
 /// A server with all dialects.
 #[must_use]
 pub fn server(gmnet: gmnet::Config) -> Server {
@@ -125,7 +152,7 @@ pub fn run_traced(seed: u64) -> (Result<Summary, Failure>, Trace) {
 }
 
 /// Runs the schedule of a seed with what is, or seems to be, the server with its configuration.
-pub fn run_server<D: Dialect>(
+pub fn run_server<D: Accepts>(
     seed: u64,
     server: D,
     text: bool,

@@ -236,10 +236,13 @@ impl Network {
         let addr = addr.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
         let source = SocketAddr::new(addr, self.rng.within(1024..65_536) as u16);
         let id = LinkId(self.links.len());
-        let open = self.now + self.delay();
-        // Nobody sends before the server's system has answered.
-        let first = open + self.delay() + self.delay();
-        let mut link = Link::new(peer, source, first);
+        let syn = self.now + self.delay();
+        // Nobody sends before the server's system has answered, and that is not done before the
+        // peer's has said that it heard.
+        let round_trip = self.delay() + self.delay();
+        let open = syn + round_trip;
+        let mut link = Link::new(peer, source, open);
+        link.round_trip = round_trip;
         if self.rng.permille(self.weather.death) {
             let death = self.rng.pick([Death::Fin, Death::Reset, Death::Silence]);
             if self.rng.permille(500) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use punchd::clock::{Instant, Now};
 use punchd::dialect::gmnet::Config;
-use punchd::dialect::{ConnId, Dialect, Name, Outbox, Output, Via, of_stream};
+use punchd::dialect::{ConnId, Name, Outbox, Output, Via, of_stream};
 
 use super::link::{Death, LinkId};
 use super::nat::Nat;
@@ -15,7 +15,7 @@ use super::peers::{Access, Peer};
 use super::promises::{Book, Kept, Listed, Promise, broken};
 use super::trace::{Trace, Who};
 use super::wire::{self, Message};
-use super::{Summary, plan};
+use super::{Accepts, Summary, plan};
 
 /// The server's clock starts on this day; any day would do.
 const EPOCH: u64 = 1_700_000_000;
@@ -49,7 +49,7 @@ pub struct Sim<D> {
     is_over: bool,
 }
 
-impl<D: Dialect> Sim<D> {
+impl<D: Accepts> Sim<D> {
     /// The schedule of a seed, for that dialect.
     pub fn new(seed: u64, dialect: D, config: &Config, trace: Trace) -> Self {
         let plan::Plan { network, peers } = plan::plan(seed, config.public_ip.is_some());
@@ -246,7 +246,8 @@ impl<D: Dialect> Sim<D> {
         link.conn = Some(conn);
         self.trace.note(now.instant, "open", Who::Conn(conn), link.source.to_string().as_bytes());
         self.book.opened(now.instant, conn, link);
-        self.dialect.on_open(now, conn, link.source, &mut self.out);
+        let began = now.instant.before(link.round_trip);
+        self.dialect.on_accept(now, began, conn, link.source, &mut self.out);
     }
 
     fn bytes(&mut self, id: LinkId, bytes: &[u8]) {

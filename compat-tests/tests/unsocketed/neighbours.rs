@@ -240,8 +240,9 @@ fn a_packet_that_the_connection_has_overtaken_belongs_to_it() {
     story.send(client, &wire::connect(HOST));
     story.tells(client, at(HOST, 4001));
     story.tells(host, at(CLIENT, 5001));
-
+    // Nobody can be sure, so the host knocks at both.
     story.wait(50);
+    story.tells(host, at(CLIENT, 5002));
     let late = story.open(CLIENT);
     story.wait(30);
     story.udp(CLIENT, 4002, "reg");

@@ -382,9 +382,11 @@ impl Hosts {
     pub fn show(&mut self, now: Instant, addr: IpAddr, port: u16) -> Shown {
         let mut shown = Shown::New;
         for key in self.by_addr.get(addr) {
-            if let Some(host) = self.slab.get_mut(key.0 as usize)
-                && host.port == Some(port)
-            {
+            let Some(host) = self.slab.get_mut(key.0 as usize) else { continue };
+            if host.port != Some(port) {
+                // What was received at the same time, but before, is older.
+                host.seen = host.seen.min(now.just_before());
+            } else {
                 let is_copy = now - host.seen.max(host.registered) <= limits::LATE_COPY;
                 shown = if is_copy { Shown::Known } else { Shown::Again(host.since) };
                 host.seen = now;

@@ -10,6 +10,7 @@ use log::info;
 use super::command::Go;
 use super::hosts::HostKey;
 use super::names::Short;
+use super::ports::Likely;
 use super::waiting::WaitId;
 use super::{Gmnet, MASTER, MASTER_NOTFOUND, is_inside, is_same_family};
 use crate::clock::{Instant, Now};
@@ -158,16 +159,10 @@ impl Gmnet {
         if !is_last_try && (host.port.is_none() || !can_be_told) {
             return Outcome::Wait;
         }
-        let Some(conn) = self.conns.get(request.conn) else { return Outcome::NotFound };
-        let (client, used) = (request.client, conn.used_port);
-        let newer = match conn.answered > Instant::default() {
-            true => self.ports.claim_newer_connect(now.instant, client, conn.answered),
-            false => None,
-        };
-        let claimed =
-            newer.or(used).or_else(|| self.ports.claim_connect(now.instant, client, conn.opened));
-        let client_port = claimed.filter(|_| can_be_told);
-        match (host.port, client_port) {
+        let host_port = host.port;
+        let likely = self.claim_ports(now, request, is_last_try);
+        let client_port = likely.best().filter(|_| can_be_told);
+        match (host_port, client_port) {
             (Some(_), None) if !is_last_try => Outcome::Wait,
             (Some(port), client_port) => Outcome::Found(key, port, client_port),
             (None, client_port) => match self.stray_reg(key) {
@@ -175,6 +170,29 @@ impl Gmnet {
                 None => Outcome::HostWithoutPort(key, client_port),
             },
         }
+    }
+
+    /// The ports that may be those which a client has shown for its request, or for one before.
+    fn claim_ports(&mut self, now: Now, request: &Request, is_last_try: bool) -> Likely {
+        let Some(conn) = self.conns.get_mut(request.conn) else { return Likely::default() };
+        // It is the last command that was complete.
+        let (client, asked) = (request.client, conn.last_command);
+        let is_later = conn.answered > Instant::default();
+        let newer = is_later
+            .then(|| self.ports.claim_newer_connect(now.instant, client, conn.answered, asked));
+        match newer.filter(|newer| newer.best().is_some()) {
+            Some(newer) => conn.likely = newer,
+            None if conn.likely.best().is_none() => {
+                // A packet that came at quite another time may be somebody else's: one that fits is
+                // waited for, if it can still come.
+                let is_first = asked - conn.opened <= limits::BELONGS + limits::ROUND_TRIP;
+                let has_waited = now.instant - asked >= limits::HOST_RETURN;
+                let patience = is_first && !has_waited && !is_last_try;
+                conn.likely = self.ports.claim_connect(now.instant, client, conn.opened, patience);
+            }
+            None => {}
+        }
+        conn.likely
     }
 
     /// Where a host without a port most likely is, if its UDP leaves by another address.
@@ -296,15 +314,15 @@ impl Gmnet {
         out: &mut Outbox,
     ) {
         let Some(port) = port else { return };
-        if let Some(conn) = self.conns.get_mut(request.conn) {
-            conn.used_port = Some(port);
-        }
+        let likely = self.conns.get(request.conn).map(|conn| conn.likely).unwrap_or_default();
         let Some(host) = self.hosts.get(key) else { return };
         let (id, at) = (host.conn, SocketAddr::new(host.addr, host.port.unwrap_or_default()));
         let client = self.config.told(request.client, host.addr);
         let ports = self.candidates(now, SocketAddr::new(request.client, port), at);
         let Some(conn) = self.conns.get(id) else { return };
-        let mut clients = ports.iter().map(|port| SocketAddr::new(client, *port));
+        let others = likely.iter().filter(|other| !ports.contains(other));
+        let all = ports.iter().copied().chain(others);
+        let mut clients = all.map(|port| SocketAddr::new(client, port));
         let is_idle = self.notices.len(id) == 0;
         let at_once =
             if is_idle && now.instant >= conn.quiet_until { clients.next() } else { None };

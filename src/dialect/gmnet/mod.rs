@@ -54,7 +54,7 @@ use keepalives::Keepalives;
 use looks::Looks;
 use names::Left;
 use notices::Notices;
-use ports::Ports;
+use ports::{Likely, Ports};
 use replies::Replies;
 use strays::Strays;
 use unfinished::Unfinished;
@@ -211,8 +211,8 @@ struct Conn {
     finished: bool,
     /// The `connect` whose answer has to come before anything else is done.
     waiting: Option<WaitId>,
-    /// The port that a host was told last for this connection.
-    used_port: Option<u16>,
+    /// The ports that a host was told last for this connection.
+    likely: Likely,
     /// When its last `connect` was answered; at the start of the server if none was.
     answered: Instant,
     /// The host that this is the control connection of.
@@ -460,7 +460,7 @@ impl Dialect for Gmnet {
             began: now.instant,
             finished: false,
             waiting: None,
-            used_port: None,
+            likely: Likely::default(),
             answered: Instant::default(),
             host: None,
             quiet_until: Instant::default(),

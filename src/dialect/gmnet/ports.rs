@@ -30,6 +30,8 @@ struct Remembered {
     connects: SmallVec<[Connect; 1]>,
     /// From `reg`, oldest packet first.
     regs: SmallVec<[Reg; 1]>,
+    /// From `reg`, what may have been the ports of hosts that got others, the latest at the end.
+    maybe: SmallVec<[u16; 1]>,
     /// Until then somebody who asks for a host of this address may have to wait a moment.
     host_expected: Instant,
 }
@@ -40,6 +42,8 @@ struct Connect {
     /// When the first of the packets from this port came.
     first: Instant,
     at: Instant,
+    /// A request got it; it may have been for another.
+    is_claimed: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +58,8 @@ struct Reg {
     at: Instant,
     unix: u64,
     source: RegSource,
+    /// A host of this address has, or may have, shown this port before.
+    is_known: bool,
 }
 
 /// Where a [`Reg`] comes from, and so how much it is worth.
@@ -112,6 +118,32 @@ impl Distance {
     }
 }
 
+/// The ports that may be a client's. A host can be told of all of them, as it knocks at each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Likely([u16; limits::LIKELY_PORTS]);
+
+impl Likely {
+    /// The one that no other request has got, if there is such a one.
+    #[must_use]
+    pub fn best(&self) -> Option<u16> {
+        self.iter().next()
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = u16> {
+        // Port 0 is never learned.
+        self.0.into_iter().take_while(|port| *port != 0)
+    }
+}
+
+impl FromIterator<u16> for Likely {
+    fn from_iter<I: IntoIterator<Item = u16>>(ports: I) -> Self {
+        let mut likely = Self::default();
+        likely.0.iter_mut().zip(ports).for_each(|(place, port)| *place = port);
+        likely
+    }
+}
+
 /// The time between two moments, whichever is earlier.
 fn gap(one: Instant, other: Instant) -> Duration {
     (one - other).max(other - one)
@@ -131,48 +163,99 @@ impl Ports {
             if remembered.connects.len() >= limits::PORTS_PER_ADDRESS {
                 remembered.connects.remove(0);
             }
-            remembered.connects.push(Connect { port, first, at: now });
+            remembered.connects.push(Connect { port, first, at: now, is_claimed: false });
         });
     }
 
-    /// Takes a port of an address, which no other connection has had, for the first request of a
-    /// connection: that of the packet that most likely belongs to it.
-    pub fn claim_connect(&mut self, now: Instant, addr: IpAddr, opened: Instant) -> Option<u16> {
-        self.take_connect(now, addr, |connects| {
-            let distance = |c: &Connect| Distance::of(now, opened, c.first, c.at);
-            nearest(connects.iter().map(distance).enumerate())
+    /// The ports of an address that may be meant by the first request of a connection: those whose
+    /// packets came about when it was opened, else the newest. With `patience` only what came
+    /// very near to that.
+    pub fn claim_connect(
+        &mut self,
+        now: Instant,
+        addr: IpAddr,
+        opened: Instant,
+        patience: bool,
+    ) -> Likely {
+        let most = if patience { limits::OVERTAKEN } else { Duration::MAX };
+        self.take_connect(now, addr, |c| match Distance::of(now, opened, c.first, c.at) {
+            Distance::Near(gap) => (gap <= most).then_some(Distance::Near(gap)),
+            far => (!patience).then_some(far),
         })
     }
 
-    /// The same for a later request: that of the newest packet, if it came after the last answer.
+    /// The same for a later request, made at that time: those of the newest packets, if they came
+    /// after the last answer.
     pub fn claim_newer_connect(
         &mut self,
         now: Instant,
         addr: IpAddr,
         answered: Instant,
-    ) -> Option<u16> {
-        self.take_connect(now, addr, |connects| connects.iter().rposition(|c| c.at > answered))
+        asked: Instant,
+    ) -> Likely {
+        self.take_connect(now, addr, |c| {
+            (c.at > answered).then(|| match gap(asked, c.at) {
+                gap if gap <= limits::OVERTAKEN => Distance::Near(gap),
+                gap => Distance::Far(gap),
+            })
+        })
     }
 
+    /// Takes the ports of an address that are the least distant. If it is certainly one, nobody
+    /// else gets that; if there is any doubt it stays, but only for who asks at that time.
     fn take_connect(
         &mut self,
         now: Instant,
         addr: IpAddr,
-        choose: impl FnOnce(&[Connect]) -> Option<usize>,
-    ) -> Option<u16> {
-        let remembered = self.by_addr.get_mut(&addr)?;
+        distance: impl Fn(&Connect) -> Option<Distance>,
+    ) -> Likely {
+        let Some(remembered) = self.by_addr.get_mut(&addr) else { return Likely::default() };
         // The oldest come first. What is too old to be told must not be taken for the right one.
+        let connects = &mut remembered.connects;
         let is_old = |c: &&Connect| now - c.at > limits::CONNECT_PORT;
-        let old = remembered.connects.iter().take_while(is_old).count();
-        remembered.connects.drain(..old);
+        let old = connects.iter().take_while(is_old).count();
+        connects.drain(..old);
         self.count -= old;
-        let index = choose(&remembered.connects)?;
-        let claimed = remembered.connects.remove(index);
-        self.count -= 1;
+        let mut near = SmallVec::<[_; 4]>::new();
+        for (index, connect) in connects.iter().enumerate() {
+            if let Some(distance) = distance(connect)
+                && (!connect.is_claimed || distance <= Distance::Near(limits::DRIFT))
+            {
+                near.push((distance, Reverse(index), connect.port));
+            }
+        }
+        near.sort_unstable();
+        let Some(&(best, ..)) = near.first() else { return Likely::default() };
+        match best {
+            // What has drifted far may have drifted a little farther.
+            Distance::Near(gap) => {
+                let farthest = Distance::Near(gap + gap.max(limits::DRIFT));
+                near.retain(|(distance, ..)| *distance <= farthest);
+            }
+            Distance::Far(_) => near.truncate(1),
+        }
+        // Of many that come together each gets one that no other has got, and some more.
+        let is_free = |index: usize| connects.get(index).is_some_and(|c| !c.is_claimed);
+        let own = near.iter().position(|(_, Reverse(index), _)| is_free(*index)).unwrap_or(0);
+        let Some(&(_, Reverse(index), port)) = near.get(own) else { return Likely::default() };
+        let others = near.iter().map(|(.., port)| *port).filter(|other| *other != port);
+        let likely = [port].into_iter().chain(others).collect();
+        if near.len() == 1 && best <= Distance::Near(limits::SURE) {
+            connects.remove(index);
+            self.count -= 1;
+        } else if let Some(connect) = connects.get_mut(index) {
+            connect.is_claimed = true;
+        }
         if remembered.is_of_no_use(now) {
             self.by_addr.remove(&addr);
         }
-        Some(claimed.port)
+        likely
+    }
+
+    /// A UDP `reg` comes: those that were received at the same time are older.
+    pub fn outdate_regs(&mut self, now: Instant, addr: IpAddr) {
+        let regs = self.by_addr.get_mut(&addr).into_iter().flat_map(|r| &mut r.regs);
+        regs.for_each(|reg| reg.seen = reg.seen.min(now.just_before()));
     }
 
     /// A UDP `reg` came from a port that no registered host has.
@@ -194,7 +277,11 @@ impl Ports {
             let known = remembered.regs.iter().find(repeated).map(|r| (r.first, r.unix));
             let (first, unix) = known.unwrap_or((now.instant, now.unix));
             let (seen, at) = (now.instant, now.instant);
-            remembered.put(Reg { port, via, first, seen, at, unix, source });
+            let was_known = |r: &Reg| r.port == port && r.is_known;
+            let is_known = source != RegSource::Datagram
+                || remembered.maybe.contains(&port)
+                || remembered.regs.iter().any(was_known);
+            remembered.put(Reg { port, via, first, seen, at, unix, source, is_known });
         });
     }
 
@@ -212,8 +299,8 @@ impl Ports {
         self.change(now, addr, |remembered| {
             remembered.host_expected = now + limits::HOST_RETURN;
             if let Some((port, via, seen)) = port {
-                let source = RegSource::Left;
-                remembered.put(Reg { port, via, first: seen, seen, at: now, unix: 0, source });
+                let (first, unix, source, is_known) = (seen, 0, RegSource::Left, true);
+                remembered.put(Reg { port, via, first, seen, at: now, unix, source, is_known });
             }
         });
     }
@@ -221,7 +308,9 @@ impl Ports {
     /// Takes the port that the first registration of a connection may have: of the packet that
     /// most likely belongs to it, else of a host that has left.
     pub fn claim_reg(&mut self, now: Instant, addr: IpAddr, opened: Instant) -> Option<ClaimedReg> {
-        self.take_reg(now, addr, |regs| choose_reg(now, regs, opened))
+        self.take_reg(now, addr, opened, |regs| {
+            known_in_flood(regs, opened).or_else(|| choose_reg(now, regs, opened))
+        })
     }
 
     /// Takes the port that a later registration may have, of a host with that port from which a
@@ -238,8 +327,12 @@ impl Ports {
             r.source == RegSource::Datagram && is_new
         };
         let own = |r: &Reg| Some(r.port) == port && r.source != RegSource::Left;
-        self.take_reg(now, addr, |regs| {
-            regs.iter().rposition(newer).or_else(|| regs.iter().position(own))
+        self.take_reg(now, addr, now, |regs| {
+            // Who has just shown the port that he has means no other that nobody knows.
+            let is_sure = seen.is_some_and(|seen| now - seen <= limits::OVERTAKEN);
+            let newer =
+                || regs.iter().rposition(newer).filter(|_| !(is_sure && is_flood(regs, now)));
+            known_in_flood(regs, now).or_else(newer).or_else(|| regs.iter().position(own))
         })
     }
 
@@ -247,6 +340,7 @@ impl Ports {
         &mut self,
         now: Instant,
         addr: IpAddr,
+        expected: Instant,
         choose: impl FnOnce(&[Reg]) -> Option<usize>,
     ) -> Option<ClaimedReg> {
         let remembered = self.by_addr.get_mut(&addr)?;
@@ -254,6 +348,7 @@ impl Ports {
         remembered.host_expected = Instant::default();
         let index = choose(&remembered.regs)?;
         let reg = remembered.regs.remove(index);
+        remembered.note_others(expected, &reg);
         self.count -= 1;
         if remembered.is_of_no_use(now) {
             self.by_addr.remove(&addr);
@@ -320,6 +415,18 @@ impl Remembered {
         self.len() == 0 && self.host_expected <= now
     }
 
+    /// A registration got this port: notes those that may as well have been meant.
+    fn note_others(&mut self, expected: Instant, chosen: &Reg) {
+        let farthest = chosen.gap(expected) + limits::DRIFT;
+        for reg in self.regs.iter().filter(|reg| reg.gap(expected) <= farthest) {
+            self.maybe.retain(|port| *port != reg.port);
+            if self.maybe.len() >= limits::MAYBE_PORTS {
+                self.maybe.remove(0);
+            }
+            self.maybe.push(reg.port);
+        }
+    }
+
     /// Notes a port as the newest.
     fn put(&mut self, reg: Reg) {
         self.regs.retain(|r| r.port != reg.port);
@@ -328,6 +435,31 @@ impl Remembered {
         }
         self.regs.push(reg);
     }
+}
+
+impl Reg {
+    /// How far from this time its nearest packet came.
+    fn gap(&self, expected: Instant) -> Duration {
+        gap(expected, self.first).min(gap(expected, self.seen))
+    }
+}
+
+/// Whether more hosts seem to be about to register than there can be: somebody forges packets.
+fn is_flood(regs: &[Reg], expected: Instant) -> bool {
+    let is_free = |reg: &&Reg| reg.source == RegSource::Datagram;
+    let near = regs.iter().filter(is_free).filter(|reg| reg.gap(expected) <= limits::BELONGS);
+    near.count() >= limits::FORGED_REGS
+}
+
+/// Who forges packets does not know the ports that hosts of this address have shown before: in a
+/// flood, the nearest of those.
+fn known_in_flood(regs: &[Reg], expected: Instant) -> Option<usize> {
+    if !is_flood(regs, expected) {
+        return None;
+    }
+    let is_own = |reg: &Reg| reg.is_known && reg.gap(expected) <= limits::OVERTAKEN;
+    let own = regs.iter().enumerate().filter(|(_, reg)| is_own(reg));
+    own.min_by_key(|(_, reg)| reg.gap(expected)).map(|(index, _)| index)
 }
 
 /// Which of these the first registration of a connection may have: that of a packet, else of a
@@ -361,7 +493,7 @@ fn choose_reg(now: Instant, regs: &[Reg], opened: Instant) -> Option<usize> {
         let is_newer = regs[left].seen > regs[packet].seen;
         let left = gap(opened, regs[left].seen);
         let is_nearer = match distance(packet) {
-            Distance::Near(gap) => left < gap,
+            Distance::Near(gap) => left < gap || (left == gap && is_newer),
             Distance::Far(_) => is_newer || left <= limits::OVERTAKEN,
         };
         is_nearer || (source(packet) == RegSource::Lent && is_newer)
@@ -383,30 +515,111 @@ mod tests {
         Now { instant: Instant::from_micros(seconds * 1_000_000), unix: 1_700_000_000 + seconds }
     }
 
+    fn only(port: u16) -> Likely {
+        Likely::from_iter([port])
+    }
+
     #[test]
-    fn every_connect_packet_is_used_once_newest_first() {
+    fn every_connect_packet_is_used_once() {
+        let mut ports = Ports::default();
+        let [one, two] = [1, 2].map(|seconds| at(seconds).instant);
+        ports.learn_connect(one, ADDR, 1000);
+        ports.learn_connect(two, ADDR, 2000);
+        assert_eq!(ports.claim_connect(two, ADDR, one, true), only(1000));
+        assert_eq!(ports.claim_connect(two, ADDR, two, true), only(2000));
+        assert_eq!(ports.claim_connect(two, ADDR, two, false), Likely::default());
+        assert_eq!((ports.count, ports.by_addr.len()), (0, 0), "nothing is kept for nothing");
+        ports.learn_connect(two, ADDR, 1000);
+        assert_eq!(
+            ports.claim_connect(two, ADDR, two, true),
+            only(1000),
+            "a newer one counts again"
+        );
+    }
+
+    #[test]
+    fn where_two_packets_came_together_each_request_gets_both() {
+        let mut ports = Ports::default();
+        let ms = |ms: u64| Instant::from_micros(1_000_000 + ms * 1000);
+        let near = limits::DRIFT.as_millis() as u64;
+        for (n, time) in [0, near, 10 * near].into_iter().enumerate() {
+            ports.learn_connect(ms(time), ADDR, 1000 + n as u16);
+        }
+        let mut claim = |time| ports.claim_connect(ms(20 * near), ADDR, ms(time), false);
+        assert_eq!(claim(0).iter().collect::<Vec<_>>(), [1000, 1001]);
+        assert_eq!(claim(near).iter().collect::<Vec<_>>(), [1001, 1000], "it stays for the other");
+        assert_eq!(claim(10 * near), only(1002));
+        assert_eq!(claim(10 * near), Likely::default(), "but not for who came much later");
+    }
+
+    #[test]
+    fn of_many_packets_each_request_gets_one_of_its_own_and_few_others() {
         let mut ports = Ports::default();
         let now = at(1).instant;
-        let claim = |ports: &mut Ports| ports.claim_connect(now, ADDR, now);
-        ports.learn_connect(now, ADDR, 1000);
-        ports.learn_connect(now, ADDR, 2000);
-        assert_eq!(claim(&mut ports), Some(2000));
-        assert_eq!(claim(&mut ports), Some(1000));
-        assert_eq!(claim(&mut ports), None);
-        assert_eq!((ports.count, ports.by_addr.len()), (0, 0), "nothing is kept for nothing");
-        ports.learn_connect(now, ADDR, 1000);
-        assert_eq!(claim(&mut ports), Some(1000), "a newer packet counts again");
+        (1..=50).for_each(|port| ports.learn_connect(now, ADDR, port));
+        let mut best = Vec::new();
+        for _ in 0..50 {
+            let likely = ports.claim_connect(now, ADDR, now, true);
+            assert!(likely.iter().count() <= limits::LIKELY_PORTS);
+            best.extend(likely.best());
+        }
+        best.sort_unstable();
+        assert_eq!(best, (1..=50).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn with_patience_a_packet_that_does_not_fit_is_left_for_others() {
+        let mut ports = Ports::default();
+        let claim =
+            |ports: &mut Ports, p| ports.claim_connect(at(3).instant, ADDR, at(2).instant, p);
+        ports.learn_connect(at(1).instant, ADDR, 1000);
+        assert_eq!(claim(&mut ports, true), Likely::default());
+        assert_eq!(claim(&mut ports, false), only(1000));
     }
 
     #[test]
     fn a_later_request_takes_nothing_that_came_before_the_last_answer() {
         let mut ports = Ports::default();
+        let (answered, now) = (at(2).instant, at(4).instant);
         ports.learn_connect(at(1).instant, ADDR, 1000);
-        let now = at(4).instant;
-        assert_eq!(ports.claim_newer_connect(now, ADDR, at(2).instant), None);
+        assert_eq!(ports.claim_newer_connect(now, ADDR, answered, now), Likely::default());
         ports.learn_connect(at(3).instant, ADDR, 2000);
-        assert_eq!(ports.claim_newer_connect(now, ADDR, at(2).instant), Some(2000));
-        assert_eq!(ports.claim_newer_connect(now, ADDR, at(2).instant), None);
+        assert_eq!(ports.claim_newer_connect(now, ADDR, answered, now), only(2000));
+        assert_eq!(ports.claim_newer_connect(now, ADDR, answered, now), Likely::default());
+    }
+
+    #[test]
+    fn under_a_flood_of_forged_ports_the_one_that_was_known_before_is_right() {
+        for seen in [99, 60] {
+            let mut ports = Ports::default();
+            for n in 0..40 {
+                let instant = Instant::from_micros(99_000_000 + n * 50_000);
+                ports.learn_reg(Now { instant, unix: 0 }, VIA, ADDR, 5000 + n as u16);
+            }
+            ports.release_reg(at(99).instant, ADDR, Some((1000, VIA, at(seen).instant)));
+            let shown = Instant::from_micros(99_990_000);
+            ports.learn_reg(Now { instant: shown, unix: 0 }, VIA, ADDR, 1000);
+            let claimed = ports.claim_reg(at(101).instant, ADDR, at(100).instant);
+            assert_eq!(claimed.map(|c| c.port), Some(1000));
+        }
+    }
+
+    #[test]
+    fn a_host_that_got_a_forged_port_gets_its_own_when_it_shows_that_again() {
+        let mut ports = Ports::default();
+        let mut register = |second: u64, forged: u16| {
+            for n in 0..20u16 {
+                let instant = Instant::from_micros(second * 1_000_000 + u64::from(n) * 50_000);
+                ports.learn_reg(Now { instant, unix: 0 }, VIA, ADDR, forged + n);
+            }
+            // One of the forged ones comes nearer than its own.
+            let opened = Instant::from_micros(second * 1_000_000 + 500_000);
+            let shown = Instant::from_micros(opened.micros() - 3_000);
+            ports.learn_reg(Now { instant: shown, unix: 0 }, VIA, ADDR, 1000);
+            ports.claim_reg(at(second + 1).instant, ADDR, opened).map(|c| c.port)
+        };
+        assert_eq!(register(100, 5000), Some(5010));
+        assert_eq!(register(110, 6000), Some(1000));
     }
 
     #[test]
@@ -430,8 +643,8 @@ mod tests {
         ports.learn_reg(at(4), VIA, ADDR, 1001);
         let two = at(4).instant;
         let now = at(5).instant;
-        assert_eq!(ports.claim_connect(now, ADDR, one), Some(1000));
-        assert_eq!(ports.claim_connect(now, ADDR, two), Some(2000));
+        assert_eq!(ports.claim_connect(now, ADDR, one, false), only(1000));
+        assert_eq!(ports.claim_connect(now, ADDR, two, false), only(2000));
         assert_eq!(ports.claim_reg(now, ADDR, one).map(|c| c.port), Some(1001));
         assert_eq!(ports.claim_reg(now, ADDR, two).map(|c| c.port), Some(2001));
     }
@@ -443,7 +656,7 @@ mod tests {
         ports.learn_reg(at(0), VIA, ADDR, 2000);
         let later = at(0).instant + limits::CONNECT_PORT + Duration::from_micros(1);
         assert_eq!(ports.claim_reg(later, ADDR, later), None);
-        assert_eq!(ports.claim_connect(later, ADDR, later), None);
+        assert_eq!(ports.claim_connect(later, ADDR, later, false), Likely::default());
         ports.expire(later);
         assert_eq!(ports.next_wakeup(), None, "nothing is left to forget");
         assert_eq!(ports.count, 0);
@@ -480,7 +693,8 @@ mod tests {
         }
         assert_eq!(ports.by_addr[&ADDR].connects.len(), limits::PORTS_PER_ADDRESS);
         assert_eq!(ports.by_addr[&ADDR].regs.len(), limits::PORTS_PER_ADDRESS);
-        assert_eq!(ports.claim_connect(at(0).instant, ADDR, at(0).instant), Some(1000));
+        let connects = ports.claim_connect(at(0).instant, ADDR, at(0).instant, true);
+        assert_eq!(connects.best(), Some(1000));
         assert_eq!(ports.claim_reg(at(0).instant, ADDR, at(0).instant).map(|c| c.port), Some(1000));
     }
 
@@ -492,7 +706,7 @@ mod tests {
             ports.learn_connect(at(0).instant, addr(n), 1000);
         }
         assert_eq!((ports.count, ports.by_addr.len()), (limits::PORTS, limits::PORTS));
-        assert_eq!(ports.claim_connect(at(0).instant, addr(9), at(0).instant), None);
-        assert_eq!(ports.claim_connect(at(0).instant, addr(10), at(0).instant), Some(1000));
+        let mut claim = |n| ports.claim_connect(at(0).instant, addr(n), at(0).instant, true);
+        assert_eq!((claim(9), claim(10)), (Likely::default(), only(1000)));
     }
 }

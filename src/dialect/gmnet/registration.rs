@@ -130,6 +130,7 @@ impl Gmnet {
         port: u16,
         out: &mut Outbox,
     ) {
+        self.ports.outdate_regs(now.instant, addr);
         let since = match self.hosts.show(now.instant, addr, port) {
             Shown::Known => return,
             Shown::Again(since) => {

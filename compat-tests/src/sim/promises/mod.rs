@@ -111,6 +111,8 @@ struct Door {
     is_finished: bool,
     is_refused: bool,
     is_amid_command: bool,
+    /// When its SYN came.
+    began: Instant,
     opened: Instant,
     last_byte: Instant,
     host: Option<Registered>,
@@ -204,6 +206,7 @@ impl Book {
             is_finished: false,
             is_refused: false,
             is_amid_command: false,
+            began: now.before(link.round_trip),
             opened: now,
             last_byte: now,
             host: None,

@@ -19,6 +19,8 @@ const NEAR: u16 = 64;
 pub(super) struct Owed {
     client: IpAddr,
     conn: ConnId,
+    /// When its SYN came.
+    began: Instant,
     /// The hosts at the address that the client asked for.
     hosts: Vec<ConnId>,
     /// The client's port was known beyond doubt.
@@ -32,7 +34,9 @@ pub(super) struct Owed {
 impl Book {
     /// A client has been answered about the hosts of an address.
     pub(super) fn note_owed(&mut self, now: Instant, id: ConnId, target: IpAddr, found: bool) {
-        let Some(client) = self.doors.get(&id).map(|door| door.addr) else { return };
+        let Some((client, began)) = self.doors.get(&id).map(|door| (door.addr, door.began)) else {
+            return;
+        };
         let hosts: Vec<ConnId> = self.hosts_at(target).map(|(id, ..)| *id).collect();
         if hosts.is_empty() {
             return;
@@ -43,9 +47,11 @@ impl Book {
         let gaps = (before.count() as u32 + 1) * (1 + PREDICTED as u32);
         let until = now + self.gap * gaps + SLACK * gaps;
         for host in &hosts {
-            *self.foretold.entry((*host, client)).or_default() += PREDICTED;
+            let more = PREDICTED + limits::LIKELY_PORTS - 1;
+            let addr = self.doors.get(host).map_or(client, |door| self.named(client, door.addr));
+            *self.foretold.entry((*host, addr)).or_default() += more;
         }
-        self.owed.push(Owed { client, conn: id, hosts, is_certain, since: now, until });
+        self.owed.push(Owed { client, conn: id, began, hosts, is_certain, since: now, until });
     }
 
     /// Whether nobody else can have used up the client's packet.
@@ -91,8 +97,9 @@ impl Book {
         let is_counting = self.counting.contains(&client);
         let own = certain.or_else(|| self.owed.iter().position(matches));
         let Some(n) = own.filter(|_| is_shown || is_counting) else {
+            let is_doubtful = self.is_shared(client, host);
             let foretold = self.foretold.get_mut(&(id, client)).filter(|left| **left > 0);
-            if let Some(left) = foretold.filter(|_| is_counting || !is_shown) {
+            if let Some(left) = foretold.filter(|_| is_counting || !is_shown || is_doubtful) {
                 *left -= 1;
                 return Ok(());
             }
@@ -110,6 +117,15 @@ impl Book {
         let endpoint = SocketAddr::new(owed.client, port);
         self.used.entry(endpoint).or_default().extend(candidates);
         Ok(())
+    }
+
+    /// Whether clients have shown several ports of that address, so that it may be in doubt whose is
+    /// whose.
+    fn is_shared(&self, client: IpAddr, host: IpAddr) -> bool {
+        let here = |s: &&Shown| self.named(s.from.ip(), host) == client;
+        let mut ports = self.connects.iter().filter(here).map(|s| s.from.port());
+        let first = ports.next();
+        ports.any(|port| Some(port) != first)
     }
 
     /// Whether packets came from there, or from a port that is so near.
@@ -130,7 +146,10 @@ impl Book {
         let last = uses.last().copied();
         uses.push((owed.conn, owed.since));
         let Some((other, at)) = last.filter(|_| !is_again) else { return Ok(()) };
-        if self.connects.iter().any(|s| s.from == client && s.at >= at) {
+        // Nobody knows whose packet it was if it came when this one connected.
+        let began = owed.began;
+        let is_near = |at: Instant| (at - began).max(began - at) <= limits::OVERTAKEN;
+        if self.connects.iter().any(|s| s.from == client && (s.at >= at || is_near(s.at))) {
             return Ok(());
         }
         let what =

@@ -122,7 +122,7 @@ impl Book {
     /// The port that a host which registers now has shown, if there can be no doubt.
     fn own_port(&self, id: ConnId, shown: &[&Shown]) -> Option<u16> {
         let door = self.doors.get(&id)?;
-        let (addr, owner, opened) = (door.addr, door.owner, door.opened);
+        let (addr, owner, opened) = (door.addr, door.owner, door.began);
         let neighbours: Vec<&Registered> = self.hosts_at(addr).map(|(_, _, host)| host).collect();
         // What a neighbour is known to have cannot be taken for a packet of this host.
         let is_taken = |port: &u16| neighbours.iter().any(|host| host.own == Some(*port));
