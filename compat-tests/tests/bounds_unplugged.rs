@@ -128,7 +128,12 @@ fn ports_of_one_address_push_out_only_each_other() {
         })
         .collect();
     server.pass(Duration::from_secs(10));
-    assert_eq!(told(&mut server, host).len(), limits::PORTS_PER_ADDRESS);
+    // Where it may be any of several, the host is told of a few.
+    let mut all = told(&mut server, host);
+    assert!(all.len() <= limits::LIKELY_PORTS * crowd.len(), "{}", all.len());
+    all.sort_unstable();
+    all.dedup();
+    assert_eq!(all.len(), limits::PORTS_PER_ADDRESS);
     assert!(crowd.iter().all(|conn| server.heard(*conn).len() == 1), "all have an answer");
 }
 
