@@ -60,41 +60,68 @@ const LEVELS: usize = 3;
 /// a /64; an IPv4 address is a network of its own at all of them. For bounds on all together:
 /// when such a bound is reached, who holds most gives way, and never to one who would hold as much.
 #[derive(Debug, Default)]
-pub struct Shares {
-    /// The widest networks first. IPv4 addresses are in the first alone.
-    levels: [Map<u64, u32>; LEVELS],
+pub struct Shares<T = ()> {
+    /// The networks that the customers of IPv6 are in, the widest first.
+    wider: [Map<u64, u32>; LEVELS - 1],
+    /// The customers, and what else is kept of each that has something.
+    customers: Map<u64, (u32, T)>,
 }
 
-impl Shares {
+impl<T: Default> Shares<T> {
     /// How much the networks of this address have, the widest first. So the greatest of several
     /// is the one whose /48 has most, and of those in one /48 the one whose /56 has most, and so
     /// on.
     #[must_use]
     pub fn of(&self, addr: IpAddr) -> [u32; LEVELS] {
-        let mut held = [0; LEVELS];
-        for ((held, level), key) in held.iter_mut().zip(&self.levels).zip(networks(addr)) {
-            *held = level.get(&key).copied().unwrap_or_default();
-        }
+        let keys @ [.., key] = networks(addr);
+        let held = self.customers.get(&key).map_or(0, |(held, _)| *held);
         // All that the address has, it has as any of its networks.
-        if let (IpAddr::V4(_), [held, ..]) = (addr, held) { [held; LEVELS] } else { held }
+        let mut all = [held; LEVELS];
+        if addr.is_ipv6() {
+            for ((held, level), key) in all.iter_mut().zip(&self.wider).zip(keys) {
+                *held = level.get(&key).copied().unwrap_or_default();
+            }
+        }
+        all
     }
 
-    /// So much more.
-    pub fn add(&mut self, addr: IpAddr, amount: u32) {
-        for (level, key) in self.levels.iter_mut().zip(networks(addr)).take(levels(addr)) {
-            let held = level.entry(key).or_default();
-            *held = held.saturating_add(amount);
+    /// What is kept of the customer with this address, if it has something.
+    pub fn kept(&mut self, addr: IpAddr) -> Option<&mut T> {
+        let [.., key] = networks(addr);
+        self.customers.get_mut(&key).map(|(_, kept)| kept)
+    }
+
+    /// So much more. Returns how much the customer has now, and what is kept of it.
+    pub fn add(&mut self, addr: IpAddr, amount: u32) -> (u32, &mut T) {
+        let keys @ [.., key] = networks(addr);
+        if addr.is_ipv6() {
+            for (level, key) in self.wider.iter_mut().zip(keys) {
+                let held = level.entry(key).or_default();
+                *held = held.saturating_add(amount);
+            }
         }
+        let (held, kept) = self.customers.entry(key).or_default();
+        *held = held.saturating_add(amount);
+        (*held, kept)
     }
 
     /// So much less.
     pub fn remove(&mut self, addr: IpAddr, amount: u32) {
-        for (level, key) in self.levels.iter_mut().zip(networks(addr)).take(levels(addr)) {
-            if let Some(held) = level.get_mut(&key) {
-                *held = held.saturating_sub(amount);
-                if *held == 0 {
-                    level.remove(&key);
+        let keys @ [.., key] = networks(addr);
+        if addr.is_ipv6() {
+            for (level, key) in self.wider.iter_mut().zip(keys) {
+                if let Some(held) = level.get_mut(&key) {
+                    *held = held.saturating_sub(amount);
+                    if *held == 0 {
+                        level.remove(&key);
+                    }
                 }
+            }
+        }
+        if let Some((held, _)) = self.customers.get_mut(&key) {
+            *held = held.saturating_sub(amount);
+            if *held == 0 {
+                self.customers.remove(&key);
             }
         }
     }
@@ -113,7 +140,7 @@ impl Shares {
     /// Whether nobody has any.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.levels.iter().all(Map::is_empty)
+        self.customers.is_empty() && self.wider.iter().all(Map::is_empty)
     }
 }
 
@@ -127,11 +154,6 @@ fn networks(addr: IpAddr) -> [u64; LEVELS] {
             [half & !0xFFFF, half & !0xFF, half]
         }
     }
-}
-
-/// At how many levels the networks of an address are counted.
-fn levels(addr: IpAddr) -> usize {
-    if addr.is_ipv4() { 1 } else { LEVELS }
 }
 
 /// What each customer has, the oldest first.
@@ -206,7 +228,7 @@ mod tests {
 
     #[test]
     fn the_widest_networks_that_differ_are_compared() {
-        let mut shares = Shares::default();
+        let mut shares = Shares::<()>::default();
         for n in 0..8 {
             shares.add(ip(&format!("2001:db8:0:{n:x}::1")), 10);
         }
@@ -232,7 +254,7 @@ mod tests {
 
     #[test]
     fn no_share_is_left_of_who_has_nothing() {
-        let mut shares = Shares::default();
+        let mut shares = Shares::<()>::default();
         for addr in ["2001:db8::1", "203.0.113.7"].map(ip) {
             shares.add(addr, 3);
             shares.add(addr, 4);

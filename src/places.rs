@@ -10,10 +10,9 @@ use rand::RngExt as _;
 use rand::rngs::StdRng;
 
 use crate::clock::Instant;
-use crate::customers::{Shares, network};
+use crate::customers::Shares;
 use crate::dialect::conns::Conns;
 use crate::dialect::{ConnId, Name, Use};
-use crate::hash::Map;
 use crate::limits::IDLE_WHEN_FULL;
 
 /// Connections that are looked at to find the one that gives way. Drawn by lot, they miss a network
@@ -43,11 +42,15 @@ impl Conn {
 #[derive(Debug)]
 pub(crate) struct Places {
     conns: Conns<Conn>,
-    shares: Rc<RefCell<Shares>>,
-    /// Where the ring of each customer begins: at the connection that was looked at longest ago.
-    rings: Map<IpAddr, u32>,
+    shares: Rc<RefCell<Shares<Ring>>>,
     /// Which connections are looked at. Nobody must know, or he could put his where nobody looks.
     random: StdRng,
+}
+
+/// Where the ring of a customer begins: at the connection that was looked at longest ago.
+#[derive(Debug, Default)]
+pub(crate) struct Ring {
+    begin: u32,
 }
 
 /// How readily a connection is closed: the greatest first.
@@ -82,9 +85,8 @@ struct Found {
 impl Places {
     /// Nobody has a place yet. Who is looked at comes from `random`, which must be secret;
     /// how many each network has is noted in `shares`.
-    pub(crate) fn new(random: StdRng, shares: Rc<RefCell<Shares>>) -> Self {
-        let (conns, rings) = (Conns::default(), Map::default());
-        Self { conns, shares, rings, random }
+    pub(crate) fn new(random: StdRng, shares: Rc<RefCell<Shares<Ring>>>) -> Self {
+        Self { conns: Conns::default(), shares, random }
     }
 
     pub(crate) fn get(&self, id: ConnId) -> Option<&Conn> {
@@ -109,27 +111,30 @@ impl Places {
     /// One more, which its peer began at that time.
     pub(crate) fn add(&mut self, began: Instant, id: ConnId, peer: SocketAddr) {
         let (addr, port) = (peer.ip(), peer.port());
-        let after = *self.rings.entry(network(addr)).or_insert(id.slot);
+        let after = {
+            let mut shares = self.shares.borrow_mut();
+            let (held, ring) = shares.add(addr, 1);
+            if held == 1 {
+                ring.begin = id.slot;
+            }
+            ring.begin
+        };
         let before = self.conns.in_slot(after).map_or(id.slot, |(_, conn)| conn.before);
         let conn = Conn { addr, port, speaks: None, before, after, opened: began };
         self.conns.insert(id, conn);
         self.link(before, id.slot);
         self.link(id.slot, after);
-        self.shares.borrow_mut().add(addr, 1);
     }
 
     /// One less. False: there was none.
     pub(crate) fn remove(&mut self, id: ConnId) -> bool {
         let Some(conn) = self.conns.remove(id) else { return false };
         let Conn { addr, before, after, .. } = conn;
-        self.shares.borrow_mut().remove(addr, 1);
-        if after == id.slot {
-            self.rings.remove(&network(addr));
-            return true;
-        }
         self.link(before, after);
-        if let Some(begin) = self.rings.get_mut(&network(addr)).filter(|begin| **begin == id.slot) {
-            *begin = after;
+        let mut shares = self.shares.borrow_mut();
+        shares.remove(addr, 1);
+        if let Some(ring) = shares.kept(addr).filter(|ring| ring.begin == id.slot) {
+            ring.begin = after;
         }
         true
     }
@@ -186,21 +191,25 @@ impl Places {
         addr: IpAddr,
         search: &mut Search<impl Fn(ConnId, &Conn) -> Use>,
     ) {
-        let Some(begin) = self.rings.get_mut(&network(addr)) else { return };
-        let first = *begin;
+        let mut shares = self.shares.borrow_mut();
+        let Some(first) = shares.kept(addr).map(|ring| ring.begin) else { return };
+        let mut next = first;
         for _ in 0..LOOKS {
-            let Some((id, conn)) = self.conns.in_slot(*begin) else { return };
-            search.look_at(id, conn, &self.shares.borrow());
-            *begin = conn.after;
-            if *begin == first {
-                return;
+            let Some((id, conn)) = self.conns.in_slot(next) else { return };
+            search.look_at(id, conn, &shares);
+            next = conn.after;
+            if next == first {
+                break;
             }
+        }
+        if let Some(ring) = shares.kept(addr) {
+            ring.begin = next;
         }
     }
 }
 
 impl<F: Fn(ConnId, &Conn) -> Use> Search<F> {
-    fn look_at(&mut self, id: ConnId, conn: &Conn, shares: &Shares) {
+    fn look_at(&mut self, id: ConnId, conn: &Conn, shares: &Shares<Ring>) {
         let held = shares.of(conn.addr);
         if self.found.is_some_and(|found| held < found.held) {
             return;
@@ -235,7 +244,9 @@ mod tests {
 
     /// Everyone in the ring of an address, however often it is gone round.
     fn ring(places: &mut Places, addr: IpAddr) -> Vec<u32> {
-        let Some(first) = places.rings.get(&addr).copied() else { return Vec::new() };
+        let Some(first) = places.shares.borrow_mut().kept(addr).map(|ring| ring.begin) else {
+            return Vec::new();
+        };
         let mut all = vec![first];
         loop {
             let (_, conn) = places.conns.in_slot(all[all.len() - 1]).unwrap();
@@ -276,7 +287,7 @@ mod tests {
                     prop_assert_eq!(ring(&mut places, peer(n).ip()), theirs);
                 }
             }
-            prop_assert!(open.is_empty() == places.rings.is_empty());
+            prop_assert!(open.is_empty() == places.shares.borrow().is_empty());
         }
     }
 

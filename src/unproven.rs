@@ -20,6 +20,7 @@ use std::rc::Rc;
 use crate::clock::Instant;
 use crate::customers::{Counts, Shares};
 use crate::limits;
+use crate::places::Ring;
 use crate::timers::Timers;
 
 /// What is known of addresses, and which unproven endpoints were told lately. Clones share it, as
@@ -30,7 +31,7 @@ pub struct Unproven(Rc<RefCell<State>>);
 #[derive(Debug)]
 struct State {
     /// How many connections each address has.
-    connections: Rc<RefCell<Shares>>,
+    connections: Rc<RefCell<Shares<Ring>>>,
     /// How many other proofs of each address there are.
     known: Counts,
     /// Networks of which an endpoint was told.
@@ -63,7 +64,7 @@ impl Default for State {
 impl Unproven {
     /// Nobody has been told of anybody yet; who has a connection is known to hear us.
     #[must_use]
-    pub fn beside(connections: Rc<RefCell<Shares>>) -> Self {
+    pub(crate) fn beside(connections: Rc<RefCell<Shares<Ring>>>) -> Self {
         Self(Rc::new(RefCell::new(State { connections, ..State::default() })))
     }
 

@@ -27,8 +27,8 @@ impl Table {
     /// Which client of a full room makes place for a newcomer from this address.
     pub(super) fn largest_in(&self, room: &Room, newcomer: IpAddr) -> Option<Id> {
         let clients = || room.clients.iter().rev().filter_map(|id| self.peer(*id));
-        let mut shares = Shares::default();
-        clients().for_each(|client| shares.add(client.endpoint.ip(), 1));
+        let mut shares = Shares::<()>::default();
+        clients().for_each(|client| _ = shares.add(client.endpoint.ip(), 1));
         last_of_most(&shares, newcomer, clients())
     }
 
@@ -66,8 +66,8 @@ fn last_of_most<'a>(
 /// Which of those who are kept out is forgotten for another: of the address that has most, the
 /// oldest. So nobody is let in again by somebody else who is kicked often.
 pub(super) fn oldest_of_most(kicked: &VecDeque<Outcast>) -> usize {
-    let mut shares = Shares::default();
-    kicked.iter().for_each(|outcast| shares.add(outcast.ip(), 1));
+    let mut shares = Shares::<()>::default();
+    kicked.iter().for_each(|outcast| _ = shares.add(outcast.ip(), 1));
     let all = kicked.iter().enumerate();
     all.max_by_key(|(n, outcast)| (shares.of(outcast.ip()), Reverse(*n))).map_or(0, |(n, _)| n)
 }
