@@ -21,8 +21,11 @@ const CLIENT_PORT: u16 = 50_000;
 /// The datagrams of hosts and of clients.
 const REG: &[u8] = b"\xde\xc0\xad\xde\x0c\0\0\0\x05\0\0\0reg\n\0";
 const CONNECT: &[u8] = b"\xde\xc0\xad\xde\x0c\0\0\0\x09\0\0\0connect\n\0";
-/// Time between two things that happen, in microseconds.
+/// Least time between two things that happen, in microseconds.
 const STEP: u64 = 50;
+/// No host is asked for again in less, in microseconds: it is told of clients at least the notify
+/// gap apart.
+const ROUND: u64 = 60_000;
 
 /// A server, its hosts, and what they say. What can be is prepared, so that only the server works
 /// while something is measured.
@@ -152,7 +155,7 @@ impl World {
     }
 
     fn step(&mut self) -> Now {
-        self.micros += STEP;
+        self.micros += STEP.max(ROUND / self.hosts.len().max(1) as u64);
         let instant = Instant::from_micros(self.micros);
         let now = Now { instant, unix: 1_700_000_000 + self.micros / 1_000_000 };
         if self.server.next_wakeup().is_some_and(|at| at <= instant) {
