@@ -45,10 +45,12 @@ impl Turns {
         self.spent = self.spent.saturating_add(work);
     }
 
-    /// Whether a connection has had its part of this turn.
+    /// Whether a connection has had its part of this turn: the smaller, the more addresses wait
+    /// for theirs.
     #[must_use]
     pub(super) fn is_slice_spent(&self) -> bool {
-        self.spent - self.before >= limits::TURN_WORK / limits::SLICES
+        let slices = limits::SLICES + self.order.len();
+        self.spent - self.before >= (limits::TURN_WORK / slices).max(1)
     }
 
     /// Whether this turn has no room for work that can wait.
