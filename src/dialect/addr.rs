@@ -17,12 +17,17 @@ pub(super) fn push_addr(addr: IpAddr, bytes: &mut Vec<u8>) {
     let mut text = [0; 16];
     let mut end = 0;
     for octet in v4.octets() {
-        let (digits, length) = OCTETS[usize::from(octet)];
+        let (digits, length) = self::octet(octet);
         text[end..end + 4].copy_from_slice(&digits);
         end += usize::from(length);
     }
     // Without the last dot.
     bytes.extend_from_slice(&text[..end - 1]);
+}
+
+/// An octet with a dot behind it, in the first bytes of so many.
+pub(super) fn octet(octet: u8) -> ([u8; 4], u8) {
+    OCTETS[usize::from(octet)]
 }
 
 /// Appends a port.

@@ -2,15 +2,13 @@
 
 use std::rc::Rc;
 
-use smallvec::SmallVec;
-
-use super::lobby::{escaped_len, may_need_escape};
+use super::entry::{escaped_len, may_need_escape};
 
 /// The eight strings that a host describes itself with, in one allocation.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Data {
-    /// Sorted lists of hosts hold it as well.
-    text: Rc<str>,
+    /// Sorted lists of hosts hold it as well. None if there is nothing in it.
+    text: Option<Rc<str>>,
     /// A command, and so all strings together, is shorter than 64 KiB.
     ends: [u16; 8],
     /// Bytes of all strings as the lobby writes them.
@@ -23,21 +21,18 @@ impl Data {
     /// Keeps eight strings; together they are no longer than [`crate::limits::COMMAND`].
     #[must_use]
     pub fn new(strings: [&str; 8]) -> Self {
-        /// Usual strings come to less, and are put together without an allocation of their own.
-        const USUAL: usize = 512;
         let mut end = 0;
         let ends = strings.map(|s| {
             end += s.len();
             u16::try_from(end).unwrap_or(u16::MAX)
         });
         let needs_escapes = strings.iter().any(|s| s.bytes().any(may_need_escape));
-        let mut text = SmallVec::<[u8; USUAL]>::new();
-        strings.iter().for_each(|s| text.extend_from_slice(s.as_bytes()));
-        let text = String::from_utf8_lossy(&text);
+        let text = strings.concat();
         let size = if needs_escapes { escaped_len(&text) } else { text.len() };
         // A command times six.
         let size = u32::try_from(size).unwrap_or(u32::MAX);
-        Self { text: text.into(), ends, size, needs_escapes }
+        let text = (!text.is_empty()).then(|| text.into());
+        Self { text, ends, size, needs_escapes }
     }
 
     /// Bytes of all strings together as the lobby writes them: no fewer than they have in memory.
@@ -75,14 +70,28 @@ impl Data {
     #[must_use]
     pub fn get(&self, n: usize) -> &str {
         let start = if n == 0 { 0 } else { self.ends[n - 1] };
-        self.text.get(start.into()..self.ends[n].into()).unwrap_or_default()
+        self.text
+            .as_ref()
+            .and_then(|text| text.get(start.into()..self.ends[n].into()))
+            .unwrap_or("")
     }
 
-    /// The same, to be kept without a copy.
+    /// The bytes of all of them, for who wants them all quickly.
+    #[must_use]
+    pub(super) fn bytes(&self) -> [&[u8]; 8] {
+        let all = self.text.as_deref().unwrap_or_default().as_bytes();
+        let mut start = 0;
+        self.ends.map(|end| {
+            let range = usize::from(std::mem::replace(&mut start, end))..end.into();
+            all.get(range).unwrap_or_default()
+        })
+    }
+
+    /// One of them, to be kept without a copy.
     #[must_use]
     pub(super) fn text(&self, n: usize) -> Text {
         let start = if n == 0 { 0 } else { self.ends[n - 1] };
-        Text { all: Rc::clone(&self.text), range: [start, self.ends[n]] }
+        Text { all: self.text.clone(), range: [start, self.ends[n]] }
     }
 
     /// Those that are not empty, with their numbers.
@@ -90,7 +99,7 @@ impl Data {
         let mut start = 0;
         self.ends.iter().enumerate().filter_map(move |(n, &end)| {
             let range = usize::from(std::mem::replace(&mut start, end))..end.into();
-            if range.is_empty() { None } else { Some((n, self.text.get(range)?)) }
+            if range.is_empty() { None } else { Some((n, self.text.as_ref()?.get(range)?)) }
         })
     }
 }
@@ -98,14 +107,14 @@ impl Data {
 /// One of the strings of a host.
 #[derive(Debug)]
 pub(super) struct Text {
-    all: Rc<str>,
+    all: Option<Rc<str>>,
     range: [u16; 2],
 }
 
 impl Text {
     pub(super) fn get(&self) -> &str {
         let [start, end] = self.range.map(usize::from);
-        self.all.get(start..end).unwrap_or_default()
+        self.all.as_ref().and_then(|all| all.get(start..end)).unwrap_or("")
     }
 }
 

@@ -2,20 +2,19 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
-use std::io::Write;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::ops::ControlFlow;
 
 use log::debug;
 
 use super::command::{Command, Go};
+use super::entry::Writer;
 use super::hosts::{Host, HostKey, Hosts};
 use super::replies::Side;
 use super::sorted::{Order, SHORT, Sorted};
 use super::text::utf16_order;
 use super::{Config, Gmnet, is_same_family};
 use crate::clock::Now;
-use crate::dialect::addr::push_addr;
 use crate::dialect::{ConnId, Outbox};
 use crate::hash::Map;
 use crate::limits;
@@ -185,7 +184,7 @@ impl<'a> Query<'a> {
     ) -> Made {
         reply.extend_from_slice(&[super::LOBBY, b'[']);
         let start = reply.len();
-        let mut made = Made::default();
+        let (mut made, mut writer) = (Made::default(), Writer::default());
         made.work = self.select(hosts, viewer, |host| {
             let end = reply.len();
             if end > start {
@@ -193,7 +192,7 @@ impl<'a> Query<'a> {
             }
             let addr = config.told(host.addr, viewer);
             let port = host.port.filter(|_| config.lobby_ports && hosts.shares_address(host, addr));
-            write_entry(host, addr, port, reply);
+            writer.write(host, addr, port, reply);
             if reply.len() - start > config.limits.lobby() {
                 reply.truncate(end);
                 return ControlFlow::Break(());
@@ -368,75 +367,6 @@ impl Gmnet {
     }
 }
 
-/// One host as the old server's JSON writer had it, byte for byte. Most of what the server computes
-/// for a lobby is done here. Most strings of most hosts are empty, so what is between the others is
-/// copied in one piece.
-fn write_entry(host: &Host, addr: IpAddr, port: Option<u16>, json: &mut Vec<u8>) {
-    const NAMES: &[u8] = b"\",\"data1\":\"\",\"data2\":\"\",\"data3\":\"\",\"data4\":\"\
-        \",\"data5\":\"\",\"data6\":\"\",\"data7\":\"\",\"data8\":\"\",\"createdTime\":";
-    const NAME: usize = b"\",\"data1\":\"".len();
-    json.extend_from_slice(b"{\"ip\":\"");
-    match port {
-        None => push_addr(addr, json),
-        // Writing to a Vec cannot fail.
-        Some(port) => _ = write!(json, "{}", SocketAddr::new(addr, port)),
-    }
-    let mut named = 0;
-    if let Some(data) = &host.data {
-        for (n, text) in data.iter() {
-            let name = (n + 1) * NAME;
-            json.extend_from_slice(&NAMES[named..name]);
-            named = name;
-            if data.needs_escapes {
-                write_escaped(text, json);
-            } else {
-                json.extend_from_slice(text.as_bytes());
-            }
-        }
-    }
-    json.extend_from_slice(&NAMES[named..]);
-    json.extend_from_slice(itoa::Buffer::new().format(host.created).as_bytes());
-    json.push(b'}');
-}
-
-/// JSON that is safe inside HTML, as Gson writes it unless told otherwise. Control characters
-/// cannot occur: they were cleaned away.
-fn write_escaped(text: &str, json: &mut Vec<u8>) {
-    let mut rest = text;
-    while let Some(at) = rest.bytes().position(may_need_escape) {
-        let (plain, special) = rest.split_at(at);
-        json.extend_from_slice(plain.as_bytes());
-        let Some(c) = special.chars().next() else { break };
-        match c {
-            '"' | '\\' => json.extend_from_slice(&[b'\\', c as u8]),
-            '<' | '>' | '&' | '=' | '\'' | '\u{2028}' | '\u{2029}' => {
-                let _ = write!(json, "\\u{:04x}", u32::from(c));
-            }
-            _ => json.extend_from_slice(&special.as_bytes()[..c.len_utf8()]),
-        }
-        rest = &special[c.len_utf8()..];
-    }
-    json.extend_from_slice(rest.as_bytes());
-}
-
-/// How many bytes [`write_escaped`] makes of a text.
-pub(super) fn escaped_len(text: &str) -> usize {
-    let more = |c| match c {
-        '"' | '\\' => 1,
-        '<' | '>' | '&' | '=' | '\'' => 5,
-        '\u{2028}' | '\u{2029}' => 3,
-        _ => 0,
-    };
-    text.len() + text.chars().map(more).sum::<usize>()
-}
-
-/// Whether a byte begins a character that may have to be escaped.
-pub(super) fn may_need_escape(byte: u8) -> bool {
-    /// First byte of U+2028 and U+2029, and of others.
-    const SEPARATOR: u8 = 0xE2;
-    matches!(byte, b'<' | b'>' | b'&' | b'=' | b'\'' | b'"' | b'\\' | SEPARATOR)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -579,22 +509,5 @@ mod tests {
         assert!(reply.len() <= most + 4 && reply.len() > most - 30_000, "{}", reply.len());
         assert!(made.hosts < 1000 && reply.ends_with(b"}]\n"));
         assert_eq!(String::from_utf8_lossy(&reply).matches("\"ip\"").count(), made.hosts);
-    }
-
-    #[test]
-    fn escapes_are_those_of_gson() {
-        let mut json = Vec::new();
-        write_escaped("<a href='x'>&=\"\\/\u{2028}\u{2029}\u{20ac}\u{e9}\u{1f600}", &mut json);
-        let expected = "\\u003ca href\\u003d\\u0027x\\u0027\\u003e\\u0026\\u003d\\\"\\\\/\\u2028\\u2029\u{20ac}\u{e9}\u{1f600}";
-        assert_eq!(String::from_utf8_lossy(&json), expected);
-    }
-
-    proptest! {
-        #[test]
-        fn the_length_is_known_before(text in "([<>&='\"\\\\/\u{2028}\u{2029}\u{2030}]|.){0,20}") {
-            let mut json = Vec::new();
-            write_escaped(&text, &mut json);
-            prop_assert_eq!(escaped_len(&text), json.len());
-        }
     }
 }

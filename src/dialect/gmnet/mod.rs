@@ -28,6 +28,7 @@ mod by_addr;
 pub mod command;
 pub mod data;
 pub mod datagram;
+mod entry;
 pub mod hosts;
 mod inside;
 mod introduce;

@@ -465,6 +465,10 @@ fn known_in_flood(regs: &[Reg], expected: Instant) -> Option<usize> {
 /// Which of these the first registration of a connection may have: that of a packet, else of a
 /// host that has left.
 fn choose_reg(now: Instant, regs: &[Reg], opened: Instant) -> Option<usize> {
+    if let [only] = regs {
+        // Nearly always.
+        return (now - only.at <= limits::REG_WINDOW).then_some(0);
+    }
     let source = |n: usize| regs[n].source;
     let distance = |n: usize| Distance::of(now, opened, regs[n].first, regs[n].seen);
     let of = |fits: &dyn Fn(RegSource) -> bool| -> SmallVec<[usize; 4]> {
