@@ -247,6 +247,10 @@ pub const NOTICES_PER_HOST: usize = 128;
 /// Such notifications of all hosts. The next gives way, or one of the host that is owed most.
 pub const NOTICES: usize = 64 * 1024;
 
+/// Hosts that left a moment ago ([`HOST_RETURN`]) and are still owed notifications. The one that left
+/// first gives way.
+pub const OWED_TO_LEFT: usize = 64;
+
 /// Default gap between two notifications on one host connection: a GML host looks once a step,
 /// and a game that runs at 30 steps a second may be a step late.
 pub const NOTIFY_GAP: Duration = Duration::from_millis(50);

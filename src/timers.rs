@@ -60,10 +60,13 @@ impl<K: Hash + Eq, V> Timers<K, V> {
 
     /// Disarms a timer.
     pub fn cancel(&mut self, key: &K) {
+        self.remove(key);
+    }
+
+    /// Disarms a timer; what it was for, if it was armed.
+    pub fn remove(&mut self, key: &K) -> Option<V> {
         // Mostly nothing is armed: no hash is needed to know that.
-        if !self.queue.is_empty() {
-            self.queue.remove(key);
-        }
+        if self.queue.is_empty() { None } else { self.queue.remove(key).map(|(_, value)| value) }
     }
 
     /// Whether the timer of this key is armed.

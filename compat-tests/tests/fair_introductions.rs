@@ -81,6 +81,26 @@ fn who_asks_again_and_again_from_one_port_is_told_once_until_the_host_knows() {
 }
 
 #[test]
+fn a_host_that_comes_back_by_a_new_connection_is_told_of_who_joined_before() {
+    let mut server = Unplugged::new(&[]);
+    let before = host(&mut server);
+    let clients = [2, 3, 4].map(|n| peer(n, 7000));
+    clients.iter().for_each(|client| _ = asks(&mut server, *client, false));
+    assert_eq!(told(&mut server, before), clients[..1]);
+    // Its game counts a player more, and says so as games do.
+    server.end(before);
+    server.pass(Duration::from_millis(20));
+    let after = host(&mut server);
+    server.pass(Duration::from_secs(1));
+    assert_eq!(told(&mut server, after), clients[1..]);
+    server.end(after);
+    server.pass(limits::HOST_RETURN);
+    let new = host(&mut server);
+    server.pass(Duration::from_secs(1));
+    assert!(told(&mut server, new).is_empty(), "once");
+}
+
+#[test]
 fn late_packets_are_waited_for_while_others_wait_for_ever() {
     let mut server = Unplugged::new(&[]);
     let host = host(&mut server);

@@ -352,6 +352,24 @@ impl Gmnet {
         }
     }
 
+    /// A host's connection ends, but not always the host.
+    pub(super) fn keep_notices(&mut self, now: Now, id: ConnId, key: Option<HostKey>) {
+        let host = key.and_then(|key| self.hosts.get(key));
+        let at = host.and_then(|host| Some(SocketAddr::new(host.addr, host.port?)));
+        self.notices.leave(now.instant, id, at);
+    }
+
+    /// A host has registered, or has got its port: it is told of those that it was to be told of
+    /// before it came back.
+    pub(super) fn take_notices_up(&mut self, now: Now, key: HostKey) {
+        let Some(host) = self.hosts.get(key) else { return };
+        let (id, Some(port)) = (host.conn, host.port) else { return };
+        self.notices.come_back(now.instant, id, SocketAddr::new(host.addr, port));
+        if self.notices.len(id) > 0 && !self.gaps.is_armed(&id) {
+            self.gaps.arm(now.instant, id);
+        }
+    }
+
     fn tell(&mut self, now: Now, id: ConnId, client: SocketAddr, out: &mut Outbox) {
         self.answer(now, id, out, |bytes, _| {
             bytes.push(MASTER);

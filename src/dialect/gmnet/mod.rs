@@ -400,7 +400,7 @@ impl Gmnet {
         self.gaps.cancel(&id);
         self.throttled.cancel(&id);
         self.unfinished.count(conn.addr, id, 0);
-        self.notices.remove(id);
+        self.keep_notices(now, id, conn.host);
         self.end_registration(now, conn.host, left);
         Some(conn.addr)
     }
@@ -480,7 +480,7 @@ impl Dialect for Gmnet {
         conn.finished = true;
         conn.reader.finish();
         let host = conn.host.take();
-        self.notices.remove(id);
+        self.keep_notices(now, id, host);
         self.end_registration(now, host, Left::Closed);
         self.run(now, id, b"", out);
         self.resume(now, out);

@@ -6,13 +6,15 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
+use crate::clock::Instant;
 use crate::customers::network;
 use crate::dialect::ConnId;
 use crate::hash::Map;
 use crate::limits;
+use crate::timers::Timers;
 
 /// The notifications that wait for the notify gap.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Notices {
     /// By the control connection of the host; none is empty.
     queues: Map<ConnId, Queue>,
@@ -20,6 +22,20 @@ pub(super) struct Notices {
     by_length: BTreeSet<(usize, ConnId)>,
     /// All of them together.
     count: usize,
+    /// What hosts were owed that have just left, by their endpoints: a game that changes its data
+    /// closes its connection and comes back by another.
+    left: Timers<SocketAddr, Queue>,
+}
+
+impl Default for Notices {
+    fn default() -> Self {
+        Self {
+            queues: Map::default(),
+            by_length: BTreeSet::default(),
+            count: 0,
+            left: Timers::new(limits::HOST_RETURN),
+        }
+    }
 }
 
 /// What a host is owed, in the order in which it will be told. This is start-time fair queueing:
@@ -110,11 +126,28 @@ impl Notices {
         self.change(host, Queue::pop)
     }
 
-    /// Forgets what a host is owed.
-    pub(super) fn remove(&mut self, host: ConnId) {
-        if self.len(host) > 0 {
-            self.change(host, |queue| queue.notices.clear());
+    /// A host leaves. What it is owed is kept for a moment, if it is known where it was.
+    pub(super) fn leave(&mut self, now: Instant, host: ConnId, at: Option<SocketAddr>) {
+        if self.len(host) == 0 {
+            return;
         }
+        let queue = self.change(host, std::mem::take);
+        while self.left.take_due(now).is_some() {}
+        if let Some(at) = at {
+            if self.left.len() >= limits::OWED_TO_LEFT {
+                self.left.take();
+            }
+            self.left.arm_with(now, at, queue);
+        }
+    }
+
+    /// A host has registered that is at this endpoint: it is owed what the one was that has just
+    /// left there.
+    pub(super) fn come_back(&mut self, now: Instant, host: ConnId, at: SocketAddr) {
+        while self.left.take_due(now).is_some() {}
+        let queue = self.left.remove(&at).unwrap_or_default();
+        let clients = queue.notices.into_iter().map(|notice| (notice.ip, notice.port).into());
+        clients.for_each(|client| self.push(host, client));
     }
 
     /// The host whose queue gives way to a host with a queue of this length, if only the bound
@@ -229,8 +262,32 @@ mod tests {
             assert!(notices.count <= limits::NOTICES);
         }
         assert_eq!(notices.len(HOST), limits::NOTICES_PER_HOST - 1, "no longer than the others");
-        (0..full).for_each(|n| notices.remove(host(n)));
-        notices.remove(HOST);
+        (0..full).for_each(|n| notices.leave(Instant::default(), host(n), None));
+        notices.leave(Instant::default(), HOST, None);
         assert_eq!((notices.count, notices.by_length.len(), notices.queues.len()), (0, 0, 0));
+    }
+
+    #[test]
+    fn what_a_host_is_owed_that_comes_back_is_kept_for_a_moment() {
+        let (mut notices, begin) = (Notices::default(), Instant::default());
+        let [back, late] = [limits::HOST_RETURN / 2, limits::HOST_RETURN].map(|time| begin + time);
+        let at = |n| client(200, n);
+        for n in 0..2 {
+            (1..=2).for_each(|port| notices.push(host(n), client(1, port)));
+            notices.leave(begin, host(n), Some(at(n)));
+        }
+        assert_eq!((notices.count, notices.by_length.len()), (0, 0));
+        notices.come_back(back, host(9), at(0));
+        assert_eq!(notices.pop(host(9)), Some(client(1, 1)));
+        assert_eq!((notices.pop(host(9)), notices.pop(host(9))), (Some(client(1, 2)), None));
+        notices.come_back(back, host(9), at(0));
+        assert_eq!(notices.len(host(9)), 0, "once");
+        notices.come_back(late, host(8), at(1));
+        assert_eq!(notices.len(host(8)), 0, "too late");
+        for n in 0..2 * limits::OWED_TO_LEFT {
+            notices.push(HOST, client(1, 1));
+            notices.leave(back, HOST, Some(client(n, n)));
+        }
+        assert_eq!(notices.left.len(), limits::OWED_TO_LEFT);
     }
 }

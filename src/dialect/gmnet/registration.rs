@@ -104,6 +104,7 @@ impl Gmnet {
         if let Some(replaced) = replaced {
             self.close(now, replaced, Left::Replaced, out);
         }
+        self.take_notices_up(now, key);
         self.retry_for_host(now, addr, out);
         Go::On
     }
@@ -150,6 +151,7 @@ impl Gmnet {
         {
             info!("host {} has its UDP port now", Named(host));
         }
+        self.take_notices_up(now, key);
         self.retry_for_host(now, addr, out);
     }
 
