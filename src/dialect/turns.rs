@@ -45,12 +45,24 @@ impl Turns {
         self.spent = self.spent.saturating_add(work);
     }
 
+    /// The work of this turn so far.
+    #[must_use]
+    pub(super) fn spent(&self) -> usize {
+        self.spent
+    }
+
     /// Whether a connection has had its part of this turn: the smaller, the more addresses wait
     /// for theirs.
     #[must_use]
     pub(super) fn is_slice_spent(&self) -> bool {
+        self.is_slice_spent_since(self.before)
+    }
+
+    /// The same, if so much had been spent before.
+    #[must_use]
+    pub(super) fn is_slice_spent_since(&self, before: usize) -> bool {
         let slices = limits::SLICES + self.order.len();
-        self.spent - self.before >= (limits::TURN_WORK / slices).max(1)
+        self.spent.saturating_sub(before) >= (limits::TURN_WORK / slices).max(1)
     }
 
     /// Whether this turn has no room for work that can wait.
@@ -85,10 +97,10 @@ impl Turns {
         conn
     }
 
-    /// When there is something to do: at once, if anybody waits.
+    /// When there is something to do: at once, if anybody waits or there `is_more`.
     #[must_use]
-    pub(super) fn next_wakeup(&self) -> Option<Instant> {
-        (!self.is_empty()).then_some(self.at)
+    pub(super) fn next_wakeup(&self, is_more: bool) -> Option<Instant> {
+        (is_more || !self.is_empty()).then_some(self.at)
     }
 
     /// Whether nobody waits.

@@ -177,13 +177,18 @@ pub struct Reader {
 
 #[derive(Debug, Default)]
 struct Kept {
-    /// Bytes that are not read yet.
+    /// Bytes that are not read yet, behind some that are.
     bytes: Vec<u8>,
+    /// How many are.
+    start: usize,
     /// A command that has begun and of which lines are missing.
     half: Option<Half>,
 }
 
 impl Reader {
+    /// Bytes that are read may stay for so long.
+    const READ: usize = 8 * 1024;
+
     /// Whether a command has begun and lines are missing.
     #[must_use]
     pub fn is_amid_command(&self) -> bool {
@@ -203,7 +208,7 @@ impl Reader {
     /// If there are too many.
     pub fn hold(&mut self, chunk: &[u8]) -> Result<Go, BadStream> {
         let kept = self.kept.get_or_insert_default();
-        if kept.bytes.len() + chunk.len() > limits::AHEAD {
+        if kept.bytes.len() - kept.start + chunk.len() > limits::AHEAD {
             return Err(BadStream::TooFarAhead);
         }
         kept.bytes.extend_from_slice(chunk);
@@ -232,12 +237,12 @@ impl Reader {
         spare: &mut Spare,
         mut each: impl FnMut(&Command) -> Go,
     ) -> Result<Go, BadStream> {
-        let Kept { bytes: mut held, mut half } =
+        let Kept { bytes: mut held, mut start, mut half } =
             self.kept.take().map(|kept| *kept).unwrap_or_default();
         if !held.is_empty() {
             held.extend_from_slice(chunk);
         }
-        let input = if held.is_empty() { chunk } else { &held };
+        let input = if held.is_empty() { chunk } else { held.get(start..).unwrap_or_default() };
         let mut rest = input;
         let go = loop {
             let Some(line) = self.next_line(&mut rest)? else { break Go::On };
@@ -267,11 +272,15 @@ impl Reader {
         if held.is_empty() {
             held = rest.to_vec();
         } else {
-            let used = input.len() - rest.len();
-            held.drain(..used);
-            held.shrink_to(2 * held.len());
+            start += input.len() - rest.len();
+            // Not for each command: it moves all that is left.
+            if start >= Self::READ || start >= held.len() / 2 {
+                held.drain(..start);
+                held.shrink_to(2 * held.len());
+                start = 0;
+            }
         }
-        self.kept = Some(Box::new(Kept { bytes: held, half }));
+        self.kept = Some(Box::new(Kept { bytes: held, start, half }));
         Ok(go)
     }
 

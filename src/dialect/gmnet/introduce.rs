@@ -62,6 +62,8 @@ impl Gmnet {
         match self.outcome(now, &request, self.is_stopping) {
             Outcome::Wait => {
                 if let Some(other) = self.introductions.gives_way(&request) {
+                    // All that wait for the host were looked at.
+                    self.turns.spend(limits::WAITING_PER_HOST * limits::HOST_WORK);
                     self.retry(now, other, true, out);
                 }
                 self.stray_connects.lacks(now.instant, id, client);
@@ -96,12 +98,15 @@ impl Gmnet {
         }
     }
 
-    /// Answers those that have waited long enough.
+    /// Answers those that have waited long enough, if there are many not all in one turn.
     pub(super) fn time_out_introductions(&mut self, now: Now, out: &mut Outbox) {
-        while let Some(id) = self.introductions.returns.pop_due(now.instant) {
+        const AT_ONCE: usize = limits::TURN_WORK / limits::COMMAND_WORK;
+        for _ in 0..AT_ONCE {
+            let Some(id) = self.introductions.returns.pop_due(now.instant) else { break };
             self.retry(now, id, false, out);
         }
-        while let Some(id) = self.introductions.deadlines.pop_due(now.instant) {
+        for _ in 0..AT_ONCE {
+            let Some(id) = self.introductions.deadlines.pop_due(now.instant) else { break };
             if self.may_come_back(now, id) {
                 self.introductions.deadlines.arm(now.instant, id);
             } else {
@@ -135,9 +140,10 @@ impl Gmnet {
             return;
         }
         let Some(waiting) = self.introductions.remove(id) else { return };
+        self.turns.spend(limits::COMMAND_WORK);
         if let Some(conn) = self.conns.get_mut(request.conn) {
             conn.waiting = None;
-            self.resumed.push(request.conn);
+            self.resumed.push_back(request.conn);
         }
         self.conclude(now, &request, &waiting.text, outcome, out);
     }

@@ -7,6 +7,7 @@
 //! [`lobby`]. A datagram goes through [`datagram`] into [`ports`]. Who is registered stands in
 //! [`hosts`].
 
+use std::collections::VecDeque;
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -172,8 +173,8 @@ pub struct Gmnet {
     turns: Turns,
     /// Connections whose address has done too much and must wait.
     throttled: Timers<ConnId>,
-    /// Connections that have got the answer they waited for and may go on.
-    resumed: Vec<ConnId>,
+    /// Connections that have got the answer they waited for and may go on, as far as a turn goes.
+    resumed: VecDeque<ConnId>,
     /// Whom hosts have not been told of yet. While one is owed any, a timer in `gaps` is armed.
     notices: Notices,
     /// What clients looked for last.
@@ -237,7 +238,7 @@ impl Gmnet {
             keepalives: Keepalives::new(config.keepalive),
             turns: Turns::default(),
             throttled: Timers::new(limits::THROTTLE),
-            resumed: Vec::new(),
+            resumed: VecDeque::new(),
             notices: Notices::default(),
             looks: Looks::default(),
             stray_regs: Strays::default(),
@@ -332,7 +333,7 @@ impl Gmnet {
 
     /// Goes on with what waits for a turn, as far as this turn goes.
     fn take_turns(&mut self, now: Now, out: &mut Outbox) {
-        if self.turns.is_empty() {
+        if self.turns.is_empty() && self.resumed.is_empty() {
             return;
         }
         self.turns.begin_turn(now.instant);
@@ -352,9 +353,18 @@ impl Gmnet {
         self.count_unfinished(id);
     }
 
-    /// Lets the connections go on that have waited for an answer and got it.
+    /// Lets the connections go on that have waited for an answer and got it. What they have sent
+    /// ahead may end another's wait, whose connection goes on as well: so all of them together do
+    /// what one connection may do at a time, and the rest in the next turn.
     fn resume(&mut self, now: Now, out: &mut Outbox) {
-        while let Some(id) = self.resumed.pop() {
+        if self.resumed.is_empty() {
+            return;
+        }
+        self.turns.begin(now.instant);
+        let before = self.turns.spent();
+        while !self.turns.is_slice_spent_since(before)
+            && let Some(id) = self.resumed.pop_front()
+        {
             self.run(now, id, b"", out);
         }
     }
@@ -511,10 +521,12 @@ impl Dialect for Gmnet {
         while let Some(id) = self.stalls.pop_due(now.instant) {
             self.refuse(now, id, "it stopped in the middle of a command", out);
         }
-        self.take_turns(now, out);
         while let Some(id) = self.throttled.pop_due(now.instant) {
-            self.carry_out_deferred(now, id, out);
+            if let Some(conn) = self.conns.get(id) {
+                self.turns.wait(conn.addr, id);
+            }
         }
+        self.take_turns(now, out);
         while let Some(id) = self.gaps.pop_due(now.instant) {
             self.notify_next(now, id, out);
         }
@@ -532,7 +544,7 @@ impl Dialect for Gmnet {
             self.introductions.next_wakeup(),
             self.hosts.next_wakeup(),
             self.ports.next_wakeup(),
-            self.turns.next_wakeup(),
+            self.turns.next_wakeup(!self.resumed.is_empty()),
             self.throttled.next(),
             self.keepalives.next(),
         ];
@@ -547,7 +559,7 @@ impl Dialect for Gmnet {
     }
 
     fn owes(&self) -> bool {
-        !self.gaps.is_empty()
+        !self.gaps.is_empty() || !self.resumed.is_empty()
     }
 
     fn knows(&self, endpoint: SocketAddr) -> bool {
