@@ -1,5 +1,6 @@
 //! The lobbies there are.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::net::IpAddr;
 
@@ -12,7 +13,7 @@ use super::message::{
     ClientInfo, Content, Endpoint, JoinLobbySuccess, LobbyInfo, LobbyListResponse, LobbyUpdate,
     Message,
 };
-use crate::customers::{Counts, network};
+use crate::customers::{Counts, Shares, network};
 use crate::holders::Holders;
 use crate::limits;
 
@@ -49,14 +50,16 @@ impl Lobby {
     }
 
     /// Who gives the place that was kept for him to somebody from this address: one of the address
-    /// that has most places, if it has more than the other would have, and never a member.
+    /// (IPv6: of the /48, the /56, the /64) that has most places, if it has more than the other's would
+    /// have, and never a member.
     pub(super) fn gives_way(&self, to: IpAddr, clients: &Clients) -> Option<Uuid> {
-        let from = |id: &Uuid| clients.get(*id).map(|client| network(client.endpoint.ip()));
-        let all = || self.members.iter().chain(&self.pending).filter_map(from);
-        let places = |of: IpAddr| all().filter(|other| *other == of).count();
-        let own = places(network(to)) + 1;
-        let pending = self.pending.iter().filter_map(|id| Some((places(from(id)?), id)));
-        pending.filter(|(held, _)| *held > own).max_by_key(|(held, _)| *held).map(|(_, id)| *id)
+        let from = |id: &Uuid| clients.get(*id).map(|client| client.endpoint.ip());
+        let mut shares = Shares::<()>::default();
+        let all = self.members.iter().chain(&self.pending);
+        all.filter_map(from).for_each(|addr| _ = shares.add(addr, 1));
+        let pending = self.pending.iter().filter_map(|id| Some((from(id)?, *id)));
+        let larger = pending.filter(|(addr, _)| shares.compare(*addr, to, 1) == Ordering::Greater);
+        larger.max_by_key(|(addr, _)| shares.of(*addr)).map(|(_, id)| id)
     }
 
     /// Whether somebody is in it who comes from elsewhere than the one who made it.

@@ -109,6 +109,36 @@ fn one_address_does_not_fill_a_lobby() {
     assert_eq!(world.say(three.0, join(&lobby, &three.1)), full);
 }
 
+#[test]
+fn one_ipv6_customer_does_not_fill_a_lobby() {
+    let mut world = World::new();
+    let six = |text: &str| SocketAddr::new(text.parse().unwrap(), 4000);
+    let host = world.client(six("2001:db8::1"));
+    let lobby = world.lobby(six("2001:db8::1"), &host, 8);
+    let theirs: Vec<_> = (0..10)
+        .map(|n| six(&format!("2001:db8:999:{n:x}00::1")))
+        .map(|at| (at, world.client(at)))
+        .collect();
+    theirs.iter().for_each(|(at, id)| drop(world.say(*at, join(&lobby, id))));
+    let later: Vec<_> = (1..=5)
+        .map(|n| six(&format!("2001:db8:{n}::1")))
+        .map(|at| (at, world.client(at)))
+        .collect();
+    for (at, id) in &later {
+        let sent = world.say(*at, join(&lobby, id));
+        assert_eq!(sent.len(), 4, "one of the network gives way");
+        // Those who ask again and again do not get it back.
+        for (at, id) in &theirs {
+            world.say(*at, join(&lobby, id));
+        }
+        assert_eq!(world.say(*at, join(&lobby, id)).len(), 3, "still there");
+    }
+    let full = |at| [(at, error("Lobby is full"))];
+    let last = six("2001:db8:999:ff00::1");
+    let id = world.client(last);
+    assert_eq!(world.say(last, join(&lobby, &id)), full(last));
+}
+
 /// A client in a lobby with another, and the port that somebody pretends to be it at.
 fn victim(world: &mut World) -> (String, String, SocketAddr) {
     let ids = [addr(1), addr(2)].map(|at| world.client(at));
