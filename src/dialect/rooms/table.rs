@@ -59,9 +59,13 @@ pub(super) struct Room {
     kicked: VecDeque<Outcast>,
     /// Its host has said that it closes it, or somebody in its name: it is kept for a while.
     pub(super) is_closing: bool,
-    /// Counts rooms, so that they can be listed by age.
+    /// Counts rooms, so that they can be listed by age; [`SHOWN`] is added to it.
     number: u64,
 }
+
+/// In the number of a room: its host has shown a key, so it is listed before those that may be
+/// forged.
+const SHOWN: u64 = 1 << 63;
 
 /// Who was kicked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -171,7 +175,8 @@ impl Table {
         self.by_customer.of(addr).iter().filter_map(|id| self.peers.get(id))
     }
 
-    /// Rooms that are older than this one, newest first; `None` for all. An unknown room: nothing.
+    /// Rooms that are older than this one, newest first, but first those whose host has shown a key;
+    /// `None` for all. An unknown room: nothing.
     /// Only those that somebody at this address can join.
     pub(super) fn newest_after(
         &self,
@@ -330,6 +335,15 @@ impl Table {
         {
             peer.proved = true;
             self.unproven.add(peer.endpoint.ip());
+            if peer.is_host
+                && let Some(room) = self.rooms.get_mut(&peer.room)
+            {
+                let listed = self.by_age[usize::from(peer.endpoint.is_ipv6())].remove(&room.number);
+                room.number |= SHOWN;
+                if let Some(id) = listed {
+                    self.by_age[usize::from(peer.endpoint.is_ipv6())].insert(room.number, id);
+                }
+            }
         }
         self.unproved.cancel(&id);
         self.heard(now, id, via);

@@ -255,3 +255,32 @@ fn a_host_may_close_and_open_as_often_as_it_likes() {
     world.pass_secs(31);
     assert!(world.rooms.is_empty());
 }
+
+#[test]
+fn forged_rooms_do_not_bury_the_true_ones() {
+    let mut world = World::new();
+    let hosts: Vec<Place> = (0..3).map(|n| world.host(peer(n), "true")).collect();
+    for n in 100..400 {
+        world.ask(peer(n), "rh:forged");
+    }
+    world.prove(&hosts[0]);
+    let list = world.answer(peer(9), "rl");
+    let order = hosts.iter().rev().map(|host| format!(":{},true,open,1", host.room));
+    assert!(list.starts_with(&format!("rl{}", order.collect::<String>())), "{list}");
+    // All of them are on some page, and once.
+    let (mut after, mut seen) = (String::new(), Vec::new());
+    loop {
+        let page = world.send(peer(9), format!("{:\n<512}", format!("rl{after}")).as_bytes());
+        let page = page.to(peer(9)).remove(0);
+        let rooms = page.split(':').skip(1).filter(|room| *room != "+");
+        seen.extend(rooms.map(|room| room[..16].to_string()));
+        if !page.ends_with(":+") {
+            break;
+        }
+        after = format!(":{}", seen.last().unwrap());
+    }
+    assert_eq!(seen.len(), 303);
+    seen.sort();
+    seen.dedup();
+    assert_eq!(seen.len(), 303);
+}
