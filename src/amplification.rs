@@ -20,6 +20,10 @@ const FACTOR: usize = 3;
 /// The longest datagram that any dialect sends, headers included.
 pub const DATAGRAM: usize = 1200 + 48;
 
+/// What lists leave: some answers that bring an ID and a key cost 30 bytes more than three times their
+/// request, and who was not told of a key yet may have to be told of others, at 70 bytes each.
+const KEPT: usize = 200;
+
 /// After this time without a packet an address is as good as new.
 const FORGET: Duration = Duration::from_secs(10);
 
@@ -47,6 +51,16 @@ impl Credits {
     #[must_use]
     pub fn left(&self, addr: IpAddr) -> Option<usize> {
         self.0.borrow().left(addr)
+    }
+
+    /// The same for an answer that takes all there is, such as a list: it leaves enough for
+    /// others, so that who asks for lists in the name of an address takes nobody's place there. What its
+    /// own request has brought, with so many bytes of payload, is for it alone.
+    #[must_use]
+    pub fn left_for_list(&self, addr: IpAddr, request: usize) -> usize {
+        let left = self.left(addr).unwrap_or_default();
+        let own = FACTOR * (request + headers(addr)) - headers(addr);
+        left.min(left.saturating_sub(KEPT).max(own))
     }
 
     /// Takes what a datagram costs; false, and nothing is taken, if there is not enough.
@@ -121,6 +135,24 @@ mod tests {
         assert!(!credits.spend(at(0), ADDR, left + 1));
         assert!(credits.spend(at(0), ADDR, left));
         assert_eq!(credits.left(ADDR), None);
+    }
+
+    #[test]
+    fn a_list_leaves_something_for_other_answers() {
+        let credits = Credits::default();
+        for n in 0..100 {
+            credits.received(at(n), ADDR, 2);
+            let space = credits.left_for_list(ADDR, 2);
+            assert!(space >= 3 * 30 - 28, "{space}");
+            assert!(credits.spend(at(n), ADDR, space));
+            assert!(credits.left(ADDR).unwrap() + 28 >= KEPT);
+        }
+        // What is left is for others, however many lists are asked for.
+        assert!(credits.spend(at(100), ADDR, KEPT - 28));
+        credits.received(at(100), ADDR, 2);
+        assert_eq!(credits.left_for_list(ADDR, 2), 3 * 30 - 28);
+        assert!(credits.spend(at(100), ADDR, 3 * 30 - 28));
+        assert_eq!((credits.left(ADDR), credits.left_for_list(ADDR, 2)), (None, 0));
     }
 
     #[test]

@@ -354,12 +354,17 @@ impl Natpunch {
         self.tell(joiner, Content::Error(Error { message }), out);
     }
 
-    fn list(&mut self, now: Now, from: Sender, request_id: &str, out: &mut Outbox) {
+    fn list(
+        &mut self,
+        now: Now,
+        from: Sender,
+        (request_id, length): (&str, usize),
+        out: &mut Outbox,
+    ) {
         let limit = if self.clients.is_proven(from.peer) {
             limits::NATPUNCH_DATAGRAM
         } else {
-            let left = self.credits.left(from.peer.ip()).unwrap_or_default();
-            left.min(limits::NATPUNCH_DATAGRAM)
+            self.credits.left_for_list(from.peer.ip(), length).min(limits::NATPUNCH_DATAGRAM)
         };
         let reader = from.peer.ip();
         let list = self.lobbies.list(request_id, (reader, limit), &self.clients, &mut self.rng);
@@ -497,7 +502,9 @@ impl Dialect for Natpunch {
             Content::ConnectRequest(request) => self.connect(now, from, request, out),
             Content::CreateLobbyRequest(request) => self.create(now, from, request, out),
             Content::JoinLobbyRequest(request) => self.join(now, from, &request, out),
-            Content::LobbyListRequest(request) => self.list(now, from, &request.request_id, out),
+            Content::LobbyListRequest(request) => {
+                self.list(now, from, (&request.request_id, data.len()), out);
+            }
             Content::LeaveLobbyRequest(request) => self.leave(now, from, &request, out),
             Content::PeerConnectionReady(request) => self.ready(now, from, &request, out),
             // What servers say, and what clients say to each other.

@@ -126,6 +126,8 @@ struct Turn<'a> {
     now: Now,
     from: SocketAddr,
     via: Via,
+    /// How long it is.
+    length: usize,
     out: &'a mut Outbox,
 }
 
@@ -222,7 +224,7 @@ impl Rooms {
 
     fn list(&mut self, turn: &mut Turn<'_>, after: Option<Id>) -> Result<(), Reason> {
         let to = self.back(turn);
-        let space = self.post.space(to);
+        let space = self.post.space(to, turn.length);
         let mut page = Vec::new();
         list::page(&self.table, after, turn.from.ip(), space, &mut page)?;
         self.post.send(turn.instant(), to, turn.out, |bytes| bytes.append(&mut page));
@@ -316,7 +318,7 @@ impl Dialect for Rooms {
         if from.port() == 0 {
             return;
         }
-        let turn = &mut Turn { now, from, via, out };
+        let turn = &mut Turn { now, from, via, length: data.len(), out };
         self.post.received(now.instant, from.ip(), data.len());
         let (verb, result) = match Request::read(data) {
             Err(Bad::Foreign) => return,

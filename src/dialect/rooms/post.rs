@@ -71,12 +71,12 @@ impl Post {
         self.credits.received(now, addr, len);
     }
 
-    /// How long the next message may be.
-    pub(super) fn space(&self, to: To) -> usize {
+    /// How long a list may be that answers a request of so many bytes.
+    pub(super) fn space(&self, to: To, request: usize) -> usize {
         if to.proved {
             return LONGEST_ANSWER;
         }
-        self.credits.left(to.endpoint.ip()).unwrap_or_default().min(LONGEST_ANSWER)
+        self.credits.left_for_list(to.endpoint.ip(), request).min(LONGEST_ANSWER)
     }
 
     /// Sends a message, once. Without credit it is as if the network had lost it.

@@ -157,3 +157,32 @@ fn clients_do_not_rain_on_a_victim() {
     }
     assert_eq!(world.pass_secs(1).to(host.at).len(), 2 * 64);
 }
+
+/// Lists take what is left, so there must be something that is not for them.
+#[test]
+fn forged_requests_for_lists_leave_enough_for_a_place() {
+    let mut world = World::new();
+    for n in 0..30 {
+        world.host(super::peer(n), "a");
+    }
+    let host = world.host(super::peer(100), "b");
+    for (n, request) in [(1, "rh:Mine".into()), (2, format!("jr:{}", host.room))] {
+        let at = |port| SocketAddr::from(([203, 0, 113, n], port));
+        for _ in 0..200 {
+            world.send(at(2000), b"rl");
+            world.pass(Duration::from_millis(20));
+        }
+        let place = super::Place::of(at(40_000), &world.ask(at(40_000), &request));
+        world.send(at(2000), b"rl");
+        assert_eq!(world.ask(at(40_000), &request).len(), 2, "asked again");
+        world.send(at(2000), b"rl");
+        world.prove(&place);
+    }
+    // Those who are told of before the key is shown have their part as well.
+    let room = super::Place::of(endpoint(5), &world.ask(endpoint(5), "rh"));
+    for n in 200..203 {
+        world.send(endpoint(6), b"rl");
+        let sent = world.send(super::peer(n), format!("jr:{}", room.room).as_bytes());
+        assert_eq!(sent.to(room.at).len(), 1, "{n}");
+    }
+}
