@@ -333,6 +333,12 @@ impl Player {
     fn send(&mut self, request: &Request) {
         let mut bytes = self.prefix.clone();
         request.write(&mut bytes);
+        if let Some(place) = self.place
+            && is_signed(request)
+        {
+            bytes.push(b':');
+            place.key.write(&mut bytes);
+        }
         if matches!(request, Request::List(_)) {
             // Pays for a full page.
             bytes.resize(512, 0);
@@ -480,4 +486,10 @@ impl Player {
             self.enet.peer_mut(peer).disconnect(0);
         }
     }
+}
+
+/// Whether a request ends with the key of its sender, so that nobody else can send it.
+fn is_signed(request: &Request) -> bool {
+    use Request::{Close, KeepAlive, KickId, KickIp, Leave, Punched, Rename};
+    matches!(request, Punched(..) | Leave | Close | KickId(_) | KickIp(_) | Rename(_) | KeepAlive)
 }

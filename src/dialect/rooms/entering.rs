@@ -98,11 +98,7 @@ impl Rooms {
         let peer = self.table.peer(id).ok_or(Reason::NoRoom)?;
         if peer.endpoint == turn.from {
             if is_current {
-                if !peer.proved {
-                    self.table.prove(turn.instant(), id, turn.via);
-                    self.log_proven(turn.now, id);
-                    self.tell_proven(turn.now, id, turn.out);
-                }
+                self.prove(turn, id);
             } else if !is_former {
                 return Err(Reason::BadKey);
             }
@@ -133,6 +129,16 @@ impl Rooms {
         }
         self.parted.forget(endpoint);
         self.table.stop_closing(room);
+    }
+
+    /// A peer has shown its key from where it was told it: it hears what is sent there.
+    pub(super) fn prove(&mut self, turn: &mut Turn<'_>, id: Id) {
+        if self.table.peer(id).is_none_or(|peer| peer.proved) {
+            return;
+        }
+        self.table.prove(turn.instant(), id, turn.via);
+        self.log_proven(turn.now, id);
+        self.tell_proven(turn.now, id, turn.out);
     }
 
     /// A client has its place again that it, or somebody in its name, has given up.

@@ -50,6 +50,9 @@ impl Rooms {
         }
         self.answer(turn, Answer::Left(room));
         self.end(turn.now, id, Why::Left, turn.out);
+        if turn.is_signed {
+            self.parted.note(turn.instant(), turn.from, (room, How::Left), None);
+        }
         Ok(())
     }
 
@@ -63,7 +66,7 @@ impl Rooms {
             return Ok(());
         }
         self.answer(turn, Answer::Closed(room));
-        let host = self.table.peer_at(turn.from).filter(|host| host.proved);
+        let host = self.table.peer_at(turn.from).filter(|host| host.proved && !turn.is_signed);
         let Some(place) = host.map(|host| (host.id, host.key)) else {
             self.close_room(turn.now, room, Why::Left, turn.out);
             return Ok(());

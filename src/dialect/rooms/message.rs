@@ -118,6 +118,14 @@ impl Request {
     /// # Errors
     /// If it is no request.
     pub fn read(data: &[u8]) -> Result<Self, Bad> {
+        Self::read_with_key(data).map(|(request, _)| request)
+    }
+
+    /// The same, and the key of its sender that it ends with, if it does.
+    ///
+    /// # Errors
+    /// If it is no request.
+    pub fn read_with_key(data: &[u8]) -> Result<(Self, Option<Key>), Bad> {
         let end = data.iter().rposition(|b| !matches!(b, 0 | b'\r' | b'\n')).map_or(0, |n| n + 1);
         let text = without_prefix(&data[..end]);
         let mut fields = text.split(|b| *b == b':');
@@ -126,10 +134,29 @@ impl Request {
             return Err(Bad::Answer);
         }
         let verb = Verb::read(first).ok_or(Bad::Foreign)?;
-        let args = [fields.next(), fields.next()];
+        let args = [fields.next(), fields.next(), fields.next()];
         let too_much = data.len() > LONGEST_REQUEST || fields.next().is_some();
-        let request = if too_much { None } else { Self::of(verb, args) };
+        let request = if too_much { None } else { Self::of_keyed(verb, args) };
         request.ok_or(Bad::Malformed(verb))
+    }
+
+    /// The request with these fields behind the verb, the last of which may be a key if the request is
+    /// about the sender's own place.
+    fn of_keyed(
+        verb: Verb,
+        [first, second, third]: [Option<&[u8]>; 3],
+    ) -> Option<(Self, Option<Key>)> {
+        let (args, key, rest) = match verb {
+            Verb::Lr | Verb::Cr | Verb::Ka => ([None, None], first, second),
+            Verb::Rn => ([first, None], second, third),
+            Verb::Kc | Verb::Pc => ([first, second], third, None),
+            _ => ([first, second], None, third),
+        };
+        let key = match key {
+            Some(field) => Some(field::key(field)?),
+            None => None,
+        };
+        if rest.is_some() { None } else { Some((Self::of(verb, args)?, key)) }
     }
 
     /// The request with these fields behind the verb.

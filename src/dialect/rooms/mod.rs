@@ -33,7 +33,8 @@
 //! Requests are known by their endpoint alone, so others can send them in the name of a peer.
 //! Those that end a place end it at once for the sender, but a proven place is kept for a while:
 //! its peer learns from the answer to its next `ka` that it has none, and takes it back with its
-//! key. `rn` and `kc` have nothing of the kind.
+//! key. `rn` and `kc` have nothing of the kind. But a peer may end its requests with its key, and once
+//! it has, those in its name that end or change something are refused without (`signed`).
 //!
 //! # No talking to machines
 //!
@@ -74,7 +75,7 @@ mod tests;
 
 use field::{Id, Key};
 use leaving::Why;
-use message::{Answer, Bad, Reason, Request};
+use message::{Answer, Bad, Reason, Request, Verb};
 use parted::{How, Parted};
 use post::{Post, Subject, To};
 use table::{Peer, Status, Table};
@@ -128,6 +129,8 @@ struct Turn<'a> {
     via: Via,
     /// How long it is.
     length: usize,
+    /// It ends with the key of its sender.
+    is_signed: bool,
     out: &'a mut Outbox,
 }
 
@@ -156,6 +159,26 @@ impl Rooms {
             stopping: false,
             config,
         }
+    }
+
+    /// Whether a request is that of the peer whose endpoint it comes from. One that has ended a request
+    /// with its key does so whenever others could do harm in its name.
+    fn signed(&mut self, turn: &mut Turn<'_>, verb: Verb, key: Option<Key>) -> Result<(), Reason> {
+        let Some(peer) = self.table.peer_at(turn.from) else { return Ok(()) };
+        let Some(key) = key else {
+            let matters = matches!(verb, Verb::Lr | Verb::Cr | Verb::Kc | Verb::Rn);
+            return if peer.signs && matters { Err(Reason::BadKey) } else { Ok(()) };
+        };
+        if !peer.key.is(key) {
+            return Err(Reason::BadKey);
+        }
+        let id = peer.id;
+        turn.is_signed = true;
+        self.prove(turn, id);
+        if let Some(peer) = self.table.peer_mut(id) {
+            peer.signs = true;
+        }
+        Ok(())
     }
 
     fn carry_out(&mut self, request: Request, turn: &mut Turn<'_>) -> Result<(), Reason> {
@@ -245,7 +268,8 @@ impl Rooms {
         if news && let Some(host) = self.table.peer(host).map(|host| host.endpoint) {
             self.nats.count(turn.instant(), Name::Rooms, [host, endpoint], worked);
         }
-        if is_host {
+        // Who forged it would make the host not hear of the client, if one datagram gets lost.
+        if is_host && (turn.is_signed || !is_proven) {
             self.post.confirm(turn.from, id);
         }
         for id in [Some(id), worked.then_some(host)].into_iter().flatten() {
@@ -300,7 +324,9 @@ impl Rooms {
     /// Whether there is no trace of anybody, apart from tables of fixed size.
     #[cfg(test)]
     fn is_empty(&self) -> bool {
-        self.table.is_empty() && self.parted.is_empty() && self.post.is_empty()
+        self.table.is_empty()
+            && self.parted.is_empty()
+            && self.post.is_empty()
     }
 }
 
@@ -318,16 +344,20 @@ impl Dialect for Rooms {
         if from.port() == 0 {
             return;
         }
-        let turn = &mut Turn { now, from, via, length: data.len(), out };
+        let turn = &mut Turn { now, from, via, length: data.len(), is_signed: false, out };
         self.post.received(now.instant, from.ip(), data.len());
-        let (verb, result) = match Request::read(data) {
+        let (verb, result) = match Request::read_with_key(data) {
             Err(Bad::Foreign) => return,
             Err(Bad::Answer) => return self.end_unproved(turn),
             Err(Bad::Malformed(verb)) => (verb, Err(Reason::BadRequest)),
-            Ok(request) if !self.is_admitted(turn, data) => (request.verb(), Err(Reason::BadKey)),
-            Ok(request) => {
+            Ok((request, _)) if !self.is_admitted(turn, data) => {
+                (request.verb(), Err(Reason::BadKey))
+            }
+            Ok((request, key)) => {
                 self.table.heard_from(now.instant, from, via);
-                (request.verb(), self.carry_out(request, turn))
+                let verb = request.verb();
+                let signed = self.signed(turn, verb, key);
+                (verb, signed.and_then(|()| self.carry_out(request, turn)))
             }
         };
         if let Err(reason) = result {
@@ -351,7 +381,11 @@ impl Dialect for Rooms {
     }
 
     fn next_wakeup(&self) -> Option<Instant> {
-        let timers = [self.table.next_wakeup(), self.parted.next_wakeup(), self.post.next_wakeup()];
+        let timers = [
+            self.table.next_wakeup(),
+            self.parted.next_wakeup(),
+            self.post.next_wakeup(),
+        ];
         timers.into_iter().flatten().min()
     }
 

@@ -38,6 +38,8 @@ pub(super) struct Peer {
     pub(super) came_by: Option<Key>,
     /// Whether it has shown `key` from this endpoint: then it hears what is sent there.
     pub(super) proved: bool,
+    /// Whether it has ended a request with its key: then nobody else acts in its name.
+    pub(super) signs: bool,
     /// Whether the host of its room knows this endpoint.
     pub(super) told: bool,
     /// Whether it knows the endpoint where the host of its room is now.
@@ -392,6 +394,7 @@ impl Peer {
             key,
             came_by: None,
             proved: false,
+            signs: false,
             told: false,
             knows_host: false,
             since: Instant::default(),

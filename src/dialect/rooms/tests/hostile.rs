@@ -257,6 +257,65 @@ fn a_host_may_close_and_open_as_often_as_it_likes() {
 }
 
 #[test]
+fn who_ends_a_request_with_its_key_is_acted_for_by_nobody_else() {
+    let (mut world, host, client) = World::introduced();
+    let listed = world.answer(peer(9), "rl");
+    let key = &host.key;
+    assert_eq!(world.answer(host.at, &format!("ka:{key}")), "ka");
+    let kicks = [format!("kc:ip:{}", client.ip()), format!("kc:id:{}", client.id)];
+    for forged in kicks.iter().map(String::as_str).chain(["rn:OWNED", "cr"]) {
+        for forged in [forged.to_string(), format!("{forged}:{}", client.key)] {
+            let refused = format!("er:{}:badkey", &forged[..2]);
+            assert_eq!(world.send(host.at, forged.as_bytes()).0, [(host.at, refused)]);
+        }
+    }
+    assert_eq!(world.pass_secs(60).0, []);
+    assert_eq!(world.answer(host.at, "ka"), "ka");
+    assert_eq!(world.answer(client.at, "ka"), "ka");
+    assert_eq!(world.answer(peer(9), "rl"), listed);
+
+    let sent = world.send(host.at, format!("rn:Mine:{key}").as_bytes());
+    assert_eq!(sent.0, [(host.at, "rn:Mine".into()), (client.at, "rn:Mine".into())]);
+    let sent = world.send(host.at, format!("{}:{key}", kicks[1]).as_bytes());
+    let kicked = (client.at, format!("kc:{}", host.room));
+    assert_eq!(sent.0, [(host.at, kicks[1].clone()), kicked]);
+    assert_eq!(world.answer(host.at, &format!("{}:{key}", kicks[0])), kicks[0]);
+    let last = world.join(peer(3), &host);
+    let closed = format!("cr:{}", host.room);
+    let sent = world.send(host.at, format!("cr:{key}").as_bytes());
+    assert_eq!(sent.0, [(host.at, closed.clone()), (last.at, closed)], "nobody doubts it");
+}
+
+#[test]
+fn who_has_moved_ends_requests_with_the_new_key() {
+    let (mut world, host, client) = World::introduced();
+    world.answer(client.at, &format!("ka:{}", client.key));
+    assert_eq!(world.answer(client.at, "lr"), "er:lr:badkey");
+    let back = Place::of(peer(4), &world.ask(peer(4), &client.rc()));
+    assert_eq!(world.answer(back.at, &format!("lr:{}", client.key)), "er:lr:badkey");
+    let sent = world.send(back.at, format!("ka:{}", back.key).as_bytes());
+    assert_eq!(sent.to(back.at), ["ka"], "and it has shown its key");
+    assert!(world.rooms.table.peer_at(back.at).unwrap().proved);
+    let sent = world.send(back.at, format!("lr:{}", back.key).as_bytes());
+    assert_eq!(sent.to(back.at), [format!("lr:{}", host.room)]);
+    assert_eq!(world.answer(back.at, &back.rc()), "er:rc:noroom");
+}
+
+#[test]
+fn a_forged_confirmation_hides_nobody_from_a_host() {
+    let mut world = World::new();
+    let host = world.host(peer(1), "a");
+    for (end, copies) in [(String::new(), 2), (format!(":{}", host.key), 0)] {
+        let client = world.join(peer(2), &host);
+        let pc = format!("pc:{}:ok", client.id);
+        assert_eq!(world.answer(host.at, &format!("{pc}{end}")), pc);
+        assert_eq!(world.pass_secs(3).to(host.at).len(), copies, "{end}");
+        world.answer(client.at, "lr");
+        world.pass_secs(3);
+    }
+}
+
+#[test]
 fn forged_rooms_do_not_bury_the_true_ones() {
     let mut world = World::new();
     let hosts: Vec<Place> = (0..3).map(|n| world.host(peer(n), "true")).collect();

@@ -33,6 +33,28 @@ fn names_are_decoded() {
 }
 
 #[test]
+fn a_key_may_be_at_the_end_of_what_a_place_is_needed_for() {
+    let (id, key) = ("0123456789abcdef", "00000000000000000000000000000007");
+    let kc = format!("kc:id:{id}");
+    let pc = format!("pc:{id}:fail");
+    for text in ["ka", "lr", "cr", "rn:a", "rn:", &kc, "kc:ip:192.0.2.1", &pc] {
+        let (plain, none) = Request::read_with_key(text.as_bytes()).unwrap();
+        assert!(none.is_none(), "{text}");
+        let signed = format!("k:secret:{text}:{key}\n");
+        let (request, own) = Request::read_with_key(signed.as_bytes()).unwrap();
+        assert!(own.unwrap().is(Key(7)));
+        assert_eq!(written(&request), written(&plain));
+        for wrong in [format!("{text}:{key}:"), format!("{text}:{id}"), format!("{text}:")] {
+            assert!(matches!(Request::read(wrong.as_bytes()), Err(Bad::Malformed(_))), "{wrong}");
+        }
+    }
+    for text in ["status", "rh:a", "rl", &format!("jr:{id}"), &format!("rc:{id}:{key}")] {
+        assert!(Request::read(text.as_bytes()).is_ok());
+        assert!(Request::read(format!("{text}:{key}:{key}").as_bytes()).is_err(), "{text}");
+    }
+}
+
+#[test]
 fn wrong_fields_are_told_from_other_dialects() {
     let malformed: [&[u8]; 24] = [
         b"status:",

@@ -18,7 +18,7 @@ fn a_host_is_told_three_times_of_a_client_unless_it_answers() {
     let client = world.join(peer(3), &host);
     world.answer(host.at, "ka");
     assert_eq!(world.pass(Duration::from_millis(500)).0.len(), 1, "ka says nothing about it");
-    world.answer(host.at, &format!("pc:{}:fail", client.id));
+    world.answer(host.at, &format!("pc:{}:fail:{}", client.id, host.key));
     assert_eq!(world.pass_secs(60).0, []);
 }
 
