@@ -436,13 +436,22 @@ pub const CLIENTS_PER_ROOM: usize = 64;
 pub const KICKED_PER_ROOM: usize = 64;
 
 /// New places in rooms a second for one address, with ten seconds' worth at once: each costs the
-/// host of the room a few datagrams.
+/// host of the room a few datagrams. As many again for those who show a key, as forged requests may
+/// have taken the others.
 pub const PLACES_PER_SECOND: u32 = 20;
 
 /// A peer of a room that has not proved in this time that it is there, with whom no punch is known
 /// to have worked, gives its place to another who needs it. The proof takes one round trip, or a
 /// second or two if datagrams get lost.
 pub const UNPROVED_PLACE: Duration = Duration::from_secs(3);
+
+/// Places in rooms that were offered to those who may be forged, and are theirs when they show the
+/// key. A flood of 10,000 forged requests a second needs more than a second to push one out, and the
+/// key comes one round trip later.
+pub const OFFERS: usize = 16 * 1024;
+
+/// For so long such a place is offered: until datagrams that got lost have been sent again.
+pub const OFFER: Duration = Duration::from_secs(30);
 
 /// How often a notification about a room is sent, and how far apart: with one datagram in five
 /// lost, all of them get lost once in a hundred times, and a request sent again helps then.
@@ -516,8 +525,8 @@ pub const fn worst_case(limits: &Limits) -> usize {
     const CLIENT: usize = 768;
     /// Everything that is kept of a natpunch lobby with all its members.
     const LOBBY: usize = 1536;
-    /// Everything that is kept of a peer of a room, and of one that has left, with its
-    /// notifications.
+    /// Everything that is kept of a peer of a room, of one that has left, and of half an offer, with
+    /// its notifications.
     const ROOM_PEER: usize = 2048;
     /// Everything that is kept of an address and its ports.
     const NAT: usize = 512;

@@ -1,16 +1,19 @@
 //! How a peer gets into a room: it hosts one, joins one, or comes back.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use log::{debug, info, warn};
 
 use super::leaving::Why;
 use super::message::{Answer, Reason};
+use super::offers::Offer;
 use super::parted::How;
 use super::post::{Subject, To};
 use super::table::{Peer, Status};
 use super::{Id, Key, Named, Rooms, Turn};
 use crate::clock::Now;
+use crate::customers::network;
 use crate::dialect::Outbox;
 use crate::limits;
 use crate::nats::Ports;
@@ -26,12 +29,14 @@ impl Rooms {
         if matches!(self.parted.just_now(turn.instant(), turn.from), Some((_, How::Closed))) {
             return Ok(());
         }
-        self.admit(turn, true)?;
+        if let Err(reason) = self.make_place(turn, None, false) {
+            return self.offer(turn, None, name, reason);
+        }
         if let Some((id, false)) = before {
             self.end(turn.now, id, Why::Left, turn.out);
         }
-        let (id, room) = (self.fresh_id(), self.fresh_id());
-        let host = self.newcomer(turn, id, room, true);
+        let host = self.newcomer(turn, None);
+        let (id, room) = (host.id, host.room);
         debug!("room {} opened by {}, who has not proved itself", Named(&name), turn.from);
         self.table.open(turn.instant(), room, name, host);
         self.answer_place(turn, id);
@@ -40,10 +45,14 @@ impl Rooms {
 
     /// `jr`: introduces the sender to the host of a room.
     pub(super) fn join(&mut self, turn: &mut Turn<'_>, room: Id) -> Result<(), Reason> {
-        let before = self.table.peer_at(turn.from).map(|peer| (peer.id, peer.room, peer.is_host));
-        match before {
-            Some((_, _, true)) => return Err(Reason::BadRequest),
-            Some((id, at, false)) if at == room => {
+        let before = self.table.peer_at(turn.from).map(|peer| peer.id);
+        match self.table.peer_at(turn.from) {
+            // A room that somebody may have opened in its name is in nobody's way.
+            Some(host) if host.is_host && (host.proved || host.room == room) => {
+                return Err(Reason::BadRequest);
+            }
+            Some(client) if !client.is_host && client.room == room => {
+                let id = client.id;
                 self.answer_place(turn, id);
                 self.introduce_again(turn, id);
                 return Ok(());
@@ -64,17 +73,19 @@ impl Rooms {
         if self.parted.just_now(turn.instant(), turn.from) == Some((room, How::Left)) {
             return Ok(());
         }
-        self.make_place_in(turn, room)?;
-        self.admit(turn, false)?;
-        if !self.may_tell_host(turn.now, room, turn.from) {
+        if let Err(reason) = self.make_place(turn, Some(room), false) {
+            return self.offer(turn, Some(room), String::new(), reason);
+        }
+        if self.offers.to(turn.from, Some(room)).is_none()
+            && !self.may_tell_host(turn.now, room, turn.from)
+        {
             return Err(Reason::Busy);
         }
-        if let Some((id, ..)) = before {
+        if let Some(id) = before {
             self.end(turn.now, id, Why::Left, turn.out);
         }
-        let id = self.fresh_id();
-        let mut client = self.newcomer(turn, id, room, false);
-        client.knows_host = true;
+        let client = self.newcomer(turn, Some(room));
+        let id = client.id;
         self.table.join(turn.instant(), client);
         self.answer_place(turn, id);
         self.introduce(turn.now, id, turn.out);
@@ -141,25 +152,42 @@ impl Rooms {
         self.tell_proven(turn.now, id, turn.out);
     }
 
-    /// A client has its place again that it, or somebody in its name, has given up.
+    /// A peer has the place that it was offered, or a client has its place again that it, or somebody
+    /// in its name, has given up.
     fn take_back(&mut self, turn: &mut Turn<'_>, id: Id, key: Key) -> Result<(), Reason> {
-        let room = self.parted.take_back(turn.from, id, key).ok_or(Reason::NoRoom)?;
-        let wanted = self.table.room(room).ok_or(Reason::NoRoom)?;
-        if wanted.is_barred(turn.from) {
-            return Err(Reason::Kicked);
+        let offer = self.offers.shown(turn.from, id, key).cloned();
+        let Offer { room, name, .. } = match offer {
+            Some(offer) => offer,
+            None => {
+                let room = self.parted.take_back(turn.from, id, key).ok_or(Reason::NoRoom)?;
+                Offer { id, key, room, name: None }
+            }
+        };
+        if name.is_none() {
+            let wanted = self.table.room(room).ok_or(Reason::NoRoom)?;
+            if wanted.is_barred(turn.from) {
+                return Err(Reason::Kicked);
+            }
         }
-        self.make_place_in(turn, room)?;
+        self.make_place(turn, name.is_none().then_some(room), true)?;
         if let Some(other) = self.table.peer_at(turn.from).map(|other| other.id) {
             self.end(turn.now, other, Why::Left, turn.out);
             self.parted.forget(turn.from);
         }
-        self.admit(turn, false)?;
-        let mut client = Peer::new(id, key, room, turn.from, turn.via);
-        client.knows_host = true;
-        self.table.join(turn.instant(), client);
-        self.table.prove(turn.instant(), id, turn.via);
+        self.offers.forget(turn.from);
+        let mut peer = Peer::new(id, key, room, turn.from, turn.via);
+        match name {
+            Some(name) => {
+                peer.is_host = true;
+                self.table.open(turn.instant(), room, name, peer);
+            }
+            None => {
+                peer.knows_host = true;
+                self.table.join(turn.instant(), peer);
+            }
+        }
+        self.prove(turn, id);
         self.answer_place(turn, id);
-        self.introduce(turn.now, id, turn.out);
         Ok(())
     }
 
@@ -174,7 +202,7 @@ impl Rooms {
         if !is_host && self.table.room(room).is_some_and(|room| room.is_barred(turn.from)) {
             return Err(Reason::Kicked);
         }
-        match self.table.peer_at(turn.from).map(|other| (other.id, other.is_host)) {
+        match self.table.peer_at(turn.from).map(|other| (other.id, other.is_host && other.proved)) {
             Some((_, true)) => return Err(Reason::BadRequest),
             Some((other, false)) => self.end(turn.now, other, Why::Left, turn.out),
             None => {}
@@ -383,35 +411,113 @@ impl Rooms {
         }
     }
 
-    fn newcomer(&mut self, turn: &Turn<'_>, id: Id, room: Id, is_host: bool) -> Peer {
-        let key = self.fresh_key();
+    /// Somebody who comes into a room, or opens one (`None`): as it was offered, if it was.
+    fn newcomer(&mut self, turn: &Turn<'_>, room: Option<Id>) -> Peer {
+        let (id, key, room, is_host) = match self.offers.to(turn.from, room) {
+            Some(offer) => (offer.id, offer.key, offer.room, offer.name.is_some()),
+            None => {
+                let (id, key) = (self.fresh_id(), self.fresh_key());
+                (id, key, room.unwrap_or_else(|| self.fresh_id()), room.is_none())
+            }
+        };
+        self.offers.forget(turn.from);
         let mut peer = Peer::new(id, key, room, turn.from, turn.via);
-        peer.is_host = is_host;
+        (peer.is_host, peer.knows_host) = (is_host, !is_host);
         peer
     }
 
-    /// Whether a newcomer is within bounds; makes place for it if somebody has to go.
-    fn admit(&mut self, turn: &mut Turn<'_>, is_host: bool) -> Result<(), Reason> {
-        if self.stopping {
+    /// There is no place for somebody who may be forged, neither in this room nor, if it is `None`, as
+    /// a host. If one who has shown a key would find one, it is offered, and else refused.
+    fn offer(
+        &mut self,
+        turn: &mut Turn<'_>,
+        room: Option<Id>,
+        name: String,
+        reason: Reason,
+    ) -> Result<(), Reason> {
+        if reason == Reason::Busy || self.in_the_way(turn, room, Duration::ZERO).is_err() {
+            return Err(reason);
+        }
+        let before = self.offers.to(turn.from, room).cloned();
+        if let (Some(room), None) = (room, &before)
+            && !self.may_tell_host(turn.now, room, turn.from)
+        {
             return Err(Reason::Busy);
         }
-        if !self.places.allow(turn.instant(), turn.from.ip()) {
-            return Err(Reason::Limit);
+        let (id, key, at) = match before {
+            Some(offer) => (offer.id, offer.key, offer.room),
+            None => {
+                let (id, key) = (self.fresh_id(), self.fresh_key());
+                (id, key, room.unwrap_or_else(|| self.fresh_id()))
+            }
+        };
+        let name = room.is_none().then_some(name);
+        self.offers.make(turn.instant(), turn.from, Offer { id, key, room: at, name });
+        let host = self.table.room(at).and_then(|room| self.table.peer(room.host));
+        let place = match host {
+            Some(host) => Answer::Joined(at, id, host.endpoint),
+            None => Answer::Hosting(at),
+        };
+        self.answer(turn, place);
+        self.answer(turn, Answer::Own(id, key));
+        Ok(())
+    }
+
+    /// Who has to go for a newcomer in this room, and who for one of its address; if it has shown
+    /// its key, those who have not need no time for it.
+    fn in_the_way(
+        &self,
+        turn: &Turn<'_>,
+        room: Option<Id>,
+        patience: Duration,
+    ) -> Result<[Option<Id>; 2], Reason> {
+        let now = turn.instant();
+        let mut in_room = None;
+        if let Some(room) = room {
+            let room = self.table.room(room).ok_or(Reason::NoRoom)?;
+            if room.clients.len() >= limits::CLIENTS_PER_ROOM {
+                let unproved = self.table.gives_way(now, &room.clients, patience);
+                let last = unproved.or_else(|| self.table.largest_in(room, turn.from.ip()));
+                in_room = Some(last.ok_or(Reason::Full)?);
+            }
         }
-        let limits = &self.config.limits;
+        let (limits, is_host) = (&self.config.limits, room.is_none());
         let most = if is_host { limits.hosts_per_address } else { limits.connections_per_address };
         let neighbours = self.table.neighbours(turn.from.ip());
         let here: Vec<Id> =
             neighbours.filter(|peer| peer.is_host == is_host).map(|peer| peer.id).collect();
+        let mut neighbour = None;
         if here.len() >= most {
             let is_closing = |id: &&Id| {
                 let room = self.table.peer(**id).and_then(|peer| self.table.room(peer.room));
                 is_host && room.is_some_and(|room| room.is_closing)
             };
             let closing = here.iter().find(is_closing).copied();
-            let last = closing.or_else(|| self.table.gives_way(turn.instant(), &here));
-            let last = last.ok_or(Reason::Limit)?;
-            self.end(turn.now, last, Why::MadePlace, turn.out);
+            let last = closing.or_else(|| self.table.gives_way(now, &here, patience));
+            neighbour = Some(last.ok_or(Reason::Limit)?);
+        }
+        Ok([in_room, neighbour])
+    }
+
+    /// Whether a newcomer is within bounds in this room, or as a host (`None`); makes place for it if
+    /// somebody has to go.
+    fn make_place(
+        &mut self,
+        turn: &mut Turn<'_>,
+        room: Option<Id>,
+        has_shown_key: bool,
+    ) -> Result<(), Reason> {
+        if self.stopping {
+            return Err(Reason::Busy);
+        }
+        let patience = if has_shown_key { Duration::ZERO } else { limits::UNPROVED_PLACE };
+        let in_the_way = self.in_the_way(turn, room, patience)?;
+        let source = (network(turn.from.ip()), has_shown_key);
+        if !self.places.allow_source(turn.instant(), source) {
+            return Err(Reason::Limit);
+        }
+        for id in in_the_way.into_iter().flatten() {
+            self.end(turn.now, id, Why::MadePlace, turn.out);
         }
         if self.table.len() >= self.config.peers {
             if let Some(more) = self.full.say(turn.instant()) {
@@ -421,17 +527,6 @@ impl Rooms {
             let last = unproved.or_else(|| self.table.largest_of_all(turn.from.ip()));
             self.end(turn.now, last.ok_or(Reason::Busy)?, Why::MadePlace, turn.out);
         }
-        Ok(())
-    }
-
-    fn make_place_in(&mut self, turn: &mut Turn<'_>, room: Id) -> Result<(), Reason> {
-        let Some(room) = self.table.room(room) else { return Err(Reason::NoRoom) };
-        if room.clients.len() < limits::CLIENTS_PER_ROOM {
-            return Ok(());
-        }
-        let unproved = self.table.gives_way(turn.instant(), &room.clients);
-        let last = unproved.or_else(|| self.table.largest_in(room, turn.from.ip()));
-        self.end(turn.now, last.ok_or(Reason::Full)?, Why::MadePlace, turn.out);
         Ok(())
     }
 

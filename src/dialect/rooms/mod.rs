@@ -36,6 +36,9 @@
 //! key. `rn` and `kc` have nothing of the kind. But a peer may end its requests with its key, and once
 //! it has, those in its name that end or change something are refused without (`signed`).
 //!
+//! Those who ask for a place cannot be told from forged ones by anything before they have a key. So
+//! where these may have taken what there is, a place is offered (`offers`) and begins with the key.
+//!
 //! # No talking to machines
 //!
 //! Answers look like requests, so two servers could be made to answer each other for ever. No
@@ -66,6 +69,7 @@ pub mod field;
 mod leaving;
 mod list;
 pub mod message;
+mod offers;
 mod parted;
 mod post;
 mod shares;
@@ -76,6 +80,7 @@ mod tests;
 use field::{Id, Key};
 use leaving::Why;
 use message::{Answer, Bad, Reason, Request, Verb};
+use offers::Offers;
 use parted::{How, Parted};
 use post::{Post, Subject, To};
 use table::{Peer, Status, Table};
@@ -111,6 +116,7 @@ pub struct Rooms {
     config: Config,
     table: Table,
     parted: Parted,
+    offers: Offers,
     post: Post,
     random: StdRng,
     places: Rates,
@@ -148,6 +154,7 @@ impl Rooms {
         Self {
             table: Table::new(config.silence),
             parted: Parted::default(),
+            offers: Offers::default(),
             post: Post::new(credits),
             random,
             places: Rates::new(limits::PLACES_PER_SECOND, 10),
@@ -326,6 +333,7 @@ impl Rooms {
     fn is_empty(&self) -> bool {
         self.table.is_empty()
             && self.parted.is_empty()
+            && self.offers.is_empty()
             && self.post.is_empty()
     }
 }
@@ -373,6 +381,7 @@ impl Dialect for Rooms {
             self.close_room(now, room, Why::Left, out);
         }
         self.parted.on_wakeup(now.instant);
+        self.offers.on_wakeup(now.instant);
         self.post.on_wakeup(now.instant, &self.table, out);
     }
 
@@ -384,6 +393,7 @@ impl Dialect for Rooms {
         let timers = [
             self.table.next_wakeup(),
             self.parted.next_wakeup(),
+            self.offers.next_wakeup(),
             self.post.next_wakeup(),
         ];
         timers.into_iter().flatten().min()

@@ -5,21 +5,21 @@
 use std::cmp::{Ordering, Reverse};
 use std::collections::VecDeque;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use super::field::Id;
 use super::table::{Outcast, Peer, Room, Status, Table};
 use crate::clock::Instant;
 use crate::customers::Shares;
-use crate::limits;
 
 impl Table {
-    /// Who of these may give its place to another: it has had the time to show that it is there and
-    /// did not, and no punch with it is known to have worked. Who was silent longest goes first.
-    pub(super) fn gives_way(&self, now: Instant, ids: &[Id]) -> Option<Id> {
+    /// Who of these may give its place to another: it has had so much time to show that it is there
+    /// and did not, and no punch with it is known to have worked. Who was silent longest goes first.
+    pub(super) fn gives_way(&self, now: Instant, ids: &[Id], patience: Duration) -> Option<Id> {
         let peers = ids.iter().filter_map(|id| self.peer(*id)).filter(|peer| {
             !peer.proved
                 && (peer.is_host || peer.status != Status::Connected)
-                && now - peer.since >= limits::UNPROVED_PLACE
+                && now - peer.since >= patience
         });
         peers.min_by_key(|peer| peer.heard).map(|peer| peer.id)
     }

@@ -315,6 +315,89 @@ fn a_forged_confirmation_hides_nobody_from_a_host() {
     }
 }
 
+/// Requests in the name of an address, from other ports than those of the player there.
+fn forge(world: &mut World, at: SocketAddr, text: &str, times: u16) {
+    for port in 1000..1000 + times {
+        world.send(SocketAddr::new(at.ip(), port), text.as_bytes());
+        world.pass(std::time::Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn forged_rooms_at_an_address_keep_no_player_there_from_opening_one() {
+    let mut world = World::new();
+    let at = |port| SocketAddr::new(peer(1).ip(), port);
+    let mut hosts = Vec::new();
+    for port in 1..=32 {
+        forge(&mut world, at(port), "rh:forged", 400);
+        let host = world.enter(at(port), "rh:true");
+        forge(&mut world, at(port), "rh:forged", 50);
+        world.prove(&host);
+        hosts.push(host);
+    }
+    assert!(hosts.iter().all(|host| world.answer(host.at, "ka") == "ka"));
+    let list = world.answer(peer(9), "rl");
+    assert!(list.matches(",true,open,1").count() >= 20, "{list}");
+    assert_eq!(world.answer(at(33), "rh"), "er:rh:limit", "all of them are true");
+}
+
+#[test]
+fn forged_clients_at_an_address_keep_no_player_there_out() {
+    let mut world = World::new();
+    let host = world.host(peer(1), "a");
+    let player = peer(2);
+    forge(&mut world, player, &format!("jr:{}", host.room), 400);
+    let client = world.enter(player, &format!("jr:{}", host.room));
+    let comes = format!("cj:{}:{}:40000", client.id, client.ip());
+    world.pass_secs(3);
+    let sent = world.send(player, client.rc().as_bytes());
+    assert!(sent.to(host.at).contains(&comes) || world.pass_secs(3).to(host.at).contains(&comes));
+    assert_eq!(world.answer(player, "ka"), "ka");
+}
+
+#[test]
+fn a_flood_of_forged_clients_keeps_nobody_out() {
+    let mut world = World::new();
+    let host = world.host(peer(30_000), "a");
+    let jr = format!("jr:{}", host.room);
+    let mut n = 0;
+    let mut flood = |world: &mut World, millis: u64| {
+        for _ in 0..millis {
+            n += 1;
+            world.send(peer(n), jr.as_bytes());
+            world.pass(std::time::Duration::from_millis(1));
+        }
+    };
+    flood(&mut world, 7_000);
+    let mut players = Vec::new();
+    for player in 0..10 {
+        let client = world.enter(peer(40_000 + player), &jr);
+        flood(&mut world, 300);
+        assert_eq!(world.ask(client.at, &jr)[1], format!("rID:{}:{}", client.id, client.key));
+        flood(&mut world, 300);
+        let sent = world.send(client.at, client.rc().as_bytes());
+        let comes = format!("cj:{}:{}:40000", client.id, client.ip());
+        assert!(sent.to(host.at).contains(&comes), "{player}");
+        players.push(client);
+    }
+    flood(&mut world, 5_000);
+    assert!(players.iter().all(|client| world.answer(client.at, "ka") == "ka"));
+}
+
+#[test]
+fn a_forged_room_keeps_nobody_from_joining() {
+    let (mut world, host, client) = World::introduced();
+    world.ask(peer(3), "rh:forged");
+    let joined = world.join(peer(3), &host);
+    assert_eq!(world.answer(joined.at, "ka"), "ka");
+    world.ask(peer(4), "rh:forged");
+    let back = Place::of(peer(4), &world.ask(peer(4), &client.rc()));
+    assert_eq!(back.id, client.id);
+    assert!(world.answer(peer(9), "rl").ends_with(",Room,open,3"));
+    let other = world.host(peer(5), "b");
+    assert_eq!(world.answer(other.at, &format!("jr:{}", host.room)), "er:jr:badrequest");
+}
+
 #[test]
 fn forged_rooms_do_not_bury_the_true_ones() {
     let mut world = World::new();

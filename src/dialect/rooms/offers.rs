@@ -1,0 +1,72 @@
+//! Places that nobody has yet. Where forged requests may have taken what there is, be it the
+//! places of a room or what an address may have, who asks is told an ID and a key as if it had come
+//! in, and comes in with the key. Who forges addresses never reads one, so no true player has to be
+//! faster than the forger; all it needs is that its offer is still there a round trip later.
+
+use std::net::SocketAddr;
+
+use super::field::{Id, Key};
+use crate::clock::Instant;
+use crate::limits;
+use crate::timers::Timers;
+
+/// What somebody was told.
+#[derive(Clone, Debug)]
+pub(super) struct Offer {
+    pub(super) id: Id,
+    pub(super) key: Key,
+    pub(super) room: Id,
+    /// What the room is called that it hosts then; `None` for a client.
+    pub(super) name: Option<String>,
+}
+
+/// One for each endpoint, the oldest first.
+#[derive(Debug)]
+pub(super) struct Offers(Timers<SocketAddr, Offer>);
+
+impl Default for Offers {
+    fn default() -> Self {
+        Self(Timers::new(limits::OFFER))
+    }
+}
+
+impl Offers {
+    pub(super) fn make(&mut self, now: Instant, endpoint: SocketAddr, offer: Offer) {
+        if self.0.len() >= limits::OFFERS && !self.0.is_armed(&endpoint) {
+            self.0.take();
+        }
+        self.0.arm_with(now, endpoint, offer);
+    }
+
+    /// What an endpoint was offered, if it is a place in this room, or one to host (`None`).
+    pub(super) fn to(&self, endpoint: SocketAddr, room: Option<Id>) -> Option<&Offer> {
+        self.0.get(&endpoint).filter(|offer| match room {
+            Some(room) => offer.name.is_none() && offer.room == room,
+            None => offer.name.is_some(),
+        })
+    }
+
+    /// What was offered to the one who shows that ID and key from where it was told them.
+    pub(super) fn shown(&self, endpoint: SocketAddr, id: Id, key: Key) -> Option<&Offer> {
+        self.0.get(&endpoint).filter(|offer| offer.id == id && offer.key.is(key))
+    }
+
+    /// Forgets what an endpoint was offered.
+    pub(super) fn forget(&mut self, endpoint: SocketAddr) {
+        self.0.cancel(&endpoint);
+    }
+
+    pub(super) fn next_wakeup(&self) -> Option<Instant> {
+        self.0.next()
+    }
+
+    pub(super) fn on_wakeup(&mut self, now: Instant) {
+        while self.0.take_due(now).is_some() {}
+    }
+
+    /// Whether nothing is offered.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
