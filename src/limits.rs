@@ -244,6 +244,10 @@ pub const START_WAIT: Duration = Duration::from_secs(10);
 /// client address; the next gives way, or one of the address that has most.
 pub const NOTICES_PER_HOST: usize = 128;
 
+/// Client addresses of which is known how often a host was told of them while it is owed notifications.
+/// At twenty a second they are more only after a minute.
+pub const TOLD_PER_HOST: usize = 1024;
+
 /// Such notifications of all hosts. The next gives way, or one of the host that is owed most.
 pub const NOTICES: usize = 64 * 1024;
 
