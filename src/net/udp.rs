@@ -114,7 +114,7 @@ impl Datagrams {
         loop {
             match socket.receive(&mut self.buffer[..], &mut self.control) {
                 Ok((length, peer, local)) => {
-                    let via = Via { socket: n as u8, local };
+                    let via = Via { socket: u8::try_from(n).ok()?, local };
                     return Some((via, canonical(peer), self.buffer.get(..length)?));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
