@@ -1,5 +1,6 @@
 //! The process: arguments, logging, signals, then the event loop.
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::string_slice))]
 
 use std::error::Error;
 use std::net::SocketAddr;

@@ -10,6 +10,7 @@ use crate::nats::Nats;
 use crate::unproven::Unproven;
 
 mod addr;
+mod by_family;
 pub mod conns;
 pub(crate) mod contained;
 pub mod events;

@@ -83,8 +83,7 @@ pub fn of_datagram(data: &[u8]) -> Name {
 /// The bytes up to the first that ends a word: a colon, a line end, a NUL, or the end.
 fn first_word(data: &[u8]) -> &[u8] {
     let is_end = |b: &u8| matches!(b, b':' | b'\r' | b'\n' | 0);
-    let end = data.iter().position(is_end).unwrap_or(data.len());
-    &data[..end]
+    data.split(is_end).next().unwrap_or_default()
 }
 
 #[cfg(test)]

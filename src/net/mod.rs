@@ -55,6 +55,10 @@ const FIRST_CONNECTION: usize = 512;
 const WAKE: Token = Token(usize::MAX - 1);
 const REQUEST: Token = Token(usize::MAX - 2);
 
+/// As many UDP sockets as have tokens of their own and numbers in a [`Via`](crate::dialect::Via).
+const SOCKETS: usize = FIRST_CONNECTION / 2;
+const _: () = assert!(SOCKETS <= u8::MAX as usize + 1);
+
 /// How another thread, a signal handler's, makes the loop stop.
 #[derive(Clone, Debug)]
 pub struct Stopper {
@@ -90,13 +94,21 @@ impl EventLoop {
     /// addresses.
     ///
     /// # Errors
-    /// If the system has no more descriptors or memory for it.
+    /// If the system has no more descriptors or memory for it, or there are more sockets than can
+    /// be told apart.
     pub fn new(
         sockets: Vec<Bound>,
         alternates: Vec<UdpSocket>,
         server: Server,
         limits: Limits,
     ) -> io::Result<Self> {
+        let all = sockets.len() + alternates.len();
+        if all > SOCKETS {
+            return Err(io::Error::other(format!(
+                "{all} UDP sockets are too many, with those that STUN has besides; at most \
+                 {SOCKETS} can be used: leave --bind out to listen on all addresses of this machine"
+            )));
+        }
         let poll = Poll::new()?;
         let mut listeners = Vec::new();
         let mut udp = Vec::new();
@@ -389,4 +401,21 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// The address as everybody knows it: an IPv4 peer of an IPv6 socket is an IPv4 peer.
 fn canonical(addr: SocketAddr) -> SocketAddr {
     SocketAddr::new(addr.ip().to_canonical(), addr.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::Config;
+
+    #[test]
+    fn more_sockets_than_are_told_apart_are_refused() {
+        let error = |sockets: usize| {
+            let bind = |_| UdpSocket::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+            let (sockets, server) = ((0..sockets).map(bind).collect(), Config::default());
+            EventLoop::new(Vec::new(), sockets, Server::new(server), Limits::default()).err()
+        };
+        assert!(error(SOCKETS).is_none());
+        assert!(error(SOCKETS + 1).is_some_and(|error| error.to_string().contains("--bind")));
+    }
 }

@@ -343,7 +343,7 @@ impl Connections {
         if conn.readable && !std::mem::replace(&mut conn.queued, true) {
             self.ready.push_back(id);
         }
-        Read::Bytes(&self.buffer[..length])
+        Read::Bytes(self.buffer.get(..length).unwrap_or_default())
     }
 
     /// Writes bytes in one write; what the socket does not take is kept. False: it is lost.
@@ -375,7 +375,7 @@ impl Connections {
             }
             self.unread.arm(now, id);
         }
-        let rest = &bytes[written..];
+        let rest = bytes.get(written..).unwrap_or_default();
         let backlog = conn.backlog.get_or_insert_default();
         if backlog.sent > backlog.bytes.len() / 2 {
             // A peer that reads all the time, but never all of it, must not pay for what it has
@@ -415,8 +415,9 @@ impl Connections {
             return true;
         }
         let Some(backlog) = &mut conn.backlog else { return true };
-        let length = match write_some(&mut conn.stream, &backlog.bytes[backlog.sent..]) {
-            Ok(Wrote::All) => backlog.bytes.len() - backlog.sent,
+        let rest = backlog.bytes.get(backlog.sent..).unwrap_or_default();
+        let length = match write_some(&mut conn.stream, rest) {
+            Ok(Wrote::All) => rest.len(),
             Ok(Wrote::Some(length)) => length,
             Ok(Wrote::Starved(length)) => {
                 self.starved.arm(now, id);
@@ -529,8 +530,8 @@ enum Wrote {
 /// Writes as much as the socket takes now.
 fn write_some(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<Wrote> {
     let mut written = 0;
-    while written < bytes.len() {
-        match stream.write(&bytes[written..]) {
+    while let Some(rest @ [_, ..]) = bytes.get(written..) {
+        match stream.write(rest) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(length) => written += length,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {

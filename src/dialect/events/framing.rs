@@ -160,10 +160,11 @@ impl Framer {
 }
 
 /// What JSON calls white space (RFC 8259, section 2).
-fn skip_space(bytes: &[u8]) -> &[u8] {
-    let is_space = |b: &u8| matches!(b, b' ' | b'\t' | b'\n' | b'\r');
-    let start = bytes.iter().position(|b| !is_space(b)).unwrap_or(bytes.len());
-    &bytes[start..]
+fn skip_space(mut bytes: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t' | b'\n' | b'\r', rest @ ..] = bytes {
+        bytes = rest;
+    }
+    bytes
 }
 
 #[cfg(test)]

@@ -69,11 +69,15 @@ impl Data {
     /// The string number `n`, from 0 for data1 to 7 for data8.
     #[must_use]
     pub fn get(&self, n: usize) -> &str {
-        let start = if n == 0 { 0 } else { self.ends[n - 1] };
-        self.text
-            .as_ref()
-            .and_then(|text| text.get(start.into()..self.ends[n].into()))
-            .unwrap_or("")
+        let [start, end] = self.range(n).map(usize::from);
+        self.text.as_ref().and_then(|text| text.get(start..end)).unwrap_or("")
+    }
+
+    /// Where the string number `n` begins and ends; there is nothing beyond the last.
+    fn range(&self, n: usize) -> [u16; 2] {
+        let end = |n: usize| self.ends.get(n).copied();
+        let start = n.checked_sub(1).and_then(end).unwrap_or(0);
+        [start, end(n).unwrap_or(start)]
     }
 
     /// The bytes of all of them, for who wants them all quickly.
@@ -90,8 +94,7 @@ impl Data {
     /// One of them, to be kept without a copy.
     #[must_use]
     pub(super) fn text(&self, n: usize) -> Text {
-        let start = if n == 0 { 0 } else { self.ends[n - 1] };
-        Text { all: self.text.clone(), range: [start, self.ends[n]] }
+        Text { all: self.text.clone(), range: self.range(n) }
     }
 
     /// Those that are not empty, with their numbers.
