@@ -267,6 +267,57 @@ fn the_log_goes_on_when_the_new_file_cannot_be_made() {
     assert_eq!(kept.trim_end(), log);
 }
 
+/// How many of the lines that [`cause_lines`] causes are in the log.
+fn written(log: &str) -> usize {
+    log.matches("which is no IP address").count()
+}
+
+/// How many lines were left out, as the log tells.
+fn left_out(log: &str) -> usize {
+    let count = |line: &str| {
+        let (count, _) =
+            line.strip_prefix("WARN  ")?.split_once(" left out, there are too many")?;
+        Some(count.split(' ').next()?.parse::<usize>().expect("a count"))
+    };
+    untimed(log).into_iter().filter_map(count).sum()
+}
+
+/// So many peers cause so many lines each; all of them are answered.
+fn cause_lines(master: &Master, peers: usize, each: usize) {
+    let request = [&b"connect\nnowhere\n".repeat(each), wire::ASK_VERSION].concat();
+    for _ in 0..peers {
+        let peer = raw::connect(master.addr(), loopback());
+        assert!(raw::asks(&peer, &request, b'\n', WAIT), "no answer");
+    }
+}
+
+#[test]
+fn lines_that_are_left_out_are_counted_soon_and_at_the_end() {
+    // One does too much, or many together do.
+    for (peers, each, one_does_much) in [(1, 200, 1), (30, 55, 0)] {
+        let master = Master::start(&[]);
+        cause_lines(&master, peers, each);
+        // Nobody causes another line that could bring the count with it.
+        let deadline = Instant::now() + 2 * WAIT;
+        let log = loop {
+            let log = master.log();
+            if written(&log) + left_out(&log) == peers * each {
+                break log;
+            }
+            assert!(Instant::now() < deadline, "no count of what was left out:\n{log}");
+            std::thread::sleep(Duration::from_millis(20));
+        };
+        assert!(left_out(&log) > 0, "nothing was left out, so nothing was tested");
+        let says = log.matches("does so much that not all of it is logged").count();
+        assert_eq!(says, one_does_much, "{log}");
+
+        cause_lines(&master, peers, each);
+        let log = master.stop();
+        assert_eq!(written(&log) + left_out(&log), 2 * peers * each, "{log}");
+        assert!(log.ends_with("stopped"), "{log}");
+    }
+}
+
 #[test]
 fn rust_log_wins_over_quiet_and_verbose() {
     let mut quiet = Command::new(binary());

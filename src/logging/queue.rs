@@ -135,7 +135,7 @@ impl Write for Queue {
     }
 }
 
-fn spawn(work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+pub(super) fn spawn(work: impl FnOnce() + Send + 'static) -> io::Result<()> {
     let run = || {
         // A signal that comes to this thread would not come to the loop.
         signals::block_all();
