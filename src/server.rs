@@ -247,11 +247,11 @@ impl Server {
         } else {
             self.places.idle_of(now.instant, wants, use_of)
         };
-        if let Some(more) = self.full.say(now.instant) {
+        if let Some(before) = self.full.say(now.instant) {
             let what = if closed.is_some() { "others are closed" } else { "new ones are refused" };
             warn!(
-                "no room for more connections, {what} ({more} times before); allow more with \
-                 --max-connections and the limit of open files"
+                "no room for more connections, {what}{before}; allow more with --max-connections \
+                 and the limit of open files"
             );
         }
         if let Some(peer) = closed.and_then(|id| self.places.get(id)).map(Conn::peer) {
@@ -367,11 +367,9 @@ impl Dialect for Server {
         let name = of_datagram(data);
         if !self.datagrams.allow(now.instant, peer.ip()) && !self.is_worth(now.instant, name, peer)
         {
-            if let Some(more) = self.flooded.say(now.instant) {
-                warn!(
-                    "datagrams from {} are dropped, there are too many ({more} before)",
-                    peer.ip()
-                );
+            if let Some(before) = self.flooded.say(now.instant) {
+                let from = peer.ip();
+                warn!("datagrams from {from} are dropped, there are too many{before}");
             }
             return;
         }

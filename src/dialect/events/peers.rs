@@ -286,10 +286,9 @@ impl Events {
         for (id, _) in both {
             self.complain(id, &other_family(), out);
         }
-        if let Some(more) = self.foreign.say(now.instant) {
+        if let Some(before) = self.foreign.say(now.instant) {
             warn!(
-                "{one} and {other} cannot meet by events, one has IPv4 and the other IPv6 ({more} \
-                 times before)"
+                "{one} and {other} cannot meet by events, one has IPv4 and the other IPv6{before}"
             );
         }
     }
