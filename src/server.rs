@@ -81,6 +81,7 @@ pub struct Server {
     /// More datagrams come than there is time for.
     is_busy: bool,
     full: Seldom,
+    crowded: Seldom,
     flooded: Seldom,
     alternates_from: Option<u8>,
     alternate_addr: Option<IpAddr>,
@@ -123,6 +124,7 @@ impl Server {
             endpoints: Rates::new(limits.datagrams_per_second, 2),
             is_busy: false,
             full: Seldom::default(),
+            crowded: Seldom::default(),
             flooded: Seldom::default(),
             alternates_from: config.alternates_from,
             alternate_addr,
@@ -222,7 +224,14 @@ impl Server {
             let dialects = &self.dialects;
             let use_of = |id, conn: &Conn| use_of(dialects, id, conn);
             let Some(idle) = self.places.idle_of(now.instant, peer.ip(), use_of) else {
-                debug!("{peer} refused: its address has {most} connections already");
+                match self.crowded.say(now.instant) {
+                    Some(before) => warn!(
+                        "{} refused: its address has {most} connections already{before}; allow \
+                         more with --max-per-address",
+                        peer.ip()
+                    ),
+                    None => debug!("{peer} refused: its address has {most} connections already"),
+                }
                 out.close(conn);
                 return;
             };
