@@ -112,7 +112,8 @@ impl Natpunch {
     /// Nobody is admitted: who registers learns why.
     fn turn_away(&mut self, now: Now, from: Sender, content: &Content, out: &mut Outbox) {
         if let Content::RegisterRequest(_) = content {
-            self.refused.note(now.instant, from.peer.ip(), Name::Natpunch, "");
+            let why = format_args!("its clients cannot show a game or a key; see --games, --key");
+            self.refused.note(now.instant, from.peer.ip(), Name::Natpunch, why);
             let response = RegisterResponse {
                 success: false,
                 public_endpoint: Some(endpoint(from.peer)),
