@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use log::{Level, error, info, log_enabled, warn};
-use punchd::cli::Options;
+use punchd::cli::{self, Options};
 use punchd::dialect::events::tls::Acceptor;
 use punchd::dialect::gmnet::text::clean_into;
 use punchd::dialect::{Name, stun};
@@ -25,6 +25,7 @@ use sd_notify::NotifyState;
 
 fn main() -> ExitCode {
     let options = Options::parse();
+    options.check().unwrap_or_else(|error| error.exit());
     if let Err(error) = logging::start(options.verbosity(), options.log.as_deref()) {
         eprintln!("punchd: {error}");
         return ExitCode::FAILURE;
@@ -74,7 +75,8 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let ghost_limit = Duration::from_secs(options.ghost_limit);
     let mut sockets = bind::inherited(ghost_limit)?;
     if sockets.is_empty() {
-        sockets = bind::bind(&options.bind, options.port, ghost_limit)?;
+        let port = options.port.unwrap_or(cli::PORT);
+        sockets = bind::bind(&options.bind, port, ghost_limit)?;
     }
     if sockets.iter().any(|bound| bound.is_restart) {
         config.gmnet.start_wait = Duration::from_secs(options.start_wait);
