@@ -265,6 +265,33 @@ impl Options {
         }
         Ok(())
     }
+
+    /// What restricts who may do what here, in short, for the log.
+    #[must_use]
+    pub fn restrictions(&self) -> String {
+        let mut all = Vec::new();
+        if !self.games.is_empty() {
+            let games: Vec<_> = self.games.iter().map(|game| format!("{game:?}")).collect();
+            all.push(format!("only for the games {}", games.join(", ")));
+        }
+        match self.keys.len() {
+            0 => {}
+            1 => all.push("1 key".into()),
+            keys => all.push(format!("{keys} keys")),
+        }
+        if Name::ALL.iter().any(|name| !self.dialects.contains(name)) {
+            let names: Vec<_> = self.dialects.iter().map(Name::to_string).collect();
+            all.push(format!("only {}", names.join(", ")));
+        }
+        let others = [
+            (self.tls_required, "TLS required"),
+            (self.tls_cert.is_some() && !self.tls_required, "with TLS"),
+            (self.testing, "testing"),
+            (self.disable_lobby, "no lobby"),
+        ];
+        all.extend(others.iter().filter(|(is_so, _)| *is_so).map(|(_, what)| (*what).to_owned()));
+        all.iter().fold(String::new(), |text, one| text + "; " + one)
+    }
 }
 
 /// A time that is given in milliseconds.

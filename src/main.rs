@@ -93,7 +93,8 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let mut event_loop = EventLoop::new(sockets, udp, Server::new(config), limits)?;
     event_loop.obey(requests)?;
     stop_at_signals(event_loop.stopper()?)?;
-    info!("punchd {} {listening}{also}, up to {most} connections", env!("CARGO_PKG_VERSION"));
+    let but = options.restrictions();
+    info!("punchd {} {listening}{also}, up to {most} connections{but}", env!("CARGO_PKG_VERSION"));
     tell_service_manager(NotifyState::Ready);
     event_loop.run()?;
     info!("stopped");

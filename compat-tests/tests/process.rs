@@ -159,6 +159,19 @@ fn a_port_that_is_none_is_told_what_ports_are() {
 }
 
 #[test]
+fn the_start_up_line_names_what_restricts_the_server() {
+    let args = ["--games", "Pong, My Game", "--key", "a,b", "--dialects", "gmnet, events"];
+    let master = Master::start(&[&args[..], &["--testing", "--disable-lobby"]].concat());
+    let wants = "connections; only for the games \"Pong\", \"My Game\"; 2 keys; only gmnet, events; \
+                 testing; no lobby";
+    let log = master.log();
+    assert!(log.contains(wants), "{log}");
+    let log = Master::start(&[]).stop();
+    let first = log.lines().next().expect("a line");
+    assert!(first.ends_with(" connections"), "nothing restricts it: {first}");
+}
+
+#[test]
 fn disable_lobby_by_environment() {
     let off = Master::spawn(punchd_with(&[("PUNCHD_DISABLE_LOBBY", "1")]));
     assert_eq!(lobby_answer(&off), VERSION, "no answer to the lobby request");
