@@ -77,6 +77,8 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     if sockets.is_empty() {
         let port = options.port.unwrap_or(cli::PORT);
         sockets = bind::bind(&options.bind, port, ghost_limit)?;
+    } else {
+        warn_of_what_is_ignored(options);
     }
     if sockets.iter().any(|bound| bound.is_restart) {
         config.gmnet.start_wait = Duration::from_secs(options.start_wait);
@@ -99,6 +101,19 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     event_loop.run()?;
     info!("stopped");
     Ok(())
+}
+
+/// The sockets were handed over, whatever the options say.
+fn warn_of_what_is_ignored(options: &Options) {
+    let given = [("--port", options.port.is_some()), ("--bind", !options.bind.is_empty())];
+    let given: Vec<_> = given.iter().filter(|(_, given)| *given).map(|(name, _)| *name).collect();
+    if !given.is_empty() {
+        warn!(
+            "ignored: {}; the service manager has opened the sockets, and the .socket unit sets \
+             their port (ListenStream=, ListenDatagram=)",
+            given.join(", ")
+        );
+    }
 }
 
 /// What makes TLS connections, if the owner has given a certificate.
