@@ -127,10 +127,18 @@ fn acceptor(options: &Options) -> Result<Option<Acceptor>, Box<dyn Error>> {
 /// What SIGHUP does: opens the log file anew and reads the certificate again. If that is no good
 /// the old one stays.
 fn on_hangup(options: &Options, tls: Option<Acceptor>) -> impl FnMut() + 'static {
+    let has_log = options.log.is_some();
     let files = options.tls_cert.clone().zip(options.tls_key.clone()).zip(tls);
     move || {
-        logging::reopen();
-        let Some(((certificate, key), acceptor)) = &files else { return };
+        if has_log {
+            logging::reopen();
+        }
+        let Some(((certificate, key), acceptor)) = &files else {
+            if !has_log {
+                info!("SIGHUP: nothing to do, as there is neither --log nor --tls-cert");
+            }
+            return;
+        };
         match certificate::load(certificate, key) {
             Ok(loaded) => {
                 acceptor.replace(loaded);

@@ -259,12 +259,21 @@ fn the_log_goes_on_when_the_new_file_cannot_be_made() {
     let moved = folder.file("moved");
     fs::rename(&logs, &moved).expect("renaming");
     master.signal(Signal::SIGHUP);
-    master.wait_for_log("SIGHUP");
+    master.wait_for_log(&format!("WARN  cannot write the log file {file}: "));
     let asking = look_up(&master, loopback());
     let log = master.stop();
+    assert!(log.contains("make its folder first; until the next SIGHUP the log goes on"), "{log}");
     let kept = fs::read_to_string(format!("{moved}/punchd.log")).expect("the log");
     assert!(kept.contains(&format!("{asking} asked")), "{kept}");
     assert_eq!(kept.trim_end(), log);
+}
+
+#[test]
+fn sighup_says_only_what_it_does() {
+    let master = Master::start(&[]);
+    master.signal(Signal::SIGHUP);
+    master.wait_for_log("SIGHUP: nothing to do");
+    assert!(!master.log().contains("reopening"), "{}", master.log());
 }
 
 /// How many of the lines that [`cause_lines`] causes are in the log.

@@ -10,6 +10,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
+use super::LogError;
 use crate::limits;
 use crate::net::signals;
 
@@ -165,7 +166,11 @@ fn append(path: &Path) -> io::Result<File> {
 
 /// Opens a file anew; if that fails the old one stays.
 fn replace(file: &mut File, path: &Path) {
-    if let Ok(new) = append(path) {
-        *file = new;
+    match append(path) {
+        Ok(new) => *file = new,
+        Err(error) => {
+            let error = LogError::File(path.into(), error);
+            log::warn!("{error}; until the next SIGHUP the log goes on in the file from before");
+        }
     }
 }
