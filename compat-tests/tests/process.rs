@@ -283,7 +283,8 @@ fn no_permission_below_1024() {
     command.args(["--port", "1"]);
     let text = refused(command);
     assert!(text.contains("no permission for port 1"), "{text}");
-    assert!(text.contains("--port") && text.contains("setcap"), "what to do: {text}");
+    let setcap = format!("'setcap cap_net_bind_service=+ep {}'", binary().display());
+    assert!(text.contains("--port") && text.contains(&setcap), "what to do: {text}");
 }
 
 #[test]
