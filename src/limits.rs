@@ -553,6 +553,9 @@ pub const LOG_LINES: u32 = 20;
 /// worth at once.
 pub const LOG_DETAILS: u32 = 200;
 
+/// How long after the first line that is left out the log says how many were.
+pub const LOG_LEFT_OUT: Duration = Duration::from_secs(5);
+
 /// Bytes of lines that wait to be written to one place of the log; more are lost.
 pub const LOG_WAITING: usize = 1 << 20;
 

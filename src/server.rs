@@ -100,6 +100,7 @@ pub struct Server {
     /// More datagrams come than there is time for.
     is_busy: bool,
     full: Seldom,
+    crowded: Seldom,
     flooded: Seldom,
     alternates_from: Option<u8>,
     alternate_addr: Option<IpAddr>,
@@ -144,6 +145,7 @@ impl Server {
             endpoints: Rates::new(limits.datagrams_per_second, 2),
             is_busy: false,
             full: Seldom::default(),
+            crowded: Seldom::default(),
             flooded: Seldom::default(),
             alternates_from: config.alternates_from,
             alternate_addr,
@@ -242,7 +244,14 @@ impl Server {
             let dialects = &self.dialects;
             let use_of = |id, conn: &Conn| use_of(dialects, id, conn);
             let Some(idle) = self.places.idle_of(now.instant, peer.ip(), use_of) else {
-                debug!("{peer} refused: its address has {most} connections already");
+                match self.crowded.say(now.instant) {
+                    Some(before) => warn!(
+                        "{} refused: its address has {most} connections already{before}; allow \
+                         more with --max-per-address",
+                        peer.ip()
+                    ),
+                    None => debug!("{peer} refused: its address has {most} connections already"),
+                }
                 out.close(conn);
                 return;
             };
@@ -267,11 +276,11 @@ impl Server {
         } else {
             self.places.idle_of(now.instant, wants, use_of)
         };
-        if let Some(more) = self.full.say(now.instant) {
+        if let Some(before) = self.full.say(now.instant) {
             let what = if closed.is_some() { "others are closed" } else { "new ones are refused" };
             warn!(
-                "no room for more connections, {what} ({more} times before); allow more with \
-                 --max-connections and the limit of open files"
+                "no room for more connections, {what}{before}; allow more with --max-connections \
+                 and the limit of open files"
             );
         }
         if let Some(peer) = closed.and_then(|id| self.places.get(id)).map(Conn::peer) {
@@ -387,11 +396,9 @@ impl Dialect for Server {
         let name = of_datagram(data);
         if !self.datagrams.allow(now.instant, peer.ip()) && !self.is_worth(now.instant, name, peer)
         {
-            if let Some(more) = self.flooded.say(now.instant) {
-                warn!(
-                    "datagrams from {} are dropped, there are too many ({more} before)",
-                    peer.ip()
-                );
+            if let Some(before) = self.flooded.say(now.instant) {
+                let from = peer.ip();
+                warn!("datagrams from {from} are dropped, there are too many{before}");
             }
             return;
         }

@@ -247,6 +247,7 @@ impl Certificate {
 fn encrypted_and_not_are_the_same_on_one_port() {
     let certificate = Certificate::new();
     let master = certificate.master(&[]);
+    assert!(master.log().contains("; with TLS"), "{}", master.log());
     let mut plain = client(&master, "plain");
     for (version, id) in [(&TLS12, "twelve"), (&TLS13, "thirteen")] {
         let tls =
@@ -280,6 +281,7 @@ fn a_server_with_another_certificate_is_refused() {
 fn a_tls_required_server_refuses_plain_text() {
     let certificate = Certificate::new();
     let master = certificate.master(&["--tls-required"]);
+    assert!(master.log().contains("; TLS required"), "{}", master.log());
     let mut plain = EventClient::connect(master.addr(), None).expect("connecting");
     plain.send_text("{\"type\":\"request\"").expect("sending");
     let error = plain.receive(WAIT).expect("connected").expect("an event");

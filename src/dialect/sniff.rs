@@ -29,7 +29,7 @@ impl FromStr for Name {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let found = Self::ALL.into_iter().find(|name| name.to_string() == text);
+        let found = Self::ALL.into_iter().find(|name| name.to_string() == text.trim());
         found.ok_or_else(|| {
             let all = Self::ALL.map(|name| name.to_string()).join(", ");
             format!("there is no such dialect; want some of {all}")

@@ -61,7 +61,8 @@ impl fmt::Display for BindError {
                 f,
                 "no permission for port {port}: below 1024 only root may listen; use a port from \
                  1024 on with --port, or give the program the right with \
-                 'setcap cap_net_bind_service=+ep'"
+                 'setcap cap_net_bind_service=+ep {}' as root",
+                std::env::current_exe().unwrap_or_else(|_| "punchd".into()).display()
             ),
             io::ErrorKind::AddrNotAvailable => write!(
                 f,
