@@ -196,15 +196,17 @@ pub const FORGED_REGS: usize = 6;
 pub const MAYBE_PORTS: usize = 8;
 
 /// A UDP packet that came so near to a connection belongs to it, even if another host of that
-/// address, who might have come back by this connection, has shown its port nearer to it.
+/// address, who might have come back by this connection, has shown its port at about that time.
 pub const BELONGS: Duration = Duration::from_secs(1);
 
 /// How long the port of a UDP `connect` is remembered. NATs may forget a mapping after 30 s
 /// (RFC 4787 asks for two minutes, many keep less), so an older port helps nobody.
 pub const CONNECT_PORT: Duration = Duration::from_secs(30);
 
-/// UDP ports remembered for one address and purpose. Thirty players behind one carrier NAT fit.
-pub const PORTS_PER_ADDRESS: usize = 64;
+/// UDP ports remembered for one address and purpose. A peer's packet comes a round trip before its
+/// connection, and must not be forgotten meanwhile because somebody forges others: 1,500 a second
+/// are 450 in 300 ms.
+pub const PORTS_PER_ADDRESS: usize = 512;
 
 /// UDP ports remembered in all. A flood from forged addresses, as fast as a machine can take it
 /// (some 300,000 a second), needs half a second to push a port out, and the TCP request that
@@ -513,7 +515,7 @@ pub const fn worst_case(limits: &Limits) -> usize {
     /// Everything that is kept of a remembered port when it is the only one of its address.
     const PORT: usize = 512;
     /// Everything that is kept of a notification.
-    const NOTICE: usize = 64;
+    const NOTICE: usize = 128;
     /// Everything that is kept of a peer that waits for another.
     const WAITING: usize = 512;
     /// Everything that is kept of a natpunch client: its entries in four tables.

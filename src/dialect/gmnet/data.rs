@@ -1,5 +1,6 @@
 //! What a host says about itself.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
 use super::entry::{escaped_len, may_need_escape};
@@ -27,11 +28,15 @@ impl Data {
             u16::try_from(end).unwrap_or(u16::MAX)
         });
         let needs_escapes = strings.iter().any(|s| s.bytes().any(may_need_escape));
-        let text = strings.concat();
+        let mut usual = [0; USUAL];
+        let text = match join(&strings, &mut usual) {
+            Some(text) => Cow::Borrowed(text),
+            None => Cow::Owned(strings.concat()),
+        };
         let size = if needs_escapes { escaped_len(&text) } else { text.len() };
         // A command times six.
         let size = u32::try_from(size).unwrap_or(u32::MAX);
-        let text = (!text.is_empty()).then(|| text.into());
+        let text = (!text.is_empty()).then(|| Rc::from(&*text));
         Self { text, ends, size, needs_escapes }
     }
 
@@ -105,6 +110,20 @@ impl Data {
             if range.is_empty() { None } else { Some((n, self.text.as_ref()?.get(range)?)) }
         })
     }
+}
+
+/// Usual strings come to less, and are put together without an allocation of their own.
+const USUAL: usize = 512;
+
+/// Puts strings together, if there is room.
+fn join<'b>(strings: &[&str], buffer: &'b mut [u8]) -> Option<&'b str> {
+    let mut end = 0;
+    for text in strings {
+        let start = end;
+        end += text.len();
+        buffer.get_mut(start..end)?.copy_from_slice(text.as_bytes());
+    }
+    str::from_utf8(buffer.get(..end)?).ok()
 }
 
 /// One of the strings of a host.

@@ -476,10 +476,17 @@ fn choose_reg(now: Instant, regs: &[Reg], opened: Instant) -> Option<usize> {
     };
 
     let free = of(&|source| source == RegSource::Datagram);
-    let has_own = free.iter().any(|(_, reg)| opened - reg.seen <= limits::BELONGS);
+    // Who has a packet of his own is not somebody else, back by a new connection; but it must not
+    // be one that somebody has forged a while before.
+    let again = of(&|source| source == RegSource::Again);
+    let nearest = again.iter().map(|(_, reg)| reg.gap(opened)).min().unwrap_or(Duration::MAX);
+    let is_own = |reg: &Reg| {
+        opened - reg.seen <= limits::BELONGS
+            && reg.gap(opened).saturating_sub(limits::DRIFT) <= nearest
+    };
+    let has_own = free.iter().any(|(_, reg)| is_own(reg));
     let packet = likely(&|source| match source {
         RegSource::Datagram | RegSource::Lent => true,
-        // Who has a packet of his own is not somebody else, back by a new connection.
         RegSource::Again => !has_own,
         RegSource::Left => false,
     });
@@ -690,17 +697,37 @@ mod tests {
     }
 
     #[test]
+    fn a_known_port_that_came_with_the_connection_goes_before_an_unknown_one_long_before() {
+        let ms = |ms: u64| Now { instant: Instant::from_micros(5_000_000 + ms * 1000), unix: 0 };
+        for (forged, shown, expected) in [(0, 500, 1000), (490, 500, 2000), (505, 500, 2000)] {
+            let mut ports = Ports::default();
+            let learn = |ports: &mut Ports, time| {
+                if time == shown {
+                    ports.learn_reg_again(ms(time), VIA, ADDR, 1000);
+                } else {
+                    ports.learn_reg(ms(time), VIA, ADDR, 2000);
+                }
+            };
+            learn(&mut ports, shown.min(forged));
+            learn(&mut ports, shown.max(forged));
+            let claimed = ports.claim_reg(ms(600).instant, ADDR, ms(501).instant);
+            assert_eq!(claimed.map(|c| c.port), Some(expected), "{forged}");
+        }
+    }
+
+    #[test]
     fn one_address_is_bounded_and_loses_its_oldest() {
         let mut ports = Ports::default();
-        for port in 1..=1000 {
+        let last = 2 * limits::PORTS_PER_ADDRESS as u16;
+        for port in 1..=last {
             ports.learn_connect(at(0).instant, ADDR, port);
             ports.learn_reg(at(0), VIA, ADDR, port);
         }
         assert_eq!(ports.by_addr[&ADDR].connects.len(), limits::PORTS_PER_ADDRESS);
         assert_eq!(ports.by_addr[&ADDR].regs.len(), limits::PORTS_PER_ADDRESS);
         let connects = ports.claim_connect(at(0).instant, ADDR, at(0).instant, true);
-        assert_eq!(connects.best(), Some(1000));
-        assert_eq!(ports.claim_reg(at(0).instant, ADDR, at(0).instant).map(|c| c.port), Some(1000));
+        assert_eq!(connects.best(), Some(last));
+        assert_eq!(ports.claim_reg(at(0).instant, ADDR, at(0).instant).map(|c| c.port), Some(last));
     }
 
     #[test]
