@@ -26,6 +26,9 @@ const ACCEPT_BUDGET: usize = 256;
 /// any dialect about a millisecond at most.
 const READ: usize = 8 * 1024;
 
+/// One of so many turns is for who has sent more than is read at a time.
+const MORE: u32 = 8;
+
 /// All TCP sockets.
 #[derive(Debug)]
 pub(super) struct Connections {
@@ -33,8 +36,13 @@ pub(super) struct Connections {
     slab: Slab<Connection>,
     limits: Limits,
     generation: u32,
-    /// Who may have something to read, or may be written to again; each at most once.
+    /// Who may have something to read, or may be written to again; each at most once, here or in
+    /// `more`.
     ready: VecDeque<ConnId>,
+    /// Who has sent more than is read at a time: those with little come first.
+    more: VecDeque<ConnId>,
+    /// How many had their turn.
+    turns: u32,
     accepted: usize,
     /// A connection for which room has to be made.
     without_room: Option<(TcpStream, SocketAddr)>,
@@ -114,6 +122,8 @@ impl Connections {
             limits,
             generation: 0,
             ready: VecDeque::new(),
+            more: VecDeque::new(),
+            turns: 0,
             accepted: 0,
             without_room: None,
             reserve: reserve(),
@@ -133,7 +143,7 @@ impl Connections {
     /// Whether something is left to be done without an event of the kernel.
     pub(super) fn are_ready(&self) -> bool {
         let acceptable = self.accept_again.is_none() && self.listeners.iter().any(|l| l.acceptable);
-        acceptable || !self.ready.is_empty()
+        acceptable || self.ready_len() > 0
     }
 
     pub(super) fn next_wakeup(&self) -> Option<Instant> {
@@ -300,11 +310,16 @@ impl Connections {
 
     /// How many connections have their turn now.
     pub(super) fn ready_len(&self) -> usize {
-        self.ready.len()
+        self.ready.len() + self.more.len()
     }
 
     pub(super) fn next_ready(&mut self) -> Option<ConnId> {
-        let id = self.ready.pop_front()?;
+        self.turns = self.turns.wrapping_add(1);
+        let (first, second) = match self.turns % MORE {
+            0 => (&mut self.more, &mut self.ready),
+            _ => (&mut self.ready, &mut self.more),
+        };
+        let id = first.pop_front().or_else(|| second.pop_front())?;
         if let Some(conn) = self.get(id) {
             conn.queued = false;
         }
@@ -341,7 +356,7 @@ impl Connections {
         // the end of the stream may be left, and the kernel has said so if it was there already.
         conn.readable = length == self.buffer.len() || conn.read_closed;
         if conn.readable && !std::mem::replace(&mut conn.queued, true) {
-            self.ready.push_back(id);
+            self.more.push_back(id);
         }
         Read::Bytes(self.buffer.get(..length).unwrap_or_default())
     }
