@@ -366,6 +366,15 @@ pub const ENDPOINT_GAP: Duration = Duration::from_secs(1);
 /// of what is left of it: a single one 170 KiB, more than two events of the longest.
 pub const UNREAD_BY_OTHERS: usize = 512 * 1024;
 
+/// The same for those who are in no room with it: what its room and the server have to say must not
+/// come behind seconds of what strangers say. At 125 kB/s this is a quarter of a second.
+pub const UNREAD_BY_STRANGERS: usize = 32 * 1024;
+
+/// Bytes that the kernel takes of a connection beyond what is under way to its peer. Left alone it
+/// takes up to 4 MB for one who reads slowly: then no bound of ours for what is unread holds, and
+/// what is said last comes seconds later.
+pub const UNSENT: u32 = 32 * 1024;
+
 /// A natpunch client that has been silent for this long is forgotten. That of the original; its
 /// clients say that they are there every second or two.
 pub const NATPUNCH_SILENCE: Duration = Duration::from_secs(5);

@@ -385,6 +385,12 @@ impl Dialect for Server {
         self.forget(conn);
     }
 
+    fn has_enough(&self, id: ConnId) -> bool {
+        let speaks = self.places.get(id).and_then(|conn| conn.speaks);
+        let dialect = speaks.and_then(|name| self.dialects[name as usize].as_ref());
+        dialect.is_some_and(|dialect| dialect.has_enough(id))
+    }
+
     fn on_unread(&mut self, id: ConnId, bytes: usize) {
         let speaks = self.places.get(id).and_then(|conn| conn.speaks);
         if let Some(dialect) = speaks.and_then(|name| self.dialects.get_mut(name)) {

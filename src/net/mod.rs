@@ -3,7 +3,8 @@
 //!
 //! Everything is edge-triggered: a socket that was not read to its end is not reported again, so
 //! whoever stops early, to let others have their turn, stays in a list of its own (`ready`) and
-//! the loop does not sleep while that has entries. Datagrams come before connections, as they
+//! the loop does not sleep while that has entries. So does one of which the dialect has enough for
+//! now: what it sends stays in the kernel, and its peer is slowed down by TCP. Datagrams come before connections, as they
 //! show the ports that requests on connections are about. Each kind of work stops when it has taken
 //! its share of time, so that a turn takes 5 ms at most, whoever asks for whatever.
 
@@ -325,8 +326,13 @@ impl EventLoop {
         alive
     }
 
-    /// Reads a connection once and has the dialect make something of it. False: it is lost.
+    /// Reads a connection once and has the dialect make something of it, unless that has enough of
+    /// it for now. False: it is lost.
     fn serve(&mut self, now: Now, conn: ConnId) -> bool {
+        if self.server.has_enough(conn) {
+            self.connections.put_off(conn);
+            return true;
+        }
         match self.connections.read(now.instant, conn) {
             tcp::Read::Nothing => return true,
             tcp::Read::Bytes(bytes) => self.server.on_bytes(now, conn, bytes, &mut self.out),

@@ -361,6 +361,13 @@ impl Connections {
         Read::Bytes(self.buffer.get(..length).unwrap_or_default())
     }
 
+    /// Leaves what there is to read to a later turn.
+    pub(super) fn put_off(&mut self, id: ConnId) {
+        if self.get(id).is_some_and(|conn| conn.readable && !conn.finished && !conn.closing) {
+            self.queue(id);
+        }
+    }
+
     /// Writes bytes in one write; what the socket does not take is kept. False: it is lost.
     pub(super) fn write(
         &mut self,
