@@ -99,7 +99,7 @@ impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const MOST: usize = 40;
         let end = self.0.char_indices().nth(MOST).map_or(self.0.len(), |(end, _)| end);
-        write!(f, "{:?}", &self.0[..end])
+        write!(f, "{:?}", self.0.get(..end).unwrap_or_default())
     }
 }
 

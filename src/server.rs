@@ -387,7 +387,7 @@ impl Dialect for Server {
 
     fn has_enough(&self, id: ConnId) -> bool {
         let speaks = self.places.get(id).and_then(|conn| conn.speaks);
-        let dialect = speaks.and_then(|name| self.dialects[name as usize].as_ref());
+        let dialect = speaks.and_then(|name| self.dialects.get(name));
         dialect.is_some_and(|dialect| dialect.has_enough(id))
     }
 

@@ -4,9 +4,10 @@
 //! Everything is edge-triggered: a socket that was not read to its end is not reported again, so
 //! whoever stops early, to let others have their turn, stays in a list of its own (`ready`) and
 //! the loop does not sleep while that has entries. So does one of which the dialect has enough for
-//! now: what it sends stays in the kernel, and its peer is slowed down by TCP. Datagrams come before connections, as they
-//! show the ports that requests on connections are about. Each kind of work stops when it has taken
-//! its share of time, so that a turn takes 5 ms at most, whoever asks for whatever.
+//! now: what it sends stays in the kernel, and its peer is slowed down by TCP. Datagrams come before
+//! connections, as they show the ports that requests on connections are about. Each kind of work
+//! stops when it has taken its share of time, so that a turn takes 5 ms at most, whoever asks for
+//! whatever.
 
 use std::io;
 use std::net::{Ipv6Addr, SocketAddr};

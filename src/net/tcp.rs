@@ -363,8 +363,13 @@ impl Connections {
 
     /// Leaves what there is to read to a later turn.
     pub(super) fn put_off(&mut self, id: ConnId) {
-        if self.get(id).is_some_and(|conn| conn.readable && !conn.finished && !conn.closing) {
-            self.queue(id);
+        if let Some(conn) = self.get(id)
+            && conn.readable
+            && !conn.finished
+            && !conn.closing
+            && !std::mem::replace(&mut conn.queued, true)
+        {
+            self.more.push_back(id);
         }
     }
 
