@@ -126,10 +126,11 @@ mod work {
         let ids: Vec<String> = (0..60)
             .map(|n| {
                 let id = world.ask_udp(n, &register, |answer| {
-                    match Message::decode(answer).expect("a message").content {
-                        Some(Content::RegisterResponse(response)) => response.client_id,
-                        other => panic!("{other:?}"),
-                    }
+                    let message = Message::decode(answer).expect("a message");
+                    let Some(Content::RegisterResponse(response)) = message.content else {
+                        return String::new();
+                    };
+                    response.client_id
                 });
                 let (lobby_name, client_id) = ("A lobby of a usual name".into(), id.clone());
                 let create = CreateLobbyRequest { lobby_name, client_id, max_players: 4 };
