@@ -1,5 +1,6 @@
 //! Who may use this server, where its owner has said so: the games named, and who presents a key.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use log::warn;
@@ -28,6 +29,22 @@ impl Admission {
     #[must_use]
     pub fn admits_game(&self, game: &str) -> bool {
         self.is_open() || holds(&self.games, game) || holds(&self.keys, game)
+    }
+
+    /// The options with the list that [`Self::admits_game`] looks at.
+    #[must_use]
+    pub fn lists_of_games(&self) -> &'static str {
+        match (self.games.is_empty(), self.keys.is_empty()) {
+            (false, true) => "--games",
+            (true, _) => "--key",
+            (false, false) => "--games or --key",
+        }
+    }
+
+    /// The option with the list that [`Self::admits`] looks at.
+    #[must_use]
+    pub fn list(&self) -> &'static str {
+        if self.keys.is_empty() { "--games" } else { "--key" }
     }
 
     /// Whether a peer is admitted that can present a key: where there are keys it has to be one,
@@ -59,19 +76,30 @@ pub struct Refused {
 }
 
 impl Refused {
-    /// Somebody was refused who has presented this, which the log quotes in short.
-    pub fn note(&mut self, now: Instant, addr: IpAddr, dialect: crate::dialect::Name, game: &str) {
-        /// Enough to recognise a name.
-        const QUOTED: usize = 40;
+    /// Somebody was refused, for what this dialect looks at.
+    pub fn note(
+        &mut self,
+        now: Instant,
+        addr: IpAddr,
+        dialect: crate::dialect::Name,
+        why: fmt::Arguments<'_>,
+    ) {
         self.all += 1;
         if self.seldom.say(now).is_some() {
-            let game: String = game.chars().take(QUOTED).collect();
-            warn!(
-                "{addr} refused ({dialect}): neither its game {game:?} nor its key is one of \
-                 --games or --key ({} refused so far)",
-                self.all
-            );
+            warn!("{addr} refused ({dialect}): {why} ({} refused so far)", self.all);
         }
+    }
+}
+
+/// The name of a game that a peer has given, in quotes, and cut where it is enough to recognise it.
+#[derive(Debug)]
+pub struct Quoted<'a>(pub &'a str);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const MOST: usize = 40;
+        let end = self.0.char_indices().nth(MOST).map_or(self.0.len(), |(end, _)| end);
+        write!(f, "{:?}", self.0.get(..end).unwrap_or_default())
     }
 }
 

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::FalseyValueParser;
-use clap::{ArgAction, Parser};
+use clap::error::ErrorKind;
+use clap::{ArgAction, CommandFactory as _, Parser};
 
 use crate::admission::Admission;
 use crate::dialect::{Name, events, gmnet, natpunch, rooms};
@@ -25,14 +25,14 @@ pub const PORT: u16 = 6510;
     max_term_width = 100,
     disable_help_flag = true,
     disable_version_flag = true,
-    after_help = "Each option is an environment variable as well: PUNCHD_PORT=6511, \
+    after_help = "Each option is an environment variable as well: PUNCHD_PORT=7000, \
                   PUNCHD_TESTING=1, and so on."
 )]
 pub struct Options {
-    /// TCP and UDP port; 0 picks a free one
-    #[arg(short, long, env = "PUNCHD_PORT", default_value_t = PORT, hide_env = true)]
-    #[arg(help_heading = "Network", value_name = "PORT")]
-    pub port: u16,
+    /// TCP and UDP port; 0 picks a free one [default: 6510]
+    #[arg(short, long, env = "PUNCHD_PORT", hide_env = true, value_name = "PORT")]
+    #[arg(help_heading = "Network", value_parser = parse_port)]
+    pub port: Option<u16>,
 
     /// Listen on this address only; can be repeated [default: all]
     #[arg(long, env = "PUNCHD_BIND", hide_env = true, value_delimiter = ',')]
@@ -56,13 +56,12 @@ pub struct Options {
 
     /// Refuse JSON events without TLS
     #[arg(long, env = "PUNCHD_TLS_REQUIRED", hide_env = true)]
-    #[arg(help_heading = "Network", value_parser = FalseyValueParser::new())]
-    #[arg(requires_if("true", "tls_cert"))]
+    #[arg(help_heading = "Network", value_parser = parse_flag)]
     pub tls_required: bool,
 
     /// UDP port for STUN's other answers; 0 picks one [default: port + 1]
     #[arg(long, env = "PUNCHD_ALT_PORT", hide_env = true, value_name = "PORT")]
-    #[arg(help_heading = "Network")]
+    #[arg(help_heading = "Network", value_parser = parse_port)]
     pub alt_port: Option<u16>,
 
     /// A second address of this machine, for STUN's other answers
@@ -78,12 +77,12 @@ pub struct Options {
 
     /// Do not answer requests for the lobby
     #[arg(long, env = "PUNCHD_DISABLE_LOBBY", hide_env = true)]
-    #[arg(help_heading = "Games", value_parser = FalseyValueParser::new())]
+    #[arg(help_heading = "Games", value_parser = parse_flag)]
     pub disable_lobby: bool,
 
     /// List hosts that share an address as IP:PORT
     #[arg(long, env = "PUNCHD_LOBBY_PORTS", hide_env = true)]
-    #[arg(help_heading = "Games", value_parser = FalseyValueParser::new())]
+    #[arg(help_heading = "Games", value_parser = parse_flag)]
     pub lobby_ports: bool,
 
     /// Seconds between packets that keep a host's NAT open; 0: none
@@ -106,17 +105,17 @@ pub struct Options {
 
     /// Be a test server: tell test tools name and versions
     #[arg(long, env = "PUNCHD_TESTING", hide_env = true)]
-    #[arg(help_heading = "Games", value_parser = FalseyValueParser::new())]
+    #[arg(help_heading = "Games", value_parser = parse_flag)]
     pub testing: bool,
 
     /// Admit only who presents this; one a game, can be repeated
     #[arg(long = "key", env = "PUNCHD_KEY", hide_env = true, value_name = "SECRET")]
-    #[arg(id = "key", help_heading = "Games", value_delimiter = ',')]
+    #[arg(id = "key", help_heading = "Games", value_delimiter = ',', value_parser = parse_key)]
     pub keys: Vec<String>,
 
     /// Admit only these games, by name (GMnet: data1)
     #[arg(long, env = "PUNCHD_GAMES", hide_env = true, value_name = "NAME,NAME")]
-    #[arg(help_heading = "Games", value_delimiter = ',')]
+    #[arg(help_heading = "Games", value_delimiter = ',', value_parser = parse_game)]
     pub games: Vec<String>,
 
     /// Name of this server, for test tools
@@ -178,12 +177,12 @@ pub struct Options {
 
     /// Show errors only
     #[arg(short, long, env = "PUNCHD_QUIET", hide_env = true)]
-    #[arg(help_heading = "Log and help", value_parser = FalseyValueParser::new())]
+    #[arg(help_heading = "Log and help", value_parser = parse_flag)]
     pub quiet: bool,
 
     /// Show every detail (RUST_LOG, if set, decides instead)
     #[arg(short, long, env = "PUNCHD_VERBOSE", hide_env = true)]
-    #[arg(help_heading = "Log and help", value_parser = FalseyValueParser::new())]
+    #[arg(help_heading = "Log and help", value_parser = parse_flag)]
     pub verbose: bool,
 
     /// Print this
@@ -239,7 +238,7 @@ impl Options {
         }
     }
 
-    /// How much to log; who wants details and quiet gets details.
+    /// How much to log.
     #[must_use]
     pub fn verbosity(&self) -> Verbosity {
         match (self.verbose, self.quiet) {
@@ -247,6 +246,51 @@ impl Options {
             (false, true) => Verbosity::Quiet,
             (false, false) => Verbosity::Normal,
         }
+    }
+
+    /// What clap cannot see: for it, `PUNCHD_QUIET=0` is an option that is given.
+    ///
+    /// # Errors
+    /// If two options do not go together.
+    pub fn check(&self) -> Result<(), clap::Error> {
+        if self.quiet && self.verbose {
+            let why = "--quiet and --verbose (PUNCHD_QUIET, PUNCHD_VERBOSE) exclude each other: \
+                       leave one out";
+            return Err(Self::command().error(ErrorKind::ArgumentConflict, why));
+        }
+        if self.tls_required && self.tls_cert.is_none() {
+            let why = "--tls-required (PUNCHD_TLS_REQUIRED) needs a certificate: give it with \
+                       --tls-cert and --tls-key";
+            return Err(Self::command().error(ErrorKind::MissingRequiredArgument, why));
+        }
+        Ok(())
+    }
+
+    /// What restricts who may do what here, in short, for the log.
+    #[must_use]
+    pub fn restrictions(&self) -> String {
+        let mut all = Vec::new();
+        if !self.games.is_empty() {
+            let games: Vec<_> = self.games.iter().map(|game| format!("{game:?}")).collect();
+            all.push(format!("only for the games {}", games.join(", ")));
+        }
+        match self.keys.len() {
+            0 => {}
+            1 => all.push("1 key".into()),
+            keys => all.push(format!("{keys} keys")),
+        }
+        if Name::ALL.iter().any(|name| !self.dialects.contains(name)) {
+            let names: Vec<_> = self.dialects.iter().map(Name::to_string).collect();
+            all.push(format!("only {}", names.join(", ")));
+        }
+        let others = [
+            (self.tls_required, "TLS required"),
+            (self.tls_cert.is_some() && !self.tls_required, "with TLS"),
+            (self.testing, "testing"),
+            (self.disable_lobby, "no lobby"),
+        ];
+        all.extend(others.iter().filter(|(is_so, _)| *is_so).map(|(_, what)| (*what).to_owned()));
+        all.iter().fold(String::new(), |text, one| text + "; " + one)
     }
 }
 
@@ -257,6 +301,34 @@ pub struct Millis(pub Duration);
 impl std::fmt::Display for Millis {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.0.as_millis().fmt(f)
+    }
+}
+
+/// A flag in the environment. Anything else than these words is more likely a mistake than a yes.
+fn parse_flag(text: &str) -> Result<bool, String> {
+    match text {
+        "1" | "true" | "yes" => Ok(true),
+        "0" | "false" | "no" | "" => Ok(false),
+        _ => Err("want 1, true or yes, or else 0, false, no or nothing".into()),
+    }
+}
+
+fn parse_port(text: &str) -> Result<u16, String> {
+    text.parse().map_err(|_| "want a port from 1 to 65535, or 0 for one that is free".into())
+}
+
+/// An empty key would admit nobody, and seem to be none.
+fn parse_key(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() {
+        return Err("a key is empty: name one, or leave --key and PUNCHD_KEY out".into());
+    }
+    Ok(text.to_owned())
+}
+
+fn parse_game(text: &str) -> Result<String, String> {
+    match text.trim() {
+        "" => Err("a name is empty: give one, or leave --games and PUNCHD_GAMES out".into()),
+        name => Ok(name.to_owned()),
     }
 }
 
@@ -285,7 +357,6 @@ fn parse_name(text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_options_are_sound() {
@@ -299,7 +370,7 @@ mod tests {
             options.map(|options| options.server(1).dialects)
         };
         assert_eq!(dialects(&[]).unwrap(), Name::ALL);
-        let some = dialects(&["--dialects", "rooms,gmnet"]).unwrap();
+        let some = dialects(&["--dialects", "rooms, gmnet"]).unwrap();
         assert_eq!(some, [Name::Rooms, Name::Gmnet]);
         let error = dialects(&["--dialects", "room"]).unwrap_err().to_string();
         assert!(error.contains("gmnet, stun, rooms"), "{error}");
@@ -309,6 +380,7 @@ mod tests {
     fn help_fits_a_screen() {
         let help = Options::command().render_help().to_string();
         assert!(help.lines().count() <= 44, "{help}");
+        assert!(help.contains(&format!("[default: {PORT}]")), "{help}");
     }
 
     #[test]
@@ -325,7 +397,7 @@ mod tests {
     fn the_old_command_line_works() {
         let line = ["punchd", "-p", "7000", "--name", "Mine", "--testing", "-q", "-l", "a.log"];
         let options = Options::try_parse_from(line).unwrap();
-        assert_eq!((options.port, options.testing), (7000, true));
+        assert_eq!((options.port, options.testing), (Some(7000), true));
         assert_eq!(options.name, "Mine");
         assert_eq!(options.log, Some("a.log".into()));
         assert_eq!(options.verbosity(), Verbosity::Quiet);

@@ -29,6 +29,7 @@
 //!
 //! A test drives the same server with a clock and a network of its own making.
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::string_slice))]
 
 pub mod admission;
 pub mod amplification;

@@ -196,15 +196,17 @@ pub const FORGED_REGS: usize = 6;
 pub const MAYBE_PORTS: usize = 8;
 
 /// A UDP packet that came so near to a connection belongs to it, even if another host of that
-/// address, who might have come back by this connection, has shown its port nearer to it.
+/// address, who might have come back by this connection, has shown its port at about that time.
 pub const BELONGS: Duration = Duration::from_secs(1);
 
 /// How long the port of a UDP `connect` is remembered. NATs may forget a mapping after 30 s
 /// (RFC 4787 asks for two minutes, many keep less), so an older port helps nobody.
 pub const CONNECT_PORT: Duration = Duration::from_secs(30);
 
-/// UDP ports remembered for one address and purpose. Thirty players behind one carrier NAT fit.
-pub const PORTS_PER_ADDRESS: usize = 64;
+/// UDP ports remembered for one address and purpose. A peer's packet comes a round trip before its
+/// connection, and must not be forgotten meanwhile because somebody forges others: 1,500 a second
+/// are 450 in 300 ms.
+pub const PORTS_PER_ADDRESS: usize = 512;
 
 /// UDP ports remembered in all. A flood from forged addresses, as fast as a machine can take it
 /// (some 300,000 a second), needs half a second to push a port out, and the TCP request that
@@ -243,6 +245,10 @@ pub const START_WAIT: Duration = Duration::from_secs(10);
 /// the last of them leaves six seconds later, when its client still knocks. They take turns by
 /// client address; the next gives way, or one of the address that has most.
 pub const NOTICES_PER_HOST: usize = 128;
+
+/// Client addresses of which is known how often a host was told of them while it is owed notifications.
+/// At twenty a second they are more only after a minute.
+pub const TOLD_PER_HOST: usize = 1024;
 
 /// Such notifications of all hosts. The next gives way, or one of the host that is owed most.
 pub const NOTICES: usize = 64 * 1024;
@@ -359,6 +365,15 @@ pub const ENDPOINT_GAP: Duration = Duration::from_secs(1);
 /// connection (see [`Limits::unread`]) by what they send. Each address may fill no more than half
 /// of what is left of it: a single one 170 KiB, more than two events of the longest.
 pub const UNREAD_BY_OTHERS: usize = 512 * 1024;
+
+/// The same for those who are in no room with it: what its room and the server have to say must not
+/// come behind seconds of what strangers say. At 125 kB/s this is a quarter of a second.
+pub const UNREAD_BY_STRANGERS: usize = 32 * 1024;
+
+/// Bytes that the kernel takes of a connection beyond what is under way to its peer. Left alone it
+/// takes up to 4 MB for one who reads slowly: then no bound of ours for what is unread holds, and
+/// what is said last comes seconds later.
+pub const UNSENT: u32 = 32 * 1024;
 
 /// A natpunch client that has been silent for this long is forgotten. That of the original; its
 /// clients say that they are there every second or two.
@@ -518,7 +533,7 @@ pub const fn worst_case(limits: &Limits) -> usize {
     /// Everything that is kept of a remembered port when it is the only one of its address.
     const PORT: usize = 512;
     /// Everything that is kept of a notification.
-    const NOTICE: usize = 64;
+    const NOTICE: usize = 128;
     /// Everything that is kept of a peer that waits for another.
     const WAITING: usize = 512;
     /// Everything that is kept of a natpunch client: its entries in four tables.
@@ -557,6 +572,9 @@ pub const LOG_LINES: u32 = 20;
 /// Lines a second of details, which are logged only if somebody looks for something, with a minute's
 /// worth at once.
 pub const LOG_DETAILS: u32 = 200;
+
+/// How long after the first line that is left out the log says how many were.
+pub const LOG_LEFT_OUT: Duration = Duration::from_secs(5);
 
 /// Bytes of lines that wait to be written to one place of the log; more are lost.
 pub const LOG_WAITING: usize = 1 << 20;

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use log::{Level, log_enabled, warn};
 
 use crate::clock::Now;
+use crate::logging;
 use crate::rates::Rates;
 use crate::timers::Seldom;
 
@@ -12,12 +13,12 @@ use crate::timers::Seldom;
 #[derive(Debug)]
 pub struct Lines {
     rates: Rates,
-    left_out: Seldom,
+    much: Seldom,
 }
 
 impl Default for Lines {
     fn default() -> Self {
-        Self { rates: Rates::new(1, 60), left_out: Seldom::default() }
+        Self { rates: Rates::new(1, 60), much: Seldom::default() }
     }
 }
 
@@ -37,10 +38,11 @@ impl Lines {
             return None;
         }
         let says = self.rates.allow(now.instant, addr);
-        if !says && let Some(more) = self.left_out.say(now.instant) {
-            warn!(
-                "{addr} and others do so much that not all of it is logged ({more} lines before)"
-            );
+        if !says {
+            logging::leave_out();
+            if self.much.say(now.instant).is_some() {
+                warn!("{addr} does so much that not all of it is logged");
+            }
         }
         says.then_some(Level::Info)
     }

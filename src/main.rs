@@ -1,5 +1,6 @@
 //! The process: arguments, logging, signals, then the event loop.
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::string_slice))]
 
 use std::error::Error;
 use std::net::SocketAddr;
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use log::{Level, error, info, log_enabled, warn};
-use punchd::cli::Options;
+use punchd::cli::{self, Options};
 use punchd::dialect::events::tls::Acceptor;
 use punchd::dialect::gmnet::text::clean_into;
 use punchd::dialect::{Name, stun};
@@ -25,6 +26,7 @@ use sd_notify::NotifyState;
 
 fn main() -> ExitCode {
     let options = Options::parse();
+    options.check().unwrap_or_else(|error| error.exit());
     if let Err(error) = logging::start(options.verbosity(), options.log.as_deref()) {
         eprintln!("punchd: {error}");
         return ExitCode::FAILURE;
@@ -74,7 +76,10 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let ghost_limit = Duration::from_secs(options.ghost_limit);
     let mut sockets = bind::inherited(ghost_limit)?;
     if sockets.is_empty() {
-        sockets = bind::bind(&options.bind, options.port, ghost_limit)?;
+        let port = options.port.unwrap_or(cli::PORT);
+        sockets = bind::bind(&options.bind, port, ghost_limit)?;
+    } else {
+        warn_of_what_is_ignored(options);
     }
     if sockets.iter().any(|bound| bound.is_restart) {
         config.gmnet.start_wait = Duration::from_secs(options.start_wait);
@@ -91,11 +96,25 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let mut event_loop = EventLoop::new(sockets, udp, Server::new(config), limits)?;
     event_loop.obey(requests)?;
     stop_at_signals(event_loop.stopper()?)?;
-    info!("punchd {} {listening}{also}, up to {most} connections", env!("CARGO_PKG_VERSION"));
+    let but = options.restrictions();
+    info!("punchd {} {listening}{also}, up to {most} connections{but}", env!("CARGO_PKG_VERSION"));
     tell_service_manager(NotifyState::Ready);
     event_loop.run()?;
     info!("stopped");
     Ok(())
+}
+
+/// The sockets were handed over, whatever the options say.
+fn warn_of_what_is_ignored(options: &Options) {
+    let given = [("--port", options.port.is_some()), ("--bind", !options.bind.is_empty())];
+    let given: Vec<_> = given.iter().filter(|(_, given)| *given).map(|(name, _)| *name).collect();
+    if !given.is_empty() {
+        warn!(
+            "ignored: {}; the service manager has opened the sockets, and the .socket unit sets \
+             their port (ListenStream=, ListenDatagram=)",
+            given.join(", ")
+        );
+    }
 }
 
 /// What makes TLS connections, if the owner has given a certificate.
@@ -109,10 +128,18 @@ fn acceptor(options: &Options) -> Result<Option<Acceptor>, Box<dyn Error>> {
 /// What SIGHUP does: opens the log file anew and reads the certificate again. If that is no good
 /// the old one stays.
 fn on_hangup(options: &Options, tls: Option<Acceptor>) -> impl FnMut() + 'static {
+    let has_log = options.log.is_some();
     let files = options.tls_cert.clone().zip(options.tls_key.clone()).zip(tls);
     move || {
-        logging::reopen();
-        let Some(((certificate, key), acceptor)) = &files else { return };
+        if has_log {
+            logging::reopen();
+        }
+        let Some(((certificate, key), acceptor)) = &files else {
+            if !has_log {
+                info!("SIGHUP: nothing to do, as there is neither --log nor --tls-cert");
+            }
+            return;
+        };
         match certificate::load(certificate, key) {
             Ok(loaded) => {
                 acceptor.replace(loaded);

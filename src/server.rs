@@ -65,7 +65,26 @@ impl Default for Config {
 }
 
 /// Those that are spoken, by their [`Name`].
-type Dialects = [Option<Box<Contained>>; Name::ALL.len()];
+#[derive(Debug, Default)]
+struct Dialects([Option<Box<Contained>>; Name::ALL.len()]);
+
+impl Dialects {
+    fn get(&self, name: Name) -> Option<&Contained> {
+        self.0.get(name as usize)?.as_deref()
+    }
+
+    fn get_mut(&mut self, name: Name) -> Option<&mut Contained> {
+        self.0.get_mut(name as usize)?.as_deref_mut()
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Contained> {
+        self.0.iter().flatten().map(|dialect| &**dialect)
+    }
+
+    fn all_mut(&mut self) -> impl Iterator<Item = &mut Contained> {
+        self.0.iter_mut().flatten().map(|dialect| &mut **dialect)
+    }
+}
 
 /// All dialects, behind one door.
 #[derive(Debug)]
@@ -81,6 +100,7 @@ pub struct Server {
     /// More datagrams come than there is time for.
     is_busy: bool,
     full: Seldom,
+    crowded: Seldom,
     flooded: Seldom,
     alternates_from: Option<u8>,
     alternate_addr: Option<IpAddr>,
@@ -102,15 +122,17 @@ impl Server {
         let limits = config.limits;
         let alternate_addr = config.stun.alternate_addr;
         let nats = Nats::default();
-        let mut dialects = [const { None }; Name::ALL.len()];
+        let mut dialects = Dialects::default();
         let mut random = StdRng::from_seed(config.seed);
         for (name, make) in makers {
             let random = StdRng::from_seed(random.random());
-            dialects[name as usize] = Some(Box::new(Contained::new(make, random)));
+            if let Some(place) = dialects.0.get_mut(name as usize) {
+                *place = Some(Box::new(Contained::new(make, random)));
+            }
         }
         let shares = Rc::default();
         let unproven = Unproven::beside(Rc::clone(&shares));
-        for dialect in dialects.iter_mut().flatten() {
+        for dialect in dialects.all_mut() {
             dialect.share(&nats);
             dialect.share_unproven(&unproven);
         }
@@ -123,6 +145,7 @@ impl Server {
             endpoints: Rates::new(limits.datagrams_per_second, 2),
             is_busy: false,
             full: Seldom::default(),
+            crowded: Seldom::default(),
             flooded: Seldom::default(),
             alternates_from: config.alternates_from,
             alternate_addr,
@@ -148,8 +171,7 @@ impl Server {
     fn is_worth(&mut self, now: Instant, name: Name, peer: SocketAddr) -> bool {
         let knows = |dialect: &Contained| dialect.knows(peer);
         !self.is_busy
-            || self.dialects[name as usize].as_deref().is_some_and(knows)
-                && self.endpoints.allow_source(now, peer)
+            || self.dialects.get(name).is_some_and(knows) && self.endpoints.allow_source(now, peer)
     }
 
     /// Lets the dialect of a connection do something, if it has one.
@@ -171,17 +193,17 @@ impl Server {
         out: &mut Outbox,
         act: impl FnOnce(&mut dyn Dialect, &mut Outbox),
     ) {
-        let Some(dialect) = &mut self.dialects[name as usize] else { return };
+        let Some(dialect) = self.dialects.get_mut(name) else { return };
         let before = out.len();
-        act(dialect.as_mut(), out);
+        act(dialect, out);
         self.forget_closed(before, out);
     }
 
     /// Closes the connections of dialects that have failed.
     fn end_failed(&mut self, now: Now, out: &mut Outbox) {
         for name in Name::ALL {
-            let dialect = &mut self.dialects[name as usize];
-            if !dialect.as_mut().is_some_and(|dialect| dialect.take_failure(now.instant)) {
+            let dialect = self.dialects.get_mut(name);
+            if !dialect.is_some_and(|dialect| dialect.take_failure(now.instant)) {
                 continue;
             }
             let speaks = |(id, conn): (ConnId, &Conn)| (conn.speaks == Some(name)).then_some(id);
@@ -201,8 +223,8 @@ impl Server {
     /// Lets all dialects do something.
     fn with_all(&mut self, out: &mut Outbox, mut act: impl FnMut(&mut dyn Dialect, &mut Outbox)) {
         let before = out.len();
-        for dialect in self.dialects.iter_mut().flatten() {
-            act(dialect.as_mut(), out);
+        for dialect in self.dialects.all_mut() {
+            act(dialect, out);
         }
         self.forget_closed(before, out);
     }
@@ -222,7 +244,14 @@ impl Server {
             let dialects = &self.dialects;
             let use_of = |id, conn: &Conn| use_of(dialects, id, conn);
             let Some(idle) = self.places.idle_of(now.instant, peer.ip(), use_of) else {
-                debug!("{peer} refused: its address has {most} connections already");
+                match self.crowded.say(now.instant) {
+                    Some(before) => warn!(
+                        "{} refused: its address has {most} connections already{before}; allow \
+                         more with --max-per-address",
+                        peer.ip()
+                    ),
+                    None => debug!("{peer} refused: its address has {most} connections already"),
+                }
                 out.close(conn);
                 return;
             };
@@ -247,11 +276,11 @@ impl Server {
         } else {
             self.places.idle_of(now.instant, wants, use_of)
         };
-        if let Some(more) = self.full.say(now.instant) {
+        if let Some(before) = self.full.say(now.instant) {
             let what = if closed.is_some() { "others are closed" } else { "new ones are refused" };
             warn!(
-                "no room for more connections, {what} ({more} times before); allow more with \
-                 --max-connections and the limit of open files"
+                "no room for more connections, {what}{before}; allow more with --max-connections \
+                 and the limit of open files"
             );
         }
         if let Some(peer) = closed.and_then(|id| self.places.get(id)).map(Conn::peer) {
@@ -313,7 +342,7 @@ impl Dialect for Server {
             let (name, peer) = (of_stream(*first), conn.peer());
             let opened = Now { instant: conn.opened, unix: now.unix };
             conn.speaks = Some(name);
-            let dialect = self.dialects[name as usize].as_mut();
+            let dialect = self.dialects.get_mut(name);
             let Some(dialect) = dialect.filter(|dialect| dialect.speaks()) else {
                 debug!("{peer} closed: it speaks the dialect {name}, which is not spoken here");
                 self.forget(id);
@@ -356,9 +385,15 @@ impl Dialect for Server {
         self.forget(conn);
     }
 
+    fn has_enough(&self, id: ConnId) -> bool {
+        let speaks = self.places.get(id).and_then(|conn| conn.speaks);
+        let dialect = speaks.and_then(|name| self.dialects.get(name));
+        dialect.is_some_and(|dialect| dialect.has_enough(id))
+    }
+
     fn on_unread(&mut self, id: ConnId, bytes: usize) {
         let speaks = self.places.get(id).and_then(|conn| conn.speaks);
-        if let Some(dialect) = speaks.and_then(|name| self.dialects[name as usize].as_mut()) {
+        if let Some(dialect) = speaks.and_then(|name| self.dialects.get_mut(name)) {
             dialect.on_unread(id, bytes);
         }
     }
@@ -367,11 +402,9 @@ impl Dialect for Server {
         let name = of_datagram(data);
         if !self.datagrams.allow(now.instant, peer.ip()) && !self.is_worth(now.instant, name, peer)
         {
-            if let Some(more) = self.flooded.say(now.instant) {
-                warn!(
-                    "datagrams from {} are dropped, there are too many ({more} before)",
-                    peer.ip()
-                );
+            if let Some(before) = self.flooded.say(now.instant) {
+                let from = peer.ip();
+                warn!("datagrams from {from} are dropped, there are too many{before}");
             }
             return;
         }
@@ -394,7 +427,7 @@ impl Dialect for Server {
     }
 
     fn next_wakeup(&self) -> Option<Instant> {
-        let dialects = self.dialects.iter().flatten().filter_map(|dialect| dialect.next_wakeup());
+        let dialects = self.dialects.all().filter_map(|dialect| dialect.next_wakeup());
         self.idle.next().into_iter().chain(dialects).min()
     }
 
@@ -403,7 +436,7 @@ impl Dialect for Server {
     }
 
     fn owes(&self) -> bool {
-        self.dialects.iter().flatten().any(|dialect| dialect.owes())
+        self.dialects.all().any(|dialect| dialect.owes())
     }
 
     fn use_of(&self, id: ConnId) -> Use {
@@ -415,7 +448,7 @@ impl Dialect for Server {
 
 /// Whether anybody would miss this connection.
 fn use_of(dialects: &Dialects, id: ConnId, conn: &Conn) -> Use {
-    match conn.speaks.and_then(|name| dialects[name as usize].as_ref()) {
+    match conn.speaks.and_then(|name| dialects.get(name)) {
         Some(dialect) => dialect.use_of(id),
         None => Use::Idle(conn.opened),
     }

@@ -66,15 +66,14 @@ impl<T: Copy + Default> Sources<T> {
     /// What is remembered of this one, but for when it was.
     pub(crate) fn get(&self, source: &impl Hash) -> Option<T> {
         let tag = self.tag(source);
-        let set = &self.sets[self.set_of(tag)];
-        set.find(tag).map(|index| set.values[index])
+        let set = self.set(tag);
+        set.find(tag).and_then(|index| set.values.get(index).copied())
     }
 
     /// What is remembered of this one, to be changed.
     pub(crate) fn get_mut(&mut self, source: &impl Hash) -> Option<Place<'_, T>> {
         let tag = self.tag(source);
-        let n = self.set_of(tag);
-        let set = &mut self.sets[n];
+        let set = self.set_mut(tag);
         set.find(tag).map(|index| set.place(index))
     }
 
@@ -86,27 +85,26 @@ impl<T: Copy + Default> Sources<T> {
         is_over: impl Fn(Instant) -> bool,
     ) -> (Place<'_, T>, Was) {
         let tag = self.tag(source);
-        let (n, index, was) = loop {
-            let n = self.set_of(tag);
-            let set = &self.sets[n];
+        let (index, was) = loop {
+            let set = self.set(tag);
             if let Some(index) = set.find(tag) {
-                let was = if is_over(set.at[index]) { Was::New } else { Was::Known };
-                break (n, index, was);
+                let is_new = set.at.get(index).is_none_or(|at| is_over(*at));
+                break (index, if is_new { Was::New } else { Was::Known });
             }
-            if let Some(index) = first(|index| set.tags[index] == 0) {
-                break (n, index, Was::New);
+            if let Some(index) = set.find(0) {
+                break (index, Was::New);
             }
             // What is over may still be of use, so it stays as long as there is room.
             if self.grow() {
                 continue;
             }
-            let set = &self.sets[n];
-            match first(|index| is_over(set.at[index])) {
-                Some(index) => break (n, index, Was::New),
-                None => break (n, set.least(), Was::Crowded),
+            let set = self.set(tag);
+            match first(&set.at, |at| is_over(*at)) {
+                Some(index) => break (index, Was::New),
+                None => break (set.least(), Was::Crowded),
             }
         };
-        let set = &mut self.sets[n];
+        let set = self.set_mut(tag);
         if was != Was::Known {
             set.put(index, tag, Instant::default(), T::default());
         }
@@ -121,11 +119,12 @@ impl<T: Copy + Default> Sources<T> {
         let before = std::mem::take(&mut self.sets);
         self.sets = vec![Set::default(); 2 * before.len()];
         for set in before {
-            for (index, tag) in set.tags.into_iter().enumerate().filter(|(_, tag)| *tag != 0) {
-                let n = self.set_of(tag);
+            let places = set.tags.into_iter().zip(set.at).zip(set.values);
+            for ((tag, at), value) in places.filter(|((tag, _), _)| *tag != 0) {
+                let set = self.set_mut(tag);
                 // What shared a set before shares no smaller one now.
-                let free = first(|index| self.sets[n].tags[index] == 0).unwrap_or(0);
-                self.sets[n].put(free, tag, set.at[index], set.values[index]);
+                let free = set.find(0).unwrap_or(0);
+                set.put(free, tag, at, value);
             }
         }
         true
@@ -138,30 +137,45 @@ impl<T: Copy + Default> Sources<T> {
     fn set_of(&self, tag: u64) -> usize {
         (tag >> 1) as usize & (self.sets.len() - 1)
     }
+
+    #[expect(clippy::indexing_slicing, reason = "`set_of` is below the number of sets")]
+    fn set(&self, tag: u64) -> &Set<T> {
+        &self.sets[self.set_of(tag)]
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "`set_of` is below the number of sets")]
+    fn set_mut(&mut self, tag: u64) -> &mut Set<T> {
+        let n = self.set_of(tag);
+        &mut self.sets[n]
+    }
 }
 
 impl<T: Copy> Set<T> {
+    /// The place with this tag; zero finds one that is nobody's.
     fn find(&self, tag: u64) -> Option<usize> {
-        first(|index| self.tags[index] == tag)
+        first(&self.tags, |known| *known == tag)
     }
 
+    #[expect(clippy::indexing_slicing, reason = "`find`, `first` and `least` give less than SET")]
     fn place(&mut self, index: usize) -> Place<'_, T> {
         Place { at: &mut self.at[index], value: &mut self.values[index] }
     }
 
+    #[expect(clippy::indexing_slicing, reason = "`find`, `first` and `least` give less than SET")]
     fn put(&mut self, index: usize, tag: u64, at: Instant, value: T) {
         (self.tags[index], self.at[index], self.values[index]) = (tag, at, value);
     }
 
     /// Which place matters least.
     fn least(&self) -> usize {
-        (0..SET).min_by_key(|index| self.at[*index]).unwrap_or(0)
+        self.at.iter().enumerate().min_by_key(|(_, at)| **at).map_or(0, |(index, _)| index)
     }
 }
 
 /// The first place of a set that is so.
-fn first(is_so: impl Fn(usize) -> bool) -> Option<usize> {
-    let all = (0..SET).fold(0_u32, |all, index| all | u32::from(is_so(index)) << index);
+fn first<A>(of: &[A; SET], is_so: impl Fn(&A) -> bool) -> Option<usize> {
+    let each = of.iter().enumerate();
+    let all = each.fold(0_u32, |all, (index, one)| all | u32::from(is_so(one)) << index);
     (all != 0).then_some(all.trailing_zeros() as usize)
 }
 

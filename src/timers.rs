@@ -2,6 +2,7 @@
 //! one length are always in order: the newest deadline goes to the back, the earliest is at the
 //! front.
 
+use std::fmt;
 use std::hash::Hash;
 use std::time::Duration;
 
@@ -121,14 +122,28 @@ pub struct Seldom {
 
 impl Seldom {
     /// Whether to say it now, and how often it was not said since the last time.
-    pub fn say(&mut self, now: Instant) -> Option<u64> {
+    pub fn say(&mut self, now: Instant) -> Option<Before> {
         const GAP: Duration = Duration::from_secs(60);
         if self.last.is_some_and(|last| now - last < GAP) {
             self.left_out += 1;
             return None;
         }
         self.last = Some(now);
-        Some(std::mem::take(&mut self.left_out))
+        Some(Before(std::mem::take(&mut self.left_out)))
+    }
+}
+
+/// How often a line was left out before this one: ` (119 times before)`, and nothing for none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Before(u64);
+
+impl fmt::Display for Before {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => Ok(()),
+            1 => f.write_str(" (once before)"),
+            times => write!(f, " ({times} times before)"),
+        }
     }
 }
 
@@ -144,7 +159,9 @@ mod tests {
     fn a_flood_of_lines_is_one_line_a_minute() {
         let mut seldom = Seldom::default();
         let said: Vec<_> = (0..120_000).step_by(500).filter_map(|ms| seldom.say(at(ms))).collect();
-        assert_eq!(said, [0, 119]);
+        assert_eq!(said, [Before(0), Before(119)]);
+        let texts = [0, 1, 119].map(|times| Before(times).to_string());
+        assert_eq!(texts, ["", " (once before)", " (119 times before)"]);
     }
 
     #[test]

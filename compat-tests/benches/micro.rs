@@ -18,6 +18,137 @@ fn main() {
     divan::main();
 }
 
+/// What a request costs that somebody sends again and again on a connection, beside `hosts`.
+fn request(bencher: Bencher<'_, '_>, hosts: usize, before: &[&str], request: &str) {
+    let mut world = World::new(hosts, usual).expect("all hosts register");
+    let conn = world.connect(0);
+    before.iter().for_each(|request| _ = world.say(conn, request.as_bytes()));
+    bencher.bench_local(|| assert!(world.say(conn, request.as_bytes()) > 0, "no answer"));
+}
+
+/// The same for datagrams; others have sent theirs before.
+fn datagram(bencher: Bencher<'_, '_>, others: (usize, &[u8]), before: &[&[u8]], request: &[u8]) {
+    let mut world = World::new(2000, usual).expect("all hosts register");
+    (1..=others.0).for_each(|n| _ = world.hear(n, others.1));
+    before.iter().for_each(|request| _ = world.hear(0, request));
+    bencher.bench_local(|| assert!(world.hear(0, request) > 0, "no answer"));
+}
+
+mod work {
+    use super::*;
+    use prost::Message as _;
+    use punchd::dialect::natpunch::message::{
+        Content, CreateLobbyRequest, LobbyListRequest, Message, RegisterRequest,
+    };
+
+    const LOGIN: &str =
+        r#"{"type":"request","name":"login","data":{"id":"a","game":"g"},"request_id":1}"#;
+
+    #[divan::bench]
+    fn gmnet_version(bencher: Bencher<'_, '_>) {
+        request(bencher, 1, &[], "version\n");
+    }
+
+    #[divan::bench]
+    fn gmnet_reg2_again(bencher: Bencher<'_, '_>) {
+        let register = "reg2\n1.2.4\nMy Game\nRoom\n1\n8\n\n\n\n\n";
+        let mut world = World::new(10_000, usual).expect("all hosts register");
+        let conn = world.connect(0);
+        bencher.bench_local(|| world.say(conn, register.as_bytes()));
+    }
+
+    #[divan::bench]
+    fn gmnet_connect_to_nobody(bencher: Bencher<'_, '_>) {
+        request(bencher, 10_000, &[], "connect\n203.0.113.7\n");
+    }
+
+    #[divan::bench]
+    fn gmnet_lobby2_of_10000_kept(bencher: Bencher<'_, '_>) {
+        request(bencher, 10_000, &[], "lobby2\n\n\n\n\n\n\n\n\ndate\nDESC\n\n");
+    }
+
+    #[divan::bench]
+    fn gmnet_lobby2_of_10000_that_finds_none(bencher: Bencher<'_, '_>) {
+        request(bencher, 10_000, &[], "lobby2\n\n\n\n\n\n\n\nnone\ndate\nDESC\n\n");
+    }
+
+    #[divan::bench]
+    fn events_ping(bencher: Bencher<'_, '_>) {
+        request(bencher, 1, &[LOGIN], r#"{"type":"request","name":"ping","request_id":2}"#);
+    }
+
+    #[divan::bench]
+    fn events_list_rooms(bencher: Bencher<'_, '_>) {
+        let mut world = World::new(1, usual).expect("a host registers");
+        for n in 1..=100 {
+            let conn = world.connect(n);
+            world.say(conn, LOGIN.replace(r#""a""#, &format!(r#""p{n}""#)).as_bytes());
+            let name = "name as long as one may be, so that the list gets longer than others ...";
+            let create = format!(
+                r#"{{"type":"request","name":"create_room","data":{{"name":"{:.60}"}},"request_id":2}}"#,
+                name
+            );
+            world.say(conn, create.as_bytes());
+        }
+        let conn = world.connect(0);
+        world.say(conn, LOGIN.as_bytes());
+        let list = br#"{"type":"request","name":"list_rooms","request_id":2}"#;
+        bencher.bench_local(|| assert!(world.say(conn, list) > 5000, "no list"));
+    }
+
+    #[divan::bench]
+    fn events_pass_of_60000_bytes(bencher: Bencher<'_, '_>) {
+        let text = "x".repeat(60_000);
+        let pass = format!(r#"{{"type":"pass","name":"n","dest":"a","data":"{text}"}}"#);
+        let mut world = World::new(1, usual).expect("a host registers");
+        let conn = world.connect(0);
+        world.say(conn, LOGIN.as_bytes());
+        bencher.bench_local(|| world.say(conn, pass.as_bytes()));
+    }
+
+    #[divan::bench]
+    fn rooms_status(bencher: Bencher<'_, '_>) {
+        datagram(bencher, (0, b""), &[], b"status");
+    }
+
+    #[divan::bench]
+    fn rooms_rl_of_1000(bencher: Bencher<'_, '_>) {
+        let mut list = b"rl".to_vec();
+        list.resize(1200, 0);
+        datagram(bencher, (1000, b"rh:A room with a usual name"), &[], &list);
+    }
+
+    #[divan::bench]
+    fn natpunch_list_of_60(bencher: Bencher<'_, '_>) {
+        let encode = |content| Message { content: Some(content) }.encode_to_vec();
+        let register = encode(Content::RegisterRequest(RegisterRequest::default()));
+        let mut world = World::new(2000, usual).expect("all hosts register");
+        let ids: Vec<String> = (0..60)
+            .map(|n| {
+                let id = world.ask_udp(n, &register, |answer| {
+                    let message = Message::decode(answer).expect("a message");
+                    let Some(Content::RegisterResponse(response)) = message.content else {
+                        return String::new();
+                    };
+                    response.client_id
+                });
+                let (lobby_name, client_id) = ("A lobby of a usual name".into(), id.clone());
+                let create = CreateLobbyRequest { lobby_name, client_id, max_players: 4 };
+                world.hear(n, &encode(Content::CreateLobbyRequest(create)));
+                id
+            })
+            .collect();
+        let list = LobbyListRequest { request_id: ids[0].clone() };
+        let list = encode(Content::LobbyListRequest(list));
+        bencher.bench_local(|| assert!(world.hear(0, &list) > 500, "no list"));
+    }
+
+    #[divan::bench]
+    fn stun_binding(bencher: Bencher<'_, '_>) {
+        datagram(bencher, (0, b""), &[], b"\0\x01\0\0\x21\x12\xa4\x42twelve bytes");
+    }
+}
+
 /// The lines of a request become a command.
 fn read(bencher: Bencher<'_, '_>, request: &[u8]) {
     let mut spare = Spare::default();

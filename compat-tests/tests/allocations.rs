@@ -46,8 +46,8 @@ fn a_registration_allocates_little() {
     };
     again(10);
     let counted = measure(|| again(TIMES));
-    // Tables that grow may do it once.
-    let most = 3 * TIMES + 5;
+    // Tables that grow may do it now and then.
+    let most = 3 * TIMES + TIMES / 100;
     assert!(counted.count_total <= most, "{} for {TIMES} registrations", counted.count_total);
 }
 

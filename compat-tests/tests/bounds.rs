@@ -86,6 +86,8 @@ fn one_address_has_so_many_connections_and_others_have_theirs() {
     let four: Vec<TcpStream> = (0..4).map(|_| raw::connect(master.addr(), crowded)).collect();
     assert!(four.iter().all(is_served));
     assert!(is_closed(&raw::connect(master.addr(), crowded)));
+    let line = "refused: its address has 4 connections already; allow more with --max-per-address";
+    master.wait_for_log(&format!("WARN  {crowded} {line}"));
     assert!(four.iter().all(is_served), "the fifth cost the four nothing");
     assert!(is_served(&raw::connect(master.addr(), loopback())));
     drop(four);

@@ -2,8 +2,8 @@
 #![expect(clippy::expect_used, reason = "a helper that fails is a test that fails")]
 
 use std::fs;
-use std::io::Read as _;
-use std::net::{SocketAddr, UdpSocket};
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -15,6 +15,7 @@ use nix::sys::signal::Signal;
 use rcgen::generate_simple_self_signed;
 use rustls::version::{TLS12, TLS13};
 use serde_json::{Value, json};
+use socket2::{Domain, Socket, Type};
 
 /// Patience with a busy machine; nothing here takes a tenth of it.
 const WAIT: Duration = Duration::from_secs(10);
@@ -115,6 +116,69 @@ fn a_slow_reader_loses_nothing_but_what_it_does_not_read() {
     let first = bob.next_pass(WAIT).expect("still connected").expect("a pass");
     assert_eq!((first.name.as_str(), &first.data), ("flood", &data));
     bob.request(None, "ping", json!({})).expect("an answer behind all that");
+}
+
+/// A peer whose kernel takes little of what it does not read.
+fn narrow(master: &Master, id: &str) -> TcpStream {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.set_recv_buffer_size(8 * 1024).expect("its buffer");
+    socket.connect(&master.addr().into()).expect("connecting");
+    let stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(WAIT)).expect("a timeout");
+    let login = json!({"type": "request", "name": "login", "data": {"id": id, "game": "chess"},
+                       "request_id": 1});
+    (&stream).write_all(login.to_string().as_bytes()).expect("sending");
+    stream
+}
+
+/// A host on a line of a megabit learns of a joiner while a stranger sends it all that there may be.
+#[test]
+fn a_slow_host_is_told_of_joiners_although_a_stranger_floods_it() {
+    const EACH: Duration = Duration::from_millis(50);
+    const BYTES: usize = 6250;
+    let master = Master::start(&["--max-datagrams", "0"]);
+    let mut host = narrow(&master, "host");
+    let make = r#"{"type":"request","name":"create_room","data":{"name":"r"},"request_id":2}"#;
+    host.write_all(make.as_bytes()).expect("sending");
+    let mut joiner = client(&master, "joiner");
+    let deadline = Instant::now() + WAIT;
+    let room = loop {
+        match joiner.list_rooms().expect("a list").first() {
+            Some(listed) => break listed.room.clone(),
+            None => assert!(Instant::now() < deadline, "there is no room"),
+        }
+    };
+    let mut stranger = client(&master, "stranger");
+    let flood = json!({"type": "pass", "name": "x", "dest": "host", "data": "x".repeat(4096)});
+    // Enough to fill what the system would take without a bound.
+    for _ in 0..2000 {
+        stranger.send_text(&flood.to_string()).expect("sending");
+    }
+    stranger.request(None, "ping", json!({})).expect("all of it has arrived");
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let (told, waited) = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                stranger.send_text(&flood.to_string()).expect("sending");
+                std::thread::sleep(Duration::from_micros(200));
+            }
+        });
+        joiner.join_room(&room).expect("joined");
+        let begin = Instant::now();
+        let (mut heard, mut chunk) = (Vec::new(), [0; BYTES]);
+        let is_told = loop {
+            let length = host.read(&mut chunk).expect("reading");
+            heard.extend_from_slice(&chunk[..length]);
+            let is_told = heard.windows(13).any(|part| part == b"player_joined");
+            if is_told || begin.elapsed() > 2 * WAIT {
+                break is_told;
+            }
+            std::thread::sleep(EACH);
+        };
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        (is_told, begin.elapsed())
+    });
+    assert!(told && waited < Duration::from_millis(1500), "told after {waited:?}");
 }
 
 /// More than may ever be unread goes to a peer that reads all the time and never reads all.
@@ -247,6 +311,7 @@ impl Certificate {
 fn encrypted_and_not_are_the_same_on_one_port() {
     let certificate = Certificate::new();
     let master = certificate.master(&[]);
+    assert!(master.log().contains("; with TLS"), "{}", master.log());
     let mut plain = client(&master, "plain");
     for (version, id) in [(&TLS12, "twelve"), (&TLS13, "thirteen")] {
         let tls =
@@ -280,6 +345,7 @@ fn a_server_with_another_certificate_is_refused() {
 fn a_tls_required_server_refuses_plain_text() {
     let certificate = Certificate::new();
     let master = certificate.master(&["--tls-required"]);
+    assert!(master.log().contains("; TLS required"), "{}", master.log());
     let mut plain = EventClient::connect(master.addr(), None).expect("connecting");
     plain.send_text("{\"type\":\"request\"").expect("sending");
     let error = plain.receive(WAIT).expect("connected").expect("an event");

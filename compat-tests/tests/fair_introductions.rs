@@ -66,6 +66,33 @@ fn a_host_is_told_of_the_others_while_one_address_asks_all_the_time() {
 }
 
 #[test]
+fn a_host_is_told_of_a_newcomer_while_two_hundred_addresses_ask_all_the_time() {
+    let mut server = Unplugged::new(&[]);
+    let host = host(&mut server);
+    let mut port = 10_000;
+    let mut flood = |server: &mut Unplugged, times: u32| {
+        for _ in 0..times {
+            port += 1;
+            for n in 0..200 {
+                let conn = asks(server, peer(2000 + n, port), false);
+                server.end(conn);
+            }
+            server.pass(Duration::from_millis(500));
+        }
+    };
+    // All of them have had their turn once: twenty a second are told.
+    flood(&mut server, 22);
+    for n in 0..10 {
+        let client = peer(1000 + n, 7000);
+        told(&mut server, host);
+        asks(&mut server, client, false);
+        flood(&mut server, 1);
+        let told = told(&mut server, host);
+        assert!(told.contains(&client), "client {n}: {told:?}");
+    }
+}
+
+#[test]
 fn who_asks_again_and_again_from_one_port_is_told_once_until_the_host_knows() {
     let mut server = Unplugged::new(&[]);
     let host = host(&mut server);

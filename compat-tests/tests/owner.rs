@@ -33,7 +33,7 @@ fn reason(error: rooms::Error) -> Option<String> {
 
 #[test]
 fn who_has_no_key_is_refused_and_told_where_that_is_possible() {
-    let master = Master::start(&["--key", "sesame", "--key", "other", "--games", "Pong,Tetris"]);
+    let master = Master::start(&["--key", "sesame", "--key", "other", "--games", "Pong, Tetris"]);
     let refused = player(&master).host("Room").expect_err("refused");
     assert_eq!(reason(refused).as_deref(), Some("badkey"));
     let refused = player(&master).with_key("Pong").host("Room").expect_err("refused");
@@ -52,13 +52,22 @@ fn who_has_no_key_is_refused_and_told_where_that_is_possible() {
     assert!(matches!(register(&master, "Chess"), Err(Error::MasterClosed { .. })));
     assert!(matches!(register(&master, ""), Err(Error::MasterClosed { .. })));
     let _pong = register(&master, "Pong").expect("registered");
+    let _tetris = register(&master, "Tetris").expect("registered, whatever blanks are in the list");
     let _keyed = register(&master, "sesame").expect("registered");
     let log = master.stop();
     let lines: Vec<&str> = log.lines().filter(|line| line.contains(" refused (")).collect();
     let of = |dialect: &str| lines.iter().filter(|line| line.contains(dialect)).count();
     let counts = ["(rooms)", "(events)", "(natpunch)", "(gmnet)"].map(of);
     assert_eq!(counts, [1; 4], "a line a minute for each:\n{log}");
-    assert!(lines.iter().any(|line| line.contains("\"Chess\"")), "{log}");
+    let reasons = [
+        "(rooms): its request does not begin with k: and one of --key (",
+        "(events): its key is not one of --key (",
+        "(natpunch): its clients cannot show a game or a key; see --games, --key (",
+        "(gmnet): its game \"Chess\" is not one of --games or --key (",
+    ];
+    for reason in reasons {
+        assert!(lines.iter().any(|line| line.contains(reason)), "no {reason:?}:\n{log}");
+    }
     assert!(!log.contains("sesame refused"), "{log}");
 }
 
@@ -75,6 +84,9 @@ fn a_list_of_games_is_enough() {
     host.commit(data);
     let gone = host.run_until(WAIT, |host| !host.has_master()).expect("steps");
     assert!(gone, "it has become another game");
+    master.wait_for_log("(rooms): its request does not begin with k: and one of --games (");
+    master.wait_for_log("(events): its game \"Chess\" is not one of --games (");
+    master.wait_for_log("(gmnet): its game \"Chess\" is not one of --games (");
 }
 
 #[test]

@@ -110,6 +110,68 @@ fn testing_and_name_by_environment() {
 }
 
 #[test]
+fn a_flag_in_the_environment_is_a_plain_yes_or_no() {
+    let yes = Master::spawn(punchd_with(&[("PUNCHD_TESTING", "yes"), ("PUNCHD_QUIET", "no")]));
+    assert_eq!(ask(&yes, b"istesting\n"), b"\xf8\x01");
+    for flag in ["TESTING", "DISABLE_LOBBY", "LOBBY_PORTS", "TLS_REQUIRED", "QUIET", "VERBOSE"] {
+        let name = format!("PUNCHD_{flag}");
+        let text = misused(punchd_with(&[(&name, "nope")]));
+        assert!(text.contains("'nope'") && text.contains("1, true or yes"), "{name}: {text}");
+    }
+}
+
+#[test]
+fn an_empty_key_or_game_locks_nobody_out() {
+    for (name, value) in [("PUNCHD_KEY", ""), ("PUNCHD_KEY", "a,,b"), ("PUNCHD_GAMES", " ")] {
+        let text = misused(punchd_with(&[(name, value)]));
+        assert!(text.contains(&format!("and {name} out")), "what to do: {text}");
+    }
+    for (option, value) in [("--key", ""), ("--games", "Pong,")] {
+        let text = misused(punchd(&["--port", "0", option, value]));
+        assert!(text.contains(&format!("leave {option} and")), "what to do: {text}");
+    }
+}
+
+#[test]
+fn tls_cannot_be_required_without_a_certificate() {
+    let by_option = misused(punchd(&["--port", "0", "--tls-required"]));
+    assert!(by_option.contains("--tls-cert and --tls-key"), "what to do: {by_option}");
+    for yes in ["1", "true", "yes"] {
+        assert_eq!(misused(punchd_with(&[("PUNCHD_TLS_REQUIRED", yes)])), by_option, "{yes}");
+    }
+}
+
+#[test]
+fn quiet_and_verbose_exclude_each_other() {
+    let text = misused(punchd(&["--port", "0", "-q", "-v"]));
+    assert!(text.contains("leave one out"), "{text}");
+    let mut command = punchd_with(&[("PUNCHD_QUIET", "0")]);
+    command.arg("-v");
+    let _starts = Master::spawn(command);
+}
+
+#[test]
+fn a_port_that_is_none_is_told_what_ports_are() {
+    for (option, value) in [("--port", "65536"), ("--port", "-1"), ("--alt-port", "http")] {
+        let text = misused(punchd(&[&format!("{option}={value}")]));
+        assert!(text.contains("want a port from 1 to 65535, or 0"), "{text}");
+    }
+}
+
+#[test]
+fn the_start_up_line_names_what_restricts_the_server() {
+    let args = ["--games", "Pong, My Game", "--key", "a,b", "--dialects", "gmnet, events"];
+    let master = Master::start(&[&args[..], &["--testing", "--disable-lobby"]].concat());
+    let wants = "connections; only for the games \"Pong\", \"My Game\"; 2 keys; only gmnet, events; \
+                 testing; no lobby";
+    let log = master.log();
+    assert!(log.contains(wants), "{log}");
+    let log = Master::start(&[]).stop();
+    let first = log.lines().next().expect("a line");
+    assert!(first.ends_with(" connections"), "nothing restricts it: {first}");
+}
+
+#[test]
 fn disable_lobby_by_environment() {
     let off = Master::spawn(punchd_with(&[("PUNCHD_DISABLE_LOBBY", "1")]));
     assert_eq!(lobby_answer(&off), VERSION, "no answer to the lobby request");
@@ -154,6 +216,13 @@ fn refused(command: Command) -> String {
     let (status, text) = fails_to_start(command);
     assert_eq!(status.code(), Some(1), "{text}");
     assert_eq!(text.lines().count(), 1, "one sentence:\n{text}");
+    text
+}
+
+/// Runs a command line that is wrong in itself; returns what it says about that.
+fn misused(command: Command) -> String {
+    let (status, text) = fails_to_start(command);
+    assert_eq!(status.code(), Some(2), "{text}");
     text
 }
 
@@ -214,7 +283,8 @@ fn no_permission_below_1024() {
     command.args(["--port", "1"]);
     let text = refused(command);
     assert!(text.contains("no permission for port 1"), "{text}");
-    assert!(text.contains("--port") && text.contains("setcap"), "what to do: {text}");
+    let setcap = format!("'setcap cap_net_bind_service=+ep {}'", binary().display());
+    assert!(text.contains("--port") && text.contains(&setcap), "what to do: {text}");
 }
 
 #[test]

@@ -259,12 +259,72 @@ fn the_log_goes_on_when_the_new_file_cannot_be_made() {
     let moved = folder.file("moved");
     fs::rename(&logs, &moved).expect("renaming");
     master.signal(Signal::SIGHUP);
-    master.wait_for_log("SIGHUP");
+    master.wait_for_log(&format!("WARN  cannot write the log file {file}: "));
     let asking = look_up(&master, loopback());
     let log = master.stop();
+    assert!(log.contains("make its folder first; until the next SIGHUP the log goes on"), "{log}");
     let kept = fs::read_to_string(format!("{moved}/punchd.log")).expect("the log");
     assert!(kept.contains(&format!("{asking} asked")), "{kept}");
     assert_eq!(kept.trim_end(), log);
+}
+
+#[test]
+fn sighup_says_only_what_it_does() {
+    let master = Master::start(&[]);
+    master.signal(Signal::SIGHUP);
+    master.wait_for_log("SIGHUP: nothing to do");
+    assert!(!master.log().contains("reopening"), "{}", master.log());
+}
+
+/// How many of the lines that [`cause_lines`] causes are in the log.
+fn written(log: &str) -> usize {
+    log.matches("which is no IP address").count()
+}
+
+/// How many lines were left out, as the log tells.
+fn left_out(log: &str) -> usize {
+    let count = |line: &str| {
+        let (count, _) =
+            line.strip_prefix("WARN  ")?.split_once(" left out, there are too many")?;
+        Some(count.split(' ').next()?.parse::<usize>().expect("a count"))
+    };
+    untimed(log).into_iter().filter_map(count).sum()
+}
+
+/// So many peers cause so many lines each; all of them are answered.
+fn cause_lines(master: &Master, peers: usize, each: usize) {
+    let request = [&b"connect\nnowhere\n".repeat(each), wire::ASK_VERSION].concat();
+    for _ in 0..peers {
+        let peer = raw::connect(master.addr(), loopback());
+        assert!(raw::asks(&peer, &request, b'\n', WAIT), "no answer");
+    }
+}
+
+#[test]
+fn lines_that_are_left_out_are_counted_soon_and_at_the_end() {
+    // One does too much, or many together do.
+    for (peers, each, one_does_much) in [(1, 200, 1), (30, 55, 0)] {
+        let master = Master::start(&[]);
+        cause_lines(&master, peers, each);
+        // Nobody causes another line that could bring the count with it.
+        let deadline = Instant::now() + 2 * WAIT;
+        let log = loop {
+            let log = master.log();
+            if written(&log) + left_out(&log) == peers * each {
+                break log;
+            }
+            assert!(Instant::now() < deadline, "no count of what was left out:\n{log}");
+            std::thread::sleep(Duration::from_millis(20));
+        };
+        assert!(left_out(&log) > 0, "nothing was left out, so nothing was tested");
+        let says = log.matches("does so much that not all of it is logged").count();
+        assert_eq!(says, one_does_much, "{log}");
+
+        cause_lines(&master, peers, each);
+        let log = master.stop();
+        assert_eq!(written(&log) + left_out(&log), 2 * peers * each, "{log}");
+        assert!(log.ends_with("stopped"), "{log}");
+    }
 }
 
 #[test]

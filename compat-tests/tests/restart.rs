@@ -90,6 +90,20 @@ fn nobody_is_refused_while_the_server_is_restarted() {
     });
 }
 
+#[test]
+fn options_that_sockets_handed_over_make_void_are_named() {
+    let (tcp, udp) = sockets();
+    let mut command = activated(&tcp, Some(&udp));
+    command.env("PUNCHD_PORT", "7").env("PUNCHD_BIND", "127.0.0.9");
+    let server = Master::watch(command);
+    assert_eq!(server.addr().port(), tcp.local_addr().expect("its address").port());
+    let log = server.stop();
+    assert!(log.contains("WARN  ignored: --port, --bind; "), "{log}");
+    assert!(log.contains(".socket unit"), "what to do: {log}");
+    let log = Master::watch(activated(&tcp, Some(&udp))).stop();
+    assert!(!log.contains("ignored"), "nothing was given: {log}");
+}
+
 /// Also ends the threads when the test fails.
 struct StopAtEnd<'a>(&'a AtomicBool);
 

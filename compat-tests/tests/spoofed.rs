@@ -44,16 +44,16 @@ fn forged_registrations_move_nobody() {
 fn forged_connects_keep_nobody_from_being_introduced() {
     let master = Master::start(&[]);
     let mut host = host(&master);
-    for round in 1..=3 {
+    for _ in 0..3 {
         let ip = loopback();
-        let forgers: Vec<_> = (0..2 * limits::PORTS_PER_ADDRESS).map(|_| raw::udp(ip)).collect();
-        for forger in &forgers {
+        // More than a host can be told of for one client.
+        for forger in (0..100).map(|_| raw::udp(ip)) {
             forger.send_to(&wire::udp_connect(Protocol::Modern), master.addr()).expect("sending");
         }
         let config = ClientConfig::new(master.addr(), host.local().ip()).on(ip);
         let client = Client::start(config).expect("asking");
-        assert!(host.run_until(WAIT, |host| host.told().len() == round).expect("hosting"));
-        assert_eq!(host.told()[round - 1].client, client.local());
+        let is_told = |host: &Host| host.told().iter().any(|told| told.client == client.local());
+        assert!(host.run_until(WAIT, is_told).expect("hosting"));
     }
 }
 

@@ -58,6 +58,75 @@ fn who_sends_ahead_is_served_a_piece_at_a_time_and_all_of_it() {
     }
 }
 
+/// A peer of the events, logged in.
+fn events_peer(server: &mut Unplugged, at: SocketAddr, id: &str) -> ConnId {
+    let login = r#"{"type":"request","name":"login","data":{"id":"ID"},"request_id":0}"#;
+    let conn = server.open_and_send(at, login.replace("ID", id).as_bytes());
+    assert_eq!(answers(server, conn), 1);
+    conn
+}
+
+const PING: &[u8] = br#"{"type":"request","name":"ping","request_id":1}"#;
+
+#[test]
+fn who_sends_events_ahead_is_served_a_piece_at_a_time_and_all_of_it() {
+    const REQUESTS: usize = 170;
+    let list = br#"{"type":"request","name":"list_rooms","request_id":1}"#;
+    let pass = br#"{"type":"confirm_pass","name":"x","dest":"nobody","pass_id":1}"#;
+    // Where there are rates, who is over its own is told so each time.
+    for options in [UNHINDERED, &["--max-commands", "1", "--max-datagrams", "1"]] {
+        let mut server = Unplugged::new(options);
+        let greedy = events_peer(&mut server, peer(2, 1), "greedy");
+        let mut makers = 0;
+        while makers < 64 && options == UNHINDERED {
+            let at = peer(4, makers);
+            let maker = events_peer(&mut server, at, &format!("maker{makers}"));
+            let make = br#"{"type":"request","name":"create_room","data":{"name":"a room"},"request_id":1}"#;
+            server.send(maker, make);
+            makers += 1;
+        }
+        for request in [PING, list, pass] {
+            server.send(greedy, &request.repeat(REQUESTS));
+            let at_once = answers(&mut server, greedy);
+            assert!((1..=20).contains(&at_once), "{at_once} of {REQUESTS} at once");
+            let honest = server.open_and_send(peer(3, 1), PING);
+            assert_eq!(
+                answers(&mut server, honest),
+                1,
+                "somebody else is answered before the rest"
+            );
+            server.pass(TURN);
+            assert_eq!(at_once + answers(&mut server, greedy), REQUESTS);
+        }
+    }
+}
+
+#[test]
+fn events_of_many_addresses_do_not_add_up_before_somebody_else() {
+    const PEERS: usize = 1000;
+    let mut server = Unplugged::new(UNHINDERED);
+    let greedy: Vec<ConnId> =
+        (0..PEERS).map(|n| events_peer(&mut server, peer(2, n), &format!("greedy{n}"))).collect();
+    greedy.iter().for_each(|conn| server.send(*conn, &PING.repeat(170)));
+    let served = |server: &mut Unplugged| -> usize {
+        greedy.iter().map(|conn| answers(server, *conn)).sum()
+    };
+    let at_once = served(&mut server);
+    assert!(at_once < 2 * PEERS, "{at_once} of {} at once", 170 * PEERS);
+    let mut turns = 0;
+    loop {
+        let honest = server.open_and_send(peer(3, turns), PING);
+        assert_eq!(answers(&mut server, honest), 1);
+        if !server.wake_up() {
+            break;
+        }
+        let served = served(&mut server);
+        assert!(served <= 64, "{served} in one turn");
+        turns += 1;
+    }
+    assert!(turns > 1000, "{turns} turns");
+}
+
 #[test]
 fn work_of_many_connections_does_not_add_up_in_one_turn() {
     let mut server = with_hosts(UNHINDERED, 1000);

@@ -18,14 +18,17 @@ pub(super) fn push_addr(addr: IpAddr, bytes: &mut Vec<u8>) {
     let mut end = 0;
     for octet in v4.octets() {
         let (digits, length) = self::octet(octet);
-        text[end..end + 4].copy_from_slice(&digits);
+        if let Some(place) = text.get_mut(end..).and_then(|rest| rest.first_chunk_mut()) {
+            *place = digits;
+        }
         end += usize::from(length);
     }
     // Without the last dot.
-    bytes.extend_from_slice(&text[..end - 1]);
+    bytes.extend_from_slice(text.get(..end - 1).unwrap_or_default());
 }
 
 /// An octet with a dot behind it, in the first bytes of so many.
+#[expect(clippy::indexing_slicing, reason = "there is one for each octet")]
 pub(super) fn octet(octet: u8) -> ([u8; 4], u8) {
     OCTETS[usize::from(octet)]
 }
@@ -42,6 +45,7 @@ pub(in crate::dialect) fn may_be_told(local: IpAddr, public: IpAddr) -> bool {
 }
 
 /// Each octet with a dot behind it, and how long that is.
+#[expect(clippy::indexing_slicing, reason = "the compiler computes it, and would stop")]
 static OCTETS: [([u8; 4], u8); 256] = {
     let mut octets = [([0; 4], 0); 256];
     let mut n = 0;

@@ -22,7 +22,9 @@ impl<T> Conns<T> {
         if slot >= self.slots.len() {
             self.slots.resize_with(slot + 1, || None);
         }
-        self.slots[slot] = Some((id.generation, state));
+        if let Some(place) = self.slots.get_mut(slot) {
+            *place = Some((id.generation, state));
+        }
     }
 
     /// The state of a connection.

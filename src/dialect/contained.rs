@@ -134,6 +134,10 @@ impl Dialect for Contained {
         self.act(out, |dialect, out| dialect.on_gone(now, conn, out));
     }
 
+    fn has_enough(&self, conn: ConnId) -> bool {
+        self.ask(|dialect| dialect.has_enough(conn)).unwrap_or(false)
+    }
+
     fn on_unread(&mut self, conn: ConnId, bytes: usize) {
         self.act(&mut Outbox::new(), |dialect, _| dialect.on_unread(conn, bytes));
     }

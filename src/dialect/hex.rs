@@ -17,6 +17,7 @@ fn value(digit: u8) -> Option<u32> {
 }
 
 /// Appends the digits of a number, which is given by its bytes, the highest first.
+#[expect(clippy::indexing_slicing, reason = "four bits are below sixteen")]
 pub(super) fn push<const N: usize>(number: [u8; N], bytes: &mut Vec<u8>) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digit = |value: u8| DIGITS[usize::from(value & 15)];

@@ -10,6 +10,7 @@ use crate::nats::Nats;
 use crate::unproven::Unproven;
 
 mod addr;
+mod by_family;
 pub mod conns;
 pub(crate) mod contained;
 pub mod events;
@@ -71,6 +72,12 @@ pub trait Dialect: std::fmt::Debug {
 
     /// The connection is gone, nothing can be sent on it any more.
     fn on_gone(&mut self, _now: Now, _conn: ConnId, _out: &mut Outbox) {}
+
+    /// Whether so much of what came on a connection waits for its turn that no more is to be read
+    /// from it. Then there is a wakeup at once.
+    fn has_enough(&self, _conn: ConnId) -> bool {
+        false
+    }
 
     /// How many bytes that were written to a connection wait for its peer to read; told whenever
     /// that changes from or to some.
@@ -178,6 +185,12 @@ impl Outbox {
     #[must_use]
     pub fn len(&self) -> usize {
         self.outputs.len()
+    }
+
+    /// How many bytes all messages have together.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.bytes.len()
     }
 
     /// The connections that are to be closed, of all that was added when there were `before`

@@ -29,7 +29,7 @@ impl FromStr for Name {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let found = Self::ALL.into_iter().find(|name| name.to_string() == text);
+        let found = Self::ALL.into_iter().find(|name| name.to_string() == text.trim());
         found.ok_or_else(|| {
             let all = Self::ALL.map(|name| name.to_string()).join(", ");
             format!("there is no such dialect; want some of {all}")
@@ -83,8 +83,7 @@ pub fn of_datagram(data: &[u8]) -> Name {
 /// The bytes up to the first that ends a word: a colon, a line end, a NUL, or the end.
 fn first_word(data: &[u8]) -> &[u8] {
     let is_end = |b: &u8| matches!(b, b':' | b'\r' | b'\n' | 0);
-    let end = data.iter().position(is_end).unwrap_or(data.len());
-    &data[..end]
+    data.split(is_end).next().unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -5,7 +5,10 @@
 use std::fmt;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::thread;
 use std::time::Instant;
 
 use env_logger::fmt::Formatter;
@@ -20,6 +23,21 @@ mod queue;
 use budget::Budget;
 pub use queue::reopen;
 use queue::{Opened, Queue};
+
+/// Lines that were left out since this was said last.
+static LEFT_OUT: AtomicU64 = AtomicU64::new(0);
+
+/// Wakes the thread that says so.
+static TELLER: OnceLock<SyncSender<()>> = OnceLock::new();
+
+/// Counts a line that is not written since there are too many. The log tells the count soon.
+pub fn leave_out() {
+    LEFT_OUT.fetch_add(1, Ordering::Relaxed);
+    if let Some(teller) = TELLER.get() {
+        // Full: it is awake already.
+        let _ = teller.try_send(());
+    }
+}
 
 /// How much is logged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -89,10 +107,30 @@ pub fn start(verbosity: Verbosity, file: Option<&Path>) -> Result<(), LogError> 
     log::set_max_level(loggers.level());
     // Fails only if a logger is set already, which a test may have done.
     let _ = log::set_boxed_logger(Box::new(loggers));
+    let (teller, wakes) = sync_channel(1);
+    queue::spawn(move || tell_left_out(&wakes)).map_err(LogError::Thread)?;
+    let _ = TELLER.set(teller);
     if let Some(path) = file.filter(|_| is_late) {
         warn!("the log file {} cannot be opened yet", path.display());
     }
     Ok(())
+}
+
+/// Says how many lines were left out, some time after the first of them: perhaps no other line
+/// follows that could say so.
+fn tell_left_out(wakes: &Receiver<()>) {
+    for () in wakes {
+        thread::sleep(limits::LOG_LEFT_OUT);
+        if let Some(text) = take_left_out() {
+            warn!("{text}");
+        }
+    }
+}
+
+fn take_left_out() -> Option<String> {
+    let left_out = LEFT_OUT.swap(0, Ordering::Relaxed);
+    let lines = if left_out == 1 { "line was" } else { "lines were" };
+    (left_out > 0).then(|| format!("{left_out} {lines} left out, there are too many"))
 }
 
 fn console_level(verbosity: Verbosity) -> LevelFilter {
@@ -157,13 +195,14 @@ impl Loggers {
         levels.max().unwrap_or(LevelFilter::Off)
     }
 
-    /// Whether a line may be written, and how many were left out before it, to be said now.
-    fn admit(&self, record: &Record<'_>) -> Option<u64> {
+    fn admits(&self, record: &Record<'_>) -> bool {
+        if is_own(record) {
+            return true;
+        }
         let mut budgets = self.budgets.lock().unwrap_or_else(PoisonError::into_inner);
         let [usual, details] = &mut *budgets;
         let now = Instant::now();
         match record.level() {
-            _ if is_own(record) => Some(usual.take_left_out(now)),
             Level::Debug | Level::Trace => details.admit(now, limits::LOG_DETAILS),
             _ => usual.admit(now, limits::LOG_LINES),
         }
@@ -195,11 +234,13 @@ impl Log for Loggers {
         if !self.enabled(record.metadata()) {
             return;
         }
-        let Some(left_out) = self.admit(record) else { return };
+        if !self.admits(record) {
+            return leave_out();
+        }
+        // The end of the process must not come before the count.
+        let left_out = is_own(record).then(take_left_out).flatten();
         for place in &self.places {
-            if left_out > 0 {
-                place.warn(format_args!("{left_out} lines were left out, there are too many"));
-            }
+            left_out.iter().for_each(|text| place.warn(format_args!("{text}")));
             place.write(record);
         }
     }

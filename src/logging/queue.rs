@@ -10,6 +10,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
+use super::LogError;
 use crate::limits;
 use crate::net::signals;
 
@@ -135,7 +136,7 @@ impl Write for Queue {
     }
 }
 
-fn spawn(work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+pub(super) fn spawn(work: impl FnOnce() + Send + 'static) -> io::Result<()> {
     let run = || {
         // A signal that comes to this thread would not come to the loop.
         signals::block_all();
@@ -165,7 +166,11 @@ fn append(path: &Path) -> io::Result<File> {
 
 /// Opens a file anew; if that fails the old one stays.
 fn replace(file: &mut File, path: &Path) {
-    if let Ok(new) = append(path) {
-        *file = new;
+    match append(path) {
+        Ok(new) => *file = new,
+        Err(error) => {
+            let error = LogError::File(path.into(), error);
+            log::warn!("{error}; until the next SIGHUP the log goes on in the file from before");
+        }
     }
 }

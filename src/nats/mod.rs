@@ -57,12 +57,6 @@ pub enum Kind {
     Sequential,
 }
 
-impl Kind {
-    /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::Unknown, Self::Open, Self::Independent, Self::Symmetric, Self::Sequential];
-}
-
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {

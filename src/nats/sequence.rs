@@ -96,7 +96,9 @@ impl Nat {
         let now = Tick::of(now);
         let known = self.find(number, is_tcp);
         // After such a silence the same number may be that of another socket.
-        let fresh = known.filter(|n| now.since(self.ports[*n].last) < limits::MAPPING);
+        let fresh = known.filter(|n| {
+            self.ports.get(*n).is_some_and(|port| now.since(port.last) < limits::MAPPING)
+        });
         let n = match (fresh, known) {
             (Some(n), _) => n,
             (None, known) => {
@@ -114,7 +116,7 @@ impl Nat {
                 self.ports.len() - 1
             }
         };
-        let port = &mut self.ports[n];
+        let port = self.ports.get_mut(n)?;
         port.last = now;
         port.sent |= match seen {
             Seen::Tcp => return None,
@@ -145,30 +147,33 @@ impl Nat {
         self.ports.iter().position(|port| port.number == number && port.is_tcp == is_tcp)
     }
 
+    /// The port of a UDP socket and those that appeared after it; nothing if it is not known.
+    fn since(&self, number: u16) -> &[Port] {
+        let start = self.find(number, false);
+        start.and_then(|n| self.ports.get(n..)).unwrap_or_default()
+    }
+
     /// Whether a socket that has asked both ports of the server by STUN shows a different port at
     /// each. Its second one appears right after this one, and nothing else comes from there.
     fn is_symmetric(&self, number: u16) -> bool {
-        let Some(n) = self.find(number, false) else { return false };
-        let asked = &self.ports[n];
+        let [asked, later @ ..] = self.since(number) else { return false };
         let is_its_second = |port: &Port| {
             port.has_sent(ALTERNATE)
                 && !port.has_sent(MAIN)
                 && port.first.since(asked.first) < limits::STUN_PAIR
         };
-        asked.has_sent(STUN)
-            && !asked.has_sent(ALTERNATE)
-            && self.ports[n + 1..].iter().any(is_its_second)
+        asked.has_sent(STUN) && !asked.has_sent(ALTERNATE) && later.iter().any(is_its_second)
     }
 
     /// What is known of the socket with this port.
     pub(super) fn about(&self, number: u16) -> About {
-        let Some(n) = self.find(number, false) else { return About::default() };
-        let port = &self.ports[n];
+        let ports = self.since(number);
+        let [port, later @ ..] = ports else { return About::default() };
         if port.has_sent(MAIN | ALTERNATE) {
             return About { kind: Kind::Independent, ..About::default() };
         }
         if self.is_symmetric(number) {
-            let next = self.sequence(n, LARGEST_STEP).and_then(|s| self.after(&s));
+            let next = sequence(ports, LARGEST_STEP).and_then(|s| self.after(&s));
             let kind = if next.is_none() { Kind::Symmetric } else { Kind::Sequential };
             return About { kind, maybe: None };
         }
@@ -176,17 +181,9 @@ impl Nat {
         // but the connection that a game opens right after takes the next of the same sequence.
         let follows =
             |next: &&Port| next.is_tcp && next.first.since(port.first) < limits::STUN_PAIR;
-        let is_followed = !port.has_sent(STUN) && self.ports.get(n + 1).filter(follows).is_some();
-        let sequence = is_followed.then(|| self.sequence(n, LARGEST_STEP_UNSURE)).flatten();
+        let is_followed = !port.has_sent(STUN) && later.first().filter(follows).is_some();
+        let sequence = is_followed.then(|| sequence(ports, LARGEST_STEP_UNSURE)).flatten();
         About { maybe: sequence.and_then(|s| self.after(&s)), ..About::default() }
-    }
-
-    /// Whether all ports from one on count. Some NATs take the ports of TCP from the same
-    /// sequence and some do not.
-    fn sequence(&self, from: usize, largest: i32) -> Option<Sequence> {
-        let all = || self.ports[from..].iter();
-        let with_tcp = counts(all().map(|port| port.number), largest);
-        with_tcp.or_else(|| counts(all().filter(|port| !port.is_tcp).map(|p| p.number), largest))
     }
 
     /// The port that comes next.
@@ -212,8 +209,9 @@ impl Nat {
         if self.about(number).kind != Kind::Sequential {
             return Ports::new();
         }
-        let sequence = self.find(number, false).and_then(|n| self.sequence(n, LARGEST_STEP));
-        let Some(sequence) = sequence else { return Ports::new() };
+        let Some(sequence) = sequence(self.since(number), LARGEST_STEP) else {
+            return Ports::new();
+        };
         let Some(first) = self.after(&sequence) else { return Ports::new() };
         let told = Foretold { number, towards, at: now, first, stride: sequence.stride };
         if foretold.len() == limits::FORETOLD {
@@ -235,6 +233,15 @@ impl Foretold {
 /// The port so many strides behind another, if there is one.
 fn port(from: u16, stride: i32, strides: i32) -> Option<u16> {
     u16::try_from(i32::from(from) + stride * strides).ok().filter(|port| *port != 0)
+}
+
+/// Whether all these ports count. Some NATs take the ports of TCP from the same sequence and some
+/// do not.
+fn sequence(ports: &[Port], largest: i32) -> Option<Sequence> {
+    let with_tcp = counts(ports.iter().map(|port| port.number), largest);
+    with_tcp.or_else(|| {
+        counts(ports.iter().filter(|port| !port.is_tcp).map(|port| port.number), largest)
+    })
 }
 
 /// Whether ports follow each other in equal small steps; others may have taken some in between.

@@ -11,6 +11,7 @@ use mio::net::{TcpListener, UdpSocket};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 use super::owner;
+use crate::limits;
 
 /// Connections that the kernel completes before they are accepted: a storm of ten thousand at
 /// once is not refused where `net.core.somaxconn` allows as many (it is 4096 by default).
@@ -61,7 +62,8 @@ impl fmt::Display for BindError {
                 f,
                 "no permission for port {port}: below 1024 only root may listen; use a port from \
                  1024 on with --port, or give the program the right with \
-                 'setcap cap_net_bind_service=+ep'"
+                 'setcap cap_net_bind_service=+ep {}' as root",
+                std::env::current_exe().unwrap_or_else(|_| "punchd".into()).display()
             ),
             io::ErrorKind::AddrNotAvailable => write!(
                 f,
@@ -312,6 +314,8 @@ fn open(
 /// Sets what accepted connections shall have: they inherit it (Linux), which saves calls for each.
 fn prepare(listener: &SockRef<'_>, ghost: Duration) -> io::Result<()> {
     listener.set_tcp_nodelay(true)?;
+    // Not the size of the buffer, in which all must fit that is under way over a long line.
+    listener.set_tcp_notsent_lowat(limits::UNSENT)?;
     // The last probe goes unanswered after five sixths of the limit. There are four, as a network
     // that loses some packets must not cost a player his game.
     let keepalive = TcpKeepalive::new()
@@ -331,7 +335,6 @@ fn whole_seconds(duration: Duration) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits;
 
     #[test]
     fn port_zero_gives_one_port_for_all() {
@@ -355,21 +358,44 @@ mod tests {
 
     #[test]
     fn accepted_connections_send_at_once() {
-        let mut all = bind(&[Ipv4Addr::LOCALHOST.into()], 0, limits::GHOST).unwrap();
-        let bound = all.remove(0);
-        let _peer = std::net::TcpStream::connect(bound.addr).unwrap();
-        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(5);
-        let stream = loop {
-            match bound.tcp.accept() {
-                Ok((stream, _)) => break stream,
-                Err(_) if std::time::Instant::now() < deadline => std::thread::yield_now(),
-                Err(error) => panic!("{error}"),
-            }
-        };
+        let (stream, _peer) = accepted();
         assert!(stream.nodelay().unwrap(), "TCP_NODELAY is inherited from the listener");
         let socket = socket2::SockRef::from(&stream);
         assert!(socket.keepalive().unwrap());
         assert_eq!(socket.tcp_keepalive_time().unwrap(), limits::GHOST / 2);
         assert_eq!(socket.tcp_user_timeout().unwrap(), Some(limits::GHOST * 5 / 6));
+    }
+
+    #[test]
+    fn the_kernel_keeps_little_for_who_does_not_read() {
+        use std::io::Write as _;
+        let (mut stream, _peer) = accepted();
+        let (mut taken, bytes) = (0, vec![b'x'; 64 * 1024]);
+        // What the peer's side takes is there in no time; the rest stays on this one.
+        for _ in 0..1000 {
+            match stream.write(&bytes) {
+                Ok(length) => taken += length,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    std::thread::sleep(Duration::from_micros(100));
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+        assert!(taken < 1 << 20, "{taken} bytes are taken for one who reads nothing");
+    }
+
+    /// A connection as the server has it, and the other end.
+    fn accepted() -> (mio::net::TcpStream, std::net::TcpStream) {
+        let mut all = bind(&[Ipv4Addr::LOCALHOST.into()], 0, limits::GHOST).unwrap();
+        let bound = all.remove(0);
+        let peer = std::net::TcpStream::connect(bound.addr).unwrap();
+        let deadline = std::time::Instant::now() + Duration::from_secs(5);
+        loop {
+            match bound.tcp.accept() {
+                Ok((stream, _)) => return (stream, peer),
+                Err(_) if std::time::Instant::now() < deadline => std::thread::yield_now(),
+                Err(error) => panic!("{error}"),
+            }
+        }
     }
 }

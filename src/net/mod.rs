@@ -3,9 +3,11 @@
 //!
 //! Everything is edge-triggered: a socket that was not read to its end is not reported again, so
 //! whoever stops early, to let others have their turn, stays in a list of its own (`ready`) and
-//! the loop does not sleep while that has entries. Datagrams come before connections, as they
-//! show the ports that requests on connections are about. Each kind of work stops when it has taken
-//! its share of time, so that a turn takes 5 ms at most, whoever asks for whatever.
+//! the loop does not sleep while that has entries. So does one of which the dialect has enough for
+//! now: what it sends stays in the kernel, and its peer is slowed down by TCP. Datagrams come before
+//! connections, as they show the ports that requests on connections are about. Each kind of work
+//! stops when it has taken its share of time, so that a turn takes 5 ms at most, whoever asks for
+//! whatever.
 
 use std::io;
 use std::net::{Ipv6Addr, SocketAddr};
@@ -55,6 +57,10 @@ const FIRST_CONNECTION: usize = 512;
 const WAKE: Token = Token(usize::MAX - 1);
 const REQUEST: Token = Token(usize::MAX - 2);
 
+/// As many UDP sockets as have tokens of their own and numbers in a [`Via`](crate::dialect::Via).
+const SOCKETS: usize = FIRST_CONNECTION / 2;
+const _: () = assert!(SOCKETS <= u8::MAX as usize + 1);
+
 /// How another thread, a signal handler's, makes the loop stop.
 #[derive(Clone, Debug)]
 pub struct Stopper {
@@ -90,13 +96,21 @@ impl EventLoop {
     /// addresses.
     ///
     /// # Errors
-    /// If the system has no more descriptors or memory for it.
+    /// If the system has no more descriptors or memory for it, or there are more sockets than can
+    /// be told apart.
     pub fn new(
         sockets: Vec<Bound>,
         alternates: Vec<UdpSocket>,
         server: Server,
         limits: Limits,
     ) -> io::Result<Self> {
+        let all = sockets.len() + alternates.len();
+        if all > SOCKETS {
+            return Err(io::Error::other(format!(
+                "{all} UDP sockets are too many, with those that STUN has besides; at most \
+                 {SOCKETS} can be used: leave --bind out to listen on all addresses of this machine"
+            )));
+        }
         let poll = Poll::new()?;
         let mut listeners = Vec::new();
         let mut udp = Vec::new();
@@ -313,8 +327,13 @@ impl EventLoop {
         alive
     }
 
-    /// Reads a connection once and has the dialect make something of it. False: it is lost.
+    /// Reads a connection once and has the dialect make something of it, unless that has enough of
+    /// it for now. False: it is lost.
     fn serve(&mut self, now: Now, conn: ConnId) -> bool {
+        if self.server.has_enough(conn) {
+            self.connections.put_off(conn);
+            return true;
+        }
         match self.connections.read(now.instant, conn) {
             tcp::Read::Nothing => return true,
             tcp::Read::Bytes(bytes) => self.server.on_bytes(now, conn, bytes, &mut self.out),
@@ -389,4 +408,21 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// The address as everybody knows it: an IPv4 peer of an IPv6 socket is an IPv4 peer.
 fn canonical(addr: SocketAddr) -> SocketAddr {
     SocketAddr::new(addr.ip().to_canonical(), addr.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::Config;
+
+    #[test]
+    fn more_sockets_than_are_told_apart_are_refused() {
+        let error = |sockets: usize| {
+            let bind = |_| UdpSocket::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+            let (sockets, server) = ((0..sockets).map(bind).collect(), Config::default());
+            EventLoop::new(Vec::new(), sockets, Server::new(server), Limits::default()).err()
+        };
+        assert!(error(SOCKETS).is_none());
+        assert!(error(SOCKETS + 1).is_some_and(|error| error.to_string().contains("--bind")));
+    }
 }

@@ -26,6 +26,9 @@ const ACCEPT_BUDGET: usize = 256;
 /// any dialect about a millisecond at most.
 const READ: usize = 8 * 1024;
 
+/// One of so many turns is for who has sent more than is read at a time.
+const MORE: u32 = 8;
+
 /// All TCP sockets.
 #[derive(Debug)]
 pub(super) struct Connections {
@@ -33,8 +36,13 @@ pub(super) struct Connections {
     slab: Slab<Connection>,
     limits: Limits,
     generation: u32,
-    /// Who may have something to read, or may be written to again; each at most once.
+    /// Who may have something to read, or may be written to again; each at most once, here or in
+    /// `more`.
     ready: VecDeque<ConnId>,
+    /// Who has sent more than is read at a time: those with little come first.
+    more: VecDeque<ConnId>,
+    /// How many had their turn.
+    turns: u32,
     accepted: usize,
     /// A connection for which room has to be made.
     without_room: Option<(TcpStream, SocketAddr)>,
@@ -114,6 +122,8 @@ impl Connections {
             limits,
             generation: 0,
             ready: VecDeque::new(),
+            more: VecDeque::new(),
+            turns: 0,
             accepted: 0,
             without_room: None,
             reserve: reserve(),
@@ -133,7 +143,7 @@ impl Connections {
     /// Whether something is left to be done without an event of the kernel.
     pub(super) fn are_ready(&self) -> bool {
         let acceptable = self.accept_again.is_none() && self.listeners.iter().any(|l| l.acceptable);
-        acceptable || !self.ready.is_empty()
+        acceptable || self.ready_len() > 0
     }
 
     pub(super) fn next_wakeup(&self) -> Option<Instant> {
@@ -300,11 +310,16 @@ impl Connections {
 
     /// How many connections have their turn now.
     pub(super) fn ready_len(&self) -> usize {
-        self.ready.len()
+        self.ready.len() + self.more.len()
     }
 
     pub(super) fn next_ready(&mut self) -> Option<ConnId> {
-        let id = self.ready.pop_front()?;
+        self.turns = self.turns.wrapping_add(1);
+        let (first, second) = match self.turns % MORE {
+            0 => (&mut self.more, &mut self.ready),
+            _ => (&mut self.ready, &mut self.more),
+        };
+        let id = first.pop_front().or_else(|| second.pop_front())?;
         if let Some(conn) = self.get(id) {
             conn.queued = false;
         }
@@ -341,9 +356,21 @@ impl Connections {
         // the end of the stream may be left, and the kernel has said so if it was there already.
         conn.readable = length == self.buffer.len() || conn.read_closed;
         if conn.readable && !std::mem::replace(&mut conn.queued, true) {
-            self.ready.push_back(id);
+            self.more.push_back(id);
         }
-        Read::Bytes(&self.buffer[..length])
+        Read::Bytes(self.buffer.get(..length).unwrap_or_default())
+    }
+
+    /// Leaves what there is to read to a later turn.
+    pub(super) fn put_off(&mut self, id: ConnId) {
+        if let Some(conn) = self.get(id)
+            && conn.readable
+            && !conn.finished
+            && !conn.closing
+            && !std::mem::replace(&mut conn.queued, true)
+        {
+            self.more.push_back(id);
+        }
     }
 
     /// Writes bytes in one write; what the socket does not take is kept. False: it is lost.
@@ -375,7 +402,7 @@ impl Connections {
             }
             self.unread.arm(now, id);
         }
-        let rest = &bytes[written..];
+        let rest = bytes.get(written..).unwrap_or_default();
         let backlog = conn.backlog.get_or_insert_default();
         if backlog.sent > backlog.bytes.len() / 2 {
             // A peer that reads all the time, but never all of it, must not pay for what it has
@@ -415,8 +442,9 @@ impl Connections {
             return true;
         }
         let Some(backlog) = &mut conn.backlog else { return true };
-        let length = match write_some(&mut conn.stream, &backlog.bytes[backlog.sent..]) {
-            Ok(Wrote::All) => backlog.bytes.len() - backlog.sent,
+        let rest = backlog.bytes.get(backlog.sent..).unwrap_or_default();
+        let length = match write_some(&mut conn.stream, rest) {
+            Ok(Wrote::All) => rest.len(),
             Ok(Wrote::Some(length)) => length,
             Ok(Wrote::Starved(length)) => {
                 self.starved.arm(now, id);
@@ -529,8 +557,8 @@ enum Wrote {
 /// Writes as much as the socket takes now.
 fn write_some(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<Wrote> {
     let mut written = 0;
-    while written < bytes.len() {
-        match stream.write(&bytes[written..]) {
+    while let Some(rest @ [_, ..]) = bytes.get(written..) {
+        match stream.write(rest) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(length) => written += length,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {

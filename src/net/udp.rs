@@ -114,8 +114,8 @@ impl Datagrams {
         loop {
             match socket.receive(&mut self.buffer[..], &mut self.control) {
                 Ok((length, peer, local)) => {
-                    let via = Via { socket: n as u8, local };
-                    return Some((via, canonical(peer), &self.buffer[..length]));
+                    let via = Via { socket: u8::try_from(n).ok()?, local };
+                    return Some((via, canonical(peer), self.buffer.get(..length)?));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     socket.readable = false;
@@ -211,22 +211,20 @@ impl Socket {
         let fd = self.socket.as_raw_fd();
         // The space for the address has to be filled if there is any.
         let together = from.is_some() == self.tells_address;
-        let mut sent = 0;
-        while let Some(to) = batch.to.get(sent) {
-            let rest = &batch.data[sent..];
-            let result = match rest {
-                [_, _, ..] if together => {
-                    let (to, headers) = (&batch.to[sent..], &mut self.headers);
-                    sendmmsg(fd, headers, rest, to, from.as_slice(), MsgFlags::empty())
-                        .map(Iterator::count)
-                }
-                _ => sendmsg(fd, &rest[0], from.as_slice(), MsgFlags::empty(), to.as_ref())
-                    .map(|_| 1),
+        let (mut all, mut to) = (batch.data.as_slice(), batch.to.as_slice());
+        while let ([data, more @ ..], [peer, ..]) = (all, to) {
+            let result = if together && !more.is_empty() {
+                sendmmsg(fd, &mut self.headers, all, to, from.as_slice(), MsgFlags::empty())
+                    .map(Iterator::count)
+            } else {
+                sendmsg(fd, data, from.as_slice(), MsgFlags::empty(), peer.as_ref()).map(|_| 1)
             };
-            sent += result.unwrap_or_else(|error| {
-                debug!("UDP to {}: {error}", to.map(|to| to.to_string()).unwrap_or_default());
+            let sent = result.unwrap_or_else(|error| {
+                debug!("UDP to {}: {error}", peer.map(|to| to.to_string()).unwrap_or_default());
                 1
             });
+            all = all.get(sent..).unwrap_or_default();
+            to = to.get(sent..).unwrap_or_default();
         }
     }
 }

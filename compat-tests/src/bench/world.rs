@@ -65,6 +65,7 @@ impl World {
         config.limits.connections = hosts + 1000;
         // All that happens comes from few addresses, in no time.
         config.limits.commands_per_second = 0;
+        config.limits.datagrams_per_second = 0;
         config.gmnet.limits = config.limits;
         let mut world = Self {
             server: Server::new(config),
@@ -152,6 +153,44 @@ impl World {
         self.out.clear();
         self.leave(conn);
         result
+    }
+
+    /// Somebody connects, in a slot behind those of the hosts.
+    pub fn connect(&mut self, n: usize) -> ConnId {
+        self.open(self.hosts.len() + 1 + n, (address(CLIENT, 6000 + n), CLIENT_PORT).into())
+    }
+
+    /// Bytes come on a connection. How many bytes are the answers, to whomever.
+    pub fn say(&mut self, conn: ConnId, bytes: &[u8]) -> usize {
+        self.bytes(conn, bytes);
+        self.answers()
+    }
+
+    /// A datagram comes. How many bytes are the answers, to whomever.
+    pub fn hear(&mut self, n: usize, data: &[u8]) -> usize {
+        self.datagram((address(CLIENT, 6000 + n), CLIENT_PORT).into(), data);
+        self.answers()
+    }
+
+    /// A datagram comes; looks at the first answer.
+    pub fn ask_udp<T>(&mut self, n: usize, data: &[u8], look: impl FnOnce(&[u8]) -> T) -> T {
+        self.datagram((address(CLIENT, 6000 + n), CLIENT_PORT).into(), data);
+        let result = match self.out.outputs().next() {
+            Some(Output::Udp(_, _, reply)) => look(reply),
+            _ => look(b""),
+        };
+        self.out.clear();
+        result
+    }
+
+    fn answers(&mut self) -> usize {
+        let length = |output| match output {
+            Output::Tcp(_, bytes) | Output::Udp(_, _, bytes) => bytes.len(),
+            Output::Close(_) => 0,
+        };
+        let answers = self.out.outputs().map(length).sum();
+        self.out.clear();
+        answers
     }
 
     fn step(&mut self) -> Now {

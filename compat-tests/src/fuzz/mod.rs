@@ -107,8 +107,8 @@ fn frame(chunks: &[&[u8]]) -> (Vec<Vec<u8>>, Result<(), FrameError>) {
             all.push(object.to_vec());
             framing::Go::On
         });
-        if read.is_err() {
-            return (all, read);
+        if let Err(error) = read {
+            return (all, Err(error));
         }
     }
     (all, Ok(()))

@@ -4,7 +4,7 @@
 // Put the IP address of your master server here.
 master_address = "127.0.0.1";
 master_port = 6510;
-game_port = 6511;               // UDP; only the host needs a fixed one
+game_port = 6520;               // UDP; only the host needs a fixed one. punchd itself has 6510 and 6511
 
 host = undefined;               // from punch_host_create() while hosting
 client = undefined;             // from punch_client_create() while joining

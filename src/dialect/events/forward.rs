@@ -39,7 +39,8 @@ impl Events {
         let receiver = *self.peers.get(dest).ok_or_else(nobody)?;
         let conn = self.conns.get(receiver).ok_or_else(nobody)?;
         let addr = self.conns.get(id).ok_or_else(nobody)?.addr.ip();
-        if !conn.unread.has_room(addr, event.length) {
+        let is_stranger = id != receiver && !self.are_together(id, receiver);
+        if !conn.unread.has_room(addr, event.length, is_stranger) {
             return Err(Fault::new("busy", "the peer does not read what it was sent before"));
         }
         let from = self.peer(id).map(|peer| Arc::clone(&peer.id)).ok_or_else(nobody)?;

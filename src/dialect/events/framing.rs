@@ -49,6 +49,8 @@ impl std::error::Error for FrameError {}
 pub enum Go {
     /// With the next object.
     On,
+    /// Later, with what is left.
+    Later,
     /// Not at all: the connection is closed.
     Stop,
 }
@@ -84,20 +86,21 @@ impl Framer {
     }
 
     /// Reads the next bytes of the stream and hands out the objects that are complete with them.
+    /// Returns what has not been read, if it was told to go on later: that comes first then.
     ///
     /// # Errors
     /// If no event can begin or go on like that; nothing can be read after it.
-    pub fn read(
+    pub fn read<'a>(
         &mut self,
-        chunk: &[u8],
+        chunk: &'a [u8],
         mut each: impl FnMut(&[u8]) -> Go,
-    ) -> Result<(), FrameError> {
+    ) -> Result<&'a [u8], FrameError> {
         let mut rest = chunk;
         loop {
             if self.depth == 0 {
                 rest = skip_space(rest);
                 match rest.first() {
-                    None => return Ok(()),
+                    None => return Ok(&[]),
                     Some(b'{') => {}
                     Some(_) => return Err(FrameError::NoObject),
                 }
@@ -110,7 +113,7 @@ impl Framer {
                 }
                 self.begun.extend_from_slice(window);
                 debug_assert!(beyond.is_empty());
-                return Ok(());
+                return Ok(&[]);
             };
             let (object, after) = rest.split_at(end);
             rest = after;
@@ -120,8 +123,10 @@ impl Framer {
                 self.begun.extend_from_slice(object);
                 each(&std::mem::take(&mut self.begun))
             };
-            if go == Go::Stop {
-                return Ok(());
+            match go {
+                Go::On => {}
+                Go::Later => return Ok(skip_space(rest)),
+                Go::Stop => return Ok(&[]),
             }
         }
     }
@@ -160,10 +165,11 @@ impl Framer {
 }
 
 /// What JSON calls white space (RFC 8259, section 2).
-fn skip_space(bytes: &[u8]) -> &[u8] {
-    let is_space = |b: &u8| matches!(b, b' ' | b'\t' | b'\n' | b'\r');
-    let start = bytes.iter().position(|b| !is_space(b)).unwrap_or(bytes.len());
-    &bytes[start..]
+fn skip_space(mut bytes: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t' | b'\n' | b'\r', rest @ ..] = bytes {
+        bytes = rest;
+    }
+    bytes
 }
 
 #[cfg(test)]
@@ -184,7 +190,7 @@ mod tests {
                 Go::On
             });
             if read.is_err() {
-                return (objects, read);
+                return (objects, read.map(|_| ()));
             }
         }
         (objects, Ok(()))
@@ -242,6 +248,31 @@ mod tests {
         #[test]
         fn cuts_make_no_difference(bytes in stream(), cuts in prop::collection::vec(any::<usize>(), 0..8)) {
             prop_assert_eq!(read(cut(&bytes, &cuts)), read([&bytes[..]]));
+        }
+
+        /// Whoever is read one object at a time has said the same.
+        #[test]
+        fn pauses_make_no_difference(bytes in stream(), cuts in prop::collection::vec(any::<usize>(), 0..4)) {
+            let mut framer = Framer::default();
+            let mut objects = Vec::new();
+            let mut end = Ok(());
+            'all: for piece in cut(&bytes, &cuts) {
+                let mut rest = piece;
+                while !rest.is_empty() {
+                    let read = framer.read(rest, |object| {
+                        objects.push(object.to_vec());
+                        Go::Later
+                    });
+                    match read {
+                        Ok(left) => rest = left,
+                        Err(error) => {
+                            end = Err(error);
+                            break 'all;
+                        }
+                    }
+                }
+            }
+            prop_assert_eq!((objects, end), read([&bytes[..]]));
         }
 
         #[test]

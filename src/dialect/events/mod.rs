@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::conns::Conns;
+use super::turns::Turns;
 use super::{ConnId, Dialect, Outbox, Use, Via};
 use crate::admission::{self, Admission};
 use crate::amplification::Credits;
@@ -89,6 +90,8 @@ pub struct Events {
     /// Bytes of events, TLS records and handshakes that are not complete.
     unfinished: Holders<ConnId>,
     handshakes: Handshakes,
+    /// Whose events wait until others have been served.
+    turns: Turns,
     commands: Rates,
     passes: Rates,
     lines: Lines,
@@ -106,6 +109,10 @@ struct Conn {
     opened: Instant,
     wire: Wire,
     framer: Framer,
+    /// What it has sent beyond its part of a turn; it waits for the next.
+    ahead: Vec<u8>,
+    /// The peer will send nothing more: it is closed when that has been carried out.
+    finished: bool,
     /// Its part of [`Events::unfinished`].
     held: u64,
     /// Bytes that have been sent and that it has not read.
@@ -133,6 +140,7 @@ impl Events {
             asked: Timers::new(limits::PING_WAIT),
             unfinished: Holders::default(),
             handshakes: Handshakes::default(),
+            turns: Turns::default(),
             commands: Rates::new(config.limits.commands_per_second, 10),
             passes: Rates::new(config.limits.datagrams_per_second, 2),
             lines: Lines::default(),
@@ -144,17 +152,49 @@ impl Events {
         }
     }
 
-    /// Reads what a peer said.
+    /// Reads what a peer said, unless it has said more before than could be carried out yet.
     fn read(&mut self, now: Now, id: ConnId, bytes: &[u8], out: &mut Outbox) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        if conn.is_waiting() {
+            conn.ahead.extend_from_slice(bytes);
+            return self.note_held(id, out);
+        }
+        self.read_part(now, id, bytes, out);
+    }
+
+    /// Carries out what a peer said, as far as its part of this turn goes.
+    fn read_part(&mut self, now: Now, id: ConnId, bytes: &[u8], out: &mut Outbox) {
+        self.turns.begin(now.instant);
         let Some(conn) = self.conns.get_mut(id) else { return };
         let mut framer = std::mem::take(&mut conn.framer);
         let read = framer.read(bytes, |object| self.handle(now, id, object, out));
         let Some(conn) = self.conns.get_mut(id) else { return };
         conn.framer = framer;
-        if let Err(error) = read {
-            return self.refuse(id, &Fault::new(error.code(), error.to_string()), out);
+        match read {
+            Err(error) => {
+                return self.refuse(id, &Fault::new(error.code(), error.to_string()), out);
+            }
+            Ok([]) if conn.finished => return self.end(id, out),
+            Ok([]) => {}
+            Ok(ahead) => {
+                conn.ahead = ahead.to_vec();
+                self.turns.wait(conn.addr.ip(), id);
+            }
         }
         self.note_held(id, out);
+    }
+
+    /// Goes on with what waits for a turn, as far as this turn goes.
+    fn take_turns(&mut self, now: Now, out: &mut Outbox) {
+        if self.turns.is_empty() {
+            return;
+        }
+        self.turns.begin_turn(now.instant);
+        while let Some(id) = self.turns.take() {
+            let Some(conn) = self.conns.get_mut(id) else { continue };
+            let ahead = std::mem::take(&mut conn.ahead);
+            self.read_part(now, id, &ahead, out);
+        }
     }
 
     /// Counts what is kept of a connection until the rest comes. If that is too much of all, those
@@ -171,9 +211,21 @@ impl Events {
         }
     }
 
-    /// Carries out an event.
+    /// Carries out an event, and counts what that took: each message is a system call.
     fn handle(&mut self, now: Now, id: ConnId, object: &[u8], out: &mut Outbox) -> Go {
-        let Some(conn) = self.conns.get(id) else { return Go::Stop };
+        let (messages, size) = (out.len(), out.size());
+        self.carry_out(now, id, object, out);
+        let (messages, size) = (out.len() - messages, out.size() - size);
+        self.turns.spend(limits::COMMAND_WORK * messages.max(1) + object.len() + size);
+        match self.conns.get(id) {
+            None => Go::Stop,
+            Some(_) if self.turns.is_slice_spent() => Go::Later,
+            Some(_) => Go::On,
+        }
+    }
+
+    fn carry_out(&mut self, now: Now, id: ConnId, object: &[u8], out: &mut Outbox) {
+        let Some(conn) = self.conns.get(id) else { return };
         let (addr, is_peer) = (conn.addr, conn.peer.is_some());
         if is_peer {
             self.silent.arm(now.instant, id);
@@ -201,7 +253,6 @@ impl Events {
                 }
             }
         }
-        if self.conns.get(id).is_some() { Go::On } else { Go::Stop }
     }
 
     fn execute(&mut self, now: Now, id: ConnId, event: &Event<'_>, out: &mut Outbox) {
@@ -323,6 +374,14 @@ impl Events {
         self.end(id, out);
     }
 
+    /// Closes a connection whose peer has ended it, behind all that it has said.
+    fn finish(&mut self, id: ConnId, out: &mut Outbox) {
+        match self.conns.get_mut(id) {
+            Some(conn) if conn.is_waiting() => conn.finished = true,
+            _ => self.end(id, out),
+        }
+    }
+
     /// Closes a connection from our side.
     fn end(&mut self, id: ConnId, out: &mut Outbox) {
         self.log_out(id, out);
@@ -362,10 +421,15 @@ impl Events {
 }
 
 impl Conn {
-    /// Bytes that wait for the rest of what they belong to.
+    /// Bytes that wait for the rest of what they belong to, or for a turn.
     fn held(&self) -> usize {
         let tls = if let Wire::Tls(tls) = &self.wire { tls.held() } else { 0 };
-        tls + self.framer.size()
+        tls + self.framer.size() + self.ahead.len()
+    }
+
+    /// Whether what its peer sends has to wait for the next turn.
+    fn is_waiting(&self) -> bool {
+        !self.ahead.is_empty()
     }
 }
 
@@ -399,6 +463,8 @@ impl Dialect for Events {
             opened: now.instant,
             wire: Wire::Unknown,
             framer: Framer::default(),
+            ahead: Vec::new(),
+            finished: false,
             held: 0,
             unread: Unread::default(),
             peer: None,
@@ -408,7 +474,8 @@ impl Dialect for Events {
     }
 
     fn on_bytes(&mut self, now: Now, id: ConnId, bytes: &[u8], out: &mut Outbox) {
-        let is_new = self.conns.get(id).is_some_and(|conn| matches!(conn.wire, Wire::Unknown));
+        let Some(conn) = self.conns.get(id).filter(|conn| !conn.finished) else { return };
+        let is_new = matches!(conn.wire, Wire::Unknown);
         if is_new && let Some(first) = bytes.first() {
             self.begin(now, id, *first, out);
         }
@@ -416,14 +483,17 @@ impl Dialect for Events {
     }
 
     fn on_fin(&mut self, _: Now, id: ConnId, out: &mut Outbox) {
-        // All that we owe it is said at once, and the answers of others come too late for one
-        // that leaves.
-        self.end(id, out);
+        // The answers of others come too late for one that leaves.
+        self.finish(id, out);
     }
 
     fn on_gone(&mut self, _: Now, id: ConnId, out: &mut Outbox) {
         self.log_out(id, out);
         self.forget(id);
+    }
+
+    fn has_enough(&self, id: ConnId) -> bool {
+        self.conns.get(id).is_some_and(Conn::is_waiting)
     }
 
     fn on_unread(&mut self, id: ConnId, bytes: usize) {
@@ -438,6 +508,7 @@ impl Dialect for Events {
 
     fn on_wakeup(&mut self, now: Now, out: &mut Outbox) {
         self.go_on_with_handshakes(now, out);
+        self.take_turns(now, out);
         while let Some(id) = self.strangers.pop_due(now.instant) {
             let fault = Fault::new("timeout", "you have not logged in");
             self.refuse(id, &fault, out);
@@ -462,6 +533,7 @@ impl Dialect for Events {
             self.asked.next(),
             self.routes.next_wakeup(),
             self.handshakes.next_wakeup(),
+            self.turns.next_wakeup(false),
             self.gone.front().map(|_| Instant::default()),
         ];
         timers.into_iter().flatten().min()
@@ -474,10 +546,17 @@ impl Dialect for Events {
         let mut all: Vec<ConnId> = self.peers.values().copied().collect();
         all.sort_unstable();
         for id in all {
-            if let Some(Conn { wire: Wire::Tls(tls), .. }) = self.conns.get_mut(id) {
-                out.tcp(id, |bytes| tls.close(bytes));
+            match self.conns.get_mut(id) {
+                // It says goodbye behind what is still to be answered.
+                Some(conn) if conn.is_waiting() => conn.finished = true,
+                Some(Conn { wire: Wire::Tls(tls), .. }) => out.tcp(id, |bytes| tls.close(bytes)),
+                _ => {}
             }
         }
+    }
+
+    fn owes(&self) -> bool {
+        !self.turns.is_empty()
     }
 
     fn use_of(&self, id: ConnId) -> Use {

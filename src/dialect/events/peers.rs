@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::event::{Event, Fault, Nothing};
 use super::rooms::DISCONNECTED;
 use super::{Events, Outbox, data_of, label};
+use crate::admission::Quoted;
 use crate::clock::{Instant, Now};
 use crate::dialect::{ConnId, Name, Via, hex};
 use crate::limits;
@@ -96,12 +97,18 @@ impl Events {
             return Err(Fault::new("already_logged_in", "you have an ID already"));
         }
         if !self.config.admission.admits(login.key.as_deref(), &game) {
+            let asks_for_key = !self.config.admission.keys.is_empty();
             if let Some(addr) = self.conns.get(id).map(|conn| conn.addr.ip()) {
-                self.refused.note(now.instant, addr, Name::Events, &game);
+                let game = Quoted(&game);
+                let mut note = |why| self.refused.note(now.instant, addr, Name::Events, why);
+                match asks_for_key {
+                    true => note(format_args!("its key is not one of --key")),
+                    false => note(format_args!("its game {game} is not one of --games")),
+                }
             }
-            let why = match self.config.admission.keys.is_empty() {
-                true => "this server is for other games",
-                false => "this server wants another key",
+            let why = match asks_for_key {
+                true => "this server wants another key",
+                false => "this server is for other games",
             };
             return Err(Fault::new("bad_key", why));
         }
@@ -286,10 +293,9 @@ impl Events {
         for (id, _) in both {
             self.complain(id, &other_family(), out);
         }
-        if let Some(more) = self.foreign.say(now.instant) {
+        if let Some(before) = self.foreign.say(now.instant) {
             warn!(
-                "{one} and {other} cannot meet by events, one has IPv4 and the other IPv6 ({more} \
-                 times before)"
+                "{one} and {other} cannot meet by events, one has IPv4 and the other IPv6{before}"
             );
         }
     }

@@ -379,6 +379,12 @@ impl Events {
         room.ok_or_else(|| Fault::new("not_in_room", "you are in no room"))
     }
 
+    /// Whether two peers are in one room.
+    pub(super) fn are_together(&self, one: ConnId, other: ConnId) -> bool {
+        let room = |id| self.peer(id).and_then(|peer| Some((&peer.game, peer.room?)));
+        room(one).is_some_and(|room_of_one| room(other) == Some(room_of_one))
+    }
+
     fn game_of(&self, id: ConnId) -> Arc<str> {
         self.peer(id).map(|peer| Arc::clone(&peer.game)).unwrap_or_default()
     }

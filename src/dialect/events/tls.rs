@@ -151,7 +151,8 @@ impl Tls {
         if !self.handshaking && self.incoming.len() > limits::TLS_RECORD {
             return Err(Error::General("a TLS message is too long".into()));
         }
-        if read > limits::TLS_HANDSHAKE + said.saturating_mul(limits::TLS_OVERHEAD) {
+        let worth = said.saturating_mul(limits::TLS_OVERHEAD);
+        if read > worth.saturating_add(limits::TLS_HANDSHAKE) {
             return Err(Error::General("there is next to nothing in its TLS records".into()));
         }
         Ok(())

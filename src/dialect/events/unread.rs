@@ -1,6 +1,7 @@
 //! What a peer has not read yet, and who has sent it. Whoever reads slowly must not be cut off from
 //! all because one sends it much: so each address may fill no more than half of what is left of the
-//! room, and there is some left for others.
+//! room, and there is some left for others. Those who are in no room with the peer have much less
+//! of it.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -30,12 +31,15 @@ impl Unread {
         self.bytes = bytes;
     }
 
-    /// Whether somebody at this address may send so many bytes more.
-    pub(super) fn has_room(&self, addr: IpAddr, length: usize) -> bool {
+    /// Whether somebody at this address may send so many bytes more, who is a stranger or not. A
+    /// stranger may send one event of any length at a time.
+    pub(super) fn has_room(&self, addr: IpAddr, length: usize, is_stranger: bool) -> bool {
         let network = widest(addr);
         let sent = self.by.iter().find(|(of, _)| *of == network).map_or(0, |(_, sent)| *sent);
-        let left = limits::UNREAD_BY_OTHERS.saturating_sub(self.bytes);
-        self.bytes == 0 || sent.saturating_add(length) <= left / 2
+        let room = if is_stranger { limits::UNREAD_BY_STRANGERS } else { limits::UNREAD_BY_OTHERS };
+        let left = room.saturating_sub(self.bytes);
+        let is_first = is_stranger && sent == 0 && left > 0;
+        self.bytes == 0 || is_first || sent.saturating_add(length) <= left / 2
     }
 
     /// Somebody at this address has sent so many bytes.
@@ -71,10 +75,10 @@ mod tests {
     }
 
     /// Sends as much as there is room for, and tells how much that is.
-    fn fill(unread: &mut Unread, addr: IpAddr) -> usize {
+    fn fill(unread: &mut Unread, addr: IpAddr, is_stranger: bool) -> usize {
         const EVENT: usize = 1000;
         let mut sent = 0;
-        while unread.has_room(addr, EVENT) {
+        while unread.has_room(addr, EVENT, is_stranger) {
             unread.note_sent(addr, EVENT);
             unread.is_now(unread.bytes + EVENT);
             sent += EVENT;
@@ -86,12 +90,12 @@ mod tests {
     fn there_is_room_for_others() {
         let mut unread = Unread::default();
         unread.is_now(1);
-        let first = fill(&mut unread, addr(1));
+        let first = fill(&mut unread, addr(1), false);
         assert!(first.abs_diff(limits::UNREAD_BY_OTHERS / 3) < 2000, "{first}");
         for n in 2..12 {
-            assert!(fill(&mut unread, addr(n)) >= 1000, "the {n}th");
+            assert!(fill(&mut unread, addr(n), false) >= 1000, "the {n}th");
         }
-        assert_eq!(fill(&mut unread, addr(1)), 0);
+        assert_eq!(fill(&mut unread, addr(1), false), 0);
         assert!(unread.bytes < limits::UNREAD_BY_OTHERS);
     }
 
@@ -99,11 +103,25 @@ mod tests {
     fn what_is_read_is_forgotten() {
         let mut unread = Unread::default();
         unread.is_now(1);
-        let first = fill(&mut unread, addr(1));
+        let first = fill(&mut unread, addr(1), false);
         unread.is_now(unread.bytes / 2);
-        let more = fill(&mut unread, addr(1));
+        let more = fill(&mut unread, addr(1), false);
         assert!(more >= first / 2 - 2000, "{more} of {first}");
         unread.is_now(0);
-        assert!(unread.by.is_empty() && unread.has_room(addr(1), limits::OBJECT));
+        assert!(unread.by.is_empty() && unread.has_room(addr(1), limits::OBJECT, true));
+    }
+
+    #[test]
+    fn strangers_have_little_room_and_take_none_of_the_others() {
+        let mut unread = Unread::default();
+        unread.is_now(1);
+        let first = fill(&mut unread, addr(1), true);
+        assert!(first.abs_diff(limits::UNREAD_BY_STRANGERS / 3) < 2000, "{first}");
+        assert!(unread.has_room(addr(2), limits::OBJECT, true), "one event of any length");
+        (2..60).for_each(|n| _ = fill(&mut unread, addr(n), true));
+        assert!(unread.bytes < limits::UNREAD_BY_STRANGERS + 1000, "{}", unread.bytes);
+        let friend = fill(&mut unread, addr(100), false);
+        assert!(friend > limits::UNREAD_BY_OTHERS / 4, "{friend}");
+        assert!(!unread.has_room(addr(101), 1, true));
     }
 }

@@ -103,7 +103,7 @@ impl Events {
             debug!("{addr} closed: {error}");
         }
         if read.is_err() || closed {
-            self.end(id, out);
+            self.finish(id, out);
         }
     }
 

@@ -1,5 +1,6 @@
 //! What a host says about itself.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
 use super::entry::{escaped_len, may_need_escape};
@@ -27,11 +28,15 @@ impl Data {
             u16::try_from(end).unwrap_or(u16::MAX)
         });
         let needs_escapes = strings.iter().any(|s| s.bytes().any(may_need_escape));
-        let text = strings.concat();
+        let mut usual = [0; USUAL];
+        let text = match join(&strings, &mut usual) {
+            Some(text) => Cow::Borrowed(text),
+            None => Cow::Owned(strings.concat()),
+        };
         let size = if needs_escapes { escaped_len(&text) } else { text.len() };
         // A command times six.
         let size = u32::try_from(size).unwrap_or(u32::MAX);
-        let text = (!text.is_empty()).then(|| text.into());
+        let text = (!text.is_empty()).then(|| Rc::from(&*text));
         Self { text, ends, size, needs_escapes }
     }
 
@@ -69,11 +74,15 @@ impl Data {
     /// The string number `n`, from 0 for data1 to 7 for data8.
     #[must_use]
     pub fn get(&self, n: usize) -> &str {
-        let start = if n == 0 { 0 } else { self.ends[n - 1] };
-        self.text
-            .as_ref()
-            .and_then(|text| text.get(start.into()..self.ends[n].into()))
-            .unwrap_or("")
+        let [start, end] = self.range(n).map(usize::from);
+        self.text.as_ref().and_then(|text| text.get(start..end)).unwrap_or("")
+    }
+
+    /// Where the string number `n` begins and ends; there is nothing beyond the last.
+    fn range(&self, n: usize) -> [u16; 2] {
+        let end = |n: usize| self.ends.get(n).copied();
+        let start = n.checked_sub(1).and_then(end).unwrap_or(0);
+        [start, end(n).unwrap_or(start)]
     }
 
     /// The bytes of all of them, for who wants them all quickly.
@@ -90,8 +99,7 @@ impl Data {
     /// One of them, to be kept without a copy.
     #[must_use]
     pub(super) fn text(&self, n: usize) -> Text {
-        let start = if n == 0 { 0 } else { self.ends[n - 1] };
-        Text { all: self.text.clone(), range: [start, self.ends[n]] }
+        Text { all: self.text.clone(), range: self.range(n) }
     }
 
     /// Those that are not empty, with their numbers.
@@ -102,6 +110,20 @@ impl Data {
             if range.is_empty() { None } else { Some((n, self.text.as_ref()?.get(range)?)) }
         })
     }
+}
+
+/// Usual strings come to less, and are put together without an allocation of their own.
+const USUAL: usize = 512;
+
+/// Puts strings together, if there is room.
+fn join<'b>(strings: &[&str], buffer: &'b mut [u8]) -> Option<&'b str> {
+    let mut end = 0;
+    for text in strings {
+        let start = end;
+        end += text.len();
+        buffer.get_mut(start..end)?.copy_from_slice(text.as_bytes());
+    }
+    str::from_utf8(buffer.get(..end)?).ok()
 }
 
 /// One of the strings of a host.

@@ -27,16 +27,20 @@ pub enum Datagram {
 /// Reads a datagram; `None` is anything that is not of this protocol.
 #[must_use]
 pub fn parse(data: &[u8]) -> Option<Datagram> {
-    let data = &data[..data.len().min(LONGEST)];
-    let end = data.iter().rposition(|&b| b != 0).map_or(0, |last| last + 1);
-    let data = &data[..end];
+    let mut data = data.get(..LONGEST).unwrap_or(data);
+    while let [rest @ .., 0] = data {
+        data = rest;
+    }
     let payload = match data.get(HEADER..) {
         // The two lengths in the header are not looked at: the old server did not either.
         Some(payload) if LittleEndian::read_u32(data) == MAGIC => payload,
         _ => data,
     };
     let line = match payload.iter().position(|&b| b == b'\n') {
-        Some(end) => payload[..end].strip_suffix(b"\r").unwrap_or(&payload[..end]),
+        Some(end) => {
+            let line = payload.get(..end).unwrap_or_default();
+            line.strip_suffix(b"\r").unwrap_or(line)
+        }
         None => payload,
     };
     match line {

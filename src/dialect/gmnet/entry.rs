@@ -137,15 +137,16 @@ fn write_escaped(text: &str, json: &mut Vec<u8>) {
     while let Some(at) = rest.bytes().position(may_need_escape) {
         let (plain, special) = rest.split_at(at);
         json.extend_from_slice(plain.as_bytes());
-        let Some(c) = special.chars().next() else { break };
+        let mut chars = special.chars();
+        let Some(c) = chars.next() else { break };
         match c {
             '"' | '\\' => json.extend_from_slice(&[b'\\', c as u8]),
             '<' | '>' | '&' | '=' | '\'' | '\u{2028}' | '\u{2029}' => {
                 let _ = write!(json, "\\u{:04x}", u32::from(c));
             }
-            _ => json.extend_from_slice(&special.as_bytes()[..c.len_utf8()]),
+            _ => json.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
         }
-        rest = &special[c.len_utf8()..];
+        rest = chars.as_str();
     }
     json.extend_from_slice(rest.as_bytes());
 }

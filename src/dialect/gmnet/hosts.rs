@@ -483,19 +483,20 @@ impl Hosts {
     fn relist(&mut self, now: Instant, addr: IpAddr) {
         self.note_inside(addr);
         let keys = SmallVec::<[HostKey; 4]>::from_slice(self.by_addr.get(addr));
-        for (n, key) in keys.iter().enumerate() {
+        let mut rest = keys.as_slice();
+        while let [key, newer @ ..] = rest {
+            rest = newer;
             let listed = self.get(*key).is_some_and(|host| {
-                let newer = keys[n + 1..].iter().filter_map(|key| self.get(*key));
-                is_visible(host) && !newer.into_iter().any(|newer| shadows(now, newer, host))
+                let mut newer = newer.iter().filter_map(|key| self.get(*key));
+                is_visible(host) && !newer.any(|newer| shadows(now, newer, host))
             });
             if listed {
                 self.list(*key)
             } else {
                 self.unlist(*key)
             }
-            let has_newer = n + 1 < keys.len();
             if let Some(host) = self.slab.get_mut(key.0 as usize) {
-                host.settled |= listed && has_newer;
+                host.settled |= listed && !newer.is_empty();
             }
         }
     }

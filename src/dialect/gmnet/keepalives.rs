@@ -11,6 +11,8 @@ use crate::clock::Instant;
 /// Steps of an interval: as many as there are bits in [`Keepalives::occupied`].
 const STEPS: u64 = 64;
 
+type Groups = [Vec<HostKey>; STEPS as usize];
+
 /// All hosts, by the step in which they have their turn.
 #[derive(Debug)]
 pub(super) struct Keepalives {
@@ -18,7 +20,7 @@ pub(super) struct Keepalives {
     step: Option<u64>,
     /// Those that registered in each step of some interval. Who has left goes when it is their
     /// turn, so one may be there twice until then.
-    groups: [Vec<HostKey>; STEPS as usize],
+    groups: Groups,
     /// Which groups are not empty.
     occupied: u64,
     /// The step whose turn is next, counted from the start of the server.
@@ -44,7 +46,7 @@ impl Keepalives {
     pub(super) fn add(&mut self, now: Instant, key: HostKey) {
         let Some(step) = self.step else { return };
         let group = now.micros() / step % STEPS;
-        self.groups[group as usize].push(key);
+        group_of(&mut self.groups, group).push(key);
         self.occupied |= 1 << group;
     }
 
@@ -73,7 +75,7 @@ impl Keepalives {
         }
         while self.next <= current {
             let (turn, number) = (self.next, self.next % STEPS);
-            let group = &mut self.groups[number as usize];
+            let group = group_of(&mut self.groups, number);
             let registered = |key: HostKey| {
                 let step = since(key)?.micros() / length;
                 (step % STEPS == number).then_some(step)
@@ -85,12 +87,11 @@ impl Keepalives {
                 group.shrink_to(2 * group.len());
                 group.len()
             });
-            while *left > 0 {
-                *left -= 1;
-                let key = group[*left];
+            while let Some((key, rest)) = group.get(..*left).and_then(|left| left.split_last()) {
+                *left = rest.len();
                 // It may have left in the meantime, or have come in this very step.
-                if registered(key).is_some_and(|step| step < turn) {
-                    return Some(key);
+                if registered(*key).is_some_and(|step| step < turn) {
+                    return Some(*key);
                 }
             }
             if group.is_empty() {
@@ -100,6 +101,12 @@ impl Keepalives {
         }
         None
     }
+}
+
+/// Those who registered in this step of an interval.
+#[expect(clippy::indexing_slicing, reason = "what is left of a division by STEPS is below it")]
+fn group_of(groups: &mut Groups, step: u64) -> &mut Vec<HostKey> {
+    &mut groups[(step % STEPS) as usize]
 }
 
 #[cfg(test)]

@@ -55,8 +55,9 @@ pub(super) struct Short<'a>(pub(super) &'a str);
 impl fmt::Display for Short<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const LONGEST: usize = 60;
-        let (text, more) = match self.0.char_indices().nth(LONGEST) {
-            Some((end, _)) => (&self.0[..end], "..."),
+        let end = self.0.char_indices().nth(LONGEST);
+        let (text, more) = match end.and_then(|(end, _)| self.0.get(..end)) {
+            Some(text) => (text, "..."),
             None => (self.0, ""),
         };
         // The line and paragraph separators of Unicode are no control characters, and games keep

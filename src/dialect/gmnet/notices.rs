@@ -1,6 +1,6 @@
 //! Whom hosts have not been told of yet: a queue for each host that is owed a notification. The
-//! turns go round among client addresses, and when there is no room who has most gives way, so
-//! that nobody can keep others from a host by asking for it all the time.
+//! client address of which the host was told least comes first, and when there is no room who has
+//! most gives way, so that nobody can keep others from a host by asking for it all the time.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, VecDeque};
@@ -22,6 +22,8 @@ pub(super) struct Notices {
     by_length: BTreeSet<(usize, ConnId)>,
     /// All of them together.
     count: usize,
+    /// Client addresses that are known to be told, of all hosts.
+    told: usize,
     /// What hosts were owed that have just left, by their endpoints: a game that changes its data
     /// closes its connection and comes back by another.
     left: Timers<SocketAddr, Queue>,
@@ -33,19 +35,21 @@ impl Default for Notices {
             queues: Map::default(),
             by_length: BTreeSet::default(),
             count: 0,
+            told: 0,
             left: Timers::new(limits::HOST_RETURN),
         }
     }
 }
 
-/// What a host is owed, in the order in which it will be told. This is start-time fair queueing:
-/// the first notice of a client address has the round that is under way, each further one the
-/// round after the one before it.
+/// What a host is owed, in the order in which it will be told. This is least attained service:
+/// the round of a notice is how many of its client address come before it, told or not, for as long
+/// as the host has been owed anything. So of sixty addresses that ask all the time none keeps a
+/// newcomer waiting.
 #[derive(Debug, Default)]
 struct Queue {
     notices: VecDeque<Notice>,
-    /// The round of the last that left.
-    round: u32,
+    /// How many left of each client address: the round of its next.
+    told: Map<IpAddr, u32>,
 }
 
 /// An endpoint with its round. There may be many of them, so they are kept small.
@@ -61,7 +65,10 @@ impl Queue {
     fn round_of(&self, client: IpAddr) -> u32 {
         let customer = network(client);
         let last = self.notices.iter().rfind(|notice| network(notice.ip) == customer);
-        last.map_or(self.round, |notice| notice.round.saturating_add(1))
+        match last {
+            Some(notice) => notice.round.saturating_add(1),
+            None => self.told.get(&customer).copied().unwrap_or_default(),
+        }
     }
 
     /// Whether the last in the queue gives way to this client. As it is in the latest round, its
@@ -70,15 +77,24 @@ impl Queue {
         self.notices.back().is_some_and(|last| last.round > self.round_of(client))
     }
 
+    /// How many notices, and how many addresses told.
+    fn size(&self) -> (usize, usize) {
+        (self.notices.len(), self.told.len())
+    }
+
     fn push(&mut self, client: SocketAddr) {
         let (ip, port, round) = (client.ip(), client.port(), self.round_of(client.ip()));
         let at = self.notices.partition_point(|notice| notice.round <= round);
         self.notices.insert(at, Notice { ip, port, round });
     }
 
-    fn pop(&mut self) -> Option<SocketAddr> {
+    fn pop(&mut self, has_room: bool) -> Option<SocketAddr> {
         let notice = self.notices.pop_front()?;
-        self.round = notice.round;
+        if !has_room || self.told.len() >= limits::TOLD_PER_HOST {
+            // So many have had their turn that all begin anew.
+            self.told.clear();
+        }
+        self.told.insert(network(notice.ip), notice.round.saturating_add(1));
         Some(SocketAddr::new(notice.ip, notice.port))
     }
 }
@@ -123,7 +139,8 @@ impl Notices {
 
     /// Takes the next client that a host is to be told of.
     pub(super) fn pop(&mut self, host: ConnId) -> Option<SocketAddr> {
-        self.change(host, Queue::pop)
+        let has_room = self.told < limits::NOTICES;
+        self.change(host, |queue| queue.pop(has_room))
     }
 
     /// A host leaves. What it is owed is kept for a moment, if it is known where it was.
@@ -163,13 +180,15 @@ impl Notices {
             Entry::Occupied(queue) => queue,
             Entry::Vacant(new) => new.insert_entry(Queue::default()),
         };
-        let before = queue.get().notices.len();
+        let (before, told) = queue.get().size();
         let result = change(queue.get_mut());
-        let after = queue.get().notices.len();
+        let (after, mut still_told) = queue.get().size();
         if after == 0 {
             queue.remove();
+            still_told = 0;
         }
         self.count = self.count + after - before;
+        self.told = self.told + still_told - told;
         self.by_length.remove(&(before, host));
         if after > 0 {
             self.by_length.insert((after, host));
@@ -207,6 +226,24 @@ mod tests {
         notices.push(HOST, client(3, 1));
         let turns = [(2, 1), (3, 1), (1, 2), (2, 2), (1, 3), (1, 4)];
         assert_eq!(all(&mut notices, HOST), turns.map(|(n, port)| client(n, port)));
+    }
+
+    #[test]
+    fn a_newcomer_comes_before_those_of_whom_the_host_was_told() {
+        let mut notices = Notices::default();
+        for port in 1..=3 {
+            (1..=60).for_each(|n| notices.push(HOST, client(n, port)));
+            (1..=40).for_each(|_| _ = notices.pop(HOST));
+        }
+        notices.push(HOST, client(99, 1));
+        assert_eq!(notices.pop(HOST), Some(client(99, 1)));
+        for n in 100..100 + 2 * limits::TOLD_PER_HOST {
+            notices.push(HOST, client(n, 1));
+            notices.pop(HOST);
+        }
+        assert!(notices.told > 1 && notices.told <= limits::TOLD_PER_HOST);
+        notices.leave(Instant::default(), HOST, None);
+        assert_eq!(notices.told, 0);
     }
 
     #[test]

@@ -149,11 +149,6 @@ fn gap(one: Instant, other: Instant) -> Duration {
     (one - other).max(other - one)
 }
 
-/// The most likely of several packets, of two the newer.
-fn nearest(distances: impl Iterator<Item = (usize, Distance)>) -> Option<usize> {
-    distances.min_by_key(|(index, distance)| (*distance, Reverse(*index))).map(|(index, _)| index)
-}
-
 impl Ports {
     /// A UDP `connect` came.
     pub fn learn_connect(&mut self, now: Instant, addr: IpAddr, port: u16) {
@@ -469,43 +464,56 @@ fn choose_reg(now: Instant, regs: &[Reg], opened: Instant) -> Option<usize> {
         // Nearly always.
         return (now - only.at <= limits::REG_WINDOW).then_some(0);
     }
-    let source = |n: usize| regs[n].source;
-    let distance = |n: usize| Distance::of(now, opened, regs[n].first, regs[n].seen);
-    let of = |fits: &dyn Fn(RegSource) -> bool| -> SmallVec<[usize; 4]> {
-        let fits = |n: &usize| now - regs[*n].at <= limits::REG_WINDOW && fits(source(*n));
-        (0..regs.len()).filter(fits).collect()
+    let distance = |reg: &Reg| Distance::of(now, opened, reg.first, reg.seen);
+    let of = |fits: &dyn Fn(RegSource) -> bool| -> SmallVec<[(usize, &Reg); 4]> {
+        let is_recent = |reg: &Reg| now - reg.at <= limits::REG_WINDOW;
+        let fits = |(_, reg): &(usize, &Reg)| is_recent(reg) && fits(reg.source);
+        regs.iter().enumerate().filter(fits).collect()
     };
-    let likely = |of: &[usize]| nearest(of.iter().map(|n| (*n, distance(*n))));
+    // The nearest, of two the newer.
+    let likely = |fits: &dyn Fn(RegSource) -> bool| {
+        of(fits).into_iter().min_by_key(|(n, reg)| (distance(reg), Reverse(*n)))
+    };
 
     let free = of(&|source| source == RegSource::Datagram);
-    let has_own = free.iter().any(|n| opened - regs[*n].seen <= limits::BELONGS);
-    let packet = likely(&of(&|source| match source {
+    // Who has a packet of his own is not somebody else, back by a new connection; but it must not
+    // be one that somebody has forged a while before.
+    let again = of(&|source| source == RegSource::Again);
+    let nearest = again.iter().map(|(_, reg)| reg.gap(opened)).min().unwrap_or(Duration::MAX);
+    let is_own = |reg: &Reg| {
+        opened - reg.seen <= limits::BELONGS
+            && reg.gap(opened).saturating_sub(limits::DRIFT) <= nearest
+    };
+    let has_own = free.iter().any(|(_, reg)| is_own(reg));
+    let packet = likely(&|source| match source {
         RegSource::Datagram | RegSource::Lent => true,
-        // Who has a packet of his own is not somebody else, back by a new connection.
         RegSource::Again => !has_own,
         RegSource::Left => false,
-    }));
+    });
     // Nothing is taken back from a neighbour while there is a newer packet of nobody's.
     let packet = match packet {
-        Some(packet) if source(packet) == RegSource::Lent => free.last().copied().max(Some(packet)),
+        Some((n, Reg { source: RegSource::Lent, .. })) => {
+            free.last().copied().filter(|(newer, _)| *newer > n).or(packet)
+        }
         packet => packet,
     };
-    let left = likely(&of(&|source| source == RegSource::Left));
+    let left = likely(&|source| source == RegSource::Left);
     // A game that changes its data shows its port just before its old connection ends, and comes
     // back at once.
-    let is_back = |packet: usize, left: usize| {
-        let is_newer = regs[left].seen > regs[packet].seen;
-        let left = gap(opened, regs[left].seen);
+    let is_back = |packet: &Reg, left: &Reg| {
+        let is_newer = left.seen > packet.seen;
+        let left = gap(opened, left.seen);
         let is_nearer = match distance(packet) {
             Distance::Near(gap) => left < gap || (left == gap && is_newer),
             Distance::Far(_) => is_newer || left <= limits::OVERTAKEN,
         };
-        is_nearer || (source(packet) == RegSource::Lent && is_newer)
+        is_nearer || (packet.source == RegSource::Lent && is_newer)
     };
-    match (packet, left) {
-        (Some(packet), Some(left)) if is_back(packet, left) => Some(left),
+    let chosen = match (packet, left) {
+        (Some((_, packet)), Some((_, back))) if is_back(packet, back) => left,
         (packet, left) => packet.or(left),
-    }
+    };
+    chosen.map(|(n, _)| n)
 }
 
 #[cfg(test)]
@@ -689,17 +697,37 @@ mod tests {
     }
 
     #[test]
+    fn a_known_port_that_came_with_the_connection_goes_before_an_unknown_one_long_before() {
+        let ms = |ms: u64| Now { instant: Instant::from_micros(5_000_000 + ms * 1000), unix: 0 };
+        for (forged, shown, expected) in [(0, 500, 1000), (490, 500, 2000), (505, 500, 2000)] {
+            let mut ports = Ports::default();
+            let learn = |ports: &mut Ports, time| {
+                if time == shown {
+                    ports.learn_reg_again(ms(time), VIA, ADDR, 1000);
+                } else {
+                    ports.learn_reg(ms(time), VIA, ADDR, 2000);
+                }
+            };
+            learn(&mut ports, shown.min(forged));
+            learn(&mut ports, shown.max(forged));
+            let claimed = ports.claim_reg(ms(600).instant, ADDR, ms(501).instant);
+            assert_eq!(claimed.map(|c| c.port), Some(expected), "{forged}");
+        }
+    }
+
+    #[test]
     fn one_address_is_bounded_and_loses_its_oldest() {
         let mut ports = Ports::default();
-        for port in 1..=1000 {
+        let last = 2 * limits::PORTS_PER_ADDRESS as u16;
+        for port in 1..=last {
             ports.learn_connect(at(0).instant, ADDR, port);
             ports.learn_reg(at(0), VIA, ADDR, port);
         }
         assert_eq!(ports.by_addr[&ADDR].connects.len(), limits::PORTS_PER_ADDRESS);
         assert_eq!(ports.by_addr[&ADDR].regs.len(), limits::PORTS_PER_ADDRESS);
         let connects = ports.claim_connect(at(0).instant, ADDR, at(0).instant, true);
-        assert_eq!(connects.best(), Some(1000));
-        assert_eq!(ports.claim_reg(at(0).instant, ADDR, at(0).instant).map(|c| c.port), Some(1000));
+        assert_eq!(connects.best(), Some(last));
+        assert_eq!(ports.claim_reg(at(0).instant, ADDR, at(0).instant).map(|c| c.port), Some(last));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use super::data::Data;
 use super::hosts::{HostKey, Shown};
 use super::names::{Left, Named, log_refused_version, log_registered};
 use super::{datagram, version};
+use crate::admission::Quoted;
 use crate::clock::Now;
 use crate::dialect::{ConnId, Name, Outbox, Via};
 
@@ -50,7 +51,9 @@ impl Gmnet {
         let (addr, known, opened) = (conn.addr, conn.host, conn.opened);
         let game = data.as_ref().map_or("", |data| data.get(0));
         if (known.is_none() || data.is_some()) && !self.config.admission.admits_game(game) {
-            self.refused.note(now.instant, addr, Name::Gmnet, game);
+            let (game, lists) = (Quoted(game), self.config.admission.lists_of_games());
+            let why = format_args!("its game {game} is not one of {lists}");
+            self.refused.note(now.instant, addr, Name::Gmnet, why);
             self.close(now, id, Left::Refused, out);
             return Go::Stop;
         }

@@ -14,6 +14,7 @@ use super::message::{
     Message,
 };
 use crate::customers::{Counts, Shares, network};
+use crate::dialect::by_family::ByFamily;
 use crate::holders::Holders;
 use crate::limits;
 
@@ -78,7 +79,7 @@ pub(super) struct Lobbies {
     all: HashMap<Uuid, Lobby>,
     /// The same in a row, so that a list can begin anywhere: those that peers with IPv4 can join,
     /// and the others.
-    rows: [Vec<Uuid>; 2],
+    rows: ByFamily<Vec<Uuid>>,
     made: Counts,
     shares: Holders<Rank>,
     opened: u64,
@@ -120,7 +121,7 @@ impl Lobbies {
             return None;
         }
         let id = Uuid::random(rng);
-        let row = &mut self.rows[usize::from(made_by.is_ipv6())];
+        let row = self.rows.of_mut(made_by);
         let place = row.len();
         row.push(id);
         let (members, pending) = (vec![host], Vec::new());
@@ -157,7 +158,7 @@ impl Lobbies {
         let Some(lobby) = self.all.remove(&id) else { return };
         self.made.remove(lobby.made_by);
         self.shares.change(lobby.made_by, lobby.rank(id), 1, 0);
-        let row = &mut self.rows[usize::from(lobby.made_by.is_ipv6())];
+        let row = self.rows.of_mut(lobby.made_by);
         row.swap_remove(lobby.place);
         if let Some(moved) = row.get(lobby.place).and_then(|id| self.all.get_mut(id)) {
             moved.place = lobby.place;
@@ -235,7 +236,7 @@ impl Lobbies {
         clients: &Clients,
         rng: &mut impl Rng,
     ) -> Option<Content> {
-        let row = self.rows.get(usize::from(reader.is_ipv6())).map_or(&[][..], Vec::as_slice);
+        let row = self.rows.of(reader);
         let mut start = 0;
         let mut list = self.list_from(row, start, request_id, limit)?;
         if list.lobbies.len() < row.len() {
@@ -344,7 +345,7 @@ mod tests {
             let Content::LobbyListResponse(mut list) = list else { panic!("{list:?}") };
             let last = list.lobbies.last().and_then(|info| lobbies.find(&info.lobby_id));
             let place = last.map_or(0, |(_, lobby)| lobby.place);
-            if let Some(next) = last.and_then(|_| from(&lobbies.rows[0], place + 1).next()) {
+            if let Some(next) = last.and_then(|_| from(lobbies.rows.of(viewer), place + 1).next()) {
                 list.lobbies.extend(lobbies.info(next));
                 assert!(size(Content::LobbyListResponse(list)) > limit, "{limit}");
             }

@@ -112,7 +112,8 @@ impl Natpunch {
     /// Nobody is admitted: who registers learns why.
     fn turn_away(&mut self, now: Now, from: Sender, content: &Content, out: &mut Outbox) {
         if let Content::RegisterRequest(_) = content {
-            self.refused.note(now.instant, from.peer.ip(), Name::Natpunch, "");
+            let why = format_args!("its clients cannot show a game or a key; see --games, --key");
+            self.refused.note(now.instant, from.peer.ip(), Name::Natpunch, why);
             let response = RegisterResponse {
                 success: false,
                 public_endpoint: Some(endpoint(from.peer)),
@@ -410,8 +411,8 @@ impl Natpunch {
     fn refuse_family(&mut self, now: Now, from: Sender, whom: &str, out: &mut Outbox) {
         let [its, own] = if from.peer.is_ipv4() { ["IPv6", "IPv4"] } else { ["IPv4", "IPv6"] };
         let why = format!("No way to {whom}: it has {its}, you have {own}");
-        if let Some(more) = self.foreign.say(now.instant) {
-            warn!("{} cannot meet anybody there. {why} ({more} times before)", from.peer);
+        if let Some(before) = self.foreign.say(now.instant) {
+            warn!("{} cannot meet anybody there. {why}{before}", from.peer);
         }
         self.refuse(now, from, &why, out);
     }

@@ -520,8 +520,8 @@ impl Rooms {
             self.end(turn.now, id, Why::MadePlace, turn.out);
         }
         if self.table.len() >= self.config.peers {
-            if let Some(more) = self.full.say(turn.instant()) {
-                warn!("all {} places in rooms are taken ({more} times before)", self.config.peers);
+            if let Some(before) = self.full.say(turn.instant()) {
+                warn!("all {} places in rooms are taken{before}", self.config.peers);
             }
             let unproved = self.table.longest_silent_unproved();
             let last = unproved.or_else(|| self.table.largest_of_all(turn.from.ip()));
@@ -532,10 +532,9 @@ impl Rooms {
 
     /// Two cannot be introduced, as they have addresses of different families.
     fn log_families(&mut self, now: Now, one: SocketAddr, other: SocketAddr) {
-        if let Some(more) = self.foreign.say(now.instant) {
+        if let Some(before) = self.foreign.say(now.instant) {
             warn!(
-                "{one} and {other} cannot meet in a room, one has IPv4 and the other IPv6 ({more} \
-                 times before)"
+                "{one} and {other} cannot meet in a room, one has IPv4 and the other IPv6{before}"
             );
         }
     }

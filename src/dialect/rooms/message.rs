@@ -126,8 +126,11 @@ impl Request {
     /// # Errors
     /// If it is no request.
     pub fn read_with_key(data: &[u8]) -> Result<(Self, Option<Key>), Bad> {
-        let end = data.iter().rposition(|b| !matches!(b, 0 | b'\r' | b'\n')).map_or(0, |n| n + 1);
-        let text = without_prefix(&data[..end]);
+        let mut text = data;
+        while let [rest @ .., 0 | b'\r' | b'\n'] = text {
+            text = rest;
+        }
+        let text = without_prefix(text);
         let mut fields = text.split(|b| *b == b':');
         let first = fields.next().unwrap_or_default();
         if matches!(first, b"er" | b"rID") {
@@ -231,17 +234,24 @@ impl Request {
 /// The SECRET of `k:SECRET:` in front of a request, if there is one.
 #[must_use]
 pub fn key(data: &[u8]) -> Option<String> {
-    let secret = data.strip_prefix(b"k:")?;
-    field::decode(&secret[..secret.iter().position(|b| *b == b':')?])
+    let (secret, _) = split_key(data.strip_prefix(b"k:")?)?;
+    field::decode(secret)
 }
 
 /// What is behind `k:SECRET:`, or all of it. The secret is text as well; so a datagram with the
 /// cookie of STUN in it, which is none, is never a request.
 fn without_prefix(text: &[u8]) -> &[u8] {
     let Some(rest) = text.strip_prefix(b"k:") else { return text };
-    let end = rest.iter().position(|b| *b == b':');
-    let end = end.filter(|end| std::str::from_utf8(&rest[..*end]).is_ok());
-    end.map_or(b"", |end| &rest[end + 1..])
+    match split_key(rest) {
+        Some((secret, request)) if std::str::from_utf8(secret).is_ok() => request,
+        _ => b"",
+    }
+}
+
+/// The SECRET of `SECRET:` and what is behind it.
+fn split_key(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut parts = text.splitn(2, |b| *b == b':');
+    Some((parts.next()?, parts.next()?))
 }
 
 /// A name for a room. One that looks like an ID is none: the answer `rh:ROOM` would be a request

@@ -247,7 +247,9 @@ impl Rooms {
         let key = message::key(data);
         let admitted = self.config.admission.admits(key.as_deref(), key.as_deref().unwrap_or(""));
         if !admitted {
-            self.refused.note(turn.instant(), turn.from.ip(), Name::Rooms, "");
+            let list = self.config.admission.list();
+            let why = format_args!("its request does not begin with k: and one of {list}");
+            self.refused.note(turn.instant(), turn.from.ip(), Name::Rooms, why);
         }
         admitted
     }

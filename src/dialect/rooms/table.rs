@@ -10,6 +10,7 @@ use super::shares;
 use crate::clock::Instant;
 use crate::customers::{Possessions, Shares};
 use crate::dialect::Via;
+use crate::dialect::by_family::ByFamily;
 use crate::hash::Map;
 use crate::limits;
 use crate::timers::Timers;
@@ -110,7 +111,7 @@ pub(super) struct Table {
     rooms: Map<Id, Room>,
     at: Map<SocketAddr, Id>,
     /// Rooms by age: those whose hosts have IPv4, and the others.
-    by_age: [BTreeMap<u64, Id>; 2],
+    by_age: ByFamily<BTreeMap<u64, Id>>,
     rooms_made: u64,
     pub(super) by_customer: Possessions<Id>,
     /// How many peers each network has.
@@ -131,7 +132,7 @@ impl Table {
             peers: Map::default(),
             rooms: Map::default(),
             at: Map::default(),
-            by_age: Default::default(),
+            by_age: ByFamily::default(),
             rooms_made: 0,
             by_customer: Possessions::default(),
             shares: Shares::default(),
@@ -189,7 +190,7 @@ impl Table {
             Some(id) => self.rooms.get(&id)?.number,
             None => u64::MAX,
         };
-        let ids = self.by_age[usize::from(reader.is_ipv6())].range(..end).rev();
+        let ids = self.by_age.of(reader).range(..end).rev();
         Some(ids.filter_map(|(_, id)| self.rooms.get(id)))
     }
 
@@ -197,7 +198,7 @@ impl Table {
     pub(super) fn open(&mut self, now: Instant, id: Id, name: String, host: Peer) {
         self.rooms_made += 1;
         let number = self.rooms_made;
-        self.by_age[usize::from(host.endpoint.is_ipv6())].insert(number, id);
+        self.by_age.of_mut(host.endpoint.ip()).insert(number, id);
         let (clients, kicked) = (Vec::new(), VecDeque::new());
         self.rooms.insert(
             id,
@@ -235,7 +236,7 @@ impl Table {
     /// Removes a room and everybody in it: the host first, then its clients.
     pub(super) fn close(&mut self, room: Id) -> Option<(Room, Vec<Peer>)> {
         let room = self.rooms.remove(&room)?;
-        self.by_age.iter_mut().for_each(|rooms| _ = rooms.remove(&room.number));
+        self.by_age.both_mut().into_iter().for_each(|rooms| _ = rooms.remove(&room.number));
         self.closing.cancel(&room.id);
         let ids = std::iter::once(&room.host).chain(&room.clients);
         let peers = ids.filter_map(|id| self.remove(*id)).collect();
@@ -246,7 +247,7 @@ impl Table {
     pub(super) fn begin_closing(&mut self, now: Instant, id: Id) {
         let Some(room) = self.rooms.get_mut(&id) else { return };
         room.is_closing = true;
-        self.by_age.iter_mut().for_each(|rooms| _ = rooms.remove(&room.number));
+        self.by_age.both_mut().into_iter().for_each(|rooms| _ = rooms.remove(&room.number));
         if let Some(host) = self.peers.get(&room.host) {
             self.at.remove(&host.endpoint);
         }
@@ -258,7 +259,7 @@ impl Table {
         let Some(room) = self.rooms.get_mut(&id) else { return };
         let Some(host) = self.peers.get(&room.host) else { return };
         room.is_closing = false;
-        self.by_age[usize::from(host.endpoint.is_ipv6())].insert(room.number, id);
+        self.by_age.of_mut(host.endpoint.ip()).insert(room.number, id);
         self.at.insert(host.endpoint, host.id);
         self.closing.cancel(&id);
     }
@@ -340,10 +341,11 @@ impl Table {
             if peer.is_host
                 && let Some(room) = self.rooms.get_mut(&peer.room)
             {
-                let listed = self.by_age[usize::from(peer.endpoint.is_ipv6())].remove(&room.number);
+                let by_age = self.by_age.of_mut(peer.endpoint.ip());
+                let listed = by_age.remove(&room.number);
                 room.number |= SHOWN;
                 if let Some(id) = listed {
-                    self.by_age[usize::from(peer.endpoint.is_ipv6())].insert(room.number, id);
+                    by_age.insert(room.number, id);
                 }
             }
         }
@@ -372,7 +374,7 @@ impl Table {
         self.peers.is_empty()
             && self.rooms.is_empty()
             && self.at.is_empty()
-            && self.by_age.iter().all(BTreeMap::is_empty)
+            && self.by_age.both().iter().all(|rooms| rooms.is_empty())
             && self.by_customer.is_empty()
             && self.shares.is_empty()
             && self.silent.is_empty()

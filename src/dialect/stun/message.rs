@@ -147,8 +147,10 @@ impl<'a> Message<'a> {
     /// # Errors
     /// If it is not exactly one well-formed message.
     pub fn parse(data: &'a [u8]) -> Result<Self, ParseError> {
-        let (header, attributes) = data.split_at_checked(HEADER).ok_or(ParseError::Short)?;
-        let (kind, length) = (u16_at(header, 0), u16_at(header, 2));
+        let (kind, rest) = data.split_first_chunk().ok_or(ParseError::Short)?;
+        let (length, rest) = rest.split_first_chunk().ok_or(ParseError::Short)?;
+        let (id, attributes) = rest.split_first_chunk().ok_or(ParseError::Short)?;
+        let (kind, length) = (u16::from_be_bytes(*kind), u16::from_be_bytes(*length));
         if kind & 0xC000 != 0 {
             return Err(ParseError::NotStun);
         }
@@ -162,9 +164,7 @@ impl<'a> Message<'a> {
             _ => Class::Error,
         };
         let method = kind & 0x000F | kind >> 1 & 0x0070 | kind >> 2 & 0x0F80;
-        let mut id = [0; 16];
-        id.copy_from_slice(&header[4..]);
-        let message = Self { class, method, id: Id(id), attributes };
+        let message = Self { class, method, id: Id(*id), attributes };
         message.check(data)?;
         Ok(message)
     }
@@ -174,8 +174,8 @@ impl<'a> Message<'a> {
         let mut attributes = self.attributes();
         while let Some((kind, value)) = attributes.next() {
             if kind == attribute::FINGERPRINT {
-                let before = data.len() - 8;
-                let sum = crc32fast::hash(&data[..before.min(data.len())]) ^ FINGERPRINT_XOR;
+                let (before, _) = data.split_last_chunk::<8>().ok_or(ParseError::Fingerprint)?;
+                let sum = crc32fast::hash(before) ^ FINGERPRINT_XOR;
                 if !attributes.rest.is_empty() || value != sum.to_be_bytes() {
                     return Err(ParseError::Fingerprint);
                 }
@@ -221,10 +221,11 @@ impl<'a> Message<'a> {
     }
 
     fn raw_address(&self, kind: u16) -> Option<(u16, &'a [u8])> {
-        let value = self.get(kind)?;
-        let (head, octets) = value.split_at_checked(4)?;
-        match (head[1], octets.len()) {
-            (FAMILY_IPV4, 4) | (FAMILY_IPV6, 16) => Some((u16_at(head, 2), octets)),
+        let [_, family, high, low, octets @ ..] = self.get(kind)? else { return None };
+        match (*family, octets.len()) {
+            (FAMILY_IPV4, 4) | (FAMILY_IPV6, 16) => {
+                Some((u16::from_be_bytes([*high, *low]), octets))
+            }
             _ => None,
         }
     }
@@ -248,11 +249,12 @@ impl<'a> Iterator for Attributes<'a> {
     type Item = (u16, &'a [u8]);
 
     fn next(&mut self) -> Option<Self::Item> {
-        let (head, rest) = self.rest.split_at_checked(4)?;
-        let length = usize::from(u16_at(head, 2));
+        let (kind, rest) = self.rest.split_first_chunk()?;
+        let (length, rest) = rest.split_first_chunk()?;
+        let length = usize::from(u16::from_be_bytes(*length));
         let value = rest.get(..length)?;
         self.rest = rest.get(length.next_multiple_of(4)..)?;
-        Some((u16_at(head, 0), value))
+        Some((u16::from_be_bytes(*kind), value))
     }
 }
 
@@ -275,13 +277,6 @@ fn ip(octets: &[u8]) -> Option<IpAddr> {
     match octets.len() {
         4 => <[u8; 4]>::try_from(octets).ok().map(|o| Ipv4Addr::from(o).into()),
         _ => <[u8; 16]>::try_from(octets).ok().map(|o| Ipv6Addr::from(o).into()),
-    }
-}
-
-fn u16_at(bytes: &[u8], at: usize) -> u16 {
-    match bytes.get(at..at + 2) {
-        Some(two) => u16::from_be_bytes([two[0], two[1]]),
-        None => 0,
     }
 }
 
@@ -316,7 +311,7 @@ impl<'a> Writer<'a> {
         self.out.extend_from_slice(&(value.len() as u16).to_be_bytes());
         self.out.extend_from_slice(value);
         let padding = value.len().next_multiple_of(4) - value.len();
-        self.out.extend_from_slice(&[0; 4][..padding]);
+        self.out.extend(std::iter::repeat_n(0, padding));
         self.set_length(0);
         self
     }
@@ -334,22 +329,20 @@ impl<'a> Writer<'a> {
     fn masked_address(&mut self, kind: u16, port: u16, ip: IpAddr, mask: [u8; 16]) -> &mut Self {
         let mut value = [0; 20];
         value[2..4].copy_from_slice(&port.to_be_bytes());
-        let length = match ip {
+        match ip {
             IpAddr::V4(v4) => {
                 value[1] = FAMILY_IPV4;
                 value[4..8].copy_from_slice(&v4.octets());
-                8
             }
             IpAddr::V6(v6) => {
                 value[1] = FAMILY_IPV6;
                 value[4..].copy_from_slice(&v6.octets());
-                20
             }
-        };
+        }
         for (octet, mask) in value[4..].iter_mut().zip(mask) {
             *octet ^= mask;
         }
-        self.attribute(kind, &value[..length])
+        self.attribute(kind, if ip.is_ipv4() { &value[..8] } else { &value })
     }
 
     /// Writes an ERROR-CODE (RFC 8489, section 14.8).

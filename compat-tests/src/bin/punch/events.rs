@@ -19,8 +19,9 @@ const STEP: Duration = Duration::from_millis(50);
 
 /// What one can type.
 const HELP: &str = "\
-create NAME [MAX]          make a room         join ROOM    join one, by ID or name
-rooms                      list the rooms      who          list the players in the room
+create NAME [MAX]          make a room for MAX players, 8 if it is left out
+rooms                      list the rooms      join ROOM    join one, by ID or name
+who                        list the players in the room
 delete, leave, kick ID                         wait SECONDS
 pass ID NAME [DATA]        send an event (ID - is the server)
 confirm ID NAME [DATA]     send one and wait until it has arrived

@@ -280,6 +280,36 @@ fn many_handshakes_at_once_take_several_turns_and_addresses_take_theirs() {
 }
 
 #[test]
+fn what_is_sent_ahead_in_tls_waits_for_a_turn_as_well() {
+    let certificate = certificate();
+    let (mut world, _) = encrypted(&certificate);
+    let id = world.open();
+    let mut client = client(&certificate, &TLS13);
+    client.writer().write_all(LOGIN).unwrap();
+    talk(&mut world, id, &mut client, 1 << 20).unwrap();
+    let ping = br#"{"type":"request","name":"ping","request_id":2}"#;
+    client.writer().write_all(&ping.repeat(100)).unwrap();
+    client.send_close_notify();
+    let bytes = hello(&mut client);
+    world.begin_to_say(id, bytes);
+    assert!(world.events.has_enough(id) && !world.closed.contains(&id));
+    let mut heard = world.heard.remove(&id).unwrap();
+    let first = heard.len();
+    while world.take_turns() {}
+    heard.extend(world.heard.remove(&id).unwrap());
+    assert!(first < heard.len() / 4, "{first} of {} bytes in the first turn", heard.len());
+    let (mut heard, mut said) = (&heard[..], String::new());
+    while !heard.is_empty() {
+        client.read_tls(&mut heard).unwrap();
+        let length = client.process_new_packets().unwrap().plaintext_bytes_to_read() as u64;
+        client.reader().take(length).read_to_string(&mut said).unwrap();
+    }
+    assert_eq!(said.lines().count(), 100);
+    assert_eq!(client.reader().read(&mut [0; 9]).unwrap(), 0, "a goodbye behind all of it");
+    assert!(world.closed.contains(&id) && world.events.is_empty());
+}
+
+#[test]
 fn who_says_nothing_in_tls_is_closed() {
     let certificate = certificate();
     let (mut world, _) = encrypted(&certificate);

@@ -20,6 +20,7 @@ use crate::unproven::Unproven;
 mod encrypted;
 mod meeting;
 mod passing;
+mod turns;
 
 /// The server, its connections, and what each has heard.
 struct World {
@@ -89,8 +90,22 @@ impl World {
         id
     }
 
+    /// Somebody says something, and all of it is carried out.
     fn say(&mut self, id: ConnId, bytes: impl AsRef<[u8]>) {
+        self.begin_to_say(id, bytes);
+        while self.take_turns() {}
+    }
+
+    /// The same, as far as the first turn goes.
+    fn begin_to_say(&mut self, id: ConnId, bytes: impl AsRef<[u8]>) {
         self.act(|events, now, out| events.on_bytes(now, id, bytes.as_ref(), out));
+    }
+
+    /// What waits for a turn has one. False: nothing does.
+    fn take_turns(&mut self) -> bool {
+        let is_anybody_waiting = !self.events.turns.is_empty();
+        self.act(|events, now, out| events.take_turns(now, out));
+        is_anybody_waiting
     }
 
     /// What a connection has heard since the last time it was asked, line by line.

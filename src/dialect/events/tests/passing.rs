@@ -254,11 +254,54 @@ fn two_addresses_do_not_use_up_all_waits() {
     assert!(told(&world) >= limits::WAITING_PEERS - 2, "{}", told(&world));
 }
 
+/// A peer that makes a room, and others, each at its address, who enter it.
+fn in_a_room(world: &mut World, host: &str, others: &[(IpAddr, &str)]) -> Vec<ConnId> {
+    let mut all = vec![world.login(host).0];
+    let room = world.ask(all[0], "create_room", json!({"name": "r"})).unwrap();
+    for (addr, id) in others {
+        let conn = world.login_from(*addr, id).0;
+        world.ask(conn, "join_room", json!({"room": room["room"]})).unwrap();
+        all.push(conn);
+    }
+    world.heard.clear();
+    all
+}
+
+#[test]
+fn strangers_may_leave_less_unread_than_those_in_the_room() {
+    let mut world = World::new();
+    let all = in_a_room(&mut world, "host", &[(PUBLIC, "player")]);
+    let (host, player) = (all[0], all[1]);
+    let (stranger, _) = world.login_from(IpAddr::from([203, 0, 113, 1]), "stranger");
+    let (elsewhere, _) = world.login("elsewhere");
+    world.ask(elsewhere, "create_room", json!({"name": "another"})).unwrap();
+    world.events.on_unread(host, limits::UNREAD_BY_STRANGERS);
+    let ask = r#"{"type":"request","name":"q","dest":"host","request_id":2}"#;
+    for id in [stranger, elsewhere] {
+        world.say(id, ask);
+        assert_eq!(world.hears(id)["error"]["code"], "busy");
+    }
+    for (id, name) in [(player, "player"), (host, "host")] {
+        world.say(id, ask);
+        assert_eq!(world.hears(host)["from"], name);
+    }
+    world.events.on_unread(host, limits::UNREAD_BY_STRANGERS - 1);
+    world.say(
+        stranger,
+        json!({"type": "pass", "name": "x", "dest": "host", "data": "x".repeat(60_000)})
+            .to_string(),
+    );
+    assert_eq!(world.hears(host)["from"], "stranger");
+    world.say(stranger, ask);
+    assert_eq!(world.hears(stranger)["error"]["code"], "busy");
+}
+
 #[test]
 fn one_address_does_not_keep_others_from_a_slow_reader() {
     let mut world = World::new();
-    let [slow, friend] = world.peers(["slow", "friend"]);
-    let (flooder, _) = world.login_from(IpAddr::from([203, 0, 113, 1]), "flooder");
+    let other = IpAddr::from([203, 0, 113, 1]);
+    let all = in_a_room(&mut world, "slow", &[(PUBLIC, "friend"), (other, "flooder")]);
+    let (slow, friend, flooder) = (all[0], all[1], all[2]);
     let pass = json!({"type": "pass", "name": "x", "dest": "slow", "data": "x".repeat(5000)});
     // What it does not read stays with the server.
     let mut unread = 1;

@@ -1,0 +1,33 @@
+//! What is kept apart for IPv4 and for IPv6: neither side can reach the other.
+
+use std::net::IpAddr;
+
+/// One of them for each family.
+#[derive(Debug, Default)]
+pub(super) struct ByFamily<T> {
+    v4: T,
+    v6: T,
+}
+
+impl<T> ByFamily<T> {
+    /// That of the family of this address.
+    pub(super) fn of(&self, addr: IpAddr) -> &T {
+        if addr.is_ipv4() { &self.v4 } else { &self.v6 }
+    }
+
+    /// The same, to be changed.
+    pub(super) fn of_mut(&mut self, addr: IpAddr) -> &mut T {
+        if addr.is_ipv4() { &mut self.v4 } else { &mut self.v6 }
+    }
+
+    /// Both.
+    #[cfg(test)]
+    pub(super) fn both(&self) -> [&T; 2] {
+        [&self.v4, &self.v6]
+    }
+
+    /// Both, to be changed.
+    pub(super) fn both_mut(&mut self) -> [&mut T; 2] {
+        [&mut self.v4, &mut self.v6]
+    }
+}
