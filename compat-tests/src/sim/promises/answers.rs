@@ -83,7 +83,7 @@ impl Book {
                 );
             }
             let is_away = self.hosts_at(target).next().is_none();
-            let just_left = |(at, addr, _): &(Instant, IpAddr, _)| {
+            let just_left = |(at, addr, ..): &(Instant, IpAddr, _, _)| {
                 *addr == target && now - *at + SLACK < limits::HOST_RETURN
             };
             let may_wait = now - request.started < limits::INTRODUCTION_WAIT && !self.is_stopping;

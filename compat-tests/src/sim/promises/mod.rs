@@ -147,8 +147,8 @@ pub struct Book {
     doors: BTreeMap<ConnId, Door>,
     regs: VecDeque<Shown>,
     connects: VecDeque<Shown>,
-    /// Hosts that have left: when, where, and their ports.
-    left: VecDeque<(Instant, IpAddr, BTreeSet<u16>)>,
+    /// Hosts that have left: when, where, their ports, and their connection.
+    left: VecDeque<(Instant, IpAddr, BTreeSet<u16>, ConnId)>,
     owed: Vec<notices::Owed>,
     /// When each peer registered last.
     registered: BTreeMap<usize, Instant>,

@@ -54,6 +54,23 @@ impl Book {
         self.owed.push(Owed { client, conn: id, began, hosts, is_certain, since: now, until });
     }
 
+    /// A host has registered: it may be told of whom one was to be told that has just left there.
+    pub(super) fn inherit(&mut self, now: Instant, id: ConnId, addr: IpAddr) {
+        let is_back = |at: Instant| now - at <= limits::HOST_RETURN + SLACK;
+        let before = self.left.iter().filter(|(at, a, ..)| *a == addr && is_back(*at));
+        for (.., before) in before {
+            for owed in self.owed.iter_mut().filter(|owed| owed.hosts.contains(before)) {
+                owed.hosts.push(id);
+                owed.until = owed.until + limits::HOST_RETURN + self.gap;
+            }
+            let foretold = self.foretold.iter().filter(|((host, _), _)| host == before);
+            let more: Vec<_> = foretold.map(|((_, client), more)| (*client, *more)).collect();
+            for (client, more) in more {
+                *self.foretold.entry((id, client)).or_default() += more;
+            }
+        }
+    }
+
     /// Whether nobody else can have used up the client's packet.
     fn is_port_of_client_known(&self, now: Instant, id: ConnId, client: IpAddr) -> bool {
         let fresh = |at: Instant| now - at + SLACK < limits::CONNECT_PORT;

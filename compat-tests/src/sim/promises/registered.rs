@@ -82,11 +82,12 @@ impl Book {
 
     pub(super) fn register(&mut self, now: Instant, id: ConnId, data: Option<[String; 8]>) {
         let Some(addr) = self.doors.get(&id).map(|door| door.addr) else { return };
+        self.inherit(now, id, addr);
         let is_recent = |at: Instant| now - at <= limits::REG_WINDOW;
         let shown: Vec<&Shown> =
             self.regs.iter().filter(|s| s.from.ip() == addr && is_recent(s.at)).collect();
         let mut ports: BTreeSet<u16> = shown.iter().map(|s| s.from.port()).collect();
-        for (_, _, left) in self.left.iter().filter(|(at, a, _)| *a == addr && is_recent(*at)) {
+        for (_, _, left, _) in self.left.iter().filter(|(at, a, ..)| *a == addr && is_recent(*at)) {
             ports.extend(left);
         }
         let neighbours: Vec<&Registered> = self.hosts_at(addr).map(|(_, _, host)| host).collect();
@@ -115,7 +116,7 @@ impl Book {
     pub(super) fn end_host(&mut self, now: Instant, id: ConnId) {
         let Some(door) = self.doors.get_mut(&id) else { return };
         if let Some(host) = door.host.take() {
-            self.left.push_back((now, door.addr, host.ports));
+            self.left.push_back((now, door.addr, host.ports, id));
         }
     }
 
