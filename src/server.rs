@@ -385,6 +385,10 @@ impl Dialect for Server {
         self.forget(conn);
     }
 
+    fn note_ready(&mut self, connections: usize) {
+        self.dialects.all_mut().for_each(|dialect| dialect.note_ready(connections));
+    }
+
     fn has_enough(&self, id: ConnId) -> bool {
         let speaks = self.places.get(id).and_then(|conn| conn.speaks);
         let dialect = speaks.and_then(|name| self.dialects.get(name));

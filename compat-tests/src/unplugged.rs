@@ -116,6 +116,11 @@ impl Unplugged {
         self.server.note_busy(is_busy);
     }
 
+    /// So many connections have something to read.
+    pub fn note_ready(&mut self, connections: usize) {
+        self.server.note_ready(connections);
+    }
+
     /// Time passes, and the server does what it has to do at its time.
     pub fn pass(&mut self, duration: Duration) {
         let end = self.time + duration;

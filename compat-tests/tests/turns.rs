@@ -128,6 +128,30 @@ fn events_of_many_addresses_do_not_add_up_before_somebody_else() {
 }
 
 #[test]
+fn the_more_connections_have_something_to_read_the_less_is_done_for_one_at_a_time() {
+    const REQUESTS: usize = 10;
+    for dialect in ["gmnet", "events"] {
+        for (ready, most) in [(1, REQUESTS), (500, 1)] {
+            let mut server = Unplugged::new(UNHINDERED);
+            let (conn, request) = match dialect {
+                "events" => (events_peer(&mut server, peer(2, 1), "one"), PING),
+                _ => (server.open(peer(2, 1)), &b"version\n"[..]),
+            };
+            server.note_ready(ready);
+            server.send(conn, &request.repeat(REQUESTS));
+            let at_once = answers(&mut server, conn);
+            assert_eq!(at_once, most, "{dialect}, {ready} connections");
+            // Those that wait here come after those that have something to read.
+            assert!(at_once == REQUESTS || server.wake_up());
+            let later = answers(&mut server, conn);
+            assert!(at_once + later == REQUESTS || later <= 4, "{later} in a turn");
+            server.pass(TURN);
+            assert_eq!(at_once + later + answers(&mut server, conn), REQUESTS);
+        }
+    }
+}
+
+#[test]
 fn work_of_many_connections_does_not_add_up_in_one_turn() {
     let mut server = with_hosts(UNHINDERED, 1000);
     let request = |n: usize| lobby_request_by("game", "data2", Some(900 - n % 64));

@@ -134,6 +134,10 @@ impl Dialect for Contained {
         self.act(out, |dialect, out| dialect.on_gone(now, conn, out));
     }
 
+    fn note_ready(&mut self, connections: usize) {
+        self.act(&mut Outbox::new(), |dialect, _| dialect.note_ready(connections));
+    }
+
     fn has_enough(&self, conn: ConnId) -> bool {
         self.ask(|dialect| dialect.has_enough(conn)).unwrap_or(false)
     }

@@ -21,6 +21,8 @@ pub(super) struct Turns {
     spent: usize,
     /// What was spent when the connection began that is served now.
     before: usize,
+    /// How many connections have something to read that has not been read yet.
+    ready: usize,
     waiting: Map<IpAddr, VecDeque<ConnId>>,
     /// Whose turn is next. Every address in `waiting` is here once.
     order: VecDeque<IpAddr>,
@@ -40,6 +42,11 @@ impl Turns {
         (self.at, self.spent, self.before) = (now, 0, 0);
     }
 
+    /// So many connections have something to read: they come before those that wait here.
+    pub(super) fn note_ready(&mut self, connections: usize) {
+        self.ready = connections;
+    }
+
     /// Counts work.
     pub(super) fn spend(&mut self, work: usize) {
         self.spent = self.spent.saturating_add(work);
@@ -52,7 +59,7 @@ impl Turns {
     }
 
     /// Whether a connection has had its part of this turn: the smaller, the more addresses wait
-    /// for theirs.
+    /// for theirs and the more connections have something to read.
     #[must_use]
     pub(super) fn is_slice_spent(&self) -> bool {
         self.is_slice_spent_since(self.before)
@@ -61,8 +68,14 @@ impl Turns {
     /// The same, if so much had been spent before.
     #[must_use]
     pub(super) fn is_slice_spent_since(&self, before: usize) -> bool {
-        let slices = limits::SLICES + self.order.len();
+        let slices = self.slices() + self.order.len();
         self.spent.saturating_sub(before) >= (limits::TURN_WORK / slices).max(1)
+    }
+
+    /// In how many parts a turn is divided, so that all who have something to read have theirs
+    /// within [`limits::ROUND`] turns.
+    fn slices(&self) -> usize {
+        limits::SLICES.max(self.ready / limits::ROUND)
     }
 
     /// Whether this turn has no room for work that can wait.
@@ -83,7 +96,7 @@ impl Turns {
 
     /// The next that may go on, unless the work of this turn is done. It may be closed since.
     pub(super) fn take(&mut self) -> Option<ConnId> {
-        if self.is_spent() {
+        if self.spent >= limits::TURN_WORK / self.slices() * limits::SLICES {
             return None;
         }
         let addr = self.order.pop_front()?;

@@ -218,6 +218,7 @@ impl EventLoop {
             debug!("connection {} lost: its peer does not read", conn.slot);
             self.lose(now, conn);
         }
+        self.server.note_ready(self.connections.ready_len());
         let mut wakeup = self.server.next_wakeup();
         if wakeup.is_some_and(|at| at <= now.instant) {
             self.server.on_wakeup(now, &mut self.out);
@@ -302,7 +303,9 @@ impl EventLoop {
 
     fn serve_connections(&mut self, now: Now) {
         let end = self.instant() + SHARE;
-        for _ in 0..self.connections.ready_len() {
+        let ready = self.connections.ready_len();
+        self.server.note_ready(ready);
+        for _ in 0..ready {
             let Some(conn) = self.connections.next_ready() else { break };
             let alive = self.flush(now, conn)
                 && self.serve(now, conn)

@@ -482,6 +482,10 @@ impl Dialect for Events {
         self.decrypt(now, id, bytes, out);
     }
 
+    fn note_ready(&mut self, connections: usize) {
+        self.turns.note_ready(connections);
+    }
+
     fn on_fin(&mut self, _: Now, id: ConnId, out: &mut Outbox) {
         // The answers of others come too late for one that leaves.
         self.finish(id, out);

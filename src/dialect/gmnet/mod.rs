@@ -485,6 +485,10 @@ impl Dialect for Gmnet {
         self.resume(now, out);
     }
 
+    fn note_ready(&mut self, connections: usize) {
+        self.turns.note_ready(connections);
+    }
+
     fn on_fin(&mut self, now: Now, id: ConnId, out: &mut Outbox) {
         let Some(conn) = self.conns.get_mut(id) else { return };
         conn.finished = true;
