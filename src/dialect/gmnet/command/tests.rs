@@ -139,6 +139,26 @@ fn take_turns(streams: &[Vec<u8>], bytes: usize) -> Vec<(Vec<Command>, Result<Go
     got
 }
 
+/// Wherever reading ended before, in too long a line, amid a command, or behind lines that are none.
+#[test]
+fn what_one_reader_was_sent_is_no_part_of_what_the_next_gets() {
+    let line = [vec![b'x'; limits::LINE], b"\n".to_vec()].concat();
+    let sent = |parts: &[&[u8]]| parts.concat();
+    let before = [
+        (sent(&[&line, b"reg2ping"]), Ok(Go::On)),
+        (sent(&[b"reg2\n", &line]), Ok(Go::On)),
+        (sent(&[b"reg2\n", &line, b"x", &line]), Err(BadStream::LineTooLong)),
+        (sent(&[b"reg2\n", &line, &line, &line, &line]), Err(BadStream::CommandTooLong)),
+    ];
+    let next = b"reg2\nreg2reg2\n\n\n\n\n\n\n\n\n".to_vec();
+    for (stream, end) in before {
+        let got = take_turns(&[stream, next.clone()], 100_000);
+        assert_eq!(got[0].1, end);
+        let [command] = &got[1].0[..] else { panic!("{} commands behind {end:?}", got[1].0.len()) };
+        assert_eq!(words(command), ["reg2reg2", "", "", "", "", "", "", "", ""], "{end:?}");
+    }
+}
+
 proptest! {
     /// Each reader gets what it gets alone, whatever bytes another was refused at.
     #[test]
