@@ -76,6 +76,21 @@ fn who_had_enough_gets_the_rest_later() {
 }
 
 #[test]
+fn what_has_been_read_makes_room_for_more_ahead() {
+    let mut reader = Reader::default();
+    let line = b"version\n";
+    for _ in 0..limits::AHEAD / line.len() {
+        assert_eq!(reader.hold(line), Ok(Go::Stop));
+    }
+    assert_eq!(reader.hold(line), Err(BadStream::TooFarAhead));
+    for _ in 0..100 {
+        assert_eq!(reader.read(b"", &mut Spare::default(), |_| Go::Stop), Ok(Go::Stop));
+        assert_eq!(reader.hold(line), Ok(Go::Stop));
+        assert_eq!(reader.hold(line), Err(BadStream::TooFarAhead));
+    }
+}
+
+#[test]
 fn long_lines_work_up_to_the_limit() {
     let line = |length| [vec![b'a'; length], b"\nversion\n".to_vec()].concat();
     assert_eq!(read(&[&line(16 * 1024)]).0.len(), 1);
@@ -117,6 +132,56 @@ fn long_stream() -> impl Strategy<Value = Vec<u8>> {
         stream.splice(at..at, line.iter().copied().cycle().take(length));
         stream
     })
+}
+
+/// A long stream of many commands, but short enough to be held.
+fn many_commands() -> impl Strategy<Value = Vec<u8>> {
+    let words = vec!["version", "connect", "reg2", "lobby2", "reg", "ping", "", "a \u{200b}b"];
+    let ends = prop::sample::select(vec!["\n\0", "\n", "\r\n", "\r"]);
+    let line = (prop::sample::select(words), ends).prop_map(|(word, end)| [word, end].concat());
+    (prop::collection::vec(line, 1..60), 1..150usize).prop_map(|(lines, times)| {
+        let mut stream = lines.concat().repeat(times).into_bytes();
+        stream.truncate(limits::AHEAD);
+        stream
+    })
+}
+
+/// The same as [`read`], where each command is waited for. Of each chunk it is known how many
+/// commands have got their answer when the next one comes.
+fn read_with_pauses(chunks: &[(&[u8], usize)]) -> (Vec<Command>, Result<bool, BadStream>) {
+    let mut reader = Reader::default();
+    let mut spare = Spare::default();
+    let mut all = Vec::new();
+    let most = chunks.iter().map(|(chunk, _)| chunk.len()).sum();
+    let mut go_on = |reader: &mut Reader, chunk: &[u8]| {
+        let before = all.len();
+        let go = reader.read(chunk, &mut spare, |command| {
+            all.push(command.clone());
+            Go::Stop
+        });
+        assert!(all.len() <= before + 1, "it stops when it is told to");
+        assert!(all.len() <= most, "nothing is read twice");
+        go
+    };
+    let mut go = Ok(Go::On);
+    for (chunk, answers) in chunks {
+        go = go.and_then(|go| match go {
+            Go::On => go_on(&mut reader, chunk),
+            Go::Stop => reader.hold(chunk),
+        });
+        for _ in 0..*answers {
+            if go == Ok(Go::Stop) {
+                go = go_on(&mut reader, b"");
+            }
+        }
+    }
+    reader.finish();
+    while go == Ok(Go::Stop) {
+        go = go_on(&mut reader, b"");
+    }
+    // The line that the end has ended, if nothing was waited for.
+    let go = go.and_then(|_| go_on(&mut reader, b""));
+    (all, go.map(|_| reader.is_amid_command()))
 }
 
 /// What readers that share the spare memory get when each reads so many bytes in its turn.
@@ -170,6 +235,23 @@ proptest! {
         let alone: Vec<_> =
             streams.iter().flat_map(|stream| take_turns(std::slice::from_ref(stream), cut)).collect();
         prop_assert!(together == alone);
+    }
+
+    /// What comes during a pause is held, and goes on where reading has stopped.
+    #[test]
+    fn pauses_make_no_difference(
+        stream in many_commands(),
+        cuts in prop::collection::vec((any::<prop::sample::Index>(), 0..500usize), 0..8),
+    ) {
+        let mut cuts: Vec<_> = cuts.iter().map(|(at, n)| (at.index(stream.len() + 1), *n)).collect();
+        cuts.extend([(0, 0), (stream.len(), 0)]);
+        cuts.sort_unstable();
+        let chunks: Vec<(&[u8], usize)> =
+            cuts.windows(2).map(|w| (&stream[w[0].0..w[1].0], w[1].1)).collect();
+        let (paused, whole) = (read_with_pauses(&chunks), read(&[&stream]));
+        // Not with `assert_eq`: they are long.
+        let differ = paused.0.iter().zip(&whole.0).position(|(one, other)| one != other);
+        prop_assert_eq!((paused.0.len(), paused.1, differ), (whole.0.len(), whole.1, None));
     }
 
     #[test]
