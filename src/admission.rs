@@ -41,19 +41,25 @@ impl Admission {
         }
     }
 
+    /// Whether [`Self::admits`] looks at the key, and not at the name of the game.
+    #[must_use]
+    pub fn asks_for_key(&self) -> bool {
+        !self.keys.is_empty()
+    }
+
     /// The option with the list that [`Self::admits`] looks at.
     #[must_use]
     pub fn list(&self) -> &'static str {
-        if self.keys.is_empty() { "--games" } else { "--key" }
+        if self.asks_for_key() { "--key" } else { "--games" }
     }
 
     /// Whether a peer is admitted that can present a key: where there are keys it has to be one,
     /// else the name of a game will do.
     #[must_use]
     pub fn admits(&self, key: Option<&str>, game: &str) -> bool {
-        match self.keys.is_empty() {
-            true => self.games.is_empty() || holds(&self.games, game),
-            false => key.is_some_and(|key| holds(&self.keys, key)),
+        match self.asks_for_key() {
+            true => key.is_some_and(|key| holds(&self.keys, key)),
+            false => self.games.is_empty() || holds(&self.games, game),
         }
     }
 }

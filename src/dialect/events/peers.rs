@@ -96,14 +96,15 @@ impl Events {
         if self.peer(id).is_some() {
             return Err(Fault::new("already_logged_in", "you have an ID already"));
         }
-        if !self.config.admission.admits(login.key.as_deref(), &game) {
-            let asks_for_key = !self.config.admission.keys.is_empty();
+        let admission = &self.config.admission;
+        if !admission.admits(login.key.as_deref(), &game) {
+            let (asks_for_key, list) = (admission.asks_for_key(), admission.list());
             if let Some(addr) = self.conns.get(id).map(|conn| conn.addr.ip()) {
                 let game = Quoted(&game);
                 let mut note = |why| self.refused.note(now.instant, addr, Name::Events, why);
                 match asks_for_key {
-                    true => note(format_args!("its key is not one of --key")),
-                    false => note(format_args!("its game {game} is not one of --games")),
+                    true => note(format_args!("its key is not one of {list}")),
+                    false => note(format_args!("its game {game} is not one of {list}")),
                 }
             }
             let why = match asks_for_key {

@@ -66,6 +66,7 @@ use crate::unproven::Unproven;
 
 mod entering;
 pub mod field;
+mod introducing;
 mod leaving;
 mod list;
 pub mod message;

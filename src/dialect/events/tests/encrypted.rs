@@ -74,6 +74,18 @@ fn encrypted(certificate: &CertifiedKey<KeyPair>) -> (World, Acceptor) {
     (World::with(config), acceptor)
 }
 
+/// Somebody who has logged in on a connection.
+fn logged_in() -> (World, ConnId, ClientConnection) {
+    let certificate = certificate();
+    let (mut world, _) = encrypted(&certificate);
+    let id = world.open();
+    let mut client = client(&certificate, &TLS13);
+    client.writer().write_all(LOGIN).unwrap();
+    let said = talk(&mut world, id, &mut client, 1 << 20).unwrap();
+    assert!(said.contains("udp_token"), "{said}");
+    (world, id, client)
+}
+
 #[test]
 fn an_encrypted_connection_is_like_any_other() {
     let certificate = certificate();
@@ -172,12 +184,7 @@ fn an_address_may_not_begin_connections_all_the_time() {
 
 #[test]
 fn the_end_of_the_server_is_said_in_tls() {
-    let certificate = certificate();
-    let (mut world, _) = encrypted(&certificate);
-    let id = world.open();
-    let mut client = client(&certificate, &TLS13);
-    client.writer().write_all(LOGIN).unwrap();
-    talk(&mut world, id, &mut client, 4096).unwrap();
+    let (mut world, id, mut client) = logged_in();
     world.act(|events, now, out| events.on_shutdown(now, out));
     talk(&mut world, id, &mut client, 4096).unwrap();
     assert_eq!(client.reader().read(&mut [0; 9]).unwrap(), 0, "a goodbye, not a break");
@@ -281,12 +288,7 @@ fn many_handshakes_at_once_take_several_turns_and_addresses_take_theirs() {
 
 #[test]
 fn what_is_sent_ahead_in_tls_waits_for_a_turn_as_well() {
-    let certificate = certificate();
-    let (mut world, _) = encrypted(&certificate);
-    let id = world.open();
-    let mut client = client(&certificate, &TLS13);
-    client.writer().write_all(LOGIN).unwrap();
-    talk(&mut world, id, &mut client, 1 << 20).unwrap();
+    let (mut world, id, mut client) = logged_in();
     let ping = br#"{"type":"request","name":"ping","request_id":2}"#;
     client.writer().write_all(&ping.repeat(100)).unwrap();
     client.send_close_notify();
@@ -311,12 +313,7 @@ fn what_is_sent_ahead_in_tls_waits_for_a_turn_as_well() {
 
 #[test]
 fn who_says_nothing_in_tls_is_closed() {
-    let certificate = certificate();
-    let (mut world, _) = encrypted(&certificate);
-    let id = world.open();
-    let mut client = client(&certificate, &TLS13);
-    client.writer().write_all(LOGIN).unwrap();
-    talk(&mut world, id, &mut client, 1 << 20).unwrap();
+    let (mut world, id, mut client) = logged_in();
     client.set_buffer_limit(None);
     // New keys all the time, and a space now and then.
     for _ in 0..200 {

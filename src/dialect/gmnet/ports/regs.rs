@@ -1,53 +1,20 @@
-//! UDP ports that peers have shown, until a TCP request says whose they are. GMnet has no tokens:
-//! all that joins a datagram to a connection is the address both come from, and the time.
+//! Ports of hosts, from `reg`, and which of them a registration means: by time, and in a flood of
+//! forged packets by what has been shown before.
 
 use std::cmp::Reverse;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use hashlink::LinkedHashMap;
-use hashlink::linked_hash_map::Entry;
 use smallvec::SmallVec;
 
+use super::{Distance, Ports, Remembered, gap};
 use crate::clock::{Instant, Now};
 use crate::dialect::Via;
-use crate::hash::Keyed;
 use crate::limits;
 
-/// The remembered ports of all addresses; those that nothing came from for longest first.
-#[derive(Debug, Default)]
-pub struct Ports {
-    by_addr: LinkedHashMap<IpAddr, Remembered, Keyed>,
-    /// How many ports are remembered in all.
-    count: usize,
-}
-
-#[derive(Debug, Default)]
-struct Remembered {
-    /// When something came last.
-    touched: Instant,
-    /// From `connect`, oldest packet first.
-    connects: SmallVec<[Connect; 1]>,
-    /// From `reg`, oldest packet first.
-    regs: SmallVec<[Reg; 1]>,
-    /// From `reg`, what may have been the ports of hosts that got others, the latest at the end.
-    maybe: SmallVec<[u16; 1]>,
-    /// Until then somebody who asks for a host of this address may have to wait a moment.
-    host_expected: Instant,
-}
-
+/// Packets from one port, or the port of a host that has left.
 #[derive(Clone, Copy, Debug)]
-struct Connect {
-    port: u16,
-    /// When the first of the packets from this port came.
-    first: Instant,
-    at: Instant,
-    /// A request got it; it may have been for another.
-    is_claimed: bool,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Reg {
+pub(super) struct Reg {
     port: u16,
     via: Via,
     /// When the first of the packets from this port came.
@@ -95,158 +62,7 @@ pub struct ClaimedReg {
     pub is_doubtful: bool,
 }
 
-/// How likely it is that packets belong to the first request of a connection: the least, the most.
-/// Games send their packet right before they open the connection; so of two that do this at once,
-/// behind one address, each gets its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Distance {
-    /// They came when it was opened, so far from it.
-    Near(Duration),
-    /// They came long before it, or after it, and are so old. The connection may have been opened
-    /// for something else before, so the newest counts.
-    Far(Duration),
-}
-
-impl Distance {
-    /// Of packets from one port, which came between these two, to a connection.
-    fn of(now: Instant, opened: Instant, first: Instant, last: Instant) -> Self {
-        let distance = |at: Instant| {
-            let is_near = at <= opened + limits::OVERTAKEN && opened - at <= limits::BELONGS;
-            if is_near { Self::Near(gap(opened, at)) } else { Self::Far(now - last) }
-        };
-        distance(first).min(distance(last))
-    }
-}
-
-/// The ports that may be a client's. A host can be told of all of them, as it knocks at each.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Likely([u16; limits::LIKELY_PORTS]);
-
-impl Likely {
-    /// The one that no other request has got, if there is such a one.
-    #[must_use]
-    pub fn best(&self) -> Option<u16> {
-        self.iter().next()
-    }
-
-    /// All of them.
-    pub fn iter(&self) -> impl Iterator<Item = u16> {
-        // Port 0 is never learned.
-        self.0.into_iter().take_while(|port| *port != 0)
-    }
-}
-
-impl FromIterator<u16> for Likely {
-    fn from_iter<I: IntoIterator<Item = u16>>(ports: I) -> Self {
-        let mut likely = Self::default();
-        likely.0.iter_mut().zip(ports).for_each(|(place, port)| *place = port);
-        likely
-    }
-}
-
-/// The time between two moments, whichever is earlier.
-fn gap(one: Instant, other: Instant) -> Duration {
-    (one - other).max(other - one)
-}
-
 impl Ports {
-    /// A UDP `connect` came.
-    pub fn learn_connect(&mut self, now: Instant, addr: IpAddr, port: u16) {
-        self.change(now, addr, |remembered| {
-            let known = remembered.connects.iter().position(|c| c.port == port);
-            let first = known.map_or(now, |n| remembered.connects.remove(n).first);
-            if remembered.connects.len() >= limits::PORTS_PER_ADDRESS {
-                remembered.connects.remove(0);
-            }
-            remembered.connects.push(Connect { port, first, at: now, is_claimed: false });
-        });
-    }
-
-    /// The ports of an address that may be meant by the first request of a connection: those whose
-    /// packets came about when it was opened, else the newest. With `patience` only what came
-    /// very near to that.
-    pub fn claim_connect(
-        &mut self,
-        now: Instant,
-        addr: IpAddr,
-        opened: Instant,
-        patience: bool,
-    ) -> Likely {
-        let most = if patience { limits::OVERTAKEN } else { Duration::MAX };
-        self.take_connect(now, addr, |c| match Distance::of(now, opened, c.first, c.at) {
-            Distance::Near(gap) => (gap <= most).then_some(Distance::Near(gap)),
-            far => (!patience).then_some(far),
-        })
-    }
-
-    /// The same for a later request, made at that time: those of the newest packets, if they came
-    /// after the last answer.
-    pub fn claim_newer_connect(
-        &mut self,
-        now: Instant,
-        addr: IpAddr,
-        answered: Instant,
-        asked: Instant,
-    ) -> Likely {
-        self.take_connect(now, addr, |c| {
-            (c.at > answered).then(|| match gap(asked, c.at) {
-                gap if gap <= limits::OVERTAKEN => Distance::Near(gap),
-                gap => Distance::Far(gap),
-            })
-        })
-    }
-
-    /// Takes the ports of an address that are the least distant. If it is certainly one, nobody
-    /// else gets that; if there is any doubt it stays, but only for who asks at that time.
-    fn take_connect(
-        &mut self,
-        now: Instant,
-        addr: IpAddr,
-        distance: impl Fn(&Connect) -> Option<Distance>,
-    ) -> Likely {
-        let Some(remembered) = self.by_addr.get_mut(&addr) else { return Likely::default() };
-        // The oldest come first. What is too old to be told must not be taken for the right one.
-        let connects = &mut remembered.connects;
-        let is_old = |c: &&Connect| now - c.at > limits::CONNECT_PORT;
-        let old = connects.iter().take_while(is_old).count();
-        connects.drain(..old);
-        self.count -= old;
-        let mut near = SmallVec::<[_; 4]>::new();
-        for (index, connect) in connects.iter().enumerate() {
-            if let Some(distance) = distance(connect)
-                && (!connect.is_claimed || distance <= Distance::Near(limits::DRIFT))
-            {
-                near.push((distance, Reverse(index), connect.port));
-            }
-        }
-        near.sort_unstable();
-        let Some(&(best, ..)) = near.first() else { return Likely::default() };
-        match best {
-            // What has drifted far may have drifted a little farther.
-            Distance::Near(gap) => {
-                let farthest = Distance::Near(gap + gap.max(limits::DRIFT));
-                near.retain(|(distance, ..)| *distance <= farthest);
-            }
-            Distance::Far(_) => near.truncate(1),
-        }
-        // Of many that come together each gets one that no other has got, and some more.
-        let is_free = |index: usize| connects.get(index).is_some_and(|c| !c.is_claimed);
-        let own = near.iter().position(|(_, Reverse(index), _)| is_free(*index)).unwrap_or(0);
-        let Some(&(_, Reverse(index), port)) = near.get(own) else { return Likely::default() };
-        let others = near.iter().map(|(.., port)| *port).filter(|other| *other != port);
-        let likely = [port].into_iter().chain(others).collect();
-        if near.len() == 1 && best <= Distance::Near(limits::SURE) {
-            connects.remove(index);
-            self.count -= 1;
-        } else if let Some(connect) = connects.get_mut(index) {
-            connect.is_claimed = true;
-        }
-        if remembered.is_of_no_use(now) {
-            self.by_addr.remove(&addr);
-        }
-        likely
-    }
-
     /// A UDP `reg` comes: those that were received at the same time are older.
     pub fn outdate_regs(&mut self, now: Instant, addr: IpAddr) {
         let regs = self.by_addr.get_mut(&addr).into_iter().flat_map(|r| &mut r.regs);
@@ -357,59 +173,9 @@ impl Ports {
             is_doubtful: reg.source == RegSource::Again,
         })
     }
-
-    /// Whether a host of this address was there a moment ago, or seems about to register.
-    #[must_use]
-    pub fn is_host_expected(&self, now: Instant, addr: IpAddr) -> bool {
-        self.by_addr.get(&addr).is_some_and(|r| now < r.host_expected)
-    }
-
-    /// When [`Self::expire`] has something to do.
-    #[must_use]
-    pub fn next_wakeup(&self) -> Option<Instant> {
-        self.by_addr.front().map(|(_, r)| r.touched + limits::CONNECT_PORT)
-    }
-
-    /// Forgets what is too old to be used.
-    pub fn expire(&mut self, now: Instant) {
-        while self.next_wakeup().is_some_and(|at| at <= now) {
-            self.forget_oldest();
-        }
-    }
-
-    /// Changes what is remembered of an address, and keeps everything within its bounds.
-    fn change(&mut self, now: Instant, addr: IpAddr, change: impl FnOnce(&mut Remembered)) {
-        let remembered = match self.by_addr.entry(addr) {
-            Entry::Occupied(mut known) => {
-                known.to_back();
-                known.into_mut()
-            }
-            Entry::Vacant(new) => new.insert(Remembered::default()),
-        };
-        let before = remembered.len();
-        remembered.touched = now;
-        change(remembered);
-        self.count = self.count + remembered.len() - before;
-        while self.count.max(self.by_addr.len()) > limits::PORTS {
-            self.forget_oldest();
-        }
-    }
-
-    fn forget_oldest(&mut self) {
-        let oldest = self.by_addr.pop_front();
-        self.count -= oldest.map_or(0, |(_, r)| r.len());
-    }
 }
 
 impl Remembered {
-    fn len(&self) -> usize {
-        self.connects.len() + self.regs.len()
-    }
-
-    fn is_of_no_use(&self, now: Instant) -> bool {
-        self.len() == 0 && self.host_expected <= now
-    }
-
     /// A registration got this port: notes those that may as well have been meant.
     fn note_others(&mut self, expected: Instant, chosen: &Reg) {
         let farthest = chosen.gap(expected) + limits::DRIFT;
@@ -518,87 +284,8 @@ fn choose_reg(now: Instant, regs: &[Reg], opened: Instant) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::{ADDR, VIA, at};
     use super::*;
-
-    const ADDR: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 7));
-    const VIA: Via = Via { socket: 0, local: None };
-
-    fn at(seconds: u64) -> Now {
-        Now { instant: Instant::from_micros(seconds * 1_000_000), unix: 1_700_000_000 + seconds }
-    }
-
-    fn only(port: u16) -> Likely {
-        Likely::from_iter([port])
-    }
-
-    #[test]
-    fn every_connect_packet_is_used_once() {
-        let mut ports = Ports::default();
-        let [one, two] = [1, 2].map(|seconds| at(seconds).instant);
-        ports.learn_connect(one, ADDR, 1000);
-        ports.learn_connect(two, ADDR, 2000);
-        assert_eq!(ports.claim_connect(two, ADDR, one, true), only(1000));
-        assert_eq!(ports.claim_connect(two, ADDR, two, true), only(2000));
-        assert_eq!(ports.claim_connect(two, ADDR, two, false), Likely::default());
-        assert_eq!((ports.count, ports.by_addr.len()), (0, 0), "nothing is kept for nothing");
-        ports.learn_connect(two, ADDR, 1000);
-        assert_eq!(
-            ports.claim_connect(two, ADDR, two, true),
-            only(1000),
-            "a newer one counts again"
-        );
-    }
-
-    #[test]
-    fn where_two_packets_came_together_each_request_gets_both() {
-        let mut ports = Ports::default();
-        let ms = |ms: u64| Instant::from_micros(1_000_000 + ms * 1000);
-        let near = limits::DRIFT.as_millis() as u64;
-        for (n, time) in [0, near, 10 * near].into_iter().enumerate() {
-            ports.learn_connect(ms(time), ADDR, 1000 + n as u16);
-        }
-        let mut claim = |time| ports.claim_connect(ms(20 * near), ADDR, ms(time), false);
-        assert_eq!(claim(0).iter().collect::<Vec<_>>(), [1000, 1001]);
-        assert_eq!(claim(near).iter().collect::<Vec<_>>(), [1001, 1000], "it stays for the other");
-        assert_eq!(claim(10 * near), only(1002));
-        assert_eq!(claim(10 * near), Likely::default(), "but not for who came much later");
-    }
-
-    #[test]
-    fn of_many_packets_each_request_gets_one_of_its_own_and_few_others() {
-        let mut ports = Ports::default();
-        let now = at(1).instant;
-        (1..=50).for_each(|port| ports.learn_connect(now, ADDR, port));
-        let mut best = Vec::new();
-        for _ in 0..50 {
-            let likely = ports.claim_connect(now, ADDR, now, true);
-            assert!(likely.iter().count() <= limits::LIKELY_PORTS);
-            best.extend(likely.best());
-        }
-        best.sort_unstable();
-        assert_eq!(best, (1..=50).collect::<Vec<_>>());
-    }
-
-    #[test]
-    fn with_patience_a_packet_that_does_not_fit_is_left_for_others() {
-        let mut ports = Ports::default();
-        let claim =
-            |ports: &mut Ports, p| ports.claim_connect(at(3).instant, ADDR, at(2).instant, p);
-        ports.learn_connect(at(1).instant, ADDR, 1000);
-        assert_eq!(claim(&mut ports, true), Likely::default());
-        assert_eq!(claim(&mut ports, false), only(1000));
-    }
-
-    #[test]
-    fn a_later_request_takes_nothing_that_came_before_the_last_answer() {
-        let mut ports = Ports::default();
-        let (answered, now) = (at(2).instant, at(4).instant);
-        ports.learn_connect(at(1).instant, ADDR, 1000);
-        assert_eq!(ports.claim_newer_connect(now, ADDR, answered, now), Likely::default());
-        ports.learn_connect(at(3).instant, ADDR, 2000);
-        assert_eq!(ports.claim_newer_connect(now, ADDR, answered, now), only(2000));
-        assert_eq!(ports.claim_newer_connect(now, ADDR, answered, now), Likely::default());
-    }
 
     #[test]
     fn under_a_flood_of_forged_ports_the_one_that_was_known_before_is_right() {
@@ -645,36 +332,6 @@ mod tests {
     }
 
     #[test]
-    fn who_opened_a_connection_right_after_a_packet_gets_the_port_of_that_packet() {
-        let mut ports = Ports::default();
-        ports.learn_connect(at(1).instant, ADDR, 1000);
-        ports.learn_reg(at(1), VIA, ADDR, 1001);
-        let one = at(2).instant;
-        ports.learn_connect(at(3).instant, ADDR, 2000);
-        ports.learn_reg(at(3), VIA, ADDR, 2001);
-        ports.learn_reg(at(4), VIA, ADDR, 1001);
-        let two = at(4).instant;
-        let now = at(5).instant;
-        assert_eq!(ports.claim_connect(now, ADDR, one, false), only(1000));
-        assert_eq!(ports.claim_connect(now, ADDR, two, false), only(2000));
-        assert_eq!(ports.claim_reg(now, ADDR, one).map(|c| c.port), Some(1001));
-        assert_eq!(ports.claim_reg(now, ADDR, two).map(|c| c.port), Some(2001));
-    }
-
-    #[test]
-    fn old_ports_are_not_told() {
-        let mut ports = Ports::default();
-        ports.learn_connect(at(0).instant, ADDR, 1000);
-        ports.learn_reg(at(0), VIA, ADDR, 2000);
-        let later = at(0).instant + limits::CONNECT_PORT + Duration::from_micros(1);
-        assert_eq!(ports.claim_reg(later, ADDR, later), None);
-        assert_eq!(ports.claim_connect(later, ADDR, later, false), Likely::default());
-        ports.expire(later);
-        assert_eq!(ports.next_wakeup(), None, "nothing is left to forget");
-        assert_eq!(ports.count, 0);
-    }
-
-    #[test]
     fn a_registration_takes_the_newest_packet_before_the_port_of_a_host_that_left() {
         let mut ports = Ports::default();
         ports.learn_reg(at(0), VIA, ADDR, 1000);
@@ -713,32 +370,5 @@ mod tests {
             let claimed = ports.claim_reg(ms(600).instant, ADDR, ms(501).instant);
             assert_eq!(claimed.map(|c| c.port), Some(expected), "{forged}");
         }
-    }
-
-    #[test]
-    fn one_address_is_bounded_and_loses_its_oldest() {
-        let mut ports = Ports::default();
-        let last = 2 * limits::PORTS_PER_ADDRESS as u16;
-        for port in 1..=last {
-            ports.learn_connect(at(0).instant, ADDR, port);
-            ports.learn_reg(at(0), VIA, ADDR, port);
-        }
-        assert_eq!(ports.by_addr[&ADDR].connects.len(), limits::PORTS_PER_ADDRESS);
-        assert_eq!(ports.by_addr[&ADDR].regs.len(), limits::PORTS_PER_ADDRESS);
-        let connects = ports.claim_connect(at(0).instant, ADDR, at(0).instant, true);
-        assert_eq!(connects.best(), Some(last));
-        assert_eq!(ports.claim_reg(at(0).instant, ADDR, at(0).instant).map(|c| c.port), Some(last));
-    }
-
-    #[test]
-    fn all_addresses_together_are_bounded_and_the_oldest_goes_first() {
-        let mut ports = Ports::default();
-        let addr = |n: usize| IpAddr::from((0x0A00_0000 + n as u32).to_be_bytes());
-        for n in 0..limits::PORTS + 10 {
-            ports.learn_connect(at(0).instant, addr(n), 1000);
-        }
-        assert_eq!((ports.count, ports.by_addr.len()), (limits::PORTS, limits::PORTS));
-        let mut claim = |n| ports.claim_connect(at(0).instant, addr(n), at(0).instant, true);
-        assert_eq!((claim(9), claim(10)), (Likely::default(), only(1000)));
     }
 }

@@ -1,0 +1,222 @@
+//! Ports of clients, from `connect`.
+
+use std::cmp::Reverse;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use smallvec::SmallVec;
+
+use super::{Distance, Ports, gap};
+use crate::clock::Instant;
+use crate::limits;
+
+/// Packets from one port.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Connect {
+    port: u16,
+    /// When the first of the packets from this port came.
+    first: Instant,
+    at: Instant,
+    /// A request got it; it may have been for another.
+    is_claimed: bool,
+}
+
+/// The ports that may be a client's. A host can be told of all of them, as it knocks at each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Likely([u16; limits::LIKELY_PORTS]);
+
+impl Likely {
+    /// The one that no other request has got, if there is such a one.
+    #[must_use]
+    pub fn best(&self) -> Option<u16> {
+        self.iter().next()
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = u16> {
+        // Port 0 is never learned.
+        self.0.into_iter().take_while(|port| *port != 0)
+    }
+}
+
+impl FromIterator<u16> for Likely {
+    fn from_iter<I: IntoIterator<Item = u16>>(ports: I) -> Self {
+        let mut likely = Self::default();
+        likely.0.iter_mut().zip(ports).for_each(|(place, port)| *place = port);
+        likely
+    }
+}
+
+impl Ports {
+    /// A UDP `connect` came.
+    pub fn learn_connect(&mut self, now: Instant, addr: IpAddr, port: u16) {
+        self.change(now, addr, |remembered| {
+            let known = remembered.connects.iter().position(|c| c.port == port);
+            let first = known.map_or(now, |n| remembered.connects.remove(n).first);
+            if remembered.connects.len() >= limits::PORTS_PER_ADDRESS {
+                remembered.connects.remove(0);
+            }
+            remembered.connects.push(Connect { port, first, at: now, is_claimed: false });
+        });
+    }
+
+    /// The ports of an address that may be meant by the first request of a connection: those whose
+    /// packets came about when it was opened, else the newest. With `patience` only what came
+    /// very near to that.
+    pub fn claim_connect(
+        &mut self,
+        now: Instant,
+        addr: IpAddr,
+        opened: Instant,
+        patience: bool,
+    ) -> Likely {
+        let most = if patience { limits::OVERTAKEN } else { Duration::MAX };
+        self.take_connect(now, addr, |c| match Distance::of(now, opened, c.first, c.at) {
+            Distance::Near(gap) => (gap <= most).then_some(Distance::Near(gap)),
+            far => (!patience).then_some(far),
+        })
+    }
+
+    /// The same for a later request, made at that time: those of the newest packets, if they came
+    /// after the last answer.
+    pub fn claim_newer_connect(
+        &mut self,
+        now: Instant,
+        addr: IpAddr,
+        answered: Instant,
+        asked: Instant,
+    ) -> Likely {
+        self.take_connect(now, addr, |c| {
+            (c.at > answered).then(|| match gap(asked, c.at) {
+                gap if gap <= limits::OVERTAKEN => Distance::Near(gap),
+                gap => Distance::Far(gap),
+            })
+        })
+    }
+
+    /// Takes the ports of an address that are the least distant. If it is certainly one, nobody
+    /// else gets that; if there is any doubt it stays, but only for who asks at that time.
+    fn take_connect(
+        &mut self,
+        now: Instant,
+        addr: IpAddr,
+        distance: impl Fn(&Connect) -> Option<Distance>,
+    ) -> Likely {
+        let Some(remembered) = self.by_addr.get_mut(&addr) else { return Likely::default() };
+        // The oldest come first. What is too old to be told must not be taken for the right one.
+        let connects = &mut remembered.connects;
+        let is_old = |c: &&Connect| now - c.at > limits::CONNECT_PORT;
+        let old = connects.iter().take_while(is_old).count();
+        connects.drain(..old);
+        self.count -= old;
+        let mut near = SmallVec::<[_; 4]>::new();
+        for (index, connect) in connects.iter().enumerate() {
+            if let Some(distance) = distance(connect)
+                && (!connect.is_claimed || distance <= Distance::Near(limits::DRIFT))
+            {
+                near.push((distance, Reverse(index), connect.port));
+            }
+        }
+        near.sort_unstable();
+        let Some(&(best, ..)) = near.first() else { return Likely::default() };
+        match best {
+            // What has drifted far may have drifted a little farther.
+            Distance::Near(gap) => {
+                let farthest = Distance::Near(gap + gap.max(limits::DRIFT));
+                near.retain(|(distance, ..)| *distance <= farthest);
+            }
+            Distance::Far(_) => near.truncate(1),
+        }
+        // Of many that come together each gets one that no other has got, and some more.
+        let is_free = |index: usize| connects.get(index).is_some_and(|c| !c.is_claimed);
+        let own = near.iter().position(|(_, Reverse(index), _)| is_free(*index)).unwrap_or(0);
+        let Some(&(_, Reverse(index), port)) = near.get(own) else { return Likely::default() };
+        let others = near.iter().map(|(.., port)| *port).filter(|other| *other != port);
+        let likely = [port].into_iter().chain(others).collect();
+        if near.len() == 1 && best <= Distance::Near(limits::SURE) {
+            connects.remove(index);
+            self.count -= 1;
+        } else if let Some(connect) = connects.get_mut(index) {
+            connect.is_claimed = true;
+        }
+        if remembered.is_of_no_use(now) {
+            self.by_addr.remove(&addr);
+        }
+        likely
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{ADDR, at, only};
+    use super::*;
+
+    #[test]
+    fn every_connect_packet_is_used_once() {
+        let mut ports = Ports::default();
+        let [one, two] = [1, 2].map(|seconds| at(seconds).instant);
+        ports.learn_connect(one, ADDR, 1000);
+        ports.learn_connect(two, ADDR, 2000);
+        assert_eq!(ports.claim_connect(two, ADDR, one, true), only(1000));
+        assert_eq!(ports.claim_connect(two, ADDR, two, true), only(2000));
+        assert_eq!(ports.claim_connect(two, ADDR, two, false), Likely::default());
+        assert_eq!((ports.count, ports.by_addr.len()), (0, 0), "nothing is kept for nothing");
+        ports.learn_connect(two, ADDR, 1000);
+        assert_eq!(
+            ports.claim_connect(two, ADDR, two, true),
+            only(1000),
+            "a newer one counts again"
+        );
+    }
+
+    #[test]
+    fn where_two_packets_came_together_each_request_gets_both() {
+        let mut ports = Ports::default();
+        let ms = |ms: u64| Instant::from_micros(1_000_000 + ms * 1000);
+        let near = limits::DRIFT.as_millis() as u64;
+        for (n, time) in [0, near, 10 * near].into_iter().enumerate() {
+            ports.learn_connect(ms(time), ADDR, 1000 + n as u16);
+        }
+        let mut claim = |time| ports.claim_connect(ms(20 * near), ADDR, ms(time), false);
+        assert_eq!(claim(0).iter().collect::<Vec<_>>(), [1000, 1001]);
+        assert_eq!(claim(near).iter().collect::<Vec<_>>(), [1001, 1000], "it stays for the other");
+        assert_eq!(claim(10 * near), only(1002));
+        assert_eq!(claim(10 * near), Likely::default(), "but not for who came much later");
+    }
+
+    #[test]
+    fn of_many_packets_each_request_gets_one_of_its_own_and_few_others() {
+        let mut ports = Ports::default();
+        let now = at(1).instant;
+        (1..=50).for_each(|port| ports.learn_connect(now, ADDR, port));
+        let mut best = Vec::new();
+        for _ in 0..50 {
+            let likely = ports.claim_connect(now, ADDR, now, true);
+            assert!(likely.iter().count() <= limits::LIKELY_PORTS);
+            best.extend(likely.best());
+        }
+        best.sort_unstable();
+        assert_eq!(best, (1..=50).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn with_patience_a_packet_that_does_not_fit_is_left_for_others() {
+        let mut ports = Ports::default();
+        let claim =
+            |ports: &mut Ports, p| ports.claim_connect(at(3).instant, ADDR, at(2).instant, p);
+        ports.learn_connect(at(1).instant, ADDR, 1000);
+        assert_eq!(claim(&mut ports, true), Likely::default());
+        assert_eq!(claim(&mut ports, false), only(1000));
+    }
+
+    #[test]
+    fn a_later_request_takes_nothing_that_came_before_the_last_answer() {
+        let mut ports = Ports::default();
+        let (answered, now) = (at(2).instant, at(4).instant);
+        ports.learn_connect(at(1).instant, ADDR, 1000);
+        assert_eq!(ports.claim_newer_connect(now, ADDR, answered, now), Likely::default());
+        ports.learn_connect(at(3).instant, ADDR, 2000);
+        assert_eq!(ports.claim_newer_connect(now, ADDR, answered, now), only(2000));
+        assert_eq!(ports.claim_newer_connect(now, ADDR, answered, now), Likely::default());
+    }
+}
