@@ -1,7 +1,7 @@
 //! No byte of one peer reaches another: each is told what it would be told alone, wherever others are
 //! refused.
 
-use compat_tests::fuzz::neighbours::{Act, PHRASES, check, phrase_of, run};
+use compat_tests::fuzz::neighbours::{Act, NATPUNCH_REQUESTS, PHRASES, check, phrase_of, run};
 use punchd::limits;
 
 /// What the innocent ones send after a peer was refused, more than a command has lines.
@@ -32,6 +32,22 @@ fn a_command_that_is_too_long_in_all_leaves_nothing_to_others() {
             check(
                 &std::iter::once(Act::Send(0, bytes, 4096)).chain(innocent()).collect::<Vec<_>>(),
             );
+        }
+    }
+}
+
+/// Lobbies of natpunch beside each other, and requests that are too long among them.
+#[test]
+fn what_one_client_of_natpunch_sends_is_told_to_no_other() {
+    for request in 0..NATPUNCH_REQUESTS {
+        for length in [0, 7, limits::NATPUNCH_DATAGRAM] {
+            let sane = [0, 2, 1, 3, 4, 2].into_iter().flat_map(|request| {
+                [1, 2].into_iter().map(move |peer| Act::Natpunch(peer, request, 0))
+            });
+            let between = || [0, 2].map(|request| Act::Natpunch(0, request, 0));
+            let odd = Act::Natpunch(0, request, length);
+            let acts = sane.flat_map(|act| between().into_iter().chain([act, odd.clone()]));
+            check(&acts.collect::<Vec<_>>());
         }
     }
 }

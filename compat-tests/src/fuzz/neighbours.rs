@@ -4,7 +4,12 @@
 
 use std::net::SocketAddr;
 
+use prost::Message as _;
 use punchd::clock::{Instant, Now};
+use punchd::dialect::natpunch::message::{
+    Content, CreateLobbyRequest, JoinLobbyRequest, KeepAlive, LeaveLobbyRequest, Message,
+    RegisterRequest,
+};
 use punchd::dialect::{ConnId, Dialect as _, Outbox, Output, Via};
 use punchd::limits;
 use punchd::server::{Config, Server};
@@ -27,6 +32,8 @@ pub enum Act {
     Break(usize),
     /// A peer sends a datagram.
     Datagram(usize, Vec<u8>),
+    /// A peer sends a request of natpunch, with the IDs that it was told, and so many letters more.
+    Natpunch(usize, usize, usize),
     /// So many milliseconds pass.
     Sleep(u64),
 }
@@ -35,7 +42,7 @@ impl Act {
     fn concerns(&self, peer: usize) -> bool {
         match self {
             Self::Send(whose, ..) | Self::Fin(whose) | Self::Break(whose) => *whose == peer,
-            Self::Datagram(whose, _) => *whose == peer,
+            Self::Datagram(whose, _) | Self::Natpunch(whose, ..) => *whose == peer,
             Self::Sleep(_) => true,
         }
     }
@@ -85,7 +92,10 @@ fn read(data: &[u8]) -> Vec<Act> {
                 let bytes = script.take(count.into()).iter().map(|byte| meaningless(*byte));
                 Act::Send(peer, bytes.collect(), chunk_of(script.number()))
             }
-            4 => Act::Datagram(peer, datagram_of(script.number()).to_vec()),
+            4 => match script.number() {
+                n @ 0..128 => Act::Datagram(peer, datagram_of(n).to_vec()),
+                n => Act::Natpunch(peer, n.into(), length_of(script.number())),
+            },
             5 => Act::Fin(peer),
             6 => Act::Break(peer),
             _ => Act::Sleep(u64::from(script.number()) * 20),
@@ -172,6 +182,31 @@ fn datagram_of(byte: u8) -> &'static [u8] {
     DATAGRAMS[usize::from(byte) % DATAGRAMS.len()]
 }
 
+/// How many requests of natpunch there are.
+pub const NATPUNCH_REQUESTS: usize = 6;
+
+/// A request of natpunch of the client with this ID about its own lobby, with so many letters put in.
+fn natpunch_request(request: usize, [client, lobby]: &[String; 2], length: usize) -> Vec<u8> {
+    let more = "x".repeat(length);
+    let (client_id, lobby_id) = (client.clone(), lobby.clone());
+    let content = match request % NATPUNCH_REQUESTS {
+        0 => Content::RegisterRequest(RegisterRequest::default()),
+        1 => Content::KeepAlive(KeepAlive { client_id: client_id + &more }),
+        2 => Content::CreateLobbyRequest(CreateLobbyRequest {
+            lobby_name: "a lobby".to_owned() + &more,
+            client_id,
+            max_players: 4,
+        }),
+        3 => Content::JoinLobbyRequest(JoinLobbyRequest { lobby_id: lobby_id + &more, client_id }),
+        4 => Content::LeaveLobbyRequest(LeaveLobbyRequest { lobby_id, client_id }),
+        _ => {
+            let message = Message { content: Some(Content::RegisterRequest(Default::default())) };
+            return [message.encode_to_vec(), more.into_bytes()].concat();
+        }
+    };
+    Message { content: Some(content) }.encode_to_vec()
+}
+
 fn addr(peer: usize) -> SocketAddr {
     SocketAddr::from(([203, 0, 113, 1 + peer as u8], 4000))
 }
@@ -184,6 +219,8 @@ struct Stage {
     generation: u32,
     /// Of each peer, and whether it has ended its side.
     open: [Option<(ConnId, bool)>; PEERS],
+    /// What natpunch told each last: the IDs of the client and of its lobby.
+    ids: [[String; 2]; PEERS],
     told: [Told; PEERS],
 }
 
@@ -195,6 +232,7 @@ fn play<'a>(acts: impl Iterator<Item = &'a Act>) -> [Told; PEERS] {
         micros: 1_000_000,
         generation: 0,
         open: [None; PEERS],
+        ids: Default::default(),
         told: Default::default(),
     };
     acts.for_each(|act| stage.act(act));
@@ -232,6 +270,11 @@ impl Stage {
             Act::Datagram(peer, bytes) => {
                 let (now, via) = (self.now(), Via::default());
                 self.server.on_datagram(now, via, addr(*peer), bytes, &mut self.out);
+            }
+            Act::Natpunch(peer, request, length) => {
+                let bytes = natpunch_request(*request, &self.ids[*peer], *length);
+                let (now, via) = (self.now(), Via::default());
+                self.server.on_datagram(now, via, addr(*peer), &bytes, &mut self.out);
             }
             Act::Sleep(millis) => self.sleep(*millis),
         }
@@ -286,6 +329,13 @@ impl Stage {
                     let peer = (0..PEERS).find(|peer| addr(*peer) == to);
                     assert!(peer.is_some(), "a datagram was sent to somebody unknown");
                     let Some(peer) = peer else { continue };
+                    match Message::decode(bytes).ok().and_then(|message| message.content) {
+                        Some(Content::RegisterResponse(told)) => self.ids[peer][0] = told.client_id,
+                        Some(Content::CreateLobbyResponse(told)) => {
+                            self.ids[peer][1] = told.lobby_id;
+                        }
+                        _ => {}
+                    }
                     self.told[peer].datagrams.push(without_secrets(bytes));
                 }
             }
