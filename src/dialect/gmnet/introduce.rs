@@ -182,7 +182,7 @@ impl Gmnet {
     fn claim_ports(&mut self, now: Now, request: &Request, is_last_try: bool) -> Likely {
         let Some(conn) = self.conns.get_mut(request.conn) else { return Likely::default() };
         // It is the last command that was complete.
-        let (client, asked) = (request.client, conn.last_command);
+        let (client, asked) = (request.client, conn.progress);
         let is_later = conn.answered > Instant::default();
         let newer = is_later
             .then(|| self.ports.claim_newer_connect(now.instant, client, conn.answered, asked));

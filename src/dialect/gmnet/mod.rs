@@ -203,12 +203,11 @@ struct Conn {
     /// A command that must wait because its address has done too much, or for the next turn.
     deferred: Option<Box<Command>>,
     opened: Instant,
-    /// When its last command was complete.
-    last_command: Instant,
+    /// When its last command was complete, or the first part of one came whose rest did not come
+    /// with it.
+    progress: Instant,
     /// When it last asked for something that players are here for: to be a host, or for hosts.
     last_use: Instant,
-    /// When the first part of a command came whose rest did not come with it.
-    began: Instant,
     /// The peer will send nothing more.
     finished: bool,
     /// The `connect` whose answer has to come before anything else is done.
@@ -271,10 +270,9 @@ impl Gmnet {
         let amid = reader.is_amid_command() && !conn.is_waiting();
         let ended = conn.finished && !conn.is_waiting();
         if amid && !was_amid {
-            conn.began = now.instant;
+            conn.progress = now.instant;
         }
-        let began = conn.began.max(conn.last_command);
-        let slow = amid && now.instant - began > limits::COMMAND_TIME;
+        let slow = amid && now.instant - conn.progress > limits::COMMAND_TIME;
         conn.reader = reader;
         // Nearly always nothing is left, as before.
         if before + conn.unfinished() > 0 {
@@ -316,7 +314,7 @@ impl Gmnet {
             self.throttled.arm(now.instant, id);
             return Go::Stop;
         }
-        conn.last_command = now.instant;
+        conn.progress = now.instant;
         if matches!(command.verb, Verb::Reg | Verb::Reg2 | Verb::Connect | Verb::Lobby2) {
             conn.last_use = now.instant;
         }
@@ -466,9 +464,8 @@ impl Dialect for Gmnet {
             reader: Reader::default(),
             deferred: None,
             opened: now.instant,
-            last_command: now.instant,
+            progress: now.instant,
             last_use: now.instant,
-            began: now.instant,
             finished: false,
             waiting: None,
             likely: Likely::default(),
