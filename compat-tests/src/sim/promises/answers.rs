@@ -1,6 +1,6 @@
 //! What a client is answered: exactly once, in time, with a port that its host really has.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use punchd::clock::Instant;
 use punchd::dialect::ConnId;
@@ -58,10 +58,13 @@ impl Book {
         port: &str,
     ) -> Kept {
         let is_of_host = |target: IpAddr| {
-            addr == target.to_string()
-                && self
-                    .hosts_at(target)
-                    .any(|(_, _, host)| host.ports.iter().any(|known| known.to_string() == port))
+            let is_here = addr == target.to_string();
+            self.hosts_at(target).any(|(_, _, host)| {
+                let is_known = host.ports.iter().any(|known| known.to_string() == port);
+                let is_it =
+                    |at: &SocketAddr| at.ip().to_string() == addr && at.port().to_string() == port;
+                is_here && is_known || host.own.is_none() && host.elsewhere.iter().any(is_it)
+            })
         };
         let Some(target) = request.target.filter(|target| is_of_host(*target)) else {
             let what = format!("{id:?} asked for {:?}, was told {addr}:{port}", request.target);

@@ -124,10 +124,15 @@ impl Book {
             return broken(Promise::ToldOnce, what);
         };
         let owed = self.owed.remove(n);
+        // Who asks again before the host is told is told of once for all.
+        let is_again = |o: &&mut Owed| o.conn == owed.conn;
+        self.owed.iter_mut().filter(is_again).for_each(|again| again.is_certain = false);
         if is_counting {
             return Ok(());
         }
-        if candidates.len() == 1 && owed.hosts.len() == 1 {
+        // Of several ports that were shown, another may have been told with this one.
+        let is_its_own = candidates.len() == 1 && !self.is_shared(client, host);
+        if is_its_own && owed.hosts.len() == 1 {
             return self.check_port_is_its_own(&owed, SocketAddr::new(owed.client, port));
         }
         // It may have been for any of them.
@@ -185,6 +190,11 @@ impl Book {
             if owed.is_certain && owed.hosts.iter().all(is_live) {
                 let what = format!("{:?} was never told of {}", owed.hosts, owed.client);
                 return broken(Promise::Told, what);
+            }
+            // A host that has left may come back, and is told then.
+            if now <= owed.until + limits::HOST_RETURN && !owed.hosts.iter().all(is_live) {
+                n += 1;
+                continue;
             }
             self.owed.remove(n);
         }

@@ -28,6 +28,9 @@ pub(super) struct Registered {
     pub(super) own: Option<u16>,
     /// Whether a datagram that comes now is still taken for its own.
     pub(super) lacks_own: bool,
+    /// Where a datagram came from, at the time, that the server may take for its own although its
+    /// TCP came from another address.
+    pub(super) elsewhere: BTreeSet<SocketAddr>,
     /// When such a datagram came. The server takes it back if somebody registers right after.
     pub(super) lent: Option<Instant>,
 }
@@ -59,6 +62,11 @@ impl Book {
 
     /// The port may be that of hosts which registered a moment ago.
     fn shown_reg(&mut self, now: Instant, from: SocketAddr, sender: usize) {
+        for host in self.doors.values_mut().filter_map(|door| door.host.as_mut()) {
+            if now - host.at <= limits::BELONGS {
+                host.elsewhere.insert(from);
+            }
+        }
         let hosts = || self.hosts_at(from.ip()).map(|(_, _, host)| host);
         let lacking = hosts().filter(|host| host.lacks_own).count();
         // The server may take it for a packet of a neighbour that has, or may have, this port.
@@ -86,6 +94,9 @@ impl Book {
         let is_recent = |at: Instant| now - at <= limits::REG_WINDOW;
         let shown: Vec<&Shown> =
             self.regs.iter().filter(|s| s.from.ip() == addr && is_recent(s.at)).collect();
+        let is_near = |s: &&Shown| now - s.at <= limits::BELONGS;
+        let elsewhere: Vec<SocketAddr> =
+            self.regs.iter().rev().take_while(is_near).map(|s| s.from).collect();
         let mut ports: BTreeSet<u16> = shown.iter().map(|s| s.from.port()).collect();
         for (_, _, left, _) in self.left.iter().filter(|(at, a, ..)| *a == addr && is_recent(*at)) {
             ports.extend(left);
@@ -107,9 +118,12 @@ impl Book {
             self.registered.extend(door.owner.map(|owner| (owner, now)));
             let before = door.host.take();
             let since = before.as_ref().map_or(now, |host| host.since);
-            let own = own.or(before.and_then(|host| host.own));
-            door.host =
-                Some(Registered { since, at: now, data, ports, own, lacks_own, lent: None });
+            let own = own.or(before.as_ref().and_then(|host| host.own));
+            let before = before.into_iter().flat_map(|host| host.elsewhere);
+            let elsewhere = before.chain(elsewhere).collect();
+            let (at, lent) = (now, None);
+            let host = Registered { since, at, data, ports, own, lacks_own, elsewhere, lent };
+            door.host = Some(host);
         }
     }
 
