@@ -319,8 +319,14 @@ pub const HANDSHAKE: u32 = 10;
 
 /// TLS handshakes under way: those of all who come back after a restart, at the few milliseconds
 /// that each takes and with round trips of a third of a second. Where there is no room, who has most
-/// gives way.
+/// gives way, and among those who have as many the one that has waited longest: with 500 new ones a
+/// second, after four seconds.
 pub const TLS_HANDSHAKES: u64 = 2048;
+
+/// A handshake gives way to one of somebody who has as many only if nothing became of it for so long.
+/// A real one needs a round trip. So a flood that fills all places in less time keeps some out, but
+/// does not cut off those who are in.
+pub const TLS_STEP: Duration = Duration::from_millis(500);
 
 /// Handshakes that are signed in one turn of the loop: each takes a third of a millisecond.
 pub const TLS_PER_TURN: usize = 8;
