@@ -17,8 +17,8 @@ use crate::sources::{Place, Sources, Was};
 /// The factor of RFC 9000, section 8.1, that QUIC keeps to before it knows an address.
 const FACTOR: usize = 3;
 
-/// The longest datagram that any dialect sends, headers included.
-pub const DATAGRAM: usize = 1200 + 48;
+/// The longest datagram that any dialect sends, in bytes of payload.
+pub const DATAGRAM: usize = 1200;
 
 /// What lists leave: some answers that bring an ID and a key cost 30 bytes more than three times their
 /// request, and who was not told of a key yet may have to be told of others, at 70 bytes each.
@@ -74,8 +74,8 @@ impl Table {
         let (place, was) = self.0.place(&addr, |at| now - at > FORGET);
         // Unspent credit is kept only as far as the promise allows at any moment.
         let before = match was {
-            Was::New => DATAGRAM,
-            Was::Known => (*place.value as usize).min(DATAGRAM),
+            Was::New => one_datagram(addr),
+            Was::Known => (*place.value as usize).min(one_datagram(addr)),
             Was::Crowded => 0,
         };
         *place.at = now;
@@ -94,7 +94,7 @@ impl Table {
         let bytes = *value as usize;
         // What goes out later than what it answers is in other ten seconds, in which nothing may
         // have come.
-        let worth = if now > *at { bytes.min(DATAGRAM) } else { bytes };
+        let worth = if now > *at { bytes.min(one_datagram(addr)) } else { bytes };
         let enough = worth >= cost;
         if enough {
             *at = now;
@@ -102,6 +102,13 @@ impl Table {
         }
         enough
     }
+}
+
+/// What an address may be sent beyond [`FACTOR`] times what came from it: the longest datagram, with
+/// the headers that it has there.
+#[must_use]
+pub fn one_datagram(addr: IpAddr) -> usize {
+    DATAGRAM + headers(addr)
 }
 
 /// Length of the headers of IP and UDP.
@@ -156,12 +163,30 @@ mod tests {
     }
 
     #[test]
+    fn the_bound_is_exact_for_both_kinds_of_addresses() {
+        let v6 = IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 7]);
+        for (addr, headers) in [(ADDR, 28), (v6, 48)] {
+            let credits = Credits::default();
+            let (mut came, mut sent) = (0, 0);
+            for n in 0..20 {
+                credits.received(at(n), addr, 2);
+                came += 2 + headers;
+                let left = credits.left(addr).unwrap();
+                assert!(!credits.spend(at(n), addr, left + 1));
+                assert!(credits.spend(at(n), addr, left));
+                sent += left + headers;
+                assert_eq!(sent, 3 * came + 1200 + headers);
+            }
+        }
+    }
+
+    #[test]
     fn nobody_pays_for_another() {
         let credits = Credits::default();
         for n in 0..1000_u32 {
             let addr = IpAddr::from(n.to_be_bytes());
             credits.received(at(0), addr, 10);
-            assert_eq!(credits.left(addr), Some(DATAGRAM + 3 * 38 - 28), "address {n}");
+            assert_eq!(credits.left(addr), Some(DATAGRAM + 3 * 38), "address {n}");
         }
         assert!((0..1000_u32).all(|n| credits.spend(at(0), IpAddr::from(n.to_be_bytes()), 1200)));
     }
@@ -178,7 +203,7 @@ mod tests {
                 credits.received(at(100 * round + 1), addr, 10);
             }
         }
-        assert!(sent <= 10 * 3 * 38 + DATAGRAM, "{sent}");
+        assert!(sent <= 10 * 3 * 38 + one_datagram(ADDR), "{sent}");
     }
 
     proptest! {
@@ -202,7 +227,7 @@ mod tests {
             for &(from, ..) in &log {
                 let window = log.iter().filter(|(t, ..)| (from..from + 10_000).contains(t));
                 let (received, sent) = window.fold((0, 0), |(r, s), (_, a, b)| (r + a, s + b));
-                prop_assert!(sent <= 3 * received + DATAGRAM, "{sent} for {received}");
+                prop_assert!(sent <= 3 * received + one_datagram(ADDR), "{sent} for {received}");
             }
         }
     }

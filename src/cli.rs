@@ -148,13 +148,13 @@ pub struct Options {
 
     /// Commands a second of one address; 0 is no limit
     #[arg(long, env = "PUNCHD_MAX_COMMANDS", hide_env = true, value_name = "N")]
-    #[arg(help_heading = "Limits")]
+    #[arg(help_heading = "Limits", value_parser = parse_rate)]
     #[arg(default_value_t = Limits::default().commands_per_second)]
     pub max_commands: u32,
 
     /// Datagrams a second of one address; 0 is no limit
     #[arg(long, env = "PUNCHD_MAX_DATAGRAMS", hide_env = true, value_name = "N")]
-    #[arg(help_heading = "Limits")]
+    #[arg(help_heading = "Limits", value_parser = parse_rate)]
     #[arg(default_value_t = Limits::default().datagrams_per_second)]
     pub max_datagrams: u32,
 
@@ -346,6 +346,14 @@ fn parse_connections(text: &str) -> Result<usize, String> {
     }
 }
 
+/// More than this no clock here tells apart, nor could any machine carry it out.
+fn parse_rate(text: &str) -> Result<u32, String> {
+    match text.parse::<u32>() {
+        Ok(n) if n <= 1_000_000 => Ok(n),
+        _ => Err("want a number from 1 to 1000000, or 0 for no limit".into()),
+    }
+}
+
 /// The name is a line of its own on the wire.
 fn parse_name(text: &str) -> Result<String, String> {
     if text.chars().any(char::is_control) {
@@ -374,6 +382,23 @@ mod tests {
         assert_eq!(some, [Name::Rooms, Name::Gmnet]);
         let error = dialects(&["--dialects", "room"]).unwrap_err().to_string();
         assert!(error.contains("gmnet, stun, rooms"), "{error}");
+    }
+
+    #[test]
+    fn a_rate_is_a_limit_or_none_and_nothing_between() {
+        let rates = |n: &str| {
+            let line = ["punchd", "--max-datagrams", n, "--max-commands", n];
+            let options = Options::try_parse_from(line).map_err(|error| error.to_string())?;
+            let limits = options.server(1).limits;
+            Ok((limits.datagrams_per_second, limits.commands_per_second))
+        };
+        for n in [0, 1, 1_000_000] {
+            assert_eq!(rates(&n.to_string()), Ok((n, n)));
+        }
+        for n in ["1000001", "4294967295", "4294967296", "many"] {
+            let error: String = rates(n).unwrap_err();
+            assert!(error.contains("from 1 to 1000000, or 0 for no limit"), "{error}");
+        }
     }
 
     #[test]

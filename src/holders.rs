@@ -1,6 +1,7 @@
 //! Who holds most of something that there is a bound for. When the bound is reached, who holds
 //! most gives way, so that whoever comes first cannot take everything; who holds least never does.
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
@@ -83,6 +84,17 @@ impl<K: Copy + Ord> Holders<K> {
         let (holder, own) = differ?;
         let is_more = self.weight(holder) > self.weight(&own).saturating_add(weight);
         if is_more { self.heaviest() } else { None }
+    }
+
+    /// What the network of one who holds something holds, compared with what that of one who wants
+    /// `weight` more would: as the widest networks that are not the same. Equal if all are.
+    #[must_use]
+    pub fn compare(&self, holder: IpAddr, wants: IpAddr, weight: u64) -> Ordering {
+        let mut pairs = networks(holder).into_iter().zip(networks(wants));
+        let Some((holder, wants)) = pairs.find(|(holder, wants)| holder != wants) else {
+            return Ordering::Equal;
+        };
+        self.weight(&holder).cmp(&self.weight(&wants).saturating_add(weight))
     }
 
     /// Whether nobody holds anything.
@@ -172,6 +184,23 @@ mod tests {
         // Among each other they are as all are.
         assert_eq!(holders.gives_way(ip("2001:db8:0:5000::1"), 1), Some(109));
         assert_eq!(holders.gives_way(ip("2001:db8:0:50::1"), 1), None);
+    }
+
+    #[test]
+    fn who_holds_is_compared_with_who_wants() {
+        let holders = held(&[
+            ("192.0.2.1", 1, 2),
+            ("192.0.2.2", 2, 1),
+            ("2001:db8::1", 3, 1),
+            ("2001:db8:0:1::1", 4, 1),
+        ]);
+        let compare = |holder, wants| holders.compare(ip(holder), ip(wants), 1);
+        assert_eq!(compare("192.0.2.1", "192.0.2.9"), Ordering::Greater);
+        assert_eq!(compare("192.0.2.2", "192.0.2.9"), Ordering::Equal);
+        assert_eq!(compare("192.0.2.2", "192.0.2.2"), Ordering::Equal);
+        assert_eq!(compare("192.0.2.2", "192.0.2.1"), Ordering::Less);
+        assert_eq!(compare("2001:db8::1", "192.0.2.9"), Ordering::Greater, "as one /48");
+        assert_eq!(compare("2001:db8::1", "2001:db8:0:2::1"), Ordering::Equal, "as one /64");
     }
 
     #[test]

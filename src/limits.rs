@@ -46,7 +46,7 @@ impl Limits {
     pub const fn total(&self) -> usize {
         const EACH: usize = 1024;
         const LEAST: usize = 16 << 20;
-        let total = self.connections * EACH;
+        let total = self.connections.saturating_mul(EACH);
         if total > LEAST { total } else { LEAST }
     }
 
@@ -323,8 +323,14 @@ pub const HANDSHAKE: u32 = 10;
 
 /// TLS handshakes under way: those of all who come back after a restart, at the few milliseconds
 /// that each takes and with round trips of a third of a second. Where there is no room, who has most
-/// gives way.
+/// gives way, and among those who have as many the one that has waited longest: with 500 new ones a
+/// second, after four seconds.
 pub const TLS_HANDSHAKES: u64 = 2048;
+
+/// A handshake gives way to one of somebody who has as many only if nothing became of it for so long.
+/// A real one needs a round trip. So a flood that fills all places in less time keeps some out, but
+/// does not cut off those who are in.
+pub const TLS_STEP: Duration = Duration::from_millis(500);
 
 /// Handshakes that are signed in one turn of the loop: each takes a third of a millisecond.
 pub const TLS_PER_TURN: usize = 8;
@@ -525,48 +531,50 @@ pub const STUN_PAIR: Duration = Duration::from_secs(5);
 pub const REST_AFTER_PANIC: Duration = Duration::from_secs(1);
 
 /// An upper bound of the memory that this process takes whatever arrives, in bytes; what the
-/// kernel needs for its sockets is not in it.
+/// kernel needs for its sockets is not in it. It may be more than 32 bits can address.
 #[must_use]
-pub const fn worst_case(limits: &Limits) -> usize {
+pub const fn worst_case(limits: &Limits) -> u64 {
     /// The program, its buffers, the tables for [`SOURCES`], lines for the log, and what the
     /// allocator keeps.
-    const BASE: usize = 24 << 20;
+    const BASE: u64 = 24 << 20;
     /// Everything that is kept of a connection, be it a host's: states, table entries, index
     /// entries, timers, small allocations; tables may be half empty.
-    const CONNECTION: usize = 2048;
+    const CONNECTION: u64 = 2048;
     /// Everything that is kept of a remembered port when it is the only one of its address.
-    const PORT: usize = 512;
+    const PORT: u64 = 512;
     /// Everything that is kept of a notification.
-    const NOTICE: usize = 128;
+    const NOTICE: u64 = 128;
     /// Everything that is kept of a peer that waits for another.
-    const WAITING: usize = 512;
+    const WAITING: u64 = 512;
     /// Everything that is kept of a natpunch client: its entries in four tables.
-    const CLIENT: usize = 768;
+    const CLIENT: u64 = 768;
     /// Everything that is kept of a natpunch lobby with all its members.
-    const LOBBY: usize = 1536;
+    const LOBBY: u64 = 1536;
     /// Everything that is kept of a peer of a room, of one that has left, and of half an offer, with
     /// its notifications.
-    const ROOM_PEER: usize = 2048;
+    const ROOM_PEER: u64 = 2048;
     /// Everything that is kept of an address and its ports.
-    const NAT: usize = 512;
+    const NAT: u64 = 512;
     /// Everything that is kept of a host in a sorted list.
-    const SORTED: usize = 64;
+    const SORTED: u64 = 64;
     /// Buffers grow by doubling, and fragments remain.
-    const SLACK: usize = 2;
+    const SLACK: u64 = 2;
     /// What rustls keeps of a peer after the handshake.
-    const TLS: usize = 4096;
-    BASE + limits.connections * (CONNECTION + TLS)
-        + TLS_HANDSHAKES as usize * TLS_STATE
-        + PORTS * PORT
-        + NOTICES * NOTICE
-        + WAITING_PEERS * WAITING
-        + NATPUNCH_CLIENTS * CLIENT
-        + NATPUNCH_LOBBIES * LOBBY
-        + ROOM_PEERS * ROOM_PEER
-        + NATS * NAT
-        + LOBBY_REPLIES
-        + SORTED_HOSTS * SORTED
-        + SLACK * 4 * limits.total()
+    const TLS: u64 = 4096;
+    let fixed = BASE
+        + TLS_HANDSHAKES * TLS_STATE as u64
+        + PORTS as u64 * PORT
+        + NOTICES as u64 * NOTICE
+        + WAITING_PEERS as u64 * WAITING
+        + NATPUNCH_CLIENTS as u64 * CLIENT
+        + NATPUNCH_LOBBIES as u64 * LOBBY
+        + ROOM_PEERS as u64 * ROOM_PEER
+        + NATS as u64 * NAT
+        + LOBBY_REPLIES as u64
+        + SORTED_HOSTS as u64 * SORTED;
+    let connections = (limits.connections as u64).saturating_mul(CONNECTION + TLS);
+    let totals = (limits.total() as u64).saturating_mul(SLACK * 4);
+    fixed.saturating_add(connections).saturating_add(totals)
 }
 
 /// Lines a second that peers may cause in the log, in the long run, with a minute's worth at once:
@@ -589,6 +597,14 @@ pub const LOG_FLUSH: Duration = Duration::from_millis(200);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_worst_case_is_told_for_any_number_of_connections() {
+        let of = |connections| worst_case(&Limits { connections, ..Limits::default() });
+        // On machines with 32 bits as well, where this is more than they have.
+        assert!(of(1_000_000) > u64::from(u32::MAX), "{}", of(1_000_000));
+        assert_eq!(of(usize::MAX), u64::MAX);
+    }
 
     #[test]
     fn the_largest_lobby_may_wait_to_be_read() {

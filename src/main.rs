@@ -175,12 +175,7 @@ fn connections(options: &Options) -> Result<usize, files::FilesError> {
     if let Some(wanted) = options.max_connections {
         return files::make_room(wanted).map(|()| wanted);
     }
-    let usual = Limits::default().connections;
-    let most = files::make_room_for_most(usual);
-    if most < usual {
-        warn!("the limit of open files allows only {most} connections, instead of {usual}");
-    }
-    Ok(most)
+    files::make_room_for_most(Limits::default().connections)
 }
 
 fn listening(sockets: &[Bound]) -> String {

@@ -24,10 +24,15 @@ impl Rates {
     /// Allows `per_second` in the long run, and that of `burst_seconds` at once. Zero allows all.
     #[must_use]
     pub fn new(per_second: u32, burst_seconds: u32) -> Self {
-        let refill = Duration::from_secs(1).checked_div(per_second).unwrap_or_default();
+        // In whole microseconds, as the clock counts in them, and rounded up: else more than a
+        // million a second would be no limit at all.
+        let refill = match per_second {
+            0 => 0,
+            some => 1_000_000_u32.div_ceil(some),
+        };
         Self {
             full_at: Sources::default(),
-            refill,
+            refill: Duration::from_micros(refill.into()),
             burst: Duration::from_secs(burst_seconds.into()),
         }
     }
@@ -121,6 +126,18 @@ mod tests {
             rates.allow(at(0), IpAddr::from(n.to_be_bytes()));
         }
         assert!(!rates.allow(at(50), debtor));
+    }
+
+    #[test]
+    fn every_rate_is_a_limit() {
+        let addr = IpAddr::from([203, 0, 113, 7]);
+        for per_second in [1, 3, 7000, 700_000, 1_000_000, 1_000_001, u32::MAX] {
+            let mut rates = Rates::new(per_second, 1);
+            let allowed = (0..1_000_100).filter(|_| rates.allow(at(0), addr)).count();
+            let most = 1 + per_second.min(1_000_000) as usize;
+            assert!(allowed <= most, "{allowed} at once, with {per_second} a second");
+            assert!(allowed > most / 2, "{allowed} at once, with {per_second} a second");
+        }
     }
 
     #[test]

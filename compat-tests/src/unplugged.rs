@@ -97,6 +97,13 @@ impl Unplugged {
         }
     }
 
+    /// The peer has sent its last byte, and may still read.
+    pub fn finish(&mut self, conn: ConnId) {
+        let now = self.now();
+        self.server.on_fin(now, conn, &mut self.out);
+        self.deliver();
+    }
+
     /// A datagram comes.
     pub fn datagram(&mut self, from: SocketAddr, bytes: &[u8]) {
         let now = self.now();

@@ -3,7 +3,7 @@
 #![expect(clippy::expect_used, reason = "a helper that fails is a test that fails")]
 
 use std::io::{Read, Write};
-use std::net::{IpAddr, TcpStream};
+use std::net::{IpAddr, Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
 use compat_tests::gmnet::wire::{self, Protocol};
@@ -65,6 +65,24 @@ fn the_longest_idle_connection_makes_room_for_a_new_one_and_a_host_never_does() 
     hosts.iter_mut().for_each(|host| host.confirm(WAIT).expect("still registered"));
     let log = master.stop();
     assert_eq!(log.matches("no room for more connections").count(), 1, "{log}");
+}
+
+#[test]
+fn who_has_sent_its_last_byte_makes_room_although_it_is_owed_answers() {
+    let master = Master::start(&["--max-connections", "20", "--max-commands", "10"]);
+    let player = raw::connect(master.addr(), loopback());
+    assert!(is_served(&player));
+    let request = Query::default().request().repeat(500);
+    let finished: Vec<_> = (0..19).map(|_| raw::connect(master.addr(), loopback())).collect();
+    for mut stream in &finished {
+        stream.write_all(&request).expect("sending");
+        stream.shutdown(Shutdown::Write).expect("the end");
+    }
+    std::thread::sleep(limits::IDLE_WHEN_FULL * 2);
+    for _ in 0..5 {
+        assert!(is_served(&raw::connect(master.addr(), loopback())), "no room was made");
+    }
+    assert!(is_served(&player), "others had to go before it");
 }
 
 #[test]

@@ -1,17 +1,22 @@
 //! The events dialect over real sockets: routing, rooms, introductions, TLS.
 #![expect(clippy::expect_used, reason = "a helper that fails is a test that fails")]
 
+use std::collections::VecDeque;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use compat_tests::events::{Arrival, EventClient, EventError, Tls, knock};
 use compat_tests::folder::Folder;
-use compat_tests::master::Master;
+use compat_tests::master::{Master, loopback};
+use compat_tests::raw;
 use nix::sys::signal::Signal;
+use punchd::limits;
+use punchd::net::files;
 use rcgen::generate_simple_self_signed;
 use rustls::version::{TLS12, TLS13};
 use serde_json::{Value, json};
@@ -339,6 +344,45 @@ fn a_server_with_another_certificate_is_refused() {
         assert!(refused.to_string().contains("certificate"), "{refused}");
     }
     EventClient::connect(master.addr(), Some(&certificate.tls("localhost"))).expect("trusted");
+}
+
+/// As many addresses as there are places begin a handshake and say no more, and 500 new ones do so
+/// every second.
+#[test]
+fn half_handshakes_of_many_addresses_keep_nobody_out() {
+    files::make_room(4 * 1024).expect("enough open files for this test");
+    let certificate = Certificate::new();
+    let master = certificate.master(&[]);
+    let half = |_| {
+        let mut stream = raw::connect(master.addr(), loopback());
+        stream.write_all(b"\x16\x03\x01").expect("sending");
+        stream
+    };
+    let halves: Vec<TcpStream> = (0..limits::TLS_HANDSHAKES).map(half).collect();
+    // Until some of them have waited too long.
+    std::thread::sleep(limits::TLS_STEP);
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut more = VecDeque::new();
+            while !done.load(Ordering::Relaxed) {
+                more.push_back(half(0));
+                more.drain(..more.len().saturating_sub(1000));
+                std::thread::sleep(Duration::from_millis(2));
+            }
+        });
+        let tls = certificate.tls("localhost");
+        let logged_in: Vec<_> = (0..20)
+            .map(|n| {
+                let mut client = EventClient::connect(master.addr(), Some(&tls))?;
+                client.login(&format!("peer {n}"), "chess").map(|_| ())
+            })
+            .collect();
+        done.store(true, Ordering::Relaxed);
+        let refused: Vec<_> = logged_in.iter().filter_map(|entry| entry.as_ref().err()).collect();
+        assert!(refused.is_empty(), "{refused:?}");
+    });
+    drop(halves);
 }
 
 #[test]

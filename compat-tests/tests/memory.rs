@@ -152,11 +152,16 @@ fn flood_datagrams(master: &Master) {
     }
 }
 
+/// The bound of all memory, where addresses have 64 bits.
+fn worst_case(limits: &Limits) -> usize {
+    usize::try_from(limits::worst_case(limits)).expect("64 bits")
+}
+
 #[test]
 fn a_flood_of_everything_stays_below_the_bound() {
     files::make_room(2 * CONNECTIONS).expect("enough open files for this test");
     let limits = Limits { connections: CONNECTIONS, ..Limits::default() };
-    let bound = limits::worst_case(&limits);
+    let bound = worst_case(&limits);
     let mut server = Watched::start(&[]);
     let at_rest = server.before;
     // What is kept of everybody, with fragments, and with what else is kept of those peers.
@@ -284,8 +289,8 @@ fn mebibytes(most: usize) -> usize {
 fn the_readme_says_how_much_memory_it_is() {
     let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md");
     let readme = std::fs::read_to_string(readme).expect("a README").replace('\n', " ");
-    let of = |connections| limits::worst_case(&Limits { connections, ..Limits::default() });
-    let default = limits::worst_case(&Limits::default());
+    let of = |connections| worst_case(&Limits { connections, ..Limits::default() });
+    let default = worst_case(&Limits::default());
     for figure in [
         format!("{} MiB ({default} bytes)", mebibytes(default)),
         format!("{} MiB for 1000 connections", mebibytes(of(1000))),

@@ -336,6 +336,24 @@ fn too_few_open_files_for_the_connections_that_were_asked_for() {
     let text = refused(command);
     assert!(text.contains("1000 connections need 1064 open files, but only 100"), "{text}");
     assert!(text.contains("LimitNOFILE=1064") && text.contains("--max-connections 36"), "{text}");
+    let Some(command) = without_rights_after("ulimit -n 64", &args) else { return };
+    let text = refused(command);
+    assert!(text.contains("LimitNOFILE=1064") && !text.contains("--max-connections 0"), "{text}");
+}
+
+#[test]
+fn too_few_open_files_for_anybody() {
+    for limit in ["ulimit -n 64", "ulimit -n 79"] {
+        let Some(command) = without_rights_after(limit, &["--port", "0"]) else { return };
+        let text = refused(command);
+        assert!(text.contains("16384 connections need 16448 open files, but only"), "{text}");
+        assert!(text.contains("LimitNOFILE=16448"), "{text}");
+    }
+    // Who asks for so few gets them.
+    let args = ["--port", "0", "--max-connections", "2"];
+    let Some(command) = without_rights_after("ulimit -n 66", &args) else { return };
+    let log = Master::spawn(command).log();
+    assert!(log.contains("up to 2 connections"), "{log}");
 }
 
 /// The soft limit of open files of the server.
@@ -359,6 +377,8 @@ fn the_soft_limit_of_open_files_is_raised() {
     let master = Master::spawn(command);
     assert_eq!(soft_limit(&master), 500, "all there is");
     let log = master.log();
-    assert!(log.contains("allows only 436 connections"), "{log}");
+    assert!(log.contains("WARN  the limit of open files allows only 436 connections"), "{log}");
+    assert!(log.contains("raise the limit (LimitNOFILE=16448 in the service"), "{log}");
+    assert!(log.contains("ask for no more with --max-connections 436"), "{log}");
     assert!(log.contains("up to 436 connections"), "{log}");
 }

@@ -2,8 +2,9 @@
 #![expect(clippy::expect_used, reason = "a helper that fails fails its test")]
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,7 @@ use compat_tests::gmnet::wire::{self, Protocol};
 use compat_tests::gmnet::{Client, ClientConfig, Control, GameSocket, Host, HostConfig};
 use compat_tests::master::{Master, binary, loopback};
 use compat_tests::raw;
+use nix::fcntl::OFlag;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -434,6 +436,55 @@ fn nobody_waits_for_a_log_file_that_takes_nothing() {
     let (server, _log) = Unread::start(&["--log", &file]);
     server.is_served();
     server.stops();
+    // Or somebody has, and hangs.
+    let _reader = read_pipe(&file);
+    let (server, _log) = Unread::start(&["--log", &file]);
+    server.is_served();
+    kill(Pid::from_raw(server.0.id() as i32), Signal::SIGHUP).expect("signalling");
+    server.is_served();
+    server.stops();
+}
+
+/// Reads a named pipe, whether or not anybody has it open.
+fn read_pipe(file: &str) -> fs::File {
+    let flags = OFlag::O_NONBLOCK.bits();
+    fs::OpenOptions::new().read(true).custom_flags(flags).open(file).expect("opening")
+}
+
+/// Waits until each of these texts has come out of a named pipe.
+fn wait_in_pipe(pipe: &mut fs::File, texts: &[&str]) {
+    let (deadline, mut all) = (Instant::now() + WAIT, Vec::new());
+    while !texts.iter().all(|text| String::from_utf8_lossy(&all).contains(text)) {
+        let came = String::from_utf8_lossy(&all);
+        assert!(Instant::now() < deadline, "not all of {texts:?} came:\n{came}");
+        // The server may not have opened it yet, or have nothing to say.
+        let _ = pipe.read_to_end(&mut all);
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+#[test]
+fn a_named_pipe_that_nobody_reads_is_named_as_such_and_its_lines_wait() {
+    let folder = Folder::new();
+    let file = folder.file("fifo");
+    assert!(Command::new("mkfifo").arg(&file).status().expect("mkfifo").success());
+    let mut command = Command::new(binary());
+    command.args(["--port", "0", "--log", &file]);
+    let master = Master::spawn(command);
+    master.wait_for_log(&format!("log file {file} yet, its lines wait; nobody reads this named"));
+    let asking = look_up(&master, loopback());
+    master.signal(Signal::SIGHUP);
+    let mut reader = read_pipe(&file);
+    wait_in_pipe(&mut reader, &[&format!("{asking} asked"), "SIGHUP: reopening"]);
+
+    // The same when it is opened again; what comes then goes to whoever reads it next.
+    drop(reader);
+    master.signal(Signal::SIGHUP);
+    master
+        .wait_for_log("it is a named pipe that nobody reads: start what reads it; until the next");
+    let mut reader = read_pipe(&file);
+    let asking = look_up(&master, loopback());
+    wait_in_pipe(&mut reader, &[&format!("{asking} asked")]);
 }
 
 #[test]

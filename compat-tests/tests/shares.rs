@@ -167,3 +167,28 @@ fn who_has_to_wait_for_its_own_flood_does_not_keep_others_of_its_address_out() {
     flood.iter().for_each(|conn| world.server.send(*conn, PING));
     assert!(world.enter(addr).is_some());
 }
+
+#[test]
+fn who_has_sent_its_last_byte_is_answered_but_the_first_to_go() {
+    const COMMANDS: usize = 400;
+    let mut world = World::new(40, &["--max-commands", "10"]);
+    let player = world.say(honest(0), PING).expect("room");
+    // Asking for the lobby again and again, they have always done something just now.
+    let request = Query::default().request().repeat(COMMANDS);
+    let finished: Vec<_> = (1..40).map(|n| world.say(honest(n), &request).expect("room")).collect();
+    finished.iter().for_each(|conn| world.server.finish(*conn));
+    world.server.pass(limits::IDLE_WHEN_FULL * 2);
+    assert!(finished.iter().all(|conn| !world.is_closed(*conn)), "they wait for the rest");
+    for n in 100..105 {
+        assert!(world.say(honest(n), PING).is_some(), "a place");
+    }
+    assert!(!world.is_closed(player), "it may still say something");
+    assert_eq!(finished.iter().filter(|conn| world.is_closed(**conn)).count(), 5);
+
+    let rest: Vec<_> = finished.into_iter().filter(|conn| !world.is_closed(*conn)).collect();
+    world.server.pass(limits::IDLE - Duration::from_secs(5));
+    for conn in rest {
+        assert_eq!(world.server.heard(conn).len(), COMMANDS);
+        assert!(world.is_closed(conn), "nothing is left to be said");
+    }
+}

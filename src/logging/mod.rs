@@ -63,16 +63,19 @@ pub enum LogError {
 impl fmt::Display for LogError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (path, error) = match self {
-            Self::File(path, error) => (path.display(), error),
+            Self::File(path, error) => (path, error),
             Self::Thread(error) => return write!(f, "cannot start the thread of the log: {error}"),
         };
         let hint = match error.kind() {
+            _ if queue::is_unread_pipe(path, error) => {
+                "it is a named pipe that nobody reads: start what reads it"
+            }
             io::ErrorKind::NotFound => "make its folder first",
             io::ErrorKind::PermissionDenied => "let this user write there, or choose another place",
             io::ErrorKind::IsADirectory => "name a file, not a folder",
             _ => "choose another place",
         };
-        write!(f, "cannot write the log file {path}: {error}; {hint}")
+        write!(f, "cannot write the log file {}: {error}; {hint}", path.display())
     }
 }
 
@@ -93,12 +96,15 @@ pub fn start(verbosity: Verbosity, file: Option<&Path>) -> Result<(), LogError> 
     let format = if in_journal { bare } else { dated };
     let mut places =
         vec![Place::new(level, format, Queue::to_console().map_err(LogError::Thread)?)];
-    let mut is_late = false;
+    let mut late = None;
     if let Some(path) = file {
         let (queue, opened) = Queue::to_file(path).map_err(LogError::Thread)?;
         match opened {
             Opened::Failed(error) => return Err(LogError::File(path.into(), error)),
-            Opened::Not => is_late = true,
+            Opened::Unread => {
+                late = Some("nobody reads this named pipe yet: start what reads it");
+            }
+            Opened::Not => late = Some("to open it takes long: see whether its disk works"),
             Opened::Yes => {}
         }
         places.push(Place::new(LevelFilter::Info.max(console_level(verbosity)), dated, queue));
@@ -110,8 +116,8 @@ pub fn start(verbosity: Verbosity, file: Option<&Path>) -> Result<(), LogError> 
     let (teller, wakes) = sync_channel(1);
     queue::spawn(move || tell_left_out(&wakes)).map_err(LogError::Thread)?;
     let _ = TELLER.set(teller);
-    if let Some(path) = file.filter(|_| is_late) {
-        warn!("the log file {} cannot be opened yet", path.display());
+    if let Some((path, why)) = file.zip(late) {
+        warn!("nothing is written to the log file {} yet, its lines wait; {why}", path.display());
     }
     Ok(())
 }

@@ -3,12 +3,16 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 use super::LogError;
 use crate::limits;
@@ -17,7 +21,7 @@ use crate::net::signals;
 /// Memory of a line besides its text.
 const ENTRY: usize = 64;
 
-/// How long the start waits for the log file. A named pipe may have no reader yet.
+/// How long the start waits for the log file. A disk may hang.
 const OPEN_WAIT: Duration = Duration::from_secs(1);
 
 /// Set when the log file has to be opened anew.
@@ -58,6 +62,8 @@ pub(super) struct Queue {
 /// Whether the log file is open.
 pub(super) enum Opened {
     Yes,
+    /// It is a named pipe that nobody reads; it will be open as soon as somebody does.
+    Unread,
     /// It takes long.
     Not,
     Failed(io::Error),
@@ -83,12 +89,21 @@ impl Queue {
         let (queue, jobs) = Self::new(true);
         let (counts, path) = (Arc::clone(&queue.counts), path.to_owned());
         let (open, is_open) = channel();
-        spawn(move || match append(&path) {
-            Ok(mut file) => {
-                let _ = open.send(Opened::Yes);
-                work(&jobs, &counts, &mut file, |file| replace(file, &path));
+        spawn(move || {
+            let opened = match append(&path) {
+                Err(error) if is_unread_pipe(&path, &error) => {
+                    let _ = open.send(Opened::Unread);
+                    wait_for_reader(&path)
+                }
+                opened => opened,
+            };
+            match opened {
+                Ok(mut file) => {
+                    let _ = open.send(Opened::Yes);
+                    work(&jobs, &counts, &mut file, |file| replace(file, &path));
+                }
+                Err(error) => _ = open.send(Opened::Failed(error)),
             }
-            Err(error) => _ = open.send(Opened::Failed(error)),
         })?;
         Ok((queue, is_open.recv_timeout(OPEN_WAIT).unwrap_or(Opened::Not)))
     }
@@ -160,8 +175,26 @@ fn work<W: Write>(jobs: &Receiver<Job>, counts: &Counts, to: &mut W, reopen: imp
     }
 }
 
+/// Opens a file to write at its end. A named pipe that nobody reads is an error, which
+/// [`is_unread_pipe`] tells from others.
 fn append(path: &Path) -> io::Result<File> {
-    OpenOptions::new().append(true).create(true).open(path)
+    let mut options = OpenOptions::new();
+    options.append(true).create(true).custom_flags(OFlag::O_NONBLOCK.bits());
+    let file = options.open(path)?;
+    // Only opening must not wait: a reader that takes a while is no reason to lose a line.
+    fcntl(&file, FcntlArg::F_SETFL(OFlag::O_APPEND))?;
+    Ok(file)
+}
+
+/// Whether a file cannot be opened since it is a named pipe that nobody reads.
+pub(super) fn is_unread_pipe(path: &Path, error: &io::Error) -> bool {
+    error.raw_os_error() == Some(Errno::ENXIO as i32)
+        && path.metadata().is_ok_and(|file| file.file_type().is_fifo())
+}
+
+/// Opens a named pipe as soon as somebody reads it.
+fn wait_for_reader(path: &Path) -> io::Result<File> {
+    OpenOptions::new().append(true).open(path)
 }
 
 /// Opens a file anew; if that fails the old one stays.

@@ -3,11 +3,16 @@
 
 use std::fmt;
 
+use log::warn;
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 /// Descriptors that are no connections: listeners, poll, log, standard streams, and some room.
 const OTHERS: u64 = 64;
+
+/// With room for fewer connections than this nobody is served who did not ask for so few: a player who
+/// joins takes two.
+const LEAST: usize = 16;
 
 /// Why the configured number of connections cannot be had.
 #[derive(Debug, PartialEq, Eq)]
@@ -28,13 +33,18 @@ pub enum FilesError {
 impl fmt::Display for FilesError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TooFew { connections, needed, hard } => write!(
-                f,
-                "{connections} connections need {needed} open files, but only {hard} are allowed; \
-                 raise the limit (LimitNOFILE={needed} in the service, or 'ulimit -Hn {needed}' as \
-                 root), or ask for fewer with --max-connections {}",
-                hard.saturating_sub(OTHERS)
-            ),
+            Self::TooFew { connections, needed, hard } => {
+                write!(
+                    f,
+                    "{connections} connections need {needed} open files, but only {hard} are \
+                     allowed; {}",
+                    how_to_raise(*needed)
+                )?;
+                match hard.saturating_sub(OTHERS) {
+                    0 => Ok(()),
+                    fewer => write!(f, ", or ask for fewer with --max-connections {fewer}"),
+                }
+            }
             Self::System(errno) => write!(f, "cannot set the limit of open files: {errno}"),
         }
     }
@@ -64,13 +74,32 @@ pub fn make_room(connections: usize) -> Result<(), FilesError> {
     })
 }
 
+/// How to have so many files open.
+fn how_to_raise(needed: u64) -> String {
+    format!(
+        "raise the limit (LimitNOFILE={needed} in the service, or 'ulimit -Hn {needed}' as root)"
+    )
+}
+
 /// As many connections as the limits allow, up to `wanted`.
-#[must_use]
-pub fn make_room_for_most(wanted: usize) -> usize {
+///
+/// # Errors
+/// If they allow next to none.
+pub fn make_room_for_most(wanted: usize) -> Result<usize, FilesError> {
     if make_room(wanted).is_ok() {
-        return wanted;
+        return Ok(wanted);
     }
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((1024, 1024));
     let soft = if setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok() { hard } else { soft };
-    usize::try_from(soft.saturating_sub(OTHERS)).unwrap_or(wanted).clamp(1, wanted)
+    let most = usize::try_from(soft.saturating_sub(OTHERS)).unwrap_or(wanted).min(wanted);
+    let needed = wanted as u64 + OTHERS;
+    if most < LEAST {
+        return Err(FilesError::TooFew { connections: wanted, needed, hard: soft });
+    }
+    warn!(
+        "the limit of open files allows only {most} connections, instead of {wanted}; {}, or ask for \
+         no more with --max-connections {most}",
+        how_to_raise(needed)
+    );
+    Ok(most)
 }

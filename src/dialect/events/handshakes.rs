@@ -1,6 +1,7 @@
 //! TLS handshakes that are under way: how many, whose, and who waits for time of the processor.
 
-use std::collections::VecDeque;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 
 use crate::clock::Instant;
@@ -10,10 +11,18 @@ use crate::hash::Map;
 use crate::holders::Holders;
 use crate::limits;
 
+/// Handshakes that are looked at to find one that gives way to somebody who has as many.
+const LOOKS: usize = 64;
+
 /// All of them.
 #[derive(Debug, Default)]
 pub(super) struct Handshakes {
-    under_way: Holders<ConnId>,
+    /// The greatest of an address is the one that has waited longest.
+    under_way: Holders<(Reverse<Instant>, ConnId)>,
+    /// When each went on last.
+    since: Map<ConnId, Instant>,
+    /// The one that has waited longest first, with its address.
+    oldest: BTreeMap<(Instant, ConnId), IpAddr>,
     /// This turn of the loop; all of it happens at one time.
     turn: Instant,
     /// How many were carried out in it.
@@ -37,20 +46,48 @@ pub(super) enum Begun {
 
 impl Handshakes {
     /// Counts one more, if there is room.
-    pub(super) fn begin(&mut self, addr: IpAddr, id: ConnId) -> Begun {
-        let is_full = self.under_way.total() >= limits::TLS_HANDSHAKES;
-        let begun = match self.under_way.gives_way(addr, 1) {
-            _ if !is_full => Begun::Yes,
-            Some(other) => Begun::InsteadOf(other),
-            None => return Begun::No,
+    pub(super) fn begin(&mut self, now: Instant, addr: IpAddr, id: ConnId) -> Begun {
+        let begun = if self.under_way.total() < limits::TLS_HANDSHAKES {
+            Begun::Yes
+        } else if let Some(other) = self.gives_way(now, addr) {
+            Begun::InsteadOf(other)
+        } else {
+            return Begun::No;
         };
-        self.under_way.change(addr, id, 0, 1);
+        self.note(now, addr, id);
         begun
+    }
+
+    /// Which handshake gives way to a new one of this address: of who has most the one that has
+    /// waited longest. If nobody has more than this address would have, one of those who have as
+    /// many, but only if it has waited longer than those wait who mean it.
+    fn gives_way(&self, now: Instant, addr: IpAddr) -> Option<ConnId> {
+        if let Some((_, id)) = self.under_way.gives_way(addr, 1) {
+            return Some(id);
+        }
+        let waits = self.oldest.iter().map(|((since, id), holder)| (*since, *id, *holder));
+        waits
+            .take_while(|(since, ..)| now - *since >= limits::TLS_STEP)
+            .take(LOOKS)
+            .find(|(_, _, holder)| self.under_way.compare(*holder, addr, 1).is_ge())
+            .map(|(_, id, _)| id)
+    }
+
+    /// It has just gone on: it was begun, or is answered. That its peer sends something is not
+    /// enough, as one byte at a time would be.
+    pub(super) fn note(&mut self, now: Instant, addr: IpAddr, id: ConnId) {
+        self.end(addr, id);
+        self.since.insert(id, now);
+        self.oldest.insert((now, id), addr);
+        self.under_way.change(addr, (Reverse(now), id), 0, 1);
     }
 
     /// Counts one less: it is done, or its connection is gone.
     pub(super) fn end(&mut self, addr: IpAddr, id: ConnId) {
-        self.under_way.change(addr, id, 1, 0);
+        if let Some(since) = self.since.remove(&id) {
+            self.oldest.remove(&(since, id));
+            self.under_way.change(addr, (Reverse(since), id), 1, 0);
+        }
     }
 
     /// Whether there is time for one more step; if not, it waits. So does one whose address has
@@ -102,7 +139,7 @@ impl Handshakes {
     /// Whether none is under way.
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
-        self.under_way.is_empty()
+        self.under_way.is_empty() && self.since.is_empty() && self.oldest.is_empty()
     }
 
     fn begin_turn(&mut self, now: Instant) {

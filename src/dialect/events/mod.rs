@@ -565,6 +565,8 @@ impl Dialect for Events {
 
     fn use_of(&self, id: ConnId) -> Use {
         match self.conns.get(id) {
+            // Nothing more will come of it but answers, which perhaps nobody is there to read.
+            Some(conn) if conn.finished => Use::Idle(Instant::default()),
             Some(conn) if conn.peer.is_some() => Use::Lasting,
             Some(conn) => Use::Idle(conn.opened),
             None => Use::Idle(Instant::default()),

@@ -50,10 +50,10 @@ impl Events {
                 return self.end(id, out);
             }
         };
-        match self.handshakes.begin(addr.ip(), id) {
+        match self.handshakes.begin(now.instant, addr.ip(), id) {
             Begun::Yes => {}
             Begun::InsteadOf(other) => {
-                debug!("{addr} takes the place of a handshake of one who has most");
+                debug!("{addr} takes the place of a handshake that has waited long");
                 self.end(other, out);
             }
             Begun::No => {
@@ -91,6 +91,7 @@ impl Events {
         let (closed, is_handshaking) = (tls.is_closed(), tls.is_handshaking());
         if was_handshaking && !answer.is_empty() {
             self.handshakes.spend();
+            self.handshakes.note(now.instant, addr.ip(), id);
         }
         if was_handshaking && !is_handshaking {
             self.handshakes.end(addr.ip(), id);

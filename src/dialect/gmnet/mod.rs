@@ -572,6 +572,8 @@ impl Dialect for Gmnet {
             Some(conn) if conn.host.is_some() => Use::Lasting,
             // Not one that has to wait because of what it did itself.
             Some(conn) if conn.waiting.is_some() => Use::Waiting,
+            // Nothing more will come of it but answers, which perhaps nobody is there to read.
+            Some(conn) if conn.finished => Use::Idle(Instant::default()),
             Some(conn) => Use::Idle(conn.last_use),
             None => Use::Idle(Instant::default()),
         }

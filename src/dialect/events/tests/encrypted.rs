@@ -260,6 +260,63 @@ fn half_handshakes_of_one_address_keep_nobody_out() {
     assert!(world.closed.len() as u32 + 1 == world.opened, "nobody shakes hands for longer");
 }
 
+/// As many addresses as there are places have a half handshake each, 500 more begin one every
+/// second, and all of them send a byte now and then. Those who mean it are 300 ms away.
+#[test]
+fn half_handshakes_of_many_addresses_keep_nobody_out() {
+    const FAR: Duration = Duration::from_millis(300);
+    const GAP: Duration = Duration::from_millis(2);
+    let certificate = certificate();
+    let (mut world, _) = encrypted(&certificate);
+    let half = hello(&mut client(&certificate, &TLS13));
+    let mut halves: Vec<ConnId> = Vec::new();
+    let mut attack = |world: &mut World, time: Duration, gap: Duration| {
+        let end = world.now.instant + time;
+        while world.now.instant < end {
+            let addr = IpAddr::from((0x0B00_0000 + halves.len() as u32).to_be_bytes());
+            let id = world.open_from(addr);
+            world.say(id, &half[..10]);
+            halves.push(id);
+            world.wait(gap);
+        }
+        let living: Vec<ConnId> = halves
+            .iter()
+            .rev()
+            .take(4000)
+            .filter(|id| !world.closed.contains(id))
+            .copied()
+            .collect();
+        living.into_iter().for_each(|id| world.say(id, &half[10..11]));
+    };
+    let gap = Duration::from_millis(1);
+    attack(&mut world, gap * u32::try_from(limits::TLS_HANDSHAKES).unwrap(), gap);
+    assert!(world.closed.is_empty());
+    for (n, version) in [&TLS12, &TLS13, &TLS12, &TLS13].into_iter().enumerate() {
+        let id = world.open_from(stranger(n as u8));
+        let mut client = client(&certificate, version);
+        client.writer().write_all(LOGIN).unwrap();
+        let mut said = Vec::new();
+        for _ in 0..4 {
+            while client.wants_write() {
+                world.say(id, hello(&mut client));
+            }
+            attack(&mut world, FAR, GAP);
+            let heard = world.heard.remove(&id).unwrap_or_default();
+            let mut heard = &heard[..];
+            while !heard.is_empty() {
+                client.read_tls(&mut heard).unwrap();
+                let state = client.process_new_packets().unwrap();
+                let length = state.plaintext_bytes_to_read() as u64;
+                client.reader().take(length).read_to_end(&mut said).unwrap();
+            }
+        }
+        let said = String::from_utf8(said).unwrap();
+        assert!(said.contains("udp_token"), "{n}: {said}");
+        world.gone(id);
+    }
+    assert!(world.closed.len() > 1000, "somebody had to go");
+}
+
 #[test]
 fn many_handshakes_at_once_take_several_turns_and_addresses_take_theirs() {
     let certificate = certificate();

@@ -64,6 +64,7 @@ fn the_end_of_a_connection_comes_behind_what_it_has_said() {
     world.begin_to_say(alice, r#"{"type":"pass","name":"x","dest":"bob"}"#.repeat(100));
     world.act(|events, now, out| events.on_fin(now, alice, out));
     assert!(!world.closed.contains(&alice));
+    assert_eq!(world.events.use_of(alice), Use::Idle(Instant::default()), "the first to go");
     while world.take_turns() {}
     assert_eq!(world.heard(bob).len(), 100);
     assert!(world.closed.contains(&alice));

@@ -2,7 +2,7 @@
 //! number by field number, not by the library under test.
 
 use super::*;
-use crate::amplification::DATAGRAM;
+use crate::amplification::one_datagram;
 use crate::dialect::Output;
 use proptest::prelude::*;
 use rand::SeedableRng as _;
