@@ -46,6 +46,7 @@ pub mod nats;
 pub mod net;
 mod places;
 pub mod rates;
+mod rotation;
 pub mod server;
 mod sources;
 pub mod timers;

@@ -114,8 +114,8 @@ pub const TURN_WORK: usize = 512 << 10;
 /// for the next turn.
 pub const SLICES: usize = 4;
 
-/// However many connections have something to read, all have had a part within so many turns of
-/// full work, about a millisecond each: the more they are, the less each may have done at a time.
+/// However many customers have sent something, all have had a part within so many turns of full
+/// work, about a millisecond each: the more they are, the less each may have done at a time.
 pub const ROUND: usize = 4;
 
 /// Work for any command and for the system call that answers it.

@@ -385,8 +385,8 @@ impl Dialect for Server {
         self.forget(conn);
     }
 
-    fn note_ready(&mut self, connections: usize) {
-        self.dialects.all_mut().for_each(|dialect| dialect.note_ready(connections));
+    fn note_ready(&mut self, customers: usize) {
+        self.dialects.all_mut().for_each(|dialect| dialect.note_ready(customers));
     }
 
     fn has_enough(&self, id: ConnId) -> bool {

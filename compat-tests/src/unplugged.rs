@@ -123,9 +123,9 @@ impl Unplugged {
         self.server.note_busy(is_busy);
     }
 
-    /// So many connections have something to read.
-    pub fn note_ready(&mut self, connections: usize) {
-        self.server.note_ready(connections);
+    /// Connections of so many customers have something to read.
+    pub fn note_ready(&mut self, customers: usize) {
+        self.server.note_ready(customers);
     }
 
     /// Time passes, and the server does what it has to do at its time.

@@ -134,8 +134,8 @@ impl Dialect for Contained {
         self.act(out, |dialect, out| dialect.on_gone(now, conn, out));
     }
 
-    fn note_ready(&mut self, connections: usize) {
-        self.act(&mut Outbox::new(), |dialect, _| dialect.note_ready(connections));
+    fn note_ready(&mut self, customers: usize) {
+        self.act(&mut Outbox::new(), |dialect, _| dialect.note_ready(customers));
     }
 
     fn has_enough(&self, conn: ConnId) -> bool {

@@ -73,9 +73,9 @@ pub trait Dialect: std::fmt::Debug {
     /// The connection is gone, nothing can be sent on it any more.
     fn on_gone(&mut self, _now: Now, _conn: ConnId, _out: &mut Outbox) {}
 
-    /// How many connections have something to read, told before they are served: the more they are,
-    /// the less is to be done for one at a time.
-    fn note_ready(&mut self, _connections: usize) {}
+    /// Of how many customers connections have something to read, told before they are served: the
+    /// more they are, the less is to be done for one at a time.
+    fn note_ready(&mut self, _customers: usize) {}
 
     /// Whether so much of what came on a connection waits for its turn that no more is to be read
     /// from it. Then there is a wakeup at once.

@@ -1,14 +1,13 @@
 //! Who waits for a turn. Work that others would notice is done a piece at a time; in between
 //! everybody else is served.
 
-use std::collections::VecDeque;
 use std::net::IpAddr;
 
 use super::ConnId;
 use crate::clock::Instant;
 use crate::customers::network;
-use crate::hash::Map;
 use crate::limits;
+use crate::rotation::Rotation;
 
 /// The work that was done in this turn, and the connections whose requests wait for the next:
 /// first those of one address, then those of another, so that no address waits for all that
@@ -21,11 +20,9 @@ pub(super) struct Turns {
     spent: usize,
     /// What was spent when the connection began that is served now.
     before: usize,
-    /// How many connections have something to read that has not been read yet.
+    /// Of how many customers connections have something to read that has not been read yet.
     ready: usize,
-    waiting: Map<IpAddr, VecDeque<ConnId>>,
-    /// Whose turn is next. Every address in `waiting` is here once.
-    order: VecDeque<IpAddr>,
+    waiting: Rotation<IpAddr, ConnId>,
 }
 
 impl Turns {
@@ -42,9 +39,10 @@ impl Turns {
         (self.at, self.spent, self.before) = (now, 0, 0);
     }
 
-    /// So many connections have something to read: they come before those that wait here.
-    pub(super) fn note_ready(&mut self, connections: usize) {
-        self.ready = connections;
+    /// Connections of so many customers have something to read: they come before those that wait
+    /// here.
+    pub(super) fn note_ready(&mut self, customers: usize) {
+        self.ready = customers;
     }
 
     /// Counts work.
@@ -59,7 +57,7 @@ impl Turns {
     }
 
     /// Whether a connection has had its part of this turn: the smaller, the more addresses wait
-    /// for theirs and the more connections have something to read.
+    /// for theirs and the more customers have sent something that has not been read.
     #[must_use]
     pub(super) fn is_slice_spent(&self) -> bool {
         self.is_slice_spent_since(self.before)
@@ -68,12 +66,12 @@ impl Turns {
     /// The same, if so much had been spent before.
     #[must_use]
     pub(super) fn is_slice_spent_since(&self, before: usize) -> bool {
-        let slices = self.slices() + self.order.len();
+        let slices = self.slices() + self.waiting.customers();
         self.spent.saturating_sub(before) >= (limits::TURN_WORK / slices).max(1)
     }
 
-    /// In how many parts a turn is divided, so that all who have something to read have theirs
-    /// within [`limits::ROUND`] turns.
+    /// In how many parts a turn is divided, so that all who have sent something have theirs within
+    /// [`limits::ROUND`] turns.
     fn slices(&self) -> usize {
         limits::SLICES.max(self.ready / limits::ROUND)
     }
@@ -86,12 +84,7 @@ impl Turns {
 
     /// A connection of this address waits. It must not wait already.
     pub(super) fn wait(&mut self, addr: IpAddr, conn: ConnId) {
-        let addr = network(addr);
-        let conns = self.waiting.entry(addr).or_default();
-        if conns.is_empty() {
-            self.order.push_back(addr);
-        }
-        conns.push_back(conn);
+        self.waiting.push(network(addr), conn);
     }
 
     /// The next that may go on, unless the work of this turn is done. It may be closed since.
@@ -99,15 +92,7 @@ impl Turns {
         if self.spent >= limits::TURN_WORK / self.slices() * limits::SLICES {
             return None;
         }
-        let addr = self.order.pop_front()?;
-        let conns = self.waiting.get_mut(&addr)?;
-        let conn = conns.pop_front();
-        if conns.is_empty() {
-            self.waiting.remove(&addr);
-        } else {
-            self.order.push_back(addr);
-        }
-        conn
+        self.waiting.pop()
     }
 
     /// When there is something to do: at once, if anybody waits or there `is_more`.
@@ -119,7 +104,7 @@ impl Turns {
     /// Whether nobody waits.
     #[must_use]
     pub(super) fn is_empty(&self) -> bool {
-        self.order.is_empty()
+        self.waiting.is_empty()
     }
 }
 

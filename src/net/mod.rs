@@ -40,6 +40,9 @@ use udp::Datagrams;
 /// Events taken from the kernel at once.
 const EVENTS: usize = 1024;
 
+/// How often they are taken before anybody is served, if there are so many.
+const POLLS: usize = 16;
+
 /// How long new connections are accepted, and others served, before the rest have their turn.
 const SHARE: Duration = Duration::from_millis(1);
 
@@ -188,13 +191,46 @@ impl EventLoop {
         events: &mut Events,
         timeout: Option<Duration>,
     ) -> io::Result<Option<Duration>> {
-        match self.poll.poll(events, timeout) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
-                return Ok(Some(Duration::ZERO));
+        let mut timeout = timeout;
+        // The kernel tells in the order of arrival, so all that it has to tell is asked for: else who
+        // comes behind thousands would wait for the turns of those.
+        for _ in 0..POLLS {
+            match self.poll.poll(events, timeout) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                    return Ok(Some(Duration::ZERO));
+                }
+                other => other?,
             }
-            other => other?,
+            if self.note_events(events) < EVENTS {
+                break;
+            }
+            timeout = Some(Duration::ZERO);
         }
-        for event in events.iter() {
+        let now = self.now();
+        self.receive_datagrams(now);
+        self.accept(now);
+        let now = Now { instant: self.instant(), ..now };
+        self.serve_connections(now);
+        self.connections.retry(now.instant);
+        for conn in self.connections.slow_readers(now.instant) {
+            debug!("connection {} lost: its peer does not read", conn.slot);
+            self.lose(now, conn);
+        }
+        self.server.note_ready(self.connections.ready_customers());
+        let mut wakeup = self.server.next_wakeup();
+        if wakeup.is_some_and(|at| at <= now.instant) {
+            self.server.on_wakeup(now, &mut self.out);
+            self.deliver(now);
+            wakeup = self.server.next_wakeup();
+        }
+        Ok(self.timeout(now.instant, wakeup))
+    }
+
+    /// Notes who has something to do. Returns how many events there were.
+    fn note_events(&mut self, events: &Events) -> usize {
+        let mut count = 0;
+        for event in events {
+            count += 1;
             match event.token() {
                 WAKE => {}
                 REQUEST => {
@@ -208,24 +244,7 @@ impl EventLoop {
                 Token(n) => self.datagrams.note_readable(n / 2),
             }
         }
-        let now = self.now();
-        self.receive_datagrams(now);
-        self.accept(now);
-        let now = Now { instant: self.instant(), ..now };
-        self.serve_connections(now);
-        self.connections.retry(now.instant);
-        for conn in self.connections.slow_readers(now.instant) {
-            debug!("connection {} lost: its peer does not read", conn.slot);
-            self.lose(now, conn);
-        }
-        self.server.note_ready(self.connections.ready_len());
-        let mut wakeup = self.server.next_wakeup();
-        if wakeup.is_some_and(|at| at <= now.instant) {
-            self.server.on_wakeup(now, &mut self.out);
-            self.deliver(now);
-            wakeup = self.server.next_wakeup();
-        }
-        Ok(self.timeout(now.instant, wakeup))
+        count
     }
 
     /// How long the loop may sleep, if the server has to wake up then.
@@ -304,7 +323,7 @@ impl EventLoop {
     fn serve_connections(&mut self, now: Now) {
         let end = self.instant() + SHARE;
         let ready = self.connections.ready_len();
-        self.server.note_ready(ready);
+        self.server.note_ready(self.connections.ready_customers());
         for _ in 0..ready {
             let Some(conn) = self.connections.next_ready() else { break };
             let alive = self.flush(now, conn)

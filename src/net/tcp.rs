@@ -1,9 +1,9 @@
 //! The listeners and the TCP connections: a slab of sockets, what could not be written yet, and
 //! who has something to read.
 
-use std::collections::VecDeque;
+use std::hash::BuildHasher as _;
 use std::io::{self, Read as _, Write as _};
-use std::net::{Shutdown, SocketAddr};
+use std::net::{IpAddr, Shutdown, SocketAddr};
 
 use log::debug;
 use mio::event::Event;
@@ -15,8 +15,11 @@ use socket2::{Domain, Socket, Type};
 use super::round_trip::round_trip;
 use super::{FIRST_CONNECTION, PAUSE, canonical, is_memory_pressure, is_out_of_files};
 use crate::clock::Instant;
+use crate::customers::network;
 use crate::dialect::ConnId;
+use crate::hash::Keyed;
 use crate::limits::{self, Limits};
+use crate::rotation::Rotation;
 use crate::timers::Timers;
 
 /// Connections accepted before others have their turn.
@@ -29,6 +32,10 @@ const READ: usize = 8 * 1024;
 /// One of so many turns is for who has sent more than is read at a time.
 const MORE: u32 = 8;
 
+/// Whose turns a connection shares: those of its address (IPv6: of its /64). Sixteen bits of their
+/// hash find room in [`Connection`], and two in 65,536 that share their turns do no harm.
+type Customer = u16;
+
 /// All TCP sockets.
 #[derive(Debug)]
 pub(super) struct Connections {
@@ -38,9 +45,11 @@ pub(super) struct Connections {
     generation: u32,
     /// Who may have something to read, or may be written to again; each at most once, here or in
     /// `more`.
-    ready: VecDeque<ConnId>,
+    ready: Rotation<Customer, ConnId>,
     /// Who has sent more than is read at a time: those with little come first.
-    more: VecDeque<ConnId>,
+    more: Rotation<Customer, ConnId>,
+    /// Makes customers of addresses, so that nobody outside can choose to be another's.
+    customers: Keyed,
     /// How many had their turn.
     turns: u32,
     accepted: usize,
@@ -71,6 +80,7 @@ struct Listener {
 struct Connection {
     stream: TcpStream,
     generation: u32,
+    customer: Customer,
     /// The kernel tells when there is something to read.
     watched: bool,
     /// What the socket did not take at once. Nearly always that is nothing.
@@ -121,8 +131,9 @@ impl Connections {
             slab: Slab::new(),
             limits,
             generation: 0,
-            ready: VecDeque::new(),
-            more: VecDeque::new(),
+            ready: Rotation::default(),
+            more: Rotation::default(),
+            customers: Keyed::default(),
             turns: 0,
             accepted: 0,
             without_room: None,
@@ -184,7 +195,8 @@ impl Connections {
         if let Some(conn) = self.get(id)
             && !std::mem::replace(&mut conn.queued, true)
         {
-            self.ready.push_back(id);
+            let customer = conn.customer;
+            self.ready.push(customer, id);
         }
     }
 
@@ -265,18 +277,20 @@ impl Connections {
 
     fn take_in(&mut self, now: Instant, stream: TcpStream, peer: SocketAddr) -> Accept {
         let began = now.before(round_trip(&stream).min(limits::ROUND_TRIP));
-        Accept::New(self.add(stream), canonical(peer), began)
+        let peer = canonical(peer);
+        Accept::New(self.add(stream, peer.ip()), peer, began)
     }
 
     /// Takes a connection in. Its first request is mostly there already, so it has its turn at
     /// once, and the kernel is asked to watch it only after that. Not before the others are taken
     /// in: a datagram that was sent before it may still be on its way through the kernel.
-    fn add(&mut self, stream: TcpStream) -> ConnId {
+    fn add(&mut self, stream: TcpStream, addr: IpAddr) -> ConnId {
         self.generation = self.generation.wrapping_add(1);
         let generation = self.generation;
         let slot = self.slab.insert(Connection {
             stream,
             generation,
+            customer: self.customers.hash_one(network(addr)) as Customer,
             watched: false,
             backlog: None,
             queued: false,
@@ -313,13 +327,18 @@ impl Connections {
         self.ready.len() + self.more.len()
     }
 
+    /// Of how many customers they are, or more.
+    pub(super) fn ready_customers(&self) -> usize {
+        self.ready.customers() + self.more.customers()
+    }
+
     pub(super) fn next_ready(&mut self) -> Option<ConnId> {
         self.turns = self.turns.wrapping_add(1);
         let (first, second) = match self.turns % MORE {
             0 => (&mut self.more, &mut self.ready),
             _ => (&mut self.ready, &mut self.more),
         };
-        let id = first.pop_front().or_else(|| second.pop_front())?;
+        let id = first.pop().or_else(|| second.pop())?;
         if let Some(conn) = self.get(id) {
             conn.queued = false;
         }
@@ -356,7 +375,7 @@ impl Connections {
         // the end of the stream may be left, and the kernel has said so if it was there already.
         conn.readable = length == self.buffer.len() || conn.read_closed;
         if conn.readable && !std::mem::replace(&mut conn.queued, true) {
-            self.more.push_back(id);
+            self.more.push(conn.customer, id);
         }
         Read::Bytes(self.buffer.get(..length).unwrap_or_default())
     }
@@ -369,7 +388,8 @@ impl Connections {
             && !conn.closing
             && !std::mem::replace(&mut conn.queued, true)
         {
-            self.more.push_back(id);
+            let customer = conn.customer;
+            self.more.push(customer, id);
         }
     }
 
@@ -588,7 +608,7 @@ mod tests {
         socket2::SockRef::from(&stream).set_send_buffer_size(64 * 1024).unwrap();
         let poll = Poll::new().unwrap();
         let mut connections = Connections::new(Vec::new(), limits);
-        let id = connections.add(TcpStream::from_std(stream));
+        let id = connections.add(TcpStream::from_std(stream), [127, 0, 0, 1].into());
         connections.write(Instant::default(), id, &vec![b'x'; length], poll.registry())
     }
 

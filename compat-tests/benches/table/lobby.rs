@@ -77,6 +77,7 @@ fn changed(bench: &mut Bench) -> Result<(), Failure> {
 /// is expensive, all at once.
 fn crowded(bench: &mut Bench) -> Result<(), Failure> {
     const HOSTS: usize = 10_000;
+    const CROWD: &str = "4000 connections of 40 addresses send 200 commands ahead";
     let table = Table::master(bench.punchd(&[])?, 0)?;
     let _crowd = table.players.register_idle((0..HOSTS).map(|n| address(HOST, n)), usual)?;
     let addr = table.server.addr();
@@ -84,16 +85,18 @@ fn crowded(bench: &mut Bench) -> Result<(), Failure> {
     let sorted = |n: usize| lobby_request_by("", "data2", Some(GAME + n));
     let versions = |count| vec![b"version\n".repeat(count); 500];
     let ahead: Vec<u8> = (0..1400).flat_map(|n| sorted(n % 500)).collect();
-    let attacks: [(&str, Vec<Vec<u8>>); 5] = [
+    let attacks: [(&str, Vec<Vec<u8>>); 6] = [
         ("1400 sorted lobbies sent ahead", vec![ahead]),
         ("500 connections ask for a sorted lobby", (0..500).map(sorted).collect()),
         ("500 connections ask for everything", vec![lobby_request("", None); 500]),
         ("500 connections send 10 commands ahead", versions(10)),
         ("500 connections send 1400 commands ahead", versions(1400)),
+        (CROWD, vec![b"version\n".repeat(200); 4000]),
     ];
     for (what, requests) in attacks {
+        let addresses = if what == CROWD { 40 } else { requests.len() };
         let rounds: Result<Rounds, Failure> =
-            (0..bench.rounds).map(|_| worst_wait(addr, &requests)).collect();
+            (0..bench.rounds).map(|_| worst_wait(addr, &requests, addresses)).collect();
         let what = format!("{what}: worst that another waits");
         bench.report.tell(&what, Reach::AtMost(5.0), "ms", &rounds?);
     }
@@ -101,13 +104,14 @@ fn crowded(bench: &mut Bench) -> Result<(), Failure> {
 }
 
 /// Milliseconds that somebody waits for an answer at most while these requests, each on a connection
-/// of its own, are answered.
-fn worst_wait(server: SocketAddr, requests: &[Vec<u8>]) -> Result<f64, Failure> {
+/// of its own, from so many addresses, are answered.
+fn worst_wait(server: SocketAddr, requests: &[Vec<u8>], addresses: usize) -> Result<f64, Failure> {
     const AFTER: Duration = Duration::from_millis(300);
     let open = |n| tcp(address(READER, n), server).map_err(Failure::system("connect"));
     let mut other = open(1 << 16)?;
     wait_for_version(&mut other)?;
-    let greedy: Result<Vec<TcpStream>, Failure> = (0..requests.len()).map(open).collect();
+    let greedy: Result<Vec<TcpStream>, Failure> =
+        (0..requests.len()).map(|n| open(n % addresses)).collect();
     let greedy = greedy?;
     for (mut stream, request) in greedy.iter().zip(requests) {
         stream.set_nonblocking(true).map_err(Failure::system("not block"))?;

@@ -482,8 +482,8 @@ impl Dialect for Events {
         self.decrypt(now, id, bytes, out);
     }
 
-    fn note_ready(&mut self, connections: usize) {
-        self.turns.note_ready(connections);
+    fn note_ready(&mut self, customers: usize) {
+        self.turns.note_ready(customers);
     }
 
     fn on_fin(&mut self, _: Now, id: ConnId, out: &mut Outbox) {

@@ -482,8 +482,8 @@ impl Dialect for Gmnet {
         self.resume(now, out);
     }
 
-    fn note_ready(&mut self, connections: usize) {
-        self.turns.note_ready(connections);
+    fn note_ready(&mut self, customers: usize) {
+        self.turns.note_ready(customers);
     }
 
     fn on_fin(&mut self, now: Now, id: ConnId, out: &mut Outbox) {
@@ -522,7 +522,9 @@ impl Dialect for Gmnet {
         while let Some(id) = self.stalls.pop_due(now.instant) {
             self.refuse(now, id, "it stopped in the middle of a command", out);
         }
-        while let Some(id) = self.throttled.pop_due(now.instant) {
+        // Thousands may be due at one time.
+        for _ in 0..limits::TURN_WORK / limits::HOST_WORK {
+            let Some(id) = self.throttled.pop_due(now.instant) else { break };
             if let Some(conn) = self.conns.get(id) {
                 self.turns.wait(conn.addr, id);
             }

@@ -1,0 +1,114 @@
+//! Whose turn is next. Customers take turns, however much waits of each; who has not waited a moment
+//! ago comes before those who have had a turn and wait again.
+
+use std::collections::VecDeque;
+use std::hash::Hash;
+
+use smallvec::SmallVec;
+
+use crate::hash::Map;
+
+/// One of so many turns is for those who wait again.
+const AGAIN: u32 = 4;
+
+/// What waits of each customer, in order.
+#[derive(Debug)]
+pub(crate) struct Rotation<K, T> {
+    waiting: Map<K, SmallVec<[T; 2]>>,
+    /// Who waits for a first turn. Every customer in `waiting` is in one of these two once.
+    fresh: VecDeque<K>,
+    /// Who has had a turn and waits for the next.
+    again: VecDeque<K>,
+    len: usize,
+    turns: u32,
+}
+
+impl<K, T> Default for Rotation<K, T> {
+    fn default() -> Self {
+        Self {
+            waiting: Map::default(),
+            fresh: VecDeque::new(),
+            again: VecDeque::new(),
+            len: 0,
+            turns: 0,
+        }
+    }
+}
+
+impl<K: Copy + Eq + Hash, T> Rotation<K, T> {
+    /// One more thing of this customer waits.
+    pub(crate) fn push(&mut self, customer: K, thing: T) {
+        let things = self.waiting.entry(customer).or_default();
+        if things.is_empty() {
+            self.fresh.push_back(customer);
+        }
+        things.push(thing);
+        self.len += 1;
+    }
+
+    /// Takes what is next.
+    pub(crate) fn pop(&mut self) -> Option<T> {
+        self.turns = self.turns.wrapping_add(1);
+        let (first, second) = match self.turns % AGAIN {
+            0 => (&mut self.again, &mut self.fresh),
+            _ => (&mut self.fresh, &mut self.again),
+        };
+        let customer = first.pop_front().or_else(|| second.pop_front())?;
+        let things = self.waiting.get_mut(&customer)?;
+        let thing = if things.is_empty() { None } else { Some(things.remove(0)) };
+        if things.is_empty() {
+            self.waiting.remove(&customer);
+        } else {
+            self.again.push_back(customer);
+        }
+        self.len -= usize::from(thing.is_some());
+        thing
+    }
+
+    /// How many things wait.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Of how many customers they are.
+    pub(crate) fn customers(&self) -> usize {
+        self.fresh.len() + self.again.len()
+    }
+
+    /// Whether nothing waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn customers_take_turns_however_much_they_have() {
+        let mut rotation = Rotation::default();
+        (0..100).for_each(|n| rotation.push('a', n));
+        rotation.push('b', 100);
+        assert_eq!((rotation.len(), rotation.customers()), (101, 2));
+        let order: Vec<u32> = std::iter::from_fn(|| rotation.pop()).collect();
+        assert_eq!((order.len(), &order[..4]), (101, &[0, 100, 1, 2][..]));
+        assert!(rotation.is_empty() && rotation.waiting.is_empty() && rotation.customers() == 0);
+    }
+
+    #[test]
+    fn a_newcomer_waits_for_few_and_nobody_waits_for_ever() {
+        let mut rotation = Rotation::default();
+        for customer in 0..64 {
+            (0..250).for_each(|_| rotation.push(customer, customer));
+        }
+        assert_eq!((0..100).filter_map(|_| rotation.pop()).count(), 100, "all have had a turn");
+        rotation.push(64, 64);
+        assert!((0..2).any(|_| rotation.pop() == Some(64)), "the newcomer is next");
+        let others = (0..1000).filter(|n| {
+            rotation.push(100 + n, 100 + n);
+            rotation.pop().is_some_and(|customer| customer < 64)
+        });
+        assert_eq!(others.count(), 250, "those who wait again have their turns among newcomers");
+    }
+}
