@@ -118,7 +118,7 @@ impl Gmnet {
         let Some(host) = self.hosts.remove(now.instant, key) else { return };
         // What a neighbour still uses is not free for the next that registers.
         let is_free = self.hosts.find(host.addr, host.port).is_none();
-        let port = host.port.filter(|_| is_free).map(|port| (port, host.via, host.seen));
+        let port = host.port_left().filter(|_| is_free);
         self.ports.release_reg(now.instant, host.addr, port);
         if self.lines.says(now, host.addr) {
             info!("host {} is gone: {left}", Named(&host));

@@ -17,8 +17,8 @@ mod regs;
 
 use connects::Connect;
 pub use connects::Likely;
-pub use regs::ClaimedReg;
 use regs::Reg;
+pub use regs::{ClaimedReg, LeftPort};
 
 /// The remembered ports of all addresses; those that nothing came from for longest first.
 #[derive(Debug, Default)]

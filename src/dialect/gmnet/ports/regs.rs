@@ -27,6 +27,8 @@ pub(super) struct Reg {
     source: RegSource,
     /// A host of this address has, or may have, shown this port before.
     is_known: bool,
+    /// The host that has left with this port showed it again after it had registered.
+    is_announced: bool,
 }
 
 /// Where a [`Reg`] comes from, and so how much it is worth.
@@ -60,6 +62,22 @@ pub struct ClaimedReg {
     pub lent: bool,
     /// The packet may as well have been a copy of one that the host with this port has sent.
     pub is_doubtful: bool,
+    /// No packet came with the connection: it is the port of a host that has left, until another
+    /// is shown.
+    pub is_provisional: bool,
+}
+
+/// The port of a host that has left.
+#[derive(Clone, Copy, Debug)]
+pub struct LeftPort {
+    /// The port.
+    pub port: u16,
+    /// Where its packets came in.
+    pub via: Via,
+    /// When the last of them came.
+    pub seen: Instant,
+    /// That one came after the host had registered last: its game may have been about to come back.
+    pub is_announced: bool,
 }
 
 impl Ports {
@@ -92,7 +110,18 @@ impl Ports {
             let is_known = source != RegSource::Datagram
                 || remembered.maybe.contains(&port)
                 || remembered.regs.iter().any(was_known);
-            remembered.put(Reg { port, via, first, seen, at, unix, source, is_known });
+            let is_announced = false;
+            remembered.put(Reg {
+                port,
+                via,
+                first,
+                seen,
+                at,
+                unix,
+                source,
+                is_known,
+                is_announced,
+            });
         });
     }
 
@@ -106,12 +135,21 @@ impl Ports {
 
     /// A host has left. Its port, with when a packet came from there last, stays known for a
     /// while, as its game may be about to come back.
-    pub fn release_reg(&mut self, now: Instant, addr: IpAddr, port: Option<(u16, Via, Instant)>) {
+    pub fn release_reg(&mut self, now: Instant, addr: IpAddr, left: Option<LeftPort>) {
         self.change(now, addr, |remembered| {
             remembered.host_expected = now + limits::HOST_RETURN;
-            if let Some((port, via, seen)) = port {
-                let (first, unix, source, is_known) = (seen, 0, RegSource::Left, true);
-                remembered.put(Reg { port, via, first, seen, at: now, unix, source, is_known });
+            if let Some(LeftPort { port, via, seen, is_announced }) = left {
+                remembered.put(Reg {
+                    port,
+                    via,
+                    first: seen,
+                    seen,
+                    at: now,
+                    unix: 0,
+                    source: RegSource::Left,
+                    is_known: true,
+                    is_announced,
+                });
             }
         });
     }
@@ -171,6 +209,7 @@ impl Ports {
             unix: (reg.source == RegSource::Datagram).then_some(reg.unix),
             lent: reg.source == RegSource::Lent,
             is_doubtful: reg.source == RegSource::Again,
+            is_provisional: reg.source == RegSource::Left && !reg.came_back(now, expected),
         })
     }
 }
@@ -199,6 +238,17 @@ impl Remembered {
 }
 
 impl Reg {
+    /// How likely it is that the packets belong to a connection.
+    fn distance(&self, now: Instant, opened: Instant) -> Distance {
+        Distance::of(now, opened, self.first, self.seen)
+    }
+
+    /// Whether the game of a host that has left showed its port because it was about to come back by
+    /// this connection. The packet that the host had registered with says nothing of that.
+    fn came_back(&self, now: Instant, opened: Instant) -> bool {
+        self.is_announced && matches!(self.distance(now, opened), Distance::Near(_))
+    }
+
     /// How far from this time its nearest packet came.
     fn gap(&self, expected: Instant) -> Duration {
         gap(expected, self.first).min(gap(expected, self.seen))
@@ -230,7 +280,7 @@ fn choose_reg(now: Instant, regs: &[Reg], opened: Instant) -> Option<usize> {
         // Nearly always.
         return (now - only.at <= limits::REG_WINDOW).then_some(0);
     }
-    let distance = |reg: &Reg| Distance::of(now, opened, reg.first, reg.seen);
+    let distance = |reg: &Reg| reg.distance(now, opened);
     let of = |fits: &dyn Fn(RegSource) -> bool| -> SmallVec<[(usize, &Reg); 4]> {
         let is_recent = |reg: &Reg| now - reg.at <= limits::REG_WINDOW;
         let fits = |(_, reg): &(usize, &Reg)| is_recent(reg) && fits(reg.source);
@@ -283,92 +333,4 @@ fn choose_reg(now: Instant, regs: &[Reg], opened: Instant) -> Option<usize> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::tests::{ADDR, VIA, at};
-    use super::*;
-
-    #[test]
-    fn under_a_flood_of_forged_ports_the_one_that_was_known_before_is_right() {
-        for seen in [99, 60] {
-            let mut ports = Ports::default();
-            for n in 0..40 {
-                let instant = Instant::from_micros(99_000_000 + n * 50_000);
-                ports.learn_reg(Now { instant, unix: 0 }, VIA, ADDR, 5000 + n as u16);
-            }
-            ports.release_reg(at(99).instant, ADDR, Some((1000, VIA, at(seen).instant)));
-            let shown = Instant::from_micros(99_990_000);
-            ports.learn_reg(Now { instant: shown, unix: 0 }, VIA, ADDR, 1000);
-            let claimed = ports.claim_reg(at(101).instant, ADDR, at(100).instant);
-            assert_eq!(claimed.map(|c| c.port), Some(1000));
-        }
-    }
-
-    #[test]
-    fn a_host_that_got_a_forged_port_gets_its_own_when_it_shows_that_again() {
-        let mut ports = Ports::default();
-        let mut register = |second: u64, forged: u16| {
-            for n in 0..20u16 {
-                let instant = Instant::from_micros(second * 1_000_000 + u64::from(n) * 50_000);
-                ports.learn_reg(Now { instant, unix: 0 }, VIA, ADDR, forged + n);
-            }
-            // One of the forged ones comes nearer than its own.
-            let opened = Instant::from_micros(second * 1_000_000 + 500_000);
-            let shown = Instant::from_micros(opened.micros() - 3_000);
-            ports.learn_reg(Now { instant: shown, unix: 0 }, VIA, ADDR, 1000);
-            ports.claim_reg(at(second + 1).instant, ADDR, opened).map(|c| c.port)
-        };
-        assert_eq!(register(100, 5000), Some(5010));
-        assert_eq!(register(110, 6000), Some(1000));
-    }
-
-    #[test]
-    fn of_packets_that_came_at_another_time_than_the_connection_the_newest_is_taken() {
-        let mut ports = Ports::default();
-        ports.learn_reg(at(10), VIA, ADDR, 1000);
-        ports.release_reg(at(13).instant, ADDR, Some((2000, VIA, at(12).instant)));
-        ports.learn_reg(at(15), VIA, ADDR, 3000);
-        let mut claim = || ports.claim_reg(at(16).instant, ADDR, at(8).instant).map(|c| c.port);
-        assert_eq!([claim(), claim(), claim()], [Some(3000), Some(2000), Some(1000)]);
-    }
-
-    #[test]
-    fn a_registration_takes_the_newest_packet_before_the_port_of_a_host_that_left() {
-        let mut ports = Ports::default();
-        ports.learn_reg(at(0), VIA, ADDR, 1000);
-        ports.release_reg(at(1).instant, ADDR, Some((2000, VIA, at(0).instant)));
-        let now = at(2).instant;
-        let claimed = ports.claim_reg(now, ADDR, now);
-        assert_eq!(claimed.map(|c| (c.port, c.unix)), Some((1000, Some(1_700_000_000))));
-        let claimed = ports.claim_reg(now, ADDR, now);
-        assert_eq!(claimed.map(|c| (c.port, c.unix)), Some((2000, None)));
-        assert_eq!(ports.claim_reg(now, ADDR, now), None);
-    }
-
-    #[test]
-    fn the_first_of_repeated_packets_dates_the_registration() {
-        let mut ports = Ports::default();
-        ports.learn_reg(at(0), VIA, ADDR, 1000);
-        ports.learn_reg(at(3), VIA, ADDR, 1000);
-        let claimed = ports.claim_reg(at(4).instant, ADDR, at(4).instant);
-        assert_eq!(claimed.and_then(|c| c.unix), Some(1_700_000_000));
-    }
-
-    #[test]
-    fn a_known_port_that_came_with_the_connection_goes_before_an_unknown_one_long_before() {
-        let ms = |ms: u64| Now { instant: Instant::from_micros(5_000_000 + ms * 1000), unix: 0 };
-        for (forged, shown, expected) in [(0, 500, 1000), (490, 500, 2000), (505, 500, 2000)] {
-            let mut ports = Ports::default();
-            let learn = |ports: &mut Ports, time| {
-                if time == shown {
-                    ports.learn_reg_again(ms(time), VIA, ADDR, 1000);
-                } else {
-                    ports.learn_reg(ms(time), VIA, ADDR, 2000);
-                }
-            };
-            learn(&mut ports, shown.min(forged));
-            learn(&mut ports, shown.max(forged));
-            let claimed = ports.claim_reg(ms(600).instant, ADDR, ms(501).instant);
-            assert_eq!(claimed.map(|c| c.port), Some(expected), "{forged}");
-        }
-    }
-}
+mod tests;
