@@ -136,7 +136,7 @@ impl Gmnet {
     ) {
         self.ports.outdate_regs(now.instant, addr);
         let since = match self.hosts.show(now.instant, addr, port) {
-            Shown::Known => return,
+            Shown::Known => return self.ports.learn_reg_copy(now, via, addr, port),
             Shown::Again(since) => {
                 self.ports.learn_reg_again(now, via, addr, port);
                 Some(since)

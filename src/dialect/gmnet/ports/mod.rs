@@ -63,6 +63,14 @@ impl Distance {
         };
         distance(first).min(distance(last))
     }
+
+    /// What is so much less likely.
+    fn plus(self, more: Duration) -> Self {
+        match self {
+            Self::Near(gap) => Self::Near(gap + more),
+            Self::Far(age) => Self::Far(age + more),
+        }
+    }
 }
 
 /// The time between two moments, whichever is earlier.

@@ -42,6 +42,9 @@ enum RegSource {
     /// A datagram from the port of a registered host, whose game may be about to come back by a
     /// new connection.
     Again,
+    /// The same, but so soon that it may be a copy of one that came before. It is no sign that
+    /// anybody comes, but who does come is this game rather than one with an unknown port.
+    Copy,
     /// The port of a host that has just left. Its game may be back in a moment.
     Left,
 }
@@ -95,6 +98,30 @@ impl Ports {
     /// A UDP `reg` came from the port of a registered host.
     pub fn learn_reg_again(&mut self, now: Now, via: Via, addr: IpAddr, port: u16) {
         self.learn(now, via, addr, port, RegSource::Again);
+    }
+
+    /// The same, but it may be a copy of a packet that came a moment ago.
+    pub fn learn_reg_copy(&mut self, now: Now, via: Via, addr: IpAddr, port: u16) {
+        let instant = now.instant;
+        self.change(instant, addr, |remembered| {
+            let known = remembered.regs.iter().find(|r| r.port == port);
+            // What is known is worth more than a copy.
+            if known.is_some_and(|r| r.source != RegSource::Copy) {
+                return;
+            }
+            let first = known.map(|r| r.first).filter(|first| instant - *first <= limits::BELONGS);
+            remembered.put(Reg {
+                port,
+                via,
+                first: first.unwrap_or(instant),
+                seen: instant,
+                at: instant,
+                unix: now.unix,
+                source: RegSource::Copy,
+                is_known: true,
+                is_announced: false,
+            });
+        });
     }
 
     fn learn(&mut self, now: Now, via: Via, addr: IpAddr, port: u16, source: RegSource) {
@@ -175,7 +202,8 @@ impl Ports {
             let is_new = now - r.at <= limits::REG_WINDOW && seen.is_none_or(|seen| r.seen > seen);
             r.source == RegSource::Datagram && is_new
         };
-        let own = |r: &Reg| Some(r.port) == port && r.source != RegSource::Left;
+        let is_packet = |r: &Reg| !matches!(r.source, RegSource::Left | RegSource::Copy);
+        let own = |r: &Reg| Some(r.port) == port && is_packet(r);
         self.take_reg(now, addr, now, |regs| {
             // Who has just shown the port that he has means no other that nobody knows.
             let is_sure = seen.is_some_and(|seen| now - seen <= limits::OVERTAKEN);
@@ -208,7 +236,7 @@ impl Ports {
             at: reg.seen,
             unix: (reg.source == RegSource::Datagram).then_some(reg.unix),
             lent: reg.source == RegSource::Lent,
-            is_doubtful: reg.source == RegSource::Again,
+            is_doubtful: matches!(reg.source, RegSource::Again | RegSource::Copy),
             is_provisional: reg.source == RegSource::Left && !reg.came_back(now, expected),
         })
     }
@@ -278,7 +306,8 @@ fn known_in_flood(regs: &[Reg], expected: Instant) -> Option<usize> {
 fn choose_reg(now: Instant, regs: &[Reg], opened: Instant) -> Option<usize> {
     if let [only] = regs {
         // Nearly always.
-        return (now - only.at <= limits::REG_WINDOW).then_some(0);
+        let is_any = now - only.at <= limits::REG_WINDOW && only.source != RegSource::Copy;
+        return is_any.then_some(0);
     }
     let distance = |reg: &Reg| reg.distance(now, opened);
     let of = |fits: &dyn Fn(RegSource) -> bool| -> SmallVec<[(usize, &Reg); 4]> {
@@ -292,20 +321,31 @@ fn choose_reg(now: Instant, regs: &[Reg], opened: Instant) -> Option<usize> {
     };
 
     let free = of(&|source| source == RegSource::Datagram);
-    // Who has a packet of his own is not somebody else, back by a new connection; but it must not
-    // be one that somebody has forged a while before.
-    let again = of(&|source| source == RegSource::Again);
-    let nearest = again.iter().map(|(_, reg)| reg.gap(opened)).min().unwrap_or(Duration::MAX);
-    let is_own = |reg: &Reg| {
-        opened - reg.seen <= limits::BELONGS
-            && reg.gap(opened).saturating_sub(limits::DRIFT) <= nearest
+    // Who has a packet of his own is not somebody else, back by a new connection. But of two that
+    // came equally near the one with an unknown port is forged, or his that comes next.
+    let free_distance = free.iter().map(|(_, reg)| distance(reg)).min();
+    let is_beaten = |reg: &Reg| {
+        let goes_first = |free: Distance| free.plus(limits::DRIFT) < distance(reg);
+        free_distance.is_some_and(goes_first)
     };
-    let has_own = free.iter().any(|(_, reg)| is_own(reg));
-    let packet = likely(&|source| match source {
-        RegSource::Datagram | RegSource::Lent => true,
-        RegSource::Again => !has_own,
-        RegSource::Left => false,
-    });
+    let again = likely(&|source| source == RegSource::Again).filter(|(_, reg)| !is_beaten(reg));
+    let packet = likely(&|source| matches!(source, RegSource::Datagram | RegSource::Lent));
+    let packet = match (packet, again) {
+        (Some((_, lent)), Some((_, again)))
+            if lent.source == RegSource::Lent && distance(lent) < distance(again) =>
+        {
+            packet
+        }
+        _ => again.or(packet),
+    };
+    // A copy only says that an unknown port is not meant, if it came just when the connection began.
+    let is_now = |reg: &Reg| distance(reg) <= Distance::Near(limits::OVERTAKEN) && !is_beaten(reg);
+    let packet = match packet {
+        Some((_, Reg { source: RegSource::Datagram, .. })) => {
+            likely(&|source| source == RegSource::Copy).filter(|(_, reg)| is_now(reg)).or(packet)
+        }
+        packet => packet,
+    };
     // Nothing is taken back from a neighbour while there is a newer packet of nobody's.
     let packet = match packet {
         Some((n, Reg { source: RegSource::Lent, .. })) => {

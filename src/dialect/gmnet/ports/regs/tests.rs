@@ -72,23 +72,54 @@ fn the_first_of_repeated_packets_dates_the_registration() {
     assert_eq!(claimed.and_then(|c| c.unix), Some(1_700_000_000));
 }
 
-#[test]
-fn a_known_port_that_came_with_the_connection_goes_before_an_unknown_one_long_before() {
-    let ms = |ms: u64| Now { instant: Instant::from_micros(5_000_000 + ms * 1000), unix: 0 };
-    for (forged, shown, expected) in [(0, 500, 1000), (490, 500, 2000), (505, 500, 2000)] {
-        let mut ports = Ports::default();
-        let learn = |ports: &mut Ports, time| {
-            if time == shown {
-                ports.learn_reg_again(ms(time), VIA, ADDR, 1000);
-            } else {
-                ports.learn_reg(ms(time), VIA, ADDR, 2000);
-            }
-        };
-        learn(&mut ports, shown.min(forged));
-        learn(&mut ports, shown.max(forged));
-        let claimed = ports.claim_reg(ms(600).instant, ADDR, ms(501).instant);
-        assert_eq!(claimed.map(|c| c.port), Some(expected), "{forged}");
+/// Whose port is taken when a packet from the port of a host that is still registered, 1000, and one
+/// from an unknown port, 2000, came so many milliseconds before a connection. The first may be a
+/// copy.
+fn known_or_unknown(known: i64, unknown: i64, is_copy: bool) -> Option<u16> {
+    let ms =
+        |ms: i64| Now { instant: Instant::from_micros((9_000_000 + 1000 * ms) as u64), unix: 0 };
+    let mut packets = [(-known, true), (-unknown, false)];
+    packets.sort_unstable();
+    let mut ports = Ports::default();
+    for (time, is_known) in packets {
+        let now = ms(time);
+        match (is_known, is_copy) {
+            (true, true) => ports.learn_reg_copy(now, VIA, ADDR, 1000),
+            (true, false) => ports.learn_reg_again(now, VIA, ADDR, 1000),
+            (false, _) => ports.learn_reg(now, VIA, ADDR, 2000),
+        }
     }
+    ports.claim_reg(ms(200).instant, ADDR, ms(0).instant).map(|c| c.port)
+}
+
+#[test]
+fn a_known_port_goes_before_an_unknown_one_that_did_not_come_nearer_to_the_connection() {
+    let drift = limits::DRIFT.as_millis() as i64;
+    for is_copy in [false, true] {
+        for unknown in [500, drift + 1, 11, 2, 0, -4, -50, -140] {
+            assert_eq!(known_or_unknown(1, unknown, is_copy), Some(1000), "{unknown} {is_copy}");
+        }
+        for known in [drift + 2, 90, 500, 5000] {
+            // A neighbour who comes at about that time.
+            assert_eq!(known_or_unknown(known, 1, is_copy), Some(2000), "{known} {is_copy}");
+            assert_eq!(known_or_unknown(known, -1, is_copy), Some(2000), "{known} {is_copy}");
+        }
+        assert_eq!(known_or_unknown(drift + 1, 1, is_copy), Some(1000), "{is_copy}");
+    }
+    // None came with the connection: the newest.
+    assert_eq!(known_or_unknown(3000, 1500, false), Some(2000));
+    assert_eq!(known_or_unknown(1500, 3000, false), Some(1000));
+    assert_eq!(known_or_unknown(1500, 3000, true), Some(2000), "a copy says nothing later");
+}
+
+#[test]
+fn a_copy_alone_is_nobodys_packet() {
+    let mut ports = Ports::default();
+    ports.learn_reg_copy(at(100), VIA, ADDR, 1000);
+    assert_eq!(ports.claim_reg(at(100).instant, ADDR, at(100).instant), None);
+    ports.release_reg(at(100).instant, ADDR, left(2000, at(99).instant));
+    let claimed = ports.claim_reg(at(100).instant, ADDR, at(100).instant);
+    assert_eq!(claimed.map(|c| c.port), Some(2000));
 }
 
 #[test]
