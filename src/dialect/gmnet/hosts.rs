@@ -13,7 +13,7 @@ use super::lobby::Index;
 use super::shares::Shares;
 use super::sorted::Order;
 use crate::clock::{Instant, Now};
-use crate::dialect::gmnet::ports::{ClaimedReg, LeftPort};
+use crate::dialect::gmnet::ports::{ClaimedReg, LeftPort, OwnPort};
 use crate::dialect::{ConnId, Via};
 use crate::limits::{self, Limits};
 use crate::timers::Timers;
@@ -110,6 +110,13 @@ impl Host {
         (self.port, self.via, self.seen) =
             self.before_loan.take().map_or((None, self.via, self.seen), |before| *before);
         self.reg = Sign::Nothing;
+    }
+
+    /// What counts of its port when it registers once more.
+    #[must_use]
+    pub fn own_port(&self) -> Option<OwnPort> {
+        let Self { seen, registered, .. } = *self;
+        Some(OwnPort { port: self.port?, seen, registered })
     }
 
     /// What is to be remembered of its port when it has left.

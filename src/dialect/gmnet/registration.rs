@@ -8,7 +8,7 @@ use log::{info, warn};
 use super::Gmnet;
 use super::command::{Command, Go};
 use super::data::Data;
-use super::hosts::{HostKey, Shown};
+use super::hosts::{Host, HostKey, Shown};
 use super::names::{Left, Named, log_refused_version, log_registered};
 use super::{datagram, version};
 use crate::admission::Quoted;
@@ -60,9 +60,8 @@ impl Gmnet {
         let limits = &self.config.limits;
         let reg = match known {
             Some(key) => {
-                let host = self.hosts.get(key);
-                let shown = host.and_then(|host| Some((host.port?, host.seen)));
-                self.ports.claim_newer_reg(now.instant, addr, shown)
+                let own = self.hosts.get(key).and_then(Host::own_port);
+                self.ports.claim_newer_reg(now.instant, addr, own)
             }
             None => self.ports.claim_reg(now.instant, addr, opened),
         };

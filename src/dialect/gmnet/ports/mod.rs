@@ -18,7 +18,7 @@ mod regs;
 use connects::Connect;
 pub use connects::Likely;
 use regs::Reg;
-pub use regs::{ClaimedReg, LeftPort};
+pub use regs::{ClaimedReg, LeftPort, OwnPort};
 
 /// The remembered ports of all addresses; those that nothing came from for longest first.
 #[derive(Debug, Default)]

@@ -70,6 +70,17 @@ pub struct ClaimedReg {
     pub is_provisional: bool,
 }
 
+/// The port of a host that registers once more.
+#[derive(Clone, Copy, Debug)]
+pub struct OwnPort {
+    /// The port.
+    pub port: u16,
+    /// When the last packet from there came.
+    pub seen: Instant,
+    /// When the host registered last.
+    pub registered: Instant,
+}
+
 /// The port of a host that has left.
 #[derive(Clone, Copy, Debug)]
 pub struct LeftPort {
@@ -189,24 +200,26 @@ impl Ports {
         })
     }
 
-    /// Takes the port that a later registration may have, of a host with that port from which a
-    /// packet came last at that time: of a newer packet that is nobody's, else its own once more.
+    /// Takes the port that a later registration may have, of a host with that port: of a newer packet
+    /// that is nobody's, else its own once more.
     pub fn claim_newer_reg(
         &mut self,
         now: Instant,
         addr: IpAddr,
-        known: Option<(u16, Instant)>,
+        known: Option<OwnPort>,
     ) -> Option<ClaimedReg> {
-        let (port, seen) = known.unzip();
         let newer = |r: &Reg| {
-            let is_new = now - r.at <= limits::REG_WINDOW && seen.is_none_or(|seen| r.seen > seen);
+            let is_new = match known {
+                None => now - r.at <= limits::REG_WINDOW,
+                Some(known) => now - r.seen <= limits::BELONGS && known.is_left_for(r.seen),
+            };
             r.source == RegSource::Datagram && is_new
         };
         let is_packet = |r: &Reg| !matches!(r.source, RegSource::Left | RegSource::Copy);
-        let own = |r: &Reg| Some(r.port) == port && is_packet(r);
+        let own = |r: &Reg| known.is_some_and(|known| r.port == known.port) && is_packet(r);
         self.take_reg(now, addr, now, |regs| {
             // Who has just shown the port that he has means no other that nobody knows.
-            let is_sure = seen.is_some_and(|seen| now - seen <= limits::OVERTAKEN);
+            let is_sure = known.is_some_and(|known| now - known.seen <= limits::OVERTAKEN);
             let newer =
                 || regs.iter().rposition(newer).filter(|_| !(is_sure && is_flood(regs, now)));
             known_in_flood(regs, now).or_else(newer).or_else(|| regs.iter().position(own))
@@ -239,6 +252,16 @@ impl Ports {
             is_doubtful: matches!(reg.source, RegSource::Again | RegSource::Copy),
             is_provisional: reg.source == RegSource::Left && !reg.came_back(now, expected),
         })
+    }
+}
+
+impl OwnPort {
+    /// Whether the host may have moved to another port that was shown then: after its own. What came
+    /// right behind that may be forged, unless the own one has been used to register in between.
+    fn is_left_for(&self, shown: Instant) -> bool {
+        let is_used = self.seen <= self.registered && self.registered < shown;
+        let drift = if is_used { Duration::ZERO } else { limits::DRIFT };
+        shown > self.seen + drift
     }
 }
 

@@ -139,3 +139,27 @@ fn the_port_of_a_host_that_left_is_provisional_unless_it_was_shown_for_the_new_c
     let claimed = ports.claim_reg(at(101).instant, ADDR, at(100).instant);
     assert_eq!(claimed.map(|c| c.is_provisional), Some(false), "a packet is a packet");
 }
+
+/// The port that a host with port 1000 has after it registers once more, so many milliseconds after
+/// it registered last, its own port was shown last, and another was.
+fn registers_again(registered: u64, own: u64, other: u64) -> u16 {
+    let before = |ms: u64| Instant::from_micros(100_000_000 - 1000 * ms);
+    let mut ports = Ports::default();
+    ports.learn_reg(Now { instant: before(other), unix: 0 }, VIA, ADDR, 2000);
+    let own = OwnPort { port: 1000, seen: before(own), registered: before(registered) };
+    ports.claim_newer_reg(before(0), ADDR, Some(own)).map_or(1000, |c| c.port)
+}
+
+#[test]
+fn who_registers_again_is_at_the_port_that_was_shown_last_if_that_is_not_long_ago() {
+    let drift = limits::DRIFT.as_millis() as u64;
+    let belongs = limits::BELONGS.as_millis() as u64;
+    assert_eq!(registers_again(2000, 2001, 30), 2000, "it moves");
+    assert_eq!(registers_again(2000, 2001, belongs), 2000);
+    assert_eq!(registers_again(2000, 2001, belongs + 1), 1000, "too long ago");
+    assert_eq!(registers_again(9000, 30, 6500), 1000, "shown after it");
+    assert_eq!(registers_again(9000, 30, 29), 1000, "right before it");
+    assert_eq!(registers_again(9000, 30 + drift, 30), 1000);
+    assert_eq!(registers_again(9000, 31 + drift, 30), 2000, "it moves, having shown both");
+    assert_eq!(registers_again(2, 3, 1), 2000, "it moves at once");
+}
