@@ -107,7 +107,7 @@ fn a_host_that_moves_says_so_on_both_ways() {
         server.pass(Duration::from_secs(3600));
         if packet_first {
             server.datagram(moved, &wire::udp_register(Protocol::Modern));
-            server.pass(limits::REG_WINDOW - Duration::from_secs(1));
+            server.pass(limits::BELONGS);
             server.send(control, &register);
         } else {
             server.send(control, &register);
@@ -119,4 +119,63 @@ fn a_host_that_moves_says_so_on_both_ways() {
         forge(&mut server);
         assert_eq!(told_port(&mut server), moved.port());
     }
+}
+
+/// A host registers and leaves after a while, having shown its port again if its data is about to
+/// change; then a game registers there.
+fn come_back(is_announced: bool) -> Unplugged {
+    let register =
+        wire::register(Protocol::Modern, wire::CLIENT_VERSION, &["x"; 8].map(String::from));
+    let mut server = Unplugged::new(&[]);
+    server.datagram(HOST, &wire::udp_register(Protocol::Modern));
+    let control = server.open_and_send(HOST, &register);
+    server.pass(Duration::from_millis(300));
+    if is_announced {
+        server.datagram(HOST, &wire::udp_register(Protocol::Modern));
+        server.pass(Duration::from_millis(20));
+    }
+    server.end(control);
+    server.pass(Duration::from_millis(50));
+    server.open_and_send(HOST, &register);
+    server
+}
+
+#[test]
+fn a_game_begun_anew_gets_its_own_port_though_its_packet_is_late() {
+    for late in [1, 150, 3000] {
+        let mut server = come_back(false);
+        server.pass(Duration::from_millis(late));
+        let begun_anew = SocketAddr::new(HOST.ip(), 5001);
+        server.datagram(begun_anew, &wire::udp_register(Protocol::Modern));
+        assert_eq!(told_port(&mut server), begun_anew.port(), "{late} ms");
+        forge(&mut server);
+        assert_eq!(told_port(&mut server), begun_anew.port(), "{late} ms, and then for good");
+    }
+}
+
+#[test]
+fn a_host_that_changes_its_data_by_a_new_connection_is_moved_by_nothing_forged() {
+    let mut server = come_back(true);
+    server.pass(Duration::from_millis(20));
+    forge(&mut server);
+    assert_eq!(told_port(&mut server), HOST.port());
+}
+
+#[test]
+fn new_data_on_the_same_connection_move_no_host_to_a_port_that_was_forged_before() {
+    let register =
+        wire::register(Protocol::Modern, wire::CLIENT_VERSION, &["x"; 8].map(String::from));
+    let mut server = Unplugged::new(&[]);
+    server.datagram(HOST, &wire::udp_register(Protocol::Modern));
+    let control = server.open_and_send(HOST, &register);
+    server.pass(Duration::from_secs(2));
+    forge(&mut server);
+    server.pass(Duration::from_secs(3));
+    server.send(control, &register);
+    assert_eq!(told_port(&mut server), HOST.port(), "long before");
+    server.datagram(HOST, &wire::udp_register(Protocol::Modern));
+    forge(&mut server);
+    server.pass(Duration::from_millis(30));
+    server.send(control, &register);
+    assert_eq!(told_port(&mut server), HOST.port(), "right behind its own packet");
 }

@@ -13,7 +13,7 @@ use super::lobby::Index;
 use super::shares::Shares;
 use super::sorted::Order;
 use crate::clock::{Instant, Now};
-use crate::dialect::gmnet::ports::ClaimedReg;
+use crate::dialect::gmnet::ports::{ClaimedReg, LeftPort, OwnPort};
 use crate::dialect::{ConnId, Via};
 use crate::limits::{self, Limits};
 use crate::timers::Timers;
@@ -38,7 +38,8 @@ impl HostKey {
 enum Sign {
     /// None came.
     Nothing,
-    /// One came from a port that another host has, who may be the same game.
+    /// One came from a port that another host has, who may be the same game; or none came, and the
+    /// port is that of a host that has left.
     Doubtful,
     /// One came.
     Certain,
@@ -109,6 +110,20 @@ impl Host {
         (self.port, self.via, self.seen) =
             self.before_loan.take().map_or((None, self.via, self.seen), |before| *before);
         self.reg = Sign::Nothing;
+    }
+
+    /// What counts of its port when it registers once more.
+    #[must_use]
+    pub fn own_port(&self) -> Option<OwnPort> {
+        let Self { seen, registered, .. } = *self;
+        Some(OwnPort { port: self.port?, seen, registered })
+    }
+
+    /// What is to be remembered of its port when it has left.
+    #[must_use]
+    pub fn port_left(&self) -> Option<LeftPort> {
+        let Self { via, seen, registered, .. } = *self;
+        Some(LeftPort { port: self.port?, via, seen, is_announced: seen > registered })
     }
 
     /// Its game: the data1 string.
@@ -288,7 +303,7 @@ impl Hosts {
         let is_same = before.is_some_and(|h| h.game() == game);
         let sign = match reg {
             None => Sign::Nothing,
-            Some(reg) if reg.is_doubtful && !is_same => Sign::Doubtful,
+            Some(reg) if reg.is_provisional || (reg.is_doubtful && !is_same) => Sign::Doubtful,
             Some(_) => Sign::Certain,
         };
         let seconds = |unix| u32::try_from(unix).unwrap_or(u32::MAX);

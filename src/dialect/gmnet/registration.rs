@@ -8,7 +8,7 @@ use log::{info, warn};
 use super::Gmnet;
 use super::command::{Command, Go};
 use super::data::Data;
-use super::hosts::{HostKey, Shown};
+use super::hosts::{Host, HostKey, Shown};
 use super::names::{Left, Named, log_refused_version, log_registered};
 use super::{datagram, version};
 use crate::admission::Quoted;
@@ -60,9 +60,8 @@ impl Gmnet {
         let limits = &self.config.limits;
         let reg = match known {
             Some(key) => {
-                let host = self.hosts.get(key);
-                let shown = host.and_then(|host| Some((host.port?, host.seen)));
-                self.ports.claim_newer_reg(now.instant, addr, shown)
+                let own = self.hosts.get(key).and_then(Host::own_port);
+                self.ports.claim_newer_reg(now.instant, addr, own)
             }
             None => self.ports.claim_reg(now.instant, addr, opened),
         };
@@ -118,7 +117,7 @@ impl Gmnet {
         let Some(host) = self.hosts.remove(now.instant, key) else { return };
         // What a neighbour still uses is not free for the next that registers.
         let is_free = self.hosts.find(host.addr, host.port).is_none();
-        let port = host.port.filter(|_| is_free).map(|port| (port, host.via, host.seen));
+        let port = host.port_left().filter(|_| is_free);
         self.ports.release_reg(now.instant, host.addr, port);
         if self.lines.says(now, host.addr) {
             info!("host {} is gone: {left}", Named(&host));
@@ -136,7 +135,7 @@ impl Gmnet {
     ) {
         self.ports.outdate_regs(now.instant, addr);
         let since = match self.hosts.show(now.instant, addr, port) {
-            Shown::Known => return,
+            Shown::Known => return self.ports.learn_reg_copy(now, via, addr, port),
             Shown::Again(since) => {
                 self.ports.learn_reg_again(now, via, addr, port);
                 Some(since)

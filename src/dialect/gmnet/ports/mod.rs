@@ -17,8 +17,8 @@ mod regs;
 
 use connects::Connect;
 pub use connects::Likely;
-pub use regs::ClaimedReg;
 use regs::Reg;
+pub use regs::{ClaimedReg, LeftPort, OwnPort};
 
 /// The remembered ports of all addresses; those that nothing came from for longest first.
 #[derive(Debug, Default)]
@@ -62,6 +62,14 @@ impl Distance {
             if is_near { Self::Near(gap(opened, at)) } else { Self::Far(now - last) }
         };
         distance(first).min(distance(last))
+    }
+
+    /// What is so much less likely.
+    fn plus(self, more: Duration) -> Self {
+        match self {
+            Self::Near(gap) => Self::Near(gap + more),
+            Self::Far(age) => Self::Far(age + more),
+        }
     }
 }
 

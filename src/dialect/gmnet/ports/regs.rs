@@ -27,6 +27,8 @@ pub(super) struct Reg {
     source: RegSource,
     /// A host of this address has, or may have, shown this port before.
     is_known: bool,
+    /// The host that has left with this port showed it again after it had registered.
+    is_announced: bool,
 }
 
 /// Where a [`Reg`] comes from, and so how much it is worth.
@@ -40,6 +42,9 @@ enum RegSource {
     /// A datagram from the port of a registered host, whose game may be about to come back by a
     /// new connection.
     Again,
+    /// The same, but so soon that it may be a copy of one that came before. It is no sign that
+    /// anybody comes, but who does come is this game rather than one with an unknown port.
+    Copy,
     /// The port of a host that has just left. Its game may be back in a moment.
     Left,
 }
@@ -60,6 +65,33 @@ pub struct ClaimedReg {
     pub lent: bool,
     /// The packet may as well have been a copy of one that the host with this port has sent.
     pub is_doubtful: bool,
+    /// No packet came with the connection: it is the port of a host that has left, until another
+    /// is shown.
+    pub is_provisional: bool,
+}
+
+/// The port of a host that registers once more.
+#[derive(Clone, Copy, Debug)]
+pub struct OwnPort {
+    /// The port.
+    pub port: u16,
+    /// When the last packet from there came.
+    pub seen: Instant,
+    /// When the host registered last.
+    pub registered: Instant,
+}
+
+/// The port of a host that has left.
+#[derive(Clone, Copy, Debug)]
+pub struct LeftPort {
+    /// The port.
+    pub port: u16,
+    /// Where its packets came in.
+    pub via: Via,
+    /// When the last of them came.
+    pub seen: Instant,
+    /// That one came after the host had registered last: its game may have been about to come back.
+    pub is_announced: bool,
 }
 
 impl Ports {
@@ -79,6 +111,30 @@ impl Ports {
         self.learn(now, via, addr, port, RegSource::Again);
     }
 
+    /// The same, but it may be a copy of a packet that came a moment ago.
+    pub fn learn_reg_copy(&mut self, now: Now, via: Via, addr: IpAddr, port: u16) {
+        let instant = now.instant;
+        self.change(instant, addr, |remembered| {
+            let known = remembered.regs.iter().find(|r| r.port == port);
+            // What is known is worth more than a copy.
+            if known.is_some_and(|r| r.source != RegSource::Copy) {
+                return;
+            }
+            let first = known.map(|r| r.first).filter(|first| instant - *first <= limits::BELONGS);
+            remembered.put(Reg {
+                port,
+                via,
+                first: first.unwrap_or(instant),
+                seen: instant,
+                at: instant,
+                unix: now.unix,
+                source: RegSource::Copy,
+                is_known: true,
+                is_announced: false,
+            });
+        });
+    }
+
     fn learn(&mut self, now: Now, via: Via, addr: IpAddr, port: u16, source: RegSource) {
         self.change(now.instant, addr, |remembered| {
             remembered.host_expected = now.instant + limits::INTRODUCTION_WAIT;
@@ -92,7 +148,18 @@ impl Ports {
             let is_known = source != RegSource::Datagram
                 || remembered.maybe.contains(&port)
                 || remembered.regs.iter().any(was_known);
-            remembered.put(Reg { port, via, first, seen, at, unix, source, is_known });
+            let is_announced = false;
+            remembered.put(Reg {
+                port,
+                via,
+                first,
+                seen,
+                at,
+                unix,
+                source,
+                is_known,
+                is_announced,
+            });
         });
     }
 
@@ -106,12 +173,21 @@ impl Ports {
 
     /// A host has left. Its port, with when a packet came from there last, stays known for a
     /// while, as its game may be about to come back.
-    pub fn release_reg(&mut self, now: Instant, addr: IpAddr, port: Option<(u16, Via, Instant)>) {
+    pub fn release_reg(&mut self, now: Instant, addr: IpAddr, left: Option<LeftPort>) {
         self.change(now, addr, |remembered| {
             remembered.host_expected = now + limits::HOST_RETURN;
-            if let Some((port, via, seen)) = port {
-                let (first, unix, source, is_known) = (seen, 0, RegSource::Left, true);
-                remembered.put(Reg { port, via, first, seen, at: now, unix, source, is_known });
+            if let Some(LeftPort { port, via, seen, is_announced }) = left {
+                remembered.put(Reg {
+                    port,
+                    via,
+                    first: seen,
+                    seen,
+                    at: now,
+                    unix: 0,
+                    source: RegSource::Left,
+                    is_known: true,
+                    is_announced,
+                });
             }
         });
     }
@@ -124,23 +200,26 @@ impl Ports {
         })
     }
 
-    /// Takes the port that a later registration may have, of a host with that port from which a
-    /// packet came last at that time: of a newer packet that is nobody's, else its own once more.
+    /// Takes the port that a later registration may have, of a host with that port: of a newer packet
+    /// that is nobody's, else its own once more.
     pub fn claim_newer_reg(
         &mut self,
         now: Instant,
         addr: IpAddr,
-        known: Option<(u16, Instant)>,
+        known: Option<OwnPort>,
     ) -> Option<ClaimedReg> {
-        let (port, seen) = known.unzip();
         let newer = |r: &Reg| {
-            let is_new = now - r.at <= limits::REG_WINDOW && seen.is_none_or(|seen| r.seen > seen);
+            let is_new = match known {
+                None => now - r.at <= limits::REG_WINDOW,
+                Some(known) => now - r.seen <= limits::BELONGS && known.is_left_for(r.seen),
+            };
             r.source == RegSource::Datagram && is_new
         };
-        let own = |r: &Reg| Some(r.port) == port && r.source != RegSource::Left;
+        let is_packet = |r: &Reg| !matches!(r.source, RegSource::Left | RegSource::Copy);
+        let own = |r: &Reg| known.is_some_and(|known| r.port == known.port) && is_packet(r);
         self.take_reg(now, addr, now, |regs| {
             // Who has just shown the port that he has means no other that nobody knows.
-            let is_sure = seen.is_some_and(|seen| now - seen <= limits::OVERTAKEN);
+            let is_sure = known.is_some_and(|known| now - known.seen <= limits::OVERTAKEN);
             let newer =
                 || regs.iter().rposition(newer).filter(|_| !(is_sure && is_flood(regs, now)));
             known_in_flood(regs, now).or_else(newer).or_else(|| regs.iter().position(own))
@@ -170,8 +249,19 @@ impl Ports {
             at: reg.seen,
             unix: (reg.source == RegSource::Datagram).then_some(reg.unix),
             lent: reg.source == RegSource::Lent,
-            is_doubtful: reg.source == RegSource::Again,
+            is_doubtful: matches!(reg.source, RegSource::Again | RegSource::Copy),
+            is_provisional: reg.source == RegSource::Left && !reg.came_back(now, expected),
         })
+    }
+}
+
+impl OwnPort {
+    /// Whether the host may have moved to another port that was shown then: after its own. What came
+    /// right behind that may be forged, unless the own one has been used to register in between.
+    fn is_left_for(&self, shown: Instant) -> bool {
+        let is_used = self.seen <= self.registered && self.registered < shown;
+        let drift = if is_used { Duration::ZERO } else { limits::DRIFT };
+        shown > self.seen + drift
     }
 }
 
@@ -199,6 +289,17 @@ impl Remembered {
 }
 
 impl Reg {
+    /// How likely it is that the packets belong to a connection.
+    fn distance(&self, now: Instant, opened: Instant) -> Distance {
+        Distance::of(now, opened, self.first, self.seen)
+    }
+
+    /// Whether the game of a host that has left showed its port because it was about to come back by
+    /// this connection. The packet that the host had registered with says nothing of that.
+    fn came_back(&self, now: Instant, opened: Instant) -> bool {
+        self.is_announced && matches!(self.distance(now, opened), Distance::Near(_))
+    }
+
     /// How far from this time its nearest packet came.
     fn gap(&self, expected: Instant) -> Duration {
         gap(expected, self.first).min(gap(expected, self.seen))
@@ -228,9 +329,10 @@ fn known_in_flood(regs: &[Reg], expected: Instant) -> Option<usize> {
 fn choose_reg(now: Instant, regs: &[Reg], opened: Instant) -> Option<usize> {
     if let [only] = regs {
         // Nearly always.
-        return (now - only.at <= limits::REG_WINDOW).then_some(0);
+        let is_any = now - only.at <= limits::REG_WINDOW && only.source != RegSource::Copy;
+        return is_any.then_some(0);
     }
-    let distance = |reg: &Reg| Distance::of(now, opened, reg.first, reg.seen);
+    let distance = |reg: &Reg| reg.distance(now, opened);
     let of = |fits: &dyn Fn(RegSource) -> bool| -> SmallVec<[(usize, &Reg); 4]> {
         let is_recent = |reg: &Reg| now - reg.at <= limits::REG_WINDOW;
         let fits = |(_, reg): &(usize, &Reg)| is_recent(reg) && fits(reg.source);
@@ -242,20 +344,31 @@ fn choose_reg(now: Instant, regs: &[Reg], opened: Instant) -> Option<usize> {
     };
 
     let free = of(&|source| source == RegSource::Datagram);
-    // Who has a packet of his own is not somebody else, back by a new connection; but it must not
-    // be one that somebody has forged a while before.
-    let again = of(&|source| source == RegSource::Again);
-    let nearest = again.iter().map(|(_, reg)| reg.gap(opened)).min().unwrap_or(Duration::MAX);
-    let is_own = |reg: &Reg| {
-        opened - reg.seen <= limits::BELONGS
-            && reg.gap(opened).saturating_sub(limits::DRIFT) <= nearest
+    // Who has a packet of his own is not somebody else, back by a new connection. But of two that
+    // came equally near the one with an unknown port is forged, or his that comes next.
+    let free_distance = free.iter().map(|(_, reg)| distance(reg)).min();
+    let is_beaten = |reg: &Reg| {
+        let goes_first = |free: Distance| free.plus(limits::DRIFT) < distance(reg);
+        free_distance.is_some_and(goes_first)
     };
-    let has_own = free.iter().any(|(_, reg)| is_own(reg));
-    let packet = likely(&|source| match source {
-        RegSource::Datagram | RegSource::Lent => true,
-        RegSource::Again => !has_own,
-        RegSource::Left => false,
-    });
+    let again = likely(&|source| source == RegSource::Again).filter(|(_, reg)| !is_beaten(reg));
+    let packet = likely(&|source| matches!(source, RegSource::Datagram | RegSource::Lent));
+    let packet = match (packet, again) {
+        (Some((_, lent)), Some((_, again)))
+            if lent.source == RegSource::Lent && distance(lent) < distance(again) =>
+        {
+            packet
+        }
+        _ => again.or(packet),
+    };
+    // A copy only says that an unknown port is not meant, if it came just when the connection began.
+    let is_now = |reg: &Reg| distance(reg) <= Distance::Near(limits::OVERTAKEN) && !is_beaten(reg);
+    let packet = match packet {
+        Some((_, Reg { source: RegSource::Datagram, .. })) => {
+            likely(&|source| source == RegSource::Copy).filter(|(_, reg)| is_now(reg)).or(packet)
+        }
+        packet => packet,
+    };
     // Nothing is taken back from a neighbour while there is a newer packet of nobody's.
     let packet = match packet {
         Some((n, Reg { source: RegSource::Lent, .. })) => {
@@ -283,92 +396,4 @@ fn choose_reg(now: Instant, regs: &[Reg], opened: Instant) -> Option<usize> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::tests::{ADDR, VIA, at};
-    use super::*;
-
-    #[test]
-    fn under_a_flood_of_forged_ports_the_one_that_was_known_before_is_right() {
-        for seen in [99, 60] {
-            let mut ports = Ports::default();
-            for n in 0..40 {
-                let instant = Instant::from_micros(99_000_000 + n * 50_000);
-                ports.learn_reg(Now { instant, unix: 0 }, VIA, ADDR, 5000 + n as u16);
-            }
-            ports.release_reg(at(99).instant, ADDR, Some((1000, VIA, at(seen).instant)));
-            let shown = Instant::from_micros(99_990_000);
-            ports.learn_reg(Now { instant: shown, unix: 0 }, VIA, ADDR, 1000);
-            let claimed = ports.claim_reg(at(101).instant, ADDR, at(100).instant);
-            assert_eq!(claimed.map(|c| c.port), Some(1000));
-        }
-    }
-
-    #[test]
-    fn a_host_that_got_a_forged_port_gets_its_own_when_it_shows_that_again() {
-        let mut ports = Ports::default();
-        let mut register = |second: u64, forged: u16| {
-            for n in 0..20u16 {
-                let instant = Instant::from_micros(second * 1_000_000 + u64::from(n) * 50_000);
-                ports.learn_reg(Now { instant, unix: 0 }, VIA, ADDR, forged + n);
-            }
-            // One of the forged ones comes nearer than its own.
-            let opened = Instant::from_micros(second * 1_000_000 + 500_000);
-            let shown = Instant::from_micros(opened.micros() - 3_000);
-            ports.learn_reg(Now { instant: shown, unix: 0 }, VIA, ADDR, 1000);
-            ports.claim_reg(at(second + 1).instant, ADDR, opened).map(|c| c.port)
-        };
-        assert_eq!(register(100, 5000), Some(5010));
-        assert_eq!(register(110, 6000), Some(1000));
-    }
-
-    #[test]
-    fn of_packets_that_came_at_another_time_than_the_connection_the_newest_is_taken() {
-        let mut ports = Ports::default();
-        ports.learn_reg(at(10), VIA, ADDR, 1000);
-        ports.release_reg(at(13).instant, ADDR, Some((2000, VIA, at(12).instant)));
-        ports.learn_reg(at(15), VIA, ADDR, 3000);
-        let mut claim = || ports.claim_reg(at(16).instant, ADDR, at(8).instant).map(|c| c.port);
-        assert_eq!([claim(), claim(), claim()], [Some(3000), Some(2000), Some(1000)]);
-    }
-
-    #[test]
-    fn a_registration_takes_the_newest_packet_before_the_port_of_a_host_that_left() {
-        let mut ports = Ports::default();
-        ports.learn_reg(at(0), VIA, ADDR, 1000);
-        ports.release_reg(at(1).instant, ADDR, Some((2000, VIA, at(0).instant)));
-        let now = at(2).instant;
-        let claimed = ports.claim_reg(now, ADDR, now);
-        assert_eq!(claimed.map(|c| (c.port, c.unix)), Some((1000, Some(1_700_000_000))));
-        let claimed = ports.claim_reg(now, ADDR, now);
-        assert_eq!(claimed.map(|c| (c.port, c.unix)), Some((2000, None)));
-        assert_eq!(ports.claim_reg(now, ADDR, now), None);
-    }
-
-    #[test]
-    fn the_first_of_repeated_packets_dates_the_registration() {
-        let mut ports = Ports::default();
-        ports.learn_reg(at(0), VIA, ADDR, 1000);
-        ports.learn_reg(at(3), VIA, ADDR, 1000);
-        let claimed = ports.claim_reg(at(4).instant, ADDR, at(4).instant);
-        assert_eq!(claimed.and_then(|c| c.unix), Some(1_700_000_000));
-    }
-
-    #[test]
-    fn a_known_port_that_came_with_the_connection_goes_before_an_unknown_one_long_before() {
-        let ms = |ms: u64| Now { instant: Instant::from_micros(5_000_000 + ms * 1000), unix: 0 };
-        for (forged, shown, expected) in [(0, 500, 1000), (490, 500, 2000), (505, 500, 2000)] {
-            let mut ports = Ports::default();
-            let learn = |ports: &mut Ports, time| {
-                if time == shown {
-                    ports.learn_reg_again(ms(time), VIA, ADDR, 1000);
-                } else {
-                    ports.learn_reg(ms(time), VIA, ADDR, 2000);
-                }
-            };
-            learn(&mut ports, shown.min(forged));
-            learn(&mut ports, shown.max(forged));
-            let claimed = ports.claim_reg(ms(600).instant, ADDR, ms(501).instant);
-            assert_eq!(claimed.map(|c| c.port), Some(expected), "{forged}");
-        }
-    }
-}
+mod tests;
