@@ -115,8 +115,7 @@ impl Host {
     /// What counts of its port when it registers once more.
     #[must_use]
     pub fn own_port(&self) -> Option<OwnPort> {
-        let Self { seen, registered, .. } = *self;
-        Some(OwnPort { port: self.port?, seen, registered })
+        Some(OwnPort { port: self.port?, seen: self.seen })
     }
 
     /// What is to be remembered of its port when it has left.

@@ -63,7 +63,12 @@ impl Gmnet {
                 let own = self.hosts.get(key).and_then(Host::own_port);
                 self.ports.claim_newer_reg(now.instant, addr, own)
             }
-            None => self.ports.claim_reg(now.instant, addr, opened),
+            None => {
+                let hosts = &self.hosts;
+                let at = |port| hosts.find(addr, Some(port)).and_then(|key| hosts.get(key));
+                let is_same_game = |port| at(port).is_some_and(|host| host.game() == game);
+                self.ports.claim_reg(now.instant, addr, opened, is_same_game)
+            }
         };
         let room = match known {
             Some(_) => Ok(None),

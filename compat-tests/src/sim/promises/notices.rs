@@ -130,9 +130,7 @@ impl Book {
         if is_counting {
             return Ok(());
         }
-        // Of several ports that were shown, another may have been told with this one.
-        let is_its_own = candidates.len() == 1 && !self.is_shared(client, host);
-        if is_its_own && owed.hosts.len() == 1 {
+        if candidates.len() == 1 && owed.hosts.len() == 1 {
             return self.check_port_is_its_own(&owed, SocketAddr::new(owed.client, port));
         }
         // It may have been for any of them.
@@ -168,6 +166,12 @@ impl Book {
         let last = uses.last().copied();
         uses.push((owed.conn, owed.since));
         let Some((other, at)) = last.filter(|_| !is_again) else { return Ok(()) };
+        // Who was told with several ports has had one of them, and which is not known.
+        let is_another = |at: &SocketAddr| at.ip() == client.ip() && *at != client;
+        let mut others = self.used.iter().filter(|(at, _)| is_another(at));
+        if others.any(|(_, uses)| uses.iter().any(|(conn, _)| *conn == other)) {
+            return Ok(());
+        }
         // Nobody knows whose packet it was if it came when this one connected.
         let began = owed.began;
         let is_near = |at: Instant| (at - began).max(began - at) <= limits::OVERTAKEN;

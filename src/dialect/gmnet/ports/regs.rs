@@ -77,8 +77,6 @@ pub struct OwnPort {
     pub port: u16,
     /// When the last packet from there came.
     pub seen: Instant,
-    /// When the host registered last.
-    pub registered: Instant,
 }
 
 /// The port of a host that has left.
@@ -193,10 +191,18 @@ impl Ports {
     }
 
     /// Takes the port that the first registration of a connection may have: of the packet that
-    /// most likely belongs to it, else of a host that has left.
-    pub fn claim_reg(&mut self, now: Instant, addr: IpAddr, opened: Instant) -> Option<ClaimedReg> {
+    /// most likely belongs to it, else of a host that has left. `is_same_game` tells whether the host
+    /// that is registered at a port is of the game that registers now.
+    pub fn claim_reg(
+        &mut self,
+        now: Instant,
+        addr: IpAddr,
+        opened: Instant,
+        is_same_game: impl Fn(u16) -> bool,
+    ) -> Option<ClaimedReg> {
         self.take_reg(now, addr, opened, |regs| {
-            known_in_flood(regs, opened).or_else(|| choose_reg(now, regs, opened))
+            let known = known_in_flood(regs, opened);
+            known.or_else(|| choose_reg(now, regs, opened, &is_same_game))
         })
     }
 
@@ -211,7 +217,7 @@ impl Ports {
         let newer = |r: &Reg| {
             let is_new = match known {
                 None => now - r.at <= limits::REG_WINDOW,
-                Some(known) => now - r.seen <= limits::BELONGS && known.is_left_for(r.seen),
+                Some(known) => now - r.at <= limits::REG_WINDOW && r.seen > known.seen,
             };
             r.source == RegSource::Datagram && is_new
         };
@@ -252,16 +258,6 @@ impl Ports {
             is_doubtful: matches!(reg.source, RegSource::Again | RegSource::Copy),
             is_provisional: reg.source == RegSource::Left && !reg.came_back(now, expected),
         })
-    }
-}
-
-impl OwnPort {
-    /// Whether the host may have moved to another port that was shown then: after its own. What came
-    /// right behind that may be forged, unless the own one has been used to register in between.
-    fn is_left_for(&self, shown: Instant) -> bool {
-        let is_used = self.seen <= self.registered && self.registered < shown;
-        let drift = if is_used { Duration::ZERO } else { limits::DRIFT };
-        shown > self.seen + drift
     }
 }
 
@@ -326,7 +322,12 @@ fn known_in_flood(regs: &[Reg], expected: Instant) -> Option<usize> {
 
 /// Which of these the first registration of a connection may have: that of a packet, else of a
 /// host that has left.
-fn choose_reg(now: Instant, regs: &[Reg], opened: Instant) -> Option<usize> {
+fn choose_reg(
+    now: Instant,
+    regs: &[Reg],
+    opened: Instant,
+    is_same_game: &dyn Fn(u16) -> bool,
+) -> Option<usize> {
     if let [only] = regs {
         // Nearly always.
         let is_any = now - only.at <= limits::REG_WINDOW && only.source != RegSource::Copy;
@@ -349,7 +350,8 @@ fn choose_reg(now: Instant, regs: &[Reg], opened: Instant) -> Option<usize> {
     let free_distance = free.iter().map(|(_, reg)| distance(reg)).min();
     let is_beaten = |reg: &Reg| {
         let goes_first = |free: Distance| free.plus(limits::DRIFT) < distance(reg);
-        free_distance.is_some_and(goes_first)
+        // A host of another game is a neighbour, which anybody may have shown at this moment.
+        free_distance.is_some_and(|free| goes_first(free) || !is_same_game(reg.port))
     };
     let again = likely(&|source| source == RegSource::Again).filter(|(_, reg)| !is_beaten(reg));
     let packet = likely(&|source| matches!(source, RegSource::Datagram | RegSource::Lent));

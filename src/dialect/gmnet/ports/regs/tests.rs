@@ -17,7 +17,7 @@ fn under_a_flood_of_forged_ports_the_one_that_was_known_before_is_right() {
         ports.release_reg(at(99).instant, ADDR, left(1000, at(seen).instant));
         let shown = Instant::from_micros(99_990_000);
         ports.learn_reg(Now { instant: shown, unix: 0 }, VIA, ADDR, 1000);
-        let claimed = ports.claim_reg(at(101).instant, ADDR, at(100).instant);
+        let claimed = ports.claim_reg(at(101).instant, ADDR, at(100).instant, |_| true);
         assert_eq!(claimed.map(|c| c.port), Some(1000));
     }
 }
@@ -34,7 +34,7 @@ fn a_host_that_got_a_forged_port_gets_its_own_when_it_shows_that_again() {
         let opened = Instant::from_micros(second * 1_000_000 + 500_000);
         let shown = Instant::from_micros(opened.micros() - 3_000);
         ports.learn_reg(Now { instant: shown, unix: 0 }, VIA, ADDR, 1000);
-        ports.claim_reg(at(second + 1).instant, ADDR, opened).map(|c| c.port)
+        ports.claim_reg(at(second + 1).instant, ADDR, opened, |_| true).map(|c| c.port)
     };
     assert_eq!(register(100, 5000), Some(5010));
     assert_eq!(register(110, 6000), Some(1000));
@@ -46,7 +46,8 @@ fn of_packets_that_came_at_another_time_than_the_connection_the_newest_is_taken(
     ports.learn_reg(at(10), VIA, ADDR, 1000);
     ports.release_reg(at(13).instant, ADDR, left(2000, at(12).instant));
     ports.learn_reg(at(15), VIA, ADDR, 3000);
-    let mut claim = || ports.claim_reg(at(16).instant, ADDR, at(8).instant).map(|c| c.port);
+    let mut claim =
+        || ports.claim_reg(at(16).instant, ADDR, at(8).instant, |_| true).map(|c| c.port);
     assert_eq!([claim(), claim(), claim()], [Some(3000), Some(2000), Some(1000)]);
 }
 
@@ -56,11 +57,11 @@ fn a_registration_takes_the_newest_packet_before_the_port_of_a_host_that_left() 
     ports.learn_reg(at(0), VIA, ADDR, 1000);
     ports.release_reg(at(1).instant, ADDR, left(2000, at(0).instant));
     let now = at(2).instant;
-    let claimed = ports.claim_reg(now, ADDR, now);
+    let claimed = ports.claim_reg(now, ADDR, now, |_| true);
     assert_eq!(claimed.map(|c| (c.port, c.unix)), Some((1000, Some(1_700_000_000))));
-    let claimed = ports.claim_reg(now, ADDR, now);
+    let claimed = ports.claim_reg(now, ADDR, now, |_| true);
     assert_eq!(claimed.map(|c| (c.port, c.unix)), Some((2000, None)));
-    assert_eq!(ports.claim_reg(now, ADDR, now), None);
+    assert_eq!(ports.claim_reg(now, ADDR, now, |_| true), None);
 }
 
 #[test]
@@ -68,7 +69,7 @@ fn the_first_of_repeated_packets_dates_the_registration() {
     let mut ports = Ports::default();
     ports.learn_reg(at(0), VIA, ADDR, 1000);
     ports.learn_reg(at(3), VIA, ADDR, 1000);
-    let claimed = ports.claim_reg(at(4).instant, ADDR, at(4).instant);
+    let claimed = ports.claim_reg(at(4).instant, ADDR, at(4).instant, |_| true);
     assert_eq!(claimed.and_then(|c| c.unix), Some(1_700_000_000));
 }
 
@@ -76,6 +77,11 @@ fn the_first_of_repeated_packets_dates_the_registration() {
 /// from an unknown port, 2000, came so many milliseconds before a connection. The first may be a
 /// copy.
 fn known_or_unknown(known: i64, unknown: i64, is_copy: bool) -> Option<u16> {
+    of_games(known, unknown, is_copy, true)
+}
+
+/// The same where the host at the known port is of the game that registers, or of another.
+fn of_games(known: i64, unknown: i64, is_copy: bool, is_same_game: bool) -> Option<u16> {
     let ms =
         |ms: i64| Now { instant: Instant::from_micros((9_000_000 + 1000 * ms) as u64), unix: 0 };
     let mut packets = [(-known, true), (-unknown, false)];
@@ -89,7 +95,7 @@ fn known_or_unknown(known: i64, unknown: i64, is_copy: bool) -> Option<u16> {
             (false, _) => ports.learn_reg(now, VIA, ADDR, 2000),
         }
     }
-    ports.claim_reg(ms(200).instant, ADDR, ms(0).instant).map(|c| c.port)
+    ports.claim_reg(ms(200).instant, ADDR, ms(0).instant, |_| is_same_game).map(|c| c.port)
 }
 
 #[test]
@@ -105,6 +111,7 @@ fn a_known_port_goes_before_an_unknown_one_that_did_not_come_nearer_to_the_conne
             assert_eq!(known_or_unknown(known, -1, is_copy), Some(2000), "{known} {is_copy}");
         }
         assert_eq!(known_or_unknown(drift + 1, 1, is_copy), Some(1000), "{is_copy}");
+        assert_eq!(of_games(1, 2, is_copy, false), Some(2000), "a neighbour with another game");
     }
     // None came with the connection: the newest.
     assert_eq!(known_or_unknown(3000, 1500, false), Some(2000));
@@ -116,9 +123,9 @@ fn a_known_port_goes_before_an_unknown_one_that_did_not_come_nearer_to_the_conne
 fn a_copy_alone_is_nobodys_packet() {
     let mut ports = Ports::default();
     ports.learn_reg_copy(at(100), VIA, ADDR, 1000);
-    assert_eq!(ports.claim_reg(at(100).instant, ADDR, at(100).instant), None);
+    assert_eq!(ports.claim_reg(at(100).instant, ADDR, at(100).instant, |_| true), None);
     ports.release_reg(at(100).instant, ADDR, left(2000, at(99).instant));
-    let claimed = ports.claim_reg(at(100).instant, ADDR, at(100).instant);
+    let claimed = ports.claim_reg(at(100).instant, ADDR, at(100).instant, |_| true);
     assert_eq!(claimed.map(|c| c.port), Some(2000));
 }
 
@@ -130,36 +137,32 @@ fn the_port_of_a_host_that_left_is_provisional_unless_it_was_shown_for_the_new_c
         let mut ports = Ports::default();
         let host = LeftPort { port: 1000, via: VIA, seen: at(seen).instant, is_announced };
         ports.release_reg(at(99).instant, ADDR, Some(host));
-        let claimed = ports.claim_reg(at(101).instant, ADDR, at(100).instant);
+        let claimed = ports.claim_reg(at(101).instant, ADDR, at(100).instant, |_| true);
         let claimed = claimed.map(|c| (c.port, c.is_provisional));
         assert_eq!(claimed, Some((1000, is_provisional)), "{seen} {is_announced}");
     }
     let mut ports = Ports::default();
     ports.learn_reg(at(97), VIA, ADDR, 1000);
-    let claimed = ports.claim_reg(at(101).instant, ADDR, at(100).instant);
+    let claimed = ports.claim_reg(at(101).instant, ADDR, at(100).instant, |_| true);
     assert_eq!(claimed.map(|c| c.is_provisional), Some(false), "a packet is a packet");
 }
 
 /// The port that a host with port 1000 has after it registers once more, so many milliseconds after
-/// it registered last, its own port was shown last, and another was.
-fn registers_again(registered: u64, own: u64, other: u64) -> u16 {
+/// its own port was shown last, and another was.
+fn registers_again(own: u64, other: u64) -> u16 {
     let before = |ms: u64| Instant::from_micros(100_000_000 - 1000 * ms);
     let mut ports = Ports::default();
     ports.learn_reg(Now { instant: before(other), unix: 0 }, VIA, ADDR, 2000);
-    let own = OwnPort { port: 1000, seen: before(own), registered: before(registered) };
+    let own = OwnPort { port: 1000, seen: before(own) };
     ports.claim_newer_reg(before(0), ADDR, Some(own)).map_or(1000, |c| c.port)
 }
 
 #[test]
-fn who_registers_again_is_at_the_port_that_was_shown_last_if_that_is_not_long_ago() {
-    let drift = limits::DRIFT.as_millis() as u64;
-    let belongs = limits::BELONGS.as_millis() as u64;
-    assert_eq!(registers_again(2000, 2001, 30), 2000, "it moves");
-    assert_eq!(registers_again(2000, 2001, belongs), 2000);
-    assert_eq!(registers_again(2000, 2001, belongs + 1), 1000, "too long ago");
-    assert_eq!(registers_again(9000, 30, 6500), 1000, "shown after it");
-    assert_eq!(registers_again(9000, 30, 29), 1000, "right before it");
-    assert_eq!(registers_again(9000, 30 + drift, 30), 1000);
-    assert_eq!(registers_again(9000, 31 + drift, 30), 2000, "it moves, having shown both");
-    assert_eq!(registers_again(2, 3, 1), 2000, "it moves at once");
+fn who_registers_again_is_at_the_port_that_was_shown_last() {
+    let window = limits::REG_WINDOW.as_millis() as u64;
+    assert_eq!(registers_again(2001, 30), 2000, "it moves");
+    assert_eq!(registers_again(window + 2, window), 2000);
+    assert_eq!(registers_again(window + 3, window + 1), 1000, "too long ago");
+    assert_eq!(registers_again(30, 6500), 1000, "shown after it");
+    assert_eq!(registers_again(31, 30), 2000, "it moves, having shown both");
 }
