@@ -4,8 +4,6 @@
 use std::collections::VecDeque;
 use std::hash::Hash;
 
-use smallvec::SmallVec;
-
 use crate::hash::Map;
 
 /// One of so many turns is for those who wait again.
@@ -14,7 +12,7 @@ const AGAIN: u32 = 4;
 /// What waits of each customer, in order.
 #[derive(Debug)]
 pub(crate) struct Rotation<K, T> {
-    waiting: Map<K, SmallVec<[T; 2]>>,
+    waiting: Map<K, VecDeque<T>>,
     /// Who waits for a first turn. Every customer in `waiting` is in one of these two once.
     fresh: VecDeque<K>,
     /// Who has had a turn and waits for the next.
@@ -42,7 +40,7 @@ impl<K: Copy + Eq + Hash, T> Rotation<K, T> {
         if things.is_empty() {
             self.fresh.push_back(customer);
         }
-        things.push(thing);
+        things.push_back(thing);
         self.len += 1;
     }
 
@@ -55,7 +53,7 @@ impl<K: Copy + Eq + Hash, T> Rotation<K, T> {
         };
         let customer = first.pop_front().or_else(|| second.pop_front())?;
         let things = self.waiting.get_mut(&customer)?;
-        let thing = if things.is_empty() { None } else { Some(things.remove(0)) };
+        let thing = things.pop_front();
         if things.is_empty() {
             self.waiting.remove(&customer);
         } else {

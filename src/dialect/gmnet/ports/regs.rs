@@ -215,11 +215,9 @@ impl Ports {
         known: Option<OwnPort>,
     ) -> Option<ClaimedReg> {
         let newer = |r: &Reg| {
-            let is_new = match known {
-                None => now - r.at <= limits::REG_WINDOW,
-                Some(known) => now - r.at <= limits::REG_WINDOW && r.seen > known.seen,
-            };
-            r.source == RegSource::Datagram && is_new
+            let is_recent = now - r.at <= limits::REG_WINDOW;
+            let is_newer = known.is_none_or(|known| r.seen > known.seen);
+            r.source == RegSource::Datagram && is_recent && is_newer
         };
         let is_packet = |r: &Reg| !matches!(r.source, RegSource::Left | RegSource::Copy);
         let own = |r: &Reg| known.is_some_and(|known| r.port == known.port) && is_packet(r);
