@@ -64,11 +64,11 @@ impl Distance {
         distance(first).min(distance(last))
     }
 
-    /// What is so much less likely.
-    fn plus(self, more: Duration) -> Self {
+    /// What is so much less likely. Of what is far the newest counts, whatever it is.
+    fn if_near_plus(self, more: Duration) -> Self {
         match self {
             Self::Near(gap) => Self::Near(gap + more),
-            Self::Far(age) => Self::Far(age + more),
+            Self::Far(_) => self,
         }
     }
 }

@@ -5,8 +5,6 @@ use std::cmp::Reverse;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use smallvec::SmallVec;
-
 use super::{Distance, Ports, Remembered, gap};
 use crate::clock::{Instant, Now};
 use crate::dialect::Via;
@@ -27,24 +25,25 @@ pub(super) struct Reg {
     source: RegSource,
     /// A host of this address has, or may have, shown this port before.
     is_known: bool,
-    /// The host that has left with this port showed it again after it had registered.
+    /// The host that has left with this port showed it again after it had registered, before or
+    /// after it left.
     is_announced: bool,
 }
 
-/// Where a [`Reg`] comes from, and so how much it is worth.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Where a [`Reg`] comes from. Of two that are equally likely, the earlier here is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum RegSource {
-    /// A datagram that belongs to no registration yet.
-    Datagram,
-    /// A datagram that came when a registered host had none; given to it, unless a registration
-    /// that comes right after has a better claim.
-    Lent,
     /// A datagram from the port of a registered host, whose game may be about to come back by a
     /// new connection.
     Again,
     /// The same, but so soon that it may be a copy of one that came before. It is no sign that
     /// anybody comes, but who does come is this game rather than one with an unknown port.
     Copy,
+    /// A datagram that belongs to no registration yet.
+    Datagram,
+    /// A datagram that came when a registered host had none; given to it, unless a registration
+    /// that comes right after has a better claim.
+    Lent,
     /// The port of a host that has just left. Its game may be back in a moment.
     Left,
 }
@@ -146,7 +145,9 @@ impl Ports {
             let is_known = source != RegSource::Datagram
                 || remembered.maybe.contains(&port)
                 || remembered.regs.iter().any(was_known);
-            let is_announced = false;
+            let has_left = |r: &Reg| r.source == RegSource::Left || r.is_announced;
+            let is_announced = source == RegSource::Datagram
+                && remembered.regs.iter().any(|r| r.port == port && has_left(r));
             remembered.put(Reg {
                 port,
                 via,
@@ -254,7 +255,7 @@ impl Ports {
             unix: (reg.source == RegSource::Datagram).then_some(reg.unix),
             lent: reg.source == RegSource::Lent,
             is_doubtful: matches!(reg.source, RegSource::Again | RegSource::Copy),
-            is_provisional: reg.source == RegSource::Left && !reg.came_back(now, expected),
+            is_provisional: reg.source == RegSource::Left && !reg.is_back(expected),
         })
     }
 }
@@ -289,9 +290,9 @@ impl Reg {
     }
 
     /// Whether the game of a host that has left showed its port because it was about to come back by
-    /// this connection. The packet that the host had registered with says nothing of that.
-    fn came_back(&self, now: Instant, opened: Instant) -> bool {
-        self.is_announced && matches!(self.distance(now, opened), Distance::Near(_))
+    /// this connection.
+    fn is_back(&self, opened: Instant) -> bool {
+        self.is_announced && gap(opened, self.seen) <= limits::BELONGS
     }
 
     /// How far from this time its nearest packet came.
@@ -318,81 +319,54 @@ fn known_in_flood(regs: &[Reg], expected: Instant) -> Option<usize> {
     own.min_by_key(|(_, reg)| reg.gap(expected)).map(|(index, _)| index)
 }
 
-/// Which of these the first registration of a connection may have: that of a packet, else of a
-/// host that has left.
+/// Which of these the first registration of a connection may have: the nearest, where what is
+/// known goes before what is not, if the network may have made the difference.
 fn choose_reg(
     now: Instant,
     regs: &[Reg],
     opened: Instant,
     is_same_game: &dyn Fn(u16) -> bool,
 ) -> Option<usize> {
+    let is_recent = |reg: &Reg| now - reg.at <= limits::REG_WINDOW;
     if let [only] = regs {
         // Nearly always.
-        let is_any = now - only.at <= limits::REG_WINDOW && only.source != RegSource::Copy;
-        return is_any.then_some(0);
+        return (is_recent(only) && only.source != RegSource::Copy).then_some(0);
     }
-    let distance = |reg: &Reg| reg.distance(now, opened);
-    let of = |fits: &dyn Fn(RegSource) -> bool| -> SmallVec<[(usize, &Reg); 4]> {
-        let is_recent = |reg: &Reg| now - reg.at <= limits::REG_WINDOW;
-        let fits = |(_, reg): &(usize, &Reg)| is_recent(reg) && fits(reg.source);
-        regs.iter().enumerate().filter(fits).collect()
-    };
-    // The nearest, of two the newer.
-    let likely = |fits: &dyn Fn(RegSource) -> bool| {
-        of(fits).into_iter().min_by_key(|(n, reg)| (distance(reg), Reverse(*n)))
-    };
-
-    let free = of(&|source| source == RegSource::Datagram);
-    // Who has a packet of his own is not somebody else, back by a new connection. But of two that
-    // came equally near the one with an unknown port is forged, or his that comes next.
-    let free_distance = free.iter().map(|(_, reg)| distance(reg)).min();
-    let is_beaten = |reg: &Reg| {
-        let goes_first = |free: Distance| free.plus(limits::DRIFT) < distance(reg);
-        // A host of another game is a neighbour, which anybody may have shown at this moment.
-        free_distance.is_some_and(|free| goes_first(free) || !is_same_game(reg.port))
-    };
-    let again = likely(&|source| source == RegSource::Again).filter(|(_, reg)| !is_beaten(reg));
-    let packet = likely(&|source| matches!(source, RegSource::Datagram | RegSource::Lent));
-    let packet = match (packet, again) {
-        (Some((_, lent)), Some((_, again)))
-            if lent.source == RegSource::Lent && distance(lent) < distance(again) =>
-        {
-            packet
-        }
-        _ => again.or(packet),
-    };
-    // A copy only says that an unknown port is not meant, if it came just when the connection began.
-    let is_now = |reg: &Reg| distance(reg) <= Distance::Near(limits::OVERTAKEN) && !is_beaten(reg);
-    let packet = match packet {
-        Some((_, Reg { source: RegSource::Datagram, .. })) => {
-            likely(&|source| source == RegSource::Copy).filter(|(_, reg)| is_now(reg)).or(packet)
-        }
-        packet => packet,
-    };
-    // Nothing is taken back from a neighbour while there is a newer packet of nobody's.
-    let packet = match packet {
-        Some((n, Reg { source: RegSource::Lent, .. })) => {
-            free.last().copied().filter(|(newer, _)| *newer > n).or(packet)
-        }
-        packet => packet,
-    };
-    let left = likely(&|source| source == RegSource::Left);
-    // A game that changes its data shows its port just before its old connection ends, and comes
-    // back at once.
-    let is_back = |packet: &Reg, left: &Reg| {
-        let is_newer = left.seen > packet.seen;
-        let left = gap(opened, left.seen);
-        let is_nearer = match distance(packet) {
-            Distance::Near(gap) => left < gap || (left == gap && is_newer),
-            Distance::Far(_) => is_newer || left <= limits::OVERTAKEN,
+    let recent = || regs.iter().filter(|reg| is_recent(reg));
+    let is_free = |reg: &Reg| reg.source == RegSource::Datagram;
+    let is_any_free = recent().any(is_free);
+    let is_any_back = recent().any(|reg| reg.is_back(opened));
+    let is_any_newer = |reg: &Reg| recent().any(|other| is_free(other) && other.seen > reg.seen);
+    let order = |reg: &Reg| {
+        let distance = match reg.source {
+            // The packet that a host had registered with belongs to that registration.
+            RegSource::Left if !reg.is_announced && is_any_newer(reg) => {
+                Distance::Far(now - reg.seen)
+            }
+            _ => reg.distance(now, opened),
         };
-        is_nearer || (packet.source == RegSource::Lent && is_newer)
+        let may_be_meant = match reg.source {
+            RegSource::Datagram | RegSource::Left => true,
+            // Nothing is taken back from a neighbour while there is a newer packet of nobody's.
+            RegSource::Lent => !is_any_newer(reg),
+            // Who has a packet of his own is not somebody else, back by a new connection: not one
+            // who plays another game, and not one whose old connection still stands, if that of
+            // another has just ended.
+            RegSource::Again => (!is_any_free || is_same_game(reg.port)) && !is_any_back,
+            // It only says that a packet from an unknown port is not meant.
+            RegSource::Copy => {
+                let is_now = distance <= Distance::Near(limits::OVERTAKEN);
+                is_any_free && is_now && is_same_game(reg.port) && !is_any_back
+            }
+        };
+        // Of two that came equally near, the one that no host has is forged, or his that comes next.
+        let is_other = !matches!(reg.source, RegSource::Again | RegSource::Copy);
+        let distance = if is_other { distance.if_near_plus(limits::DRIFT) } else { distance };
+        may_be_meant.then_some((distance, is_other, Reverse(reg.seen), reg.source))
     };
-    let chosen = match (packet, left) {
-        (Some((_, packet)), Some((_, back))) if is_back(packet, back) => left,
-        (packet, left) => packet.or(left),
-    };
-    chosen.map(|(n, _)| n)
+    let recent = regs.iter().enumerate().rev().filter(|(_, reg)| is_recent(reg));
+    let meant = recent.filter_map(|(n, reg)| Some((order(reg)?, n)));
+    meant.min_by_key(|(order, _)| *order).map(|(_, n)| n)
 }
 
 #[cfg(test)]

@@ -166,3 +166,36 @@ fn who_registers_again_is_at_the_port_that_was_shown_last() {
     assert_eq!(registers_again(30, 6500), 1000, "shown after it");
     assert_eq!(registers_again(31, 30), 2000, "it moves, having shown both");
 }
+
+/// Which port a connection gets if the port of a host that has just left, 1000, is shown so many
+/// milliseconds before it, and 2000 two milliseconds before it, in some way.
+fn back_or(back: u64, other: impl Fn(&mut Ports, Now), is_left_after: bool) -> Option<u16> {
+    let before = |ms: u64| Now { instant: Instant::from_micros(100_000_000 - 1000 * ms), unix: 0 };
+    let mut ports = Ports::default();
+    let shown = before(back);
+    if is_left_after {
+        // As a game does that changes its data.
+        let host = LeftPort { port: 1000, via: VIA, seen: shown.instant, is_announced: true };
+        ports.release_reg(before(back - 1).instant, ADDR, Some(host));
+    } else {
+        ports.release_reg(before(back + 10).instant, ADDR, left(1000, at(60).instant));
+        ports.learn_reg(shown, VIA, ADDR, 1000);
+    }
+    other(&mut ports, before(2));
+    ports.claim_reg(at(101).instant, ADDR, before(0).instant, |_| true).map(|c| c.port)
+}
+
+#[test]
+fn whose_old_connection_has_ended_goes_before_whose_still_stands() {
+    let again = |ports: &mut Ports, now| ports.learn_reg_again(now, VIA, ADDR, 2000);
+    let copy = |ports: &mut Ports, now| ports.learn_reg_copy(now, VIA, ADDR, 2000);
+    let unknown = |ports: &mut Ports, now| ports.learn_reg(now, VIA, ADDR, 2000);
+    for is_left_after in [false, true] {
+        for back in [5, 190, 900] {
+            assert_eq!(back_or(back, again, is_left_after), Some(1000), "{back} {is_left_after}");
+            assert_eq!(back_or(back, copy, is_left_after), Some(1000), "{back} {is_left_after}");
+        }
+        assert_eq!(back_or(1500, again, is_left_after), Some(2000), "{is_left_after}");
+        assert_eq!(back_or(10, unknown, is_left_after), Some(2000), "it shows another port");
+    }
+}
