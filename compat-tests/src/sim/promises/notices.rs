@@ -118,6 +118,7 @@ impl Book {
             let foretold = self.foretold.get_mut(&(id, client)).filter(|left| **left > 0);
             if let Some(left) = foretold.filter(|_| is_counting || !is_shown || is_doubtful) {
                 *left -= 1;
+                self.note_one_more_port(now, endpoint);
                 return Ok(());
             }
             let what = format!("{id:?} was told of {endpoint} once more than it was asked for");
@@ -137,6 +138,16 @@ impl Book {
         let endpoint = SocketAddr::new(owed.client, port);
         self.used.entry(endpoint).or_default().extend(candidates);
         Ok(())
+    }
+
+    /// A host was told of a port beside those it was told of before: it may be that of any client of
+    /// this address that asked a moment ago.
+    fn note_one_more_port(&mut self, now: Instant, endpoint: SocketAddr) {
+        let is_recent = |(_, at): &&(ConnId, Instant)| now - *at <= limits::BELONGS;
+        let here = self.used.iter().filter(|(at, _)| at.ip() == endpoint.ip());
+        let clients = here.flat_map(|(_, uses)| uses.iter().filter(is_recent).copied());
+        let clients: Vec<_> = clients.collect();
+        self.used.entry(endpoint).or_default().extend(clients);
     }
 
     /// Whether clients have shown several ports of that address, so that it may be in doubt whose is
