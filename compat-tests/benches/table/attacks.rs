@@ -32,6 +32,8 @@ struct Attack {
     name: &'static str,
     per_second: u32,
     act: fn(&mut Attacker, usize),
+    /// How many addresses the players have together.
+    players: usize,
 }
 
 /// What an attacker has.
@@ -42,20 +44,20 @@ struct Attacker {
     udp: Option<UdpSocket>,
 }
 
-const ATTACKS: [Attack; 7] = [
-    Attack { name: "nobody attacks", per_second: 1, act: |_, _| () },
+const ATTACKS: [Attack; 8] = [
+    Attack { name: "nobody attacks", per_second: 1, act: |_, _| (), players: 1 },
     Attack {
         name: "one address asks for the host 190 times a second",
         per_second: 190,
-        act: |attacker, n| {
-            let from = address(ATTACKER, 0);
-            if let Ok(socket) = sockets::udp(from, attacker.server) {
-                // What is lost of a flood is no loss.
-                let _ = socket.send(&wire::udp_connect(Protocol::Modern));
-            }
-            let ask = wire::connect(Protocol::Modern, attacker.host.into());
-            attacker.say(from, n, 64, &ask);
-        },
+        act: Attacker::ask_for_host,
+        players: JOINS,
+    },
+    // A host is told of one player in 50 ms, which is as often as these ask; they have to share.
+    Attack {
+        name: "one address asks for the host 190 times a second, and all players have one other",
+        per_second: 190,
+        act: Attacker::ask_for_host,
+        players: 1,
     },
     Attack {
         name: "one address leaves 200 requests waiting",
@@ -64,11 +66,13 @@ const ATTACKS: [Attack; 7] = [
             let ask = wire::connect(Protocol::Modern, attacker.host.into());
             attacker.say(address(ATTACKER, 1), n, 200, &ask);
         },
+        players: 1,
     },
     Attack {
         name: "16 addresses open connections and ping",
         per_second: 4000,
         act: |attacker, n| attacker.say(address(ATTACKER, 2 + n % 16), n, 4096, b"ping\n\0"),
+        players: 1,
     },
     Attack {
         name: "one address registers hosts with long data",
@@ -79,6 +83,7 @@ const ATTACKS: [Attack; 7] = [
             lines.extend([long.as_str(); 7]);
             attacker.say(address(ATTACKER, 20), n, 64, &wire::strings(lines));
         },
+        players: 1,
     },
     Attack {
         name: "one address sends 1,400 commands in one segment",
@@ -88,6 +93,7 @@ const ATTACKS: [Attack; 7] = [
             let many = wire::strings(lines).repeat(1400);
             attacker.say(address(ATTACKER, 21), n, 20, &many);
         },
+        players: 1,
     },
     Attack {
         name: "5,000 forged datagrams a second in the player's name",
@@ -100,10 +106,22 @@ const ATTACKS: [Attack; 7] = [
             let nothing = wire::datagram(b"nil\n");
             attacker.udp.iter().for_each(|udp| _ = udp.send(&nothing));
         },
+        players: 1,
     },
 ];
 
 impl Attacker {
+    /// Asks for the host by a new UDP port.
+    fn ask_for_host(&mut self, n: usize) {
+        let from = address(ATTACKER, 0);
+        if let Ok(socket) = sockets::udp(from, self.server) {
+            // What is lost of a flood is no loss.
+            let _ = socket.send(&wire::udp_connect(Protocol::Modern));
+        }
+        let ask = wire::connect(Protocol::Modern, self.host.into());
+        self.say(from, n, 64, &ask);
+    }
+
     /// Says something on one of so many connections, which are opened one after the other.
     fn say(&mut self, from: Ipv4Addr, n: usize, most: usize, bytes: &[u8]) {
         let place = n % most;
@@ -199,13 +217,14 @@ fn joins(bench: &Bench, attack: &Attack) -> Result<Felt, Failure> {
     thread::sleep(Duration::from_millis(500));
     let mut felt = Felt::default();
     let mut asked: Vec<(SocketAddr, Instant)> = Vec::new();
-    for _ in 0..JOINS {
+    for n in 0..JOINS {
         let begin = Instant::now();
-        let udp = sockets::udp(address(PLAYER, 0), server.addr());
+        let player = address(PLAYER, n % attack.players);
+        let udp = sockets::udp(player, server.addr());
         let udp = udp.map_err(Failure::system("open a UDP socket"))?;
         let _ = udp.send(&wire::udp_connect(Protocol::Modern));
         let from = udp.local_addr().map_err(Failure::system("ask for a port"))?;
-        match join(server.addr(), host) {
+        match join(server.addr(), player, host) {
             Ok(()) => felt.answer = felt.answer.max(millis(begin.elapsed())),
             Err(_) => felt.lost += 1.0,
         }
@@ -241,8 +260,8 @@ fn register(server: SocketAddr, host: Ipv4Addr) -> Result<TcpStream, Failure> {
 }
 
 /// Asks for the host and waits for the answer.
-fn join(server: SocketAddr, host: Ipv4Addr) -> Result<(), Failure> {
-    let stream = sockets::tcp(address(PLAYER, 0), server);
+fn join(server: SocketAddr, player: Ipv4Addr, host: Ipv4Addr) -> Result<(), Failure> {
+    let stream = sockets::tcp(player, server);
     let mut stream = stream.map_err(Failure::system("connect to the server"))?;
     let ask = wire::connect(Protocol::Modern, host.into());
     stream.write_all(&ask).map_err(Failure::system("ask the server"))?;
