@@ -13,6 +13,8 @@ const AGAIN: u32 = 4;
 #[derive(Debug)]
 pub(crate) struct Rotation<K, T> {
     waiting: Map<K, VecDeque<T>>,
+    /// Its memory is used again: mostly one thing of one customer waits, again and again.
+    empty: VecDeque<T>,
     /// Who waits for a first turn. Every customer in `waiting` is in one of these two once.
     fresh: VecDeque<K>,
     /// Who has had a turn and waits for the next.
@@ -25,6 +27,7 @@ impl<K, T> Default for Rotation<K, T> {
     fn default() -> Self {
         Self {
             waiting: Map::default(),
+            empty: VecDeque::new(),
             fresh: VecDeque::new(),
             again: VecDeque::new(),
             len: 0,
@@ -36,7 +39,8 @@ impl<K, T> Default for Rotation<K, T> {
 impl<K: Copy + Eq + Hash, T> Rotation<K, T> {
     /// One more thing of this customer waits.
     pub(crate) fn push(&mut self, customer: K, thing: T) {
-        let things = self.waiting.entry(customer).or_default();
+        let things = self.waiting.entry(customer);
+        let things = things.or_insert_with(|| std::mem::take(&mut self.empty));
         if things.is_empty() {
             self.fresh.push_back(customer);
         }
@@ -55,7 +59,7 @@ impl<K: Copy + Eq + Hash, T> Rotation<K, T> {
         let things = self.waiting.get_mut(&customer)?;
         let thing = things.pop_front();
         if things.is_empty() {
-            self.waiting.remove(&customer);
+            self.empty = self.waiting.remove(&customer).unwrap_or_default();
         } else {
             self.again.push_back(customer);
         }

@@ -18,7 +18,7 @@ use crate::timers::Timers;
 pub(super) struct Notices {
     /// By the control connection of the host; none is empty.
     queues: Map<ConnId, Queue>,
-    /// The same, the shortest first.
+    /// Those of more than one, the shortest first. Who has one alone never gives way.
     by_length: BTreeSet<(usize, ConnId)>,
     /// All of them together.
     count: usize,
@@ -90,12 +90,17 @@ impl Queue {
 
     fn pop(&mut self, has_room: bool) -> Option<SocketAddr> {
         let notice = self.notices.pop_front()?;
+        let endpoint = SocketAddr::new(notice.ip, notice.port);
+        if self.notices.is_empty() {
+            // All is forgotten then.
+            return Some(endpoint);
+        }
         if !has_room || self.told.len() >= limits::TOLD_PER_HOST {
             // So many have had their turn that all begin anew.
             self.told.clear();
         }
         self.told.insert(network(notice.ip), notice.round.saturating_add(1));
-        Some(SocketAddr::new(notice.ip, notice.port))
+        Some(endpoint)
     }
 }
 
@@ -189,8 +194,10 @@ impl Notices {
         }
         self.count = self.count + after - before;
         self.told = self.told + still_told - told;
-        self.by_length.remove(&(before, host));
-        if after > 0 {
+        if before > 1 {
+            self.by_length.remove(&(before, host));
+        }
+        if after > 1 {
             self.by_length.insert((after, host));
         }
         result
