@@ -99,6 +99,8 @@ pub struct Server {
     endpoints: Rates,
     /// More datagrams come than there is time for.
     is_busy: bool,
+    /// What dialects know of how many customers have something to be read.
+    ready: usize,
     full: Seldom,
     crowded: Seldom,
     flooded: Seldom,
@@ -144,6 +146,7 @@ impl Server {
             datagrams: Rates::new(limits.datagrams_per_second, 2),
             endpoints: Rates::new(limits.datagrams_per_second, 2),
             is_busy: false,
+            ready: 0,
             full: Seldom::default(),
             crowded: Seldom::default(),
             flooded: Seldom::default(),
@@ -386,7 +389,11 @@ impl Dialect for Server {
     }
 
     fn note_ready(&mut self, customers: usize) {
-        self.dialects.all_mut().for_each(|dialect| dialect.note_ready(customers));
+        // So few make no difference, and they come and go all the time.
+        let customers = if customers < limits::ROUND * limits::SLICES { 0 } else { customers };
+        if std::mem::replace(&mut self.ready, customers) != customers {
+            self.dialects.all_mut().for_each(|dialect| dialect.note_ready(customers));
+        }
     }
 
     fn has_enough(&self, id: ConnId) -> bool {

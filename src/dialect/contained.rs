@@ -36,6 +36,9 @@ pub(crate) struct Contained {
     state: State,
     /// It has panicked, and nobody has been told yet.
     has_failed: Cell<bool>,
+    /// What it said when it wants to wake up, until it does something: all are asked at each turn,
+    /// and most have done nothing.
+    wakeup: Cell<Option<Option<Instant>>>,
 }
 
 #[derive(Debug)]
@@ -56,7 +59,8 @@ impl Contained {
         let dialect = make(StdRng::from_seed(random.random()));
         let state = State::Speaks(dialect);
         let (nats, unproven) = (Nats::default(), Unproven::default());
-        Self { make, random, nats, unproven, state, has_failed: Cell::new(false) }
+        let (has_failed, wakeup) = (Cell::new(false), Cell::new(None));
+        Self { make, random, nats, unproven, state, has_failed, wakeup }
     }
 
     /// Whether it hears what is said to it.
@@ -84,6 +88,7 @@ impl Contained {
             return;
         }
         let State::Speaks(dialect) = &mut self.state else { return };
+        self.wakeup.set(None);
         let before = out.len();
         if catch_unwind(AssertUnwindSafe(|| act(dialect.as_mut(), out))).is_err() {
             self.has_failed.set(true);
@@ -161,10 +166,12 @@ impl Dialect for Contained {
     }
 
     fn next_wakeup(&self) -> Option<Instant> {
-        let wakeup = match self.state {
-            State::RestsUntil(until) => Some(until),
-            State::Speaks(_) => self.ask(|dialect| dialect.next_wakeup()).flatten(),
+        let wakeup = match (&self.state, self.wakeup.get()) {
+            (State::RestsUntil(until), _) => Some(*until),
+            (State::Speaks(_), Some(known)) => known,
+            (State::Speaks(_), None) => self.ask(|dialect| dialect.next_wakeup()).flatten(),
         };
+        self.wakeup.set(Some(wakeup));
         // At once, so that its connections are closed.
         if self.has_failed.get() { Some(Instant::default()) } else { wakeup }
     }

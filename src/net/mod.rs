@@ -49,6 +49,9 @@ const SHARE: Duration = Duration::from_millis(1);
 /// The same for datagrams, of which [`udp::BUDGET`] are mostly done in less.
 const DATAGRAMS_SHARE: Duration = Duration::from_millis(2);
 
+/// New connections that are taken in before the clock is looked at.
+const ACCEPTED_UNWATCHED: usize = 8;
+
 /// Datagrams without an answer that are taken before the clock is looked at.
 const DATAGRAMS_UNWATCHED: usize = 16;
 
@@ -271,7 +274,7 @@ impl EventLoop {
 
     fn receive_datagrams(&mut self, now: Now) {
         let mut is_busy = false;
-        let end = self.instant() + DATAGRAMS_SHARE;
+        let end = now.instant + DATAGRAMS_SHARE;
         for socket in 0..self.datagrams.len() {
             let mut spent = 0;
             while spent < udp::BUDGET {
@@ -300,7 +303,10 @@ impl EventLoop {
 
     fn accept(&mut self, now: Now) {
         let end = self.instant() + SHARE;
-        while self.instant() < end {
+        for n in 1.. {
+            if n % ACCEPTED_UNWATCHED == 0 && self.instant() >= end {
+                break;
+            }
             match self.connections.accept(now.instant) {
                 tcp::Accept::New(conn, peer, began) => {
                     self.server.on_accept(now, began, conn, peer, &mut self.out);
@@ -321,10 +327,10 @@ impl EventLoop {
     }
 
     fn serve_connections(&mut self, now: Now) {
-        let end = self.instant() + SHARE;
+        let end = now.instant + SHARE;
         let ready = self.connections.ready_len();
         self.server.note_ready(self.connections.ready_customers());
-        for _ in 0..ready {
+        for n in 1..=ready {
             let Some(conn) = self.connections.next_ready() else { break };
             let alive = self.flush(now, conn)
                 && self.serve(now, conn)
@@ -332,7 +338,7 @@ impl EventLoop {
             if !alive {
                 self.lose(now, conn);
             }
-            if self.instant() >= end {
+            if n < ready && self.instant() >= end {
                 break;
             }
         }
