@@ -176,7 +176,12 @@ impl Book {
         let is_again = uses.iter().any(|(conn, _)| *conn == owed.conn);
         let last = uses.last().copied();
         uses.push((owed.conn, owed.since));
-        let Some((other, at)) = last.filter(|_| !is_again) else { return Ok(()) };
+        // A host that was just told of somebody is told of this one later than another host of who
+        // asked after this one.
+        let is_before = |(_, at): &(ConnId, Instant)| *at < owed.since;
+        let Some((other, at)) = last.filter(|_| !is_again).filter(is_before) else {
+            return Ok(());
+        };
         // Who was told with several ports has had one of them, and which is not known.
         let is_another = |at: &SocketAddr| at.ip() == client.ip() && *at != client;
         let mut others = self.used.iter().filter(|(at, _)| is_another(at));

@@ -150,7 +150,13 @@ impl Book {
         // A registration from before may have used the packet up.
         let before = owner.and_then(|owner| self.registered.get(&owner));
         let is_used = |s: &&&Shown| before.is_some_and(|before| s.at <= *before);
-        let newest = shown_own.filter(is_clear).filter(|s| !is_used(s)).map(|s| s.from.port());
+        // Of two that came at about that time the server lets the game go first that it knows, as that
+        // may come back.
+        let is_near = |s: &&Shown| shown_own.is_some_and(|own| s.at + limits::DRIFT >= own.at);
+        let neighbour = |s: &&Shown| Some(s.sender) != owner && is_taken(&s.from.port());
+        let may_be_back = shown.iter().copied().filter(neighbour).any(|s| is_near(&s));
+        let newest = shown_own.filter(is_clear).filter(|s| !is_used(s) && !may_be_back);
+        let newest = newest.map(|s| s.from.port());
         // If the server may have taken this port for a neighbour's, it may do so again.
         let may_have =
             |host: &Registered, port: &u16| host.own.is_none() && host.ports.contains(port);
