@@ -122,8 +122,8 @@ fn a_host_that_moves_says_so_on_both_ways() {
 }
 
 /// A host registers and leaves after a while, having shown its port again if its data is about to
-/// change; then a game registers there.
-fn come_back(is_announced: bool) -> Unplugged {
+/// change; so many milliseconds later a game registers there.
+fn come_back(is_announced: bool, pause: u64) -> Unplugged {
     let register =
         wire::register(Protocol::Modern, wire::CLIENT_VERSION, &["x"; 8].map(String::from));
     let mut server = Unplugged::new(&[]);
@@ -135,7 +135,7 @@ fn come_back(is_announced: bool) -> Unplugged {
         server.pass(Duration::from_millis(20));
     }
     server.end(control);
-    server.pass(Duration::from_millis(50));
+    server.pass(Duration::from_millis(pause));
     server.open_and_send(HOST, &register);
     server
 }
@@ -143,7 +143,7 @@ fn come_back(is_announced: bool) -> Unplugged {
 #[test]
 fn a_game_begun_anew_gets_its_own_port_though_its_packet_is_late() {
     for late in [1, 150, 3000] {
-        let mut server = come_back(false);
+        let mut server = come_back(false, 2000);
         server.pass(Duration::from_millis(late));
         let begun_anew = SocketAddr::new(HOST.ip(), 5001);
         server.datagram(begun_anew, &wire::udp_register(Protocol::Modern));
@@ -155,10 +155,34 @@ fn a_game_begun_anew_gets_its_own_port_though_its_packet_is_late() {
 
 #[test]
 fn a_host_that_changes_its_data_by_a_new_connection_is_moved_by_nothing_forged() {
-    let mut server = come_back(true);
-    server.pass(Duration::from_millis(20));
-    forge(&mut server);
-    assert_eq!(told_port(&mut server), HOST.port());
+    for is_announced in [true, false] {
+        let mut server = come_back(is_announced, 50);
+        server.pass(Duration::from_millis(20));
+        forge(&mut server);
+        assert_eq!(told_port(&mut server), HOST.port(), "its own packet: {is_announced}");
+    }
+}
+
+#[test]
+fn a_host_that_changes_its_data_is_not_taken_for_its_neighbour_though_its_packet_is_lost() {
+    let register =
+        wire::register(Protocol::Modern, wire::CLIENT_VERSION, &["x"; 8].map(String::from));
+    for forged_before in [8000, 10, 1] {
+        let mut server = Unplugged::new(&[]);
+        let neighbour = SocketAddr::new(HOST.ip(), 5002);
+        let [control, _] = [HOST, neighbour].map(|host| {
+            server.datagram(host, &wire::udp_register(Protocol::Modern));
+            let control = server.open_and_send(host, &register);
+            server.pass(Duration::from_secs(3));
+            control
+        });
+        server.datagram(neighbour, &wire::udp_register(Protocol::Modern));
+        server.pass(Duration::from_millis(forged_before));
+        server.end(control);
+        server.pass(Duration::from_millis(20));
+        server.open_and_send(HOST, &register);
+        assert_eq!(told_port(&mut server), HOST.port(), "{forged_before} ms");
+    }
 }
 
 #[test]

@@ -289,10 +289,12 @@ impl Reg {
         Distance::of(now, opened, self.first, self.seen)
     }
 
-    /// Whether the game of a host that has left showed its port because it was about to come back by
-    /// this connection.
+    /// Whether the game of a host that has left comes back by this connection: it has shown its port
+    /// because it was about to, or it left a moment ago, as one does that changes its data.
     fn is_back(&self, opened: Instant) -> bool {
-        self.is_announced && gap(opened, self.seen) <= limits::BELONGS
+        let has_just_left =
+            self.source == RegSource::Left && gap(opened, self.at) <= limits::HOST_RETURN;
+        has_just_left || (self.is_announced && gap(opened, self.seen) <= limits::BELONGS)
     }
 
     /// How far from this time its nearest packet came.
