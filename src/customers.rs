@@ -54,7 +54,7 @@ impl Counts {
 }
 
 /// Levels of networks: an IPv6 customer may have one /64, a /56 or a /48 (RFC 6177).
-const LEVELS: usize = 3;
+pub(crate) const LEVELS: usize = 3;
 
 /// How much of something each network has, at every level: an IPv6 address is in a /48, a /56 and
 /// a /64; an IPv4 address is a network of its own at all of them. For bounds on all together:

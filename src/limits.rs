@@ -150,6 +150,11 @@ pub const IDLE: Duration = Duration::from_secs(60);
 /// so a game step after it is connected, so half a round trip later the server has heard it.
 pub const IDLE_WHEN_FULL: Duration = Duration::from_millis(500);
 
+/// Of an address (IPv6: /64) with more connections than this even hosts give way, if it has most of
+/// all, there is room for nobody, and who wants some has fewer. Else five hundred addresses that
+/// register as many hosts as each may would keep out everybody else.
+pub const HOUSEHOLD: u32 = 8;
+
 /// With more connections than this of `connections` that there may be, a network has so large a
 /// part that even its hosts give way, if nothing else does, to those of others. Eight of them can
 /// take everything, and nobody whose hosts are a game's has so many.
@@ -332,8 +337,9 @@ pub const TLS_HANDSHAKES: u64 = 2048;
 /// does not cut off those who are in.
 pub const TLS_STEP: Duration = Duration::from_millis(500);
 
-/// Handshakes that are signed in one turn of the loop: each takes a third of a millisecond.
-pub const TLS_PER_TURN: usize = 8;
+/// Handshakes that are signed in one turn of the loop: each takes a third of a millisecond, or one
+/// with an RSA key of 2,048 bits.
+pub const TLS_PER_TURN: usize = 2;
 
 /// Bytes that a peer may send until its handshake is done. Real ones send less than 4 KiB, with
 /// key shares that withstand quantum computers.

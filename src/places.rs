@@ -10,10 +10,10 @@ use rand::RngExt as _;
 use rand::rngs::StdRng;
 
 use crate::clock::Instant;
-use crate::customers::Shares;
+use crate::customers::{LEVELS, Shares};
 use crate::dialect::conns::Conns;
 use crate::dialect::{ConnId, Name, Use};
-use crate::limits::IDLE_WHEN_FULL;
+use crate::limits::{HOUSEHOLD, IDLE_WHEN_FULL};
 
 /// Connections that are looked at to find the one that gives way. Drawn by lot, they miss a network
 /// that has a tenth of all connections once in a thousand times.
@@ -67,7 +67,8 @@ enum Readily {
 struct Search<F> {
     now: Instant,
     wants: IpAddr,
-    /// Of a network that has more connections than this, hosts give way as well.
+    /// Of a network that has more connections than this, even if no address of it has many, hosts give
+    /// way as well.
     large: u32,
     use_of: F,
     found: Option<Found>,
@@ -76,7 +77,7 @@ struct Search<F> {
 /// Who gives way so far: of those whose network has most, the one that is closed most readily.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Found {
-    held: [u32; 3],
+    held: [u32; LEVELS],
     readily: Readily,
     id: ConnId,
     addr: IpAddr,
@@ -209,6 +210,12 @@ impl Places {
 }
 
 impl<F: Fn(ConnId, &Conn) -> Use> Search<F> {
+    /// Whether a network has so many that even a host of it gives way to somebody who has fewer.
+    fn has_many(&self, held @ [widest, .., narrowest]: [u32; LEVELS]) -> bool {
+        debug_assert!(held.is_sorted_by(|wide, narrow| wide >= narrow));
+        widest > self.large || narrowest > HOUSEHOLD
+    }
+
     fn look_at(&mut self, id: ConnId, conn: &Conn, shares: &Shares<Ring>) {
         let held = shares.of(conn.addr);
         if self.found.is_some_and(|found| held < found.held) {
@@ -221,7 +228,7 @@ impl<F: Fn(ConnId, &Conn) -> Use> Search<F> {
             (Use::Idle(since), _) => Readily::Idle(Reverse(since)),
             (_, Ordering::Equal) => return,
             (Use::Waiting, _) => Readily::Waiting(conn.opened),
-            (Use::Lasting, _) if held[0] <= self.large => return,
+            (Use::Lasting, _) if !self.has_many(held) => return,
             (Use::Lasting, _) => Readily::Lasting(conn.opened),
         };
         self.found = self.found.max(Some(Found { held, readily, id, addr: conn.addr }));

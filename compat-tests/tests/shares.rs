@@ -119,6 +119,32 @@ fn hosts_give_way_only_in_a_network_that_has_a_large_part() {
 }
 
 #[test]
+fn many_addresses_with_as_many_hosts_or_peers_as_each_may_have_keep_nobody_out() {
+    let login = |n: usize| {
+        let data = format!("{{\"id\":\"{n}\"}}");
+        format!(r#"{{"type":"request","name":"login","request_id":1,"data":{data}}}"#).into_bytes()
+    };
+    for is_host in [true, false] {
+        let mut world = World::new(1000, &[]);
+        let homes: Vec<_> =
+            (0..40).map(|n| world.say(honest(n / 2), &register()).expect("room")).collect();
+        let fill = |world: &mut World, from: u16, n: usize| {
+            let says = if is_host { register() } else { login(n) };
+            world.say(honest(100 + from), &says)
+        };
+        (40..1000).for_each(|n| _ = fill(&mut world, n as u16 % 40, n).expect("room"));
+        world.server.pass(Duration::from_secs(10));
+        for n in 0..200 {
+            let host = world.say(honest(1000 + n), &register());
+            assert!(host.is_some_and(|conn| !world.is_closed(conn)), "{n}");
+            // They want the place back at once.
+            fill(&mut world, n % 40, 1000 + usize::from(n));
+        }
+        assert!(homes.iter().all(|conn| !world.is_closed(*conn)), "nobody else is lost");
+    }
+}
+
+#[test]
 fn where_all_are_hosts_and_nobody_has_many_a_new_one_is_refused() {
     let mut world = World::new(200, &[]);
     let hosts: Vec<_> =
