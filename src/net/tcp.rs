@@ -29,6 +29,9 @@ const ACCEPT_BUDGET: usize = 256;
 /// any dialect about a millisecond at most.
 const READ: usize = 8 * 1024;
 
+/// However many have sent something, so much of each is read: most commands and events are shorter.
+const READ_LEAST: usize = 512;
+
 /// One of so many turns is for who has sent more than is read at a time.
 const MORE: u32 = 8;
 
@@ -347,12 +350,16 @@ impl Connections {
 
     /// Reads once. Who may have more goes to the end of the line.
     pub(super) fn read(&mut self, now: Instant, id: ConnId) -> Read<'_> {
+        // The more have sent something, the less is read of each at a time: else whoever is behind
+        // them would wait until all of it is done.
+        let most = (READ * limits::ROUND / self.ready_customers().max(1)).clamp(READ_LEAST, READ);
         let Some(conn) = self.slab.get_mut(id.slot as usize) else { return Read::Nothing };
         if conn.generation != id.generation || !conn.readable || conn.finished || conn.closing {
             return Read::Nothing;
         }
+        let buffer = self.buffer.get_mut(..most).unwrap_or_default();
         let length = loop {
-            match conn.stream.read(&mut self.buffer) {
+            match conn.stream.read(buffer) {
                 Ok(length) => break length,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -373,7 +380,7 @@ impl Connections {
         }
         // A read that did not fill the buffer has emptied the socket (epoll(7), question 9); only
         // the end of the stream may be left, and the kernel has said so if it was there already.
-        conn.readable = length == self.buffer.len() || conn.read_closed;
+        conn.readable = length == most || conn.read_closed;
         if conn.readable && !std::mem::replace(&mut conn.queued, true) {
             self.more.push(conn.customer, id);
         }

@@ -97,8 +97,15 @@ impl Command {
 struct Half(Command);
 
 impl Half {
+    /// Bytes of the shortest command word, `reg`.
+    const SHORTEST: usize = 3;
+
     /// A command that begins with this line, if one does.
     fn begin(line: &[u8], spare: &mut Spare) -> Option<Self> {
+        if line.len() < Self::SHORTEST {
+            // Much of it costs us more than whoever sends it.
+            return None;
+        }
         let Spare(text) = spare;
         text.clear();
         clean_into(line, text);
