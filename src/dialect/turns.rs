@@ -45,6 +45,12 @@ impl Turns {
         self.ready = customers;
     }
 
+    /// Whether so many have sent something that what costs much waits until all have been heard.
+    #[must_use]
+    pub(super) fn is_crowded(&self) -> bool {
+        self.ready > limits::SLICES
+    }
+
     /// Counts work.
     pub(super) fn spend(&mut self, work: usize) {
         self.spent = self.spent.saturating_add(work);

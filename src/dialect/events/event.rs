@@ -129,6 +129,14 @@ fn is_known(key: &str) -> bool {
 }
 
 impl<'a> Event<'a> {
+    /// Whether it has the server tell many, or of many: others would notice if a hundred peers asked
+    /// for it at once.
+    #[must_use]
+    pub fn is_for_many(&self) -> bool {
+        let rooms = ["create_room", "delete_room", "list_rooms", "join_room", "leave_room", "kick"];
+        self.kind == Kind::Request && self.dest.is_none() && rooms.contains(&&*self.name)
+    }
+
     /// Reads an object.
     ///
     /// # Errors

@@ -90,13 +90,10 @@ impl Handshakes {
         }
     }
 
-    /// Whether there is time for one more step; if not, it waits. So does one whose address has
-    /// others that wait.
-    pub(super) fn has_time(&mut self, now: Instant, addr: IpAddr, id: ConnId) -> bool {
+    /// Has one wait for its next step, which comes when all others have been served in this turn:
+    /// steps of many would make them wait.
+    pub(super) fn wait(&mut self, now: Instant, addr: IpAddr, id: ConnId) {
         self.begin_turn(now);
-        if self.spent < limits::TLS_PER_TURN && self.order.is_empty() {
-            return true;
-        }
         let addr = network(addr);
         let waiting = self.waiting.entry(addr).or_default();
         if waiting.is_empty() {
@@ -105,7 +102,6 @@ impl Handshakes {
         if !waiting.contains(&id) {
             waiting.push_back(id);
         }
-        false
     }
 
     /// A step that took time was carried out.

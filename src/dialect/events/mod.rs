@@ -159,27 +159,46 @@ impl Events {
             conn.ahead.extend_from_slice(bytes);
             return self.note_held(id, out);
         }
-        self.read_part(now, id, bytes, out);
+        let has_waited = !self.turns.is_crowded();
+        self.read_part(now, id, bytes, has_waited, out);
     }
 
-    /// Carries out what a peer said, as far as its part of this turn goes.
-    fn read_part(&mut self, now: Now, id: ConnId, bytes: &[u8], out: &mut Outbox) {
+    /// Carries out what a peer said, as far as its part of this turn goes, and up to what others would
+    /// notice if that has not waited for its turn.
+    fn read_part(
+        &mut self,
+        now: Now,
+        id: ConnId,
+        bytes: &[u8],
+        has_waited: bool,
+        out: &mut Outbox,
+    ) {
         self.turns.begin(now.instant);
         let Some(conn) = self.conns.get_mut(id) else { return };
         let mut framer = std::mem::take(&mut conn.framer);
-        let read = framer.read(bytes, |object| self.handle(now, id, object, out));
+        let mut put_off = Vec::new();
+        let read = framer.read(bytes, |object| {
+            if !has_waited && Event::parse(object).is_ok_and(|event| event.is_for_many()) {
+                put_off.extend_from_slice(object);
+                return Go::Later;
+            }
+            self.handle(now, id, object, out)
+        });
         let Some(conn) = self.conns.get_mut(id) else { return };
         conn.framer = framer;
         match read {
             Err(error) => {
                 return self.refuse(id, &Fault::new(error.code(), error.to_string()), out);
             }
-            Ok([]) if conn.finished => return self.end(id, out),
-            Ok([]) => {}
             Ok(ahead) => {
-                conn.ahead = ahead.to_vec();
-                self.turns.wait(conn.addr.ip(), id);
+                put_off.extend_from_slice(ahead);
+                conn.ahead = put_off;
             }
+        }
+        if conn.is_waiting() {
+            self.turns.wait(conn.addr.ip(), id);
+        } else if conn.finished {
+            return self.end(id, out);
         }
         self.note_held(id, out);
     }
@@ -193,7 +212,7 @@ impl Events {
         while let Some(id) = self.turns.take() {
             let Some(conn) = self.conns.get_mut(id) else { continue };
             let ahead = std::mem::take(&mut conn.ahead);
-            self.read_part(now, id, &ahead, out);
+            self.read_part(now, id, &ahead, true, out);
         }
     }
 

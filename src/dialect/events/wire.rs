@@ -67,12 +67,13 @@ impl Events {
     }
 
     /// Decrypts what came, answers what TLS itself wants answered, and reads the rest. A handshake
-    /// is work that others would notice: where this turn has no time for it, it waits for the next.
+    /// is work that others would notice, so it waits until they have been served.
     pub(super) fn decrypt(&mut self, now: Now, id: ConnId, bytes: &[u8], out: &mut Outbox) {
         let Some(conn) = self.conns.get_mut(id) else { return };
         let addr = conn.addr;
         let Wire::Tls(tls) = &mut conn.wire else { return self.read(now, id, bytes, out) };
-        if tls.is_handshaking() && !self.handshakes.has_time(now.instant, addr.ip(), id) {
+        if tls.is_handshaking() {
+            self.handshakes.wait(now.instant, addr.ip(), id);
             tls.keep(bytes);
             if tls.is_too_long() {
                 debug!("{addr} closed: its handshake is too long");

@@ -175,9 +175,15 @@ impl World {
         let end = self.now.instant + time;
         while let Some(at) = self.events.next_wakeup().filter(|at| *at <= end) {
             self.now.instant = at.max(self.now.instant);
-            self.act(|events, now, out| events.on_wakeup(now, out));
+            self.turn();
         }
-        self.now.instant = end;
+        self.now.instant = end.max(self.now.instant);
+    }
+
+    /// One turn of the event loop after those of whom something was read.
+    fn turn(&mut self) {
+        self.now.instant = self.now.instant + Duration::from_micros(1);
+        self.act(|events, now, out| events.on_wakeup(now, out));
     }
 
     fn gone(&mut self, id: ConnId) {

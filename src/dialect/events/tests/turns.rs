@@ -39,6 +39,26 @@ fn what_is_sent_ahead_waits_and_is_carried_out_in_order() {
 }
 
 #[test]
+fn in_a_crowd_what_many_would_notice_comes_when_all_have_been_heard() {
+    let mut world = unhindered();
+    let [alice, bob] = world.peers(["alice", "bob"]);
+    let request =
+        |name: &str| json!({"type": "request", "name": name, "request_id": 1}).to_string();
+    let said = request("ping") + &request("list_rooms") + &request("ping");
+    for (crowd, at_once) in [(0, 3), (100, 1)] {
+        world.events.note_ready(crowd);
+        world.begin_to_say(alice, &said);
+        assert_eq!(world.heard(alice).len(), at_once, "{crowd}");
+        world.begin_to_say(bob, PING);
+        assert_eq!(world.heard(bob).len(), 1, "{crowd}");
+        let waited = world.events.next_wakeup() == Some(world.now.instant);
+        assert_eq!(waited, crowd > 0);
+        while world.take_turns() {}
+        assert_eq!(world.heard(alice).len(), 3 - at_once, "{crowd}");
+    }
+}
+
+#[test]
 fn many_told_cost_as_many_messages() {
     let mut world = unhindered();
     let [host] = world.peers(["host"]);
