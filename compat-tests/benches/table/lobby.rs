@@ -77,7 +77,6 @@ fn changed(bench: &mut Bench) -> Result<(), Failure> {
 /// is expensive, all at once.
 fn crowded(bench: &mut Bench) -> Result<(), Failure> {
     const HOSTS: usize = 10_000;
-    const CROWD: &str = "4000 connections of 40 addresses send 200 commands ahead";
     let table = Table::master(bench.punchd(&[])?, 0)?;
     let _crowd = table.players.register_idle((0..HOSTS).map(|n| address(HOST, n)), usual)?;
     let addr = table.server.addr();
@@ -85,16 +84,17 @@ fn crowded(bench: &mut Bench) -> Result<(), Failure> {
     let sorted = |n: usize| lobby_request_by("", "data2", Some(GAME + n));
     let versions = |count| vec![b"version\n".repeat(count); 500];
     let ahead: Vec<u8> = (0..1400).flat_map(|n| sorted(n % 500)).collect();
-    let attacks: [(&str, Vec<Vec<u8>>); 6] = [
-        ("1400 sorted lobbies sent ahead", vec![ahead]),
-        ("500 connections ask for a sorted lobby", (0..500).map(sorted).collect()),
-        ("500 connections ask for everything", vec![lobby_request("", None); 500]),
-        ("500 connections send 10 commands ahead", versions(10)),
-        ("500 connections send 1400 commands ahead", versions(1400)),
-        (CROWD, vec![b"version\n".repeat(200); 4000]),
+    let (many, lines) = (vec![b"version\n".repeat(200); 4000], vec![vec![b'\n'; 60_000]; 400]);
+    let attacks: [(&str, Vec<Vec<u8>>, usize); 7] = [
+        ("1400 sorted lobbies sent ahead", vec![ahead], 1),
+        ("500 connections ask for a sorted lobby", (0..500).map(sorted).collect(), 500),
+        ("500 connections ask for everything", vec![lobby_request("", None); 500], 500),
+        ("500 connections send 10 commands ahead", versions(10), 500),
+        ("500 connections send 1400 commands ahead", versions(1400), 500),
+        ("4000 connections of 40 addresses send 200 commands ahead", many, 40),
+        ("400 connections of 200 addresses send 60 KB of empty lines", lines, 200),
     ];
-    for (what, requests) in attacks {
-        let addresses = if what == CROWD { 40 } else { requests.len() };
+    for (what, requests, addresses) in attacks {
         let rounds: Result<Rounds, Failure> =
             (0..bench.rounds).map(|_| worst_wait(addr, &requests, addresses)).collect();
         let what = format!("{what}: worst that another waits");
