@@ -524,6 +524,11 @@ pub const PORTS_OF_NAT: usize = 8;
 /// within seconds if a datagram was lost, and few join one host in the same seconds.
 pub const FORETOLD: usize = 4;
 
+/// Ports of one address for which it is remembered what they had shown of their NAT before others
+/// were told of them: as many games as most NATs have at a time. Only peers that are really there have
+/// any, and most have one or two: a megabyte and a half for [`NATS`] of them.
+pub const SETTLED: usize = 16;
+
 /// A port that was silent for so long may belong to another socket when it shows again: RFC 4787
 /// lets NATs forget a mapping after two minutes.
 pub const MAPPING: Duration = Duration::from_secs(120);

@@ -249,3 +249,27 @@ fn hosts_try_the_next_port_of_a_shipped_game() {
         assert!(!meets(seed, kinds, Game::Shipped, true));
     }
 }
+
+/// Who was introduced to a host once knows its port, and can send in its name.
+#[test]
+fn what_is_forged_for_a_shipped_host_does_not_move_its_port() {
+    let request = [&[0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42][..], &[7; 12]].concat();
+    let mut world = World::new(1);
+    let kind = strict(Dependence::EndpointIndependent);
+    let host = world.player(1, kind, Game::Shipped, "reg\n\0");
+    let client = world.player(2, kind, Game::Shipped, "connect\n\0");
+    let (addr, seen, conns) = (host.addr, host.seen, [host.conn, client.conn]);
+    let mut players = [host, client];
+    world.say(conns[0], &wire::reg2("1.2.4", &Default::default()), &mut players);
+    // First all that is known of the host from what it sent is pushed out.
+    let others = (0..8).map(|n| (0, seen ^ 0x4000 ^ n));
+    for (socket, port) in others.chain([(0, seen), (1, seen + 1)]) {
+        let (now, via) = (world.now(), Via { socket, local: None });
+        let from = SocketAddr::new(addr, port);
+        world.server.on_datagram(now, via, from, &request, &mut Outbox::new());
+    }
+    world.say(conns[1], &wire::connect(&addr.to_string()), &mut players);
+    world.settle(&mut players);
+    assert_eq!(players[1].told, [SocketAddr::new(addr, seen)]);
+    assert!(world.meet(&mut players));
+}

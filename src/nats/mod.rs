@@ -12,6 +12,12 @@
 //! If the ports that an address shows from some socket on count up in small equal steps, the NAT
 //! allocates them in sequence, and the next one can be told. That is *sure* to be of use only if
 //! that socket is known to get a new port for each destination.
+//!
+//! # Who can have shown it
+//!
+//! STUN requests can be sent in the name of anybody whose port is known. So what a port shows
+//! after others were told of it does not make it symmetric: a wrong port would be told instead of
+//! the right one.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -29,11 +35,13 @@ use crate::limits;
 
 mod results;
 mod sequence;
+mod settled;
 #[cfg(test)]
 mod tests;
 
 use results::Results;
 use sequence::{Foretold, Nat, Tick};
+use settled::Settled;
 
 /// Ports that are told for one peer at most, nearest first. Each costs the other side packets.
 pub const PREDICTED: usize = 4;
@@ -105,6 +113,7 @@ struct Table {
     turns: VecDeque<(Ipv4Addr, Tick)>,
     /// What was foretold of them; of most nothing ever is.
     foretold: Map<Ipv4Addr, Vec<Foretold>>,
+    settled: Settled,
     /// Whether anybody has ever asked the alternate port. Before that no NAT is known to be
     /// symmetric, so nothing can be foretold.
     has_alternate: bool,
@@ -139,6 +148,17 @@ impl Nats {
         }
     }
 
+    /// Others are told of an endpoint from now on, which is its peer's: it has proven that, or has a
+    /// connection from that address. That it has a symmetric NAT is not believed any more, unless
+    /// it has shown that before.
+    pub fn settle(&self, now: Instant, endpoint: SocketAddr) {
+        let SocketAddr::V4(endpoint) = endpoint else { return };
+        let table = &mut *self.0.borrow_mut();
+        let nat = table.by_addr.get(endpoint.ip()).filter(|nat| nat.is_fresh(now));
+        let kind = nat.map(|nat| nat.about(endpoint.port()).kind).unwrap_or_default();
+        table.settled.settle(endpoint, kind);
+    }
+
     /// What is known of an endpoint.
     #[must_use]
     pub fn about(&self, now: Instant, endpoint: SocketAddr) -> About {
@@ -148,10 +168,16 @@ impl Nats {
             return About::default();
         };
         let about = nat.about(endpoint.port());
-        match about.kind {
+        let about = match about.kind {
             Kind::Unknown if nat.kind == Kind::Unknown => about,
             // What others at its address have shown.
             Kind::Unknown => About { kind: nat.kind.without_sequence(), ..About::default() },
+            _ => about,
+        };
+        match table.settled.get(endpoint) {
+            Some(kind) if about.kind.is_symmetric() && !kind.is_symmetric() => {
+                About { kind, ..about }
+            }
             _ => about,
         }
     }
@@ -181,7 +207,8 @@ impl Nats {
     ) -> Ports {
         let SocketAddr::V4(endpoint) = endpoint else { return Ports::default() };
         let table = &mut *self.0.borrow_mut();
-        if !table.has_alternate {
+        let is_symmetric = table.settled.get(endpoint).is_none_or(Kind::is_symmetric);
+        if !table.has_alternate || !is_symmetric {
             return Ports::default();
         }
         let nat = table.by_addr.get_mut(endpoint.ip()).filter(|nat| nat.is_fresh(now));
@@ -208,6 +235,10 @@ impl Nats {
 }
 
 impl Kind {
+    fn is_symmetric(self) -> bool {
+        matches!(self, Self::Symmetric | Self::Sequential)
+    }
+
     /// For another socket of the same address, whose sequence is not known.
     fn without_sequence(self) -> Self {
         if self == Self::Sequential { Self::Symmetric } else { self }

@@ -259,3 +259,60 @@ fn only_what_the_same_socket_can_have_shown_counts() {
     nats.saw(at(6000), peer(4001), Alternate);
     assert_eq!(nats.kind(at(6000), peer(4000)), Kind::Unknown, "they are too far apart");
 }
+
+#[test]
+fn what_a_port_shows_after_others_know_it_does_not_make_it_symmetric() {
+    let forge = |nats: &Nats, ms| {
+        nats.saw(at(ms), peer(4000), Stun);
+        nats.saw(at(ms), peer(4001), Alternate);
+    };
+    for before in [&[(Main, 4000)][..], &[(Stun, 4000), (Alternate, 4000)], &[]] {
+        let nats = after(before);
+        let kind = about(&nats, 4000).kind;
+        nats.settle(at(1000), peer(4000));
+        for n in 0..=limits::PORTS_OF_NAT as u16 {
+            nats.saw(at(2000), peer(6000 + n), Main);
+        }
+        forge(&nats, 2000);
+        assert_eq!((about(&nats, 4000).kind, next(&nats, 4000, 1)), (kind, vec![]), "{before:?}");
+        nats.settle(at(3000), peer(4000));
+        assert_eq!(next(&nats, 4000, 1), [0; 0], "its game has come back");
+        let later = at(5000) + limits::NAT_AGE;
+        nats.saw(later, peer(4000), Stun);
+        nats.saw(later, peer(4001), Alternate);
+        assert!(nats.next(later, peer(4000), other(1), 1).is_empty(), "it was silent for an hour");
+    }
+    let nats = after(&[(Main, 5000)]);
+    nats.settle(at(1000), peer(5000));
+    forge(&nats, 2000);
+    assert_eq!(next(&nats, 4000, 1)[0], 4002, "another socket behind that NAT");
+}
+
+#[test]
+fn what_a_port_has_shown_before_others_know_it_goes_on_counting() {
+    let nats = after(&[(Stun, 4000), (Alternate, 4001), (Main, 4000), (Tcp, 4002)]);
+    nats.settle(at(1000), peer(4000));
+    nats.saw(at(2000), peer(4003), Tcp);
+    nats.settle(at(2000), peer(4000));
+    assert_eq!(about(&nats, 4000).kind, Kind::Sequential);
+    assert_eq!(next(&nats, 4000, 1)[0], 4004);
+}
+
+#[test]
+fn few_settled_ports_are_remembered() {
+    let mut settled = Settled::default();
+    let at = |addr: u32, port| std::net::SocketAddrV4::new(Ipv4Addr::from(addr), port);
+    for addr in 0..limits::NATS as u32 + 1 {
+        settled.settle(at(addr, 1), Kind::Symmetric);
+    }
+    assert_eq!(settled.get(at(0, 1)), None);
+    assert_eq!(settled.get(at(1, 1)), Some(Kind::Symmetric));
+    for port in 2..2 + limits::SETTLED as u16 {
+        settled.settle(at(1, 2), Kind::Independent);
+        settled.settle(at(1, port), Kind::Unknown);
+    }
+    let known = |port| settled.get(at(1, port));
+    assert_eq!(known(1), None);
+    assert_eq!(known(2), Some(Kind::Independent), "it was told again and again");
+    assert_eq!(known(1 + limits::SETTLED as u16), Some(Kind::Unknown));
+}

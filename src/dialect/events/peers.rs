@@ -245,6 +245,12 @@ impl Events {
             (Arc::clone(&peer.id), at, local)
         };
         let (a, b) = (of(host, a, at), of(player, b, bt));
+        // Whoever is there. Others can be named anywhere, by whoever has their token.
+        for (id, endpoint) in [(host, at), (player, bt)] {
+            if self.is_at(id, endpoint) {
+                self.nats.settle(now.instant, endpoint);
+            }
+        }
         for (to, (_, towards, _), (id, endpoint, local)) in [(host, &a, &b), (player, &b, &a)] {
             let (ip, port) = (endpoint.ip(), endpoint.port());
             let nat = written(self.nats.kind(now.instant, *endpoint));

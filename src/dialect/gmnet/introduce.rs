@@ -294,6 +294,8 @@ impl Gmnet {
         let Some(host) = self.hosts.get(key) else { return port };
         let host = SocketAddr::new(host.addr, port);
         let client = SocketAddr::new(client, client_port.unwrap_or_default());
+        // It is registered, so this has been done; now it is the last to be forgotten.
+        self.nats.settle(now.instant, host);
         let knocks = self.candidates(now, client, host).len();
         self.nats.next(now.instant, host, client, knocks).first().copied().unwrap_or(port)
     }
@@ -370,7 +372,9 @@ impl Gmnet {
     pub(super) fn take_notices_up(&mut self, now: Now, key: HostKey) {
         let Some(host) = self.hosts.get(key) else { return };
         let (id, Some(port)) = (host.conn, host.port) else { return };
-        self.notices.come_back(now.instant, id, SocketAddr::new(host.addr, port));
+        let at = SocketAddr::new(host.addr, port);
+        self.nats.settle(now.instant, at);
+        self.notices.come_back(now.instant, id, at);
         if self.notices.len(id) > 0 && !self.gaps.is_armed(&id) {
             self.gaps.arm(now.instant, id);
         }

@@ -183,6 +183,7 @@ impl Natpunch {
             return self.refuse(now, from, TOO_MANY_LOBBIES, out);
         };
         self.clients.enter(host, id);
+        self.nats.settle(now.instant, from.peer);
         debug!("{host} opened the lobby {id}");
         let response = CreateLobbyResponse {
             success: true,
@@ -385,6 +386,9 @@ impl Natpunch {
             let Some(other) = self.clients.get(whom).map(|client| client.endpoint) else {
                 continue;
             };
+            if client.proven {
+                self.nats.settle(now.instant, client.endpoint);
+            }
             let next = self.nats.next(now.instant, client.endpoint, other, 1);
             let port = next.first().copied().unwrap_or(client.endpoint.port());
             let public = SocketAddr::new(client.endpoint.ip(), port);

@@ -158,6 +158,9 @@ impl Rooms {
             (Some(peer), Some(other))
                 if peer.proved || self.table.unproven.is_known(peer.endpoint.ip()) =>
             {
+                if peer.proved {
+                    self.nats.settle(now.instant, peer.endpoint);
+                }
                 self.nats.next(now.instant, peer.endpoint, other.endpoint, 1)
             }
             _ => Ports::new(),

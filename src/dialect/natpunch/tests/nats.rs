@@ -64,3 +64,19 @@ fn joins_are_counted() {
     }
     assert!(nats.results()[1].ends_with(" 1 of 2"), "{:?}", nats.results());
 }
+
+/// Nobody but the host knows its port before it has a lobby.
+#[test]
+fn what_is_forged_for_the_host_of_a_lobby_does_not_move_its_port() {
+    let (mut world, nats) = (World::new(), Nats::default());
+    world.natpunch.share(&nats);
+    let (host, guest) = (addr(1), addr(2));
+    let id = world.client(host);
+    let lobby = world.lobby(host, &id, 8);
+    nats.saw(world.now.instant, host, Seen::Stun);
+    let next = SocketAddr::new(host.ip(), host.port() + 1);
+    nats.saw(world.now.instant, next, Seen::Alternate);
+    let guest_id = world.client(guest);
+    let told = world.say(guest, join(&lobby, &guest_id));
+    assert!(told.contains(&(guest, instruction(&id, host, host))), "{told:?}");
+}
