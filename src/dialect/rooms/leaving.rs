@@ -136,8 +136,8 @@ impl Rooms {
         let Some(peer) = self.table.peer(id) else { return };
         let (room, endpoint, is_proven) = (peer.room, peer.endpoint, peer.proved);
         let (is_host, is_told, was_kept) = (peer.is_host, peer.told, peer.is_kept);
-        let has_shown_key = is_proven;
-        let is_kept = has_shown_key && !was_kept && why == Why::Left;
+        let has_shown_key = is_proven || peer.came_by.is_some();
+        let is_kept = has_shown_key && !was_kept && matches!(why, Why::Left | Why::Echoes);
         if is_host {
             if !is_kept {
                 return self.close_room(now, room, why, out);

@@ -122,6 +122,31 @@ proptest! {
     }
 }
 
+/// A host or a client that has moved, and has not shown the new key yet.
+fn moved(is_host: bool) -> (World, Place, Place) {
+    let (mut world, host, client) = World::introduced();
+    let (old, other) = if is_host { (host, client) } else { (client, host) };
+    let at = peer(5);
+    let moved = Place::of(at, &world.send(at, old.rc().as_bytes()).to(at)[..2]);
+    (world, moved, other)
+}
+
+#[test]
+fn who_has_just_moved_does_not_lose_its_place_to_forged_requests() {
+    for is_host in [true, false] {
+        for n in 0..17 {
+            let (mut world, moved, other) = moved(is_host);
+            let mut attacker = Attacker::new(&mut world);
+            attacker.act(&mut world, &moved, n);
+            attacker.act(&mut world, &moved, 3);
+            world.pass_secs(10);
+            come_back(&mut world, &moved);
+            show_up(&mut world, &moved, "ka");
+            assert_eq!(world.answer(other.at, "ka"), "ka", "{is_host} {n}");
+        }
+    }
+}
+
 #[test]
 fn forged_leaves_of_others_push_out_nothing_that_is_kept() {
     let (mut world, _, client) = World::introduced();
