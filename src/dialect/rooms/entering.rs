@@ -296,7 +296,8 @@ impl Rooms {
         let mut neighbour = None;
         if here.len() >= most {
             let mut last = self.table.gives_way(turn.instant(), &here, patience);
-            if last.is_none() {
+            // Nobody who may be forged takes from another what is kept of it.
+            if last.is_none() && patience.is_zero() {
                 let neighbours = here.iter().filter_map(|id| self.table.peer(*id));
                 let kept = neighbours.filter(|peer| peer.is_kept);
                 last = kept.min_by_key(|peer| peer.endpoint != turn.from).map(|peer| peer.id);

@@ -3,7 +3,8 @@
 use proptest::prelude::*;
 
 use super::{Place, World, peer};
-use crate::limits;
+use crate::dialect::rooms::Config;
+use crate::limits::{self, Limits};
 
 /// Somebody forges these in the name of a victim. He has rooms of his own to lead it into, and places
 /// of his own to put where it is.
@@ -145,6 +146,41 @@ fn who_has_just_moved_does_not_lose_its_place_to_forged_requests() {
             assert_eq!(world.answer(other.at, "ka"), "ka", "{is_host} {n}");
         }
     }
+}
+
+#[test]
+fn what_an_address_is_kept_is_not_taken_by_forged_requests_from_there() {
+    let limits = Limits { hosts_per_address: 3, connections_per_address: 3, ..Limits::default() };
+    let mut world = World::with(Config { limits, ..Config::default() });
+    let at = |port| std::net::SocketAddr::new(peer(1).ip(), port);
+    let away = world.host(peer(2), "away");
+    let host = world.host(at(1), "a");
+    let client = world.join(at(2), &away);
+    world.pass_secs(2);
+    world.answer(host.at, "cr");
+    world.answer(client.at, "lr");
+    for port in 100..150 {
+        world.send(at(port), b"rh:forged");
+        world.send(at(port), format!("jr:{}", away.room).as_bytes());
+        world.pass(std::time::Duration::from_millis(500));
+    }
+    show_up(&mut world, &host, "ka");
+    show_up(&mut world, &client, "ka");
+    // One who reads what is sent there needs a place.
+    world.answer(host.at, "cr");
+    let others: Vec<Place> = (3..6).map(|port| world.host(at(port), "b")).collect();
+    others.iter().for_each(|other| show_up(&mut world, other, "ka"));
+    assert_eq!(world.answer(host.at, &host.rc()), "er:rc:noroom");
+    world.answer(client.at, "lr");
+    let gone = format!("cl:{}", client.id);
+    assert!(world.pass_secs(3).to(away.at).contains(&gone));
+    for port in 12..15 {
+        let other = world.enter(at(port), &format!("jr:{}", away.room));
+        let sent = world.send(other.at, other.rc().as_bytes());
+        assert!(!sent.to(away.at).contains(&gone), "it knows that already");
+        show_up(&mut world, &other, "ka");
+    }
+    assert_eq!(world.answer(client.at, &client.rc()), "er:rc:noroom");
 }
 
 #[test]
