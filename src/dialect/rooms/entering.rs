@@ -98,11 +98,11 @@ impl Rooms {
         id: Id,
         key: Key,
     ) -> Result<(), Reason> {
-        let Some(peer) = self.table.peer(id) else { return self.take_back(turn, id, key) };
+        let Some(peer) = self.table.peer(id) else { return self.take_offer(turn, id, key) };
         let is_current = peer.key.is(key);
         let is_former = peer.came_by.is_some_and(|former| former.is(key));
-        if is_current {
-            self.keep_room(turn, id);
+        if peer.is_kept && (is_current || is_former && !peer.proved) {
+            self.take_back(turn, id)?;
         }
         let peer = self.table.peer(id).ok_or(Reason::NoRoom)?;
         if peer.endpoint == turn.from {
@@ -126,20 +126,6 @@ impl Rooms {
         Ok(())
     }
 
-    /// The host of a room that is being closed has never said so, or thinks better of it.
-    fn keep_room(&mut self, turn: &mut Turn<'_>, id: Id) {
-        let Some(peer) = self.table.peer(id) else { return };
-        let (room, endpoint) = (peer.room, peer.endpoint);
-        if !peer.is_host || !self.table.room(room).is_some_and(|room| room.is_closing) {
-            return;
-        }
-        if let Some(other) = self.table.peer_at(endpoint).map(|other| other.id) {
-            self.end(turn.now, other, Why::Left, turn.out);
-        }
-        self.parted.forget(endpoint);
-        self.table.stop_closing(room);
-    }
-
     /// A peer has shown its key from where it was told it: it hears what is sent there.
     pub(super) fn prove(&mut self, turn: &mut Turn<'_>, id: Id) {
         if self.table.peer(id).is_none_or(|peer| peer.proved) {
@@ -150,17 +136,10 @@ impl Rooms {
         self.tell_proven(turn.now, id, turn.out);
     }
 
-    /// A peer has the place that it was offered, or a client has its place again that it, or somebody
-    /// in its name, has given up.
-    fn take_back(&mut self, turn: &mut Turn<'_>, id: Id, key: Key) -> Result<(), Reason> {
+    /// A peer has the place that it was offered.
+    fn take_offer(&mut self, turn: &mut Turn<'_>, id: Id, key: Key) -> Result<(), Reason> {
         let offer = self.offers.shown(turn.from, id, key).cloned();
-        let Offer { room, name, .. } = match offer {
-            Some(offer) => offer,
-            None => {
-                let room = self.parted.take_back(turn.from, id, key).ok_or(Reason::NoRoom)?;
-                Offer { id, key, room, name: None }
-            }
-        };
+        let Offer { room, name, .. } = offer.ok_or(Reason::NoRoom)?;
         if name.is_none() {
             let wanted = self.table.room(room).ok_or(Reason::NoRoom)?;
             if wanted.is_barred(turn.from) {
@@ -209,7 +188,7 @@ impl Rooms {
         self.table.relocate(turn.instant(), id, turn.from, key, fresh);
         self.table.heard(turn.instant(), id, turn.via);
         let how = if is_host { How::Closed } else { How::Left };
-        self.parted.note(turn.instant(), old, (room, how), None);
+        self.parted.note(turn.instant(), old, (room, how));
         if self.lines.says(turn.now, turn.from.ip()) {
             let whom = if is_host { "host" } else { "client" };
             info!("{whom} {old} of room {} is back as {}", self.named(room), turn.from);
@@ -305,16 +284,10 @@ impl Rooms {
         room: Option<Id>,
         patience: Duration,
     ) -> Result<[Option<Id>; 2], Reason> {
-        let now = turn.instant();
-        let mut in_room = None;
-        if let Some(room) = room {
-            let room = self.table.room(room).ok_or(Reason::NoRoom)?;
-            if room.clients.len() >= limits::CLIENTS_PER_ROOM {
-                let unproved = self.table.gives_way(now, &room.clients, patience);
-                let last = unproved.or_else(|| self.table.largest_in(room, turn.from.ip()));
-                in_room = Some(last.ok_or(Reason::Full)?);
-            }
-        }
+        let in_room = match room {
+            Some(room) => self.in_the_way_there(turn, room, patience)?,
+            None => None,
+        };
         let (limits, is_host) = (&self.config.limits, room.is_none());
         let most = if is_host { limits.hosts_per_address } else { limits.connections_per_address };
         let neighbours = self.table.neighbours(turn.from.ip());
@@ -322,15 +295,32 @@ impl Rooms {
             neighbours.filter(|peer| peer.is_host == is_host).map(|peer| peer.id).collect();
         let mut neighbour = None;
         if here.len() >= most {
-            let is_closing = |id: &&Id| {
-                let room = self.table.peer(**id).and_then(|peer| self.table.room(peer.room));
-                is_host && room.is_some_and(|room| room.is_closing)
-            };
-            let closing = here.iter().find(is_closing).copied();
-            let last = closing.or_else(|| self.table.gives_way(now, &here, patience));
+            let mut last = self.table.gives_way(turn.instant(), &here, patience);
+            // Nobody who may be forged takes from another what is kept of it.
+            if last.is_none() && patience.is_zero() {
+                let neighbours = here.iter().filter_map(|id| self.table.peer(*id));
+                let kept = neighbours.filter(|peer| peer.is_kept);
+                last = kept.min_by_key(|peer| peer.endpoint != turn.from).map(|peer| peer.id);
+            }
             neighbour = Some(last.ok_or(Reason::Limit)?);
         }
         Ok([in_room, neighbour])
+    }
+
+    /// Who has to go for a newcomer in this room.
+    pub(super) fn in_the_way_there(
+        &self,
+        turn: &Turn<'_>,
+        room: Id,
+        patience: Duration,
+    ) -> Result<Option<Id>, Reason> {
+        let room = self.table.room(room).ok_or(Reason::NoRoom)?;
+        if room.clients.len() < limits::CLIENTS_PER_ROOM {
+            return Ok(None);
+        }
+        let unproved = self.table.gives_way(turn.instant(), &room.clients, patience);
+        let last = unproved.or_else(|| self.table.largest_in(room, turn.from.ip()));
+        last.ok_or(Reason::Full).map(Some)
     }
 
     /// Whether a newcomer is within bounds in this room, or as a host (`None`); makes place for it if

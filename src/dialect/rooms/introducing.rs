@@ -129,7 +129,9 @@ impl Rooms {
         let peer = self.place(turn)?;
         if !peer.proved {
             let (id, has_moved) = (peer.id, peer.came_by.is_some());
-            if !self.try_again(turn, id) && has_moved || self.parted.had_place(turn.from) {
+            if !self.try_again(turn, id) && has_moved
+                || self.table.kept_at(turn.from).next().is_some()
+            {
                 return Err(Reason::NoRoom);
             }
         }

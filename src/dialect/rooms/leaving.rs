@@ -16,8 +16,10 @@ use crate::dialect::Outbox;
 /// Why a peer is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Why {
-    /// It wanted to.
+    /// It wanted to, or somebody in its name.
     Left,
+    /// It wanted to and has shown its key with that.
+    Signed,
     /// Nothing came from it for too long.
     Silent,
     /// Others need the place, and it never proved that it is there.
@@ -29,7 +31,7 @@ pub(super) enum Why {
 impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Left => "its host closed it",
+            Self::Left | Self::Signed => "its host closed it",
             Self::Silent => "its host was silent for too long",
             Self::MadePlace => "others need the place, and its host never sent rc with its key",
             Self::Echoes => "its host is no game, but something that sends back what it gets",
@@ -49,10 +51,7 @@ impl Rooms {
             return Ok(());
         }
         self.answer(turn, Answer::Left(room));
-        self.end(turn.now, id, Why::Left, turn.out);
-        if turn.is_signed {
-            self.parted.note(turn.instant(), turn.from, (room, How::Left), None);
-        }
+        self.end(turn.now, id, leaves(turn), turn.out);
         Ok(())
     }
 
@@ -66,16 +65,9 @@ impl Rooms {
             return Ok(());
         }
         self.answer(turn, Answer::Closed(room));
-        let host = self.table.peer_at(turn.from).filter(|host| host.proved && !turn.is_signed);
-        let Some(place) = host.map(|host| (host.id, host.key)) else {
-            self.close_room(turn.now, room, Why::Left, turn.out);
-            return Ok(());
-        };
-        // Anybody can send this in its name. If it is still there, it learns that it has no place
-        // when it says so, and comes back with its key.
-        let left = (room, How::Closed);
-        self.parted.note(turn.instant(), turn.from, left, Some(place));
-        self.table.begin_closing(turn.instant(), room);
+        if let Some(host) = self.table.room(room).map(|room| room.host) {
+            self.end(turn.now, host, leaves(turn), turn.out);
+        }
         Ok(())
     }
 
@@ -126,7 +118,7 @@ impl Rooms {
         let Some(room) = self.table.room_mut(id) else { return };
         room.bar(outcast);
         let Some(peer) = self.table.leave(client) else { return };
-        self.parted.note(turn.instant(), peer.endpoint, (id, How::Kicked), None);
+        self.parted.note(turn.instant(), peer.endpoint, (id, How::Kicked));
         self.post.confirm(turn.from, client);
         self.post.notify_former(turn.instant(), &peer, Answer::Kicked(id), turn.out);
         let is_proven = self.table.peer_at(turn.from).is_some_and(|host| host.proved);
@@ -136,24 +128,43 @@ impl Rooms {
     }
 
     /// Ends the place of a peer: a host takes its room with it.
+    ///
+    /// Anybody can send what ends it in the name of the peer. One that has shown a key is kept for a
+    /// while, whatever stands at its endpoint meanwhile: if it is still there, it learns that it has no
+    /// place when it says so, and comes back with its key.
     pub(super) fn end(&mut self, now: Now, id: Id, why: Why, out: &mut Outbox) {
         let Some(peer) = self.table.peer(id) else { return };
-        let (room, is_host) = (peer.room, peer.is_host);
+        let (room, endpoint, is_proven) = (peer.room, peer.endpoint, peer.proved);
+        let (is_host, is_told, was_kept) = (peer.is_host, peer.told, peer.is_kept);
+        let has_shown_key = is_proven || peer.came_by.is_some();
+        let is_kept = has_shown_key && !was_kept && matches!(why, Why::Left | Why::Echoes);
         if is_host {
-            return self.close_room(now, room, why, out);
+            if !is_kept {
+                return self.close_room(now, room, why, out);
+            }
+            self.parted.note(now.instant, endpoint, (room, How::Closed));
+            return self.table.begin_closing(now.instant, room);
         }
-        let Some(client) = self.table.leave(id) else { return };
-        if why == Why::Left {
-            let place = client.proved.then_some((id, client.key));
-            self.parted.note(now.instant, client.endpoint, (room, How::Left), place);
+        if is_kept {
+            self.table.keep(now.instant, id);
+        } else {
+            self.table.leave(id);
+        }
+        // Of one that was kept all has been said.
+        if was_kept {
+            return;
+        }
+        let has_left = matches!(why, Why::Left | Why::Signed);
+        if has_left {
+            self.parted.note(now.instant, endpoint, (room, How::Left));
         }
         let host = self.table.room(room).and_then(|room| self.table.peer(room.host));
-        if let Some(host) = host.filter(|_| client.told) {
+        if let Some(host) = host.filter(|_| is_told) {
             self.post.notify(now.instant, host, Subject::Peer(id), Answer::Gone(id), out);
         }
-        if let Some(level) = self.lines.level(now, client.endpoint.ip(), client.proved) {
-            let how = if why == Why::Left { "left" } else { "is gone from" };
-            log!(level, "client {} {how} room {}", client.endpoint, self.named(room));
+        if let Some(level) = self.lines.level(now, endpoint.ip(), is_proven) {
+            let how = if has_left { "left" } else { "is gone from" };
+            log!(level, "client {endpoint} {how} room {}", self.named(room));
         }
     }
 
@@ -165,7 +176,7 @@ impl Rooms {
             if !peer.is_host || is_host_told {
                 self.post.notify_former(now.instant, peer, Answer::Closed(id), out);
             } else if !room.is_closing {
-                self.parted.note(now.instant, peer.endpoint, (id, How::Closed), None);
+                self.parted.note(now.instant, peer.endpoint, (id, How::Closed));
             }
         }
         let host = peers.iter().find(|peer| peer.is_host);
@@ -185,4 +196,9 @@ impl Rooms {
             self.end(turn.now, id, Why::Echoes, turn.out);
         }
     }
+}
+
+/// How somebody leaves by what it sends: who shows its key with it has surely sent it itself.
+fn leaves(turn: &Turn<'_>) -> Why {
+    if turn.is_signed { Why::Signed } else { Why::Left }
 }

@@ -31,9 +31,9 @@
 //! # Whose request it is
 //!
 //! Requests are known by their endpoint alone, so others can send them in the name of a peer.
-//! Those that end a place end it at once for the sender, but a proven place is kept for a while:
-//! its peer learns from the answer to its next `ka` that it has none, and takes it back with its
-//! key. `rn` and `kc` have nothing of the kind. But a peer may end its requests with its key, and once
+//! Those that end a place end it at once for the sender, but one whose key was shown is kept for a
+//! while (`table::kept`), whatever comes from there meanwhile: its peer learns from the answer to its
+//! next `ka` that it has none, and takes it back with its key (`keeping`). `rn` and `kc` have nothing of the kind. But a peer may end its requests with its key, and once
 //! it has, those in its name that end or change something are refused without (`signed`).
 //!
 //! Those who ask for a place cannot be told from forged ones by anything before they have a key. So
@@ -67,6 +67,7 @@ use crate::unproven::Unproven;
 mod entering;
 pub mod field;
 mod introducing;
+mod keeping;
 mod leaving;
 mod list;
 pub mod message;
@@ -82,7 +83,7 @@ use field::{Id, Key};
 use leaving::Why;
 use message::{Answer, Bad, Reason, Request, Verb};
 use offers::Offers;
-use parted::{How, Parted};
+use parted::Parted;
 use post::{Post, Subject, To};
 use table::{Peer, Status, Table};
 
@@ -178,7 +179,9 @@ impl Rooms {
             return if peer.signs && matters { Err(Reason::BadKey) } else { Ok(()) };
         };
         if !peer.key.is(key) {
-            return Err(Reason::BadKey);
+            // Its place was given up in its name, and another one taken: it has to come back.
+            let is_kept = self.table.kept_at(turn.from).any(|kept| kept.key.is(key));
+            return Err(if is_kept { Reason::NoRoom } else { Reason::BadKey });
         }
         let id = peer.id;
         turn.is_signed = true;
@@ -214,7 +217,7 @@ impl Rooms {
     fn place(&self, turn: &Turn<'_>) -> Result<&Peer, Reason> {
         match self.table.peer_at(turn.from) {
             Some(peer) => Ok(peer),
-            None if self.parted.room(turn.from, How::Kicked).is_some() => Err(Reason::Kicked),
+            None if self.is_kicked(turn.from) => Err(Reason::Kicked),
             None => Err(Reason::NoRoom),
         }
     }
@@ -269,7 +272,8 @@ impl Rooms {
         let sender = self.place(turn)?;
         let (room, is_host, own) = (sender.room, sender.is_host, sender.id);
         let is_proven = sender.proved;
-        let client = self.table.peer(id).filter(|client| client.room == room && !client.is_host);
+        let client = self.table.peer(id).filter(|client| client.room == room);
+        let client = client.filter(|client| !client.is_host && !client.is_kept);
         let client = client.filter(|_| is_host || own == id).ok_or(Reason::NoRoom)?;
         let endpoint = client.endpoint;
         let status = if worked { Status::Connected } else { Status::Failed };
@@ -382,6 +386,9 @@ impl Dialect for Rooms {
         }
         while let Some(room) = self.table.pop_closing(now.instant) {
             self.close_room(now, room, Why::Left, out);
+        }
+        while let Some(client) = self.table.pop_kept(now.instant) {
+            self.table.leave(client);
         }
         self.parted.on_wakeup(now.instant);
         self.offers.on_wakeup(now.instant);

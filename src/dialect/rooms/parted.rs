@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use super::field::{Id, Key};
+use super::field::Id;
 use crate::clock::Instant;
 use crate::limits;
 use crate::timers::Timers;
@@ -29,9 +29,6 @@ struct Note {
     room: Id,
     how: How,
     at: Instant,
-    /// The place that the peer had, if it had proved itself: whoever sent what ended it, the peer
-    /// may take it back.
-    place: Option<(Id, Key)>,
 }
 
 impl Default for Parted {
@@ -41,17 +38,11 @@ impl Default for Parted {
 }
 
 impl Parted {
-    pub(super) fn note(
-        &mut self,
-        now: Instant,
-        endpoint: SocketAddr,
-        (room, how): (Id, How),
-        place: Option<(Id, Key)>,
-    ) {
+    pub(super) fn note(&mut self, now: Instant, endpoint: SocketAddr, (room, how): (Id, How)) {
         if self.left.len() >= limits::ROOM_PEERS {
             self.left.take();
         }
-        self.left.arm_with(now, endpoint, Note { room, how, at: now, place });
+        self.left.arm_with(now, endpoint, Note { room, how, at: now });
     }
 
     /// The room that this endpoint was in last, if it left it in that way.
@@ -64,20 +55,6 @@ impl Parted {
     pub(super) fn just_now(&self, now: Instant, endpoint: SocketAddr) -> Option<(Id, How)> {
         let note = self.left.get(&endpoint)?;
         (now - note.at < limits::LATE_COPY).then_some((note.room, note.how))
-    }
-
-    /// Whether a peer had a proven place here, and may not be who has given it up.
-    pub(super) fn had_place(&self, endpoint: SocketAddr) -> bool {
-        self.left.get(&endpoint).is_some_and(|note| note.place.is_some())
-    }
-
-    /// The room that the client was in who shows its ID and key at the endpoint where it was.
-    pub(super) fn take_back(&mut self, endpoint: SocketAddr, id: Id, key: Key) -> Option<Id> {
-        let note = self.left.get(&endpoint).filter(|note| note.how == How::Left)?;
-        let is_it = note.place.is_some_and(|(its, kept)| its == id && kept.is(key));
-        let room = is_it.then_some(note.room)?;
-        self.left.cancel(&endpoint);
-        Some(room)
     }
 
     /// Forgets what was at an endpoint.

@@ -16,6 +16,8 @@ use crate::limits;
 use crate::timers::Timers;
 use crate::unproven::Unproven;
 
+mod kept;
+
 /// How the punch with the other side went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Status {
@@ -41,6 +43,9 @@ pub(super) struct Peer {
     pub(super) proved: bool,
     /// Whether it has ended a request with its key: then nobody else acts in its name.
     pub(super) signs: bool,
+    /// It has given up its place, or somebody in its name: nobody finds it by its endpoint, but it is
+    /// kept for a while.
+    pub(super) is_kept: bool,
     /// Whether the host of its room knows this endpoint.
     pub(super) told: bool,
     /// Whether it knows the endpoint where the host of its room is now.
@@ -122,6 +127,8 @@ pub(super) struct Table {
     unproved: Timers<Id>,
     /// Rooms that are going to be closed.
     closing: Timers<Id>,
+    /// Clients that have given up their places.
+    kept: Timers<Id>,
     /// Of whom others may be told; who has proved itself here counts there.
     pub(super) unproven: Unproven,
 }
@@ -139,6 +146,7 @@ impl Table {
             silent: Timers::new(silence),
             unproved: Timers::new(silence),
             closing: Timers::new(limits::PARTED),
+            kept: Timers::new(limits::PARTED),
             unproven: Unproven::default(),
         }
     }
@@ -243,37 +251,12 @@ impl Table {
         Some((room, peers))
     }
 
-    /// A room is going to be closed: nobody finds it, nor its host by its endpoint.
-    pub(super) fn begin_closing(&mut self, now: Instant, id: Id) {
-        let Some(room) = self.rooms.get_mut(&id) else { return };
-        room.is_closing = true;
-        self.by_age.both_mut().into_iter().for_each(|rooms| _ = rooms.remove(&room.number));
-        if let Some(host) = self.peers.get(&room.host) {
-            self.at.remove(&host.endpoint);
-        }
-        self.closing.arm(now, id);
-    }
-
-    /// A room is not going to be closed. Nobody may be where its host is.
-    pub(super) fn stop_closing(&mut self, id: Id) {
-        let Some(room) = self.rooms.get_mut(&id) else { return };
-        let Some(host) = self.peers.get(&room.host) else { return };
-        room.is_closing = false;
-        self.by_age.of_mut(host.endpoint.ip()).insert(room.number, id);
-        self.at.insert(host.endpoint, host.id);
-        self.closing.cancel(&id);
-    }
-
-    /// A room whose time to be closed has come.
-    pub(super) fn pop_closing(&mut self, now: Instant) -> Option<Id> {
-        self.closing.pop_due(now)
-    }
-
     fn remove(&mut self, id: Id) -> Option<Peer> {
+        self.kept.cancel(&id);
         self.silent.cancel(&id);
         self.unproved.cancel(&id);
         let peer = self.peers.remove(&id)?;
-        // The host of a room that is being closed may have another place there.
+        // Whose place is kept may have another one there.
         if self.at.get(&peer.endpoint) == Some(&id) {
             self.at.remove(&peer.endpoint);
         }
@@ -353,9 +336,11 @@ impl Table {
         self.heard(now, id, via);
     }
 
-    /// When the next peer has been silent for too long, or a room has to be closed.
+    /// When the next peer has been silent or its place been kept for long enough, or a room has to be
+    /// closed.
     pub(super) fn next_wakeup(&self) -> Option<Instant> {
-        self.silent.next().into_iter().chain(self.closing.next()).min()
+        let timers = [self.silent.next(), self.closing.next(), self.kept.next()];
+        timers.into_iter().flatten().min()
     }
 
     /// A peer that has been silent for too long.
@@ -380,6 +365,7 @@ impl Table {
             && self.silent.is_empty()
             && self.unproved.is_empty()
             && self.closing.is_empty()
+            && self.kept.is_empty()
     }
 }
 
@@ -397,6 +383,7 @@ impl Peer {
             came_by: None,
             proved: false,
             signs: false,
+            is_kept: false,
             told: false,
             knows_host: false,
             since: Instant::default(),

@@ -13,6 +13,7 @@ use crate::dialect::{Dialect, Outbox, Output, Via};
 
 mod amplification;
 mod bounds;
+mod forged;
 mod hostile;
 mod loss;
 mod message;

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use super::{Place, World, peer};
 use crate::dialect::rooms::Config;
 use crate::dialect::{Dialect, Outbox};
-use crate::limits::Limits;
+use crate::limits::{self, Limits};
 
 const NOBODY: &str = "0123456789abcdef";
 
@@ -15,11 +15,16 @@ fn status_is_ok_until_it_is_busy() {
     let mut world = World::with(Config { peers: 2, ..Config::default() });
     assert_eq!(world.answer(peer(9), "status"), "OK");
     let host = world.host(peer(1), "a");
-    world.join(peer(2), &host);
+    let client = world.join(peer(2), &host);
     assert_eq!(world.answer(peer(9), "status"), "BUSY");
     assert_eq!(world.answer(peer(9), "rh"), "er:rh:busy");
     assert_eq!(world.answer(peer(9), &format!("jr:{}", host.room)), "er:jr:busy");
-    world.answer(peer(2), "lr");
+    world.answer(client.at, "lr");
+    assert_eq!(world.answer(peer(9), "status"), "BUSY", "the place is kept");
+    world.pass(limits::PARTED);
+    assert_eq!(world.answer(peer(9), "status"), "OK");
+    let client = world.join(peer(2), &host);
+    world.answer(client.at, &format!("lr:{}", client.key));
     assert_eq!(world.answer(peer(9), "status"), "OK");
 }
 

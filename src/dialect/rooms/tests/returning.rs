@@ -47,7 +47,7 @@ fn wrong_keys_and_places_are_refused() {
     let other = world.host(peer(4), "b");
     assert_eq!(world.answer(other.at, &client.rc()), "er:rc:badrequest");
     assert_eq!(world.answer(client.at, "ka"), "ka", "it is where it was");
-    world.answer(client.at, "lr");
+    world.answer(client.at, &format!("lr:{}", client.key));
     assert_eq!(world.answer(peer(3), &client.rc()), "er:rc:noroom");
 }
 

@@ -1,0 +1,53 @@
+//! How a peer has its place again that it, or somebody in its name, has given up.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::leaving::Why;
+use super::message::Reason;
+use super::parted::How;
+use super::{Id, Rooms, Turn};
+use crate::customers::network;
+
+impl Rooms {
+    /// Who has given up a place that is kept has never said so, or thinks better of it.
+    pub(super) fn take_back(&mut self, turn: &mut Turn<'_>, id: Id) -> Result<(), Reason> {
+        let Some(peer) = self.table.peer(id) else { return Err(Reason::NoRoom) };
+        let (room, endpoint, is_host) = (peer.room, peer.endpoint, peer.is_host);
+        if !is_host {
+            self.make_place_again(turn, room)?;
+        }
+        if let Some(other) = self.table.peer_at(endpoint).map(|other| other.id) {
+            self.end(turn.now, other, Why::Left, turn.out);
+        }
+        self.parted.forget(endpoint);
+        if is_host {
+            self.table.stop_closing(room);
+        } else {
+            self.table.restore(id);
+            self.introduce(turn.now, id, turn.out);
+        }
+        Ok(())
+    }
+
+    /// Makes place in its room for a client whose place is kept. It is still counted everywhere else.
+    fn make_place_again(&mut self, turn: &mut Turn<'_>, room: Id) -> Result<(), Reason> {
+        let wanted = self.table.room(room).ok_or(Reason::NoRoom)?;
+        if wanted.is_barred(turn.from) {
+            return Err(Reason::Kicked);
+        }
+        let in_the_way = self.in_the_way_there(turn, room, Duration::ZERO)?;
+        if !self.places.allow_source(turn.instant(), (network(turn.from.ip()), true)) {
+            return Err(Reason::Limit);
+        }
+        if let Some(other) = in_the_way {
+            self.end(turn.now, other, Why::MadePlace, turn.out);
+        }
+        Ok(())
+    }
+
+    /// Whether somebody was kicked, and not out of a room that others have led it into.
+    pub(super) fn is_kicked(&self, from: SocketAddr) -> bool {
+        self.parted.room(from, How::Kicked).is_some() && self.table.kept_at(from).next().is_none()
+    }
+}

@@ -1,0 +1,77 @@
+//! Places that were given up and are kept for a while, as somebody else may have done it. They count
+//! wherever places are counted, so that no more is kept than there may be, and nobody's is pushed out
+//! by what others do with theirs.
+
+use std::net::SocketAddr;
+
+use super::{Peer, Status, Table};
+use crate::clock::Instant;
+use crate::dialect::rooms::field::Id;
+
+impl Table {
+    /// The places that were given up at this endpoint and are kept. Who stands there now, if somebody
+    /// does, may have been forged.
+    pub(in crate::dialect::rooms) fn kept_at(
+        &self,
+        endpoint: SocketAddr,
+    ) -> impl Iterator<Item = &Peer> {
+        let all = self.neighbours(endpoint.ip());
+        all.filter(move |peer| peer.is_kept && peer.endpoint == endpoint)
+    }
+
+    /// A room is going to be closed: nobody finds it, nor its host by its endpoint.
+    pub(in crate::dialect::rooms) fn begin_closing(&mut self, now: Instant, id: Id) {
+        let Some(room) = self.rooms.get_mut(&id) else { return };
+        room.is_closing = true;
+        self.by_age.both_mut().into_iter().for_each(|rooms| _ = rooms.remove(&room.number));
+        if let Some(host) = self.peers.get_mut(&room.host) {
+            host.is_kept = true;
+            self.at.remove(&host.endpoint);
+        }
+        self.closing.arm(now, id);
+    }
+
+    /// A room is not going to be closed. Nobody may be where its host is.
+    pub(in crate::dialect::rooms) fn stop_closing(&mut self, id: Id) {
+        let Some(room) = self.rooms.get_mut(&id) else { return };
+        let Some(host) = self.peers.get_mut(&room.host) else { return };
+        room.is_closing = false;
+        host.is_kept = false;
+        self.by_age.of_mut(host.endpoint.ip()).insert(room.number, id);
+        self.at.insert(host.endpoint, host.id);
+        self.closing.cancel(&id);
+    }
+
+    /// A room whose time to be closed has come.
+    pub(in crate::dialect::rooms) fn pop_closing(&mut self, now: Instant) -> Option<Id> {
+        self.closing.pop_due(now)
+    }
+
+    /// A client has given up its place: nobody finds it there, nor in the room.
+    pub(in crate::dialect::rooms) fn keep(&mut self, now: Instant, id: Id) {
+        let Some(client) = self.peers.get_mut(&id) else { return };
+        client.is_kept = true;
+        self.at.remove(&client.endpoint);
+        if let Some(room) = self.rooms.get_mut(&client.room) {
+            room.clients.retain(|client| *client != id);
+        }
+        self.kept.arm(now, id);
+    }
+
+    /// A client has its place again, as if it had just come. Nobody may be where it is.
+    pub(in crate::dialect::rooms) fn restore(&mut self, id: Id) {
+        let Some(client) = self.peers.get_mut(&id) else { return };
+        let Some(room) = self.rooms.get_mut(&client.room) else { return };
+        client.is_kept = false;
+        client.status = Status::Joining;
+        (client.told, client.knows_host) = (false, true);
+        room.clients.push(id);
+        self.at.insert(client.endpoint, id);
+        self.kept.cancel(&id);
+    }
+
+    /// A client whose place has been kept for long enough.
+    pub(in crate::dialect::rooms) fn pop_kept(&mut self, now: Instant) -> Option<Id> {
+        self.kept.pop_due(now)
+    }
+}

@@ -1,0 +1,229 @@
+//! What others send in the name of a peer that has shown its key, and how it has its place again.
+
+use proptest::prelude::*;
+
+use super::{Place, World, peer};
+use crate::dialect::rooms::Config;
+use crate::limits::{self, Limits};
+
+/// Somebody forges these in the name of a victim. He has rooms of his own to lead it into, and places
+/// of his own to put where it is.
+struct Attacker {
+    rooms: [Place; 2],
+    /// A client and a host.
+    own: [Place; 2],
+}
+
+impl Attacker {
+    fn new(world: &mut World) -> Self {
+        let rooms = [31, 32].map(|n| world.host(peer(n), "W"));
+        let client = world.join(peer(33), &rooms[0]);
+        let host = world.host(peer(34), "P");
+        Self { rooms, own: [client, host] }
+    }
+
+    fn act(&mut self, world: &mut World, victim: &Place, n: usize) {
+        let [w, v] = &self.rooms;
+        let from = match n {
+            13 => w.at,
+            14 => v.at,
+            _ => victim.at,
+        };
+        let forged = match n {
+            0 => "lr".into(),
+            1 => "cr".into(),
+            2 => "rh:N".into(),
+            3 => format!("jr:{}", w.room),
+            4 => format!("jr:{}", v.room),
+            5 => format!("jr:{}", victim.room),
+            6 => "rID:x".into(),
+            7 => "er:ka:noroom".into(),
+            8 => "ka".into(),
+            9 => "rn:x".into(),
+            10 => "pc:0123456789abcdef:ok".into(),
+            11 | 12 => self.own[n - 11].rc(),
+            13 => format!("kc:ip:{}", victim.ip()),
+            14 => "cr".into(),
+            // A place of his is at an endpoint of his again.
+            _ => {
+                let own = &mut self.own[n % 2];
+                let answers = world.ask(own.at, &own.rc());
+                if answers.len() > 1 {
+                    *own = Place::of(own.at, &answers[..2]);
+                    world.ask(own.at, &own.rc());
+                }
+                return;
+            }
+        };
+        world.send(from, forged.as_bytes());
+    }
+}
+
+/// A peer that shows that it is there, and goes by what PROTOCOL.md says.
+fn show_up(world: &mut World, place: &Place, ka: &str) {
+    let answer = world.answer(place.at, ka);
+    if answer != "ka" {
+        assert_eq!(answer, "er:ka:noroom");
+        come_back(world, place);
+        assert_eq!(world.answer(place.at, ka), "ka");
+    }
+    let at = world.rooms.table.peer_at(place.at).unwrap();
+    assert!(at.proved && at.id.to_string() == place.id, "it is elsewhere and has not heard of it");
+}
+
+fn come_back(world: &mut World, place: &Place) {
+    let back = Place::of(place.at, &world.ask(place.at, &place.rc()));
+    assert_eq!((&back.room, &back.id, &back.key), (&place.room, &place.id, &place.key));
+}
+
+/// What is forged and for how long nothing comes then, between the signs of life of the victim.
+fn rounds() -> impl Strategy<Value = Vec<Vec<(usize, u64)>>> {
+    let wait = prop_oneof![3 => Just(0), 2 => 1..3000_u64];
+    prop::collection::vec(prop::collection::vec((0..17_usize, wait), 1..8), 1..4)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(600))]
+
+    #[test]
+    fn nothing_forged_takes_a_place_away_whose_key_was_shown(
+        rounds in rounds(), is_host: bool, signs: bool, asks: bool,
+    ) {
+        let (mut world, host, client) = World::introduced();
+        let mut attacker = Attacker::new(&mut world);
+        let (victim, other) = if is_host { (&host, &client) } else { (&client, &host) };
+        let ka = if signs { format!("ka:{}", victim.key) } else { "ka".into() };
+        prop_assert_eq!(world.answer(victim.at, &ka), "ka");
+        for round in rounds {
+            for (n, millis) in round {
+                attacker.act(&mut world, victim, n);
+                let sent = world.pass(std::time::Duration::from_millis(millis));
+                let closed = format!("cr:{}", host.room);
+                prop_assert!(!sent.to(client.at).contains(&closed), "its room is gone");
+            }
+            if !asks {
+                come_back(&mut world, victim);
+            }
+            show_up(&mut world, victim, &ka);
+            prop_assert_eq!(world.answer(other.at, "ka"), "ka");
+        }
+        let both = format!("{},", host.room);
+        let list = world.answer(peer(9), "rl");
+        prop_assert!(list.contains(&both), "{}", list);
+        prop_assert_eq!(&world.join(peer(8), &host).room, &host.room);
+        if signs {
+            let forged = if is_host { "cr" } else { "lr" };
+            prop_assert_eq!(world.answer(victim.at, forged), format!("er:{forged}:badkey"));
+        }
+        for place in attacker.rooms.iter().chain(&attacker.own).chain([&host, &client]) {
+            world.ask(place.at, "cr");
+        }
+        world.pass_secs(400);
+        prop_assert!(world.rooms.is_empty());
+    }
+}
+
+/// A host or a client that has moved, and has not shown the new key yet.
+fn moved(is_host: bool) -> (World, Place, Place) {
+    let (mut world, host, client) = World::introduced();
+    let (old, other) = if is_host { (host, client) } else { (client, host) };
+    let at = peer(5);
+    let moved = Place::of(at, &world.send(at, old.rc().as_bytes()).to(at)[..2]);
+    (world, moved, other)
+}
+
+#[test]
+fn who_has_just_moved_does_not_lose_its_place_to_forged_requests() {
+    for is_host in [true, false] {
+        for n in 0..17 {
+            let (mut world, moved, other) = moved(is_host);
+            let mut attacker = Attacker::new(&mut world);
+            attacker.act(&mut world, &moved, n);
+            attacker.act(&mut world, &moved, 3);
+            world.pass_secs(10);
+            come_back(&mut world, &moved);
+            show_up(&mut world, &moved, "ka");
+            assert_eq!(world.answer(other.at, "ka"), "ka", "{is_host} {n}");
+        }
+    }
+}
+
+#[test]
+fn what_an_address_is_kept_is_not_taken_by_forged_requests_from_there() {
+    let limits = Limits { hosts_per_address: 3, connections_per_address: 3, ..Limits::default() };
+    let mut world = World::with(Config { limits, ..Config::default() });
+    let at = |port| std::net::SocketAddr::new(peer(1).ip(), port);
+    let away = world.host(peer(2), "away");
+    let host = world.host(at(1), "a");
+    let client = world.join(at(2), &away);
+    world.pass_secs(2);
+    world.answer(host.at, "cr");
+    world.answer(client.at, "lr");
+    for port in 100..150 {
+        world.send(at(port), b"rh:forged");
+        world.send(at(port), format!("jr:{}", away.room).as_bytes());
+        world.pass(std::time::Duration::from_millis(500));
+    }
+    show_up(&mut world, &host, "ka");
+    show_up(&mut world, &client, "ka");
+    // One who reads what is sent there needs a place.
+    world.answer(host.at, "cr");
+    let others: Vec<Place> = (3..6).map(|port| world.host(at(port), "b")).collect();
+    others.iter().for_each(|other| show_up(&mut world, other, "ka"));
+    assert_eq!(world.answer(host.at, &host.rc()), "er:rc:noroom");
+    world.answer(client.at, "lr");
+    let gone = format!("cl:{}", client.id);
+    assert!(world.pass_secs(3).to(away.at).contains(&gone));
+    for port in 12..15 {
+        let other = world.enter(at(port), &format!("jr:{}", away.room));
+        let sent = world.send(other.at, other.rc().as_bytes());
+        assert!(!sent.to(away.at).contains(&gone), "it knows that already");
+        show_up(&mut world, &other, "ka");
+    }
+    assert_eq!(world.answer(client.at, &client.rc()), "er:rc:noroom");
+}
+
+#[test]
+fn forged_leaves_of_others_push_out_nothing_that_is_kept() {
+    let (mut world, _, client) = World::introduced();
+    let other = world.host(peer(3), "b");
+    world.send(client.at, b"lr");
+    for n in 0..40_000_u32 {
+        let [_, a, b, c] = n.to_be_bytes();
+        let at = std::net::SocketAddr::from(([20 + a, b, c, 1], 40_000));
+        world.send(at, b"rh:x");
+        world.send(at, b"cr");
+    }
+    world.send(client.at, format!("jr:{}", other.room).as_bytes());
+    show_up(&mut world, &client, "ka");
+}
+
+#[test]
+fn a_place_is_kept_for_a_while_and_no_longer() {
+    let (mut world, host, client) = World::introduced();
+    world.answer(client.at, "lr");
+    world.pass(limits::PARTED - std::time::Duration::from_millis(1));
+    come_back(&mut world, &client);
+    world.answer(client.at, "lr");
+    assert!(world.answer(peer(9), "rl").ends_with(",1"), "its place is free for others");
+    assert_eq!(world.answer(host.at, &format!("pc:{}:ok", client.id)), "er:pc:noroom");
+    world.pass(limits::PARTED);
+    assert_eq!(world.answer(client.at, &client.rc()), "er:rc:noroom");
+    // Nor is it when it must not come in, or its room is gone.
+    let client = world.join(peer(4), &host);
+    world.answer(client.at, "lr");
+    let kc = format!("kc:id:{}", client.id);
+    assert_eq!(world.answer(host.at, &kc), kc);
+    assert_eq!(world.answer(client.at, &client.rc()), "er:rc:noroom");
+    assert_eq!(world.answer(client.at, &format!("jr:{}", host.room)), "er:jr:kicked");
+    let client = world.join(peer(5), &host);
+    world.answer(client.at, "lr");
+    world.answer(host.at, &format!("kc:ip:{}", client.ip()));
+    assert_eq!(world.answer(client.at, &client.rc()), "er:rc:kicked");
+    let client = world.join(peer(6), &host);
+    world.answer(client.at, "lr");
+    world.answer(host.at, &format!("cr:{}", host.key));
+    assert_eq!(world.answer(client.at, &client.rc()), "er:rc:noroom");
+    world.pass_secs(31);
+    assert!(world.rooms.is_empty());
+}
