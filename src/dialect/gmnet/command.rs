@@ -91,6 +91,12 @@ impl Command {
     }
 }
 
+/// How much memory so many bytes of something unfinished may take: it comes in small pieces, and
+/// buffers that double would take up to twice of what is counted.
+fn with_reserve(length: usize) -> usize {
+    length + length / 4 + 64
+}
+
 /// A command whose lines are not all there yet. Whoever reads owns it: if reading fails it is gone,
 /// so that no line of it can become part of another.
 #[derive(Debug)]
@@ -131,7 +137,7 @@ impl Half {
     /// Gives memory back that only a longer command would need.
     fn shrink(&mut self) {
         let text = &mut self.0.text;
-        text.shrink_to(2 * text.len() + 64);
+        text.shrink_to(with_reserve(text.len()));
     }
 }
 
@@ -283,9 +289,9 @@ impl Reader {
             // Not for each command: it moves all that is left.
             if start >= Self::READ || start >= held.len() / 2 {
                 held.drain(..start);
-                held.shrink_to(2 * held.len());
                 start = 0;
             }
+            held.shrink_to(with_reserve(held.len()));
         }
         self.kept = Some(Box::new(Kept { bytes: held, start, half }));
         Ok(go)
