@@ -32,6 +32,12 @@ const READ: usize = 8 * 1024;
 /// However many have sent something, so much of each is read: most commands and events are shorter.
 const READ_LEAST: usize = 512;
 
+/// Bytes that are read at a time of one of so many who have sent something: the more they are, the
+/// less, or whoever is behind them would wait until all of it is done.
+fn read_at_most(customers: usize) -> usize {
+    (READ * limits::ROUND / customers.max(1)).clamp(READ_LEAST, READ)
+}
+
 /// One of so many turns is for who has sent more than is read at a time.
 const MORE: u32 = 8;
 
@@ -350,9 +356,7 @@ impl Connections {
 
     /// Reads once. Who may have more goes to the end of the line.
     pub(super) fn read(&mut self, now: Instant, id: ConnId) -> Read<'_> {
-        // The more have sent something, the less is read of each at a time: else whoever is behind
-        // them would wait until all of it is done.
-        let most = (READ * limits::ROUND / self.ready_customers().max(1)).clamp(READ_LEAST, READ);
+        let most = read_at_most(self.ready_customers());
         let Some(conn) = self.slab.get_mut(id.slot as usize) else { return Read::Nothing };
         if conn.generation != id.generation || !conn.readable || conn.finished || conn.closing {
             return Read::Nothing;
@@ -617,6 +621,16 @@ mod tests {
         let mut connections = Connections::new(Vec::new(), limits);
         let id = connections.add(TcpStream::from_std(stream), [127, 0, 0, 1].into());
         connections.write(Instant::default(), id, &vec![b'x'; length], poll.registry())
+    }
+
+    #[test]
+    fn the_more_have_sent_something_the_less_is_read_of_each() {
+        assert_eq!((read_at_most(0), read_at_most(1)), (READ, READ));
+        for customers in 1..10_000 {
+            let first_round = customers * read_at_most(customers);
+            assert!(first_round <= (READ * limits::ROUND).max(customers * READ_LEAST));
+            assert!(read_at_most(customers) >= READ_LEAST);
+        }
     }
 
     #[test]
