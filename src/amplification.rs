@@ -12,7 +12,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::clock::Instant;
-use crate::sources::{Place, Sources, Was};
+use crate::sources::{Over, Place, Sources, Was};
 
 /// The factor of RFC 9000, section 8.1, that QUIC keeps to before it knows an address.
 const FACTOR: usize = 3;
@@ -36,8 +36,14 @@ pub struct Credits(Rc<RefCell<Table>>);
 ///
 /// A place is given anew only if all that was ever forgotten in its set has been silent for longer
 /// than who had it. So whoever gets one that is over has had no credit in the last ten seconds.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Table(Sources<u32>);
+
+impl Default for Table {
+    fn default() -> Self {
+        Self(Sources::new(Over::Kept))
+    }
+}
 
 impl Credits {
     /// A datagram with this many bytes of payload came from an address. What it may be sent from

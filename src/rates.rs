@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::clock::Instant;
 use crate::customers::network;
-use crate::sources::Sources;
+use crate::sources::{Over, Sources};
 
 /// A token bucket for every address. Kept as the time at which the bucket will be full again,
 /// which is all there is to know about it (the generic cell rate algorithm of ATM networks).
@@ -31,7 +31,7 @@ impl Rates {
             some => 1_000_000_u32.div_ceil(some),
         };
         Self {
-            full_at: Sources::default(),
+            full_at: Sources::new(Over::Forgotten),
             refill: Duration::from_micros(refill.into()),
             burst: Duration::from_secs(burst_seconds.into()),
         }

@@ -4,7 +4,8 @@
 //! The table has sets of a few places; the hash of an address says which set is its own and tells
 //! it from the others there. So a look-up reads two cache lines and moves nothing, nothing has to
 //! be cleaned up, and no address ever gets what belongs to another. It starts small and doubles
-//! when a set is full, up to its bound; from then on a set that is full forgets.
+//! when a set is full, up to its bound; from then on a set that is full forgets. What is over is
+//! forgotten instead of growing, where it is of no use any more.
 
 use std::hash::{BuildHasher as _, Hash};
 
@@ -48,21 +49,30 @@ pub(crate) enum Was {
     Crowded,
 }
 
+/// What becomes of what is over, if its set is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Over {
+    /// It may still be of use, so it stays as long as the table can grow.
+    Kept,
+    /// It is as good as nothing, so it goes at once: the table is no larger than it has to be.
+    Forgotten,
+}
+
 /// A table of what is remembered of each address, or whatever else sends something.
 #[derive(Debug)]
 pub(crate) struct Sources<T> {
     /// A power of two of them.
     sets: Vec<Set<T>>,
+    over: Over,
     hasher: Keyed,
 }
 
-impl<T: Copy + Default> Default for Sources<T> {
-    fn default() -> Self {
-        Self { sets: vec![Default::default(); SETS], hasher: Keyed::default() }
-    }
-}
-
 impl<T: Copy + Default> Sources<T> {
+    /// Nothing is remembered of anybody yet.
+    pub(crate) fn new(over: Over) -> Self {
+        Self { sets: vec![Default::default(); SETS], over, hasher: Keyed::default() }
+    }
+
     /// What is remembered of this one, but for when it was.
     pub(crate) fn get(&self, source: &impl Hash) -> Option<T> {
         let tag = self.tag(source);
@@ -94,14 +104,12 @@ impl<T: Copy + Default> Sources<T> {
             if let Some(index) = set.find(0) {
                 break (index, Was::New);
             }
-            // What is over may still be of use, so it stays as long as there is room.
-            if self.grow() {
-                continue;
-            }
-            let set = self.set(tag);
-            match first(&set.at, |at| is_over(*at)) {
+            let over = first(&set.at, |at| is_over(*at));
+            match over {
+                Some(index) if self.over == Over::Forgotten => break (index, Was::New),
+                _ if self.grow() => continue,
                 Some(index) => break (index, Was::New),
-                None => break (set.least(), Was::Crowded),
+                None => break (self.set(tag).least(), Was::Crowded),
             }
         };
         let set = self.set_mut(tag);
@@ -199,7 +207,7 @@ mod tests {
 
     #[test]
     fn it_grows_with_use_and_nobody_is_forgotten_before_it_is_full() {
-        let mut sources = Sources::default();
+        let mut sources = Sources::new(Over::Forgotten);
         assert!(size_of_val(&sources.sets[..]) <= 1024, "cheap to begin with");
         let few = SOURCES as u64 / 16;
         let first = remember(&mut sources, 0..few, 2000);
@@ -211,7 +219,7 @@ mod tests {
 
     #[test]
     fn what_is_over_stays_until_its_place_is_needed() {
-        let mut sources = Sources::default();
+        let mut sources = Sources::new(Over::Kept);
         remember(&mut sources, 0..200, 1000);
         assert_eq!(known(&sources, 0..200), 200);
         let all = remember(&mut sources, 200..20 * SOURCES as u64, 1000);
@@ -220,8 +228,16 @@ mod tests {
     }
 
     #[test]
+    fn what_is_over_is_forgotten_at_once_where_it_is_of_no_use() {
+        let mut sources = Sources::new(Over::Forgotten);
+        let all = remember(&mut sources, 0..20 * SOURCES as u64, 1000);
+        assert!(all.iter().all(|was| *was == Was::New));
+        assert_eq!(sources.sets.len(), SETS);
+    }
+
+    #[test]
     fn a_flood_makes_it_forget_what_matters_least() {
-        let mut sources = Sources::default();
+        let mut sources = Sources::new(Over::Forgotten);
         let busy = SOURCES as u64 / 16;
         remember(&mut sources, 0..busy, 5000);
         let flood = remember(&mut sources, busy..busy + 20 * SOURCES as u64, 2000);

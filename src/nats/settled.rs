@@ -14,37 +14,50 @@ use crate::limits;
 /// the name of an address could have it forgotten.
 #[derive(Debug, Default)]
 pub(super) struct Settled {
-    /// Those of one address, the one that was settled last at the end.
-    by_addr: Map<Ipv4Addr, SmallVec<[(u16, Kind); 4]>>,
+    /// Those of one address by number, the one that was settled last at the end. Most addresses
+    /// have one, so a list for each would be mostly empty.
+    ports: Map<(Ipv4Addr, u8), Port>,
     /// The addresses, in the order in which they came.
     turns: VecDeque<Ipv4Addr>,
 }
 
+/// A port, and what it had shown.
+type Port = (u16, Kind);
+
 impl Settled {
     /// What a port had shown when it was settled, if it was.
     pub(super) fn get(&self, endpoint: SocketAddrV4) -> Option<Kind> {
-        let ports = self.by_addr.get(endpoint.ip())?;
-        ports.iter().find(|(port, _)| *port == endpoint.port()).map(|(_, kind)| *kind)
+        let mut ports = self.ports_of(*endpoint.ip());
+        ports.find(|(port, _)| *port == endpoint.port()).map(|(_, kind)| kind)
     }
 
     /// A port is told from now on. What was settled before stays so, however often its game comes
     /// back.
     pub(super) fn settle(&mut self, endpoint: SocketAddrV4, kind: Kind) {
         let (addr, port) = (*endpoint.ip(), endpoint.port());
-        let kind = self.get(endpoint).unwrap_or(kind);
-        if !self.by_addr.contains_key(&addr) {
-            if self.by_addr.len() >= limits::NATS
+        let mut ports: SmallVec<[Port; limits::SETTLED]> = self.ports_of(addr).collect();
+        if ports.last().is_some_and(|(last, _)| *last == port) {
+            return;
+        }
+        if ports.is_empty() {
+            if self.turns.len() >= limits::NATS
                 && let Some(first) = self.turns.pop_front()
             {
-                self.by_addr.remove(&first);
+                let mut numbers = 0..;
+                while numbers.next().is_some_and(|n| self.ports.remove(&(first, n)).is_some()) {}
             }
             self.turns.push_back(addr);
         }
-        let ports = self.by_addr.entry(addr).or_default();
+        let kind = ports.iter().find(|(known, _)| *known == port).map_or(kind, |(_, kind)| *kind);
         ports.retain(|(known, _)| *known != port);
         if ports.len() == limits::SETTLED {
             ports.remove(0);
         }
         ports.push((port, kind));
+        self.ports.extend((0..).zip(ports).map(|(n, port)| ((addr, n), port)));
+    }
+
+    fn ports_of(&self, addr: Ipv4Addr) -> impl Iterator<Item = Port> {
+        (0..).map_while(move |n| self.ports.get(&(addr, n)).copied())
     }
 }
