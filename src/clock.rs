@@ -4,7 +4,9 @@
 use std::ops::{Add, Sub};
 use std::time::Duration;
 
-/// A point on the monotonic clock: microseconds since the server started.
+/// A point on the monotonic clock: microseconds since the server started. Connections and hosts have
+/// several beside smaller numbers, so it may stand wherever those may.
+#[repr(Rust, packed(4))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant(u64);
 

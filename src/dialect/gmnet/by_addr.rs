@@ -72,7 +72,7 @@ mod tests {
             let mut by_addr = ByAddr::default();
             let mut model = Vec::new();
             for (is_added, addr, key) in steps {
-                let (addr, key) = (IpAddr::from([203, 0, 113, addr]), HostKey::of_slot(key));
+                let (addr, key) = (IpAddr::from([203, 0, 113, addr]), HostKey::of_slot(key as usize));
                 if !is_added {
                     by_addr.remove(addr, key);
                     model.retain(|entry| *entry != (addr, key));

@@ -11,6 +11,7 @@ use super::data::Data;
 use super::inside::Inside;
 use super::lobby::Index;
 use super::shares::Shares;
+use super::slot::Slot;
 use super::sorted::Order;
 use crate::clock::{Instant, Now};
 use crate::dialect::gmnet::ports::{ClaimedReg, LeftPort, OwnPort};
@@ -23,13 +24,13 @@ const INVISIBLE: &str = "<INV>";
 
 /// A host in the table. Only the connection that registered it holds one, so it is never stale.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct HostKey(u32);
+pub struct HostKey(Slot);
 
 #[cfg(test)]
 impl HostKey {
     /// The host in that place of the table.
-    pub(super) const fn of_slot(slot: u32) -> Self {
-        Self(slot)
+    pub(super) fn of_slot(slot: usize) -> Self {
+        Self(Slot::new(slot))
     }
 }
 
@@ -171,7 +172,7 @@ impl Hosts {
     /// A host.
     #[must_use]
     pub fn get(&self, key: HostKey) -> Option<&Host> {
-        self.slab.get(key.0 as usize)
+        self.slab.get(key.0.get())
     }
 
     /// What the lobby chooses from.
@@ -183,7 +184,7 @@ impl Hosts {
     /// Sees to it that a lobby in this order is cheap to find, as far as `most` work goes. Returns
     /// the work that was done, and whether no more is to be done.
     pub(super) fn prepare(&mut self, order: Order<'_>, most: usize) -> (usize, bool) {
-        self.index.prepare(order, |key| self.slab.get(key.0 as usize), most)
+        self.index.prepare(order, |key| self.slab.get(key.0.get()), most)
     }
 
     /// The newest host of an address whose UDP port is known, else the newest; or the one with
@@ -326,7 +327,7 @@ impl Hosts {
         self.count = self.count.wrapping_add(1);
         self.shares.add(addr, host.data.as_ref());
         // Slots are fewer than connections, which are counted in 32 bits.
-        let key = HostKey(self.slab.insert(host) as u32);
+        let key = HostKey(Slot::new(self.slab.insert(host)));
         if self.by_addr.add(addr, key) > 1 {
             self.shadows.arm(now.instant, key);
             self.relist(now.instant, addr);
@@ -344,7 +345,7 @@ impl Hosts {
         let Some(addr) = self.get(key).map(|h| h.addr) else { return };
         self.take_back(addr, reg);
         self.unlist(key);
-        let Some(host) = self.slab.get_mut(key.0 as usize) else { return };
+        let Some(host) = self.slab.get_mut(key.0.get()) else { return };
         if data.is_some() {
             self.shares.replace(addr, host.data.as_ref(), data.as_ref());
             host.data = data;
@@ -369,7 +370,7 @@ impl Hosts {
     fn end_succession(&mut self, key: HostKey, addr: IpAddr) {
         let Some((port, since)) = self.get(key).map(|h| (h.port, h.since)) else { return };
         for other in self.by_addr.get(addr) {
-            if let Some(other) = self.slab.get_mut(other.0 as usize)
+            if let Some(other) = self.slab.get_mut(other.0.get())
                 && other.since > since
                 && other.port == port
             {
@@ -382,7 +383,7 @@ impl Hosts {
     pub fn remove(&mut self, now: Instant, key: HostKey) -> Option<Host> {
         self.unlist(key);
         self.shadows.cancel(&key);
-        let host = self.slab.try_remove(key.0 as usize)?;
+        let host = self.slab.try_remove(key.0.get())?;
         self.shares.remove(host.addr, host.data.as_ref());
         if let Some(inside) = &mut self.inside {
             inside.remove(key);
@@ -396,7 +397,7 @@ impl Hosts {
     pub fn show(&mut self, now: Instant, addr: IpAddr, port: u16) -> Shown {
         let mut shown = Shown::New;
         for key in self.by_addr.get(addr) {
-            let Some(host) = self.slab.get_mut(key.0 as usize) else { continue };
+            let Some(host) = self.slab.get_mut(key.0.get()) else { continue };
             if host.port != Some(port) {
                 // What was received at the same time, but before, is older.
                 host.seen = host.seen.min(now.just_before());
@@ -427,7 +428,7 @@ impl Hosts {
             host.is_some_and(|h| h.reg < sign && now - h.registered <= limits::REG_WINDOW)
         };
         let key = *self.by_addr.get(addr).iter().rfind(lacks)?;
-        let host = self.slab.get_mut(key.0 as usize)?;
+        let host = self.slab.get_mut(key.0.get())?;
         if since.is_some_and(|since| host.since <= since) {
             return None;
         }
@@ -458,7 +459,7 @@ impl Hosts {
     fn take_back(&mut self, addr: IpAddr, reg: Option<ClaimedReg>) {
         let Some(reg) = reg.filter(|reg| reg.lent) else { return };
         for key in self.by_addr.get(addr) {
-            if let Some(host) = self.slab.get_mut(key.0 as usize)
+            if let Some(host) = self.slab.get_mut(key.0.get())
                 && host.port == Some(reg.port)
                 && host.before_loan.is_some()
             {
@@ -486,7 +487,7 @@ impl Hosts {
             && self.public_ip.is_some_and(|public| super::is_same_family(public, addr))
         {
             for key in self.by_addr.get(addr) {
-                inside.set(*key, self.slab.get(key.0 as usize).and_then(|host| host.port));
+                inside.set(*key, self.slab.get(key.0.get()).and_then(|host| host.port));
             }
         }
     }
@@ -509,14 +510,14 @@ impl Hosts {
             } else {
                 self.unlist(*key)
             }
-            if let Some(host) = self.slab.get_mut(key.0 as usize) {
+            if let Some(host) = self.slab.get_mut(key.0.get()) {
                 host.settled |= listed && !newer.is_empty();
             }
         }
     }
 
     fn list(&mut self, key: HostKey) {
-        if let Some(host) = self.slab.get_mut(key.0 as usize)
+        if let Some(host) = self.slab.get_mut(key.0.get())
             && !host.listed
         {
             host.listed = true;
@@ -525,7 +526,7 @@ impl Hosts {
     }
 
     fn unlist(&mut self, key: HostKey) {
-        if let Some(host) = self.slab.get_mut(key.0 as usize)
+        if let Some(host) = self.slab.get_mut(key.0.get())
             && host.listed
         {
             host.listed = false;

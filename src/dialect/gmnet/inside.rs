@@ -82,7 +82,7 @@ mod tests {
             let mut inside = Inside::default();
             let mut all: Vec<(HostKey, Option<u16>)> = Vec::new();
             for (step, key, port) in steps {
-                let (key, port) = (HostKey::of_slot(key), Some(port).filter(|port| *port != 0));
+                let (key, port) = (HostKey::of_slot(key as usize), Some(port).filter(|port| *port != 0));
                 let known = all.iter().position(|(other, _)| *other == key);
                 match (step, known) {
                     (0, _) => {

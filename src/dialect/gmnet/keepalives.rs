@@ -152,7 +152,7 @@ mod tests {
                     slots.len() - 1
                 });
                 slots[slot] = Some(n);
-                keepalives.add(at(now), HostKey::of_slot(slot as u32));
+                keepalives.add(at(now), HostKey::of_slot(slot));
             }
             let woken = keepalives.next().map(|next| next.micros() + late.next().unwrap());
             assert!(woken.is_none_or(|at| at > now), "all that were due have had their turn");

@@ -42,6 +42,7 @@ pub mod ports;
 mod registration;
 mod replies;
 mod shares;
+mod slot;
 mod sorted;
 mod strays;
 pub mod text;

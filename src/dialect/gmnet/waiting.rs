@@ -6,6 +6,7 @@ use slab::Slab;
 use smallvec::SmallVec;
 
 use super::introduce::Request;
+use super::slot::Slot;
 use crate::clock::Instant;
 use crate::customers::Possessions;
 use crate::hash::Map;
@@ -28,7 +29,7 @@ pub(super) struct Introductions {
 
 /// A request that waits. Its connection and its timers hold one, and they end with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct WaitId(u32);
+pub(super) struct WaitId(Slot);
 
 /// Requests that are looked at one after the other, which may end each of them.
 pub(super) type WaitIds = SmallVec<[WaitId; 8]>;
@@ -60,7 +61,7 @@ impl Introductions {
 
     /// A request that waits.
     pub(super) fn get(&self, id: WaitId) -> Option<&Waiting> {
-        self.waiting.get(id.0 as usize)
+        self.waiting.get(id.0.get())
     }
 
     /// Those of a client, of IPv6 those of its /64.
@@ -75,7 +76,7 @@ impl Introductions {
 
     /// All of them.
     pub(super) fn all(&self) -> Vec<WaitId> {
-        self.waiting.iter().map(|(id, _)| WaitId(id as u32)).collect()
+        self.waiting.iter().map(|(id, _)| WaitId(Slot::new(id))).collect()
     }
 
     /// The one that has to be answered before one more may wait: the oldest of this client if it
@@ -99,8 +100,7 @@ impl Introductions {
 
     /// One more request waits.
     pub(super) fn add(&mut self, now: Instant, request: Request, text: &str) -> WaitId {
-        // Those that wait are fewer than connections, which are counted in 32 bits.
-        let id = WaitId(self.waiting.insert(Waiting { request, text: text.into() }) as u32);
+        let id = WaitId(Slot::new(self.waiting.insert(Waiting { request, text: text.into() })));
         self.by_client.add(request.client, id);
         self.by_host.entry(request.host).or_default().push(id);
         self.returns.arm(now, id);
@@ -110,7 +110,7 @@ impl Introductions {
 
     /// Forgets a request.
     pub(super) fn remove(&mut self, id: WaitId) -> Option<Waiting> {
-        let waiting = self.waiting.try_remove(id.0 as usize)?;
+        let waiting = self.waiting.try_remove(id.0.get())?;
         self.returns.cancel(&id);
         self.deadlines.cancel(&id);
         self.by_client.remove(waiting.request.client, &id);

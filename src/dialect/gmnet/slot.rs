@@ -1,0 +1,32 @@
+//! Places in tables of the dialect, as small as they can be where there may be none.
+
+use std::num::NonZeroU32;
+
+/// A place in a slab. Every connection may have two, so none takes as little as one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Slot(NonZeroU32);
+
+impl Slot {
+    /// The place with this key. There are fewer than connections, which are counted in 32 bits.
+    pub(super) fn new(key: usize) -> Self {
+        Self(NonZeroU32::MIN.saturating_add(u32::try_from(key).unwrap_or(u32::MAX)))
+    }
+
+    /// The key.
+    pub(super) fn get(self) -> usize {
+        self.0.get() as usize - 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn none_takes_no_memory_and_keys_stay_as_they_are() {
+        assert_eq!(size_of::<Option<Slot>>(), size_of::<u32>());
+        for key in [0, 1, 70_000] {
+            assert_eq!(Slot::new(key).get(), key);
+        }
+    }
+}
