@@ -151,21 +151,25 @@ fn write_escaped(text: &str, json: &mut Vec<u8>) {
     json.extend_from_slice(rest.as_bytes());
 }
 
+/// First byte of U+2028 and U+2029, and of others.
+const SEPARATOR: u8 = 0xE2;
+
 /// How many bytes [`write_escaped`] makes of a text.
 pub(super) fn escaped_len(text: &str) -> usize {
-    let more = |c| match c {
-        '"' | '\\' => 1,
-        '<' | '>' | '&' | '=' | '\'' => 5,
-        '\u{2028}' | '\u{2029}' => 3,
+    let more = |byte| match byte {
+        b'"' | b'\\' => 1,
+        b'<' | b'>' | b'&' | b'=' | b'\'' => 5,
         _ => 0,
     };
-    text.len() + text.chars().map(more).sum::<usize>()
+    // U+2028 and U+2029.
+    let is_separator = |rest: &&[u8]| matches!(rest, [0x80, 0xA8 | 0xA9, ..]);
+    let behind = text.as_bytes().split(|byte| *byte == SEPARATOR).skip(1);
+    let separators = behind.filter(is_separator).count();
+    text.len() + text.bytes().map(more).sum::<usize>() + 3 * separators
 }
 
 /// Whether a byte begins a character that may have to be escaped.
 pub(super) fn may_need_escape(byte: u8) -> bool {
-    /// First byte of U+2028 and U+2029, and of others.
-    const SEPARATOR: u8 = 0xE2;
     matches!(byte, b'<' | b'>' | b'&' | b'=' | b'\'' | b'"' | b'\\' | SEPARATOR)
 }
 
