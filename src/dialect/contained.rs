@@ -33,6 +33,8 @@ pub(crate) struct Contained {
     random: StdRng,
     nats: Nats,
     unproven: Unproven,
+    /// What it was told last of those who wait: it is told of changes alone.
+    ready: usize,
     state: State,
     /// It has panicked, and nobody has been told yet.
     has_failed: Cell<bool>,
@@ -60,7 +62,7 @@ impl Contained {
         let state = State::Speaks(dialect);
         let (nats, unproven) = (Nats::default(), Unproven::default());
         let (has_failed, wakeup) = (Cell::new(false), Cell::new(None));
-        Self { make, random, nats, unproven, state, has_failed, wakeup }
+        Self { make, random, nats, unproven, ready: 0, state, has_failed, wakeup }
     }
 
     /// Whether it hears what is said to it.
@@ -140,6 +142,7 @@ impl Dialect for Contained {
     }
 
     fn note_ready(&mut self, customers: usize) {
+        self.ready = customers;
         self.act(&mut Outbox::new(), |dialect, _| dialect.note_ready(customers));
     }
 
@@ -161,6 +164,7 @@ impl Dialect for Contained {
             let (nats, unproven) = (self.nats.clone(), self.unproven.clone());
             self.share(&nats);
             self.share_unproven(&unproven);
+            self.note_ready(self.ready);
         }
         self.act(out, |dialect, out| dialect.on_wakeup(now, out));
     }
@@ -192,6 +196,8 @@ impl Dialect for Contained {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::rc::Rc;
+
     use crate::dialect::gmnet::{self, Gmnet};
     use crate::dialect::{Name, Output};
     use crate::limits::Limits;
@@ -203,6 +209,8 @@ mod tests {
         breaks_in: &'static str,
         conn: Option<ConnId>,
         has_news: bool,
+        /// How many wait, as it was told; all share it.
+        ready: Rc<Cell<usize>>,
     }
 
     impl Fragile {
@@ -231,6 +239,10 @@ mod tests {
 
         fn on_gone(&mut self, _: Now, _: ConnId, _: &mut Outbox) {
             self.enter("on_gone");
+        }
+
+        fn note_ready(&mut self, customers: usize) {
+            self.ready.set(customers);
         }
 
         fn on_unread(&mut self, _: ConnId, _: usize) {
@@ -273,20 +285,23 @@ mod tests {
     struct World {
         server: Server,
         micros: u64,
+        ready: Rc<Cell<usize>>,
     }
 
     impl World {
         fn new(breaks_in: &'static str) -> Self {
-            let made = Cell::new(false);
+            let (made, ready) = (Cell::new(false), Rc::new(Cell::new(0)));
+            let told = Rc::clone(&ready);
             let fragile: Make = Box::new(move |_| {
                 let breaks_in = if made.replace(true) { "no place" } else { breaks_in };
-                Box::new(Fragile { breaks_in, conn: None, has_news: false })
+                let ready = Rc::clone(&told);
+                Box::new(Fragile { breaks_in, conn: None, has_news: false, ready })
             });
             let gmnet: Make = Box::new(|_| Box::new(Gmnet::new(gmnet::Config::default())));
             let limits = Limits { connections_per_address: 3, ..Limits::default() };
             let config = Config { limits, ..Config::default() };
             let makers = vec![(Name::Events, fragile), (Name::Gmnet, gmnet)];
-            Self { server: Server::speaking(&config, makers), micros: 1_000_000 }
+            Self { server: Server::speaking(&config, makers), micros: 1_000_000, ready }
         }
 
         /// What comes of it, in the order in which it is to be done.
@@ -343,6 +358,7 @@ mod tests {
         ];
         for (place, say) in said {
             let mut world = World::new(place);
+            world.server.note_ready(5000);
             (0..3).for_each(|n| assert_eq!(world.open(n), [], "{place}"));
             assert_eq!(world.send(0, b"version\n"), [('t', 0)], "{place}");
             let is_answered = !matches!(place, "on_open" | "on_bytes");
@@ -363,8 +379,11 @@ mod tests {
             assert_eq!(again, Some(2_000_000), "{place}: it does not spin");
             assert_eq!((world.open(3), world.open(4)), (vec![], vec![]), "{place}: uncounted");
             assert_eq!(world.send(3, b"{"), [('c', 3)], "{place}: not while it rests");
+            let told = world.ready.replace(0);
             world.micros = 2_000_000;
             assert_eq!(world.wake(), [], "{place}");
+            assert_eq!(world.ready.get(), told, "{place}: it knows how many wait");
+            assert_eq!(told, 5000);
             assert_eq!(world.send(4, b"{"), [('t', 4)], "{place}: it is there again");
         }
     }
