@@ -8,8 +8,9 @@ use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory};
 
 /// Decodes one line and appends it, cleaned, to `text`.
 pub fn clean_into(line: &[u8], text: &mut String) {
+    // Nearly every line is printable ASCII between NULs.
+    let line = trim_nuls(line);
     if let Ok(line) = std::str::from_utf8(line) {
-        // Nearly every line is printable ASCII between NULs.
         if line.bytes().all(|b| matches!(b, b' '..=b'~')) {
             text.push_str(line);
         } else {
@@ -27,6 +28,14 @@ pub fn clean_into(line: &[u8], text: &mut String) {
             text.push(char::REPLACEMENT_CHARACTER);
         }
     }
+}
+
+/// NULs at the ends are taken out like those in between, and are no part of a broken character.
+fn trim_nuls(mut line: &[u8]) -> &[u8] {
+    while let [0, rest @ ..] | [rest @ .., 0] = line {
+        line = rest;
+    }
+    line
 }
 
 /// Rust sees three broken pieces in the UTF-8 form of a surrogate (`ed a0 80`), Java only one.
