@@ -526,7 +526,7 @@ pub const FORETOLD: usize = 4;
 
 /// Ports of one address for which it is remembered what they had shown of their NAT before others
 /// were told of them: as many games as most NATs have at a time. Only peers that are really there have
-/// any, and most have one or two: a megabyte and a half for [`NATS`] of them.
+/// any, and most have one: half a megabyte for [`NATS`] of them, and thirteen if all had so many.
 pub const SETTLED: usize = 16;
 
 /// A port that was silent for so long may belong to another socket when it shows again: RFC 4787
@@ -565,7 +565,7 @@ pub const fn worst_case(limits: &Limits) -> u64 {
     /// its notifications.
     const ROOM_PEER: u64 = 2048;
     /// Everything that is kept of an address and its ports.
-    const NAT: u64 = 512;
+    const NAT: u64 = 640;
     /// Everything that is kept of a host in a sorted list.
     const SORTED: u64 = 64;
     /// Buffers grow by doubling, and fragments remain.
