@@ -35,6 +35,10 @@ fn port_in(said: &[Vec<u8>]) -> Option<u16> {
     })
 }
 
+fn ports_in(said: &[Vec<u8>]) -> Vec<u16> {
+    said.iter().filter_map(|bytes| port_in(std::slice::from_ref(bytes))).collect()
+}
+
 impl Talk {
     fn new() -> Self {
         Self { server: Unplugged::new(&[]), conn: None, asked: 0 }
@@ -67,10 +71,15 @@ impl Talk {
 
     /// The port that a client from elsewhere is told.
     fn told(&mut self) -> Option<u16> {
+        self.told_of("203.0.113.7")
+    }
+
+    /// The same of this host.
+    fn told_of(&mut self, host: &str) -> Option<u16> {
         self.asked += 1;
         let client = SocketAddr::from(([198, 51, 100, 7], self.asked));
         self.server.datagram(client, &wire::datagram(b"connect\n\0"));
-        let conn = self.server.open_and_send(client, &wire::connect("203.0.113.7"));
+        let conn = self.server.open_and_send(client, &wire::connect(host));
         self.server.pass(Duration::from_secs(3));
         let port = port_in(&self.server.heard(conn));
         self.server.end(conn);
@@ -143,6 +152,51 @@ fn a_host_that_changes_its_data_is_not_told_where_a_neighbour_was() {
 }
 
 #[test]
+fn a_host_back_by_a_new_connection_is_not_where_a_neighbour_with_another_game_was() {
+    for pause in [0, 100, 400, 600] {
+        let mut talk = Talk::new();
+        talk.show(1000);
+        let neighbour = talk.server.open_and_send(home(1), &registers("Other"));
+        talk.pass(200);
+        talk.show(2000);
+        talk.register();
+        talk.pass(200);
+        talk.server.end(neighbour);
+        talk.pass(pause);
+        talk.show(2000);
+        let before = talk.conn.take();
+        talk.register();
+        assert_eq!(talk.told(), Some(2000), "{pause}");
+        before.into_iter().for_each(|conn| talk.server.end(conn));
+        assert_eq!(talk.told(), Some(2000), "{pause}: its old connection has ended");
+    }
+}
+
+#[test]
+fn a_neighbour_that_is_just_beginning_keeps_its_port_and_gives_it_to_nobody() {
+    for was_there in [false, true] {
+        let mut talk = Talk::new();
+        talk.show(2000);
+        talk.register();
+        talk.pass(500);
+        if was_there {
+            talk.show(1000);
+            let neighbour = talk.server.open_and_send(home(1), &registers("Other"));
+            talk.pass(500);
+            talk.server.end(neighbour);
+        }
+        talk.pass(2100);
+        talk.show(1000);
+        talk.pass(20);
+        talk.register();
+        talk.pass(130);
+        talk.server.open_and_send(home(1), &registers("Other"));
+        assert_eq!(talk.told_of("203.0.113.7:1000"), Some(1000), "{was_there}");
+        assert_eq!(talk.told_of("203.0.113.7:2000"), Some(2000), "{was_there}");
+    }
+}
+
+#[test]
 fn forged_packets_move_no_host_that_shows_its_port_when_it_registers_again() {
     for seed in 0..50 {
         let (mut talk, mut rng) = (Talk::new(), Rng::new(seed));
@@ -183,12 +237,34 @@ fn a_client_that_asks_again_is_told_with_the_port_that_it_showed_last() {
         talk.pass(1000);
         talk.server.send(conn, &wire::connect(target));
         talk.pass(1000);
+        let told = ports_in(&talk.server.heard(host));
+        let expected = if target == "203.0.113.7" { Some(&6000) } else { None };
+        assert_eq!(told.first(), expected, "{told:?}");
     }
-    talk.pass(1000);
-    let told: Vec<u16> =
-        talk.server.heard(host).iter().filter_map(|b| port_in(std::slice::from_ref(b))).collect();
-    assert_eq!(told.first(), Some(&6000));
-    assert_eq!(told.last(), Some(&6000), "{told:?}");
+}
+
+#[test]
+fn what_is_forged_for_a_client_that_asks_again_does_not_hide_its_own_port() {
+    for first in ["203.0.113.7", "203.0.113.99"] {
+        let mut talk = Talk::new();
+        talk.show(1000);
+        talk.register();
+        let host = talk.conn.expect("a host");
+        let client = |port| SocketAddr::from(([198, 51, 100, 9], port));
+        let shows = wire::datagram(b"connect\n\0");
+        talk.server.datagram(client(5000), &shows);
+        let conn = talk.server.open_and_send(client(1), &wire::connect(first));
+        talk.pass(3000);
+        for forged in 1..4 {
+            talk.server.heard(host);
+            talk.server.datagram(client(forged), &shows);
+            talk.pass(500);
+            talk.server.send(conn, &wire::connect("203.0.113.7"));
+            talk.pass(1000);
+            let told = ports_in(&talk.server.heard(host));
+            assert!(told.contains(&5000), "first {first}, then {forged} is forged: {told:?}");
+        }
+    }
 }
 
 /// A step of a conversation.

@@ -356,11 +356,14 @@ impl Hosts {
             host.reg = Sign::Nothing;
         }
         if let Some(reg) = reg {
+            let before = (host.port, host.via, host.seen);
+            // It may turn out to be that of a neighbour who is just beginning.
+            let is_on_loan = reg.unix.is_some() && host.port != Some(reg.port);
+            host.before_loan = is_on_loan.then(|| Box::new(before));
             host.port = Some(reg.port);
             host.via = reg.via;
             host.seen = host.seen.max(reg.at);
             host.reg = Sign::Certain;
-            host.before_loan = None;
         }
         self.end_succession(key, addr);
         self.relist(now.instant, addr);

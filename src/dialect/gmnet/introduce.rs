@@ -186,18 +186,22 @@ impl Gmnet {
         let is_later = conn.answered > Instant::default();
         let newer = is_later
             .then(|| self.ports.claim_newer_connect(now.instant, client, conn.answered, asked));
-        match newer.filter(|newer| newer.best().is_some()) {
-            Some(newer) => conn.likely = newer,
-            None if conn.likely.best().is_none() => {
-                // A packet that came at quite another time may be somebody else's: one that fits is
-                // waited for, if it can still come.
-                let is_first = asked - conn.opened <= limits::BELONGS + limits::ROUND_TRIP;
-                let has_waited = now.instant - asked >= limits::HOST_RETURN;
-                let patience = is_first && !has_waited && !is_last_try;
-                conn.likely = self.ports.claim_connect(now.instant, client, conn.opened, patience);
-            }
-            None => {}
+        let (newer, is_sure) = newer.unwrap_or_default();
+        if newer.best().is_some() && is_sure {
+            conn.likely = newer;
+            return newer;
         }
+        if conn.likely.best().is_none() {
+            // A packet that came at quite another time may be somebody else's: one that fits is
+            // waited for, if it can still come.
+            let is_first = asked - conn.opened <= limits::BELONGS + limits::ROUND_TRIP;
+            let has_waited = now.instant - asked >= limits::HOST_RETURN;
+            let can_come = is_first && !has_waited && !is_last_try;
+            let patience = can_come || newer.best().is_some();
+            conn.likely = self.ports.claim_connect(now.instant, client, conn.opened, patience);
+        }
+        // The ones before may still be right.
+        conn.likely = newer.followed_by(conn.likely);
         conn.likely
     }
 

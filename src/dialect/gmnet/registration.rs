@@ -65,9 +65,11 @@ impl Gmnet {
             }
             None => {
                 let hosts = &self.hosts;
-                let at = |port| hosts.find(addr, Some(port)).and_then(|key| hosts.get(key));
-                let is_same_game = |port| at(port).is_some_and(|host| host.game() == game);
-                self.ports.claim_reg(now.instant, addr, opened, is_same_game)
+                let is_same_game = |port: Option<u16>| {
+                    let is_there = |host: &Host| port.is_none() || host.port == port;
+                    hosts.at(addr).any(|(_, host)| host.game() == game && is_there(host))
+                };
+                self.ports.claim_reg(now.instant, addr, opened, game, is_same_game)
             }
         };
         let room = match known {
@@ -123,7 +125,7 @@ impl Gmnet {
         // What a neighbour still uses is not free for the next that registers.
         let is_free = self.hosts.find(host.addr, host.port).is_none();
         let port = host.port_left().filter(|_| is_free);
-        self.ports.release_reg(now.instant, host.addr, port);
+        self.ports.release_reg(now.instant, host.addr, host.game(), port);
         if self.lines.says(now, host.addr) {
             info!("host {} is gone: {left}", Named(&host));
         }

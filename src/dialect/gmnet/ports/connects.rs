@@ -33,9 +33,20 @@ impl Likely {
     }
 
     /// All of them.
-    pub fn iter(&self) -> impl Iterator<Item = u16> {
+    pub fn iter(&self) -> impl Iterator<Item = u16> + Clone {
         // Port 0 is never learned.
         self.0.into_iter().take_while(|port| *port != 0)
+    }
+
+    /// These, and of those before them the oldest for which there is room.
+    #[must_use]
+    pub fn followed_by(&self, older: Self) -> Self {
+        let own = self.iter().take(limits::LIKELY_PORTS - 1);
+        let room = limits::LIKELY_PORTS - own.clone().count();
+        let older: SmallVec<[u16; limits::LIKELY_PORTS]> =
+            older.iter().filter(|port| !own.clone().any(|own| own == *port)).collect();
+        let more = older.len().saturating_sub(room);
+        own.clone().chain(older.iter().skip(more).copied()).collect()
     }
 }
 
@@ -78,20 +89,25 @@ impl Ports {
     }
 
     /// The same for a later request, made at that time: those of the newest packets, if they came
-    /// after the last answer.
+    /// after the last answer. False if any of them may be somebody else's.
     pub fn claim_newer_connect(
         &mut self,
         now: Instant,
         addr: IpAddr,
         answered: Instant,
         asked: Instant,
-    ) -> Likely {
-        self.take_connect(now, addr, |c| {
+    ) -> (Likely, bool) {
+        let connects = self.by_addr.get(&addr).map(|remembered| remembered.connects.as_slice());
+        let newer = connects.unwrap_or_default().iter().filter(|c| c.at > answered);
+        let is_sure = newer.clone().count() == 1
+            && newer.clone().all(|c| gap(asked, c.at) <= limits::OVERTAKEN);
+        let likely = self.take_connect(now, addr, |c| {
             (c.at > answered).then(|| match gap(asked, c.at) {
                 gap if gap <= limits::OVERTAKEN => Distance::Near(gap),
                 gap => Distance::Far(gap),
             })
-        })
+        });
+        (likely, is_sure)
     }
 
     /// Takes the ports of an address that are the least distant. If it is certainly one, nobody
@@ -212,11 +228,19 @@ mod tests {
     #[test]
     fn a_later_request_takes_nothing_that_came_before_the_last_answer() {
         let mut ports = Ports::default();
-        let (answered, now) = (at(2).instant, at(4).instant);
+        let now = at(4).instant;
         ports.learn_connect(at(1).instant, ADDR, 1000);
-        assert_eq!(ports.claim_newer_connect(now, ADDR, answered, now), Likely::default());
+        let claim = |ports: &mut Ports, answered: u64| {
+            ports.claim_newer_connect(now, ADDR, at(answered).instant, now)
+        };
+        assert_eq!(claim(&mut ports, 2), (Likely::default(), false));
         ports.learn_connect(at(3).instant, ADDR, 2000);
-        assert_eq!(ports.claim_newer_connect(now, ADDR, answered, now), only(2000));
-        assert_eq!(ports.claim_newer_connect(now, ADDR, answered, now), Likely::default());
+        assert_eq!(claim(&mut ports, 2), (only(2000), false), "it came long before the request");
+        assert_eq!(claim(&mut ports, 2), (Likely::default(), false));
+        ports.learn_connect(now.just_before(), ADDR, 3000);
+        assert_eq!(claim(&mut ports, 3), (only(3000), true));
+        ports.learn_connect(now.just_before(), ADDR, 4000);
+        ports.learn_connect(now.just_before(), ADDR, 5000);
+        assert!(!claim(&mut ports, 3).1, "it may be either");
     }
 }

@@ -162,8 +162,8 @@ mod tests {
         let now = at(5).instant;
         assert_eq!(ports.claim_connect(now, ADDR, one, false), only(1000));
         assert_eq!(ports.claim_connect(now, ADDR, two, false), only(2000));
-        assert_eq!(ports.claim_reg(now, ADDR, one, |_| true).map(|c| c.port), Some(1001));
-        assert_eq!(ports.claim_reg(now, ADDR, two, |_| true).map(|c| c.port), Some(2001));
+        assert_eq!(ports.claim_reg(now, ADDR, one, "", |_| true).map(|c| c.port), Some(1001));
+        assert_eq!(ports.claim_reg(now, ADDR, two, "", |_| true).map(|c| c.port), Some(2001));
     }
 
     #[test]
@@ -172,7 +172,7 @@ mod tests {
         ports.learn_connect(at(0).instant, ADDR, 1000);
         ports.learn_reg(at(0), VIA, ADDR, 2000);
         let later = at(0).instant + limits::CONNECT_PORT + Duration::from_micros(1);
-        assert_eq!(ports.claim_reg(later, ADDR, later, |_| true), None);
+        assert_eq!(ports.claim_reg(later, ADDR, later, "", |_| true), None);
         assert_eq!(ports.claim_connect(later, ADDR, later, false), Likely::default());
         ports.expire(later);
         assert_eq!(ports.next_wakeup(), None, "nothing is left to forget");
@@ -192,7 +192,7 @@ mod tests {
         let connects = ports.claim_connect(at(0).instant, ADDR, at(0).instant, true);
         assert_eq!(connects.best(), Some(last));
         assert_eq!(
-            ports.claim_reg(at(0).instant, ADDR, at(0).instant, |_| true).map(|c| c.port),
+            ports.claim_reg(at(0).instant, ADDR, at(0).instant, "", |_| true).map(|c| c.port),
             Some(last)
         );
     }

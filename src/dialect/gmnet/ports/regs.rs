@@ -2,6 +2,7 @@
 //! forged packets by what has been shown before.
 
 use std::cmp::Reverse;
+use std::hash::BuildHasher as _;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -23,12 +24,17 @@ pub(super) struct Reg {
     at: Instant,
     unix: u64,
     source: RegSource,
+    /// The game of the host that has left with this port.
+    game: Option<Game>,
     /// A host of this address has, or may have, shown this port before.
     is_known: bool,
     /// The host that has left with this port showed it again after it had registered, before or
     /// after it left.
     is_announced: bool,
 }
+
+/// A data1 string: so many bits of its hash tell the games of one address apart.
+type Game = u32;
 
 /// Where a [`Reg`] comes from. Of two that are equally likely, the earlier here is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -126,6 +132,7 @@ impl Ports {
                 at: instant,
                 unix: now.unix,
                 source: RegSource::Copy,
+                game: None,
                 is_known: true,
                 is_announced: false,
             });
@@ -145,9 +152,11 @@ impl Ports {
             let is_known = source != RegSource::Datagram
                 || remembered.maybe.contains(&port)
                 || remembered.regs.iter().any(was_known);
-            let has_left = |r: &Reg| r.source == RegSource::Left || r.is_announced;
-            let is_announced = source == RegSource::Datagram
-                && remembered.regs.iter().any(|r| r.port == port && has_left(r));
+            let has_left =
+                |r: &&Reg| r.port == port && (r.source == RegSource::Left || r.is_announced);
+            let left = remembered.regs.iter().find(has_left);
+            let left = left.filter(|_| source == RegSource::Datagram);
+            let (game, is_announced) = (left.and_then(|r| r.game), left.is_some());
             remembered.put(Reg {
                 port,
                 via,
@@ -156,6 +165,7 @@ impl Ports {
                 at,
                 unix,
                 source,
+                game,
                 is_known,
                 is_announced,
             });
@@ -170,9 +180,10 @@ impl Ports {
         }
     }
 
-    /// A host has left. Its port, with when a packet came from there last, stays known for a
-    /// while, as its game may be about to come back.
-    pub fn release_reg(&mut self, now: Instant, addr: IpAddr, left: Option<LeftPort>) {
+    /// A host of this game has left. Its port, with when a packet came from there last, stays known
+    /// for a while, as its game may be about to come back.
+    pub fn release_reg(&mut self, now: Instant, addr: IpAddr, game: &str, left: Option<LeftPort>) {
+        let game = Some(self.game(game));
         self.change(now, addr, |remembered| {
             remembered.host_expected = now + limits::HOST_RETURN;
             if let Some(LeftPort { port, via, seen, is_announced }) = left {
@@ -184,6 +195,7 @@ impl Ports {
                     at: now,
                     unix: 0,
                     source: RegSource::Left,
+                    game,
                     is_known: true,
                     is_announced,
                 });
@@ -192,23 +204,31 @@ impl Ports {
     }
 
     /// Takes the port that the first registration of a connection may have: of the packet that
-    /// most likely belongs to it, else of a host that has left. `is_same_game` tells whether the host
-    /// that is registered at a port is of the game that registers now.
+    /// most likely belongs to it, else of a host that has left. `is_same_game` tells whether a host
+    /// that is registered at a port, or at any, is of the game that registers now.
     pub fn claim_reg(
         &mut self,
         now: Instant,
         addr: IpAddr,
         opened: Instant,
-        is_same_game: impl Fn(u16) -> bool,
+        game: &str,
+        is_same_game: impl Fn(Option<u16>) -> bool,
     ) -> Option<ClaimedReg> {
-        self.take_reg(now, addr, opened, |regs| {
-            let known = known_in_flood(regs, opened);
-            known.or_else(|| choose_reg(now, regs, opened, &is_same_game))
-        })
+        let comes = Comes { opened, game: self.game(game), is_same_game: &is_same_game };
+        let remembered = self.expected_host(addr)?;
+        let known = known_in_flood(&remembered.regs, opened);
+        let index = known.or_else(|| choose_reg(now, &remembered.regs, &comes))?;
+        let reg = remembered.regs.remove(index);
+        remembered.note_others(opened, &reg);
+        self.count -= 1;
+        let is_provisional = reg.source == RegSource::Left && !comes.may_be_back_at(&reg);
+        self.forget_if_of_no_use(now, addr);
+        Some(ClaimedReg { is_provisional, ..reg.claimed() })
     }
 
     /// Takes the port that a later registration may have, of a host with that port: of a newer packet
-    /// that is nobody's, else its own once more.
+    /// that is nobody's, else its own once more. What is nobody's may be of a neighbour that is
+    /// just beginning: it is on loan until a connection comes that it belongs to.
     pub fn claim_newer_reg(
         &mut self,
         now: Instant,
@@ -222,41 +242,43 @@ impl Ports {
         };
         let is_packet = |r: &Reg| !matches!(r.source, RegSource::Left | RegSource::Copy);
         let own = |r: &Reg| known.is_some_and(|known| r.port == known.port) && is_packet(r);
-        self.take_reg(now, addr, now, |regs| {
-            // Who has just shown the port that he has means no other that nobody knows.
-            let is_sure = known.is_some_and(|known| now - known.seen <= limits::OVERTAKEN);
-            let newer =
-                || regs.iter().rposition(newer).filter(|_| !(is_sure && is_flood(regs, now)));
-            known_in_flood(regs, now).or_else(newer).or_else(|| regs.iter().position(own))
-        })
+        let remembered = self.expected_host(addr)?;
+        let regs = &mut remembered.regs;
+        // Who has just shown the port that he has means no other that nobody knows.
+        let is_sure = known.is_some_and(|known| now - known.seen <= limits::OVERTAKEN);
+        let is_forged = is_sure && is_flood(regs, now);
+        let newer = || regs.iter().rposition(newer).filter(|_| !is_forged);
+        let chosen = known_in_flood(regs, now).or_else(newer);
+        let index = chosen.or_else(|| regs.iter().position(own))?;
+        let reg = *regs.get(index)?;
+        remembered.note_others(now, &reg);
+        if reg.source == RegSource::Datagram {
+            self.lend_reg(addr, reg.port);
+        } else {
+            remembered.regs.remove(index);
+            self.count -= 1;
+            self.forget_if_of_no_use(now, addr);
+        }
+        // What it has is not taken away from anybody.
+        let lent = reg.source == RegSource::Lent && known.is_none_or(|k| k.port != reg.port);
+        Some(ClaimedReg { lent, ..reg.claimed() })
     }
 
-    fn take_reg(
-        &mut self,
-        now: Instant,
-        addr: IpAddr,
-        expected: Instant,
-        choose: impl FnOnce(&[Reg]) -> Option<usize>,
-    ) -> Option<ClaimedReg> {
+    /// What is remembered of an address from which a host registers, which is here now.
+    fn expected_host(&mut self, addr: IpAddr) -> Option<&mut Remembered> {
         let remembered = self.by_addr.get_mut(&addr)?;
-        // It is here now.
         remembered.host_expected = Instant::default();
-        let index = choose(&remembered.regs)?;
-        let reg = remembered.regs.remove(index);
-        remembered.note_others(expected, &reg);
-        self.count -= 1;
-        if remembered.is_of_no_use(now) {
+        Some(remembered)
+    }
+
+    fn forget_if_of_no_use(&mut self, now: Instant, addr: IpAddr) {
+        if self.by_addr.get(&addr).is_some_and(|remembered| remembered.is_of_no_use(now)) {
             self.by_addr.remove(&addr);
         }
-        Some(ClaimedReg {
-            port: reg.port,
-            via: reg.via,
-            at: reg.seen,
-            unix: (reg.source == RegSource::Datagram).then_some(reg.unix),
-            lent: reg.source == RegSource::Lent,
-            is_doubtful: matches!(reg.source, RegSource::Again | RegSource::Copy),
-            is_provisional: reg.source == RegSource::Left && !reg.is_back(expected),
-        })
+    }
+
+    fn game(&self, game: &str) -> Game {
+        self.by_addr.hasher().hash_one(game) as Game
     }
 }
 
@@ -289,17 +311,41 @@ impl Reg {
         Distance::of(now, opened, self.first, self.seen)
     }
 
-    /// Whether the game of a host that has left comes back by this connection: it has shown its port
-    /// because it was about to, or it left a moment ago, as one does that changes its data.
-    fn is_back(&self, opened: Instant) -> bool {
-        let has_just_left =
-            self.source == RegSource::Left && gap(opened, self.at) <= limits::HOST_RETURN;
-        has_just_left || (self.is_announced && gap(opened, self.seen) <= limits::BELONGS)
+    /// What a registration gets that takes it.
+    fn claimed(&self) -> ClaimedReg {
+        ClaimedReg {
+            port: self.port,
+            via: self.via,
+            at: self.seen,
+            unix: (self.source == RegSource::Datagram).then_some(self.unix),
+            lent: self.source == RegSource::Lent,
+            is_doubtful: matches!(self.source, RegSource::Again | RegSource::Copy),
+            is_provisional: false,
+        }
     }
 
     /// How far from this time its nearest packet came.
     fn gap(&self, expected: Instant) -> Duration {
         gap(expected, self.first).min(gap(expected, self.seen))
+    }
+}
+
+/// A connection that registers a host for the first time.
+struct Comes<'a> {
+    opened: Instant,
+    game: Game,
+    /// Whether a host that is registered at a port, or at any, is of this game.
+    is_same_game: &'a dyn Fn(Option<u16>) -> bool,
+}
+
+impl Comes<'_> {
+    /// Whether this is the game of a host that has left: it has shown its port because it was about to
+    /// come back, or it left a moment ago, as one does that changes its data.
+    fn may_be_back_at(&self, reg: &Reg) -> bool {
+        let has_just_left =
+            reg.source == RegSource::Left && gap(self.opened, reg.at) <= limits::HOST_RETURN;
+        let is_announced = reg.is_announced && gap(self.opened, reg.seen) <= limits::BELONGS;
+        reg.game == Some(self.game) && (has_just_left || is_announced)
     }
 }
 
@@ -323,24 +369,22 @@ fn known_in_flood(regs: &[Reg], expected: Instant) -> Option<usize> {
 
 /// Which of these the first registration of a connection may have: the nearest, where what is
 /// known goes before what is not, if the network may have made the difference.
-fn choose_reg(
-    now: Instant,
-    regs: &[Reg],
-    opened: Instant,
-    is_same_game: &dyn Fn(u16) -> bool,
-) -> Option<usize> {
+fn choose_reg(now: Instant, regs: &[Reg], comes: &Comes<'_>) -> Option<usize> {
+    let Comes { opened, game, is_same_game } = *comes;
     let is_recent = |reg: &Reg| now - reg.at <= limits::REG_WINDOW;
-    if let [only] = regs {
+    if let [only @ Reg { source: RegSource::Datagram, .. }] = regs {
         // Nearly always.
-        return (is_recent(only) && only.source != RegSource::Copy).then_some(0);
+        return is_recent(only).then_some(0);
     }
     let recent = || regs.iter().filter(|reg| is_recent(reg));
     let is_free = |reg: &Reg| reg.source == RegSource::Datagram;
     let is_any_free = recent().any(is_free);
-    let is_any_back = recent().any(|reg| reg.is_back(opened));
+    let is_any_back = recent().any(|reg| comes.may_be_back_at(reg));
     let is_any_newer = |reg: &Reg| recent().any(|other| is_free(other) && other.seen > reg.seen);
     let order = |reg: &Reg| {
         let distance = match reg.source {
+            // What another game has shown is that one's.
+            _ if reg.game.is_some_and(|other| other != game) => Distance::Far(now - reg.seen),
             // The packet that a host had registered with belongs to that registration.
             RegSource::Left if !reg.is_announced && is_any_newer(reg) => {
                 Distance::Far(now - reg.seen)
@@ -348,17 +392,20 @@ fn choose_reg(
             _ => reg.distance(now, opened),
         };
         let may_be_meant = match reg.source {
-            RegSource::Datagram | RegSource::Left => true,
-            // Nothing is taken back from a neighbour while there is a newer packet of nobody's.
-            RegSource::Lent => !is_any_newer(reg),
+            RegSource::Datagram => true,
+            // It is somebody else's rather than that of a host that is here.
+            RegSource::Left => reg.game == Some(game) || !is_same_game(None),
+            // Nothing is taken back from a neighbour while there is a newer packet of nobody's, nor
+            // what came long before.
+            RegSource::Lent => !is_any_newer(reg) && matches!(distance, Distance::Near(_)),
             // Who has a packet of his own is not somebody else, back by a new connection: not one
             // who plays another game, and not one whose old connection still stands, if that of
             // another has just ended.
-            RegSource::Again => (!is_any_free || is_same_game(reg.port)) && !is_any_back,
+            RegSource::Again => (!is_any_free || is_same_game(Some(reg.port))) && !is_any_back,
             // It only says that a packet from an unknown port is not meant.
             RegSource::Copy => {
                 let is_now = distance <= Distance::Near(limits::OVERTAKEN);
-                is_any_free && is_now && is_same_game(reg.port) && !is_any_back
+                is_any_free && is_now && is_same_game(Some(reg.port)) && !is_any_back
             }
         };
         // Of two that came equally near, the one that no host has is forged, or his that comes next.

@@ -1,6 +1,8 @@
 use super::super::tests::{ADDR, VIA, at};
 use super::*;
 
+const GAME: &str = "game";
+
 /// A host with this port has left that had shown it last then, when it registered.
 fn left(port: u16, seen: Instant) -> Option<LeftPort> {
     Some(LeftPort { port, via: VIA, seen, is_announced: false })
@@ -14,10 +16,10 @@ fn under_a_flood_of_forged_ports_the_one_that_was_known_before_is_right() {
             let instant = Instant::from_micros(99_000_000 + n * 50_000);
             ports.learn_reg(Now { instant, unix: 0 }, VIA, ADDR, 5000 + n as u16);
         }
-        ports.release_reg(at(99).instant, ADDR, left(1000, at(seen).instant));
+        ports.release_reg(at(99).instant, ADDR, GAME, left(1000, at(seen).instant));
         let shown = Instant::from_micros(99_990_000);
         ports.learn_reg(Now { instant: shown, unix: 0 }, VIA, ADDR, 1000);
-        let claimed = ports.claim_reg(at(101).instant, ADDR, at(100).instant, |_| true);
+        let claimed = ports.claim_reg(at(101).instant, ADDR, at(100).instant, GAME, |_| true);
         assert_eq!(claimed.map(|c| c.port), Some(1000));
     }
 }
@@ -34,7 +36,7 @@ fn a_host_that_got_a_forged_port_gets_its_own_when_it_shows_that_again() {
         let opened = Instant::from_micros(second * 1_000_000 + 500_000);
         let shown = Instant::from_micros(opened.micros() - 3_000);
         ports.learn_reg(Now { instant: shown, unix: 0 }, VIA, ADDR, 1000);
-        ports.claim_reg(at(second + 1).instant, ADDR, opened, |_| true).map(|c| c.port)
+        ports.claim_reg(at(second + 1).instant, ADDR, opened, GAME, |_| true).map(|c| c.port)
     };
     assert_eq!(register(100, 5000), Some(5010));
     assert_eq!(register(110, 6000), Some(1000));
@@ -44,10 +46,10 @@ fn a_host_that_got_a_forged_port_gets_its_own_when_it_shows_that_again() {
 fn of_packets_that_came_at_another_time_than_the_connection_the_newest_is_taken() {
     let mut ports = Ports::default();
     ports.learn_reg(at(10), VIA, ADDR, 1000);
-    ports.release_reg(at(13).instant, ADDR, left(2000, at(12).instant));
+    ports.release_reg(at(13).instant, ADDR, GAME, left(2000, at(12).instant));
     ports.learn_reg(at(15), VIA, ADDR, 3000);
     let mut claim =
-        || ports.claim_reg(at(16).instant, ADDR, at(8).instant, |_| true).map(|c| c.port);
+        || ports.claim_reg(at(16).instant, ADDR, at(8).instant, GAME, |_| true).map(|c| c.port);
     assert_eq!([claim(), claim(), claim()], [Some(3000), Some(2000), Some(1000)]);
 }
 
@@ -55,13 +57,13 @@ fn of_packets_that_came_at_another_time_than_the_connection_the_newest_is_taken(
 fn a_registration_takes_the_newest_packet_before_the_port_of_a_host_that_left() {
     let mut ports = Ports::default();
     ports.learn_reg(at(0), VIA, ADDR, 1000);
-    ports.release_reg(at(1).instant, ADDR, left(2000, at(0).instant));
+    ports.release_reg(at(1).instant, ADDR, GAME, left(2000, at(0).instant));
     let now = at(2).instant;
-    let claimed = ports.claim_reg(now, ADDR, now, |_| true);
+    let claimed = ports.claim_reg(now, ADDR, now, GAME, |_| true);
     assert_eq!(claimed.map(|c| (c.port, c.unix)), Some((1000, Some(1_700_000_000))));
-    let claimed = ports.claim_reg(now, ADDR, now, |_| true);
+    let claimed = ports.claim_reg(now, ADDR, now, GAME, |_| true);
     assert_eq!(claimed.map(|c| (c.port, c.unix)), Some((2000, None)));
-    assert_eq!(ports.claim_reg(now, ADDR, now, |_| true), None);
+    assert_eq!(ports.claim_reg(now, ADDR, now, GAME, |_| true), None);
 }
 
 #[test]
@@ -69,7 +71,7 @@ fn the_first_of_repeated_packets_dates_the_registration() {
     let mut ports = Ports::default();
     ports.learn_reg(at(0), VIA, ADDR, 1000);
     ports.learn_reg(at(3), VIA, ADDR, 1000);
-    let claimed = ports.claim_reg(at(4).instant, ADDR, at(4).instant, |_| true);
+    let claimed = ports.claim_reg(at(4).instant, ADDR, at(4).instant, GAME, |_| true);
     assert_eq!(claimed.and_then(|c| c.unix), Some(1_700_000_000));
 }
 
@@ -95,7 +97,7 @@ fn of_games(known: i64, unknown: i64, is_copy: bool, is_same_game: bool) -> Opti
             (false, _) => ports.learn_reg(now, VIA, ADDR, 2000),
         }
     }
-    ports.claim_reg(ms(200).instant, ADDR, ms(0).instant, |_| is_same_game).map(|c| c.port)
+    ports.claim_reg(ms(200).instant, ADDR, ms(0).instant, GAME, |_| is_same_game).map(|c| c.port)
 }
 
 #[test]
@@ -123,9 +125,9 @@ fn a_known_port_goes_before_an_unknown_one_that_did_not_come_nearer_to_the_conne
 fn a_copy_alone_is_nobodys_packet() {
     let mut ports = Ports::default();
     ports.learn_reg_copy(at(100), VIA, ADDR, 1000);
-    assert_eq!(ports.claim_reg(at(100).instant, ADDR, at(100).instant, |_| true), None);
-    ports.release_reg(at(100).instant, ADDR, left(2000, at(99).instant));
-    let claimed = ports.claim_reg(at(100).instant, ADDR, at(100).instant, |_| true);
+    assert_eq!(ports.claim_reg(at(100).instant, ADDR, at(100).instant, GAME, |_| true), None);
+    ports.release_reg(at(100).instant, ADDR, GAME, left(2000, at(99).instant));
+    let claimed = ports.claim_reg(at(100).instant, ADDR, at(100).instant, GAME, |_| true);
     assert_eq!(claimed.map(|c| c.port), Some(2000));
 }
 
@@ -136,14 +138,14 @@ fn the_port_of_a_host_that_left_is_provisional_unless_it_was_shown_for_the_new_c
     {
         let mut ports = Ports::default();
         let host = LeftPort { port: 1000, via: VIA, seen: at(seen).instant, is_announced };
-        ports.release_reg(at(99).instant, ADDR, Some(host));
-        let claimed = ports.claim_reg(at(101).instant, ADDR, at(100).instant, |_| true);
+        ports.release_reg(at(99).instant, ADDR, GAME, Some(host));
+        let claimed = ports.claim_reg(at(101).instant, ADDR, at(100).instant, GAME, |_| true);
         let claimed = claimed.map(|c| (c.port, c.is_provisional));
         assert_eq!(claimed, Some((1000, is_provisional)), "{seen} {is_announced}");
     }
     let mut ports = Ports::default();
     ports.learn_reg(at(97), VIA, ADDR, 1000);
-    let claimed = ports.claim_reg(at(101).instant, ADDR, at(100).instant, |_| true);
+    let claimed = ports.claim_reg(at(101).instant, ADDR, at(100).instant, GAME, |_| true);
     assert_eq!(claimed.map(|c| c.is_provisional), Some(false), "a packet is a packet");
 }
 
@@ -176,13 +178,13 @@ fn back_or(back: u64, other: impl Fn(&mut Ports, Now), is_left_after: bool) -> O
     if is_left_after {
         // As a game does that changes its data.
         let host = LeftPort { port: 1000, via: VIA, seen: shown.instant, is_announced: true };
-        ports.release_reg(before(back - 1).instant, ADDR, Some(host));
+        ports.release_reg(before(back - 1).instant, ADDR, GAME, Some(host));
     } else {
-        ports.release_reg(before(back + 10).instant, ADDR, left(1000, at(60).instant));
+        ports.release_reg(before(back + 10).instant, ADDR, GAME, left(1000, at(60).instant));
         ports.learn_reg(shown, VIA, ADDR, 1000);
     }
     other(&mut ports, before(2));
-    ports.claim_reg(at(101).instant, ADDR, before(0).instant, |_| true).map(|c| c.port)
+    ports.claim_reg(at(101).instant, ADDR, before(0).instant, GAME, |_| true).map(|c| c.port)
 }
 
 #[test]
@@ -197,5 +199,37 @@ fn whose_old_connection_has_ended_goes_before_whose_still_stands() {
         }
         assert_eq!(back_or(1500, again, is_left_after), Some(2000), "{is_left_after}");
         assert_eq!(back_or(10, unknown, is_left_after), Some(2000), "it shows another port");
+    }
+}
+
+#[test]
+fn a_neighbour_with_another_game_does_not_come_back_by_this_connection() {
+    let before = |ms: u64| Now { instant: Instant::from_micros(100_000_000 - 1000 * ms), unix: 0 };
+    for (game, port) in [("other", 2000), (GAME, 1000)] {
+        let mut ports = Ports::default();
+        ports.release_reg(before(300).instant, ADDR, game, left(1000, before(700).instant));
+        ports.learn_reg_again(before(2), VIA, ADDR, 2000);
+        let claimed = ports.claim_reg(at(101).instant, ADDR, before(0).instant, GAME, |_| true);
+        assert_eq!(claimed.map(|c| c.port), Some(port), "{game} has left");
+    }
+}
+
+#[test]
+fn two_games_that_change_their_data_at_once_keep_their_ports() {
+    let before = |ms: u64| Now { instant: Instant::from_micros(100_000_000 - 1000 * ms), unix: 0 };
+    for first in ["one", "two"] {
+        let mut ports = Ports::default();
+        for (game, port) in [("one", 1001), ("two", 1002)] {
+            ports.release_reg(before(20).instant, ADDR, game, left(port, before(3000).instant));
+            ports.learn_reg(before(1), VIA, ADDR, port);
+        }
+        let second = if first == "one" { "two" } else { "one" };
+        let claimed = [first, second].map(|game| {
+            let claimed =
+                ports.claim_reg(at(101).instant, ADDR, before(0).instant, game, |_| false);
+            (game, claimed.map(|c| c.port))
+        });
+        assert!(claimed.contains(&("one", Some(1001))), "{claimed:?}");
+        assert!(claimed.contains(&("two", Some(1002))), "{claimed:?}");
     }
 }
