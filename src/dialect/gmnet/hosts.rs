@@ -298,7 +298,7 @@ impl Hosts {
         let game = data.as_ref().map_or("", |data| data.get(0));
         let before = match reg {
             Some(reg) => self.at_port(addr, reg.port),
-            None => self.last_seen(addr).filter(|h| h.game() == game),
+            None => self.last_seen(addr, game),
         };
         let is_same = before.is_some_and(|h| h.game() == game);
         let sign = match reg {
@@ -477,10 +477,10 @@ impl Hosts {
         keys.iter().rev().filter_map(|key| self.get(*key)).find(|host| host.port == Some(port))
     }
 
-    /// Of the hosts of an address, the one whose UDP packet came last.
-    fn last_seen(&self, addr: IpAddr) -> Option<&Host> {
-        let keys = self.by_addr.get(addr);
-        keys.iter().filter_map(|key| self.get(*key)).max_by_key(|host| (host.seen, host.since))
+    /// Of the hosts of this game at an address, the one whose UDP packet came last.
+    fn last_seen(&self, addr: IpAddr, game: &str) -> Option<&Host> {
+        let hosts = self.at(addr).map(|(_, host)| host).filter(|host| host.game() == game);
+        hosts.max_by_key(|host| (host.seen, host.since))
     }
 
     /// Keeps up what is known of hosts inside, after ports at this address have changed.

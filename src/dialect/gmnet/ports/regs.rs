@@ -401,7 +401,10 @@ fn choose_reg(now: Instant, regs: &[Reg], comes: &Comes<'_>) -> Option<usize> {
             // Who has a packet of his own is not somebody else, back by a new connection: not one
             // who plays another game, and not one whose old connection still stands, if that of
             // another has just ended.
-            RegSource::Again => (!is_any_free || is_same_game(Some(reg.port))) && !is_any_back,
+            RegSource::Again => {
+                let is_other_game = !is_same_game(Some(reg.port));
+                !(is_other_game && (is_any_free || is_same_game(None))) && !is_any_back
+            }
             // It only says that a packet from an unknown port is not meant.
             RegSource::Copy => {
                 let is_now = distance <= Distance::Near(limits::OVERTAKEN);
