@@ -106,7 +106,7 @@ pub const COMMAND_TIME: Duration = Duration::from_secs(30);
 pub const CHEAP_REPLY: usize = 4096;
 
 /// What others wait for at most at a time, in the unit of work: what it takes to write a byte of a
-/// lobby, a nanosecond or less. With what the kernel does for it this is a millisecond; two such
+/// lobby, a nanosecond or less. With what the kernel does for it this is a millisecond; a few such
 /// pieces can be done in one turn of the event loop.
 pub const TURN_WORK: usize = 512 << 10;
 

@@ -123,10 +123,13 @@ impl Events {
         }
     }
 
-    /// Goes on with handshakes that had to wait.
+    /// Goes on with handshakes that had to wait, as far as this turn goes.
     pub(super) fn go_on_with_handshakes(&mut self, now: Now, out: &mut Outbox) {
         let has_waited = !self.turns.is_crowded();
-        while let Some(id) = self.handshakes.take(now.instant) {
+        self.turns.begin_turn(now.instant);
+        while !self.turns.is_spent()
+            && let Some(id) = self.handshakes.take(now.instant)
+        {
             self.go_on(now, id, has_waited, out);
         }
     }

@@ -7,6 +7,7 @@ use rustls::ClientConnection;
 use rustls::version::TLS13;
 
 use super::super::tls::Acceptor;
+use super::super::wire::Wire;
 use super::encrypted::{LOGIN, certificate, client, loaded, stranger, talk};
 use super::*;
 
@@ -213,6 +214,29 @@ fn new_keys_right_behind_the_handshake_wait_as_well() {
     assert!(world.events.has_enough(id));
     while world.take_turns() {}
     assert_eq!(answered(&mut world, id, &mut client), 10);
+}
+
+#[test]
+fn ends_of_handshakes_take_several_turns() {
+    let trusted = certificate();
+    let mut world = unhindered(&trusted);
+    let mut begun: Vec<_> = (0..80).map(|_| (world.open(), client(&trusted, &TLS13))).collect();
+    begun.iter_mut().for_each(|(id, client)| world.say(*id, sent(client)));
+    (0..80).for_each(|_| world.turn());
+    for (id, client) in &mut begun {
+        assert_eq!(heard_by(&mut world, *id, client), "");
+        world.say(*id, sent(client));
+    }
+    let left = |world: &World| {
+        let wires = begun.iter().map(|(id, _)| &world.events.conns.get(*id).unwrap().wire);
+        wires.filter(|wire| matches!(wire, Wire::Tls(tls) if tls.is_handshaking())).count()
+    };
+    assert_eq!(left(&world), 80);
+    world.turn();
+    assert!((1..60).contains(&left(&world)), "{} left", left(&world));
+    assert_eq!(world.events.next_wakeup(), Some(world.now.instant));
+    (0..3).for_each(|_| world.turn());
+    assert_eq!(left(&world), 0);
 }
 
 #[test]
