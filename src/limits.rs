@@ -106,7 +106,7 @@ pub const COMMAND_TIME: Duration = Duration::from_secs(30);
 pub const CHEAP_REPLY: usize = 4096;
 
 /// What others wait for at most at a time, in the unit of work: what it takes to write a byte of a
-/// lobby, a nanosecond or less. With what the kernel does for it this is a millisecond; two such
+/// lobby, a nanosecond or less. With what the kernel does for it this is a millisecond; a few such
 /// pieces can be done in one turn of the event loop.
 pub const TURN_WORK: usize = 512 << 10;
 
@@ -353,9 +353,17 @@ pub const TLS_STATE: usize = 8 * 1024;
 /// the most that is kept of a peer until the rest comes.
 pub const TLS_RECORD: usize = 16 * 1024 + 2048 + 5;
 
-/// Bytes of TLS for each byte of an event: a record with a single byte has less than half of
-/// it. What is beyond does work and says nothing, such as new keys all the time.
-pub const TLS_OVERHEAD: usize = 64;
+/// Work for any TLS record beyond its bytes, in the unit of [`TURN_WORK`]: rustls takes about a
+/// microsecond.
+pub const TLS_RECORD_WORK: usize = 1000;
+
+/// Work for a TLS record without anything in it, beyond that: it may bring new keys, which take rustls
+/// five to nine microseconds.
+pub const TLS_KEYS_WORK: usize = 9000;
+
+/// TLS records without anything in them that a peer may send beyond those with something. New keys
+/// are due every few million records, and an empty one before each other was seen when TLS was young.
+pub const TLS_EMPTY: usize = 64;
 
 /// After so much silence a peer is asked whether it is still there. Home routers forget a silent
 /// TCP connection after five minutes or more.

@@ -109,7 +109,7 @@ struct Conn {
     opened: Instant,
     wire: Wire,
     framer: Framer,
-    /// What it has sent beyond its part of a turn; it waits for the next.
+    /// What it has sent beyond its part of a turn, decrypted; it waits for the next.
     ahead: Vec<u8>,
     /// The peer will send nothing more: it is closed when that has been carried out.
     finished: bool,
@@ -152,15 +152,24 @@ impl Events {
         }
     }
 
-    /// Reads what a peer said, unless it has said more before than could be carried out yet.
-    fn read(&mut self, now: Now, id: ConnId, bytes: &[u8], out: &mut Outbox) {
+    /// Goes on with a connection that does not wait for its turn (any more): with what it has sent,
+    /// as far as its part of this turn goes, and then its end, if it has come.
+    fn go_on(&mut self, now: Now, id: ConnId, has_waited: bool, out: &mut Outbox) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        self.turns.begin(now.instant);
+        let ahead = std::mem::take(&mut conn.ahead);
+        if ahead.is_empty() {
+            self.read_tls(now, id, has_waited, out);
+        } else {
+            self.read_part(now, id, &ahead, has_waited, out);
+        }
         let Some(conn) = self.conns.get_mut(id) else { return };
         if conn.is_waiting() {
-            conn.ahead.extend_from_slice(bytes);
-            return self.note_held(id, out);
+            self.turns.wait(conn.addr.ip(), id);
+        } else if conn.finished {
+            return self.end(id, out);
         }
-        let has_waited = !self.turns.is_crowded();
-        self.read_part(now, id, bytes, has_waited, out);
+        self.note_held(id, out);
     }
 
     /// Carries out what a peer said, as far as its part of this turn goes, and up to what others would
@@ -173,7 +182,6 @@ impl Events {
         has_waited: bool,
         out: &mut Outbox,
     ) {
-        self.turns.begin(now.instant);
         let Some(conn) = self.conns.get_mut(id) else { return };
         let mut framer = std::mem::take(&mut conn.framer);
         let mut put_off = Vec::new();
@@ -187,20 +195,12 @@ impl Events {
         let Some(conn) = self.conns.get_mut(id) else { return };
         conn.framer = framer;
         match read {
-            Err(error) => {
-                return self.refuse(id, &Fault::new(error.code(), error.to_string()), out);
-            }
+            Err(error) => self.refuse(id, &Fault::new(error.code(), error.to_string()), out),
             Ok(ahead) => {
                 put_off.extend_from_slice(ahead);
                 conn.ahead = put_off;
             }
         }
-        if conn.is_waiting() {
-            self.turns.wait(conn.addr.ip(), id);
-        } else if conn.finished {
-            return self.end(id, out);
-        }
-        self.note_held(id, out);
     }
 
     /// Goes on with what waits for a turn, as far as this turn goes.
@@ -210,9 +210,7 @@ impl Events {
         }
         self.turns.begin_turn(now.instant);
         while let Some(id) = self.turns.take() {
-            let Some(conn) = self.conns.get_mut(id) else { continue };
-            let ahead = std::mem::take(&mut conn.ahead);
-            self.read_part(now, id, &ahead, true, out);
+            self.go_on(now, id, true, out);
         }
     }
 
@@ -448,7 +446,8 @@ impl Conn {
 
     /// Whether what its peer sends has to wait for the next turn.
     fn is_waiting(&self) -> bool {
-        !self.ahead.is_empty()
+        let is_tls_waiting = matches!(&self.wire, Wire::Tls(tls) if tls.is_waiting());
+        is_tls_waiting || !self.ahead.is_empty()
     }
 }
 
@@ -498,7 +497,7 @@ impl Dialect for Events {
         if is_new && let Some(first) = bytes.first() {
             self.begin(now, id, *first, out);
         }
-        self.decrypt(now, id, bytes, out);
+        self.take_in(now, id, bytes, out);
     }
 
     fn note_ready(&mut self, customers: usize) {

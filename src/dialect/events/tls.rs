@@ -73,12 +73,19 @@ impl Eq for Acceptor {}
 /// One TLS connection.
 pub struct Tls {
     connection: UnbufferedServerConnection,
-    /// What came and has not been read: an incomplete record or handshake message, or what waits
-    /// for its turn.
+    /// What came and has not been freed: an incomplete record or handshake message, or what waits for
+    /// its turn.
     incoming: Vec<u8>,
+    /// So many bytes of it are not needed any more.
+    used: usize,
+    /// So many bytes of it rustls has seen.
+    seen: usize,
+    /// Records without anything in them, beyond those with something.
+    empty: usize,
     /// Bytes that came before the handshake was done.
     handshake: usize,
     handshaking: bool,
+    /// The peer has said goodbye, or what it should not: nothing more is read.
     closed: bool,
     /// The peer has broken the protocol: rustls must not be asked to go on.
     broken: bool,
@@ -107,6 +114,9 @@ impl Tls {
         Ok(Self {
             connection: UnbufferedServerConnection::new(Arc::clone(&acceptor.config))?,
             incoming: Vec::new(),
+            used: 0,
+            seen: 0,
+            empty: 0,
             handshake: 0,
             handshaking: true,
             closed: false,
@@ -128,34 +138,87 @@ impl Tls {
         self.handshaking && self.handshake > limits::TLS_HANDSHAKE
     }
 
-    /// Reads what came from the network; appends to `plain` what the peer has said with it, and to
-    /// `out` what is for the network, even after an error.
+    /// Reads what was [kept](Self::keep); appends to `plain` what the peer has said with it, and to
+    /// `out` what is for the network, even after an error. After each record `go_on` is told what it
+    /// took, in the unit of [`limits::TURN_WORK`], and says whether the next may be read; a handshake
+    /// is not interrupted.
     ///
     /// # Errors
     /// If this is not TLS, or not as it has to be, or longer than [`limits::TLS_HANDSHAKE`] or
-    /// [`limits::TLS_RECORD`].
+    /// [`limits::TLS_RECORD`], or there is nothing in it.
     pub fn read(
         &mut self,
-        bytes: &[u8],
+        go_on: impl FnMut(usize) -> bool,
         plain: &mut Vec<u8>,
         out: &mut Vec<u8>,
     ) -> Result<(), Error> {
-        self.keep(bytes);
-        let (came, said) = (self.incoming.len(), plain.len());
-        self.run(Say::Nothing, plain, out)?;
-        let read = came - self.incoming.len();
-        let said = plain.len() - said;
-        if self.is_too_long() {
-            return Err(Error::General("the handshake is too long".into()));
+        let read = self.read_records(go_on, plain, out);
+        self.discard();
+        let read = read.and_then(|()| self.check());
+        // Nothing that comes behind an error is read.
+        self.closed |= read.is_err();
+        read
+    }
+
+    /// Whether all is as it has to be.
+    fn check(&self) -> Result<(), Error> {
+        let error = |why: &str| Err(Error::General(why.to_owned()));
+        if self.empty > limits::TLS_EMPTY {
+            error("there is next to nothing in its TLS records")
+        } else if self.is_too_long() {
+            error("the handshake is too long")
+        } else if !self.handshaking
+            && !self.is_waiting()
+            && self.incoming.len().saturating_sub(self.used) > limits::TLS_RECORD
+        {
+            error("a TLS message is too long")
+        } else {
+            Ok(())
         }
-        if !self.handshaking && self.incoming.len() > limits::TLS_RECORD {
-            return Err(Error::General("a TLS message is too long".into()));
+    }
+
+    fn read_records(
+        &mut self,
+        mut go_on: impl FnMut(usize) -> bool,
+        plain: &mut Vec<u8>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Error> {
+        while let Some(end) = self.next_record() {
+            let (length, said) = (end - self.seen, plain.len());
+            let was_handshaking = self.handshaking;
+            self.seen = end;
+            self.run(end, Say::Nothing, plain, out)?;
+            let mut work = length + limits::TLS_RECORD_WORK;
+            if plain.len() > said {
+                self.empty = self.empty.saturating_sub(1);
+            } else {
+                self.empty += usize::from(!was_handshaking);
+                work += limits::TLS_KEYS_WORK;
+            }
+            let has_time = go_on(work) || self.handshaking;
+            if !has_time || self.empty > limits::TLS_EMPTY {
+                return Ok(());
+            }
         }
-        let worth = said.saturating_mul(limits::TLS_OVERHEAD);
-        if read > worth.saturating_add(limits::TLS_HANDSHAKE) {
-            return Err(Error::General("there is next to nothing in its TLS records".into()));
+        // Of a record that is not complete the head may be wrong already.
+        self.run(self.incoming.len(), Say::Nothing, plain, out)
+    }
+
+    /// Where the record ends that comes next, if it is there.
+    fn next_record(&self) -> Option<usize> {
+        if self.closed {
+            return None;
         }
-        Ok(())
+        let [_, _, _, high, low, ..] = *self.incoming.get(self.seen..)? else { return None };
+        let end = self.seen + 5 + usize::from(u16::from_be_bytes([high, low]));
+        (end <= self.incoming.len()).then_some(end)
+    }
+
+    /// Whether there are records that can be read without anything more from the network, once
+    /// there is time.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        !self.handshaking && self.next_record().is_some()
     }
 
     /// Encrypts what is to be said, and appends it to `out`. Before the handshake is done there is
@@ -165,7 +228,7 @@ impl Tls {
             return;
         }
         // What could not be encrypted is not sent; the next read tells why.
-        let _ = self.run(Say::Text(plain), &mut Vec::new(), out);
+        let _ = self.run(self.seen, Say::Text(plain), &mut Vec::new(), out);
     }
 
     /// Says goodbye, if somebody is there to hear it; appends it to `out`.
@@ -174,10 +237,10 @@ impl Tls {
             return;
         }
         // Who has broken the protocol is not owed one.
-        let _ = self.run(Say::Goodbye, &mut Vec::new(), out);
+        let _ = self.run(self.seen, Say::Goodbye, &mut Vec::new(), out);
     }
 
-    /// Whether the peer has said goodbye.
+    /// Whether the peer has said goodbye, or what it should not: nothing more is read.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.closed
@@ -189,19 +252,24 @@ impl Tls {
         self.handshaking
     }
 
-    /// Bytes that are kept until the rest of what they belong to comes.
+    /// Bytes that are kept until the rest of what they belong to comes, or there is time.
     #[must_use]
     pub fn held(&self) -> usize {
         self.incoming.len()
     }
 
-    /// Lets rustls go on until it wants more from the network.
-    fn run(&mut self, say: Say<'_>, plain: &mut Vec<u8>, out: &mut Vec<u8>) -> Result<(), Error> {
-        let mut read = 0;
+    /// Lets rustls go on until it wants more than this much of what came.
+    fn run(
+        &mut self,
+        end: usize,
+        say: Say<'_>,
+        plain: &mut Vec<u8>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Error> {
         let mut failed = None;
         // After an error only the alert is to be fetched that tells the peer of it.
         while !self.broken || self.connection.wants_write() {
-            let rest = self.incoming.get_mut(read..).unwrap_or_default();
+            let rest = self.incoming.get_mut(self.used..end).unwrap_or_default();
             let UnbufferedStatus { mut discard, state } = self.connection.process_tls_records(rest);
             let mut done = false;
             match state {
@@ -231,17 +299,28 @@ impl Tls {
                     failed = Some(error);
                 }
             }
-            read += discard;
+            self.used += discard;
             if done {
                 break;
             }
         }
         self.handshaking = self.connection.is_handshaking();
-        self.incoming.drain(..read.min(self.incoming.len()));
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// Frees what is not needed any more, unless most of it is: moving that each time would be more
+    /// work than reading the next record.
+    fn discard(&mut self) {
+        let used = self.used.min(self.incoming.len());
+        if used < self.incoming.len() / 2 {
+            return;
+        }
+        self.incoming.drain(..used);
+        self.seen = self.seen.saturating_sub(used);
+        self.used = 0;
         if self.incoming.capacity() > 2 * self.incoming.len() {
             self.incoming.shrink_to_fit();
         }
-        failed.map_or(Ok(()), Err)
     }
 }
 

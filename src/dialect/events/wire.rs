@@ -66,29 +66,43 @@ impl Events {
         }
     }
 
-    /// Decrypts what came, answers what TLS itself wants answered, and reads the rest. A handshake
-    /// is work that others would notice, so it waits until they have been served.
-    pub(super) fn decrypt(&mut self, now: Now, id: ConnId, bytes: &[u8], out: &mut Outbox) {
+    /// Takes what came, and reads it unless there is more to do before. A handshake is work that
+    /// others would notice, so it waits until they have been served.
+    pub(super) fn take_in(&mut self, now: Now, id: ConnId, bytes: &[u8], out: &mut Outbox) {
         let Some(conn) = self.conns.get_mut(id) else { return };
-        let addr = conn.addr;
-        let Wire::Tls(tls) = &mut conn.wire else { return self.read(now, id, bytes, out) };
-        if tls.is_handshaking() {
+        let (addr, was_waiting) = (conn.addr, conn.is_waiting());
+        match &mut conn.wire {
+            Wire::Tls(tls) => tls.keep(bytes),
+            Wire::Plain | Wire::Unknown => conn.ahead.extend_from_slice(bytes),
+        }
+        if let Wire::Tls(tls) = &conn.wire
+            && tls.is_handshaking()
+        {
             self.handshakes.wait(now.instant, addr.ip(), id);
-            tls.keep(bytes);
             if tls.is_too_long() {
                 debug!("{addr} closed: its handshake is too long");
                 return self.end(id, out);
             }
             return self.note_held(id, out);
         }
-        self.read_tls(now, id, bytes, out);
+        if was_waiting {
+            return self.note_held(id, out);
+        }
+        let has_waited = !self.turns.is_crowded();
+        self.go_on(now, id, has_waited, out);
     }
 
-    fn read_tls(&mut self, now: Now, id: ConnId, bytes: &[u8], out: &mut Outbox) {
+    /// Decrypts what came, answers what TLS itself wants answered, and carries out the rest.
+    pub(super) fn read_tls(&mut self, now: Now, id: ConnId, has_waited: bool, out: &mut Outbox) {
         let Some(Conn { addr, wire: Wire::Tls(tls), .. }) = self.conns.get_mut(id) else { return };
         let (addr, was_handshaking) = (*addr, tls.is_handshaking());
         let (mut plain, mut answer) = (Vec::new(), Vec::new());
-        let read = tls.read(bytes, &mut plain, &mut answer);
+        let turns = &mut self.turns;
+        let go_on = |work| {
+            turns.spend(work);
+            !turns.is_slice_spent()
+        };
+        let read = tls.read(go_on, &mut plain, &mut answer);
         let (closed, is_handshaking) = (tls.is_closed(), tls.is_handshaking());
         if was_handshaking && !answer.is_empty() {
             self.handshakes.spend();
@@ -100,19 +114,23 @@ impl Events {
         if !answer.is_empty() {
             out.tcp(id, |bytes| bytes.extend_from_slice(&answer));
         }
-        self.read(now, id, &plain, out);
+        self.read_part(now, id, &plain, has_waited, out);
         if let Err(error) = &read {
             debug!("{addr} closed: {error}");
         }
-        if read.is_err() || closed {
-            self.finish(id, out);
+        if let Some(conn) = self.conns.get_mut(id) {
+            conn.finished |= closed;
         }
     }
 
-    /// Goes on with handshakes that had to wait.
+    /// Goes on with handshakes that had to wait, as far as this turn goes.
     pub(super) fn go_on_with_handshakes(&mut self, now: Now, out: &mut Outbox) {
-        while let Some(id) = self.handshakes.take(now.instant) {
-            self.read_tls(now, id, &[], out);
+        let has_waited = !self.turns.is_crowded();
+        self.turns.begin_turn(now.instant);
+        while !self.turns.is_spent()
+            && let Some(id) = self.handshakes.take(now.instant)
+        {
+            self.go_on(now, id, has_waited, out);
         }
     }
 

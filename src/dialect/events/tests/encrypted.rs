@@ -12,17 +12,17 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, SupportedProtocolVer
 use super::super::tls::Acceptor;
 use super::*;
 
-fn certificate() -> CertifiedKey<KeyPair> {
+pub(super) fn certificate() -> CertifiedKey<KeyPair> {
     generate_simple_self_signed(["localhost".to_owned()]).unwrap()
 }
 
-fn loaded(of: &CertifiedKey<KeyPair>) -> sign::CertifiedKey {
+pub(super) fn loaded(of: &CertifiedKey<KeyPair>) -> sign::CertifiedKey {
     let key = PrivateKeyDer::try_from(of.signing_key.serialize_der()).unwrap();
     let chain = vec![of.cert.der().clone()];
     sign::CertifiedKey::from_der(chain, key, &ring::default_provider()).unwrap()
 }
 
-fn client(
+pub(super) fn client(
     trusted: &CertifiedKey<KeyPair>,
     version: &'static SupportedProtocolVersion,
 ) -> ClientConnection {
@@ -37,7 +37,7 @@ fn client(
 }
 
 /// Lets client and server talk until both have said all; the client's bytes come in pieces.
-fn talk(
+pub(super) fn talk(
     world: &mut World,
     id: ConnId,
     client: &mut ClientConnection,
@@ -67,7 +67,8 @@ fn talk(
     }
 }
 
-const LOGIN: &[u8] = br#"{"type":"request","name":"login","data":{"id":"a"},"request_id":1}"#;
+pub(super) const LOGIN: &[u8] =
+    br#"{"type":"request","name":"login","data":{"id":"a"},"request_id":1}"#;
 
 fn encrypted(certificate: &CertifiedKey<KeyPair>) -> (World, Acceptor) {
     let acceptor = Acceptor::new(loaded(certificate)).unwrap();
@@ -192,7 +193,7 @@ fn the_end_of_the_server_is_said_in_tls() {
 }
 
 /// Other addresses than that of the rest.
-fn stranger(n: u8) -> IpAddr {
+pub(super) fn stranger(n: u8) -> IpAddr {
     IpAddr::from([203, 0, 113, n])
 }
 

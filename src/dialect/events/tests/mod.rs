@@ -20,6 +20,7 @@ use crate::unproven::Unproven;
 mod encrypted;
 mod meeting;
 mod passing;
+mod records;
 mod turns;
 
 /// The server, its connections, and what each has heard.
