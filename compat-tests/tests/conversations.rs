@@ -205,6 +205,26 @@ fn a_neighbour_that_is_just_beginning_keeps_its_port_and_gives_it_to_nobody() {
 }
 
 #[test]
+fn a_neighbour_without_a_packet_does_not_get_that_of_a_game_that_comes_back() {
+    let mut talk = Talk::new();
+    talk.show(1000);
+    talk.server.open_and_send(home(1), &registers("Game"));
+    talk.pass(3000);
+    talk.show(2000);
+    talk.register();
+    let neighbour = talk.server.open_and_send(home(1), &registers("Other"));
+    talk.pass(1500);
+    talk.end();
+    talk.pass(140);
+    talk.show(2000);
+    talk.pass(400);
+    talk.server.end(neighbour);
+    talk.pass(20);
+    talk.register();
+    assert_eq!(talk.told(), Some(2000));
+}
+
+#[test]
 fn forged_packets_move_no_host_that_shows_its_port_when_it_registers_again() {
     for seed in 0..50 {
         let (mut talk, mut rng) = (Talk::new(), Rng::new(seed));

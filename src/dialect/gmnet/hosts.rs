@@ -415,7 +415,7 @@ impl Hosts {
     }
 
     /// Gives a port to the newest host of the address that registered without a UDP packet, a
-    /// short time ago, and after `since`.
+    /// short time ago, and after `since`, if the packet may be of its game.
     pub fn lend_port(
         &mut self,
         now: Instant,
@@ -423,12 +423,14 @@ impl Hosts {
         addr: IpAddr,
         port: u16,
         since: Option<Instant>,
+        may_be_of: impl Fn(&str) -> bool,
     ) -> Option<HostKey> {
         // What another has as well is better than nothing, and nothing more.
         let sign = if since.is_some() { Sign::Doubtful } else { Sign::Certain };
         let lacks = |key: &&HostKey| {
             let host = self.get(**key);
-            host.is_some_and(|h| h.reg < sign && now - h.registered <= limits::REG_WINDOW)
+            let is_recent = |h: &&Host| now - h.registered <= limits::REG_WINDOW;
+            host.filter(is_recent).is_some_and(|h| h.reg < sign && may_be_of(h.game()))
         };
         let key = *self.by_addr.get(addr).iter().rfind(lacks)?;
         let host = self.slab.get_mut(key.0.get())?;

@@ -61,7 +61,7 @@ impl Gmnet {
         let reg = match known {
             Some(key) => {
                 let own = self.hosts.get(key).and_then(Host::own_port);
-                self.ports.claim_newer_reg(now.instant, addr, own)
+                self.ports.claim_newer_reg(now.instant, addr, own, game)
             }
             None => {
                 let hosts = &self.hosts;
@@ -153,7 +153,9 @@ impl Gmnet {
                 None
             }
         };
-        let Some(key) = self.hosts.lend_port(now.instant, via, addr, port, since) else { return };
+        let may_be_of = |game: &str| self.ports.may_be_of(addr, port, game);
+        let lent = self.hosts.lend_port(now.instant, via, addr, port, since, may_be_of);
+        let Some(key) = lent else { return };
         self.ports.lend_reg(addr, port);
         if self.lines.says(now, addr)
             && let Some(host) = self.hosts.get(key)

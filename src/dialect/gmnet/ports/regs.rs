@@ -234,11 +234,13 @@ impl Ports {
         now: Instant,
         addr: IpAddr,
         known: Option<OwnPort>,
+        game: &str,
     ) -> Option<ClaimedReg> {
+        let game = self.game(game);
         let newer = |r: &Reg| {
             let is_recent = now - r.at <= limits::REG_WINDOW;
             let is_newer = known.is_none_or(|known| r.seen > known.seen);
-            r.source == RegSource::Datagram && is_recent && is_newer
+            r.source == RegSource::Datagram && is_recent && is_newer && !r.is_of_another(game)
         };
         let is_packet = |r: &Reg| !matches!(r.source, RegSource::Left | RegSource::Copy);
         let own = |r: &Reg| known.is_some_and(|known| r.port == known.port) && is_packet(r);
@@ -262,6 +264,15 @@ impl Ports {
         // What it has is not taken away from anybody.
         let lent = reg.source == RegSource::Lent && known.is_none_or(|k| k.port != reg.port);
         Some(ClaimedReg { lent, ..reg.claimed() })
+    }
+
+    /// Whether the last packet from this port may be that of a host of this game: not if a host of
+    /// another has left that had the port.
+    #[must_use]
+    pub fn may_be_of(&self, addr: IpAddr, port: u16, game: &str) -> bool {
+        let regs = self.by_addr.get(&addr).map(|r| r.regs.as_slice()).unwrap_or_default();
+        let game = self.game(game);
+        !regs.iter().any(|reg| reg.port == port && reg.is_of_another(game))
     }
 
     /// What is remembered of an address from which a host registers, which is here now.
@@ -306,6 +317,11 @@ impl Remembered {
 }
 
 impl Reg {
+    /// Whether it is known to be that of another game.
+    fn is_of_another(&self, game: Game) -> bool {
+        self.game.is_some_and(|other| other != game)
+    }
+
     /// How likely it is that the packets belong to a connection.
     fn distance(&self, now: Instant, opened: Instant) -> Distance {
         Distance::of(now, opened, self.first, self.seen)
@@ -384,7 +400,7 @@ fn choose_reg(now: Instant, regs: &[Reg], comes: &Comes<'_>) -> Option<usize> {
     let order = |reg: &Reg| {
         let distance = match reg.source {
             // What another game has shown is that one's.
-            _ if reg.game.is_some_and(|other| other != game) => Distance::Far(now - reg.seen),
+            _ if reg.is_of_another(game) => Distance::Far(now - reg.seen),
             // The packet that a host had registered with belongs to that registration.
             RegSource::Left if !reg.is_announced && is_any_newer(reg) => {
                 Distance::Far(now - reg.seen)

@@ -156,7 +156,7 @@ fn registers_again(own: u64, other: u64) -> u16 {
     let mut ports = Ports::default();
     ports.learn_reg(Now { instant: before(other), unix: 0 }, VIA, ADDR, 2000);
     let own = OwnPort { port: 1000, seen: before(own) };
-    ports.claim_newer_reg(before(0), ADDR, Some(own)).map_or(1000, |c| c.port)
+    ports.claim_newer_reg(before(0), ADDR, Some(own), GAME).map_or(1000, |c| c.port)
 }
 
 #[test]
