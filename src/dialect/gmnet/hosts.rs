@@ -326,7 +326,6 @@ impl Hosts {
         };
         self.count = self.count.wrapping_add(1);
         self.shares.add(addr, host.data.as_ref());
-        // Slots are fewer than connections, which are counted in 32 bits.
         let key = HostKey(Slot::new(self.slab.insert(host)));
         if self.by_addr.add(addr, key) > 1 {
             self.shadows.arm(now.instant, key);
