@@ -53,6 +53,12 @@ impl Talk {
         self.server.open(home(1))
     }
 
+    /// Another game begins behind the same address.
+    fn neighbour(&mut self, port: u16, game: &str) -> ConnId {
+        self.show(port);
+        self.server.open_and_send(home(1), &registers(game))
+    }
+
     /// `reg2` on the connection that there is, else on a new one.
     fn register(&mut self) {
         let conn = self.conn.unwrap_or_else(|| self.open());
@@ -155,10 +161,8 @@ fn a_host_that_changes_its_data_is_not_told_where_a_neighbour_was() {
 fn a_host_back_by_a_new_connection_is_not_where_a_neighbour_with_another_game_was() {
     for pause in [0, 100, 400, 600] {
         let mut talk = Talk::new();
-        talk.show(1000);
-        let neighbour = talk.server.open_and_send(home(1), &registers("Other"));
-        talk.show(3000);
-        talk.server.open_and_send(home(1), &registers("Third"));
+        let neighbour = talk.neighbour(1000, "Other");
+        talk.neighbour(3000, "Third");
         talk.pass(200);
         talk.show(2000);
         talk.register();
@@ -188,8 +192,7 @@ fn a_neighbour_that_is_just_beginning_keeps_its_port_and_gives_it_to_nobody() {
         talk.register();
         talk.pass(500);
         if was_there {
-            talk.show(1000);
-            let neighbour = talk.server.open_and_send(home(1), &registers("Other"));
+            let neighbour = talk.neighbour(1000, "Other");
             talk.pass(500);
             talk.server.end(neighbour);
         }
@@ -207,8 +210,7 @@ fn a_neighbour_that_is_just_beginning_keeps_its_port_and_gives_it_to_nobody() {
 #[test]
 fn a_neighbour_without_a_packet_does_not_get_that_of_a_game_that_comes_back() {
     let mut talk = Talk::new();
-    talk.show(1000);
-    talk.server.open_and_send(home(1), &registers("Game"));
+    talk.neighbour(1000, "Game");
     talk.pass(3000);
     talk.show(2000);
     talk.register();
