@@ -218,6 +218,7 @@ impl Options {
             public_ip: self.public_ip,
             // Only the sockets tell whether this is a restart.
             start_wait: Duration::ZERO,
+            sockets: Vec::new(),
             limits,
         };
         let events =

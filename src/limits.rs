@@ -274,6 +274,33 @@ pub const NOTIFY_GAP: Duration = Duration::from_millis(50);
 /// together is better than never.
 pub const LAST_NOTICES: Duration = Duration::from_millis(600);
 
+/// A host that is asked for its port knocks for so long: that of GMnet's scripts.
+pub const KNOCKING: Duration = Duration::from_secs(15);
+
+/// Who asks for a host that has to be asked for its port waits so long for its knock. A host 250 ms
+/// away is heard by then.
+pub const KNOCK_WAIT: Duration = Duration::from_millis(300);
+
+/// Hosts that knock at this server at one time, 60 times a second each: what they send takes a
+/// twentieth of the time of a processor. A customer who has asked for some of them has a part
+/// of it only.
+pub const KNOCKING_HOSTS: usize = 256;
+
+/// So many knocks from one port are needed to take it for a host's that it had not before.
+pub const KNOCKS: u32 = 3;
+
+/// Ports that are told apart among the knocks from one address: a host's stands out among a thousand
+/// forged ones a second.
+pub const KNOCKING_PORTS: usize = 64;
+
+/// A host whose port was heard of within this time is where it was: NATs in use keep a mapping for
+/// 30 s at least, if only for what comes from inside.
+pub const FRESH_PORT: Duration = Duration::from_secs(25);
+
+/// A host that was asked for its port and did not knock is asked again after this time, or when it
+/// registers.
+pub const ASK_AGAIN: Duration = Duration::from_secs(300);
+
 /// Default time between two datagrams that keep the NAT mapping of a host alive: less than the
 /// shortest that NATs in use keep one (30 s).
 pub const KEEPALIVE: Duration = Duration::from_secs(20);

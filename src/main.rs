@@ -150,13 +150,14 @@ fn on_hangup(options: &Options, tls: Option<Acceptor>) -> impl FnMut() + 'static
     }
 }
 
-/// Tells STUN which sockets there are, and the owner which of them to open in a firewall.
+/// Tells the dialects which sockets there are, and the owner which of them to open in a firewall.
 fn tell_sockets(config: &mut server::Config, main: &[Bound], alternates: &Alternates) -> String {
     let port = main.first().map(|bound| bound.addr.port());
     let both =
         main.iter().map(|bound| bound.addr).chain(alternates.sockets.iter().map(|(addr, _)| *addr));
     let sockets: Vec<SocketAddr> = both.collect();
     let alternate_port = sockets.iter().map(SocketAddr::port).find(|other| Some(*other) != port);
+    config.gmnet.sockets = main.iter().map(|bound| bound.addr).collect();
     config.alternates_from = u8::try_from(main.len()).ok();
     config.stun = stun::Config { sockets, alternate_port, alternate_addr: alternates.addr };
     alternate_port.map(|port| format!(", STUN on UDP port {port} too")).unwrap_or_default()

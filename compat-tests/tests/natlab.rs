@@ -201,6 +201,32 @@ fn an_idle_host_is_lost_without_them() {
     assert!(!text.contains(&format!("welcomed by {told}")), "it was reached there:\n{text}");
 }
 
+/// What a NAT does that refreshes mappings for packets from inside alone, as RFC 4787 allows.
+#[test]
+fn an_idle_host_whose_nat_forgets_is_asked_where_it_is() {
+    succeeds(&[
+        "run",
+        "--time-limit",
+        "70",
+        "--site",
+        "host=port-restricted:delay=20,timeout=6,refresh=outbound",
+        "--site",
+        "client=port-restricted:delay=20",
+        "--service",
+        &format!("server: {}", server("")),
+        "--ready",
+        "server: udp/6510",
+        "--service",
+        &format!("host: {}", punch(HOST)),
+        "--ready",
+        "host: output ^registered",
+        "--pause",
+        "30",
+        "--exec",
+        &format!("client: {} --timeout 6", punch(JOIN)),
+    ]);
+}
+
 #[test]
 fn a_host_whose_cable_was_pulled_leaves_the_lobby() {
     let lobby = punch("lobby --master $NATLAB_SERVER1:6510");

@@ -11,6 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use compat_tests::gmnet::wire;
 use compat_tests::master::Master;
 use socket2::{Domain, Socket, Type};
 
@@ -170,13 +171,28 @@ impl<'a> Peers<'a> {
         }
     }
 
+    /// What one receive gives, but for the port notice, which may come at any time.
+    fn receive(&mut self, event: &'a Event, time: Duration) -> std::io::Result<Vec<u8>> {
+        let notice = wire::port_notice(self.master);
+        let stream = self.tcp(&event.socket);
+        stream.set_read_timeout(Some(time)).unwrap();
+        let mut buffer = [0; 4096];
+        loop {
+            let length = stream.read(&mut buffer)?;
+            let mut message = &buffer[..length];
+            while let Some(rest) = message.strip_prefix(&notice[..]) {
+                message = rest;
+            }
+            if length == 0 || !message.is_empty() {
+                return Ok(message.to_vec());
+            }
+        }
+    }
+
     /// One receive gives exactly one message.
     fn expect(&mut self, event: &'a Event, pieces: &[Piece]) {
-        let stream = self.tcp(&event.socket);
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let mut buffer = [0; 4096];
-        let length = stream.read(&mut buffer).unwrap_or_else(|error| panic!("{event}: {error}"));
-        let message = &buffer[..length];
+        let message = self.receive(event, PATIENCE).unwrap_or_else(|e| panic!("{event}: {e}"));
+        let message = &message[..];
         let mut rest = message;
         for piece in pieces {
             let expected = match piece {
@@ -196,18 +212,13 @@ impl<'a> Peers<'a> {
     }
 
     fn expect_end(&mut self, event: &'a Event) {
-        let stream = self.tcp(&event.socket);
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let mut byte = [0];
-        assert_eq!(stream.read(&mut byte).unwrap(), 0, "{event}: {byte:x?} instead of the end");
+        let message = self.receive(event, PATIENCE).unwrap();
+        assert!(message.is_empty(), "{event}: {message:x?} instead of the end");
     }
 
     fn expect_silence(&mut self, event: &'a Event, time: Duration) {
-        let stream = self.tcp(&event.socket);
-        stream.set_read_timeout(Some(time)).unwrap();
-        let mut byte = [0];
-        let read = stream.read(&mut byte);
-        assert!(read.is_err(), "{event}: {read:?} {byte:x?} instead of silence");
+        let read = self.receive(event, time);
+        assert!(read.is_err(), "{event}: {read:x?} instead of silence");
     }
 
     fn play(&mut self, event: &'a Event) {

@@ -104,6 +104,8 @@ pub struct Told {
 pub enum HostEvent {
     /// The master server told it about a client.
     Told(Told),
+    /// The master server asks for its UDP port: it is told about a client that is the server.
+    AskedForPort,
     /// A client is a player now.
     Connected(SocketAddr),
     /// A player was sent the data strings.
@@ -212,7 +214,11 @@ impl Host {
             if event.bytes.first() == Some(&wire::VERSION) {
                 return Ok(());
             }
-            self.on_master(&event)?;
+            // Something that it was told may have come in the same segment.
+            let is_answer = |happened: &HostEvent| matches!(happened, HostEvent::Ignored(rest) if rest.first() == Some(&wire::VERSION));
+            if self.on_master(&event)?.iter().any(is_answer) {
+                return Ok(());
+            }
         }
     }
 
@@ -410,11 +416,14 @@ impl Host {
         lost: bool,
     ) -> HostEvent {
         let wire::Introduction { endpoint: client, terminated, .. } = introduction;
-        let told = Told { client, at, terminated, lost };
-        self.told.push(told.clone());
         if !lost && self.knocking.iter().all(|(known, _)| *known != client) {
             self.knocking.push((client, Instant::now()));
         }
+        if client == self.config.master {
+            return HostEvent::AskedForPort;
+        }
+        let told = Told { client, at, terminated, lost };
+        self.told.push(told.clone());
         HostEvent::Told(told)
     }
 

@@ -84,6 +84,15 @@ pub fn payload(datagram: &[u8]) -> Option<&[u8]> {
     header.starts_with(&MAGIC).then_some(payload)
 }
 
+/// What a master server tells a host of which it wants to know the port: of a client that is the
+/// server itself. It may do so at any time, and who only looks for clients passes over it.
+#[must_use]
+pub fn port_notice(master: SocketAddr) -> Vec<u8> {
+    let mut bytes = vec![MASTER];
+    bytes.extend(format!("{}\0{}\0", master.ip(), master.port()).into_bytes());
+    bytes
+}
+
 /// The UDP packet that tells the master server the port of a host.
 #[must_use]
 pub fn udp_register(protocol: Protocol) -> Vec<u8> {

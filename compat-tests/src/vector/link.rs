@@ -12,6 +12,8 @@ use nix::sys::time::TimeSpec;
 use nix::{cmsg_space, getsockopt_impl, sockopt_impl};
 use socket2::{Domain, Protocol, SockRef, Type};
 
+use crate::gmnet::wire::port_notice;
+
 /// How long connecting and sending may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -61,6 +63,8 @@ pub(super) struct Link {
     used: usize,
     end: Option<End>,
     segments_seen: u32,
+    /// What the server may tell a host at any time, who is then not surprised.
+    notice: Vec<u8>,
     /// The end was announced: it is no surprise any more.
     pub(super) end_expected: bool,
     /// Nothing that happens is a surprise.
@@ -90,6 +94,7 @@ impl Link {
             used: 0,
             end: None,
             segments_seen: 0,
+            notice: port_notice(master),
             end_expected: false,
             ignored: false,
         })
@@ -136,13 +141,27 @@ impl Link {
     /// `most` keeps a receive from reading into the next message of a stream, whose time of
     /// arrival would then be lost.
     pub(super) fn receive(&mut self, until: Instant, most: usize, enough: impl Fn(&[u8]) -> bool) {
-        while !enough(self.unread()) && self.end.is_none() {
+        while (self.is_amid_notice() || !enough(self.unread())) && self.end.is_none() {
             let left = until.saturating_duration_since(Instant::now());
+            let most = if self.is_amid_notice() { self.notice.len() } else { most };
             let most = most.saturating_sub(self.unread().len()).clamp(1, CHUNK);
             if left.is_zero() && !self.readable() {
                 return;
             }
             self.receive_once(left.max(Duration::from_millis(1)), most);
+        }
+    }
+
+    /// Whether what is unread may become a notice.
+    fn is_amid_notice(&self) -> bool {
+        !self.unread().is_empty() && self.notice.starts_with(self.unread())
+    }
+
+    /// Passes over a notice.
+    fn skip_notice(&mut self) {
+        if self.kind == Kind::Tcp && self.unread() == self.notice {
+            self.used = self.received.len();
+            let _ = self.new_segments();
         }
     }
 
@@ -170,6 +189,7 @@ impl Link {
             Ok((length, at)) => {
                 self.received.extend_from_slice(&buffer[..length]);
                 self.arrivals.push((self.received.len(), at));
+                self.skip_notice();
             }
             Err(nix::Error::EAGAIN | nix::Error::EINTR) => {}
             // An ICMP error that came back for a datagram is not the end of a socket.

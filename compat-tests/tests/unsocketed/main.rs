@@ -2,6 +2,7 @@
 //! a story a test, each line something that happens.
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
 
+mod asked;
 mod neighbours;
 mod stale;
 mod story;

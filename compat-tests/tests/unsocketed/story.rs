@@ -10,6 +10,7 @@ use punchd::dialect::gmnet::{Config, Gmnet};
 use punchd::dialect::{ConnId, Dialect, Outbox, Output, Via};
 
 pub(crate) const HOST: &str = "203.0.113.1";
+pub(crate) const MASTER: &str = "192.0.2.1";
 pub(crate) const CLIENT: &str = "203.0.113.2";
 
 /// The dialect, the time, and what was written to whom.
@@ -27,6 +28,13 @@ impl Story {
         let config = Config { keepalive: Duration::ZERO, ..Config::default() };
         let (told, closed) = (VecDeque::new(), Vec::new());
         Self { gmnet: Gmnet::new(config), time: 1000, next: 0, told, closed }
+    }
+
+    /// A server that asks hosts for their port.
+    pub(crate) fn asking() -> Self {
+        let sockets = vec![SocketAddr::new(ip(MASTER), 6510)];
+        let config = Config { keepalive: Duration::ZERO, sockets, ..Config::default() };
+        Self { gmnet: Gmnet::new(config), ..Self::new() }
     }
 
     pub(crate) fn act(&mut self, act: impl FnOnce(&mut Gmnet, Now, &mut Outbox)) {
@@ -73,6 +81,15 @@ impl Story {
         let data = wire::datagram(format!("{word}\n\0").as_bytes());
         let peer = SocketAddr::new(ip(addr), port);
         self.act(|gmnet, now, out| gmnet.on_datagram(now, Via::default(), peer, &data, out));
+    }
+
+    /// A game that was told of the server knocks there, in each of so many steps.
+    pub(crate) fn knock(&mut self, addr: &str, port: u16, steps: usize) {
+        let (data, peer) = (wire::datagram(b"\xfd"), SocketAddr::new(ip(addr), port));
+        for _ in 0..steps {
+            self.act(|gmnet, now, out| gmnet.on_datagram(now, Via::default(), peer, &data, out));
+            self.wait(17);
+        }
     }
 
     pub(crate) fn fin(&mut self, conn: ConnId) {

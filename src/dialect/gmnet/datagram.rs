@@ -22,6 +22,8 @@ pub enum Datagram {
     Reg,
     /// From a client: "this is my port".
     Connect,
+    /// From a host to where it was told that a client is: "let me in".
+    Knock,
 }
 
 /// Reads a datagram; `None` is anything that is not of this protocol.
@@ -46,6 +48,8 @@ pub fn parse(data: &[u8]) -> Option<Datagram> {
     match line {
         b"reg" => Some(Datagram::Reg),
         b"connect" => Some(Datagram::Connect),
+        // A number of one byte, not a line.
+        b"\xfd" => Some(Datagram::Knock),
         _ => None,
     }
 }
@@ -71,6 +75,13 @@ mod tests {
             assert_eq!(parse(&gm(&reg)), Some(Datagram::Reg), "{end:?}");
             assert_eq!(parse(&gm(&connect)), Some(Datagram::Connect), "{end:?}");
         }
+    }
+
+    #[test]
+    fn a_knock_is_one_byte() {
+        assert_eq!(parse(&gm(b"\xfd")), Some(Datagram::Knock));
+        assert_eq!(parse(&gm(b"\xfc")), None, "a welcome");
+        assert_eq!(parse(&gm(b"\xfd\xfd")), None);
     }
 
     #[test]

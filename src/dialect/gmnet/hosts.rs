@@ -126,6 +126,22 @@ impl Host {
         Some(LeftPort { port: self.port?, via, seen, is_announced: seen > registered })
     }
 
+    /// Whether its port may be another's.
+    #[must_use]
+    pub fn is_port_doubtful(&self) -> bool {
+        self.reg != Sign::Certain || self.before_loan.is_some()
+    }
+
+    /// The port that it has had without doubt, be it before the one that it has now. Who forges packets
+    /// does not know it.
+    #[must_use]
+    pub fn sure_port(&self) -> Option<u16> {
+        match &self.before_loan {
+            Some(before) => before.0,
+            None => self.port.filter(|_| self.reg == Sign::Certain),
+        }
+    }
+
     /// Its game: the data1 string.
     #[must_use]
     pub fn game(&self) -> &str {
@@ -442,6 +458,29 @@ impl Hosts {
         host.reg = sign;
         self.relist(now, addr);
         Some(key)
+    }
+
+    /// A host has shown beyond doubt that this is its port. Returns the connections of others at its
+    /// address that had it, and have to be asked for theirs.
+    pub(super) fn confirm_port(
+        &mut self,
+        now: Instant,
+        key: HostKey,
+        via: Via,
+        port: u16,
+    ) -> SmallVec<[ConnId; 2]> {
+        let Some(host) = self.slab.get_mut(key.0.get()) else { return SmallVec::new() };
+        let addr = host.addr;
+        if host.port != Some(port) {
+            (host.port, host.via, host.seen) = (Some(port), via, now);
+        }
+        host.reg = Sign::Certain;
+        host.before_loan = None;
+        let others = self.at(addr).filter(|(other, host)| *other != key && host.port == Some(port));
+        let others = others.map(|(_, host)| host.conn).collect();
+        self.end_succession(key, addr);
+        self.relist(now, addr);
+        others
     }
 
     /// When [`Self::on_wakeup`] has something to do.

@@ -59,6 +59,7 @@ impl Gmnet {
             return Go::On;
         };
         let request = Request { conn: id, client, host, port };
+        self.ask_before_introduction(now, &request, out);
         match self.outcome(now, &request, self.is_stopping) {
             Outcome::Wait => {
                 if let Some(other) = self.introductions.gives_way(&request) {
@@ -162,7 +163,8 @@ impl Gmnet {
         let Some(host) = self.hosts.get(key) else { return Outcome::NotFound };
         let client = self.config.told(request.client, host.addr);
         let can_be_told = self.notices.has_room(host.conn, client);
-        if !is_last_try && (host.port.is_none() || !can_be_told) {
+        let is_settled = host.port.is_some() && !self.knocks.is_awaited(host.conn);
+        if !is_last_try && (!is_settled || !can_be_told) {
             return Outcome::Wait;
         }
         let host_port = host.port;
@@ -215,7 +217,7 @@ impl Gmnet {
     /// The host that is asked for. One on the machine or in the network of the server is known to
     /// those outside by the server's public address. Of several at an address it is the one that
     /// the client looked for or met before, else the newest.
-    fn find(&self, now: Now, request: &Request) -> Option<HostKey> {
+    pub(super) fn find(&self, now: Now, request: &Request) -> Option<HostKey> {
         if request.port.is_none() && self.hosts.is_shared(request.host) {
             let hosts = self.hosts.at(request.host);
             let meant = self.looks.meant(now.instant, request.client, hosts);
@@ -331,10 +333,20 @@ impl Gmnet {
         let (id, at) = (host.conn, SocketAddr::new(host.addr, host.port.unwrap_or_default()));
         let client = self.config.told(request.client, host.addr);
         let ports = self.candidates(now, SocketAddr::new(request.client, port), at);
-        let Some(conn) = self.conns.get(id) else { return };
         let others = likely.iter().filter(|other| !ports.contains(other));
         let all = ports.iter().copied().chain(others);
-        let mut clients = all.map(|port| SocketAddr::new(client, port));
+        self.tell_all(now, id, all.map(|port| SocketAddr::new(client, port)), out);
+    }
+
+    /// Tells a host of these endpoints, each a notify gap after the one before.
+    pub(super) fn tell_all(
+        &mut self,
+        now: Now,
+        id: ConnId,
+        mut clients: impl Iterator<Item = SocketAddr>,
+        out: &mut Outbox,
+    ) {
+        let Some(conn) = self.conns.get(id) else { return };
         let is_idle = self.notices.len(id) == 0;
         let at_once =
             if is_idle && now.instant >= conn.quiet_until { clients.next() } else { None };

@@ -34,10 +34,12 @@ pub mod hosts;
 mod inside;
 mod introduce;
 mod keepalives;
+mod knocks;
 pub mod lobby;
 mod looks;
 mod names;
 mod notices;
+mod port_notice;
 pub mod ports;
 mod registration;
 mod replies;
@@ -54,6 +56,7 @@ use command::{Command, Go, Reader, Spare, Verb};
 use datagram::Datagram;
 use hosts::{HostKey, Hosts};
 use keepalives::Keepalives;
+use knocks::Knocks;
 use looks::Looks;
 use names::Left;
 use notices::Notices;
@@ -97,6 +100,9 @@ pub struct Config {
     /// This server was restarted: for so long, from its start on, who asks for a host that is not
     /// there waits for it to come back; zero: not at all.
     pub start_wait: Duration,
+    /// Where the UDP sockets of the server are, by their number in a [`Via`]: hosts are asked to knock
+    /// there if their port is in doubt. If there are none, no host is asked.
+    pub sockets: Vec<SocketAddr>,
     /// Whose hosts are registered.
     pub admission: Admission,
     /// What peers may do.
@@ -114,6 +120,7 @@ impl Default for Config {
             lobby_ports: false,
             public_ip: None,
             start_wait: Duration::ZERO,
+            sockets: Vec::new(),
             admission: Admission::default(),
             limits: Limits::default(),
         }
@@ -178,6 +185,8 @@ pub struct Gmnet {
     resumed: VecDeque<ConnId>,
     /// Whom hosts have not been told of yet. While one is owed any, a timer in `gaps` is armed.
     notices: Notices,
+    /// Hosts that are asked for their port.
+    knocks: Knocks,
     /// What clients looked for last.
     looks: Looks,
     /// Hosts that lack their UDP packet, and UDP packets that may be theirs.
@@ -240,6 +249,7 @@ impl Gmnet {
             throttled: Timers::new(limits::THROTTLE),
             resumed: VecDeque::new(),
             notices: Notices::default(),
+            knocks: Knocks::at(config.sockets.clone()),
             looks: Looks::default(),
             stray_regs: Strays::default(),
             stray_connects: Strays::default(),
@@ -410,6 +420,7 @@ impl Gmnet {
         self.throttled.cancel(&id);
         self.unfinished.count(conn.addr, id, 0);
         self.keep_notices(now, id, conn.host);
+        self.knocks.forget(id);
         self.end_registration(now, conn.host, left);
         Some(conn.addr)
     }
@@ -493,6 +504,7 @@ impl Dialect for Gmnet {
         conn.reader.finish();
         let host = conn.host.take();
         self.keep_notices(now, id, host);
+        self.knocks.forget(id);
         self.end_registration(now, host, Left::Closed);
         self.run(now, id, b"", out);
         self.resume(now, out);
@@ -505,7 +517,11 @@ impl Dialect for Gmnet {
 
     fn on_datagram(&mut self, now: Now, via: Via, peer: SocketAddr, data: &[u8], out: &mut Outbox) {
         let (addr, port) = (peer.ip(), peer.port());
-        match datagram::parse(data) {
+        let said = datagram::parse(data);
+        if said.is_some() {
+            self.knocks.note_way(via, addr);
+        }
+        match said {
             // Port 0 is never told to anybody, so it is not learned either.
             _ if port == 0 => return,
             Some(Datagram::Connect) => {
@@ -514,6 +530,7 @@ impl Dialect for Gmnet {
                 self.retry_for_client(now, addr, out);
             }
             Some(Datagram::Reg) => self.learn_reg(now, via, addr, port, out),
+            Some(Datagram::Knock) => self.on_knock(now, via, peer, out),
             None => return debug!("{peer} sent a datagram that is not of this protocol"),
         }
         self.resume(now, out);
@@ -534,6 +551,8 @@ impl Dialect for Gmnet {
         while let Some(id) = self.gaps.pop_due(now.instant) {
             self.notify_next(now, id, out);
         }
+        self.ask_soon(now, out);
+        self.end_waits_for_knocks(now, out);
         self.time_out_introductions(now, out);
         self.hosts.on_wakeup(now.instant);
         self.ports.expire(now.instant);
@@ -551,6 +570,7 @@ impl Dialect for Gmnet {
             self.turns.next_wakeup(!self.resumed.is_empty()),
             self.throttled.next(),
             self.keepalives.next(),
+            self.knocks.next_wakeup(),
         ];
         timers.into_iter().flatten().min()
     }

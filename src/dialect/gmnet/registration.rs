@@ -86,6 +86,7 @@ impl Gmnet {
                 return Go::Stop;
             }
         };
+        let is_contested = reg.is_some_and(|reg| reg.is_contested);
         let most = self.hosts.room_for_strings(limits, addr, known);
         let emptied = data.as_mut().map(|data| data.fit(most)).unwrap_or_default();
         let key = match known {
@@ -114,6 +115,7 @@ impl Gmnet {
             self.close(now, replaced, Left::Replaced, out);
         }
         self.take_notices_up(now, key);
+        self.ask_if_in_doubt(now, key, is_contested, out);
         self.retry_for_host(now, addr, out);
         Go::On
     }
@@ -163,6 +165,7 @@ impl Gmnet {
             info!("host {} has its UDP port now", Named(host));
         }
         self.take_notices_up(now, key);
+        self.ask_if_in_doubt(now, key, true, out);
         self.retry_for_host(now, addr, out);
     }
 

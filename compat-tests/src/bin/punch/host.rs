@@ -192,6 +192,9 @@ fn tell(event: &HostEvent) -> String {
             format!("told about client {}, too close behind another: games miss it", told.client)
         }
         HostEvent::Told(told) => format!("told about client {}, knocking", told.client),
+        HostEvent::AskedForPort => {
+            "the master server asks for the UDP port, knocking there".to_owned()
+        }
         HostEvent::Connected(player) => format!("player connected: {player}"),
         HostEvent::DataSent(player) => format!("data strings sent to {player}"),
         HostEvent::Received(player, payload) => {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use super::honest::any_victim;
+use super::honest::{KNOCK, any_victim};
 use super::{BEFORE, DURATION, Event, LinkId, Rng, Role, World, host_addr, wire};
 
 /// What it does.
@@ -22,8 +22,8 @@ enum Deed {
     Lobbies,
     /// Sends lines and commands that are longer than they may be, and parts of commands.
     Overlong,
-    /// Sends GMnet's datagrams from a port of somebody else's address.
-    Forge(IpAddr),
+    /// Sends GMnet's datagrams from a port of somebody else's address: from any, or always the same.
+    Forge(IpAddr, Option<u16>),
     /// Sends anything at all by UDP from its own addresses.
     Flood,
     /// Asks for rooms, lobbies and places of the other dialects, from addresses that it forges.
@@ -64,7 +64,10 @@ impl Siege {
             3 => Deed::Register,
             4 => Deed::Lobbies,
             5 => Deed::Overlong,
-            6 => Deed::Forge(any_victim(rng)),
+            6 => {
+                let port = rng.within(1..65_000) as u16;
+                Deed::Forge(any_victim(rng), rng.permille(300).then_some(port))
+            }
             7 => Deed::Flood,
             _ => Deed::Others,
         };
@@ -72,7 +75,7 @@ impl Siege {
         let is_ipv6 = deed == Deed::Occupy && rng.permille(500);
         let addrs = (0..count).map(|n| if is_ipv6 { in_network(rng) } else { own(n) }).collect();
         let rate = match deed {
-            Deed::Forge(_) => rng.pick([20, 40, 1000]),
+            Deed::Forge(..) => rng.pick([20, 40, 1000]),
             Deed::Flood => rng.pick([100, 3000]),
             Deed::Lobbies | Deed::Overlong => rng.pick([5, 50]),
             _ => rng.pick([25, 190, 600]),
@@ -82,7 +85,7 @@ impl Siege {
 
     /// Whether it sends in the name of that address.
     pub(super) fn forges(&self, addr: IpAddr) -> bool {
-        self.deed == Deed::Forge(addr)
+        matches!(self.deed, Deed::Forge(victim, _) if victim == addr)
     }
 }
 
@@ -126,10 +129,11 @@ impl World {
                 self.utter(link, ask.repeat(200));
             }
             Deed::Overlong => self.overlong(),
-            Deed::Forge(victim) => {
-                let port = self.rng.within(1..65_000) as u16;
-                let word: &[u8] = self.rng.pick([b"connect\n\0", b"reg\n\0"]);
-                self.say(SocketAddr::new(victim, port), word);
+            Deed::Forge(victim, port) => {
+                let any = self.rng.within(1..65_000) as u16;
+                let words: [&[u8]; 3] = [b"connect\n\0", b"reg\n\0", KNOCK];
+                let word = self.rng.pick(words);
+                self.say(SocketAddr::new(victim, port.unwrap_or(any)), word);
             }
             Deed::Flood => {
                 let from = SocketAddr::new(self.any_own(), self.rng.within(1..65_000) as u16);

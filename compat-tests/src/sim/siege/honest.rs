@@ -7,7 +7,7 @@ use std::time::Duration;
 use punchd::clock::Instant;
 use punchd::limits;
 
-use super::{Event, LinkId, Message, Rng, Role, World, host_addr, wire};
+use super::{Event, LinkId, MASTER, Message, Rng, Role, World, host_addr, wire};
 
 /// An answer for which nothing has to be waited for comes within this time, whoever else asks.
 const AT_ONCE: Duration = Duration::from_millis(5);
@@ -15,6 +15,16 @@ const AT_ONCE: Duration = Duration::from_millis(5);
 /// A host is told of a client within this time after the client was answered: as many as may join
 /// meanwhile, each with a few ports, a notify gap apart.
 const TOLD: Duration = Duration::from_millis(1500);
+
+/// A host whose packet was lost is asked for its port, and is known so long after it has registered.
+const REG_LOST: Duration = Duration::from_millis(600);
+
+/// The packet of a host to where it was told that a client is.
+pub(super) const KNOCK: &[u8] = b"\xfd";
+
+/// Once in a step of a game, for a second; a real one does so for fifteen.
+const STEP: Duration = Duration::from_micros(16_667);
+const KNOCKS: u32 = 60;
 
 /// The address that several clients share.
 const SHARED: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(198, 51, 100, 77));
@@ -38,6 +48,10 @@ pub struct Tally {
     pub forged_right: u64,
     /// And those that it was told wrong of.
     pub forged_wrong: u64,
+    /// Clients that were told the right port of a host whose address was forged.
+    pub host_right: u64,
+    /// And those that were told a wrong one.
+    pub host_wrong: u64,
     /// Clients whose host was not told because it was changing its data.
     pub moved: u64,
     /// The longest that a client waited for its answer.
@@ -58,6 +72,8 @@ impl Tally {
         self.shared_wrong += more.shared_wrong;
         self.forged_right += more.forged_right;
         self.forged_wrong += more.forged_wrong;
+        self.host_right += more.host_right;
+        self.host_wrong += more.host_wrong;
         self.moved += more.moved;
         self.slowest_answer = self.slowest_answer.max(more.slowest_answer);
         self.slowest_notice = self.slowest_notice.max(more.slowest_notice);
@@ -74,7 +90,8 @@ impl fmt::Display for Tally {
             f,
             "{} steps: {} introductions, the slowest answer after {:?}, the slowest notice after \
              {:?}; {} lobbies; the right port told of players that share an address: {} of {}, of \
-             those whose address was forged: {} of {}; {} joins lost as the host came back at that \
+             those whose address was forged: {} of {}, and of hosts whose address was forged: {} of \
+             {}; {} joins lost as the host came back at that \
              moment; every other promise kept",
             self.steps,
             self.introduced,
@@ -85,6 +102,8 @@ impl fmt::Display for Tally {
             self.shared_right + self.shared_wrong,
             share(self.forged_right, self.forged_wrong),
             self.forged_right + self.forged_wrong,
+            share(self.host_right, self.host_wrong),
+            self.host_right + self.host_wrong,
             self.moved,
         )
     }
@@ -122,6 +141,9 @@ impl fmt::Display for Broken {
 pub(super) struct Host {
     addr: IpAddr,
     port: u16,
+    rtt: Duration,
+    /// The packet with which it shows its port is lost.
+    is_reg_lost: bool,
     link: Option<LinkId>,
     /// When it has arrived, last.
     registered: Option<Instant>,
@@ -133,9 +155,23 @@ pub(super) struct Host {
 }
 
 impl Host {
-    pub(super) fn new(n: usize) -> Self {
-        let (addr, port) = (host_addr(n), 40_000 + n as u16);
-        Self { addr, port, link: None, registered: None, changed: None, told: Vec::new() }
+    pub(super) fn any(n: usize, rng: &mut Rng) -> Self {
+        let rtt = rng.millis(2..200);
+        Self {
+            addr: host_addr(n),
+            port: 40_000 + n as u16,
+            rtt,
+            is_reg_lost: rng.permille(100),
+            link: None,
+            registered: None,
+            changed: None,
+            told: Vec::new(),
+        }
+    }
+
+    /// The server knows it so long after it has arrived.
+    fn settles(&self) -> Duration {
+        if self.is_reg_lost { REG_LOST } else { Duration::ZERO }
     }
 }
 
@@ -166,21 +202,15 @@ impl Client {
 }
 
 impl World {
-    fn honest_rtt(&mut self) -> Duration {
-        self.rng.millis(2..200)
-    }
-
     /// Shows its port and registers.
     pub(super) fn start_host(&mut self, n: usize) {
-        let rtt = self.honest_rtt();
         let Some(host) = self.hosts.get(n) else { return };
-        let endpoint = SocketAddr::new(host.addr, host.port);
-        self.after(rtt / 2, Event::Datagram(endpoint, wire::datagram(b"reg\n\0")));
-        let mut data: [String; 8] = Default::default();
-        data[0] = GAME.into();
-        data[1] = format!("honest {n}");
+        let (endpoint, rtt) = (SocketAddr::new(host.addr, host.port), host.rtt);
+        if !host.is_reg_lost {
+            self.after(rtt / 2, Event::Datagram(endpoint, wire::datagram(b"reg\n\0")));
+        }
         let source = SocketAddr::new(endpoint.ip(), self.rng.within(1024..65_000) as u16);
-        let link = self.connect(source, Role::Host(n), rtt, wire::reg2("1.2.4", &data));
+        let link = self.connect(source, Role::Host(n), rtt, registration(n));
         if let Some(host) = self.hosts.get_mut(n) {
             (host.link, host.registered) = (Some(link), None);
         }
@@ -195,6 +225,24 @@ impl World {
             self.after(Duration::from_millis(10), Event::Fin(link));
         }
         self.after(Duration::from_millis(30), Event::HostStarts(n));
+    }
+
+    /// A host changes its data on the connection that it has, and does not show its port again.
+    pub(super) fn renew_host(&mut self, n: usize) {
+        let Some(host) = self.hosts.get(n) else { return };
+        if let Some(link) = host.link {
+            self.after(host.rtt / 2, Event::Bytes(link, registration(n)));
+        }
+    }
+
+    /// A host knocks at the server, once in a step of its game.
+    pub(super) fn knock(&mut self, n: usize, left: u32) {
+        let Some(host) = self.hosts.get(n) else { return };
+        let endpoint = SocketAddr::new(host.addr, host.port);
+        self.after(host.rtt / 2, Event::Datagram(endpoint, wire::datagram(KNOCK)));
+        if left > 0 {
+            self.after(STEP, Event::HostKnocks(n, left - 1));
+        }
     }
 
     /// Shows its port and asks for its host.
@@ -248,9 +296,13 @@ impl World {
             Some(Role::Host(n)) => {
                 let Some(Message::Introduction(addr, port)) = message else { return Ok(()) };
                 let endpoint = addr.parse().ok().zip(port.parse().ok());
-                let told = endpoint.map(|(addr, port)| (SocketAddr::new(addr, port), now));
-                if let Some(host) = self.hosts.get_mut(n) {
-                    host.told.extend(told);
+                let told = endpoint.map(|(addr, port)| SocketAddr::new(addr, port));
+                let Some(host) = self.hosts.get_mut(n) else { return Ok(()) };
+                if told == Some(MASTER) {
+                    let knocks = host.rtt / 2 + STEP;
+                    self.after(knocks, Event::HostKnocks(n, KNOCKS));
+                } else {
+                    host.told.extend(told.map(|client| (client, now)));
                 }
                 Ok(())
             }
@@ -272,12 +324,16 @@ impl World {
             _ => false,
         };
         let is_host_forged = self.siege.forges(host.addr);
-        if !is_right && !is_host_forged {
+        if is_host_forged {
+            self.tally.host_right += u64::from(is_right);
+            self.tally.host_wrong += u64::from(!is_right);
+        } else if !is_right {
             let what = format!("client {n} asked for {}, was told {message:?}", host.addr);
             return Err(Broken::Answer(what));
         }
         // A host that changes its data is away for a moment.
-        let since = host.registered.filter(|at| *at > asked).unwrap_or(asked);
+        let settled = host.registered.map(|at| at + host.settles());
+        let since = settled.filter(|at| *at > asked).unwrap_or(asked);
         let waited = now - since;
         let mute = self.siege.forges(client.addr) || is_host_forged;
         // A neighbour may have got its packet; the next may be a moment late.
@@ -295,6 +351,7 @@ impl World {
         // Who is away for a moment, or has just come, may be seen or not.
         let settled = limits::SHADOW + Duration::from_millis(500);
         for (n, host) in self.hosts.iter().enumerate() {
+            let settled = settled + host.settles();
             let is_settled = host.registered.is_some_and(|at| self.now - at > settled);
             if is_settled && host.link.is_some() && !json.contains(&format!("honest {n}\"")) {
                 return Err(Broken::Lobby(format!("host {n} is not listed")));
@@ -355,6 +412,14 @@ impl World {
         }
         Ok(())
     }
+}
+
+/// What a host says of itself.
+fn registration(n: usize) -> Vec<u8> {
+    let mut data: [String; 8] = Default::default();
+    data[0] = GAME.into();
+    data[1] = format!("honest {n}");
+    wire::reg2("1.2.4", &data)
 }
 
 /// An address whose player the adversary may pretend to be.

@@ -3,13 +3,13 @@
 //! promised to the honest ones is checked, with the time it took. A seed is an adversary, a number
 //! of players, and who comes when.
 //!
-//! Unlike in the schedules of [`super`] no packet of an honest player is lost, and each has its
-//! own address, or one that only players share: what an adversary can do to those behind his own
-//! address is another matter.
+//! Unlike in the schedules of [`super`] no packet of an honest player is lost but the UDP `reg` of some
+//! hosts, and each has its own address, or one that only players share: what an adversary can do
+//! to those behind his own address is another matter.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use punchd::clock::{Instant, Now};
@@ -32,6 +32,9 @@ const DURATION: Duration = Duration::from_secs(6);
 
 /// What of it the adversary waits with: the hosts are there then.
 const BEFORE: Duration = Duration::from_secs(1);
+
+/// Where the server is.
+const MASTER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 6510);
 
 /// More than any seed needs.
 const MOST_STEPS: u64 = 1_000_000;
@@ -69,6 +72,8 @@ enum Event {
     Datagram(SocketAddr, Vec<u8>),
     HostStarts(usize),
     HostChanges(usize),
+    HostRenews(usize),
+    HostKnocks(usize, u32),
     ClientStarts(usize),
     Look,
     Attack,
@@ -139,6 +144,7 @@ impl World {
         let limits = limits();
         let mut config = Config { limits, ..Config::default() };
         config.gmnet.limits = limits;
+        config.gmnet.sockets = vec![MASTER];
         config.rooms.limits = limits;
         config.events.limits = limits;
         let mut world = Self {
@@ -165,12 +171,15 @@ impl World {
     /// Who comes when.
     fn plan(&mut self) {
         for n in 0..3 {
-            self.hosts.push(Host::new(n));
+            let host = Host::any(n, &mut self.rng);
+            self.hosts.push(host);
             let start = self.rng.millis(0..300);
             self.after(start, Event::HostStarts(n));
             let change = BEFORE + self.rng.millis(500..4500);
-            if self.rng.permille(400) {
-                self.after(change, Event::HostChanges(n));
+            match self.rng.index(5) {
+                0 | 1 => self.after(change, Event::HostChanges(n)),
+                2 => self.after(change, Event::HostRenews(n)),
+                _ => {}
             }
         }
         let joins_per_second = self.rng.pick([1, 5, 5]);
@@ -246,6 +255,8 @@ impl World {
             }
             Event::HostStarts(n) => self.start_host(n),
             Event::HostChanges(n) => self.change_host(n),
+            Event::HostRenews(n) => self.renew_host(n),
+            Event::HostKnocks(n, left) => self.knock(n, left),
             Event::ClientStarts(n) => self.start_client(n),
             Event::Look => self.look(),
             Event::Attack => self.attack(),

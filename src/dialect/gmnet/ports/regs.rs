@@ -73,6 +73,8 @@ pub struct ClaimedReg {
     /// No packet came with the connection: it is the port of a host that has left, until another
     /// is shown.
     pub is_provisional: bool,
+    /// Packets that may as well be meant came from ports that no host has.
+    pub is_contested: bool,
 }
 
 /// The port of a host that registers once more.
@@ -172,6 +174,14 @@ impl Ports {
         });
     }
 
+    /// A host has shown in another way that this port is its own: packets from there are nobody else's.
+    pub fn claim_shown(&mut self, addr: IpAddr, port: u16) {
+        let Some(remembered) = self.by_addr.get_mut(&addr) else { return };
+        let before = remembered.regs.len();
+        remembered.regs.retain(|reg| reg.port != port);
+        self.count -= before - remembered.regs.len();
+    }
+
     /// The datagram that came last from this address and port is used by a host that had none.
     pub fn lend_reg(&mut self, addr: IpAddr, port: u16) {
         let regs = self.by_addr.get_mut(&addr).map(|r| &mut r.regs);
@@ -220,10 +230,11 @@ impl Ports {
         let index = known.or_else(|| choose_reg(now, &remembered.regs, &comes))?;
         let reg = remembered.regs.remove(index);
         remembered.note_others(opened, &reg);
+        let is_contested = remembered.has_others(now, &reg);
         self.count -= 1;
         let is_provisional = reg.source == RegSource::Left && !comes.may_be_back_at(&reg);
         self.forget_if_of_no_use(now, addr);
-        Some(ClaimedReg { is_provisional, ..reg.claimed() })
+        Some(ClaimedReg { is_provisional, is_contested, ..reg.claimed() })
     }
 
     /// Takes the port that a later registration may have, of a host with that port: of a newer packet
@@ -254,6 +265,7 @@ impl Ports {
         let index = chosen.or_else(|| regs.iter().position(own))?;
         let reg = *regs.get(index)?;
         remembered.note_others(now, &reg);
+        let is_contested = remembered.has_others(now, &reg);
         if reg.source == RegSource::Datagram {
             self.lend_reg(addr, reg.port);
         } else {
@@ -263,7 +275,7 @@ impl Ports {
         }
         // What it has is not taken away from anybody.
         let lent = reg.source == RegSource::Lent && known.is_none_or(|k| k.port != reg.port);
-        Some(ClaimedReg { lent, ..reg.claimed() })
+        Some(ClaimedReg { lent, is_contested, ..reg.claimed() })
     }
 
     /// Whether the last packet from this port may be that of a host of this game: not if a host of
@@ -306,6 +318,15 @@ impl Remembered {
         }
     }
 
+    /// Whether other packets of nobody's came lately.
+    fn has_others(&self, now: Instant, chosen: &Reg) -> bool {
+        let is_other = |reg: &Reg| {
+            let is_free = reg.source == RegSource::Datagram;
+            is_free && reg.port != chosen.port && now - reg.at <= limits::REG_WINDOW
+        };
+        self.regs.iter().any(is_other)
+    }
+
     /// Notes a port as the newest.
     fn put(&mut self, reg: Reg) {
         self.regs.retain(|r| r.port != reg.port);
@@ -337,6 +358,7 @@ impl Reg {
             lent: self.source == RegSource::Lent,
             is_doubtful: matches!(self.source, RegSource::Again | RegSource::Copy),
             is_provisional: false,
+            is_contested: false,
         }
     }
 

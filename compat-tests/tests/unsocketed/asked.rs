@@ -1,0 +1,222 @@
+//! The port notice: hosts that are asked for their UDP port.
+
+use punchd::dialect::{ConnId, Dialect as _};
+
+use super::story::{CLIENT, HOST, MASTER, NOT_FOUND, Story, at};
+
+const FORGED: u16 = 666;
+
+fn notice() -> String {
+    at(MASTER, 6510)
+}
+
+/// A client asks, and is told this port of the host, at once.
+#[track_caller]
+fn is_found_at(story: &mut Story, host: ConnId, port: u16) {
+    let client = story.join(CLIENT, 5000, HOST);
+    story.tells(client, at(HOST, port));
+    story.wait(50);
+    story.tells(host, at(CLIENT, 5000));
+    story.fin(client);
+    story.closed.clear();
+}
+
+#[test]
+fn a_host_whose_packet_was_lost_is_asked() {
+    let mut story = Story::asking();
+    let host = story.host_without_udp(HOST, "Pong", "Ann");
+    story.wait(99);
+    story.tells_nobody();
+    story.wait(1);
+    story.tells(host, notice());
+    let client = story.join(CLIENT, 5000, HOST);
+    story.knock(HOST, 4000, 18);
+    story.tells(client, at(HOST, 4000));
+    story.tells(host, at(CLIENT, 5000));
+    is_found_at(&mut story, host, 4000);
+    story.tells_nobody();
+}
+
+#[test]
+fn a_host_whose_packet_is_a_little_late_is_left_alone() {
+    let mut story = Story::asking();
+    let host = story.host(HOST, 4000, "Pong", "Ann");
+    story.wait(60_000);
+    story.fin(host);
+    story.wait(60_000);
+    let host = story.host_without_udp(HOST, "Pong", "Ann");
+    story.wait(50);
+    story.udp(HOST, 4000, "reg");
+    story.tells(host, notice());
+    story.knock(HOST, 4000, 1);
+    story.wait(60_000);
+    story.tells_nobody();
+}
+
+#[test]
+fn a_forged_packet_does_not_move_a_host_that_changes_its_data() {
+    for forged in [1, 20] {
+        let mut story = Story::asking();
+        let host = story.host(HOST, 4000, "Pong", "Ann");
+        story.wait(5000);
+        (0..forged).for_each(|n| story.udp(HOST, FORGED + n, "reg"));
+        story.wait(1000);
+        story.reg2(host, "Pong", "Ann, 2 players");
+        story.tells(host, notice());
+        let client = story.join(CLIENT, 5000, HOST);
+        story.tells_nobody();
+        // Who forges is nearer than the host, and louder.
+        (0..3).for_each(|_| story.knock(HOST, FORGED, 3));
+        story.tells_nobody();
+        story.knock(HOST, 4000, 1);
+        story.tells(client, at(HOST, 4000));
+        story.wait(50);
+        story.tells(host, at(CLIENT, 5000));
+        story.knock(HOST, FORGED, 100);
+        is_found_at(&mut story, host, 4000);
+    }
+}
+
+#[test]
+fn a_host_that_has_another_port_now_is_found_there() {
+    let mut story = Story::asking();
+    let host = story.host(HOST, 4000, "Pong", "Ann");
+    story.wait(5000);
+    story.udp(HOST, 4001, "reg");
+    story.reg2(host, "Pong", "Ann");
+    story.tells(host, notice());
+    story.knock(HOST, 4001, 20);
+    is_found_at(&mut story, host, 4001);
+}
+
+#[test]
+fn a_host_is_asked_when_nobody_has_heard_of_its_port_for_long() {
+    let mut story = Story::asking();
+    let host = story.host(HOST, 4000, "Pong", "Ann");
+    story.wait(25_000);
+    is_found_at(&mut story, host, 4000);
+    story.wait(575_000);
+    let client = story.join(CLIENT, 5000, HOST);
+    story.tells(host, notice());
+    story.tells_nobody();
+    // It still has its port, so that nobody waits longer than it takes to knock.
+    story.wait(40);
+    story.knock(HOST, 4000, 1);
+    story.tells(client, at(HOST, 4000));
+    story.wait(50);
+    story.tells(host, at(CLIENT, 5000));
+    // As long as it knocks, and the NAT remembers that, it is not asked again.
+    story.wait(39_000);
+    is_found_at(&mut story, host, 4000);
+    story.wait(2000);
+    let client = story.join(CLIENT, 5001, HOST);
+    story.tells(host, notice());
+    story.knock(HOST, 7000, 17);
+    story.tells_nobody();
+    story.knock(HOST, 7000, 1);
+    story.tells(client, at(HOST, 7000));
+    story.tells(host, at(CLIENT, 5001));
+}
+
+#[test]
+fn who_does_not_knock_delays_nobody_but_the_first() {
+    let mut story = Story::asking();
+    let host = story.host(HOST, 4000, "Pong", "Ann");
+    story.wait(60_000);
+    let client = story.join(CLIENT, 5000, HOST);
+    story.tells(host, notice());
+    story.wait(299);
+    story.tells_nobody();
+    story.wait(1);
+    story.tells(client, at(HOST, 4000));
+    story.tells(host, at(CLIENT, 5000));
+    story.wait(60_000);
+    is_found_at(&mut story, host, 4000);
+    story.wait(240_000);
+    story.join(CLIENT, 5000, HOST);
+    story.tells(host, notice());
+}
+
+#[test]
+fn who_is_not_asked_is_not_moved_by_a_knock() {
+    let mut story = Story::asking();
+    let host = story.host(HOST, 4000, "Pong", "Ann");
+    story.knock(HOST, FORGED, 100);
+    is_found_at(&mut story, host, 4000);
+    story.knock("203.0.113.99", FORGED, 100);
+    let client = story.join(CLIENT, 5000, "203.0.113.99");
+    story.tells(client, NOT_FOUND);
+}
+
+#[test]
+fn of_neighbours_each_is_asked_in_its_turn() {
+    let mut story = Story::asking();
+    let one = story.host_without_udp(HOST, "Pong", "Ann");
+    let two = story.host_without_udp(HOST, "Snake", "Bob");
+    story.wait(100);
+    story.tells(one, notice());
+    story.tells_nobody();
+    story.knock(HOST, 4001, 19);
+    // It goes on for fifteen seconds, while the other is asked.
+    story.knock(HOST, 4001, 20);
+    story.tells(two, notice());
+    for _ in 0..30 {
+        story.knock(HOST, 4001, 1);
+        story.knock(HOST, 4002, 1);
+    }
+    story.fin(one);
+    is_found_at(&mut story, two, 4002);
+}
+
+#[test]
+fn a_neighbours_port_is_given_back() {
+    let mut story = Story::asking();
+    // The packet of the second is lost, and it gets that of a third, which is to come.
+    let one = story.host(HOST, 4001, "Pong", "Ann");
+    story.wait(20_000);
+    let two = story.host_without_udp(HOST, "Pong", "Bob");
+    story.tells(two, notice());
+    story.knock(HOST, 4002, 20);
+    is_found_at(&mut story, two, 4002);
+    story.fin(two);
+    is_found_at(&mut story, one, 4001);
+}
+
+#[test]
+fn nobody_has_all_the_asking() {
+    let mut story = Story::asking();
+    let address = |n: usize| format!("198.18.{}.{}", n / 250, 1 + n % 250);
+    // One address of many hosts gets few of them asked in one go, and one with a single host is asked.
+    for n in 0..40 {
+        story.host_without_udp(HOST, "Pong", &format!("host {n}"));
+    }
+    story.wait(14_000);
+    let asked = std::mem::take(&mut story.told).len();
+    assert!((10..=23).contains(&asked), "{asked}");
+    let other = story.host_without_udp(&address(0), "Pong", "Bob");
+    story.wait(100);
+    assert!(story.told.iter().any(|(conn, _)| *conn == other));
+    // In all there are as many as the server can hear.
+    for n in 1..400 {
+        story.host_without_udp(&address(n), "Pong", "Bob");
+    }
+    story.wait(1000);
+    let knocking = asked + story.told.len();
+    assert!((250..=280).contains(&knocking), "{knocking}");
+    story.wait(20_000);
+    story.told.clear();
+    let late = story.host_without_udp(&address(500), "Pong", "Bob");
+    story.wait(100);
+    assert!(story.told.iter().any(|(conn, _)| *conn == late));
+}
+
+#[test]
+fn a_host_that_leaves_is_not_waited_for() {
+    let mut story = Story::asking();
+    let host = story.host_without_udp(HOST, "Pong", "Ann");
+    story.wait(100);
+    story.fin(host);
+    story.knock(HOST, 4000, 3);
+    story.wait(3_600_000);
+    assert_eq!(story.gmnet.next_wakeup(), None, "nothing is left to do");
+}

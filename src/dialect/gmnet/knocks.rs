@@ -1,0 +1,244 @@
+//! Hosts that are asked for their UDP port: they are told of a client that is this server, so they
+//! knock here, which shows the port that they have now. Which of the ports that knock is a host's:
+//! anybody can forge knocks in its name, but only if he knows it one from the port that it had.
+
+use std::net::{IpAddr, SocketAddr};
+
+use smallvec::SmallVec;
+
+use crate::clock::Instant;
+use crate::customers::Counts;
+use crate::dialect::by_family::ByFamily;
+use crate::dialect::{ConnId, Via};
+use crate::hash::Map;
+use crate::limits;
+use crate::timers::Timers;
+
+/// The hosts that are asked, that knock, and that were asked a while ago.
+#[derive(Debug)]
+pub(super) struct Knocks {
+    /// Where this server's UDP sockets are, by number.
+    sockets: Vec<SocketAddr>,
+    /// By which way a GMnet datagram came last.
+    last: ByFamily<Option<Via>>,
+    /// Whose knocks are looked at, of each address one: who else knocks there is not told apart.
+    looked_at: Map<IpAddr, ConnId>,
+    /// Hosts that are asked in a moment if they still have to be.
+    pub(super) soon: Timers<ConnId>,
+    /// Hosts whose clients wait for their knock.
+    pub(super) awaited: Timers<ConnId>,
+    /// Hosts that knock here.
+    knocking: Timers<ConnId, Asked>,
+    /// How many of those each customer has had asked.
+    shares: Counts,
+    /// Hosts that were asked lately, and until when they kept the mapping of their port alive, if
+    /// they knocked.
+    known: Timers<ConnId, Option<Instant>>,
+}
+
+/// A host that was asked.
+#[derive(Debug)]
+struct Asked {
+    addr: IpAddr,
+    /// In whose share.
+    by: IpAddr,
+    /// When.
+    at: Instant,
+    /// The ports that have knocked since, and how often.
+    ports: SmallVec<[(u16, u32); 2]>,
+    /// The one that was found to be its own.
+    own: Option<u16>,
+}
+
+impl Asked {
+    fn note(&mut self, port: u16) {
+        if let Some((_, count)) = self.ports.iter_mut().find(|(known, _)| *known == port) {
+            *count = count.saturating_add(1);
+        } else if self.ports.len() < limits::KNOCKING_PORTS {
+            self.ports.push((port, 1));
+        } else {
+            // Misra and Gries: what comes again and again is not lost among what comes once.
+            self.ports.retain_mut(|(_, count)| {
+                *count -= 1;
+                *count > 0
+            });
+        }
+    }
+
+    /// The port that knocks more than all others: a host does so in every step of its game, and who
+    /// forges does not know from which port.
+    fn most(&self) -> Option<u16> {
+        let (port, most) = self.ports.iter().copied().max_by_key(|(_, count)| *count)?;
+        let others = self.ports.iter().filter(|(other, _)| *other != port);
+        let second = others.map(|(_, count)| *count).max().unwrap_or(0);
+        (most >= limits::KNOCKS && most / 2 >= second).then_some(port)
+    }
+}
+
+impl Knocks {
+    /// Hosts can be asked to knock at these sockets.
+    pub(super) fn at(sockets: Vec<SocketAddr>) -> Self {
+        Self {
+            sockets,
+            last: ByFamily::default(),
+            looked_at: Map::default(),
+            soon: Timers::new(limits::OVERTAKEN),
+            awaited: Timers::new(limits::KNOCK_WAIT),
+            knocking: Timers::new(limits::KNOCKING),
+            shares: Counts::default(),
+            known: Timers::new(limits::ASK_AGAIN),
+        }
+    }
+
+    /// Whether hosts are asked at all.
+    pub(super) fn is_on(&self) -> bool {
+        !self.sockets.is_empty()
+    }
+
+    /// A datagram of a GMnet peer came this way.
+    pub(super) fn note_way(&mut self, via: Via, peer: IpAddr) {
+        *self.last.of_mut(peer) = Some(via);
+    }
+
+    /// The endpoint of this server that a host uses whose datagrams come this way, if they ever do,
+    /// else one that others of its family use.
+    pub(super) fn endpoint(&self, via: Option<Via>, host: IpAddr) -> Option<SocketAddr> {
+        let is_usable =
+            |at: &SocketAddr| !at.ip().is_unspecified() && at.is_ipv4() == host.is_ipv4();
+        let Some(via) = via.or(*self.last.of(host)) else {
+            return self.sockets.iter().copied().find(is_usable);
+        };
+        let socket = self.sockets.get(usize::from(via.socket))?;
+        let at = SocketAddr::new(via.local.unwrap_or(socket.ip()), socket.port());
+        Some(at).filter(is_usable)
+    }
+
+    /// Whether a host of this address may be asked now, in the share of `by`. One is asked at a time,
+    /// and the more a customer has asked, the fewer there may be in all.
+    pub(super) fn may_ask(&self, now: Instant, addr: IpAddr, by: IpAddr) -> Result<(), Refused> {
+        let other = self.looked_at.get(&addr).and_then(|other| self.knocking.get(other));
+        if other.is_some_and(|asked| now - asked.at < 2 * limits::KNOCK_WAIT) {
+            return Err(Refused::Later);
+        }
+        let most = limits::KNOCKING_HOSTS / (1 + self.shares.of(by));
+        if self.knocking.len() < most { Ok(()) } else { Err(Refused::TooMany) }
+    }
+
+    /// A host is asked.
+    pub(super) fn ask(&mut self, now: Instant, conn: ConnId, addr: IpAddr, by: IpAddr) {
+        self.stop(conn);
+        self.soon.cancel(&conn);
+        self.shares.add(by);
+        let asked = Asked { addr, by, at: now, ports: SmallVec::new(), own: None };
+        self.knocking.arm_with(now, conn, asked);
+        self.looked_at.insert(addr, conn);
+        self.awaited.arm(now, conn);
+        self.known.arm_with(now, conn, None);
+    }
+
+    /// Whether a knock of this host may come in a moment, that its clients should wait for.
+    pub(super) fn is_awaited(&self, conn: ConnId) -> bool {
+        !self.awaited.is_empty() && self.awaited.is_armed(&conn)
+    }
+
+    /// Whether a host was asked lately, and until when it has kept its mapping alive, if it
+    /// knocked.
+    pub(super) fn asked(&self, conn: ConnId) -> Option<Option<Instant>> {
+        self.known.get(&conn).copied()
+    }
+
+    /// Whose knocks from an address are looked at.
+    pub(super) fn whose(&self, addr: IpAddr) -> Option<ConnId> {
+        if self.looked_at.is_empty() { None } else { self.looked_at.get(&addr).copied() }
+    }
+
+    /// Whether another host, that knocks here as well, has this port.
+    pub(super) fn is_own_of(&self, other: ConnId, port: u16) -> bool {
+        self.knocking.get(&other).is_some_and(|asked| asked.own == Some(port))
+    }
+
+    /// A knock came that may be of this host, whose port was this one without doubt. Returns the
+    /// port that it has, once that is known.
+    pub(super) fn came(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        port: u16,
+        sure: Option<u16>,
+    ) -> Option<u16> {
+        let asked = self.knocking.get_mut(&conn)?;
+        asked.note(port);
+        if sure == Some(port) {
+            return Some(port);
+        }
+        // Who forges may be nearer than the host.
+        let has_waited = now - asked.at >= limits::KNOCK_WAIT;
+        has_waited.then(|| asked.most()).flatten()
+    }
+
+    /// What is known of the port of a host whose clients have waited for its knocks.
+    pub(super) fn most(&self, conn: ConnId) -> Option<u16> {
+        self.knocking.get(&conn)?.most()
+    }
+
+    /// The port of a host is known: its knocks are not looked at any more.
+    pub(super) fn found(&mut self, conn: ConnId, port: u16) {
+        self.awaited.cancel(&conn);
+        self.soon.cancel(&conn);
+        let Some(asked) = self.knocking.get_mut(&conn) else { return };
+        asked.own = Some(port);
+        let (addr, until) = (asked.addr, asked.at + limits::KNOCKING);
+        if let Some(known) = self.known.get_mut(&conn) {
+            *known = Some(until);
+        }
+        if self.looked_at.get(&addr) == Some(&conn) {
+            self.looked_at.remove(&addr);
+        }
+    }
+
+    /// When [`Self::expire`] has something to do, or a timer is due.
+    pub(super) fn next_wakeup(&self) -> Option<Instant> {
+        let timers =
+            [self.soon.next(), self.awaited.next(), self.knocking.next(), self.known.next()];
+        timers.into_iter().flatten().min()
+    }
+
+    /// Forgets who does not knock any more.
+    pub(super) fn expire(&mut self, now: Instant) {
+        while let Some((conn, asked)) = self.knocking.take_due(now) {
+            self.stopped(conn, &asked);
+        }
+        while self.known.take_due(now).is_some() {}
+    }
+
+    /// A connection has ended, or registers a host anew.
+    pub(super) fn forget(&mut self, conn: ConnId) {
+        self.soon.cancel(&conn);
+        self.known.cancel(&conn);
+        self.stop(conn);
+    }
+
+    fn stop(&mut self, conn: ConnId) {
+        self.awaited.cancel(&conn);
+        if let Some(asked) = self.knocking.remove(&conn) {
+            self.stopped(conn, &asked);
+        }
+    }
+
+    /// A host does not knock any more.
+    fn stopped(&mut self, conn: ConnId, asked: &Asked) {
+        self.shares.remove(asked.by);
+        if self.looked_at.get(&asked.addr) == Some(&conn) {
+            self.looked_at.remove(&asked.addr);
+        }
+    }
+}
+
+/// Why a host is not asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// Another of its address is asked just now.
+    Later,
+    /// As many knock as may.
+    TooMany,
+}

@@ -1,0 +1,174 @@
+//! The port notice: a host whose UDP port is not known, or not for certain, or not lately, is told of
+//! this server as if it were a client, and knocks here. Whose knock is whose is found out in
+//! [`knocks`]. The server never answers a knock, so no game sees anything of it.
+//!
+//! [`knocks`]: super::knocks
+
+use std::net::{IpAddr, SocketAddr};
+
+use log::{debug, info};
+
+use super::hosts::{Host, HostKey};
+use super::introduce::Request;
+use super::knocks::Refused;
+use super::names::Named;
+use super::{Gmnet, is_inside};
+use crate::clock::{Instant, Now};
+use crate::dialect::{Outbox, Via};
+use crate::limits;
+
+/// Hosts that are asked before others have their turn.
+const AT_ONCE: usize = 64;
+
+impl Gmnet {
+    /// A host has registered, or got a port that may be another's.
+    pub(super) fn ask_if_in_doubt(
+        &mut self,
+        now: Now,
+        key: HostKey,
+        is_contested: bool,
+        out: &mut Outbox,
+    ) {
+        let Some(host) = self.hosts.get(key) else { return };
+        let (conn, addr) = (host.conn, host.addr);
+        if !self.knocks.is_on() {
+            return;
+        }
+        self.knocks.forget(conn);
+        if host.port.is_none() {
+            // Its packet may be a moment late.
+            self.knocks.soon.arm(now.instant, conn);
+        } else if is_contested || host.is_port_doubtful() {
+            self.ask_for_port(now, key, addr, out);
+        }
+    }
+
+    /// Asks those that still have no port, or whose turn comes only now.
+    pub(super) fn ask_soon(&mut self, now: Now, out: &mut Outbox) {
+        for _ in 0..AT_ONCE {
+            let Some(conn) = self.knocks.soon.pop_due(now.instant) else { break };
+            let key = self.conns.get(conn).and_then(|conn| conn.host);
+            if let Some((key, host)) = key.and_then(|key| Some((key, self.hosts.get(key)?))) {
+                self.ask_for_port(now, key, host.addr, out);
+            }
+        }
+    }
+
+    /// A client asks for a host: where is that by now?
+    pub(super) fn ask_before_introduction(
+        &mut self,
+        now: Now,
+        request: &Request,
+        out: &mut Outbox,
+    ) {
+        if !self.knocks.is_on() || self.is_stopping {
+            return;
+        }
+        let Some(key) = self.find(now, request) else { return };
+        if self.hosts.get(key).is_some_and(|host| self.has_to_be_asked(now.instant, host)) {
+            self.ask_for_port(now, key, request.client, out);
+        }
+    }
+
+    fn has_to_be_asked(&self, now: Instant, host: &Host) -> bool {
+        if host.port.is_some()
+            && !host.is_port_doubtful()
+            && (is_inside(host.addr) || is_fresh(now, host.seen))
+        {
+            return false;
+        }
+        match self.knocks.asked(host.conn) {
+            None => true,
+            // It does not knock, or its port is not to be told from what others forge.
+            Some(None) => false,
+            Some(Some(heard)) => !is_fresh(now, heard) && !is_inside(host.addr),
+        }
+    }
+
+    /// Has a host knock here, in the share of `by`.
+    fn ask_for_port(&mut self, now: Now, key: HostKey, by: IpAddr, out: &mut Outbox) {
+        let Some(host) = self.hosts.get(key) else { return };
+        let (conn, addr) = (host.conn, host.addr);
+        let Some(endpoint) = self.endpoint_for(host) else { return };
+        match self.knocks.may_ask(now.instant, addr, by) {
+            Ok(()) => {}
+            Err(Refused::Later) => return self.knocks.soon.arm(now.instant, conn),
+            Err(Refused::TooMany) => return,
+        }
+        debug!("host {} is asked for its UDP port", Named(host));
+        self.knocks.ask(now.instant, conn, addr, by);
+        self.tell_all(now, conn, [endpoint].into_iter(), out);
+    }
+
+    /// Where a host is to knock: at an address by which it knows this server.
+    fn endpoint_for(&self, host: &Host) -> Option<SocketAddr> {
+        let via = host.port.map(|_| host.via);
+        let mut endpoint = self.knocks.endpoint(via, host.addr)?;
+        endpoint.set_ip(self.config.told(endpoint.ip(), host.addr));
+        // Behind a NAT without --public-ip nobody knows by which address.
+        (is_inside(host.addr) || !is_inside(endpoint.ip())).then_some(endpoint)
+    }
+
+    /// A knock came, most likely of a host that was asked.
+    pub(super) fn on_knock(&mut self, now: Now, via: Via, peer: SocketAddr, out: &mut Outbox) {
+        let Some(conn) = self.knocks.whose(peer.ip()) else { return };
+        let Some(key) = self.conns.get(conn).and_then(|conn| conn.host) else { return };
+        let Some(host) = self.hosts.get(key) else { return };
+        let port = peer.port();
+        let is_other = |other: &Host| other.conn != conn && self.knocks.is_own_of(other.conn, port);
+        if self.hosts.at(peer.ip()).any(|(_, other)| is_other(other)) {
+            return;
+        }
+        let sure = host.sure_port();
+        if let Some(port) = self.knocks.came(now.instant, conn, port, sure) {
+            self.find_port(now, key, via, port, out);
+        }
+    }
+
+    /// Clients have waited long enough for knocks.
+    pub(super) fn end_waits_for_knocks(&mut self, now: Now, out: &mut Outbox) {
+        for _ in 0..AT_ONCE {
+            let Some(conn) = self.knocks.awaited.pop_due(now.instant) else { break };
+            let key = self.conns.get(conn).and_then(|conn| conn.host);
+            let Some((key, host)) = key.and_then(|key| Some((key, self.hosts.get(key)?))) else {
+                continue;
+            };
+            let (addr, via) = (host.addr, host.via);
+            match self.knocks.most(conn) {
+                Some(port) => self.find_port(now, key, via, port, out),
+                None => self.retry_for_host(now, addr, out),
+            }
+        }
+        self.knocks.expire(now.instant);
+    }
+
+    /// The port of a host is known now.
+    fn find_port(&mut self, now: Now, key: HostKey, via: Via, port: u16, out: &mut Outbox) {
+        let Some(host) = self.hosts.get(key) else { return };
+        let (conn, addr, before) = (host.conn, host.addr, host.port);
+        self.knocks.found(conn, port);
+        let others = self.hosts.confirm_port(now.instant, key, via, port);
+        self.ports.claim_shown(addr, port);
+        for other in others {
+            self.knocks.soon.arm(now.instant, other);
+        }
+        if before != Some(port)
+            && self.lines.says(now, addr)
+            && let Some(host) = self.hosts.get(key)
+        {
+            match before {
+                None => info!("host {} has its UDP port now", Named(host)),
+                Some(before) => {
+                    info!("host {} has another UDP port now, it was {before}", Named(host))
+                }
+            }
+        }
+        self.take_notices_up(now, key);
+        self.retry_for_host(now, addr, out);
+    }
+}
+
+/// Whether a NAT still has a mapping that a packet went through then.
+fn is_fresh(now: Instant, at: Instant) -> bool {
+    now - at <= limits::FRESH_PORT
+}
