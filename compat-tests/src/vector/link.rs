@@ -157,11 +157,11 @@ impl Link {
         !self.unread().is_empty() && self.notice.starts_with(self.unread())
     }
 
-    /// Passes over a notice.
+    /// Passes over a notice, which is a segment of its own.
     fn skip_notice(&mut self) {
-        if self.kind == Kind::Tcp && self.unread() == self.notice {
-            self.used = self.received.len();
-            let _ = self.new_segments();
+        if self.kind == Kind::Tcp && self.unread().starts_with(&self.notice) {
+            self.used += self.notice.len();
+            self.segments_seen = self.segments_seen.wrapping_add(1);
         }
     }
 
