@@ -55,6 +55,8 @@ pub enum Said {
     Reg,
     /// A client shows its port.
     Connect,
+    /// A host that was asked for its port shows it.
+    Knock,
     /// It is not for the server, or means nothing to it.
     Nothing,
     /// Something in another dialect, which may be answered.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::super::link::{Command, LinkId};
-use super::super::network::Said;
+use super::super::network::{MASTER, Said};
 use super::super::wire::{self, Message};
 use super::{Access, KNOCK, KNOCK_EVERY, KNOCKS, Peer, WELCOME, endpoint};
 
@@ -100,7 +100,10 @@ impl Host {
         };
         *left -= 1;
         let client = *client;
-        net.send_to(self.port, client, KNOCK);
+        match client {
+            MASTER => net.say(self.port, Said::Knock),
+            client => net.send_to(self.port, client, KNOCK),
+        }
         net.after(KNOCK_EVERY, KNOCK_AT + n as u32);
     }
 }

@@ -73,6 +73,7 @@ impl Access<'_> {
         let word: &[u8] = match said {
             Said::Reg => b"reg\n\0",
             Said::Connect => b"connect\n\0",
+            Said::Knock => KNOCK,
             Said::Nothing | Said::Foreign => b"nothing\n\0",
         };
         let inside = Inside { peer: self.me, port };

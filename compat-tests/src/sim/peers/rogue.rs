@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::super::link::{Command, Death, LinkId};
 use super::super::network::{Datagram, Event, MASTER, Said};
 use super::super::wire;
-use super::{Access, Peer};
+use super::{Access, KNOCK, Peer};
 
 /// What one of them is up to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,10 +112,11 @@ fn garbage(net: &mut Access<'_>) {
 
 fn forge(net: &mut Access<'_>, victim: IpAddr) {
     for _ in 0..2 {
-        let said = net.net.rng.pick([Said::Reg, Said::Connect, Said::Nothing]);
+        let said = net.net.rng.pick([Said::Reg, Said::Connect, Said::Knock, Said::Nothing]);
         let word: &[u8] = match said {
             Said::Reg => b"reg\n\0",
             Said::Connect => b"connect\n\0",
+            Said::Knock => KNOCK,
             Said::Nothing | Said::Foreign => b"\0\0\0",
         };
         // Port 0 cannot be a real one, and can be forged.

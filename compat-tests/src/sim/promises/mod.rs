@@ -134,6 +134,8 @@ impl Door {
 #[derive(Debug)]
 pub struct Book {
     gap: Duration,
+    /// Hosts are asked for their ports.
+    asks: bool,
     /// The address by which those outside know those inside.
     public: Option<IpAddr>,
     /// Addresses of NATs whose ports count: the server may foretell them.
@@ -175,6 +177,7 @@ impl Book {
     pub fn new(config: &Config, counting: BTreeSet<IpAddr>) -> Self {
         Self {
             gap: config.notify_gap,
+            asks: !config.sockets.is_empty(),
             public: config.public_ip,
             counting,
             foretold: BTreeMap::new(),

@@ -8,6 +8,7 @@ use punchd::dialect::ConnId;
 use punchd::limits;
 use punchd::nats::PREDICTED;
 
+use super::super::network::MASTER;
 use super::registered::Shown;
 use super::{Book, Kept, Promise, SLACK, broken};
 
@@ -45,6 +46,7 @@ impl Book {
         let before = self.owed.iter().filter(|o| o.hosts.iter().any(|h| hosts.contains(h)));
         // Of each, a host may be told with foretold ports as well.
         let gaps = (before.count() as u32 + 1) * (1 + PREDICTED as u32);
+        let gaps = gaps + u32::from(self.asks);
         let until = now + self.gap * gaps + SLACK * gaps;
         for host in &hosts {
             let more = PREDICTED + limits::LIKELY_PORTS - 1;
@@ -100,6 +102,13 @@ impl Book {
             return broken(Promise::OnePiece, format!("{id:?} was told of {addr:?}"));
         };
         let endpoint = SocketAddr::new(client, port);
+        if endpoint == MASTER {
+            // It is asked for its port, if the server is one that asks.
+            return match self.asks {
+                true => Ok(()),
+                false => broken(Promise::ToldOnce, format!("{id:?} was told of the server")),
+            };
+        }
         let is_shown = self.is_port_shown(now, host, endpoint, 0);
         if !is_shown && !self.is_port_shown(now, host, endpoint, NEAR) {
             let what = format!("{id:?} was told of {endpoint}, which has sent nothing from there");

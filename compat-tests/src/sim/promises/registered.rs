@@ -55,8 +55,21 @@ impl Book {
                 self.regs.push_back(Shown { at: now, from, sender });
                 self.shown_reg(now, from, sender);
             }
+            Said::Knock => self.knocked(from, sender),
             Said::Nothing => {}
             Said::Foreign => _ = self.foreign.insert(from),
+        }
+    }
+
+    /// A host was asked for its port: it is this one now, and it may be taken for that of a neighbour
+    /// that is asked as well and does not answer.
+    fn knocked(&mut self, from: SocketAddr, sender: usize) {
+        for door in self.doors.values_mut().filter(|door| door.addr == from.ip()) {
+            let Some(host) = &mut door.host else { continue };
+            host.ports.insert(from.port());
+            if host.own != Some(from.port()) && door.owner == Some(sender) {
+                host.own = None;
+            }
         }
     }
 
