@@ -103,7 +103,7 @@ pub fn config(seed: u64) -> gmnet::Config {
         lobby_ports: seed % 4 == 1,
         public_ip: (seed % 8 == 3).then(|| network::MASTER.ip()),
         // Half of them ask hosts for their ports.
-        sockets: if seed % 2 == 0 { vec![network::MASTER] } else { Vec::new() },
+        sockets: if seed.is_multiple_of(2) { vec![network::MASTER] } else { Vec::new() },
         ..gmnet::Config::default()
     }
 }

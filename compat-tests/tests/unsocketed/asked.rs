@@ -220,3 +220,51 @@ fn a_host_that_leaves_is_not_waited_for() {
     story.wait(3_600_000);
     assert_eq!(story.gmnet.next_wakeup(), None, "nothing is left to do");
 }
+
+#[test]
+fn a_forged_packet_beside_the_own_is_found_out() {
+    let mut story = Story::asking();
+    story.udp(HOST, FORGED, "reg");
+    let host = story.host(HOST, 4000, "Pong", "Ann");
+    story.tells(host, notice());
+    for _ in 0..20 {
+        story.knock(HOST, 4000, 1);
+        story.knock(HOST, FORGED, 1);
+    }
+    // Nobody can tell them apart, so it keeps what it has.
+    let client = story.join(CLIENT, 5000, HOST);
+    let told = story.told.pop_front();
+    assert!(told.is_some_and(|(conn, _)| conn == client));
+    story.told.clear();
+    story.knock(HOST, 4000, 40);
+    is_found_at(&mut story, host, 4000);
+}
+
+#[test]
+fn a_forged_packet_that_came_before_the_connection_is_found_out() {
+    let mut story = Story::asking();
+    story.udp(HOST, FORGED, "reg");
+    story.wait(5000);
+    // Its own packet is lost.
+    let host = story.host_without_udp(HOST, "Pong", "Ann");
+    story.tells(host, notice());
+    story.knock(HOST, FORGED, 1);
+    story.knock(HOST, 4000, 20);
+    is_found_at(&mut story, host, 4000);
+}
+
+#[test]
+fn a_host_that_changes_its_data_twice_keeps_its_port() {
+    let mut story = Story::asking();
+    let host = story.host(HOST, 4000, "Pong", "Ann");
+    for n in 0..2 {
+        story.wait(500);
+        story.udp(HOST, FORGED + n, "reg");
+        story.wait(500);
+        story.reg2(host, "Pong", "Ann, 2 players");
+        story.tells(host, notice());
+    }
+    story.knock(HOST, FORGED, 1);
+    story.knock(HOST, 4000, 1);
+    is_found_at(&mut story, host, 4000);
+}

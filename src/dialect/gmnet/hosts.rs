@@ -430,7 +430,8 @@ impl Hosts {
     }
 
     /// Gives a port to the newest host of the address that registered without a UDP packet, a
-    /// short time ago, and after `since`, if the packet may be of its game.
+    /// short time ago, and after `since`, if the packet may be of its game. Returns that host and the
+    /// port that it had without doubt.
     pub fn lend_port(
         &mut self,
         now: Instant,
@@ -439,7 +440,7 @@ impl Hosts {
         port: u16,
         since: Option<Instant>,
         may_be_of: impl Fn(&str) -> bool,
-    ) -> Option<HostKey> {
+    ) -> Option<(HostKey, Option<u16>)> {
         // What another has as well is better than nothing, and nothing more.
         let sign = if since.is_some() { Sign::Doubtful } else { Sign::Certain };
         let lacks = |key: &&HostKey| {
@@ -452,12 +453,12 @@ impl Hosts {
         if since.is_some_and(|since| host.since <= since) {
             return None;
         }
-        let before = (host.port, host.via, host.seen);
+        let (before, sure) = ((host.port, host.via, host.seen), host.sure_port());
         host.before_loan.get_or_insert_with(|| Box::new(before));
         (host.port, host.via, host.seen) = (Some(port), via, now);
         host.reg = sign;
         self.relist(now, addr);
-        Some(key)
+        Some((key, sure))
     }
 
     /// A host has shown beyond doubt that this is its port. Returns the connections of others at its

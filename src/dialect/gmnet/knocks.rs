@@ -23,8 +23,9 @@ pub(super) struct Knocks {
     last: ByFamily<Option<Via>>,
     /// Whose knocks are looked at, of each address one: who else knocks there is not told apart.
     looked_at: Map<IpAddr, ConnId>,
-    /// Hosts that are asked in a moment if they still have to be.
-    pub(super) soon: Timers<ConnId>,
+    /// Hosts that are asked in a moment if they still have to be, with the port that they had without
+    /// doubt.
+    pub(super) soon: Timers<ConnId, Option<u16>>,
     /// Hosts whose clients wait for their knock.
     pub(super) awaited: Timers<ConnId>,
     /// Hosts that knock here.
@@ -44,6 +45,8 @@ struct Asked {
     by: IpAddr,
     /// When.
     at: Instant,
+    /// The port that it had without doubt.
+    sure: Option<u16>,
     /// The ports that have knocked since, and how often.
     ports: SmallVec<[(u16, u32); 2]>,
     /// The one that was found to be its own.
@@ -125,11 +128,18 @@ impl Knocks {
     }
 
     /// A host is asked.
-    pub(super) fn ask(&mut self, now: Instant, conn: ConnId, addr: IpAddr, by: IpAddr) {
+    pub(super) fn ask(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        addr: IpAddr,
+        by: IpAddr,
+        sure: Option<u16>,
+    ) {
         self.stop(conn);
         self.soon.cancel(&conn);
         self.shares.add(by);
-        let asked = Asked { addr, by, at: now, ports: SmallVec::new(), own: None };
+        let asked = Asked { addr, by, at: now, sure, ports: SmallVec::new(), own: None };
         self.knocking.arm_with(now, conn, asked);
         self.looked_at.insert(addr, conn);
         self.awaited.arm(now, conn);
@@ -157,18 +167,11 @@ impl Knocks {
         self.knocking.get(&other).is_some_and(|asked| asked.own == Some(port))
     }
 
-    /// A knock came that may be of this host, whose port was this one without doubt. Returns the
-    /// port that it has, once that is known.
-    pub(super) fn came(
-        &mut self,
-        now: Instant,
-        conn: ConnId,
-        port: u16,
-        sure: Option<u16>,
-    ) -> Option<u16> {
+    /// A knock came that may be of this host. Returns the port that it has, once that is known.
+    pub(super) fn came(&mut self, now: Instant, conn: ConnId, port: u16) -> Option<u16> {
         let asked = self.knocking.get_mut(&conn)?;
         asked.note(port);
-        if sure == Some(port) {
+        if asked.sure == Some(port) {
             return Some(port);
         }
         // Who forges may be nearer than the host.

@@ -21,11 +21,13 @@ use crate::limits;
 const AT_ONCE: usize = 64;
 
 impl Gmnet {
-    /// A host has registered, or got a port that may be another's.
+    /// A host has registered, with a port that is one of several if it is contested, or got one that
+    /// may be another's. It had the port `sure` before, without doubt.
     pub(super) fn ask_if_in_doubt(
         &mut self,
         now: Now,
         key: HostKey,
+        sure: Option<u16>,
         is_contested: bool,
         out: &mut Outbox,
     ) {
@@ -37,19 +39,19 @@ impl Gmnet {
         self.knocks.forget(conn);
         if host.port.is_none() {
             // Its packet may be a moment late.
-            self.knocks.soon.arm(now.instant, conn);
+            self.knocks.soon.arm_with(now.instant, conn, None);
         } else if is_contested || host.is_port_doubtful() {
-            self.ask_for_port(now, key, addr, out);
+            self.ask_for_port(now, key, sure, addr, out);
         }
     }
 
     /// Asks those that still have no port, or whose turn comes only now.
     pub(super) fn ask_soon(&mut self, now: Now, out: &mut Outbox) {
         for _ in 0..AT_ONCE {
-            let Some(conn) = self.knocks.soon.pop_due(now.instant) else { break };
+            let Some((conn, sure)) = self.knocks.soon.take_due(now.instant) else { break };
             let key = self.conns.get(conn).and_then(|conn| conn.host);
             if let Some((key, host)) = key.and_then(|key| Some((key, self.hosts.get(key)?))) {
-                self.ask_for_port(now, key, host.addr, out);
+                self.ask_for_port(now, key, sure, host.addr, out);
             }
         }
     }
@@ -65,8 +67,9 @@ impl Gmnet {
             return;
         }
         let Some(key) = self.find(now, request) else { return };
-        if self.hosts.get(key).is_some_and(|host| self.has_to_be_asked(now.instant, host)) {
-            self.ask_for_port(now, key, request.client, out);
+        let Some(host) = self.hosts.get(key) else { return };
+        if self.has_to_be_asked(now.instant, host) {
+            self.ask_for_port(now, key, host.sure_port(), request.client, out);
         }
     }
 
@@ -85,18 +88,25 @@ impl Gmnet {
         }
     }
 
-    /// Has a host knock here, in the share of `by`.
-    fn ask_for_port(&mut self, now: Now, key: HostKey, by: IpAddr, out: &mut Outbox) {
+    /// Has a host knock here that had the port `sure` without doubt, in the share of `by`.
+    fn ask_for_port(
+        &mut self,
+        now: Now,
+        key: HostKey,
+        sure: Option<u16>,
+        by: IpAddr,
+        out: &mut Outbox,
+    ) {
         let Some(host) = self.hosts.get(key) else { return };
         let (conn, addr) = (host.conn, host.addr);
         let Some(endpoint) = self.endpoint_for(host) else { return };
         match self.knocks.may_ask(now.instant, addr, by) {
             Ok(()) => {}
-            Err(Refused::Later) => return self.knocks.soon.arm(now.instant, conn),
+            Err(Refused::Later) => return self.knocks.soon.arm_with(now.instant, conn, sure),
             Err(Refused::TooMany) => return,
         }
         debug!("host {} is asked for its UDP port", Named(host));
-        self.knocks.ask(now.instant, conn, addr, by);
+        self.knocks.ask(now.instant, conn, addr, by, sure);
         self.tell_all(now, conn, [endpoint].into_iter(), out);
     }
 
@@ -113,14 +123,12 @@ impl Gmnet {
     pub(super) fn on_knock(&mut self, now: Now, via: Via, peer: SocketAddr, out: &mut Outbox) {
         let Some(conn) = self.knocks.whose(peer.ip()) else { return };
         let Some(key) = self.conns.get(conn).and_then(|conn| conn.host) else { return };
-        let Some(host) = self.hosts.get(key) else { return };
         let port = peer.port();
         let is_other = |other: &Host| other.conn != conn && self.knocks.is_own_of(other.conn, port);
         if self.hosts.at(peer.ip()).any(|(_, other)| is_other(other)) {
             return;
         }
-        let sure = host.sure_port();
-        if let Some(port) = self.knocks.came(now.instant, conn, port, sure) {
+        if let Some(port) = self.knocks.came(now.instant, conn, port) {
             self.find_port(now, key, via, port, out);
         }
     }
@@ -150,7 +158,7 @@ impl Gmnet {
         let others = self.hosts.confirm_port(now.instant, key, via, port);
         self.ports.claim_shown(addr, port);
         for other in others {
-            self.knocks.soon.arm(now.instant, other);
+            self.knocks.soon.arm_with(now.instant, other, None);
         }
         if before != Some(port)
             && self.lines.says(now, addr)

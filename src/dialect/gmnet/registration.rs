@@ -58,11 +58,10 @@ impl Gmnet {
             return Go::Stop;
         }
         let limits = &self.config.limits;
+        let host = known.and_then(|key| self.hosts.get(key));
+        let (own, sure) = (host.and_then(Host::own_port), host.and_then(Host::sure_port));
         let reg = match known {
-            Some(key) => {
-                let own = self.hosts.get(key).and_then(Host::own_port);
-                self.ports.claim_newer_reg(now.instant, addr, own, game)
-            }
+            Some(_) => self.ports.claim_newer_reg(now.instant, addr, own, game),
             None => {
                 let hosts = &self.hosts;
                 let is_same_game = |port: Option<u16>| {
@@ -115,7 +114,7 @@ impl Gmnet {
             self.close(now, replaced, Left::Replaced, out);
         }
         self.take_notices_up(now, key);
-        self.ask_if_in_doubt(now, key, is_contested, out);
+        self.ask_if_in_doubt(now, key, sure, is_contested, out);
         self.retry_for_host(now, addr, out);
         Go::On
     }
@@ -157,7 +156,7 @@ impl Gmnet {
         };
         let may_be_of = |game: &str| self.ports.may_be_of(addr, port, game);
         let lent = self.hosts.lend_port(now.instant, via, addr, port, since, may_be_of);
-        let Some(key) = lent else { return };
+        let Some((key, sure)) = lent else { return };
         self.ports.lend_reg(addr, port);
         if self.lines.says(now, addr)
             && let Some(host) = self.hosts.get(key)
@@ -165,7 +164,7 @@ impl Gmnet {
             info!("host {} has its UDP port now", Named(host));
         }
         self.take_notices_up(now, key);
-        self.ask_if_in_doubt(now, key, true, out);
+        self.ask_if_in_doubt(now, key, sure, true, out);
         self.retry_for_host(now, addr, out);
     }
 

@@ -73,7 +73,8 @@ pub struct ClaimedReg {
     /// No packet came with the connection: it is the port of a host that has left, until another
     /// is shown.
     pub is_provisional: bool,
-    /// Packets that may as well be meant came from ports that no host has.
+    /// Packets that may as well be meant came from ports that no host has, or this one came when
+    /// nobody connected.
     pub is_contested: bool,
 }
 
@@ -230,7 +231,8 @@ impl Ports {
         let index = known.or_else(|| choose_reg(now, &remembered.regs, &comes))?;
         let reg = remembered.regs.remove(index);
         remembered.note_others(opened, &reg);
-        let is_contested = remembered.has_others(now, &reg);
+        let is_near = matches!(reg.distance(now, opened), Distance::Near(_));
+        let is_contested = !is_near || remembered.has_others(now, &reg);
         self.count -= 1;
         let is_provisional = reg.source == RegSource::Left && !comes.may_be_back_at(&reg);
         self.forget_if_of_no_use(now, addr);
