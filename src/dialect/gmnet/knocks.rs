@@ -21,6 +21,8 @@ pub(super) struct Knocks {
     sockets: Vec<SocketAddr>,
     /// By which way a GMnet datagram came last.
     last: ByFamily<Option<Via>>,
+    /// The owner has been told why hosts cannot be asked.
+    pub(super) cannot_ask: bool,
     /// Whose knocks are looked at, of each address one: who else knocks there is not told apart.
     looked_at: Map<IpAddr, ConnId>,
     /// Hosts that are asked in a moment if they still have to be, with the port that they had without
@@ -84,6 +86,7 @@ impl Knocks {
         Self {
             sockets,
             last: ByFamily::default(),
+            cannot_ask: false,
             looked_at: Map::default(),
             soon: Timers::new(limits::OVERTAKEN),
             awaited: Timers::new(limits::KNOCK_WAIT),

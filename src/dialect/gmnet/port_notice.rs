@@ -6,7 +6,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use log::{debug, info};
+use log::{debug, info, warn};
 
 use super::hosts::{Host, HostKey};
 use super::introduce::Request;
@@ -99,7 +99,13 @@ impl Gmnet {
     ) {
         let Some(host) = self.hosts.get(key) else { return };
         let (conn, addr) = (host.conn, host.addr);
-        let Some(endpoint) = self.endpoint_for(host) else { return };
+        let Some(endpoint) = self.knocks.endpoint(host.port.map(|_| host.via), addr) else {
+            return;
+        };
+        let endpoint = SocketAddr::new(self.config.told(endpoint.ip(), addr), endpoint.port());
+        if is_inside(endpoint.ip()) && !is_inside(addr) {
+            return self.say_that_public_ip_lacks(endpoint.ip());
+        }
         match self.knocks.may_ask(now.instant, addr, by) {
             Ok(()) => {}
             Err(Refused::Later) => return self.knocks.soon.arm_with(now.instant, conn, sure),
@@ -110,13 +116,14 @@ impl Gmnet {
         self.tell_all(now, conn, [endpoint].into_iter(), out);
     }
 
-    /// Where a host is to knock: at an address by which it knows this server.
-    fn endpoint_for(&self, host: &Host) -> Option<SocketAddr> {
-        let via = host.port.map(|_| host.via);
-        let mut endpoint = self.knocks.endpoint(via, host.addr)?;
-        endpoint.set_ip(self.config.told(endpoint.ip(), host.addr));
-        // Behind a NAT without --public-ip nobody knows by which address.
-        (is_inside(host.addr) || !is_inside(endpoint.ip())).then_some(endpoint)
+    /// The server is behind a NAT and does not know by which address hosts know it.
+    fn say_that_public_ip_lacks(&mut self, own: IpAddr) {
+        if !std::mem::replace(&mut self.knocks.cannot_ask, true) {
+            warn!(
+                "hosts on the Internet cannot be asked for their UDP port, as they know this server by \
+                 another address than {own}; give that one with --public-ip"
+            );
+        }
     }
 
     /// A knock came, most likely of a host that was asked.
