@@ -601,6 +601,9 @@ pub const fn worst_case(limits: &Limits) -> u64 {
     const ROOM_PEER: u64 = 2048;
     /// Everything that is kept of an address and its ports.
     const NAT: u64 = 640;
+    /// Everything that is kept of a host that knocks at the server, and of the twenty that did so before
+    /// it within [`ASK_AGAIN`].
+    const KNOCKING_HOST: u64 = 4096;
     /// Everything that is kept of a host in a sorted list.
     const SORTED: u64 = 64;
     /// Buffers grow by doubling, and fragments remain.
@@ -616,6 +619,7 @@ pub const fn worst_case(limits: &Limits) -> u64 {
         + NATPUNCH_LOBBIES as u64 * LOBBY
         + ROOM_PEERS as u64 * ROOM_PEER
         + NATS as u64 * NAT
+        + KNOCKING_HOSTS as u64 * KNOCKING_HOST
         + LOBBY_REPLIES as u64
         + SORTED_HOSTS as u64 * SORTED;
     let connections = (limits.connections as u64).saturating_mul(CONNECTION + TLS);
