@@ -248,3 +248,46 @@ pub(super) enum Refused {
     /// As many knock as may.
     TooMany,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_kept_of_who_does_not_knock_any_more() {
+        let mut knocks = Knocks::at(Vec::new());
+        let (begin, addr) = (Instant::default(), IpAddr::from([203, 0, 113, 1]));
+        for slot in 0..3 {
+            let conn = ConnId { slot, generation: 1 };
+            knocks.ask(begin, conn, addr, addr, None);
+            knocks.came(begin, conn, 1000);
+        }
+        knocks.forget(ConnId { slot: 0, generation: 1 });
+        assert_eq!(knocks.shares.of(addr), 2);
+        knocks.expire(begin + limits::KNOCKING);
+        assert!(knocks.shares.is_empty() && knocks.knocking.is_empty());
+        assert!(knocks.looked_at.is_empty());
+        assert_eq!(knocks.known.len(), 2, "they are not asked again at once");
+        knocks.expire(begin + limits::ASK_AGAIN);
+        assert!(knocks.known.is_empty());
+    }
+
+    #[test]
+    fn a_port_that_knocks_steadily_stands_out_among_a_thousand() {
+        let mut asked = Asked {
+            addr: IpAddr::from([203, 0, 113, 1]),
+            by: IpAddr::from([203, 0, 113, 1]),
+            at: Instant::default(),
+            sure: None,
+            ports: SmallVec::new(),
+            own: None,
+        };
+        // A third of a second: 20 steps of the game, and as many forged knocks as come in that time.
+        for step in 0..20 {
+            asked.note(500);
+            (0..17).for_each(|n| asked.note(1000 + step * 17 + n));
+        }
+        assert_eq!(asked.most(), Some(500));
+        assert!(asked.ports.len() <= limits::KNOCKING_PORTS);
+    }
+}
