@@ -286,3 +286,54 @@ fn a_host_that_changes_its_data_twice_keeps_its_port() {
     story.knock(HOST, 4000, 1);
     is_found_at(&mut story, host, 4000);
 }
+
+#[test]
+fn a_packet_that_was_a_hosts_own_is_nobody_elses() {
+    let mut story = Story::asking();
+    story.udp(HOST, 4000, "reg");
+    story.wait(30);
+    let host = story.host(HOST, FORGED, "Pong", "Ann");
+    story.tells(host, notice());
+    story.knock(HOST, 4000, 20);
+    is_found_at(&mut story, host, 4000);
+    let other = story.host_without_udp(HOST, "Snake", "Bob");
+    story.fin(host);
+    story.wait(1000);
+    let client = story.join(CLIENT, 5001, HOST);
+    story.wait(2500);
+    story.tells(other, notice());
+    story.tells(client, NOT_FOUND);
+}
+
+#[test]
+fn a_host_whose_port_was_found_is_not_in_doubt_any_more() {
+    const INSIDE: &str = "192.168.7.7";
+    let mut story = Story::asking();
+    let host = story.host(INSIDE, 4000, "Pong", "Ann");
+    story.wait(5000);
+    story.udp(INSIDE, 4001, "reg");
+    story.reg2(host, "Pong", "Ann");
+    story.tells(host, notice());
+    story.knock(INSIDE, 4001, 20);
+    story.wait(600_000);
+    let client = story.join(CLIENT, 5000, INSIDE);
+    story.tells(client, at(INSIDE, 4001));
+}
+
+#[test]
+fn a_host_gets_its_port_back_from_a_newer_one_that_does_not_knock() {
+    let mut story = Story::asking();
+    let old = story.host_without_udp(HOST, "Pong", "Ann");
+    story.wait(20);
+    let new = story.host_without_udp(HOST, "Pong", "Bob");
+    // It is that of the older one, and late.
+    story.udp(HOST, 4001, "reg");
+    story.tells(new, notice());
+    story.wait(1000);
+    story.tells(old, notice());
+    story.knock(HOST, 4001, 20);
+    story.wait(100);
+    story.tells(new, notice());
+    story.wait(300);
+    is_found_at(&mut story, old, 4001);
+}
