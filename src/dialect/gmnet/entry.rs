@@ -5,7 +5,7 @@ use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::data::Data;
-use super::hosts::Host;
+use super::host::Host;
 use crate::dialect::addr::{octet, push_addr};
 
 /// Writes hosts, each as the old server's JSON writer had it, byte for byte.

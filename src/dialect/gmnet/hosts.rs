@@ -8,19 +8,17 @@ use smallvec::SmallVec;
 
 use super::by_addr::ByAddr;
 use super::data::Data;
+use super::host::{Host, Sign};
 use super::inside::Inside;
 use super::lobby::Index;
 use super::shares::Shares;
 use super::slot::Slot;
 use super::sorted::Order;
 use crate::clock::{Instant, Now};
-use crate::dialect::gmnet::ports::{ClaimedReg, LeftPort, OwnPort};
+use crate::dialect::gmnet::ports::ClaimedReg;
 use crate::dialect::{ConnId, Via};
 use crate::limits::{self, Limits};
 use crate::timers::Timers;
-
-/// The data1 string of a host that does not want to be listed.
-const INVISIBLE: &str = "<INV>";
 
 /// A host in the table. Only the connection that registered it holds one, so it is never stale.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,51 +30,6 @@ impl HostKey {
     pub(super) fn of_slot(slot: usize) -> Self {
         Self(Slot::new(slot))
     }
-}
-
-/// How sure it is that a UDP `reg` came for a registration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Sign {
-    /// None came.
-    Nothing,
-    /// One came from a port that another host has, who may be the same game; or none came, and the
-    /// port is that of a host that has left.
-    Doubtful,
-    /// One came.
-    Certain,
-}
-
-/// A registered host.
-#[derive(Debug)]
-pub struct Host {
-    /// Its control connection.
-    pub conn: ConnId,
-    /// Its address as seen on the control connection.
-    pub addr: IpAddr,
-    /// Its UDP port, once known.
-    pub port: Option<u16>,
-    /// Where its UDP packets come in.
-    pub via: Via,
-    /// Seconds since 1970, until 2106, as the lobby tells it.
-    pub created: u32,
-    /// What it says of itself; a host of the older protocol says nothing and is not listed.
-    pub data: Option<Data>,
-    /// When the last UDP `reg` from `port` came.
-    pub seen: Instant,
-    /// When its connection registered first.
-    pub since: Instant,
-    /// Counts the hosts, those that have left as well.
-    pub number: u32,
-    /// When its connection registered last.
-    registered: Instant,
-    /// Whether a UDP `reg` belongs to the last registration.
-    reg: Sign,
-    /// Port, way and time of the packet that one on loan has replaced.
-    before_loan: Option<Box<(Option<u16>, Via, Instant)>>,
-    /// Whether it is in the index of the lobby.
-    listed: bool,
-    /// Another host has registered after it, and it has stayed.
-    settled: bool,
 }
 
 /// What a UDP `reg` is to the hosts of its address.
@@ -102,50 +55,6 @@ impl fmt::Display for Full {
             f,
             "{here} hosts are registered from this address already; allow more with --max-hosts"
         )
-    }
-}
-
-impl Host {
-    /// Its port is another's. The one it had before, if any, may still be right.
-    fn lose_port(&mut self) {
-        (self.port, self.via, self.seen) =
-            self.before_loan.take().map_or((None, self.via, self.seen), |before| *before);
-        self.reg = Sign::Nothing;
-    }
-
-    /// What counts of its port when it registers once more.
-    #[must_use]
-    pub fn own_port(&self) -> Option<OwnPort> {
-        Some(OwnPort { port: self.port?, seen: self.seen })
-    }
-
-    /// What is to be remembered of its port when it has left.
-    #[must_use]
-    pub fn port_left(&self) -> Option<LeftPort> {
-        let Self { via, seen, registered, .. } = *self;
-        Some(LeftPort { port: self.port?, via, seen, is_announced: seen > registered })
-    }
-
-    /// Whether its port may be another's.
-    #[must_use]
-    pub fn is_port_doubtful(&self) -> bool {
-        self.reg != Sign::Certain || self.before_loan.is_some()
-    }
-
-    /// The port that it has had without doubt, be it before the one that it has now. Who forges packets
-    /// does not know it.
-    #[must_use]
-    pub fn sure_port(&self) -> Option<u16> {
-        match &self.before_loan {
-            Some(before) => before.0,
-            None => self.port.filter(|_| self.reg == Sign::Certain),
-        }
-    }
-
-    /// Its game: the data1 string.
-    #[must_use]
-    pub fn game(&self) -> &str {
-        self.data.as_ref().map_or("", |data| data.get(0))
     }
 }
 
@@ -285,7 +194,7 @@ impl Hosts {
             let by_new = |reg: ClaimedReg| {
                 host.port == Some(reg.port) && (!reg.is_doubtful || host.game() == game)
             };
-            reg.is_some_and(by_new) || neighbours().any(|(_, newer)| replaces(newer, host))
+            reg.is_some_and(by_new) || neighbours().any(|(_, newer)| newer.replaces(host))
         };
         // A port that an older one has as well is only taken over from it.
         let is_unreachable = |host: &Host| {
@@ -349,7 +258,7 @@ impl Hosts {
             return key;
         }
         self.note_inside(addr);
-        if self.get(key).is_some_and(is_visible) {
+        if self.get(key).is_some_and(Host::is_visible) {
             self.list(key);
         }
         key
@@ -547,7 +456,7 @@ impl Hosts {
             rest = newer;
             let listed = self.get(*key).is_some_and(|host| {
                 let mut newer = newer.iter().filter_map(|key| self.get(*key));
-                is_visible(host) && !newer.any(|newer| shadows(now, newer, host))
+                host.is_visible() && !newer.any(|newer| newer.shadows(now, host))
             });
             if listed {
                 self.list(*key)
@@ -577,26 +486,4 @@ impl Hosts {
             self.index.remove(host, key);
         }
     }
-}
-
-fn is_visible(host: &Host) -> bool {
-    host.data.as_ref().is_some_and(|data| data.get(0) != INVISIBLE)
-}
-
-/// Whether a host is one that was there before, by a newer connection: its UDP packet came from the
-/// same port.
-fn replaces(newer: &Host, older: &Host) -> bool {
-    newer.since >= older.since
-        && newer.number != older.number
-        && newer.port.is_some()
-        && newer.port == older.port
-        && newer.reg == Sign::Certain
-}
-
-/// Whether a newer host of the same address hides an older one: for good if both have the same
-/// port, so are one game, and once for a moment if both run the same game, as they may turn out to
-/// be.
-fn shadows(now: Instant, newer: &Host, older: &Host) -> bool {
-    let in_shadow = !older.settled && now - newer.since < limits::SHADOW;
-    newer.port == older.port || (newer.game() == older.game() && in_shadow)
 }

@@ -9,7 +9,8 @@ use log::debug;
 
 use super::command::{Command, Go};
 use super::entry::Writer;
-use super::hosts::{Host, HostKey, Hosts};
+use super::host::Host;
+use super::hosts::{HostKey, Hosts};
 use super::replies::Side;
 use super::sorted::{Order, SHORT, Sorted};
 use super::text::utf16_order;

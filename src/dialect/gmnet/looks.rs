@@ -7,7 +7,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use hashlink::LinkedHashMap;
 
-use super::hosts::{Host, HostKey};
+use super::host::Host;
+use super::hosts::HostKey;
 use crate::clock::Instant;
 use crate::customers::network;
 use crate::hash::Keyed;

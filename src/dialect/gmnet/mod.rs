@@ -30,6 +30,7 @@ pub mod command;
 pub mod data;
 pub mod datagram;
 mod entry;
+pub mod host;
 pub mod hosts;
 mod inside;
 mod introduce;

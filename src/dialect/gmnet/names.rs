@@ -6,7 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use log::{info, warn};
 
-use super::hosts::{Host, HostKey};
+use super::host::Host;
+use super::hosts::HostKey;
 use super::introduce::{Outcome, Request};
 use super::{Gmnet, version};
 

@@ -8,7 +8,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use log::{debug, info, warn};
 
-use super::hosts::{Host, HostKey};
+use super::host::Host;
+use super::hosts::HostKey;
 use super::introduce::Request;
 use super::knocks::Refused;
 use super::names::Named;

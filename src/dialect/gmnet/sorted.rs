@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::ops::Bound;
 
 use super::data::Text;
-use super::hosts::Host;
+use super::host::Host;
 use super::lobby::{Entry, text_work};
 use super::text::utf16_order;
 use crate::limits;
