@@ -337,3 +337,29 @@ fn a_host_gets_its_port_back_from_a_newer_one_that_does_not_knock() {
     story.wait(300);
     is_found_at(&mut story, old, 4001);
 }
+
+#[test]
+fn who_forges_knocks_wins_nothing_from_a_game_that_stands_still() {
+    let mut story = Story::asking();
+    let host = story.host(HOST, 4000, "Pong", "Ann");
+    story.wait(60_000);
+    let client = story.join(CLIENT, 5000, HOST);
+    story.tells(host, notice());
+    story.knock(HOST, FORGED, 20);
+    story.tells(client, at(HOST, FORGED));
+    story.tells(host, at(CLIENT, 5000));
+    // It is loading a level.
+    story.wait(2000);
+    story.knock(HOST, 4000, 1);
+    story.knock(HOST, FORGED, 50);
+    is_found_at(&mut story, host, 4000);
+    // Nor from one whose packet was lost.
+    let host = story.host_without_udp("203.0.113.9", "Pong", "Bob");
+    story.wait(100);
+    story.tells(host, notice());
+    story.knock("203.0.113.9", FORGED, 20);
+    story.wait(2000);
+    story.knock("203.0.113.9", 4000, 41);
+    let client = story.join(CLIENT, 5000, "203.0.113.9");
+    story.tells(client, at("203.0.113.9", 4000));
+}

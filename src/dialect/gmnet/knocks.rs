@@ -179,7 +179,7 @@ impl Knocks {
         }
         // Who forges may be nearer than the host.
         let has_waited = now - asked.at >= limits::KNOCK_WAIT;
-        has_waited.then(|| asked.most()).flatten()
+        asked.most().filter(|most| has_waited && asked.own != Some(*most))
     }
 
     /// What is known of the port of a host whose clients have waited for its knocks.
@@ -187,17 +187,19 @@ impl Knocks {
         self.knocking.get(&conn)?.most()
     }
 
-    /// The port of a host is known: its knocks are not looked at any more.
+    /// The port of a host is known. If it is another than it had without doubt, its knocks are looked at
+    /// as long as they come: a game that stands still for a moment may begin late, after who forges.
     pub(super) fn found(&mut self, conn: ConnId, port: u16) {
         self.awaited.cancel(&conn);
         self.soon.cancel(&conn);
         let Some(asked) = self.knocking.get_mut(&conn) else { return };
         asked.own = Some(port);
         let (addr, until) = (asked.addr, asked.at + limits::KNOCKING);
+        let is_sure = asked.sure == Some(port);
         if let Some(known) = self.known.get_mut(&conn) {
             *known = Some(until);
         }
-        if self.looked_at.get(&addr) == Some(&conn) {
+        if is_sure && self.looked_at.get(&addr) == Some(&conn) {
             self.looked_at.remove(&addr);
         }
     }
