@@ -54,7 +54,7 @@ impl Counts {
 }
 
 /// Levels of networks: an IPv6 customer may have one /64, a /56 or a /48 (RFC 6177).
-pub(crate) const LEVELS: usize = 3;
+pub const LEVELS: usize = 3;
 
 /// How much of something each network has, at every level: an IPv6 address is in a /48, a /56 and
 /// a /64; an IPv4 address is a network of its own at all of them. For bounds on all together:
@@ -137,11 +137,32 @@ impl<T: Default> Shares<T> {
         held(holder).cmp(&held(wants).saturating_add(amount))
     }
 
+    /// How many customers have some.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.customers.len()
+    }
+
     /// Whether nobody has any.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.customers.is_empty() && self.wider.iter().all(Map::is_empty)
     }
+}
+
+/// How much one has for whom turns are counted, of what his networks have: a /56 counts as two
+/// customers, a /48 as four. So who has 65,536 networks of /64 has four turns, and neighbours in one
+/// /48 who do not ask for much have their own.
+#[must_use]
+pub fn weight([widest, wide, own]: [u32; LEVELS]) -> u32 {
+    own.max(wide / 2).max(widest / 4)
+}
+
+/// Which networks two addresses have in common, the widest first.
+#[must_use]
+pub fn common(one: IpAddr, other: IpAddr) -> [bool; LEVELS] {
+    let (one, other) = (networks(one), networks(other));
+    std::array::from_fn(|level| one.get(level) == other.get(level))
 }
 
 /// The networks that an address is in, the widest first, each as its first 64 bits. An IPv4
@@ -250,6 +271,23 @@ mod tests {
         // The one with most of all is found by what they have.
         let most = ["203.0.113.7", "2001:db8:0:100::1", "2001:db8:0:5::1"].map(ip);
         assert_eq!(most.iter().max_by_key(|addr| shares.of(**addr)), Some(&most[2]));
+    }
+
+    #[test]
+    fn a_wide_network_counts_as_a_few_customers() {
+        let mut shares = Shares::<()>::default();
+        (0..40).for_each(|n| _ = shares.add(ip(&format!("2001:db8:0:{n:x}::1")), 1));
+        (0..10).for_each(|_| _ = shares.add(ip("203.0.113.7"), 1));
+        let of = |addr| weight(shares.of(ip(addr)));
+        // It is a /56 as well.
+        assert_eq!((of("2001:db8:0:1::1"), of("2001:db8:0:41::1")), (20, 20));
+        assert_eq!((of("2001:db8:0:101::1"), of("2001:db8:1::1")), (10, 0));
+        assert_eq!((of("203.0.113.7"), of("203.0.113.8")), (10, 0));
+        let common = |a, b| common(ip(a), ip(b));
+        assert_eq!(common("2001:db8:0:1::1", "2001:db8:0:2::1"), [true, true, false]);
+        assert_eq!(common("2001:db8:0:1::1", "2001:db8:0:102::1"), [true, false, false]);
+        assert_eq!(common("203.0.113.7", "203.0.113.8"), [false; 3]);
+        assert_eq!(common("203.0.113.7", "203.0.113.7"), [true; 3]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! nobody else from it.
 #![expect(clippy::expect_used, reason = "a helper that fails is a test that fails")]
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use compat_tests::gmnet::wire::{self, Protocol};
@@ -149,4 +149,25 @@ fn late_packets_are_waited_for_while_others_wait_for_ever() {
     }
     server.pass(Duration::from_secs(3));
     assert_eq!(told(&mut server, host), clients);
+}
+
+#[test]
+fn late_packets_are_waited_for_while_one_customer_asks_from_all_his_networks() {
+    let mut server = Unplugged::new(&[]);
+    let at = |customer: u16, network: u16| {
+        SocketAddr::from((Ipv6Addr::new(0x2001, customer, 7, network, 0, 0, 0, 1), 7000))
+    };
+    let ask = |server: &mut Unplugged, client| {
+        server.open_and_send(client, &wire::connect(Protocol::Modern, at(9, 0).ip()))
+    };
+    let request = wire::register(Protocol::Modern, wire::CLIENT_VERSION, &Default::default());
+    server.datagram(at(9, 0), &wire::udp_register(Protocol::Modern));
+    let host = server.open_and_send(at(9, 0), &request);
+    let honest = ask(&mut server, at(1, 0));
+    (0..600).for_each(|network| _ = ask(&mut server, at(0, network)));
+    server.pass(Duration::from_secs(2));
+    assert_eq!(server.heard(honest).len(), 0, "it waits");
+    server.datagram(at(1, 0), &wire::udp_connect(Protocol::Modern));
+    assert_eq!(server.heard(honest).len(), 1, "it is answered");
+    assert_eq!(told(&mut server, host), [at(1, 0)]);
 }

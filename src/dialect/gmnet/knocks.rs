@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use smallvec::SmallVec;
 
 use crate::clock::Instant;
-use crate::customers::Counts;
+use crate::customers::{Shares, weight};
 use crate::dialect::by_family::ByFamily;
 use crate::dialect::{ConnId, Via};
 use crate::hash::Map;
@@ -33,7 +33,7 @@ pub(super) struct Knocks {
     /// Hosts that knock here.
     knocking: Timers<ConnId, Asked>,
     /// How many of those each customer has had asked.
-    shares: Counts,
+    shares: Shares,
     /// Hosts that were asked lately, and until when they kept the mapping of their port alive, if
     /// they knocked.
     known: Timers<ConnId, Option<Instant>>,
@@ -91,7 +91,7 @@ impl Knocks {
             soon: Timers::new(limits::OVERTAKEN),
             awaited: Timers::new(limits::KNOCK_WAIT),
             knocking: Timers::new(limits::KNOCKING),
-            shares: Counts::default(),
+            shares: Shares::default(),
             known: Timers::new(limits::ASK_AGAIN),
         }
     }
@@ -126,7 +126,7 @@ impl Knocks {
         if other.is_some_and(|asked| now - asked.at < 2 * limits::KNOCK_WAIT) {
             return Err(Refused::Later);
         }
-        let most = limits::KNOCKING_HOSTS / (1 + self.shares.of(by));
+        let most = limits::KNOCKING_HOSTS / (1 + weight(self.shares.of(by)) as usize);
         if self.knocking.len() < most { Ok(()) } else { Err(Refused::TooMany) }
     }
 
@@ -141,7 +141,7 @@ impl Knocks {
     ) {
         self.stop(conn);
         self.soon.cancel(&conn);
-        self.shares.add(by);
+        self.shares.add(by, 1);
         let asked = Asked { addr, by, at: now, sure, ports: SmallVec::new(), own: None };
         self.knocking.arm_with(now, conn, asked);
         self.looked_at.insert(addr, conn);
@@ -235,7 +235,7 @@ impl Knocks {
 
     /// A host does not knock any more.
     fn stopped(&mut self, conn: ConnId, asked: &Asked) {
-        self.shares.remove(asked.by);
+        self.shares.remove(asked.by, 1);
         if self.looked_at.get(&asked.addr) == Some(&conn) {
             self.looked_at.remove(&asked.addr);
         }
@@ -265,7 +265,7 @@ mod tests {
             knocks.came(begin, conn, 1000);
         }
         knocks.forget(ConnId { slot: 0, generation: 1 });
-        assert_eq!(knocks.shares.of(addr), 2);
+        assert_eq!(knocks.shares.of(addr), [2; 3]);
         knocks.expire(begin + limits::KNOCKING);
         assert!(knocks.shares.is_empty() && knocks.knocking.is_empty());
         assert!(knocks.looked_at.is_empty());

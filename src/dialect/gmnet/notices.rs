@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
 use crate::clock::Instant;
-use crate::customers::network;
+use crate::customers::{LEVELS, Shares, common, weight};
 use crate::dialect::ConnId;
 use crate::hash::Map;
 use crate::limits;
@@ -42,14 +42,14 @@ impl Default for Notices {
 }
 
 /// What a host is owed, in the order in which it will be told. This is least attained service:
-/// the round of a notice is how many of its client address come before it, told or not, for as long
-/// as the host has been owed anything. So of sixty addresses that ask all the time none keeps a
-/// newcomer waiting.
+/// the round of a notice is how many of its client come before it, told or not, for as long as the
+/// host has been owed anything; the networks of IPv6 [count](weight) as a few clients. So of sixty
+/// addresses that ask all the time none keeps a newcomer waiting, nor does who has a /48.
 #[derive(Debug, Default)]
 struct Queue {
     notices: VecDeque<Notice>,
-    /// How many left of each client address: the round of its next.
-    told: Map<IpAddr, u32>,
+    /// How many left of each network.
+    told: Shares,
 }
 
 /// An endpoint with its round. There may be many of them, so they are kept small.
@@ -63,12 +63,12 @@ struct Notice {
 impl Queue {
     /// The round in which one more notice of this client would be.
     fn round_of(&self, client: IpAddr) -> u32 {
-        let customer = network(client);
-        let last = self.notices.iter().rfind(|notice| network(notice.ip) == customer);
-        match last {
-            Some(notice) => notice.round.saturating_add(1),
-            None => self.told.get(&customer).copied().unwrap_or_default(),
+        let mut held = if self.told.is_empty() { [0; LEVELS] } else { self.told.of(client) };
+        for notice in &self.notices {
+            let is_common = common(notice.ip, client);
+            held.iter_mut().zip(is_common).for_each(|(held, is)| *held += u32::from(is));
         }
+        weight(held)
     }
 
     /// Whether the last in the queue gives way to this client. As it is in the latest round, its
@@ -97,9 +97,9 @@ impl Queue {
         }
         if !has_room || self.told.len() >= limits::TOLD_PER_HOST {
             // So many have had their turn that all begin anew.
-            self.told.clear();
+            self.told = Shares::default();
         }
-        self.told.insert(network(notice.ip), notice.round.saturating_add(1));
+        self.told.add(notice.ip, 1);
         Some(endpoint)
     }
 }
@@ -284,11 +284,41 @@ mod tests {
     fn an_ipv6_network_has_one_share() {
         let mut notices = Notices::default();
         let of = |text: &str| text.parse::<SocketAddr>().unwrap();
-        ["[2001:db8::1]:1", "[2001:db8::2]:1", "[2001:db8::3]:1", "[2001:db8:0:1::1]:1"]
+        let neighbour = "[2001:db8:0:1::1]:1";
+        ["[2001:db8::1]:1", "[2001:db8::2]:1", "[2001:db8::3]:1", "[2001:db8::4]:1", neighbour]
             .iter()
             .for_each(|text| notices.push(HOST, of(text)));
         assert_eq!(notices.pop(HOST), Some(of("[2001:db8::1]:1")));
-        assert_eq!(notices.pop(HOST), Some(of("[2001:db8:0:1::1]:1")));
+        assert_eq!(notices.pop(HOST), Some(of("[2001:db8::2]:1")));
+        assert_eq!(notices.pop(HOST), Some(of("[2001:db8::3]:1")));
+        assert_eq!(notices.pop(HOST), Some(of(neighbour)));
+    }
+
+    /// Each join of the one customer comes from the next of its networks.
+    #[test]
+    fn who_has_many_ipv6_networks_keeps_nobody_waiting() {
+        let of = |n: usize, m: usize| {
+            SocketAddr::from((
+                std::net::Ipv6Addr::new(0x2001, n as u16, 7, m as u16, 0, 0, 0, 1),
+                1,
+            ))
+        };
+        let mut notices = Notices::default();
+        let mut waits = std::collections::BTreeMap::new();
+        // Twenty joins of the one customer for each that the host is told of.
+        for tick in 0..400 {
+            (0..20).for_each(|n| notices.push(HOST, of(0, 20 * tick + n)));
+            if tick % 20 == 10 {
+                assert!(notices.has_room(HOST, of(tick, 0).ip()), "at {tick}");
+                notices.push(HOST, of(tick, 0));
+                waits.insert(of(tick, 0), tick);
+            }
+            let told = notices.pop(HOST).unwrap();
+            if let Some(since) = waits.remove(&told) {
+                assert!(tick - since <= 4, "waited from {since} to {tick}");
+            }
+        }
+        assert!(waits.is_empty(), "{waits:?}");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 use super::introduce::Request;
 use super::slot::Slot;
 use crate::clock::Instant;
-use crate::customers::Possessions;
+use crate::customers::{Possessions, Shares};
 use crate::hash::Map;
 use crate::limits;
 use crate::timers::Timers;
@@ -19,6 +19,8 @@ pub(super) struct Introductions {
     waiting: Slab<Waiting>,
     /// Those of each client address, longest waiting first.
     by_client: Possessions<WaitId>,
+    /// How many each network has.
+    shares: Shares,
     /// Those for each host address, longest waiting first.
     by_host: Map<IpAddr, SmallVec<[WaitId; 2]>>,
     /// When a host is no longer expected back.
@@ -46,6 +48,7 @@ impl Default for Introductions {
         Self {
             waiting: Slab::new(),
             by_client: Possessions::default(),
+            shares: Shares::default(),
             by_host: Map::default(),
             returns: Timers::new(limits::HOST_RETURN),
             deadlines: Timers::new(limits::INTRODUCTION_WAIT),
@@ -80,8 +83,8 @@ impl Introductions {
     }
 
     /// The one that has to be answered before one more may wait: the oldest of this client if it
-    /// has as many as it may, else, if too many wait for the host, the oldest of the client that
-    /// has most.
+    /// has as many as it may, else, if too many wait for the host, the oldest of the client whose
+    /// networks have most.
     pub(super) fn gives_way(&self, request: &Request) -> Option<WaitId> {
         let own = self.by_client.of(request.client);
         if own.len() >= limits::WAITING_PER_CLIENT {
@@ -91,9 +94,8 @@ impl Introductions {
         if here.len() < limits::WAITING_PER_HOST {
             return None;
         }
-        let has = |id: &&WaitId| {
-            self.get(**id).map_or(0, |waiting| self.by_client.of(waiting.request.client).len())
-        };
+        let has =
+            |id: &&WaitId| self.get(**id).map(|waiting| self.shares.of(waiting.request.client));
         // Of equal ones the last one is found.
         here.iter().rev().max_by_key(has).copied()
     }
@@ -102,6 +104,7 @@ impl Introductions {
     pub(super) fn add(&mut self, now: Instant, request: Request, text: &str) -> WaitId {
         let id = WaitId(Slot::new(self.waiting.insert(Waiting { request, text: text.into() })));
         self.by_client.add(request.client, id);
+        self.shares.add(request.client, 1);
         self.by_host.entry(request.host).or_default().push(id);
         self.returns.arm(now, id);
         self.deadlines.arm(now, id);
@@ -114,6 +117,7 @@ impl Introductions {
         self.returns.cancel(&id);
         self.deadlines.cancel(&id);
         self.by_client.remove(waiting.request.client, &id);
+        self.shares.remove(waiting.request.client, 1);
         if let Some(ids) = self.by_host.get_mut(&waiting.request.host) {
             ids.retain(|other| *other != id);
             if ids.is_empty() {
