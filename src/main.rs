@@ -158,6 +158,10 @@ fn tell_sockets(config: &mut server::Config, main: &[Bound], alternates: &Altern
     let sockets: Vec<SocketAddr> = both.collect();
     let alternate_port = sockets.iter().map(SocketAddr::port).find(|other| Some(*other) != port);
     config.gmnet.sockets = main.iter().map(|bound| bound.addr).collect();
+    if let Some(any) = main.iter().find(|bound| bound.addr.ip().is_unspecified()) {
+        let own = bind::own_addresses().map(|ip| SocketAddr::new(ip, any.addr.port()));
+        config.gmnet.sockets.extend(own);
+    }
     config.alternates_from = u8::try_from(main.len()).ok();
     config.stun = stun::Config { sockets, alternate_port, alternate_addr: alternates.addr };
     alternate_port.map(|port| format!(", STUN on UDP port {port} too")).unwrap_or_default()

@@ -97,6 +97,25 @@ pub fn bind(addrs: &[IpAddr], port: u16, ghost: Duration) -> Result<Vec<Bound>, 
     }
 }
 
+/// The addresses of this machine from which it sends to the Internet, as far as it can.
+pub fn own_addresses() -> impl Iterator<Item = IpAddr> {
+    /// Of the networks for documentation (RFC 5737, RFC 3849): nothing is sent there.
+    const ANYBODY: [IpAddr; 2] = [
+        IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)),
+        IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)),
+    ];
+    let own = |anybody: IpAddr| {
+        let any: IpAddr = match anybody {
+            IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        let socket = std::net::UdpSocket::bind((any, 0)).ok()?;
+        socket.connect((anybody, 9)).ok()?;
+        socket.local_addr().ok().map(|addr| addr.ip())
+    };
+    ANYBODY.into_iter().filter_map(own)
+}
+
 /// Takes the sockets that a service manager opened for us (systemd's socket activation), if it
 /// did: they stay open while this program is restarted, so that nobody is refused.
 ///

@@ -306,7 +306,7 @@ fn a_packet_that_was_a_hosts_own_is_nobody_elses() {
 }
 
 #[test]
-fn a_host_whose_port_was_found_is_not_in_doubt_any_more() {
+fn a_host_that_was_found_where_it_was_is_not_in_doubt_any_more() {
     const INSIDE: &str = "192.168.7.7";
     let mut story = Story::asking();
     let host = story.host(INSIDE, 4000, "Pong", "Ann");
@@ -314,10 +314,129 @@ fn a_host_whose_port_was_found_is_not_in_doubt_any_more() {
     story.udp(INSIDE, 4001, "reg");
     story.reg2(host, "Pong", "Ann");
     story.tells(host, notice());
-    story.knock(INSIDE, 4001, 20);
+    story.knock(INSIDE, 4000, 1);
     story.wait(600_000);
     let client = story.join(CLIENT, 5000, INSIDE);
-    story.tells(client, at(INSIDE, 4001));
+    story.tells(client, at(INSIDE, 4000));
+}
+
+/// Two players of one household, with nobody who attacks and no packet lost.
+#[test]
+fn a_neighbour_that_knocks_already_is_not_taken_for_who_is_asked() {
+    for (port_of_other, steps) in [(4002, 1), (7002, 40)] {
+        let mut story = Story::asking();
+        let one = story.host(HOST, 4001, "Pong", "Ann");
+        story.wait(20_000);
+        let other = story.host(HOST, 4002, "Pong", "Bob");
+        story.wait(26_000);
+        let target = format!("{HOST}:4001");
+        let client = story.join(CLIENT, 5000, &target);
+        story.tells(one, notice());
+        story.knock(HOST, 4001, 3);
+        story.tells(client, at(HOST, 4001));
+        story.wait(50);
+        story.tells(one, at(CLIENT, 5000));
+        // It has a player more, which it tells the lobby; its scripts still knock here.
+        story.fin(one);
+        story.knock(HOST, 4001, 2);
+        let one = story.host(HOST, 4001, "Pong", "Ann, 2 players");
+        let client = story.join(CLIENT, 5001, &format!("{HOST}:4002"));
+        story.tells(other, notice());
+        // Its first knock comes a round trip late.
+        story.knock(HOST, 4001, 10);
+        for _ in 0..steps {
+            story.knock(HOST, 4001, 1);
+            story.knock(HOST, port_of_other, 1);
+        }
+        let told = story.told.pop_front().map(|(conn, _)| conn);
+        assert_eq!(told, Some(client));
+        story.wait(100);
+        story.told.clear();
+        let client = story.join(CLIENT, 5002, &format!("{HOST}:{port_of_other}"));
+        story.tells(client, at(HOST, port_of_other));
+        story.wait(100);
+        story.tells(other, at(CLIENT, 5002));
+        let client = story.join(CLIENT, 5003, &target);
+        story.tells(client, at(HOST, 4001));
+        story.wait(100);
+        story.tells(one, at(CLIENT, 5003));
+    }
+}
+
+#[test]
+fn a_host_that_comes_back_is_not_moved_by_who_forges_both_kinds_of_packets() {
+    let mut story = Story::asking();
+    let host = story.host(HOST, 4000, "Pong", "Ann");
+    story.wait(5000);
+    story.fin(host);
+    story.wait(20);
+    story.udp(HOST, FORGED, "reg");
+    let host = story.host(HOST, 4000, "Pong", "Ann, 2 players");
+    story.tells(host, notice());
+    (0..20).for_each(|_| story.knock(HOST, FORGED, 3));
+    story.knock(HOST, 4000, 1);
+    story.knock(HOST, FORGED, 50);
+    is_found_at(&mut story, host, 4000);
+}
+
+#[test]
+fn a_port_that_a_host_had_not_before_is_asked_for_again() {
+    let mut story = Story::asking();
+    let host = story.host(HOST, 4000, "Pong", "Ann");
+    story.wait(60_000);
+    story.join(CLIENT, 5000, HOST);
+    story.knock(HOST, FORGED, 30);
+    // Who forges it goes on so that it seems to be in use.
+    for _ in 0..5 {
+        story.wait(10_000);
+        story.udp(HOST, FORGED, "reg");
+    }
+    story.told.clear();
+    let client = story.join(CLIENT, 5001, HOST);
+    story.tells(host, notice());
+    story.knock(HOST, 4000, 1);
+    story.tells(client, at(HOST, 4000));
+}
+
+#[test]
+fn a_game_that_hosts_again_at_once_with_another_socket_is_asked() {
+    let mut story = Story::asking();
+    let host = story.host(HOST, 4000, "Pong", "Ann");
+    story.wait(300);
+    story.fin(host);
+    story.wait(300);
+    // Its second packet is lost.
+    let host = story.host_without_udp(HOST, "Pong", "Ann");
+    story.tells(host, notice());
+    story.knock(HOST, 4001, 20);
+    is_found_at(&mut story, host, 4001);
+}
+
+#[test]
+fn a_host_without_a_port_is_asked_again() {
+    let mut story = Story::asking();
+    let host = story.host_without_udp(HOST, "Pong", "Ann");
+    story.wait(100);
+    story.tells(host, notice());
+    story.wait(15_000);
+    let client = story.join(CLIENT, 5000, HOST);
+    story.tells(host, notice());
+    story.knock(HOST, 4000, 20);
+    story.tells(client, at(HOST, 4000));
+}
+
+#[test]
+fn who_waits_for_a_host_that_is_just_being_asked_waits_for_its_answer() {
+    let mut story = Story::asking();
+    let client = story.join(CLIENT, 5000, HOST);
+    story.wait(2300);
+    let host = story.host_without_udp(HOST, "Pong", "Ann");
+    story.wait(100);
+    story.tells(host, notice());
+    story.wait(150);
+    story.tells_nobody();
+    story.knock(HOST, 4001, 20);
+    story.tells(client, at(HOST, 4001));
 }
 
 #[test]

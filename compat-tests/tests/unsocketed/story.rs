@@ -30,10 +30,11 @@ impl Story {
         Self { gmnet: Gmnet::new(config), time: 1000, next: 0, told, closed }
     }
 
-    /// A server that asks hosts for their port.
+    /// A server that asks hosts for their port, and was restarted a moment ago.
     pub(crate) fn asking() -> Self {
         let sockets = vec![SocketAddr::new(ip(MASTER), 6510)];
-        let config = Config { keepalive: Duration::ZERO, sockets, ..Config::default() };
+        let start_wait = Duration::from_secs(3);
+        let config = Config { keepalive: Duration::ZERO, sockets, start_wait, ..Config::default() };
         Self { gmnet: Gmnet::new(config), ..Self::new() }
     }
 

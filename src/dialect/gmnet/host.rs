@@ -80,7 +80,7 @@ impl Host {
     /// Whether its port may be another's.
     #[must_use]
     pub fn is_port_doubtful(&self) -> bool {
-        self.reg != Sign::Certain || self.before_loan.is_some()
+        self.port.is_none() || self.reg != Sign::Certain || self.before_loan.is_some()
     }
 
     /// The port that it has had without doubt, be it before the one that it has now. Who forges packets

@@ -370,22 +370,27 @@ impl Hosts {
         Some((key, sure))
     }
 
-    /// A host has shown beyond doubt that this is its port. Returns the connections of others at its
-    /// address that had it, and have to be asked for theirs.
+    /// A host has shown by its knocks that this is its port. Unless that is sure, the one that it had
+    /// before is not forgotten. Returns the connections of others at its address that had it, and
+    /// have to be asked for theirs.
     pub(super) fn confirm_port(
         &mut self,
         now: Instant,
         key: HostKey,
-        via: Via,
-        port: u16,
+        (port, via): (u16, Via),
+        is_sure: bool,
     ) -> SmallVec<[ConnId; 2]> {
         let Some(host) = self.slab.get_mut(key.0.get()) else { return SmallVec::new() };
         let addr = host.addr;
+        if is_sure {
+            host.before_loan = None;
+        } else if host.before_loan.is_none() && host.sure_port().is_some_and(|sure| sure != port) {
+            host.before_loan = Some(Box::new((host.port, host.via, host.seen)));
+        }
         if host.port != Some(port) {
             (host.port, host.via, host.seen) = (Some(port), via, now);
         }
         host.reg = Sign::Certain;
-        host.before_loan = None;
         let others = self.at(addr).filter(|(other, host)| *other != key && host.port == Some(port));
         let others = others.map(|(_, host)| host.conn).collect();
         self.end_succession(key, addr);

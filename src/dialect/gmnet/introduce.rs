@@ -108,7 +108,7 @@ impl Gmnet {
         }
         for _ in 0..AT_ONCE {
             let Some(id) = self.introductions.deadlines.pop_due(now.instant) else { break };
-            if self.may_come_back(now, id) {
+            if self.may_come_back(now, id) || self.is_host_being_asked(now, id) {
                 self.introductions.deadlines.arm(now.instant, id);
             } else {
                 self.retry(now, id, true, out);
@@ -128,6 +128,13 @@ impl Gmnet {
     fn may_come_back(&self, now: Now, id: WaitId) -> bool {
         let waiting = self.introductions.get(id);
         self.is_just_restarted(now) && waiting.is_some_and(|w| self.find(now, &w.request).is_none())
+    }
+
+    /// Whether a request waits for a host that has come so late that it is only asked for its port now.
+    fn is_host_being_asked(&self, now: Now, id: WaitId) -> bool {
+        let key = self.introductions.get(id).and_then(|w| self.find(now, &w.request));
+        let host = key.and_then(|key| self.hosts.get(key));
+        host.is_some_and(|h| h.port.is_none() && self.knocks.is_being_asked(h.conn))
     }
 
     fn is_just_restarted(&self, now: Now) -> bool {

@@ -10,7 +10,6 @@ use crate::clock::Instant;
 use crate::customers::{Shares, weight};
 use crate::dialect::by_family::ByFamily;
 use crate::dialect::{ConnId, Via};
-use crate::hash::Map;
 use crate::limits;
 use crate::timers::Timers;
 
@@ -23,8 +22,8 @@ pub(super) struct Knocks {
     last: ByFamily<Option<Via>>,
     /// The owner has been told why hosts cannot be asked.
     pub(super) cannot_ask: bool,
-    /// Whose knocks are looked at, of each address one: who else knocks there is not told apart.
-    looked_at: Map<IpAddr, ConnId>,
+    /// The addresses that knocks come from.
+    from: Timers<IpAddr, From>,
     /// Hosts that are asked in a moment if they still have to be, with the port that they had without
     /// doubt.
     pub(super) soon: Timers<ConnId, Option<u16>>,
@@ -39,6 +38,31 @@ pub(super) struct Knocks {
     known: Timers<ConnId, Option<Instant>>,
 }
 
+/// An address at which a host was asked.
+#[derive(Debug, Default)]
+struct From {
+    /// Whose knocks are looked at: one at a time, as nobody else is told apart.
+    asked: Option<ConnId>,
+    /// The ports that have knocked, and when they did last.
+    ports: SmallVec<[(u16, Instant); 2]>,
+}
+
+impl From {
+    fn note(&mut self, now: Instant, port: u16) {
+        if let Some((_, last)) = self.ports.iter_mut().find(|(known, _)| *known == port) {
+            *last = now;
+            return;
+        }
+        if self.ports.len() >= limits::KNOCKING_PORTS {
+            let oldest = self.ports.iter().enumerate().min_by_key(|(_, (_, last))| *last);
+            if let Some(n) = oldest.map(|(n, _)| n) {
+                self.ports.swap_remove(n);
+            }
+        }
+        self.ports.push((port, now));
+    }
+}
+
 /// A host that was asked.
 #[derive(Debug)]
 struct Asked {
@@ -49,8 +73,10 @@ struct Asked {
     at: Instant,
     /// The port that it had without doubt.
     sure: Option<u16>,
-    /// The ports that have knocked since, and how often.
+    /// The ports that have knocked since, and how often, but for those that had begun before.
     ports: SmallVec<[(u16, u32); 2]>,
+    /// Those: they are its neighbours', or forged.
+    others: SmallVec<[u16; 2]>,
     /// The one that was found to be its own.
     own: Option<u16>,
 }
@@ -87,7 +113,7 @@ impl Knocks {
             sockets,
             last: ByFamily::default(),
             cannot_ask: false,
-            looked_at: Map::default(),
+            from: Timers::new(limits::KNOCKING),
             soon: Timers::new(limits::OVERTAKEN),
             awaited: Timers::new(limits::KNOCK_WAIT),
             knocking: Timers::new(limits::KNOCKING),
@@ -112,7 +138,8 @@ impl Knocks {
         let is_usable =
             |at: &SocketAddr| !at.ip().is_unspecified() && at.is_ipv4() == host.is_ipv4();
         let Some(via) = via.or(*self.last.of(host)) else {
-            return self.sockets.iter().copied().find(is_usable);
+            let is_near = |at: &SocketAddr| at.ip().is_loopback() == host.is_loopback();
+            return self.sockets.iter().copied().find(|at| is_usable(at) && is_near(at));
         };
         let socket = self.sockets.get(usize::from(via.socket))?;
         let at = SocketAddr::new(via.local.unwrap_or(socket.ip()), socket.port());
@@ -122,7 +149,7 @@ impl Knocks {
     /// Whether a host of this address may be asked now, in the share of `by`. One is asked at a time,
     /// and the more a customer has asked, the fewer there may be in all.
     pub(super) fn may_ask(&self, now: Instant, addr: IpAddr, by: IpAddr) -> Result<(), Refused> {
-        let other = self.looked_at.get(&addr).and_then(|other| self.knocking.get(other));
+        let other = self.from.get(&addr).and_then(|from| self.knocking.get(&from.asked?));
         if other.is_some_and(|asked| now - asked.at < 2 * limits::KNOCK_WAIT) {
             return Err(Refused::Later);
         }
@@ -139,14 +166,38 @@ impl Knocks {
         by: IpAddr,
         sure: Option<u16>,
     ) {
-        self.stop(conn);
+        let mut from = self.from.remove(&addr).unwrap_or_default();
+        from.asked = Some(conn);
+        let before = self.knocking.remove(&conn);
+        let others = match &before {
+            // It may be itself that knocks already.
+            Some(asked) => asked.others.clone(),
+            None => {
+                let still = from.ports.iter().filter(|(_, last)| now - *last <= limits::BELONGS);
+                still.map(|(port, _)| *port).collect()
+            }
+        };
+        self.from.arm_with(now, addr, from);
+        if let Some(before) = before {
+            self.shares.remove(before.by, 1);
+        }
         self.soon.cancel(&conn);
         self.shares.add(by, 1);
-        let asked = Asked { addr, by, at: now, sure, ports: SmallVec::new(), own: None };
+        let ports = SmallVec::new();
+        let asked = Asked { addr, by, at: now, sure, ports, others, own: None };
         self.knocking.arm_with(now, conn, asked);
-        self.looked_at.insert(addr, conn);
         self.awaited.arm(now, conn);
         self.known.arm_with(now, conn, None);
+    }
+
+    /// Whether a host is about to be asked, or its knocks may come in a moment.
+    pub(super) fn is_being_asked(&self, conn: ConnId) -> bool {
+        self.soon.is_armed(&conn) || self.is_awaited(conn)
+    }
+
+    /// Whether a host was asked so lately that it still knocks, if it ever does.
+    pub(super) fn is_knocking(&self, conn: ConnId) -> bool {
+        self.knocking.is_armed(&conn)
     }
 
     /// Whether a knock of this host may come in a moment, that its clients should wait for.
@@ -160,26 +211,28 @@ impl Knocks {
         self.known.get(&conn).copied()
     }
 
-    /// Whose knocks from an address are looked at.
-    pub(super) fn whose(&self, addr: IpAddr) -> Option<ConnId> {
-        if self.looked_at.is_empty() { None } else { self.looked_at.get(&addr).copied() }
+    /// A knock came. Tells whose it may be.
+    pub(super) fn came(&mut self, now: Instant, peer: SocketAddr) -> Option<ConnId> {
+        let from = self.from.get_mut(&peer.ip())?;
+        from.note(now, peer.port());
+        from.asked
     }
 
-    /// Whether another host, that knocks here as well, has this port.
-    pub(super) fn is_own_of(&self, other: ConnId, port: u16) -> bool {
-        self.knocking.get(&other).is_some_and(|asked| asked.own == Some(port))
-    }
-
-    /// A knock came that may be of this host. Returns the port that it has, once that is known.
-    pub(super) fn came(&mut self, now: Instant, conn: ConnId, port: u16) -> Option<u16> {
+    /// It is not one of a neighbour. Returns the port of the host, and whether it had that without
+    /// doubt, as soon as that is known.
+    pub(super) fn note(&mut self, now: Instant, conn: ConnId, port: u16) -> Option<(u16, bool)> {
         let asked = self.knocking.get_mut(&conn)?;
-        asked.note(port);
         if asked.sure == Some(port) {
-            return Some(port);
+            return Some((port, true));
         }
+        if asked.others.contains(&port) {
+            return None;
+        }
+        asked.note(port);
         // Who forges may be nearer than the host.
         let has_waited = now - asked.at >= limits::KNOCK_WAIT;
-        asked.most().filter(|most| has_waited && asked.own != Some(*most))
+        let most = asked.most().filter(|most| has_waited && asked.own != Some(*most));
+        most.map(|port| (port, false))
     }
 
     /// What is known of the port of a host whose clients have waited for its knocks.
@@ -195,20 +248,27 @@ impl Knocks {
         let Some(asked) = self.knocking.get_mut(&conn) else { return };
         asked.own = Some(port);
         let (addr, until) = (asked.addr, asked.at + limits::KNOCKING);
-        let is_sure = asked.sure == Some(port);
+        if asked.sure == Some(port) {
+            self.look_no_more(addr, conn);
+        }
         if let Some(known) = self.known.get_mut(&conn) {
             *known = Some(until);
         }
-        if is_sure && self.looked_at.get(&addr) == Some(&conn) {
-            self.looked_at.remove(&addr);
+    }
+
+    fn look_no_more(&mut self, addr: IpAddr, conn: ConnId) {
+        if let Some(from) = self.from.get_mut(&addr)
+            && from.asked == Some(conn)
+        {
+            from.asked = None;
         }
     }
 
     /// When [`Self::expire`] has something to do, or a timer is due.
     pub(super) fn next_wakeup(&self) -> Option<Instant> {
         let timers =
-            [self.soon.next(), self.awaited.next(), self.knocking.next(), self.known.next()];
-        timers.into_iter().flatten().min()
+            [self.soon.next(), self.awaited.next(), self.knocking.next(), self.from.next()];
+        timers.into_iter().chain([self.known.next()]).flatten().min()
     }
 
     /// Forgets who does not knock any more.
@@ -216,6 +276,7 @@ impl Knocks {
         while let Some((conn, asked)) = self.knocking.take_due(now) {
             self.stopped(conn, &asked);
         }
+        while self.from.take_due(now).is_some() {}
         while self.known.take_due(now).is_some() {}
     }
 
@@ -236,9 +297,7 @@ impl Knocks {
     /// A host does not knock any more.
     fn stopped(&mut self, conn: ConnId, asked: &Asked) {
         self.shares.remove(asked.by, 1);
-        if self.looked_at.get(&asked.addr) == Some(&conn) {
-            self.looked_at.remove(&asked.addr);
-        }
+        self.look_no_more(asked.addr, conn);
     }
 }
 
@@ -262,13 +321,13 @@ mod tests {
         for slot in 0..3 {
             let conn = ConnId { slot, generation: 1 };
             knocks.ask(begin, conn, addr, addr, None);
-            knocks.came(begin, conn, 1000);
+            knocks.came(begin, SocketAddr::new(addr, 1000));
         }
         knocks.forget(ConnId { slot: 0, generation: 1 });
         assert_eq!(knocks.shares.of(addr), [2; 3]);
         knocks.expire(begin + limits::KNOCKING);
         assert!(knocks.shares.is_empty() && knocks.knocking.is_empty());
-        assert!(knocks.looked_at.is_empty());
+        assert!(knocks.from.is_empty());
         assert_eq!(knocks.known.len(), 2, "they are not asked again at once");
         knocks.expire(begin + limits::ASK_AGAIN);
         assert!(knocks.known.is_empty());
@@ -282,6 +341,7 @@ mod tests {
             at: Instant::default(),
             sure: None,
             ports: SmallVec::new(),
+            others: SmallVec::new(),
             own: None,
         };
         // A third of a second: 20 steps of the game, and as many forged knocks as come in that time.

@@ -101,8 +101,9 @@ pub struct Config {
     /// This server was restarted: for so long, from its start on, who asks for a host that is not
     /// there waits for it to come back; zero: not at all.
     pub start_wait: Duration,
-    /// Where the UDP sockets of the server are, by their number in a [`Via`]: hosts are asked to knock
-    /// there if their port is in doubt. If there are none, no host is asked.
+    /// Where the UDP sockets of the server are, by their number in a [`Via`], and after them where one that
+    /// has all addresses is as well: hosts are asked to knock there if their port is in doubt. If
+    /// there are none, no host is asked.
     pub sockets: Vec<SocketAddr>,
     /// Whose hosts are registered.
     pub admission: Admission,

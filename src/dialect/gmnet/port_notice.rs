@@ -75,17 +75,16 @@ impl Gmnet {
     }
 
     fn has_to_be_asked(&self, now: Instant, host: &Host) -> bool {
-        if host.port.is_some()
-            && !host.is_port_doubtful()
-            && (is_inside(host.addr) || is_fresh(now, host.seen))
-        {
-            return false;
-        }
+        let is_outside = !is_inside(host.addr);
         match self.knocks.asked(host.conn) {
-            None => true,
-            // It does not knock, or its port is not to be told from what others forge.
-            Some(None) => false,
-            Some(Some(heard)) => !is_fresh(now, heard) && !is_inside(host.addr),
+            None => host.is_port_doubtful() || (is_outside && !is_fresh(now, host.seen)),
+            // It did not knock, or others knock as much in its name.
+            Some(None) => host.port.is_none() && !self.knocks.is_knocking(host.conn),
+            // What others show does not keep a port that it had not before.
+            Some(Some(heard)) => {
+                let is_sure = host.port == host.sure_port();
+                is_outside && !is_fresh(now, heard) && !(is_sure && is_fresh(now, host.seen))
+            }
         }
     }
 
@@ -129,15 +128,15 @@ impl Gmnet {
 
     /// A knock came, most likely of a host that was asked.
     pub(super) fn on_knock(&mut self, now: Now, via: Via, peer: SocketAddr, out: &mut Outbox) {
-        let Some(conn) = self.knocks.whose(peer.ip()) else { return };
+        let Some(conn) = self.knocks.came(now.instant, peer) else { return };
         let Some(key) = self.conns.get(conn).and_then(|conn| conn.host) else { return };
-        let port = peer.port();
-        let is_other = |other: &Host| other.conn != conn && self.knocks.is_own_of(other.conn, port);
-        if self.hosts.at(peer.ip()).any(|(_, other)| is_other(other)) {
+        let port = Some(peer.port());
+        let is_of = |other: &Host| other.conn != conn && other.sure_port() == port;
+        if self.hosts.at(peer.ip()).any(|(_, other)| is_of(other)) {
             return;
         }
-        if let Some(port) = self.knocks.came(now.instant, conn, port) {
-            self.find_port(now, key, via, port, out);
+        if let Some((port, is_sure)) = self.knocks.note(now.instant, conn, peer.port()) {
+            self.find_port(now, key, via, port, is_sure, out);
         }
     }
 
@@ -151,19 +150,27 @@ impl Gmnet {
             };
             let (addr, via) = (host.addr, host.via);
             match self.knocks.most(conn) {
-                Some(port) => self.find_port(now, key, via, port, out),
+                Some(port) => self.find_port(now, key, via, port, false, out),
                 None => self.retry_for_host(now, addr, out),
             }
         }
         self.knocks.expire(now.instant);
     }
 
-    /// The port of a host is known now.
-    fn find_port(&mut self, now: Now, key: HostKey, via: Via, port: u16, out: &mut Outbox) {
+    /// The port of a host is known now; if it is sure, it is the one that it had before.
+    fn find_port(
+        &mut self,
+        now: Now,
+        key: HostKey,
+        via: Via,
+        port: u16,
+        is_sure: bool,
+        out: &mut Outbox,
+    ) {
         let Some(host) = self.hosts.get(key) else { return };
         let (conn, addr, before) = (host.conn, host.addr, host.port);
         self.knocks.found(conn, port);
-        let others = self.hosts.confirm_port(now.instant, key, via, port);
+        let others = self.hosts.confirm_port(now.instant, key, (port, via), is_sure);
         self.ports.claim_shown(addr, port);
         for other in others {
             self.knocks.soon.arm_with(now.instant, other, None);

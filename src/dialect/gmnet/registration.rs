@@ -87,6 +87,8 @@ impl Gmnet {
             }
         };
         let is_contested = reg.is_some_and(|reg| reg.is_contested);
+        let of_host = reg.filter(|reg| known.is_none() && reg.is_of_host).map(|reg| reg.port);
+        let sure = sure.or(of_host);
         let most = self.hosts.room_for_strings(limits, addr, known);
         let emptied = data.as_mut().map(|data| data.fit(most)).unwrap_or_default();
         let key = match known {

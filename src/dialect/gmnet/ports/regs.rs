@@ -74,8 +74,10 @@ pub struct ClaimedReg {
     /// is shown.
     pub is_provisional: bool,
     /// Packets that may as well be meant came from ports that no host has, or this one came when
-    /// nobody connected.
+    /// nobody connected, or none came.
     pub is_contested: bool,
+    /// A host of this address has, or had, this port.
+    pub is_of_host: bool,
 }
 
 /// The port of a host that registers once more.
@@ -232,7 +234,9 @@ impl Ports {
         let reg = remembered.regs.remove(index);
         remembered.note_others(opened, &reg);
         let is_near = matches!(reg.distance(now, opened), Distance::Near(_));
-        let is_contested = !is_near || remembered.has_others(now, &reg);
+        // GMnet's scripts send a packet for each connection.
+        let is_lost = reg.source == RegSource::Left && !reg.is_announced;
+        let is_contested = is_lost || !is_near || remembered.has_others(now, &reg);
         self.count -= 1;
         let is_provisional = reg.source == RegSource::Left && !comes.may_be_back_at(&reg);
         self.forget_if_of_no_use(now, addr);
@@ -361,6 +365,8 @@ impl Reg {
             is_doubtful: matches!(self.source, RegSource::Again | RegSource::Copy),
             is_provisional: false,
             is_contested: false,
+            is_of_host: self.game.is_some()
+                || matches!(self.source, RegSource::Again | RegSource::Copy),
         }
     }
 
