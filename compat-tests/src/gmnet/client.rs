@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use super::again::HELLO;
 use super::control::{Control, Event, GameSocket};
 use super::error::Error;
 use super::knock::{Plan, Stage};
@@ -41,6 +42,9 @@ pub struct ClientConfig {
     pub waits_for_knock: bool,
     /// Shows the master server by STUN what its NAT does. Games that were shipped do not.
     pub shows_nat: bool,
+    /// Shows the master server its port again until that has answered, as UDP may have lost the
+    /// first packet. Games that were shipped do not.
+    pub repeats: bool,
     /// Knocks back at where the host's knocks come from, if that is not where it was told to
     /// knock: a host behind a symmetric NAT comes from a port that nobody has seen before. Games
     /// that were shipped do not.
@@ -64,6 +68,7 @@ impl ClientConfig {
             line: Line::default(),
             waits_for_knock: false,
             shows_nat: false,
+            repeats: false,
             answers_knocks: false,
         }
     }
@@ -121,6 +126,8 @@ pub struct Client {
     answer: Option<Answer>,
     state: State,
     started: Instant,
+    /// When the master server was shown the port last.
+    shown: Instant,
     connected: Option<Duration>,
     /// From where the host has knocked.
     knocker: Option<SocketAddr>,
@@ -154,6 +161,7 @@ impl Client {
             answer: None,
             state,
             started,
+            shown: started,
             connected: None,
             knocker: None,
         };
@@ -215,8 +223,9 @@ impl Client {
                 let ClientConfig { master, timeout, .. } = self.config;
                 return Err(Error::NoAnswer { master, waited: timeout });
             }
+            State::Asking { .. } => self.show_port_again(),
             State::Knocking { .. } => self.step_knocking()?,
-            State::Asking { .. } | State::Connected { .. } => {}
+            State::Connected { .. } => {}
         }
         Ok(self.progress())
     }
@@ -315,6 +324,13 @@ impl Client {
         let control = Control::open(self.config.master, self.config.bind)?;
         control.send(&wire::connect(self.config.protocol, self.config.host))?;
         Ok(control)
+    }
+
+    fn show_port_again(&mut self) {
+        if self.config.repeats && self.shown.elapsed() >= HELLO {
+            self.shown = Instant::now();
+            self.socket.send_raw(self.config.master, &wire::udp_connect(self.config.protocol));
+        }
     }
 
     /// Reads an event as games do, which is its first message. A second introduction starts the

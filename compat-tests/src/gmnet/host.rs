@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use super::again::{Again, Due};
 use super::control::{Control, Event, GameSocket};
 use super::error::Error;
 use super::line::Line;
@@ -41,6 +42,9 @@ pub struct HostConfig {
     pub only_told: bool,
     /// Shows the master server by STUN what its NAT does. Games that were shipped do not.
     pub shows_nat: bool,
+    /// Shows its port, and registers, a few times again until the master server is seen to have the
+    /// port: UDP may have lost it. Games that were shipped do not.
+    pub repeats: bool,
 }
 
 impl HostConfig {
@@ -60,6 +64,7 @@ impl HostConfig {
             never_welcome: false,
             only_told: false,
             shows_nat: false,
+            repeats: false,
         }
     }
 
@@ -129,6 +134,9 @@ pub struct Host {
     players: Vec<Player>,
     received: Vec<(SocketAddr, Vec<u8>)>,
     register_next: bool,
+    again: Again,
+    /// What happened while it waited for something else.
+    unsaid: Vec<HostEvent>,
 }
 
 #[derive(Debug)]
@@ -154,6 +162,8 @@ impl Host {
             players: Vec::new(),
             received: Vec::new(),
             register_next: false,
+            again: Again::default(),
+            unsaid: Vec::new(),
         };
         host.register()?;
         Ok(host)
@@ -183,9 +193,17 @@ impl Host {
         self.socket.send_raw(master, &wire::udp_register(protocol));
         self.control = None;
         let control = Control::open(master, bind)?;
-        control.send(&wire::register(protocol, &self.config.version, &self.config.data))?;
+        control.send(&self.registration())?;
         self.control = Some(control);
+        if self.config.repeats {
+            self.again = Again::start(Instant::now());
+        }
         Ok(())
+    }
+
+    fn registration(&self) -> Vec<u8> {
+        let HostConfig { protocol, version, data, .. } = &self.config;
+        wire::register(*protocol, version, data)
     }
 
     /// Sends the UDP packet of the registration once more.
@@ -211,12 +229,25 @@ impl Host {
                 }
                 Err(error) => return Err(error),
             };
-            if event.bytes.first() == Some(&wire::VERSION) {
+            let is_answer = |bytes: &[u8]| bytes.first() == Some(&wire::VERSION);
+            if is_answer(&event.bytes) {
+                // Something that it is told may have come behind it, or before it.
+                let end = event.bytes.iter().position(|byte| *byte == b'\n');
+                let rest = end.and_then(|end| event.bytes.get(end + 1..)).unwrap_or_default();
+                if !rest.is_empty() {
+                    let told = self.on_master(&Event { at: event.at, bytes: rest.to_vec() })?;
+                    self.unsaid.extend(told);
+                }
                 return Ok(());
             }
-            // Something that it was told may have come in the same segment.
-            let is_answer = |happened: &HostEvent| matches!(happened, HostEvent::Ignored(rest) if rest.first() == Some(&wire::VERSION));
-            if self.on_master(&event)?.iter().any(is_answer) {
+            let mut told = self.on_master(&event)?;
+            let before = told.len();
+            told.retain(
+                |happened| !matches!(happened, HostEvent::Ignored(rest) if is_answer(rest)),
+            );
+            let is_answered = told.len() < before;
+            self.unsaid.extend(told);
+            if is_answered {
                 return Ok(());
             }
         }
@@ -256,13 +287,14 @@ impl Host {
         if self.register_next {
             self.register()?;
         }
-        let mut happened = Vec::new();
+        let mut happened = std::mem::take(&mut self.unsaid);
         while let Some((from, payload)) = self.socket.receive(Duration::ZERO)? {
             happened.extend(self.on_datagram(from, payload));
         }
         while let Some(event) = self.control.as_ref().and_then(Control::pending) {
             happened.extend(self.on_master(&event)?);
         }
+        self.say_again();
         self.send_knocks();
         self.send_welcomes();
         Ok(happened)
@@ -356,11 +388,27 @@ impl Host {
         self.control.as_ref().ok_or(Error::NotConnected)
     }
 
+    /// Says again who it is, as long as the master server may not know its port.
+    fn say_again(&mut self) {
+        let Some(control) = &self.control else { return };
+        match self.again.due(Instant::now()) {
+            Some(Due::Port) => self.send_udp_register(),
+            // A connection that is broken is noticed elsewhere.
+            Some(Due::Registration) => _ = control.send(&self.registration()),
+            None => {}
+        }
+    }
+
     fn on_datagram(&mut self, from: SocketAddr, payload: Vec<u8>) -> Option<HostEvent> {
+        if from == self.config.master {
+            // A keepalive, which goes to ports that are known.
+            self.again.stop();
+        }
         let is_player = self.players.iter().any(|player| player.endpoint == from);
         match (is_player, payload.first()) {
             (false, Some(&wire::KNOCK)) if self.lets_in(from) => {
                 self.players.push(Player { endpoint: from, welcomes_left: WELCOMES });
+                self.again.stop();
                 Some(HostEvent::Connected(from))
             }
             (true, Some(&wire::DATA_REQUEST)) => {
@@ -420,6 +468,9 @@ impl Host {
             self.knocking.push((client, Instant::now()));
         }
         if client == self.config.master {
+            // Its knocks show the port now, many times. To be told of a client does not mean that it
+            // is known: that client may have been told that there is no such host.
+            self.again.stop();
             return HostEvent::AskedForPort;
         }
         let told = Told { client, at, terminated, lost };

@@ -3,6 +3,7 @@
 //! A peer lives as a game does: in steps, 60 a second. [`Host::step`] and [`Client::step`] never
 //! wait; [`Client::join`] and [`Host::spawn`] pace the steps for those who do not want to.
 
+mod again;
 pub mod client;
 pub mod control;
 pub mod error;

@@ -51,6 +51,7 @@ pub(crate) fn run(args: Args) -> Result<(), String> {
         // The own master server is there to see what the host makes of being told.
         waits_for_knock: own_master.is_some(),
         shows_nat: args.unruly.is_none(),
+        repeats: args.unruly.is_none(),
         answers_knocks: args.unruly.is_none(),
         ..ClientConfig::new(master, args.host)
     };
