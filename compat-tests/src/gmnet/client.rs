@@ -1,99 +1,17 @@
 //! A GMnet client: a game that joins a host.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::again::HELLO;
+use super::config::ClientConfig;
 use super::control::{Control, Event, GameSocket};
 use super::error::Error;
 use super::knock::{Plan, Stage};
-use super::line::Line;
-use super::wire::{self, Data, Protocol};
-use super::{CONNECTION_TIMEOUT, STEP};
+use super::wire::{self, Data};
 
 /// How long a client waits before it repeats a request to its host that may have been lost.
 const REPEAT: Duration = Duration::from_millis(200);
-
-/// Whom a client joins, and how.
-#[derive(Clone, Debug)]
-pub struct ClientConfig {
-    /// The master server.
-    pub master: SocketAddr,
-    /// The host to join.
-    pub host: IpAddr,
-    /// The port that hosts of this game use, if the game says so: for a direct connection.
-    pub given: Option<u16>,
-    /// The port that the host had the time before, for the prediction of ports.
-    pub known: Option<u16>,
-    /// The local address to use; any if not given.
-    pub bind: Option<IpAddr>,
-    /// The game's UDP port; 0 for any.
-    pub port: u16,
-    /// How it talks to the master server.
-    pub protocol: Protocol,
-    /// How long it knocks. It waits as long for the master server, where games wait for ever.
-    pub timeout: Duration,
-    /// The time between two steps.
-    pub step: Duration,
-    /// What becomes of the datagrams that are sent to it.
-    pub line: Line,
-    /// Knocks only once the host has knocked, as if the host's NAT let nothing in before. So it
-    /// shows whether the host knocks.
-    pub waits_for_knock: bool,
-    /// Shows the master server by STUN what its NAT does. Games that were shipped do not.
-    pub shows_nat: bool,
-    /// Shows the master server its port again until that has answered, as UDP may have lost the
-    /// first packet. Games that were shipped do not.
-    pub repeats: bool,
-    /// Knocks back at where the host's knocks come from, if that is not where it was told to
-    /// knock: a host behind a symmetric NAT comes from a port that nobody has seen before. Games
-    /// that were shipped do not.
-    pub answers_knocks: bool,
-}
-
-impl ClientConfig {
-    /// A client of a shipped game.
-    #[must_use]
-    pub fn new(master: SocketAddr, host: IpAddr) -> Self {
-        Self {
-            master,
-            host,
-            given: None,
-            known: None,
-            bind: None,
-            port: 0,
-            protocol: Protocol::Modern,
-            timeout: CONNECTION_TIMEOUT,
-            step: STEP,
-            line: Line::default(),
-            waits_for_knock: false,
-            shows_nat: false,
-            repeats: false,
-            answers_knocks: false,
-        }
-    }
-
-    /// The same client on its own local address, as if on a machine of its own.
-    #[must_use]
-    pub fn on(mut self, ip: IpAddr) -> Self {
-        self.bind = Some(ip);
-        self
-    }
-
-    /// The same client in another form of the protocol.
-    #[must_use]
-    pub fn speaking(mut self, protocol: Protocol) -> Self {
-        self.protocol = protocol;
-        self
-    }
-
-    /// The same client with a port for a direct connection.
-    #[must_use]
-    pub fn given(mut self, port: u16) -> Self {
-        self.given = Some(port);
-        self
-    }
-}
 
 /// How far a client is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,94 +1,18 @@
 //! A GMnet host: a game that can be joined.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use super::STEP;
 use super::again::{Again, Due};
+use super::config::HostConfig;
 use super::control::{Control, Event, GameSocket};
 use super::error::Error;
-use super::line::Line;
 use super::running::Running;
-use super::wire::{self, Data, Protocol};
-use super::{CONNECTION_TIMEOUT, STEP};
+use super::wire::{self, Data};
 
 /// How often a new player is sent its welcome.
 const WELCOMES: u8 = 4;
-
-/// How a host registers, and what it has to say.
-#[derive(Clone, Debug)]
-pub struct HostConfig {
-    /// The master server.
-    pub master: SocketAddr,
-    /// The local address to use; any if not given.
-    pub bind: Option<IpAddr>,
-    /// The game's UDP port; 0 for any.
-    pub port: u16,
-    /// The eight data strings.
-    pub data: Data,
-    /// How it talks to the master server.
-    pub protocol: Protocol,
-    /// The version it names.
-    pub version: String,
-    /// How long it knocks at a client that it is told about.
-    pub timeout: Duration,
-    /// Sends what players send back to them, so that they can see data go both ways.
-    pub echo: bool,
-    /// What becomes of the datagrams that are sent to it.
-    pub line: Line,
-    /// Knocks, but hears no knock and makes nobody a player, as behind a NAT that lets nothing in.
-    pub never_welcome: bool,
-    /// Hears only clients that it was told about, as behind a NAT that lets in whom it has knocked
-    /// at. So it shows whether they made themselves known.
-    pub only_told: bool,
-    /// Shows the master server by STUN what its NAT does. Games that were shipped do not.
-    pub shows_nat: bool,
-    /// Shows its port, and registers, a few times again until the master server is seen to have the
-    /// port: UDP may have lost it. Games that were shipped do not.
-    pub repeats: bool,
-}
-
-impl HostConfig {
-    /// A host of a shipped game, without data strings.
-    #[must_use]
-    pub fn new(master: SocketAddr) -> Self {
-        Self {
-            master,
-            bind: None,
-            port: 0,
-            data: Data::default(),
-            protocol: Protocol::Modern,
-            version: wire::CLIENT_VERSION.to_owned(),
-            timeout: CONNECTION_TIMEOUT,
-            echo: true,
-            line: Line::default(),
-            never_welcome: false,
-            only_told: false,
-            shows_nat: false,
-            repeats: false,
-        }
-    }
-
-    /// The same host on its own local address, as if on a machine of its own.
-    #[must_use]
-    pub fn on(mut self, ip: IpAddr) -> Self {
-        self.bind = Some(ip);
-        self
-    }
-
-    /// The same host with these data strings first; the rest are empty.
-    #[must_use]
-    pub fn with_data(mut self, data: &[&str]) -> Self {
-        self.data = std::array::from_fn(|n| data.get(n).copied().unwrap_or_default().to_owned());
-        self
-    }
-
-    /// The same host in another form of the protocol.
-    #[must_use]
-    pub fn speaking(mut self, protocol: Protocol) -> Self {
-        self.protocol = protocol;
-        self
-    }
-}
 
 /// What the master server told a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
