@@ -10,6 +10,9 @@ use super::error::Error;
 use super::knock::{Plan, Stage};
 use super::wire::{self, Data};
 
+/// At so many endpoints a client knocks at one time.
+const MOST_ENDPOINTS: usize = 8;
+
 /// How long a client waits before it repeats a request to its host that may have been lost.
 const REPEAT: Duration = Duration::from_millis(200);
 
@@ -35,6 +38,17 @@ pub enum Answer {
     Unreachable,
 }
 
+/// By which way a client has got through to its host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// From the host's own address.
+    Direct,
+    /// By the address that the master server told first, which is not that of the host.
+    Instead(SocketAddr),
+    /// By an endpoint that was told later, when direct did not work.
+    Later(SocketAddr),
+}
+
 /// A game that joins a host.
 #[derive(Debug)]
 pub struct Client {
@@ -49,13 +63,24 @@ pub struct Client {
     connected: Option<Duration>,
     /// From where the host has knocked.
     knocker: Option<SocketAddr>,
+    /// Where the host is, as far as the master server has told.
+    told: Vec<SocketAddr>,
 }
 
 #[derive(Debug)]
 enum State {
-    Asking { since: Instant },
-    Knocking { plan: Plan, since: Instant },
-    Connected { host: SocketAddr },
+    Asking {
+        since: Instant,
+    },
+    /// At one endpoint by a plan, and at those that were told later.
+    Knocking {
+        plan: Plan,
+        since: Instant,
+        later: Vec<(SocketAddr, Instant)>,
+    },
+    Connected {
+        host: SocketAddr,
+    },
 }
 
 impl Client {
@@ -82,6 +107,7 @@ impl Client {
             shown: started,
             connected: None,
             knocker: None,
+            told: Vec::new(),
         };
         match client.ask() {
             Ok(control) => client.control = Some(control),
@@ -153,7 +179,13 @@ impl Client {
     pub fn progress(&self) -> Progress {
         match &self.state {
             State::Asking { .. } => Progress::Asking,
-            State::Knocking { plan, since } => Progress::Knocking(plan.stage(since.elapsed())),
+            State::Knocking { plan, since, later } => Progress::Knocking(
+                // The plan may be over, and others are still knocked at.
+                match plan.stage(since.elapsed()) {
+                    Stage::Over if !later.is_empty() => Stage::Given,
+                    stage => stage,
+                },
+            ),
             State::Connected { host } => Progress::Connected(*host),
         }
     }
@@ -162,6 +194,26 @@ impl Client {
     #[must_use]
     pub fn answer(&self) -> Option<Answer> {
         self.answer
+    }
+
+    /// All endpoints of the host that the master server has told, in order.
+    #[must_use]
+    pub fn told(&self) -> &[SocketAddr] {
+        &self.told
+    }
+
+    /// By which way it got through, when connected.
+    #[must_use]
+    pub fn way(&self) -> Option<Way> {
+        let host = self.host()?;
+        let later = self.told.get(1..).unwrap_or_default();
+        Some(if later.contains(&host) {
+            Way::Later(host)
+        } else if host.ip() == self.config.host {
+            Way::Direct
+        } else {
+            Way::Instead(host)
+        })
     }
 
     /// The host, when connected.
@@ -252,20 +304,28 @@ impl Client {
     }
 
     /// Reads an event as games do, which is its first message. A second introduction starts the
-    /// knocking again.
+    /// knocking again; who keeps all adds it, also if it came with the first.
     fn on_master(&mut self, event: &Event) -> Result<(), Error> {
+        let mut len = self.on_message(&event.bytes)?;
+        while self.config.keeps_all
+            && let Some(rest @ [wire::MASTER, ..]) = event.bytes.get(len..)
+        {
+            len += self.on_message(rest)?;
+        }
+        Ok(())
+    }
+
+    /// Reads what is at the beginning, and says how many bytes an introduction had.
+    fn on_message(&mut self, bytes: &[u8]) -> Result<usize, Error> {
         let master = self.config.master;
-        match event.bytes.first() {
+        match bytes.first() {
             None if self.answer.is_some() => self.control = None,
             None => return Err(Error::MasterClosed { master, after: Vec::new() }),
             Some(&wire::MASTER) => {
-                let told = wire::introduction(&event.bytes).map_err(|why| Error::Malformed {
-                    from: master,
-                    bytes: event.bytes.clone(),
-                    why,
-                })?;
-                self.answer = Some(Answer::Told(told.endpoint));
-                self.knock(told.endpoint);
+                let malformed = |why| Error::Malformed { from: master, bytes: bytes.to_vec(), why };
+                let told = wire::introduction(bytes).map_err(malformed)?;
+                self.on_introduction(told.endpoint);
+                return Ok(told.len);
             }
             Some(&wire::NOT_FOUND) => {
                 let error = Error::NotFound { host: self.config.host };
@@ -273,13 +333,29 @@ impl Client {
             }
             Some(_) => {}
         }
-        Ok(())
+        Ok(bytes.len())
+    }
+
+    fn on_introduction(&mut self, host: SocketAddr) {
+        self.answer = Some(Answer::Told(host));
+        let is_new = !self.told.contains(&host);
+        if is_new && self.told.len() < MOST_ENDPOINTS {
+            self.told.push(host);
+        }
+        match &mut self.state {
+            State::Knocking { later, .. } if self.config.keeps_all => {
+                if is_new && later.len() < MOST_ENDPOINTS {
+                    later.push((host, Instant::now()));
+                }
+            }
+            _ => self.knock(host),
+        }
     }
 
     fn knock(&mut self, host: SocketAddr) {
         let ClientConfig { known, given, timeout, .. } = self.config;
         let plan = Plan::new(host, known, given, timeout);
-        self.state = State::Knocking { plan, since: Instant::now() };
+        self.state = State::Knocking { plan, since: Instant::now(), later: Vec::new() };
     }
 
     /// Without the master server's help: only if the game knows the port of its hosts.
@@ -292,7 +368,7 @@ impl Client {
 
     fn step_knocking(&mut self) -> Result<(), Error> {
         while let Some((from, payload)) = self.socket.receive(Duration::ZERO)? {
-            if payload.first() == Some(&wire::KNOCK) && from.ip() == self.config.host {
+            if payload.first() == Some(&wire::KNOCK) && self.is_address_of_host(from) {
                 self.knocker = Some(from);
             }
             if payload.first() == Some(&wire::WELCOME) {
@@ -302,12 +378,16 @@ impl Client {
                 return Ok(());
             }
         }
-        let State::Knocking { plan, since } = &mut self.state else { return Ok(()) };
+        let timeout = self.config.timeout;
+        let State::Knocking { plan, since, later } = &mut self.state else { return Ok(()) };
         let elapsed = since.elapsed();
-        if plan.stage(elapsed) == Stage::Over {
-            return Err(Error::NoWelcome { host: plan.told(), waited: elapsed });
+        later.retain(|(_, since)| since.elapsed() < timeout);
+        if plan.stage(elapsed) == Stage::Over && later.is_empty() {
+            let later = self.told.get(1..).unwrap_or_default().to_vec();
+            return Err(Error::NoWelcome { host: plan.told(), later, waited: elapsed });
         }
-        let targets = plan.targets(elapsed);
+        let mut targets = plan.targets(elapsed);
+        targets.extend(later.iter().map(|(host, _)| *host));
         if self.config.waits_for_knock && self.knocker.is_none() {
             return Ok(());
         }
@@ -317,6 +397,11 @@ impl Client {
             self.socket.send(target, &[wire::KNOCK]);
         }
         Ok(())
+    }
+
+    /// Whether it is one that the player asked for, or that the master server has told.
+    fn is_address_of_host(&self, addr: SocketAddr) -> bool {
+        addr.ip() == self.config.host || self.told.iter().any(|told| told.ip() == addr.ip())
     }
 
     /// Sends a request, again and again as UDP may lose it, until its answer is there.

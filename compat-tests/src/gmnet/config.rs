@@ -118,6 +118,9 @@ pub struct ClientConfig {
     /// knock: a host behind a symmetric NAT comes from a port that nobody has seen before. Games
     /// that were shipped do not.
     pub answers_knocks: bool,
+    /// Told a second endpoint while it knocks, as by a server that relays what does not get through,
+    /// it knocks at both. Games that were shipped go on with the second alone.
+    pub keeps_all: bool,
 }
 
 impl ClientConfig {
@@ -139,6 +142,7 @@ impl ClientConfig {
             shows_nat: false,
             repeats: false,
             answers_knocks: false,
+            keeps_all: false,
         }
     }
 

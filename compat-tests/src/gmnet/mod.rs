@@ -17,7 +17,7 @@ pub mod wire;
 
 use std::time::Duration;
 
-pub use client::{Answer, Client, Progress};
+pub use client::{Answer, Client, Progress, Way};
 pub use config::{ClientConfig, HostConfig};
 pub use control::{Control, Event, GameSocket};
 pub use error::Error;
