@@ -2,7 +2,7 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a helper that fails is a test that fails")]
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::net::{Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -157,10 +157,13 @@ struct Punch {
 
 impl Punch {
     fn start(master: &Master, args: &[&str]) -> Self {
+        let (master, own) = (master.addr().to_string(), loopback().to_string());
+        Self::start_with(&[args, &["--master", &master, "--bind", &own]].concat())
+    }
+
+    fn start_with(args: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_punch"));
         command.arg("rooms").args(args).stdin(Stdio::piped()).stdout(Stdio::piped());
-        command.args(["--master", &master.addr().to_string()]);
-        command.args(["--bind", &loopback().to_string()]);
         let mut child = command.spawn().expect("starting punch");
         let stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
         let (sink, lines) = channel();
@@ -255,6 +258,22 @@ fn a_script_knows_whether_it_was_understood() {
     assert_eq!(deaf.wait().code(), Some(1));
     let mut lost = Punch::start(&master, &["join", "0123456789abcdef"]);
     assert_eq!(lost.wait().code(), Some(1));
+}
+
+#[test]
+fn a_chat_over_ipv6() {
+    if UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).is_err() {
+        eprintln!("skipped: no IPv6");
+        return;
+    }
+    let master = Master::start(&[]);
+    let at = format!("[::1]:{}", master.addr().port());
+    let host = Punch::start_with(&["host", "Six", "--say", "welcome", "--master", &at]);
+    host.line_with("room ");
+    let expect = ["--expect", "welcome", "--for", "20"];
+    let join = ["join", "Six", "--master", &at];
+    assert!(Punch::start_with(&[&join[..], &expect[..]].concat()).wait().success());
+    host.line_with("comes from [::1]:");
 }
 
 fn natlab() -> Option<PathBuf> {

@@ -1,7 +1,7 @@
 //! `punch events`: a peer of the JSON events, for people at a prompt and for scripts.
 
 use std::io::{BufRead, IsTerminal, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use compat_tests::events::{Arrival, EventClient, EventError, Introduction, Pass, Tls, knock};
 use serde_json::{Value, json};
 
-use crate::common::{LOCAL_MASTER, printable, resolve, say};
+use crate::common::{LOCAL_MASTER, any_towards, printable, resolve, say};
 
 /// How long the server may take to answer a datagram, and a peer to be reached.
 const UDP_WITHIN: Duration = Duration::from_secs(5);
@@ -86,11 +86,7 @@ fn host_of(master: &str) -> &str {
 }
 
 fn game_socket(server: SocketAddr) -> std::io::Result<UdpSocket> {
-    let any: IpAddr = match server {
-        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-    };
-    UdpSocket::bind((any, 0))
+    UdpSocket::bind((any_towards(server), 0))
 }
 
 /// A logged-in client, and where it is.

@@ -1,6 +1,6 @@
 //! `punch rooms`: a small chat in a room, by ENet through the hole that was punched.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use compat_tests::rooms::{Error, Event, Message, Player, STEP};
 use punchd::dialect::rooms::field::{self, Id};
 use punchd::dialect::rooms::message::Request;
 
-use crate::common::{LOCAL_MASTER, interrupted, printable, resolve, say, seconds};
+use crate::common::{LOCAL_MASTER, any_towards, interrupted, printable, resolve, say, seconds};
 
 /// How long the last words may take to arrive.
 const LAST_WORDS: Duration = Duration::from_secs(5);
@@ -100,7 +100,7 @@ pub(crate) fn run(args: Args) -> Result<(), String> {
 }
 
 fn player(server: &Server) -> Result<Player, String> {
-    let any = IpAddr::from(Ipv4Addr::UNSPECIFIED);
+    let any = any_towards(server.master);
     let bind = SocketAddr::new(server.bind.unwrap_or(any), server.port);
     let player = Player::new(server.master, bind, server.timeout).map_err(explain)?;
     Ok(match &server.key {
