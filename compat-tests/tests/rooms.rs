@@ -87,6 +87,23 @@ fn a_player_comes_back_from_another_port_and_meets_the_host_again() {
     wait_for(&mut [&mut host, &mut client], connected);
 }
 
+/// ENet alone tries again after 0.5, 1, 2, 4 and 8 seconds, which is longer than players knock.
+#[test]
+fn a_lost_handshake_is_begun_anew() {
+    let master = Master::any();
+    let (mut host, mut client) = (player(&master), player(&master));
+    let room = host.host("Lossy").expect("a room").room;
+    client.join(room).expect("a place");
+    host.lose(6);
+    let (began, mut both) = (Instant::now(), 0);
+    wait_for(&mut [&mut host, &mut client], |_, event| {
+        assert!(!matches!(event, Event::Failed(_)), "after {:?}", began.elapsed());
+        both += usize::from(matches!(event, Event::Connected(_)));
+        (both == 2).then_some(())
+    });
+    assert!(began.elapsed() < Duration::from_secs(12), "after {:?}", began.elapsed());
+}
+
 #[test]
 fn who_is_kicked_is_told_and_stays_out() {
     use punchd::dialect::rooms::message::Request;
