@@ -120,7 +120,8 @@ pub(crate) fn run(args: &Args) -> Result<(), String> {
         }
     };
     let bind = args.bind.unwrap_or(any_towards(server));
-    let client = Client::register(server, bind).map_err(|error| error.to_string())?;
+    let client =
+        Client::register_within(server, bind, args.timeout).map_err(|error| error.to_string())?;
     say(format!("registered {} at {}", client.id(), client.public()));
     let mut session = Session {
         client,
