@@ -278,6 +278,17 @@ fn a_script_knows_whether_it_was_understood() {
 }
 
 #[test]
+fn a_client_without_a_way_to_its_host_ends() {
+    let master = Master::any();
+    let mut host = player(&master);
+    // It does nothing any more, so its NAT lets nobody in.
+    let room = host.host("Walled").expect("a room").room.to_string();
+    let mut client = Punch::start(&master, &["join", &room]);
+    client.line_with("no way to host was found");
+    assert_eq!(client.wait().code(), Some(1));
+}
+
+#[test]
 fn a_chat_over_ipv6() {
     if UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).is_err() {
         eprintln!("skipped: no IPv6");
