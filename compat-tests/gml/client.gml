@@ -8,7 +8,7 @@
 // x, y: the position that is sent to the host, ten times a second (3, 4)
 // leave_after: leaves so many seconds after it was connected (never)
 //
-// state=  reason=  data=D1|...|D8 (of the host)  position=X,Y (of the host)  steps_per_second=N
+// state=  way=  reason=  data=D1|...|D8 (of the host)  position=X,Y (of the host)  steps_per_second=N
 
 function setting(_name, _default) {
     return variable_global_exists(_name) ? variable_global_get(_name) : _default;
@@ -51,6 +51,7 @@ punch_client_step(client);
 if (punch_client_state(client) != said_state) {
     said_state = punch_client_state(client);
     say("state", said_state);
+    if (said_state == PUNCH_CONNECTED) say("way", punch_client_way(client));
     said_reason = "";           // said again with the new state
 }
 if (punch_client_reason(client) != said_reason) {

@@ -159,6 +159,34 @@ fn players_behind_home_routers_of_linux_meet() {
     meet(&["linux:firewall=drop/linux:firewall=drop"]);
 }
 
+/// With these seeds the packet is lost that shows the client's port to the server.
+#[test]
+fn what_is_lost_on_the_way_to_the_server_is_sent_again() {
+    for seed in ["a", "g", "l"] {
+        succeeds(&[
+            "run",
+            "--seed",
+            seed,
+            "--time-limit",
+            "30",
+            "--site",
+            "host=port-restricted:delay=20",
+            "--site",
+            "client=port-restricted:delay=20,loss=20",
+            "--service",
+            &format!("server: {}", server("")),
+            "--ready",
+            "server: udp/6510",
+            "--service",
+            &format!("host: {}", punch(HOST)),
+            "--ready",
+            "host: output ^registered",
+            "--exec",
+            &format!("client: {} --timeout 5", punch(JOIN)),
+        ]);
+    }
+}
+
 /// A host that has been idle for much longer than its NAT remembers anything is joined.
 fn join_an_idle_host(server_options: &str) -> Option<Output> {
     run(&[

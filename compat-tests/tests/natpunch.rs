@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails so")]
 
 use std::io::{BufRead, BufReader, Write as _};
-use std::net::{Ipv4Addr, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -15,9 +15,13 @@ use compat_tests::natpunch::{Client, Error, Event};
 const PATIENCE: Duration = Duration::from_secs(10);
 
 fn punch(master: &Master, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_punch"));
     let port = master.addr().port().to_string();
-    command.args(["natpunch", "-a", "127.0.0.1", "-p", &port]).args(arguments);
+    punch_at(&["-a", "127.0.0.1", "-p", &port], arguments)
+}
+
+fn punch_at(server: &[&str], arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_punch"));
+    command.arg("natpunch").args(server).args(arguments);
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
     command
 }
@@ -30,7 +34,11 @@ struct Running {
 
 impl Running {
     fn start(master: &Master, arguments: &[&str]) -> Self {
-        let mut child = punch(master, arguments).spawn().unwrap();
+        Self::start_command(punch(master, arguments))
+    }
+
+    fn start_command(mut command: Command) -> Self {
+        let mut child = command.spawn().unwrap();
         let (send, lines) = mpsc::channel();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         std::thread::spawn(move || {
@@ -134,6 +142,25 @@ fn the_debug_client_by_script() {
     let output = punch(&master, &arguments).stderr(Stdio::piped()).output().unwrap();
     assert!(!output.status.success());
     assert!(String::from_utf8(output.stderr).unwrap().contains("Lobby not found"));
+}
+
+#[test]
+fn the_debug_client_over_ipv6() {
+    if UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).is_err() {
+        eprintln!("skipped: no IPv6");
+        return;
+    }
+    let master = Master::start(&[]);
+    let port = master.addr().port().to_string();
+    let at = format!("[::1]:{port}");
+    let host = Running::start_command(punch_at(&["--master", &at], &["create", "Six", "4"]));
+    assert!(host.line("registered").contains(" at [::1]:"));
+    host.line("created");
+    for server in [["-a", "::1", "-p", &port], ["-a", "[::1]", "-p", &port]] {
+        let guest = Running::start_command(punch_at(&server, &["join", "Six"]));
+        assert!(guest.line("connected").contains(" at [::1]:"));
+        guest.ends_well();
+    }
 }
 
 #[test]

@@ -205,7 +205,7 @@ fn the_probe_finds_nothing_wrong() {
     let (code, said) = probe(&master.addr().to_string(), &[]);
     assert_eq!(code, Some(0), "{said}");
     let works = |line: &&str| line.get(27..).is_some_and(|rest| rest.starts_with("works"));
-    assert_eq!(said.lines().filter(works).count(), 13, "{said}");
+    assert_eq!(said.lines().filter(works).count(), 17, "{said}");
     assert!(said.contains("probed, "), "{said}");
     assert!(said.ends_with("\nall that players need works\n"), "{said}");
 }
@@ -217,6 +217,70 @@ fn the_probe_takes_a_lobby_that_is_off_for_a_choice() {
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("lobby2 ") && said.contains(" not offered "), "{said}");
     assert!(!said.contains("FAILS"), "{said}");
+}
+
+/// What the probe says of each dialect: the word behind its name.
+fn words(said: &str) -> impl Fn(&str) -> String {
+    move |name| {
+        let line = said.lines().find(|line| line.starts_with(&format!("{name:<26} ")));
+        let words = line.and_then(|line| line.get(27..)).unwrap_or_default();
+        words.split("  ").next().unwrap_or_default().to_owned()
+    }
+}
+
+#[test]
+fn the_probe_takes_a_server_for_other_games_for_a_choice() {
+    let master = Master::start(&["--games", "Pong,Chess"]);
+    let addr = master.addr().to_string();
+    let (code, said) = probe(&addr, &[]);
+    assert_eq!(code, Some(0), "{said}");
+    let word = words(&said);
+    for name in ["reg2", "rooms", "events", "natpunch"] {
+        assert_eq!(word(name), "refused", "{said}");
+    }
+    assert_eq!((word("lobby2"), word("STUN")), ("works".into(), "works".into()), "{said}");
+    assert!(!said.contains("FAILS") && said.contains("try one with --key"), "{said}");
+
+    let (code, said) = probe(&addr, &["--key", "Chess"]);
+    assert_eq!(code, Some(0), "{said}");
+    let word = words(&said);
+    for name in ["reg2", "UDP and connect", "two players at once", "rooms", "events"] {
+        assert_eq!(word(name), "works", "{said}");
+    }
+    assert_eq!(word("natpunch"), "refused", "{said}");
+    assert!(!said.contains("FAILS"), "{said}");
+    let (_, said) = probe(&addr, &["--key", "Go"]);
+    assert!(said.contains("none of the games or keys that it admits"), "{said}");
+}
+
+#[test]
+fn the_probe_says_what_it_finds_of_each_dialect() {
+    let master = Master::start(&["--dialects", "rooms,stun"]);
+    let (code, said) = probe(&master.addr().to_string(), &["--wait", "0.5"]);
+    assert_eq!(code, Some(0), "{said}");
+    let word = words(&said);
+    for (name, expected) in [
+        ("GMnet", "not offered"),
+        ("rooms", "works"),
+        ("events", "not offered"),
+        ("natpunch", "not offered"),
+        ("STUN", "works"),
+    ] {
+        assert_eq!(word(name), expected, "{said}");
+    }
+    let master = Master::start(&["--dialects", "gmnet,events"]);
+    let (code, said) = probe(&master.addr().to_string(), &["--wait", "0.5"]);
+    assert_eq!(code, Some(0), "{said}");
+    let word = words(&said);
+    for (name, expected) in [
+        ("UDP and connect", "works"),
+        ("rooms", "not offered"),
+        ("events", "works"),
+        ("natpunch", "not offered"),
+        ("STUN", "not offered"),
+    ] {
+        assert_eq!(word(name), expected, "{said}");
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a helper that fails is a test that fails")]
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::net::{Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -87,6 +87,23 @@ fn a_player_comes_back_from_another_port_and_meets_the_host_again() {
     wait_for(&mut [&mut host, &mut client], connected);
 }
 
+/// ENet alone tries again after 0.5, 1, 2, 4 and 8 seconds, which is longer than players knock.
+#[test]
+fn a_lost_handshake_is_begun_anew() {
+    let master = Master::any();
+    let (mut host, mut client) = (player(&master), player(&master));
+    let room = host.host("Lossy").expect("a room").room;
+    client.join(room).expect("a place");
+    host.lose(6);
+    let (began, mut both) = (Instant::now(), 0);
+    wait_for(&mut [&mut host, &mut client], |_, event| {
+        assert!(!matches!(event, Event::Failed(_)), "after {:?}", began.elapsed());
+        both += usize::from(matches!(event, Event::Connected(_)));
+        (both == 2).then_some(())
+    });
+    assert!(began.elapsed() < Duration::from_secs(12), "after {:?}", began.elapsed());
+}
+
 #[test]
 fn who_is_kicked_is_told_and_stays_out() {
     use punchd::dialect::rooms::message::Request;
@@ -157,10 +174,13 @@ struct Punch {
 
 impl Punch {
     fn start(master: &Master, args: &[&str]) -> Self {
+        let (master, own) = (master.addr().to_string(), loopback().to_string());
+        Self::start_with(&[args, &["--master", &master, "--bind", &own]].concat())
+    }
+
+    fn start_with(args: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_punch"));
         command.arg("rooms").args(args).stdin(Stdio::piped()).stdout(Stdio::piped());
-        command.args(["--master", &master.addr().to_string()]);
-        command.args(["--bind", &loopback().to_string()]);
         let mut child = command.spawn().expect("starting punch");
         let stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
         let (sink, lines) = channel();
@@ -255,6 +275,33 @@ fn a_script_knows_whether_it_was_understood() {
     assert_eq!(deaf.wait().code(), Some(1));
     let mut lost = Punch::start(&master, &["join", "0123456789abcdef"]);
     assert_eq!(lost.wait().code(), Some(1));
+}
+
+#[test]
+fn a_client_without_a_way_to_its_host_ends() {
+    let master = Master::any();
+    let mut host = player(&master);
+    // It does nothing any more, so its NAT lets nobody in.
+    let room = host.host("Walled").expect("a room").room.to_string();
+    let mut client = Punch::start(&master, &["join", &room]);
+    client.line_with("no way to host was found");
+    assert_eq!(client.wait().code(), Some(1));
+}
+
+#[test]
+fn a_chat_over_ipv6() {
+    if UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).is_err() {
+        eprintln!("skipped: no IPv6");
+        return;
+    }
+    let master = Master::start(&[]);
+    let at = format!("[::1]:{}", master.addr().port());
+    let host = Punch::start_with(&["host", "Six", "--say", "welcome", "--master", &at]);
+    host.line_with("room ");
+    let expect = ["--expect", "welcome", "--for", "20"];
+    let join = ["join", "Six", "--master", &at];
+    assert!(Punch::start_with(&[&join[..], &expect[..]].concat()).wait().success());
+    host.line_with("comes from [::1]:");
 }
 
 fn natlab() -> Option<PathBuf> {

@@ -307,9 +307,22 @@ impl EventClient {
             if let Some(answer) = self.answers.remove(&id) {
                 return Ok(answer);
             }
-            if !self.turn(deadline)? {
-                return Err(EventError::NoAnswer(within));
+            match self.turn(deadline) {
+                Ok(true) => {}
+                Ok(false) => return Err(EventError::NoAnswer(within)),
+                Err(EventError::Closed(server)) => return Err(self.why_closed(server)),
+                Err(error) => return Err(error),
             }
+        }
+    }
+
+    /// The server has closed the connection, and may have said why before.
+    fn why_closed(&self, server: SocketAddr) -> EventError {
+        let is_error = |pass: &&Pass| pass.from.is_none() && pass.name == "error";
+        let last = self.passes.iter().rfind(is_error);
+        match last.and_then(|pass| read(&pass.data).ok()) {
+            Some(fault) => EventError::ClosedFor(server, fault),
+            None => EventError::Closed(server),
         }
     }
 

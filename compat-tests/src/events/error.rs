@@ -39,6 +39,8 @@ pub enum EventError {
     Tls(String),
     /// The server closed the connection.
     Closed(SocketAddr),
+    /// The same, and it said why.
+    ClosedFor(SocketAddr, Fault),
     /// Nothing came in time.
     NoAnswer(Duration),
     /// The server sent something that is no event.
@@ -48,11 +50,11 @@ pub enum EventError {
 }
 
 impl EventError {
-    /// The code of an answer that is an error.
+    /// The code of an answer that is an error, or of why the connection was closed.
     #[must_use]
     pub fn code(&self) -> Option<&str> {
         match self {
-            Self::Refused(fault) => Some(&fault.code),
+            Self::Refused(fault) | Self::ClosedFor(_, fault) => Some(&fault.code),
             _ => None,
         }
     }
@@ -64,13 +66,19 @@ impl fmt::Display for EventError {
             Self::Socket { doing, with, source } => {
                 write!(f, "cannot {doing} {with}: {source}")?;
                 // What a certificate is that was made with `openssl req -x509` and nothing more.
-                if source.to_string().contains("CaUsedAsEndEntity") {
+                let source = source.to_string();
+                if source.contains("CaUsedAsEndEntity") {
                     f.write_str("\nIt is a certificate for an authority, not for a server: make it with CA:FALSE.")?;
+                } else if source.contains("UnknownIssuer") {
+                    f.write_str("\nNobody who is trusted vouches for its certificate: if it is your own, trust it with --ca.")?;
                 }
                 Ok(())
             }
             Self::Tls(why) => write!(f, "cannot use TLS: {why}"),
             Self::Closed(server) => write!(f, "the server {server} closed the connection"),
+            Self::ClosedFor(server, fault) => {
+                write!(f, "the server {server} closed the connection: {fault}")
+            }
             Self::NoAnswer(waited) => write!(f, "no answer within {waited:.1?}"),
             Self::Malformed(text) => write!(f, "the server sent something else: {text}"),
             Self::Refused(fault) => fault.fmt(f),

@@ -1,94 +1,20 @@
 //! A GMnet client: a game that joins a host.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use super::again::HELLO;
+use super::config::ClientConfig;
 use super::control::{Control, Event, GameSocket};
 use super::error::Error;
 use super::knock::{Plan, Stage};
-use super::line::Line;
-use super::wire::{self, Data, Protocol};
-use super::{CONNECTION_TIMEOUT, STEP};
+use super::wire::{self, Data};
+
+/// At so many endpoints a client knocks at one time.
+const MOST_ENDPOINTS: usize = 8;
 
 /// How long a client waits before it repeats a request to its host that may have been lost.
 const REPEAT: Duration = Duration::from_millis(200);
-
-/// Whom a client joins, and how.
-#[derive(Clone, Debug)]
-pub struct ClientConfig {
-    /// The master server.
-    pub master: SocketAddr,
-    /// The host to join.
-    pub host: IpAddr,
-    /// The port that hosts of this game use, if the game says so: for a direct connection.
-    pub given: Option<u16>,
-    /// The port that the host had the time before, for the prediction of ports.
-    pub known: Option<u16>,
-    /// The local address to use; any if not given.
-    pub bind: Option<IpAddr>,
-    /// The game's UDP port; 0 for any.
-    pub port: u16,
-    /// How it talks to the master server.
-    pub protocol: Protocol,
-    /// How long it knocks. It waits as long for the master server, where games wait for ever.
-    pub timeout: Duration,
-    /// The time between two steps.
-    pub step: Duration,
-    /// What becomes of the datagrams that are sent to it.
-    pub line: Line,
-    /// Knocks only once the host has knocked, as if the host's NAT let nothing in before. So it
-    /// shows whether the host knocks.
-    pub waits_for_knock: bool,
-    /// Shows the master server by STUN what its NAT does. Games that were shipped do not.
-    pub shows_nat: bool,
-    /// Knocks back at where the host's knocks come from, if that is not where it was told to
-    /// knock: a host behind a symmetric NAT comes from a port that nobody has seen before. Games
-    /// that were shipped do not.
-    pub answers_knocks: bool,
-}
-
-impl ClientConfig {
-    /// A client of a shipped game.
-    #[must_use]
-    pub fn new(master: SocketAddr, host: IpAddr) -> Self {
-        Self {
-            master,
-            host,
-            given: None,
-            known: None,
-            bind: None,
-            port: 0,
-            protocol: Protocol::Modern,
-            timeout: CONNECTION_TIMEOUT,
-            step: STEP,
-            line: Line::default(),
-            waits_for_knock: false,
-            shows_nat: false,
-            answers_knocks: false,
-        }
-    }
-
-    /// The same client on its own local address, as if on a machine of its own.
-    #[must_use]
-    pub fn on(mut self, ip: IpAddr) -> Self {
-        self.bind = Some(ip);
-        self
-    }
-
-    /// The same client in another form of the protocol.
-    #[must_use]
-    pub fn speaking(mut self, protocol: Protocol) -> Self {
-        self.protocol = protocol;
-        self
-    }
-
-    /// The same client with a port for a direct connection.
-    #[must_use]
-    pub fn given(mut self, port: u16) -> Self {
-        self.given = Some(port);
-        self
-    }
-}
 
 /// How far a client is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,6 +38,17 @@ pub enum Answer {
     Unreachable,
 }
 
+/// By which way a client has got through to its host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// From the host's own address.
+    Direct,
+    /// By the address that the master server told first, which is not that of the host.
+    Instead(SocketAddr),
+    /// By an endpoint that was told later, when direct did not work.
+    Later(SocketAddr),
+}
+
 /// A game that joins a host.
 #[derive(Debug)]
 pub struct Client {
@@ -121,16 +58,29 @@ pub struct Client {
     answer: Option<Answer>,
     state: State,
     started: Instant,
+    /// When the master server was shown the port last.
+    shown: Instant,
     connected: Option<Duration>,
     /// From where the host has knocked.
     knocker: Option<SocketAddr>,
+    /// Where the host is, as far as the master server has told.
+    told: Vec<SocketAddr>,
 }
 
 #[derive(Debug)]
 enum State {
-    Asking { since: Instant },
-    Knocking { plan: Plan, since: Instant },
-    Connected { host: SocketAddr },
+    Asking {
+        since: Instant,
+    },
+    /// At one endpoint by a plan, and at those that were told later.
+    Knocking {
+        plan: Plan,
+        since: Instant,
+        later: Vec<(SocketAddr, Instant)>,
+    },
+    Connected {
+        host: SocketAddr,
+    },
 }
 
 impl Client {
@@ -154,8 +104,10 @@ impl Client {
             answer: None,
             state,
             started,
+            shown: started,
             connected: None,
             knocker: None,
+            told: Vec::new(),
         };
         match client.ask() {
             Ok(control) => client.control = Some(control),
@@ -215,8 +167,9 @@ impl Client {
                 let ClientConfig { master, timeout, .. } = self.config;
                 return Err(Error::NoAnswer { master, waited: timeout });
             }
+            State::Asking { .. } => self.show_port_again(),
             State::Knocking { .. } => self.step_knocking()?,
-            State::Asking { .. } | State::Connected { .. } => {}
+            State::Connected { .. } => {}
         }
         Ok(self.progress())
     }
@@ -226,7 +179,13 @@ impl Client {
     pub fn progress(&self) -> Progress {
         match &self.state {
             State::Asking { .. } => Progress::Asking,
-            State::Knocking { plan, since } => Progress::Knocking(plan.stage(since.elapsed())),
+            State::Knocking { plan, since, later } => Progress::Knocking(
+                // The plan may be over, and others are still knocked at.
+                match plan.stage(since.elapsed()) {
+                    Stage::Over if !later.is_empty() => Stage::Given,
+                    stage => stage,
+                },
+            ),
             State::Connected { host } => Progress::Connected(*host),
         }
     }
@@ -235,6 +194,26 @@ impl Client {
     #[must_use]
     pub fn answer(&self) -> Option<Answer> {
         self.answer
+    }
+
+    /// All endpoints of the host that the master server has told, in order.
+    #[must_use]
+    pub fn told(&self) -> &[SocketAddr] {
+        &self.told
+    }
+
+    /// By which way it got through, when connected.
+    #[must_use]
+    pub fn way(&self) -> Option<Way> {
+        let host = self.host()?;
+        let later = self.told.get(1..).unwrap_or_default();
+        Some(if later.contains(&host) {
+            Way::Later(host)
+        } else if host.ip() == self.config.host {
+            Way::Direct
+        } else {
+            Way::Instead(host)
+        })
     }
 
     /// The host, when connected.
@@ -317,21 +296,36 @@ impl Client {
         Ok(control)
     }
 
+    fn show_port_again(&mut self) {
+        if self.config.repeats && self.shown.elapsed() >= HELLO {
+            self.shown = Instant::now();
+            self.socket.send_raw(self.config.master, &wire::udp_connect(self.config.protocol));
+        }
+    }
+
     /// Reads an event as games do, which is its first message. A second introduction starts the
-    /// knocking again.
+    /// knocking again; who keeps all adds it, also if it came with the first.
     fn on_master(&mut self, event: &Event) -> Result<(), Error> {
+        let mut len = self.on_message(&event.bytes)?;
+        while self.config.keeps_all
+            && let Some(rest @ [wire::MASTER, ..]) = event.bytes.get(len..)
+        {
+            len += self.on_message(rest)?;
+        }
+        Ok(())
+    }
+
+    /// Reads what is at the beginning, and says how many bytes an introduction had.
+    fn on_message(&mut self, bytes: &[u8]) -> Result<usize, Error> {
         let master = self.config.master;
-        match event.bytes.first() {
+        match bytes.first() {
             None if self.answer.is_some() => self.control = None,
             None => return Err(Error::MasterClosed { master, after: Vec::new() }),
             Some(&wire::MASTER) => {
-                let told = wire::introduction(&event.bytes).map_err(|why| Error::Malformed {
-                    from: master,
-                    bytes: event.bytes.clone(),
-                    why,
-                })?;
-                self.answer = Some(Answer::Told(told.endpoint));
-                self.knock(told.endpoint);
+                let malformed = |why| Error::Malformed { from: master, bytes: bytes.to_vec(), why };
+                let told = wire::introduction(bytes).map_err(malformed)?;
+                self.on_introduction(told.endpoint);
+                return Ok(told.len);
             }
             Some(&wire::NOT_FOUND) => {
                 let error = Error::NotFound { host: self.config.host };
@@ -339,13 +333,29 @@ impl Client {
             }
             Some(_) => {}
         }
-        Ok(())
+        Ok(bytes.len())
+    }
+
+    fn on_introduction(&mut self, host: SocketAddr) {
+        self.answer = Some(Answer::Told(host));
+        let is_new = !self.told.contains(&host);
+        if is_new && self.told.len() < MOST_ENDPOINTS {
+            self.told.push(host);
+        }
+        match &mut self.state {
+            State::Knocking { later, .. } if self.config.keeps_all => {
+                if is_new && later.len() < MOST_ENDPOINTS {
+                    later.push((host, Instant::now()));
+                }
+            }
+            _ => self.knock(host),
+        }
     }
 
     fn knock(&mut self, host: SocketAddr) {
         let ClientConfig { known, given, timeout, .. } = self.config;
         let plan = Plan::new(host, known, given, timeout);
-        self.state = State::Knocking { plan, since: Instant::now() };
+        self.state = State::Knocking { plan, since: Instant::now(), later: Vec::new() };
     }
 
     /// Without the master server's help: only if the game knows the port of its hosts.
@@ -358,7 +368,7 @@ impl Client {
 
     fn step_knocking(&mut self) -> Result<(), Error> {
         while let Some((from, payload)) = self.socket.receive(Duration::ZERO)? {
-            if payload.first() == Some(&wire::KNOCK) && from.ip() == self.config.host {
+            if payload.first() == Some(&wire::KNOCK) && self.is_address_of_host(from) {
                 self.knocker = Some(from);
             }
             if payload.first() == Some(&wire::WELCOME) {
@@ -368,12 +378,16 @@ impl Client {
                 return Ok(());
             }
         }
-        let State::Knocking { plan, since } = &mut self.state else { return Ok(()) };
+        let timeout = self.config.timeout;
+        let State::Knocking { plan, since, later } = &mut self.state else { return Ok(()) };
         let elapsed = since.elapsed();
-        if plan.stage(elapsed) == Stage::Over {
-            return Err(Error::NoWelcome { host: plan.told(), waited: elapsed });
+        later.retain(|(_, since)| since.elapsed() < timeout);
+        if plan.stage(elapsed) == Stage::Over && later.is_empty() {
+            let later = self.told.get(1..).unwrap_or_default().to_vec();
+            return Err(Error::NoWelcome { host: plan.told(), later, waited: elapsed });
         }
-        let targets = plan.targets(elapsed);
+        let mut targets = plan.targets(elapsed);
+        targets.extend(later.iter().map(|(host, _)| *host));
         if self.config.waits_for_knock && self.knocker.is_none() {
             return Ok(());
         }
@@ -383,6 +397,11 @@ impl Client {
             self.socket.send(target, &[wire::KNOCK]);
         }
         Ok(())
+    }
+
+    /// Whether it is one that the player asked for, or that the master server has told.
+    fn is_address_of_host(&self, addr: SocketAddr) -> bool {
+        addr.ip() == self.config.host || self.told.iter().any(|told| told.ip() == addr.ip())
     }
 
     /// Sends a request, again and again as UDP may lose it, until its answer is there.

@@ -49,6 +49,8 @@ pub enum Error {
     NoWelcome {
         /// Where the knocks went first.
         host: SocketAddr,
+        /// The endpoints that the master server told later.
+        later: Vec<SocketAddr>,
         /// How long the peer has knocked.
         waited: Duration,
     },
@@ -91,8 +93,10 @@ impl fmt::Display for Error {
                 write!(f, "the master server {master} did not answer within {waited:.1?}")
             }
             Self::NotFound { host } => write!(f, "the master server knows no host at {host}"),
-            Self::NoWelcome { host, waited } => {
-                write!(f, "no welcome from the host {host} within {waited:.1?} of knocking")
+            Self::NoWelcome { host, later, waited } => {
+                write!(f, "no welcome from the host {host}")?;
+                later.iter().try_for_each(|other| write!(f, ", nor at {other},"))?;
+                write!(f, " within {waited:.1?} of knocking")
             }
             Self::HostSilent { host, wanted, waited } => {
                 write!(f, "the host {host} sent no {wanted} within {waited:.1?}")

@@ -1,89 +1,18 @@
 //! A GMnet host: a game that can be joined.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use super::STEP;
+use super::again::{Again, Due};
+use super::config::HostConfig;
 use super::control::{Control, Event, GameSocket};
 use super::error::Error;
-use super::line::Line;
 use super::running::Running;
-use super::wire::{self, Data, Protocol};
-use super::{CONNECTION_TIMEOUT, STEP};
+use super::wire::{self, Data};
 
 /// How often a new player is sent its welcome.
 const WELCOMES: u8 = 4;
-
-/// How a host registers, and what it has to say.
-#[derive(Clone, Debug)]
-pub struct HostConfig {
-    /// The master server.
-    pub master: SocketAddr,
-    /// The local address to use; any if not given.
-    pub bind: Option<IpAddr>,
-    /// The game's UDP port; 0 for any.
-    pub port: u16,
-    /// The eight data strings.
-    pub data: Data,
-    /// How it talks to the master server.
-    pub protocol: Protocol,
-    /// The version it names.
-    pub version: String,
-    /// How long it knocks at a client that it is told about.
-    pub timeout: Duration,
-    /// Sends what players send back to them, so that they can see data go both ways.
-    pub echo: bool,
-    /// What becomes of the datagrams that are sent to it.
-    pub line: Line,
-    /// Knocks, but hears no knock and makes nobody a player, as behind a NAT that lets nothing in.
-    pub never_welcome: bool,
-    /// Hears only clients that it was told about, as behind a NAT that lets in whom it has knocked
-    /// at. So it shows whether they made themselves known.
-    pub only_told: bool,
-    /// Shows the master server by STUN what its NAT does. Games that were shipped do not.
-    pub shows_nat: bool,
-}
-
-impl HostConfig {
-    /// A host of a shipped game, without data strings.
-    #[must_use]
-    pub fn new(master: SocketAddr) -> Self {
-        Self {
-            master,
-            bind: None,
-            port: 0,
-            data: Data::default(),
-            protocol: Protocol::Modern,
-            version: wire::CLIENT_VERSION.to_owned(),
-            timeout: CONNECTION_TIMEOUT,
-            echo: true,
-            line: Line::default(),
-            never_welcome: false,
-            only_told: false,
-            shows_nat: false,
-        }
-    }
-
-    /// The same host on its own local address, as if on a machine of its own.
-    #[must_use]
-    pub fn on(mut self, ip: IpAddr) -> Self {
-        self.bind = Some(ip);
-        self
-    }
-
-    /// The same host with these data strings first; the rest are empty.
-    #[must_use]
-    pub fn with_data(mut self, data: &[&str]) -> Self {
-        self.data = std::array::from_fn(|n| data.get(n).copied().unwrap_or_default().to_owned());
-        self
-    }
-
-    /// The same host in another form of the protocol.
-    #[must_use]
-    pub fn speaking(mut self, protocol: Protocol) -> Self {
-        self.protocol = protocol;
-        self
-    }
-}
 
 /// What the master server told a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,6 +58,9 @@ pub struct Host {
     players: Vec<Player>,
     received: Vec<(SocketAddr, Vec<u8>)>,
     register_next: bool,
+    again: Again,
+    /// What happened while it waited for something else.
+    unsaid: Vec<HostEvent>,
 }
 
 #[derive(Debug)]
@@ -154,6 +86,8 @@ impl Host {
             players: Vec::new(),
             received: Vec::new(),
             register_next: false,
+            again: Again::default(),
+            unsaid: Vec::new(),
         };
         host.register()?;
         Ok(host)
@@ -183,9 +117,17 @@ impl Host {
         self.socket.send_raw(master, &wire::udp_register(protocol));
         self.control = None;
         let control = Control::open(master, bind)?;
-        control.send(&wire::register(protocol, &self.config.version, &self.config.data))?;
+        control.send(&self.registration())?;
         self.control = Some(control);
+        if self.config.repeats {
+            self.again = Again::start(Instant::now());
+        }
         Ok(())
+    }
+
+    fn registration(&self) -> Vec<u8> {
+        let HostConfig { protocol, version, data, .. } = &self.config;
+        wire::register(*protocol, version, data)
     }
 
     /// Sends the UDP packet of the registration once more.
@@ -211,12 +153,25 @@ impl Host {
                 }
                 Err(error) => return Err(error),
             };
-            if event.bytes.first() == Some(&wire::VERSION) {
+            let is_answer = |bytes: &[u8]| bytes.first() == Some(&wire::VERSION);
+            if is_answer(&event.bytes) {
+                // Something that it is told may have come behind it, or before it.
+                let end = event.bytes.iter().position(|byte| *byte == b'\n');
+                let rest = end.and_then(|end| event.bytes.get(end + 1..)).unwrap_or_default();
+                if !rest.is_empty() {
+                    let told = self.on_master(&Event { at: event.at, bytes: rest.to_vec() })?;
+                    self.unsaid.extend(told);
+                }
                 return Ok(());
             }
-            // Something that it was told may have come in the same segment.
-            let is_answer = |happened: &HostEvent| matches!(happened, HostEvent::Ignored(rest) if rest.first() == Some(&wire::VERSION));
-            if self.on_master(&event)?.iter().any(is_answer) {
+            let mut told = self.on_master(&event)?;
+            let before = told.len();
+            told.retain(
+                |happened| !matches!(happened, HostEvent::Ignored(rest) if is_answer(rest)),
+            );
+            let is_answered = told.len() < before;
+            self.unsaid.extend(told);
+            if is_answered {
                 return Ok(());
             }
         }
@@ -256,13 +211,14 @@ impl Host {
         if self.register_next {
             self.register()?;
         }
-        let mut happened = Vec::new();
+        let mut happened = std::mem::take(&mut self.unsaid);
         while let Some((from, payload)) = self.socket.receive(Duration::ZERO)? {
             happened.extend(self.on_datagram(from, payload));
         }
         while let Some(event) = self.control.as_ref().and_then(Control::pending) {
             happened.extend(self.on_master(&event)?);
         }
+        self.say_again();
         self.send_knocks();
         self.send_welcomes();
         Ok(happened)
@@ -356,11 +312,27 @@ impl Host {
         self.control.as_ref().ok_or(Error::NotConnected)
     }
 
+    /// Says again who it is, as long as the master server may not know its port.
+    fn say_again(&mut self) {
+        let Some(control) = &self.control else { return };
+        match self.again.due(Instant::now()) {
+            Some(Due::Port) => self.send_udp_register(),
+            // A connection that is broken is noticed elsewhere.
+            Some(Due::Registration) => _ = control.send(&self.registration()),
+            None => {}
+        }
+    }
+
     fn on_datagram(&mut self, from: SocketAddr, payload: Vec<u8>) -> Option<HostEvent> {
+        if from == self.config.master {
+            // A keepalive, which goes to ports that are known.
+            self.again.stop();
+        }
         let is_player = self.players.iter().any(|player| player.endpoint == from);
         match (is_player, payload.first()) {
             (false, Some(&wire::KNOCK)) if self.lets_in(from) => {
                 self.players.push(Player { endpoint: from, welcomes_left: WELCOMES });
+                self.again.stop();
                 Some(HostEvent::Connected(from))
             }
             (true, Some(&wire::DATA_REQUEST)) => {
@@ -420,6 +392,9 @@ impl Host {
             self.knocking.push((client, Instant::now()));
         }
         if client == self.config.master {
+            // Its knocks show the port now, many times. To be told of a client does not mean that it
+            // is known: that client may have been told that there is no such host.
+            self.again.stop();
             return HostEvent::AskedForPort;
         }
         let told = Told { client, at, terminated, lost };

@@ -3,7 +3,9 @@
 //! A peer lives as a game does: in steps, 60 a second. [`Host::step`] and [`Client::step`] never
 //! wait; [`Client::join`] and [`Host::spawn`] pace the steps for those who do not want to.
 
+mod again;
 pub mod client;
+pub mod config;
 pub mod control;
 pub mod error;
 pub mod host;
@@ -15,10 +17,11 @@ pub mod wire;
 
 use std::time::Duration;
 
-pub use client::{Answer, Client, ClientConfig, Progress};
+pub use client::{Answer, Client, Progress, Way};
+pub use config::{ClientConfig, HostConfig};
 pub use control::{Control, Event, GameSocket};
 pub use error::Error;
-pub use host::{Host, HostConfig, HostEvent, Told};
+pub use host::{Host, HostEvent, Told};
 pub use knock::Stage;
 pub use line::Line;
 pub use lobby::{Direction, Entry, Lobby, Query};

@@ -167,6 +167,41 @@ impl Report {
     }
 }
 
+/// Those whom only an open NAT, or none, can meet without a relay.
+const RANDOM: &str =
+    "players behind symmetric NATs with random ports, as in many mobile and company networks";
+
+impl Report {
+    /// Whether games need a relay here, and with whom: what was seen between such NATs with games
+    /// that show theirs (README.md, "Who gets through to whom").
+    #[must_use]
+    pub fn relay(&self) -> String {
+        use Filtering::{AddressAndPortDependent, Unknown};
+        let counts = matches!(self.allocation, Some(Allocation::Sequential(_)));
+        let mut needed = match (self.mapping, self.filtering) {
+            (Mapping::Unknown, _) => {
+                return "the server cannot tell whether you need one".to_owned();
+            }
+            (Mapping::AddressDependent | Mapping::AddressAndPortDependent, _) => {
+                let with = if counts {
+                    RANDOM
+                } else {
+                    "all players but those without NAT or with one that is easily let through"
+                };
+                format!("needed with {with}, and for hosting a shipped GMnet game")
+            }
+            (_, AddressAndPortDependent) => format!("needed with {RANDOM}"),
+            (_, Unknown) => format!("perhaps needed with {RANDOM}"),
+            _ => "not needed".to_owned(),
+        };
+        if self.hairpinning == Some(false) {
+            needed += "; with players behind this very NAT it is, unless the game knows their \
+                       local addresses";
+        }
+        needed
+    }
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "local endpoint    {}", self.local)?;
@@ -179,13 +214,48 @@ impl fmt::Display for Report {
         if let Some(hairpinning) = self.hairpinning {
             writeln!(f, "hairpinning       {}", if hairpinning { "yes" } else { "no" })?;
         }
-        write!(f, "In short: {}.", self.meaning())
+        writeln!(f, "In short: {}.", self.meaning())?;
+        write!(f, "Relay: {}.", self.relay())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn report(mapping: Mapping, filtering: Filtering, allocation: Option<Allocation>) -> Report {
+        let at = SocketAddr::from(([192, 0, 2, 1], 5000));
+        Report { local: at, mapped: at, mapping, filtering, allocation, hairpinning: None }
+    }
+
+    #[test]
+    fn who_needs_a_relay_is_told_with_whom() {
+        use Filtering::{AddressAndPortDependent as Strict, AddressDependent, EndpointIndependent};
+        let random = Some(Allocation::Random);
+        let of = |mapping, filtering, allocation| report(mapping, filtering, allocation).relay();
+        for filtering in [EndpointIndependent, AddressDependent, Filtering::PortIndependent] {
+            assert_eq!(of(Mapping::EndpointIndependent, filtering, random), "not needed");
+            assert_eq!(of(Mapping::None, filtering, None), "not needed");
+        }
+        let with_random = format!("needed with {RANDOM}");
+        assert_eq!(of(Mapping::EndpointIndependent, Strict, random), with_random);
+        assert_eq!(of(Mapping::PortIndependent, Strict, random), with_random);
+        assert_eq!(of(Mapping::None, Strict, None), with_random);
+        let counts = of(Mapping::AddressAndPortDependent, Strict, Some(Allocation::Sequential(2)));
+        assert_eq!(counts, format!("{with_random}, and for hosting a shipped GMnet game"));
+        let symmetric = of(Mapping::AddressDependent, Strict, random);
+        assert!(symmetric.starts_with("needed with all players but those without NAT"));
+        assert!(of(Mapping::Unknown, Strict, random).contains("cannot tell"));
+    }
+
+    #[test]
+    fn who_needs_a_relay_at_home_is_told() {
+        let mut home = report(Mapping::EndpointIndependent, Filtering::EndpointIndependent, None);
+        home.hairpinning = Some(true);
+        assert!(home.to_string().ends_with("\nRelay: not needed."), "{home}");
+        home.hairpinning = Some(false);
+        assert!(home.relay().contains("behind this very NAT"), "{home}");
+    }
 
     #[test]
     fn port_choice_is_recognized() {

@@ -15,8 +15,11 @@ use punchd::dialect::natpunch::message::{
 use super::{Error, Event, Peer};
 use crate::nat;
 
-/// How long one registration waits for its answer, and how often it is tried: as the original.
-const REGISTER: (Duration, u32) = (Duration::from_secs(1), 10);
+/// How long one try to register waits for its answer, as the original.
+const REGISTER: Duration = Duration::from_secs(1);
+
+/// How long it is tried in all, as the original.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Time between two signs of life.
 const KEEP_ALIVE: Duration = Duration::from_secs(1);
@@ -46,6 +49,18 @@ impl Client {
     /// # Errors
     /// If it does not answer, or refuses.
     pub fn register(server: SocketAddr, bind: IpAddr) -> Result<Self, Error> {
+        Self::register_within(server, bind, PATIENCE)
+    }
+
+    /// The same, with a limit of time.
+    ///
+    /// # Errors
+    /// If it does not answer in time, or refuses.
+    pub fn register_within(
+        server: SocketAddr,
+        bind: IpAddr,
+        patience: Duration,
+    ) -> Result<Self, Error> {
         let failed = |doing| move |source| Error::Socket { doing, with: server, source };
         let socket = UdpSocket::bind((bind, 0)).map_err(failed("register with"))?;
         let local = local_endpoint(&socket, server).map_err(failed("find the way to"))?;
@@ -67,14 +82,14 @@ impl Client {
             // It only helps; if it is lost that is as if it had never been there.
             let _ = client.socket.send_to(data, to);
         });
-        let (patience, tries) = REGISTER;
-        for _ in 0..tries {
+        let deadline = Instant::now() + patience;
+        while let Some(left) = deadline.checked_duration_since(Instant::now()) {
             client.tell(Content::RegisterRequest(request.clone()))?;
-            if let Some(response) = client.registered(patience)? {
+            if let Some(response) = client.registered(REGISTER.min(left))? {
                 return client.accept(response);
             }
         }
-        Err(Error::NoAnswer { server, waited: patience * tries })
+        Err(Error::NoAnswer { server, waited: patience })
     }
 
     fn registered(&mut self, patience: Duration) -> Result<Option<RegisterResponse>, Error> {

@@ -6,6 +6,7 @@
 //! the client connects by ENet (reliable UDP) over the same socket.
 
 mod error;
+mod links;
 pub mod message;
 pub mod player;
 mod punch;

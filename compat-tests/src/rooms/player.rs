@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use punchd::dialect::rooms::field::{self, Id, Key};
 use punchd::dialect::rooms::message::{Request, Verb};
-use rusty_enet::{EventNoRef, Host, HostSettings, Packet, PeerID};
+use rusty_enet::{Host, HostSettings, Packet, PeerID};
 
 use super::error::Error;
 use super::message::{Entry, Message};
-use super::punch::{Punch, State};
+use super::punch::Punch;
 use super::tap::{KNOCK, Tap};
 use super::{AGAIN, STEP};
 use crate::nat;
@@ -54,12 +54,12 @@ pub struct Player {
     master: SocketAddr,
     /// How long a request may take in all.
     patience: Duration,
-    enet: Host<Tap>,
+    pub(super) enet: Host<Tap>,
     place: Option<Place>,
-    hosts: bool,
-    punches: Vec<Punch>,
-    connections: HashMap<PeerID, Id>,
-    events: VecDeque<Event>,
+    pub(super) hosts: bool,
+    pub(super) punches: Vec<Punch>,
+    pub(super) connections: HashMap<PeerID, Id>,
+    pub(super) events: VecDeque<Event>,
     last_ask: Instant,
     /// What stands in front of every request.
     prefix: Vec<u8>,
@@ -157,6 +157,11 @@ impl Player {
     /// If the system has none.
     pub fn rebind(&mut self) -> Result<(), Error> {
         Ok(self.enet.socket_mut().rebind()?)
+    }
+
+    /// Loses so many of the next ENet packets that arrive, as if the network had done that.
+    pub fn lose(&mut self, packets: usize) {
+        self.enet.socket_mut().lose = packets;
     }
 
     fn enter(&mut self, request: &Request) -> Result<Place, Error> {
@@ -370,9 +375,11 @@ impl Player {
             }
         }
         for id in failed {
+            self.give_up(id);
             self.report(id, false);
             self.events.push_back(Event::Failed(id));
         }
+        self.shake_hands();
         Ok(())
     }
 
@@ -404,6 +411,7 @@ impl Player {
     fn meet(&mut self, id: Id, at: SocketAddr) -> bool {
         let is_new = !self.punches.iter().any(|punch| punch.id == id && punch.told == at);
         if is_new {
+            self.give_up(id);
             self.punches.retain(|punch| punch.id != id);
             let mut punch = Punch::new(id, at);
             let ports = self.predicted.get(&self.hosts.then_some(id));
@@ -413,78 +421,11 @@ impl Player {
         is_new
     }
 
-    /// Ends connections that lead nowhere any more.
-    fn hang_up_at_once(&mut self, which: impl Fn(Id) -> bool) {
-        let peers = self.connections.extract_if(|_, id| which(*id));
-        for (peer, _) in peers {
-            self.enet.peer_mut(peer).disconnect_now(0);
-        }
-    }
-
-    /// The other side can be heard. It may come from another port than the master server has seen.
-    fn on_knock(&mut self, from: SocketAddr) {
-        let exact = self.punches.iter().position(|punch| punch.at == from);
-        let near = || self.punches.iter().position(|punch| punch.at.ip() == from.ip());
-        let Some(punch) = exact.or_else(near).and_then(|at| self.punches.get_mut(at)) else {
-            return;
-        };
-        if punch.state != State::Knocking {
-            return;
-        }
-        punch.at = from;
-        punch.state = State::Open;
-        self.enet.socket().send_to(from, KNOCK);
-        if !self.hosts {
-            // Fails only if there are 64 connections already.
-            let _ = self.enet.connect(from, 1, 0);
-        }
-    }
-
-    fn on_enet(&mut self, event: EventNoRef) {
-        match event {
-            EventNoRef::Connect { peer, .. } => self.on_connect(peer),
-            EventNoRef::Disconnect { peer, .. } => {
-                if let Some(id) = self.connections.remove(&peer) {
-                    self.events.push_back(Event::Disconnected(id));
-                }
-            }
-            EventNoRef::Receive { peer, packet, .. } => {
-                if let Some(id) = self.connections.get(&peer) {
-                    let text = String::from_utf8_lossy(packet.data()).into_owned();
-                    self.events.push_back(Event::Said(*id, text));
-                }
-            }
-        }
-    }
-
-    fn on_connect(&mut self, peer: PeerID) {
-        let Some(at) = self.enet.peer(peer).address() else { return };
-        let exact = self.punches.iter().position(|punch| punch.at == at);
-        let near = || self.punches.iter().position(|punch| punch.at.ip() == at.ip());
-        let Some(punch) = exact.or_else(near).and_then(|at| self.punches.get_mut(at)) else {
-            // Nobody was introduced from there.
-            return self.enet.peer_mut(peer).disconnect_now(0);
-        };
-        let id = punch.id;
-        punch.state = State::Connected;
-        self.connections.insert(peer, id);
-        self.report(id, true);
-        self.events.push_back(Event::Connected(id));
-    }
-
     /// Tells the master server how a punch has ended; once, as it only wants to know.
-    fn report(&mut self, id: Id, worked: bool) {
+    pub(super) fn report(&mut self, id: Id, worked: bool) {
         let Some(place) = self.place else { return };
         let client = if self.hosts { id } else { place.id };
         self.send(&Request::Punched(client, worked));
-    }
-
-    fn disconnect(&mut self, id: Id) {
-        self.punches.retain(|punch| punch.id != id);
-        let found = self.connections.iter().find(|(_, of)| **of == id).map(|(peer, _)| *peer);
-        if let Some(peer) = found {
-            self.enet.peer_mut(peer).disconnect(0);
-        }
     }
 }
 

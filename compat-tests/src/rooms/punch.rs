@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use punchd::dialect::rooms::field::Id;
+use rusty_enet::PeerID;
 
 /// Time between two knocks.
 const GAP: Duration = Duration::from_millis(100);
@@ -23,6 +24,10 @@ pub(super) struct Punch {
     began: Instant,
     last: Option<Instant>,
     pub(super) state: State,
+    /// The connection that the client is about to make.
+    pub(super) handshake: Option<PeerID>,
+    /// When it began to.
+    pub(super) shaken: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +49,8 @@ impl Punch {
             began: Instant::now(),
             last: None,
             state: State::Knocking,
+            handshake: None,
+            shaken: None,
         }
     }
 

@@ -23,6 +23,8 @@ pub(super) struct Tap {
     pub(super) shown: bool,
     /// Who has knocked.
     pub(super) knocks: VecDeque<SocketAddr>,
+    /// How many packets for ENet are lost.
+    pub(super) lose: usize,
 }
 
 impl Tap {
@@ -34,6 +36,7 @@ impl Tap {
             messages: VecDeque::new(),
             shown: false,
             knocks: VecDeque::new(),
+            lose: 0,
         })
     }
 
@@ -88,6 +91,8 @@ impl Socket for Tap {
                 self.shown = true;
             } else if &buffer[..len] == KNOCK {
                 self.knocks.push_back(from);
+            } else if self.lose > 0 {
+                self.lose -= 1;
             } else {
                 return Ok(Some((from, PacketReceived::Complete(len))));
             }

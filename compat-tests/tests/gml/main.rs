@@ -10,3 +10,4 @@ mod meeting;
 mod restart;
 mod room;
 mod runner;
+mod ways;

@@ -18,6 +18,8 @@ function PunchClient(_master_address, _master_port) constructor {
     target = "";                // what was asked for: the host's address as the lobby shows it
     host_ip = "";
     host_port = 0;              // as the master server told, later as the host's packets show
+    others = [];                // where else the master server says it is: { ip, port }, by a relay
+    way = "";                   // by which way it got through
     direct_port = 0;            // as the game gave it: the last resort
     host_data = [];
     asked_on = 0;               // the control connection on which the question was asked
@@ -49,6 +51,8 @@ function punch_client_join(_client, _target, _direct_port = 0) {
     var _colon = string_pos(":", _client.target);
     _client.host_ip = (_colon > 0) ? string_copy(_client.target, 1, _colon - 1) : _client.target;
     _client.host_port = 0;
+    _client.others = [];
+    _client.way = "";
     _client.direct_port = _direct_port;
     _client.host_data = [];
     _client.ask_at = current_time;
@@ -67,6 +71,8 @@ function punch_client_step(_client) {
             if (_client.state == PUNCH_ASKING) __punch_client_ask(_client);
             break;
         case PUNCH_PUNCHING:
+            // A second introduction may come, to a relay: so the connection stays until the welcome.
+            __punch_client_read_control(_client);
             __punch_client_knock(_client);
             break;
         case PUNCH_CONNECTED:
@@ -85,23 +91,29 @@ function punch_client_step(_client) {
 function punch_client_network_event(_client) {
     if (_client.socket < 0 || __punch_control_network_event(_client.control)) return false;
     if (async_load[? "id"] != _client.socket || async_load[? "type"] != network_type_data
-            || async_load[? "size"] < 1 || __punch_event_ip() != _client.host_ip) {
+            || async_load[? "size"] < 1) {
         return false;
     }
-    var _port = async_load[? "port"];
+    var _ip = __punch_event_ip(), _port = async_load[? "port"];
+    var _is_other = __punch_client_find_other(_client, _ip, _port);
+    if (_ip != _client.host_ip && !_is_other) return false;
     var _byte = buffer_peek(async_load[? "buffer"], 0, buffer_u8);
     if (_client.state == PUNCH_PUNCHING) {
         switch (_byte) {
             case PUNCH_BYTE.KNOCK:
                 // The NAT of the host uses another port towards us than towards the master server.
-                if (_client.host_port != _port) {
+                if (!_is_other && _client.host_port != _port) {
                     _client.host_port = _port;
                     _client.next_knock = 0;
                 }
                 break;
             case PUNCH_BYTE.WELCOME:
             case PUNCH_BYTE.DATA:       // answers our request, so all welcomes were lost
+                _client.host_ip = _ip;
                 _client.host_port = _port;
+                _client.way = _is_other ? PUNCH_SECOND : PUNCH_DIRECT;
+                _client.others = [];
+                __punch_control_close(_client.control);
                 _client.heard_at = current_time;
                 _client.next_request = 0;
                 __punch_set_state(_client, PUNCH_CONNECTED);
@@ -147,6 +159,14 @@ function punch_client_state_time(_client) {
 function punch_client_reason(_client) {
     if (_client.state == PUNCH_ASKING) return __punch_control_trouble(_client.control);
     return _client.reason;
+}
+
+/// @desc By which way it is connected: PUNCH_DIRECT, or PUNCH_SECOND by another endpoint that the
+///       master server told when nothing had come through, most likely its relay. "" before.
+/// @param {Struct.PunchClient} _client
+/// @returns {String}
+function punch_client_way(_client) {
+    return _client.way;
 }
 
 /// @desc The eight data strings of the host once connected; an empty array before they came.
@@ -215,15 +235,17 @@ function __punch_client_ask(_client) {
     }
 }
 
-/// @desc Reads the master server's answer.
+/// @desc Reads the master server's answer, and what it adds to it.
 /// @ignore
 function __punch_client_read_control(_client) {
-    while (_client.state == PUNCH_ASKING) {
+    while (_client.state == PUNCH_ASKING || _client.state == PUNCH_PUNCHING) {
         var _message = __punch_control_next_message(_client.control);
         if (_message == undefined) return;
         switch (_message.type) {
             case PUNCH_BYTE.INTRODUCTION:
-                if (_message.port >= 1 && _message.port <= 65535) {
+                if (_client.state == PUNCH_PUNCHING) {
+                    __punch_client_add_other(_client, _message.ip, _message.port);
+                } else if (_message.port >= 1 && _message.port <= 65535) {
                     __punch_client_punch(_client, _message.ip, _message.port);
                 } else {
                     // Old master servers say port 0 while they do not know it: ask again.
@@ -232,7 +254,7 @@ function __punch_client_read_control(_client) {
                 }
                 break;
             case PUNCH_BYTE.NOT_FOUND:
-                __punch_client_try_direct(_client, "No game is hosted at " + _client.target
+                if (_client.state == PUNCH_ASKING) __punch_client_try_direct(_client, "No game is hosted at " + _client.target
                     + "; refresh the list of games and try again.");
                 break;
         }
@@ -243,6 +265,7 @@ function __punch_client_read_control(_client) {
 /// @ignore
 function __punch_client_try_direct(_client, _reason) {
     if (_client.direct_port > 0) {
+        __punch_control_close(_client.control);
         __punch_client_punch(_client, _client.host_ip, _client.direct_port);
     } else {
         __punch_client_fail(_client, _reason);
@@ -252,7 +275,6 @@ function __punch_client_try_direct(_client, _reason) {
 /// @desc Begins to knock at the host.
 /// @ignore
 function __punch_client_punch(_client, _ip, _port) {
-    __punch_control_close(_client.control);
     _client.host_ip = _ip;
     _client.host_port = _port;
     _client.give_up_at = current_time + PUNCH_PUNCHING_TIMEOUT;
@@ -261,16 +283,43 @@ function __punch_client_punch(_client, _ip, _port) {
     __punch_set_state(_client, PUNCH_PUNCHING);
 }
 
+/// @desc Goes on to knock where it did, and here as well.
+/// @ignore
+function __punch_client_add_other(_client, _ip, _port) {
+    if (_port < 1 || _port > 65535 || (_ip == _client.host_ip && _port == _client.host_port)
+            || array_length(_client.others) >= PUNCH_MOST_OTHERS
+            || __punch_client_find_other(_client, _ip, _port)) {
+        return;
+    }
+    array_push(_client.others, { ip : _ip, port : _port });
+    _client.give_up_at = current_time + PUNCH_PUNCHING_TIMEOUT;
+    _client.next_knock = 0;
+}
+
+/// @desc Whether the host may be there, by what the master server told later.
+/// @ignore
+function __punch_client_find_other(_client, _ip, _port) {
+    for (var _i = 0; _i < array_length(_client.others); ++_i) {
+        if (_client.others[_i].port == _port && _client.others[_i].ip == _ip) return true;
+    }
+    return false;
+}
+
 /// @desc Knocks at the host until it welcomes us.
 /// @ignore
 function __punch_client_knock(_client) {
     if (current_time >= _client.give_up_at) {
-        __punch_client_fail(_client, "The host was found but cannot be reached; its router or yours, or a firewall, "
-            + "lets no packets through.");
+        __punch_client_fail(_client, (array_length(_client.others) > 0)
+            ? "The host was found but cannot be reached, not even by a relay; a firewall there or here blocks the game."
+            : "The host was found but cannot be reached; its router or yours, or a firewall, lets no packets through.");
         return;
     }
     if (current_time < _client.next_knock) return;
     _client.next_knock = current_time + PUNCH_KNOCK_EVERY;
+    for (var _i = 0; _i < array_length(_client.others); ++_i) {
+        var _other = _client.others[_i];
+        __punch_send_udp(_client.socket, _other.ip, _other.port, PUNCH_BYTE.KNOCK);
+    }
     __punch_client_knock_at(_client, _client.host_port);
     if (_client.direct_port > 0 && _client.direct_port != _client.host_port) {
         __punch_client_knock_at(_client, _client.direct_port);
@@ -298,6 +347,9 @@ function __punch_client_request(_client) {
     var _has_data = array_length(_client.host_data) > 0;
     _client.next_request = current_time + (_has_data ? PUNCH_KEEPALIVE_EVERY : PUNCH_HELLO_EVERY);
     __punch_send_udp(_client.socket, _client.host_ip, _client.host_port, PUNCH_BYTE.DATA_REQUEST);
+    for (var _i = 0; _i < array_length(_client.others); ++_i) {
+        __punch_send_udp(_client.socket, _client.others[_i].ip, _client.others[_i].port, PUNCH_BYTE.DATA_REQUEST);
+    }
 }
 
 /// @desc Reads the host's data strings out of the packet in async_load.

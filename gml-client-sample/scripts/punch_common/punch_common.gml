@@ -8,6 +8,10 @@
 #macro PUNCH_CONNECTED "connected"      // client: playing; host: known to the master server
 #macro PUNCH_FAILED "failed"            // over; the reason says why
 
+// By which way a client is connected, as punch_client_way() gives it.
+#macro PUNCH_DIRECT "direct"
+#macro PUNCH_SECOND "second address"    // one that the master server told later: most likely a relay
+
 // Times, in milliseconds.
 #macro PUNCH_CONNECT_TIMEOUT 5000       // for the TCP connection to the master server
 #macro PUNCH_BACKOFF_FIRST 500          // wait before connecting again; doubled each time
@@ -33,6 +37,7 @@
 #macro PUNCH_WELCOMES 4
 #macro PUNCH_MOST_PLAYERS 32
 #macro PUNCH_MOST_INTRODUCTIONS 64
+#macro PUNCH_MOST_OTHERS 8              // client: more endpoints of one host
 #macro PUNCH_MOST_INBOX 4194304         // bytes; a lobby of some ten thousand games
 
 #macro PUNCH_VERSION "1.2.4"            // of the GMnet PUNCH scripts that these stand in for

@@ -1,15 +1,16 @@
 //! `punch events`: a peer of the JSON events, for people at a prompt and for scripts.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, IsTerminal, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::path::PathBuf;
+use std::net::{SocketAddr, UdpSocket};
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::time::{Duration, Instant};
 
 use compat_tests::events::{Arrival, EventClient, EventError, Introduction, Pass, Tls, knock};
 use serde_json::{Value, json};
 
-use crate::common::{LOCAL_MASTER, printable, resolve, say};
+use crate::common::{LOCAL_MASTER, any_towards, printable, resolve, say};
 
 /// How long the server may take to answer a datagram, and a peer to be reached.
 const UDP_WITHIN: Duration = Duration::from_secs(5);
@@ -45,9 +46,9 @@ pub(crate) struct Args {
     #[arg(long, value_name = "HOST:PORT", default_value = LOCAL_MASTER)]
     master: String,
     /// Encrypt
-    #[arg(long, requires = "ca")]
+    #[arg(long)]
     tls: bool,
-    /// Trust the certificates in this file
+    /// Trust the certificates in this file [default: those that this system trusts]
     #[arg(long, value_name = "FILE", requires = "tls")]
     ca: Option<PathBuf>,
     /// Do this and end; repeatable. Without it commands are read from the standard input
@@ -57,8 +58,8 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<(), String> {
     let server = resolve(&args.master)?;
-    let text = |error: EventError| error.to_string();
-    let tls = args.ca.as_ref().map(|ca| Tls::trusting(ca, host_of(&args.master)));
+    let ca = args.tls.then(|| trusted(args.ca.as_deref())).transpose()?;
+    let tls = ca.map(|ca| Tls::trusting(&ca, host_of(&args.master)));
     let tls = tls.transpose().map_err(text)?;
     let mut client = EventClient::connect(server, tls.as_ref()).map_err(text)?;
     client.on_request("echo", |request| Ok(request.data.clone()));
@@ -66,7 +67,15 @@ pub(crate) fn run(args: &Args) -> Result<(), String> {
     let socket = game_socket(server).map_err(|error| format!("cannot open a UDP port: {error}"))?;
     say(format_args!("logged in as {}", printable(&login.id)));
     let id = printable(&login.id);
-    let mut session = Session { id, client, socket, room: None, players: Vec::new() };
+    let mut session = Session {
+        id,
+        client,
+        socket,
+        room: None,
+        players: Vec::new(),
+        failed: 0,
+        unreached: BTreeSet::new(),
+    };
     session.show_endpoint();
     if args.commands.is_empty() {
         return session.converse();
@@ -76,7 +85,28 @@ pub(crate) fn run(args: &Args) -> Result<(), String> {
             break;
         }
     }
-    Ok(())
+    session.ends()
+}
+
+fn text(error: EventError) -> String {
+    match error.code() {
+        Some("tls_required") => format!("{error}\n--tls encrypts."),
+        _ => error.to_string(),
+    }
+}
+
+/// Where systems keep the certificates of those whom all trust.
+const SYSTEM_TRUSTS: [&str; 3] =
+    ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
+
+/// The file with the certificates to trust.
+fn trusted(ca: Option<&Path>) -> Result<PathBuf, String> {
+    let of_system = || SYSTEM_TRUSTS.iter().map(Path::new).find(|file| file.exists());
+    let file = ca.or_else(of_system).ok_or(
+        "--tls has to know whose certificates to trust, and this system has no file of them: name \
+         one with --ca, such as the server's own cert.pem",
+    )?;
+    Ok(file.to_owned())
 }
 
 /// The name in `NAME:PORT`.
@@ -86,11 +116,7 @@ fn host_of(master: &str) -> &str {
 }
 
 fn game_socket(server: SocketAddr) -> std::io::Result<UdpSocket> {
-    let any: IpAddr = match server {
-        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-    };
-    UdpSocket::bind((any, 0))
+    UdpSocket::bind((any_towards(server), 0))
 }
 
 /// A logged-in client, and where it is.
@@ -100,6 +126,10 @@ struct Session {
     socket: UdpSocket,
     room: Option<String>,
     players: Vec<String>,
+    /// How often something did not work.
+    failed: usize,
+    /// Whom it did not reach, so far: a server may introduce them once more, to its relay.
+    unreached: BTreeSet<String>,
 }
 
 impl Session {
@@ -134,13 +164,14 @@ impl Session {
             match lines.try_recv() {
                 Ok(line) => match self.carry_out(&line) {
                     Ok(true) => prompt(),
-                    Ok(false) => return Ok(()),
-                    Err(error) => return Err(error.to_string()),
+                    // Who types has seen what went wrong.
+                    Ok(false) if prompts => return Ok(()),
+                    Ok(false) => return self.ends(),
+                    Err(error) => return Err(text(error)),
                 },
-                Err(TryRecvError::Disconnected) => return Ok(()),
-                Err(TryRecvError::Empty) => {
-                    self.listen(STEP).map_err(|error| error.to_string())?;
-                }
+                Err(TryRecvError::Disconnected) if prompts => return Ok(()),
+                Err(TryRecvError::Disconnected) => return self.ends(),
+                Err(TryRecvError::Empty) => self.listen(STEP).map_err(text)?,
             }
         }
     }
@@ -189,11 +220,31 @@ impl Session {
         say(format_args!("knocking at {id} ({})", other.endpoint));
         let reached = knock::knock(&self.socket, other, UDP_WITHIN).ok().flatten();
         match reached {
-            Some(at) => say(format_args!("connected to {id} at {at}")),
-            None => say(format_args!("{id} is not to be reached")),
+            Some(at) => {
+                say(format_args!("connected to {id} at {at}"));
+                self.unreached.remove(&id);
+            }
+            None => {
+                say(format_args!("{id} is not to be reached"));
+                self.unreached.insert(id);
+            }
         }
         let result = json!({"id": other.id, "ok": reached.is_some()});
         self.client.pass(None, "punch_result", result)
+    }
+
+    /// Says what did not work, which a script finds in the exit code.
+    fn fail(&mut self, what: impl std::fmt::Display) {
+        say(what);
+        self.failed += 1;
+    }
+
+    fn ends(&self) -> Result<(), String> {
+        match self.failed + self.unreached.len() {
+            0 => Ok(()),
+            1 => Err("one thing did not work, as said above".to_owned()),
+            failed => Err(format!("{failed} things did not work, as said above")),
+        }
     }
 
     /// Carries out a command; false ends the session. What the server refuses is said, and is no
@@ -210,7 +261,7 @@ impl Session {
             ["wait", seconds] => match seconds.parse().map(Duration::try_from_secs_f64) {
                 Ok(Ok(time)) => self.listen(time),
                 _ => {
-                    say("want a number of seconds");
+                    self.fail("want a number of seconds");
                     Ok(())
                 }
             },
@@ -218,7 +269,7 @@ impl Session {
             _ => self.in_rooms(&words),
         };
         match done {
-            Err(EventError::Refused(fault)) => say(format_args!("refused: {fault}")),
+            Err(EventError::Refused(fault)) => self.fail(format_args!("refused: {fault}")),
             other => other?,
         }
         self.listen(Duration::ZERO)?;
@@ -239,7 +290,7 @@ impl Session {
             ["delete"] => self.client.delete_room(&self.room.clone().unwrap_or_default()),
             ["kick", id] => self.client.kick(id),
             _ => {
-                say(format_args!("no such command:\n{HELP}"));
+                self.fail(format_args!("no such command:\n{HELP}"));
                 Ok(())
             }
         }
@@ -281,7 +332,7 @@ impl Session {
         let mut parts = line.trim().splitn(4, ' ');
         let (verb, dest) = (parts.next(), parts.next().filter(|dest| *dest != "-"));
         let Some(name) = parts.next() else {
-            say("want an ID and a name");
+            self.fail("want an ID and a name");
             return Ok(());
         };
         let data = match parts.next() {
@@ -292,10 +343,12 @@ impl Session {
             Some("pass") => self.client.pass(dest, name, data)?,
             Some("confirm") => match self.client.confirm_pass(dest, name, data)? {
                 Arrival::Confirmed => say("confirmed"),
-                Arrival::NoSuchPeer => say("not confirmed: nobody is logged in under that ID"),
-                Arrival::PeerLeft => say("not confirmed: the peer has left"),
-                Arrival::Timeout => say("not confirmed: the peer does not answer"),
-                Arrival::Refused(fault) => say(format_args!("not confirmed: {fault}")),
+                Arrival::NoSuchPeer => {
+                    self.fail("not confirmed: nobody is logged in under that ID");
+                }
+                Arrival::PeerLeft => self.fail("not confirmed: the peer has left"),
+                Arrival::Timeout => self.fail("not confirmed: the peer does not answer"),
+                Arrival::Refused(fault) => self.fail(format_args!("not confirmed: {fault}")),
             },
             _ => say(format_args!("answer: {}", self.client.request(dest, name, data)?)),
         }

@@ -71,6 +71,7 @@ impl Args {
             line: self.unruly.line(),
             never_welcome: self.never_welcome,
             shows_nat: self.unruly.is_none(),
+            repeats: self.unruly.is_none(),
             data: [data1, data2, data3, data4, data5, data6, data7, data8],
             ..HostConfig::new(self.master)
         }

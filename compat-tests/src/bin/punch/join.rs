@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use compat_tests::gmnet::{Answer, Client, ClientConfig, Error, Progress, STEP, Stage};
+use compat_tests::gmnet::{Answer, Client, ClientConfig, Error, Progress, STEP, Stage, Way};
 use compat_tests::meddler::Meddler;
 
 use crate::common::{LOCAL_MASTER, printable, resolve, say, seconds};
@@ -51,7 +51,9 @@ pub(crate) fn run(args: Args) -> Result<(), String> {
         // The own master server is there to see what the host makes of being told.
         waits_for_knock: own_master.is_some(),
         shows_nat: args.unruly.is_none(),
+        repeats: args.unruly.is_none(),
         answers_knocks: args.unruly.is_none(),
+        keeps_all: args.unruly.is_none(),
         ..ClientConfig::new(master, args.host)
     };
     if let Some(own) = &own_master {
@@ -64,6 +66,9 @@ pub(crate) fn run(args: Args) -> Result<(), String> {
     }
     let client = connect(&config, glues).map_err(explain)?;
     prove(&client, args.game).map_err(explain)?;
+    if let Some(way) = client.way() {
+        say(tell_way(way));
+    }
     let after = client.connected_after().unwrap_or_default();
     say(format!("connect_ms={}", after.as_millis()));
     Ok(())
@@ -150,6 +155,8 @@ fn explain(error: Error) -> String {
 #[derive(Default)]
 struct Told {
     answer: Option<Answer>,
+    /// How many endpoints of the host.
+    endpoints: usize,
     stage: Option<Stage>,
     knocked_at: bool,
     connected: bool,
@@ -159,10 +166,14 @@ impl Told {
     /// Takes a step, tells what is new, and says whether the client is connected.
     fn step(&mut self, client: &mut Client) -> Result<bool, Error> {
         let progress = client.step()?;
-        if client.answer() != self.answer {
-            self.answer = client.answer();
-            say(tell_answer(self.answer));
+        if self.endpoints > 0 {
+            for other in client.told().iter().skip(self.endpoints) {
+                say(format!("the host is also at {other}; knocking there"));
+            }
+        } else if client.answer() != self.answer {
+            say(tell_answer(client.answer()));
         }
+        (self.answer, self.endpoints) = (client.answer(), client.told().len());
         if client.was_knocked_at() && !self.knocked_at {
             self.knocked_at = true;
             say("the host knocks");
@@ -188,6 +199,14 @@ fn tell_answer(answer: Option<Answer>) -> String {
         Some(Answer::Told(host)) => format!("the host is at {host}"),
         Some(Answer::NotFound) => "the master server knows no such host".to_owned(),
         Some(Answer::Unreachable) => "the master server cannot be reached".to_owned(),
+    }
+}
+
+fn tell_way(way: Way) -> String {
+    match way {
+        Way::Direct => "through directly".to_owned(),
+        Way::Instead(host) => format!("through at {host}, told in place of the host's address"),
+        Way::Later(host) => format!("through at the second address, {host}"),
     }
 }
 
@@ -231,10 +250,15 @@ fn advice(error: &Error) -> &'static str {
             "Is the host registered (`punch lobby`), with that address? If it has an open UDP port, \
              --port PORT joins it directly."
         }
-        Error::NoWelcome { .. } => {
+        Error::NoWelcome { later, .. } if later.is_empty() => {
             "The master server did its part, but nothing came through from the host. Its NAT or \
              yours may give every destination another port: the host should forward its UDP port, \
-             or its firewall must let UDP through; --port PORT then joins it directly."
+             or its firewall must let UDP through; --port PORT then joins it directly. A master \
+             server with --relay would need none of that."
+        }
+        Error::NoWelcome { .. } => {
+            "Neither the direct way nor the second address worked, so UDP is most likely blocked at \
+             the host or here: `punch nat` at both tells where; then let UDP through that firewall."
         }
         Error::HostSilent { .. } => {
             "Connected, but data does not come back. If the host is a game and not `punch host`, \

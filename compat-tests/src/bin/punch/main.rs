@@ -19,7 +19,7 @@ mod unruly;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// A debug client for master servers: host, join, look, and check a server.
 #[derive(Parser)]
@@ -47,7 +47,9 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+    let matches = with_whole_usage(Cli::command()).get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let result = match cli.command {
         Command::Bare(args) => bare::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Events(args) => events::run(&args),
@@ -68,4 +70,17 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The usage of each command in error messages as its help has it: else it shows the options that
+/// were given, or only resemble what was, as if they had to be there.
+fn with_whole_usage(mut command: clap::Command) -> clap::Command {
+    command.build();
+    let names: Vec<String> =
+        command.get_subcommands().map(|command| command.get_name().to_owned()).collect();
+    for name in names {
+        command = command.mut_subcommand(name, with_whole_usage);
+    }
+    let usage = command.render_usage().to_string();
+    command.override_usage(usage.trim_start_matches("Usage: ").to_owned())
 }

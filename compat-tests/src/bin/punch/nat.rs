@@ -4,7 +4,7 @@ use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use compat_tests::nat::{Options, discover, lifetime};
+use compat_tests::nat::{Error, Options, discover, lifetime};
 
 use crate::common::{resolve, say, seconds};
 
@@ -31,7 +31,13 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<(), String> {
     let mut options = Options { patience: args.patience, ..Options::new(args.server) };
     options.alternate_port = args.alt_port.unwrap_or(options.alternate_port);
-    let report = discover(&options).map_err(|error| error.to_string())?;
+    let report = discover(&options).map_err(|error| match error {
+        Error::NoAnswer { .. } => format!(
+            "{error}\nIs the address right? If others get an answer there, UDP is blocked here, and \
+             no relay helps: let UDP through the firewall, or use another network."
+        ),
+        _ => error.to_string(),
+    })?;
     say(report);
     let Some(longest) = args.lifetime else { return Ok(()) };
     let shows = std::io::stderr().is_terminal();

@@ -1,14 +1,14 @@
 //! `punch natpunch`: a client of the natpunch dialect, by hand or by script.
 
 use std::io::BufRead as _;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs as _};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use clap::Parser as _;
 use compat_tests::natpunch::{Client, Event, LobbyInfo};
 
-use crate::common::{interrupted, printable, say, seconds};
+use crate::common::{any_towards, interrupted, printable, resolve, resolve_at, say, seconds};
 
 /// Time between two looks at what is typed.
 const STEP: Duration = Duration::from_millis(50);
@@ -23,11 +23,15 @@ const FOR_EVER: Duration = Duration::from_secs(u32::MAX as u64);
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Address or name of the server
-    #[arg(short, long, default_value = "127.0.0.1")]
+    #[arg(short, long, value_name = "HOST", default_value = "127.0.0.1")]
     address: String,
     /// UDP port of the server
     #[arg(short, long, default_value_t = compat_tests::gmnet::wire::DEFAULT_PORT)]
     port: u16,
+    /// The server's address and port in one
+    #[arg(long, value_name = "HOST:PORT", value_parser = resolve)]
+    #[arg(conflicts_with_all = ["address", "port"])]
+    master: Option<SocketAddr>,
     /// Local address to use
     #[arg(long, value_name = "IP")]
     bind: Option<IpAddr>,
@@ -109,9 +113,15 @@ struct Session {
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), String> {
-    let server = resolve(&args.address, args.port)?;
-    let bind = args.bind.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
-    let client = Client::register(server, bind).map_err(|error| error.to_string())?;
+    let server = match args.master {
+        Some(server) => server,
+        None => {
+            resolve_at(&args.address, args.port).map_err(|e| format!("{}: {e}", args.address))?
+        }
+    };
+    let bind = args.bind.unwrap_or(any_towards(server));
+    let client =
+        Client::register_within(server, bind, args.timeout).map_err(|error| error.to_string())?;
     say(format!("registered {} at {}", client.id(), client.public()));
     let mut session = Session {
         client,
@@ -128,12 +138,6 @@ pub(crate) fn run(args: &Args) -> Result<(), String> {
             session.wait(args.stay, |_| false).map(|_| ())
         }
     }
-}
-
-fn resolve(address: &str, port: u16) -> Result<SocketAddr, String> {
-    let mut found = (address, port).to_socket_addrs().map_err(|e| format!("{address}: {e}"))?;
-    let found = found.find(SocketAddr::is_ipv4);
-    found.ok_or_else(|| format!("{address} has no IPv4 address"))
 }
 
 impl Session {

@@ -1,6 +1,6 @@
 //! `punch rooms`: a small chat in a room, by ENet through the hole that was punched.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
@@ -9,10 +9,14 @@ use compat_tests::rooms::{Error, Event, Message, Player, STEP};
 use punchd::dialect::rooms::field::{self, Id};
 use punchd::dialect::rooms::message::Request;
 
-use crate::common::{LOCAL_MASTER, interrupted, printable, resolve, say, seconds};
+use crate::common::{LOCAL_MASTER, any_towards, interrupted, printable, resolve, say, seconds};
 
 /// How long the last words may take to arrive.
 const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// How long a client that has not got through waits for the master server to tell another way, as
+/// by a relay.
+const ANOTHER_WAY: Duration = Duration::from_secs(3);
 
 /// Host, list or join a room, and chat there
 #[derive(clap::Args)]
@@ -100,7 +104,7 @@ pub(crate) fn run(args: Args) -> Result<(), String> {
 }
 
 fn player(server: &Server) -> Result<Player, String> {
-    let any = IpAddr::from(Ipv4Addr::UNSPECIFIED);
+    let any = any_towards(server.master);
     let bind = SocketAddr::new(server.bind.unwrap_or(any), server.port);
     let player = Player::new(server.master, bind, server.timeout).map_err(explain)?;
     Ok(match &server.key {
@@ -154,6 +158,8 @@ struct Session {
     /// What was shown of the room, and when.
     shown: Vec<(String, Instant)>,
     typed: Receiver<String>,
+    /// Since when there is no way to the host.
+    failed: Option<Instant>,
     /// Why it is over.
     over: Option<Result<(), String>>,
 }
@@ -164,7 +170,7 @@ impl Session {
         std::thread::spawn(move || {
             std::io::stdin().lines().map_while(Result::ok).try_for_each(|line| sink.send(line))
         });
-        Self { player, hosts, chat, heard: 0, shown: Vec::new(), typed, over: None }
+        Self { player, hosts, chat, heard: 0, shown: Vec::new(), typed, failed: None, over: None }
     }
 
     fn run(mut self) -> Result<(), String> {
@@ -179,6 +185,10 @@ impl Session {
             }
             if let Some(result) = self.over.take() {
                 break result;
+            }
+            if self.failed.is_some_and(|since| since.elapsed() > ANOTHER_WAY) {
+                let why = "cannot reach the host: `punch nat` at both tells why, and whether a relay helps";
+                break Err(why.into());
             }
             let expects = !self.chat.expect.is_empty();
             if expects && self.heard == self.chat.expect.len() {
@@ -207,13 +217,17 @@ impl Session {
         match event {
             Event::Told(message) => self.on_message(message),
             Event::Connected(id) => {
+                self.failed = None;
                 say(format!("connected with {}", self.name(id)));
                 for text in &self.chat.say {
                     self.player
                         .say(id, &if self.hosts { format!("host: {text}") } else { text.clone() });
                 }
             }
-            Event::Failed(id) => say(format!("no way to {} was found", self.name(id))),
+            Event::Failed(id) => {
+                say(format!("no way to {} was found", self.name(id)));
+                self.failed = (!self.hosts).then(Instant::now);
+            }
             Event::Said(id, text) => self.on_said(id, &text),
             Event::Disconnected(id) => {
                 say(format!("{} has gone", self.name(id)));
@@ -244,7 +258,10 @@ impl Session {
     fn on_message(&mut self, message: Message) {
         match message {
             Message::Comes(id, at) => self.show(format!("{id} comes from {at}, knocking")),
-            Message::Moved(_, at) => self.show(format!("the other side is at {at} now, knocking")),
+            Message::Moved(_, at) => {
+                self.failed = None;
+                self.show(format!("the other side is at {at} now, knocking"));
+            }
             Message::Predicted(_, ports) => {
                 let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
                 self.show(format!("it may have another port towards us: {}", ports.join(", ")));

@@ -17,6 +17,8 @@ const TRIES: usize = 3;
 pub(super) fn register(probe: &mut Probe) -> Outcome {
     let host = match start(probe, Protocol::Modern) {
         Ok(host) => host,
+        // What it makes of a version that is right: it is for other games.
+        Err(Error::MasterClosed { after, .. }) if after.is_empty() => return probe.refused(),
         Err(error) => return Outcome::Fails(error.to_string()),
     };
     if !probe.lobby {
@@ -78,6 +80,11 @@ pub(super) fn two_at_once(probe: &mut Probe) -> Outcome {
 /// has understood the TCP word before.
 pub(super) fn older(probe: &mut Probe) -> Outcome {
     let Some((modern, ip)) = probe.host.take() else { return Outcome::Skipped };
+    if probe.key.is_some() {
+        return Outcome::NotOffered(
+            "its hosts have no data strings, so they cannot show a game or key",
+        );
+    }
     drop(modern);
     let outcome = match older_host(probe, ip) {
         Ok(true) => bare_words(probe, ip).into(),
@@ -212,7 +219,9 @@ fn apart(meeting: &Meeting) -> Result<Duration, String> {
 
 fn start(probe: &Probe, protocol: Protocol) -> Result<Host, Error> {
     let config = HostConfig { bind: probe.bind, ..HostConfig::new(probe.master) };
-    let mut host = Host::start(config.with_data(&[&probe.tag]).speaking(protocol))?;
+    let key = probe.key.as_deref().unwrap_or(&probe.tag);
+    let data = [key, "", "", "", "", "", "", &probe.tag];
+    let mut host = Host::start(config.with_data(&data).speaking(protocol))?;
     match host.confirm(probe.wait) {
         // A server that does not tell its version may still do all that games need.
         Ok(()) | Err(Error::NoAnswer { .. }) => Ok(host),
@@ -223,7 +232,7 @@ fn start(probe: &Probe, protocol: Protocol) -> Result<Host, Error> {
 /// The address of the registered host as the list shows it.
 fn listed(probe: &Probe) -> Result<Option<IpAddr>, Error> {
     let mut query = Query::default();
-    query.filters[0].clone_from(&probe.tag);
+    query.filters[7].clone_from(&probe.tag);
     let deadline = Instant::now() + probe.wait;
     loop {
         let lobby = Lobby::fetch(probe.master, probe.bind, &query, probe.wait)?;

@@ -1,20 +1,22 @@
 //! `punch probe`: what a running master server can do, and what that means for players.
 
+mod dialects;
 mod meeting;
 mod questions;
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use compat_tests::gmnet::{Error, Host};
+use compat_tests::gmnet::{Control, Error, Host, wire};
 
 use crate::common::{printable, resolve, say, seconds};
 
 /// Check every command of a running master server
 #[derive(clap::Args)]
 #[command(
-    after_help = "Exit code 0 if all works that every player needs. It registers a host for \
-                        a moment, in place of one that this machine's address may have there."
+    after_help = "Exit code 0 if all works that every player needs, as far as the server lets this \
+                  program try it. It registers a host for a moment, in place of one that this \
+                  machine's address may have there."
 )]
 pub(crate) struct Args {
     /// The master server
@@ -23,12 +25,23 @@ pub(crate) struct Args {
     /// Local address to use
     #[arg(long, value_name = "IP")]
     bind: Option<IpAddr>,
+    /// A key, or the name of a game, for a server that admits some alone
+    #[arg(long)]
+    key: Option<String>,
     /// How long to wait for an answer; four times as long where servers wait for UDP
     #[arg(long, value_name = "SECONDS", default_value = "3", value_parser = seconds)]
     wait: Duration,
 }
 
 impl Probe {
+    /// The server is for others.
+    fn refused(&self) -> Outcome {
+        Outcome::Refused(match self.key {
+            None => "it admits some games alone (--games, --key): try one with --key".to_owned(),
+            Some(_) => "this is none of the games or keys that it admits".to_owned(),
+        })
+    }
+
     /// How long a lookup of a host may take: good servers wait up to 10 s for UDP that is late.
     fn look_up(&self) -> Duration {
         self.wait * 4
@@ -43,6 +56,8 @@ enum Outcome {
     Fails(String),
     /// The server is set up not to do this; what that means.
     NotOffered(&'static str),
+    /// It works, but not for those who show what this program has shown; why.
+    Refused(String),
     /// Something before it failed, so it cannot be tried.
     Skipped,
 }
@@ -73,8 +88,10 @@ struct Probe {
     master: SocketAddr,
     bind: Option<IpAddr>,
     wait: Duration,
-    /// The first data string of the host that the checks register.
+    /// The last data string of the host that the checks register.
     tag: String,
+    /// What the server wants to see.
+    key: Option<String>,
     /// Whether the server gives out its list of hosts.
     lobby: bool,
     /// The host that the checks register, and its address as the server sees it.
@@ -163,33 +180,80 @@ const CHECKS: &[Check] = &[
 ];
 
 pub(crate) fn run(args: &Args) -> Result<(), String> {
-    let Args { master, bind, wait } = *args;
+    let Args { master, bind, wait, ref key } = *args;
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let tag = format!("punch probe {}", since.as_nanos());
-    let mut probe = Probe { master, bind, wait, tag, lobby: false, host: None };
+    let mut probe = Probe { master, bind, wait, tag, key: key.clone(), lobby: false, host: None };
     say(format!("master server {master}"));
-    let (mut broken, mut weak) = (0, 0);
-    for check in CHECKS {
-        let outcome = (check.run)(&mut probe);
-        print(check, &outcome);
-        match (outcome, check.needed) {
-            (Outcome::Fails(_), true) => broken += 1,
-            (Outcome::Fails(_), false) => weak += 1,
-            _ => {}
+    let mut found = Found::default();
+    if speaks_no_gmnet(&probe) {
+        let others: Vec<_> = dialects::CHECKS.iter().map(|c| (c, (c.run)(&mut probe))).collect();
+        // If it speaks nothing at all, that is not on purpose.
+        if others.iter().any(|(_, outcome)| outcome.is_spoken()) {
+            let off = "closed without an answer: switched off (--dialects)";
+            line("GMnet", "not offered", off);
+            others.into_iter().for_each(|(check, outcome)| found.note(check, outcome));
+            return found.conclude();
         }
+    }
+    for check in CHECKS.iter().chain(dialects::CHECKS) {
+        let outcome = (check.run)(&mut probe);
+        found.note(check, outcome);
         // Without TCP there is nothing to ask, only a long wait.
-        if broken > 0 && check.name == "TCP" {
+        if found.broken > 0 && check.name == "TCP" {
             break;
         }
     }
-    match (broken, weak) {
-        (0, 0) => say("all that players need works"),
-        (0, _) => say("all that every player needs works; some will notice the rest"),
-        (_, _) => {
-            return Err(format!("{broken} of the things that every player needs do not work"));
+    found.conclude()
+}
+
+/// Whether the server closes the connection when it is asked something in GMnet.
+fn speaks_no_gmnet(probe: &Probe) -> bool {
+    let Ok(control) = Control::open(probe.master, probe.bind) else { return false };
+    let asked = control.send(wire::ASK_VERSION);
+    asked.is_ok() && matches!(control.answer(probe.wait), Err(Error::MasterClosed { .. }))
+}
+
+impl Outcome {
+    fn is_spoken(&self) -> bool {
+        matches!(self, Self::Works(_) | Self::Refused(_))
+    }
+}
+
+/// What was found so far.
+#[derive(Default)]
+struct Found {
+    broken: usize,
+    weak: usize,
+    refused: usize,
+}
+
+impl Found {
+    fn note(&mut self, check: &Check, outcome: Outcome) {
+        print(check, &outcome);
+        match (outcome, check.needed) {
+            (Outcome::Fails(_), true) => self.broken += 1,
+            (Outcome::Fails(_), false) => self.weak += 1,
+            (Outcome::Refused(_), _) => self.refused += 1,
+            _ => {}
         }
     }
-    Ok(())
+
+    fn conclude(&self) -> Result<(), String> {
+        match (self.broken, self.weak, self.refused) {
+            (0, 0, 0) => say("all that players need works"),
+            (0, _, 0) => say("all that every player needs works; some will notice the rest"),
+            (0, _, _) => {
+                say(
+                    "all that could be tried works; where it was refused, the server is for others",
+                );
+            }
+            (broken, _, _) => {
+                return Err(format!("{broken} of the things that every player needs do not work"));
+            }
+        }
+        Ok(())
+    }
 }
 
 fn print(check: &Check, outcome: &Outcome) {
@@ -197,10 +261,15 @@ fn print(check: &Check, outcome: &Outcome) {
         Outcome::Works(detail) => ("works", detail.as_str()),
         Outcome::Fails(detail) => ("FAILS", detail.as_str()),
         Outcome::NotOffered(meaning) => ("not offered", *meaning),
+        Outcome::Refused(why) => ("refused", why.as_str()),
         Outcome::Skipped => ("not tried", "something before it does not work"),
     };
-    say(format!("{:<26} {word:<12} {}", check.name, printable(detail)).trim_end());
+    line(check.name, word, detail);
     if let Outcome::Fails(_) = outcome {
         say(format!("{:>30} {}", "->", check.meaning));
     }
+}
+
+fn line(name: &str, word: &str, detail: &str) {
+    say(format!("{name:<26} {word:<12} {}", printable(detail)).trim_end());
 }

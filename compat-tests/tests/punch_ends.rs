@@ -1,0 +1,96 @@
+//! How `punch` ends, and what it says, where something does not work.
+#![expect(clippy::expect_used, reason = "a helper that fails is a test that fails")]
+
+use std::fs;
+use std::net::UdpSocket;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use compat_tests::folder::Folder;
+use compat_tests::master::{Master, loopback};
+use rcgen::generate_simple_self_signed;
+
+/// The exit code, and all that was said.
+fn punch(args: &[&str]) -> (Option<i32>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_punch"));
+    let output = command.args(args).stdin(Stdio::null()).output().expect("running punch");
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8(said).expect("UTF-8"))
+}
+
+fn events(master: &Master, args: &[&str]) -> (Option<i32>, String) {
+    let addr = format!("localhost:{}", master.addr().port());
+    punch(&[&["events", "--id", "peer", "--master", &addr], args].concat())
+}
+
+/// A server with a certificate that nobody vouches for, and the file of that.
+fn with_tls(more: &[&str]) -> (Master, Folder) {
+    let folder = Folder::new();
+    let made = generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    let (certificate, key) = (folder.file("certificate"), folder.file("key"));
+    fs::write(&certificate, made.cert.pem()).expect("writing");
+    fs::write(&key, made.signing_key.serialize_pem()).expect("writing");
+    let options = ["--tls-cert", &certificate, "--tls-key", &key];
+    (Master::start(&[&options[..], more].concat()), folder)
+}
+
+#[test]
+fn events_that_are_refused_are_in_the_exit_code() {
+    let master = Master::start(&[]);
+    assert_eq!(events(&master, &["--do", "create Room", "--do", "who"]).0, Some(0));
+    let (code, said) = events(&master, &["--do", "join Nowhere", "--do", "who"]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("in no room\n"), "the rest is done: {said}");
+    assert!(said.ends_with("punch: one thing did not work, as said above\n"), "{said}");
+    let commands = ["--do", "confirm nobody hello", "--do", "dance", "--do", "wait long"];
+    let (code, said) = events(&master, &commands);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.ends_with("punch: 3 things did not work, as said above\n"), "{said}");
+}
+
+#[test]
+fn events_that_have_to_be_encrypted_are_said_to() {
+    let (master, folder) = with_tls(&["--tls-required"]);
+    let (code, said) = events(&master, &["--do", "rooms"]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("(tls_required)\n--tls encrypts."), "{said}");
+    let ca = folder.file("certificate");
+    let (code, said) = events(&master, &["--tls", "--ca", &ca, "--do", "rooms"]);
+    assert_eq!(code, Some(0), "{said}");
+}
+
+#[test]
+fn events_trust_the_system_or_say_what_to_trust() {
+    let (master, _folder) = with_tls(&[]);
+    let (code, said) = events(&master, &["--tls", "--do", "rooms"]);
+    assert_eq!(code, Some(1), "{said}");
+    // What a system without such a file is told ends with the same option.
+    let expected = ["if it is your own, trust it with --ca.", "name one with --ca, such as"];
+    assert!(expected.iter().any(|expected| said.contains(expected)), "{said}");
+}
+
+#[test]
+fn natpunch_waits_for_its_server_no_longer_than_told() {
+    let mute = UdpSocket::bind((loopback(), 0)).expect("a port");
+    let addr = mute.local_addr().expect("its address").to_string();
+    let began = Instant::now();
+    let (code, said) = punch(&["natpunch", "--master", &addr, "--timeout", "0.5", "list"]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("within 500.0ms"), "{said}");
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+}
+
+#[test]
+fn usage_shows_no_option_as_if_it_had_to_be_there() {
+    let usage = |args: &[&str]| {
+        let said = punch(args).1;
+        said.lines().find(|line| line.starts_with("Usage: ")).expect("a usage").to_owned()
+    };
+    assert_eq!(usage(&["host", "--prot", "1"]), "Usage: punch host [OPTIONS]");
+    let host = "Usage: punch rooms host [OPTIONS] <NAME>";
+    assert_eq!(usage(&["rooms", "host", "x", "--prot", "1"]), host);
+    assert_eq!(usage(&["rooms", "host"]), host);
+    assert_eq!(usage(&["join", "--help"]), "Usage: punch join [OPTIONS] <HOST>");
+    assert_eq!(usage(&["events"]), "Usage: punch events [OPTIONS] --id <ID>");
+    assert_eq!(usage(&["nat"]), "Usage: punch nat [OPTIONS] <HOST:PORT>");
+}
