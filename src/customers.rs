@@ -173,11 +173,6 @@ impl<K: PartialEq> Possessions<K> {
         self.0.get(&network(addr)).map_or(&[], SmallVec::as_slice)
     }
 
-    /// What all have, by customer.
-    pub fn all(&self) -> impl Iterator<Item = (IpAddr, &[K])> {
-        self.0.iter().map(|(customer, keys)| (*customer, keys.as_slice()))
-    }
-
     /// One more, as the newest.
     pub fn add(&mut self, addr: IpAddr, key: K) {
         self.0.entry(network(addr)).or_default().push(key);
