@@ -106,6 +106,13 @@ impl<K: Copy + Ord> Holders<K> {
         networks(addr).last().map_or(0, |network| self.weight(network))
     }
 
+    /// What the address holds as the widest and as the narrowest network of its.
+    #[must_use]
+    pub fn held(&self, addr: IpAddr) -> [u64; 2] {
+        let networks = networks(addr);
+        [networks.first(), networks.last()].map(|of| of.map_or(0, |network| self.weight(network)))
+    }
+
     /// The heaviest item of who holds most; of several such items, the one with the greatest key.
     /// The widest networks are compared first, then the parts of the one that holds most; those that
     /// have only what does not give way are left out.
