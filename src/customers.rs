@@ -17,6 +17,15 @@ pub fn network(addr: IpAddr) -> IpAddr {
     }
 }
 
+/// The widest network that the customer who has this address may have: a /48 (RFC 6177).
+#[must_use]
+pub fn widest(addr: IpAddr) -> IpAddr {
+    match addr {
+        IpAddr::V4(_) => addr,
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 80 << 80).into(),
+    }
+}
+
 /// How many of something each customer has.
 #[derive(Debug, Default)]
 pub struct Counts(Map<IpAddr, u32>);
@@ -192,11 +201,6 @@ impl<K: PartialEq> Possessions<K> {
     #[must_use]
     pub fn of(&self, addr: IpAddr) -> &[K] {
         self.0.get(&network(addr)).map_or(&[], SmallVec::as_slice)
-    }
-
-    /// What all have, by customer.
-    pub fn all(&self) -> impl Iterator<Item = (IpAddr, &[K])> {
-        self.0.iter().map(|(customer, keys)| (*customer, keys.as_slice()))
     }
 
     /// One more, as the newest.

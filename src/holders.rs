@@ -3,8 +3,7 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
-use std::hash::Hash;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use smallvec::SmallVec;
 
@@ -14,44 +13,85 @@ use crate::hash::Map;
 /// or the /56 or /48 around it (RFC 6177).
 type Network = (u8, IpAddr);
 
-/// What each network holds, item by item; an item has a weight. Changing one costs O(log n).
+/// What each network holds, item by item; an item has a weight. Changing one costs O(log n). The
+/// sets are of all networks together, as most networks have little.
 #[derive(Debug)]
 pub struct Holders<K> {
     total: u64,
-    weights: Map<Network, u64>,
-    /// The parts of each network by weight; those of none are not part of any other.
-    parts: Map<Option<Network>, BTreeSet<(u64, Network)>>,
-    /// The items of each of the narrowest networks by weight.
-    items: Map<Network, BTreeSet<(u64, K)>>,
+    held: Map<Network, Held>,
+    /// The parts of each network by weight; those of none are not part of any other. Only those in
+    /// which something may give way.
+    parts: BTreeSet<(Option<Network>, u64, Network)>,
+    /// The items of each of the narrowest networks by weight, but for those that do not give way. All
+    /// are `Some`: `None` is before the first.
+    items: BTreeSet<(Network, u64, Option<K>)>,
 }
+
+/// What a network holds.
+#[derive(Clone, Copy, Debug, Default)]
+struct Held {
+    weight: u64,
+    /// How many items may give way.
+    movable: u32,
+}
+
+/// An item as it counts: what it weighs, and whether it may give way.
+type Counted = (u64, bool);
 
 impl<K> Default for Holders<K> {
     fn default() -> Self {
-        Self { total: 0, weights: Map::default(), parts: Map::default(), items: Map::default() }
+        let (parts, items) = (BTreeSet::new(), BTreeSet::new());
+        Self { total: 0, held: Map::default(), parts, items }
     }
 }
 
 impl<K: Copy + Ord> Holders<K> {
-    /// The weight of an item that this address holds was `from` and is `to`; zero is none.
+    /// The weight of an item that this address holds was `from` and is `to`; zero is none. It is one
+    /// that may give way.
     pub fn change(&mut self, addr: IpAddr, key: K, from: u64, to: u64) {
+        self.count(addr, key, (from, from > 0), (to, to > 0));
+    }
+
+    /// An item of this weight, which counts as before, does not give way until it is released.
+    pub fn protect(&mut self, addr: IpAddr, key: K, weight: u64) {
+        self.count(addr, key, (weight, true), (weight, false));
+    }
+
+    /// An item that was protected may give way.
+    pub fn release(&mut self, addr: IpAddr, key: K, weight: u64) {
+        self.count(addr, key, (weight, false), (weight, true));
+    }
+
+    fn count(&mut self, addr: IpAddr, key: K, from: Counted, to: Counted) {
         if from == to {
             return;
         }
         let mut inside = None;
         for network in networks(addr) {
-            let before = self.weights.get(&network).copied().unwrap_or_default();
-            let after = before.saturating_sub(from).saturating_add(to);
-            match after {
-                0 => self.weights.remove(&network),
-                _ => self.weights.insert(network, after),
+            let before = self.held.get(&network).copied().unwrap_or_default();
+            let weight = before.weight.saturating_sub(from.0).saturating_add(to.0);
+            let movable = before.movable.saturating_sub(from.1.into()) + u32::from(to.1);
+            match weight {
+                0 => self.held.remove(&network),
+                _ => self.held.insert(network, Held { weight, movable }),
             };
-            replace(&mut self.parts, inside, (before, network), (after, network));
+            if before.movable > 0 {
+                self.parts.remove(&(inside, before.weight, network));
+            }
+            if movable > 0 {
+                self.parts.insert((inside, weight, network));
+            }
             inside = Some(network);
         }
         if let Some(narrowest) = inside {
-            replace(&mut self.items, narrowest, (from, key), (to, key));
+            if from.1 {
+                self.items.remove(&(narrowest, from.0, Some(key)));
+            }
+            if to.1 {
+                self.items.insert((narrowest, to.0, Some(key)));
+            }
         }
-        self.total = self.total.saturating_sub(from).saturating_add(to);
+        self.total = self.total.saturating_sub(from.0).saturating_add(to.0);
     }
 
     /// The weight of all items.
@@ -66,12 +106,21 @@ impl<K: Copy + Ord> Holders<K> {
         networks(addr).last().map_or(0, |network| self.weight(network))
     }
 
+    /// What the address holds as the widest and as the narrowest network of its.
+    #[must_use]
+    pub fn held(&self, addr: IpAddr) -> [u64; 2] {
+        let networks = networks(addr);
+        [networks.first(), networks.last()].map(|of| of.map_or(0, |network| self.weight(network)))
+    }
+
     /// The heaviest item of who holds most; of several such items, the one with the greatest key.
-    /// The widest networks are compared first, then the parts of the one that holds most.
+    /// The widest networks are compared first, then the parts of the one that holds most; those that
+    /// have only what does not give way are left out.
     #[must_use]
     pub fn heaviest(&self) -> Option<K> {
         let of = self.who_holds_most().pop()?;
-        self.items.get(&of)?.last().map(|(_, key)| *key)
+        let (holder, _, key) = self.items.range(..(of, u64::MAX, None)).next_back()?;
+        key.filter(|_| *holder == of)
     }
 
     /// The item that gives way to a new one of this address: the heaviest of who holds most, if that
@@ -100,40 +149,29 @@ impl<K: Copy + Ord> Holders<K> {
     /// Whether nobody holds anything.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.weights.is_empty() && self.parts.is_empty() && self.items.is_empty()
+        self.held.is_empty() && self.parts.is_empty() && self.items.is_empty()
     }
 
     /// The network that holds most, and of its parts that holds most, and so on.
     fn who_holds_most(&self) -> SmallVec<[Network; 3]> {
         let mut found = SmallVec::new();
-        while let Some((_, part)) = self.parts.get(&found.last().copied()).and_then(BTreeSet::last)
-        {
-            found.push(*part);
+        loop {
+            let inside: Option<Network> = found.last().copied();
+            let last = self.parts.range(..(inside, u64::MAX, NO_NETWORK)).next_back();
+            match last.filter(|(of, ..)| *of == inside) {
+                Some((.., part)) => found.push(*part),
+                None => return found,
+            }
         }
-        found
     }
 
     fn weight(&self, network: &Network) -> u64 {
-        self.weights.get(network).copied().unwrap_or_default()
+        self.held.get(network).map_or(0, |held| held.weight)
     }
 }
 
-/// Changes an entry of one of these sets; weight zero is no entry.
-fn replace<S: Copy + Eq + Hash, T: Ord>(
-    sets: &mut Map<S, BTreeSet<(u64, T)>>,
-    of: S,
-    before: (u64, T),
-    after: (u64, T),
-) {
-    let set = sets.entry(of).or_default();
-    set.remove(&before);
-    if after.0 > 0 {
-        set.insert(after);
-    }
-    if set.is_empty() {
-        sets.remove(&of);
-    }
-}
+/// Before all networks.
+const NO_NETWORK: Network = (0, IpAddr::V4(Ipv4Addr::UNSPECIFIED));
 
 /// The networks that an address is in, the widest first.
 fn networks(addr: IpAddr) -> SmallVec<[Network; 3]> {
@@ -201,6 +239,26 @@ mod tests {
         assert_eq!(compare("192.0.2.2", "192.0.2.1"), Ordering::Less);
         assert_eq!(compare("2001:db8::1", "192.0.2.9"), Ordering::Greater, "as one /48");
         assert_eq!(compare("2001:db8::1", "2001:db8:0:2::1"), Ordering::Equal, "as one /64");
+    }
+
+    #[test]
+    fn what_is_protected_counts_and_does_not_give_way() {
+        let mut holders = held(&[
+            ("192.0.2.1", 1, 3),
+            ("192.0.2.2", 2, 1),
+            ("192.0.2.2", 3, 1),
+            ("2001:db8:0:100::1", 4, 9),
+            ("2001:db8:0:200::1", 5, 1),
+        ]);
+        holders.protect(ip("2001:db8:0:100::1"), 4, 9);
+        assert_eq!(holders.heaviest(), Some(5), "its network has most");
+        holders.protect(ip("2001:db8:0:200::1"), 5, 1);
+        assert_eq!(holders.heaviest(), Some(1));
+        holders.protect(ip("192.0.2.1"), 1, 3);
+        assert_eq!(holders.gives_way(ip("192.0.2.3"), 1), Some(3));
+        assert_eq!((holders.total(), holders.of(ip("192.0.2.1"))), (15, 3));
+        holders.release(ip("192.0.2.1"), 1, 3);
+        assert_eq!(holders.gives_way(ip("192.0.2.3"), 1), Some(1));
     }
 
     #[test]

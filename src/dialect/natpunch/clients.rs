@@ -34,6 +34,9 @@ pub(super) struct Client {
     pub(super) proven: bool,
     /// The lobbies that it is in, or wants to get into.
     pub(super) lobbies: Vec<Uuid>,
+    /// In how many lobbies it is host of somebody who comes from elsewhere. Such a client gives way to
+    /// nobody.
+    hosting: u32,
     /// Counts registrations.
     number: u64,
 }
@@ -172,6 +175,7 @@ impl Clients {
             heard: now,
             proven: false,
             lobbies: Vec::new(),
+            hosting: 0,
             number: self.registered,
         };
         self.shares.change(endpoint.ip(), client.rank(id), 0, 1);
@@ -197,7 +201,7 @@ impl Clients {
     }
 
     /// Who has to go before a client of this address can be registered, if there is no room: one of
-    /// the address that has most. The client may be in a lobby.
+    /// the network that has most. The client may be in a lobby.
     pub(super) fn in_the_way(&self, addr: IpAddr) -> Option<Uuid> {
         let is_full = self.all.len() >= limits::NATPUNCH_CLIENTS
             && self.unproven.is_empty()
@@ -215,12 +219,23 @@ impl Clients {
         self.change(id, |client| client.lobbies.retain(|other| *other != lobby));
     }
 
+    /// A client is host of somebody who comes from elsewhere in one lobby more, or in one less.
+    pub(super) fn is_host_of_others(&mut self, id: Uuid, is_host: bool) {
+        self.change(id, |client| match is_host {
+            true => client.hosting += 1,
+            false => client.hosting = client.hosting.saturating_sub(1),
+        });
+    }
+
     fn change(&mut self, id: Uuid, change: impl FnOnce(&mut Client)) {
         let Some(client) = self.all.get_mut(&id) else { return };
-        let addr = client.endpoint.ip();
-        self.shares.change(addr, client.rank(id), 1, 0);
+        uncount(&mut self.shares, id, client);
         change(client);
+        let addr = client.endpoint.ip();
         self.shares.change(addr, client.rank(id), 0, 1);
+        if client.hosting > 0 {
+            self.shares.protect(addr, client.rank(id), 1);
+        }
     }
 
     /// A client says that it is at another port of its address now. IDs are no secret to those it
@@ -272,7 +287,7 @@ impl Clients {
         self.unproven.cancel(&id);
         self.proven.cancel(&id);
         self.by_customer.remove(client.endpoint.ip(), &id);
-        self.shares.change(client.endpoint.ip(), client.rank(id), 1, 0);
+        uncount(&mut self.shares, id, &client);
         Some(client)
     }
 
@@ -288,4 +303,12 @@ impl Clients {
     pub(super) fn len(&self) -> usize {
         self.all.len()
     }
+}
+
+fn uncount(shares: &mut Holders<Rank>, id: Uuid, client: &Client) {
+    let addr = client.endpoint.ip();
+    if client.hosting > 0 {
+        shares.release(addr, client.rank(id), 1);
+    }
+    shares.change(addr, client.rank(id), 1, 0);
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use prost::Message as _;
-use rand::{Rng, RngExt as _};
+use rand::Rng;
 
 use super::clients::{Client, Clients};
 use super::id::Uuid;
@@ -13,7 +13,8 @@ use super::message::{
     ClientInfo, Content, Endpoint, JoinLobbySuccess, LobbyInfo, LobbyListResponse, LobbyUpdate,
     Message,
 };
-use crate::customers::{Counts, Shares, network};
+use super::turns::Turns;
+use crate::customers::{Counts, Shares, widest};
 use crate::dialect::by_family::ByFamily;
 use crate::holders::Holders;
 use crate::limits;
@@ -26,19 +27,18 @@ pub(super) struct Lobby {
     pub(super) members: Vec<Uuid>,
     /// Who is about to meet the host; each has a place already.
     pub(super) pending: Vec<Uuid>,
-    /// Where it is in the list of all.
+    /// Where it is in its row.
     place: usize,
     /// Where the one who made it came from; its members have the same family.
     made_by: IpAddr,
     /// Counts lobbies.
     number: u64,
-    /// Somebody is in it who comes from elsewhere.
-    has_others: bool,
+    /// Its host, if somebody is in it who comes from elsewhere.
+    protects: Option<Uuid>,
 }
 
-/// Which lobby gives way before others: one in which nobody from elsewhere is, and of these the
-/// newest.
-type Rank = (bool, u64, Uuid);
+/// Which lobby gives way before others: the newest.
+type Rank = (u64, Uuid);
 
 impl Lobby {
     pub(super) fn host(&self) -> Option<Uuid> {
@@ -63,13 +63,8 @@ impl Lobby {
         larger.max_by_key(|(addr, _)| shares.of(*addr)).map(|(_, id)| id)
     }
 
-    /// Whether somebody is in it who comes from elsewhere than the one who made it.
-    pub(super) fn has_others(&self) -> bool {
-        self.has_others
-    }
-
     fn rank(&self, id: Uuid) -> Rank {
-        (!self.has_others, self.number, id)
+        (self.number, id)
     }
 }
 
@@ -77,34 +72,55 @@ impl Lobby {
 #[derive(Debug, Default)]
 pub(super) struct Lobbies {
     all: HashMap<Uuid, Lobby>,
-    /// The same in a row, so that a list can begin anywhere: those that peers with IPv4 can join,
-    /// and the others.
+    /// The same in a row: those that peers with IPv4 can join, and the others.
     rows: ByFamily<Vec<Uuid>>,
+    /// The same by customer, for lists that do not hold all.
+    turns: ByFamily<Turns>,
     made: Counts,
+    /// Those in which somebody from elsewhere is are protected.
     shares: Holders<Rank>,
+    /// The same, and nothing is protected.
+    all_shares: Holders<Rank>,
     opened: u64,
 }
 
 impl Lobbies {
     /// Which lobby has to be closed before somebody from this address can open one: one of the
-    /// address that has most.
+    /// network that has most; one in which somebody from elsewhere is only if there is no other, of
+    /// an address that has more than a household, or a network that has over an eighth of all.
     pub(super) fn in_the_way(&self, addr: IpAddr) -> Option<Uuid> {
-        let is_full = self.all.len() >= limits::NATPUNCH_LOBBIES;
-        let first = if is_full { self.shares.gives_way(addr, 1) } else { None };
-        first.filter(|(is_alone, ..)| *is_alone).map(|(_, _, id)| id)
+        if self.all.len() < limits::NATPUNCH_LOBBIES {
+            return None;
+        }
+        let has_many = |id: &Uuid| {
+            self.all.get(id).is_some_and(|lobby| {
+                let [widest, narrowest] = self.all_shares.held(lobby.made_by);
+                narrowest > limits::HOUSEHOLD.into() || widest > limits::NATPUNCH_LOBBIES as u64 / 8
+            })
+        };
+        let any = || self.all_shares.gives_way(addr, 1).map(|(_, id)| id).filter(has_many);
+        self.shares.gives_way(addr, 1).map(|(_, id)| id).or_else(any)
     }
 
     /// The members of a lobby have changed.
-    pub(super) fn note_members(&mut self, id: Uuid, clients: &Clients) {
+    pub(super) fn note_members(&mut self, id: Uuid, clients: &mut Clients) {
         let Some(lobby) = self.all.get_mut(&id) else { return };
-        let is_other = |addr: IpAddr| network(addr) != network(lobby.made_by);
-        let members = lobby.members.iter().filter_map(|id| clients.get(*id));
-        let has_others = members.into_iter().any(|client| is_other(client.endpoint.ip()));
-        if has_others != lobby.has_others {
-            self.shares.change(lobby.made_by, lobby.rank(id), 1, 0);
-            lobby.has_others = has_others;
-            self.shares.change(lobby.made_by, lobby.rank(id), 0, 1);
+        let is_other = |addr: IpAddr| widest(addr) != widest(lobby.made_by);
+        let mut members = lobby.members.iter().filter_map(|id| clients.get(*id));
+        let has_others = members.any(|client| is_other(client.endpoint.ip()));
+        let before = lobby.protects;
+        let after = lobby.host().filter(|_| has_others);
+        if before == after {
+            return;
         }
+        lobby.protects = after;
+        match (before, after) {
+            (None, Some(_)) => self.shares.protect(lobby.made_by, lobby.rank(id), 1),
+            (Some(_), None) => self.shares.release(lobby.made_by, lobby.rank(id), 1),
+            _ => {}
+        }
+        before.into_iter().for_each(|host| clients.is_host_of_others(host, false));
+        after.into_iter().for_each(|host| clients.is_host_of_others(host, true));
     }
 
     /// Opens a lobby; none if there are too many.
@@ -124,14 +140,15 @@ impl Lobbies {
         let row = self.rows.of_mut(made_by);
         let place = row.len();
         row.push(id);
+        self.turns.of_mut(made_by).add(made_by, id);
         let (members, pending) = (vec![host], Vec::new());
         self.opened += 1;
         let number = self.opened;
-        let has_others = false;
-        let lobby =
-            Lobby { name, max_players, members, pending, place, made_by, number, has_others };
+        let protects = None;
+        let lobby = Lobby { name, max_players, members, pending, place, made_by, number, protects };
         self.made.add(made_by);
         self.shares.change(made_by, lobby.rank(id), 0, 1);
+        self.all_shares.change(made_by, lobby.rank(id), 0, 1);
         self.all.insert(id, lobby);
         Some(id)
     }
@@ -154,10 +171,16 @@ impl Lobbies {
         self.all.get_mut(&id)
     }
 
-    pub(super) fn remove(&mut self, id: Uuid) {
+    pub(super) fn remove(&mut self, id: Uuid, clients: &mut Clients) {
         let Some(lobby) = self.all.remove(&id) else { return };
         self.made.remove(lobby.made_by);
+        if let Some(host) = lobby.protects {
+            self.shares.release(lobby.made_by, lobby.rank(id), 1);
+            clients.is_host_of_others(host, false);
+        }
+        self.all_shares.change(lobby.made_by, lobby.rank(id), 1, 0);
         self.shares.change(lobby.made_by, lobby.rank(id), 1, 0);
+        self.turns.of_mut(lobby.made_by).remove(lobby.made_by, id);
         let row = self.rows.of_mut(lobby.made_by);
         row.swap_remove(lobby.place);
         if let Some(moved) = row.get(lobby.place).and_then(|id| self.all.get_mut(id)) {
@@ -227,8 +250,9 @@ impl Lobbies {
         Content::LobbyUpdate(all)
     }
 
-    /// The list of lobbies that somebody at this address can join, up to `limit` bytes. If there are more, the list begins anywhere, so
-    /// that who asks again sees others. Members are told of as far as there is room left then.
+    /// The list of lobbies that somebody at this address can join, up to `limit` bytes. If there are
+    /// more, customers take turns, and who asks again sees others. Members are told of as far as
+    /// there is room left then.
     pub(super) fn list(
         &self,
         request_id: &str,
@@ -237,17 +261,20 @@ impl Lobbies {
         rng: &mut impl Rng,
     ) -> Option<Content> {
         let row = self.rows.of(reader);
-        let mut start = 0;
-        let mut list = self.list_from(row, start, request_id, limit)?;
+        let mut list = self.list_of(row, request_id, limit)?;
+        let some: Vec<Uuid>;
+        let mut ids = row;
         if list.lobbies.len() < row.len() {
-            start = rng.random_range(0..row.len());
-            list = self.list_from(row, start, request_id, limit)?;
+            let most = row.len().min(limit / ENTRY);
+            some = self.turns.of(reader).in_turn(rng).take(most).collect();
+            ids = &some;
+            list = self.list_of(ids, request_id, limit)?;
         }
         let mut length = list.encoded_len();
-        for (info, id) in list.lobbies.iter_mut().zip(from(row, start)) {
+        for (info, id) in list.lobbies.iter_mut().zip(ids) {
             let mut own = info.encoded_len();
             length -= field(own);
-            for member in self.members(id, clients) {
+            for member in self.members(*id, clients) {
                 own += field(member.encoded_len());
                 if wrapped(length + field(own)) > limit {
                     return Some(Content::LobbyListResponse(list));
@@ -259,13 +286,7 @@ impl Lobbies {
         Some(Content::LobbyListResponse(list))
     }
 
-    fn list_from(
-        &self,
-        row: &[Uuid],
-        start: usize,
-        request_id: &str,
-        limit: usize,
-    ) -> Option<LobbyListResponse> {
+    fn list_of(&self, ids: &[Uuid], request_id: &str, limit: usize) -> Option<LobbyListResponse> {
         let mut list = LobbyListResponse {
             success: true,
             request_id: request_id.into(),
@@ -276,9 +297,9 @@ impl Lobbies {
         if wrapped(length) > limit {
             return None;
         }
-        for id in from(row, start) {
-            // Every lobby in the row is one.
-            let Some(info) = self.info(id) else { break };
+        for id in ids {
+            // Every lobby in a row is one.
+            let Some(info) = self.info(*id) else { break };
             length += field(info.encoded_len());
             if wrapped(length) > limit {
                 break;
@@ -289,10 +310,8 @@ impl Lobbies {
     }
 }
 
-/// All lobbies of a row, beginning with that one.
-fn from(row: &[Uuid], start: usize) -> impl Iterator<Item = Uuid> {
-    row.iter().cycle().skip(start).take(row.len()).copied()
-}
+/// No lobby takes less in a list, as each has its own ID and that of its host there.
+const ENTRY: usize = 72;
 
 /// How long a message of that length is as a field of another one; both are counted and not
 /// encoded again and again, as what is added grows.
@@ -338,17 +357,14 @@ mod tests {
         }
         let viewer = IpAddr::from([203, 0, 113, 200]);
         for limit in 40..=limits::NATPUNCH_DATAGRAM {
-            let Some(list) = lobbies.list("request", (viewer, limit), &clients, &mut rng) else {
-                continue;
-            };
+            let same = || StdRng::seed_from_u64(limit as u64);
+            let list = lobbies.list("request", (viewer, limit), &clients, &mut same());
+            let Some(list) = list else { continue };
             assert!(size(list.clone()) <= limit, "{limit}");
             let Content::LobbyListResponse(mut list) = list else { panic!("{list:?}") };
-            let last = list.lobbies.last().and_then(|info| lobbies.find(&info.lobby_id));
-            let place = last.map_or(0, |(_, lobby)| lobby.place);
-            if let Some(next) = last.and_then(|_| from(lobbies.rows.of(viewer), place + 1).next()) {
-                list.lobbies.extend(lobbies.info(next));
-                assert!(size(Content::LobbyListResponse(list)) > limit, "{limit}");
-            }
+            let next = lobbies.turns.of(viewer).in_turn(&mut same()).nth(list.lobbies.len());
+            list.lobbies.extend(next.and_then(|next| lobbies.info(next)));
+            assert!(size(Content::LobbyListResponse(list)) > limit, "{limit}");
         }
     }
 

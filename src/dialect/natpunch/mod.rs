@@ -23,10 +23,11 @@ mod clients;
 mod id;
 mod lobbies;
 pub mod message;
+mod turns;
 
 use clients::Clients;
 use id::Uuid;
-use lobbies::{Lobbies, Lobby, endpoint, size};
+use lobbies::{Lobbies, endpoint, size};
 use message::{
     ConnectRequest, ConnectionInstruction, Content, CreateLobbyRequest, CreateLobbyResponse,
     Endpoint, Error, JoinLobbyRequest, JoinLobbyResponse, LeaveLobbyRequest, LeaveLobbyResponse,
@@ -89,7 +90,6 @@ impl Natpunch {
         }
         if let Some(other) = self.clients.in_the_way(peer.ip())
             && self.clients.at(peer).is_none()
-            && self.may_go(other)
         {
             self.forget(now, other, out);
         }
@@ -257,7 +257,7 @@ impl Natpunch {
         lobby.pending.remove(n);
         lobby.members.push(joiner);
         self.joins.cancel(&(id, joiner));
-        self.lobbies.note_members(id, &self.clients);
+        self.lobbies.note_members(id, &mut self.clients);
         self.count(now, id, joiner, true);
         debug!("{joiner} joined the lobby {id}");
         self.tell(joiner, self.lobbies.success(id, &self.clients), out);
@@ -299,7 +299,7 @@ impl Natpunch {
         }
         let pending = lobby.pending.clone();
         let Some(host) = lobby.host() else { return self.close(id, out) };
-        self.lobbies.note_members(id, &self.clients);
+        self.lobbies.note_members(id, &mut self.clients);
         let left = Content::PeerLeft(PeerLeft { client_id: who.to_string() });
         let update = self.lobbies.update(id, "player_left", &self.clients);
         for member in self.lobbies.get(id).map_or(&[][..], |lobby| &lobby.members) {
@@ -328,13 +328,7 @@ impl Natpunch {
             self.give_up(id, joiner, out);
         }
         debug!("the lobby {id} is gone");
-        self.lobbies.remove(id);
-    }
-
-    /// Whether nobody from elsewhere plays with a client.
-    fn may_go(&self, id: Uuid) -> bool {
-        let lobbies = self.clients.get(id).map_or(&[][..], |client| &client.lobbies);
-        !lobbies.iter().any(|lobby| self.lobbies.get(*lobby).is_some_and(Lobby::has_others))
+        self.lobbies.remove(id, &mut self.clients);
     }
 
     fn forget(&mut self, now: Now, id: Uuid, out: &mut Outbox) {

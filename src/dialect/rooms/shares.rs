@@ -32,22 +32,22 @@ impl Table {
         last_of_most(&shares, newcomer, clients())
     }
 
-    /// Which peer makes place for a newcomer from this address when all places are taken: no host
-    /// of somebody. Looks at every customer, which happens once for each that proves itself at most: a
-    /// newcomer gives way to the next before.
+    /// Which peer makes place for a newcomer from this address when all places are taken: one of the
+    /// network that has most and somebody in it who is no host of somebody.
     pub(super) fn largest_of_all(&self, newcomer: IpAddr) -> Option<Id> {
-        let customers = self.by_customer.all();
-        let (_, ids) = customers.max_by_key(|(addr, _)| self.shares.of(*addr))?;
-        let peers = ids.iter().rev().filter_map(|id| self.peer(*id));
-        let unmissed = peers.filter(|peer| {
-            !peer.is_host || self.room(peer.room).is_none_or(|room| room.clients.is_empty())
-        });
-        last_of_most(&self.shares, newcomer, unmissed)
+        let any = self.peer(self.shares.gives_way(newcomer, 1)?)?;
+        let peers = self.neighbours(any.endpoint.ip()).filter(|peer| !self.has_players(peer));
+        // Of those that came at once, it is the last one.
+        peers.max_by_key(|peer| Reverse(how_missed(peer))).map(|peer| peer.id)
+    }
+
+    /// Whether somebody is in the room of this host.
+    pub(super) fn has_players(&self, peer: &Peer) -> bool {
+        peer.is_host && self.room(peer.room).is_some_and(|room| !room.clients.is_empty())
     }
 }
 
-/// Of these peers, the newest first, the one whose network has most and that is missed least: who
-/// has not proved itself, who is not connected, who came last.
+/// Of these peers, the newest first, the one whose network has most and that is missed least.
 fn last_of_most<'a>(
     shares: &Shares,
     newcomer: IpAddr,
@@ -56,11 +56,15 @@ fn last_of_most<'a>(
     let larger =
         peers.filter(|peer| shares.compare(peer.endpoint.ip(), newcomer, 1) == Ordering::Greater);
     let last = larger.min_by_key(|peer| {
-        let is_connected = peer.status == Status::Connected;
         let most = Reverse(shares.of(peer.endpoint.ip()));
-        (most, peer.proved, is_connected, Reverse(peer.since))
+        (most, how_missed(peer))
     });
     last.map(|peer| peer.id)
+}
+
+/// Those first that are missed least: who has not proved itself, who is not connected, who came last.
+fn how_missed(peer: &Peer) -> (bool, bool, Reverse<Instant>) {
+    (peer.proved, peer.status == Status::Connected, Reverse(peer.since))
 }
 
 /// Which of those who are kept out is forgotten for another: of the address that has most, the

@@ -8,10 +8,11 @@ use std::time::Duration;
 use super::field::{Id, Key};
 use super::shares;
 use crate::clock::Instant;
-use crate::customers::{Possessions, Shares};
+use crate::customers::Possessions;
 use crate::dialect::Via;
 use crate::dialect::by_family::ByFamily;
 use crate::hash::Map;
+use crate::holders::Holders;
 use crate::limits;
 use crate::timers::Timers;
 use crate::unproven::Unproven;
@@ -119,8 +120,8 @@ pub(super) struct Table {
     by_age: ByFamily<BTreeMap<u64, Id>>,
     rooms_made: u64,
     pub(super) by_customer: Possessions<Id>,
-    /// How many peers each network has.
-    pub(super) shares: Shares,
+    /// How many peers each network has; hosts of somebody give way to nobody.
+    pub(super) shares: Holders<Id>,
     /// Peers, those first that have been silent longest.
     silent: Timers<Id>,
     /// The same of those that have not proved themselves.
@@ -142,7 +143,7 @@ impl Table {
             by_age: ByFamily::default(),
             rooms_made: 0,
             by_customer: Possessions::default(),
-            shares: Shares::default(),
+            shares: Holders::default(),
             silent: Timers::new(silence),
             unproved: Timers::new(silence),
             closing: Timers::new(limits::PARTED),
@@ -217,8 +218,8 @@ impl Table {
 
     /// A new client.
     pub(super) fn join(&mut self, now: Instant, client: Peer) {
-        if let Some(room) = self.rooms.get_mut(&client.room) {
-            room.clients.push(client.id);
+        if self.rooms.contains_key(&client.room) {
+            self.change_clients(client.room, |clients| clients.push(client.id));
             self.insert(now, client);
         }
     }
@@ -227,7 +228,7 @@ impl Table {
         let (id, via) = (peer.id, peer.via);
         self.at.insert(peer.endpoint, id);
         self.by_customer.add(peer.endpoint.ip(), id);
-        self.shares.add(peer.endpoint.ip(), 1);
+        self.shares.change(peer.endpoint.ip(), id, 0, 1);
         self.peers.insert(id, Peer { since: now, ..peer });
         self.heard(now, id, via);
     }
@@ -235,19 +236,32 @@ impl Table {
     /// Removes a client.
     pub(super) fn leave(&mut self, id: Id) -> Option<Peer> {
         let room = self.peers.get(&id)?.room;
-        if let Some(room) = self.rooms.get_mut(&room) {
-            room.clients.retain(|client| *client != id);
-        }
+        self.change_clients(room, |clients| clients.retain(|client| *client != id));
         self.remove(id)
+    }
+
+    /// Changes who is in a room with its host, who gives way to nobody while somebody is.
+    fn change_clients(&mut self, id: Id, change: impl FnOnce(&mut Vec<Id>)) {
+        let Some(room) = self.rooms.get_mut(&id) else { return };
+        let had_players = !room.clients.is_empty();
+        change(&mut room.clients);
+        let has_players = !room.clients.is_empty();
+        let Some(host) = self.peers.get(&room.host) else { return };
+        match (had_players, has_players) {
+            (false, true) => self.shares.protect(host.endpoint.ip(), host.id, 1),
+            (true, false) => self.shares.release(host.endpoint.ip(), host.id, 1),
+            _ => {}
+        }
     }
 
     /// Removes a room and everybody in it: the host first, then its clients.
     pub(super) fn close(&mut self, room: Id) -> Option<(Room, Vec<Peer>)> {
+        let mut ids = vec![self.rooms.get(&room)?.host];
+        self.change_clients(room, |clients| ids.append(clients));
         let room = self.rooms.remove(&room)?;
         self.by_age.both_mut().into_iter().for_each(|rooms| _ = rooms.remove(&room.number));
         self.closing.cancel(&room.id);
-        let ids = std::iter::once(&room.host).chain(&room.clients);
-        let peers = ids.filter_map(|id| self.remove(*id)).collect();
+        let peers = ids.into_iter().filter_map(|id| self.remove(id)).collect();
         Some((room, peers))
     }
 
@@ -261,7 +275,7 @@ impl Table {
             self.at.remove(&peer.endpoint);
         }
         self.by_customer.remove(peer.endpoint.ip(), &id);
-        self.shares.remove(peer.endpoint.ip(), 1);
+        self.shares.change(peer.endpoint.ip(), id, 1, 0);
         if peer.proved {
             self.unproven.remove(peer.endpoint.ip());
         }
@@ -277,6 +291,7 @@ impl Table {
         came_by: Key,
         key: Key,
     ) {
+        let has_players = self.peer(id).is_some_and(|peer| self.has_players(peer));
         let Some(peer) = self.peers.get_mut(&id) else { return };
         let (old, was_proved) = (peer.endpoint, peer.proved);
         peer.endpoint = endpoint;
@@ -289,8 +304,14 @@ impl Table {
         self.at.insert(endpoint, id);
         self.by_customer.remove(old.ip(), &id);
         self.by_customer.add(endpoint.ip(), id);
-        self.shares.remove(old.ip(), 1);
-        self.shares.add(endpoint.ip(), 1);
+        if has_players {
+            self.shares.release(old.ip(), id, 1);
+        }
+        self.shares.change(old.ip(), id, 1, 0);
+        self.shares.change(endpoint.ip(), id, 0, 1);
+        if has_players {
+            self.shares.protect(endpoint.ip(), id, 1);
+        }
         if was_proved {
             self.unproven.remove(old.ip());
         }

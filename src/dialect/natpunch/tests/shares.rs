@@ -1,6 +1,7 @@
 //! What one address takes must not be missing for others, and nobody takes a client's place.
 
 use super::*;
+use std::net::IpAddr;
 
 /// A port of an address of many clients.
 fn crowd(n: u16, port: u16) -> SocketAddr {
@@ -137,6 +138,129 @@ fn one_ipv6_customer_does_not_fill_a_lobby() {
     let last = six("2001:db8:999:ff00::1");
     let id = world.client(last);
     assert_eq!(world.say(last, join(&lobby, &id)), full(last));
+}
+
+/// Fills the server with lobbies that have members from other addresses. Somebody who has none opens
+/// one after that, in place of the newest.
+fn lobbies_of_each_other_keep_nobody_out(address: impl Fn(u16) -> IpAddr) {
+    let mut world = World::new();
+    let [host, member] = [addr(1), addr(2)].map(|at| (at, world.client(at)));
+    let first = world.lobby(host.0, &host.1, 4);
+    world.say(member.0, join(&first, &member.1));
+    world.say(host.0, ready(&first, &member.1));
+    for n in 0..limits::NATPUNCH_LOBBIES as u16 / 4 {
+        let [host, member] = [n / 16, 100 + n / 16]
+            .map(|of| SocketAddr::new(address(of), 4000 + n % 16))
+            .map(|at| (at, world.client(at)));
+        for _ in 0..4 {
+            if world.natpunch.lobbies.len() < limits::NATPUNCH_LOBBIES {
+                let lobby = world.lobby(host.0, &host.1, 4);
+                world.say(member.0, join(&lobby, &member.1));
+                world.say(host.0, ready(&lobby, &member.1));
+            }
+        }
+    }
+    assert_eq!(world.natpunch.lobbies.len(), limits::NATPUNCH_LOBBIES);
+    let late = world.client(addr(3));
+    let sent = world.say(addr(3), create(&late, "late", 4));
+    assert_eq!((sent.len(), update(&sent, "lobby_closed")), (3, 2), "{sent:?}");
+    let more = SocketAddr::new(address(0), 5000);
+    let id = world.client(more);
+    assert_eq!(world.say(more, create(&id, "more", 4)), [(more, error("Too many lobbies"))]);
+    // The lobby with members is as it was.
+    assert_eq!(world.say(addr(2), leave(&first, &member.1)).len(), 3);
+}
+
+#[test]
+fn lobbies_of_one_ipv6_customer_with_members_of_its_own_keep_nobody_out() {
+    lobbies_of_each_other_keep_nobody_out(|n| format!("2001:db8:1:{n:x}::1").parse().unwrap());
+}
+
+#[test]
+fn lobbies_of_many_addresses_with_members_of_each_other_keep_nobody_out() {
+    lobbies_of_each_other_keep_nobody_out(|n| crowd(n, 0).ip());
+}
+
+#[test]
+fn members_of_lobbies_of_many_addresses_keep_nobody_out() {
+    let mut world = World::new();
+    let [host, member] = [addr(1), addr(2)].map(|at| (at, world.client(at)));
+    let first = world.lobby(host.0, &host.1, 4);
+    world.say(member.0, join(&first, &member.1));
+    world.say(host.0, ready(&first, &member.1));
+    for n in 0..512 {
+        let crowd = |n: u16| crowd(n % 256, 4000 + n / 256);
+        let host = crowd(n);
+        let host_id = world.client(host);
+        let lobby = world.lobby(host, &host_id, 32);
+        for other in 1..32 {
+            let at = crowd((n + 1) % 256 + 256 * (2 * other + n / 256));
+            if world.natpunch.clients.len() < limits::NATPUNCH_CLIENTS {
+                let id = world.client(at);
+                world.say(at, join(&lobby, &id));
+                world.say(host, ready(&lobby, &id));
+            }
+        }
+    }
+    assert_eq!(world.natpunch.clients.len(), limits::NATPUNCH_CLIENTS);
+    let late = world.client(addr(3));
+    assert_ne!(late, "");
+    assert_eq!(world.say(addr(3), join(&first, &late)).len(), 3);
+    assert_eq!(world.natpunch.clients.len(), limits::NATPUNCH_CLIENTS);
+    // This address had no more than 62.
+    assert_ne!(world.client(crowd(0, 6000)), "");
+    assert_eq!(world.client(crowd(0, 6001)), "", "who would have most gets no more");
+    assert_eq!(world.say(addr(2), leave(&first, &member.1)).len(), 3);
+}
+
+/// In how many of 200 lists each lobby is.
+fn seen(world: &mut World, reader: SocketAddr) -> HashMap<String, usize> {
+    let mut seen = HashMap::new();
+    world.client(reader);
+    for _ in 0..200 {
+        let sent = world.say(reader, pb().m(15, pb().s(1, "q")));
+        let Content::LobbyListResponse(list) =
+            Message::decode(&sent[0].1.0[..]).unwrap().content.unwrap()
+        else {
+            panic!("{sent:?}")
+        };
+        let ids: HashSet<_> = list.lobbies.into_iter().map(|info| info.lobby_id).collect();
+        assert!(ids.len() >= 6, "a datagram is not left empty: {ids:?}");
+        ids.into_iter().for_each(|id| *seen.entry(id).or_default() += 1);
+    }
+    seen
+}
+
+#[test]
+fn who_has_many_lobbies_hides_nobody_elses_from_lists() {
+    let mut world = World::new();
+    let host = world.client(addr(1));
+    let honest = world.lobby(addr(1), &host, 4);
+    for (n, port) in (0..16u16).flat_map(|n| (0..16).map(move |port| (n, port))) {
+        let id = world.client(crowd(n, 4000 + port));
+        (0..4).for_each(|_| drop(world.lobby(crowd(n, 4000 + port), &id, 4)));
+    }
+    let seen = seen(&mut world, addr(2));
+    assert!(seen[&honest] > 40, "{}", seen[&honest]);
+    let others = seen.len() - 1;
+    assert!(others > 500, "nor their own: {others}");
+}
+
+#[test]
+fn who_has_a_large_network_hides_nobody_elses_lobbies_from_lists() {
+    let six = |text: String| SocketAddr::new(text.parse().unwrap(), 4000);
+    let mut world = World::new();
+    let mut open = |at: SocketAddr, lobbies: usize| -> Vec<String> {
+        let id = world.client(at);
+        (0..lobbies).map(|_| world.lobby(at, &id, 4)).collect()
+    };
+    let honest = open(six("2001:db8:1::1".into()), 1);
+    let neighbour = open(six("2001:db8:2:ffff::1".into()), 1);
+    (0..16).for_each(|n| drop(open(six(format!("2001:db8:2:{n:x}::1")), 4)));
+    let seen = seen(&mut world, six("2001:db8:3::1".into()));
+    assert_eq!(seen[&honest[0]], 200, "there are two customers");
+    let share = 200 * 5 / 17;
+    assert!(seen[&neighbour[0]] > share / 2, "one network of 17 of its customer: {seen:?}");
 }
 
 /// A client in a lobby with another, and the port that somebody pretends to be it at.

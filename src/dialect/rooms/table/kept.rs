@@ -52,21 +52,23 @@ impl Table {
         let Some(client) = self.peers.get_mut(&id) else { return };
         client.is_kept = true;
         self.at.remove(&client.endpoint);
-        if let Some(room) = self.rooms.get_mut(&client.room) {
-            room.clients.retain(|client| *client != id);
-        }
+        let room = client.room;
+        self.change_clients(room, |clients| clients.retain(|client| *client != id));
         self.kept.arm(now, id);
     }
 
     /// A client has its place again, as if it had just come. Nobody may be where it is.
     pub(in crate::dialect::rooms) fn restore(&mut self, id: Id) {
         let Some(client) = self.peers.get_mut(&id) else { return };
-        let Some(room) = self.rooms.get_mut(&client.room) else { return };
+        let room = client.room;
+        if !self.rooms.contains_key(&room) {
+            return;
+        }
         client.is_kept = false;
         client.status = Status::Joining;
         (client.told, client.knows_host) = (false, true);
-        room.clients.push(id);
         self.at.insert(client.endpoint, id);
+        self.change_clients(room, |clients| clients.push(id));
         self.kept.cancel(&id);
     }
 

@@ -178,6 +178,51 @@ fn one_customer_does_not_take_all_places() {
     assert_eq!(left, 22, "rooms without anybody");
 }
 
+/// Somebody with many addresses fills the server with rooms that have clients, all of which have
+/// shown their keys; the customer that has most has only hosts of others. Two newcomers who have no
+/// place at all get in after that, one as a client and one as a host.
+fn hosts_of_each_other_keep_nobody_out(hosts: &[SocketAddr], clients: &[SocketAddr]) {
+    let peers = hosts.len() + clients.len() + 2;
+    let mut world = World::with(Config { peers, ..Config::default() });
+    let first = world.host(peer(1), "a");
+    let player = world.join(peer(2), &first);
+    let theirs: Vec<Place> = hosts.iter().map(|at| world.host(*at, "theirs")).collect();
+    let with = clients.iter().zip(theirs.iter().cycle());
+    let clients: Vec<Place> = with.map(|(at, room)| world.join(*at, room)).collect();
+    assert_eq!(world.rooms.table.len(), peers);
+    let joined = world.join(peer(3), &first);
+    let opened = world.host(peer(4), "new");
+    for honest in [&first, &player, &joined, &opened] {
+        assert_eq!(world.answer(honest.at, "ka"), "ka");
+    }
+    assert!(theirs.iter().all(|host| world.answer(host.at, "ka") == "ka"), "they have players");
+    let gone = clients.iter().filter(|one| world.answer(one.at, "ka") == "er:ka:noroom");
+    assert_eq!(gone.count(), 2);
+    assert_eq!(
+        world.answer(clients[clients.len() - 1].at, &format!("jr:{}", theirs[0].room)),
+        "er:jr:busy",
+        "who has most gets no more"
+    );
+}
+
+#[test]
+fn rooms_of_one_ipv6_customer_with_clients_of_its_own_keep_nobody_out() {
+    let six =
+        |net: u16, port| SocketAddr::new(format!("2001:db8:1:{net:x}::1").parse().unwrap(), port);
+    let hosts: Vec<_> = (0..8).map(|port| six(1, 4000 + port)).collect();
+    let clients: Vec<_> = (1..=16).map(|n| six(0x100 * n, 4000)).collect();
+    hosts_of_each_other_keep_nobody_out(&hosts, &clients);
+}
+
+#[test]
+fn rooms_of_many_addresses_with_clients_of_each_other_keep_nobody_out() {
+    let at = |n, port| SocketAddr::new(peer(n).ip(), port);
+    let eight = |n| (0..8).map(move |port| at(n, 4000 + port));
+    let hosts: Vec<_> = (100..104).flat_map(eight).collect();
+    let clients: Vec<_> = (200..208).flat_map(eight).collect();
+    hosts_of_each_other_keep_nobody_out(&hosts, &clients);
+}
+
 #[test]
 fn who_is_kicked_often_lets_nobody_else_in_again() {
     let mut world = World::new();
