@@ -101,9 +101,19 @@ impl<const FROM: u64, const TO: u64> Member<'_> for Whole<FROM, TO> {
     }
 
     fn read(value: &RawValue) -> Option<Self> {
-        let number = value.get().parse().ok()?;
-        (FROM..=TO).contains(&number).then_some(Self(number))
+        whole(value).filter(|number| (FROM..=TO).contains(number)).map(Self)
     }
+}
+
+/// A whole number, however it is written: in JSON 4, 4.0 and 0.4e1 are the same, and engines whose
+/// numbers are all floating-point write the second.
+fn whole(value: &RawValue) -> Option<u64> {
+    /// Above this, floating-point numbers are no longer all whole numbers that there are.
+    const MOST: f64 = (1_u64 << 53) as f64;
+    // A text has quotes, and the words that are numbers for Rust are no JSON.
+    let number: f64 = value.get().parse().ok()?;
+    let is_whole = number.fract() == 0.0 && (0.0..=MOST).contains(&number);
+    is_whole.then_some(number as u64)
 }
 
 impl Member<'_> for bool {
@@ -111,8 +121,13 @@ impl Member<'_> for bool {
         "true or false".to_owned()
     }
 
+    /// Engines without a type for it write 1 and 0.
     fn read(value: &RawValue) -> Option<Self> {
-        serde_json::from_str(value.get()).ok()
+        match value.get() {
+            "true" => Some(true),
+            "false" => Some(false),
+            _ => Whole::<0, 1>::read(value).map(|Whole(number)| number == 1),
+        }
     }
 }
 

@@ -14,6 +14,60 @@ fn wrong(world: &mut World, id: ConnId, name: &str, data: &str) -> Option<String
 }
 
 #[test]
+fn a_whole_number_is_one_however_it_is_written() {
+    let mut world = World::new();
+    let [id] = world.peers(["bob"]);
+    for n in ["4", "4.0", "4.000", "4e0", "0.4E+1", "40e-1", "400.0e-2"] {
+        let made = format!(r#"{{"name":"x","max_players":{n}}}"#);
+        assert_eq!(wrong(&mut world, id, "create_room", &made), None, "{n}");
+        let limit = format!(r#"{{"limit":{n}}}"#);
+        let listed = world.ask(id, "list_rooms", serde_json::from_str(&limit).unwrap()).unwrap();
+        assert_eq!(listed["rooms"][0]["max_players"], 4, "{n}");
+        let local = format!(r#"{{"local":[{{"ip":"10.0.0.1","port":{n}}}]}}"#);
+        assert_eq!(wrong(&mut world, id, "local_endpoints", &local), None, "{n}");
+        assert_eq!(wrong(&mut world, id, "leave_room", "{}"), None);
+    }
+    for n in ["0", "0.0", "-0.0", "1e6", "4294967295.0"] {
+        assert_eq!(
+            wrong(&mut world, id, "list_rooms", &format!(r#"{{"limit":{n}}}"#)),
+            None,
+            "{n}"
+        );
+    }
+    for n in ["4.5", "0.0", "-4.0", "-4", "1e400", "-1e400", "1e-400", "65.0", "\"4\"", "\"NaN\""] {
+        let made = format!(r#"{{"name":"x","max_players":{n}}}"#);
+        let why = wrong(&mut world, id, "create_room", &made);
+        let want = "max_players has to be a whole number from 1 to 64";
+        assert_eq!(why.as_deref(), Some(want), "{n}");
+    }
+    for n in ["0.5", "-1.0", "1e400", "18446744073709551616", "true"] {
+        let why = wrong(&mut world, id, "list_rooms", &format!(r#"{{"limit":{n}}}"#));
+        assert!(why.unwrap().starts_with("limit has to be a whole number from 0 to "), "{n}");
+    }
+}
+
+#[test]
+fn yes_and_no_may_be_numbers() {
+    let mut world = World::new();
+    let [id] = world.peers(["bob"]);
+    let mut told = |ok: &str| {
+        let data = format!(r#"{{"id":"eve","ok":{ok}}}"#);
+        world.say(
+            id,
+            format!(r#"{{"type":"confirm_pass","name":"punch_result","data":{data},"pass_id":1}}"#),
+        );
+        world.hears(id)["error"]["message"].as_str().map(str::to_owned)
+    };
+    for ok in ["true", "false", "1.0", "0.0", "1", "0"] {
+        assert_eq!(told(ok), None, "{ok}");
+    }
+    for ok in ["2", "0.5", "-1", "\"true\"", "[true]"] {
+        assert_eq!(told(ok).as_deref(), Some("ok has to be true or false"), "{ok}");
+    }
+    assert_eq!(told("null").as_deref(), Some("ok is missing, it has to be true or false"));
+}
+
+#[test]
 fn what_is_wrong_is_said_in_a_sentence_that_names_it() {
     const LABEL: &str = "has to be a text of at most 64 bytes without control characters";
     let id = "id has to be a text of 1 to 64 bytes without control characters".to_owned();
@@ -47,7 +101,7 @@ fn what_is_wrong_is_said_in_a_sentence_that_names_it() {
         ("local_endpoints", &many, "local has to be a list of at most 8 objects".into()),
         (
             "local_endpoints",
-            r#"{"local":[{"ip":"10.0.0.1","port":0}]}"#,
+            r#"{"local":[{"ip":"10.0.0.1","port":0.0}]}"#,
             "port has to be a whole number from 1 to 65535".into(),
         ),
         (
