@@ -5,8 +5,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::Resettable;
 use clap::error::ErrorKind;
-use clap::{ArgAction, CommandFactory as _, Parser};
+use clap::{ArgAction, CommandFactory as _, FromArgMatches as _, Parser};
 
 use crate::admission::Admission;
 use crate::dialect::{Name, events, gmnet, natpunch, rooms};
@@ -195,6 +196,20 @@ pub struct Options {
 }
 
 impl Options {
+    /// The options of this process; ends it if they are wrong, or if it was only asked what there
+    /// is. A variable that is empty is as good as none: compose files and the like have them.
+    #[must_use]
+    pub fn of_process() -> Self {
+        let command = Self::command().mut_args(|option| {
+            let is_empty = |name| std::env::var_os(name).is_some_and(|value| value.is_empty());
+            match option.get_env().is_some_and(is_empty) {
+                true => option.env(Resettable::Reset),
+                false => option,
+            }
+        });
+        Self::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
+    }
+
     /// What the server has to know, if it can have that many connections; but for what is
     /// random, and for the sockets that there are.
     #[must_use]
