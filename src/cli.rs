@@ -1,12 +1,13 @@
 //! The command line: that of the old server, and what is new. Every option can also be given as
 //! an environment variable.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::Resettable;
 use clap::error::ErrorKind;
-use clap::{ArgAction, CommandFactory as _, Parser};
+use clap::{ArgAction, CommandFactory as _, FromArgMatches as _, Parser};
 
 use crate::admission::Admission;
 use crate::dialect::{Name, events, gmnet, natpunch, rooms};
@@ -36,12 +37,12 @@ pub struct Options {
 
     /// Listen on this address only; can be repeated [default: all]
     #[arg(long, env = "PUNCHD_BIND", hide_env = true, value_delimiter = ',')]
-    #[arg(help_heading = "Network", value_name = "IP")]
+    #[arg(help_heading = "Network", value_name = "IP", value_parser = parse_bind)]
     pub bind: Vec<IpAddr>,
 
     /// Tell this address for hosts on this machine or its network
     #[arg(long, env = "PUNCHD_PUBLIC_IP", hide_env = true, value_name = "IP")]
-    #[arg(help_heading = "Network")]
+    #[arg(help_heading = "Network", value_parser = parse_public_ip)]
     pub public_ip: Option<IpAddr>,
 
     /// Certificate for TLS, in PEM; SIGHUP reads it anew
@@ -66,7 +67,7 @@ pub struct Options {
 
     /// A second address of this machine, for STUN's other answers
     #[arg(long, env = "PUNCHD_ALT_ADDR", hide_env = true, value_name = "IP")]
-    #[arg(help_heading = "Network")]
+    #[arg(help_heading = "Network", value_parser = parse_own_ip)]
     pub alt_addr: Option<IpAddr>,
 
     /// Speak these only, as in gmnet,rooms [default: all]
@@ -195,6 +196,20 @@ pub struct Options {
 }
 
 impl Options {
+    /// The options of this process; ends it if they are wrong, or if it was only asked what there
+    /// is. A variable that is empty is as good as none: compose files and the like have them.
+    #[must_use]
+    pub fn of_process() -> Self {
+        let command = Self::command().mut_args(|option| {
+            let is_empty = |name| std::env::var_os(name).is_some_and(|value| value.is_empty());
+            match option.get_env().is_some_and(is_empty) {
+                true => option.env(Resettable::Reset),
+                false => option,
+            }
+        });
+        Self::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
+    }
+
     /// What the server has to know, if it can have that many connections; but for what is
     /// random, and for the sockets that there are.
     #[must_use]
@@ -314,6 +329,33 @@ fn parse_flag(text: &str) -> Result<bool, String> {
     }
 }
 
+/// The address of one machine, or what stands for all that this one has.
+fn read_ip(text: &str) -> Option<IpAddr> {
+    let ip: IpAddr = text.parse().ok()?;
+    let meant = ip.to_canonical();
+    let is_for_many = meant.is_multicast() || meant == IpAddr::from(Ipv4Addr::BROADCAST);
+    (!is_for_many).then_some(ip)
+}
+
+fn read_ip_of_one(text: &str) -> Option<IpAddr> {
+    read_ip(text).filter(|ip| !ip.to_canonical().is_unspecified())
+}
+
+fn parse_bind(text: &str) -> Result<IpAddr, String> {
+    let why = "invalid IP address: want an address of this machine, or 0.0.0.0 or :: for all";
+    read_ip(text).ok_or_else(|| why.into())
+}
+
+/// Players would knock there.
+fn parse_public_ip(text: &str) -> Result<IpAddr, String> {
+    let why = "want the IP address by which players elsewhere reach this server, as 203.0.113.7";
+    read_ip_of_one(text).ok_or_else(|| why.into())
+}
+
+fn parse_own_ip(text: &str) -> Result<IpAddr, String> {
+    read_ip_of_one(text).ok_or_else(|| "want an address of this machine, as 203.0.113.8".into())
+}
+
 fn parse_port(text: &str) -> Result<u16, String> {
     text.parse().map_err(|_| "want a port from 1 to 65535, or 0 for one that is free".into())
 }
@@ -399,6 +441,36 @@ mod tests {
         for n in ["1000001", "4294967295", "4294967296", "many"] {
             let error: String = rates(n).unwrap_err();
             assert!(error.contains("from 1 to 1000000, or 0 for no limit"), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_address_that_nobody_has_is_refused() {
+        let error = |option: &str, ip: &str| {
+            let line = Options::try_parse_from(["punchd", option, ip]);
+            line.map(drop).map_err(|error| error.to_string())
+        };
+        let many = ["255.255.255.255", "224.0.0.1", "ff02::1", "::ffff:224.0.0.1"];
+        for ip in ["0.0.0.0", "::", "::ffff:0.0.0.0"].iter().chain(&many) {
+            let why = error("--public-ip", ip).expect_err(ip);
+            assert!(why.contains("by which players elsewhere reach this server"), "{ip}: {why}");
+            let why = error("--alt-addr", ip).expect_err(ip);
+            assert!(why.contains("want an address of this machine"), "{ip}: {why}");
+        }
+        for ip in many {
+            let why = error("--bind", ip).expect_err(ip);
+            assert!(why.contains("want an address of this machine, or 0.0.0.0"), "{ip}: {why}");
+        }
+        assert!(error("--bind", "1.2.3").unwrap_err().contains("want an address"));
+        for (option, ip) in [
+            ("--bind", "0.0.0.0,::"),
+            ("--bind", "127.0.0.1"),
+            ("--public-ip", "203.0.113.7"),
+            ("--public-ip", "2001:db8::7"),
+            ("--public-ip", "192.168.0.7"),
+            ("--alt-addr", "127.0.0.2"),
+        ] {
+            assert_eq!(error(option, ip), Ok(()), "{option} {ip}");
         }
     }
 

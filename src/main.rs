@@ -8,7 +8,6 @@ use std::panic::PanicHookInfo;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser;
 use log::{Level, error, info, log_enabled, warn};
 use punchd::cli::{self, Options};
 use punchd::dialect::events::tls::Acceptor;
@@ -25,7 +24,7 @@ use rand::rngs::SysRng;
 use sd_notify::NotifyState;
 
 fn main() -> ExitCode {
-    let options = Options::parse();
+    let options = Options::of_process();
     options.check().unwrap_or_else(|error| error.exit());
     if let Err(error) = logging::start(options.verbosity(), options.log.as_deref()) {
         eprintln!("punchd: {error}");

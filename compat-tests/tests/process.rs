@@ -8,10 +8,12 @@ use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::process::Command;
 use std::time::Duration;
 
+use clap::CommandFactory as _;
 use compat_tests::folder::Folder;
 use compat_tests::gmnet::wire::{self, LOBBY, TESTING_INFOS, VERSION};
 use compat_tests::gmnet::{Client, ClientConfig, Control, Host, HostConfig, Query};
 use compat_tests::master::{Master, binary, fails_to_start, loopback};
+use punchd::cli::Options;
 
 const WAIT: Duration = Duration::from_secs(10);
 
@@ -121,8 +123,27 @@ fn a_flag_in_the_environment_is_a_plain_yes_or_no() {
 }
 
 #[test]
+fn an_empty_variable_is_as_good_as_none() {
+    let options = Options::command();
+    let names: Vec<_> = options.get_arguments().filter_map(|option| option.get_env()).collect();
+    assert!(names.len() > 20, "{names:?}");
+    for name in &names {
+        let mut command = punchd(&["--port", "0"]);
+        command.env(name, "");
+        let _starts = Master::spawn(command);
+    }
+    let mut command = punchd(&["--port", "0"]);
+    command.envs(names.iter().map(|name| (name, "")));
+    let log = Master::spawn(command).stop();
+    let first = log.lines().next().expect("a line");
+    assert!(first.ends_with(" connections"), "nothing restricts it: {first}");
+    // An argument that is empty is a mistake.
+    assert!(misused(punchd(&["--port", ""])).contains("want a port"));
+}
+
+#[test]
 fn an_empty_key_or_game_locks_nobody_out() {
-    for (name, value) in [("PUNCHD_KEY", ""), ("PUNCHD_KEY", "a,,b"), ("PUNCHD_GAMES", " ")] {
+    for (name, value) in [("PUNCHD_KEY", " "), ("PUNCHD_KEY", "a,,b"), ("PUNCHD_GAMES", " ")] {
         let text = misused(punchd_with(&[(name, value)]));
         assert!(text.contains(&format!("and {name} out")), "what to do: {text}");
     }

@@ -4,7 +4,7 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, symlink};
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -268,6 +268,85 @@ fn the_log_goes_on_when_the_new_file_cannot_be_made() {
     let kept = fs::read_to_string(format!("{moved}/punchd.log")).expect("the log");
     assert!(kept.contains(&format!("{asking} asked")), "{kept}");
     assert_eq!(kept.trim_end(), log);
+}
+
+/// A server whose log file has a disk that is full.
+fn logging_to_a_full_disk(file: &str) -> Master {
+    symlink("/dev/full", file).expect("linking");
+    let mut command = Command::new(binary());
+    command.args(["--port", "0", "--log", file]);
+    let master = Master::spawn(command);
+    master.wait_for_log(&format!("ERROR cannot write the log file {file}: No space left"));
+    master
+}
+
+/// How many lines are lost, as the log tells between these texts.
+fn lost(log: &str, before: &str, behind: &str) -> usize {
+    let count = |line: &str| line.split_once(before)?.1.strip_suffix(behind)?.parse().ok();
+    log.lines().find_map(count).expect("a count")
+}
+
+#[test]
+fn a_full_disk_is_told_once_and_what_is_lost_is_counted() {
+    let folder = Folder::new();
+    let file = folder.file("punchd.log");
+    let master = logging_to_a_full_disk(&file);
+    let failures = |log: &str| log.matches("cannot write the log file").count();
+    for _ in 0..5 {
+        look_up(&master, loopback());
+    }
+    assert_eq!(failures(&master.log()), 1, "{}", master.log());
+    // Whoever asks for it to be opened again wants to know.
+    master.signal(Signal::SIGHUP);
+    let deadline = Instant::now() + WAIT;
+    while failures(&master.log()) < 2 {
+        assert!(Instant::now() < deadline, "{}", master.log());
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    fs::remove_file(&file).expect("unlinking");
+    master.signal(Signal::SIGHUP);
+    master.wait_for_log("is written again");
+    let asking = look_up(&master, loopback());
+    let log = master.stop();
+    assert_eq!(failures(&log), 2, "{log}");
+    let kept = fs::read_to_string(&file).expect("the log");
+    assert!(kept.lines().all(has_time_and_level) && kept.contains(&format!("{asking} asked")));
+    let lost = lost(&log, &format!("the log file {file} is written again; "), " lines are lost");
+    assert!(lost > 6, "{log}");
+    assert_eq!(lost + kept.lines().count(), log.lines().count(), "{log}\n\n{kept}");
+}
+
+#[test]
+fn lines_that_a_full_disk_lost_are_counted_at_the_end() {
+    let folder = Folder::new();
+    let file = folder.file("punchd.log");
+    let master = logging_to_a_full_disk(&file);
+    look_up(&master, loopback());
+    let log = master.stop();
+    let behind = format!(" lines are lost: the log file {file} could not be written");
+    let lost = lost(&log, "WARN  ", &behind);
+    assert_eq!(lost + 1, log.lines().count(), "{log}");
+}
+
+#[test]
+fn a_console_that_takes_nothing_is_told_in_the_file() {
+    let folder = Folder::new();
+    let file = folder.file("punchd.log");
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").expect("opening");
+    let mut command = Command::new(binary());
+    command.args(["--port", "0", "--log", &file]).stderr(full);
+    let mut server = command.spawn().expect("starting");
+    let deadline = Instant::now() + WAIT;
+    let said = "ERROR cannot write the log to standard error: No space left";
+    let log = || fs::read_to_string(&file).unwrap_or_default();
+    while !log().contains(said) && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    kill(Pid::from_raw(server.id() as i32), Signal::SIGTERM).expect("signalling");
+    assert!(server.wait().expect("waiting").success());
+    assert_eq!(log().matches(said).count(), 1, "{}", log());
+    let behind = " lines are lost: the log to standard error could not be written";
+    assert!(lost(&log(), "WARN  ", behind) > 1, "{}", log());
 }
 
 #[test]

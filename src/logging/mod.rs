@@ -70,8 +70,10 @@ impl fmt::Display for LogError {
             _ if queue::is_unread_pipe(path, error) => {
                 "it is a named pipe that nobody reads: start what reads it"
             }
+            io::ErrorKind::BrokenPipe => "start what reads it",
             io::ErrorKind::NotFound => "make its folder first",
             io::ErrorKind::PermissionDenied => "let this user write there, or choose another place",
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "make room there",
             io::ErrorKind::IsADirectory => "name a file, not a folder",
             _ => "choose another place",
         };
@@ -201,6 +203,13 @@ impl Loggers {
         levels.max().unwrap_or(LevelFilter::Off)
     }
 
+    fn wait_for_places(&self, until: Instant) {
+        let written: Vec<_> = self.places.iter().map(|place| place.queue.written()).collect();
+        for written in written {
+            let _ = written.recv_timeout(until.saturating_duration_since(Instant::now()));
+        }
+    }
+
     fn admits(&self, record: &Record<'_>) -> bool {
         if is_own(record) {
             return true;
@@ -254,9 +263,12 @@ impl Log for Loggers {
     /// Waits until all is written, but no longer than [`limits::LOG_FLUSH`].
     fn flush(&self) {
         let until = Instant::now() + limits::LOG_FLUSH;
-        let written: Vec<_> = self.places.iter().map(|place| place.queue.written()).collect();
-        for written in written {
-            let _ = written.recv_timeout(until.saturating_duration_since(Instant::now()));
+        self.wait_for_places(until);
+        // Only now it is known how many lines a full disk has lost, and there is no time for it to
+        // work again.
+        for text in self.places.iter().filter_map(|place| place.queue.take_unwritten()) {
+            self.places.iter().for_each(|place| place.warn(format_args!("{text}")));
         }
+        self.wait_for_places(until);
     }
 }

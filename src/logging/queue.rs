@@ -4,12 +4,12 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -23,6 +23,9 @@ const ENTRY: usize = 64;
 
 /// How long the start waits for the log file. A disk may hang.
 const OPEN_WAIT: Duration = Duration::from_secs(1);
+
+/// How seldom it is told that nothing can be written, if it works in between.
+const TOLD_GAP: Duration = Duration::from_secs(60);
 
 /// Set when the log file has to be opened anew.
 static REOPEN: AtomicBool = AtomicBool::new(false);
@@ -49,6 +52,8 @@ struct Counts {
     waiting: AtomicUsize,
     /// Lines for which there was no room.
     lost: AtomicU64,
+    /// Lines that could not be written, as far as that has not been told.
+    unwritten: AtomicU64,
 }
 
 /// Takes lines without ever waiting. Clones are the same queue.
@@ -56,7 +61,8 @@ struct Counts {
 pub(super) struct Queue {
     jobs: Sender<Job>,
     counts: Arc<Counts>,
-    is_file: bool,
+    /// Where they go to; none is standard error.
+    file: Option<PathBuf>,
 }
 
 /// Whether the log file is open.
@@ -75,9 +81,9 @@ impl Queue {
     /// # Errors
     /// If the system gives no thread.
     pub(super) fn to_console() -> io::Result<Self> {
-        let (queue, jobs) = Self::new(false);
+        let (queue, jobs) = Self::new(None);
         let counts = Arc::clone(&queue.counts);
-        spawn(move || work(&jobs, &counts, &mut io::stderr(), |_| ()))?;
+        spawn(move || Writer::new(io::stderr(), None, counts).work(&jobs, |_| ()))?;
         Ok(queue)
     }
 
@@ -86,7 +92,7 @@ impl Queue {
     /// # Errors
     /// If the system gives no thread.
     pub(super) fn to_file(path: &Path) -> io::Result<(Self, Opened)> {
-        let (queue, jobs) = Self::new(true);
+        let (queue, jobs) = Self::new(Some(path.to_owned()));
         let (counts, path) = (Arc::clone(&queue.counts), path.to_owned());
         let (open, is_open) = channel();
         spawn(move || {
@@ -98,9 +104,10 @@ impl Queue {
                 opened => opened,
             };
             match opened {
-                Ok(mut file) => {
+                Ok(file) => {
                     let _ = open.send(Opened::Yes);
-                    work(&jobs, &counts, &mut file, |file| replace(file, &path));
+                    let mut writer = Writer::new(file, Some(path.clone()), counts);
+                    writer.work(&jobs, |file| replace(file, &path));
                 }
                 Err(error) => _ = open.send(Opened::Failed(error)),
             }
@@ -108,17 +115,24 @@ impl Queue {
         Ok((queue, is_open.recv_timeout(OPEN_WAIT).unwrap_or(Opened::Not)))
     }
 
-    fn new(is_file: bool) -> (Self, Receiver<Job>) {
+    fn new(file: Option<PathBuf>) -> (Self, Receiver<Job>) {
         let (jobs, to_do) = channel();
-        (Self { jobs, counts: Arc::default(), is_file }, to_do)
+        (Self { jobs, counts: Arc::default(), file }, to_do)
     }
 
     /// How many lines were lost since this was asked last; none if none were, or if there is
     /// hardly any room for more.
     pub(super) fn take_lost(&self) -> Option<u64> {
-        let Counts { waiting, lost } = &*self.counts;
+        let Counts { waiting, lost, .. } = &*self.counts;
         let has_room = waiting.load(Ordering::Relaxed) < limits::LOG_WAITING / 2;
         (has_room && lost.load(Ordering::Relaxed) > 0).then(|| lost.swap(0, Ordering::Relaxed))
+    }
+
+    /// How many lines could not be written, in words, if that has not been told.
+    pub(super) fn take_unwritten(&self) -> Option<String> {
+        let lines = self.counts.unwritten.swap(0, Ordering::Relaxed);
+        let name = name(self.file.as_deref());
+        (lines > 0).then(|| format!("{lines} lines are lost: {name} could not be written"))
     }
 
     /// Tells when all that is in the queue now has been written.
@@ -132,14 +146,14 @@ impl Queue {
 impl Write for Queue {
     /// Takes a whole line.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let Counts { waiting, lost } = &*self.counts;
+        let Counts { waiting, lost, .. } = &*self.counts;
         let size = ENTRY + line.len();
         if waiting.load(Ordering::Relaxed) + size > limits::LOG_WAITING {
             lost.fetch_add(1, Ordering::Relaxed);
             return Ok(line.len());
         }
         waiting.fetch_add(size, Ordering::Relaxed);
-        if self.is_file && REOPEN.swap(false, Ordering::SeqCst) {
+        if self.file.is_some() && REOPEN.swap(false, Ordering::SeqCst) {
             let _ = self.jobs.send(Job::Reopen);
         }
         let _ = self.jobs.send(Job::Write(line.into()));
@@ -160,18 +174,98 @@ pub(super) fn spawn(work: impl FnOnce() + Send + 'static) -> io::Result<()> {
     thread::Builder::new().name("log".to_owned()).spawn(run).map(drop)
 }
 
-/// Does what is to be done until the queue is gone.
-fn work<W: Write>(jobs: &Receiver<Job>, counts: &Counts, to: &mut W, reopen: impl Fn(&mut W)) {
-    for job in jobs {
-        match job {
-            Job::Write(line) => {
-                // A full disk must not stop the server; the line is lost.
-                let _ = to.write_all(&line);
-                counts.waiting.fetch_sub(ENTRY + line.len(), Ordering::Relaxed);
+fn name(file: Option<&Path>) -> String {
+    file.map_or("the log to standard error".into(), |path| {
+        format!("the log file {}", path.display())
+    })
+}
+
+/// What takes the lines, and how that goes. A full disk must not stop the server: what cannot be
+/// written is lost, counted, and told in the other place of the log.
+struct Writer<W> {
+    to: W,
+    file: Option<PathBuf>,
+    counts: Arc<Counts>,
+    /// The last line was written in part.
+    is_cut: bool,
+    /// It has been told that nothing can be written.
+    is_failing: bool,
+    /// It is to be told again, as the owner wants it to be tried again.
+    is_asked: bool,
+    /// When it was told last. Something that works and fails by turns must not fill the other place.
+    told: Option<Instant>,
+}
+
+impl<W: Write> Writer<W> {
+    fn new(to: W, file: Option<PathBuf>, counts: Arc<Counts>) -> Self {
+        Self { to, file, counts, is_cut: false, is_failing: false, is_asked: false, told: None }
+    }
+
+    /// Does what is to be done until the queue is gone.
+    fn work(&mut self, jobs: &Receiver<Job>, reopen: impl Fn(&mut W)) {
+        for job in jobs {
+            match job {
+                Job::Write(line) => {
+                    match self.write(&line) {
+                        Ok(()) => self.note_success(),
+                        Err(error) => self.note_failure(error),
+                    }
+                    self.counts.waiting.fetch_sub(ENTRY + line.len(), Ordering::Relaxed);
+                }
+                Job::Reopen => {
+                    reopen(&mut self.to);
+                    self.is_asked = true;
+                }
+                Job::Report(report) => _ = report.send(()),
             }
-            Job::Reopen => reopen(to),
-            Job::Report(report) => _ = report.send(()),
         }
+    }
+
+    /// Writes a line, behind the end of the one before if that was written in part.
+    fn write(&mut self, line: &[u8]) -> io::Result<()> {
+        if self.is_cut {
+            self.to.write_all(
+                b"
+",
+            )?;
+            self.is_cut = false;
+        }
+        let mut rest = line;
+        while !rest.is_empty() {
+            match self.to.write(rest) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(length) => {
+                    rest = rest.get(length..).unwrap_or_default();
+                    self.is_cut = !rest.is_empty();
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn note_success(&mut self) {
+        self.is_asked = false;
+        if std::mem::take(&mut self.is_failing) {
+            let lines = self.counts.unwritten.swap(0, Ordering::Relaxed);
+            log::warn!("{} is written again; {lines} lines are lost", name(self.file.as_deref()));
+        }
+    }
+
+    fn note_failure(&mut self, error: io::Error) {
+        self.counts.unwritten.fetch_add(1, Ordering::Relaxed);
+        let is_news = !self.is_failing && self.told.is_none_or(|at| at.elapsed() >= TOLD_GAP);
+        if !is_news && !self.is_asked {
+            return;
+        }
+        (self.is_failing, self.is_asked, self.told) = (true, false, Some(Instant::now()));
+        let why = match &self.file {
+            Some(path) => LogError::File(path.clone(), error).to_string(),
+            None => format!("cannot write {}: {error}", name(None)),
+        };
+        // However little is logged: whoever wants a log has to know that there is none.
+        log::error!("{why}; until that works, lines are lost");
     }
 }
 
@@ -205,5 +299,63 @@ fn replace(file: &mut File, path: &Path) {
             let error = LogError::File(path.into(), error);
             log::warn!("{error}; until the next SIGHUP the log goes on in the file from before");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A disk with room for so many bytes.
+    struct Disk(Vec<u8>, usize);
+
+    impl Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let room = self.1 - self.0.len();
+            let taken = &bytes[..room.min(bytes.len())];
+            self.0.extend_from_slice(taken);
+            if taken.is_empty() { Err(io::ErrorKind::StorageFull.into()) } else { Ok(taken.len()) }
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_line_that_was_cut_by_a_full_disk_leaves_the_next_one_whole() {
+        let (mut queue, jobs) = Queue::new(None);
+        let mut writer = Writer::new(Disk(Vec::new(), 10), None, Arc::clone(&queue.counts));
+        for line in [
+            "first
+", "second
+", "third
+",
+        ] {
+            queue.write_all(line.as_bytes()).unwrap();
+        }
+        let Queue { jobs: end, counts, .. } = queue;
+        end.send(Job::Reopen).unwrap();
+        end.send(Job::Write(
+            b"fourth
+"
+            .as_slice()
+            .into(),
+        ))
+        .unwrap();
+        drop(end);
+        counts.waiting.fetch_add(ENTRY + 7, Ordering::Relaxed);
+        // Room is made when it is opened again.
+        writer.work(&jobs, |disk: &mut Disk| disk.1 = 100);
+        assert_eq!(
+            writer.to.0,
+            b"first
+seco
+fourth
+"
+        );
+        assert_eq!(counts.waiting.load(Ordering::Relaxed), 0);
+        assert!(!writer.is_failing && !writer.is_cut);
+        assert_eq!(counts.unwritten.load(Ordering::Relaxed), 0, "told");
     }
 }

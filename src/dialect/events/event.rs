@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
+use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use smallvec::SmallVec;
@@ -89,14 +89,15 @@ pub struct Event<'a> {
     fields: Fields<'a>,
 }
 
-type Fields<'a> = SmallVec<[(Cow<'a, str>, &'a RawValue); 8]>;
+/// Fields as they were written, in their order.
+pub(super) type Fields<'a> = SmallVec<[(Cow<'a, str>, &'a RawValue); 8]>;
 
 /// A field name, borrowed where it has no escapes in it.
 #[derive(Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// An object, field by field.
-struct Object<'a>(Fields<'a>);
+/// An object, field by field. A name may be there more than once.
+pub(super) struct Object<'a>(pub(super) Fields<'a>);
 
 impl<'de> Deserialize<'de> for Object<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -111,9 +112,6 @@ impl<'de> Deserialize<'de> for Object<'de> {
             fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
                 let mut fields = Fields::new();
                 while let Some((Text(key), value)) = map.next_entry()? {
-                    if is_known(&key) && fields.iter().any(|(before, _)| *before == key) {
-                        return Err(M::Error::custom("a field is there twice"));
-                    }
                     fields.push((key, value));
                 }
                 Ok(Object(fields))
@@ -123,9 +121,11 @@ impl<'de> Deserialize<'de> for Object<'de> {
     }
 }
 
-/// Whether the server looks at a field of this name.
-fn is_known(key: &str) -> bool {
-    matches!(key, "type" | "name" | "data" | "dest" | "from" | "pass_id" | "request_id")
+/// The fields that the server looks at.
+const KNOWN: [&str; 7] = ["type", "name", "data", "dest", "from", "pass_id", "request_id"];
+
+fn is_twice(fields: &Fields<'_>, known: &str) -> bool {
+    fields.iter().filter(|(key, _)| key == known).nth(1).is_some()
 }
 
 impl<'a> Event<'a> {
@@ -145,6 +145,9 @@ impl<'a> Event<'a> {
         let json = |error: &dyn fmt::Display| EventError::Json(error.to_string());
         let text = std::str::from_utf8(object).map_err(|error| json(&error))?;
         let Object(fields) = serde_json::from_str(text).map_err(|error| json(&error))?;
+        if let Some(key) = KNOWN.iter().find(|known| is_twice(&fields, known)) {
+            return Err(EventError::Json(format!("{key} is there twice")));
+        }
         let find = |key: &str| fields.iter().find(|(name, _)| name == key).map(|(_, v)| *v);
         let text =
             |key, why| find(key).map(|v| as_text(v).ok_or(EventError::Field(why))).transpose();
@@ -209,7 +212,8 @@ fn write_json(bytes: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) {
     debug_assert!(written.is_ok());
 }
 
-fn as_text(value: &RawValue) -> Option<Cow<'_, str>> {
+/// A text, if it is one.
+pub(super) fn as_text(value: &RawValue) -> Option<Cow<'_, str>> {
     serde_json::from_str(value.get()).ok().map(|Text(text)| text)
 }
 

@@ -3,7 +3,7 @@
 //! sockets.
 //!
 //! Bytes go through [`wire`], which has [`tls`] decrypt what is encrypted, and [`framing`], which cuts them into
-//! objects; [`event`] reads these. What is for another peer is passed on by [`forward`], with
+//! objects; [`event`] reads these, and [`data`] what they carry. What is for another peer is passed on by [`forward`], with
 //! [`routing`] to remember who waits for an answer; what is for the server is carried out in
 //! [`peers`] (log in, endpoints, introductions) and [`rooms`].
 
@@ -13,8 +13,7 @@ use std::sync::Arc;
 
 use log::debug;
 use rand::rngs::StdRng;
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use serde::Serialize;
 
 use super::conns::Conns;
 use super::turns::Turns;
@@ -30,6 +29,7 @@ use crate::rates::Rates;
 use crate::timers::{Seldom, Timers};
 use crate::unproven::Unproven;
 
+mod data;
 pub mod event;
 mod forward;
 pub mod framing;
@@ -449,21 +449,6 @@ impl Conn {
         let is_tls_waiting = matches!(&self.wire, Wire::Tls(tls) if tls.is_waiting());
         is_tls_waiting || !self.ahead.is_empty()
     }
-}
-
-/// Reads what a request carries; nothing is as good as an object without fields.
-fn data_of<'a, T: Deserialize<'a>>(event: &Event<'a>) -> Result<T, Fault> {
-    let data = event.data.map_or("{}", RawValue::get);
-    serde_json::from_str(data).map_err(|error| Fault::new("bad_request", error.to_string()))
-}
-
-/// A text that has to be short and fit a line.
-fn label(text: &str) -> Result<Arc<str>, Fault> {
-    if text.len() > limits::LABEL || text.chars().any(char::is_control) {
-        let why = format!("want at most {} bytes without control characters", limits::LABEL);
-        return Err(Fault::new("bad_request", why));
-    }
-    Ok(text.into())
 }
 
 impl Dialect for Events {

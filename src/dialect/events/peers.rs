@@ -1,15 +1,17 @@
 //! Who is logged in, which endpoint its game socket has, and who is told of it.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use log::{debug, info, warn};
 use rand::RngExt as _;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
+use super::data::{Data, Id, Label, Objects, Whole};
 use super::event::{Event, Fault, Nothing};
 use super::rooms::DISCONNECTED;
-use super::{Events, Outbox, data_of, label};
+use super::{Events, Outbox};
 use crate::admission::Quoted;
 use crate::clock::{Instant, Now};
 use crate::dialect::{ConnId, Name, Via, hex};
@@ -36,10 +38,17 @@ pub(super) struct Peer {
 }
 
 /// An endpoint as it is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 struct Local {
     ip: IpAddr,
     port: u16,
+}
+
+impl Local {
+    fn read(data: &Data<'_>) -> Result<Self, Fault> {
+        let Whole::<1, { u16::MAX as u64 }>(port) = data.needed("port")?;
+        Ok(Self { ip: data.needed("ip")?, port: port as u16 })
+    }
 }
 
 /// The pass that tells one peer about another.
@@ -81,23 +90,15 @@ impl Events {
         event: &Event<'_>,
         out: &mut Outbox,
     ) -> Result<(), Fault> {
-        #[derive(Deserialize)]
-        struct Login {
-            id: String,
-            #[serde(default)]
-            game: String,
-            key: Option<String>,
-        }
-        let login: Login = data_of(event)?;
-        let (name, game) = (label(&login.id)?, label(&login.game)?);
-        if name.is_empty() {
-            return Err(Fault::new("bad_request", "the ID must not be empty"));
-        }
+        let data = Data::of(event)?;
+        let Id(name) = data.needed("id")?;
+        let game = data.optional("game")?.map_or_else(Arc::default, |Label(game)| game);
+        let key: Option<Cow<'_, str>> = data.optional("key")?;
         if self.peer(id).is_some() {
             return Err(Fault::new("already_logged_in", "you have an ID already"));
         }
         let admission = &self.config.admission;
-        if !admission.admits(login.key.as_deref(), &game) {
+        if !admission.admits(key.as_deref(), &game) {
             let (asks_for_key, list) = (admission.asks_for_key(), admission.list());
             if let Some(addr) = self.conns.get(id).map(|conn| conn.addr.ip()) {
                 let game = Quoted(&game);
@@ -121,7 +122,7 @@ impl Events {
         let addr = conn.addr;
         let peer = Peer {
             id: Arc::clone(&name),
-            game,
+            game: Arc::clone(&game),
             room: None,
             token,
             endpoint: None,
@@ -134,7 +135,7 @@ impl Events {
         self.silent.arm(now.instant, id);
         self.tokens.insert(token, id);
         if self.lines.says(now, addr.ip()) {
-            info!("{addr} logged in as {name:?}, game {:?}", login.game);
+            info!("{addr} logged in as {name:?}, game {game:?}");
         }
         let data = serde_json::json!({ "id": &*name, "udp_token": format!("{token:032x}") });
         self.peers.insert(name, id);
@@ -165,15 +166,9 @@ impl Events {
         event: &Event<'_>,
         out: &mut Outbox,
     ) -> Result<(), Fault> {
-        #[derive(Deserialize)]
-        struct Endpoints {
-            local: Vec<Local>,
-        }
-        let Endpoints { mut local } = data_of(event)?;
-        if local.len() > limits::LOCAL_ENDPOINTS || local.iter().any(|local| local.port == 0) {
-            let why = format!("want at most {} endpoints, port 0 is none", limits::LOCAL_ENDPOINTS);
-            return Err(Fault::new("bad_request", why));
-        }
+        type Endpoints<'a> = Objects<'a, { limits::LOCAL_ENDPOINTS }>;
+        let Objects(local): Endpoints<'_> = Data::of(event)?.needed("local")?;
+        let mut local = local.iter().map(Local::read).collect::<Result<Vec<_>, _>>()?;
         // Others would knock there, whoever it is.
         local.retain(|local| is_local(local.ip.to_canonical()));
         let Some(peer) = self.peer_mut(id) else { return Ok(()) };
@@ -320,20 +315,16 @@ impl Events {
         id: ConnId,
         event: &Event<'_>,
     ) -> Result<(), Fault> {
-        #[derive(Deserialize)]
-        struct PunchResult {
-            id: String,
-            ok: bool,
-        }
-        let result: PunchResult = data_of(event)?;
-        self.count_punch(now.instant, id, &result.id, result.ok);
+        let data = Data::of(event)?;
+        let (other, ok): (Cow<'_, str>, bool) = (data.needed("id")?, data.needed("ok")?);
+        self.count_punch(now.instant, id, &other, ok);
         let Some(conn) = self.conns.get(id) else { return Ok(()) };
         let addr = conn.addr;
         if self.lines.says(now, addr.ip())
             && let Some(peer) = self.peer(id)
         {
-            let ended = if result.ok { "succeeded" } else { "failed" };
-            info!("the punch of {:?} to {:?} {ended}", peer.id, result.id);
+            let ended = if ok { "succeeded" } else { "failed" };
+            info!("the punch of {:?} to {other:?} {ended}", peer.id);
         }
         Ok(())
     }

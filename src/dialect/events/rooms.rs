@@ -1,5 +1,6 @@
 //! Rooms: who is together, and who is told when that changes.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::ops::Bound;
@@ -7,12 +8,13 @@ use std::sync::Arc;
 
 use log::{debug, info};
 use rand::RngExt as _;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::json;
 
+use super::data::{Data, Label, Whole};
 use super::event::{Event, Fault, Nothing};
 use super::peers::other_family;
-use super::{Events, Outbox, data_of, label};
+use super::{Events, Outbox};
 use crate::clock::Now;
 use crate::customers::Counts;
 use crate::dialect::{ConnId, hex};
@@ -82,17 +84,13 @@ impl Rooms {
     }
 }
 
-/// A request that names a room.
-#[derive(Deserialize)]
-struct ByRoom {
-    room: String,
+/// The room that a request names.
+fn named_room(event: &Event<'_>) -> Result<u64, Fault> {
+    number(&Data::of(event)?.needed::<Cow<'_, str>>("room")?)
 }
 
-impl ByRoom {
-    /// The ID, or none if there can be no such room.
-    fn id(&self) -> Option<u64> {
-        hex::read_64(self.room.as_bytes())
-    }
+fn number(room: &str) -> Result<u64, Fault> {
+    hex::read_64(room.as_bytes()).ok_or_else(no_such_room)
 }
 
 fn written(room: u64) -> String {
@@ -111,18 +109,11 @@ impl Events {
         event: &Event<'_>,
         out: &mut Outbox,
     ) -> Result<(), Fault> {
-        #[derive(Deserialize)]
-        struct CreateRoom {
-            name: String,
-            max_players: Option<usize>,
-        }
-        let wanted: CreateRoom = data_of(event)?;
-        let name = label(&wanted.name)?;
-        let max_players = wanted.max_players.unwrap_or(limits::ROOM_PLAYERS);
-        if !(1..=limits::ROOM_PLAYERS).contains(&max_players) {
-            let why = format!("a room has 1 to {} players", limits::ROOM_PLAYERS);
-            return Err(Fault::new("bad_request", why));
-        }
+        type Players = Whole<1, { limits::ROOM_PLAYERS as u64 }>;
+        let data = Data::of(event)?;
+        let Label(name) = data.needed("name")?;
+        let max_players = data.optional::<Players>("max_players")?;
+        let max_players = max_players.map_or(limits::ROOM_PLAYERS, |Whole(n)| n as usize);
         self.check_homeless(id)?;
         let Some(addr) = self.conns.get(id).map(|conn| conn.addr) else { return Ok(()) };
         let made_by = addr.ip();
@@ -150,7 +141,7 @@ impl Events {
         event: &Event<'_>,
         out: &mut Outbox,
     ) -> Result<(), Fault> {
-        let wanted = data_of::<ByRoom>(event)?.id().ok_or_else(no_such_room)?;
+        let wanted = named_room(event)?;
         let game = self.game_of(id);
         let room = self.rooms.get(&game, wanted).ok_or_else(no_such_room)?;
         if !room.is_host(id) {
@@ -167,11 +158,6 @@ impl Events {
         event: &Event<'_>,
         out: &mut Outbox,
     ) -> Result<(), Fault> {
-        #[derive(Deserialize)]
-        struct ListRooms {
-            after: Option<String>,
-            limit: Option<usize>,
-        }
         #[derive(Serialize)]
         struct Listed<'a> {
             room: String,
@@ -188,12 +174,14 @@ impl Events {
             rooms: Vec<Listed<'a>>,
             more: bool,
         }
-        let query: ListRooms = data_of(event)?;
-        let after = match query.after {
+        let data = Data::of(event)?;
+        let after = match data.optional::<Cow<'_, str>>("after")? {
             None => Bound::Unbounded,
-            Some(room) => Bound::Excluded(ByRoom { room }.id().ok_or_else(no_such_room)?),
+            Some(room) => Bound::Excluded(number(&room)?),
         };
-        let limit = query.limit.unwrap_or(limits::ROOMS_AT_ONCE).clamp(1, limits::ROOMS_AT_ONCE);
+        let limit = data.optional::<Whole<0, { u32::MAX as u64 }>>("limit")?;
+        let limit = limit.map_or(limits::ROOMS_AT_ONCE, |Whole(n)| n as usize);
+        let limit = limit.clamp(1, limits::ROOMS_AT_ONCE);
         let game = self.game_of(id);
         let rooms = self.rooms.games.get(&game);
         let mut all = rooms.into_iter().flat_map(|rooms| rooms.range((after, Bound::Unbounded)));
@@ -218,7 +206,7 @@ impl Events {
         event: &Event<'_>,
         out: &mut Outbox,
     ) -> Result<(), Fault> {
-        let wanted = data_of::<ByRoom>(event)?.id().ok_or_else(no_such_room)?;
+        let wanted = named_room(event)?;
         self.check_homeless(id)?;
         let nonce = self.random.random();
         let Some(peer) = self.peer(id) else { return Ok(()) };
@@ -271,11 +259,7 @@ impl Events {
         event: &Event<'_>,
         out: &mut Outbox,
     ) -> Result<(), Fault> {
-        #[derive(Deserialize)]
-        struct Kick {
-            id: String,
-        }
-        let Kick { id: wanted } = data_of(event)?;
+        let wanted: Cow<'_, str> = Data::of(event)?.needed("id")?;
         let (game, number) = self.room_of(id)?;
         let room = self.rooms.get(&game, number).ok_or_else(no_such_room)?;
         if !room.is_host(id) {

@@ -17,6 +17,7 @@ use crate::dialect::{ConnId, Dialect, Outbox, Output, Use, Via};
 use crate::limits::{self, Limits};
 use crate::unproven::Unproven;
 
+mod data;
 mod encrypted;
 mod meeting;
 mod passing;
