@@ -197,12 +197,14 @@ pub struct Options {
 
 impl Options {
     /// The options of this process; ends it if they are wrong, or if it was only asked what there
-    /// is. A variable that is empty is as good as none: compose files and the like have them.
+    /// is. A variable that is empty is as good as none: compose files and the like have them. Not one
+    /// that says whom to admit: a secret that did not arrive must not let in everybody.
     #[must_use]
     pub fn of_process() -> Self {
         let command = Self::command().mut_args(|option| {
             let is_empty = |name| std::env::var_os(name).is_some_and(|value| value.is_empty());
-            match option.get_env().is_some_and(is_empty) {
+            let admits = ["key", "games"].contains(&option.get_id().as_str());
+            match !admits && option.get_env().is_some_and(is_empty) {
                 true => option.env(Resettable::Reset),
                 false => option,
             }

@@ -125,7 +125,10 @@ fn a_flag_in_the_environment_is_a_plain_yes_or_no() {
 #[test]
 fn an_empty_variable_is_as_good_as_none() {
     let options = Options::command();
-    let names: Vec<_> = options.get_arguments().filter_map(|option| option.get_env()).collect();
+    let names = options.get_arguments().filter_map(|option| option.get_env());
+    // What was to say whom to admit must not be lost.
+    let names: Vec<_> =
+        names.filter(|name| *name != "PUNCHD_KEY" && *name != "PUNCHD_GAMES").collect();
     assert!(names.len() > 20, "{names:?}");
     for name in &names {
         let mut command = punchd(&["--port", "0"]);
@@ -143,7 +146,7 @@ fn an_empty_variable_is_as_good_as_none() {
 
 #[test]
 fn an_empty_key_or_game_locks_nobody_out() {
-    for (name, value) in [("PUNCHD_KEY", " "), ("PUNCHD_KEY", "a,,b"), ("PUNCHD_GAMES", " ")] {
+    for (name, value) in [("PUNCHD_KEY", ""), ("PUNCHD_KEY", "a,,b"), ("PUNCHD_GAMES", "")] {
         let text = misused(punchd_with(&[(name, value)]));
         assert!(text.contains(&format!("and {name} out")), "what to do: {text}");
     }
