@@ -482,3 +482,17 @@ fn who_forges_knocks_wins_nothing_from_a_game_that_stands_still() {
     let client = story.join(CLIENT, 5000, "203.0.113.9");
     story.tells(client, at("203.0.113.9", 4000));
 }
+
+#[test]
+fn who_has_been_found_is_not_moved_while_it_knocks() {
+    let mut story = Story::asking();
+    let host = story.host_without_udp(HOST, "Pong", "Ann");
+    story.wait(100);
+    story.tells(host, notice());
+    story.knock(HOST, 4000, 20);
+    for _ in 0..100 {
+        story.knock(HOST, 4000, 1);
+        (0..10).for_each(|_| story.knock(HOST, FORGED, 1));
+    }
+    is_found_at(&mut story, host, 4000);
+}

@@ -77,8 +77,8 @@ struct Asked {
     ports: SmallVec<[(u16, u32); 2]>,
     /// Those: they are its neighbours', or forged.
     others: SmallVec<[u16; 2]>,
-    /// The one that was found to be its own.
-    own: Option<u16>,
+    /// The one that was found to be its own, and when it knocked last.
+    own: Option<(u16, Instant)>,
 }
 
 impl Asked {
@@ -229,10 +229,19 @@ impl Knocks {
             return None;
         }
         asked.note(port);
-        // Who forges may be nearer than the host.
-        let has_waited = now - asked.at >= limits::KNOCK_WAIT;
-        let most = asked.most().filter(|most| has_waited && asked.own != Some(*most));
-        most.map(|port| (port, false))
+        match &mut asked.own {
+            Some((own, last)) if *own == port => {
+                *last = now;
+                return None;
+            }
+            // A host goes on knocking, however much others do.
+            Some((_, last)) if now - *last <= limits::BELONGS => return None,
+            // Who forges may be nearer than the host.
+            None if now - asked.at < limits::KNOCK_WAIT => return None,
+            _ => {}
+        }
+        let is_another = |most: &u16| asked.own.is_none_or(|(own, _)| own != *most);
+        asked.most().filter(is_another).map(|port| (port, false))
     }
 
     /// What is known of the port of a host whose clients have waited for its knocks.
@@ -242,11 +251,11 @@ impl Knocks {
 
     /// The port of a host is known. If it is another than it had without doubt, its knocks are looked at
     /// as long as they come: a game that stands still for a moment may begin late, after who forges.
-    pub(super) fn found(&mut self, conn: ConnId, port: u16) {
+    pub(super) fn found(&mut self, now: Instant, conn: ConnId, port: u16) {
         self.awaited.cancel(&conn);
         self.soon.cancel(&conn);
         let Some(asked) = self.knocking.get_mut(&conn) else { return };
-        asked.own = Some(port);
+        asked.own = Some((port, now));
         let (addr, until) = (asked.addr, asked.at + limits::KNOCKING);
         if asked.sure == Some(port) {
             self.look_no_more(addr, conn);

@@ -169,7 +169,7 @@ impl Gmnet {
     ) {
         let Some(host) = self.hosts.get(key) else { return };
         let (conn, addr, before) = (host.conn, host.addr, host.port);
-        self.knocks.found(conn, port);
+        self.knocks.found(now.instant, conn, port);
         let others = self.hosts.confirm_port(now.instant, key, (port, via), is_sure);
         self.ports.claim_shown(addr, port);
         for other in others {
