@@ -281,9 +281,9 @@ pub const KNOCKING: Duration = Duration::from_secs(15);
 /// away is heard by then.
 pub const KNOCK_WAIT: Duration = Duration::from_millis(300);
 
-/// Hosts that knock at this server at one time, 60 times a second each: what they send takes a
-/// twentieth of the time of a processor. A customer who has asked for some of them has a part
-/// of it only.
+/// Hosts that knock at this server at one time, 60 times a second each: 15,000 datagrams a second,
+/// where 100,000 knocks took half a processor. A customer who has asked for some of them has a
+/// part of it only.
 pub const KNOCKING_HOSTS: usize = 256;
 
 /// So many knocks from one port are needed to take it for a host's that it had not before.

@@ -77,6 +77,8 @@ struct Asked {
     ports: SmallVec<[(u16, u32); 2]>,
     /// Those: they are its neighbours', or forged.
     others: SmallVec<[u16; 2]>,
+    /// By which way a knock came last.
+    via: Via,
     /// The one that was found to be its own, and when it knocked last.
     own: Option<(u16, Instant)>,
 }
@@ -137,13 +139,14 @@ impl Knocks {
     pub(super) fn endpoint(&self, via: Option<Via>, host: IpAddr) -> Option<SocketAddr> {
         let is_usable =
             |at: &SocketAddr| !at.ip().is_unspecified() && at.is_ipv4() == host.is_ipv4();
-        let Some(via) = via.or(*self.last.of(host)) else {
-            let is_near = |at: &SocketAddr| at.ip().is_loopback() == host.is_loopback();
-            return self.sockets.iter().copied().find(|at| is_usable(at) && is_near(at));
+        let by = |via: Via| {
+            let socket = self.sockets.get(usize::from(via.socket))?;
+            let at = SocketAddr::new(via.local.unwrap_or(socket.ip()), socket.port());
+            Some(at).filter(is_usable)
         };
-        let socket = self.sockets.get(usize::from(via.socket))?;
-        let at = SocketAddr::new(via.local.unwrap_or(socket.ip()), socket.port());
-        Some(at).filter(is_usable)
+        let is_near = |at: &SocketAddr| at.ip().is_loopback() == host.is_loopback();
+        let any = || self.sockets.iter().copied().find(|at| is_usable(at) && is_near(at));
+        via.and_then(by).or_else(|| self.last.of(host).and_then(by)).or_else(any)
     }
 
     /// Whether a host of this address may be asked now, in the share of `by`. One is asked at a time,
@@ -184,7 +187,8 @@ impl Knocks {
         self.soon.cancel(&conn);
         self.shares.add(by, 1);
         let ports = SmallVec::new();
-        let asked = Asked { addr, by, at: now, sure, ports, others, own: None };
+        let asked =
+            Asked { addr, by, at: now, sure, ports, others, via: Via::default(), own: None };
         self.knocking.arm_with(now, conn, asked);
         self.awaited.arm(now, conn);
         self.known.arm_with(now, conn, None);
@@ -220,7 +224,13 @@ impl Knocks {
 
     /// It is not one of a neighbour. Returns the port of the host, and whether it had that without
     /// doubt, as soon as that is known.
-    pub(super) fn note(&mut self, now: Instant, conn: ConnId, port: u16) -> Option<(u16, bool)> {
+    pub(super) fn note(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        via: Via,
+        port: u16,
+    ) -> Option<(u16, bool)> {
         let asked = self.knocking.get_mut(&conn)?;
         if asked.sure == Some(port) {
             return Some((port, true));
@@ -229,6 +239,7 @@ impl Knocks {
             return None;
         }
         asked.note(port);
+        asked.via = via;
         match &mut asked.own {
             Some((own, last)) if *own == port => {
                 *last = now;
@@ -244,9 +255,11 @@ impl Knocks {
         asked.most().filter(is_another).map(|port| (port, false))
     }
 
-    /// What is known of the port of a host whose clients have waited for its knocks.
-    pub(super) fn most(&self, conn: ConnId) -> Option<u16> {
-        self.knocking.get(&conn)?.most()
+    /// What is known of the port of a host whose clients have waited for its knocks, and by which way
+    /// they come.
+    pub(super) fn most(&self, conn: ConnId) -> Option<(u16, Via)> {
+        let asked = self.knocking.get(&conn)?;
+        Some((asked.most()?, asked.via))
     }
 
     /// The port of a host is known. If it is another than it had without doubt, its knocks are looked at
@@ -343,6 +356,27 @@ mod tests {
     }
 
     #[test]
+    fn a_host_is_asked_at_the_address_that_it_uses_else_at_one_that_others_use() {
+        let [any, own] = ["[::]:6510", "198.51.100.1:6510"].map(|at| at.parse().unwrap());
+        let mut knocks = Knocks::at(vec![any, own]);
+        let host = IpAddr::from([203, 0, 113, 1]);
+        let used = |n| Via { socket: 0, local: Some(IpAddr::from([198, 51, 100, n])) };
+        assert_eq!(knocks.endpoint(None, host), Some(own));
+        assert_eq!(knocks.endpoint(None, IpAddr::from([127, 0, 0, 1])), None);
+        knocks.note_way(used(7), host);
+        // A way that does not say to which address.
+        for via in [None, Some(Via::default())] {
+            assert_eq!(knocks.endpoint(via, host), "198.51.100.7:6510".parse().ok());
+        }
+        assert_eq!(knocks.endpoint(Some(used(8)), host), "198.51.100.8:6510".parse().ok());
+        // Knocks that are looked at in the end tell the way as well.
+        let conn = ConnId { slot: 1, generation: 1 };
+        knocks.ask(Instant::default(), conn, host, host, None);
+        (0..3).for_each(|_| _ = knocks.note(Instant::default(), conn, used(9), 4000));
+        assert_eq!(knocks.most(conn), Some((4000, used(9))));
+    }
+
+    #[test]
     fn a_port_that_knocks_steadily_stands_out_among_a_thousand() {
         let mut asked = Asked {
             addr: IpAddr::from([203, 0, 113, 1]),
@@ -351,6 +385,7 @@ mod tests {
             sure: None,
             ports: SmallVec::new(),
             others: SmallVec::new(),
+            via: Via::default(),
             own: None,
         };
         // A third of a second: 20 steps of the game, and as many forged knocks as come in that time.

@@ -135,7 +135,7 @@ impl Gmnet {
         if self.hosts.at(peer.ip()).any(|(_, other)| is_of(other)) {
             return;
         }
-        if let Some((port, is_sure)) = self.knocks.note(now.instant, conn, peer.port()) {
+        if let Some((port, is_sure)) = self.knocks.note(now.instant, conn, via, peer.port()) {
             self.find_port(now, key, via, port, is_sure, out);
         }
     }
@@ -148,9 +148,9 @@ impl Gmnet {
             let Some((key, host)) = key.and_then(|key| Some((key, self.hosts.get(key)?))) else {
                 continue;
             };
-            let (addr, via) = (host.addr, host.via);
+            let addr = host.addr;
             match self.knocks.most(conn) {
-                Some(port) => self.find_port(now, key, via, port, false, out),
+                Some((port, via)) => self.find_port(now, key, via, port, false, out),
                 None => self.retry_for_host(now, addr, out),
             }
         }
