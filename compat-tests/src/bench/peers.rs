@@ -40,9 +40,19 @@ pub(super) struct Client {
 }
 
 impl Host {
-    pub(super) fn register(addr: Ipv4Addr, server: SocketAddr, data: &Data) -> io::Result<Self> {
+    /// The socket of a host that has sent its `reg`.
+    pub(super) fn send_reg(addr: Ipv4Addr, server: SocketAddr) -> io::Result<UdpSocket> {
         let udp = sockets::udp(addr, server)?;
         udp.send(&wire::udp_register(Protocol::Modern))?;
+        Ok(udp)
+    }
+
+    pub(super) fn register(
+        addr: Ipv4Addr,
+        udp: UdpSocket,
+        server: SocketAddr,
+        data: &Data,
+    ) -> io::Result<Self> {
         let stream = register(addr, server, data)?;
         stream.set_nonblocking(true)?;
         Ok(Self {

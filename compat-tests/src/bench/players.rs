@@ -158,17 +158,25 @@ impl Players {
     ) -> Result<(), Failure> {
         let server = self.server.addr();
         let mut probe = self.probe()?;
-        for (n, addr) in addresses.into_iter().enumerate() {
-            let host = Host::register(addr, server, &data(n));
-            let mut host = host.map_err(Failure::system("register a host"))?;
-            self.poll
-                .registry()
-                .register(&mut host.stream, Token(HOSTS + self.hosts.len()), Interest::READABLE)
-                .map_err(Failure::system("wait for a host's events"))?;
-            self.hosts.push(host);
-            if n % AT_ONCE == AT_ONCE - 1 {
-                wait_for_version(&mut probe)?;
+        let mut addresses = addresses.into_iter().enumerate().peekable();
+        while addresses.peek().is_some() {
+            let mut sockets = Vec::with_capacity(AT_ONCE);
+            for (n, addr) in addresses.by_ref().take(AT_ONCE) {
+                let udp = Host::send_reg(addr, server);
+                sockets.push((n, addr, udp.map_err(Failure::system("send a host's reg"))?));
             }
+            // A server that reads a `reg` after its `reg2` asks the host whether it is its own.
+            wait_for_version(&mut probe)?;
+            for (n, addr, udp) in sockets {
+                let host = Host::register(addr, udp, server, &data(n));
+                let mut host = host.map_err(Failure::system("register a host"))?;
+                self.poll
+                    .registry()
+                    .register(&mut host.stream, Token(HOSTS + self.hosts.len()), Interest::READABLE)
+                    .map_err(Failure::system("wait for a host's events"))?;
+                self.hosts.push(host);
+            }
+            wait_for_version(&mut probe)?;
         }
         // Twice, as what came right before the first question may be read right after it.
         wait_for_version(&mut probe)?;
