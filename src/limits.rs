@@ -281,6 +281,10 @@ pub const KNOCKING: Duration = Duration::from_secs(15);
 /// away is heard by then.
 pub const KNOCK_WAIT: Duration = Duration::from_millis(300);
 
+/// Who has waited for [`INTRODUCTION_WAIT`] when a host without a port comes waits so much longer, once:
+/// the host is asked, and has its time to answer.
+pub const LATE_HOST: Duration = OVERTAKEN.saturating_add(KNOCK_WAIT);
+
 /// Hosts that knock at this server at one time, 60 times a second each: 15,000 datagrams a second,
 /// where 100,000 knocks took half a processor. A customer who has asked for some of them has a
 /// part of it only.

@@ -440,6 +440,20 @@ fn who_waits_for_a_host_that_is_just_being_asked_waits_for_its_answer() {
 }
 
 #[test]
+fn hosts_that_come_one_after_the_other_make_nobody_wait_for_ever() {
+    let mut story = Story::asking();
+    let client = story.join(CLIENT, 5000, HOST);
+    story.wait(2450);
+    let host = story.host_without_udp(HOST, "Pong", "Ann");
+    story.wait(400);
+    story.tells(host, notice());
+    story.host_without_udp(HOST, "Pong", "Bob");
+    story.tells_nobody();
+    story.wait(50);
+    story.tells(client, NOT_FOUND);
+}
+
+#[test]
 fn a_host_gets_its_port_back_from_a_newer_one_that_does_not_knock() {
     let mut story = Story::asking();
     let old = story.host_without_udp(HOST, "Pong", "Ann");

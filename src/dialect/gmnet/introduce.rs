@@ -108,11 +108,17 @@ impl Gmnet {
         }
         for _ in 0..AT_ONCE {
             let Some(id) = self.introductions.deadlines.pop_due(now.instant) else { break };
-            if self.may_come_back(now, id) || self.is_host_being_asked(now, id) {
+            if self.may_come_back(now, id) {
                 self.introductions.deadlines.arm(now.instant, id);
+            } else if self.is_host_being_asked(now, id) {
+                self.introductions.late.arm(now.instant, id);
             } else {
                 self.retry(now, id, true, out);
             }
+        }
+        for _ in 0..AT_ONCE {
+            let Some(id) = self.introductions.late.pop_due(now.instant) else { break };
+            self.retry(now, id, true, out);
         }
     }
 

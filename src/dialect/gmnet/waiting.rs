@@ -27,6 +27,8 @@ pub(super) struct Introductions {
     pub(super) returns: Timers<WaitId>,
     /// When the answer has to be given with what is known.
     pub(super) deadlines: Timers<WaitId>,
+    /// The same of those whose host came so late that it is only being asked for its port.
+    pub(super) late: Timers<WaitId>,
 }
 
 /// A request that waits. Its connection and its timers hold one, and they end with it.
@@ -52,6 +54,7 @@ impl Default for Introductions {
             by_host: Map::default(),
             returns: Timers::new(limits::HOST_RETURN),
             deadlines: Timers::new(limits::INTRODUCTION_WAIT),
+            late: Timers::new(limits::LATE_HOST),
         }
     }
 }
@@ -59,7 +62,8 @@ impl Default for Introductions {
 impl Introductions {
     /// When a request has waited long enough.
     pub(super) fn next_wakeup(&self) -> Option<Instant> {
-        self.returns.next().into_iter().chain(self.deadlines.next()).min()
+        let timers = [self.returns.next(), self.deadlines.next(), self.late.next()];
+        timers.into_iter().flatten().min()
     }
 
     /// A request that waits.
@@ -116,6 +120,7 @@ impl Introductions {
         let waiting = self.waiting.try_remove(id.0.get())?;
         self.returns.cancel(&id);
         self.deadlines.cancel(&id);
+        self.late.cancel(&id);
         self.by_client.remove(waiting.request.client, &id);
         self.shares.remove(waiting.request.client, 1);
         if let Some(ids) = self.by_host.get_mut(&waiting.request.host) {

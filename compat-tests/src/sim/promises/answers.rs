@@ -124,7 +124,7 @@ impl Book {
     pub(super) fn check_answers(&self, now: Instant) -> Kept {
         for (id, door) in &self.doors {
             if let Some(request) = door.request
-                && now - request.started > limits::INTRODUCTION_WAIT + SLACK
+                && now - request.started > limits::INTRODUCTION_WAIT + limits::LATE_HOST + SLACK
             {
                 let target = request.target;
                 return broken(Promise::InTime, format!("{id:?} still waits for {target:?}"));
