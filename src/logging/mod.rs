@@ -18,9 +18,11 @@ use log::{Level, LevelFilter, Log, Metadata, Record, warn};
 use crate::limits;
 
 mod budget;
+mod printable;
 mod queue;
 
 use budget::Budget;
+use printable::Printable;
 pub use queue::reopen;
 use queue::{Opened, Queue};
 
@@ -155,11 +157,12 @@ fn builder(level: LevelFilter) -> Builder {
 }
 
 fn dated(line: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
-    writeln!(line, "{} {:5} {}", line.timestamp_seconds(), record.level(), record.args())
+    let args = Printable(record.args());
+    writeln!(line, "{} {:5} {args}", line.timestamp_seconds(), record.level())
 }
 
 fn bare(line: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
-    writeln!(line, "{:5} {}", record.level(), record.args())
+    writeln!(line, "{:5} {}", record.level(), Printable(record.args()))
 }
 
 type Format = fn(&mut Formatter, &Record<'_>) -> io::Result<()>;
