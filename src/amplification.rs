@@ -6,9 +6,7 @@
 //! longest is forgotten. In its place a new one gets no credit from before: three times what just
 //! came, which keeps the promise without remembering anything.
 
-use std::cell::RefCell;
 use std::net::IpAddr;
-use std::rc::Rc;
 use std::time::Duration;
 
 use crate::clock::Instant;
@@ -27,19 +25,14 @@ const KEPT: usize = 200;
 /// After this time without a packet an address is as good as new.
 const FORGET: Duration = Duration::from_secs(10);
 
-/// What each address may still be sent. Clones share it, as the promise is the server's and not
-/// that of each dialect.
-#[derive(Clone, Debug, Default)]
-pub struct Credits(Rc<RefCell<Table>>);
-
 /// How many bytes are left of each address, and when it last sent or was sent something.
 ///
 /// A place is given anew only if all that was ever forgotten in its set has been silent for longer
 /// than who had it. So whoever gets one that is over has had no credit in the last ten seconds.
 #[derive(Debug)]
-struct Table(Sources<u32>);
+pub struct Credits(Sources<u32>);
 
-impl Default for Table {
+impl Default for Credits {
     fn default() -> Self {
         Self(Sources::new(Over::Kept))
     }
@@ -48,15 +41,25 @@ impl Default for Table {
 impl Credits {
     /// A datagram with this many bytes of payload came from an address. What it may be sent from
     /// now on is [`Self::left`].
-    pub fn received(&self, now: Instant, addr: IpAddr, payload: usize) {
-        self.0.borrow_mut().received(now, addr, payload);
+    pub fn received(&mut self, now: Instant, addr: IpAddr, payload: usize) {
+        let (place, was) = self.0.place(&addr, |at| now - at > FORGET);
+        // Unspent credit is kept only as far as the promise allows at any moment.
+        let before = match was {
+            Was::New => one_datagram(addr),
+            Was::Known => (*place.value as usize).min(one_datagram(addr)),
+            Was::Crowded => 0,
+        };
+        *place.at = now;
+        *place.value =
+            u32::try_from(before + FACTOR * (payload + headers(addr))).unwrap_or(u32::MAX);
     }
 
     /// Bytes of payload that one more datagram to this address may have; `None` if there must be
     /// none.
     #[must_use]
     pub fn left(&self, addr: IpAddr) -> Option<usize> {
-        self.0.borrow().left(addr)
+        let bytes = self.0.get(&addr).map_or(0, |bytes| bytes as usize);
+        bytes.checked_sub(headers(addr))
     }
 
     /// The same for an answer that takes all there is, such as a list: it leaves enough for
@@ -70,31 +73,7 @@ impl Credits {
     }
 
     /// Takes what a datagram costs; false, and nothing is taken, if there is not enough.
-    pub fn spend(&self, now: Instant, addr: IpAddr, payload: usize) -> bool {
-        self.0.borrow_mut().spend(now, addr, payload)
-    }
-}
-
-impl Table {
-    fn received(&mut self, now: Instant, addr: IpAddr, payload: usize) {
-        let (place, was) = self.0.place(&addr, |at| now - at > FORGET);
-        // Unspent credit is kept only as far as the promise allows at any moment.
-        let before = match was {
-            Was::New => one_datagram(addr),
-            Was::Known => (*place.value as usize).min(one_datagram(addr)),
-            Was::Crowded => 0,
-        };
-        *place.at = now;
-        *place.value =
-            u32::try_from(before + FACTOR * (payload + headers(addr))).unwrap_or(u32::MAX);
-    }
-
-    fn left(&self, addr: IpAddr) -> Option<usize> {
-        let bytes = self.0.get(&addr).map_or(0, |bytes| bytes as usize);
-        bytes.checked_sub(headers(addr))
-    }
-
-    fn spend(&mut self, now: Instant, addr: IpAddr, payload: usize) -> bool {
+    pub fn spend(&mut self, now: Instant, addr: IpAddr, payload: usize) -> bool {
         let cost = payload + headers(addr);
         let Some(Place { at, value }) = self.0.get_mut(&addr) else { return false };
         let bytes = *value as usize;
@@ -135,14 +114,14 @@ mod tests {
 
     #[test]
     fn nobody_is_sent_anything_unasked() {
-        let credits = Credits::default();
+        let mut credits = Credits::default();
         assert_eq!(credits.left(ADDR), None);
         assert!(!credits.spend(at(0), ADDR, 0));
     }
 
     #[test]
     fn a_refused_datagram_costs_nothing() {
-        let credits = Credits::default();
+        let mut credits = Credits::default();
         credits.received(at(0), ADDR, 10);
         let left = credits.left(ADDR).unwrap();
         assert!(!credits.spend(at(0), ADDR, left + 1));
@@ -152,7 +131,7 @@ mod tests {
 
     #[test]
     fn a_list_leaves_something_for_other_answers() {
-        let credits = Credits::default();
+        let mut credits = Credits::default();
         for n in 0..100 {
             credits.received(at(n), ADDR, 2);
             let space = credits.left_for_list(ADDR, 2);
@@ -172,7 +151,7 @@ mod tests {
     fn the_bound_is_exact_for_both_kinds_of_addresses() {
         let v6 = IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 7]);
         for (addr, headers) in [(ADDR, 28), (v6, 48)] {
-            let credits = Credits::default();
+            let mut credits = Credits::default();
             let (mut came, mut sent) = (0, 0);
             for n in 0..20 {
                 credits.received(at(n), addr, 2);
@@ -188,7 +167,7 @@ mod tests {
 
     #[test]
     fn nobody_pays_for_another() {
-        let credits = Credits::default();
+        let mut credits = Credits::default();
         for n in 0..1000_u32 {
             let addr = IpAddr::from(n.to_be_bytes());
             credits.received(at(0), addr, 10);
@@ -199,7 +178,7 @@ mod tests {
 
     #[test]
     fn in_a_flood_of_addresses_the_promise_holds_for_each() {
-        let credits = Credits::default();
+        let mut credits = Credits::default();
         let mut sent = 0;
         for round in 0..10 {
             credits.received(at(100 * round), ADDR, 10);
@@ -218,7 +197,7 @@ mod tests {
             steps in prop::collection::vec(
                 (0u64..4000, prop::option::of(0usize..600), 0usize..1300), 1..60),
         ) {
-            let credits = Credits::default();
+            let mut credits = Credits::default();
             let mut time = 0;
             let mut log = Vec::new();
             for (wait, received, wanted) in steps {

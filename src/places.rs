@@ -1,10 +1,8 @@
 //! Who has a place: the TCP connections, whose they are, and which of them gives way when there is
 //! no room for a new one.
 
-use std::cell::RefCell;
 use std::cmp::{Ordering, Reverse};
 use std::net::{IpAddr, SocketAddr};
-use std::rc::Rc;
 
 use rand::RngExt as _;
 use rand::rngs::StdRng;
@@ -38,11 +36,11 @@ impl Conn {
     }
 }
 
-/// All connections, and how many each network has.
+/// All connections. How many each network has is noted in the `shares` that each call is given, as others
+/// ask that as well.
 #[derive(Debug)]
 pub(crate) struct Places {
     conns: Conns<Conn>,
-    shares: Rc<RefCell<Shares<Ring>>>,
     /// Which connections are looked at. Nobody must know, or he could put his where nobody looks.
     random: StdRng,
 }
@@ -84,10 +82,9 @@ struct Found {
 }
 
 impl Places {
-    /// Nobody has a place yet. Who is looked at comes from `random`, which must be secret;
-    /// how many each network has is noted in `shares`.
-    pub(crate) fn new(random: StdRng, shares: Rc<RefCell<Shares<Ring>>>) -> Self {
-        Self { conns: Conns::default(), shares, random }
+    /// Nobody has a place yet. Who is looked at comes from `random`, which must be secret.
+    pub(crate) fn new(random: StdRng) -> Self {
+        Self { conns: Conns::default(), random }
     }
 
     pub(crate) fn get(&self, id: ConnId) -> Option<&Conn> {
@@ -103,23 +100,20 @@ impl Places {
         self.conns.iter()
     }
 
-    /// How many the customer with this address has.
-    pub(crate) fn of(&self, addr: IpAddr) -> usize {
-        let [.., held] = self.shares.borrow().of(addr);
-        held as usize
-    }
-
     /// One more, which its peer began at that time.
-    pub(crate) fn add(&mut self, began: Instant, id: ConnId, peer: SocketAddr) {
+    pub(crate) fn add(
+        &mut self,
+        shares: &mut Shares<Ring>,
+        began: Instant,
+        id: ConnId,
+        peer: SocketAddr,
+    ) {
         let (addr, port) = (peer.ip(), peer.port());
-        let after = {
-            let mut shares = self.shares.borrow_mut();
-            let (held, ring) = shares.add(addr, 1);
-            if held == 1 {
-                ring.begin = id.slot;
-            }
-            ring.begin
-        };
+        let (held, ring) = shares.add(addr, 1);
+        if held == 1 {
+            ring.begin = id.slot;
+        }
+        let after = ring.begin;
         let before = self.conns.in_slot(after).map_or(id.slot, |(_, conn)| conn.before);
         let conn = Conn { addr, port, speaks: None, before, after, opened: began };
         self.conns.insert(id, conn);
@@ -128,11 +122,10 @@ impl Places {
     }
 
     /// One less. False: there was none.
-    pub(crate) fn remove(&mut self, id: ConnId) -> bool {
+    pub(crate) fn remove(&mut self, shares: &mut Shares<Ring>, id: ConnId) -> bool {
         let Some(conn) = self.conns.remove(id) else { return false };
         let Conn { addr, before, after, .. } = conn;
         self.link(before, after);
-        let mut shares = self.shares.borrow_mut();
         shares.remove(addr, 1);
         if let Some(ring) = shares.kept(addr).filter(|ring| ring.begin == id.slot) {
             ring.begin = after;
@@ -155,6 +148,7 @@ impl Places {
     /// as many, but is idle. Hosts give way only in a network that has more than `large`.
     pub(crate) fn who_gives_way(
         &mut self,
+        shares: &mut Shares<Ring>,
         now: Instant,
         wants: IpAddr,
         large: u32,
@@ -165,39 +159,40 @@ impl Places {
         for n in 0..LOOKS.min(slots) {
             let slot = if slots <= LOOKS { n } else { self.random.random_range(0..slots) };
             if let Some((id, conn)) = self.conns.in_slot(slot) {
-                search.look_at(id, conn, &self.shares.borrow());
+                search.look_at(id, conn, shares);
             }
         }
         // There may be one in the same place that is missed less.
         let Found { addr, .. } = search.found?;
-        self.look_at_those_of(addr, &mut search);
+        self.look_at_those_of(shares, addr, &mut search);
         search.found.map(|found| found.id)
     }
 
     /// Which connection gives way to a new one of the same customer: an idle one.
     pub(crate) fn idle_of(
         &mut self,
+        shares: &mut Shares<Ring>,
         now: Instant,
         addr: IpAddr,
         use_of: impl Fn(ConnId, &Conn) -> Use,
     ) -> Option<ConnId> {
         let mut search = Search { now, wants: addr, large: u32::MAX, use_of, found: None };
-        self.look_at_those_of(addr, &mut search);
+        self.look_at_those_of(shares, addr, &mut search);
         search.found.map(|found| found.id)
     }
 
     /// Looks at the connections of a customer, at others the next time if there are many.
     fn look_at_those_of(
         &mut self,
+        shares: &mut Shares<Ring>,
         addr: IpAddr,
         search: &mut Search<impl Fn(ConnId, &Conn) -> Use>,
     ) {
-        let mut shares = self.shares.borrow_mut();
         let Some(first) = shares.kept(addr).map(|ring| ring.begin) else { return };
         let mut next = first;
         for _ in 0..LOOKS {
             let Some((id, conn)) = self.conns.in_slot(next) else { return };
-            search.look_at(id, conn, &shares);
+            search.look_at(id, conn, shares);
             next = conn.after;
             if next == first {
                 break;
@@ -241,8 +236,8 @@ mod tests {
     use proptest::prelude::*;
     use rand::SeedableRng as _;
 
-    fn places() -> Places {
-        Places::new(StdRng::from_seed([7; 32]), Rc::default())
+    fn places() -> (Places, Shares<Ring>) {
+        (Places::new(StdRng::from_seed([7; 32])), Shares::default())
     }
 
     fn peer(n: u8) -> SocketAddr {
@@ -250,8 +245,8 @@ mod tests {
     }
 
     /// Everyone in the ring of an address, however often it is gone round.
-    fn ring(places: &mut Places, addr: IpAddr) -> Vec<u32> {
-        let Some(first) = places.shares.borrow_mut().kept(addr).map(|ring| ring.begin) else {
+    fn ring(places: &Places, shares: &mut Shares<Ring>, addr: IpAddr) -> Vec<u32> {
+        let Some(first) = shares.kept(addr).map(|ring| ring.begin) else {
             return Vec::new();
         };
         let mut all = vec![first];
@@ -272,45 +267,47 @@ mod tests {
         fn the_ring_of_each_customer_has_all_of_its_connections(
             steps in prop::collection::vec((0u32..40, 0u8..4), 1..300),
         ) {
-            let mut places = places();
+            let (mut places, mut shares) = places();
             let mut open = std::collections::BTreeMap::new();
             for (generation, (slot, n)) in steps.into_iter().enumerate() {
                 let new = ConnId { slot, generation: generation as u32 };
                 match open.remove(&slot) {
-                    Some((id, _)) => prop_assert!(places.remove(id)),
+                    Some((id, _)) => prop_assert!(places.remove(&mut shares, id)),
                     None => {
-                        places.add(Instant::default(), new, peer(n));
+                        places.add(&mut shares, Instant::default(), new, peer(n));
                         open.insert(slot, (new, n));
                     }
                 }
                 let unknown = ConnId { slot: 50, ..new };
-                prop_assert!(!places.remove(unknown));
-                let looked_at = places.idle_of(Instant::default(), peer(n).ip(), |_, _| Use::Lasting);
+                prop_assert!(!places.remove(&mut shares, unknown));
+                let looked_at = places.idle_of(&mut shares, Instant::default(), peer(n).ip(), |_, _| Use::Lasting);
                 prop_assert_eq!(looked_at, None);
                 for n in 0..4 {
                     let theirs = open.iter().filter(|(_, (_, other))| *other == n);
                     let theirs: Vec<u32> = theirs.map(|(slot, _)| *slot).collect();
-                    prop_assert_eq!(places.of(peer(n).ip()), theirs.len());
-                    prop_assert_eq!(ring(&mut places, peer(n).ip()), theirs);
+                    let [.., held] = shares.of(peer(n).ip());
+                    prop_assert_eq!(held as usize, theirs.len());
+                    prop_assert_eq!(ring(&places, &mut shares, peer(n).ip()), theirs);
                 }
             }
-            prop_assert!(open.is_empty() == places.shares.borrow().is_empty());
+            prop_assert!(open.is_empty() == shares.is_empty());
         }
     }
 
     #[test]
     fn of_many_of_one_address_others_are_looked_at_each_time() {
-        let mut places = places();
+        let (mut places, mut shares) = places();
         let at = Instant::from_micros(10_000_000);
         let busy = 3 * LOOKS;
         for slot in 0..=busy {
-            places.add(Instant::default(), ConnId { slot, generation: slot }, peer(1));
+            places.add(&mut shares, Instant::default(), ConnId { slot, generation: slot }, peer(1));
         }
         let use_of = |id: ConnId, _: &Conn| match id.slot == busy {
             true => Use::Idle(Instant::default()),
             false => Use::Waiting,
         };
-        let found: Vec<_> = (0..4).map(|_| places.idle_of(at, peer(1).ip(), use_of)).collect();
+        let found: Vec<_> =
+            (0..4).map(|_| places.idle_of(&mut shares, at, peer(1).ip(), use_of)).collect();
         assert_eq!(found[..3], [None; 3]);
         assert_eq!(found[3].map(|id| id.slot), Some(busy));
     }

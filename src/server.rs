@@ -1,15 +1,13 @@
 //! The whole server but for its sockets: who is let in, which dialect a packet speaks, and who has
-//! to go when there is no room. It is a [`Dialect`] itself, the one that speaks all of them, so
+//! to go when there is no room. It is used as a [`Dialect`] is, but lends what dialects share itself, so
 //! that the event loop and a simulated network drive it in the same way.
 
 use std::net::{IpAddr, SocketAddr};
-use std::rc::Rc;
 
 use log::{debug, error, warn};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-use crate::amplification::Credits;
 use crate::clock::{Instant, Now};
 use crate::dialect::contained::{Contained, Make};
 use crate::dialect::events::{self, Events};
@@ -17,13 +15,14 @@ use crate::dialect::gmnet::{self, Gmnet};
 use crate::dialect::natpunch::{self, Natpunch};
 use crate::dialect::rooms::{self, Rooms};
 use crate::dialect::stun::{self, Stun};
-use crate::dialect::{ConnId, Dialect, Name, Outbox, Use, Via, of_datagram, of_stream};
+use crate::dialect::{
+    ConnId, Context, Dialect, Name, Outbox, Shared, Use, Via, of_datagram, of_stream,
+};
 use crate::limits::{self, Limits};
 use crate::nats::{Nats, Seen};
 use crate::places::{Conn, Places};
 use crate::rates::Rates;
 use crate::timers::{Seldom, Timers};
-use crate::unproven::Unproven;
 
 /// What the owner decides.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,16 +105,14 @@ pub struct Server {
     flooded: Seldom,
     alternates_from: Option<u8>,
     alternate_addr: Option<IpAddr>,
-    nats: Nats,
-    unproven: Unproven,
+    shared: Shared,
 }
 
 impl Server {
     /// A server that nobody has talked to yet.
     #[must_use]
     pub fn new(config: Config) -> Self {
-        let credits = Credits::default();
-        let make = |name: &Name| (*name, maker(*name, &config, &credits));
+        let make = |name: &Name| (*name, maker(*name, &config));
         Self::speaking(&config, config.dialects.iter().map(make).collect())
     }
 
@@ -123,7 +120,6 @@ impl Server {
     pub(crate) fn speaking(config: &Config, makers: Vec<(Name, Make)>) -> Self {
         let limits = config.limits;
         let alternate_addr = config.stun.alternate_addr;
-        let nats = Nats::default();
         let mut dialects = Dialects::default();
         let mut random = StdRng::from_seed(config.seed);
         for (name, make) in makers {
@@ -132,16 +128,10 @@ impl Server {
                 *place = Some(Box::new(Contained::new(make, random)));
             }
         }
-        let shares = Rc::default();
-        let unproven = Unproven::beside(Rc::clone(&shares));
-        for dialect in dialects.all_mut() {
-            dialect.share(&nats);
-            dialect.share_unproven(&unproven);
-        }
         Self {
             limits,
             dialects,
-            places: Places::new(StdRng::from_seed(random.random()), shares),
+            places: Places::new(StdRng::from_seed(random.random())),
             idle: Timers::new(limits::IDLE),
             datagrams: Rates::new(limits.datagrams_per_second, 2),
             endpoints: Rates::new(limits.datagrams_per_second, 2),
@@ -152,15 +142,20 @@ impl Server {
             flooded: Seldom::default(),
             alternates_from: config.alternates_from,
             alternate_addr,
-            nats,
-            unproven,
+            shared: Shared::default(),
         }
     }
 
     /// What is known of the NATs that peers are behind.
     #[must_use]
     pub fn nats(&self) -> &Nats {
-        &self.nats
+        &self.shared.nats
+    }
+
+    /// How many connections the customer with this address has.
+    fn held(&self, addr: IpAddr) -> usize {
+        let [.., held] = self.shared.unproven.connections.of(addr);
+        held as usize
     }
 
     /// Whether a datagram was sent to the alternate port or address.
@@ -180,25 +175,27 @@ impl Server {
     /// Lets the dialect of a connection do something, if it has one.
     fn with_dialect_of(
         &mut self,
+        now: Now,
         conn: ConnId,
         out: &mut Outbox,
-        act: impl FnOnce(&mut dyn Dialect, &mut Outbox),
+        act: impl FnOnce(&mut dyn Dialect, &mut Context<'_>),
     ) {
         if let Some(name) = self.places.get(conn).and_then(|conn| conn.speaks) {
-            self.with(name, out, act);
+            self.with(now, name, out, act);
         }
     }
 
     /// Lets a dialect do something, if it is spoken.
     fn with(
         &mut self,
+        now: Now,
         name: Name,
         out: &mut Outbox,
-        act: impl FnOnce(&mut dyn Dialect, &mut Outbox),
+        act: impl FnOnce(&mut dyn Dialect, &mut Context<'_>),
     ) {
         let Some(dialect) = self.dialects.get_mut(name) else { return };
         let before = out.len();
-        act(dialect, out);
+        act(dialect, &mut Context { now, out, shared: &mut self.shared });
         self.forget_closed(before, out);
     }
 
@@ -224,10 +221,15 @@ impl Server {
     }
 
     /// Lets all dialects do something.
-    fn with_all(&mut self, out: &mut Outbox, mut act: impl FnMut(&mut dyn Dialect, &mut Outbox)) {
+    fn with_all(
+        &mut self,
+        now: Now,
+        out: &mut Outbox,
+        act: impl Fn(&mut dyn Dialect, &mut Context<'_>),
+    ) {
         let before = out.len();
         for dialect in self.dialects.all_mut() {
-            act(dialect, out);
+            act(dialect, &mut Context { now, out, shared: &mut self.shared });
         }
         self.forget_closed(before, out);
     }
@@ -243,10 +245,11 @@ impl Server {
         out: &mut Outbox,
     ) {
         let most = self.limits.connections_per_address;
-        if self.places.of(peer.ip()) >= most {
+        if self.held(peer.ip()) >= most {
             let dialects = &self.dialects;
             let use_of = |id, conn: &Conn| use_of(dialects, id, conn);
-            let Some(idle) = self.places.idle_of(now.instant, peer.ip(), use_of) else {
+            let shares = &mut self.shared.unproven.connections;
+            let Some(idle) = self.places.idle_of(shares, now.instant, peer.ip(), use_of) else {
                 match self.crowded.say(now.instant) {
                     Some(before) => warn!(
                         "{} refused: its address has {most} connections already{before}; allow \
@@ -260,9 +263,9 @@ impl Server {
             };
             self.end_idle(now, idle, out);
         }
-        self.nats.saw(now.instant, peer, Seen::Tcp);
-        self.unproven.connected(peer.ip());
-        self.places.add(began, conn, peer);
+        self.shared.nats.saw(now.instant, peer, Seen::Tcp);
+        self.shared.unproven.connected(peer.ip());
+        self.places.add(&mut self.shared.unproven.connections, began, conn, peer);
         self.idle.arm(now.instant, conn);
     }
 
@@ -272,12 +275,14 @@ impl Server {
         let Limits { connections, connections_per_address, hosts_per_address, .. } = self.limits;
         let dialects = &self.dialects;
         let use_of = |id, conn: &Conn| use_of(dialects, id, conn);
-        let closed = if self.places.of(wants) < connections_per_address {
+        let held = self.held(wants);
+        let shares = &mut self.shared.unproven.connections;
+        let closed = if held < connections_per_address {
             let large = limits::large_share(connections).max(hosts_per_address);
             let large = u32::try_from(large).unwrap_or(u32::MAX);
-            self.places.who_gives_way(now.instant, wants, large, use_of)
+            self.places.who_gives_way(shares, now.instant, wants, large, use_of)
         } else {
-            self.places.idle_of(now.instant, wants, use_of)
+            self.places.idle_of(shares, now.instant, wants, use_of)
         };
         if let Some(before) = self.full.say(now.instant) {
             let what = if closed.is_some() { "others are closed" } else { "new ones are refused" };
@@ -315,7 +320,7 @@ impl Server {
         if let Some(peer) = self.places.get(conn).map(Conn::peer) {
             debug!("{peer} closed: idle");
         }
-        self.with_dialect_of(conn, out, |dialect, out| dialect.on_gone(now, conn, out));
+        self.with_dialect_of(now, conn, out, |dialect, cx| dialect.on_gone(cx, conn));
         self.forget(conn);
         out.close(conn);
     }
@@ -323,7 +328,7 @@ impl Server {
     /// Counts a connection no more.
     fn forget(&mut self, conn: ConnId) {
         self.idle.cancel(&conn);
-        self.places.remove(conn);
+        self.places.remove(&mut self.shared.unproven.connections, conn);
     }
 
     /// Counts the connections no more that a dialect has closed since `before`.
@@ -334,12 +339,9 @@ impl Server {
     }
 }
 
-impl Dialect for Server {
-    fn on_open(&mut self, now: Now, conn: ConnId, peer: SocketAddr, out: &mut Outbox) {
-        self.on_accept(now, now.instant, conn, peer, out);
-    }
-
-    fn on_bytes(&mut self, now: Now, id: ConnId, bytes: &[u8], out: &mut Outbox) {
+impl Server {
+    /// Bytes arrived, cut as it pleased the network.
+    pub fn on_bytes(&mut self, now: Now, id: ConnId, bytes: &[u8], out: &mut Outbox) {
         let (Some(conn), Some(first)) = (self.places.get_mut(id), bytes.first()) else { return };
         if conn.speaks.is_none() {
             let (name, peer) = (of_stream(*first), conn.peer());
@@ -352,11 +354,12 @@ impl Dialect for Server {
                 out.close(id);
                 return;
             };
-            dialect.on_open(opened, id, peer, out);
+            let shared = &mut self.shared;
+            dialect.on_open(&mut Context { now: opened, out, shared }, id, peer);
         }
         let mut use_of = Use::Waiting;
-        self.with_dialect_of(id, out, |dialect, out| {
-            dialect.on_bytes(now, id, bytes, out);
+        self.with_dialect_of(now, id, out, |dialect, cx| {
+            dialect.on_bytes(cx, id, bytes);
             use_of = dialect.use_of(id);
         });
         if self.places.get(id).is_none() {
@@ -369,26 +372,29 @@ impl Dialect for Server {
         }
     }
 
-    fn on_fin(&mut self, now: Now, id: ConnId, out: &mut Outbox) {
+    /// The peer will send nothing more, but may still read.
+    pub fn on_fin(&mut self, now: Now, id: ConnId, out: &mut Outbox) {
         let Some(conn) = self.places.get(id) else { return };
         if conn.speaks.is_none() {
             self.forget(id);
             out.close(id);
             return;
         }
-        self.with_dialect_of(id, out, |dialect, out| dialect.on_fin(now, id, out));
+        self.with_dialect_of(now, id, out, |dialect, cx| dialect.on_fin(cx, id));
         // Whatever it stood for, it does not any more.
         if self.places.get(id).is_some() {
             self.idle.arm(now.instant, id);
         }
     }
 
-    fn on_gone(&mut self, now: Now, conn: ConnId, out: &mut Outbox) {
-        self.with_dialect_of(conn, out, |dialect, out| dialect.on_gone(now, conn, out));
+    /// The connection is gone, nothing can be sent on it any more.
+    pub fn on_gone(&mut self, now: Now, conn: ConnId, out: &mut Outbox) {
+        self.with_dialect_of(now, conn, out, |dialect, cx| dialect.on_gone(cx, conn));
         self.forget(conn);
     }
 
-    fn note_ready(&mut self, customers: usize) {
+    /// Of how many customers connections have something to read, told before they are served.
+    pub fn note_ready(&mut self, customers: usize) {
         // So few make no difference, and they come and go all the time.
         let customers = if customers < limits::ROUND * limits::SLICES { 0 } else { customers };
         if std::mem::replace(&mut self.ready, customers) != customers {
@@ -396,20 +402,33 @@ impl Dialect for Server {
         }
     }
 
-    fn has_enough(&self, id: ConnId) -> bool {
+    /// Whether so much of what came on a connection waits for its turn that no more is to be read from
+    /// it. Then there is a wakeup at once.
+    #[must_use]
+    pub fn has_enough(&self, id: ConnId) -> bool {
         let speaks = self.places.get(id).and_then(|conn| conn.speaks);
         let dialect = speaks.and_then(|name| self.dialects.get(name));
         dialect.is_some_and(|dialect| dialect.has_enough(id))
     }
 
-    fn on_unread(&mut self, id: ConnId, bytes: usize) {
+    /// How many bytes that were written to a connection wait for its peer to read; told whenever that
+    /// changes from or to some.
+    pub fn on_unread(&mut self, id: ConnId, bytes: usize) {
         let speaks = self.places.get(id).and_then(|conn| conn.speaks);
         if let Some(dialect) = speaks.and_then(|name| self.dialects.get_mut(name)) {
             dialect.on_unread(id, bytes);
         }
     }
 
-    fn on_datagram(&mut self, now: Now, via: Via, peer: SocketAddr, data: &[u8], out: &mut Outbox) {
+    /// A datagram arrived.
+    pub fn on_datagram(
+        &mut self,
+        now: Now,
+        via: Via,
+        peer: SocketAddr,
+        data: &[u8],
+        out: &mut Outbox,
+    ) {
         let name = of_datagram(data);
         if !self.datagrams.allow(now.instant, peer.ip()) && !self.is_worth(now.instant, name, peer)
         {
@@ -427,30 +446,38 @@ impl Dialect for Server {
             Name::Stun => Seen::Stun,
             _ => Seen::Main,
         };
-        self.nats.saw(now.instant, peer, seen);
-        self.with(name, out, |dialect, out| dialect.on_datagram(now, via, peer, data, out));
+        self.shared.nats.saw(now.instant, peer, seen);
+        self.with(now, name, out, |dialect, cx| dialect.on_datagram(cx, via, peer, data));
     }
 
-    fn on_wakeup(&mut self, now: Now, out: &mut Outbox) {
+    /// The time that [`Self::next_wakeup`] asked for has come (or not yet: then nothing is to be done).
+    pub fn on_wakeup(&mut self, now: Now, out: &mut Outbox) {
         self.end_failed(now, out);
         self.end_idle_ones(now, out);
-        self.with_all(out, |dialect, out| dialect.on_wakeup(now, out));
+        self.with_all(now, out, |dialect, cx| dialect.on_wakeup(cx));
     }
 
-    fn next_wakeup(&self) -> Option<Instant> {
+    /// When something has to be done even if nothing arrives.
+    #[must_use]
+    pub fn next_wakeup(&self) -> Option<Instant> {
         let dialects = self.dialects.all().filter_map(|dialect| dialect.next_wakeup());
         self.idle.next().into_iter().chain(dialects).min()
     }
 
-    fn on_shutdown(&mut self, now: Now, out: &mut Outbox) {
-        self.with_all(out, |dialect, out| dialect.on_shutdown(now, out));
+    /// The server is about to stop: answer now what would otherwise have been waited for.
+    pub fn on_shutdown(&mut self, now: Now, out: &mut Outbox) {
+        self.with_all(now, out, |dialect, cx| dialect.on_shutdown(cx));
     }
 
-    fn owes(&self) -> bool {
+    /// Whether a peer is still owed something that a timer will send.
+    #[must_use]
+    pub fn owes(&self) -> bool {
         self.dialects.all().any(|dialect| dialect.owes())
     }
 
-    fn use_of(&self, id: ConnId) -> Use {
+    /// What a connection is good for.
+    #[must_use]
+    pub fn use_of(&self, id: ConnId) -> Use {
         self.places
             .get(id)
             .map_or_else(|| Use::Idle(Instant::default()), |conn| use_of(&self.dialects, id, conn))
@@ -466,8 +493,7 @@ fn use_of(dialects: &Dialects, id: ConnId, conn: &Conn) -> Use {
 }
 
 /// What makes a dialect, now and after it has failed.
-fn maker(name: Name, config: &Config, credits: &Credits) -> Make {
-    let credits = credits.clone();
+fn maker(name: Name, config: &Config) -> Make {
     match name {
         Name::Gmnet => {
             let config = config.gmnet.clone();
@@ -479,15 +505,15 @@ fn maker(name: Name, config: &Config, credits: &Credits) -> Make {
         }
         Name::Rooms => {
             let config = config.rooms.clone();
-            Box::new(move |random| Box::new(Rooms::new(config.clone(), random, credits.clone())))
+            Box::new(move |random| Box::new(Rooms::new(config.clone(), random)))
         }
         Name::Events => {
             let config = config.events.clone();
-            Box::new(move |random| Box::new(Events::new(config.clone(), random, credits.clone())))
+            Box::new(move |random| Box::new(Events::new(config.clone(), random)))
         }
         Name::Natpunch => {
             let config = config.natpunch.clone();
-            Box::new(move |random| Box::new(Natpunch::new(config.clone(), random, credits.clone())))
+            Box::new(move |random| Box::new(Natpunch::new(config.clone(), random)))
         }
     }
 }

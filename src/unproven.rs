@@ -13,9 +13,7 @@
 //! A dialect does not count what it may not tell: it asks again when the endpoint has proven itself,
 //! or when its peer sends another request.
 
-use std::cell::RefCell;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::rc::Rc;
 
 use crate::clock::Instant;
 use crate::customers::{Counts, Shares};
@@ -23,15 +21,12 @@ use crate::limits;
 use crate::places::Ring;
 use crate::timers::Timers;
 
-/// What is known of addresses, and which unproven endpoints were told lately. Clones share it, as
+/// What is known of addresses, and which unproven endpoints were told lately: of the whole server, as
 /// the promise is the server's and not that of each dialect.
-#[derive(Clone, Debug, Default)]
-pub struct Unproven(Rc<RefCell<State>>);
-
 #[derive(Debug)]
-struct State {
-    /// How many connections each address has.
-    connections: Rc<RefCell<Shares<Ring>>>,
+pub struct Unproven {
+    /// How many connections each address has, of which [`Places`](crate::places::Places) keeps account.
+    pub(crate) connections: Shares<Ring>,
     /// How many other proofs of each address there are.
     known: Counts,
     /// Networks of which an endpoint was told.
@@ -50,10 +45,10 @@ struct Told {
     count: u32,
 }
 
-impl Default for State {
+impl Default for Unproven {
     fn default() -> Self {
         Self {
-            connections: Rc::default(),
+            connections: Shares::default(),
             known: Counts::default(),
             networks: Timers::new(limits::UNPROVEN),
             told: Timers::new(limits::UNPROVEN),
@@ -62,57 +57,46 @@ impl Default for State {
 }
 
 impl Unproven {
-    /// Nobody has been told of anybody yet; who has a connection is known to hear us.
-    #[must_use]
-    pub(crate) fn beside(connections: Rc<RefCell<Shares<Ring>>>) -> Self {
-        Self(Rc::new(RefCell::new(State { connections, ..State::default() })))
-    }
-
     /// An address has one more connection. What was told of it before was all right, so it makes
     /// nobody else of its network wait.
-    pub fn connected(&self, addr: IpAddr) {
-        self.0.borrow_mut().forget(addr);
+    pub fn connected(&mut self, addr: IpAddr) {
+        self.forget(addr);
     }
 
     /// There is one more proof that somebody at this address hears us, beside connections. It
     /// counts until it is [taken back](Self::remove).
-    pub fn add(&self, addr: IpAddr) {
-        let mut state = self.0.borrow_mut();
-        state.known.add(addr);
-        state.forget(addr);
+    pub fn add(&mut self, addr: IpAddr) {
+        self.known.add(addr);
+        self.forget(addr);
     }
 
     /// A proof that was [added](Self::add) is gone.
-    pub fn remove(&self, addr: IpAddr) {
-        self.0.borrow_mut().known.remove(addr);
+    pub fn remove(&mut self, addr: IpAddr) {
+        self.known.remove(addr);
     }
 
     /// Whether somebody at this address (IPv6: in this /64) is known to hear us.
     #[must_use]
     pub fn is_known(&self, addr: IpAddr) -> bool {
-        let state = self.0.borrow();
-        let [.., connections] = state.connections.borrow().of(addr);
-        connections > 0 || state.known.of(addr) > 0
+        let [.., connections] = self.connections.of(addr);
+        connections > 0 || self.known.of(addr) > 0
     }
 
     /// Whether a peer may be told now of an endpoint that has proven nothing itself; if so, it
     /// counts as told. Another time for the same two is a new one, unless the dialect knows that it is
     /// the same introduction, and does not ask. Costs a few look-ups.
     #[must_use]
-    pub fn may_tell(&self, now: Instant, endpoint: SocketAddr, whom: SocketAddr) -> bool {
-        self.is_known(endpoint.ip()) || self.0.borrow_mut().tell(now, endpoint, whom, 1)
+    pub fn may_tell(&mut self, now: Instant, endpoint: SocketAddr, whom: SocketAddr) -> bool {
+        self.is_known(endpoint.ip()) || self.tell(now, endpoint, whom, 1)
     }
 
     /// The same for a peer that has asked for just this endpoint, such as that of a host: a few may
     /// be told, as nobody knocks there who did not choose to.
     #[must_use]
-    pub fn may_tell_asker(&self, now: Instant, endpoint: SocketAddr, whom: SocketAddr) -> bool {
+    pub fn may_tell_asker(&mut self, now: Instant, endpoint: SocketAddr, whom: SocketAddr) -> bool {
         let most = limits::UNPROVEN_ASKERS;
-        self.is_known(endpoint.ip()) || self.0.borrow_mut().tell(now, endpoint, whom, most)
+        self.is_known(endpoint.ip()) || self.tell(now, endpoint, whom, most)
     }
-}
-
-impl State {
     fn tell(&mut self, now: Instant, endpoint: SocketAddr, whom: SocketAddr, most: u32) -> bool {
         while self.networks.take_due(now).is_some() {}
         while self.told.take_due(now).is_some() {}
@@ -181,7 +165,7 @@ mod tests {
 
     #[test]
     fn one_endpoint_of_a_network_is_told_to_one_peer_at_a_time() {
-        let unproven = Unproven::default();
+        let mut unproven = Unproven::default();
         let other = v4(192, 0, 2, 2, 5000);
         let window = limits::UNPROVEN.as_secs();
         let mut told = 0;
@@ -198,7 +182,7 @@ mod tests {
 
     #[test]
     fn an_endpoint_that_is_asked_for_is_told_to_a_few() {
-        let unproven = Unproven::default();
+        let mut unproven = Unproven::default();
         let host = v4(203, 0, 113, 7, 5000);
         let told = (0..200).filter(|n| unproven.may_tell_asker(at(0), host, v4(10, 0, *n, 1, 1)));
         assert_eq!(told.count(), limits::UNPROVEN_ASKERS as usize);
@@ -208,7 +192,7 @@ mod tests {
 
     #[test]
     fn an_ipv6_customer_is_one_network() {
-        let unproven = Unproven::default();
+        let mut unproven = Unproven::default();
         let [one, same, other] = ["2001:db8:1:200::1", "2001:db8:1:2ff::1", "2001:db8:1:300::1"]
             .map(|addr| SocketAddr::new(addr.parse().unwrap(), 1));
         assert!(unproven.may_tell(at(0), one, HOST));
@@ -218,7 +202,7 @@ mod tests {
 
     #[test]
     fn nobody_is_told_of_many_networks() {
-        let unproven = Unproven::default();
+        let mut unproven = Unproven::default();
         let told = (0..200).filter(|n| unproven.may_tell(at(0), v4(10, 1, *n, 1, 1), HOST));
         assert_eq!(told.count(), limits::UNPROVEN_PER_PEER as usize);
         // What was not told has cost nothing.
@@ -227,7 +211,7 @@ mod tests {
 
     #[test]
     fn who_is_known_is_told_at_once() {
-        let unproven = Unproven::default();
+        let mut unproven = Unproven::default();
         let player = v4(203, 0, 113, 7, 1);
         unproven.add(player.ip());
         unproven.add(player.ip());
@@ -241,7 +225,7 @@ mod tests {
 
     #[test]
     fn who_proves_himself_makes_nobody_wait() {
-        let unproven = Unproven::default();
+        let mut unproven = Unproven::default();
         for n in 0..100 {
             let player = v4(203, 0, 113, n, 1);
             assert!(unproven.may_tell(at(0), player, HOST), "{n}");
@@ -252,20 +236,19 @@ mod tests {
 
     #[test]
     fn the_tables_are_bounded() {
-        let unproven = Unproven::default();
+        let mut unproven = Unproven::default();
         for n in 0..2 * limits::UNPROVEN_NETWORKS {
             let [.., a, b, c] = n.to_be_bytes();
             let _ = unproven.may_tell(at(0), v4(11, a, b, c, 1), HOST);
             let (victim, host) = (v4(12 + a, b, c, 1, 1), v4(100, a, b, c, 1));
             let _ = unproven.may_tell(at(0), victim, host);
         }
-        let state = unproven.0.borrow();
+        let state = &unproven;
         assert_eq!(state.networks.len(), limits::UNPROVEN_NETWORKS);
         assert!(state.told.len() <= limits::UNPROVEN_NETWORKS);
-        drop(state);
         let late = at(0) + limits::UNPROVEN + Duration::from_secs(1);
         assert!(unproven.may_tell(late, v4(10, 0, 0, 1, 1), HOST));
-        assert_eq!(unproven.0.borrow().networks.len(), 1);
+        assert_eq!(unproven.networks.len(), 1);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::Parser;
 use punchd::cli::Options;
 use punchd::clock::{Instant, Now};
-use punchd::dialect::{ConnId, Dialect, Outbox, Output, Via};
+use punchd::dialect::{ConnId, Outbox, Output, Via};
 use punchd::limits::Limits;
 use punchd::server::Server;
 

@@ -6,7 +6,7 @@ use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 
 use punchd::clock::{Instant, Now};
-use punchd::dialect::{Dialect, Outbox, Output, Via, stun};
+use punchd::dialect::{Outbox, Output, Via, stun};
 use punchd::server::{Config, Server};
 
 const MAIN: u16 = 6510;

@@ -9,7 +9,7 @@ use compat_tests::sim::nat::{Allocation, Behaviour, Dependence, Inside, Nat};
 use compat_tests::sim::rng::Rng;
 use compat_tests::sim::wire;
 use punchd::clock::{Instant, Now};
-use punchd::dialect::{ConnId, Dialect, Outbox, Output, Via, stun};
+use punchd::dialect::{ConnId, Outbox, Output, Via, stun};
 use punchd::server::{Config, Server};
 
 const SERVER: [u8; 4] = [198, 51, 100, 10];
@@ -87,7 +87,7 @@ impl World {
             true => player.nat.outbound(now.instant, CONTROL, server, &mut self.rng),
             false => SocketAddr::new(addr, self.rng.within(1024..65_536) as u16),
         };
-        self.server.on_open(now, conn, from, &mut Outbox::new());
+        self.server.on_accept(now, now.instant, conn, from, &mut Outbox::new());
         player
     }
 

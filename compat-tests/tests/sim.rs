@@ -9,10 +9,10 @@ use std::time::Duration;
 use compat_tests::sim::nat::{Allocation, Behaviour, Dependence, Inside, Nat};
 use compat_tests::sim::promises::Promise;
 use compat_tests::sim::rng::Rng;
-use compat_tests::sim::{self, Accepts, Summary};
+use compat_tests::sim::{self, Serves, Summary};
 use punchd::clock::{Instant, Now};
 use punchd::dialect::gmnet::Config;
-use punchd::dialect::{ConnId, Dialect, Outbox, Output, Use, Via};
+use punchd::dialect::{ConnId, Outbox, Output, Use, Via};
 use punchd::server::Server;
 
 /// Takes about ten seconds of one core without optimization.
@@ -178,7 +178,7 @@ fn introduce(addr: &str, port: u16) -> Option<Vec<u8>> {
     Some([b"\xff", format!("{addr}\0{port}\0").as_bytes()].concat())
 }
 
-impl Accepts for Broken {
+impl Serves for Broken {
     fn on_accept(
         &mut self,
         now: Now,
@@ -188,13 +188,6 @@ impl Accepts for Broken {
         out: &mut Outbox,
     ) {
         self.inner.on_accept(now, began, conn, peer, &mut self.own);
-        self.pass(now, out);
-    }
-}
-
-impl Dialect for Broken {
-    fn on_open(&mut self, now: Now, conn: ConnId, peer: SocketAddr, out: &mut Outbox) {
-        self.inner.on_open(now, conn, peer, &mut self.own);
         self.pass(now, out);
     }
 
@@ -249,10 +242,6 @@ impl Dialect for Broken {
 
     fn owes(&self) -> bool {
         self.defect == Defect::AlwaysOwe || self.inner.owes()
-    }
-
-    fn use_of(&self, conn: ConnId) -> Use {
-        self.inner.use_of(conn)
     }
 }
 

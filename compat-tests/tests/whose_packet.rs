@@ -8,7 +8,7 @@ use std::time::Duration;
 use compat_tests::sim::rng::Rng;
 use compat_tests::sim::wire;
 use punchd::clock::{Instant, Now};
-use punchd::dialect::{ConnId, Dialect, Outbox, Output, Via};
+use punchd::dialect::{ConnId, Outbox, Output, Via};
 use punchd::server::{Config, Server};
 
 /// Where the host is that all want to join.

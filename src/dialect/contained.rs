@@ -1,9 +1,8 @@
 //! What a panic in a dialect ends: this dialect and its connections, and nothing else.
 //!
 //! The state of a dialect that has panicked cannot be trusted, so all of it is dropped and the
-//! dialect made anew. What dialects share stays: [`Nats`], the credits of UDP and the account of
-//! [`Unproven`] endpoints are bounded tables of hints, which may be wrong at any time, and a panic
-//! releases their borrows.
+//! dialect made anew. What dialects [share](super::Shared) stays: these are bounded tables of hints, which may be
+//! wrong at any time.
 //!
 //! Not covered are the event loop and the server's own bookkeeping (who is let in, rates, what is
 //! noted of NATs before a dialect is called), as their state concerns everybody; and what does not
@@ -18,11 +17,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-use super::{ConnId, Dialect, Outbox, Use, Via};
-use crate::clock::{Instant, Now};
+use super::{ConnId, Context, Dialect, Use, Via};
+use crate::clock::Instant;
 use crate::limits;
-use crate::nats::Nats;
-use crate::unproven::Unproven;
 
 /// Makes a dialect that has heard of nobody yet, given what its IDs and keys come from.
 pub(crate) type Make = Box<dyn Fn(StdRng) -> Box<dyn Dialect>>;
@@ -31,8 +28,6 @@ pub(crate) type Make = Box<dyn Fn(StdRng) -> Box<dyn Dialect>>;
 pub(crate) struct Contained {
     make: Make,
     random: StdRng,
-    nats: Nats,
-    unproven: Unproven,
     /// What it was told last of those who wait: it is told of changes alone.
     ready: usize,
     state: State,
@@ -60,9 +55,8 @@ impl Contained {
     pub(crate) fn new(make: Make, mut random: StdRng) -> Self {
         let dialect = make(StdRng::from_seed(random.random()));
         let state = State::Speaks(dialect);
-        let (nats, unproven) = (Nats::default(), Unproven::default());
         let (has_failed, wakeup) = (Cell::new(false), Cell::new(None));
-        Self { make, random, nats, unproven, ready: 0, state, has_failed, wakeup }
+        Self { make, random, ready: 0, state, has_failed, wakeup }
     }
 
     /// Whether it hears what is said to it.
@@ -84,17 +78,33 @@ impl Contained {
         failed
     }
 
-    /// Lets it do something. If it panics, nothing of what it wanted done in this call is done.
-    fn act(&mut self, out: &mut Outbox, act: impl FnOnce(&mut dyn Dialect, &mut Outbox)) {
-        if self.has_failed.get() {
-            return;
-        }
-        let State::Speaks(dialect) = &mut self.state else { return };
-        self.wakeup.set(None);
-        let before = out.len();
-        if catch_unwind(AssertUnwindSafe(|| act(dialect.as_mut(), out))).is_err() {
+    /// Lets it do something with what the server lends it. If it panics, nothing of what it wanted done
+    /// in this call is done.
+    fn act(&mut self, cx: &mut Context<'_>, act: impl FnOnce(&mut dyn Dialect, &mut Context<'_>)) {
+        let before = cx.out.len();
+        let Some(dialect) = self.speaker() else { return };
+        if catch_unwind(AssertUnwindSafe(|| act(dialect, cx))).is_err() {
             self.has_failed.set(true);
-            out.truncate(before);
+            cx.out.truncate(before);
+        }
+    }
+
+    /// Tells it something that nothing has to be done for.
+    fn note(&mut self, note: impl FnOnce(&mut dyn Dialect)) {
+        let Some(dialect) = self.speaker() else { return };
+        if catch_unwind(AssertUnwindSafe(|| note(dialect))).is_err() {
+            self.has_failed.set(true);
+        }
+    }
+
+    /// The dialect, if it speaks, which may want to wake up at another time after this.
+    fn speaker(&mut self) -> Option<&mut dyn Dialect> {
+        match &mut self.state {
+            State::Speaks(dialect) if !self.has_failed.get() => {
+                self.wakeup.set(None);
+                Some(dialect.as_mut())
+            }
+            _ => None,
         }
     }
 
@@ -111,39 +121,29 @@ impl Contained {
 }
 
 impl Dialect for Contained {
-    fn share(&mut self, nats: &Nats) {
-        self.nats = nats.clone();
-        self.act(&mut Outbox::new(), |dialect, _| dialect.share(nats));
-    }
-
-    fn share_unproven(&mut self, unproven: &Unproven) {
-        self.unproven = unproven.clone();
-        self.act(&mut Outbox::new(), |dialect, _| dialect.share_unproven(unproven));
-    }
-
     fn knows(&self, endpoint: SocketAddr) -> bool {
         self.ask(|dialect| dialect.knows(endpoint)).unwrap_or(false)
     }
 
-    fn on_open(&mut self, now: Now, conn: ConnId, peer: SocketAddr, out: &mut Outbox) {
-        self.act(out, |dialect, out| dialect.on_open(now, conn, peer, out));
+    fn on_open(&mut self, cx: &mut Context<'_>, conn: ConnId, peer: SocketAddr) {
+        self.act(cx, |dialect, cx| dialect.on_open(cx, conn, peer));
     }
 
-    fn on_bytes(&mut self, now: Now, conn: ConnId, bytes: &[u8], out: &mut Outbox) {
-        self.act(out, |dialect, out| dialect.on_bytes(now, conn, bytes, out));
+    fn on_bytes(&mut self, cx: &mut Context<'_>, conn: ConnId, bytes: &[u8]) {
+        self.act(cx, |dialect, cx| dialect.on_bytes(cx, conn, bytes));
     }
 
-    fn on_fin(&mut self, now: Now, conn: ConnId, out: &mut Outbox) {
-        self.act(out, |dialect, out| dialect.on_fin(now, conn, out));
+    fn on_fin(&mut self, cx: &mut Context<'_>, conn: ConnId) {
+        self.act(cx, |dialect, cx| dialect.on_fin(cx, conn));
     }
 
-    fn on_gone(&mut self, now: Now, conn: ConnId, out: &mut Outbox) {
-        self.act(out, |dialect, out| dialect.on_gone(now, conn, out));
+    fn on_gone(&mut self, cx: &mut Context<'_>, conn: ConnId) {
+        self.act(cx, |dialect, cx| dialect.on_gone(cx, conn));
     }
 
     fn note_ready(&mut self, customers: usize) {
         self.ready = customers;
-        self.act(&mut Outbox::new(), |dialect, _| dialect.note_ready(customers));
+        self.note(|dialect| dialect.note_ready(customers));
     }
 
     fn has_enough(&self, conn: ConnId) -> bool {
@@ -151,22 +151,19 @@ impl Dialect for Contained {
     }
 
     fn on_unread(&mut self, conn: ConnId, bytes: usize) {
-        self.act(&mut Outbox::new(), |dialect, _| dialect.on_unread(conn, bytes));
+        self.note(|dialect| dialect.on_unread(conn, bytes));
     }
 
-    fn on_datagram(&mut self, now: Now, via: Via, peer: SocketAddr, data: &[u8], out: &mut Outbox) {
-        self.act(out, |dialect, out| dialect.on_datagram(now, via, peer, data, out));
+    fn on_datagram(&mut self, cx: &mut Context<'_>, via: Via, peer: SocketAddr, data: &[u8]) {
+        self.act(cx, |dialect, cx| dialect.on_datagram(cx, via, peer, data));
     }
 
-    fn on_wakeup(&mut self, now: Now, out: &mut Outbox) {
-        if matches!(self.state, State::RestsUntil(until) if until <= now.instant) {
+    fn on_wakeup(&mut self, cx: &mut Context<'_>) {
+        if matches!(self.state, State::RestsUntil(until) if until <= cx.now.instant) {
             self.state = State::Speaks((self.make)(StdRng::from_seed(self.random.random())));
-            let (nats, unproven) = (self.nats.clone(), self.unproven.clone());
-            self.share(&nats);
-            self.share_unproven(&unproven);
             self.note_ready(self.ready);
         }
-        self.act(out, |dialect, out| dialect.on_wakeup(now, out));
+        self.act(cx, |dialect, cx| dialect.on_wakeup(cx));
     }
 
     fn next_wakeup(&self) -> Option<Instant> {
@@ -180,8 +177,8 @@ impl Dialect for Contained {
         if self.has_failed.get() { Some(Instant::default()) } else { wakeup }
     }
 
-    fn on_shutdown(&mut self, now: Now, out: &mut Outbox) {
-        self.act(out, |dialect, out| dialect.on_shutdown(now, out));
+    fn on_shutdown(&mut self, cx: &mut Context<'_>) {
+        self.act(cx, |dialect, cx| dialect.on_shutdown(cx));
     }
 
     fn owes(&self) -> bool {
@@ -198,8 +195,9 @@ mod tests {
     use super::*;
     use std::rc::Rc;
 
+    use crate::clock::Now;
     use crate::dialect::gmnet::{self, Gmnet};
-    use crate::dialect::{Name, Output};
+    use crate::dialect::{Name, Outbox, Output};
     use crate::limits::Limits;
     use crate::server::{Config, Server};
 
@@ -220,24 +218,24 @@ mod tests {
     }
 
     impl Dialect for Fragile {
-        fn on_open(&mut self, _: Now, conn: ConnId, _: SocketAddr, _: &mut Outbox) {
+        fn on_open(&mut self, _: &mut Context<'_>, conn: ConnId, _: SocketAddr) {
             self.conn = Some(conn);
             self.enter("on_open");
         }
 
-        fn on_bytes(&mut self, _: Now, conn: ConnId, bytes: &[u8], out: &mut Outbox) {
+        fn on_bytes(&mut self, cx: &mut Context<'_>, conn: ConnId, bytes: &[u8]) {
             self.has_news = true;
-            out.tcp(conn, |b| {
+            cx.out.tcp(conn, |b| {
                 b.extend_from_slice(bytes);
                 self.enter("on_bytes");
             });
         }
 
-        fn on_fin(&mut self, _: Now, _: ConnId, _: &mut Outbox) {
+        fn on_fin(&mut self, _: &mut Context<'_>, _: ConnId) {
             self.enter("on_fin");
         }
 
-        fn on_gone(&mut self, _: Now, _: ConnId, _: &mut Outbox) {
+        fn on_gone(&mut self, _: &mut Context<'_>, _: ConnId) {
             self.enter("on_gone");
         }
 
@@ -249,13 +247,13 @@ mod tests {
             self.enter("on_unread");
         }
 
-        fn on_datagram(&mut self, _: Now, via: Via, peer: SocketAddr, _: &[u8], out: &mut Outbox) {
-            out.udp(via, peer, |b| b.push(1));
-            self.conn.into_iter().for_each(|conn| out.close(conn));
+        fn on_datagram(&mut self, cx: &mut Context<'_>, via: Via, peer: SocketAddr, _: &[u8]) {
+            cx.out.udp(via, peer, |b| b.push(1));
+            self.conn.into_iter().for_each(|conn| cx.out.close(conn));
             self.enter("on_datagram");
         }
 
-        fn on_wakeup(&mut self, _: Now, _: &mut Outbox) {
+        fn on_wakeup(&mut self, _: &mut Context<'_>) {
             self.enter("on_wakeup");
         }
 
@@ -266,7 +264,7 @@ mod tests {
             None
         }
 
-        fn on_shutdown(&mut self, _: Now, _: &mut Outbox) {
+        fn on_shutdown(&mut self, _: &mut Context<'_>) {
             self.enter("on_shutdown");
         }
 
@@ -319,7 +317,7 @@ mod tests {
 
         fn open(&mut self, n: u32) -> Vec<(char, u32)> {
             let peer = SocketAddr::from(([203, 0, 113, 7], 4000));
-            self.act(|server, now, out| server.on_open(now, conn(n), peer, out))
+            self.act(|server, now, out| server.on_accept(now, now.instant, conn(n), peer, out))
         }
 
         fn send(&mut self, n: u32, bytes: &[u8]) -> Vec<(char, u32)> {

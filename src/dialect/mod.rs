@@ -5,23 +5,25 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::clock::{Instant, Now};
-use crate::nats::Nats;
-use crate::unproven::Unproven;
+use crate::clock::Instant;
 
 mod addr;
 mod by_family;
 pub mod conns;
 pub(crate) mod contained;
+mod context;
 pub mod events;
 pub mod gmnet;
 mod hex;
 pub mod natpunch;
+mod outbox;
 pub mod rooms;
 mod sniff;
 pub mod stun;
 mod turns;
 
+pub use context::{Context, Shared};
+pub use outbox::{Outbox, Output};
 pub use sniff::{Name, of_datagram, of_stream};
 
 /// A TCP connection, for as long as it lives: the number is used again for later connections,
@@ -50,28 +52,21 @@ pub struct Via {
 /// `on_fin`, and one `on_gone` unless the dialect closed the connection before. A dialect of UDP
 /// alone leaves all that out.
 pub trait Dialect: std::fmt::Debug {
-    /// What all dialects together know of the NATs that peers are behind; given once, before
-    /// anything else.
-    fn share(&mut self, _nats: &Nats) {}
-
-    /// Of whom peers may be told, in all dialects together; given once, before anything else.
-    fn share_unproven(&mut self, _unproven: &Unproven) {}
-
     /// A peer has connected by TCP, and its first bytes say that it speaks this dialect. `now` is
     /// when it connected.
-    fn on_open(&mut self, _now: Now, conn: ConnId, _peer: SocketAddr, out: &mut Outbox) {
-        out.close(conn);
+    fn on_open(&mut self, cx: &mut Context<'_>, conn: ConnId, _peer: SocketAddr) {
+        cx.out.close(conn);
     }
 
     /// Bytes arrived, cut as it pleased the network.
-    fn on_bytes(&mut self, _now: Now, _conn: ConnId, _bytes: &[u8], _out: &mut Outbox) {}
+    fn on_bytes(&mut self, _cx: &mut Context<'_>, _conn: ConnId, _bytes: &[u8]) {}
 
     /// The peer will send nothing more, but may still read. The dialect closes the connection
     /// when it has said what it owes.
-    fn on_fin(&mut self, _now: Now, _conn: ConnId, _out: &mut Outbox) {}
+    fn on_fin(&mut self, _cx: &mut Context<'_>, _conn: ConnId) {}
 
     /// The connection is gone, nothing can be sent on it any more.
-    fn on_gone(&mut self, _now: Now, _conn: ConnId, _out: &mut Outbox) {}
+    fn on_gone(&mut self, _cx: &mut Context<'_>, _conn: ConnId) {}
 
     /// Of how many customers connections have something to read, told before they are served: the
     /// more they are, the less is to be done for one at a time.
@@ -88,7 +83,7 @@ pub trait Dialect: std::fmt::Debug {
     fn on_unread(&mut self, _conn: ConnId, _bytes: usize) {}
 
     /// A datagram arrived whose first bytes say that it is of this dialect.
-    fn on_datagram(&mut self, now: Now, via: Via, peer: SocketAddr, data: &[u8], out: &mut Outbox);
+    fn on_datagram(&mut self, cx: &mut Context<'_>, via: Via, peer: SocketAddr, data: &[u8]);
 
     /// Whether this endpoint has shown that it is a peer's: its datagrams are not dropped for those
     /// that others send in the name of its address.
@@ -97,7 +92,7 @@ pub trait Dialect: std::fmt::Debug {
     }
 
     /// The time that `next_wakeup` asked for has come (or not yet: then nothing is to be done).
-    fn on_wakeup(&mut self, _now: Now, _out: &mut Outbox) {}
+    fn on_wakeup(&mut self, _cx: &mut Context<'_>) {}
 
     /// When something has to be done even if nothing arrives.
     fn next_wakeup(&self) -> Option<Instant> {
@@ -105,7 +100,7 @@ pub trait Dialect: std::fmt::Debug {
     }
 
     /// The server is about to stop: answer now what would otherwise have been waited for.
-    fn on_shutdown(&mut self, _now: Now, _out: &mut Outbox) {}
+    fn on_shutdown(&mut self, _cx: &mut Context<'_>) {}
 
     /// Whether a peer is still owed something that a timer will send.
     fn owes(&self) -> bool {
@@ -127,147 +122,4 @@ pub enum Use {
     Waiting,
     /// For nothing, since this moment.
     Idle(Instant),
-}
-
-/// What the dialects want done, in order. One buffer holds all the bytes, so that sending costs
-/// no allocation once it has grown to its usual size.
-#[derive(Debug, Default)]
-pub struct Outbox {
-    bytes: Vec<u8>,
-    outputs: Vec<(Target, usize)>,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Target {
-    Tcp(ConnId),
-    Close(ConnId),
-    Udp(Via, SocketAddr),
-}
-
-/// One thing to do for a dialect.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Output<'a> {
-    /// Write these bytes to a connection, in one write.
-    Tcp(ConnId, &'a [u8]),
-    /// Close a connection once everything written to it has left.
-    Close(ConnId),
-    /// Send a datagram.
-    Udp(Via, SocketAddr, &'a [u8]),
-}
-
-impl Outbox {
-    /// An empty outbox.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Writes one message to a connection: `fill` appends its bytes.
-    pub fn tcp(&mut self, conn: ConnId, fill: impl FnOnce(&mut Vec<u8>)) {
-        fill(&mut self.bytes);
-        self.outputs.push((Target::Tcp(conn), self.bytes.len()));
-    }
-
-    /// Closes a connection; the dialect has forgotten it and will hear nothing more of it.
-    pub fn close(&mut self, conn: ConnId) {
-        self.outputs.push((Target::Close(conn), self.bytes.len()));
-    }
-
-    /// Sends one datagram: `fill` appends its bytes.
-    pub fn udp(&mut self, via: Via, to: SocketAddr, fill: impl FnOnce(&mut Vec<u8>)) {
-        fill(&mut self.bytes);
-        self.outputs.push((Target::Udp(via, to), self.bytes.len()));
-    }
-
-    /// Whether there is nothing to do.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.outputs.is_empty()
-    }
-
-    /// How many things there are to do.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.outputs.len()
-    }
-
-    /// How many bytes all messages have together.
-    #[must_use]
-    pub fn size(&self) -> usize {
-        self.bytes.len()
-    }
-
-    /// The connections that are to be closed, of all that was added when there were `before`
-    /// things to do.
-    pub fn closed_since(&self, before: usize) -> impl Iterator<Item = ConnId> {
-        self.outputs.iter().skip(before).filter_map(|(target, _)| match target {
-            Target::Close(conn) => Some(*conn),
-            Target::Tcp(_) | Target::Udp(..) => None,
-        })
-    }
-
-    /// What is to be done, in order.
-    pub fn outputs(&self) -> impl Iterator<Item = Output<'_>> {
-        let mut start = 0;
-        self.outputs.iter().map(move |&(target, end)| {
-            let bytes = self.bytes.get(start..end).unwrap_or_default();
-            start = end;
-            match target {
-                Target::Tcp(conn) => Output::Tcp(conn, bytes),
-                Target::Close(conn) => Output::Close(conn),
-                Target::Udp(via, to) => Output::Udp(via, to, bytes),
-            }
-        })
-    }
-
-    /// The datagrams among that, in order.
-    pub fn datagrams(&self) -> impl Iterator<Item = (Via, SocketAddr, &[u8])> {
-        self.outputs().filter_map(|output| match output {
-            Output::Udp(via, to, bytes) => Some((via, to, bytes)),
-            Output::Tcp(..) | Output::Close(_) => None,
-        })
-    }
-
-    /// Forgets what was added since there were `before` things to do, unfinished messages included.
-    pub fn truncate(&mut self, before: usize) {
-        self.outputs.truncate(before);
-        self.bytes.truncate(self.outputs.last().map_or(0, |(_, end)| *end));
-    }
-
-    /// Forgets everything; keeps the memory, unless a rare large message made it grow.
-    pub fn clear(&mut self) {
-        /// The lobby of ten thousand hosts, which takes twice as long if it has to fetch memory from
-        /// the system first. What is larger is not worth holding on to.
-        const USUAL: usize = 4 << 20;
-        self.outputs.clear();
-        self.bytes.clear();
-        if self.bytes.capacity() > USUAL {
-            self.bytes = Vec::new();
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn outputs_come_in_order_with_their_own_bytes() {
-        let conn = ConnId { slot: 1, generation: 9 };
-        let via = Via { socket: 0, local: None };
-        let to = SocketAddr::from(([127, 0, 0, 1], 5));
-        let mut out = Outbox::new();
-        out.tcp(conn, |b| b.extend_from_slice(b"one"));
-        out.close(conn);
-        out.udp(via, to, |b| b.extend_from_slice(b"two"));
-        let all: Vec<_> = out.outputs().collect();
-        assert_eq!(
-            all,
-            [Output::Tcp(conn, b"one"), Output::Close(conn), Output::Udp(via, to, b"two")]
-        );
-        assert_eq!(out.datagrams().collect::<Vec<_>>(), [(via, to, &b"two"[..])]);
-        out.clear();
-        assert!(out.is_empty());
-        assert_eq!(out.outputs().count(), 0);
-    }
 }

@@ -19,12 +19,10 @@
 //! after others were told of it does not make it symmetric: a wrong port would be told instead of
 //! the right one.
 
-use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::collections::hash_map::Entry;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::rc::Rc;
 
 use smallvec::SmallVec;
 
@@ -100,12 +98,9 @@ pub struct About {
     pub maybe: Option<u16>,
 }
 
-/// The knowledge, and how punches ended. All clones are one.
-#[derive(Clone, Debug, Default)]
-pub struct Nats(Rc<RefCell<Table>>);
-
+/// The knowledge, and how punches ended.
 #[derive(Debug, Default)]
-struct Table {
+pub struct Nats {
     /// IPv6 has no NATs.
     by_addr: Map<Ipv4Addr, Nat>,
     /// All of them, and when they were put here. Those that something came from since then get
@@ -126,45 +121,42 @@ const CONFIDENT: u8 = 4;
 impl Nats {
     /// A port of an address was seen. Costs no more memory for an address that is known than
     /// one small allocation, if it shows more ports than most.
-    pub fn saw(&self, now: Instant, peer: SocketAddr, seen: Seen) {
+    pub fn saw(&mut self, now: Instant, peer: SocketAddr, seen: Seen) {
         let SocketAddr::V4(peer) = peer else { return };
         if peer.port() == 0 {
             return;
         }
-        let table = &mut *self.0.borrow_mut();
-        table.has_alternate |= seen == Seen::Alternate;
-        let nat = table.touch(now, *peer.ip());
+        self.has_alternate |= seen == Seen::Alternate;
+        let nat = self.touch(now, *peer.ip());
         if let Some(kind) = nat.note(now, peer.port(), seen) {
             nat.conclude(kind);
         }
     }
 
     /// A peer says which endpoint it has in its own network.
-    pub fn saw_local(&self, now: Instant, public: SocketAddr, local: SocketAddr) {
+    pub fn saw_local(&mut self, now: Instant, public: SocketAddr, local: SocketAddr) {
         if let SocketAddr::V4(public_v4) = public
             && public == local
         {
-            self.0.borrow_mut().touch(now, *public_v4.ip()).conclude(Kind::Open);
+            self.touch(now, *public_v4.ip()).conclude(Kind::Open);
         }
     }
 
     /// Others are told of an endpoint from now on, which is its peer's: it has proven that, or has a
     /// connection from that address. That it has a symmetric NAT is not believed any more, unless
     /// it has shown that before.
-    pub fn settle(&self, now: Instant, endpoint: SocketAddr) {
+    pub fn settle(&mut self, now: Instant, endpoint: SocketAddr) {
         let SocketAddr::V4(endpoint) = endpoint else { return };
-        let table = &mut *self.0.borrow_mut();
-        let nat = table.by_addr.get(endpoint.ip()).filter(|nat| nat.is_fresh(now));
+        let nat = self.by_addr.get(endpoint.ip()).filter(|nat| nat.is_fresh(now));
         let kind = nat.map(|nat| nat.about(endpoint.port()).kind).unwrap_or_default();
-        table.settled.settle(endpoint, kind);
+        self.settled.settle(endpoint, kind);
     }
 
     /// What is known of an endpoint.
     #[must_use]
     pub fn about(&self, now: Instant, endpoint: SocketAddr) -> About {
-        let table = self.0.borrow();
         let SocketAddr::V4(endpoint) = endpoint else { return About::default() };
-        let Some(nat) = table.by_addr.get(endpoint.ip()).filter(|nat| nat.is_fresh(now)) else {
+        let Some(nat) = self.by_addr.get(endpoint.ip()).filter(|nat| nat.is_fresh(now)) else {
             return About::default();
         };
         let about = nat.about(endpoint.port());
@@ -174,7 +166,7 @@ impl Nats {
             Kind::Unknown => About { kind: nat.kind.without_sequence(), ..About::default() },
             _ => about,
         };
-        match table.settled.get(endpoint) {
+        match self.settled.get(endpoint) {
             Some(kind) if about.kind.is_symmetric() && !kind.is_symmetric() => {
                 About { kind, ..about }
             }
@@ -191,7 +183,7 @@ impl Nats {
     /// Whether [`Self::next`] may know anything of anybody, so that it is worth asking.
     #[must_use]
     pub fn foretells(&self) -> bool {
-        self.0.borrow().has_alternate
+        self.has_alternate
     }
 
     /// The ports that an endpoint will have towards another that it is introduced to, if they
@@ -199,38 +191,37 @@ impl Nats {
     /// a port for each; who asks about the same two again soon gets the same answer.
     #[must_use]
     pub fn next(
-        &self,
+        &mut self,
         now: Instant,
         endpoint: SocketAddr,
         towards: SocketAddr,
         destinations: usize,
     ) -> Ports {
         let SocketAddr::V4(endpoint) = endpoint else { return Ports::default() };
-        let table = &mut *self.0.borrow_mut();
-        let is_symmetric = table.settled.get(endpoint).is_none_or(Kind::is_symmetric);
-        if !table.has_alternate || !is_symmetric {
+        let is_symmetric = self.settled.get(endpoint).is_none_or(Kind::is_symmetric);
+        if !self.has_alternate || !is_symmetric {
             return Ports::default();
         }
-        let nat = table.by_addr.get_mut(endpoint.ip()).filter(|nat| nat.is_fresh(now));
+        let nat = self.by_addr.get_mut(endpoint.ip()).filter(|nat| nat.is_fresh(now));
         let Some(nat) = nat else { return Ports::default() };
-        let mut foretold = table.foretold.remove(endpoint.ip()).unwrap_or_default();
+        let mut foretold = self.foretold.remove(endpoint.ip()).unwrap_or_default();
         let ports = nat.next(now, endpoint.port(), towards, destinations, &mut foretold);
         if !foretold.is_empty() {
-            table.foretold.insert(*endpoint.ip(), foretold);
+            self.foretold.insert(*endpoint.ip(), foretold);
         }
         ports
     }
 
     /// Counts how a punch ended.
-    pub fn count(&self, now: Instant, dialect: Name, pair: [SocketAddr; 2], worked: bool) {
+    pub fn count(&mut self, now: Instant, dialect: Name, pair: [SocketAddr; 2], worked: bool) {
         let kinds = pair.map(|endpoint| self.kind(now, endpoint));
-        self.0.borrow_mut().results.count(dialect, kinds, worked);
+        self.results.count(dialect, kinds, worked);
     }
 
     /// How punches ended, for the owner.
     #[must_use]
     pub fn results(&self) -> Vec<String> {
-        self.0.borrow().results.lines()
+        self.results.lines()
     }
 }
 
@@ -245,7 +236,7 @@ impl Kind {
     }
 }
 
-impl Table {
+impl Nats {
     /// The entry of an address, which is made if need be; others may have to go for it.
     fn touch(&mut self, time: Instant, addr: Ipv4Addr) -> &mut Nat {
         /// Who comes when the table is full does not look at more entries than this.

@@ -10,7 +10,7 @@ fn peer(port: u16) -> SocketAddr {
 
 /// What was seen of one address, a tenth of a second apart.
 fn after(seen: &[(Seen, u16)]) -> Nats {
-    let nats = Nats::default();
+    let mut nats = Nats::default();
     for (n, (seen, port)) in seen.iter().enumerate() {
         nats.saw(at(100 * n as u64), peer(*port), *seen);
     }
@@ -36,46 +36,46 @@ fn other(n: u8) -> SocketAddr {
     SocketAddr::from(([203, 0, 113, 100 + n], 1))
 }
 
-fn next(nats: &Nats, port: u16, towards: u8) -> Vec<u16> {
+fn next(nats: &mut Nats, port: u16, towards: u8) -> Vec<u16> {
     nats.next(at(5000), peer(port), other(towards), 1).to_vec()
 }
 
 #[test]
 fn a_symmetric_nat_that_counts_is_foreseen() {
-    let nats = after(&[(Stun, 4000), (Alternate, 4001), (Main, 4000), (Tcp, 4002)]);
+    let mut nats = after(&[(Stun, 4000), (Alternate, 4001), (Main, 4000), (Tcp, 4002)]);
     assert_eq!(about(&nats, 4000), About { kind: Kind::Sequential, maybe: None });
-    assert_eq!(next(&nats, 4000, 1), [4003, 4004, 4005, 4006]);
-    assert_eq!(next(&nats, 5000, 1), [0; 0], "this socket has shown nothing");
-    let nats = after(&[(Stun, 4000), (Alternate, 3998), (Tcp, 50_000)]);
-    assert_eq!(next(&nats, 4000, 1)[..2], [3996, 3994], "TCP has its own, and it counts down");
-    let nats = after(&[(Stun, 65_532), (Alternate, 65_533)]);
-    assert_eq!(next(&nats, 65_532, 1), [65_534, 65_535], "there are no more");
-    let nats = after(&[(Stun, 65_534), (Alternate, 65_535)]);
+    assert_eq!(next(&mut nats, 4000, 1), [4003, 4004, 4005, 4006]);
+    assert_eq!(next(&mut nats, 5000, 1), [0; 0], "this socket has shown nothing");
+    let mut nats = after(&[(Stun, 4000), (Alternate, 3998), (Tcp, 50_000)]);
+    assert_eq!(next(&mut nats, 4000, 1)[..2], [3996, 3994], "TCP has its own, and it counts down");
+    let mut nats = after(&[(Stun, 65_532), (Alternate, 65_533)]);
+    assert_eq!(next(&mut nats, 65_532, 1), [65_534, 65_535], "there are no more");
+    let mut nats = after(&[(Stun, 65_534), (Alternate, 65_535)]);
     assert_eq!(about(&nats, 65_534).kind, Kind::Symmetric);
-    assert_eq!(next(&nats, 65_534, 1), [0; 0]);
+    assert_eq!(next(&mut nats, 65_534, 1), [0; 0]);
 }
 
 #[test]
 fn ports_that_are_used_up_by_knocks_are_skipped() {
-    let nats = after(&[(Stun, 4000), (Alternate, 4001)]);
+    let mut nats = after(&[(Stun, 4000), (Alternate, 4001)]);
     assert_eq!(nats.next(at(5000), peer(4000), other(1), 3)[0], 4002);
-    assert_eq!(next(&nats, 4000, 2)[0], 4005, "three were for the one before");
-    assert_eq!(next(&nats, 4000, 1)[0], 4002, "the same two get the same answer");
+    assert_eq!(next(&mut nats, 4000, 2)[0], 4005, "three were for the one before");
+    assert_eq!(next(&mut nats, 4000, 1)[0], 4002, "the same two get the same answer");
     nats.saw(at(5001), peer(4009), Tcp);
-    assert_eq!(next(&nats, 4000, 3)[0], 4010, "what is seen counts more");
-    assert_eq!(next(&nats, 4000, 2)[0], 4005, "but not for whom it was told before");
+    assert_eq!(next(&mut nats, 4000, 3)[0], 4010, "what is seen counts more");
+    assert_eq!(next(&mut nats, 4000, 2)[0], 4005, "but not for whom it was told before");
     for towards in 4..8 {
-        next(&nats, 4000, towards);
+        next(&mut nats, 4000, towards);
     }
-    assert_eq!(next(&nats, 4000, 2)[0], 4015, "few are remembered");
+    assert_eq!(next(&mut nats, 4000, 2)[0], 4015, "few are remembered");
 }
 
 #[test]
 fn random_ports_are_not_foreseen() {
     let nats = after(&[(Stun, 4000), (Alternate, 40_000), (Tcp, 4002)]);
     assert_eq!(about(&nats, 4000), About { kind: Kind::Symmetric, ..About::default() });
-    let nats = after(&[(Stun, 4000), (Alternate, 4001), (Tcp, 4003), (Tcp, 3999)]);
-    assert_eq!(next(&nats, 4000, 1)[0], 4002, "two of TCP, which do not count here");
+    let mut nats = after(&[(Stun, 4000), (Alternate, 4001), (Tcp, 4003), (Tcp, 3999)]);
+    assert_eq!(next(&mut nats, 4000, 1)[0], 4002, "two of TCP, which do not count here");
 }
 
 /// Several players behind one NAT whose mapping does not depend on the destination show several
@@ -95,11 +95,11 @@ fn players_behind_one_nat_are_not_taken_for_a_symmetric_one() {
     for port in [4000, 4001] {
         assert_eq!(about(&nats, port), About { kind: Kind::Independent, ..About::default() });
     }
-    let nats = after(&[(Main, 4000), (Main, 4001), (Main, 4002), (Tcp, 4003)]);
+    let mut nats = after(&[(Main, 4000), (Main, 4001), (Main, 4002), (Tcp, 4003)]);
     for port in [4000, 4001] {
         assert_eq!(about(&nats, port), About::default());
     }
-    assert!(next(&nats, 4002, 1).is_empty(), "it is not sure");
+    assert!(next(&mut nats, 4002, 1).is_empty(), "it is not sure");
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn a_game_without_stun_gets_one_more_try_if_its_connection_follows() {
 
 #[test]
 fn what_was_shown_often_is_not_given_up_for_one_contradiction() {
-    let nats = Nats::default();
+    let mut nats = Nats::default();
     for n in 0..3 {
         nats.saw(at(n * 10_000), peer(4000 + n as u16), Stun);
         nats.saw(at(n * 10_000), peer(4000 + n as u16), Alternate);
@@ -141,14 +141,14 @@ fn what_was_shown_often_is_not_given_up_for_one_contradiction() {
 
 #[test]
 fn a_port_that_was_silent_for_long_may_be_somebody_else() {
-    let nats = after(&[(Stun, 4000)]);
+    let mut nats = after(&[(Stun, 4000)]);
     nats.saw(at(130_000), peer(4000), Alternate);
     assert_eq!(nats.kind(at(130_000), peer(4000)), Kind::Unknown);
 }
 
 #[test]
 fn who_has_its_own_address_has_no_nat() {
-    let nats = Nats::default();
+    let mut nats = Nats::default();
     nats.saw(at(0), peer(4000), Main);
     nats.saw_local(at(0), peer(4000), peer(4000));
     assert_eq!(nats.kind(at(0), peer(4000)), Kind::Open);
@@ -158,71 +158,71 @@ fn who_has_its_own_address_has_no_nat() {
 
 #[test]
 fn all_this_is_bounded_and_ages() {
-    let nats = Nats::default();
+    let mut nats = Nats::default();
     let addr = |n: u32| SocketAddr::from((Ipv4Addr::from(n.to_be_bytes()), 4000));
     for n in 0..limits::NATS as u32 + 9 {
         nats.saw(at(0), addr(n), Stun);
         nats.saw(at(0), addr(n), Alternate);
     }
-    assert_eq!(nats.0.borrow().by_addr.len(), limits::NATS);
+    assert_eq!(nats.by_addr.len(), limits::NATS);
     assert_eq!(nats.kind(at(0), addr(0)), Kind::Unknown);
     assert_eq!(nats.kind(at(0), addr(9)), Kind::Independent);
     assert_eq!(nats.kind(at(0) + limits::NAT_AGE, addr(9)), Kind::Unknown);
     for n in 0..1000 {
         nats.saw(at(n), peer(n as u16 + 1), Main);
     }
-    let table = nats.0.borrow();
+
     let SocketAddr::V4(first) = peer(1) else { panic!() };
-    let ports = &table.by_addr[first.ip()];
+    let ports = &nats.by_addr[first.ip()];
     assert_eq!(ports.room(), limits::PORTS_OF_NAT, "one allocation");
     assert!(std::mem::size_of::<Nat>() <= 40, "{}", std::mem::size_of::<Nat>());
 }
 
 /// What is known of an address can be seen.
 fn is_known(nats: &Nats, n: u32) -> bool {
-    nats.0.borrow().by_addr.contains_key(&Ipv4Addr::from(n))
+    nats.by_addr.contains_key(&Ipv4Addr::from(n))
 }
 
-fn come(nats: &Nats, ms: u64, addresses: std::ops::Range<u32>) {
+fn come(nats: &mut Nats, ms: u64, addresses: std::ops::Range<u32>) {
     for n in addresses {
         nats.saw(at(ms), SocketAddr::from((Ipv4Addr::from(n), 4000)), Main);
     }
-    let table = nats.0.borrow();
-    assert_eq!(table.turns.len(), table.by_addr.len(), "each has one turn");
-    assert!(table.by_addr.len() <= limits::NATS);
+
+    assert_eq!(nats.turns.len(), nats.by_addr.len(), "each has one turn");
+    assert!(nats.by_addr.len() <= limits::NATS);
 }
 
 #[test]
 fn who_is_heard_of_is_not_forgotten_for_strangers() {
     const MANY: u32 = limits::NATS as u32;
-    let nats = Nats::default();
-    come(&nats, 0, 0..MANY);
-    come(&nats, 61_000, 3..6);
-    come(&nats, 62_000, MANY..MANY + 20);
+    let mut nats = Nats::default();
+    come(&mut nats, 0, 0..MANY);
+    come(&mut nats, 61_000, 3..6);
+    come(&mut nats, 62_000, MANY..MANY + 20);
     assert!((3..6).all(|n| is_known(&nats, n)), "they were heard of");
     assert!((0..3).chain(6..23).all(|n| !is_known(&nats, n)));
     assert!((23..MANY + 20).all(|n| is_known(&nats, n)));
     // Where all were heard of, one has to go all the same.
-    come(&nats, 200_000, 23..MANY + 20);
-    come(&nats, 200_000, MANY + 20..MANY + 21);
+    come(&mut nats, 200_000, 23..MANY + 20);
+    come(&mut nats, 200_000, MANY + 20..MANY + 21);
     assert_eq!((23..MANY + 20).filter(|n| !is_known(&nats, *n)).count(), 1);
 }
 
 #[test]
 fn who_is_not_heard_of_is_forgotten_after_an_hour() {
-    let nats = Nats::default();
+    let mut nats = Nats::default();
     let hour = u64::try_from(limits::NAT_AGE.as_millis()).unwrap();
-    come(&nats, 0, 0..10);
-    come(&nats, 120_000, 4..5);
-    (0..20).for_each(|_| come(&nats, hour, 20..21));
+    come(&mut nats, 0, 0..10);
+    come(&mut nats, 120_000, 4..5);
+    (0..20).for_each(|_| come(&mut nats, hour, 20..21));
     assert!((0..10).all(|n| is_known(&nats, n) == (n == 4)), "4 was heard of later");
-    (0..20).for_each(|_| come(&nats, 2 * hour, 20..21));
+    (0..20).for_each(|_| come(&mut nats, 2 * hour, 20..21));
     assert!(!is_known(&nats, 4) && is_known(&nats, 20));
 }
 
 #[test]
 fn who_comes_back_after_an_hour_is_a_stranger() {
-    let nats = after(&[(Stun, 4000), (Alternate, 4000)]);
+    let mut nats = after(&[(Stun, 4000), (Alternate, 4000)]);
     assert_eq!(about(&nats, 4000).kind, Kind::Independent);
     let later = at(5000) + limits::NAT_AGE;
     nats.saw(later, peer(4000), Main);
@@ -231,7 +231,7 @@ fn who_comes_back_after_an_hour_is_a_stranger() {
 
 #[test]
 fn results_become_a_table() {
-    let nats = after(&[(Stun, 4000), (Alternate, 4001)]);
+    let mut nats = after(&[(Stun, 4000), (Alternate, 4001)]);
     assert_eq!(nats.results(), ["no player has told how a punch ended"]);
     let other = SocketAddr::from(([203, 0, 113, 8], 1));
     nats.count(at(0), Name::Rooms, [peer(4000), other], true);
@@ -253,49 +253,53 @@ fn only_what_the_same_socket_can_have_shown_counts() {
     assert_eq!(about(&nats, 4000).kind, Kind::Independent, "4001 is a socket of its own");
     let nats = after(&[(Main, 4000), (Alternate, 4001)]);
     assert_eq!(about(&nats, 4000).kind, Kind::Unknown, "4000 has not asked by STUN");
-    let nats = after(&[(Tcp, 4001), (Stun, 4000), (Alternate, 4001)]);
-    assert_eq!(next(&nats, 4000, 1)[0], 4002, "4001 of TCP is not that of UDP");
-    let nats = after(&[(Stun, 4000)]);
+    let mut nats = after(&[(Tcp, 4001), (Stun, 4000), (Alternate, 4001)]);
+    assert_eq!(next(&mut nats, 4000, 1)[0], 4002, "4001 of TCP is not that of UDP");
+    let mut nats = after(&[(Stun, 4000)]);
     nats.saw(at(6000), peer(4001), Alternate);
     assert_eq!(nats.kind(at(6000), peer(4000)), Kind::Unknown, "they are too far apart");
 }
 
 #[test]
 fn what_a_port_shows_after_others_know_it_does_not_make_it_symmetric() {
-    let forge = |nats: &Nats, ms| {
+    let forge = |nats: &mut Nats, ms| {
         nats.saw(at(ms), peer(4000), Stun);
         nats.saw(at(ms), peer(4001), Alternate);
     };
     for before in [&[(Main, 4000)][..], &[(Stun, 4000), (Alternate, 4000)], &[]] {
-        let nats = after(before);
+        let mut nats = after(before);
         let kind = about(&nats, 4000).kind;
         nats.settle(at(1000), peer(4000));
         for n in 0..=limits::PORTS_OF_NAT as u16 {
             nats.saw(at(2000), peer(6000 + n), Main);
         }
-        forge(&nats, 2000);
-        assert_eq!((about(&nats, 4000).kind, next(&nats, 4000, 1)), (kind, vec![]), "{before:?}");
+        forge(&mut nats, 2000);
+        assert_eq!(
+            (about(&nats, 4000).kind, next(&mut nats, 4000, 1)),
+            (kind, vec![]),
+            "{before:?}"
+        );
         nats.settle(at(3000), peer(4000));
-        assert_eq!(next(&nats, 4000, 1), [0; 0], "its game has come back");
+        assert_eq!(next(&mut nats, 4000, 1), [0; 0], "its game has come back");
         let later = at(5000) + limits::NAT_AGE;
         nats.saw(later, peer(4000), Stun);
         nats.saw(later, peer(4001), Alternate);
         assert!(nats.next(later, peer(4000), other(1), 1).is_empty(), "it was silent for an hour");
     }
-    let nats = after(&[(Main, 5000)]);
+    let mut nats = after(&[(Main, 5000)]);
     nats.settle(at(1000), peer(5000));
-    forge(&nats, 2000);
-    assert_eq!(next(&nats, 4000, 1)[0], 4002, "another socket behind that NAT");
+    forge(&mut nats, 2000);
+    assert_eq!(next(&mut nats, 4000, 1)[0], 4002, "another socket behind that NAT");
 }
 
 #[test]
 fn what_a_port_has_shown_before_others_know_it_goes_on_counting() {
-    let nats = after(&[(Stun, 4000), (Alternate, 4001), (Main, 4000), (Tcp, 4002)]);
+    let mut nats = after(&[(Stun, 4000), (Alternate, 4001), (Main, 4000), (Tcp, 4002)]);
     nats.settle(at(1000), peer(4000));
     nats.saw(at(2000), peer(4003), Tcp);
     nats.settle(at(2000), peer(4000));
     assert_eq!(about(&nats, 4000).kind, Kind::Sequential);
-    assert_eq!(next(&nats, 4000, 1)[0], 4004);
+    assert_eq!(next(&mut nats, 4000, 1)[0], 4004);
 }
 
 #[test]

@@ -20,7 +20,7 @@ use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token, Waker};
 
 use crate::clock::{Instant, Now};
-use crate::dialect::{ConnId, Dialect, Outbox, Output};
+use crate::dialect::{ConnId, Outbox, Output};
 use crate::limits::Limits;
 use crate::server::Server;
 

@@ -4,7 +4,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use punchd::clock::{Instant, Now};
-use punchd::dialect::{ConnId, Dialect, Outbox, Output, Via};
+use punchd::dialect::{ConnId, Outbox, Output, Via};
 use punchd::server::{Config, Server};
 
 use super::Failure;
@@ -208,7 +208,7 @@ impl World {
         let now = self.step();
         self.generation += 1;
         let conn = ConnId { slot: u32::try_from(slot).unwrap_or(0), generation: self.generation };
-        self.server.on_open(now, conn, peer, &mut self.out);
+        self.server.on_accept(now, now.instant, conn, peer, &mut self.out);
         conn
     }
 

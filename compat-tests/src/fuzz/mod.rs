@@ -14,7 +14,7 @@ use punchd::dialect::gmnet::{datagram, lobby, text, version};
 use punchd::dialect::natpunch::message::{Content, Message};
 use punchd::dialect::rooms::message::Request;
 use punchd::dialect::stun::{self, Stun};
-use punchd::dialect::{Dialect as _, Name, Outbox, Output, Via, of_datagram};
+use punchd::dialect::{Context, Dialect as _, Name, Outbox, Output, Shared, Via, of_datagram};
 use punchd::server::{Config, Server};
 
 pub mod neighbours;
@@ -159,7 +159,8 @@ pub fn stun_datagram(data: &[u8]) {
     let mut dialect = Stun::new(config);
     let mut out = Outbox::new();
     let from = SocketAddr::from(([203, 0, 113, 7], 4000));
-    dialect.on_datagram(NOW, Via::default(), from, data, &mut out);
+    let cx = &mut Context { now: NOW, out: &mut out, shared: &mut Shared::default() };
+    dialect.on_datagram(cx, Via::default(), from, data);
     assert!(out.len() <= 1, "one question, one answer");
     for output in out.outputs() {
         let Output::Udp(_, _, bytes) = output else { continue };

@@ -10,7 +10,7 @@ use punchd::dialect::natpunch::message::{
     Content, CreateLobbyRequest, JoinLobbyRequest, KeepAlive, LeaveLobbyRequest, Message,
     RegisterRequest,
 };
-use punchd::dialect::{ConnId, Dialect as _, Outbox, Output, Via};
+use punchd::dialect::{ConnId, Outbox, Output, Via};
 use punchd::limits;
 use punchd::server::{Config, Server};
 
@@ -292,7 +292,8 @@ impl Stage {
         self.generation += 1;
         let id = ConnId { slot, generation: self.generation };
         self.open[peer] = Some((id, false));
-        self.server.on_open(self.now(), id, addr(peer), &mut self.out);
+        let now = self.now();
+        self.server.on_accept(now, now.instant, id, addr(peer), &mut self.out);
         self.deliver();
         self.open[peer].map(|(id, _)| id)
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use punchd::amplification::DATAGRAM;
 use punchd::clock::{Instant, Now};
-use punchd::dialect::{ConnId, Dialect, Outbox, Output, Via, events, gmnet, rooms, stun};
+use punchd::dialect::{ConnId, Outbox, Output, Via, events, gmnet, rooms, stun};
 use punchd::limits::Limits;
 use punchd::server::{Config, Server};
 
@@ -183,7 +183,8 @@ impl World {
         let id = ConnId { slot, generation: self.generation };
         self.open.insert(slot, Peer { id, finished: false });
         let peer = SocketAddr::new(Self::addr(from), 40_000);
-        self.server.on_open(self.now(), id, peer, &mut self.out);
+        let now = self.now();
+        self.server.on_accept(now, now.instant, id, peer, &mut self.out);
         self.deliver();
     }
 

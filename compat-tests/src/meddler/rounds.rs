@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use punchd::clock::{self, Now};
-use punchd::dialect::{ConnId, Dialect, Outbox, Output, Via};
+use punchd::dialect::{ConnId, Outbox, Output, Via};
 use punchd::server::{Config, Server};
 
 use super::Meddling;
@@ -111,7 +111,7 @@ impl Rounds {
             if let Some(free) = self.conns.get_mut(slot) {
                 *free = Some(conn);
             }
-            self.server.on_open(now, id, peer, &mut self.out);
+            self.server.on_accept(now, now.instant, id, peer, &mut self.out);
         }
         busy
     }

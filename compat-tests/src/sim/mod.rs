@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use punchd::clock::{Instant, Now};
 use punchd::dialect::gmnet;
-use punchd::dialect::{ConnId, Dialect, Outbox};
+use punchd::dialect::{ConnId, Outbox, Via};
 use punchd::server::{Config, Server};
 
 pub mod link;
@@ -108,8 +108,8 @@ pub fn config(seed: u64) -> gmnet::Config {
     }
 }
 
-/// What takes connections in and is told when they began: the server, or what seems to be it.
-pub trait Accepts: Dialect {
+/// What the simulation drives: the server, or what seems to be it.
+pub trait Serves: std::fmt::Debug {
     /// A peer has connected, whose SYN came at `began`.
     fn on_accept(
         &mut self,
@@ -119,9 +119,33 @@ pub trait Accepts: Dialect {
         peer: SocketAddr,
         out: &mut Outbox,
     );
+
+    /// Bytes arrived on a connection.
+    fn on_bytes(&mut self, now: Now, conn: ConnId, bytes: &[u8], out: &mut Outbox);
+
+    /// A peer will send nothing more.
+    fn on_fin(&mut self, now: Now, conn: ConnId, out: &mut Outbox);
+
+    /// A connection is gone.
+    fn on_gone(&mut self, now: Now, conn: ConnId, out: &mut Outbox);
+
+    /// A datagram arrived.
+    fn on_datagram(&mut self, now: Now, via: Via, peer: SocketAddr, data: &[u8], out: &mut Outbox);
+
+    /// It may be time for something.
+    fn on_wakeup(&mut self, now: Now, out: &mut Outbox);
+
+    /// When it wants to be woken.
+    fn next_wakeup(&self) -> Option<Instant>;
+
+    /// The server is about to stop.
+    fn on_shutdown(&mut self, now: Now, out: &mut Outbox);
+
+    /// Whether a peer is still owed something.
+    fn owes(&self) -> bool;
 }
 
-impl Accepts for Server {
+impl Serves for Server {
     fn on_accept(
         &mut self,
         now: Now,
@@ -131,6 +155,38 @@ impl Accepts for Server {
         out: &mut Outbox,
     ) {
         Self::on_accept(self, now, began, conn, peer, out);
+    }
+
+    fn on_bytes(&mut self, now: Now, conn: ConnId, bytes: &[u8], out: &mut Outbox) {
+        Self::on_bytes(self, now, conn, bytes, out);
+    }
+
+    fn on_fin(&mut self, now: Now, conn: ConnId, out: &mut Outbox) {
+        Self::on_fin(self, now, conn, out);
+    }
+
+    fn on_gone(&mut self, now: Now, conn: ConnId, out: &mut Outbox) {
+        Self::on_gone(self, now, conn, out);
+    }
+
+    fn on_datagram(&mut self, now: Now, via: Via, peer: SocketAddr, data: &[u8], out: &mut Outbox) {
+        Self::on_datagram(self, now, via, peer, data, out);
+    }
+
+    fn on_wakeup(&mut self, now: Now, out: &mut Outbox) {
+        Self::on_wakeup(self, now, out);
+    }
+
+    fn next_wakeup(&self) -> Option<Instant> {
+        Self::next_wakeup(self)
+    }
+
+    fn on_shutdown(&mut self, now: Now, out: &mut Outbox) {
+        Self::on_shutdown(self, now, out);
+    }
+
+    fn owes(&self) -> bool {
+        Self::owes(self)
     }
 }
 
@@ -154,7 +210,7 @@ pub fn run_traced(seed: u64) -> (Result<Summary, Failure>, Trace) {
 }
 
 /// Runs the schedule of a seed with what is, or seems to be, the server with its configuration.
-pub fn run_server<D: Accepts>(
+pub fn run_server<D: Serves>(
     seed: u64,
     server: D,
     text: bool,

@@ -15,7 +15,7 @@ use super::peers::{Access, Peer};
 use super::promises::{Book, Kept, Listed, Promise, broken};
 use super::trace::{Trace, Who};
 use super::wire::{self, Message};
-use super::{Accepts, Summary, plan};
+use super::{Serves, Summary, plan};
 
 /// The server's clock starts on this day; any day would do.
 const EPOCH: u64 = 1_700_000_000;
@@ -49,7 +49,7 @@ pub struct Sim<D> {
     is_over: bool,
 }
 
-impl<D: Accepts> Sim<D> {
+impl<D: Serves> Sim<D> {
     /// The schedule of a seed, for that dialect.
     pub fn new(seed: u64, dialect: D, config: &Config, trace: Trace) -> Self {
         let plan::Plan { network, peers } = plan::plan(seed, config.public_ip.is_some());
@@ -100,7 +100,7 @@ impl<D: Accepts> Sim<D> {
     fn observe(&mut self) {
         let (conn, now) = (self.take_slot(None), self.now());
         self.observer = Some(conn);
-        self.dialect.on_open(now, conn, OBSERVER, &mut self.out);
+        self.dialect.on_accept(now, now.instant, conn, OBSERVER, &mut self.out);
     }
 
     /// What time it is.

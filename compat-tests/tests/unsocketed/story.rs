@@ -7,7 +7,7 @@ use std::time::Duration;
 use compat_tests::sim::wire;
 use punchd::clock::{Instant, Now};
 use punchd::dialect::gmnet::{Config, Gmnet};
-use punchd::dialect::{ConnId, Dialect, Outbox, Output, Via};
+use punchd::dialect::{ConnId, Context, Dialect, Outbox, Output, Shared, Via};
 
 pub(crate) const HOST: &str = "203.0.113.1";
 pub(crate) const MASTER: &str = "192.0.2.1";
@@ -16,6 +16,7 @@ pub(crate) const CLIENT: &str = "203.0.113.2";
 /// The dialect, the time, and what was written to whom.
 pub(crate) struct Story {
     pub(crate) gmnet: Gmnet,
+    shared: Shared,
     /// Milliseconds.
     pub(crate) time: u64,
     pub(crate) next: u32,
@@ -27,7 +28,14 @@ impl Story {
     pub(crate) fn new() -> Self {
         let config = Config { keepalive: Duration::ZERO, ..Config::default() };
         let (told, closed) = (VecDeque::new(), Vec::new());
-        Self { gmnet: Gmnet::new(config), time: 1000, next: 0, told, closed }
+        Self {
+            gmnet: Gmnet::new(config),
+            shared: Shared::default(),
+            time: 1000,
+            next: 0,
+            told,
+            closed,
+        }
     }
 
     /// A server that asks hosts for their port, and was restarted a moment ago.
@@ -38,10 +46,11 @@ impl Story {
         Self { gmnet: Gmnet::new(config), ..Self::new() }
     }
 
-    pub(crate) fn act(&mut self, act: impl FnOnce(&mut Gmnet, Now, &mut Outbox)) {
+    pub(crate) fn act(&mut self, act: impl FnOnce(&mut Gmnet, &mut Context<'_>)) {
         let instant = Instant::from_micros(self.time * 1000);
         let mut out = Outbox::new();
-        act(&mut self.gmnet, Now { instant, unix: self.time / 1000 }, &mut out);
+        let (now, shared) = (Now { instant, unix: self.time / 1000 }, &mut self.shared);
+        act(&mut self.gmnet, &mut Context { now, out: &mut out, shared });
         for output in out.outputs() {
             match output {
                 Output::Tcp(conn, bytes) => {
@@ -61,7 +70,7 @@ impl Story {
                 break;
             }
             self.time = at.max(self.time);
-            self.act(|gmnet, now, out| gmnet.on_wakeup(now, out));
+            self.act(|gmnet, cx| gmnet.on_wakeup(cx));
         }
         self.time = end;
     }
@@ -70,39 +79,39 @@ impl Story {
         self.next += 1;
         let conn = ConnId { slot: self.next, generation: self.next };
         let peer = SocketAddr::new(ip(addr), 50_000);
-        self.act(|gmnet, now, out| gmnet.on_open(now, conn, peer, out));
+        self.act(|gmnet, cx| gmnet.on_open(cx, conn, peer));
         conn
     }
 
     pub(crate) fn send(&mut self, conn: ConnId, bytes: &[u8]) {
-        self.act(|gmnet, now, out| gmnet.on_bytes(now, conn, bytes, out));
+        self.act(|gmnet, cx| gmnet.on_bytes(cx, conn, bytes));
     }
 
     pub(crate) fn udp(&mut self, addr: &str, port: u16, word: &str) {
         let data = wire::datagram(format!("{word}\n\0").as_bytes());
         let peer = SocketAddr::new(ip(addr), port);
-        self.act(|gmnet, now, out| gmnet.on_datagram(now, Via::default(), peer, &data, out));
+        self.act(|gmnet, cx| gmnet.on_datagram(cx, Via::default(), peer, &data));
     }
 
     /// A game that was told of the server knocks there, in each of so many steps.
     pub(crate) fn knock(&mut self, addr: &str, port: u16, steps: usize) {
         let (data, peer) = (wire::datagram(b"\xfd"), SocketAddr::new(ip(addr), port));
         for _ in 0..steps {
-            self.act(|gmnet, now, out| gmnet.on_datagram(now, Via::default(), peer, &data, out));
+            self.act(|gmnet, cx| gmnet.on_datagram(cx, Via::default(), peer, &data));
             self.wait(17);
         }
     }
 
     pub(crate) fn fin(&mut self, conn: ConnId) {
-        self.act(|gmnet, now, out| gmnet.on_fin(now, conn, out));
+        self.act(|gmnet, cx| gmnet.on_fin(cx, conn));
     }
 
     pub(crate) fn lost(&mut self, conn: ConnId) {
-        self.act(|gmnet, now, out| gmnet.on_gone(now, conn, out));
+        self.act(|gmnet, cx| gmnet.on_gone(cx, conn));
     }
 
     pub(crate) fn shutdown(&mut self) {
-        self.act(|gmnet, now, out| gmnet.on_shutdown(now, out));
+        self.act(|gmnet, cx| gmnet.on_shutdown(cx));
     }
 
     /// Registers on a connection.

@@ -6,8 +6,7 @@ use log::debug;
 
 use super::event::{Event, Fault, Kind};
 use super::routing::Route;
-use super::{Events, Outbox};
-use crate::clock::Now;
+use super::{Context, Events, Outbox};
 use crate::dialect::ConnId;
 use crate::limits;
 
@@ -15,25 +14,23 @@ impl Events {
     /// Passes an event on, or tells the sender why not.
     pub(super) fn forward(
         &mut self,
-        now: Now,
+        cx: &mut Context<'_>,
         id: ConnId,
         event: &Event<'_>,
         dest: &str,
-        out: &mut Outbox,
     ) {
-        if let Err(fault) = self.try_forward(now, id, event, dest, out) {
+        if let Err(fault) = self.try_forward(cx, id, event, dest) {
             debug!("an event for {dest:?} goes nowhere: {}", fault.message);
-            self.deny(id, event, &fault, out);
+            self.deny(id, event, &fault, cx.out);
         }
     }
 
     fn try_forward(
         &mut self,
-        now: Now,
+        cx: &mut Context<'_>,
         id: ConnId,
         event: &Event<'_>,
         dest: &str,
-        out: &mut Outbox,
     ) -> Result<(), Fault> {
         let nobody = || Fault::new("no_such_peer", "nobody is logged in under that ID");
         let receiver = *self.peers.get(dest).ok_or_else(nobody)?;
@@ -55,12 +52,12 @@ impl Events {
                     id: event.id.into(),
                     name: (&*event.name).into(),
                 };
-                let number = self.routes.add(now.instant, route);
+                let number = self.routes.add(cx.now.instant, route);
                 let (number, other) =
                     number.map_err(|full| Fault::new("too_many", full.to_string()))?;
                 if let Some(other) = other {
                     let fault = Fault::new("too_many", "your address waits for too many peers");
-                    self.fail_route(&other, &fault, out);
+                    self.fail_route(&other, &fault, cx.out);
                 }
                 format!("\"{number}\"")
             }
@@ -68,7 +65,7 @@ impl Events {
         if let Some(conn) = self.conns.get_mut(receiver) {
             conn.unread.note_sent(addr, event.length);
         }
-        self.send(receiver, out, |bytes| event.write_on(bytes, &routed, &from));
+        self.send(receiver, cx.out, |bytes| event.write_on(bytes, &routed, &from));
         Ok(())
     }
 

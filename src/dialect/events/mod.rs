@@ -17,17 +17,14 @@ use serde::Serialize;
 
 use super::conns::Conns;
 use super::turns::Turns;
-use super::{ConnId, Dialect, Outbox, Use, Via};
+use super::{ConnId, Context, Dialect, Outbox, Use, Via};
 use crate::admission::{self, Admission};
-use crate::amplification::Credits;
 use crate::clock::{Instant, Now};
 use crate::holders::Holders;
 use crate::limits::{self, Limits};
 use crate::lines::Lines;
-use crate::nats::Nats;
 use crate::rates::Rates;
 use crate::timers::{Seldom, Timers};
-use crate::unproven::Unproven;
 
 mod data;
 pub mod event;
@@ -79,7 +76,6 @@ pub struct Events {
     routes: Routes,
     /// Peers that have left and that others still wait for.
     gone: VecDeque<ConnId>,
-    credits: Credits,
     random: StdRng,
     /// Connections that have to log in.
     strangers: Timers<ConnId>,
@@ -95,8 +91,6 @@ pub struct Events {
     commands: Rates,
     passes: Rates,
     lines: Lines,
-    nats: Nats,
-    unproven: Unproven,
     /// Two that could not be introduced.
     foreign: Seldom,
     refused: admission::Refused,
@@ -125,7 +119,7 @@ impl Events {
     /// A dialect that has heard of nobody yet. Tokens, nonces and room IDs are drawn from `random`,
     /// which must be secret.
     #[must_use]
-    pub fn new(config: Config, random: StdRng, credits: Credits) -> Self {
+    pub fn new(config: Config, random: StdRng) -> Self {
         Self {
             conns: Conns::default(),
             peers: HashMap::new(),
@@ -133,7 +127,6 @@ impl Events {
             rooms: Rooms::default(),
             routes: Routes::default(),
             gone: VecDeque::new(),
-            credits,
             random,
             strangers: Timers::new(limits::LOGIN_WAIT),
             silent: Timers::new(limits::SILENCE),
@@ -144,8 +137,6 @@ impl Events {
             commands: Rates::new(config.limits.commands_per_second, 10),
             passes: Rates::new(config.limits.datagrams_per_second, 2),
             lines: Lines::default(),
-            nats: Nats::default(),
-            unproven: Unproven::default(),
             foreign: Seldom::default(),
             refused: admission::Refused::default(),
             config,
@@ -154,34 +145,27 @@ impl Events {
 
     /// Goes on with a connection that does not wait for its turn (any more): with what it has sent,
     /// as far as its part of this turn goes, and then its end, if it has come.
-    fn go_on(&mut self, now: Now, id: ConnId, has_waited: bool, out: &mut Outbox) {
+    fn go_on(&mut self, cx: &mut Context<'_>, id: ConnId, has_waited: bool) {
         let Some(conn) = self.conns.get_mut(id) else { return };
-        self.turns.begin(now.instant);
+        self.turns.begin(cx.now.instant);
         let ahead = std::mem::take(&mut conn.ahead);
         if ahead.is_empty() {
-            self.read_tls(now, id, has_waited, out);
+            self.read_tls(cx, id, has_waited);
         } else {
-            self.read_part(now, id, &ahead, has_waited, out);
+            self.read_part(cx, id, &ahead, has_waited);
         }
         let Some(conn) = self.conns.get_mut(id) else { return };
         if conn.is_waiting() {
             self.turns.wait(conn.addr.ip(), id);
         } else if conn.finished {
-            return self.end(id, out);
+            return self.end(id, cx.out);
         }
-        self.note_held(id, out);
+        self.note_held(id, cx.out);
     }
 
     /// Carries out what a peer said, as far as its part of this turn goes, and up to what others would
     /// notice if that has not waited for its turn.
-    fn read_part(
-        &mut self,
-        now: Now,
-        id: ConnId,
-        bytes: &[u8],
-        has_waited: bool,
-        out: &mut Outbox,
-    ) {
+    fn read_part(&mut self, cx: &mut Context<'_>, id: ConnId, bytes: &[u8], has_waited: bool) {
         let Some(conn) = self.conns.get_mut(id) else { return };
         let mut framer = std::mem::take(&mut conn.framer);
         let mut put_off = Vec::new();
@@ -190,12 +174,12 @@ impl Events {
                 put_off.extend_from_slice(object);
                 return Go::Later;
             }
-            self.handle(now, id, object, out)
+            self.handle(cx, id, object)
         });
         let Some(conn) = self.conns.get_mut(id) else { return };
         conn.framer = framer;
         match read {
-            Err(error) => self.refuse(id, &Fault::new(error.code(), error.to_string()), out),
+            Err(error) => self.refuse(id, &Fault::new(error.code(), error.to_string()), cx.out),
             Ok(ahead) => {
                 put_off.extend_from_slice(ahead);
                 conn.ahead = put_off;
@@ -204,13 +188,13 @@ impl Events {
     }
 
     /// Goes on with what waits for a turn, as far as this turn goes.
-    fn take_turns(&mut self, now: Now, out: &mut Outbox) {
+    fn take_turns(&mut self, cx: &mut Context<'_>) {
         if self.turns.is_empty() {
             return;
         }
-        self.turns.begin_turn(now.instant);
+        self.turns.begin_turn(cx.now.instant);
         while let Some(id) = self.turns.take() {
-            self.go_on(now, id, true, out);
+            self.go_on(cx, id, true);
         }
     }
 
@@ -229,10 +213,10 @@ impl Events {
     }
 
     /// Carries out an event, and counts what that took: each message is a system call.
-    fn handle(&mut self, now: Now, id: ConnId, object: &[u8], out: &mut Outbox) -> Go {
-        let (messages, size) = (out.len(), out.size());
-        self.carry_out(now, id, object, out);
-        let (messages, size) = (out.len() - messages, out.size() - size);
+    fn handle(&mut self, cx: &mut Context<'_>, id: ConnId, object: &[u8]) -> Go {
+        let (messages, size) = (cx.out.len(), cx.out.size());
+        self.carry_out(cx, id, object);
+        let (messages, size) = (cx.out.len() - messages, cx.out.size() - size);
         self.turns.spend(limits::COMMAND_WORK * messages.max(1) + object.len() + size);
         match self.conns.get(id) {
             None => Go::Stop,
@@ -241,77 +225,76 @@ impl Events {
         }
     }
 
-    fn carry_out(&mut self, now: Now, id: ConnId, object: &[u8], out: &mut Outbox) {
+    fn carry_out(&mut self, cx: &mut Context<'_>, id: ConnId, object: &[u8]) {
         let Some(conn) = self.conns.get(id) else { return };
         let (addr, is_peer) = (conn.addr, conn.peer.is_some());
         if is_peer {
-            self.silent.arm(now.instant, id);
+            self.silent.arm(cx.now.instant, id);
             self.asked.cancel(&id);
         }
         match Event::parse(object) {
             Err(error @ EventError::Json(_)) => {
-                self.refuse(id, &Fault::new(error.code(), error.to_string()), out);
+                self.refuse(id, &Fault::new(error.code(), error.to_string()), cx.out);
             }
             Err(error) => {
-                if self.commands.allow(now.instant, addr.ip()) {
-                    self.complain(id, &Fault::new(error.code(), error.to_string()), out);
+                if self.commands.allow(cx.now.instant, addr.ip()) {
+                    self.complain(id, &Fault::new(error.code(), error.to_string()), cx.out);
                 }
             }
             Ok(event) => {
                 let for_server = event.dest.is_none()
                     && !matches!(event.kind, Kind::Confirmation | Kind::Response);
                 let rates = if for_server { &mut self.commands } else { &mut self.passes };
-                if rates.allow(now.instant, addr.ip()) {
-                    self.execute(now, id, &event, out);
+                if rates.allow(cx.now.instant, addr.ip()) {
+                    self.execute(cx, id, &event);
                 } else {
                     debug!("{addr} sends too many events");
                     let fault = Fault::new("too_many", "you send too much, try again later");
-                    self.deny(id, &event, &fault, out);
+                    self.deny(id, &event, &fault, cx.out);
                 }
             }
         }
     }
 
-    fn execute(&mut self, now: Now, id: ConnId, event: &Event<'_>, out: &mut Outbox) {
+    fn execute(&mut self, cx: &mut Context<'_>, id: ConnId, event: &Event<'_>) {
         let is_login = event.kind == Kind::Request && event.dest.is_none() && event.name == "login";
         if self.peer(id).is_none() && !is_login {
             let fault = Fault::new("not_logged_in", "log in first");
             return match event.kind {
-                Kind::ConfirmPass | Kind::Request => self.deny(id, event, &fault, out),
-                _ => self.complain(id, &fault, out),
+                Kind::ConfirmPass | Kind::Request => self.deny(id, event, &fault, cx.out),
+                _ => self.complain(id, &fault, cx.out),
             };
         }
         match (event.kind, &event.dest) {
-            (Kind::Confirmation | Kind::Response, _) => self.route_back(id, event, out),
-            (_, Some(dest)) => self.forward(now, id, event, dest, out),
+            (Kind::Confirmation | Kind::Response, _) => self.route_back(id, event, cx.out),
+            (_, Some(dest)) => self.forward(cx, id, event, dest),
             (Kind::Request, None) => {
-                if let Err(fault) = self.request(now, id, event, out) {
-                    self.deny(id, event, &fault, out);
+                if let Err(fault) = self.request(cx, id, event) {
+                    self.deny(id, event, &fault, cx.out);
                 }
             }
-            (Kind::Pass | Kind::ConfirmPass, None) => self.receive_pass(now, id, event, out),
+            (Kind::Pass | Kind::ConfirmPass, None) => self.receive_pass(cx, id, event),
         }
     }
 
     /// Carries out a request to the server; each answers for itself if it succeeds.
     fn request(
         &mut self,
-        now: Now,
+        cx: &mut Context<'_>,
         id: ConnId,
         event: &Event<'_>,
-        out: &mut Outbox,
     ) -> Result<(), Fault> {
         match &*event.name {
-            "login" => self.login(now, id, event, out),
-            "local_endpoints" => self.local_endpoints(now, id, event, out),
-            "create_room" => self.create_room(now, id, event, out),
-            "delete_room" => self.delete_room(id, event, out),
-            "list_rooms" => self.list_rooms(id, event, out),
-            "join_room" => self.join_room(now, id, event, out),
-            "leave_room" => self.leave_room(id, event, out),
-            "kick" => self.kick(id, event, out),
+            "login" => self.login(cx, id, event),
+            "local_endpoints" => self.local_endpoints(cx, id, event),
+            "create_room" => self.create_room(cx, id, event),
+            "delete_room" => self.delete_room(id, event, cx.out),
+            "list_rooms" => self.list_rooms(id, event, cx.out),
+            "join_room" => self.join_room(cx, id, event),
+            "leave_room" => self.leave_room(id, event, cx.out),
+            "kick" => self.kick(id, event, cx.out),
             "ping" => {
-                self.answer(id, event, &event::Nothing {}, out);
+                self.answer(id, event, &event::Nothing {}, cx.out);
                 Ok(())
             }
             _ => Err(Fault::new("unknown_request", "the server knows no such request")),
@@ -319,17 +302,17 @@ impl Events {
     }
 
     /// A pass to the server.
-    fn receive_pass(&mut self, now: Now, id: ConnId, event: &Event<'_>, out: &mut Outbox) {
+    fn receive_pass(&mut self, cx: &mut Context<'_>, id: ConnId, event: &Event<'_>) {
         let received = match &*event.name {
-            "punch_result" => self.punch_result(now, id, event),
+            "punch_result" => self.punch_result(cx, id, event),
             _ => Err(Fault::new("unknown_pass", "the server knows no such pass")),
         };
         match received {
             Ok(()) if event.kind == Kind::ConfirmPass => {
-                self.send(id, out, |bytes| event::write_confirmation(bytes, event.id, None));
+                self.send(id, cx.out, |bytes| event::write_confirmation(bytes, event.id, None));
             }
             Ok(()) => {}
-            Err(fault) => self.deny(id, event, &fault, out),
+            Err(fault) => self.deny(id, event, &fault, cx.out),
         }
     }
 
@@ -452,18 +435,10 @@ impl Conn {
 }
 
 impl Dialect for Events {
-    fn share(&mut self, nats: &Nats) {
-        self.nats = nats.clone();
-    }
-
-    fn share_unproven(&mut self, unproven: &Unproven) {
-        self.unproven = unproven.clone();
-    }
-
-    fn on_open(&mut self, now: Now, id: ConnId, peer: SocketAddr, _: &mut Outbox) {
+    fn on_open(&mut self, cx: &mut Context<'_>, id: ConnId, peer: SocketAddr) {
         let conn = Conn {
             addr: peer,
-            opened: now.instant,
+            opened: cx.now.instant,
             wire: Wire::Unknown,
             framer: Framer::default(),
             ahead: Vec::new(),
@@ -473,29 +448,29 @@ impl Dialect for Events {
             peer: None,
         };
         self.conns.insert(id, conn);
-        self.strangers.arm(now.instant, id);
+        self.strangers.arm(cx.now.instant, id);
     }
 
-    fn on_bytes(&mut self, now: Now, id: ConnId, bytes: &[u8], out: &mut Outbox) {
+    fn on_bytes(&mut self, cx: &mut Context<'_>, id: ConnId, bytes: &[u8]) {
         let Some(conn) = self.conns.get(id).filter(|conn| !conn.finished) else { return };
         let is_new = matches!(conn.wire, Wire::Unknown);
         if is_new && let Some(first) = bytes.first() {
-            self.begin(now, id, *first, out);
+            self.begin(cx, id, *first);
         }
-        self.take_in(now, id, bytes, out);
+        self.take_in(cx, id, bytes);
     }
 
     fn note_ready(&mut self, customers: usize) {
         self.turns.note_ready(customers);
     }
 
-    fn on_fin(&mut self, _: Now, id: ConnId, out: &mut Outbox) {
+    fn on_fin(&mut self, cx: &mut Context<'_>, id: ConnId) {
         // The answers of others come too late for one that leaves.
-        self.finish(id, out);
+        self.finish(id, cx.out);
     }
 
-    fn on_gone(&mut self, _: Now, id: ConnId, out: &mut Outbox) {
-        self.log_out(id, out);
+    fn on_gone(&mut self, cx: &mut Context<'_>, id: ConnId) {
+        self.log_out(id, cx.out);
         self.forget(id);
     }
 
@@ -509,27 +484,27 @@ impl Dialect for Events {
         }
     }
 
-    fn on_datagram(&mut self, now: Now, via: Via, peer: SocketAddr, data: &[u8], out: &mut Outbox) {
-        self.learn_endpoint(now, via, peer, data, out);
+    fn on_datagram(&mut self, cx: &mut Context<'_>, via: Via, peer: SocketAddr, data: &[u8]) {
+        self.learn_endpoint(cx, via, peer, data);
     }
 
-    fn on_wakeup(&mut self, now: Now, out: &mut Outbox) {
-        self.go_on_with_handshakes(now, out);
-        self.take_turns(now, out);
-        while let Some(id) = self.strangers.pop_due(now.instant) {
+    fn on_wakeup(&mut self, cx: &mut Context<'_>) {
+        self.go_on_with_handshakes(cx);
+        self.take_turns(cx);
+        while let Some(id) = self.strangers.pop_due(cx.now.instant) {
             let fault = Fault::new("timeout", "you have not logged in");
-            self.refuse(id, &fault, out);
+            self.refuse(id, &fault, cx.out);
         }
-        while let Some(id) = self.asked.pop_due(now.instant) {
-            self.refuse(id, &Fault::new("timeout", "you have not answered a ping"), out);
+        while let Some(id) = self.asked.pop_due(cx.now.instant) {
+            self.refuse(id, &Fault::new("timeout", "you have not answered a ping"), cx.out);
         }
-        while let Some(id) = self.silent.pop_due(now.instant) {
-            self.asked.arm(now.instant, id);
-            self.send(id, out, |bytes| event::write_request(bytes, "ping", "ping"));
+        while let Some(id) = self.silent.pop_due(cx.now.instant) {
+            self.asked.arm(cx.now.instant, id);
+            self.send(id, cx.out, |bytes| event::write_request(bytes, "ping", "ping"));
         }
-        self.fail_waits_for_gone(out);
-        while let Some(route) = self.routes.pop_due(now.instant) {
-            self.fail_route(&route, &Fault::new("timeout", "the peer has not answered"), out);
+        self.fail_waits_for_gone(cx.out);
+        while let Some(route) = self.routes.pop_due(cx.now.instant) {
+            self.fail_route(&route, &Fault::new("timeout", "the peer has not answered"), cx.out);
         }
     }
 
@@ -546,9 +521,9 @@ impl Dialect for Events {
         timers.into_iter().flatten().min()
     }
 
-    fn on_shutdown(&mut self, _: Now, out: &mut Outbox) {
+    fn on_shutdown(&mut self, cx: &mut Context<'_>) {
         while let Some(route) = self.routes.pop() {
-            self.fail_route(&route, &Fault::new("timeout", "the server stops"), out);
+            self.fail_route(&route, &Fault::new("timeout", "the server stops"), cx.out);
         }
         let mut all: Vec<ConnId> = self.peers.values().copied().collect();
         all.sort_unstable();
@@ -556,7 +531,7 @@ impl Dialect for Events {
             match self.conns.get_mut(id) {
                 // It says goodbye behind what is still to be answered.
                 Some(conn) if conn.is_waiting() => conn.finished = true,
-                Some(Conn { wire: Wire::Tls(tls), .. }) => out.tcp(id, |bytes| tls.close(bytes)),
+                Some(Conn { wire: Wire::Tls(tls), .. }) => cx.out.tcp(id, |bytes| tls.close(bytes)),
                 _ => {}
             }
         }

@@ -11,9 +11,9 @@ use serde::Serialize;
 use super::data::{Data, Id, Label, Objects, Whole};
 use super::event::{Event, Fault, Nothing};
 use super::rooms::DISCONNECTED;
-use super::{Events, Outbox};
+use super::{Context, Events, Outbox};
 use crate::admission::Quoted;
-use crate::clock::{Instant, Now};
+use crate::clock::Instant;
 use crate::dialect::{ConnId, Name, Via, hex};
 use crate::limits;
 use crate::nats::Kind;
@@ -85,10 +85,9 @@ impl Events {
 
     pub(super) fn login(
         &mut self,
-        now: Now,
+        cx: &mut Context<'_>,
         id: ConnId,
         event: &Event<'_>,
-        out: &mut Outbox,
     ) -> Result<(), Fault> {
         let data = Data::of(event)?;
         let Id(name) = data.needed("id")?;
@@ -102,7 +101,7 @@ impl Events {
             let (asks_for_key, list) = (admission.asks_for_key(), admission.list());
             if let Some(addr) = self.conns.get(id).map(|conn| conn.addr.ip()) {
                 let game = Quoted(&game);
-                let mut note = |why| self.refused.note(now.instant, addr, Name::Events, why);
+                let mut note = |why| self.refused.note(cx.now.instant, addr, Name::Events, why);
                 match asks_for_key {
                     true => note(format_args!("its key is not one of {list}")),
                     false => note(format_args!("its game {game} is not one of {list}")),
@@ -132,14 +131,14 @@ impl Events {
         };
         conn.peer = Some(Box::new(peer));
         self.strangers.cancel(&id);
-        self.silent.arm(now.instant, id);
+        self.silent.arm(cx.now.instant, id);
         self.tokens.insert(token, id);
-        if self.lines.says(now, addr.ip()) {
+        if self.lines.says(cx.now, addr.ip()) {
             info!("{addr} logged in as {name:?}, game {game:?}");
         }
         let data = serde_json::json!({ "id": &*name, "udp_token": format!("{token:032x}") });
         self.peers.insert(name, id);
-        self.answer(id, event, &data, out);
+        self.answer(id, event, &data, cx.out);
         Ok(())
     }
 
@@ -161,10 +160,9 @@ impl Events {
 
     pub(super) fn local_endpoints(
         &mut self,
-        now: Now,
+        cx: &mut Context<'_>,
         id: ConnId,
         event: &Event<'_>,
-        out: &mut Outbox,
     ) -> Result<(), Fault> {
         type Endpoints<'a> = Objects<'a, { limits::LOCAL_ENDPOINTS }>;
         let Objects(local): Endpoints<'_> = Data::of(event)?.needed("local")?;
@@ -174,9 +172,9 @@ impl Events {
         let Some(peer) = self.peer_mut(id) else { return Ok(()) };
         let changed = peer.local != local;
         peer.local = local;
-        self.answer(id, event, &Nothing {}, out);
+        self.answer(id, event, &Nothing {}, cx.out);
         if changed {
-            self.introduce_again(now, id, true, out);
+            self.introduce_again(cx, id, true);
         }
         Ok(())
     }
@@ -184,11 +182,10 @@ impl Events {
     /// A datagram with the token of a peer shows where its game socket is.
     pub(super) fn learn_endpoint(
         &mut self,
-        now: Now,
+        cx: &mut Context<'_>,
         via: Via,
         from: SocketAddr,
         data: &[u8],
-        out: &mut Outbox,
     ) {
         let Some(id) = token(data).and_then(|token| self.tokens.get(&token).copied()) else {
             return debug!("{from} sent a datagram with no valid token");
@@ -197,38 +194,37 @@ impl Events {
         let changed = peer.endpoint != Some(from);
         let is_untold = std::mem::take(&mut peer.untold);
         if changed {
-            if peer.endpoint.is_some() && now.instant - peer.learned < limits::ENDPOINT_GAP {
+            if peer.endpoint.is_some() && cx.now.instant - peer.learned < limits::ENDPOINT_GAP {
                 // It is sent again until it is answered.
                 return;
             }
             peer.endpoint = Some(from);
-            peer.learned = now.instant;
+            peer.learned = cx.now.instant;
         }
         let answer = format!("udp:{}:{}", from.ip(), from.port());
-        self.credits.received(now.instant, from.ip(), data.len());
-        if self.credits.spend(now.instant, from.ip(), answer.len()) {
-            out.udp(via, from, |bytes| bytes.extend_from_slice(answer.as_bytes()));
+        cx.shared.credits.received(cx.now.instant, from.ip(), data.len());
+        if cx.shared.credits.spend(cx.now.instant, from.ip(), answer.len()) {
+            cx.out.udp(via, from, |bytes| bytes.extend_from_slice(answer.as_bytes()));
         }
         if changed || is_untold {
-            self.introduce_again(now, id, changed, out);
+            self.introduce_again(cx, id, changed);
         }
     }
 
     /// Tells two peers of each other, if both endpoints are known and may be told. False: not yet.
     pub(super) fn introduce(
         &mut self,
-        now: Now,
+        cx: &mut Context<'_>,
         (host, player): (ConnId, ConnId),
         nonce: u128,
-        out: &mut Outbox,
     ) -> bool {
         let (Some(a), Some(b)) = (self.peer(host), self.peer(player)) else { return false };
         let (Some(at), Some(bt)) = (a.endpoint, b.endpoint) else { return false };
         if at.is_ipv4() != bt.is_ipv4() {
-            self.tell_families(now, [(host, at), (player, bt)], out);
+            self.tell_families(cx, [(host, at), (player, bt)]);
             return true;
         }
-        if !self.may_introduce(now, (host, at), (player, bt)) {
+        if !self.may_introduce(cx, (host, at), (player, bt)) {
             return false;
         }
         let (Some(a), Some(b)) = (self.peer(host), self.peer(player)) else { return false };
@@ -243,17 +239,17 @@ impl Events {
         // Whoever is there. Others can be named anywhere, by whoever has their token.
         for (id, endpoint) in [(host, at), (player, bt)] {
             if self.is_at(id, endpoint) {
-                self.nats.settle(now.instant, endpoint);
+                cx.shared.nats.settle(cx.now.instant, endpoint);
             }
         }
         for (to, (_, towards, _), (id, endpoint, local)) in [(host, &a, &b), (player, &b, &a)] {
             let (ip, port) = (endpoint.ip(), endpoint.port());
-            let nat = written(self.nats.kind(now.instant, *endpoint));
-            let predict = &self.nats.next(now.instant, *endpoint, *towards, 1)[..];
+            let nat = written(cx.shared.nats.kind(cx.now.instant, *endpoint));
+            let predict = &cx.shared.nats.next(cx.now.instant, *endpoint, *towards, 1)[..];
             let introduce = Introduce { id, ip, port, local, nonce, nat, predict };
-            self.tell(to, "introduce", &introduce, out);
+            self.tell(to, "introduce", &introduce, cx.out);
         }
-        if self.lines.says(now, at.ip()) {
+        if self.lines.says(cx.now, at.ip()) {
             info!("introduced {:?} ({}) and {:?} ({})", a.0, a.1, b.0, b.1);
         }
         true
@@ -273,12 +269,12 @@ impl Events {
     /// their endpoints the next time.
     fn may_introduce(
         &mut self,
-        now: Now,
+        cx: &mut Context<'_>,
         (host, at): (ConnId, SocketAddr),
         (player, bt): (ConnId, SocketAddr),
     ) -> bool {
-        let may = (self.is_at(player, bt) || self.unproven.may_tell(now.instant, bt, at))
-            && (self.is_at(host, at) || self.unproven.may_tell_asker(now.instant, at, bt));
+        let may = (self.is_at(player, bt) || cx.shared.unproven.may_tell(cx.now.instant, bt, at))
+            && (self.is_at(host, at) || cx.shared.unproven.may_tell_asker(cx.now.instant, at, bt));
         if !may {
             for id in [host, player] {
                 if let Some(peer) = self.peer_mut(id) {
@@ -290,12 +286,12 @@ impl Events {
     }
 
     /// Tells two peers that they cannot be introduced, as they have addresses of different families.
-    fn tell_families(&mut self, now: Now, both: [(ConnId, SocketAddr); 2], out: &mut Outbox) {
+    fn tell_families(&mut self, cx: &mut Context<'_>, both: [(ConnId, SocketAddr); 2]) {
         let [(_, one), (_, other)] = both;
         for (id, _) in both {
-            self.complain(id, &other_family(), out);
+            self.complain(id, &other_family(), cx.out);
         }
-        if let Some(before) = self.foreign.say(now.instant) {
+        if let Some(before) = self.foreign.say(cx.now.instant) {
             warn!(
                 "{one} and {other} cannot meet by events, one has IPv4 and the other IPv6{before}"
             );
@@ -311,16 +307,16 @@ impl Events {
     /// A peer has told how a punch ended.
     pub(super) fn punch_result(
         &mut self,
-        now: Now,
+        cx: &mut Context<'_>,
         id: ConnId,
         event: &Event<'_>,
     ) -> Result<(), Fault> {
         let data = Data::of(event)?;
         let (other, ok): (Cow<'_, str>, bool) = (data.needed("id")?, data.needed("ok")?);
-        self.count_punch(now.instant, id, &other, ok);
+        self.count_punch(cx, id, &other, ok);
         let Some(conn) = self.conns.get(id) else { return Ok(()) };
         let addr = conn.addr;
-        if self.lines.says(now, addr.ip())
+        if self.lines.says(cx.now, addr.ip())
             && let Some(peer) = self.peer(id)
         {
             let ended = if ok { "succeeded" } else { "failed" };
@@ -330,13 +326,13 @@ impl Events {
     }
 
     /// Counts how a punch ended: once for two that met, even if both tell of it.
-    fn count_punch(&mut self, now: Instant, id: ConnId, other: &str, worked: bool) {
+    fn count_punch(&mut self, cx: &mut Context<'_>, id: ConnId, other: &str, worked: bool) {
         let Some(other) = self.peers.get(other).copied() else { return };
         let at = |id| self.peer(id).and_then(|peer| peer.endpoint);
         if let (Some(one), Some(two)) = (at(id), at(other))
             && self.note_result(id, other, worked)
         {
-            self.nats.count(now, Name::Events, [one, two], worked);
+            cx.shared.nats.count(cx.now.instant, Name::Events, [one, two], worked);
         }
     }
 }

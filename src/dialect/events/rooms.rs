@@ -14,8 +14,7 @@ use serde_json::json;
 use super::data::{Data, Label, Whole};
 use super::event::{Event, Fault, Nothing};
 use super::peers::other_family;
-use super::{Events, Outbox};
-use crate::clock::Now;
+use super::{Context, Events, Outbox};
 use crate::customers::Counts;
 use crate::dialect::{ConnId, hex};
 use crate::limits;
@@ -104,10 +103,9 @@ fn no_such_room() -> Fault {
 impl Events {
     pub(super) fn create_room(
         &mut self,
-        now: Now,
+        cx: &mut Context<'_>,
         id: ConnId,
         event: &Event<'_>,
-        out: &mut Outbox,
     ) -> Result<(), Fault> {
         type Players = Whole<1, { limits::ROOM_PLAYERS as u64 }>;
         let data = Data::of(event)?;
@@ -127,11 +125,11 @@ impl Events {
         let members = vec![Member { conn: id, nonce: 0, introduced: true, result: None }];
         let made = Room { name: Arc::clone(&name), max_players, made_by, members };
         self.rooms.insert(game, room, made);
-        if self.lines.says(now, addr.ip()) {
+        if self.lines.says(cx.now, addr.ip()) {
             info!("{host:?} ({addr}) made the room {} {name:?}", written(room));
         }
-        self.answer(id, event, &json!({ "room": written(room) }), out);
-        self.tell(id, "self_joined", &json!({ "room": written(room), "id": &*host }), out);
+        self.answer(id, event, &json!({ "room": written(room) }), cx.out);
+        self.tell(id, "self_joined", &json!({ "room": written(room), "id": &*host }), cx.out);
         Ok(())
     }
 
@@ -201,10 +199,9 @@ impl Events {
 
     pub(super) fn join_room(
         &mut self,
-        now: Now,
+        cx: &mut Context<'_>,
         id: ConnId,
         event: &Event<'_>,
-        out: &mut Outbox,
     ) -> Result<(), Fault> {
         let wanted = named_room(event)?;
         self.check_homeless(id)?;
@@ -229,15 +226,15 @@ impl Events {
         let room = written(wanted);
         let answer = json!({ "room": room, "host": players.first(), "players": players });
         // They are told when it leaves as well.
-        self.charge(now, id, 2 * others.len());
+        self.charge(cx.now, id, 2 * others.len());
         debug!("{joined:?} joins the room {room}");
-        self.answer(id, event, &answer, out);
+        self.answer(id, event, &answer, cx.out);
         let data = json!({ "room": room, "id": &*joined });
-        self.tell(id, "self_joined", &data, out);
+        self.tell(id, "self_joined", &data, cx.out);
         for other in others {
-            self.tell(other.conn, "player_joined", &data, out);
+            self.tell(other.conn, "player_joined", &data, cx.out);
         }
-        self.introduce_again(now, id, true, out);
+        self.introduce_again(cx, id, true);
         Ok(())
     }
 
@@ -317,7 +314,7 @@ impl Events {
 
     /// The endpoint of a peer has changed: a host's is news to all players, a player's to the
     /// host. Unless it is `news`, only those are told who could not be told before.
-    pub(super) fn introduce_again(&mut self, now: Now, id: ConnId, news: bool, out: &mut Outbox) {
+    pub(super) fn introduce_again(&mut self, cx: &mut Context<'_>, id: ConnId, news: bool) {
         let Ok((game, number)) = self.room_of(id) else { return };
         let Some(room) = self.rooms.get(&game, number) else { return };
         let Some(host) = room.host() else { return };
@@ -325,9 +322,9 @@ impl Events {
             member.conn != host && (id == host || id == member.conn) && (news || !member.introduced)
         };
         let pairs: Vec<Member> = room.members.iter().filter(concerns).copied().collect();
-        self.charge(now, id, 2 * pairs.len());
+        self.charge(cx.now, id, 2 * pairs.len());
         for Member { conn, nonce, .. } in pairs {
-            let introduced = self.introduce(now, (host, conn), nonce, out);
+            let introduced = self.introduce(cx, (host, conn), nonce);
             let members = self.rooms.get_mut(&game, number).map(|room| &mut room.members);
             let member = members.and_then(|all| all.iter_mut().find(|other| other.conn == conn));
             if let Some(member) = member {

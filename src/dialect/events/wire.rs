@@ -5,8 +5,7 @@ use log::{debug, warn};
 use super::event::Fault;
 use super::handshakes::Begun;
 use super::tls::Tls;
-use super::{Conn, Events, Outbox};
-use crate::clock::Now;
+use super::{Conn, Context, Events, Outbox};
 use crate::dialect::ConnId;
 use crate::limits;
 
@@ -21,44 +20,44 @@ pub(super) enum Wire {
 
 impl Events {
     /// Finds out by its first byte whether a connection is encrypted.
-    pub(super) fn begin(&mut self, now: Now, id: ConnId, first: u8, out: &mut Outbox) {
+    pub(super) fn begin(&mut self, cx: &mut Context<'_>, id: ConnId, first: u8) {
         let Some(conn) = self.conns.get_mut(id) else { return };
         conn.wire = Wire::Plain;
         let addr = conn.addr;
         if first == b'{' {
             if self.config.tls_required {
                 let fault = Fault::new("tls_required", "this server speaks TLS only");
-                self.refuse(id, &fault, out);
+                self.refuse(id, &fault, cx.out);
             }
             return;
         }
         let Some(acceptor) = &self.config.tls else {
-            if self.lines.says(now, addr.ip()) {
+            if self.lines.says(cx.now, addr.ip()) {
                 warn!("{addr} closed: it wants TLS, and there is no certificate (--tls-cert)");
             }
-            return self.end(id, out);
+            return self.end(id, cx.out);
         };
-        if !self.commands.allow(now.instant, addr.ip()) {
+        if !self.commands.allow(cx.now.instant, addr.ip()) {
             debug!("{addr} closed: its address begins too many TLS connections");
-            return self.end(id, out);
+            return self.end(id, cx.out);
         }
-        self.commands.charge(now.instant, addr.ip(), limits::HANDSHAKE - 1);
+        self.commands.charge(cx.now.instant, addr.ip(), limits::HANDSHAKE - 1);
         let tls = match Tls::new(acceptor) {
             Ok(tls) => tls,
             Err(error) => {
                 debug!("{addr} closed: {error}");
-                return self.end(id, out);
+                return self.end(id, cx.out);
             }
         };
-        match self.handshakes.begin(now.instant, addr.ip(), id) {
+        match self.handshakes.begin(cx.now.instant, addr.ip(), id) {
             Begun::Yes => {}
             Begun::InsteadOf(other) => {
                 debug!("{addr} takes the place of a handshake that has waited long");
-                self.end(other, out);
+                self.end(other, cx.out);
             }
             Begun::No => {
                 debug!("{addr} closed: too many handshakes are under way");
-                return self.end(id, out);
+                return self.end(id, cx.out);
             }
         }
         if let Some(conn) = self.conns.get_mut(id) {
@@ -68,7 +67,7 @@ impl Events {
 
     /// Takes what came, and reads it unless there is more to do before. A handshake is work that
     /// others would notice, so it waits until they have been served.
-    pub(super) fn take_in(&mut self, now: Now, id: ConnId, bytes: &[u8], out: &mut Outbox) {
+    pub(super) fn take_in(&mut self, cx: &mut Context<'_>, id: ConnId, bytes: &[u8]) {
         let Some(conn) = self.conns.get_mut(id) else { return };
         let (addr, was_waiting) = (conn.addr, conn.is_waiting());
         match &mut conn.wire {
@@ -78,22 +77,22 @@ impl Events {
         if let Wire::Tls(tls) = &conn.wire
             && tls.is_handshaking()
         {
-            self.handshakes.wait(now.instant, addr.ip(), id);
+            self.handshakes.wait(cx.now.instant, addr.ip(), id);
             if tls.is_too_long() {
                 debug!("{addr} closed: its handshake is too long");
-                return self.end(id, out);
+                return self.end(id, cx.out);
             }
-            return self.note_held(id, out);
+            return self.note_held(id, cx.out);
         }
         if was_waiting {
-            return self.note_held(id, out);
+            return self.note_held(id, cx.out);
         }
         let has_waited = !self.turns.is_crowded();
-        self.go_on(now, id, has_waited, out);
+        self.go_on(cx, id, has_waited);
     }
 
     /// Decrypts what came, answers what TLS itself wants answered, and carries out the rest.
-    pub(super) fn read_tls(&mut self, now: Now, id: ConnId, has_waited: bool, out: &mut Outbox) {
+    pub(super) fn read_tls(&mut self, cx: &mut Context<'_>, id: ConnId, has_waited: bool) {
         let Some(Conn { addr, wire: Wire::Tls(tls), .. }) = self.conns.get_mut(id) else { return };
         let (addr, was_handshaking) = (*addr, tls.is_handshaking());
         let (mut plain, mut answer) = (Vec::new(), Vec::new());
@@ -106,15 +105,15 @@ impl Events {
         let (closed, is_handshaking) = (tls.is_closed(), tls.is_handshaking());
         if was_handshaking && !answer.is_empty() {
             self.handshakes.spend();
-            self.handshakes.note(now.instant, addr.ip(), id);
+            self.handshakes.note(cx.now.instant, addr.ip(), id);
         }
         if was_handshaking && !is_handshaking {
             self.handshakes.end(addr.ip(), id);
         }
         if !answer.is_empty() {
-            out.tcp(id, |bytes| bytes.extend_from_slice(&answer));
+            cx.out.tcp(id, |bytes| bytes.extend_from_slice(&answer));
         }
-        self.read_part(now, id, &plain, has_waited, out);
+        self.read_part(cx, id, &plain, has_waited);
         if let Err(error) = &read {
             debug!("{addr} closed: {error}");
         }
@@ -124,13 +123,13 @@ impl Events {
     }
 
     /// Goes on with handshakes that had to wait, as far as this turn goes.
-    pub(super) fn go_on_with_handshakes(&mut self, now: Now, out: &mut Outbox) {
+    pub(super) fn go_on_with_handshakes(&mut self, cx: &mut Context<'_>) {
         let has_waited = !self.turns.is_crowded();
-        self.turns.begin_turn(now.instant);
+        self.turns.begin_turn(cx.now.instant);
         while !self.turns.is_spent()
-            && let Some(id) = self.handshakes.take(now.instant)
+            && let Some(id) = self.handshakes.take(cx.now.instant)
         {
-            self.go_on(now, id, has_waited, out);
+            self.go_on(cx, id, has_waited);
         }
     }
 

@@ -15,7 +15,7 @@ use super::waiting::WaitId;
 use super::{Gmnet, MASTER, MASTER_NOTFOUND, is_inside, is_same_family};
 use crate::clock::{Instant, Now};
 use crate::dialect::addr::{push_addr, push_port};
-use crate::dialect::{ConnId, Outbox};
+use crate::dialect::{ConnId, Context};
 use crate::limits;
 use crate::nats::Ports;
 
@@ -48,84 +48,84 @@ pub(super) enum Outcome {
 
 impl Gmnet {
     /// A client asks for the host at an address.
-    pub(super) fn connect(&mut self, now: Now, id: ConnId, text: &str, out: &mut Outbox) -> Go {
+    pub(super) fn connect(&mut self, cx: &mut Context<'_>, id: ConnId, text: &str) -> Go {
         let Some(conn) = self.conns.get(id) else { return Go::Stop };
         let client = conn.addr;
         let Some((host, port)) = parse_target(text) else {
-            if self.lines.says(now, client) {
+            if self.lines.says(cx.now, client) {
                 info!("{client} asked for a host at \"{}\", which is no IP address", Short(text));
             }
-            self.answer(now, id, out, |bytes, _| bytes.push(MASTER_NOTFOUND));
+            self.answer(cx, id, |bytes, _| bytes.push(MASTER_NOTFOUND));
             return Go::On;
         };
         let request = Request { conn: id, client, host, port };
-        self.ask_before_introduction(now, &request, out);
-        match self.outcome(now, &request, self.is_stopping) {
+        self.ask_before_introduction(cx, &request);
+        match self.outcome(cx.now, &request, self.is_stopping) {
             Outcome::Wait => {
                 if let Some(other) = self.introductions.gives_way(&request) {
                     // All that wait for the host were looked at.
                     self.turns.spend(limits::WAITING_PER_HOST * limits::HOST_WORK);
-                    self.retry(now, other, true, out);
+                    self.retry(cx, other, true);
                 }
-                self.stray_connects.lacks(now.instant, id, client);
-                let wait = self.introductions.add(now.instant, request, text);
+                self.stray_connects.lacks(cx.now.instant, id, client);
+                let wait = self.introductions.add(cx.now.instant, request, text);
                 if let Some(conn) = self.conns.get_mut(id) {
                     conn.waiting = Some(wait);
                 }
                 Go::Stop
             }
             outcome => {
-                self.conclude(now, &request, text, outcome, out);
+                self.conclude(cx, &request, text, outcome);
                 Go::On
             }
         }
     }
 
     /// A UDP packet of a client came: do requests that wait for it go on?
-    pub(super) fn retry_for_client(&mut self, now: Now, client: IpAddr, out: &mut Outbox) {
+    pub(super) fn retry_for_client(&mut self, cx: &mut Context<'_>, client: IpAddr) {
         for id in self.introductions.of_client(client) {
-            self.retry(now, id, false, out);
+            self.retry(cx, id, false);
         }
     }
 
     /// Something changed about a host: do requests that wait for it go on?
-    pub(super) fn retry_for_host(&mut self, now: Now, host: IpAddr, out: &mut Outbox) {
+    pub(super) fn retry_for_host(&mut self, cx: &mut Context<'_>, host: IpAddr) {
         // Who is inside may have been asked for by the address that those outside know.
         let outside = self.config.public_ip.filter(|_| is_inside(host));
         for addr in [Some(host), outside].into_iter().flatten() {
             for id in self.introductions.for_host(addr) {
-                self.retry(now, id, false, out);
+                self.retry(cx, id, false);
             }
         }
     }
 
     /// Answers those that have waited long enough, if there are many not all in one turn.
-    pub(super) fn time_out_introductions(&mut self, now: Now, out: &mut Outbox) {
+    pub(super) fn time_out_introductions(&mut self, cx: &mut Context<'_>) {
         const AT_ONCE: usize = limits::TURN_WORK / limits::COMMAND_WORK;
         for _ in 0..AT_ONCE {
-            let Some(id) = self.introductions.returns.pop_due(now.instant) else { break };
-            self.retry(now, id, false, out);
+            let Some(id) = self.introductions.returns.pop_due(cx.now.instant) else { break };
+            self.retry(cx, id, false);
         }
         for _ in 0..AT_ONCE {
-            let Some(id) = self.introductions.deadlines.pop_due(now.instant) else { break };
-            if self.may_come_back(now, id) {
-                self.introductions.deadlines.arm(now.instant, id);
-            } else if self.is_host_being_asked(now, id) {
-                self.introductions.late.arm(now.instant, id);
+            let Some(id) = self.introductions.deadlines.pop_due(cx.now.instant) else { break };
+            if self.may_come_back(cx.now, id) {
+                self.introductions.deadlines.arm(cx.now.instant, id);
+            } else if self.is_host_being_asked(cx.now, id) {
+                self.introductions.late.arm(cx.now.instant, id);
             } else {
-                self.retry(now, id, true, out);
+                self.retry(cx, id, true);
             }
         }
         for _ in 0..AT_ONCE {
-            let Some(id) = self.introductions.late.pop_due(now.instant) else { break };
-            self.retry(now, id, true, out);
+            let Some(id) = self.introductions.late.pop_due(cx.now.instant) else { break };
+            self.retry(cx, id, true);
         }
     }
 
     /// Answers all that wait, with what is known.
-    pub(super) fn end_all_introductions(&mut self, now: Now, out: &mut Outbox) {
+    pub(super) fn end_all_introductions(&mut self, cx: &mut Context<'_>) {
         for id in self.introductions.all() {
-            self.retry(now, id, true, out);
+            self.retry(cx, id, true);
         }
     }
 
@@ -147,9 +147,9 @@ impl Gmnet {
         now.instant.since(Instant::default()) < self.config.start_wait
     }
 
-    fn retry(&mut self, now: Now, id: WaitId, is_last_try: bool, out: &mut Outbox) {
+    fn retry(&mut self, cx: &mut Context<'_>, id: WaitId, is_last_try: bool) {
         let Some(request) = self.introductions.get(id).map(|w| w.request) else { return };
-        let outcome = self.outcome(now, &request, is_last_try);
+        let outcome = self.outcome(cx.now, &request, is_last_try);
         if let Outcome::Wait = outcome {
             return;
         }
@@ -159,7 +159,7 @@ impl Gmnet {
             conn.waiting = None;
             self.resumed.push_back(request.conn);
         }
-        self.conclude(now, &request, &waiting.text, outcome, out);
+        self.conclude(cx, &request, &waiting.text, outcome);
     }
 
     /// Finds out what can be said. A client's packet is used up only if it is said.
@@ -245,46 +245,39 @@ impl Gmnet {
     }
 
     /// Says it: to the client first, then to the host.
-    fn conclude(
-        &mut self,
-        now: Now,
-        request: &Request,
-        text: &str,
-        outcome: Outcome,
-        out: &mut Outbox,
-    ) {
+    fn conclude(&mut self, cx: &mut Context<'_>, request: &Request, text: &str, outcome: Outcome) {
         let Request { conn, client, .. } = *request;
-        if self.lines.says(now, client) {
+        if self.lines.says(cx.now, client) {
             self.log_outcome(request, text, &outcome);
         }
         if let Some(conn) = self.conns.get_mut(conn) {
-            conn.answered = now.instant;
+            conn.answered = cx.now.instant;
         }
         match outcome {
             Outcome::Wait => {}
             Outcome::NotFound | Outcome::OtherFamily(_) => {
-                self.answer(now, conn, out, |bytes, _| bytes.push(MASTER_NOTFOUND));
+                self.answer(cx, conn, |bytes, _| bytes.push(MASTER_NOTFOUND));
             }
             Outcome::HostWithoutPort(key, client_port) => {
-                self.answer(now, conn, out, |bytes, _| bytes.push(MASTER_NOTFOUND));
-                self.notify(now, key, request, client_port, out);
+                self.answer(cx, conn, |bytes, _| bytes.push(MASTER_NOTFOUND));
+                self.notify(cx, key, request, client_port);
             }
             Outcome::Elsewhere(key, at, client_port) => {
-                self.answer(now, conn, out, |bytes, _| {
+                self.answer(cx, conn, |bytes, _| {
                     bytes.push(MASTER);
                     push_addr(at.ip(), bytes);
                     push_second(at.port(), bytes);
                 });
-                self.notify(now, key, request, client_port, out);
+                self.notify(cx, key, request, client_port);
             }
             Outcome::Found(key, port, client_port) => {
                 if let Some(host) = self.hosts.get(key).map(|host| host.addr) {
-                    self.looks.met(now.instant, client, SocketAddr::new(host, port));
+                    self.looks.met(cx.now.instant, client, SocketAddr::new(host, port));
                 }
-                let port = self.told_port(now, key, port, request.client, client_port);
+                let port = self.told_port(cx, key, port, request.client, client_port);
                 // The client is told the address as it wrote it; a GML game compares texts.
                 let addr = if request.port.is_some() { None } else { Some(text) };
-                self.answer(now, conn, out, |bytes, _| {
+                self.answer(cx, conn, |bytes, _| {
                     bytes.push(MASTER);
                     match addr {
                         Some(text) => bytes.extend_from_slice(text.as_bytes()),
@@ -292,7 +285,7 @@ impl Gmnet {
                     }
                     push_second(port, bytes);
                 });
-                self.notify(now, key, request, client_port, out);
+                self.notify(cx, key, request, client_port);
             }
         }
     }
@@ -301,91 +294,84 @@ impl Gmnet {
     /// destination sees another and they count up, the one that comes next.
     fn told_port(
         &self,
-        now: Now,
+        cx: &mut Context<'_>,
         key: HostKey,
         port: u16,
         client: IpAddr,
         client_port: Option<u16>,
     ) -> u16 {
-        if !self.nats.foretells() {
+        if !cx.shared.nats.foretells() {
             return port;
         }
         let Some(host) = self.hosts.get(key) else { return port };
         let host = SocketAddr::new(host.addr, port);
         let client = SocketAddr::new(client, client_port.unwrap_or_default());
         // It is registered, so this has been done; now it is the last to be forgotten.
-        self.nats.settle(now.instant, host);
-        let knocks = self.candidates(now, client, host).len();
-        self.nats.next(now.instant, host, client, knocks).first().copied().unwrap_or(port)
+        cx.shared.nats.settle(cx.now.instant, host);
+        let knocks = Self::candidates(cx, client, host).len();
+        cx.shared.nats.next(cx.now.instant, host, client, knocks).first().copied().unwrap_or(port)
     }
 
     /// The ports at which a host is to knock. It can be told of several, as it knocks at all of
     /// them: so one more may be tried where nobody knows whether the client's NAT gives each
     /// destination another port. The best come first; if the host's own ports count, its first
     /// knock decides.
-    fn candidates(&self, now: Now, client: SocketAddr, host: SocketAddr) -> Ports {
+    fn candidates(cx: &mut Context<'_>, client: SocketAddr, host: SocketAddr) -> Ports {
         /// Each of them is knocked at for fifteen seconds, 60 times a second.
         const SURE: usize = 2;
-        let maybe = self.nats.about(now.instant, client).maybe.filter(|_| !is_inside(client.ip()));
-        let next = self.nats.next(now.instant, client, host, 1);
+        let maybe =
+            cx.shared.nats.about(cx.now.instant, client).maybe.filter(|_| !is_inside(client.ip()));
+        let next = cx.shared.nats.next(cx.now.instant, client, host, 1);
         next.into_iter().take(SURE).chain([client.port()]).chain(maybe).collect()
     }
 
     /// Tells a host about a client, now or when the notify gap allows.
-    fn notify(
-        &mut self,
-        now: Now,
-        key: HostKey,
-        request: &Request,
-        port: Option<u16>,
-        out: &mut Outbox,
-    ) {
+    fn notify(&mut self, cx: &mut Context<'_>, key: HostKey, request: &Request, port: Option<u16>) {
         let Some(port) = port else { return };
         let likely = self.conns.get(request.conn).map(|conn| conn.likely).unwrap_or_default();
         let Some(host) = self.hosts.get(key) else { return };
         let (id, at) = (host.conn, SocketAddr::new(host.addr, host.port.unwrap_or_default()));
         let client = self.config.told(request.client, host.addr);
-        let ports = self.candidates(now, SocketAddr::new(request.client, port), at);
+        let ports = Self::candidates(cx, SocketAddr::new(request.client, port), at);
         let others = likely.iter().filter(|other| !ports.contains(other));
         let all = ports.iter().copied().chain(others);
-        self.tell_all(now, id, all.map(|port| SocketAddr::new(client, port)), out);
+        self.tell_all(cx, id, all.map(|port| SocketAddr::new(client, port)));
     }
 
     /// Tells a host of these endpoints, each a notify gap after the one before.
     pub(super) fn tell_all(
         &mut self,
-        now: Now,
+        cx: &mut Context<'_>,
         id: ConnId,
         mut clients: impl Iterator<Item = SocketAddr>,
-        out: &mut Outbox,
     ) {
         let Some(conn) = self.conns.get(id) else { return };
         let is_idle = self.notices.len(id) == 0;
         let at_once =
-            if is_idle && now.instant >= conn.quiet_until { clients.next() } else { None };
+            if is_idle && cx.now.instant >= conn.quiet_until { clients.next() } else { None };
         clients.for_each(|client| self.notices.push(id, client));
         if is_idle && self.notices.len(id) > 0 {
-            self.gaps.arm(now.instant, id);
+            self.gaps.arm(cx.now.instant, id);
         }
         if let Some(client) = at_once {
-            self.tell(now, id, client, out);
+            self.tell(cx, id, client);
         }
     }
 
     /// Tells a host about the next client that it has not been told of.
-    pub(super) fn notify_next(&mut self, now: Now, id: ConnId, out: &mut Outbox) {
+    pub(super) fn notify_next(&mut self, cx: &mut Context<'_>, id: ConnId) {
         let before = self.notices.len(id);
         let Some(client) = self.notices.pop(id) else { return };
         if before > 1 {
-            self.gaps.arm(now.instant, id);
+            self.gaps.arm(cx.now.instant, id);
         }
-        self.tell(now, id, client, out);
+        self.tell(cx, id, client);
         // There is room for one of those for whom there was none.
         let host = self.conns.get(id).and_then(|conn| self.hosts.get(conn.host?));
         if before >= limits::NOTICES_PER_HOST
             && let Some(addr) = host.map(|host| host.addr)
         {
-            self.retry_for_host(now, addr, out);
+            self.retry_for_host(cx, addr);
         }
     }
 
@@ -398,19 +384,19 @@ impl Gmnet {
 
     /// A host has registered, or has got its port: it is told of those that it was to be told of
     /// before it came back.
-    pub(super) fn take_notices_up(&mut self, now: Now, key: HostKey) {
+    pub(super) fn take_notices_up(&mut self, cx: &mut Context<'_>, key: HostKey) {
         let Some(host) = self.hosts.get(key) else { return };
         let (id, Some(port)) = (host.conn, host.port) else { return };
         let at = SocketAddr::new(host.addr, port);
-        self.nats.settle(now.instant, at);
-        self.notices.come_back(now.instant, id, at);
+        cx.shared.nats.settle(cx.now.instant, at);
+        self.notices.come_back(cx.now.instant, id, at);
         if self.notices.len(id) > 0 && !self.gaps.is_armed(&id) {
-            self.gaps.arm(now.instant, id);
+            self.gaps.arm(cx.now.instant, id);
         }
     }
 
-    fn tell(&mut self, now: Now, id: ConnId, client: SocketAddr, out: &mut Outbox) {
-        self.answer(now, id, out, |bytes, _| {
+    fn tell(&mut self, cx: &mut Context<'_>, id: ConnId, client: SocketAddr) {
+        self.answer(cx, id, |bytes, _| {
             bytes.push(MASTER);
             push_addr(client.ip(), bytes);
             push_second(client.port(), bytes);

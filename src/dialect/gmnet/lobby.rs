@@ -16,7 +16,7 @@ use super::sorted::{Order, SHORT, Sorted};
 use super::text::utf16_order;
 use super::{Config, Gmnet, is_same_family};
 use crate::clock::Now;
-use crate::dialect::{ConnId, Outbox};
+use crate::dialect::{ConnId, Context, Outbox};
 use crate::hash::Map;
 use crate::limits;
 
@@ -302,38 +302,32 @@ pub(super) fn text_work(bytes: usize) -> usize {
 impl Gmnet {
     /// Tells who asks of the hosts. If that takes more work than there is in this turn, the
     /// connection waits for the next one.
-    pub(super) fn lobby(
-        &mut self,
-        now: Now,
-        id: ConnId,
-        command: &Command,
-        out: &mut Outbox,
-    ) -> Go {
+    pub(super) fn lobby(&mut self, cx: &mut Context<'_>, id: ConnId, command: &Command) -> Go {
         if self.config.disable_lobby && !self.config.testing {
             return Go::On;
         }
         let Some(viewer) = self.conns.get(id).map(|conn| conn.addr) else { return Go::Stop };
         let query = Query::new(command);
-        self.looks.looked(now.instant, viewer, command.param(0));
+        self.looks.looked(cx.now.instant, viewer, command.param(0));
         let version = query.version(&self.hosts, &self.config);
         let kept = version.and_then(|v| self.replies.find(command, Side::of(viewer), v));
         let made = if let Some((reply, hosts)) = kept {
-            out.tcp(id, |bytes| bytes.extend_from_slice(reply));
+            cx.out.tcp(id, |bytes| bytes.extend_from_slice(reply));
             Made { hosts, work: reply.len() }
         } else {
             if let Some(order) = query.order() {
                 let (work, is_done) = self.hosts.prepare(order, limits::TURN_WORK);
-                self.charge(now, viewer, work);
+                self.charge(cx.now, viewer, work);
                 if !is_done {
                     self.wait_for_turn(id, command);
                     return Go::Stop;
                 }
             }
-            self.make_lobby(id, &query, version, out)
+            self.make_lobby(id, &query, version, cx.out)
         };
-        self.charge(now, viewer, made.work);
+        self.charge(cx.now, viewer, made.work);
         if let Some(conn) = self.conns.get_mut(id) {
-            conn.quiet_until = now.instant + self.config.notify_gap;
+            conn.quiet_until = cx.now.instant + self.config.notify_gap;
             debug!("{} was told of {} hosts in the lobby", conn.addr, made.hosts);
         }
         Go::On

@@ -16,12 +16,11 @@ use log::debug;
 
 use super::conns::Conns;
 use super::turns::Turns;
-use super::{ConnId, Dialect, Outbox, Use, Via};
+use super::{ConnId, Context, Dialect, Use, Via};
 use crate::admission::{self, Admission};
 use crate::clock::{Instant, Now};
 use crate::limits::{self, Limits};
 use crate::lines::Lines;
-use crate::nats::Nats;
 use crate::rates::Rates;
 use crate::timers::Timers;
 
@@ -200,7 +199,6 @@ pub struct Gmnet {
     commands: Rates,
     lines: Lines,
     refused: admission::Refused,
-    nats: Nats,
     /// Memory for the next command.
     spare: Spare,
     /// The server is about to stop: nobody is waited for any more.
@@ -259,7 +257,6 @@ impl Gmnet {
             commands: Rates::new(config.limits.commands_per_second, 10),
             lines: Lines::default(),
             refused: admission::Refused::default(),
-            nats: Nats::default(),
             spare: Spare::default(),
             is_stopping: false,
             config,
@@ -267,8 +264,8 @@ impl Gmnet {
     }
 
     /// Reads what came on a connection and carries out what is complete.
-    fn run(&mut self, now: Now, id: ConnId, chunk: &[u8], out: &mut Outbox) {
-        self.turns.begin(now.instant);
+    fn run(&mut self, cx: &mut Context<'_>, id: ConnId, chunk: &[u8]) {
+        self.turns.begin(cx.now.instant);
         let Some(conn) = self.conns.get_mut(id) else { return };
         let mut reader = std::mem::take(&mut conn.reader);
         let (before, was_amid) = (reader.size(), reader.is_amid_command());
@@ -276,32 +273,32 @@ impl Gmnet {
         let read = if conn.is_waiting() {
             reader.hold(chunk)
         } else {
-            reader.read(chunk, &mut spare, |command| self.carry_out(now, id, command, out))
+            reader.read(chunk, &mut spare, |command| self.carry_out(cx, id, command))
         };
         self.spare = spare;
         let Some(conn) = self.conns.get_mut(id) else { return };
         let amid = reader.is_amid_command() && !conn.is_waiting();
         let ended = conn.finished && !conn.is_waiting();
         if amid && !was_amid {
-            conn.progress = now.instant;
+            conn.progress = cx.now.instant;
         }
-        let slow = amid && now.instant - conn.progress > limits::COMMAND_TIME;
+        let slow = amid && cx.now.instant - conn.progress > limits::COMMAND_TIME;
         conn.reader = reader;
         // Nearly always nothing is left, as before.
         if before + conn.unfinished() > 0 {
             self.count_unfinished(id);
         }
         match read {
-            Err(error) => self.refuse(now, id, &error.to_string(), out),
-            Ok(_) if ended => self.close(now, id, Left::Closed, out),
-            Ok(_) if slow => self.refuse(now, id, "its command trickles in for too long", out),
-            Ok(_) if amid => self.stalls.arm(now.instant, id),
+            Err(error) => self.refuse(cx, id, &error.to_string()),
+            Ok(_) if ended => self.close(cx, id, Left::Closed),
+            Ok(_) if slow => self.refuse(cx, id, "its command trickles in for too long"),
+            Ok(_) if amid => self.stalls.arm(cx.now.instant, id),
             Ok(_) => self.stalls.cancel(&id),
         }
         while self.unfinished.bytes() > self.config.limits.total()
             && let Some(id) = self.unfinished.largest()
         {
-            self.refuse(now, id, "too much is unfinished, and its address has most of it", out);
+            self.refuse(cx, id, "too much is unfinished, and its address has most of it");
         }
     }
 
@@ -314,25 +311,25 @@ impl Gmnet {
 
     /// Carries out a command, unless others would wait too long for it or the address of the
     /// connection has done too much: then the connection waits, and what its peer sends after it.
-    fn carry_out(&mut self, now: Now, id: ConnId, command: &Command, out: &mut Outbox) -> Go {
+    fn carry_out(&mut self, cx: &mut Context<'_>, id: ConnId, command: &Command) -> Go {
         let can_wait = command.verb == Verb::Lobby2 && self.turns.is_spent();
         if can_wait || self.turns.is_slice_spent() {
             self.wait_for_turn(id, command);
             return Go::Stop;
         }
         let Some(conn) = self.conns.get_mut(id) else { return Go::Stop };
-        if !self.commands.allow(now.instant, conn.addr) {
+        if !self.commands.allow(cx.now.instant, conn.addr) {
             debug!("{} has to wait: it sends too many commands", conn.addr);
             conn.deferred = Some(Box::new(command.clone()));
-            self.throttled.arm(now.instant, id);
+            self.throttled.arm(cx.now.instant, id);
             return Go::Stop;
         }
-        conn.progress = now.instant;
+        conn.progress = cx.now.instant;
         if matches!(command.verb, Verb::Reg | Verb::Reg2 | Verb::Connect | Verb::Lobby2) {
-            conn.last_use = now.instant;
+            conn.last_use = cx.now.instant;
         }
         self.turns.spend(limits::COMMAND_WORK);
-        self.execute(now, id, command, out)
+        self.execute(cx, id, command)
     }
 
     /// Has a command wait for the next turn.
@@ -343,23 +340,23 @@ impl Gmnet {
     }
 
     /// Goes on with what waits for a turn, as far as this turn goes.
-    fn take_turns(&mut self, now: Now, out: &mut Outbox) {
+    fn take_turns(&mut self, cx: &mut Context<'_>) {
         if self.turns.is_empty() && self.resumed.is_empty() {
             return;
         }
-        self.turns.begin_turn(now.instant);
+        self.turns.begin_turn(cx.now.instant);
         while let Some(id) = self.turns.take() {
-            self.carry_out_deferred(now, id, out);
+            self.carry_out_deferred(cx, id);
         }
     }
 
     /// Tries again what had to wait.
-    fn carry_out_deferred(&mut self, now: Now, id: ConnId, out: &mut Outbox) {
-        self.turns.begin(now.instant);
+    fn carry_out_deferred(&mut self, cx: &mut Context<'_>, id: ConnId) {
+        self.turns.begin(cx.now.instant);
         let Some(conn) = self.conns.get_mut(id) else { return };
         let Some(command) = conn.deferred.take() else { return };
-        if self.carry_out(now, id, &command, out) == Go::On {
-            self.run(now, id, b"", out);
+        if self.carry_out(cx, id, &command) == Go::On {
+            self.run(cx, id, b"");
         }
         self.count_unfinished(id);
     }
@@ -367,31 +364,31 @@ impl Gmnet {
     /// Lets the connections go on that have waited for an answer and got it. What they have sent
     /// ahead may end another's wait, whose connection goes on as well: so all of them together do
     /// what one connection may do at a time, and the rest in the next turn.
-    fn resume(&mut self, now: Now, out: &mut Outbox) {
+    fn resume(&mut self, cx: &mut Context<'_>) {
         if self.resumed.is_empty() {
             return;
         }
-        self.turns.begin(now.instant);
+        self.turns.begin(cx.now.instant);
         let before = self.turns.spent();
         while !self.turns.is_slice_spent_since(before)
             && let Some(id) = self.resumed.pop_front()
         {
-            self.run(now, id, b"", out);
+            self.run(cx, id, b"");
         }
     }
 
-    fn execute(&mut self, now: Now, id: ConnId, command: &Command, out: &mut Outbox) -> Go {
+    fn execute(&mut self, cx: &mut Context<'_>, id: ConnId, command: &Command) -> Go {
         match command.verb {
-            Verb::Reg2 => return self.reg2(now, id, command, out),
-            Verb::Reg => return self.register(now, id, None, out),
-            Verb::Connect => return self.connect(now, id, command.param(0), out),
-            Verb::Lobby2 => return self.lobby(now, id, command, out),
+            Verb::Reg2 => return self.reg2(cx, id, command),
+            Verb::Reg => return self.register(cx, id, None),
+            Verb::Connect => return self.connect(cx, id, command.param(0)),
+            Verb::Lobby2 => return self.lobby(cx, id, command),
             Verb::IsTesting => {
-                self.answer(now, id, out, |b, config| b.extend([TESTING, config.testing.into()]));
+                self.answer(cx, id, |b, config| b.extend([TESTING, config.testing.into()]));
             }
-            Verb::TestingInfos => self.answer(now, id, out, write_testing_infos),
+            Verb::TestingInfos => self.answer(cx, id, write_testing_infos),
             Verb::Version => {
-                self.answer(now, id, out, |b, _| _ = write_line(b, VERSION, version::SPOKEN));
+                self.answer(cx, id, |b, _| _ = write_line(b, VERSION, version::SPOKEN));
             }
         }
         Go::On
@@ -400,14 +397,13 @@ impl Gmnet {
     /// Sends a message on a connection in one piece.
     fn answer(
         &mut self,
-        now: Now,
+        cx: &mut Context<'_>,
         id: ConnId,
-        out: &mut Outbox,
         fill: impl FnOnce(&mut Vec<u8>, &Config),
     ) {
-        out.tcp(id, |bytes| fill(bytes, &self.config));
+        cx.out.tcp(id, |bytes| fill(bytes, &self.config));
         if let Some(conn) = self.conns.get_mut(id) {
-            conn.quiet_until = now.instant + self.config.notify_gap;
+            conn.quiet_until = cx.now.instant + self.config.notify_gap;
         }
     }
 
@@ -428,29 +424,29 @@ impl Gmnet {
     }
 
     /// Closes a connection whose peer does what it may not.
-    fn refuse(&mut self, now: Now, id: ConnId, why: &str, out: &mut Outbox) {
+    fn refuse(&mut self, cx: &mut Context<'_>, id: ConnId, why: &str) {
         if let Some(conn) = self.conns.get(id) {
             debug!("{} closed: {why}", conn.addr);
         }
-        self.close(now, id, Left::Refused, out);
+        self.close(cx, id, Left::Refused);
     }
 
     /// Makes the gap between notifications so short that all that are owed leave in time.
-    fn hurry_notices(&mut self, now: Now, out: &mut Outbox) {
+    fn hurry_notices(&mut self, cx: &mut Context<'_>) {
         let owed: Vec<ConnId> = std::iter::from_fn(|| self.gaps.pop()).collect();
         let longest = owed.iter().map(|id| self.notices.len(*id));
         let most = u32::try_from(longest.max().unwrap_or(0)).unwrap_or(u32::MAX).max(1);
         self.config.notify_gap = self.config.notify_gap.min(limits::LAST_NOTICES / most);
         self.gaps = Timers::new(self.config.notify_gap);
         for id in owed {
-            self.notify_next(now, id, out);
+            self.notify_next(cx, id);
         }
     }
 
     /// Closes a connection from our side.
-    fn close(&mut self, now: Now, id: ConnId, left: Left, out: &mut Outbox) {
-        if self.forget(now, id, left).is_some() {
-            out.close(id);
+    fn close(&mut self, cx: &mut Context<'_>, id: ConnId, left: Left) {
+        if self.forget(cx.now, id, left).is_some() {
+            cx.out.close(id);
         }
     }
 }
@@ -468,18 +464,14 @@ impl Conn {
 }
 
 impl Dialect for Gmnet {
-    fn share(&mut self, nats: &Nats) {
-        self.nats = nats.clone();
-    }
-
-    fn on_open(&mut self, now: Now, id: ConnId, peer: SocketAddr, _: &mut Outbox) {
+    fn on_open(&mut self, cx: &mut Context<'_>, id: ConnId, peer: SocketAddr) {
         let conn = Conn {
             addr: peer.ip(),
             reader: Reader::default(),
             deferred: None,
-            opened: now.instant,
-            progress: now.instant,
-            last_use: now.instant,
+            opened: cx.now.instant,
+            progress: cx.now.instant,
+            last_use: cx.now.instant,
             finished: false,
             waiting: None,
             likely: Likely::default(),
@@ -491,33 +483,33 @@ impl Dialect for Gmnet {
         self.stray_regs.connected(peer.ip());
     }
 
-    fn on_bytes(&mut self, now: Now, id: ConnId, bytes: &[u8], out: &mut Outbox) {
-        self.run(now, id, bytes, out);
-        self.resume(now, out);
+    fn on_bytes(&mut self, cx: &mut Context<'_>, id: ConnId, bytes: &[u8]) {
+        self.run(cx, id, bytes);
+        self.resume(cx);
     }
 
     fn note_ready(&mut self, customers: usize) {
         self.turns.note_ready(customers);
     }
 
-    fn on_fin(&mut self, now: Now, id: ConnId, out: &mut Outbox) {
+    fn on_fin(&mut self, cx: &mut Context<'_>, id: ConnId) {
         let Some(conn) = self.conns.get_mut(id) else { return };
         conn.finished = true;
         conn.reader.finish();
         let host = conn.host.take();
-        self.keep_notices(now, id, host);
+        self.keep_notices(cx.now, id, host);
         self.knocks.forget(id);
-        self.end_registration(now, host, Left::Closed);
-        self.run(now, id, b"", out);
-        self.resume(now, out);
+        self.end_registration(cx.now, host, Left::Closed);
+        self.run(cx, id, b"");
+        self.resume(cx);
     }
 
-    fn on_gone(&mut self, now: Now, id: ConnId, out: &mut Outbox) {
-        self.forget(now, id, Left::Lost);
-        self.resume(now, out);
+    fn on_gone(&mut self, cx: &mut Context<'_>, id: ConnId) {
+        self.forget(cx.now, id, Left::Lost);
+        self.resume(cx);
     }
 
-    fn on_datagram(&mut self, now: Now, via: Via, peer: SocketAddr, data: &[u8], out: &mut Outbox) {
+    fn on_datagram(&mut self, cx: &mut Context<'_>, via: Via, peer: SocketAddr, data: &[u8]) {
         let (addr, port) = (peer.ip(), peer.port());
         let said = datagram::parse(data);
         if said.is_some() {
@@ -527,39 +519,39 @@ impl Dialect for Gmnet {
             // Port 0 is never told to anybody, so it is not learned either.
             _ if port == 0 => return,
             Some(Datagram::Connect) => {
-                self.ports.learn_connect(now.instant, addr, port);
-                self.stray_connects.came(now.instant, peer);
-                self.retry_for_client(now, addr, out);
+                self.ports.learn_connect(cx.now.instant, addr, port);
+                self.stray_connects.came(cx.now.instant, peer);
+                self.retry_for_client(cx, addr);
             }
-            Some(Datagram::Reg) => self.learn_reg(now, via, addr, port, out),
-            Some(Datagram::Knock) => self.on_knock(now, via, peer, out),
+            Some(Datagram::Reg) => self.learn_reg(cx, via, addr, port),
+            Some(Datagram::Knock) => self.on_knock(cx, via, peer),
             None => return debug!("{peer} sent a datagram that is not of this protocol"),
         }
-        self.resume(now, out);
+        self.resume(cx);
     }
 
-    fn on_wakeup(&mut self, now: Now, out: &mut Outbox) {
-        while let Some(id) = self.stalls.pop_due(now.instant) {
-            self.refuse(now, id, "it stopped in the middle of a command", out);
+    fn on_wakeup(&mut self, cx: &mut Context<'_>) {
+        while let Some(id) = self.stalls.pop_due(cx.now.instant) {
+            self.refuse(cx, id, "it stopped in the middle of a command");
         }
         // Thousands may be due at one time.
         for _ in 0..limits::TURN_WORK / limits::HOST_WORK {
-            let Some(id) = self.throttled.pop_due(now.instant) else { break };
+            let Some(id) = self.throttled.pop_due(cx.now.instant) else { break };
             if let Some(conn) = self.conns.get(id) {
                 self.turns.wait(conn.addr, id);
             }
         }
-        self.take_turns(now, out);
-        while let Some(id) = self.gaps.pop_due(now.instant) {
-            self.notify_next(now, id, out);
+        self.take_turns(cx);
+        while let Some(id) = self.gaps.pop_due(cx.now.instant) {
+            self.notify_next(cx, id);
         }
-        self.ask_soon(now, out);
-        self.end_waits_for_knocks(now, out);
-        self.time_out_introductions(now, out);
-        self.hosts.on_wakeup(now.instant);
-        self.ports.expire(now.instant);
-        self.keep_alive(now, out);
-        self.resume(now, out);
+        self.ask_soon(cx);
+        self.end_waits_for_knocks(cx);
+        self.time_out_introductions(cx);
+        self.hosts.on_wakeup(cx.now.instant);
+        self.ports.expire(cx.now.instant);
+        self.keep_alive(cx);
+        self.resume(cx);
     }
 
     fn next_wakeup(&self) -> Option<Instant> {
@@ -577,11 +569,11 @@ impl Dialect for Gmnet {
         timers.into_iter().flatten().min()
     }
 
-    fn on_shutdown(&mut self, now: Now, out: &mut Outbox) {
+    fn on_shutdown(&mut self, cx: &mut Context<'_>) {
         self.is_stopping = true;
-        self.end_all_introductions(now, out);
-        self.resume(now, out);
-        self.hurry_notices(now, out);
+        self.end_all_introductions(cx);
+        self.resume(cx);
+        self.hurry_notices(cx);
     }
 
     fn owes(&self) -> bool {

@@ -14,8 +14,8 @@ use super::introduce::Request;
 use super::knocks::Refused;
 use super::names::Named;
 use super::{Gmnet, is_inside};
-use crate::clock::{Instant, Now};
-use crate::dialect::{Outbox, Via};
+use crate::clock::Instant;
+use crate::dialect::{Context, Via};
 use crate::limits;
 
 /// Hosts that are asked before others have their turn.
@@ -26,11 +26,10 @@ impl Gmnet {
     /// may be another's. It had the port `sure` before, without doubt.
     pub(super) fn ask_if_in_doubt(
         &mut self,
-        now: Now,
+        cx: &mut Context<'_>,
         key: HostKey,
         sure: Option<u16>,
         is_contested: bool,
-        out: &mut Outbox,
     ) {
         let Some(host) = self.hosts.get(key) else { return };
         let (conn, addr) = (host.conn, host.addr);
@@ -40,37 +39,32 @@ impl Gmnet {
         self.knocks.forget(conn);
         if host.port.is_none() {
             // Its packet may be a moment late.
-            self.knocks.soon.arm_with(now.instant, conn, None);
+            self.knocks.soon.arm_with(cx.now.instant, conn, None);
         } else if is_contested || host.is_port_doubtful() {
-            self.ask_for_port(now, key, sure, addr, out);
+            self.ask_for_port(cx, key, sure, addr);
         }
     }
 
     /// Asks those that still have no port, or whose turn comes only now.
-    pub(super) fn ask_soon(&mut self, now: Now, out: &mut Outbox) {
+    pub(super) fn ask_soon(&mut self, cx: &mut Context<'_>) {
         for _ in 0..AT_ONCE {
-            let Some((conn, sure)) = self.knocks.soon.take_due(now.instant) else { break };
+            let Some((conn, sure)) = self.knocks.soon.take_due(cx.now.instant) else { break };
             let key = self.conns.get(conn).and_then(|conn| conn.host);
             if let Some((key, host)) = key.and_then(|key| Some((key, self.hosts.get(key)?))) {
-                self.ask_for_port(now, key, sure, host.addr, out);
+                self.ask_for_port(cx, key, sure, host.addr);
             }
         }
     }
 
     /// A client asks for a host: where is that by now?
-    pub(super) fn ask_before_introduction(
-        &mut self,
-        now: Now,
-        request: &Request,
-        out: &mut Outbox,
-    ) {
+    pub(super) fn ask_before_introduction(&mut self, cx: &mut Context<'_>, request: &Request) {
         if !self.knocks.is_on() || self.is_stopping {
             return;
         }
-        let Some(key) = self.find(now, request) else { return };
+        let Some(key) = self.find(cx.now, request) else { return };
         let Some(host) = self.hosts.get(key) else { return };
-        if self.has_to_be_asked(now.instant, host) {
-            self.ask_for_port(now, key, host.sure_port(), request.client, out);
+        if self.has_to_be_asked(cx.now.instant, host) {
+            self.ask_for_port(cx, key, host.sure_port(), request.client);
         }
     }
 
@@ -89,14 +83,7 @@ impl Gmnet {
     }
 
     /// Has a host knock here that had the port `sure` without doubt, in the share of `by`.
-    fn ask_for_port(
-        &mut self,
-        now: Now,
-        key: HostKey,
-        sure: Option<u16>,
-        by: IpAddr,
-        out: &mut Outbox,
-    ) {
+    fn ask_for_port(&mut self, cx: &mut Context<'_>, key: HostKey, sure: Option<u16>, by: IpAddr) {
         let Some(host) = self.hosts.get(key) else { return };
         let (conn, addr) = (host.conn, host.addr);
         let Some(endpoint) = self.knocks.endpoint(host.port.map(|_| host.via), addr) else {
@@ -106,14 +93,14 @@ impl Gmnet {
         if is_inside(endpoint.ip()) && !is_inside(addr) {
             return self.say_that_public_ip_lacks(endpoint.ip());
         }
-        match self.knocks.may_ask(now.instant, addr, by) {
+        match self.knocks.may_ask(cx.now.instant, addr, by) {
             Ok(()) => {}
-            Err(Refused::Later) => return self.knocks.soon.arm_with(now.instant, conn, sure),
+            Err(Refused::Later) => return self.knocks.soon.arm_with(cx.now.instant, conn, sure),
             Err(Refused::TooMany) => return,
         }
         debug!("host {} is asked for its UDP port", Named(host));
-        self.knocks.ask(now.instant, conn, addr, by, sure);
-        self.tell_all(now, conn, [endpoint].into_iter(), out);
+        self.knocks.ask(cx.now.instant, conn, addr, by, sure);
+        self.tell_all(cx, conn, [endpoint].into_iter());
     }
 
     /// The server is behind a NAT and does not know by which address hosts know it.
@@ -127,67 +114,66 @@ impl Gmnet {
     }
 
     /// A knock came, most likely of a host that was asked.
-    pub(super) fn on_knock(&mut self, now: Now, via: Via, peer: SocketAddr, out: &mut Outbox) {
-        let Some(conn) = self.knocks.came(now.instant, peer) else { return };
+    pub(super) fn on_knock(&mut self, cx: &mut Context<'_>, via: Via, peer: SocketAddr) {
+        let Some(conn) = self.knocks.came(cx.now.instant, peer) else { return };
         let Some(key) = self.conns.get(conn).and_then(|conn| conn.host) else { return };
         let port = Some(peer.port());
         let is_of = |other: &Host| other.conn != conn && other.sure_port() == port;
         if self.hosts.at(peer.ip()).any(|(_, other)| is_of(other)) {
             return;
         }
-        if let Some((port, is_sure)) = self.knocks.note(now.instant, conn, via, peer.port()) {
-            self.find_port(now, key, via, port, is_sure, out);
+        if let Some((port, is_sure)) = self.knocks.note(cx.now.instant, conn, via, peer.port()) {
+            self.find_port(cx, key, via, port, is_sure);
         }
     }
 
     /// Clients have waited long enough for knocks.
-    pub(super) fn end_waits_for_knocks(&mut self, now: Now, out: &mut Outbox) {
+    pub(super) fn end_waits_for_knocks(&mut self, cx: &mut Context<'_>) {
         for _ in 0..AT_ONCE {
-            let Some(conn) = self.knocks.awaited.pop_due(now.instant) else { break };
+            let Some(conn) = self.knocks.awaited.pop_due(cx.now.instant) else { break };
             let key = self.conns.get(conn).and_then(|conn| conn.host);
             let Some((key, host)) = key.and_then(|key| Some((key, self.hosts.get(key)?))) else {
                 continue;
             };
             let addr = host.addr;
             match self.knocks.most(conn) {
-                Some((port, via)) => self.find_port(now, key, via, port, false, out),
-                None => self.retry_for_host(now, addr, out),
+                Some((port, via)) => self.find_port(cx, key, via, port, false),
+                None => self.retry_for_host(cx, addr),
             }
         }
-        self.knocks.expire(now.instant);
+        self.knocks.expire(cx.now.instant);
     }
 
     /// The port of a host is known now; if it is sure, it is the one that it had before.
     fn find_port(
         &mut self,
-        now: Now,
+        cx: &mut Context<'_>,
         key: HostKey,
         via: Via,
         port: u16,
         is_sure: bool,
-        out: &mut Outbox,
     ) {
         let Some(host) = self.hosts.get(key) else { return };
         let (conn, addr, before) = (host.conn, host.addr, host.port);
-        self.knocks.found(now.instant, conn, port);
-        let others = self.hosts.confirm_port(now.instant, key, (port, via), is_sure);
+        self.knocks.found(cx.now.instant, conn, port);
+        let others = self.hosts.confirm_port(cx.now.instant, key, (port, via), is_sure);
         self.ports.claim_shown(addr, port);
         for other in others {
-            self.knocks.soon.arm_with(now.instant, other, None);
+            self.knocks.soon.arm_with(cx.now.instant, other, None);
         }
         if before != Some(port)
-            && self.lines.says(now, addr)
+            && self.lines.says(cx.now, addr)
             && let Some(host) = self.hosts.get(key)
         {
             match before {
-                None => info!("host {} has its UDP port now", Named(host)),
+                None => info!("host {} has its UDP port cx.now", Named(host)),
                 Some(before) => {
-                    info!("host {} has another UDP port now, it was {before}", Named(host))
+                    info!("host {} has another UDP port cx.now, it was {before}", Named(host))
                 }
             }
         }
-        self.take_notices_up(now, key);
-        self.retry_for_host(now, addr, out);
+        self.take_notices_up(cx, key);
+        self.retry_for_host(cx, addr);
     }
 }
 

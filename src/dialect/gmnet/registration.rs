@@ -14,35 +14,34 @@ use super::names::{Left, Named, log_refused_version, log_registered};
 use super::{datagram, version};
 use crate::admission::Quoted;
 use crate::clock::Now;
-use crate::dialect::{ConnId, Name, Outbox, Via};
+use crate::dialect::{ConnId, Context, Name, Via};
 
 /// Datagrams that keep mappings alive, sent before others have their turn.
 const KEEPALIVES_AT_ONCE: usize = 64;
 
 impl Gmnet {
     /// A host says what it is.
-    pub(super) fn reg2(&mut self, now: Now, id: ConnId, command: &Command, out: &mut Outbox) -> Go {
+    pub(super) fn reg2(&mut self, cx: &mut Context<'_>, id: ConnId, command: &Command) -> Go {
         let version = command.param(0);
         if let Err(refused) = version::check(version) {
             if let Some(addr) = self.conns.get(id).map(|conn| conn.addr)
-                && self.lines.says(now, addr)
+                && self.lines.says(cx.now, addr)
             {
                 log_refused_version(addr, version, refused);
             }
-            self.close(now, id, Left::Refused, out);
+            self.close(cx, id, Left::Refused);
             return Go::Stop;
         }
         let data = Data::new(std::array::from_fn(|n| command.param(n + 1)));
-        self.register(now, id, Some(data), out)
+        self.register(cx, id, Some(data))
     }
 
     /// Makes a connection the control connection of a host, or gives the host new data.
     pub(super) fn register(
         &mut self,
-        now: Now,
+        cx: &mut Context<'_>,
         id: ConnId,
         mut data: Option<Data>,
-        out: &mut Outbox,
     ) -> Go {
         let Some(conn) = self.conns.get(id) else { return Go::Stop };
         if conn.finished {
@@ -54,35 +53,35 @@ impl Gmnet {
         if (known.is_none() || data.is_some()) && !self.config.admission.admits_game(game) {
             let (game, lists) = (Quoted(game), self.config.admission.lists_of_games());
             let why = format_args!("its game {game} is not one of {lists}");
-            self.refused.note(now.instant, addr, Name::Gmnet, why);
-            self.close(now, id, Left::Refused, out);
+            self.refused.note(cx.now.instant, addr, Name::Gmnet, why);
+            self.close(cx, id, Left::Refused);
             return Go::Stop;
         }
         let limits = &self.config.limits;
         let host = known.and_then(|key| self.hosts.get(key));
         let (own, sure) = (host.and_then(Host::own_port), host.and_then(Host::sure_port));
         let reg = match known {
-            Some(_) => self.ports.claim_newer_reg(now.instant, addr, own, game),
+            Some(_) => self.ports.claim_newer_reg(cx.now.instant, addr, own, game),
             None => {
                 let hosts = &self.hosts;
                 let is_same_game = |port: Option<u16>| {
                     let is_there = |host: &Host| port.is_none() || host.port == port;
                     hosts.at(addr).any(|(_, host)| host.game() == game && is_there(host))
                 };
-                self.ports.claim_reg(now.instant, addr, opened, game, is_same_game)
+                self.ports.claim_reg(cx.now.instant, addr, opened, game, is_same_game)
             }
         };
         let room = match known {
             Some(_) => Ok(None),
-            None => self.hosts.make_room(now.instant, limits, addr, game, reg),
+            None => self.hosts.make_room(cx.now.instant, limits, addr, game, reg),
         };
         let replaced = match room {
             Ok(key) => key.and_then(|key| self.hosts.get(key)).map(|host| host.conn),
             Err(full) => {
-                if self.lines.says(now, addr) {
+                if self.lines.says(cx.now, addr) {
                     warn!("host {addr} refused: {full}");
                 }
-                self.close(now, id, Left::Refused, out);
+                self.close(cx, id, Left::Refused);
                 return Go::Stop;
             }
         };
@@ -93,12 +92,12 @@ impl Gmnet {
         let emptied = data.as_mut().map(|data| data.fit(most)).unwrap_or_default();
         let key = match known {
             Some(key) => {
-                self.hosts.renew(now, key, data, reg);
+                self.hosts.renew(cx.now, key, data, reg);
                 key
             }
             None => {
-                let key = self.hosts.add(now, id, addr, data, reg);
-                self.keepalives.add(now.instant, key);
+                let key = self.hosts.add(cx.now, id, addr, data, reg);
+                self.keepalives.add(cx.now.instant, key);
                 key
             }
         };
@@ -106,19 +105,19 @@ impl Gmnet {
             conn.host = Some(key);
         }
         if self.hosts.get(key).is_some_and(|host| host.port.is_none()) {
-            self.stray_regs.lacks(now.instant, id, addr);
+            self.stray_regs.lacks(cx.now.instant, id, addr);
         }
-        if self.lines.says(now, addr)
+        if self.lines.says(cx.now, addr)
             && let Some(host) = self.hosts.get(key)
         {
             log_registered(host, &emptied);
         }
         if let Some(replaced) = replaced {
-            self.close(now, replaced, Left::Replaced, out);
+            self.close(cx, replaced, Left::Replaced);
         }
-        self.take_notices_up(now, key);
-        self.ask_if_in_doubt(now, key, sure, is_contested, out);
-        self.retry_for_host(now, addr, out);
+        self.take_notices_up(cx, key);
+        self.ask_if_in_doubt(cx, key, sure, is_contested);
+        self.retry_for_host(cx, addr);
         Go::On
     }
 
@@ -136,52 +135,45 @@ impl Gmnet {
     }
 
     /// A host shows its port.
-    pub(super) fn learn_reg(
-        &mut self,
-        now: Now,
-        via: Via,
-        addr: IpAddr,
-        port: u16,
-        out: &mut Outbox,
-    ) {
-        self.ports.outdate_regs(now.instant, addr);
-        let since = match self.hosts.show(now.instant, addr, port) {
-            Shown::Known => return self.ports.learn_reg_copy(now, via, addr, port),
+    pub(super) fn learn_reg(&mut self, cx: &mut Context<'_>, via: Via, addr: IpAddr, port: u16) {
+        self.ports.outdate_regs(cx.now.instant, addr);
+        let since = match self.hosts.show(cx.now.instant, addr, port) {
+            Shown::Known => return self.ports.learn_reg_copy(cx.now, via, addr, port),
             Shown::Again(since) => {
-                self.ports.learn_reg_again(now, via, addr, port);
+                self.ports.learn_reg_again(cx.now, via, addr, port);
                 Some(since)
             }
             Shown::New => {
-                self.ports.learn_reg(now, via, addr, port);
-                self.stray_regs.came(now.instant, SocketAddr::new(addr, port));
+                self.ports.learn_reg(cx.now, via, addr, port);
+                self.stray_regs.came(cx.now.instant, SocketAddr::new(addr, port));
                 None
             }
         };
         let may_be_of = |game: &str| self.ports.may_be_of(addr, port, game);
-        let lent = self.hosts.lend_port(now.instant, via, addr, port, since, may_be_of);
+        let lent = self.hosts.lend_port(cx.now.instant, via, addr, port, since, may_be_of);
         let Some((key, sure)) = lent else { return };
         self.ports.lend_reg(addr, port);
-        if self.lines.says(now, addr)
+        if self.lines.says(cx.now, addr)
             && let Some(host) = self.hosts.get(key)
         {
-            info!("host {} has its UDP port now", Named(host));
+            info!("host {} has its UDP port cx.now", Named(host));
         }
-        self.take_notices_up(now, key);
-        self.ask_if_in_doubt(now, key, sure, true, out);
-        self.retry_for_host(now, addr, out);
+        self.take_notices_up(cx, key);
+        self.ask_if_in_doubt(cx, key, sure, true);
+        self.retry_for_host(cx, addr);
     }
 
     /// Sends the next hosts in line a datagram that GMnet scripts ignore, so that their NATs keep
     /// the mapping of the port that clients are told. A few at a time: others have their turn in
     /// between.
-    pub(super) fn keep_alive(&mut self, now: Now, out: &mut Outbox) {
+    pub(super) fn keep_alive(&mut self, cx: &mut Context<'_>) {
         for _ in 0..KEEPALIVES_AT_ONCE {
             let since = |key| self.hosts.get(key).map(|host| host.since);
-            let Some(key) = self.keepalives.take(now.instant, since) else { break };
+            let Some(key) = self.keepalives.take(cx.now.instant, since) else { break };
             let Some(host) = self.hosts.get(key) else { continue };
             if let Some(port) = host.port {
                 let to = SocketAddr::new(host.addr, port);
-                out.udp(host.via, to, |bytes| bytes.extend_from_slice(&datagram::KEEPALIVE));
+                cx.out.udp(host.via, to, |bytes| bytes.extend_from_slice(&datagram::KEEPALIVE));
             }
         }
     }

@@ -11,12 +11,11 @@ use prost::Message as _;
 use rand::rngs::StdRng;
 
 use super::addr::may_be_told;
-use super::{Dialect, Name, Outbox, Via};
+use super::{Context, Dialect, Name, Outbox, Via};
 use crate::admission::{self, Admission};
-use crate::amplification::Credits;
-use crate::clock::{Instant, Now};
+use crate::clock::Instant;
 use crate::limits;
-use crate::nats::{Kind, Nats};
+use crate::nats::Kind;
 use crate::timers::{Seldom, Timers};
 
 mod clients;
@@ -57,8 +56,6 @@ pub struct Natpunch {
     lobbies: Lobbies,
     /// Those who are about to meet the host of a lobby: the lobby, and who.
     joins: Timers<(Uuid, Uuid)>,
-    credits: Credits,
-    nats: Nats,
     admission: Admission,
     refused: admission::Refused,
     /// Those who wanted to meet somebody whom they cannot reach.
@@ -68,32 +65,30 @@ pub struct Natpunch {
 impl Natpunch {
     /// A dialect that has heard of nobody yet. IDs are drawn from `rng`, which must be secret.
     #[must_use]
-    pub fn new(config: Config, rng: StdRng, credits: Credits) -> Self {
+    pub fn new(config: Config, rng: StdRng) -> Self {
         Self {
             rng,
             clients: Clients::default(),
             lobbies: Lobbies::default(),
             joins: Timers::new(limits::NATPUNCH_JOIN),
-            credits,
-            nats: Nats::default(),
             admission: config.admission,
             refused: admission::Refused::default(),
             foreign: Seldom::default(),
         }
     }
 
-    fn register(&mut self, now: Now, from: Sender, request: RegisterRequest, out: &mut Outbox) {
+    fn register(&mut self, cx: &mut Context<'_>, from: Sender, request: RegisterRequest) {
         let Sender { via, peer } = from;
         let local = local(request.local_endpoint, peer);
         if let Some(local) = local {
-            self.nats.saw_local(now.instant, peer, local);
+            cx.shared.nats.saw_local(cx.now.instant, peer, local);
         }
         if let Some(other) = self.clients.in_the_way(peer.ip())
             && self.clients.at(peer).is_none()
         {
-            self.forget(now, other, out);
+            self.forget(cx, other);
         }
-        let id = self.clients.register(now.instant, via, peer, local, &mut self.rng);
+        let id = self.clients.register(cx.now.instant, via, peer, local, &mut self.rng);
         let (client_id, message) = match id {
             Ok(id) => (id.to_string(), ""),
             Err(refusal) => (String::new(), refusal.message()),
@@ -106,45 +101,45 @@ impl Natpunch {
             client_id,
             message: message.into(),
         };
-        self.answer(now, from, Content::RegisterResponse(response), out);
+        self.answer(cx, from, Content::RegisterResponse(response));
     }
 
     /// Nobody is admitted: who registers learns why.
-    fn turn_away(&mut self, now: Now, from: Sender, content: &Content, out: &mut Outbox) {
+    fn turn_away(&mut self, cx: &mut Context<'_>, from: Sender, content: &Content) {
         if let Content::RegisterRequest(_) = content {
             let why = format_args!("its clients cannot show a game or a key; see --games, --key");
-            self.refused.note(now.instant, from.peer.ip(), Name::Natpunch, why);
+            self.refused.note(cx.now.instant, from.peer.ip(), Name::Natpunch, why);
             let response = RegisterResponse {
                 success: false,
                 public_endpoint: Some(endpoint(from.peer)),
                 client_id: String::new(),
                 message: "This server is for other games".into(),
             };
-            self.answer(now, from, Content::RegisterResponse(response), out);
+            self.answer(cx, from, Content::RegisterResponse(response));
         }
     }
 
-    fn keep_alive(&mut self, now: Now, from: Sender, id: &str, out: &mut Outbox) {
+    fn keep_alive(&mut self, cx: &mut Context<'_>, from: Sender, id: &str) {
         let Sender { via, peer } = from;
-        if self.clients.hear(now.instant, id, via, peer).is_some() {
+        if self.clients.hear(cx.now.instant, id, via, peer).is_some() {
             return;
         }
-        let Some(id) = self.clients.move_to(now.instant, id, via, peer) else { return };
-        debug!("{id} is at {peer} now");
+        let Some(id) = self.clients.move_to(cx.now.instant, id, via, peer) else { return };
+        debug!("{id} is at {peer} cx.now");
         let lobbies = self.clients.get(id).map_or(Vec::new(), |client| client.lobbies.clone());
         for lobby in lobbies.iter().filter_map(|id| self.lobbies.get(*id)) {
             if lobby.members.contains(&id) {
                 let others = lobby.members.iter().filter(|other| **other != id);
-                others.for_each(|other| self.introduce(now, id, *other, 0, out));
+                others.for_each(|other| self.introduce(cx, id, *other, 0));
             } else if let Some(host) = lobby.host() {
-                self.introduce(now, id, host, 0, out);
+                self.introduce(cx, id, host, 0);
             }
         }
     }
 
-    fn connect(&mut self, now: Now, from: Sender, request: ConnectRequest, out: &mut Outbox) {
+    fn connect(&mut self, cx: &mut Context<'_>, from: Sender, request: ConnectRequest) {
         let source = &request.source_client_id;
-        let Some(source) = self.clients.hear(now.instant, source, from.via, from.peer) else {
+        let Some(source) = self.clients.hear(cx.now.instant, source, from.via, from.peer) else {
             return;
         };
         if let (Some(local), Some(client)) =
@@ -155,35 +150,35 @@ impl Natpunch {
         let wanted = request.destination_client_id;
         match wanted.parse() {
             Ok(id) if self.are_apart(source, id) => {
-                self.refuse_family(now, from, &format!("client {wanted}"), out);
+                self.refuse_family(cx, from, &format!("client {wanted}"));
             }
             Ok(id) if self.clients.get(id).is_some() => {
-                self.introduce(now, source, id, request.attempt_number, out);
+                self.introduce(cx, source, id, request.attempt_number);
             }
-            _ => self.refuse(now, from, &format!("Destination client {wanted} not found"), out),
+            _ => self.refuse(cx, from, &format!("Destination client {wanted} not found")),
         }
     }
 
-    fn create(&mut self, now: Now, from: Sender, request: CreateLobbyRequest, out: &mut Outbox) {
-        let host = self.clients.hear(now.instant, &request.client_id, from.via, from.peer);
-        let Some(host) = host else { return self.refuse(now, from, NOT_REGISTERED, out) };
+    fn create(&mut self, cx: &mut Context<'_>, from: Sender, request: CreateLobbyRequest) {
+        let host = self.clients.hear(cx.now.instant, &request.client_id, from.via, from.peer);
+        let Some(host) = host else { return self.refuse(cx, from, NOT_REGISTERED) };
         if request.lobby_name.len() > limits::NATPUNCH_NAME {
-            return self.refuse(now, from, "Lobby name is too long", out);
+            return self.refuse(cx, from, "Lobby name is too long");
         }
         let Some(client) = self.clients.get(host) else { return };
         if client.lobbies.len() >= limits::NATPUNCH_LOBBIES_PER_CLIENT {
-            return self.refuse(now, from, TOO_MANY_LOBBIES, out);
+            return self.refuse(cx, from, TOO_MANY_LOBBIES);
         }
         let (name, most) = (request.lobby_name.clone(), request.max_players);
         let addr = from.peer.ip();
         if let Some(other) = self.lobbies.in_the_way(addr) {
-            self.close(other, out);
+            self.close(other, cx.out);
         }
         let Some(id) = self.lobbies.create(name, most, (host, addr), &mut self.rng) else {
-            return self.refuse(now, from, TOO_MANY_LOBBIES, out);
+            return self.refuse(cx, from, TOO_MANY_LOBBIES);
         };
         self.clients.enter(host, id);
-        self.nats.settle(now.instant, from.peer);
+        cx.shared.nats.settle(cx.now.instant, from.peer);
         debug!("{host} opened the lobby {id}");
         let response = CreateLobbyResponse {
             success: true,
@@ -191,45 +186,45 @@ impl Natpunch {
             lobby_name: request.lobby_name,
             message: "Lobby created successfully".into(),
         };
-        self.answer(now, from, Content::CreateLobbyResponse(response), out);
+        self.answer(cx, from, Content::CreateLobbyResponse(response));
     }
 
-    fn join(&mut self, now: Now, from: Sender, request: &JoinLobbyRequest, out: &mut Outbox) {
-        let joiner = self.clients.hear(now.instant, &request.client_id, from.via, from.peer);
-        let Some(joiner) = joiner else { return self.refuse(now, from, NOT_REGISTERED, out) };
+    fn join(&mut self, cx: &mut Context<'_>, from: Sender, request: &JoinLobbyRequest) {
+        let joiner = self.clients.hear(cx.now.instant, &request.client_id, from.via, from.peer);
+        let Some(joiner) = joiner else { return self.refuse(cx, from, NOT_REGISTERED) };
         let Some((id, lobby)) = self.lobbies.find(&request.lobby_id) else {
-            return self.refuse(now, from, LOBBY_NOT_FOUND, out);
+            return self.refuse(cx, from, LOBBY_NOT_FOUND);
         };
         let Some(host) = lobby.host() else {
-            return self.refuse(now, from, "Lobby host not found", out);
+            return self.refuse(cx, from, "Lobby host not found");
         };
         if lobby.members.contains(&joiner) {
             // The answer was lost, or the client has forgotten.
             let success = self.lobbies.success(id, &self.clients);
-            return self.answer(now, from, success, out);
+            return self.answer(cx, from, success);
         }
         if self.are_apart(joiner, host) {
-            return self.refuse_family(now, from, "the host of the lobby", out);
+            return self.refuse_family(cx, from, "the host of the lobby");
         }
         if !lobby.pending.contains(&joiner) {
             let is_full = lobby.is_full();
             let gives_way =
                 is_full.then(|| lobby.gives_way(from.peer.ip(), &self.clients)).flatten();
             if is_full && gives_way.is_none() {
-                return self.refuse(now, from, "Lobby is full", out);
+                return self.refuse(cx, from, "Lobby is full");
             }
             let Some(client) = self.clients.get(joiner) else { return };
             if client.lobbies.len() >= limits::NATPUNCH_LOBBIES_PER_CLIENT {
-                return self.refuse(now, from, TOO_MANY_LOBBIES, out);
+                return self.refuse(cx, from, TOO_MANY_LOBBIES);
             }
             if let Some(other) = gives_way {
-                self.give_up(id, other, out);
+                self.give_up(id, other, cx.out);
             }
             self.clients.enter(joiner, id);
             if let Some(lobby) = self.lobbies.get_mut(id) {
                 lobby.pending.push(joiner);
             }
-            self.joins.arm(now.instant, (id, joiner));
+            self.joins.arm(cx.now.instant, (id, joiner));
         }
         let response = JoinLobbyResponse {
             success: true,
@@ -237,12 +232,12 @@ impl Natpunch {
             message: "Attempting to connect to lobby host...".into(),
             lobby_members: Vec::new(),
         };
-        self.answer(now, from, Content::JoinLobbyResponse(response), out);
-        self.introduce(now, joiner, host, 0, out);
+        self.answer(cx, from, Content::JoinLobbyResponse(response));
+        self.introduce(cx, joiner, host, 0);
     }
 
     /// The host of a lobby has met who wanted to join: now that one is a member.
-    fn ready(&mut self, now: Now, from: Sender, request: &PeerConnectionReady, out: &mut Outbox) {
+    fn ready(&mut self, cx: &mut Context<'_>, from: Sender, request: &PeerConnectionReady) {
         let (Some((id, _)), Ok(joiner)) =
             (self.lobbies.find(&request.lobby_id), request.new_peer_id.parse())
         else {
@@ -258,36 +253,36 @@ impl Natpunch {
         lobby.members.push(joiner);
         self.joins.cancel(&(id, joiner));
         self.lobbies.note_members(id, &mut self.clients);
-        self.count(now, id, joiner, true);
+        self.count(cx, id, joiner, true);
         debug!("{joiner} joined the lobby {id}");
-        self.tell(joiner, self.lobbies.success(id, &self.clients), out);
+        self.tell(joiner, self.lobbies.success(id, &self.clients), cx.out);
         let members = self.lobbies.get(id).map_or(&[][..], |lobby| &lobby.members);
         let others = || members.iter().filter(|other| **other != joiner);
         let update = self.lobbies.update(id, "player_joined", &self.clients);
-        others().for_each(|other| self.tell(*other, update.clone(), out));
-        others().for_each(|other| self.introduce(now, joiner, *other, 0, out));
+        others().for_each(|other| self.tell(*other, update.clone(), cx.out));
+        others().for_each(|other| self.introduce(cx, joiner, *other, 0));
     }
 
-    fn leave(&mut self, now: Now, from: Sender, request: &LeaveLobbyRequest, out: &mut Outbox) {
-        let who = self.clients.hear(now.instant, &request.client_id, from.via, from.peer);
-        let Some(who) = who else { return self.refuse(now, from, NOT_REGISTERED, out) };
+    fn leave(&mut self, cx: &mut Context<'_>, from: Sender, request: &LeaveLobbyRequest) {
+        let who = self.clients.hear(cx.now.instant, &request.client_id, from.via, from.peer);
+        let Some(who) = who else { return self.refuse(cx, from, NOT_REGISTERED) };
         let Some((id, _)) = self.lobbies.find(&request.lobby_id) else {
-            return self.refuse(now, from, LOBBY_NOT_FOUND, out);
+            return self.refuse(cx, from, LOBBY_NOT_FOUND);
         };
         let Some(client) = self.clients.get(who) else { return };
         if !client.lobbies.contains(&id) {
-            return self.refuse(now, from, "Client not in lobby", out);
+            return self.refuse(cx, from, "Client not in lobby");
         }
         self.clients.exit(who, id);
-        self.take_out(now, id, who, out);
+        self.take_out(cx, id, who);
         let message = "Successfully left lobby".into();
         let response = LeaveLobbyResponse { success: true, message };
-        self.answer(now, from, Content::LeaveLobbyResponse(response), out);
+        self.answer(cx, from, Content::LeaveLobbyResponse(response));
     }
 
     /// Takes somebody out of a lobby and tells the others. The lobby goes with its last member;
     /// when the host goes, the next in standing has to meet those who are joining.
-    fn take_out(&mut self, now: Now, id: Uuid, who: Uuid, out: &mut Outbox) {
+    fn take_out(&mut self, cx: &mut Context<'_>, id: Uuid, who: Uuid) {
         let Some(lobby) = self.lobbies.get_mut(id) else { return };
         let was_host = lobby.host() == Some(who);
         let was_member = lobby.members.contains(&who);
@@ -298,18 +293,18 @@ impl Natpunch {
             return;
         }
         let pending = lobby.pending.clone();
-        let Some(host) = lobby.host() else { return self.close(id, out) };
+        let Some(host) = lobby.host() else { return self.close(id, cx.out) };
         self.lobbies.note_members(id, &mut self.clients);
         let left = Content::PeerLeft(PeerLeft { client_id: who.to_string() });
         let update = self.lobbies.update(id, "player_left", &self.clients);
         for member in self.lobbies.get(id).map_or(&[][..], |lobby| &lobby.members) {
-            self.tell(*member, left.clone(), out);
-            self.tell(*member, update.clone(), out);
+            self.tell(*member, left.clone(), cx.out);
+            self.tell(*member, update.clone(), cx.out);
         }
         if was_host {
             for joiner in pending {
-                self.joins.arm(now.instant, (id, joiner));
-                self.introduce(now, joiner, host, 0, out);
+                self.joins.arm(cx.now.instant, (id, joiner));
+                self.introduce(cx, joiner, host, 0);
             }
         }
     }
@@ -331,11 +326,11 @@ impl Natpunch {
         self.lobbies.remove(id, &mut self.clients);
     }
 
-    fn forget(&mut self, now: Now, id: Uuid, out: &mut Outbox) {
+    fn forget(&mut self, cx: &mut Context<'_>, id: Uuid) {
         let Some(client) = self.clients.remove(id) else { return };
         debug!("{id} at {} is gone", client.endpoint);
         for lobby in client.lobbies {
-            self.take_out(now, lobby, id, out);
+            self.take_out(cx, lobby, id);
         }
     }
 
@@ -350,28 +345,22 @@ impl Natpunch {
         self.tell(joiner, Content::Error(Error { message }), out);
     }
 
-    fn list(
-        &mut self,
-        now: Now,
-        from: Sender,
-        (request_id, length): (&str, usize),
-        out: &mut Outbox,
-    ) {
+    fn list(&mut self, cx: &mut Context<'_>, from: Sender, (request_id, length): (&str, usize)) {
         let limit = if self.clients.is_proven(from.peer) {
             limits::NATPUNCH_DATAGRAM
         } else {
-            self.credits.left_for_list(from.peer.ip(), length).min(limits::NATPUNCH_DATAGRAM)
+            cx.shared.credits.left_for_list(from.peer.ip(), length).min(limits::NATPUNCH_DATAGRAM)
         };
         let reader = from.peer.ip();
         let list = self.lobbies.list(request_id, (reader, limit), &self.clients, &mut self.rng);
         if let Some(list) = list {
-            self.answer(now, from, list, out);
+            self.answer(cx, from, list);
         }
     }
 
     /// Tells two clients where the other one is. If its NAT counts, that is the port that it will
     /// have towards the next one it sends to.
-    fn introduce(&self, now: Now, one: Uuid, other: Uuid, attempt_number: u32, out: &mut Outbox) {
+    fn introduce(&self, cx: &mut Context<'_>, one: Uuid, other: Uuid, attempt_number: u32) {
         if self.are_apart(one, other) {
             return;
         }
@@ -381,22 +370,22 @@ impl Natpunch {
                 continue;
             };
             if client.proven {
-                self.nats.settle(now.instant, client.endpoint);
+                cx.shared.nats.settle(cx.now.instant, client.endpoint);
             }
-            let next = self.nats.next(now.instant, client.endpoint, other, 1);
+            let next = cx.shared.nats.next(cx.now.instant, client.endpoint, other, 1);
             let port = next.first().copied().unwrap_or(client.endpoint.port());
             let public = SocketAddr::new(client.endpoint.ip(), port);
             let instruction = ConnectionInstruction {
                 accepted: true,
                 client_id: who.to_string(),
                 message: String::new(),
-                nat_type: nat_type(self.nats.kind(now.instant, client.endpoint)).into(),
+                nat_type: nat_type(cx.shared.nats.kind(cx.now.instant, client.endpoint)).into(),
                 attempt_number,
                 public_endpoint: Some(endpoint(public)),
                 // Clients read it without looking whether it is there.
                 local_endpoint: Some(endpoint(client.local.unwrap_or(client.endpoint))),
             };
-            self.tell(whom, Content::ConnectionInstruction(instruction), out);
+            self.tell(whom, Content::ConnectionInstruction(instruction), cx.out);
         }
     }
 
@@ -406,35 +395,37 @@ impl Natpunch {
         matches!((family(one), family(other)), (Some(a), Some(b)) if a != b)
     }
 
-    fn refuse_family(&mut self, now: Now, from: Sender, whom: &str, out: &mut Outbox) {
+    fn refuse_family(&mut self, cx: &mut Context<'_>, from: Sender, whom: &str) {
         let [its, own] = if from.peer.is_ipv4() { ["IPv6", "IPv4"] } else { ["IPv4", "IPv6"] };
         let why = format!("No way to {whom}: it has {its}, you have {own}");
-        if let Some(before) = self.foreign.say(now.instant) {
+        if let Some(before) = self.foreign.say(cx.now.instant) {
             warn!("{} cannot meet anybody there. {why}{before}", from.peer);
         }
-        self.refuse(now, from, &why, out);
+        self.refuse(cx, from, &why);
     }
 
     /// Counts whether a client has met the host of a lobby.
-    fn count(&self, now: Now, lobby: Uuid, joiner: Uuid, worked: bool) {
+    fn count(&self, cx: &mut Context<'_>, lobby: Uuid, joiner: Uuid, worked: bool) {
         let host = self.lobbies.get(lobby).and_then(lobbies::Lobby::host);
         let at = |id| self.clients.get(id).map(|client| client.endpoint);
         if let (Some(host), Some(joiner)) = (host.and_then(at), at(joiner)) {
-            self.nats.count(now.instant, Name::Natpunch, [host, joiner], worked);
+            cx.shared.nats.count(cx.now.instant, Name::Natpunch, [host, joiner], worked);
         }
     }
 
-    fn refuse(&mut self, now: Now, from: Sender, why: &str, out: &mut Outbox) {
+    fn refuse(&mut self, cx: &mut Context<'_>, from: Sender, why: &str) {
         debug!("{}: {why}", from.peer);
-        self.answer(now, from, Content::Error(Error { message: why.into() }), out);
+        self.answer(cx, from, Content::Error(Error { message: why.into() }));
     }
 
     /// Answers whoever sent a datagram; who may be forged gets no more than the bound allows.
-    fn answer(&mut self, now: Now, from: Sender, content: Content, out: &mut Outbox) {
+    fn answer(&mut self, cx: &mut Context<'_>, from: Sender, content: Content) {
         let Sender { via, peer } = from;
         let length = size(content.clone());
-        if self.clients.is_proven(peer) || self.credits.spend(now.instant, peer.ip(), length) {
-            send(via, peer, content, out);
+        if self.clients.is_proven(peer)
+            || cx.shared.credits.spend(cx.now.instant, peer.ip(), length)
+        {
+            send(via, peer, content, cx.out);
         }
     }
 
@@ -479,45 +470,41 @@ fn local(claimed: Option<Endpoint>, public: SocketAddr) -> Option<SocketAddr> {
 }
 
 impl Dialect for Natpunch {
-    fn share(&mut self, nats: &Nats) {
-        self.nats = nats.clone();
-    }
-
-    fn on_datagram(&mut self, now: Now, via: Via, peer: SocketAddr, data: &[u8], out: &mut Outbox) {
+    fn on_datagram(&mut self, cx: &mut Context<'_>, via: Via, peer: SocketAddr, data: &[u8]) {
         if data.len() > limits::NATPUNCH_DATAGRAM {
             return;
         }
         let Ok(Message { content: Some(content) }) = Message::decode(data) else { return };
         if !self.clients.is_proven(peer) {
-            self.credits.received(now.instant, peer.ip(), data.len());
+            cx.shared.credits.received(cx.now.instant, peer.ip(), data.len());
         }
         let from = Sender { via, peer };
         if !self.admission.is_open() {
-            return self.turn_away(now, from, &content, out);
+            return self.turn_away(cx, from, &content);
         }
         match content {
-            Content::RegisterRequest(request) => self.register(now, from, request, out),
-            Content::KeepAlive(request) => self.keep_alive(now, from, &request.client_id, out),
-            Content::ConnectRequest(request) => self.connect(now, from, request, out),
-            Content::CreateLobbyRequest(request) => self.create(now, from, request, out),
-            Content::JoinLobbyRequest(request) => self.join(now, from, &request, out),
+            Content::RegisterRequest(request) => self.register(cx, from, request),
+            Content::KeepAlive(request) => self.keep_alive(cx, from, &request.client_id),
+            Content::ConnectRequest(request) => self.connect(cx, from, request),
+            Content::CreateLobbyRequest(request) => self.create(cx, from, request),
+            Content::JoinLobbyRequest(request) => self.join(cx, from, &request),
             Content::LobbyListRequest(request) => {
-                self.list(now, from, (&request.request_id, data.len()), out);
+                self.list(cx, from, (&request.request_id, data.len()));
             }
-            Content::LeaveLobbyRequest(request) => self.leave(now, from, &request, out),
-            Content::PeerConnectionReady(request) => self.ready(now, from, &request, out),
+            Content::LeaveLobbyRequest(request) => self.leave(cx, from, &request),
+            Content::PeerConnectionReady(request) => self.ready(cx, from, &request),
             // What servers say, and what clients say to each other.
             _ => {}
         }
     }
 
-    fn on_wakeup(&mut self, now: Now, out: &mut Outbox) {
-        while let Some((lobby, joiner)) = self.joins.pop_due(now.instant) {
-            self.count(now, lobby, joiner, false);
-            self.give_up(lobby, joiner, out);
+    fn on_wakeup(&mut self, cx: &mut Context<'_>) {
+        while let Some((lobby, joiner)) = self.joins.pop_due(cx.now.instant) {
+            self.count(cx, lobby, joiner, false);
+            self.give_up(lobby, joiner, cx.out);
         }
-        while let Some(id) = self.clients.pop_silent(now.instant) {
-            self.forget(now, id, out);
+        while let Some(id) = self.clients.pop_silent(cx.now.instant) {
+            self.forget(cx, id);
         }
     }
 

@@ -18,7 +18,7 @@ use crate::limits;
 
 impl Rooms {
     /// `rh`: makes a room with the sender as host.
-    pub(super) fn host(&mut self, turn: &mut Turn<'_>, name: String) -> Result<(), Reason> {
+    pub(super) fn host(&mut self, turn: &mut Turn<'_, '_>, name: String) -> Result<(), Reason> {
         let before = self.table.peer_at(turn.from).map(|peer| (peer.id, peer.is_host));
         if let Some((id, true)) = before {
             self.answer_place(turn, id);
@@ -31,7 +31,7 @@ impl Rooms {
             return self.offer(turn, None, name, reason);
         }
         if let Some((id, false)) = before {
-            self.end(turn.now, id, Why::Left, turn.out);
+            self.end(turn.cx, id, Why::Left);
         }
         let host = self.newcomer(turn, None);
         let (id, room) = (host.id, host.room);
@@ -42,7 +42,7 @@ impl Rooms {
     }
 
     /// `jr`: introduces the sender to the host of a room.
-    pub(super) fn join(&mut self, turn: &mut Turn<'_>, room: Id) -> Result<(), Reason> {
+    pub(super) fn join(&mut self, turn: &mut Turn<'_, '_>, room: Id) -> Result<(), Reason> {
         let before = self.table.peer_at(turn.from).map(|peer| peer.id);
         match self.table.peer_at(turn.from) {
             // A room that somebody may have opened in its name is in nobody's way.
@@ -65,7 +65,7 @@ impl Rooms {
         if let Some(host) = self.table.peer(wanted.host).map(|host| host.endpoint)
             && host.is_ipv4() != turn.from.is_ipv4()
         {
-            self.log_families(turn.now, turn.from, host);
+            self.log_families(turn.cx.now, turn.from, host);
             return Err(Reason::Family);
         }
         if self.parted.just_now(turn.instant(), turn.from) == Some((room, How::Left)) {
@@ -75,18 +75,18 @@ impl Rooms {
             return self.offer(turn, Some(room), String::new(), reason);
         }
         if self.offers.to(turn.from, Some(room)).is_none()
-            && !self.may_tell_host(turn.now, room, turn.from)
+            && !self.may_tell_host(turn.cx, room, turn.from)
         {
             return Err(Reason::Busy);
         }
         if let Some(id) = before {
-            self.end(turn.now, id, Why::Left, turn.out);
+            self.end(turn.cx, id, Why::Left);
         }
         let client = self.newcomer(turn, Some(room));
         let id = client.id;
         self.table.join(turn.instant(), client);
         self.answer_place(turn, id);
-        self.introduce(turn.now, id, turn.out);
+        self.introduce(turn.cx, id);
         debug!("client {} asks for room {}", turn.from, self.named(room));
         Ok(())
     }
@@ -94,7 +94,7 @@ impl Rooms {
     /// `rc`: gives a peer its place back, at the endpoint where it is now.
     pub(super) fn come_back(
         &mut self,
-        turn: &mut Turn<'_>,
+        turn: &mut Turn<'_, '_>,
         id: Id,
         key: Key,
     ) -> Result<(), Reason> {
@@ -127,17 +127,18 @@ impl Rooms {
     }
 
     /// A peer has shown its key from where it was told it: it hears what is sent there.
-    pub(super) fn prove(&mut self, turn: &mut Turn<'_>, id: Id) {
+    pub(super) fn prove(&mut self, turn: &mut Turn<'_, '_>, id: Id) {
         if self.table.peer(id).is_none_or(|peer| peer.proved) {
             return;
         }
-        self.table.prove(turn.instant(), id, turn.via);
-        self.log_proven(turn.now, id);
-        self.tell_proven(turn.now, id, turn.out);
+        let now = turn.instant();
+        self.table.prove(&mut turn.cx.shared.unproven, now, id, turn.via);
+        self.log_proven(turn.cx.now, id);
+        self.tell_proven(turn.cx, id);
     }
 
     /// A peer has the place that it was offered.
-    fn take_offer(&mut self, turn: &mut Turn<'_>, id: Id, key: Key) -> Result<(), Reason> {
+    fn take_offer(&mut self, turn: &mut Turn<'_, '_>, id: Id, key: Key) -> Result<(), Reason> {
         let offer = self.offers.shown(turn.from, id, key).cloned();
         let Offer { room, name, .. } = offer.ok_or(Reason::NoRoom)?;
         if name.is_none() {
@@ -148,7 +149,7 @@ impl Rooms {
         }
         self.make_place(turn, name.is_none().then_some(room), true)?;
         if let Some(other) = self.table.peer_at(turn.from).map(|other| other.id) {
-            self.end(turn.now, other, Why::Left, turn.out);
+            self.end(turn.cx, other, Why::Left);
             self.parted.forget(turn.from);
         }
         self.offers.forget(turn.from);
@@ -168,12 +169,12 @@ impl Rooms {
         Ok(())
     }
 
-    fn relocate(&mut self, turn: &mut Turn<'_>, id: Id, key: Key) -> Result<(), Reason> {
+    fn relocate(&mut self, turn: &mut Turn<'_, '_>, id: Id, key: Key) -> Result<(), Reason> {
         let Some(peer) = self.table.peer(id) else { return Err(Reason::NoRoom) };
         let (room, is_host, old) = (peer.room, peer.is_host, peer.endpoint);
         // The others could not reach it any more.
         if old.is_ipv4() != turn.from.is_ipv4() {
-            self.log_families(turn.now, turn.from, old);
+            self.log_families(turn.cx.now, turn.from, old);
             return Err(Reason::Family);
         }
         if !is_host && self.table.room(room).is_some_and(|room| room.is_barred(turn.from)) {
@@ -181,15 +182,17 @@ impl Rooms {
         }
         match self.table.peer_at(turn.from).map(|other| (other.id, other.is_host && other.proved)) {
             Some((_, true)) => return Err(Reason::BadRequest),
-            Some((other, false)) => self.end(turn.now, other, Why::Left, turn.out),
+            Some((other, false)) => self.end(turn.cx, other, Why::Left),
             None => {}
         }
         let fresh = self.fresh_key();
-        self.table.relocate(turn.instant(), id, turn.from, key, fresh);
+        let now = turn.instant();
+        let unproven = &mut turn.cx.shared.unproven;
+        self.table.relocate(unproven, now, id, turn.from, key, fresh);
         self.table.heard(turn.instant(), id, turn.via);
         let how = if is_host { How::Closed } else { How::Left };
         self.parted.note(turn.instant(), old, (room, how));
-        if self.lines.says(turn.now, turn.from.ip()) {
+        if self.lines.says(turn.cx.now, turn.from.ip()) {
             let whom = if is_host { "host" } else { "client" };
             info!("{whom} {old} of room {} is back as {}", self.named(room), turn.from);
         }
@@ -197,12 +200,12 @@ impl Rooms {
     }
 
     /// Tells a peer what place it has.
-    fn answer_place(&mut self, turn: &mut Turn<'_>, id: Id) {
+    fn answer_place(&mut self, turn: &mut Turn<'_, '_>, id: Id) {
         let Some(peer) = self.table.peer(id) else { return };
         let Some(room) = self.table.room(peer.room) else { return };
-        let (now, to) = (turn.instant(), To::from(peer));
+        let (_now, to) = (turn.instant(), To::from(peer));
         let mut say = |answer: Answer<'_>| {
-            self.post.send(now, to, turn.out, |bytes| answer.write(bytes));
+            self.post.send(turn.cx, to, |bytes| answer.write(bytes));
         };
         let own = Answer::Own(id, peer.key);
         if peer.is_host {
@@ -216,16 +219,16 @@ impl Rooms {
             say(Answer::Joined(room.id, id, host.endpoint));
         }
         say(own);
-        let ports = self.next_ports(turn.now, host.id, id);
+        let ports = self.next_ports(turn.cx, host.id, id);
         if peer.knows_host && !ports.is_empty() {
-            self.post.send(now, to, turn.out, |bytes| {
+            self.post.send(turn.cx, to, |bytes| {
                 Answer::Predicted(host.id, &ports).write(bytes);
             });
         }
     }
 
     /// Somebody who comes into a room, or opens one (`None`): as it was offered, if it was.
-    fn newcomer(&mut self, turn: &Turn<'_>, room: Option<Id>) -> Peer {
+    fn newcomer(&mut self, turn: &Turn<'_, '_>, room: Option<Id>) -> Peer {
         let (id, key, room, is_host) = match self.offers.to(turn.from, room) {
             Some(offer) => (offer.id, offer.key, offer.room, offer.name.is_some()),
             None => {
@@ -243,7 +246,7 @@ impl Rooms {
     /// a host. If one who has shown a key would find one, it is offered, and else refused.
     fn offer(
         &mut self,
-        turn: &mut Turn<'_>,
+        turn: &mut Turn<'_, '_>,
         room: Option<Id>,
         name: String,
         reason: Reason,
@@ -253,7 +256,7 @@ impl Rooms {
         }
         let before = self.offers.to(turn.from, room).cloned();
         if let (Some(room), None) = (room, &before)
-            && !self.may_tell_host(turn.now, room, turn.from)
+            && !self.may_tell_host(turn.cx, room, turn.from)
         {
             return Err(Reason::Busy);
         }
@@ -280,7 +283,7 @@ impl Rooms {
     /// its key, those who have not need no time for it.
     fn in_the_way(
         &self,
-        turn: &Turn<'_>,
+        turn: &Turn<'_, '_>,
         room: Option<Id>,
         patience: Duration,
     ) -> Result<[Option<Id>; 2], Reason> {
@@ -310,7 +313,7 @@ impl Rooms {
     /// Who has to go for a newcomer in this room.
     pub(super) fn in_the_way_there(
         &self,
-        turn: &Turn<'_>,
+        turn: &Turn<'_, '_>,
         room: Id,
         patience: Duration,
     ) -> Result<Option<Id>, Reason> {
@@ -327,7 +330,7 @@ impl Rooms {
     /// somebody has to go.
     fn make_place(
         &mut self,
-        turn: &mut Turn<'_>,
+        turn: &mut Turn<'_, '_>,
         room: Option<Id>,
         has_shown_key: bool,
     ) -> Result<(), Reason> {
@@ -341,7 +344,7 @@ impl Rooms {
             return Err(Reason::Limit);
         }
         for id in in_the_way.into_iter().flatten() {
-            self.end(turn.now, id, Why::MadePlace, turn.out);
+            self.end(turn.cx, id, Why::MadePlace);
         }
         if self.table.len() >= self.config.peers {
             if let Some(before) = self.full.say(turn.instant()) {
@@ -349,7 +352,7 @@ impl Rooms {
             }
             let unproved = self.table.longest_silent_unproved();
             let last = unproved.or_else(|| self.table.largest_of_all(turn.from.ip()));
-            self.end(turn.now, last.ok_or(Reason::Busy)?, Why::MadePlace, turn.out);
+            self.end(turn.cx, last.ok_or(Reason::Busy)?, Why::MadePlace);
         }
         Ok(())
     }

@@ -6,14 +6,13 @@ use super::message::{Answer, Reason};
 use super::post::Subject;
 use super::table::Status;
 use super::{Id, Rooms, Turn};
-use crate::clock::Now;
-use crate::dialect::Outbox;
+use crate::dialect::Context;
 use crate::nats::Ports;
 
 impl Rooms {
     /// Tells the other side where a peer is now. Both have to punch again; a host is told of all
     /// its clients for that, and of those that came while it was away.
-    pub(super) fn tell_new_endpoint(&mut self, turn: &mut Turn<'_>, id: Id) {
+    pub(super) fn tell_new_endpoint(&mut self, turn: &mut Turn<'_, '_>, id: Id) {
         let Some(peer) = self.table.peer(id) else { return };
         let Some(room) = self.table.room(peer.room) else { return };
         let (is_host, host) = (peer.is_host, room.host);
@@ -24,72 +23,72 @@ impl Rooms {
             if is_host {
                 client.told = false;
                 client.knows_host = false;
-                self.tell_of_host(turn.now, id, turn.out);
-                self.introduce(turn.now, id, turn.out);
-            } else if self.may_tell_client(turn.now, id) {
-                self.announce(turn.now, id, host, turn.out);
+                self.tell_of_host(turn.cx, id);
+                self.introduce(turn.cx, id);
+            } else if self.may_tell_client(turn.cx, id) {
+                self.announce(turn.cx, id, host);
             }
         }
     }
 
     /// A peer has shown that it is where it seems to be: now others are told who could not be
     /// before, and which ports it may have.
-    pub(super) fn tell_proven(&mut self, now: Now, id: Id, out: &mut Outbox) {
+    pub(super) fn tell_proven(&mut self, cx: &mut Context<'_>, id: Id) {
         let Some(peer) = self.table.peer(id) else { return };
         let Some(room) = self.table.room(peer.room) else { return };
         if peer.is_host {
             for client in room.clients.clone() {
                 if self.table.peer(client).is_some_and(|client| client.knows_host) {
-                    self.foretell(now, id, client, out);
+                    self.foretell(cx, id, client);
                 } else {
-                    self.tell_of_host(now, client, out);
+                    self.tell_of_host(cx, client);
                 }
             }
         } else if !peer.told {
-            self.introduce(now, id, out);
+            self.introduce(cx, id);
         } else {
-            self.foretell(now, id, room.host, out);
+            self.foretell(cx, id, room.host);
         }
     }
 
     /// Tells a peer which ports another one is going to have, if that is known.
-    fn foretell(&mut self, now: Now, who: Id, whom: Id, out: &mut Outbox) {
-        let ports = self.next_ports(now, who, whom);
+    fn foretell(&mut self, cx: &mut Context<'_>, who: Id, whom: Id) {
+        let ports = self.next_ports(cx, who, whom);
         if let Some(other) = self.table.peer(whom) {
-            self.post.foretell(now.instant, other, who, &ports, out);
+            self.post.foretell(cx, other, who, &ports);
         }
     }
 
     /// Tells a client where its host is now, if it does not know.
-    fn tell_of_host(&mut self, now: Now, client: Id, out: &mut Outbox) {
+    fn tell_of_host(&mut self, cx: &mut Context<'_>, client: Id) {
         let Some(client) = self.table.peer(client).filter(|client| !client.knows_host) else {
             return;
         };
         let (id, room) = (client.id, client.room);
-        if !self.may_tell_host(now, room, client.endpoint) {
+        if !self.may_tell_host(cx, room, client.endpoint) {
             return;
         }
         if let Some(client) = self.table.peer_mut(id) {
             client.knows_host = true;
         }
         if let Some(host) = self.table.room(room).map(|room| room.host) {
-            self.announce(now, host, id, out);
+            self.announce(cx, host, id);
         }
     }
 
     /// Tells a peer that another one has moved.
-    fn announce(&mut self, now: Now, who: Id, whom: Id, out: &mut Outbox) {
+    fn announce(&mut self, cx: &mut Context<'_>, who: Id, whom: Id) {
         let (Some(peer), Some(other)) = (self.table.peer(who), self.table.peer(whom)) else {
             return;
         };
         let moved = Answer::Moved(who, peer.endpoint);
-        self.post.notify(now.instant, other, Subject::Peer(who), moved, out);
-        self.foretell(now, who, whom, out);
+        self.post.notify(cx, other, Subject::Peer(who), moved);
+        self.foretell(cx, who, whom);
     }
 
     /// Tells the host of a client, if it may be told.
-    pub(super) fn introduce(&mut self, now: Now, client: Id, out: &mut Outbox) {
-        if !self.may_tell_client(now, client) {
+    pub(super) fn introduce(&mut self, cx: &mut Context<'_>, client: Id) {
+        if !self.may_tell_client(cx, client) {
             return;
         }
         let Some(client) = self.table.peer(client) else { return };
@@ -97,18 +96,18 @@ impl Rooms {
         let Some(host) = host else { return };
         let comes = Answer::Comes(client.id, client.endpoint);
         let (id, host_id) = (client.id, host.id);
-        self.post.notify(now.instant, host, Subject::Peer(id), comes, out);
-        self.foretell(now, id, host_id, out);
+        self.post.notify(cx, host, Subject::Peer(id), comes);
+        self.foretell(cx, id, host_id);
     }
 
     /// Whether the host of a client may be told where it is; then it counts as told.
-    fn may_tell_client(&mut self, now: Now, id: Id) -> bool {
+    fn may_tell_client(&mut self, cx: &mut Context<'_>, id: Id) -> bool {
         let Some(client) = self.table.peer(id) else { return false };
         let host = self.table.room(client.room).and_then(|room| self.table.peer(room.host));
         let Some(host) = host else { return false };
         let may = client.told
             || client.proved
-            || self.table.unproven.may_tell(now.instant, client.endpoint, host.endpoint);
+            || cx.shared.unproven.may_tell(cx.now.instant, client.endpoint, host.endpoint);
         if may && let Some(client) = self.table.peer_mut(id) {
             client.told = true;
         }
@@ -116,16 +115,16 @@ impl Rooms {
     }
 
     /// Whether somebody may be told where the host of a room is.
-    pub(super) fn may_tell_host(&self, now: Now, room: Id, whom: SocketAddr) -> bool {
+    pub(super) fn may_tell_host(&self, cx: &mut Context<'_>, room: Id, whom: SocketAddr) -> bool {
         let host = self.table.room(room).and_then(|room| self.table.peer(room.host));
         host.is_some_and(|host| {
-            host.proved || self.table.unproven.may_tell_asker(now.instant, host.endpoint, whom)
+            host.proved || cx.shared.unproven.may_tell_asker(cx.now.instant, host.endpoint, whom)
         })
     }
 
     /// `ka`: the sender is there. By `noroom` it is asked for its key, if it has moved and somebody
     /// cannot be told of that before, or if somebody who may be another has given up its place.
-    pub(super) fn keep_alive(&mut self, turn: &mut Turn<'_>) -> Result<(), Reason> {
+    pub(super) fn keep_alive(&mut self, turn: &mut Turn<'_, '_>) -> Result<(), Reason> {
         let peer = self.place(turn)?;
         if !peer.proved {
             let (id, has_moved) = (peer.id, peer.came_by.is_some());
@@ -140,43 +139,43 @@ impl Rooms {
     }
 
     /// Tells the other side of a peer if it could not be told before. False: it still cannot be.
-    fn try_again(&mut self, turn: &mut Turn<'_>, id: Id) -> bool {
+    fn try_again(&mut self, turn: &mut Turn<'_, '_>, id: Id) -> bool {
         let Some(peer) = self.table.peer(id) else { return true };
         if !peer.is_host {
             if !peer.told {
-                self.introduce(turn.now, id, turn.out);
+                self.introduce(turn.cx, id);
             }
             return self.table.peer(id).is_none_or(|peer| peer.told);
         }
         let clients = self.table.room(peer.room).map_or(Vec::new(), |room| room.clients.clone());
-        clients.iter().for_each(|client| self.tell_of_host(turn.now, *client, turn.out));
+        clients.iter().for_each(|client| self.tell_of_host(turn.cx, *client));
         clients.iter().filter_map(|id| self.table.peer(*id)).all(|client| client.knows_host)
     }
 
     /// The ports that a peer is going to have towards the other side, if its NAT counts and it is
     /// known to be there: whoever is told knocks at all of them.
-    pub(super) fn next_ports(&self, now: Now, id: Id, other: Id) -> Ports {
+    pub(super) fn next_ports(&self, cx: &mut Context<'_>, id: Id, other: Id) -> Ports {
         match (self.table.peer(id), self.table.peer(other)) {
             (Some(peer), Some(other))
-                if peer.proved || self.table.unproven.is_known(peer.endpoint.ip()) =>
+                if peer.proved || cx.shared.unproven.is_known(peer.endpoint.ip()) =>
             {
                 if peer.proved {
-                    self.nats.settle(now.instant, peer.endpoint);
+                    cx.shared.nats.settle(cx.now.instant, peer.endpoint);
                 }
-                self.nats.next(now.instant, peer.endpoint, other.endpoint, 1)
+                cx.shared.nats.next(cx.now.instant, peer.endpoint, other.endpoint, 1)
             }
             _ => Ports::new(),
         }
     }
 
     /// The client asks again. Unless it only sends again, its host may not have heard of it.
-    pub(super) fn introduce_again(&mut self, turn: &mut Turn<'_>, id: Id) {
+    pub(super) fn introduce_again(&mut self, turn: &mut Turn<'_, '_>, id: Id) {
         let Some(client) = self.table.peer(id) else { return };
         let host = self.table.room(client.room).and_then(|room| self.table.peer(room.host));
         let is_told =
             host.is_some_and(|host| self.post.is_pending(host.endpoint, Subject::Peer(id)));
         if client.status != Status::Connected && !is_told {
-            self.introduce(turn.now, id, turn.out);
+            self.introduce(turn.cx, id);
         }
     }
 }

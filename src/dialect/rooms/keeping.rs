@@ -11,27 +11,27 @@ use crate::customers::network;
 
 impl Rooms {
     /// Who has given up a place that is kept has never said so, or thinks better of it.
-    pub(super) fn take_back(&mut self, turn: &mut Turn<'_>, id: Id) -> Result<(), Reason> {
+    pub(super) fn take_back(&mut self, turn: &mut Turn<'_, '_>, id: Id) -> Result<(), Reason> {
         let Some(peer) = self.table.peer(id) else { return Err(Reason::NoRoom) };
         let (room, endpoint, is_host) = (peer.room, peer.endpoint, peer.is_host);
         if !is_host {
             self.make_place_again(turn, room)?;
         }
         if let Some(other) = self.table.peer_at(endpoint).map(|other| other.id) {
-            self.end(turn.now, other, Why::Left, turn.out);
+            self.end(turn.cx, other, Why::Left);
         }
         self.parted.forget(endpoint);
         if is_host {
             self.table.stop_closing(room);
         } else {
             self.table.restore(id);
-            self.introduce(turn.now, id, turn.out);
+            self.introduce(turn.cx, id);
         }
         Ok(())
     }
 
     /// Makes place in its room for a client whose place is kept. It is still counted everywhere else.
-    fn make_place_again(&mut self, turn: &mut Turn<'_>, room: Id) -> Result<(), Reason> {
+    fn make_place_again(&mut self, turn: &mut Turn<'_, '_>, room: Id) -> Result<(), Reason> {
         let wanted = self.table.room(room).ok_or(Reason::NoRoom)?;
         if wanted.is_barred(turn.from) {
             return Err(Reason::Kicked);
@@ -41,7 +41,7 @@ impl Rooms {
             return Err(Reason::Limit);
         }
         if let Some(other) = in_the_way {
-            self.end(turn.now, other, Why::MadePlace, turn.out);
+            self.end(turn.cx, other, Why::MadePlace);
         }
         Ok(())
     }

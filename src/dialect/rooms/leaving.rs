@@ -10,8 +10,7 @@ use super::parted::How;
 use super::post::Subject;
 use super::table::Outcast;
 use super::{Id, Named, Rooms, Turn};
-use crate::clock::Now;
-use crate::dialect::Outbox;
+use crate::dialect::Context;
 
 /// Why a peer is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +40,7 @@ impl fmt::Display for Why {
 
 impl Rooms {
     /// `lr`: the sender leaves.
-    pub(super) fn leave(&mut self, turn: &mut Turn<'_>) -> Result<(), Reason> {
+    pub(super) fn leave(&mut self, turn: &mut Turn<'_, '_>) -> Result<(), Reason> {
         let (id, room) = match self.place(turn) {
             Ok(peer) if peer.is_host => return Err(Reason::BadRequest),
             Ok(peer) => (peer.id, peer.room),
@@ -51,12 +50,12 @@ impl Rooms {
             return Ok(());
         }
         self.answer(turn, Answer::Left(room));
-        self.end(turn.now, id, leaves(turn), turn.out);
+        self.end(turn.cx, id, leaves(turn));
         Ok(())
     }
 
     /// `cr`: the sender closes its room.
-    pub(super) fn close(&mut self, turn: &mut Turn<'_>) -> Result<(), Reason> {
+    pub(super) fn close(&mut self, turn: &mut Turn<'_, '_>) -> Result<(), Reason> {
         let room = match self.own_room(turn) {
             Ok(room) => room,
             Err(reason) => return self.answer_former(turn, How::Closed, reason),
@@ -66,7 +65,7 @@ impl Rooms {
         }
         self.answer(turn, Answer::Closed(room));
         if let Some(host) = self.table.room(room).map(|room| room.host) {
-            self.end(turn.now, host, leaves(turn), turn.out);
+            self.end(turn.cx, host, leaves(turn));
         }
         Ok(())
     }
@@ -74,7 +73,7 @@ impl Rooms {
     /// The sender asks again for what is done already.
     fn answer_former(
         &mut self,
-        turn: &mut Turn<'_>,
+        turn: &mut Turn<'_, '_>,
         how: How,
         reason: Reason,
     ) -> Result<(), Reason> {
@@ -85,7 +84,7 @@ impl Rooms {
     }
 
     /// `kc:id`: a client of the sender has to go. If it is not there any more, all is well.
-    pub(super) fn kick_id(&mut self, turn: &mut Turn<'_>, id: Id) -> Result<(), Reason> {
+    pub(super) fn kick_id(&mut self, turn: &mut Turn<'_, '_>, id: Id) -> Result<(), Reason> {
         let room = self.own_room(turn)?;
         let peer = self.table.peer(id).filter(|peer| peer.room == room);
         if peer.is_some_and(|peer| peer.is_host) {
@@ -100,7 +99,7 @@ impl Rooms {
     }
 
     /// `kc:ip`: all clients of an address have to go, and none may come.
-    pub(super) fn kick_ip(&mut self, turn: &mut Turn<'_>, ip: IpAddr) -> Result<(), Reason> {
+    pub(super) fn kick_ip(&mut self, turn: &mut Turn<'_, '_>, ip: IpAddr) -> Result<(), Reason> {
         let id = self.own_room(turn)?;
         self.answer(turn, Answer::KickedIp(ip));
         let Some(room) = self.table.room_mut(id) else { return Ok(()) };
@@ -114,15 +113,15 @@ impl Rooms {
         Ok(())
     }
 
-    fn kick(&mut self, turn: &mut Turn<'_>, id: Id, client: Id, outcast: Outcast) {
+    fn kick(&mut self, turn: &mut Turn<'_, '_>, id: Id, client: Id, outcast: Outcast) {
         let Some(room) = self.table.room_mut(id) else { return };
         room.bar(outcast);
-        let Some(peer) = self.table.leave(client) else { return };
+        let Some(peer) = self.table.leave(&mut turn.cx.shared.unproven, client) else { return };
         self.parted.note(turn.instant(), peer.endpoint, (id, How::Kicked));
         self.post.confirm(turn.from, client);
-        self.post.notify_former(turn.instant(), &peer, Answer::Kicked(id), turn.out);
+        self.post.notify_former(turn.cx, &peer, Answer::Kicked(id));
         let is_proven = self.table.peer_at(turn.from).is_some_and(|host| host.proved);
-        if let Some(level) = self.lines.level(turn.now, turn.from.ip(), is_proven) {
+        if let Some(level) = self.lines.level(turn.cx.now, turn.from.ip(), is_proven) {
             log!(level, "client {} kicked from room {}", peer.endpoint, self.named(id));
         }
     }
@@ -132,7 +131,7 @@ impl Rooms {
     /// Anybody can send what ends it in the name of the peer. One that has shown a key is kept for a
     /// while, whatever stands at its endpoint meanwhile: if it is still there, it learns that it has no
     /// place when it says so, and comes back with its key.
-    pub(super) fn end(&mut self, now: Now, id: Id, why: Why, out: &mut Outbox) {
+    pub(super) fn end(&mut self, cx: &mut Context<'_>, id: Id, why: Why) {
         let Some(peer) = self.table.peer(id) else { return };
         let (room, endpoint, is_proven) = (peer.room, peer.endpoint, peer.proved);
         let (is_host, is_told, was_kept) = (peer.is_host, peer.told, peer.is_kept);
@@ -140,15 +139,15 @@ impl Rooms {
         let is_kept = has_shown_key && !was_kept && matches!(why, Why::Left | Why::Echoes);
         if is_host {
             if !is_kept {
-                return self.close_room(now, room, why, out);
+                return self.close_room(cx, room, why);
             }
-            self.parted.note(now.instant, endpoint, (room, How::Closed));
-            return self.table.begin_closing(now.instant, room);
+            self.parted.note(cx.now.instant, endpoint, (room, How::Closed));
+            return self.table.begin_closing(cx.now.instant, room);
         }
         if is_kept {
-            self.table.keep(now.instant, id);
+            self.table.keep(cx.now.instant, id);
         } else {
-            self.table.leave(id);
+            self.table.leave(&mut cx.shared.unproven, id);
         }
         // Of one that was kept all has been said.
         if was_kept {
@@ -156,33 +155,33 @@ impl Rooms {
         }
         let has_left = matches!(why, Why::Left | Why::Signed);
         if has_left {
-            self.parted.note(now.instant, endpoint, (room, How::Left));
+            self.parted.note(cx.now.instant, endpoint, (room, How::Left));
         }
         let host = self.table.room(room).and_then(|room| self.table.peer(room.host));
         if let Some(host) = host.filter(|_| is_told) {
-            self.post.notify(now.instant, host, Subject::Peer(id), Answer::Gone(id), out);
+            self.post.notify(cx, host, Subject::Peer(id), Answer::Gone(id));
         }
-        if let Some(level) = self.lines.level(now, endpoint.ip(), is_proven) {
+        if let Some(level) = self.lines.level(cx.now, endpoint.ip(), is_proven) {
             let how = if has_left { "left" } else { "is gone from" };
             log!(level, "client {endpoint} {how} room {}", self.named(room));
         }
     }
 
     /// Closes a room and tells everybody in it, except a host that knows already or is no host.
-    pub(super) fn close_room(&mut self, now: Now, id: Id, why: Why, out: &mut Outbox) {
-        let Some((room, peers)) = self.table.close(id) else { return };
+    pub(super) fn close_room(&mut self, cx: &mut Context<'_>, id: Id, why: Why) {
+        let Some((room, peers)) = self.table.close(&mut cx.shared.unproven, id) else { return };
         let is_host_told = matches!(why, Why::Silent | Why::MadePlace);
         for peer in &peers {
             if !peer.is_host || is_host_told {
-                self.post.notify_former(now.instant, peer, Answer::Closed(id), out);
+                self.post.notify_former(cx, peer, Answer::Closed(id));
             } else if !room.is_closing {
-                self.parted.note(now.instant, peer.endpoint, (id, How::Closed));
+                self.parted.note(cx.now.instant, peer.endpoint, (id, How::Closed));
             }
         }
         let host = peers.iter().find(|peer| peer.is_host);
         let host = host.map(|host| (host.endpoint, host.proved));
         if let Some((host, is_proven)) = host
-            && let Some(level) = self.lines.level(now, host.ip(), is_proven)
+            && let Some(level) = self.lines.level(cx.now, host.ip(), is_proven)
         {
             log!(level, "room {} of {host} closed: {why}", Named(&room.name));
         }
@@ -190,15 +189,15 @@ impl Rooms {
 
     /// What came is an answer. So there is a server, or something that sends back whatever it
     /// gets, and somebody has forged a request in its name.
-    pub(super) fn end_unproved(&mut self, turn: &mut Turn<'_>) {
+    pub(super) fn end_unproved(&mut self, turn: &mut Turn<'_, '_>) {
         let unproved = self.table.peer_at(turn.from).filter(|peer| !peer.proved);
         if let Some(id) = unproved.map(|peer| peer.id) {
-            self.end(turn.now, id, Why::Echoes, turn.out);
+            self.end(turn.cx, id, Why::Echoes);
         }
     }
 }
 
 /// How somebody leaves by what it sends: who shows its key with it has surely sent it itself.
-fn leaves(turn: &Turn<'_>) -> Why {
+fn leaves(turn: &Turn<'_, '_>) -> Why {
     if turn.is_signed { Why::Signed } else { Why::Left }
 }

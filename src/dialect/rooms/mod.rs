@@ -53,16 +53,13 @@ use log::log;
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 
-use super::{Dialect, Name, Outbox, Via};
+use super::{Context, Dialect, Name, Via};
 use crate::admission::{self, Admission};
-use crate::amplification::Credits;
-use crate::clock::{Instant, Now};
+use crate::clock::Instant;
 use crate::limits::{self, Limits};
 use crate::lines::Lines;
-use crate::nats::Nats;
 use crate::rates::Rates;
 use crate::timers::Seldom;
-use crate::unproven::Unproven;
 
 mod entering;
 pub mod field;
@@ -125,26 +122,24 @@ pub struct Rooms {
     lines: Lines,
     full: Seldom,
     foreign: Seldom,
-    nats: Nats,
     refused: admission::Refused,
     stopping: bool,
 }
 
 /// A datagram came: when, from whom, and where what has to be sent is put.
-struct Turn<'a> {
-    now: Now,
+struct Turn<'a, 'b> {
+    cx: &'a mut Context<'b>,
     from: SocketAddr,
     via: Via,
     /// How long it is.
     length: usize,
     /// It ends with the key of its sender.
     is_signed: bool,
-    out: &'a mut Outbox,
 }
 
-impl Turn<'_> {
+impl Turn<'_, '_> {
     fn instant(&self) -> Instant {
-        self.now.instant
+        self.cx.now.instant
     }
 }
 
@@ -152,18 +147,17 @@ impl Rooms {
     /// A dialect that has heard of nobody yet. IDs and keys are drawn from `random`, which must be
     /// secret.
     #[must_use]
-    pub fn new(config: Config, random: StdRng, credits: Credits) -> Self {
+    pub fn new(config: Config, random: StdRng) -> Self {
         Self {
             table: Table::new(config.silence),
             parted: Parted::default(),
             offers: Offers::default(),
-            post: Post::new(credits),
+            post: Post::new(),
             random,
             places: Rates::new(limits::PLACES_PER_SECOND, 10),
             lines: Lines::default(),
             full: Seldom::default(),
             foreign: Seldom::default(),
-            nats: Nats::default(),
             refused: admission::Refused::default(),
             stopping: false,
             config,
@@ -172,7 +166,12 @@ impl Rooms {
 
     /// Whether a request is that of the peer whose endpoint it comes from. One that has ended a request
     /// with its key does so whenever others could do harm in its name.
-    fn signed(&mut self, turn: &mut Turn<'_>, verb: Verb, key: Option<Key>) -> Result<(), Reason> {
+    fn signed(
+        &mut self,
+        turn: &mut Turn<'_, '_>,
+        verb: Verb,
+        key: Option<Key>,
+    ) -> Result<(), Reason> {
         let Some(peer) = self.table.peer_at(turn.from) else { return Ok(()) };
         let Some(key) = key else {
             let matters = matches!(verb, Verb::Lr | Verb::Cr | Verb::Kc | Verb::Rn);
@@ -192,7 +191,7 @@ impl Rooms {
         Ok(())
     }
 
-    fn carry_out(&mut self, request: Request, turn: &mut Turn<'_>) -> Result<(), Reason> {
+    fn carry_out(&mut self, request: Request, turn: &mut Turn<'_, '_>) -> Result<(), Reason> {
         match request {
             Request::Status => {
                 let answer = if self.is_full() { Answer::Busy } else { Answer::Ok };
@@ -214,7 +213,7 @@ impl Rooms {
     }
 
     /// The place of who sent the request.
-    fn place(&self, turn: &Turn<'_>) -> Result<&Peer, Reason> {
+    fn place(&self, turn: &Turn<'_, '_>) -> Result<&Peer, Reason> {
         match self.table.peer_at(turn.from) {
             Some(peer) => Ok(peer),
             None if self.is_kicked(turn.from) => Err(Reason::Kicked),
@@ -223,7 +222,7 @@ impl Rooms {
     }
 
     /// The room that who sent the request is the host of.
-    fn own_room(&self, turn: &Turn<'_>) -> Result<Id, Reason> {
+    fn own_room(&self, turn: &Turn<'_, '_>) -> Result<Id, Reason> {
         let peer = self.place(turn)?;
         if peer.is_host { Ok(peer.room) } else { Err(Reason::NotHost) }
     }
@@ -233,18 +232,18 @@ impl Rooms {
     }
 
     /// Where to send answers.
-    fn back(&self, turn: &Turn<'_>) -> To {
+    fn back(&self, turn: &Turn<'_, '_>) -> To {
         let proved = self.table.peer_at(turn.from).is_some_and(|peer| peer.proved);
         To { endpoint: turn.from, via: turn.via, proved }
     }
 
-    fn answer(&mut self, turn: &mut Turn<'_>, answer: Answer<'_>) {
+    fn answer(&mut self, turn: &mut Turn<'_, '_>, answer: Answer<'_>) {
         let to = self.back(turn);
-        self.post.send(turn.instant(), to, turn.out, |bytes| answer.write(bytes));
+        self.post.send(turn.cx, to, |bytes| answer.write(bytes));
     }
 
     /// Whether a request has the key that it needs in front of it.
-    fn is_admitted(&mut self, turn: &Turn<'_>, data: &[u8]) -> bool {
+    fn is_admitted(&mut self, turn: &Turn<'_, '_>, data: &[u8]) -> bool {
         if self.config.admission.is_open() {
             return true;
         }
@@ -258,17 +257,17 @@ impl Rooms {
         admitted
     }
 
-    fn list(&mut self, turn: &mut Turn<'_>, after: Option<Id>) -> Result<(), Reason> {
+    fn list(&mut self, turn: &mut Turn<'_, '_>, after: Option<Id>) -> Result<(), Reason> {
         let to = self.back(turn);
-        let space = self.post.space(to, turn.length);
+        let space = Post::space(&turn.cx.shared.credits, to, turn.length);
         let mut page = Vec::new();
         list::page(&self.table, after, turn.from.ip(), space, &mut page)?;
-        self.post.send(turn.instant(), to, turn.out, |bytes| bytes.append(&mut page));
+        self.post.send(turn.cx, to, |bytes| bytes.append(&mut page));
         Ok(())
     }
 
     /// One side says how the punch of a client and the host ended.
-    fn punched(&mut self, turn: &mut Turn<'_>, id: Id, worked: bool) -> Result<(), Reason> {
+    fn punched(&mut self, turn: &mut Turn<'_, '_>, id: Id, worked: bool) -> Result<(), Reason> {
         let sender = self.place(turn)?;
         let (room, is_host, own) = (sender.room, sender.is_host, sender.id);
         let is_proven = sender.proved;
@@ -280,7 +279,7 @@ impl Rooms {
         let news = client.status != status;
         let host = self.table.room(room).map_or(own, |room| room.host);
         if news && let Some(host) = self.table.peer(host).map(|host| host.endpoint) {
-            self.nats.count(turn.instant(), Name::Rooms, [host, endpoint], worked);
+            turn.cx.shared.nats.count(turn.instant(), Name::Rooms, [host, endpoint], worked);
         }
         // Only the host and the client have been told this ID, so nobody else has forged it.
         if is_host {
@@ -291,7 +290,7 @@ impl Rooms {
                 peer.status = status;
             }
         }
-        if news && let Some(level) = self.lines.level(turn.now, turn.from.ip(), is_proven) {
+        if news && let Some(level) = self.lines.level(turn.cx.now, turn.from.ip(), is_proven) {
             let how = if worked { "are connected" } else { "could not connect" };
             log!(level, "client {endpoint} and the host of room {} {how}", self.named(room));
         }
@@ -299,7 +298,7 @@ impl Rooms {
         Ok(())
     }
 
-    fn rename(&mut self, turn: &mut Turn<'_>, name: String) -> Result<(), Reason> {
+    fn rename(&mut self, turn: &mut Turn<'_, '_>, name: String) -> Result<(), Reason> {
         let id = self.own_room(turn)?;
         self.answer(turn, Answer::Named(&name));
         let Some(room) = self.table.room_mut(id) else { return Ok(()) };
@@ -310,7 +309,7 @@ impl Rooms {
         if let Some(room) = self.table.room(id) {
             let answer = Answer::Named(&room.name);
             for client in room.clients.iter().filter_map(|id| self.table.peer(*id)) {
-                self.post.notify(turn.instant(), client, Subject::Name, answer, turn.out);
+                self.post.notify(turn.cx, client, Subject::Name, answer);
             }
         }
         Ok(())
@@ -346,21 +345,14 @@ impl Rooms {
 }
 
 impl Dialect for Rooms {
-    fn share(&mut self, nats: &Nats) {
-        self.nats = nats.clone();
-    }
-
-    fn share_unproven(&mut self, unproven: &Unproven) {
-        self.table.unproven = unproven.clone();
-    }
-
-    fn on_datagram(&mut self, now: Now, via: Via, from: SocketAddr, data: &[u8], out: &mut Outbox) {
+    fn on_datagram(&mut self, cx: &mut Context<'_>, via: Via, from: SocketAddr, data: &[u8]) {
         // Nobody can be at port 0, or be told of it.
         if from.port() == 0 {
             return;
         }
-        let turn = &mut Turn { now, from, via, length: data.len(), is_signed: false, out };
-        self.post.received(now.instant, from.ip(), data.len());
+        let now = cx.now.instant;
+        cx.shared.credits.received(now, from.ip(), data.len());
+        let turn = &mut Turn { cx, from, via, length: data.len(), is_signed: false };
         let (verb, result) = match Request::read_with_key(data) {
             Err(Bad::Foreign) => return,
             Err(Bad::Answer) => return self.end_unproved(turn),
@@ -369,7 +361,7 @@ impl Dialect for Rooms {
                 (request.verb(), Err(Reason::BadKey))
             }
             Ok((request, key)) => {
-                self.table.heard_from(now.instant, from, via);
+                self.table.heard_from(now, from, via);
                 let verb = request.verb();
                 let signed = self.signed(turn, verb, key);
                 (verb, signed.and_then(|()| self.carry_out(request, turn)))
@@ -380,19 +372,19 @@ impl Dialect for Rooms {
         }
     }
 
-    fn on_wakeup(&mut self, now: Now, out: &mut Outbox) {
-        while let Some(id) = self.table.pop_silent(now.instant) {
-            self.end(now, id, Why::Silent, out);
+    fn on_wakeup(&mut self, cx: &mut Context<'_>) {
+        while let Some(id) = self.table.pop_silent(cx.now.instant) {
+            self.end(cx, id, Why::Silent);
         }
-        while let Some(room) = self.table.pop_closing(now.instant) {
-            self.close_room(now, room, Why::Left, out);
+        while let Some(room) = self.table.pop_closing(cx.now.instant) {
+            self.close_room(cx, room, Why::Left);
         }
-        while let Some(client) = self.table.pop_kept(now.instant) {
-            self.table.leave(client);
+        while let Some(client) = self.table.pop_kept(cx.now.instant) {
+            self.table.leave(&mut cx.shared.unproven, client);
         }
-        self.parted.on_wakeup(now.instant);
-        self.offers.on_wakeup(now.instant);
-        self.post.on_wakeup(now.instant, &self.table, out);
+        self.parted.on_wakeup(cx.now.instant);
+        self.offers.on_wakeup(cx.now.instant);
+        self.post.on_wakeup(cx, &self.table);
     }
 
     fn knows(&self, endpoint: SocketAddr) -> bool {
@@ -409,9 +401,9 @@ impl Dialect for Rooms {
         timers.into_iter().flatten().min()
     }
 
-    fn on_shutdown(&mut self, now: Now, out: &mut Outbox) {
+    fn on_shutdown(&mut self, cx: &mut Context<'_>) {
         self.stopping = true;
-        self.post.flush(now.instant, &self.table, out);
+        self.post.flush(cx, &self.table);
     }
 }
 

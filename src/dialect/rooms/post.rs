@@ -1,14 +1,14 @@
 //! What is sent: answers once, notifications a few times, as nobody confirms them. All of it
 //! within the credit of the address it goes to, unless the peer there has proved itself.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use super::field::Id;
 use super::message::{Answer, LONGEST_ANSWER};
 use super::table::{Peer, Table};
 use crate::amplification::Credits;
 use crate::clock::Instant;
-use crate::dialect::{Outbox, Via};
+use crate::dialect::{Context, Via};
 use crate::limits;
 use crate::timers::Timers;
 
@@ -54,7 +54,6 @@ struct Notice {
 
 #[derive(Debug)]
 pub(super) struct Post {
-    credits: Credits,
     /// What is going to be sent again.
     notices: Timers<Key, Notice>,
     /// The place to write messages in, so that one costs no allocation.
@@ -62,81 +61,55 @@ pub(super) struct Post {
 }
 
 impl Post {
-    pub(super) fn new(credits: Credits) -> Self {
-        Self { credits, notices: Timers::new(limits::NOTICE_GAP), scratch: Vec::new() }
-    }
-
-    /// A datagram came from this address, so that it may be sent some more.
-    pub(super) fn received(&self, now: Instant, addr: IpAddr, len: usize) {
-        self.credits.received(now, addr, len);
+    pub(super) fn new() -> Self {
+        Self { notices: Timers::new(limits::NOTICE_GAP), scratch: Vec::new() }
     }
 
     /// How long a list may be that answers a request of so many bytes.
-    pub(super) fn space(&self, to: To, request: usize) -> usize {
+    pub(super) fn space(credits: &Credits, to: To, request: usize) -> usize {
         if to.proved {
             return LONGEST_ANSWER;
         }
-        self.credits.left_for_list(to.endpoint.ip(), request).min(LONGEST_ANSWER)
+        credits.left_for_list(to.endpoint.ip(), request).min(LONGEST_ANSWER)
     }
 
     /// Sends a message, once. Without credit it is as if the network had lost it.
-    pub(super) fn send(
-        &mut self,
-        now: Instant,
-        to: To,
-        out: &mut Outbox,
-        fill: impl FnOnce(&mut Vec<u8>),
-    ) {
+    pub(super) fn send(&mut self, cx: &mut Context<'_>, to: To, fill: impl FnOnce(&mut Vec<u8>)) {
         self.scratch.clear();
         fill(&mut self.scratch);
-        dispatch(&self.credits, now, to, &self.scratch, out);
+        dispatch(cx, to, &self.scratch);
     }
 
     /// Tells a peer in a room something, now and a few times more.
     pub(super) fn notify(
         &mut self,
-        now: Instant,
+        cx: &mut Context<'_>,
         peer: &Peer,
         subject: Subject,
         answer: Answer<'_>,
-        out: &mut Outbox,
     ) {
-        self.tell(now, (Some(peer.id), peer.into()), subject, answer, out);
+        self.tell(cx, (Some(peer.id), peer.into()), subject, answer);
     }
 
     /// Tells a peer which ports another one is going to have, if that is known.
-    pub(super) fn foretell(
-        &mut self,
-        now: Instant,
-        whom: &Peer,
-        other: Id,
-        ports: &[u16],
-        out: &mut Outbox,
-    ) {
+    pub(super) fn foretell(&mut self, cx: &mut Context<'_>, whom: &Peer, other: Id, ports: &[u16]) {
         if !ports.is_empty() {
             let answer = Answer::Predicted(other, ports);
-            self.tell(now, (Some(whom.id), whom.into()), Subject::Ports(other), answer, out);
+            self.tell(cx, (Some(whom.id), whom.into()), Subject::Ports(other), answer);
         }
     }
 
     /// Tells a peer that was in a room until now why it is not any more.
-    pub(super) fn notify_former(
-        &mut self,
-        now: Instant,
-        peer: &Peer,
-        answer: Answer<'_>,
-        out: &mut Outbox,
-    ) {
-        self.tell(now, (None, peer.into()), Subject::Room, answer, out);
+    pub(super) fn notify_former(&mut self, cx: &mut Context<'_>, peer: &Peer, answer: Answer<'_>) {
+        self.tell(cx, (None, peer.into()), Subject::Room, answer);
     }
 
     fn tell(
         &mut self,
-        now: Instant,
+        cx: &mut Context<'_>,
         (addressee, to): (Option<Id>, To),
         subject: Subject,
         answer: Answer<'_>,
-        out: &mut Outbox,
     ) {
         let key = (to.endpoint, subject);
         self.scratch.clear();
@@ -149,10 +122,10 @@ impl Post {
             *notice = Notice { addressee, to, text, copies };
             return;
         }
-        dispatch(&self.credits, now, to, &self.scratch, out);
+        dispatch(cx, to, &self.scratch);
         if self.notices.len() < limits::ROOM_NOTICES {
             let notice = Notice { addressee, to, text, copies: copies - 1 };
-            self.notices.arm_with(now, key, notice);
+            self.notices.arm_with(cx.now.instant, key, notice);
         }
     }
 
@@ -177,29 +150,23 @@ impl Post {
     }
 
     /// Sends again what it is time for.
-    pub(super) fn on_wakeup(&mut self, now: Instant, table: &Table, out: &mut Outbox) {
-        while let Some((key, mut notice)) = self.notices.take_due(now) {
-            if self.send_again(now, &mut notice, table, out) {
-                self.notices.arm_with(now, key, notice);
+    pub(super) fn on_wakeup(&mut self, cx: &mut Context<'_>, table: &Table) {
+        while let Some((key, mut notice)) = self.notices.take_due(cx.now.instant) {
+            if self.send_again(cx, &mut notice, table) {
+                self.notices.arm_with(cx.now.instant, key, notice);
             }
         }
     }
 
     /// Sends for the last time all that would have been sent later.
-    pub(super) fn flush(&mut self, now: Instant, table: &Table, out: &mut Outbox) {
+    pub(super) fn flush(&mut self, cx: &mut Context<'_>, table: &Table) {
         while let Some((_, mut notice)) = self.notices.take() {
-            self.send_again(now, &mut notice, table, out);
+            self.send_again(cx, &mut notice, table);
         }
     }
 
     /// Whether it has to be sent once more after this.
-    fn send_again(
-        &self,
-        now: Instant,
-        notice: &mut Notice,
-        table: &Table,
-        out: &mut Outbox,
-    ) -> bool {
+    fn send_again(&self, cx: &mut Context<'_>, notice: &mut Notice, table: &Table) -> bool {
         if let Some(id) = notice.addressee {
             match table.peer_at(notice.to.endpoint) {
                 Some(peer) if peer.id == id => notice.to = peer.into(),
@@ -207,7 +174,7 @@ impl Post {
             }
         }
         notice.copies -= 1;
-        dispatch(&self.credits, now, notice.to, &notice.text, out);
+        dispatch(cx, notice.to, &notice.text);
         notice.copies > 0
     }
 
@@ -218,8 +185,9 @@ impl Post {
     }
 }
 
-fn dispatch(credits: &Credits, now: Instant, to: To, text: &[u8], out: &mut Outbox) {
-    if to.proved || credits.spend(now, to.endpoint.ip(), text.len()) {
-        out.udp(to.via, to.endpoint, |bytes| bytes.extend_from_slice(text));
+fn dispatch(cx: &mut Context<'_>, to: To, text: &[u8]) {
+    let credits = &mut cx.shared.credits;
+    if to.proved || credits.spend(cx.now.instant, to.endpoint.ip(), text.len()) {
+        cx.out.udp(to.via, to.endpoint, |bytes| bytes.extend_from_slice(text));
     }
 }

@@ -130,8 +130,6 @@ pub(super) struct Table {
     closing: Timers<Id>,
     /// Clients that have given up their places.
     kept: Timers<Id>,
-    /// Of whom others may be told; who has proved itself here counts there.
-    pub(super) unproven: Unproven,
 }
 
 impl Table {
@@ -148,7 +146,6 @@ impl Table {
             unproved: Timers::new(silence),
             closing: Timers::new(limits::PARTED),
             kept: Timers::new(limits::PARTED),
-            unproven: Unproven::default(),
         }
     }
 
@@ -234,10 +231,10 @@ impl Table {
     }
 
     /// Removes a client.
-    pub(super) fn leave(&mut self, id: Id) -> Option<Peer> {
+    pub(super) fn leave(&mut self, unproven: &mut Unproven, id: Id) -> Option<Peer> {
         let room = self.peers.get(&id)?.room;
         self.change_clients(room, |clients| clients.retain(|client| *client != id));
-        self.remove(id)
+        self.remove(unproven, id)
     }
 
     /// Changes who is in a room with its host, who gives way to nobody while somebody is.
@@ -255,17 +252,17 @@ impl Table {
     }
 
     /// Removes a room and everybody in it: the host first, then its clients.
-    pub(super) fn close(&mut self, room: Id) -> Option<(Room, Vec<Peer>)> {
+    pub(super) fn close(&mut self, unproven: &mut Unproven, room: Id) -> Option<(Room, Vec<Peer>)> {
         let mut ids = vec![self.rooms.get(&room)?.host];
         self.change_clients(room, |clients| ids.append(clients));
         let room = self.rooms.remove(&room)?;
         self.by_age.both_mut().into_iter().for_each(|rooms| _ = rooms.remove(&room.number));
         self.closing.cancel(&room.id);
-        let peers = ids.into_iter().filter_map(|id| self.remove(id)).collect();
+        let peers = ids.into_iter().filter_map(|id| self.remove(unproven, id)).collect();
         Some((room, peers))
     }
 
-    fn remove(&mut self, id: Id) -> Option<Peer> {
+    fn remove(&mut self, unproven: &mut Unproven, id: Id) -> Option<Peer> {
         self.kept.cancel(&id);
         self.silent.cancel(&id);
         self.unproved.cancel(&id);
@@ -277,7 +274,7 @@ impl Table {
         self.by_customer.remove(peer.endpoint.ip(), &id);
         self.shares.change(peer.endpoint.ip(), id, 1, 0);
         if peer.proved {
-            self.unproven.remove(peer.endpoint.ip());
+            unproven.remove(peer.endpoint.ip());
         }
         Some(peer)
     }
@@ -285,6 +282,7 @@ impl Table {
     /// A peer shows up at another endpoint, where nobody is.
     pub(super) fn relocate(
         &mut self,
+        unproven: &mut Unproven,
         now: Instant,
         id: Id,
         endpoint: SocketAddr,
@@ -313,7 +311,7 @@ impl Table {
             self.shares.protect(endpoint.ip(), id, 1);
         }
         if was_proved {
-            self.unproven.remove(old.ip());
+            unproven.remove(old.ip());
         }
     }
 
@@ -336,12 +334,12 @@ impl Table {
     }
 
     /// A request came from this peer that shows that it is where it seems to be.
-    pub(super) fn prove(&mut self, now: Instant, id: Id, via: Via) {
+    pub(super) fn prove(&mut self, unproven: &mut Unproven, now: Instant, id: Id, via: Via) {
         if let Some(peer) = self.peers.get_mut(&id)
             && !peer.proved
         {
             peer.proved = true;
-            self.unproven.add(peer.endpoint.ip());
+            unproven.add(peer.endpoint.ip());
             if peer.is_host
                 && let Some(room) = self.rooms.get_mut(&peer.room)
             {

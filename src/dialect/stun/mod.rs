@@ -9,8 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use log::trace;
 
-use super::{Dialect, Outbox, Via};
-use crate::clock::Now;
+use super::{Context, Dialect, Outbox, Via};
 
 pub mod message;
 
@@ -257,7 +256,7 @@ fn refuse(via: Via, peer: SocketAddr, request: &Message<'_>, why: &Refusal, out:
 }
 
 impl Dialect for Stun {
-    fn on_datagram(&mut self, _: Now, via: Via, peer: SocketAddr, data: &[u8], out: &mut Outbox) {
+    fn on_datagram(&mut self, cx: &mut Context<'_>, via: Via, peer: SocketAddr, data: &[u8]) {
         if let Some(local) = via.local
             && Some(local) != self.config.alternate_addr
         {
@@ -267,7 +266,7 @@ impl Dialect for Stun {
             Ok(request)
                 if request.class == Class::Request && request.method == message::BINDING =>
             {
-                self.answer(via, peer, &request, out);
+                self.answer(via, peer, &request, cx.out);
             }
             // Indications want no answer, and we have asked nobody.
             Ok(_) => {}

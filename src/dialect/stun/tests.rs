@@ -1,7 +1,8 @@
 use super::message::Id;
 use super::message::ParseError;
 use super::*;
-use crate::dialect::Output;
+use crate::clock::Now;
+use crate::dialect::{Output, Shared};
 use proptest::prelude::*;
 
 const MAIN: &str = "192.0.2.1:3478";
@@ -37,7 +38,12 @@ fn request(id: Id, attributes: &[(u16, &[u8])]) -> Vec<u8> {
 
 fn ask(stun: &mut Stun, via: Via, data: &[u8]) -> Vec<(Via, SocketAddr, Vec<u8>)> {
     let mut out = Outbox::new();
-    stun.on_datagram(Now::default(), via, addr(PEER), data, &mut out);
+    stun.on_datagram(
+        &mut Context { now: Now::default(), out: &mut out, shared: &mut Shared::default() },
+        via,
+        addr(PEER),
+        data,
+    );
     let answers = out.outputs().map(|output| match output {
         Output::Udp(via, to, bytes) => (via, to, bytes.to_vec()),
         other => panic!("{other:?}"),
@@ -241,7 +247,7 @@ proptest! {
             writer.fingerprint();
         }
         let mut out = Outbox::new();
-        full().on_datagram(Now::default(), via(socket), peer, &data, &mut out);
+        full().on_datagram(&mut Context { now: Now::default(), out: &mut out, shared: &mut Shared::default() }, via(socket), peer, &data);
         let sizes: Vec<usize> = out.outputs().map(|output| match output {
             Output::Udp(_, _, bytes) => bytes.len() + 28,
             other => panic!("{other:?}"),

@@ -13,7 +13,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use punchd::clock::{Instant, Now};
-use punchd::dialect::{ConnId, Dialect, Outbox, Output, Via};
+use punchd::dialect::{ConnId, Outbox, Output, Via};
 use punchd::limits::Limits;
 use punchd::server::{Config, Server};
 

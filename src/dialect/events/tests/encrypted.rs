@@ -187,7 +187,7 @@ fn an_address_may_not_begin_connections_all_the_time() {
 #[test]
 fn the_end_of_the_server_is_said_in_tls() {
     let (mut world, id, mut client) = logged_in();
-    world.act(|events, now, out| events.on_shutdown(now, out));
+    world.act(|events, cx| events.on_shutdown(cx));
     talk(&mut world, id, &mut client, 4096).unwrap();
     assert_eq!(client.reader().read(&mut [0; 9]).unwrap(), 0, "a goodbye, not a break");
 }

@@ -1,7 +1,7 @@
 //! Rooms, endpoints and introductions.
 
 use super::*;
-use crate::nats::{Nats, Seen};
+use crate::nats::Seen;
 
 /// A room with its host and two players, all of whom have heard everything.
 fn room_of_three(world: &mut World) -> ([ConnId; 3], String) {
@@ -29,14 +29,12 @@ fn room_of_three_that_show_endpoints(world: &mut World) -> ([ConnId; 3], String)
 #[test]
 fn the_nat_of_the_other_side_is_told_where_it_is_known() {
     let mut world = World::new();
-    let nats = Nats::default();
-    world.events.share(&nats);
     let at = |port| SocketAddr::from(([203, 0, 113, 1], port));
-    nats.saw(world.now.instant, at(4000), Seen::Stun);
-    nats.saw(world.now.instant, at(4002), Seen::Alternate);
+    world.shared.nats.saw(world.now.instant, at(4000), Seen::Stun);
+    world.shared.nats.saw(world.now.instant, at(4002), Seen::Alternate);
     let other = SocketAddr::from(([203, 0, 113, 2], 4000));
-    nats.saw(world.now.instant, other, Seen::Stun);
-    nats.saw(world.now.instant, other, Seen::Alternate);
+    world.shared.nats.saw(world.now.instant, other, Seen::Stun);
+    world.shared.nats.saw(world.now.instant, other, Seen::Alternate);
     let made = room_of_three(&mut world);
     for (n, conn) in made.0.iter().enumerate() {
         let token = world.events.token_of(*conn);
@@ -315,8 +313,6 @@ fn forged_datagrams_are_no_flood() {
 #[test]
 fn punch_results_are_counted() {
     let mut world = World::new();
-    let nats = Nats::default();
-    world.events.share(&nats);
     let ([alice, bob, _], _) = room_of_three_that_show_endpoints(&mut world);
     for (who, other, ok) in [
         (alice, "one", "true"),
@@ -336,7 +332,11 @@ fn punch_results_are_counted() {
             ),
         );
     }
-    assert!(nats.results()[1].ends_with(" 1 of 2"), "{:?}", nats.results());
+    assert!(
+        world.shared.nats.results()[1].ends_with(" 1 of 2"),
+        "{:?}",
+        world.shared.nats.results()
+    );
     world.say(
         alice,
         r#"{"type":"confirm_pass","name":"punch_result","data":{"id":"b","ok":true},"pass_id":4}"#,

@@ -11,11 +11,9 @@ use serde_json::{Value, json};
 
 use super::{Config, Events};
 use crate::admission::Admission;
-use crate::amplification::Credits;
 use crate::clock::{Instant, Now};
-use crate::dialect::{ConnId, Dialect, Outbox, Output, Use, Via};
+use crate::dialect::{ConnId, Context, Dialect, Outbox, Output, Shared, Use, Via};
 use crate::limits::{self, Limits};
-use crate::unproven::Unproven;
 
 mod data;
 mod encrypted;
@@ -27,6 +25,7 @@ mod turns;
 /// The server, its connections, and what each has heard.
 struct World {
     events: Events,
+    shared: Shared,
     now: Now,
     opened: u32,
     /// Where new connections come from.
@@ -47,13 +46,13 @@ impl World {
 
     fn seeded(seed: u8, config: Config) -> Self {
         let now = Now { instant: Instant::from_micros(1_000_000_000), unix: 1_700_000_000 };
-        let mut events = Events::new(config, StdRng::from_seed([seed; 32]), Credits::default());
-        let unproven = Unproven::default();
-        events.share_unproven(&unproven);
+        let events = Events::new(config, StdRng::from_seed([seed; 32]));
+        let mut shared = Shared::default();
         // Where game sockets are: each has a connection as well.
-        (0..10).for_each(|n| unproven.add(IpAddr::from([203, 0, 113, n])));
+        (0..10).for_each(|n| shared.unproven.add(IpAddr::from([203, 0, 113, n])));
         Self {
             events,
+            shared,
             now,
             opened: 0,
             from: [192, 0, 2, 1],
@@ -63,9 +62,10 @@ impl World {
         }
     }
 
-    fn act(&mut self, act: impl FnOnce(&mut Events, Now, &mut Outbox)) {
+    fn act(&mut self, act: impl FnOnce(&mut Events, &mut Context<'_>)) {
         let mut out = Outbox::new();
-        act(&mut self.events, self.now, &mut out);
+        let (now, shared) = (self.now, &mut self.shared);
+        act(&mut self.events, &mut Context { now, out: &mut out, shared });
         for output in out.outputs() {
             match output {
                 Output::Tcp(conn, bytes) => {
@@ -88,7 +88,7 @@ impl World {
         self.opened += 1;
         let id = ConnId { slot: self.opened, generation: self.opened };
         let addr = SocketAddr::from((addr, 1000 + self.opened as u16));
-        self.act(|events, now, out| events.on_open(now, id, addr, out));
+        self.act(|events, cx| events.on_open(cx, id, addr));
         id
     }
 
@@ -100,13 +100,13 @@ impl World {
 
     /// The same, as far as the first turn goes.
     fn begin_to_say(&mut self, id: ConnId, bytes: impl AsRef<[u8]>) {
-        self.act(|events, now, out| events.on_bytes(now, id, bytes.as_ref(), out));
+        self.act(|events, cx| events.on_bytes(cx, id, bytes.as_ref()));
     }
 
     /// What waits for a turn has one. False: nothing does.
     fn take_turns(&mut self) -> bool {
         let is_anybody_waiting = !self.events.turns.is_empty();
-        self.act(|events, now, out| events.take_turns(now, out));
+        self.act(|events, cx| events.take_turns(cx));
         is_anybody_waiting
     }
 
@@ -167,9 +167,7 @@ impl World {
     /// A datagram from an address that has a TCP connection as well.
     fn datagram(&mut self, from: &str, data: &str) {
         let from: SocketAddr = from.parse().unwrap();
-        self.act(|events, now, out| {
-            events.on_datagram(now, Via::default(), from, data.as_bytes(), out)
-        });
+        self.act(|events, cx| events.on_datagram(cx, Via::default(), from, data.as_bytes()));
     }
 
     /// Lets time pass, with everything that happens in it.
@@ -185,13 +183,14 @@ impl World {
     /// One turn of the event loop after those of whom something was read.
     fn turn(&mut self) {
         self.now.instant = self.now.instant + Duration::from_micros(1);
-        self.act(|events, now, out| events.on_wakeup(now, out));
+        self.act(|events, cx| events.on_wakeup(cx));
     }
 
     fn gone(&mut self, id: ConnId) {
         self.closed.insert(id);
         let mut out = Outbox::new();
-        self.events.on_gone(self.now, id, &mut out);
+        let (now, shared) = (self.now, &mut self.shared);
+        self.events.on_gone(&mut Context { now, out: &mut out, shared }, id);
         for output in out.outputs() {
             if let Output::Tcp(conn, bytes) = output {
                 assert_ne!(conn, id, "written to one who is gone");

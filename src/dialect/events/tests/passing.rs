@@ -133,7 +133,7 @@ fn the_sender_learns_that_the_peer_has_left() {
     world.say(alice, r#"{"type":"request","name":"q","dest":"bob","request_id":2}"#);
     world.say(bob, r#"{"type":"request","name":"q","dest":"alice","request_id":3}"#);
     let asked = world.heard(alice)[0]["request_id"].clone();
-    world.act(|events, now, out| events.on_fin(now, bob, out));
+    world.act(|events, cx| events.on_fin(cx, bob));
     assert!(world.closed.contains(&bob));
     let failed = world.heard(alice);
     assert_eq!(failed.len(), 2);
@@ -179,7 +179,7 @@ fn those_who_wait_when_the_server_stops_are_told() {
     let mut world = World::new();
     let [alice, _bob] = world.peers(["alice", "bob"]);
     world.say(alice, r#"{"type":"request","name":"q","dest":"bob","request_id":2}"#);
-    world.act(|events, now, out| events.on_shutdown(now, out));
+    world.act(|events, cx| events.on_shutdown(cx));
     assert_eq!(world.hears(alice)["error"]["code"], "timeout");
 }
 

@@ -150,7 +150,7 @@ fn the_end_of_a_connection_comes_behind_records_that_wait() {
         }
         world.begin_to_say(id, &bytes);
         if by_fin {
-            world.act(|events, now, out| events.on_fin(now, id, out));
+            world.act(|events, cx| events.on_fin(cx, id));
         }
         assert!(!world.closed.contains(&id), "{by_fin}");
         assert_eq!(world.events.use_of(id) == Use::Idle(Instant::default()), by_fin);
@@ -210,7 +210,7 @@ fn new_keys_right_behind_the_handshake_wait_as_well() {
     assert_eq!(heard_by(&mut world, id, &mut client), "");
     let bytes = keys_and_pings(&mut client, 10);
     world.begin_to_say(id, bytes);
-    world.act(|events, now, out| events.go_on_with_handshakes(now, out));
+    world.act(|events, cx| events.go_on_with_handshakes(cx));
     assert!(world.events.has_enough(id));
     while world.take_turns() {}
     assert_eq!(answered(&mut world, id, &mut client), 10);

@@ -82,7 +82,7 @@ fn the_end_of_a_connection_comes_behind_what_it_has_said() {
     let mut world = unhindered();
     let [alice, bob] = world.peers(["alice", "bob"]);
     world.begin_to_say(alice, r#"{"type":"pass","name":"x","dest":"bob"}"#.repeat(100));
-    world.act(|events, now, out| events.on_fin(now, alice, out));
+    world.act(|events, cx| events.on_fin(cx, alice));
     assert!(!world.closed.contains(&alice));
     assert_eq!(world.events.use_of(alice), Use::Idle(Instant::default()), "the first to go");
     while world.take_turns() {}
@@ -99,7 +99,7 @@ fn what_waits_when_the_server_stops_is_answered() {
     let mut world = unhindered();
     let [alice] = world.peers(["alice"]);
     world.begin_to_say(alice, PING.repeat(100));
-    world.act(|events, now, out| events.on_shutdown(now, out));
+    world.act(|events, cx| events.on_shutdown(cx));
     world.begin_to_say(alice, PING);
     assert!(world.events.owes());
     while world.take_turns() {}

@@ -3,7 +3,8 @@
 
 use super::*;
 use crate::amplification::one_datagram;
-use crate::dialect::Output;
+use crate::clock::Now;
+use crate::dialect::{Output, Shared};
 use proptest::prelude::*;
 use rand::SeedableRng as _;
 use std::collections::{HashMap, HashSet};
@@ -105,6 +106,7 @@ fn addr(n: u8) -> SocketAddr {
 /// A server and its clock.
 struct World {
     natpunch: Natpunch,
+    shared: Shared,
     now: Now,
     sent: Vec<(SocketAddr, Pb)>,
 }
@@ -112,12 +114,15 @@ struct World {
 impl World {
     fn new() -> Self {
         let random = StdRng::from_seed([7; 32]);
-        let natpunch = Natpunch::new(Config::default(), random, Credits::default());
+        let natpunch = Natpunch::new(Config::default(), random);
         let now = Now { instant: Instant::from_micros(60_000_000), unix: 0 };
-        Self { natpunch, now, sent: Vec::new() }
+        Self { natpunch, shared: Shared::default(), now, sent: Vec::new() }
     }
 
-    fn take(&mut self, out: &Outbox) {
+    fn act(&mut self, act: impl FnOnce(&mut Natpunch, &mut Context<'_>)) {
+        let mut out = Outbox::new();
+        let (now, shared) = (self.now, &mut self.shared);
+        act(&mut self.natpunch, &mut Context { now, out: &mut out, shared });
         self.sent.extend(out.outputs().map(|output| match output {
             Output::Udp(_, to, bytes) => (to, Pb(bytes.to_vec())),
             other => panic!("{other:?}"),
@@ -126,9 +131,7 @@ impl World {
 
     /// Sends a datagram; what comes of it is all that was sent and not looked at.
     fn send(&mut self, from: SocketAddr, data: &[u8]) -> Vec<(SocketAddr, Pb)> {
-        let mut out = Outbox::new();
-        self.natpunch.on_datagram(self.now, Via::default(), from, data, &mut out);
-        self.take(&out);
+        self.act(|natpunch, cx| natpunch.on_datagram(cx, Via::default(), from, data));
         std::mem::take(&mut self.sent)
     }
 
@@ -141,9 +144,7 @@ impl World {
         let end = self.now.instant + time;
         while let Some(at) = self.natpunch.next_wakeup().filter(|at| *at <= end) {
             self.now.instant = at;
-            let mut out = Outbox::new();
-            self.natpunch.on_wakeup(self.now, &mut out);
-            self.take(&out);
+            self.act(Natpunch::on_wakeup);
         }
         self.now.instant = end;
         std::mem::take(&mut self.sent)

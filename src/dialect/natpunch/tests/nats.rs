@@ -1,7 +1,7 @@
 //! What is told of NATs, and counted.
 
 use super::*;
-use crate::nats::{Nats, Seen};
+use crate::nats::Seen;
 
 fn connect(source: &str, destination: &str) -> Pb {
     pb().m(5, pb().s(1, destination).s(2, source))
@@ -14,14 +14,13 @@ fn with_type(id: &str, nat_type: u64, public: SocketAddr, local: SocketAddr) -> 
 
 #[test]
 fn both_are_told_what_the_other_is_behind() {
-    let (mut world, nats) = (World::new(), Nats::default());
-    world.natpunch.share(&nats);
+    let mut world = World::new();
     let (a, b, c) = (addr(1), addr(2), addr(3));
     let next = |addr: SocketAddr, n| SocketAddr::new(addr.ip(), addr.port() + n);
-    nats.saw(world.now.instant, a, Seen::Stun);
-    nats.saw(world.now.instant, a, Seen::Alternate);
-    nats.saw(world.now.instant, b, Seen::Stun);
-    nats.saw(world.now.instant, next(b, 1), Seen::Alternate);
+    world.shared.nats.saw(world.now.instant, a, Seen::Stun);
+    world.shared.nats.saw(world.now.instant, a, Seen::Alternate);
+    world.shared.nats.saw(world.now.instant, b, Seen::Stun);
+    world.shared.nats.saw(world.now.instant, next(b, 1), Seen::Alternate);
     let [ia, ib, ic] = [a, b, c].map(|at| world.client(at));
     assert_eq!(
         world.say(a, connect(&ia, &ib)),
@@ -37,23 +36,21 @@ fn both_are_told_what_the_other_is_behind() {
 
 #[test]
 fn a_client_that_has_its_own_address_has_no_nat() {
-    let (mut world, nats) = (World::new(), Nats::default());
-    world.natpunch.share(&nats);
+    let mut world = World::new();
     world.say(addr(1), pb().m(1, pb().m(1, ep(addr(1)))));
-    assert_eq!(nats.kind(world.now.instant, addr(1)), Kind::Open);
+    assert_eq!(world.shared.nats.kind(world.now.instant, addr(1)), Kind::Open);
 }
 
 #[test]
 fn joins_are_counted() {
-    let (mut world, nats) = (World::new(), Nats::default());
-    world.natpunch.share(&nats);
+    let mut world = World::new();
     let (host, guest, late) = (addr(1), addr(2), addr(3));
     let id = world.client(host);
     let lobby = world.lobby(host, &id, 8);
     let guest_id = world.client(guest);
     world.say(guest, join(&lobby, &guest_id));
     world.say(host, ready(&lobby, &guest_id));
-    assert!(nats.results()[1].ends_with(" 1 of 1"));
+    assert!(world.shared.nats.results()[1].ends_with(" 1 of 1"));
     let late_id = world.client(late);
     world.say(late, join(&lobby, &late_id));
     for _ in 0..11 {
@@ -62,20 +59,23 @@ fn joins_are_counted() {
             world.say(at, keep_alive(id));
         }
     }
-    assert!(nats.results()[1].ends_with(" 1 of 2"), "{:?}", nats.results());
+    assert!(
+        world.shared.nats.results()[1].ends_with(" 1 of 2"),
+        "{:?}",
+        world.shared.nats.results()
+    );
 }
 
 /// Nobody but the host knows its port before it has a lobby.
 #[test]
 fn what_is_forged_for_the_host_of_a_lobby_does_not_move_its_port() {
-    let (mut world, nats) = (World::new(), Nats::default());
-    world.natpunch.share(&nats);
+    let mut world = World::new();
     let (host, guest) = (addr(1), addr(2));
     let id = world.client(host);
     let lobby = world.lobby(host, &id, 8);
-    nats.saw(world.now.instant, host, Seen::Stun);
+    world.shared.nats.saw(world.now.instant, host, Seen::Stun);
     let next = SocketAddr::new(host.ip(), host.port() + 1);
-    nats.saw(world.now.instant, next, Seen::Alternate);
+    world.shared.nats.saw(world.now.instant, next, Seen::Alternate);
     let guest_id = world.client(guest);
     let told = world.say(guest, join(&lobby, &guest_id));
     assert!(told.contains(&(guest, instruction(&id, host, host))), "{told:?}");

@@ -7,9 +7,8 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
 use super::{Config, Rooms};
-use crate::amplification::Credits;
 use crate::clock::{Instant, Now};
-use crate::dialect::{Dialect, Outbox, Output, Via};
+use crate::dialect::{Context, Dialect, Outbox, Output, Shared, Via};
 
 mod amplification;
 mod bounds;
@@ -25,6 +24,7 @@ mod returning;
 /// A dialect, its clock, and peers that are addresses.
 struct World {
     rooms: Rooms,
+    shared: Shared,
     millis: u64,
 }
 
@@ -57,19 +57,25 @@ impl World {
     }
 
     fn seeded(seed: u8, config: Config) -> Self {
-        let rooms = Rooms::new(config, StdRng::from_seed([seed; 32]), Credits::default());
-        Self { rooms, millis: 1_000_000 }
+        let rooms = Rooms::new(config, StdRng::from_seed([seed; 32]));
+        Self { rooms, shared: Shared::default(), millis: 1_000_000 }
     }
 
     fn now(&self) -> Now {
         Now { instant: Instant::from_micros(self.millis * 1000), unix: self.millis / 1000 }
     }
 
+    /// What is sent when the dialect is called.
+    fn act(&mut self, act: impl FnOnce(&mut Rooms, &mut Context<'_>)) -> Sent {
+        let mut out = Outbox::new();
+        let now = self.now();
+        act(&mut self.rooms, &mut Context { now, out: &mut out, shared: &mut self.shared });
+        Sent::of(&out)
+    }
+
     /// Sends a datagram to the server.
     fn send(&mut self, from: SocketAddr, data: &[u8]) -> Sent {
-        let mut out = Outbox::new();
-        self.rooms.on_datagram(self.now(), Via::default(), from, data, &mut out);
-        Sent::of(&out)
+        self.act(|rooms, cx| rooms.on_datagram(cx, Via::default(), from, data))
     }
 
     /// All that one peer gets for a datagram of its own.
@@ -90,9 +96,7 @@ impl World {
         let mut sent = Vec::new();
         while let Some(at) = self.rooms.next_wakeup().filter(|at| at.micros() <= until * 1000) {
             self.millis = self.millis.max(at.micros().div_ceil(1000));
-            let mut out = Outbox::new();
-            self.rooms.on_wakeup(self.now(), &mut out);
-            sent.extend(Sent::of(&out).0);
+            sent.extend(self.act(Rooms::on_wakeup).0);
         }
         self.millis = until;
         Sent(sent)

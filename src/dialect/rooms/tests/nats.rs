@@ -1,23 +1,23 @@
 //! What is told of NATs, and counted.
 
 use super::*;
-use crate::nats::{Nats, Seen};
+use crate::nats::Seen;
 
 /// A world in which these have shown by STUN that their ports count up.
-fn counting(peers: &[SocketAddr]) -> (World, Nats) {
-    let (mut world, nats) = (World::new(), Nats::default());
-    world.rooms.share(&nats);
+fn counting(peers: &[SocketAddr]) -> World {
+    let mut world = World::new();
+    let at = world.now().instant;
     for peer in peers {
         let second = SocketAddr::new(peer.ip(), peer.port() + 1);
-        nats.saw(world.now().instant, *peer, Seen::Stun);
-        nats.saw(world.now().instant, second, Seen::Alternate);
+        world.shared.nats.saw(at, *peer, Seen::Stun);
+        world.shared.nats.saw(at, second, Seen::Alternate);
     }
-    (world, nats)
+    world
 }
 
 #[test]
 fn a_host_is_told_the_next_ports_of_a_client() {
-    let (mut world, _) = counting(&[peer(2)]);
+    let mut world = counting(&[peer(2)]);
     let host = world.host(peer(1), "Room");
     let sent = world.send(peer(2), format!("jr:{}", host.room).as_bytes());
     assert_eq!(sent.to(peer(2)).len(), 2, "nothing is known of the host");
@@ -34,7 +34,7 @@ fn a_host_is_told_the_next_ports_of_a_client() {
 
 #[test]
 fn a_client_is_told_the_next_ports_of_its_host_and_of_where_it_goes() {
-    let (mut world, _) = counting(&[peer(1), peer(3)]);
+    let mut world = counting(&[peer(1), peer(3)]);
     let host = world.host(peer(1), "Room");
     let answers = world.ask(peer(2), &format!("jr:{}", host.room));
     assert_eq!(answers[2], format!("pp:{}:40002,40003,40004,40005", host.id));
@@ -52,19 +52,19 @@ fn a_client_is_told_the_next_ports_of_its_host_and_of_where_it_goes() {
 
 #[test]
 fn results_are_counted_once_by_the_kinds_of_both() {
-    let (mut world, nats) = counting(&[peer(2)]);
+    let mut world = counting(&[peer(2)]);
     let host = world.host(peer(1), "Room");
     let client = world.enter_with_ports(peer(2), &host);
     for _ in 0..2 {
         world.answer(host.at, &format!("pc:{client}:ok"));
         world.answer(peer(2), &format!("pc:{client}:ok"));
     }
-    let results = nats.results();
+    let results = world.shared.nats.results();
     assert_eq!(results.len(), 2, "{results:?}");
     assert!(results[1].starts_with("rooms     unknown               symmetric, counts "));
     assert!(results[1].ends_with(" 1 of 1"), "{results:?}");
     world.answer(peer(2), &format!("pc:{client}:fail"));
-    assert!(nats.results()[1].ends_with(" 1 of 2"));
+    assert!(world.shared.nats.results()[1].ends_with(" 1 of 2"));
 }
 
 impl World {

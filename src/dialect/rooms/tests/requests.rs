@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use super::{Place, World, peer};
+use crate::dialect::Dialect;
 use crate::dialect::rooms::Config;
-use crate::dialect::{Dialect, Outbox};
 use crate::limits::{self, Limits};
 
 const NOBODY: &str = "0123456789abcdef";
@@ -33,9 +33,7 @@ fn a_server_that_stops_is_busy_and_sends_what_it_owes() {
     let mut world = World::new();
     let host = world.host(peer(1), "a");
     let client = world.join(peer(2), &host);
-    let mut out = Outbox::new();
-    world.rooms.on_shutdown(world.now(), &mut out);
-    let owed = super::Sent::of(&out).to(host.at);
+    let owed = world.act(|rooms, cx| rooms.on_shutdown(cx)).to(host.at);
     assert_eq!(owed, [format!("cj:{}:{}:40000", client.id, client.ip())]);
     assert!(!world.rooms.owes());
     assert_eq!(world.answer(peer(9), "status"), "BUSY");
