@@ -166,9 +166,9 @@ impl Gmnet {
             && let Some(host) = self.hosts.get(key)
         {
             match before {
-                None => info!("host {} has its UDP port cx.now", Named(host)),
+                None => info!("host {} has its UDP port now", Named(host)),
                 Some(before) => {
-                    info!("host {} has another UDP port cx.now, it was {before}", Named(host))
+                    info!("host {} has another UDP port now, it was {before}", Named(host))
                 }
             }
         }

@@ -156,7 +156,7 @@ impl Gmnet {
         if self.lines.says(cx.now, addr)
             && let Some(host) = self.hosts.get(key)
         {
-            info!("host {} has its UDP port cx.now", Named(host));
+            info!("host {} has its UDP port now", Named(host));
         }
         self.take_notices_up(cx, key);
         self.ask_if_in_doubt(cx, key, sure, true);

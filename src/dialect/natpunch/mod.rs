@@ -125,7 +125,7 @@ impl Natpunch {
             return;
         }
         let Some(id) = self.clients.move_to(cx.now.instant, id, via, peer) else { return };
-        debug!("{id} is at {peer} cx.now");
+        debug!("{id} is at {peer} now");
         let lobbies = self.clients.get(id).map_or(Vec::new(), |client| client.lobbies.clone());
         for lobby in lobbies.iter().filter_map(|id| self.lobbies.get(*id)) {
             if lobby.members.contains(&id) {
