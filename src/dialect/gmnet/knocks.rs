@@ -194,6 +194,13 @@ impl Knocks {
         self.known.arm_with(now, conn, None);
     }
 
+    /// The port that a host had without doubt when it was asked last, as long as it knocks or is still
+    /// to be asked.
+    pub(super) fn sure(&self, conn: ConnId) -> Option<u16> {
+        let asked = self.knocking.get(&conn).map(|asked| asked.sure);
+        asked.or_else(|| self.soon.get(&conn).copied()).flatten()
+    }
+
     /// Whether a host is about to be asked, or its knocks may come in a moment.
     pub(super) fn is_being_asked(&self, conn: ConnId) -> bool {
         self.soon.is_armed(&conn) || self.is_awaited(conn)
