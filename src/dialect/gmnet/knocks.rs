@@ -273,7 +273,6 @@ impl Knocks {
     /// as long as they come: a game that stands still for a moment may begin late, after who forges.
     pub(super) fn found(&mut self, now: Instant, conn: ConnId, port: u16) {
         self.awaited.cancel(&conn);
-        self.soon.cancel(&conn);
         let Some(asked) = self.knocking.get_mut(&conn) else { return };
         asked.own = Some((port, now));
         let (addr, until) = (asked.addr, asked.at + limits::KNOCKING);

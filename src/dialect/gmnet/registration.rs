@@ -159,7 +159,7 @@ impl Gmnet {
         };
         let may_be_of = |game: &str| self.ports.may_be_of(addr, port, game);
         let lent = self.hosts.lend_port(now.instant, via, addr, port, since, may_be_of);
-        let Some((key, sure)) = lent else { return };
+        let Some(key) = lent else { return };
         self.ports.lend_reg(addr, port);
         if self.lines.says(now, addr)
             && let Some(host) = self.hosts.get(key)
@@ -167,7 +167,7 @@ impl Gmnet {
             info!("host {} has its UDP port now", Named(host));
         }
         self.take_notices_up(now, key);
-        self.ask_if_in_doubt(now, key, sure, true, out);
+        self.ask_if_in_doubt(now, key, None, true, out);
         self.retry_for_host(now, addr, out);
     }
 
