@@ -4,15 +4,15 @@ use punchd::dialect::{ConnId, Dialect as _};
 
 use super::story::{CLIENT, HOST, MASTER, NOT_FOUND, Story, at};
 
-const FORGED: u16 = 666;
+pub(crate) const FORGED: u16 = 666;
 
-fn notice() -> String {
+pub(crate) fn notice() -> String {
     at(MASTER, 6510)
 }
 
 /// A client asks, and is told this port of the host, at once.
 #[track_caller]
-fn is_found_at(story: &mut Story, host: ConnId, port: u16) {
+pub(crate) fn is_found_at(story: &mut Story, host: ConnId, port: u16) {
     let client = story.join(CLIENT, 5000, HOST);
     story.tells(client, at(HOST, port));
     story.wait(50);
@@ -176,7 +176,9 @@ fn a_neighbours_port_is_given_back() {
     story.wait(20_000);
     let two = story.host_without_udp(HOST, "Pong", "Bob");
     story.tells(two, notice());
+    story.wait(1000);
     story.knock(HOST, 4002, 20);
+    assert_eq!(story.lobby(), ["Ann", "Bob"]);
     is_found_at(&mut story, two, 4002);
     story.fin(two);
     is_found_at(&mut story, one, 4001);
@@ -427,16 +429,18 @@ fn a_host_without_a_port_is_asked_again() {
 
 #[test]
 fn who_waits_for_a_host_that_is_just_being_asked_waits_for_its_answer() {
-    let mut story = Story::asking();
-    let client = story.join(CLIENT, 5000, HOST);
-    story.wait(2300);
-    let host = story.host_without_udp(HOST, "Pong", "Ann");
-    story.wait(100);
-    story.tells(host, notice());
-    story.wait(150);
-    story.tells_nobody();
-    story.knock(HOST, 4001, 20);
-    story.tells(client, at(HOST, 4001));
+    for registers in [2300, 2450] {
+        let mut story = Story::asking();
+        let client = story.join(CLIENT, 5000, HOST);
+        story.wait(registers);
+        let host = story.host_without_udp(HOST, "Pong", "Ann");
+        story.wait(100);
+        story.tells(host, notice());
+        story.wait(150);
+        story.tells_nobody();
+        story.knock(HOST, 4001, 20);
+        story.tells(client, at(HOST, 4001));
+    }
 }
 
 #[test]

@@ -3,9 +3,11 @@
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
 
 mod asked;
+mod asked_again;
 mod neighbours;
 mod stale;
 mod story;
+mod whose_knock;
 
 use compat_tests::sim::wire;
 use punchd::dialect::Dialect;

@@ -49,6 +49,17 @@ fn a_later_registration_takes_no_older_port() {
 }
 
 #[test]
+fn a_host_that_has_shown_its_port_gets_no_other_that_is_shown() {
+    let mut story = Story::new();
+    let host = story.host_without_udp(HOST, "Pong", "Ann");
+    story.wait(20_000);
+    story.udp(HOST, 4001, "reg");
+    story.reg2(host, "Pong", "Ann");
+    story.udp(HOST, 4002, "reg");
+    is_found(&mut story, host, HOST, 4001);
+}
+
+#[test]
 fn a_host_that_changes_its_data_does_not_get_the_port_of_one_that_left() {
     let mut story = Story::new();
     let ann = story.host(HOST, 4001, "Pong", "Ann");

@@ -77,10 +77,10 @@ impl Host {
         Some(LeftPort { port: self.port?, via, seen, is_announced: seen > registered })
     }
 
-    /// Whether its port may be another's.
+    /// Whether it has no port, or one that may be another's.
     #[must_use]
     pub fn is_port_doubtful(&self) -> bool {
-        self.port.is_none() || self.reg != Sign::Certain || self.before_loan.is_some()
+        self.reg != Sign::Certain || self.before_loan.is_some()
     }
 
     /// The port that it has had without doubt, be it before the one that it has now. Who forges packets

@@ -339,8 +339,7 @@ impl Hosts {
     }
 
     /// Gives a port to the newest host of the address that registered without a UDP packet, a
-    /// short time ago, and after `since`, if the packet may be of its game. Returns that host and the
-    /// port that it had without doubt.
+    /// short time ago, and after `since`, if the packet may be of its game. Returns that host.
     pub fn lend_port(
         &mut self,
         now: Instant,
@@ -349,7 +348,7 @@ impl Hosts {
         port: u16,
         since: Option<Instant>,
         may_be_of: impl Fn(&str) -> bool,
-    ) -> Option<(HostKey, Option<u16>)> {
+    ) -> Option<HostKey> {
         // What another has as well is better than nothing, and nothing more.
         let sign = if since.is_some() { Sign::Doubtful } else { Sign::Certain };
         let lacks = |key: &&HostKey| {
@@ -362,12 +361,12 @@ impl Hosts {
         if since.is_some_and(|since| host.since <= since) {
             return None;
         }
-        let (before, sure) = ((host.port, host.via, host.seen), host.sure_port());
+        let before = (host.port, host.via, host.seen);
         host.before_loan.get_or_insert_with(|| Box::new(before));
         (host.port, host.via, host.seen) = (Some(port), via, now);
         host.reg = sign;
         self.relist(now, addr);
-        Some((key, sure))
+        Some(key)
     }
 
     /// A host has shown by its knocks that this is its port. Unless that is sure, the one that it had

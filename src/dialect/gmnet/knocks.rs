@@ -194,6 +194,13 @@ impl Knocks {
         self.known.arm_with(now, conn, None);
     }
 
+    /// The port that a host had without doubt when it was asked last, as long as it knocks or is still
+    /// to be asked.
+    pub(super) fn sure(&self, conn: ConnId) -> Option<u16> {
+        let asked = self.knocking.get(&conn).map(|asked| asked.sure);
+        asked.or_else(|| self.soon.get(&conn).copied()).flatten()
+    }
+
     /// Whether a host is about to be asked, or its knocks may come in a moment.
     pub(super) fn is_being_asked(&self, conn: ConnId) -> bool {
         self.soon.is_armed(&conn) || self.is_awaited(conn)
@@ -266,7 +273,6 @@ impl Knocks {
     /// as long as they come: a game that stands still for a moment may begin late, after who forges.
     pub(super) fn found(&mut self, now: Instant, conn: ConnId, port: u16) {
         self.awaited.cancel(&conn);
-        self.soon.cancel(&conn);
         let Some(asked) = self.knocking.get_mut(&conn) else { return };
         asked.own = Some((port, now));
         let (addr, until) = (asked.addr, asked.at + limits::KNOCKING);
@@ -333,67 +339,4 @@ pub(super) enum Refused {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nothing_is_kept_of_who_does_not_knock_any_more() {
-        let mut knocks = Knocks::at(Vec::new());
-        let (begin, addr) = (Instant::default(), IpAddr::from([203, 0, 113, 1]));
-        for slot in 0..3 {
-            let conn = ConnId { slot, generation: 1 };
-            knocks.ask(begin, conn, addr, addr, None);
-            knocks.came(begin, SocketAddr::new(addr, 1000));
-        }
-        knocks.forget(ConnId { slot: 0, generation: 1 });
-        assert_eq!(knocks.shares.of(addr), [2; 3]);
-        knocks.expire(begin + limits::KNOCKING);
-        assert!(knocks.shares.is_empty() && knocks.knocking.is_empty());
-        assert!(knocks.from.is_empty());
-        assert_eq!(knocks.known.len(), 2, "they are not asked again at once");
-        knocks.expire(begin + limits::ASK_AGAIN);
-        assert!(knocks.known.is_empty());
-    }
-
-    #[test]
-    fn a_host_is_asked_at_the_address_that_it_uses_else_at_one_that_others_use() {
-        let [any, own] = ["[::]:6510", "198.51.100.1:6510"].map(|at| at.parse().unwrap());
-        let mut knocks = Knocks::at(vec![any, own]);
-        let host = IpAddr::from([203, 0, 113, 1]);
-        let used = |n| Via { socket: 0, local: Some(IpAddr::from([198, 51, 100, n])) };
-        assert_eq!(knocks.endpoint(None, host), Some(own));
-        assert_eq!(knocks.endpoint(None, IpAddr::from([127, 0, 0, 1])), None);
-        knocks.note_way(used(7), host);
-        // A way that does not say to which address.
-        for via in [None, Some(Via::default())] {
-            assert_eq!(knocks.endpoint(via, host), "198.51.100.7:6510".parse().ok());
-        }
-        assert_eq!(knocks.endpoint(Some(used(8)), host), "198.51.100.8:6510".parse().ok());
-        // Knocks that are looked at in the end tell the way as well.
-        let conn = ConnId { slot: 1, generation: 1 };
-        knocks.ask(Instant::default(), conn, host, host, None);
-        (0..3).for_each(|_| _ = knocks.note(Instant::default(), conn, used(9), 4000));
-        assert_eq!(knocks.most(conn), Some((4000, used(9))));
-    }
-
-    #[test]
-    fn a_port_that_knocks_steadily_stands_out_among_a_thousand() {
-        let mut asked = Asked {
-            addr: IpAddr::from([203, 0, 113, 1]),
-            by: IpAddr::from([203, 0, 113, 1]),
-            at: Instant::default(),
-            sure: None,
-            ports: SmallVec::new(),
-            others: SmallVec::new(),
-            via: Via::default(),
-            own: None,
-        };
-        // A third of a second: 20 steps of the game, and as many forged knocks as come in that time.
-        for step in 0..20 {
-            asked.note(500);
-            (0..17).for_each(|n| asked.note(1000 + step * 17 + n));
-        }
-        assert_eq!(asked.most(), Some(500));
-        assert!(asked.ports.len() <= limits::KNOCKING_PORTS);
-    }
-}
+mod tests;

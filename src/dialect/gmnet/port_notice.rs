@@ -36,6 +36,8 @@ impl Gmnet {
         if !self.knocks.is_on() {
             return;
         }
+        // Packets that came since it was asked do not make it forget that one.
+        let sure = self.knocks.sure(conn).or(sure);
         self.knocks.forget(conn);
         if host.port.is_none() {
             // Its packet may be a moment late.

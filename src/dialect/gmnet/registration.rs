@@ -151,7 +151,7 @@ impl Gmnet {
         };
         let may_be_of = |game: &str| self.ports.may_be_of(addr, port, game);
         let lent = self.hosts.lend_port(cx.now.instant, via, addr, port, since, may_be_of);
-        let Some((key, sure)) = lent else { return };
+        let Some(key) = lent else { return };
         self.ports.lend_reg(addr, port);
         if self.lines.says(cx.now, addr)
             && let Some(host) = self.hosts.get(key)
@@ -159,7 +159,7 @@ impl Gmnet {
             info!("host {} has its UDP port now", Named(host));
         }
         self.take_notices_up(cx, key);
-        self.ask_if_in_doubt(cx, key, sure, true);
+        self.ask_if_in_doubt(cx, key, None, true);
         self.retry_for_host(cx, addr);
     }
 
