@@ -16,7 +16,7 @@ pub(crate) const CLIENT: &str = "203.0.113.2";
 /// The dialect, the time, and what was written to whom.
 pub(crate) struct Story {
     pub(crate) gmnet: Gmnet,
-    shared: Shared,
+    pub(crate) shared: Shared,
     /// Milliseconds.
     pub(crate) time: u64,
     pub(crate) next: u32,

@@ -167,6 +167,45 @@ fn a_forged_packet_after_a_change_of_data_does_not_move_a_host() {
     story.udp(HOST, FORGED, "reg");
     story.tells(host, notice());
     story.knock(HOST, FORGED, 30);
-    story.knock(HOST, 4000, 1);
+    story.knock(HOST, 4000, 8);
+    is_found_at(&mut story, host, 4000);
+}
+
+/// Whoever was told of a host before its NAT forgot its port can forge knocks from that one.
+#[test]
+fn a_port_that_was_forgotten_does_not_come_back_by_a_few_forged_knocks() {
+    let (mut story, host) = moved_to(7000);
+    story.knock(HOST, 7000, 100);
+    for _ in 0..15 {
+        story.knock(HOST, 4000, 1);
+        story.knock(HOST, 7000, 8);
+    }
+    is_found_at(&mut story, host, 7000);
+    // Nor if they come first.
+    let mut story = Story::asking();
+    let host = story.host(HOST, 4000, "Pong", "Ann");
+    story.wait(60_000);
+    story.join(CLIENT, 5000, HOST);
+    story.tells(host, notice());
+    story.knock(HOST, 4000, 2);
+    story.knock(HOST, 7000, 20);
+    story.told.clear();
+    is_found_at(&mut story, host, 7000);
+    for _ in 0..20 {
+        story.knock(HOST, 7000, 8);
+        story.knock(HOST, 4000, 1);
+    }
+    is_found_at(&mut story, host, 7000);
+}
+
+#[test]
+fn a_port_that_shows_itself_again_and_again_is_asked_about() {
+    let mut story = Story::asking();
+    story.udp(HOST, FORGED, "reg");
+    story.wait(200);
+    story.udp(HOST, FORGED, "reg");
+    let host = story.host_without_udp(HOST, "Pong", "Ann");
+    story.tells(host, notice());
+    story.knock(HOST, 4000, 20);
     is_found_at(&mut story, host, 4000);
 }

@@ -77,6 +77,13 @@ impl Host {
         Some(LeftPort { port: self.port?, via, seen, is_announced: seen > registered })
     }
 
+    /// When it has shown its port last, as far as others cannot do so in its name: they know the port, and
+    /// could keep a mapping from being asked for that its NAT has forgotten. A host sends its `reg` when
+    /// it registers.
+    pub(super) fn shown(&self) -> Instant {
+        self.seen.min(self.registered + limits::REG_WINDOW)
+    }
+
     /// Whether it has no port, or one that may be another's.
     #[must_use]
     pub fn is_port_doubtful(&self) -> bool {

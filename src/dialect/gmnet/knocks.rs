@@ -1,6 +1,7 @@
 //! Hosts that are asked for their UDP port: they are told of a client that is this server, so they
 //! knock here, which shows the port that they have now. Which of the ports that knock is a host's:
-//! anybody can forge knocks in its name, but only if he knows it one from the port that it had.
+//! anybody can forge knocks in its name, but only who was told of the host does so from the port that it
+//! had, so that one's count for more.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -99,12 +100,16 @@ impl Asked {
     }
 
     /// The port that knocks more than all others: a host does so in every step of its game, and who
-    /// forges does not know from which port.
+    /// forges does not know from which port. It need not be more if it had that port before.
     fn most(&self) -> Option<u16> {
-        let (port, most) = self.ports.iter().copied().max_by_key(|(_, count)| *count)?;
-        let others = self.ports.iter().filter(|(other, _)| *other != port);
-        let second = others.map(|(_, count)| *count).max().unwrap_or(0);
-        (most >= limits::KNOCKS && most / 2 >= second).then_some(port)
+        let worth = |(port, count): (u16, u32)| {
+            let is_sure = self.sure == Some(port);
+            (if is_sure { count.saturating_mul(limits::SURE_KNOCK) } else { count }, is_sure, port)
+        };
+        let (most, is_sure, port) = self.ports.iter().copied().map(worth).max()?;
+        let others = self.ports.iter().copied().filter(|(other, _)| *other != port);
+        let second = others.map(|other| worth(other).0).max().unwrap_or(0);
+        (is_sure || most >= limits::KNOCKS && most / 2 >= second).then_some(port)
     }
 }
 
@@ -239,10 +244,8 @@ impl Knocks {
         port: u16,
     ) -> Option<(u16, bool)> {
         let asked = self.knocking.get_mut(&conn)?;
-        if asked.sure == Some(port) {
-            return Some((port, true));
-        }
-        if asked.others.contains(&port) {
+        let is_sure = asked.sure == Some(port);
+        if !is_sure && asked.others.contains(&port) {
             return None;
         }
         asked.note(port);
@@ -252,6 +255,9 @@ impl Knocks {
                 *last = now;
                 return None;
             }
+            None if is_sure => return Some((port, true)),
+            // Its NAT may have forgotten that one, which others know.
+            Some((own, _)) if is_sure || asked.sure == Some(*own) => {}
             // A host goes on knocking, however much others do.
             Some((_, last)) if now - *last <= limits::BELONGS => return None,
             // Who forges may be nearer than the host.
@@ -259,7 +265,7 @@ impl Knocks {
             _ => {}
         }
         let is_another = |most: &u16| asked.own.is_none_or(|(own, _)| own != *most);
-        asked.most().filter(is_another).map(|port| (port, false))
+        asked.most().filter(is_another).map(|port| (port, asked.sure == Some(port)))
     }
 
     /// What is known of the port of a host whose clients have waited for its knocks, and by which way
@@ -269,16 +275,13 @@ impl Knocks {
         Some((asked.most()?, asked.via))
     }
 
-    /// The port of a host is known. If it is another than it had without doubt, its knocks are looked at
-    /// as long as they come: a game that stands still for a moment may begin late, after who forges.
+    /// The port of a host is known. Its knocks are looked at as long as they come: a game that stands
+    /// still for a moment may begin late, after who forges.
     pub(super) fn found(&mut self, now: Instant, conn: ConnId, port: u16) {
         self.awaited.cancel(&conn);
         let Some(asked) = self.knocking.get_mut(&conn) else { return };
         asked.own = Some((port, now));
-        let (addr, until) = (asked.addr, asked.at + limits::KNOCKING);
-        if asked.sure == Some(port) {
-            self.look_no_more(addr, conn);
-        }
+        let until = asked.at + limits::KNOCKING;
         if let Some(known) = self.known.get_mut(&conn) {
             *known = Some(until);
         }

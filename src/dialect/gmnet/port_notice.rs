@@ -73,13 +73,13 @@ impl Gmnet {
     fn has_to_be_asked(&self, now: Instant, host: &Host) -> bool {
         let is_outside = !is_inside(host.addr);
         match self.knocks.asked(host.conn) {
-            None => host.is_port_doubtful() || (is_outside && !is_fresh(now, host.seen)),
+            None => host.is_port_doubtful() || (is_outside && !is_fresh(now, host.shown())),
             // It did not knock, or others knock as much in its name.
             Some(None) => host.port.is_none() && !self.knocks.is_knocking(host.conn),
             // What others show does not keep a port that it had not before.
             Some(Some(heard)) => {
                 let is_sure = host.port == host.sure_port();
-                is_outside && !is_fresh(now, heard) && !(is_sure && is_fresh(now, host.seen))
+                is_outside && !is_fresh(now, heard) && !(is_sure && is_fresh(now, host.shown()))
             }
         }
     }

@@ -236,7 +236,9 @@ impl Ports {
         let is_near = matches!(reg.distance(now, opened), Distance::Near(_));
         // GMnet's scripts send a packet for each connection.
         let is_lost = reg.source == RegSource::Left && !reg.is_announced;
-        let is_contested = is_lost || !is_near || remembered.has_others(now, &reg);
+        // Nor several for one.
+        let is_repeated = reg.seen - reg.first > limits::OVERTAKEN;
+        let is_contested = is_lost || is_repeated || !is_near || remembered.has_others(now, &reg);
         self.count -= 1;
         let is_provisional = reg.source == RegSource::Left && !comes.may_be_back_at(&reg);
         self.forget_if_of_no_use(now, addr);
