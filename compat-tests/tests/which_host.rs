@@ -216,3 +216,29 @@ fn a_host_whose_udp_leaves_by_a_neighbouring_address_is_found_there() {
     assert_eq!(joins(&mut server, BOB, ROUTER), at, "its own packet counts when it comes");
     assert!(!server.is_closed(again));
 }
+
+/// The packet may be forged, and the host somebody who wants others to knock there.
+#[test]
+fn few_players_are_told_of_a_packet_from_a_neighbouring_address() {
+    let mut server = Unplugged::new(&[]);
+    let (at, victim) = (addr("203.0.113.7:5000"), addr("203.0.200.9:6000"));
+    let mut told = 0;
+    for round in 1..=3 {
+        server.datagram(victim, &wire::udp_register(Protocol::Modern));
+        let request = wire::register(Protocol::Modern, wire::CLIENT_VERSION, &data("chess"));
+        let host = server.open_and_send(at, &request);
+        let players = (1..=20).map(|n| addr(&format!("{n}.{round}.2.3:4000")));
+        let asking: Vec<ConnId> = players
+            .map(|player| {
+                server.datagram(player, &wire::udp_connect(Protocol::Modern));
+                server.open_and_send(player, &wire::strings(["connect", ROUTER]))
+            })
+            .collect();
+        server.pass(limits::INTRODUCTION_WAIT);
+        let answers = asking.iter().map(|conn| server.heard(*conn).concat());
+        told += answers.filter(|answer| *answer != [wire::NOT_FOUND]).count();
+        server.end(host);
+        server.pass(SECOND);
+    }
+    assert!((1..=4).contains(&told), "{told} of 60 within ten seconds");
+}

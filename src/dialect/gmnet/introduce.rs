@@ -247,6 +247,15 @@ impl Gmnet {
     /// Says it: to the client first, then to the host.
     fn conclude(&mut self, cx: &mut Context<'_>, request: &Request, text: &str, outcome: Outcome) {
         let Request { conn, client, .. } = *request;
+        let outcome = match outcome {
+            // Anybody can forge that packet, to have others knock there.
+            Outcome::Elsewhere(key, at, client_port)
+                if !cx.shared.unproven.may_tell_asker(cx.now.instant, at, (client, 0).into()) =>
+            {
+                Outcome::HostWithoutPort(key, client_port)
+            }
+            outcome => outcome,
+        };
         if self.lines.says(cx.now, client) {
             self.log_outcome(request, text, &outcome);
         }
