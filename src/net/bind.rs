@@ -149,7 +149,12 @@ pub fn inherited(ghost: Duration) -> Result<Vec<Bound>, InheritError> {
         // Whether this is the first start of many, nobody tells.
         Ok(Bound { addr, tcp, udp, is_restart: true })
     };
-    all.into_iter().map(pair).collect()
+    let all = all.into_iter().map(pair).collect::<Result<Vec<_>, _>>()?;
+    match udp.first().map(std::net::UdpSocket::local_addr) {
+        None => Ok(all),
+        Some(Ok(addr)) => Err(InheritError::AloneUdp(addr)),
+        Some(Err(error)) => Err(InheritError::System(error)),
+    }
 }
 
 /// Why the sockets of the service manager cannot be used.
@@ -159,6 +164,8 @@ pub enum InheritError {
     NoInternetSocket,
     /// This TCP socket has no UDP socket beside it.
     Alone(SocketAddr),
+    /// This UDP socket has no TCP socket beside it.
+    AloneUdp(SocketAddr),
     /// The system refuses to prepare one.
     System(io::Error),
 }
@@ -172,6 +179,9 @@ impl fmt::Display for InheritError {
             }
             Self::Alone(addr) => {
                 write!(f, "the TCP socket {addr} was handed over without a UDP one; {advice}")
+            }
+            Self::AloneUdp(addr) => {
+                write!(f, "the UDP socket {addr} was handed over without a TCP one; {advice}")
             }
             Self::System(error) => write!(f, "cannot use a socket handed over: {error}"),
         }
