@@ -241,11 +241,32 @@ fn alternate(addr: SocketAddr, only_v6: bool) -> Option<(SocketAddr, UdpSocket)>
     match opened {
         Ok(opened) => Some(opened),
         Err(error) => {
-            warn!(
-                "STUN does without the alternate socket {addr}: {error}; see --alt-port and --alt-addr"
-            );
+            warn!("STUN does without the alternate socket {addr}: {}", why_alternate(addr, &error));
             None
         }
+    }
+}
+
+/// Why an alternate socket cannot be had, and what to do about it.
+fn why_alternate(addr: SocketAddr, error: &io::Error) -> String {
+    let port = addr.port();
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            let by = owner::of_port(port, false)
+                .map_or_else(|| "another program".to_string(), |owner| owner.to_string());
+            format!(
+                "UDP port {port} is in use by {by}; stop it, or use another port with --alt-port"
+            )
+        }
+        io::ErrorKind::PermissionDenied => {
+            format!("no permission for port {port}; use one from 1024 on with --alt-port")
+        }
+        io::ErrorKind::AddrNotAvailable => format!(
+            "this machine has no address {}; give one that 'ip address' shows with --alt-addr, or \
+             leave --alt-addr out",
+            addr.ip()
+        ),
+        _ => format!("{error}; see --alt-port and --alt-addr"),
     }
 }
 
@@ -383,6 +404,17 @@ mod tests {
         let error = bind(&[addr], port, limits::GHOST).unwrap_err().to_string();
         assert!(error.starts_with(&format!("TCP port {port} is in use by")), "{error}");
         assert!(error.contains(&std::process::id().to_string()), "{error}");
+    }
+
+    #[test]
+    fn an_alternate_port_in_use_is_said_with_its_owner() {
+        let held = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let addr = held.local_addr().unwrap();
+        let error = open(addr, Protocol::UDP, true, Duration::ZERO).unwrap_err();
+        let why = why_alternate(addr, &error);
+        assert!(why.starts_with(&format!("UDP port {} is in use by", addr.port())), "{why}");
+        assert!(why.contains(&std::process::id().to_string()), "{why}");
+        assert!(why.ends_with("use another port with --alt-port"), "{why}");
     }
 
     #[test]
