@@ -126,6 +126,29 @@ fn answers_udp(answer: impl Fn(&[u8]) -> Vec<Vec<u8>> + Send + 'static) -> Strin
     addr.to_string()
 }
 
+/// A server that answers by TCP as events have it, and by UDP, once it is asked, sends this without
+/// pause to everybody who has asked.
+fn floods_by_udp(datagrams: &'static [&'static [u8]]) -> String {
+    let server = answers(|_, _| json!({"id": "a", "udp_token": "0"}));
+    let socket = UdpSocket::bind(&server).expect("the same port");
+    socket.set_read_timeout(Some(Duration::from_micros(1))).expect("a timeout");
+    thread::spawn(move || {
+        let mut asked: Vec<SocketAddr> = Vec::new();
+        let mut buffer = [0; 2048];
+        loop {
+            match socket.recv_from(&mut buffer) {
+                Ok((_, from)) if !asked.contains(&from) => asked.push(from),
+                _ => {}
+            }
+            for to in &asked {
+                // Who has ended gets nothing more; the next one does.
+                datagrams.iter().for_each(|datagram| _ = socket.send_to(datagram, to));
+            }
+        }
+    });
+    server
+}
+
 const FLOODS: [&[u8]; 6] = [
     b"\n",
     b"\xf9[",
@@ -163,6 +186,38 @@ fn a_flood_ends_a_probe() {
         let server = floods(flood);
         let probe = ["probe", &server, "--bind", "127.0.0.1", "--wait", "0.3"];
         fails(&probe, Duration::from_secs(45));
+    }
+}
+
+#[test]
+fn a_flood_of_datagrams_ends_all() {
+    let floods: [&[&[u8]]; 3] = [
+        &[b"junk", b"\xde\xc0\xad\xde\x0c\0\0\0\x01\0\0\0x"],
+        &[b"cj:0123456789abcdef:127.0.0.1:9", b"pp:0123456789abcdef:1,2,3", b"rl:x", b"\x0a\0"],
+        &[b"rh:0123456789abcdef", b"rID:0123456789abcdef:0123456789abcdef0123456789abcdef"],
+    ];
+    for flood in floods {
+        let server = floods_by_udp(flood);
+        let commands: [&[&str]; 7] = [
+            &["host", "--bind", "127.0.0.1", "--for", "2", "--master", &server],
+            &["join", "127.0.0.9", "--bind", "127.0.0.1", "--timeout", "2", "--master", &server],
+            &["rooms", "host", "x", "--for", "2", "--timeout", "2", "--master", &server],
+            &["rooms", "list", "--timeout", "2", "--master", &server],
+            &["natpunch", "--timeout", "2", "--master", &server, "list"],
+            &["nat", &server],
+            &["events", "--id", "a", "--do", "wait 1", "--master", &server],
+        ];
+        // At the same time, as each of them waits for most of its own.
+        thread::scope(|scope| {
+            for args in commands {
+                scope.spawn(move || {
+                    let Ended { code, said, took } = punch(args);
+                    assert!(matches!(code, Some(0 | 1)), "{args:?}: {code:?} {said}");
+                    assert!(took < Duration::from_secs(30), "{args:?}: {took:?}");
+                    assert!(said.len() < 300_000, "{args:?}: {} bytes", said.len());
+                });
+            }
+        });
     }
 }
 
