@@ -281,7 +281,29 @@ impl Options {
                        --tls-cert and --tls-key";
             return Err(Self::command().error(ErrorKind::MissingRequiredArgument, why));
         }
+        if self.admits_nobody() {
+            let why = "--key and --games (PUNCHD_KEY, PUNCHD_GAMES) admit nobody who speaks natpunch, \
+                       which has nothing to tell games by, and no other dialect is spoken: leave \
+                       them out, or add gmnet, rooms or events to --dialects";
+            return Err(Self::command().error(ErrorKind::ArgumentConflict, why));
+        }
         Ok(())
+    }
+
+    /// Whether all who come are refused. STUN has nobody to admit.
+    fn admits_nobody(&self) -> bool {
+        let is_open = self.keys.is_empty() && self.games.is_empty();
+        let tells = [Name::Gmnet, Name::Rooms, Name::Events];
+        let speaks = |name: &Name| self.dialects.contains(name);
+        !is_open && speaks(&Name::Natpunch) && !tells.iter().any(speaks)
+    }
+
+    /// What has no effect beside other options, for the log.
+    #[must_use]
+    pub fn without_effect(&self) -> Option<&'static str> {
+        // So it was in the old server, and its command lines have both.
+        let idle = self.disable_lobby && self.testing;
+        idle.then_some("--disable-lobby has no effect with --testing: the lobby is answered")
     }
 
     /// What restricts who may do what here, in short, for the log.
@@ -289,10 +311,11 @@ impl Options {
     pub fn restrictions(&self) -> String {
         let mut all = Vec::new();
         if !self.games.is_empty() {
-            let games: Vec<_> = self.games.iter().map(|game| format!("{game:?}")).collect();
+            let games: Vec<_> =
+                distinct(&self.games).iter().map(|game| format!("{game:?}")).collect();
             all.push(format!("only for the games {}", games.join(", ")));
         }
-        match self.keys.len() {
+        match distinct(&self.keys).len() {
             0 => {}
             1 => all.push("1 key".into()),
             keys => all.push(format!("{keys} keys")),
@@ -305,11 +328,22 @@ impl Options {
             (self.tls_required, "TLS required"),
             (self.tls_cert.is_some() && !self.tls_required, "with TLS"),
             (self.testing, "testing"),
-            (self.disable_lobby, "no lobby"),
+            (self.disable_lobby && !self.testing, "no lobby"),
         ];
         all.extend(others.iter().filter(|(is_so, _)| *is_so).map(|(_, what)| (*what).to_owned()));
         all.iter().fold(String::new(), |text, one| text + "; " + one)
     }
+}
+
+/// What is in a list, each once.
+fn distinct(list: &[String]) -> Vec<&String> {
+    let mut all: Vec<&String> = Vec::new();
+    for text in list {
+        if !all.contains(&text) {
+            all.push(text);
+        }
+    }
+    all
 }
 
 /// A time that is given in milliseconds.
@@ -474,6 +508,44 @@ mod tests {
         ] {
             assert_eq!(error(option, ip), Ok(()), "{option} {ip}");
         }
+    }
+
+    #[test]
+    fn options_that_admit_nobody_are_refused() {
+        let checks = |args: &[&str]| {
+            let options = Options::try_parse_from([&["punchd"], args].concat()).unwrap();
+            options.check().map_err(|error| error.to_string())
+        };
+        for args in [
+            &["--dialects", "natpunch", "--key", "k"][..],
+            &["--dialects", "natpunch,stun", "--key", "k"],
+            &["--dialects", "natpunch", "--games", "Pong"],
+        ] {
+            let error = checks(args).expect_err(&args.join(" "));
+            assert!(error.contains("admit nobody who speaks natpunch"), "{error}");
+        }
+        for args in [
+            &["--dialects", "natpunch"][..],
+            &["--dialects", "natpunch,rooms", "--key", "k"],
+            &["--key", "k"],
+        ] {
+            assert_eq!(checks(args), Ok(()), "{args:?}");
+        }
+    }
+
+    #[test]
+    fn restrictions_are_what_they_are() {
+        let told = |args: &[&str]| {
+            let options = Options::try_parse_from([&["punchd"], args].concat()).unwrap();
+            (options.restrictions(), options.without_effect())
+        };
+        assert_eq!(told(&["--key", "a", "--key", "a"]).0, "; 1 key");
+        assert_eq!(told(&["--key", "a,b,a"]).0, "; 2 keys");
+        assert_eq!(told(&["--games", "A,B,A"]).0, "; only for the games \"A\", \"B\"");
+        assert_eq!(told(&["--disable-lobby"]), ("; no lobby".to_owned(), None));
+        let (restrictions, without_effect) = told(&["--testing", "--disable-lobby"]);
+        assert_eq!(restrictions, "; testing");
+        assert!(without_effect.unwrap().starts_with("--disable-lobby has no effect"));
     }
 
     #[test]

@@ -96,6 +96,9 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     event_loop.obey(requests)?;
     stop_at_signals(event_loop.stopper()?)?;
     let but = options.restrictions();
+    if let Some(what) = options.without_effect() {
+        warn!("{what}");
+    }
     info!("punchd {} {listening}{also}, up to {most} connections{but}", env!("CARGO_PKG_VERSION"));
     tell_service_manager(NotifyState::Ready);
     event_loop.run()?;

@@ -2,6 +2,7 @@
 //! fixture that runs the real server.
 //!
 //! - [`bench`]: players and questions that load a server, and what it needs for them.
+//! - [`bounded`]: reading with an end, whatever the other side does.
 //! - [`master`]: starts the built `punchd`, or points at a running server (`PUNCH_MASTER`).
 //! - [`folder`]: a place for the files of a test.
 //! - [`meddler`]: a master server that cuts and glues its replies, for games to bear.
@@ -14,11 +15,13 @@
 //! - [`nat`]: what kind of NAT is in front of this machine.
 //! - [`raw`]: bare sockets, for peers that no game would be.
 //! - [`rooms`]: [`rooms::Player`], who hosts or joins a room and then talks ENet through the hole.
+//! - [`shown`]: what others have sent, made fit for a terminal.
 //! - [`sim`]: the server in a made-up network, through seeded schedules.
 //! - [`unplugged`]: the server without sockets and with a made-up clock.
 #![forbid(unsafe_code)]
 
 pub mod bench;
+pub mod bounded;
 pub mod events;
 pub mod folder;
 pub mod fuzz;
@@ -30,6 +33,7 @@ pub mod natlab;
 pub mod natpunch;
 pub mod raw;
 pub mod rooms;
+pub mod shown;
 pub mod sim;
 pub mod unplugged;
 pub mod vector;

@@ -185,10 +185,16 @@ fn a_port_that_is_none_is_told_what_ports_are() {
 #[test]
 fn the_start_up_line_names_what_restricts_the_server() {
     let args = ["--games", "Pong, My Game", "--key", "a,b", "--dialects", "gmnet, events"];
-    let master = Master::start(&[&args[..], &["--testing", "--disable-lobby"]].concat());
+    let master = Master::start(&[&args[..], &["--disable-lobby"]].concat());
     let wants = "connections; only for the games \"Pong\", \"My Game\"; 2 keys; only gmnet, events; \
-                 testing; no lobby";
+                 no lobby";
     let log = master.log();
+    assert!(log.contains(wants), "{log}");
+    let log = Master::start(&["--testing", "--disable-lobby"]).log();
+    let wants = "--disable-lobby has no effect with --testing";
+    assert!(log.contains(wants) && !log.contains("; no lobby"), "{log}");
+    let log = Master::start(&["--key", "a", "--key", "a", "--disable-lobby"]).log();
+    let wants = "connections; 1 key; no lobby";
     assert!(log.contains(wants), "{log}");
     let log = Master::start(&[]).stop();
     let first = log.lines().find(|line| line.contains("listening")).expect("a line");

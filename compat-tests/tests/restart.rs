@@ -1,6 +1,7 @@
 //! Restarts behind sockets that stay open, as systemd's socket units have it: nobody is refused.
 #![expect(clippy::expect_used, reason = "a helper that fails is a test that fails")]
 
+use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
@@ -31,6 +32,16 @@ fn activated(tcp: &TcpListener, udp: Option<&UdpSocket>) -> Command {
         Some(udp) => Stdio::from(OwnedFd::from(udp.try_clone().expect("a copy"))),
         None => Stdio::null(),
     });
+    command
+}
+
+/// The same with a UDP socket alone.
+fn activated_by_udp(udp: &UdpSocket) -> Command {
+    let mut command = Command::new("bash");
+    let script = "export LISTEN_PID=$$; exec \"$0\" 3<&0 0</dev/null";
+    command.arg("-c").arg(script).arg(master::binary()).env("LISTEN_FDS", "1");
+    let udp = OwnedFd::from(udp.try_clone().expect("a copy"));
+    command.stdin(Stdio::from(udp)).stdout(Stdio::null());
     command
 }
 
@@ -197,4 +208,22 @@ fn a_tcp_socket_alone_is_refused_in_plain_words() {
     assert_eq!(output.status.code(), Some(1), "{log}");
     assert!(log.contains("was handed over without a UDP one"), "{log}");
     assert!(log.contains("ListenDatagram="), "it says what to do: {log}");
+}
+
+#[test]
+fn a_udp_socket_alone_is_refused_in_plain_words() {
+    let (_, udp) = sockets();
+    // Were it ignored, the server would open sockets of its own and run: one line tells which.
+    let mut command = activated_by_udp(&udp);
+    command.env("PUNCHD_PORT", "0").stderr(Stdio::piped());
+    let mut server = command.spawn().expect("starting the server");
+    let mut log = String::new();
+    let said = server.stderr.take().expect("stderr is piped");
+    BufReader::new(said).read_line(&mut log).expect("a line");
+    if log.contains("listening") {
+        server.kill().expect("ending it");
+    }
+    assert_eq!(server.wait().expect("its end").code(), Some(1), "{log}");
+    assert!(log.contains("was handed over without a TCP one"), "{log}");
+    assert!(log.contains("ListenStream="), "it says what to do: {log}");
 }

@@ -149,7 +149,12 @@ pub fn inherited(ghost: Duration) -> Result<Vec<Bound>, InheritError> {
         // Whether this is the first start of many, nobody tells.
         Ok(Bound { addr, tcp, udp, is_restart: true })
     };
-    all.into_iter().map(pair).collect()
+    let all = all.into_iter().map(pair).collect::<Result<Vec<_>, _>>()?;
+    match udp.first().map(std::net::UdpSocket::local_addr) {
+        None => Ok(all),
+        Some(Ok(addr)) => Err(InheritError::AloneUdp(addr)),
+        Some(Err(error)) => Err(InheritError::System(error)),
+    }
 }
 
 /// Why the sockets of the service manager cannot be used.
@@ -159,6 +164,8 @@ pub enum InheritError {
     NoInternetSocket,
     /// This TCP socket has no UDP socket beside it.
     Alone(SocketAddr),
+    /// This UDP socket has no TCP socket beside it.
+    AloneUdp(SocketAddr),
     /// The system refuses to prepare one.
     System(io::Error),
 }
@@ -172,6 +179,9 @@ impl fmt::Display for InheritError {
             }
             Self::Alone(addr) => {
                 write!(f, "the TCP socket {addr} was handed over without a UDP one; {advice}")
+            }
+            Self::AloneUdp(addr) => {
+                write!(f, "the UDP socket {addr} was handed over without a TCP one; {advice}")
             }
             Self::System(error) => write!(f, "cannot use a socket handed over: {error}"),
         }
@@ -231,11 +241,32 @@ fn alternate(addr: SocketAddr, only_v6: bool) -> Option<(SocketAddr, UdpSocket)>
     match opened {
         Ok(opened) => Some(opened),
         Err(error) => {
-            warn!(
-                "STUN does without the alternate socket {addr}: {error}; see --alt-port and --alt-addr"
-            );
+            warn!("STUN does without the alternate socket {addr}: {}", why_alternate(addr, &error));
             None
         }
+    }
+}
+
+/// Why an alternate socket cannot be had, and what to do about it.
+fn why_alternate(addr: SocketAddr, error: &io::Error) -> String {
+    let port = addr.port();
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            let by = owner::of_port(port, false)
+                .map_or_else(|| "another program".to_string(), |owner| owner.to_string());
+            format!(
+                "UDP port {port} is in use by {by}; stop it, or use another port with --alt-port"
+            )
+        }
+        io::ErrorKind::PermissionDenied => {
+            format!("no permission for port {port}; use one from 1024 on with --alt-port")
+        }
+        io::ErrorKind::AddrNotAvailable => format!(
+            "this machine has no address {}; give one that 'ip address' shows with --alt-addr, or \
+             leave --alt-addr out",
+            addr.ip()
+        ),
+        _ => format!("{error}; see --alt-port and --alt-addr"),
     }
 }
 
@@ -373,6 +404,17 @@ mod tests {
         let error = bind(&[addr], port, limits::GHOST).unwrap_err().to_string();
         assert!(error.starts_with(&format!("TCP port {port} is in use by")), "{error}");
         assert!(error.contains(&std::process::id().to_string()), "{error}");
+    }
+
+    #[test]
+    fn an_alternate_port_in_use_is_said_with_its_owner() {
+        let held = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let addr = held.local_addr().unwrap();
+        let error = open(addr, Protocol::UDP, true, Duration::ZERO).unwrap_err();
+        let why = why_alternate(addr, &error);
+        assert!(why.starts_with(&format!("UDP port {} is in use by", addr.port())), "{why}");
+        assert!(why.contains(&std::process::id().to_string()), "{why}");
+        assert!(why.ends_with("use another port with --alt-port"), "{why}");
     }
 
     #[test]

@@ -15,6 +15,7 @@ use super::peers::{CLIENT, Client, Host, register};
 use super::sockets::{self, ManyAddresses, address, begin_tcp, wait_for, wait_for_version};
 use super::stats::Latencies;
 use crate::gmnet::wire::{self, Data, Protocol};
+use crate::shown::quoted;
 
 /// All introductions of a round must be done within this time.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -445,9 +446,9 @@ impl Players {
 
 fn wrong(who: &str, addr: Ipv4Addr, told: &[u8], wanted: &[u8]) -> Failure {
     Failure::Wrong(format!(
-        "the {who} {addr} was told \"{}\" instead of \"{}\"",
-        told.escape_ascii(),
-        wanted.escape_ascii()
+        "the {who} {addr} was told {} instead of {}",
+        quoted(told),
+        quoted(wanted)
     ))
 }
 

@@ -12,9 +12,16 @@ use super::error::{EventError, Fault};
 use super::link::{Link, Tls};
 use super::told::{Arrival, Introduction, Login, Pass, Request};
 use crate::nat;
+use crate::shown::quoted;
+
+/// The server itself answers at once.
+const OF_SERVER: Duration = Duration::from_secs(10);
 
 /// Longer than the server waits for a peer, so that its word comes first.
 const WAIT: Duration = Duration::from_secs(40);
+
+/// So many bytes of events wait to be asked for.
+const UNREAD: usize = 4 << 20;
 
 /// How often the token is sent until the server has answered.
 const TOKEN_GAP: Duration = Duration::from_millis(200);
@@ -27,6 +34,8 @@ pub struct EventClient {
     last_id: u64,
     login: Option<Login>,
     passes: VecDeque<Pass>,
+    /// Bytes that have come since nothing waited to be asked for.
+    unread: usize,
     /// Confirmations and responses that nobody has asked for yet, by ID.
     answers: HashMap<u64, Value>,
     handlers: HashMap<String, Handler>,
@@ -49,6 +58,7 @@ impl EventClient {
             last_id: 0,
             login: None,
             passes: VecDeque::new(),
+            unread: 0,
             answers: HashMap::new(),
             handlers: HashMap::new(),
         })
@@ -116,7 +126,7 @@ impl EventClient {
         data: Value,
     ) -> Result<Value, EventError> {
         let id = self.start_request(dest, name, data)?;
-        self.answer(id, WAIT)
+        self.answer(id, if dest.is_some() { WAIT } else { OF_SERVER })
     }
 
     /// The first half of [`Self::confirm_pass`]; [`Self::arrival`] is the other.
@@ -197,8 +207,8 @@ impl EventClient {
     pub fn next_pass(&mut self, within: Duration) -> Result<Option<Pass>, EventError> {
         let deadline = Instant::now() + within;
         while self.passes.is_empty() {
-            if !self.turn(deadline)? {
-                return Ok(None);
+            if !self.turn(deadline)? || self.is_over(deadline) {
+                break;
             }
         }
         Ok(self.passes.pop_front())
@@ -210,14 +220,16 @@ impl EventClient {
     /// If it does not come in time, or the connection is broken.
     pub fn wait_for(&mut self, name: &str, within: Duration) -> Result<Pass, EventError> {
         let deadline = Instant::now() + within;
+        let mut is_over = false;
         loop {
             let found = self.passes.iter().position(|pass| pass.name == name);
             if let Some(pass) = found.and_then(|n| self.passes.remove(n)) {
                 return Ok(pass);
             }
-            if !self.turn(deadline)? {
+            if is_over {
                 return Err(EventError::NoAnswer(within));
             }
+            is_over = !self.turn(deadline)? || self.is_over(deadline);
         }
     }
 
@@ -253,12 +265,16 @@ impl EventClient {
         let mut buffer = [0; 512];
         while Instant::now() < deadline {
             socket.send_to(format!("udp:{token}").as_bytes(), server).map_err(failed)?;
+            let next = Instant::now() + TOKEN_GAP;
             while let Ok((length, from)) = socket.recv_from(&mut buffer) {
                 let answer = std::str::from_utf8(buffer.get(..length).unwrap_or_default());
                 if from == server
                     && let Some(endpoint) = answer.ok().and_then(endpoint)
                 {
                     return Ok(endpoint);
+                }
+                if Instant::now() >= next {
+                    break;
                 }
             }
         }
@@ -308,6 +324,9 @@ impl EventClient {
                 return Ok(answer);
             }
             match self.turn(deadline) {
+                Ok(true) if self.is_over(deadline) && !self.answers.contains_key(&id) => {
+                    return Err(EventError::NoAnswer(within));
+                }
                 Ok(true) => {}
                 Ok(false) => return Err(EventError::NoAnswer(within)),
                 Err(EventError::Closed(server)) => return Err(self.why_closed(server)),
@@ -326,10 +345,23 @@ impl EventClient {
         }
     }
 
+    /// Whether the time is up and all is taken care of that had come until then: of a server that
+    /// sends without pause more is always there.
+    fn is_over(&self, deadline: Instant) -> bool {
+        Instant::now() >= deadline && !self.link.has_event()
+    }
+
     /// Takes care of the next event. False: none came in time.
     fn turn(&mut self, deadline: Instant) -> Result<bool, EventError> {
         let left = deadline.saturating_duration_since(Instant::now());
         let Some(event) = self.link.receive(left)? else { return Ok(false) };
+        if self.passes.is_empty() {
+            self.unread = 0;
+        }
+        self.unread += self.link.last();
+        if self.unread > UNREAD {
+            return Err(EventError::TooMuch(self.link.server()));
+        }
         let text = |key: &str| event[key].as_str().map(str::to_owned);
         let name = text("name");
         let pass = Pass {
@@ -355,7 +387,7 @@ impl EventClient {
             }
             (Some("confirm_pass"), None) => self.keep(&event["pass_id"], &event),
             (Some("response"), _) => self.keep(&event["request_id"], &event),
-            _ => return Err(EventError::Malformed(event.to_string())),
+            _ => return Err(EventError::Malformed(quoted(event.to_string().as_bytes()))),
         }
         Ok(true)
     }
@@ -372,7 +404,7 @@ impl EventClient {
     }
 
     fn keep(&mut self, id: &Value, event: &Value) {
-        if let Some(id) = id.as_u64() {
+        if let Some(id) = id.as_u64().filter(|id| *id <= self.last_id) {
             self.answers.insert(id, event.clone());
         }
     }
@@ -386,7 +418,9 @@ fn with_dest(mut event: Value, dest: Option<&str>) -> Value {
 }
 
 pub(super) fn read<T: DeserializeOwned>(value: &Value) -> Result<T, EventError> {
-    T::deserialize(value).map_err(|error| EventError::Malformed(format!("{error} in {value}")))
+    T::deserialize(value).map_err(|error| {
+        EventError::Malformed(format!("{error} in {}", quoted(value.to_string().as_bytes())))
+    })
 }
 
 /// What the server answers to a token: `udp:IP:PORT`.

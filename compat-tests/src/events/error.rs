@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::shown::sentence;
+
 /// Why the server or a peer did not do what it was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {
@@ -19,7 +21,7 @@ pub struct Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.message, self.code)
+        write!(f, "{} ({})", sentence(&self.message), sentence(&self.code))
     }
 }
 
@@ -37,12 +39,16 @@ pub enum EventError {
     },
     /// A certificate file or a server's name cannot be used.
     Tls(String),
+    /// The server sent more than any would, without a pause.
+    TooMuch(SocketAddr),
     /// The server closed the connection.
     Closed(SocketAddr),
     /// The same, and it said why.
     ClosedFor(SocketAddr, Fault),
     /// Nothing came in time.
     NoAnswer(Duration),
+    /// This had not come to an end in time.
+    Endless(&'static str, Duration),
     /// The server sent something that is no event.
     Malformed(String),
     /// The answer is an error.
@@ -79,8 +85,16 @@ impl fmt::Display for EventError {
             Self::ClosedFor(server, fault) => {
                 write!(f, "the server {server} closed the connection: {fault}")
             }
+            Self::Endless(what, waited) => {
+                write!(f, "the {what} had not come to its end within {waited:.1?}")
+            }
             Self::NoAnswer(waited) => write!(f, "no answer within {waited:.1?}"),
-            Self::Malformed(text) => write!(f, "the server sent something else: {text}"),
+            Self::Malformed(text) => {
+                write!(f, "the server sent something else: {}", sentence(text))
+            }
+            Self::TooMuch(server) => {
+                write!(f, "the server {server} sends without end, as none would")
+            }
             Self::Refused(fault) => fault.fmt(f),
         }
     }

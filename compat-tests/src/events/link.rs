@@ -14,6 +14,11 @@ use rustls::{SupportedProtocolVersion, version};
 use serde_json::Value;
 
 use super::error::EventError;
+use crate::bounded::{self, Budget, LINE, Timed};
+use crate::shown::quoted;
+
+/// The most that a file with certificates has.
+const CERTIFICATES: usize = 16 << 20;
 
 /// How long a connection may take to come about, and a write to be taken.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -48,7 +53,8 @@ impl Tls {
             EventError::Tls(format!("{} for {name}: {error}", ca.display()))
         };
         let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_file_iter(ca).map_err(|error| failed(&error))? {
+        let pem = bounded::file(ca, CERTIFICATES).map_err(|error| failed(&error))?;
+        for certificate in CertificateDer::pem_slice_iter(&pem) {
             let certificate = certificate.map_err(|error| failed(&error))?;
             roots.add(certificate).map_err(|error| failed(&error))?;
         }
@@ -67,14 +73,17 @@ impl Tls {
 pub(super) struct Link {
     stream: Stream,
     server: SocketAddr,
+    budget: Budget,
     /// What came behind the last whole line.
     rest: Vec<u8>,
+    /// How long that line was.
+    last: usize,
 }
 
 #[derive(Debug)]
 enum Stream {
-    Plain(TcpStream),
-    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+    Plain(Timed),
+    Tls(Box<StreamOwned<ClientConnection, Timed>>),
 }
 
 impl Link {
@@ -82,19 +91,18 @@ impl Link {
         let failed = |source| EventError::Socket { doing: "connect to", with: server, source };
         let tcp = TcpStream::connect_timeout(&server, PATIENCE).map_err(failed)?;
         tcp.set_nodelay(true).map_err(failed)?;
-        tcp.set_write_timeout(Some(PATIENCE)).map_err(failed)?;
+        let tcp = Timed::new(tcp, PATIENCE);
         let stream = match tls {
             None => Stream::Plain(tcp),
             Some(tls) => {
                 let connection = ClientConnection::new(Arc::clone(&tls.config), tls.name.clone());
                 let connection = connection.map_err(|error| EventError::Tls(error.to_string()))?;
-                tcp.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
                 let mut stream = StreamOwned::new(connection, tcp);
                 stream.conn.complete_io(&mut stream.sock).map_err(failed)?;
                 Stream::Tls(Box::new(stream))
             }
         };
-        Ok(Self { stream, server, rest: Vec::new() })
+        Ok(Self { stream, server, budget: Budget::new(Instant::now()), rest: Vec::new(), last: 0 })
     }
 
     pub(super) fn server(&self) -> SocketAddr {
@@ -103,12 +111,30 @@ impl Link {
 
     pub(super) fn tcp(&self) -> &TcpStream {
         match &self.stream {
-            Stream::Plain(tcp) => tcp,
-            Stream::Tls(tls) => &tls.sock,
+            Stream::Plain(timed) => timed.tcp(),
+            Stream::Tls(tls) => tls.sock.tcp(),
         }
     }
 
+    fn until(&mut self, deadline: Instant) {
+        match &mut self.stream {
+            Stream::Plain(timed) => timed.set(deadline),
+            Stream::Tls(tls) => tls.sock.set(deadline),
+        }
+    }
+
+    /// How many bytes the last event had.
+    pub(super) fn last(&self) -> usize {
+        self.last
+    }
+
+    /// Whether a whole event has come that was not asked for yet.
+    pub(super) fn has_event(&self) -> bool {
+        self.rest.contains(&b'\n')
+    }
+
     pub(super) fn send(&mut self, text: &str) -> Result<(), EventError> {
+        self.until(Instant::now() + PATIENCE);
         let sent = match &mut self.stream {
             Stream::Plain(tcp) => tcp.write_all(text.as_bytes()),
             Stream::Tls(tls) => tls.write_all(text.as_bytes()).and_then(|()| tls.flush()),
@@ -122,21 +148,29 @@ impl Link {
         loop {
             if let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = self.rest.drain(..=end).collect();
+                self.last = line.len();
                 let event = serde_json::from_slice(&line);
                 return event.map(Some).map_err(|error| {
-                    EventError::Malformed(format!("{error} in {}", line.escape_ascii()))
+                    EventError::Malformed(format!("{error} in {}", quoted(&line)))
                 });
             }
-            let left = deadline.saturating_duration_since(Instant::now());
-            // Zero would mean to wait for ever.
-            match self.read(left.max(Duration::from_millis(1))) {
+            if self.rest.len() > LINE {
+                return Err(EventError::TooMuch(self.server));
+            }
+            let is_over = Instant::now() >= deadline;
+            match self.read(deadline) {
                 Ok(0) => return Err(EventError::Closed(self.server)),
+                Ok(length) if !self.budget.takes(Instant::now(), length) => {
+                    return Err(EventError::TooMuch(self.server));
+                }
+                // Not the end of an event, and the time is over.
+                Ok(_) if is_over && !self.has_event() => return Ok(None),
                 Ok(_) => {}
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error)
                     if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) =>
                 {
-                    if left.is_zero() {
+                    if Instant::now() >= deadline {
                         return Ok(None);
                     }
                 }
@@ -149,8 +183,8 @@ impl Link {
         }
     }
 
-    fn read(&mut self, within: Duration) -> std::io::Result<usize> {
-        self.tcp().set_read_timeout(Some(within))?;
+    fn read(&mut self, deadline: Instant) -> std::io::Result<usize> {
+        self.until(deadline);
         let mut buffer = [0; 16 * 1024];
         let length = match &mut self.stream {
             Stream::Plain(tcp) => tcp.read(&mut buffer)?,

@@ -1,11 +1,16 @@
 //! The client's requests that have to do with rooms.
 
+use std::time::{Duration, Instant};
+
 use serde::Deserialize;
 use serde_json::json;
 
 use super::client::EventClient;
 use super::error::EventError;
 use super::told::{Joined, Listed};
+
+/// How long a list may take, of which the server tells a part at a time.
+const LIST_WITHIN: Duration = Duration::from_secs(20);
 
 impl EventClient {
     /// Makes a room and returns its ID.
@@ -32,7 +37,7 @@ impl EventClient {
     /// All rooms of one's game.
     ///
     /// # Errors
-    /// If the server refuses it.
+    /// If the server refuses it, or the list has no end.
     pub fn list_rooms(&mut self) -> Result<Vec<Listed>, EventError> {
         #[derive(Deserialize)]
         struct Page {
@@ -40,7 +45,11 @@ impl EventClient {
             more: bool,
         }
         let mut all: Vec<Listed> = Vec::new();
+        let deadline = Instant::now() + LIST_WITHIN;
         loop {
+            if Instant::now() >= deadline {
+                return Err(EventError::Endless("list of rooms", LIST_WITHIN));
+            }
             let data = all.last().map_or(json!({}), |last| json!({"after": last.room}));
             let page: Page = self.ask("list_rooms", data)?;
             all.extend(page.rooms);

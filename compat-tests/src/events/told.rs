@@ -5,8 +5,13 @@ use std::net::{IpAddr, SocketAddr};
 use serde::Deserialize;
 use serde_json::Value;
 
+use punchd::limits::LOCAL_ENDPOINTS;
+
 use super::client::read;
 use super::error::{EventError, Fault};
+
+/// More ports no server predicts; a malicious one would have somebody knocked at by thousands.
+const MOST_PREDICTED: usize = 16;
 
 /// What became of a `confirm_pass`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,9 +117,13 @@ impl Introduction {
         Ok(Self {
             id: told.id,
             endpoint: SocketAddr::new(told.ip, told.port),
-            local: told.local.iter().map(|at| SocketAddr::new(at.ip, at.port)).collect(),
+            local: (told.local.iter().take(LOCAL_ENDPOINTS))
+                .map(|at| SocketAddr::new(at.ip, at.port))
+                .collect(),
             nonce: told.nonce,
-            predicted: told.predict.iter().map(|port| SocketAddr::new(told.ip, *port)).collect(),
+            predicted: (told.predict.iter().take(MOST_PREDICTED))
+                .map(|port| SocketAddr::new(told.ip, *port))
+                .collect(),
         })
     }
 }

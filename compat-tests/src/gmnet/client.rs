@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use super::MOST_A_STEP;
 use super::again::HELLO;
 use super::config::ClientConfig;
 use super::control::{Control, Event, GameSocket};
@@ -159,7 +160,8 @@ impl Client {
     /// Why it is not connected and will not be.
     pub fn step(&mut self) -> Result<Progress, Error> {
         // A connected client has closed its control connection, so nothing is read then.
-        while let Some(event) = self.control.as_ref().and_then(Control::pending) {
+        for _ in 0..MOST_A_STEP {
+            let Some(event) = self.control.as_ref().and_then(Control::pending) else { break };
             self.on_master(&event)?;
         }
         match self.state {
@@ -320,7 +322,13 @@ impl Client {
         let master = self.config.master;
         match bytes.first() {
             None if self.answer.is_some() => self.control = None,
-            None => return Err(Error::MasterClosed { master, after: Vec::new() }),
+            None => {
+                let closed = Error::MasterClosed { master, after: Vec::new() };
+                return Err(self
+                    .control
+                    .as_ref()
+                    .map_or(closed, |control| control.ended(Vec::new())));
+            }
             Some(&wire::MASTER) => {
                 let malformed = |why| Error::Malformed { from: master, bytes: bytes.to_vec(), why };
                 let told = wire::introduction(bytes).map_err(malformed)?;
@@ -367,7 +375,8 @@ impl Client {
     }
 
     fn step_knocking(&mut self) -> Result<(), Error> {
-        while let Some((from, payload)) = self.socket.receive(Duration::ZERO)? {
+        for _ in 0..MOST_A_STEP {
+            let Some((from, payload)) = self.socket.receive(Duration::ZERO)? else { break };
             if payload.first() == Some(&wire::KNOCK) && self.is_address_of_host(from) {
                 self.knocker = Some(from);
             }
@@ -437,11 +446,14 @@ impl Client {
             let Some((from, payload)) = self.socket.receive(left)? else { return Err(silent) };
             // Knocks and welcomes that were still under way are none of the game's own.
             let old = matches!(payload.first(), Some(&(wire::KNOCK | wire::WELCOME)));
-            if from != host || old {
-                continue;
-            }
-            if let Some(found) = answer(&payload) {
+            if from == host
+                && !old
+                && let Some(found) = answer(&payload)
+            {
                 return Ok(found);
+            }
+            if Instant::now() >= until {
+                return Err(silent);
             }
         }
     }

@@ -2,8 +2,9 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpStream, UdpSocket};
-use std::sync::Mutex;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, SockRef, Socket, Type};
@@ -11,10 +12,18 @@ use socket2::{Domain, SockRef, Socket, Type};
 use super::error::Error;
 use super::line::{Line, Queue};
 use super::wire;
+use crate::bounded::Budget;
 use crate::nat;
 
 /// How long a GameMaker game waits for a TCP connection.
 const CONNECT_WITHIN: Duration = Duration::from_secs(4);
+
+/// So many events wait for a peer that is busy; more stay with the system, and so with the server.
+const WAITING: usize = 256;
+
+/// So many datagrams are looked at when the time is up: of one who sends without pause there are
+/// always more.
+const LATE: usize = 64;
 
 /// What one `recv` returned, which is what GameMaker hands to a game as one network event.
 #[derive(Clone, Debug)]
@@ -31,6 +40,8 @@ pub struct Control {
     stream: TcpStream,
     master: SocketAddr,
     events: Receiver<Event>,
+    /// The server has sent more than any server would.
+    floods: Arc<AtomicBool>,
     at_drop: Shutdown,
 }
 
@@ -48,13 +59,17 @@ impl Control {
         }
         tcp.connect_timeout(&master.into(), CONNECT_WITHIN).map_err(socket)?;
         tcp.set_tcp_nodelay(true).map_err(socket)?;
+        // Requests are short; one that is not taken has met a server that does not read.
+        tcp.set_write_timeout(Some(CONNECT_WITHIN)).map_err(socket)?;
         let stream = TcpStream::from(tcp);
         let reader = stream.try_clone().map_err(socket)?;
-        let (sink, events) = channel();
+        let (sink, events) = sync_channel(WAITING);
+        let floods = Arc::new(AtomicBool::new(false));
+        let said = Arc::clone(&floods);
         // A thread of its own, so that an event has its true arrival time and its true borders
         // however busy the peer is. It ends with the connection.
-        std::thread::spawn(move || read_all(reader, &sink));
-        Ok(Self { stream, master, events, at_drop: Shutdown::Both })
+        std::thread::spawn(move || read_all(reader, &sink, &said));
+        Ok(Self { stream, master, events, floods, at_drop: Shutdown::Both })
     }
 
     /// Sends a whole request at once.
@@ -65,9 +80,13 @@ impl Control {
         (&self.stream).write_all(bytes).map_err(Error::socket("send to", self.master))
     }
 
-    /// The next event, if it comes in time.
+    /// The next event, if it comes in time. When there is no time left it is none, though one may be
+    /// there: so whoever waits until a deadline comes to an end.
     #[must_use]
     pub fn next(&self, within: Duration) -> Option<Event> {
+        if within.is_zero() {
+            return None;
+        }
         self.events.recv_timeout(within).ok()
     }
 
@@ -84,10 +103,18 @@ impl Control {
     pub fn answer(&self, within: Duration) -> Result<Event, Error> {
         match self.next(within) {
             None => Err(Error::NoAnswer { master: self.master, waited: within }),
-            Some(event) if event.bytes.is_empty() => {
-                Err(Error::MasterClosed { master: self.master, after: Vec::new() })
-            }
+            Some(event) if event.bytes.is_empty() => Err(self.ended(Vec::new())),
             Some(event) => Ok(event),
+        }
+    }
+
+    /// Why there is nothing more: for whom the last event was the end of the connection.
+    #[must_use]
+    pub fn ended(&self, after: Vec<u8>) -> Error {
+        let master = self.master;
+        match self.floods.load(Ordering::Relaxed) {
+            true => Error::TooMuch { master },
+            false => Error::MasterClosed { master, after },
         }
     }
 
@@ -115,14 +142,19 @@ impl Drop for Control {
     }
 }
 
-fn read_all(mut stream: TcpStream, sink: &Sender<Event>) {
+fn read_all(mut stream: TcpStream, sink: &SyncSender<Event>, floods: &AtomicBool) {
     let mut buffer = vec![0; 64 * 1024];
+    let mut budget = Budget::new(Instant::now());
     loop {
         let len = match stream.read(&mut buffer) {
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
             // A reset is an end like any other: games are told the same.
             Err(_) => 0,
-            Ok(len) => len,
+            Ok(len) if budget.takes(Instant::now(), len) => len,
+            Ok(_) => {
+                floods.store(true, Ordering::Relaxed);
+                0
+            }
         };
         let bytes = buffer.get(..len).unwrap_or_default().to_vec();
         if sink.send(Event { at: Instant::now(), bytes }).is_err() || len == 0 {
@@ -195,8 +227,13 @@ impl GameSocket {
         let deadline = Instant::now() + within;
         let mut buffer = [0; wire::MAX_DATAGRAM];
         let mut arriving = self.arriving.lock().unwrap_or_else(|e| e.into_inner());
+        let mut late = 0;
         loop {
             let now = Instant::now();
+            late += usize::from(now >= deadline);
+            if late > LATE {
+                return Ok(None);
+            }
             if let Some((from, datagram)) = arriving.pop(now) {
                 match wire::payload(&datagram) {
                     Some(payload) => return Ok(Some((from, payload.to_vec()))),

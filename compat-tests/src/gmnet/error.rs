@@ -5,6 +5,8 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use crate::shown::quoted;
+
 /// Why a peer could not do what it was asked to do.
 #[derive(Debug)]
 pub enum Error {
@@ -23,6 +25,11 @@ pub enum Error {
         master: SocketAddr,
         /// What it had sent before.
         after: Vec<u8>,
+    },
+    /// The master server sent more than any would, without a pause.
+    TooMuch {
+        /// The master server.
+        master: SocketAddr,
     },
     /// The master server sent something that no game understands.
     Malformed {
@@ -83,11 +90,14 @@ impl fmt::Display for Error {
             }
             Self::MasterClosed { master, after } => write!(
                 f,
-                "the master server {master} closed the connection after \"{}\"",
-                after.escape_ascii()
+                "the master server {master} closed the connection after {}",
+                quoted(after)
             ),
+            Self::TooMuch { master } => {
+                write!(f, "the master server {master} sends without end, as none would")
+            }
             Self::Malformed { from, bytes, why } => {
-                write!(f, "{from} sent \"{}\": {why}", bytes.escape_ascii())
+                write!(f, "{from} sent {}: {why}", quoted(bytes))
             }
             Self::NoAnswer { master, waited } => {
                 write!(f, "the master server {master} did not answer within {waited:.1?}")

@@ -3,16 +3,25 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::STEP;
 use super::again::{Again, Due};
 use super::config::HostConfig;
 use super::control::{Control, Event, GameSocket};
 use super::error::Error;
 use super::running::Running;
 use super::wire::{self, Data};
+use super::{MOST_A_STEP, STEP};
 
 /// How often a new player is sent its welcome.
 const WELCOMES: u8 = 4;
+
+/// So much is remembered of what was told and received, and so many players there can be.
+const MOST_KEPT: usize = 4096;
+
+/// At so many clients a host knocks at one time: more than are told in the time of the knocks.
+const MOST_CLIENTS: usize = 512;
+
+/// So many clients are read from one event, where a server has reason for one.
+const MOST_AT_ONCE: usize = 64;
 
 /// What the master server told a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -212,10 +221,12 @@ impl Host {
             self.register()?;
         }
         let mut happened = std::mem::take(&mut self.unsaid);
-        while let Some((from, payload)) = self.socket.receive(Duration::ZERO)? {
+        for _ in 0..MOST_A_STEP {
+            let Some((from, payload)) = self.socket.receive(Duration::ZERO)? else { break };
             happened.extend(self.on_datagram(from, payload));
         }
-        while let Some(event) = self.control.as_ref().and_then(Control::pending) {
+        for _ in 0..MOST_A_STEP {
+            let Some(event) = self.control.as_ref().and_then(Control::pending) else { break };
             happened.extend(self.on_master(&event)?);
         }
         self.say_again();
@@ -345,7 +356,9 @@ impl Host {
                 if self.config.echo {
                     self.socket.send(from, &payload);
                 }
-                self.received.push((from, payload.clone()));
+                if self.received.len() < MOST_KEPT {
+                    self.received.push((from, payload.clone()));
+                }
                 Some(HostEvent::Received(from, payload))
             }
         }
@@ -354,18 +367,21 @@ impl Host {
     fn lets_in(&self, client: SocketAddr) -> bool {
         let HostConfig { never_welcome, only_told, .. } = self.config;
         let was_told = || self.told.iter().any(|told| !told.lost && told.client == client);
-        !never_welcome && (!only_told || was_told())
+        !never_welcome && self.players.len() < MOST_KEPT && (!only_told || was_told())
     }
 
     /// Reads an event as games do, which is its first message; what is behind is only recorded.
     fn on_master(&mut self, event: &Event) -> Result<Vec<HostEvent>, Error> {
         if event.bytes.is_empty() {
-            self.control = None;
-            return Ok(vec![HostEvent::MasterGone]);
+            let ended = self.control.take().map(|control| control.ended(Vec::new()));
+            return match ended {
+                Some(flood @ Error::TooMuch { .. }) => Err(flood),
+                _ => Ok(vec![HostEvent::MasterGone]),
+            };
         }
         let mut happened = Vec::new();
         let mut rest = event.bytes.as_slice();
-        while rest.first() == Some(&wire::MASTER) {
+        while rest.first() == Some(&wire::MASTER) && happened.len() < MOST_AT_ONCE {
             let told = wire::introduction(rest).map_err(|why| Error::Malformed {
                 from: self.config.master,
                 bytes: event.bytes.clone(),
@@ -388,7 +404,8 @@ impl Host {
         lost: bool,
     ) -> HostEvent {
         let wire::Introduction { endpoint: client, terminated, .. } = introduction;
-        if !lost && self.knocking.iter().all(|(known, _)| *known != client) {
+        let knocks = !lost && self.knocking.len() < MOST_CLIENTS;
+        if knocks && self.knocking.iter().all(|(known, _)| *known != client) {
             self.knocking.push((client, Instant::now()));
         }
         if client == self.config.master {
@@ -398,7 +415,9 @@ impl Host {
             return HostEvent::AskedForPort;
         }
         let told = Told { client, at, terminated, lost };
-        self.told.push(told.clone());
+        if self.told.len() < MOST_KEPT {
+            self.told.push(told.clone());
+        }
         HostEvent::Told(told)
     }
 

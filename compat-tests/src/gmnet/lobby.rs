@@ -101,7 +101,7 @@ impl Lobby {
             let left = deadline.saturating_duration_since(Instant::now());
             let event = control.next(left).ok_or(Error::NoAnswer { master, waited: within })?;
             if event.bytes.is_empty() {
-                return Err(Error::MasterClosed { master, after: raw });
+                return Err(control.ended(raw));
             }
             raw.extend(event.bytes);
             events += 1;

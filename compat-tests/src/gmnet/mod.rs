@@ -31,5 +31,9 @@ pub use wire::{Data, Protocol};
 /// The time between two steps of a game.
 pub const STEP: Duration = Duration::from_nanos(1_000_000_000 / 60);
 
+/// So much of what has come is looked at in one step, of TCP and of UDP: whoever sends without pause
+/// does not keep a game from its next step.
+const MOST_A_STEP: usize = 256;
+
 /// How long both sides knock before they give up: that of GMnet ENGINE.
 pub const CONNECTION_TIMEOUT: Duration = Duration::from_secs(15);

@@ -17,6 +17,9 @@ use crate::gmnet::wire;
 /// How long it rests when there is nothing to do: much less than a step of a game.
 const REST: Duration = Duration::from_millis(2);
 
+/// So many datagrams are read in one go, however many there are.
+const MOST_AT_ONCE: usize = 1024;
+
 /// One port for TCP and UDP.
 #[derive(Debug)]
 pub(super) struct Door {
@@ -120,7 +123,8 @@ impl Rounds {
         let mut buffer = [0; wire::MAX_DATAGRAM];
         let mut busy = false;
         for (socket, (door, line)) in (0..).zip(self.doors.iter().zip(&mut self.lines)) {
-            while let Ok((len, from)) = door.udp.recv_from(&mut buffer) {
+            for _ in 0..MOST_AT_ONCE {
+                let Ok((len, from)) = door.udp.recv_from(&mut buffer) else { break };
                 busy = true;
                 line.push(Instant::now(), from, buffer.get(..len).unwrap_or_default());
             }

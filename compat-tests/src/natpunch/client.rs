@@ -21,6 +21,9 @@ const REGISTER: Duration = Duration::from_secs(1);
 /// How long it is tried in all, as the original.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// So many others a client is introduced to, more than a lobby has place for.
+const MOST_PEERS: usize = 256;
+
 /// Time between two signs of life.
 const KEEP_ALIVE: Duration = Duration::from_secs(1);
 
@@ -189,6 +192,7 @@ impl Client {
     pub fn ping(&mut self, peer: &str) -> Result<bool, Error> {
         let Some(at) = self.peers.get(peer).and_then(|peer| peer.at) else { return Ok(false) };
         self.knock(peer, at)?;
+        self.pings.retain(|(_, sent)| sent.elapsed() < PATIENCE);
         self.pings.push((self.sequence, Instant::now()));
         Ok(true)
     }
@@ -239,9 +243,9 @@ impl Client {
                 let Some(peer) = Peer::new(&told) else { return Ok(()) };
                 let (id, public) = (told.client_id, peer.places[0]);
                 let known = self.peers.get(&id).is_some_and(|known| known.places.contains(&public));
-                if !known {
+                if !known && self.peers.len() < MOST_PEERS {
                     self.peers.insert(id.clone(), peer);
-                } else {
+                } else if known {
                     // The server may wait for us to say that we have met.
                     self.confirm(&id)?;
                 }

@@ -11,6 +11,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::shown::sentence;
+
 pub use client::Client;
 pub use peer::Peer;
 pub use punchd::dialect::natpunch::message::{ClientInfo, LobbyInfo};
@@ -106,7 +108,7 @@ impl fmt::Display for Error {
             Self::NoAnswer { server, waited } => {
                 write!(f, "no answer from {server} within {waited:.1?}")
             }
-            Self::Refused(why) => write!(f, "the server refuses: {why}"),
+            Self::Refused(why) => write!(f, "the server refuses: {}", sentence(why)),
         }
     }
 }

@@ -3,8 +3,11 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use punchd::dialect::rooms::message::Verb;
+
+use crate::shown::sentence;
 
 /// Why a player could not do what it was asked to do.
 #[derive(Debug)]
@@ -17,6 +20,16 @@ pub enum Error {
         master: SocketAddr,
         /// To what.
         verb: Verb,
+    },
+    /// The master server sends more than any would.
+    TooMuch {
+        /// The master server.
+        master: SocketAddr,
+    },
+    /// The list of rooms has not come to its end in time.
+    Endless {
+        /// How long it was waited for.
+        waited: Duration,
     },
     /// The master server said no.
     Refused {
@@ -35,7 +48,13 @@ impl fmt::Display for Error {
                 write!(f, "the master server {master} does not answer {verb}")
             }
             Self::Refused { verb, reason } => {
-                write!(f, "the master server refuses {verb}: {reason}")
+                write!(f, "the master server refuses {verb}: {}", sentence(reason))
+            }
+            Self::TooMuch { master } => {
+                write!(f, "the master server {master} sends without end, as none would")
+            }
+            Self::Endless { waited } => {
+                write!(f, "the list of rooms had not come to its end within {waited:.1?}")
             }
         }
     }

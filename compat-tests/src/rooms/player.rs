@@ -11,7 +11,7 @@ use rusty_enet::{Host, HostSettings, Packet, PeerID};
 
 use super::error::Error;
 use super::message::{Entry, Message};
-use super::punch::Punch;
+use super::punch::{Punch, State};
 use super::tap::{KNOCK, Tap};
 use super::{AGAIN, STEP};
 use crate::nat;
@@ -22,6 +22,18 @@ const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 /// How long to wait for the answer of the alternate port: it may not be there.
 const SHOWING: Duration = Duration::from_millis(300);
+
+/// So many events wait for a player that asks for something.
+const MOST_EVENTS: usize = 4096;
+
+/// So many events of ENet are taken care of in one step.
+const MOST_A_STEP: usize = 256;
+
+/// So many others a player is introduced to at one time, more than a room has place for.
+const MOST_PUNCHES: usize = 256;
+
+/// More ports no server predicts.
+const MOST_PORTS: usize = 16;
 
 /// What a player has to know to come back.
 #[derive(Clone, Copy, Debug)]
@@ -214,7 +226,13 @@ impl Player {
     /// If the master server does not answer, or refuses.
     pub fn list(&mut self) -> Result<Vec<Entry>, Error> {
         let (mut all, mut after): (Vec<Entry>, _) = (Vec::new(), None);
+        // The first page alone may take the whole of what is waited for one answer.
+        let waited = self.patience * 2;
+        let deadline = Instant::now() + waited;
         loop {
+            if !all.is_empty() && Instant::now() >= deadline {
+                return Err(Error::Endless { waited });
+            }
             let mut page = None;
             self.ask(&Request::List(after), |message| {
                 if let Message::List(entries, more) = message {
@@ -224,6 +242,7 @@ impl Player {
                 }
                 page.is_some()
             })?;
+            self.events.retain(|event| !matches!(event, Event::Told(Message::List(..))));
             let Some((entries, more)) = page else { return Ok(all) };
             all.extend(entries);
             after = all.last().map(|entry| entry.room);
@@ -319,6 +338,9 @@ impl Player {
             let again = Instant::now() + AGAIN;
             while Instant::now() < again {
                 let seen = self.events.len();
+                if seen > MOST_EVENTS {
+                    return Err(Error::TooMuch { master: self.master });
+                }
                 self.advance()?;
                 for event in self.events.iter().skip(seen) {
                     match event {
@@ -354,7 +376,8 @@ impl Player {
 
     /// Takes what has come, knocks where it is time to.
     fn advance(&mut self) -> Result<(), Error> {
-        while let Some(event) = self.enet.service()?.map(rusty_enet::Event::no_ref) {
+        for _ in 0..MOST_A_STEP {
+            let Some(event) = self.enet.service()?.map(rusty_enet::Event::no_ref) else { break };
             self.on_enet(event);
         }
         while let Some(data) = self.enet.socket_mut().messages.pop_front() {
@@ -396,10 +419,13 @@ impl Player {
             // It may be here before what it belongs to.
             Message::Predicted(id, ports) => {
                 let towards = self.hosts.then_some(*id);
-                self.predicted.insert(towards, ports.clone());
+                let ports = ports.get(..MOST_PORTS).unwrap_or(ports);
+                if self.predicted.len() < MOST_PUNCHES {
+                    self.predicted.insert(towards, ports.to_vec());
+                }
                 let of_host = |punch: &&mut Punch| towards.is_none_or(|id| punch.id == id);
                 if let Some(punch) = self.punches.iter_mut().find(of_host) {
-                    punch.ports.clone_from(ports);
+                    punch.ports = ports.to_vec();
                 }
             }
             Message::Gone(id) => self.punches.retain(|punch| punch.id != *id),
@@ -410,6 +436,12 @@ impl Player {
     /// Begins to knock. False: it does so already.
     fn meet(&mut self, id: Id, at: SocketAddr) -> bool {
         let is_new = !self.punches.iter().any(|punch| punch.id == id && punch.told == at);
+        if self.punches.len() >= MOST_PUNCHES {
+            self.punches.retain(|punch| punch.state != State::Failed);
+        }
+        if self.punches.len() >= MOST_PUNCHES {
+            return false;
+        }
         if is_new {
             self.give_up(id);
             self.punches.retain(|punch| punch.id != id);

@@ -10,6 +10,9 @@ use rusty_enet::{MTU_MAX, PacketReceived, Socket, SocketOptions};
 /// What peers knock with; any datagram would do.
 pub(super) const KNOCK: &[u8] = b"knock knock";
 
+/// So many datagrams that are not for ENet are looked at in one go, and wait to be taken.
+const MOST_AT_ONCE: usize = 64;
+
 /// What an answer to STUN begins with.
 const ANSWER: &[u8] = &[1, 1, 0];
 
@@ -79,17 +82,23 @@ impl Socket for Tap {
         &mut self,
         buffer: &mut [u8; MTU_MAX],
     ) -> io::Result<Option<(SocketAddr, PacketReceived)>> {
-        loop {
+        for _ in 0..MOST_AT_ONCE {
             let (len, from) = match self.socket.recv_from(buffer) {
                 Ok(received) => received,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
                 Err(error) => return Err(error),
             };
             if from == self.master {
+                if self.messages.len() >= MOST_AT_ONCE {
+                    continue;
+                }
                 self.messages.push_back(buffer[..len].to_vec());
             } else if from.ip() == self.master.ip() && buffer.starts_with(ANSWER) {
                 self.shown = true;
             } else if &buffer[..len] == KNOCK {
+                if self.knocks.len() >= MOST_AT_ONCE {
+                    continue;
+                }
                 self.knocks.push_back(from);
             } else if self.lose > 0 {
                 self.lose -= 1;
@@ -97,5 +106,6 @@ impl Socket for Tap {
                 return Ok(Some((from, PacketReceived::Complete(len))));
             }
         }
+        Ok(None)
     }
 }

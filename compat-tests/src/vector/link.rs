@@ -20,6 +20,12 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Room for any datagram.
 const CHUNK: usize = 65536;
 
+/// So often it is looked at what is there when the time is up, or a connection is closed.
+const LATE: usize = 4096;
+
+/// So many bytes may be unread.
+const MOST_UNREAD: usize = 16 << 20;
+
 /// Where `tcpi_data_segs_in` stands in Linux' `struct tcp_info`, counted in 32-bit words.
 const DATA_SEGMENTS: usize = 38;
 
@@ -141,13 +147,19 @@ impl Link {
     /// `most` keeps a receive from reading into the next message of a stream, whose time of
     /// arrival would then be lost.
     pub(super) fn receive(&mut self, until: Instant, most: usize, enough: impl Fn(&[u8]) -> bool) {
+        let mut late = 0;
         while (self.is_amid_notice() || !enough(self.unread())) && self.end.is_none() {
+            // No vector expects so much: a server that sends without pause.
+            if late > LATE || self.unread().len() > MOST_UNREAD {
+                return;
+            }
             let left = until.saturating_duration_since(Instant::now());
             let most = if self.is_amid_notice() { self.notice.len() } else { most };
             let most = most.saturating_sub(self.unread().len()).clamp(1, CHUNK);
             if left.is_zero() && !self.readable() {
                 return;
             }
+            late += usize::from(left.is_zero());
             self.receive_once(left.max(Duration::from_millis(1)), most);
         }
     }
@@ -231,7 +243,10 @@ impl Link {
         if reset {
             let _ = SockRef::from(&self.socket).set_linger(Some(Duration::ZERO));
         } else {
-            while self.end.is_none() && self.readable() {
+            for _ in 0..LATE {
+                if self.end.is_some() || !self.readable() {
+                    break;
+                }
                 self.receive_once(Duration::from_millis(1), CHUNK);
             }
         }

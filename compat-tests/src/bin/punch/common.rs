@@ -1,20 +1,58 @@
 //! What the subcommands share.
 
 use std::fmt::Display;
-use std::io::Write;
+use std::io::{BufRead as _, Read as _, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
 
 use compat_tests::gmnet::wire::DEFAULT_PORT;
+use compat_tests::shown;
+pub(crate) use compat_tests::shown::printable;
 
 /// The master server when none is named.
 pub(crate) const LOCAL_MASTER: &str = "127.0.0.1:6510";
 
-/// Prints a line. A reader that has gone away is no reason to fail.
+/// The longest time that can be asked for: a year of 365 days.
+const LONGEST: f64 = 365.0 * 24.0 * 60.0 * 60.0;
+
+/// The longest line that somebody types, and how many may wait.
+const TYPED: u64 = 64 * 1024;
+const TYPED_AHEAD: usize = 64;
+
+/// Prints a line, or a text of several of our own. Whatever is in it, nothing moves the cursor. A
+/// reader that has gone away is no reason to fail.
 pub(crate) fn say(line: impl Display) {
-    let _ = writeln!(std::io::stdout(), "{line}");
+    let _ = writeln!(std::io::stdout(), "{}", shown::lines(&line.to_string()));
+}
+
+/// Prints why the program fails, in the same way.
+pub(crate) fn complain(why: &str) {
+    let _ = writeln!(std::io::stderr(), "punch: {}", shown::lines(why));
+}
+
+/// The lines of the standard input, read elsewhere so that nobody waits for them. Who types faster
+/// than they are carried out has to wait; a line without an end is cut into several.
+pub(crate) fn typed() -> Receiver<String> {
+    let (sink, lines) = sync_channel(TYPED_AHEAD);
+    std::thread::spawn(move || {
+        let mut input = std::io::stdin().lock();
+        loop {
+            let mut line = Vec::new();
+            match (&mut input).take(TYPED).read_until(b'\n', &mut line) {
+                Ok(0) | Err(_) => return,
+                Ok(_) => {}
+            }
+            let text = String::from_utf8_lossy(&line);
+            let text = text.strip_suffix('\n').unwrap_or(&text);
+            if sink.send(text.strip_suffix('\r').unwrap_or(text).to_owned()).is_err() {
+                return;
+            }
+        }
+    });
+    lines
 }
 
 /// Finds a master server by name or address, IPv4 first, as games know no other.
@@ -49,13 +87,9 @@ pub(crate) fn any_towards(server: SocketAddr) -> IpAddr {
 
 /// A number of seconds, such as `5` or `0.5`.
 pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text.parse().map_err(|_| "want a number of seconds".to_owned())?;
-    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
-}
-
-/// A text that others sent, safe to print.
-pub(crate) fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+    let seconds = text.parse().ok().filter(|seconds| (0.0..=LONGEST).contains(seconds));
+    let duration = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    duration.ok_or_else(|| format!("want a number of seconds, from 0 to {LONGEST} (a year)"))
 }
 
 /// Says whether Ctrl-C or SIGTERM has come.
@@ -65,4 +99,22 @@ pub(crate) fn interrupted() -> Result<impl Fn() -> bool, String> {
     ctrlc::set_handler(move || set.store(true, Ordering::Relaxed))
         .map_err(|error| format!("cannot wait for Ctrl-C: {error}"))?;
     Ok(move || flag.load(Ordering::Relaxed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_have_an_end() {
+        for (text, millis) in [("0", 0), ("0.5", 500), ("1e3", 1_000_000)] {
+            assert_eq!(seconds(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+        assert_eq!(seconds("31536000"), Ok(Duration::from_secs(365 * 86_400)));
+        let wrong = ["31536001", "1e18", "1e19", "9223372036854775807", "1e400", "inf", "nan"];
+        for text in wrong.iter().chain(&["-1", "", " 1", "0x10", "a"]) {
+            let error = seconds(text).expect_err(text);
+            assert_eq!(error, "want a number of seconds, from 0 to 31536000 (a year)");
+        }
+    }
 }

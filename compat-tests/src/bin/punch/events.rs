@@ -1,19 +1,24 @@
 //! `punch events`: a peer of the JSON events, for people at a prompt and for scripts.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::{IsTerminal, Write};
 use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, TryRecvError, channel};
+use std::sync::mpsc::TryRecvError;
 use std::time::{Duration, Instant};
 
 use compat_tests::events::{Arrival, EventClient, EventError, Introduction, Pass, Tls, knock};
+use compat_tests::shown;
 use serde_json::{Value, json};
 
-use crate::common::{LOCAL_MASTER, any_towards, printable, resolve, say};
+use crate::common::{LOCAL_MASTER, any_towards, printable, resolve, say, seconds, typed};
 
 /// How long the server may take to answer a datagram, and a peer to be reached.
 const UDP_WITHIN: Duration = Duration::from_secs(5);
+
+/// So much is shown that comes when the time is up: a server may send without pause, and a punch
+/// takes its time.
+const LATE: usize = 16;
 
 /// How often the prompt is looked at.
 const STEP: Duration = Duration::from_millis(50);
@@ -88,6 +93,11 @@ pub(crate) fn run(args: &Args) -> Result<(), String> {
     session.ends()
 }
 
+/// What somebody sent, as one line.
+fn one_line(data: &Value) -> String {
+    shown::json(&data.to_string())
+}
+
 fn text(error: EventError) -> String {
     match error.code() {
         Some("tls_required") => format!("{error}\n--tls encrypts."),
@@ -152,7 +162,7 @@ impl Session {
     /// Carries out what comes on the standard input, and shows what comes from the server.
     fn converse(&mut self) -> Result<(), String> {
         let prompts = std::io::stdin().is_terminal();
-        let lines = read_lines();
+        let lines = typed();
         let prompt = || {
             if prompts {
                 print!("> ");
@@ -179,10 +189,13 @@ impl Session {
     /// Shows what comes from the server in this time.
     fn listen(&mut self, time: Duration) -> Result<(), EventError> {
         let end = Instant::now() + time;
-        while let Some(pass) =
-            self.client.next_pass(end.saturating_duration_since(Instant::now()))?
+        let mut late = 0;
+        while late < LATE
+            && let Some(pass) =
+                self.client.next_pass(end.saturating_duration_since(Instant::now()))?
         {
             self.show(&pass)?;
+            late += usize::from(Instant::now() >= end);
         }
         Ok(())
     }
@@ -206,9 +219,12 @@ impl Session {
                 self.room = None;
                 self.players.clear();
             }
-            (None, name) => say(format_args!("server: {} {}", printable(name), pass.data)),
+            (None, name) => {
+                say(format_args!("server: {} {}", printable(name), one_line(&pass.data)))
+            }
             (Some(from), name) => {
-                say(format_args!("{}: {} {}", printable(from), printable(name), pass.data));
+                let (from, name) = (printable(from), printable(name));
+                say(format_args!("{from}: {name} {}", one_line(&pass.data)));
             }
         }
         Ok(())
@@ -258,10 +274,10 @@ impl Session {
                 say(HELP);
                 Ok(())
             }
-            ["wait", seconds] => match seconds.parse().map(Duration::try_from_secs_f64) {
-                Ok(Ok(time)) => self.listen(time),
-                _ => {
-                    self.fail("want a number of seconds");
+            ["wait", time] => match seconds(time) {
+                Ok(time) => self.listen(time),
+                Err(why) => {
+                    self.fail(why);
                     Ok(())
                 }
             },
@@ -298,7 +314,7 @@ impl Session {
 
     fn create(&mut self, name: &str, max_players: usize) -> Result<(), EventError> {
         let room = self.client.create_room(name, max_players)?;
-        say(format_args!("made the room {room}"));
+        say(format_args!("made the room {}", printable(&room)));
         self.room = Some(room);
         self.players = vec![self.id.clone()];
         Ok(())
@@ -312,7 +328,7 @@ impl Session {
         for room in rooms {
             let (name, host) = (printable(&room.name), printable(&room.host));
             let (players, most) = (room.players, room.max_players);
-            say(format_args!("{}  {name}  of {host}  {players}/{most}", room.room));
+            say(format_args!("{}  {name}  of {host}  {players}/{most}", printable(&room.room)));
         }
         Ok(())
     }
@@ -321,7 +337,7 @@ impl Session {
         let named = self.client.list_rooms()?.into_iter().find(|room| room.name == wanted);
         let joined = self.client.join_room(named.as_ref().map_or(wanted, |room| &room.room))?;
         let players: Vec<String> = joined.players.iter().map(|id| printable(id)).collect();
-        say(format_args!("in the room {} with {}", joined.room, players.join(" ")));
+        say(format_args!("in the room {} with {}", printable(&joined.room), players.join(" ")));
         self.room = Some(joined.room);
         self.players = players;
         Ok(())
@@ -350,17 +366,11 @@ impl Session {
                 Arrival::Timeout => self.fail("not confirmed: the peer does not answer"),
                 Arrival::Refused(fault) => self.fail(format_args!("not confirmed: {fault}")),
             },
-            _ => say(format_args!("answer: {}", self.client.request(dest, name, data)?)),
+            _ => {
+                let answer = self.client.request(dest, name, data)?;
+                say(format_args!("answer: {}", one_line(&answer)));
+            }
         }
         Ok(())
     }
-}
-
-/// The lines of the standard input, read elsewhere so that nobody waits for them.
-fn read_lines() -> Receiver<String> {
-    let (sink, lines) = channel();
-    std::thread::spawn(move || {
-        std::io::stdin().lock().lines().map_while(Result::ok).try_for_each(|line| sink.send(line))
-    });
-    lines
 }

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use compat_tests::gmnet::{Error, Host, HostConfig, HostEvent, STEP};
+use compat_tests::shown::quoted;
 
 use crate::common::{LOCAL_MASTER, interrupted, printable, resolve, say, seconds};
 use crate::script::{Action, Moment, Role, Script, move_master};
@@ -79,10 +80,11 @@ impl Args {
 }
 
 pub(crate) fn run(args: Args) -> Result<(), String> {
+    // Before signals are only noted, as reading it may take for ever.
+    let mut script = args.unruly.script(Role::Host)?;
     let interrupted = interrupted()?;
     let end = args.duration.map(|duration| Instant::now() + duration);
     let once = args.once;
-    let mut script = args.unruly.script(Role::Host)?;
     let mut own_master = args.unruly.master(args.master)?;
     let shown = args.master;
     let mut config = args.into_config();
@@ -203,7 +205,7 @@ fn tell(event: &HostEvent) -> String {
         }
         HostEvent::MasterGone => "the master server closed the connection".to_owned(),
         HostEvent::Ignored(bytes) => {
-            format!("ignored from the master server: \"{}\"", bytes.escape_ascii())
+            format!("ignored from the master server: {}", quoted(bytes))
         }
     }
 }

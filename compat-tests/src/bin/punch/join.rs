@@ -13,6 +13,9 @@ use crate::unruly::{Unruly, wait_for_host};
 /// How long a connected host may take to answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
+/// So much of what a host sends is printed in one step.
+const MOST_A_STEP: usize = 64;
+
 /// Join a host: exit code 0 if data goes both ways
 #[derive(clap::Args)]
 #[command(after_help = "It prints the host's data strings, and last connect_ms=NUMBER: the time \
@@ -141,7 +144,8 @@ fn play(
 }
 
 fn print_received(client: &Client) {
-    while let Ok(bytes) = client.receive(Duration::ZERO) {
+    for _ in 0..MOST_A_STEP {
+        let Ok(bytes) = client.receive(Duration::ZERO) else { return };
         let hex: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         say(format!("received {}", hex.join(" ")));
     }
@@ -240,7 +244,7 @@ fn advice(error: &Error) -> &'static str {
         Error::Socket { .. } => {
             "Is the address right, is the master server running, and does a firewall let TCP through?"
         }
-        Error::MasterClosed { .. } | Error::Malformed { .. } => {
+        Error::MasterClosed { .. } | Error::Malformed { .. } | Error::TooMuch { .. } => {
             "That is no answer for a game. `punch probe` checks what the server can do."
         }
         Error::NoAnswer { .. } => {

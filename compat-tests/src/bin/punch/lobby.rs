@@ -4,8 +4,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use compat_tests::gmnet::{Direction, Entry, Error, Lobby, Query};
+use compat_tests::shown;
 
-use crate::common::{LOCAL_MASTER, printable, resolve, say};
+use crate::common::{LOCAL_MASTER, resolve, say};
 
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
@@ -48,7 +49,7 @@ pub(crate) fn run(args: Args) -> Result<(), String> {
     }
     let lobby = Lobby::fetch(args.master, args.bind, &query, ANSWER_WITHIN).map_err(explain)?;
     if args.json {
-        say(lobby.json());
+        say(shown::json(&lobby.json()));
     } else {
         print_table(&lobby.entries);
     }
@@ -91,8 +92,9 @@ fn header(used: &[usize]) -> Vec<String> {
 }
 
 fn row(entry: &Entry, used: &[usize]) -> Vec<String> {
-    let mut cells = vec![printable(&entry.ip), age(entry.created)];
-    cells.extend(used.iter().map(|n| printable(&entry.data[*n])));
+    // One that is very long would make all rows as long.
+    let mut cells = vec![shown::sentence(&entry.ip), age(entry.created)];
+    cells.extend(used.iter().map(|n| shown::sentence(&entry.data[*n])));
     cells
 }
 

@@ -66,7 +66,7 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
-            eprintln!("punch: {why}");
+            common::complain(&why);
             ExitCode::FAILURE
         }
     }

@@ -1,6 +1,5 @@
 //! `punch natpunch`: a client of the natpunch dialect, by hand or by script.
 
-use std::io::BufRead as _;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -8,6 +7,7 @@ use std::time::{Duration, Instant};
 use clap::Parser as _;
 use compat_tests::natpunch::{Client, Event, LobbyInfo};
 
+use crate::common::typed;
 use crate::common::{any_towards, interrupted, printable, resolve, resolve_at, say, seconds};
 
 /// Time between two looks at what is typed.
@@ -122,7 +122,7 @@ pub(crate) fn run(args: &Args) -> Result<(), String> {
     let bind = args.bind.unwrap_or(any_towards(server));
     let client =
         Client::register_within(server, bind, args.timeout).map_err(|error| error.to_string())?;
-    say(format!("registered {} at {}", client.id(), client.public()));
+    say(format!("registered {} at {}", printable(client.id()), client.public()));
     let mut session = Session {
         client,
         lobbies: Vec::new(),
@@ -164,18 +164,22 @@ impl Session {
 
     fn note(&mut self, event: Event) {
         match &event {
-            Event::Introduced { peer, public } => say(format!("introduced {peer} at {public}")),
-            Event::Connected { peer, at } => say(format!("connected {peer} at {at}")),
-            Event::Pong { peer, after } => say(format!("pong {peer} after {after:.1?}")),
-            Event::Created { lobby } => say(format!("created {lobby}")),
-            Event::Joining { lobby } => say(format!("joining {lobby}")),
+            Event::Introduced { peer, public } => {
+                say(format!("introduced {} at {public}", printable(peer)));
+            }
+            Event::Connected { peer, at } => say(format!("connected {} at {at}", printable(peer))),
+            Event::Pong { peer, after } => {
+                say(format!("pong {} after {after:.1?}", printable(peer)))
+            }
+            Event::Created { lobby } => say(format!("created {}", printable(lobby))),
+            Event::Joining { lobby } => say(format!("joining {}", printable(lobby))),
             Event::Joined { lobby, members } => {
-                say(format!("joined {lobby}, {} members", members.len()))
+                say(format!("joined {}, {} members", printable(lobby), members.len()))
             }
             Event::Update { kind, info } => {
                 say(format!("{} {}/{}", printable(kind), info.current_players, info.max_players));
             }
-            Event::PeerLeft { peer } => say(format!("left {peer}")),
+            Event::PeerLeft { peer } => say(format!("left {}", printable(peer))),
             Event::Left => say("left the lobby"),
             Event::Lobbies(_) => {}
             Event::Refused(why) => say(format!("refused: {}", printable(why))),
@@ -293,7 +297,8 @@ impl Session {
     fn print_lobbies(&self, with_members: bool) {
         for info in &self.lobbies {
             let (now, most) = (info.current_players, info.max_players);
-            say(format!("{} {now}/{most} {}", info.lobby_id, printable(&info.lobby_name)));
+            let (id, name) = (printable(&info.lobby_id), printable(&info.lobby_name));
+            say(format!("{id} {now}/{most} {name}"));
             for member in info.members.iter().filter(|_| with_members) {
                 let at = member.public_endpoint.clone().unwrap_or_default();
                 let (id, ip) = (printable(&member.client_id), printable(&at.ip_address));
@@ -307,14 +312,7 @@ impl Session {
 
     /// Takes commands from standard input.
     fn by_hand(&mut self) -> Result<(), String> {
-        let (send, lines) = mpsc::channel();
-        std::thread::spawn(move || {
-            for line in std::io::stdin().lock().lines().map_while(Result::ok) {
-                if send.send(line).is_err() {
-                    break;
-                }
-            }
-        });
+        let lines = typed();
         loop {
             match lines.try_recv() {
                 Ok(line) => match Line::try_parse_from(line.split_whitespace()) {
@@ -340,9 +338,9 @@ impl Session {
             Line::Command(command) => self.carry_out(command, TIME),
             Line::Leave { lobby } => self.ask(TIME, |s| s.client.leave(lobby), |s| !s.joined),
             Line::Who | Line::Quit => {
-                say(format!("we are {} at {}", self.client.id(), self.client.public()));
+                say(format!("we are {} at {}", printable(self.client.id()), self.client.public()));
                 for (id, peer) in self.client.peers() {
-                    let at = peer.at;
+                    let (id, at) = (printable(id), peer.at);
                     say(format!("{id} {}", at.map_or("not met".into(), |at| at.to_string())));
                 }
                 Ok(())

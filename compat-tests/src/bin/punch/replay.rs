@@ -4,6 +4,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use compat_tests::bounded::text_file;
 use compat_tests::master::Master;
 use compat_tests::vector::{Vector, play};
 
@@ -21,6 +22,9 @@ pub(crate) struct Args {
     #[arg(long)]
     trace: bool,
 }
+
+/// The longest vector.
+const LONGEST_VECTOR: usize = 16 << 20;
 
 /// How one file ended.
 enum Verdict {
@@ -51,7 +55,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
 }
 
 fn replay(file: &Path, args: &Args) -> Verdict {
-    let text = match std::fs::read_to_string(file) {
+    let text = match text_file(file, LONGEST_VECTOR) {
         Ok(text) => text,
         Err(e) => return Verdict::Failed(format!("cannot read {}: {e}", file.display())),
     };

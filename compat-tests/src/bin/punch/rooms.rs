@@ -1,7 +1,7 @@
 //! `punch rooms`: a small chat in a room, by ENet through the hole that was punched.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use clap::Subcommand;
@@ -9,6 +9,7 @@ use compat_tests::rooms::{Error, Event, Message, Player, STEP};
 use punchd::dialect::rooms::field::{self, Id};
 use punchd::dialect::rooms::message::Request;
 
+use crate::common::typed;
 use crate::common::{LOCAL_MASTER, any_towards, interrupted, printable, resolve, say, seconds};
 
 /// How long the last words may take to arrive.
@@ -119,6 +120,8 @@ fn explain(error: Error) -> String {
         Error::NoAnswer { .. } => {
             "Is it running, does it speak rooms, and does a firewall let UDP through?"
         }
+        Error::TooMuch { .. } => "That is no master server of rooms.",
+        Error::Endless { .. } => "--timeout gives it longer.",
         Error::Refused { .. } => "PROTOCOL.md tells what the reasons mean.",
     };
     format!("{error}\n{advice}")
@@ -166,11 +169,16 @@ struct Session {
 
 impl Session {
     fn new(player: Player, chat: Chat, hosts: bool) -> Self {
-        let (sink, typed) = channel();
-        std::thread::spawn(move || {
-            std::io::stdin().lines().map_while(Result::ok).try_for_each(|line| sink.send(line))
-        });
-        Self { player, hosts, chat, heard: 0, shown: Vec::new(), typed, failed: None, over: None }
+        Self {
+            player,
+            hosts,
+            chat,
+            heard: 0,
+            shown: Vec::new(),
+            typed: typed(),
+            failed: None,
+            over: None,
+        }
     }
 
     fn run(mut self) -> Result<(), String> {
@@ -180,7 +188,8 @@ impl Session {
             for event in self.player.step().map_err(explain)? {
                 self.on_event(event);
             }
-            while let Ok(line) = self.typed.try_recv() {
+            // One a step: what follows may have to be said to others meanwhile.
+            if let Ok(line) = self.typed.try_recv() {
                 self.on_line(&line);
             }
             if let Some(result) = self.over.take() {
@@ -275,7 +284,9 @@ impl Session {
                 let back = self.player.come_back();
                 say(match back {
                     Ok(_) => "back in the room, from another endpoint".into(),
-                    Err(error) => format!("the master server forgot this player: {error}"),
+                    Err(error) => {
+                        printable(&format!("the master server forgot this player: {error}"))
+                    }
                 });
             }
             _ => {}

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use compat_tests::bounded::text_file;
 use compat_tests::gmnet::{Error, Line, Lobby, Query};
 use compat_tests::meddler::{Meddler, Meddling};
 
@@ -14,6 +15,9 @@ use crate::script::{Role, Script};
 const LOBBY_WITHIN: Duration = Duration::from_secs(5);
 /// How often it is asked whether the host is there.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// The longest script.
+const LONGEST_SCRIPT: usize = 1 << 20;
 
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "To test a game")]
@@ -29,6 +33,7 @@ pub(crate) struct Unruly {
     glue_replies: bool,
     /// What the game sends by UDP arrives so much later
     #[arg(long, value_name = "MS", default_value_t = 0, hide_default_value = true)]
+    #[arg(value_parser = clap::value_parser!(u64).range(..=3_600_000))]
     delay_udp: u64,
     /// The first N UDP packets of the game are lost
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
@@ -72,10 +77,10 @@ impl Unruly {
     /// The script, if there is one.
     pub(crate) fn script(&self, role: Role) -> Result<Option<Script>, String> {
         let Some(file) = &self.script else { return Ok(None) };
-        let file = file.display();
-        let text = std::fs::read_to_string(file.to_string())
-            .map_err(|error| format!("cannot read {file}: {error}"))?;
-        Script::parse(&text, role).map(Some).map_err(|why| format!("{file}, {why}"))
+        let name = file.display();
+        let text = text_file(file, LONGEST_SCRIPT)
+            .map_err(|error| format!("cannot read {name}: {error}"))?;
+        Script::parse(&text, role).map(Some).map_err(|why| format!("{name}, {why}"))
     }
 }
 

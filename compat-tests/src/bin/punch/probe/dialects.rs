@@ -1,11 +1,13 @@
 //! Which dialects besides GMnet the server speaks, and with whom.
 
-use std::io::{BufRead, BufReader, ErrorKind, Write};
+use std::io::{ErrorKind, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
+use compat_tests::bounded::{Timed, line};
 use compat_tests::nat::{Options, Stun};
 use compat_tests::natpunch::{self, Client};
+use compat_tests::shown::{quoted, sentence};
 use serde_json::{Value, json};
 use socket2::{Domain, Socket, Type};
 
@@ -72,7 +74,7 @@ fn rooms(probe: &mut Probe) -> Outcome {
             b"er:jr:noroom" => Outcome::Works(String::new()),
             b"er:jr:badkey" => probe.refused(),
             b"er:jr:busy" => Outcome::Works("but it is full, or about to stop".to_owned()),
-            other => Outcome::Fails(format!("the answer is \"{}\"", other.escape_ascii())),
+            other => Outcome::Fails(format!("the answer is {}", quoted(other))),
         },
     }
 }
@@ -114,7 +116,7 @@ fn events(probe: &mut Probe) -> Outcome {
         None if answer["data"]["id"].is_string() => Outcome::Works(String::new()),
         Some("bad_key") => probe.refused(),
         Some("tls_required") => Outcome::Works("with TLS alone (--tls-required)".to_owned()),
-        _ => Outcome::Fails(format!("the answer is {answer}")),
+        _ => Outcome::Fails(format!("the answer is {}", quoted(answer.to_string().as_bytes()))),
     }
 }
 
@@ -125,17 +127,18 @@ fn log_in(probe: &Probe) -> std::io::Result<Option<Value>> {
         socket.bind(&SocketAddr::new(ip, 0).into())?;
     }
     socket.connect_timeout(&probe.master.into(), probe.wait)?;
-    let mut stream = TcpStream::from(socket);
-    stream.set_read_timeout(Some(probe.wait))?;
+    let mut stream = Timed::new(TcpStream::from(socket), probe.wait);
     // The name of a game is looked at where there are no keys.
     let key = probe.key.as_deref();
     let data = json!({"id": probe.tag, "game": key.unwrap_or_default(), "key": key});
     let login = json!({"type": "request", "name": "login", "data": data, "request_id": 1});
     stream.write_all(format!("{login}\n").as_bytes())?;
-    let mut line = String::new();
-    match BufReader::new(stream).read_line(&mut line) {
-        Ok(0) => Ok(None),
-        Ok(_) => Ok(Some(serde_json::from_str(&line).unwrap_or(Value::String(line)))),
+    match line(&mut stream) {
+        Ok(line) if line.is_empty() => Ok(None),
+        Ok(line) => {
+            let text = || Value::String(String::from_utf8_lossy(&line).into_owned());
+            Ok(Some(serde_json::from_slice(&line).unwrap_or_else(|_| text())))
+        }
         Err(error) if error.kind() == ErrorKind::ConnectionReset => Ok(None),
         Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
             Err(std::io::Error::other(format!("no answer within {:.1?}", probe.wait)))
@@ -149,7 +152,7 @@ fn natpunch(probe: &mut Probe) -> Outcome {
     match Client::register_within(probe.master, ip, probe.wait) {
         Ok(client) => Outcome::Works(format!("sees this machine at {}", client.public())),
         Err(natpunch::Error::NoAnswer { .. }) => SILENT,
-        Err(natpunch::Error::Refused(why)) => Outcome::Refused(why),
+        Err(natpunch::Error::Refused(why)) => Outcome::Refused(sentence(&why)),
         Err(error) => Outcome::Fails(error.to_string()),
     }
 }

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Instant;
 
 use compat_tests::gmnet::{Client, ClientConfig, Control, Error, Lobby, Query, wire};
+use compat_tests::shown::{quoted, sentence};
 
 use super::{Outcome, Probe};
 
@@ -36,7 +37,10 @@ pub(super) fn testing_infos(probe: &mut Probe) -> Outcome {
     let answer = ask(probe, b"testinginfos\n", whole);
     let meaning = |rest: &[u8]| match rest {
         [0] => Some("none, as the server is not set up for testing".to_owned()),
-        _ => (lines(rest) == 3).then(|| text(rest).replace('\n', ", ")),
+        _ => (lines(rest) == 3).then(|| {
+            let said = String::from_utf8_lossy(rest);
+            sentence(&said.trim_end().replace('\n', ", "))
+        }),
     };
     expect(answer, wire::TESTING_INFOS, meaning).into()
 }
@@ -100,7 +104,7 @@ fn ask(probe: &Probe, request: &[u8], whole: impl Fn(&[u8]) -> bool) -> Result<V
             Err(Error::NoAnswer { .. }) if !got.is_empty() => return Ok(got),
             Err(Error::NoAnswer { .. }) => return Err(Error::NoAnswer { master, waited: wait }),
             Err(Error::MasterClosed { .. }) => {
-                return Err(Error::MasterClosed { master, after: got });
+                return Err(control.ended(got));
             }
             Err(error) => return Err(error),
         }
@@ -116,7 +120,7 @@ fn expect(
 ) -> Result<String, String> {
     let answer = answer.map_err(|error| error.to_string())?;
     let said = answer.strip_prefix(&[first]).and_then(meaning);
-    said.ok_or_else(|| format!("the answer is \"{}\"", answer.escape_ascii()))
+    said.ok_or_else(|| format!("the answer is {}", quoted(&answer)))
 }
 
 fn lines(bytes: &[u8]) -> usize {
@@ -124,5 +128,5 @@ fn lines(bytes: &[u8]) -> usize {
 }
 
 fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).trim_end().to_owned()
+    sentence(String::from_utf8_lossy(bytes).trim_end())
 }
