@@ -23,8 +23,9 @@
 //!
 //! The kernel says that a socket is readable; [`net`] reads it and calls the
 //! [`Server`](server::Server), which lets it in and hands it to the
-//! [`Dialect`](dialect::Dialect) it speaks; that changes its state and puts what is to be sent into the
-//! [`Outbox`](dialect::Outbox); [`net`] sends it. When nothing arrives, the loop sleeps until the
+//! [`Dialect`](dialect::Dialect) it speaks, in a [`Context`](dialect::Context) with the time and with what
+//! all dialects share; that changes its state and puts what is to be sent into the
+//! [`Outbox`](dialect::Outbox) of the context; [`net`] sends it. When nothing arrives, the loop sleeps until the
 //! time that [`next_wakeup`](dialect::Dialect::next_wakeup) names.
 //!
 //! A test drives the same server with a clock and a network of its own making.
