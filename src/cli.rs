@@ -11,6 +11,7 @@ use clap::{ArgAction, CommandFactory as _, FromArgMatches as _, Parser};
 
 use crate::admission::Admission;
 use crate::dialect::{Name, events, gmnet, natpunch, rooms};
+use crate::introductions::PublicIps;
 use crate::limits::{self, Limits};
 use crate::logging::Verbosity;
 use crate::server;
@@ -40,10 +41,10 @@ pub struct Options {
     #[arg(help_heading = "Network", value_name = "IP", value_parser = parse_bind)]
     pub bind: Vec<IpAddr>,
 
-    /// Tell this address for hosts on this machine or its network
-    #[arg(long, env = "PUNCHD_PUBLIC_IP", hide_env = true, value_name = "IP")]
-    #[arg(help_heading = "Network", value_parser = parse_public_ip)]
-    pub public_ip: Option<IpAddr>,
+    /// Tell this address for players on this machine or its network; one of IPv4, one of IPv6
+    #[arg(long, env = "PUNCHD_PUBLIC_IP", hide_env = true, value_delimiter = ',')]
+    #[arg(help_heading = "Network", value_name = "IP", value_parser = parse_public_ip)]
+    pub public_ip: Vec<IpAddr>,
 
     /// Certificate for TLS, in PEM; SIGHUP reads it anew
     #[arg(long, env = "PUNCHD_TLS_CERT", hide_env = true, value_name = "FILE")]
@@ -224,6 +225,7 @@ impl Options {
             datagrams_per_second: self.max_datagrams,
         };
         let admission = Admission { keys: self.keys.clone(), games: self.games.clone() };
+        let public_ips = self.public_ips();
         let gmnet = gmnet::Config {
             admission: admission.clone(),
             testing: self.testing,
@@ -232,7 +234,7 @@ impl Options {
             notify_gap: self.notify_gap.0,
             keepalive: Duration::from_secs(self.keepalive),
             lobby_ports: self.lobby_ports,
-            public_ip: self.public_ip,
+            public_ips,
             // Only the sockets tell whether this is a restart.
             start_wait: Duration::ZERO,
             sockets: Vec::new(),
@@ -240,10 +242,11 @@ impl Options {
         };
         let events =
             events::Config { tls_required: self.tls_required, limits, ..Default::default() };
-        let events = events::Config { admission: admission.clone(), ..events };
-        let natpunch = natpunch::Config { admission: admission.clone() };
+        let events = events::Config { admission: admission.clone(), public_ips, ..events };
+        let natpunch = natpunch::Config { public_ips, admission: admission.clone() };
         let silence = Duration::from_secs(self.room_timeout);
-        let rooms = rooms::Config { silence, limits, admission, ..rooms::Config::default() };
+        let rooms =
+            rooms::Config { silence, public_ips, limits, admission, ..rooms::Config::default() };
         let dialects = self.dialects.clone();
         server::Config {
             limits,
@@ -254,6 +257,12 @@ impl Options {
             natpunch,
             ..server::Config::default()
         }
+    }
+
+    /// The addresses by which those outside know who is inside; [`Self::check`] has seen that they go
+    /// together.
+    fn public_ips(&self) -> PublicIps {
+        PublicIps::try_from(&self.public_ip[..]).unwrap_or_default()
     }
 
     /// How much to log.
@@ -280,6 +289,13 @@ impl Options {
             let why = "--tls-required (PUNCHD_TLS_REQUIRED) needs a certificate: give it with \
                        --tls-cert and --tls-key";
             return Err(Self::command().error(ErrorKind::MissingRequiredArgument, why));
+        }
+        if let Err(second) = PublicIps::try_from(&self.public_ip[..]) {
+            let why = format!(
+                "--public-ip (PUNCHD_PUBLIC_IP) names one address of IPv4 and one of IPv6: \
+                 leave {second} or the other one of its family out"
+            );
+            return Err(Self::command().error(ErrorKind::ArgumentConflict, why));
         }
         if self.admits_nobody() {
             let why = "--key and --games (PUNCHD_KEY, PUNCHD_GAMES) admit nobody who speaks natpunch, \

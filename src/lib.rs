@@ -10,6 +10,7 @@
 //! | `places` | which connections there are, and who gives way when there is no room |
 //! | [`dialect`] | the wire protocols, each a state machine without sockets or clock |
 //! | [`admission`] | which games may use the server |
+//! | [`introductions`] | who is told which endpoint |
 //! | [`nats`] | what all dialects have learned of the NATs that peers are behind |
 //! | [`limits`] | every bound and every wait, with its reason |
 //! | [`rates`], [`customers`], [`amplification`] | how often, how much and how many bytes an address may have |
@@ -40,6 +41,7 @@ pub mod customers;
 pub mod dialect;
 pub mod hash;
 pub mod holders;
+pub mod introductions;
 pub mod limits;
 pub mod lines;
 pub mod logging;

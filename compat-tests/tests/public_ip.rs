@@ -104,3 +104,65 @@ fn without_the_option_everybody_is_told_what_the_server_sees() {
     assert_eq!(listed(&mut server, outside), ["192.168.1.5"]);
     assert_eq!(asks(&mut server, outside, PUBLIC), None);
 }
+
+const PUBLIC6: &str = "2001:db8:7::7";
+
+/// A server that is known outside by an address of each family.
+fn known_by_both() -> Unplugged {
+    Unplugged::new(&["--public-ip", PUBLIC, "--public-ip", PUBLIC6])
+}
+
+/// Somebody inside, somebody outside, and by which endpoint that one knows the first.
+fn pairs() -> [[SocketAddr; 3]; 3] {
+    [
+        ["192.168.1.5:5000", "203.0.113.9:6000", "198.51.100.7:5000"],
+        ["127.0.0.1:5000", "203.0.113.9:6000", "198.51.100.7:5000"],
+        ["[fd00::5]:5000", "[2001:db8:9::9]:6000", "[2001:db8:7::7]:5000"],
+    ]
+    .map(|three| three.map(addr))
+}
+
+/// What a peer was sent by datagrams since this was asked last, as text.
+fn texts(server: &mut Unplugged, to: SocketAddr) -> Vec<String> {
+    let sent = server.datagrams().into_iter().filter(|(at, _)| *at == to);
+    sent.map(|(_, bytes)| String::from_utf8_lossy(&bytes).into_owned()).collect()
+}
+
+#[test]
+fn an_address_of_each_family_is_told_for_its_own() {
+    for [inside, outside, public] in pairs() {
+        let mut server = known_by_both();
+        let host = host(&mut server, inside);
+        assert_eq!(listed(&mut server, outside), [public.ip().to_string()]);
+        assert_eq!(asks(&mut server, outside, &public.ip().to_string()), Some(public));
+        assert_eq!(told(&mut server, host), [outside]);
+    }
+}
+
+#[test]
+fn rooms_tell_those_outside_the_public_address() {
+    for [inside, outside, public] in pairs() {
+        for (host, client) in [(inside, outside), (outside, inside)] {
+            let mut server = known_by_both();
+            server.datagram(host, b"rh:Room");
+            let hosting = texts(&mut server, host);
+            let room = hosting.iter().find_map(|text| text.strip_prefix("rh:"));
+            let room = room.unwrap_or_else(|| panic!("{hosting:?}")).to_owned();
+            server.datagram(client, format!("jr:{room}").as_bytes());
+            let sent: Vec<(SocketAddr, String)> = server
+                .datagrams()
+                .into_iter()
+                .map(|(to, bytes)| (to, String::from_utf8_lossy(&bytes).into_owned()))
+                .collect();
+            let other = |at: SocketAddr| if at == inside { public } else { at };
+            for (to, whom) in [(client, other(host)), (host, other(client))] {
+                let whom = whom.to_string();
+                let is_told = |(at, text): &(SocketAddr, String)| {
+                    *at == to && text.replace("%3A", ":").ends_with(&whom.replace(['[', ']'], ""))
+                };
+                assert!(sent.iter().any(is_told), "{to} is not told {whom}: {sent:?}");
+            }
+            assert!(!sent.iter().any(|(to, text)| *to == outside && text.contains("192.168")));
+        }
+    }
+}

@@ -72,8 +72,8 @@ impl World {
             commands_per_second: 50,
             datagrams_per_second: 100,
         };
-        let public_ip = Some(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1)));
-        let gmnet = gmnet::Config { limits, public_ip, ..gmnet::Config::default() };
+        let public_ips = IpAddr::from([203, 0, 113, 1]).into();
+        let gmnet = gmnet::Config { limits, public_ips, ..gmnet::Config::default() };
         let events = events::Config { limits, ..events::Config::default() };
         let rooms = rooms::Config { limits, peers: 12, ..rooms::Config::default() };
         let sockets = [6510, 6511].map(|port| SocketAddr::from(([127, 0, 0, 1], port))).to_vec();

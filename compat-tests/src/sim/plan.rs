@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use punchd::dialect::gmnet::is_inside;
+use punchd::introductions::is_inside;
 
 use super::nat::Inside;
 use super::nat::{Behaviour, Nat};

@@ -52,7 +52,7 @@ pub struct Sim<D> {
 impl<D: Serves> Sim<D> {
     /// The schedule of a seed, for that dialect.
     pub fn new(seed: u64, dialect: D, config: &Config, trace: Trace) -> Self {
-        let plan::Plan { network, peers } = plan::plan(seed, config.public_ip.is_some());
+        let plan::Plan { network, peers } = plan::plan(seed, !config.public_ips.is_empty());
         let lateness = Duration::from_micros(seed % 1000);
         let nats = network.sites.iter().filter_map(|site| site.nat.as_ref());
         let counting = nats.filter_map(Nat::counting).collect();

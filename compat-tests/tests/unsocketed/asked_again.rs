@@ -221,7 +221,11 @@ fn a_host_is_asked_only_at_an_address_that_it_can_reach() {
         (Some(MASTER), INSIDE, Some(LOCAL)),
     ] {
         let sockets = vec![SocketAddr::new(ip(LOCAL), 6510)];
-        let config = Config { sockets, public_ip: public.map(ip), ..Config::default() };
+        let config = Config {
+            sockets,
+            public_ips: public.map_or_else(Default::default, |at| ip(at).into()),
+            ..Config::default()
+        };
         let mut story = Story { gmnet: Gmnet::new(config), ..Story::new() };
         let conn = story.host_without_udp(host, "Pong", "Ann");
         story.wait(100);

@@ -21,6 +21,7 @@ use super::{ConnId, Context, Dialect, Outbox, Use, Via};
 use crate::admission::{self, Admission};
 use crate::clock::{Instant, Now};
 use crate::holders::Holders;
+use crate::introductions::PublicIps;
 use crate::limits::{self, Limits};
 use crate::lines::Lines;
 use crate::rates::Rates;
@@ -57,6 +58,8 @@ pub struct Config {
     pub tls: Option<Acceptor>,
     /// Refuse what is not encrypted.
     pub tls_required: bool,
+    /// The addresses by which those outside know who is inside.
+    pub public_ips: PublicIps,
     /// Who may log in.
     pub admission: Admission,
     /// What peers may do.

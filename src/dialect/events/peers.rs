@@ -243,7 +243,8 @@ impl Events {
             }
         }
         for (to, (_, towards, _), (id, endpoint, local)) in [(host, &a, &b), (player, &b, &a)] {
-            let (ip, port) = (endpoint.ip(), endpoint.port());
+            let ip = self.config.public_ips.told(endpoint.ip(), towards.ip());
+            let port = endpoint.port();
             let nat = written(cx.shared.nats.kind(cx.now.instant, *endpoint));
             let predict = &cx.shared.nats.next(cx.now.instant, *endpoint, *towards, 1)[..];
             let introduce = Introduce { id, ip, port, local, nonce, nat, predict };

@@ -179,6 +179,7 @@ mod tests {
     use crate::clock::Now;
     use crate::dialect::ConnId;
     use crate::dialect::gmnet::hosts::Hosts;
+    use crate::introductions::PublicIps;
     use proptest::prelude::*;
 
     #[test]
@@ -205,7 +206,7 @@ mod tests {
             addr: [u8; 4],
             unix in 0..u64::from(u32::MAX),
         ) {
-            let mut hosts = Hosts::new(None);
+            let mut hosts = Hosts::new(PublicIps::default());
             let strings: [&str; 8] = std::array::from_fn(|n| strings[n].as_str());
             let (conn, now) = (ConnId { slot: 0, generation: 0 }, Now { unix, ..Now::default() });
             let key = hosts.add(now, conn, addr.into(), Some(Data::new(strings)), None);

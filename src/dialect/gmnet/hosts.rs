@@ -17,6 +17,7 @@ use super::sorted::Order;
 use crate::clock::{Instant, Now};
 use crate::dialect::gmnet::ports::ClaimedReg;
 use crate::dialect::{ConnId, Via};
+use crate::introductions::{PublicIps, is_inside};
 use crate::limits::{self, Limits};
 use crate::timers::Timers;
 
@@ -68,7 +69,7 @@ pub struct Hosts {
     /// address.
     inside: Option<Inside>,
     /// That address.
-    public_ip: Option<IpAddr>,
+    public_ips: PublicIps,
     /// How many there have been.
     count: u32,
     shares: Shares,
@@ -78,15 +79,15 @@ pub struct Hosts {
 }
 
 impl Hosts {
-    /// No hosts yet. Those inside are known to those outside by `public_ip`, if they have
+    /// No hosts yet. Those inside are known to those outside by `public_ips`, if they have
     /// addresses of the same family.
     #[must_use]
-    pub fn new(public_ip: Option<IpAddr>) -> Self {
+    pub fn new(public_ips: PublicIps) -> Self {
         Self {
             slab: Slab::new(),
             by_addr: ByAddr::default(),
-            inside: public_ip.map(|_| Inside::default()),
-            public_ip,
+            inside: (!public_ips.is_empty()).then(Inside::default),
+            public_ips,
             count: 0,
             shares: Shares::default(),
             index: Index::default(),
@@ -440,8 +441,8 @@ impl Hosts {
     /// Keeps up what is known of hosts inside, after ports at this address have changed.
     fn note_inside(&mut self, addr: IpAddr) {
         if let Some(inside) = &mut self.inside
-            && super::is_inside(addr)
-            && self.public_ip.is_some_and(|public| super::is_same_family(public, addr))
+            && is_inside(addr)
+            && self.public_ips.like(addr).is_some()
         {
             for key in self.by_addr.get(addr) {
                 inside.set(*key, self.slab.get(key.0.get()).and_then(|host| host.port));

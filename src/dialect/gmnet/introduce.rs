@@ -12,10 +12,11 @@ use super::hosts::HostKey;
 use super::names::Short;
 use super::ports::Likely;
 use super::waiting::WaitId;
-use super::{Gmnet, MASTER, MASTER_NOTFOUND, is_inside, is_same_family};
+use super::{Gmnet, MASTER, MASTER_NOTFOUND};
 use crate::clock::{Instant, Now};
 use crate::dialect::addr::{push_addr, push_port};
 use crate::dialect::{ConnId, Context};
+use crate::introductions::{is_inside, is_same_family};
 use crate::limits;
 use crate::nats::Ports;
 
@@ -91,7 +92,7 @@ impl Gmnet {
     /// Something changed about a host: do requests that wait for it go on?
     pub(super) fn retry_for_host(&mut self, cx: &mut Context<'_>, host: IpAddr) {
         // Who is inside may have been asked for by the address that those outside know.
-        let outside = self.config.public_ip.filter(|_| is_inside(host));
+        let outside = self.config.public_ips.like(host).filter(|_| is_inside(host));
         for addr in [Some(host), outside].into_iter().flatten() {
             for id in self.introductions.for_host(addr) {
                 self.retry(cx, id, false);
@@ -174,7 +175,7 @@ impl Gmnet {
             return if expected && !is_last_try { Outcome::Wait } else { Outcome::NotFound };
         };
         let Some(host) = self.hosts.get(key) else { return Outcome::NotFound };
-        let client = self.config.told(request.client, host.addr);
+        let client = self.config.public_ips.told(request.client, host.addr);
         let can_be_told = self.notices.has_room(host.conn, client);
         let is_settled = host.port.is_some() && !self.knocks.is_awaited(host.conn);
         if !is_last_try && (!is_settled || !can_be_told) {
@@ -239,7 +240,7 @@ impl Gmnet {
             }
         }
         self.hosts.find(request.host, request.port).or_else(|| {
-            let is_ours = self.config.public_ip == Some(request.host);
+            let is_ours = self.config.public_ips.contains(request.host);
             is_ours.then(|| self.hosts.find_inside(request.port)).flatten()
         })
     }
@@ -340,7 +341,7 @@ impl Gmnet {
         let likely = self.conns.get(request.conn).map(|conn| conn.likely).unwrap_or_default();
         let Some(host) = self.hosts.get(key) else { return };
         let (id, at) = (host.conn, SocketAddr::new(host.addr, host.port.unwrap_or_default()));
-        let client = self.config.told(request.client, host.addr);
+        let client = self.config.public_ips.told(request.client, host.addr);
         let ports = Self::candidates(cx, SocketAddr::new(request.client, port), at);
         let others = likely.iter().filter(|other| !ports.contains(other));
         let all = ports.iter().copied().chain(others);

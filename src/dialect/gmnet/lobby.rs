@@ -14,10 +14,11 @@ use super::hosts::{HostKey, Hosts};
 use super::replies::Side;
 use super::sorted::{Order, SHORT, Sorted};
 use super::text::utf16_order;
-use super::{Config, Gmnet, is_same_family};
+use super::{Config, Gmnet};
 use crate::clock::Now;
 use crate::dialect::{ConnId, Context, Outbox};
 use crate::hash::Map;
+use crate::introductions::is_same_family;
 use crate::limits;
 
 /// The listed hosts in order of their creation, all of them and those of each game, so that a
@@ -191,7 +192,7 @@ impl<'a> Query<'a> {
             if end > start {
                 reply.push(b',');
             }
-            let addr = config.told(host.addr, viewer);
+            let addr = config.public_ips.told(host.addr, viewer);
             let port = host.port.filter(|_| config.lobby_ports && hosts.shares_address(host, addr));
             writer.write(host, addr, port, reply);
             if reply.len() - start > config.limits.lobby() {
@@ -367,6 +368,7 @@ mod tests {
     use super::*;
     use crate::clock::Instant;
     use crate::dialect::gmnet::data::Data;
+    use crate::introductions::PublicIps;
     use proptest::prelude::*;
 
     /// Registers a host at an address of its own.
@@ -413,7 +415,7 @@ mod tests {
             descending in any::<bool>(),
             limit in 0..200usize,
         ) {
-            let mut hosts = Hosts::new(None);
+            let mut hosts = Hosts::new(PublicIps::default());
             let mut keys: Vec<HostKey> =
                 texts.iter().enumerate().map(|(n, text)| add(&mut hosts, n, "g", text)).collect();
             add(&mut hosts, 1000, "another", "a");
@@ -439,7 +441,7 @@ mod tests {
     #[test]
     fn a_sorted_lobby_of_a_few_does_not_look_at_all() {
         const HOSTS: usize = 3000;
-        let mut hosts = Hosts::new(None);
+        let mut hosts = Hosts::new(PublicIps::default());
         (0..HOSTS).for_each(|n| _ = add(&mut hosts, n, "g", &(n * 7919 % 1000).to_string()));
         let query = Query { filters: [""; 8], sort: Some(1), descending: true, limit: 20 };
         let (_, without) = answer(&hosts, &query);
@@ -451,7 +453,7 @@ mod tests {
 
     #[test]
     fn work_counts_hosts_that_do_not_match_and_the_bytes_that_are_compared() {
-        let mut hosts = Hosts::new(None);
+        let mut hosts = Hosts::new(PublicIps::default());
         let long = "x".repeat(4096);
         (0..50).for_each(|n| _ = add(&mut hosts, n, "g", &long));
         let mut filters = [""; 8];
@@ -467,7 +469,7 @@ mod tests {
 
     #[test]
     fn sorted_lists_are_few_and_go_when_they_are_not_used() {
-        let mut hosts = Hosts::new(None);
+        let mut hosts = Hosts::new(PublicIps::default());
         let texts = |n: usize| (n % 10).to_string();
         (0..2 * SHORT).for_each(|n| _ = add(&mut hosts, n, "g", &texts(n)));
         let ask = |hosts: &mut Hosts, by, descending| {
@@ -494,7 +496,7 @@ mod tests {
 
     #[test]
     fn a_lobby_that_would_be_too_long_leaves_out_the_last_hosts() {
-        let mut hosts = Hosts::new(None);
+        let mut hosts = Hosts::new(PublicIps::default());
         let long = "<".repeat(4096);
         (0..1000).for_each(|n| _ = add(&mut hosts, n, "g", &long));
         let query = Query { filters: [""; 8], sort: None, descending: false, limit: usize::MAX };

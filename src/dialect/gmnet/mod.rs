@@ -19,6 +19,7 @@ use super::turns::Turns;
 use super::{ConnId, Context, Dialect, Use, Via};
 use crate::admission::{self, Admission};
 use crate::clock::{Instant, Now};
+use crate::introductions::PublicIps;
 use crate::limits::{self, Limits};
 use crate::lines::Lines;
 use crate::rates::Rates;
@@ -94,9 +95,9 @@ pub struct Config {
     pub keepalive: Duration,
     /// In the lobby, tell the port with the address of a host that shares its address.
     pub lobby_ports: bool,
-    /// The address by which those outside know a host on the machine or in the network of the
+    /// The addresses by which those outside know a host on the machine or in the network of the
     /// server.
-    pub public_ip: Option<IpAddr>,
+    pub public_ips: PublicIps,
     /// This server was restarted: for so long, from its start on, who asks for a host that is not
     /// there waits for it to come back; zero: not at all.
     pub start_wait: Duration,
@@ -119,47 +120,13 @@ impl Default for Config {
             notify_gap: limits::NOTIFY_GAP,
             keepalive: limits::KEEPALIVE,
             lobby_ports: false,
-            public_ip: None,
+            public_ips: PublicIps::default(),
             start_wait: Duration::ZERO,
             sockets: Vec::new(),
             admission: Admission::default(),
             limits: Limits::default(),
         }
     }
-}
-
-impl Config {
-    /// The address by which `whom` can reach who is at `addr`.
-    fn told(&self, addr: IpAddr, whom: IpAddr) -> IpAddr {
-        match self.public_ip {
-            Some(public) if is_inside(addr) && !is_inside(whom) && is_same_family(public, addr) => {
-                public
-            }
-            _ => addr,
-        }
-    }
-}
-
-/// Whether an address is on the machine or in the network of the server: loopback, private
-/// (RFC 1918, RFC 4193), link-local, or a carrier's (RFC 6598).
-#[must_use]
-pub fn is_inside(addr: IpAddr) -> bool {
-    match addr {
-        IpAddr::V4(v4) => {
-            let [a, b, ..] = v4.octets();
-            v4.is_loopback()
-                || v4.is_private()
-                || v4.is_link_local()
-                || (a == 100 && b & 0xC0 == 64)
-        }
-        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local(),
-    }
-}
-
-/// Whether both are IPv4 addresses, or both IPv6 addresses: only then can one be told of the other.
-#[must_use]
-pub fn is_same_family(one: IpAddr, other: IpAddr) -> bool {
-    one.is_ipv4() == other.is_ipv4()
 }
 
 /// The state of the dialect.
@@ -239,7 +206,7 @@ impl Gmnet {
         Self {
             gaps: Timers::new(config.notify_gap),
             conns: Conns::default(),
-            hosts: Hosts::new(config.public_ip),
+            hosts: Hosts::new(config.public_ips),
             ports: Ports::default(),
             introductions: Introductions::default(),
             replies: Replies::default(),

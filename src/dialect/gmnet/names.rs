@@ -150,7 +150,7 @@ impl Gmnet {
             Outcome::Found(key, _, None) => {
                 let Some(host) = host(key) else { return };
                 let (client, named) = (client(None), Named(host));
-                let told = self.config.told(request.client, host.addr);
+                let told = self.config.public_ips.told(request.client, host.addr);
                 if self.notices.has_room(host.conn, told) {
                     info!(
                         "{client} was told where host {named} is, but the host was not told: the \

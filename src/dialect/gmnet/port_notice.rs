@@ -8,14 +8,15 @@ use std::net::{IpAddr, SocketAddr};
 
 use log::{debug, info, warn};
 
+use super::Gmnet;
 use super::host::Host;
 use super::hosts::HostKey;
 use super::introduce::Request;
 use super::knocks::Refused;
 use super::names::Named;
-use super::{Gmnet, is_inside};
 use crate::clock::Instant;
 use crate::dialect::{Context, Via};
+use crate::introductions::is_inside;
 use crate::limits;
 
 /// Hosts that are asked before others have their turn.
@@ -91,7 +92,8 @@ impl Gmnet {
         let Some(endpoint) = self.knocks.endpoint(host.port.map(|_| host.via), addr) else {
             return;
         };
-        let endpoint = SocketAddr::new(self.config.told(endpoint.ip(), addr), endpoint.port());
+        let endpoint =
+            SocketAddr::new(self.config.public_ips.told(endpoint.ip(), addr), endpoint.port());
         if is_inside(endpoint.ip()) && !is_inside(addr) {
             return self.say_that_public_ip_lacks(endpoint.ip());
         }

@@ -7,8 +7,8 @@ use std::net::IpAddr;
 use hashlink::LinkedHashMap;
 
 use super::command::Command;
-use super::is_inside;
 use crate::hash::Keyed;
+use crate::introductions::is_inside;
 use crate::limits;
 
 /// What was replied, that asked for longest ago in front.

@@ -14,6 +14,7 @@ use super::addr::may_be_told;
 use super::{Context, Dialect, Name, Outbox, Via};
 use crate::admission::{self, Admission};
 use crate::clock::Instant;
+use crate::introductions::PublicIps;
 use crate::limits;
 use crate::nats::Kind;
 use crate::timers::{Seldom, Timers};
@@ -36,6 +37,8 @@ use message::{
 /// What the owner decides.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Config {
+    /// The addresses by which those outside know who is inside.
+    pub public_ips: PublicIps,
     /// Who is admitted. Clients of this dialect cannot say which game they are, so it is all of
     /// them or none.
     pub admission: Admission,
@@ -56,6 +59,7 @@ pub struct Natpunch {
     lobbies: Lobbies,
     /// Those who are about to meet the host of a lobby: the lobby, and who.
     joins: Timers<(Uuid, Uuid)>,
+    public_ips: PublicIps,
     admission: Admission,
     refused: admission::Refused,
     /// Those who wanted to meet somebody whom they cannot reach.
@@ -71,6 +75,7 @@ impl Natpunch {
             clients: Clients::default(),
             lobbies: Lobbies::default(),
             joins: Timers::new(limits::NATPUNCH_JOIN),
+            public_ips: config.public_ips,
             admission: config.admission,
             refused: admission::Refused::default(),
             foreign: Seldom::default(),
@@ -374,7 +379,8 @@ impl Natpunch {
             }
             let next = cx.shared.nats.next(cx.now.instant, client.endpoint, other, 1);
             let port = next.first().copied().unwrap_or(client.endpoint.port());
-            let public = SocketAddr::new(client.endpoint.ip(), port);
+            let addr = self.public_ips.told(client.endpoint.ip(), other.ip());
+            let public = SocketAddr::new(addr, port);
             let instruction = ConnectionInstruction {
                 accepted: true,
                 client_id: who.to_string(),

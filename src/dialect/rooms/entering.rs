@@ -203,7 +203,7 @@ impl Rooms {
     fn answer_place(&mut self, turn: &mut Turn<'_, '_>, id: Id) {
         let Some(peer) = self.table.peer(id) else { return };
         let Some(room) = self.table.room(peer.room) else { return };
-        let (_now, to) = (turn.instant(), To::from(peer));
+        let to = To::from(peer);
         let mut say = |answer: Answer<'_>| {
             self.post.send(turn.cx, to, |bytes| answer.write(bytes));
         };
@@ -216,7 +216,8 @@ impl Rooms {
         let Some(host) = self.table.peer(room.host) else { return };
         // Else it is told when the host has shown that it is where it seems to be.
         if peer.knows_host {
-            say(Answer::Joined(room.id, id, host.endpoint));
+            let host_at = self.config.public_ips.told_at(host.endpoint, peer.endpoint);
+            say(Answer::Joined(room.id, id, host_at));
         }
         say(own);
         let ports = self.next_ports(turn.cx, host.id, id);
@@ -271,7 +272,10 @@ impl Rooms {
         self.offers.make(turn.instant(), turn.from, Offer { id, key, room: at, name });
         let host = self.table.room(at).and_then(|room| self.table.peer(room.host));
         let place = match host {
-            Some(host) => Answer::Joined(at, id, host.endpoint),
+            Some(host) => {
+                let host_at = self.config.public_ips.told_at(host.endpoint, turn.from);
+                Answer::Joined(at, id, host_at)
+            }
             None => Answer::Hosting(at),
         };
         self.answer(turn, place);

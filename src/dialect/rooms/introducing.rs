@@ -81,7 +81,8 @@ impl Rooms {
         let (Some(peer), Some(other)) = (self.table.peer(who), self.table.peer(whom)) else {
             return;
         };
-        let moved = Answer::Moved(who, peer.endpoint);
+        let moved =
+            Answer::Moved(who, self.config.public_ips.told_at(peer.endpoint, other.endpoint));
         self.post.notify(cx, other, Subject::Peer(who), moved);
         self.foretell(cx, who, whom);
     }
@@ -94,7 +95,10 @@ impl Rooms {
         let Some(client) = self.table.peer(client) else { return };
         let host = self.table.room(client.room).and_then(|room| self.table.peer(room.host));
         let Some(host) = host else { return };
-        let comes = Answer::Comes(client.id, client.endpoint);
+        let comes = Answer::Comes(
+            client.id,
+            self.config.public_ips.told_at(client.endpoint, host.endpoint),
+        );
         let (id, host_id) = (client.id, host.id);
         self.post.notify(cx, host, Subject::Peer(id), comes);
         self.foretell(cx, id, host_id);

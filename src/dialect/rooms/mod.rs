@@ -56,6 +56,7 @@ use rand::rngs::StdRng;
 use super::{Context, Dialect, Name, Via};
 use crate::admission::{self, Admission};
 use crate::clock::Instant;
+use crate::introductions::PublicIps;
 use crate::limits::{self, Limits};
 use crate::lines::Lines;
 use crate::rates::Rates;
@@ -91,6 +92,8 @@ pub struct Config {
     pub silence: Duration,
     /// Hosts and clients in all.
     pub peers: usize,
+    /// The addresses by which those outside know who is inside.
+    pub public_ips: PublicIps,
     /// Who may make requests.
     pub admission: Admission,
     /// What the peers of one address may do: rooms as many as hosts, clients as many as
@@ -103,6 +106,7 @@ impl Default for Config {
         Self {
             silence: limits::ROOM_SILENCE,
             peers: limits::ROOM_PEERS,
+            public_ips: PublicIps::default(),
             admission: Admission::default(),
             limits: Limits::default(),
         }

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use punchd::clock::Instant;
 use punchd::dialect::ConnId;
-use punchd::dialect::gmnet::{Config, is_inside};
+use punchd::dialect::gmnet::Config;
+use punchd::introductions::is_inside;
 use punchd::limits;
 
 use super::link::{Command, Link};
@@ -178,7 +179,7 @@ impl Book {
         Self {
             gap: config.notify_gap,
             asks: !config.sockets.is_empty(),
-            public: config.public_ip,
+            public: config.public_ips.v4.map(IpAddr::V4),
             counting,
             foretold: BTreeMap::new(),
             foreign: BTreeSet::new(),

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use punchd::clock::Instant;
 use punchd::dialect::ConnId;
-use punchd::dialect::gmnet::is_inside;
+use punchd::introductions::is_inside;
 use punchd::limits;
 
 use super::super::network::Said;

@@ -427,3 +427,23 @@ fn nobody_is_introduced_across_families() {
     show(&mut world, 1, "203.0.113.3:3");
     assert!(world.heard.is_empty(), "said once");
 }
+
+#[test]
+fn who_is_outside_is_told_the_public_address_of_who_is_inside() {
+    let public_ips = IpAddr::from([198, 51, 100, 7]).into();
+    let mut world = World::with(Config { public_ips, ..Config::default() });
+    world.from = [192, 168, 1, 5];
+    let made = room_of_three(&mut world);
+    for (conn, at) in made.0.iter().zip(["192.168.1.5:4000", "203.0.113.1:4000"]) {
+        let token = world.events.token_of(*conn);
+        world.datagram(at, &format!("udp:{token:032x}"));
+    }
+    let told = world.heard(made.0[0]);
+    assert_eq!(told[0]["data"]["ip"], "203.0.113.1");
+    let told = world.heard(made.0[1]);
+    let introduced = told.iter().find(|event| event["name"] == "introduce").expect("told");
+    assert_eq!(
+        (&introduced["data"]["ip"], &introduced["data"]["port"]),
+        (&json!("198.51.100.7"), &json!(4000))
+    );
+}

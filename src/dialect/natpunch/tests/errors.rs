@@ -114,7 +114,7 @@ fn a_server_for_other_games_says_so() {
     let admission = Admission { keys: vec!["sesame".into()], games: Vec::new() };
     let mut world = World::new();
     let random = StdRng::from_seed([7; 32]);
-    world.natpunch = Natpunch::new(Config { admission }, random);
+    world.natpunch = Natpunch::new(Config { admission, ..Config::default() }, random);
     let refusal = pb().m(2, pb().m(2, ep(addr(1))).s(4, "This server is for other games"));
     assert_eq!(world.say(addr(1), register()), [(addr(1), refusal)]);
     assert_eq!(world.say(addr(1), pb().m(15, pb().s(1, "list"))), []);

@@ -80,3 +80,17 @@ fn what_is_forged_for_the_host_of_a_lobby_does_not_move_its_port() {
     let told = world.say(guest, join(&lobby, &guest_id));
     assert!(told.contains(&(guest, instruction(&id, host, host))), "{told:?}");
 }
+
+#[test]
+fn who_is_outside_is_told_the_public_address_of_who_is_inside() {
+    let mut world = World::new();
+    let public = SocketAddr::from(([198, 51, 100, 7], 4001));
+    let public_ips = public.ip().into();
+    let random = StdRng::from_seed([7; 32]);
+    world.natpunch = Natpunch::new(Config { public_ips, ..Config::default() }, random);
+    let (inside, outside) = (SocketAddr::from(([192, 168, 1, 5], 4001)), addr(2));
+    let (ia, ib) = (world.client(inside), world.client(outside));
+    let told = world.say(outside, connect(&ib, &ia));
+    assert!(told.contains(&(outside, instruction(&ia, public, inside))), "{told:?}");
+    assert!(told.contains(&(inside, instruction(&ib, outside, outside))), "{told:?}");
+}
