@@ -282,9 +282,9 @@ pub const KNOCKING: Duration = Duration::from_secs(15);
 pub const KNOCK_WAIT: Duration = Duration::from_millis(300);
 
 /// A knock from the port that a host had without doubt counts for so many from another. So who forges
-/// knocks has to send four to eight times as many as the host, some 240 a second, and who knows a port
-/// that its NAT has forgotten an eighth to a quarter of them, in just the seconds in which it knocks.
-pub const SURE_KNOCK: u32 = 4;
+/// knocks has to send eight to sixteen times as many as the host, some 480 a second, and who knows a port
+/// that its NAT has forgotten a sixteenth to an eighth of them, in just the seconds in which it knocks.
+pub const SURE_KNOCK: u32 = 8;
 
 /// Who has waited for [`INTRODUCTION_WAIT`] when a host without a port comes waits so much longer, once:
 /// the host is asked, and has its time to answer.

@@ -176,9 +176,9 @@ fn a_forged_packet_after_a_change_of_data_does_not_move_a_host() {
 fn a_port_that_was_forgotten_does_not_come_back_by_a_few_forged_knocks() {
     let (mut story, host) = moved_to(7000);
     story.knock(HOST, 7000, 100);
-    for _ in 0..15 {
+    for _ in 0..6 {
         story.knock(HOST, 4000, 1);
-        story.knock(HOST, 7000, 8);
+        story.knock(HOST, 7000, 20);
     }
     is_found_at(&mut story, host, 7000);
     // Nor if they come first.
@@ -188,11 +188,11 @@ fn a_port_that_was_forgotten_does_not_come_back_by_a_few_forged_knocks() {
     story.join(CLIENT, 5000, HOST);
     story.tells(host, notice());
     story.knock(HOST, 4000, 2);
-    story.knock(HOST, 7000, 20);
+    story.knock(HOST, 7000, 40);
     story.told.clear();
     is_found_at(&mut story, host, 7000);
-    for _ in 0..20 {
-        story.knock(HOST, 7000, 8);
+    for _ in 0..6 {
+        story.knock(HOST, 7000, 20);
         story.knock(HOST, 4000, 1);
     }
     is_found_at(&mut story, host, 7000);
