@@ -286,6 +286,13 @@ pub const KNOCK_WAIT: Duration = Duration::from_millis(300);
 /// that its NAT has forgotten a sixteenth to an eighth of them, in just the seconds in which it knocks.
 pub const SURE_KNOCK: u32 = 8;
 
+/// Within this time after the answer no client is let in: it knocks in its next step, 1/60 s, and the host
+/// lets it in in one of its own.
+pub const WELCOME: Duration = Duration::from_millis(10);
+
+/// A client that has not got through after this time has not: GMnet's scripts give up after 5 to 10 s.
+pub const ATTEMPT: Duration = Duration::from_secs(10);
+
 /// Who has waited for [`INTRODUCTION_WAIT`] when a host without a port comes waits so much longer, once:
 /// the host is asked, and has its time to answer.
 pub const LATE_HOST: Duration = OVERTAKEN.saturating_add(KNOCK_WAIT);

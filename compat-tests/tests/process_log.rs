@@ -451,6 +451,19 @@ fn the_log_tells_of_udp_packets_that_came_from_another_address() {
     master.wait_for_log("the host's UDP packet never came; one came from 127.");
 }
 
+#[test]
+fn the_log_says_who_got_through_and_the_owner_is_told_how_many() {
+    let master = Master::start(&[]);
+    let host = Host::registered(host_config(&master, "Space Race"), WAIT).expect("registering");
+    let at = host.local();
+    let running = host.spawn();
+    let config = ClientConfig::new(master.addr(), at.ip()).on(loopback());
+    let client = Client::join(config).expect("joining");
+    let line = format!("INFO  {} got through to host {at} (Space Race) after 0.", client.local());
+    master.wait_for_log(&line);
+    drop(running);
+}
+
 /// A server whose log nobody may read, killed at the end of the test.
 struct Unread(Child, SocketAddr);
 

@@ -4,6 +4,7 @@
 
 mod asked;
 mod asked_again;
+mod ended;
 mod neighbours;
 mod stale;
 mod story;

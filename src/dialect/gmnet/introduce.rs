@@ -282,7 +282,11 @@ impl Gmnet {
             }
             Outcome::Found(key, port, client_port) => {
                 if let Some(host) = self.hosts.get(key).map(|host| host.addr) {
-                    self.looks.met(cx.now.instant, client, SocketAddr::new(host, port));
+                    let host = SocketAddr::new(host, port);
+                    self.looks.met(cx.now.instant, client, host);
+                    if let Some(port) = client_port {
+                        self.begin_attempt(cx, conn, [SocketAddr::new(client, port), host]);
+                    }
                 }
                 let port = self.told_port(cx, key, port, request.client, client_port);
                 // The client is told the address as it wrote it; a GML game compares texts.

@@ -25,6 +25,7 @@ use crate::lines::Lines;
 use crate::rates::Rates;
 use crate::timers::Timers;
 
+mod attempts;
 mod by_addr;
 pub mod command;
 pub mod data;
@@ -53,6 +54,7 @@ mod unfinished;
 pub mod version;
 mod waiting;
 
+use attempts::Attempt;
 use command::{Command, Go, Reader, Spare, Verb};
 use datagram::Datagram;
 use hosts::{HostKey, Hosts};
@@ -155,6 +157,8 @@ pub struct Gmnet {
     notices: Notices,
     /// Hosts that are asked for their port.
     knocks: Knocks,
+    /// Clients that were told where a host is, until it is known how that ended.
+    attempts: Timers<ConnId, Attempt>,
     /// What clients looked for last.
     looks: Looks,
     /// Hosts that lack their UDP packet, and UDP packets that may be theirs.
@@ -217,6 +221,7 @@ impl Gmnet {
             resumed: VecDeque::new(),
             notices: Notices::default(),
             knocks: Knocks::at(config.sockets.clone()),
+            attempts: Timers::new(limits::ATTEMPT),
             looks: Looks::default(),
             stray_regs: Strays::default(),
             stray_connects: Strays::default(),
@@ -385,6 +390,7 @@ impl Gmnet {
         self.throttled.cancel(&id);
         self.unfinished.count(conn.addr, id, 0);
         self.keep_notices(now, id, conn.host);
+        self.attempts.cancel(&id);
         self.knocks.forget(id);
         self.end_registration(now, conn.host, left);
         Some(conn.addr)
@@ -460,6 +466,7 @@ impl Dialect for Gmnet {
     }
 
     fn on_fin(&mut self, cx: &mut Context<'_>, id: ConnId) {
+        self.end_attempt(cx, id);
         let Some(conn) = self.conns.get_mut(id) else { return };
         conn.finished = true;
         conn.reader.finish();
@@ -472,6 +479,7 @@ impl Dialect for Gmnet {
     }
 
     fn on_gone(&mut self, cx: &mut Context<'_>, id: ConnId) {
+        self.end_attempt(cx, id);
         self.forget(cx.now, id, Left::Lost);
         self.resume(cx);
     }
@@ -514,6 +522,7 @@ impl Dialect for Gmnet {
         }
         self.ask_soon(cx);
         self.end_waits_for_knocks(cx);
+        self.give_attempts_up(cx);
         self.time_out_introductions(cx);
         self.hosts.on_wakeup(cx.now.instant);
         self.ports.expire(cx.now.instant);
@@ -532,6 +541,7 @@ impl Dialect for Gmnet {
             self.throttled.next(),
             self.keepalives.next(),
             self.knocks.next_wakeup(),
+            self.attempts.next(),
         ];
         timers.into_iter().flatten().min()
     }

@@ -1,0 +1,44 @@
+//! How introductions ended, as the server sees it.
+
+use super::story::{CLIENT, HOST, Story, at};
+
+/// The last line of what the owner is told.
+fn counted(story: &Story) -> String {
+    let lines = story.shared.nats.results();
+    let words: Vec<&str> =
+        lines.last().into_iter().flat_map(|line| line.split_whitespace()).collect();
+    words.join(" ")
+}
+
+#[test]
+fn who_closes_its_connection_in_time_has_got_through() {
+    let mut story = Story::new();
+    story.host(HOST, 4000, "Pong", "Ann");
+    for (millis, expected) in [
+        (9, "no player has told how a punch ended"),
+        (10, "gmnet unknown unknown 1 of 1"),
+        (9999, "gmnet unknown unknown 2 of 2"),
+        (10_000, "gmnet unknown unknown 2 of 3"),
+    ] {
+        let client = story.join(CLIENT, 5000, HOST);
+        story.tells(client, at(HOST, 4000));
+        story.wait(millis);
+        story.fin(client);
+        story.lost(client);
+        assert_eq!(counted(&story), expected, "closed after {millis} ms");
+        story.told.clear();
+    }
+}
+
+#[test]
+fn who_was_not_introduced_has_not_failed() {
+    let mut story = Story::new();
+    // Nobody is there, and then somebody who does not know of the client.
+    story.join(CLIENT, 5000, HOST);
+    let host = story.host(HOST, 4000, "Pong", "Ann");
+    let silent = story.open("203.0.113.77");
+    story.send(silent, format!("connect\n{HOST}\n\0").as_bytes());
+    story.wait(20_000);
+    assert_eq!(counted(&story), "no player has told how a punch ended");
+    story.fin(host);
+}
