@@ -41,7 +41,7 @@ pub struct Options {
     #[arg(help_heading = "Network", value_name = "IP", value_parser = parse_bind)]
     pub bind: Vec<IpAddr>,
 
-    /// Tell this address for players on this machine or its network; one of IPv4, one of IPv6
+    /// Tell this address for players in its network; one of each family
     #[arg(long, env = "PUNCHD_PUBLIC_IP", hide_env = true, value_delimiter = ',')]
     #[arg(help_heading = "Network", value_name = "IP", value_parser = parse_public_ip)]
     pub public_ip: Vec<IpAddr>,
