@@ -290,6 +290,10 @@ pub const SURE_KNOCK: u32 = 8;
 /// lets it in in one of its own.
 pub const WELCOME: Duration = Duration::from_millis(10);
 
+/// A client that closes its connection later than this may as well have given up, so nothing is said: games
+/// that get through do so 0.2 to 0.3 s after they were told.
+pub const LATE_WELCOME: Duration = Duration::from_secs(2);
+
 /// A client that has not got through after this time has not: GMnet's scripts give up after 5 to 10 s.
 pub const ATTEMPT: Duration = Duration::from_secs(10);
 

@@ -17,6 +17,8 @@ fn who_closes_its_connection_in_time_has_got_through() {
     for (millis, expected) in [
         (9, "no player has told how a punch ended"),
         (10, "gmnet unknown unknown 1 of 1"),
+        (2000, "gmnet unknown unknown 2 of 2"),
+        (2001, "gmnet unknown unknown 2 of 2"),
         (9999, "gmnet unknown unknown 2 of 2"),
         (10_000, "gmnet unknown unknown 2 of 3"),
     ] {

@@ -39,8 +39,9 @@ impl Gmnet {
     pub(super) fn end_attempt(&mut self, cx: &mut Context<'_>, id: ConnId) {
         let Some(attempt) = self.attempts.remove(&id) else { return };
         let took = cx.now.instant - attempt.told;
-        // So fast nobody is let in: it wanted to know where the host is, and no more.
-        if took < limits::WELCOME {
+        // So fast nobody is let in: it wanted to know where the host is, and no more. And late it may
+        // have given up.
+        if !(limits::WELCOME..=limits::LATE_WELCOME).contains(&took) {
             return;
         }
         self.note_end(cx, attempt, Some(took));
