@@ -257,8 +257,7 @@ fn advice(error: &Error) -> &'static str {
         Error::NoWelcome { later, .. } if later.is_empty() => {
             "The master server did its part, but nothing came through from the host. Its NAT or \
              yours may give every destination another port: the host should forward its UDP port, \
-             or its firewall must let UDP through; --port PORT then joins it directly. A master \
-             server with --relay would need none of that."
+             or its firewall must let UDP through; --port PORT then joins it directly."
         }
         Error::NoWelcome { .. } => {
             "Neither the direct way nor the second address worked, so UDP is most likely blocked at \
