@@ -1,5 +1,7 @@
 //! How introductions ended, as the server sees it.
 
+use punchd::dialect::Dialect as _;
+
 use super::story::{CLIENT, HOST, Story, at};
 
 /// The last line of what the owner is told.
@@ -42,5 +44,23 @@ fn who_was_not_introduced_has_not_failed() {
     story.send(silent, format!("connect\n{HOST}\n\0").as_bytes());
     story.wait(20_000);
     assert_eq!(counted(&story), "no player has told how a punch ended");
+    // Nor has who waits for one that leaves.
+    story.join(CLIENT, 5001, HOST);
     story.fin(host);
+    story.wait(20_000);
+    assert_eq!(counted(&story), "no player has told how a punch ended");
+}
+
+#[test]
+fn many_that_end_at_once_do_not_take_one_turn() {
+    let mut story = Story::new();
+    story.host(HOST, 4000, "Pong", "Ann");
+    for n in 0..100 {
+        story.join(&format!("198.51.100.{n}"), 5000, HOST);
+    }
+    story.time += 60_000;
+    story.act(|gmnet, cx| gmnet.on_wakeup(cx));
+    assert_eq!(counted(&story), "gmnet unknown unknown 0 of 64");
+    story.wait(0);
+    assert_eq!(counted(&story), "gmnet unknown unknown 0 of 100");
 }

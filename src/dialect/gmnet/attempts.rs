@@ -8,16 +8,20 @@ use log::info;
 
 use super::Gmnet;
 use super::names::Named;
+use crate::clock::Instant;
 use crate::dialect::{ConnId, Context, Name};
 use crate::limits;
 use crate::nats::Kind;
+
+/// Attempts that are given up before others have their turn.
+const AT_ONCE: usize = 64;
 
 /// A client and a host that were told of each other.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Attempt {
     client: SocketAddr,
     host: SocketAddr,
-    told: crate::clock::Instant,
+    told: Instant,
 }
 
 impl Gmnet {
@@ -49,17 +53,19 @@ impl Gmnet {
 
     /// Clients whose connections are still open have not got through.
     pub(super) fn give_attempts_up(&mut self, cx: &mut Context<'_>) {
-        while let Some((_, attempt)) = self.attempts.take_due(cx.now.instant) {
+        for _ in 0..AT_ONCE {
+            let Some((_, attempt)) = self.attempts.take_due(cx.now.instant) else { break };
             self.note_end(cx, attempt, None);
         }
     }
 
     fn note_end(&mut self, cx: &mut Context<'_>, attempt: Attempt, took: Option<Duration>) {
         let Attempt { client, host, .. } = attempt;
-        let nats = &mut cx.shared.nats;
-        nats.count(cx.now.instant, Name::Gmnet, [client, host], took.is_some());
+        // Of one whose host has left there is nothing to say.
         let at = self.hosts.find(host.ip(), Some(host.port()));
         let Some(named) = at.and_then(|key| self.hosts.get(key)).map(Named) else { return };
+        let nats = &mut cx.shared.nats;
+        nats.count(cx.now.instant, Name::Gmnet, [client, host], took.is_some());
         if !self.lines.says(cx.now, client.ip()) {
             return;
         }
