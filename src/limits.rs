@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+pub mod relay;
+
 /// The bounds that have an option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {

@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+pub mod relay;
+
 /// The addresses by which those outside know who is on the machine or in the network of the server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PublicIps {

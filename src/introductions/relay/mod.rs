@@ -1,0 +1,105 @@
+//! The relay: two players whose NATs keep them apart send to a port of this server each, and what
+//! comes to one leaves from the other. [`sessions`] gives ports out, on the thread of the event loop;
+//! [`forwarding`] passes packets on, on a thread of its own. Only [`Order`]s and [`Report`]s go
+//! between the two.
+//!
+//! All sessions share one pool of ports. A port is told apart by who sends to it: no address has two
+//! sessions at one port.
+
+use std::net::IpAddr;
+
+pub mod forwarding;
+pub mod sessions;
+
+/// Two players who are relayed; no number is used twice while the server runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId(pub u64);
+
+/// What the two have to each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// Its number.
+    pub id: SessionId,
+    /// The client and the host, which are treated alike.
+    pub sides: [Side; 2],
+    /// Which packets are passed on.
+    pub shape: Shape,
+}
+
+/// One of the two players.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Side {
+    /// Its address, which it has proven. From which of its ports it sends shows itself.
+    pub addr: IpAddr,
+    /// The port of the pool that it was told, at the relay's address of the same family.
+    pub port: u16,
+}
+
+/// Which packets are passed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// Those that begin with GameMaker's header, `DE C0 AD DE`.
+    GameMaker,
+    /// All.
+    Any,
+}
+
+/// What the forwarding thread is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Pass packets on for these two.
+    Open(Session),
+    /// Pass no more on; the session is not reported again.
+    Close(SessionId),
+}
+
+/// What the forwarding thread tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Report {
+    /// Packets have gone both ways; told once.
+    Connected(SessionId),
+    /// The session is over; its ports may be given out again.
+    Ended(SessionId, End),
+    /// So many bytes of packets have been passed on since the last report of this kind.
+    Passed(u64),
+}
+
+/// Why a session is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// One side has sent nothing within [`UNANSWERED`](crate::limits::relay::UNANSWERED).
+    Unanswered,
+    /// Nothing was passed on for [`IDLE`](crate::limits::relay::IDLE).
+    Idle,
+    /// It was as old, or had passed on as many bytes, as one session may.
+    UsedUp,
+}
+
+/// What the owner of the server allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Bytes a second of one session, each way, with two seconds' worth at once. A game of GameMaker
+    /// sends a few kilobytes.
+    pub session_bytes: u32,
+    /// Packets a second of one session, each way, with two seconds' worth at once. 60 frames a second
+    /// with a few packets each.
+    pub session_packets: u32,
+    /// Sessions of one address (IPv6: one /64).
+    pub sessions_per_address: u32,
+    /// Bytes a second of all sessions together, with two seconds' worth at once.
+    pub total_bytes: u32,
+    /// Bytes a calendar month (UTC) of all sessions together, since the server was started; none: no bound.
+    pub month_bytes: Option<u64>,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            session_bytes: 64_000,
+            session_packets: 250,
+            sessions_per_address: 32,
+            total_bytes: 10_000_000,
+            month_bytes: None,
+        }
+    }
+}

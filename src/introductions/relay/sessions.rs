@@ -1,0 +1,1 @@
+//! Which ports two players are given.
