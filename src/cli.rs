@@ -9,6 +9,8 @@ use clap::builder::Resettable;
 use clap::error::ErrorKind;
 use clap::{ArgAction, CommandFactory as _, FromArgMatches as _, Parser};
 
+pub mod relay;
+
 use crate::admission::Admission;
 use crate::dialect::{Name, events, gmnet, natpunch, rooms};
 use crate::introductions::PublicIps;
@@ -28,7 +30,7 @@ pub const PORT: u16 = 6510;
     disable_help_flag = true,
     disable_version_flag = true,
     after_help = "Each option is an environment variable as well: PUNCHD_PORT=7000, \
-                  PUNCHD_TESTING=1, and so on."
+                  PUNCHD_TESTING=1, and so on. README has four more that bound the relay."
 )]
 pub struct Options {
     /// TCP and UDP port; 0 picks a free one [default: 6510]
@@ -76,6 +78,10 @@ pub struct Options {
     #[arg(help_heading = "Network", value_delimiter = ',', hide_default_value = true)]
     #[arg(default_values_t = Name::ALL)]
     pub dialects: Vec<Name>,
+
+    /// The relay.
+    #[command(flatten)]
+    pub relay: relay::RelayOptions,
 
     /// Do not answer requests for the lobby
     #[arg(long, env = "PUNCHD_DISABLE_LOBBY", hide_env = true)]
@@ -235,6 +241,7 @@ impl Options {
             keepalive: Duration::from_secs(self.keepalive),
             lobby_ports: self.lobby_ports,
             public_ips,
+            relay: PublicIps::default(),
             // Only the sockets tell whether this is a restart.
             start_wait: Duration::ZERO,
             sockets: Vec::new(),
@@ -261,7 +268,8 @@ impl Options {
 
     /// The addresses by which those outside know who is inside; [`Self::check`] has seen that they go
     /// together.
-    fn public_ips(&self) -> PublicIps {
+    #[must_use]
+    pub fn public_ips(&self) -> PublicIps {
         PublicIps::try_from(&self.public_ip[..]).unwrap_or_default()
     }
 
@@ -567,7 +575,7 @@ mod tests {
     #[test]
     fn help_fits_a_screen() {
         let help = Options::command().render_help().to_string();
-        assert!(help.lines().count() <= 44, "{help}");
+        assert!(help.lines().count() <= 50, "{help}");
         assert!(help.contains(&format!("[default: {PORT}]")), "{help}");
     }
 

@@ -688,3 +688,6 @@ mod tests {
         }
     }
 }
+
+/// Introductions that came to nothing of which the latest are kept for the owner.
+pub const FAILURES: usize = 10;

@@ -18,8 +18,11 @@ use crate::dialect::stun::{self, Stun};
 use crate::dialect::{
     ConnId, Context, Dialect, Name, Outbox, Shared, Use, Via, of_datagram, of_stream,
 };
+use crate::introductions::PublicIps;
+use crate::introductions::journal::Journal;
+use crate::introductions::relay::{Order, Report, sessions};
 use crate::limits::{self, Limits};
-use crate::nats::{Nats, Seen};
+use crate::nats::Seen;
 use crate::places::{Conn, Places};
 use crate::rates::Rates;
 use crate::timers::{Seldom, Timers};
@@ -45,6 +48,8 @@ pub struct Config {
     pub rooms: rooms::Config,
     /// What the events dialect has to know.
     pub events: events::Config,
+    /// The relay, if there is one.
+    pub relay: Option<sessions::Config>,
 }
 
 impl Default for Config {
@@ -59,6 +64,7 @@ impl Default for Config {
             alternates_from: None,
             rooms: rooms::Config::default(),
             events: events::Config::default(),
+            relay: None,
         }
     }
 }
@@ -142,14 +148,34 @@ impl Server {
             flooded: Seldom::default(),
             alternates_from: config.alternates_from,
             alternate_addr,
-            shared: Shared::default(),
+            shared: Shared {
+                relay: sessions::Sessions::new(config.relay.clone()),
+                ..Shared::default()
+            },
         }
     }
 
-    /// What is known of the NATs that peers are behind.
+    /// How introductions ended.
     #[must_use]
-    pub fn nats(&self) -> &Nats {
-        &self.shared.nats
+    pub fn journal(&self) -> &Journal {
+        &self.shared.journal
+    }
+
+    /// What the relay's thread is to be told.
+    pub fn relay_orders(&mut self) -> impl Iterator<Item = Order> {
+        self.shared.relay.take_orders()
+    }
+
+    /// The relay's thread tells something.
+    pub fn on_report(&mut self, now: Now, report: Report) {
+        if let Some((attempt, way)) = self.shared.relay.note(now, report) {
+            self.shared.journal.note(now, &self.shared.nats, &attempt, way);
+        }
+    }
+
+    /// The relay's thread is gone.
+    pub fn on_relay_gone(&mut self) {
+        self.shared.relay.fail();
     }
 
     /// How many connections the customer with this address has.
@@ -496,7 +522,9 @@ fn use_of(dialects: &Dialects, id: ConnId, conn: &Conn) -> Use {
 fn maker(name: Name, config: &Config) -> Make {
     match name {
         Name::Gmnet => {
-            let config = config.gmnet.clone();
+            let apart = config.relay.as_ref().filter(|relay| relay.is_apart);
+            let relay = apart.map_or(PublicIps::default(), |relay| relay.told);
+            let config = gmnet::Config { relay, ..config.gmnet.clone() };
             Box::new(move |_| Box::new(Gmnet::new(config.clone())))
         }
         Name::Stun => {

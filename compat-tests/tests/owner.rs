@@ -93,7 +93,7 @@ fn a_list_of_games_is_enough() {
 fn sigusr1_tells_how_punches_ended() {
     let master = Master::start(&[]);
     master.signal(Signal::SIGUSR1);
-    master.wait_for_log("no player has told how a punch ended");
+    master.wait_for_log("it is not known of any introduction how it ended");
     let (mut host, mut client) = (player(&master), player(&master));
     let room = host.host("Meeting").expect("a room").room;
     client.join(room).expect("a place");
@@ -106,8 +106,10 @@ fn sigusr1_tells_how_punches_ended() {
         }
         std::thread::sleep(STEP);
     }
-    master.wait_for_log("are connected");
+    master.wait_for_log(" got through to host ");
     master.signal(Signal::SIGUSR1);
-    master.wait_for_log("dialect   one side              other side            connected");
-    master.wait_for_log("  1 of 1");
+    master.wait_for_log(
+        "dialect   one side              other side            directly   relayed  failed",
+    );
+    master.wait_for_log("  1         0       0");
 }

@@ -459,7 +459,8 @@ fn the_log_says_who_got_through_and_the_owner_is_told_how_many() {
     let running = host.spawn();
     let config = ClientConfig::new(master.addr(), at.ip()).on(loopback());
     let client = Client::join(config).expect("joining");
-    let line = format!("INFO  {} got through to host {at} (Space Race) after 0.", client.local());
+    let line =
+        format!("INFO  {} got through to host {at} (Space Race) directly after 0.", client.local());
     master.wait_for_log(&line);
     drop(running);
 }

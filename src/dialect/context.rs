@@ -3,6 +3,8 @@
 use super::Outbox;
 use crate::amplification::Credits;
 use crate::clock::Now;
+use crate::introductions::journal::Journal;
+use crate::introductions::relay::sessions::Sessions;
 use crate::nats::Nats;
 use crate::unproven::Unproven;
 
@@ -26,4 +28,8 @@ pub struct Shared {
     pub unproven: Unproven,
     /// What each address may still be sent by UDP.
     pub credits: Credits,
+    /// How introductions ended.
+    pub journal: Journal,
+    /// Who is relayed.
+    pub relay: Sessions,
 }

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+pub mod journal;
 pub mod relay;
 
 /// The addresses by which those outside know who is on the machine or in the network of the server.
@@ -21,6 +22,11 @@ impl PublicIps {
             IpAddr::V4(_) => self.v4.map(IpAddr::V4),
             IpAddr::V6(_) => self.v6.map(IpAddr::V6),
         }
+    }
+
+    /// All that there are.
+    pub fn all(&self) -> impl Iterator<Item = IpAddr> + use<> {
+        self.v4.map(IpAddr::V4).into_iter().chain(self.v6.map(IpAddr::V6))
     }
 
     /// Whether this is one of them.

@@ -30,3 +30,13 @@ pub const HOSTS: usize = 16 * 1024;
 
 /// Ports of the pool.
 pub const PORTS: usize = 1024;
+
+/// So long after a client was told where the host is it is told of the relay, if it is still connected.
+/// Later than a quarter of the game's own time, 5 s at least, its script has moved on to the next port.
+pub const SECOND_NOTICE: Duration = Duration::from_secs(1);
+
+/// So long it counts that a client did not reach a host by itself: its player tries again soon, or never.
+pub const FAILED: Duration = Duration::from_secs(120);
+
+/// Client addresses of which that is kept.
+pub const FAILURES: usize = 4096;

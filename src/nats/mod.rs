@@ -27,17 +27,14 @@ use std::net::{Ipv4Addr, SocketAddr};
 use smallvec::SmallVec;
 
 use crate::clock::Instant;
-use crate::dialect::Name;
 use crate::hash::Map;
 use crate::limits;
 
-mod results;
 mod sequence;
 mod settled;
 #[cfg(test)]
 mod tests;
 
-use results::Results;
 use sequence::{Foretold, Nat, Tick};
 use settled::Settled;
 
@@ -112,7 +109,6 @@ pub struct Nats {
     /// Whether anybody has ever asked the alternate port. Before that no NAT is known to be
     /// symmetric, so nothing can be foretold.
     has_alternate: bool,
-    results: Results,
 }
 
 /// More evidence than this is not counted, so that a NAT that was replaced is noticed.
@@ -211,22 +207,12 @@ impl Nats {
         }
         ports
     }
-
-    /// Counts how a punch ended.
-    pub fn count(&mut self, now: Instant, dialect: Name, pair: [SocketAddr; 2], worked: bool) {
-        let kinds = pair.map(|endpoint| self.kind(now, endpoint));
-        self.results.count(dialect, kinds, worked);
-    }
-
-    /// How punches ended, for the owner.
-    #[must_use]
-    pub fn results(&self) -> Vec<String> {
-        self.results.lines()
-    }
 }
 
 impl Kind {
-    fn is_symmetric(self) -> bool {
+    /// Whether each destination sees another port.
+    #[must_use]
+    pub fn is_symmetric(self) -> bool {
         matches!(self, Self::Symmetric | Self::Sequential)
     }
 

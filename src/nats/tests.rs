@@ -230,24 +230,6 @@ fn who_comes_back_after_an_hour_is_a_stranger() {
 }
 
 #[test]
-fn results_become_a_table() {
-    let mut nats = after(&[(Stun, 4000), (Alternate, 4001)]);
-    assert_eq!(nats.results(), ["no player has told how a punch ended"]);
-    let other = SocketAddr::from(([203, 0, 113, 8], 1));
-    nats.count(at(0), Name::Rooms, [peer(4000), other], true);
-    nats.count(at(0), Name::Rooms, [other, peer(4000)], false);
-    nats.count(at(0), Name::Events, [other, other], true);
-    assert_eq!(
-        nats.results(),
-        [
-            "dialect   one side              other side            connected",
-            "rooms     unknown               symmetric, counts          1 of 2",
-            "events    unknown               unknown                    1 of 1",
-        ]
-    );
-}
-
-#[test]
 fn only_what_the_same_socket_can_have_shown_counts() {
     let nats = after(&[(Stun, 4000), (Stun, 4001), (Alternate, 4001)]);
     assert_eq!(about(&nats, 4000).kind, Kind::Independent, "4001 is a socket of its own");

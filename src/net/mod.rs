@@ -237,8 +237,8 @@ impl EventLoop {
             match event.token() {
                 WAKE => {}
                 REQUEST => {
-                    let nats = self.server.nats();
-                    self.requests.iter_mut().for_each(|requests| requests.handle(nats));
+                    let journal = self.server.journal();
+                    self.requests.iter_mut().for_each(|requests| requests.handle(journal));
                 }
                 Token(n) if n >= FIRST_CONNECTION => {
                     self.connections.note_event(n - FIRST_CONNECTION, event);

@@ -12,7 +12,7 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use super::Stopper;
-use crate::nats::Nats;
+use crate::introductions::journal::Journal;
 
 /// What a shell reports for a program that ended by SIGINT.
 const INTERRUPTED: i32 = 130;
@@ -58,10 +58,10 @@ impl Requests {
     }
 
     /// Does what the signals ask for that came.
-    pub(super) fn handle(&mut self, nats: &Nats) {
+    pub(super) fn handle(&mut self, journal: &Journal) {
         while let Ok(Some(signal)) = self.signals.read_signal() {
             if i32::try_from(signal.ssi_signo) == Ok(Signal::SIGUSR1 as i32) {
-                nats.results().iter().for_each(|line| info!("{line}"));
+                journal.lines().iter().for_each(|line| info!("{line}"));
             } else {
                 (self.on_hangup)();
             }

@@ -6,6 +6,7 @@ mod asked;
 mod asked_again;
 mod ended;
 mod neighbours;
+mod relayed;
 mod stale;
 mod story;
 mod whose_knock;

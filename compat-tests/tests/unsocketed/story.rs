@@ -8,6 +8,7 @@ use compat_tests::sim::wire;
 use punchd::clock::{Instant, Now};
 use punchd::dialect::gmnet::{Config, Gmnet};
 use punchd::dialect::{ConnId, Context, Dialect, Outbox, Output, Shared, Via};
+use punchd::introductions::PublicIps;
 
 pub(crate) const HOST: &str = "203.0.113.1";
 pub(crate) const MASTER: &str = "192.0.2.1";
@@ -46,10 +47,19 @@ impl Story {
         Self { gmnet: Gmnet::new(config), ..Self::new() }
     }
 
+    /// A server that tells this address of a relay; the relay itself is for the test to bring.
+    pub(crate) fn with_relay(relay: PublicIps) -> Self {
+        let config = Config { keepalive: Duration::ZERO, relay, ..Config::default() };
+        Self { gmnet: Gmnet::new(config), ..Self::new() }
+    }
+
+    pub(crate) fn now(&self) -> Now {
+        Now { instant: Instant::from_micros(self.time * 1000), unix: self.time / 1000 }
+    }
+
     pub(crate) fn act(&mut self, act: impl FnOnce(&mut Gmnet, &mut Context<'_>)) {
-        let instant = Instant::from_micros(self.time * 1000);
         let mut out = Outbox::new();
-        let (now, shared) = (Now { instant, unix: self.time / 1000 }, &mut self.shared);
+        let (now, shared) = (self.now(), &mut self.shared);
         act(&mut self.gmnet, &mut Context { now, out: &mut out, shared });
         for output in out.outputs() {
             match output {
@@ -158,14 +168,24 @@ impl Story {
 
     /// The names (data2) of the listed hosts, oldest first.
     pub(crate) fn lobby(&mut self) -> Vec<String> {
+        self.listed("192.0.2.200", "data2")
+    }
+
+    /// The addresses by which a viewer is shown them.
+    pub(crate) fn lobby_ips(&mut self, viewer: &str) -> Vec<String> {
+        self.listed(viewer, "ip")
+    }
+
+    fn listed(&mut self, viewer: &str, member: &str) -> Vec<String> {
         let before = std::mem::take(&mut self.told);
-        let viewer = self.open("192.0.2.200");
+        let viewer = self.open(viewer);
         self.send(viewer, &wire::lobby2());
         let (_, reply) = self.told.pop_front().unwrap();
         self.lost(viewer);
         self.told = before;
-        let names = reply.split("\\\"data2\\\":\\\"").skip(1);
-        names.filter_map(|rest| rest.split("\\\"").next().map(str::to_owned)).collect()
+        let member = format!("\\\"{member}\\\":\\\"");
+        let values = reply.split(member.as_str()).skip(1);
+        values.filter_map(|rest| rest.split("\\\"").next().map(str::to_owned)).collect()
     }
 }
 

@@ -15,6 +15,7 @@ use super::{Context, Events, Outbox};
 use crate::admission::Quoted;
 use crate::clock::Instant;
 use crate::dialect::{ConnId, Name, Via, hex};
+use crate::introductions::journal::{Attempt, Way};
 use crate::limits;
 use crate::nats::Kind;
 use crate::unproven::is_local;
@@ -314,27 +315,21 @@ impl Events {
     ) -> Result<(), Fault> {
         let data = Data::of(event)?;
         let (other, ok): (Cow<'_, str>, bool) = (data.needed("id")?, data.needed("ok")?);
-        self.count_punch(cx, id, &other, ok);
-        let Some(conn) = self.conns.get(id) else { return Ok(()) };
-        let addr = conn.addr;
-        if self.lines.says(cx.now, addr.ip())
-            && let Some(peer) = self.peer(id)
-        {
-            let ended = if ok { "succeeded" } else { "failed" };
-            info!("the punch of {:?} to {other:?} {ended}", peer.id);
-        }
+        self.note_punch(cx, id, &other, ok);
         Ok(())
     }
 
-    /// Counts how a punch ended: once for two that met, even if both tell of it.
-    fn count_punch(&mut self, cx: &mut Context<'_>, id: ConnId, other: &str, worked: bool) {
+    /// Notes how a punch ended: once for two that met, even if both tell of it.
+    fn note_punch(&mut self, cx: &mut Context<'_>, id: ConnId, other: &str, worked: bool) {
         let Some(other) = self.peers.get(other).copied() else { return };
-        let at = |id| self.peer(id).and_then(|peer| peer.endpoint);
-        if let (Some(one), Some(two)) = (at(id), at(other))
-            && self.note_result(id, other, worked)
-        {
-            cx.shared.nats.count(cx.now.instant, Name::Events, [one, two], worked);
-        }
+        let Some((host, player)) = self.note_result(id, other, worked) else { return };
+        let (Some(host), Some(player)) = (self.peer(host), self.peer(player)) else { return };
+        let (Some(at), Some(client)) = (host.endpoint, player.endpoint) else { return };
+        let game = format!("{:?}", host.id).into();
+        let dialect = Name::Events;
+        let attempt = Attempt { dialect, client, host: at, game, is_proven: true };
+        let way = if worked { Way::Direct(None) } else { Way::No { with_relay: false } };
+        cx.shared.journal.note(cx.now, &cx.shared.nats, &attempt, way);
     }
 }
 

@@ -333,17 +333,20 @@ impl Events {
         }
     }
 
-    /// Keeps how the punch of a host and a player of its room ended. False: that is no news, or
-    /// they are not introduced to each other.
-    pub(super) fn note_result(&mut self, one: ConnId, other: ConnId, worked: bool) -> bool {
-        let Ok((game, number)) = self.room_of(one) else { return false };
-        let Some(room) = self.rooms.get_mut(&game, number) else { return false };
-        let Some(host) = room.host().filter(|host| [one, other].contains(host)) else {
-            return false;
-        };
+    /// Keeps how the punch of a host and a player of its room ended, and returns them; none if that is
+    /// no news, or they are not introduced to each other.
+    pub(super) fn note_result(
+        &mut self,
+        one: ConnId,
+        other: ConnId,
+        worked: bool,
+    ) -> Option<(ConnId, ConnId)> {
+        let (game, number) = self.room_of(one).ok()?;
+        let room = self.rooms.get_mut(&game, number)?;
+        let host = room.host().filter(|host| [one, other].contains(host))?;
         let player = if host == one { other } else { one };
-        let member = room.members.iter_mut().skip(1).find(|member| member.conn == player);
-        member.is_some_and(|member| member.result.replace(worked) != Some(worked))
+        let member = room.members.iter_mut().skip(1).find(|member| member.conn == player)?;
+        (member.result.replace(worked) != Some(worked)).then_some((host, player))
     }
 
     fn check_homeless(&self, id: ConnId) -> Result<(), Fault> {

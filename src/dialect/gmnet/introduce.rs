@@ -10,6 +10,7 @@ use log::info;
 use super::command::Go;
 use super::hosts::HostKey;
 use super::names::Short;
+use super::notices::News;
 use super::ports::Likely;
 use super::waiting::WaitId;
 use super::{Gmnet, MASTER, MASTER_NOTFOUND};
@@ -166,8 +167,9 @@ impl Gmnet {
     /// Finds out what can be said. A client's packet is used up only if it is said.
     fn outcome(&mut self, now: Now, request: &Request, is_last_try: bool) -> Outcome {
         let found = self.find(now, request);
-        if !is_same_family(request.client, request.host) {
-            return found.map_or(Outcome::NotFound, Outcome::OtherFamily);
+        let is_apart = |addr| !is_same_family(request.client, addr);
+        if is_apart(request.host) && found.is_none() {
+            return Outcome::NotFound;
         }
         let Some(key) = found else {
             let expected = self.ports.is_host_expected(now.instant, request.host)
@@ -175,6 +177,9 @@ impl Gmnet {
             return if expected && !is_last_try { Outcome::Wait } else { Outcome::NotFound };
         };
         let Some(host) = self.hosts.get(key) else { return Outcome::NotFound };
+        if is_apart(host.addr) {
+            return Outcome::OtherFamily(key);
+        }
         let client = self.config.public_ips.told(request.client, host.addr);
         let can_be_told = self.notices.has_room(host.conn, client);
         let is_settled = host.port.is_some() && !self.knocks.is_awaited(host.conn);
@@ -232,6 +237,9 @@ impl Gmnet {
     /// those outside by the server's public address. Of several at an address it is the one that
     /// the client looked for or met before, else the newest.
     pub(super) fn find(&self, now: Now, request: &Request) -> Option<HostKey> {
+        if self.config.relay.contains(request.host) {
+            return self.shown_at_relay(request.client);
+        }
         if request.port.is_none() && self.hosts.is_shared(request.host) {
             let hosts = self.hosts.at(request.host);
             let meant = self.looks.meant(now.instant, request.client, hosts);
@@ -257,11 +265,14 @@ impl Gmnet {
             }
             outcome => outcome,
         };
-        if self.lines.says(cx.now, client) {
-            self.log_outcome(request, text, &outcome);
-        }
         if let Some(conn) = self.conns.get_mut(conn) {
             conn.answered = cx.now.instant;
+        }
+        if self.relay_at_once(cx, request, &outcome) {
+            return;
+        }
+        if self.lines.says(cx.now, client) {
+            self.log_outcome(request, text, &outcome);
         }
         match outcome {
             Outcome::Wait => {}
@@ -273,11 +284,7 @@ impl Gmnet {
                 self.notify(cx, key, request, client_port);
             }
             Outcome::Elsewhere(key, at, client_port) => {
-                self.answer(cx, conn, |bytes, _| {
-                    bytes.push(MASTER);
-                    push_addr(at.ip(), bytes);
-                    push_second(at.port(), bytes);
-                });
+                self.tell_endpoint(cx, conn, at);
                 self.notify(cx, key, request, client_port);
             }
             Outcome::Found(key, port, client_port) => {
@@ -285,7 +292,7 @@ impl Gmnet {
                     let host = SocketAddr::new(host, port);
                     self.looks.met(cx.now.instant, client, host);
                     if let Some(port) = client_port {
-                        self.begin_attempt(cx, conn, [SocketAddr::new(client, port), host]);
+                        self.begin_attempt(cx, conn, [SocketAddr::new(client, port), host], None);
                     }
                 }
                 let port = self.told_port(cx, key, port, request.client, client_port);
@@ -349,15 +356,15 @@ impl Gmnet {
         let ports = Self::candidates(cx, SocketAddr::new(request.client, port), at);
         let others = likely.iter().filter(|other| !ports.contains(other));
         let all = ports.iter().copied().chain(others);
-        self.tell_all(cx, id, all.map(|port| SocketAddr::new(client, port)));
+        self.tell_all(cx, id, all.map(|port| SocketAddr::new(client, port).into()));
     }
 
-    /// Tells a host of these endpoints, each a notify gap after the one before.
+    /// Tells a host of these clients, each a notify gap after the one before.
     pub(super) fn tell_all(
         &mut self,
         cx: &mut Context<'_>,
         id: ConnId,
-        mut clients: impl Iterator<Item = SocketAddr>,
+        mut clients: impl Iterator<Item = News>,
     ) {
         let Some(conn) = self.conns.get(id) else { return };
         let is_idle = self.notices.len(id) == 0;
@@ -409,11 +416,18 @@ impl Gmnet {
         }
     }
 
-    fn tell(&mut self, cx: &mut Context<'_>, id: ConnId, client: SocketAddr) {
+    fn tell(&mut self, cx: &mut Context<'_>, id: ConnId, News { client, relay }: News) {
+        let relayed = relay.and_then(|port| {
+            Some(SocketAddr::new(self.config.relay.like(self.conns.get(id)?.addr)?, port.get()))
+        });
+        self.tell_endpoint(cx, id, relayed.unwrap_or(client));
+    }
+
+    pub(super) fn tell_endpoint(&mut self, cx: &mut Context<'_>, id: ConnId, at: SocketAddr) {
         self.answer(cx, id, |bytes, _| {
             bytes.push(MASTER);
-            push_addr(client.ip(), bytes);
-            push_second(client.port(), bytes);
+            push_addr(at.ip(), bytes);
+            push_second(at.port(), bytes);
         });
     }
 }

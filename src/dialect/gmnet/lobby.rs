@@ -175,25 +175,30 @@ impl<'a> Query<'a> {
         self.sort.map(|by| Order { game, by, descending })
     }
 
-    /// Appends the reply to `viewer`: message byte, JSON, line feed. Hosts that would make it longer
-    /// than it may be are left out.
+    /// Appends the reply to `viewer`, who is shown one host at the relay's address: message byte, JSON,
+    /// line feed. Hosts that would make it longer than it may be are left out.
     pub fn reply(
         &self,
         hosts: &Hosts,
         config: &Config,
-        viewer: IpAddr,
+        (viewer, at_relay): (IpAddr, Option<(IpAddr, HostKey)>),
         reply: &mut Vec<u8>,
     ) -> Made {
         reply.extend_from_slice(&[super::LOBBY, b'[']);
         let start = reply.len();
         let (mut made, mut writer) = (Made::default(), Writer::default());
+        let at_relay = at_relay.and_then(|(addr, key)| Some((addr, hosts.get(key)?.number)));
         made.work = self.select(hosts, viewer, |host| {
             let end = reply.len();
             if end > start {
                 reply.push(b',');
             }
-            let addr = config.public_ips.told(host.addr, viewer);
-            let port = host.port.filter(|_| config.lobby_ports && hosts.shares_address(host, addr));
+            let relayed =
+                at_relay.filter(|(_, number)| *number == host.number).map(|(addr, _)| addr);
+            let addr = relayed.unwrap_or_else(|| config.public_ips.told(host.addr, viewer));
+            let port = host.port.filter(|_| {
+                config.lobby_ports && relayed.is_none() && hosts.shares_address(host, addr)
+            });
             writer.write(host, addr, port, reply);
             if reply.len() - start > config.limits.lobby() {
                 reply.truncate(end);
@@ -310,7 +315,9 @@ impl Gmnet {
         let Some(viewer) = self.conns.get(id).map(|conn| conn.addr) else { return Go::Stop };
         let query = Query::new(command);
         self.looks.looked(cx.now.instant, viewer, command.param(0));
-        let version = query.version(&self.hosts, &self.config);
+        let at_relay = self.config.relay.like(viewer).zip(self.shown_at_relay(viewer));
+        // What one viewer alone is shown is kept for nobody.
+        let version = query.version(&self.hosts, &self.config).filter(|_| at_relay.is_none());
         let kept = version.and_then(|v| self.replies.find(command, Side::of(viewer), v));
         let made = if let Some((reply, hosts)) = kept {
             cx.out.tcp(id, |bytes| bytes.extend_from_slice(reply));
@@ -324,7 +331,7 @@ impl Gmnet {
                     return Go::Stop;
                 }
             }
-            self.make_lobby(id, &query, version, cx.out)
+            self.make_lobby(id, &query, version, at_relay, cx.out)
         };
         self.charge(cx.now, viewer, made.work);
         if let Some(conn) = self.conns.get_mut(id) {
@@ -340,13 +347,14 @@ impl Gmnet {
         id: ConnId,
         query: &Query<'_>,
         version: Option<u64>,
+        at_relay: Option<(IpAddr, HostKey)>,
         out: &mut Outbox,
     ) -> Made {
         let mut made = Made::default();
         let Some(viewer) = self.conns.get(id).map(|conn| conn.addr) else { return made };
         out.tcp(id, |bytes| {
             let before = bytes.len();
-            made = query.reply(&self.hosts, &self.config, viewer, bytes);
+            made = query.reply(&self.hosts, &self.config, (viewer, at_relay), bytes);
             if let (Some(version), Some(reply)) = (version, bytes.get(before..)) {
                 self.replies.keep(version, reply, made.hosts);
             }
@@ -501,7 +509,7 @@ mod tests {
         (0..1000).for_each(|n| _ = add(&mut hosts, n, "g", &long));
         let query = Query { filters: [""; 8], sort: None, descending: false, limit: usize::MAX };
         let (config, mut reply) = (Config::default(), Vec::new());
-        let made = query.reply(&hosts, &config, [203, 0, 113, 1].into(), &mut reply);
+        let made = query.reply(&hosts, &config, ([203, 0, 113, 1].into(), None), &mut reply);
         let most = config.limits.lobby();
         assert!(reply.len() <= most + 4 && reply.len() > most - 30_000, "{}", reply.len());
         assert!(made.hosts < 1000 && reply.ends_with(b"}]\n"));

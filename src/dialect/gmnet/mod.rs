@@ -44,6 +44,7 @@ mod notices;
 mod port_notice;
 pub mod ports;
 mod registration;
+mod relaying;
 mod replies;
 mod shares;
 mod slot;
@@ -54,7 +55,7 @@ mod unfinished;
 pub mod version;
 mod waiting;
 
-use attempts::Attempt;
+use attempts::Told;
 use command::{Command, Go, Reader, Spare, Verb};
 use datagram::Datagram;
 use hosts::{HostKey, Hosts};
@@ -100,6 +101,8 @@ pub struct Config {
     /// The addresses by which those outside know a host on the machine or in the network of the
     /// server.
     pub public_ips: PublicIps,
+    /// The addresses of the relay for clients and hosts, if it has any apart from the server's.
+    pub relay: PublicIps,
     /// This server was restarted: for so long, from its start on, who asks for a host that is not
     /// there waits for it to come back; zero: not at all.
     pub start_wait: Duration,
@@ -123,6 +126,7 @@ impl Default for Config {
             keepalive: limits::KEEPALIVE,
             lobby_ports: false,
             public_ips: PublicIps::default(),
+            relay: PublicIps::default(),
             start_wait: Duration::ZERO,
             sockets: Vec::new(),
             admission: Admission::default(),
@@ -158,7 +162,11 @@ pub struct Gmnet {
     /// Hosts that are asked for their port.
     knocks: Knocks,
     /// Clients that were told where a host is, until it is known how that ended.
-    attempts: Timers<ConnId, Attempt>,
+    attempts: Timers<ConnId, Told>,
+    /// Those of them that are relayed if they do not get through soon.
+    relays: Timers<ConnId>,
+    /// For each client address the host that it did not reach, lately.
+    failed: Timers<IpAddr, SocketAddr>,
     /// What clients looked for last.
     looks: Looks,
     /// Hosts that lack their UDP packet, and UDP packets that may be theirs.
@@ -222,6 +230,8 @@ impl Gmnet {
             notices: Notices::default(),
             knocks: Knocks::at(config.sockets.clone()),
             attempts: Timers::new(limits::ATTEMPT),
+            relays: Timers::new(limits::relay::SECOND_NOTICE),
+            failed: Timers::new(limits::relay::FAILED),
             looks: Looks::default(),
             stray_regs: Strays::default(),
             stray_connects: Strays::default(),
@@ -391,6 +401,7 @@ impl Gmnet {
         self.unfinished.count(conn.addr, id, 0);
         self.keep_notices(now, id, conn.host);
         self.attempts.cancel(&id);
+        self.relays.cancel(&id);
         self.knocks.forget(id);
         self.end_registration(now, conn.host, left);
         Some(conn.addr)
@@ -522,6 +533,7 @@ impl Dialect for Gmnet {
         }
         self.ask_soon(cx);
         self.end_waits_for_knocks(cx);
+        self.relay_late(cx);
         self.give_attempts_up(cx);
         self.time_out_introductions(cx);
         self.hosts.on_wakeup(cx.now.instant);
@@ -542,6 +554,8 @@ impl Dialect for Gmnet {
             self.keepalives.next(),
             self.knocks.next_wakeup(),
             self.attempts.next(),
+            self.relays.next(),
+            self.failed.next(),
         ];
         timers.into_iter().flatten().min()
     }

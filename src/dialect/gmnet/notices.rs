@@ -5,6 +5,7 @@
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU16;
 
 use crate::clock::Instant;
 use crate::customers::{LEVELS, Shares, common, weight};
@@ -52,12 +53,34 @@ struct Queue {
     told: Shares,
 }
 
-/// An endpoint with its round. There may be many of them, so they are kept small.
+/// What a host is told of a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct News {
+    /// Where the client is.
+    pub(super) client: SocketAddr,
+    /// The port of the relay that the host is told in place of that.
+    pub(super) relay: Option<NonZeroU16>,
+}
+
+impl From<SocketAddr> for News {
+    fn from(client: SocketAddr) -> Self {
+        Self { client, relay: None }
+    }
+}
+
+/// News with its round. There may be many of them, so they are kept small.
 #[derive(Debug)]
 struct Notice {
     ip: IpAddr,
     port: u16,
+    relay: Option<NonZeroU16>,
     round: u32,
+}
+
+impl Notice {
+    fn news(&self) -> News {
+        News { client: SocketAddr::new(self.ip, self.port), relay: self.relay }
+    }
 }
 
 impl Queue {
@@ -82,25 +105,26 @@ impl Queue {
         (self.notices.len(), self.told.len())
     }
 
-    fn push(&mut self, client: SocketAddr) {
+    fn push(&mut self, news: News) {
+        let News { client, relay } = news;
         let (ip, port, round) = (client.ip(), client.port(), self.round_of(client.ip()));
         let at = self.notices.partition_point(|notice| notice.round <= round);
-        self.notices.insert(at, Notice { ip, port, round });
+        self.notices.insert(at, Notice { ip, port, relay, round });
     }
 
-    fn pop(&mut self, has_room: bool) -> Option<SocketAddr> {
+    fn pop(&mut self, has_room: bool) -> Option<News> {
         let notice = self.notices.pop_front()?;
-        let endpoint = SocketAddr::new(notice.ip, notice.port);
+        let news = notice.news();
         if self.notices.is_empty() {
             // All is forgotten then.
-            return Some(endpoint);
+            return Some(news);
         }
         if !has_room || self.told.len() >= limits::TOLD_PER_HOST {
             // So many have had their turn that all begin anew.
             self.told = Shares::default();
         }
         self.told.add(notice.ip, 1);
-        Some(endpoint)
+        Some(news)
     }
 }
 
@@ -127,11 +151,12 @@ impl Notices {
 
     /// Notes that a host is to be told of a client, unless it is to be told that already, or
     /// there is no room.
-    pub(super) fn push(&mut self, host: ConnId, client: SocketAddr) {
-        let is_same = |notice: &Notice| notice.ip == client.ip() && notice.port == client.port();
+    pub(super) fn push(&mut self, host: ConnId, news: impl Into<News>) {
+        let news = news.into();
+        let is_same = |notice: &Notice| notice.news() == news;
         let is_merged =
             self.queues.get(&host).is_some_and(|queue| queue.notices.iter().any(is_same));
-        if is_merged || !self.has_room(host, client.ip()) {
+        if is_merged || !self.has_room(host, news.client.ip()) {
             return;
         }
         let length = self.len(host);
@@ -139,11 +164,11 @@ impl Notices {
             let from = self.longest_but(host, length).unwrap_or(host);
             self.change(from, |queue| queue.notices.pop_back());
         }
-        self.change(host, |queue| queue.push(client));
+        self.change(host, |queue| queue.push(news));
     }
 
     /// Takes the next client that a host is to be told of.
-    pub(super) fn pop(&mut self, host: ConnId) -> Option<SocketAddr> {
+    pub(super) fn pop(&mut self, host: ConnId) -> Option<News> {
         let has_room = self.told < limits::NOTICES;
         self.change(host, |queue| queue.pop(has_room))
     }
@@ -168,8 +193,7 @@ impl Notices {
     pub(super) fn come_back(&mut self, now: Instant, host: ConnId, at: SocketAddr) {
         while self.left.take_due(now).is_some() {}
         let queue = self.left.remove(&at).unwrap_or_default();
-        let clients = queue.notices.into_iter().map(|notice| (notice.ip, notice.port).into());
-        clients.for_each(|client| self.push(host, client));
+        queue.notices.iter().for_each(|notice| self.push(host, notice.news()));
     }
 
     /// The host whose queue gives way to a host with a queue of this length, if only the bound
@@ -219,15 +243,19 @@ mod tests {
         ConnId { slot: n as u32, generation: 7 }
     }
 
+    fn pop(notices: &mut Notices, host: ConnId) -> Option<SocketAddr> {
+        notices.pop(host).map(|news| news.client)
+    }
+
     fn all(notices: &mut Notices, host: ConnId) -> Vec<SocketAddr> {
-        std::iter::from_fn(|| notices.pop(host)).collect()
+        std::iter::from_fn(|| pop(notices, host)).collect()
     }
 
     #[test]
     fn client_addresses_take_turns() {
         let mut notices = Notices::default();
         (1..=4).for_each(|port| notices.push(HOST, client(1, port)));
-        assert_eq!(notices.pop(HOST), Some(client(1, 1)));
+        assert_eq!(pop(&mut notices, HOST), Some(client(1, 1)));
         notices.push(HOST, client(2, 1));
         notices.push(HOST, client(2, 2));
         notices.push(HOST, client(3, 1));
@@ -240,13 +268,13 @@ mod tests {
         let mut notices = Notices::default();
         for port in 1..=3 {
             (1..=60).for_each(|n| notices.push(HOST, client(n, port)));
-            (1..=40).for_each(|_| _ = notices.pop(HOST));
+            (1..=40).for_each(|_| _ = pop(&mut notices, HOST));
         }
         notices.push(HOST, client(99, 1));
-        assert_eq!(notices.pop(HOST), Some(client(99, 1)));
+        assert_eq!(pop(&mut notices, HOST), Some(client(99, 1)));
         for n in 100..100 + 2 * limits::TOLD_PER_HOST {
             notices.push(HOST, client(n, 1));
-            notices.pop(HOST);
+            pop(&mut notices, HOST);
         }
         assert!(notices.told > 1 && notices.told <= limits::TOLD_PER_HOST);
         notices.leave(Instant::default(), HOST, None);
@@ -288,10 +316,10 @@ mod tests {
         ["[2001:db8::1]:1", "[2001:db8::2]:1", "[2001:db8::3]:1", "[2001:db8::4]:1", neighbour]
             .iter()
             .for_each(|text| notices.push(HOST, of(text)));
-        assert_eq!(notices.pop(HOST), Some(of("[2001:db8::1]:1")));
-        assert_eq!(notices.pop(HOST), Some(of("[2001:db8::2]:1")));
-        assert_eq!(notices.pop(HOST), Some(of("[2001:db8::3]:1")));
-        assert_eq!(notices.pop(HOST), Some(of(neighbour)));
+        assert_eq!(pop(&mut notices, HOST), Some(of("[2001:db8::1]:1")));
+        assert_eq!(pop(&mut notices, HOST), Some(of("[2001:db8::2]:1")));
+        assert_eq!(pop(&mut notices, HOST), Some(of("[2001:db8::3]:1")));
+        assert_eq!(pop(&mut notices, HOST), Some(of(neighbour)));
     }
 
     /// Each join of the one customer comes from the next of its networks.
@@ -313,7 +341,7 @@ mod tests {
                 notices.push(HOST, of(tick, 0));
                 waits.insert(of(tick, 0), tick);
             }
-            let told = notices.pop(HOST).unwrap();
+            let told = pop(&mut notices, HOST).unwrap();
             if let Some(since) = waits.remove(&told) {
                 assert!(tick - since <= 4, "waited from {since} to {tick}");
             }
@@ -352,8 +380,11 @@ mod tests {
         }
         assert_eq!((notices.count, notices.by_length.len()), (0, 0));
         notices.come_back(back, host(9), at(0));
-        assert_eq!(notices.pop(host(9)), Some(client(1, 1)));
-        assert_eq!((notices.pop(host(9)), notices.pop(host(9))), (Some(client(1, 2)), None));
+        assert_eq!(pop(&mut notices, host(9)), Some(client(1, 1)));
+        assert_eq!(
+            (pop(&mut notices, host(9)), pop(&mut notices, host(9))),
+            (Some(client(1, 2)), None)
+        );
         notices.come_back(back, host(9), at(0));
         assert_eq!(notices.len(host(9)), 0, "once");
         notices.come_back(late, host(8), at(1));

@@ -104,7 +104,7 @@ impl Gmnet {
         }
         debug!("host {} is asked for its UDP port", Named(host));
         self.knocks.ask(cx.now.instant, conn, addr, by, sure);
-        self.tell_all(cx, conn, [endpoint].into_iter());
+        self.tell_all(cx, conn, [endpoint.into()].into_iter());
     }
 
     /// The server is behind a NAT and does not know by which address hosts know it.

@@ -22,7 +22,7 @@ use crate::limits;
 /// A lobby. Its host is the member that has been in it longest.
 #[derive(Debug)]
 pub(super) struct Lobby {
-    name: String,
+    pub(super) name: String,
     max_players: u32,
     pub(super) members: Vec<Uuid>,
     /// Who is about to meet the host; each has a place already.

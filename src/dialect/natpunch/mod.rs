@@ -15,6 +15,7 @@ use super::{Context, Dialect, Name, Outbox, Via};
 use crate::admission::{self, Admission};
 use crate::clock::Instant;
 use crate::introductions::PublicIps;
+use crate::introductions::journal::{Attempt, Way};
 use crate::limits;
 use crate::nats::Kind;
 use crate::timers::{Seldom, Timers};
@@ -412,11 +413,18 @@ impl Natpunch {
 
     /// Counts whether a client has met the host of a lobby.
     fn count(&self, cx: &mut Context<'_>, lobby: Uuid, joiner: Uuid, worked: bool) {
-        let host = self.lobbies.get(lobby).and_then(lobbies::Lobby::host);
-        let at = |id| self.clients.get(id).map(|client| client.endpoint);
-        if let (Some(host), Some(joiner)) = (host.and_then(at), at(joiner)) {
-            cx.shared.nats.count(cx.now.instant, Name::Natpunch, [host, joiner], worked);
-        }
+        let Some(lobby) = self.lobbies.get(lobby) else { return };
+        let at = |id| self.clients.get(id);
+        let (Some(host), Some(joiner)) = (lobby.host().and_then(at), at(joiner)) else { return };
+        let attempt = Attempt {
+            dialect: Name::Natpunch,
+            client: joiner.endpoint,
+            host: host.endpoint,
+            game: format!("\"{}\"", lobby.name.escape_debug()).into(),
+            is_proven: joiner.proven,
+        };
+        let way = if worked { Way::Direct(None) } else { Way::No { with_relay: false } };
+        cx.shared.journal.note(cx.now, &cx.shared.nats, &attempt, way);
     }
 
     fn refuse(&mut self, cx: &mut Context<'_>, from: Sender, why: &str) {

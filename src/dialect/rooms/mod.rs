@@ -49,7 +49,6 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use log::log;
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 
@@ -57,6 +56,7 @@ use super::{Context, Dialect, Name, Via};
 use crate::admission::{self, Admission};
 use crate::clock::Instant;
 use crate::introductions::PublicIps;
+use crate::introductions::journal::{Attempt, Way};
 use crate::limits::{self, Limits};
 use crate::lines::Lines;
 use crate::rates::Rates;
@@ -283,7 +283,12 @@ impl Rooms {
         let news = client.status != status;
         let host = self.table.room(room).map_or(own, |room| room.host);
         if news && let Some(host) = self.table.peer(host).map(|host| host.endpoint) {
-            turn.cx.shared.nats.count(turn.instant(), Name::Rooms, [host, endpoint], worked);
+            let game = self.named(room).to_string().into_boxed_str();
+            let dialect = Name::Rooms;
+            let attempt = Attempt { dialect, client: endpoint, host, game, is_proven };
+            let way = if worked { Way::Direct(None) } else { Way::No { with_relay: false } };
+            let Context { now, shared, .. } = &mut *turn.cx;
+            shared.journal.note(*now, &shared.nats, &attempt, way);
         }
         // Only the host and the client have been told this ID, so nobody else has forged it.
         if is_host {
@@ -293,10 +298,6 @@ impl Rooms {
             if let Some(peer) = self.table.peer_mut(id) {
                 peer.status = status;
             }
-        }
-        if news && let Some(level) = self.lines.level(turn.cx.now, turn.from.ip(), is_proven) {
-            let how = if worked { "are connected" } else { "could not connect" };
-            log!(level, "client {endpoint} and the host of room {} {how}", self.named(room));
         }
         self.answer(turn, Answer::Noted(id));
         Ok(())

@@ -333,9 +333,9 @@ fn punch_results_are_counted() {
         );
     }
     assert!(
-        world.shared.nats.results()[1].ends_with(" 1 of 2"),
+        world.shared.journal.lines()[1].ends_with(" 1         0       1"),
         "{:?}",
-        world.shared.nats.results()
+        world.shared.journal.lines()
     );
     world.say(
         alice,

@@ -50,7 +50,7 @@ fn joins_are_counted() {
     let guest_id = world.client(guest);
     world.say(guest, join(&lobby, &guest_id));
     world.say(host, ready(&lobby, &guest_id));
-    assert!(world.shared.nats.results()[1].ends_with(" 1 of 1"));
+    assert!(world.shared.journal.lines()[1].ends_with(" 1         0       0"));
     let late_id = world.client(late);
     world.say(late, join(&lobby, &late_id));
     for _ in 0..11 {
@@ -60,9 +60,9 @@ fn joins_are_counted() {
         }
     }
     assert!(
-        world.shared.nats.results()[1].ends_with(" 1 of 2"),
+        world.shared.journal.lines()[1].ends_with(" 1         0       1"),
         "{:?}",
-        world.shared.nats.results()
+        world.shared.journal.lines()
     );
 }
 

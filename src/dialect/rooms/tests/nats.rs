@@ -59,12 +59,12 @@ fn results_are_counted_once_by_the_kinds_of_both() {
         world.answer(host.at, &format!("pc:{client}:ok"));
         world.answer(peer(2), &format!("pc:{client}:ok"));
     }
-    let results = world.shared.nats.results();
+    let results = world.shared.journal.lines();
     assert_eq!(results.len(), 2, "{results:?}");
     assert!(results[1].starts_with("rooms     unknown               symmetric, counts "));
-    assert!(results[1].ends_with(" 1 of 1"), "{results:?}");
+    assert!(results[1].ends_with(" 1         0       0"), "{results:?}");
     world.answer(peer(2), &format!("pc:{client}:fail"));
-    assert!(world.shared.nats.results()[1].ends_with(" 1 of 2"));
+    assert!(world.shared.journal.lines()[1].ends_with(" 1         0       1"));
 }
 
 impl World {

@@ -1,0 +1,180 @@
+//! The options of the relay.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::ops::RangeInclusive;
+
+use clap::Args;
+
+use super::{parse_connections, parse_public_ip, parse_rate, read_ip_of_one};
+use crate::introductions::PublicIps;
+use crate::introductions::relay::Bounds;
+use crate::introductions::relay::sessions::Config;
+use crate::limits;
+
+/// The options of the relay.
+#[derive(Args, Debug, PartialEq, Eq)]
+pub struct RelayOptions {
+    /// Relay who cannot meet, at this second address of the machine
+    #[arg(long, env = "PUNCHD_RELAY", hide_env = true, value_delimiter = ',', num_args = 0..=1)]
+    #[arg(help_heading = "Relay", value_name = "IP", value_parser = parse_relay)]
+    #[arg(default_missing_value = OWN)]
+    pub relay: Vec<IpAddr>,
+
+    /// Tell players this address of the relay instead
+    #[arg(long, env = "PUNCHD_RELAY_PUBLIC", hide_env = true, value_delimiter = ',')]
+    #[arg(help_heading = "Relay", value_name = "IP", value_parser = parse_public_ip)]
+    #[arg(requires = "relay")]
+    pub relay_public: Vec<IpAddr>,
+
+    /// UDP ports of the relay
+    #[arg(long, env = "PUNCHD_RELAY_PORTS", hide_env = true, value_name = "FIRST-LAST")]
+    #[arg(help_heading = "Relay", value_parser = parse_ports, default_value = PORTS)]
+    pub relay_ports: Ports,
+
+    /// Relayed pairs of one address (IPv6: /64 network)
+    #[arg(long, env = "PUNCHD_RELAY_SESSIONS", hide = true, value_name = "N")]
+    #[arg(help_heading = "Relay", value_parser = parse_connections)]
+    #[arg(default_value_t = Bounds::default().sessions_per_address as usize)]
+    pub relay_sessions: usize,
+
+    /// Bytes a second of one relayed player
+    #[arg(long, env = "PUNCHD_RELAY_BYTES", hide = true, value_name = "N")]
+    #[arg(help_heading = "Relay", value_parser = parse_rate)]
+    #[arg(default_value_t = Bounds::default().session_bytes)]
+    pub relay_bytes: u32,
+
+    /// Packets a second of one relayed player
+    #[arg(long, env = "PUNCHD_RELAY_PACKETS", hide = true, value_name = "N")]
+    #[arg(help_heading = "Relay", value_parser = parse_rate)]
+    #[arg(default_value_t = Bounds::default().session_packets)]
+    pub relay_packets: u32,
+
+    /// Kilobytes a second that are relayed in all
+    #[arg(long, env = "PUNCHD_RELAY_TOTAL", hide = true, value_name = "KB")]
+    #[arg(help_heading = "Relay", value_parser = parse_rate)]
+    #[arg(default_value_t = Bounds::default().total_bytes / 1000)]
+    pub relay_total: u32,
+
+    /// Gigabytes a month that are relayed in all; 0 is no limit
+    #[arg(long, env = "PUNCHD_RELAY_MONTH", hide_env = true, value_name = "GB")]
+    #[arg(help_heading = "Relay", value_parser = parse_rate, default_value_t = 0)]
+    pub relay_month: u32,
+}
+
+/// What stands for the server's own address: `--relay` alone.
+const OWN: &str = "0.0.0.0";
+
+/// Below the ports that systems give to those who do not ask for one (Linux: from 32768 on).
+const PORTS: &str = "20000-21023";
+
+/// A range of ports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ports(pub RangeInclusive<u16>);
+
+/// Where the relay is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The addresses of this machine that its sockets have, one of a family.
+    pub binds: Vec<IpAddr>,
+    /// What it does.
+    pub config: Config,
+}
+
+impl RelayOptions {
+    /// Where the relay is, if there is to be one: `binds` are the addresses of the server, `public_ips`
+    /// by what those outside know it, and `own` the addresses by which this machine reaches the Internet.
+    ///
+    /// # Errors
+    /// If it is not known by which address players reach it, or two are of one family; in a sentence.
+    pub fn place(
+        &self,
+        binds: &[IpAddr],
+        public_ips: PublicIps,
+        own: impl Iterator<Item = IpAddr>,
+    ) -> Result<Option<Place>, String> {
+        if self.relay.is_empty() {
+            return Ok(None);
+        }
+        let is_own = self.relay.iter().all(IpAddr::is_unspecified);
+        if !is_own && self.relay.iter().any(IpAddr::is_unspecified) {
+            return Err(
+                "--relay (PUNCHD_RELAY) is given with an address and without: leave one out".into(),
+            );
+        }
+        let of = |ips: &[IpAddr], what| {
+            PublicIps::try_from(ips).map_err(|second| {
+                format!("{what} names one address of IPv4 and one of IPv6: leave {second} or the other one of its family out")
+            })
+        };
+        let given = of(&self.relay_public, "--relay-public (PUNCHD_RELAY_PUBLIC)")?;
+        let named = match is_own {
+            true => PublicIps::default(),
+            false => of(&self.relay, "--relay (PUNCHD_RELAY)")?,
+        };
+        let own: Vec<IpAddr> = own.collect();
+        let binds = match is_own {
+            true if binds.iter().any(IpAddr::is_unspecified) => {
+                own.iter().map(|ip| unspecified_like(*ip)).collect()
+            }
+            true => of(binds, "--bind beside --relay without an address")?.all().collect(),
+            false => named.all().collect::<Vec<_>>(),
+        };
+        let told = binds.iter().filter_map(|bind| {
+            let concrete = || Some(*bind).filter(|ip| !ip.is_unspecified());
+            let public = || public_ips.like(*bind).filter(|_| is_own);
+            let first = || own.iter().copied().find(|ip| ip.is_ipv4() == bind.is_ipv4());
+            given.like(*bind).or_else(public).or_else(concrete).or_else(first)
+        });
+        let told: Vec<IpAddr> = told.collect();
+        let told = of(&told, "--relay (PUNCHD_RELAY)")?;
+        if told.is_empty() {
+            return Err("it is not known by which address players reach the relay: name it with --relay-public".into());
+        }
+        let config = Config {
+            told,
+            is_apart: !is_own,
+            ports: self.relay_ports.0.clone(),
+            bounds: self.bounds(),
+        };
+        Ok(Some(Place { binds, config }))
+    }
+
+    fn bounds(&self) -> Bounds {
+        // For no limit, as for the other rates.
+        let or_none = |n| if n == 0 { u32::MAX } else { n };
+        Bounds {
+            session_bytes: or_none(self.relay_bytes),
+            session_packets: or_none(self.relay_packets),
+            sessions_per_address: u32::try_from(self.relay_sessions).unwrap_or(u32::MAX),
+            total_bytes: or_none(self.relay_total).saturating_mul(1000),
+            month_bytes: (self.relay_month > 0)
+                .then(|| u64::from(self.relay_month) * 1_000_000_000),
+        }
+    }
+}
+
+fn unspecified_like(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => std::net::Ipv6Addr::UNSPECIFIED.into(),
+    }
+}
+
+/// An address, or what stands for the server's own.
+fn parse_relay(text: &str) -> Result<IpAddr, String> {
+    let own = || (text == OWN).then_some(Ipv4Addr::UNSPECIFIED.into());
+    read_ip_of_one(text)
+        .or_else(own)
+        .ok_or_else(|| "want an address of this machine, as 203.0.113.8".into())
+}
+
+fn parse_ports(text: &str) -> Result<Ports, String> {
+    let ports = text.split_once('-').and_then(|(first, last)| {
+        let (first, last): (u16, u16) = (first.parse().ok()?, last.parse().ok()?);
+        let count = usize::from(last.checked_sub(first)?) + 1;
+        (first > 0 && (2..=limits::relay::PORTS).contains(&count)).then_some(first..=last)
+    });
+    ports.map(Ports).ok_or_else(|| {
+        format!("want the first and the last port, as {PORTS}; 2 to {} ports", limits::relay::PORTS)
+    })
+}

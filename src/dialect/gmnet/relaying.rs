@@ -1,0 +1,120 @@
+//! The relay for those who do not reach each other: a second notice for each, as shipped games go on with
+//! what they are told last; or the first one, where the direct way is known to lead nowhere.
+//!
+//! A client takes all that comes from the server's address for the server's, so that the relay has to be
+//! at another one.
+
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU16;
+
+use log::info;
+
+use super::Gmnet;
+use super::hosts::HostKey;
+use super::introduce::{Outcome, Request};
+use super::names::Named;
+use super::notices::News;
+use crate::dialect::{ConnId, Context};
+use crate::introductions::relay::Shape;
+use crate::limits;
+use crate::nats::Kind;
+
+/// Clients that are told of the relay before others have their turn.
+const AT_ONCE: usize = 64;
+
+impl Gmnet {
+    /// Relays a client and its host, if it is known already that nothing else helps. False: what was
+    /// found out is to be said as it is.
+    pub(super) fn relay_at_once(
+        &mut self,
+        cx: &mut Context<'_>,
+        request: &Request,
+        outcome: &Outcome,
+    ) -> bool {
+        let (key, port) = match *outcome {
+            Outcome::OtherFamily(key) | Outcome::Found(key, _, None) => (key, None),
+            Outcome::HostWithoutPort(key, port) => (key, port),
+            Outcome::Found(key, _, Some(port)) => {
+                let client = SocketAddr::new(request.client, port);
+                if !self.is_hopeless(cx, client, key) {
+                    return false;
+                }
+                (key, Some(port))
+            }
+            // The relay expects a host at the address of its connection.
+            Outcome::Wait | Outcome::NotFound | Outcome::Elsewhere(..) => return false,
+        };
+        let client = SocketAddr::new(request.client, port.unwrap_or_default());
+        self.relay(cx, request.conn, client, key)
+    }
+
+    /// Whether the direct way is known to lead nowhere: both NATs give each player another port, at least
+    /// one of them at random, or it has just been tried.
+    fn is_hopeless(&self, cx: &Context<'_>, client: SocketAddr, key: HostKey) -> bool {
+        if self.config.relay.is_empty() {
+            return false;
+        }
+        let Some(host) = self.hosts.get(key) else { return false };
+        let host = SocketAddr::new(host.addr, host.port.unwrap_or_default());
+        let kinds = [client, host].map(|at| cx.shared.nats.kind(cx.now.instant, at));
+        let are_random = kinds.contains(&Kind::Symmetric) && kinds.iter().all(|k| k.is_symmetric());
+        are_random || self.failed.get(&client.ip()) == Some(&host)
+    }
+
+    /// Clients that are still connected have not got through.
+    pub(super) fn relay_late(&mut self, cx: &mut Context<'_>) {
+        while self.failed.take_due(cx.now.instant).is_some() {}
+        for _ in 0..AT_ONCE {
+            let Some(id) = self.relays.pop_due(cx.now.instant) else { break };
+            let Some(told) = self.attempts.get(&id).copied() else { continue };
+            if let Some(key) = self.hosts.find(told.host.ip(), Some(told.host.port())) {
+                self.relay(cx, id, told.client, key);
+            }
+        }
+    }
+
+    /// Tells a host and a client of the relay. False: they cannot be relayed, and nobody was told.
+    fn relay(
+        &mut self,
+        cx: &mut Context<'_>,
+        id: ConnId,
+        client: SocketAddr,
+        key: HostKey,
+    ) -> bool {
+        let Some(host) = self.hosts.get(key) else { return false };
+        let (conn, at) = (host.conn, SocketAddr::new(host.addr, host.port.unwrap_or_default()));
+        let addrs = [client.ip(), at.ip()];
+        if !cx.shared.relay.serves_apart(addrs) || !self.notices.has_room(conn, client.ip()) {
+            return false;
+        }
+        let Some(attempt) = self.attempt([client, at]) else { return false };
+        let opened = cx.shared.relay.open(cx.now, addrs, Shape::GameMaker, attempt);
+        let Ok(places) = opened else { return false };
+        if self.lines.says(cx.now, client.ip())
+            && let Some(host) = self.hosts.get(key)
+        {
+            info!("{client} and host {} were told of the relay", Named(host));
+        }
+        self.note_failed(cx, client.ip(), at);
+        let relay = NonZeroU16::new(places.for_host.port());
+        self.tell_all(cx, conn, [News { client, relay }].into_iter());
+        self.tell_endpoint(cx, id, places.for_client);
+        self.begin_attempt(cx, id, [client, at], Some(places.id));
+        true
+    }
+
+    /// A client has not reached a host by itself: its next try is relayed at once.
+    fn note_failed(&mut self, cx: &Context<'_>, client: IpAddr, host: SocketAddr) {
+        if self.failed.len() >= limits::relay::FAILURES {
+            self.failed.take();
+        }
+        self.failed.arm_with(cx.now.instant, client, host);
+    }
+
+    /// The host that the lobby shows to a client at the relay's address: GMnet ENGINE sends to the address
+    /// that was asked for, and to no other.
+    pub(super) fn shown_at_relay(&self, client: IpAddr) -> Option<HostKey> {
+        let at = self.failed.get(&client)?;
+        self.hosts.find(at.ip(), Some(at.port()).filter(|port| *port != 0))
+    }
+}

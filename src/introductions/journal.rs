@@ -1,0 +1,169 @@
+//! How introductions ended: a line of the log for each, the latest of them, and a table by what the two
+//! sides are behind.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use log::log;
+
+use crate::clock::Now;
+use crate::dialect::Name;
+use crate::limits;
+use crate::lines::Lines;
+use crate::nats::{Kind, Nats};
+
+/// A client and a host that were told of each other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// The dialect that they speak.
+    pub dialect: Name,
+    /// Where the client is.
+    pub client: SocketAddr,
+    /// Where the host is.
+    pub host: SocketAddr,
+    /// What the host says it is, made short; may be empty.
+    pub game: Box<str>,
+    /// Whether the client, or who tells how it ended, has proven its address: anybody can send
+    /// datagrams in the name of another.
+    pub is_proven: bool,
+}
+
+/// How it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// They sent to each other; so long after they were told, where that is known.
+    Direct(Option<Duration>),
+    /// The relay has passed packets on both ways.
+    Relayed(Duration),
+    /// Nothing came through.
+    No {
+        /// The relay was tried as well.
+        with_relay: bool,
+    },
+}
+
+/// The introductions that have ended.
+#[derive(Debug, Default)]
+pub struct Journal {
+    counts: BTreeMap<(Name, [Kind; 2]), Counts>,
+    /// The latest that came to nothing, as they are told.
+    failures: VecDeque<String>,
+    lines: Lines,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    direct: u64,
+    relayed: u64,
+    failed: u64,
+}
+
+impl Journal {
+    /// An introduction has ended.
+    pub fn note(&mut self, now: Now, nats: &Nats, attempt: &Attempt, way: Way) {
+        let kinds = [attempt.host, attempt.client].map(|at| nats.kind(now.instant, at));
+        let mut pair = kinds;
+        pair.sort_unstable();
+        let counts = self.counts.entry((attempt.dialect, pair)).or_default();
+        *match way {
+            Way::Direct(_) => &mut counts.direct,
+            Way::Relayed(_) => &mut counts.relayed,
+            Way::No { .. } => &mut counts.failed,
+        } += 1;
+        let line = Line { attempt, way, kinds };
+        if let Way::No { .. } = way {
+            if self.failures.len() >= limits::FAILURES {
+                self.failures.pop_front();
+            }
+            self.failures.push_back(line.to_string());
+        }
+        if let Some(level) = self.lines.level(now, attempt.client.ip(), attempt.is_proven) {
+            log!(level, "{line}");
+        }
+    }
+
+    /// For the owner: a table with a line for each pair of NATs that there was, and the latest
+    /// introductions that came to nothing.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        if self.counts.is_empty() {
+            return vec!["it is not known of any introduction how it ended".into()];
+        }
+        let head = format!(
+            "{:8}  {:20}  {:20}  {:>8}  {:>8}  {:>6}",
+            "dialect", "one side", "other side", "directly", "relayed", "failed"
+        );
+        let rows = self.counts.iter().map(|((dialect, [one, other]), counts)| {
+            let Counts { direct, relayed, failed } = counts;
+            let dialect = dialect.to_string();
+            format!("{dialect:8}  {one:20}  {other:20}  {direct:8}  {relayed:8}  {failed:6}")
+        });
+        let failures = self.failures.iter().map(|failure| format!("lately: {failure}"));
+        [head].into_iter().chain(rows).chain(failures).collect()
+    }
+}
+
+/// How an introduction ended, in a sentence.
+struct Line<'a> {
+    attempt: &'a Attempt,
+    way: Way,
+    /// What host and client are behind.
+    kinds: [Kind; 2],
+}
+
+impl fmt::Display for Line<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Attempt { client, host, game, .. } = self.attempt;
+        let whom = match &game[..] {
+            "" => format!("host {host}"),
+            game => format!("host {host} ({game})"),
+        };
+        match self.way {
+            Way::Direct(None) => write!(f, "{client} got through to {whom} directly"),
+            Way::Direct(Some(took)) => {
+                write!(
+                    f,
+                    "{client} got through to {whom} directly after {:.1} s",
+                    took.as_secs_f64()
+                )
+            }
+            Way::Relayed(took) => {
+                write!(
+                    f,
+                    "{client} got through to {whom} relayed after {:.1} s",
+                    took.as_secs_f64()
+                )
+            }
+            Way::No { with_relay } => {
+                let why = if with_relay { RELAYED_IN_VAIN } else { reason(self.kinds) };
+                write!(f, "{client} did not get through to {whom}: {why}")
+            }
+        }
+    }
+}
+
+const RELAYED_IN_VAIN: &str = "one of them has sent nothing to the relay, so UDP is blocked there, \
+                               a firewall here blocks the ports of the relay, or the game has ended";
+
+/// What is in the way of host and client, as far as that is known.
+fn reason([host, client]: [Kind; 2]) -> &'static str {
+    let is_unknown = host == Kind::Unknown || client == Kind::Unknown;
+    match (host.is_symmetric(), client.is_symmetric()) {
+        (true, true) => "both routers give each player another port; a relay would help",
+        (true, false) => {
+            "the host's router gives each player another port, the client's lets in only who was \
+             knocked at; a relay would help"
+        }
+        (false, true) => {
+            "the client's router gives each player another port, the host's lets in only who was \
+             knocked at; a relay would help"
+        }
+        (false, false) if is_unknown => {
+            "a router gives each player another port, or UDP is blocked; punch nat, started there, \
+             tells which, and a relay would help"
+        }
+        (false, false) => "UDP is blocked on one side, or the game has ended",
+    }
+}

@@ -1,0 +1,184 @@
+use super::*;
+use crate::dialect::Name;
+use crate::introductions::relay::End;
+
+const RELAY: [u8; 4] = [198, 51, 100, 20];
+
+fn config(ports: RangeInclusive<u16>) -> Config {
+    let told = PublicIps::from(IpAddr::from(RELAY));
+    Config { told, is_apart: true, ports, bounds: Bounds::default() }
+}
+
+fn sessions(size: u16) -> Sessions {
+    Sessions::new(Some(config(20_000..=20_000 + size - 1)))
+}
+
+fn at(secs: u64) -> Now {
+    Now { instant: Instant::from_micros(secs * 1_000_000), unix: 1_700_000_000 + secs }
+}
+
+fn player(n: u16) -> IpAddr {
+    let [high, low] = n.to_be_bytes();
+    IpAddr::from([203, 0, high, low])
+}
+
+fn attempt() -> Attempt {
+    let at = SocketAddr::from(([203, 0, 113, 1], 1));
+    Attempt { dialect: Name::Gmnet, client: at, host: at, game: "Pong".into(), is_proven: true }
+}
+
+fn open(sessions: &mut Sessions, secs: u64, players: [u16; 2]) -> Result<Places, Refused> {
+    sessions.open(at(secs), players.map(player), Shape::Any, attempt())
+}
+
+fn end(sessions: &mut Sessions, secs: u64, id: SessionId) -> Option<(Attempt, Way)> {
+    sessions.note(at(secs), Report::Ended(id, End::Idle))
+}
+
+#[test]
+fn both_are_told_ports_that_are_told_to_the_thread() {
+    let mut all = sessions(4);
+    let places = open(&mut all, 0, [1, 2]).unwrap();
+    let [order] = all.take_orders().collect::<Vec<_>>()[..] else { panic!() };
+    let Order::Open(Session { id, sides: [client, host], shape: Shape::Any }) = order else {
+        panic!("{order:?}")
+    };
+    assert_eq!((id, client.addr, host.addr), (places.id, player(1), player(2)));
+    assert_eq!(places.for_client, SocketAddr::from((RELAY, client.port)));
+    assert_eq!(places.for_host, SocketAddr::from((RELAY, host.port)));
+    assert_eq!(all.take_orders().count(), 0, "told once");
+}
+
+#[test]
+fn no_address_has_two_sessions_at_one_port() {
+    let mut all = sessions(16);
+    let mut taken = std::collections::BTreeSet::new();
+    let mut note = |addr: u16, at: SocketAddr| assert!(taken.insert((addr, at)), "{addr} {at}");
+    // Some hosts are clients of others, of the same address even.
+    for (client, host) in [(1, 2), (1, 3), (2, 1), (3, 3), (1, 2), (2, 3), (3, 1), (2, 2)] {
+        let places = open(&mut all, 0, [client, host]).unwrap();
+        note(client, places.for_client);
+        note(host, places.for_host);
+    }
+}
+
+#[test]
+fn a_host_is_never_told_a_port_twice_until_it_has_forgotten_its_players() {
+    let mut all = sessions(4);
+    let mut told = Vec::new();
+    for n in 0..4 {
+        let places = open(&mut all, n, [1, 2]).unwrap();
+        told.push(places.for_host.port());
+        end(&mut all, n, places.id);
+    }
+    told.sort_unstable();
+    assert_eq!(told, [20_000, 20_001, 20_002, 20_003]);
+    assert_eq!(open(&mut all, 5, [1, 2]), Err(Refused::NoPort(player(2))));
+    assert!(open(&mut all, 5, [1, 3]).is_ok(), "another host");
+    let forgotten = limits::relay::AGE.as_secs();
+    assert!(open(&mut all, forgotten - 1, [1, 2]).is_err());
+    assert!(open(&mut all, forgotten, [1, 2]).is_ok());
+}
+
+#[test]
+fn an_address_has_its_share_as_client_and_as_host() {
+    let mut all = sessions(1000);
+    let share = Bounds::default().sessions_per_address;
+    let ids: Vec<_> = (0..share as u16)
+        .map(|n| open(&mut all, 0, if n % 2 == 0 { [1, 100 + n] } else { [100 + n, 1] }))
+        .collect::<Result<_, _>>()
+        .unwrap();
+    assert_eq!(open(&mut all, 0, [1, 2]), Err(Refused::Share(player(1))));
+    assert_eq!(open(&mut all, 0, [2, 1]), Err(Refused::Share(player(1))));
+    assert!(open(&mut all, 0, [2, 3]).is_ok(), "others are not concerned");
+    end(&mut all, 0, ids[7].id);
+    assert!(open(&mut all, 0, [1, 2]).is_ok());
+}
+
+#[test]
+fn an_ipv6_network_has_one_share() {
+    let told = PublicIps::from("2001:db8::20".parse::<IpAddr>().unwrap());
+    let mut all = Sessions::new(Some(Config { told, ..config(1000..=1999) }));
+    let of =
+        |n: u32| IpAddr::from(std::net::Ipv6Addr::from_bits(0x2001_0db8 << 96 | u128::from(n)));
+    let far = |n: u32| IpAddr::from(std::net::Ipv6Addr::from_bits(u128::from(n + 1) << 64));
+    let mut open = |n| all.open(at(0), [of(n), far(n)], Shape::Any, attempt());
+    let share = Bounds::default().sessions_per_address;
+    assert!((0..share).all(|n| open(n).is_ok()));
+    assert_eq!(open(share), Err(Refused::Share(of(share))));
+}
+
+#[test]
+fn there_is_an_end_to_all_of_them_and_to_a_month() {
+    let mut all = sessions(64);
+    for n in 0..limits::relay::SESSIONS as u16 {
+        open(&mut all, 0, [2 * n, 2 * n + 1]).unwrap();
+    }
+    assert_eq!(open(&mut all, 0, [60_000, 60_001]), Err(Refused::Full));
+
+    let bounds = Bounds { month_bytes: Some(1000), ..Bounds::default() };
+    let mut all = Sessions::new(Some(Config { bounds, ..config(20_000..=20_063) }));
+    let passed = |all: &mut Sessions, secs, bytes| all.note(at(secs), Report::Passed(bytes));
+    assert_eq!(passed(&mut all, 0, 999), None);
+    assert!(open(&mut all, 0, [1, 2]).is_ok());
+    passed(&mut all, 1, 1);
+    assert_eq!(open(&mut all, 1, [1, 2]), Err(Refused::Month));
+    assert!(open(&mut all, 31 * 86_400, [1, 2]).is_ok(), "another month");
+}
+
+#[test]
+fn months_are_those_of_the_calendar() {
+    for (before, after) in [
+        ("2023-11-30", 1_701_388_800), // 2023-12-01
+        ("2024-02-29", 1_709_251_200), // 2024-03-01
+        ("2023-02-28", 1_677_628_800), // 2023-03-01
+        ("2025-12-31", 1_767_225_600), // 2026-01-01
+        ("2100-02-28", 4_107_542_400), // 2100-03-01
+    ] {
+        assert_eq!(month(after - 1) + 1, month(after), "after {before}");
+        assert_eq!(month(after), month(after + 27 * 86_400), "the whole month after {before}");
+    }
+}
+
+#[test]
+fn families_and_a_relay_that_is_not_there() {
+    let v6: IpAddr = "2001:db8::1".parse().unwrap();
+    let mut off = Sessions::default();
+    assert!(!off.serves([player(1), player(2)]));
+    assert_eq!(open(&mut off, 0, [1, 2]), Err(Refused::NoRelay));
+
+    let mut v4 = sessions(8);
+    assert!(v4.serves([player(1), player(2)]) && !v4.serves([player(1), v6]));
+    assert!(v4.open(at(0), [player(1), v6], Shape::Any, attempt()).is_err());
+
+    let told = PublicIps { v6: Some("2001:db8::20".parse().unwrap()), ..config(1..=2).told };
+    let mut both = Sessions::new(Some(Config { told, ..config(20_000..=20_007) }));
+    let places = both.open(at(0), [player(1), v6], Shape::Any, attempt()).unwrap();
+    assert!(places.for_client.is_ipv4() && places.for_host.is_ipv6());
+}
+
+#[test]
+fn what_became_of_a_session_is_told_once() {
+    let mut all = sessions(64);
+    let through = open(&mut all, 0, [1, 2]).unwrap().id;
+    let way = all.note(at(3), Report::Connected(through)).unwrap().1;
+    assert_eq!(way, Way::Relayed(Duration::from_secs(3)));
+    assert_eq!(end(&mut all, 9, through), None);
+    assert_eq!(end(&mut all, 9, through), None, "it is over");
+
+    let vain = open(&mut all, 0, [1, 2]).unwrap().id;
+    assert_eq!(end(&mut all, 9, vain).unwrap().1, Way::No { with_relay: true });
+
+    let direct = open(&mut all, 0, [1, 2]).unwrap().id;
+    all.welcomed(direct);
+    assert_eq!(end(&mut all, 9, direct).unwrap().1, Way::Direct(None));
+}
+
+#[test]
+fn nothing_is_left_of_sessions_when_the_thread_is_gone() {
+    let mut all = sessions(64);
+    open(&mut all, 0, [1, 2]).unwrap();
+    all.fail();
+    assert!(all.is_empty() && all.take_orders().next().is_none());
+    assert_eq!(open(&mut all, 0, [1, 2]), Err(Refused::NoRelay));
+}
