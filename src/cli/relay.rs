@@ -55,7 +55,7 @@ pub struct RelayOptions {
     #[arg(default_value_t = Bounds::default().total_bytes / 1000)]
     pub relay_total: u32,
 
-    /// Gigabytes a month that are relayed in all; 0 is no limit
+    /// Gigabytes a month for the relay; 0 is no limit
     #[arg(long, env = "PUNCHD_RELAY_MONTH", hide_env = true, value_name = "GB")]
     #[arg(help_heading = "Relay", value_parser = parse_rate, default_value_t = 0)]
     pub relay_month: u32,
