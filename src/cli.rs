@@ -93,7 +93,7 @@ pub struct Options {
     #[arg(help_heading = "Games", value_parser = parse_flag)]
     pub lobby_ports: bool,
 
-    /// Seconds between packets that keep a host's NAT open; 0: none
+    /// Seconds between packets that keep NATs open; 0: none
     #[arg(long, env = "PUNCHD_KEEPALIVE", hide_env = true, value_name = "S")]
     #[arg(help_heading = "Games", value_parser = clap::value_parser!(u64).range(0..=3600))]
     #[arg(default_value_t = limits::KEEPALIVE.as_secs())]

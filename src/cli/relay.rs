@@ -27,7 +27,7 @@ pub struct RelayOptions {
     pub relay_public: Vec<IpAddr>,
 
     /// UDP ports of the relay
-    #[arg(long, env = "PUNCHD_RELAY_PORTS", hide_env = true, value_name = "FIRST-LAST")]
+    #[arg(long, env = "PUNCHD_RELAY_PORTS", hide_env = true, value_name = "A-B")]
     #[arg(help_heading = "Relay", value_parser = parse_ports, default_value = PORTS)]
     pub relay_ports: Ports,
 
