@@ -3,12 +3,13 @@
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::string_slice))]
 
 use std::error::Error;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::panic::PanicHookInfo;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use log::{Level, error, info, log_enabled, warn};
+use punchd::cli::relay::Place;
 use punchd::cli::{self, Options};
 use punchd::dialect::events::tls::Acceptor;
 use punchd::dialect::gmnet::text::clean_into;
@@ -84,6 +85,8 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         config.gmnet.start_wait = Duration::from_secs(options.start_wait);
     }
     let listening = listening(&sockets);
+    let relay = place_of_relay(options, &sockets)?;
+    config.relay = relay.as_ref().map(|place| place.config.clone());
     let alternates = if options.dialects.contains(&Name::Stun) {
         bind::alternates(&sockets, options.alt_port, options.alt_addr)
     } else {
@@ -94,16 +97,28 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let limits = config.limits;
     let mut event_loop = EventLoop::new(sockets, udp, Server::new(config), limits)?;
     event_loop.obey(requests)?;
-    stop_at_signals(event_loop.stopper()?)?;
+    stop_at_signals(event_loop.stopper())?;
+    if let Some(Place { binds, config }) = &relay {
+        event_loop.relay(binds, config)?;
+    }
     let but = options.restrictions();
     if let Some(what) = options.without_effect() {
         warn!("{what}");
     }
     info!("punchd {} {listening}{also}, up to {most} connections{but}", env!("CARGO_PKG_VERSION"));
+    if let Some(Place { config, .. }) = &relay {
+        info!("{config}");
+    }
     tell_service_manager(NotifyState::Ready);
     event_loop.run()?;
     info!("stopped");
     Ok(())
+}
+
+/// Where the relay is, if the owner wants one.
+fn place_of_relay(options: &Options, sockets: &[Bound]) -> Result<Option<Place>, String> {
+    let binds: Vec<IpAddr> = sockets.iter().map(|bound| bound.addr.ip()).collect();
+    options.relay.place(&binds, options.public_ips(), bind::own_addresses())
 }
 
 /// The sockets were handed over, whatever the options say.
@@ -179,10 +194,11 @@ fn tell_service_manager(state: NotifyState<'_>) {
 /// How many connections can be served: what the owner asked for, else as many as usual and
 /// possible.
 fn connections(options: &Options) -> Result<usize, files::FilesError> {
+    let sockets = options.relay.most_sockets();
     if let Some(wanted) = options.max_connections {
-        return files::make_room(wanted).map(|()| wanted);
+        return files::make_room(wanted, sockets).map(|()| wanted);
     }
-    files::make_room_for_most(Limits::default().connections)
+    files::make_room_for_most(Limits::default().connections, sockets)
 }
 
 fn listening(sockets: &[Bound]) -> String {

@@ -350,7 +350,7 @@ fn a_server_with_another_certificate_is_refused() {
 /// every second.
 #[test]
 fn half_handshakes_of_many_addresses_keep_nobody_out() {
-    files::make_room(4 * 1024).expect("enough open files for this test");
+    files::make_room(4 * 1024, 0).expect("enough open files for this test");
     let certificate = Certificate::new();
     let master = certificate.master(&[]);
     let half = |_| {

@@ -159,7 +159,7 @@ fn worst_case(limits: &Limits) -> usize {
 
 #[test]
 fn a_flood_of_everything_stays_below_the_bound() {
-    files::make_room(2 * CONNECTIONS).expect("enough open files for this test");
+    files::make_room(2 * CONNECTIONS, 0).expect("enough open files for this test");
     let limits = Limits { connections: CONNECTIONS, ..Limits::default() };
     let bound = worst_case(&limits);
     let mut server = Watched::start(&[]);
@@ -252,7 +252,7 @@ fn endless_hello() -> Vec<u8> {
 
 #[test]
 fn what_tls_takes_is_bounded() {
-    files::make_room(2 * CONNECTIONS).expect("enough open files for this test");
+    files::make_room(2 * CONNECTIONS, 0).expect("enough open files for this test");
     let (mut server, folder) = encrypted();
     let limits = Limits { connections: CONNECTIONS, ..Limits::default() };
     // First, while nothing is left of others that they could use.

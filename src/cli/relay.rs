@@ -139,6 +139,17 @@ impl RelayOptions {
         Ok(Some(Place { binds, config }))
     }
 
+    /// How many sockets it has at most.
+    #[must_use]
+    pub fn most_sockets(&self) -> usize {
+        // At the server's own address, be it of both families.
+        let families = match self.relay[..] {
+            [ip] if ip.is_unspecified() => 2,
+            _ => self.relay.len(),
+        };
+        families * self.relay_ports.0.len()
+    }
+
     fn bounds(&self) -> Bounds {
         // For no limit, as for the other rates.
         let or_none = |n| if n == 0 { u32::MAX } else { n };

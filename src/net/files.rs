@@ -21,6 +21,8 @@ pub enum FilesError {
     TooFew {
         /// Connections asked for.
         connections: usize,
+        /// Sockets besides, of the relay.
+        sockets: usize,
         /// Files needed for them.
         needed: u64,
         /// Files allowed.
@@ -33,14 +35,14 @@ pub enum FilesError {
 impl fmt::Display for FilesError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TooFew { connections, needed, hard } => {
+            Self::TooFew { connections, sockets, needed, hard } => {
                 write!(
                     f,
                     "{connections} connections need {needed} open files, but only {hard} are \
                      allowed; {}",
                     how_to_raise(*needed)
                 )?;
-                match hard.saturating_sub(OTHERS) {
+                match hard.saturating_sub(OTHERS + *sockets as u64) {
                     0 => Ok(()),
                     fewer => write!(f, ", or ask for fewer with --max-connections {fewer}"),
                 }
@@ -52,13 +54,13 @@ impl fmt::Display for FilesError {
 
 impl std::error::Error for FilesError {}
 
-/// Makes room for that many connections: raises the soft limit, and the hard one where the system
+/// Makes room for that many connections, and sockets besides: raises the soft limit, and the hard one where the system
 /// allows it.
 ///
 /// # Errors
 /// If the hard limit is too low.
-pub fn make_room(connections: usize) -> Result<(), FilesError> {
-    let needed = connections as u64 + OTHERS;
+pub fn make_room(connections: usize, sockets: usize) -> Result<(), FilesError> {
+    let needed = connections as u64 + sockets as u64 + OTHERS;
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).map_err(FilesError::System)?;
     if soft >= needed {
         return Ok(());
@@ -69,6 +71,7 @@ pub fn make_room(connections: usize) -> Result<(), FilesError> {
     // Only root may do this; for everybody else it fails.
     setrlimit(Resource::RLIMIT_NOFILE, needed, needed).map_err(|_| FilesError::TooFew {
         connections,
+        sockets,
         needed,
         hard,
     })
@@ -81,20 +84,21 @@ fn how_to_raise(needed: u64) -> String {
     )
 }
 
-/// As many connections as the limits allow, up to `wanted`.
+/// As many connections as the limits allow, up to `wanted`, beside that many sockets.
 ///
 /// # Errors
 /// If they allow next to none.
-pub fn make_room_for_most(wanted: usize) -> Result<usize, FilesError> {
-    if make_room(wanted).is_ok() {
+pub fn make_room_for_most(wanted: usize, sockets: usize) -> Result<usize, FilesError> {
+    if make_room(wanted, sockets).is_ok() {
         return Ok(wanted);
     }
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((1024, 1024));
     let soft = if setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok() { hard } else { soft };
-    let most = usize::try_from(soft.saturating_sub(OTHERS)).unwrap_or(wanted).min(wanted);
-    let needed = wanted as u64 + OTHERS;
+    let others = OTHERS + sockets as u64;
+    let most = usize::try_from(soft.saturating_sub(others)).unwrap_or(wanted).min(wanted);
+    let needed = wanted as u64 + others;
     if most < LEAST {
-        return Err(FilesError::TooFew { connections: wanted, needed, hard: soft });
+        return Err(FilesError::TooFew { connections: wanted, sockets, needed, hard: soft });
     }
     warn!(
         "the limit of open files allows only {most} connections, instead of {wanted}; {}, or ask for \

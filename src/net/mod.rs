@@ -10,17 +10,18 @@
 //! whatever.
 
 use std::io;
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use log::{debug, info};
+use log::{debug, error, info};
 use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token, Waker};
 
 use crate::clock::{Instant, Now};
 use crate::dialect::{ConnId, Outbox, Output};
+use crate::introductions::relay::sessions;
 use crate::limits::Limits;
 use crate::server::Server;
 
@@ -28,12 +29,14 @@ pub mod bind;
 pub mod certificate;
 pub mod files;
 mod owner;
+pub mod relay;
 mod round_trip;
 pub mod signals;
 mod tcp;
 pub mod udp;
 
 use bind::Bound;
+use relay::{Gone, Relay, RelayError};
 use tcp::Connections;
 use udp::Datagrams;
 
@@ -90,11 +93,14 @@ pub struct EventLoop {
     poll: Poll,
     started: std::time::Instant,
     stop: Arc<AtomicBool>,
+    /// A poll has one at most.
+    waker: Arc<Waker>,
     server: Server,
     out: Outbox,
     datagrams: Datagrams,
     connections: Connections,
     requests: Option<signals::Requests>,
+    relay: Option<Relay>,
 }
 
 impl EventLoop {
@@ -132,8 +138,10 @@ impl EventLoop {
             poll.registry().register(&mut socket, token, Interest::READABLE)?;
             udp.push(socket);
         }
+        let waker = Arc::new(Waker::new(poll.registry(), WAKE)?);
         Ok(Self {
             poll,
+            waker,
             started: std::time::Instant::now(),
             stop: Arc::new(AtomicBool::new(false)),
             server,
@@ -141,16 +149,24 @@ impl EventLoop {
             datagrams: Datagrams::new(udp),
             connections: Connections::new(listeners, limits),
             requests: None,
+            relay: None,
         })
     }
 
     /// A handle that stops this loop.
+    #[must_use]
+    pub fn stopper(&self) -> Stopper {
+        Stopper { stop: Arc::clone(&self.stop), waker: Arc::clone(&self.waker) }
+    }
+
+    /// Starts the relay that the server gives sessions of, at these addresses, one of a family.
     ///
     /// # Errors
-    /// If the system refuses it.
-    pub fn stopper(&self) -> io::Result<Stopper> {
-        let waker = Arc::new(Waker::new(self.poll.registry(), WAKE)?);
-        Ok(Stopper { stop: Arc::clone(&self.stop), waker })
+    /// If one of its ports cannot be had.
+    pub fn relay(&mut self, binds: &[IpAddr], config: &sessions::Config) -> Result<(), RelayError> {
+        let ports = config.ports.clone();
+        self.relay = Some(Relay::start(binds, ports, config.bounds, Arc::clone(&self.waker))?);
+        Ok(())
     }
 
     /// Does what the owner asks for by signals.
@@ -226,6 +242,7 @@ impl EventLoop {
             self.deliver(now);
             wakeup = self.server.next_wakeup();
         }
+        self.exchange_with_relay(now);
         Ok(self.timeout(now.instant, wakeup))
     }
 
@@ -248,6 +265,30 @@ impl EventLoop {
             }
         }
         count
+    }
+
+    /// Tells the relay's thread what sessions there are, and hears what became of them.
+    fn exchange_with_relay(&mut self, now: Now) {
+        let Some(relay) = &self.relay else { return };
+        let mut is_there = self.server.relay_orders().all(|order| relay.order(order));
+        loop {
+            match relay.report() {
+                Ok(Some(report)) => self.server.on_report(now, report),
+                Ok(None) => break,
+                Err(Gone) => {
+                    is_there = false;
+                    break;
+                }
+            }
+        }
+        if !is_there {
+            error!(
+                "the relay has stopped and nobody is relayed any more: start punchd anew, and please \
+                 report this with the lines above"
+            );
+            self.server.on_relay_gone();
+            self.relay = None;
+        }
     }
 
     /// How long the loop may sleep, if the server has to wake up then.

@@ -82,7 +82,7 @@ fn run(options: &Options) -> Result<(), Failure> {
         println!("there is one core only: server and load share it, times mean little");
     }
     let wanted = if options.full { 100_000 } else { 10_000 };
-    let most = files::make_room_for_most(wanted + OTHER_FILES).map_err(std::io::Error::other);
+    let most = files::make_room_for_most(wanted + OTHER_FILES, 0).map_err(std::io::Error::other);
     let crowd = most.map_err(Failure::system("open files"))?.saturating_sub(OTHER_FILES);
     if crowd < wanted {
         println!("the limit of open files (ulimit -Hn) allows only {crowd} idle hosts\n");

@@ -1,1 +1,325 @@
 //! What becomes of the packets of players who are relayed. No I/O, no clock.
+//!
+//! A player is known by its address, and by the port of the pool that it sends to; from which of its own
+//! ports it sends shows the first packet. Nobody but the two players of a session ever gets a packet out
+//! of it.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use slab::Slab;
+
+use super::{Bounds, End, Order, Report, Session, SessionId, Shape};
+use crate::clock::Instant;
+use crate::hash::Map;
+use crate::limits::relay as limits;
+
+mod bucket;
+#[cfg(test)]
+mod tests;
+
+use bucket::{Bucket, Rate};
+
+/// How often it is looked which sessions are over, and what was passed on is told.
+const CHECK: Duration = Duration::from_secs(5);
+
+/// GameMaker puts this in front of every packet of its own protocol.
+const HEADER: [u8; 4] = [0xDE, 0xC0, 0xAD, 0xDE];
+
+/// The sessions, and what they may do.
+#[derive(Debug)]
+pub struct Forwarding {
+    sessions: Slab<Passage>,
+    by_id: Map<SessionId, usize>,
+    /// Which session, and which of its sides, sends to a port of the pool from an address.
+    by_sender: Map<(u16, IpAddr), (usize, usize)>,
+    session_bytes: Rate,
+    session_packets: Rate,
+    total_bytes: Rate,
+    total: Bucket,
+    /// When it is to be looked next; none while there are no sessions.
+    check: Option<Instant>,
+    reports: Vec<Report>,
+    /// Bytes that were passed on and are to be told.
+    passed: u64,
+    dropped: Dropped,
+}
+
+/// Packets of players that were not passed on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Dropped {
+    /// A session had passed on as much as it may in a second.
+    pub over_session: u64,
+    /// All together had.
+    pub over_total: u64,
+    /// They were none of a game of GameMaker, in a session for those.
+    pub of_other_shape: u64,
+}
+
+impl fmt::Display for Dropped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { over_session, over_total, of_other_shape } = self;
+        let reasons = [
+            (over_session, "over the bound of one player (--relay-bytes, --relay-packets)"),
+            (over_total, "over that of all together (--relay-total)"),
+            (of_other_shape, "not of a game of GameMaker"),
+        ];
+        let mut separator = "";
+        for (count, why) in reasons.into_iter().filter(|(count, _)| **count > 0) {
+            write!(f, "{separator}{count} {why}")?;
+            separator = ", ";
+        }
+        Ok(())
+    }
+}
+
+impl Dropped {
+    /// These as well.
+    pub fn add(&mut self, more: Self) {
+        self.over_session += more.over_session;
+        self.over_total += more.over_total;
+        self.of_other_shape += more.of_other_shape;
+    }
+
+    /// Whether there were none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A session.
+#[derive(Debug)]
+struct Passage {
+    id: SessionId,
+    shape: Shape,
+    sides: [Half; 2],
+    began: Instant,
+    last: Instant,
+    bytes: u64,
+    /// Packets have gone both ways: ports are not learned any more.
+    is_connected: bool,
+}
+
+/// One player.
+#[derive(Debug)]
+struct Half {
+    addr: IpAddr,
+    /// The port of the pool that it sends to, and gets packets from.
+    pool_port: u16,
+    /// The port that it sends from, once it has.
+    port: Option<u16>,
+    has_passed: bool,
+    bytes: Bucket,
+    packets: Bucket,
+    /// Its first packets, until the other side is there: a game counts what it has sent, and takes the
+    /// first answer for the end of that.
+    held: Vec<Box<[u8]>>,
+}
+
+impl Half {
+    fn endpoint(&self) -> Option<SocketAddr> {
+        self.port.map(|port| SocketAddr::new(self.addr, port))
+    }
+}
+
+impl Forwarding {
+    /// No sessions yet.
+    #[must_use]
+    pub fn new(bounds: Bounds) -> Self {
+        Self {
+            sessions: Slab::new(),
+            by_id: Map::default(),
+            by_sender: Map::default(),
+            session_bytes: Rate::per_second(bounds.session_bytes),
+            session_packets: Rate::per_second(bounds.session_packets),
+            total_bytes: Rate::per_second(bounds.total_bytes),
+            total: Bucket::default(),
+            check: None,
+            reports: Vec::new(),
+            passed: 0,
+            dropped: Dropped::default(),
+        }
+    }
+
+    /// Does what the other half says.
+    pub fn order(&mut self, now: Instant, order: Order) {
+        match order {
+            Order::Open(session) => self.open(now, session),
+            Order::Close(id) => {
+                if let Some(at) = self.by_id.get(&id) {
+                    self.remove(*at);
+                }
+            }
+        }
+    }
+
+    fn open(&mut self, now: Instant, session: Session) {
+        let Session { id, sides, shape } = session;
+        let sides = sides.map(|side| Half {
+            addr: side.addr,
+            pool_port: side.port,
+            port: None,
+            has_passed: false,
+            bytes: Bucket::default(),
+            packets: Bucket::default(),
+            held: Vec::new(),
+        });
+        let senders = [0, 1].map(|n| sides.get(n).map(|side: &Half| (side.pool_port, side.addr)));
+        let passage =
+            Passage { id, shape, sides, began: now, last: now, bytes: 0, is_connected: false };
+        let at = self.sessions.insert(passage);
+        self.by_id.insert(id, at);
+        for (n, sender) in senders.into_iter().flatten().enumerate() {
+            self.by_sender.insert(sender, (at, n));
+        }
+        self.check.get_or_insert(now + CHECK);
+    }
+
+    /// A datagram came to a port of the pool. What is to be sent goes to `send`: from which port of the
+    /// pool, where, and what.
+    pub fn on_datagram(
+        &mut self,
+        now: Instant,
+        pool_port: u16,
+        from: SocketAddr,
+        data: &[u8],
+        send: &mut impl FnMut(u16, SocketAddr, &[u8]),
+    ) {
+        let Some(&(at, n)) = self.by_sender.get(&(pool_port, from.ip())) else { return };
+        let Some(passage) = self.sessions.get_mut(at) else { return };
+        let Passage { shape, sides, is_connected, .. } = passage;
+        let [one, other] = sides;
+        let (own, other) = if n == 0 { (one, other) } else { (other, one) };
+        if *shape == Shape::GameMaker && !data.starts_with(&HEADER) {
+            self.dropped.of_other_shape += 1;
+            return;
+        }
+        if own.port != Some(from.port()) {
+            // Others behind a carrier's address spray ports, and have not been asked.
+            if *is_connected {
+                return;
+            }
+            own.port = Some(from.port());
+        }
+        passage.last = now;
+        let Some(to) = other.endpoint() else {
+            if own.held.len() < limits::HELD && data.len() <= limits::HELD_BYTES {
+                own.held.push(data.into());
+            }
+            return;
+        };
+        let mut budget = Budget {
+            now,
+            rates: [self.session_bytes, self.session_packets, self.total_bytes],
+            total: &mut self.total,
+            dropped: &mut self.dropped,
+        };
+        let mut bytes = 0;
+        for held in std::mem::take(&mut other.held) {
+            if budget.allows(other, held.len()) {
+                bytes += held.len();
+                send(own.pool_port, from, &held);
+            }
+        }
+        if budget.allows(own, data.len()) {
+            bytes += data.len();
+            send(other.pool_port, to, data);
+        }
+        passage.bytes += bytes as u64;
+        self.passed += bytes as u64;
+        if !passage.is_connected && passage.sides.iter().all(|side| side.has_passed) {
+            passage.is_connected = true;
+            self.reports.push(Report::Connected(passage.id));
+        }
+    }
+
+    /// The time that [`Self::next_wakeup`] asked for has come (or not yet: then nothing is to be done).
+    pub fn on_wakeup(&mut self, now: Instant) {
+        if self.check.is_none_or(|at| now < at) {
+            return;
+        }
+        let over: Vec<_> =
+            self.sessions.iter().filter_map(|(at, p)| Some((at, p.end(now)?))).collect();
+        for (at, end) in over {
+            if let Some(id) = self.remove(at) {
+                self.reports.push(Report::Ended(id, end));
+            }
+        }
+        let passed = std::mem::take(&mut self.passed);
+        if passed > 0 {
+            self.reports.push(Report::Passed(passed));
+        }
+        self.check = (!self.sessions.is_empty()).then_some(now + CHECK);
+    }
+
+    /// When something has to be done even if nothing arrives.
+    #[must_use]
+    pub fn next_wakeup(&self) -> Option<Instant> {
+        self.check
+    }
+
+    /// What is to be told to the other half.
+    pub fn take_reports(&mut self) -> impl Iterator<Item = Report> {
+        self.reports.drain(..)
+    }
+
+    /// What was dropped since that was asked last.
+    pub fn take_dropped(&mut self) -> Dropped {
+        std::mem::take(&mut self.dropped)
+    }
+
+    fn remove(&mut self, at: usize) -> Option<SessionId> {
+        let passage = self.sessions.try_remove(at)?;
+        self.by_id.remove(&passage.id);
+        for side in &passage.sides {
+            self.by_sender.remove(&(side.pool_port, side.addr));
+        }
+        Some(passage.id)
+    }
+}
+
+impl Passage {
+    /// Why it is over, if it is.
+    fn end(&self, now: Instant) -> Option<End> {
+        let age = now - self.began;
+        if self.sides.iter().any(|side| side.port.is_none()) && age >= limits::UNANSWERED {
+            return Some(End::Unanswered);
+        }
+        if now - self.last >= limits::IDLE {
+            return Some(End::Idle);
+        }
+        let is_used_up = age >= limits::AGE || self.bytes >= limits::SESSION_BYTES;
+        is_used_up.then_some(End::UsedUp)
+    }
+}
+
+/// What may be passed on at a moment.
+struct Budget<'a> {
+    now: Instant,
+    /// Bytes and packets a second of a side, and bytes a second of all.
+    rates: [Rate; 3],
+    total: &'a mut Bucket,
+    dropped: &'a mut Dropped,
+}
+
+impl Budget<'_> {
+    /// Whether a packet of this length of a side may be passed on; then it counts.
+    fn allows(&mut self, side: &mut Half, length: usize) -> bool {
+        let [bytes, packets, total] = self.rates;
+        if !side.packets.has(packets, self.now, 1) || !side.bytes.has(bytes, self.now, length) {
+            self.dropped.over_session += 1;
+            return false;
+        }
+        if !self.total.has(total, self.now, length) {
+            self.dropped.over_total += 1;
+            return false;
+        }
+        side.packets.take(packets, self.now, 1);
+        side.bytes.take(bytes, self.now, length);
+        self.total.take(total, self.now, length);
+        side.has_passed = true;
+        true
+    }
+}

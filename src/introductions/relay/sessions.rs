@@ -35,6 +35,20 @@ pub struct Config {
     pub bounds: Bounds,
 }
 
+/// For the log.
+impl fmt::Display for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let told: Vec<String> = self.told.all().map(|ip| ip.to_string()).collect();
+        let (first, last) = (self.ports.start(), self.ports.end());
+        write!(f, "relay at {}, UDP ports {first} to {last}", told.join(" and "))?;
+        f.write_str(if self.is_apart {
+            ""
+        } else {
+            "; not for clients of GMnet, who need it at another address than the server's"
+        })
+    }
+}
+
 /// The sessions that there are, and the ports of the pool. Without a [`Config`] there are none.
 #[derive(Debug, Default)]
 pub struct Sessions {

@@ -1,0 +1,343 @@
+//! The thread of the relay: the ports of the pool, and a loop of its own, so that no introduction waits
+//! for a packet that is passed on. Only messages go between the two threads.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use log::{debug, warn};
+use mio::net::UdpSocket;
+use mio::{Events, Interest, Poll, Token, Waker};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::{PAUSE, canonical, is_memory_pressure};
+use crate::clock::Instant;
+use crate::introductions::relay::forwarding::{Dropped, Forwarding};
+use crate::introductions::relay::{Bounds, Order, Report};
+use crate::timers::Seldom;
+
+/// Longest datagram that is passed on: more than fits through the Internet in one piece.
+const LONGEST: usize = 2048;
+
+/// Datagrams taken from a socket before others have their turn.
+const BUDGET: usize = 32;
+
+/// Events taken from the kernel at once.
+const EVENTS: usize = 256;
+
+const WAKE: Token = Token(usize::MAX);
+
+/// The thread, as the event loop sees it. Dropping it ends the thread.
+#[derive(Debug)]
+pub struct Relay {
+    messages: Sender<Message>,
+    reports: Receiver<Report>,
+    waker: Waker,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+enum Message {
+    Order(Order),
+    Stop,
+}
+
+/// A port of the relay cannot be had.
+#[derive(Debug)]
+pub struct RelayError {
+    addr: Option<SocketAddr>,
+    error: io::Error,
+}
+
+impl fmt::Display for RelayError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { addr, error } = self;
+        match addr {
+            Some(addr) => write!(f, "cannot open UDP port {addr} for the relay: {error}")?,
+            None => write!(f, "cannot start the relay: {error}")?,
+        }
+        match (error.kind(), addr) {
+            (io::ErrorKind::AddrInUse, _) => {
+                f.write_str("; another program has it: give the relay others with --relay-ports")
+            }
+            (io::ErrorKind::AddrNotAvailable, Some(addr)) => write!(
+                f,
+                "; this machine does not have the address {} ('ip address' lists those it has)",
+                addr.ip()
+            ),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for RelayError {}
+
+impl From<io::Error> for RelayError {
+    fn from(error: io::Error) -> Self {
+        Self { addr: None, error }
+    }
+}
+
+impl Relay {
+    /// Opens these ports at these addresses, at most one of each family, and starts the thread. When it
+    /// has something to tell it wakes `main`.
+    ///
+    /// # Errors
+    /// If a port cannot be had, or the system has no more descriptors, memory or threads.
+    pub fn start(
+        addrs: &[IpAddr],
+        ports: RangeInclusive<u16>,
+        bounds: Bounds,
+        main: Arc<Waker>,
+    ) -> Result<Self, RelayError> {
+        let poll = Poll::new()?;
+        let waker = Waker::new(poll.registry(), WAKE)?;
+        let mut sockets = Vec::new();
+        for addr in addrs {
+            for port in ports.clone() {
+                let addr = SocketAddr::new(*addr, port);
+                let socket = open(addr).map_err(|error| RelayError { addr: Some(addr), error })?;
+                sockets.push(PoolSocket { socket, port, is_ready: false });
+            }
+        }
+        for (n, PoolSocket { socket, .. }) in sockets.iter_mut().enumerate() {
+            poll.registry().register(socket, Token(n), Interest::READABLE)?;
+        }
+        let (messages, orders) = mpsc::channel();
+        let (told, reports) = mpsc::channel();
+        let turns = Turns {
+            poll,
+            pool: Pool::new(sockets, addrs, &ports),
+            ready: VecDeque::new(),
+            forwarding: Forwarding::new(bounds),
+            buffer: Box::new([0; LONGEST + 1]),
+            started: std::time::Instant::now(),
+            orders,
+            told,
+            main,
+            dropped: Dropped::default(),
+            much: Seldom::default(),
+        };
+        let thread = std::thread::Builder::new().name("relay".into()).spawn(move || turns.run())?;
+        Ok(Self { messages, reports, waker, thread: Some(thread) })
+    }
+
+    /// Tells the thread something. False: it is gone.
+    #[must_use]
+    pub fn order(&self, order: Order) -> bool {
+        self.messages.send(Message::Order(order)).is_ok() && self.waker.wake().is_ok()
+    }
+
+    /// The next thing that the thread has to tell.
+    ///
+    /// # Errors
+    /// If the thread is gone.
+    pub fn report(&self) -> Result<Option<Report>, Gone> {
+        match self.reports.try_recv() {
+            Ok(report) => Ok(Some(report)),
+            Err(TryRecvError::Empty) => Ok(None),
+            Err(TryRecvError::Disconnected) => Err(Gone),
+        }
+    }
+}
+
+/// The thread of the relay has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gone;
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        // If this fails it is gone already.
+        let _ = self.messages.send(Message::Stop);
+        let _ = self.waker.wake();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn open(addr: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
+    if addr.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&addr.into())?;
+    Ok(UdpSocket::from_std(socket.into()))
+}
+
+/// The sockets: those of one family after the other, each in the order of their ports.
+#[derive(Debug)]
+struct Pool {
+    sockets: Vec<PoolSocket>,
+    first: u16,
+    size: usize,
+    /// Where the sockets of each family begin.
+    v4: Option<usize>,
+    v6: Option<usize>,
+}
+
+#[derive(Debug)]
+struct PoolSocket {
+    socket: UdpSocket,
+    port: u16,
+    /// It is in the list of those that may have something to read.
+    is_ready: bool,
+}
+
+impl Pool {
+    fn new(sockets: Vec<PoolSocket>, addrs: &[IpAddr], ports: &RangeInclusive<u16>) -> Self {
+        let size = ports.len();
+        let begin = |is_v4| addrs.iter().position(|ip| ip.is_ipv4() == is_v4).map(|n| n * size);
+        Self { sockets, first: *ports.start(), size, v4: begin(true), v6: begin(false) }
+    }
+
+    /// Sends a datagram, or drops it: UDP promises nothing.
+    fn send(&self, port: u16, to: SocketAddr, data: &[u8]) {
+        let begin = if to.is_ipv4() { self.v4 } else { self.v6 };
+        let place = usize::from(port.wrapping_sub(self.first));
+        let Some(begin) = begin.filter(|_| place < self.size) else { return };
+        if let Some(PoolSocket { socket, .. }) = self.sockets.get(begin + place)
+            && let Err(error) = socket.send_to(data, to)
+            && error.kind() != io::ErrorKind::WouldBlock
+        {
+            debug!("relay: {to}: {error}");
+        }
+    }
+}
+
+/// What the thread does.
+#[derive(Debug)]
+struct Turns {
+    poll: Poll,
+    pool: Pool,
+    /// Sockets that may have something to read.
+    ready: VecDeque<usize>,
+    forwarding: Forwarding,
+    buffer: Box<[u8; LONGEST + 1]>,
+    started: std::time::Instant,
+    orders: Receiver<Message>,
+    told: Sender<Report>,
+    main: Arc<Waker>,
+    /// Since the last line of the log about it.
+    dropped: Dropped,
+    much: Seldom,
+}
+
+impl Turns {
+    fn run(mut self) {
+        let mut events = Events::with_capacity(EVENTS);
+        loop {
+            let timeout = self.timeout();
+            match self.poll.poll(&mut events, timeout) {
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => {
+                    return warn!("the relay cannot wait for packets: {error}");
+                }
+                _ => {}
+            }
+            for event in &events {
+                if let Some(socket) = self.pool.sockets.get_mut(event.token().0)
+                    && !std::mem::replace(&mut socket.is_ready, true)
+                {
+                    self.ready.push_back(event.token().0);
+                }
+            }
+            let now = self.now();
+            if !self.obey(now) {
+                return;
+            }
+            for _ in 0..self.ready.len() {
+                let Some(n) = self.ready.pop_front() else { break };
+                if self.receive(now, n) {
+                    self.ready.push_back(n);
+                }
+            }
+            self.forwarding.on_wakeup(now);
+            if !self.tell(now) {
+                return;
+            }
+        }
+    }
+
+    fn now(&self) -> Instant {
+        let micros = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        Instant::from_micros(micros)
+    }
+
+    fn timeout(&self) -> Option<Duration> {
+        if !self.ready.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let (at, now) = (self.forwarding.next_wakeup()?, self.now());
+        // Poll counts in milliseconds and rounds down.
+        Some(if at <= now { Duration::ZERO } else { at - now + Duration::from_millis(1) })
+    }
+
+    /// Does what the event loop says. False: it says no more.
+    fn obey(&mut self, now: Instant) -> bool {
+        loop {
+            match self.orders.try_recv() {
+                Ok(Message::Order(order)) => self.forwarding.order(now, order),
+                Err(TryRecvError::Empty) => return true,
+                Ok(Message::Stop) | Err(TryRecvError::Disconnected) => return false,
+            }
+        }
+    }
+
+    /// Passes on what a socket has, as far as its turn goes. True: there may be more.
+    fn receive(&mut self, now: Instant, n: usize) -> bool {
+        let Self { pool, forwarding, buffer, .. } = self;
+        for _ in 0..BUDGET {
+            let Some(PoolSocket { socket, port, .. }) = pool.sockets.get(n) else { return false };
+            match socket.recv_from(&mut buffer[..]) {
+                // What is longer is dropped, not cut.
+                Ok((length, _)) if length > LONGEST => {}
+                Ok((length, from)) => {
+                    let Some(data) = buffer.get(..length) else { continue };
+                    let mut send = |port, to, data: &[u8]| pool.send(port, to, data);
+                    forwarding.on_datagram(now, *port, canonical(from), data, &mut send);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if let Some(socket) = pool.sockets.get_mut(n) {
+                        socket.is_ready = false;
+                    }
+                    return false;
+                }
+                Err(error) if is_memory_pressure(&error) => {
+                    std::thread::sleep(PAUSE);
+                    return true;
+                }
+                // What an earlier packet came to, as an ICMP error.
+                Err(error) => debug!("relay: {error}"),
+            }
+        }
+        true
+    }
+
+    /// Tells the event loop and the owner what there is to tell. False: nobody listens any more.
+    fn tell(&mut self, now: Instant) -> bool {
+        let mut is_heard = true;
+        let mut is_told = false;
+        for report in self.forwarding.take_reports() {
+            is_told = true;
+            is_heard &= self.told.send(report).is_ok();
+        }
+        if is_told {
+            is_heard &= self.main.wake().is_ok();
+        }
+        self.dropped.add(self.forwarding.take_dropped());
+        if !self.dropped.is_empty()
+            && let Some(before) = self.much.say(now)
+        {
+            warn!("packets of relayed players are dropped, {}{before}", self.dropped);
+            self.dropped = Dropped::default();
+        }
+        is_heard
+    }
+}
