@@ -242,7 +242,7 @@ impl EventLoop {
             self.deliver(now);
             wakeup = self.server.next_wakeup();
         }
-        self.exchange_with_relay(now);
+        self.hear_relay(now);
         Ok(self.timeout(now.instant, wakeup))
     }
 
@@ -267,21 +267,24 @@ impl EventLoop {
         count
     }
 
-    /// Tells the relay's thread what sessions there are, and hears what became of them.
-    fn exchange_with_relay(&mut self, now: Now) {
+    /// Tells the relay's thread what sessions there are, before players are told of them. If it is gone
+    /// that is heard soon.
+    fn open_sessions(&mut self) {
         let Some(relay) = &self.relay else { return };
-        let mut is_there = self.server.relay_orders().all(|order| relay.order(order));
-        loop {
+        self.server.relay_orders().for_each(|order| relay.order(order));
+    }
+
+    /// Hears what became of sessions.
+    fn hear_relay(&mut self, now: Now) {
+        let Some(relay) = &self.relay else { return };
+        let is_gone = loop {
             match relay.report() {
                 Ok(Some(report)) => self.server.on_report(now, report),
-                Ok(None) => break,
-                Err(Gone) => {
-                    is_there = false;
-                    break;
-                }
+                Ok(None) => break false,
+                Err(Gone) => break true,
             }
-        }
-        if !is_there {
+        };
+        if is_gone {
             error!(
                 "the relay has stopped and nobody is relayed any more: start punchd anew, and please \
                  report this with the lines above"
@@ -427,6 +430,7 @@ impl EventLoop {
     /// together; the network does not keep them and what is written to connections in order either.
     fn deliver(&mut self, now: Now) {
         while !self.out.is_empty() {
+            self.open_sessions();
             let mut out = std::mem::take(&mut self.out);
             let mut lost = Vec::new();
             self.datagrams.send_all(out.datagrams());

@@ -36,16 +36,11 @@ const WAKE: Token = Token(usize::MAX);
 /// The thread, as the event loop sees it. Dropping it ends the thread.
 #[derive(Debug)]
 pub struct Relay {
-    messages: Sender<Message>,
+    /// None in the end, which the thread sees.
+    orders: Option<Sender<Order>>,
     reports: Receiver<Report>,
     waker: Waker,
     thread: Option<JoinHandle<()>>,
-}
-
-#[derive(Debug)]
-enum Message {
-    Order(Order),
-    Stop,
 }
 
 /// A port of the relay cannot be had.
@@ -109,7 +104,7 @@ impl Relay {
         for (n, PoolSocket { socket, .. }) in sockets.iter_mut().enumerate() {
             poll.registry().register(socket, Token(n), Interest::READABLE)?;
         }
-        let (messages, orders) = mpsc::channel();
+        let (sender, orders) = mpsc::channel();
         let (told, reports) = mpsc::channel();
         let turns = Turns {
             poll,
@@ -125,13 +120,14 @@ impl Relay {
             much: Seldom::default(),
         };
         let thread = std::thread::Builder::new().name("relay".into()).spawn(move || turns.run())?;
-        Ok(Self { messages, reports, waker, thread: Some(thread) })
+        Ok(Self { orders: Some(sender), reports, waker, thread: Some(thread) })
     }
 
-    /// Tells the thread something. False: it is gone.
-    #[must_use]
-    pub fn order(&self, order: Order) -> bool {
-        self.messages.send(Message::Order(order)).is_ok() && self.waker.wake().is_ok()
+    /// Tells the thread something, before anything that arrives from now on is passed on.
+    pub fn order(&self, order: Order) {
+        // If this fails the thread is gone, as the next report says.
+        let _ = self.orders.as_ref().map(|orders| orders.send(order));
+        let _ = self.waker.wake();
     }
 
     /// The next thing that the thread has to tell.
@@ -153,8 +149,8 @@ pub struct Gone;
 
 impl Drop for Relay {
     fn drop(&mut self) {
+        self.orders = None;
         // If this fails it is gone already.
-        let _ = self.messages.send(Message::Stop);
         let _ = self.waker.wake();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
@@ -222,7 +218,7 @@ struct Turns {
     forwarding: Forwarding,
     buffer: Box<[u8; LONGEST + 1]>,
     started: std::time::Instant,
-    orders: Receiver<Message>,
+    orders: Receiver<Order>,
     told: Sender<Report>,
     main: Arc<Waker>,
     /// Since the last line of the log about it.
@@ -249,7 +245,7 @@ impl Turns {
                 }
             }
             let now = self.now();
-            if !self.obey(now) {
+            if !obey(&self.orders, &mut self.forwarding, now) {
                 return;
             }
             for _ in 0..self.ready.len() {
@@ -279,20 +275,9 @@ impl Turns {
         Some(if at <= now { Duration::ZERO } else { at - now + Duration::from_millis(1) })
     }
 
-    /// Does what the event loop says. False: it says no more.
-    fn obey(&mut self, now: Instant) -> bool {
-        loop {
-            match self.orders.try_recv() {
-                Ok(Message::Order(order)) => self.forwarding.order(now, order),
-                Err(TryRecvError::Empty) => return true,
-                Ok(Message::Stop) | Err(TryRecvError::Disconnected) => return false,
-            }
-        }
-    }
-
     /// Passes on what a socket has, as far as its turn goes. True: there may be more.
     fn receive(&mut self, now: Instant, n: usize) -> bool {
-        let Self { pool, forwarding, buffer, .. } = self;
+        let Self { pool, forwarding, buffer, orders, .. } = self;
         for _ in 0..BUDGET {
             let Some(PoolSocket { socket, port, .. }) = pool.sockets.get(n) else { return false };
             match socket.recv_from(&mut buffer[..]) {
@@ -300,6 +285,10 @@ impl Turns {
                 Ok((length, _)) if length > LONGEST => {}
                 Ok((length, from)) => {
                     let Some(data) = buffer.get(..length) else { continue };
+                    // Whoever was told of a session may have sent this before that was read.
+                    if !obey(orders, forwarding, now) {
+                        return false;
+                    }
                     let mut send = |port, to, data: &[u8]| pool.send(port, to, data);
                     forwarding.on_datagram(now, *port, canonical(from), data, &mut send);
                 }
@@ -339,5 +328,16 @@ impl Turns {
             self.dropped = Dropped::default();
         }
         is_heard
+    }
+}
+
+/// Does what the event loop says. False: it says no more.
+fn obey(orders: &Receiver<Order>, forwarding: &mut Forwarding, now: Instant) -> bool {
+    loop {
+        match orders.try_recv() {
+            Ok(order) => forwarding.order(now, order),
+            Err(TryRecvError::Empty) => return true,
+            Err(TryRecvError::Disconnected) => return false,
+        }
     }
 }
