@@ -317,8 +317,11 @@ impl Server {
                  and the limit of open files"
             );
         }
-        if let Some(peer) = closed.and_then(|id| self.places.get(id)).map(Conn::peer) {
-            debug!("{peer} closed: there is no room for {wants}");
+        if let Some((id, conn)) = closed.and_then(|id| Some((id, self.places.get(id)?))) {
+            debug!("{} closed: there is no room for {wants}", conn.peer());
+            if let Some(dialect) = conn.speaks.and_then(|name| self.dialects.get_mut(name)) {
+                dialect.on_eviction(id);
+            }
         }
         closed
     }
@@ -346,7 +349,10 @@ impl Server {
         if let Some(peer) = self.places.get(conn).map(Conn::peer) {
             debug!("{peer} closed: idle");
         }
-        self.with_dialect_of(now, conn, out, |dialect, cx| dialect.on_gone(cx, conn));
+        self.with_dialect_of(now, conn, out, |dialect, cx| {
+            dialect.on_eviction(conn);
+            dialect.on_gone(cx, conn);
+        });
         self.forget(conn);
         out.close(conn);
     }

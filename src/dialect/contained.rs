@@ -141,6 +141,10 @@ impl Dialect for Contained {
         self.act(cx, |dialect, cx| dialect.on_gone(cx, conn));
     }
 
+    fn on_eviction(&mut self, conn: ConnId) {
+        self.note(|dialect| dialect.on_eviction(conn));
+    }
+
     fn note_ready(&mut self, customers: usize) {
         self.ready = customers;
         self.note(|dialect| dialect.note_ready(customers));

@@ -68,6 +68,9 @@ pub trait Dialect: std::fmt::Debug {
     /// The connection is gone, nothing can be sent on it any more.
     fn on_gone(&mut self, _cx: &mut Context<'_>, _conn: ConnId) {}
 
+    /// The server is about to close a connection because it needs the place; `on_gone` follows.
+    fn on_eviction(&mut self, _conn: ConnId) {}
+
     /// Of how many customers connections have something to read, told before they are served: the
     /// more they are, the less is to be done for one at a time.
     fn note_ready(&mut self, _customers: usize) {}

@@ -58,6 +58,31 @@ fn who_was_not_introduced_has_not_failed() {
 }
 
 #[test]
+fn whose_connection_the_server_closes_has_not_got_through() {
+    let mut story = Story::new();
+    story.host(HOST, 4000, "Pong", "Ann");
+    let client = story.join(CLIENT, 5000, HOST);
+    story.wait(300);
+    story.act(|gmnet, _| gmnet.on_eviction(client));
+    story.lost(client);
+    story.wait(20_000);
+    assert_eq!(counted(&story), NOTHING);
+}
+
+#[test]
+fn who_asks_for_another_host_has_not_got_through_to_the_first() {
+    let mut story = Story::new();
+    story.host(HOST, 4000, "Pong", "Ann");
+    let client = story.join(CLIENT, 5000, HOST);
+    story.wait(100);
+    story.send(client, b"connect\n203.0.113.99\n\0");
+    story.wait(300);
+    story.fin(client);
+    story.wait(20_000);
+    assert_eq!(counted(&story), NOTHING);
+}
+
+#[test]
 fn many_that_end_at_once_do_not_take_one_turn() {
     let mut story = Story::new();
     story.host(HOST, 4000, "Pong", "Ann");

@@ -61,6 +61,13 @@ impl Gmnet {
         }
     }
 
+    /// It will not be known how it ended: the server closes the connection, or the client asks for another
+    /// host.
+    pub(super) fn drop_attempt(&mut self, id: ConnId) {
+        self.attempts.cancel(&id);
+        self.relays.cancel(&id);
+    }
+
     /// Clients whose connections are still open have not got through.
     pub(super) fn give_attempts_up(&mut self, cx: &mut Context<'_>) {
         for _ in 0..AT_ONCE {

@@ -268,6 +268,7 @@ impl Gmnet {
         if let Some(conn) = self.conns.get_mut(conn) {
             conn.answered = cx.now.instant;
         }
+        self.drop_attempt(conn);
         if self.relay_at_once(cx, request, &outcome) {
             return;
         }

@@ -400,8 +400,7 @@ impl Gmnet {
         self.throttled.cancel(&id);
         self.unfinished.count(conn.addr, id, 0);
         self.keep_notices(now, id, conn.host);
-        self.attempts.cancel(&id);
-        self.relays.cancel(&id);
+        self.drop_attempt(id);
         self.knocks.forget(id);
         self.end_registration(now, conn.host, left);
         Some(conn.addr)
@@ -487,6 +486,10 @@ impl Dialect for Gmnet {
         self.end_registration(cx.now, host, Left::Closed);
         self.run(cx, id, b"");
         self.resume(cx);
+    }
+
+    fn on_eviction(&mut self, id: ConnId) {
+        self.drop_attempt(id);
     }
 
     fn on_gone(&mut self, cx: &mut Context<'_>, id: ConnId) {
