@@ -649,6 +649,9 @@ pub const fn worst_case(limits: &Limits) -> u64 {
     fixed.saturating_add(connections).saturating_add(totals)
 }
 
+/// Introductions that came to nothing of which the latest are kept for the owner.
+pub const FAILURES: usize = 10;
+
 /// Lines a second that peers may cause in the log, in the long run, with a minute's worth at once:
 /// some 200 MB a day at the very most.
 pub const LOG_LINES: u32 = 20;
@@ -688,6 +691,3 @@ mod tests {
         }
     }
 }
-
-/// Introductions that came to nothing of which the latest are kept for the owner.
-pub const FAILURES: usize = 10;

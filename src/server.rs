@@ -20,7 +20,7 @@ use crate::dialect::{
 };
 use crate::introductions::PublicIps;
 use crate::introductions::journal::Journal;
-use crate::introductions::relay::{Order, Report, sessions};
+use crate::introductions::relay::{Report, Session, sessions};
 use crate::limits::{self, Limits};
 use crate::nats::Seen;
 use crate::places::{Conn, Places};
@@ -161,9 +161,9 @@ impl Server {
         &self.shared.journal
     }
 
-    /// What the relay's thread is to be told.
-    pub fn relay_orders(&mut self) -> impl Iterator<Item = Order> {
-        self.shared.relay.take_orders()
+    /// The sessions that the relay's thread is to be told of.
+    pub fn new_sessions(&mut self) -> impl Iterator<Item = Session> {
+        self.shared.relay.take_new()
     }
 
     /// The relay's thread tells something.

@@ -116,7 +116,7 @@ struct Line<'a> {
 impl fmt::Display for Line<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Attempt { client, host, game, .. } = self.attempt;
-        let whom = match &game[..] {
+        let whom = match &**game {
             "" => format!("host {host}"),
             game => format!("host {host} ({game})"),
         };

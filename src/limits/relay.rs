@@ -31,6 +31,21 @@ pub const HOSTS: usize = 16 * 1024;
 /// Ports of the pool.
 pub const PORTS: usize = 1024;
 
+/// An upper bound of the memory that the relay takes beside that of
+/// [`worst_case`](super::worst_case), in bytes.
+pub const WORST_CASE: u64 = {
+    /// Everything that is kept of a session on both threads; tables may be half empty.
+    const SESSION: u64 = 2048;
+    /// Everything that is kept of a host address.
+    const HOST: u64 = 128;
+    /// Everything that is kept of an address that did not get through.
+    const FAILURE: u64 = 256;
+    /// The thread, its buffers and those of its sockets here.
+    const BASE: u64 = 4 << 20;
+    let held = 2 * (HELD * HELD_BYTES) as u64;
+    BASE + SESSIONS as u64 * (SESSION + held) + HOSTS as u64 * HOST + FAILURES as u64 * FAILURE
+};
+
 /// So long after a client was told where the host is it is told of the relay, if it is still connected.
 /// Later than a quarter of the game's own time, 5 s at least, its script has moved on to the next port.
 pub const SECOND_NOTICE: Duration = Duration::from_secs(1);

@@ -271,7 +271,7 @@ impl EventLoop {
     /// that is heard soon.
     fn open_sessions(&mut self) {
         let Some(relay) = &self.relay else { return };
-        self.server.relay_orders().for_each(|order| relay.order(order));
+        self.server.new_sessions().for_each(|session| relay.open(session));
     }
 
     /// Hears what became of sessions.

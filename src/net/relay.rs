@@ -19,7 +19,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use super::{PAUSE, canonical, is_memory_pressure};
 use crate::clock::Instant;
 use crate::introductions::relay::forwarding::{Dropped, Forwarding};
-use crate::introductions::relay::{Bounds, Order, Report};
+use crate::introductions::relay::{Bounds, Report, Session};
 use crate::timers::Seldom;
 
 /// Longest datagram that is passed on: more than fits through the Internet in one piece.
@@ -37,7 +37,7 @@ const WAKE: Token = Token(usize::MAX);
 #[derive(Debug)]
 pub struct Relay {
     /// None in the end, which the thread sees.
-    orders: Option<Sender<Order>>,
+    sessions: Option<Sender<Session>>,
     reports: Receiver<Report>,
     waker: Waker,
     thread: Option<JoinHandle<()>>,
@@ -104,7 +104,7 @@ impl Relay {
         for (n, PoolSocket { socket, .. }) in sockets.iter_mut().enumerate() {
             poll.registry().register(socket, Token(n), Interest::READABLE)?;
         }
-        let (sender, orders) = mpsc::channel();
+        let (sender, sessions) = mpsc::channel();
         let (told, reports) = mpsc::channel();
         let turns = Turns {
             poll,
@@ -113,20 +113,20 @@ impl Relay {
             forwarding: Forwarding::new(bounds),
             buffer: Box::new([0; LONGEST + 1]),
             started: std::time::Instant::now(),
-            orders,
+            sessions,
             told,
             main,
             dropped: Dropped::default(),
             much: Seldom::default(),
         };
         let thread = std::thread::Builder::new().name("relay".into()).spawn(move || turns.run())?;
-        Ok(Self { orders: Some(sender), reports, waker, thread: Some(thread) })
+        Ok(Self { sessions: Some(sender), reports, waker, thread: Some(thread) })
     }
 
-    /// Tells the thread something, before anything that arrives from now on is passed on.
-    pub fn order(&self, order: Order) {
+    /// Has the thread pass packets on for a session, whatever arrives from now on.
+    pub fn open(&self, session: Session) {
         // If this fails the thread is gone, as the next report says.
-        let _ = self.orders.as_ref().map(|orders| orders.send(order));
+        let _ = self.sessions.as_ref().map(|sessions| sessions.send(session));
         let _ = self.waker.wake();
     }
 
@@ -149,7 +149,7 @@ pub struct Gone;
 
 impl Drop for Relay {
     fn drop(&mut self) {
-        self.orders = None;
+        self.sessions = None;
         // If this fails it is gone already.
         let _ = self.waker.wake();
         if let Some(thread) = self.thread.take() {
@@ -218,7 +218,7 @@ struct Turns {
     forwarding: Forwarding,
     buffer: Box<[u8; LONGEST + 1]>,
     started: std::time::Instant,
-    orders: Receiver<Order>,
+    sessions: Receiver<Session>,
     told: Sender<Report>,
     main: Arc<Waker>,
     /// Since the last line of the log about it.
@@ -245,7 +245,7 @@ impl Turns {
                 }
             }
             let now = self.now();
-            if !obey(&self.orders, &mut self.forwarding, now) {
+            if !take_sessions(&self.sessions, &mut self.forwarding, now) {
                 return;
             }
             for _ in 0..self.ready.len() {
@@ -277,7 +277,7 @@ impl Turns {
 
     /// Passes on what a socket has, as far as its turn goes. True: there may be more.
     fn receive(&mut self, now: Instant, n: usize) -> bool {
-        let Self { pool, forwarding, buffer, orders, .. } = self;
+        let Self { pool, forwarding, buffer, sessions, .. } = self;
         for _ in 0..BUDGET {
             let Some(PoolSocket { socket, port, .. }) = pool.sockets.get(n) else { return false };
             match socket.recv_from(&mut buffer[..]) {
@@ -286,7 +286,7 @@ impl Turns {
                 Ok((length, from)) => {
                     let Some(data) = buffer.get(..length) else { continue };
                     // Whoever was told of a session may have sent this before that was read.
-                    if !obey(orders, forwarding, now) {
+                    if !take_sessions(sessions, forwarding, now) {
                         return false;
                     }
                     let mut send = |port, to, data: &[u8]| pool.send(port, to, data);
@@ -331,11 +331,11 @@ impl Turns {
     }
 }
 
-/// Does what the event loop says. False: it says no more.
-fn obey(orders: &Receiver<Order>, forwarding: &mut Forwarding, now: Instant) -> bool {
+/// Takes the sessions that the event loop has given out. False: there will be no more.
+fn take_sessions(new: &Receiver<Session>, forwarding: &mut Forwarding, now: Instant) -> bool {
     loop {
-        match orders.try_recv() {
-            Ok(order) => forwarding.order(now, order),
+        match new.try_recv() {
+            Ok(session) => forwarding.open(now, session),
             Err(TryRecvError::Empty) => return true,
             Err(TryRecvError::Disconnected) => return false,
         }

@@ -6,11 +6,12 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU16;
 use std::time::Duration;
 
 use slab::Slab;
 
-use super::{Bounds, End, Order, Report, Session, SessionId, Shape};
+use super::{Bounds, End, Report, Session, SessionId, Shape};
 use crate::clock::Instant;
 use crate::hash::Map;
 use crate::limits::relay as limits;
@@ -31,9 +32,9 @@ const HEADER: [u8; 4] = [0xDE, 0xC0, 0xAD, 0xDE];
 #[derive(Debug)]
 pub struct Forwarding {
     sessions: Slab<Passage>,
-    by_id: Map<SessionId, usize>,
-    /// Which session, and which of its sides, sends to a port of the pool from an address.
-    by_sender: Map<(u16, IpAddr), (usize, usize)>,
+    /// Which session, and which of its sides, sends to a port of the pool from an address: twice the place
+    /// of the session, plus one for the second side.
+    by_sender: Map<(u16, IpAddr), u32>,
     session_bytes: Rate,
     session_packets: Rate,
     total_bytes: Rate,
@@ -109,18 +110,19 @@ struct Half {
     /// The port of the pool that it sends to, and gets packets from.
     pool_port: u16,
     /// The port that it sends from, once it has.
-    port: Option<u16>,
+    port: Option<NonZeroU16>,
     has_passed: bool,
     bytes: Bucket,
     packets: Bucket,
     /// Its first packets, until the other side is there: a game counts what it has sent, and takes the
     /// first answer for the end of that.
-    held: Vec<Box<[u8]>>,
+    #[expect(clippy::box_collection, reason = "most sessions hold nothing, and there are many")]
+    held: Option<Box<Vec<Box<[u8]>>>>,
 }
 
 impl Half {
     fn endpoint(&self) -> Option<SocketAddr> {
-        self.port.map(|port| SocketAddr::new(self.addr, port))
+        self.port.map(|port| SocketAddr::new(self.addr, port.get()))
     }
 }
 
@@ -130,7 +132,6 @@ impl Forwarding {
     pub fn new(bounds: Bounds) -> Self {
         Self {
             sessions: Slab::new(),
-            by_id: Map::default(),
             by_sender: Map::default(),
             session_bytes: Rate::per_second(bounds.session_bytes),
             session_packets: Rate::per_second(bounds.session_packets),
@@ -143,19 +144,8 @@ impl Forwarding {
         }
     }
 
-    /// Does what the other half says.
-    pub fn order(&mut self, now: Instant, order: Order) {
-        match order {
-            Order::Open(session) => self.open(now, session),
-            Order::Close(id) => {
-                if let Some(at) = self.by_id.get(&id) {
-                    self.remove(*at);
-                }
-            }
-        }
-    }
-
-    fn open(&mut self, now: Instant, session: Session) {
+    /// From now on packets of these two are passed on.
+    pub fn open(&mut self, now: Instant, session: Session) {
         let Session { id, sides, shape } = session;
         let sides = sides.map(|side| Half {
             addr: side.addr,
@@ -164,15 +154,16 @@ impl Forwarding {
             has_passed: false,
             bytes: Bucket::default(),
             packets: Bucket::default(),
-            held: Vec::new(),
+            held: None,
         });
         let senders = [0, 1].map(|n| sides.get(n).map(|side: &Half| (side.pool_port, side.addr)));
         let passage =
             Passage { id, shape, sides, began: now, last: now, bytes: 0, is_connected: false };
         let at = self.sessions.insert(passage);
-        self.by_id.insert(id, at);
-        for (n, sender) in senders.into_iter().flatten().enumerate() {
-            self.by_sender.insert(sender, (at, n));
+        // There are a few thousand at most.
+        let place = u32::try_from(2 * at).unwrap_or(u32::MAX);
+        for (n, sender) in (0..).zip(senders.into_iter().flatten()) {
+            self.by_sender.insert(sender, place + n);
         }
         self.check.get_or_insert(now + CHECK);
     }
@@ -187,26 +178,28 @@ impl Forwarding {
         data: &[u8],
         send: &mut impl FnMut(u16, SocketAddr, &[u8]),
     ) {
-        let Some(&(at, n)) = self.by_sender.get(&(pool_port, from.ip())) else { return };
-        let Some(passage) = self.sessions.get_mut(at) else { return };
+        let Some(&place) = self.by_sender.get(&(pool_port, from.ip())) else { return };
+        let Some(passage) = self.sessions.get_mut((place / 2) as usize) else { return };
         let Passage { shape, sides, is_connected, .. } = passage;
         let [one, other] = sides;
-        let (own, other) = if n == 0 { (one, other) } else { (other, one) };
+        let (own, other) = if place % 2 == 0 { (one, other) } else { (other, one) };
         if *shape == Shape::GameMaker && !data.starts_with(&HEADER) {
             self.dropped.of_other_shape += 1;
             return;
         }
-        if own.port != Some(from.port()) {
+        let port = NonZeroU16::new(from.port());
+        if own.port != port {
             // Others behind a carrier's address spray ports, and have not been asked.
             if *is_connected {
                 return;
             }
-            own.port = Some(from.port());
+            own.port = port;
         }
         passage.last = now;
         let Some(to) = other.endpoint() else {
-            if own.held.len() < limits::HELD && data.len() <= limits::HELD_BYTES {
-                own.held.push(data.into());
+            let held = own.held.get_or_insert_default();
+            if held.len() < limits::HELD && data.len() <= limits::HELD_BYTES {
+                held.push(data.into());
             }
             return;
         };
@@ -217,7 +210,7 @@ impl Forwarding {
             dropped: &mut self.dropped,
         };
         let mut bytes = 0;
-        for held in std::mem::take(&mut other.held) {
+        for held in other.held.take().into_iter().flat_map(|held| *held) {
             if budget.allows(other, held.len()) {
                 bytes += held.len();
                 send(own.pool_port, from, &held);
@@ -272,7 +265,6 @@ impl Forwarding {
 
     fn remove(&mut self, at: usize) -> Option<SessionId> {
         let passage = self.sessions.try_remove(at)?;
-        self.by_id.remove(&passage.id);
         for side in &passage.sides {
             self.by_sender.remove(&(side.pool_port, side.addr));
         }

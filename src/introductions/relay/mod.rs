@@ -1,7 +1,7 @@
 //! The relay: two players whose NATs keep them apart send to a port of this server each, and what
 //! comes to one leaves from the other. [`sessions`] gives ports out, on the thread of the event loop;
-//! [`forwarding`] passes packets on, on a thread of its own. Only [`Order`]s and [`Report`]s go
-//! between the two.
+//! [`forwarding`] passes packets on, on a thread of its own. Only [`Session`]s go one way, and [`Report`]s
+//! the other.
 //!
 //! All sessions share one pool of ports. A port is told apart by who sends to it: no address has two
 //! sessions at one port.
@@ -42,15 +42,6 @@ pub enum Shape {
     GameMaker,
     /// All.
     Any,
-}
-
-/// What the forwarding thread is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
-    /// Pass packets on for these two.
-    Open(Session),
-    /// Pass no more on; the session is not reported again.
-    Close(SessionId),
 }
 
 /// What the forwarding thread tells.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use hashlink::LinkedHashMap;
 use log::warn;
 
-use super::{Bounds, Order, Report, Session, SessionId, Shape, Side};
+use super::{Bounds, Report, Session, SessionId, Shape, Side};
 use crate::clock::{Instant, Now};
 use crate::customers::Counts;
 use crate::hash::{Keyed, Map};
@@ -61,7 +61,8 @@ pub struct Sessions {
     held: Counts,
     /// Which ports hosts have been told, the one that was told one longest ago in front.
     told: LinkedHashMap<IpAddr, Told, Keyed>,
-    orders: Vec<Order>,
+    /// Those that the thread has not been told of yet.
+    new: Vec<Session>,
     /// How many there have been.
     count: u64,
     passed: Passed,
@@ -205,7 +206,7 @@ impl Sessions {
                 Passage { attempt, began: now.instant, is_through: false, is_welcome: false },
             ),
         );
-        self.orders.push(Order::Open(session));
+        self.new.push(session);
         Ok(Places { id, for_client, for_host })
     }
 
@@ -283,15 +284,15 @@ impl Sessions {
     /// The thread that passes packets on is gone, and with it all sessions.
     pub fn fail(&mut self) {
         self.config = None;
-        self.orders.clear();
+        self.new.clear();
         self.open.clear();
         self.taken.clear();
         self.held = Counts::default();
     }
 
-    /// What that thread is to be told.
-    pub fn take_orders(&mut self) -> impl Iterator<Item = Order> {
-        self.orders.drain(..)
+    /// The sessions that that thread is to be told of.
+    pub fn take_new(&mut self) -> impl Iterator<Item = Session> {
+        std::mem::take(&mut self.new).into_iter()
     }
 
     /// How many sessions there are.
