@@ -241,7 +241,9 @@ fn a_list_without_end_ends() {
     });
     let events = ["events", "--id", "a", "--do", "rooms", "--master", &server];
     let said = fails(&events, Duration::from_secs(35));
-    assert!(said.contains("the list of rooms had not come to its end within 20.0s"), "{said}");
+    // Whichever bound is reached first, which depends on how fast the machine is.
+    let ends = ["had not come to its end within 20.0s", "sends without end, as none would"];
+    assert!(ends.iter().any(|end| said.contains(end)), "{said}");
 }
 
 #[test]
