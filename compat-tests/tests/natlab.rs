@@ -182,7 +182,7 @@ fn what_is_lost_on_the_way_to_the_server_is_sent_again() {
             "--ready",
             "host: output ^registered",
             "--exec",
-            &format!("client: {} --timeout 5", punch(JOIN)),
+            &format!("client: {} --timeout 10", punch(JOIN)),
         ]);
     }
 }
