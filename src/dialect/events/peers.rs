@@ -230,11 +230,12 @@ impl Events {
         }
         let (Some(a), Some(b)) = (self.peer(host), self.peer(player)) else { return false };
         let nonce = &format!("{nonce:032x}");
-        let of = |id, peer: &Peer, at: SocketAddr| {
+        let is_one_network = at.ip() == bt.ip();
+        let of = |id, peer: &Peer, own: SocketAddr| {
             // Who is not known to be there himself names nobody in that network.
-            let share = at.ip() == bt.ip() && self.is_at(id, at);
+            let share = is_one_network && self.is_at(id, own);
             let local = if share { peer.local.clone() } else { Vec::new() };
-            (Arc::clone(&peer.id), at, local)
+            (Arc::clone(&peer.id), own, local)
         };
         let (a, b) = (of(host, a, at), of(player, b, bt));
         // Whoever is there. Others can be named anywhere, by whoever has their token.

@@ -285,6 +285,28 @@ fn local_endpoints_are_told_within_one_network_only() {
 }
 
 #[test]
+fn those_in_different_networks_are_told_nothing_of_each_others() {
+    let mut world = World::new();
+    let all = [([203, 0, 113, 1], "host"), ([203, 0, 113, 9], "player")].map(|(from, name)| {
+        world.from = from;
+        let (id, token) = world.login(name);
+        world.datagram(&SocketAddr::from((from, 1)).to_string(), &format!("udp:{token}"));
+        let lan = json!({"local": [{"ip": "192.168.1.1", "port": 80}]});
+        world.ask(id, "local_endpoints", lan).unwrap();
+        id
+    });
+    let made = world.ask(all[0], "create_room", json!({"name": "Apart"})).unwrap();
+    world.heard.clear();
+    let join = json!({"type": "request", "name": "join_room", "request_id": 1, "data": made});
+    world.say(all[1], join.to_string());
+    for id in all {
+        let told = world.heard(id);
+        let introduced = told.iter().find(|event| event["name"] == "introduce").unwrap();
+        assert_eq!(introduced["data"]["local"], json!([]), "{told:?}");
+    }
+}
+
+#[test]
 fn a_datagram_without_a_token_is_not_answered() {
     let mut world = World::new();
     let (peer, token) = world.login("peer");
