@@ -2,12 +2,12 @@
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use prost::Message as _;
 use rand::Rng;
 
-use super::clients::{Client, Clients};
+use super::clients::Clients;
 use super::id::Uuid;
 use super::message::{
     ClientInfo, Content, Endpoint, JoinLobbySuccess, LobbyInfo, LobbyListResponse, LobbyUpdate,
@@ -17,6 +17,7 @@ use super::turns::Turns;
 use crate::customers::{Counts, Shares, widest};
 use crate::dialect::by_family::ByFamily;
 use crate::holders::Holders;
+use crate::introductions::PublicIps;
 use crate::limits;
 
 /// A lobby. Its host is the member that has been in it longest.
@@ -204,14 +205,14 @@ impl Lobbies {
     fn members<'a>(
         &'a self,
         id: Uuid,
-        clients: &'a Clients,
+        reader: Reader<'a>,
     ) -> impl Iterator<Item = ClientInfo> + 'a {
         let members = self.all.get(&id).map_or(&[][..], |lobby| &lobby.members);
-        members.iter().filter_map(|id| Some(client_info(*id, clients.get(*id)?)))
+        members.iter().filter_map(move |id| reader.info(*id))
     }
 
     /// The answer to a new member; members that do not fit are left out.
-    pub(super) fn success(&self, id: Uuid, clients: &Clients) -> Content {
+    pub(super) fn success(&self, id: Uuid, reader: Reader<'_>) -> Content {
         let mut all = JoinLobbySuccess {
             success: true,
             lobby_id: id.to_string(),
@@ -219,7 +220,7 @@ impl Lobbies {
             lobby_members: Vec::new(),
         };
         let mut length = all.encoded_len();
-        for member in self.members(id, clients) {
+        for member in self.members(id, reader) {
             length += field(member.encoded_len());
             if wrapped(length) > limits::NATPUNCH_DATAGRAM {
                 break;
@@ -230,7 +231,7 @@ impl Lobbies {
     }
 
     /// The news of a lobby; members that do not fit are left out.
-    pub(super) fn update(&self, id: Uuid, kind: &str, clients: &Clients) -> Content {
+    pub(super) fn update(&self, id: Uuid, kind: &str, reader: Reader<'_>) -> Content {
         let mut all = LobbyUpdate {
             lobby_id: id.to_string(),
             lobby_info: self.info(id),
@@ -238,7 +239,7 @@ impl Lobbies {
         };
         if let Some(mut info) = all.lobby_info.take() {
             let (rest, mut length) = (all.encoded_len(), info.encoded_len());
-            for member in self.members(id, clients) {
+            for member in self.members(id, reader) {
                 length += field(member.encoded_len());
                 if wrapped(rest + field(length)) > limits::NATPUNCH_DATAGRAM {
                     break;
@@ -256,17 +257,16 @@ impl Lobbies {
     pub(super) fn list(
         &self,
         request_id: &str,
-        (reader, limit): (IpAddr, usize),
-        clients: &Clients,
+        (reader, limit): (Reader<'_>, usize),
         rng: &mut impl Rng,
     ) -> Option<Content> {
-        let row = self.rows.of(reader);
+        let row = self.rows.of(reader.at);
         let mut list = self.list_of(row, request_id, limit)?;
         let some: Vec<Uuid>;
         let mut ids = row;
         if list.lobbies.len() < row.len() {
             let most = row.len().min(limit / ENTRY);
-            some = self.turns.of(reader).in_turn(rng).take(most).collect();
+            some = self.turns.of(reader.at).in_turn(rng).take(most).collect();
             ids = &some;
             list = self.list_of(ids, request_id, limit)?;
         }
@@ -274,7 +274,7 @@ impl Lobbies {
         for (info, id) in list.lobbies.iter_mut().zip(ids) {
             let mut own = info.encoded_len();
             length -= field(own);
-            for member in self.members(*id, clients) {
+            for member in self.members(*id, reader) {
                 own += field(member.encoded_len());
                 if wrapped(length + field(own)) > limit {
                     return Some(Content::LobbyListResponse(list));
@@ -336,8 +336,20 @@ pub(super) fn endpoint(addr: std::net::SocketAddr) -> Endpoint {
     Endpoint { ip_address: addr.ip().to_string(), port: addr.port().into() }
 }
 
-fn client_info(id: Uuid, client: &Client) -> ClientInfo {
-    ClientInfo { client_id: id.to_string(), public_endpoint: Some(endpoint(client.endpoint)) }
+/// Who is told of clients: by the addresses at which it can reach them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reader<'a> {
+    pub(super) at: IpAddr,
+    pub(super) clients: &'a Clients,
+    pub(super) public_ips: PublicIps,
+}
+
+impl Reader<'_> {
+    fn info(&self, id: Uuid) -> Option<ClientInfo> {
+        let at = self.clients.get(id)?.endpoint;
+        let at = SocketAddr::new(self.public_ips.told(at.ip(), self.at), at.port());
+        Some(ClientInfo { client_id: id.to_string(), public_endpoint: Some(endpoint(at)) })
+    }
 }
 
 #[cfg(test)]
@@ -358,7 +370,8 @@ mod tests {
         let viewer = IpAddr::from([203, 0, 113, 200]);
         for limit in 40..=limits::NATPUNCH_DATAGRAM {
             let same = || StdRng::seed_from_u64(limit as u64);
-            let list = lobbies.list("request", (viewer, limit), &clients, &mut same());
+            let reader = Reader { at: viewer, clients: &clients, public_ips: PublicIps::default() };
+            let list = lobbies.list("request", (reader, limit), &mut same());
             let Some(list) = list else { continue };
             assert!(size(list.clone()) <= limit, "{limit}");
             let Content::LobbyListResponse(mut list) = list else { panic!("{list:?}") };

@@ -4,7 +4,7 @@
 //! An ID is only believed from the endpoint that registered it. Everything that goes wrong is
 //! told in an `Error` message, or not at all where the original is silent.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use log::{debug, warn};
 use prost::Message as _;
@@ -28,7 +28,7 @@ mod turns;
 
 use clients::Clients;
 use id::Uuid;
-use lobbies::{Lobbies, endpoint, size};
+use lobbies::{Lobbies, Reader, endpoint, size};
 use message::{
     ConnectRequest, ConnectionInstruction, Content, CreateLobbyRequest, CreateLobbyResponse,
     Endpoint, Error, JoinLobbyRequest, JoinLobbyResponse, LeaveLobbyRequest, LeaveLobbyResponse,
@@ -206,7 +206,7 @@ impl Natpunch {
         };
         if lobby.members.contains(&joiner) {
             // The answer was lost, or the client has forgotten.
-            let success = self.lobbies.success(id, &self.clients);
+            let success = self.lobbies.success(id, self.reader(from.peer.ip()));
             return self.answer(cx, from, success);
         }
         if self.are_apart(joiner, host) {
@@ -261,11 +261,10 @@ impl Natpunch {
         self.lobbies.note_members(id, &mut self.clients);
         self.count(cx, id, joiner, true);
         debug!("{joiner} joined the lobby {id}");
-        self.tell(joiner, self.lobbies.success(id, &self.clients), cx.out);
+        self.tell_read(joiner, |lobbies, reader| lobbies.success(id, reader), cx.out);
         let members = self.lobbies.get(id).map_or(&[][..], |lobby| &lobby.members);
         let others = || members.iter().filter(|other| **other != joiner);
-        let update = self.lobbies.update(id, "player_joined", &self.clients);
-        others().for_each(|other| self.tell(*other, update.clone(), cx.out));
+        others().for_each(|other| self.tell_update(*other, id, "player_joined", cx.out));
         others().for_each(|other| self.introduce(cx, joiner, *other, 0));
     }
 
@@ -302,10 +301,9 @@ impl Natpunch {
         let Some(host) = lobby.host() else { return self.close(id, cx.out) };
         self.lobbies.note_members(id, &mut self.clients);
         let left = Content::PeerLeft(PeerLeft { client_id: who.to_string() });
-        let update = self.lobbies.update(id, "player_left", &self.clients);
         for member in self.lobbies.get(id).map_or(&[][..], |lobby| &lobby.members) {
             self.tell(*member, left.clone(), cx.out);
-            self.tell(*member, update.clone(), cx.out);
+            self.tell_update(*member, id, "player_left", cx.out);
         }
         if was_host {
             for joiner in pending {
@@ -319,13 +317,12 @@ impl Natpunch {
     fn close(&mut self, id: Uuid, out: &mut Outbox) {
         let Some(lobby) = self.lobbies.get(id) else { return };
         let (members, pending) = (lobby.members.clone(), lobby.pending.clone());
-        let closed = self.lobbies.update(id, "lobby_closed", &self.clients);
         for member in members {
-            self.tell(member, closed.clone(), out);
+            self.tell_update(member, id, "lobby_closed", out);
             self.clients.exit(member, id);
         }
         for joiner in pending {
-            self.tell(joiner, closed.clone(), out);
+            self.tell_update(joiner, id, "lobby_closed", out);
             self.give_up(id, joiner, out);
         }
         debug!("the lobby {id} is gone");
@@ -357,8 +354,9 @@ impl Natpunch {
         } else {
             cx.shared.credits.left_for_list(from.peer.ip(), length).min(limits::NATPUNCH_DATAGRAM)
         };
-        let reader = from.peer.ip();
-        let list = self.lobbies.list(request_id, (reader, limit), &self.clients, &mut self.rng);
+        let (at, public_ips) = (from.peer.ip(), self.public_ips);
+        let reader = Reader { at, clients: &self.clients, public_ips };
+        let list = self.lobbies.list(request_id, (reader, limit), &mut self.rng);
         if let Some(list) = list {
             self.answer(cx, from, list);
         }
@@ -382,6 +380,9 @@ impl Natpunch {
             let port = next.first().copied().unwrap_or(client.endpoint.port());
             let addr = self.public_ips.told(client.endpoint.ip(), other.ip());
             let public = SocketAddr::new(addr, port);
+            // Clients read it without looking whether it is there.
+            let local =
+                client.local.unwrap_or_else(|| SocketAddr::new(addr, client.endpoint.port()));
             let instruction = ConnectionInstruction {
                 accepted: true,
                 client_id: who.to_string(),
@@ -389,8 +390,7 @@ impl Natpunch {
                 nat_type: nat_type(cx.shared.nats.kind(cx.now.instant, client.endpoint)).into(),
                 attempt_number,
                 public_endpoint: Some(endpoint(public)),
-                // Clients read it without looking whether it is there.
-                local_endpoint: Some(endpoint(client.local.unwrap_or(client.endpoint))),
+                local_endpoint: Some(endpoint(local)),
             };
             self.tell(whom, Content::ConnectionInstruction(instruction), cx.out);
         }
@@ -443,6 +443,28 @@ impl Natpunch {
         }
     }
 
+    /// Tells a client news of a lobby.
+    fn tell_update(&self, id: Uuid, lobby: Uuid, kind: &str, out: &mut Outbox) {
+        self.tell_read(id, |lobbies, reader| lobbies.update(lobby, kind, reader), out);
+    }
+
+    /// Sends a client something in which others are told of, by the addresses at which it can reach them.
+    fn tell_read(
+        &self,
+        id: Uuid,
+        content: impl FnOnce(&Lobbies, Reader<'_>) -> Content,
+        out: &mut Outbox,
+    ) {
+        if let Some(client) = self.clients.get(id) {
+            let reader = self.reader(client.endpoint.ip());
+            send(client.via, client.endpoint, content(&self.lobbies, reader), out);
+        }
+    }
+
+    fn reader(&self, at: IpAddr) -> Reader<'_> {
+        Reader { at, clients: &self.clients, public_ips: self.public_ips }
+    }
+
     /// Sends something to a client.
     fn tell(&self, id: Uuid, content: Content, out: &mut Outbox) {
         if let Some(client) = self.clients.get(id) {
@@ -477,7 +499,7 @@ fn send(via: Via, to: SocketAddr, content: Content, out: &mut Outbox) {
 /// so that it must not be that of a stranger.
 fn local(claimed: Option<Endpoint>, public: SocketAddr) -> Option<SocketAddr> {
     let claimed = claimed?;
-    let ip: std::net::IpAddr = claimed.ip_address.parse().ok()?;
+    let ip: IpAddr = claimed.ip_address.parse().ok()?;
     let port = u16::try_from(claimed.port).ok().filter(|port| *port != 0)?;
     let ip = ip.to_canonical();
     may_be_told(ip, public.ip()).then(|| SocketAddr::new(ip, port))

@@ -91,6 +91,25 @@ fn who_is_outside_is_told_the_public_address_of_who_is_inside() {
     let (inside, outside) = (SocketAddr::from(([192, 168, 1, 5], 4001)), addr(2));
     let (ia, ib) = (world.client(inside), world.client(outside));
     let told = world.say(outside, connect(&ib, &ia));
-    assert!(told.contains(&(outside, instruction(&ia, public, inside))), "{told:?}");
+    assert!(told.contains(&(outside, instruction(&ia, public, public))), "{told:?}");
     assert!(told.contains(&(inside, instruction(&ib, outside, outside))), "{told:?}");
+
+    let lobby = world.lobby(inside, &ia, 8);
+    let other = SocketAddr::from(([192, 168, 1, 6], 4001));
+    let ic = world.client(other);
+    let mut told = Vec::new();
+    for (from, what) in [
+        (other, join(&lobby, &ic)),
+        (inside, ready(&lobby, &ic)),
+        (outside, pb().m(15, pb().s(1, "q"))),
+        (outside, join(&lobby, &ib)),
+        (inside, ready(&lobby, &ib)),
+        (other, leave(&lobby, &ic)),
+    ] {
+        told.extend(world.say(from, what));
+    }
+    let told: Vec<_> = told.into_iter().filter(|(to, _)| *to == outside).collect();
+    assert!(told.len() >= 5, "{told:?}");
+    let text: String = told.iter().map(|(_, Pb(bytes))| bytes.escape_ascii().to_string()).collect();
+    assert!(!text.contains("192.168.") && text.matches("198.51.100.7").count() >= 5, "{text}");
 }
