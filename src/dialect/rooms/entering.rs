@@ -59,7 +59,7 @@ impl Rooms {
         }
         let wanted = self.table.room(room).filter(|room| !room.is_closing);
         let wanted = wanted.ok_or(Reason::NoRoom)?;
-        if wanted.is_barred(turn.from) {
+        if self.is_barred(room, turn.from) {
             return Err(Reason::Kicked);
         }
         if let Some(host) = self.table.peer(wanted.host).map(|host| host.endpoint)
@@ -142,8 +142,8 @@ impl Rooms {
         let offer = self.offers.shown(turn.from, id, key).cloned();
         let Offer { room, name, .. } = offer.ok_or(Reason::NoRoom)?;
         if name.is_none() {
-            let wanted = self.table.room(room).ok_or(Reason::NoRoom)?;
-            if wanted.is_barred(turn.from) {
+            self.table.room(room).ok_or(Reason::NoRoom)?;
+            if self.is_barred(room, turn.from) {
                 return Err(Reason::Kicked);
             }
         }
@@ -177,7 +177,7 @@ impl Rooms {
             self.log_families(turn.cx.now, turn.from, old);
             return Err(Reason::Family);
         }
-        if !is_host && self.table.room(room).is_some_and(|room| room.is_barred(turn.from)) {
+        if !is_host && self.is_barred(room, turn.from) {
             return Err(Reason::Kicked);
         }
         match self.table.peer_at(turn.from).map(|other| (other.id, other.is_host && other.proved)) {

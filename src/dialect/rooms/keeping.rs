@@ -32,8 +32,8 @@ impl Rooms {
 
     /// Makes place in its room for a client whose place is kept. It is still counted everywhere else.
     fn make_place_again(&mut self, turn: &mut Turn<'_, '_>, room: Id) -> Result<(), Reason> {
-        let wanted = self.table.room(room).ok_or(Reason::NoRoom)?;
-        if wanted.is_barred(turn.from) {
+        self.table.room(room).ok_or(Reason::NoRoom)?;
+        if self.is_barred(room, turn.from) {
             return Err(Reason::Kicked);
         }
         let in_the_way = self.in_the_way_there(turn, room, Duration::ZERO)?;

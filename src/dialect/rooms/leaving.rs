@@ -1,7 +1,7 @@
 //! How a peer gets out of a room, and what others are told then.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use log::log;
 
@@ -98,6 +98,27 @@ impl Rooms {
         Ok(())
     }
 
+    /// Whether somebody may not enter a room.
+    pub(super) fn is_barred(&self, id: Id, from: SocketAddr) -> bool {
+        let Some(room) = self.table.room(id) else { return false };
+        let known_as = self.known_as(id, from).map(Outcast::Ip);
+        [Some(Outcast::Endpoint(from)), Some(Outcast::Ip(from.ip())), known_as]
+            .into_iter()
+            .flatten()
+            .any(|outcast| room.bars(outcast))
+    }
+
+    /// Whether who is at this endpoint is at that address, or the host of the room takes it for that.
+    fn is_at(&self, room: Id, at: SocketAddr, ip: IpAddr) -> bool {
+        at.ip() == ip || self.known_as(room, at) == Some(ip)
+    }
+
+    /// The address by which the host of a room knows who is at this endpoint.
+    fn known_as(&self, room: Id, at: SocketAddr) -> Option<IpAddr> {
+        let host = self.table.peer(self.table.room(room)?.host)?;
+        Some(self.config.public_ips.told(at.ip(), host.endpoint.ip()))
+    }
+
     /// `kc:ip`: all clients of an address have to go, and none may come.
     pub(super) fn kick_ip(&mut self, turn: &mut Turn<'_, '_>, ip: IpAddr) -> Result<(), Reason> {
         let id = self.own_room(turn)?;
@@ -106,7 +127,7 @@ impl Rooms {
         room.bar(Outcast::Ip(ip));
         let clients = room.clients.clone();
         for client in clients {
-            if self.table.peer(client).is_some_and(|peer| peer.endpoint.ip() == ip) {
+            if self.table.peer(client).is_some_and(|peer| self.is_at(id, peer.endpoint, ip)) {
                 self.kick(turn, id, client, Outcast::Ip(ip));
             }
         }

@@ -94,9 +94,8 @@ impl Outcast {
 }
 
 impl Room {
-    pub(super) fn is_barred(&self, from: SocketAddr) -> bool {
-        self.kicked.contains(&Outcast::Endpoint(from))
-            || self.kicked.contains(&Outcast::Ip(from.ip()))
+    pub(super) fn bars(&self, outcast: Outcast) -> bool {
+        self.kicked.contains(&outcast)
     }
 
     pub(super) fn bar(&mut self, outcast: Outcast) {

@@ -1,7 +1,7 @@
 //! Every request, and every reason to refuse it.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::{Place, World, peer};
 use crate::dialect::Dialect;
@@ -285,6 +285,24 @@ fn an_address_is_kicked_with_all_its_clients() {
     // It cannot come in with a place that it was given elsewhere, either.
     let moved = Place { at: peer(2), ..other };
     assert_eq!(world.answer(peer(2), &moved.rc()), "er:rc:kicked");
+}
+
+/// The host knows those in the network of the server by another address than the server does.
+#[test]
+fn an_address_is_kicked_as_the_host_knows_it() {
+    let public: IpAddr = [198, 51, 100, 7].into();
+    let config = Config { public_ips: public.into(), ..Config::default() };
+    for kick in [format!("kc:ip:{public}"), "kc:ip:192.168.1.5".to_owned()] {
+        let mut world = World::with(config.clone());
+        let host = world.host(peer(1), "a");
+        let inside = SocketAddr::from(([192, 168, 1, 5], 40_000));
+        world.join(inside, &host);
+        let sent = world.send(host.at, kick.as_bytes());
+        assert_eq!(sent.to(inside), [format!("kc:{}", host.room)], "{kick}");
+        let other_port = SocketAddr::new(inside.ip(), 40_001);
+        assert_eq!(world.answer(other_port, &format!("jr:{}", host.room)), "er:jr:kicked");
+        world.join(peer(3), &host);
+    }
 }
 
 #[test]
