@@ -250,3 +250,28 @@ fn a_host_that_is_found_is_told_of_the_clients_that_it_missed() {
     story.knock(HOST, 4000, 25);
     story.tells(host, at("203.0.113.3", 5000));
 }
+
+/// Each asks for one place, so none has most; but none of them knocks.
+#[test]
+fn hosts_that_never_knock_keep_nobody_from_being_asked() {
+    let mut story = Story::asking();
+    for round in 0..5 {
+        for n in 0..300 {
+            story.host_without_udp(
+                &format!("198.{}.{}.{round}", 51 + n / 200, n % 200),
+                "Pong",
+                "",
+            );
+        }
+        story.wait(700);
+        story.told.clear();
+        let addr = format!("203.0.113.{}", 10 + round);
+        let host = story.host_without_udp(&addr, "Pong", "Ann");
+        story.wait(100);
+        story.tells(host, notice());
+        story.knock(&addr, 4000, 30);
+        let client = story.join(CLIENT, 5000, &addr);
+        story.tells(client, at(&addr, 4000));
+        story.told.clear();
+    }
+}

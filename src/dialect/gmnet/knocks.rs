@@ -156,13 +156,34 @@ impl Knocks {
 
     /// Whether a host of this address may be asked now, in the share of `by`. One is asked at a time,
     /// and the more a customer has asked, the fewer there may be in all.
-    pub(super) fn may_ask(&self, now: Instant, addr: IpAddr, by: IpAddr) -> Result<(), Refused> {
+    pub(super) fn may_ask(
+        &mut self,
+        now: Instant,
+        addr: IpAddr,
+        by: IpAddr,
+    ) -> Result<(), Refused> {
         let other = self.from.get(&addr).and_then(|from| self.knocking.get(&from.asked?));
         if other.is_some_and(|asked| now - asked.at < 2 * limits::KNOCK_WAIT) {
             return Err(Refused::Later);
         }
         let most = limits::KNOCKING_HOSTS / (1 + weight(self.shares.of(by)) as usize);
-        if self.knocking.len() < most { Ok(()) } else { Err(Refused::TooMany) }
+        if self.knocking.len() < most || most == limits::KNOCKING_HOSTS && self.drop_silent(now) {
+            Ok(())
+        } else {
+            Err(Refused::TooMany)
+        }
+    }
+
+    /// Gives up one that has not knocked in time, for one whose customer has asked for none. True: there
+    /// was one.
+    fn drop_silent(&mut self, now: Instant) -> bool {
+        let is_silent = |conn: &&ConnId| {
+            self.knocking.get(conn).is_some_and(|asked| {
+                asked.ports.is_empty() && now - asked.at >= 2 * limits::KNOCK_WAIT
+            })
+        };
+        let silent = self.knocking.keys().find(is_silent).copied();
+        silent.inspect(|conn| self.stop(*conn)).is_some()
     }
 
     /// A host is asked.

@@ -151,7 +151,15 @@ fn as_many_are_asked_as_can_be_heard() {
         let addr = IpAddr::from([10, n, 0, 1]);
         knocks.ask(after(0), conn(n.into()), addr, addr, None);
     }
-    assert_eq!(knocks.may_ask(after(0), late, late), Err(Refused::TooMany));
+    assert_eq!(knocks.may_ask(after(599), late, late), Err(Refused::TooMany));
+    // Those that do not knock give way, not those that do.
+    for n in 0..255 {
+        knocks.note(after(100), conn(n), VIA, 1000);
+    }
+    assert_eq!(knocks.may_ask(after(600), late, late), Ok(()));
+    assert_eq!((knocks.knocking.len(), knocks.is_knocking(conn(255))), (255, false));
+    knocks.ask(after(600), conn(300), late, late, None);
+    assert_eq!(knocks.may_ask(after(600), [10, 0, 0, 9].into(), late), Err(Refused::TooMany));
 }
 
 #[test]
