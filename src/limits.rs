@@ -284,8 +284,9 @@ pub const KNOCKING: Duration = Duration::from_secs(15);
 pub const KNOCK_WAIT: Duration = Duration::from_millis(300);
 
 /// A knock from the port that a host had without doubt counts for so many from another. So who forges
-/// knocks has to send eight to sixteen times as many as the host, some 480 a second, and who knows a port
-/// that its NAT has forgotten a sixteenth to an eighth of them, in just the seconds in which it knocks.
+/// knocks while it has that port has to send eight to sixteen times as many as the host, some 480 a second.
+/// If it has another one by now, or never showed one, half as many as it sends (30 a second) keep that from
+/// being found, and twice as many (120) are believed; the forgotten port takes a sixteenth to an eighth.
 pub const SURE_KNOCK: u32 = 8;
 
 /// Within this time after the answer no client is let in: it knocks in its next step, 1/60 s, and the host
