@@ -15,9 +15,9 @@ use super::introduce::{Outcome, Request};
 use super::names::Named;
 use super::notices::News;
 use crate::dialect::{ConnId, Context};
+use crate::introductions::is_hopeless;
 use crate::introductions::relay::Shape;
 use crate::limits;
-use crate::nats::Kind;
 
 /// Clients that are told of the relay before others have their turn.
 const AT_ONCE: usize = 64;
@@ -56,9 +56,8 @@ impl Gmnet {
         }
         let Some(host) = self.hosts.get(key) else { return false };
         let host = SocketAddr::new(host.addr, host.port.unwrap_or_default());
-        let kinds = [client, host].map(|at| cx.shared.nats.kind(cx.now.instant, at));
-        let are_random = kinds.contains(&Kind::Symmetric) && kinds.iter().all(|k| k.is_symmetric());
-        are_random || self.failed.get(&client.ip()) == Some(&host)
+        is_hopeless(&cx.shared.nats, cx.now.instant, [client, host])
+            || self.failed.get(&client.ip()) == Some(&host)
     }
 
     /// Clients that are still connected have not got through.

@@ -16,6 +16,7 @@ use crate::admission::{self, Admission};
 use crate::clock::Instant;
 use crate::introductions::PublicIps;
 use crate::introductions::journal::{Attempt, Way};
+use crate::introductions::relay::SessionId;
 use crate::limits;
 use crate::nats::Kind;
 use crate::timers::{Seldom, Timers};
@@ -24,6 +25,7 @@ mod clients;
 mod id;
 mod lobbies;
 pub mod message;
+mod relaying;
 mod turns;
 
 use clients::Clients;
@@ -59,7 +61,8 @@ pub struct Natpunch {
     clients: Clients,
     lobbies: Lobbies,
     /// Those who are about to meet the host of a lobby: the lobby, and who.
-    joins: Timers<(Uuid, Uuid)>,
+    /// Until the joiner has to be there, and by which session of the relay it may come.
+    joins: Timers<(Uuid, Uuid), Option<SessionId>>,
     public_ips: PublicIps,
     admission: Admission,
     refused: admission::Refused,
@@ -209,7 +212,7 @@ impl Natpunch {
             let success = self.lobbies.success(id, self.reader(from.peer.ip()));
             return self.answer(cx, from, success);
         }
-        if self.are_apart(joiner, host) {
+        if self.are_apart(joiner, host) && !self.can_relay(cx, [joiner, host]) {
             return self.refuse_family(cx, from, "the host of the lobby");
         }
         if !lobby.pending.contains(&joiner) {
@@ -230,7 +233,7 @@ impl Natpunch {
             if let Some(lobby) = self.lobbies.get_mut(id) {
                 lobby.pending.push(joiner);
             }
-            self.joins.arm(cx.now.instant, (id, joiner));
+            self.joins.arm_with(cx.now.instant, (id, joiner), None);
         }
         let response = JoinLobbyResponse {
             success: true,
@@ -239,7 +242,7 @@ impl Natpunch {
             lobby_members: Vec::new(),
         };
         self.answer(cx, from, Content::JoinLobbyResponse(response));
-        self.introduce(cx, joiner, host, 0);
+        self.introduce_to_host(cx, id, joiner, host);
     }
 
     /// The host of a lobby has met who wanted to join: now that one is a member.
@@ -257,9 +260,12 @@ impl Natpunch {
         }
         lobby.pending.remove(n);
         lobby.members.push(joiner);
-        self.joins.cancel(&(id, joiner));
+        match self.joins.remove(&(id, joiner)).flatten() {
+            None => self.count(cx, id, joiner, true),
+            // Which way they have taken is seen at the relay.
+            Some(session) => cx.shared.relay.welcomed(session),
+        }
         self.lobbies.note_members(id, &mut self.clients);
-        self.count(cx, id, joiner, true);
         debug!("{joiner} joined the lobby {id}");
         self.tell_read(joiner, |lobbies, reader| lobbies.success(id, reader), cx.out);
         let members = self.lobbies.get(id).map_or(&[][..], |lobby| &lobby.members);
@@ -307,8 +313,8 @@ impl Natpunch {
         }
         if was_host {
             for joiner in pending {
-                self.joins.arm(cx.now.instant, (id, joiner));
-                self.introduce(cx, joiner, host, 0);
+                self.joins.arm_with(cx.now.instant, (id, joiner), None);
+                self.introduce_to_host(cx, id, joiner, host);
             }
         }
     }
@@ -413,18 +419,22 @@ impl Natpunch {
 
     /// Counts whether a client has met the host of a lobby.
     fn count(&self, cx: &mut Context<'_>, lobby: Uuid, joiner: Uuid, worked: bool) {
-        let Some(lobby) = self.lobbies.get(lobby) else { return };
-        let at = |id| self.clients.get(id);
-        let (Some(host), Some(joiner)) = (lobby.host().and_then(at), at(joiner)) else { return };
-        let attempt = Attempt {
+        let Some(attempt) = self.attempt(lobby, joiner) else { return };
+        let way = if worked { Way::Direct(None) } else { Way::No { with_relay: false } };
+        cx.shared.journal.note(cx.now, &cx.shared.nats, &attempt, way);
+    }
+
+    /// How the journal knows a client and the host that it joins.
+    fn attempt(&self, lobby: Uuid, joiner: Uuid) -> Option<Attempt> {
+        let lobby = self.lobbies.get(lobby)?;
+        let (host, joiner) = (self.clients.get(lobby.host()?)?, self.clients.get(joiner)?);
+        Some(Attempt {
             dialect: Name::Natpunch,
             client: joiner.endpoint,
             host: host.endpoint,
             game: format!("\"{}\"", lobby.name.escape_debug()).into(),
             is_proven: joiner.proven,
-        };
-        let way = if worked { Way::Direct(None) } else { Way::No { with_relay: false } };
-        cx.shared.journal.note(cx.now, &cx.shared.nats, &attempt, way);
+        })
     }
 
     fn refuse(&mut self, cx: &mut Context<'_>, from: Sender, why: &str) {
@@ -535,8 +545,13 @@ impl Dialect for Natpunch {
     }
 
     fn on_wakeup(&mut self, cx: &mut Context<'_>) {
-        while let Some((lobby, joiner)) = self.joins.pop_due(cx.now.instant) {
-            self.count(cx, lobby, joiner, false);
+        while let Some(((lobby, joiner), session)) = self.joins.take_due(cx.now.instant) {
+            if session.is_none() {
+                if self.relay(cx, lobby, joiner) {
+                    continue;
+                }
+                self.count(cx, lobby, joiner, false);
+            }
             self.give_up(lobby, joiner, cx.out);
         }
         while let Some(id) = self.clients.pop_silent(cx.now.instant) {

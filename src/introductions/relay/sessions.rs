@@ -245,6 +245,12 @@ impl Sessions {
         Ok([at(at_client, for_client), at(at_host, for_host)])
     }
 
+    /// Whether a session is not over.
+    #[must_use]
+    pub fn is_open(&self, id: SessionId) -> bool {
+        self.open.contains_key(&id)
+    }
+
     /// What the thread that passes packets on has to tell.
     pub fn note(&mut self, now: Now, report: Report) -> Option<(Attempt, Way)> {
         match report {

@@ -15,6 +15,7 @@ mod errors;
 mod flow;
 mod nats;
 mod promises;
+mod relayed;
 mod shares;
 
 /// A protobuf writer of a few lines: wire types 0 (varint) and 2 (length-delimited).
