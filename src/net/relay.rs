@@ -208,6 +208,15 @@ impl Pool {
     }
 }
 
+/// What a socket has after its turn.
+enum Left {
+    Nothing,
+    /// There may be more.
+    More,
+    /// The kernel has no memory to receive with.
+    NoMemory,
+}
+
 /// What the thread does.
 #[derive(Debug)]
 struct Turns {
@@ -250,8 +259,14 @@ impl Turns {
             }
             for _ in 0..self.ready.len() {
                 let Some(n) = self.ready.pop_front() else { break };
-                if self.receive(now, n) {
-                    self.ready.push_back(n);
+                match self.receive(now, n) {
+                    Left::Nothing => {}
+                    Left::More => self.ready.push_back(n),
+                    Left::NoMemory => {
+                        self.ready.push_back(n);
+                        std::thread::sleep(PAUSE);
+                        break;
+                    }
                 }
             }
             self.forwarding.on_wakeup(now);
@@ -275,20 +290,20 @@ impl Turns {
         Some(if at <= now { Duration::ZERO } else { at - now + Duration::from_millis(1) })
     }
 
-    /// Passes on what a socket has, as far as its turn goes. True: there may be more.
-    fn receive(&mut self, now: Instant, n: usize) -> bool {
+    /// Passes on what a socket has, as far as its turn goes.
+    fn receive(&mut self, now: Instant, n: usize) -> Left {
         let Self { pool, forwarding, buffer, sessions, .. } = self;
         for _ in 0..BUDGET {
-            let Some(PoolSocket { socket, port, .. }) = pool.sockets.get(n) else { return false };
+            let Some(PoolSocket { socket, port, .. }) = pool.sockets.get(n) else {
+                return Left::Nothing;
+            };
             match socket.recv_from(&mut buffer[..]) {
                 // What is longer is dropped, not cut.
                 Ok((length, _)) if length > LONGEST => {}
                 Ok((length, from)) => {
                     let Some(data) = buffer.get(..length) else { continue };
                     // Whoever was told of a session may have sent this before that was read.
-                    if !take_sessions(sessions, forwarding, now) {
-                        return false;
-                    }
+                    take_sessions(sessions, forwarding, now);
                     let mut send = |port, to, data: &[u8]| pool.send(port, to, data);
                     forwarding.on_datagram(now, *port, canonical(from), data, &mut send);
                 }
@@ -296,17 +311,14 @@ impl Turns {
                     if let Some(socket) = pool.sockets.get_mut(n) {
                         socket.is_ready = false;
                     }
-                    return false;
+                    return Left::Nothing;
                 }
-                Err(error) if is_memory_pressure(&error) => {
-                    std::thread::sleep(PAUSE);
-                    return true;
-                }
+                Err(error) if is_memory_pressure(&error) => return Left::NoMemory,
                 // What an earlier packet came to, as an ICMP error.
                 Err(error) => debug!("relay: {error}"),
             }
         }
-        true
+        Left::More
     }
 
     /// Tells the event loop and the owner what there is to tell. False: nobody listens any more.

@@ -56,15 +56,18 @@ pub struct Dropped {
     pub over_total: u64,
     /// They were none of a game of GameMaker, in a session for those.
     pub of_other_shape: u64,
+    /// They came from another port of the player's address than packets before them.
+    pub from_other_port: u64,
 }
 
 impl fmt::Display for Dropped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { over_session, over_total, of_other_shape } = self;
+        let Self { over_session, over_total, of_other_shape, from_other_port } = self;
         let reasons = [
             (over_session, "over the bound of one player (--relay-bytes, --relay-packets)"),
             (over_total, "over that of all together (--relay-total)"),
             (of_other_shape, "not of a game of GameMaker"),
+            (from_other_port, "from another port than the player has used before"),
         ];
         let mut separator = "";
         for (count, why) in reasons.into_iter().filter(|(count, _)| **count > 0) {
@@ -81,6 +84,7 @@ impl Dropped {
         self.over_session += more.over_session;
         self.over_total += more.over_total;
         self.of_other_shape += more.of_other_shape;
+        self.from_other_port += more.from_other_port;
     }
 
     /// Whether there were none.
@@ -112,6 +116,8 @@ struct Half {
     /// The port that it sends from, once it has.
     port: Option<NonZeroU16>,
     has_passed: bool,
+    /// How many packets have come from there without one from another port in between.
+    run: u8,
     bytes: Bucket,
     packets: Bucket,
     /// Its first packets, until the other side is there: a game counts what it has sent, and takes the
@@ -121,6 +127,12 @@ struct Half {
 }
 
 impl Half {
+    /// Whether a packet of it has been passed on, and it is at that port: who sprays ports sends one packet
+    /// from each.
+    fn is_there(&self) -> bool {
+        self.has_passed && self.run >= 2
+    }
+
     fn endpoint(&self) -> Option<SocketAddr> {
         self.port.map(|port| SocketAddr::new(self.addr, port.get()))
     }
@@ -152,6 +164,7 @@ impl Forwarding {
             pool_port: side.port,
             port: None,
             has_passed: false,
+            run: 0,
             bytes: Bucket::default(),
             packets: Bucket::default(),
             held: None,
@@ -191,15 +204,17 @@ impl Forwarding {
         if own.port != port {
             // Others behind a carrier's address spray ports, and have not been asked.
             if *is_connected {
+                self.dropped.from_other_port += 1;
                 return;
             }
-            own.port = port;
+            (own.port, own.run) = (port, 0);
         }
-        passage.last = now;
+        own.run = own.run.saturating_add(1);
         let Some(to) = other.endpoint() else {
             let held = own.held.get_or_insert_default();
             if held.len() < limits::HELD && data.len() <= limits::HELD_BYTES {
                 held.push(data.into());
+                passage.last = now;
             }
             return;
         };
@@ -220,9 +235,12 @@ impl Forwarding {
             bytes += data.len();
             send(other.pool_port, to, data);
         }
+        if bytes > 0 {
+            passage.last = now;
+        }
         passage.bytes += bytes as u64;
         self.passed += bytes as u64;
-        if !passage.is_connected && passage.sides.iter().all(|side| side.has_passed) {
+        if !passage.is_connected && passage.sides.iter().all(Half::is_there) {
             passage.is_connected = true;
             self.reports.push(Report::Connected(passage.id));
         }

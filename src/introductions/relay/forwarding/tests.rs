@@ -61,6 +61,7 @@ impl World {
         self.comes(A, (CLIENT, 1), b"hello");
         self.comes(B, (HOST, 2), b"hi");
         self.comes(A, (CLIENT, 1), b"yes");
+        self.comes(B, (HOST, 2), b"ok");
         self.sent.clear();
     }
 
@@ -102,10 +103,13 @@ fn what_comes_to_one_port_leaves_from_the_other() {
     world.leaves(A, (CLIENT, 1), b"hi");
     world.comes(A, (CLIENT, 1), b"more");
     world.leaves(B, (HOST, 2), b"more");
+    assert_eq!(world.wait(Duration::ZERO), [], "the host may be sprayed");
+    world.comes(B, (HOST, 2), b"and");
+    world.leaves(A, (CLIENT, 1), b"and");
     world.nothing_leaves();
     assert_eq!(world.wait(Duration::ZERO), [Report::Connected(SessionId(1))]);
     let reports = world.wait(CHECK);
-    assert_eq!(reports, [Report::Passed(11)]);
+    assert_eq!(reports, [Report::Passed(14)]);
 }
 
 #[test]
@@ -157,10 +161,22 @@ fn a_player_may_change_its_port_until_they_are_connected() {
     world.leaves(B, (HOST, 2), b"hello");
     world.leaves(B, (HOST, 2), b"again");
     world.leaves(A, (CLIENT, 7), b"hi");
+    // Somebody at the host's address sprays ports, and the host is still there.
+    for port in 10..20 {
+        world.comes(B, (HOST, port), b"sprayed");
+        world.leaves(A, (CLIENT, 7), b"sprayed");
+    }
+    for _ in 0..2 {
+        world.comes(B, (HOST, 2), b"here");
+        world.leaves(A, (CLIENT, 7), b"here");
+        world.comes(A, (CLIENT, 7), b"me too");
+        world.leaves(B, (HOST, 2), b"me too");
+    }
     for (at, from) in [(A, (CLIENT, 1)), (B, (HOST, 3))] {
         world.comes(at, from, b"sprayed");
         world.nothing_leaves();
     }
+    assert_eq!(world.relay.take_dropped().from_other_port, 2);
     world.comes(B, (HOST, 2), b"still");
     world.leaves(A, (CLIENT, 7), b"still");
 }
@@ -244,6 +260,25 @@ fn a_session_that_is_idle_is_over() {
 }
 
 #[test]
+fn what_is_dropped_keeps_no_session() {
+    let bounds = Bounds { session_packets: 1, ..Bounds::default() };
+    let mut world = World::new(bounds);
+    world.open(1, [CLIENT, HOST], [A, B], Shape::Any);
+    world.connect();
+    let begin = world.millis;
+    let reports = loop {
+        // Too long for the bucket of bytes.
+        world.comes(A, (CLIENT, 1), &vec![0; 200_000]);
+        let reports = world.wait(Duration::from_secs(1));
+        if !reports.is_empty() && world.millis - begin > 10_000 {
+            break reports;
+        }
+        assert!(world.millis - begin < 100_000);
+    };
+    assert_eq!(reports, [Report::Ended(SessionId(1), End::Idle)]);
+}
+
+#[test]
 fn no_session_is_for_ever() {
     let mut world = World::with_session(Shape::Any);
     world.connect();
@@ -263,7 +298,7 @@ fn no_session_is_for_ever() {
     world.open(1, [CLIENT, HOST], [A, B], Shape::Any);
     world.connect();
     world.relay.sessions[0].bytes = limits::SESSION_BYTES - 1;
-    assert_eq!(world.wait(CHECK), [Report::Connected(SessionId(1)), Report::Passed(10)]);
+    assert_eq!(world.wait(CHECK), [Report::Connected(SessionId(1)), Report::Passed(12)]);
     world.comes(A, (CLIENT, 1), b"the last");
     assert!(world.wait(CHECK).contains(&Report::Ended(SessionId(1), End::UsedUp)));
 }
