@@ -259,7 +259,7 @@ fn a_list_of_rooms_without_end_ends() {
     });
     let said =
         fails(&["rooms", "list", "--timeout", "1", "--master", &server], Duration::from_secs(10));
-    assert!(said.contains("had not come to its end within 2.0s"), "{said}");
+    assert!(said.contains("had not come to its end within 1.0s"), "{said}");
 }
 
 #[test]

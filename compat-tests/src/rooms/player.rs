@@ -226,22 +226,24 @@ impl Player {
     /// If the master server does not answer, or refuses.
     pub fn list(&mut self) -> Result<Vec<Entry>, Error> {
         let (mut all, mut after): (Vec<Entry>, _) = (Vec::new(), None);
-        // The first page alone may take the whole of what is waited for one answer.
-        let waited = self.patience * 2;
+        let waited = self.patience;
         let deadline = Instant::now() + waited;
         loop {
-            if !all.is_empty() && Instant::now() >= deadline {
-                return Err(Error::Endless { waited });
-            }
             let mut page = None;
-            self.ask(&Request::List(after), |message| {
+            let asked = self.ask_until(deadline, &Request::List(after), |message| {
                 if let Message::List(entries, more) = message {
                     // Of a page that comes twice, the second is not the next one.
                     let is_new = entries.first().is_none_or(|entry| !all.contains(entry));
                     page = is_new.then(|| (entries.clone(), *more));
                 }
                 page.is_some()
-            })?;
+            });
+            match asked {
+                Err(Error::NoAnswer { .. }) if !all.is_empty() => {
+                    return Err(Error::Endless { waited });
+                }
+                asked => asked?,
+            }
             self.events.retain(|event| !matches!(event, Event::Told(Message::List(..))));
             let Some((entries, more)) = page else { return Ok(all) };
             all.extend(entries);
@@ -326,16 +328,21 @@ impl Player {
     }
 
     /// Sends a request every half second until it is answered.
-    fn ask(
+    fn ask(&mut self, request: &Request, done: impl FnMut(&Message) -> bool) -> Result<(), Error> {
+        self.ask_until(Instant::now() + self.patience, request, done)
+    }
+
+    /// The same, with the time at which to give up.
+    fn ask_until(
         &mut self,
+        deadline: Instant,
         request: &Request,
         mut done: impl FnMut(&Message) -> bool,
     ) -> Result<(), Error> {
         let verb = request.verb();
-        let deadline = Instant::now() + self.patience;
         while Instant::now() < deadline {
             self.send(request);
-            let again = Instant::now() + AGAIN;
+            let again = deadline.min(Instant::now() + AGAIN);
             while Instant::now() < again {
                 let seen = self.events.len();
                 if seen > MOST_EVENTS {
