@@ -235,11 +235,12 @@ impl Server {
     }
 
     /// A peer has connected, whose first packet came at `began`, a round trip before: about when
-    /// its UDP packets came that it sent just before.
+    /// its UDP packets came that it sent just before. That is only asked where it matters, as it costs
+    /// the loop a system call.
     pub fn on_accept(
         &mut self,
         now: Now,
-        began: Instant,
+        began: impl FnOnce() -> Instant,
         conn: ConnId,
         peer: SocketAddr,
         out: &mut Outbox,
@@ -263,6 +264,10 @@ impl Server {
             };
             self.end_idle(now, idle, out);
         }
+        // No other dialect has datagrams that belong to connections.
+        let gmnet = self.dialects.get(Name::Gmnet);
+        let asks = gmnet.is_some_and(|gmnet| gmnet.asks_when_begun(now.instant, peer.ip()));
+        let began = if asks { began() } else { now.instant };
         self.shared.nats.saw(now.instant, peer, Seen::Tcp);
         self.shared.unproven.connected(peer.ip());
         self.places.add(&mut self.shared.unproven.connections, began, conn, peer);

@@ -308,7 +308,8 @@ impl EventLoop {
                 break;
             }
             match self.connections.accept(now.instant) {
-                tcp::Accept::New(conn, peer, began) => {
+                tcp::Accept::New(conn, peer) => {
+                    let began = || self.connections.began(now.instant, conn);
                     self.server.on_accept(now, began, conn, peer, &mut self.out);
                     self.deliver(now);
                 }

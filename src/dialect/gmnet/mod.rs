@@ -456,6 +456,10 @@ impl Dialect for Gmnet {
         self.stray_regs.connected(peer.ip());
     }
 
+    fn asks_when_begun(&self, now: Instant, addr: IpAddr) -> bool {
+        !self.ports.is_clear(now, addr)
+    }
+
     fn on_bytes(&mut self, cx: &mut Context<'_>, id: ConnId, bytes: &[u8]) {
         self.run(cx, id, bytes);
         self.resume(cx);

@@ -21,6 +21,13 @@ pub(super) struct Connect {
     is_claimed: bool,
 }
 
+impl Connect {
+    /// Whether nobody has got it, and the last packet came so near that it is sure.
+    pub(super) fn is_just_come(&self, now: Instant) -> bool {
+        !self.is_claimed && now - self.at <= limits::SURE
+    }
+}
+
 /// The ports that may be a client's. A host can be told of all of them, as it knocks at each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Likely([u16; limits::LIKELY_PORTS]);

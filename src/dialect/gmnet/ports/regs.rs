@@ -346,6 +346,11 @@ impl Remembered {
 }
 
 impl Reg {
+    /// Whether no host has it, and the last packet came so near that it is sure.
+    pub(super) fn is_just_come(&self, now: Instant) -> bool {
+        self.source == RegSource::Datagram && now - self.seen <= limits::SURE
+    }
+
     /// Whether it is known to be that of another game.
     fn is_of_another(&self, game: Game) -> bool {
         self.game.is_some_and(|other| other != game)
