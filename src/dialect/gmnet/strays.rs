@@ -40,10 +40,18 @@ impl Lacking {
 }
 
 impl Strays {
-    /// A packet came, be it one of a connection that is still to come.
+    /// A packet came, be it one of a connection that is still to come. If one of its own address needs
+    /// one, it has it.
     pub(super) fn came(&mut self, now: Instant, from: SocketAddr) {
-        let is_late = |lacking: &&mut Lacking| now - lacking.since <= limits::BELONGS;
-        self.lacking.iter_mut().rev().take_while(is_late).for_each(|lacking| lacking.note(from));
+        let mut own = None;
+        for (n, lacking) in self.lacking.iter_mut().enumerate().rev() {
+            if now - lacking.since > limits::BELONGS {
+                break;
+            }
+            lacking.note(from);
+            own = if lacking.addr == from.ip() { Some(n) } else { own };
+        }
+        own.map(|n| self.lacking.remove(n));
         push(&mut self.packets, (now, from));
     }
 
@@ -57,7 +65,12 @@ impl Strays {
         let is_late = |(at, _): &&(Instant, SocketAddr)| now - *at <= limits::BELONGS;
         let mut lacking = Lacking { conn, addr, since: now, other: None, is_doubtful: false };
         let late = self.packets.iter().rev().take_while(is_late);
-        late.for_each(|(_, from)| lacking.note(*from));
+        for (_, from) in late {
+            lacking.note(*from);
+            if lacking.is_doubtful {
+                break;
+            }
+        }
         push(&mut self.lacking, lacking);
     }
 
