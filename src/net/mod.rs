@@ -52,6 +52,10 @@ const DATAGRAMS_SHARE: Duration = Duration::from_millis(2);
 /// New connections that are taken in before the clock is looked at.
 const ACCEPTED_UNWATCHED: usize = 8;
 
+/// Connections that are served before the clock is looked at. Dialects do no more for one than takes a
+/// quarter of a millisecond (see [`limits::SLICES`](crate::limits::SLICES)).
+const SERVED_UNWATCHED: usize = 4;
+
 /// Datagrams without an answer that are taken before the clock is looked at.
 const DATAGRAMS_UNWATCHED: usize = 16;
 
@@ -302,10 +306,13 @@ impl EventLoop {
     }
 
     fn accept(&mut self, now: Now) {
-        let end = self.instant() + SHARE;
+        let mut end = None;
         for n in 1.. {
-            if n % ACCEPTED_UNWATCHED == 0 && self.instant() >= end {
-                break;
+            if n % ACCEPTED_UNWATCHED == 0 {
+                let at = self.instant();
+                if at >= *end.get_or_insert(at + SHARE) {
+                    break;
+                }
             }
             match self.connections.accept(now.instant) {
                 tcp::Accept::New(conn, peer) => {
@@ -339,7 +346,7 @@ impl EventLoop {
             if !alive {
                 self.lose(now, conn);
             }
-            if n < ready && self.instant() >= end {
+            if n < ready && n % SERVED_UNWATCHED == 0 && self.instant() >= end {
                 break;
             }
         }
