@@ -333,8 +333,9 @@ impl Gmnet {
     fn candidates(cx: &mut Context<'_>, client: SocketAddr, host: SocketAddr) -> Ports {
         /// Each of them is knocked at for fifteen seconds, 60 times a second.
         const SURE: usize = 2;
-        let maybe =
-            cx.shared.nats.about(cx.now.instant, client).maybe.filter(|_| !is_inside(client.ip()));
+        let is_outside = !is_inside(client.ip());
+        let about = is_outside.then(|| cx.shared.nats.about(cx.now.instant, client));
+        let maybe = about.and_then(|about| about.maybe);
         let next = cx.shared.nats.next(cx.now.instant, client, host, 1);
         next.into_iter().take(SURE).chain([client.port()]).chain(maybe).collect()
     }

@@ -167,7 +167,7 @@ impl Notices {
     /// left there.
     pub(super) fn come_back(&mut self, now: Instant, host: ConnId, at: SocketAddr) {
         while self.left.take_due(now).is_some() {}
-        let queue = self.left.remove(&at).unwrap_or_default();
+        let Some(queue) = self.left.remove(&at) else { return };
         let clients = queue.notices.into_iter().map(|notice| (notice.ip, notice.port).into());
         clients.for_each(|client| self.push(host, client));
     }
