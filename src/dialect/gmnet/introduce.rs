@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use log::info;
 
 use super::command::Go;
-use super::hosts::HostKey;
+use super::hosts::{HostKey, newest};
 use super::names::Short;
 use super::ports::Likely;
 use super::waiting::WaitId;
@@ -60,8 +60,9 @@ impl Gmnet {
             return Go::On;
         };
         let request = Request { conn: id, client, host, port };
-        self.ask_before_introduction(cx, &request);
-        match self.outcome(cx.now, &request, self.is_stopping) {
+        let found = self.find(cx.now, &request);
+        self.ask_before_introduction(cx, &request, found);
+        match self.outcome(cx.now, &request, found, self.is_stopping) {
             Outcome::Wait => {
                 if let Some(other) = self.introductions.gives_way(&request) {
                     // All that wait for the host were looked at.
@@ -150,7 +151,8 @@ impl Gmnet {
 
     fn retry(&mut self, cx: &mut Context<'_>, id: WaitId, is_last_try: bool) {
         let Some(request) = self.introductions.get(id).map(|w| w.request) else { return };
-        let outcome = self.outcome(cx.now, &request, is_last_try);
+        let found = self.find(cx.now, &request);
+        let outcome = self.outcome(cx.now, &request, found, is_last_try);
         if let Outcome::Wait = outcome {
             return;
         }
@@ -163,9 +165,15 @@ impl Gmnet {
         self.conclude(cx, &request, &waiting.text, outcome);
     }
 
-    /// Finds out what can be said. A client's packet is used up only if it is said.
-    fn outcome(&mut self, now: Now, request: &Request, is_last_try: bool) -> Outcome {
-        let found = self.find(now, request);
+    /// Finds out what can be said, if this host is asked for. A client's packet is used up only if it
+    /// is said.
+    fn outcome(
+        &mut self,
+        now: Now,
+        request: &Request,
+        found: Option<HostKey>,
+        is_last_try: bool,
+    ) -> Outcome {
         if !is_same_family(request.client, request.host) {
             return found.map_or(Outcome::NotFound, Outcome::OtherFamily);
         }
@@ -232,14 +240,14 @@ impl Gmnet {
     /// those outside by the server's public address. Of several at an address it is the one that
     /// the client looked for or met before, else the newest.
     pub(super) fn find(&self, now: Now, request: &Request) -> Option<HostKey> {
-        if request.port.is_none() && self.hosts.is_shared(request.host) {
-            let hosts = self.hosts.at(request.host);
-            let meant = self.looks.meant(now.instant, request.client, hosts);
+        let hosts = self.hosts.at(request.host);
+        if request.port.is_none() && hosts.clone().nth(1).is_some() {
+            let meant = self.looks.meant(now.instant, request.client, hosts.clone());
             if meant.is_some() {
                 return meant;
             }
         }
-        self.hosts.find(request.host, request.port).or_else(|| {
+        newest(hosts, request.port).or_else(|| {
             let is_ours = self.config.public_ips.contains(request.host);
             is_ours.then(|| self.hosts.find_inside(request.port)).flatten()
         })
