@@ -136,7 +136,6 @@ impl Gmnet {
 
     /// A host shows its port.
     pub(super) fn learn_reg(&mut self, cx: &mut Context<'_>, via: Via, addr: IpAddr, port: u16) {
-        self.ports.outdate_regs(cx.now.instant, addr);
         let since = match self.hosts.show(cx.now.instant, addr, port) {
             Shown::Known => return self.ports.learn_reg_copy(cx.now, via, addr, port),
             Shown::Again(since) => {

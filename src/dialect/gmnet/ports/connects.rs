@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use hashlink::linked_hash_map::Entry;
 use smallvec::SmallVec;
 
 use super::{Distance, Ports, gap};
@@ -48,6 +49,9 @@ impl Likely {
     /// These, and of those before them the oldest for which there is room.
     #[must_use]
     pub fn followed_by(&self, older: Self) -> Self {
+        if self.best().is_none() {
+            return older;
+        }
         let own = self.iter().take(limits::LIKELY_PORTS - 1);
         let room = limits::LIKELY_PORTS - own.clone().count();
         let older: SmallVec<[u16; limits::LIKELY_PORTS]> =
@@ -125,7 +129,8 @@ impl Ports {
         addr: IpAddr,
         distance: impl Fn(&Connect) -> Option<Distance>,
     ) -> Likely {
-        let Some(remembered) = self.by_addr.get_mut(&addr) else { return Likely::default() };
+        let Entry::Occupied(mut here) = self.by_addr.entry(addr) else { return Likely::default() };
+        let remembered = here.get_mut();
         // The oldest come first. What is too old to be told must not be taken for the right one.
         let connects = &mut remembered.connects;
         let is_old = |c: &&Connect| now - c.at > limits::CONNECT_PORT;
@@ -163,7 +168,7 @@ impl Ports {
             connect.is_claimed = true;
         }
         if remembered.is_of_no_use(now) {
-            self.by_addr.remove(&addr);
+            here.remove();
         }
         likely
     }
