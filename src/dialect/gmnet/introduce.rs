@@ -399,8 +399,8 @@ impl Gmnet {
     }
 
     /// A host's connection ends, but not always the host.
-    pub(super) fn keep_notices(&mut self, now: Now, id: ConnId, key: Option<HostKey>) {
-        let host = key.and_then(|key| self.hosts.get(key));
+    pub(super) fn keep_notices(&mut self, now: Now, id: ConnId, key: HostKey) {
+        let host = self.hosts.get(key);
         let at = host.and_then(|host| Some(SocketAddr::new(host.addr, host.port?)));
         self.notices.leave(now.instant, id, at);
     }

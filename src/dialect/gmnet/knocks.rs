@@ -313,6 +313,10 @@ impl Knocks {
 
     /// A connection has ended, or registers a host anew.
     pub(super) fn forget(&mut self, conn: ConnId) {
+        if self.soon.is_empty() && self.known.is_empty() {
+            // Nobody was asked, nor is anybody to be asked.
+            return;
+        }
         self.soon.cancel(&conn);
         self.known.cancel(&conn);
         self.stop(conn);

@@ -386,14 +386,23 @@ impl Gmnet {
             self.introductions.remove(wait);
         }
         self.stalls.cancel(&id);
-        self.gaps.cancel(&id);
         self.throttled.cancel(&id);
         self.unfinished.count(conn.addr, id, 0);
-        self.keep_notices(now, id, conn.host);
-        self.attempts.cancel(&id);
-        self.knocks.forget(id);
-        self.end_registration(now, conn.host, left);
+        if !conn.finished {
+            self.attempts.cancel(&id);
+        }
+        if let Some(key) = conn.host {
+            self.end_host(now, id, key, left);
+        }
         Some(conn.addr)
+    }
+
+    /// A connection is not the control connection of a host any more.
+    fn end_host(&mut self, now: Now, id: ConnId, key: HostKey, left: Left) {
+        self.gaps.cancel(&id);
+        self.keep_notices(now, id, key);
+        self.knocks.forget(id);
+        self.end_registration(now, key, left);
     }
 
     /// Closes a connection whose peer does what it may not.
@@ -474,11 +483,15 @@ impl Dialect for Gmnet {
         let Some(conn) = self.conns.get_mut(id) else { return };
         conn.finished = true;
         conn.reader.finish();
-        let host = conn.host.take();
-        self.keep_notices(cx.now, id, host);
-        self.knocks.forget(id);
-        self.end_registration(cx.now, host, Left::Closed);
-        self.run(cx, id, b"");
+        let is_done = conn.unfinished() == 0 && !conn.is_waiting();
+        if let Some(key) = conn.host.take() {
+            self.end_host(cx.now, id, key, Left::Closed);
+        }
+        if is_done {
+            self.close(cx, id, Left::Closed);
+        } else {
+            self.run(cx, id, b"");
+        }
         self.resume(cx);
     }
 

@@ -121,9 +121,8 @@ impl Gmnet {
         Go::On
     }
 
-    /// Takes a host from the table, if there is one.
-    pub(super) fn end_registration(&mut self, now: Now, key: Option<HostKey>, left: Left) {
-        let Some(key) = key else { return };
+    /// Takes a host from the table.
+    pub(super) fn end_registration(&mut self, now: Now, key: HostKey, left: Left) {
         let Some(host) = self.hosts.remove(now.instant, key) else { return };
         // What a neighbour still uses is not free for the next that registers.
         let is_free = self.hosts.find(host.addr, host.port).is_none();
