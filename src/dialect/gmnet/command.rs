@@ -60,7 +60,7 @@ pub struct Command {
     pub verb: Verb,
     text: String,
     /// Where each line ends in `text`.
-    ends: SmallVec<[usize; Self::MOST]>,
+    ends: SmallVec<[u16; Self::MOST]>,
 }
 
 impl Command {
@@ -75,7 +75,16 @@ impl Command {
             None => Some(&0),
         };
         let (Some(start), Some(end)) = (start, self.ends.get(n)) else { return "" };
-        self.text.get(*start..*end).unwrap_or_default()
+        self.text.get(usize::from(*start)..usize::from(*end)).unwrap_or_default()
+    }
+
+    /// The lines from number `first` on as one text, and where in it the first ones end.
+    #[must_use]
+    pub fn joined<const N: usize>(&self, first: usize) -> (&str, [u16; N]) {
+        let end = |n: usize| self.ends.get(n).or(self.ends.last()).copied().unwrap_or(0);
+        let start = first.checked_sub(1).map_or(0, end);
+        let text = self.text.get(usize::from(start)..).unwrap_or_default();
+        (text, std::array::from_fn(|n| end(first + n) - start))
     }
 
     /// How many lines followed.
@@ -126,7 +135,7 @@ impl Half {
         if text.len() > limits::COMMAND {
             return Err(BadStream::CommandTooLong);
         }
-        ends.push(text.len());
+        ends.push(u16::try_from(text.len()).unwrap_or(u16::MAX));
         Ok(())
     }
 
@@ -250,8 +259,10 @@ impl Reader {
         spare: &mut Spare,
         mut each: impl FnMut(&Command) -> Go,
     ) -> Result<Go, BadStream> {
-        let Kept { bytes: mut held, mut start, mut half } =
-            self.kept.take().map(|kept| *kept).unwrap_or_default();
+        let (mut held, mut start, mut half) = match self.kept.take() {
+            None => Default::default(),
+            Some(kept) => (kept.bytes, kept.start, kept.half),
+        };
         if !held.is_empty() {
             held.extend_from_slice(chunk);
         }

@@ -32,8 +32,8 @@ impl Gmnet {
             self.close(cx, id, Left::Refused);
             return Go::Stop;
         }
-        let data = Data::new(std::array::from_fn(|n| command.param(n + 1)));
-        self.register(cx, id, Some(data))
+        let (text, ends) = command.joined(1);
+        self.register(cx, id, Some(Data::joined(text, ends)))
     }
 
     /// Makes a connection the control connection of a host, or gives the host new data.
