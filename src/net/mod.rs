@@ -396,7 +396,9 @@ impl EventLoop {
         while !self.out.is_empty() {
             let mut out = std::mem::take(&mut self.out);
             let mut lost = Vec::new();
-            self.datagrams.send_all(out.datagrams());
+            if out.has_datagrams() {
+                self.datagrams.send_all(out.datagrams());
+            }
             for output in out.outputs() {
                 match output {
                     Output::Tcp(conn, bytes) => {
