@@ -16,7 +16,7 @@ use crate::dialect::natpunch::{self, Natpunch};
 use crate::dialect::rooms::{self, Rooms};
 use crate::dialect::stun::{self, Stun};
 use crate::dialect::{
-    ConnId, Context, Dialect, Name, Outbox, Shared, Use, Via, of_datagram, of_stream,
+    ConnId, Context, Dialect, Name, Outbox, Sent, Shared, Use, Via, of_datagram, of_stream,
 };
 use crate::limits::{self, Limits};
 use crate::nats::{Nats, Seen};
@@ -234,6 +234,13 @@ impl Server {
         self.forget_closed(before, out);
     }
 
+    /// What datagrams have come from an address that is just connecting.
+    #[must_use]
+    pub fn has_sent(&self, now: Instant, addr: IpAddr) -> Sent {
+        // No other dialect has datagrams that belong to connections.
+        self.dialects.get(Name::Gmnet).map_or(Sent::Clear, |gmnet| gmnet.has_sent(now, addr))
+    }
+
     /// A peer has connected, whose first packet came at `began`, a round trip before: about when
     /// its UDP packets came that it sent just before. That is only asked where it matters, as it costs
     /// the loop a system call.
@@ -264,10 +271,10 @@ impl Server {
             };
             self.end_idle(now, idle, out);
         }
-        // No other dialect has datagrams that belong to connections.
-        let gmnet = self.dialects.get(Name::Gmnet);
-        let asks = gmnet.is_some_and(|gmnet| gmnet.asks_when_begun(now.instant, peer.ip()));
-        let began = if asks { began() } else { now.instant };
+        let began = match self.has_sent(now.instant, peer.ip()) {
+            Sent::Clear => now.instant,
+            Sent::Nothing | Sent::Unclear => began(),
+        };
         self.shared.nats.saw(now.instant, peer, Seen::Tcp);
         self.shared.unproven.connected(peer.ip());
         self.places.add(&mut self.shared.unproven.connections, began, conn, peer);
@@ -556,6 +563,30 @@ mod tests {
 
     fn natpunch(content: Content) -> Vec<u8> {
         Message { content: Some(content) }.encode_to_vec()
+    }
+
+    #[test]
+    fn it_is_asked_when_a_connection_began_unless_one_datagram_has_just_come() {
+        let at = |ms: u64| Now { instant: Instant::from_micros(1_000_000 + 1000 * ms), unix: 0 };
+        let asks = |sent: &[(u64, u16)], comes: u64| {
+            let (mut server, mut out) = (Server::new(Config::default()), Outbox::new());
+            for (ms, port) in sent {
+                let from = SocketAddr::new(peer(1).ip(), *port);
+                server.on_datagram(at(*ms), Via::default(), from, b"connect\n", &mut out);
+            }
+            let mut asked = false;
+            let began = || {
+                asked = true;
+                at(0).instant
+            };
+            let conn = ConnId { slot: 0, generation: 1 };
+            server.on_accept(at(comes), began, conn, peer(1), &mut out);
+            asked
+        };
+        assert!(!asks(&[(100, 1)], 100) && !asks(&[(100, 1)], 105));
+        assert!(asks(&[], 100), "it may still come");
+        assert!(asks(&[(100, 1)], 106), "it may be that of another connection");
+        assert!(asks(&[(100, 1), (100, 2)], 100), "it may be either");
     }
 
     #[test]

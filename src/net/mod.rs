@@ -20,7 +20,7 @@ use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token, Waker};
 
 use crate::clock::{Instant, Now};
-use crate::dialect::{ConnId, Outbox, Output};
+use crate::dialect::{ConnId, Outbox, Output, Sent};
 use crate::limits::Limits;
 use crate::server::Server;
 
@@ -276,8 +276,9 @@ impl EventLoop {
         Instant::from_micros(micros)
     }
 
-    fn receive_datagrams(&mut self, now: Now) {
-        let mut is_busy = false;
+    /// Takes the datagrams that have come. Returns whether there were any.
+    fn receive_datagrams(&mut self, now: Now) -> bool {
+        let (mut is_busy, mut are_any) = (false, false);
         let end = now.instant + DATAGRAMS_SHARE;
         for socket in 0..self.datagrams.len() {
             let mut spent = 0;
@@ -301,12 +302,15 @@ impl EventLoop {
             }
             self.deliver(now);
             is_busy |= spent >= udp::BUDGET;
+            are_any |= spent > 0;
         }
         self.server.note_busy(is_busy);
+        are_any
     }
 
     fn accept(&mut self, now: Now) {
         let mut end = None;
+        let mut is_worth = true;
         for n in 1.. {
             if n % ACCEPTED_UNWATCHED == 0 {
                 let at = self.instant();
@@ -316,6 +320,12 @@ impl EventLoop {
             }
             match self.connections.accept(now.instant) {
                 tcp::Accept::New(conn, peer) => {
+                    // Who connects just now has sent its datagram before, but perhaps after they were
+                    // received.
+                    if is_worth && self.server.has_sent(now.instant, peer.ip()) == Sent::Nothing {
+                        self.datagrams.look_again();
+                        is_worth = self.receive_datagrams(now);
+                    }
                     let began = || self.connections.began(now.instant, conn);
                     self.server.on_accept(now, began, conn, peer, &mut self.out);
                     self.deliver(now);

@@ -163,6 +163,12 @@ mod tests {
     }
 
     #[test]
+    fn who_gets_a_packet_of_his_own_lacks_none() {
+        let (host, other) = ("203.0.113.7", "203.0.99.1:5000");
+        assert_eq!(only(&[(301, "203.0.113.7:4000"), (302, other)], host, 300), None);
+    }
+
+    #[test]
     fn little_is_remembered() {
         let mut strays = Strays::default();
         let host = "203.0.113.7".parse().unwrap();
