@@ -43,6 +43,16 @@ impl Instant {
     }
 }
 
+/// The earliest of the moments that are to come, if any is. It is asked in each turn, of many timers of
+/// which few are armed, so it takes no branches.
+#[must_use]
+pub fn earliest<const N: usize>(moments: [Option<Instant>; N]) -> Option<Instant> {
+    const NEVER: u64 = u64::MAX;
+    let micros = |at: Option<Instant>| at.map_or(NEVER, Instant::micros);
+    let first = moments.into_iter().fold(NEVER, |first, at| first.min(micros(at)));
+    (first != NEVER).then_some(Instant(first))
+}
+
 impl Add<Duration> for Instant {
     type Output = Self;
 

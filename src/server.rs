@@ -8,7 +8,7 @@ use log::{debug, error, warn};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-use crate::clock::{Instant, Now};
+use crate::clock::{Instant, Now, earliest};
 use crate::dialect::contained::{Contained, Make};
 use crate::dialect::events::{self, Events};
 use crate::dialect::gmnet::{self, Gmnet};
@@ -472,8 +472,9 @@ impl Server {
     /// When something has to be done even if nothing arrives.
     #[must_use]
     pub fn next_wakeup(&self) -> Option<Instant> {
-        let dialects = self.dialects.all().filter_map(|dialect| dialect.next_wakeup());
-        self.idle.next().into_iter().chain(dialects).min()
+        let dialects = self.dialects.0.each_ref();
+        let dialects = dialects.map(|dialect| dialect.as_ref().and_then(|d| d.next_wakeup()));
+        earliest([self.idle.next(), earliest(dialects)])
     }
 
     /// The server is about to stop: answer now what would otherwise have been waited for.

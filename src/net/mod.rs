@@ -19,7 +19,7 @@ use log::{debug, info};
 use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token, Waker};
 
-use crate::clock::{Instant, Now};
+use crate::clock::{Instant, Now, earliest};
 use crate::dialect::{ConnId, Outbox, Output, Sent};
 use crate::limits::Limits;
 use crate::server::Server;
@@ -259,8 +259,9 @@ impl EventLoop {
         if self.datagrams.are_ready() || self.connections.are_ready() {
             return Some(Duration::ZERO);
         }
-        let all = [wakeup, self.connections.next_wakeup(), self.datagrams.next_wakeup()];
-        let next = all.into_iter().flatten().min()?;
+        let (connections, datagrams) =
+            (self.connections.next_wakeup(), self.datagrams.next_wakeup());
+        let next = earliest([wakeup, connections, datagrams])?;
         // Poll counts in milliseconds and rounds down, which would make it spin for the last one.
         let rounding = Duration::from_micros(999);
         Some(if next <= now { Duration::ZERO } else { next - now + rounding })

@@ -15,7 +15,7 @@ use socket2::{Domain, Socket, Type};
 
 use super::round_trip::round_trip;
 use super::{FIRST_CONNECTION, PAUSE, canonical, is_memory_pressure, is_out_of_files};
-use crate::clock::Instant;
+use crate::clock::{Instant, earliest};
 use crate::customers::network;
 use crate::dialect::ConnId;
 use crate::hash::Keyed;
@@ -168,9 +168,8 @@ impl Connections {
     }
 
     pub(super) fn next_wakeup(&self) -> Option<Instant> {
-        let unread = [self.unread.next(), self.leaving.next()].into_iter().flatten().min();
-        let timers = [self.accept_again, self.starved.next(), unread];
-        timers.into_iter().flatten().min()
+        let (unread, leaving) = (self.unread.next(), self.leaving.next());
+        earliest([self.accept_again, self.starved.next(), unread, leaving])
     }
 
     /// Gives those their turn again that could not have it for lack of kernel memory.

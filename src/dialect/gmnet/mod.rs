@@ -18,7 +18,7 @@ use super::conns::Conns;
 use super::turns::Turns;
 use super::{ConnId, Context, Dialect, Sent, Use, Via};
 use crate::admission::{self, Admission};
-use crate::clock::{Instant, Now};
+use crate::clock::{Instant, Now, earliest};
 use crate::introductions::PublicIps;
 use crate::limits::{self, Limits};
 use crate::lines::Lines;
@@ -548,7 +548,7 @@ impl Dialect for Gmnet {
     }
 
     fn next_wakeup(&self) -> Option<Instant> {
-        let timers = [
+        earliest([
             self.stalls.next(),
             self.gaps.next(),
             self.introductions.next_wakeup(),
@@ -559,8 +559,7 @@ impl Dialect for Gmnet {
             self.keepalives.next(),
             self.knocks.next_wakeup(),
             self.attempts.next(),
-        ];
-        timers.into_iter().flatten().min()
+        ])
     }
 
     fn on_shutdown(&mut self, cx: &mut Context<'_>) {
