@@ -16,7 +16,7 @@ use crate::dialect::natpunch::{self, Natpunch};
 use crate::dialect::rooms::{self, Rooms};
 use crate::dialect::stun::{self, Stun};
 use crate::dialect::{
-    ConnId, Context, Dialect, Name, Outbox, Sent, Shared, Use, Via, of_datagram, of_stream,
+    ConnId, Context, Dialect, Name, Outbox, Shared, Use, Via, of_datagram, of_stream,
 };
 use crate::limits::{self, Limits};
 use crate::nats::{Nats, Seen};
@@ -234,13 +234,6 @@ impl Server {
         self.forget_closed(before, out);
     }
 
-    /// What datagrams have come from an address that is just connecting.
-    #[must_use]
-    pub fn has_sent(&self, now: Instant, addr: IpAddr) -> Sent {
-        // No other dialect has datagrams that belong to connections.
-        self.dialects.get(Name::Gmnet).map_or(Sent::Clear, |gmnet| gmnet.has_sent(now, addr))
-    }
-
     /// A peer has connected, whose first packet came at `began`, a round trip before: about when
     /// its UDP packets came that it sent just before. That is only asked where it matters, as it costs
     /// the loop a system call.
@@ -271,10 +264,10 @@ impl Server {
             };
             self.end_idle(now, idle, out);
         }
-        let began = match self.has_sent(now.instant, peer.ip()) {
-            Sent::Clear => now.instant,
-            Sent::Nothing | Sent::Unclear => began(),
-        };
+        // No other dialect has datagrams that belong to connections.
+        let gmnet = self.dialects.get(Name::Gmnet);
+        let asks = gmnet.is_some_and(|gmnet| gmnet.asks_when_begun(now.instant, peer.ip()));
+        let began = if asks { began() } else { now.instant };
         self.shared.nats.saw(now.instant, peer, Seen::Tcp);
         self.shared.unproven.connected(peer.ip());
         self.places.add(&mut self.shared.unproven.connections, began, conn, peer);

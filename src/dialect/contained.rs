@@ -17,7 +17,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-use super::{ConnId, Context, Dialect, Sent, Use, Via};
+use super::{ConnId, Context, Dialect, Use, Via};
 use crate::clock::Instant;
 use crate::limits;
 
@@ -125,8 +125,8 @@ impl Dialect for Contained {
         self.ask(|dialect| dialect.knows(endpoint)).unwrap_or(false)
     }
 
-    fn has_sent(&self, now: Instant, addr: IpAddr) -> Sent {
-        self.ask(|dialect| dialect.has_sent(now, addr)).unwrap_or(Sent::Clear)
+    fn asks_when_begun(&self, now: Instant, addr: IpAddr) -> bool {
+        self.ask(|dialect| dialect.asks_when_begun(now, addr)).unwrap_or(false)
     }
 
     fn on_open(&mut self, cx: &mut Context<'_>, conn: ConnId, peer: SocketAddr) {

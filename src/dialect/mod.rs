@@ -58,9 +58,10 @@ pub trait Dialect: std::fmt::Debug {
         cx.out.close(conn);
     }
 
-    /// What datagrams have come from an address that is just connecting.
-    fn has_sent(&self, _now: Instant, _addr: IpAddr) -> Sent {
-        Sent::Clear
+    /// Whether it matters when a peer of this address began to connect that is just accepted. If not, it
+    /// is as well now.
+    fn asks_when_begun(&self, _now: Instant, _addr: IpAddr) -> bool {
+        false
     }
 
     /// Bytes arrived, cut as it pleased the network.
@@ -116,17 +117,6 @@ pub trait Dialect: std::fmt::Debug {
     fn use_of(&self, _conn: ConnId) -> Use {
         Use::Idle(Instant::default())
     }
-}
-
-/// What has come by UDP of an address that connects.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sent {
-    /// Nothing is known of it.
-    Nothing,
-    /// What can only belong to who connects now; or nothing belongs to anybody.
-    Clear,
-    /// It depends on when the connection began what belongs to it.
-    Unclear,
 }
 
 /// What a connection is good for.

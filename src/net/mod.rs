@@ -20,7 +20,7 @@ use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token, Waker};
 
 use crate::clock::{Instant, Now, earliest};
-use crate::dialect::{ConnId, Outbox, Output, Sent};
+use crate::dialect::{ConnId, Outbox, Output};
 use crate::limits::Limits;
 use crate::server::Server;
 
@@ -321,15 +321,19 @@ impl EventLoop {
             }
             match self.connections.accept(now.instant) {
                 tcp::Accept::New(conn, peer) => {
+                    let mut asks = false;
+                    let began = || {
+                        asks = true;
+                        self.connections.began(now.instant, conn)
+                    };
+                    self.server.on_accept(now, began, conn, peer, &mut self.out);
+                    self.deliver(now);
                     // Who connects just now has sent its datagram before, but perhaps after they were
                     // received.
-                    if is_worth && self.server.has_sent(now.instant, peer.ip()) == Sent::Nothing {
+                    if asks && is_worth {
                         self.datagrams.look_again();
                         is_worth = self.receive_datagrams(now);
                     }
-                    let began = || self.connections.began(now.instant, conn);
-                    self.server.on_accept(now, began, conn, peer, &mut self.out);
-                    self.deliver(now);
                 }
                 tcp::Accept::Full(peer) => {
                     // Whoever it is has no connection yet.

@@ -16,7 +16,7 @@ use log::debug;
 
 use super::conns::Conns;
 use super::turns::Turns;
-use super::{ConnId, Context, Dialect, Sent, Use, Via};
+use super::{ConnId, Context, Dialect, Use, Via};
 use crate::admission::{self, Admission};
 use crate::clock::{Instant, Now, earliest};
 use crate::introductions::PublicIps;
@@ -465,8 +465,8 @@ impl Dialect for Gmnet {
         self.stray_regs.connected(peer.ip());
     }
 
-    fn has_sent(&self, now: Instant, addr: IpAddr) -> Sent {
-        self.ports.has_sent(now, addr)
+    fn asks_when_begun(&self, now: Instant, addr: IpAddr) -> bool {
+        !self.ports.is_clear(now, addr)
     }
 
     fn on_bytes(&mut self, cx: &mut Context<'_>, id: ConnId, bytes: &[u8]) {

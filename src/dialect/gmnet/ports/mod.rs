@@ -9,7 +9,6 @@ use hashlink::linked_hash_map::Entry;
 use smallvec::SmallVec;
 
 use crate::clock::Instant;
-use crate::dialect::Sent;
 use crate::hash::Keyed;
 use crate::limits;
 
@@ -86,18 +85,16 @@ impl Ports {
         self.by_addr.get(&addr).is_some_and(|r| now < r.host_expected)
     }
 
-    /// What has come from an address that is connecting. If all of it came from one port, and just
-    /// now, it belongs to who connects, whenever that began.
+    /// Whether all that is remembered of an address came from one port, and just now: then it belongs
+    /// to who is connecting, whenever that began.
     #[must_use]
-    pub fn has_sent(&self, now: Instant, addr: IpAddr) -> Sent {
-        let Some(remembered) = self.by_addr.get(&addr) else { return Sent::Nothing };
-        let is_clear = match (remembered.connects.as_slice(), remembered.regs.as_slice()) {
-            ([], []) => return Sent::Nothing,
+    pub fn is_clear(&self, now: Instant, addr: IpAddr) -> bool {
+        let Some(remembered) = self.by_addr.get(&addr) else { return false };
+        match (remembered.connects.as_slice(), remembered.regs.as_slice()) {
             ([connect], []) => connect.is_just_come(now),
             ([], [reg]) => reg.is_just_come(now),
             _ => false,
-        };
-        if is_clear { Sent::Clear } else { Sent::Unclear }
+        }
     }
 
     /// When [`Self::expire`] has something to do.
