@@ -78,3 +78,16 @@ pub struct Now {
     /// For telling people: seconds since 1970, as good as the machine's clock.
     pub unix: u64,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_earliest_is_found_if_there_is_any() {
+        let at = |micros| Some(Instant::from_micros(micros));
+        assert_eq!(earliest([None, at(3), None, at(2), at(5)]), at(2));
+        assert_eq!(earliest([at(0), None]), at(0));
+        assert_eq!((earliest([None, None]), earliest([])), (None, None));
+    }
+}
