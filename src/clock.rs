@@ -43,6 +43,16 @@ impl Instant {
     }
 }
 
+/// The earliest of the moments that are to come, if any is. It is asked in each turn, of many timers of
+/// which few are armed, so it takes no branches.
+#[must_use]
+pub fn earliest<const N: usize>(moments: [Option<Instant>; N]) -> Option<Instant> {
+    const NEVER: u64 = u64::MAX;
+    let micros = |at: Option<Instant>| at.map_or(NEVER, Instant::micros);
+    let first = moments.into_iter().fold(NEVER, |first, at| first.min(micros(at)));
+    (first != NEVER).then_some(Instant(first))
+}
+
 impl Add<Duration> for Instant {
     type Output = Self;
 
@@ -67,4 +77,17 @@ pub struct Now {
     pub instant: Instant,
     /// For telling people: seconds since 1970, as good as the machine's clock.
     pub unix: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_earliest_is_found_if_there_is_any() {
+        let at = |micros| Some(Instant::from_micros(micros));
+        assert_eq!(earliest([None, at(3), None, at(2), at(5)]), at(2));
+        assert_eq!(earliest([at(0), None]), at(0));
+        assert_eq!((earliest([None, None]), earliest([])), (None, None));
+    }
 }

@@ -127,7 +127,10 @@ impl Places {
         let Conn { addr, before, after, .. } = conn;
         self.link(before, after);
         shares.remove(addr, 1);
-        if let Some(ring) = shares.kept(addr).filter(|ring| ring.begin == id.slot) {
+        // Of who had only this one nothing is kept any more.
+        if after != id.slot
+            && let Some(ring) = shares.kept(addr).filter(|ring| ring.begin == id.slot)
+        {
             ring.begin = after;
         }
         true

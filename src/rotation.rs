@@ -2,6 +2,7 @@
 //! ago comes before those who have had a turn and wait again.
 
 use std::collections::VecDeque;
+use std::collections::hash_map::Entry;
 use std::hash::Hash;
 
 use crate::hash::Map;
@@ -12,9 +13,10 @@ const AGAIN: u32 = 4;
 /// What waits of each customer, in order.
 #[derive(Debug)]
 pub(crate) struct Rotation<K, T> {
-    waiting: Map<K, VecDeque<T>>,
-    /// Its memory is used again: mostly one thing of one customer waits, again and again.
-    empty: VecDeque<T>,
+    /// What waits if nothing else does, as is mostly so: it needs no look-ups.
+    alone: Option<(K, T)>,
+    /// Else the next thing of each customer, and those behind it.
+    waiting: Map<K, (T, VecDeque<T>)>,
     /// Who waits for a first turn. Every customer in `waiting` is in one of these two once.
     fresh: VecDeque<K>,
     /// Who has had a turn and waits for the next.
@@ -26,8 +28,8 @@ pub(crate) struct Rotation<K, T> {
 impl<K, T> Default for Rotation<K, T> {
     fn default() -> Self {
         Self {
+            alone: None,
             waiting: Map::default(),
-            empty: VecDeque::new(),
             fresh: VecDeque::new(),
             again: VecDeque::new(),
             len: 0,
@@ -39,32 +41,48 @@ impl<K, T> Default for Rotation<K, T> {
 impl<K: Copy + Eq + Hash, T> Rotation<K, T> {
     /// One more thing of this customer waits.
     pub(crate) fn push(&mut self, customer: K, thing: T) {
-        let things = self.waiting.entry(customer);
-        let things = things.or_insert_with(|| std::mem::take(&mut self.empty));
-        if things.is_empty() {
-            self.fresh.push_back(customer);
-        }
-        things.push_back(thing);
         self.len += 1;
+        if self.len == 1 {
+            self.alone = Some((customer, thing));
+            return;
+        }
+        if let Some((first, before)) = self.alone.take() {
+            self.line_up(first, before);
+        }
+        self.line_up(customer, thing);
+    }
+
+    fn line_up(&mut self, customer: K, thing: T) {
+        match self.waiting.entry(customer) {
+            Entry::Occupied(mut things) => things.get_mut().1.push_back(thing),
+            Entry::Vacant(new) => {
+                new.insert((thing, VecDeque::new()));
+                self.fresh.push_back(customer);
+            }
+        }
     }
 
     /// Takes what is next.
     pub(crate) fn pop(&mut self) -> Option<T> {
         self.turns = self.turns.wrapping_add(1);
+        self.len = self.len.saturating_sub(1);
+        if let Some((_, thing)) = self.alone.take() {
+            return Some(thing);
+        }
         let (first, second) = match self.turns % AGAIN {
             0 => (&mut self.again, &mut self.fresh),
             _ => (&mut self.fresh, &mut self.again),
         };
         let customer = first.pop_front().or_else(|| second.pop_front())?;
-        let things = self.waiting.get_mut(&customer)?;
-        let thing = things.pop_front();
-        if things.is_empty() {
-            self.empty = self.waiting.remove(&customer).unwrap_or_default();
-        } else {
-            self.again.push_back(customer);
+        let Entry::Occupied(mut things) = self.waiting.entry(customer) else { return None };
+        let (thing, behind) = things.get_mut();
+        match behind.pop_front() {
+            Some(next) => {
+                self.again.push_back(customer);
+                Some(std::mem::replace(thing, next))
+            }
+            None => Some(things.remove().0),
         }
-        self.len -= usize::from(thing.is_some());
-        thing
     }
 
     /// How many things wait.
@@ -74,7 +92,7 @@ impl<K: Copy + Eq + Hash, T> Rotation<K, T> {
 
     /// Of how many customers they are.
     pub(crate) fn customers(&self) -> usize {
-        self.fresh.len() + self.again.len()
+        self.fresh.len() + self.again.len() + usize::from(self.alone.is_some())
     }
 
     /// Whether nothing waits.

@@ -8,7 +8,7 @@ use log::{debug, error, warn};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-use crate::clock::{Instant, Now};
+use crate::clock::{Instant, Now, earliest};
 use crate::dialect::contained::{Contained, Make};
 use crate::dialect::events::{self, Events};
 use crate::dialect::gmnet::{self, Gmnet};
@@ -261,11 +261,12 @@ impl Server {
     }
 
     /// A peer has connected, whose first packet came at `began`, a round trip before: about when
-    /// its UDP packets came that it sent just before.
+    /// its UDP packets came that it sent just before. That is only asked where it matters, as it costs
+    /// the loop a system call.
     pub fn on_accept(
         &mut self,
         now: Now,
-        began: Instant,
+        began: impl FnOnce() -> Instant,
         conn: ConnId,
         peer: SocketAddr,
         out: &mut Outbox,
@@ -289,6 +290,10 @@ impl Server {
             };
             self.end_idle(now, idle, out);
         }
+        // No other dialect has datagrams that belong to connections.
+        let gmnet = self.dialects.get(Name::Gmnet);
+        let asks = gmnet.is_some_and(|gmnet| gmnet.asks_when_begun(now.instant, peer.ip()));
+        let began = if asks { began() } else { now.instant };
         self.shared.nats.saw(now.instant, peer, Seen::Tcp);
         self.shared.unproven.connected(peer.ip());
         self.places.add(&mut self.shared.unproven.connections, began, conn, peer);
@@ -492,8 +497,9 @@ impl Server {
     /// When something has to be done even if nothing arrives.
     #[must_use]
     pub fn next_wakeup(&self) -> Option<Instant> {
-        let dialects = self.dialects.all().filter_map(|dialect| dialect.next_wakeup());
-        self.idle.next().into_iter().chain(dialects).min()
+        let dialects = self.dialects.0.each_ref();
+        let dialects = dialects.map(|dialect| dialect.as_ref().and_then(|d| d.next_wakeup()));
+        earliest([self.idle.next(), earliest(dialects)])
     }
 
     /// The server is about to stop: answer now what would otherwise have been waited for.
@@ -585,6 +591,30 @@ mod tests {
 
     fn natpunch(content: Content) -> Vec<u8> {
         Message { content: Some(content) }.encode_to_vec()
+    }
+
+    #[test]
+    fn it_is_asked_when_a_connection_began_unless_one_datagram_has_just_come() {
+        let at = |ms: u64| Now { instant: Instant::from_micros(1_000_000 + 1000 * ms), unix: 0 };
+        let asks = |sent: &[(u64, u16)], comes: u64| {
+            let (mut server, mut out) = (Server::new(Config::default()), Outbox::new());
+            for (ms, port) in sent {
+                let from = SocketAddr::new(peer(1).ip(), *port);
+                server.on_datagram(at(*ms), Via::default(), from, b"connect\n", &mut out);
+            }
+            let mut asked = false;
+            let began = || {
+                asked = true;
+                at(0).instant
+            };
+            let conn = ConnId { slot: 0, generation: 1 };
+            server.on_accept(at(comes), began, conn, peer(1), &mut out);
+            asked
+        };
+        assert!(!asks(&[(100, 1)], 100) && !asks(&[(100, 1)], 105));
+        assert!(asks(&[], 100), "it may still come");
+        assert!(asks(&[(100, 1)], 106), "it may be that of another connection");
+        assert!(asks(&[(100, 1), (100, 2)], 100), "it may be either");
     }
 
     #[test]

@@ -66,7 +66,7 @@ impl Unplugged {
         self.opened += 1;
         let now = self.now();
         let began = now.instant.before(round_trip);
-        self.server.on_accept(now, began, conn, peer, &mut self.out);
+        self.server.on_accept(now, || began, conn, peer, &mut self.out);
         self.deliver();
         conn
     }

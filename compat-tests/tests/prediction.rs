@@ -87,7 +87,7 @@ impl World {
             true => player.nat.outbound(now.instant, CONTROL, server, &mut self.rng),
             false => SocketAddr::new(addr, self.rng.within(1024..65_536) as u16),
         };
-        self.server.on_accept(now, now.instant, conn, from, &mut Outbox::new());
+        self.server.on_accept(now, || now.instant, conn, from, &mut Outbox::new());
         player
     }
 

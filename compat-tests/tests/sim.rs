@@ -187,7 +187,7 @@ impl Serves for Broken {
         peer: SocketAddr,
         out: &mut Outbox,
     ) {
-        self.inner.on_accept(now, began, conn, peer, &mut self.own);
+        self.inner.on_accept(now, || began, conn, peer, &mut self.own);
         self.pass(now, out);
     }
 

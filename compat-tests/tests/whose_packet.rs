@@ -101,7 +101,7 @@ impl World {
                 }
                 Event::Open(conn, peer, round_trip, bytes) => {
                     let began = time.instant.before(round_trip);
-                    self.server.on_accept(time, began, conn, peer, out);
+                    self.server.on_accept(time, || began, conn, peer, out);
                     self.server.on_bytes(time, conn, &bytes, out);
                 }
                 Event::Gone(conn) => self.server.on_gone(time, conn, out),

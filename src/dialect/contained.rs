@@ -11,7 +11,7 @@
 
 use std::cell::Cell;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use rand::rngs::StdRng;
@@ -123,6 +123,10 @@ impl Contained {
 impl Dialect for Contained {
     fn knows(&self, endpoint: SocketAddr) -> bool {
         self.ask(|dialect| dialect.knows(endpoint)).unwrap_or(false)
+    }
+
+    fn asks_when_begun(&self, now: Instant, addr: IpAddr) -> bool {
+        self.ask(|dialect| dialect.asks_when_begun(now, addr)).unwrap_or(false)
     }
 
     fn on_open(&mut self, cx: &mut Context<'_>, conn: ConnId, peer: SocketAddr) {
@@ -321,7 +325,7 @@ mod tests {
 
         fn open(&mut self, n: u32) -> Vec<(char, u32)> {
             let peer = SocketAddr::from(([203, 0, 113, 7], 4000));
-            self.act(|server, now, out| server.on_accept(now, now.instant, conn(n), peer, out))
+            self.act(|server, now, out| server.on_accept(now, || now.instant, conn(n), peer, out))
         }
 
         fn send(&mut self, n: u32, bytes: &[u8]) -> Vec<(char, u32)> {

@@ -58,6 +58,12 @@ pub trait Dialect: std::fmt::Debug {
         cx.out.close(conn);
     }
 
+    /// Whether it matters when a peer of this address began to connect that is just accepted. If not, it
+    /// is as well now.
+    fn asks_when_begun(&self, _now: Instant, _addr: IpAddr) -> bool {
+        false
+    }
+
     /// Bytes arrived, cut as it pleased the network.
     fn on_bytes(&mut self, _cx: &mut Context<'_>, _conn: ConnId, _bytes: &[u8]) {}
 

@@ -95,6 +95,12 @@ impl Outbox {
         })
     }
 
+    /// Whether there are datagrams among that.
+    #[must_use]
+    pub fn has_datagrams(&self) -> bool {
+        self.outputs.iter().any(|(target, _)| matches!(target, Target::Udp(..)))
+    }
+
     /// The datagrams among that, in order.
     pub fn datagrams(&self) -> impl Iterator<Item = (Via, SocketAddr, &[u8])> {
         self.outputs().filter_map(|output| match output {

@@ -143,7 +143,9 @@ impl Nats {
     /// it has shown that before.
     pub fn settle(&mut self, now: Instant, endpoint: SocketAddr) {
         let SocketAddr::V4(endpoint) = endpoint else { return };
-        let nat = self.by_addr.get(endpoint.ip()).filter(|nat| nat.is_fresh(now));
+        // What no port has shown at the alternate one is not known of any.
+        let shown = if self.has_alternate { self.by_addr.get(endpoint.ip()) } else { None };
+        let nat = shown.filter(|nat| nat.is_fresh(now));
         let kind = nat.map(|nat| nat.about(endpoint.port()).kind).unwrap_or_default();
         self.settled.settle(endpoint, kind);
     }
@@ -162,10 +164,11 @@ impl Nats {
             Kind::Unknown => About { kind: nat.kind.without_sequence(), ..About::default() },
             _ => about,
         };
+        if !about.kind.is_symmetric() {
+            return about;
+        }
         match self.settled.get(endpoint) {
-            Some(kind) if about.kind.is_symmetric() && !kind.is_symmetric() => {
-                About { kind, ..about }
-            }
+            Some(kind) if !kind.is_symmetric() => About { kind, ..about },
             _ => about,
         }
     }
@@ -194,8 +197,8 @@ impl Nats {
         destinations: usize,
     ) -> Ports {
         let SocketAddr::V4(endpoint) = endpoint else { return Ports::default() };
-        let is_symmetric = self.settled.get(endpoint).is_none_or(Kind::is_symmetric);
-        if !self.has_alternate || !is_symmetric {
+        let is_symmetric = || self.settled.get(endpoint).is_none_or(Kind::is_symmetric);
+        if !self.has_alternate || !is_symmetric() {
             return Ports::default();
         }
         let nat = self.by_addr.get_mut(endpoint.ip()).filter(|nat| nat.is_fresh(now));

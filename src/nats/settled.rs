@@ -2,6 +2,7 @@
 //! port of a stranger, so until then nobody else can have sent in its name; who is told of it can.
 
 use std::collections::VecDeque;
+use std::collections::hash_map::Entry;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use smallvec::SmallVec;
@@ -35,18 +36,20 @@ impl Settled {
     /// back.
     pub(super) fn settle(&mut self, endpoint: SocketAddrV4, kind: Kind) {
         let (addr, port) = (*endpoint.ip(), endpoint.port());
-        let mut ports: SmallVec<[Port; limits::SETTLED]> = self.ports_of(addr).collect();
-        if ports.last().is_some_and(|(last, _)| *last == port) {
-            return;
-        }
-        if ports.is_empty() {
-            if self.turns.len() >= limits::NATS
+        if let Entry::Vacant(new) = self.ports.entry((addr, 0)) {
+            new.insert((port, kind));
+            self.turns.push_back(addr);
+            if self.turns.len() > limits::NATS
                 && let Some(first) = self.turns.pop_front()
             {
                 let mut numbers = 0..;
                 while numbers.next().is_some_and(|n| self.ports.remove(&(first, n)).is_some()) {}
             }
-            self.turns.push_back(addr);
+            return;
+        }
+        let mut ports: SmallVec<[Port; limits::SETTLED]> = self.ports_of(addr).collect();
+        if ports.last().is_some_and(|(last, _)| *last == port) {
+            return;
         }
         let kind = ports.iter().find(|(known, _)| *known == port).map_or(kind, |(_, kind)| *kind);
         ports.retain(|(known, _)| *known != port);

@@ -19,7 +19,7 @@ use log::{debug, error, info};
 use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token, Waker};
 
-use crate::clock::{Instant, Now};
+use crate::clock::{Instant, Now, earliest};
 use crate::dialect::{ConnId, Outbox, Output};
 use crate::introductions::relay::sessions;
 use crate::limits::Limits;
@@ -54,6 +54,10 @@ const DATAGRAMS_SHARE: Duration = Duration::from_millis(2);
 
 /// New connections that are taken in before the clock is looked at.
 const ACCEPTED_UNWATCHED: usize = 8;
+
+/// Connections that are served before the clock is looked at. Dialects do no more for one than takes a
+/// quarter of a millisecond (see [`limits::SLICES`](crate::limits::SLICES)).
+const SERVED_UNWATCHED: usize = 4;
 
 /// Datagrams without an answer that are taken before the clock is looked at.
 const DATAGRAMS_UNWATCHED: usize = 16;
@@ -299,8 +303,9 @@ impl EventLoop {
         if self.datagrams.are_ready() || self.connections.are_ready() {
             return Some(Duration::ZERO);
         }
-        let all = [wakeup, self.connections.next_wakeup(), self.datagrams.next_wakeup()];
-        let next = all.into_iter().flatten().min()?;
+        let (connections, datagrams) =
+            (self.connections.next_wakeup(), self.datagrams.next_wakeup());
+        let next = earliest([wakeup, connections, datagrams])?;
         // Poll counts in milliseconds and rounds down, which would make it spin for the last one.
         let rounding = Duration::from_micros(999);
         Some(if next <= now { Duration::ZERO } else { next - now + rounding })
@@ -316,8 +321,9 @@ impl EventLoop {
         Instant::from_micros(micros)
     }
 
-    fn receive_datagrams(&mut self, now: Now) {
-        let mut is_busy = false;
+    /// Takes the datagrams that have come. Returns whether there were any.
+    fn receive_datagrams(&mut self, now: Now) -> bool {
+        let (mut is_busy, mut are_any) = (false, false);
         let end = now.instant + DATAGRAMS_SHARE;
         for socket in 0..self.datagrams.len() {
             let mut spent = 0;
@@ -341,20 +347,37 @@ impl EventLoop {
             }
             self.deliver(now);
             is_busy |= spent >= udp::BUDGET;
+            are_any |= spent > 0;
         }
         self.server.note_busy(is_busy);
+        are_any
     }
 
     fn accept(&mut self, now: Now) {
-        let end = self.instant() + SHARE;
+        let mut end = None;
+        let mut is_worth = true;
         for n in 1.. {
-            if n % ACCEPTED_UNWATCHED == 0 && self.instant() >= end {
-                break;
+            if n % ACCEPTED_UNWATCHED == 0 {
+                let at = self.instant();
+                if at >= *end.get_or_insert(at + SHARE) {
+                    break;
+                }
             }
             match self.connections.accept(now.instant) {
-                tcp::Accept::New(conn, peer, began) => {
+                tcp::Accept::New(conn, peer) => {
+                    let mut asks = false;
+                    let began = || {
+                        asks = true;
+                        self.connections.began(now.instant, conn)
+                    };
                     self.server.on_accept(now, began, conn, peer, &mut self.out);
                     self.deliver(now);
+                    // Who connects just now has sent its datagram before, but perhaps after they were
+                    // received.
+                    if asks && is_worth {
+                        self.datagrams.look_again();
+                        is_worth = self.receive_datagrams(now);
+                    }
                 }
                 tcp::Accept::Full(peer) => {
                     // Whoever it is has no connection yet.
@@ -382,7 +405,7 @@ impl EventLoop {
             if !alive {
                 self.lose(now, conn);
             }
-            if n < ready && self.instant() >= end {
+            if n < ready && n % SERVED_UNWATCHED == 0 && self.instant() >= end {
                 break;
             }
         }
@@ -433,7 +456,9 @@ impl EventLoop {
             self.open_sessions();
             let mut out = std::mem::take(&mut self.out);
             let mut lost = Vec::new();
-            self.datagrams.send_all(out.datagrams());
+            if out.has_datagrams() {
+                self.datagrams.send_all(out.datagrams());
+            }
             for output in out.outputs() {
                 match output {
                     Output::Tcp(conn, bytes) => {

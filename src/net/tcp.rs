@@ -4,6 +4,7 @@
 use std::hash::BuildHasher as _;
 use std::io::{self, Read as _, Write as _};
 use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::time::Duration;
 
 use log::debug;
 use mio::event::Event;
@@ -14,7 +15,7 @@ use socket2::{Domain, Socket, Type};
 
 use super::round_trip::round_trip;
 use super::{FIRST_CONNECTION, PAUSE, canonical, is_memory_pressure, is_out_of_files};
-use crate::clock::Instant;
+use crate::clock::{Instant, earliest};
 use crate::customers::network;
 use crate::dialect::ConnId;
 use crate::hash::Keyed;
@@ -117,8 +118,8 @@ struct Backlog {
 /// What accepting gave.
 pub(super) enum Accept {
     Nothing,
-    /// A connection of this peer, whose first packet came at that time.
-    New(ConnId, SocketAddr, Instant),
+    /// A connection of this peer.
+    New(ConnId, SocketAddr),
     /// Room has to be made first, for this peer if it is known.
     Full(Option<SocketAddr>),
 }
@@ -167,9 +168,8 @@ impl Connections {
     }
 
     pub(super) fn next_wakeup(&self) -> Option<Instant> {
-        let unread = [self.unread.next(), self.leaving.next()].into_iter().flatten().min();
-        let timers = [self.accept_again, self.starved.next(), unread];
-        timers.into_iter().flatten().min()
+        let (unread, leaving) = (self.unread.next(), self.leaving.next());
+        earliest([self.accept_again, self.starved.next(), unread, leaving])
     }
 
     /// Gives those their turn again that could not have it for lack of kernel memory.
@@ -217,7 +217,7 @@ impl Connections {
         self.accept_again = None;
         if let Some((stream, peer)) = self.without_room.take() {
             if self.has_room() {
-                return self.take_in(now, stream, peer);
+                return self.take_in(stream, peer);
             }
             debug!("{peer} refused: {} connections are open", self.slab.len());
         }
@@ -231,7 +231,7 @@ impl Connections {
                 Ok((stream, peer)) => {
                     self.accepted += 1;
                     if self.has_room() {
-                        return self.take_in(now, stream, peer);
+                        return self.take_in(stream, peer);
                     }
                     self.without_room = Some((stream, peer));
                     return Accept::Full(Some(canonical(peer)));
@@ -284,10 +284,16 @@ impl Connections {
         self.accepted = 0;
     }
 
-    fn take_in(&mut self, now: Instant, stream: TcpStream, peer: SocketAddr) -> Accept {
-        let began = now.before(round_trip(&stream).min(limits::ROUND_TRIP));
+    fn take_in(&mut self, stream: TcpStream, peer: SocketAddr) -> Accept {
         let peer = canonical(peer);
-        Accept::New(self.add(stream, peer.ip()), peer, began)
+        Accept::New(self.add(stream, peer.ip()), peer)
+    }
+
+    /// When the first packet of a connection came that was accepted now.
+    pub(super) fn began(&self, now: Instant, id: ConnId) -> Instant {
+        let conn = self.slab.get(id.slot as usize).filter(|conn| conn.generation == id.generation);
+        let round_trip = conn.map_or(Duration::ZERO, |conn| round_trip(&conn.stream));
+        now.before(round_trip.min(limits::ROUND_TRIP))
     }
 
     /// Takes a connection in. Its first request is mostly there already, so it has its turn at

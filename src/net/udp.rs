@@ -96,6 +96,11 @@ impl Datagrams {
         }
     }
 
+    /// Any socket may have something to read by now, before the poll says so.
+    pub(super) fn look_again(&mut self) {
+        self.sockets.iter_mut().for_each(|socket| socket.readable = true);
+    }
+
     pub(super) fn are_ready(&self) -> bool {
         self.sockets.iter().any(|socket| socket.readable && socket.again.is_none())
     }

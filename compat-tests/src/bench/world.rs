@@ -208,7 +208,7 @@ impl World {
         let now = self.step();
         self.generation += 1;
         let conn = ConnId { slot: u32::try_from(slot).unwrap_or(0), generation: self.generation };
-        self.server.on_accept(now, now.instant, conn, peer, &mut self.out);
+        self.server.on_accept(now, || now.instant, conn, peer, &mut self.out);
         conn
     }
 

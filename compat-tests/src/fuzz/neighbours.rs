@@ -293,7 +293,7 @@ impl Stage {
         let id = ConnId { slot, generation: self.generation };
         self.open[peer] = Some((id, false));
         let now = self.now();
-        self.server.on_accept(now, now.instant, id, addr(peer), &mut self.out);
+        self.server.on_accept(now, || now.instant, id, addr(peer), &mut self.out);
         self.deliver();
         self.open[peer].map(|(id, _)| id)
     }

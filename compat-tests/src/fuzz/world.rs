@@ -184,7 +184,7 @@ impl World {
         self.open.insert(slot, Peer { id, finished: false });
         let peer = SocketAddr::new(Self::addr(from), 40_000);
         let now = self.now();
-        self.server.on_accept(now, now.instant, id, peer, &mut self.out);
+        self.server.on_accept(now, || now.instant, id, peer, &mut self.out);
         self.deliver();
     }
 

@@ -114,7 +114,7 @@ impl Rounds {
             if let Some(free) = self.conns.get_mut(slot) {
                 *free = Some(conn);
             }
-            self.server.on_accept(now, now.instant, id, peer, &mut self.out);
+            self.server.on_accept(now, || now.instant, id, peer, &mut self.out);
         }
         busy
     }

@@ -154,7 +154,7 @@ impl Serves for Server {
         peer: SocketAddr,
         out: &mut Outbox,
     ) {
-        Self::on_accept(self, now, began, conn, peer, out);
+        Self::on_accept(self, now, || began, conn, peer, out);
     }
 
     fn on_bytes(&mut self, now: Now, conn: ConnId, bytes: &[u8], out: &mut Outbox) {

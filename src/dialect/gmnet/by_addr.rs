@@ -1,7 +1,6 @@
 //! Which hosts an address has. Most have one, and there are many addresses, so one takes no more
-//! than its key.
+//! than its key, and an address no more than its family needs.
 
-use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 
 use super::hosts::HostKey;
@@ -10,8 +9,10 @@ use crate::hash::Map;
 /// The hosts of each address, the oldest first.
 #[derive(Debug, Default)]
 pub(super) struct ByAddr {
-    /// Addresses with one host.
-    one: Map<IpAddr, HostKey>,
+    /// IPv4 addresses with one host.
+    one_v4: Map<u32, HostKey>,
+    /// The same of IPv6.
+    one_v6: Map<u128, HostKey>,
     /// Addresses with more.
     more: Map<IpAddr, Vec<HostKey>>,
 }
@@ -19,7 +20,11 @@ pub(super) struct ByAddr {
 impl ByAddr {
     /// The hosts of an address.
     pub(super) fn get(&self, addr: IpAddr) -> &[HostKey] {
-        match self.one.get(&addr) {
+        let one = match addr {
+            IpAddr::V4(v4) => self.one_v4.get(&v4.to_bits()),
+            IpAddr::V6(v6) => self.one_v6.get(&v6.to_bits()),
+        };
+        match one {
             Some(key) => std::slice::from_ref(key),
             None => self.more.get(&addr).map_or(&[], Vec::as_slice),
         }
@@ -31,13 +36,11 @@ impl ByAddr {
             keys.push(key);
             return keys.len();
         }
-        match self.one.entry(addr) {
-            Entry::Vacant(new) => {
-                new.insert(key);
-                1
-            }
-            Entry::Occupied(one) => {
-                self.more.insert(addr, vec![one.remove(), key]);
+        match self.set_one(addr, Some(key)) {
+            None => 1,
+            Some(one) => {
+                self.set_one(addr, None);
+                self.more.insert(addr, vec![one, key]);
                 2
             }
         }
@@ -46,15 +49,25 @@ impl ByAddr {
     /// One less.
     pub(super) fn remove(&mut self, addr: IpAddr, key: HostKey) {
         let Some(keys) = self.more.get_mut(&addr) else {
-            if self.one.get(&addr) == Some(&key) {
-                self.one.remove(&addr);
+            if self.get(addr) == [key] {
+                self.set_one(addr, None);
             }
             return;
         };
         keys.retain(|other| *other != key);
         if let [last] = keys[..] {
             self.more.remove(&addr);
-            self.one.insert(addr, last);
+            self.set_one(addr, Some(last));
+        }
+    }
+
+    /// The only host of an address is this one from now on, or none. Returns which it was.
+    fn set_one(&mut self, addr: IpAddr, key: Option<HostKey>) -> Option<HostKey> {
+        match (addr, key) {
+            (IpAddr::V4(v4), Some(key)) => self.one_v4.insert(v4.to_bits(), key),
+            (IpAddr::V4(v4), None) => self.one_v4.remove(&v4.to_bits()),
+            (IpAddr::V6(v6), Some(key)) => self.one_v6.insert(v6.to_bits(), key),
+            (IpAddr::V6(v6), None) => self.one_v6.remove(&v6.to_bits()),
         }
     }
 }

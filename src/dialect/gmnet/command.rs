@@ -60,7 +60,7 @@ pub struct Command {
     pub verb: Verb,
     text: String,
     /// Where each line ends in `text`.
-    ends: SmallVec<[usize; Self::MOST]>,
+    ends: SmallVec<[u16; Self::MOST]>,
 }
 
 impl Command {
@@ -75,7 +75,16 @@ impl Command {
             None => Some(&0),
         };
         let (Some(start), Some(end)) = (start, self.ends.get(n)) else { return "" };
-        self.text.get(*start..*end).unwrap_or_default()
+        self.text.get(usize::from(*start)..usize::from(*end)).unwrap_or_default()
+    }
+
+    /// The lines from number `first` on as one text, and where in it the first ones end.
+    #[must_use]
+    pub fn joined<const N: usize>(&self, first: usize) -> (&str, [u16; N]) {
+        let end = |n: usize| self.ends.get(n).or(self.ends.last()).copied().unwrap_or(0);
+        let start = first.checked_sub(1).map_or(0, end);
+        let text = self.text.get(usize::from(start)..).unwrap_or_default();
+        (text, std::array::from_fn(|n| end(first + n) - start))
     }
 
     /// How many lines followed.
@@ -126,7 +135,7 @@ impl Half {
         if text.len() > limits::COMMAND {
             return Err(BadStream::CommandTooLong);
         }
-        ends.push(text.len());
+        ends.push(u16::try_from(text.len()).unwrap_or(u16::MAX));
         Ok(())
     }
 
@@ -185,7 +194,6 @@ impl fmt::Display for BadStream {
 #[derive(Debug, Default)]
 pub struct Reader {
     kept: Option<Box<Kept>>,
-    after_cr: bool,
 }
 
 #[derive(Debug, Default)]
@@ -196,6 +204,8 @@ struct Kept {
     start: usize,
     /// A command that has begun and of which lines are missing.
     half: Option<Half>,
+    /// The last line ended with a CR, so a LF that comes next ends no other.
+    after_cr: bool,
 }
 
 impl Reader {
@@ -250,15 +260,17 @@ impl Reader {
         spare: &mut Spare,
         mut each: impl FnMut(&Command) -> Go,
     ) -> Result<Go, BadStream> {
-        let Kept { bytes: mut held, mut start, mut half } =
-            self.kept.take().map(|kept| *kept).unwrap_or_default();
+        let (mut held, mut start, mut half, mut after_cr) = match self.kept.take() {
+            None => Default::default(),
+            Some(kept) => (kept.bytes, kept.start, kept.half, kept.after_cr),
+        };
         if !held.is_empty() {
             held.extend_from_slice(chunk);
         }
         let input = if held.is_empty() { chunk } else { held.get(start..).unwrap_or_default() };
         let mut rest = input;
         let go = loop {
-            let Some(line) = self.next_line(&mut rest)? else { break Go::On };
+            let Some(line) = next_line(&mut rest, &mut after_cr)? else { break Go::On };
             match &mut half {
                 Some(half) => half.push(line)?,
                 None => half = Half::begin(line, spare),
@@ -277,7 +289,7 @@ impl Reader {
                 while let [0, tail @ ..] = rest {
                     rest = tail;
                 }
-                if rest.is_empty() {
+                if rest.is_empty() && !after_cr {
                     return Ok(go);
                 }
             }
@@ -293,27 +305,27 @@ impl Reader {
             }
             held.shrink_to(with_reserve(held.len()));
         }
-        self.kept = Some(Box::new(Kept { bytes: held, start, half }));
+        self.kept = Some(Box::new(Kept { bytes: held, start, half, after_cr }));
         Ok(go)
     }
+}
 
-    /// Takes the next line from the front of `rest`, if all of it is there.
-    fn next_line<'a>(&mut self, rest: &mut &'a [u8]) -> Result<Option<&'a [u8]>, BadStream> {
-        if self.after_cr && !rest.is_empty() {
-            self.after_cr = false;
-            *rest = rest.strip_prefix(b"\n").unwrap_or(rest);
-        }
-        let end = rest.iter().position(|b| matches!(b, b'\n' | b'\r'));
-        if end.unwrap_or(rest.len()) > limits::LINE {
-            return Err(BadStream::LineTooLong);
-        }
-        let Some((line, [end, tail @ ..])) = end.and_then(|end| rest.split_at_checked(end)) else {
-            return Ok(None);
-        };
-        self.after_cr = *end == b'\r';
-        *rest = tail;
-        Ok(Some(line))
+/// Takes the next line from the front of `rest`, if all of it is there.
+fn next_line<'a>(rest: &mut &'a [u8], after_cr: &mut bool) -> Result<Option<&'a [u8]>, BadStream> {
+    if *after_cr && !rest.is_empty() {
+        *after_cr = false;
+        *rest = rest.strip_prefix(b"\n").unwrap_or(rest);
     }
+    let end = rest.iter().position(|b| matches!(b, b'\n' | b'\r'));
+    if end.unwrap_or(rest.len()) > limits::LINE {
+        return Err(BadStream::LineTooLong);
+    }
+    let Some((line, [end, tail @ ..])) = end.and_then(|end| rest.split_at_checked(end)) else {
+        return Ok(None);
+    };
+    *after_cr = *end == b'\r';
+    *rest = tail;
+    Ok(Some(line))
 }
 
 /// Whether to go on with the next command.

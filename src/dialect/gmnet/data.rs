@@ -1,6 +1,5 @@
 //! What a host says about itself.
 
-use std::borrow::Cow;
 use std::rc::Rc;
 
 use super::entry::{escaped_len, may_need_escape};
@@ -10,10 +9,9 @@ use super::entry::{escaped_len, may_need_escape};
 pub struct Data {
     /// Sorted lists of hosts hold it as well. None if there is nothing in it.
     text: Option<Rc<str>>,
-    /// A command, and so all strings together, is shorter than 64 KiB.
-    ends: [u16; 8],
-    /// Bytes of all strings as the lobby writes them.
-    size: u32,
+    /// Where each ends but the last, which ends with the text. A command, and so all strings together,
+    /// is shorter than 64 KiB.
+    ends: [u16; 7],
     /// Whether the lobby has to escape something in them.
     pub needs_escapes: bool,
 }
@@ -27,23 +25,23 @@ impl Data {
             end += s.len();
             u16::try_from(end).unwrap_or(u16::MAX)
         });
-        let needs_escapes = strings.iter().any(|s| s.bytes().any(may_need_escape));
-        let mut usual = [0; USUAL];
-        let text = match join(&strings, &mut usual) {
-            Some(text) => Cow::Borrowed(text),
-            None => Cow::Owned(strings.concat()),
-        };
-        let size = if needs_escapes { escaped_len(&text) } else { text.len() };
-        // A command times six.
-        let size = u32::try_from(size).unwrap_or(u32::MAX);
-        let text = (!text.is_empty()).then(|| Rc::from(&*text));
-        Self { text, ends, size, needs_escapes }
+        let [ends @ .., _] = ends;
+        Self::joined(&strings.concat(), ends)
+    }
+
+    /// The same, of strings that follow each other in a text: all but the last end there.
+    #[must_use]
+    pub fn joined(text: &str, ends: [u16; 7]) -> Self {
+        let needs_escapes = text.bytes().any(may_need_escape);
+        let text = (!text.is_empty()).then(|| Rc::from(text));
+        Self { text, ends, needs_escapes }
     }
 
     /// Bytes of all strings together as the lobby writes them: no fewer than they have in memory.
     #[must_use]
     pub fn size(&self) -> usize {
-        self.size as usize
+        let text = self.text.as_deref().unwrap_or_default();
+        if self.needs_escapes { escaped_len(text) } else { text.len() }
     }
 
     /// Empties the strings that have no room, so that all together have no more than `room` bytes in
@@ -80,9 +78,20 @@ impl Data {
 
     /// Where the string number `n` begins and ends; there is nothing beyond the last.
     fn range(&self, n: usize) -> [u16; 2] {
-        let end = |n: usize| self.ends.get(n).copied();
-        let start = n.checked_sub(1).and_then(end).unwrap_or(0);
-        [start, end(n).unwrap_or(start)]
+        let last = || if n == self.ends.len() { self.length() } else { 0 };
+        let start = n.checked_sub(1).and_then(|n| self.ends.get(n).copied()).unwrap_or(0);
+        [start, self.ends.get(n).copied().unwrap_or_else(last).max(start)]
+    }
+
+    /// Bytes of all of them.
+    fn length(&self) -> u16 {
+        let length = self.text.as_ref().map_or(0, |text| text.len());
+        u16::try_from(length).unwrap_or(u16::MAX)
+    }
+
+    fn all_ends(&self) -> [u16; 8] {
+        let [a, b, c, d, e, f, g] = self.ends;
+        [a, b, c, d, e, f, g, self.length()]
     }
 
     /// The bytes of all of them, for who wants them all quickly.
@@ -90,7 +99,7 @@ impl Data {
     pub(super) fn bytes(&self) -> [&[u8]; 8] {
         let all = self.text.as_deref().unwrap_or_default().as_bytes();
         let mut start = 0;
-        self.ends.map(|end| {
+        self.all_ends().map(|end| {
             let range = usize::from(std::mem::replace(&mut start, end))..end.into();
             all.get(range).unwrap_or_default()
         })
@@ -105,25 +114,11 @@ impl Data {
     /// Those that are not empty, with their numbers.
     pub fn iter(&self) -> impl Iterator<Item = (usize, &str)> {
         let mut start = 0;
-        self.ends.iter().enumerate().filter_map(move |(n, &end)| {
+        self.all_ends().into_iter().enumerate().filter_map(move |(n, end)| {
             let range = usize::from(std::mem::replace(&mut start, end))..end.into();
             if range.is_empty() { None } else { Some((n, self.text.as_ref()?.get(range)?)) }
         })
     }
-}
-
-/// Usual strings come to less, and are put together without an allocation of their own.
-const USUAL: usize = 512;
-
-/// Puts strings together, if there is room.
-fn join<'b>(strings: &[&str], buffer: &'b mut [u8]) -> Option<&'b str> {
-    let mut end = 0;
-    for text in strings {
-        let start = end;
-        end += text.len();
-        buffer.get_mut(start..end)?.copy_from_slice(text.as_bytes());
-    }
-    str::from_utf8(buffer.get(..end)?).ok()
 }
 
 /// One of the strings of a host.

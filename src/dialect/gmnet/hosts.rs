@@ -59,6 +59,18 @@ impl fmt::Display for Full {
     }
 }
 
+/// Of the hosts of an address, the oldest first, the newest whose port is known, or the one with that
+/// port; else the newest of all.
+pub(super) fn newest<'h>(
+    hosts: impl DoubleEndedIterator<Item = (HostKey, &'h Host)> + Clone,
+    port: Option<u16>,
+) -> Option<HostKey> {
+    let is_meant =
+        |(_, host): &(HostKey, &Host)| host.port.is_some() && (port.is_none() || host.port == port);
+    let meant = hosts.clone().rfind(is_meant);
+    meant.or_else(|| hosts.last().filter(|_| port.is_none())).map(|(key, _)| key)
+}
+
 /// All hosts.
 #[derive(Debug)]
 pub struct Hosts {
@@ -117,7 +129,7 @@ impl Hosts {
     /// that UDP port.
     #[must_use]
     pub fn find(&self, addr: IpAddr, port: Option<u16>) -> Option<HostKey> {
-        self.newest(self.by_addr.get(addr), port)
+        newest(self.at(addr), port)
     }
 
     /// The hosts of an address, oldest first.
@@ -126,25 +138,10 @@ impl Hosts {
         keys.filter_map(|key| Some((*key, self.get(*key)?)))
     }
 
-    /// Whether an address has more than one host.
-    #[must_use]
-    pub fn is_shared(&self, addr: IpAddr) -> bool {
-        self.by_addr.get(addr).len() > 1
-    }
-
     /// The newest host on the machine or in the network of the server, or the one with that port.
     #[must_use]
     pub fn find_inside(&self, port: Option<u16>) -> Option<HostKey> {
         self.inside.as_ref()?.newest(port)
-    }
-
-    fn newest(&self, keys: &[HostKey], port: Option<u16>) -> Option<HostKey> {
-        let meant = |key: &&HostKey| {
-            let known = self.get(**key).and_then(|host| host.port);
-            known.is_some() && (port.is_none() || known == port)
-        };
-        let last = || keys.last().filter(|_| port.is_none());
-        keys.iter().rfind(meant).or_else(last).copied()
     }
 
     /// Whether other hosts are known by the same address.

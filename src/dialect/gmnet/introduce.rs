@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use log::info;
 
 use super::command::Go;
-use super::hosts::HostKey;
+use super::hosts::{HostKey, newest};
 use super::names::Short;
 use super::notices::News;
 use super::ports::Likely;
@@ -61,8 +61,9 @@ impl Gmnet {
             return Go::On;
         };
         let request = Request { conn: id, client, host, port };
-        self.ask_before_introduction(cx, &request);
-        match self.outcome(cx.now, &request, self.is_stopping) {
+        let found = self.find(cx.now, &request);
+        self.ask_before_introduction(cx, &request, found);
+        match self.outcome(cx.now, &request, found, self.is_stopping) {
             Outcome::Wait => {
                 if let Some(other) = self.introductions.gives_way(&request) {
                     // All that wait for the host were looked at.
@@ -151,7 +152,8 @@ impl Gmnet {
 
     fn retry(&mut self, cx: &mut Context<'_>, id: WaitId, is_last_try: bool) {
         let Some(request) = self.introductions.get(id).map(|w| w.request) else { return };
-        let outcome = self.outcome(cx.now, &request, is_last_try);
+        let found = self.find(cx.now, &request);
+        let outcome = self.outcome(cx.now, &request, found, is_last_try);
         if let Outcome::Wait = outcome {
             return;
         }
@@ -164,9 +166,15 @@ impl Gmnet {
         self.conclude(cx, &request, &waiting.text, outcome);
     }
 
-    /// Finds out what can be said. A client's packet is used up only if it is said.
-    fn outcome(&mut self, now: Now, request: &Request, is_last_try: bool) -> Outcome {
-        let found = self.find(now, request);
+    /// Finds out what can be said, if this host is asked for. A client's packet is used up only if it
+    /// is said.
+    fn outcome(
+        &mut self,
+        now: Now,
+        request: &Request,
+        found: Option<HostKey>,
+        is_last_try: bool,
+    ) -> Outcome {
         let is_apart = |addr| !is_same_family(request.client, addr);
         if is_apart(request.host) && found.is_none() {
             return Outcome::NotFound;
@@ -240,14 +248,14 @@ impl Gmnet {
         if self.config.relay.contains(request.host) {
             return self.shown_at_relay(request.client);
         }
-        if request.port.is_none() && self.hosts.is_shared(request.host) {
-            let hosts = self.hosts.at(request.host);
-            let meant = self.looks.meant(now.instant, request.client, hosts);
+        let hosts = self.hosts.at(request.host);
+        if request.port.is_none() && hosts.clone().nth(1).is_some() {
+            let meant = self.looks.meant(now.instant, request.client, hosts.clone());
             if meant.is_some() {
                 return meant;
             }
         }
-        self.hosts.find(request.host, request.port).or_else(|| {
+        newest(hosts, request.port).or_else(|| {
             let is_ours = self.config.public_ips.contains(request.host);
             is_ours.then(|| self.hosts.find_inside(request.port)).flatten()
         })
@@ -341,8 +349,9 @@ impl Gmnet {
     fn candidates(cx: &mut Context<'_>, client: SocketAddr, host: SocketAddr) -> Ports {
         /// Each of them is knocked at for fifteen seconds, 60 times a second.
         const SURE: usize = 2;
-        let maybe =
-            cx.shared.nats.about(cx.now.instant, client).maybe.filter(|_| !is_inside(client.ip()));
+        let is_outside = !is_inside(client.ip());
+        let about = is_outside.then(|| cx.shared.nats.about(cx.now.instant, client));
+        let maybe = about.and_then(|about| about.maybe);
         let next = cx.shared.nats.next(cx.now.instant, client, host, 1);
         next.into_iter().take(SURE).chain([client.port()]).chain(maybe).collect()
     }
@@ -398,8 +407,8 @@ impl Gmnet {
     }
 
     /// A host's connection ends, but not always the host.
-    pub(super) fn keep_notices(&mut self, now: Now, id: ConnId, key: Option<HostKey>) {
-        let host = key.and_then(|key| self.hosts.get(key));
+    pub(super) fn keep_notices(&mut self, now: Now, id: ConnId, key: HostKey) {
+        let host = self.hosts.get(key);
         let at = host.and_then(|host| Some(SocketAddr::new(host.addr, host.port?)));
         self.notices.leave(now.instant, id, at);
     }

@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use smallvec::SmallVec;
 
-use crate::clock::Instant;
+use crate::clock::{Instant, earliest};
 use crate::customers::{Shares, weight};
 use crate::dialect::by_family::ByFamily;
 use crate::dialect::{ConnId, Via};
@@ -318,9 +318,8 @@ impl Knocks {
 
     /// When [`Self::expire`] has something to do, or a timer is due.
     pub(super) fn next_wakeup(&self) -> Option<Instant> {
-        let timers =
-            [self.soon.next(), self.awaited.next(), self.knocking.next(), self.from.next()];
-        timers.into_iter().chain([self.known.next()]).flatten().min()
+        let (soon, awaited, from) = (self.soon.next(), self.awaited.next(), self.from.next());
+        earliest([soon, awaited, from, self.knocking.next(), self.known.next()])
     }
 
     /// Forgets who does not knock any more.
@@ -334,6 +333,10 @@ impl Knocks {
 
     /// A connection has ended, or registers a host anew.
     pub(super) fn forget(&mut self, conn: ConnId) {
+        if self.soon.is_empty() && self.known.is_empty() {
+            // Nobody was asked, nor is anybody to be asked.
+            return;
+        }
         self.soon.cancel(&conn);
         self.known.cancel(&conn);
         self.stop(conn);

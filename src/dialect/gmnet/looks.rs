@@ -6,6 +6,7 @@ use std::hash::BuildHasher as _;
 use std::net::{IpAddr, SocketAddr};
 
 use hashlink::LinkedHashMap;
+use hashlink::linked_hash_map::Entry;
 
 use super::host::Host;
 use super::hosts::HostKey;
@@ -89,11 +90,16 @@ impl Looks {
     }
 
     fn of(&mut self, client: IpAddr) -> &mut Look {
-        let client = network(client);
-        if self.by_client.to_back(&client).is_none() && self.by_client.len() >= limits::LOOKS {
+        if self.by_client.len() > limits::LOOKS {
             self.by_client.pop_front();
         }
-        self.by_client.entry(client).or_insert_with(Look::default)
+        match self.by_client.entry(network(client)) {
+            Entry::Occupied(mut known) => {
+                known.to_back();
+                known.into_mut()
+            }
+            Entry::Vacant(new) => new.insert(Look::default()),
+        }
     }
 }
 

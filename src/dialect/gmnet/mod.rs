@@ -18,7 +18,7 @@ use super::conns::Conns;
 use super::turns::Turns;
 use super::{ConnId, Context, Dialect, Use, Via};
 use crate::admission::{self, Admission};
-use crate::clock::{Instant, Now};
+use crate::clock::{Instant, Now, earliest};
 use crate::introductions::PublicIps;
 use crate::limits::{self, Limits};
 use crate::lines::Lines;
@@ -396,14 +396,23 @@ impl Gmnet {
             self.introductions.remove(wait);
         }
         self.stalls.cancel(&id);
-        self.gaps.cancel(&id);
         self.throttled.cancel(&id);
         self.unfinished.count(conn.addr, id, 0);
-        self.keep_notices(now, id, conn.host);
-        self.drop_attempt(id);
-        self.knocks.forget(id);
-        self.end_registration(now, conn.host, left);
+        if !conn.finished {
+            self.drop_attempt(id);
+        }
+        if let Some(key) = conn.host {
+            self.end_host(now, id, key, left);
+        }
         Some(conn.addr)
+    }
+
+    /// A connection is not the control connection of a host any more.
+    fn end_host(&mut self, now: Now, id: ConnId, key: HostKey, left: Left) {
+        self.gaps.cancel(&id);
+        self.keep_notices(now, id, key);
+        self.knocks.forget(id);
+        self.end_registration(now, key, left);
     }
 
     /// Closes a connection whose peer does what it may not.
@@ -466,6 +475,10 @@ impl Dialect for Gmnet {
         self.stray_regs.connected(peer.ip());
     }
 
+    fn asks_when_begun(&self, now: Instant, addr: IpAddr) -> bool {
+        !self.ports.is_clear(now, addr)
+    }
+
     fn on_bytes(&mut self, cx: &mut Context<'_>, id: ConnId, bytes: &[u8]) {
         self.run(cx, id, bytes);
         self.resume(cx);
@@ -480,11 +493,15 @@ impl Dialect for Gmnet {
         let Some(conn) = self.conns.get_mut(id) else { return };
         conn.finished = true;
         conn.reader.finish();
-        let host = conn.host.take();
-        self.keep_notices(cx.now, id, host);
-        self.knocks.forget(id);
-        self.end_registration(cx.now, host, Left::Closed);
-        self.run(cx, id, b"");
+        let is_done = conn.unfinished() == 0 && !conn.is_waiting();
+        if let Some(key) = conn.host.take() {
+            self.end_host(cx.now, id, key, Left::Closed);
+        }
+        if is_done {
+            self.close(cx, id, Left::Closed);
+        } else {
+            self.run(cx, id, b"");
+        }
         self.resume(cx);
     }
 
@@ -546,7 +563,7 @@ impl Dialect for Gmnet {
     }
 
     fn next_wakeup(&self) -> Option<Instant> {
-        let timers = [
+        earliest([
             self.stalls.next(),
             self.gaps.next(),
             self.introductions.next_wakeup(),
@@ -559,8 +576,7 @@ impl Dialect for Gmnet {
             self.attempts.next(),
             self.relays.next(),
             self.failed.next(),
-        ];
-        timers.into_iter().flatten().min()
+        ])
     }
 
     fn on_shutdown(&mut self, cx: &mut Context<'_>) {

@@ -192,7 +192,7 @@ impl Notices {
     /// left there.
     pub(super) fn come_back(&mut self, now: Instant, host: ConnId, at: SocketAddr) {
         while self.left.take_due(now).is_some() {}
-        let queue = self.left.remove(&at).unwrap_or_default();
+        let Some(queue) = self.left.remove(&at) else { return };
         queue.notices.iter().for_each(|notice| self.push(host, notice.news()));
     }
 

@@ -59,13 +59,19 @@ impl Gmnet {
         }
     }
 
-    /// A client asks for a host: where is that by now?
-    pub(super) fn ask_before_introduction(&mut self, cx: &mut Context<'_>, request: &Request) {
+    /// A client asks for this host: where is that by now?
+    pub(super) fn ask_before_introduction(
+        &mut self,
+        cx: &mut Context<'_>,
+        request: &Request,
+        found: Option<HostKey>,
+    ) {
         if !self.knocks.is_on() || self.is_stopping {
             return;
         }
-        let Some(key) = self.find(cx.now, request) else { return };
-        let Some(host) = self.hosts.get(key) else { return };
+        let Some((key, host)) = found.and_then(|key| Some((key, self.hosts.get(key)?))) else {
+            return;
+        };
         if self.has_to_be_asked(cx.now.instant, host) {
             self.ask_for_port(cx, key, host.sure_port(), request.client);
         }

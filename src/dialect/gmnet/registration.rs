@@ -32,8 +32,8 @@ impl Gmnet {
             self.close(cx, id, Left::Refused);
             return Go::Stop;
         }
-        let data = Data::new(std::array::from_fn(|n| command.param(n + 1)));
-        self.register(cx, id, Some(data))
+        let (text, ends) = command.joined(1);
+        self.register(cx, id, Some(Data::joined(text, ends)))
     }
 
     /// Makes a connection the control connection of a host, or gives the host new data.
@@ -121,9 +121,8 @@ impl Gmnet {
         Go::On
     }
 
-    /// Takes a host from the table, if there is one.
-    pub(super) fn end_registration(&mut self, now: Now, key: Option<HostKey>, left: Left) {
-        let Some(key) = key else { return };
+    /// Takes a host from the table.
+    pub(super) fn end_registration(&mut self, now: Now, key: HostKey, left: Left) {
         let Some(host) = self.hosts.remove(now.instant, key) else { return };
         // What a neighbour still uses is not free for the next that registers.
         let is_free = self.hosts.find(host.addr, host.port).is_none();
@@ -136,7 +135,6 @@ impl Gmnet {
 
     /// A host shows its port.
     pub(super) fn learn_reg(&mut self, cx: &mut Context<'_>, via: Via, addr: IpAddr, port: u16) {
-        self.ports.outdate_regs(cx.now.instant, addr);
         let since = match self.hosts.show(cx.now.instant, addr, port) {
             Shown::Known => return self.ports.learn_reg_copy(cx.now, via, addr, port),
             Shown::Again(since) => {

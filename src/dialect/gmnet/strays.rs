@@ -40,10 +40,18 @@ impl Lacking {
 }
 
 impl Strays {
-    /// A packet came, be it one of a connection that is still to come.
+    /// A packet came, be it one of a connection that is still to come. If one of its own address needs
+    /// one, it has it.
     pub(super) fn came(&mut self, now: Instant, from: SocketAddr) {
-        let is_late = |lacking: &&mut Lacking| now - lacking.since <= limits::BELONGS;
-        self.lacking.iter_mut().rev().take_while(is_late).for_each(|lacking| lacking.note(from));
+        let mut own = None;
+        for (n, lacking) in self.lacking.iter_mut().enumerate().rev() {
+            if now - lacking.since > limits::BELONGS {
+                break;
+            }
+            lacking.note(from);
+            own = if lacking.addr == from.ip() { Some(n) } else { own };
+        }
+        own.map(|n| self.lacking.remove(n));
         push(&mut self.packets, (now, from));
     }
 
@@ -57,7 +65,12 @@ impl Strays {
         let is_late = |(at, _): &&(Instant, SocketAddr)| now - *at <= limits::BELONGS;
         let mut lacking = Lacking { conn, addr, since: now, other: None, is_doubtful: false };
         let late = self.packets.iter().rev().take_while(is_late);
-        late.for_each(|(_, from)| lacking.note(*from));
+        for (_, from) in late {
+            lacking.note(*from);
+            if lacking.is_doubtful {
+                break;
+            }
+        }
         push(&mut self.lacking, lacking);
     }
 
@@ -147,6 +160,12 @@ mod tests {
         strays.lacks(at(2), conn(2), "203.0.113.8".parse().unwrap());
         assert_eq!((strays.only(conn(1)), strays.only(conn(2))), (None, None));
         assert_eq!(strays.maybe(conn(1)), other.parse().ok(), "but the log may tell");
+    }
+
+    #[test]
+    fn who_gets_a_packet_of_his_own_lacks_none() {
+        let (host, other) = ("203.0.113.7", "203.0.99.1:5000");
+        assert_eq!(only(&[(301, "203.0.113.7:4000"), (302, other)], host, 300), None);
     }
 
     #[test]

@@ -10,6 +10,9 @@ use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory};
 pub fn clean_into(line: &[u8], text: &mut String) {
     // Nearly every line is printable ASCII between NULs.
     let line = trim_nuls(line);
+    if line.is_empty() {
+        return;
+    }
     if let Ok(line) = std::str::from_utf8(line) {
         if line.bytes().all(|b| matches!(b, b' '..=b'~')) {
             text.push_str(line);

@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 
 use super::introduce::Request;
 use super::slot::Slot;
-use crate::clock::Instant;
+use crate::clock::{Instant, earliest};
 use crate::customers::{Possessions, Shares};
 use crate::hash::Map;
 use crate::limits;
@@ -62,8 +62,7 @@ impl Default for Introductions {
 impl Introductions {
     /// When a request has waited long enough.
     pub(super) fn next_wakeup(&self) -> Option<Instant> {
-        let timers = [self.returns.next(), self.deadlines.next(), self.late.next()];
-        timers.into_iter().flatten().min()
+        earliest([self.returns.next(), self.deadlines.next(), self.late.next()])
     }
 
     /// A request that waits.

@@ -301,7 +301,7 @@ impl World {
         if let Some(link) = self.links.get_mut(id.0) {
             link.conn = Some(conn);
         }
-        self.server.on_accept(now, began, conn, source, &mut self.out);
+        self.server.on_accept(now, || began, conn, source, &mut self.out);
         Ok(())
     }
 

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use hashlink::linked_hash_map::Entry;
 use smallvec::SmallVec;
 
 use super::{Distance, Ports, gap};
@@ -19,6 +20,13 @@ pub(super) struct Connect {
     at: Instant,
     /// A request got it; it may have been for another.
     is_claimed: bool,
+}
+
+impl Connect {
+    /// Whether nobody has got it, and the last packet came so near that it is sure.
+    pub(super) fn is_just_come(&self, now: Instant) -> bool {
+        !self.is_claimed && now - self.at <= limits::SURE
+    }
 }
 
 /// The ports that may be a client's. A host can be told of all of them, as it knocks at each.
@@ -41,6 +49,9 @@ impl Likely {
     /// These, and of those before them the oldest for which there is room.
     #[must_use]
     pub fn followed_by(&self, older: Self) -> Self {
+        if self.best().is_none() {
+            return older;
+        }
         let own = self.iter().take(limits::LIKELY_PORTS - 1);
         let room = limits::LIKELY_PORTS - own.clone().count();
         let older: SmallVec<[u16; limits::LIKELY_PORTS]> =
@@ -118,7 +129,8 @@ impl Ports {
         addr: IpAddr,
         distance: impl Fn(&Connect) -> Option<Distance>,
     ) -> Likely {
-        let Some(remembered) = self.by_addr.get_mut(&addr) else { return Likely::default() };
+        let Entry::Occupied(mut here) = self.by_addr.entry(addr) else { return Likely::default() };
+        let remembered = here.get_mut();
         // The oldest come first. What is too old to be told must not be taken for the right one.
         let connects = &mut remembered.connects;
         let is_old = |c: &&Connect| now - c.at > limits::CONNECT_PORT;
@@ -156,7 +168,7 @@ impl Ports {
             connect.is_claimed = true;
         }
         if remembered.is_of_no_use(now) {
-            self.by_addr.remove(&addr);
+            here.remove();
         }
         likely
     }

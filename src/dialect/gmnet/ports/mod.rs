@@ -85,6 +85,18 @@ impl Ports {
         self.by_addr.get(&addr).is_some_and(|r| now < r.host_expected)
     }
 
+    /// Whether all that is remembered of an address came from one port, and just now: then it belongs
+    /// to who is connecting, whenever that began.
+    #[must_use]
+    pub fn is_clear(&self, now: Instant, addr: IpAddr) -> bool {
+        let Some(remembered) = self.by_addr.get(&addr) else { return false };
+        match (remembered.connects.as_slice(), remembered.regs.as_slice()) {
+            ([connect], []) => connect.is_just_come(now),
+            ([], [reg]) => reg.is_just_come(now),
+            _ => false,
+        }
+    }
+
     /// When [`Self::expire`] has something to do.
     #[must_use]
     pub fn next_wakeup(&self) -> Option<Instant> {

@@ -6,6 +6,8 @@ use std::hash::BuildHasher as _;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use hashlink::linked_hash_map::Entry;
+
 use super::{Distance, Ports, Remembered, gap};
 use crate::clock::{Instant, Now};
 use crate::dialect::Via;
@@ -103,12 +105,6 @@ pub struct LeftPort {
 }
 
 impl Ports {
-    /// A UDP `reg` comes: those that were received at the same time are older.
-    pub fn outdate_regs(&mut self, now: Instant, addr: IpAddr) {
-        let regs = self.by_addr.get_mut(&addr).into_iter().flat_map(|r| &mut r.regs);
-        regs.for_each(|reg| reg.seen = reg.seen.min(now.just_before()));
-    }
-
     /// A UDP `reg` came from a port that no registered host has.
     pub fn learn_reg(&mut self, now: Now, via: Via, addr: IpAddr, port: u16) {
         self.learn(now, via, addr, port, RegSource::Datagram);
@@ -123,6 +119,7 @@ impl Ports {
     pub fn learn_reg_copy(&mut self, now: Now, via: Via, addr: IpAddr, port: u16) {
         let instant = now.instant;
         self.change(instant, addr, |remembered| {
+            remembered.outdate_regs(instant);
             let known = remembered.regs.iter().find(|r| r.port == port);
             // What is known is worth more than a copy.
             if known.is_some_and(|r| r.source != RegSource::Copy) {
@@ -146,6 +143,7 @@ impl Ports {
 
     fn learn(&mut self, now: Now, via: Via, addr: IpAddr, port: u16, source: RegSource) {
         self.change(now.instant, addr, |remembered| {
+            remembered.outdate_regs(now.instant);
             remembered.host_expected = now.instant + limits::INTRODUCTION_WAIT;
             let repeated = |r: &&Reg| {
                 r.port == port && r.source == source && now.instant - r.at <= limits::REG_WINDOW
@@ -187,9 +185,8 @@ impl Ports {
 
     /// The datagram that came last from this address and port is used by a host that had none.
     pub fn lend_reg(&mut self, addr: IpAddr, port: u16) {
-        let regs = self.by_addr.get_mut(&addr).map(|r| &mut r.regs);
-        if let Some(reg) = regs.and_then(|regs| regs.iter_mut().find(|r| r.port == port)) {
-            reg.source = RegSource::Lent;
+        if let Some(remembered) = self.by_addr.get_mut(&addr) {
+            remembered.lend(port);
         }
     }
 
@@ -228,7 +225,9 @@ impl Ports {
         is_same_game: impl Fn(Option<u16>) -> bool,
     ) -> Option<ClaimedReg> {
         let comes = Comes { opened, game: self.game(game), is_same_game: &is_same_game };
-        let remembered = self.expected_host(addr)?;
+        let Entry::Occupied(mut here) = self.by_addr.entry(addr) else { return None };
+        let remembered = here.get_mut();
+        remembered.host_expected = Instant::default();
         let known = known_in_flood(&remembered.regs, opened);
         let index = known.or_else(|| choose_reg(now, &remembered.regs, &comes))?;
         let reg = remembered.regs.remove(index);
@@ -241,7 +240,9 @@ impl Ports {
         let is_contested = is_lost || is_repeated || !is_near || remembered.has_others(now, &reg);
         self.count -= 1;
         let is_provisional = reg.source == RegSource::Left && !comes.may_be_back_at(&reg);
-        self.forget_if_of_no_use(now, addr);
+        if remembered.is_of_no_use(now) {
+            here.remove();
+        }
         Some(ClaimedReg { is_provisional, is_contested, ..reg.claimed() })
     }
 
@@ -263,7 +264,9 @@ impl Ports {
         };
         let is_packet = |r: &Reg| !matches!(r.source, RegSource::Left | RegSource::Copy);
         let own = |r: &Reg| known.is_some_and(|known| r.port == known.port) && is_packet(r);
-        let remembered = self.expected_host(addr)?;
+        let Entry::Occupied(mut here) = self.by_addr.entry(addr) else { return None };
+        let remembered = here.get_mut();
+        remembered.host_expected = Instant::default();
         let regs = &mut remembered.regs;
         // Who has just shown the port that he has means no other that nobody knows.
         let is_sure = known.is_some_and(|known| now - known.seen <= limits::OVERTAKEN);
@@ -275,11 +278,13 @@ impl Ports {
         remembered.note_others(now, &reg);
         let is_contested = remembered.has_others(now, &reg);
         if reg.source == RegSource::Datagram {
-            self.lend_reg(addr, reg.port);
+            remembered.lend(reg.port);
         } else {
             remembered.regs.remove(index);
             self.count -= 1;
-            self.forget_if_of_no_use(now, addr);
+            if remembered.is_of_no_use(now) {
+                here.remove();
+            }
         }
         // What it has is not taken away from anybody.
         let lent = reg.source == RegSource::Lent && known.is_none_or(|k| k.port != reg.port);
@@ -295,25 +300,17 @@ impl Ports {
         !regs.iter().any(|reg| reg.port == port && reg.is_of_another(game))
     }
 
-    /// What is remembered of an address from which a host registers, which is here now.
-    fn expected_host(&mut self, addr: IpAddr) -> Option<&mut Remembered> {
-        let remembered = self.by_addr.get_mut(&addr)?;
-        remembered.host_expected = Instant::default();
-        Some(remembered)
-    }
-
-    fn forget_if_of_no_use(&mut self, now: Instant, addr: IpAddr) {
-        if self.by_addr.get(&addr).is_some_and(|remembered| remembered.is_of_no_use(now)) {
-            self.by_addr.remove(&addr);
-        }
-    }
-
     fn game(&self, game: &str) -> Game {
         self.by_addr.hasher().hash_one(game) as Game
     }
 }
 
 impl Remembered {
+    /// A UDP `reg` comes: those that were received at the same time are older.
+    fn outdate_regs(&mut self, now: Instant) {
+        self.regs.iter_mut().for_each(|reg| reg.seen = reg.seen.min(now.just_before()));
+    }
+
     /// A registration got this port: notes those that may as well have been meant.
     fn note_others(&mut self, expected: Instant, chosen: &Reg) {
         let farthest = chosen.gap(expected) + limits::DRIFT;
@@ -335,6 +332,13 @@ impl Remembered {
         self.regs.iter().any(is_other)
     }
 
+    /// A host that had none uses this port.
+    fn lend(&mut self, port: u16) {
+        if let Some(reg) = self.regs.iter_mut().find(|reg| reg.port == port) {
+            reg.source = RegSource::Lent;
+        }
+    }
+
     /// Notes a port as the newest.
     fn put(&mut self, reg: Reg) {
         self.regs.retain(|r| r.port != reg.port);
@@ -346,6 +350,11 @@ impl Remembered {
 }
 
 impl Reg {
+    /// Whether no host has it, and the last packet came so near that it is sure.
+    pub(super) fn is_just_come(&self, now: Instant) -> bool {
+        self.source == RegSource::Datagram && now - self.seen <= limits::SURE
+    }
+
     /// Whether it is known to be that of another game.
     fn is_of_another(&self, game: Game) -> bool {
         self.game.is_some_and(|other| other != game)
