@@ -82,6 +82,14 @@ fn a_client_is_told_another_port_each_time() {
     assert_eq!(told.len(), 4);
 }
 
+/// Else one socket would take the packets of all hosts, and drop what it has no room for.
+#[test]
+fn hosts_are_spread_over_the_ports() {
+    let mut all = sessions(8);
+    let ports = (0..8).map(|n| open(&mut all, 0, [100 + n, n]).unwrap().for_host.port());
+    assert_eq!(ports.collect::<std::collections::BTreeSet<_>>().len(), 8);
+}
+
 #[test]
 fn it_is_remembered_of_so_many_hosts_only_which_ports_they_were_told() {
     let mut all = sessions(4);
