@@ -30,8 +30,7 @@ struct Game {
 }
 
 impl Game {
-    fn new(master: &Master, word: &[u8], command: &[u8]) -> Self {
-        let ip = loopback();
+    fn new(master: &Master, ip: IpAddr, word: &[u8], command: &[u8]) -> Self {
         let socket = raw::udp(ip);
         socket.send_to(word, master.addr()).unwrap();
         let mut control = raw::connect(master.addr(), ip);
@@ -45,15 +44,19 @@ impl Game {
         let mut data = Data::default();
         "Pong".clone_into(&mut data[0]);
         let command = wire::register(Protocol::Modern, wire::CLIENT_VERSION, &data);
-        let host = Self::new(master, &wire::udp_register(Protocol::Modern), &command);
+        let host = Self::new(master, loopback(), &wire::udp_register(Protocol::Modern), &command);
         // Its UDP packet may be read after its registration, and is told of by a line of its own then.
         master.wait_for_log(&format!("host {}", host.at()));
         host
     }
 
     fn client(master: &Master, host: &Self) -> Self {
+        Self::client_at(loopback(), master, host)
+    }
+
+    fn client_at(ip: IpAddr, master: &Master, host: &Self) -> Self {
         let command = format!("connect\n{}\n\0", host.at().ip());
-        Self::new(master, &wire::datagram(b"connect\n\0"), command.as_bytes())
+        Self::new(master, ip, &wire::datagram(b"connect\n\0"), command.as_bytes())
     }
 
     fn at(&self) -> SocketAddr {
@@ -229,6 +232,141 @@ fn too_much_is_dropped_and_said() {
     // The other way is not concerned.
     host.says(for_host, b"still here");
     client.hears(for_client, b"still here");
+}
+
+#[test]
+fn a_session_of_games_is_no_tunnel() {
+    let master = master(loopback());
+    let (host, client, for_client, for_host) = relayed(&master);
+    client.socket.send_to(b"not a game", for_client).unwrap();
+    client.says(for_client, b"first");
+    host.socket.send_to(b"nor this", for_host).unwrap();
+    host.says(for_host, b"hello");
+    client.hears(for_client, b"hello");
+    host.hears(for_host, b"first");
+    for length in [0, 3, 4, 1400] {
+        client.socket.send_to(&vec![0xDE; length], for_client).unwrap();
+        host.socket.send_to(&vec![0xDE; length], for_host).unwrap();
+    }
+    client.says(for_client, b"last");
+    host.hears(for_host, b"last");
+    host.says(for_host, b"last");
+    client.hears(for_client, b"last");
+    client.hears_nothing_else();
+    host.hears_nothing_else();
+    master.wait_for_log("not of a game of GameMaker");
+}
+
+#[test]
+fn nothing_is_lost_while_a_stranger_sprays_all_ports() {
+    let relay = loopback();
+    let master = master(relay);
+    let (host, client, for_client, for_host) = relayed(&master);
+    client.says(for_client, b"first");
+    host.says(for_host, b"hello");
+    client.hears(for_client, b"hello");
+    host.hears(for_host, b"first");
+    let over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let sprayer = scope.spawn(|| {
+            let (stranger, mut count) = (raw::udp(loopback()), 0);
+            while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                for port in PORTS {
+                    let _ = stranger.send_to(&wire::datagram(b"let me in"), (relay, port));
+                    count += 1;
+                }
+                // A socket takes a hundred packets before it is full, and nothing can be done then.
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            count
+        });
+        for n in 0..400_u16 {
+            client.says(for_client, &n.to_be_bytes());
+            host.hears(for_host, &n.to_be_bytes());
+            host.says(for_host, &n.to_be_bytes());
+            client.hears(for_client, &n.to_be_bytes());
+        }
+        over.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert!(sprayer.join().unwrap() >= 32);
+    });
+    client.hears_nothing_else();
+    host.hears_nothing_else();
+}
+
+#[test]
+fn who_asks_again_and_again_has_its_share_of_sessions() {
+    let (relay, ip) = (loopback().to_string(), loopback());
+    let options = ["--relay", &relay, "--relay-ports", "20000-20255", "--relay-sessions", "3"];
+    let master = Master::start(&options);
+    let hosts: Vec<_> = (0..10).map(|_| Game::host(&master)).collect();
+    let mut clients: Vec<_> =
+        (0..100).map(|n| Game::client_at(ip, &master, &hosts[n % hosts.len()])).collect();
+    master.wait_for_log(&format!("{ip} is relayed as often as it may be"));
+    // Others are not concerned, and come after all of these.
+    let (host, client, for_client, for_host) = relayed(&master);
+    client.says(for_client, b"first");
+    host.says(for_host, b"hello");
+    client.hears(for_client, b"hello");
+    let notice = [b"\xff", relay.as_bytes(), b"\0"].concat();
+    let is_told = |client: &mut Game| {
+        client.control.set_nonblocking(true).unwrap();
+        let mut told = Vec::new();
+        let _ = client.control.read_to_end(&mut told);
+        told.windows(notice.len()).any(|bytes| bytes == notice)
+    };
+    assert_eq!(clients.iter_mut().filter_map(|client| is_told(client).then_some(())).count(), 3);
+}
+
+#[test]
+fn the_ports_of_a_session_that_is_over_are_given_out_again() {
+    let (relay, ip) = (loopback().to_string(), loopback());
+    let master = Master::start(&["--relay", &relay, "--relay-ports", "20000-20001"]);
+    let join = |how: &str| {
+        let host = Game::host(&master);
+        let client = Game::client_at(ip, &master, &host);
+        master.wait_for_log(&format!("{}{how}", host.at().ip()));
+        (host, client)
+    };
+    let relayed = ":";
+    let (mut one, mut other) = (join(relayed), join(relayed));
+    for (host, client) in [&mut one, &mut other] {
+        assert_eq!((client.told(), host.told()), (host.at(), client.at()));
+        client.told();
+        host.told();
+    }
+    // Nobody sends anything: both sessions are over after 20 s, and it is looked every 5 s.
+    let _refused = join(&format!(": the hosts at {ip} have been told all ports"));
+    for (host, client) in [&one, &other] {
+        let (client, host) = (client.at(), host.at());
+        master.wait_for_log(&format!("{client} did not get through to host {host}"));
+    }
+    let (mut host, mut client) = join(relayed);
+    assert_eq!((client.told(), host.told()), (host.at(), client.at()));
+    let (for_client, for_host) = (client.told(), host.told());
+    client.says(for_client, b"first");
+    host.says(for_host, b"hello");
+    client.hears(for_client, b"hello");
+    host.hears(for_host, b"first");
+}
+
+/// The relay needs no connection to the server: those of clients are closed when they are let in.
+#[test]
+fn they_play_on_when_the_host_has_left_and_sigterm_ends_it() {
+    let master = master(loopback());
+    let (host, client, for_client, for_host) = relayed(&master);
+    client.says(for_client, b"first");
+    host.says(for_host, b"hello");
+    client.hears(for_client, b"hello");
+    host.hears(for_host, b"first");
+    let at = host.at();
+    host.control.shutdown(std::net::Shutdown::Both).unwrap();
+    master.wait_for_log(&format!("host {at} (Pong) is gone"));
+    client.says(for_client, b"still here");
+    host.hears(for_host, b"still here");
+    let before = std::time::Instant::now();
+    let log = master.stop();
+    eprintln!("ended after {:?}", before.elapsed());
+    assert!(!log.contains("ERROR"), "{log}");
 }
 
 #[test]

@@ -228,15 +228,16 @@ impl Sessions {
         let (first, size) = pool(&config.ports);
         let is_free =
             |addr, place: u16| !self.taken.contains_key(&(addr, first.wrapping_add(place)));
-        let mut told = self.told.remove(&host).unwrap_or(Told::new(now.instant));
+        // One after the other, so that all ports get their part of the packets, and what comes late for a
+        // session before is not taken for this one's.
+        let begin = u16::try_from(self.count % u64::from(size)).unwrap_or_default();
+        let mut told = self.told.remove(&host).unwrap_or(Told::new(now.instant, begin));
         let for_host = told.next_free(now.instant, size, |place| is_free(host, place));
         if self.told.len() >= limits::relay::HOSTS {
             self.told.pop_front();
         }
         self.told.insert(host, told);
         let for_host = for_host.ok_or(Refused::NoPort(host))?;
-        // One after the other, so that what comes late for a session before is not taken for this one's.
-        let begin = u16::try_from(self.count % u64::from(size)).unwrap_or_default();
         let mut places = (begin..size).chain(0..begin);
         let is_other = |place: &u16| client != host || *place != for_host;
         let for_client = places.find(|place| is_other(place) && is_free(client, *place));
@@ -324,8 +325,8 @@ impl Told {
     /// After so long no game lists a player any more that has left.
     const FORGOTTEN: Duration = limits::relay::AGE;
 
-    fn new(now: Instant) -> Self {
-        Self { next: 0, count: 0, since: now }
+    fn new(now: Instant, next: u16) -> Self {
+        Self { next, count: 0, since: now }
     }
 
     /// The next port that they have not been told, or not lately, and that nobody at this address sends to.

@@ -182,6 +182,19 @@ fn a_player_may_change_its_port_until_they_are_connected() {
 }
 
 #[test]
+fn they_are_connected_when_packets_have_gone_both_ways() {
+    let mut world = World::with_session(Shape::Any);
+    // Too long to be held, so that nothing of the client has passed yet.
+    world.comes(A, (CLIENT, 1), &[0; limits::HELD_BYTES + 1]);
+    world.comes(B, (HOST, 2), b"hi");
+    world.leaves(A, (CLIENT, 1), b"hi");
+    assert_eq!(world.wait(Duration::ZERO), []);
+    world.comes(A, (CLIENT, 7), b"from another port");
+    world.leaves(B, (HOST, 2), b"from another port");
+    assert_eq!(world.wait(Duration::ZERO), [Report::Connected(SessionId(1))]);
+}
+
+#[test]
 fn games_of_gamemaker_pass_nothing_else() {
     let mut world = World::with_session(Shape::GameMaker);
     let game = [0xDE, 0xC0, 0xAD, 0xDE, 12, 0, 0, 0];

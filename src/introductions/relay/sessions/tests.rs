@@ -62,6 +62,46 @@ fn no_address_has_two_sessions_at_one_port() {
 }
 
 #[test]
+fn two_players_at_one_address_are_told_two_ports() {
+    let mut all = sessions(2);
+    let places = open(&mut all, 0, [1, 1]).unwrap();
+    assert_ne!(places.for_client, places.for_host);
+    assert_eq!(open(&mut all, 0, [1, 1]), Err(Refused::NoPort(player(1))));
+}
+
+/// What comes late for the session before is not taken for the next one's.
+#[test]
+fn a_client_is_told_another_port_each_time() {
+    let mut all = sessions(4);
+    let mut told = std::collections::BTreeSet::new();
+    for host in 2..6 {
+        let places = open(&mut all, 0, [1, host]).unwrap();
+        end(&mut all, 0, places.id);
+        told.insert(places.for_client);
+    }
+    assert_eq!(told.len(), 4);
+}
+
+/// Else one socket would take the packets of all hosts, and drop what it has no room for.
+#[test]
+fn hosts_are_spread_over_the_ports() {
+    let mut all = sessions(8);
+    let ports = (0..8).map(|n| open(&mut all, 0, [100 + n, n]).unwrap().for_host.port());
+    assert_eq!(ports.collect::<std::collections::BTreeSet<_>>().len(), 8);
+}
+
+#[test]
+fn it_is_remembered_of_so_many_hosts_only_which_ports_they_were_told() {
+    let mut all = sessions(4);
+    for host in 0..=limits::relay::HOSTS {
+        let places = open(&mut all, 0, [60_000, host as u16]).unwrap();
+        end(&mut all, 0, places.id);
+    }
+    assert_eq!(all.told.len(), limits::relay::HOSTS);
+    assert!(!all.told.contains_key(&player(0)), "the one of longest ago");
+}
+
+#[test]
 fn a_host_is_never_told_a_port_twice_until_it_has_forgotten_its_players() {
     let mut all = sessions(4);
     let mut told = Vec::new();
