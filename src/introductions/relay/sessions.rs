@@ -135,8 +135,8 @@ impl fmt::Display for Refused {
             Self::Full => write!(f, "there are {} sessions already", limits::relay::SESSIONS),
             Self::NoPort(addr) => write!(
                 f,
-                "the hosts at {addr} have been told all ports of the relay; give it more with \
-                 --relay-ports, or start the host anew after a while"
+                "no port of the relay is left for {addr}, where hosts are told each of them once in 12 \
+                 hours; give it more with --relay-ports"
             ),
             Self::Month => f.write_str(
                 "what the relay may pass on in a month has been reached; allow more with --relay-month",

@@ -188,9 +188,13 @@ fn they_are_connected_when_packets_have_gone_both_ways() {
     world.comes(A, (CLIENT, 1), &[0; limits::HELD_BYTES + 1]);
     world.comes(B, (HOST, 2), b"hi");
     world.leaves(A, (CLIENT, 1), b"hi");
+    world.comes(B, (HOST, 2), b"hi");
+    world.leaves(A, (CLIENT, 1), b"hi");
     assert_eq!(world.wait(Duration::ZERO), []);
-    world.comes(A, (CLIENT, 7), b"from another port");
-    world.leaves(B, (HOST, 2), b"from another port");
+    for _ in 0..2 {
+        world.comes(A, (CLIENT, 7), b"from another port");
+        world.leaves(B, (HOST, 2), b"from another port");
+    }
     assert_eq!(world.wait(Duration::ZERO), [Report::Connected(SessionId(1))]);
 }
 
