@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 pub mod journal;
+pub mod plan;
 pub mod relay;
 
 /// The addresses by which those outside know who is on the machine or in the network of the server.

@@ -15,9 +15,9 @@ use super::introduce::{Outcome, Request};
 use super::names::Named;
 use super::notices::News;
 use crate::dialect::{ConnId, Context};
+use crate::introductions::plan;
 use crate::introductions::relay::Shape;
 use crate::limits;
-use crate::nats::Kind;
 
 /// Clients that are told of the relay before others have their turn.
 const AT_ONCE: usize = 64;
@@ -48,8 +48,7 @@ impl Gmnet {
         self.relay(cx, request.conn, client, key)
     }
 
-    /// Whether the direct way is known to lead nowhere: both NATs give each player another port, at least
-    /// one of them at random, or it has just been tried.
+    /// Whether the direct way is known to lead nowhere, by the two NATs or as it has just been tried.
     fn is_hopeless(&self, cx: &Context<'_>, client: SocketAddr, key: HostKey) -> bool {
         if self.config.relay.is_empty() {
             return false;
@@ -57,8 +56,7 @@ impl Gmnet {
         let Some(host) = self.hosts.get(key) else { return false };
         let host = SocketAddr::new(host.addr, host.port.unwrap_or_default());
         let kinds = [client, host].map(|at| cx.shared.nats.kind(cx.now.instant, at));
-        let are_random = kinds.contains(&Kind::Symmetric) && kinds.iter().all(|k| k.is_symmetric());
-        are_random || self.failed.get(&client.ip()) == Some(&host)
+        plan::is_hopeless(kinds) || self.failed.get(&client.ip()) == Some(&host)
     }
 
     /// Clients that are still connected have not got through.
