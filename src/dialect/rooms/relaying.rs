@@ -3,6 +3,8 @@
 
 use std::net::SocketAddr;
 
+use log::info;
+
 use super::table::{Peer, Status};
 use super::{Id, Rooms};
 use crate::dialect::{Context, Name};
@@ -80,6 +82,10 @@ impl Rooms {
         let may = pair.iter().all(|peer| peer.proved && !peer.is_kept);
         if !may || plan::relay(cx, peer.wish, &attempt).is_none() {
             return false;
+        }
+        if self.lines.says(cx.now, attempt.client.ip()) {
+            let Attempt { client, host, game, .. } = &attempt;
+            info!("{client} and host {host} ({game}) were told of the relay");
         }
         if let Some(peer) = self.table.peer_mut(client) {
             peer.status = Status::Joining;
