@@ -20,6 +20,11 @@ impl<T> ByFamily<T> {
         if addr.is_ipv4() { &mut self.v4 } else { &mut self.v6 }
     }
 
+    /// That of the family of this address, and the other one.
+    pub(super) fn both_from(&self, addr: IpAddr) -> [&T; 2] {
+        if addr.is_ipv4() { [&self.v4, &self.v6] } else { [&self.v6, &self.v4] }
+    }
+
     /// Both.
     #[cfg(test)]
     pub(super) fn both(&self) -> [&T; 2] {

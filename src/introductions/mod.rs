@@ -2,10 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use crate::clock::Instant;
-use crate::nats::{Kind, Nats};
-
 pub mod journal;
+pub mod plan;
 pub mod relay;
 
 /// The addresses by which those outside know who is on the machine or in the network of the server.
@@ -102,14 +100,6 @@ pub fn is_inside(addr: IpAddr) -> bool {
         }
         IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local(),
     }
-}
-
-/// Whether two peers are known not to get through to each other: both NATs give each destination another
-/// port, at least one of them at random.
-#[must_use]
-pub fn is_hopeless(nats: &Nats, now: Instant, pair: [SocketAddr; 2]) -> bool {
-    let kinds = pair.map(|at| nats.kind(now, at));
-    kinds.contains(&Kind::Symmetric) && kinds.iter().all(|kind| kind.is_symmetric())
 }
 
 /// Whether both are IPv4 addresses, or both IPv6 addresses: only then can one be told of the other.

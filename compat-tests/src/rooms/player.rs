@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use punchd::dialect::rooms::field::{self, Id, Key};
 use punchd::dialect::rooms::message::{Request, Verb};
+use punchd::introductions::plan::Wish;
 use rusty_enet::{Host, HostSettings, Packet, PeerID};
 
 use super::error::Error;
@@ -146,7 +147,7 @@ impl Player {
     /// If the master server does not answer, or refuses.
     pub fn join(&mut self, room: Id) -> Result<Place, Error> {
         self.hosts = false;
-        self.enter(&Request::Join(room))
+        self.enter(&Request::Join(room, Wish::default()))
     }
 
     /// Comes back with its key, as after its NAT has given it another port.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde_json::value::RawValue;
 
 use super::event::{Event, Fault, Fields, Object, as_text};
+use crate::introductions::plan::Wish;
 use crate::limits;
 
 /// An object whose members are asked for one by one. It may have others.
@@ -128,6 +129,16 @@ impl Member<'_> for bool {
             "false" => Some(false),
             _ => Whole::<0, 1>::read(value).map(|Whole(number)| number == 1),
         }
+    }
+}
+
+impl Member<'_> for Wish {
+    fn what() -> String {
+        "\"always\" or \"never\"".to_owned()
+    }
+
+    fn read(value: &RawValue) -> Option<Self> {
+        Self::read(as_text(value)?.as_bytes())
     }
 }
 

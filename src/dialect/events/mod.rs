@@ -33,6 +33,7 @@ mod forward;
 pub mod framing;
 mod handshakes;
 mod peers;
+mod relaying;
 mod rooms;
 pub mod routing;
 #[cfg(test)]
@@ -292,7 +293,7 @@ impl Events {
             "local_endpoints" => self.local_endpoints(cx, id, event),
             "create_room" => self.create_room(cx, id, event),
             "delete_room" => self.delete_room(id, event, cx.out),
-            "list_rooms" => self.list_rooms(id, event, cx.out),
+            "list_rooms" => self.list_rooms(cx, id, event),
             "join_room" => self.join_room(cx, id, event),
             "leave_room" => self.leave_room(id, event, cx.out),
             "kick" => self.kick(id, event, cx.out),

@@ -10,12 +10,13 @@ use serde::Serialize;
 
 use super::data::{Data, Id, Label, Objects, Whole};
 use super::event::{Event, Fault, Nothing};
-use super::rooms::DISCONNECTED;
+use super::rooms::{DISCONNECTED, Member};
 use super::{Context, Events, Outbox};
 use crate::admission::Quoted;
 use crate::clock::Instant;
 use crate::dialect::{ConnId, Name, Via, hex};
-use crate::introductions::journal::{Attempt, Way};
+use crate::introductions::is_same_family;
+use crate::introductions::plan::{self, Wish};
 use crate::limits;
 use crate::nats::Kind;
 use crate::unproven::is_local;
@@ -29,7 +30,7 @@ pub(super) struct Peer {
     pub(super) room: Option<u64>,
     token: u128,
     /// Its game socket, as the server sees it, once it does.
-    endpoint: Option<SocketAddr>,
+    pub(super) endpoint: Option<SocketAddr>,
     /// Since when that is known.
     learned: Instant,
     /// Whether somebody could not be told of it yet.
@@ -40,7 +41,7 @@ pub(super) struct Peer {
 
 /// An endpoint as it is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-struct Local {
+pub(super) struct Local {
     ip: IpAddr,
     port: u16,
 }
@@ -54,18 +55,18 @@ impl Local {
 
 /// The pass that tells one peer about another.
 #[derive(Serialize)]
-struct Introduce<'a> {
-    id: &'a str,
-    ip: IpAddr,
-    port: u16,
-    local: &'a [Local],
-    nonce: &'a str,
+pub(super) struct Introduce<'a> {
+    pub(super) id: &'a str,
+    pub(super) ip: IpAddr,
+    pub(super) port: u16,
+    pub(super) local: &'a [Local],
+    pub(super) nonce: &'a str,
     /// What its NAT does, if that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
-    nat: Option<&'static str>,
+    pub(super) nat: Option<&'static str>,
     /// The ports that it is going to have, if its NAT counts.
     #[serde(skip_serializing_if = "<[u16]>::is_empty")]
-    predict: &'a [u16],
+    pub(super) predict: &'a [u16],
 }
 
 impl Events {
@@ -213,16 +214,15 @@ impl Events {
     }
 
     /// Tells two peers of each other, if both endpoints are known and may be told. False: not yet.
-    pub(super) fn introduce(
-        &mut self,
-        cx: &mut Context<'_>,
-        (host, player): (ConnId, ConnId),
-        nonce: u128,
-    ) -> bool {
+    pub(super) fn introduce(&mut self, cx: &mut Context<'_>, host: ConnId, member: Member) -> bool {
+        let Member { conn: player, nonce, wish, .. } = member;
         let (Some(a), Some(b)) = (self.peer(host), self.peer(player)) else { return false };
         let (Some(at), Some(bt)) = (a.endpoint, b.endpoint) else { return false };
-        if at.is_ipv4() != bt.is_ipv4() {
+        if plan::are_apart(cx, wish, [bt, at]) {
             self.tell_families(cx, [(host, at), (player, bt)]);
+            return true;
+        }
+        if self.relay_at_once(cx, host, member) {
             return true;
         }
         if !self.may_introduce(cx, (host, at), (player, bt)) {
@@ -260,7 +260,7 @@ impl Events {
 
     /// Whether a peer's connection comes from the address of this endpoint: then it hears there. Anybody
     /// can send its token from elsewhere.
-    fn is_at(&self, id: ConnId, endpoint: SocketAddr) -> bool {
+    pub(super) fn is_at(&self, id: ConnId, endpoint: SocketAddr) -> bool {
         self.conns.get(id).is_some_and(|conn| {
             let (one, other) = (conn.addr.ip(), endpoint.ip());
             // All loopback addresses are those of one machine.
@@ -276,7 +276,8 @@ impl Events {
         (host, at): (ConnId, SocketAddr),
         (player, bt): (ConnId, SocketAddr),
     ) -> bool {
-        let may = (self.is_at(player, bt) || cx.shared.unproven.may_tell(cx.now.instant, bt, at))
+        let may = is_same_family(at.ip(), bt.ip())
+            && (self.is_at(player, bt) || cx.shared.unproven.may_tell(cx.now.instant, bt, at))
             && (self.is_at(host, at) || cx.shared.unproven.may_tell_asker(cx.now.instant, at, bt));
         if !may {
             for id in [host, player] {
@@ -302,9 +303,14 @@ impl Events {
     }
 
     /// Whether both peers have shown their game sockets, and these cannot reach each other.
-    pub(super) fn are_apart(&self, one: ConnId, other: ConnId) -> bool {
-        let family = |id| self.peer(id)?.endpoint.map(|endpoint| endpoint.is_ipv4());
-        matches!((family(one), family(other)), (Some(a), Some(b)) if a != b)
+    pub(super) fn are_apart(
+        &self,
+        cx: &Context<'_>,
+        wish: Wish,
+        (player, host): (ConnId, ConnId),
+    ) -> bool {
+        let at = |id| self.peer(id)?.endpoint;
+        matches!((at(player), at(host)), (Some(a), Some(b)) if plan::are_apart(cx, wish, [a, b]))
     }
 
     /// A peer has told how a punch ended.
@@ -323,14 +329,17 @@ impl Events {
     /// Notes how a punch ended: once for two that met, even if both tell of it.
     fn note_punch(&mut self, cx: &mut Context<'_>, id: ConnId, other: &str, worked: bool) {
         let Some(other) = self.peers.get(other).copied() else { return };
-        let Some((host, player)) = self.note_result(id, other, worked) else { return };
-        let (Some(host), Some(player)) = (self.peer(host), self.peer(player)) else { return };
-        let (Some(at), Some(client)) = (host.endpoint, player.endpoint) else { return };
-        let game = format!("{:?}", host.id).into();
-        let dialect = Name::Events;
-        let attempt = Attempt { dialect, client, host: at, game, is_proven: true };
-        let way = if worked { Way::Direct(None) } else { Way::No { with_relay: false } };
-        cx.shared.journal.note(cx.now, &cx.shared.nats, &attempt, way);
+        let Some((host, player)) = self.met(id, other) else { return };
+        if !worked && self.relay_late(cx, host, player) {
+            // They have another try.
+            return self.set_result(player.conn, None);
+        }
+        self.set_result(player.conn, Some(worked));
+        if player.result != Some(worked)
+            && let Some(attempt) = self.attempt(host, player.conn)
+        {
+            plan::note_end(cx, &attempt, worked);
+        }
     }
 }
 

@@ -17,6 +17,7 @@ use super::peers::other_family;
 use super::{Context, Events, Outbox};
 use crate::customers::Counts;
 use crate::dialect::{ConnId, hex};
+use crate::introductions::plan::Wish;
 use crate::limits;
 
 /// Why somebody leaves whose connection ends: the only one who cannot be told.
@@ -43,14 +44,22 @@ struct Room {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Member {
-    conn: ConnId,
+pub(super) struct Member {
+    pub(super) conn: ConnId,
     /// By which this player and the host know each other's datagrams.
-    nonce: u128,
+    pub(super) nonce: u128,
+    /// What it wants of the relay.
+    pub(super) wish: Wish,
     /// Whether they were told of each other.
     introduced: bool,
     /// How its punch with the host ended, as told last.
-    result: Option<bool>,
+    pub(super) result: Option<bool>,
+}
+
+impl Member {
+    fn new(conn: ConnId, nonce: u128, wish: Wish) -> Self {
+        Self { conn, nonce, wish, introduced: false, result: None }
+    }
 }
 
 impl Rooms {
@@ -122,7 +131,7 @@ impl Events {
         let Some(peer) = self.peer_mut(id) else { return Ok(()) };
         peer.room = Some(room);
         let (host, game) = (Arc::clone(&peer.id), Arc::clone(&peer.game));
-        let members = vec![Member { conn: id, nonce: 0, introduced: true, result: None }];
+        let members = vec![Member { introduced: true, ..Member::new(id, 0, Wish::default()) }];
         let made = Room { name: Arc::clone(&name), max_players, made_by, members };
         self.rooms.insert(game, room, made);
         if self.lines.says(cx.now, addr.ip()) {
@@ -152,9 +161,9 @@ impl Events {
 
     pub(super) fn list_rooms(
         &mut self,
+        cx: &mut Context<'_>,
         id: ConnId,
         event: &Event<'_>,
-        out: &mut Outbox,
     ) -> Result<(), Fault> {
         #[derive(Serialize)]
         struct Listed<'a> {
@@ -189,11 +198,13 @@ impl Events {
             host: room.host().and_then(|host| self.peer(host)).map_or("", |peer| &*peer.id),
             players: room.members.len(),
             max_players: room.max_players,
-            other_family: room.host().is_some_and(|host| self.are_apart(id, host)),
+            other_family: room
+                .host()
+                .is_some_and(|host| self.are_apart(cx, Wish::default(), (id, host))),
         });
         let rooms = listed.collect();
         let list = json!(Rooms { rooms, more: all.next().is_some() });
-        self.answer(id, event, &list, out);
+        self.answer(id, event, &list, cx.out);
         Ok(())
     }
 
@@ -204,12 +215,13 @@ impl Events {
         event: &Event<'_>,
     ) -> Result<(), Fault> {
         let wanted = named_room(event)?;
+        let wish = Data::of(event)?.optional("relay")?.unwrap_or_default();
         self.check_homeless(id)?;
         let nonce = self.random.random();
         let Some(peer) = self.peer(id) else { return Ok(()) };
         let (joined, game) = (Arc::clone(&peer.id), Arc::clone(&peer.game));
         let host = self.rooms.get(&game, wanted).and_then(Room::host);
-        if host.is_some_and(|host| self.are_apart(id, host)) {
+        if host.is_some_and(|host| self.are_apart(cx, wish, (id, host))) {
             return Err(other_family());
         }
         let room = self.rooms.get_mut(&game, wanted).ok_or_else(no_such_room)?;
@@ -217,7 +229,7 @@ impl Events {
             return Err(Fault::new("full", "the room is full"));
         }
         let others = room.members.clone();
-        room.members.push(Member { conn: id, nonce, introduced: false, result: None });
+        room.members.push(Member::new(id, nonce, wish));
         if let Some(peer) = self.peer_mut(id) {
             peer.room = Some(wanted);
         }
@@ -323,8 +335,9 @@ impl Events {
         };
         let pairs: Vec<Member> = room.members.iter().filter(concerns).copied().collect();
         self.charge(cx.now, id, 2 * pairs.len());
-        for Member { conn, nonce, .. } in pairs {
-            let introduced = self.introduce(cx, (host, conn), nonce);
+        for member in pairs {
+            let conn = member.conn;
+            let introduced = self.introduce(cx, host, member);
             let members = self.rooms.get_mut(&game, number).map(|room| &mut room.members);
             let member = members.and_then(|all| all.iter_mut().find(|other| other.conn == conn));
             if let Some(member) = member {
@@ -333,20 +346,24 @@ impl Events {
         }
     }
 
-    /// Keeps how the punch of a host and a player of its room ended, and returns them; none if that is
-    /// no news, or they are not introduced to each other.
-    pub(super) fn note_result(
-        &mut self,
-        one: ConnId,
-        other: ConnId,
-        worked: bool,
-    ) -> Option<(ConnId, ConnId)> {
+    /// Which of the two is the host, and which the player; none if they are not to meet.
+    pub(super) fn met(&self, one: ConnId, other: ConnId) -> Option<(ConnId, Member)> {
         let (game, number) = self.room_of(one).ok()?;
-        let room = self.rooms.get_mut(&game, number)?;
+        let room = self.rooms.get(&game, number)?;
         let host = room.host().filter(|host| [one, other].contains(host))?;
         let player = if host == one { other } else { one };
-        let member = room.members.iter_mut().skip(1).find(|member| member.conn == player)?;
-        (member.result.replace(worked) != Some(worked)).then_some((host, player))
+        let member = room.members.iter().skip(1).find(|member| member.conn == player)?;
+        Some((host, *member))
+    }
+
+    /// Keeps how the punch of a player and its host ended.
+    pub(super) fn set_result(&mut self, player: ConnId, result: Option<bool>) {
+        let Ok((game, number)) = self.room_of(player) else { return };
+        let members = self.rooms.get_mut(&game, number).map(|room| &mut room.members);
+        let member = members.and_then(|all| all.iter_mut().find(|other| other.conn == player));
+        if let Some(member) = member {
+            member.result = result;
+        }
     }
 
     fn check_homeless(&self, id: ConnId) -> Result<(), Fault> {

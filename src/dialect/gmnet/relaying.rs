@@ -15,7 +15,7 @@ use super::introduce::{Outcome, Request};
 use super::names::Named;
 use super::notices::News;
 use crate::dialect::{ConnId, Context};
-use crate::introductions::is_hopeless;
+use crate::introductions::plan;
 use crate::introductions::relay::Shape;
 use crate::limits;
 
@@ -48,16 +48,15 @@ impl Gmnet {
         self.relay(cx, request.conn, client, key)
     }
 
-    /// Whether the direct way is known to lead nowhere: both NATs give each player another port, at least
-    /// one of them at random, or it has just been tried.
+    /// Whether the direct way is known to lead nowhere, by the two NATs or as it has just been tried.
     fn is_hopeless(&self, cx: &Context<'_>, client: SocketAddr, key: HostKey) -> bool {
         if self.config.relay.is_empty() {
             return false;
         }
         let Some(host) = self.hosts.get(key) else { return false };
         let host = SocketAddr::new(host.addr, host.port.unwrap_or_default());
-        is_hopeless(&cx.shared.nats, cx.now.instant, [client, host])
-            || self.failed.get(&client.ip()) == Some(&host)
+        let kinds = [client, host].map(|at| cx.shared.nats.kind(cx.now.instant, at));
+        plan::is_hopeless(kinds) || self.failed.get(&client.ip()) == Some(&host)
     }
 
     /// Clients that are still connected have not got through.

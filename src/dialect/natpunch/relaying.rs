@@ -7,7 +7,7 @@ use super::lobbies::endpoint;
 use super::message::{ConnectionInstruction, Content};
 use super::{Natpunch, nat_type};
 use crate::dialect::Context;
-use crate::introductions::is_hopeless;
+use crate::introductions::plan::{self, Wish};
 use crate::introductions::relay::Shape;
 
 impl Natpunch {
@@ -21,8 +21,7 @@ impl Natpunch {
     ) {
         let at = |id| self.clients.get(id).map(|client| client.endpoint);
         let (Some(one), Some(other)) = (at(joiner), at(host)) else { return };
-        let is_hopeless = self.are_apart(joiner, host)
-            || is_hopeless(&cx.shared.nats, cx.now.instant, [one, other]);
+        let is_hopeless = plan::is_relayed_at_once(cx, Wish::IfNeeded, [one, other]);
         if !(is_hopeless && self.relay(cx, lobby, joiner)) {
             self.introduce(cx, joiner, host, 0);
         }

@@ -14,6 +14,7 @@ use super::table::Peer;
 use super::{Id, Key, Named, Rooms, Turn};
 use crate::clock::Now;
 use crate::customers::network;
+use crate::introductions::plan::{self, Wish};
 use crate::limits;
 
 impl Rooms {
@@ -28,7 +29,7 @@ impl Rooms {
             return Ok(());
         }
         if let Err(reason) = self.make_place(turn, None, false) {
-            return self.offer(turn, None, name, reason);
+            return self.offer(turn, None, (name, Wish::default()), reason);
         }
         if let Some((id, false)) = before {
             self.end(turn.cx, id, Why::Left);
@@ -42,7 +43,12 @@ impl Rooms {
     }
 
     /// `jr`: introduces the sender to the host of a room.
-    pub(super) fn join(&mut self, turn: &mut Turn<'_, '_>, room: Id) -> Result<(), Reason> {
+    pub(super) fn join(
+        &mut self,
+        turn: &mut Turn<'_, '_>,
+        room: Id,
+        wish: Wish,
+    ) -> Result<(), Reason> {
         let before = self.table.peer_at(turn.from).map(|peer| peer.id);
         match self.table.peer_at(turn.from) {
             // A room that somebody may have opened in its name is in nobody's way.
@@ -51,6 +57,10 @@ impl Rooms {
             }
             Some(client) if !client.is_host && client.room == room => {
                 let id = client.id;
+                if let Some(client) = self.table.peer_mut(id) {
+                    client.wish = wish;
+                }
+                self.relay_at_once(turn.cx, id);
                 self.answer_place(turn, id);
                 self.introduce_again(turn, id);
                 return Ok(());
@@ -63,7 +73,7 @@ impl Rooms {
             return Err(Reason::Kicked);
         }
         if let Some(host) = self.table.peer(wanted.host).map(|host| host.endpoint)
-            && host.is_ipv4() != turn.from.is_ipv4()
+            && plan::are_apart(turn.cx, wish, [turn.from, host])
         {
             self.log_families(turn.cx.now, turn.from, host);
             return Err(Reason::Family);
@@ -72,7 +82,7 @@ impl Rooms {
             return Ok(());
         }
         if let Err(reason) = self.make_place(turn, Some(room), false) {
-            return self.offer(turn, Some(room), String::new(), reason);
+            return self.offer(turn, Some(room), (String::new(), wish), reason);
         }
         if self.offers.to(turn.from, Some(room)).is_none()
             && !self.may_tell_host(turn.cx, room, turn.from)
@@ -82,7 +92,8 @@ impl Rooms {
         if let Some(id) = before {
             self.end(turn.cx, id, Why::Left);
         }
-        let client = self.newcomer(turn, Some(room));
+        let mut client = self.newcomer(turn, Some(room));
+        client.wish = wish;
         let id = client.id;
         self.table.join(turn.instant(), client);
         self.answer_place(turn, id);
@@ -140,7 +151,7 @@ impl Rooms {
     /// A peer has the place that it was offered.
     fn take_offer(&mut self, turn: &mut Turn<'_, '_>, id: Id, key: Key) -> Result<(), Reason> {
         let offer = self.offers.shown(turn.from, id, key).cloned();
-        let Offer { room, name, .. } = offer.ok_or(Reason::NoRoom)?;
+        let Offer { room, name, wish, .. } = offer.ok_or(Reason::NoRoom)?;
         if name.is_none() {
             self.table.room(room).ok_or(Reason::NoRoom)?;
             if self.is_barred(room, turn.from) {
@@ -160,7 +171,7 @@ impl Rooms {
                 self.table.open(turn.instant(), room, name, peer);
             }
             None => {
-                peer.knows_host = true;
+                (peer.knows_host, peer.wish) = (true, wish);
                 self.table.join(turn.instant(), peer);
             }
         }
@@ -204,19 +215,20 @@ impl Rooms {
         let Some(peer) = self.table.peer(id) else { return };
         let Some(room) = self.table.room(peer.room) else { return };
         let to = To::from(peer);
-        let mut say = |answer: Answer<'_>| {
-            self.post.send(turn.cx, to, |bytes| answer.write(bytes));
-        };
         let own = Answer::Own(id, peer.key);
         if peer.is_host {
-            say(Answer::Hosting(room.id));
-            say(own);
+            let hosting = Answer::Hosting(room.id);
+            self.post.send(turn.cx, to, |bytes| hosting.write(bytes));
+            self.post.send(turn.cx, to, |bytes| own.write(bytes));
             return;
         }
         let Some(host) = self.table.peer(room.host) else { return };
+        let host_at = self.told_at(turn.cx, host, peer);
+        let mut say = |answer: Answer<'_>| {
+            self.post.send(turn.cx, to, |bytes| answer.write(bytes));
+        };
         // Else it is told when the host has shown that it is where it seems to be.
         if peer.knows_host {
-            let host_at = self.config.public_ips.told_at(host.endpoint, peer.endpoint);
             say(Answer::Joined(room.id, id, host_at));
         }
         say(own);
@@ -249,7 +261,7 @@ impl Rooms {
         &mut self,
         turn: &mut Turn<'_, '_>,
         room: Option<Id>,
-        name: String,
+        (name, wish): (String, Wish),
         reason: Reason,
     ) -> Result<(), Reason> {
         if reason == Reason::Busy || self.in_the_way(turn, room, Duration::ZERO).is_err() {
@@ -269,11 +281,11 @@ impl Rooms {
             }
         };
         let name = room.is_none().then_some(name);
-        self.offers.make(turn.instant(), turn.from, Offer { id, key, room: at, name });
+        self.offers.make(turn.instant(), turn.from, Offer { id, key, room: at, name, wish });
         let host = self.table.room(at).and_then(|room| self.table.peer(room.host));
         let place = match host {
             Some(host) => {
-                let host_at = self.config.public_ips.told_at(host.endpoint, turn.from);
+                let host_at = self.directly(turn.cx, host.endpoint, turn.from);
                 Answer::Joined(at, id, host_at)
             }
             None => Answer::Hosting(at),

@@ -38,16 +38,24 @@ impl Rooms {
         let Some(room) = self.table.room(peer.room) else { return };
         if peer.is_host {
             for client in room.clients.clone() {
+                if self.relay_at_once(cx, client) {
+                    continue;
+                }
                 if self.table.peer(client).is_some_and(|client| client.knows_host) {
                     self.foretell(cx, id, client);
                 } else {
                     self.tell_of_host(cx, client);
                 }
             }
-        } else if !peer.told {
-            self.introduce(cx, id);
-        } else {
-            self.foretell(cx, id, room.host);
+            return;
+        }
+        let (is_told, host) = (peer.told, room.host);
+        if self.relay_at_once(cx, id) {
+            return;
+        }
+        match is_told {
+            true => self.foretell(cx, id, host),
+            false => self.introduce(cx, id),
         }
     }
 
@@ -65,7 +73,9 @@ impl Rooms {
             return;
         };
         let (id, room) = (client.id, client.room);
-        if !self.may_tell_host(cx, room, client.endpoint) {
+        let host = self.table.room(room).and_then(|room| self.table.peer(room.host));
+        let can_meet = host.is_some_and(|host| Self::can_meet(cx, client, host));
+        if !can_meet || !self.may_tell_host(cx, room, client.endpoint) {
             return;
         }
         if let Some(client) = self.table.peer_mut(id) {
@@ -77,12 +87,11 @@ impl Rooms {
     }
 
     /// Tells a peer that another one has moved.
-    fn announce(&mut self, cx: &mut Context<'_>, who: Id, whom: Id) {
+    pub(super) fn announce(&mut self, cx: &mut Context<'_>, who: Id, whom: Id) {
         let (Some(peer), Some(other)) = (self.table.peer(who), self.table.peer(whom)) else {
             return;
         };
-        let moved =
-            Answer::Moved(who, self.config.public_ips.told_at(peer.endpoint, other.endpoint));
+        let moved = Answer::Moved(who, self.told_at(cx, peer, other));
         self.post.notify(cx, other, Subject::Peer(who), moved);
         self.foretell(cx, who, whom);
     }
@@ -95,10 +104,7 @@ impl Rooms {
         let Some(client) = self.table.peer(client) else { return };
         let host = self.table.room(client.room).and_then(|room| self.table.peer(room.host));
         let Some(host) = host else { return };
-        let comes = Answer::Comes(
-            client.id,
-            self.config.public_ips.told_at(client.endpoint, host.endpoint),
-        );
+        let comes = Answer::Comes(client.id, self.told_at(cx, client, host));
         let (id, host_id) = (client.id, host.id);
         self.post.notify(cx, host, Subject::Peer(id), comes);
         self.foretell(cx, id, host_id);
@@ -108,7 +114,9 @@ impl Rooms {
     fn may_tell_client(&mut self, cx: &mut Context<'_>, id: Id) -> bool {
         let Some(client) = self.table.peer(id) else { return false };
         let host = self.table.room(client.room).and_then(|room| self.table.peer(room.host));
-        let Some(host) = host else { return false };
+        let Some(host) = host.filter(|host| Self::can_meet(cx, client, host)) else {
+            return false;
+        };
         let may = client.told
             || client.proved
             || cx.shared.unproven.may_tell(cx.now.instant, client.endpoint, host.endpoint);
@@ -160,6 +168,7 @@ impl Rooms {
     /// known to be there: whoever is told knocks at all of them.
     pub(super) fn next_ports(&self, cx: &mut Context<'_>, id: Id, other: Id) -> Ports {
         match (self.table.peer(id), self.table.peer(other)) {
+            (Some(peer), Some(other)) if Self::are_relayed(cx, peer, other) => Ports::new(),
             (Some(peer), Some(other))
                 if peer.proved || cx.shared.unproven.is_known(peer.endpoint.ip()) =>
             {

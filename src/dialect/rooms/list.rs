@@ -11,7 +11,7 @@ use super::table::{Room, Table};
 const MORE: &[u8] = b":+";
 
 /// Writes the page that begins behind a room, or the first one, in at most that much space, for a
-/// reader at this address.
+/// reader at this address; with those of the other family, if the relay has both.
 ///
 /// # Errors
 /// `NoRoom` if the room is gone, so that nobody knows where the page begins; `Limit` if there is
@@ -19,11 +19,11 @@ const MORE: &[u8] = b":+";
 pub(super) fn page(
     table: &Table,
     after: Option<Id>,
-    reader: IpAddr,
+    (reader, of_both_families): (IpAddr, bool),
     space: usize,
     bytes: &mut Vec<u8>,
 ) -> Result<(), Reason> {
-    let mut rooms = table.newest_after(after, reader).ok_or(Reason::NoRoom)?;
+    let mut rooms = table.newest_after(after, reader, of_both_families).ok_or(Reason::NoRoom)?;
     bytes.extend_from_slice(b"rl");
     let Some(first) = rooms.next() else {
         bytes.push(b':');

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::field::{self, Id, Key};
 use crate::dialect::addr::push_port;
+use crate::introductions::plan::Wish;
 
 /// The longest request, in bytes.
 pub const LONGEST_REQUEST: usize = 512;
@@ -79,8 +80,8 @@ pub enum Request {
     Host(String),
     /// `rl:AFTER`
     List(Option<Id>),
-    /// `jr:ROOM`
-    Join(Id),
+    /// `jr:ROOM`, `jr:ROOM:always` or `jr:ROOM:never`
+    Join(Id, Wish),
     /// `pc:CLIENT:ok` or `pc:CLIENT:fail`
     Punched(Id, bool),
     /// `lr`
@@ -170,7 +171,8 @@ impl Request {
             (Verb::Rh, [Some(text), None]) => Self::Host(name(text)?),
             (Verb::Rl, [None, _]) => Self::List(None),
             (Verb::Rl, [Some(after), None]) => Self::List(Some(field::id(after)?)),
-            (Verb::Jr, [Some(room), None]) => Self::Join(field::id(room)?),
+            (Verb::Jr, [Some(room), None]) => Self::Join(field::id(room)?, Wish::default()),
+            (Verb::Jr, [Some(room), Some(wish)]) => Self::Join(field::id(room)?, Wish::read(wish)?),
             (Verb::Pc, [Some(client), Some(b"ok")]) => Self::Punched(field::id(client)?, true),
             (Verb::Pc, [Some(client), Some(b"fail")]) => Self::Punched(field::id(client)?, false),
             (Verb::Lr, [None, _]) => Self::Leave,
@@ -193,7 +195,7 @@ impl Request {
             Self::Status => Verb::Status,
             Self::Host(_) => Verb::Rh,
             Self::List(_) => Verb::Rl,
-            Self::Join(_) => Verb::Jr,
+            Self::Join(..) => Verb::Jr,
             Self::Punched(..) => Verb::Pc,
             Self::Leave => Verb::Lr,
             Self::Close => Verb::Cr,
@@ -214,7 +216,15 @@ impl Request {
                 field::encode(name, bytes);
                 written
             }
-            Self::List(Some(id)) | Self::Join(id) => write!(bytes, "{verb}:{id}"),
+            Self::List(Some(id)) => write!(bytes, "{verb}:{id}"),
+            Self::Join(id, wish) => {
+                let written = write!(bytes, "{verb}:{id}");
+                if let Some(wish) = wish.text() {
+                    bytes.push(b':');
+                    bytes.extend_from_slice(wish.as_bytes());
+                }
+                written
+            }
             Self::Punched(client, true) => write!(bytes, "{verb}:{client}:ok"),
             Self::Punched(client, false) => write!(bytes, "{verb}:{client}:fail"),
             Self::KickId(client) => write!(bytes, "{verb}:id:{client}"),

@@ -56,7 +56,8 @@ use super::{Context, Dialect, Name, Via};
 use crate::admission::{self, Admission};
 use crate::clock::Instant;
 use crate::introductions::PublicIps;
-use crate::introductions::journal::{Attempt, Way};
+use crate::introductions::journal::Attempt;
+use crate::introductions::plan;
 use crate::limits::{self, Limits};
 use crate::lines::Lines;
 use crate::rates::Rates;
@@ -72,6 +73,7 @@ pub mod message;
 mod offers;
 mod parted;
 mod post;
+mod relaying;
 mod shares;
 mod table;
 #[cfg(test)]
@@ -204,7 +206,7 @@ impl Rooms {
             }
             Request::Host(name) => self.host(turn, name),
             Request::List(after) => self.list(turn, after),
-            Request::Join(room) => self.join(turn, room),
+            Request::Join(room, wish) => self.join(turn, room, wish),
             Request::Punched(client, worked) => self.punched(turn, client, worked),
             Request::Leave => self.leave(turn),
             Request::Close => self.close(turn),
@@ -265,7 +267,8 @@ impl Rooms {
         let to = self.back(turn);
         let space = Post::space(&turn.cx.shared.credits, to, turn.length);
         let mut page = Vec::new();
-        list::page(&self.table, after, turn.from.ip(), space, &mut page)?;
+        let reader = (turn.from.ip(), turn.cx.shared.relay.joins_families());
+        list::page(&self.table, after, reader, space, &mut page)?;
         self.post.send(turn.cx, to, |bytes| bytes.append(&mut page));
         Ok(())
     }
@@ -278,21 +281,19 @@ impl Rooms {
         let client = self.table.peer(id).filter(|client| client.room == room);
         let client = client.filter(|client| !client.is_host && !client.is_kept);
         let client = client.filter(|_| is_host || own == id).ok_or(Reason::NoRoom)?;
-        let endpoint = client.endpoint;
         let status = if worked { Status::Connected } else { Status::Failed };
         let news = client.status != status;
         let host = self.table.room(room).map_or(own, |room| room.host);
-        if news && let Some(host) = self.table.peer(host).map(|host| host.endpoint) {
-            let game = self.named(room).to_string().into_boxed_str();
-            let dialect = Name::Rooms;
-            let attempt = Attempt { dialect, client: endpoint, host, game, is_proven };
-            let way = if worked { Way::Direct(None) } else { Way::No { with_relay: false } };
-            let Context { now, shared, .. } = &mut *turn.cx;
-            shared.journal.note(*now, &shared.nats, &attempt, way);
-        }
         // Only the host and the client have been told this ID, so nobody else has forged it.
         if is_host {
             self.post.confirm(turn.from, id);
+        }
+        if !worked && self.relay_late(turn.cx, id) {
+            self.answer(turn, Answer::Noted(id));
+            return Ok(());
+        }
+        if news && let Some(attempt) = self.attempt(id) {
+            plan::note_end(turn.cx, &Attempt { is_proven, ..attempt }, worked);
         }
         for id in [Some(id), worked.then_some(host)].into_iter().flatten() {
             if let Some(peer) = self.table.peer_mut(id) {

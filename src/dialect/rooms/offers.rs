@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 
 use super::field::{Id, Key};
 use crate::clock::Instant;
+use crate::introductions::plan::Wish;
 use crate::limits;
 use crate::timers::Timers;
 
@@ -18,6 +19,8 @@ pub(super) struct Offer {
     pub(super) room: Id,
     /// What the room is called that it hosts then; `None` for a client.
     pub(super) name: Option<String>,
+    /// What it wants of the relay as a client.
+    pub(super) wish: Wish,
 }
 
 /// One for each endpoint, the oldest first.

@@ -13,6 +13,7 @@ use crate::dialect::Via;
 use crate::dialect::by_family::ByFamily;
 use crate::hash::Map;
 use crate::holders::Holders;
+use crate::introductions::plan::Wish;
 use crate::limits;
 use crate::timers::Timers;
 use crate::unproven::Unproven;
@@ -51,6 +52,8 @@ pub(super) struct Peer {
     pub(super) told: bool,
     /// Whether it knows the endpoint where the host of its room is now.
     pub(super) knows_host: bool,
+    /// What it wants of the relay, if it is a client.
+    pub(super) wish: Wish,
     /// Since when it has been at this endpoint.
     pub(super) since: Instant,
     /// When the last request came from it.
@@ -185,17 +188,24 @@ impl Table {
 
     /// Rooms that are older than this one, newest first, but first those whose host has shown a key;
     /// `None` for all. An unknown room: nothing.
-    /// Only those that somebody at this address can join.
+    /// Only those that somebody at this address can join, all of them if `of_both_families`.
     pub(super) fn newest_after(
         &self,
         after: Option<Id>,
         reader: IpAddr,
+        of_both_families: bool,
     ) -> Option<impl Iterator<Item = &Room>> {
         let end = match after {
             Some(id) => self.rooms.get(&id)?.number,
             None => u64::MAX,
         };
-        let ids = self.by_age.of(reader).range(..end).rev();
+        let [near, far] = self.by_age.both_from(reader);
+        let mut near = near.range(..end).rev().peekable();
+        let mut far = far.range(..end).rev().filter(move |_| of_both_families).peekable();
+        let ids = std::iter::from_fn(move || {
+            let is_far = far.peek().map(|room| room.0) > near.peek().map(|room| room.0);
+            if is_far { far.next() } else { near.next() }
+        });
         Some(ids.filter_map(|(_, id)| self.rooms.get(id)))
     }
 
@@ -404,6 +414,7 @@ impl Peer {
             is_kept: false,
             told: false,
             knows_host: false,
+            wish: Wish::default(),
             since: Instant::default(),
             heard: Instant::default(),
         }

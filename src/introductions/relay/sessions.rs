@@ -12,6 +12,7 @@ use log::warn;
 use super::{Bounds, Report, Session, SessionId, Shape, Side};
 use crate::clock::{Instant, Now};
 use crate::customers::Counts;
+use crate::dialect::Name;
 use crate::hash::{Keyed, Map};
 use crate::introductions::PublicIps;
 use crate::introductions::journal::{Attempt, Way};
@@ -57,6 +58,8 @@ pub struct Sessions {
     open: Map<SessionId, (Session, Passage)>,
     /// Whose packets at which port of the pool belong to which session.
     taken: Map<(IpAddr, u16), SessionId>,
+    /// What those were told who have one: dialect, client and host; of several, the last.
+    between: Map<(Name, [SocketAddr; 2]), Places>,
     /// How many each customer has; both sides count.
     held: Counts,
     /// Which ports hosts have been told, the one that was told one longest ago in front.
@@ -160,7 +163,14 @@ impl Sessions {
             .is_some_and(|config| players.iter().all(|player| config.told.like(*player).is_some()))
     }
 
-    /// The same for a client of GMnet and its host.
+    /// Whether players of one family can be relayed to those of the other.
+    #[must_use]
+    pub fn joins_families(&self) -> bool {
+        let told = self.config.as_ref().map(|config| config.told);
+        told.is_some_and(|told| told.v4.is_some() && told.v6.is_some())
+    }
+
+    /// Whether a client of GMnet and its host can be relayed.
     #[must_use]
     pub fn serves_apart(&self, players: [IpAddr; 2]) -> bool {
         self.serves(players) && self.config.as_ref().is_some_and(|config| config.is_apart)
@@ -170,6 +180,13 @@ impl Sessions {
     #[must_use]
     pub fn told(&self, player: IpAddr) -> Option<IpAddr> {
         self.config.as_ref()?.told.like(player)
+    }
+
+    /// What a client and its host were told of the session that they have, if they have one.
+    #[must_use]
+    pub fn between(&self, dialect: Name, pair: [SocketAddr; 2]) -> Option<Places> {
+        // Mostly there are none: no hash is needed to know that.
+        if self.between.is_empty() { None } else { self.between.get(&(dialect, pair)).copied() }
     }
 
     /// Gives the two players, both of whose addresses are proven, a session.
@@ -183,7 +200,7 @@ impl Sessions {
         shape: Shape,
         attempt: Attempt,
     ) -> Result<Places, Refused> {
-        let [for_client, for_host] = self.find(now, client, host).inspect_err(|why| {
+        let [for_client, for_host] = self.find(now, [client, host], shape).inspect_err(|why| {
             if *why != Refused::NoRelay
                 && let Some(before) = self.refused.say(now.instant)
             {
@@ -199,6 +216,8 @@ impl Sessions {
             self.taken.insert((side.addr, side.port), id);
             self.held.add(side.addr);
         }
+        let places = Places { id, for_client, for_host };
+        self.between.insert((attempt.dialect, [attempt.client, attempt.host]), places);
         self.open.insert(
             id,
             (
@@ -207,11 +226,16 @@ impl Sessions {
             ),
         );
         self.new.push(session);
-        Ok(Places { id, for_client, for_host })
+        Ok(places)
     }
 
     /// What the client is to be told, and the host.
-    fn find(&mut self, now: Now, client: IpAddr, host: IpAddr) -> Result<[SocketAddr; 2], Refused> {
+    fn find(
+        &mut self,
+        now: Now,
+        [client, host]: [IpAddr; 2],
+        shape: Shape,
+    ) -> Result<[SocketAddr; 2], Refused> {
         let config = self.config.as_ref().ok_or(Refused::NoRelay)?;
         let at_client = config.told.like(client).ok_or(Refused::NoRelay)?;
         let at_host = config.told.like(host).ok_or(Refused::NoRelay)?;
@@ -231,25 +255,26 @@ impl Sessions {
         // One after the other, so that all ports get their part of the packets, and what comes late for a
         // session before is not taken for this one's.
         let begin = u16::try_from(self.count % u64::from(size)).unwrap_or_default();
-        let mut told = self.told.remove(&host).unwrap_or(Told::new(now.instant, begin));
-        let for_host = told.next_free(now.instant, size, |place| is_free(host, place));
-        if self.told.len() >= limits::relay::HOSTS {
-            self.told.pop_front();
-        }
-        self.told.insert(host, told);
-        let for_host = for_host.ok_or(Refused::NoPort(host))?;
         let mut places = (begin..size).chain(0..begin);
+        let for_host = match shape {
+            Shape::GameMaker => {
+                let mut told = self.told.remove(&host).unwrap_or(Told::new(now.instant, begin));
+                let place = told.next_free(now.instant, size, |place| is_free(host, place));
+                if self.told.len() >= limits::relay::HOSTS {
+                    self.told.pop_front();
+                }
+                self.told.insert(host, told);
+                place
+            }
+            // What others list may have a port again.
+            Shape::Any => places.clone().find(|place| is_free(host, *place)),
+        };
+        let for_host = for_host.ok_or(Refused::NoPort(host))?;
         let is_other = |place: &u16| client != host || *place != for_host;
         let for_client = places.find(|place| is_other(place) && is_free(client, *place));
         let for_client = for_client.ok_or(Refused::NoPort(client))?;
         let at = |ip, place| SocketAddr::new(ip, first.wrapping_add(place));
         Ok([at(at_client, for_client), at(at_host, for_host)])
-    }
-
-    /// Whether a session is not over.
-    #[must_use]
-    pub fn is_open(&self, id: SessionId) -> bool {
-        self.open.contains_key(&id)
     }
 
     /// What the thread that passes packets on has to tell.
@@ -266,6 +291,11 @@ impl Sessions {
                 for side in session.sides {
                     self.taken.remove(&(side.addr, side.port));
                     self.held.remove(side.addr);
+                }
+                let Attempt { dialect, client, host, .. } = passage.attempt;
+                let pair = (dialect, [client, host]);
+                if self.between.get(&pair).is_some_and(|places| places.id == id) {
+                    self.between.remove(&pair);
                 }
                 let way = match passage.is_welcome {
                     true => Way::Direct(None),
@@ -294,6 +324,7 @@ impl Sessions {
         self.new.clear();
         self.open.clear();
         self.taken.clear();
+        self.between.clear();
         self.held = Counts::default();
     }
 

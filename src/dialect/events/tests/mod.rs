@@ -20,6 +20,7 @@ mod encrypted;
 mod meeting;
 mod passing;
 mod records;
+mod relayed;
 mod turns;
 
 /// The server, its connections, and what each has heard.

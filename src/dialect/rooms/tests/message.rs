@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use crate::dialect::rooms::field::{Id, Key};
 use crate::dialect::rooms::message::{Bad, LONGEST_NAME, Request, Verb};
 use crate::dialect::{Name, of_datagram};
+use crate::introductions::plan::Wish;
 
 fn written(request: &Request) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -99,6 +100,10 @@ fn wrong_fields_are_told_from_other_dialects() {
     }
 }
 
+fn wish() -> impl Strategy<Value = Wish> {
+    prop::sample::select(vec![Wish::IfNeeded, Wish::Always, Wish::Never])
+}
+
 fn any_request() -> impl Strategy<Value = Request> {
     let id = || any::<u64>().prop_map(Id);
     let name = || "\\PC{0,20}|[:,%\n\0]{0,4}".prop_filter("short", |n| n.len() <= LONGEST_NAME);
@@ -106,7 +111,7 @@ fn any_request() -> impl Strategy<Value = Request> {
         Just(Request::Status),
         name().prop_map(Request::Host),
         prop::option::of(id()).prop_map(Request::List),
-        id().prop_map(Request::Join),
+        (id(), wish()).prop_map(|(id, wish)| Request::Join(id, wish)),
         (id(), any::<bool>()).prop_map(|(id, worked)| Request::Punched(id, worked)),
         Just(Request::Leave),
         Just(Request::Close),

@@ -18,6 +18,7 @@ mod loss;
 mod message;
 mod nats;
 mod notices;
+mod relayed;
 mod requests;
 mod returning;
 

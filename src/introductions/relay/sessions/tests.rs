@@ -28,7 +28,7 @@ fn attempt() -> Attempt {
 }
 
 fn open(sessions: &mut Sessions, secs: u64, players: [u16; 2]) -> Result<Places, Refused> {
-    sessions.open(at(secs), players.map(player), Shape::Any, attempt())
+    sessions.open(at(secs), players.map(player), Shape::GameMaker, attempt())
 }
 
 fn end(sessions: &mut Sessions, secs: u64, id: SessionId) -> Option<(Attempt, Way)> {
@@ -59,6 +59,34 @@ fn no_address_has_two_sessions_at_one_port() {
         note(client, places.for_client);
         note(host, places.for_host);
     }
+}
+
+/// Only GMnet's games list players by where they are.
+#[test]
+fn hosts_of_others_are_told_ports_again() {
+    let mut all = sessions(4);
+    for n in 0..9 {
+        let places = all.open(at(n), [1, 2].map(player), Shape::Any, attempt()).unwrap();
+        end(&mut all, n, places.id);
+    }
+}
+
+#[test]
+fn what_two_were_told_is_known_while_they_have_a_session() {
+    let mut all = sessions(16);
+    let Attempt { dialect, client, host, .. } = attempt();
+    assert_eq!(all.between(dialect, [client, host]), None);
+    let first = open(&mut all, 0, [1, 2]).unwrap();
+    assert_eq!(all.between(dialect, [client, host]), Some(first));
+    assert_eq!(all.between(Name::Rooms, [client, host]), None);
+    let second = open(&mut all, 0, [1, 2]).unwrap();
+    end(&mut all, 1, first.id);
+    assert_eq!(all.between(dialect, [client, host]), Some(second));
+    end(&mut all, 1, second.id);
+    assert_eq!(all.between(dialect, [client, host]), None);
+    open(&mut all, 2, [1, 2]).unwrap();
+    all.fail();
+    assert_eq!(all.between(dialect, [client, host]), None);
 }
 
 #[test]

@@ -1,0 +1,106 @@
+//! The relay for a host and a player who do not reach each other: they are introduced once more, with the
+//! relay's endpoints. Only those whose connections come from where their game sockets are.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use log::info;
+
+use super::peers::Introduce;
+use super::rooms::Member;
+use super::{Context, Events};
+use crate::dialect::{ConnId, Name};
+use crate::introductions::journal::Attempt;
+use crate::introductions::plan;
+use crate::introductions::relay::sessions::Places;
+
+impl Events {
+    /// Introduces a host and a player at the relay, if they have a session or nothing else helps. False:
+    /// they are told nothing.
+    pub(super) fn relay_at_once(
+        &mut self,
+        cx: &mut Context<'_>,
+        host: ConnId,
+        player: Member,
+    ) -> bool {
+        let Some(attempt) = self.attempt(host, player.conn) else { return false };
+        let pair = [attempt.client, attempt.host];
+        let places = match cx.shared.relay.between(Name::Events, pair) {
+            None if plan::is_relayed_at_once(cx, player.wish, pair) => {
+                self.open_session(cx, host, player, &attempt)
+            }
+            before => before,
+        };
+        places.is_some_and(|places| {
+            self.tell_of_relay(cx, [host, player.conn], player.nonce, places);
+            true
+        })
+    }
+
+    /// Introduces them there, as one of them has said that it does not reach the other. False: they are
+    /// told nothing.
+    pub(super) fn relay_late(
+        &mut self,
+        cx: &mut Context<'_>,
+        host: ConnId,
+        player: Member,
+    ) -> bool {
+        let Some(attempt) = self.attempt(host, player.conn) else { return false };
+        let Some(places) = self.open_session(cx, host, player, &attempt) else { return false };
+        self.tell_of_relay(cx, [host, player.conn], player.nonce, places);
+        true
+    }
+
+    /// Gives a host and a player a session, if both are proven and have none.
+    fn open_session(
+        &mut self,
+        cx: &mut Context<'_>,
+        host: ConnId,
+        player: Member,
+        attempt: &Attempt,
+    ) -> Option<Places> {
+        let are_proven = self.is_at(host, attempt.host) && self.is_at(player.conn, attempt.client);
+        let places = are_proven.then(|| plan::relay(cx, player.wish, attempt)).flatten()?;
+        if self.lines.says(cx.now, attempt.client.ip()) {
+            let Attempt { client, host, game, .. } = attempt;
+            info!("{client} and host {host} ({game}) were told of the relay");
+        }
+        Some(places)
+    }
+
+    /// Tells both where the other one is at the relay, which has no NAT and no network of its own.
+    fn tell_of_relay(
+        &mut self,
+        cx: &mut Context<'_>,
+        both: [ConnId; 2],
+        nonce: u128,
+        places: Places,
+    ) {
+        let nonce = &format!("{nonce:032x}");
+        let [Some(host), Some(player)] =
+            both.map(|id| self.peer(id).map(|peer| Arc::clone(&peer.id)))
+        else {
+            return;
+        };
+        let [to_host, to_player] = both;
+        let told: [(ConnId, &str, SocketAddr); 2] =
+            [(to_host, &player, places.for_host), (to_player, &host, places.for_client)];
+        for (to, id, at) in told {
+            let (ip, port) = (at.ip(), at.port());
+            let introduce = Introduce { id, ip, port, local: &[], nonce, nat: None, predict: &[] };
+            self.tell(to, "introduce", &introduce, cx.out);
+        }
+    }
+
+    /// How the journal knows a host and a player, if the game sockets of both are known.
+    pub(super) fn attempt(&self, host: ConnId, player: ConnId) -> Option<Attempt> {
+        let (host, player) = (self.peer(host)?, self.peer(player)?);
+        Some(Attempt {
+            dialect: Name::Events,
+            client: player.endpoint?,
+            host: host.endpoint?,
+            game: format!("{:?}", host.id).into(),
+            is_proven: true,
+        })
+    }
+}

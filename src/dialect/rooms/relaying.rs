@@ -1,0 +1,121 @@
+//! The relay for a client and its host that do not reach each other: each is told of it in place of the
+//! other side. Only those who have shown their keys are.
+
+use std::net::SocketAddr;
+
+use log::info;
+
+use super::table::{Peer, Status};
+use super::{Id, Rooms};
+use crate::dialect::{Context, Name};
+use crate::introductions::journal::Attempt;
+use crate::introductions::relay::sessions::Places;
+use crate::introductions::{is_same_family, plan};
+
+impl Rooms {
+    /// Where a peer is for the other side: at the relay, while they have a session.
+    pub(super) fn told_at(&self, cx: &Context<'_>, who: &Peer, whom: &Peer) -> SocketAddr {
+        match session(cx, who, whom) {
+            Some(places) if whom.is_host => places.for_host,
+            Some(places) => places.for_client,
+            None => self.directly(cx, who.endpoint, whom.endpoint),
+        }
+    }
+
+    /// The same without a session. Who has IPv4 is told of no one with IPv6, but of a port of the relay
+    /// at which nobody is.
+    pub(super) fn directly(
+        &self,
+        cx: &Context<'_>,
+        at: SocketAddr,
+        whom: SocketAddr,
+    ) -> SocketAddr {
+        /// That of the service that throws everything away (RFC 863).
+        const DISCARD: u16 = 9;
+        match cx.shared.relay.told(whom.ip()) {
+            Some(relay) if !is_same_family(at.ip(), whom.ip()) => SocketAddr::new(relay, DISCARD),
+            _ => self.config.public_ips.told_at(at, whom),
+        }
+    }
+
+    /// Whether two may be told of each other: if one has IPv4 and the other IPv6, not before they have a
+    /// session.
+    pub(super) fn can_meet(cx: &Context<'_>, one: &Peer, other: &Peer) -> bool {
+        is_same_family(one.endpoint.ip(), other.endpoint.ip()) || session(cx, one, other).is_some()
+    }
+
+    /// Whether they have a session.
+    pub(super) fn are_relayed(cx: &Context<'_>, one: &Peer, other: &Peer) -> bool {
+        session(cx, one, other).is_some()
+    }
+
+    /// Relays a client and its host if nothing else helps or has helped. False: they are told nothing.
+    pub(super) fn relay_at_once(&mut self, cx: &mut Context<'_>, client: Id) -> bool {
+        let Some([peer, host]) = self.pair(client) else { return false };
+        let (has_failed, host_id) = (peer.status == Status::Failed, host.id);
+        let pair = [peer.endpoint, host.endpoint];
+        let is_due = has_failed || plan::is_relayed_at_once(cx, peer.wish, pair);
+        if !is_due || !self.open_session(cx, client) {
+            return false;
+        }
+        self.introduce(cx, client);
+        self.announce(cx, host_id, client);
+        true
+    }
+
+    /// Relays a client and its host, as one of them has said that it does not reach the other. False: they
+    /// are told nothing.
+    pub(super) fn relay_late(&mut self, cx: &mut Context<'_>, client: Id) -> bool {
+        let Some(host) = self.pair(client).map(|[_, host]| host.id) else { return false };
+        if !self.open_session(cx, client) {
+            return false;
+        }
+        self.announce(cx, client, host);
+        self.announce(cx, host, client);
+        true
+    }
+
+    /// Gives a client and its host a session, if both are proven and have none. They punch again then.
+    fn open_session(&mut self, cx: &mut Context<'_>, client: Id) -> bool {
+        let Some(attempt) = self.attempt(client) else { return false };
+        let Some(pair @ [peer, _]) = self.pair(client) else { return false };
+        let may = pair.iter().all(|peer| peer.proved && !peer.is_kept);
+        if !may || plan::relay(cx, peer.wish, &attempt).is_none() {
+            return false;
+        }
+        if self.lines.says(cx.now, attempt.client.ip()) {
+            let Attempt { client, host, game, .. } = &attempt;
+            info!("{client} and host {host} ({game}) were told of the relay");
+        }
+        if let Some(peer) = self.table.peer_mut(client) {
+            peer.status = Status::Joining;
+            (peer.told, peer.knows_host) = (true, true);
+        }
+        true
+    }
+
+    /// How the journal knows a client and its host.
+    pub(super) fn attempt(&self, client: Id) -> Option<Attempt> {
+        let [client, host] = self.pair(client)?;
+        Some(Attempt {
+            dialect: Name::Rooms,
+            client: client.endpoint,
+            host: host.endpoint,
+            game: self.named(client.room).to_string().into_boxed_str(),
+            is_proven: client.proved,
+        })
+    }
+
+    /// A client and its host.
+    fn pair(&self, client: Id) -> Option<[&Peer; 2]> {
+        let client = self.table.peer(client).filter(|client| !client.is_host)?;
+        let host = self.table.room(client.room).and_then(|room| self.table.peer(room.host))?;
+        Some([client, host])
+    }
+}
+
+/// What a client and its host were told of the session that they have, if they have one.
+fn session(cx: &Context<'_>, one: &Peer, other: &Peer) -> Option<Places> {
+    let [client, host] = if other.is_host { [one, other] } else { [other, one] };
+    cx.shared.relay.between(Name::Rooms, [client.endpoint, host.endpoint])
+}

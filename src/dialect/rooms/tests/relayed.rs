@@ -1,0 +1,328 @@
+//! Who is told of the relay, and when.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::*;
+use crate::introductions::PublicIps;
+use crate::introductions::relay::sessions::{Config as Relay, Sessions};
+use crate::introductions::relay::{Bounds, End, Report, Session, Shape};
+use crate::nats::Seen;
+
+const V4: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 20);
+const V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0, 0, 0, 0, 0x20);
+
+/// A world whose server has a relay at these addresses.
+fn relaying_at(told: PublicIps, bounds: Bounds) -> World {
+    let mut world = World::new();
+    let config = Relay { told, is_apart: false, ports: 20_000..=20_063, bounds };
+    world.shared.relay = Sessions::new(Some(config));
+    world
+}
+
+fn relaying() -> World {
+    relaying_at(IpAddr::from(V4).into(), Bounds::default())
+}
+
+fn six(n: u16) -> SocketAddr {
+    SocketAddr::new(format!("2001:db8:{n:x}::1").parse().unwrap(), 7000)
+}
+
+impl World {
+    /// The sessions that were given out since the last time.
+    fn sessions(&mut self) -> Vec<Session> {
+        let new: Vec<Session> = self.shared.relay.take_new().collect();
+        assert!(new.iter().all(|session| session.shape == Shape::Any));
+        new
+    }
+
+    fn session(&mut self) -> Session {
+        let new = self.sessions();
+        assert_eq!(new.len(), 1, "{new:?}");
+        new[0]
+    }
+
+    fn report(&mut self, report: Report) {
+        let now = self.now();
+        if let Some((attempt, way)) = self.shared.relay.note(now, report) {
+            self.shared.journal.note(now, &self.shared.nats, &attempt, way);
+        }
+    }
+
+    /// How many got through directly, relayed, and not at all.
+    fn counted(&self) -> String {
+        let lines = self.shared.journal.lines();
+        let row = lines.iter().find(|line| line.starts_with("rooms "));
+        let row = row.map(|row| row.split_whitespace().rev().take(3).collect::<Vec<_>>());
+        row.map_or("0 0 0".into(), |row| row.into_iter().rev().collect::<Vec<_>>().join(" "))
+    }
+
+    /// A room with its host and a client, both of whom have shown their keys; nobody is told anything
+    /// more.
+    fn met(mut self) -> (Self, Place, Place) {
+        let host = self.host(peer(1), "Room");
+        let client = self.join(peer(2), &host);
+        self.pass_secs(2);
+        assert_eq!(self.sessions(), []);
+        (self, host, client)
+    }
+
+    /// These are behind NATs that give each player another port, at random.
+    fn random(&mut self, peers: &[SocketAddr]) {
+        let at = self.now().instant;
+        for peer in peers {
+            self.shared.nats.saw(at, *peer, Seen::Stun);
+            let other = SocketAddr::new(peer.ip(), peer.port() + 77);
+            self.shared.nats.saw(at, other, Seen::Alternate);
+        }
+    }
+}
+
+fn fail(client: &Place) -> Vec<u8> {
+    format!("pc:{}:fail", client.id).into_bytes()
+}
+
+fn ep(of: &Place, port: u16) -> String {
+    format!("ep:{}:{V4}:{port}", of.id)
+}
+
+#[test]
+fn who_says_that_it_failed_is_relayed_with_the_other() {
+    for of_host in [false, true] {
+        let (mut world, host, client) = relaying().met();
+        let from = if of_host { host.at } else { client.at };
+        let sent = world.send(from, &fail(&client));
+        let Session { id, sides: [one, other], .. } = world.session();
+        assert_eq!([one.addr, other.addr], [client.at.ip(), host.at.ip()]);
+        let noted = (from, format!("pc:{}:ok", client.id));
+        let to_host = (host.at, ep(&client, other.port));
+        let to_client = (client.at, ep(&host, one.port));
+        let want = [to_host.clone(), to_client.clone(), noted];
+        assert_eq!(sent.0, want);
+        let again = world.pass_secs(5);
+        assert_eq!(again.0, [&want[..2], &want[..2]].concat(), "datagrams get lost");
+        world.report(Report::Connected(id));
+        world.answer(host.at, &format!("pc:{}:ok", client.id));
+        world.report(Report::Ended(id, End::Idle));
+        assert_eq!(world.counted(), "0 1 0");
+    }
+}
+
+#[test]
+fn without_a_relay_nothing_is_different() {
+    let (mut world, host, client) = World::new().met();
+    for from in [host.at, client.at] {
+        let sent = world.send(from, &fail(&client));
+        assert_eq!(sent.0, [(from, format!("pc:{}:ok", client.id))]);
+    }
+    assert_eq!(world.pass_secs(5).0, []);
+    assert_eq!(world.counted(), "0 0 1");
+    world.random(&[peer(3), peer(4)]);
+    let host = world.host(peer(3), "Hard");
+    let answers = world.ask(peer(4), &format!("jr:{}:always", host.room));
+    assert_eq!(
+        answers[0],
+        format!("jr:{}:{}:{}:40000", host.room, Place::of(peer(4), &answers).id, host.ip())
+    );
+    assert_eq!(world.sessions(), []);
+}
+
+#[test]
+fn who_has_shown_no_key_is_given_no_session() {
+    let mut world = relaying();
+    let host = world.host(peer(1), "Room");
+    let client = world.join_unproved(peer(2), &host);
+    for from in [host.at, client.at] {
+        world.send(from, &fail(&client));
+    }
+    assert_eq!(world.sessions(), [], "the client may be forged");
+    let late_host = world.enter(peer(3), "rh:Late");
+    let late = world.join(peer(4), &late_host);
+    for from in [late_host.at, late.at] {
+        world.send(from, &fail(&late));
+    }
+    assert_eq!(world.sessions(), [], "the host may be forged");
+    world.send(peer(9), &fail(&client));
+    assert_eq!(world.sessions(), [], "a stranger");
+
+    // They have failed, and are there after all.
+    let sent = world.send(client.at, client.rc().as_bytes());
+    let [one, _] = world.session().sides;
+    let answer = format!("jr:{}:{}:{V4}:{}", client.room, client.id, one.port);
+    assert!(sent.to(client.at).contains(&answer), "{sent:?}");
+    let sent = world.send(late_host.at, late_host.rc().as_bytes());
+    let [one, _] = world.session().sides;
+    assert_eq!(sent.to(late.at), [ep(&late_host, one.port)]);
+}
+
+#[test]
+fn a_flood_of_failures_is_given_one_session_at_a_time() {
+    let (mut world, host, client) = relaying().met();
+    let flood = |world: &mut World| {
+        for _ in 0..100 {
+            for from in [host.at, client.at] {
+                world.send(from, &fail(&client));
+            }
+            world.ask(client.at, &format!("jr:{}", host.room));
+        }
+        world.session()
+    };
+    let first = flood(&mut world);
+    world.report(Report::Ended(first.id, End::Unanswered));
+    assert_eq!(world.counted(), "0 0 1", "that it failed was told to nobody else before");
+    let second = flood(&mut world);
+    assert_ne!(first.id, second.id);
+    // Who leaves and comes back has it still.
+    world.answer(client.at, "lr");
+    world.pass_secs(2);
+    let client = world.join(client.at, &host);
+    world.send(client.at, &fail(&client));
+    assert_eq!(world.sessions(), []);
+}
+
+#[test]
+fn two_nats_that_do_not_work_together_are_relayed_at_once() {
+    let mut world = relaying();
+    world.random(&[peer(1), peer(2)]);
+    let host = world.host(peer(1), "Room");
+    let client = world.join_unproved(peer(2), &host);
+    assert_eq!(world.sessions(), [], "not before it has shown its key");
+    let sent = world.send(client.at, client.rc().as_bytes());
+    let [one, other] = world.session().sides;
+    let joined = format!("jr:{}:{}:{V4}:{}", host.room, client.id, one.port);
+    let to_client = sent.to(client.at);
+    assert_eq!(to_client[0], ep(&host, one.port));
+    assert_eq!(to_client[1], joined);
+    let comes = format!("cj:{}:{V4}:{}", client.id, other.port);
+    assert!(world.pass_secs(2).to(host.at).iter().all(|told| *told == comes));
+    let again = world.send(client.at, format!("jr:{}", host.room).as_bytes());
+    assert_eq!(again.to(client.at)[0], joined, "a request that comes twice has the same answer");
+    assert_eq!(again.to(host.at), [comes]);
+    assert_eq!(world.sessions(), []);
+
+    // One of them keeps its port.
+    let client = world.join(peer(3), &host);
+    assert_eq!(world.sessions(), [], "{client:?}");
+}
+
+#[test]
+fn a_client_may_ask_for_the_relay_or_refuse_it() {
+    let mut world = relaying();
+    let host = world.host(peer(1), "Room");
+    let always = world.enter(peer(2), &format!("jr:{}:always", host.room));
+    world.ask(always.at, &always.rc());
+    world.session();
+    world.random(&[peer(1), peer(3)]);
+    let never = world.enter(peer(3), &format!("jr:{}:never", host.room));
+    world.prove(&never);
+    let sent = world.send(never.at, &fail(&never));
+    assert_eq!(sent.0, [(never.at, format!("pc:{}:ok", never.id))]);
+    assert_eq!(world.sessions(), []);
+    assert!(world.shared.journal.lines()[1].ends_with(" 0         0       1"));
+    // It thinks better of it.
+    let again = world.ask(never.at, &format!("jr:{}:always", host.room));
+    let [one, _] = world.session().sides;
+    let joined = format!("jr:{}:{}:{V4}:{}", host.room, never.id, one.port);
+    assert!(again.contains(&joined), "{again:?}");
+    for wrong in ["", "maybe", "Always", "never:never"] {
+        assert_eq!(world.answer(peer(4), &format!("jr:{}:{wrong}", host.room)), "er:jr:badrequest");
+    }
+}
+
+#[test]
+fn ipv4_meets_ipv6_at_the_relay() {
+    let told = PublicIps { v4: Some(V4), v6: Some(V6) };
+    let mut world = relaying_at(told, Bounds::default());
+    let host = world.host(six(1), "six");
+    world.pass_secs(2);
+    assert_eq!(world.answer(peer(2), "rl"), format!("rl:{},six,open,1", host.room));
+    let jr = format!("jr:{}", host.room);
+    let sent = world.send(peer(2), jr.as_bytes());
+    let client = Place::of(peer(2), &sent.to(peer(2)));
+    assert_eq!(sent.to(peer(2))[0], format!("{jr}:{}:{V4}:9", client.id), "nobody is there");
+    assert_eq!(sent.to(host.at), [""; 0]);
+    assert_eq!(world.answer(client.at, "ka"), "ka");
+    assert_eq!(world.pass_secs(2).0, []);
+    let sent = world.send(client.at, client.rc().as_bytes());
+    let [one, other] = world.session().sides;
+    assert_eq!([one.addr, other.addr], [client.at.ip(), host.at.ip()]);
+    assert!(sent.to(client.at).contains(&format!("{jr}:{}:{V4}:{}", client.id, one.port)));
+    let at_host = format!("{V6}").replace(':', "%3A");
+    assert_eq!(sent.to(host.at), [format!("cj:{}:{at_host}:{}", client.id, other.port)]);
+    assert_eq!(world.answer(peer(3), &format!("{jr}:never")), "er:jr:family");
+}
+
+#[test]
+fn a_relay_of_one_family_helps_no_one_of_them() {
+    let mut world = relaying();
+    let host = world.host(six(1), "six");
+    assert_eq!(world.answer(peer(2), &format!("jr:{}", host.room)), "er:jr:family");
+    assert_eq!(world.answer(peer(2), "rl"), "rl:");
+}
+
+#[test]
+fn pages_of_both_families_leave_no_room_out() {
+    let told = PublicIps { v4: Some(V4), v6: Some(V6) };
+    let mut world = relaying_at(told, Bounds::default());
+    let mut made: Vec<String> = Vec::new();
+    for n in 10..50 {
+        let at = if n % 3 == 0 { six(n) } else { peer(n) };
+        let room = world.host(at, &"x".repeat(40)).room;
+        made.insert(0, room);
+        world.pass_secs(2);
+    }
+    for reader in [peer(1), six(1)] {
+        let mut listed = Vec::new();
+        let mut after = String::new();
+        loop {
+            let page = format!("rl{after}");
+            let page = [page.as_bytes(), &[0; 400]].concat();
+            let answer = world.send(reader, &page).to(reader).remove(0);
+            let fields: Vec<&str> = answer.split(':').skip(1).collect();
+            let rooms = fields.iter().filter(|field| **field != "+");
+            listed.extend(rooms.map(|room| room.split(',').next().unwrap().to_owned()));
+            if fields.last() != Some(&"+") {
+                break;
+            }
+            after = format!(":{}", listed.last().unwrap());
+            world.pass_secs(11);
+        }
+        assert_eq!(listed, made);
+    }
+}
+
+#[test]
+fn who_gets_through_directly_after_all_is_counted_so() {
+    let (mut world, host, client) = relaying().met();
+    world.send(client.at, &fail(&client));
+    let id = world.session().id;
+    world.answer(host.at, &format!("pc:{}:ok", client.id));
+    assert_eq!(world.counted(), "0 0 0", "not known yet");
+    world.report(Report::Ended(id, End::Unanswered));
+    assert_eq!(world.counted(), "1 0 0");
+}
+
+#[test]
+fn where_the_relay_has_no_place_it_has_failed() {
+    let bounds = Bounds { sessions_per_address: 0, ..Bounds::default() };
+    let (mut world, _, client) = relaying_at(IpAddr::from(V4).into(), bounds).met();
+    for _ in 0..3 {
+        let sent = world.send(client.at, &fail(&client));
+        assert_eq!(sent.0, [(client.at, format!("pc:{}:ok", client.id))]);
+    }
+    assert_eq!(world.counted(), "0 0 1", "said once");
+}
+
+#[test]
+fn who_moves_is_told_where_it_is_itself_again() {
+    let (mut world, host, client) = relaying().met();
+    world.send(client.at, &fail(&client));
+    world.session();
+    world.pass_secs(2);
+    let sent = world.send(peer(7), client.rc().as_bytes());
+    assert_eq!(sent.to(host.at), [format!("ep:{}:{}:40000", client.id, peer(7).ip())]);
+    assert!(sent.to(peer(7))[0].ends_with(&format!("{}:40000", host.ip())));
+    let moved = Place::of(peer(7), &sent.to(peer(7)));
+    world.prove(&moved);
+    world.send(moved.at, &fail(&moved));
+    assert_eq!(world.session().sides[0].addr, peer(7).ip());
+}

@@ -1,0 +1,112 @@
+//! When two are told of the relay in place of each other: at once where the direct way is known to lead
+//! nowhere, and else when one of them says that it did not get through.
+
+use std::net::SocketAddr;
+
+use super::is_same_family;
+use super::journal::{Attempt, Way};
+use super::relay::Shape;
+use super::relay::sessions::Places;
+use crate::dialect::Context;
+use crate::nats::Kind;
+
+/// What a client wants of the relay.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Wish {
+    /// To be told of it when nothing else helps.
+    #[default]
+    IfNeeded,
+    /// To be told of it at once.
+    Always,
+    /// Never to be told of it.
+    Never,
+}
+
+impl Wish {
+    /// As clients write it, who leave [`Wish::IfNeeded`] out.
+    #[must_use]
+    pub fn read(text: &[u8]) -> Option<Self> {
+        match text {
+            b"always" => Some(Self::Always),
+            b"never" => Some(Self::Never),
+            _ => None,
+        }
+    }
+
+    /// The same, to be written.
+    #[must_use]
+    pub const fn text(self) -> Option<&'static str> {
+        match self {
+            Self::IfNeeded => None,
+            Self::Always => Some("always"),
+            Self::Never => Some("never"),
+        }
+    }
+}
+
+/// Whether two NATs are known not to work together: both give each player another port, at least one of
+/// them at random.
+#[must_use]
+pub fn is_hopeless(kinds: [Kind; 2]) -> bool {
+    kinds.contains(&Kind::Symmetric) && kinds.iter().all(|kind| kind.is_symmetric())
+}
+
+/// Whether a client and its host are to be told of the relay as soon as both are proven.
+#[must_use]
+pub fn is_relayed_at_once(cx: &Context<'_>, wish: Wish, pair: [SocketAddr; 2]) -> bool {
+    let [client, host] = pair.map(|at| at.ip());
+    let is_hopeless = || is_hopeless(pair.map(|at| cx.shared.nats.kind(cx.now.instant, at)));
+    cx.shared.relay.serves([client, host])
+        && match wish {
+            Wish::IfNeeded => !is_same_family(client, host) || is_hopeless(),
+            Wish::Always => true,
+            Wish::Never => false,
+        }
+}
+
+/// Whether the relay is the only way between a client and its host, and there is none for them.
+#[must_use]
+pub fn are_apart(cx: &Context<'_>, wish: Wish, pair: [SocketAddr; 2]) -> bool {
+    let [client, host] = pair.map(|at| at.ip());
+    let may_be_relayed = wish != Wish::Never && cx.shared.relay.serves([client, host]);
+    !is_same_family(client, host) && !may_be_relayed
+}
+
+/// Gives a client and its host, both of whose addresses are proven, a session, if they have none. What
+/// they are to be told of it; none if they had one, or if there is none for them.
+pub fn relay(cx: &mut Context<'_>, wish: Wish, attempt: &Attempt) -> Option<Places> {
+    let pair = [attempt.client, attempt.host];
+    if wish == Wish::Never || cx.shared.relay.between(attempt.dialect, pair).is_some() {
+        return None;
+    }
+    let addrs = pair.map(|at| at.ip());
+    cx.shared.relay.open(cx.now, addrs, Shape::Any, attempt.clone()).ok()
+}
+
+/// One of the two says whether it got through. While they have a session it is known by the packets that
+/// it passes on which way they have taken.
+pub fn note_end(cx: &mut Context<'_>, attempt: &Attempt, worked: bool) {
+    let pair = [attempt.client, attempt.host];
+    let way = match (cx.shared.relay.between(attempt.dialect, pair), worked) {
+        (Some(session), true) => return cx.shared.relay.welcomed(session.id),
+        (Some(_), false) => return,
+        (None, true) => Way::Direct(None),
+        (None, false) => Way::No { with_relay: false },
+    };
+    cx.shared.journal.note(cx.now, &cx.shared.nats, attempt, way);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_two_symmetric_nats_are_hopeless_and_not_if_both_count() {
+        use Kind::{Independent, Open, Sequential, Symmetric, Unknown};
+        let kinds = [Unknown, Open, Independent, Symmetric, Sequential];
+        let pairs = kinds.into_iter().flat_map(|one| kinds.map(|other| [one, other]));
+        let hopeless: Vec<_> = pairs.filter(|pair| is_hopeless(*pair)).collect();
+        let want = [[Symmetric, Symmetric], [Symmetric, Sequential], [Sequential, Symmetric]];
+        assert_eq!(hopeless, want);
+    }
+}
