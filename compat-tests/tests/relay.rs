@@ -335,7 +335,7 @@ fn the_ports_of_a_session_that_is_over_are_given_out_again() {
         host.told();
     }
     // Nobody sends anything: both sessions are over after 20 s, and it is looked every 5 s.
-    let _refused = join(&format!(": no port of the relay is left for {ip}"));
+    let _refused = join(&format!(": {ip} uses all ports of the relay"));
     for (host, client) in [&one, &other] {
         let (client, host) = (client.at(), host.at());
         master.wait_for_log(&format!("{client} did not get through to host {host}"));

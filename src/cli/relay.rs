@@ -112,6 +112,12 @@ impl RelayOptions {
             false => of(&self.relay, "--relay (PUNCHD_RELAY)")?,
         };
         let own: Vec<IpAddr> = own.collect();
+        if let Some(same) = named.all().find(|ip| binds.contains(ip) || public_ips.contains(*ip)) {
+            return Err(format!(
+                "--relay {same} (PUNCHD_RELAY) is the server's own address, where GMnet's clients cannot \
+                 be relayed: name a second address of this machine, or give --relay without one"
+            ));
+        }
         let binds = match is_own {
             true if binds.iter().any(IpAddr::is_unspecified) => {
                 own.iter().map(|ip| unspecified_like(*ip)).collect()

@@ -6,8 +6,21 @@ use std::time::Duration;
 /// seconds.
 pub const UNANSWERED: Duration = Duration::from_secs(20);
 
-/// A session that passes nothing on for so long is over. Games that play send many times a second.
+/// A session of which one side has sent nothing for so long is over. Games that play send many times a
+/// second.
 pub const IDLE: Duration = Duration::from_secs(60);
+
+/// Nobody is sent anything who has sent nothing for so long: he may have left, and another may have his
+/// address now. That of RFC 7675.
+pub const CONSENT: Duration = Duration::from_secs(30);
+
+/// A player that has not sent from its port for so long may send from another one: its NAT may have
+/// forgotten the first, or that was another's, behind the same address.
+pub const MOVED: Duration = Duration::from_secs(2);
+
+/// Sessions of one client address with the hosts of one address: two players, each of whom tries again. So
+/// nobody takes all that a host may have.
+pub const PER_PAIR: u32 = 4;
 
 /// A session that is so old is over, so that none is for ever. Nobody plays longer.
 pub const AGE: Duration = Duration::from_secs(12 * 3600);

@@ -215,7 +215,7 @@ fn who_asks_for_many_sessions_is_told_of_the_host_itself() {
         story.wait(1200);
         story.fin(client);
     }
-    let most = Bounds::default().sessions_per_address as usize;
+    let most = punchd::limits::relay::PER_PAIR as usize;
     assert_eq!(sessions(&mut story).len(), most);
     story.told.clear();
     let client = story.join(CLIENT, 5000, HOST);

@@ -56,17 +56,20 @@ pub struct Dropped {
     pub over_total: u64,
     /// They were none of a game of GameMaker, in a session for those.
     pub of_other_shape: u64,
+    /// The other player had sent nothing for a while.
+    pub to_silent: u64,
     /// They came from another port of the player's address than packets before them.
     pub from_other_port: u64,
 }
 
 impl fmt::Display for Dropped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { over_session, over_total, of_other_shape, from_other_port } = self;
+        let Self { over_session, over_total, of_other_shape, to_silent, from_other_port } = self;
         let reasons = [
             (over_session, "over the bound of one player (--relay-bytes, --relay-packets)"),
             (over_total, "over that of all together (--relay-total)"),
             (of_other_shape, "not of a game of GameMaker"),
+            (to_silent, "to players who send nothing any more"),
             (from_other_port, "from another port than the player has used before"),
         ];
         let mut separator = "";
@@ -84,6 +87,7 @@ impl Dropped {
         self.over_session += more.over_session;
         self.over_total += more.over_total;
         self.of_other_shape += more.of_other_shape;
+        self.to_silent += more.to_silent;
         self.from_other_port += more.from_other_port;
     }
 
@@ -101,7 +105,6 @@ struct Passage {
     shape: Shape,
     sides: [Half; 2],
     began: Instant,
-    last: Instant,
     bytes: u64,
     /// Packets have gone both ways: ports are not learned any more.
     is_connected: bool,
@@ -115,6 +118,8 @@ struct Half {
     pool_port: u16,
     /// The port that it sends from, once it has.
     port: Option<NonZeroU16>,
+    /// When its last packet came, or the session began.
+    heard: Instant,
     has_passed: bool,
     /// How many packets have come from there without one from another port in between.
     run: u8,
@@ -163,6 +168,7 @@ impl Forwarding {
             addr: side.addr,
             pool_port: side.port,
             port: None,
+            heard: now,
             has_passed: false,
             run: 0,
             bytes: Bucket::default(),
@@ -170,8 +176,7 @@ impl Forwarding {
             held: None,
         });
         let senders = [0, 1].map(|n| sides.get(n).map(|side: &Half| (side.pool_port, side.addr)));
-        let passage =
-            Passage { id, shape, sides, began: now, last: now, bytes: 0, is_connected: false };
+        let passage = Passage { id, shape, sides, began: now, bytes: 0, is_connected: false };
         let at = self.sessions.insert(passage);
         // There are a few thousand at most.
         let place = u32::try_from(2 * at).unwrap_or(u32::MAX);
@@ -202,19 +207,19 @@ impl Forwarding {
         }
         let port = NonZeroU16::new(from.port());
         if own.port != port {
-            // Others behind a carrier's address spray ports, and have not been asked.
-            if *is_connected {
+            // Others behind a carrier's address spray ports, and have not been asked. But its NAT may have
+            // forgotten the one before.
+            if *is_connected && now - own.heard < limits::MOVED {
                 self.dropped.from_other_port += 1;
                 return;
             }
             (own.port, own.run) = (port, 0);
         }
-        own.run = own.run.saturating_add(1);
+        (own.run, own.heard) = (own.run.saturating_add(1), now);
         let Some(to) = other.endpoint() else {
             let held = own.held.get_or_insert_default();
             if held.len() < limits::HELD && data.len() <= limits::HELD_BYTES {
                 held.push(data.into());
-                passage.last = now;
             }
             return;
         };
@@ -231,12 +236,12 @@ impl Forwarding {
                 send(own.pool_port, from, &held);
             }
         }
-        if budget.allows(own, data.len()) {
+        // Who is not there any more is not to be flooded.
+        if now - other.heard >= limits::CONSENT {
+            budget.dropped.to_silent += 1;
+        } else if budget.allows(own, data.len()) {
             bytes += data.len();
             send(other.pool_port, to, data);
-        }
-        if bytes > 0 {
-            passage.last = now;
         }
         passage.bytes += bytes as u64;
         self.passed += bytes as u64;
@@ -297,7 +302,7 @@ impl Passage {
         if self.sides.iter().any(|side| side.port.is_none()) && age >= limits::UNANSWERED {
             return Some(End::Unanswered);
         }
-        if now - self.last >= limits::IDLE {
+        if self.sides.iter().any(|side| now - side.heard >= limits::IDLE) {
             return Some(End::Idle);
         }
         let is_used_up = age >= limits::AGE || self.bytes >= limits::SESSION_BYTES;

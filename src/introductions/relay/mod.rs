@@ -60,7 +60,7 @@ pub enum Report {
 pub enum End {
     /// One side has sent nothing within [`UNANSWERED`](crate::limits::relay::UNANSWERED).
     Unanswered,
-    /// Nothing was passed on for [`IDLE`](crate::limits::relay::IDLE).
+    /// One side has sent nothing for [`IDLE`](crate::limits::relay::IDLE).
     Idle,
     /// It was as old, or had passed on as many bytes, as one session may.
     UsedUp,

@@ -11,7 +11,7 @@ use log::warn;
 
 use super::{Bounds, Report, Session, SessionId, Shape, Side};
 use crate::clock::{Instant, Now};
-use crate::customers::Counts;
+use crate::customers::{Counts, network};
 use crate::dialect::Name;
 use crate::hash::{Keyed, Map};
 use crate::introductions::PublicIps;
@@ -62,8 +62,12 @@ pub struct Sessions {
     between: Map<(Name, [SocketAddr; 2]), Places>,
     /// How many each customer has; both sides count.
     held: Counts,
-    /// Which ports hosts have been told, the one that was told one longest ago in front.
-    told: LinkedHashMap<IpAddr, Told, Keyed>,
+    /// How many sessions there are between two customers.
+    pairs: Map<[IpAddr; 2], u32>,
+    /// Which port of the pool comes next for the hosts of an address, those that were told one longest ago
+    /// in front: a game still lists the player that it had at a port before, and welcomes nobody there
+    /// again. So a port comes again when all others have.
+    told: LinkedHashMap<IpAddr, u16, Keyed>,
     /// Those that the thread has not been told of yet.
     new: Vec<Session>,
     /// How many there have been.
@@ -81,17 +85,6 @@ struct Passage {
     is_through: bool,
     /// The client has been let in, be it by this way or another.
     is_welcome: bool,
-}
-
-/// Which ports the hosts of one address have been told: a game still lists the player that it had at a
-/// port before, and welcomes nobody there again.
-#[derive(Clone, Copy, Debug)]
-struct Told {
-    /// The next one, as its place in the pool.
-    next: u16,
-    /// How many since then.
-    count: u16,
-    since: Instant,
 }
 
 /// Bytes that were passed on in a month.
@@ -119,9 +112,11 @@ pub enum Refused {
     NoRelay,
     /// This address has as many sessions as it may have.
     Share(IpAddr),
+    /// There are as many between these two addresses as there may be.
+    Pair,
     /// There are as many sessions as there may be.
     Full,
-    /// The host's address has been told all ports of the pool.
+    /// This address has sessions at all ports of the pool.
     NoPort(IpAddr),
     /// All that may be passed on this month has been.
     Month,
@@ -135,11 +130,15 @@ impl fmt::Display for Refused {
                 f,
                 "{addr} is relayed as often as it may be; allow more with --relay-sessions"
             ),
+            Self::Pair => write!(
+                f,
+                "there are {} sessions between their two addresses already",
+                limits::relay::PER_PAIR
+            ),
             Self::Full => write!(f, "there are {} sessions already", limits::relay::SESSIONS),
             Self::NoPort(addr) => write!(
                 f,
-                "no port of the relay is left for {addr}, where hosts are told each of them once in 12 \
-                 hours; give it more with --relay-ports"
+                "{addr} uses all ports of the relay; give it more with --relay-ports"
             ),
             Self::Month => f.write_str(
                 "what the relay may pass on in a month has been reached; allow more with --relay-month",
@@ -216,6 +215,7 @@ impl Sessions {
             self.taken.insert((side.addr, side.port), id);
             self.held.add(side.addr);
         }
+        *self.pairs.entry([client, host].map(network)).or_default() += 1;
         let places = Places { id, for_client, for_host };
         self.between.insert((attempt.dialect, [attempt.client, attempt.host]), places);
         self.open.insert(
@@ -246,6 +246,10 @@ impl Sessions {
             return Err(Refused::Full);
         }
         let most = config.bounds.sessions_per_address as usize;
+        let between = self.pairs.get(&[client, host].map(network)).copied().unwrap_or_default();
+        if between >= limits::relay::PER_PAIR {
+            return Err(Refused::Pair);
+        }
         if let Some(full) = [client, host].into_iter().find(|addr| self.held.of(*addr) >= most) {
             return Err(Refused::Share(full));
         }
@@ -258,12 +262,12 @@ impl Sessions {
         let mut places = (begin..size).chain(0..begin);
         let for_host = match shape {
             Shape::GameMaker => {
-                let mut told = self.told.remove(&host).unwrap_or(Told::new(now.instant, begin));
-                let place = told.next_free(now.instant, size, |place| is_free(host, place));
+                let next = self.told.remove(&host).unwrap_or(begin);
+                let place = (next..size).chain(0..next).find(|place| is_free(host, *place));
                 if self.told.len() >= limits::relay::HOSTS {
                     self.told.pop_front();
                 }
-                self.told.insert(host, told);
+                self.told.insert(host, place.map_or(next, |place| (place + 1) % size));
                 place
             }
             // What others list may have a port again.
@@ -291,6 +295,13 @@ impl Sessions {
                 for side in session.sides {
                     self.taken.remove(&(side.addr, side.port));
                     self.held.remove(side.addr);
+                }
+                let pair = session.sides.map(|side| network(side.addr));
+                if let Some(count) = self.pairs.get_mut(&pair) {
+                    *count -= 1;
+                    if *count == 0 {
+                        self.pairs.remove(&pair);
+                    }
                 }
                 let Attempt { dialect, client, host, .. } = passage.attempt;
                 let pair = (dialect, [client, host]);
@@ -325,6 +336,7 @@ impl Sessions {
         self.open.clear();
         self.taken.clear();
         self.between.clear();
+        self.pairs.clear();
         self.held = Counts::default();
     }
 
@@ -350,30 +362,6 @@ impl Sessions {
 fn pool(ports: &RangeInclusive<u16>) -> (u16, u16) {
     let (first, last) = (*ports.start(), *ports.end());
     (first, last.saturating_sub(first).saturating_add(1))
-}
-
-impl Told {
-    /// After so long no game lists a player any more that has left.
-    const FORGOTTEN: Duration = limits::relay::AGE;
-
-    fn new(now: Instant, next: u16) -> Self {
-        Self { next, count: 0, since: now }
-    }
-
-    /// The next port that they have not been told, or not lately, and that nobody at this address sends to.
-    fn next_free(&mut self, now: Instant, size: u16, is_free: impl Fn(u16) -> bool) -> Option<u16> {
-        if self.count >= size && now - self.since >= Self::FORGOTTEN {
-            (self.count, self.since) = (0, now);
-        }
-        while self.count < size {
-            let place = self.next;
-            (self.next, self.count) = ((self.next + 1) % size, self.count + 1);
-            if is_free(place) {
-                return Some(place);
-            }
-        }
-        None
-    }
 }
 
 impl Passed {

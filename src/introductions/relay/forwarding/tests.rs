@@ -199,6 +199,35 @@ fn they_are_connected_when_packets_have_gone_both_ways() {
 }
 
 #[test]
+fn who_has_left_is_not_flooded() {
+    let mut world = World::with_session(Shape::Any);
+    world.connect();
+    let mut passed = 0;
+    for _ in 0..100 {
+        world.wait(Duration::from_secs(1));
+        world.comes(A, (CLIENT, 1), b"are you there?");
+        passed += world.sent.drain(..).count();
+    }
+    assert_eq!(passed as u64, limits::CONSENT.as_secs() - 1);
+    assert!(world.relay.take_dropped().to_silent > 20);
+}
+
+/// By its NAT, or because somebody behind its address was there before it.
+#[test]
+fn a_player_is_found_at_another_port_when_the_first_is_silent() {
+    let mut world = World::with_session(Shape::Any);
+    world.connect();
+    world.wait(limits::MOVED - Duration::from_millis(1));
+    world.comes(B, (HOST, 9), b"too soon");
+    world.nothing_leaves();
+    world.wait(Duration::from_millis(1));
+    world.comes(B, (HOST, 9), b"moved");
+    world.leaves(A, (CLIENT, 1), b"moved");
+    world.comes(A, (CLIENT, 1), b"welcome");
+    world.leaves(B, (HOST, 9), b"welcome");
+}
+
+#[test]
 fn games_of_gamemaker_pass_nothing_else() {
     let mut world = World::with_session(Shape::GameMaker);
     let game = [0xDE, 0xC0, 0xAD, 0xDE, 12, 0, 0, 0];
@@ -216,11 +245,14 @@ fn games_of_gamemaker_pass_nothing_else() {
 /// How many packets of this size get through that come in so many seconds, a thousand a second.
 fn passed(world: &mut World, size: usize, secs: u64) -> usize {
     world.sent.clear();
-    for _ in 0..1000 * secs {
+    for n in 0..1000 * secs {
         world.millis += 1;
         world.comes(A, (CLIENT, 1), &vec![0; size]);
+        if n % 1000 == 0 {
+            world.comes(B, (HOST, 2), b"i am here");
+        }
     }
-    world.sent.len()
+    world.sent.iter().filter(|(port, ..)| *port == B).count()
 }
 
 #[test]
@@ -271,9 +303,14 @@ fn a_session_that_is_idle_is_over() {
     world.connect();
     world.wait(limits::IDLE - Duration::from_secs(1));
     world.comes(A, (CLIENT, 1), b"still there");
+    world.comes(B, (HOST, 2), b"me too");
+    // One alone does not keep it.
+    world.wait(Duration::from_secs(30));
+    world.comes(A, (CLIENT, 1), b"still there");
     let (after, end) = world.end();
     assert_eq!(end, End::Idle);
-    assert!((limits::IDLE..=limits::IDLE + CHECK).contains(&after), "{after:?}");
+    let (after, rest) = (after + Duration::from_secs(30), limits::IDLE + CHECK);
+    assert!((limits::IDLE..=rest).contains(&after), "{after:?}");
 }
 
 #[test]
@@ -301,7 +338,8 @@ fn no_session_is_for_ever() {
     world.connect();
     let reports = loop {
         world.comes(A, (CLIENT, 1), b"still there");
-        let reports = world.wait(Duration::from_secs(30));
+        world.comes(B, (HOST, 2), b"me too");
+        let reports = world.wait(Duration::from_secs(20));
         if reports.contains(&Report::Ended(SessionId(1), End::UsedUp)) {
             break reports;
         }

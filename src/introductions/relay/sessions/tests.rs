@@ -130,21 +130,29 @@ fn it_is_remembered_of_so_many_hosts_only_which_ports_they_were_told() {
 }
 
 #[test]
-fn a_host_is_never_told_a_port_twice_until_it_has_forgotten_its_players() {
+fn a_host_is_told_a_port_again_when_it_was_told_all_others() {
     let mut all = sessions(4);
-    let mut told = Vec::new();
-    for n in 0..4 {
-        let places = open(&mut all, n, [1, 2]).unwrap();
-        told.push(places.for_host.port());
-        end(&mut all, n, places.id);
-    }
-    told.sort_unstable();
-    assert_eq!(told, [20_000, 20_001, 20_002, 20_003]);
-    assert_eq!(open(&mut all, 5, [1, 2]), Err(Refused::NoPort(player(2))));
-    assert!(open(&mut all, 5, [1, 3]).is_ok(), "another host");
-    let forgotten = limits::relay::AGE.as_secs();
-    assert!(open(&mut all, forgotten - 1, [1, 2]).is_err());
-    assert!(open(&mut all, forgotten, [1, 2]).is_ok());
+    let mut told = |secs| {
+        let places = open(&mut all, secs, [1, 2]).unwrap();
+        end(&mut all, secs, places.id);
+        places.for_host.port()
+    };
+    let (once, again): (Vec<_>, Vec<_>) =
+        ((0..4).map(&mut told).collect(), (4..8).map(told).collect());
+    let distinct: std::collections::BTreeSet<_> = once.iter().collect();
+    assert_eq!((distinct.len(), &once), (4, &again));
+}
+
+#[test]
+fn one_client_address_does_not_take_all_sessions_of_a_host() {
+    let mut all = sessions(64);
+    let ids: Vec<_> = (0..limits::relay::PER_PAIR).map(|_| open(&mut all, 0, [1, 2])).collect();
+    assert!(ids.iter().all(Result::is_ok));
+    assert_eq!(open(&mut all, 0, [1, 2]), Err(Refused::Pair));
+    assert!(open(&mut all, 0, [3, 2]).is_ok() && open(&mut all, 0, [1, 3]).is_ok());
+    end(&mut all, 0, ids[0].unwrap().id);
+    assert!(open(&mut all, 0, [1, 2]).is_ok());
+    assert!(all.pairs.len() == 3);
 }
 
 #[test]
