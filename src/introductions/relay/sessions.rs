@@ -4,7 +4,6 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
-use std::time::Duration;
 
 use hashlink::LinkedHashMap;
 use log::warn;

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::*;
 use crate::dialect::Name;
 use crate::introductions::relay::End;
