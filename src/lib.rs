@@ -5,12 +5,12 @@
 //! | module | what it is |
 //! | --- | --- |
 //! | [`cli`], [`logging`], [`lines`] | the command line, the log and which lines go there |
-//! | [`net`] | all system calls: the event loop and the sockets |
+//! | [`net`] | all system calls: the event loop, the sockets, the thread of the relay |
 //! | [`server`] | the whole server but for its sockets: admission, and which dialect is spoken |
 //! | `places` | which connections there are, and who gives way when there is no room |
 //! | [`dialect`] | the wire protocols, each a state machine without sockets or clock |
 //! | [`admission`] | which games may use the server |
-//! | [`introductions`] | who is told which endpoint |
+//! | [`introductions`] | who is told which endpoint, who is relayed, how it ended |
 //! | [`nats`] | what all dialects have learned of the NATs that peers are behind |
 //! | [`limits`] | every bound and every wait, with its reason |
 //! | [`rates`], [`customers`], [`amplification`] | how often, how much and how many bytes an address may have |
