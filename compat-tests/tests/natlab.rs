@@ -101,28 +101,31 @@ fn who_is_easy_to_reach_answers_a_symmetric_host() {
 
 /// Two commands, one behind a NAT that counts and one behind a strict one, either way round.
 fn meet_across(host: &str, ready: &str, client: &str) {
-    for [one, other] in [["symmetric-seq", "port-restricted"], ["port-restricted", "symmetric-seq"]]
-    {
-        succeeds(&[
-            "run",
-            "--time-limit",
-            "50",
-            "--site",
-            &format!("host={one}:delay=20"),
-            "--site",
-            &format!("client={other}:delay=20"),
-            "--service",
-            &format!("server: {}", server("")),
-            "--ready",
-            "server: udp/6510",
-            "--service",
-            &format!("host: {}", punch(host)),
-            "--ready",
-            &format!("host: output {ready}"),
-            "--exec",
-            &format!("client: {}", punch(client)),
-        ]);
-    }
+    meet_behind(["symmetric-seq", "port-restricted"], "", [host, ready, client]);
+    meet_behind(["port-restricted", "symmetric-seq"], "", [host, ready, client]);
+}
+
+/// The same behind these NATs, with a server that has these options.
+fn meet_behind([one, other]: [&str; 2], options: &str, [host, ready, client]: [&str; 3]) {
+    succeeds(&[
+        "run",
+        "--time-limit",
+        "50",
+        "--site",
+        &format!("host={one}:delay=20"),
+        "--site",
+        &format!("client={other}:delay=20"),
+        "--service",
+        &format!("server: {}", server(options)),
+        "--ready",
+        "server: udp/6510",
+        "--service",
+        &format!("host: {}", punch(host)),
+        "--ready",
+        &format!("host: output {ready}"),
+        "--exec",
+        &format!("client: {}", punch(client)),
+    ]);
 }
 
 #[test]
@@ -369,4 +372,41 @@ fn players_of_punch_behind_hard_nats_need_the_relay() {
     assert_eq!(relayed, (5, 0), "with a relay all play");
     let Some((by_luck, _)) = carried(HARD, "", &own()) else { return };
     assert!(by_luck <= 1, "{by_luck} got through without a relay");
+}
+
+/// Pairs that no guess brings together: only what their players say, or the time that is up, shows it of
+/// the first, of the second the server knows it before.
+const RELAYED: [[&str; 2]; 2] = [["symmetric", "port-restricted"], ["symmetric", "symmetric"]];
+
+fn meet_at_the_relay(host: &str, ready: &str, client: &str) {
+    for pair in RELAYED {
+        meet_behind(pair, RELAY, [host, ready, client]);
+    }
+}
+
+#[test]
+fn players_of_rooms_who_do_not_get_through_are_relayed() {
+    meet_at_the_relay(
+        "rooms host Game --master $NATLAB_SERVER1:6510 --say welcome",
+        "^room",
+        "rooms join Game --master $NATLAB_SERVER1:6510 --expect welcome --for 40",
+    );
+}
+
+#[test]
+fn players_of_events_who_do_not_get_through_are_relayed() {
+    meet_at_the_relay(
+        "events --id host --master $NATLAB_SERVER1:6510 --do 'create Game' --do 'wait 60'",
+        "^made",
+        "events --id client --master $NATLAB_SERVER1:6510 --do 'join Game' --do 'wait 3'",
+    );
+}
+
+#[test]
+fn players_of_natpunch_who_do_not_get_through_are_relayed() {
+    meet_at_the_relay(
+        "natpunch -a $NATLAB_SERVER1 -p 6510 create Game 4",
+        "^created",
+        "natpunch -a $NATLAB_SERVER1 -p 6510 join Game",
+    );
 }

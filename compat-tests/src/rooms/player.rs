@@ -124,6 +124,14 @@ impl Player {
         self.connections.values().copied()
     }
 
+    /// Where another player's packets come from, and whether that is not where the master server told
+    /// first that it is.
+    #[must_use]
+    pub fn way(&self, to: Id) -> Option<(SocketAddr, bool)> {
+        let punch = self.punches.iter().find(|punch| punch.id == to)?;
+        Some((punch.at, punch.is_later))
+    }
+
     /// Its local endpoint.
     ///
     /// # Errors
@@ -452,8 +460,9 @@ impl Player {
         }
         if is_new {
             self.give_up(id);
-            self.punches.retain(|punch| punch.id != id);
             let mut punch = Punch::new(id, at);
+            punch.is_later = self.punches.iter().any(|before| before.id == id);
+            self.punches.retain(|punch| punch.id != id);
             let ports = self.predicted.get(&self.hosts.then_some(id));
             punch.ports.extend(ports.into_iter().flatten());
             self.punches.push(punch);

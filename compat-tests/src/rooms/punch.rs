@@ -19,6 +19,8 @@ pub(super) struct Punch {
     pub(super) told: SocketAddr,
     /// Where its packets come from, as far as known.
     pub(super) at: SocketAddr,
+    /// Whether the master server has told another place before.
+    pub(super) is_later: bool,
     /// Other ports that it may have.
     pub(super) ports: Vec<u16>,
     began: Instant,
@@ -45,6 +47,7 @@ impl Punch {
             id,
             told: at,
             at,
+            is_later: false,
             ports: Vec::new(),
             began: Instant::now(),
             last: None,

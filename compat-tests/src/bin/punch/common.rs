@@ -55,6 +55,13 @@ pub(crate) fn typed() -> Receiver<String> {
     lines
 }
 
+/// By which way somebody got through to `at`: where the other was said to be first, which is the relay
+/// where the server knows that nothing else helps, or by what was told later.
+pub(crate) fn through(at: SocketAddr, is_first: bool) -> String {
+    let which = if is_first { "first" } else { "second" };
+    format!("through at the {which} address, {at}")
+}
+
 /// Finds a master server by name or address, IPv4 first, as games know no other.
 pub(crate) fn resolve(name: &str) -> Result<SocketAddr, String> {
     match name.to_socket_addrs() {

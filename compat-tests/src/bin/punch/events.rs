@@ -1,6 +1,6 @@
 //! `punch events`: a peer of the JSON events, for people at a prompt and for scripts.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::io::{IsTerminal, Write};
 use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
@@ -11,10 +11,16 @@ use compat_tests::events::{Arrival, EventClient, EventError, Introduction, Pass,
 use compat_tests::shown;
 use serde_json::{Value, json};
 
-use crate::common::{LOCAL_MASTER, any_towards, printable, resolve, say, seconds, typed};
+use crate::common::{LOCAL_MASTER, any_towards, printable, resolve, say, seconds, through, typed};
 
 /// How long the server may take to answer a datagram, and a peer to be reached.
 const UDP_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long one who has not reached somebody waits for the server to tell another way, as by a relay.
+const ANOTHER_WAY: Duration = Duration::from_secs(3);
+
+/// So many others it is kept of where they were said to be first: more than come into a room.
+const MOST_OTHERS: usize = 1024;
 
 /// So much is shown that comes when the time is up: a server may send without pause, and a punch
 /// takes its time.
@@ -80,6 +86,7 @@ pub(crate) fn run(args: &Args) -> Result<(), String> {
         players: Vec::new(),
         failed: 0,
         unreached: BTreeSet::new(),
+        first: HashMap::new(),
     };
     session.show_endpoint();
     if args.commands.is_empty() {
@@ -140,6 +147,8 @@ struct Session {
     failed: usize,
     /// Whom it did not reach, so far: a server may introduce them once more, to its relay.
     unreached: BTreeSet<String>,
+    /// Where each was said to be first, by what the two know each other.
+    first: HashMap<String, SocketAddr>,
 }
 
 impl Session {
@@ -234,10 +243,15 @@ impl Session {
     fn punch(&mut self, other: &Introduction) -> Result<(), EventError> {
         let id = printable(&other.id);
         say(format_args!("knocking at {id} ({})", other.endpoint));
+        if self.first.len() > MOST_OTHERS {
+            self.first.clear();
+        }
+        let first = *self.first.entry(other.nonce.clone()).or_insert(other.endpoint);
         let reached = knock::knock(&self.socket, other, UDP_WITHIN).ok().flatten();
         match reached {
             Some(at) => {
                 say(format_args!("connected to {id} at {at}"));
+                say(through(at, first == other.endpoint));
                 self.unreached.remove(&id);
             }
             None => {
@@ -255,7 +269,11 @@ impl Session {
         self.failed += 1;
     }
 
-    fn ends(&self) -> Result<(), String> {
+    /// Ends, unless somebody was not reached: then the server may tell another way in a moment.
+    fn ends(&mut self) -> Result<(), String> {
+        if !self.unreached.is_empty() {
+            self.listen(ANOTHER_WAY).map_err(text)?;
+        }
         match self.failed + self.unreached.len() {
             0 => Ok(()),
             1 => Err("one thing did not work, as said above".to_owned()),

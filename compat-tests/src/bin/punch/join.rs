@@ -6,7 +6,7 @@ use std::time::Duration;
 use compat_tests::gmnet::{Answer, Client, ClientConfig, Error, Progress, STEP, Stage, Way};
 use compat_tests::meddler::Meddler;
 
-use crate::common::{LOCAL_MASTER, printable, resolve, say, seconds};
+use crate::common::{LOCAL_MASTER, printable, resolve, say, seconds, through};
 use crate::script::{Action, Moment, Role, Script, move_master};
 use crate::unruly::{Unruly, wait_for_host};
 
@@ -210,7 +210,7 @@ fn tell_way(way: Way) -> String {
     match way {
         Way::Direct => "through directly".to_owned(),
         Way::Instead(host) => format!("through at {host}, told in place of the host's address"),
-        Way::Later(host) => format!("through at the second address, {host}"),
+        Way::Later(host) => through(host, false),
     }
 }
 

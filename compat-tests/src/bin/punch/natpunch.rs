@@ -1,5 +1,6 @@
 //! `punch natpunch`: a client of the natpunch dialect, by hand or by script.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -7,14 +8,18 @@ use std::time::{Duration, Instant};
 use clap::Parser as _;
 use compat_tests::natpunch::{Client, Event, LobbyInfo};
 
-use crate::common::typed;
-use crate::common::{any_towards, interrupted, printable, resolve, resolve_at, say, seconds};
+use crate::common::{
+    any_towards, interrupted, printable, resolve, resolve_at, say, seconds, through, typed,
+};
 
 /// Time between two looks at what is typed.
 const STEP: Duration = Duration::from_millis(50);
 
 /// After so long without success a request is made again: packets get lost.
 const AGAIN: Duration = Duration::from_secs(1);
+
+/// So many others it is kept of where they are said to be: more than come into a lobby.
+const MOST_OTHERS: usize = 256;
 
 /// Longer than anybody waits.
 const FOR_EVER: Duration = Duration::from_secs(u32::MAX as u64);
@@ -35,8 +40,8 @@ pub(crate) struct Args {
     /// Local address to use
     #[arg(long, value_name = "IP")]
     bind: Option<IpAddr>,
-    /// Give up after so many seconds
-    #[arg(long, value_name = "S", default_value = "20", value_parser = seconds)]
+    /// Give up after so many seconds; a server with a relay tries for 20
+    #[arg(long, value_name = "S", default_value = "30", value_parser = seconds)]
     timeout: Duration,
     /// Stay for so many seconds after success
     #[arg(long, value_name = "S", default_value = "0", value_parser = seconds)]
@@ -109,6 +114,8 @@ struct Session {
     /// The server has told of lobbies.
     listed: bool,
     pongs: usize,
+    /// Where the server said first that others are, and where last.
+    told: HashMap<String, (SocketAddr, SocketAddr)>,
     refused: Option<String>,
 }
 
@@ -129,6 +136,7 @@ pub(crate) fn run(args: &Args) -> Result<(), String> {
         joined: false,
         listed: false,
         pongs: 0,
+        told: HashMap::new(),
         refused: None,
     };
     match &args.command {
@@ -165,9 +173,18 @@ impl Session {
     fn note(&mut self, event: Event) {
         match &event {
             Event::Introduced { peer, public } => {
+                if self.told.len() > MOST_OTHERS {
+                    self.told.clear();
+                }
+                self.told.entry(peer.clone()).or_insert((*public, *public)).1 = *public;
                 say(format!("introduced {} at {public}", printable(peer)));
             }
-            Event::Connected { peer, at } => say(format!("connected {} at {at}", printable(peer))),
+            Event::Connected { peer, at } => {
+                say(format!("connected {} at {at}", printable(peer)));
+                if let Some((first, last)) = self.told.get(peer) {
+                    say(through(*at, first == last));
+                }
+            }
             Event::Pong { peer, after } => {
                 say(format!("pong {} after {after:.1?}", printable(peer)))
             }

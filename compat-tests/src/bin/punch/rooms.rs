@@ -9,8 +9,9 @@ use compat_tests::rooms::{Error, Event, Message, Player, STEP};
 use punchd::dialect::rooms::field::{self, Id};
 use punchd::dialect::rooms::message::Request;
 
-use crate::common::typed;
-use crate::common::{LOCAL_MASTER, any_towards, interrupted, printable, resolve, say, seconds};
+use crate::common::{
+    LOCAL_MASTER, any_towards, interrupted, printable, resolve, say, seconds, through, typed,
+};
 
 /// How long the last words may take to arrive.
 const LAST_WORDS: Duration = Duration::from_secs(5);
@@ -228,6 +229,9 @@ impl Session {
             Event::Connected(id) => {
                 self.failed = None;
                 say(format!("connected with {}", self.name(id)));
+                if let Some((at, is_later)) = self.player.way(id) {
+                    say(through(at, !is_later));
+                }
                 for text in &self.chat.say {
                     self.player
                         .say(id, &if self.hosts { format!("host: {text}") } else { text.clone() });
