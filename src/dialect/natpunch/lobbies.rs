@@ -251,27 +251,31 @@ impl Lobbies {
         Content::LobbyUpdate(all)
     }
 
-    /// The list of lobbies that somebody at this address can join, up to `limit` bytes. If there are
-    /// more, customers take turns, and who asks again sees others. Members are told of as far as
-    /// there is room left then.
+    /// The list of lobbies that somebody at this address can join, up to `limit` bytes; those
+    /// `of_both_families`, if the relay joins them. If there are more, customers take turns, and who asks
+    /// again sees others. Members are told of as far as there is room left then.
     pub(super) fn list(
         &self,
         request_id: &str,
         (reader, limit): (Reader<'_>, usize),
+        of_both_families: bool,
         rng: &mut impl Rng,
     ) -> Option<Content> {
-        let row = self.rows.of(reader.at);
-        let mut list = self.list_of(row, request_id, limit)?;
-        let some: Vec<Uuid>;
-        let mut ids = row;
-        if list.lobbies.len() < row.len() {
-            let most = row.len().min(limit / ENTRY);
-            some = self.turns.of(reader.at).in_turn(rng).take(most).collect();
-            ids = &some;
-            list = self.list_of(ids, request_id, limit)?;
+        let [near, far] = self.rows.both_from(reader.at);
+        let far = if of_both_families { &far[..] } else { &[] };
+        // No list has more.
+        let most = limit / ENTRY;
+        let mut ids: Vec<Uuid> = near.iter().chain(far).take(most + 1).copied().collect();
+        let mut list = self.list_of(&ids, request_id, limit)?;
+        if list.lobbies.len() < ids.len() {
+            let [near_turns, far_turns] = self.turns.both_from(reader.at);
+            let near: Vec<_> = near_turns.in_turn(rng).take(most.min(near.len())).collect();
+            let far: Vec<_> = far_turns.in_turn(rng).take(most.min(far.len())).collect();
+            ids = alternate(&near, &far);
+            list = self.list_of(&ids, request_id, limit)?;
         }
         let mut length = list.encoded_len();
-        for (info, id) in list.lobbies.iter_mut().zip(ids) {
+        for (info, id) in list.lobbies.iter_mut().zip(&ids) {
             let mut own = info.encoded_len();
             length -= field(own);
             for member in self.members(*id, reader) {
@@ -308,6 +312,12 @@ impl Lobbies {
         }
         Some(list)
     }
+}
+
+/// One of each in turn, as long as there are both.
+fn alternate(near: &[Uuid], far: &[Uuid]) -> Vec<Uuid> {
+    let most = near.len().max(far.len());
+    (0..most).flat_map(|n| [near.get(n), far.get(n)]).flatten().copied().collect()
 }
 
 /// No lobby takes less in a list, as each has its own ID and that of its host there.
@@ -371,7 +381,7 @@ mod tests {
         for limit in 40..=limits::NATPUNCH_DATAGRAM {
             let same = || StdRng::seed_from_u64(limit as u64);
             let reader = Reader { at: viewer, clients: &clients, public_ips: PublicIps::default() };
-            let list = lobbies.list("request", (reader, limit), &mut same());
+            let list = lobbies.list("request", (reader, limit), false, &mut same());
             let Some(list) = list else { continue };
             assert!(size(list.clone()) <= limit, "{limit}");
             let Content::LobbyListResponse(mut list) = list else { panic!("{list:?}") };

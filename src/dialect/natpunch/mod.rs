@@ -15,8 +15,7 @@ use super::{Context, Dialect, Name, Outbox, Via};
 use crate::admission::{self, Admission};
 use crate::clock::Instant;
 use crate::introductions::PublicIps;
-use crate::introductions::journal::{Attempt, Way};
-use crate::introductions::relay::SessionId;
+use crate::introductions::plan;
 use crate::limits;
 use crate::nats::Kind;
 use crate::timers::{Seldom, Timers};
@@ -61,8 +60,7 @@ pub struct Natpunch {
     clients: Clients,
     lobbies: Lobbies,
     /// Those who are about to meet the host of a lobby: the lobby, and who.
-    /// Until the joiner has to be there, and by which session of the relay it may come.
-    joins: Timers<(Uuid, Uuid), Option<SessionId>>,
+    joins: Timers<(Uuid, Uuid)>,
     public_ips: PublicIps,
     admission: Admission,
     refused: admission::Refused,
@@ -158,7 +156,7 @@ impl Natpunch {
         }
         let wanted = request.destination_client_id;
         match wanted.parse() {
-            Ok(id) if self.are_apart(source, id) => {
+            Ok(id) if self.are_apart(cx, [source, id]) => {
                 self.refuse_family(cx, from, &format!("client {wanted}"));
             }
             Ok(id) if self.clients.get(id).is_some() => {
@@ -212,7 +210,7 @@ impl Natpunch {
             let success = self.lobbies.success(id, self.reader(from.peer.ip()));
             return self.answer(cx, from, success);
         }
-        if self.are_apart(joiner, host) && !self.can_relay(cx, [joiner, host]) {
+        if self.are_apart(cx, [joiner, host]) {
             return self.refuse_family(cx, from, "the host of the lobby");
         }
         if !lobby.pending.contains(&joiner) {
@@ -233,7 +231,7 @@ impl Natpunch {
             if let Some(lobby) = self.lobbies.get_mut(id) {
                 lobby.pending.push(joiner);
             }
-            self.joins.arm_with(cx.now.instant, (id, joiner), None);
+            self.joins.arm(cx.now.instant, (id, joiner));
         }
         let response = JoinLobbyResponse {
             success: true,
@@ -242,7 +240,7 @@ impl Natpunch {
             lobby_members: Vec::new(),
         };
         self.answer(cx, from, Content::JoinLobbyResponse(response));
-        self.introduce_to_host(cx, id, joiner, host);
+        self.introduce(cx, joiner, host, 0);
     }
 
     /// The host of a lobby has met who wanted to join: now that one is a member.
@@ -260,12 +258,9 @@ impl Natpunch {
         }
         lobby.pending.remove(n);
         lobby.members.push(joiner);
-        match self.joins.remove(&(id, joiner)).flatten() {
-            None => self.count(cx, id, joiner, true),
-            // Which way they have taken is seen at the relay.
-            Some(session) => cx.shared.relay.welcomed(session),
-        }
+        self.joins.cancel(&(id, joiner));
         self.lobbies.note_members(id, &mut self.clients);
+        self.count(cx, id, joiner, true);
         debug!("{joiner} joined the lobby {id}");
         self.tell_read(joiner, |lobbies, reader| lobbies.success(id, reader), cx.out);
         let members = self.lobbies.get(id).map_or(&[][..], |lobby| &lobby.members);
@@ -313,8 +308,8 @@ impl Natpunch {
         }
         if was_host {
             for joiner in pending {
-                self.joins.arm_with(cx.now.instant, (id, joiner), None);
-                self.introduce_to_host(cx, id, joiner, host);
+                self.joins.arm(cx.now.instant, (id, joiner));
+                self.introduce(cx, joiner, host, 0);
             }
         }
     }
@@ -362,16 +357,26 @@ impl Natpunch {
         };
         let (at, public_ips) = (from.peer.ip(), self.public_ips);
         let reader = Reader { at, clients: &self.clients, public_ips };
-        let list = self.lobbies.list(request_id, (reader, limit), &mut self.rng);
+        let of_both_families = cx.shared.relay.joins_families();
+        let list = self.lobbies.list(request_id, (reader, limit), of_both_families, &mut self.rng);
         if let Some(list) = list {
             self.answer(cx, from, list);
         }
     }
 
-    /// Tells two clients where the other one is. If its NAT counts, that is the port that it will
-    /// have towards the next one it sends to.
+    /// Tells two clients where the other one is, at the relay if that is where they can meet. If its NAT
+    /// counts, that is the port that it will have towards the next one it sends to.
     fn introduce(&self, cx: &mut Context<'_>, one: Uuid, other: Uuid, attempt_number: u32) {
-        if self.are_apart(one, other) {
+        if let Some([for_one, for_other]) = self.relay_at_once(cx, [one, other]) {
+            // Both take it for another try.
+            let attempt_number = attempt_number.saturating_add(1);
+            for (whom, who, at) in [(one, other, for_one), (other, one, for_other)] {
+                self.instruct(cx, whom, who, (attempt_number, NatType::Unknown), [at, at]);
+            }
+            return;
+        }
+        let at = |id| self.clients.get(id).map(|client| client.endpoint.is_ipv4());
+        if at(one) != at(other) {
             return;
         }
         for (whom, who) in [(one, other), (other, one)] {
@@ -389,23 +394,30 @@ impl Natpunch {
             // Clients read it without looking whether it is there.
             let local =
                 client.local.unwrap_or_else(|| SocketAddr::new(addr, client.endpoint.port()));
-            let instruction = ConnectionInstruction {
-                accepted: true,
-                client_id: who.to_string(),
-                message: String::new(),
-                nat_type: nat_type(cx.shared.nats.kind(cx.now.instant, client.endpoint)).into(),
-                attempt_number,
-                public_endpoint: Some(endpoint(public)),
-                local_endpoint: Some(endpoint(local)),
-            };
-            self.tell(whom, Content::ConnectionInstruction(instruction), cx.out);
+            let nat_type = nat_type(cx.shared.nats.kind(cx.now.instant, client.endpoint));
+            self.instruct(cx, whom, who, (attempt_number, nat_type), [public, local]);
         }
     }
 
-    /// Whether two clients cannot reach each other, as they have addresses of different families.
-    fn are_apart(&self, one: Uuid, other: Uuid) -> bool {
-        let family = |id| self.clients.get(id).map(|client| client.endpoint.is_ipv4());
-        matches!((family(one), family(other)), (Some(a), Some(b)) if a != b)
+    /// Tells a client where another one is: as it is seen, and as it sees itself.
+    fn instruct(
+        &self,
+        cx: &mut Context<'_>,
+        whom: Uuid,
+        who: Uuid,
+        (attempt_number, nat_type): (u32, NatType),
+        [public, local]: [SocketAddr; 2],
+    ) {
+        let instruction = ConnectionInstruction {
+            accepted: true,
+            client_id: who.to_string(),
+            message: String::new(),
+            nat_type: nat_type.into(),
+            attempt_number,
+            public_endpoint: Some(endpoint(public)),
+            local_endpoint: Some(endpoint(local)),
+        };
+        self.tell(whom, Content::ConnectionInstruction(instruction), cx.out);
     }
 
     fn refuse_family(&mut self, cx: &mut Context<'_>, from: Sender, whom: &str) {
@@ -419,22 +431,24 @@ impl Natpunch {
 
     /// Counts whether a client has met the host of a lobby.
     fn count(&self, cx: &mut Context<'_>, lobby: Uuid, joiner: Uuid, worked: bool) {
-        let Some(attempt) = self.attempt(lobby, joiner) else { return };
-        let way = if worked { Way::Direct(None) } else { Way::No { with_relay: false } };
-        cx.shared.journal.note(cx.now, &cx.shared.nats, &attempt, way);
+        let Some(lobby) = self.lobbies.get(lobby) else { return };
+        let Some(host) = lobby.host() else { return };
+        if let Some(attempt) = self.attempt([joiner, host], &lobby.name) {
+            plan::note_end(cx, &attempt, worked);
+        }
     }
 
-    /// How the journal knows a client and the host that it joins.
-    fn attempt(&self, lobby: Uuid, joiner: Uuid) -> Option<Attempt> {
-        let lobby = self.lobbies.get(lobby)?;
-        let (host, joiner) = (self.clients.get(lobby.host()?)?, self.clients.get(joiner)?);
-        Some(Attempt {
-            dialect: Name::Natpunch,
-            client: joiner.endpoint,
-            host: host.endpoint,
-            game: format!("\"{}\"", lobby.name.escape_debug()).into(),
-            is_proven: joiner.proven,
-        })
+    /// The time of somebody who wants to join a lobby is over. At the relay it has as long again.
+    fn end_join(&mut self, cx: &mut Context<'_>, id: Uuid, joiner: Uuid) {
+        let lobby = self.lobbies.get(id);
+        if let Some((host, name)) = lobby.and_then(|lobby| Some((lobby.host()?, &lobby.name)))
+            && self.open_session(cx, [joiner, host], name)
+        {
+            self.joins.arm(cx.now.instant, (id, joiner));
+            return self.introduce(cx, joiner, host, 0);
+        }
+        self.count(cx, id, joiner, false);
+        self.give_up(id, joiner, cx.out);
     }
 
     fn refuse(&mut self, cx: &mut Context<'_>, from: Sender, why: &str) {
@@ -545,14 +559,8 @@ impl Dialect for Natpunch {
     }
 
     fn on_wakeup(&mut self, cx: &mut Context<'_>) {
-        while let Some(((lobby, joiner), session)) = self.joins.take_due(cx.now.instant) {
-            if session.is_none() {
-                if self.relay(cx, lobby, joiner) {
-                    continue;
-                }
-                self.count(cx, lobby, joiner, false);
-            }
-            self.give_up(lobby, joiner, cx.out);
+        while let Some((lobby, joiner)) = self.joins.pop_due(cx.now.instant) {
+            self.end_join(cx, lobby, joiner);
         }
         while let Some(id) = self.clients.pop_silent(cx.now.instant) {
             self.forget(cx, id);

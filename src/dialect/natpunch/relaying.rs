@@ -1,71 +1,80 @@
-//! The relay for who does not meet the host of a lobby in time: a further instruction for both.
+//! The relay for those who do not reach each other: both are instructed once more, with the relay's
+//! endpoints. Only those who have used their IDs, and so have read what was sent to where they are.
 
 use std::net::SocketAddr;
 
+use log::debug;
+
+use super::Natpunch;
+use super::clients::Client;
 use super::id::Uuid;
-use super::lobbies::endpoint;
-use super::message::{ConnectionInstruction, Content};
-use super::{Natpunch, nat_type};
-use crate::dialect::Context;
+use crate::dialect::{Context, Name};
+use crate::introductions::journal::Attempt;
 use crate::introductions::plan::{self, Wish};
-use crate::introductions::relay::Shape;
 
 impl Natpunch {
-    /// Tells the host of a lobby and who joins it of each other; of the relay, if nothing else can help.
-    pub(super) fn introduce_to_host(
-        &mut self,
+    /// What two are told of the relay, if they have a session or nothing else helps.
+    pub(super) fn relay_at_once(
+        &self,
         cx: &mut Context<'_>,
-        lobby: Uuid,
-        joiner: Uuid,
-        host: Uuid,
-    ) {
-        let at = |id| self.clients.get(id).map(|client| client.endpoint);
-        let (Some(one), Some(other)) = (at(joiner), at(host)) else { return };
-        let is_hopeless = plan::is_relayed_at_once(cx, Wish::IfNeeded, [one, other]);
-        if !(is_hopeless && self.relay(cx, lobby, joiner)) {
-            self.introduce(cx, joiner, host, 0);
+        [one, other]: [Uuid; 2],
+    ) -> Option<[SocketAddr; 2]> {
+        let [a, b] = self.both([one, other])?;
+        let pair = [a.endpoint, b.endpoint];
+        if session(cx, pair).is_none() && plan::is_relayed_at_once(cx, Wish::default(), pair) {
+            self.open_session(cx, [one, other], "");
         }
+        session(cx, pair)
     }
 
-    /// Whether the relay can be given to these: both have shown that they are where they seem to be.
-    pub(super) fn can_relay(&self, cx: &Context<'_>, pair: [Uuid; 2]) -> bool {
-        let [one, other] = pair.map(|id| self.clients.get(id).filter(|client| client.proven));
-        let ips = one.zip(other).map(|(a, b)| [a.endpoint.ip(), b.endpoint.ip()]);
-        ips.is_some_and(|ips| cx.shared.relay.serves(ips))
-    }
-
-    /// Tells a joiner and its host of the relay, and gives them the time of a join once more. False: it is
-    /// not for them.
-    pub(super) fn relay(&mut self, cx: &mut Context<'_>, lobby: Uuid, joiner: Uuid) -> bool {
-        let host = self.lobbies.get(lobby).and_then(super::lobbies::Lobby::host);
-        let Some(host) = host.filter(|host| self.can_relay(cx, [joiner, *host])) else {
-            return false;
-        };
-        let Some(attempt) = self.attempt(lobby, joiner) else { return false };
-        let ips = [attempt.client.ip(), attempt.host.ip()];
-        let Ok(places) = cx.shared.relay.open(cx.now, ips, Shape::Any, attempt) else {
-            return false;
-        };
-        self.joins.arm_with(cx.now.instant, (lobby, joiner), Some(places.id));
-        for (whom, who, at) in [(host, joiner, places.for_host), (joiner, host, places.for_client)]
+    /// Gives two a session, if both are proven and have none. False: they are given none.
+    pub(super) fn open_session(&self, cx: &mut Context<'_>, pair: [Uuid; 2], lobby: &str) -> bool {
+        let Some(attempt) = self.attempt(pair, lobby) else { return false };
+        let are_proven = self.both(pair).is_some_and(|both| both.iter().all(|one| one.proven));
+        if !are_proven
+            || session(cx, [attempt.client, attempt.host]).is_some()
+            || plan::relay(cx, Wish::default(), &attempt).is_none()
         {
-            self.tell(whom, self.relayed(cx, who, at), cx.out);
+            return false;
         }
+        debug!("{} and {} were told of the relay", attempt.client, attempt.host);
         true
     }
 
-    /// The instruction to send to somebody at the relay.
-    fn relayed(&self, cx: &Context<'_>, who: Uuid, at: SocketAddr) -> Content {
-        let client = self.clients.get(who).map(|client| client.endpoint);
-        let kind = client.map(|at| cx.shared.nats.kind(cx.now.instant, at)).unwrap_or_default();
-        Content::ConnectionInstruction(ConnectionInstruction {
-            accepted: true,
-            client_id: who.to_string(),
-            message: String::new(),
-            nat_type: nat_type(kind).into(),
-            attempt_number: 1,
-            public_endpoint: Some(endpoint(at)),
-            local_endpoint: Some(endpoint(at)),
+    /// Whether two cannot reach each other: one has IPv4 and the other IPv6, and the relay does not help.
+    pub(super) fn are_apart(&self, cx: &Context<'_>, pair: [Uuid; 2]) -> bool {
+        self.both(pair).is_some_and(|both| {
+            let is_far = both[0].endpoint.is_ipv4() != both[1].endpoint.is_ipv4();
+            let are_proven = both.iter().all(|one| one.proven);
+            let at = both.map(|one| one.endpoint);
+            is_far && (!are_proven || plan::are_apart(cx, Wish::default(), at))
         })
     }
+
+    /// How the journal knows a client and the one that it wants to meet, the host of a lobby perhaps.
+    pub(super) fn attempt(&self, pair: [Uuid; 2], lobby: &str) -> Option<Attempt> {
+        let [client, host] = self.both(pair)?;
+        let game = match lobby {
+            "" => String::new(),
+            lobby => format!("\"{}\"", lobby.escape_debug()),
+        };
+        Some(Attempt {
+            dialect: Name::Natpunch,
+            client: client.endpoint,
+            host: host.endpoint,
+            game: game.into(),
+            is_proven: client.proven,
+        })
+    }
+
+    fn both(&self, [one, other]: [Uuid; 2]) -> Option<[&Client; 2]> {
+        Some([self.clients.get(one)?, self.clients.get(other)?])
+    }
+}
+
+/// What two were told of the session that they have, whichever of them wanted to meet the other.
+fn session(cx: &Context<'_>, [one, other]: [SocketAddr; 2]) -> Option<[SocketAddr; 2]> {
+    let between = |pair| cx.shared.relay.between(Name::Natpunch, pair);
+    let first = between([one, other]).map(|places| [places.for_client, places.for_host]);
+    first.or_else(|| between([other, one]).map(|places| [places.for_host, places.for_client]))
 }

@@ -1,122 +1,340 @@
-//! The relay for who does not meet the host of a lobby.
+//! Who is told of the relay, and when.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::*;
 use crate::introductions::relay::sessions::{Config as Relay, Sessions};
-use crate::introductions::relay::{Bounds, End, Report, Session};
+use crate::introductions::relay::{Bounds, End, Report, Session, Shape};
 use crate::nats::Seen;
 
-const RELAY: [u8; 4] = [198, 51, 100, 20];
+const V4: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 20);
+const V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0, 0, 0, 0, 0x20);
+const SECOND: Duration = Duration::from_secs(1);
 
-fn relaying() -> World {
+fn relaying_at(told: PublicIps, bounds: Bounds) -> World {
     let mut world = World::new();
-    let told = std::net::IpAddr::from(RELAY).into();
-    let relay = Relay { told, is_apart: false, ports: 20_000..=20_063, bounds: Bounds::default() };
-    world.shared.relay = Sessions::new(Some(relay));
+    let config = Relay { told, is_apart: false, ports: 20_000..=20_063, bounds };
+    world.shared.relay = Sessions::new(Some(config));
     world
 }
 
-fn sessions(world: &mut World) -> Vec<Session> {
-    world.shared.relay.take_new().collect()
+fn relaying() -> World {
+    relaying_at(IpAddr::from(V4).into(), Bounds::default())
 }
 
-/// Time passes, in which these show every second that they are there.
-fn pass(world: &mut World, secs: u64, there: &[(SocketAddr, &str)]) -> Vec<(SocketAddr, Pb)> {
-    let mut told = Vec::new();
-    for _ in 0..secs {
-        told.extend(world.wait(Duration::from_secs(1)));
-        for (at, id) in there {
-            world.say(*at, keep_alive(id));
+fn six(n: u16) -> SocketAddr {
+    SocketAddr::new(format!("2001:db8:{n:x}::1").parse().unwrap(), 7000)
+}
+
+/// An instruction with an endpoint of the relay.
+fn relayed(id: &str, attempt: u64, ip: impl Into<IpAddr>, port: u16) -> Pb {
+    let at = SocketAddr::new(ip.into(), port);
+    pb().m(6, pb().n(1, 1).s(2, id).n(5, attempt).m(6, ep(at)).m(7, ep(at)))
+}
+
+fn failed() -> Pb {
+    error("Failed to establish connection with lobby host")
+}
+
+/// A lobby whose host somebody wants to meet.
+struct Joining {
+    world: World,
+    lobby: String,
+    host: (SocketAddr, String),
+    joiner: (SocketAddr, String),
+    /// What the joiner and the host were told.
+    told: Vec<(SocketAddr, Pb)>,
+}
+
+impl Joining {
+    fn new(world: World) -> Self {
+        Self::of(world, addr(1), addr(2))
+    }
+
+    fn of(mut world: World, host: SocketAddr, joiner: SocketAddr) -> Self {
+        let host = (host, world.client(host));
+        let lobby = world.lobby(host.0, &host.1, 8);
+        let joiner = (joiner, world.client(joiner));
+        let told = world.say(joiner.0, join(&lobby, &joiner.1));
+        Self { world, lobby, host, joiner, told }
+    }
+
+    /// Time goes by, and both are there.
+    fn wait(&mut self, seconds: u32) -> Vec<(SocketAddr, Pb)> {
+        let mut told = Vec::new();
+        for _ in 0..seconds {
+            for (at, id) in [&self.host, &self.joiner] {
+                told.extend(self.world.say(*at, keep_alive(id)));
+            }
+            told.extend(self.world.wait(SECOND));
+        }
+        told
+    }
+
+    /// What both are told of a session.
+    fn at_relay(&self, session: &Session) -> [(SocketAddr, Pb); 2] {
+        let [one, other] = session.sides;
+        assert_eq!([one.addr, other.addr], [self.joiner.0.ip(), self.host.0.ip()]);
+        [
+            (self.joiner.0, relayed(&self.host.1, 1, V4, one.port)),
+            (self.host.0, relayed(&self.joiner.1, 1, V4, other.port)),
+        ]
+    }
+}
+
+impl World {
+    fn sessions(&mut self) -> Vec<Session> {
+        let new: Vec<Session> = self.shared.relay.take_new().collect();
+        assert!(new.iter().all(|session| session.shape == Shape::Any));
+        new
+    }
+
+    fn session(&mut self) -> Session {
+        let new = self.sessions();
+        assert_eq!(new.len(), 1, "{new:?}");
+        new[0]
+    }
+
+    fn report(&mut self, report: Report) {
+        if let Some((attempt, way)) = self.shared.relay.note(self.now, report) {
+            self.shared.journal.note(self.now, &self.shared.nats, &attempt, way);
         }
     }
-    told
-}
 
-/// Registers somebody who does not show that it hears the answer.
-fn registered(world: &mut World, at: SocketAddr) -> String {
-    let answers = world.say(at, register());
-    match Message::decode(&answers[0].1.0[..]).unwrap().content {
-        Some(Content::RegisterResponse(response)) => response.client_id,
-        other => panic!("{other:?}"),
+    /// How many got through directly, relayed, and not at all.
+    fn counted(&self) -> String {
+        let lines = self.shared.journal.lines();
+        let row = lines.iter().find(|line| line.starts_with("natpunch "));
+        let row = row.map(|row| row.split_whitespace().rev().take(3).collect::<Vec<_>>());
+        row.map_or("0 0 0".into(), |row| row.into_iter().rev().collect::<Vec<_>>().join(" "))
     }
-}
 
-/// A lobby, its host, and a client that has asked to join.
-fn joining(world: &mut World, is_proven: bool) -> (String, String, String) {
-    let (host, guest) = (addr(1), addr(2));
-    let ih = world.client(host);
-    let lobby = world.lobby(host, &ih, 8);
-    let ig = if is_proven { world.client(guest) } else { registered(world, guest) };
-    world.say(guest, join(&lobby, &ig));
-    (lobby, ih, ig)
-}
-
-fn at_relay(id: &str, port: u16) -> Pb {
-    let at = SocketAddr::from((RELAY, port));
-    pb().m(6, pb().n(1, 1).s(2, id).n(5, 1).m(6, ep(at)).m(7, ep(at)))
-}
-
-fn counted(world: &World) -> String {
-    let lines = world.shared.journal.lines();
-    let row: Vec<&str> = lines.get(1).map_or("", |row| row).split_whitespace().skip(3).collect();
-    row.join(" ")
-}
-
-fn report(world: &mut World, report: Report) {
-    let now = world.now;
-    if let Some((attempt, way)) = world.shared.relay.note(now, report) {
-        world.shared.journal.note(now, &world.shared.nats, &attempt, way);
+    /// These are behind NATs that give each player another port, at random.
+    fn random(&mut self, peers: &[SocketAddr]) {
+        for peer in peers {
+            self.shared.nats.saw(self.now.instant, *peer, Seen::Stun);
+            let other = SocketAddr::new(peer.ip(), peer.port() + 77);
+            self.shared.nats.saw(self.now.instant, other, Seen::Alternate);
+        }
     }
 }
 
 #[test]
-fn who_does_not_meet_its_host_in_time_is_relayed() {
-    let mut world = relaying();
-    let (lobby, ih, ig) = joining(&mut world, true);
-    let there = [(addr(1), &ih[..]), (addr(2), &ig[..])];
-    let told = pass(&mut world, 10, &there);
-    let [session] = sessions(&mut world)[..] else { panic!("one session") };
-    let [client, host] = session.sides;
-    assert_eq!((client.addr, host.addr), (addr(2).ip(), addr(1).ip()));
-    let expected = [(addr(1), at_relay(&ig, host.port)), (addr(2), at_relay(&ih, client.port))];
-    assert_eq!(told, expected);
-    assert_eq!(counted(&world), "", "it has not ended");
-    report(&mut world, Report::Connected(session.id));
-    assert_eq!(counted(&world), "0 1 0");
-    world.say(addr(1), ready(&lobby, &ig));
-    report(&mut world, Report::Ended(session.id, End::Idle));
-    assert_eq!(counted(&world), "0 1 0");
+fn who_has_not_met_the_host_in_time_is_relayed_and_has_as_long_again() {
+    let mut all = Joining::new(relaying());
+    assert_eq!(all.wait(9), []);
+    let told = all.wait(1);
+    let session = all.world.session();
+    assert_eq!(told, all.at_relay(&session));
+    assert_eq!(all.world.counted(), "0 0 0", "it is not at its end");
+    assert_eq!(all.wait(9), []);
+    all.world.report(Report::Connected(session.id));
+    let told = all.world.say(all.host.0, ready(&all.lobby, &all.joiner.1));
+    assert_eq!(told[0].0, all.joiner.0);
+    assert_eq!(all.wait(20), []);
+    all.world.report(Report::Ended(session.id, End::Idle));
+    assert_eq!(all.world.counted(), "0 1 0");
+    assert_eq!(all.world.sessions(), []);
 }
 
 #[test]
-fn who_is_not_there_even_so_is_given_up() {
-    let mut world = relaying();
-    let (_, ih, ig) = joining(&mut world, true);
-    let there = [(addr(1), &ih[..]), (addr(2), &ig[..])];
-    pass(&mut world, 10, &there);
-    let told = pass(&mut world, 10, &there);
-    let failed = error("Failed to establish connection with lobby host");
-    assert_eq!(told, [(addr(2), failed)]);
-    let [session] = sessions(&mut world)[..] else { panic!("one session") };
-    report(&mut world, Report::Ended(session.id, End::Unanswered));
-    assert_eq!(counted(&world), "0 0 1");
+fn who_has_not_met_it_there_either_has_failed() {
+    let mut all = Joining::new(relaying());
+    all.wait(10);
+    let session = all.world.session();
+    assert_eq!(all.wait(9), []);
+    assert_eq!(all.wait(1), [(all.joiner.0, failed())]);
+    all.world.report(Report::Ended(session.id, End::Unanswered));
+    assert_eq!(all.world.counted(), "0 0 1", "once");
 }
 
 #[test]
-fn who_has_proven_nothing_is_not_relayed() {
-    let mut world = relaying();
-    let (_, ih, _) = joining(&mut world, false);
-    pass(&mut world, 15, &[(addr(1), &ih)]);
-    assert_eq!(sessions(&mut world), []);
+fn without_a_relay_nothing_is_different() {
+    let mut world = World::new();
+    world.random(&[addr(1), addr(2)]);
+    let mut all = Joining::new(world);
+    let told = |of: &(SocketAddr, String)| {
+        pb().m(6, pb().n(1, 1).s(2, &of.1).n(4, 4).m(6, ep(of.0)).m(7, ep(of.0)))
+    };
+    let want = [(all.joiner.0, told(&all.host)), (all.host.0, told(&all.joiner))];
+    assert_eq!(all.told[1..], want);
+    assert_eq!(all.wait(9), []);
+    assert_eq!(all.wait(1), [(all.joiner.0, failed())]);
+    assert_eq!(all.world.counted(), "0 0 1");
 }
 
+/// Its registration may be forged.
 #[test]
-fn two_that_cannot_meet_are_relayed_at_once() {
-    let mut world = relaying();
-    for n in [1, 2] {
-        let second = SocketAddr::new(addr(n).ip(), addr(n).port() + 77);
-        world.shared.nats.saw(world.now.instant, addr(n), Seen::Stun);
-        world.shared.nats.saw(world.now.instant, second, Seen::Alternate);
+fn who_has_never_used_its_id_is_given_no_session() {
+    let told = PublicIps { v4: Some(V4), v6: Some(V6) };
+    for mute in [addr(3), six(3)] {
+        let mut world = relaying_at(told, Bounds::default());
+        world.random(&[addr(1), addr(3)]);
+        let id = world.client(addr(1));
+        let answers = world.say(mute, register());
+        let Some(Content::RegisterResponse(response)) =
+            Message::decode(&answers[0].1.0[..]).unwrap().content
+        else {
+            panic!("{answers:?}")
+        };
+        let told = world.say(addr(1), pb().m(5, pb().s(1, &response.client_id).s(2, &id)));
+        let mute_id = &response.client_id;
+        let why = format!("No way to client {mute_id}: it has IPv6, you have IPv4");
+        assert_eq!(told == [(addr(1), error(&why))], mute.is_ipv6(), "{told:?}");
+        world.say(mute, pb().m(5, pb().s(1, &id).s(2, "who knows")));
+        assert_eq!(world.sessions(), []);
+        // Now it has.
+        world.say(mute, keep_alive(&response.client_id));
+        world.say(addr(1), pb().m(5, pb().s(1, &response.client_id).s(2, &id)));
+        world.session();
     }
-    joining(&mut world, true);
-    assert_eq!(sessions(&mut world).len(), 1);
+}
+
+#[test]
+fn who_joins_over_and_over_is_given_one_session_at_a_time() {
+    let mut all = Joining::new(relaying());
+    all.wait(10);
+    let first = all.world.session();
+    let want = all.at_relay(&first);
+    for _ in 0..20 {
+        let told = all.world.say(all.joiner.0, join(&all.lobby, &all.joiner.1));
+        assert_eq!(told[1..], want, "where it is now");
+    }
+    all.wait(10);
+    for _ in 0..5 {
+        all.world.say(all.joiner.0, leave(&all.lobby, &all.joiner.1));
+        all.world.say(all.joiner.0, join(&all.lobby, &all.joiner.1));
+        assert!(all.wait(10).contains(&(all.joiner.0, failed())));
+    }
+    assert_eq!(all.world.sessions(), []);
+    all.world.report(Report::Ended(first.id, End::Unanswered));
+    all.world.say(all.joiner.0, join(&all.lobby, &all.joiner.1));
+    all.wait(10);
+    assert_ne!(all.world.session().id, first.id);
+}
+
+#[test]
+fn two_nats_that_do_not_work_together_are_relayed_at_once() {
+    let mut world = relaying();
+    world.random(&[addr(1), addr(2)]);
+    let mut all = Joining::new(world);
+    let session = all.world.session();
+    assert_eq!(all.told[1..], all.at_relay(&session));
+    assert_eq!(all.wait(9), []);
+    assert_eq!(all.wait(1), [(all.joiner.0, failed())], "there is nothing else to try");
+    // One of them keeps its port.
+    let easy = all.world.client(addr(3));
+    let told = all.world.say(addr(3), join(&all.lobby, &easy));
+    assert_eq!(told[2], (all.host.0, instruction(&easy, addr(3), addr(3))));
+    // Two who meet by their IDs, whoever asks.
+    let told =
+        all.world.say(addr(1), pb().m(5, pb().s(1, &all.joiner.1).s(2, &all.host.1).n(4, 3)));
+    let [one, other] = session.sides;
+    let want = [
+        (all.host.0, relayed(&all.joiner.1, 4, V4, other.port)),
+        (all.joiner.0, relayed(&all.host.1, 4, V4, one.port)),
+    ];
+    assert_eq!(told, want);
+    assert_eq!(all.world.sessions(), []);
+}
+
+#[test]
+fn ipv4_meets_ipv6_at_the_relay() {
+    let told = PublicIps { v4: Some(V4), v6: Some(V6) };
+    let mut all = Joining::of(relaying_at(told, Bounds::default()), six(1), addr(2));
+    let [one, other] = all.world.session().sides;
+    let want = [
+        (all.joiner.0, relayed(&all.host.1, 1, V4, one.port)),
+        (all.host.0, relayed(&all.joiner.1, 1, V6, other.port)),
+    ];
+    assert_eq!(all.told[1..], want);
+    // Both are in lists of both.
+    let own = all.world.client(addr(3));
+    all.world.lobby(addr(3), &own, 8);
+    for reader in [addr(4), six(4)] {
+        let list = all.world.say(reader, pb().m(15, pb().s(1, &"x".repeat(200))));
+        let Some(Content::LobbyListResponse(list)) =
+            Message::decode(&list[0].1.0[..]).unwrap().content
+        else {
+            panic!("{list:?}")
+        };
+        assert_eq!(list.lobbies.len(), 2, "{reader}");
+    }
+}
+
+#[test]
+fn whoever_asks_first_two_have_one_session() {
+    let told = PublicIps { v4: Some(V4), v6: Some(V6) };
+    let mut world = relaying_at(told, Bounds::default());
+    let ids = [six(1), addr(2)].map(|at| world.client(at));
+    let lobby = world.lobby(six(1), &ids[0], 8);
+    world.say(six(1), pb().m(5, pb().s(1, &ids[1]).s(2, &ids[0])));
+    let [of_six, of_four] = world.session().sides;
+    let told = world.say(addr(2), join(&lobby, &ids[1]));
+    let want = [
+        (addr(2), relayed(&ids[0], 1, V4, of_four.port)),
+        (six(1), relayed(&ids[1], 1, V6, of_six.port)),
+    ];
+    assert_eq!(told[1..], want);
+    let (host, joiner) = ((six(1), ids[0].clone()), (addr(2), ids[1].clone()));
+    let mut all = Joining { world, lobby, host, joiner, told };
+    assert_eq!(all.wait(10), [(addr(2), failed())]);
+    assert_eq!(all.world.sessions(), []);
+}
+
+#[test]
+fn long_lists_have_lobbies_of_both_families() {
+    let told = PublicIps { v4: Some(V4), v6: Some(V6) };
+    let mut world = relaying_at(told, Bounds::default());
+    let mut four = HashSet::new();
+    for n in 10..60 {
+        let id = world.client(addr(n));
+        four.insert(world.lobby(addr(n), &id, 8));
+        let id = world.client(six(n.into()));
+        world.lobby(six(n.into()), &id, 8);
+    }
+    for reader in [addr(4), six(4)] {
+        world.client(reader);
+        let list = world.say(reader, pb().m(15, pb().s(1, "x")));
+        let Some(Content::LobbyListResponse(list)) =
+            Message::decode(&list[0].1.0[..]).unwrap().content
+        else {
+            panic!("{list:?}")
+        };
+        let of_four = list.lobbies.iter().filter(|lobby| four.contains(&lobby.lobby_id)).count();
+        let of_six = list.lobbies.len() - of_four;
+        assert!(of_four.abs_diff(of_six) <= 1 && of_four > 2, "{of_four} {of_six}");
+    }
+}
+
+#[test]
+fn a_relay_of_one_family_helps_no_one_of_them() {
+    let mut world = relaying();
+    let host = world.client(six(1));
+    let lobby = world.lobby(six(1), &host, 8);
+    let joiner = world.client(addr(2));
+    let why = |whom: &str| error(&format!("No way to {whom}: it has IPv6, you have IPv4"));
+    let told = world.say(addr(2), join(&lobby, &joiner));
+    assert_eq!(told, [(addr(2), why("the host of the lobby"))]);
+    let told = world.say(addr(2), pb().m(5, pb().s(1, &host).s(2, &joiner)));
+    assert_eq!(told, [(addr(2), why(&format!("client {host}")))]);
+}
+
+#[test]
+fn who_gets_through_directly_after_all_is_counted_so() {
+    let mut all = Joining::new(relaying());
+    all.wait(10);
+    let id = all.world.session().id;
+    all.world.say(all.host.0, ready(&all.lobby, &all.joiner.1));
+    assert_eq!(all.world.counted(), "0 0 0", "not known yet");
+    all.world.report(Report::Ended(id, End::Unanswered));
+    assert_eq!(all.world.counted(), "1 0 0");
+}
+
+#[test]
+fn where_the_relay_has_no_place_it_has_failed() {
+    let bounds = Bounds { sessions_per_address: 0, ..Bounds::default() };
+    let mut all = Joining::new(relaying_at(IpAddr::from(V4).into(), bounds));
+    assert_eq!(all.wait(10), [(all.joiner.0, failed())]);
+    assert_eq!(all.world.counted(), "0 0 1");
 }
