@@ -59,6 +59,9 @@ const ACCEPTED_UNWATCHED: usize = 8;
 /// quarter of a millisecond (see [`limits::SLICES`](crate::limits::SLICES)).
 const SERVED_UNWATCHED: usize = 4;
 
+/// Ends of relayed sessions that are noted before others have their turn: each may be a line of the log.
+const REPORTS: usize = 64;
+
 /// Datagrams without an answer that are taken before the clock is looked at.
 const DATAGRAMS_UNWATCHED: usize = 16;
 
@@ -281,21 +284,23 @@ impl EventLoop {
     /// Hears what became of sessions.
     fn hear_relay(&mut self, now: Now) {
         let Some(relay) = &self.relay else { return };
-        let is_gone = loop {
+        for _ in 0..REPORTS {
             match relay.report() {
                 Ok(Some(report)) => self.server.on_report(now, report),
-                Ok(None) => break false,
-                Err(Gone) => break true,
+                Ok(None) => return,
+                Err(Gone) => {
+                    error!(
+                        "the relay has stopped and nobody is relayed any more: start punchd anew, and \
+                         please report this with the lines above"
+                    );
+                    self.server.on_relay_gone();
+                    self.relay = None;
+                    return;
+                }
             }
-        };
-        if is_gone {
-            error!(
-                "the relay has stopped and nobody is relayed any more: start punchd anew, and please \
-                 report this with the lines above"
-            );
-            self.server.on_relay_gone();
-            self.relay = None;
         }
+        // There may be more. If waking fails the next event brings them.
+        let _ = self.waker.wake();
     }
 
     /// How long the loop may sleep, if the server has to wake up then.

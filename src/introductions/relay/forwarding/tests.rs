@@ -314,25 +314,6 @@ fn a_session_that_is_idle_is_over() {
 }
 
 #[test]
-fn what_is_dropped_keeps_no_session() {
-    let bounds = Bounds { session_packets: 1, ..Bounds::default() };
-    let mut world = World::new(bounds);
-    world.open(1, [CLIENT, HOST], [A, B], Shape::Any);
-    world.connect();
-    let begin = world.millis;
-    let reports = loop {
-        // Too long for the bucket of bytes.
-        world.comes(A, (CLIENT, 1), &vec![0; 200_000]);
-        let reports = world.wait(Duration::from_secs(1));
-        if !reports.is_empty() && world.millis - begin > 10_000 {
-            break reports;
-        }
-        assert!(world.millis - begin < 100_000);
-    };
-    assert_eq!(reports, [Report::Ended(SessionId(1), End::Idle)]);
-}
-
-#[test]
 fn no_session_is_for_ever() {
     let mut world = World::with_session(Shape::Any);
     world.connect();
