@@ -5,6 +5,11 @@ use crate::amplification::Credits;
 use crate::clock::Now;
 use crate::introductions::journal::Journal;
 use crate::introductions::relay::sessions::Sessions;
+#[cfg(test)]
+use crate::introductions::{
+    PublicIps,
+    relay::{Bounds, Report, Session, Shape, sessions::Config},
+};
 use crate::nats::Nats;
 use crate::unproven::Unproven;
 
@@ -32,4 +37,43 @@ pub struct Shared {
     pub journal: Journal,
     /// Who is relayed.
     pub relay: Sessions,
+}
+
+/// What tests of several dialects look for.
+#[cfg(test)]
+impl Shared {
+    /// Tables with a relay at these addresses.
+    pub(crate) fn relaying(told: PublicIps, bounds: Bounds) -> Self {
+        let config = Config { told, is_apart: false, ports: 20_000..=20_063, bounds };
+        Self { relay: Sessions::new(Some(config)), ..Self::default() }
+    }
+
+    /// The sessions that were given out since the last time.
+    pub(crate) fn sessions(&mut self) -> Vec<Session> {
+        let new: Vec<Session> = self.relay.take_new().collect();
+        assert!(new.iter().all(|session| session.shape == Shape::Any));
+        new
+    }
+
+    /// The only one of them.
+    pub(crate) fn session(&mut self) -> Session {
+        let new = self.sessions();
+        assert_eq!(new.len(), 1, "{new:?}");
+        new[0]
+    }
+
+    /// The relay's thread tells something.
+    pub(crate) fn report(&mut self, now: Now, report: Report) {
+        if let Some((attempt, way)) = self.relay.note(now, report) {
+            self.journal.note(now, &self.nats, &attempt, way);
+        }
+    }
+
+    /// How many got through directly, relayed, and not at all.
+    pub(crate) fn counted(&self) -> String {
+        let lines = self.journal.lines();
+        let rows = lines.iter().skip(1).find(|line| !line.starts_with("lately: "));
+        let row = rows.map(|row| row.split_whitespace().rev().take(3).collect::<Vec<_>>());
+        row.map_or("0 0 0".into(), |row| row.into_iter().rev().collect::<Vec<_>>().join(" "))
+    }
 }

@@ -4,8 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::*;
 use crate::introductions::PublicIps;
-use crate::introductions::relay::sessions::{Config as Relay, Sessions};
-use crate::introductions::relay::{Bounds, End, Report, Session, Shape};
+use crate::introductions::relay::{Bounds, End, Report, Session};
 use crate::nats::Seen;
 
 const V4: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 20);
@@ -14,10 +13,7 @@ const HOST: &str = "203.0.113.1:4001";
 const PLAYER: &str = "203.0.113.2:4002";
 
 fn relaying_at(told: PublicIps, bounds: Bounds) -> World {
-    let mut world = World::new();
-    let config = Relay { told, is_apart: false, ports: 20_000..=20_063, bounds };
-    world.shared.relay = Sessions::new(Some(config));
-    world
+    World { shared: Shared::relaying(told, bounds), ..World::new() }
 }
 
 fn relaying() -> World {
@@ -43,32 +39,6 @@ fn told(heard: &[Value]) -> Vec<String> {
 }
 
 impl World {
-    fn sessions(&mut self) -> Vec<Session> {
-        let new: Vec<Session> = self.shared.relay.take_new().collect();
-        assert!(new.iter().all(|session| session.shape == Shape::Any));
-        new
-    }
-
-    fn session(&mut self) -> Session {
-        let new = self.sessions();
-        assert_eq!(new.len(), 1, "{new:?}");
-        new[0]
-    }
-
-    fn report(&mut self, report: Report) {
-        if let Some((attempt, way)) = self.shared.relay.note(self.now, report) {
-            self.shared.journal.note(self.now, &self.shared.nats, &attempt, way);
-        }
-    }
-
-    /// How many got through directly, relayed, and not at all.
-    fn counted(&self) -> String {
-        let lines = self.shared.journal.lines();
-        let row = lines.iter().find(|line| line.starts_with("events "));
-        let row = row.map(|row| row.split_whitespace().rev().take(3).collect::<Vec<_>>());
-        row.map_or("0 0 0".into(), |row| row.into_iter().rev().collect::<Vec<_>>().join(" "))
-    }
-
     /// Logs in from where the game socket is, and shows it.
     fn there(&mut self, name: &str, at: &str) -> ConnId {
         let (conn, token) = self.login_from(addr(at).ip(), name);
@@ -129,7 +99,7 @@ fn who_says_that_it_failed_is_introduced_with_the_other_at_the_relay() {
         } else {
             world.result(player, "host", false);
         }
-        let Session { id, sides: [one, other], .. } = world.session();
+        let Session { id, sides: [one, other], .. } = world.shared.session();
         assert_eq!([one.addr, other.addr], [addr(PLAYER).ip(), addr(HOST).ip()]);
         let introduce = |id: &str, port: u16| {
             json!({"type": "pass", "name": "introduce",
@@ -137,10 +107,10 @@ fn who_says_that_it_failed_is_introduced_with_the_other_at_the_relay() {
         };
         assert_eq!(world.hears(host), introduce("player", other.port));
         assert_eq!(world.hears(player), introduce("host", one.port));
-        world.report(Report::Connected(id));
+        world.shared.report(world.now, Report::Connected(id));
         world.result(player, "host", true);
-        world.report(Report::Ended(id, End::Idle));
-        assert_eq!(world.counted(), "0 1 0");
+        world.shared.report(world.now, Report::Ended(id, End::Idle));
+        assert_eq!(world.shared.counted(), "0 1 0");
     }
 }
 
@@ -150,7 +120,7 @@ fn without_a_relay_nothing_is_different() {
     world.result(host, "player", false);
     world.result(player, "host", false);
     assert!(world.heard.is_empty());
-    assert_eq!(world.counted(), "0 0 1");
+    assert_eq!(world.shared.counted(), "0 0 1");
     world.random(&["203.0.113.3:4003", "203.0.113.4:4004"]);
     let host = world.there("hard", "203.0.113.3:4003");
     let player = world.there("late", "203.0.113.4:4004");
@@ -178,8 +148,8 @@ fn whose_connection_comes_from_elsewhere_is_given_no_session() {
         world.result(host, "player", false);
         world.result(player, "host", false);
         assert!(world.heard.is_empty());
-        assert_eq!(world.sessions(), []);
-        assert_eq!(world.counted(), "0 0 1");
+        assert_eq!(world.shared.sessions(), []);
+        assert_eq!(world.shared.counted(), "0 0 1");
     }
 }
 
@@ -197,7 +167,7 @@ fn only_the_two_who_were_to_meet_can_say_that_they_failed() {
     world.ask(other, "join_room", json!({"room": room["room"]})).unwrap();
     world.result(other, "host", false);
     world.result(player, "stranger", false);
-    assert_eq!(world.sessions(), []);
+    assert_eq!(world.shared.sessions(), []);
 }
 
 #[test]
@@ -209,11 +179,11 @@ fn a_flood_of_failures_is_given_one_session_at_a_time() {
             world.result(player, "host", n == 30);
             world.result(player, "host", false);
         }
-        world.session()
+        world.shared.session()
     };
     let first = flood(&mut world);
-    assert_eq!(world.counted(), "0 0 0", "it is not known yet");
-    world.report(Report::Ended(first.id, End::Unanswered));
+    assert_eq!(world.shared.counted(), "0 0 0", "it is not known yet");
+    world.shared.report(world.now, Report::Ended(first.id, End::Unanswered));
     let second = flood(&mut world);
     assert_ne!(first.id, second.id);
     // Who leaves and comes back has it still.
@@ -223,7 +193,7 @@ fn a_flood_of_failures_is_given_one_session_at_a_time() {
     let heard = world.joins(player, &json!({"room": room}));
     assert_eq!(told(&heard), [format!("host {V4}:{}", second.sides[0].port)]);
     world.result(player, "host", false);
-    assert_eq!(world.sessions(), []);
+    assert_eq!(world.shared.sessions(), []);
 }
 
 #[test]
@@ -235,7 +205,7 @@ fn two_nats_that_do_not_work_together_are_relayed_at_once() {
     let (player, token) = world.login_from(addr(PLAYER).ip(), "player");
     assert_eq!(told(&world.joins(player, &json!({"room": room}))), [""; 0]);
     world.datagram(PLAYER, &format!("udp:{token}"));
-    let [one, other] = world.session().sides;
+    let [one, other] = world.shared.session().sides;
     assert_eq!(told(&world.heard(player)), [format!("host {V4}:{}", one.port)]);
     assert_eq!(told(&world.heard(host)), [format!("player {V4}:{}", other.port)]);
     // One of them keeps its port.
@@ -246,7 +216,7 @@ fn two_nats_that_do_not_work_together_are_relayed_at_once() {
     world.wait(limits::ENDPOINT_GAP);
     world.heard.clear();
     world.datagram("203.0.113.2:5000", &format!("udp:{token}"));
-    let [one, _] = world.session().sides;
+    let [one, _] = world.shared.session().sides;
     assert_eq!(told(&world.heard(player)), [format!("host {V4}:{}", one.port)]);
 }
 
@@ -257,7 +227,7 @@ fn a_player_may_ask_for_the_relay_or_refuse_it() {
     let player = world.there("player", PLAYER);
     let room = world.room(host);
     let heard = world.joins(player, &json!({"room": room, "relay": "always"}));
-    let [one, _] = world.session().sides;
+    let [one, _] = world.shared.session().sides;
     assert_eq!(told(&heard), [format!("host {V4}:{}", one.port)]);
     let other = "203.0.113.3:4003";
     world.random(&[HOST, other]);
@@ -265,8 +235,8 @@ fn a_player_may_ask_for_the_relay_or_refuse_it() {
     let heard = world.joins(never, &json!({"room": room, "relay": "never"}));
     assert_eq!(told(&heard), [format!("host {HOST}")]);
     world.result(never, "host", false);
-    assert_eq!(world.sessions(), []);
-    assert!(world.counted().ends_with(" 1"), "{}", world.counted());
+    assert_eq!(world.shared.sessions(), []);
+    assert!(world.shared.counted().ends_with(" 1"), "{}", world.shared.counted());
     let last = world.there("last", "203.0.113.4:4004");
     for wrong in [json!("maybe"), json!(""), json!(true), json!({})] {
         let data = json!({"room": room, "relay": wrong});
@@ -287,7 +257,7 @@ fn ipv4_meets_ipv6_at_the_relay() {
     let never = json!({"room": room, "relay": "never"});
     assert_eq!(world.ask(player, "join_room", never), Err("family".into()));
     let heard = world.joins(player, &json!({"room": room}));
-    let [one, other] = world.session().sides;
+    let [one, other] = world.shared.session().sides;
     assert_eq!([one.addr, other.addr], [addr(PLAYER).ip(), addr("[2001:db8::1]:1").ip()]);
     assert_eq!(told(&heard), [format!("host {V4}:{}", one.port)]);
     assert_eq!(told(&world.heard(host)), [format!("player {V6}:{}", other.port)]);
@@ -297,11 +267,11 @@ fn ipv4_meets_ipv6_at_the_relay() {
     let heard = world.joins(far, &json!({"room": room}));
     assert_eq!(names(&heard), ["join_room", "self_joined"]);
     assert_eq!(names(&world.heard(host)), ["player_joined"]);
-    assert_eq!(world.sessions(), []);
+    assert_eq!(world.shared.sessions(), []);
     // Until he can: his socket is where his connection comes from.
     world.wait(limits::ENDPOINT_GAP);
     world.datagram("192.0.2.1:4003", &format!("udp:{token}"));
-    world.session();
+    world.shared.session();
 }
 
 #[test]
@@ -320,11 +290,11 @@ fn who_gets_through_directly_after_all_is_counted_so() {
     let (mut world, host, player) = relaying().met();
     for n in 0..2 {
         world.result(host, "player", false);
-        let id = world.session().id;
+        let id = world.shared.session().id;
         world.result(player, "host", true);
-        assert_eq!(world.counted(), format!("{n} 0 0"), "not known yet");
-        world.report(Report::Ended(id, End::Unanswered));
-        assert_eq!(world.counted(), format!("{} 0 0", n + 1));
+        assert_eq!(world.shared.counted(), format!("{n} 0 0"), "not known yet");
+        world.shared.report(world.now, Report::Ended(id, End::Unanswered));
+        assert_eq!(world.shared.counted(), format!("{} 0 0", n + 1));
     }
 }
 
@@ -337,5 +307,5 @@ fn where_the_relay_has_no_place_it_has_failed() {
         world.result(player, "host", false);
     }
     assert!(world.heard.is_empty());
-    assert_eq!(world.counted(), "0 0 1");
+    assert_eq!(world.shared.counted(), "0 0 1");
 }

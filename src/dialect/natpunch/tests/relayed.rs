@@ -3,8 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::*;
-use crate::introductions::relay::sessions::{Config as Relay, Sessions};
-use crate::introductions::relay::{Bounds, End, Report, Session, Shape};
+use crate::introductions::relay::{Bounds, End, Report, Session};
 use crate::nats::Seen;
 
 const V4: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 20);
@@ -12,10 +11,7 @@ const V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0, 0, 0, 0, 0x20);
 const SECOND: Duration = Duration::from_secs(1);
 
 fn relaying_at(told: PublicIps, bounds: Bounds) -> World {
-    let mut world = World::new();
-    let config = Relay { told, is_apart: false, ports: 20_000..=20_063, bounds };
-    world.shared.relay = Sessions::new(Some(config));
-    world
+    World { shared: Shared::relaying(told, bounds), ..World::new() }
 }
 
 fn relaying() -> World {
@@ -83,32 +79,6 @@ impl Joining {
 }
 
 impl World {
-    fn sessions(&mut self) -> Vec<Session> {
-        let new: Vec<Session> = self.shared.relay.take_new().collect();
-        assert!(new.iter().all(|session| session.shape == Shape::Any));
-        new
-    }
-
-    fn session(&mut self) -> Session {
-        let new = self.sessions();
-        assert_eq!(new.len(), 1, "{new:?}");
-        new[0]
-    }
-
-    fn report(&mut self, report: Report) {
-        if let Some((attempt, way)) = self.shared.relay.note(self.now, report) {
-            self.shared.journal.note(self.now, &self.shared.nats, &attempt, way);
-        }
-    }
-
-    /// How many got through directly, relayed, and not at all.
-    fn counted(&self) -> String {
-        let lines = self.shared.journal.lines();
-        let row = lines.iter().find(|line| line.starts_with("natpunch "));
-        let row = row.map(|row| row.split_whitespace().rev().take(3).collect::<Vec<_>>());
-        row.map_or("0 0 0".into(), |row| row.into_iter().rev().collect::<Vec<_>>().join(" "))
-    }
-
     /// These are behind NATs that give each player another port, at random.
     fn random(&mut self, peers: &[SocketAddr]) {
         for peer in peers {
@@ -124,28 +94,28 @@ fn who_has_not_met_the_host_in_time_is_relayed_and_has_as_long_again() {
     let mut all = Joining::new(relaying());
     assert_eq!(all.wait(9), []);
     let told = all.wait(1);
-    let session = all.world.session();
+    let session = all.world.shared.session();
     assert_eq!(told, all.at_relay(&session));
-    assert_eq!(all.world.counted(), "0 0 0", "it is not at its end");
+    assert_eq!(all.world.shared.counted(), "0 0 0", "it is not at its end");
     assert_eq!(all.wait(9), []);
-    all.world.report(Report::Connected(session.id));
+    all.world.shared.report(all.world.now, Report::Connected(session.id));
     let told = all.world.say(all.host.0, ready(&all.lobby, &all.joiner.1));
     assert_eq!(told[0].0, all.joiner.0);
     assert_eq!(all.wait(20), []);
-    all.world.report(Report::Ended(session.id, End::Idle));
-    assert_eq!(all.world.counted(), "0 1 0");
-    assert_eq!(all.world.sessions(), []);
+    all.world.shared.report(all.world.now, Report::Ended(session.id, End::Idle));
+    assert_eq!(all.world.shared.counted(), "0 1 0");
+    assert_eq!(all.world.shared.sessions(), []);
 }
 
 #[test]
 fn who_has_not_met_it_there_either_has_failed() {
     let mut all = Joining::new(relaying());
     all.wait(10);
-    let session = all.world.session();
+    let session = all.world.shared.session();
     assert_eq!(all.wait(9), []);
     assert_eq!(all.wait(1), [(all.joiner.0, failed())]);
-    all.world.report(Report::Ended(session.id, End::Unanswered));
-    assert_eq!(all.world.counted(), "0 0 1", "once");
+    all.world.shared.report(all.world.now, Report::Ended(session.id, End::Unanswered));
+    assert_eq!(all.world.shared.counted(), "0 0 1", "once");
 }
 
 #[test]
@@ -160,7 +130,7 @@ fn without_a_relay_nothing_is_different() {
     assert_eq!(all.told[1..], want);
     assert_eq!(all.wait(9), []);
     assert_eq!(all.wait(1), [(all.joiner.0, failed())]);
-    assert_eq!(all.world.counted(), "0 0 1");
+    assert_eq!(all.world.shared.counted(), "0 0 1");
 }
 
 /// Its registration may be forged.
@@ -182,11 +152,11 @@ fn who_has_never_used_its_id_is_given_no_session() {
         let why = format!("No way to client {mute_id}: it has IPv6, you have IPv4");
         assert_eq!(told == [(addr(1), error(&why))], mute.is_ipv6(), "{told:?}");
         world.say(mute, pb().m(5, pb().s(1, &id).s(2, "who knows")));
-        assert_eq!(world.sessions(), []);
+        assert_eq!(world.shared.sessions(), []);
         // Now it has.
         world.say(mute, keep_alive(&response.client_id));
         world.say(addr(1), pb().m(5, pb().s(1, &response.client_id).s(2, &id)));
-        world.session();
+        world.shared.session();
     }
 }
 
@@ -194,7 +164,7 @@ fn who_has_never_used_its_id_is_given_no_session() {
 fn who_joins_over_and_over_is_given_one_session_at_a_time() {
     let mut all = Joining::new(relaying());
     all.wait(10);
-    let first = all.world.session();
+    let first = all.world.shared.session();
     let want = all.at_relay(&first);
     for _ in 0..20 {
         let told = all.world.say(all.joiner.0, join(&all.lobby, &all.joiner.1));
@@ -206,11 +176,11 @@ fn who_joins_over_and_over_is_given_one_session_at_a_time() {
         all.world.say(all.joiner.0, join(&all.lobby, &all.joiner.1));
         assert!(all.wait(10).contains(&(all.joiner.0, failed())));
     }
-    assert_eq!(all.world.sessions(), []);
-    all.world.report(Report::Ended(first.id, End::Unanswered));
+    assert_eq!(all.world.shared.sessions(), []);
+    all.world.shared.report(all.world.now, Report::Ended(first.id, End::Unanswered));
     all.world.say(all.joiner.0, join(&all.lobby, &all.joiner.1));
     all.wait(10);
-    assert_ne!(all.world.session().id, first.id);
+    assert_ne!(all.world.shared.session().id, first.id);
 }
 
 #[test]
@@ -218,7 +188,7 @@ fn two_nats_that_do_not_work_together_are_relayed_at_once() {
     let mut world = relaying();
     world.random(&[addr(1), addr(2)]);
     let mut all = Joining::new(world);
-    let session = all.world.session();
+    let session = all.world.shared.session();
     assert_eq!(all.told[1..], all.at_relay(&session));
     assert_eq!(all.wait(9), []);
     assert_eq!(all.wait(1), [(all.joiner.0, failed())], "there is nothing else to try");
@@ -235,14 +205,14 @@ fn two_nats_that_do_not_work_together_are_relayed_at_once() {
         (all.joiner.0, relayed(&all.host.1, 4, V4, one.port)),
     ];
     assert_eq!(told, want);
-    assert_eq!(all.world.sessions(), []);
+    assert_eq!(all.world.shared.sessions(), []);
 }
 
 #[test]
 fn ipv4_meets_ipv6_at_the_relay() {
     let told = PublicIps { v4: Some(V4), v6: Some(V6) };
     let mut all = Joining::of(relaying_at(told, Bounds::default()), six(1), addr(2));
-    let [one, other] = all.world.session().sides;
+    let [one, other] = all.world.shared.session().sides;
     let want = [
         (all.joiner.0, relayed(&all.host.1, 1, V4, one.port)),
         (all.host.0, relayed(&all.joiner.1, 1, V6, other.port)),
@@ -269,7 +239,7 @@ fn whoever_asks_first_two_have_one_session() {
     let ids = [six(1), addr(2)].map(|at| world.client(at));
     let lobby = world.lobby(six(1), &ids[0], 8);
     world.say(six(1), pb().m(5, pb().s(1, &ids[1]).s(2, &ids[0])));
-    let [of_six, of_four] = world.session().sides;
+    let [of_six, of_four] = world.shared.session().sides;
     let told = world.say(addr(2), join(&lobby, &ids[1]));
     let want = [
         (addr(2), relayed(&ids[0], 1, V4, of_four.port)),
@@ -279,7 +249,7 @@ fn whoever_asks_first_two_have_one_session() {
     let (host, joiner) = ((six(1), ids[0].clone()), (addr(2), ids[1].clone()));
     let mut all = Joining { world, lobby, host, joiner, told };
     assert_eq!(all.wait(10), [(addr(2), failed())]);
-    assert_eq!(all.world.sessions(), []);
+    assert_eq!(all.world.shared.sessions(), []);
 }
 
 #[test]
@@ -324,11 +294,11 @@ fn a_relay_of_one_family_helps_no_one_of_them() {
 fn who_gets_through_directly_after_all_is_counted_so() {
     let mut all = Joining::new(relaying());
     all.wait(10);
-    let id = all.world.session().id;
+    let id = all.world.shared.session().id;
     all.world.say(all.host.0, ready(&all.lobby, &all.joiner.1));
-    assert_eq!(all.world.counted(), "0 0 0", "not known yet");
-    all.world.report(Report::Ended(id, End::Unanswered));
-    assert_eq!(all.world.counted(), "1 0 0");
+    assert_eq!(all.world.shared.counted(), "0 0 0", "not known yet");
+    all.world.shared.report(all.world.now, Report::Ended(id, End::Unanswered));
+    assert_eq!(all.world.shared.counted(), "1 0 0");
 }
 
 #[test]
@@ -336,5 +306,5 @@ fn where_the_relay_has_no_place_it_has_failed() {
     let bounds = Bounds { sessions_per_address: 0, ..Bounds::default() };
     let mut all = Joining::new(relaying_at(IpAddr::from(V4).into(), bounds));
     assert_eq!(all.wait(10), [(all.joiner.0, failed())]);
-    assert_eq!(all.world.counted(), "0 0 1");
+    assert_eq!(all.world.shared.counted(), "0 0 1");
 }

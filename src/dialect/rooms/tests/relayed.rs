@@ -4,19 +4,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::*;
 use crate::introductions::PublicIps;
-use crate::introductions::relay::sessions::{Config as Relay, Sessions};
-use crate::introductions::relay::{Bounds, End, Report, Session, Shape};
+use crate::introductions::relay::{Bounds, End, Report, Session};
 use crate::nats::Seen;
 
 const V4: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 20);
 const V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0, 0, 0, 0, 0x20);
 
-/// A world whose server has a relay at these addresses.
 fn relaying_at(told: PublicIps, bounds: Bounds) -> World {
-    let mut world = World::new();
-    let config = Relay { told, is_apart: false, ports: 20_000..=20_063, bounds };
-    world.shared.relay = Sessions::new(Some(config));
-    world
+    World { shared: Shared::relaying(told, bounds), ..World::new() }
 }
 
 fn relaying() -> World {
@@ -28,41 +23,13 @@ fn six(n: u16) -> SocketAddr {
 }
 
 impl World {
-    /// The sessions that were given out since the last time.
-    fn sessions(&mut self) -> Vec<Session> {
-        let new: Vec<Session> = self.shared.relay.take_new().collect();
-        assert!(new.iter().all(|session| session.shape == Shape::Any));
-        new
-    }
-
-    fn session(&mut self) -> Session {
-        let new = self.sessions();
-        assert_eq!(new.len(), 1, "{new:?}");
-        new[0]
-    }
-
-    fn report(&mut self, report: Report) {
-        let now = self.now();
-        if let Some((attempt, way)) = self.shared.relay.note(now, report) {
-            self.shared.journal.note(now, &self.shared.nats, &attempt, way);
-        }
-    }
-
-    /// How many got through directly, relayed, and not at all.
-    fn counted(&self) -> String {
-        let lines = self.shared.journal.lines();
-        let row = lines.iter().find(|line| line.starts_with("rooms "));
-        let row = row.map(|row| row.split_whitespace().rev().take(3).collect::<Vec<_>>());
-        row.map_or("0 0 0".into(), |row| row.into_iter().rev().collect::<Vec<_>>().join(" "))
-    }
-
     /// A room with its host and a client, both of whom have shown their keys; nobody is told anything
     /// more.
     fn met(mut self) -> (Self, Place, Place) {
         let host = self.host(peer(1), "Room");
         let client = self.join(peer(2), &host);
         self.pass_secs(2);
-        assert_eq!(self.sessions(), []);
+        assert_eq!(self.shared.sessions(), []);
         (self, host, client)
     }
 
@@ -91,7 +58,7 @@ fn who_says_that_it_failed_is_relayed_with_the_other() {
         let (mut world, host, client) = relaying().met();
         let from = if of_host { host.at } else { client.at };
         let sent = world.send(from, &fail(&client));
-        let Session { id, sides: [one, other], .. } = world.session();
+        let Session { id, sides: [one, other], .. } = world.shared.session();
         assert_eq!([one.addr, other.addr], [client.at.ip(), host.at.ip()]);
         let noted = (from, format!("pc:{}:ok", client.id));
         let to_host = (host.at, ep(&client, other.port));
@@ -100,10 +67,10 @@ fn who_says_that_it_failed_is_relayed_with_the_other() {
         assert_eq!(sent.0, want);
         let again = world.pass_secs(5);
         assert_eq!(again.0, [&want[..2], &want[..2]].concat(), "datagrams get lost");
-        world.report(Report::Connected(id));
+        world.shared.report(world.now(), Report::Connected(id));
         world.answer(host.at, &format!("pc:{}:ok", client.id));
-        world.report(Report::Ended(id, End::Idle));
-        assert_eq!(world.counted(), "0 1 0");
+        world.shared.report(world.now(), Report::Ended(id, End::Idle));
+        assert_eq!(world.shared.counted(), "0 1 0");
     }
 }
 
@@ -115,7 +82,7 @@ fn without_a_relay_nothing_is_different() {
         assert_eq!(sent.0, [(from, format!("pc:{}:ok", client.id))]);
     }
     assert_eq!(world.pass_secs(5).0, []);
-    assert_eq!(world.counted(), "0 0 1");
+    assert_eq!(world.shared.counted(), "0 0 1");
     world.random(&[peer(3), peer(4)]);
     let host = world.host(peer(3), "Hard");
     let answers = world.ask(peer(4), &format!("jr:{}:always", host.room));
@@ -123,7 +90,7 @@ fn without_a_relay_nothing_is_different() {
         answers[0],
         format!("jr:{}:{}:{}:40000", host.room, Place::of(peer(4), &answers).id, host.ip())
     );
-    assert_eq!(world.sessions(), []);
+    assert_eq!(world.shared.sessions(), []);
 }
 
 #[test]
@@ -134,23 +101,23 @@ fn who_has_shown_no_key_is_given_no_session() {
     for from in [host.at, client.at] {
         world.send(from, &fail(&client));
     }
-    assert_eq!(world.sessions(), [], "the client may be forged");
+    assert_eq!(world.shared.sessions(), [], "the client may be forged");
     let late_host = world.enter(peer(3), "rh:Late");
     let late = world.join(peer(4), &late_host);
     for from in [late_host.at, late.at] {
         world.send(from, &fail(&late));
     }
-    assert_eq!(world.sessions(), [], "the host may be forged");
+    assert_eq!(world.shared.sessions(), [], "the host may be forged");
     world.send(peer(9), &fail(&client));
-    assert_eq!(world.sessions(), [], "a stranger");
+    assert_eq!(world.shared.sessions(), [], "a stranger");
 
     // They have failed, and are there after all.
     let sent = world.send(client.at, client.rc().as_bytes());
-    let [one, _] = world.session().sides;
+    let [one, _] = world.shared.session().sides;
     let answer = format!("jr:{}:{}:{V4}:{}", client.room, client.id, one.port);
     assert!(sent.to(client.at).contains(&answer), "{sent:?}");
     let sent = world.send(late_host.at, late_host.rc().as_bytes());
-    let [one, _] = world.session().sides;
+    let [one, _] = world.shared.session().sides;
     assert_eq!(sent.to(late.at), [ep(&late_host, one.port)]);
 }
 
@@ -164,11 +131,11 @@ fn a_flood_of_failures_is_given_one_session_at_a_time() {
             }
             world.ask(client.at, &format!("jr:{}", host.room));
         }
-        world.session()
+        world.shared.session()
     };
     let first = flood(&mut world);
-    world.report(Report::Ended(first.id, End::Unanswered));
-    assert_eq!(world.counted(), "0 0 1", "that it failed was told to nobody else before");
+    world.shared.report(world.now(), Report::Ended(first.id, End::Unanswered));
+    assert_eq!(world.shared.counted(), "0 0 1", "that it failed was told to nobody else before");
     let second = flood(&mut world);
     assert_ne!(first.id, second.id);
     // Who leaves and comes back has it still.
@@ -176,7 +143,7 @@ fn a_flood_of_failures_is_given_one_session_at_a_time() {
     world.pass_secs(2);
     let client = world.join(client.at, &host);
     world.send(client.at, &fail(&client));
-    assert_eq!(world.sessions(), []);
+    assert_eq!(world.shared.sessions(), []);
 }
 
 #[test]
@@ -185,9 +152,9 @@ fn two_nats_that_do_not_work_together_are_relayed_at_once() {
     world.random(&[peer(1), peer(2)]);
     let host = world.host(peer(1), "Room");
     let client = world.join_unproved(peer(2), &host);
-    assert_eq!(world.sessions(), [], "not before it has shown its key");
+    assert_eq!(world.shared.sessions(), [], "not before it has shown its key");
     let sent = world.send(client.at, client.rc().as_bytes());
-    let [one, other] = world.session().sides;
+    let [one, other] = world.shared.session().sides;
     let joined = format!("jr:{}:{}:{V4}:{}", host.room, client.id, one.port);
     let to_client = sent.to(client.at);
     assert_eq!(to_client[0], ep(&host, one.port));
@@ -197,11 +164,11 @@ fn two_nats_that_do_not_work_together_are_relayed_at_once() {
     let again = world.send(client.at, format!("jr:{}", host.room).as_bytes());
     assert_eq!(again.to(client.at)[0], joined, "a request that comes twice has the same answer");
     assert_eq!(again.to(host.at), [comes]);
-    assert_eq!(world.sessions(), []);
+    assert_eq!(world.shared.sessions(), []);
 
     // One of them keeps its port.
     let client = world.join(peer(3), &host);
-    assert_eq!(world.sessions(), [], "{client:?}");
+    assert_eq!(world.shared.sessions(), [], "{client:?}");
 }
 
 #[test]
@@ -210,17 +177,17 @@ fn a_client_may_ask_for_the_relay_or_refuse_it() {
     let host = world.host(peer(1), "Room");
     let always = world.enter(peer(2), &format!("jr:{}:always", host.room));
     world.ask(always.at, &always.rc());
-    world.session();
+    world.shared.session();
     world.random(&[peer(1), peer(3)]);
     let never = world.enter(peer(3), &format!("jr:{}:never", host.room));
     world.prove(&never);
     let sent = world.send(never.at, &fail(&never));
     assert_eq!(sent.0, [(never.at, format!("pc:{}:ok", never.id))]);
-    assert_eq!(world.sessions(), []);
+    assert_eq!(world.shared.sessions(), []);
     assert!(world.shared.journal.lines()[1].ends_with(" 0         0       1"));
     // It thinks better of it.
     let again = world.ask(never.at, &format!("jr:{}:always", host.room));
-    let [one, _] = world.session().sides;
+    let [one, _] = world.shared.session().sides;
     let joined = format!("jr:{}:{}:{V4}:{}", host.room, never.id, one.port);
     assert!(again.contains(&joined), "{again:?}");
     for wrong in ["", "maybe", "Always", "never:never"] {
@@ -243,7 +210,7 @@ fn ipv4_meets_ipv6_at_the_relay() {
     assert_eq!(world.answer(client.at, "ka"), "ka");
     assert_eq!(world.pass_secs(2).0, []);
     let sent = world.send(client.at, client.rc().as_bytes());
-    let [one, other] = world.session().sides;
+    let [one, other] = world.shared.session().sides;
     assert_eq!([one.addr, other.addr], [client.at.ip(), host.at.ip()]);
     assert!(sent.to(client.at).contains(&format!("{jr}:{}:{V4}:{}", client.id, one.port)));
     let at_host = format!("{V6}").replace(':', "%3A");
@@ -294,11 +261,11 @@ fn pages_of_both_families_leave_no_room_out() {
 fn who_gets_through_directly_after_all_is_counted_so() {
     let (mut world, host, client) = relaying().met();
     world.send(client.at, &fail(&client));
-    let id = world.session().id;
+    let id = world.shared.session().id;
     world.answer(host.at, &format!("pc:{}:ok", client.id));
-    assert_eq!(world.counted(), "0 0 0", "not known yet");
-    world.report(Report::Ended(id, End::Unanswered));
-    assert_eq!(world.counted(), "1 0 0");
+    assert_eq!(world.shared.counted(), "0 0 0", "not known yet");
+    world.shared.report(world.now(), Report::Ended(id, End::Unanswered));
+    assert_eq!(world.shared.counted(), "1 0 0");
 }
 
 #[test]
@@ -309,14 +276,14 @@ fn where_the_relay_has_no_place_it_has_failed() {
         let sent = world.send(client.at, &fail(&client));
         assert_eq!(sent.0, [(client.at, format!("pc:{}:ok", client.id))]);
     }
-    assert_eq!(world.counted(), "0 0 1", "said once");
+    assert_eq!(world.shared.counted(), "0 0 1", "said once");
 }
 
 #[test]
 fn who_moves_is_told_where_it_is_itself_again() {
     let (mut world, host, client) = relaying().met();
     world.send(client.at, &fail(&client));
-    world.session();
+    world.shared.session();
     world.pass_secs(2);
     let sent = world.send(peer(7), client.rc().as_bytes());
     assert_eq!(sent.to(host.at), [format!("ep:{}:{}:40000", client.id, peer(7).ip())]);
@@ -324,5 +291,5 @@ fn who_moves_is_told_where_it_is_itself_again() {
     let moved = Place::of(peer(7), &sent.to(peer(7)));
     world.prove(&moved);
     world.send(moved.at, &fail(&moved));
-    assert_eq!(world.session().sides[0].addr, peer(7).ip());
+    assert_eq!(world.shared.session().sides[0].addr, peer(7).ip());
 }
