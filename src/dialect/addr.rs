@@ -4,9 +4,6 @@
 use std::io::Write as _;
 use std::net::IpAddr;
 
-use crate::customers::network;
-use crate::unproven::is_local;
-
 /// Appends an address.
 pub(super) fn push_addr(addr: IpAddr, bytes: &mut Vec<u8>) {
     let IpAddr::V4(v4) = addr else {
@@ -36,12 +33,6 @@ pub(super) fn octet(octet: u8) -> ([u8; 4], u8) {
 /// Appends a port.
 pub(super) fn push_port(port: u16, bytes: &mut Vec<u8>) {
     bytes.extend_from_slice(itoa::Buffer::new().format(port).as_bytes());
-}
-
-/// Whether others may be told that a peer, who is seen at `public`, has this address in its own
-/// network. They knock there: a stranger's must not be.
-pub(in crate::dialect) fn may_be_told(local: IpAddr, public: IpAddr) -> bool {
-    is_local(local) || local.is_loopback() || network(local) == network(public)
 }
 
 /// Each octet with a dot behind it, and how long that is.

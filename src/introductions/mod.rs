@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+pub mod candidates;
 pub mod journal;
 pub mod plan;
 pub mod relay;

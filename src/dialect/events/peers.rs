@@ -15,6 +15,7 @@ use super::{Context, Events, Outbox};
 use crate::admission::Quoted;
 use crate::clock::Instant;
 use crate::dialect::{ConnId, Name, Via, hex};
+use crate::introductions::candidates::{Candidates, may_share_network};
 use crate::introductions::is_same_family;
 use crate::introductions::plan::{self, Wish};
 use crate::limits;
@@ -230,7 +231,7 @@ impl Events {
         }
         let (Some(a), Some(b)) = (self.peer(host), self.peer(player)) else { return false };
         let nonce = &format!("{nonce:032x}");
-        let is_one_network = at.ip() == bt.ip();
+        let is_one_network = may_share_network(at, bt);
         let of = |id, peer: &Peer, own: SocketAddr| {
             // Who is not known to be there himself names nobody in that network.
             let share = is_one_network && self.is_at(id, own);
@@ -238,17 +239,12 @@ impl Events {
             (Arc::clone(&peer.id), own, local)
         };
         let (a, b) = (of(host, a, at), of(player, b, bt));
-        // Whoever is there. Others can be named anywhere, by whoever has their token.
-        for (id, endpoint) in [(host, at), (player, bt)] {
-            if self.is_at(id, endpoint) {
-                cx.shared.nats.settle(cx.now.instant, endpoint);
-            }
-        }
         for (to, (_, towards, _), (id, endpoint, local)) in [(host, &a, &b), (player, &b, &a)] {
-            let ip = self.config.public_ips.told(endpoint.ip(), towards.ip());
-            let port = endpoint.port();
-            let nat = written(cx.shared.nats.kind(cx.now.instant, *endpoint));
-            let predict = &cx.shared.nats.next(cx.now.instant, *endpoint, *towards, 1)[..];
+            let is_there = self.is_at(if to == host { player } else { host }, *endpoint);
+            let both = [*endpoint, *towards];
+            let candidates = Candidates::of(cx, self.config.public_ips, both, is_there);
+            let (ip, port) = (candidates.endpoint.ip(), candidates.endpoint.port());
+            let (nat, predict) = (written(candidates.kind), &candidates.next[..]);
             let introduce = Introduce { id, ip, port, local, nonce, nat, predict };
             self.tell(to, "introduce", &introduce, cx.out);
         }

@@ -17,9 +17,9 @@ use super::{Gmnet, MASTER, MASTER_NOTFOUND};
 use crate::clock::{Instant, Now};
 use crate::dialect::addr::{push_addr, push_port};
 use crate::dialect::{ConnId, Context};
+use crate::introductions::candidates::ports_to_knock_at;
 use crate::introductions::{is_inside, is_same_family};
 use crate::limits;
-use crate::nats::Ports;
 
 /// What a client wants.
 #[derive(Clone, Copy, Debug)]
@@ -338,22 +338,8 @@ impl Gmnet {
         let client = SocketAddr::new(client, client_port.unwrap_or_default());
         // It is registered, so this has been done; now it is the last to be forgotten.
         cx.shared.nats.settle(cx.now.instant, host);
-        let knocks = Self::candidates(cx, client, host).len();
+        let knocks = ports_to_knock_at(cx, client, host).len();
         cx.shared.nats.next(cx.now.instant, host, client, knocks).first().copied().unwrap_or(port)
-    }
-
-    /// The ports at which a host is to knock. It can be told of several, as it knocks at all of
-    /// them: so one more may be tried where nobody knows whether the client's NAT gives each
-    /// destination another port. The best come first; if the host's own ports count, its first
-    /// knock decides.
-    fn candidates(cx: &mut Context<'_>, client: SocketAddr, host: SocketAddr) -> Ports {
-        /// Each of them is knocked at for fifteen seconds, 60 times a second.
-        const SURE: usize = 2;
-        let is_outside = !is_inside(client.ip());
-        let about = is_outside.then(|| cx.shared.nats.about(cx.now.instant, client));
-        let maybe = about.and_then(|about| about.maybe);
-        let next = cx.shared.nats.next(cx.now.instant, client, host, 1);
-        next.into_iter().take(SURE).chain([client.port()]).chain(maybe).collect()
     }
 
     /// Tells a host about a client, now or when the notify gap allows.
@@ -363,7 +349,7 @@ impl Gmnet {
         let Some(host) = self.hosts.get(key) else { return };
         let (id, at) = (host.conn, SocketAddr::new(host.addr, host.port.unwrap_or_default()));
         let client = self.config.public_ips.told(request.client, host.addr);
-        let ports = Self::candidates(cx, SocketAddr::new(request.client, port), at);
+        let ports = ports_to_knock_at(cx, SocketAddr::new(request.client, port), at);
         let others = likely.iter().filter(|other| !ports.contains(other));
         let all = ports.iter().copied().chain(others);
         self.tell_all(cx, id, all.map(|port| SocketAddr::new(client, port).into()));
@@ -380,8 +366,9 @@ impl Gmnet {
         let is_idle = self.notices.len(id) == 0;
         let at_once =
             if is_idle && cx.now.instant >= conn.quiet_until { clients.next() } else { None };
-        clients.for_each(|client| self.notices.push(id, client));
-        if is_idle && self.notices.len(id) > 0 {
+        let mut is_owed = false;
+        clients.for_each(|client| is_owed |= self.notices.push(id, client));
+        if is_idle && is_owed {
             self.gaps.arm(cx.now.instant, id);
         }
         if let Some(client) = at_once {

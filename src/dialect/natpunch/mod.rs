@@ -10,11 +10,11 @@ use log::{debug, warn};
 use prost::Message as _;
 use rand::rngs::StdRng;
 
-use super::addr::may_be_told;
 use super::{Context, Dialect, Name, Outbox, Via};
 use crate::admission::{self, Admission};
 use crate::clock::Instant;
 use crate::introductions::PublicIps;
+use crate::introductions::candidates::{Candidates, may_be_told, may_share_network};
 use crate::introductions::plan;
 use crate::limits;
 use crate::nats::Kind;
@@ -384,18 +384,15 @@ impl Natpunch {
             let Some(other) = self.clients.get(whom).map(|client| client.endpoint) else {
                 continue;
             };
-            if client.proven {
-                cx.shared.nats.settle(cx.now.instant, client.endpoint);
-            }
-            let next = cx.shared.nats.next(cx.now.instant, client.endpoint, other, 1);
-            let port = next.first().copied().unwrap_or(client.endpoint.port());
-            let addr = self.public_ips.told(client.endpoint.ip(), other.ip());
-            let public = SocketAddr::new(addr, port);
+            let both = [client.endpoint, other];
+            let candidates = Candidates::of(cx, self.public_ips, both, client.proven);
+            let is_own = |local: &SocketAddr| local.ip() == client.endpoint.ip();
+            let share = may_share_network(client.endpoint, other);
+            let local = client.local.filter(|local| share || is_own(local));
             // Clients read it without looking whether it is there.
-            let local =
-                client.local.unwrap_or_else(|| SocketAddr::new(addr, client.endpoint.port()));
-            let nat_type = nat_type(cx.shared.nats.kind(cx.now.instant, client.endpoint));
-            self.instruct(cx, whom, who, (attempt_number, nat_type), [public, local]);
+            let local = local.unwrap_or(candidates.endpoint);
+            let nat_type = nat_type(candidates.kind);
+            self.instruct(cx, whom, who, (attempt_number, nat_type), [candidates.best(), local]);
         }
     }
 

@@ -7,6 +7,7 @@ use super::post::Subject;
 use super::table::Status;
 use super::{Id, Rooms, Turn};
 use crate::dialect::Context;
+use crate::introductions::candidates::Candidates;
 use crate::nats::Ports;
 
 impl Rooms {
@@ -172,10 +173,8 @@ impl Rooms {
             (Some(peer), Some(other))
                 if peer.proved || cx.shared.unproven.is_known(peer.endpoint.ip()) =>
             {
-                if peer.proved {
-                    cx.shared.nats.settle(cx.now.instant, peer.endpoint);
-                }
-                cx.shared.nats.next(cx.now.instant, peer.endpoint, other.endpoint, 1)
+                let both = [peer.endpoint, other.endpoint];
+                Candidates::of(cx, self.config.public_ips, both, peer.proved).next
             }
             _ => Ports::new(),
         }

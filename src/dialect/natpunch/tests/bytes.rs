@@ -23,7 +23,8 @@ fn connect() {
     let told = |id: &str, public, local| {
         pb().m(6, pb().n(1, 1).s(2, id).n(5, 300).m(6, ep(public)).m(7, ep(local)))
     };
-    let expected = [(addr(1), told(&two, addr(2), addr(2))), (addr(2), told(&one, addr(1), local))];
+    let expected =
+        [(addr(1), told(&two, addr(2), addr(2))), (addr(2), told(&one, addr(1), addr(1)))];
     assert_eq!(world.say(addr(1), request.clone()), expected);
     // It has to come from where the ID was registered.
     assert_eq!(world.say(addr(3), request.clone()), []);

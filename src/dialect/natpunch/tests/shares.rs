@@ -343,7 +343,7 @@ fn a_client_whose_nat_gives_it_another_port_moves_before_it_is_forgotten() {
 fn a_local_endpoint_is_never_that_of_a_stranger() {
     let at = |text: &str| text.parse::<SocketAddr>().unwrap();
     for (claimed, told) in [
-        (at("192.168.1.7:9"), at("192.168.1.7:9")),
+        (at("192.168.1.7:9"), addr(2)),
         (SocketAddr::new(addr(2).ip(), 9), SocketAddr::new(addr(2).ip(), 9)),
         (at("198.51.100.9:9"), addr(2)),
         (at("[2001:db8::1]:9"), addr(2)),
@@ -354,5 +354,27 @@ fn a_local_endpoint_is_never_that_of_a_stranger() {
         let other = world.client(addr(2));
         let sent = world.say(addr(1), pb().m(5, pb().s(1, &other).s(2, &one)));
         assert_eq!(sent[0], (addr(1), instruction(&other, addr(2), told)), "{claimed}");
+    }
+}
+
+/// Elsewhere 192.168.1.7 is nobody, or somebody else.
+#[test]
+fn those_behind_one_address_are_told_of_their_network() {
+    let local: SocketAddr = "192.168.1.7:9".parse().unwrap();
+    let at = |ip: [u8; 4], port| SocketAddr::from((ip, port));
+    let (public, inside) = ([203, 0, 113, 1], [10, 0, 0, 1]);
+    for (of, asks, is_told) in [
+        (at(public, 1000), at(public, 2000), true),
+        (at(inside, 1000), at([10, 0, 0, 2], 2000), true),
+        (at(public, 1000), at([203, 0, 113, 2], 2000), false),
+        (at(inside, 1000), at(public, 2000), false),
+    ] {
+        let mut world = World::new();
+        let one = world.client(asks);
+        world.say(of, pb().m(1, pb().m(1, ep(local))));
+        let other = world.client(of);
+        let sent = world.say(asks, pb().m(5, pb().s(1, &other).s(2, &one)));
+        let told = if is_told { local } else { of };
+        assert_eq!(sent[0], (asks, instruction(&other, of, told)), "{of} {asks}");
     }
 }
