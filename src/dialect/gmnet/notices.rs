@@ -2,10 +2,12 @@
 //! client address of which the host was told least comes first, and when there is no room who has
 //! most gives way, so that nobody can keep others from a host by asking for it all the time.
 
+use std::collections::BTreeSet;
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU16;
+
+use smallvec::SmallVec;
 
 use crate::clock::Instant;
 use crate::customers::{LEVELS, Shares, common, weight};
@@ -48,9 +50,10 @@ impl Default for Notices {
 /// addresses that ask all the time none keeps a newcomer waiting, nor does who has a /48.
 #[derive(Debug, Default)]
 struct Queue {
-    notices: VecDeque<Notice>,
-    /// How many left of each network.
-    told: Shares,
+    /// Mostly one.
+    notices: SmallVec<[Notice; 1]>,
+    /// How many left of each network, if any did while others waited.
+    told: Option<Box<Shares>>,
 }
 
 /// What a host is told of a client.
@@ -86,7 +89,7 @@ impl Notice {
 impl Queue {
     /// The round in which one more notice of this client would be.
     fn round_of(&self, client: IpAddr) -> u32 {
-        let mut held = if self.told.is_empty() { [0; LEVELS] } else { self.told.of(client) };
+        let mut held = self.told.as_ref().map_or([0; LEVELS], |told| told.of(client));
         for notice in &self.notices {
             let is_common = common(notice.ip, client);
             held.iter_mut().zip(is_common).for_each(|(held, is)| *held += u32::from(is));
@@ -97,12 +100,12 @@ impl Queue {
     /// Whether the last in the queue gives way to this client. As it is in the latest round, its
     /// address has most of all.
     fn gives_way_to(&self, client: IpAddr) -> bool {
-        self.notices.back().is_some_and(|last| last.round > self.round_of(client))
+        self.notices.last().is_some_and(|last| last.round > self.round_of(client))
     }
 
     /// How many notices, and how many addresses told.
     fn size(&self) -> (usize, usize) {
-        (self.notices.len(), self.told.len())
+        (self.notices.len(), self.told.as_ref().map_or(0, |told| told.len()))
     }
 
     fn push(&mut self, news: News) {
@@ -113,18 +116,18 @@ impl Queue {
     }
 
     fn pop(&mut self, has_room: bool) -> Option<News> {
-        let notice = self.notices.pop_front()?;
-        let news = notice.news();
-        if self.notices.is_empty() {
+        if self.notices.len() < 2 {
             // All is forgotten then.
-            return Some(news);
+            return self.notices.pop().map(|notice| notice.news());
         }
-        if !has_room || self.told.len() >= limits::TOLD_PER_HOST {
+        let notice = self.notices.remove(0);
+        let told = self.told.get_or_insert_default();
+        if !has_room || told.len() >= limits::TOLD_PER_HOST {
             // So many have had their turn that all begin anew.
-            self.told = Shares::default();
+            **told = Shares::default();
         }
-        self.told.add(notice.ip, 1);
-        Some(news)
+        told.add(notice.ip, 1);
+        Some(notice.news())
     }
 }
 
@@ -141,6 +144,9 @@ impl Notices {
     /// Whether one of a client at this address may wait for its host's turn, be it in the place of
     /// one whose address, or whose host, has more.
     pub(super) fn has_room(&self, host: ConnId, client: IpAddr) -> bool {
+        if self.count < limits::NOTICES_PER_HOST {
+            return true;
+        }
         let length = self.len(host);
         if length < limits::NOTICES_PER_HOST && self.count < limits::NOTICES {
             return true;
@@ -150,21 +156,24 @@ impl Notices {
     }
 
     /// Notes that a host is to be told of a client, unless it is to be told that already, or
-    /// there is no room.
-    pub(super) fn push(&mut self, host: ConnId, news: impl Into<News>) {
+    /// there is no room. Whether there was.
+    pub(super) fn push(&mut self, host: ConnId, news: impl Into<News>) -> bool {
         let news = news.into();
         let is_same = |notice: &Notice| notice.news() == news;
-        let is_merged =
-            self.queues.get(&host).is_some_and(|queue| queue.notices.iter().any(is_same));
-        if is_merged || !self.has_room(host, news.client.ip()) {
-            return;
+        let queue = self.queues.get(&host);
+        let length = queue.map_or(0, |queue| queue.notices.len());
+        if queue.is_some_and(|queue| queue.notices.iter().any(is_same)) {
+            return true;
         }
-        let length = self.len(host);
         if length >= limits::NOTICES_PER_HOST || self.count >= limits::NOTICES {
+            if !self.has_room(host, news.client.ip()) {
+                return false;
+            }
             let from = self.longest_but(host, length).unwrap_or(host);
-            self.change(from, |queue| queue.notices.pop_back());
+            self.change(from, |queue| queue.notices.pop());
         }
         self.change(host, |queue| queue.push(news));
+        true
     }
 
     /// Takes the next client that a host is to be told of.
@@ -193,7 +202,7 @@ impl Notices {
     pub(super) fn come_back(&mut self, now: Instant, host: ConnId, at: SocketAddr) {
         while self.left.take_due(now).is_some() {}
         let Some(queue) = self.left.remove(&at) else { return };
-        queue.notices.iter().for_each(|notice| self.push(host, notice.news()));
+        queue.notices.iter().for_each(|notice| _ = self.push(host, notice.news()));
     }
 
     /// The host whose queue gives way to a host with a queue of this length, if only the bound
@@ -254,7 +263,7 @@ mod tests {
     #[test]
     fn client_addresses_take_turns() {
         let mut notices = Notices::default();
-        (1..=4).for_each(|port| notices.push(HOST, client(1, port)));
+        (1..=4).for_each(|port| _ = notices.push(HOST, client(1, port)));
         assert_eq!(pop(&mut notices, HOST), Some(client(1, 1)));
         notices.push(HOST, client(2, 1));
         notices.push(HOST, client(2, 2));
@@ -267,7 +276,7 @@ mod tests {
     fn a_newcomer_comes_before_those_of_whom_the_host_was_told() {
         let mut notices = Notices::default();
         for port in 1..=3 {
-            (1..=60).for_each(|n| notices.push(HOST, client(n, port)));
+            (1..=60).for_each(|n| _ = notices.push(HOST, client(n, port)));
             (1..=40).for_each(|_| _ = pop(&mut notices, HOST));
         }
         notices.push(HOST, client(99, 1));
@@ -284,7 +293,7 @@ mod tests {
     #[test]
     fn who_asks_again_before_the_host_was_told_is_told_once() {
         let mut notices = Notices::default();
-        (0..9).for_each(|n| notices.push(HOST, client(1, n % 3)));
+        (0..9).for_each(|n| _ = notices.push(HOST, client(1, n % 3)));
         assert_eq!(all(&mut notices, HOST), [0, 1, 2].map(|port| client(1, port)));
         notices.push(HOST, client(1, 1));
         assert_eq!(notices.len(HOST), 1, "the host has been told, and is told anew");
@@ -315,7 +324,7 @@ mod tests {
         let neighbour = "[2001:db8:0:1::1]:1";
         ["[2001:db8::1]:1", "[2001:db8::2]:1", "[2001:db8::3]:1", "[2001:db8::4]:1", neighbour]
             .iter()
-            .for_each(|text| notices.push(HOST, of(text)));
+            .for_each(|text| _ = notices.push(HOST, of(text)));
         assert_eq!(pop(&mut notices, HOST), Some(of("[2001:db8::1]:1")));
         assert_eq!(pop(&mut notices, HOST), Some(of("[2001:db8::2]:1")));
         assert_eq!(pop(&mut notices, HOST), Some(of("[2001:db8::3]:1")));
@@ -335,7 +344,7 @@ mod tests {
         let mut waits = std::collections::BTreeMap::new();
         // Twenty joins of the one customer for each that the host is told of.
         for tick in 0..400 {
-            (0..20).for_each(|n| notices.push(HOST, of(0, 20 * tick + n)));
+            (0..20).for_each(|n| _ = notices.push(HOST, of(0, 20 * tick + n)));
             if tick % 20 == 10 {
                 assert!(notices.has_room(HOST, of(tick, 0).ip()), "at {tick}");
                 notices.push(HOST, of(tick, 0));
@@ -375,7 +384,7 @@ mod tests {
         let [back, late] = [limits::HOST_RETURN / 2, limits::HOST_RETURN].map(|time| begin + time);
         let at = |n| client(200, n);
         for n in 0..2 {
-            (1..=2).for_each(|port| notices.push(host(n), client(1, port)));
+            (1..=2).for_each(|port| _ = notices.push(host(n), client(1, port)));
             notices.leave(begin, host(n), Some(at(n)));
         }
         assert_eq!((notices.count, notices.by_length.len()), (0, 0));
