@@ -10,6 +10,7 @@ use log::log;
 
 use crate::clock::Now;
 use crate::dialect::Name;
+use crate::introductions::relay::sessions::Refused;
 use crate::limits;
 use crate::lines::Lines;
 use crate::nats::{Kind, Nats};
@@ -37,11 +38,19 @@ pub enum Way {
     Direct(Option<Duration>),
     /// The relay has passed packets on both ways.
     Relayed(Duration),
-    /// Nothing came through.
-    No {
-        /// The relay was tried as well.
-        with_relay: bool,
-    },
+    /// Nothing came through, nor by the relay.
+    No(Relay),
+}
+
+/// What the relay did for those who did not get through otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Relay {
+    /// It was not asked for, or there is none for them.
+    Untried,
+    /// It had no place for them.
+    Refused(Refused),
+    /// They were told of it.
+    InVain,
 }
 
 /// The introductions that have ended.
@@ -70,10 +79,10 @@ impl Journal {
         *match way {
             Way::Direct(_) => &mut counts.direct,
             Way::Relayed(_) => &mut counts.relayed,
-            Way::No { .. } => &mut counts.failed,
+            Way::No(_) => &mut counts.failed,
         } += 1;
         let line = Line { attempt, way, kinds };
-        if let Way::No { .. } = way {
+        if let Way::No(_) = way {
             if self.failures.len() >= limits::FAILURES {
                 self.failures.pop_front();
             }
@@ -136,9 +145,16 @@ impl fmt::Display for Line<'_> {
                     took.as_secs_f64()
                 )
             }
-            Way::No { with_relay } => {
-                let why = if with_relay { RELAYED_IN_VAIN } else { reason(self.kinds) };
-                write!(f, "{client} did not get through to {whom}: {why}")
+            Way::No(relay) => {
+                write!(f, "{client} did not get through to {whom}: ")?;
+                match relay {
+                    Relay::InVain => f.write_str(RELAYED_IN_VAIN),
+                    Relay::Untried => f.write_str(&reason(self.kinds, "; a relay would help")),
+                    Relay::Refused(why) => {
+                        let reason = reason(self.kinds, "");
+                        write!(f, "{reason}; the relay would help, but {why}")
+                    }
+                }
             }
         }
     }
@@ -147,23 +163,24 @@ impl fmt::Display for Line<'_> {
 const RELAYED_IN_VAIN: &str = "one of them has sent nothing to the relay, so UDP is blocked there, \
                                a firewall here blocks the ports of the relay, or the game has ended";
 
-/// What is in the way of host and client, as far as that is known.
-fn reason([host, client]: [Kind; 2]) -> &'static str {
+/// What is in the way of host and client, as far as that is known, and what helps if that is what a relay
+/// helps against.
+fn reason([host, client]: [Kind; 2], help: &str) -> String {
     let is_unknown = host == Kind::Unknown || client == Kind::Unknown;
     match (host.is_symmetric(), client.is_symmetric()) {
-        (true, true) => "both routers give each player another port; a relay would help",
-        (true, false) => {
+        (true, true) => format!("both routers give each player another port{help}"),
+        (true, false) => format!(
             "the host's router gives each player another port, the client's lets in only who was \
-             knocked at; a relay would help"
-        }
-        (false, true) => {
+             knocked at{help}"
+        ),
+        (false, true) => format!(
             "the client's router gives each player another port, the host's lets in only who was \
-             knocked at; a relay would help"
-        }
-        (false, false) if is_unknown => {
+             knocked at{help}"
+        ),
+        (false, false) if is_unknown => format!(
             "a router gives each player another port, or UDP is blocked; punch nat, started there, \
-             tells which, and a relay would help"
-        }
-        (false, false) => "UDP is blocked on one side, or the game has ended",
+             tells which{help}"
+        ),
+        (false, false) => "UDP is blocked on one side, or the game has ended".into(),
     }
 }

@@ -4,9 +4,9 @@
 use std::net::SocketAddr;
 
 use super::is_same_family;
-use super::journal::{Attempt, Way};
+use super::journal::{Attempt, Relay, Way};
 use super::relay::Shape;
-use super::relay::sessions::Places;
+use super::relay::sessions::{Places, Refused};
 use crate::dialect::Context;
 use crate::nats::Kind;
 
@@ -91,9 +91,15 @@ pub fn note_end(cx: &mut Context<'_>, attempt: &Attempt, worked: bool) {
         (Some(session), true) => return cx.shared.relay.welcomed(session.id),
         (Some(_), false) => return,
         (None, true) => Way::Direct(None),
-        (None, false) => Way::No { with_relay: false },
+        (None, false) => Way::No(refusal(cx, pair).map_or(Relay::Untried, Relay::Refused)),
     };
     cx.shared.journal.note(cx.now, &cx.shared.nats, attempt, way);
+}
+
+/// Why the relay has no place for a client and its host, if there is one for them.
+pub fn refusal(cx: &mut Context<'_>, pair: [SocketAddr; 2]) -> Option<Refused> {
+    let refused = cx.shared.relay.refuses(cx.now, pair.map(|at| at.ip()));
+    refused.filter(|why| *why != Refused::NoRelay)
 }
 
 #[cfg(test)]

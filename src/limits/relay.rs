@@ -22,6 +22,10 @@ pub const MOVED: Duration = Duration::from_secs(2);
 /// nobody takes all that a host may have.
 pub const PER_PAIR: u32 = 4;
 
+/// Sessions of one network, a /24 or a /48, in which a session counts for each side: an eighth of all, so
+/// that one network does not take them from everybody.
+pub const PER_NETWORK: u32 = SESSIONS as u32 / 8;
+
 /// A session that is so old is over, so that none is for ever. Nobody plays longer.
 pub const AGE: Duration = Duration::from_secs(12 * 3600);
 

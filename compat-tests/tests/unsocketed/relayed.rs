@@ -239,3 +239,42 @@ fn many_clients_are_told_a_notify_gap_apart() {
     story.wait(200);
     assert_eq!(to_host(&story), 3);
 }
+
+/// Others have filled the queue of the host in the meantime: it is told when they have had their turns.
+#[test]
+fn who_finds_the_queue_of_the_host_full_is_relayed_a_little_later() {
+    let mut story = relaying();
+    let host = story.host(HOST, 4000, "Pong", "Ann");
+    let client = story.join(CLIENT, 5000, HOST);
+    story.wait(999);
+    for n in 0..=punchd::limits::NOTICES_PER_HOST {
+        let other = story.join(&format!("192.0.2.{n}"), 5000, HOST);
+        story.fin(other);
+    }
+    story.wait(1);
+    assert_eq!(sessions(&mut story), [], "there is no room");
+    story.wait(30_000);
+    let [(_, for_client, for_host)] = sessions(&mut story)[..] else { panic!("one session") };
+    for (whom, port) in [(client, for_client), (host, for_host)] {
+        assert!(story.told.contains(&(whom, at(RELAY, port))), "{:?}", story.told);
+    }
+}
+
+#[test]
+fn whom_the_relay_has_no_place_for_is_not_told_that_a_relay_would_help() {
+    let mut story = relaying();
+    story.host(HOST, 4000, "Pong", "Ann");
+    let most = punchd::limits::relay::PER_PAIR as usize;
+    for _ in 0..=most {
+        story.join(CLIENT, 5000, HOST);
+    }
+    story.wait(1200);
+    assert_eq!(sessions(&mut story).len(), most);
+    story.wait(60_000);
+    let lines = story.shared.journal.lines();
+    let failure = lines.iter().rfind(|line| line.contains("did not get through")).unwrap();
+    assert!(
+        failure.contains("the relay would help, but there are 4 sessions between"),
+        "{failure}"
+    );
+}

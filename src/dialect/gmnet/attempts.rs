@@ -7,7 +7,8 @@ use super::Gmnet;
 use super::names::Short;
 use crate::clock::Instant;
 use crate::dialect::{ConnId, Context, Name};
-use crate::introductions::journal::{Attempt, Way};
+use crate::introductions::journal::{Attempt, Relay, Way};
+use crate::introductions::plan;
 use crate::introductions::relay::SessionId;
 use crate::limits;
 
@@ -73,7 +74,11 @@ impl Gmnet {
         for _ in 0..AT_ONCE {
             let Some((_, told)) = self.attempts.take_due(cx.now.instant) else { break };
             if told.session.is_none() {
-                self.note_end(cx, &told, Way::No { with_relay: false });
+                let pair = [told.client, told.host];
+                let has_relay = cx.shared.relay.serves_apart(pair.map(|at| at.ip()));
+                let refused = if has_relay { plan::refusal(cx, pair) } else { None };
+                let relay = refused.map_or(Relay::Untried, Relay::Refused);
+                self.note_end(cx, &told, Way::No(relay));
             }
         }
     }

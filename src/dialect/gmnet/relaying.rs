@@ -65,9 +65,16 @@ impl Gmnet {
         for _ in 0..AT_ONCE {
             let Some(id) = self.relays.pop_due(cx.now.instant) else { break };
             let Some(told) = self.attempts.get(&id).copied() else { continue };
-            if let Some(key) = self.hosts.find(told.host.ip(), Some(told.host.port())) {
-                self.relay(cx, id, told.client, key);
+            let Some(key) = self.hosts.find(told.host.ip(), Some(told.host.port())) else {
+                continue;
+            };
+            let conn = self.hosts.get(key).map(|host| host.conn);
+            if conn.is_some_and(|host| !self.notices.has_room(host, told.client.ip())) {
+                // Others come first.
+                self.relays.arm(cx.now.instant, id);
+                continue;
             }
+            self.relay(cx, id, told.client, key);
         }
     }
 

@@ -1,8 +1,9 @@
 //! Which ports two players are given. Only an introduction gives a session out, and only to addresses
 //! that are proven: it is no open relay.
 
+use std::collections::hash_map::Entry;
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 
 use hashlink::LinkedHashMap;
@@ -10,11 +11,11 @@ use log::warn;
 
 use super::{Bounds, Report, Session, SessionId, Shape, Side};
 use crate::clock::{Instant, Now};
-use crate::customers::{Counts, network};
+use crate::customers::{Counts, network, widest};
 use crate::dialect::Name;
 use crate::hash::{Keyed, Map};
 use crate::introductions::PublicIps;
-use crate::introductions::journal::{Attempt, Way};
+use crate::introductions::journal::{Attempt, Relay, Way};
 use crate::limits;
 use crate::timers::Seldom;
 
@@ -57,10 +58,12 @@ pub struct Sessions {
     open: Map<SessionId, (Session, Passage)>,
     /// Whose packets at which port of the pool belong to which session.
     taken: Map<(IpAddr, u16), SessionId>,
-    /// What those were told who have one: dialect, client and host; of several, the last.
-    between: Map<(Name, [SocketAddr; 2]), Places>,
+    /// Which one two have: dialect, client and host; of several, the last.
+    between: Map<(Name, [SocketAddr; 2]), SessionId>,
     /// How many each customer has; both sides count.
     held: Counts,
+    /// How many the networks of customers have; a session counts for each side.
+    neighbours: Map<IpAddr, u32>,
     /// How many sessions there are between two customers.
     pairs: Map<[IpAddr; 2], u32>,
     /// Which port of the pool comes next for the hosts of an address, those that were told one longest ago
@@ -111,6 +114,8 @@ pub enum Refused {
     NoRelay,
     /// This address has as many sessions as it may have.
     Share(IpAddr),
+    /// The network of this address has.
+    Network(IpAddr),
     /// There are as many between these two addresses as there may be.
     Pair,
     /// There are as many sessions as there may be.
@@ -128,6 +133,11 @@ impl fmt::Display for Refused {
             Self::Share(addr) => write!(
                 f,
                 "{addr} is relayed as often as it may be; allow more with --relay-sessions"
+            ),
+            Self::Network(addr) => write!(
+                f,
+                "the network of {addr} has {} sessions already",
+                limits::relay::PER_NETWORK
             ),
             Self::Pair => write!(
                 f,
@@ -184,7 +194,16 @@ impl Sessions {
     #[must_use]
     pub fn between(&self, dialect: Name, pair: [SocketAddr; 2]) -> Option<Places> {
         // Mostly there are none: no hash is needed to know that.
-        if self.between.is_empty() { None } else { self.between.get(&(dialect, pair)).copied() }
+        if self.between.is_empty() {
+            return None;
+        }
+        let id = *self.between.get(&(dialect, pair))?;
+        let (session, _) = self.open.get(&id)?;
+        let [for_client, for_host] = session.sides.map(|side| {
+            let told = self.told(side.addr)?;
+            Some(SocketAddr::new(told, side.port))
+        });
+        Some(Places { id, for_client: for_client?, for_host: for_host? })
     }
 
     /// Gives the two players, both of whose addresses are proven, a session.
@@ -213,10 +232,10 @@ impl Sessions {
         for side in sides {
             self.taken.insert((side.addr, side.port), id);
             self.held.add(side.addr);
+            *self.neighbours.entry(neighbourhood(side.addr)).or_default() += 1;
         }
         *self.pairs.entry([client, host].map(network)).or_default() += 1;
-        let places = Places { id, for_client, for_host };
-        self.between.insert((attempt.dialect, [attempt.client, attempt.host]), places);
+        self.between.insert((attempt.dialect, [attempt.client, attempt.host]), id);
         self.open.insert(
             id,
             (
@@ -225,7 +244,33 @@ impl Sessions {
             ),
         );
         self.new.push(session);
-        Ok(places)
+        Ok(Places { id, for_client, for_host })
+    }
+
+    /// Why a client and its host would not be given a session now, as far as that does not depend on the
+    /// ports that they have.
+    pub fn refuses(&mut self, now: Now, players: [IpAddr; 2]) -> Option<Refused> {
+        if !self.serves(players) {
+            return Some(Refused::NoRelay);
+        }
+        let bounds = self.config.as_ref()?.bounds;
+        if bounds.month_bytes.is_some_and(|most| self.passed.in_month(now.unix) >= most) {
+            return Some(Refused::Month);
+        }
+        if self.open.len() >= limits::relay::SESSIONS {
+            return Some(Refused::Full);
+        }
+        let between = self.pairs.get(&players.map(network)).copied().unwrap_or_default();
+        if between >= limits::relay::PER_PAIR {
+            return Some(Refused::Pair);
+        }
+        let most = bounds.sessions_per_address as usize;
+        if let Some(full) = players.into_iter().find(|addr| self.held.of(*addr) >= most) {
+            return Some(Refused::Share(full));
+        }
+        let of_neighbours = |addr| self.neighbours.get(&neighbourhood(addr)).copied();
+        let is_full = |addr: &IpAddr| of_neighbours(*addr) >= Some(limits::relay::PER_NETWORK);
+        players.into_iter().find(is_full).map(Refused::Network)
     }
 
     /// What the client is to be told, and the host.
@@ -235,23 +280,12 @@ impl Sessions {
         [client, host]: [IpAddr; 2],
         shape: Shape,
     ) -> Result<[SocketAddr; 2], Refused> {
+        if let Some(why) = self.refuses(now, [client, host]) {
+            return Err(why);
+        }
         let config = self.config.as_ref().ok_or(Refused::NoRelay)?;
         let at_client = config.told.like(client).ok_or(Refused::NoRelay)?;
         let at_host = config.told.like(host).ok_or(Refused::NoRelay)?;
-        if config.bounds.month_bytes.is_some_and(|most| self.passed.in_month(now.unix) >= most) {
-            return Err(Refused::Month);
-        }
-        if self.open.len() >= limits::relay::SESSIONS {
-            return Err(Refused::Full);
-        }
-        let most = config.bounds.sessions_per_address as usize;
-        let between = self.pairs.get(&[client, host].map(network)).copied().unwrap_or_default();
-        if between >= limits::relay::PER_PAIR {
-            return Err(Refused::Pair);
-        }
-        if let Some(full) = [client, host].into_iter().find(|addr| self.held.of(*addr) >= most) {
-            return Err(Refused::Share(full));
-        }
         let (first, size) = pool(&config.ports);
         let is_free =
             |addr, place: u16| !self.taken.contains_key(&(addr, first.wrapping_add(place)));
@@ -294,22 +328,17 @@ impl Sessions {
                 for side in session.sides {
                     self.taken.remove(&(side.addr, side.port));
                     self.held.remove(side.addr);
+                    less(&mut self.neighbours, neighbourhood(side.addr));
                 }
-                let pair = session.sides.map(|side| network(side.addr));
-                if let Some(count) = self.pairs.get_mut(&pair) {
-                    *count -= 1;
-                    if *count == 0 {
-                        self.pairs.remove(&pair);
-                    }
-                }
+                less(&mut self.pairs, session.sides.map(|side| network(side.addr)));
                 let Attempt { dialect, client, host, .. } = passage.attempt;
                 let pair = (dialect, [client, host]);
-                if self.between.get(&pair).is_some_and(|places| places.id == id) {
+                if self.between.get(&pair) == Some(&id) {
                     self.between.remove(&pair);
                 }
                 let way = match passage.is_welcome {
                     true => Way::Direct(None),
-                    false => Way::No { with_relay: true },
+                    false => Way::No(Relay::InVain),
                 };
                 (!passage.is_through).then_some((passage.attempt, way))
             }
@@ -336,6 +365,7 @@ impl Sessions {
         self.taken.clear();
         self.between.clear();
         self.pairs.clear();
+        self.neighbours.clear();
         self.held = Counts::default();
     }
 
@@ -354,6 +384,24 @@ impl Sessions {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.open.is_empty()
+    }
+}
+
+/// One less of those that are counted under a key.
+fn less<K: Eq + std::hash::Hash>(counts: &mut Map<K, u32>, key: K) {
+    if let Entry::Occupied(mut count) = counts.entry(key) {
+        *count.get_mut() -= 1;
+        if *count.get() == 0 {
+            count.remove();
+        }
+    }
+}
+
+/// The network that a customer is in: a /24, or the /48 that is the widest that one customer has.
+fn neighbourhood(addr: IpAddr) -> IpAddr {
+    match addr {
+        IpAddr::V4(v4) => Ipv4Addr::from_bits(v4.to_bits() & !0xff).into(),
+        IpAddr::V6(_) => widest(addr),
     }
 }
 

@@ -172,6 +172,22 @@ fn an_address_has_its_share_as_client_and_as_host() {
     assert!(open(&mut all, 0, [1, 2]).is_ok());
 }
 
+/// Else a few hundred addresses of one provider would take all sessions.
+#[test]
+fn a_network_has_its_share() {
+    let mut all = sessions(1000);
+    let share = limits::relay::PER_NETWORK as u16;
+    let ids: Vec<_> =
+        (0..share).map(|n| open(&mut all, 0, [n % 200, 256 + 2 * n]).unwrap().id).collect();
+    assert_eq!(open(&mut all, 0, [250, 60_000]), Err(Refused::Network(player(250))));
+    assert_eq!(open(&mut all, 0, [60_000, 250]), Err(Refused::Network(player(250))));
+    assert!(open(&mut all, 0, [60_000, 60_001]).is_ok(), "others are not concerned");
+    end(&mut all, 0, ids[7]);
+    assert!(open(&mut all, 0, [250, 60_000]).is_ok());
+    ids.into_iter().for_each(|id| _ = end(&mut all, 0, id));
+    assert_eq!(all.neighbours.len(), 2, "nothing is kept of who has none");
+}
+
 #[test]
 fn an_ipv6_network_has_one_share() {
     let told = PublicIps::from("2001:db8::20".parse::<IpAddr>().unwrap());
@@ -244,7 +260,7 @@ fn what_became_of_a_session_is_told_once() {
     assert_eq!(end(&mut all, 9, through), None, "it is over");
 
     let vain = open(&mut all, 0, [1, 2]).unwrap().id;
-    assert_eq!(end(&mut all, 9, vain).unwrap().1, Way::No { with_relay: true });
+    assert_eq!(end(&mut all, 9, vain).unwrap().1, Way::No(Relay::InVain));
 
     let direct = open(&mut all, 0, [1, 2]).unwrap().id;
     all.welcomed(direct);
