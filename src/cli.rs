@@ -389,16 +389,18 @@ fn parse_flag(text: &str) -> Result<bool, String> {
     }
 }
 
-/// The address of one machine, or what stands for all that this one has.
+/// The address of one machine, or what stands for all that this one has. Lists are written with blanks
+/// as well as without.
 fn read_ip(text: &str) -> Option<IpAddr> {
-    let ip: IpAddr = text.parse().ok()?;
-    let meant = ip.to_canonical();
-    let is_for_many = meant.is_multicast() || meant == IpAddr::from(Ipv4Addr::BROADCAST);
-    (!is_for_many).then_some(ip)
+    let ip = text.trim().parse::<IpAddr>().ok()?.to_canonical();
+    let is_for_many = ip.is_multicast() || ip == IpAddr::from(Ipv4Addr::BROADCAST);
+    // Those of a link mean nothing without the name of the interface.
+    let is_of_link = matches!(ip, IpAddr::V6(v6) if v6.is_unicast_link_local());
+    (!is_for_many && !is_of_link).then_some(ip)
 }
 
 fn read_ip_of_one(text: &str) -> Option<IpAddr> {
-    read_ip(text).filter(|ip| !ip.to_canonical().is_unspecified())
+    read_ip(text).filter(|ip| !ip.is_unspecified())
 }
 
 fn parse_bind(text: &str) -> Result<IpAddr, String> {

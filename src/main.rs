@@ -14,6 +14,7 @@ use punchd::cli::{self, Options};
 use punchd::dialect::events::tls::Acceptor;
 use punchd::dialect::gmnet::text::clean_into;
 use punchd::dialect::{Name, stun};
+use punchd::introductions::is_inside;
 use punchd::limits::Limits;
 use punchd::logging;
 use punchd::net::bind::{Alternates, Bound};
@@ -108,6 +109,12 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     info!("punchd {} {listening}{also}, up to {most} connections{but}", env!("CARGO_PKG_VERSION"));
     if let Some(Place { config, .. }) = &relay {
         info!("{config}");
+        for ip in config.told.all().filter(|ip| is_inside(*ip)) {
+            warn!(
+                "the relay is told as {ip}, where only players in this network reach it: name the \
+                 address by which others do with --relay-public"
+            );
+        }
     }
     tell_service_manager(NotifyState::Ready);
     event_loop.run()?;

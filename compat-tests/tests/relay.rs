@@ -400,6 +400,12 @@ fn what_is_wrong_with_the_relay_is_said_at_the_start() {
     }
     let said = fails(&["--relay", "127.0.0.8", "--relay", "127.0.0.9"]);
     assert!(said.contains("one address of IPv4 and one of IPv6"), "{said}");
+    for option in ["--relay-ports=20000-20003", "--relay-month=1", "--relay-bytes=1"] {
+        let said = fails(&[option]);
+        assert!(said.contains("required") && said.contains("--relay"), "{option}: {said}");
+    }
+    let said = fails(&["--relay", "fe80::1"]);
+    assert!(said.contains("want an address of this machine"), "{said}");
 }
 
 #[test]
@@ -422,4 +428,5 @@ fn the_start_says_where_the_relay_is_and_for_whom() {
         "20000-20003",
     ]);
     own.wait_for_log("not for clients of GMnet");
+    own.wait_for_log("where only players in this network reach it");
 }

@@ -28,36 +28,36 @@ pub struct RelayOptions {
 
     /// UDP ports of the relay
     #[arg(long, env = "PUNCHD_RELAY_PORTS", hide_env = true, value_name = "A-B")]
-    #[arg(help_heading = "Relay", value_parser = parse_ports, default_value = PORTS)]
+    #[arg(help_heading = "Relay", value_parser = parse_ports, default_value = PORTS, requires = "relay")]
     pub relay_ports: Ports,
 
     /// Relayed pairs of one address (IPv6: /64 network)
     #[arg(long, env = "PUNCHD_RELAY_SESSIONS", hide = true, value_name = "N")]
     #[arg(help_heading = "Relay", value_parser = parse_connections)]
-    #[arg(default_value_t = Bounds::default().sessions_per_address as usize)]
+    #[arg(default_value_t = Bounds::default().sessions_per_address as usize, requires = "relay")]
     pub relay_sessions: usize,
 
     /// Bytes a second of one relayed player
     #[arg(long, env = "PUNCHD_RELAY_BYTES", hide = true, value_name = "N")]
     #[arg(help_heading = "Relay", value_parser = parse_rate)]
-    #[arg(default_value_t = Bounds::default().session_bytes)]
+    #[arg(default_value_t = Bounds::default().session_bytes, requires = "relay")]
     pub relay_bytes: u32,
 
     /// Packets a second of one relayed player
     #[arg(long, env = "PUNCHD_RELAY_PACKETS", hide = true, value_name = "N")]
     #[arg(help_heading = "Relay", value_parser = parse_rate)]
-    #[arg(default_value_t = Bounds::default().session_packets)]
+    #[arg(default_value_t = Bounds::default().session_packets, requires = "relay")]
     pub relay_packets: u32,
 
     /// Kilobytes a second that are relayed in all
     #[arg(long, env = "PUNCHD_RELAY_TOTAL", hide = true, value_name = "KB")]
     #[arg(help_heading = "Relay", value_parser = parse_rate)]
-    #[arg(default_value_t = Bounds::default().total_bytes / 1000)]
+    #[arg(default_value_t = Bounds::default().total_bytes / 1000, requires = "relay")]
     pub relay_total: u32,
 
     /// Gigabytes a month for the relay; 0 is no limit
     #[arg(long, env = "PUNCHD_RELAY_MONTH", hide_env = true, value_name = "GB")]
-    #[arg(help_heading = "Relay", value_parser = parse_rate, default_value_t = 0)]
+    #[arg(help_heading = "Relay", value_parser = parse_rate, default_value_t = 0, requires = "relay")]
     pub relay_month: u32,
 }
 
