@@ -10,7 +10,7 @@ use log::log;
 
 use crate::clock::Now;
 use crate::dialect::Name;
-use crate::introductions::relay::sessions::Refused;
+use crate::introductions::relay::Refused;
 use crate::limits;
 use crate::lines::Lines;
 use crate::nats::{Kind, Nats};

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 
 use super::is_same_family;
 use super::journal::{Attempt, Relay, Way};
-use super::relay::Shape;
-use super::relay::sessions::{Places, Refused};
+use super::relay::sessions::Places;
+use super::relay::{Refused, Shape};
 use crate::dialect::Context;
 use crate::nats::Kind;
 

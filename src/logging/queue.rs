@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::signal::SigSet;
 
 use super::LogError;
 use crate::limits;
-use crate::net::signals;
 
 /// Memory of a line besides its text.
 const ENTRY: usize = 64;
@@ -168,7 +168,8 @@ impl Write for Queue {
 pub(super) fn spawn(work: impl FnOnce() + Send + 'static) -> io::Result<()> {
     let run = || {
         // A signal that comes to this thread would not come to the loop.
-        signals::block_all();
+        // It leaves all signals to other threads. Nothing can be wrong with the set of all.
+        let _ = SigSet::all().thread_block();
         work();
     };
     thread::Builder::new().name("log".to_owned()).spawn(run).map(drop)

@@ -29,12 +29,6 @@ pub fn stop_at_signals(stopper: Stopper) -> Result<(), ctrlc::Error> {
     })
 }
 
-/// Leaves all signals to other threads than this one.
-pub fn block_all() {
-    // Nothing can be wrong with the set of all signals.
-    let _ = SigSet::all().thread_block();
-}
-
 /// SIGHUPs and SIGUSR1s, as something that the loop can wait for.
 pub struct Requests {
     signals: SignalFd,

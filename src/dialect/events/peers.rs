@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::data::{Data, Id, Label, Objects, Whole};
 use super::event::{Event, Fault, Nothing};
-use super::rooms::{DISCONNECTED, Member};
+use super::rooms::{DISCONNECTED, Member, other_family};
 use super::{Context, Events, Outbox};
 use crate::admission::Quoted;
 use crate::clock::Instant;
@@ -337,11 +337,6 @@ impl Events {
             plan::note_end(cx, &attempt, worked);
         }
     }
-}
-
-/// What is wrong where one has IPv4 and the other IPv6.
-pub(super) fn other_family() -> Fault {
-    Fault::new("family", "one of you has IPv4 and the other IPv6, so you cannot reach each other")
 }
 
 /// The kind of a NAT as it is written, if it is known.

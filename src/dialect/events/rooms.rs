@@ -13,7 +13,6 @@ use serde_json::json;
 
 use super::data::{Data, Label, Whole};
 use super::event::{Event, Fault, Nothing};
-use super::peers::other_family;
 use super::{Context, Events, Outbox};
 use crate::customers::Counts;
 use crate::dialect::{ConnId, hex};
@@ -399,4 +398,9 @@ impl Room {
     fn is_host(&self, id: ConnId) -> bool {
         self.host() == Some(id)
     }
+}
+
+/// What is wrong where one has IPv4 and the other IPv6.
+pub(super) fn other_family() -> Fault {
+    Fault::new("family", "one of you has IPv4 and the other IPv6, so you cannot reach each other")
 }

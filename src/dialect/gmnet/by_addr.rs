@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use super::hosts::HostKey;
+use super::slot::HostKey;
 use crate::hash::Map;
 
 /// The hosts of each address, the oldest first.

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::entry::{escaped_len, may_need_escape};
+use super::escape::{escaped_len, may_need_escape};
 
 /// The eight strings that a host describes itself with, in one allocation.
 #[derive(Debug, Default, PartialEq, Eq)]

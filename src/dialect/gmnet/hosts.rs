@@ -9,10 +9,10 @@ use smallvec::SmallVec;
 use super::by_addr::ByAddr;
 use super::data::Data;
 use super::host::{Host, Sign};
+use super::index::Index;
 use super::inside::Inside;
-use super::lobby::Index;
 use super::shares::Shares;
-use super::slot::Slot;
+use super::slot::{HostKey, Slot};
 use super::sorted::Order;
 use crate::clock::{Instant, Now};
 use crate::dialect::gmnet::ports::ClaimedReg;
@@ -20,18 +20,6 @@ use crate::dialect::{ConnId, Via};
 use crate::introductions::{PublicIps, is_inside};
 use crate::limits::{self, Limits};
 use crate::timers::Timers;
-
-/// A host in the table. Only the connection that registered it holds one, so it is never stale.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct HostKey(Slot);
-
-#[cfg(test)]
-impl HostKey {
-    /// The host in that place of the table.
-    pub(super) fn of_slot(slot: usize) -> Self {
-        Self(Slot::new(slot))
-    }
-}
 
 /// What a UDP `reg` is to the hosts of its address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

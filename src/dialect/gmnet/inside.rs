@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::hosts::HostKey;
+use super::slot::HostKey;
 use crate::hash::Map;
 
 /// Those hosts, by a number that counts them in the order in which they registered.

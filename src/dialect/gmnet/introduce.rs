@@ -8,10 +8,12 @@ use std::net::{IpAddr, SocketAddr};
 use log::info;
 
 use super::command::Go;
-use super::hosts::{HostKey, newest};
+use super::hosts::newest;
 use super::names::Short;
 use super::notices::News;
 use super::ports::Likely;
+use super::request::{Outcome, Request, parse_target};
+use super::slot::HostKey;
 use super::waiting::WaitId;
 use super::{Gmnet, MASTER, MASTER_NOTFOUND};
 use crate::clock::{Instant, Now};
@@ -20,33 +22,6 @@ use crate::dialect::{ConnId, Context};
 use crate::introductions::candidates::ports_to_knock_at;
 use crate::introductions::{is_inside, is_same_family};
 use crate::limits;
-
-/// What a client wants.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Request {
-    pub(super) conn: ConnId,
-    pub(super) client: IpAddr,
-    pub(super) host: IpAddr,
-    /// If the client asked for one of several hosts of an address.
-    pub(super) port: Option<u16>,
-}
-
-/// What can be said to a request.
-pub(super) enum Outcome {
-    /// Nothing yet.
-    Wait,
-    /// There is no such host.
-    NotFound,
-    /// The host is there, but one speaks IPv4 with the server and the other IPv6: neither has a
-    /// socket for what it would be told.
-    OtherFamily(HostKey),
-    /// The host is there, but where is not known. The client's port may be known.
-    HostWithoutPort(HostKey, Option<u16>),
-    /// The same, but a packet came from a neighbouring address that can only be the host's.
-    Elsewhere(HostKey, SocketAddr, Option<u16>),
-    /// The host's port, and the client's if it is known.
-    Found(HostKey, u16, Option<u16>),
-}
 
 impl Gmnet {
     /// A client asks for the host at an address.
@@ -434,16 +409,4 @@ fn push_second(port: u16, bytes: &mut Vec<u8>) {
     bytes.push(0);
     push_port(port, bytes);
     bytes.push(0);
-}
-
-/// The host a client asks for: an address, or one of several at an address by its UDP port. As
-/// strict as the old server, which compared texts: no names, no leading zeros. But white space
-/// around it, which people paste with it, means nothing.
-fn parse_target(text: &str) -> Option<(IpAddr, Option<u16>)> {
-    let text = text.trim();
-    if let Ok(addr) = text.parse::<IpAddr>() {
-        return Some((addr.to_canonical(), None));
-    }
-    let target = text.parse::<SocketAddr>().ok()?;
-    Some((target.ip().to_canonical(), Some(target.port())))
 }

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::hosts::HostKey;
+use super::slot::HostKey;
 use crate::clock::Instant;
 
 /// Steps of an interval: as many as there are bits in [`Keepalives::occupied`].

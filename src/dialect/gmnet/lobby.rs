@@ -1,7 +1,6 @@
 //! The list of hosts: which of them a request chooses, in which order, as which bytes.
 
 use std::cmp::Ordering;
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::ops::ControlFlow;
 
@@ -10,124 +9,17 @@ use log::debug;
 use super::command::{Command, Go};
 use super::entry::Writer;
 use super::host::Host;
-use super::hosts::{HostKey, Hosts};
+use super::hosts::Hosts;
+use super::index::Listed;
 use super::replies::Side;
-use super::sorted::{Order, SHORT, Sorted};
+use super::slot::HostKey;
+use super::sorted::{Entry, Order, text_work};
 use super::text::utf16_order;
 use super::{Config, Gmnet};
 use crate::clock::Now;
 use crate::dialect::{ConnId, Context, Outbox};
-use crate::hash::Map;
 use crate::introductions::is_same_family;
 use crate::limits;
-
-/// The listed hosts in order of their creation, all of them and those of each game, so that a
-/// request for one game costs nothing for the others.
-#[derive(Debug, Default)]
-pub struct Index {
-    all: Listed,
-    by_game: Map<Box<str>, Listed>,
-    /// The same in the order of their strings, where that is asked for.
-    sorted: Sorted,
-    /// How often a host came or left.
-    changes: u64,
-}
-
-#[derive(Debug, Default)]
-struct Listed {
-    entries: BTreeSet<Entry>,
-    /// Which of all changes was the last here.
-    version: u64,
-}
-
-/// Sorts by creation time as told, then by what came first. Each host has two, so they are small.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Entry {
-    created: u32,
-    number: u32,
-    key: HostKey,
-}
-
-impl Entry {
-    fn of(host: &Host, key: HostKey) -> Self {
-        Self { created: host.created, number: host.number, key }
-    }
-}
-
-impl Index {
-    /// How many hosts are listed.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.all.entries.len()
-    }
-
-    /// Whether none is.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.all.entries.is_empty()
-    }
-
-    /// Lists a host.
-    pub fn insert(&mut self, host: &Host, key: HostKey) {
-        let entry = Entry::of(host, key);
-        self.changes += 1;
-        let version = self.changes;
-        self.all.entries.insert(entry);
-        self.all.version = version;
-        self.sorted.insert(host, entry);
-        match self.by_game.get_mut(host.game()) {
-            // Nobody can ask for those without a game.
-            None if host.game().is_empty() => {}
-            Some(game) => {
-                game.entries.insert(entry);
-                game.version = version;
-            }
-            None => {
-                let entries = BTreeSet::from([entry]);
-                self.by_game.insert(host.game().into(), Listed { entries, version });
-            }
-        }
-    }
-
-    /// Takes a host from the list. Nothing that [`Self::insert`] looked at may have changed.
-    pub fn remove(&mut self, host: &Host, key: HostKey) {
-        let entry = Entry::of(host, key);
-        self.changes += 1;
-        self.all.entries.remove(&entry);
-        self.all.version = self.changes;
-        self.sorted.remove(host, entry);
-        if let Some(game) = self.by_game.get_mut(host.game()) {
-            game.entries.remove(&entry);
-            game.version = self.changes;
-            if game.entries.is_empty() {
-                self.by_game.remove(host.game());
-            }
-        }
-    }
-
-    /// The hosts of a game, or of all for the empty name; none if it has none.
-    fn of(&self, game: &str) -> Option<&Listed> {
-        if game.is_empty() { Some(&self.all) } else { self.by_game.get(game) }
-    }
-
-    /// Sees to it that there is a list in this order, if there are many hosts and as far as `most`
-    /// work goes. Returns the work that was done, and whether no more is to be done.
-    pub(super) fn prepare<'h>(
-        &mut self,
-        order: Order<'_>,
-        host: impl Fn(HostKey) -> Option<&'h Host>,
-        most: usize,
-    ) -> (usize, bool) {
-        let all =
-            if order.game.is_empty() { Some(&self.all) } else { self.by_game.get(order.game) };
-        match all {
-            Some(all) if all.entries.len() > SHORT => {
-                self.sorted.prepare(order, &all.entries, |entry| host(entry.key), most)
-            }
-            _ => (0, true),
-        }
-    }
-}
 
 /// A `lobby2` request.
 #[derive(Debug)]
@@ -300,11 +192,6 @@ fn by_creation(a: &Host, b: &Host) -> Ordering {
     (a.created, a.number).cmp(&(b.created, b.number))
 }
 
-/// Work to compare texts of that length.
-pub(super) fn text_work(bytes: usize) -> usize {
-    16 + bytes / 8
-}
-
 impl Gmnet {
     /// Tells who asks of the hosts. If that takes more work than there is in this turn, the
     /// connection waits for the next one.
@@ -373,6 +260,7 @@ impl Gmnet {
 
 #[cfg(test)]
 mod tests {
+    use super::super::sorted::SHORT;
     use super::*;
     use crate::clock::Instant;
     use crate::dialect::gmnet::data::Data;

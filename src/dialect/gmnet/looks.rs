@@ -9,7 +9,7 @@ use hashlink::LinkedHashMap;
 use hashlink::linked_hash_map::Entry;
 
 use super::host::Host;
-use super::hosts::HostKey;
+use super::slot::HostKey;
 use crate::clock::Instant;
 use crate::customers::network;
 use crate::hash::Keyed;

@@ -7,8 +7,8 @@ use std::net::{IpAddr, SocketAddr};
 use log::{info, warn};
 
 use super::host::Host;
-use super::hosts::HostKey;
-use super::introduce::{Outcome, Request};
+use super::request::{Outcome, Request};
+use super::slot::HostKey;
 use super::{Gmnet, version};
 
 /// Why a host is gone.

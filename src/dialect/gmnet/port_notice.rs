@@ -10,10 +10,10 @@ use log::{debug, info, warn};
 
 use super::Gmnet;
 use super::host::Host;
-use super::hosts::HostKey;
-use super::introduce::Request;
 use super::knocks::Refused;
 use super::names::Named;
+use super::request::Request;
+use super::slot::HostKey;
 use crate::clock::Instant;
 use crate::dialect::{Context, Via};
 use crate::introductions::is_inside;

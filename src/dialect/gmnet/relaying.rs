@@ -10,10 +10,10 @@ use std::num::NonZeroU16;
 use log::info;
 
 use super::Gmnet;
-use super::hosts::HostKey;
-use super::introduce::{Outcome, Request};
 use super::names::Named;
 use super::notices::News;
+use super::request::{Outcome, Request};
+use super::slot::HostKey;
 use crate::dialect::{ConnId, Context};
 use crate::introductions::plan;
 use crate::introductions::relay::Shape;

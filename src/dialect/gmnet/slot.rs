@@ -18,6 +18,18 @@ impl Slot {
     }
 }
 
+/// A host in the table. Only the connection that registered it holds one, so it is never stale.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HostKey(pub(super) Slot);
+
+#[cfg(test)]
+impl HostKey {
+    /// The host in that place of the table.
+    pub(super) fn of_slot(slot: usize) -> Self {
+        Self(Slot::new(slot))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

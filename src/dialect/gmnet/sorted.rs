@@ -8,7 +8,7 @@ use std::ops::Bound;
 
 use super::data::Text;
 use super::host::Host;
-use super::lobby::{Entry, text_work};
+use super::slot::HostKey;
 use super::text::utf16_order;
 use crate::limits;
 
@@ -25,6 +25,25 @@ pub(super) struct Order<'a> {
     pub(super) by: usize,
     /// `b` before `a`. Hosts with equal strings are in the order of their creation all the same.
     pub(super) descending: bool,
+}
+
+/// Sorts by creation time as told, then by what came first. Each host has two, so they are small.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Entry {
+    created: u32,
+    number: u32,
+    pub(super) key: HostKey,
+}
+
+impl Entry {
+    pub(super) fn of(host: &Host, key: HostKey) -> Self {
+        Self { created: host.created, number: host.number, key }
+    }
+}
+
+/// Work to compare texts of that length.
+pub(super) fn text_work(bytes: usize) -> usize {
+    16 + bytes / 8
 }
 
 /// All such lists.

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use slab::Slab;
 use smallvec::SmallVec;
 
-use super::introduce::Request;
+use super::request::Request;
 use super::slot::Slot;
 use crate::clock::{Instant, earliest};
 use crate::customers::{Possessions, Shares};

@@ -9,7 +9,7 @@ use std::ops::RangeInclusive;
 use hashlink::LinkedHashMap;
 use log::warn;
 
-use super::{Bounds, Report, Session, SessionId, Shape, Side};
+use super::{Bounds, Refused, Report, Session, SessionId, Shape, Side};
 use crate::clock::{Instant, Now};
 use crate::customers::{Counts, network, widest};
 use crate::dialect::Name;
@@ -105,55 +105,6 @@ pub struct Places {
     pub for_client: SocketAddr,
     /// Where the host finds the client.
     pub for_host: SocketAddr,
-}
-
-/// Why two players are not relayed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refused {
-    /// There is no relay, or it has no address of this player's family.
-    NoRelay,
-    /// This address has as many sessions as it may have.
-    Share(IpAddr),
-    /// The network of this address has.
-    Network(IpAddr),
-    /// There are as many between these two addresses as there may be.
-    Pair,
-    /// There are as many sessions as there may be.
-    Full,
-    /// This address has sessions at all ports of the pool.
-    NoPort(IpAddr),
-    /// All that may be passed on this month has been.
-    Month,
-}
-
-impl fmt::Display for Refused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoRelay => f.write_str("there is no relay for them"),
-            Self::Share(addr) => write!(
-                f,
-                "{addr} is relayed as often as it may be; allow more with --relay-sessions"
-            ),
-            Self::Network(addr) => write!(
-                f,
-                "the network of {addr} has {} sessions already",
-                limits::relay::PER_NETWORK
-            ),
-            Self::Pair => write!(
-                f,
-                "there are {} sessions between their two addresses already",
-                limits::relay::PER_PAIR
-            ),
-            Self::Full => write!(f, "there are {} sessions already", limits::relay::SESSIONS),
-            Self::NoPort(addr) => write!(
-                f,
-                "{addr} uses all ports of the relay; give it more with --relay-ports"
-            ),
-            Self::Month => f.write_str(
-                "what the relay may pass on in a month has been reached; allow more with --relay-month",
-            ),
-        }
-    }
 }
 
 impl Sessions {

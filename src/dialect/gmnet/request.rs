@@ -1,0 +1,45 @@
+//! What a client asks for, and what can be said to it.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::slot::HostKey;
+use crate::dialect::ConnId;
+
+/// What a client wants.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Request {
+    pub(super) conn: ConnId,
+    pub(super) client: IpAddr,
+    pub(super) host: IpAddr,
+    /// If the client asked for one of several hosts of an address.
+    pub(super) port: Option<u16>,
+}
+
+/// What can be said to a request.
+pub(super) enum Outcome {
+    /// Nothing yet.
+    Wait,
+    /// There is no such host.
+    NotFound,
+    /// The host is there, but one speaks IPv4 with the server and the other IPv6: neither has a
+    /// socket for what it would be told.
+    OtherFamily(HostKey),
+    /// The host is there, but where is not known. The client's port may be known.
+    HostWithoutPort(HostKey, Option<u16>),
+    /// The same, but a packet came from a neighbouring address that can only be the host's.
+    Elsewhere(HostKey, SocketAddr, Option<u16>),
+    /// The host's port, and the client's if it is known.
+    Found(HostKey, u16, Option<u16>),
+}
+
+/// The host a client asks for: an address, or one of several at an address by its UDP port. As
+/// strict as the old server, which compared texts: no names, no leading zeros. But white space
+/// around it, which people paste with it, means nothing.
+pub(super) fn parse_target(text: &str) -> Option<(IpAddr, Option<u16>)> {
+    let text = text.trim();
+    if let Ok(addr) = text.parse::<IpAddr>() {
+        return Some((addr.to_canonical(), None));
+    }
+    let target = text.parse::<SocketAddr>().ok()?;
+    Some((target.ip().to_canonical(), Some(target.port())))
+}
