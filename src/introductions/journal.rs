@@ -125,6 +125,7 @@ struct Line<'a> {
 impl fmt::Display for Line<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Attempt { client, host, game, .. } = self.attempt;
+        let [client, host] = [client, host].map(|at| Shown(*at));
         let whom = match &**game {
             "" => format!("host {host}"),
             game => format!("host {host} ({game})"),
@@ -157,6 +158,17 @@ impl fmt::Display for Line<'_> {
                 }
             }
         }
+    }
+}
+
+/// An endpoint, or the address alone of somebody whose port is not known.
+#[derive(Clone, Copy, Debug)]
+pub struct Shown(pub SocketAddr);
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(at) = self;
+        if at.port() == 0 { at.ip().fmt(f) } else { at.fmt(f) }
     }
 }
 

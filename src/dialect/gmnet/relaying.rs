@@ -15,6 +15,7 @@ use super::notices::News;
 use super::request::{Outcome, Request};
 use super::slot::HostKey;
 use crate::dialect::{ConnId, Context};
+use crate::introductions::journal::Shown;
 use crate::introductions::plan;
 use crate::introductions::relay::Shape;
 use crate::limits;
@@ -98,7 +99,7 @@ impl Gmnet {
         if self.lines.says(cx.now, client.ip())
             && let Some(host) = self.hosts.get(key)
         {
-            info!("{client} and host {} were told of the relay", Named(host));
+            info!("{} and host {} were told of the relay", Shown(client), Named(host));
         }
         self.note_failed(cx, client.ip(), at);
         let relay = NonZeroU16::new(places.for_host.port());
