@@ -246,13 +246,8 @@ impl Sessions {
         let mut places = (begin..size).chain(0..begin);
         let for_host = match shape {
             Shape::GameMaker => {
-                let next = self.told.remove(&host).unwrap_or(begin);
-                let place = (next..size).chain(0..next).find(|place| is_free(host, *place));
-                if self.told.len() >= limits::relay::HOSTS {
-                    self.told.pop_front();
-                }
-                self.told.insert(host, place.map_or(next, |place| (place + 1) % size));
-                place
+                let next = self.told.get(&host).copied().unwrap_or(begin);
+                (next..size).chain(0..next).find(|place| is_free(host, *place))
             }
             // What others list may have a port again.
             Shape::Any => places.clone().find(|place| is_free(host, *place)),
@@ -261,6 +256,13 @@ impl Sessions {
         let is_other = |place: &u16| client != host || *place != for_host;
         let for_client = places.find(|place| is_other(place) && is_free(client, *place));
         let for_client = for_client.ok_or(Refused::NoPort(client))?;
+        // Who is refused uses up none.
+        if shape == Shape::GameMaker {
+            if self.told.remove(&host).is_none() && self.told.len() >= limits::relay::HOSTS {
+                self.told.pop_front();
+            }
+            self.told.insert(host, (for_host + 1) % size);
+        }
         let at = |ip, place| SocketAddr::new(ip, first.wrapping_add(place));
         Ok([at(at_client, for_client), at(at_host, for_host)])
     }

@@ -146,6 +146,19 @@ fn a_host_is_told_a_port_again_when_it_was_told_all_others() {
 }
 
 #[test]
+fn who_is_refused_uses_up_no_port_of_the_host() {
+    let mut all = sessions(2);
+    for host in [2, 3] {
+        open(&mut all, 0, [1, host]).unwrap();
+    }
+    let first = open(&mut all, 0, [8, 9]).unwrap();
+    end(&mut all, 0, first.id);
+    assert_eq!(open(&mut all, 0, [1, 9]), Err(Refused::NoPort(player(1))));
+    let second = open(&mut all, 0, [8, 9]).unwrap();
+    assert_ne!(second.for_host, first.for_host);
+}
+
+#[test]
 fn one_client_address_does_not_take_all_sessions_of_a_host() {
     let mut all = sessions(64);
     let ids: Vec<_> = (0..limits::relay::PER_PAIR).map(|_| open(&mut all, 0, [1, 2])).collect();
