@@ -1,11 +1,15 @@
 //! Who does not get through is told of the relay, which is at another address than the server.
 
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use punchd::dialect::gmnet::{self, Gmnet};
 use punchd::introductions::PublicIps;
 use punchd::introductions::relay::sessions::{Config, Sessions};
 use punchd::introductions::relay::{Bounds, End, Report, SessionId, Shape};
 use punchd::nats::Seen;
 
-use super::story::{CLIENT, HOST, NOT_FOUND, Story, at, ip};
+use super::story::{CLIENT, HOST, MASTER, NOT_FOUND, Story, at, ip};
 
 const RELAY: &str = "192.0.2.20";
 const FIRST: u16 = 20_000;
@@ -66,6 +70,34 @@ fn who_is_still_connected_after_a_second_is_relayed() {
     story.wait(60_000);
     assert_eq!(counted(&story), "0 1 0", "once");
     assert_eq!(sessions(&mut story), []);
+}
+
+/// Its client was told the port that it had before.
+#[test]
+fn a_host_that_shows_another_port_meanwhile_is_relayed_all_the_same() {
+    let mut story = relaying();
+    let sockets = vec![SocketAddr::new(ip(MASTER), 6510)];
+    let relay = PublicIps::from(ip(RELAY));
+    story.gmnet = Gmnet::new(gmnet::Config {
+        sockets,
+        relay,
+        keepalive: Duration::ZERO,
+        ..gmnet::Config::default()
+    });
+    let host = story.host(HOST, 4000, "Pong", "Ann");
+    story.wait(300_000);
+    let client = story.join(CLIENT, 5000, HOST);
+    story.tells(host, at(MASTER, 6510));
+    story.wait(300);
+    story.tells(client, at(HOST, 4000));
+    story.tells(host, at(CLIENT, 5000));
+    story.knock(HOST, 4077, 16);
+    story.wait(1000 - 16 * 17);
+    let [(id, for_client, for_host)] = sessions(&mut story)[..] else { panic!("one session") };
+    story.tells(host, at(RELAY, for_host));
+    story.tells(client, at(RELAY, for_client));
+    report(&mut story, Report::Ended(id, End::Unanswered));
+    assert_eq!(counted(&story), "0 0 1");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use super::Gmnet;
 use super::names::Short;
+use super::slot::HostKey;
 use crate::clock::Instant;
 use crate::dialect::{ConnId, Context, Name};
 use crate::introductions::journal::{Attempt, Relay, Way};
@@ -20,6 +21,8 @@ const AT_ONCE: usize = 64;
 pub(super) struct Told {
     pub(super) client: SocketAddr,
     pub(super) host: SocketAddr,
+    /// The host's control connection: a host that was asked for its port may show another one meanwhile.
+    conn: ConnId,
     at: Instant,
     /// They were told of the relay as well.
     session: Option<SessionId>,
@@ -31,15 +34,16 @@ impl Gmnet {
         &mut self,
         cx: &Context<'_>,
         id: ConnId,
-        [client, host]: [SocketAddr; 2],
+        ([client, host], key): ([SocketAddr; 2], HostKey),
         session: Option<SessionId>,
     ) {
+        let Some(conn) = self.hosts.get(key).map(|host| host.conn) else { return };
         // Who has said that it sends nothing more has closed its half for another reason.
         if self.conns.get(id).is_none_or(|conn| conn.finished) {
             return;
         }
         let at = cx.now.instant;
-        self.attempts.arm_with(at, id, Told { client, host, at, session });
+        self.attempts.arm_with(at, id, Told { client, host, conn, at, session });
         if session.is_none() && cx.shared.relay.serves_apart([client.ip(), host.ip()]) {
             self.relays.arm(at, id);
         }
@@ -89,14 +93,22 @@ impl Gmnet {
             self.failed.cancel(&told.client.ip());
         }
         // Of one whose host has left there is nothing to say.
-        let Some(attempt) = self.attempt([told.client, told.host]) else { return };
+        let Some(key) = self.host_of(told) else { return };
+        let Some(attempt) = self.attempt([told.client, told.host], key) else { return };
         cx.shared.journal.note(cx.now, &cx.shared.nats, &attempt, way);
     }
 
+    /// The host that a client was told of: the one that is there now, which may have come back by another
+    /// connection; or the same one, elsewhere.
+    pub(super) fn host_of(&self, told: &Told) -> Option<HostKey> {
+        let port = Some(told.host.port()).filter(|port| *port != 0);
+        let same = || self.conns.get(told.conn).and_then(|conn| conn.host);
+        self.hosts.find(told.host.ip(), port).or_else(same)
+    }
+
     /// How the journal knows a client and its host, if that is there.
-    pub(super) fn attempt(&self, [client, host]: [SocketAddr; 2]) -> Option<Attempt> {
-        let at = self.hosts.find(host.ip(), Some(host.port()).filter(|port| *port != 0));
-        let game = self.hosts.get(at?)?.game();
+    pub(super) fn attempt(&self, [client, host]: [SocketAddr; 2], key: HostKey) -> Option<Attempt> {
+        let game = self.hosts.get(key)?.game();
         let game = Short(game).to_string().into_boxed_str();
         Some(Attempt { dialect: Name::Gmnet, client, host, game, is_proven: true })
     }

@@ -276,7 +276,8 @@ impl Gmnet {
                     let host = SocketAddr::new(host, port);
                     self.looks.met(cx.now.instant, client, host);
                     if let Some(port) = client_port {
-                        self.begin_attempt(cx, conn, [SocketAddr::new(client, port), host], None);
+                        let pair = [SocketAddr::new(client, port), host];
+                        self.begin_attempt(cx, conn, (pair, key), None);
                     }
                 }
                 let port = self.told_port(cx, key, port, request.client, client_port);

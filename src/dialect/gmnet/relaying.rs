@@ -66,9 +66,7 @@ impl Gmnet {
         for _ in 0..AT_ONCE {
             let Some(id) = self.relays.pop_due(cx.now.instant) else { break };
             let Some(told) = self.attempts.get(&id).copied() else { continue };
-            let Some(key) = self.hosts.find(told.host.ip(), Some(told.host.port())) else {
-                continue;
-            };
+            let Some(key) = self.host_of(&told) else { continue };
             let conn = self.hosts.get(key).map(|host| host.conn);
             if conn.is_some_and(|host| !self.notices.has_room(host, told.client.ip())) {
                 // Others come first.
@@ -93,7 +91,7 @@ impl Gmnet {
         if !cx.shared.relay.serves_apart(addrs) || !self.notices.has_room(conn, client.ip()) {
             return false;
         }
-        let Some(attempt) = self.attempt([client, at]) else { return false };
+        let Some(attempt) = self.attempt([client, at], key) else { return false };
         let opened = cx.shared.relay.open(cx.now, addrs, Shape::GameMaker, attempt);
         let Ok(places) = opened else { return false };
         if self.lines.says(cx.now, client.ip())
@@ -105,7 +103,7 @@ impl Gmnet {
         let relay = NonZeroU16::new(places.for_host.port());
         self.tell_all(cx, conn, [News { client, relay }].into_iter());
         self.tell_endpoint(cx, id, places.for_client);
-        self.begin_attempt(cx, id, [client, at], Some(places.id));
+        self.begin_attempt(cx, id, ([client, at], key), Some(places.id));
         true
     }
 
