@@ -161,6 +161,12 @@ impl Server {
         &self.shared.journal
     }
 
+    /// The sessions of the relay.
+    #[must_use]
+    pub fn relay(&self) -> &sessions::Sessions {
+        &self.shared.relay
+    }
+
     /// The sessions that the relay's thread is to be told of.
     pub fn new_sessions(&mut self) -> impl Iterator<Item = Session> {
         self.shared.relay.take_new()

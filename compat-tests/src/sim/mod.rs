@@ -28,6 +28,7 @@ pub mod network;
 pub mod peers;
 pub mod plan;
 pub mod promises;
+pub mod relayed;
 pub mod rng;
 pub mod siege;
 pub mod trace;

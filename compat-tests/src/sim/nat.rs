@@ -107,6 +107,17 @@ impl Nat {
         Self { addr, behaviour, mappings: Vec::new(), next_port }
     }
 
+    /// Its address outside.
+    #[must_use]
+    pub fn addr(&self) -> IpAddr {
+        self.addr
+    }
+
+    /// It forgets all mappings, as one does that is switched off and on.
+    pub fn forget(&mut self) {
+        self.mappings.clear();
+    }
+
     /// Its address outside, if its ports count, so that the next one can be foretold.
     #[must_use]
     pub fn counting(&self) -> Option<IpAddr> {

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use compat_tests::sim::relayed;
 use compat_tests::sim::siege::{self, Tally};
 use compat_tests::sim::{self, Summary};
 
@@ -28,11 +29,16 @@ pub(crate) struct Args {
     /// Honest players beside an adversary each, instead of bad weather
     #[arg(long, conflicts_with = "seed")]
     siege: bool,
+    /// The relay and all that send through it
+    #[arg(long, conflicts_with = "siege")]
+    relay: bool,
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), String> {
     match args.seed {
+        Some(seed) if args.relay => run_one_relay(seed),
         Some(seed) => run_one(seed),
+        None if args.relay => run_relays(args.first, args.seeds),
         None if args.siege => run_sieges(args.first, args.seeds),
         None => run_many(args.first, args.seeds),
     }
@@ -70,6 +76,28 @@ fn run_sieges(first: u64, seeds: u64) -> Result<(), String> {
     let mut total = Tally::default();
     for seed in first..first.saturating_add(seeds) {
         total.add(&siege::run(seed).map_err(|failure| failure.to_string())?);
+    }
+    say(total);
+    let seconds = start.elapsed().as_secs_f64().max(1e-6);
+    say(format_args!("{:.0} seeds a second", seeds as f64 / seconds));
+    Ok(())
+}
+
+fn run_one_relay(seed: u64) -> Result<(), String> {
+    let (result, trace) = relayed::run_traced(seed);
+    trace.lines().iter().for_each(say);
+    say(result.map_err(|failure| failure.to_string())?);
+    Ok(())
+}
+
+fn run_relays(first: u64, seeds: u64) -> Result<(), String> {
+    let start = Instant::now();
+    let mut total = relayed::Summary::default();
+    for seed in first..first.saturating_add(seeds) {
+        let run = relayed::run(seed).map_err(|failure| {
+            format!("{failure}\nrun it again with: punch sim --relay --seed {seed}")
+        });
+        total.add(&run?);
     }
     say(total);
     let seconds = start.elapsed().as_secs_f64().max(1e-6);

@@ -1,0 +1,248 @@
+//! What comes to the ports of the pool, and what leaves from there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+
+use punchd::clock::Instant;
+use punchd::introductions::relay::forwarding::Dropped;
+use punchd::introductions::relay::{Bounds, End, Report, Session, SessionId};
+use punchd::limits::relay as limits;
+
+use super::meter::Meter;
+use super::{Kept, Promise, broken};
+
+/// The relay looks so often which sessions are over.
+const CHECK: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// One of the two players of a session.
+#[derive(Debug)]
+struct Half {
+    addr: IpAddr,
+    pool_port: u16,
+    /// When anything came last from its address.
+    heard: Option<Instant>,
+    /// The ports that it came from.
+    ports: BTreeSet<u16>,
+    /// What came and has not been passed on; how often.
+    waiting: BTreeMap<Vec<u8>, u32>,
+    bytes: Meter,
+    packets: Meter,
+    has_passed: bool,
+}
+
+#[derive(Debug)]
+struct Passage {
+    began: Instant,
+    sides: [Half; 2],
+    bytes: u64,
+    is_connected: bool,
+}
+
+/// The sessions of the relay's thread, as they must be.
+#[derive(Debug)]
+pub(in super::super) struct Passed {
+    bounds: Bounds,
+    live: BTreeMap<SessionId, Passage>,
+    by_sender: BTreeMap<(u16, IpAddr), (SessionId, usize)>,
+    total: Meter,
+    /// Bytes that were passed on, and those that are known to have been.
+    sent: u64,
+    told: u64,
+}
+
+/// What a packet is known by: all of it, unless it is very long.
+fn known_by(data: &[u8]) -> Vec<u8> {
+    let mut key = data[..data.len().min(1500)].to_vec();
+    key.extend(data.len().to_le_bytes());
+    key
+}
+
+impl Passed {
+    pub(in super::super) fn new(bounds: Bounds) -> Self {
+        Self {
+            bounds,
+            live: BTreeMap::new(),
+            by_sender: BTreeMap::new(),
+            total: Meter::new(bounds.total_bytes),
+            sent: 0,
+            told: 0,
+        }
+    }
+
+    /// The thread takes a session.
+    pub(in super::super) fn open(&mut self, now: Instant, session: Session) -> Kept {
+        let half = |side: punchd::introductions::relay::Side| Half {
+            addr: side.addr,
+            pool_port: side.port,
+            heard: None,
+            ports: BTreeSet::new(),
+            waiting: BTreeMap::new(),
+            bytes: Meter::new(self.bounds.session_bytes),
+            packets: Meter::new(self.bounds.session_packets),
+            has_passed: false,
+        };
+        let sides = session.sides.map(half);
+        for (n, side) in sides.iter().enumerate() {
+            let sender = (side.pool_port, side.addr);
+            if let Some((other, _)) = self.by_sender.insert(sender, (session.id, n)) {
+                let what = format!("{sender:?} is of {other:?} and of {:?}", session.id);
+                return broken(Promise::OwnPorts, what);
+            }
+        }
+        let passage = Passage { began: now, sides, bytes: 0, is_connected: false };
+        self.live.insert(session.id, passage);
+        Ok(())
+    }
+
+    /// A datagram comes to a port of the pool. Whose it is, if it is that of a player.
+    pub(in super::super) fn arrives(
+        &mut self,
+        now: Instant,
+        port: u16,
+        from: SocketAddr,
+        data: &[u8],
+    ) -> Option<SessionId> {
+        let (id, n) = *self.by_sender.get(&(port, from.ip()))?;
+        let side = &mut self.live.get_mut(&id)?.sides[n];
+        if data.starts_with(b"\xde\xc0\xad\xde") {
+            side.heard = Some(now);
+            side.ports.insert(from.port());
+            *side.waiting.entry(known_by(data)).or_default() += 1;
+        }
+        Some(id)
+    }
+
+    /// A datagram leaves.
+    pub(in super::super) fn leaves(
+        &mut self,
+        now: Instant,
+        port: u16,
+        to: SocketAddr,
+        data: &[u8],
+    ) -> Kept {
+        let to_nobody = |why: &str| broken(Promise::NoOpenRelay, format!("{port} to {to}: {why}"));
+        let Some((id, n)) = self.by_sender.get(&(port, to.ip())).copied() else {
+            return to_nobody("that address has no session there");
+        };
+        let Some(passage) = self.live.get_mut(&id) else { return to_nobody("it is over") };
+        let [own, other] = &mut passage.sides;
+        let (whom, sender) = if n == 0 { (own, other) } else { (other, own) };
+        if !whom.ports.contains(&to.port()) {
+            return to_nobody("nothing came from that port");
+        }
+        if whom.heard.is_none_or(|heard| now - heard >= limits::CONSENT) {
+            return to_nobody("it has not sent anything for long");
+        }
+        match sender.waiting.get_mut(&known_by(data)) {
+            Some(count) if *count > 0 => *count -= 1,
+            _ => return to_nobody("the other one has not sent that, or not so often"),
+        }
+        sender.has_passed = true;
+        let kept = [
+            (sender.bytes.add(now, data.len()), "bytes of a session"),
+            (sender.packets.add(now, 1), "packets of a session"),
+            (self.total.add(now, data.len()), "bytes of all"),
+        ];
+        if let Some((_, what)) = kept.into_iter().find(|(is_kept, _)| !is_kept) {
+            return broken(Promise::Bounds, format!("more {what} than may be: {id:?} to {to}"));
+        }
+        passage.bytes += data.len() as u64;
+        self.sent += data.len() as u64;
+        Ok(())
+    }
+
+    /// Something that came for a session was dropped: a bound was reached indeed.
+    pub(in super::super) fn dropped(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        (data, dropped): (&[u8], Dropped),
+    ) -> Kept {
+        let total = self.total.is_full(now, data.len().max(limits::HELD_BYTES));
+        let Some(passage) = self.live.get_mut(&id) else { return Ok(()) };
+        let longest = data.len().max(limits::HELD_BYTES);
+        let is_full =
+            |half: &mut Half| half.bytes.is_full(now, longest) || half.packets.is_full(now, 1);
+        let session = passage.sides.iter_mut().any(is_full);
+        if (dropped.over_session > 0 && !session) || (dropped.over_total > 0 && !total) {
+            return broken(Promise::Bounds, format!("{id:?}: dropped below the bounds"));
+        }
+        Ok(())
+    }
+
+    /// The thread reports something.
+    pub(in super::super) fn reports(&mut self, now: Instant, report: Report) -> Kept {
+        match report {
+            Report::Passed(bytes) => {
+                self.told += bytes;
+                Ok(())
+            }
+            Report::Connected(id) => {
+                let Some(passage) = self.live.get_mut(&id) else {
+                    return broken(Promise::CountedOnce, format!("{id:?} connected, but over"));
+                };
+                let is_again = std::mem::replace(&mut passage.is_connected, true);
+                if is_again || !passage.sides.iter().all(|side| side.has_passed) {
+                    return broken(Promise::CountedOnce, format!("{id:?} is not connected now"));
+                }
+                Ok(())
+            }
+            Report::Ended(id, end) => {
+                let Some(passage) = self.live.remove(&id) else {
+                    return broken(Promise::Ends, format!("{id:?} ended twice"));
+                };
+                for side in &passage.sides {
+                    self.by_sender.remove(&(side.pool_port, side.addr));
+                }
+                let age = now - passage.began;
+                let mut sides = passage.sides.iter();
+                let is_right = match end {
+                    End::Unanswered => {
+                        age >= limits::UNANSWERED && sides.any(|side| side.heard.is_none())
+                    }
+                    // What comes from another port than before does not always count.
+                    End::Idle => sides.any(|side| {
+                        let silent = now - side.heard.unwrap_or(passage.began);
+                        silent >= limits::IDLE || side.ports.len() > 1 && age >= limits::IDLE
+                    }),
+                    End::UsedUp => age >= limits::AGE || passage.bytes >= limits::SESSION_BYTES,
+                };
+                if !is_right {
+                    return broken(Promise::Ends, format!("{id:?} after {age:?}: {end:?}"));
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// No session is there that should be over.
+    pub(in super::super) fn check(&self, now: Instant) -> Kept {
+        for (id, passage) in &self.live {
+            let age = now - passage.began;
+            let silent = |side: &Half| now - side.heard.unwrap_or(passage.began);
+            let longest = passage.sides.iter().map(silent).max().unwrap_or_default();
+            let is_unanswered = passage.sides.iter().any(|side| side.heard.is_none());
+            // What it passes on in the time between two looks is bounded.
+            let more = 2 * 7 * u64::from(self.bounds.session_bytes);
+            if (is_unanswered && age > limits::UNANSWERED + CHECK)
+                || longest > limits::IDLE + CHECK
+                || age > limits::AGE + CHECK
+                || passage.bytes > limits::SESSION_BYTES.saturating_add(more)
+            {
+                let bytes = passage.bytes;
+                let what = format!("{id:?} is {age:?} old, {longest:?} silent, {bytes} bytes");
+                return broken(Promise::Ends, what);
+            }
+        }
+        Ok(())
+    }
+
+    /// Nothing is left.
+    pub(in super::super) fn check_end(&self) -> Kept {
+        if !self.live.is_empty() || self.sent != self.told {
+            let (left, sent, told) = (self.live.len(), self.sent, self.told);
+            return broken(Promise::Ends, format!("{left} are left; {sent} bytes, {told} told"));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,139 @@
+//! Which ports of the pool belong to which sessions, from the moment when they are given out to the report
+//! that they are free: whether there is room for one more, and whether hosts are told others each time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use punchd::clock::Instant;
+use punchd::customers::network;
+use punchd::dialect::ConnId;
+use punchd::introductions::relay::{Session, SessionId, sessions};
+use punchd::limits::relay as limits;
+
+use super::{Kept, Promise, broken};
+
+/// A session that has been given out.
+#[derive(Debug)]
+pub(in super::super) struct Taken {
+    config: sessions::Config,
+    live: BTreeMap<SessionId, Session>,
+    /// And when that was.
+    by_player: BTreeMap<(IpAddr, u16), Instant>,
+    /// When a port of an address was free again last.
+    freed: BTreeMap<(IpAddr, u16), Instant>,
+    held: BTreeMap<IpAddr, u32>,
+    pairs: BTreeMap<[IpAddr; 2], u32>,
+    /// Which ports a host was told in one registration, and when.
+    told: BTreeMap<ConnId, Vec<(u16, Instant)>>,
+    /// Bytes in the month that has this number.
+    month: (u64, u64),
+}
+
+impl Taken {
+    pub(in super::super) fn new(config: sessions::Config) -> Self {
+        Self {
+            config,
+            live: BTreeMap::new(),
+            by_player: BTreeMap::new(),
+            freed: BTreeMap::new(),
+            held: BTreeMap::new(),
+            pairs: BTreeMap::new(),
+            told: BTreeMap::new(),
+            month: (0, 0),
+        }
+    }
+
+    pub(in super::super) fn len(&self) -> usize {
+        self.live.len()
+    }
+
+    /// So many bytes have been passed on.
+    pub(in super::super) fn passed(&mut self, month: u64, bytes: u64) {
+        self.month = (month, self.in_month(month) + bytes);
+    }
+
+    fn in_month(&self, month: u64) -> u64 {
+        if self.month.0 == month { self.month.1 } else { 0 }
+    }
+
+    /// Whether one more session may be given out to these two.
+    pub(in super::super) fn has_room(&self, month: u64, [client, host]: [IpAddr; 2]) -> bool {
+        let bounds = &self.config.bounds;
+        let serves = [client, host].iter().all(|addr| self.config.told.like(*addr).is_some());
+        let is_in_month = bounds.month_bytes.is_none_or(|most| self.in_month(month) < most);
+        let pair = self.pairs.get(&[client, host].map(network)).copied().unwrap_or_default();
+        let holds = |addr| self.held.get(&network(addr)).copied().unwrap_or_default();
+        let has_share = |addr| holds(addr) < bounds.sessions_per_address;
+        let ports = || self.config.ports.clone();
+        let is_free = |addr, port| !self.by_player.contains_key(&(addr, port));
+        let free = |addr| ports().filter(|port| is_free(addr, *port)).count();
+        let needs = if client == host { 2 } else { 1 };
+        serves
+            && is_in_month
+            && pair < limits::PER_PAIR
+            && has_share(client)
+            && has_share(host)
+            && free(client) >= needs
+            && free(host) >= needs
+    }
+
+    /// A session is given out, to this registration of a host.
+    pub(in super::super) fn open(
+        &mut self,
+        (now, month): (Instant, u64),
+        session: Session,
+        registration: ConnId,
+    ) -> Kept {
+        let Session { id, sides, .. } = session;
+        let pair = sides.map(|side| side.addr);
+        if !self.has_room(month, pair) {
+            return broken(Promise::Bounds, format!("{id:?} is one more than may be: {pair:?}"));
+        }
+        for side in sides {
+            let is_taken = self.by_player.insert((side.addr, side.port), now).is_some();
+            if is_taken || !self.config.ports.contains(&side.port) {
+                return broken(Promise::OwnPorts, format!("{id:?}: {side:?} is not free"));
+            }
+            *self.held.entry(network(side.addr)).or_default() += 1;
+        }
+        *self.pairs.entry(pair.map(network)).or_default() += 1;
+        self.live.insert(id, session);
+        let [_, host] = sides;
+        let told = self.told.entry(registration).or_default();
+        let before = told.iter().rposition(|(port, _)| *port == host.port);
+        if let Some((_, last)) = before.and_then(|n| told.get(n).copied()) {
+            let since: BTreeSet<u16> =
+                told.iter().skip_while(|(_, at)| *at < last).map(|t| t.0).collect();
+            // What was taken at any time since then could not be told.
+            let was_taken = |port| {
+                let key = (host.addr, port);
+                self.by_player.contains_key(&key)
+                    || self.freed.get(&key).is_some_and(|at| *at >= last)
+            };
+            let left = self.config.ports.clone().find(|p| !since.contains(p) && !was_taken(*p));
+            if let Some(left) = left {
+                let what = format!("{} is told {} again before {left}", host.addr, host.port);
+                return broken(Promise::OwnPorts, what);
+            }
+        }
+        told.push((host.port, now));
+        Ok(())
+    }
+
+    /// It is reported that a session is over.
+    pub(in super::super) fn end(&mut self, now: Instant, id: SessionId) {
+        let Some(session) = self.live.remove(&id) else { return };
+        for side in session.sides {
+            self.by_player.remove(&(side.addr, side.port));
+            self.freed.insert((side.addr, side.port), now);
+            less(&mut self.held, network(side.addr));
+        }
+        less(&mut self.pairs, session.sides.map(|side| network(side.addr)));
+    }
+}
+
+fn less<K: Ord>(counts: &mut BTreeMap<K, u32>, key: K) {
+    if let Some(count) = counts.get_mut(&key) {
+        *count -= 1;
+    }
+}
