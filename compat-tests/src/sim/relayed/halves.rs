@@ -13,7 +13,7 @@ use super::meddlers::MEDDLED;
 use super::network::Event;
 use super::plan::{ALTERNATE, Forger, MASTER6, is_relay};
 use super::players::Player;
-use super::promises::Kept;
+use super::promises::{Kept, Promise, broken};
 use super::world::World;
 
 /// Bytes of a long packet that are written down.
@@ -148,6 +148,7 @@ impl World {
             sent.push((port, to, if is_same { Rc::clone(data) } else { Rc::from(bytes) }));
         };
         self.forwarding.on_datagram(self.thread_now(), port, from, data, &mut send);
+        let passed = sent.len();
         for (port, to, data) in sent {
             self.trace.note(now, "  relay", Who::Peer(to), &data[..data.len().min(NOTED)]);
             self.summary.sent += 1;
@@ -157,12 +158,17 @@ impl World {
             }
         }
         let dropped = self.forwarding.take_dropped();
-        if let Some(id) = session
+        if let Some((id, _)) = session
             && (dropped.over_session > 0 || dropped.over_total > 0)
         {
             self.summary.over += 1;
             self.passed.dropped(now, id, (data, dropped))?;
             self.flows.excuse_session(id);
+        } else if let Some((id, held)) = session
+            && passed < held
+        {
+            let what = format!("{id:?}: {held} packets were to be held, {passed} were passed on");
+            return broken(Promise::GetsThrough, what);
         }
         self.end_turn_of_thread()
     }

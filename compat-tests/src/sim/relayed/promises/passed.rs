@@ -8,6 +8,7 @@ use punchd::introductions::relay::forwarding::Dropped;
 use punchd::introductions::relay::{Bounds, End, Report, Session, SessionId};
 use punchd::limits::relay as limits;
 
+use super::super::meddlers::MEDDLED;
 use super::meter::Meter;
 use super::{Kept, Promise, broken};
 
@@ -28,6 +29,34 @@ struct Half {
     bytes: Meter,
     packets: Meter,
     has_passed: bool,
+    /// The port that something came from last, and how much in a row.
+    last: u16,
+    run: u32,
+    /// What came before the other one had sent anything and is short enough to be held.
+    held: usize,
+    /// When the player has sent last, if it has sent often and from one port since they were connected.
+    steady: Option<Instant>,
+}
+
+impl Half {
+    /// A packet of the right shape has come from this port.
+    fn hear(&mut self, now: Instant, port: u16, data: &[u8], is_first_side: bool) {
+        let is_player = data.get(12) != Some(&MEDDLED);
+        let is_same = self.last == port;
+        if is_player {
+            let is_steady = |at: &Instant| is_same && now - *at < limits::MOVED;
+            self.steady = self.steady.filter(is_steady).map(|_| now);
+        }
+        // Who forges is not believed meanwhile.
+        if is_player || self.steady.is_none_or(|at| now - at >= limits::MOVED) {
+            self.run = if is_same { self.run + 1 } else { 1 };
+            self.last = port;
+        }
+        self.heard = Some(now);
+        self.ports.insert(port);
+        *self.waiting.entry(known_by(data)).or_default() += 1;
+        self.held += usize::from(is_first_side && data.len() <= limits::HELD_BYTES);
+    }
 }
 
 #[derive(Debug)]
@@ -80,6 +109,10 @@ impl Passed {
             bytes: Meter::new(self.bounds.session_bytes),
             packets: Meter::new(self.bounds.session_packets),
             has_passed: false,
+            last: 0,
+            run: 0,
+            held: 0,
+            steady: None,
         };
         let sides = session.sides.map(half);
         for (n, side) in sides.iter().enumerate() {
@@ -94,22 +127,26 @@ impl Passed {
         Ok(())
     }
 
-    /// A datagram comes to a port of the pool. Whose it is, if it is that of a player.
+    /// A datagram comes to a port of the pool. Whose it is, if it is that of a player, and how many must be
+    /// sent to him that were held for him.
     pub(in super::super) fn arrives(
         &mut self,
         now: Instant,
         port: u16,
         from: SocketAddr,
         data: &[u8],
-    ) -> Option<SessionId> {
+    ) -> Option<(SessionId, usize)> {
         let (id, n) = *self.by_sender.get(&(port, from.ip()))?;
-        let side = &mut self.live.get_mut(&id)?.sides[n];
+        let [one, other] = &mut self.live.get_mut(&id)?.sides;
+        let (own, other) = if n == 0 { (one, other) } else { (other, one) };
+        let mut held = 0;
         if data.starts_with(b"\xde\xc0\xad\xde") {
-            side.heard = Some(now);
-            side.ports.insert(from.port());
-            *side.waiting.entry(known_by(data)).or_default() += 1;
+            if own.heard.is_none() {
+                held = other.held.min(limits::HELD);
+            }
+            own.hear(now, from.port(), data, other.heard.is_none());
         }
-        Some(id)
+        Some((id, held))
     }
 
     /// A datagram leaves.
@@ -132,6 +169,10 @@ impl Passed {
         }
         if whom.heard.is_none_or(|heard| now - heard >= limits::CONSENT) {
             return to_nobody("it has not sent anything for long");
+        }
+        if whom.steady.is_some_and(|at| now - at < limits::MOVED) && to.port() != whom.last {
+            let what = format!("{id:?}: {to} is taken for a player who is at {}", whom.last);
+            return broken(Promise::GetsThrough, what);
         }
         match sender.waiting.get_mut(&known_by(data)) {
             Some(count) if *count > 0 => *count -= 1,
@@ -184,6 +225,14 @@ impl Passed {
                 let is_again = std::mem::replace(&mut passage.is_connected, true);
                 if is_again || !passage.sides.iter().all(|side| side.has_passed) {
                     return broken(Promise::CountedOnce, format!("{id:?} is not connected now"));
+                }
+                // Who sprays ports sends one packet from each.
+                if passage.sides.iter().any(|side| side.run < 2) {
+                    let what = format!("{id:?}: one who sprays ports is taken for a player");
+                    return broken(Promise::GetsThrough, what);
+                }
+                for side in &mut passage.sides {
+                    side.steady = side.heard;
                 }
                 Ok(())
             }
