@@ -254,6 +254,23 @@ fn who_asks_for_many_sessions_is_told_of_the_host_itself() {
     story.tells(client, at(HOST, 4000));
 }
 
+/// At the relay there is nothing for it.
+#[test]
+fn who_asks_for_the_relay_and_has_no_session_is_told_where_the_host_is_itself() {
+    let mut story = relaying();
+    story.host(HOST, 4000, "Pong", "Ann");
+    for _ in 0..punchd::limits::relay::PER_PAIR {
+        story.join(CLIENT, 5000, HOST);
+        story.wait(1000);
+    }
+    assert_eq!(sessions(&mut story).len(), punchd::limits::relay::PER_PAIR as usize);
+    for asked in [RELAY.into(), format!("{RELAY}:4000")] {
+        story.told.clear();
+        let client = story.join(CLIENT, 5000, &asked);
+        story.tells(client, at(HOST, 4000));
+    }
+}
+
 #[test]
 fn many_clients_are_told_a_notify_gap_apart() {
     let mut story = relaying();

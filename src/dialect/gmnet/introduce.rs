@@ -281,13 +281,17 @@ impl Gmnet {
                     }
                 }
                 let port = self.told_port(cx, key, port, request.client, client_port);
+                // At the relay there is nothing for who asks for it there and is not relayed.
+                let at_relay = self.config.relay.contains(request.host);
+                let host = self.hosts.get(key).filter(|_| at_relay).map(|host| host.addr);
+                let host = host.map(|host| self.config.public_ips.told(host, request.client));
                 // The client is told the address as it wrote it; a GML game compares texts.
-                let addr = if request.port.is_some() { None } else { Some(text) };
+                let text = Some(text).filter(|_| request.port.is_none() && host.is_none());
                 self.answer(cx, conn, |bytes, _| {
                     bytes.push(MASTER);
-                    match addr {
+                    match text {
                         Some(text) => bytes.extend_from_slice(text.as_bytes()),
-                        None => push_addr(request.host, bytes),
+                        None => push_addr(host.unwrap_or(request.host), bytes),
                     }
                     push_second(port, bytes);
                 });
