@@ -42,6 +42,7 @@ pub(super) struct Direct {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Owed {
     pub(super) host: ConnId,
+    pub(super) addr: IpAddr,
     pub(super) at: SocketAddr,
     since: Instant,
 }
@@ -163,7 +164,8 @@ impl Given {
             self.taken.open((now, month), *session, registered)?;
             let at = self.config.told.like(host.addr).map(|ip| SocketAddr::new(ip, host.port));
             let Some(at) = at else { return told(format!("no relay for {client:?}, {host:?}")) };
-            self.owed.insert(session.id, Owed { host: registered, at, since: now });
+            self.owed
+                .insert(session.id, Owed { host: registered, addr: host.addr, at, since: now });
         }
         let mut pairs = Vec::new();
         let mut written = Vec::new();

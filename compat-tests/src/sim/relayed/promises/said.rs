@@ -18,11 +18,10 @@ impl Given {
     pub(super) fn tells_host(&mut self, id: ConnId, said: Option<Message<'_>>) -> Kept {
         let Some(Message::Introduction(addr, port)) = said else { return Ok(()) };
         let Some(at) = endpoint(addr, port).filter(|at| is_relay(at.ip())) else { return Ok(()) };
-        let mut owed = self.owed.iter().filter(|(_, owed)| owed.at == at);
         // One that came back is told what it was owed before.
-        let of_it = owed.find(|(_, owed)| {
-            self.addr_of(owed.host).is_none_or(|of| Some(of) == self.addr_of(id))
-        });
+        let addr = self.addr_of(id);
+        let mut owed = self.owed.iter();
+        let of_it = owed.find(|(_, owed)| owed.at == at && Some(owed.addr) == addr);
         match of_it.map(|(session, _)| *session) {
             Some(session) => {
                 self.owed.remove(&session);
