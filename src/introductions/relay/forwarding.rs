@@ -132,10 +132,14 @@ struct Half {
 }
 
 impl Half {
-    /// Whether a packet of it has been passed on, and it is at that port: who sprays ports sends one packet
-    /// from each.
+    /// Whether it is at the port that it sends from: who sprays ports sends one packet from each.
+    fn is_settled(&self) -> bool {
+        self.run >= 2
+    }
+
+    /// Whether a packet of it has been passed on, and it is at that port.
     fn is_there(&self) -> bool {
-        self.has_passed && self.run >= 2
+        self.has_passed && self.is_settled()
     }
 
     fn endpoint(&self) -> Option<SocketAddr> {
@@ -209,7 +213,7 @@ impl Forwarding {
         if own.port != port {
             // Others behind a carrier's address spray ports, and have not been asked. But its NAT may have
             // forgotten the one before.
-            if *is_connected && now - own.heard < limits::MOVED {
+            if *is_connected && own.is_settled() && now - own.heard < limits::MOVED {
                 self.dropped.from_other_port += 1;
                 return;
             }

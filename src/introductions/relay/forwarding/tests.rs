@@ -227,6 +227,23 @@ fn a_player_is_found_at_another_port_when_the_first_is_silent() {
     world.leaves(B, (HOST, 9), b"welcome");
 }
 
+/// Else each packet of theirs would keep it out for as long again.
+#[test]
+fn others_who_spray_ports_do_not_keep_out_a_player_that_has_moved() {
+    let mut world = World::with_session(Shape::Any);
+    world.connect();
+    world.wait(limits::MOVED);
+    for port in 20..23 {
+        world.comes(B, (HOST, port), b"sprayed");
+    }
+    world.comes(B, (HOST, 9), b"moved");
+    world.comes(B, (HOST, 9), b"and stays");
+    world.comes(B, (HOST, 23), b"sprayed");
+    world.sent.clear();
+    world.comes(A, (CLIENT, 1), b"welcome");
+    world.leaves(B, (HOST, 9), b"welcome");
+}
+
 #[test]
 fn games_of_gamemaker_pass_nothing_else() {
     let mut world = World::with_session(Shape::GameMaker);
