@@ -5,14 +5,21 @@
 
 use std::hint::black_box;
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
+use compat_tests::bench::notes::Notes;
 use compat_tests::bench::players::{game, games, usual};
 use compat_tests::bench::questions::{lobby_request, lobby_request_by};
+use compat_tests::bench::sockets::address;
 use compat_tests::bench::world::{World, registration};
 use compat_tests::gmnet::wire::{self, Protocol};
 use divan::Bencher;
+use punchd::clock::Instant;
 use punchd::dialect::gmnet::command::{Go, Reader, Spare};
 use punchd::dialect::gmnet::{datagram, text};
+use punchd::introductions::journal::Way;
+use punchd::introductions::relay::forwarding::Forwarding;
+use punchd::introductions::relay::{Bounds, Session, SessionId, Shape, Side};
 
 fn main() {
     divan::main();
@@ -256,6 +263,51 @@ fn changed_lobby_that_nobody_matches_among(bencher: Bencher<'_, '_>, hosts: usiz
         world.leave(conn);
         world.ask(&request, <[u8]>::len)
     });
+}
+
+/// What of a relayed packet is not the kernel's, with so many sessions, each of which has one in turn.
+#[divan::bench(args = [1, 32, 4096])]
+fn relay_passes_on(bencher: Bencher<'_, '_>, sessions: usize) {
+    let [session_bytes, session_packets, total_bytes] = [u32::MAX; 3];
+    let bounds = Bounds { session_bytes, session_packets, total_bytes, ..Bounds::default() };
+    let mut forwarding = Forwarding::new(bounds);
+    let mut packet = [0x2E; 100];
+    packet[..4].copy_from_slice(b"\xDE\xC0\xAD\xDE");
+    let (mut micros, mut sent) = (0, 0);
+    let mut pass = |forwarding: &mut Forwarding, n: usize| {
+        let (port, ip) = (20_000 + (n / 2 % 1024) as u16, address(14, n));
+        micros += 1;
+        let now = Instant::from_micros(micros);
+        let mut send = |_, to, data: &[u8]| sent += black_box((to, data)).1.len();
+        forwarding.on_datagram(now, port, (ip, 5000).into(), black_box(&packet), &mut send);
+        sent
+    };
+    for n in 0..sessions {
+        let side = |n| Side { addr: address(14, n).into(), port: 20_000 + (n / 2 % 1024) as u16 };
+        let id = SessionId(n as u64);
+        let sides = [side(2 * n), side(2 * n + 1)];
+        forwarding.open(Instant::default(), Session { id, sides, shape: Shape::GameMaker });
+        for n in [2 * n, 2 * n + 1, 2 * n] {
+            pass(&mut forwarding, n);
+        }
+    }
+    let mut n = 0;
+    bencher.bench_local(|| {
+        n = (n + 1) % (2 * sessions);
+        pass(&mut forwarding, n)
+    });
+    assert!(sent > 0, "packets were passed on");
+}
+
+/// How an introduction ended is noted; that of ten thousand, in turn.
+#[divan::bench(args = ["directly", "not at all"])]
+fn journal_note(bencher: Bencher<'_, '_>, how: &str) {
+    let way = match how {
+        "directly" => Way::Direct(Some(Duration::from_millis(250))),
+        _ => Way::No { with_relay: false },
+    };
+    let mut notes = Notes::new(10_000);
+    bencher.bench_local(|| notes.next(way));
 }
 
 /// Twenty hosts of one game.

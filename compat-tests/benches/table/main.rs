@@ -13,9 +13,11 @@ mod crowd;
 mod introductions;
 mod lobby;
 mod others;
+mod relay;
 mod report;
 mod rest;
 
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -89,7 +91,7 @@ fn run(options: &Options) -> Result<(), Failure> {
     }
     let report = Report::default();
     let mut bench = Bench { punchd, full: options.full, crowd, rounds, report };
-    let groups: [(&str, Group); 11] = [
+    let groups: [(&str, Group); 12] = [
         ("introductions", introductions::introductions),
         ("latency", introductions::latency),
         ("lobby", lobby::lobby),
@@ -100,6 +102,7 @@ fn run(options: &Options) -> Result<(), Failure> {
         ("start", rest::start),
         ("rooms", others::rooms),
         ("events", others::events),
+        ("relay", relay::relay),
         ("attacks", attacks::attacks),
     ];
     println!("{}", report::HEADER);
@@ -124,6 +127,11 @@ impl Bench {
     /// The bare loop.
     fn bare(&self, lobby: usize) -> Result<Process, Failure> {
         Process::bare(env!("CARGO_BIN_EXE_punch").as_ref(), lobby)
+    }
+
+    /// The bare loop that a relay is compared with.
+    fn bare_relay(&self, at: Ipv4Addr) -> Result<Process, Failure> {
+        Process::bare_relay(env!("CARGO_BIN_EXE_punch").as_ref(), at)
     }
 
     /// Measures two things in turn, and throws the first round away.

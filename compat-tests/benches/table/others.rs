@@ -17,10 +17,10 @@ use crate::{Bench, sides};
 const FULL: usize = 64;
 
 /// Microseconds that a server computes for each, and how many there are a second.
-type Round = (f64, f64);
+pub(crate) type Round = (f64, f64);
 
 /// Has `count` done and measures it.
-fn one_round(
+pub(crate) fn one_round(
     server: &Process,
     count: usize,
     act: impl FnOnce() -> Result<Duration, Failure>,

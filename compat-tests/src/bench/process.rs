@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -21,6 +21,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub struct Process {
     child: Child,
     addr: SocketAddr,
+    /// The thread whose time is told.
+    watched: Pid,
 }
 
 impl Process {
@@ -40,6 +42,14 @@ impl Process {
         Self::start(Command::new(punch).arg("bare").args(["--lobby", &lobby.to_string()]))
     }
 
+    /// Starts the bare loop that a relay is compared with, at this address; see [`super::bare_relay`].
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub fn bare_relay(punch: &Path, at: Ipv4Addr) -> Result<Self, Failure> {
+        Self::start(Command::new(punch).arg("bare").args(["--relay", &IpAddr::V4(at).to_string()]))
+    }
+
     /// Starts a server that knows `--port`, and waits until it takes connections.
     fn start(command: &mut Command) -> Result<Self, Failure> {
         let port = free_port().map_err(Failure::system("find a free port"))?;
@@ -48,9 +58,10 @@ impl Process {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let begin = Instant::now();
         let child = command.spawn().map_err(Failure::system("start the server"))?;
-        let mut server = Self { child, addr };
+        let watched = pid_of(&child);
+        let mut server = Self { child, addr, watched };
         if let Some((core, _)) = cores() {
-            server.pin(core)?;
+            pin(watched, core)?;
         }
         while TcpStream::connect(addr).is_err() {
             if let Ok(Some(status)) = server.child.try_wait() {
@@ -61,7 +72,34 @@ impl Process {
             }
             std::thread::sleep(Duration::from_micros(100));
         }
+        // Threads that it started before it was bound to a core itself.
+        if let Some((core, _)) = cores() {
+            server.threads()?.into_iter().try_for_each(|(thread, _)| pin(thread, core))?;
+        }
         Ok(server)
+    }
+
+    /// From now on [`Self::cpu`] tells of its thread with this name.
+    ///
+    /// # Errors
+    /// If it has none.
+    pub fn watch(&mut self, name: &str) -> Result<(), Failure> {
+        let thread = self.threads()?.into_iter().find(|(_, called)| called == name);
+        let none = || Failure::Wrong(format!("the server has no thread {name}"));
+        self.watched = thread.ok_or_else(none)?.0;
+        Ok(())
+    }
+
+    /// Its threads, and their names.
+    fn threads(&self) -> Result<Vec<(Pid, String)>, Failure> {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id()));
+        let tasks = tasks.map_err(Failure::system("ask which threads the server has"))?;
+        let of = |path: &Path| {
+            let number = path.file_name()?.to_str()?.parse().ok()?;
+            let name = fs::read_to_string(path.join("comm")).ok()?;
+            Some((Pid::from_raw(number), name.trim_end().to_owned()))
+        };
+        Ok(tasks.filter_map(|task| of(&task.ok()?.path())).collect())
     }
 
     /// Where it listens.
@@ -70,12 +108,12 @@ impl Process {
         self.addr
     }
 
-    /// What its thread has used of its core so far.
+    /// What its first thread, or the one that is [watched](Self::watch), has used of its core so far.
     ///
     /// # Errors
     /// If the system does not tell.
     pub fn cpu(&self) -> Result<Duration, Failure> {
-        let text = self.read("schedstat")?;
+        let text = self.read(&format!("task/{}/schedstat", self.watched))?;
         let nanos = text.split_whitespace().next().and_then(|word| word.parse().ok());
         nanos.map(Duration::from_nanos).ok_or_else(|| unreadable("schedstat"))
     }
@@ -119,7 +157,7 @@ impl Process {
     /// If it is gone.
     pub fn pause(&self, paused: bool) -> Result<(), Failure> {
         let signal = if paused { Signal::SIGSTOP } else { Signal::SIGCONT };
-        kill(self.pid(), signal).map_err(Failure::system("signal the server"))
+        kill(pid_of(&self.child), signal).map_err(Failure::system("signal the server"))
     }
 
     /// Ends it as its owner would.
@@ -127,7 +165,7 @@ impl Process {
     /// # Errors
     /// If it does not end, or not well.
     pub fn stop(mut self) -> Result<(), Failure> {
-        kill(self.pid(), Signal::SIGTERM).map_err(Failure::system("signal the server"))?;
+        kill(pid_of(&self.child), Signal::SIGTERM).map_err(Failure::system("signal the server"))?;
         let begin = Instant::now();
         while begin.elapsed() < PATIENCE {
             match self.child.try_wait().map_err(Failure::system("wait for the server"))? {
@@ -139,16 +177,7 @@ impl Process {
         Err(Failure::Late("the server does not end".into()))
     }
 
-    fn pin(&self, core: usize) -> Result<(), Failure> {
-        pin(self.pid(), core)
-    }
-
-    #[expect(clippy::cast_possible_wrap, reason = "process IDs are below 2^22")]
-    fn pid(&self) -> Pid {
-        Pid::from_raw(self.child.id() as i32)
-    }
-
-    fn read(&self, file: &'static str) -> Result<String, Failure> {
+    fn read(&self, file: &str) -> Result<String, Failure> {
         fs::read_to_string(format!("/proc/{}/{file}", self.child.id()))
             .map_err(Failure::system("ask what the server uses"))
     }
@@ -171,6 +200,11 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+#[expect(clippy::cast_possible_wrap, reason = "process IDs are below 2^22")]
+fn pid_of(child: &Child) -> Pid {
+    Pid::from_raw(child.id() as i32)
 }
 
 fn unreadable(what: &str) -> Failure {

@@ -1,0 +1,227 @@
+//! The relay: what a packet costs that it passes on and how many there are a second, against the bare
+//! loop; the memory of a session; and what introductions have of it, and of the journal.
+
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::time::{Duration, Instant};
+
+use compat_tests::bench::Failure;
+use compat_tests::bench::flood::sink;
+use compat_tests::bench::notes::Notes;
+use compat_tests::bench::players::{Kind, Work, usual};
+use compat_tests::bench::process::Process;
+use compat_tests::bench::relayed::{self, Introduced, Relayed, Traffic, relay_address};
+use compat_tests::bench::sockets::address;
+use compat_tests::bench::stats::Rounds;
+use punchd::introductions::journal::Way;
+
+use crate::others::one_round;
+use crate::report::Reach;
+use crate::{Bench, OTHER_FILES, Table, sides};
+
+/// Kinds of peers, for their addresses.
+const HOST: u8 = 3;
+
+/// Pairs that play at the same time, at a port of the pool each.
+const PAIRS: usize = 32;
+/// What they send in all is as much as there is at once in the sockets.
+const UNBOUNDED: [&str; 8] = [
+    "--relay-bytes",
+    "0",
+    "--relay-packets",
+    "0",
+    "--relay-total",
+    "0",
+    "--relay-ports",
+    "20000-20063",
+];
+
+pub(crate) fn relay(bench: &mut Bench) -> Result<(), Failure> {
+    packets(bench)?;
+    memory(bench)?;
+    introductions(bench)?;
+    journal(bench)
+}
+
+/// A relay, and who plays by it.
+struct Relay {
+    server: Process,
+    pairs: Relayed,
+}
+
+impl Relay {
+    /// That of a master server.
+    fn ours(bench: &Bench) -> Result<Self, Failure> {
+        let at = relay_address(0);
+        let mut server = with_relay(bench, at)?;
+        let pairs = Relayed::new(server.addr(), at, PAIRS)?;
+        server.watch("relay")?;
+        Ok(Self { server, pairs })
+    }
+
+    fn bare(bench: &Bench) -> Result<Self, Failure> {
+        let at = relay_address(1);
+        let server = bench.bare_relay(at)?;
+        let pairs = Relayed::bare(server.addr(), at, PAIRS)?;
+        Ok(Self { server, pairs })
+    }
+
+    /// Packets a second of a core when all were sent before the relay begins, so that the load cannot be
+    /// the bottleneck.
+    fn pent_up(&mut self) -> Result<f64, Failure> {
+        // So many fit into the sockets.
+        const EACH: usize = 100;
+        const TIMES: usize = 10;
+        let mut used = Duration::ZERO;
+        for _ in 0..TIMES {
+            let before = self.server.cpu_at_rest()?;
+            self.server.pause(true)?;
+            let server = &self.server;
+            self.pairs.pass_pent_up(EACH, || {
+                server.pause(false)?;
+                used += server.cpu_at_rest()? - before;
+                Ok(())
+            })?;
+        }
+        Ok((2 * PAIRS * EACH * TIMES) as f64 / used.as_secs_f64())
+    }
+}
+
+fn with_relay(bench: &Bench, at: Ipv4Addr) -> Result<Process, Failure> {
+    bench.punchd(&[&["--relay", &at.to_string()], &UNBOUNDED[..]].concat())
+}
+
+fn packets(bench: &mut Bench) -> Result<(), Failure> {
+    let (mut ours, mut bare) = (Relay::ours(bench)?, Relay::bare(bench)?);
+    // Of players, and as many as go.
+    let slow = relayed::Work { count: 20_000, at_once: 512, rate: Some(20_000.0) };
+    let fast = relayed::Work { count: 100_000, rate: None, ..slow };
+    for work in [slow, fast] {
+        let round = |relay: &mut Relay| {
+            let Relay { server, pairs } = relay;
+            one_round(server, work.count, || pairs.pass(&work))
+        };
+        let rounds = bench.alternate(|| round(&mut ours), || round(&mut bare))?;
+        let cpu = sides(rounds.iter().map(|((a, _), (b, _))| (*a, *b)));
+        let report = &mut bench.report;
+        let name = work.rate.map_or("as many as go".into(), |rate| format!("{rate:.0}/s"));
+        let what = format!("relayed packet of {PAIRS} pairs, {name}: CPU");
+        report.compare(&what, Reach::Within(1.1), "us", &cpu, "bare loop");
+        if work.rate.is_none() {
+            let rate = sides(rounds.iter().map(|((_, a), (_, b))| (*a, *b)));
+            let what = format!("relayed packet of {PAIRS} pairs, {name}: rate");
+            report.compare(&what, Reach::Above(0.9), "/s", &rate, "bare loop");
+        }
+    }
+    let rounds = bench.alternate(|| ours.pent_up(), || bare.pent_up())?;
+    let what = format!("relayed packet of {PAIRS} pairs: rate of a core, pent up");
+    bench.report.compare(&what, Reach::Above(0.9), "/s", &sides(rounds), "bare loop");
+    Ok(())
+}
+
+/// Bytes that a session takes, beside what the connections of the two players take.
+fn memory(bench: &mut Bench) -> Result<(), Failure> {
+    // Half way between two sizes that tables double at.
+    let pairs = 3072.min((bench.crowd + OTHER_FILES) / 5);
+    let rounds: Result<Rounds, Failure> = (0..3)
+        .map(|_| {
+            let at = relay_address(2);
+            let server = with_relay(bench, at)?;
+            let before = server.memory()?;
+            let relayed = Relayed::new(server.addr(), at, pairs)?;
+            let with = server.memory()?.saturating_sub(before);
+            drop((relayed, server));
+            let server = bench.punchd(&[])?;
+            let before = server.memory()?;
+            let _introduced = Introduced::new(server.addr(), pairs)?;
+            let without = server.memory()?.saturating_sub(before);
+            Ok((with as f64 - without as f64) / pairs as f64)
+        })
+        .collect();
+    let what = format!("memory of an idle session of the relay, of {pairs}");
+    bench.report.tell(&what, Reach::AtMost(300.0), "bytes", &rounds?);
+    Ok(())
+}
+
+/// Introductions on kept connections while as many packets come as a core sends: to the relay, or to a
+/// socket of nobody, so that the players have the same share of the core that they come from.
+fn introductions(bench: &mut Bench) -> Result<(), Failure> {
+    const CLIENTS: usize = 500;
+    let work = Work { kind: Kind::Kept, count: 10_000, at_once: 64, rate: None };
+    let (at, beside) = (relay_address(3), Relay::bare(bench)?);
+    let server = with_relay(bench, at)?;
+    let pairs = Relayed::new(server.addr(), at, PAIRS)?;
+    let mut table = Table::master(server, CLIENTS)?;
+    table.players.register((0..2400).map(|n| address(HOST, n)), usual)?;
+    table.players.connect_clients()?;
+    let (_sink, nobody) = sink()?;
+    let to_nobody = (0..2 * PAIRS).map(|_| {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+        socket.connect(SocketAddr::V4(nobody))?;
+        Ok(socket)
+    });
+    let to_nobody: std::io::Result<Vec<UdpSocket>> = to_nobody.collect();
+    let to_nobody = to_nobody.map_err(Failure::system("open a UDP socket"))?;
+    let mut sent = Rounds::default();
+    let mut round = |sockets: Vec<UdpSocket>, is_ours: bool| {
+        let traffic = Traffic::start(sockets);
+        let (cpu, done) = table.cpu(work.count, |players| players.introduce(&work))?;
+        if is_ours {
+            sent.add(traffic.sent() as f64 / done.took.as_secs_f64());
+        }
+        Ok::<_, Failure>((cpu, work.count as f64 / done.took.as_secs_f64()))
+    };
+    let clones = |sockets: &[UdpSocket]| {
+        let all: std::io::Result<_> = sockets.iter().map(UdpSocket::try_clone).collect();
+        all.map_err(Failure::system("open a UDP socket"))
+    };
+    let mut rounds = Vec::new();
+    for _ in 0..=bench.rounds {
+        let ours = round(pairs.sockets()?, true)?;
+        let elsewhere = round(clones(&to_nobody)?, false)?;
+        let bare = round(beside.pairs.sockets()?, false)?;
+        rounds.push([ours, elsewhere, bare]);
+    }
+    rounds.remove(0);
+    let report = &mut bench.report;
+    let name = "introductions, kept connections, while the relay has all it can do";
+    let cpu = sides(rounds.iter().map(|[a, b, _]| (a.0, b.0)));
+    let rate = sides(rounds.iter().map(|[a, b, _]| (a.1, b.1)));
+    let shared = sides(rounds.iter().map(|[a, _, c]| (a.1, c.1)));
+    let than = "packets to nobody";
+    report.compare(&format!("{name}: CPU"), Reach::Within(1.05), "us", &cpu, than);
+    report.compare(&format!("{name}: rate"), Reach::Above(0.95), "/s", &rate, than);
+    let than = "bare relay on the same core";
+    report.compare(&format!("{name}: rate"), Reach::Above(0.95), "/s", &shared, than);
+    report.tell("the same: packets sent to the relay", Reach::Any, "/s", &sent);
+    Ok(())
+}
+
+/// What it costs to note how an introduction ended, as a share of what the introduction did.
+fn journal(bench: &mut Bench) -> Result<(), Failure> {
+    const COUNT: usize = 100_000;
+    let mut table = Table::master(bench.punchd(&[])?, 500)?;
+    table.players.register((0..2400).map(|n| address(HOST, n)), usual)?;
+    let work = Work { kind: Kind::Fresh, count: 10_000, at_once: 64, rate: None };
+    table.cpu(work.count, |players| players.introduce(&work))?;
+    for (what, way) in [
+        ("directly", Way::Direct(Some(Duration::from_millis(250)))),
+        ("not at all", Way::No { with_relay: false }),
+    ] {
+        let mut shares = Rounds::default();
+        for _ in 0..bench.rounds {
+            let (cpu, _) = table.cpu(work.count, |players| players.introduce(&work))?;
+            shares.add(note(COUNT, way) / cpu * 100.0);
+        }
+        let what = format!("journal: an introduction got through {what}");
+        bench.report.tell(&what, Reach::AtMost(2.0), "% of its CPU", &shares);
+    }
+    Ok(())
+}
+
+/// Microseconds for each of so many notes.
+fn note(count: usize, way: Way) -> f64 {
+    let mut notes = Notes::new(10_000);
+    let begin = Instant::now();
+    (0..count).for_each(|_| notes.next(way));
+    begin.elapsed().as_secs_f64() * 1e6 / count as f64
+}
