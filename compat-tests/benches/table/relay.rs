@@ -1,7 +1,7 @@
 //! The relay: what a packet costs that it passes on and how many there are a second, against the bare
 //! loop; the memory of a session; and what introductions have of it, and of the journal.
 
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use compat_tests::bench::Failure;
@@ -9,9 +9,10 @@ use compat_tests::bench::flood::sink;
 use compat_tests::bench::notes::Notes;
 use compat_tests::bench::players::{Kind, Work, usual};
 use compat_tests::bench::process::Process;
-use compat_tests::bench::relayed::{self, Introduced, Relayed, Traffic, relay_address};
-use compat_tests::bench::sockets::address;
+use compat_tests::bench::relayed::{self, Introduced, Relayed, relay_address};
+use compat_tests::bench::sockets::{self, address};
 use compat_tests::bench::stats::Rounds;
+use compat_tests::bench::traffic::Traffic;
 use punchd::introductions::journal::Way;
 
 use crate::others::one_round;
@@ -20,6 +21,8 @@ use crate::{Bench, OTHER_FILES, Table, sides};
 
 /// Kinds of peers, for their addresses.
 const HOST: u8 = 3;
+/// So many that none is asked for again before its notify gap is over.
+const HOSTS: usize = 2400;
 
 /// Pairs that play at the same time, at a port of the pool each.
 const PAIRS: usize = 32;
@@ -142,57 +145,107 @@ fn memory(bench: &mut Bench) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Introductions on kept connections while as many packets come as a core sends: to the relay, or to a
-/// socket of nobody, so that the players have the same share of the core that they come from.
-fn introductions(bench: &mut Bench) -> Result<(), Failure> {
-    const CLIENTS: usize = 500;
-    let work = Work { kind: Kind::Kept, count: 10_000, at_once: 64, rate: None };
-    let (at, beside) = (relay_address(3), Relay::bare(bench)?);
-    let server = with_relay(bench, at)?;
-    let pairs = Relayed::new(server.addr(), at, PAIRS)?;
-    let mut table = Table::master(server, CLIENTS)?;
-    table.players.register((0..2400).map(|n| address(HOST, n)), usual)?;
-    table.players.connect_clients()?;
-    let (_sink, nobody) = sink()?;
-    let to_nobody = (0..2 * PAIRS).map(|_| {
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
-        socket.connect(SocketAddr::V4(nobody))?;
-        Ok(socket)
-    });
-    let to_nobody: std::io::Result<Vec<UdpSocket>> = to_nobody.collect();
-    let to_nobody = to_nobody.map_err(Failure::system("open a UDP socket"))?;
-    let mut sent = Rounds::default();
-    let mut round = |sockets: Vec<UdpSocket>, is_ours: bool| {
-        let traffic = Traffic::start(sockets);
-        let (cpu, done) = table.cpu(work.count, |players| players.introduce(&work))?;
-        if is_ours {
-            sent.add(traffic.sent() as f64 / done.took.as_secs_f64());
-        }
-        Ok::<_, Failure>((cpu, work.count as f64 / done.took.as_secs_f64()))
-    };
-    let clones = |sockets: &[UdpSocket]| {
-        let all: std::io::Result<_> = sockets.iter().map(UdpSocket::try_clone).collect();
-        all.map_err(Failure::system("open a UDP socket"))
-    };
-    let mut rounds = Vec::new();
-    for _ in 0..=bench.rounds {
-        let ours = round(pairs.sockets()?, true)?;
-        let elsewhere = round(clones(&to_nobody)?, false)?;
-        let bare = round(beside.pairs.sockets()?, false)?;
-        rounds.push([ours, elsewhere, bare]);
+/// Introductions on kept connections beside packets that go to the relay, to a socket of nobody, or to the
+/// bare loop on the core of the server: those who send them take the same share of the players' core.
+struct Beside {
+    table: Table,
+    pairs: Relayed,
+    nobody: Vec<UdpSocket>,
+    /// It takes what is sent there.
+    _sink: UdpSocket,
+    bare: Relay,
+}
+
+/// Where the packets go.
+#[derive(Clone, Copy)]
+enum To {
+    Relay,
+    Nobody,
+    Bare,
+}
+
+/// What came of introductions meanwhile.
+struct Felt {
+    /// Microseconds for each.
+    cpu: f64,
+    /// How many a second.
+    rate: f64,
+    /// Microseconds to half of the answers.
+    answer: f64,
+    /// Packets sent meanwhile, a second.
+    sent: f64,
+}
+
+impl Beside {
+    fn new(bench: &Bench) -> Result<Self, Failure> {
+        const CLIENTS: usize = 500;
+        let (at, bare) = (relay_address(3), Relay::bare(bench)?);
+        let server = with_relay(bench, at)?;
+        let pairs = Relayed::new(server.addr(), at, PAIRS)?;
+        let mut table = Table::master(server, CLIENTS)?;
+        table.players.register((0..HOSTS).map(|n| address(HOST, n)), usual)?;
+        table.players.connect_clients()?;
+        let (_sink, to) = sink()?;
+        let nobody = (0..2 * PAIRS).map(|_| sockets::udp(Ipv4Addr::LOCALHOST, to.into()));
+        let nobody: std::io::Result<_> = nobody.collect();
+        let nobody = nobody.map_err(Failure::system("open a UDP socket"))?;
+        Ok(Self { table, pairs, nobody, _sink, bare })
     }
-    rounds.remove(0);
+
+    fn round(&mut self, to: To, rate: Option<f64>, work: &Work) -> Result<Felt, Failure> {
+        let sockets = match to {
+            To::Relay => self.pairs.sockets()?,
+            To::Nobody => relayed::same(self.nobody.iter())?,
+            To::Bare => self.bare.pairs.sockets()?,
+        };
+        let traffic = Traffic::start(sockets, rate);
+        let (cpu, (sent, mut done)) = self.table.cpu(work.count, |players| {
+            let (before, done) = (traffic.sent(), players.introduce(work)?);
+            Ok(((traffic.sent() - before) as f64 / done.took.as_secs_f64(), done))
+        })?;
+        let rate = work.count as f64 / done.took.as_secs_f64();
+        Ok(Felt { cpu, rate, answer: done.latencies.quantile(0.5), sent })
+    }
+
+    fn rounds(
+        &mut self,
+        count: usize,
+        rate: Option<f64>,
+        work: &Work,
+    ) -> Result<Vec<[Felt; 3]>, Failure> {
+        let mut all = Vec::new();
+        for _ in 0..=count {
+            let ours = self.round(To::Relay, rate, work)?;
+            let nobody = self.round(To::Nobody, rate, work)?;
+            all.push([ours, nobody, self.round(To::Bare, rate, work)?]);
+        }
+        // The first is thrown away, as everywhere.
+        Ok(all.split_off(1))
+    }
+}
+
+fn introductions(bench: &mut Bench) -> Result<(), Failure> {
+    let (nobody, bare) = ("packets to nobody", "packets to the bare loop on its core");
+    let mut beside = Beside::new(bench)?;
+    let work = Work { kind: Kind::Kept, count: 10_000, at_once: 64, rate: None };
+    let rounds = beside.rounds(bench.rounds, None, &work)?;
     let report = &mut bench.report;
     let name = "introductions, kept connections, while the relay has all it can do";
-    let cpu = sides(rounds.iter().map(|[a, b, _]| (a.0, b.0)));
-    let rate = sides(rounds.iter().map(|[a, b, _]| (a.1, b.1)));
-    let shared = sides(rounds.iter().map(|[a, _, c]| (a.1, c.1)));
-    let than = "packets to nobody";
-    report.compare(&format!("{name}: CPU"), Reach::Within(1.05), "us", &cpu, than);
-    report.compare(&format!("{name}: rate"), Reach::Above(0.95), "/s", &rate, than);
-    let than = "bare relay on the same core";
-    report.compare(&format!("{name}: rate"), Reach::Above(0.95), "/s", &shared, than);
-    report.tell("the same: packets sent to the relay", Reach::Any, "/s", &sent);
+    let cpu = sides(rounds.iter().map(|[a, b, _]| (a.cpu, b.cpu)));
+    report.compare(&format!("{name}: CPU"), Reach::Within(1.05), "us", &cpu, nobody);
+    let rate = sides(rounds.iter().map(|[a, b, _]| (a.rate, b.rate)));
+    report.compare(&format!("{name}: rate"), Reach::Above(0.95), "/s", &rate, nobody);
+    let rate = sides(rounds.iter().map(|[a, _, b]| (a.rate, b.rate)));
+    report.compare(&format!("{name}: rate"), Reach::Above(0.95), "/s", &rate, bare);
+    let sent = sides(rounds.iter().map(|[a, b, _]| (a.sent, b.sent)));
+    report.compare("the same: packets sent", Reach::Any, "/s", &sent, nobody);
+    let work = Work { count: 5000, rate: Some(5000.0), ..work };
+    let rounds = beside.rounds(bench.rounds, Some(20_000.0), &work)?;
+    let name = "time to the answer at 5000/s while the relay passes on 20000/s: 50 %";
+    let took = sides(rounds.iter().map(|[a, b, _]| (a.answer, b.answer)));
+    bench.report.compare(name, Reach::Within(1.05), "us", &took, nobody);
+    let took = sides(rounds.iter().map(|[a, _, b]| (a.answer, b.answer)));
+    bench.report.compare(name, Reach::Within(1.05), "us", &took, bare);
     Ok(())
 }
 
@@ -200,7 +253,7 @@ fn introductions(bench: &mut Bench) -> Result<(), Failure> {
 fn journal(bench: &mut Bench) -> Result<(), Failure> {
     const COUNT: usize = 100_000;
     let mut table = Table::master(bench.punchd(&[])?, 500)?;
-    table.players.register((0..2400).map(|n| address(HOST, n)), usual)?;
+    table.players.register((0..HOSTS).map(|n| address(HOST, n)), usual)?;
     let work = Work { kind: Kind::Fresh, count: 10_000, at_once: 64, rate: None };
     table.cpu(work.count, |players| players.introduce(&work))?;
     for (what, way) in [

@@ -8,6 +8,7 @@
 //! - [`joiners`]: clients of rooms that join and leave.
 //! - [`pairs`]: peers that pass events to each other.
 //! - [`relayed`]: pairs between whom a relay passes packets on, or [a bare loop](bare_relay).
+//! - [`traffic`]: packets of players whom nobody listens to.
 //! - [`flood`]: forged datagrams, as fast as a core can send them.
 //! - [`notes`]: the journal of introductions without a server.
 //! - [`world`]: the server without sockets, to count what its logic costs.
@@ -29,6 +30,7 @@ pub mod questions;
 pub mod relayed;
 pub mod sockets;
 pub mod stats;
+pub mod traffic;
 pub mod world;
 
 pub use failure::Failure;

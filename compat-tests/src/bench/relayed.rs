@@ -4,9 +4,6 @@
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd as _;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use mio::unix::SourceFd;
@@ -277,9 +274,17 @@ impl Relayed {
     /// # Errors
     /// If there are no descriptors left.
     pub fn sockets(&self) -> Result<Vec<UdpSocket>, Failure> {
-        let all: io::Result<_> = self.sides.iter().map(|side| side.socket.try_clone()).collect();
-        all.map_err(Failure::system("open a UDP socket"))
+        same(self.sides.iter().map(|side| &side.socket))
     }
+}
+
+/// The same sockets once more.
+///
+/// # Errors
+/// If there are no descriptors left.
+pub fn same<'a>(sockets: impl Iterator<Item = &'a UdpSocket>) -> Result<Vec<UdpSocket>, Failure> {
+    let all: io::Result<_> = sockets.map(UdpSocket::try_clone).collect();
+    all.map_err(Failure::system("open a UDP socket"))
 }
 
 /// One player.
@@ -339,57 +344,11 @@ impl Side {
 }
 
 /// Packet of this number of this side; it begins as those of GameMaker do.
-fn packet(side: usize, number: u32) -> [u8; LENGTH] {
+pub(super) fn packet(side: usize, number: u32) -> [u8; LENGTH] {
     let mut packet = [0x2E; LENGTH];
     let head = [0xDE, 0xC0, 0xAD, 0xDE];
     let side = u32::try_from(side).unwrap_or_default().to_be_bytes();
     let bytes = head.into_iter().chain(side).chain(number.to_be_bytes());
     packet.iter_mut().zip(bytes).for_each(|(to, byte)| *to = byte);
     packet
-}
-
-/// Packets by all of some sockets in turn, as many as the core of this thread sends, until it is dropped.
-/// Nobody looks at what comes of them.
-#[derive(Debug)]
-pub struct Traffic {
-    stop: Arc<AtomicBool>,
-    sent: Arc<AtomicU64>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Traffic {
-    /// Begins to send to where the sockets are connected.
-    #[must_use]
-    pub fn start(sockets: Vec<UdpSocket>) -> Self {
-        let (stop, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-        let (stopped, counter) = (Arc::clone(&stop), Arc::clone(&sent));
-        let thread = std::thread::spawn(move || {
-            let packet = packet(0, 0);
-            for socket in sockets.iter().cycle() {
-                if stopped.load(Ordering::Relaxed) {
-                    break;
-                }
-                if socket.send(&packet).is_ok() {
-                    counter.fetch_add(1, Ordering::Relaxed);
-                }
-            }
-        });
-        Self { stop, sent, thread: Some(thread) }
-    }
-
-    /// Packets sent so far.
-    #[must_use]
-    pub fn sent(&self) -> u64 {
-        self.sent.load(Ordering::Relaxed)
-    }
-}
-
-impl Drop for Traffic {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            // It cannot fail: it has nothing that panics.
-            let _ = thread.join();
-        }
-    }
 }
