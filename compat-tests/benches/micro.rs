@@ -17,7 +17,7 @@ use divan::Bencher;
 use punchd::clock::Instant;
 use punchd::dialect::gmnet::command::{Go, Reader, Spare};
 use punchd::dialect::gmnet::{datagram, text};
-use punchd::introductions::journal::Way;
+use punchd::introductions::journal::{self, Way};
 use punchd::introductions::relay::forwarding::Forwarding;
 use punchd::introductions::relay::{Bounds, Session, SessionId, Shape, Side};
 
@@ -304,7 +304,7 @@ fn relay_passes_on(bencher: Bencher<'_, '_>, sessions: usize) {
 fn journal_note(bencher: Bencher<'_, '_>, how: &str) {
     let way = match how {
         "directly" => Way::Direct(Some(Duration::from_millis(250))),
-        _ => Way::No { with_relay: false },
+        _ => Way::No(journal::Relay::Untried),
     };
     let mut notes = Notes::new(10_000);
     bencher.bench_local(|| notes.next(way));

@@ -13,7 +13,7 @@ use compat_tests::bench::relayed::{self, Introduced, Relayed, relay_address};
 use compat_tests::bench::sockets::{self, address};
 use compat_tests::bench::stats::Rounds;
 use compat_tests::bench::traffic::Traffic;
-use punchd::introductions::journal::Way;
+use punchd::introductions::journal::{self, Way};
 
 use crate::others::one_round;
 use crate::report::Reach;
@@ -258,7 +258,7 @@ fn journal(bench: &mut Bench) -> Result<(), Failure> {
     table.cpu(work.count, |players| players.introduce(&work))?;
     for (what, way) in [
         ("directly", Way::Direct(Some(Duration::from_millis(250)))),
-        ("not at all", Way::No { with_relay: false }),
+        ("not at all", Way::No(journal::Relay::Untried)),
     ] {
         let mut shares = Rounds::default();
         for _ in 0..bench.rounds {
