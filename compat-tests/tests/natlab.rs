@@ -361,8 +361,7 @@ fn shipped_games_behind_hard_nats_need_the_relay() {
     let pairs = [HARD, &[COUNTING]].concat();
     let Some(relayed) = carried(&pairs, RELAY, &shipped) else { return };
     assert_eq!(relayed, (5, 0), "with a relay all play");
-    let Some((by_luck, _)) = carried(&pairs, "", &shipped) else { return };
-    assert!(by_luck <= 1, "{by_luck} got through without a relay");
+    fail_without_relay(&pairs, &shipped);
 }
 
 #[test]
@@ -370,8 +369,17 @@ fn players_of_punch_behind_hard_nats_need_the_relay() {
     let pairs = [HARD, &[COUNTING]].concat();
     let Some(relayed) = carried(&pairs, RELAY, &own()) else { return };
     assert_eq!(relayed, (5, 0), "with a relay all play");
-    let Some((by_luck, _)) = carried(HARD, "", &own()) else { return };
-    assert!(by_luck <= 1, "{by_luck} got through without a relay");
+    fail_without_relay(HARD, &own());
+}
+
+/// Without a relay at most one of the pairs gets through. Each does by luck now and then, when a port at
+/// random is the one that is knocked at: so if several do they try again.
+fn fail_without_relay(pairs: &[&str], players: &Players) {
+    const TRIES: usize = 3;
+    let through = (0..TRIES).map_while(|_| carried(pairs, "", players)).map(|(through, _)| through);
+    let mut through = through.peekable();
+    let is_there = through.peek().is_some();
+    assert!(!is_there || through.any(|count| count <= 1), "they got through without a relay");
 }
 
 /// Pairs that no guess brings together: only what their players say, or the time that is up, shows it of
