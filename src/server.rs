@@ -149,7 +149,7 @@ impl Server {
             alternates_from: config.alternates_from,
             alternate_addr,
             shared: Shared {
-                relay: sessions::Sessions::new(config.relay.clone()),
+                relay: sessions::Sessions::new(config.relay.clone()).with_secret(random.random()),
                 ..Shared::default()
             },
         }

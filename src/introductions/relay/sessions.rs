@@ -8,6 +8,8 @@ use std::ops::RangeInclusive;
 
 use hashlink::LinkedHashMap;
 use log::warn;
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
 
 use super::{Bounds, Refused, Report, Session, SessionId, Shape, Side};
 use crate::clock::{Instant, Now};
@@ -74,6 +76,8 @@ pub struct Sessions {
     new: Vec<Session>,
     /// How many there have been.
     count: u64,
+    /// What nobody else knows, for the ports.
+    secret: u64,
     passed: Passed,
     refused: Seldom,
 }
@@ -112,6 +116,12 @@ impl Sessions {
     #[must_use]
     pub fn new(config: Option<Config>) -> Self {
         Self { config, ..Self::default() }
+    }
+
+    /// The same with ports that nobody can foretell who does not know this.
+    #[must_use]
+    pub fn with_secret(self, secret: u64) -> Self {
+        Self { secret, ..self }
     }
 
     /// Whether players at these addresses can be relayed at all.
@@ -240,21 +250,20 @@ impl Sessions {
         let (first, size) = pool(&config.ports);
         let is_free =
             |addr, place: u16| !self.taken.contains_key(&(addr, first.wrapping_add(place)));
-        // One after the other, so that all ports get their part of the packets, and what comes late for a
-        // session before is not taken for this one's.
-        let begin = u16::try_from(self.count % u64::from(size)).unwrap_or_default();
-        let mut places = (begin..size).chain(0..begin);
-        let for_host = match shape {
-            Shape::GameMaker => {
-                let next = self.told.get(&host).copied().unwrap_or(begin);
-                (next..size).chain(0..next).find(|place| is_free(host, *place))
-            }
+        // At random: who knew the ports could send there in the name of a player. And so all get their part
+        // of the packets, and what comes late for a session before is seldom taken for this one's.
+        let mut random = StdRng::seed_from_u64(self.secret ^ self.count);
+        let mut begin = || random.random_range(0..size);
+        let in_row = |begin: u16| (begin..size).chain(0..begin);
+        let next = match shape {
+            Shape::GameMaker => self.told.get(&host).copied().unwrap_or_else(&mut begin),
             // What others list may have a port again.
-            Shape::Any => places.clone().find(|place| is_free(host, *place)),
+            Shape::Any => begin(),
         };
+        let for_host = in_row(next).find(|place| is_free(host, *place));
         let for_host = for_host.ok_or(Refused::NoPort(host))?;
         let is_other = |place: &u16| client != host || *place != for_host;
-        let for_client = places.find(|place| is_other(place) && is_free(client, *place));
+        let for_client = in_row(begin()).find(|place| is_other(place) && is_free(client, *place));
         let for_client = for_client.ok_or(Refused::NoPort(client))?;
         // Who is refused uses up none.
         if shape == Shape::GameMaker {
