@@ -79,23 +79,23 @@ impl Summary {
 
 /// A schedule in which a promise was broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
+pub struct Failure<P = promises::Promise> {
     /// Its seed.
     pub seed: u64,
     /// When.
     pub at: Instant,
     /// What.
-    pub violation: Violation,
+    pub violation: Violation<P>,
 }
 
-impl fmt::Display for Failure {
+impl<P: fmt::Debug> fmt::Display for Failure<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = Duration::from_micros(self.at.micros()).as_secs_f64();
         write!(f, "seed {} after {seconds:.6} s: {}", self.seed, self.violation)
     }
 }
 
-impl std::error::Error for Failure {}
+impl<P: fmt::Debug> std::error::Error for Failure<P> {}
 
 /// The server of a seed: mostly the usual one, in some with options.
 #[must_use]

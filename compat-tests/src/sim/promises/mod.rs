@@ -67,14 +67,14 @@ pub enum Promise {
 
 /// A promise that was broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Violation {
+pub struct Violation<P = Promise> {
     /// Which.
-    pub promise: Promise,
+    pub promise: P,
     /// How.
     pub what: String,
 }
 
-impl fmt::Display for Violation {
+impl<P: fmt::Debug> fmt::Display for Violation<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}: {}", self.promise, self.what)
     }

@@ -14,8 +14,6 @@
 use std::fmt;
 use std::time::Duration;
 
-use punchd::clock::Instant;
-
 use super::trace::Trace;
 
 mod client;
@@ -28,7 +26,6 @@ mod players;
 pub mod promises;
 mod world;
 
-use promises::Violation;
 use world::World;
 
 /// What came of one or more seeds in which every promise was kept.
@@ -116,24 +113,7 @@ impl fmt::Display for Summary {
 }
 
 /// A run in which a promise was broken.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
-    /// Its seed.
-    pub seed: u64,
-    /// When.
-    pub at: Instant,
-    /// What.
-    pub violation: Violation,
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seconds = Duration::from_micros(self.at.micros()).as_secs_f64();
-        write!(f, "seed {} after {seconds:.6} s: {}", self.seed, self.violation)
-    }
-}
-
-impl std::error::Error for Failure {}
+pub type Failure = super::Failure<promises::Promise>;
 
 /// Runs a seed.
 ///

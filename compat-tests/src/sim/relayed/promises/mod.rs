@@ -2,8 +2,6 @@
 //! them, with what little has to be remembered for that; nothing is asked of the code that is checked, but
 //! how many sessions it has and what its journal says.
 
-use std::fmt;
-
 pub(super) mod flow;
 pub(super) mod given;
 pub(super) mod hopeless;
@@ -34,19 +32,7 @@ pub enum Promise {
 }
 
 /// A promise that was broken.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Violation {
-    /// Which one.
-    pub promise: Promise,
-    /// How.
-    pub what: String,
-}
-
-impl fmt::Display for Violation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}: {}", self.promise, self.what)
-    }
-}
+pub type Violation = crate::sim::promises::Violation<Promise>;
 
 /// What a check says.
 pub(super) type Kept<T = ()> = Result<T, Violation>;
