@@ -2,7 +2,7 @@
 //! alternating rounds.
 //!
 //! ```text
-//! cargo bench -p compat-tests --bench table              # about six minutes
+//! cargo bench -p compat-tests --bench table              # some minutes
 //! cargo bench -p compat-tests --bench table -- --full    # with 100,000 hosts; as root
 //! cargo bench -p compat-tests --bench table -- lobby     # only rows with this word
 //! ```
