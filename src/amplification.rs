@@ -1,10 +1,12 @@
 //! No use for attackers who forge addresses: an address that has not proved that it wants to hear
-//! from us gets, within ten seconds, at most three times the bytes that came from it, and one
-//! datagram. The headers of IP and UDP count on both sides.
+//! from us gets at most three times the bytes that came from it, from the first datagram on. The
+//! headers of IP and UDP count on both sides. Only the answers that bring an ID and a key may be
+//! longer, as one has to have these before one can prove anything: [`KEYED`].
 //!
-//! So many addresses are remembered; if more come within ten seconds, the one that was silent for
-//! longest is forgotten. In its place a new one gets no credit from before: three times what just
-//! came, which keeps the promise without remembering anything.
+//! What an answer may have is paid for by the datagram that it answers, so it does not depend on what
+//! is remembered of an address, and no flood under other addresses takes it away. What is left over is
+//! kept for ten seconds, for news that come later; of so many addresses. If more come within that time,
+//! the one that was silent for longest is forgotten.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -18,23 +20,24 @@ const FACTOR: usize = 3;
 /// The longest datagram that any dialect sends, in bytes of payload.
 pub const DATAGRAM: usize = 1200;
 
-/// What lists leave: some answers that bring an ID and a key cost 30 bytes more than three times their
-/// request, and who was not told of a key yet may have to be told of others, at 70 bytes each.
-const KEPT: usize = 200;
+/// What the answers to one request may have together, in bytes of payload, if they bring an ID and
+/// a key: those of rooms have 149 at most, that of natpunch some 90.
+pub const KEYED: usize = 160;
 
 /// After this time without a packet an address is as good as new.
 const FORGET: Duration = Duration::from_secs(10);
 
 /// How many bytes are left of each address, and when it last sent or was sent something.
-///
-/// A place is given anew only if all that was ever forgotten in its set has been silent for longer
-/// than who had it. So whoever gets one that is over has had no credit in the last ten seconds.
 #[derive(Debug)]
-pub struct Credits(Sources<u32>);
+pub struct Credits {
+    left: Sources<u32>,
+    /// What the datagram that is being answered has brought: whose, and how much.
+    own: Option<(IpAddr, usize)>,
+}
 
 impl Default for Credits {
     fn default() -> Self {
-        Self(Sources::new(Over::Kept))
+        Self { left: Sources::new(Over::Kept), own: None }
     }
 }
 
@@ -42,40 +45,45 @@ impl Credits {
     /// A datagram with this many bytes of payload came from an address. What it may be sent from
     /// now on is [`Self::left`].
     pub fn received(&mut self, now: Instant, addr: IpAddr, payload: usize) {
-        let (place, was) = self.0.place(&addr, |at| now - at > FORGET);
-        // Unspent credit is kept only as far as the promise allows at any moment.
-        let before = match was {
-            Was::New => one_datagram(addr),
-            Was::Known => (*place.value as usize).min(one_datagram(addr)),
-            Was::Crowded => 0,
-        };
+        let own = FACTOR * (payload + headers(addr));
+        self.own = Some((addr, own));
+        let (place, was) = self.left.place(&addr, |at| now - at > FORGET);
+        // Unspent credit is worth a datagram at most: not even who has paid for more gets a burst.
+        let before = if was == Was::Known { *place.value as usize } else { 0 };
         *place.at = now;
-        *place.value =
-            u32::try_from(before + FACTOR * (payload + headers(addr))).unwrap_or(u32::MAX);
+        *place.value = u32::try_from(before.min(one_datagram(addr)) + own).unwrap_or(u32::MAX);
     }
 
     /// Bytes of payload that one more datagram to this address may have; `None` if there must be
     /// none.
     #[must_use]
     pub fn left(&self, addr: IpAddr) -> Option<usize> {
-        let bytes = self.0.get(&addr).map_or(0, |bytes| bytes as usize);
+        let bytes = self.left.get(&addr).map_or(0, |bytes| bytes as usize);
         bytes.checked_sub(headers(addr))
     }
 
-    /// The same for an answer that takes all there is, such as a list: it leaves enough for
-    /// others, so that who asks for lists in the name of an address takes nobody's place there. What its
-    /// own request has brought, with so many bytes of payload, is for it alone.
+    /// The same for an answer that takes all there is, such as a list: no more than its own request
+    /// has brought. So who asks for lists in the name of an address takes nothing from anybody there.
     #[must_use]
-    pub fn left_for_list(&self, addr: IpAddr, request: usize) -> usize {
-        let left = self.left(addr).unwrap_or_default();
-        let own = FACTOR * (request + headers(addr)) - headers(addr);
-        left.min(left.saturating_sub(KEPT).max(own))
+    pub fn left_for_list(&self, addr: IpAddr) -> usize {
+        let own = self.own.filter(|(whose, _)| *whose == addr).map_or(0, |(_, own)| own);
+        self.left(addr).unwrap_or_default().min(own.saturating_sub(headers(addr)))
+    }
+
+    /// Has enough for answers that bring an ID and a key, of these lengths; they have at most
+    /// [`KEYED`] together.
+    pub fn lend_for_key(&mut self, addr: IpAddr, payloads: &[usize]) {
+        debug_assert!(payloads.iter().sum::<usize>() <= KEYED, "{payloads:?}");
+        let cost: usize = payloads.iter().map(|payload| payload + headers(addr)).sum();
+        if let Some(Place { value, .. }) = self.left.get_mut(&addr) {
+            *value = (*value).max(cost as u32);
+        }
     }
 
     /// Takes what a datagram costs; false, and nothing is taken, if there is not enough.
     pub fn spend(&mut self, now: Instant, addr: IpAddr, payload: usize) -> bool {
         let cost = payload + headers(addr);
-        let Some(Place { at, value }) = self.0.get_mut(&addr) else { return false };
+        let Some(Place { at, value }) = self.left.get_mut(&addr) else { return false };
         let bytes = *value as usize;
         // What goes out later than what it answers is in other ten seconds, in which nothing may
         // have come.
@@ -89,10 +97,8 @@ impl Credits {
     }
 }
 
-/// What an address may be sent beyond [`FACTOR`] times what came from it: the longest datagram, with
-/// the headers that it has there.
-#[must_use]
-pub fn one_datagram(addr: IpAddr) -> usize {
+/// What is kept of unspent credit: the longest datagram, with the headers that it has there.
+fn one_datagram(addr: IpAddr) -> usize {
     DATAGRAM + headers(addr)
 }
 
@@ -130,21 +136,18 @@ mod tests {
     }
 
     #[test]
-    fn a_list_leaves_something_for_other_answers() {
+    fn lists_have_what_their_own_request_has_brought() {
         let mut credits = Credits::default();
         for n in 0..100 {
             credits.received(at(n), ADDR, 2);
-            let space = credits.left_for_list(ADDR, 2);
-            assert!(space >= 3 * 30 - 28, "{space}");
-            assert!(credits.spend(at(n), ADDR, space));
-            assert!(credits.left(ADDR).unwrap() + 28 >= KEPT);
+            assert_eq!(credits.left_for_list(ADDR), 3 * 30 - 28);
+            assert_eq!(credits.left_for_list(IpAddr::from([203, 0, 113, 8])), 0);
+            // Whatever is asked for in the name of an address, what was kept of it stays.
+            if n > 0 {
+                assert!(credits.spend(at(n), ADDR, 3 * 30 - 28));
+                assert_eq!(credits.left(ADDR), Some(3 * 30 - 28));
+            }
         }
-        // What is left is for others, however many lists are asked for.
-        assert!(credits.spend(at(100), ADDR, KEPT - 28));
-        credits.received(at(100), ADDR, 2);
-        assert_eq!(credits.left_for_list(ADDR, 2), 3 * 30 - 28);
-        assert!(credits.spend(at(100), ADDR, 3 * 30 - 28));
-        assert_eq!((credits.left(ADDR), credits.left_for_list(ADDR, 2)), (None, 0));
     }
 
     #[test]
@@ -152,17 +155,32 @@ mod tests {
         let v6 = IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 7]);
         for (addr, headers) in [(ADDR, 28), (v6, 48)] {
             let mut credits = Credits::default();
-            let (mut came, mut sent) = (0, 0);
             for n in 0..20 {
                 credits.received(at(n), addr, 2);
-                came += 2 + headers;
                 let left = credits.left(addr).unwrap();
+                assert_eq!(left + headers, 3 * (2 + headers));
                 assert!(!credits.spend(at(n), addr, left + 1));
                 assert!(credits.spend(at(n), addr, left));
-                sent += left + headers;
-                assert_eq!(sent, 3 * came + 1200 + headers);
             }
         }
+    }
+
+    #[test]
+    fn what_brings_a_key_may_be_longer_and_leaves_nothing() {
+        let mut credits = Credits::default();
+        credits.lend_for_key(ADDR, &[100]);
+        assert_eq!(credits.left(ADDR), None, "nobody has asked");
+        for n in 0..20 {
+            credits.received(at(n), ADDR, 2);
+            credits.lend_for_key(ADDR, &[60, 100]);
+            assert!(credits.spend(at(n), ADDR, 60));
+            assert!(credits.spend(at(n), ADDR, 100));
+            assert_eq!(credits.left(ADDR), None);
+        }
+        // Who has paid for more keeps it.
+        credits.received(at(20), ADDR, 100);
+        credits.lend_for_key(ADDR, &[10]);
+        assert_eq!(credits.left(ADDR), Some(3 * 128 - 28));
     }
 
     #[test]
@@ -171,48 +189,42 @@ mod tests {
         for n in 0..1000_u32 {
             let addr = IpAddr::from(n.to_be_bytes());
             credits.received(at(0), addr, 10);
-            assert_eq!(credits.left(addr), Some(DATAGRAM + 3 * 38), "address {n}");
+            assert_eq!(credits.left(addr), Some(3 * 38 - 28), "address {n}");
         }
-        assert!((0..1000_u32).all(|n| credits.spend(at(0), IpAddr::from(n.to_be_bytes()), 1200)));
+        assert!((0..1000_u32).all(|n| credits.spend(at(0), IpAddr::from(n.to_be_bytes()), 86)));
     }
 
     #[test]
-    fn in_a_flood_of_addresses_the_promise_holds_for_each() {
+    fn in_a_flood_of_addresses_each_is_answered_and_the_promise_holds() {
         let mut credits = Credits::default();
-        let mut sent = 0;
-        for round in 0..10 {
-            credits.received(at(100 * round), ADDR, 10);
-            sent += (0..5).filter(|_| credits.spend(at(100 * round), ADDR, 172)).count() * 200;
-            for n in 0..200_000_u32 {
-                let addr = IpAddr::from((round as u32 * 200_000 + n).to_be_bytes());
-                credits.received(at(100 * round + 1), addr, 10);
-            }
+        for n in 0..1_000_000_u32 {
+            let addr = IpAddr::from(n.to_be_bytes());
+            credits.received(at(0), addr, 10);
+            assert_eq!(credits.left_for_list(addr), 3 * 38 - 28);
+            assert!(credits.spend(at(0), addr, 86));
+            assert!(!credits.spend(at(0), addr, 0));
         }
-        assert!(sent <= 10 * 3 * 38 + one_datagram(ADDR), "{sent}");
     }
 
     proptest! {
         #[test]
-        fn the_promise_holds_in_every_ten_seconds(
+        fn the_promise_holds_from_the_first_datagram_on(
             steps in prop::collection::vec(
                 (0u64..4000, prop::option::of(0usize..600), 0usize..1300), 1..60),
         ) {
             let mut credits = Credits::default();
             let mut time = 0;
-            let mut log = Vec::new();
+            let (mut came, mut sent) = (0, 0);
             for (wait, received, wanted) in steps {
                 time += wait;
                 // Where nothing is received, something is sent on its own accord.
                 if let Some(payload) = received {
                     credits.received(at(time), ADDR, payload);
+                    came += payload + 28;
                 }
-                let sent: usize = (0..3).filter(|_| credits.spend(at(time), ADDR, wanted)).count();
-                log.push((time, received.map_or(0, |payload| payload + 28), sent * (wanted + 28)));
-            }
-            for &(from, ..) in &log {
-                let window = log.iter().filter(|(t, ..)| (from..from + 10_000).contains(t));
-                let (received, sent) = window.fold((0, 0), |(r, s), (_, a, b)| (r + a, s + b));
-                prop_assert!(sent <= 3 * received + one_datagram(ADDR), "{sent} for {received}");
+                let times = (0..3).filter(|_| credits.spend(at(time), ADDR, wanted)).count();
+                sent += times * (wanted + 28);
+                prop_assert!(sent <= 3 * came, "{sent} for {came}");
             }
         }
     }

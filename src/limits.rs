@@ -547,6 +547,9 @@ pub const OFFER: Duration = Duration::from_secs(30);
 pub const NOTICE_COPIES: u8 = 3;
 /// See [`NOTICE_COPIES`].
 pub const NOTICE_GAP: Duration = Duration::from_millis(500);
+/// How often that is tried while there is no credit for it (see [`amplification`](crate::amplification)):
+/// for thirty seconds, as peers that show no key send `ka` every ten or twenty, which brings some.
+pub const NOTICE_TRIES: u8 = 60;
 
 /// Notifications about rooms that are going to be sent again.
 pub const ROOM_NOTICES: usize = 64 * 1024;

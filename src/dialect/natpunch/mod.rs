@@ -349,11 +349,11 @@ impl Natpunch {
         self.tell(joiner, Content::Error(Error { message }), out);
     }
 
-    fn list(&mut self, cx: &mut Context<'_>, from: Sender, (request_id, length): (&str, usize)) {
+    fn list(&mut self, cx: &mut Context<'_>, from: Sender, request_id: &str) {
         let limit = if self.clients.is_proven(from.peer) {
             limits::NATPUNCH_DATAGRAM
         } else {
-            cx.shared.credits.left_for_list(from.peer.ip(), length).min(limits::NATPUNCH_DATAGRAM)
+            cx.shared.credits.left_for_list(from.peer.ip()).min(limits::NATPUNCH_DATAGRAM)
         };
         let (at, public_ips) = (from.peer.ip(), self.public_ips);
         let reader = Reader { at, clients: &self.clients, public_ips };
@@ -457,6 +457,9 @@ impl Natpunch {
     fn answer(&mut self, cx: &mut Context<'_>, from: Sender, content: Content) {
         let Sender { via, peer } = from;
         let length = size(content.clone());
+        if matches!(&content, Content::RegisterResponse(response) if response.success) {
+            cx.shared.credits.lend_for_key(peer.ip(), &[length]);
+        }
         if self.clients.is_proven(peer)
             || cx.shared.credits.spend(cx.now.instant, peer.ip(), length)
         {
@@ -545,9 +548,7 @@ impl Dialect for Natpunch {
             Content::ConnectRequest(request) => self.connect(cx, from, request),
             Content::CreateLobbyRequest(request) => self.create(cx, from, request),
             Content::JoinLobbyRequest(request) => self.join(cx, from, &request),
-            Content::LobbyListRequest(request) => {
-                self.list(cx, from, (&request.request_id, data.len()));
-            }
+            Content::LobbyListRequest(request) => self.list(cx, from, &request.request_id),
             Content::LeaveLobbyRequest(request) => self.leave(cx, from, &request),
             Content::PeerConnectionReady(request) => self.ready(cx, from, &request),
             // What servers say, and what clients say to each other.

@@ -217,21 +217,13 @@ impl Rooms {
         let to = To::from(peer);
         let own = Answer::Own(id, peer.key);
         if peer.is_host {
-            let hosting = Answer::Hosting(room.id);
-            self.post.send(turn.cx, to, |bytes| hosting.write(bytes));
-            self.post.send(turn.cx, to, |bytes| own.write(bytes));
-            return;
+            return self.post.send_place(turn.cx, to, Some(Answer::Hosting(room.id)), own);
         }
         let Some(host) = self.table.peer(room.host) else { return };
         let host_at = self.told_at(turn.cx, host, peer);
-        let mut say = |answer: Answer<'_>| {
-            self.post.send(turn.cx, to, |bytes| answer.write(bytes));
-        };
         // Else it is told when the host has shown that it is where it seems to be.
-        if peer.knows_host {
-            say(Answer::Joined(room.id, id, host_at));
-        }
-        say(own);
+        let joined = peer.knows_host.then(|| Answer::Joined(room.id, id, host_at));
+        self.post.send_place(turn.cx, to, joined, own);
         let ports = self.next_ports(turn.cx, host.id, id);
         if peer.knows_host && !ports.is_empty() {
             self.post.send(turn.cx, to, |bytes| {
@@ -290,8 +282,8 @@ impl Rooms {
             }
             None => Answer::Hosting(at),
         };
-        self.answer(turn, place);
-        self.answer(turn, Answer::Own(id, key));
+        let to = self.back(turn);
+        self.post.send_place(turn.cx, to, Some(place), Answer::Own(id, key));
         Ok(())
     }
 

@@ -21,9 +21,8 @@
 //! clients join, so that notifications rain on the victim, could confirm them in its name. And
 //! since a place can be moved to any endpoint by who knows its key, each move makes a new key.
 //!
-//! Who has not proved itself can host and join all the same; 1200 bytes are enough for the
-//! notifications of some fifteen clients, and everything it sends adds to that. But others are told
-//! of it only as far as [`unproven`](crate::unproven) allows, as they knock where they are told to.
+//! Who has not proved itself can host and join all the same; each `ka` brings enough
+//! for a notification, which waits for it. But others are told of it only as far as [`unproven`](crate::unproven) allows, as they knock where they are told to.
 //! And when the server is full, the place of the one that was silent longest goes to who comes
 //! next. So a flood of forged requests costs those nothing who have proved themselves. What many
 //! addresses, or one with many places, can take from others, `shares` bounds.
@@ -137,8 +136,6 @@ struct Turn<'a, 'b> {
     cx: &'a mut Context<'b>,
     from: SocketAddr,
     via: Via,
-    /// How long it is.
-    length: usize,
     /// It ends with the key of its sender.
     is_signed: bool,
 }
@@ -265,7 +262,7 @@ impl Rooms {
 
     fn list(&mut self, turn: &mut Turn<'_, '_>, after: Option<Id>) -> Result<(), Reason> {
         let to = self.back(turn);
-        let space = Post::space(&turn.cx.shared.credits, to, turn.length);
+        let space = Post::space(&turn.cx.shared.credits, to);
         let mut page = Vec::new();
         let reader = (turn.from.ip(), turn.cx.shared.relay.joins_families());
         list::page(&self.table, after, reader, space, &mut page)?;
@@ -358,7 +355,7 @@ impl Dialect for Rooms {
         }
         let now = cx.now.instant;
         cx.shared.credits.received(now, from.ip(), data.len());
-        let turn = &mut Turn { cx, from, via, length: data.len(), is_signed: false };
+        let turn = &mut Turn { cx, from, via, is_signed: false };
         let (verb, result) = match Request::read_with_key(data) {
             Err(Bad::Foreign) => return,
             Err(Bad::Answer) => return self.end_unproved(turn),

@@ -3,6 +3,8 @@
 
 use std::net::SocketAddr;
 
+use smallvec::SmallVec;
+
 use super::field::Id;
 use super::message::{Answer, LONGEST_ANSWER};
 use super::table::{Peer, Table};
@@ -49,7 +51,10 @@ struct Notice {
     addressee: Option<Id>,
     to: To,
     text: Box<[u8]>,
+    /// How often it is still to be sent.
     copies: u8,
+    /// How often that may still be tried: without credit nothing is sent.
+    tries: u8,
 }
 
 #[derive(Debug)]
@@ -65,12 +70,12 @@ impl Post {
         Self { notices: Timers::new(limits::NOTICE_GAP), scratch: Vec::new() }
     }
 
-    /// How long a list may be that answers a request of so many bytes.
-    pub(super) fn space(credits: &Credits, to: To, request: usize) -> usize {
+    /// How long a list may be that answers the request of this turn.
+    pub(super) fn space(credits: &Credits, to: To) -> usize {
         if to.proved {
             return LONGEST_ANSWER;
         }
-        credits.left_for_list(to.endpoint.ip(), request).min(LONGEST_ANSWER)
+        credits.left_for_list(to.endpoint.ip()).min(LONGEST_ANSWER)
     }
 
     /// Sends a message, once. Without credit it is as if the network had lost it.
@@ -78,6 +83,27 @@ impl Post {
         self.scratch.clear();
         fill(&mut self.scratch);
         dispatch(cx, to, &self.scratch);
+    }
+
+    /// Tells a peer which place it has, if that may be told yet, and its key. A bare request does not pay
+    /// for both, and without a key nobody can prove anything.
+    pub(super) fn send_place(
+        &mut self,
+        cx: &mut Context<'_>,
+        to: To,
+        place: Option<Answer<'_>>,
+        own: Answer<'_>,
+    ) {
+        let answers = || place.into_iter().chain([own]);
+        let lengths: SmallVec<[usize; 2]> = answers().map(|answer| self.length(answer)).collect();
+        cx.shared.credits.lend_for_key(to.endpoint.ip(), &lengths);
+        answers().for_each(|answer| self.send(cx, to, |bytes| answer.write(bytes)));
+    }
+
+    fn length(&mut self, answer: Answer<'_>) -> usize {
+        self.scratch.clear();
+        answer.write(&mut self.scratch);
+        self.scratch.len()
     }
 
     /// Tells a peer in a room something, now and a few times more.
@@ -115,16 +141,16 @@ impl Post {
         self.scratch.clear();
         answer.write(&mut self.scratch);
         let text = self.scratch.as_slice().into();
-        let copies = limits::NOTICE_COPIES;
+        let (copies, tries) = (limits::NOTICE_COPIES, limits::NOTICE_TRIES);
         if let Some(notice) = self.notices.get_mut(&key) {
             // Its timer runs. So who changes something all the time makes others get two
             // messages a second and no more.
-            *notice = Notice { addressee, to, text, copies };
+            *notice = Notice { addressee, to, text, copies, tries };
             return;
         }
-        dispatch(cx, to, &self.scratch);
+        let copies = copies - u8::from(dispatch(cx, to, &self.scratch));
         if self.notices.len() < limits::ROOM_NOTICES {
-            let notice = Notice { addressee, to, text, copies: copies - 1 };
+            let notice = Notice { addressee, to, text, copies, tries };
             self.notices.arm_with(cx.now.instant, key, notice);
         }
     }
@@ -173,9 +199,12 @@ impl Post {
                 _ => return false,
             }
         }
-        notice.copies -= 1;
-        dispatch(cx, notice.to, &notice.text);
-        notice.copies > 0
+        notice.tries -= 1;
+        let is_sent = dispatch(cx, notice.to, &notice.text);
+        // Who is in no room any more sends nothing that would bring credit.
+        let may_wait = notice.addressee.is_some() && self.notices.len() < limits::ROOM_NOTICES / 2;
+        notice.copies -= u8::from(is_sent || !may_wait);
+        notice.copies > 0 && notice.tries > 0
     }
 
     /// Whether nothing is left to be sent.
@@ -185,9 +214,12 @@ impl Post {
     }
 }
 
-fn dispatch(cx: &mut Context<'_>, to: To, text: &[u8]) {
+/// Whether there was credit for it, so that it is sent.
+fn dispatch(cx: &mut Context<'_>, to: To, text: &[u8]) -> bool {
     let credits = &mut cx.shared.credits;
-    if to.proved || credits.spend(cx.now.instant, to.endpoint.ip(), text.len()) {
+    let is_paid = to.proved || credits.spend(cx.now.instant, to.endpoint.ip(), text.len());
+    if is_paid {
         cx.out.udp(to.via, to.endpoint, |bytes| bytes.extend_from_slice(text));
     }
+    is_paid
 }

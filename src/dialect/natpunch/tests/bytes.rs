@@ -65,8 +65,11 @@ fn create_and_list() {
     let info = pb().s(1, &lobby).s(2, "My game").s(3, &id).n(4, 1).n(5, 8).m(6, member);
     let expected =
         pb().m(16, pb().n(1, 1).s(2, "req-1").m(3, info).s(4, "Lobby list retrieved successfully"));
-    let answers = world.say(addr(9), pb().m(15, pb().s(1, "req-1")));
-    assert_eq!(answers, [(addr(9), expected)]);
+    let question = pb().m(15, pb().s(1, "req-1"));
+    let empty = pb().m(16, pb().n(1, 1).s(2, "req-1").s(4, "Lobby list retrieved successfully"));
+    assert_eq!(world.say(addr(9), question.clone()), [(addr(9), empty)], "not paid for");
+    let padded = question.s(99, &"p".repeat(100));
+    assert_eq!(world.say(addr(9), padded), [(addr(9), expected)]);
 }
 
 #[test]

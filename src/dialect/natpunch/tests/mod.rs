@@ -2,7 +2,7 @@
 //! number by field number, not by the library under test.
 
 use super::*;
-use crate::amplification::one_datagram;
+use crate::amplification::KEYED;
 use crate::clock::Now;
 use crate::dialect::{Output, Shared};
 use proptest::prelude::*;

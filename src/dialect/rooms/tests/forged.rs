@@ -108,7 +108,7 @@ proptest! {
             prop_assert_eq!(world.answer(other.at, "ka"), "ka");
         }
         let both = format!("{},", host.room);
-        let list = world.answer(peer(9), "rl");
+        let list = world.listed();
         prop_assert!(list.contains(&both), "{}", list);
         prop_assert_eq!(&world.join(peer(8), &host).room, &host.room);
         if signs {
@@ -205,7 +205,7 @@ fn a_place_is_kept_for_a_while_and_no_longer() {
     world.pass(limits::PARTED - std::time::Duration::from_millis(1));
     come_back(&mut world, &client);
     world.answer(client.at, "lr");
-    assert!(world.answer(peer(9), "rl").ends_with(",1"), "its place is free for others");
+    assert!(world.listed().ends_with(",1"), "its place is free for others");
     assert_eq!(world.answer(host.at, &format!("pc:{}:ok", client.id)), "er:pc:noroom");
     world.pass(limits::PARTED);
     assert_eq!(world.answer(client.at, &client.rc()), "er:rc:noroom");

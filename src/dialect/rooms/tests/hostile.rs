@@ -240,7 +240,7 @@ fn who_is_kicked_often_lets_nobody_else_in_again() {
 #[test]
 fn a_forged_close_does_not_close_a_room() {
     let (mut world, host, client) = World::introduced();
-    let listed = world.answer(peer(9), "rl");
+    let listed = world.listed();
     for forged in ["cr", "rh:Another"] {
         world.send(host.at, forged.as_bytes());
         world.pass_secs(2);
@@ -249,7 +249,7 @@ fn a_forged_close_does_not_close_a_room() {
     assert_eq!(world.answer(host.at, "ka"), "er:ka:noroom");
     assert_eq!(Place::of(host.at, &world.ask(host.at, &host.rc())).room, host.room);
     assert_eq!(world.answer(host.at, "ka"), "ka");
-    assert_eq!(world.answer(peer(9), "rl"), listed);
+    assert_eq!(world.listed(), listed);
     assert_eq!(world.pass_secs(60).to(client.at), [""; 0], "its clients have not heard of it");
     assert_eq!(world.answer(client.at, "ka"), "ka");
 }
@@ -269,7 +269,7 @@ fn a_forged_leave_moves_nobody() {
         assert_eq!((&back.room, &back.id, &back.key), (&client.room, &client.id, &client.key));
         assert_eq!(sent.to(host.at), [format!("cj:{}:{}:40000", client.id, client.ip())]);
         assert_eq!(world.answer(client.at, "ka"), "ka");
-        assert!(world.answer(other.at, "ka") == "ka" && world.answer(peer(9), "rl").contains(",2"));
+        assert!(world.answer(other.at, "ka") == "ka" && world.listed().contains(",2"));
     }
 }
 
@@ -291,7 +291,7 @@ fn a_host_may_close_and_open_as_often_as_it_likes() {
     for _ in 0..50 {
         let host = world.host(peer(1), "a");
         world.answer(host.at, "cr");
-        assert_eq!(world.answer(peer(9), "rl"), "rl:");
+        assert_eq!(world.listed(), "rl:");
         assert_eq!(world.answer(peer(8), &format!("jr:{}", host.room)), "er:jr:noroom");
         world.pass(limits::LATE_COPY);
     }
@@ -302,7 +302,7 @@ fn a_host_may_close_and_open_as_often_as_it_likes() {
 #[test]
 fn who_ends_a_request_with_its_key_is_acted_for_by_nobody_else() {
     let (mut world, host, client) = World::introduced();
-    let listed = world.answer(peer(9), "rl");
+    let listed = world.listed();
     let key = &host.key;
     assert_eq!(world.answer(host.at, &format!("ka:{key}")), "ka");
     let kicks = [format!("kc:ip:{}", client.ip()), format!("kc:id:{}", client.id)];
@@ -315,7 +315,7 @@ fn who_ends_a_request_with_its_key_is_acted_for_by_nobody_else() {
     assert_eq!(world.pass_secs(60).0, []);
     assert_eq!(world.answer(host.at, "ka"), "ka");
     assert_eq!(world.answer(client.at, "ka"), "ka");
-    assert_eq!(world.answer(peer(9), "rl"), listed);
+    assert_eq!(world.listed(), listed);
 
     let sent = world.send(host.at, format!("rn:Mine:{key}").as_bytes());
     assert_eq!(sent.0, [(host.at, "rn:Mine".into()), (client.at, "rn:Mine".into())]);
@@ -383,7 +383,7 @@ fn forged_rooms_at_an_address_keep_no_player_there_from_opening_one() {
         hosts.push(host);
     }
     assert!(hosts.iter().all(|host| world.answer(host.at, "ka") == "ka"));
-    let list = world.answer(peer(9), "rl");
+    let list = world.listed();
     assert!(list.matches(",true,open,1").count() >= 20, "{list}");
     assert_eq!(world.answer(at(33), "rh"), "er:rh:limit", "all of them are true");
 }
@@ -440,7 +440,7 @@ fn a_forged_room_keeps_nobody_from_joining() {
     world.ask(peer(4), "rh:forged");
     let back = Place::of(peer(4), &world.ask(peer(4), &client.rc()));
     assert_eq!(back.id, client.id);
-    assert!(world.answer(peer(9), "rl").ends_with(",Room,open,3"));
+    assert!(world.listed().ends_with(",Room,open,3"));
     let other = world.host(peer(5), "b");
     assert_eq!(world.answer(other.at, &format!("jr:{}", host.room)), "er:jr:badrequest");
 }
@@ -453,7 +453,7 @@ fn forged_rooms_do_not_bury_the_true_ones() {
         world.ask(peer(n), "rh:forged");
     }
     world.prove(&hosts[0]);
-    let list = world.answer(peer(9), "rl");
+    let list = world.listed();
     let order = hosts.iter().rev().map(|host| format!(":{},true,open,1", host.room));
     assert!(list.starts_with(&format!("rl{}", order.collect::<String>())), "{list}");
     // All of them are on some page, and once.

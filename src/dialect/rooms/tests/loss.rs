@@ -140,6 +140,7 @@ fn play(seed: u8, trouble: Trouble) {
     let (host, one, two, moved) = (peer(1), peer(2), peer(3), peer(4));
     let room = field(&net.request(host, "rh:Game", "rh:"), 1);
     let own = net.request(host, "rh:Game", "rID:");
+    net.forget();
     net.request(host, &format!("rc:{}:{}", field(&own, 1), field(&own, 2)), "rID:");
     let join = format!("jr:{room}");
     let mut clients = Vec::new();

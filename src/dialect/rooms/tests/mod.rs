@@ -49,6 +49,11 @@ fn peer(n: u16) -> SocketAddr {
 }
 
 impl World {
+    /// The first page of rooms, for a stranger who pads its request.
+    fn listed(&mut self) -> String {
+        self.answer(peer(9), &format!("{:\n<512}", "rl"))
+    }
+
     fn new() -> Self {
         Self::with(Config::default())
     }

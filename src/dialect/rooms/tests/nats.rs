@@ -36,12 +36,17 @@ fn a_host_is_told_the_next_ports_of_a_client() {
 fn a_client_is_told_the_next_ports_of_its_host_and_of_where_it_goes() {
     let mut world = counting(&[peer(1), peer(3)]);
     let host = world.host(peer(1), "Room");
-    let answers = world.ask(peer(2), &format!("jr:{}", host.room));
-    assert_eq!(answers[2], format!("pp:{}:40002,40003,40004,40005", host.id));
-    let again = world.ask(peer(2), &format!("jr:{}", host.room));
-    assert_eq!(again[2], answers[2], "a request that comes twice has the same answer");
-    let other = world.ask(peer(4), &format!("jr:{}", host.room));
-    assert_eq!(other[2], format!("pp:{}:40003,40004,40005,40006", host.id));
+    let jr = format!("jr:{}", host.room);
+    let answers = world.ask(peer(2), &jr);
+    assert_eq!(answers.len(), 2, "the request has not paid for more");
+    let client = Place::of(peer(2), &answers);
+    let proven = world.ask(peer(2), &client.rc());
+    assert_eq!(proven[2], format!("pp:{}:40002,40003,40004,40005", host.id));
+    let again = world.ask(peer(2), &jr);
+    assert_eq!(again, proven, "a request that comes twice has the same answer");
+    let other = Place::of(peer(4), &world.ask(peer(4), &jr));
+    let proven = world.ask(peer(4), &other.rc());
+    assert_eq!(proven[2], format!("pp:{}:40003,40004,40005,40006", host.id));
     world.pass_secs(2);
     let sent = world.send(peer(3), host.rc().as_bytes());
     assert_eq!(sent.to(peer(2)), [format!("ep:{}:{}:40000", host.id, peer(3).ip())]);
