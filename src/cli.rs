@@ -244,6 +244,7 @@ impl Options {
             relay: PublicIps::default(),
             // Only the sockets tell whether this is a restart.
             start_wait: Duration::ZERO,
+            alternate_port: None,
             sockets: Vec::new(),
             limits,
         };

@@ -186,6 +186,7 @@ fn tell_sockets(config: &mut server::Config, main: &[Bound], alternates: &Altern
         let own = bind::own_addresses().map(|ip| SocketAddr::new(ip, any.addr.port()));
         config.gmnet.sockets.extend(own);
     }
+    config.gmnet.alternate_port = alternate_port;
     config.alternates_from = u8::try_from(main.len()).ok();
     config.stun = stun::Config { sockets, alternate_port, alternate_addr: alternates.addr };
     alternate_port.map(|port| format!(", STUN on UDP port {port} too")).unwrap_or_default()

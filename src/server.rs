@@ -482,6 +482,9 @@ impl Server {
             return;
         }
         if name != Name::Stun && self.alternates_from.is_some_and(|from| via.socket >= from) {
+            if name == Name::Gmnet {
+                self.shared.nats.saw_knock(now.instant, peer);
+            }
             return;
         }
         let seen = match name {

@@ -159,6 +159,15 @@ impl Master {
         self.own.as_ref().map(|own| own.log.text()).unwrap_or_default()
     }
 
+    /// The alternate UDP port, as the log says it.
+    #[must_use]
+    pub fn alternate_port(&self) -> Option<u16> {
+        let log = self.log();
+        let (_, rest) = log.split_once("STUN on UDP port ")?;
+        let end = rest.find(|c: char| !c.is_ascii_digit())?;
+        rest.get(..end)?.parse().ok()
+    }
+
     /// Waits until a log line contains `text`.
     ///
     /// # Panics

@@ -58,7 +58,8 @@ impl World {
     fn new(seed: u64) -> Self {
         let at = |port| SocketAddr::from((SERVER, port));
         let stun = stun::Config { sockets: vec![at(MAIN), at(ALTERNATE)], ..Default::default() };
-        let config = Config { stun, alternates_from: Some(1), ..Config::default() };
+        let mut config = Config { stun, alternates_from: Some(1), ..Config::default() };
+        (config.gmnet.sockets, config.gmnet.alternate_port) = (vec![at(MAIN)], Some(ALTERNATE));
         let mut rng = Rng::new(seed);
         let tcp_counts = rng.pick([true, false]);
         Self { server: Server::new(config), rng, time: 1_000_000, tcp_counts }
@@ -106,6 +107,16 @@ impl World {
         let mut out = Outbox::new();
         self.server.on_bytes(now, conn, bytes, &mut out);
         tell(&out, players);
+    }
+
+    /// The host knocks at all that it is told, so also at the server, where it is asked to.
+    fn knock_at_server(&mut self, host: &mut Player) {
+        let asked = |at: &SocketAddr| at.ip() == IpAddr::from(SERVER);
+        let (asked, told): (Vec<_>, _) = host.told.drain(..).partition(asked);
+        host.told = told;
+        for at in asked {
+            self.datagram(host, at.port(), &wire::datagram(b"\xfd"));
+        }
     }
 
     /// Both have been told, whatever the gap between two messages.
@@ -169,6 +180,8 @@ fn meets(seed: u64, kinds: [Behaviour; 2], game: Game, seen: bool) -> bool {
     let (host_addr, conns) = (host.addr.to_string(), [host.conn, client.conn]);
     let mut players = [host, client];
     world.say(conns[0], &wire::reg2("1.2.4", &Default::default()), &mut players);
+    world.settle(&mut players);
+    world.knock_at_server(&mut players[0]);
     world.say(conns[1], &wire::connect(&host_addr), &mut players);
     world.settle(&mut players);
     assert!(players.iter().all(|player| !player.told.is_empty()), "both are told");

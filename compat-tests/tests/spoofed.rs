@@ -57,6 +57,30 @@ fn forged_connects_keep_nobody_from_being_introduced() {
     }
 }
 
+/// Every host of a game has the same port, so a forger knows it before the host is there. Two STUN
+/// requests say that its NAT counts; what it knocks says that it does not.
+#[test]
+fn a_nat_that_is_forged_before_a_host_registers_moves_nobody() {
+    let master = Master::start(&["--alt-port", "0"]);
+    let alternate = SocketAddr::new(master.addr().ip(), master.alternate_port().expect("STUN"));
+    let ip = loopback();
+    let request = [&b"\x00\x01\x00\x00\x21\x12\xA4\x42"[..], &[7; 12]].concat();
+    for (port, to) in [(20_000, master.addr()), (20_001, alternate)] {
+        let forger = std::net::UdpSocket::bind((ip, port)).expect("a port of an address of ours");
+        forger.send_to(&request, to).expect("sending");
+        forger.recv_from(&mut [0; 100]).expect("the server has it");
+    }
+    let config = HostConfig { port: 20_000, ..HostConfig::new(master.addr()).on(ip) };
+    let mut host = Host::registered(config, WAIT).expect("registering");
+    assert_eq!(told_place(&master, &host), Some(host.local()), "at once");
+    let is_asked = |host: &Host| host.told().iter().any(|told| told.client == alternate);
+    assert!(host.run_until(WAIT, is_asked).expect("hosting"), "it knocks there from now on");
+    for _ in 0..5 {
+        host.run_until(Duration::from_millis(50), |_| false).expect("hosting");
+        assert_eq!(told_place(&master, &host), Some(host.local()));
+    }
+}
+
 const HOST: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(203, 0, 113, 7)), 5000);
 const CLIENT: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(198, 51, 100, 9)), 6000);

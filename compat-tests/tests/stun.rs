@@ -28,10 +28,7 @@ fn start() -> Master {
 
 /// The port that the system picked.
 fn alternate_port(master: &Master) -> u16 {
-    let log = master.log();
-    let (_, rest) = log.split_once("STUN on UDP port ").unwrap();
-    let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
-    digits.parse().unwrap()
+    master.alternate_port().unwrap()
 }
 
 fn socket() -> UdpSocket {

@@ -129,6 +129,27 @@ impl Nats {
         }
     }
 
+    /// A peer has knocked at the alternate port, as it was asked to over its connection. A forger of
+    /// STUN requests knows the port of a host that everybody uses, but the knocks are the host's own:
+    /// a port that shows here as well is not that of a symmetric NAT, whatever was shown before.
+    pub fn saw_knock(&mut self, now: Instant, peer: SocketAddr) {
+        let SocketAddr::V4(peer_v4) = peer else { return };
+        let Some(nat) = self.by_addr.get_mut(peer_v4.ip()) else { return };
+        nat.has_knocked = true;
+        self.saw(now, peer, Seen::Alternate);
+        if self.about(now, peer).kind == Kind::Independent {
+            self.settled.disprove(peer_v4);
+        }
+    }
+
+    /// Whether a host at this address, of which others are told the next port in place of its own,
+    /// has knocked at the alternate port since.
+    #[must_use]
+    pub fn has_knocked(&self, host: SocketAddr) -> bool {
+        let SocketAddr::V4(host) = host else { return false };
+        self.by_addr.get(host.ip()).is_some_and(|nat| nat.has_knocked)
+    }
+
     /// A peer says which endpoint it has in its own network.
     pub fn saw_local(&mut self, now: Instant, public: SocketAddr, local: SocketAddr) {
         if let SocketAddr::V4(public_v4) = public

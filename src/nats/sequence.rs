@@ -32,6 +32,8 @@ pub(super) struct Nat {
     /// How often it has shown that, less how often it has shown something else; up to
     /// [`CONFIDENT`].
     pub(super) confidence: u8,
+    /// Whether a host has knocked at the alternate port.
+    pub(super) has_knocked: bool,
 }
 
 /// The ports that were foretold for a socket towards somebody.

@@ -302,3 +302,27 @@ fn few_settled_ports_are_remembered() {
     assert_eq!(known(2), Some(Kind::Independent), "it was told again and again");
     assert_eq!(known(1 + limits::SETTLED as u16), Some(Kind::Unknown));
 }
+
+#[test]
+fn a_knock_at_the_alternate_port_disproves_what_was_shown_in_the_name_of_a_host() {
+    let mut nats = after(&[(Stun, 4000), (Alternate, 4001), (Main, 4000)]);
+    nats.settle(at(1000), peer(4000));
+    assert_eq!((nats.has_knocked(peer(4000)), next(&mut nats, 4000, 1)[0]), (false, 4002));
+    nats.saw_knock(at(1100), peer(4000));
+    assert!(nats.has_knocked(peer(4000)));
+    assert_eq!(about(&nats, 4000).kind, Kind::Independent);
+    // Nor is it believed again when the knock is forgotten.
+    for n in 0..=limits::PORTS_OF_NAT as u16 {
+        nats.saw(at(2000), peer(6000 + n), Main);
+    }
+    nats.saw(at(2000), peer(4000), Stun);
+    nats.saw(at(2000), peer(4001), Alternate);
+    assert_eq!(next(&mut nats, 4000, 1), [0; 0]);
+    // A NAT that counts shows the port that it has shown there before.
+    let mut nats = after(&[(Stun, 4000), (Alternate, 4001), (Main, 4000)]);
+    nats.settle(at(1000), peer(4000));
+    nats.saw_knock(at(1100), peer(4001));
+    assert!(nats.has_knocked(peer(4000)));
+    assert_eq!(next(&mut nats, 4000, 1)[0], 4002);
+    nats.saw_knock(at(1100), "203.0.113.77:4000".parse().unwrap());
+}

@@ -315,6 +315,9 @@ impl Gmnet {
         }
         let Some(host) = self.hosts.get(key) else { return port };
         let host = SocketAddr::new(host.addr, port);
+        if !cx.shared.nats.has_knocked(host) {
+            return port;
+        }
         let client = SocketAddr::new(client, client_port.unwrap_or_default());
         // It is registered, so this has been done; now it is the last to be forgotten.
         cx.shared.nats.settle(cx.now.instant, host);
@@ -387,6 +390,7 @@ impl Gmnet {
         let (id, Some(port)) = (host.conn, host.port) else { return };
         let at = SocketAddr::new(host.addr, port);
         cx.shared.nats.settle(cx.now.instant, at);
+        self.ask_at_alternate(cx, key, at);
         self.notices.come_back(cx.now.instant, id, at);
         if self.notices.len(id) > 0 && !self.gaps.is_armed(&id) {
             self.gaps.arm(cx.now.instant, id);

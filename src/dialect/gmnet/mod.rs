@@ -114,6 +114,9 @@ pub struct Config {
     /// has all addresses is as well: hosts are asked to knock there if their port is in doubt. If
     /// there are none, no host is asked.
     pub sockets: Vec<SocketAddr>,
+    /// The UDP port beside that of the server at which hosts are asked to knock if their NAT seems to
+    /// be symmetric. If there is none, no host is told at another port than the one it has shown.
+    pub alternate_port: Option<u16>,
     /// Whose hosts are registered.
     pub admission: Admission,
     /// What peers may do.
@@ -133,6 +136,7 @@ impl Default for Config {
             relay: PublicIps::default(),
             start_wait: Duration::ZERO,
             sockets: Vec::new(),
+            alternate_port: None,
             admission: Admission::default(),
             limits: Limits::default(),
         }

@@ -18,6 +18,7 @@ use crate::clock::Instant;
 use crate::dialect::{Context, Via};
 use crate::introductions::is_inside;
 use crate::limits;
+use crate::nats::Kind;
 
 /// Hosts that are asked before others have their turn.
 const AT_ONCE: usize = 64;
@@ -111,6 +112,31 @@ impl Gmnet {
         debug!("host {} is asked for its UDP port", Named(host));
         self.knocks.ask(cx.now.instant, conn, addr, by, sure);
         self.tell_all(cx, conn, [endpoint.into()].into_iter());
+    }
+
+    /// The NAT of a host seems to give each destination another port, in sequence. Before clients are told
+    /// such a port it has to knock at the alternate one: STUN requests are easily forged, as all hosts of a
+    /// game have the same port.
+    pub(super) fn ask_at_alternate(
+        &mut self,
+        cx: &mut Context<'_>,
+        key: HostKey,
+        host: SocketAddr,
+    ) {
+        let nats = &cx.shared.nats;
+        let seems_to_count = || nats.kind(cx.now.instant, host) == Kind::Sequential;
+        if !nats.foretells() || nats.has_knocked(host) || !seems_to_count() {
+            return;
+        }
+        let Some((conn, via)) = self.hosts.get(key).map(|host| (host.conn, host.via)) else {
+            return;
+        };
+        if let Some(port) = self.config.alternate_port
+            && let Some(own) = self.knocks.endpoint(Some(via), host.ip())
+        {
+            let ip = self.config.public_ips.told(own.ip(), host.ip());
+            self.tell_all(cx, conn, [SocketAddr::new(ip, port).into()].into_iter());
+        }
     }
 
     /// The server is behind a NAT and does not know by which address hosts know it.
