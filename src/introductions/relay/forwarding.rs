@@ -123,6 +123,9 @@ struct Half {
     has_passed: bool,
     /// How many packets have come from there without one from another port in between.
     run: u8,
+    /// The port that the last packet came from that was dropped for it, and how many in a row: a player
+    /// whose NAT gives it another port sends from there while the one before is still waited for.
+    other: (u16, u8),
     bytes: Bucket,
     packets: Bucket,
     /// Its first packets, until the other side is there: a game counts what it has sent, and takes the
@@ -135,6 +138,12 @@ impl Half {
     /// Whether it is at the port that it sends from: who sprays ports sends one packet from each.
     fn is_settled(&self) -> bool {
         self.run >= 2
+    }
+
+    /// A packet came from another port, and is dropped.
+    fn note_other(&mut self, port: u16) {
+        let (before, run) = self.other;
+        self.other = (port, if before == port { run.saturating_add(1) } else { 1 });
     }
 
     /// Whether a packet of it has been passed on, and it is at that port.
@@ -175,6 +184,7 @@ impl Forwarding {
             heard: now,
             has_passed: false,
             run: 0,
+            other: (0, 0),
             bytes: Bucket::default(),
             packets: Bucket::default(),
             held: None,
@@ -214,10 +224,12 @@ impl Forwarding {
             // Others behind a carrier's address spray ports, and have not been asked. But its NAT may have
             // forgotten the one before.
             if *is_connected && own.is_settled() && now - own.heard < limits::MOVED {
+                own.note_other(from.port());
                 self.dropped.from_other_port += 1;
                 return;
             }
-            (own.port, own.run) = (port, 0);
+            let (before, run) = std::mem::take(&mut own.other);
+            (own.port, own.run) = (port, if before == from.port() { run } else { 0 });
         }
         (own.run, own.heard) = (own.run.saturating_add(1), now);
         let Some(to) = other.endpoint() else {

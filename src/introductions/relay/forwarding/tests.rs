@@ -244,6 +244,26 @@ fn others_who_spray_ports_do_not_keep_out_a_player_that_has_moved() {
     world.leaves(B, (HOST, 9), b"welcome");
 }
 
+/// Another player behind its address, whose game tries ports as well and stays where it is answered.
+#[test]
+fn a_player_that_was_not_believed_for_long_is_there_at_its_first_packet() {
+    let mut world = World::with_session(Shape::Any);
+    world.connect();
+    for _ in 0..2 {
+        world.wait(limits::MOVED / 2 - Duration::from_millis(1));
+        world.comes(B, (HOST, 9), b"too soon");
+    }
+    world.nothing_leaves();
+    world.wait(Duration::from_millis(2));
+    world.comes(B, (HOST, 9), b"moved");
+    for _ in 0..2 {
+        world.comes(B, (HOST, 23), b"tries this port too");
+    }
+    world.sent.clear();
+    world.comes(A, (CLIENT, 1), b"welcome");
+    world.leaves(B, (HOST, 9), b"welcome");
+}
+
 #[test]
 fn games_of_gamemaker_pass_nothing_else() {
     let mut world = World::with_session(Shape::GameMaker);
