@@ -20,7 +20,7 @@ use crate::dialect::{
 };
 use crate::introductions::PublicIps;
 use crate::introductions::journal::Journal;
-use crate::introductions::relay::{Report, Session, sessions};
+use crate::introductions::relay::{Order, Report, sessions};
 use crate::limits::{self, Limits};
 use crate::nats::Seen;
 use crate::places::{Conn, Places};
@@ -167,9 +167,9 @@ impl Server {
         &self.shared.relay
     }
 
-    /// The sessions that the relay's thread is to be told of.
-    pub fn new_sessions(&mut self) -> impl Iterator<Item = Session> {
-        self.shared.relay.take_new()
+    /// What the relay's thread is to do: sessions that are new, and those that give way to them.
+    pub fn new_sessions(&mut self) -> impl Iterator<Item = Order> {
+        self.shared.relay.take_orders()
     }
 
     /// The relay's thread tells something.

@@ -9,7 +9,7 @@ use punchd::introductions::PublicIps;
 use punchd::introductions::journal::Attempt;
 use punchd::introductions::relay::forwarding::Forwarding;
 use punchd::introductions::relay::sessions::{Config, Sessions};
-use punchd::introductions::relay::{Bounds, Session, Shape};
+use punchd::introductions::relay::{Bounds, Order, Session, Shape};
 use punchd::limits::relay as limits;
 
 fn player(n: usize) -> IpAddr {
@@ -29,9 +29,9 @@ fn open(sessions: &mut Sessions, many: usize) -> Vec<Session> {
         let [client_at, host_at] = [client, host].map(|ip| SocketAddr::new(ip, 5000));
         let (dialect, game) = (Name::Gmnet, "Space Race".into());
         let attempt = Attempt { dialect, client: client_at, host: host_at, game, is_proven: true };
-        assert!(sessions.open(Now::default(), [client, host], Shape::Any, attempt).is_ok());
+        assert!(sessions.open(Now::default(), Shape::Any, attempt).is_ok());
     }
-    sessions.take_new().collect()
+    sessions.take_orders().filter_map(Order::session).collect()
 }
 
 fn kept(counted: &AllocationInfo) -> usize {

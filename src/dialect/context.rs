@@ -8,7 +8,7 @@ use crate::introductions::relay::sessions::Sessions;
 #[cfg(test)]
 use crate::introductions::{
     PublicIps,
-    relay::{Bounds, Report, Session, Shape, sessions::Config},
+    relay::{Bounds, Order, Report, Session, Shape, sessions::Config},
 };
 use crate::nats::Nats;
 use crate::unproven::Unproven;
@@ -50,7 +50,7 @@ impl Shared {
 
     /// The sessions that were given out since the last time.
     pub(crate) fn sessions(&mut self) -> Vec<Session> {
-        let new: Vec<Session> = self.relay.take_new().collect();
+        let new: Vec<Session> = self.relay.take_orders().filter_map(Order::session).collect();
         assert!(new.iter().all(|session| session.shape == Shape::Any));
         new
     }

@@ -51,6 +51,8 @@ pub enum Relay {
     Refused(Refused),
     /// They were told of it.
     InVain,
+    /// They were told of it, and others needed it before they came through.
+    GaveWay,
 }
 
 /// The introductions that have ended.
@@ -150,6 +152,7 @@ impl fmt::Display for Line<'_> {
                 write!(f, "{client} did not get through to {whom}: ")?;
                 match relay {
                     Relay::InVain => f.write_str(RELAYED_IN_VAIN),
+                    Relay::GaveWay => f.write_str(GAVE_WAY),
                     Relay::Untried => f.write_str(&reason(self.kinds, "; a relay would help")),
                     Relay::Refused(why) => {
                         let reason = reason(self.kinds, "");
@@ -174,6 +177,9 @@ impl fmt::Display for Shown {
 
 const RELAYED_IN_VAIN: &str = "one of them has sent nothing to the relay, so UDP is blocked there, \
                                a firewall here blocks the ports of the relay, or the game has ended";
+
+const GAVE_WAY: &str =
+    "they were relayed, but others needed that, and one of them has it more often";
 
 /// What is in the way of host and client, as far as that is known, and what helps if that is what a relay
 /// helps against.

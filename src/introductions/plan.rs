@@ -79,8 +79,7 @@ pub fn relay(cx: &mut Context<'_>, wish: Wish, attempt: &Attempt) -> Option<Plac
     if wish == Wish::Never || cx.shared.relay.between(attempt.dialect, pair).is_some() {
         return None;
     }
-    let addrs = pair.map(|at| at.ip());
-    cx.shared.relay.open(cx.now, addrs, Shape::Any, attempt.clone()).ok()
+    cx.shared.relay.open(cx.now, Shape::Any, attempt.clone()).ok()
 }
 
 /// One of the two says whether it got through. While they have a session it is known by the packets that

@@ -19,7 +19,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use super::{PAUSE, canonical, is_memory_pressure};
 use crate::clock::Instant;
 use crate::introductions::relay::forwarding::{Dropped, Forwarding};
-use crate::introductions::relay::{Bounds, Report, Session};
+use crate::introductions::relay::{Bounds, Order, Report};
 use crate::timers::Seldom;
 
 /// Longest datagram that is passed on: more than fits through the Internet in one piece.
@@ -37,7 +37,7 @@ const WAKE: Token = Token(usize::MAX);
 #[derive(Debug)]
 pub struct Relay {
     /// None in the end, which the thread sees.
-    sessions: Option<Sender<Session>>,
+    orders: Option<Sender<Order>>,
     reports: Receiver<Report>,
     waker: Waker,
     thread: Option<JoinHandle<()>>,
@@ -107,7 +107,7 @@ impl Relay {
         for (n, PoolSocket { socket, .. }) in sockets.iter_mut().enumerate() {
             poll.registry().register(socket, Token(n), Interest::READABLE)?;
         }
-        let (sender, sessions) = mpsc::channel();
+        let (sender, orders) = mpsc::channel();
         let (told, reports) = mpsc::channel();
         let turns = Turns {
             poll,
@@ -116,20 +116,20 @@ impl Relay {
             forwarding: Forwarding::new(bounds),
             buffer: Box::new([0; LONGEST + 1]),
             started: std::time::Instant::now(),
-            sessions,
+            orders,
             told,
             main,
             dropped: Dropped::default(),
             much: Seldom::default(),
         };
         let thread = std::thread::Builder::new().name("relay".into()).spawn(move || turns.run())?;
-        Ok(Self { sessions: Some(sender), reports, waker, thread: Some(thread) })
+        Ok(Self { orders: Some(sender), reports, waker, thread: Some(thread) })
     }
 
-    /// Has the thread pass packets on for a session, whatever arrives from now on.
-    pub fn open(&self, session: Session) {
+    /// Has the thread pass packets on for a session, whatever arrives from now on, or no more.
+    pub fn open(&self, order: Order) {
         // If this fails the thread is gone, as the next report says.
-        let _ = self.sessions.as_ref().map(|sessions| sessions.send(session));
+        let _ = self.orders.as_ref().map(|orders| orders.send(order));
         let _ = self.waker.wake();
     }
 
@@ -152,7 +152,7 @@ pub struct Gone;
 
 impl Drop for Relay {
     fn drop(&mut self) {
-        self.sessions = None;
+        self.orders = None;
         // If this fails it is gone already.
         let _ = self.waker.wake();
         if let Some(thread) = self.thread.take() {
@@ -230,7 +230,7 @@ struct Turns {
     forwarding: Forwarding,
     buffer: Box<[u8; LONGEST + 1]>,
     started: std::time::Instant,
-    sessions: Receiver<Session>,
+    orders: Receiver<Order>,
     told: Sender<Report>,
     main: Arc<Waker>,
     /// Since the last line of the log about it.
@@ -257,7 +257,7 @@ impl Turns {
                 }
             }
             let now = self.now();
-            if !take_sessions(&self.sessions, &mut self.forwarding, now) {
+            if !take_orders(&self.orders, &mut self.forwarding, now) {
                 return;
             }
             for _ in 0..self.ready.len() {
@@ -295,7 +295,7 @@ impl Turns {
 
     /// Passes on what a socket has, as far as its turn goes.
     fn receive(&mut self, now: Instant, n: usize) -> Left {
-        let Self { pool, forwarding, buffer, sessions, .. } = self;
+        let Self { pool, forwarding, buffer, orders, .. } = self;
         for _ in 0..BUDGET {
             let Some(PoolSocket { socket, port, .. }) = pool.sockets.get(n) else {
                 return Left::Nothing;
@@ -306,7 +306,7 @@ impl Turns {
                 Ok((length, from)) => {
                     let Some(data) = buffer.get(..length) else { continue };
                     // Whoever was told of a session may have sent this before that was read.
-                    take_sessions(sessions, forwarding, now);
+                    take_orders(orders, forwarding, now);
                     let mut send = |port, to, data: &[u8]| pool.send(port, to, data);
                     forwarding.on_datagram(now, *port, canonical(from), data, &mut send);
                 }
@@ -346,11 +346,11 @@ impl Turns {
     }
 }
 
-/// Takes the sessions that the event loop has given out. False: there will be no more.
-fn take_sessions(new: &Receiver<Session>, forwarding: &mut Forwarding, now: Instant) -> bool {
+/// Does what the event loop wants done. False: there will be no more.
+fn take_orders(orders: &Receiver<Order>, forwarding: &mut Forwarding, now: Instant) -> bool {
     loop {
-        match new.try_recv() {
-            Ok(session) => forwarding.open(now, session),
+        match orders.try_recv() {
+            Ok(order) => forwarding.obey(now, order),
             Err(TryRecvError::Empty) => return true,
             Err(TryRecvError::Disconnected) => return false,
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use punchd::dialect::gmnet::{self, Gmnet};
 use punchd::introductions::PublicIps;
 use punchd::introductions::relay::sessions::{Config, Sessions};
-use punchd::introductions::relay::{Bounds, End, Report, SessionId, Shape};
+use punchd::introductions::relay::{Bounds, End, Order, Report, SessionId, Shape};
 use punchd::nats::Seen;
 
 use super::story::{CLIENT, HOST, MASTER, NOT_FOUND, Story, at, ip};
@@ -29,7 +29,7 @@ fn relaying_at(told: PublicIps) -> Story {
 
 /// The sessions that the relay's thread was told of: number, port of the client, port of the host.
 fn sessions(story: &mut Story) -> Vec<(SessionId, u16, u16)> {
-    let opened = story.shared.relay.take_new().map(|session| {
+    let opened = story.shared.relay.take_orders().filter_map(Order::session).map(|session| {
         assert_eq!(session.shape, Shape::GameMaker);
         (session.id, session.sides[0].port, session.sides[1].port)
     });

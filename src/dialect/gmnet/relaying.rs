@@ -92,7 +92,7 @@ impl Gmnet {
             return false;
         }
         let Some(attempt) = self.attempt([client, at], key) else { return false };
-        let opened = cx.shared.relay.open(cx.now, addrs, Shape::GameMaker, attempt);
+        let opened = cx.shared.relay.open(cx.now, Shape::GameMaker, attempt);
         let Ok(places) = opened else { return false };
         if self.lines.says(cx.now, client.ip())
             && let Some(host) = self.hosts.get(key)

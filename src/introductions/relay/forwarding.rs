@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use slab::Slab;
 
-use super::{Bounds, End, Report, Session, SessionId, Shape};
+use super::{Bounds, End, Order, Report, Session, SessionId, Shape, Side};
 use crate::clock::Instant;
 use crate::hash::Map;
 use crate::limits::relay as limits;
@@ -171,6 +171,24 @@ impl Forwarding {
             reports: Vec::new(),
             passed: 0,
             dropped: Dropped::default(),
+        }
+    }
+
+    /// Does what the other half wants done.
+    pub fn obey(&mut self, now: Instant, order: Order) {
+        match order {
+            Order::Open(session) => self.open(now, session),
+            Order::Close(id, side) => self.close(id, side),
+        }
+    }
+
+    /// A session gives way to another one.
+    fn close(&mut self, id: SessionId, side: Side) {
+        let Some(place) = self.by_sender.get(&(side.port, side.addr)) else { return };
+        let at = (place / 2) as usize;
+        if self.sessions.get(at).is_some_and(|passage| passage.id == id) {
+            self.remove(at);
+            self.reports.push(Report::Ended(id, End::GaveWay));
         }
     }
 

@@ -1,6 +1,6 @@
 //! The relay: two players whose NATs keep them apart send to a port of this server each, and what
 //! comes to one leaves from the other. [`sessions`] gives ports out, on the thread of the event loop;
-//! [`forwarding`] passes packets on, on a thread of its own. Only [`Session`]s go one way, and [`Report`]s
+//! [`forwarding`] passes packets on, on a thread of its own. Only [`Order`]s go one way, and [`Report`]s
 //! the other.
 //!
 //! All sessions share one pool of ports. A port is told apart by who sends to it: no address has two
@@ -14,7 +14,8 @@ use crate::limits;
 pub mod forwarding;
 pub mod sessions;
 
-/// Two players who are relayed; no number is used twice while the server runs.
+/// Two players who are relayed; no number is used twice while the server runs. Numbers of sessions that
+/// began later are greater.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId(pub u64);
 
@@ -47,6 +48,27 @@ pub enum Shape {
     Any,
 }
 
+/// What the forwarding thread is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// To pass packets on.
+    Open(Session),
+    /// No more of this session, whose first side this is: it gives way to another. If there is none of
+    /// this number it is over already, as has been reported.
+    Close(SessionId, Side),
+}
+
+impl Order {
+    /// The session that begins.
+    #[must_use]
+    pub const fn session(self) -> Option<Session> {
+        match self {
+            Self::Open(session) => Some(session),
+            Self::Close(..) => None,
+        }
+    }
+}
+
 /// What the forwarding thread tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Report {
@@ -67,6 +89,8 @@ pub enum End {
     Idle,
     /// It was as old, or had passed on as many bytes, as one session may.
     UsedUp,
+    /// It was to give way to another.
+    GaveWay,
 }
 
 /// Why two players are not relayed.

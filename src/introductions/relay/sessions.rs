@@ -1,28 +1,32 @@
 //! Which ports two players are given. Only an introduction gives a session out, and only to addresses
 //! that are proven: it is no open relay.
 
-use std::collections::hash_map::Entry;
+use std::collections::BTreeMap;
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 
 use hashlink::LinkedHashMap;
 use log::warn;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
+use slab::Slab;
 
-use super::{Bounds, Refused, Report, Session, SessionId, Shape, Side};
+use super::{Bounds, End, Order, Refused, Report, Session, SessionId, Shape, Side};
 use crate::clock::{Instant, Now};
-use crate::customers::{Counts, network, widest};
 use crate::dialect::Name;
-use crate::hash::{Keyed, Map};
+use crate::hash::Keyed;
 use crate::introductions::PublicIps;
 use crate::introductions::journal::{Attempt, Relay, Way};
 use crate::limits;
 use crate::timers::Seldom;
 
+mod month;
+mod room;
 #[cfg(test)]
 mod tests;
+
+use month::Passed;
 
 /// What the owner of the server has decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,48 +60,72 @@ impl fmt::Display for Config {
 #[derive(Debug, Default)]
 pub struct Sessions {
     config: Option<Config>,
-    /// Each with what the dialects know of it.
-    open: Map<SessionId, (Session, Passage)>,
-    /// Whose packets at which port of the pool belong to which session.
-    taken: Map<(IpAddr, u16), SessionId>,
-    /// Which one two have: dialect, client and host; of several, the last.
-    between: Map<(Name, [SocketAddr; 2]), SessionId>,
-    /// How many each customer has; both sides count.
-    held: Counts,
-    /// How many the networks of customers have; a session counts for each side.
-    neighbours: Map<IpAddr, u32>,
-    /// How many sessions there are between two customers.
-    pairs: Map<[IpAddr; 2], u32>,
+    /// Each at the place that its number names.
+    all: Slab<Entry>,
+    /// Whose packets at which port of the pool belong to which of them: two for each, but for those that
+    /// have given way. In the order of addresses, so that what a network has stands together.
+    by_side: BTreeMap<(IpAddr, u16), u32>,
     /// Which port of the pool comes next for the hosts of an address, those that were told one longest ago
     /// in front: a game still lists the player that it had at a port before, and welcomes nobody there
     /// again. So a port comes again when all others have.
     told: LinkedHashMap<IpAddr, u16, Keyed>,
-    /// Those that the thread has not been told of yet.
-    new: Vec<Session>,
+    /// What the thread is to do and has not been told yet.
+    orders: Vec<Order>,
     /// How many there have been.
     count: u64,
     /// What nobody else knows, for the ports.
     secret: u64,
+    /// Who would give way last was looked for among all of them.
+    spared: Option<room::Spared>,
     passed: Passed,
     refused: Seldom,
+    parted: Seldom,
 }
 
-/// What becomes of a session.
+/// A session, and what becomes of it.
 #[derive(Debug)]
-struct Passage {
-    attempt: Attempt,
+struct Entry {
+    id: SessionId,
     began: Instant,
+    /// What the host says it is.
+    game: Box<str>,
+    sides: [Side; 2],
+    /// Where the players' ports were when they were introduced.
+    ports: [u16; 2],
+    dialect: Name,
+    /// Whether the client's address is proven.
+    is_proven: bool,
     /// Packets have gone both ways.
     is_through: bool,
     /// The client has been let in, be it by this way or another.
     is_welcome: bool,
+    /// Its ports may be given out again; the thread has been told.
+    has_given_way: bool,
 }
 
-/// Bytes that were passed on in a month.
-#[derive(Debug, Default)]
-struct Passed {
-    month: u64,
-    bytes: u64,
+impl Entry {
+    /// Where client and host were when they were introduced.
+    fn endpoints(&self) -> [SocketAddr; 2] {
+        let [client, host] = self.sides;
+        let [of_client, of_host] = self.ports;
+        [SocketAddr::new(client.addr, of_client), SocketAddr::new(host.addr, of_host)]
+    }
+
+    fn attempt(&self) -> Attempt {
+        let [client, host] = self.endpoints();
+        let (dialect, is_proven) = (self.dialect, self.is_proven);
+        Attempt { dialect, client, host, game: self.game.clone(), is_proven }
+    }
+
+    /// How it ended, if it has not been told that packets went both ways.
+    fn end(&self, end: End) -> Option<(Attempt, Way)> {
+        let way = match (self.is_welcome, end) {
+            (true, _) => Way::Direct(None),
+            (false, End::GaveWay) => Way::No(Relay::GaveWay),
+            (false, _) => Way::No(Relay::InVain),
+        };
+        (!self.is_through).then(|| (self.attempt(), way))
+    }
 }
 
 /// What the two players are to be told.
@@ -151,33 +179,33 @@ impl Sessions {
         self.config.as_ref()?.told.like(player)
     }
 
-    /// What a client and its host were told of the session that they have, if they have one.
+    /// What a client and its host were told of the session that they have, if they have one; of several,
+    /// the last.
     #[must_use]
     pub fn between(&self, dialect: Name, pair: [SocketAddr; 2]) -> Option<Places> {
-        // Mostly there are none: no hash is needed to know that.
-        if self.between.is_empty() {
-            return None;
-        }
-        let id = *self.between.get(&(dialect, pair))?;
-        let (session, _) = self.open.get(&id)?;
-        let [for_client, for_host] = session.sides.map(|side| {
+        let [client, _] = pair.map(|at| at.ip());
+        let theirs = self.at(client).filter(|entry| {
+            // What an address has more than that does not tell it from another.
+            let is_same = |(one, other): (SocketAddr, SocketAddr)| {
+                (one.ip(), one.port()) == (other.ip(), other.port())
+            };
+            entry.dialect == dialect && entry.endpoints().into_iter().zip(pair).all(is_same)
+        });
+        let entry = theirs.max_by_key(|entry| entry.id)?;
+        let [for_client, for_host] = entry.sides.map(|side| {
             let told = self.told(side.addr)?;
             Some(SocketAddr::new(told, side.port))
         });
-        Some(Places { id, for_client: for_client?, for_host: for_host? })
+        Some(Places { id: entry.id, for_client: for_client?, for_host: for_host? })
     }
 
-    /// Gives the two players, both of whose addresses are proven, a session.
+    /// Gives the two players, both of whose addresses are proven, a session. Others give way to it where
+    /// there is no room, if they hold more.
     ///
     /// # Errors
     /// If there is none for them; why is logged from time to time.
-    pub fn open(
-        &mut self,
-        now: Now,
-        [client, host]: [IpAddr; 2],
-        shape: Shape,
-        attempt: Attempt,
-    ) -> Result<Places, Refused> {
+    pub fn open(&mut self, now: Now, shape: Shape, attempt: Attempt) -> Result<Places, Refused> {
+        let [client, host] = [attempt.client, attempt.host].map(|at| at.ip());
         let [for_client, for_host] = self.find(now, [client, host], shape).inspect_err(|why| {
             if *why != Refused::NoRelay
                 && let Some(before) = self.refused.say(now.instant)
@@ -186,52 +214,57 @@ impl Sessions {
             }
         })?;
         self.count += 1;
-        let id = SessionId(self.count);
+        if self.all.len() == self.all.capacity() {
+            self.all.reserve_exact(MORE);
+        }
+        let place = self.all.vacant_key() as u32;
+        let id = SessionId(self.count << PLACE_BITS | u64::from(place));
         let sides = [(client, for_client), (host, for_host)];
         let sides = sides.map(|(addr, at)| Side { addr, port: at.port() });
-        let session = Session { id, sides, shape };
         for side in sides {
-            self.taken.insert((side.addr, side.port), id);
-            self.held.add(side.addr);
-            *self.neighbours.entry(neighbourhood(side.addr)).or_default() += 1;
+            self.by_side.insert((side.addr, side.port), place);
         }
-        *self.pairs.entry([client, host].map(network)).or_default() += 1;
-        self.between.insert((attempt.dialect, [attempt.client, attempt.host]), id);
-        self.open.insert(
+        let ports = [attempt.client, attempt.host].map(|at| at.port());
+        let Attempt { dialect, game, is_proven, .. } = attempt;
+        self.all.insert(Entry {
             id,
-            (
-                session,
-                Passage { attempt, began: now.instant, is_through: false, is_welcome: false },
-            ),
-        );
-        self.new.push(session);
+            began: now.instant,
+            game,
+            sides,
+            ports,
+            dialect,
+            is_proven,
+            is_through: false,
+            is_welcome: false,
+            has_given_way: false,
+        });
+        self.orders.push(Order::Open(Session { id, sides, shape }));
         Ok(Places { id, for_client, for_host })
     }
 
-    /// Why a client and its host would not be given a session now, as far as that does not depend on the
-    /// ports that they have.
+    /// Why a client and its host would not be given a session now.
     pub fn refuses(&mut self, now: Now, players: [IpAddr; 2]) -> Option<Refused> {
-        if !self.serves(players) {
-            return Some(Refused::NoRelay);
+        self.room(now, players).err()
+    }
+
+    /// This one gives way to a session of others.
+    fn close(&mut self, now: Now, place: u32) {
+        let Some(entry) = self.all.get_mut(place as usize) else { return };
+        entry.has_given_way = true;
+        let (id, sides, [client, host]) = (entry.id, entry.sides, entry.endpoints());
+        let [side, _] = sides;
+        self.orders.push(Order::Close(id, side));
+        for side in sides {
+            self.by_side.remove(&(side.addr, side.port));
         }
-        let bounds = self.config.as_ref()?.bounds;
-        if bounds.month_bytes.is_some_and(|most| self.passed.in_month(now.unix) >= most) {
-            return Some(Refused::Month);
+        if entry.is_through
+            && let Some(before) = self.parted.say(now.instant)
+        {
+            warn!(
+                "{client} is no longer relayed to the host at {host}: others need that who have it less \
+                 often{before}"
+            );
         }
-        if self.open.len() >= limits::relay::SESSIONS {
-            return Some(Refused::Full);
-        }
-        let between = self.pairs.get(&players.map(network)).copied().unwrap_or_default();
-        if between >= limits::relay::PER_PAIR {
-            return Some(Refused::Pair);
-        }
-        let most = bounds.sessions_per_address as usize;
-        if let Some(full) = players.into_iter().find(|addr| self.held.of(*addr) >= most) {
-            return Some(Refused::Share(full));
-        }
-        let of_neighbours = |addr| self.neighbours.get(&neighbourhood(addr)).copied();
-        let is_full = |addr: &IpAddr| of_neighbours(*addr) >= Some(limits::relay::PER_NETWORK);
-        players.into_iter().find(is_full).map(Refused::Network)
     }
 
     /// What the client is to be told, and the host.
@@ -241,15 +274,15 @@ impl Sessions {
         [client, host]: [IpAddr; 2],
         shape: Shape,
     ) -> Result<[SocketAddr; 2], Refused> {
-        if let Some(why) = self.refuses(now, [client, host]) {
-            return Err(why);
+        for place in self.room(now, [client, host])? {
+            self.close(now, place);
         }
         let config = self.config.as_ref().ok_or(Refused::NoRelay)?;
         let at_client = config.told.like(client).ok_or(Refused::NoRelay)?;
         let at_host = config.told.like(host).ok_or(Refused::NoRelay)?;
         let (first, size) = pool(&config.ports);
         let is_free =
-            |addr, place: u16| !self.taken.contains_key(&(addr, first.wrapping_add(place)));
+            |addr, place: u16| !self.by_side.contains_key(&(addr, first.wrapping_add(place)));
         // At random: who knew the ports could send there in the name of a player. And so all get their part
         // of the packets, and what comes late for a session before is seldom taken for this one's.
         let mut random = StdRng::seed_from_u64(self.secret ^ self.count);
@@ -280,33 +313,21 @@ impl Sessions {
     pub fn note(&mut self, now: Now, report: Report) -> Option<(Attempt, Way)> {
         match report {
             Report::Connected(id) => {
-                let (_, passage) = self.open.get_mut(&id)?;
-                passage.is_through = true;
-                let took = now.instant - passage.began;
-                Some((passage.attempt.clone(), Way::Relayed(took)))
+                let entry = self.get_mut(id)?;
+                entry.is_through = true;
+                Some((entry.attempt(), Way::Relayed(now.instant - entry.began)))
             }
-            Report::Ended(id, _) => {
-                let (session, passage) = self.open.remove(&id)?;
-                for side in session.sides {
-                    self.taken.remove(&(side.addr, side.port));
-                    self.held.remove(side.addr);
-                    less(&mut self.neighbours, neighbourhood(side.addr));
+            Report::Ended(id, end) => {
+                self.get_mut(id)?;
+                let entry = self.all.try_remove(place_of(id))?;
+                // What has given way has no ports any more.
+                for side in entry.sides.iter().filter(|_| !entry.has_given_way) {
+                    self.by_side.remove(&(side.addr, side.port));
                 }
-                less(&mut self.pairs, session.sides.map(|side| network(side.addr)));
-                let Attempt { dialect, client, host, .. } = passage.attempt;
-                let pair = (dialect, [client, host]);
-                if self.between.get(&pair) == Some(&id) {
-                    self.between.remove(&pair);
-                }
-                let way = match passage.is_welcome {
-                    true => Way::Direct(None),
-                    false => Way::No(Relay::InVain),
-                };
-                (!passage.is_through).then_some((passage.attempt, way))
+                entry.end(end)
             }
             Report::Passed(bytes) => {
-                self.passed.in_month(now.unix);
-                self.passed.bytes = self.passed.bytes.saturating_add(bytes);
+                self.passed.add(now.unix, bytes);
                 None
             }
         }
@@ -314,84 +335,60 @@ impl Sessions {
 
     /// The client of a session has been let in by its host; by which way is not known yet.
     pub fn welcomed(&mut self, id: SessionId) {
-        if let Some((_, passage)) = self.open.get_mut(&id) {
-            passage.is_welcome = true;
+        if let Some(entry) = self.get_mut(id) {
+            entry.is_welcome = true;
         }
     }
 
     /// The thread that passes packets on is gone, and with it all sessions.
     pub fn fail(&mut self) {
         self.config = None;
-        self.new.clear();
-        self.open.clear();
-        self.taken.clear();
-        self.between.clear();
-        self.pairs.clear();
-        self.neighbours.clear();
-        self.held = Counts::default();
+        self.orders.clear();
+        self.all.clear();
+        self.by_side.clear();
     }
 
-    /// The sessions that that thread is to be told of.
-    pub fn take_new(&mut self) -> impl Iterator<Item = Session> {
-        std::mem::take(&mut self.new).into_iter()
+    /// What that thread is to do.
+    pub fn take_orders(&mut self) -> impl Iterator<Item = Order> {
+        std::mem::take(&mut self.orders).into_iter()
     }
 
-    /// How many sessions there are.
+    /// How many sessions there are, with those that have given way while the thread may still have them.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.open.len()
+        self.all.len()
     }
 
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.open.is_empty()
+        self.all.is_empty()
+    }
+
+    /// The session with this number, if it is not over.
+    fn get_mut(&mut self, id: SessionId) -> Option<&mut Entry> {
+        self.all.get_mut(place_of(id)).filter(|entry| entry.id == id)
+    }
+
+    /// The sessions of an address.
+    fn at(&self, addr: IpAddr) -> impl Iterator<Item = &Entry> {
+        let places = self.by_side.range((addr, 0)..=(addr, u16::MAX));
+        places.filter_map(|(_, place)| self.all.get(*place as usize))
     }
 }
 
-/// One less of those that are counted under a key.
-fn less<K: Eq + std::hash::Hash>(counts: &mut Map<K, u32>, key: K) {
-    if let Entry::Occupied(mut count) = counts.entry(key) {
-        *count.get_mut() -= 1;
-        if *count.get() == 0 {
-            count.remove();
-        }
-    }
-}
+/// The number of a session has the place of it in so many bits.
+const PLACE_BITS: u32 = 20;
 
-/// The network that a customer is in: a /24, or the /48 that is the widest that one customer has.
-fn neighbourhood(addr: IpAddr) -> IpAddr {
-    match addr {
-        IpAddr::V4(v4) => Ipv4Addr::from_bits(v4.to_bits() & !0xff).into(),
-        IpAddr::V6(_) => widest(addr),
-    }
+/// So much more room is made at a time: to double it would leave half of it empty.
+const MORE: usize = 128;
+
+fn place_of(id: SessionId) -> usize {
+    (id.0 & ((1 << PLACE_BITS) - 1)) as usize
 }
 
 /// The first port of the pool, and how many there are.
 fn pool(ports: &RangeInclusive<u16>) -> (u16, u16) {
     let (first, last) = (*ports.start(), *ports.end());
     (first, last.saturating_sub(first).saturating_add(1))
-}
-
-impl Passed {
-    /// Bytes that were passed on in the month of this time.
-    fn in_month(&mut self, unix: u64) -> u64 {
-        let month = month(unix);
-        if month != self.month {
-            *self = Self { month, bytes: 0 };
-        }
-        self.bytes
-    }
-}
-
-/// The calendar month of a time, counted from the year 0 on. (The proleptic Gregorian calendar as years
-/// that begin in March, so that the leap day comes last.)
-fn month(unix: u64) -> u64 {
-    /// Days from the first of March of the year 0 to the first of January 1970.
-    const BEFORE: u64 = 719_468;
-    let days = unix / 86_400 + BEFORE;
-    let (era, day) = (days / 146_097, days % 146_097);
-    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    12 * (400 * era + year) + (5 * day + 2) / 153
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use punchd::dialect::{ConnId, Output, Via};
-use punchd::introductions::relay::{Report, Session};
+use punchd::introductions::relay::{End, Order, Report};
 
 use super::super::network::MASTER;
 use super::super::trace::Who;
@@ -72,12 +72,15 @@ impl World {
 
     /// Does what the server wants done: the relay's thread is told first.
     pub(super) fn turn(&mut self) -> Kept {
-        let new: Vec<Session> = self.server.new_sessions().collect();
+        let new: Vec<Order> = self.server.new_sessions().collect();
         let out = std::mem::take(&mut self.out);
         let at = self.in_month();
         let pairs = self.given.turn(at, &new, out.outputs())?;
-        for session in new {
-            self.channel.push_back(session);
+        for order in new {
+            if let Order::Close(id, _) = order {
+                self.flows.excuse_session(id);
+            }
+            self.channel.push_back(order);
             let delay = self.net.rng.millis(self.net.plan.handover.clone());
             self.net.after(delay, Event::ThreadWakes);
         }
@@ -125,18 +128,22 @@ impl World {
 /// The relay's thread.
 impl World {
     /// Whoever was told of a session may have sent something before the thread knows of it.
-    pub(super) fn take_sessions(&mut self) -> Kept {
-        while let Some(session) = self.channel.pop_front() {
-            let text = format!("{session:?}");
-            self.trace.note(self.net.now, "session", Who::Server, text.as_bytes());
-            self.passed.open(self.net.now, session)?;
-            self.forwarding.open(self.thread_now(), session);
+    pub(super) fn take_orders(&mut self) -> Kept {
+        while let Some(order) = self.channel.pop_front() {
+            let text = format!("{order:?}");
+            self.trace.note(self.net.now, "order", Who::Server, text.as_bytes());
+            // It ends in the same moment, before another one has its ports.
+            self.forwarding.obey(self.thread_now(), order);
+            match order {
+                Order::Open(session) => self.passed.open(self.net.now, session)?,
+                Order::Close(id, _) => self.passed.close(id),
+            }
         }
         Ok(())
     }
 
     fn relays(&mut self, port: u16, from: SocketAddr, data: &Rc<[u8]>) -> Kept {
-        self.take_sessions()?;
+        self.take_orders()?;
         let now = self.net.now;
         self.trace.note(now, "arrives", Who::Peer(from), &data[..data.len().min(NOTED)]);
         self.summary.arrived += 1;
@@ -183,7 +190,7 @@ impl World {
                 Report::Connected(_) => self.summary.connected += 1,
                 Report::Ended(id, end) => {
                     self.count_end(end);
-                    if end == punchd::introductions::relay::End::UsedUp {
+                    if end == End::UsedUp {
                         self.flows.excuse_session(id);
                     }
                 }

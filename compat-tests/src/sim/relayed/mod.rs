@@ -49,8 +49,9 @@ pub struct Summary {
     pub connected: u64,
     /// Sessions of which that was promised.
     pub promised: u64,
-    /// Sessions that were over as one side sent nothing at all, or nothing more, or as they were used up.
-    pub ended: [u64; 3],
+    /// Sessions that were over as one side sent nothing at all, or nothing more, as they were used up, or as
+    /// others needed them more.
+    pub ended: [u64; 4],
     /// Datagrams that came to the relay.
     pub arrived: u64,
     /// Those of them that nobody may get.
@@ -89,12 +90,12 @@ impl Summary {
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [unanswered, idle, used_up] = self.ended;
+        let [unanswered, idle, used_up, gave_way] = self.ended;
         write!(
             f,
             "{} seeds, {} steps, {:.1} hours of simulated time: {} told directly, {} of the relay, {} of \
              them at once, {} not for a bound; {} sessions went both ways, as was promised of {}; they were \
-             over unanswered: {unanswered}, idle: {idle}, used up: {used_up}; {} datagrams came to the \
+             over unanswered: {unanswered}, idle: {idle}, used up: {used_up}, for others: {gave_way}; {} datagrams came to the \
              relay, {} of them from strangers, {} left; every promise kept",
             self.seeds,
             self.steps,

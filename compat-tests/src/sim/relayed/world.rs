@@ -6,7 +6,7 @@ use std::time::Duration;
 use punchd::clock::{Instant, Now};
 use punchd::dialect::{ConnId, Outbox};
 use punchd::introductions::relay::forwarding::Forwarding;
-use punchd::introductions::relay::{End, Session};
+use punchd::introductions::relay::{End, Order};
 use punchd::server::Server;
 
 use super::super::rng::Rng;
@@ -40,8 +40,8 @@ pub(super) struct World {
     pub(super) conns: BTreeMap<ConnId, usize>,
     pub(super) free: Vec<u32>,
     pub(super) generation: u32,
-    /// Sessions on their way to the relay's thread.
-    pub(super) channel: VecDeque<Session>,
+    /// Sessions on their way to the relay's thread, and what is to end there.
+    pub(super) channel: VecDeque<Order>,
     /// No report overtakes another.
     pub(super) reported: Instant,
     pub(super) given: Given,
@@ -169,7 +169,7 @@ impl World {
             }
             Event::Datagram(from, to, data) => self.datagram(from, to, &data),
             Event::ThreadWakes => {
-                self.take_sessions()?;
+                self.take_orders()?;
                 self.end_turn_of_thread()
             }
             Event::Report(report) => self.report(report),
@@ -275,6 +275,7 @@ impl World {
             End::Unanswered => 0,
             End::Idle => 1,
             End::UsedUp => 2,
+            End::GaveWay => 3,
         }] += 1;
     }
 

@@ -212,6 +212,26 @@ fn who_has_left_is_not_flooded() {
     assert!(world.relay.take_dropped().to_silent > 20);
 }
 
+#[test]
+fn what_gives_way_is_over_at_once_and_others_have_its_ports() {
+    let mut world = World::with_session(Shape::Any);
+    world.connect();
+    world.wait(Duration::ZERO);
+    let side = Side { addr: CLIENT.into(), port: A };
+    let now = world.now();
+    world.relay.obey(now, Order::Close(SessionId(1), side));
+    world.open(2, [CLIENT, [203, 0, 113, 9]], [A, B], Shape::Any);
+    // The one before may be told to be over again, as when its end was on its way.
+    world.relay.obey(now, Order::Close(SessionId(1), side));
+    assert_eq!(world.wait(Duration::ZERO), [Report::Ended(SessionId(1), End::GaveWay)]);
+    world.comes(B, (HOST, 2), b"to nobody");
+    world.comes(A, (CLIENT, 1), b"hello");
+    world.comes(B, ([203, 0, 113, 9], 3), b"hi");
+    world.leaves(B, ([203, 0, 113, 9], 3), b"hello");
+    world.leaves(A, (CLIENT, 1), b"hi");
+    world.nothing_leaves();
+}
+
 /// By its NAT, or because somebody behind its address was there before it.
 #[test]
 fn a_player_is_found_at_another_port_when_the_first_is_silent() {

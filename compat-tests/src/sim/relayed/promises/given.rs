@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use punchd::clock::Instant;
 use punchd::dialect::{ConnId, Output};
-use punchd::introductions::relay::{Report, Session, SessionId, sessions};
+use punchd::introductions::relay::{Order, Report, SessionId, sessions};
 use punchd::limits;
 
 use super::super::super::wire;
@@ -153,15 +153,26 @@ impl Given {
     pub(in super::super) fn turn<'a>(
         &mut self,
         (now, month): (Instant, u64),
-        new: &[Session],
+        orders: &[Order],
         outputs: impl Iterator<Item = Output<'a>>,
     ) -> Kept<Vec<Pair>> {
-        for session in new {
+        let mut leaving = Vec::new();
+        let mut new = Vec::new();
+        for order in orders {
+            let session = match order {
+                Order::Close(id, _) => {
+                    leaving.push(*id);
+                    continue;
+                }
+                Order::Open(session) => session,
+            };
+            new.push(*session);
             let [client, host] = session.sides;
             let Some(registered) = self.host_at(host.addr) else {
                 return told(format!("{} has a session, but is no host", host.addr));
             };
-            self.taken.open((now, month), *session, registered)?;
+            let leaving = std::mem::take(&mut leaving);
+            self.taken.open((now, month), *session, (registered, &leaving))?;
             let at = self.config.told.like(host.addr).map(|ip| SocketAddr::new(ip, host.port));
             let Some(at) = at else { return told(format!("no relay for {client:?}, {host:?}")) };
             self.owed

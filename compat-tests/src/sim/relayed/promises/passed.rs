@@ -73,6 +73,8 @@ pub(in super::super) struct Passed {
     bounds: Bounds,
     live: BTreeMap<SessionId, Passage>,
     by_sender: BTreeMap<(u16, IpAddr), (SessionId, usize)>,
+    /// Sessions that the thread was told to end and has not reported yet.
+    closed: BTreeSet<SessionId>,
     total: Meter,
     /// Bytes that were passed on, and those that are known to have been.
     sent: u64,
@@ -92,6 +94,7 @@ impl Passed {
             bounds,
             live: BTreeMap::new(),
             by_sender: BTreeMap::new(),
+            closed: BTreeSet::new(),
             total: Meter::new(bounds.total_bytes),
             sent: 0,
             told: 0,
@@ -237,12 +240,12 @@ impl Passed {
                 Ok(())
             }
             Report::Ended(id, end) => {
-                let Some(passage) = self.live.remove(&id) else {
+                if end == End::GaveWay && self.closed.remove(&id) {
+                    return Ok(());
+                }
+                let Some(passage) = self.forget(id) else {
                     return broken(Promise::Ends, format!("{id:?} ended twice"));
                 };
-                for side in &passage.sides {
-                    self.by_sender.remove(&(side.pool_port, side.addr));
-                }
                 let age = now - passage.began;
                 let mut sides = passage.sides.iter();
                 let is_right = match end {
@@ -254,6 +257,7 @@ impl Passed {
                         let silent = now - side.heard.unwrap_or(passage.began);
                         silent >= limits::IDLE || side.ports.len() > 1 && age >= limits::IDLE
                     }),
+                    End::GaveWay => false,
                     End::UsedUp => age >= limits::AGE || passage.bytes >= limits::SESSION_BYTES,
                 };
                 if !is_right {
@@ -261,6 +265,21 @@ impl Passed {
                 }
                 Ok(())
             }
+        }
+    }
+
+    fn forget(&mut self, id: SessionId) -> Option<Passage> {
+        let passage = self.live.remove(&id)?;
+        for side in &passage.sides {
+            self.by_sender.remove(&(side.pool_port, side.addr));
+        }
+        Some(passage)
+    }
+
+    /// The thread is told that a session is over, if it is not yet.
+    pub(in super::super) fn close(&mut self, id: SessionId) {
+        if self.forget(id).is_some() {
+            self.closed.insert(id);
         }
     }
 
@@ -288,7 +307,7 @@ impl Passed {
 
     /// Nothing is left.
     pub(in super::super) fn check_end(&self) -> Kept {
-        if !self.live.is_empty() || self.sent != self.told {
+        if !self.live.is_empty() || !self.closed.is_empty() || self.sent != self.told {
             let (left, sent, told) = (self.live.len(), self.sent, self.told);
             return broken(Promise::Ends, format!("{left} are left; {sent} bytes, {told} told"));
         }

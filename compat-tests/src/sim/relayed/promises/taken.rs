@@ -63,30 +63,74 @@ impl Taken {
         let is_in_month = bounds.month_bytes.is_none_or(|most| self.in_month(month) < most);
         let pair = self.pairs.get(&[client, host].map(network)).copied().unwrap_or_default();
         let holds = |addr| self.held.get(&network(addr)).copied().unwrap_or_default();
-        let has_share = |addr| holds(addr) < bounds.sessions_per_address;
         let ports = || self.config.ports.clone();
         let is_free = |addr, port| !self.by_player.contains_key(&(addr, port));
         let free = |addr| ports().filter(|port| is_free(addr, *port)).count();
         let needs = if client == host { 2 } else { 1 };
+        let has_room = |addr, other| {
+            let is_full = holds(addr) >= bounds.sessions_per_address || free(addr) < needs;
+            !is_full || self.holders(addr).must_give_way(other)
+        };
         serves
             && is_in_month
             && pair < limits::PER_PAIR
-            && has_share(client)
-            && has_share(host)
-            && free(client) >= needs
-            && free(host) >= needs
+            && has_room(client, host)
+            && has_room(host, client)
     }
 
-    /// A session is given out, to this registration of a host.
+    /// Whether one more fits without any that gives way, of these two.
+    fn fits(&self, [client, host]: [IpAddr; 2]) -> bool {
+        let most = self.config.bounds.sessions_per_address;
+        let has_share = |addr| self.held.get(&network(addr)).is_none_or(|held| *held < most);
+        has_share(client) && has_share(host)
+    }
+
+    /// Who is relayed to an address.
+    fn holders(&self, at: IpAddr) -> Holders {
+        let sides = |session: &Session| session.sides.map(|side| side.addr);
+        let others = self.live.values().map(sides).flat_map(|[client, host]| {
+            [(client, host), (host, client)].map(|(own, other)| (own == at).then_some(other))
+        });
+        Holders(others.flatten().collect())
+    }
+
+    /// Sessions give way to one of these two: each had to, where a bound was reached.
+    fn give_way(&mut self, now: Instant, leaving: &[SessionId], pair: [IpAddr; 2]) -> Kept {
+        let [client, host] = pair;
+        let most = self.config.bounds.sessions_per_address;
+        for id in leaving {
+            let Some(sides) = self.live.get(id).map(|session| session.sides) else {
+                return broken(Promise::Bounds, format!("{id:?} gives way, but is over"));
+            };
+            let sides = sides.map(|side| side.addr);
+            let is_right = [(client, host), (host, client)].into_iter().any(|(at, wants)| {
+                let held = self.held.get(&network(at)).copied().unwrap_or_default();
+                let used = self.by_player.keys().filter(|(addr, _)| *addr == at).count();
+                let is_full = held >= most || used + 1 >= self.config.ports.len();
+                let [one, other] = sides;
+                let may = |holder| self.holders(at).may_give_way(holder, wants);
+                is_full && (one == at && may(other) || other == at && may(one))
+            });
+            if !is_right {
+                let what = format!("{id:?} of {sides:?} gives way to {pair:?}, who hold as much");
+                return broken(Promise::Bounds, what);
+            }
+        }
+        leaving.iter().for_each(|id| self.end(now, *id));
+        Ok(())
+    }
+
+    /// A session is given out, to this registration of a host, and these give way.
     pub(in super::super) fn open(
         &mut self,
         (now, month): (Instant, u64),
         session: Session,
-        registration: ConnId,
+        (registration, leaving): (ConnId, &[SessionId]),
     ) -> Kept {
         let Session { id, sides, .. } = session;
         let pair = sides.map(|side| side.addr);
-        if !self.has_room(month, pair) {
+        self.give_way(now, leaving, pair)?;
+        if !self.has_room(month, pair) || !self.fits(pair) {
             return broken(Promise::Bounds, format!("{id:?} is one more than may be: {pair:?}"));
         }
         for side in sides {
@@ -129,6 +173,47 @@ impl Taken {
             less(&mut self.held, network(side.addr));
         }
         less(&mut self.pairs, session.sides.map(|side| network(side.addr)));
+    }
+}
+
+/// Who is relayed to an address, once for each session.
+struct Holders(Vec<IpAddr>);
+
+impl Holders {
+    /// How many of a network there are, and how many of a customer.
+    fn of(&self, addr: IpAddr) -> [usize; 2] {
+        let count =
+            |is_of: &dyn Fn(IpAddr) -> bool| self.0.iter().filter(|one| is_of(**one)).count();
+        let is_neighbour = |one| around(one) == around(addr);
+        [count(&is_neighbour), count(&|one| network(one) == network(addr))]
+    }
+
+    /// Whether this one may give way: it holds more than the other one would, as what they do not have in
+    /// common.
+    fn may_give_way(&self, holder: IpAddr, wants: IpAddr) -> bool {
+        let ([in_network, of_customer], would) = (self.of(holder), self.of(wants));
+        match around(holder) == around(wants) {
+            true => network(holder) != network(wants) && of_customer > would[1] + 1,
+            false => in_network > would[0] + 1,
+        }
+    }
+
+    /// Whether somebody has to give way. If several networks hold as much as another it is left open which
+    /// of them is taken for the one that holds most.
+    fn must_give_way(&self, wants: IpAddr) -> bool {
+        let most = self.0.iter().map(|one| self.of(*one)[0]).max().unwrap_or_default();
+        let mut holders = self.0.iter().filter(|one| self.of(**one)[0] == most);
+        let is_alone = self.of(wants)[0] < most || holders.all(|one| around(*one) == around(wants));
+        let of_most = self.0.iter().filter(|one| self.of(**one)[0] == most);
+        is_alone && of_most.into_iter().any(|one| self.may_give_way(*one, wants))
+    }
+}
+
+/// The network that an address is in.
+fn around(addr: IpAddr) -> Vec<u8> {
+    match addr {
+        IpAddr::V4(v4) => v4.octets()[..3].to_vec(),
+        IpAddr::V6(v6) => v6.octets()[..6].to_vec(),
     }
 }
 
