@@ -12,7 +12,8 @@ use std::ops::RangeInclusive;
 
 use smallvec::SmallVec;
 
-use super::{Entry, Sessions, pool};
+use super::ports::pool;
+use super::{Entry, Sessions};
 use crate::clock::Now;
 use crate::customers::network;
 use crate::hash::Map;

@@ -122,6 +122,20 @@ fn ports_are_told_at_random() {
     assert!(distinct.len() > 70, "{} of 80", distinct.len());
 }
 
+/// The game of one player there tries the ports that come after the one that it was told, another's else.
+#[test]
+fn ports_of_one_client_address_are_far_apart() {
+    let mut all = sessions(1000);
+    let mut near = 0;
+    for first in 0..100 {
+        let two = [2, 3].map(|host| open(&mut all, 0, [1, 4 * first + host]).unwrap());
+        let [one, other] = two.map(|places| places.for_client.port());
+        near += u32::from(one.abs_diff(other) < 70);
+        two.into_iter().for_each(|places| _ = end(&mut all, 0, places.id));
+    }
+    assert!(near < 3, "{near} of 100; at random it is one of seven");
+}
+
 /// Else one socket would take the packets of all hosts, and drop what it has no room for.
 #[test]
 fn hosts_are_spread_over_the_ports() {
