@@ -81,6 +81,11 @@ impl Client {
         }
     }
 
+    /// It keeps what it has, and comes back as often as there is time for.
+    pub(super) fn grabs(&mut self) {
+        (self.manner, self.is_mute, self.returns) = (Manner::Stays, false, 100);
+    }
+
     /// Whether it has nothing to do with any host.
     pub(super) fn is_idle(&self) -> bool {
         self.told.is_none()

@@ -52,8 +52,28 @@ impl Everybody {
             };
             all.client(net, nat, host);
         }
+        all.grabbers(net);
         all.meddlers(net);
         all
+    }
+
+    /// A few who come first and take all sessions that a host may have, again and again, and play by them.
+    fn grabbers(&mut self, net: &mut Network) {
+        /// Of one address: one more than it may have with the same host.
+        const EACH: usize = 5;
+        if net.plan.is_lasting() || !net.rng.permille(200) {
+            return;
+        }
+        let host = net.rng.index(net.plan.hosts);
+        for _ in 0..2 + net.rng.index(3) {
+            let nat = self.nat(net, true);
+            for _ in 0..EACH {
+                self.client(net, nat, host);
+                if let Some(Player::Client(client)) = self.players.last_mut() {
+                    client.grabs();
+                }
+            }
+        }
     }
 
     fn nat(&mut self, net: &mut Network, is_alone: bool) -> usize {

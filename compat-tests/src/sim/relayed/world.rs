@@ -228,6 +228,7 @@ impl World {
 
     /// Looks whether those who were told of the relay get through.
     fn look(&mut self) -> Kept {
+        self.excuse_intruders();
         let aims_at = |n| match self.players.get(n) {
             Some(Player::Client(client)) => client.aims_at(),
             _ => None,
@@ -237,6 +238,22 @@ impl World {
             self.net.after(Duration::from_secs(1), Event::Look);
         }
         Ok(())
+    }
+
+    /// Two players behind one address play where one of them was told to: it has tried ports, and was let in
+    /// there before the other one was. The relay cannot tell them apart, and nothing is promised of either.
+    fn excuse_intruders(&mut self) {
+        let mut at = BTreeMap::new();
+        for (n, player) in self.players.iter().enumerate() {
+            if let Player::Client(client) = player
+                && let Some((to, true)) = client.aims_at()
+            {
+                at.entry((client.nat, to)).or_insert_with(Vec::new).push(n);
+            }
+        }
+        for players in at.into_values().filter(|players| players.len() > 1) {
+            players.into_iter().for_each(|n| self.flows.excuse_player(n));
+        }
     }
 
     /// Everybody leaves.
