@@ -16,7 +16,6 @@ use crate::dialect::Name;
 use crate::hash::Keyed;
 use crate::introductions::PublicIps;
 use crate::introductions::journal::{Attempt, Relay, Way};
-use crate::limits;
 use crate::timers::Seldom;
 
 mod month;

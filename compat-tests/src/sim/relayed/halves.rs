@@ -107,6 +107,7 @@ impl World {
             let [client, host] = pair.conns.map(link);
             if let (Some(client), Some(host)) = (client, host)
                 && self.net.plan.forger != Forger::Persists
+                && !self.given.has_left_overs(pair.id)
             {
                 self.flows.open(self.net.now, pair.id, ([client, host], pair.at));
             }

@@ -45,6 +45,8 @@ pub(super) struct Owed {
     pub(super) addr: IpAddr,
     pub(super) at: SocketAddr,
     since: Instant,
+    /// It was told of this endpoint for another session.
+    pub(super) is_known: bool,
 }
 
 /// A client and a host that were told of the relay in this turn.
@@ -94,6 +96,11 @@ impl Given {
         self.taken.len()
     }
 
+    /// Whether somebody may still play by a port of a session, whose own was closed.
+    pub(in super::super) fn has_left_overs(&self, id: SessionId) -> bool {
+        self.taken.has_left_overs(id)
+    }
+
     pub(in super::super) fn open(&mut self, id: ConnId, addr: IpAddr) {
         let (asked, direct, asks, written) = (None, None, VecDeque::new(), Instant::default());
         self.conns.insert(id, Conn { addr, asked, asks, written, direct });
@@ -106,7 +113,7 @@ impl Given {
         if bytes.starts_with(b"reg2") {
             self.hosts.entry(addr).or_default().push(id);
             self.host_changes(addr);
-            self.hopeless.registers(addr);
+            self.hopeless.is_told(addr);
         } else if let Some(rest) = bytes.strip_prefix(b"connect\n") {
             let text = std::str::from_utf8(rest).ok().and_then(|text| text.strip_suffix("\n\0"));
             conn.asks.extend(text.and_then(|text| text.parse::<IpAddr>().ok()));
@@ -175,8 +182,10 @@ impl Given {
             self.taken.open((now, month), *session, (registered, &leaving))?;
             let at = self.config.told.like(host.addr).map(|ip| SocketAddr::new(ip, host.port));
             let Some(at) = at else { return told(format!("no relay for {client:?}, {host:?}")) };
-            self.owed
-                .insert(session.id, Owed { host: registered, addr: host.addr, at, since: now });
+            self.owed.insert(
+                session.id,
+                Owed { host: registered, addr: host.addr, at, since: now, is_known: false },
+            );
         }
         let mut pairs = Vec::new();
         let mut written = Vec::new();
@@ -238,8 +247,10 @@ impl Given {
             conn.direct = None;
             self.counts[REFUSED] += 1;
         }
-        let is_late =
-            |owed: &Owed| now > owed.since + HOST_TOLD && self.conns.contains_key(&owed.host);
+        let is_late = |owed: &Owed| {
+            let is_over = now > owed.since + HOST_TOLD && !owed.is_known;
+            is_over && self.conns.contains_key(&owed.host)
+        };
         if let Some((id, owed)) = self.owed.iter().find(|(_, owed)| is_late(owed)) {
             return told(format!("{id:?}: the host was not told of {}", owed.at));
         }

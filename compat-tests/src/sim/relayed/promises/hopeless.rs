@@ -35,8 +35,8 @@ pub(in super::super) struct Hopeless {
 }
 
 impl Hopeless {
-    /// A host registers: what it shows later is not believed.
-    pub(in super::super) fn registers(&mut self, addr: IpAddr) {
+    /// A host registers, or others are told of a client: what it shows later is not believed.
+    pub(in super::super) fn is_told(&mut self, addr: IpAddr) {
         if self.hard.get(&addr) != Some(&Shown::Both) {
             self.hard.insert(addr, Shown::Unsure);
         }

@@ -22,13 +22,14 @@ impl Given {
         let addr = self.addr_of(id);
         let mut owed = self.owed.iter();
         let of_it = owed.find(|(_, owed)| owed.at == at && Some(owed.addr) == addr);
-        match of_it.map(|(session, _)| *session) {
-            Some(session) => {
-                self.owed.remove(&session);
-                Ok(())
-            }
-            None => told(format!("the host {id:?} is told of {at}, where nobody is for it")),
-        }
+        let Some(session) = of_it.map(|(session, _)| *session) else {
+            return told(format!("the host {id:?} is told of {at}, where nobody is for it"));
+        };
+        self.owed.remove(&session);
+        // There may be another one, of which it was not told as it came back.
+        let same = self.owed.values_mut().filter(|owed| owed.at == at && Some(owed.addr) == addr);
+        same.for_each(|owed| owed.is_known = true);
+        Ok(())
     }
 
     /// A client is told something. Its session, if that was of the relay.
@@ -89,6 +90,7 @@ impl Given {
         if said.is_none() {
             return Ok(None);
         }
+        self.hopeless.is_told(client);
         self.counts[DIRECT] += 1;
         self.ended.told(now, (id, addr), has_room);
         if let Some(conn) = self.conns.get_mut(&id) {
@@ -100,7 +102,7 @@ impl Given {
     /// The host is told first, unless it has just been told of others, or is to be.
     pub(super) fn check_order(&mut self, now: Instant, pair: &Pair, written: &[ConnId]) -> Kept {
         let [_, host] = pair.conns;
-        if !self.owed.contains_key(&pair.id) {
+        if self.owed.get(&pair.id).is_none_or(|owed| owed.is_known) {
             self.counts[HOST_FIRST] += 1;
             return Ok(());
         }

@@ -21,6 +21,9 @@ pub(in super::super) struct Taken {
     by_player: BTreeMap<(IpAddr, u16), Instant>,
     /// When a port of an address was free again last.
     freed: BTreeMap<(IpAddr, u16), Instant>,
+    /// When a session at a port gave way, whose player may play on.
+    left: BTreeMap<(IpAddr, u16), Instant>,
+    left_over: BTreeSet<SessionId>,
     held: BTreeMap<IpAddr, u32>,
     pairs: BTreeMap<[IpAddr; 2], u32>,
     /// Which ports a host was told in one registration, and when.
@@ -36,6 +39,8 @@ impl Taken {
             live: BTreeMap::new(),
             by_player: BTreeMap::new(),
             freed: BTreeMap::new(),
+            left: BTreeMap::new(),
+            left_over: BTreeSet::new(),
             held: BTreeMap::new(),
             pairs: BTreeMap::new(),
             told: BTreeMap::new(),
@@ -116,8 +121,17 @@ impl Taken {
                 return broken(Promise::Bounds, what);
             }
         }
-        leaving.iter().for_each(|id| self.end(now, *id));
+        for id in leaving {
+            let sides = self.live.get(id).map(|session| session.sides);
+            let ports = sides.into_iter().flatten().map(|side| (side.addr, side.port));
+            self.left.extend(ports.map(|port| (port, now)));
+            self.end(now, *id);
+        }
         Ok(())
+    }
+
+    pub(super) fn has_left_overs(&self, id: SessionId) -> bool {
+        self.left_over.contains(&id)
     }
 
     /// A session is given out, to this registration of a host, and these give way.
@@ -134,6 +148,12 @@ impl Taken {
             return broken(Promise::Bounds, format!("{id:?} is one more than may be: {pair:?}"));
         }
         for side in sides {
+            /// Longer than any plays who plays in a network where somebody gives way.
+            const PLAYS: std::time::Duration = std::time::Duration::from_secs(60);
+            let left = self.left.get(&(side.addr, side.port));
+            if left.is_some_and(|at| now - *at < PLAYS) {
+                self.left_over.insert(id);
+            }
             let is_taken = self.by_player.insert((side.addr, side.port), now).is_some();
             if is_taken || !self.config.ports.contains(&side.port) {
                 return broken(Promise::OwnPorts, format!("{id:?}: {side:?} is not free"));
