@@ -16,13 +16,21 @@ use crate::limits;
 /// Attempts that are given up before others have their turn.
 const AT_ONCE: usize = 64;
 
+/// A host that a client was told of. It may come back by another connection, and one that was asked for its
+/// port may show another one meanwhile.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Whom {
+    /// Its control connection.
+    pub(super) conn: ConnId,
+    /// Where it was; port 0 if that was not known.
+    pub(super) at: SocketAddr,
+}
+
 /// A client and a host that were told of each other.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Told {
     pub(super) client: SocketAddr,
-    pub(super) host: SocketAddr,
-    /// The host's control connection: a host that was asked for its port may show another one meanwhile.
-    conn: ConnId,
+    pub(super) host: Whom,
     at: Instant,
     /// They were told of the relay as well.
     session: Option<SessionId>,
@@ -42,8 +50,8 @@ impl Gmnet {
         if self.conns.get(id).is_none_or(|conn| conn.finished) {
             return;
         }
-        let at = cx.now.instant;
-        self.attempts.arm_with(at, id, Told { client, host, conn, at, session });
+        let (at, whom) = (cx.now.instant, Whom { conn, at: host });
+        self.attempts.arm_with(at, id, Told { client, host: whom, at, session });
         if session.is_none() && cx.shared.relay.serves_apart([client.ip(), host.ip()]) {
             self.relays.arm(at, id);
         }
@@ -78,7 +86,7 @@ impl Gmnet {
         for _ in 0..AT_ONCE {
             let Some((_, told)) = self.attempts.take_due(cx.now.instant) else { break };
             if told.session.is_none() {
-                let pair = [told.client, told.host];
+                let pair = [told.client, told.host.at];
                 let has_relay = cx.shared.relay.serves_apart(pair.map(|at| at.ip()));
                 let refused = if has_relay { plan::refusal(cx, pair) } else { None };
                 let relay = refused.map_or(Relay::Untried, Relay::Refused);
@@ -88,22 +96,21 @@ impl Gmnet {
     }
 
     fn note_end(&mut self, cx: &mut Context<'_>, told: &Told, way: Way) {
-        let way_is_direct = matches!(way, Way::Direct(_));
-        if way_is_direct && self.failed.get(&told.client.ip()) == Some(&told.host) {
+        // Of one whose host has left there is nothing to say.
+        let Some(key) = self.host_at(told.host) else { return };
+        if matches!(way, Way::Direct(_)) && self.has_failed(told.client.ip(), key) {
             self.failed.cancel(&told.client.ip());
         }
-        // Of one whose host has left there is nothing to say.
-        let Some(key) = self.host_of(told) else { return };
-        let Some(attempt) = self.attempt([told.client, told.host], key) else { return };
+        let Some(attempt) = self.attempt([told.client, told.host.at], key) else { return };
         cx.shared.journal.note(cx.now, &cx.shared.nats, &attempt, way);
     }
 
-    /// The host that a client was told of: the one that is there now, which may have come back by another
-    /// connection; or the same one, elsewhere.
-    pub(super) fn host_of(&self, told: &Told) -> Option<HostKey> {
-        let port = Some(told.host.port()).filter(|port| *port != 0);
-        let same = || self.conns.get(told.conn).and_then(|conn| conn.host);
-        self.hosts.find(told.host.ip(), port).or_else(same)
+    /// The host that a client was told of: the one of that connection, wherever it is now; or the one that
+    /// is there, if that connection has ended.
+    pub(super) fn host_at(&self, Whom { conn, at }: Whom) -> Option<HostKey> {
+        let port = Some(at.port()).filter(|port| *port != 0);
+        let same = self.conns.get(conn).and_then(|conn| conn.host);
+        same.or_else(|| self.hosts.find(at.ip(), port))
     }
 
     /// How the journal knows a client and its host, if that is there.

@@ -58,7 +58,7 @@ mod unfinished;
 pub mod version;
 mod waiting;
 
-use attempts::Told;
+use attempts::{Told, Whom};
 use command::{Command, Go, Reader, Spare, Verb};
 use datagram::Datagram;
 use hosts::Hosts;
@@ -174,7 +174,7 @@ pub struct Gmnet {
     /// Those of them that are relayed if they do not get through soon.
     relays: Timers<ConnId>,
     /// For each client address the host that it did not reach, lately.
-    failed: Timers<IpAddr, SocketAddr>,
+    failed: Timers<IpAddr, Whom>,
     /// What clients looked for last.
     looks: Looks,
     /// Hosts that lack their UDP packet, and UDP packets that may be theirs.

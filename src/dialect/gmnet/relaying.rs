@@ -10,6 +10,7 @@ use std::num::NonZeroU16;
 use log::info;
 
 use super::Gmnet;
+use super::attempts::Whom;
 use super::names::Named;
 use super::notices::News;
 use super::request::{Outcome, Request};
@@ -57,7 +58,7 @@ impl Gmnet {
         let Some(host) = self.hosts.get(key) else { return false };
         let host = SocketAddr::new(host.addr, host.port.unwrap_or_default());
         let kinds = [client, host].map(|at| cx.shared.nats.kind(cx.now.instant, at));
-        plan::is_hopeless(kinds) || self.failed.get(&client.ip()) == Some(&host)
+        plan::is_hopeless(kinds) || self.has_failed(client.ip(), key)
     }
 
     /// Clients that are still connected have not got through.
@@ -66,7 +67,7 @@ impl Gmnet {
         for _ in 0..AT_ONCE {
             let Some(id) = self.relays.pop_due(cx.now.instant) else { break };
             let Some(told) = self.attempts.get(&id).copied() else { continue };
-            let Some(key) = self.host_of(&told) else { continue };
+            let Some(key) = self.host_at(told.host) else { continue };
             let conn = self.hosts.get(key).map(|host| host.conn);
             if conn.is_some_and(|host| !self.notices.has_room(host, told.client.ip())) {
                 // Others come first.
@@ -99,7 +100,7 @@ impl Gmnet {
         {
             info!("{} and host {} were told of the relay", Shown(client), Named(host));
         }
-        self.note_failed(cx, client.ip(), at);
+        self.note_failed(cx, client.ip(), Whom { conn, at });
         let relay = NonZeroU16::new(places.for_host.port());
         self.tell_all(cx, conn, [News { client, relay }].into_iter());
         self.tell_endpoint(cx, id, places.for_client);
@@ -108,7 +109,7 @@ impl Gmnet {
     }
 
     /// A client has not reached a host by itself: its next try is relayed at once.
-    fn note_failed(&mut self, cx: &Context<'_>, client: IpAddr, host: SocketAddr) {
+    fn note_failed(&mut self, cx: &Context<'_>, client: IpAddr, host: Whom) {
         if self.failed.len() >= limits::relay::FAILURES {
             self.failed.take();
         }
@@ -118,7 +119,11 @@ impl Gmnet {
     /// The host that the lobby shows to a client at the relay's address: GMnet ENGINE sends to the address
     /// that was asked for, and to no other.
     pub(super) fn shown_at_relay(&self, client: IpAddr) -> Option<HostKey> {
-        let at = self.failed.get(&client)?;
-        self.hosts.find(at.ip(), Some(at.port()).filter(|port| *port != 0))
+        self.failed.get(&client).and_then(|host| self.host_at(*host))
+    }
+
+    /// Whether a client has not reached this host lately.
+    pub(super) fn has_failed(&self, client: IpAddr, host: HostKey) -> bool {
+        self.shown_at_relay(client) == Some(host)
     }
 }
