@@ -71,10 +71,11 @@ impl fmt::Display for Short<'_> {
     }
 }
 
-/// Says that a host has registered, and which of its data strings are too long.
-pub(super) fn log_registered(host: &Host, emptied: &[usize]) {
+/// Says that a host has registered, or that it has new data, and which of its data strings are too long.
+pub(super) fn log_registered(host: &Host, is_known: bool, emptied: &[usize]) {
     let game = if host.data.is_some() { Short(host.game()) } else { Short("(older protocol)") };
     match host.port {
+        _ if is_known => info!("host {} has new data", Named(host)),
         Some(port) => info!("host {} registered: {game}", SocketAddr::new(host.addr, port)),
         None => info!("host {} registered, its UDP packet is not here yet: {game}", host.addr),
     }

@@ -91,6 +91,7 @@ impl Gmnet {
         let sure = sure.or(of_host);
         let most = self.hosts.room_for_strings(limits, addr, known);
         let emptied = data.as_mut().map(|data| data.fit(most)).unwrap_or_default();
+        let is_news = known.is_none() || data.is_some();
         let key = match known {
             Some(key) => {
                 self.hosts.renew(cx.now, key, data, reg);
@@ -108,10 +109,11 @@ impl Gmnet {
         if self.hosts.get(key).is_some_and(|host| host.port.is_none()) {
             self.stray_regs.lacks(cx.now.instant, id, addr);
         }
-        if self.lines.says(cx.now, addr)
+        if is_news
+            && self.lines.says(cx.now, addr)
             && let Some(host) = self.hosts.get(key)
         {
-            log_registered(host, &emptied);
+            log_registered(host, known.is_some(), &emptied);
         }
         if let Some(replaced) = replaced {
             self.close(cx, replaced, Left::Replaced);
