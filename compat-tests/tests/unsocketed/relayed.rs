@@ -100,6 +100,69 @@ fn a_host_that_shows_another_port_meanwhile_is_relayed_all_the_same() {
     assert_eq!(counted(&story), "0 0 1");
 }
 
+/// A game closes its connection to change its data, and what arrives there then nobody reads.
+#[test]
+fn a_host_that_comes_back_just_then_is_told_of_the_relay_again() {
+    for (pause, port) in [(0, Some(4000)), (300, Some(4000)), (900, Some(4000)), (300, None)] {
+        let mut story = relaying();
+        let host = match port {
+            Some(port) => story.host(HOST, port, "Pong", "Ann"),
+            None => story.host_without_udp(HOST, "Pong", "Ann"),
+        };
+        story.join(CLIENT, 5000, HOST);
+        story.wait(3000);
+        story.told.clear();
+        let client = story.join(CLIENT, 5000, HOST);
+        story.wait(if port.is_some() { 0 } else { 2500 });
+        let [.., (_, for_client, for_host)] = sessions(&mut story)[..] else { panic!("none") };
+        story.tells(host, at(RELAY, for_host));
+        story.tells(client, at(RELAY, for_client));
+        story.wait(pause);
+        story.lost(host);
+        story.wait(100);
+        let host = match port {
+            Some(port) => story.host(HOST, port, "Pong", "Ann"),
+            None => story.host_without_udp(HOST, "Pong", "Ann"),
+        };
+        story.wait(100);
+        story.tells(host, at(RELAY, for_host));
+        story.tells_nobody();
+    }
+}
+
+#[test]
+fn a_host_that_comes_back_later_is_told_nothing_twice() {
+    let mut story = relaying();
+    let host = story.host(HOST, 4000, "Pong", "Ann");
+    story.join(CLIENT, 5000, HOST);
+    story.wait(2001);
+    story.told.clear();
+    story.lost(host);
+    story.host(HOST, 4000, "Pong", "Ann");
+    story.wait(1000);
+    story.tells_nobody();
+}
+
+/// As when its NAT has given it another port, and a neighbour's game has the one before.
+#[test]
+fn a_host_that_moves_is_still_the_one_that_was_not_reached() {
+    let mut story = relaying();
+    let host = story.host(HOST, 4000, "Pong", "Ann");
+    story.join(CLIENT, 5000, HOST);
+    story.wait(1000);
+    assert_eq!(sessions(&mut story).len(), 1);
+    story.udp(HOST, 4077, "reg");
+    story.reg2(host, "Pong", "Ann");
+    let _neighbour = story.host(HOST, 4000, "Chess", "Bob");
+    story.wait(2000);
+    story.told.clear();
+    // Who asks for the relay means it.
+    let client = story.join(CLIENT, 5000, RELAY);
+    let [(_, for_client, for_host)] = sessions(&mut story)[..] else { panic!("one session") };
+    story.tells(host, at(RELAY, for_host));
+    story.tells(client, at(RELAY, for_client));
+}
+
 #[test]
 fn who_gets_through_or_leaves_is_not_relayed() {
     let mut story = relaying();

@@ -378,8 +378,9 @@ impl Gmnet {
 
     /// A host's connection ends, but not always the host.
     pub(super) fn keep_notices(&mut self, now: Now, id: ConnId, key: HostKey) {
+        self.owe_unread(now.instant, id);
         let host = self.hosts.get(key);
-        let at = host.and_then(|host| Some(SocketAddr::new(host.addr, host.port?)));
+        let at = host.map(|host| SocketAddr::new(host.addr, host.port.unwrap_or_default()));
         self.notices.leave(now.instant, id, at);
     }
 
@@ -387,11 +388,16 @@ impl Gmnet {
     /// before it came back.
     pub(super) fn take_notices_up(&mut self, cx: &mut Context<'_>, key: HostKey) {
         let Some(host) = self.hosts.get(key) else { return };
-        let (id, Some(port)) = (host.conn, host.port) else { return };
-        let at = SocketAddr::new(host.addr, port);
-        cx.shared.nats.settle(cx.now.instant, at);
-        self.ask_at_alternate(cx, key, at);
-        self.notices.come_back(cx.now.instant, id, at);
+        let (id, port) = (host.conn, host.port);
+        let [unknown, at] =
+            [0, port.unwrap_or_default()].map(|port| SocketAddr::new(host.addr, port));
+        if port.is_some() {
+            cx.shared.nats.settle(cx.now.instant, at);
+            self.ask_at_alternate(cx, key, at);
+            self.notices.come_back(cx.now.instant, id, at);
+        }
+        // Of one whose port was not known. It has none now either, or has just got it.
+        self.notices.come_back(cx.now.instant, id, unknown);
         if self.notices.len(id) > 0 && !self.gaps.is_armed(&id) {
             self.gaps.arm(cx.now.instant, id);
         }
@@ -401,6 +407,9 @@ impl Gmnet {
         let relayed = relay.and_then(|port| {
             Some(SocketAddr::new(self.config.relay.like(self.conns.get(id)?.addr)?, port.get()))
         });
+        if let Some(port) = relay {
+            self.note_unread(cx.now.instant, id, client, port);
+        }
         self.tell_endpoint(cx, id, relayed.unwrap_or(client));
     }
 

@@ -10,6 +10,7 @@
 use std::collections::VecDeque;
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU16;
 use std::time::Duration;
 
 use log::debug;
@@ -175,6 +176,9 @@ pub struct Gmnet {
     relays: Timers<ConnId>,
     /// For each client address the host that it did not reach, lately.
     failed: Timers<IpAddr, Whom>,
+    /// What hosts were told of the relay a moment ago, by their control connections and the ports of it,
+    /// of which clients.
+    unread: Timers<(ConnId, NonZeroU16), SocketAddr>,
     /// What clients looked for last.
     looks: Looks,
     /// Hosts that lack their UDP packet, and UDP packets that may be theirs.
@@ -240,6 +244,7 @@ impl Gmnet {
             attempts: Timers::new(limits::ATTEMPT),
             relays: Timers::new(limits::relay::SECOND_NOTICE),
             failed: Timers::new(limits::relay::FAILED),
+            unread: Timers::new(limits::relay::UNREAD),
             looks: Looks::default(),
             stray_regs: Strays::default(),
             stray_connects: Strays::default(),
@@ -584,6 +589,7 @@ impl Dialect for Gmnet {
             self.attempts.next(),
             self.relays.next(),
             self.failed.next(),
+            self.unread.next(),
         ])
     }
 
