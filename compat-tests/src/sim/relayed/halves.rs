@@ -107,9 +107,11 @@ impl World {
             let [client, host] = pair.conns.map(link);
             if let (Some(client), Some(host)) = (client, host)
                 && self.net.plan.forger != Forger::Persists
-                && !self.given.has_left_overs(pair.id)
             {
                 self.flows.open(self.net.now, pair.id, ([client, host], pair.at));
+                if self.given.has_left_overs(pair.id) {
+                    self.flows.excuse_session(pair.id);
+                }
             }
         }
         self.out = out;
