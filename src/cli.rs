@@ -1,13 +1,14 @@
 //! The command line: that of the old server, and what is new. Every option can also be given as
 //! an environment variable.
 
+use std::ffi::OsStr;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::Resettable;
-use clap::error::ErrorKind;
-use clap::{ArgAction, CommandFactory as _, FromArgMatches as _, Parser};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Arg, ArgAction, CommandFactory as _, FromArgMatches as _, Parser};
 
 pub mod relay;
 
@@ -29,6 +30,7 @@ pub const PORT: u16 = 6510;
     max_term_width = 100,
     disable_help_flag = true,
     disable_version_flag = true,
+    args_override_self = true,
     after_help = "Each option is an environment variable as well: PUNCHD_PORT=7000, \
                   PUNCHD_TESTING=1, and so on. README has four more that bound the relay."
 )]
@@ -216,7 +218,10 @@ impl Options {
                 false => option,
             }
         });
-        Self::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
+        let matches = command.clone().try_get_matches().unwrap_or_else(|error| {
+            name_variable(&command, error, |name| std::env::var(name).ok()).exit()
+        });
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
     }
 
     /// What the server has to know, if it can have that many connections; but for what is
@@ -335,6 +340,10 @@ impl Options {
     #[must_use]
     pub fn restrictions(&self) -> String {
         let mut all = Vec::new();
+        if !self.public_ip.is_empty() {
+            let told: Vec<_> = self.public_ip.iter().map(IpAddr::to_string).collect();
+            all.push(format!("told as {}", told.join(" and ")));
+        }
         if !self.games.is_empty() {
             let games: Vec<_> =
                 distinct(&self.games).iter().map(|game| format!("{game:?}")).collect();
@@ -358,6 +367,31 @@ impl Options {
         all.extend(others.iter().filter(|(is_so, _)| *is_so).map(|(_, what)| (*what).to_owned()));
         all.iter().fold(String::new(), |text, one| text + "; " + one)
     }
+}
+
+/// Says which variable of the environment is wrong, where clap names the option that it stands for.
+fn name_variable(
+    command: &clap::Command,
+    mut error: clap::Error,
+    value_of: impl Fn(&OsStr) -> Option<String>,
+) -> clap::Error {
+    let (Some(ContextValue::String(option)), Some(ContextValue::String(value))) =
+        (error.get(ContextKind::InvalidArg), error.get(ContextKind::InvalidValue))
+    else {
+        return error;
+    };
+    let name = option.trim_start_matches('-').split([' ', '=']).next();
+    let mut arguments = command.get_arguments();
+    let variable = arguments.find(|known| known.get_long() == name).and_then(Arg::get_env);
+    // A list is refused for one of its parts.
+    let is_its = |text: &str| text == value || text.split(',').any(|part| part == value);
+    if let Some(name) = variable.filter(|name| value_of(name).is_some_and(|text| is_its(&text)))
+        && !std::env::args().any(|given| given.ends_with(value.as_str()))
+    {
+        let name = name.to_string_lossy().into_owned();
+        error.insert(ContextKind::InvalidArg, ContextValue::String(name));
+    }
+    error
 }
 
 /// What is in a list, each once.
@@ -570,9 +604,23 @@ mod tests {
         assert_eq!(told(&["--key", "a,b,a"]).0, "; 2 keys");
         assert_eq!(told(&["--games", "A,B,A"]).0, "; only for the games \"A\", \"B\"");
         assert_eq!(told(&["--disable-lobby"]), ("; no lobby".to_owned(), None));
+        assert_eq!(told(&["--public-ip", "203.0.113.7"]).0, "; told as 203.0.113.7");
         let (restrictions, without_effect) = told(&["--testing", "--disable-lobby"]);
         assert_eq!(restrictions, "; testing");
         assert!(without_effect.unwrap().starts_with("--disable-lobby has no effect"));
+    }
+
+    #[test]
+    fn a_mistake_in_the_environment_names_its_variable() {
+        let error = |value: &str| {
+            let line = ["punchd", "--dialects", value, "--port", "0"];
+            let error = Options::command().try_get_matches_from(line).unwrap_err();
+            let of = |name: &OsStr| (name == "PUNCHD_DIALECTS").then(|| value.to_owned());
+            name_variable(&Options::command(), error, of).to_string()
+        };
+        for value in ["foo", "rooms,foo"] {
+            assert!(error(value).contains("invalid value 'foo' for 'PUNCHD_DIALECTS'"), "{value}");
+        }
     }
 
     #[test]
@@ -601,5 +649,7 @@ mod tests {
         assert_eq!(options.log, Some("a.log".into()));
         assert_eq!(options.verbosity(), Verbosity::Quiet);
         assert!(!options.disable_lobby);
+        let twice = ["punchd", "-q", "-q", "--port", "1", "--port", "7000"];
+        assert_eq!(Options::try_parse_from(twice).unwrap().port, Some(7000), "the last counts");
     }
 }

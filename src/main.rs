@@ -32,6 +32,7 @@ fn main() -> ExitCode {
         eprintln!("punchd: {error}");
         return ExitCode::FAILURE;
     }
+    warn_of_filters();
     std::panic::set_hook(Box::new(report_panic));
     let code = match run(&options) {
         Ok(()) => ExitCode::SUCCESS,
@@ -42,6 +43,17 @@ fn main() -> ExitCode {
     };
     log::logger().flush();
     code
+}
+
+/// A word that RUST_LOG does not know is taken for a part of a program, of which alone lines are shown.
+fn warn_of_filters() {
+    let filters = std::env::var("RUST_LOG").unwrap_or_default();
+    if !filters.is_empty() && filters != "off" && !log_enabled!(Level::Error) {
+        eprintln!(
+            "punchd: RUST_LOG={filters:?} shows nothing of this server; unset it, or set it to warn, \
+             info or debug"
+        );
+    }
 }
 
 fn report(error: &str) {
@@ -107,6 +119,12 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         warn!("{what}");
     }
     info!("punchd {} {listening}{also}, up to {most} connections{but}", env!("CARGO_PKG_VERSION"));
+    for ip in options.public_ip.iter().filter(|ip| is_inside(**ip)) {
+        warn!(
+            "--public-ip {ip} is an address of a local network, where only players in this network get \
+             to: give the one by which players elsewhere reach this server"
+        );
+    }
     if let Some(Place { config, .. }) = &relay {
         info!("{config}");
         for ip in config.told.all().filter(|ip| is_inside(*ip)) {

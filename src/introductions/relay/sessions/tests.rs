@@ -3,6 +3,7 @@ use std::time::Duration;
 use super::*;
 use crate::dialect::Name;
 use crate::introductions::relay::End;
+use crate::limits;
 
 const RELAY: [u8; 4] = [198, 51, 100, 20];
 
