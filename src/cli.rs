@@ -311,21 +311,7 @@ impl Options {
             );
             return Err(Self::command().error(ErrorKind::ArgumentConflict, why));
         }
-        if self.admits_nobody() {
-            let why = "--key and --games (PUNCHD_KEY, PUNCHD_GAMES) admit nobody who speaks natpunch, \
-                       which has nothing to tell games by, and no other dialect is spoken: leave \
-                       them out, or add gmnet, rooms or events to --dialects";
-            return Err(Self::command().error(ErrorKind::ArgumentConflict, why));
-        }
         Ok(())
-    }
-
-    /// Whether all who come are refused. STUN has nobody to admit.
-    fn admits_nobody(&self) -> bool {
-        let is_open = self.keys.is_empty() && self.games.is_empty();
-        let tells = [Name::Gmnet, Name::Rooms, Name::Events];
-        let speaks = |name: &Name| self.dialects.contains(name);
-        !is_open && speaks(&Name::Natpunch) && !tells.iter().any(speaks)
     }
 
     /// What has no effect beside other options, for the log.
@@ -568,29 +554,6 @@ mod tests {
             ("--alt-addr", "127.0.0.2"),
         ] {
             assert_eq!(error(option, ip), Ok(()), "{option} {ip}");
-        }
-    }
-
-    #[test]
-    fn options_that_admit_nobody_are_refused() {
-        let checks = |args: &[&str]| {
-            let options = Options::try_parse_from([&["punchd"], args].concat()).unwrap();
-            options.check().map_err(|error| error.to_string())
-        };
-        for args in [
-            &["--dialects", "natpunch", "--key", "k"][..],
-            &["--dialects", "natpunch,stun", "--key", "k"],
-            &["--dialects", "natpunch", "--games", "Pong"],
-        ] {
-            let error = checks(args).expect_err(&args.join(" "));
-            assert!(error.contains("admit nobody who speaks natpunch"), "{error}");
-        }
-        for args in [
-            &["--dialects", "natpunch"][..],
-            &["--dialects", "natpunch,rooms", "--key", "k"],
-            &["--key", "k"],
-        ] {
-            assert_eq!(checks(args), Ok(()), "{args:?}");
         }
     }
 

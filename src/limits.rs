@@ -449,9 +449,26 @@ pub const UNREAD_BY_STRANGERS: usize = 32 * 1024;
 /// what is said last comes seconds later.
 pub const UNSENT: u32 = 32 * 1024;
 
-/// A natpunch client that has been silent for this long is forgotten. That of the original; its
-/// clients say that they are there every second or two.
-pub const NATPUNCH_SILENCE: Duration = Duration::from_secs(5);
+/// A natpunch client that has been silent for this long is forgotten. The original waits for 5 s, or for
+/// up to 15 as it looks every ten; its clients say that they are there every second or two, and a phone
+/// that changes its network is silent for longer than 5.
+pub const NATPUNCH_SILENCE: Duration = Duration::from_secs(15);
+
+/// A natpunch client that was silent gets its ID back for so long: a player who has closed the lid of a
+/// laptop for a moment.
+pub const NATPUNCH_GONE: Duration = Duration::from_secs(600);
+
+/// Two natpunch clients are told of each other at their own request no more often than this: each time
+/// they begin to knock anew.
+pub const NATPUNCH_AGAIN: Duration = Duration::from_millis(250);
+
+/// Pairs of which that is remembered: four for each client that there may be. More than that in a
+/// quarter of a second no machine has to do.
+pub const NATPUNCH_PAIRS: usize = 64 * 1024;
+
+/// Longest name of a game, and longest key, that a natpunch client may show, in bytes: as long as the
+/// name of a lobby.
+pub const NATPUNCH_GAME: usize = 64;
 
 /// A natpunch client may appear at another port of its address when its old one has been silent
 /// for this long: longer than the time between two signs of life, so that as long as the true one
@@ -618,13 +635,15 @@ pub const fn worst_case(limits: &Limits) -> u64 {
     const NOTICE: u64 = 128;
     /// Everything that is kept of a peer that waits for another.
     const WAITING: u64 = 512;
-    /// Everything that is kept of a natpunch client: its entries in four tables.
-    const CLIENT: u64 = 768;
+    /// Everything that is kept of a natpunch client: its entries in six tables, and of one that is gone.
+    const CLIENT: u64 = 1280;
     /// Everything that is kept of a natpunch lobby with all its members.
     const LOBBY: u64 = 1536;
     /// Everything that is kept of a peer of a room, of one that has left, and of half an offer, with
     /// its notifications.
     const ROOM_PEER: u64 = 2048;
+    /// Everything that is kept of two natpunch clients that were told of each other.
+    const PAIR: u64 = 96;
     /// Everything that is kept of an address and its ports.
     const NAT: u64 = 640;
     /// Everything that is kept of a host that knocks at the server, and of the twenty that did so before
@@ -643,6 +662,7 @@ pub const fn worst_case(limits: &Limits) -> u64 {
         + WAITING_PEERS as u64 * WAITING
         + NATPUNCH_CLIENTS as u64 * CLIENT
         + NATPUNCH_LOBBIES as u64 * LOBBY
+        + NATPUNCH_PAIRS as u64 * PAIR
         + ROOM_PEERS as u64 * ROOM_PEER
         + NATS as u64 * NAT
         + KNOCKING_HOSTS as u64 * KNOCKING_HOST

@@ -130,7 +130,7 @@ fn send_some(streams: &[TcpStream], bytes: &[u8]) {
 /// More of everything that datagrams bring than is remembered, each from an address of its own,
 /// which costs the most.
 fn flood_datagrams(master: &Master) {
-    let register = Content::RegisterRequest(RegisterRequest { local_endpoint: None });
+    let register = Content::RegisterRequest(RegisterRequest::default());
     let ports = [wire::udp_register(Protocol::Modern), wire::udp_connect(Protocol::Modern)];
     let others = [b"rh:a room".to_vec(), Message { content: Some(register) }.encode_to_vec()];
     for n in 0..ADDRESSES {

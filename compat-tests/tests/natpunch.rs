@@ -124,7 +124,7 @@ fn the_debug_client_by_script() {
     assert!(text.contains(&format!("{lobby} 1/4 Sea battle\n")), "{text}");
     let output = punch(&master, &["lobbies"]).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(text.contains(&format!("  {id} 127.0.0.1:")), "{text}");
+    assert!(text.contains(&lobby) && !text.contains(&id), "we are not in it: {text}");
 
     let guest = Running::start(&master, &["join", "Sea battle"]);
     assert_eq!(guest.line("joined"), format!("{lobby}, 2 members"));
@@ -138,10 +138,51 @@ fn the_debug_client_by_script() {
     assert!(connecting.line("connected").starts_with(&id));
     connecting.ends_well();
 
+    // Who uses no lobbies is in a list of its own.
+    let alone = Running::start(&master, &[]);
+    let alone_id = alone.line("registered").split(' ').next().unwrap().to_owned();
+    let output = punch(&master, &["clients"]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains(&format!("{alone_id} 127.0.0.1:")) && !text.contains(&id), "{text}");
+
     let arguments = ["join", "01234567-89ab-4def-8123-456789abcdef"];
     let output = punch(&master, &arguments).stderr(Stdio::piped()).output().unwrap();
     assert!(!output.status.success());
     assert!(String::from_utf8(output.stderr).unwrap().contains("Lobby not found"));
+}
+
+#[test]
+fn keys_admit_who_shows_them() {
+    let master = Master::start(&["--key", "sesame"]);
+    let with_key = |more: &[&str]| Running::start(&master, &[&["--key", "sesame"], more].concat());
+    let host = with_key(&["create", "Game", "4"]);
+    host.line("created");
+    let guest = with_key(&["join", "Game"]);
+    assert_eq!(guest.line("met"), "1 of 1");
+    guest.ends_well();
+    for wrong in [&["list"][..], &["--key", "Sesame", "list"], &["--game", "sesame", "list"]] {
+        let output = punch(&master, wrong).stderr(Stdio::piped()).output().unwrap();
+        assert!(!output.status.success());
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains("This server is for other games"), "{said}");
+    }
+}
+
+#[test]
+fn two_games_on_one_server_have_lobbies_of_the_same_name() {
+    let master = Master::start(&["--games", "Pong,Chess"]);
+    let of =
+        |game: &str, more: &[&str]| Running::start(&master, &[&["--game", game], more].concat());
+    let hosts = ["Pong", "Chess"].map(|game| {
+        let host = of(game, &["create", "Evening", "4"]);
+        (game, host.line("created"), host)
+    });
+    for (game, lobby, host) in &hosts {
+        let guest = of(game, &["join", "Evening"]);
+        assert_eq!(guest.line("joined"), format!("{lobby}, 2 members"));
+        guest.ends_well();
+        assert_eq!(host.line("player_joined"), "2/4");
+    }
 }
 
 #[test]

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use prost::Message as _;
 use punchd::dialect::natpunch::message::{
-    ConnectRequest, ConnectionEstablished, Content, CreateLobbyRequest, Endpoint, JoinLobbyRequest,
-    KeepAlive, LeaveLobbyRequest, LobbyListRequest, Message, PeerConnectionReady, Ping, Pong,
-    RegisterRequest, RegisterResponse,
+    ClientInfo, ClientListRequest, ConnectRequest, ConnectionEstablished, Content,
+    CreateLobbyRequest, Endpoint, JoinLobbyRequest, JoinLobbySuccess, KeepAlive, LeaveLobbyRequest,
+    LobbyListRequest, Message, PeerConnectionReady, Ping, Pong, RegisterRequest, RegisterResponse,
 };
 
 use super::{Error, Event, Peer};
@@ -30,6 +30,15 @@ const KEEP_ALIVE: Duration = Duration::from_secs(1);
 /// The buffer of the original client, which receives nothing any more after a longer datagram.
 const BUFFER: usize = 1024;
 
+/// What a client shows of itself when it registers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Admission {
+    /// The game that it belongs to.
+    pub game: String,
+    /// What the server asks for.
+    pub key: String,
+}
+
 /// A registered client.
 #[derive(Debug)]
 pub struct Client {
@@ -40,6 +49,10 @@ pub struct Client {
     peers: BTreeMap<String, Peer>,
     /// The lobby that we opened or are in, and whether we are its host.
     lobby: Option<(String, bool)>,
+    /// The lobby whose host we are about to meet.
+    joining: Option<String>,
+    /// The server has just said that we have not met it.
+    has_failed: bool,
     pings: Vec<(u32, Instant)>,
     sequence: u32,
     next_keep_alive: Instant,
@@ -64,6 +77,19 @@ impl Client {
         bind: IpAddr,
         patience: Duration,
     ) -> Result<Self, Error> {
+        Self::register_for(server, bind, patience, &Admission::default())
+    }
+
+    /// The same, for a game, with a key.
+    ///
+    /// # Errors
+    /// If it does not answer in time, or refuses.
+    pub fn register_for(
+        server: SocketAddr,
+        bind: IpAddr,
+        patience: Duration,
+        admission: &Admission,
+    ) -> Result<Self, Error> {
         let failed = |doing| move |source| Error::Socket { doing, with: server, source };
         let socket = UdpSocket::bind((bind, 0)).map_err(failed("register with"))?;
         let local = local_endpoint(&socket, server).map_err(failed("find the way to"))?;
@@ -74,13 +100,16 @@ impl Client {
             public: local,
             peers: BTreeMap::new(),
             lobby: None,
+            joining: None,
+            has_failed: false,
             pings: Vec::new(),
             sequence: 0,
             next_keep_alive: Instant::now(),
             events: VecDeque::new(),
         };
         let endpoint = Endpoint { ip_address: local.ip().to_string(), port: local.port().into() };
-        let request = RegisterRequest { local_endpoint: Some(endpoint) };
+        let Admission { game, key } = admission.clone();
+        let request = RegisterRequest { local_endpoint: Some(endpoint), game, key };
         nat::show(server, |to, data| {
             // It only helps; if it is lost that is as if it had never been there.
             let _ = client.socket.send_to(data, to);
@@ -134,6 +163,14 @@ impl Client {
     #[must_use]
     pub fn peers(&self) -> &BTreeMap<String, Peer> {
         &self.peers
+    }
+
+    /// Asks for the clients that use no lobbies.
+    ///
+    /// # Errors
+    /// If sending fails.
+    pub fn list_clients(&self) -> Result<(), Error> {
+        self.tell(Content::ClientListRequest(ClientListRequest {}))
     }
 
     /// Asks for the lobbies.
@@ -238,6 +275,7 @@ impl Client {
         if from != self.server {
             return self.handle_peer(from, content);
         }
+        let has_failed = std::mem::take(&mut self.has_failed);
         let event = match content {
             Content::ConnectionInstruction(told) => {
                 let Some(peer) = Peer::new(&told) else { return Ok(()) };
@@ -255,29 +293,59 @@ impl Client {
                 self.lobby = Some((response.lobby_id.clone(), true));
                 Event::Created { lobby: response.lobby_id }
             }
-            Content::JoinLobbyResponse(response) => Event::Joining { lobby: response.lobby_id },
+            Content::JoinLobbyResponse(response) => {
+                self.joining = Some(response.lobby_id.clone());
+                Event::Joining { lobby: response.lobby_id }
+            }
+            // It comes before we have met the host, and from older servers after that.
+            Content::JoinLobbySuccess(success) if self.expects(&success) => return Ok(()),
             Content::JoinLobbySuccess(success) => {
-                self.lobby = Some((success.lobby_id.clone(), false));
-                Event::Joined { lobby: success.lobby_id, members: success.lobby_members }
+                self.joined(success.lobby_id, success.lobby_members)
             }
             Content::LobbyUpdate(update) => {
                 let info = update.lobby_info.unwrap_or_default();
+                let is_in = info.members.iter().any(|member| member.client_id == self.id);
+                if is_in && self.joining.as_ref() == Some(&info.lobby_id) {
+                    let event = self.joined(info.lobby_id, info.members);
+                    self.events.push_back(event);
+                    return Ok(());
+                }
                 if let Some((lobby, is_host)) = &mut self.lobby {
                     *is_host = *lobby == info.lobby_id && info.host_client_id == self.id;
                 }
                 Event::Update { kind: update.update_type, info }
             }
             Content::PeerLeft(left) => Event::PeerLeft { peer: left.client_id },
+            // Whoever has not met the host is told so, and then that it has left.
+            Content::LeaveLobbyResponse(_) if has_failed => return Ok(()),
             Content::LeaveLobbyResponse(_) => {
                 self.lobby = None;
                 Event::Left
             }
             Content::LobbyListResponse(list) => Event::Lobbies(list.lobbies),
-            Content::Error(error) => Event::Refused(error.message),
+            Content::ClientListResponse(list) => Event::Clients(list.clients),
+            Content::Error(error) => {
+                self.has_failed = self.joining.take().is_some();
+                Event::Refused(error.message)
+            }
             _ => return Ok(()),
         };
         self.events.push_back(event);
         Ok(())
+    }
+
+    /// Whether we are told of a lobby whose host we have not met.
+    fn expects(&self, success: &JoinLobbySuccess) -> bool {
+        let is_new = |member: &ClientInfo| {
+            member.client_id != self.id && !self.peers.contains_key(&member.client_id)
+        };
+        self.joining.as_ref() == Some(&success.lobby_id) && success.lobby_members.iter().any(is_new)
+    }
+
+    fn joined(&mut self, lobby: String, members: Vec<ClientInfo>) -> Event {
+        self.joining = None;
+        self.lobby = Some((lobby.clone(), false));
+        Event::Joined { lobby, members }
     }
 
     fn handle_peer(&mut self, from: SocketAddr, content: Content) -> Result<(), Error> {

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use crate::shown::sentence;
 
-pub use client::Client;
+pub use client::{Admission, Client};
 pub use peer::Peer;
 pub use punchd::dialect::natpunch::message::{ClientInfo, LobbyInfo};
 
@@ -74,6 +74,8 @@ pub enum Event {
     Left,
     /// The lobbies that the server told of.
     Lobbies(Vec<LobbyInfo>),
+    /// The clients that the server told of.
+    Clients(Vec<ClientInfo>),
     /// The server says that something cannot be done.
     Refused(String),
 }

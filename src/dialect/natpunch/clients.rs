@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use rand::Rng;
 
 use super::id::Uuid;
+use super::shelves::{Shelf, Shelves};
 use crate::clock::Instant;
 use crate::customers::Possessions;
 use crate::dialect::Via;
@@ -34,11 +35,46 @@ pub(super) struct Client {
     pub(super) proven: bool,
     /// The lobbies that it is in, or wants to get into.
     pub(super) lobbies: Vec<Uuid>,
+    /// The game that it belongs to.
+    pub(super) game: Box<str>,
+    /// Whether lists of clients have it.
+    listing: Listing,
     /// In how many lobbies it is host of somebody who comes from elsewhere. Such a client gives way to
     /// nobody.
     hosting: u32,
     /// Counts registrations.
     number: u64,
+}
+
+/// Whether lists of clients have a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Listing {
+    /// Not yet: it has proven nothing.
+    Not,
+    /// At this place.
+    At(usize),
+    /// Never: it uses lobbies, so it needs no such list, and who knows its ID and endpoint could
+    /// leave them in its name.
+    Never,
+}
+
+/// A client that was silent, and may come back.
+#[derive(Clone, Debug)]
+struct Gone {
+    endpoint: SocketAddr,
+    local: Option<SocketAddr>,
+    game: Box<str>,
+    used_lobbies: bool,
+}
+
+/// How somebody registers.
+#[derive(Debug)]
+pub(super) struct Arrival {
+    pub(super) via: Via,
+    pub(super) endpoint: SocketAddr,
+    /// Where it is, as it sees itself.
+    pub(super) local: Option<SocketAddr>,
+    pub(super) game: Box<str>,
 }
 
 /// Somebody who says that he is a client that was at another port.
@@ -86,6 +122,9 @@ pub(super) struct Clients {
     registered: u64,
     unproven: Timers<Uuid>,
     proven: Timers<Uuid>,
+    /// Those who can be met without a lobby.
+    shelves: Shelves,
+    gone: Timers<Uuid, Gone>,
 }
 
 impl Default for Clients {
@@ -98,6 +137,8 @@ impl Default for Clients {
             registered: 0,
             unproven: Timers::new(limits::NATPUNCH_SILENCE),
             proven: Timers::new(limits::NATPUNCH_SILENCE),
+            shelves: Shelves::default(),
+            gone: Timers::new(limits::NATPUNCH_GONE),
         }
     }
 }
@@ -109,6 +150,11 @@ impl Clients {
 
     pub(super) fn get_mut(&mut self, id: Uuid) -> Option<&mut Client> {
         self.all.get_mut(&id)
+    }
+
+    /// Whether there is a client with this ID.
+    pub(super) fn is_known(&self, id: &str) -> bool {
+        id.parse().is_ok_and(|id: Uuid| self.all.contains_key(&id))
     }
 
     /// Who is at an endpoint.
@@ -140,30 +186,83 @@ impl Clients {
         client.via = via;
         self.unproven.cancel(&id);
         self.proven.arm(now, id);
+        self.put_on_list(id);
         Some(id)
+    }
+
+    /// Something came from an endpoint: who is there lives. Without its ID it may be forged, so it says
+    /// nothing against a client that says that it has moved.
+    pub(super) fn touch(&mut self, now: Instant, endpoint: SocketAddr) {
+        let Some(id) = self.at(endpoint) else { return };
+        let is_proven = self.get(id).is_some_and(|client| client.proven);
+        let timers = if is_proven { &mut self.proven } else { &mut self.unproven };
+        timers.arm(now, id);
+    }
+
+    fn put_on_list(&mut self, id: Uuid) {
+        let Some(client) = self.all.get_mut(&id) else { return };
+        if client.listing == Listing::Not {
+            client.listing = Listing::At(self.shelves.add(&client.game, client.endpoint.ip(), id));
+        }
+    }
+
+    fn take_off_list(&mut self, game: &str, addr: IpAddr, id: Uuid, place: usize) {
+        let moved = self.shelves.remove(game, addr, (id, place));
+        if let Some(moved) = moved.and_then(|id| self.all.get_mut(&id)) {
+            moved.listing = Listing::At(place);
+        }
+    }
+
+    /// A client uses lobbies: lists of clients have it no more.
+    pub(super) fn uses_lobbies(&mut self, id: Uuid) {
+        let Some(client) = self.all.get_mut(&id) else { return };
+        let before = std::mem::replace(&mut client.listing, Listing::Never);
+        if let Listing::At(place) = before {
+            let (game, addr) = (client.game.clone(), client.endpoint.ip());
+            self.take_off_list(&game, addr, id, place);
+        }
+    }
+
+    /// So many of the proven clients of a game that somebody at this address can reach, and that use
+    /// no lobbies: customers take turns.
+    pub(super) fn some_of(
+        &self,
+        game: &str,
+        (addr, most): (IpAddr, usize),
+        rng: &mut impl Rng,
+    ) -> Vec<Uuid> {
+        let near = self.shelves.both_from(game, addr).map(|[near, _]| near);
+        near.map_or(Vec::new(), |shelf: &Shelf| shelf.in_turn(most, rng))
     }
 
     /// Registers who is at an endpoint, or gives it the ID that it has.
     pub(super) fn register(
         &mut self,
         now: Instant,
-        via: Via,
-        endpoint: SocketAddr,
-        local: Option<SocketAddr>,
+        arrival: Arrival,
         rng: &mut impl Rng,
     ) -> Result<Uuid, Refusal> {
-        if let Some(id) = self.at(endpoint)
+        if let Some(id) = self.at(arrival.endpoint)
             && let Some(client) = self.all.get_mut(&id)
         {
+            // Of one that has shown its ID this may be forged.
+            if !client.proven {
+                client.game = arrival.game;
+            }
             client.heard = now;
-            client.via = via;
-            client.local = local.or(client.local);
-            let timers = if client.proven { &mut self.proven } else { &mut self.unproven };
-            timers.arm(now, id);
+            client.via = arrival.via;
+            client.local = arrival.local.or(client.local);
+            self.touch(now, arrival.endpoint);
             return Ok(id);
         }
-        self.make_room(endpoint.ip())?;
+        self.make_room(arrival.endpoint.ip())?;
         let id = Uuid::random(rng);
+        self.insert(now, id, arrival, Listing::Not);
+        Ok(id)
+    }
+
+    fn insert(&mut self, now: Instant, id: Uuid, arrival: Arrival, listing: Listing) {
+        let Arrival { via, endpoint, local, game } = arrival;
         self.registered += 1;
         let client = Client {
             endpoint,
@@ -175,6 +274,8 @@ impl Clients {
             heard: now,
             proven: false,
             lobbies: Vec::new(),
+            game,
+            listing,
             hosting: 0,
             number: self.registered,
         };
@@ -183,7 +284,51 @@ impl Clients {
         self.by_endpoint.insert(endpoint, id);
         self.by_customer.add(endpoint.ip(), id);
         self.unproven.arm(now, id);
-        Ok(id)
+    }
+
+    /// A client was forgotten, and may come back.
+    pub(super) fn note_gone(&mut self, now: Instant, id: Uuid, client: &Client) {
+        while self.gone.take_due(now).is_some() {}
+        if self.gone.len() >= limits::NATPUNCH_CLIENTS {
+            self.gone.take();
+        }
+        let Client { endpoint, local, .. } = *client;
+        let (game, used_lobbies) = (client.game.clone(), client.listing == Listing::Never);
+        self.gone.arm_with(now, id, Gone { endpoint, local, game, used_lobbies });
+    }
+
+    /// Whether somebody who was forgotten comes back from its address with its ID, and who is there
+    /// has not shown one.
+    pub(super) fn is_back(&mut self, now: Instant, id: &str, endpoint: SocketAddr) -> Option<Uuid> {
+        while self.gone.take_due(now).is_some() {}
+        let id = id.parse().ok()?;
+        let gone = self.gone.get(&id)?;
+        let is_its_own = gone.endpoint.ip() == endpoint.ip() && !self.is_proven(endpoint);
+        is_its_own.then_some(id)
+    }
+
+    /// Takes it back with the ID that it had.
+    ///
+    /// # Errors
+    /// If there is no room.
+    pub(super) fn take_back(
+        &mut self,
+        now: Instant,
+        id: Uuid,
+        (via, endpoint): (Via, SocketAddr),
+    ) -> Result<(), Refusal> {
+        if let Some(other) = self.at(endpoint) {
+            self.remove(other);
+        }
+        self.make_room(endpoint.ip())?;
+        let Some(gone) = self.gone.remove(&id) else { return Ok(()) };
+        let listing = if gone.used_lobbies { Listing::Never } else { Listing::Not };
+        let arrival = Arrival { via, endpoint, local: gone.local, game: gone.game };
+        self.insert(now, id, arrival, listing);
+        if let Some(client) = self.all.get_mut(&id) {
+            client.home = gone.endpoint;
+        }
+        Ok(())
     }
 
     fn make_room(&mut self, addr: IpAddr) -> Result<(), Refusal> {
@@ -287,6 +432,9 @@ impl Clients {
         self.unproven.cancel(&id);
         self.proven.cancel(&id);
         self.by_customer.remove(client.endpoint.ip(), &id);
+        if let Listing::At(place) = client.listing {
+            self.take_off_list(&client.game, client.endpoint.ip(), id, place);
+        }
         uncount(&mut self.shares, id, &client);
         Some(client)
     }

@@ -10,12 +10,11 @@ use rand::Rng;
 use super::clients::Clients;
 use super::id::Uuid;
 use super::message::{
-    ClientInfo, Content, Endpoint, JoinLobbySuccess, LobbyInfo, LobbyListResponse, LobbyUpdate,
-    Message,
+    ClientInfo, ClientListResponse, Content, Endpoint, JoinLobbyResponse, JoinLobbySuccess,
+    LobbyInfo, LobbyListResponse, LobbyUpdate, Message,
 };
-use super::turns::Turns;
+use super::shelves::Shelves;
 use crate::customers::{Counts, Shares, widest};
-use crate::dialect::by_family::ByFamily;
 use crate::holders::Holders;
 use crate::introductions::PublicIps;
 use crate::limits;
@@ -24,6 +23,8 @@ use crate::limits;
 #[derive(Debug)]
 pub(super) struct Lobby {
     pub(super) name: String,
+    /// The game of the one who made it; only its clients see it.
+    game: Box<str>,
     max_players: u32,
     pub(super) members: Vec<Uuid>,
     /// Who is about to meet the host; each has a place already.
@@ -73,10 +74,7 @@ impl Lobby {
 #[derive(Debug, Default)]
 pub(super) struct Lobbies {
     all: HashMap<Uuid, Lobby>,
-    /// The same in a row: those that peers with IPv4 can join, and the others.
-    rows: ByFamily<Vec<Uuid>>,
-    /// The same by customer, for lists that do not hold all.
-    turns: ByFamily<Turns>,
+    shelves: Shelves,
     made: Counts,
     /// Those in which somebody from elsewhere is are protected.
     shares: Holders<Rank>,
@@ -129,7 +127,7 @@ impl Lobbies {
         &mut self,
         name: String,
         max_players: u32,
-        (host, made_by): (Uuid, IpAddr),
+        (host, made_by, game): (Uuid, IpAddr, &str),
         rng: &mut impl Rng,
     ) -> Option<Uuid> {
         if self.all.len() >= limits::NATPUNCH_LOBBIES
@@ -138,15 +136,14 @@ impl Lobbies {
             return None;
         }
         let id = Uuid::random(rng);
-        let row = self.rows.of_mut(made_by);
-        let place = row.len();
-        row.push(id);
-        self.turns.of_mut(made_by).add(made_by, id);
+        let place = self.shelves.add(game, made_by, id);
         let (members, pending) = (vec![host], Vec::new());
         self.opened += 1;
         let number = self.opened;
         let protects = None;
-        let lobby = Lobby { name, max_players, members, pending, place, made_by, number, protects };
+        let game = game.into();
+        let lobby =
+            Lobby { name, game, max_players, members, pending, place, made_by, number, protects };
         self.made.add(made_by);
         self.shares.change(made_by, lobby.rank(id), 0, 1);
         self.all_shares.change(made_by, lobby.rank(id), 0, 1);
@@ -159,9 +156,10 @@ impl Lobbies {
         self.all.len()
     }
 
-    pub(super) fn find(&self, id: &str) -> Option<(Uuid, &Lobby)> {
+    /// The lobby with this ID, for a client of this game.
+    pub(super) fn find(&self, id: &str, game: &str) -> Option<(Uuid, &Lobby)> {
         let id = id.parse().ok()?;
-        Some((id, self.all.get(&id)?))
+        Some((id, self.all.get(&id).filter(|lobby| &*lobby.game == game)?))
     }
 
     pub(super) fn get(&self, id: Uuid) -> Option<&Lobby> {
@@ -181,44 +179,62 @@ impl Lobbies {
         }
         self.all_shares.change(lobby.made_by, lobby.rank(id), 1, 0);
         self.shares.change(lobby.made_by, lobby.rank(id), 1, 0);
-        self.turns.of_mut(lobby.made_by).remove(lobby.made_by, id);
-        let row = self.rows.of_mut(lobby.made_by);
-        row.swap_remove(lobby.place);
-        if let Some(moved) = row.get(lobby.place).and_then(|id| self.all.get_mut(id)) {
+        let moved = self.shelves.remove(&lobby.game, lobby.made_by, (id, lobby.place));
+        if let Some(moved) = moved.and_then(|id| self.all.get_mut(&id)) {
             moved.place = lobby.place;
         }
     }
 
-    /// What everybody may know of a lobby, without its members.
-    fn info(&self, id: Uuid) -> Option<LobbyInfo> {
+    /// What a reader may know of a lobby, without its members. In the name of a host whose ID and
+    /// endpoint one knows its lobby can be left: only members are told who it is.
+    fn info(&self, id: Uuid, reader: Reader<'_>) -> Option<LobbyInfo> {
         let lobby = self.all.get(&id)?;
+        let host = lobby.host().filter(|_| self.is_member(id, reader));
         Some(LobbyInfo {
             lobby_id: id.to_string(),
             lobby_name: lobby.name.clone(),
-            host_client_id: lobby.host().map(|host| host.to_string()).unwrap_or_default(),
+            host_client_id: host.map(|host| host.to_string()).unwrap_or_default(),
             current_players: lobby.members.len() as u32,
             max_players: lobby.max_players,
             members: Vec::new(),
         })
     }
 
+    fn is_member(&self, id: Uuid, reader: Reader<'_>) -> bool {
+        let members = self.all.get(&id).map_or(&[][..], |lobby| &lobby.members);
+        reader.who.is_some_and(|who| members.contains(&who))
+    }
+
+    /// The members of a lobby, if the reader is one.
     fn members<'a>(
         &'a self,
         id: Uuid,
         reader: Reader<'a>,
     ) -> impl Iterator<Item = ClientInfo> + 'a {
-        let members = self.all.get(&id).map_or(&[][..], |lobby| &lobby.members);
+        let lobby = self.all.get(&id).filter(|_| self.is_member(id, reader));
+        let members = lobby.map_or(&[][..], |lobby| &lobby.members);
         members.iter().filter_map(move |id| reader.info(*id))
     }
 
-    /// The answer to a new member; members that do not fit are left out.
-    pub(super) fn success(&self, id: Uuid, reader: Reader<'_>) -> Content {
-        let mut all = JoinLobbySuccess {
+    /// The answers to somebody who wants to join: for clients that wait for the first, and for those
+    /// that take what comes before the second for nothing that concerns them.
+    pub(super) fn joining(&self, id: Uuid, reader: Reader<'_>) -> [Content; 2] {
+        let host = self.all.get(&id).and_then(Lobby::host);
+        let both = || host.into_iter().chain(reader.who);
+        let members: Vec<_> = both().filter_map(|id| reader.info(id)).collect();
+        let first = JoinLobbyResponse {
             success: true,
             lobby_id: id.to_string(),
-            message: "Successfully joined lobby and connected to host".into(),
-            lobby_members: Vec::new(),
+            message: "Attempting to connect to lobby host...".into(),
+            lobby_members: members.clone(),
         };
+        let second = JoinLobbySuccess { lobby_members: members, ..joined(id) };
+        [Content::JoinLobbyResponse(first), Content::JoinLobbySuccess(second)]
+    }
+
+    /// The answer to a member; members that do not fit are left out.
+    pub(super) fn success(&self, id: Uuid, reader: Reader<'_>) -> Content {
+        let mut all = joined(id);
         let mut length = all.encoded_len();
         for member in self.members(id, reader) {
             length += field(member.encoded_len());
@@ -234,7 +250,7 @@ impl Lobbies {
     pub(super) fn update(&self, id: Uuid, kind: &str, reader: Reader<'_>) -> Content {
         let mut all = LobbyUpdate {
             lobby_id: id.to_string(),
-            lobby_info: self.info(id),
+            lobby_info: self.info(id, reader),
             update_type: kind.into(),
         };
         if let Some(mut info) = all.lobby_info.take() {
@@ -251,7 +267,7 @@ impl Lobbies {
         Content::LobbyUpdate(all)
     }
 
-    /// The list of lobbies that somebody at this address can join, up to `limit` bytes; those
+    /// The list of lobbies of its game that a reader can join, up to `limit` bytes; those
     /// `of_both_families`, if the relay joins them. If there are more, customers take turns, and who asks
     /// again sees others. Members are told of as far as there is room left then.
     pub(super) fn list(
@@ -261,18 +277,20 @@ impl Lobbies {
         of_both_families: bool,
         rng: &mut impl Rng,
     ) -> Option<Content> {
-        let [near, far] = self.rows.both_from(reader.at);
-        let far = if of_both_families { &far[..] } else { &[] };
         // No list has more.
         let most = limit / ENTRY;
-        let mut ids: Vec<Uuid> = near.iter().chain(far).take(most + 1).copied().collect();
-        let mut list = self.list_of(&ids, request_id, limit)?;
+        let shelves = self.shelves.both_from(reader.game, reader.at);
+        let near = shelves.map(|[near, _]| near);
+        let far = shelves.map(|[_, far]| far).filter(|_| of_both_families);
+        let all = || near.into_iter().chain(far);
+        let mut ids: Vec<Uuid> =
+            all().flat_map(|shelf| &shelf.row).take(most + 1).copied().collect();
+        let mut list = self.list_of(&ids, request_id, (reader, limit))?;
         if list.lobbies.len() < ids.len() {
-            let [near_turns, far_turns] = self.turns.both_from(reader.at);
-            let near: Vec<_> = near_turns.in_turn(rng).take(most.min(near.len())).collect();
-            let far: Vec<_> = far_turns.in_turn(rng).take(most.min(far.len())).collect();
+            let [near, far] =
+                [near, far].map(|shelf| shelf.map_or(Vec::new(), |shelf| shelf.in_turn(most, rng)));
             ids = alternate(&near, &far);
-            list = self.list_of(&ids, request_id, limit)?;
+            list = self.list_of(&ids, request_id, (reader, limit))?;
         }
         let mut length = list.encoded_len();
         for (info, id) in list.lobbies.iter_mut().zip(&ids) {
@@ -290,7 +308,12 @@ impl Lobbies {
         Some(Content::LobbyListResponse(list))
     }
 
-    fn list_of(&self, ids: &[Uuid], request_id: &str, limit: usize) -> Option<LobbyListResponse> {
+    fn list_of(
+        &self,
+        ids: &[Uuid],
+        request_id: &str,
+        (reader, limit): (Reader<'_>, usize),
+    ) -> Option<LobbyListResponse> {
         let mut list = LobbyListResponse {
             success: true,
             request_id: request_id.into(),
@@ -303,7 +326,7 @@ impl Lobbies {
         }
         for id in ids {
             // Every lobby in a row is one.
-            let Some(info) = self.info(*id) else { break };
+            let Some(info) = self.info(*id, reader) else { break };
             length += field(info.encoded_len());
             if wrapped(length) > limit {
                 break;
@@ -320,8 +343,35 @@ fn alternate(near: &[Uuid], far: &[Uuid]) -> Vec<Uuid> {
     (0..most).flat_map(|n| [near.get(n), far.get(n)]).flatten().copied().collect()
 }
 
-/// No lobby takes less in a list, as each has its own ID and that of its host there.
-const ENTRY: usize = 72;
+/// No lobby takes less in a list, as each has its own ID there.
+const ENTRY: usize = 40;
+
+/// What a new member is told, without the others.
+fn joined(id: Uuid) -> JoinLobbySuccess {
+    JoinLobbySuccess {
+        success: true,
+        lobby_id: id.to_string(),
+        message: "Successfully joined lobby and connected to host".into(),
+        lobby_members: Vec::new(),
+    }
+}
+
+/// The list of these clients, as far as there is room; none if there is no room for an empty one.
+pub(super) fn client_list(ids: &[Uuid], (reader, limit): (Reader<'_>, usize)) -> Option<Content> {
+    let mut list = ClientListResponse { success: true, ..ClientListResponse::default() };
+    let mut length = list.encoded_len();
+    if wrapped(length) > limit {
+        return None;
+    }
+    for client in ids.iter().filter_map(|id| reader.info(*id)) {
+        length += field(client.encoded_len());
+        if wrapped(length) > limit {
+            break;
+        }
+        list.clients.push(client);
+    }
+    Some(Content::ClientListResponse(list))
+}
 
 /// How long a message of that length is as a field of another one; both are counted and not
 /// encoded again and again, as what is added grows.
@@ -350,6 +400,10 @@ pub(super) fn endpoint(addr: std::net::SocketAddr) -> Endpoint {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reader<'a> {
     pub(super) at: IpAddr,
+    /// Which client it is, if it is one.
+    pub(super) who: Option<Uuid>,
+    /// Its game.
+    pub(super) game: &'a str,
     pub(super) clients: &'a Clients,
     pub(super) public_ips: PublicIps,
 }
@@ -375,18 +429,20 @@ mod tests {
         for n in 0..100 {
             let (name, host) = ("x".repeat(n % 64), Uuid::random(&mut rng));
             let addr = IpAddr::from([203, 0, 113, n as u8]);
-            lobbies.create(name, 200, (host, addr), &mut rng);
+            lobbies.create(name, 200, (host, addr, ""), &mut rng);
         }
         let viewer = IpAddr::from([203, 0, 113, 200]);
         for limit in 40..=limits::NATPUNCH_DATAGRAM {
             let same = || StdRng::seed_from_u64(limit as u64);
-            let reader = Reader { at: viewer, clients: &clients, public_ips: PublicIps::default() };
+            let public_ips = PublicIps::default();
+            let reader = Reader { at: viewer, who: None, game: "", clients: &clients, public_ips };
             let list = lobbies.list("request", (reader, limit), false, &mut same());
             let Some(list) = list else { continue };
             assert!(size(list.clone()) <= limit, "{limit}");
             let Content::LobbyListResponse(mut list) = list else { panic!("{list:?}") };
-            let next = lobbies.turns.of(viewer).in_turn(&mut same()).nth(list.lobbies.len());
-            list.lobbies.extend(next.and_then(|next| lobbies.info(next)));
+            let [shelf, _] = lobbies.shelves.both_from("", viewer).unwrap();
+            let next = shelf.in_turn(limit, &mut same())[list.lobbies.len()];
+            list.lobbies.extend(lobbies.info(next, reader));
             assert!(size(Content::LobbyListResponse(list)) > limit, "{limit}");
         }
     }

@@ -33,7 +33,7 @@ pub struct LobbyInfo {
     /// Its name.
     #[prost(string, tag = "2")]
     pub lobby_name: String,
-    /// Who confirms new members.
+    /// Who confirms new members; only members are told.
     #[prost(string, tag = "3")]
     pub host_client_id: String,
     /// Members, the host being one.
@@ -42,7 +42,7 @@ pub struct LobbyInfo {
     /// Members that there may be.
     #[prost(uint32, tag = "5")]
     pub max_players: u32,
-    /// Who they are, as far as there is room.
+    /// Who they are, as far as there is room; only members are told.
     #[prost(message, repeated, tag = "6")]
     pub members: Vec<ClientInfo>,
 }
@@ -69,6 +69,13 @@ pub struct RegisterRequest {
     /// The client's endpoint as it sees itself.
     #[prost(message, optional, tag = "1")]
     pub local_endpoint: Option<Endpoint>,
+    /// The game that it belongs to; the original has no such field, and skips it. Far from its
+    /// numbers, so that it can grow.
+    #[prost(string, tag = "100")]
+    pub game: String,
+    /// What admits it to a server that asks for a key; the same is true.
+    #[prost(string, tag = "101")]
+    pub key: String,
 }
 
 /// Server to client: that is who and where you are.
@@ -85,6 +92,24 @@ pub struct RegisterResponse {
     pub client_id: String,
     /// Why not, if not.
     #[prost(string, tag = "4")]
+    pub message: String,
+}
+
+/// Client to server: which clients are there?
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct ClientListRequest {}
+
+/// Server to client: these.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct ClientListResponse {
+    /// Always true.
+    #[prost(bool, tag = "1")]
+    pub success: bool,
+    /// As many as there is room for.
+    #[prost(message, repeated, tag = "2")]
+    pub clients: Vec<ClientInfo>,
+    /// Empty.
+    #[prost(string, tag = "3")]
     pub message: String,
 }
 
@@ -220,7 +245,7 @@ pub struct JoinLobbyResponse {
     /// For people.
     #[prost(string, tag = "3")]
     pub message: String,
-    /// Empty.
+    /// The host, and who joins.
     #[prost(message, repeated, tag = "4")]
     pub lobby_members: Vec<ClientInfo>,
 }
@@ -333,7 +358,7 @@ pub struct PeerConnectionReady {
     pub new_peer_id: String,
 }
 
-/// Server to client: you are in.
+/// Server to client: you are in as soon as you have met the host.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct JoinLobbySuccess {
     /// Always true.
@@ -345,7 +370,7 @@ pub struct JoinLobbySuccess {
     /// For people.
     #[prost(string, tag = "3")]
     pub message: String,
-    /// Who is in it, the new one too, as far as there is room.
+    /// The host, and who joins; for a member all, as far as there is room.
     #[prost(message, repeated, tag = "4")]
     pub lobby_members: Vec<ClientInfo>,
 }
@@ -356,7 +381,7 @@ pub struct Message {
     /// One of these; none in a message of a later version.
     #[prost(
         oneof = "Content",
-        tags = "1, 2, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24"
     )]
     pub content: Option<Content>,
 }
@@ -369,6 +394,10 @@ pub enum Content {
     RegisterRequest(RegisterRequest),
     #[prost(message, tag = "2")]
     RegisterResponse(RegisterResponse),
+    #[prost(message, tag = "3")]
+    ClientListRequest(ClientListRequest),
+    #[prost(message, tag = "4")]
+    ClientListResponse(ClientListResponse),
     #[prost(message, tag = "5")]
     ConnectRequest(ConnectRequest),
     #[prost(message, tag = "6")]

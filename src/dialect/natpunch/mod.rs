@@ -4,36 +4,39 @@
 //! An ID is only believed from the endpoint that registered it. Everything that goes wrong is
 //! told in an `Error` message, or not at all where the original is silent.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use log::{debug, warn};
+use log::{debug, log};
 use prost::Message as _;
 use rand::rngs::StdRng;
 
 use super::{Context, Dialect, Name, Outbox, Via};
-use crate::admission::{self, Admission};
+use crate::admission::{self, Admission, Quoted};
 use crate::clock::Instant;
 use crate::introductions::PublicIps;
-use crate::introductions::candidates::{Candidates, may_be_told, may_share_network};
-use crate::introductions::plan;
+use crate::introductions::candidates::may_be_told;
 use crate::limits;
-use crate::nats::Kind;
+use crate::lines::Lines;
 use crate::timers::{Seldom, Timers};
+use crate::unproven::is_local;
 
 mod clients;
+mod entering;
 mod id;
+mod introducing;
+mod leaving;
 mod lobbies;
 pub mod message;
 mod relaying;
+mod shelves;
 mod turns;
 
-use clients::Clients;
+use clients::{Arrival, Client, Clients};
 use id::Uuid;
-use lobbies::{Lobbies, Reader, endpoint, size};
+use lobbies::{Lobbies, Reader, client_list, endpoint, size};
 use message::{
-    ConnectRequest, ConnectionInstruction, Content, CreateLobbyRequest, CreateLobbyResponse,
-    Endpoint, Error, JoinLobbyRequest, JoinLobbyResponse, LeaveLobbyRequest, LeaveLobbyResponse,
-    Message, NatType, PeerConnectionReady, PeerLeft, RegisterRequest, RegisterResponse,
+    ConnectRequest, Content, Endpoint, Error, Message, RegisterRequest, RegisterResponse,
 };
 
 /// What the owner decides.
@@ -41,8 +44,8 @@ use message::{
 pub struct Config {
     /// The addresses by which those outside know who is inside.
     pub public_ips: PublicIps,
-    /// Who is admitted. Clients of this dialect cannot say which game they are, so it is all of
-    /// them or none.
+    /// Who is admitted. Those of the original cannot say which game they are, so they are only if
+    /// everybody is.
     pub admission: Admission,
 }
 
@@ -61,6 +64,9 @@ pub struct Natpunch {
     lobbies: Lobbies,
     /// Those who are about to meet the host of a lobby: the lobby, and who.
     joins: Timers<(Uuid, Uuid)>,
+    /// Those who were told of each other a moment ago, the lower ID first.
+    met: Timers<(Uuid, Uuid)>,
+    lines: Lines,
     public_ips: PublicIps,
     admission: Admission,
     refused: admission::Refused,
@@ -77,6 +83,8 @@ impl Natpunch {
             clients: Clients::default(),
             lobbies: Lobbies::default(),
             joins: Timers::new(limits::NATPUNCH_JOIN),
+            met: Timers::new(limits::NATPUNCH_AGAIN),
+            lines: Lines::default(),
             public_ips: config.public_ips,
             admission: config.admission,
             refused: admission::Refused::default(),
@@ -86,16 +94,18 @@ impl Natpunch {
 
     fn register(&mut self, cx: &mut Context<'_>, from: Sender, request: RegisterRequest) {
         let Sender { via, peer } = from;
-        let local = local(request.local_endpoint, peer);
-        if let Some(local) = local {
+        if !self.admission.admits(Some(&request.key), &request.game) || is_too_long(&request) {
+            return self.turn_away(cx, from, &request);
+        }
+        let claimed = claimed(request.local_endpoint, peer);
+        if let Some(local) = claimed {
             cx.shared.nats.saw_local(cx.now.instant, peer, local);
         }
-        if let Some(other) = self.clients.in_the_way(peer.ip())
-            && self.clients.at(peer).is_none()
-        {
-            self.forget(cx, other);
-        }
-        let id = self.clients.register(cx.now.instant, via, peer, local, &mut self.rng);
+        self.make_way(cx, peer);
+        let game = if self.admission.asks_for_key() { request.key } else { request.game };
+        let local = claimed.filter(|local| is_private(*local, peer));
+        let arrival = Arrival { via, endpoint: peer, local, game: game.into() };
+        let id = self.clients.register(cx.now.instant, arrival, &mut self.rng);
         let (client_id, message) = match id {
             Ok(id) => (id.to_string(), ""),
             Err(refusal) => (String::new(), refusal.message()),
@@ -111,252 +121,118 @@ impl Natpunch {
         self.answer(cx, from, Content::RegisterResponse(response));
     }
 
-    /// Nobody is admitted: who registers learns why.
-    fn turn_away(&mut self, cx: &mut Context<'_>, from: Sender, content: &Content) {
-        if let Content::RegisterRequest(_) = content {
-            let why = format_args!("its clients cannot show a game or a key; see --games, --key");
-            self.refused.note(cx.now.instant, from.peer.ip(), Name::Natpunch, why);
-            let response = RegisterResponse {
-                success: false,
-                public_endpoint: Some(endpoint(from.peer)),
-                client_id: String::new(),
-                message: "This server is for other games".into(),
-            };
-            self.answer(cx, from, Content::RegisterResponse(response));
+    /// Who is not admitted learns why.
+    fn turn_away(&mut self, cx: &mut Context<'_>, from: Sender, request: &RegisterRequest) {
+        let RegisterRequest { game, key, .. } = request;
+        let (list, shown) = (self.admission.list(), Quoted(game));
+        let mut message = "This server is for other games";
+        let mut note = |why| self.refused.note(cx.now.instant, from.peer.ip(), Name::Natpunch, why);
+        match self.admission.asks_for_key() {
+            _ if is_too_long(request) => message = "Game or key is too long",
+            _ if game.is_empty() && key.is_empty() => {
+                note(format_args!("its clients cannot show a game or a key; see --games, --key"));
+            }
+            true => note(format_args!("its key is not one of {list}")),
+            false => note(format_args!("its game {shown} is not one of {list}")),
         }
+        let response = RegisterResponse {
+            success: false,
+            public_endpoint: Some(endpoint(from.peer)),
+            client_id: String::new(),
+            message: message.into(),
+        };
+        self.answer(cx, from, Content::RegisterResponse(response));
+    }
+
+    /// If there is no room, somebody of the network that has most has to go.
+    fn make_way(&mut self, cx: &mut Context<'_>, peer: SocketAddr) {
+        if let Some(other) = self.clients.in_the_way(peer.ip())
+            && self.clients.at(peer).is_none()
+        {
+            self.forget(cx, other);
+        }
+    }
+
+    /// The client with this ID, if it is what sent a datagram, or comes back after a silence.
+    fn hear(&mut self, cx: &mut Context<'_>, from: Sender, id: &str) -> Option<Uuid> {
+        let (now, Sender { via, peer }) = (cx.now.instant, from);
+        if let Some(id) = self.clients.is_back(now, id, peer) {
+            self.make_way(cx, peer);
+            if self.clients.take_back(now, id, (via, peer)).is_ok() {
+                debug!("{id} is back at {peer}");
+            }
+        }
+        let was_proven = self.clients.is_proven(peer);
+        let id = self.clients.hear(now, id, via, peer)?;
+        if !was_proven {
+            let game = self.clients.get(id).map_or("", |client| &client.game);
+            let of = if game.is_empty() || self.admission.asks_for_key() {
+                String::new()
+            } else {
+                format!(", game {}", Quoted(game))
+            };
+            say(&mut self.lines, cx, peer, format_args!("{peer} registered{of}"));
+        }
+        Some(id)
     }
 
     fn keep_alive(&mut self, cx: &mut Context<'_>, from: Sender, id: &str) {
         let Sender { via, peer } = from;
-        if self.clients.hear(cx.now.instant, id, via, peer).is_some() {
+        if self.hear(cx, from, id).is_some() {
             return;
         }
+        if !self.clients.is_known(id) {
+            return self.refuse(cx, from, NOT_REGISTERED);
+        }
         let Some(id) = self.clients.move_to(cx.now.instant, id, via, peer) else { return };
-        debug!("{id} is at {peer} now");
+        say(&mut self.lines, cx, peer, format_args!("a client is at {peer} now"));
         let lobbies = self.clients.get(id).map_or(Vec::new(), |client| client.lobbies.clone());
+        let mut others = Vec::new();
         for lobby in lobbies.iter().filter_map(|id| self.lobbies.get(*id)) {
             if lobby.members.contains(&id) {
-                let others = lobby.members.iter().filter(|other| **other != id);
-                others.for_each(|other| self.introduce(cx, id, *other, 0));
-            } else if let Some(host) = lobby.host() {
-                self.introduce(cx, id, host, 0);
+                others.extend(lobby.members.iter().copied().filter(|other| *other != id));
+            } else {
+                others.extend(lobby.host());
             }
         }
+        others.into_iter().for_each(|other| self.introduce(cx, id, other, 0));
     }
 
     fn connect(&mut self, cx: &mut Context<'_>, from: Sender, request: ConnectRequest) {
-        let source = &request.source_client_id;
-        let Some(source) = self.clients.hear(cx.now.instant, source, from.via, from.peer) else {
-            return;
-        };
-        if let (Some(local), Some(client)) =
-            (local(request.local_endpoint, from.peer), self.clients.get_mut(source))
-        {
-            client.local = Some(local);
-        }
+        let Some(source) = self.hear(cx, from, &request.source_client_id) else { return };
+        let local = claimed(request.local_endpoint, from.peer);
+        let Some(client) = self.clients.get_mut(source) else { return };
+        client.local = local.filter(|local| is_private(*local, from.peer)).or(client.local);
+        let game = client.game.clone();
         let wanted = request.destination_client_id;
+        let is_there = |id| self.clients.get(id).is_some_and(|other| other.game == game);
         match wanted.parse() {
-            Ok(id) if self.are_apart(cx, [source, id]) => {
+            Ok(id) if is_there(id) && self.are_apart(cx, [source, id]) => {
                 self.refuse_family(cx, from, &format!("client {wanted}"));
             }
-            Ok(id) if self.clients.get(id).is_some() => {
-                self.introduce(cx, source, id, request.attempt_number);
+            Ok(id) if is_there(id) => {
+                self.introduce_again(cx, source, id, request.attempt_number);
             }
             _ => self.refuse(cx, from, &format!("Destination client {wanted} not found")),
         }
     }
 
-    fn create(&mut self, cx: &mut Context<'_>, from: Sender, request: CreateLobbyRequest) {
-        let host = self.clients.hear(cx.now.instant, &request.client_id, from.via, from.peer);
-        let Some(host) = host else { return self.refuse(cx, from, NOT_REGISTERED) };
-        if request.lobby_name.len() > limits::NATPUNCH_NAME {
-            return self.refuse(cx, from, "Lobby name is too long");
-        }
-        let Some(client) = self.clients.get(host) else { return };
-        if client.lobbies.len() >= limits::NATPUNCH_LOBBIES_PER_CLIENT {
-            return self.refuse(cx, from, TOO_MANY_LOBBIES);
-        }
-        let (name, most) = (request.lobby_name.clone(), request.max_players);
-        let addr = from.peer.ip();
-        if let Some(other) = self.lobbies.in_the_way(addr) {
-            self.close(other, cx.out);
-        }
-        let Some(id) = self.lobbies.create(name, most, (host, addr), &mut self.rng) else {
-            return self.refuse(cx, from, TOO_MANY_LOBBIES);
-        };
-        self.clients.enter(host, id);
-        cx.shared.nats.settle(cx.now.instant, from.peer);
-        debug!("{host} opened the lobby {id}");
-        let response = CreateLobbyResponse {
-            success: true,
-            lobby_id: id.to_string(),
-            lobby_name: request.lobby_name,
-            message: "Lobby created successfully".into(),
-        };
-        self.answer(cx, from, Content::CreateLobbyResponse(response));
-    }
-
-    fn join(&mut self, cx: &mut Context<'_>, from: Sender, request: &JoinLobbyRequest) {
-        let joiner = self.clients.hear(cx.now.instant, &request.client_id, from.via, from.peer);
-        let Some(joiner) = joiner else { return self.refuse(cx, from, NOT_REGISTERED) };
-        let Some((id, lobby)) = self.lobbies.find(&request.lobby_id) else {
-            return self.refuse(cx, from, LOBBY_NOT_FOUND);
-        };
-        let Some(host) = lobby.host() else {
-            return self.refuse(cx, from, "Lobby host not found");
-        };
-        if lobby.members.contains(&joiner) {
-            // The answer was lost, or the client has forgotten.
-            let success = self.lobbies.success(id, self.reader(from.peer.ip()));
-            return self.answer(cx, from, success);
-        }
-        if self.are_apart(cx, [joiner, host]) {
-            return self.refuse_family(cx, from, "the host of the lobby");
-        }
-        if !lobby.pending.contains(&joiner) {
-            let is_full = lobby.is_full();
-            let gives_way =
-                is_full.then(|| lobby.gives_way(from.peer.ip(), &self.clients)).flatten();
-            if is_full && gives_way.is_none() {
-                return self.refuse(cx, from, "Lobby is full");
-            }
-            let Some(client) = self.clients.get(joiner) else { return };
-            if client.lobbies.len() >= limits::NATPUNCH_LOBBIES_PER_CLIENT {
-                return self.refuse(cx, from, TOO_MANY_LOBBIES);
-            }
-            if let Some(other) = gives_way {
-                self.give_up(id, other, cx.out);
-            }
-            self.clients.enter(joiner, id);
-            if let Some(lobby) = self.lobbies.get_mut(id) {
-                lobby.pending.push(joiner);
-            }
-            self.joins.arm(cx.now.instant, (id, joiner));
-        }
-        let response = JoinLobbyResponse {
-            success: true,
-            lobby_id: id.to_string(),
-            message: "Attempting to connect to lobby host...".into(),
-            lobby_members: Vec::new(),
-        };
-        self.answer(cx, from, Content::JoinLobbyResponse(response));
-        self.introduce(cx, joiner, host, 0);
-    }
-
-    /// The host of a lobby has met who wanted to join: now that one is a member.
-    fn ready(&mut self, cx: &mut Context<'_>, from: Sender, request: &PeerConnectionReady) {
-        let (Some((id, _)), Ok(joiner)) =
-            (self.lobbies.find(&request.lobby_id), request.new_peer_id.parse())
-        else {
-            return;
-        };
-        let Some(lobby) = self.lobbies.get_mut(id) else { return };
-        let is_host = lobby.host().is_some() && lobby.host() == self.clients.at(from.peer);
-        let Some(n) = lobby.pending.iter().position(|pending| *pending == joiner) else { return };
-        if !is_host {
-            return;
-        }
-        lobby.pending.remove(n);
-        lobby.members.push(joiner);
-        self.joins.cancel(&(id, joiner));
-        self.lobbies.note_members(id, &mut self.clients);
-        self.count(cx, id, joiner, true);
-        debug!("{joiner} joined the lobby {id}");
-        self.tell_read(joiner, |lobbies, reader| lobbies.success(id, reader), cx.out);
-        let members = self.lobbies.get(id).map_or(&[][..], |lobby| &lobby.members);
-        let others = || members.iter().filter(|other| **other != joiner);
-        others().for_each(|other| self.tell_update(*other, id, "player_joined", cx.out));
-        others().for_each(|other| self.introduce(cx, joiner, *other, 0));
-    }
-
-    fn leave(&mut self, cx: &mut Context<'_>, from: Sender, request: &LeaveLobbyRequest) {
-        let who = self.clients.hear(cx.now.instant, &request.client_id, from.via, from.peer);
-        let Some(who) = who else { return self.refuse(cx, from, NOT_REGISTERED) };
-        let Some((id, _)) = self.lobbies.find(&request.lobby_id) else {
-            return self.refuse(cx, from, LOBBY_NOT_FOUND);
-        };
-        let Some(client) = self.clients.get(who) else { return };
-        if !client.lobbies.contains(&id) {
-            return self.refuse(cx, from, "Client not in lobby");
-        }
-        self.clients.exit(who, id);
-        self.take_out(cx, id, who);
-        let message = "Successfully left lobby".into();
-        let response = LeaveLobbyResponse { success: true, message };
-        self.answer(cx, from, Content::LeaveLobbyResponse(response));
-    }
-
-    /// Takes somebody out of a lobby and tells the others. The lobby goes with its last member;
-    /// when the host goes, the next in standing has to meet those who are joining.
-    fn take_out(&mut self, cx: &mut Context<'_>, id: Uuid, who: Uuid) {
-        let Some(lobby) = self.lobbies.get_mut(id) else { return };
-        let was_host = lobby.host() == Some(who);
-        let was_member = lobby.members.contains(&who);
-        lobby.members.retain(|member| *member != who);
-        lobby.pending.retain(|joiner| *joiner != who);
-        self.joins.cancel(&(id, who));
-        if !was_member {
-            return;
-        }
-        let pending = lobby.pending.clone();
-        let Some(host) = lobby.host() else { return self.close(id, cx.out) };
-        self.lobbies.note_members(id, &mut self.clients);
-        let left = Content::PeerLeft(PeerLeft { client_id: who.to_string() });
-        for member in self.lobbies.get(id).map_or(&[][..], |lobby| &lobby.members) {
-            self.tell(*member, left.clone(), cx.out);
-            self.tell_update(*member, id, "player_left", cx.out);
-        }
-        if was_host {
-            for joiner in pending {
-                self.joins.arm(cx.now.instant, (id, joiner));
-                self.introduce(cx, joiner, host, 0);
-            }
-        }
-    }
-
-    /// Closes a lobby and tells those who are in it or want to be.
-    fn close(&mut self, id: Uuid, out: &mut Outbox) {
-        let Some(lobby) = self.lobbies.get(id) else { return };
-        let (members, pending) = (lobby.members.clone(), lobby.pending.clone());
-        for member in members {
-            self.tell_update(member, id, "lobby_closed", out);
-            self.clients.exit(member, id);
-        }
-        for joiner in pending {
-            self.tell_update(joiner, id, "lobby_closed", out);
-            self.give_up(id, joiner, out);
-        }
-        debug!("the lobby {id} is gone");
-        self.lobbies.remove(id, &mut self.clients);
-    }
-
-    fn forget(&mut self, cx: &mut Context<'_>, id: Uuid) {
-        let Some(client) = self.clients.remove(id) else { return };
+    fn forget(&mut self, cx: &mut Context<'_>, id: Uuid) -> Option<Client> {
+        let client = self.clients.remove(id)?;
         debug!("{id} at {} is gone", client.endpoint);
-        for lobby in client.lobbies {
-            self.take_out(cx, lobby, id);
+        for lobby in &client.lobbies {
+            self.take_out(cx, *lobby, id);
         }
+        Some(client)
     }
 
-    /// Somebody has not met the host of a lobby.
-    fn give_up(&mut self, id: Uuid, joiner: Uuid, out: &mut Outbox) {
-        self.joins.cancel(&(id, joiner));
-        if let Some(lobby) = self.lobbies.get_mut(id) {
-            lobby.pending.retain(|pending| *pending != joiner);
-        }
-        self.clients.exit(joiner, id);
-        let message = "Failed to establish connection with lobby host".into();
-        self.tell(joiner, Content::Error(Error { message }), out);
-    }
-
+    /// The lobbies that there are. The newest client asks with its own ID.
     fn list(&mut self, cx: &mut Context<'_>, from: Sender, request_id: &str) {
-        let limit = if self.clients.is_proven(from.peer) {
-            limits::NATPUNCH_DATAGRAM
-        } else {
-            cx.shared.credits.left_for_list(from.peer.ip()).min(limits::NATPUNCH_DATAGRAM)
-        };
-        let (at, public_ips) = (from.peer.ip(), self.public_ips);
-        let reader = Reader { at, clients: &self.clients, public_ips };
+        if let Some(id) = self.hear(cx, from, request_id) {
+            self.clients.uses_lobbies(id);
+        }
+        let limit = self.space(cx, from);
+        let reader = reader(&self.clients, self.public_ips, from.peer);
         let of_both_families = cx.shared.relay.joins_families();
         let list = self.lobbies.list(request_id, (reader, limit), of_both_families, &mut self.rng);
         if let Some(list) = list {
@@ -364,88 +240,26 @@ impl Natpunch {
         }
     }
 
-    /// Tells two clients where the other one is, at the relay if that is where they can meet. If its NAT
-    /// counts, that is the port that it will have towards the next one it sends to.
-    fn introduce(&self, cx: &mut Context<'_>, one: Uuid, other: Uuid, attempt_number: u32) {
-        if let Some([for_one, for_other]) = self.relay_at_once(cx, [one, other]) {
-            // Both take it for another try.
-            let attempt_number = attempt_number.saturating_add(1);
-            for (whom, who, at) in [(one, other, for_one), (other, one, for_other)] {
-                self.instruct(cx, whom, who, (attempt_number, NatType::Unknown), [at, at]);
-            }
-            return;
+    /// The clients that there are, for one of them.
+    fn list_clients(&mut self, cx: &mut Context<'_>, from: Sender) {
+        /// No client takes less, as each has its ID.
+        const ENTRY: usize = 40;
+        if self.clients.at(from.peer).is_none() {
+            return self.refuse(cx, from, NOT_REGISTERED);
         }
-        let at = |id| self.clients.get(id).map(|client| client.endpoint.is_ipv4());
-        if at(one) != at(other) {
-            return;
-        }
-        for (whom, who) in [(one, other), (other, one)] {
-            let Some(client) = self.clients.get(who) else { continue };
-            let Some(other) = self.clients.get(whom).map(|client| client.endpoint) else {
-                continue;
-            };
-            let both = [client.endpoint, other];
-            let candidates = Candidates::of(cx, self.public_ips, both, client.proven);
-            let is_own = |local: &SocketAddr| local.ip() == client.endpoint.ip();
-            let share = may_share_network(client.endpoint, other);
-            let local = client.local.filter(|local| share || is_own(local));
-            // Clients read it without looking whether it is there.
-            let local = local.unwrap_or(candidates.endpoint);
-            let nat_type = nat_type(candidates.kind);
-            self.instruct(cx, whom, who, (attempt_number, nat_type), [candidates.best(), local]);
+        let limit = self.space(cx, from);
+        let reader = reader(&self.clients, self.public_ips, from.peer);
+        let ids = self.clients.some_of(reader.game, (reader.at, limit / ENTRY), &mut self.rng);
+        if let Some(list) = client_list(&ids, (reader, limit)) {
+            self.answer(cx, from, list);
         }
     }
 
-    /// Tells a client where another one is: as it is seen, and as it sees itself.
-    fn instruct(
-        &self,
-        cx: &mut Context<'_>,
-        whom: Uuid,
-        who: Uuid,
-        (attempt_number, nat_type): (u32, NatType),
-        [public, local]: [SocketAddr; 2],
-    ) {
-        let instruction = ConnectionInstruction {
-            accepted: true,
-            client_id: who.to_string(),
-            message: String::new(),
-            nat_type: nat_type.into(),
-            attempt_number,
-            public_endpoint: Some(endpoint(public)),
-            local_endpoint: Some(endpoint(local)),
-        };
-        self.tell(whom, Content::ConnectionInstruction(instruction), cx.out);
-    }
-
-    fn refuse_family(&mut self, cx: &mut Context<'_>, from: Sender, whom: &str) {
-        let [its, own] = if from.peer.is_ipv4() { ["IPv6", "IPv4"] } else { ["IPv4", "IPv6"] };
-        let why = format!("No way to {whom}: it has {its}, you have {own}");
-        if let Some(before) = self.foreign.say(cx.now.instant) {
-            warn!("{} cannot meet anybody there. {why}{before}", from.peer);
-        }
-        self.refuse(cx, from, &why);
-    }
-
-    /// Counts whether a client has met the host of a lobby.
-    fn count(&self, cx: &mut Context<'_>, lobby: Uuid, joiner: Uuid, worked: bool) {
-        let Some(lobby) = self.lobbies.get(lobby) else { return };
-        let Some(host) = lobby.host() else { return };
-        if let Some(attempt) = self.attempt([joiner, host], &lobby.name) {
-            plan::note_end(cx, &attempt, worked);
-        }
-    }
-
-    /// The time of somebody who wants to join a lobby is over. At the relay it has as long again.
-    fn end_join(&mut self, cx: &mut Context<'_>, id: Uuid, joiner: Uuid) {
-        let lobby = self.lobbies.get(id);
-        if let Some((host, name)) = lobby.and_then(|lobby| Some((lobby.host()?, &lobby.name)))
-            && self.open_session(cx, [joiner, host], name)
-        {
-            self.joins.arm(cx.now.instant, (id, joiner));
-            return self.introduce(cx, joiner, host, 0);
-        }
-        self.count(cx, id, joiner, false);
-        self.give_up(id, joiner, cx.out);
+    /// How long a list may be.
+    fn space(&self, cx: &Context<'_>, from: Sender) -> usize {
+        let paid = || cx.shared.credits.left_for_list(from.peer.ip());
+        let is_proven = self.clients.is_proven(from.peer);
+        if is_proven { usize::MAX } else { paid() }.min(limits::NATPUNCH_DATAGRAM)
     }
 
     fn refuse(&mut self, cx: &mut Context<'_>, from: Sender, why: &str) {
@@ -480,13 +294,9 @@ impl Natpunch {
         out: &mut Outbox,
     ) {
         if let Some(client) = self.clients.get(id) {
-            let reader = self.reader(client.endpoint.ip());
+            let reader = reader(&self.clients, self.public_ips, client.endpoint);
             send(client.via, client.endpoint, content(&self.lobbies, reader), out);
         }
-    }
-
-    fn reader(&self, at: IpAddr) -> Reader<'_> {
-        Reader { at, clients: &self.clients, public_ips: self.public_ips }
     }
 
     /// Sends something to a client.
@@ -494,16 +304,6 @@ impl Natpunch {
         if let Some(client) = self.clients.get(id) {
             send(client.via, client.endpoint, content, out);
         }
-    }
-}
-
-/// What is known of a NAT, in the words of this dialect, which asks what is let in as well. A server
-/// cannot see that; who takes a NAT for the strictest of those that it may be is never wrong.
-fn nat_type(kind: Kind) -> NatType {
-    match kind {
-        Kind::Unknown => NatType::Unknown,
-        Kind::Open | Kind::Independent => NatType::PortRestrictedCone,
-        Kind::Symmetric | Kind::Sequential => NatType::Symmetric,
     }
 }
 
@@ -519,14 +319,38 @@ fn send(via: Via, to: SocketAddr, content: Content, out: &mut Outbox) {
     }
 }
 
-/// The endpoint that a client claims to have, if it can be one: many say 0.0.0.0. Others knock there,
-/// so that it must not be that of a stranger.
-fn local(claimed: Option<Endpoint>, public: SocketAddr) -> Option<SocketAddr> {
+/// Who is at an endpoint, to be told of others. Who has not shown its ID may be anybody.
+fn reader(clients: &Clients, public_ips: PublicIps, at: SocketAddr) -> Reader<'_> {
+    let who = clients.at(at);
+    let game = who.and_then(|id| clients.get(id)).map_or("", |client| &client.game);
+    let who = who.filter(|_| clients.is_proven(at));
+    Reader { at: at.ip(), who, game, clients, public_ips }
+}
+
+/// Writes a line about somebody who has shown its ID.
+fn say(lines: &mut Lines, cx: &Context<'_>, about: SocketAddr, line: fmt::Arguments<'_>) {
+    if let Some(level) = lines.level(cx.now, about.ip(), true) {
+        log!(level, "natpunch: {line}");
+    }
+}
+
+fn is_too_long(request: &RegisterRequest) -> bool {
+    request.game.len().max(request.key.len()) > limits::NATPUNCH_GAME
+}
+
+/// The endpoint that a client claims to have, if it can be one: many say 0.0.0.0.
+fn claimed(claimed: Option<Endpoint>, public: SocketAddr) -> Option<SocketAddr> {
     let claimed = claimed?;
     let ip: IpAddr = claimed.ip_address.parse().ok()?;
     let port = u16::try_from(claimed.port).ok().filter(|port| *port != 0)?;
     let ip = ip.to_canonical();
     may_be_told(ip, public.ip()).then(|| SocketAddr::new(ip, port))
+}
+
+/// Whether others may be told that a client has this endpoint in its own network. They knock there, so
+/// it must be nobody's outside of that; and loopback is another machine for each.
+fn is_private(local: SocketAddr, public: SocketAddr) -> bool {
+    is_local(local.ip()) || local.ip().is_loopback() && public.ip().is_loopback()
 }
 
 impl Dialect for Natpunch {
@@ -539,12 +363,17 @@ impl Dialect for Natpunch {
             cx.shared.credits.received(cx.now.instant, peer.ip(), data.len());
         }
         let from = Sender { via, peer };
-        if !self.admission.is_open() {
-            return self.turn_away(cx, from, &content);
+        // Only who is admitted gets an ID, and who has one is.
+        let is_client = self.clients.at(peer).is_some();
+        let shows_one = matches!(content, Content::RegisterRequest(_) | Content::KeepAlive(_));
+        if !self.admission.is_open() && !is_client && !shows_one {
+            return;
         }
+        self.clients.touch(cx.now.instant, peer);
         match content {
             Content::RegisterRequest(request) => self.register(cx, from, request),
             Content::KeepAlive(request) => self.keep_alive(cx, from, &request.client_id),
+            Content::ClientListRequest(_) => self.list_clients(cx, from),
             Content::ConnectRequest(request) => self.connect(cx, from, request),
             Content::CreateLobbyRequest(request) => self.create(cx, from, request),
             Content::JoinLobbyRequest(request) => self.join(cx, from, &request),
@@ -561,7 +390,9 @@ impl Dialect for Natpunch {
             self.end_join(cx, lobby, joiner);
         }
         while let Some(id) = self.clients.pop_silent(cx.now.instant) {
-            self.forget(cx, id);
+            if let Some(client) = self.forget(cx, id).filter(|client| client.proven) {
+                self.clients.note_gone(cx.now.instant, id, &client);
+            }
         }
     }
 

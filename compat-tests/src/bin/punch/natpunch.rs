@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use clap::Parser as _;
-use compat_tests::natpunch::{Client, Event, LobbyInfo};
+use compat_tests::natpunch::{Admission, Client, ClientInfo, Event, LobbyInfo};
 
 use crate::common::{
     any_towards, interrupted, printable, resolve, resolve_at, say, seconds, through, typed,
@@ -46,6 +46,12 @@ pub(crate) struct Args {
     /// Stay for so many seconds after success
     #[arg(long, value_name = "S", default_value = "0", value_parser = seconds)]
     stay: Duration,
+    /// The game that we belong to, for a server that admits some games alone
+    #[arg(long, value_name = "NAME", default_value = "")]
+    game: String,
+    /// The key that the server asks for
+    #[arg(long, value_name = "SECRET", default_value = "", hide_default_value = true)]
+    key: String,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -55,8 +61,10 @@ pub(crate) struct Args {
 enum Command {
     /// List the lobbies
     List,
-    /// List the lobbies with their members
+    /// List the lobbies with their members, as far as they are ours
     Lobbies,
+    /// List the clients that use no lobbies
+    Clients,
     /// Open a lobby, and succeed when it has so many players
     Create {
         /// Its name
@@ -111,7 +119,9 @@ struct Session {
     lobbies: Vec<LobbyInfo>,
     /// We are in a lobby.
     joined: bool,
-    /// The server has told of lobbies.
+    /// Clients that the server told of.
+    clients: Vec<ClientInfo>,
+    /// The server has told of lobbies, or of clients.
     listed: bool,
     pongs: usize,
     /// Where the server said first that others are, and where last.
@@ -127,12 +137,14 @@ pub(crate) fn run(args: &Args) -> Result<(), String> {
         }
     };
     let bind = args.bind.unwrap_or(any_towards(server));
-    let client =
-        Client::register_within(server, bind, args.timeout).map_err(|error| error.to_string())?;
+    let admission = Admission { game: args.game.clone(), key: args.key.clone() };
+    let client = Client::register_for(server, bind, args.timeout, &admission)
+        .map_err(|error| error.to_string())?;
     say(format!("registered {} at {}", printable(client.id()), client.public()));
     let mut session = Session {
         client,
         lobbies: Vec::new(),
+        clients: Vec::new(),
         joined: false,
         listed: false,
         pongs: 0,
@@ -198,7 +210,7 @@ impl Session {
             }
             Event::PeerLeft { peer } => say(format!("left {}", printable(peer))),
             Event::Left => say("left the lobby"),
-            Event::Lobbies(_) => {}
+            Event::Lobbies(_) | Event::Clients(_) => {}
             Event::Refused(why) => say(format!("refused: {}", printable(why))),
         }
         match event {
@@ -207,6 +219,7 @@ impl Session {
             Event::Pong { .. } => self.pongs += 1,
             Event::Refused(why) => self.refused = Some(why),
             Event::Lobbies(lobbies) => (self.lobbies, self.listed) = (lobbies, true),
+            Event::Clients(clients) => (self.clients, self.listed) = (clients, true),
             _ => {}
         }
     }
@@ -242,6 +255,12 @@ impl Session {
             Command::List | Command::Lobbies => {
                 self.find_lobbies(time)?;
                 self.print_lobbies(matches!(command, Command::Lobbies));
+                Ok(())
+            }
+            Command::Clients => {
+                self.listed = false;
+                self.ask(time, |s| s.client.list_clients(), |s| s.listed)?;
+                self.clients.iter().for_each(|client| print_client("", client));
                 Ok(())
             }
             Command::Create { name, max_players, wait_for } => {
@@ -317,9 +336,7 @@ impl Session {
             let (id, name) = (printable(&info.lobby_id), printable(&info.lobby_name));
             say(format!("{id} {now}/{most} {name}"));
             for member in info.members.iter().filter(|_| with_members) {
-                let at = member.public_endpoint.clone().unwrap_or_default();
-                let (id, ip) = (printable(&member.client_id), printable(&at.ip_address));
-                say(format!("  {id} {ip}:{}", at.port));
+                print_client("  ", member);
             }
         }
         if self.lobbies.is_empty() {
@@ -368,4 +385,10 @@ impl Session {
         }
         Ok(())
     }
+}
+
+fn print_client(indent: &str, client: &ClientInfo) {
+    let at = client.public_endpoint.clone().unwrap_or_default();
+    let (id, ip) = (printable(&client.client_id), printable(&at.ip_address));
+    say(format!("{indent}{id} {ip}:{}", at.port));
 }

@@ -79,9 +79,10 @@ impl Foreign {
         let local_endpoint = Some(Endpoint { ip_address: "10.0.0.1".into(), port: 1 });
         let lobby_name = String::from("a lobby");
         let content = match net.net.rng.index(5) {
-            _ if client_id.is_empty() => {
-                Content::RegisterRequest(RegisterRequest { local_endpoint })
-            }
+            _ if client_id.is_empty() => Content::RegisterRequest(RegisterRequest {
+                local_endpoint,
+                ..RegisterRequest::default()
+            }),
             0 => Content::KeepAlive(KeepAlive { client_id }),
             1 => Content::CreateLobbyRequest(CreateLobbyRequest {
                 lobby_name,
@@ -90,7 +91,10 @@ impl Foreign {
             }),
             2 => Content::LobbyListRequest(LobbyListRequest { request_id: client_id }),
             3 => Content::JoinLobbyRequest(JoinLobbyRequest { lobby_id, client_id }),
-            _ => Content::RegisterRequest(RegisterRequest { local_endpoint }),
+            _ => Content::RegisterRequest(RegisterRequest {
+                local_endpoint,
+                ..RegisterRequest::default()
+            }),
         };
         Message { content: Some(content) }.encode_to_vec()
     }

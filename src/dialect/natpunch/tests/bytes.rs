@@ -61,15 +61,47 @@ fn create_and_list() {
         pb().m(12, pb().n(1, 1).s(2, &lobby).s(3, "My game").s(4, "Lobby created successfully"));
     assert_eq!((*to, Pb(bytes.clone())), (addr(1), expected));
 
-    let member = pb().s(1, &id).m(2, ep(addr(1)));
-    let info = pb().s(1, &lobby).s(2, "My game").s(3, &id).n(4, 1).n(5, 8).m(6, member);
-    let expected =
-        pb().m(16, pb().n(1, 1).s(2, "req-1").m(3, info).s(4, "Lobby list retrieved successfully"));
+    let list = |info| {
+        pb().m(16, pb().n(1, 1).s(2, "req-1").m(3, info).s(4, "Lobby list retrieved successfully"))
+    };
+    let outside = list(pb().s(1, &lobby).s(2, "My game").n(4, 1).n(5, 8));
     let question = pb().m(15, pb().s(1, "req-1"));
     let empty = pb().m(16, pb().n(1, 1).s(2, "req-1").s(4, "Lobby list retrieved successfully"));
-    assert_eq!(world.say(addr(9), question.clone()), [(addr(9), empty)], "not paid for");
-    let padded = question.s(99, &"p".repeat(100));
-    assert_eq!(world.say(addr(9), padded), [(addr(9), expected)]);
+    let short = question.clone();
+    assert_eq!(world.say(addr(9), short), [(addr(9), empty)], "not paid for");
+    let padded = question.clone().s(99, &"p".repeat(100));
+    assert_eq!(world.say(addr(9), padded), [(addr(9), outside.clone())]);
+    world.client(addr(8));
+    assert_eq!(world.say(addr(8), question.clone()), [(addr(8), outside)], "not in it");
+    let member = pb().s(1, &id).m(2, ep(addr(1)));
+    let inside = list(pb().s(1, &lobby).s(2, "My game").s(3, &id).n(4, 1).n(5, 8).m(6, member));
+    assert_eq!(world.say(addr(1), question), [(addr(1), inside)]);
+}
+
+#[test]
+fn clients_are_listed_for_clients_unless_they_use_lobbies() {
+    let mut world = World::new();
+    let question = pb().m(3, pb());
+    assert_eq!(question.0, [0x1a, 0x00]);
+    let stranger = world.say(addr(9), question.clone());
+    assert_eq!(stranger, [(addr(9), error("Client not registered"))]);
+    let ids: Vec<String> = (1..=3).map(|n| world.client(addr(n))).collect();
+    // Who has not shown its ID may be forged.
+    world.say(addr(4), super::register());
+    let list = |clients: &[usize]| {
+        let one = |n: usize| pb().s(1, &ids[n - 1]).m(2, ep(addr(n as u8)));
+        pb().m(4, clients.iter().fold(pb().n(1, 1), |list, n| list.m(2, one(*n))))
+    };
+    for _ in 0..60 {
+        let told = &world.say(addr(1), question.clone())[0].1;
+        let any = [[1, 2, 3], [1, 3, 2], [2, 1, 3], [2, 3, 1], [3, 1, 2], [3, 2, 1]];
+        assert!(any.iter().any(|n| *told == list(n)), "{told:?}");
+    }
+    let lobby = world.lobby(addr(1), &ids[0], 3);
+    assert_eq!(world.say(addr(3), pb().m(15, pb().s(1, &ids[2]))).len(), 1);
+    assert_eq!(world.say(addr(2), question.clone()), [(addr(2), list(&[2]))]);
+    world.say(addr(2), join(&lobby, &ids[1]));
+    assert_eq!(world.say(addr(2), question), [(addr(2), list(&[]))]);
 }
 
 #[test]
@@ -82,35 +114,41 @@ fn join_and_leave() {
         n.iter()
             .fold(base, |info, n| info.m(6, pb().s(1, &ids[usize::from(n - 1)]).m(2, ep(addr(*n)))))
     };
-    let trying =
-        pb().m(14, pb().n(1, 1).s(2, &lobby).s(3, "Attempting to connect to lobby host..."));
     let update = |info, kind: &str| pb().m(17, pb().s(1, &lobby).m(2, info).s(3, kind));
+    let [trying, success] = joining(&lobby, [(&ids[0], addr(1)), (&ids[1], addr(2))]);
     let told = |n: u8| instruction(&ids[usize::from(n - 1)], addr(n), addr(n));
 
     assert_eq!(
         world.say(addr(2), join(&lobby, &ids[1])),
-        [(addr(2), trying.clone()), (addr(2), told(1)), (addr(1), told(2))]
+        [
+            (addr(2), trying.clone()),
+            (addr(2), success.clone()),
+            (addr(2), told(1)),
+            (addr(1), told(2))
+        ]
     );
-    let members = pb()
-        .n(1, 1)
-        .s(2, &lobby)
-        .s(3, "Successfully joined lobby and connected to host")
-        .m(4, pb().s(1, &ids[0]).m(2, ep(addr(1))))
-        .m(4, pb().s(1, &ids[1]).m(2, ep(addr(2))));
+    assert_eq!(
+        world.say(addr(2), join(&lobby, &ids[1])),
+        [(addr(2), trying), (addr(2), success.clone())],
+        "both have been told of each other just now"
+    );
     assert_eq!(
         world.say(addr(1), ready(&lobby, &ids[1])),
         [
-            (addr(2), pb().m(24, members)),
+            (addr(2), update(info(&[1, 2], 0), "player_joined")),
             (addr(1), update(info(&[1, 2], 0), "player_joined")),
             (addr(2), told(1)),
             (addr(1), told(2)),
         ]
     );
+    let again = [success, update(info(&[1, 2], 0), "player_joined")];
+    assert_eq!(world.say(addr(2), join(&lobby, &ids[1])), both(addr(2), again), "lost?");
     world.say(addr(3), join(&lobby, &ids[2]));
     let joined = world.say(addr(1), ready(&lobby, &ids[2]));
     assert_eq!(
-        joined[1..3],
+        joined[..3],
         [
+            (addr(3), update(info(&[1, 2, 3], 0), "player_joined")),
             (addr(1), update(info(&[1, 2, 3], 0), "player_joined")),
             (addr(2), update(info(&[1, 2, 3], 0), "player_joined")),
         ]
@@ -139,7 +177,7 @@ fn what_is_for_others_is_not_answered() {
     let mut world = World::new();
     let id = world.client(addr(1));
     // Servers' and peers' messages, numbers that are free, and none at all.
-    for field in [2, 3, 4, 6, 7, 8, 10, 12, 14, 16, 17, 18, 19, 21, 22, 24, 25, 100] {
+    for field in [2, 4, 6, 7, 8, 10, 12, 14, 16, 17, 18, 19, 21, 22, 24, 25, 100] {
         assert_eq!(world.say(addr(1), pb().m(field, pb().s(1, &id))), [], "{field}");
     }
     assert_eq!(world.say(addr(1), pb()), []);

@@ -5,13 +5,13 @@ use super::*;
 const SECOND: Duration = Duration::from_secs(1);
 
 #[test]
-fn who_is_silent_for_five_seconds_is_forgotten() {
+fn who_is_silent_for_fifteen_seconds_is_forgotten() {
     let mut world = World::new();
     let ids: Vec<String> = (1..=2).map(|n| world.client(addr(n))).collect();
     let lobby = world.lobby(addr(1), &ids[0], 8);
     world.say(addr(2), join(&lobby, &ids[1]));
     world.say(addr(1), ready(&lobby, &ids[1]));
-    for _ in 0..4 {
+    for _ in 0..14 {
         assert_eq!(world.wait(SECOND), []);
         world.say(addr(2), keep_alive(&ids[1]));
     }
@@ -23,7 +23,7 @@ fn who_is_silent_for_five_seconds_is_forgotten() {
     assert_ne!(world.client(addr(1)), ids[0]);
     let third = world.client(addr(3));
     let told = world.say(addr(3), join(&lobby, &third));
-    assert_eq!(told[1], (addr(3), instruction(&ids[1], addr(2), addr(2))));
+    assert_eq!(told[2], (addr(3), instruction(&ids[1], addr(2), addr(2))));
     // An empty lobby is gone.
     world.say(addr(2), leave(&lobby, &ids[1]));
     let answers = world.say(addr(3), join(&lobby, &third));
@@ -66,7 +66,7 @@ fn only_the_host_lets_in_and_only_who_asked() {
     assert_ne!(world.say(addr(1), ready(&lobby, &ids[1])), []);
     // A member that asks again has missed the answer.
     let again = world.say(addr(2), join(&lobby, &ids[1]));
-    let [(to, Pb(bytes))] = &again[..] else { panic!("{again:?}") };
+    let [(to, Pb(bytes)), _] = &again[..] else { panic!("{again:?}") };
     // Field 24, a message.
     assert!(*to == addr(2) && bytes.starts_with(&[0xC2, 0x01]), "{again:?}");
 }
@@ -92,8 +92,7 @@ fn who_joins_a_lobby_that_closes_hears_so() {
     let lobby = world.lobby(addr(1), &ids[0], 8);
     world.say(addr(2), join(&lobby, &ids[1]));
     let told = world.say(addr(1), leave(&lobby, &ids[0]));
-    let failed = error("Failed to establish connection with lobby host");
-    assert_eq!(told[1], (addr(2), failed));
+    assert_eq!(told[1..3], both(addr(2), failed()));
     let info = pb().s(1, &lobby).s(2, "Game").n(5, 8);
     let closed = pb().m(17, pb().s(1, &lobby).m(2, info).s(3, "lobby_closed"));
     assert_eq!(told[0], (addr(2), closed));
@@ -137,7 +136,13 @@ fn deliver(
                     queue.extend(world.say(to, ready(lobby, &told.client_id)));
                 }
             }
-            Content::JoinLobbySuccess(_) => players[n].lobby = Some(lobby.into()),
+            // The success alone says only that the host will be met.
+            Content::LobbyUpdate(update) => {
+                let members = update.lobby_info.unwrap_or_default().members;
+                if members.iter().any(|member| member.client_id == players[n].id) {
+                    players[n].lobby = Some(lobby.into());
+                }
+            }
             Content::Error(error) => panic!("{error:?}"),
             _ => {}
         }

@@ -5,12 +5,14 @@ use super::*;
 use crate::amplification::KEYED;
 use crate::clock::Now;
 use crate::dialect::{Output, Shared};
+use crate::nats::Kind;
 use proptest::prelude::*;
 use rand::SeedableRng as _;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 mod bytes;
+mod clients;
 mod errors;
 mod flow;
 mod nats;
@@ -100,6 +102,30 @@ fn instruction(id: &str, public: SocketAddr, local: SocketAddr) -> Pb {
     pb().m(6, pb().n(1, 1).s(2, id).m(6, ep(public)).m(7, ep(local)))
 }
 
+/// The answers to who wants to join.
+fn joining(lobby: &str, members: [(&str, SocketAddr); 2]) -> [Pb; 2] {
+    let head = |text| pb().n(1, 1).s(2, lobby).s(3, text);
+    let [first, second] = [
+        "Attempting to connect to lobby host...",
+        "Successfully joined lobby and connected to host",
+    ]
+    .map(|text| {
+        members.iter().fold(head(text), |all, (id, at)| all.m(4, pb().s(1, id).m(2, ep(*at))))
+    });
+    [pb().m(14, first), pb().m(24, second)]
+}
+
+/// Who has not met the host is told that, and then that it has left.
+fn failed() -> [Pb; 2] {
+    let left = pb().n(1, 1).s(2, "Successfully left lobby");
+    [error("Failed to establish connection with lobby host"), pb().m(21, left)]
+}
+
+/// Both are told to the same one.
+fn both<T: Clone>(to: T, told: [Pb; 2]) -> [(T, Pb); 2] {
+    told.map(|message| (to.clone(), message))
+}
+
 fn addr(n: u8) -> SocketAddr {
     SocketAddr::from(([203, 0, 113, n], 4000 + u16::from(n)))
 }
@@ -162,7 +188,9 @@ impl World {
         else {
             panic!("{answers:?}")
         };
-        assert_eq!(self.say(at, keep_alive(&response.client_id)), []);
+        if response.success {
+            assert_eq!(self.say(at, keep_alive(&response.client_id)), []);
+        }
         response.client_id
     }
 

@@ -1,0 +1,173 @@
+//! Lobbies are opened, joined, and entered once the host has been met.
+
+use log::debug;
+
+use super::id::Uuid;
+use super::lobbies::Lobby;
+use super::message::{
+    Content, CreateLobbyRequest, CreateLobbyResponse, JoinLobbyRequest, PeerConnectionReady,
+};
+use super::{LOBBY_NOT_FOUND, NOT_REGISTERED, Natpunch, Sender, TOO_MANY_LOBBIES, reader, say};
+use crate::dialect::Context;
+use crate::introductions::plan;
+use crate::limits;
+
+impl Natpunch {
+    pub(super) fn create(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: Sender,
+        request: CreateLobbyRequest,
+    ) {
+        let Some(host) = self.hear(cx, from, &request.client_id) else {
+            return self.refuse(cx, from, NOT_REGISTERED);
+        };
+        if request.lobby_name.len() > limits::NATPUNCH_NAME {
+            return self.refuse(cx, from, "Lobby name is too long");
+        }
+        self.clients.uses_lobbies(host);
+        let Some(client) = self.clients.get(host) else { return };
+        if client.lobbies.len() >= limits::NATPUNCH_LOBBIES_PER_CLIENT {
+            return self.refuse(cx, from, TOO_MANY_LOBBIES);
+        }
+        let (name, most) = (request.lobby_name.clone(), request.max_players);
+        let (addr, game) = (from.peer.ip(), client.game.clone());
+        if let Some(other) = self.lobbies.in_the_way(addr) {
+            self.close(other, cx.out);
+        }
+        let Some(id) = self.lobbies.create(name, most, (host, addr, &game), &mut self.rng) else {
+            return self.refuse(cx, from, TOO_MANY_LOBBIES);
+        };
+        self.clients.enter(host, id);
+        cx.shared.nats.settle(cx.now.instant, from.peer);
+        debug!("{host} opened the lobby {id}");
+        let (at, name) = (from.peer, &request.lobby_name);
+        say(&mut self.lines, cx, at, format_args!("lobby {name:?} is open, its host is {at}"));
+        let response = CreateLobbyResponse {
+            success: true,
+            lobby_id: id.to_string(),
+            lobby_name: request.lobby_name,
+            message: "Lobby created successfully".into(),
+        };
+        self.answer(cx, from, Content::CreateLobbyResponse(response));
+    }
+
+    pub(super) fn join(&mut self, cx: &mut Context<'_>, from: Sender, request: &JoinLobbyRequest) {
+        let Some(joiner) = self.hear(cx, from, &request.client_id) else {
+            return self.refuse(cx, from, NOT_REGISTERED);
+        };
+        self.clients.uses_lobbies(joiner);
+        let game = self.clients.get(joiner).map_or("", |client| &client.game);
+        let Some((id, lobby)) = self.lobbies.find(&request.lobby_id, game) else {
+            return self.refuse(cx, from, LOBBY_NOT_FOUND);
+        };
+        let Some(host) = lobby.host() else {
+            return self.refuse(cx, from, "Lobby host not found");
+        };
+        if lobby.members.contains(&joiner) {
+            // The answer was lost, or the client has forgotten.
+            let reader = reader(&self.clients, self.public_ips, from.peer);
+            let success = self.lobbies.success(id, reader);
+            self.answer(cx, from, success);
+            return self.tell_update(joiner, id, "player_joined", cx.out);
+        }
+        if self.are_apart(cx, [joiner, host]) {
+            return self.refuse_family(cx, from, "the host of the lobby");
+        }
+        if !lobby.pending.contains(&joiner) {
+            let is_full = lobby.is_full();
+            let gives_way =
+                is_full.then(|| lobby.gives_way(from.peer.ip(), &self.clients)).flatten();
+            if is_full && gives_way.is_none() {
+                return self.refuse(cx, from, "Lobby is full");
+            }
+            let Some(client) = self.clients.get(joiner) else { return };
+            if client.lobbies.len() >= limits::NATPUNCH_LOBBIES_PER_CLIENT {
+                return self.refuse(cx, from, TOO_MANY_LOBBIES);
+            }
+            if let Some(other) = gives_way {
+                self.give_up(id, other, cx.out);
+            }
+            self.clients.enter(joiner, id);
+            if let Some(lobby) = self.lobbies.get_mut(id) {
+                lobby.pending.push(joiner);
+            }
+            self.joins.arm(cx.now.instant, (id, joiner));
+            self.log_join(cx, [joiner, host], id);
+        }
+        let reader = reader(&self.clients, self.public_ips, from.peer);
+        let answers = self.lobbies.joining(id, reader);
+        answers.into_iter().for_each(|answer| self.answer(cx, from, answer));
+        self.introduce_again(cx, joiner, host, 0);
+    }
+
+    /// The host of a lobby has met who wanted to join: now that one is a member.
+    pub(super) fn ready(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: Sender,
+        request: &PeerConnectionReady,
+    ) {
+        let host = self.clients.at(from.peer);
+        let game = host.and_then(|id| self.clients.get(id)).map_or("", |client| &client.game);
+        let (Some((id, _)), Ok(joiner)) =
+            (self.lobbies.find(&request.lobby_id, game), request.new_peer_id.parse())
+        else {
+            return;
+        };
+        let Some(lobby) = self.lobbies.get_mut(id) else { return };
+        let is_host = lobby.host().is_some() && lobby.host() == host;
+        let Some(n) = lobby.pending.iter().position(|pending| *pending == joiner) else { return };
+        if !is_host {
+            return;
+        }
+        lobby.pending.remove(n);
+        lobby.members.push(joiner);
+        self.joins.cancel(&(id, joiner));
+        self.lobbies.note_members(id, &mut self.clients);
+        self.count(cx, id, joiner, true);
+        debug!("{joiner} joined the lobby {id}");
+        let members = self.lobbies.get(id).map_or(Vec::new(), |lobby| lobby.members.clone());
+        // The joiner has been told already that it is in.
+        let all = [joiner].into_iter().chain(members.iter().copied().filter(|one| *one != joiner));
+        all.for_each(|member| self.tell_update(member, id, "player_joined", cx.out));
+        for other in members.into_iter().filter(|other| *other != joiner) {
+            if Some(other) == host {
+                // Just now it may have been told for the first time, but it has met the joiner.
+                self.introduce(cx, joiner, other, 0);
+            } else {
+                self.introduce_again(cx, joiner, other, 0);
+            }
+        }
+    }
+
+    fn log_join(&mut self, cx: &Context<'_>, [joiner, host]: [Uuid; 2], lobby: Uuid) {
+        let at = |id| self.clients.get(id).map(|client| client.endpoint);
+        let (Some(joiner), Some(host)) = (at(joiner), at(host)) else { return };
+        let name = self.lobbies.get(lobby).map_or("", |lobby: &Lobby| &lobby.name);
+        let line = format_args!("client {joiner} introduced to host {host} of lobby {name:?}");
+        say(&mut self.lines, cx, joiner, line);
+    }
+
+    /// Counts whether a client has met the host of a lobby.
+    pub(super) fn count(&self, cx: &mut Context<'_>, lobby: Uuid, joiner: Uuid, worked: bool) {
+        let Some(lobby) = self.lobbies.get(lobby) else { return };
+        let Some(host) = lobby.host() else { return };
+        if let Some(attempt) = self.attempt([joiner, host], &lobby.name) {
+            plan::note_end(cx, &attempt, worked);
+        }
+    }
+
+    /// The time of somebody who wants to join a lobby is over. At the relay it has as long again.
+    pub(super) fn end_join(&mut self, cx: &mut Context<'_>, id: Uuid, joiner: Uuid) {
+        let lobby = self.lobbies.get(id);
+        if let Some((host, name)) = lobby.and_then(|lobby| Some((lobby.host()?, &lobby.name)))
+            && self.open_session(cx, [joiner, host], name)
+        {
+            self.joins.arm(cx.now.instant, (id, joiner));
+            return self.introduce(cx, joiner, host, 0);
+        }
+        self.count(cx, id, joiner, false);
+        self.give_up(id, joiner, cx.out);
+    }
+}

@@ -1,0 +1,111 @@
+//! Two are told of each other.
+
+use std::net::SocketAddr;
+
+use log::warn;
+
+use super::id::Uuid;
+use super::lobbies::endpoint;
+use super::message::{ConnectionInstruction, Content, NatType};
+use super::{Natpunch, Sender};
+use crate::dialect::Context;
+use crate::introductions::candidates::{Candidates, may_share_network};
+use crate::limits;
+use crate::nats::Kind;
+
+impl Natpunch {
+    /// The same as [`Self::introduce`], for who can have it done as often as it likes: the two are told
+    /// once in [`limits::NATPUNCH_AGAIN`].
+    pub(super) fn introduce_again(
+        &mut self,
+        cx: &mut Context<'_>,
+        one: Uuid,
+        other: Uuid,
+        attempt_number: u32,
+    ) {
+        while self.met.pop_due(cx.now.instant).is_some() {}
+        if !self.met.is_armed(&(one.min(other), one.max(other))) {
+            self.introduce(cx, one, other, attempt_number);
+        }
+    }
+
+    /// Tells two clients where the other one is, at the relay if that is where they can meet. If its NAT
+    /// counts, that is the port that it will have towards the next one it sends to.
+    pub(super) fn introduce(
+        &mut self,
+        cx: &mut Context<'_>,
+        one: Uuid,
+        other: Uuid,
+        attempt_number: u32,
+    ) {
+        if self.met.len() >= limits::NATPUNCH_PAIRS {
+            self.met.pop();
+        }
+        self.met.arm(cx.now.instant, (one.min(other), one.max(other)));
+        if let Some([for_one, for_other]) = self.relay_at_once(cx, [one, other]) {
+            // Both take it for another try.
+            let attempt_number = attempt_number.saturating_add(1);
+            for (whom, who, at) in [(one, other, for_one), (other, one, for_other)] {
+                self.instruct(cx, whom, who, (attempt_number, NatType::Unknown), [at, at]);
+            }
+            return;
+        }
+        let at = |id| self.clients.get(id).map(|client| client.endpoint.is_ipv4());
+        if at(one) != at(other) {
+            return;
+        }
+        for (whom, who) in [(one, other), (other, one)] {
+            let Some(client) = self.clients.get(who) else { continue };
+            let Some(other) = self.clients.get(whom).map(|client| client.endpoint) else {
+                continue;
+            };
+            let both = [client.endpoint, other];
+            let candidates = Candidates::of(cx, self.public_ips, both, client.proven);
+            let local = client.local.filter(|_| may_share_network(client.endpoint, other));
+            // Clients read it without looking whether it is there.
+            let local = local.unwrap_or(candidates.endpoint);
+            let nat_type = nat_type(candidates.kind);
+            self.instruct(cx, whom, who, (attempt_number, nat_type), [candidates.best(), local]);
+        }
+    }
+
+    /// Tells a client where another one is: as it is seen, and as it sees itself.
+    fn instruct(
+        &self,
+        cx: &mut Context<'_>,
+        whom: Uuid,
+        who: Uuid,
+        (attempt_number, nat_type): (u32, NatType),
+        [public, local]: [SocketAddr; 2],
+    ) {
+        let instruction = ConnectionInstruction {
+            accepted: true,
+            client_id: who.to_string(),
+            message: String::new(),
+            nat_type: nat_type.into(),
+            attempt_number,
+            public_endpoint: Some(endpoint(public)),
+            local_endpoint: Some(endpoint(local)),
+        };
+        self.tell(whom, Content::ConnectionInstruction(instruction), cx.out);
+    }
+
+    pub(super) fn refuse_family(&mut self, cx: &mut Context<'_>, from: Sender, whom: &str) {
+        let [its, own] = if from.peer.is_ipv4() { ["IPv6", "IPv4"] } else { ["IPv4", "IPv6"] };
+        let why = format!("No way to {whom}: it has {its}, you have {own}");
+        if let Some(before) = self.foreign.say(cx.now.instant) {
+            warn!("{} cannot meet anybody there. {why}{before}", from.peer);
+        }
+        self.refuse(cx, from, &why);
+    }
+}
+
+/// What is known of a NAT, in the words of this dialect, which asks what is let in as well. A server
+/// cannot see that; who takes a NAT for the strictest of those that it may be is never wrong.
+fn nat_type(kind: Kind) -> NatType {
+    match kind {
+        Kind::Unknown => NatType::Unknown,
+        Kind::Open | Kind::Independent => NatType::PortRestrictedCone,
+        Kind::Symmetric | Kind::Sequential => NatType::Symmetric,
+    }
+}

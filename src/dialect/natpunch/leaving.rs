@@ -1,0 +1,94 @@
+//! Lobbies are left, by their members or by those who have not met the host, and end.
+
+use log::debug;
+
+use super::id::Uuid;
+use super::message::{Content, Error, LeaveLobbyRequest, LeaveLobbyResponse, PeerLeft};
+use super::{LOBBY_NOT_FOUND, NOT_REGISTERED, Natpunch, Sender};
+use crate::dialect::{Context, Outbox};
+
+impl Natpunch {
+    pub(super) fn leave(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: Sender,
+        request: &LeaveLobbyRequest,
+    ) {
+        let Some(who) = self.hear(cx, from, &request.client_id) else {
+            return self.refuse(cx, from, NOT_REGISTERED);
+        };
+        let game = self.clients.get(who).map_or("", |client| &client.game);
+        let Some((id, _)) = self.lobbies.find(&request.lobby_id, game) else {
+            return self.refuse(cx, from, LOBBY_NOT_FOUND);
+        };
+        let Some(client) = self.clients.get(who) else { return };
+        if !client.lobbies.contains(&id) {
+            return self.refuse(cx, from, "Client not in lobby");
+        }
+        self.clients.exit(who, id);
+        self.take_out(cx, id, who);
+        self.answer(cx, from, has_left());
+    }
+
+    /// Takes somebody out of a lobby and tells the others. The lobby goes with its last member;
+    /// when the host goes, the next in standing has to meet those who are joining.
+    pub(super) fn take_out(&mut self, cx: &mut Context<'_>, id: Uuid, who: Uuid) {
+        let Some(lobby) = self.lobbies.get_mut(id) else { return };
+        let was_host = lobby.host() == Some(who);
+        let was_member = lobby.members.contains(&who);
+        lobby.members.retain(|member| *member != who);
+        lobby.pending.retain(|joiner| *joiner != who);
+        self.joins.cancel(&(id, who));
+        if !was_member {
+            return;
+        }
+        let pending = lobby.pending.clone();
+        let Some(host) = lobby.host() else { return self.close(id, cx.out) };
+        self.lobbies.note_members(id, &mut self.clients);
+        let left = Content::PeerLeft(PeerLeft { client_id: who.to_string() });
+        for member in self.lobbies.get(id).map_or(&[][..], |lobby| &lobby.members) {
+            self.tell(*member, left.clone(), cx.out);
+            self.tell_update(*member, id, "player_left", cx.out);
+        }
+        if was_host {
+            for joiner in pending {
+                self.joins.arm(cx.now.instant, (id, joiner));
+                self.introduce(cx, joiner, host, 0);
+            }
+        }
+    }
+
+    /// Closes a lobby and tells those who are in it or want to be.
+    pub(super) fn close(&mut self, id: Uuid, out: &mut Outbox) {
+        let Some(lobby) = self.lobbies.get(id) else { return };
+        let (members, pending) = (lobby.members.clone(), lobby.pending.clone());
+        for member in members {
+            self.tell_update(member, id, "lobby_closed", out);
+            self.clients.exit(member, id);
+        }
+        for joiner in pending {
+            self.tell_update(joiner, id, "lobby_closed", out);
+            self.give_up(id, joiner, out);
+        }
+        debug!("the lobby {id} is gone");
+        self.lobbies.remove(id, &mut self.clients);
+    }
+
+    /// Somebody has not met the host of a lobby.
+    pub(super) fn give_up(&mut self, id: Uuid, joiner: Uuid, out: &mut Outbox) {
+        self.joins.cancel(&(id, joiner));
+        if let Some(lobby) = self.lobbies.get_mut(id) {
+            lobby.pending.retain(|pending| *pending != joiner);
+        }
+        self.clients.exit(joiner, id);
+        let message = "Failed to establish connection with lobby host".into();
+        self.tell(joiner, Content::Error(Error { message }), out);
+        // It has been told that it is in.
+        self.tell(joiner, has_left(), out);
+    }
+}
+
+fn has_left() -> Content {
+    let message = "Successfully left lobby".into();
+    Content::LeaveLobbyResponse(LeaveLobbyResponse { success: true, message })
+}

@@ -1,0 +1,69 @@
+//! What is listed, apart for each game and each family of addresses.
+
+use std::net::IpAddr;
+
+use rand::Rng;
+
+use super::id::Uuid;
+use super::turns::Turns;
+use crate::dialect::by_family::ByFamily;
+use crate::hash::Map;
+
+/// Lobbies or clients, by the game that they belong to.
+#[derive(Debug, Default)]
+pub(super) struct Shelves(Map<Box<str>, ByFamily<Shelf>>);
+
+/// Those of one game and family.
+#[derive(Debug, Default)]
+pub(super) struct Shelf {
+    /// All, in a row.
+    pub(super) row: Vec<Uuid>,
+    /// The same by customer, for lists that do not hold all.
+    turns: Turns,
+}
+
+impl Shelves {
+    /// One more, of somebody at this address. Its place in the row.
+    pub(super) fn add(&mut self, game: &str, addr: IpAddr, id: Uuid) -> usize {
+        if !self.0.contains_key(game) {
+            self.0.insert(game.into(), ByFamily::default());
+        }
+        let Some(shelves) = self.0.get_mut(game) else { return 0 };
+        let shelf = shelves.of_mut(addr);
+        shelf.turns.add(addr, id);
+        shelf.row.push(id);
+        shelf.row.len() - 1
+    }
+
+    /// One less, from this place. Who is there now, if anybody.
+    pub(super) fn remove(
+        &mut self,
+        game: &str,
+        addr: IpAddr,
+        (id, place): (Uuid, usize),
+    ) -> Option<Uuid> {
+        let shelves = self.0.get_mut(game)?;
+        let shelf = shelves.of_mut(addr);
+        shelf.turns.remove(addr, id);
+        if shelf.row.get(place) == Some(&id) {
+            shelf.row.swap_remove(place);
+        }
+        let moved = shelf.row.get(place).copied();
+        if shelves.both_mut().iter().all(|shelf| shelf.row.is_empty()) {
+            self.0.remove(game);
+        }
+        moved
+    }
+
+    /// Those of a game that somebody at this address can reach directly, and the others.
+    pub(super) fn both_from(&self, game: &str, addr: IpAddr) -> Option<[&Shelf; 2]> {
+        self.0.get(game).map(|shelves| shelves.both_from(addr))
+    }
+}
+
+impl Shelf {
+    /// So many of them, customers in turn.
+    pub(super) fn in_turn(&self, most: usize, rng: &mut impl Rng) -> Vec<Uuid> {
+        self.turns.in_turn(rng).take(most.min(self.row.len())).collect()
+    }
+}
