@@ -1,0 +1,229 @@
+#!/usr/bin/env node
+// A minimal client of the events dialect for Node, without packages.
+//
+// usage: node events.js SERVER PORT host ROOM [CERTIFICATE]     make a room, and play with one who joins
+//        node events.js SERVER PORT join ROOM [CERTIFICATE]     find that room and play
+//
+// With CERTIFICATE, a file with whom to trust, or `system`, the connection is encrypted. The packets between players
+// carry the nonce of the introduction, and behind it `knock`, `here`, `say:TEXT`, answered `heard:TEXT`, or `bye`,
+// answered `bye`.
+'use strict';
+const crypto = require('crypto');
+const dgram = require('dgram');
+const dns = require('dns').promises;
+const fs = require('fs');
+const net = require('net');
+const tls = require('tls');
+
+const PATIENCE = 20000; // milliseconds for each step, with all that may get lost
+const AGAIN = 500; // the token is sent again until it is answered
+const KNOCK = 100; // between two knocks
+const ALIVE = 20000; // between two tokens, so that the NAT keeps its mapping
+
+/** A connection for events, and a UDP socket for the game. */
+class Player {
+  constructor(host, address, port, certificate) {
+    this.server = `${address}:${port}`;
+    this.number = 0;
+    this.unread = '';
+    this.answers = new Map(); // requests that wait
+    this.listener = () => {};
+    // One kind of address in all we do: IPv4.
+    const at = { host: address, port };
+    if (certificate) {
+      const ca = certificate === 'system' ? undefined : fs.readFileSync(certificate);
+      this.link = tls.connect({ ...at, ca, servername: host });
+    } else {
+      this.link = net.connect(at);
+    }
+    this.link.setNoDelay(true);
+    this.link.setEncoding('utf8');
+    this.link.on('error', (error) => fail(error.message));
+    this.link.on('end', () => fail('the server has closed the connection'));
+    this.link.on('data', (text) => this.read(text));
+    this.udp = dgram.createSocket('udp4');
+    this.udp.on('error', () => {});
+    this.udp.on('message', (data, { address: ip, port: from }) => {
+      this.datagram(`${ip}:${from}`, data.toString().split(':'));
+    });
+  }
+
+  send(event) {
+    this.link.write(`${JSON.stringify(event)}\n`);
+  }
+
+  /** What the server sends has a line each. */
+  read(text) {
+    const lines = (this.unread + text).split('\n');
+    this.unread = lines.pop();
+    for (const line of lines) this.handle(JSON.parse(line));
+  }
+
+  handle(event) {
+    if (event.type === 'response' && this.answers.has(event.request_id)) {
+      this.answers.get(event.request_id)(event);
+      this.answers.delete(event.request_id);
+    } else if (event.type === 'request') {
+      // The server asks whether we are there.
+      const { name, request_id } = event;
+      this.send({ type: 'response', name, request_id, data: {} });
+    } else if (event.type === 'pass') {
+      if (event.name === 'introduce') {
+        const { id, ip, port, local, nonce, predict = [] } = event.data;
+        const places = [`${ip}:${port}`, ...predict.map((next) => `${ip}:${next}`)];
+        places.push(...local.map((each) => `${each.ip}:${each.port}`));
+        this.peer = { id, nonce, places, at: undefined };
+      }
+      this.listener([event.name]);
+    }
+  }
+
+  ask(name, data) {
+    this.number += 1;
+    const request_id = this.number;
+    this.send({ type: 'request', name, data, request_id });
+    return new Promise((resolve, reject) => {
+      const late = setTimeout(() => reject(new Error(`no answer to ${name}`)), PATIENCE);
+      this.answers.set(request_id, (event) => {
+        clearTimeout(late);
+        if (event.error) reject(new Error(`${name}: ${event.error.message}`));
+        else resolve(event.data);
+      });
+    });
+  }
+
+  async login() {
+    // IDs are unique on the whole server.
+    const id = `player-${crypto.randomBytes(6).toString('hex')}`;
+    this.token = `udp:${(await this.ask('login', { id, game: 'minimal' })).udp_token}`;
+    await new Promise((resolve) => this.udp.bind(0, resolve));
+  }
+
+  datagram(source, words) {
+    if (source === this.server) {
+      this.isSeen = this.isSeen || words[0] === 'udp';
+    } else if (this.peer && words[0] === this.peer.nonce) {
+      // Whoever knows the nonce is the peer, wherever it comes from.
+      this.hear(source, words.slice(1));
+      this.listener(words.slice(1));
+    }
+  }
+
+  hear(source, words) {
+    if (words[0] === 'here' && !this.peer.at) {
+      this.peer.at = source;
+      this.send({ type: 'pass', name: 'punch_result', data: { id: this.peer.id, ok: true } });
+    } else if (words[0] === 'knock') {
+      this.throw(source, 'here');
+    } else if (words[0] === 'say') {
+      this.throw(source, ['heard', ...words.slice(1)].join(':'));
+    } else if (words[0] === 'bye' && this.says !== 'bye') {
+      this.throw(source, 'bye');
+    }
+  }
+
+  throw(where, text) {
+    const colon = where.lastIndexOf(':');
+    const packet = text === this.token ? text : `${this.peer.nonce}:${text}`;
+    this.udp.send(packet, Number(where.slice(colon + 1)), where.slice(0, colon));
+  }
+
+  /** Says something to the peer, at all places where it may be until it has answered. */
+  tell() {
+    if (!this.peer) return;
+    if (!this.peer.at) this.peer.places.forEach((place) => this.throw(place, 'knock'));
+    else if (this.says) this.throw(this.peer.at, this.says);
+  }
+
+  /** Keeps in touch until `done` says so of what the peer has said, or of an event. Says something to it again and
+   * again, as any packet may get lost. */
+  play(done, say) {
+    this.says = say;
+    let token = 0;
+    return new Promise((resolve, reject) => {
+      const again = setInterval(() => {
+        if (Date.now() >= token) {
+          this.throw(this.server, this.token);
+          token = Date.now() + (this.isSeen ? ALIVE : AGAIN);
+        }
+        this.tell();
+      }, KNOCK);
+      const end = (settle, value) => {
+        clearInterval(again);
+        clearTimeout(late);
+        this.listener = () => {};
+        settle(value);
+      };
+      const late = setTimeout(() => {
+        if (this.peer && !this.peer.at) {
+          // Where the server has a relay it goes on there.
+          this.send({ type: 'pass', name: 'punch_result', data: { id: this.peer.id, ok: false } });
+        }
+        end(reject, new Error('the peer does not say what it should'));
+      }, PATIENCE);
+      this.listener = (words) => done(words) && end(resolve);
+    });
+  }
+
+  async rooms() {
+    const all = [];
+    for (let data = {}; ; data = { after: all[all.length - 1].room }) {
+      const { rooms, more } = await this.ask('list_rooms', data);
+      all.push(...rooms);
+      if (!more) return all;
+    }
+  }
+
+  close() {
+    this.udp.close();
+    this.link.removeAllListeners('end');
+    this.link.end();
+  }
+}
+
+function fail(why) {
+  console.error(why);
+  process.exit(1);
+}
+
+async function host(player, name) {
+  const { room } = await player.ask('create_room', { name, max_players: 2 });
+  console.log(`open ${room}`);
+  const heard = new Set();
+  await player.play(([verb, text]) => {
+    if (verb === 'say' && !heard.has(text)) {
+      heard.add(text);
+      console.log(`heard ${text}`);
+    }
+    // Until the server says that the player has left its `bye` may have to be answered.
+    return verb === 'player_left';
+  });
+  await player.ask('leave_room', {});
+}
+
+async function join(player, name) {
+  const end = Date.now() + PATIENCE;
+  let wanted;
+  for (;;) {
+    wanted = (await player.rooms()).find((room) => room.name === name);
+    if (wanted || Date.now() >= end) break;
+    await new Promise((resolve) => setTimeout(resolve, AGAIN));
+  }
+  if (!wanted) throw new Error(`there is no room ${name}`);
+  await player.ask('join_room', { room: wanted.room });
+  await player.play(([verb, text]) => verb === 'heard' && text === 'hello', 'say:hello');
+  await player.play(([verb]) => verb === 'bye', 'bye');
+  await player.ask('leave_room', {});
+}
+
+async function main([server, port, role, room, certificate]) {
+  if (!room || !['host', 'join'].includes(role)) throw new Error('see the first lines of this file');
+  const { address } = await dns.lookup(server, 4);
+  const player = new Player(server, address, Number(port), certificate);
+  await player.login();
+  await { host, join }[role](player, room);
+  player.close();
+  console.log('all is well');
+}
+
+main(process.argv.slice(2)).catch((error) => fail(error.message));

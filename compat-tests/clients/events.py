@@ -1,0 +1,208 @@
+#!/usr/bin/env python3
+"""A minimal client of the events dialect, with nothing but Python's standard library.
+
+usage: events.py SERVER PORT host ROOM [CERTIFICATE]     make a room, and play with one who joins
+       events.py SERVER PORT join ROOM [CERTIFICATE]     find that room and play
+
+With CERTIFICATE, a file with whom to trust, or `system`, the connection is encrypted. The packets between
+players carry the nonce of the introduction, and behind it `knock`, `here`, `say:TEXT`, answered `heard:TEXT`,
+or `bye`, answered `bye`.
+"""
+
+import json
+import os
+import select
+import socket
+import ssl
+import sys
+import time
+
+PATIENCE = 20.0  # seconds for each step, with all that may get lost
+AGAIN = 0.5  # the token is sent again until it is answered
+KNOCK = 0.1  # between two knocks
+ALIVE = 20.0  # between two tokens, so that the NAT keeps its mapping
+
+
+class Player:
+    """A connection for events, and a UDP socket for the game."""
+
+    def __init__(self, server, port, certificate):
+        # One kind of address in all we do: IPv4.
+        self.server = socket.getaddrinfo(server, port, socket.AF_INET)[0][4]
+        link = socket.create_connection(self.server, timeout=PATIENCE)
+        link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if certificate:
+            trusted = None if certificate == "system" else certificate
+            context = ssl.create_default_context(cafile=trusted)
+            link = context.wrap_socket(link, server_hostname=server)
+        self.link = link
+        self.unread = b""
+        self.number = 0
+        self.room = self.peer = None
+        self.passes = []
+        self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.udp.bind(("", 0))
+        self.udp.setblocking(False)
+
+    def send(self, **event):
+        self.link.sendall(json.dumps(event).encode() + b"\n")
+
+    def receive(self, seconds):
+        """The next event; none if there is none in time. What the server sends has a line each."""
+        end = time.monotonic() + seconds
+        while b"\n" not in self.unread:
+            # TLS may have decrypted more than it was asked for.
+            pending = isinstance(self.link, ssl.SSLSocket) and self.link.pending()
+            left = max(end - time.monotonic(), 0)
+            if not pending and not select.select([self.link], [], [], left)[0]:
+                return None
+            data = self.link.recv(65536)
+            if not data:
+                sys.exit("the server has closed the connection")
+            self.unread += data
+        line, self.unread = self.unread.split(b"\n", 1)
+        return json.loads(line)
+
+    def handle(self, event):
+        """What comes unasked."""
+        if event["type"] == "request":
+            # The server asks whether we are there.
+            answer = {"type": "response", "name": event["name"], "request_id": event["request_id"]}
+            self.send(**answer, data={})
+        elif event["type"] == "pass":
+            self.passes.append(event)
+            if event["name"] == "introduce":
+                data = event["data"]
+                places = [(data["ip"], data["port"])]
+                places += [(data["ip"], port) for port in data.get("predict", [])]
+                places += [(local["ip"], local["port"]) for local in data["local"]]
+                self.peer = {"id": data["id"], "nonce": data["nonce"], "places": places, "at": None}
+
+    def ask(self, request, **data):
+        self.number += 1
+        self.send(type="request", name=request, data=data, request_id=self.number)
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            event = self.receive(end - time.monotonic())
+            if event and event["type"] == "response" and event["request_id"] == self.number:
+                if "error" in event:
+                    sys.exit(f"{request}: {event['error']['message']}")
+                return event["data"]
+            if event:
+                self.handle(event)
+        sys.exit(f"no answer to {request}")
+
+    def login(self):
+        # IDs are unique on the whole server.
+        answer = self.ask("login", id=f"player-{os.urandom(6).hex()}", game="minimal")
+        self.token = f"udp:{answer['udp_token']}".encode()
+
+    def tell(self, text):
+        """Says something to the peer, at all places where it may be until it has answered."""
+        places = [self.peer["at"]] if self.peer["at"] else self.peer["places"]
+        for place in places:
+            self.udp.sendto(f"{self.peer['nonce']}:{text}".encode(), place)
+
+    def play(self, done, say=None):
+        """Keeps in touch until `done` says so of what the peer has said, or of an event. Says something to it
+        again and again, as any packet may get lost."""
+        end, knock, token, is_seen = time.monotonic() + PATIENCE, 0.0, 0.0, False
+        while time.monotonic() < end:
+            now = time.monotonic()
+            if now >= token:
+                self.udp.sendto(self.token, self.server)
+                token = now + (ALIVE if is_seen else AGAIN)
+            if now >= knock and self.peer:
+                if not self.peer["at"]:
+                    self.tell("knock")
+                elif say:
+                    self.tell(say)
+                knock = now + KNOCK
+            event = self.receive(0)
+            if event:
+                self.handle(event)
+                if done([event.get("name")]):
+                    return
+            if not select.select([self.udp, self.link], [], [], KNOCK / 2)[0]:
+                continue
+            try:
+                data, source = self.udp.recvfrom(2048)
+            except (BlockingIOError, ConnectionError):
+                continue
+            words = data.decode("utf-8", "replace").split(":")
+            if source == self.server:
+                is_seen = is_seen or words[0] == "udp"
+            elif self.peer and words[0] == self.peer["nonce"]:
+                self.hear(source, words[1:], say)
+                if done(words[1:]):
+                    return
+        if self.peer and not self.peer["at"]:
+            # Where the server has a relay it goes on there.
+            self.send(type="pass", name="punch_result", data={"id": self.peer["id"], "ok": False})
+        sys.exit("the peer does not say what it should")
+
+    def hear(self, source, words, say):
+        """Whoever knows the nonce is the peer, wherever it comes from."""
+        if words[0] == "here" and not self.peer["at"]:
+            self.peer["at"] = source
+            self.send(type="pass", name="punch_result", data={"id": self.peer["id"], "ok": True})
+        answers = {"knock": "here", "say": ":".join(["heard"] + words[1:])}
+        if say != "bye":
+            answers["bye"] = "bye"
+        if words[0] in answers:
+            text = f"{self.peer['nonce']}:{answers[words[0]]}"
+            self.udp.sendto(text.encode(), source)
+
+
+def host(player, name):
+    room = player.ask("create_room", name=name, max_players=2)["room"]
+    print(f"open {room}", flush=True)
+    heard = []
+
+    def done(words):
+        if words[0] == "say" and words not in heard:
+            heard.append(words)
+            print(f"heard {words[1]}", flush=True)
+        # Until the server says that the player has left its `bye` may have to be answered.
+        return words[0] == "player_left"
+
+    player.play(done)
+    player.ask("leave_room")
+
+
+def rooms(player):
+    page, after = {"more": True}, {}
+    while page["more"]:
+        page = player.ask("list_rooms", **after)
+        yield from page["rooms"]
+        if page["rooms"]:
+            after = {"after": page["rooms"][-1]["room"]}
+
+
+def join(player, name):
+    end = time.monotonic() + PATIENCE
+    wanted = []
+    while True:
+        wanted = [room["room"] for room in rooms(player) if room["name"] == name]
+        if wanted or time.monotonic() >= end:
+            break
+        time.sleep(AGAIN)
+    if not wanted:
+        sys.exit(f"there is no room {name!r}")
+    player.ask("join_room", room=wanted[0])
+    player.play(lambda words: words == ["heard", "hello"], say="say:hello")
+    player.play(lambda words: words == ["bye"], say="bye")
+    player.ask("leave_room")
+
+
+def main():
+    if len(sys.argv) not in (5, 6) or sys.argv[3] not in ("host", "join"):
+        sys.exit(__doc__)
+    certificate = sys.argv[5] if len(sys.argv) == 6 else None
+    player = Player(sys.argv[1], int(sys.argv[2]), certificate)
+    player.login()
+    {"host": host, "join": join}[sys.argv[3]](player, sys.argv[4])
+    print("all is well")
+
+
+main()

@@ -1,0 +1,290 @@
+/* A minimal client of the rooms dialect in C99 with POSIX sockets: this header is all of it.
+ *
+ * A game includes it and calls what it needs; with -DROOMS_MAIN (cc -x c -DROOMS_MAIN -o rooms rooms.h) it is a program:
+ *
+ *   rooms SERVER PORT host NAME     open a room, and play with one who joins
+ *   rooms SERVER PORT join NAME     find that room, play, come back at another port, play again
+ *
+ * What players say to each other is theirs to choose; here it is what rooms.py says: `knock` and `here` for the
+ * punch, `say:TEXT`, answered `heard:TEXT`, and `bye`, answered `bye`. */
+#ifndef ROOMS_H
+#define ROOMS_H
+#ifndef _POSIX_C_SOURCE
+#define _POSIX_C_SOURCE 200809L
+#endif
+#include <netdb.h>
+#include <netinet/in.h>
+#include <arpa/inet.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    PATIENCE = 20000, /* milliseconds for each step, with all that may get lost */
+    AGAIN = 500,      /* a request without an answer is sent again */
+    KNOCK = 100,      /* between two knocks */
+    ALIVE = 10000,    /* between two signs of life */
+    LONGEST = 1500,   /* the longest line of the server has 1200 bytes */
+    FIELDS = 64,      /* a page has fewer rooms */
+    PEERS = 64        /* a room has no more clients */
+};
+
+/* A packet, cut into its fields. */
+typedef struct { char text[LONGEST + 1]; char *field[FIELDS]; int count; struct sockaddr_in from; } Packet;
+
+/* A peer: its ID ("" for the host), where the server says it is, where it is, whether it has answered. */
+typedef struct { char id[17]; struct sockaddr_in told, at; int used, met; } Peer;
+
+/* One UDP socket for the server and the peers: who sent a packet tells what it is. */
+typedef struct { int socket; struct sockaddr_in server; char id[17], key[33]; int is_host; Peer peers[PEERS]; } Player;
+
+static long long rooms_now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * 1000LL + t.tv_nsec / 1000000;
+}
+
+static void rooms_fail(const char *why, const char *what) {
+    fprintf(stderr, "%s %s\n", why, what);
+    exit(1);
+}
+
+static int rooms_same(const struct sockaddr_in *a, const struct sockaddr_in *b) {
+    return a->sin_addr.s_addr == b->sin_addr.s_addr && a->sin_port == b->sin_port;
+}
+
+static void rooms_open_socket(Player *p) {
+    if (p->socket > 0) close(p->socket);
+    p->socket = socket(AF_INET, SOCK_DGRAM, 0); /* the first send binds it */
+    if (p->socket < 0) rooms_fail("no", "socket");
+}
+
+static void rooms_send(Player *p, const struct sockaddr_in *to, const char *text, size_t length) {
+    /* What does not arrive is sent again. */
+    if (sendto(p->socket, text, length, 0, (const struct sockaddr *)to, sizeof *to) < 0) return;
+}
+
+static void rooms_say(Player *p, const struct sockaddr_in *to, const char *text) {
+    rooms_send(p, to, text, strlen(text));
+}
+
+static void rooms_cut(Packet *packet) {
+    packet->count = 0;
+    for (char *at = packet->text; at && packet->count < FIELDS;) {
+        packet->field[packet->count++] = at;
+        at = strchr(at, ':');
+        if (at) *at++ = 0;
+    }
+}
+
+/* The next packet; 0 if nothing comes until then. */
+static int rooms_receive(Player *p, Packet *packet, long long until) {
+    struct pollfd poller = {p->socket, POLLIN, 0};
+    long long left = until - rooms_now();
+    if (poll(&poller, 1, left > 0 ? (int)left : 1) <= 0) return 0;
+    socklen_t size = sizeof packet->from;
+    ssize_t length = recvfrom(p->socket, packet->text, LONGEST, 0, (struct sockaddr *)&packet->from, &size);
+    if (length < 0) return 0;
+    packet->text[length] = 0;
+    rooms_cut(packet);
+    return 1;
+}
+
+/* %3A is a colon; in its place, as it gets no longer. */
+static char *rooms_decode(char *text) {
+    char *to = text;
+    for (char *from = text; *from; from++) {
+        unsigned code;
+        if (*from == '%' && sscanf(from + 1, "%2x", &code) == 1) *to++ = (char)code, from += 2;
+        else *to++ = *from;
+    }
+    *to = 0;
+    return text;
+}
+
+static void rooms_encode(char *to, size_t space, const char *text) {
+    for (; *text && space > 4; text++) {
+        int plain = !strchr("%:,", *text) && (unsigned char)*text >= 32;
+        int n = snprintf(to, space, plain ? "%c" : "%%%02X", (unsigned char)*text);
+        to += n, space -= (size_t)n;
+    }
+    *to = 0;
+}
+
+static struct sockaddr_in rooms_endpoint(char *ip, const char *port) {
+    struct sockaddr_in at = {0};
+    at.sin_family = AF_INET;
+    at.sin_port = htons((unsigned short)atoi(port));
+    inet_pton(AF_INET, rooms_decode(ip), &at.sin_addr);
+    return at;
+}
+
+/* Knocks at a peer, unless it is the same as before. */
+static void rooms_meet(Player *p, const char *id, struct sockaddr_in at, int anew) {
+    Peer *free_one = 0, *peer = 0;
+    for (Peer *one = p->peers; one < p->peers + PEERS; one++) {
+        if (one->used && !strcmp(one->id, id)) peer = one;
+        if (!one->used && !free_one) free_one = one;
+    }
+    if (peer && rooms_same(&peer->told, &at) && !anew) return;
+    if (!peer) peer = free_one;
+    if (!peer) return;
+    *peer = (Peer){.told = at, .at = at, .used = 1};
+    snprintf(peer->id, sizeof peer->id, "%s", id);
+}
+
+/* What the server tells of peers: it may come more than once. */
+static void rooms_note(Player *p, Packet *packet) {
+    char **field = packet->field;
+    if ((!strcmp(field[0], "cj") || !strcmp(field[0], "ep")) && packet->count == 4)
+        rooms_meet(p, p->is_host ? field[1] : "", rooms_endpoint(field[2], field[3]), 0);
+    else if (!strcmp(field[0], "cl") && packet->count == 2)
+        for (Peer *one = p->peers; one < p->peers + PEERS; one++)
+            if (!strcmp(one->id, field[1])) one->used = 0;
+}
+
+/* Sends a request, of so many bytes, until an answer with this verb has come, and if `own` is there that with our ID,
+ * in whatever order. */
+static void rooms_ask(Player *p, const char *request, size_t length, const char *verb, Packet *answer, Packet *own) {
+    long long end = rooms_now() + PATIENCE, again = 0;
+    int has_answer = 0, has_own = !own;
+    Packet packet;
+    while (rooms_now() < end) {
+        if (rooms_now() >= again) {
+            rooms_send(p, &p->server, request, length);
+            again = rooms_now() + AGAIN;
+        }
+        if (!rooms_receive(p, &packet, again) || !rooms_same(&packet.from, &p->server)) continue;
+        if (!strcmp(packet.field[0], "er") && packet.count == 3 && !strncmp(request, packet.field[1], strlen(packet.field[1])))
+            rooms_fail("the server refuses:", packet.field[2]);
+        int is_answer = !strcmp(packet.field[0], verb), is_own = own && !strcmp(packet.field[0], "rID");
+        if (is_answer || is_own) { /* its fields point into it, so a copy is cut anew */
+            Packet *to = is_answer ? answer : own;
+            *to = packet;
+            for (int n = 0; n < packet.count; n++) to->field[n] = to->text + (packet.field[n] - packet.text);
+        }
+        has_answer |= is_answer, has_own |= is_own;
+        if (!is_answer && !is_own) rooms_note(p, &packet);
+        if (has_answer && has_own) return;
+    }
+    rooms_fail("no answer to", request);
+}
+
+/* Hosts, joins or comes back, and shows the key. */
+static void rooms_take_place(Player *p, const char *request, const char *verb, Packet *answer) {
+    Packet own;
+    char again[64];
+    rooms_ask(p, request, strlen(request), verb, answer, &own);
+    while (own.count != 3 || strcmp(p->id, own.field[1]) || strcmp(p->key, own.field[2])) {
+        if (own.count != 3) rooms_fail("no key in", own.text);
+        snprintf(p->id, sizeof p->id, "%s", own.field[1]);
+        snprintf(p->key, sizeof p->key, "%s", own.field[2]);
+        snprintf(again, sizeof again, "rc:%s:%s", p->id, p->key);
+        rooms_ask(p, again, strlen(again), verb, answer, &own);
+    }
+    if (!p->is_host && answer->count >= 5) rooms_meet(p, "", rooms_endpoint(answer->field[3], answer->field[4]), 1);
+}
+
+/* Finds an open room by its name: its ID, or 0. A page carries no ID of its request, so there is one at a time. */
+static int rooms_find(Player *p, const char *name, char room[17]) {
+    char request[512] = "rl"; /* filled up, it is answered with a full page */
+    Packet page;
+    for (;;) {
+        rooms_ask(p, request, sizeof request, "rl", &page, 0);
+        for (int n = 1; n < page.count; n++) {
+            char id[17], its[256], status[16];
+            if (sscanf(page.field[n], "%16[0-9a-f],%255[^,],%15[^,]", id, its, status) != 3) continue;
+            snprintf(room, 17, "%s", id);
+            if (!strcmp(rooms_decode(its), name) && !strcmp(status, "open")) return 1;
+        }
+        if (strcmp(page.field[page.count - 1], "+")) return 0;
+        memset(request, 0, sizeof request);
+        snprintf(request, sizeof request, "rl:%s", room);
+    }
+}
+
+/* A peer has answered: the server may be told that the punch worked. */
+static void rooms_met(Player *p, const struct sockaddr_in *from) {
+    char text[64];
+    for (Peer *one = p->peers; one < p->peers + PEERS; one++) {
+        /* Its NAT may have given it another port towards us. */
+        if (!one->used || one->met || one->at.sin_addr.s_addr != from->sin_addr.s_addr) continue;
+        one->at = *from, one->met = 1;
+        snprintf(text, sizeof text, "pc:%.16s:ok", p->is_host ? one->id : p->id);
+        rooms_say(p, &p->server, text);
+    }
+}
+
+/* Keeps in touch until a packet begins with `verb`, and goes on with `text` if that is there. Says something to all whom
+ * it has met, again and again, as any packet may get lost. */
+static void rooms_play(Player *p, const char *verb, const char *text, const char *say) {
+    long long end = rooms_now() + PATIENCE, knock = 0, alive = rooms_now() + ALIVE;
+    char reply[LONGEST], heard[256] = "";
+    Packet packet;
+    while (rooms_now() < end) {
+        if (rooms_now() >= alive) rooms_say(p, &p->server, "ka"), alive = rooms_now() + ALIVE;
+        if (rooms_now() >= knock) {
+            for (Peer *one = p->peers; one < p->peers + PEERS; one++)
+                if (one->used && (!one->met || say)) rooms_say(p, &one->at, one->met ? say : "knock");
+            knock = rooms_now() + KNOCK;
+        }
+        if (!rooms_receive(p, &packet, knock)) continue;
+        const char *word = packet.field[0], *rest = packet.count > 1 ? packet.field[1] : "";
+        if (!strcmp(word, verb) && (!text || !strcmp(rest, text))) return;
+        if (rooms_same(&packet.from, &p->server)) rooms_note(p, &packet);
+        else if (!strcmp(word, "knock")) rooms_say(p, &packet.from, "here");
+        else if (!strcmp(word, "here")) rooms_met(p, &packet.from);
+        else if (!strcmp(word, "bye") && !(say && !strcmp(say, "bye"))) rooms_say(p, &packet.from, "bye");
+        else if (!strcmp(word, "say")) {
+            snprintf(reply, sizeof reply, "heard:%.255s", rest);
+            rooms_say(p, &packet.from, reply);
+            if (strcmp(heard, reply + 6)) printf("heard %s\n", reply + 6), fflush(stdout);
+            snprintf(heard, sizeof heard, "%.255s", rest);
+        }
+    }
+    rooms_fail("the peer does not say", verb);
+}
+
+#ifdef ROOMS_MAIN
+int main(int argc, char **argv) {
+    Player p = {0};
+    Packet answer;
+    char request[600], name[512], room[17];
+    struct addrinfo hints = {.ai_family = AF_INET, .ai_socktype = SOCK_DGRAM}, *info; /* one kind of address: IPv4 */
+    if (argc != 5 || getaddrinfo(argv[1], argv[2], &hints, &info)) rooms_fail("see the first lines of", "rooms.h");
+    memcpy(&p.server, info->ai_addr, sizeof p.server);
+    rooms_open_socket(&p);
+    if (!strcmp(argv[3], "host")) {
+        p.is_host = 1;
+        rooms_encode(name, sizeof name, argv[4]);
+        snprintf(request, sizeof request, "rh:%s", name);
+        rooms_take_place(&p, request, "rh", &answer);
+        printf("open %s\n", answer.field[1]), fflush(stdout);
+        rooms_play(&p, "cl", 0, 0); /* until then its `bye` may have to be answered */
+        rooms_ask(&p, "cr", 2, "cr", &answer, 0);
+    } else {
+        long long end = rooms_now() + PATIENCE;
+        while (!rooms_find(&p, argv[4], room)) {
+            if (rooms_now() > end) rooms_fail("there is no room", argv[4]);
+            poll(0, 0, AGAIN);
+        }
+        snprintf(request, sizeof request, "jr:%s", room);
+        rooms_take_place(&p, request, "jr", &answer);
+        rooms_play(&p, "heard", "hello", "say:hello");
+        /* Another socket has another port, as after a new start: the place is still ours. */
+        rooms_open_socket(&p);
+        snprintf(request, sizeof request, "rc:%s:%s", p.id, p.key);
+        rooms_take_place(&p, request, "jr", &answer);
+        rooms_play(&p, "heard", "back again", "say:back again");
+        rooms_play(&p, "bye", 0, "bye");
+        rooms_ask(&p, "lr", 2, "lr", &answer, 0);
+    }
+    puts("all is well");
+    return 0;
+}
+#endif
+#endif

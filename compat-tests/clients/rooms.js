@@ -1,0 +1,217 @@
+#!/usr/bin/env node
+// A minimal client of the rooms dialect for Node, without packages.
+//
+// usage: node rooms.js SERVER PORT host NAME     open a room, and play with one who joins
+//        node rooms.js SERVER PORT join NAME     find that room, play, come back at another port, play again
+//
+// What players say to each other is theirs to choose; here it is what rooms.py says: `knock` and `here` for
+// the punch, `say:TEXT`, answered `heard:TEXT`, and `bye`, answered `bye`.
+'use strict';
+const dgram = require('dgram');
+const dns = require('dns').promises;
+
+const PATIENCE = 20000; // milliseconds for each step, with all that may get lost
+const AGAIN = 500; // a request without an answer is sent again
+const KNOCK = 100; // between two knocks
+const ALIVE = 10000; // between two signs of life
+
+// encodeURIComponent leaves these alone, and so does the server.
+const encode = (text) => encodeURIComponent(text).replace(/%20/g, ' ');
+
+/** One UDP socket for the server and the peers: who sent a packet tells what it is. */
+class Player {
+  constructor(address, port) {
+    this.server = `${address}:${port}`;
+    this.peers = new Map(); // ID of a peer: where it is, and whether it has answered
+    this.told = new Map(); // where the server said last that it is
+    this.handle = () => {};
+  }
+
+  openSocket() {
+    if (this.socket) this.socket.close();
+    this.socket = dgram.createSocket('udp4');
+    this.socket.on('message', (data, { address, port }) => {
+      this.handle(`${address}:${port}`, data.toString().split(':'));
+    });
+    // ICMP errors are of no interest: what is not answered is sent again.
+    this.socket.on('error', () => {});
+    return new Promise((resolve) => this.socket.bind(0, resolve));
+  }
+
+  send(where, text) {
+    const colon = where.lastIndexOf(':');
+    this.socket.send(text, Number(where.slice(colon + 1)), where.slice(0, colon));
+  }
+
+  tell(text) {
+    this.send(this.server, text);
+  }
+
+  /** Does something again and again until `handle` has had enough of what comes in. */
+  until(what, every, act, handle) {
+    return new Promise((resolve, reject) => {
+      const end = (settle, value) => {
+        clearInterval(again);
+        clearTimeout(late);
+        this.handle = () => {};
+        settle(value);
+      };
+      const again = setInterval(act, every);
+      const late = setTimeout(() => end(reject, new Error(what)), PATIENCE);
+      this.handle = (source, fields) => {
+        try {
+          const value = handle(source, fields);
+          if (value !== undefined) end(resolve, value);
+        } catch (error) {
+          end(reject, error);
+        }
+      };
+      act();
+    });
+  }
+
+  /** Sends a request until an answer of each of these verbs has come, in whatever order. */
+  ask(request, ...verbs) {
+    const verb = request.split(':')[0].replace(/\0+$/, '');
+    const answers = {};
+    return this.until(`no answer to ${verb}`, AGAIN, () => this.tell(request), (source, fields) => {
+      if (source !== this.server) return undefined;
+      if (fields[0] === 'er' && fields[1] === verb) throw new Error(`refused: ${fields.join(':')}`);
+      answers[fields[0]] = fields;
+      this.note(fields);
+      return verbs.every((each) => answers[each]) ? verbs.map((each) => answers[each]) : undefined;
+    });
+  }
+
+  /** Hosts, joins or comes back, and shows the key. */
+  async takePlace(request, verb) {
+    let [answer, own] = await this.ask(request, verb, 'rID');
+    while (this.id !== own[1] || this.key !== own[2]) {
+      [, this.id, this.key] = own;
+      [answer, own] = await this.ask(`rc:${this.id}:${this.key}`, verb, 'rID');
+    }
+    return answer;
+  }
+
+  /** All rooms. A page carries no ID of its request, so there is one at a time. */
+  async rooms() {
+    const all = [];
+    for (let request = 'rl'; ; request = `rl:${all[all.length - 1].room}`) {
+      // A request that is filled up is answered with a full page.
+      const [page] = await this.ask(request.padEnd(512, '\0'), 'rl');
+      for (const entry of page.slice(1).filter((each) => each !== '' && each !== '+')) {
+        const [room, name, status, players] = entry.split(',');
+        all.push({ room, name: decodeURIComponent(name), status, players: Number(players) });
+      }
+      if (page[page.length - 1] !== '+') return all;
+    }
+  }
+
+  /** Knocks where the host is, as the answer to `jr` or `rc` says. */
+  meetHost(answer) {
+    this.told.set('host', `${decodeURIComponent(answer[3])}:${answer[4]}`);
+    this.peers.set('host', { where: this.told.get('host'), met: false });
+  }
+
+  /** What the server tells of peers: it may come more than once. */
+  note(fields) {
+    if ((fields[0] === 'cj' || fields[0] === 'ep') && fields.length === 4) {
+      const where = `${decodeURIComponent(fields[2])}:${fields[3]}`;
+      const peer = this.peers.has('host') ? 'host' : fields[1];
+      if (this.told.get(peer) !== where) {
+        this.told.set(peer, where);
+        this.peers.set(peer, { where, met: false });
+      }
+    } else if (fields[0] === 'cl') {
+      this.peers.delete(fields[1]);
+    }
+  }
+
+  /** Keeps in touch until `done` says so of what has come. Says something to all whom it has met, again and
+   * again, as any packet may get lost. */
+  play(done, say) {
+    let alive = Date.now() + ALIVE;
+    const act = () => {
+      if (Date.now() >= alive) {
+        this.tell('ka');
+        alive = Date.now() + ALIVE;
+      }
+      for (const { where, met } of this.peers.values()) {
+        if (!met) this.send(where, 'knock');
+        else if (say) this.send(where, say);
+      }
+    };
+    return this.until('the peer does not say what it should', KNOCK, act, (source, fields) => {
+      if (source === this.server) this.note(fields);
+      else if (fields[0] === 'knock') this.send(source, 'here');
+      else if (fields[0] === 'say') this.send(source, ['heard', ...fields.slice(1)].join(':'));
+      else if (fields[0] === 'bye' && say !== 'bye') this.send(source, 'bye');
+      else if (fields[0] === 'here') this.met(source);
+      return done(fields) ? true : undefined;
+    });
+  }
+
+  /** A peer has answered: the server may be told that the punch worked. */
+  met(source) {
+    const address = (where) => where.slice(0, where.lastIndexOf(':'));
+    for (const [peer, { where, met }] of this.peers) {
+      // Its NAT may have given it another port towards us.
+      if (!met && address(where) === address(source)) {
+        this.peers.set(peer, { where: source, met: true });
+        this.tell(`pc:${peer === 'host' ? this.id : peer}:ok`);
+      }
+    }
+  }
+}
+
+async function host(player, name) {
+  const [, room] = await player.takePlace(`rh:${encode(name)}`, 'rh');
+  console.log(`open ${room}`);
+  const heard = new Set();
+  await player.play(([verb, text]) => {
+    if (verb === 'say' && !heard.has(text)) {
+      heard.add(text);
+      console.log(`heard ${text}`);
+    }
+    // Until the server says that the client has left its `bye` may have to be answered.
+    return verb === 'cl';
+  });
+  await player.ask('cr', 'cr');
+}
+
+async function join(player, name) {
+  const end = Date.now() + PATIENCE;
+  let wanted;
+  for (;;) {
+    wanted = (await player.rooms()).find((room) => room.name === name && room.status === 'open');
+    if (wanted || Date.now() >= end) break;
+    await new Promise((resolve) => setTimeout(resolve, AGAIN));
+  }
+  if (!wanted) throw new Error(`there is no room ${name}`);
+  player.meetHost(await player.takePlace(`jr:${wanted.room}`, 'jr'));
+  const is = (verb, text) => (fields) => fields[0] === verb && fields[1] === text;
+  await player.play(is('heard', 'hello'), 'say:hello');
+
+  // Another socket has another port, as after a new start: the place is still ours.
+  await player.openSocket();
+  player.meetHost(await player.takePlace(`rc:${player.id}:${player.key}`, 'jr'));
+  await player.play(is('heard', 'back again'), 'say:back again');
+  await player.play(is('bye', undefined), 'bye');
+  await player.ask('lr', 'lr');
+}
+
+async function main([server, port, role, name]) {
+  if (!name || !['host', 'join'].includes(role)) throw new Error('see the first lines of this file');
+  // One kind of address in all we do: IPv4.
+  const { address } = await dns.lookup(server, 4);
+  const player = new Player(address, Number(port));
+  await player.openSocket();
+  await { host, join }[role](player, name);
+  player.socket.close();
+  console.log('all is well');
+}
+
+main(process.argv.slice(2)).catch((error) => {
+  console.error(error.message);
+  process.exit(1);
+});

@@ -1,0 +1,243 @@
+-- A minimal client of the rooms dialect for Lua 5.1 to 5.4 with LuaSocket.
+--
+-- usage: lua rooms.lua SERVER PORT host NAME     open a room, and play with one who joins
+--        lua rooms.lua SERVER PORT join NAME     find that room, play, come back at another port, play again
+--
+-- What players say to each other is theirs to choose; here it is what rooms.py says: `knock` and `here` for
+-- the punch, `say:TEXT`, answered `heard:TEXT`, and `bye`, answered `bye`.
+
+local socket = require("socket")
+
+local PATIENCE = 20 -- seconds for each step, with all that may get lost
+local AGAIN = 0.5 -- a request without an answer is sent again
+local KNOCK = 0.1 -- between two knocks
+local ALIVE = 10 -- between two signs of life
+
+local function fail(why)
+  io.stderr:write(why, "\n")
+  os.exit(1)
+end
+
+local function encode(text)
+  return (text:gsub("[%%:,%c]", function(c) return string.format("%%%02X", c:byte()) end))
+end
+
+local function decode(text)
+  return (text:gsub("%%(%x%x)", function(hex) return string.char(tonumber(hex, 16)) end))
+end
+
+local function split(text, separator)
+  local fields = {}
+  for field in (text .. separator):gmatch("([^" .. separator .. "]*)" .. separator) do
+    fields[#fields + 1] = field
+  end
+  return fields
+end
+
+-- One UDP socket for the server and the peers: who sent a packet tells what it is.
+local Player = {}
+Player.__index = Player
+
+local function new(server, port)
+  -- One kind of address in all we do: IPv4.
+  local ip = socket.dns.toip(server) or fail("no address of " .. server)
+  local player = { ip = ip, port = port, server = ip .. ":" .. port, peers = {}, told = {} }
+  return setmetatable(player, Player)
+end
+
+function Player:open_socket()
+  if self.socket then self.socket:close() end
+  self.socket = assert(socket.udp())
+  assert(self.socket:setsockname("0.0.0.0", 0))
+end
+
+function Player:tell(text)
+  self.socket:sendto(text, self.ip, self.port)
+end
+
+function Player:send(where, text)
+  local ip, port = where:match("^(.*):(%d+)$")
+  self.socket:sendto(text, ip, tonumber(port))
+end
+
+-- The next packet: where it came from, and its fields; nothing if nothing comes in time.
+function Player:receive(seconds)
+  self.socket:settimeout(math.max(seconds, 0.001))
+  local data, ip, port = self.socket:receivefrom(2048)
+  if not data or not port then return nil, {} end
+  return ip .. ":" .. port, split(data, ":")
+end
+
+-- Sends a request until an answer of each of these verbs has come, in whatever order.
+function Player:ask(request, ...)
+  local verbs, answers = { ... }, {}
+  local verb = split(request, ":")[1]:gsub("%z+$", "")
+  local stop, again = socket.gettime() + PATIENCE, 0
+  while socket.gettime() < stop do
+    if socket.gettime() >= again then
+      self:tell(request)
+      again = socket.gettime() + AGAIN
+    end
+    local source, fields = self:receive(again - socket.gettime())
+    if source == self.server then
+      if fields[1] == "er" and fields[2] == verb then
+        fail("the server refuses: " .. table.concat(fields, ":"))
+      end
+      answers[fields[1]] = fields
+      self:note(fields)
+      local all = {}
+      for n, each in ipairs(verbs) do all[n] = answers[each] or false end
+      local complete = true
+      for _, answer in ipairs(all) do complete = complete and answer end
+      if complete then return all[1], all[2] end
+    end
+  end
+  fail("no answer to " .. verb)
+end
+
+-- Hosts, joins or comes back, and shows the key.
+function Player:take_place(request, verb)
+  local answer, own = self:ask(request, verb, "rID")
+  while self.id ~= own[2] or self.key ~= own[3] do
+    self.id, self.key = own[2], own[3]
+    answer, own = self:ask("rc:" .. self.id .. ":" .. self.key, verb, "rID")
+  end
+  return answer
+end
+
+-- All rooms. A page carries no ID of its request, so there is one at a time.
+function Player:rooms()
+  local all, request = {}, "rl"
+  while true do
+    -- A request that is filled up is answered with a full page.
+    local page = self:ask(request .. string.rep("\0", 512 - #request), "rl")
+    for n = 2, #page do
+      local entry = split(page[n], ",")
+      if #entry == 4 then
+        all[#all + 1] = { room = entry[1], name = decode(entry[2]), status = entry[3], players = tonumber(entry[4]) }
+      end
+    end
+    if page[#page] ~= "+" then return all end
+    request = "rl:" .. all[#all].room
+  end
+end
+
+-- Knocks where the host is, as the answer to `jr` or `rc` says.
+function Player:meet_host(answer)
+  self.told.host = decode(answer[4]) .. ":" .. answer[5]
+  self.peers.host = { where = self.told.host, met = false }
+end
+
+-- What the server tells of peers: it may come more than once.
+function Player:note(fields)
+  if (fields[1] == "cj" or fields[1] == "ep") and #fields == 4 then
+    local where = decode(fields[3]) .. ":" .. fields[4]
+    local peer = self.peers.host and "host" or fields[2]
+    if self.told[peer] ~= where then
+      self.told[peer] = where
+      self.peers[peer] = { where = where, met = false }
+    end
+  elseif fields[1] == "cl" then
+    self.peers[fields[2]] = nil
+  end
+end
+
+-- A peer has answered: the server may be told that the punch worked.
+function Player:met(source)
+  for id, peer in pairs(self.peers) do
+    -- Its NAT may have given it another port towards us.
+    if not peer.met and peer.where:match("^(.*):") == source:match("^(.*):") then
+      peer.where, peer.met = source, true
+      self:tell("pc:" .. (id == "host" and self.id or id) .. ":ok")
+    end
+  end
+end
+
+-- Keeps in touch until `done` says so of what has come. Says something to all whom it has met, again and
+-- again, as any packet may get lost.
+function Player:play(done, say)
+  local stop, knock, alive = socket.gettime() + PATIENCE, 0, socket.gettime() + ALIVE
+  while socket.gettime() < stop do
+    if socket.gettime() >= alive then
+      self:tell("ka")
+      alive = socket.gettime() + ALIVE
+    end
+    if socket.gettime() >= knock then
+      for _, peer in pairs(self.peers) do
+        if not peer.met then
+          self:send(peer.where, "knock")
+        elseif say then
+          self:send(peer.where, say)
+        end
+      end
+      knock = socket.gettime() + KNOCK
+    end
+    local source, fields = self:receive(knock - socket.gettime())
+    if source then
+      if source == self.server then
+        self:note(fields)
+      elseif fields[1] == "knock" then
+        self:send(source, "here")
+      elseif fields[1] == "say" then
+        self:send(source, "heard:" .. table.concat(fields, ":", 2))
+      elseif fields[1] == "bye" and say ~= "bye" then
+        self:send(source, "bye")
+      elseif fields[1] == "here" then
+        self:met(source)
+      end
+      if done(fields) then return end
+    end
+  end
+  fail("the peer does not say what it should")
+end
+
+local roles = {}
+
+function roles.host(player, name)
+  local answer = player:take_place("rh:" .. encode(name), "rh")
+  print("open " .. answer[2])
+  io.stdout:flush()
+  local heard = {}
+  player:play(function(fields)
+    if fields[1] == "say" and not heard[fields[2]] then
+      heard[fields[2]] = true
+      print("heard " .. fields[2])
+      io.stdout:flush()
+    end
+    -- Until the server says that the client has left its `bye` may have to be answered.
+    return fields[1] == "cl"
+  end)
+  player:ask("cr", "cr")
+end
+
+function roles.join(player, name)
+  local wanted
+  local stop = socket.gettime() + PATIENCE
+  while true do
+    for _, room in ipairs(player:rooms()) do
+      if room.name == name and room.status == "open" then wanted = room end
+    end
+    if wanted or socket.gettime() >= stop then break end
+    socket.sleep(AGAIN)
+  end
+  if not wanted then fail("there is no room " .. name) end
+  player:meet_host(player:take_place("jr:" .. wanted.room, "jr"))
+  local function is(verb, text)
+    return function(fields) return fields[1] == verb and fields[2] == text end
+  end
+  player:play(is("heard", "hello"), "say:hello")
+
+  -- Another socket has another port, as after a new start: the place is still ours.
+  player:open_socket()
+  player:meet_host(player:take_place("rc:" .. player.id .. ":" .. player.key, "jr"))
+  player:play(is("heard", "back again"), "say:back again")
+  player:play(is("bye", nil), "bye")
+  player:ask("lr", "lr")
+end
+
+local server, port, role, name = arg[1], tonumber(arg[2]), roles[arg[3] or ""], arg[4]
+if not (server and port and role and name) then fail("see the first lines of this file") end
+local player = new(server, port)
+player:open_socket()
+role(player, name)
+print("all is well")

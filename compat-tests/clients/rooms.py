@@ -1,0 +1,199 @@
+#!/usr/bin/env python3
+"""A minimal client of the rooms dialect, with nothing but Python's standard library.
+
+usage: rooms.py SERVER PORT host NAME     open a room, and play with one who joins
+       rooms.py SERVER PORT join NAME     find that room, play, come back at another port, play again
+
+What players say to each other is theirs to choose, as the server does not see it; here it is `knock`
+and `here` for the punch, `say:TEXT`, which is answered `heard:TEXT`, and `bye`, answered `bye`.
+"""
+
+import socket
+import sys
+import time
+from urllib.parse import quote, unquote
+
+PATIENCE = 20.0  # seconds for each step, with all that may get lost
+AGAIN = 0.5  # a request without an answer is sent again
+KNOCK = 0.1  # between two knocks
+ALIVE = 10.0  # between two signs of life
+
+
+class Player:
+    """One UDP socket for the server and the peers: who sent a packet tells what it is."""
+
+    def __init__(self, server, port):
+        # One kind of address in all we do: IPv4.
+        info = socket.getaddrinfo(server, port, socket.AF_INET, socket.SOCK_DGRAM)
+        self.server = info[0][4]
+        self.id = self.key = None
+        self.peers = {}  # ID of a peer: where it is, and whether it has answered
+        self.told = {}  # where the server said last that it is
+        self.open_socket()
+
+    def open_socket(self):
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind(("", 0))
+
+    def tell(self, text):
+        self.socket.sendto(text.encode(), self.server)
+
+    def send(self, peer, text):
+        self.socket.sendto(text.encode(), peer)
+
+    def receive(self, seconds):
+        """The next packet: where it came from, and its fields; none if nothing comes in time."""
+        self.socket.settimeout(max(seconds, 0.001))
+        try:
+            data, source = self.socket.recvfrom(2048)
+        except (TimeoutError, socket.timeout, ConnectionError):
+            return None, []
+        return source, data.decode("utf-8", "replace").split(":")
+
+    def ask(self, request, *verbs):
+        """Sends a request until an answer of each of these verbs has come, in whatever order."""
+        answers = {}
+        end, again = time.monotonic() + PATIENCE, 0.0
+        while time.monotonic() < end:
+            if time.monotonic() >= again:
+                self.tell(request)
+                again = time.monotonic() + AGAIN
+            source, fields = self.receive(again - time.monotonic())
+            if source != self.server:
+                continue
+            if fields[0] == "er" and fields[1] == request.split(":")[0].rstrip("\0"):
+                sys.exit(f"the server refuses {request!r}: {fields[2]}")
+            answers[fields[0]] = fields
+            self.note(fields)
+            if all(verb in answers for verb in verbs):
+                return [answers[verb] for verb in verbs]
+        sys.exit(f"no answer to {request!r}")
+
+    def take_place(self, request, verb):
+        """Hosts, joins or comes back, and shows the key."""
+        answer, own = self.ask(request, verb, "rID")
+        while (self.id, self.key) != (own[1], own[2]):
+            _, self.id, self.key = own
+            answer, own = self.ask(f"rc:{self.id}:{self.key}", verb, "rID")
+        return answer
+
+    def rooms(self):
+        """All rooms: their IDs, names and numbers of players. A page carries no ID of its request, so
+        there is one at a time."""
+        after = ""
+        while True:
+            # A request that is filled up is answered with a full page.
+            request = f"rl:{after}" if after else "rl"
+            [page] = self.ask(request.ljust(512, "\0"), "rl")
+            entries = [entry.split(",") for entry in page[1:] if entry not in ("", "+")]
+            for room, name, status, players in entries:
+                yield room, unquote(name), status, int(players)
+            if page[-1] != "+":
+                return
+            after = entries[-1][0]
+
+    def meet_host(self, answer):
+        """Knocks where the host is, as the answer to `jr` or `rc` says."""
+        self.told["host"] = (unquote(answer[3]), int(answer[4]))
+        self.peers["host"] = (self.told["host"], False)
+
+    def note(self, fields):
+        """What the server tells of peers: it may come more than once."""
+        if fields[0] in ("cj", "ep") and len(fields) == 4:
+            where = (unquote(fields[2]), int(fields[3]))
+            peer = "host" if "host" in self.peers else fields[1]
+            if self.told.get(peer) != where:
+                self.told[peer] = where
+                self.peers[peer] = (where, False)
+        elif fields[0] == "cl":
+            self.peers.pop(fields[1], None)
+
+    def play(self, done, say=None):
+        """Keeps in touch until `done` says so of what has come. Says something to all whom it
+        has met, again and again, as any packet may get lost."""
+        end, knock, alive = time.monotonic() + PATIENCE, 0.0, time.monotonic() + ALIVE
+        while time.monotonic() < end:
+            if time.monotonic() >= alive:
+                self.tell("ka")
+                alive = time.monotonic() + ALIVE
+            if time.monotonic() >= knock:
+                for peer, (where, is_met) in self.peers.items():
+                    if not is_met:
+                        self.send(where, "knock")
+                    elif say:
+                        self.send(where, say)
+                knock = time.monotonic() + KNOCK
+            source, fields = self.receive(knock - time.monotonic())
+            if source is None:
+                continue
+            if source == self.server:
+                self.note(fields)
+            elif fields[0] == "knock":
+                self.send(source, "here")
+            elif fields[0] == "say":
+                self.send(source, ":".join(["heard"] + fields[1:]))
+            elif fields[0] == "bye" and say != "bye":
+                self.send(source, "bye")
+            elif fields[0] == "here":
+                self.met(source)
+            if done(fields):
+                return
+        sys.exit("the peer does not say what it should")
+
+    def met(self, source):
+        """A peer has answered: the server may be told that the punch worked."""
+        for peer, (where, is_met) in self.peers.items():
+            # Its NAT may have given it another port towards us.
+            if not is_met and where[0] == source[0]:
+                self.peers[peer] = (source, True)
+                self.tell(f"pc:{self.id if peer == 'host' else peer}:ok")
+
+
+def host(player, name):
+    answer = player.take_place(f"rh:{quote(name, safe=' ')}", "rh")
+    print(f"open {answer[1]}", flush=True)
+    heard = []
+
+    def done(fields):
+        if fields[0] == "say" and fields not in heard:
+            heard.append(fields)
+            print(f"heard {fields[1]}", flush=True)
+        # Until the server says that the client has left its `bye` may have to be answered.
+        return fields[0] == "cl"
+
+    player.play(done)
+    player.ask("cr", "cr")
+
+
+def join(player, name):
+    wanted = []
+    end = time.monotonic() + PATIENCE
+    while True:
+        wanted = [room for room, its, status, _ in player.rooms() if (its, status) == (name, "open")]
+        if wanted or time.monotonic() >= end:
+            break
+        time.sleep(AGAIN)
+    if not wanted:
+        sys.exit(f"there is no room {name!r}")
+    answer = player.take_place(f"jr:{wanted[0]}", "jr")
+    player.meet_host(answer)
+    player.play(lambda fields: fields == ["heard", "hello"], say="say:hello")
+
+    # Another socket has another port, as after a new start: the place is still ours.
+    player.open_socket()
+    answer = player.take_place(f"rc:{player.id}:{player.key}", "jr")
+    player.meet_host(answer)
+    player.play(lambda fields: fields == ["heard", "back again"], say="say:back again")
+    player.play(lambda fields: fields == ["bye"], say="bye")
+    player.ask("lr", "lr")
+
+
+def main():
+    if len(sys.argv) != 5 or sys.argv[3] not in ("host", "join"):
+        sys.exit(__doc__)
+    player = Player(sys.argv[1], int(sys.argv[2]))
+    {"host": host, "join": join}[sys.argv[3]](player, sys.argv[4])
+    print("all is well")
+
+
+main()
