@@ -458,13 +458,16 @@ pub const NATPUNCH_SILENCE: Duration = Duration::from_secs(15);
 /// laptop for a moment.
 pub const NATPUNCH_GONE: Duration = Duration::from_secs(600);
 
+/// Clients of which that is remembered: seven a second.
+pub const NATPUNCH_GONE_CLIENTS: usize = 4 * 1024;
+
 /// Two natpunch clients are told of each other at their own request no more often than this: each time
 /// they begin to knock anew.
 pub const NATPUNCH_AGAIN: Duration = Duration::from_millis(250);
 
-/// Pairs of which that is remembered: four for each client that there may be. More than that in a
-/// quarter of a second no machine has to do.
-pub const NATPUNCH_PAIRS: usize = 64 * 1024;
+/// Pairs of which that is remembered: one for each client that there may be. So many in a quarter of a
+/// second are more than a server full of players has.
+pub const NATPUNCH_PAIRS: usize = 16 * 1024;
 
 /// Longest name of a game, and longest key, that a natpunch client may show, in bytes: as long as the
 /// name of a lobby.
@@ -635,8 +638,10 @@ pub const fn worst_case(limits: &Limits) -> u64 {
     const NOTICE: u64 = 128;
     /// Everything that is kept of a peer that waits for another.
     const WAITING: u64 = 512;
-    /// Everything that is kept of a natpunch client: its entries in six tables, and of one that is gone.
-    const CLIENT: u64 = 1280;
+    /// Everything that is kept of a natpunch client: its entries in six tables.
+    const CLIENT: u64 = 1024;
+    /// Everything that is kept of one that was silent.
+    const GONE: u64 = 384;
     /// Everything that is kept of a natpunch lobby with all its members.
     const LOBBY: u64 = 1536;
     /// Everything that is kept of a peer of a room, of one that has left, and of half an offer, with
@@ -661,6 +666,7 @@ pub const fn worst_case(limits: &Limits) -> u64 {
         + NOTICES as u64 * NOTICE
         + WAITING_PEERS as u64 * WAITING
         + NATPUNCH_CLIENTS as u64 * CLIENT
+        + NATPUNCH_GONE_CLIENTS as u64 * GONE
         + NATPUNCH_LOBBIES as u64 * LOBBY
         + NATPUNCH_PAIRS as u64 * PAIR
         + ROOM_PEERS as u64 * ROOM_PEER

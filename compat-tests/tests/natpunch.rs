@@ -119,6 +119,7 @@ fn the_debug_client_by_script() {
     let host = Running::start(&master, &["create", "Sea battle", "4"]);
     let id = host.line("registered").split(' ').next().unwrap().to_owned();
     let lobby = host.line("created");
+    master.wait_for_log("natpunch: lobby \"Sea battle\" is open, its host is 127.0.0.1:");
     let output = punch(&master, &["list"]).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains(&format!("{lobby} 1/4 Sea battle\n")), "{text}");
@@ -128,6 +129,7 @@ fn the_debug_client_by_script() {
 
     let guest = Running::start(&master, &["join", "Sea battle"]);
     assert_eq!(guest.line("joined"), format!("{lobby}, 2 members"));
+    master.wait_for_log("of lobby \"Sea battle\"");
     assert_eq!(guest.line("met"), "1 of 1");
     guest.ends_well();
     assert_eq!(host.line("player_joined"), "2/4");

@@ -289,7 +289,7 @@ impl Clients {
     /// A client was forgotten, and may come back.
     pub(super) fn note_gone(&mut self, now: Instant, id: Uuid, client: &Client) {
         while self.gone.take_due(now).is_some() {}
-        if self.gone.len() >= limits::NATPUNCH_CLIENTS {
+        if self.gone.len() >= limits::NATPUNCH_GONE_CLIENTS {
             self.gone.take();
         }
         let Client { endpoint, local, .. } = *client;
