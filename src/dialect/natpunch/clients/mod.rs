@@ -6,13 +6,19 @@ use std::net::{IpAddr, SocketAddr};
 use rand::Rng;
 
 use super::id::Uuid;
-use super::shelves::{Shelf, Shelves};
+use super::shelves::Shelves;
 use crate::clock::Instant;
 use crate::customers::Possessions;
 use crate::dialect::Via;
 use crate::holders::Holders;
 use crate::limits;
 use crate::timers::Timers;
+
+mod listing;
+mod returning;
+
+use listing::Listing;
+use returning::Gone;
 
 /// A registered client.
 #[derive(Debug)]
@@ -44,27 +50,6 @@ pub(super) struct Client {
     hosting: u32,
     /// Counts registrations.
     number: u64,
-}
-
-/// Whether lists of clients have a client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Listing {
-    /// Not yet: it has proven nothing.
-    Not,
-    /// At this place.
-    At(usize),
-    /// Never: it uses lobbies, so it needs no such list, and who knows its ID and endpoint could
-    /// leave them in its name.
-    Never,
-}
-
-/// A client that was silent, and may come back.
-#[derive(Clone, Debug)]
-struct Gone {
-    endpoint: SocketAddr,
-    local: Option<SocketAddr>,
-    game: Box<str>,
-    used_lobbies: bool,
 }
 
 /// How somebody registers.
@@ -199,42 +184,6 @@ impl Clients {
         timers.arm(now, id);
     }
 
-    fn put_on_list(&mut self, id: Uuid) {
-        let Some(client) = self.all.get_mut(&id) else { return };
-        if client.listing == Listing::Not {
-            client.listing = Listing::At(self.shelves.add(&client.game, client.endpoint.ip(), id));
-        }
-    }
-
-    fn take_off_list(&mut self, game: &str, addr: IpAddr, id: Uuid, place: usize) {
-        let moved = self.shelves.remove(game, addr, (id, place));
-        if let Some(moved) = moved.and_then(|id| self.all.get_mut(&id)) {
-            moved.listing = Listing::At(place);
-        }
-    }
-
-    /// A client uses lobbies: lists of clients have it no more.
-    pub(super) fn uses_lobbies(&mut self, id: Uuid) {
-        let Some(client) = self.all.get_mut(&id) else { return };
-        let before = std::mem::replace(&mut client.listing, Listing::Never);
-        if let Listing::At(place) = before {
-            let (game, addr) = (client.game.clone(), client.endpoint.ip());
-            self.take_off_list(&game, addr, id, place);
-        }
-    }
-
-    /// So many of the proven clients of a game that somebody at this address can reach, and that use
-    /// no lobbies: customers take turns.
-    pub(super) fn some_of(
-        &self,
-        game: &str,
-        (addr, most): (IpAddr, usize),
-        rng: &mut impl Rng,
-    ) -> Vec<Uuid> {
-        let near = self.shelves.both_from(game, addr).map(|[near, _]| near);
-        near.map_or(Vec::new(), |shelf: &Shelf| shelf.in_turn(most, rng))
-    }
-
     /// Registers who is at an endpoint, or gives it the ID that it has.
     pub(super) fn register(
         &mut self,
@@ -284,51 +233,6 @@ impl Clients {
         self.by_endpoint.insert(endpoint, id);
         self.by_customer.add(endpoint.ip(), id);
         self.unproven.arm(now, id);
-    }
-
-    /// A client was forgotten, and may come back.
-    pub(super) fn note_gone(&mut self, now: Instant, id: Uuid, client: &Client) {
-        while self.gone.take_due(now).is_some() {}
-        if self.gone.len() >= limits::NATPUNCH_GONE_CLIENTS {
-            self.gone.take();
-        }
-        let Client { endpoint, local, .. } = *client;
-        let (game, used_lobbies) = (client.game.clone(), client.listing == Listing::Never);
-        self.gone.arm_with(now, id, Gone { endpoint, local, game, used_lobbies });
-    }
-
-    /// Whether somebody who was forgotten comes back from its address with its ID, and who is there
-    /// has not shown one.
-    pub(super) fn is_back(&mut self, now: Instant, id: &str, endpoint: SocketAddr) -> Option<Uuid> {
-        while self.gone.take_due(now).is_some() {}
-        let id = id.parse().ok()?;
-        let gone = self.gone.get(&id)?;
-        let is_its_own = gone.endpoint.ip() == endpoint.ip() && !self.is_proven(endpoint);
-        is_its_own.then_some(id)
-    }
-
-    /// Takes it back with the ID that it had.
-    ///
-    /// # Errors
-    /// If there is no room.
-    pub(super) fn take_back(
-        &mut self,
-        now: Instant,
-        id: Uuid,
-        (via, endpoint): (Via, SocketAddr),
-    ) -> Result<(), Refusal> {
-        if let Some(other) = self.at(endpoint) {
-            self.remove(other);
-        }
-        self.make_room(endpoint.ip())?;
-        let Some(gone) = self.gone.remove(&id) else { return Ok(()) };
-        let listing = if gone.used_lobbies { Listing::Never } else { Listing::Not };
-        let arrival = Arrival { via, endpoint, local: gone.local, game: gone.game };
-        self.insert(now, id, arrival, listing);
-        if let Some(client) = self.all.get_mut(&id) {
-            client.home = gone.endpoint;
-        }
-        Ok(())
     }
 
     fn make_room(&mut self, addr: IpAddr) -> Result<(), Refusal> {

@@ -1,190 +1,21 @@
-//! The lobbies there are.
+//! What peers are told of lobbies and clients, and how much of it fits into a datagram.
 
-use std::cmp::Ordering;
-use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
 use prost::Message as _;
 use rand::Rng;
 
-use super::clients::Clients;
-use super::id::Uuid;
-use super::message::{
+use super::{Lobbies, Lobby};
+use crate::dialect::natpunch::clients::Clients;
+use crate::dialect::natpunch::id::Uuid;
+use crate::dialect::natpunch::message::{
     ClientInfo, ClientListResponse, Content, Endpoint, JoinLobbyResponse, JoinLobbySuccess,
     LobbyInfo, LobbyListResponse, LobbyUpdate, Message,
 };
-use super::shelves::Shelves;
-use crate::customers::{Counts, Shares, widest};
-use crate::holders::Holders;
 use crate::introductions::PublicIps;
 use crate::limits;
 
-/// A lobby. Its host is the member that has been in it longest.
-#[derive(Debug)]
-pub(super) struct Lobby {
-    pub(super) name: String,
-    /// The game of the one who made it; only its clients see it.
-    game: Box<str>,
-    max_players: u32,
-    pub(super) members: Vec<Uuid>,
-    /// Who is about to meet the host; each has a place already.
-    pub(super) pending: Vec<Uuid>,
-    /// Where it is in its row.
-    place: usize,
-    /// Where the one who made it came from; its members have the same family.
-    made_by: IpAddr,
-    /// Counts lobbies.
-    number: u64,
-    /// Its host, if somebody is in it who comes from elsewhere.
-    protects: Option<Uuid>,
-}
-
-/// Which lobby gives way before others: the newest.
-type Rank = (u64, Uuid);
-
-impl Lobby {
-    pub(super) fn host(&self) -> Option<Uuid> {
-        self.members.first().copied()
-    }
-
-    pub(super) fn is_full(&self) -> bool {
-        let taken = self.members.len() + self.pending.len();
-        taken >= self.max_players as usize || taken >= limits::NATPUNCH_MEMBERS
-    }
-
-    /// Who gives the place that was kept for him to somebody from this address: one of the address
-    /// (IPv6: of the /48, the /56, the /64) that has most places, if it has more than the other's would
-    /// have, and never a member.
-    pub(super) fn gives_way(&self, to: IpAddr, clients: &Clients) -> Option<Uuid> {
-        let from = |id: &Uuid| clients.get(*id).map(|client| client.endpoint.ip());
-        let mut shares = Shares::<()>::default();
-        let all = self.members.iter().chain(&self.pending);
-        all.filter_map(from).for_each(|addr| _ = shares.add(addr, 1));
-        let pending = self.pending.iter().filter_map(|id| Some((from(id)?, *id)));
-        let larger = pending.filter(|(addr, _)| shares.compare(*addr, to, 1) == Ordering::Greater);
-        larger.max_by_key(|(addr, _)| shares.of(*addr)).map(|(_, id)| id)
-    }
-
-    fn rank(&self, id: Uuid) -> Rank {
-        (self.number, id)
-    }
-}
-
-/// All lobbies.
-#[derive(Debug, Default)]
-pub(super) struct Lobbies {
-    all: HashMap<Uuid, Lobby>,
-    shelves: Shelves,
-    made: Counts,
-    /// Those in which somebody from elsewhere is are protected.
-    shares: Holders<Rank>,
-    /// The same, and nothing is protected.
-    all_shares: Holders<Rank>,
-    opened: u64,
-}
-
 impl Lobbies {
-    /// Which lobby has to be closed before somebody from this address can open one: one of the
-    /// network that has most; one in which somebody from elsewhere is only if there is no other, of
-    /// an address that has more than a household, or a network that has over an eighth of all.
-    pub(super) fn in_the_way(&self, addr: IpAddr) -> Option<Uuid> {
-        if self.all.len() < limits::NATPUNCH_LOBBIES {
-            return None;
-        }
-        let has_many = |id: &Uuid| {
-            self.all.get(id).is_some_and(|lobby| {
-                let [widest, narrowest] = self.all_shares.held(lobby.made_by);
-                narrowest > limits::HOUSEHOLD.into() || widest > limits::NATPUNCH_LOBBIES as u64 / 8
-            })
-        };
-        let any = || self.all_shares.gives_way(addr, 1).map(|(_, id)| id).filter(has_many);
-        self.shares.gives_way(addr, 1).map(|(_, id)| id).or_else(any)
-    }
-
-    /// The members of a lobby have changed.
-    pub(super) fn note_members(&mut self, id: Uuid, clients: &mut Clients) {
-        let Some(lobby) = self.all.get_mut(&id) else { return };
-        let is_other = |addr: IpAddr| widest(addr) != widest(lobby.made_by);
-        let mut members = lobby.members.iter().filter_map(|id| clients.get(*id));
-        let has_others = members.any(|client| is_other(client.endpoint.ip()));
-        let before = lobby.protects;
-        let after = lobby.host().filter(|_| has_others);
-        if before == after {
-            return;
-        }
-        lobby.protects = after;
-        match (before, after) {
-            (None, Some(_)) => self.shares.protect(lobby.made_by, lobby.rank(id), 1),
-            (Some(_), None) => self.shares.release(lobby.made_by, lobby.rank(id), 1),
-            _ => {}
-        }
-        before.into_iter().for_each(|host| clients.is_host_of_others(host, false));
-        after.into_iter().for_each(|host| clients.is_host_of_others(host, true));
-    }
-
-    /// Opens a lobby; none if there are too many.
-    pub(super) fn create(
-        &mut self,
-        name: String,
-        max_players: u32,
-        (host, made_by, game): (Uuid, IpAddr, &str),
-        rng: &mut impl Rng,
-    ) -> Option<Uuid> {
-        if self.all.len() >= limits::NATPUNCH_LOBBIES
-            || self.made.of(made_by) >= limits::NATPUNCH_LOBBIES_PER_ADDRESS
-        {
-            return None;
-        }
-        let id = Uuid::random(rng);
-        let place = self.shelves.add(game, made_by, id);
-        let (members, pending) = (vec![host], Vec::new());
-        self.opened += 1;
-        let number = self.opened;
-        let protects = None;
-        let game = game.into();
-        let lobby =
-            Lobby { name, game, max_players, members, pending, place, made_by, number, protects };
-        self.made.add(made_by);
-        self.shares.change(made_by, lobby.rank(id), 0, 1);
-        self.all_shares.change(made_by, lobby.rank(id), 0, 1);
-        self.all.insert(id, lobby);
-        Some(id)
-    }
-
-    #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        self.all.len()
-    }
-
-    /// The lobby with this ID, for a client of this game.
-    pub(super) fn find(&self, id: &str, game: &str) -> Option<(Uuid, &Lobby)> {
-        let id = id.parse().ok()?;
-        Some((id, self.all.get(&id).filter(|lobby| &*lobby.game == game)?))
-    }
-
-    pub(super) fn get(&self, id: Uuid) -> Option<&Lobby> {
-        self.all.get(&id)
-    }
-
-    pub(super) fn get_mut(&mut self, id: Uuid) -> Option<&mut Lobby> {
-        self.all.get_mut(&id)
-    }
-
-    pub(super) fn remove(&mut self, id: Uuid, clients: &mut Clients) {
-        let Some(lobby) = self.all.remove(&id) else { return };
-        self.made.remove(lobby.made_by);
-        if let Some(host) = lobby.protects {
-            self.shares.release(lobby.made_by, lobby.rank(id), 1);
-            clients.is_host_of_others(host, false);
-        }
-        self.all_shares.change(lobby.made_by, lobby.rank(id), 1, 0);
-        self.shares.change(lobby.made_by, lobby.rank(id), 1, 0);
-        let moved = self.shelves.remove(&lobby.game, lobby.made_by, (id, lobby.place));
-        if let Some(moved) = moved.and_then(|id| self.all.get_mut(&id)) {
-            moved.place = lobby.place;
-        }
-    }
-
     /// What a reader may know of a lobby, without its members. In the name of a host whose ID and
     /// endpoint one knows its lobby can be left: only members are told who it is.
     fn info(&self, id: Uuid, reader: Reader<'_>) -> Option<LobbyInfo> {
@@ -218,7 +49,11 @@ impl Lobbies {
 
     /// The answers to somebody who wants to join: for clients that wait for the first, and for those
     /// that take what comes before the second for nothing that concerns them.
-    pub(super) fn joining(&self, id: Uuid, reader: Reader<'_>) -> [Content; 2] {
+    pub(in crate::dialect::natpunch) fn joining(
+        &self,
+        id: Uuid,
+        reader: Reader<'_>,
+    ) -> [Content; 2] {
         let host = self.all.get(&id).and_then(Lobby::host);
         let both = || host.into_iter().chain(reader.who);
         let members: Vec<_> = both().filter_map(|id| reader.info(id)).collect();
@@ -233,7 +68,7 @@ impl Lobbies {
     }
 
     /// The answer to a member; members that do not fit are left out.
-    pub(super) fn success(&self, id: Uuid, reader: Reader<'_>) -> Content {
+    pub(in crate::dialect::natpunch) fn success(&self, id: Uuid, reader: Reader<'_>) -> Content {
         let mut all = joined(id);
         let mut length = all.encoded_len();
         for member in self.members(id, reader) {
@@ -247,7 +82,12 @@ impl Lobbies {
     }
 
     /// The news of a lobby; members that do not fit are left out.
-    pub(super) fn update(&self, id: Uuid, kind: &str, reader: Reader<'_>) -> Content {
+    pub(in crate::dialect::natpunch) fn update(
+        &self,
+        id: Uuid,
+        kind: &str,
+        reader: Reader<'_>,
+    ) -> Content {
         let mut all = LobbyUpdate {
             lobby_id: id.to_string(),
             lobby_info: self.info(id, reader),
@@ -270,7 +110,7 @@ impl Lobbies {
     /// The list of lobbies of its game that a reader can join, up to `limit` bytes; those
     /// `of_both_families`, if the relay joins them. If there are more, customers take turns, and who asks
     /// again sees others. Members are told of as far as there is room left then.
-    pub(super) fn list(
+    pub(in crate::dialect::natpunch) fn list(
         &self,
         request_id: &str,
         (reader, limit): (Reader<'_>, usize),
@@ -357,7 +197,10 @@ fn joined(id: Uuid) -> JoinLobbySuccess {
 }
 
 /// The list of these clients, as far as there is room; none if there is no room for an empty one.
-pub(super) fn client_list(ids: &[Uuid], (reader, limit): (Reader<'_>, usize)) -> Option<Content> {
+pub(in crate::dialect::natpunch) fn client_list(
+    ids: &[Uuid],
+    (reader, limit): (Reader<'_>, usize),
+) -> Option<Content> {
     let mut list = ClientListResponse { success: true, ..ClientListResponse::default() };
     let mut length = list.encoded_len();
     if wrapped(length) > limit {
@@ -388,24 +231,24 @@ fn wrapped(length: usize) -> usize {
 }
 
 /// How long a message is on the wire.
-pub(super) fn size(content: Content) -> usize {
+pub(in crate::dialect::natpunch) fn size(content: Content) -> usize {
     Message { content: Some(content) }.encoded_len()
 }
 
-pub(super) fn endpoint(addr: std::net::SocketAddr) -> Endpoint {
+pub(in crate::dialect::natpunch) fn endpoint(addr: std::net::SocketAddr) -> Endpoint {
     Endpoint { ip_address: addr.ip().to_string(), port: addr.port().into() }
 }
 
 /// Who is told of clients: by the addresses at which it can reach them.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Reader<'a> {
-    pub(super) at: IpAddr,
+pub(in crate::dialect::natpunch) struct Reader<'a> {
+    pub(in crate::dialect::natpunch) at: IpAddr,
     /// Which client it is, if it is one.
-    pub(super) who: Option<Uuid>,
+    pub(in crate::dialect::natpunch) who: Option<Uuid>,
     /// Its game.
-    pub(super) game: &'a str,
-    pub(super) clients: &'a Clients,
-    pub(super) public_ips: PublicIps,
+    pub(in crate::dialect::natpunch) game: &'a str,
+    pub(in crate::dialect::natpunch) clients: &'a Clients,
+    pub(in crate::dialect::natpunch) public_ips: PublicIps,
 }
 
 impl Reader<'_> {

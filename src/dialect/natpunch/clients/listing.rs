@@ -1,0 +1,61 @@
+//! Which clients are in lists of clients.
+
+use std::net::IpAddr;
+
+use rand::Rng;
+
+use super::Clients;
+use crate::dialect::natpunch::id::Uuid;
+use crate::dialect::natpunch::shelves::Shelf;
+
+/// Whether lists of clients have a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Listing {
+    /// Not yet: it has proven nothing.
+    Not,
+    /// At this place.
+    At(usize),
+    /// Never: it uses lobbies, so it needs no such list, and who knows its ID and endpoint could
+    /// leave them in its name.
+    Never,
+}
+
+impl Clients {
+    /// A client has shown its ID.
+    pub(super) fn put_on_list(&mut self, id: Uuid) {
+        let Some(client) = self.all.get_mut(&id) else { return };
+        if client.listing == Listing::Not {
+            client.listing = Listing::At(self.shelves.add(&client.game, client.endpoint.ip(), id));
+        }
+    }
+
+    /// A client that has this place goes.
+    pub(super) fn take_off_list(&mut self, game: &str, addr: IpAddr, id: Uuid, place: usize) {
+        let moved = self.shelves.remove(game, addr, (id, place));
+        if let Some(moved) = moved.and_then(|id| self.all.get_mut(&id)) {
+            moved.listing = Listing::At(place);
+        }
+    }
+
+    /// A client uses lobbies: lists of clients have it no more.
+    pub(in crate::dialect::natpunch) fn uses_lobbies(&mut self, id: Uuid) {
+        let Some(client) = self.all.get_mut(&id) else { return };
+        let before = std::mem::replace(&mut client.listing, Listing::Never);
+        if let Listing::At(place) = before {
+            let (game, addr) = (client.game.clone(), client.endpoint.ip());
+            self.take_off_list(&game, addr, id, place);
+        }
+    }
+
+    /// So many of the proven clients of a game that somebody at this address can reach, and that use
+    /// no lobbies: customers take turns.
+    pub(in crate::dialect::natpunch) fn some_of(
+        &self,
+        game: &str,
+        (addr, most): (IpAddr, usize),
+        rng: &mut impl Rng,
+    ) -> Vec<Uuid> {
+        let near = self.shelves.both_from(game, addr).map(|[near, _]| near);
+        near.map_or(Vec::new(), |shelf: &Shelf| shelf.in_turn(most, rng))
+    }
+}
