@@ -87,9 +87,11 @@ fn any_message_is_a_sign_of_life() {
     let id = world.client(addr(1));
     for message in [question(), pb().m(3, pb()), pb().m(10, pb()), pb().m(23, pb()), register()] {
         world.wait(SECOND * 14);
+        assert_eq!(world.natpunch.clients.len(), 1, "before {message:?}");
         world.say(addr(1), message);
     }
     world.wait(SECOND * 14);
+    assert_eq!(world.natpunch.clients.len(), 1);
     assert_eq!(world.say(addr(1), create(&id, "Game", 4)).len(), 1);
     world.wait(SECOND * 15);
     assert_eq!(world.natpunch.clients.len(), 0);

@@ -379,3 +379,46 @@ fn those_behind_one_address_are_told_of_their_network() {
         assert_eq!(sent[0], (asks, instruction(&other, of, told)), "{of} {asks}");
     }
 }
+
+/// Else a player could have all those that share a carrier's address knock at a stranger, or at another
+/// customer of that carrier, or at themselves.
+#[test]
+fn only_private_endpoints_are_told_in_a_network() {
+    let at = |text: &str| text.parse::<SocketAddr>().unwrap();
+    for (public, claimed, is_told) in [
+        ("203.0.113.1", "192.168.1.7:9", true),
+        ("203.0.113.1", "169.254.1.7:9", true),
+        ("203.0.113.1", "203.0.113.1:9", false),
+        ("203.0.113.1", "8.8.8.8:53", false),
+        ("203.0.113.1", "127.0.0.1:53", false),
+        ("203.0.113.1", "[::1]:53", false),
+        ("127.0.0.1", "127.0.0.1:9", true),
+        ("2001:db8:1::1", "[fd00::7]:9", true),
+        ("2001:db8:1::1", "[2001:db8:1::7]:9", false),
+    ] {
+        let of = |port| SocketAddr::new(public.parse().unwrap(), port);
+        for later in [false, true] {
+            let mut world = World::new();
+            let one = world.client(of(1000));
+            let claim = pb().m(1, ep(at(claimed)));
+            if !later {
+                world.say(of(2000), pb().m(1, claim));
+            }
+            let other = world.client(of(2000));
+            let mut request = pb().s(1, &one).s(2, &other);
+            if later {
+                request = request.m(3, ep(at(claimed)));
+            }
+            let sent = world.say(of(2000), pb().m(5, request));
+            let told = if is_told { at(claimed) } else { of(2000) };
+            let Some((_, instructed)) = sent.iter().find(|(to, _)| *to == of(1000)) else {
+                panic!()
+            };
+            assert_eq!(
+                instructed.0[instructed.0.len() - ep(told).0.len()..],
+                ep(told).0,
+                "{claimed}"
+            );
+        }
+    }
+}
