@@ -10,6 +10,7 @@
 //! | `places` | which connections there are, and who gives way when there is no room |
 //! | [`dialect`] | the wire protocols, each a state machine without sockets or clock |
 //! | [`admission`] | which games may use the server |
+//! | [`lobby`] | what a room is in every dialect: its code, its door, what its host says of it |
 //! | [`introductions`] | who is told which endpoint, who is relayed, how it ended |
 //! | [`nats`] | what all dialects have learned of the NATs that peers are behind |
 //! | [`limits`] | every bound and every wait, with its reason |
@@ -44,6 +45,7 @@ pub mod holders;
 pub mod introductions;
 pub mod limits;
 pub mod lines;
+pub mod lobby;
 pub mod logging;
 pub mod nats;
 pub mod net;

@@ -422,6 +422,25 @@ pub const SILENCE: Duration = Duration::from_secs(60);
 /// How long it may take to answer that.
 pub const PING_WAIT: Duration = Duration::from_secs(15);
 
+/// Pairs of key and value that the host of a room says of it.
+pub const ROOM_DATA: usize = 16;
+
+/// Length of such a pair with its `=`, in bytes of UTF-8: all of a room fit into one datagram.
+pub const ROOM_DATA_BYTES: usize = 64;
+
+/// Pairs that who looks for rooms may want: each costs a look at each room.
+pub const FILTERS: usize = 8;
+
+/// Longest password of a room, in bytes of UTF-8.
+pub const ROOM_PASSWORD: usize = 64;
+
+/// Wrong passwords of a room, or wrong codes of rooms, that an address may give at once.
+pub const GUESSES: u32 = 10;
+
+/// After this time an address may give another one: less than three thousand a day. Of 64 million codes an
+/// address finds one of 10,000 private rooms within days, and a certain one not in a lifetime.
+pub const GUESS: Duration = Duration::from_secs(30);
+
 /// Players in a room, and in one that is made without saying how many: with each join everyone
 /// in it is told.
 pub const ROOM_PLAYERS: usize = 64;

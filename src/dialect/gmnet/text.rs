@@ -4,7 +4,7 @@
 
 use std::cmp::Ordering;
 
-use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory};
+use crate::lobby::names::keeps;
 
 /// Decodes one line and appends it, cleaned, to `text`.
 pub fn clean_into(line: &[u8], text: &mut String) {
@@ -65,20 +65,6 @@ impl Surrogate {
     }
 }
 
-/// Whether a character survives cleaning: all but control, format, private and unassigned ones.
-fn keeps(c: char) -> bool {
-    match c {
-        ' '..='~' => true,
-        '\0'..='\u{9f}' => false,
-        // Most letters of most players: Latin, Cyrillic, signs as in prose, kana, Han, Hangul. To look a
-        // character up takes ten times as long, and a peer may send thousands.
-        '\u{a0}'..='\u{ac}' | '\u{ae}'..='\u{377}' | '\u{400}'..='\u{52f}' => true,
-        '\u{2010}'..='\u{2027}' | '\u{2030}'..='\u{205e}' | '\u{20a0}'..='\u{20c0}' => true,
-        '\u{3099}'..='\u{30ff}' | '\u{4e00}'..='\u{9fff}' | '\u{ac00}'..='\u{d7a3}' => true,
-        _ => c.general_category_group() != GeneralCategoryGroup::Other,
-    }
-}
-
 /// Compares as Java does, by UTF-16 code units: characters above U+FFFF come before U+E000.
 #[must_use]
 pub fn utf16_order(a: &str, b: &str) -> Ordering {
@@ -112,14 +98,6 @@ mod tests {
         assert_eq!(clean(b"\0a\tb\x7fc\x07"), "abc");
         assert_eq!(clean("a\u{200b}b\u{ad}c\u{feff}d\u{e000}e\u{85}f".as_bytes()), "abcdef");
         assert_eq!(clean("\u{ffff}\u{e0041}\u{378}x".as_bytes()), "x");
-    }
-
-    #[test]
-    fn what_is_not_looked_up_is_as_if_it_were() {
-        for c in '\0'..=char::MAX {
-            let stays = c.general_category_group() != GeneralCategoryGroup::Other;
-            assert_eq!(keeps(c), stays, "{}", c.escape_unicode());
-        }
     }
 
     #[test]

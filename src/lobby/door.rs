@@ -1,0 +1,243 @@
+//! The door of a room: who may come in.
+
+use std::cmp::Reverse;
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+
+use crate::customers::{Shares, network};
+use crate::limits;
+
+/// Who was kicked, and by what he is known again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcast<I> {
+    /// The one at this endpoint.
+    Endpoint(SocketAddr),
+    /// Everybody at an address; made by [`Outcast::everybody_at`].
+    Network(IpAddr),
+    /// The one who has shown that this ID is his; which address he had then.
+    Id(I, IpAddr),
+}
+
+impl<I> Outcast<I> {
+    /// Everybody at this address; of IPv6 in its /64.
+    #[must_use]
+    pub fn everybody_at(addr: IpAddr) -> Self {
+        Self::Network(network(addr))
+    }
+
+    /// The address that is meant.
+    const fn ip(&self) -> IpAddr {
+        match self {
+            Self::Endpoint(at) => at.ip(),
+            Self::Network(ip) | Self::Id(_, ip) => *ip,
+        }
+    }
+}
+
+/// The door of a room whose members have IDs of this type.
+#[derive(Clone, Debug)]
+pub struct Door<I> {
+    /// The most players, the host among them.
+    size: usize,
+    /// Nobody new comes in.
+    pub is_locked: bool,
+    password: Option<Box<str>>,
+    /// The oldest first.
+    barred: VecDeque<Outcast<I>>,
+}
+
+impl<I: PartialEq> Door<I> {
+    /// Open to everybody, as far as there are places for so many players.
+    #[must_use]
+    pub const fn new(size: usize) -> Self {
+        Self { size, is_locked: false, password: None, barred: VecDeque::new() }
+    }
+
+    /// The most players, the host among them.
+    #[must_use]
+    pub const fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Sets the most players, the host among them: 1 to [`limits::ROOM_PLAYERS`]. Who is in stays in.
+    /// False: there are no rooms of that size.
+    pub fn set_size(&mut self, size: usize) -> bool {
+        let may_be = (1..=limits::ROOM_PLAYERS).contains(&size);
+        if may_be {
+            self.size = size;
+        }
+        may_be
+    }
+
+    /// Whether a room with so many players, the host among them, has no place left.
+    #[must_use]
+    pub const fn is_full(&self, players: usize) -> bool {
+        players >= self.size
+    }
+
+    /// Sets the word that all who come in have to know; an empty one is none. False: it is longer than
+    /// [`limits::ROOM_PASSWORD`].
+    pub fn set_password(&mut self, password: &str) -> bool {
+        let may_be = password.len() <= limits::ROOM_PASSWORD;
+        if may_be {
+            self.password = Some(password).filter(|word| !word.is_empty()).map(Into::into);
+        }
+        may_be
+    }
+
+    /// Whether there is a password.
+    #[must_use]
+    pub const fn has_password(&self) -> bool {
+        self.password.is_some()
+    }
+
+    /// Whether the password is this one, or there is none. The time that it takes tells its length at
+    /// most. Who asks for others counts [guesses](super::guesses).
+    #[must_use]
+    pub fn opens_with(&self, word: Option<&str>) -> bool {
+        let Some(password) = self.password.as_deref() else { return true };
+        let word = word.unwrap_or_default();
+        let pairs = password.bytes().zip(word.bytes());
+        password.len() == word.len() && pairs.fold(0, |sum, (a, b)| sum | (a ^ b)) == 0
+    }
+
+    /// Keeps somebody out. If there are too many, one who belongs to the address that has most is
+    /// forgotten: nobody is let in again by somebody else who is kicked often.
+    pub fn bar(&mut self, outcast: Outcast<I>) {
+        if self.bars(&outcast) {
+            return;
+        }
+        if self.barred.len() >= limits::KICKED_PER_ROOM {
+            self.barred.remove(oldest_of_most(&self.barred));
+        }
+        self.barred.push_back(outcast);
+    }
+
+    /// Whether just this is kept out.
+    #[must_use]
+    pub fn bars(&self, outcast: &Outcast<I>) -> bool {
+        self.barred.contains(outcast)
+    }
+
+    /// Whether somebody at this endpoint is kept out, or because of the ID that he has shown to be his.
+    #[must_use]
+    pub fn keeps_out(&self, at: SocketAddr, id: Option<&I>) -> bool {
+        self.barred.iter().any(|outcast| match outcast {
+            Outcast::Endpoint(other) => *other == at,
+            Outcast::Network(ip) => *ip == network(at.ip()),
+            Outcast::Id(other, _) => Some(other) == id,
+        })
+    }
+
+    /// Lets everybody at this address in again, whatever he was known by.
+    pub fn let_in(&mut self, addr: IpAddr) {
+        self.barred.retain(|outcast| network(outcast.ip()) != network(addr));
+    }
+
+    /// Lets the one with this ID in again, and everybody at the address that he had.
+    pub fn let_in_id(&mut self, id: &I) {
+        let is_his =
+            |outcast: &&Outcast<I>| matches!(outcast, Outcast::Id(other, _) if other == id);
+        if let Some(addr) = self.barred.iter().find(is_his).map(Outcast::ip) {
+            self.let_in(addr);
+        }
+    }
+}
+
+fn oldest_of_most<I>(barred: &VecDeque<Outcast<I>>) -> usize {
+    let mut shares = Shares::<()>::default();
+    barred.iter().for_each(|outcast| _ = shares.add(outcast.ip(), 1));
+    let all = barred.iter().enumerate();
+    all.max_by_key(|(n, outcast)| (shares.of(outcast.ip()), Reverse(*n))).map_or(0, |(n, _)| n)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Kind = Outcast<&'static str>;
+
+    fn door() -> Door<&'static str> {
+        Door::new(limits::ROOM_PLAYERS)
+    }
+
+    fn at(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_room_has_as_many_places_as_its_host_says() {
+        let mut door = door();
+        assert!(!door.is_full(63) && door.is_full(64));
+        assert!(door.set_size(1) && door.is_full(1));
+        assert!(door.set_size(8) && !door.is_full(7) && door.is_full(8));
+        assert!(!door.set_size(0) && !door.set_size(65));
+        assert_eq!(door.size(), 8);
+    }
+
+    #[test]
+    fn a_password_opens_and_nothing_else() {
+        let mut door = door();
+        assert!(!door.has_password() && door.opens_with(None) && door.opens_with(Some("any")));
+        assert!(door.set_password("sesame") && door.has_password());
+        assert!(door.opens_with(Some("sesame")));
+        for wrong in [None, Some(""), Some("sesam"), Some("sesame "), Some("Sesame")] {
+            assert!(!door.opens_with(wrong), "{wrong:?}");
+        }
+        assert!(!door.set_password(&"x".repeat(limits::ROOM_PASSWORD + 1)));
+        assert!(door.opens_with(Some("sesame")), "one that is too long changes nothing");
+        assert!(door.set_password("") && door.opens_with(None));
+    }
+
+    #[test]
+    fn who_is_barred_is_known_by_endpoint_address_or_id() {
+        let mut door = door();
+        door.bar(Outcast::Endpoint(at("192.0.2.1:5")));
+        assert!(
+            door.keeps_out(at("192.0.2.1:5"), None) && !door.keeps_out(at("192.0.2.1:6"), None)
+        );
+        door.bar(Kind::everybody_at(at("192.0.2.2:5").ip()));
+        assert!(door.keeps_out(at("192.0.2.2:6"), None));
+        door.bar(Kind::everybody_at(at("[2001:db8::1]:5").ip()));
+        assert!(door.keeps_out(at("[2001:db8::ffff:2]:6"), None), "one /64 is one customer");
+        assert!(!door.keeps_out(at("[2001:db8:0:1::1]:5"), None));
+        door.bar(Outcast::Id("eve", at("192.0.2.3:5").ip()));
+        assert!(door.keeps_out(at("198.51.100.1:5"), Some(&"eve")));
+        assert!(
+            !door.keeps_out(at("192.0.2.3:5"), Some(&"bob")),
+            "the address alone is not barred"
+        );
+    }
+
+    #[test]
+    fn who_is_let_in_is_barred_by_nothing_any_more() {
+        let mut door = door();
+        let bar_all = |door: &mut Door<&'static str>| {
+            door.bar(Outcast::Endpoint(at("192.0.2.1:5")));
+            door.bar(Kind::everybody_at(at("192.0.2.1:5").ip()));
+            door.bar(Outcast::Id("eve", at("192.0.2.1:5").ip()));
+        };
+        bar_all(&mut door);
+        door.bar(Outcast::Endpoint(at("192.0.2.9:5")));
+        door.let_in(at("192.0.2.1:7").ip());
+        assert!(!door.keeps_out(at("192.0.2.1:5"), Some(&"eve")));
+        assert!(door.keeps_out(at("192.0.2.9:5"), None), "another one");
+        bar_all(&mut door);
+        door.let_in_id(&"bob");
+        assert!(door.keeps_out(at("192.0.2.1:5"), None));
+        door.let_in_id(&"eve");
+        assert!(!door.keeps_out(at("192.0.2.1:5"), Some(&"eve")));
+    }
+
+    #[test]
+    fn who_is_kicked_often_lets_nobody_else_in() {
+        let mut door = door();
+        door.bar(Outcast::Endpoint(at("192.0.2.1:5")));
+        for port in 0..1000 {
+            door.bar(Outcast::Endpoint(SocketAddr::new(at("203.0.113.1:1").ip(), port)));
+        }
+        assert!(door.keeps_out(at("192.0.2.1:5"), None));
+        assert!(door.keeps_out(at("203.0.113.1:999"), None), "the latest");
+        assert_eq!(door.barred.len(), limits::KICKED_PER_ROOM);
+    }
+}
