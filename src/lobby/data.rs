@@ -86,6 +86,12 @@ impl Filter {
         self.pairs.iter().map(|(key, value)| (&**key, &**value))
     }
 
+    /// Whether all rooms will do.
+    #[must_use]
+    pub fn is_all(&self) -> bool {
+        self.pairs.is_empty() && !self.is_free
+    }
+
     /// Whether a room is one, given the values of its keys and whether it is free.
     pub fn fits<'a>(&self, value_of: impl Fn(&str) -> Option<&'a str>, is_free: bool) -> bool {
         (is_free || !self.is_free)
@@ -93,10 +99,15 @@ impl Filter {
     }
 }
 
-fn check(key: &str, value: &str) -> Result<(), Unfit> {
+/// Whether a room may have this value of this key.
+#[must_use]
+pub fn is_fit(key: &str, value: &str) -> bool {
     let length = key.len() + "=".len() + value.len();
-    let is_fit = !key.is_empty() && !key.contains('=') && length <= limits::ROOM_DATA_BYTES;
-    if is_fit { Ok(()) } else { Err(Unfit::Pair) }
+    !key.is_empty() && !key.contains('=') && length <= limits::ROOM_DATA_BYTES
+}
+
+fn check(key: &str, value: &str) -> Result<(), Unfit> {
+    if is_fit(key, value) { Ok(()) } else { Err(Unfit::Pair) }
 }
 
 #[cfg(test)]

@@ -16,6 +16,15 @@ pub enum Outcast<I> {
     Network(IpAddr),
     /// The one who has shown that this ID is his; which address he had then.
     Id(I, IpAddr),
+    /// One player, known by his ID and his endpoint.
+    Player {
+        /// The ID.
+        id: I,
+        /// The endpoint.
+        at: SocketAddr,
+        /// Whether nobody of his address may come either, as he may have another port by then.
+        with_neighbours: bool,
+    },
 }
 
 impl<I> Outcast<I> {
@@ -28,7 +37,7 @@ impl<I> Outcast<I> {
     /// The address that is meant.
     const fn ip(&self) -> IpAddr {
         match self {
-            Self::Endpoint(at) => at.ip(),
+            Self::Endpoint(at) | Self::Player { at, .. } => at.ip(),
             Self::Network(ip) | Self::Id(_, ip) => *ip,
         }
     }
@@ -122,10 +131,14 @@ impl<I: PartialEq> Door<I> {
     /// Whether somebody at this endpoint is kept out, or because of the ID that he has shown to be his.
     #[must_use]
     pub fn keeps_out(&self, at: SocketAddr, id: Option<&I>) -> bool {
+        let near = network(at.ip());
         self.barred.iter().any(|outcast| match outcast {
             Outcast::Endpoint(other) => *other == at,
-            Outcast::Network(ip) => *ip == network(at.ip()),
+            Outcast::Network(ip) => *ip == near,
             Outcast::Id(other, _) => Some(other) == id,
+            Outcast::Player { id: other, at: there, with_neighbours } => {
+                *there == at || Some(other) == id || *with_neighbours && network(there.ip()) == near
+            }
         })
     }
 
@@ -136,8 +149,10 @@ impl<I: PartialEq> Door<I> {
 
     /// Lets the one with this ID in again, and everybody at the address that he had.
     pub fn let_in_id(&mut self, id: &I) {
-        let is_his =
-            |outcast: &&Outcast<I>| matches!(outcast, Outcast::Id(other, _) if other == id);
+        let is_his = |outcast: &&Outcast<I>| match outcast {
+            Outcast::Id(other, _) | Outcast::Player { id: other, .. } => other == id,
+            _ => false,
+        };
         if let Some(addr) = self.barred.iter().find(is_his).map(Outcast::ip) {
             self.let_in(addr);
         }
@@ -207,6 +222,19 @@ mod tests {
             !door.keeps_out(at("192.0.2.3:5"), Some(&"bob")),
             "the address alone is not barred"
         );
+    }
+
+    #[test]
+    fn a_player_is_barred_with_his_neighbours_or_without() {
+        for with_neighbours in [false, true] {
+            let mut door = door();
+            door.bar(Outcast::Player { id: "eve", at: at("192.0.2.1:5"), with_neighbours });
+            assert!(door.keeps_out(at("192.0.2.1:5"), None));
+            assert!(door.keeps_out(at("198.51.100.1:5"), Some(&"eve")));
+            assert_eq!(door.keeps_out(at("192.0.2.1:6"), Some(&"bob")), with_neighbours);
+            door.let_in_id(&"eve");
+            assert!(!door.keeps_out(at("192.0.2.1:5"), Some(&"eve")));
+        }
     }
 
     #[test]
