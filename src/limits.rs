@@ -553,12 +553,30 @@ pub const UNPROVEN_NETWORKS: usize = 16 * 1024;
 /// Default time after which a silent peer of a room is taken to be gone.
 pub const ROOM_SILENCE: Duration = Duration::from_secs(300);
 
+/// A host of a room that was told something [`NOTICE_COPIES`] times and has said nothing meanwhile is taken
+/// to be gone after this time more of silence. Clients show that they are there every ten or twenty seconds.
+pub const ROOM_DOUBT: Duration = Duration::from_secs(60);
+
 /// Hosts and clients of rooms in all. They take no descriptor, and less than 2 KB each.
 pub const ROOM_PEERS: usize = 32 * 1024;
 
 /// Clients of one room. More players than any game without a server of its own has, and few
 /// enough that telling all of them something is a small thing.
 pub const CLIENTS_PER_ROOM: usize = 64;
+
+/// Players of a room in which all are introduced to each other, the host among them: with each newcomer
+/// everybody in it is told, and begins to knock.
+pub const MESH_PLAYERS: usize = 32;
+
+/// Addresses in its own network that a peer of a room may name; they have to fit into a request.
+pub const ROOM_LAN_ENDPOINTS: usize = 4;
+
+/// Rooms at which one request looks that wants certain ones: some 50 microseconds. Where there are more
+/// it is told where to go on.
+pub const ROOMS_LOOKED_AT: usize = 512;
+
+/// Rooms that one request for any room tries to get into.
+pub const ROOMS_TRIED: usize = 8;
 
 /// Those who were kicked and are kept out of one room.
 pub const KICKED_PER_ROOM: usize = 64;

@@ -26,7 +26,6 @@ impl<T> ByFamily<T> {
     }
 
     /// Both.
-    #[cfg(test)]
     pub(super) fn both(&self) -> [&T; 2] {
         [&self.v4, &self.v6]
     }

@@ -74,8 +74,8 @@ pub fn of_datagram(data: &[u8]) -> Name {
         b"reg" | b"connect" => Name::Gmnet,
         b"udp" => Name::Events,
         // The last two are answers: who sends those is no client, and that has to be known.
-        b"status" | b"rh" | b"rl" | b"jr" | b"pc" | b"lr" | b"cr" | b"kc" | b"rn" | b"rc"
-        | b"ka" | b"k" | b"er" | b"rID" => Name::Rooms,
+        b"status" | b"rh" | b"rl" | b"jr" | b"qj" | b"pc" | b"lr" | b"cr" | b"kc" | b"li"
+        | b"rn" | b"rs" | b"rc" | b"ka" | b"k" | b"er" | b"rID" => Name::Rooms,
         _ => Name::Natpunch,
     }
 }

@@ -6,49 +6,102 @@ use std::time::Duration;
 use log::{debug, info, warn};
 
 use super::leaving::Why;
-use super::message::{Answer, Reason};
-use super::offers::Offer;
+use super::list;
+use super::message::{Answer, Reason, Wanted};
+use super::offers::{Offer, Place};
+use super::options::Options;
 use super::parted::How;
 use super::post::To;
-use super::table::Peer;
+use super::table::{Opening, Peer, set_all};
 use super::{Id, Key, Named, Rooms, Turn};
 use crate::clock::Now;
 use crate::customers::network;
-use crate::introductions::plan::{self, Wish};
+use crate::introductions::plan;
 use crate::limits;
+use crate::lobby::data::Data;
+use crate::lobby::guesses::Guess;
 
 impl Rooms {
     /// `rh`: makes a room with the sender as host.
-    pub(super) fn host(&mut self, turn: &mut Turn<'_, '_>, name: String) -> Result<(), Reason> {
+    pub(super) fn host(
+        &mut self,
+        turn: &mut Turn<'_, '_>,
+        name: String,
+        options: Options,
+    ) -> Result<(), Reason> {
         let before = self.table.peer_at(turn.from).map(|peer| (peer.id, peer.is_host));
         if let Some((id, true)) = before {
             self.answer_place(turn, id);
+            self.rename_again(turn, id, name);
             return Ok(());
         }
         if matches!(self.parted.just_now(turn.instant(), turn.from), Some((_, How::Closed))) {
             return Ok(());
         }
+        let opening = Opening { name, game: turn.game(&options), options };
+        if !can_be(&opening) {
+            return Err(Reason::BadRequest);
+        }
         if let Err(reason) = self.make_place(turn, None, false) {
-            return self.offer(turn, None, (name, Wish::default()), reason);
+            let lan = opening.options.lan.clone().into();
+            return self.offer(
+                turn,
+                None,
+                Place { opens: Some(opening), lan, ..Place::default() },
+                reason,
+            );
         }
         if let Some((id, false)) = before {
             self.end(turn.cx, id, Why::Left);
         }
-        let host = self.newcomer(turn, None);
-        let (id, room) = (host.id, host.room);
-        debug!("room {} opened by {}, who has not proved itself", Named(&name), turn.from);
-        self.table.open(turn.instant(), room, name, host);
+        let mut host = self.newcomer(turn, None);
+        host.lan = opening.options.lan.clone().into();
+        let id = host.id;
+        debug!("room {} opened by {}, who has not proved itself", Named(&opening.name), turn.from);
+        self.open(turn, opening, host);
         self.answer_place(turn, id);
         Ok(())
+    }
+
+    fn open(&mut self, turn: &Turn<'_, '_>, opening: Opening, host: Peer) {
+        let code = (opening.options.is_private == Some(true)).then(|| self.fresh_code());
+        self.table.open(turn.instant(), host.room, opening, code, host);
     }
 
     /// `jr`: introduces the sender to the host of a room.
     pub(super) fn join(
         &mut self,
         turn: &mut Turn<'_, '_>,
-        room: Id,
-        wish: Wish,
+        wanted: Wanted,
+        options: &Options,
     ) -> Result<(), Reason> {
+        let game = turn.game(options);
+        let room = match wanted {
+            Wanted::Id(id) => id,
+            Wanted::Code(code) => {
+                let room = self.table.by_code(code);
+                let is_right = || {
+                    room.and_then(|id| self.table.room(id)).is_some_and(|room| room.game == game)
+                };
+                match self.guesses.check(turn.instant(), (turn.from.ip(), "code"), is_right) {
+                    Guess::Right => room.ok_or(Reason::NoRoom)?,
+                    Guess::Wrong => return Err(Reason::NoRoom),
+                    Guess::TooMany => return Err(Reason::Limit),
+                }
+            }
+        };
+        self.join_room(turn, room, &game, options)
+    }
+
+    /// The same, with the room found.
+    pub(super) fn join_room(
+        &mut self,
+        turn: &mut Turn<'_, '_>,
+        room: Id,
+        game: &str,
+        options: &Options,
+    ) -> Result<(), Reason> {
+        let wish = options.wish;
         let before = self.table.peer_at(turn.from).map(|peer| peer.id);
         match self.table.peer_at(turn.from) {
             // A room that somebody may have opened in its name is in nobody's way.
@@ -67,22 +120,14 @@ impl Rooms {
             }
             _ => {}
         }
-        let wanted = self.table.room(room).filter(|room| !room.is_closing);
-        let wanted = wanted.ok_or(Reason::NoRoom)?;
-        if self.is_barred(room, turn.from) {
-            return Err(Reason::Kicked);
-        }
-        if let Some(host) = self.table.peer(wanted.host).map(|host| host.endpoint)
-            && plan::are_apart(turn.cx, wish, [turn.from, host])
-        {
-            self.log_families(turn.cx.now, turn.from, host);
-            return Err(Reason::Family);
-        }
+        self.may_enter(turn, room, game, options)?;
         if self.parted.just_now(turn.instant(), turn.from) == Some((room, How::Left)) {
             return Ok(());
         }
+        self.check_password(turn, room, options.password.as_deref())?;
         if let Err(reason) = self.make_place(turn, Some(room), false) {
-            return self.offer(turn, Some(room), (String::new(), wish), reason);
+            let lan = options.lan.clone().into();
+            return self.offer(turn, Some(room), Place { opens: None, wish, lan }, reason);
         }
         if self.offers.to(turn.from, Some(room)).is_none()
             && !self.may_tell_host(turn.cx, room, turn.from)
@@ -94,6 +139,7 @@ impl Rooms {
         }
         let mut client = self.newcomer(turn, Some(room));
         client.wish = wish;
+        client.lan = options.lan.clone().into();
         let id = client.id;
         self.table.join(turn.instant(), client);
         self.answer_place(turn, id);
@@ -102,14 +148,62 @@ impl Rooms {
         Ok(())
     }
 
+    /// Whether somebody new may come into a room, if there is a place and he knows the password.
+    fn may_enter(
+        &mut self,
+        turn: &Turn<'_, '_>,
+        id: Id,
+        game: &str,
+        options: &Options,
+    ) -> Result<(), Reason> {
+        let room = self.table.room(id).filter(|room| !room.is_closing && *room.game == *game);
+        let room = room.ok_or(Reason::NoRoom)?;
+        if self.is_barred(id, turn.from) {
+            return Err(Reason::Kicked);
+        }
+        if room.door.is_locked {
+            return Err(Reason::Locked);
+        }
+        if let Some(host) = self.table.peer(room.host).map(|host| host.endpoint)
+            && plan::are_apart(turn.cx, options.wish, [turn.from, host])
+        {
+            self.log_families(turn.cx.now, turn.from, host);
+            return Err(Reason::Family);
+        }
+        Ok(())
+    }
+
+    /// Who says nothing has not guessed.
+    fn check_password(
+        &mut self,
+        turn: &Turn<'_, '_>,
+        id: Id,
+        word: Option<&str>,
+    ) -> Result<(), Reason> {
+        let room = self.table.room(id).ok_or(Reason::NoRoom)?;
+        if !room.door.has_password() {
+            return Ok(());
+        }
+        let Some(word) = word else { return Err(Reason::BadKey) };
+        let is_right = || room.door.opens_with(Some(word));
+        match self.guesses.check(turn.instant(), (turn.from.ip(), id), is_right) {
+            Guess::Right => Ok(()),
+            Guess::Wrong => Err(Reason::BadKey),
+            Guess::TooMany => Err(Reason::Limit),
+        }
+    }
+
     /// `rc`: gives a peer its place back, at the endpoint where it is now.
     pub(super) fn come_back(
         &mut self,
         turn: &mut Turn<'_, '_>,
         id: Id,
         key: Key,
+        options: Options,
     ) -> Result<(), Reason> {
-        let Some(peer) = self.table.peer(id) else { return self.take_offer(turn, id, key) };
+        let Some(peer) = self.table.peer(id) else {
+            return self.take_offer(turn, id, key, options);
+        };
         let is_current = peer.key.is(key);
         let is_former = peer.came_by.is_some_and(|former| former.is(key));
         if peer.is_kept && (is_current || is_former && !peer.proved) {
@@ -128,13 +222,30 @@ impl Rooms {
             if !is_current && (peer.proved || !is_former) {
                 return Err(Reason::BadKey);
             }
+            let (room, is_host, heard) = (peer.room, peer.is_host, peer.heard);
             self.relocate(turn, id, key)?;
+            self.note_lan(turn, id, options);
             self.answer_place(turn, id);
             self.tell_new_endpoint(turn, id);
+            // What was said meanwhile has gone to where it was.
+            let renamed = self.table.room(room).and_then(|room| room.renamed);
+            if !is_host && renamed.is_some_and(|renamed| renamed >= heard) {
+                self.tell_name(turn, id);
+            }
             return Ok(());
         }
+        self.note_lan(turn, id, options);
         self.answer_place(turn, id);
         Ok(())
+    }
+
+    /// A peer has said where it is in its own network.
+    fn note_lan(&mut self, turn: &mut Turn<'_, '_>, id: Id, options: Options) {
+        let Some(peer) = self.table.peer_mut(id) else { return };
+        if !options.lan.is_empty() && *peer.lan != *options.lan {
+            peer.lan = options.lan.into();
+            self.tell_lan(turn.cx, id);
+        }
     }
 
     /// A peer has shown its key from where it was told it: it hears what is sent there.
@@ -149,29 +260,39 @@ impl Rooms {
     }
 
     /// A peer has the place that it was offered.
-    fn take_offer(&mut self, turn: &mut Turn<'_, '_>, id: Id, key: Key) -> Result<(), Reason> {
+    fn take_offer(
+        &mut self,
+        turn: &mut Turn<'_, '_>,
+        id: Id,
+        key: Key,
+        options: Options,
+    ) -> Result<(), Reason> {
         let offer = self.offers.shown(turn.from, id, key).cloned();
-        let Offer { room, name, wish, .. } = offer.ok_or(Reason::NoRoom)?;
-        if name.is_none() {
-            self.table.room(room).ok_or(Reason::NoRoom)?;
+        let Offer { room, place, .. } = offer.ok_or(Reason::NoRoom)?;
+        if place.opens.is_none() {
+            let wanted = self.table.room(room).ok_or(Reason::NoRoom)?;
+            if wanted.door.is_locked {
+                return Err(Reason::Locked);
+            }
             if self.is_barred(room, turn.from) {
                 return Err(Reason::Kicked);
             }
         }
-        self.make_place(turn, name.is_none().then_some(room), true)?;
+        self.make_place(turn, place.opens.is_none().then_some(room), true)?;
         if let Some(other) = self.table.peer_at(turn.from).map(|other| other.id) {
             self.end(turn.cx, other, Why::Left);
             self.parted.forget(turn.from);
         }
         self.offers.forget(turn.from);
         let mut peer = Peer::new(id, key, room, turn.from, turn.via);
-        match name {
-            Some(name) => {
+        peer.lan = if options.lan.is_empty() { place.lan } else { options.lan.into() };
+        match place.opens {
+            Some(opening) => {
                 peer.is_host = true;
-                self.table.open(turn.instant(), room, name, peer);
+                self.open(turn, opening, peer);
             }
             None => {
-                (peer.knows_host, peer.wish) = (true, wish);
+                (peer.knows_host, peer.wish) = (true, place.wish);
                 self.table.join(turn.instant(), peer);
             }
         }
@@ -217,7 +338,8 @@ impl Rooms {
         let to = To::from(peer);
         let own = Answer::Own(id, peer.key);
         if peer.is_host {
-            return self.post.send_place(turn.cx, to, Some(Answer::Hosting(room.id)), own);
+            let hosting = Answer::Hosting(room.id, room.code);
+            return self.post.send_place(turn.cx, to, Some(hosting), own);
         }
         let Some(host) = self.table.peer(room.host) else { return };
         let host_at = self.told_at(turn.cx, host, peer);
@@ -235,7 +357,7 @@ impl Rooms {
     /// Somebody who comes into a room, or opens one (`None`): as it was offered, if it was.
     fn newcomer(&mut self, turn: &Turn<'_, '_>, room: Option<Id>) -> Peer {
         let (id, key, room, is_host) = match self.offers.to(turn.from, room) {
-            Some(offer) => (offer.id, offer.key, offer.room, offer.name.is_some()),
+            Some(offer) => (offer.id, offer.key, offer.room, offer.place.opens.is_some()),
             None => {
                 let (id, key) = (self.fresh_id(), self.fresh_key());
                 (id, key, room.unwrap_or_else(|| self.fresh_id()), room.is_none())
@@ -253,7 +375,7 @@ impl Rooms {
         &mut self,
         turn: &mut Turn<'_, '_>,
         room: Option<Id>,
-        (name, wish): (String, Wish),
+        place: Place,
         reason: Reason,
     ) -> Result<(), Reason> {
         if reason == Reason::Busy || self.in_the_way(turn, room, Duration::ZERO).is_err() {
@@ -272,15 +394,14 @@ impl Rooms {
                 (id, key, room.unwrap_or_else(|| self.fresh_id()))
             }
         };
-        let name = room.is_none().then_some(name);
-        self.offers.make(turn.instant(), turn.from, Offer { id, key, room: at, name, wish });
+        self.offers.make(turn.instant(), turn.from, Offer { id, key, room: at, place });
         let host = self.table.room(at).and_then(|room| self.table.peer(room.host));
         let place = match host {
             Some(host) => {
                 let host_at = self.directly(turn.cx, host.endpoint, turn.from);
                 Answer::Joined(at, id, host_at)
             }
-            None => Answer::Hosting(at),
+            None => Answer::Hosting(at, None),
         };
         let to = self.back(turn);
         self.post.send_place(turn.cx, to, Some(place), Answer::Own(id, key));
@@ -326,11 +447,16 @@ impl Rooms {
         patience: Duration,
     ) -> Result<Option<Id>, Reason> {
         let room = self.table.room(room).ok_or(Reason::NoRoom)?;
-        if room.clients.len() < limits::CLIENTS_PER_ROOM {
+        if !room.is_full() {
             return Ok(None);
         }
+        // Its host may have made it smaller, and who goes is no place then.
+        if room.players() > room.door.size() {
+            return Err(Reason::Full);
+        }
         let unproved = self.table.gives_way(turn.instant(), &room.clients, patience);
-        let last = unproved.or_else(|| self.table.largest_in(room, turn.from.ip()));
+        let largest = || self.table.largest_in(room, turn.from.ip());
+        let last = if room.has_own_size() { unproved } else { unproved.or_else(largest) };
         last.ok_or(Reason::Full).map(Some)
     }
 
@@ -389,4 +515,12 @@ impl Rooms {
             info!("client {at} introduced to host {host} of room {}", self.named(id));
         }
     }
+}
+
+/// Whether there can be a room like that.
+fn can_be(opening: &Opening) -> bool {
+    let Opening { name, options, .. } = opening;
+    let mut data = Data::default();
+    let is_small = !options.is_mesh || options.max.is_none_or(|max| max <= limits::MESH_PLAYERS);
+    is_small && set_all(&mut data, options) && list::fits(name, &data)
 }

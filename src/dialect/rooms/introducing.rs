@@ -35,6 +35,12 @@ impl Rooms {
     /// A peer has shown that it is where it seems to be: now others are told who could not be
     /// before, and which ports it may have.
     pub(super) fn tell_proven(&mut self, cx: &mut Context<'_>, id: Id) {
+        self.tell_other_side(cx, id);
+        self.introduce_to_others(cx, id);
+        self.tell_lan(cx, id);
+    }
+
+    fn tell_other_side(&mut self, cx: &mut Context<'_>, id: Id) {
         let Some(peer) = self.table.peer(id) else { return };
         let Some(room) = self.table.room(peer.room) else { return };
         if peer.is_host {
@@ -61,7 +67,7 @@ impl Rooms {
     }
 
     /// Tells a peer which ports another one is going to have, if that is known.
-    fn foretell(&mut self, cx: &mut Context<'_>, who: Id, whom: Id) {
+    pub(super) fn foretell(&mut self, cx: &mut Context<'_>, who: Id, whom: Id) {
         let ports = self.next_ports(cx, who, whom);
         if let Some(other) = self.table.peer(whom) {
             self.post.foretell(cx, other, who, &ports);
@@ -180,13 +186,14 @@ impl Rooms {
         }
     }
 
-    /// The client asks again. Unless it only sends again, its host may not have heard of it.
+    /// The client asks again. Unless it only sends again, its host may not have heard of it, or it was
+    /// started anew.
     pub(super) fn introduce_again(&mut self, turn: &mut Turn<'_, '_>, id: Id) {
         let Some(client) = self.table.peer(id) else { return };
         let host = self.table.room(client.room).and_then(|room| self.table.peer(room.host));
         let is_told =
             host.is_some_and(|host| self.post.is_pending(host.endpoint, Subject::Peer(id)));
-        if client.status != Status::Connected && !is_told {
+        if !is_told {
             self.introduce(turn.cx, id);
         }
     }

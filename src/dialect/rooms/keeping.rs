@@ -26,6 +26,7 @@ impl Rooms {
         } else {
             self.table.restore(id);
             self.introduce(turn.cx, id);
+            self.introduce_to_others(turn.cx, id);
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ use super::parted::How;
 use super::post::Subject;
 use super::table::Outcast;
 use super::{Id, Named, Rooms, Turn};
+use crate::customers::network;
 use crate::dialect::Context;
 
 /// Why a peer is gone.
@@ -42,7 +43,7 @@ impl Rooms {
     /// `lr`: the sender leaves.
     pub(super) fn leave(&mut self, turn: &mut Turn<'_, '_>) -> Result<(), Reason> {
         let (id, room) = match self.place(turn) {
-            Ok(peer) if peer.is_host => return Err(Reason::BadRequest),
+            Ok(peer) if peer.is_host => return self.leave_as_host(turn),
             Ok(peer) => (peer.id, peer.room),
             Err(reason) => return self.answer_former(turn, How::Left, reason),
         };
@@ -90,10 +91,15 @@ impl Rooms {
         if peer.is_some_and(|peer| peer.is_host) {
             return Err(Reason::BadRequest);
         }
-        let endpoint = peer.map(|peer| peer.endpoint);
+        let known = peer.map(|peer| (peer.endpoint, peer.proved));
         self.answer(turn, Answer::KickedId(id));
-        if let Some(endpoint) = endpoint {
-            self.kick(turn, room, id, Outcast::Endpoint(endpoint));
+        if let (Some((at, is_proven)), Some(room)) = (known, self.table.room_mut(room)) {
+            // Who has not shown a key may have been somebody else, and who is at the host's own address
+            // shares it with the host.
+            let with_neighbours = is_proven && network(at.ip()) != network(turn.from.ip());
+            room.door.bar(Outcast::Player { id, at, with_neighbours });
+            let room = room.id;
+            self.kick(turn, room, id);
         }
         Ok(())
     }
@@ -101,16 +107,13 @@ impl Rooms {
     /// Whether somebody may not enter a room.
     pub(super) fn is_barred(&self, id: Id, from: SocketAddr) -> bool {
         let Some(room) = self.table.room(id) else { return false };
-        let known_as = self.known_as(id, from).map(Outcast::Ip);
-        [Some(Outcast::Endpoint(from)), Some(Outcast::Ip(from.ip())), known_as]
-            .into_iter()
-            .flatten()
-            .any(|outcast| room.bars(outcast))
+        let known_as = self.known_as(id, from).map(Outcast::everybody_at);
+        room.door.keeps_out(from, None) || known_as.is_some_and(|them| room.door.bars(&them))
     }
 
     /// Whether who is at this endpoint is at that address, or the host of the room takes it for that.
     fn is_at(&self, room: Id, at: SocketAddr, ip: IpAddr) -> bool {
-        at.ip() == ip || self.known_as(room, at) == Some(ip)
+        network(at.ip()) == network(ip) || self.known_as(room, at) == Some(ip)
     }
 
     /// The address by which the host of a room knows who is at this endpoint.
@@ -124,23 +127,22 @@ impl Rooms {
         let id = self.own_room(turn)?;
         self.answer(turn, Answer::KickedIp(ip));
         let Some(room) = self.table.room_mut(id) else { return Ok(()) };
-        room.bar(Outcast::Ip(ip));
+        room.door.bar(Outcast::everybody_at(ip));
         let clients = room.clients.clone();
         for client in clients {
             if self.table.peer(client).is_some_and(|peer| self.is_at(id, peer.endpoint, ip)) {
-                self.kick(turn, id, client, Outcast::Ip(ip));
+                self.kick(turn, id, client);
             }
         }
         Ok(())
     }
 
-    fn kick(&mut self, turn: &mut Turn<'_, '_>, id: Id, client: Id, outcast: Outcast) {
-        let Some(room) = self.table.room_mut(id) else { return };
-        room.bar(outcast);
+    fn kick(&mut self, turn: &mut Turn<'_, '_>, id: Id, client: Id) {
         let Some(peer) = self.table.leave(&mut turn.cx.shared.unproven, client) else { return };
         self.parted.note(turn.instant(), peer.endpoint, (id, How::Kicked));
         self.post.confirm(turn.from, client);
         self.post.notify_former(turn.cx, &peer, Answer::Kicked(id));
+        self.tell_others_gone(turn.cx, id, client);
         let is_proven = self.table.peer_at(turn.from).is_some_and(|host| host.proved);
         if let Some(level) = self.lines.level(turn.cx.now, turn.from.ip(), is_proven) {
             log!(level, "client {} kicked from room {}", peer.endpoint, self.named(id));
@@ -159,6 +161,9 @@ impl Rooms {
         let has_shown_key = is_proven || peer.came_by.is_some();
         let is_kept = has_shown_key && !was_kept && matches!(why, Why::Left | Why::Echoes);
         if is_host {
+            if matches!(why, Why::Silent | Why::MadePlace) && self.hand_over(cx, room) {
+                return;
+            }
             if !is_kept {
                 return self.close_room(cx, room, why);
             }
@@ -181,6 +186,9 @@ impl Rooms {
         let host = self.table.room(room).and_then(|room| self.table.peer(room.host));
         if let Some(host) = host.filter(|_| is_told) {
             self.post.notify(cx, host, Subject::Peer(id), Answer::Gone(id));
+        }
+        if is_proven {
+            self.tell_others_gone(cx, room, id);
         }
         if let Some(level) = self.lines.level(cx.now, endpoint.ip(), is_proven) {
             let how = if has_left { "left" } else { "is gone from" };

@@ -4,51 +4,110 @@ use std::io::Write;
 use std::net::IpAddr;
 
 use super::field::{self, Id};
-use super::message::Reason;
+use super::message::{LONGEST_ANSWER, Reason};
+use super::options::write_pair;
 use super::table::{Room, Table};
+use crate::limits;
+use crate::lobby::data::{Data, Filter};
 
-/// Last field of a page that is not the last one.
-const MORE: &[u8] = b":+";
+/// What somebody looks for.
+#[derive(Debug)]
+pub(super) struct Query<'a> {
+    pub(super) game: &'a str,
+    /// The page begins behind this room; `None` for the first one.
+    pub(super) after: Option<Id>,
+    pub(super) filter: &'a Filter,
+    /// Whether entries have all that there is to say.
+    pub(super) tells_all: bool,
+    /// Who gets it.
+    pub(super) reader: IpAddr,
+    /// Whether rooms of the other family are wanted too, as the relay has both.
+    pub(super) of_both_families: bool,
+    /// How long the page may be.
+    pub(super) space: usize,
+}
 
-/// Writes the page that begins behind a room, or the first one, in at most that much space, for a
-/// reader at this address; with those of the other family, if the relay has both.
+/// Writes a page. The last field of one that is not the last one is `+`, and if entries tell all, behind
+/// that the room from which the next one goes on.
 ///
 /// # Errors
 /// `NoRoom` if the room is gone, so that nobody knows where the page begins; `Limit` if there is
 /// no space for one room.
-pub(super) fn page(
-    table: &Table,
-    after: Option<Id>,
-    (reader, of_both_families): (IpAddr, bool),
-    space: usize,
-    bytes: &mut Vec<u8>,
-) -> Result<(), Reason> {
-    let mut rooms = table.newest_after(after, reader, of_both_families).ok_or(Reason::NoRoom)?;
+pub(super) fn page(table: &Table, query: &Query<'_>, bytes: &mut Vec<u8>) -> Result<(), Reason> {
+    let rooms = table.newest_after(query.game, query.after, query.reader, query.of_both_families);
+    let mut rooms = rooms.ok_or(Reason::NoRoom)?.peekable();
+    let more = if query.tells_all { ":+0123456789abcdef".len() } else { ":+".len() };
     bytes.extend_from_slice(b"rl");
-    let Some(first) = rooms.next() else {
-        bytes.push(b':');
-        return Ok(());
-    };
-    write_entry(first, bytes);
-    if bytes.len() + MORE.len() > space {
-        return Err(Reason::Limit);
-    }
-    for room in rooms {
+    let (mut last, mut looked_at) = (None, 0);
+    while let Some(room) = rooms.peek() {
         let end = bytes.len();
-        write_entry(room, bytes);
-        if bytes.len() + MORE.len() > space {
-            bytes.truncate(end);
-            bytes.extend_from_slice(MORE);
-            break;
+        let is_wanted = query.filter.fits(|key| room.data.get(key), room.is_free());
+        if is_wanted {
+            write_entry(room, query.tells_all, bytes);
         }
+        let has_space = bytes.len() + more <= query.space;
+        if !has_space || looked_at >= limits::ROOMS_LOOKED_AT {
+            bytes.truncate(end);
+            return end_page(last.filter(|_| has_space || end > 2), query.tells_all, bytes);
+        }
+        last = Some(room.id);
+        looked_at += usize::from(!query.filter.is_all());
+        rooms.next();
+    }
+    if bytes.len() == "rl".len() {
+        bytes.push(b':');
+    }
+    Ok(())
+}
+
+/// The page ends behind this room, but not the list.
+fn end_page(last: Option<Id>, tells_all: bool, bytes: &mut Vec<u8>) -> Result<(), Reason> {
+    let last = last.ok_or(Reason::Limit)?;
+    bytes.extend_from_slice(b":+");
+    if tells_all {
+        last.write(bytes);
     }
     Ok(())
 }
 
 /// The host is a player, too.
-fn write_entry(room: &Room, bytes: &mut Vec<u8>) {
+fn write_entry(room: &Room, tells_all: bool, bytes: &mut Vec<u8>) {
     // Writing to memory does not fail.
     let _ = write!(bytes, ":{},", room.id);
     field::encode(&room.name, bytes);
-    let _ = write!(bytes, ",open,{}", 1 + room.clients.len());
+    let _ = write!(bytes, ",{},{}", status(room, tells_all), room.players());
+    if tells_all {
+        let _ = write!(bytes, ",{}", room.door.size());
+        for (key, value) in room.data.iter() {
+            bytes.push(b',');
+            write_pair(key, value, bytes);
+        }
+    }
+}
+
+/// Who has not asked for more knows of no room that is full, but of those whose hosts have said how many
+/// may be in it.
+const fn status(room: &Room, tells_all: bool) -> &'static str {
+    if room.door.is_locked {
+        "locked"
+    } else if room.is_full() && (tells_all || room.has_own_size()) {
+        "full"
+    } else if room.door.has_password() {
+        "password"
+    } else {
+        "open"
+    }
+}
+
+/// Whether a room with this name and this data can be listed at all: else nobody behind it would find his.
+pub(super) fn fits(name: &str, data: &Data) -> bool {
+    /// All else of a page with one entry.
+    const REST: usize = "rl:0123456789abcdef,,password,64,64:+0123456789abcdef".len();
+    let mut bytes = Vec::new();
+    field::encode(name, &mut bytes);
+    for (key, value) in data.iter() {
+        bytes.push(b',');
+        write_pair(key, value, &mut bytes);
+    }
+    bytes.len() + REST <= LONGEST_ANSWER
 }

@@ -1,19 +1,21 @@
-//! One datagram, one message: requests are read here, answers written.
+//! One datagram, one message: requests are read here; what the server sends is in `answer`.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io::Write;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
+pub use super::answer::{Answer, Reason};
 use super::field::{self, Id, Key};
-use crate::dialect::addr::push_port;
-use crate::introductions::plan::Wish;
+pub use super::options::LONGEST_NAME;
+use super::options::{Allowed, Options};
+use crate::lobby::code::Code;
+use crate::lobby::names::clean;
 
 /// The longest request, in bytes.
 pub const LONGEST_REQUEST: usize = 512;
 /// The longest answer, in bytes: fits every path through the internet.
 pub const LONGEST_ANSWER: usize = 1200;
-/// The longest name of a room, in bytes of UTF-8.
-pub const LONGEST_NAME: usize = 64;
 
 /// The first field of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -26,6 +28,8 @@ pub enum Verb {
     Rl,
     /// Join a room.
     Jr,
+    /// Join any room.
+    Qj,
     /// How a punch ended.
     Pc,
     /// Leave the room.
@@ -34,8 +38,12 @@ pub enum Verb {
     Cr,
     /// Kick a client.
     Kc,
+    /// Let somebody in again.
+    Li,
     /// Rename the room.
     Rn,
+    /// Say something else of the room.
+    Rs,
     /// Come back.
     Rc,
     /// Still here.
@@ -44,16 +52,19 @@ pub enum Verb {
 
 impl Verb {
     /// All of them, with their text.
-    pub const ALL: [(Self, &str); 11] = [
+    pub const ALL: [(Self, &str); 14] = [
         (Self::Status, "status"),
         (Self::Rh, "rh"),
         (Self::Rl, "rl"),
         (Self::Jr, "jr"),
+        (Self::Qj, "qj"),
         (Self::Pc, "pc"),
         (Self::Lr, "lr"),
         (Self::Cr, "cr"),
         (Self::Kc, "kc"),
+        (Self::Li, "li"),
         (Self::Rn, "rn"),
+        (Self::Rs, "rs"),
         (Self::Rc, "rc"),
         (Self::Ka, "ka"),
     ];
@@ -71,17 +82,28 @@ impl fmt::Display for Verb {
     }
 }
 
+/// The room that somebody wants to join.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// The one with this ID.
+    Id(Id),
+    /// The private one with this code.
+    Code(Code),
+}
+
 /// What a peer wants.
 #[derive(Clone, Debug)]
 pub enum Request {
     /// `status`
     Status,
     /// `rh:NAME`
-    Host(String),
+    Host(String, Options),
     /// `rl:AFTER`
-    List(Option<Id>),
-    /// `jr:ROOM`, `jr:ROOM:always` or `jr:ROOM:never`
-    Join(Id, Wish),
+    List(Option<Id>, Options),
+    /// `jr:ROOM` or `jr:CODE`
+    Join(Wanted, Options),
+    /// `qj`
+    JoinAny(Options),
     /// `pc:CLIENT:ok` or `pc:CLIENT:fail`
     Punched(Id, bool),
     /// `lr`
@@ -92,10 +114,16 @@ pub enum Request {
     KickId(Id),
     /// `kc:ip:IP`
     KickIp(IpAddr),
+    /// `li:id:CLIENT`
+    LetInId(Id),
+    /// `li:ip:IP`
+    LetInIp(IpAddr),
     /// `rn:NAME`
     Rename(String),
+    /// `rs`
+    Set(Options),
     /// `rc:CLIENT:KEY`
-    Return(Id, Key),
+    Return(Id, Key, Options),
     /// `ka`
     KeepAlive,
 }
@@ -138,10 +166,22 @@ impl Request {
             return Err(Bad::Answer);
         }
         let verb = Verb::read(first).ok_or(Bad::Foreign)?;
-        let args = [fields.next(), fields.next(), fields.next()];
-        let too_much = data.len() > LONGEST_REQUEST || fields.next().is_some();
-        let request = if too_much { None } else { Self::of_keyed(verb, args) };
-        request.ok_or(Bad::Malformed(verb))
+        let malformed = Bad::Malformed(verb);
+        if data.len() > LONGEST_REQUEST {
+            return Err(malformed);
+        }
+        let request = match verb {
+            Verb::Rh | Verb::Rl | Verb::Jr | Verb::Qj | Verb::Rc => {
+                Self::with_options(verb, fields).map(|request| (request, None))
+            }
+            Verb::Rs => Self::changes(text),
+            _ => {
+                let args = [fields.next(), fields.next(), fields.next()];
+                let is_too_much = fields.next().is_some();
+                if is_too_much { None } else { Self::of_keyed(verb, args) }
+            }
+        };
+        request.ok_or(malformed)
     }
 
     /// The request with these fields behind the verb, the last of which may be a key if the request is
@@ -153,7 +193,7 @@ impl Request {
         let (args, key, rest) = match verb {
             Verb::Lr | Verb::Cr | Verb::Ka => ([None, None], first, second),
             Verb::Rn => ([first, None], second, third),
-            Verb::Kc | Verb::Pc => ([first, second], third, None),
+            Verb::Kc | Verb::Li | Verb::Pc => ([first, second], third, None),
             _ => ([first, second], None, third),
         };
         let key = match key {
@@ -167,25 +207,55 @@ impl Request {
     fn of(verb: Verb, args: [Option<&[u8]>; 2]) -> Option<Self> {
         Some(match (verb, args) {
             (Verb::Status, [None, _]) => Self::Status,
-            (Verb::Rh, [None, _]) => Self::Host(String::new()),
-            (Verb::Rh, [Some(text), None]) => Self::Host(name(text)?),
-            (Verb::Rl, [None, _]) => Self::List(None),
-            (Verb::Rl, [Some(after), None]) => Self::List(Some(field::id(after)?)),
-            (Verb::Jr, [Some(room), None]) => Self::Join(field::id(room)?, Wish::default()),
-            (Verb::Jr, [Some(room), Some(wish)]) => Self::Join(field::id(room)?, Wish::read(wish)?),
             (Verb::Pc, [Some(client), Some(b"ok")]) => Self::Punched(field::id(client)?, true),
             (Verb::Pc, [Some(client), Some(b"fail")]) => Self::Punched(field::id(client)?, false),
             (Verb::Lr, [None, _]) => Self::Leave,
             (Verb::Cr, [None, _]) => Self::Close,
             (Verb::Kc, [Some(b"id"), Some(client)]) => Self::KickId(field::id(client)?),
             (Verb::Kc, [Some(b"ip"), Some(ip)]) => Self::KickIp(field::ip(ip)?),
+            (Verb::Li, [Some(b"id"), Some(client)]) => Self::LetInId(field::id(client)?),
+            (Verb::Li, [Some(b"ip"), Some(ip)]) => Self::LetInIp(field::ip(ip)?),
             (Verb::Rn, [Some(text), None]) => Self::Rename(name(text)?),
-            (Verb::Rc, [Some(client), Some(key)]) => {
-                Self::Return(field::id(client)?, field::key(key)?)
-            }
             (Verb::Ka, [None, _]) => Self::KeepAlive,
             _ => return None,
         })
+    }
+
+    /// The request with these fields behind the verb, the last of which are options.
+    fn with_options<'a>(verb: Verb, mut fields: impl Iterator<Item = &'a [u8]>) -> Option<Self> {
+        Some(match verb {
+            Verb::Rh => {
+                let name = fields.next().map_or(Some(String::new()), name)?;
+                Self::Host(name, Options::read(fields, Allowed::Opening)?)
+            }
+            Verb::Rl => {
+                let first = fields.next();
+                let after = first.and_then(field::id);
+                let fields = first.filter(|_| after.is_none()).into_iter().chain(fields);
+                Self::List(after, Options::read(fields, Allowed::Search)?)
+            }
+            Verb::Jr => {
+                let wanted = fields.next()?;
+                let by_code = || Code::read(wanted).map(Wanted::Code);
+                let wanted = field::id(wanted).map(Wanted::Id).or_else(by_code)?;
+                Self::Join(wanted, Options::read(fields, Allowed::Entrance)?)
+            }
+            Verb::Qj => Self::JoinAny(Options::read(fields, Allowed::AnyEntrance)?),
+            Verb::Rc => {
+                let (client, key) = (field::id(fields.next()?)?, field::key(fields.next()?)?);
+                Self::Return(client, key, Options::read(fields, Allowed::Place)?)
+            }
+            _ => return None,
+        })
+    }
+
+    /// `rs` with all its fields, and the key that it may end with.
+    fn changes(text: &[u8]) -> Option<(Self, Option<Key>)> {
+        let is_colon = |b: &u8| *b == b':';
+        let key = text.rsplit(is_colon).next().and_then(field::key);
+        let options = text.split(is_colon).count() - 1 - usize::from(key.is_some());
+        let options = text.split(is_colon).skip(1).take(options);
+        Some((Self::Set(Options::read(options, Allowed::Changes)?), key))
     }
 
     /// The first field.
@@ -193,14 +263,17 @@ impl Request {
     pub const fn verb(&self) -> Verb {
         match self {
             Self::Status => Verb::Status,
-            Self::Host(_) => Verb::Rh,
-            Self::List(_) => Verb::Rl,
+            Self::Host(..) => Verb::Rh,
+            Self::List(..) => Verb::Rl,
             Self::Join(..) => Verb::Jr,
+            Self::JoinAny(_) => Verb::Qj,
             Self::Punched(..) => Verb::Pc,
             Self::Leave => Verb::Lr,
             Self::Close => Verb::Cr,
             Self::KickId(_) | Self::KickIp(_) => Verb::Kc,
+            Self::LetInId(_) | Self::LetInIp(_) => Verb::Li,
             Self::Rename(_) => Verb::Rn,
+            Self::Set(_) => Verb::Rs,
             Self::Return(..) => Verb::Rc,
             Self::KeepAlive => Verb::Ka,
         }
@@ -211,33 +284,48 @@ impl Request {
         let verb = self.verb();
         // Writing to memory does not fail.
         let _ = match self {
-            Self::Host(name) | Self::Rename(name) => {
+            Self::Host(name, _) | Self::Rename(name) => {
                 let written = write!(bytes, "{verb}:");
                 field::encode(name, bytes);
                 written
             }
-            Self::List(Some(id)) => write!(bytes, "{verb}:{id}"),
-            Self::Join(id, wish) => {
-                let written = write!(bytes, "{verb}:{id}");
-                if let Some(wish) = wish.text() {
-                    bytes.push(b':');
-                    bytes.extend_from_slice(wish.as_bytes());
-                }
-                written
-            }
+            Self::List(Some(id), _) | Self::Join(Wanted::Id(id), _) => write!(bytes, "{verb}:{id}"),
+            Self::Join(Wanted::Code(code), _) => write!(bytes, "{verb}:{code}"),
             Self::Punched(client, true) => write!(bytes, "{verb}:{client}:ok"),
             Self::Punched(client, false) => write!(bytes, "{verb}:{client}:fail"),
-            Self::KickId(client) => write!(bytes, "{verb}:id:{client}"),
-            Self::KickIp(ip) => {
+            Self::KickId(client) | Self::LetInId(client) => write!(bytes, "{verb}:id:{client}"),
+            Self::KickIp(ip) | Self::LetInIp(ip) => {
                 let written = write!(bytes, "{verb}:ip:");
                 field::encode_ip(*ip, bytes);
                 written
             }
-            Self::Return(client, key) => write!(bytes, "{verb}:{client}:{key}"),
-            Self::Status | Self::List(None) | Self::Leave | Self::Close | Self::KeepAlive => {
+            Self::Return(client, key, _) => write!(bytes, "{verb}:{client}:{key}"),
+            Self::Status
+            | Self::List(None, _)
+            | Self::JoinAny(_)
+            | Self::Set(_)
+            | Self::Leave
+            | Self::Close
+            | Self::KeepAlive => {
                 write!(bytes, "{verb}")
             }
         };
+        if let Some(options) = self.options() {
+            options.write(bytes);
+        }
+    }
+
+    /// What it says behind its first fields, if it may.
+    const fn options(&self) -> Option<&Options> {
+        match self {
+            Self::Host(_, options)
+            | Self::List(_, options)
+            | Self::Join(_, options)
+            | Self::JoinAny(options)
+            | Self::Set(options)
+            | Self::Return(_, _, options) => Some(options),
+            _ => None,
+        }
     }
 }
 
@@ -268,153 +356,10 @@ fn split_key(text: &[u8]) -> Option<(&[u8], &[u8])> {
 /// to a server that somebody made it go to, and two servers would answer each other for ever.
 fn name(field: &[u8]) -> Option<String> {
     let name = field::decode(field)?;
-    (name.len() <= LONGEST_NAME && field::id(name.as_bytes()).is_none()).then_some(name)
-}
-
-/// Why a request is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Reason {
-    /// There is no such room, or the peer is in none.
-    NoRoom,
-    /// Only the host of the room may do that.
-    NotHost,
-    /// The room has no place left.
-    Full,
-    /// The host has kicked this peer.
-    Kicked,
-    /// The server is full or about to stop.
-    Busy,
-    /// The fields are wrong, or it makes no sense here.
-    BadRequest,
-    /// The key is not that of the peer.
-    BadKey,
-    /// The address of the peer does too much.
-    Limit,
-    /// One side has IPv4 and the other IPv6, so that they cannot reach each other.
-    Family,
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NoRoom => "noroom",
-            Self::NotHost => "nothost",
-            Self::Full => "full",
-            Self::Kicked => "kicked",
-            Self::Busy => "busy",
-            Self::BadRequest => "badrequest",
-            Self::BadKey => "badkey",
-            Self::Limit => "limit",
-            Self::Family => "family",
-        })
-    }
-}
-
-/// What the server sends, but for pages of the list.
-#[derive(Clone, Copy, Debug)]
-pub enum Answer<'a> {
-    /// `OK`
-    Ok,
-    /// `BUSY`
-    Busy,
-    /// `rh:ROOM`: you are the host.
-    Hosting(Id),
-    /// `rID:CLIENT:KEY`: who you are.
-    Own(Id, Key),
-    /// `jr:ROOM:CLIENT:HOSTIP:HOSTPORT`: you are in, and there is the host.
-    Joined(Id, Id, SocketAddr),
-    /// `cj:CLIENT:IP:PORT`: a client comes from there.
-    Comes(Id, SocketAddr),
-    /// `ep:CLIENT:IP:PORT`: it is there now.
-    Moved(Id, SocketAddr),
-    /// `pp:CLIENT:PORT,PORT,...`: its NAT counts, and it will have one of these ports.
-    Predicted(Id, &'a [u16]),
-    /// `pc:CLIENT:ok`: noted.
-    Noted(Id),
-    /// `lr:ROOM`: you have left.
-    Left(Id),
-    /// `cl:CLIENT`: it has left.
-    Gone(Id),
-    /// `cr:ROOM`: the room is closed.
-    Closed(Id),
-    /// `kc:ROOM`: you were kicked.
-    Kicked(Id),
-    /// `kc:id:CLIENT`: it is kicked.
-    KickedId(Id),
-    /// `kc:ip:IP`: they are kicked.
-    KickedIp(IpAddr),
-    /// `rn:NAME`: the name of the room.
-    Named(&'a str),
-    /// `ka`
-    Alive,
-    /// `er:VERB:REASON`
-    Refused(Verb, Reason),
-}
-
-impl Answer<'_> {
-    /// Appends the answer.
-    pub fn write(self, bytes: &mut Vec<u8>) {
-        match self {
-            Self::Ok => bytes.extend_from_slice(b"OK"),
-            Self::Busy => bytes.extend_from_slice(b"BUSY"),
-            Self::Hosting(room) => write_with(bytes, "rh:", room),
-            Self::Own(client, key) => {
-                write_with(bytes, "rID:", client);
-                bytes.push(b':');
-                key.write(bytes);
-            }
-            Self::Joined(room, client, host) => {
-                write_with(bytes, "jr:", room);
-                write_with(bytes, ":", client);
-                write_at(bytes, host);
-            }
-            Self::Comes(client, at) => {
-                write_with(bytes, "cj:", client);
-                write_at(bytes, at);
-            }
-            Self::Moved(client, at) => {
-                write_with(bytes, "ep:", client);
-                write_at(bytes, at);
-            }
-            Self::Predicted(client, ports) => {
-                write_with(bytes, "pp:", client);
-                for (n, port) in ports.iter().enumerate() {
-                    bytes.push(if n == 0 { b':' } else { b',' });
-                    push_port(*port, bytes);
-                }
-            }
-            Self::Noted(client) => {
-                write_with(bytes, "pc:", client);
-                bytes.extend_from_slice(b":ok");
-            }
-            Self::Left(room) => write_with(bytes, "lr:", room),
-            Self::Gone(client) => write_with(bytes, "cl:", client),
-            Self::Closed(room) => write_with(bytes, "cr:", room),
-            Self::Kicked(room) => write_with(bytes, "kc:", room),
-            Self::KickedId(client) => write_with(bytes, "kc:id:", client),
-            Self::KickedIp(ip) => {
-                bytes.extend_from_slice(b"kc:ip:");
-                field::encode_ip(ip, bytes);
-            }
-            Self::Named(name) => {
-                bytes.extend_from_slice(b"rn:");
-                field::encode(name, bytes);
-            }
-            Self::Alive => bytes.extend_from_slice(b"ka"),
-            // Writing to memory does not fail.
-            Self::Refused(verb, reason) => _ = write!(bytes, "er:{verb}:{reason}"),
-        }
-    }
-}
-
-fn write_with(bytes: &mut Vec<u8>, before: &str, id: Id) {
-    bytes.extend_from_slice(before.as_bytes());
-    id.write(bytes);
-}
-
-fn write_at(bytes: &mut Vec<u8>, at: SocketAddr) {
-    bytes.push(b':');
-    field::encode_ip(at.ip(), bytes);
-    bytes.push(b':');
-    push_port(at.port(), bytes);
+    let is_short = name.len() <= LONGEST_NAME;
+    let name = match clean(&name) {
+        Cow::Borrowed(_) => name,
+        Cow::Owned(clean) => clean,
+    };
+    (is_short && field::id(name.as_bytes()).is_none()).then_some(name)
 }

@@ -59,20 +59,29 @@ use crate::introductions::journal::Attempt;
 use crate::introductions::plan;
 use crate::limits::{self, Limits};
 use crate::lines::Lines;
+use crate::lobby::code::Code;
+use crate::lobby::data::Filter;
+use crate::lobby::guesses::Guesses;
 use crate::rates::Rates;
 use crate::timers::Seldom;
 
+pub mod answer;
+mod any;
 mod entering;
 pub mod field;
 mod introducing;
 mod keeping;
 mod leaving;
 mod list;
+mod mesh;
 pub mod message;
+mod migrating;
 mod offers;
+pub mod options;
 mod parted;
 mod post;
 mod relaying;
+mod setting;
 mod shares;
 mod table;
 #[cfg(test)]
@@ -82,8 +91,9 @@ use field::{Id, Key};
 use leaving::Why;
 use message::{Answer, Bad, Reason, Request, Verb};
 use offers::Offers;
+use options::Options;
 use parted::Parted;
-use post::{Post, Subject, To};
+use post::{Post, To};
 use table::{Peer, Status, Table};
 
 /// What the owner of the server decides about this dialect.
@@ -124,6 +134,7 @@ pub struct Rooms {
     post: Post,
     random: StdRng,
     places: Rates,
+    guesses: Guesses,
     lines: Lines,
     full: Seldom,
     foreign: Seldom,
@@ -138,11 +149,21 @@ struct Turn<'a, 'b> {
     via: Via,
     /// It ends with the key of its sender.
     is_signed: bool,
+    /// The key or the name of a game by which it was admitted, where not everybody is.
+    admitted_by: Option<String>,
 }
 
 impl Turn<'_, '_> {
     fn instant(&self) -> Instant {
         self.cx.now.instant
+    }
+
+    /// The game that a request is about: what it names, within what has admitted it.
+    fn game(&self, options: &Options) -> Box<str> {
+        match &self.admitted_by {
+            None => options.game.as_str().into(),
+            Some(secret) => format!("{secret}\0{}", options.game).into(),
+        }
     }
 }
 
@@ -158,6 +179,7 @@ impl Rooms {
             post: Post::new(),
             random,
             places: Rates::new(limits::PLACES_PER_SECOND, 10),
+            guesses: Guesses::default(),
             lines: Lines::default(),
             full: Seldom::default(),
             foreign: Seldom::default(),
@@ -197,20 +219,25 @@ impl Rooms {
     fn carry_out(&mut self, request: Request, turn: &mut Turn<'_, '_>) -> Result<(), Reason> {
         match request {
             Request::Status => {
-                let answer = if self.is_full() { Answer::Busy } else { Answer::Ok };
+                let is_busy = self.stopping || self.table.proven() >= self.config.peers;
+                let answer = if is_busy { Answer::Busy } else { Answer::Ok };
                 self.answer(turn, answer);
                 Ok(())
             }
-            Request::Host(name) => self.host(turn, name),
-            Request::List(after) => self.list(turn, after),
-            Request::Join(room, wish) => self.join(turn, room, wish),
+            Request::Host(name, options) => self.host(turn, name, options),
+            Request::List(after, options) => self.list(turn, after, &options),
+            Request::Join(wanted, options) => self.join(turn, wanted, &options),
+            Request::JoinAny(options) => self.join_any(turn, &options),
             Request::Punched(client, worked) => self.punched(turn, client, worked),
             Request::Leave => self.leave(turn),
             Request::Close => self.close(turn),
             Request::KickId(client) => self.kick_id(turn, client),
             Request::KickIp(ip) => self.kick_ip(turn, ip),
+            Request::LetInId(client) => self.let_in_id(turn, client),
+            Request::LetInIp(ip) => self.let_in_ip(turn, ip),
             Request::Rename(name) => self.rename(turn, name),
-            Request::Return(client, key) => self.come_back(turn, client, key),
+            Request::Set(options) => self.set(turn, &options),
+            Request::Return(client, key, options) => self.come_back(turn, client, key, options),
             Request::KeepAlive => self.keep_alive(turn),
         }
     }
@@ -230,10 +257,6 @@ impl Rooms {
         if peer.is_host { Ok(peer.room) } else { Err(Reason::NotHost) }
     }
 
-    fn is_full(&self) -> bool {
-        self.stopping || self.table.len() >= self.config.peers
-    }
-
     /// Where to send answers.
     fn back(&self, turn: &Turn<'_, '_>) -> To {
         let proved = self.table.peer_at(turn.from).is_some_and(|peer| peer.proved);
@@ -246,7 +269,7 @@ impl Rooms {
     }
 
     /// Whether a request has the key that it needs in front of it.
-    fn is_admitted(&mut self, turn: &Turn<'_, '_>, data: &[u8]) -> bool {
+    fn is_admitted(&mut self, turn: &mut Turn<'_, '_>, data: &[u8]) -> bool {
         if self.config.admission.is_open() {
             return true;
         }
@@ -257,15 +280,28 @@ impl Rooms {
             let why = format_args!("its request does not begin with k: and one of {list}");
             self.refused.note(turn.instant(), turn.from.ip(), Name::Rooms, why);
         }
+        turn.admitted_by = key;
         admitted
     }
 
-    fn list(&mut self, turn: &mut Turn<'_, '_>, after: Option<Id>) -> Result<(), Reason> {
+    fn list(
+        &mut self,
+        turn: &mut Turn<'_, '_>,
+        after: Option<Id>,
+        options: &Options,
+    ) -> Result<(), Reason> {
         let to = self.back(turn);
-        let space = Post::space(&turn.cx.shared.credits, to);
+        let query = list::Query {
+            game: &turn.game(options),
+            after,
+            filter: &filter(options)?,
+            tells_all: !options.is_empty(),
+            reader: turn.from.ip(),
+            of_both_families: turn.cx.shared.relay.joins_families(),
+            space: Post::space(&turn.cx.shared.credits, to),
+        };
         let mut page = Vec::new();
-        let reader = (turn.from.ip(), turn.cx.shared.relay.joins_families());
-        list::page(&self.table, after, reader, space, &mut page)?;
+        list::page(&self.table, &query, &mut page)?;
         self.post.send(turn.cx, to, |bytes| bytes.append(&mut page));
         Ok(())
     }
@@ -275,6 +311,11 @@ impl Rooms {
         let sender = self.place(turn)?;
         let (room, is_host, own) = (sender.room, sender.is_host, sender.id);
         let is_proven = sender.proved;
+        if !is_host && own != id && self.are_introduced(own, id) {
+            self.post.confirm(turn.from, id);
+            self.answer(turn, Answer::Noted(id));
+            return Ok(());
+        }
         let client = self.table.peer(id).filter(|client| client.room == room);
         let client = client.filter(|client| !client.is_host && !client.is_kept);
         let client = client.filter(|_| is_host || own == id).ok_or(Reason::NoRoom)?;
@@ -301,29 +342,22 @@ impl Rooms {
         Ok(())
     }
 
-    fn rename(&mut self, turn: &mut Turn<'_, '_>, name: String) -> Result<(), Reason> {
-        let id = self.own_room(turn)?;
-        self.answer(turn, Answer::Named(&name));
-        let Some(room) = self.table.room_mut(id) else { return Ok(()) };
-        if room.name == name {
-            return Ok(());
-        }
-        room.name = name;
-        if let Some(room) = self.table.room(id) {
-            let answer = Answer::Named(&room.name);
-            for client in room.clients.iter().filter_map(|id| self.table.peer(*id)) {
-                self.post.notify(turn.cx, client, Subject::Name, answer);
-            }
-        }
-        Ok(())
-    }
-
     /// An ID that nobody has and nobody can guess.
     fn fresh_id(&mut self) -> Id {
         loop {
             let id = Id(self.random.random());
             if !self.table.is_taken(id) {
                 return id;
+            }
+        }
+    }
+
+    /// A code that no room has.
+    fn fresh_code(&mut self) -> Code {
+        loop {
+            let code = Code::random(&mut self.random);
+            if self.table.by_code(code).is_none() {
+                return code;
             }
         }
     }
@@ -355,7 +389,7 @@ impl Dialect for Rooms {
         }
         let now = cx.now.instant;
         cx.shared.credits.received(now, from.ip(), data.len());
-        let turn = &mut Turn { cx, from, via, is_signed: false };
+        let turn = &mut Turn { cx, from, via, is_signed: false, admitted_by: None };
         let (verb, result) = match Request::read_with_key(data) {
             Err(Bad::Foreign) => return,
             Err(Bad::Answer) => return self.end_unproved(turn),
@@ -387,7 +421,7 @@ impl Dialect for Rooms {
         }
         self.parted.on_wakeup(cx.now.instant);
         self.offers.on_wakeup(cx.now.instant);
-        self.post.on_wakeup(cx, &self.table);
+        self.post.on_wakeup(cx, &mut self.table);
     }
 
     fn knows(&self, endpoint: SocketAddr) -> bool {
@@ -408,6 +442,16 @@ impl Dialect for Rooms {
         self.stopping = true;
         self.post.flush(cx, &self.table);
     }
+}
+
+/// What somebody looks for.
+fn filter(options: &Options) -> Result<Filter, Reason> {
+    let mut filter = Filter::default();
+    filter.is_free = options.is_free;
+    for (key, value) in &options.data {
+        filter.want(key, value).map_err(|_| Reason::BadRequest)?;
+    }
+    Ok(filter)
 }
 
 /// The name of a room for the log, on one line whatever is in it.

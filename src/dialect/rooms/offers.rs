@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 
 use super::field::{Id, Key};
+use super::table::Opening;
 use crate::clock::Instant;
 use crate::introductions::plan::Wish;
 use crate::limits;
@@ -17,10 +18,18 @@ pub(super) struct Offer {
     pub(super) id: Id,
     pub(super) key: Key,
     pub(super) room: Id,
-    /// What the room is called that it hosts then; `None` for a client.
-    pub(super) name: Option<String>,
+    pub(super) place: Place,
+}
+
+/// The place that it was told of.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Place {
+    /// The room that it hosts then; `None` for a client.
+    pub(super) opens: Option<Opening>,
     /// What it wants of the relay as a client.
     pub(super) wish: Wish,
+    /// Where it is in its own network.
+    pub(super) lan: Box<[SocketAddr]>,
 }
 
 /// One for each endpoint, the oldest first.
@@ -44,8 +53,8 @@ impl Offers {
     /// What an endpoint was offered, if it is a place in this room, or one to host (`None`).
     pub(super) fn to(&self, endpoint: SocketAddr, room: Option<Id>) -> Option<&Offer> {
         self.0.get(&endpoint).filter(|offer| match room {
-            Some(room) => offer.name.is_none() && offer.room == room,
-            None => offer.name.is_some(),
+            Some(room) => offer.place.opens.is_none() && offer.room == room,
+            None => offer.place.opens.is_some(),
         })
     }
 

@@ -36,6 +36,10 @@ pub(super) enum Subject {
     Peer(Id),
     /// The ports that a peer is going to have.
     Ports(Id),
+    /// Where a peer is in its own network.
+    Local(Id),
+    /// Who the host of the room is.
+    Host,
     /// The room that the addressee was in.
     Room,
     /// The name of the room.
@@ -176,10 +180,12 @@ impl Post {
     }
 
     /// Sends again what it is time for.
-    pub(super) fn on_wakeup(&mut self, cx: &mut Context<'_>, table: &Table) {
+    pub(super) fn on_wakeup(&mut self, cx: &mut Context<'_>, table: &mut Table) {
         while let Some((key, mut notice)) = self.notices.take_due(cx.now.instant) {
             if self.send_again(cx, &mut notice, table) {
                 self.notices.arm_with(cx.now.instant, key, notice);
+            } else if let Some(id) = notice.addressee.filter(|_| notice.copies == 0) {
+                table.doubt(cx.now.instant, id);
             }
         }
     }

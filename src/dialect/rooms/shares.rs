@@ -3,12 +3,11 @@
 //! would.
 
 use std::cmp::{Ordering, Reverse};
-use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use super::field::Id;
-use super::table::{Outcast, Peer, Room, Status, Table};
+use super::table::{Peer, Room, Status, Table};
 use crate::clock::Instant;
 use crate::customers::Shares;
 
@@ -65,13 +64,4 @@ fn last_of_most<'a>(
 /// Those first that are missed least: who has not proved itself, who is not connected, who came last.
 fn how_missed(peer: &Peer) -> (bool, bool, Reverse<Instant>) {
     (peer.proved, peer.status == Status::Connected, Reverse(peer.since))
-}
-
-/// Which of those who are kept out is forgotten for another: of the address that has most, the
-/// oldest. So nobody is let in again by somebody else who is kicked often.
-pub(super) fn oldest_of_most(kicked: &VecDeque<Outcast>) -> usize {
-    let mut shares = Shares::<()>::default();
-    kicked.iter().for_each(|outcast| _ = shares.add(outcast.ip(), 1));
-    let all = kicked.iter().enumerate();
-    all.max_by_key(|(n, outcast)| (shares.of(outcast.ip()), Reverse(*n))).map_or(0, |(n, _)| n)
 }

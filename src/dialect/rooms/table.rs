@@ -1,12 +1,11 @@
 //! The rooms and who is in them. Every peer is found by its ID and by its endpoint; one endpoint
 //! is one peer.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::field::{Id, Key};
-use super::shares;
 use crate::clock::Instant;
 use crate::customers::Possessions;
 use crate::dialect::Via;
@@ -15,10 +14,15 @@ use crate::hash::Map;
 use crate::holders::Holders;
 use crate::introductions::plan::Wish;
 use crate::limits;
+use crate::lobby::code::Code;
 use crate::timers::Timers;
 use crate::unproven::Unproven;
 
 mod kept;
+mod room;
+
+use room::SHOWN;
+pub(super) use room::{Opening, Outcast, Room, set_all};
 
 /// How the punch with the other side went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,59 +62,12 @@ pub(super) struct Peer {
     pub(super) since: Instant,
     /// When the last request came from it.
     pub(super) heard: Instant,
+    /// Where it is in its own network.
+    pub(super) lan: Box<[SocketAddr]>,
 }
 
-/// A room.
-#[derive(Debug)]
-pub(super) struct Room {
-    pub(super) id: Id,
-    pub(super) name: String,
-    pub(super) host: Id,
-    pub(super) clients: Vec<Id>,
-    /// Who must not come in again; the oldest are forgotten when there are many.
-    kicked: VecDeque<Outcast>,
-    /// Its host has said that it closes it, or somebody in its name: it is kept for a while.
-    pub(super) is_closing: bool,
-    /// Counts rooms, so that they can be listed by age; [`SHOWN`] is added to it.
-    number: u64,
-}
-
-/// In the number of a room: its host has shown a key, so it is listed before those that may be
-/// forged.
-const SHOWN: u64 = 1 << 63;
-
-/// Who was kicked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Outcast {
-    Endpoint(SocketAddr),
-    Ip(IpAddr),
-}
-
-impl Outcast {
-    /// The address that is meant.
-    pub(super) const fn ip(self) -> IpAddr {
-        match self {
-            Self::Endpoint(at) => at.ip(),
-            Self::Ip(ip) => ip,
-        }
-    }
-}
-
-impl Room {
-    pub(super) fn bars(&self, outcast: Outcast) -> bool {
-        self.kicked.contains(&outcast)
-    }
-
-    pub(super) fn bar(&mut self, outcast: Outcast) {
-        if self.kicked.contains(&outcast) {
-            return;
-        }
-        if self.kicked.len() >= limits::KICKED_PER_ROOM {
-            self.kicked.remove(shares::oldest_of_most(&self.kicked));
-        }
-        self.kicked.push_back(outcast);
-    }
-}
+/// Rooms by age: those whose hosts have IPv4, and the others.
+type Listed = ByFamily<BTreeMap<u64, Id>>;
 
 /// All rooms and peers.
 #[derive(Debug)]
@@ -118,8 +75,10 @@ pub(super) struct Table {
     peers: Map<Id, Peer>,
     rooms: Map<Id, Room>,
     at: Map<SocketAddr, Id>,
-    /// Rooms by age: those whose hosts have IPv4, and the others.
-    by_age: ByFamily<BTreeMap<u64, Id>>,
+    /// The rooms of each game that lists have.
+    listed: Map<Box<str>, Listed>,
+    /// Private rooms by their codes.
+    codes: Map<Code, Id>,
     rooms_made: u64,
     pub(super) by_customer: Possessions<Id>,
     /// How many peers each network has; hosts of somebody give way to nobody.
@@ -132,6 +91,8 @@ pub(super) struct Table {
     closing: Timers<Id>,
     /// Clients that have given up their places.
     kept: Timers<Id>,
+    /// Hosts that have been told something several times and have said nothing since.
+    doubted: Timers<Id>,
 }
 
 impl Table {
@@ -140,7 +101,8 @@ impl Table {
             peers: Map::default(),
             rooms: Map::default(),
             at: Map::default(),
-            by_age: ByFamily::default(),
+            listed: Map::default(),
+            codes: Map::default(),
             rooms_made: 0,
             by_customer: Possessions::default(),
             shares: Holders::default(),
@@ -148,6 +110,7 @@ impl Table {
             unproved: Timers::new(silence),
             closing: Timers::new(limits::PARTED),
             kept: Timers::new(limits::PARTED),
+            doubted: Timers::new(limits::ROOM_DOUBT.min(silence)),
         }
     }
 
@@ -186,22 +149,30 @@ impl Table {
         self.by_customer.of(addr).iter().filter_map(|id| self.peers.get(id))
     }
 
-    /// Rooms that are older than this one, newest first, but first those whose host has shown a key;
-    /// `None` for all. An unknown room: nothing.
+    /// The private room with this code.
+    pub(super) fn by_code(&self, code: Code) -> Option<Id> {
+        self.codes.get(&code).copied()
+    }
+
+    /// Rooms of a game that are older than this one, newest first, but first those whose host has shown
+    /// a key; `None` for all. An unknown room: nothing.
     /// Only those that somebody at this address can join, all of them if `of_both_families`.
     pub(super) fn newest_after(
         &self,
+        game: &str,
         after: Option<Id>,
         reader: IpAddr,
         of_both_families: bool,
-    ) -> Option<impl Iterator<Item = &Room>> {
+    ) -> Option<impl Iterator<Item = &Room> + use<'_>> {
         let end = match after {
-            Some(id) => self.rooms.get(&id)?.number,
+            Some(id) => self.rooms.get(&id).filter(|room| *room.game == *game)?.number,
             None => u64::MAX,
         };
-        let [near, far] = self.by_age.both_from(reader);
-        let mut near = near.range(..end).rev().peekable();
-        let mut far = far.range(..end).rev().filter(move |_| of_both_families).peekable();
+        let listed = self.listed.get(game).map(|listed| listed.both_from(reader)).into_iter();
+        let near = listed.clone().flat_map(move |[near, _]| near.range(..end).rev());
+        let far = listed.flat_map(move |[_, far]| far.range(..end).rev());
+        let mut near = near.peekable();
+        let mut far = far.filter(move |_| of_both_families).peekable();
         let ids = std::iter::from_fn(move || {
             let is_far = far.peek().map(|room| room.0) > near.peek().map(|room| room.0);
             if is_far { far.next() } else { near.next() }
@@ -209,17 +180,54 @@ impl Table {
         Some(ids.filter_map(|(_, id)| self.rooms.get(id)))
     }
 
-    /// A new room with its host.
-    pub(super) fn open(&mut self, now: Instant, id: Id, name: String, host: Peer) {
+    /// A new room with its host. With a code, which no other has, it is private.
+    pub(super) fn open(
+        &mut self,
+        now: Instant,
+        id: Id,
+        opening: Opening,
+        code: Option<Code>,
+        host: Peer,
+    ) {
         self.rooms_made += 1;
-        let number = self.rooms_made;
-        self.by_age.of_mut(host.endpoint.ip()).insert(number, id);
-        let (clients, kicked) = (Vec::new(), VecDeque::new());
-        self.rooms.insert(
-            id,
-            Room { id, name, host: host.id, clients, kicked, is_closing: false, number },
-        );
+        if let Some(code) = code {
+            self.codes.insert(code, id);
+        }
+        self.rooms.insert(id, Room::new(id, opening, code, host.id, self.rooms_made));
         self.insert(now, host);
+        self.list(id);
+    }
+
+    /// Puts a room where lists find it, if they are to have it, and nowhere else.
+    pub(super) fn list(&mut self, id: Id) {
+        self.unlist(id);
+        let Some(room) = self.rooms.get(&id).filter(|room| room.is_listed()) else { return };
+        let Some(host) = self.peers.get(&room.host) else { return };
+        if !self.listed.contains_key(&room.game) {
+            self.listed.insert(room.game.clone(), Listed::default());
+        }
+        if let Some(listed) = self.listed.get_mut(&room.game) {
+            listed.of_mut(host.endpoint.ip()).insert(room.number, id);
+        }
+    }
+
+    /// No list has a room any more.
+    fn unlist(&mut self, id: Id) {
+        if let Some(room) = self.rooms.get(&id) {
+            forget(&mut self.listed, room);
+        }
+    }
+
+    /// Changes the code of a room; `None` makes it public.
+    pub(super) fn set_code(&mut self, id: Id, code: Option<Code>) {
+        let Some(room) = self.rooms.get_mut(&id) else { return };
+        if let Some(before) = std::mem::replace(&mut room.code, code) {
+            self.codes.remove(&before);
+        }
+        if let Some(code) = code {
+            self.codes.insert(code, id);
+        }
+        self.list(id);
     }
 
     /// A new client.
@@ -246,6 +254,23 @@ impl Table {
         self.remove(unproven, id)
     }
 
+    /// A client becomes the host of its room; the host until now is removed.
+    pub(super) fn hand_over(&mut self, unproven: &mut Unproven, id: Id, heir: Id) -> Option<Peer> {
+        // Host and players are counted together, so nobody is in the room meanwhile.
+        let mut clients = Vec::new();
+        self.change_clients(id, |all| clients = std::mem::take(all));
+        clients.retain(|client| *client != heir);
+        let room = self.rooms.get_mut(&id)?;
+        let former = std::mem::replace(&mut room.host, heir);
+        if let Some(heir) = self.peers.get_mut(&heir) {
+            heir.begin_anew();
+            heir.is_host = true;
+        }
+        self.change_clients(id, |all| *all = clients);
+        self.show(id);
+        self.remove(unproven, former)
+    }
+
     /// Changes who is in a room with its host, who gives way to nobody while somebody is.
     fn change_clients(&mut self, id: Id, change: impl FnOnce(&mut Vec<Id>)) {
         let Some(room) = self.rooms.get_mut(&id) else { return };
@@ -265,7 +290,10 @@ impl Table {
         let mut ids = vec![self.rooms.get(&room)?.host];
         self.change_clients(room, |clients| ids.append(clients));
         let room = self.rooms.remove(&room)?;
-        self.by_age.both_mut().into_iter().for_each(|rooms| _ = rooms.remove(&room.number));
+        forget(&mut self.listed, &room);
+        if let Some(code) = room.code {
+            self.codes.remove(&code);
+        }
         self.closing.cancel(&room.id);
         let peers = ids.into_iter().filter_map(|id| self.remove(unproven, id)).collect();
         Some((room, peers))
@@ -274,6 +302,7 @@ impl Table {
     fn remove(&mut self, unproven: &mut Unproven, id: Id) -> Option<Peer> {
         self.kept.cancel(&id);
         self.silent.cancel(&id);
+        self.doubted.cancel(&id);
         self.unproved.cancel(&id);
         let peer = self.peers.remove(&id)?;
         // Whose place is kept may have another one there.
@@ -330,6 +359,7 @@ impl Table {
         peer.heard = now;
         peer.via = via;
         self.silent.arm(now, id);
+        self.doubted.cancel(&id);
         if !peer.proved {
             self.unproved.arm(now, id);
         }
@@ -349,31 +379,53 @@ impl Table {
         {
             peer.proved = true;
             unproven.add(peer.endpoint.ip());
-            if peer.is_host
-                && let Some(room) = self.rooms.get_mut(&peer.room)
-            {
-                let by_age = self.by_age.of_mut(peer.endpoint.ip());
-                let listed = by_age.remove(&room.number);
-                room.number |= SHOWN;
-                if let Some(id) = listed {
-                    by_age.insert(room.number, id);
-                }
+            let (is_host, room) = (peer.is_host, peer.room);
+            if is_host {
+                self.show(room);
             }
         }
         self.unproved.cancel(&id);
         self.heard(now, id, via);
     }
 
+    /// The host of a room has shown a key.
+    fn show(&mut self, id: Id) {
+        self.unlist(id);
+        if let Some(room) = self.rooms.get_mut(&id) {
+            room.number |= SHOWN;
+        }
+        self.list(id);
+    }
+
     /// When the next peer has been silent or its place been kept for long enough, or a room has to be
     /// closed.
     pub(super) fn next_wakeup(&self) -> Option<Instant> {
-        let timers = [self.silent.next(), self.closing.next(), self.kept.next()];
+        let timers =
+            [self.silent.next(), self.closing.next(), self.kept.next(), self.doubted.next()];
         timers.into_iter().flatten().min()
     }
 
     /// A peer that has been silent for too long.
     pub(super) fn pop_silent(&mut self, now: Instant) -> Option<Id> {
-        self.silent.pop_due(now)
+        self.silent.pop_due(now).or_else(|| self.doubted.pop_due(now))
+    }
+
+    /// A peer has been told something for the last time. A host that has said nothing since the first
+    /// time may not be there any more.
+    pub(super) fn doubt(&mut self, now: Instant, id: Id) {
+        let Some(peer) = self.peers.get(&id).filter(|peer| peer.is_host && !peer.is_kept) else {
+            return;
+        };
+        let is_silent =
+            now - peer.heard > limits::NOTICE_GAP * (u32::from(limits::NOTICE_COPIES) - 1);
+        if is_silent && !self.doubted.is_armed(&id) {
+            self.doubted.arm(now, id);
+        }
+    }
+
+    /// How many have shown their keys.
+    pub(super) fn proven(&self) -> usize {
+        self.peers.len().saturating_sub(self.unproved.len())
     }
 
     /// Of those that have not proved themselves, the one that has been silent longest.
@@ -387,17 +439,34 @@ impl Table {
         self.peers.is_empty()
             && self.rooms.is_empty()
             && self.at.is_empty()
-            && self.by_age.both().iter().all(|rooms| rooms.is_empty())
+            && self.listed.is_empty()
+            && self.codes.is_empty()
             && self.by_customer.is_empty()
             && self.shares.is_empty()
             && self.silent.is_empty()
             && self.unproved.is_empty()
             && self.closing.is_empty()
             && self.kept.is_empty()
+            && self.doubted.is_empty()
+    }
+}
+
+/// No list has this room any more.
+fn forget(listed: &mut Map<Box<str>, Listed>, room: &Room) {
+    let Some(rooms) = listed.get_mut(&room.game) else { return };
+    rooms.both_mut().into_iter().for_each(|rooms| _ = rooms.remove(&room.number));
+    if rooms.both().iter().all(|rooms| rooms.is_empty()) {
+        listed.remove(&room.game);
     }
 }
 
 impl Peer {
+    /// The other side is somebody else: they have to meet first.
+    pub(super) const fn begin_anew(&mut self) {
+        self.status = Status::Joining;
+        (self.told, self.knows_host) = (false, false);
+    }
+
     /// A peer that has just come.
     pub(super) fn new(id: Id, key: Key, room: Id, endpoint: SocketAddr, via: Via) -> Self {
         Self {
@@ -417,6 +486,7 @@ impl Peer {
             wish: Wish::default(),
             since: Instant::default(),
             heard: Instant::default(),
+            lan: Box::default(),
         }
     }
 }

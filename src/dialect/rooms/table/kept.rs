@@ -23,11 +23,11 @@ impl Table {
     pub(in crate::dialect::rooms) fn begin_closing(&mut self, now: Instant, id: Id) {
         let Some(room) = self.rooms.get_mut(&id) else { return };
         room.is_closing = true;
-        self.by_age.both_mut().into_iter().for_each(|rooms| _ = rooms.remove(&room.number));
         if let Some(host) = self.peers.get_mut(&room.host) {
             host.is_kept = true;
             self.at.remove(&host.endpoint);
         }
+        self.list(id);
         self.closing.arm(now, id);
     }
 
@@ -37,8 +37,8 @@ impl Table {
         let Some(host) = self.peers.get_mut(&room.host) else { return };
         room.is_closing = false;
         host.is_kept = false;
-        self.by_age.of_mut(host.endpoint.ip()).insert(room.number, id);
         self.at.insert(host.endpoint, host.id);
+        self.list(id);
         self.closing.cancel(&id);
     }
 

@@ -3,7 +3,8 @@
 use proptest::prelude::*;
 
 use crate::dialect::rooms::field::{Id, Key};
-use crate::dialect::rooms::message::{Bad, LONGEST_NAME, Request, Verb};
+use crate::dialect::rooms::message::{Bad, LONGEST_NAME, Request, Verb, Wanted};
+use crate::dialect::rooms::options::Options;
 use crate::dialect::{Name, of_datagram};
 use crate::introductions::plan::Wish;
 
@@ -20,14 +21,14 @@ fn ends_and_prefixes_do_not_count() {
         assert!(matches!(read, Ok(Request::KeepAlive)), "{text:?}: {read:?}");
     }
     let padded = [b"rl".as_slice(), &[0; 510]].concat();
-    assert!(matches!(Request::read(&padded), Ok(Request::List(None))));
+    assert!(matches!(Request::read(&padded), Ok(Request::List(None, _))));
 }
 
 #[test]
 fn names_are_decoded() {
-    let Ok(Request::Host(name)) = Request::read(b"rh:a%3Ab, %25\xc3\xa9") else { panic!() };
+    let Ok(Request::Host(name, _)) = Request::read(b"rh:a%3Ab, %25\xc3\xa9") else { panic!() };
     assert_eq!(name, "a:b, %\u{e9}");
-    assert!(matches!(Request::read(b"rh"), Ok(Request::Host(name)) if name.is_empty()));
+    assert!(matches!(Request::read(b"rh"), Ok(Request::Host(name, _)) if name.is_empty()));
     let longest = format!("rh:{}", "x".repeat(LONGEST_NAME));
     assert!(Request::read(longest.as_bytes()).is_ok());
     assert_eq!(Request::read((longest + "x").as_bytes()).unwrap_err(), Bad::Malformed(Verb::Rh));
@@ -104,14 +105,104 @@ fn wish() -> impl Strategy<Value = Wish> {
     prop::sample::select(vec![Wish::IfNeeded, Wish::Always, Wish::Never])
 }
 
+/// A text as it is when it has been cleaned.
+fn text() -> impl Strategy<Value = String> {
+    "\\PC{0,20}|[:,%=+]{0,4}".prop_map(|text| crate::lobby::names::clean(&text).into_owned())
+}
+
+fn pairs() -> impl Strategy<Value = Vec<(String, String)>> {
+    let pair = ("[a-z:,%\u{1}]{1,9}", "[\\PC\u{7}]{0,12}");
+    prop::collection::vec(pair, 0..4)
+}
+
+fn lan() -> impl Strategy<Value = Vec<std::net::SocketAddr>> {
+    let all = ["192.168.1.5:40000", "[fd00::1]:7", "10.0.0.1:1"];
+    let all: Vec<_> = all.iter().map(|at| at.parse().unwrap()).collect();
+    prop::sample::subsequence(all, 0..=3)
+}
+
+/// All options there are, of which each request has those that it may have.
+fn all_options() -> impl Strategy<Value = Options> {
+    let flags = any::<[bool; 4]>();
+    let switches = any::<[Option<bool>; 2]>();
+    let password = prop::option::of("\\PC{0,16}|[:=%\u{1}]{1,4}");
+    (wish(), text(), prop::option::of(1usize..=64), password, switches, flags, lan(), pairs())
+        .prop_map(|(wish, game, max, password, switches, flags, lan, data)| {
+            let ([is_private, is_locked], [migrates, is_mesh, is_free, more]) = (switches, flags);
+            Options {
+                wish,
+                game,
+                max,
+                password,
+                is_private,
+                is_locked,
+                migrates,
+                is_mesh,
+                is_free,
+                more,
+                lan,
+                data,
+            }
+        })
+}
+
 fn any_request() -> impl Strategy<Value = Request> {
     let id = || any::<u64>().prop_map(Id);
-    let name = || "\\PC{0,20}|[:,%\n\0]{0,4}".prop_filter("short", |n| n.len() <= LONGEST_NAME);
+    let name = || text().prop_filter("short", |n| n.len() <= LONGEST_NAME);
+    let code = any::<u64>().prop_map(|seed| {
+        let mut random = <rand::rngs::StdRng as rand::SeedableRng>::seed_from_u64(seed);
+        Wanted::Code(crate::lobby::code::Code::random(&mut random))
+    });
+    let wanted = prop_oneof![id().prop_map(Wanted::Id), code];
+    let opening = || {
+        all_options().prop_map(|all| Options {
+            wish: Wish::default(),
+            is_private: all.is_private.filter(|is| *is),
+            is_locked: all.is_locked.filter(|is| *is),
+            is_free: false,
+            more: false,
+            ..all
+        })
+    };
+    let changes = all_options().prop_map(|all| Options {
+        max: all.max,
+        password: all.password,
+        is_private: all.is_private,
+        is_locked: all.is_locked,
+        data: all.data,
+        ..Options::default()
+    });
+    let search = all_options().prop_map(|all| Options {
+        game: all.game,
+        is_free: all.is_free,
+        more: all.more,
+        data: all.data,
+        ..Options::default()
+    });
+    let entrance = all_options().prop_map(|all| Options {
+        game: all.game,
+        password: all.password,
+        wish: all.wish,
+        lan: all.lan,
+        ..Options::default()
+    });
+    let any_entrance = all_options().prop_map(|all| Options {
+        game: all.game,
+        wish: all.wish,
+        lan: all.lan,
+        data: all.data,
+        ..Options::default()
+    });
+    let place = lan().prop_map(|lan| Options { lan, ..Options::default() });
     prop_oneof![
         Just(Request::Status),
-        name().prop_map(Request::Host),
-        prop::option::of(id()).prop_map(Request::List),
-        (id(), wish()).prop_map(|(id, wish)| Request::Join(id, wish)),
+        (name(), opening()).prop_map(|(name, options)| Request::Host(name, options)),
+        (prop::option::of(id()), search).prop_map(|(id, options)| Request::List(id, options)),
+        (wanted, entrance).prop_map(|(wanted, options)| Request::Join(wanted, options)),
+        any_entrance.prop_map(Request::JoinAny),
+        changes.prop_map(Request::Set),
+        id().prop_map(Request::LetInId),
+        any::<u32>().prop_map(|ip| Request::LetInIp(std::net::Ipv4Addr::from(ip).into())),
         (id(), any::<bool>()).prop_map(|(id, worked)| Request::Punched(id, worked)),
         Just(Request::Leave),
         Just(Request::Close),
@@ -119,7 +210,11 @@ fn any_request() -> impl Strategy<Value = Request> {
         any::<u32>().prop_map(|ip| Request::KickIp(std::net::Ipv4Addr::from(ip).into())),
         any::<u128>().prop_map(|ip| Request::KickIp(std::net::Ipv6Addr::from(ip).to_canonical())),
         name().prop_map(Request::Rename),
-        (id(), any::<u128>()).prop_map(|(id, key)| Request::Return(id, Key(key))),
+        (id(), any::<u128>(), place).prop_map(|(id, key, options)| Request::Return(
+            id,
+            Key(key),
+            options
+        )),
         Just(Request::KeepAlive),
     ]
 }
@@ -128,6 +223,7 @@ proptest! {
     #[test]
     fn requests_survive_the_wire(request in any_request()) {
         let bytes = written(&request);
+        prop_assume!(bytes.len() <= 512);
         prop_assert_eq!(of_datagram(&bytes), Name::Rooms);
         let read = Request::read(&bytes).unwrap();
         prop_assert_eq!(read.verb(), request.verb());
@@ -141,7 +237,7 @@ proptest! {
 
     #[test]
     fn any_text_in_the_right_shape_is_read_or_not(
-        data in "(k:[a-z]{0,3}:)?(status|rh|rl|jr|pc|lr|cr|kc|rn|rc|ka|er)(:[0-9a-f%\\PC]{0,33}){0,4}[\n\0]{0,3}"
+        data in "(k:[a-z]{0,3}:)?(status|rh|rl|jr|qj|pc|lr|cr|kc|li|rn|rs|rc|ka|er)(:[0-9a-f%\\PC]{0,33}|:(max|game|password|lan|d.a)=[0-9a-f%\\PC]{0,9}){0,4}[\n\0]{0,3}"
     ) {
         if let Ok(request) = Request::read(data.as_bytes()) {
             let bytes = written(&request);

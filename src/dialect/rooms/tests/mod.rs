@@ -12,15 +12,20 @@ use crate::dialect::{Context, Dialect, Outbox, Output, Shared, Via};
 
 mod amplification;
 mod bounds;
+mod doors;
 mod forged;
+mod games;
 mod hostile;
 mod loss;
+mod mesh;
 mod message;
+mod migrating;
 mod nats;
 mod notices;
 mod relayed;
 mod requests;
 mod returning;
+mod small;
 
 /// A dialect, its clock, and peers that are addresses.
 struct World {
@@ -137,6 +142,13 @@ impl World {
         Place::of(at, &answers.unwrap_or_else(|| panic!("no two answers to {text}")))
     }
 
+    /// The rooms on the first page of a list, each with what is said of it.
+    fn list(&mut self, at: SocketAddr, request: &str) -> Vec<String> {
+        let page = self.answer(at, &format!("{request:\n<512}"));
+        let entries = page.strip_prefix("rl:").unwrap_or_else(|| panic!("{page}"));
+        entries.split(':').filter(|entry| !entry.is_empty()).map(Into::into).collect()
+    }
+
     fn prove(&mut self, place: &Place) {
         let answers = self.ask(place.at, &place.rc());
         assert_eq!(Place::of(place.at, &answers).key, place.key);
@@ -171,11 +183,21 @@ impl Sent {
 impl Place {
     /// From the two answers to `rh`, `jr` or `rc`.
     fn of(at: SocketAddr, answers: &[String]) -> Self {
-        let [place, own] = answers else { panic!("want two answers, got {answers:?}") };
+        let with = |start: [&str; 2]| {
+            let found =
+                answers.iter().find(|text| start.iter().any(|start| text.starts_with(start)));
+            found.unwrap_or_else(|| panic!("want two answers, got {answers:?}"))
+        };
+        let (place, own) = (with(["rh:", "jr:"]), with(["rID:", "rID:"]));
         let room = place.split(':').nth(1).unwrap().to_string();
         let own: Vec<&str> = own.split(':').collect();
         let ["rID", id, key] = own[..] else { panic!("{own:?}") };
         Self { at, room, id: id.to_string(), key: key.to_string() }
+    }
+
+    /// A request of its own that nobody else can make.
+    fn signed(&self, request: &str) -> String {
+        format!("{request}:{}", self.key)
     }
 
     fn rc(&self) -> String {

@@ -51,8 +51,18 @@ fn a_room_is_hosted_once_however_often_it_is_asked_for() {
     assert_eq!((host.room.len(), host.id.len(), host.key.len()), (16, 16, 32));
     assert_eq!(world.ask(peer(1), "rh:My%20room"), answers);
     assert_eq!(world.ask(peer(1), "rh:Another"), answers, "one endpoint, one room");
-    let listed = world.answer(peer(9), "rl");
-    assert_eq!(listed, format!("rl:{},My room,open,1", host.room));
+    let listed = world.listed();
+    assert_eq!(listed, format!("rl:{},Another,open,1", host.room), "started anew at this port");
+    assert_eq!(world.ask(peer(1), "rh"), answers);
+    world.pass_secs(2);
+    world.answer(peer(1), "rn:Third");
+    assert_eq!(world.ask(peer(1), "rh:Another"), answers);
+    let listed = world.listed();
+    assert_eq!(listed, format!("rl:{},Third,open,1", host.room), "a late copy of the first");
+    world.answer(peer(1), &format!("ka:{}", host.key));
+    world.pass_secs(2);
+    assert_eq!(world.ask(peer(1), "rh:Forged"), answers);
+    assert!(world.listed().contains("Third"), "it signs what it says");
 }
 
 #[test]
@@ -128,7 +138,7 @@ fn joining_introduces_both_sides() {
     assert_eq!(sent.to(peer(2))[0], format!("jr:{}:{}:{}:40000", host.room, client.id, host.ip()));
     assert_eq!(sent.to(host.at), [format!("cj:{}:{}:40000", client.id, client.ip())]);
     assert_eq!(world.ask(peer(2), &request), sent.to(peer(2)), "asked again");
-    assert!(world.answer(peer(9), "rl").ends_with(",open,2"));
+    assert!(world.listed().ends_with(",open,2"));
 }
 
 #[test]
@@ -204,7 +214,7 @@ fn closing_is_told_to_all() {
     let closed = format!("cr:{}", host.room);
     assert_eq!(world.send(host.at, b"cr").0, [(host.at, closed.clone())]);
     assert_eq!(world.answer(host.at, "cr"), closed, "asked again");
-    assert_eq!(world.answer(peer(9), "rl"), "rl:");
+    assert_eq!(world.listed(), "rl:");
     assert_eq!(world.answer(peer(9), &format!("jr:{}", host.room)), "er:jr:noroom");
     assert_eq!(world.pass_secs(29).0, [], "it may be somebody else who has sent that");
     assert_eq!(world.answer(client.at, "ka"), "ka");
@@ -292,7 +302,7 @@ fn renaming_is_told_to_the_clients() {
     assert_eq!(sent.to(client.at), ["rn:New%3A"]);
     let again = world.send(host.at, b"rn:New%3A");
     assert_eq!(again.0, [(host.at, "rn:New%3A".to_string())], "asked again");
-    assert!(world.answer(peer(9), "rl").contains(",New%3A,open,2"));
+    assert!(world.listed().contains(",New%3A,open,2"));
 }
 
 #[test]

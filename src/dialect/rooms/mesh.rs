@@ -1,0 +1,82 @@
+//! Rooms in which all are introduced to each other, and what those of one network are told of each other.
+//! Of all this nobody hears who has not shown a key, nor is anybody told of him.
+
+use super::message::Answer;
+use super::post::Subject;
+use super::table::Peer;
+use super::{Id, Rooms};
+use crate::dialect::Context;
+use crate::introductions::candidates::may_share_network;
+use crate::introductions::is_same_family;
+
+impl Rooms {
+    /// Whether two clients are of a room in which all are introduced to each other, and were.
+    pub(super) fn are_introduced(&self, one: Id, other: Id) -> bool {
+        let (Some(one), Some(other)) = (self.table.peer(one), self.table.peer(other)) else {
+            return false;
+        };
+        self.table.room(one.room).is_some_and(|room| room.is_mesh)
+            && one.room == other.room
+            && can_know(one, other)
+    }
+
+    /// The other clients that a client of such a room knows or is going to know.
+    fn others(&self, id: Id) -> Vec<Id> {
+        let room = self.table.peer(id).and_then(|peer| self.table.room(peer.room));
+        let clients = room.filter(|room| room.is_mesh).map_or(&[][..], |room| &room.clients);
+        clients.iter().copied().filter(|other| self.are_introduced(id, *other)).collect()
+    }
+
+    /// A client has shown its key: it and the others are told of each other.
+    pub(super) fn introduce_to_others(&mut self, cx: &mut Context<'_>, id: Id) {
+        for other in self.others(id) {
+            let pair = (self.table.peer(id), self.table.peer(other));
+            let (Some(peer), Some(member)) = pair else { continue };
+            let there = self.told_at(cx, peer, member);
+            let news = match peer.came_by {
+                Some(_) => Answer::Moved(id, there),
+                None => Answer::Comes(id, there),
+            };
+            self.post.notify(cx, member, Subject::Peer(id), news);
+            let here = Answer::Comes(other, self.told_at(cx, member, peer));
+            self.post.notify(cx, peer, Subject::Peer(other), here);
+            self.foretell(cx, id, other);
+            self.foretell(cx, other, id);
+        }
+    }
+
+    /// A client of a room is gone: the others are told.
+    pub(super) fn tell_others_gone(&mut self, cx: &mut Context<'_>, room: Id, gone: Id) {
+        let room = self.table.room(room).filter(|room| room.is_mesh);
+        let clients = room.map_or(&[][..], |room| &room.clients);
+        for client in clients.iter().filter_map(|id| self.table.peer(*id)) {
+            if client.proved && client.id != gone {
+                self.post.notify(cx, client, Subject::Peer(gone), Answer::Gone(gone));
+            }
+        }
+    }
+
+    /// Those who come from one address are told where they are in their network.
+    pub(super) fn tell_lan(&mut self, cx: &mut Context<'_>, id: Id) {
+        let Some(peer) = self.table.peer(id) else { return };
+        let Some(room) = self.table.room(peer.room) else { return };
+        let others = if peer.is_host { room.clients.clone() } else { vec![room.host] };
+        for other in others.into_iter().chain(self.others(id)) {
+            for (who, whom) in [(id, other), (other, id)] {
+                let pair = (self.table.peer(who), self.table.peer(whom));
+                let (Some(who), Some(whom)) = pair else { continue };
+                let may_meet = may_share_network(who.endpoint, whom.endpoint);
+                if may_meet && who.proved && whom.proved && !who.lan.is_empty() {
+                    let there = Answer::Local(who.id, &who.lan);
+                    self.post.notify(cx, whom, Subject::Local(who.id), there);
+                }
+            }
+        }
+    }
+}
+
+/// Whether two clients may be told of each other.
+fn can_know(one: &Peer, other: &Peer) -> bool {
+    let are_true = [one, other].iter().all(|peer| peer.proved && !peer.is_host && !peer.is_kept);
+    are_true && one.id != other.id && is_same_family(one.endpoint.ip(), other.endpoint.ip())
+}

@@ -1,0 +1,75 @@
+//! Rooms that outlive their hosts: who of the clients becomes host, and who is told of it.
+
+use log::log;
+
+use super::message::{Answer, Reason};
+use super::parted::How;
+use super::post::Subject;
+use super::{Id, Rooms, Turn};
+use crate::dialect::Context;
+
+impl Rooms {
+    /// `lr` of a host: its room goes on without it, if it has said so when it opened it. Nobody does that
+    /// in its name.
+    pub(super) fn leave_as_host(&mut self, turn: &mut Turn<'_, '_>) -> Result<(), Reason> {
+        let id = self.own_room(turn)?;
+        let room = self.table.room(id).filter(|room| room.migrates).ok_or(Reason::BadRequest)?;
+        let host = room.host;
+        if !turn.is_signed {
+            return Err(Reason::BadKey);
+        }
+        self.answer(turn, Answer::Left(id));
+        if !self.hand_over(turn.cx, id) {
+            self.end(turn.cx, host, super::Why::Signed);
+        }
+        self.parted.note(turn.instant(), turn.from, (id, How::Left));
+        Ok(())
+    }
+
+    /// The client that has been in a room for longest becomes its host, if there is one that has shown its
+    /// key; the host until now is gone then.
+    pub(super) fn hand_over(&mut self, cx: &mut Context<'_>, id: Id) -> bool {
+        let Some(room) = self.table.room(id).filter(|room| room.migrates) else { return false };
+        let mut clients = room.clients.iter().filter_map(|id| self.table.peer(*id));
+        let Some(heir) = clients.find(|client| client.proved).map(|client| client.id) else {
+            return false;
+        };
+        let Some(former) = self.table.hand_over(&mut cx.shared.unproven, id, heir) else {
+            return false;
+        };
+        let Some(peer) = self.table.peer(heir) else { return true };
+        self.post.notify(cx, peer, Subject::Host, Answer::Promoted(heir));
+        if let Some(level) = self.lines.level(cx.now, former.endpoint.ip(), former.proved) {
+            let (before, now) = (former.endpoint, peer.endpoint);
+            log!(level, "host {before} has left room {}, its host is {now}", self.named(id));
+        }
+        for client in self.table.room(id).map_or(Vec::new(), |room| room.clients.clone()) {
+            if let Some(client) = self.table.peer_mut(client) {
+                client.begin_anew();
+            }
+            if !self.relay_at_once(cx, client) {
+                self.introduce(cx, client);
+            }
+            self.tell_of_new_host(cx, client);
+        }
+        self.tell_lan(cx, heir);
+        true
+    }
+
+    /// Tells a client who its host is now, if they can meet.
+    fn tell_of_new_host(&mut self, cx: &mut Context<'_>, id: Id) {
+        let Some(client) = self.table.peer(id) else { return };
+        let room = self.table.room(client.room);
+        let Some(host) = room.and_then(|room| self.table.peer(room.host)) else { return };
+        if !Self::can_meet(cx, client, host) {
+            return;
+        }
+        let host_id = host.id;
+        let news = Answer::NewHost(host_id, self.told_at(cx, host, client));
+        self.post.notify(cx, client, Subject::Host, news);
+        self.foretell(cx, host_id, id);
+        if let Some(client) = self.table.peer_mut(id) {
+            client.knows_host = true;
+        }
+    }
+}

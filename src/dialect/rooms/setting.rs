@@ -1,0 +1,108 @@
+//! What the host of a room changes of it while it is open.
+
+use std::net::IpAddr;
+
+use super::list;
+use super::message::{Answer, Reason};
+use super::options::Options;
+use super::post::Subject;
+use super::table::set_all;
+use super::{Id, Rooms, Turn};
+use crate::limits;
+
+impl Rooms {
+    /// `rn`: another name.
+    pub(super) fn rename(&mut self, turn: &mut Turn<'_, '_>, name: String) -> Result<(), Reason> {
+        let id = self.own_room(turn)?;
+        if self.table.room(id).is_some_and(|room| !list::fits(&name, &room.data)) {
+            return Err(Reason::BadRequest);
+        }
+        self.answer(turn, Answer::Named(&name));
+        self.give_name(turn, id, name);
+        Ok(())
+    }
+
+    /// A host that has a room opens one with another name: it was started anew and knows nothing of the
+    /// one that it has. Not if others act in its name, nor if that is a late copy of its first request.
+    pub(super) fn rename_again(&mut self, turn: &mut Turn<'_, '_>, host: Id, name: String) {
+        let Some(peer) = self.table.peer(host) else { return };
+        let Some(room) = self.table.room(peer.room) else { return };
+        let now = turn.instant();
+        let is_late = room.renamed.is_some_and(|at| now - at < limits::LATE_COPY);
+        if !name.is_empty() && !peer.signs && !is_late && list::fits(&name, &room.data) {
+            self.give_name(turn, room.id, name);
+        }
+    }
+
+    fn give_name(&mut self, turn: &mut Turn<'_, '_>, id: Id, name: String) {
+        let now = turn.instant();
+        let Some(room) = self.table.room_mut(id) else { return };
+        if room.name == name {
+            return;
+        }
+        (room.name, room.renamed) = (name, Some(now));
+        for client in self.table.room(id).map_or(Vec::new(), |room| room.clients.clone()) {
+            self.tell_name(turn, client);
+        }
+    }
+
+    /// Tells a client what its room is called.
+    pub(super) fn tell_name(&mut self, turn: &mut Turn<'_, '_>, client: Id) {
+        let Some(client) = self.table.peer(client) else { return };
+        if let Some(room) = self.table.room(client.room) {
+            self.post.notify(turn.cx, client, Subject::Name, Answer::Named(&room.name));
+        }
+    }
+
+    /// `rs`: all else. Nobody does that in the name of a host.
+    pub(super) fn set(&mut self, turn: &mut Turn<'_, '_>, options: &Options) -> Result<(), Reason> {
+        let id = self.own_room_signed(turn)?;
+        let Some(room) = self.table.room(id) else { return Err(Reason::NoRoom) };
+        let mut data = room.data.clone();
+        let is_large = room.is_mesh && options.max.is_some_and(|max| max > limits::MESH_PLAYERS);
+        if is_large || !set_all(&mut data, options) || !list::fits(&room.name, &data) {
+            return Err(Reason::BadRequest);
+        }
+        let has_code = room.code.is_some();
+        if let Some(room) = self.table.room_mut(id) {
+            room.change(options);
+        }
+        match options.is_private {
+            Some(true) if !has_code => {
+                let code = self.fresh_code();
+                self.table.set_code(id, Some(code));
+            }
+            Some(false) => self.table.set_code(id, None),
+            _ => {}
+        }
+        let code = self.table.room(id).and_then(|room| room.code);
+        self.answer(turn, Answer::Set(id, code));
+        Ok(())
+    }
+
+    /// `li:id`: one who was kicked may come in again, and who else has his address.
+    pub(super) fn let_in_id(&mut self, turn: &mut Turn<'_, '_>, who: Id) -> Result<(), Reason> {
+        let id = self.own_room_signed(turn)?;
+        if let Some(room) = self.table.room_mut(id) {
+            room.door.let_in_id(&who);
+        }
+        self.answer(turn, Answer::LetInId(who));
+        Ok(())
+    }
+
+    /// `li:ip`: all of an address may.
+    pub(super) fn let_in_ip(&mut self, turn: &mut Turn<'_, '_>, ip: IpAddr) -> Result<(), Reason> {
+        let id = self.own_room_signed(turn)?;
+        if let Some(room) = self.table.room_mut(id) {
+            room.door.let_in(ip);
+        }
+        self.answer(turn, Answer::LetInIp(ip));
+        Ok(())
+    }
+
+    /// The room of a host that has shown its key with this very request.
+    fn own_room_signed(&self, turn: &Turn<'_, '_>) -> Result<Id, Reason> {
+        let id = self.own_room(turn)?;
+        if turn.is_signed { Ok(id) } else { Err(Reason::BadKey) }
+    }
+}

@@ -1,0 +1,123 @@
+//! A room, and what its host has said of it.
+
+use crate::clock::Instant;
+use crate::dialect::rooms::field::Id;
+use crate::dialect::rooms::options::Options;
+use crate::limits;
+use crate::lobby::code::Code;
+use crate::lobby::data::Data;
+use crate::lobby::door::Door;
+
+/// Who was kicked.
+pub(in crate::dialect::rooms) type Outcast = crate::lobby::door::Outcast<Id>;
+
+/// Players of a room whose host has not said how many, and whose clients have to make place for each
+/// other (see `shares`).
+const SHARED_SIZE: usize = 1 + limits::CLIENTS_PER_ROOM;
+
+/// In the number of a room: its host has shown a key, so it is listed before those that may be
+/// forged.
+pub(super) const SHOWN: u64 = 1 << 63;
+
+/// What somebody says of the room that he opens.
+#[derive(Clone, Debug, Default)]
+pub(in crate::dialect::rooms) struct Opening {
+    pub(in crate::dialect::rooms) name: String,
+    pub(in crate::dialect::rooms) game: Box<str>,
+    pub(in crate::dialect::rooms) options: Options,
+}
+
+/// A room.
+#[derive(Debug)]
+pub(in crate::dialect::rooms) struct Room {
+    pub(in crate::dialect::rooms) id: Id,
+    pub(in crate::dialect::rooms) name: String,
+    /// Only those find it who name the same game.
+    pub(in crate::dialect::rooms) game: Box<str>,
+    pub(in crate::dialect::rooms) host: Id,
+    /// In the order in which they came.
+    pub(in crate::dialect::rooms) clients: Vec<Id>,
+    pub(in crate::dialect::rooms) door: Door<Id>,
+    pub(in crate::dialect::rooms) data: Data,
+    /// No list has it; who knows this, or its ID, finds it.
+    pub(in crate::dialect::rooms) code: Option<Code>,
+    /// Somebody else becomes host when the host leaves.
+    pub(in crate::dialect::rooms) migrates: bool,
+    /// All its members are introduced to each other.
+    pub(in crate::dialect::rooms) is_mesh: bool,
+    /// When it was given another name.
+    pub(in crate::dialect::rooms) renamed: Option<Instant>,
+    /// Its host has said that it closes it, or somebody in its name: it is kept for a while.
+    pub(in crate::dialect::rooms) is_closing: bool,
+    /// Counts rooms, so that they can be listed by age; [`SHOWN`] is added to it.
+    pub(super) number: u64,
+}
+
+impl Room {
+    pub(super) fn new(id: Id, opening: Opening, code: Option<Code>, host: Id, number: u64) -> Self {
+        let Opening { name, game, options } = opening;
+        let size = if options.is_mesh { limits::MESH_PLAYERS } else { SHARED_SIZE };
+        let mut room = Self {
+            id,
+            name,
+            game,
+            host,
+            clients: Vec::new(),
+            door: Door::new(size),
+            data: Data::default(),
+            code,
+            migrates: options.migrates,
+            is_mesh: options.is_mesh,
+            renamed: None,
+            is_closing: false,
+            number,
+        };
+        room.change(&options);
+        room
+    }
+
+    /// Does what its host says. What cannot be is left as it is; see [`Room::can_be`].
+    pub(in crate::dialect::rooms) fn change(&mut self, options: &Options) {
+        if let Some(most) = options.max {
+            self.door.set_size(most);
+        }
+        if let Some(password) = &options.password {
+            self.door.set_password(password);
+        }
+        if let Some(is_locked) = options.is_locked {
+            self.door.is_locked = is_locked;
+        }
+        set_all(&mut self.data, options);
+    }
+
+    /// How many are in it.
+    pub(in crate::dialect::rooms) const fn players(&self) -> usize {
+        1 + self.clients.len()
+    }
+
+    /// Whether its host has said how many may be in it, or that is bounded otherwise: then none of those
+    /// who have shown a key makes place for another.
+    pub(in crate::dialect::rooms) const fn has_own_size(&self) -> bool {
+        self.door.size() < SHARED_SIZE
+    }
+
+    /// Whether it has no place left.
+    pub(in crate::dialect::rooms) const fn is_full(&self) -> bool {
+        self.players() >= self.door.size()
+    }
+
+    /// Whether somebody new may come in.
+    pub(in crate::dialect::rooms) const fn is_free(&self) -> bool {
+        !self.is_full() && !self.door.is_locked
+    }
+
+    /// Whether lists have it.
+    pub(super) const fn is_listed(&self) -> bool {
+        self.code.is_none() && !self.is_closing
+    }
+}
+
+/// Whether a room may have this data beside what it has: not too many pairs.
+pub(in crate::dialect::rooms) fn set_all(data: &mut Data, options: &Options) -> bool {
+    options.data.iter().all(|(key, value)| data.set(key, value).is_ok())
+}

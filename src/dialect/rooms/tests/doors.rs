@@ -1,0 +1,200 @@
+//! Who may come into a room: its size, its lock, its password, its code; and who was kicked.
+
+use std::net::SocketAddr;
+
+use super::{Place, World, peer};
+use crate::limits;
+
+#[test]
+fn a_room_has_as_many_places_as_its_host_says() {
+    let mut world = World::new();
+    let host = world.host(peer(1), "a:max=3");
+    world.join(peer(2), &host);
+    let last = world.join(peer(3), &host);
+    assert_eq!(world.answer(peer(4), &format!("jr:{}", host.room)), "er:jr:full");
+    assert_eq!(world.list(peer(9), "rl"), [format!("{},a,full,3", host.room)]);
+    world.answer(last.at, &last.signed("lr"));
+    world.pass_secs(2);
+    assert_eq!(world.list(peer(9), "rl"), [format!("{},a,open,2", host.room)]);
+    world.join(peer(4), &host);
+    // Smaller than it is: who is in stays in.
+    world.answer(host.at, &host.signed("rs:max=2"));
+    assert_eq!(world.answer(peer(5), &format!("jr:{}", host.room)), "er:jr:full");
+    assert_eq!(world.answer(peer(4), "ka"), "ka");
+    world.answer(host.at, &host.signed("rs:max=64"));
+    world.join(peer(5), &host);
+    for wrong in ["0", "65", "", "x", "-1"] {
+        assert_eq!(world.answer(peer(9), &format!("rh:b:max={wrong}")), "er:rh:badrequest");
+    }
+}
+
+/// Who shares an address with others is not put out of a small room for somebody else.
+#[test]
+fn nobody_who_has_shown_a_key_makes_place_in_a_room_of_its_own_size() {
+    let mut world = World::new();
+    let host = world.host(peer(1), "a:max=3");
+    let [one, two] = [1, 2].map(|port| SocketAddr::new(peer(2).ip(), port));
+    let siblings = [one, two].map(|at| world.join(at, &host));
+    world.pass_secs(5);
+    assert_eq!(world.answer(peer(3), &format!("jr:{}", host.room)), "er:jr:full");
+    assert!(siblings.iter().all(|one| world.answer(one.at, "ka") == "ka"));
+}
+
+#[test]
+fn forged_clients_take_no_place_of_a_small_room() {
+    let mut world = World::new();
+    let host = world.host(peer(1), "a:max=2");
+    world.join_unproved(peer(2), &host);
+    let client = world.join_unproved(peer(3), &host);
+    assert_eq!(world.answer(peer(3), "ka"), "er:ka:noroom", "the place is offered");
+    world.prove(&client);
+    assert_eq!(world.answer(peer(3), "ka"), "ka");
+    assert_eq!(world.answer(peer(2), "ka"), "er:ka:noroom");
+}
+
+#[test]
+fn a_locked_room_takes_back_who_was_in_it_and_nobody_new() {
+    let mut world = World::new();
+    let host = world.host(peer(1), "a");
+    let client = world.join(peer(2), &host);
+    assert_eq!(world.answer(host.at, &host.signed("rs:locked")), format!("rs:{}", host.room));
+    assert_eq!(world.list(peer(9), "rl"), [format!("{},a,locked,2", host.room)]);
+    assert_eq!(world.answer(peer(3), &format!("jr:{}", host.room)), "er:jr:locked");
+    assert_eq!(world.answer(peer(3), "qj"), "er:qj:noroom");
+    let back = Place::of(peer(4), &world.ask(peer(4), &client.rc()));
+    assert_eq!((&back.id, &back.room), (&client.id, &host.room));
+    // One that was led out of it by somebody else comes back as well.
+    world.prove(&back);
+    world.answer(back.at, "lr");
+    world.pass_secs(2);
+    assert_eq!(Place::of(back.at, &world.ask(back.at, &back.rc())).id, client.id);
+    world.answer(host.at, &host.signed("rs:unlocked"));
+    world.join(peer(3), &host);
+}
+
+#[test]
+fn an_offered_place_is_none_in_a_room_that_was_locked_since() {
+    let mut world = World::new();
+    let host = world.host(peer(1), "a:max=2");
+    world.join_unproved(peer(2), &host);
+    let offered = world.join_unproved(peer(3), &host);
+    world.answer(host.at, &host.signed("rs:locked"));
+    assert_eq!(world.answer(peer(3), &offered.rc()), "er:rc:locked");
+}
+
+#[test]
+fn a_password_is_asked_for_and_guessed_seldom() {
+    let mut world = World::new();
+    let host = world.host(peer(1), "a:password=open%3Asesame");
+    assert_eq!(world.list(peer(9), "rl"), [format!("{},a,password,1", host.room)]);
+    let with = |word: &str| format!("jr:{}:password={word}", host.room);
+    for _ in 0..20 {
+        assert_eq!(world.answer(peer(2), &format!("jr:{}", host.room)), "er:jr:badkey");
+    }
+    let port = |port| SocketAddr::new(peer(2).ip(), port);
+    for n in 0..limits::GUESSES {
+        assert_eq!(world.answer(port(1 + n as u16), &with("guess")), "er:jr:badkey");
+    }
+    assert_eq!(world.answer(port(99), &with("open%3Asesame")), "er:jr:limit", "nobody has looked");
+    let client = world.enter(peer(3), &with("open%3Asesame"));
+    assert_eq!(client.room, host.room);
+    world.prove(&client);
+    assert_eq!(world.ask(peer(3), &format!("jr:{}", host.room)).len(), 2, "who is in is in");
+    world.pass(limits::GUESS);
+    assert_eq!(world.ask(port(99), &with("open%3Asesame")).len(), 2);
+    // Another password, or none.
+    world.answer(host.at, &host.signed("rs:password=new"));
+    assert_eq!(world.answer(peer(4), &with("open%3Asesame")), "er:jr:badkey");
+    world.answer(host.at, &host.signed("rs:password="));
+    world.join(peer(4), &host);
+}
+
+#[test]
+fn a_private_room_is_found_by_its_code_or_its_id() {
+    let mut world = World::new();
+    let answers = world.ask(peer(1), "rh:a:private:game=G");
+    let code = answers[0].split(':').nth(2).unwrap().to_string();
+    let host = Place::of(peer(1), &answers);
+    assert_eq!(world.ask(peer(1), &host.rc())[0], format!("rh:{}:{code}", host.room));
+    assert_eq!(world.list(peer(9), "rl:game=G"), [""; 0]);
+    let by_code = world.enter(peer(2), &format!("jr:{}:game=G", code.to_lowercase()));
+    let by_id = world.enter(peer(3), &format!("jr:{}:game=G", host.room));
+    assert_eq!([by_code.room, by_id.room], [host.room.clone(), host.room.clone()]);
+    assert_eq!(world.answer(peer(4), &format!("jr:{code}")), "er:jr:noroom", "another game");
+
+    assert_eq!(world.answer(host.at, &host.signed("rs:public")), format!("rs:{}", host.room));
+    assert_eq!(world.list(peer(9), "rl:game=G").len(), 1);
+    assert_eq!(world.answer(peer(4), &format!("jr:{code}:game=G")), "er:jr:noroom");
+    let answer = world.answer(host.at, &host.signed("rs:private"));
+    let new = answer.strip_prefix(&format!("rs:{}:", host.room)).unwrap();
+    assert_ne!(new, code);
+    assert_eq!(world.list(peer(9), "rl:game=G"), [""; 0]);
+    assert_eq!(world.enter(peer(5), &format!("jr:{new}:game=G")).room, host.room);
+    world.answer(host.at, &host.signed("cr"));
+    assert_eq!(world.answer(peer(6), &format!("jr:{new}:game=G")), "er:jr:noroom");
+    world.pass_secs(60);
+    assert!(world.rooms.is_empty());
+}
+
+#[test]
+fn codes_are_guessed_seldom() {
+    let mut world = World::new();
+    let answers = world.ask(peer(1), "rh:a:private");
+    let code = answers[0].split(':').nth(2).unwrap().to_string();
+    let wrong = if code == "BBBBBB" { "CCCCCC" } else { "BBBBBB" };
+    for _ in 0..limits::GUESSES {
+        assert_eq!(world.answer(peer(2), &format!("jr:{wrong}")), "er:jr:noroom");
+    }
+    assert_eq!(world.answer(peer(2), &format!("jr:{code}")), "er:jr:limit");
+    assert_eq!(world.ask(peer(3), &format!("jr:{code}")).len(), 2);
+    world.pass(limits::GUESS);
+    assert_eq!(world.ask(peer(2), &format!("jr:{code}")).len(), 2);
+}
+
+#[test]
+fn who_is_kicked_does_not_come_back_by_another_port() {
+    let (mut world, host, client) = World::introduced();
+    world.answer(host.at, &host.signed(&format!("kc:id:{}", client.id)));
+    let join = format!("jr:{}", host.room);
+    let other_port = SocketAddr::new(client.at.ip(), 5);
+    assert_eq!(world.answer(other_port, &join), "er:jr:kicked");
+    let let_in = format!("li:id:{}", client.id);
+    assert_eq!(world.answer(host.at, &host.signed(&let_in)), let_in);
+    assert_eq!(world.ask(other_port, &join).len(), 2);
+    assert_eq!(world.ask(client.at, &join).len(), 2);
+}
+
+#[test]
+fn an_address_that_was_kicked_is_let_in_again() {
+    let mut world = World::new();
+    let host = world.host("[2001:db8::1]:7000".parse().unwrap(), "a");
+    world.answer(host.at, "kc:ip:2001%3Adb8%3A1%3A%3A2");
+    let join = format!("jr:{}", host.room);
+    let near: SocketAddr = "[2001:db8:1::99]:7001".parse().unwrap();
+    assert_eq!(world.answer(near, &join), "er:jr:kicked", "one /64 is one customer");
+    let let_in = "li:ip:2001%3Adb8%3A1%3A%3A77";
+    assert_eq!(world.answer(host.at, &host.signed(let_in)), let_in);
+    assert_eq!(world.ask(near, &join).len(), 2);
+}
+
+/// The host and the kicked one are siblings: the others of the house may still play.
+#[test]
+fn a_kick_at_the_address_of_the_host_is_of_one_player() {
+    let mut world = World::new();
+    let at = |port| SocketAddr::new(peer(1).ip(), port);
+    let host = world.host(at(1), "a");
+    let client = world.join(at(2), &host);
+    world.answer(host.at, &format!("kc:id:{}", client.id));
+    assert_eq!(world.answer(at(2), &format!("jr:{}", host.room)), "er:jr:kicked");
+    world.join(at(3), &host);
+}
+
+/// Anybody can join in the name of others, and be kicked for it.
+#[test]
+fn who_has_not_shown_a_key_is_kicked_without_his_neighbours() {
+    let mut world = World::new();
+    let host = world.host(peer(1), "a");
+    let forged = world.join_unproved(peer(2), &host);
+    world.answer(host.at, &format!("kc:id:{}", forged.id));
+    world.join(SocketAddr::new(peer(2).ip(), 5), &host);
+}
