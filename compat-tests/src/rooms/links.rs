@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use punchd::dialect::rooms::field::Id;
 use rusty_enet::{EventNoRef, PeerID};
 
-use super::player::{Event, Player};
+use super::player::{Event, KICKED, Player};
 use super::punch::State;
 use super::tap::KNOCK;
 
@@ -16,7 +16,7 @@ const HANDSHAKE: Duration = Duration::from_secs(2);
 impl Player {
     /// The other side can be heard. It may come from another port than the master server has seen.
     pub(super) fn on_knock(&mut self, from: SocketAddr) {
-        let exact = self.punches.iter().position(|punch| punch.at == from);
+        let exact = self.punches.iter().position(|punch| punch.is_at(from));
         let near = || self.punches.iter().position(|punch| punch.at.ip() == from.ip());
         let Some(punch) = exact.or_else(near).and_then(|at| self.punches.get_mut(at)) else {
             return;
@@ -31,11 +31,10 @@ impl Player {
 
     /// As a client, connects where knocks came through, and begins anew what does not come to an end.
     pub(super) fn shake_hands(&mut self) {
-        if self.hosts {
-            return;
-        }
+        let own = self.punches.iter().map(|punch| self.connects_to(punch.id)).collect::<Vec<_>>();
         let now = Instant::now();
-        for punch in self.punches.iter_mut().filter(|punch| punch.state == State::Open) {
+        let punches = self.punches.iter_mut().zip(own).filter(|(_, own)| *own);
+        for (punch, _) in punches.filter(|(punch, _)| punch.state == State::Open) {
             if punch.shaken.is_some_and(|since| now.duration_since(since) < HANDSHAKE) {
                 continue;
             }
@@ -59,9 +58,12 @@ impl Player {
     pub(super) fn on_enet(&mut self, event: EventNoRef) {
         match event {
             EventNoRef::Connect { peer, .. } => self.on_connect(peer),
-            EventNoRef::Disconnect { peer, .. } => {
+            EventNoRef::Disconnect { peer, data } => {
                 if let Some(id) = self.connections.remove(&peer) {
-                    self.events.push_back(Event::Disconnected(id));
+                    let host = self.place().map(|place| place.room).filter(|_| !self.hosts);
+                    let is_kicked = data == KICKED && host == Some(id);
+                    let event = if is_kicked { Event::Kicked } else { Event::Disconnected(id) };
+                    self.events.push_back(event);
                 }
                 for punch in self.punches.iter_mut().filter(|punch| punch.handshake == Some(peer)) {
                     punch.handshake = None;
@@ -78,7 +80,7 @@ impl Player {
 
     fn on_connect(&mut self, peer: PeerID) {
         let Some(at) = self.enet.peer(peer).address() else { return };
-        let exact = self.punches.iter().position(|punch| punch.at == at);
+        let exact = self.punches.iter().position(|punch| punch.is_at(at));
         let near = || self.punches.iter().position(|punch| punch.at.ip() == at.ip());
         let Some(punch) = exact.or_else(near).and_then(|at| self.punches.get_mut(at)) else {
             // Nobody was introduced from there.
@@ -100,11 +102,12 @@ impl Player {
         }
     }
 
-    pub(super) fn disconnect(&mut self, id: Id) {
+    /// Ends the connection with a player, and tells it why.
+    pub(super) fn disconnect(&mut self, id: Id, why: u32) {
         self.punches.retain(|punch| punch.id != id);
         let found = self.connections.iter().find(|(_, of)| **of == id).map(|(peer, _)| *peer);
         if let Some(peer) = found {
-            self.enet.peer_mut(peer).disconnect(0);
+            self.enet.peer_mut(peer).disconnect(why);
         }
     }
 }

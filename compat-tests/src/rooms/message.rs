@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use punchd::dialect::rooms::field::{self, Id, Key};
+use punchd::lobby::code::Code;
 
 /// A message of the master server.
 #[derive(Clone, Debug)]
@@ -11,12 +12,14 @@ pub enum Message {
     Ok,
     /// `BUSY`
     Busy,
-    /// `rh:ROOM`
-    Hosting(Id),
+    /// `rh:ROOM` or `rh:ROOM:CODE`
+    Hosting(Id, Option<Code>),
+    /// `rs:ROOM` or `rs:ROOM:CODE`
+    Set(Id, Option<Code>),
     /// `rID:CLIENT:KEY`
     Own(Id, Key),
     /// `rl:...`, and whether there are more.
-    List(Vec<Entry>, bool),
+    List(Vec<Entry>, More),
     /// `jr:ROOM:CLIENT:HOSTIP:HOSTPORT`
     Joined(Id, Id, SocketAddr),
     /// `cj:CLIENT:IP:PORT`
@@ -25,6 +28,14 @@ pub enum Message {
     Moved(Id, SocketAddr),
     /// `pp:CLIENT:PORT,PORT,...`
     Predicted(Id, Vec<u16>),
+    /// `la:CLIENT:IP:PORT:...`
+    Local(Id, Vec<SocketAddr>),
+    /// `nh:CLIENT`
+    Promoted(Id),
+    /// `nh:CLIENT:IP:PORT`
+    NewHost(Id, SocketAddr),
+    /// `li:id:CLIENT` or `li:ip:IP`
+    LetsIn,
     /// `pc:CLIENT:ok`
     Noted(Id),
     /// `lr:ROOM`
@@ -45,6 +56,17 @@ pub enum Message {
     Refused(String, String),
 }
 
+/// Whether a page is followed by another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum More {
+    /// It is the last one.
+    None,
+    /// One that goes on behind its last room.
+    AfterLast,
+    /// One that goes on behind this room.
+    After(Id),
+}
+
 /// A room in the list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -52,10 +74,14 @@ pub struct Entry {
     pub room: Id,
     /// What its host calls it.
     pub name: String,
-    /// `open`
+    /// `open`, `password`, `full` or `locked`
     pub status: String,
     /// How many are in it, the host counted.
     pub players: u32,
+    /// How many may be in it, if that was asked for.
+    pub size: Option<u32>,
+    /// What its host says of it, if that was asked for.
+    pub data: Vec<(String, String)>,
 }
 
 impl Message {
@@ -68,11 +94,18 @@ impl Message {
         Some(match fields[..] {
             ["OK"] => Self::Ok,
             ["BUSY"] => Self::Busy,
-            ["rh", room] => Self::Hosting(id(room)?),
+            ["rh", room] => Self::Hosting(id(room)?, None),
+            ["rh", room, code] => Self::Hosting(id(room)?, Some(Code::read(code.as_bytes())?)),
+            ["rs", room] => Self::Set(id(room)?, None),
+            ["rs", room, code] => Self::Set(id(room)?, Some(Code::read(code.as_bytes())?)),
             ["rID", client, key] => Self::Own(id(client)?, field::key(key.as_bytes())?),
-            ["rl", ""] => Self::List(Vec::new(), false),
-            ["rl", ref entries @ .., "+"] => Self::List(read_entries(entries)?, true),
-            ["rl", ref entries @ ..] => Self::List(read_entries(entries)?, false),
+            ["rl", ""] => Self::List(Vec::new(), More::None),
+            ["rl", ref entries @ .., "+"] => Self::List(read_entries(entries)?, More::AfterLast),
+            ["rl", ref entries @ .., last] if last.starts_with('+') => {
+                let after = id(last.strip_prefix('+')?)?;
+                Self::List(read_entries(entries)?, More::After(after))
+            }
+            ["rl", ref entries @ ..] => Self::List(read_entries(entries)?, More::None),
             ["jr", room, client, ip, port] => {
                 Self::Joined(id(room)?, id(client)?, endpoint(ip, port)?)
             }
@@ -82,6 +115,16 @@ impl Message {
                 let ports = ports.split(',').map(|port| port.parse().ok());
                 Self::Predicted(id(client)?, ports.collect::<Option<_>>()?)
             }
+            ["la", client, ref all @ ..] => {
+                let all = all.chunks(2).map(|at| match at {
+                    [ip, port] => endpoint(ip, port),
+                    _ => None,
+                });
+                Self::Local(id(client)?, all.collect::<Option<_>>()?)
+            }
+            ["nh", client] => Self::Promoted(id(client)?),
+            ["nh", client, ip, port] => Self::NewHost(id(client)?, endpoint(ip, port)?),
+            ["li", "id" | "ip", _] => Self::LetsIn,
             ["pc", client, "ok"] => Self::Noted(id(client)?),
             ["lr", room] => Self::Left(id(room)?),
             ["cl", client] => Self::Gone(id(client)?),
@@ -106,8 +149,20 @@ fn read_entries(entries: &[&str]) -> Option<Vec<Entry>> {
 
 fn read_entry(entry: &str) -> Option<Entry> {
     let parts: Vec<&str> = entry.split(',').collect();
-    let [room, name, status, players] = parts[..] else { return None };
+    let (room, name, status, players, size, data) = match parts[..] {
+        [room, name, status, players] => (room, name, status, players, None, &[][..]),
+        [room, name, status, players, size, ref data @ ..] => {
+            (room, name, status, players, Some(size.parse().ok()?), data)
+        }
+        _ => return None,
+    };
+    let pair = |pair: &&str| {
+        let (key, value) = pair.split_once('=')?;
+        Some((field::decode(key.as_bytes())?, field::decode(value.as_bytes())?))
+    };
     Some(Entry {
+        size,
+        data: data.iter().map(pair).collect::<Option<_>>()?,
         room: field::id(room.as_bytes())?,
         name: field::decode(name.as_bytes())?,
         status: status.into(),
@@ -133,13 +188,22 @@ mod tests {
             a: u64, b: u64, key: u128, name in "\\PC{0,20}[:,%\n]{0,3}",
             ip: std::net::IpAddr, port: u16,
         ) {
+            let code = Code::read(b"BCDFGH").expect("a code");
             let (a, b, at) = (Id(a), Id(b), SocketAddr::new(ip.to_canonical(), port));
             let read = |answer| format!("{:?}", read(answer));
             let same = |answer, message: Message| (read(answer), format!("{message:?}"));
             let pairs = [
                 same(Answer::Ok, Message::Ok),
                 same(Answer::Busy, Message::Busy),
-                same(Answer::Hosting(a), Message::Hosting(a)),
+                same(Answer::Hosting(a, None), Message::Hosting(a, None)),
+                same(Answer::Hosting(a, Some(code)), Message::Hosting(a, Some(code))),
+                same(Answer::Set(a, None), Message::Set(a, None)),
+                same(Answer::Set(a, Some(code)), Message::Set(a, Some(code))),
+                same(Answer::Promoted(a), Message::Promoted(a)),
+                same(Answer::NewHost(a, at), Message::NewHost(a, at)),
+                same(Answer::Local(a, &[at, at]), Message::Local(a, vec![at, at])),
+                same(Answer::LetInId(a), Message::LetsIn),
+                same(Answer::LetInIp(ip), Message::LetsIn),
                 same(Answer::Joined(a, b, at), Message::Joined(a, b, at)),
                 same(Answer::Comes(a, at), Message::Comes(a, at)),
                 same(Answer::Moved(a, at), Message::Moved(a, at)),

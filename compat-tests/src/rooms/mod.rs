@@ -15,7 +15,7 @@ mod tap;
 use std::time::Duration;
 
 pub use error::Error;
-pub use message::{Entry, Message};
+pub use message::{Entry, Message, More};
 pub use player::{Event, Place, Player};
 
 /// The time between two steps.

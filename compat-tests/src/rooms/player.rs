@@ -2,16 +2,17 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use punchd::dialect::rooms::field::{self, Id, Key};
-use punchd::dialect::rooms::message::{Request, Verb};
-use punchd::introductions::plan::Wish;
+use punchd::dialect::rooms::message::{Request, Verb, Wanted};
+use punchd::dialect::rooms::options::Options;
+use punchd::lobby::code::Code;
 use rusty_enet::{Host, HostSettings, Packet, PeerID};
 
 use super::error::Error;
-use super::message::{Entry, Message};
+use super::message::{Entry, Message, More};
 use super::punch::{Punch, State};
 use super::tap::{KNOCK, Tap};
 use super::{AGAIN, STEP};
@@ -35,6 +36,9 @@ const MOST_PUNCHES: usize = 256;
 
 /// More ports no server predicts.
 const MOST_PORTS: usize = 16;
+
+/// Why a connection ends, for the other side of it: as its host has kicked it.
+pub(super) const KICKED: u32 = 1;
 
 /// What a player has to know to come back.
 #[derive(Clone, Copy, Debug)]
@@ -60,6 +64,8 @@ pub enum Event {
     Said(Id, String),
     /// The ENet connection with this player has ended.
     Disconnected(Id),
+    /// The host has kicked this player, and says so itself.
+    Kicked,
 }
 
 /// A player of the rooms dialect.
@@ -69,6 +75,14 @@ pub struct Player {
     patience: Duration,
     pub(super) enet: Host<Tap>,
     place: Option<Place>,
+    /// The code of its room, if it is private.
+    code: Option<Code>,
+    /// Requests that nobody waits for, and until when they are sent again.
+    unanswered: VecDeque<(Request, Instant)>,
+    /// Where others are in this player's own network, as far as told.
+    near: HashMap<Id, Vec<SocketAddr>>,
+    /// Whether its room outlives it when it hosts one.
+    hands_over: bool,
     pub(super) hosts: bool,
     pub(super) punches: Vec<Punch>,
     pub(super) connections: HashMap<PeerID, Id>,
@@ -94,6 +108,10 @@ impl Player {
             patience,
             enet,
             place: None,
+            code: None,
+            hands_over: false,
+            unanswered: VecDeque::new(),
+            near: HashMap::new(),
             hosts: false,
             punches: Vec::new(),
             connections: HashMap::new(),
@@ -119,6 +137,12 @@ impl Player {
         self.place
     }
 
+    /// The code of the private room that it hosts.
+    #[must_use]
+    pub fn code(&self) -> Option<Code> {
+        self.code
+    }
+
     /// Those it is connected with.
     pub fn connected(&self) -> impl Iterator<Item = Id> {
         self.connections.values().copied()
@@ -130,6 +154,16 @@ impl Player {
     pub fn way(&self, to: Id) -> Option<(SocketAddr, bool)> {
         let punch = self.punches.iter().find(|punch| punch.id == to)?;
         Some((punch.at, punch.is_later))
+    }
+
+    /// Where this player is in its own network: the address that leads to the master server.
+    ///
+    /// # Errors
+    /// If the system does not tell.
+    pub fn lan(&self) -> Result<SocketAddr, Error> {
+        let any = UdpSocket::bind(SocketAddr::new(self.local()?.ip(), 0))?;
+        any.connect(self.master)?;
+        Ok(SocketAddr::new(any.local_addr()?.ip(), self.local()?.port()))
     }
 
     /// Its local endpoint.
@@ -145,8 +179,17 @@ impl Player {
     /// # Errors
     /// If the master server does not answer, or refuses.
     pub fn host(&mut self, name: &str) -> Result<Place, Error> {
+        self.host_with(name, Options::default())
+    }
+
+    /// The same with more to say of it.
+    ///
+    /// # Errors
+    /// If the master server does not answer, or refuses.
+    pub fn host_with(&mut self, name: &str, options: Options) -> Result<Place, Error> {
         self.hosts = true;
-        self.enter(&Request::Host(name.into()))
+        self.hands_over = options.migrates;
+        self.enter(&Request::Host(name.into(), options))
     }
 
     /// Joins a room and begins to knock at its host.
@@ -154,8 +197,25 @@ impl Player {
     /// # Errors
     /// If the master server does not answer, or refuses.
     pub fn join(&mut self, room: Id) -> Result<Place, Error> {
+        self.join_with(Wanted::Id(room), Options::default())
+    }
+
+    /// The same by ID or by code, with more to say of it.
+    ///
+    /// # Errors
+    /// If the master server does not answer, or refuses.
+    pub fn join_with(&mut self, room: Wanted, options: Options) -> Result<Place, Error> {
         self.hosts = false;
-        self.enter(&Request::Join(room, Wish::default()))
+        self.enter(&Request::Join(room, options))
+    }
+
+    /// Joins any room that fits.
+    ///
+    /// # Errors
+    /// If the master server does not answer, or refuses, as when there is none.
+    pub fn join_any(&mut self, options: Options) -> Result<Place, Error> {
+        self.hosts = false;
+        self.enter(&Request::JoinAny(options))
     }
 
     /// Comes back with its key, as after its NAT has given it another port.
@@ -169,7 +229,7 @@ impl Player {
         // Both sides have to punch again.
         self.punches.clear();
         self.hang_up_at_once(|_| true);
-        self.enter(&Request::Return(place.id, place.key))
+        self.enter(&Request::Return(place.id, place.key, Options::default()))
     }
 
     /// Gets another local port, as if a NAT had done that.
@@ -189,7 +249,7 @@ impl Player {
         self.show_nat()?;
         let place = self.take_place(request)?;
         // The first key shows that the answer has arrived here.
-        self.take_place(&Request::Return(place.id, place.key))
+        self.take_place(&Request::Return(place.id, place.key, Options::default()))
     }
 
     /// Lets the master server see what the NAT in front of this player does, before it is asked
@@ -207,10 +267,13 @@ impl Player {
 
     /// Asks until both answers have come.
     fn take_place(&mut self, request: &Request) -> Result<Place, Error> {
-        let (mut room, mut own) = (None, None);
+        let (mut room, mut own, mut given) = (None, None, None);
         self.ask(request, |message| {
             match message {
-                Message::Hosting(id) => room = Some((*id, None)),
+                Message::Hosting(id, code) => {
+                    room = Some((*id, None));
+                    given = *code;
+                }
                 Message::Joined(id, _, host) => room = Some((*id, Some(*host))),
                 Message::Own(id, key) => own = Some((*id, *key)),
                 _ => {}
@@ -222,6 +285,7 @@ impl Player {
         };
         let place = Place { room, id, key };
         self.place = Some(place);
+        self.code = given.or(self.code);
         if let Some(host) = host {
             // A client knows its host by the ID of the room.
             self.meet(room, host);
@@ -234,12 +298,21 @@ impl Player {
     /// # Errors
     /// If the master server does not answer, or refuses.
     pub fn list(&mut self) -> Result<Vec<Entry>, Error> {
+        self.list_with(&Options::default())
+    }
+
+    /// Those that are looked for.
+    ///
+    /// # Errors
+    /// If the master server does not answer, or refuses.
+    pub fn list_with(&mut self, options: &Options) -> Result<Vec<Entry>, Error> {
         let (mut all, mut after): (Vec<Entry>, _) = (Vec::new(), None);
         let waited = self.patience;
         let deadline = Instant::now() + waited;
         loop {
             let mut page = None;
-            let asked = self.ask_until(deadline, &Request::List(after), |message| {
+            let request = Request::List(after, options.clone());
+            let asked = self.ask_until(deadline, &request, |message| {
                 if let Message::List(entries, more) = message {
                     // Of a page that comes twice, the second is not the next one.
                     let is_new = entries.first().is_none_or(|entry| !all.contains(entry));
@@ -256,10 +329,11 @@ impl Player {
             self.events.retain(|event| !matches!(event, Event::Told(Message::List(..))));
             let Some((entries, more)) = page else { return Ok(all) };
             all.extend(entries);
-            after = all.last().map(|entry| entry.room);
-            if !more {
-                return Ok(all);
-            }
+            after = match more {
+                More::None => return Ok(all),
+                More::AfterLast => all.last().map(|entry| entry.room),
+                More::After(room) => Some(room),
+            };
         }
     }
 
@@ -272,16 +346,42 @@ impl Player {
         self.ask(&request, |message| matches!(message, Message::Named(now) if now == name))
     }
 
-    /// Kicks by ID or by address.
+    /// Changes the room, or lets somebody in again.
     ///
     /// # Errors
     /// If the master server does not answer, or refuses.
-    pub fn kick(&mut self, request: &Request) -> Result<(), Error> {
-        self.ask(request, |message| matches!(message, Message::Kicks))?;
-        if let Request::KickId(id) = request {
-            self.disconnect(*id);
-        }
+    pub fn change(&mut self, request: &Request) -> Result<(), Error> {
+        let mut given = self.code;
+        self.ask(request, |message| match message {
+            Message::Set(_, code) => {
+                given = *code;
+                true
+            }
+            message => matches!(message, Message::LetsIn),
+        })?;
+        self.code = given;
         Ok(())
+    }
+
+    /// Kicks by ID or by address. Who is kicked by his ID is told so and hung up on at once; what the
+    /// master server says to that, comes as an event, if it is there at all.
+    pub fn kick(&mut self, request: &Request) {
+        self.unanswered.push_back((request.clone(), Instant::now() + self.patience));
+        self.send(request);
+        if let Request::KickId(id) = request {
+            self.disconnect(*id, KICKED);
+        }
+    }
+
+    /// Sends again what has no answer yet.
+    fn ask_again(&mut self) {
+        let now = Instant::now();
+        self.unanswered.retain(|(_, until)| *until > now);
+        if self.last_ask.elapsed() > AGAIN
+            && let Some((request, _)) = self.unanswered.front().cloned()
+        {
+            self.send(&request);
+        }
     }
 
     /// Leaves the room, or closes it as its host.
@@ -289,7 +389,7 @@ impl Player {
     /// # Errors
     /// If the master server does not answer, or refuses.
     pub fn leave(&mut self) -> Result<(), Error> {
-        let request = if self.hosts { Request::Close } else { Request::Leave };
+        let request = if self.hosts && !self.hands_over { Request::Close } else { Request::Leave };
         let done = |message: &Message| matches!(message, Message::Left(_) | Message::Closed(_));
         self.ask(&request, done)?;
         self.place = None;
@@ -330,6 +430,7 @@ impl Player {
     /// If the socket fails.
     pub fn step(&mut self) -> Result<Vec<Event>, Error> {
         self.advance()?;
+        self.ask_again();
         if self.place.is_some() && self.last_ask.elapsed() > KEEP_ALIVE {
             self.send(&Request::KeepAlive);
         }
@@ -382,7 +483,7 @@ impl Player {
             bytes.push(b':');
             place.key.write(&mut bytes);
         }
-        if matches!(request, Request::List(_)) {
+        if matches!(request, Request::List(..)) {
             // Pays for a full page.
             bytes.resize(512, 0);
         }
@@ -427,7 +528,7 @@ impl Player {
             // The master server repeats itself.
             Message::Comes(id, at) => _ = self.meet(*id, *at),
             Message::Moved(id, at) => {
-                let id = if self.hosts { *id } else { self.place.map_or(*id, |place| place.room) };
+                let id = self.known_as(*id);
                 if self.meet(id, *at) {
                     self.hang_up_at_once(|of| of == id);
                 }
@@ -444,9 +545,60 @@ impl Player {
                     punch.ports = ports.to_vec();
                 }
             }
+            Message::Local(id, all) => {
+                let id = self.known_as(*id);
+                let all = all.get(..MOST_PORTS).unwrap_or(all);
+                if let Some(punch) = self.punches.iter_mut().find(|punch| punch.id == id) {
+                    punch.near = all.to_vec();
+                }
+                if self.near.len() < MOST_PUNCHES {
+                    self.near.insert(id, all.to_vec());
+                }
+            }
             Message::Gone(id) => self.punches.retain(|punch| punch.id != *id),
+            Message::Promoted(_) if !self.hosts => {
+                (self.hosts, self.hands_over) = (true, true);
+                self.forget_host();
+            }
+            Message::NewHost(id, at) if !self.hosts => {
+                if let Some(place) = self.place
+                    && !self.punches.iter().any(|of| of.id == place.room && of.told == *at)
+                {
+                    self.forget_host();
+                    self.hang_up_at_once(|of| of == *id);
+                    self.punches.retain(|punch| punch.id != *id);
+                    self.meet(place.room, *at);
+                }
+            }
+            Message::Kicks => _ = self.unanswered.pop_front(),
+            Message::Refused(verb, _) if *verb == Verb::Kc.to_string() => {
+                self.unanswered.pop_front();
+            }
             _ => {}
         }
+    }
+
+    /// By which ID this player knows another one: a client knows its host by the ID of the room.
+    fn known_as(&self, id: Id) -> Id {
+        match self.place {
+            Some(place) if !self.hosts && !self.punches.iter().any(|of| of.id == id) => place.room,
+            _ => id,
+        }
+    }
+
+    /// There is another host, or this player is one.
+    fn forget_host(&mut self) {
+        if let Some(place) = self.place {
+            self.give_up(place.room);
+            self.punches.retain(|punch| punch.id != place.room);
+            self.hang_up_at_once(|of| of == place.room);
+        }
+    }
+
+    /// Whether this player is the one of the two that connects: a client to its host, and of two clients
+    /// the one with the lower ID.
+    pub(super) fn connects_to(&self, id: Id) -> bool {
+        self.place.is_some_and(|place| !self.hosts && (id == place.room || place.id < id))
     }
 
     /// Begins to knock. False: it does so already.
@@ -465,6 +617,7 @@ impl Player {
             self.punches.retain(|punch| punch.id != id);
             let ports = self.predicted.get(&self.hosts.then_some(id));
             punch.ports.extend(ports.into_iter().flatten());
+            punch.near.extend(self.near.get(&id).into_iter().flatten());
             self.punches.push(punch);
         }
         is_new
@@ -473,13 +626,18 @@ impl Player {
     /// Tells the master server how a punch has ended; once, as it only wants to know.
     pub(super) fn report(&mut self, id: Id, worked: bool) {
         let Some(place) = self.place else { return };
-        let client = if self.hosts { id } else { place.id };
+        let client = if self.hosts || id != place.room { id } else { place.id };
         self.send(&Request::Punched(client, worked));
     }
 }
 
 /// Whether a request ends with the key of its sender, so that nobody else can send it.
 fn is_signed(request: &Request) -> bool {
-    use Request::{Close, KeepAlive, KickId, KickIp, Leave, Punched, Rename};
-    matches!(request, Punched(..) | Leave | Close | KickId(_) | KickIp(_) | Rename(_) | KeepAlive)
+    use Request::{
+        Close, KeepAlive, KickId, KickIp, Leave, LetInId, LetInIp, Punched, Rename, Set,
+    };
+    match request {
+        Punched(..) | Leave | Close | KickId(_) | KickIp(_) | Rename(_) | KeepAlive => true,
+        _ => matches!(request, LetInId(_) | LetInIp(_) | Set(_)),
+    }
 }

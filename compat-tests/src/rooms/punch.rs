@@ -21,6 +21,8 @@ pub(super) struct Punch {
     pub(super) at: SocketAddr,
     /// Whether the master server has told another place before.
     pub(super) is_later: bool,
+    /// Where it is in this player's own network, if it may be in that.
+    pub(super) near: Vec<SocketAddr>,
     /// Other ports that it may have.
     pub(super) ports: Vec<u16>,
     began: Instant,
@@ -48,6 +50,7 @@ impl Punch {
             told: at,
             at,
             is_later: false,
+            near: Vec::new(),
             ports: Vec::new(),
             began: Instant::now(),
             last: None,
@@ -59,8 +62,15 @@ impl Punch {
 
     /// Where to knock, the likeliest first.
     pub(super) fn places(&self) -> impl Iterator<Item = SocketAddr> {
-        let ports = self.ports.iter().filter(|_| self.state == State::Knocking);
-        ports.map(|port| SocketAddr::new(self.at.ip(), *port)).chain([self.at])
+        let seeks = self.state == State::Knocking;
+        let near = self.near.iter().copied().filter(move |_| seeks);
+        let ports = self.ports.iter().filter(move |_| seeks);
+        near.chain(ports.map(|port| SocketAddr::new(self.at.ip(), *port))).chain([self.at])
+    }
+
+    /// Whether it may be at this endpoint, or is.
+    pub(super) fn is_at(&self, at: SocketAddr) -> bool {
+        self.at == at || self.near.contains(&at)
     }
 
     /// Whether it is time to knock.

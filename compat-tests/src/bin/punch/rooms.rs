@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use clap::Subcommand;
 use compat_tests::rooms::{Error, Event, Message, Player, STEP};
 use punchd::dialect::rooms::field::{self, Id};
-use punchd::dialect::rooms::message::Request;
+use punchd::dialect::rooms::message::{Request, Wanted};
+use punchd::dialect::rooms::options::Options;
+use punchd::lobby::code::Code;
 
 use crate::common::{
     LOCAL_MASTER, any_towards, interrupted, printable, resolve, say, seconds, through, typed,
@@ -29,29 +31,106 @@ pub(crate) struct Args {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Open a room; /kick ID or IP, /rename NAME and /close work there
+    /// Open a room; /kick and /admit ID or IP, /rename NAME, /lock, /unlock, /data KEY=VALUE and /close
+    /// work there
     Host {
         /// Name of the room
         name: String,
+        #[command(flatten)]
+        room: Room,
         #[command(flatten)]
         server: Server,
         #[command(flatten)]
         chat: Chat,
     },
-    /// Show the open rooms: ID, players, name
+    /// Show the open rooms: ID, players, name, and what there is to say of them
     List {
+        /// Only those that are not full and not locked
+        #[arg(long)]
+        free: bool,
+        #[command(flatten)]
+        own: Own,
         #[command(flatten)]
         server: Server,
     },
     /// Join a room; /leave leaves it
     Join {
-        /// ID of the room, or its name
+        /// ID of the room, its code if it is private, or its name
         room: String,
+        /// Its password
+        #[arg(long)]
+        password: Option<String>,
+        #[command(flatten)]
+        game: Game,
+        /// Tell players of the same public address where this one is in its own network
+        #[arg(long)]
+        lan: bool,
         #[command(flatten)]
         server: Server,
         #[command(flatten)]
         chat: Chat,
     },
+    /// Join any room that has a place; /leave leaves it
+    Any {
+        #[command(flatten)]
+        own: Own,
+        #[command(flatten)]
+        server: Server,
+        #[command(flatten)]
+        chat: Chat,
+    },
+}
+
+#[derive(clap::Args)]
+struct Game {
+    /// The game: rooms of others are not seen
+    #[arg(long, default_value = "")]
+    game: String,
+}
+
+/// Rooms of a game with what their hosts say of them.
+#[derive(clap::Args)]
+struct Own {
+    #[command(flatten)]
+    game: Game,
+    /// What the host says of the room, as map=castle; can be repeated
+    #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
+    data: Vec<(String, String)>,
+}
+
+impl Own {
+    fn options(self) -> Options {
+        Options { game: self.game.game, data: self.data, ..Options::default() }
+    }
+}
+
+#[derive(clap::Args)]
+struct Room {
+    #[command(flatten)]
+    own: Own,
+    /// The most players, this one among them
+    #[arg(long, value_name = "PLAYERS")]
+    max: Option<usize>,
+    /// Let only those in who know this
+    #[arg(long)]
+    password: Option<String>,
+    /// Show the room in no list: others join by its code
+    #[arg(long)]
+    private: bool,
+    /// Leave the room to the others when this player goes
+    #[arg(long)]
+    migrate: bool,
+    /// Introduce all to each other
+    #[arg(long)]
+    mesh: bool,
+    /// Tell players of the same public address where this one is in its own network
+    #[arg(long)]
+    lan: bool,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    let pair = text.split_once('=').ok_or("want KEY=VALUE, as map=castle")?;
+    Ok((pair.0.into(), pair.1.into()))
 }
 
 #[derive(clap::Args)]
@@ -88,18 +167,41 @@ struct Chat {
 
 pub(crate) fn run(args: Args) -> Result<(), String> {
     match args.command {
-        Command::Host { name, server, chat } => {
+        Command::Host { name, room, server, chat } => {
             let mut player = player(&server)?;
-            let place = player.host(&name).map_err(explain)?;
+            let options = Options {
+                max: room.max,
+                password: room.password,
+                is_private: room.private.then_some(true),
+                migrates: room.migrate,
+                is_mesh: room.mesh,
+                lan: own_network(&player, room.lan)?,
+                ..room.own.options()
+            };
+            let place = player.host_with(&name, options).map_err(explain)?;
             say(format!("room {} open", place.room));
+            if let Some(code) = player.code() {
+                say(format!("its code is {code}"));
+            }
             Session::new(player, chat, true).run()
         }
-        Command::List { server } => list(&mut player(&server)?),
-        Command::Join { room, server, chat } => {
+        Command::List { free, own, server } => {
+            let options = Options { is_free: free, more: true, ..own.options() };
+            list(&mut player(&server)?, &options)
+        }
+        Command::Join { room, password, game, lan, server, chat } => {
             let mut player = player(&server)?;
-            let room = find(&mut player, &room)?;
-            player.join(room).map_err(explain)?;
-            say(format!("in room {room}, knocking"));
+            let wanted = find(&mut player, &room, &game.game)?;
+            let lan = own_network(&player, lan)?;
+            let options = Options { game: game.game, password, lan, ..Options::default() };
+            let place = player.join_with(wanted, options).map_err(explain)?;
+            say(format!("in room {}, knocking", place.room));
+            Session::new(player, chat, false).run()
+        }
+        Command::Any { own, server, chat } => {
+            let mut player = player(&server)?;
+            let place = player.join_any(own.options()).map_err(explain)?;
+            say(format!("in room {}, knocking", place.room));
             Session::new(player, chat, false).run()
         }
     }
@@ -115,6 +217,11 @@ fn player(server: &Server) -> Result<Player, String> {
     })
 }
 
+/// Where a player is in its own network, if others are to be told.
+fn own_network(player: &Player, is_told: bool) -> Result<Vec<SocketAddr>, String> {
+    if is_told { Ok(vec![player.lan().map_err(explain)?]) } else { Ok(Vec::new()) }
+}
+
 fn explain(error: Error) -> String {
     let advice = match &error {
         Error::Socket(_) => "Is the local address right, and the port free?",
@@ -128,25 +235,35 @@ fn explain(error: Error) -> String {
     format!("{error}\n{advice}")
 }
 
-fn list(player: &mut Player) -> Result<(), String> {
-    let rooms = player.list().map_err(explain)?;
+fn list(player: &mut Player, options: &Options) -> Result<(), String> {
+    let rooms = player.list_with(options).map_err(explain)?;
     if rooms.is_empty() {
         say("no rooms");
     }
     for room in rooms {
-        say(format!("{}  {:>2}  {}", room.room, room.players, printable(&room.name)));
+        let mut line = format!("{}  {:>2}  {}", room.room, room.players, printable(&room.name));
+        if room.status != "open" {
+            line += &format!("  {}", printable(&room.status));
+        }
+        for (key, value) in &room.data {
+            line += &format!("  {}", printable(&format!("{key}={value}")));
+        }
+        say(line);
     }
     Ok(())
 }
 
-/// The room that a user means: by ID, or the newest one of that name.
-fn find(player: &mut Player, room: &str) -> Result<Id, String> {
+/// The room that a user means: by ID, the newest one of that name, or by its code.
+fn find(player: &mut Player, room: &str, game: &str) -> Result<Wanted, String> {
     if let Some(id) = field::id(room.as_bytes()) {
-        return Ok(id);
+        return Ok(Wanted::Id(id));
     }
-    let rooms = player.list().map_err(explain)?;
+    let options = Options { game: game.into(), ..Options::default() };
+    let rooms = player.list_with(&options).map_err(explain)?;
     let found = rooms.iter().find(|entry| entry.name == room);
-    found.map(|entry| entry.room).ok_or_else(|| format!("there is no room \"{room}\""))
+    let found = found.map(|entry| Wanted::Id(entry.room));
+    let found = found.or_else(|| Code::read(room.as_bytes()).map(Wanted::Code));
+    found.ok_or_else(|| format!("there is no room \"{room}\""))
 }
 
 /// The master server says many things three times; what it says again in this time is a copy.
@@ -164,6 +281,10 @@ struct Session {
     typed: Receiver<String>,
     /// Since when there is no way to the host.
     failed: Option<Instant>,
+    /// Since when the host is gone.
+    gone: Option<Instant>,
+    /// Whether the master server has closed the room.
+    is_closed: bool,
     /// Why it is over.
     over: Option<Result<(), String>>,
 }
@@ -178,6 +299,8 @@ impl Session {
             shown: Vec::new(),
             typed: typed(),
             failed: None,
+            gone: None,
+            is_closed: false,
             over: None,
         }
     }
@@ -199,6 +322,11 @@ impl Session {
             if self.failed.is_some_and(|since| since.elapsed() > ANOTHER_WAY) {
                 let why = "cannot reach the host: `punch nat` at both tells why, and whether a relay helps";
                 break Err(why.into());
+            }
+            // Another one may become host.
+            if self.gone.is_some_and(|since| self.is_closed || since.elapsed() > ANOTHER_WAY) {
+                let complete = self.heard == self.chat.expect.len();
+                break if complete { Ok(()) } else { Err(self.missed()) };
             }
             let expects = !self.chat.expect.is_empty();
             if expects && self.heard == self.chat.expect.len() {
@@ -242,11 +370,12 @@ impl Session {
                 self.failed = (!self.hosts).then(Instant::now);
             }
             Event::Said(id, text) => self.on_said(id, &text),
+            Event::Kicked => self.over = Some(Err("the host has kicked this player".into())),
             Event::Disconnected(id) => {
                 say(format!("{} has gone", self.name(id)));
-                if !self.hosts {
-                    let complete = self.heard == self.chat.expect.len();
-                    self.over = Some(if complete { Ok(()) } else { Err(self.missed()) });
+                let host = self.player.place().map(|place| place.room);
+                if !self.hosts && host == Some(id) {
+                    self.gone = Some(Instant::now());
                 }
             }
         }
@@ -279,10 +408,21 @@ impl Session {
                 let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
                 self.show(format!("it may have another port towards us: {}", ports.join(", ")));
             }
+            Message::Promoted(_) => {
+                (self.hosts, self.failed, self.gone) = (true, None, None);
+                self.show("this player is the host now".into());
+            }
+            Message::NewHost(id, at) => {
+                (self.failed, self.gone) = (None, None);
+                self.show(format!("the host is {id} at {at} now, knocking"));
+            }
             Message::Gone(id) => self.show(format!("{id} has left the room")),
             Message::Named(name) => self.show(format!("the room is \"{}\" now", printable(&name))),
             Message::Kicked(_) => self.over = Some(Err("the host has kicked this player".into())),
-            Message::Closed(_) if !self.hosts => self.show("the room is closed".into()),
+            Message::Closed(_) if !self.hosts => {
+                self.is_closed = true;
+                self.show("the room is closed".into());
+            }
             Message::Closed(_) => self.over = Some(Err("the master server closed the room".into())),
             Message::Refused(verb, _) if verb == "ka" => {
                 let back = self.player.come_back();
@@ -314,11 +454,18 @@ impl Session {
                 Ok(())
             }
             "/rename" => self.player.rename(argument),
-            "/kick" => match (field::id(argument.as_bytes()), argument.parse()) {
-                (Some(id), _) => self.player.kick(&Request::KickId(id)),
-                (None, Ok(ip)) => self.player.kick(&Request::KickIp(ip)),
-                _ => {
-                    say("want /kick ID or /kick IP");
+            "/kick" | "/admit" => self.on_kick(command == "/kick", argument),
+            "/lock" | "/unlock" => {
+                let is_locked = Some(command == "/lock");
+                self.player.change(&Request::Set(Options { is_locked, ..Options::default() }))
+            }
+            "/data" => match pair(argument) {
+                Ok(pair) => {
+                    let data = vec![pair];
+                    self.player.change(&Request::Set(Options { data, ..Options::default() }))
+                }
+                Err(error) => {
+                    say(error);
                     Ok(())
                 }
             },
@@ -332,6 +479,17 @@ impl Session {
         }
     }
 
+    fn on_kick(&mut self, is_kick: bool, whom: &str) -> Result<(), Error> {
+        match (field::id(whom.as_bytes()), whom.parse()) {
+            (Some(id), _) if is_kick => self.player.kick(&Request::KickId(id)),
+            (None, Ok(ip)) if is_kick => self.player.kick(&Request::KickIp(ip)),
+            (Some(id), _) => return self.player.change(&Request::LetInId(id)),
+            (None, Ok(ip)) => return self.player.change(&Request::LetInIp(ip)),
+            _ => say("want an ID or an address"),
+        }
+        Ok(())
+    }
+
     fn speak(&mut self, line: &str) {
         let line = if self.hosts { format!("host: {line}") } else { line.into() };
         let all: Vec<Id> = self.player.connected().collect();
@@ -341,6 +499,7 @@ impl Session {
     }
 
     fn name(&self, id: Id) -> String {
-        if self.hosts { id.to_string() } else { "host".into() }
+        let is_host = !self.hosts && self.player.place().is_some_and(|place| place.room == id);
+        if is_host { "host".into() } else { id.to_string() }
     }
 }
