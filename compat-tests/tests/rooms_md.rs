@@ -23,11 +23,13 @@ struct Peer {
 }
 
 impl Conversation {
-    /// Who is mentioned first gets a socket, and words for its address.
+    /// Who is mentioned first gets a socket, and words for its address. `host/2` is at the address of `host`.
     fn peer(&mut self, name: &str) -> &mut Peer {
+        let neighbour = name.split_once('/').and_then(|(other, _)| self.peers.get(other));
+        let at = neighbour.map(|peer| peer.socket.local_addr().expect("its address").ip());
         let words = &mut self.words;
         self.peers.entry(name.into()).or_insert_with(|| {
-            let socket = UdpSocket::bind((loopback(), 0)).expect("a socket");
+            let socket = UdpSocket::bind((at.unwrap_or_else(loopback), 0)).expect("a socket");
             let at = socket.local_addr().expect("its address");
             words.insert(name.to_uppercase() + "IP", at.ip().to_string());
             words.insert(name.to_uppercase() + "PORT", at.port().to_string());
