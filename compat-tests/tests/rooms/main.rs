@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 use compat_tests::master::{self, Master, loopback};
 use compat_tests::rooms::{Error, Event, Message, Player, STEP};
 
+mod lobby;
+
 const WAIT: Duration = Duration::from_secs(20);
 
 fn player(master: &Master) -> Player {
