@@ -686,6 +686,8 @@ pub const fn worst_case(limits: &Limits) -> u64 {
     const ROOM_PEER: u64 = 2048;
     /// Everything that is kept of two natpunch clients that were told of each other.
     const PAIR: u64 = 96;
+    /// What the host of a room says of it, and whom it has kicked, beyond that.
+    const ROOM: u64 = 2560;
     /// Everything that is kept of an address and its ports.
     const NAT: u64 = 640;
     /// Everything that is kept of a host that knocks at the server, and of the twenty that did so before
@@ -707,6 +709,7 @@ pub const fn worst_case(limits: &Limits) -> u64 {
         + NATPUNCH_LOBBIES as u64 * LOBBY
         + NATPUNCH_PAIRS as u64 * PAIR
         + ROOM_PEERS as u64 * ROOM_PEER
+        + ROOM_PEERS as u64 * ROOM
         + NATS as u64 * NAT
         + KNOCKING_HOSTS as u64 * KNOCKING_HOST
         + LOBBY_REPLIES as u64

@@ -5,16 +5,20 @@ use crate::limits;
 /// Why a pair is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unfit {
-    /// The key is empty or has a `=`, or both together are longer than
+    /// The key is empty or has a `=`, there is a NUL in it, or both together are longer than
     /// [`limits::ROOM_DATA_BYTES`].
     Pair,
     /// There are [`limits::ROOM_DATA`] others already.
     Many,
 }
 
-/// Pairs of key and value, each key once, in the order of the keys.
+/// What ends a pair.
+const END: char = '\0';
+
+/// Pairs of key and value, each key once, in the order of the keys. In one piece, as there may be as many of
+/// them as there are rooms.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Data(Vec<(Box<str>, Box<str>)>);
+pub struct Data(Box<str>);
 
 impl Data {
     /// Sets a value; an empty one takes the key out.
@@ -23,39 +27,34 @@ impl Data {
     /// If the pair cannot be kept; nothing is changed then.
     pub fn set(&mut self, key: &str, value: &str) -> Result<(), Unfit> {
         check(key, value)?;
-        match self.find(key) {
-            Ok(at) if value.is_empty() => _ = self.0.remove(at),
-            Ok(at) => {
-                if let Some((_, kept)) = self.0.get_mut(at) {
-                    *kept = value.into();
-                }
+        let mut pairs: Vec<_> = self.iter().filter(|(other, _)| *other != key).collect();
+        if !value.is_empty() {
+            if pairs.len() >= limits::ROOM_DATA {
+                return Err(Unfit::Many);
             }
-            Err(_) if value.is_empty() => {}
-            Err(_) if self.0.len() >= limits::ROOM_DATA => return Err(Unfit::Many),
-            Err(at) => self.0.insert(at, (key.into(), value.into())),
+            let at = pairs.partition_point(|(other, _)| *other < key);
+            pairs.insert(at, (key, value));
         }
+        let pairs = pairs.into_iter().flat_map(|(key, value)| [key, "=", value, "\0"]);
+        self.0 = pairs.collect::<String>().into();
         Ok(())
     }
 
     /// The value of a key.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&str> {
-        self.0.get(self.find(key).ok()?).map(|(_, value)| &**value)
+        self.iter().find(|(other, _)| *other == key).map(|(_, value)| value)
     }
 
     /// All pairs.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(key, value)| (&**key, &**value))
+        self.0.split_terminator(END).filter_map(|pair| pair.split_once('='))
     }
 
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
-    }
-
-    fn find(&self, key: &str) -> Result<usize, usize> {
-        self.0.binary_search_by(|(kept, _)| (**kept).cmp(key))
     }
 }
 
@@ -103,7 +102,10 @@ impl Filter {
 #[must_use]
 pub fn is_fit(key: &str, value: &str) -> bool {
     let length = key.len() + "=".len() + value.len();
-    !key.is_empty() && !key.contains('=') && length <= limits::ROOM_DATA_BYTES
+    !key.is_empty()
+        && !key.contains(['=', END])
+        && !value.contains(END)
+        && length <= limits::ROOM_DATA_BYTES
 }
 
 fn check(key: &str, value: &str) -> Result<(), Unfit> {
@@ -135,7 +137,9 @@ mod tests {
     fn what_does_not_fit_changes_nothing() {
         let mut data = Data::default();
         let long = "v".repeat(limits::ROOM_DATA_BYTES - 1);
-        for (key, value) in [("", "x"), ("a=b", "x"), ("k", &long), (&long, "v")] {
+        for (key, value) in
+            [("", "x"), ("a=b", "x"), ("a\0b", "x"), ("k", "\0"), ("k", &long), (&long, "v")]
+        {
             assert_eq!(data.set(key, value), Err(Unfit::Pair), "{key}={value}");
             assert_eq!(Filter::default().want(key, value), Err(Unfit::Pair));
         }
