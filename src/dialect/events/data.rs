@@ -15,9 +15,11 @@ use crate::limits;
 pub(super) struct Data<'a>(Fields<'a>);
 
 impl<'a> Data<'a> {
-    /// The `data` of an event; none is as good as an object without members.
+    /// The `data` of an event; none, or null, is as good as an object without members.
     pub(super) fn of(event: &Event<'a>) -> Result<Self, Fault> {
-        let Some(data) = event.data else { return Ok(Self(Fields::new())) };
+        let Some(data) = event.data.filter(|data| data.get() != "null") else {
+            return Ok(Self(Fields::new()));
+        };
         object(data).ok_or_else(|| bad("data has to be an object".into()))
     }
 

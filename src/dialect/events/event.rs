@@ -148,7 +148,7 @@ impl<'a> Event<'a> {
         if let Some(key) = KNOWN.iter().find(|known| is_twice(&fields, known)) {
             return Err(EventError::Json(format!("{key} is there twice")));
         }
-        let find = |key: &str| fields.iter().find(|(name, _)| name == key).map(|(_, v)| *v);
+        let find = |key: &str| find(&fields, key);
         let text =
             |key, why| find(key).map(|v| as_text(v).ok_or(EventError::Field(why))).transpose();
         let kind = text("type", "type has to be a text")?;
@@ -157,8 +157,11 @@ impl<'a> Event<'a> {
         let dest = text("dest", "dest has to be a text")?;
         let kind = match &*kind {
             "pass" => Kind::Pass,
-            "confirm_pass" if name.is_some() => Kind::ConfirmPass,
-            "confirm_pass" => Kind::Confirmation,
+            "confirm_pass" => match name.as_deref() {
+                None => Kind::Confirmation,
+                Some("") if dest.is_none() => Kind::Confirmation,
+                Some(_) => Kind::ConfirmPass,
+            },
             "request" => Kind::Request,
             "response" => Kind::Response,
             _ => return Err(EventError::Field("there is no such type")),
@@ -176,12 +179,24 @@ impl<'a> Event<'a> {
         Ok(Self { kind, name, dest, id, data, length: object.len(), fields })
     }
 
+    /// Writes that the event is refused as the pass `error`, as nobody waits for an answer.
+    pub fn write_refusal(&self, bytes: &mut Vec<u8>, fault: &Fault) {
+        let id = Some(self.id).filter(|id| !id.is_empty());
+        let remains = match self.kind.words().1 {
+            "pass_id" => Remains { pass_id: id, ..Remains::default() },
+            _ => Remains { request_id: id, ..Remains::default() },
+        };
+        remains.write_refusal(bytes, fault, true);
+    }
+
     /// Writes the event for whom it is passed on to: with another ID, and with who sent it.
     pub fn write_on(&self, bytes: &mut Vec<u8>, id: &str, from: &str) {
         bytes.push(b'{');
         for (key, value) in &self.fields {
             match &**key {
                 "dest" | "from" => continue,
+                // It may say what it confirms, but others know it by having no name.
+                "name" if self.kind == Kind::Confirmation => continue,
                 key if !id.is_empty() && key == self.kind.words().1 => write_field(bytes, key, id),
                 key => write_field(bytes, key, value.get()),
             }
@@ -210,6 +225,61 @@ fn write_text(bytes: &mut Vec<u8>, text: &str) {
 fn write_json(bytes: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) {
     let written = serde_json::to_writer(bytes, value);
     debug_assert!(written.is_ok());
+}
+
+/// A field of an event. What is null is left out.
+fn find<'a>(fields: &Fields<'a>, key: &str) -> Option<&'a RawValue> {
+    let value = fields.iter().find(|(name, _)| name == key).map(|(_, value)| *value);
+    value.filter(|value| value.get() != "null")
+}
+
+/// What of an object that is no event tells its sender which of its events it was.
+#[derive(Debug, Default)]
+pub struct Remains<'a> {
+    kind: Option<Kind>,
+    name: Cow<'a, str>,
+    pass_id: Option<&'a str>,
+    request_id: Option<&'a str>,
+}
+
+impl<'a> Remains<'a> {
+    /// Reads what can be read of it.
+    #[must_use]
+    pub fn of(object: &'a [u8]) -> Self {
+        let Ok(Object(fields)) = serde_json::from_slice(object) else { return Self::default() };
+        let text = |key| find(&fields, key).and_then(as_text);
+        let id_of = |key| id(find(&fields, key)).ok().filter(|_| !is_twice(&fields, key));
+        let kind = match text("type").as_deref() {
+            Some("confirm_pass") => Some(Kind::ConfirmPass),
+            Some("request") => Some(Kind::Request),
+            _ => None,
+        };
+        let name = text("name").filter(|name| name.len() <= limits::NAME).unwrap_or_default();
+        Self { kind, name, pass_id: id_of("pass_id"), request_id: id_of("request_id") }
+    }
+
+    /// Writes that it is refused: as the answer that it waits for, if it is known to wait for one and the
+    /// connection `goes_on`; else as the pass `error`, with the IDs.
+    pub fn write_refusal(&self, bytes: &mut Vec<u8>, fault: &Fault, goes_on: bool) {
+        match (self.kind, self.pass_id, self.request_id) {
+            (Some(Kind::Request), _, Some(id)) if goes_on => {
+                write_response(bytes, &self.name, id, Err::<&(), _>(fault));
+            }
+            (Some(Kind::ConfirmPass), Some(id), _) if goes_on => {
+                write_confirmation(bytes, id, Some(fault));
+            }
+            _ => {
+                bytes.extend_from_slice(b"{\"type\":\"pass\",\"name\":\"error\",");
+                write_field_of(bytes, "data", fault);
+                let ids = [("pass_id", self.pass_id), ("request_id", self.request_id)];
+                for (key, id) in ids.into_iter().filter_map(|(key, id)| Some((key, id?))) {
+                    bytes.push(b',');
+                    write_field(bytes, key, id);
+                }
+                bytes.extend_from_slice(b"}\n");
+            }
+        }
+    }
 }
 
 /// A text, if it is one.
@@ -371,5 +441,11 @@ mod tests {
         let kind = |event: &str| Event::parse(event.as_bytes()).unwrap().kind;
         assert_eq!(kind(r#"{"type":"confirm_pass","name":"a","pass_id":1}"#), Kind::ConfirmPass);
         assert_eq!(kind(r#"{"type":"confirm_pass","pass_id":1}"#), Kind::Confirmation);
+        for name in [r#""""#, "null"] {
+            let event = format!(r#"{{"type":"confirm_pass","name":{name},"pass_id":1}}"#);
+            assert_eq!(kind(&event), Kind::Confirmation, "{event}");
+        }
+        let to_a_peer = r#"{"type":"confirm_pass","name":"","pass_id":1,"dest":"bob"}"#;
+        assert_eq!(kind(to_a_peer), Kind::ConfirmPass);
     }
 }

@@ -6,7 +6,7 @@ use log::debug;
 
 use super::event::{Event, Fault, Kind};
 use super::routing::Route;
-use super::{Context, Events, Outbox};
+use super::{Context, Events, KNOWN_PASSES, Outbox};
 use crate::dialect::ConnId;
 use crate::limits;
 
@@ -76,12 +76,27 @@ impl Events {
             Kind::Response => Kind::Request,
             _ => Kind::ConfirmPass,
         };
-        let number = event.id.trim_matches('"').parse();
-        let Some(route) = number.ok().and_then(|number| self.routes.take(number, kind, id)) else {
+        let Some(route) = number(event).and_then(|number| self.routes.take(number, kind, id))
+        else {
             return;
         };
         let Some(from) = self.peer(id).map(|peer| Arc::clone(&peer.id)) else { return };
         self.send(route.sender, out, |bytes| event.write_on(bytes, &route.id, &from));
+    }
+
+    /// Whether a `confirm_pass` with a name is one that confirms: it has the ID and the name of one that
+    /// this peer was sent and has not confirmed, and without that name it is for nobody else.
+    pub(super) fn confirms(&self, id: ConnId, event: &Event<'_>) -> bool {
+        let Some(route) = number(event).and_then(|number| self.routes.get(number)) else {
+            return false;
+        };
+        let is_asked = route.kind == Kind::ConfirmPass && route.receiver == id;
+        let sender = || self.peer(route.sender).map(|peer| &*peer.id);
+        is_asked
+            && match event.dest.as_deref() {
+                None => *event.name == *route.name && !KNOWN_PASSES.contains(&&*event.name),
+                dest => event.name.is_empty() && dest == sender(),
+            }
     }
 
     /// Tells those who wait for peers that are gone, so many in a turn as others do not notice.
@@ -100,4 +115,9 @@ impl Events {
     pub(super) fn fail_route(&mut self, route: &Route, fault: &Fault, out: &mut Outbox) {
         self.fail(route.sender, route.kind, &route.name, &route.id, fault, out);
     }
+}
+
+/// The number of the route that an answer is to take, if its ID is one that the server has given.
+fn number(event: &Event<'_>) -> Option<u64> {
+    event.id.trim_matches('"').parse().ok()
 }

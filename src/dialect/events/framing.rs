@@ -64,7 +64,12 @@ pub struct Framer {
     /// Which of them are square, a bit each, the innermost last.
     square: u64,
     text: Text,
+    /// How many bytes of a byte order mark stand between two objects so far.
+    mark: usize,
 }
+
+/// U+FEFF, which some programs write before the first text or before each.
+const MARK: &[u8; 3] = b"\xef\xbb\xbf";
 
 /// A bit for each level.
 const _: () = assert!(limits::NESTING <= u64::BITS as usize);
@@ -98,10 +103,10 @@ impl Framer {
         let mut rest = chunk;
         loop {
             if self.depth == 0 {
-                rest = skip_space(rest);
+                rest = self.skip_space(rest);
                 match rest.first() {
                     None => return Ok(&[]),
-                    Some(b'{') => {}
+                    Some(b'{') if self.mark == 0 => {}
                     Some(_) => return Err(FrameError::NoObject),
                 }
             }
@@ -125,10 +130,24 @@ impl Framer {
             };
             match go {
                 Go::On => {}
-                Go::Later => return Ok(skip_space(rest)),
+                Go::Later => return Ok(self.skip_space(rest)),
                 Go::Stop => return Ok(&[]),
             }
         }
+    }
+
+    /// Skips what may stand between two objects: what JSON calls white space (RFC 8259, section 2), NULs,
+    /// which C and GameMaker write behind a text, and byte order marks.
+    fn skip_space<'a>(&mut self, mut bytes: &'a [u8]) -> &'a [u8] {
+        while let [first, rest @ ..] = bytes {
+            if MARK.get(self.mark) == Some(first) {
+                self.mark = (self.mark + 1) % MARK.len();
+            } else if self.mark > 0 || !matches!(first, b' ' | b'\t' | b'\n' | b'\r' | 0) {
+                break;
+            }
+            bytes = rest;
+        }
+        bytes
     }
 
     /// Goes on through an object; returns where it ends, if it does.
@@ -162,14 +181,6 @@ impl Framer {
         }
         Ok(None)
     }
-}
-
-/// What JSON calls white space (RFC 8259, section 2).
-fn skip_space(mut bytes: &[u8]) -> &[u8] {
-    while let [b' ' | b'\t' | b'\n' | b'\r', rest @ ..] = bytes {
-        bytes = rest;
-    }
-    bytes
 }
 
 #[cfg(test)]
@@ -238,7 +249,7 @@ mod tests {
                 parts.into_iter().map(written).collect::<String>().into_bytes()
             });
         let bad = prop::collection::vec(
-            prop::sample::select(b"{{{}}[]\"\"\\ \n:,a1\xff".to_vec()),
+            prop::sample::select(b"{{{}}}[]\"\"\\ \n:,a1\xff\0\xef\xbb\xbf".to_vec()),
             0..200,
         );
         prop_oneof![good, bad]
@@ -338,8 +349,23 @@ mod tests {
         for bad in ["{]", "{\"a\":[}", "{\"a\":{]}"] {
             assert_eq!(read([bad.as_bytes()]).1, Err(FrameError::Bracket), "{bad:?}");
         }
-        for bad in ["1", "[]", "\"\"", "}", "]", ",", "{},{}", "nul", "\0", "\x0c{}"] {
+        for bad in ["1", "[]", "\"\"", "}", "]", ",", "{},{}", "nul", "\x0c{}"] {
             assert_eq!(read([bad.as_bytes()]).1, Err(FrameError::NoObject), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn nuls_and_byte_order_marks_may_stand_between_objects() {
+        let stream = b"\0\xef\xbb\xbf{}\0\0\n\xef\xbb\xbf\r\n{}\0";
+        for size in 1..stream.len() {
+            assert_eq!(read(stream.chunks(size)), (vec![b"{}".to_vec(); 2], Ok(())), "{size}");
+        }
+        for bad in [&b"{}\xef{}"[..], b"\xef\xbb {}", b"\xbb\xbf{}", b"\xef\xbb\xbe{}"] {
+            assert_eq!(read([bad]).1, Err(FrameError::NoObject), "{bad:?}");
+        }
+        for bad in ["{\"a\":\0}", "{\"a\0\":1}"] {
+            let (objects, _) = read([bad.as_bytes()]);
+            assert!(serde_json::from_slice::<Value>(&objects[0]).is_err(), "inside it is wrong");
         }
     }
 

@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use super::conns::Conns;
 use super::turns::Turns;
-use super::{ConnId, Context, Dialect, Outbox, Use, Via};
+use super::{Before, ConnId, Context, Dialect, Outbox, Use, Via};
 use crate::admission::{self, Admission};
 use crate::clock::{Instant, Now};
 use crate::holders::Holders;
@@ -42,7 +42,7 @@ pub mod tls;
 mod unread;
 mod wire;
 
-use event::{Event, EventError, Fault, Kind};
+use event::{Event, EventError, Fault, Kind, Remains};
 use framing::{Framer, Go};
 use handshakes::Handshakes;
 use peers::Peer;
@@ -51,6 +51,9 @@ use routing::Routes;
 use tls::Acceptor;
 use unread::Unread;
 use wire::Wire;
+
+/// The passes that the server itself knows.
+const KNOWN_PASSES: [&str; 1] = ["punch_result"];
 
 /// What the owner of the server decides about this dialect.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -65,6 +68,11 @@ pub struct Config {
     pub admission: Admission,
     /// What peers may do.
     pub limits: Limits,
+}
+
+/// Writes to a peer that is not understood why that is so.
+pub fn write_odd(bytes: &mut Vec<u8>, what: Before) {
+    event::write_pass(bytes, "error", &Fault::new("bad_json", what.to_string()));
 }
 
 /// The state of the dialect.
@@ -237,15 +245,24 @@ impl Events {
             self.asked.cancel(&id);
         }
         match Event::parse(object) {
-            Err(error @ EventError::Json(_)) => {
-                self.refuse(id, &Fault::new(error.code(), error.to_string()), cx.out);
-            }
             Err(error) => {
-                if self.commands.allow(cx.now.instant, addr.ip()) {
-                    self.complain(id, &Fault::new(error.code(), error.to_string()), cx.out);
+                let fault = Fault::new(error.code(), error.to_string());
+                let goes_on = matches!(error, EventError::Field(_));
+                if !goes_on {
+                    debug!("{addr} closed: {}", fault.message);
+                } else if !self.commands.allow(cx.now.instant, addr.ip()) {
+                    return;
+                }
+                let remains = Remains::of(object);
+                self.send(id, cx.out, |bytes| remains.write_refusal(bytes, &fault, goes_on));
+                if !goes_on {
+                    self.end(id, cx.out);
                 }
             }
-            Ok(event) => {
+            Ok(mut event) => {
+                if event.kind == Kind::ConfirmPass && self.confirms(id, &event) {
+                    event.kind = Kind::Confirmation;
+                }
                 let for_server = event.dest.is_none()
                     && !matches!(event.kind, Kind::Confirmation | Kind::Response);
                 let rates = if for_server { &mut self.commands } else { &mut self.passes };
@@ -266,7 +283,7 @@ impl Events {
             let fault = Fault::new("not_logged_in", "log in first");
             return match event.kind {
                 Kind::ConfirmPass | Kind::Request => self.deny(id, event, &fault, cx.out),
-                _ => self.complain(id, &fault, cx.out),
+                _ => self.send(id, cx.out, |bytes| event.write_refusal(bytes, &fault)),
             };
         }
         match (event.kind, &event.dest) {

@@ -106,6 +106,12 @@ impl Routes {
         Ok((number, given_way))
     }
 
+    /// Who waits under this number.
+    #[must_use]
+    pub fn get(&self, number: u64) -> Option<&Route> {
+        self.table.get(&number)
+    }
+
     /// The receiver confirms or answers.
     pub fn take(&mut self, number: u64, kind: Kind, receiver: ConnId) -> Option<Route> {
         let route = self.table.get(&number)?;

@@ -185,7 +185,7 @@ fn a_list_leaves_nothing_out_and_knows_the_game() {
     assert_eq!(found.len(), 150);
     let foreign = world.open();
     world.ask(foreign, "login", json!({"id": "foreign", "game": "go"})).unwrap();
-    assert_eq!(world.ask(foreign, "list_rooms", Value::Null), Err("bad_request".into()));
+    assert_eq!(world.ask(foreign, "list_rooms", json!(7)), Err("bad_request".into()));
     let none = json!({"rooms": [], "more": false});
     assert_eq!(world.ask(foreign, "list_rooms", json!({})), Ok(none));
     assert_eq!(world.ask(foreign, "join_room", json!({"room": after})), Err("no_such_room".into()));

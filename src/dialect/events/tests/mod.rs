@@ -22,6 +22,7 @@ mod passing;
 mod records;
 mod relayed;
 mod turns;
+mod writing;
 
 /// The server, its connections, and what each has heard.
 struct World {
