@@ -7,6 +7,7 @@
 //! | [`cli`], [`logging`], [`lines`] | the command line, the log and which lines go there |
 //! | [`net`] | all system calls: the event loop, the sockets, the thread of the relay |
 //! | [`server`] | the whole server but for its sockets: admission, and which dialect is spoken |
+//! | `openings` | connections that begin with what is of no dialect |
 //! | `places` | which connections there are, and who gives way when there is no room |
 //! | [`dialect`] | the wire protocols, each a state machine without sockets or clock |
 //! | [`admission`] | which games may use the server |
@@ -49,6 +50,7 @@ pub mod lobby;
 pub mod logging;
 pub mod nats;
 pub mod net;
+mod openings;
 mod places;
 pub mod rates;
 mod rotation;

@@ -16,13 +16,14 @@ use crate::dialect::natpunch::{self, Natpunch};
 use crate::dialect::rooms::{self, Rooms};
 use crate::dialect::stun::{self, Stun};
 use crate::dialect::{
-    ConnId, Context, Dialect, Name, Outbox, Shared, Use, Via, of_datagram, of_stream,
+    ConnId, Context, Dialect, Name, Outbox, Shared, Stream, Use, Via, of_datagram,
 };
 use crate::introductions::PublicIps;
 use crate::introductions::journal::Journal;
 use crate::introductions::relay::{Order, Report, sessions};
 use crate::limits::{self, Limits};
 use crate::nats::Seen;
+use crate::openings::Openings;
 use crate::places::{Conn, Places};
 use crate::rates::Rates;
 use crate::timers::{Seldom, Timers};
@@ -97,6 +98,8 @@ pub struct Server {
     limits: Limits,
     dialects: Dialects,
     places: Places,
+    /// Those that have not said what they speak.
+    openings: Openings,
     /// Connections that may be idle, those that were looked at longest ago first.
     idle: Timers<ConnId>,
     datagrams: Rates,
@@ -138,6 +141,7 @@ impl Server {
             limits,
             dialects,
             places: Places::new(StdRng::from_seed(random.random())),
+            openings: Openings::default(),
             idle: Timers::new(limits::IDLE),
             datagrams: Rates::new(limits.datagrams_per_second, 2),
             endpoints: Rates::new(limits.datagrams_per_second, 2),
@@ -371,6 +375,7 @@ impl Server {
     /// Counts a connection no more.
     fn forget(&mut self, conn: ConnId) {
         self.idle.cancel(&conn);
+        self.openings.forget(conn);
         self.places.remove(&mut self.shared.unproven.connections, conn);
     }
 
@@ -385,21 +390,18 @@ impl Server {
 impl Server {
     /// Bytes arrived, cut as it pleased the network.
     pub fn on_bytes(&mut self, now: Now, id: ConnId, bytes: &[u8], out: &mut Outbox) {
-        let (Some(conn), Some(first)) = (self.places.get_mut(id), bytes.first()) else { return };
-        if conn.speaks.is_none() {
-            let (name, peer) = (of_stream(*first), conn.peer());
-            let opened = Now { instant: conn.opened, unix: now.unix };
-            conn.speaks = Some(name);
-            let dialect = self.dialects.get_mut(name);
-            let Some(dialect) = dialect.filter(|dialect| dialect.speaks()) else {
-                debug!("{peer} closed: it speaks the dialect {name}, which is not spoken here");
-                self.forget(id);
-                out.close(id);
+        let Some(conn) = self.places.get(id).filter(|_| !bytes.is_empty()) else { return };
+        let mut all = Vec::new();
+        let bytes = if conn.speaks.is_some() {
+            bytes
+        } else {
+            let (told, begun) = self.openings.read(id, bytes);
+            if !self.begin(now, id, told, out) {
                 return;
-            };
-            let shared = &mut self.shared;
-            dialect.on_open(&mut Context { now: opened, out, shared }, id, peer);
-        }
+            }
+            all.extend(begun);
+            &all
+        };
         let mut use_of = Use::Waiting;
         self.with_dialect_of(now, id, out, |dialect, cx| {
             dialect.on_bytes(cx, id, bytes);
@@ -413,6 +415,38 @@ impl Server {
             Use::Idle(_) if !self.idle.is_armed(&id) => self.idle.arm(now.instant, id),
             Use::Idle(_) | Use::Waiting => {}
         }
+    }
+
+    /// A connection begins to speak. False: it is not known what, or it has ended.
+    fn begin(&mut self, now: Now, id: ConnId, told: Stream, out: &mut Outbox) -> bool {
+        let Some(conn) = self.places.get_mut(id) else { return false };
+        let peer = conn.peer();
+        let name = match told {
+            Stream::Untold => return false,
+            Stream::Of(name) => name,
+            Stream::Odd(odd) => {
+                self.openings.tell(now.instant, peer.ip(), odd.what);
+                if odd.has_event && self.dialects.get(Name::Events).is_some() {
+                    out.tcp(id, |bytes| events::write_odd(bytes, odd.what));
+                    self.forget(id);
+                    out.close(id);
+                    return false;
+                }
+                Name::Gmnet
+            }
+        };
+        let opened = Now { instant: conn.opened, unix: now.unix };
+        conn.speaks = Some(name);
+        let dialect = self.dialects.get_mut(name);
+        let Some(dialect) = dialect.filter(|dialect| dialect.speaks()) else {
+            debug!("{peer} closed: it speaks the dialect {name}, which is not spoken here");
+            self.forget(id);
+            out.close(id);
+            return false;
+        };
+        let shared = &mut self.shared;
+        dialect.on_open(&mut Context { now: opened, out, shared }, id, peer);
+        true
     }
 
     /// The peer will send nothing more, but may still read.

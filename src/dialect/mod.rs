@@ -24,7 +24,7 @@ mod turns;
 
 pub use context::{Context, Shared};
 pub use outbox::{Outbox, Output};
-pub use sniff::{Name, of_datagram, of_stream};
+pub use sniff::{Before, Name, Odd, Stream, of_datagram, of_stream};
 
 /// A TCP connection, for as long as it lives: the number is used again for later connections,
 /// the generation is not. So what is known about an ended connection can never touch a newer one.

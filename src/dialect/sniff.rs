@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::stun;
+use crate::limits;
 
 /// The dialects there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -49,21 +50,114 @@ impl fmt::Display for Name {
     }
 }
 
-/// The dialect of a TCP connection, by its first byte.
+/// First byte of a TLS record with a handshake in it (RFC 8446, section 5.1).
+pub(crate) const TLS_HANDSHAKE: u8 = 22;
+
+/// What GameMaker writes before what `network_send_packet` sends: this word, the length of the header,
+/// and that of what is behind it.
+const GAMEMAKER: &[u8] = &[0xDE, 0xC0, 0xAD, 0xDE];
+const GAMEMAKER_HEADER: usize = 12;
+
+/// What .NET and others write before UTF-8.
+const MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Bytes that tell nothing yet and are kept until more come: more than any header.
+const UNTOLD: usize = 64;
+
+/// What the first bytes of a TCP connection tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    /// Nothing yet: there may be more before it begins.
+    Untold,
+    /// The dialect.
+    Of(Name),
+    /// It is of no dialect, but what is behind its first bytes may be.
+    Odd(Odd),
+}
+
+/// What no dialect begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Odd {
+    /// What it looks like.
+    pub what: Before,
+    /// Whether a JSON object is behind it.
+    pub has_event: bool,
+}
+
+/// What stands before what a dialect would understand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Before {
+    /// GameMaker's packet header.
+    Packet,
+    /// The length of what follows, in four bytes.
+    Length,
+    /// A byte order mark.
+    Mark,
+}
+
+impl fmt::Display for Before {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Packet => {
+                "it sends GameMaker's packet header, the game has to use network_send_raw instead of \
+                 network_send_packet"
+            }
+            Self::Length => {
+                "it sends a length before its text, the game has to send the text alone (in Godot \
+                 put_data(text.to_utf8_buffer()) instead of put_string or put_utf8_string)"
+            }
+            Self::Mark => {
+                "it sends a byte order mark before its text, the game has to send UTF-8 without one (in \
+                 C# new UTF8Encoding(false) instead of Encoding.UTF8)"
+            }
+        })
+    }
+}
+
+/// The dialect of a TCP connection, by its first bytes: by the first that is neither white space nor NUL,
+/// nor of a byte order mark before an event.
 #[must_use]
-pub fn of_stream(first: u8) -> Name {
-    /// First byte of a TLS record with a handshake in it (RFC 8446, section 5.1).
-    const TLS_HANDSHAKE: u8 = 22;
-    match first {
-        b'{' | TLS_HANDSHAKE => Name::Events,
-        _ => Name::Gmnet,
+pub fn of_stream(bytes: &[u8]) -> Stream {
+    if bytes.starts_with(GAMEMAKER) || GAMEMAKER.starts_with(bytes) {
+        return behind(bytes, GAMEMAKER_HEADER, Before::Packet);
+    }
+    let is_blank = |b: &u8| matches!(b, b' ' | b'\t' | b'\n' | b'\r' | 0);
+    if let Some(length) = bytes.first_chunk().filter(|length| !length.iter().all(is_blank)) {
+        let is_one = |length: u32| length as usize <= limits::OBJECT;
+        // NULs before a command look like the beginning of one in the order of networks.
+        let is_followed = bytes.get(length.len()).is_none_or(|first| *first == b'{');
+        if is_one(u32::from_le_bytes(*length)) || is_followed && is_one(u32::from_be_bytes(*length))
+        {
+            return behind(bytes, length.len(), Before::Length);
+        }
+    }
+    if bytes.first() == Some(&TLS_HANDSHAKE) {
+        return Stream::Of(Name::Events);
+    }
+    let (mut rest, mut is_marked) = (bytes, false);
+    loop {
+        match rest {
+            [first, after @ ..] if is_blank(first) => rest = after,
+            [0xEF, 0xBB, 0xBF, after @ ..] => (rest, is_marked) = (after, true),
+            [b'{', ..] => return Stream::Of(Name::Events),
+            _ if MARK.starts_with(rest) && bytes.len() <= UNTOLD => return Stream::Untold,
+            _ if is_marked => return Stream::Odd(Odd { what: Before::Mark, has_event: false }),
+            _ => return Stream::Of(Name::Gmnet),
+        }
+    }
+}
+
+/// What is behind so many bytes that are of no dialect.
+fn behind(bytes: &[u8], header: usize, what: Before) -> Stream {
+    match bytes.get(header) {
+        None => Stream::Untold,
+        Some(first) => Stream::Odd(Odd { what, has_event: *first == b'{' }),
     }
 }
 
 /// The dialect of a datagram.
 #[must_use]
 pub fn of_datagram(data: &[u8]) -> Name {
-    const GAMEMAKER: &[u8] = &[0xDE, 0xC0, 0xAD, 0xDE];
     if data.starts_with(GAMEMAKER) {
         return Name::Gmnet;
     }
@@ -108,8 +202,52 @@ mod tests {
         for (data, name) in cases {
             assert_eq!(of_datagram(data), name, "{data:?}");
         }
-        assert_eq!(of_stream(b'{'), Name::Events);
-        assert_eq!(of_stream(0x16), Name::Events);
-        assert_eq!(of_stream(b'r'), Name::Gmnet);
+    }
+
+    #[test]
+    fn streams_are_told_apart() {
+        let odd = |what, has_event| Stream::Odd(Odd { what, has_event });
+        let (gmnet, events) = (Stream::Of(Name::Gmnet), Stream::Of(Name::Events));
+        let cases: [(&[u8], Stream); 36] = [
+            (b"{", events),
+            (b"\x16", events),
+            (b"\x16\x03\x01\0", events),
+            (b"\xef\xbb\xbf{", events),
+            (b"\0\r\n \t{\"", events),
+            (b"\n\xef\xbb\xbf\n\xef\xbb\xbf{", events),
+            (b"", Stream::Untold),
+            (b"\n", Stream::Untold),
+            (b"\n\n\0\n\0\0\0\r\n", Stream::Untold),
+            (b"\xef", Stream::Untold),
+            (b" \xef\xbb", Stream::Untold),
+            (b"\xef\xbb\xbf", Stream::Untold),
+            (&[0; UNTOLD], Stream::Untold),
+            (&[0; UNTOLD + 1], gmnet),
+            (b"r", gmnet),
+            (b"reg2", gmnet),
+            (b"\0version", gmnet),
+            (b"\n\0version", gmnet),
+            (b"\0\0\0v", Stream::Untold),
+            (b"\0\0\0version", gmnet),
+            (b"\xefx", gmnet),
+            (b"GET / HTTP/1.1\r\n", gmnet),
+            (b"\xef\xbb\xbfreg2\n", odd(Before::Mark, false)),
+            (b"\xde", Stream::Untold),
+            (b"\xde\xc0\xad\xde\x0c\0\0\0\x05\0\0\0", Stream::Untold),
+            (b"\xde\xc0\xad\xde\x0c\0\0\0\x05\0\0\0reg2", odd(Before::Packet, false)),
+            (b"\xde\xc0\xad\xde\x0c\0\0\0\x05\0\0\0{\"a", odd(Before::Packet, true)),
+            (b"\xde\xc0x", gmnet),
+            (b"\x47\0\0\0", Stream::Untold),
+            (b"\x47\0\0\0{\"type", odd(Before::Length, true)),
+            (b"\0\0\x02\x47{\"type", odd(Before::Length, true)),
+            (b"\x72\x65\0\0reg2", odd(Before::Length, false)),
+            (b"\x16\0\0\0{\"ty", odd(Before::Length, true)),
+            (b"\0\0\0\0{", events),
+            (b"\n\0\0\0{", events),
+            (b"\xff\xff\0\0\0", odd(Before::Length, false)),
+        ];
+        for (bytes, told) in cases {
+            assert_eq!(of_stream(bytes), told, "{}", bytes.escape_ascii());
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use punchd::clock::{Instant, Now};
 use punchd::dialect::gmnet::Config;
-use punchd::dialect::{ConnId, Name, Outbox, Output, Via, of_stream};
+use punchd::dialect::{ConnId, Name, Outbox, Output, Stream, Via, of_stream};
 
 use super::link::{Death, LinkId};
 use super::nat::Nat;
@@ -257,7 +257,7 @@ impl<D: Serves> Sim<D> {
         let (length, death) = link.survives(bytes.len());
         let bytes = bytes.get(..length).unwrap_or(bytes);
         if !bytes.is_empty() {
-            if link.is_new() && matches!(of_stream(bytes[0]), Name::Events) {
+            if link.is_new() && of_stream(bytes) == Stream::Of(Name::Events) {
                 self.book.is_foreign(conn);
             }
             let commands = link.arrive(length);

@@ -7,6 +7,7 @@ use super::handshakes::Begun;
 use super::tls::Tls;
 use super::{Conn, Context, Events, Outbox};
 use crate::dialect::ConnId;
+use crate::dialect::sniff::TLS_HANDSHAKE;
 use crate::limits;
 
 /// How bytes travel on a connection.
@@ -24,7 +25,7 @@ impl Events {
         let Some(conn) = self.conns.get_mut(id) else { return };
         conn.wire = Wire::Plain;
         let addr = conn.addr;
-        if first == b'{' {
+        if first != TLS_HANDSHAKE {
             if self.config.tls_required {
                 let fault = Fault::new("tls_required", "this server speaks TLS only");
                 self.refuse(id, &fault, cx.out);
