@@ -441,6 +441,31 @@ pub const GUESSES: u32 = 10;
 /// address finds one of 10,000 private rooms within days, and a certain one not in a lifetime.
 pub const GUESS: Duration = Duration::from_secs(30);
 
+/// When somebody wants the ID of a peer, that is asked whether it is there, and has so long to say anything.
+/// Whose network has changed comes back in that time; who is there answers within one or two round trips,
+/// even if a packet is lost.
+pub const WANTED_WAIT: Duration = Duration::from_millis(3500);
+
+/// A peer is asked that no more often than this, however many want its ID.
+pub const WANTED_GAP: Duration = Duration::from_secs(10);
+
+/// Bytes of decrypted and undecrypted events of a connection that sends more than it may and has to wait:
+/// so much is read before its peer has to wait as well.
+pub const THROTTLED: usize = 64 * 1024;
+
+/// Longest own data of a room of events, in bytes as its host writes them.
+pub const OWN_DATA: usize = 1024;
+
+/// Members of such data that rooms are looked for by; others are told alone. Eight bytes each.
+pub const OWN_MARKS: usize = 32;
+
+/// Changes of rooms of one game that are kept until all who watch have been told: more than happen in a
+/// second with 16,384 connections that all do something.
+pub const ROOM_CHANGES: usize = 16 * 1024;
+
+/// How often who watches is told of changes.
+pub const ROOM_CHANGES_GAP: Duration = Duration::from_secs(1);
+
 /// Players in a room, and in one that is made without saying how many: with each join everyone
 /// in it is told.
 pub const ROOM_PLAYERS: usize = 64;

@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use super::event::{Event, Fault, Fields, Object, as_text};
 use crate::introductions::plan::Wish;
 use crate::limits;
+use crate::lobby::names::clean;
 
 /// An object whose members are asked for one by one. It may have others.
 pub(super) struct Data<'a>(Fields<'a>);
@@ -45,7 +46,7 @@ fn object(value: &RawValue) -> Option<Data<'_>> {
     serde_json::from_str(value.get()).ok().map(|Object(members)| Data(members))
 }
 
-fn bad(why: String) -> Fault {
+pub(super) fn bad(why: String) -> Fault {
     Fault::new("bad_request", why)
 }
 
@@ -67,7 +68,7 @@ impl<'a> Member<'a> for Cow<'a, str> {
     }
 }
 
-/// A text that is short and fits a line.
+/// A text that is short and fits a line: what cannot be seen is taken out.
 pub(super) struct Label(pub(super) Arc<str>);
 
 impl Member<'_> for Label {
@@ -77,8 +78,21 @@ impl Member<'_> for Label {
 
     fn read(value: &RawValue) -> Option<Self> {
         let text = as_text(value)?;
-        let fits = text.len() <= limits::LABEL && !text.chars().any(char::is_control);
-        fits.then(|| Self(text.into()))
+        let text = clean(&text);
+        (text.len() <= limits::LABEL).then(|| Self((&*text).into()))
+    }
+}
+
+/// The password of a room. One that is empty is none.
+pub(super) struct Password<'a>(pub(super) Cow<'a, str>);
+
+impl<'a> Member<'a> for Password<'a> {
+    fn what() -> String {
+        format!("a text of at most {} bytes", limits::ROOM_PASSWORD)
+    }
+
+    fn read(value: &'a RawValue) -> Option<Self> {
+        as_text(value).filter(|text| text.len() <= limits::ROOM_PASSWORD).map(Self)
     }
 }
 
@@ -154,8 +168,8 @@ impl Member<'_> for IpAddr {
     }
 }
 
-/// A list of objects, of this many at most.
-pub(super) struct Objects<'a, const MOST: usize>(pub(super) Vec<Data<'a>>);
+/// A list of objects, of this many at most; none for what is no object.
+pub(super) struct Objects<'a, const MOST: usize>(pub(super) Vec<Option<Data<'a>>>);
 
 impl<'a, const MOST: usize> Member<'a> for Objects<'a, MOST> {
     fn what() -> String {
@@ -165,6 +179,6 @@ impl<'a, const MOST: usize> Member<'a> for Objects<'a, MOST> {
     fn read(value: &'a RawValue) -> Option<Self> {
         let all: Vec<&RawValue> = serde_json::from_str(value.get()).ok()?;
         let all = (all.len() <= MOST).then_some(all)?;
-        all.into_iter().map(object).collect::<Option<_>>().map(Self)
+        Some(Self(all.into_iter().map(object).collect()))
     }
 }

@@ -133,7 +133,17 @@ impl<'a> Event<'a> {
     /// for it at once.
     #[must_use]
     pub fn is_for_many(&self) -> bool {
-        let rooms = ["create_room", "delete_room", "list_rooms", "join_room", "leave_room", "kick"];
+        let rooms = [
+            "create_room",
+            "update_room",
+            "delete_room",
+            "list_rooms",
+            "watch_rooms",
+            "join_room",
+            "quick_join",
+            "leave_room",
+            "kick",
+        ];
         self.kind == Kind::Request && self.dest.is_none() && rooms.contains(&&*self.name)
     }
 

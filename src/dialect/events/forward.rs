@@ -33,7 +33,8 @@ impl Events {
         dest: &str,
     ) -> Result<(), Fault> {
         let nobody = || Fault::new("no_such_peer", "nobody is logged in under that ID");
-        let receiver = *self.peers.get(dest).ok_or_else(nobody)?;
+        let game = &self.peer(id).ok_or_else(nobody)?.game;
+        let receiver = self.names.get(game, dest).ok_or_else(nobody)?;
         let conn = self.conns.get(receiver).ok_or_else(nobody)?;
         let addr = self.conns.get(id).ok_or_else(nobody)?.addr.ip();
         let is_stranger = id != receiver && !self.are_together(id, receiver);

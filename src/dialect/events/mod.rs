@@ -9,7 +9,6 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use log::debug;
 use rand::rngs::StdRng;
@@ -32,8 +31,10 @@ pub mod event;
 mod forward;
 pub mod framing;
 mod handshakes;
+mod names;
 mod peers;
 mod relaying;
+mod resuming;
 mod rooms;
 pub mod routing;
 #[cfg(test)]
@@ -45,6 +46,7 @@ mod wire;
 use event::{Event, EventError, Fault, Kind, Remains};
 use framing::{Framer, Go};
 use handshakes::Handshakes;
+use names::Names;
 use peers::Peer;
 use rooms::Rooms;
 use routing::Routes;
@@ -80,14 +82,16 @@ pub fn write_odd(bytes: &mut Vec<u8>, what: Before) {
 pub struct Events {
     config: Config,
     conns: Conns<Conn>,
-    /// Who is logged in, by ID.
-    peers: HashMap<Arc<str>, ConnId>,
+    /// Who is logged in.
+    names: Names,
     /// Whose datagrams show which endpoint.
     tokens: HashMap<u128, ConnId>,
     rooms: Rooms,
     routes: Routes,
     /// Peers that have left and that others still wait for.
     gone: VecDeque<ConnId>,
+    /// Those who have become hosts and were not introduced as such.
+    successors: VecDeque<ConnId>,
     random: StdRng,
     /// Connections that have to log in.
     strangers: Timers<ConnId>,
@@ -100,12 +104,22 @@ pub struct Events {
     handshakes: Handshakes,
     /// Whose events wait until others have been served.
     turns: Turns,
+    /// Whose events wait because they send more than they may.
+    throttled: Timers<ConnId>,
     commands: Rates,
     passes: Rates,
     lines: Lines,
     /// Two that could not be introduced.
     foreign: Seldom,
     refused: admission::Refused,
+}
+
+/// What became of an event.
+enum Handled {
+    /// It is carried out, or was no event; whether to go on.
+    So(Go),
+    /// It waits.
+    Not,
 }
 
 /// What is known of a connection.
@@ -134,11 +148,12 @@ impl Events {
     pub fn new(config: Config, random: StdRng) -> Self {
         Self {
             conns: Conns::default(),
-            peers: HashMap::new(),
+            names: Names::default(),
             tokens: HashMap::new(),
             rooms: Rooms::default(),
             routes: Routes::default(),
             gone: VecDeque::new(),
+            successors: VecDeque::new(),
             random,
             strangers: Timers::new(limits::LOGIN_WAIT),
             silent: Timers::new(limits::SILENCE),
@@ -146,6 +161,7 @@ impl Events {
             unfinished: Holders::default(),
             handshakes: Handshakes::default(),
             turns: Turns::default(),
+            throttled: Timers::new(limits::THROTTLE),
             commands: Rates::new(config.limits.commands_per_second, 10),
             passes: Rates::new(config.limits.datagrams_per_second, 2),
             lines: Lines::default(),
@@ -168,7 +184,9 @@ impl Events {
         }
         let Some(conn) = self.conns.get_mut(id) else { return };
         if conn.is_waiting() {
-            self.turns.wait(conn.addr.ip(), id);
+            if !self.throttled.is_armed(&id) {
+                self.turns.wait(conn.addr.ip(), id);
+            }
         } else if conn.finished {
             return self.end(id, cx.out);
         }
@@ -186,7 +204,13 @@ impl Events {
                 put_off.extend_from_slice(object);
                 return Go::Later;
             }
-            self.handle(cx, id, object)
+            match self.handle(cx, id, object) {
+                Handled::Not => {
+                    put_off.extend_from_slice(object);
+                    Go::Later
+                }
+                Handled::So(go) => go,
+            }
         });
         let Some(conn) = self.conns.get_mut(id) else { return };
         conn.framer = framer;
@@ -224,23 +248,31 @@ impl Events {
         }
     }
 
-    /// Carries out an event, and counts what that took: each message is a system call.
-    fn handle(&mut self, cx: &mut Context<'_>, id: ConnId, object: &[u8]) -> Go {
+    /// Carries out an event, unless it has to wait, and counts what that took: each message is a system
+    /// call.
+    fn handle(&mut self, cx: &mut Context<'_>, id: ConnId, object: &[u8]) -> Handled {
         let (messages, size) = (cx.out.len(), cx.out.size());
-        self.carry_out(cx, id, object);
+        if !self.carry_out(cx, id, object) {
+            self.turns.spend(limits::COMMAND_WORK + object.len());
+            return Handled::Not;
+        }
         let (messages, size) = (cx.out.len() - messages, cx.out.size() - size);
         self.turns.spend(limits::COMMAND_WORK * messages.max(1) + object.len() + size);
-        match self.conns.get(id) {
+        Handled::So(match self.conns.get(id) {
             None => Go::Stop,
             Some(_) if self.turns.is_slice_spent() => Go::Later,
             Some(_) => Go::On,
-        }
+        })
     }
 
-    fn carry_out(&mut self, cx: &mut Context<'_>, id: ConnId, object: &[u8]) {
-        let Some(conn) = self.conns.get(id) else { return };
-        let (addr, is_peer) = (conn.addr, conn.peer.is_some());
-        if is_peer {
+    /// False: its sender sends faster than it may, and it waits.
+    fn carry_out(&mut self, cx: &mut Context<'_>, id: ConnId, object: &[u8]) -> bool {
+        let Some(conn) = self.conns.get_mut(id) else { return true };
+        let addr = conn.addr;
+        if let Some(peer) = &mut conn.peer {
+            if let Some((_, is_there)) = &mut peer.wanted {
+                *is_there = true;
+            }
             self.silent.arm(cx.now.instant, id);
             self.asked.cancel(&id);
         }
@@ -251,7 +283,7 @@ impl Events {
                 if !goes_on {
                     debug!("{addr} closed: {}", fault.message);
                 } else if !self.commands.allow(cx.now.instant, addr.ip()) {
-                    return;
+                    return true;
                 }
                 let remains = Remains::of(object);
                 self.send(id, cx.out, |bytes| remains.write_refusal(bytes, &fault, goes_on));
@@ -268,13 +300,17 @@ impl Events {
                 let rates = if for_server { &mut self.commands } else { &mut self.passes };
                 if rates.allow(cx.now.instant, addr.ip()) {
                     self.execute(cx, id, &event);
-                } else {
-                    debug!("{addr} sends too many events");
+                } else if for_server {
+                    debug!("{addr} asks for too much");
                     let fault = Fault::new("too_many", "you send too much, try again later");
                     self.deny(id, &event, &fault, cx.out);
+                } else {
+                    self.throttled.arm(cx.now.instant, id);
+                    return false;
                 }
             }
         }
+        true
     }
 
     fn execute(&mut self, cx: &mut Context<'_>, id: ConnId, event: &Event<'_>) {
@@ -309,11 +345,19 @@ impl Events {
             "login" => self.login(cx, id, event),
             "local_endpoints" => self.local_endpoints(cx, id, event),
             "create_room" => self.create_room(cx, id, event),
+            "update_room" => self.update_room(cx, id, event),
             "delete_room" => self.delete_room(id, event, cx.out),
             "list_rooms" => self.list_rooms(cx, id, event),
+            "watch_rooms" => self.watch_rooms(cx, id, event),
+            "unwatch_rooms" => {
+                self.unwatch_rooms(id, event, cx.out);
+                Ok(())
+            }
             "join_room" => self.join_room(cx, id, event),
+            "quick_join" => self.quick_join(cx, id, event),
             "leave_room" => self.leave_room(id, event, cx.out),
             "kick" => self.kick(id, event, cx.out),
+            "let_in" => self.let_in(id, event, cx.out),
             "ping" => {
                 self.answer(id, event, &event::Nothing {}, cx.out);
                 Ok(())
@@ -422,6 +466,7 @@ impl Events {
             self.handshakes.end(conn.addr.ip(), id);
         }
         self.strangers.cancel(&id);
+        self.throttled.cancel(&id);
         Some(conn)
     }
 
@@ -429,10 +474,12 @@ impl Events {
     #[cfg(test)]
     fn is_empty(&self) -> bool {
         let timers = self.gone.is_empty()
+            && self.successors.is_empty()
             && self.strangers.is_empty()
+            && self.throttled.is_empty()
             && self.silent.is_empty()
             && self.asked.is_empty();
-        let tables = self.peers.is_empty() && self.tokens.is_empty() && self.rooms.is_empty();
+        let tables = self.names.is_empty() && self.tokens.is_empty() && self.rooms.is_empty();
         timers
             && tables
             && self.routes.is_empty()
@@ -496,7 +543,9 @@ impl Dialect for Events {
     }
 
     fn has_enough(&self, id: ConnId) -> bool {
-        self.conns.get(id).is_some_and(Conn::is_waiting)
+        let Some(conn) = self.conns.get(id).filter(|conn| conn.is_waiting()) else { return false };
+        // While it may not go on there is no wakeup at once, so a part is read ahead.
+        !self.throttled.is_armed(&id) || conn.held() >= limits::THROTTLED
     }
 
     fn on_unread(&mut self, id: ConnId, bytes: usize) {
@@ -511,6 +560,9 @@ impl Dialect for Events {
 
     fn on_wakeup(&mut self, cx: &mut Context<'_>) {
         self.go_on_with_handshakes(cx);
+        while let Some(id) = self.throttled.pop_due(cx.now.instant) {
+            self.go_on(cx, id, true);
+        }
         self.take_turns(cx);
         while let Some(id) = self.strangers.pop_due(cx.now.instant) {
             let fault = Fault::new("timeout", "you have not logged in");
@@ -523,6 +575,8 @@ impl Dialect for Events {
             self.asked.arm(cx.now.instant, id);
             self.send(id, cx.out, |bytes| event::write_request(bytes, "ping", "ping"));
         }
+        self.introduce_successors(cx);
+        self.tell_watchers(cx);
         self.fail_waits_for_gone(cx.out);
         while let Some(route) = self.routes.pop_due(cx.now.instant) {
             self.fail_route(&route, &Fault::new("timeout", "the peer has not answered"), cx.out);
@@ -537,7 +591,10 @@ impl Dialect for Events {
             self.routes.next_wakeup(),
             self.handshakes.next_wakeup(),
             self.turns.next_wakeup(false),
+            self.throttled.next(),
+            self.rooms.watching.next_wakeup(),
             self.gone.front().map(|_| Instant::default()),
+            self.successors.front().map(|_| Instant::default()),
         ];
         timers.into_iter().flatten().min()
     }
@@ -546,9 +603,7 @@ impl Dialect for Events {
         while let Some(route) = self.routes.pop() {
             self.fail_route(&route, &Fault::new("timeout", "the server stops"), cx.out);
         }
-        let mut all: Vec<ConnId> = self.peers.values().copied().collect();
-        all.sort_unstable();
-        for id in all {
+        for id in self.names.all() {
             match self.conns.get_mut(id) {
                 // It says goodbye behind what is still to be answered.
                 Some(conn) if conn.is_waiting() => conn.finished = true,
@@ -559,7 +614,7 @@ impl Dialect for Events {
     }
 
     fn owes(&self) -> bool {
-        !self.turns.is_empty()
+        !self.turns.is_empty() || !self.throttled.is_empty()
     }
 
     fn use_of(&self, id: ConnId) -> Use {

@@ -8,8 +8,9 @@ use log::{debug, info, warn};
 use rand::RngExt as _;
 use serde::Serialize;
 
-use super::data::{Data, Id, Label, Objects, Whole};
+use super::data::{Data, Id, Label, Member as _, Objects, Whole, bad};
 use super::event::{Event, Fault, Nothing};
+use super::resuming::LoggedIn;
 use super::rooms::{DISCONNECTED, Member, other_family};
 use super::{Context, Events, Outbox};
 use crate::admission::Quoted;
@@ -29,7 +30,12 @@ pub(super) struct Peer {
     pub(super) game: Arc<str>,
     /// The room it is in.
     pub(super) room: Option<u64>,
-    token: u128,
+    pub(super) token: u128,
+    /// What it shows on another connection to have its place there.
+    pub(super) secret: u128,
+    /// When it was asked last whether it is there because somebody wants its ID, and whether it has said
+    /// anything since.
+    pub(super) wanted: Option<(Instant, bool)>,
     /// Its game socket, as the server sees it, once it does.
     pub(super) endpoint: Option<SocketAddr>,
     /// Since when that is known.
@@ -86,6 +92,12 @@ impl Events {
         self.peer(id).map_or(0, |peer| peer.token)
     }
 
+    /// By what a peer has its place on another connection.
+    #[cfg(test)]
+    pub(super) fn secret_of(&self, id: ConnId) -> String {
+        self.peer(id).map_or(String::new(), |peer| format!("{:032x}", peer.secret))
+    }
+
     pub(super) fn login(
         &mut self,
         cx: &mut Context<'_>,
@@ -96,6 +108,7 @@ impl Events {
         let Id(name) = data.needed("id")?;
         let game = data.optional("game")?.map_or_else(Arc::default, |Label(game)| game);
         let key: Option<Cow<'_, str>> = data.optional("key")?;
+        let secret: Option<Cow<'_, str>> = data.optional("secret")?;
         if self.peer(id).is_some() {
             return Err(Fault::new("already_logged_in", "you have an ID already"));
         }
@@ -116,10 +129,12 @@ impl Events {
             };
             return Err(Fault::new("bad_key", why));
         }
-        if self.peers.contains_key(&name) {
-            return Err(Fault::new("id_taken", "somebody else has that ID"));
+        if let Some(holder) = self.names.get(&game, &name)
+            && self.claim(cx, id, event, (holder, secret.as_deref()))?
+        {
+            return Ok(());
         }
-        let token = self.random.random();
+        let (token, secret) = (self.random.random(), self.random.random());
         let Some(conn) = self.conns.get_mut(id) else { return Ok(()) };
         let addr = conn.addr;
         let peer = Peer {
@@ -127,6 +142,8 @@ impl Events {
             game: Arc::clone(&game),
             room: None,
             token,
+            secret,
+            wanted: None,
             endpoint: None,
             learned: Instant::default(),
             untold: false,
@@ -139,9 +156,9 @@ impl Events {
         if self.lines.says(cx.now, addr.ip()) {
             info!("{addr} logged in as {name:?}, game {game:?}");
         }
-        let data = serde_json::json!({ "id": &*name, "udp_token": format!("{token:032x}") });
-        self.peers.insert(name, id);
-        self.answer(id, event, &data, cx.out);
+        self.names.insert(game, Arc::clone(&name), id);
+        let login = LoggedIn::new(&name, secret, token);
+        self.answer(id, event, &login, cx.out);
         Ok(())
     }
 
@@ -156,7 +173,8 @@ impl Events {
         self.silent.cancel(&id);
         self.asked.cancel(&id);
         self.tokens.remove(&peer.token);
-        self.peers.remove(&peer.id);
+        self.names.remove(&peer.game, &peer.id);
+        self.rooms.watching.remove(&peer.game, id);
         self.gone.push_back(id);
         self.fail_waits_for_gone(out);
     }
@@ -168,8 +186,24 @@ impl Events {
         event: &Event<'_>,
     ) -> Result<(), Fault> {
         type Endpoints<'a> = Objects<'a, { limits::LOCAL_ENDPOINTS }>;
-        let Objects(local): Endpoints<'_> = Data::of(event)?.needed("local")?;
-        let mut local = local.iter().map(Local::read).collect::<Result<Vec<_>, _>>()?;
+        let Objects(told): Endpoints<'_> = Data::of(event)?.needed("local")?;
+        let read = |data: &Option<Data<'_>>| {
+            Local::read(
+                data.as_ref()
+                    .ok_or_else(|| bad(format!("local has to be {}", Endpoints::what())))?,
+            )
+        };
+        let (mut local, mut wrong) = (Vec::new(), None);
+        for one in told.iter().map(read) {
+            match one {
+                Ok(one) => local.push(one),
+                Err(fault) => wrong = wrong.or(Some(fault)),
+            }
+        }
+        // What is wrong with one is nothing against the others.
+        if let Some(fault) = wrong.filter(|_| local.is_empty()) {
+            return Err(fault);
+        }
         // Others would knock there, whoever it is.
         local.retain(|local| is_local(local.ip.to_canonical()));
         let Some(peer) = self.peer_mut(id) else { return Ok(()) };
@@ -324,13 +358,14 @@ impl Events {
 
     /// Notes how a punch ended: once for two that met, even if both tell of it.
     fn note_punch(&mut self, cx: &mut Context<'_>, id: ConnId, other: &str, worked: bool) {
-        let Some(other) = self.peers.get(other).copied() else { return };
+        let game = self.peer(id).map(|peer| Arc::clone(&peer.game)).unwrap_or_default();
+        let Some(other) = self.names.get(&game, other) else { return };
         let Some((host, player)) = self.met(id, other) else { return };
         if !worked && self.relay_late(cx, host, player) {
             // They have another try.
-            return self.set_result(player.conn, None);
+            return self.set_result(host, player.conn, None);
         }
-        self.set_result(player.conn, Some(worked));
+        self.set_result(host, player.conn, Some(worked));
         if player.result != Some(worked)
             && let Some(attempt) = self.attempt(host, player.conn)
         {

@@ -137,6 +137,23 @@ impl Routes {
         self.remove(number)
     }
 
+    /// Who was on one connection is on another from now on: all that it waits for, and all who wait for it.
+    pub fn replace(&mut self, old: ConnId, new: ConnId) {
+        let Some(part) = self.parts.remove(&old) else { return };
+        for number in part.sent.iter().chain(&part.received) {
+            if let Some(route) = self.table.get_mut(number) {
+                for conn in [&mut route.sender, &mut route.receiver] {
+                    if *conn == old {
+                        *conn = new;
+                    }
+                }
+            }
+        }
+        let of_new = self.parts.entry(new).or_default();
+        of_new.sent.extend(part.sent);
+        of_new.received.extend(part.received);
+    }
+
     /// Anybody who waits.
     pub fn pop(&mut self) -> Option<Route> {
         let number = self.deadlines.pop()?;

@@ -19,6 +19,11 @@ pub(super) struct Unread {
 }
 
 impl Unread {
+    /// Whether all is read.
+    pub(super) fn is_empty(&self) -> bool {
+        self.bytes == 0
+    }
+
     /// So many bytes are not read. What was read since is taken to be of all in proportion.
     pub(super) fn is_now(&mut self, bytes: usize) {
         if bytes == 0 {

@@ -99,6 +99,11 @@ fn who_is_in_a_room_is_told_who_goes_and_why() {
         }
         if how != 2 {
             assert_eq!(world.ask(one, "leave_room", json!({})), Err("not_in_room".into()));
+            if how == 1 {
+                let again = world.ask(one, "join_room", json!({"room": room}));
+                assert_eq!(again, Err("kicked".into()));
+                world.ask(host, "let_in", json!({"id": "one"})).unwrap();
+            }
             assert!(world.ask(one, "join_room", json!({"room": room})).is_ok());
         }
     }
@@ -273,6 +278,11 @@ fn local_endpoints_are_told_within_one_network_only() {
     let public = public.map(|ip| json!({"ip": ip, "port": 7}));
     world.ask(near, "local_endpoints", json!({"local": public})).unwrap();
     assert_eq!(world.hears(host)["data"]["local"], json!([]));
+    // One that is wrong is nothing against the others.
+    let mixed =
+        json!([7, {"ip": "x", "port": 1}, {"ip": "10.0.0.3", "port": 8}, {"ip": "10.0.0.4"}]);
+    world.ask(near, "local_endpoints", json!({"local": mixed})).unwrap();
+    assert_eq!(world.hears(host)["data"]["local"], json!([{"ip": "10.0.0.3", "port": 8}]));
     let bad = [
         json!({}),
         json!({"local": [{"ip": "x", "port": 1}]}),

@@ -1,0 +1,120 @@
+//! Who comes back on another connection: by its secret at once, without it when the old connection has not
+//! answered.
+
+use std::sync::Arc;
+
+use log::{debug, info};
+use serde::Serialize;
+
+use super::event::{self, Event, Fault};
+use super::{Context, Events};
+use crate::dialect::{ConnId, hex};
+use crate::limits;
+
+/// The answer to a login, and what more is told to one who is back.
+#[derive(Serialize)]
+pub(super) struct LoggedIn<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host: Option<&'a str>,
+    id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    players: Option<&'a [&'a str]>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    resumed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    room: Option<String>,
+    secret: String,
+    udp_token: String,
+}
+
+impl<'a> LoggedIn<'a> {
+    pub(super) fn new(id: &'a str, secret: u128, token: u128) -> Self {
+        let (secret, udp_token) = (format!("{secret:032x}"), format!("{token:032x}"));
+        Self { host: None, id, players: None, resumed: false, room: None, secret, udp_token }
+    }
+}
+
+impl Events {
+    /// Somebody wants an ID that is taken. True: it has taken the place of who had it, and is answered.
+    /// False: the ID is free now.
+    pub(super) fn claim(
+        &mut self,
+        cx: &mut Context<'_>,
+        id: ConnId,
+        event: &Event<'_>,
+        (holder, secret): (ConnId, Option<&str>),
+    ) -> Result<bool, Fault> {
+        let secret = secret.and_then(|secret| hex::read_128(secret.as_bytes()));
+        if let Some(peer) = self.peer(holder)
+            && secret == Some(peer.secret)
+        {
+            self.take_over(cx, holder, id, event);
+            return Ok(true);
+        }
+        if self.is_lost(cx, holder) {
+            self.refuse(holder, &Fault::new("timeout", "you have not answered a ping"), cx.out);
+            return Ok(false);
+        }
+        Err(Fault::new("id_taken", "somebody else has that ID"))
+    }
+
+    /// Whether a peer whose ID is wanted has been asked and has said nothing. It is asked now if it was not.
+    fn is_lost(&mut self, cx: &mut Context<'_>, holder: ConnId) -> bool {
+        let Some(peer) = self.peer_mut(holder) else { return false };
+        let now = cx.now.instant;
+        match peer.wanted {
+            Some((asked, false)) => return now - asked >= limits::WANTED_WAIT,
+            Some((asked, true)) if now - asked < limits::WANTED_GAP => return false,
+            Some(_) | None => peer.wanted = Some((now, false)),
+        }
+        self.silent.cancel(&holder);
+        // If it was asked before, that is for how long it has to answer.
+        if !self.asked.is_armed(&holder) {
+            self.asked.arm(now, holder);
+        }
+        self.send(holder, cx.out, |bytes| event::write_request(bytes, "ping", "ping"));
+        false
+    }
+
+    /// Gives the place of a peer, with all that belongs to it, to another connection of it.
+    fn take_over(&mut self, cx: &mut Context<'_>, old: ConnId, new: ConnId, event: &Event<'_>) {
+        let Some(mut peer) = self.conns.get_mut(old).and_then(|conn| conn.peer.take()) else {
+            return;
+        };
+        peer.wanted = None;
+        let (id, game, room) = (Arc::clone(&peer.id), Arc::clone(&peer.game), peer.room);
+        let (token, secret) = (peer.token, peer.secret);
+        let Some(conn) = self.conns.get_mut(new) else { return };
+        let addr = conn.addr;
+        conn.peer = Some(peer);
+        self.silent.cancel(&old);
+        self.asked.cancel(&old);
+        self.strangers.cancel(&new);
+        self.silent.arm(cx.now.instant, new);
+        self.names.insert(Arc::clone(&game), Arc::clone(&id), new);
+        self.tokens.insert(token, new);
+        self.routes.replace(old, new);
+        self.rooms.replace(&game, room.unwrap_or_default(), old, new);
+        for successor in &mut self.successors {
+            if *successor == old {
+                *successor = new;
+            }
+        }
+        if self.lines.says(cx.now, addr.ip()) {
+            info!("{id:?} is back as {addr}");
+        }
+        debug!("its connection from before is closed");
+        self.refuse(old, &Fault::new("resumed", "you are back on another connection"), cx.out);
+        let players = room.and_then(|room| self.who_is_in(&game, room));
+        let (room, players) = players.unzip();
+        let answer = LoggedIn {
+            host: players.as_ref().and_then(|players| players.first().copied()),
+            players: players.as_deref(),
+            resumed: true,
+            room,
+            ..LoggedIn::new(&id, secret, token)
+        };
+        let answer = serde_json::value::to_raw_value(&answer).unwrap_or_default();
+        self.answer(new, event, &answer, cx.out);
+    }
+}

@@ -1,0 +1,77 @@
+//! Who in a room is told of whom.
+
+use super::{Context, Events, Link, Member, Room};
+use crate::dialect::ConnId;
+
+use rand::RngExt as _;
+
+impl Events {
+    /// The endpoint of a peer has changed, or who it is to meet: that is news to all of those. Unless it is
+    /// `news`, only those are told who could not be told before.
+    pub(in crate::dialect::events) fn introduce_again(
+        &mut self,
+        cx: &mut Context<'_>,
+        id: ConnId,
+        news: bool,
+    ) {
+        let Ok((game, number)) = self.room_of(id) else { return };
+        let Some(room) = self.rooms.get(&game, number) else { return };
+        let pairs = room.members.iter().filter_map(|seat| room.pair(id, seat.conn));
+        let pairs: Vec<(ConnId, Member)> =
+            pairs.filter(|(_, member)| news || !member.introduced).collect();
+        self.charge(cx.now, id, 2 * pairs.len());
+        for (first, member) in pairs {
+            let introduced = self.introduce(cx, first, member);
+            let room = self.rooms.get_mut(&game, number);
+            if let Some(link) = room.and_then(|room| room.link_mut(first, member.conn)) {
+                link.introduced = introduced;
+            }
+        }
+    }
+
+    /// Introduces those who have become hosts since, as far as a turn goes.
+    pub(in crate::dialect::events) fn introduce_successors(&mut self, cx: &mut Context<'_>) {
+        while let Some(host) = self.successors.pop_front() {
+            self.introduce_again(cx, host, true);
+        }
+    }
+
+    /// Which of the two came first, mostly the host, and the other; none if they are not to meet.
+    pub(in crate::dialect::events) fn met(
+        &self,
+        one: ConnId,
+        other: ConnId,
+    ) -> Option<(ConnId, Member)> {
+        let (game, number) = self.room_of(one).ok()?;
+        self.rooms.get(&game, number)?.pair(one, other)
+    }
+
+    /// Keeps how the punch of two ended.
+    pub(in crate::dialect::events) fn set_result(
+        &mut self,
+        one: ConnId,
+        other: ConnId,
+        result: Option<bool>,
+    ) {
+        let Ok((game, number)) = self.room_of(one) else { return };
+        let room = self.rooms.get_mut(&game, number);
+        if let Some(link) = room.and_then(|room| room.link_mut(one, other)) {
+            link.result = result;
+        }
+    }
+
+    /// Those who have come into a room are to meet the others, or the host: all pairs that are missing.
+    pub(super) fn link(random: &mut rand::rngs::StdRng, room: &mut Room) {
+        let all: Vec<ConnId> = room.members.iter().map(|seat| seat.conn).collect();
+        let firsts = if room.is_mesh { all.len() } else { 1 };
+        for (n, first) in all.iter().enumerate().take(firsts) {
+            for other in all.iter().skip(n + 1) {
+                room.links.entry((*first, *other)).or_insert_with(|| Link {
+                    nonce: random.random(),
+                    introduced: false,
+                    result: None,
+                });
+            }
+        }
+    }
+}

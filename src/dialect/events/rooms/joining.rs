@@ -1,0 +1,198 @@
+//! How peers come into a room, and why they do not.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use log::debug;
+use serde::Serialize;
+use serde_json::json;
+use serde_json::value::RawValue;
+
+use super::own::Wanted;
+use super::{Context, Events, Room, Seat, named_room, no_such_room, other_family, written};
+use crate::dialect::ConnId;
+use crate::dialect::events::data::{Data, Password};
+use crate::dialect::events::event::{Event, Fault};
+use crate::introductions::plan::Wish;
+use crate::limits;
+use crate::lobby::code::Code;
+use crate::lobby::guesses::Guess;
+
+/// What somebody is told who has come into a room.
+#[derive(Serialize)]
+struct Joined<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<Box<RawValue>>,
+    host: Option<&'a str>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    mesh: bool,
+    /// Only where nobody has named the room.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    players: &'a [&'a str],
+    room: String,
+}
+
+fn too_many_guesses() -> Fault {
+    Fault::new("too_many", "your address has guessed wrong too often, try again later")
+}
+
+impl Events {
+    pub(in crate::dialect::events) fn join_room(
+        &mut self,
+        cx: &mut Context<'_>,
+        id: ConnId,
+        event: &Event<'_>,
+    ) -> Result<(), Fault> {
+        let data = Data::of(event)?;
+        let code = data.optional::<Cow<'_, str>>("code")?;
+        let wanted = if code.is_some() { None } else { Some(named_room(event)?) };
+        let wish = data.optional("relay")?.unwrap_or_default();
+        let password = data.optional::<Password<'_>>("password")?;
+        self.check_homeless(id)?;
+        let game = self.game_of(id);
+        let wanted = match (wanted, code) {
+            (Some(wanted), _) => wanted,
+            (None, code) => self.find_code(cx, id, &game, &code.unwrap_or_default())?,
+        };
+        let host = self.rooms.get(&game, wanted).and_then(Room::host);
+        if host.is_some_and(|host| self.are_apart(cx, wish, (id, host))) {
+            return Err(other_family());
+        }
+        self.pass_door(cx, id, (&game, wanted), password.as_ref().map(|Password(word)| &**word))?;
+        self.enter(cx, id, event, (&game, wanted), wish);
+        Ok(())
+    }
+
+    /// The room that has this code.
+    fn find_code(
+        &mut self,
+        cx: &Context<'_>,
+        id: ConnId,
+        game: &Arc<str>,
+        code: &str,
+    ) -> Result<u64, Fault> {
+        let Some(addr) = self.conns.get(id).map(|conn| conn.addr.ip()) else {
+            return Err(no_such_room());
+        };
+        let code = Code::read(code.trim().as_bytes());
+        let found = code.and_then(|code| self.rooms.codes.get(&(Arc::clone(game), code)).copied());
+        match self.rooms.guesses.check(cx.now.instant, (addr, "code"), || found.is_some()) {
+            Guess::TooMany => Err(too_many_guesses()),
+            Guess::Right | Guess::Wrong => found.ok_or_else(no_such_room),
+        }
+    }
+
+    /// Whether somebody may come into a room.
+    fn pass_door(
+        &mut self,
+        cx: &Context<'_>,
+        id: ConnId,
+        (game, wanted): (&str, u64),
+        password: Option<&str>,
+    ) -> Result<(), Fault> {
+        let (at, own) = match (self.conns.get(id), self.peer(id)) {
+            (Some(conn), Some(peer)) => (conn.addr, Arc::clone(&peer.id)),
+            _ => return Err(no_such_room()),
+        };
+        let rooms = &mut self.rooms;
+        let room = rooms.games.get(game).and_then(|rooms| rooms.get(&wanted));
+        let room = room.ok_or_else(no_such_room)?;
+        if room.door.keeps_out(at, Some(&own)) {
+            return Err(Fault::new("kicked", "its host has kicked you"));
+        }
+        let opens = || room.door.opens_with(password);
+        // Who does not say any does not guess.
+        let is_asked = room.door.has_password() && password.is_none();
+        let guess = match is_asked {
+            true => Guess::Wrong,
+            false => rooms.guesses.check(cx.now.instant, (at.ip(), wanted), opens),
+        };
+        match guess {
+            Guess::Right => {}
+            Guess::Wrong => return Err(Fault::new("bad_key", "the room has another password")),
+            Guess::TooMany => return Err(too_many_guesses()),
+        }
+        if room.door.is_locked {
+            return Err(Fault::new("locked", "the room is locked"));
+        }
+        if room.door.is_full(room.members.len()) {
+            return Err(Fault::new("full", "the room is full"));
+        }
+        Ok(())
+    }
+
+    pub(in crate::dialect::events) fn quick_join(
+        &mut self,
+        cx: &mut Context<'_>,
+        id: ConnId,
+        event: &Event<'_>,
+    ) -> Result<(), Fault> {
+        let data = Data::of(event)?;
+        let filter: Wanted = data.optional("filter")?.unwrap_or_default();
+        let wish = data.optional("relay")?.unwrap_or_default();
+        self.check_homeless(id)?;
+        let (at, own) = match (self.conns.get(id), self.peer(id)) {
+            (Some(conn), Some(peer)) => (conn.addr, Arc::clone(&peer.id)),
+            _ => return Ok(()),
+        };
+        let game = self.game_of(id);
+        let rooms = self.rooms.games.get(&game);
+        self.turns.spend(rooms.map_or(0, |rooms| rooms.len()) * limits::HOST_WORK);
+        let fits = |room: &Room| {
+            room.code.is_none()
+                && room.is_free()
+                && !room.door.has_password()
+                && !room.door.keeps_out(at, Some(&own))
+                && filter.fits(room.own.as_ref())
+                && !room.host().is_some_and(|host| self.are_apart(cx, wish, (id, host)))
+        };
+        // So that rooms fill up; of several the oldest.
+        let best = rooms.into_iter().flatten().filter(|(_, room)| fits(room));
+        let best = best.max_by_key(|(_, room)| (room.members.len(), u64::MAX - room.age));
+        let wanted = best.map(|(number, _)| *number);
+        let none = || Fault::new("no_such_room", "no room fits that has a place for you");
+        self.enter(cx, id, event, (&game, wanted.ok_or_else(none)?), wish);
+        Ok(())
+    }
+
+    /// Somebody comes into a room, who may.
+    fn enter(
+        &mut self,
+        cx: &mut Context<'_>,
+        id: ConnId,
+        event: &Event<'_>,
+        (game, wanted): (&str, u64),
+        wish: Wish,
+    ) {
+        let Some(room) = self.rooms.get_mut(game, wanted) else { return };
+        let others = room.others(id);
+        room.members.push(Seat { conn: id, wish });
+        Self::link(&mut self.random, room);
+        self.rooms.note_change(game, wanted);
+        let Some(peer) = self.peer_mut(id) else { return };
+        peer.room = Some(wanted);
+        let joined = Arc::clone(&peer.id);
+        // They are told when it leaves as well.
+        self.charge(cx.now, id, 2 * others.len());
+        let Some((written, players)) = self.who_is_in(game, wanted) else { return };
+        debug!("{joined:?} joins the room {written}");
+        let Some(room) = self.rooms.get(game, wanted) else { return };
+        let answer = Joined {
+            data: room.own.as_ref().map(|own| own.text.clone()),
+            host: players.first().copied(),
+            mesh: room.is_mesh,
+            name: (event.name == "quick_join").then_some(&*room.name),
+            players: &players,
+            room: written,
+        };
+        let answer = serde_json::value::to_raw_value(&answer).unwrap_or_default();
+        self.answer(id, event, &answer, cx.out);
+        let data = json!({ "room": self::written(wanted), "id": &*joined });
+        self.tell(id, "self_joined", &data, cx.out);
+        for other in others {
+            self.tell(other, "player_joined", &data, cx.out);
+        }
+        self.introduce_again(cx, id, true);
+    }
+}

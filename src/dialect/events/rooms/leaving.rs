@@ -1,0 +1,151 @@
+//! How peers leave a room, of themselves or not, and what becomes of it then.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::{DISCONNECTED, Events, Outbox, Room, Seat, named_room, no_such_room, written};
+use crate::dialect::ConnId;
+use crate::dialect::events::data::Data;
+use crate::dialect::events::event::{Event, Fault, Nothing};
+use crate::lobby::door::Outcast;
+use crate::lobby::names::clean;
+
+impl Events {
+    pub(in crate::dialect::events) fn delete_room(
+        &mut self,
+        id: ConnId,
+        event: &Event<'_>,
+        out: &mut Outbox,
+    ) -> Result<(), Fault> {
+        let wanted = named_room(event)?;
+        let game = self.game_of(id);
+        let room = self.rooms.get(&game, wanted).ok_or_else(no_such_room)?;
+        if !room.is_host(id) {
+            return Err(Fault::new("not_host", "only its host can delete a room"));
+        }
+        self.answer(id, event, &Nothing {}, out);
+        self.dissolve(&game, wanted, "room_deleted", out);
+        Ok(())
+    }
+
+    pub(in crate::dialect::events) fn leave_room(
+        &mut self,
+        id: ConnId,
+        event: &Event<'_>,
+        out: &mut Outbox,
+    ) -> Result<(), Fault> {
+        self.room_of(id)?;
+        self.answer(id, event, &Nothing {}, out);
+        self.leave(id, "left", out);
+        Ok(())
+    }
+
+    pub(in crate::dialect::events) fn kick(
+        &mut self,
+        id: ConnId,
+        event: &Event<'_>,
+        out: &mut Outbox,
+    ) -> Result<(), Fault> {
+        let wanted: Cow<'_, str> = Data::of(event)?.needed("id")?;
+        let (game, number, _) = self.own_room(id, "kick")?;
+        let room = self.rooms.get(&game, number).ok_or_else(no_such_room)?;
+        let kicked = self
+            .names
+            .get(&game, &wanted)
+            .filter(|kicked| *kicked != id && room.members.iter().any(|seat| seat.conn == *kicked));
+        let kicked =
+            kicked.ok_or_else(|| Fault::new("no_such_peer", "there is no such other player"))?;
+        let whose = self.conns.get(kicked).map(|conn| conn.addr.ip());
+        if let (Some(addr), Some(peer)) =
+            (whose, self.peer(kicked).map(|peer| Arc::clone(&peer.id)))
+            && let Some(room) = self.rooms.get_mut(&game, number)
+        {
+            room.door.bar(Outcast::everybody_at(addr));
+            room.door.bar(Outcast::Id(peer, addr));
+        }
+        self.answer(id, event, &Nothing {}, out);
+        self.leave(kicked, "kicked", out);
+        Ok(())
+    }
+
+    /// Lets somebody in again who was kicked.
+    pub(in crate::dialect::events) fn let_in(
+        &mut self,
+        id: ConnId,
+        event: &Event<'_>,
+        out: &mut Outbox,
+    ) -> Result<(), Fault> {
+        let wanted: Cow<'_, str> = Data::of(event)?.needed("id")?;
+        let (_, _, room) = self.own_room(id, "let somebody in")?;
+        room.door.let_in_id(&clean(&wanted).into());
+        self.answer(id, event, &Nothing {}, out);
+        Ok(())
+    }
+
+    /// Takes a peer out of its room, if it is in one, and tells everybody. Without its host there
+    /// is no room, unless it is handed on.
+    pub(in crate::dialect::events) fn leave(&mut self, id: ConnId, reason: &str, out: &mut Outbox) {
+        let Ok((game, number)) = self.room_of(id) else { return };
+        let Some(room) = self.rooms.get_mut(&game, number) else { return };
+        let is_host = room.is_host(id);
+        if is_host && (!room.is_handed_on || room.members.len() < 2) {
+            return self.dissolve(&game, number, reason, out);
+        }
+        room.members.retain(|seat| seat.conn != id);
+        room.links.retain(|(one, other), _| *one != id && *other != id);
+        let others = room.others(id);
+        self.rooms.note_change(&game, number);
+        let Some(peer) = self.peer_mut(id) else { return };
+        peer.room = None;
+        let data = json!({ "room": written(number), "id": &*peer.id, "reason": reason });
+        if reason != DISCONNECTED {
+            self.tell(id, "self_left", &data, out);
+        }
+        for other in &others {
+            self.tell(*other, "player_left", &data, out);
+        }
+        if is_host {
+            self.hand_on(&game, number, out);
+        }
+    }
+
+    /// Makes the one host of a room who has been there longest, and tells all.
+    fn hand_on(&mut self, game: &Arc<str>, number: u64, out: &mut Outbox) {
+        let Some(room) = self.rooms.get_mut(game, number) else { return };
+        let Some(host) = room.host() else { return };
+        Self::link(&mut self.random, room);
+        let all: Vec<ConnId> = room.members.iter().map(|seat| seat.conn).collect();
+        let made_by = self.conns.get(host).map_or(room.made_by, |conn| conn.addr.ip());
+        let before = std::mem::replace(&mut room.made_by, made_by);
+        self.rooms.made.remove(before);
+        self.rooms.made.add(made_by);
+        let id = self.peer(host).map(|peer| Arc::clone(&peer.id)).unwrap_or_default();
+        let data = json!({ "room": written(number), "id": &*id });
+        for member in all {
+            self.tell(member, "host_changed", &data, out);
+        }
+        // Later, as that takes more than is at hand where connections end.
+        self.successors.push_back(host);
+    }
+
+    /// Ends a room; `reason` is why its host leaves.
+    fn dissolve(&mut self, game: &Arc<str>, number: u64, reason: &str, out: &mut Outbox) {
+        let Some(Room { members, .. }) = self.rooms.remove(game, number) else { return };
+        let deleted = json!({ "room": written(number) });
+        for (n, Seat { conn, .. }) in members.iter().enumerate() {
+            let Some(peer) = self.peer_mut(*conn) else { continue };
+            peer.room = None;
+            let is_host = n == 0;
+            let reason = if is_host { reason } else { "room_deleted" };
+            let left = json!({ "room": written(number), "id": &*peer.id, "reason": reason });
+            if !is_host {
+                self.tell(*conn, "room_deleted", &deleted, out);
+            }
+            if reason != DISCONNECTED {
+                self.tell(*conn, "self_left", &left, out);
+            }
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! The list of rooms: which are in it, and in which order.
+
+use std::borrow::Cow;
+use std::cmp::Reverse;
+use std::ops::Bound;
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::own::Wanted;
+use super::{Context, Events, Room, no_such_room, number, written};
+use crate::dialect::ConnId;
+use crate::dialect::events::data::{Data, Member, Whole};
+use crate::dialect::events::event::{Event, Fault, as_text};
+use crate::introductions::plan::Wish;
+use crate::limits;
+
+/// A room in a list. What is not so is left out, but for what has always been told.
+#[derive(Debug, Serialize)]
+pub(super) struct Listed<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<&'a RawValue>,
+    host: &'a str,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    locked: bool,
+    max_players: usize,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    mesh: bool,
+    name: &'a str,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    other_family: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    password: bool,
+    players: usize,
+    room: String,
+}
+
+/// Which rooms somebody looks for.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Filter {
+    wanted: Wanted,
+    is_free: bool,
+}
+
+impl Filter {
+    pub(super) fn read(data: &Data<'_>) -> Result<Self, Fault> {
+        let wanted = data.optional("filter")?.unwrap_or_default();
+        Ok(Self { wanted, is_free: data.optional("free")?.unwrap_or_default() })
+    }
+
+    pub(super) fn fits(&self, room: &Room) -> bool {
+        room.code.is_none()
+            && (!self.is_free || room.is_free())
+            && (self.wanted.is_empty() || self.wanted.fits(room.own.as_ref()))
+    }
+}
+
+/// In which order.
+#[derive(Clone, Copy, Debug)]
+enum Sort {
+    Newest,
+    Players,
+}
+
+impl Member<'_> for Sort {
+    fn what() -> String {
+        "\"newest\" or \"players\"".to_owned()
+    }
+
+    fn read(value: &RawValue) -> Option<Self> {
+        match &*as_text(value)? {
+            "newest" => Some(Self::Newest),
+            "players" => Some(Self::Players),
+            _ => None,
+        }
+    }
+}
+
+impl Sort {
+    /// The less, the earlier.
+    fn key(self, number: u64, room: &Room) -> impl Ord + Copy {
+        let first = match self {
+            Self::Newest => room.age,
+            Self::Players => room.members.len() as u64,
+        };
+        (Reverse(first), number)
+    }
+}
+
+impl Events {
+    pub(in crate::dialect::events) fn list_rooms(
+        &mut self,
+        cx: &mut Context<'_>,
+        id: ConnId,
+        event: &Event<'_>,
+    ) -> Result<(), Fault> {
+        #[derive(Serialize)]
+        struct Page<'a> {
+            more: bool,
+            rooms: Vec<Listed<'a>>,
+        }
+        let data = Data::of(event)?;
+        let after = data.optional::<Cow<'_, str>>("after")?;
+        let after = after.map(|room| number(&room)).transpose()?;
+        let limit = data.optional::<Whole<0, { u32::MAX as u64 }>>("limit")?;
+        let limit = limit.map_or(limits::ROOMS_AT_ONCE, |Whole(n)| n as usize);
+        let limit = limit.clamp(1, limits::ROOMS_AT_ONCE);
+        let (filter, sort) = (Filter::read(&data)?, data.optional::<Sort>("sort")?);
+        let mut found = match sort {
+            None => self.in_order(id, after, &filter, limit + 1),
+            Some(sort) => self.sorted(id, after, &filter, (sort, limit + 1))?,
+        };
+        let more = found.len() > limit;
+        found.truncate(limit);
+        let game = self.game_of(id);
+        let rooms = found.iter().filter_map(|number| {
+            let room = self.rooms.get(&game, *number)?;
+            Some(self.listed(cx, id, *number, room))
+        });
+        let list = Page { more, rooms: rooms.collect() };
+        let list = serde_json::value::to_raw_value(&list).unwrap_or_default();
+        self.answer(id, event, &list, cx.out);
+        Ok(())
+    }
+
+    /// A room as it is told to one who looks for some.
+    pub(super) fn listed<'a>(
+        &'a self,
+        cx: &Context<'_>,
+        to: ConnId,
+        number: u64,
+        room: &'a Room,
+    ) -> Listed<'a> {
+        let host = room.host();
+        Listed {
+            data: room.own.as_ref().map(|own| &*own.text),
+            host: host.and_then(|host| self.peer(host)).map_or("", |peer| &*peer.id),
+            locked: room.door.is_locked,
+            max_players: room.door.size(),
+            mesh: room.is_mesh,
+            name: &room.name,
+            other_family: host.is_some_and(|host| self.are_apart(cx, Wish::default(), (to, host))),
+            password: room.door.has_password(),
+            players: room.members.len(),
+            room: written(number),
+        }
+    }
+
+    /// The first rooms behind one, by ID.
+    fn in_order(
+        &mut self,
+        id: ConnId,
+        after: Option<u64>,
+        filter: &Filter,
+        most: usize,
+    ) -> Vec<u64> {
+        let game = self.game_of(id);
+        let after = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut looked_at = 0;
+        let rooms = self.rooms.games.get(&game).into_iter();
+        let all = rooms.flat_map(|rooms| rooms.range((after, Bound::Unbounded)));
+        let fitting = all.inspect(|_| looked_at += 1).filter(|(_, room)| filter.fits(room));
+        let found = fitting.map(|(number, _)| *number).take(most).collect();
+        self.turns.spend(looked_at * limits::HOST_WORK);
+        found
+    }
+
+    /// The same in another order. The room behind which the page begins has to be there.
+    fn sorted(
+        &mut self,
+        id: ConnId,
+        after: Option<u64>,
+        filter: &Filter,
+        (sort, most): (Sort, usize),
+    ) -> Result<Vec<u64>, Fault> {
+        let game = self.game_of(id);
+        let begin = match after {
+            None => None,
+            Some(number) => {
+                let room = self.rooms.get(&game, number).ok_or_else(no_such_room)?;
+                Some(sort.key(number, room))
+            }
+        };
+        let rooms = self.rooms.games.get(&game);
+        self.turns.spend(rooms.map_or(0, |rooms| rooms.len()) * limits::HOST_WORK);
+        let fitting = rooms.into_iter().flatten().filter(|(_, room)| filter.fits(room));
+        let keys = fitting.map(|(number, room)| (sort.key(*number, room), *number));
+        let mut keys: Vec<_> = keys.filter(|(key, _)| begin.is_none_or(|at| *key > at)).collect();
+        keys.sort_unstable();
+        Ok(keys.into_iter().take(most).map(|(_, number)| number).collect())
+    }
+}

@@ -1,0 +1,256 @@
+//! Rooms: who is together, and who is told when that changes.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::data::Data;
+use super::event::{Event, Fault};
+use super::{Context, Events, Outbox};
+use crate::customers::Counts;
+use crate::dialect::{ConnId, hex};
+use crate::introductions::plan::Wish;
+use crate::lobby::code::Code;
+use crate::lobby::door::Door;
+use crate::lobby::guesses::Guesses;
+
+mod introducing;
+mod joining;
+mod leaving;
+mod listing;
+mod making;
+pub(super) mod own;
+mod watching;
+
+use own::Own;
+use watching::Watching;
+
+/// Why somebody leaves whose connection ends: the only one who cannot be told.
+pub(super) const DISCONNECTED: &str = "disconnected";
+
+/// All rooms.
+#[derive(Debug, Default)]
+pub(super) struct Rooms {
+    /// Those of each game, by ID. These are random, so their order means nothing, but it holds: a
+    /// list that goes on behind an ID leaves nothing out, even if that room is gone by then.
+    games: HashMap<Arc<str>, BTreeMap<u64, Room>>,
+    /// Private ones, by what others type.
+    codes: HashMap<(Arc<str>, Code), u64>,
+    /// How many each customer has.
+    made: Counts,
+    /// How many have ever been made.
+    count: u64,
+    guesses: Guesses,
+    pub(super) watching: Watching,
+}
+
+#[derive(Debug)]
+struct Room {
+    name: Arc<str>,
+    door: Door<Arc<str>>,
+    own: Option<Own>,
+    /// If it is private, what it is joined by.
+    code: Option<Code>,
+    /// The how many-th it is.
+    age: u64,
+    /// Whether it goes on without its host.
+    is_handed_on: bool,
+    /// Whether all are introduced to each other, not only to the host.
+    is_mesh: bool,
+    /// Where its host came from.
+    made_by: IpAddr,
+    /// The first is the host, the others in the order in which they came.
+    members: Vec<Seat>,
+    /// The pairs that are to meet, who came first before who came later.
+    links: BTreeMap<(ConnId, ConnId), Link>,
+}
+
+/// Somebody in a room.
+#[derive(Clone, Copy, Debug)]
+struct Seat {
+    conn: ConnId,
+    /// What it wants of the relay.
+    wish: Wish,
+}
+
+/// What is known of two who are to meet.
+#[derive(Clone, Copy, Debug)]
+struct Link {
+    /// By which the two know each other's datagrams.
+    nonce: u128,
+    /// Whether they were told of each other.
+    introduced: bool,
+    /// How their punch ended, as told last.
+    result: Option<bool>,
+}
+
+/// Somebody who is to meet one who came before it, mostly the host.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Member {
+    pub(super) conn: ConnId,
+    /// By which the two know each other's datagrams.
+    pub(super) nonce: u128,
+    /// What it wants of the relay.
+    pub(super) wish: Wish,
+    /// Whether they were told of each other.
+    introduced: bool,
+    /// How their punch ended, as told last.
+    pub(super) result: Option<bool>,
+}
+
+impl Rooms {
+    fn get(&self, game: &str, room: u64) -> Option<&Room> {
+        self.games.get(game)?.get(&room)
+    }
+
+    fn get_mut(&mut self, game: &str, room: u64) -> Option<&mut Room> {
+        self.games.get_mut(game)?.get_mut(&room)
+    }
+
+    fn insert(&mut self, game: Arc<str>, id: u64, room: Room) {
+        self.made.add(room.made_by);
+        if let Some(code) = room.code {
+            self.codes.insert((Arc::clone(&game), code), id);
+        }
+        self.games.entry(Arc::clone(&game)).or_default().insert(id, room);
+        self.note_change(&game, id);
+    }
+
+    fn remove(&mut self, game: &Arc<str>, id: u64) -> Option<Room> {
+        self.note_change(game, id);
+        let rooms = self.games.get_mut(game)?;
+        let room = rooms.remove(&id)?;
+        if rooms.is_empty() {
+            self.games.remove(game);
+        }
+        if let Some(code) = room.code {
+            self.codes.remove(&(Arc::clone(game), code));
+        }
+        self.made.remove(room.made_by);
+        Some(room)
+    }
+
+    /// Something has changed that lists tell of a room. Those who watch never hear of private ones.
+    fn note_change(&mut self, game: &str, id: u64) {
+        if self.get(game, id).is_some_and(|room| room.code.is_none()) {
+            self.watching.note_change(game, id);
+        }
+    }
+
+    /// A member of a room is on another connection from now on.
+    pub(super) fn replace(&mut self, game: &str, id: u64, old: ConnId, new: ConnId) {
+        self.watching.replace(game, old, new);
+        let Some(room) = self.get_mut(game, id) else { return };
+        let now = |conn: ConnId| if conn == old { new } else { conn };
+        room.members.iter_mut().for_each(|seat| seat.conn = now(seat.conn));
+        let links = std::mem::take(&mut room.links);
+        room.links = links.into_iter().map(|((a, b), link)| ((now(a), now(b)), link)).collect();
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        let is_watched = !self.watching.is_empty();
+        self.games.is_empty() && self.made.is_empty() && self.codes.is_empty() && !is_watched
+    }
+}
+
+/// The room that a request names.
+fn named_room(event: &Event<'_>) -> Result<u64, Fault> {
+    number(&Data::of(event)?.needed::<Cow<'_, str>>("room")?)
+}
+
+fn number(room: &str) -> Result<u64, Fault> {
+    hex::read_64(room.as_bytes()).ok_or_else(no_such_room)
+}
+
+fn written(room: u64) -> String {
+    format!("{room:016x}")
+}
+
+fn no_such_room() -> Fault {
+    Fault::new("no_such_room", "there is no such room")
+}
+
+impl Events {
+    fn check_homeless(&self, id: ConnId) -> Result<(), Fault> {
+        match self.room_of(id) {
+            Ok(_) => Err(Fault::new("in_room", "leave the room first that you are in")),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// The room that a peer is in.
+    fn room_of(&self, id: ConnId) -> Result<(Arc<str>, u64), Fault> {
+        let peer = self.peer(id);
+        let room = peer.and_then(|peer| Some((Arc::clone(&peer.game), peer.room?)));
+        room.ok_or_else(|| Fault::new("not_in_room", "you are in no room"))
+    }
+
+    /// The room of which a peer is the host, who alone may do `what`.
+    fn own_room(&mut self, id: ConnId, what: &str) -> Result<(Arc<str>, u64, &mut Room), Fault> {
+        let (game, number) = self.room_of(id)?;
+        let room = self.rooms.get_mut(&game, number).ok_or_else(no_such_room)?;
+        match room.is_host(id) {
+            true => Ok((game, number, room)),
+            false => Err(Fault::new("not_host", format!("only the host can {what}"))),
+        }
+    }
+
+    /// Whether two peers are in one room.
+    pub(super) fn are_together(&self, one: ConnId, other: ConnId) -> bool {
+        let room = |id| self.peer(id).and_then(|peer| Some((&peer.game, peer.room?)));
+        room(one).is_some_and(|room_of_one| room(other) == Some(room_of_one))
+    }
+
+    fn game_of(&self, id: ConnId) -> Arc<str> {
+        self.peer(id).map(|peer| Arc::clone(&peer.game)).unwrap_or_default()
+    }
+
+    /// The ID of a room, of its host, and of all in it, the host first.
+    pub(super) fn who_is_in(&self, game: &str, number: u64) -> Option<(String, Vec<&str>)> {
+        let room = self.rooms.get(game, number)?;
+        let players = room.members.iter().filter_map(|seat| self.peer(seat.conn));
+        Some((written(number), players.map(|peer| &*peer.id).collect()))
+    }
+}
+
+impl Room {
+    fn host(&self) -> Option<ConnId> {
+        self.members.first().map(|seat| seat.conn)
+    }
+
+    fn is_host(&self, id: ConnId) -> bool {
+        self.host() == Some(id)
+    }
+
+    /// Everybody in it but one.
+    fn others(&self, id: ConnId) -> Vec<ConnId> {
+        self.members.iter().map(|seat| seat.conn).filter(|conn| *conn != id).collect()
+    }
+
+    /// Whether somebody new may come in, as far as that does not depend on who it is.
+    fn is_free(&self) -> bool {
+        !self.door.is_locked && !self.door.is_full(self.members.len())
+    }
+
+    fn link_mut(&mut self, one: ConnId, other: ConnId) -> Option<&mut Link> {
+        let way = if self.links.contains_key(&(one, other)) { (one, other) } else { (other, one) };
+        self.links.get_mut(&way)
+    }
+
+    /// Who came first of two that are to meet, and the other; none if they are not to.
+    fn pair(&self, one: ConnId, other: ConnId) -> Option<(ConnId, Member)> {
+        let ((first, conn), link) = [(one, other), (other, one)]
+            .into_iter()
+            .find_map(|way| Some((way, *self.links.get(&way)?)))?;
+        let seat = self.members.iter().find(|seat| seat.conn == conn)?;
+        let Link { nonce, introduced, result } = link;
+        Some((first, Member { conn, nonce, wish: seat.wish, introduced, result }))
+    }
+}
+
+/// What is wrong where one has IPv4 and the other IPv6.
+pub(super) fn other_family() -> Fault {
+    Fault::new("family", "one of you has IPv4 and the other IPv6, so you cannot reach each other")
+}

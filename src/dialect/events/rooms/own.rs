@@ -1,0 +1,145 @@
+//! What the host of a room says of it in its own words, a JSON object, and what others look for in it.
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
+use serde_json::value::RawValue;
+use smallvec::SmallVec;
+
+use crate::dialect::events::data::Member;
+use crate::dialect::events::event::{Fields, Object, as_text};
+use crate::limits;
+
+/// The own data of a room.
+#[derive(Clone, Debug)]
+pub(in crate::dialect::events) struct Own {
+    /// As the host has written it, without line ends.
+    pub(in crate::dialect::events) text: Box<RawValue>,
+    /// Of each of its first members that is no list and no object.
+    marks: Box<[u64]>,
+}
+
+impl Member<'_> for Own {
+    fn what() -> String {
+        format!("an object of at most {} bytes", limits::OWN_DATA)
+    }
+
+    fn read(value: &RawValue) -> Option<Self> {
+        let members = members(value)?;
+        // In a text of JSON a line end is written as an escape.
+        let text: String = value.get().chars().filter(|c| !matches!(c, '\n' | '\r')).collect();
+        let text = Some(text).filter(|text| text.len() <= limits::OWN_DATA)?;
+        let marks = members.iter().filter_map(|(key, value)| mark(key, value));
+        let marks = marks.take(limits::OWN_MARKS).collect();
+        Some(Self { text: RawValue::from_string(text).ok()?, marks })
+    }
+}
+
+/// What somebody looks for: rooms whose own data have all these members.
+#[derive(Clone, Debug, Default)]
+pub(in crate::dialect::events) struct Wanted(SmallVec<[u64; limits::FILTERS]>);
+
+impl Wanted {
+    /// Whether a room with this own data is one.
+    pub(in crate::dialect::events) fn fits(&self, own: Option<&Own>) -> bool {
+        let marks = own.map_or(&[][..], |own| &own.marks);
+        self.0.iter().all(|wanted| marks.contains(wanted))
+    }
+
+    /// Whether nothing is wanted.
+    pub(in crate::dialect::events) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Member<'_> for Wanted {
+    fn what() -> String {
+        format!("an object of at most {} texts, numbers, trues and falses", limits::FILTERS)
+    }
+
+    fn read(value: &RawValue) -> Option<Self> {
+        let members = members(value)?;
+        let wanted = members.iter().filter(|(_, value)| value.get() != "null");
+        let marks: SmallVec<_> =
+            wanted.map(|(key, value)| mark(key, value)).collect::<Option<_>>()?;
+        (marks.len() <= limits::FILTERS).then_some(Self(marks))
+    }
+}
+
+fn members(value: &RawValue) -> Option<Fields<'_>> {
+    serde_json::from_str(value.get()).ok().map(|Object(members)| members)
+}
+
+/// A number for a member and its value, however they are written: in JSON 4 and 4.0 are the same, and
+/// engines without a type for it write 1 for true. None of a list, an object, or null.
+fn mark(key: &str, value: &RawValue) -> Option<u64> {
+    let mut hash = DefaultHasher::new();
+    key.hash(&mut hash);
+    match value.get() {
+        "true" => 1_f64.to_bits().hash(&mut hash),
+        "false" => 0_f64.to_bits().hash(&mut hash),
+        text => match as_text(value) {
+            Some(text) => text.hash(&mut hash),
+            // Zero may have a sign.
+            None => (text.parse::<f64>().ok()? + 0.0).to_bits().hash(&mut hash),
+        },
+    }
+    Some(hash.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn raw(text: &str) -> Box<RawValue> {
+        RawValue::from_string(text.to_owned()).unwrap()
+    }
+
+    fn fits(own: &str, wanted: &str) -> bool {
+        let own = Own::read(&raw(own)).unwrap();
+        Wanted::read(&raw(wanted)).unwrap().fits(Some(&own))
+    }
+
+    #[test]
+    fn what_is_wanted_has_to_be_there_however_it_is_written() {
+        let own =
+            r#"{"map":"castle","level":4,"ranked":true,"mods":["a"],"x":{"map":"lava"},"z":-0.0}"#;
+        for wanted in [
+            "{}",
+            r#"{"map":"castle"}"#,
+            r#"{"map":"c\u0061stle","level":4.0}"#,
+            r#"{"level":0.4e1,"ranked":1,"z":0}"#,
+            r#"{"ranked":true,"other":null}"#,
+        ] {
+            assert!(fits(own, wanted), "{wanted}");
+        }
+        for wanted in [
+            r#"{"map":"lava"}"#,
+            r#"{"map":4}"#,
+            r#"{"level":"4"}"#,
+            r#"{"other":1}"#,
+            r#"{"ranked":0}"#,
+        ] {
+            assert!(!fits(own, wanted), "{wanted}");
+        }
+        assert!(
+            Wanted::default().fits(None) && !Wanted::read(&raw("{\"a\":1}")).unwrap().fits(None)
+        );
+        for bad in ["[]", "7", r#"{"a":[]}"#, r#"{"a":{}}"#] {
+            assert!(Wanted::read(&raw(bad)).is_none(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn own_data_is_bounded_and_one_line() {
+        let of = |length: usize| format!("{{\"a\":\"{}\"}}", "x".repeat(length - 8));
+        assert!(Own::read(&raw(&of(limits::OWN_DATA))).is_some());
+        assert!(Own::read(&raw(&of(limits::OWN_DATA + 1))).is_none());
+        assert_eq!(Own::read(&raw("{\n\"a\":\r\n 1e400}")).unwrap().text.get(), "{\"a\": 1e400}");
+        let many: Vec<String> = (0..100).map(|n| format!("\"{n}\":{n}")).collect();
+        let own = Own::read(&raw(&format!("{{{}}}", many.join(",")))).unwrap();
+        assert_eq!(own.marks.len(), limits::OWN_MARKS);
+        for bad in ["[]", "7", "\"x\""] {
+            assert!(Own::read(&raw(bad)).is_none(), "{bad}");
+        }
+    }
+}

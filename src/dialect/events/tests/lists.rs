@@ -1,0 +1,216 @@
+//! What is told of rooms: their own data, filters, orders, and changes as they happen.
+
+use super::*;
+
+fn world() -> World {
+    let limits = Limits { commands_per_second: 0, hosts_per_address: 200, ..Limits::default() };
+    World::with(Config { limits, ..Config::default() })
+}
+
+fn host(world: &mut World, id: &str, data: Value) -> (ConnId, String) {
+    let (conn, _) = world.login(id);
+    let made = world.ask(conn, "create_room", data).unwrap();
+    (conn, made["room"].as_str().unwrap().to_owned())
+}
+
+fn listed(world: &mut World, id: ConnId, data: Value) -> Vec<String> {
+    let list = world.ask(id, "list_rooms", data).unwrap();
+    let rooms = list["rooms"].as_array().unwrap().iter();
+    rooms.map(|room| room["name"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn own_data_is_told_as_it_was_written() {
+    let mut world = world();
+    let (ann, _) = world.login("ann");
+    let create = r#"{"type":"request","name":"create_room","request_id":1,
+        "data":{"name":"r","data":{"z":1.50,"a":[1e400,
+        null],"map":"castle"}}}"#;
+    world.say(ann, create);
+    let room = world.heard(ann)[0]["data"]["room"].clone();
+    let (bob, _) = world.login("bob");
+    let own = |line: &str, data: &str| assert!(line.contains(data), "{line}");
+    let list = r#"{"type":"request","name":"list_rooms","request_id":1}"#;
+    world.say(bob, list);
+    own(&world.lines(bob)[0], r#""data":{"z":1.50,"a":[1e400,        null],"map":"castle"}"#);
+    world.say(
+        bob,
+        json!({"type": "request", "name": "join_room", "request_id": 1, "data": {"room": room}})
+            .to_string(),
+    );
+    own(&world.lines(bob)[0], r#""data":{"z":1.50"#);
+    let update =
+        r#"{"type":"request","name":"update_room","request_id":1,"data":{"data":{"n":4.0}}}"#;
+    world.say(ann, update);
+    let told = world.lines(bob).pop().unwrap();
+    own(&told, r#""name":"room_updated","data":{"data":{"n":4.0},"room":""#);
+    assert_eq!(world.ask(ann, "update_room", json!({"name": "new"})), Ok(json!({})));
+    let told = world.hears(bob);
+    assert_eq!(told["data"], json!({"name": "new", "room": room}), "what has changed alone");
+    assert_eq!(world.ask(bob, "update_room", json!({})), Err("not_host".into()));
+    let long = json!({"data": {"x": "x".repeat(limits::OWN_DATA)}});
+    assert_eq!(world.ask(ann, "update_room", long), Err("bad_request".into()));
+    for bad in [json!([]), json!("x"), json!(7)] {
+        let bad = world.ask(ann, "update_room", json!({"data": bad}));
+        assert_eq!(bad, Err("bad_request".into()));
+    }
+}
+
+#[test]
+fn rooms_are_found_by_what_their_hosts_say() {
+    let mut world = world();
+    for n in 0..12 {
+        let data = json!({"name": n.to_string(), "max_players": 1 + n % 2,
+                          "data": {"map": if n % 3 == 0 { "lava" } else { "castle" }, "level": n}});
+        host(&mut world, &format!("host {n}"), data);
+    }
+    let (bob, _) = world.login("bob");
+    let mut castles = listed(&mut world, bob, json!({"filter": {"map": "castle"}}));
+    castles.sort_unstable();
+    assert_eq!(castles, ["1", "10", "11", "2", "4", "5", "7", "8"]);
+    let filter = json!({"filter": {"map": "castle", "level": 4.0}});
+    assert_eq!(listed(&mut world, bob, filter), ["4"]);
+    assert!(listed(&mut world, bob, json!({"filter": {"map": "sea"}})).is_empty());
+    let free = json!({"filter": {"map": "lava"}, "free": 1, "sort": "newest"});
+    assert_eq!(listed(&mut world, bob, free), ["9", "3"]);
+    // Page by page nothing is left out.
+    for sort in [Value::Null, json!("newest"), json!("players")] {
+        let (mut after, mut found) = (Value::Null, BTreeSet::new());
+        loop {
+            let data =
+                json!({"filter": {"map": "castle"}, "limit": 3, "after": after, "sort": sort});
+            let page = world.ask(bob, "list_rooms", data).unwrap();
+            for room in page["rooms"].as_array().unwrap() {
+                assert!(found.insert(room["name"].as_str().unwrap().to_owned()));
+                after = room["room"].clone();
+            }
+            if page["more"] == json!(false) {
+                break;
+            }
+        }
+        assert_eq!(found.len(), 8, "{sort}");
+    }
+    let gone = json!({"after": "0123456789abcdef", "sort": "newest"});
+    assert_eq!(world.ask(bob, "list_rooms", gone), Err("no_such_room".into()));
+    for bad in [json!({"sort": "oldest"}), json!({"filter": {"a": []}}), json!({"filter": []})] {
+        assert_eq!(world.ask(bob, "list_rooms", bad), Err("bad_request".into()));
+    }
+}
+
+#[test]
+fn rooms_are_sorted_by_age_or_players() {
+    let mut world = world();
+    let rooms: Vec<_> =
+        ["one", "two", "three"].map(|name| host(&mut world, name, json!({"name": name}))).into();
+    for (n, id) in ["x", "y", "z"].into_iter().enumerate() {
+        let (conn, _) = world.login(id);
+        let room = if n < 2 { &rooms[1].1 } else { &rooms[2].1 };
+        world.ask(conn, "join_room", json!({"room": room})).unwrap();
+    }
+    let (bob, _) = world.login("bob");
+    let sorted = |world: &mut World, by: &str| listed(world, bob, json!({"sort": by}));
+    assert_eq!(sorted(&mut world, "newest"), ["three", "two", "one"]);
+    assert_eq!(sorted(&mut world, "players"), ["two", "three", "one"]);
+}
+
+#[test]
+fn a_quick_join_fills_rooms_up() {
+    let mut world = world();
+    let castle = |name: &str, more: Value| {
+        let mut data = json!({"name": name, "data": {"map": "castle"}});
+        data.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        data
+    };
+    host(&mut world, "a", castle("old", json!({"max_players": 3})));
+    host(&mut world, "b", castle("new", json!({"max_players": 3})));
+    host(&mut world, "c", castle("closed", json!({"password": "x"})));
+    host(&mut world, "d", castle("locked", json!({"locked": true})));
+    host(&mut world, "e", castle("hidden", json!({"private": true})));
+    let quick = json!({"filter": {"map": "castle"}});
+    let joined: Vec<Value> = (0..5)
+        .map(|n| {
+            let (conn, _) = world.login(&n.to_string());
+            match world.ask(conn, "quick_join", quick.clone()) {
+                Ok(data) => data["name"].clone(),
+                Err(code) => json!(code),
+            }
+        })
+        .collect();
+    assert_eq!(joined, ["old", "old", "new", "new", "no_such_room"]);
+    let (bob, _) = world.login("bob");
+    let sea = world.ask(bob, "quick_join", json!({"filter": {"map": "sea"}}));
+    assert_eq!(sea, Err("no_such_room".into()));
+    world.ask(bob, "create_room", json!({"name": "mine"})).unwrap();
+    assert_eq!(world.ask(bob, "quick_join", json!({})), Err("in_room".into()));
+}
+
+#[test]
+fn who_watches_is_told_of_changes_once_a_second() {
+    let mut world = world();
+    let (ann, first) = host(&mut world, "ann", json!({"name": "first"}));
+    let (bob, _) = world.login("bob");
+    let (eve, _) = world.login("eve");
+    let begun = world.ask(bob, "watch_rooms", json!({})).unwrap();
+    assert_eq!((&begun["rooms"][0]["room"], &begun["more"]), (&json!(first), &json!(false)));
+    world.ask(eve, "watch_rooms", json!({"filter": {"map": "sea"}})).unwrap();
+    world.wait(Duration::from_secs(3));
+    assert!(world.heard(bob).is_empty(), "nothing has happened");
+    world.ask(ann, "update_room", json!({"data": {"map": "sea"}})).unwrap();
+    world.wait(Duration::ZERO);
+    let told = world.hears(bob);
+    assert_eq!((&told["type"], &told["name"]), (&json!("pass"), &json!("rooms_changed")));
+    assert_eq!(told["data"]["gone"], json!([]));
+    assert_eq!(told["data"]["rooms"][0]["data"], json!({"map": "sea"}));
+    assert_eq!(world.hears(eve)["data"]["rooms"][0]["room"], json!(first));
+    // All that happens in a second is told together, and each room once.
+    for n in 0..10 {
+        world.ask(ann, "update_room", json!({"data": {"map": n}})).unwrap();
+    }
+    let (carl, second) = host(&mut world, "carl", json!({"name": "second"}));
+    let (dan, third) = host(&mut world, "dan", json!({"name": "third"}));
+    host(&mut world, "erl", json!({"name": "hidden", "private": true}));
+    world.gone(dan);
+    world.wait(limits::ROOM_CHANGES_GAP - Duration::from_millis(1));
+    assert!(world.heard(bob).is_empty());
+    world.wait(Duration::from_millis(1));
+    let told = world.hears(bob);
+    let rooms = told["data"]["rooms"].as_array().unwrap();
+    assert_eq!((rooms.len(), &rooms[0]["data"]["map"]), (2, &json!(9)));
+    assert_eq!((&rooms[1]["room"], &told["data"]["gone"]), (&json!(second), &json!([third])));
+    let told = world.hears(eve);
+    assert_eq!(told["data"]["rooms"], json!([]));
+    assert!(told["data"]["gone"].as_array().unwrap().contains(&json!(first)), "it fits no more");
+    // Who does not read is told later of what is so by then.
+    world.events.on_unread(bob, 100);
+    world.gone(carl);
+    world.wait(Duration::from_secs(2));
+    assert!(world.heard(bob).is_empty());
+    world.events.on_unread(bob, 0);
+    world.wait(Duration::from_secs(1));
+    assert_eq!(world.hears(bob)["data"]["gone"], json!([second]));
+    world.heard.clear();
+    assert_eq!(world.ask(bob, "unwatch_rooms", json!({})), Ok(json!({})));
+    world.gone(ann);
+    world.wait(Duration::from_secs(2));
+    assert!(world.heard(bob).is_empty() && !world.heard(eve).is_empty());
+}
+
+#[test]
+fn many_changes_come_in_parts() {
+    let mut world = world();
+    let (bob, _) = world.login("bob");
+    world.ask(bob, "watch_rooms", json!({})).unwrap();
+    for n in 0..150 {
+        host(&mut world, &n.to_string(), json!({"name": "r"}));
+    }
+    let mut found = BTreeSet::new();
+    for _ in 0..4 {
+        world.wait(limits::ROOM_CHANGES_GAP);
+        for told in world.heard(bob).iter().filter(|event| event["name"] == "rooms_changed") {
+            let rooms = told["data"]["rooms"].as_array().unwrap();
+            assert!(rooms.len() <= limits::ROOMS_AT_ONCE);
+            found.extend(rooms.iter().map(|room| room["room"].as_str().unwrap().to_owned()));
+        }
+    }
+    assert_eq!(found.len(), 150);
+}

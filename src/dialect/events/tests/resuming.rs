@@ -1,0 +1,158 @@
+//! Who comes back on another connection, and who has an ID.
+
+use super::*;
+
+fn login(world: &mut World, conn: ConnId, id: &str, secret: &str) -> Result<Value, String> {
+    world.ask(conn, "login", json!({"id": id, "game": "chess", "secret": secret}))
+}
+
+#[test]
+fn the_secret_takes_the_place_over_at_once() {
+    let mut world = World::new();
+    let [host, bob, eve] = world.peers(["host", "bob", "eve"]);
+    let token = world.events.token_of(bob);
+    let secret = world.events.secret_of(bob);
+    let made = world.ask(host, "create_room", json!({"name": "r"})).unwrap();
+    world.ask(bob, "join_room", json!({"room": made["room"]})).unwrap();
+    // He waits for an answer, and somebody waits for his.
+    world.say(bob, r#"{"type":"request","name":"a","dest":"host","request_id":"mine"}"#);
+    world.say(eve, r#"{"type":"request","name":"b","dest":"bob","request_id":"hers"}"#);
+    let of_bob = world.heard(host).pop().unwrap()["request_id"].clone();
+    let of_eve = world.heard(bob).pop().unwrap()["request_id"].clone();
+    world.heard.clear();
+    let new = world.open_from(IpAddr::from([203, 0, 113, 5]));
+    for wrong in ["", "x", &"0".repeat(32), &format!("{token:032x}")] {
+        assert_eq!(login(&mut world, new, "bob", wrong), Err("id_taken".into()));
+    }
+    world.heard.clear();
+    let back = login(&mut world, new, "bob", &secret).unwrap();
+    let expected = json!({
+        "id": "bob", "udp_token": format!("{token:032x}"), "secret": secret, "resumed": true,
+        "room": made["room"], "host": "host", "players": ["host", "bob"],
+    });
+    assert_eq!(back, expected);
+    assert_eq!(world.hears(bob)["data"]["code"], "resumed");
+    assert!(world.closed.contains(&bob) && world.heard(host).is_empty(), "nobody has left");
+    world.say(host, json!({"type": "response", "request_id": of_bob, "data": 1}).to_string());
+    assert_eq!(world.hears(new)["request_id"], "mine");
+    world.say(new, json!({"type": "response", "request_id": of_eve, "data": 2}).to_string());
+    assert_eq!(world.hears(eve)["request_id"], "hers");
+    world.say(host, r#"{"type":"pass","name":"hi","dest":"bob"}"#);
+    assert_eq!(world.hears(new)["from"], "host");
+    // His game socket is somewhere else now, and all of them are told.
+    world.datagram("203.0.113.1:1", &format!("udp:{:032x}", world.events.token_of(host)));
+    world.datagram("203.0.113.5:5", &format!("udp:{token:032x}"));
+    assert_eq!(world.hears(host)["data"]["ip"], "203.0.113.5");
+    assert_eq!(world.hears(new)["data"]["id"], "host");
+    assert_eq!(login(&mut world, new, "bob", &secret), Err("already_logged_in".into()));
+    for id in [host, new, eve] {
+        world.gone(id);
+    }
+    world.wait(Duration::ZERO);
+    assert!(world.events.is_empty());
+}
+
+#[test]
+fn a_host_keeps_its_room() {
+    let mut world = World::new();
+    let [host, bob] = world.peers(["host", "bob"]);
+    let made = world.ask(host, "create_room", json!({"name": "r", "max_players": 2})).unwrap();
+    world.ask(bob, "join_room", json!({"room": made["room"]})).unwrap();
+    world.ask(host, "update_room", json!({"locked": true})).unwrap();
+    world.heard.clear();
+    let (secret, new) = (world.events.secret_of(host), world.open());
+    assert_eq!(login(&mut world, new, "host", &secret).unwrap()["host"], "host");
+    assert!(world.heard(bob).is_empty());
+    assert!(world.ask(new, "kick", json!({"id": "bob"})).is_ok());
+    assert!(world.ask(new, "delete_room", json!({"room": made["room"]})).is_ok());
+}
+
+#[test]
+fn a_place_that_is_gone_is_a_new_one() {
+    let mut world = World::new();
+    let [bob] = world.peers(["bob"]);
+    let secret = world.events.secret_of(bob);
+    world.gone(bob);
+    let new = world.open();
+    let back = login(&mut world, new, "bob", &secret).unwrap();
+    assert!(back.get("resumed").is_none() && back["secret"] != json!(secret), "{back}");
+}
+
+#[test]
+fn who_says_nothing_when_its_id_is_wanted_loses_it() {
+    let mut world = World::new();
+    let [lost, there] = world.peers(["lost", "there"]);
+    let new = world.open();
+    for id in ["lost", "there"] {
+        assert_eq!(login(&mut world, new, id, ""), Err("id_taken".into()));
+    }
+    assert_eq!(world.hears(lost)["name"], "ping");
+    let ping = world.hears(there);
+    world.say(there, json!({"type": "response", "request_id": ping["request_id"]}).to_string());
+    world.wait(limits::WANTED_WAIT - Duration::from_millis(1));
+    assert_eq!(login(&mut world, new, "lost", ""), Err("id_taken".into()));
+    assert!(world.heard(lost).is_empty(), "asked once");
+    world.wait(Duration::from_millis(1));
+    for _ in 0..10 {
+        assert_eq!(login(&mut world, new, "there", ""), Err("id_taken".into()));
+    }
+    assert!(world.heard(there).is_empty(), "not asked so soon again");
+    assert!(login(&mut world, new, "lost", "").is_ok());
+    assert_eq!(world.closed, BTreeSet::from([lost]));
+}
+
+#[test]
+fn an_id_that_was_wanted_is_free_after_twenty_seconds() {
+    let mut world = World::new();
+    let [lost, new] = [world.login("lost").0, world.open()];
+    world.wait(Duration::from_secs(5));
+    assert_eq!(login(&mut world, new, "lost", ""), Err("id_taken".into()));
+    world.wait(Duration::from_secs(20));
+    assert!(world.closed.contains(&lost));
+    let another = world.open();
+    assert!(login(&mut world, another, "lost", "").is_ok());
+}
+
+#[test]
+fn the_same_id_in_two_games_is_two_peers() {
+    let mut world = World::new();
+    let [here, friend] = world.peers(["bob", "ann"]);
+    let there = world.open();
+    world.ask(there, "login", json!({"id": "bob", "game": "go"})).unwrap();
+    world.say(friend, r#"{"type":"pass","name":"x","dest":"bob"}"#);
+    assert_eq!((world.heard(here).len(), world.heard(there).len()), (1, 0));
+    world.say(there, r#"{"type":"request","name":"x","dest":"ann","request_id":1}"#);
+    assert_eq!(world.hears(there)["error"]["code"], "no_such_peer");
+    let made = world.ask(here, "create_room", json!({"name": "r"})).unwrap();
+    world.ask(there, "create_room", json!({"name": "r"})).unwrap();
+    for (id, players) in [(there, 1), (friend, 1)] {
+        let listed = world.ask(id, "list_rooms", json!({})).unwrap();
+        assert_eq!(listed["rooms"].as_array().unwrap().len(), players);
+    }
+    world.ask(friend, "join_room", made).unwrap();
+    let wrong = world.ask(there, "kick", json!({"id": "ann"}));
+    assert_eq!(wrong, Err("no_such_peer".into()));
+    world.gone(there);
+    let again = world.open();
+    let taken = world.ask(again, "login", json!({"id": "bob", "game": "chess"}));
+    assert_eq!(taken, Err("id_taken".into()));
+    assert!(world.ask(again, "login", json!({"id": "bob", "game": "go"})).is_ok());
+}
+
+#[test]
+fn no_two_ids_look_alike() {
+    let mut world = World::new();
+    let [bob] = world.peers(["bob"]);
+    let other = world.open();
+    for id in ["bob\u{200b}", "\u{202e}bob", "b\u{ad}ob\t"] {
+        let taken = world.ask(other, "login", json!({"id": id, "game": "chess"}));
+        assert_eq!(taken, Err("id_taken".into()), "{id:?}");
+    }
+    let data = json!({"id": "al\u{2066}ice\r\n", "game": "ch\u{200d}ess"});
+    assert_eq!(world.ask(other, "login", data).unwrap()["id"], "alice");
+    world.say(bob, json!({"type": "pass", "name": "x", "dest": "al\u{2066}ice"}).to_string());
+    assert_eq!(world.hears(other)["from"], "bob");
+    world.ask(other, "create_room", json!({"name": "Ro\u{202e}om\u{7}"})).unwrap();
+    let listed = world.ask(bob, "list_rooms", json!({})).unwrap();
+    assert_eq!(listed["rooms"][0]["name"], "Room");
+}

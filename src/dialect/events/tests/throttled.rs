@@ -1,0 +1,96 @@
+//! Who sends faster than it may waits, and loses nothing.
+
+use super::*;
+
+fn slow(per_second: u32) -> World {
+    let limits = Limits { datagrams_per_second: per_second, ..Limits::default() };
+    World::with(Config { limits, ..Config::default() })
+}
+
+fn passes(range: std::ops::Range<usize>) -> String {
+    range.map(|n| format!(r#"{{"type":"pass","name":"{n}","dest":"bob"}}"#)).collect()
+}
+
+#[test]
+fn what_is_sent_too_fast_arrives_later_and_in_order() {
+    let mut world = slow(100);
+    let [alice, bob] = world.peers(["alice", "bob"]);
+    world.say(alice, passes(0..500));
+    let at_once = world.heard(bob).len();
+    assert!((200..230).contains(&at_once), "two seconds' worth: {at_once}");
+    assert_eq!(
+        world.events.next_wakeup(),
+        Some(world.now.instant + limits::THROTTLE),
+        "no spinning"
+    );
+    // More comes, and what is read ahead is bounded.
+    world.say(alice, passes(500..1000));
+    assert!(!world.events.has_enough(alice));
+    world.say(alice, passes(1000..3000));
+    assert!(world.events.has_enough(alice));
+    assert!(world.heard(bob).is_empty() && world.heard(alice).is_empty());
+    let mut heard = Vec::new();
+    for _ in 0..30 {
+        world.wait(Duration::from_secs(1));
+        let some = world.heard(bob);
+        assert!(some.len() <= 110, "{}", some.len());
+        heard.extend(some);
+    }
+    let expected: Vec<String> = (at_once..3000).map(|n| n.to_string()).collect();
+    assert_eq!(names(&heard), expected);
+    assert!(world.closed.is_empty() && !world.events.has_enough(alice));
+}
+
+#[test]
+fn what_was_said_before_the_end_arrives_as_well() {
+    let mut world = slow(10);
+    let [alice, bob] = world.peers(["alice", "bob"]);
+    world.say(alice, passes(0..40));
+    world.act(|events, cx| events.on_fin(cx, alice));
+    assert!(!world.closed.contains(&alice) && world.events.owes());
+    world.wait(Duration::from_secs(3));
+    let arrived = names(&world.heard(bob)).iter().filter(|name| **name != "ping").count();
+    assert_eq!(arrived, 40);
+    assert!(world.closed.contains(&alice) && !world.events.owes());
+    world.gone(bob);
+    assert!(world.events.is_empty());
+}
+
+#[test]
+fn answers_wait_as_well_and_others_do_not() {
+    let mut world = slow(10);
+    let [alice, bob] = world.peers(["alice", "bob"]);
+    let (carol, _) = world.login_from(IpAddr::from([203, 0, 113, 3]), "carol");
+    world.say(carol, r#"{"type":"request","name":"q","dest":"alice","request_id":1}"#);
+    let asked = world.hears(alice)["request_id"].clone();
+    world.say(alice, passes(0..25));
+    world.say(alice, json!({"type": "response", "request_id": asked, "data": 1}).to_string());
+    assert!(world.heard(carol).is_empty());
+    world.heard.remove(&bob);
+    world.say(carol, r#"{"type":"pass","name":"x","dest":"bob"}"#);
+    assert_eq!(world.hears(bob)["from"], "carol");
+    world.wait(Duration::from_secs(1));
+    assert_eq!(world.hears(carol)["data"], 1);
+}
+
+/// Half events of two addresses are all that there may be: one of theirs is closed, and no other.
+#[test]
+fn half_events_of_two_addresses_close_nobody_else() {
+    let limits = Limits { connections: 1, ..Limits::default() };
+    let mut world = World::with(Config { limits, ..Config::default() });
+    let half = format!(r#"{{"a":"{}"#, "x".repeat(60 * 1024));
+    let others: Vec<ConnId> = (10..20)
+        .map(|n| {
+            let id = world.open_from(IpAddr::from([203, 0, 113, n]));
+            world.say(id, &half);
+            id
+        })
+        .collect();
+    for n in 0..2 * limits.total() / half.len() {
+        let id = world.open_from(IpAddr::from([192, 0, 2, n as u8 % 2]));
+        world.say(id, &half);
+    }
+    assert!(!world.closed.is_empty() && others.iter().all(|id| !world.closed.contains(id)));
+    world.say(others[3], "\"}");
+    assert_eq!(world.hears(others[3])["data"]["code"], "bad_event", "it was read to its end");
+}
