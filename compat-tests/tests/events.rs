@@ -256,6 +256,8 @@ fn rooms_introduce_and_the_punch_connects() {
     alice.kick("bob").expect("kicked");
     assert_eq!(bob.wait_for("self_left", WAIT).expect("told").data["reason"], "kicked");
     assert_eq!(bob.leave_room().expect_err("out already").code(), Some("not_in_room"));
+    assert_eq!(bob.join_room(&room).expect_err("kept out").code(), Some("kicked"));
+    alice.let_in("bob").expect("let in");
     bob.join_room(&room).expect("back again");
     drop(alice);
     bob.wait_for("room_deleted", WAIT).expect("told");

@@ -88,9 +88,30 @@ impl EventClient {
         game: &str,
         key: Option<&str>,
     ) -> Result<Login, EventError> {
-        let login: Login = self.ask("login", json!({"id": id, "game": game, "key": key}))?;
+        self.resume(id, game, key, None)
+    }
+
+    /// Logs in with the secret of an earlier login, to have that place again.
+    ///
+    /// # Errors
+    /// If the server refuses it.
+    pub fn resume(
+        &mut self,
+        id: &str,
+        game: &str,
+        key: Option<&str>,
+        secret: Option<&str>,
+    ) -> Result<Login, EventError> {
+        let data = json!({"id": id, "game": game, "key": key, "secret": secret});
+        let login: Login = self.ask("login", data)?;
         self.login = Some(login.clone());
         Ok(login)
+    }
+
+    /// What the server has said to the last login.
+    #[must_use]
+    pub fn logged_in(&self) -> Option<&Login> {
+        self.login.as_ref()
     }
 
     /// Sends an event, to a peer or to the server, and does not ask what becomes of it.

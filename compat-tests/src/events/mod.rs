@@ -13,4 +13,4 @@ mod told;
 pub use client::EventClient;
 pub use error::{EventError, Fault};
 pub use link::Tls;
-pub use told::{Arrival, Introduction, Joined, Listed, Login, Pass, Request};
+pub use told::{Arrival, Introduction, Joined, Listed, Login, Made, Pass, Request};

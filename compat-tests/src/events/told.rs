@@ -35,6 +35,17 @@ pub struct Login {
     pub id: String,
     /// What shows the server one's game socket.
     pub udp_token: String,
+    /// What gives one's place to another connection; empty if the server is older.
+    #[serde(default)]
+    pub secret: String,
+    /// Whether one is back in a place that one had.
+    #[serde(default)]
+    pub resumed: bool,
+    /// The room that one is back in.
+    pub room: Option<String>,
+    /// Who is in it, the host first.
+    #[serde(default)]
+    pub players: Vec<String>,
 }
 
 /// An event that wants no answer.
@@ -64,6 +75,27 @@ pub struct Listed {
     pub players: usize,
     /// How many can be.
     pub max_players: usize,
+    /// What its host says of it.
+    #[serde(default)]
+    pub data: Value,
+    /// Whether nobody new may come in.
+    #[serde(default)]
+    pub locked: bool,
+    /// Whether one has to know a password.
+    #[serde(default)]
+    pub password: bool,
+    /// Whether all are introduced to each other.
+    #[serde(default)]
+    pub mesh: bool,
+}
+
+/// The answer to making a room.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Made {
+    /// Its ID.
+    pub room: String,
+    /// If it is private, what others type to join.
+    pub code: Option<String>,
 }
 
 /// The answer to a join.
@@ -75,6 +107,14 @@ pub struct Joined {
     pub host: String,
     /// Who is in it, oneself included.
     pub players: Vec<String>,
+    /// What its host says of it.
+    #[serde(default)]
+    pub data: Value,
+    /// Whether all are introduced to each other.
+    #[serde(default)]
+    pub mesh: bool,
+    /// What its host calls it, if one has not named a room.
+    pub name: Option<String>,
 }
 
 /// Where another peer's game socket is.

@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::TryRecvError;
 use std::time::{Duration, Instant};
 
-use compat_tests::events::{Arrival, EventClient, EventError, Introduction, Pass, Tls, knock};
+use compat_tests::events::{
+    Arrival, EventClient, EventError, Introduction, Joined, Pass, Tls, knock,
+};
 use compat_tests::shown;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::common::{LOCAL_MASTER, any_towards, printable, resolve, say, seconds, through, typed};
 
@@ -26,15 +28,24 @@ const MOST_OTHERS: usize = 1024;
 /// takes its time.
 const LATE: usize = 16;
 
+/// Letters of a code.
+const CODE: usize = 6;
+
 /// How often the prompt is looked at.
 const STEP: Duration = Duration::from_millis(50);
 
 /// What one can type.
 const HELP: &str = "\
-create NAME [MAX]          make a room for MAX players, 8 if it is left out
-rooms                      list the rooms      join ROOM    join one, by ID or name
+create NAME [MAX] [MORE]   make a room for MAX players, 8 if it is left out. MORE: private, locked,
+                           migrate (goes on without its host), mesh (all meet all), password=WORD,
+                           and KEY=VALUE that others find it by
+rooms [KEY=VALUE] [free] [newest|players]      list the rooms
+join ROOM [PASSWORD]       join one, by ID, name or code
+quick [KEY=VALUE]          join any that fits     watch, unwatch   hear of changes
+set [MORE]                 change one's own room as for 'create', and: unlocked, max=N, name=NAME
 who                        list the players in the room
-delete, leave, kick ID                         wait SECONDS
+delete, leave, kick ID, let ID                 wait SECONDS
+secret                     say what --secret takes to have this place on another connection
 pass ID NAME [DATA]        send an event (ID - is the server)
 confirm ID NAME [DATA]     send one and wait until it has arrived
 request ID NAME [DATA]     ask and wait for the answer; this client answers 'echo'
@@ -53,6 +64,9 @@ pub(crate) struct Args {
     /// The key, if the server asks for one
     #[arg(long)]
     key: Option<String>,
+    /// What an earlier login was told, to have its place again
+    #[arg(long)]
+    secret: Option<String>,
     /// Master server
     #[arg(long, value_name = "HOST:PORT", default_value = LOCAL_MASTER)]
     master: String,
@@ -74,16 +88,18 @@ pub(crate) fn run(args: &Args) -> Result<(), String> {
     let tls = tls.transpose().map_err(text)?;
     let mut client = EventClient::connect(server, tls.as_ref()).map_err(text)?;
     client.on_request("echo", |request| Ok(request.data.clone()));
-    let login = client.login_with(&args.id, &args.game, args.key.as_deref()).map_err(text)?;
+    let (key, secret) = (args.key.as_deref(), args.secret.as_deref());
+    let login = client.resume(&args.id, &args.game, key, secret).map_err(text)?;
     let socket = game_socket(server).map_err(|error| format!("cannot open a UDP port: {error}"))?;
-    say(format_args!("logged in as {}", printable(&login.id)));
+    let back = if login.resumed { ", back in the place from before" } else { "" };
+    say(format_args!("logged in as {}{back}", printable(&login.id)));
     let id = printable(&login.id);
     let mut session = Session {
         id,
         client,
         socket,
-        room: None,
-        players: Vec::new(),
+        room: login.room,
+        players: login.players.iter().map(|id| printable(id)).collect(),
         failed: 0,
         unreached: BTreeSet::new(),
         first: HashMap::new(),
@@ -223,6 +239,7 @@ impl Session {
                 say(format_args!("{} is gone ({})", id(), reason()));
                 self.players.retain(|player| *player != id());
             }
+            (None, "host_changed") => say(format_args!("{} is the host now", id())),
             (None, "self_left") => {
                 say(format_args!("out of the room ({})", reason()));
                 self.room = None;
@@ -312,10 +329,23 @@ impl Session {
 
     fn in_rooms(&mut self, words: &[&str]) -> Result<(), EventError> {
         match *words {
-            ["create", name] => self.create(name, 8),
-            ["create", name, max] => self.create(name, max.parse().unwrap_or(0)),
-            ["rooms"] => self.rooms(),
-            ["join", room] => self.join(room),
+            ["create", name, ref more @ ..] => self.create(name, more),
+            ["rooms", ref wanted @ ..] => self.rooms(wanted),
+            ["join", room] => self.join(room, None),
+            ["join", room, password] => self.join(room, Some(password)),
+            ["quick", ref wanted @ ..] => {
+                let joined = self.client.quick_join(looked_for(wanted)["filter"].take())?;
+                self.joined(joined);
+                Ok(())
+            }
+            ["watch", ref wanted @ ..] => self.client.watch_rooms(looked_for(wanted)).map(drop),
+            ["unwatch"] => self.client.unwatch_rooms(),
+            ["set", ref more @ ..] => self.client.update_room(settings(more)),
+            ["secret"] => {
+                say(self.client.logged_in().map_or("", |login| &login.secret));
+                Ok(())
+            }
+            ["let", id] => self.client.let_in(id),
             ["who"] => {
                 say(if self.room.is_none() { "in no room".into() } else { self.players.join(" ") });
                 Ok(())
@@ -330,35 +360,70 @@ impl Session {
         }
     }
 
-    fn create(&mut self, name: &str, max_players: usize) -> Result<(), EventError> {
-        let room = self.client.create_room(name, max_players)?;
-        say(format_args!("made the room {}", printable(&room)));
-        self.room = Some(room);
+    fn create(&mut self, name: &str, more: &[&str]) -> Result<(), EventError> {
+        let (max, more) = match more.split_first().map(|(max, rest)| (max.parse::<u64>(), rest)) {
+            Some((Ok(max), rest)) => (max, rest),
+            _ => (8, more),
+        };
+        let mut data = settings(more);
+        data["name"] = json!(name);
+        if data["max_players"].is_null() {
+            data["max_players"] = json!(max);
+        }
+        let made = self.client.make_room(data)?;
+        say(format_args!("made the room {}", printable(&made.room)));
+        if let Some(code) = made.code {
+            say(format_args!("others join it with the code {}", printable(&code)));
+        }
+        self.room = Some(made.room);
         self.players = vec![self.id.clone()];
         Ok(())
     }
 
-    fn rooms(&mut self) -> Result<(), EventError> {
-        let rooms = self.client.list_rooms()?;
+    fn rooms(&mut self, wanted: &[&str]) -> Result<(), EventError> {
+        let rooms = self.client.find_rooms(looked_for(wanted))?;
         if rooms.is_empty() {
             say("no rooms");
         }
         for room in rooms {
             let (name, host) = (printable(&room.name), printable(&room.host));
             let (players, most) = (room.players, room.max_players);
-            say(format_args!("{}  {name}  of {host}  {players}/{most}", printable(&room.room)));
+            let mut more = String::new();
+            let flags =
+                [(room.locked, "  locked"), (room.password, "  password"), (room.mesh, "  mesh")];
+            more.extend(flags.into_iter().filter_map(|(is_so, word)| is_so.then_some(word)));
+            if !room.data.is_null() {
+                more += "  ";
+                more += &one_line(&room.data);
+            }
+            let room = printable(&room.room);
+            say(format_args!("{room}  {name}  of {host}  {players}/{most}{more}"));
         }
         Ok(())
     }
 
-    fn join(&mut self, wanted: &str) -> Result<(), EventError> {
+    fn join(&mut self, wanted: &str, password: Option<&str>) -> Result<(), EventError> {
         let named = self.client.list_rooms()?.into_iter().find(|room| room.name == wanted);
-        let joined = self.client.join_room(named.as_ref().map_or(wanted, |room| &room.room))?;
+        let data = match named {
+            Some(room) => json!({"room": room.room, "password": password}),
+            None if wanted.len() == CODE => json!({"code": wanted, "password": password}),
+            None => json!({"room": wanted, "password": password}),
+        };
+        let joined = self.client.join(data)?;
+        self.joined(joined);
+        Ok(())
+    }
+
+    fn joined(&mut self, joined: Joined) {
         let players: Vec<String> = joined.players.iter().map(|id| printable(id)).collect();
-        say(format_args!("in the room {} with {}", printable(&joined.room), players.join(" ")));
+        let name = joined.name.map(|name| format!(" {}", printable(&name))).unwrap_or_default();
+        say(format_args!(
+            "in the room {}{name} with {}",
+            printable(&joined.room),
+            players.join(" ")
+        ));
         self.room = Some(joined.room);
         self.players = players;
-        Ok(())
     }
 
     /// `pass`, `confirm` and `request`: whom to, what, and data, which is JSON or else a text.
@@ -391,4 +456,41 @@ impl Session {
         }
         Ok(())
     }
+}
+
+/// What the words behind `create` and `set` say of a room.
+fn settings(words: &[&str]) -> Value {
+    let (mut data, mut own) = (json!({}), Map::new());
+    for word in words {
+        match word.split_once('=') {
+            Some(("password", word)) => data["password"] = json!(word),
+            Some(("max", most)) => data["max_players"] = own_value(most),
+            Some(("name", name)) => data["name"] = json!(name),
+            Some((key, value)) => _ = own.insert(key.to_owned(), own_value(value)),
+            None if *word == "unlocked" => data["locked"] = json!(false),
+            None => data[*word] = json!(true),
+        }
+    }
+    if !own.is_empty() {
+        data["data"] = own.into();
+    }
+    data
+}
+
+/// What the words behind `rooms`, `watch` and `quick` say of which rooms are looked for.
+fn looked_for(words: &[&str]) -> Value {
+    let mut wanted = json!({"filter": {}});
+    for word in words {
+        match word.split_once('=') {
+            Some((key, value)) => wanted["filter"][key] = own_value(value),
+            None if *word == "free" => wanted["free"] = json!(true),
+            None => wanted["sort"] = json!(word),
+        }
+    }
+    wanted
+}
+
+/// A value as JSON has it, or else a text.
+fn own_value(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|_| text.into())
 }
