@@ -30,7 +30,7 @@ pub(super) fn is_word(run: &[u8]) -> bool {
 }
 
 /// What comes on connections.
-pub(super) const STREAMS: [&[u8]; 27] = [
+pub(super) const STREAMS: [&[u8]; 42] = [
     b"reg2\n\x001.2.4\n\0game\n\0\n\0\n\0\n\0\n\0\n\0\n\0\n\0",
     b"reg2\n1.2.4\n<INV>\nb\nc\nd\ne\nf\ng\nh\n",
     b"reg2\n1.0\n\n\n\n\n\n\n\n\n",
@@ -58,6 +58,21 @@ pub(super) const STREAMS: [&[u8]; 27] = [
     br#"{"type":"request","name":"local_endpoints","data":{"local":[{"ip":"::1","port":9}]},"request_id":1}"#,
     br#"{"type":"confirm_pass","name":"punch_result","data":{"id":"a","ok":true},"pass_id":1}"#,
     b"\x16\x03\x01\0\x05hello",
+    b"\xef\xbb\xbf{\"type\":\"request\",\"name\":\"login\",\"data\":{\"id\":\"\xe2\x80\x8ba\"},\"request_id\":1.0}\0",
+    b"\x47\0\0\0{\"type\":",
+    b"\xde\xc0\xad\xde\x0c\0\0\0\x05\0\0\0reg2\n",
+    b"\0\n \r\n",
+    br#"{"type":"request","name":"create_room","data":{"name":"r","max_players":4.0,"data":{"map":"x","n":1},"migrate":true,"mesh":1},"request_id":1}"#,
+    br#"{"type":"request","name":"create_room","data":{"name":"r","private":true,"password":"p","locked":false},"request_id":1}"#,
+    br#"{"type":"request","name":"update_room","data":{"name":"s","data":{"map":"y"},"locked":true,"password":""},"request_id":1}"#,
+    br#"{"type":"request","name":"list_rooms","data":{"filter":{"map":"x","n":1.0},"free":true,"sort":"players","after":"@"},"request_id":1}"#,
+    br#"{"type":"request","name":"watch_rooms","data":{"filter":{"map":"x"},"sort":"newest"},"request_id":1}"#,
+    br#"{"type":"request","name":"unwatch_rooms","data":null,"request_id":1}"#,
+    br#"{"type":"request","name":"join_room","data":{"code":"BCDFGH","password":"p","relay":"always"},"request_id":1}"#,
+    br#"{"type":"request","name":"quick_join","data":{"filter":{"n":1}},"request_id":1}"#,
+    br#"{"type":"request","name":"let_in","data":{"id":"b"},"request_id":1}"#,
+    br#"{"type":"confirm_pass","name":"q","pass_id":"1"}{"type":"confirm_pass","name":"","pass_id":"2"}"#,
+    br#"{"type":"request","name":"login","data":{"id":"a","secret":"0123456789abcdef0123456789abcdef"},"request_id":1}"#,
 ];
 
 /// What comes in datagrams.
