@@ -451,7 +451,10 @@ pub const WANTED_GAP: Duration = Duration::from_secs(10);
 
 /// Bytes of decrypted and undecrypted events of a connection that sends more than it may and has to wait:
 /// so much is read before its peer has to wait as well.
-pub const THROTTLED: usize = 64 * 1024;
+pub const THROTTLED: usize = 256 * 1024;
+
+/// So many rooms at which somebody has the server look count as a command.
+pub const ROOMS_PER_COMMAND: usize = 512;
 
 /// Longest own data of a room of events, in bytes as its host writes them.
 pub const OWN_DATA: usize = 1024;
@@ -704,6 +707,9 @@ pub const fn worst_case(limits: &Limits) -> u64 {
     const CLIENT: u64 = 1024;
     /// Everything that is kept of one that was silent.
     const GONE: u64 = 384;
+    /// Everything that is kept of a room of events for each connection: its own data, those who were kicked,
+    /// and the pairs that are to meet.
+    const EVENTS_ROOM: u64 = 6144;
     /// Everything that is kept of a natpunch lobby with all its members.
     const LOBBY: u64 = 1536;
     /// Everything that is kept of a peer of a room, of one that has left, and of half an offer, with
@@ -739,7 +745,7 @@ pub const fn worst_case(limits: &Limits) -> u64 {
         + KNOCKING_HOSTS as u64 * KNOCKING_HOST
         + LOBBY_REPLIES as u64
         + SORTED_HOSTS as u64 * SORTED;
-    let connections = (limits.connections as u64).saturating_mul(CONNECTION + TLS);
+    let connections = (limits.connections as u64).saturating_mul(CONNECTION + TLS + EVENTS_ROOM);
     let totals = (limits.total() as u64).saturating_mul(SLACK * 4);
     fixed.saturating_add(connections).saturating_add(totals)
 }
