@@ -14,7 +14,6 @@ use crate::dialect::ConnId;
 use crate::dialect::events::data::{Data, Password};
 use crate::dialect::events::event::{Event, Fault};
 use crate::introductions::plan::Wish;
-use crate::limits;
 use crate::lobby::code::Code;
 use crate::lobby::guesses::Guess;
 
@@ -137,8 +136,9 @@ impl Events {
             _ => return Ok(()),
         };
         let game = self.game_of(id);
+        let looked_at = self.rooms.games.get(&game).map_or(0, |rooms| rooms.len());
+        self.charge_looks(cx, id, looked_at);
         let rooms = self.rooms.games.get(&game);
-        self.turns.spend(rooms.map_or(0, |rooms| rooms.len()) * limits::HOST_WORK);
         let fits = |room: &Room| {
             room.code.is_none()
                 && room.is_free()

@@ -106,10 +106,11 @@ impl Events {
         let limit = limit.map_or(limits::ROOMS_AT_ONCE, |Whole(n)| n as usize);
         let limit = limit.clamp(1, limits::ROOMS_AT_ONCE);
         let (filter, sort) = (Filter::read(&data)?, data.optional::<Sort>("sort")?);
-        let mut found = match sort {
+        let (mut found, looked_at) = match sort {
             None => self.in_order(id, after, &filter, limit + 1),
             Some(sort) => self.sorted(id, after, &filter, (sort, limit + 1))?,
         };
+        self.charge_looks(cx, id, looked_at);
         let more = found.len() > limit;
         found.truncate(limit);
         let game = self.game_of(id);
@@ -146,14 +147,22 @@ impl Events {
         }
     }
 
-    /// The first rooms behind one, by ID.
+    /// The server has looked at so many rooms for somebody.
+    pub(super) fn charge_looks(&mut self, cx: &Context<'_>, id: ConnId, looked_at: usize) {
+        self.turns.spend(looked_at * limits::HOST_WORK);
+        let Some(conn) = self.conns.get(id) else { return };
+        let tokens = (looked_at / limits::ROOMS_PER_COMMAND) as u32;
+        self.commands.charge(cx.now.instant, conn.addr.ip(), tokens);
+    }
+
+    /// The first rooms behind one, by ID, and how many were looked at.
     fn in_order(
-        &mut self,
+        &self,
         id: ConnId,
         after: Option<u64>,
         filter: &Filter,
         most: usize,
-    ) -> Vec<u64> {
+    ) -> (Vec<u64>, usize) {
         let game = self.game_of(id);
         let after = after.map_or(Bound::Unbounded, Bound::Excluded);
         let mut looked_at = 0;
@@ -161,18 +170,17 @@ impl Events {
         let all = rooms.flat_map(|rooms| rooms.range((after, Bound::Unbounded)));
         let fitting = all.inspect(|_| looked_at += 1).filter(|(_, room)| filter.fits(room));
         let found = fitting.map(|(number, _)| *number).take(most).collect();
-        self.turns.spend(looked_at * limits::HOST_WORK);
-        found
+        (found, looked_at)
     }
 
     /// The same in another order. The room behind which the page begins has to be there.
     fn sorted(
-        &mut self,
+        &self,
         id: ConnId,
         after: Option<u64>,
         filter: &Filter,
         (sort, most): (Sort, usize),
-    ) -> Result<Vec<u64>, Fault> {
+    ) -> Result<(Vec<u64>, usize), Fault> {
         let game = self.game_of(id);
         let begin = match after {
             None => None,
@@ -182,11 +190,11 @@ impl Events {
             }
         };
         let rooms = self.rooms.games.get(&game);
-        self.turns.spend(rooms.map_or(0, |rooms| rooms.len()) * limits::HOST_WORK);
+        let looked_at = rooms.map_or(0, |rooms| rooms.len());
         let fitting = rooms.into_iter().flatten().filter(|(_, room)| filter.fits(room));
         let keys = fitting.map(|(number, room)| (sort.key(*number, room), *number));
         let mut keys: Vec<_> = keys.filter(|(key, _)| begin.is_none_or(|at| *key > at)).collect();
         keys.sort_unstable();
-        Ok(keys.into_iter().take(most).map(|(_, number)| number).collect())
+        Ok((keys.into_iter().take(most).map(|(_, number)| number).collect(), looked_at))
     }
 }

@@ -1,0 +1,108 @@
+//! What peers are told, and how connections end.
+
+use log::debug;
+use serde::Serialize;
+
+use super::event::{self, Event, Fault, Kind};
+use super::wire::Wire;
+use super::{Conn, Events};
+use crate::clock::Now;
+use crate::dialect::{ConnId, Outbox};
+use crate::limits;
+
+impl Events {
+    /// What a peer does makes the server tell so many others: that counts as commands of its own.
+    pub(super) fn charge(&mut self, now: Now, id: ConnId, told: usize) {
+        let Some(conn) = self.conns.get(id) else { return };
+        let tokens = (told / limits::TOLD_PER_COMMAND) as u32;
+        self.commands.charge(now.instant, conn.addr.ip(), tokens);
+    }
+
+    /// Tells somebody something that is not an answer.
+    pub(super) fn tell(&mut self, id: ConnId, name: &str, data: &impl Serialize, out: &mut Outbox) {
+        self.send(id, out, |bytes| event::write_pass(bytes, name, data));
+    }
+
+    /// Answers a request.
+    pub(super) fn answer(
+        &mut self,
+        id: ConnId,
+        event: &Event<'_>,
+        data: &impl Serialize,
+        out: &mut Outbox,
+    ) {
+        self.send(id, out, |bytes| {
+            event::write_response(bytes, &event.name, event.id, Ok(data));
+        });
+    }
+
+    /// Tells who waits for something that it will not come.
+    pub(super) fn deny(&mut self, id: ConnId, event: &Event<'_>, fault: &Fault, out: &mut Outbox) {
+        self.fail(id, event.kind, &event.name, event.id, fault, out);
+    }
+
+    pub(super) fn fail(
+        &mut self,
+        id: ConnId,
+        kind: Kind,
+        name: &str,
+        event_id: &str,
+        fault: &Fault,
+        out: &mut Outbox,
+    ) {
+        match kind {
+            Kind::Request => self.send(id, out, |bytes| {
+                event::write_response(bytes, name, event_id, Err::<&(), _>(fault));
+            }),
+            Kind::ConfirmPass => self.send(id, out, |bytes| {
+                event::write_confirmation(bytes, event_id, Some(fault));
+            }),
+            Kind::Pass | Kind::Confirmation | Kind::Response => {}
+        }
+    }
+
+    /// Tells what is wrong with something that nobody waits for an answer to.
+    pub(super) fn complain(&mut self, id: ConnId, fault: &Fault, out: &mut Outbox) {
+        self.tell(id, "error", fault, out);
+    }
+
+    /// Closes a connection whose peer does what it may not.
+    pub(super) fn refuse(&mut self, id: ConnId, fault: &Fault, out: &mut Outbox) {
+        if let Some(conn) = self.conns.get(id) {
+            debug!("{} closed: {}", conn.addr, fault.message);
+        }
+        self.complain(id, fault, out);
+        self.end(id, out);
+    }
+
+    /// Closes a connection whose peer has ended it, behind all that it has said.
+    pub(super) fn finish(&mut self, id: ConnId, out: &mut Outbox) {
+        match self.conns.get_mut(id) {
+            Some(conn) if conn.is_waiting() => conn.finished = true,
+            _ => self.end(id, out),
+        }
+    }
+
+    /// Closes a connection from our side.
+    pub(super) fn end(&mut self, id: ConnId, out: &mut Outbox) {
+        self.log_out(id, out);
+        let Some(conn) = self.forget(id) else { return };
+        if let Wire::Tls(mut tls) = conn.wire {
+            out.tcp(id, |bytes| tls.close(bytes));
+        }
+        out.close(id);
+    }
+
+    pub(super) fn forget(&mut self, id: ConnId) -> Option<Conn> {
+        let conn = self.conns.remove(id)?;
+        self.unfinished.change(conn.addr.ip(), id, conn.held, 0);
+        if let Wire::Tls(tls) = &conn.wire
+            && tls.is_handshaking()
+        {
+            self.handshakes.end(conn.addr.ip(), id);
+        }
+        self.strangers.cancel(&id);
+        self.throttled.cancel(&id);
+        Some(conn)
+    }
+}
