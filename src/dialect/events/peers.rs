@@ -175,6 +175,7 @@ impl Events {
         self.tokens.remove(&peer.token);
         self.names.remove(&peer.game, &peer.id);
         self.rooms.watching.remove(&peer.game, id);
+        self.successors.retain(|successor| *successor != id);
         self.gone.push_back(id);
         self.fail_waits_for_gone(out);
     }
