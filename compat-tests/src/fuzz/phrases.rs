@@ -76,13 +76,19 @@ pub(super) const STREAMS: [&[u8]; 42] = [
 ];
 
 /// What comes in datagrams.
-pub(super) const DATAGRAMS: [&[u8]; 31] = [
+pub(super) const DATAGRAMS: [&[u8]; 40] = [
     b"status",
     b"rh",
     b"rh:n",
+    b"rh:n:game=g:max=2:private:password=p:migrate:mesh:lan=10.0.0.1%3A9:d.map=m",
+    b"rh:n:migrate:mesh",
     b"rl\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
     b"rl:@",
+    b"rl:@:game=g:free:d.map=m\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
     b"jr:@",
+    b"jr:@:password=p:game=g:lan=10.0.0.2%3A9",
+    b"qj",
+    b"qj:game=g:d.map=m",
     b"pc:@:ok",
     b"pc:@:fail",
     b"lr",
@@ -90,6 +96,9 @@ pub(super) const DATAGRAMS: [&[u8]; 31] = [
     b"kc:id:@",
     b"kc:ip:127.0.0.2",
     b"rn:m",
+    b"rs:unlocked:public:d.map=:!",
+    b"li:id:@:!",
+    b"lr:!",
     b"rc:@:!",
     b"ka",
     b"er:ka:noroom",

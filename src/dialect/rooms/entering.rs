@@ -344,7 +344,7 @@ impl Rooms {
         let Some(host) = self.table.peer(room.host) else { return };
         let host_at = self.told_at(turn.cx, host, peer);
         // Else it is told when the host has shown that it is where it seems to be.
-        let joined = peer.knows_host.then(|| Answer::Joined(room.id, id, host_at));
+        let joined = peer.knows_host.then_some(Answer::Joined(room.id, id, host_at));
         self.post.send_place(turn.cx, to, joined, own);
         let ports = self.next_ports(turn.cx, host.id, id);
         if peer.knows_host && !ports.is_empty() {

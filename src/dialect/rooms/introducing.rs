@@ -196,5 +196,6 @@ impl Rooms {
         if !is_told {
             self.introduce(turn.cx, id);
         }
+        self.introduce_to_others(turn.cx, id);
     }
 }

@@ -174,6 +174,85 @@ fn play(seed: u8, trouble: Trouble) {
     assert!(net.world.rooms.is_empty(), "{trouble:?}: {:?}", net.world.rooms);
 }
 
+/// What it is told is asked for again if it does not come.
+fn told_or_again(net: &mut Net, whom: SocketAddr, want: &str, again: (SocketAddr, &str)) {
+    for _ in 0..60 {
+        if net.told(whom, want).is_some() {
+            return;
+        }
+        net.request(again.0, again.1, "jr:");
+        // Or the host would be taken to be gone.
+        (1..=5).for_each(|n| net.put(peer(n), None, "ka"));
+    }
+    panic!("{whom} is not told {want}");
+}
+
+/// A room behind a code and a password, in which all meet, one moves, and the host leaves.
+fn play_lobby(seed: u8, trouble: Trouble) {
+    let mut net = Net::new(seed, trouble);
+    let (host, moved) = (peer(1), peer(5));
+    let clients = [peer(2), peer(3), peer(4)];
+    let open = "rh:Lobby:private:password=p:migrate:mesh:game=G:max=4";
+    let answer = net.request(host, open, "rh:");
+    let (room, code) = (field(&answer, 1), field(&answer, 2));
+    let own = net.request(host, open, "rID:");
+    let host_key = field(&own, 2);
+    net.request(host, &format!("ka:{host_key}"), "ka");
+    let join = format!("jr:{code}:password=p:game=G");
+    let mut keys = Vec::new();
+    let mut met = Vec::<(SocketAddr, String)>::new();
+    for at in clients {
+        assert_eq!(
+            net.request(at, &format!("jr:{code}:game=G:password=q"), "er:jr:"),
+            "er:jr:badkey"
+        );
+        let id = field(&net.request(at, &join, "jr:"), 2);
+        let own = net.request(at, &join, "rID:");
+        assert_eq!(field(&own, 1), id, "the same place whatever happened");
+        net.request(at, &format!("ka:{}", field(&own, 2)), "ka");
+        for (other, other_id) in &met {
+            told_or_again(&mut net, *other, &format!("cj:{id}:"), (at, &join));
+            told_or_again(&mut net, at, &format!("cj:{other_id}:"), (at, &join));
+        }
+        met.push((at, id));
+        keys.push(field(&own, 2));
+    }
+    net.forget();
+    assert_eq!(net.request(peer(9), "rl:game=G", "rl:"), "rl:", "{trouble:?}");
+    assert_eq!(net.request(peer(9), &join, "er:jr:"), "er:jr:full");
+    // The second moves, and the others hear where it is; the new key is in the last answer.
+    let [(one, heir), (_, second), (three, _)] = &met[..] else { panic!() };
+    net.request(moved, &format!("rc:{second}:{}", keys[1]), "jr:");
+    let new = field(&net.request(moved, &format!("rc:{second}:{}", keys[1]), "rID:"), 2);
+    net.request(moved, &format!("ka:{new}"), "ka");
+    let at = format!("ep:{second}:{}:40000", moved.ip());
+    told_or_again(&mut net, *three, &at, (moved, &join));
+    // The host goes, and the first that came takes over.
+    net.request(host, &format!("lr:{host_key}"), "lr:");
+    net.forget();
+    let place = net.request(*one, &format!("rc:{heir}:{}", keys[0]), "rh:");
+    assert_eq!(place, format!("rh:{room}:{code}"), "{trouble:?}");
+    for client in [moved, *three] {
+        let place = net.request(client, &join, "jr:");
+        assert!(place.ends_with(&format!(":{}:40000", one.ip())), "{place}");
+    }
+    net.request(*one, &format!("cr:{}", keys[0]), "cr:");
+    net.forget();
+    assert_eq!(net.request(peer(9), &join, "er:jr:"), "er:jr:noroom");
+    net.world.pass_secs(31);
+    assert!(net.world.rooms.is_empty(), "{trouble:?}: {:?}", net.world.rooms);
+}
+
+#[test]
+fn a_lobby_works_over_any_network() {
+    for seed in 0..20 {
+        play_lobby(seed, Trouble { loss: 0, copies: 100, delay: 0 });
+        play_lobby(seed, Trouble { loss: 20, copies: 0, delay: 40 });
+        play_lobby(seed, Trouble { loss: 20, copies: 30, delay: 300 });
+        play_lobby(seed, Trouble { loss: 50, copies: 50, delay: 100 });
+    }
+}
+
 #[test]
 fn a_game_is_played_over_any_network() {
     for seed in 0..40 {
