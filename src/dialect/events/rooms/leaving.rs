@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::{DISCONNECTED, Events, Outbox, Room, Seat, named_room, no_such_room, written};
+use crate::customers::network;
 use crate::dialect::ConnId;
 use crate::dialect::events::data::Data;
 use crate::dialect::events::event::{Event, Fault, Nothing};
@@ -57,13 +58,14 @@ impl Events {
             .filter(|kicked| *kicked != id && room.members.iter().any(|seat| seat.conn == *kicked));
         let kicked =
             kicked.ok_or_else(|| Fault::new("no_such_peer", "there is no such other player"))?;
-        let whose = self.conns.get(kicked).map(|conn| conn.addr.ip());
-        if let (Some(addr), Some(peer)) =
-            (whose, self.peer(kicked).map(|peer| Arc::clone(&peer.id)))
-            && let Some(room) = self.rooms.get_mut(&game, number)
-        {
-            room.door.bar(Outcast::everybody_at(addr));
-            room.door.bar(Outcast::Id(peer, addr));
+        let addr = |id| self.conns.get(id).map(|conn| conn.addr);
+        if let (Some(at), Some(own), Some(peer)) = (addr(kicked), addr(id), self.peer(kicked)) {
+            let id = Arc::clone(&peer.id);
+            // Who is at the host's own address shares it with the host.
+            let with_neighbours = network(at.ip()) != network(own.ip());
+            if let Some(room) = self.rooms.get_mut(&game, number) {
+                room.door.bar(Outcast::Player { id, at, with_neighbours });
+            }
         }
         self.answer(id, event, &Nothing {}, out);
         self.leave(kicked, "kicked", out);

@@ -137,6 +137,12 @@ fn who_was_kicked_stays_out_until_let_in() {
     world.ask(host, "kick", json!({"id": "mallory"})).unwrap();
     let (other, _) = world.login_from(six(2), "other");
     assert_eq!(world.ask(other, "join_room", made.clone()), refused("kicked"));
+    // Who shares the address of the host shares it with others as well.
+    let [near, friend] = world.peers(["near", "friend"]);
+    world.ask(near, "join_room", made.clone()).unwrap();
+    world.ask(host, "kick", json!({"id": "near"})).unwrap();
+    assert_eq!(world.ask(near, "join_room", made.clone()), refused("kicked"));
+    assert!(world.ask(friend, "join_room", made.clone()).is_ok());
     // It ends with the room.
     world.ask(host, "delete_room", made).unwrap();
     let made = world.ask(host, "create_room", json!({"name": "r"})).unwrap();
