@@ -121,6 +121,10 @@ pub fn of_stream(bytes: &[u8]) -> Stream {
     if bytes.starts_with(GAMEMAKER) || GAMEMAKER.starts_with(bytes) {
         return behind(bytes, GAMEMAKER_HEADER, Before::Packet);
     }
+    // Behind it the version of TLS, which has begun with 3 ever since.
+    if bytes.first() == Some(&TLS_HANDSHAKE) && bytes.get(1).is_none_or(|version| *version == 3) {
+        return Stream::Of(Name::Events);
+    }
     let is_blank = |b: &u8| matches!(b, b' ' | b'\t' | b'\n' | b'\r' | 0);
     if let Some(length) = bytes.first_chunk().filter(|length| !length.iter().all(is_blank)) {
         let is_one = |length: u32| length as usize <= limits::OBJECT;
@@ -208,10 +212,12 @@ mod tests {
     fn streams_are_told_apart() {
         let odd = |what, has_event| Stream::Odd(Odd { what, has_event });
         let (gmnet, events) = (Stream::Of(Name::Gmnet), Stream::Of(Name::Events));
-        let cases: [(&[u8], Stream); 36] = [
+        let cases: [(&[u8], Stream); 38] = [
             (b"{", events),
             (b"\x16", events),
             (b"\x16\x03\x01\0", events),
+            (b"\x16\x03\0\0\x90\x01", events),
+            (b"\x16x", events),
             (b"\xef\xbb\xbf{", events),
             (b"\0\r\n \t{\"", events),
             (b"\n\xef\xbb\xbf\n\xef\xbb\xbf{", events),
