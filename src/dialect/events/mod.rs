@@ -5,7 +5,8 @@
 //! Bytes go through [`wire`], which has [`tls`] decrypt what is encrypted, and [`framing`], which cuts them into
 //! objects; [`event`] reads these, and [`data`] what they carry. What is for another peer is passed on by [`forward`], with
 //! [`routing`] to remember who waits for an answer; what is for the server is carried out in
-//! [`peers`] (log in, endpoints, introductions) and [`rooms`].
+//! [`peers`] (log in, endpoints, introductions), [`resuming`] (who comes back) and [`rooms`]. [`answering`] says
+//! what came of it.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
