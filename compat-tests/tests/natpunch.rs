@@ -138,6 +138,7 @@ fn the_debug_client_by_script() {
     pinging.ends_well();
     let connecting = Running::start(&master, &["connect", &id]);
     assert!(connecting.line("connected").starts_with(&id));
+    master.wait_for_log(" introduced to client 127.0.0.1:");
     connecting.ends_well();
 
     // Who uses no lobbies is in a list of its own.

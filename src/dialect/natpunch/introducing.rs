@@ -15,18 +15,20 @@ use crate::nats::Kind;
 
 impl Natpunch {
     /// The same as [`Self::introduce`], for who can have it done as often as it likes: the two are told
-    /// once in [`limits::NATPUNCH_AGAIN`].
+    /// once in [`limits::NATPUNCH_AGAIN`]. Whether they were.
     pub(super) fn introduce_again(
         &mut self,
         cx: &mut Context<'_>,
         one: Uuid,
         other: Uuid,
         attempt_number: u32,
-    ) {
+    ) -> bool {
         while self.met.pop_due(cx.now.instant).is_some() {}
-        if !self.met.is_armed(&(one.min(other), one.max(other))) {
+        let is_due = !self.met.is_armed(&(one.min(other), one.max(other)));
+        if is_due {
             self.introduce(cx, one, other, attempt_number);
         }
+        is_due
     }
 
     /// Tells two clients where the other one is, at the relay if that is where they can meet. If its NAT

@@ -211,7 +211,13 @@ impl Natpunch {
                 self.refuse_family(cx, from, &format!("client {wanted}"));
             }
             Ok(id) if is_there(id) => {
-                self.introduce_again(cx, source, id, request.attempt_number);
+                let at = self.clients.get(id).map(|other| other.endpoint);
+                if let (true, Some(at)) =
+                    (self.introduce_again(cx, source, id, request.attempt_number), at)
+                {
+                    let line = format_args!("client {} introduced to client {at}", from.peer);
+                    say(&mut self.lines, cx, from.peer, line);
+                }
             }
             _ => self.refuse(cx, from, &format!("Destination client {wanted} not found")),
         }
