@@ -195,8 +195,23 @@ fn stun() -> Vec<Request> {
     ]
 }
 
+fn gmnet() -> Vec<Request> {
+    let of = |name, payload: &[u8]| Request {
+        dialect: "GMnet",
+        name,
+        data: [b"\xde\xc0\xad\xde\x0c\0\0\0", &[payload.len() as u8, 0, 0, 0][..], payload]
+            .concat(),
+    };
+    vec![of("`reg`", b"reg\n\0"), of("`connect`", b"connect\n\0"), of("a knock", &[0xfd])]
+}
+
+fn events() -> Vec<Request> {
+    let data = b"udp:0123456789abcdef0123456789abcdef".to_vec();
+    vec![Request { dialect: "events", name: "`udp:TOKEN`, a token that is not there", data }]
+}
+
 fn requests(world: &World) -> Vec<Request> {
-    let all = [rooms(&world.room), natpunch_requests(), stun()];
+    let all = [rooms(&world.room), natpunch_requests(), stun(), gmnet(), events()];
     all.into_iter().flatten().collect()
 }
 
