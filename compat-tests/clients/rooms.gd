@@ -168,7 +168,7 @@ func find(name):
 		var last = ""
 		for n in range(1, page.size()):
 			var entry = page[n].split(",")
-			if entry.size() == 4:
+			if entry.size() >= 4: # later there may be more
 				last = entry[0]
 				if decode(entry[1]) == name and entry[2] == "open":
 					return last

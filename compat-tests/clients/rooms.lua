@@ -113,7 +113,7 @@ function Player:rooms()
     local page = self:ask(request .. string.rep("\0", 512 - #request), "rl")
     for n = 2, #page do
       local entry = split(page[n], ",")
-      if #entry == 4 then
+      if #entry >= 4 then -- later there may be more
         all[#all + 1] = { room = entry[1], name = decode(entry[2]), status = entry[3], players = tonumber(entry[4]) }
       end
     end

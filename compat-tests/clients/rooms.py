@@ -86,7 +86,8 @@ class Player:
             request = f"rl:{after}" if after else "rl"
             [page] = self.ask(request.ljust(512, "\0"), "rl")
             entries = [entry.split(",") for entry in page[1:] if entry not in ("", "+")]
-            for room, name, status, players in entries:
+            # Later there may be more fields.
+            for room, name, status, players in (entry[:4] for entry in entries):
                 yield room, unquote(name), status, int(players)
             if page[-1] != "+":
                 return
