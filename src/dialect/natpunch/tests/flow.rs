@@ -1,5 +1,6 @@
 //! Time, moves, succession, and lobbies in which everybody meets everybody.
 
+use super::message::ClientInfo;
 use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -195,4 +196,72 @@ fn in_a_lobby_of_eight_everybody_is_told_of_everybody() {
             }
         }
     }
+}
+
+/// What real clients know of the lobby that they are in. The newest takes it from JoinLobbySuccess and
+/// throws away instructions before that; those of August 2025 take it from JoinLobbyResponse. Both know the
+/// peers that they were told of there, and of no lobby after LeaveLobbyResponse.
+#[derive(Default)]
+struct Real {
+    newest: Option<HashSet<String>>,
+    august: Option<HashSet<String>>,
+}
+
+impl Real {
+    fn hear(&mut self, at: SocketAddr, sent: &[(SocketAddr, Pb)]) {
+        for (_, Pb(bytes)) in sent.iter().filter(|(to, _)| *to == at) {
+            let ids = |members: Vec<ClientInfo>| {
+                members
+                    .into_iter()
+                    .map(|member| {
+                        // Read without a look whether it is there.
+                        assert!(member.public_endpoint.is_some());
+                        member.client_id
+                    })
+                    .collect()
+            };
+            match Message::decode(&bytes[..]).unwrap().content.unwrap() {
+                Content::JoinLobbyResponse(told) => self.august = Some(ids(told.lobby_members)),
+                Content::JoinLobbySuccess(told) => self.newest = Some(ids(told.lobby_members)),
+                Content::LeaveLobbyResponse(told) if told.success => *self = Self::default(),
+                Content::LobbyUpdate(update) => {
+                    let members: HashSet<String> = ids(update.lobby_info.unwrap().members);
+                    self.newest.as_mut().unwrap().extend(members.iter().cloned());
+                    self.august.as_mut().unwrap().extend(members);
+                }
+                Content::ConnectionInstruction(told) => {
+                    for known in [&self.newest, &self.august] {
+                        assert!(known.as_ref().unwrap().contains(&told.client_id), "{told:?}");
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+#[test]
+fn real_clients_know_whom_they_are_told_to_meet() {
+    let mut world = World::new();
+    let ids: Vec<String> = (1..=3).map(|n| world.client(addr(n))).collect();
+    let lobby = world.lobby(addr(1), &ids[0], 4);
+    let (mut second, mut third) = (Real::default(), Real::default());
+    let mut told = world.say(addr(2), join(&lobby, &ids[1]));
+    told.extend(world.say(addr(1), ready(&lobby, &ids[1])));
+    second.hear(addr(2), &told);
+    // The next one does not meet the host, and tries again.
+    let mut told = world.say(addr(3), join(&lobby, &ids[2]));
+    for _ in 0..11 {
+        (1..=3).for_each(|n| drop(world.say(addr(n), keep_alive(&ids[usize::from(n) - 1]))));
+        told.extend(world.wait(SECOND));
+    }
+    second.hear(addr(2), &told);
+    third.hear(addr(3), &told);
+    assert!(third.newest.is_none() && third.august.is_none(), "it is in no lobby");
+    let mut told = world.say(addr(3), join(&lobby, &ids[2]));
+    told.extend(world.say(addr(1), ready(&lobby, &ids[2])));
+    told.extend(world.say(addr(1), leave(&lobby, &ids[0])));
+    second.hear(addr(2), &told);
+    third.hear(addr(3), &told);
+    assert!(third.newest.is_some_and(|known| known.contains(&ids[1])));
 }
