@@ -313,6 +313,7 @@ impl Rooms {
         let is_proven = sender.proved;
         if !is_host && own != id && self.are_introduced(own, id) {
             self.post.confirm(turn.from, id);
+            self.end_between(turn.cx, own, id, worked);
             self.answer(turn, Answer::Noted(id));
             return Ok(());
         }

@@ -8,15 +8,17 @@ use log::info;
 use super::table::{Peer, Status};
 use super::{Id, Rooms};
 use crate::dialect::{Context, Name};
+use crate::introductions::is_same_family;
 use crate::introductions::journal::Attempt;
+use crate::introductions::plan::{self, Wish};
 use crate::introductions::relay::sessions::Places;
-use crate::introductions::{is_same_family, plan};
 
 impl Rooms {
     /// Where a peer is for the other side: at the relay, while they have a session.
     pub(super) fn told_at(&self, cx: &Context<'_>, who: &Peer, whom: &Peer) -> SocketAddr {
+        let [_, host] = roles(who, whom);
         match session(cx, who, whom) {
-            Some(places) if whom.is_host => places.for_host,
+            Some(places) if whom.id == host.id => places.for_host,
             Some(places) => places.for_client,
             None => self.directly(cx, who.endpoint, whom.endpoint),
         }
@@ -75,6 +77,24 @@ impl Rooms {
         true
     }
 
+    /// One client of a room in which all are introduced to each other says how its punch with another one
+    /// ended. If it did not work both are told of the relay.
+    pub(super) fn end_between(&mut self, cx: &mut Context<'_>, own: Id, other: Id, worked: bool) {
+        let (Some(one), Some(two)) = (self.table.peer(own), self.table.peer(other)) else { return };
+        let [client, host] = roles(one, two);
+        let attempt = self.attempt_of(client, host);
+        let wish = if one.wish == Wish::Never { one.wish } else { two.wish };
+        if worked || plan::relay(cx, wish, &attempt).is_none() {
+            return plan::note_end(cx, &attempt, worked);
+        }
+        if self.lines.says(cx.now, attempt.client.ip()) {
+            let Attempt { client, host, game, .. } = &attempt;
+            info!("{client} and {host}, clients of {game}, were told of the relay");
+        }
+        self.announce(cx, own, other);
+        self.announce(cx, other, own);
+    }
+
     /// Gives a client and its host a session, if both are proven and have none. They punch again then.
     fn open_session(&mut self, cx: &mut Context<'_>, client: Id) -> bool {
         let Some(attempt) = self.attempt(client) else { return false };
@@ -97,13 +117,17 @@ impl Rooms {
     /// How the journal knows a client and its host.
     pub(super) fn attempt(&self, client: Id) -> Option<Attempt> {
         let [client, host] = self.pair(client)?;
-        Some(Attempt {
+        Some(self.attempt_of(client, host))
+    }
+
+    fn attempt_of(&self, client: &Peer, host: &Peer) -> Attempt {
+        Attempt {
             dialect: Name::Rooms,
             client: client.endpoint,
             host: host.endpoint,
             game: self.named(client.room).to_string().into_boxed_str(),
             is_proven: client.proved,
-        })
+        }
     }
 
     /// A client and its host.
@@ -114,8 +138,14 @@ impl Rooms {
     }
 }
 
-/// What a client and its host were told of the session that they have, if they have one.
+/// Which of two is the client and which the host for the relay: of two clients, the one with the higher ID is
+/// the client.
+fn roles<'a>(one: &'a Peer, other: &'a Peer) -> [&'a Peer; 2] {
+    if (other.is_host, one.id) > (one.is_host, other.id) { [one, other] } else { [other, one] }
+}
+
+/// What two were told of the session that they have, if they have one.
 fn session(cx: &Context<'_>, one: &Peer, other: &Peer) -> Option<Places> {
-    let [client, host] = if other.is_host { [one, other] } else { [other, one] };
+    let [client, host] = roles(one, other);
     cx.shared.relay.between(Name::Rooms, [client.endpoint, host.endpoint])
 }

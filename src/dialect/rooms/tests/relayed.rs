@@ -74,6 +74,37 @@ fn who_says_that_it_failed_is_relayed_with_the_other() {
     }
 }
 
+/// Two of a mesh are relayed whichever of them says so, and each is told of its own side.
+#[test]
+fn clients_of_a_mesh_are_relayed_with_each_other() {
+    for from in [0, 1] {
+        let mut world = relaying();
+        let host = world.host(peer(1), "Room:mesh");
+        let clients = [2, 3].map(|n| world.join(peer(n), &host));
+        world.pass_secs(2);
+        let (own, other) = (&clients[from], &clients[1 - from]);
+        let sent = world.send(own.at, &fail(other));
+        let Session { sides, .. } = world.shared.session();
+        for (who, whom) in [(own, other), (other, own)] {
+            let side = sides.iter().find(|side| side.addr == whom.at.ip()).unwrap();
+            assert!(sent.to(whom.at).contains(&ep(who, side.port)), "{sent:?}");
+        }
+        assert!(sent.to(own.at).contains(&format!("pc:{}:ok", other.id)));
+        world.send(other.at, &fail(own));
+        assert_eq!(world.shared.sessions(), [], "one is enough");
+        assert!(sent.to(host.at).is_empty());
+    }
+    let mut world = relaying();
+    let host = world.host(peer(1), "Room:mesh");
+    let never = world.enter(peer(2), &format!("jr:{}:never", host.room));
+    world.prove(&never);
+    let client = world.join(peer(3), &host);
+    for (at, other) in [(never.at, &client), (client.at, &never)] {
+        world.send(at, &fail(other));
+    }
+    assert_eq!(world.shared.sessions(), [], "one of them wants none");
+}
+
 #[test]
 fn without_a_relay_nothing_is_different() {
     let (mut world, host, client) = World::new().met();
