@@ -150,6 +150,7 @@ fn rooms_tell_those_outside_the_public_address() {
             let room = room.unwrap_or_else(|| panic!("{hosting:?}")).to_owned();
             // Which pays for what it is told.
             server.datagram(host, b"ka");
+            server.datagram(host, b"ka");
             texts(&mut server, host);
             server.datagram(client, format!("jr:{room}").as_bytes());
             let sent: Vec<(SocketAddr, String)> = server
