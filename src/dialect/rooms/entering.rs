@@ -1,21 +1,19 @@
 //! How a peer gets into a room: it hosts one, joins one, or comes back.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use log::{debug, info, warn};
 
 use super::leaving::Why;
 use super::list;
 use super::message::{Answer, Reason, Wanted};
-use super::offers::{Offer, Place};
+use super::offers::Place;
 use super::options::Options;
 use super::parted::How;
 use super::post::To;
 use super::table::{Opening, Peer, set_all};
 use super::{Id, Key, Named, Rooms, Turn};
 use crate::clock::Now;
-use crate::customers::network;
 use crate::introductions::plan;
 use crate::limits;
 use crate::lobby::data::Data;
@@ -63,7 +61,7 @@ impl Rooms {
         Ok(())
     }
 
-    fn open(&mut self, turn: &Turn<'_, '_>, opening: Opening, host: Peer) {
+    pub(super) fn open(&mut self, turn: &Turn<'_, '_>, opening: Opening, host: Peer) {
         let code = (opening.options.is_private == Some(true)).then(|| self.fresh_code());
         self.table.open(turn.instant(), host.room, opening, code, host);
     }
@@ -259,48 +257,6 @@ impl Rooms {
         self.tell_proven(turn.cx, id);
     }
 
-    /// A peer has the place that it was offered.
-    fn take_offer(
-        &mut self,
-        turn: &mut Turn<'_, '_>,
-        id: Id,
-        key: Key,
-        options: Options,
-    ) -> Result<(), Reason> {
-        let offer = self.offers.shown(turn.from, id, key).cloned();
-        let Offer { room, place, .. } = offer.ok_or(Reason::NoRoom)?;
-        if place.opens.is_none() {
-            let wanted = self.table.room(room).ok_or(Reason::NoRoom)?;
-            if wanted.door.is_locked {
-                return Err(Reason::Locked);
-            }
-            if self.is_barred(room, turn.from) {
-                return Err(Reason::Kicked);
-            }
-        }
-        self.make_place(turn, place.opens.is_none().then_some(room), true)?;
-        if let Some(other) = self.table.peer_at(turn.from).map(|other| other.id) {
-            self.end(turn.cx, other, Why::Left);
-            self.parted.forget(turn.from);
-        }
-        self.offers.forget(turn.from);
-        let mut peer = Peer::new(id, key, room, turn.from, turn.via);
-        peer.lan = if options.lan.is_empty() { place.lan } else { options.lan.into() };
-        match place.opens {
-            Some(opening) => {
-                peer.is_host = true;
-                self.open(turn, opening, peer);
-            }
-            None => {
-                (peer.knows_host, peer.wish) = (true, place.wish);
-                self.table.join(turn.instant(), peer);
-            }
-        }
-        self.prove(turn, id);
-        self.answer_place(turn, id);
-        Ok(())
-    }
-
     fn relocate(&mut self, turn: &mut Turn<'_, '_>, id: Id, key: Key) -> Result<(), Reason> {
         let Some(peer) = self.table.peer(id) else { return Err(Reason::NoRoom) };
         let (room, is_host, old) = (peer.room, peer.is_host, peer.endpoint);
@@ -332,7 +288,7 @@ impl Rooms {
     }
 
     /// Tells a peer what place it has.
-    fn answer_place(&mut self, turn: &mut Turn<'_, '_>, id: Id) {
+    pub(super) fn answer_place(&mut self, turn: &mut Turn<'_, '_>, id: Id) {
         let Some(peer) = self.table.peer(id) else { return };
         let Some(room) = self.table.room(peer.room) else { return };
         let to = To::from(peer);
@@ -352,143 +308,6 @@ impl Rooms {
                 Answer::Predicted(host.id, &ports).write(bytes);
             });
         }
-    }
-
-    /// Somebody who comes into a room, or opens one (`None`): as it was offered, if it was.
-    fn newcomer(&mut self, turn: &Turn<'_, '_>, room: Option<Id>) -> Peer {
-        let (id, key, room, is_host) = match self.offers.to(turn.from, room) {
-            Some(offer) => (offer.id, offer.key, offer.room, offer.place.opens.is_some()),
-            None => {
-                let (id, key) = (self.fresh_id(), self.fresh_key());
-                (id, key, room.unwrap_or_else(|| self.fresh_id()), room.is_none())
-            }
-        };
-        self.offers.forget(turn.from);
-        let mut peer = Peer::new(id, key, room, turn.from, turn.via);
-        (peer.is_host, peer.knows_host) = (is_host, !is_host);
-        peer
-    }
-
-    /// There is no place for somebody who may be forged, neither in this room nor, if it is `None`, as
-    /// a host. If one who has shown a key would find one, it is offered, and else refused.
-    fn offer(
-        &mut self,
-        turn: &mut Turn<'_, '_>,
-        room: Option<Id>,
-        place: Place,
-        reason: Reason,
-    ) -> Result<(), Reason> {
-        if reason == Reason::Busy || self.in_the_way(turn, room, Duration::ZERO).is_err() {
-            return Err(reason);
-        }
-        let before = self.offers.to(turn.from, room).cloned();
-        if let (Some(room), None) = (room, &before)
-            && !self.may_tell_host(turn.cx, room, turn.from)
-        {
-            return Err(Reason::Busy);
-        }
-        let (id, key, at) = match before {
-            Some(offer) => (offer.id, offer.key, offer.room),
-            None => {
-                let (id, key) = (self.fresh_id(), self.fresh_key());
-                (id, key, room.unwrap_or_else(|| self.fresh_id()))
-            }
-        };
-        self.offers.make(turn.instant(), turn.from, Offer { id, key, room: at, place });
-        let host = self.table.room(at).and_then(|room| self.table.peer(room.host));
-        let place = match host {
-            Some(host) => {
-                let host_at = self.directly(turn.cx, host.endpoint, turn.from);
-                Answer::Joined(at, id, host_at)
-            }
-            None => Answer::Hosting(at, None),
-        };
-        let to = self.back(turn);
-        self.post.send_place(turn.cx, to, Some(place), Answer::Own(id, key));
-        Ok(())
-    }
-
-    /// Who has to go for a newcomer in this room, and who for one of its address; if it has shown
-    /// its key, those who have not need no time for it.
-    fn in_the_way(
-        &self,
-        turn: &Turn<'_, '_>,
-        room: Option<Id>,
-        patience: Duration,
-    ) -> Result<[Option<Id>; 2], Reason> {
-        let in_room = match room {
-            Some(room) => self.in_the_way_there(turn, room, patience)?,
-            None => None,
-        };
-        let (limits, is_host) = (&self.config.limits, room.is_none());
-        let most = if is_host { limits.hosts_per_address } else { limits.connections_per_address };
-        let neighbours = self.table.neighbours(turn.from.ip());
-        let here: Vec<Id> =
-            neighbours.filter(|peer| peer.is_host == is_host).map(|peer| peer.id).collect();
-        let mut neighbour = None;
-        if here.len() >= most {
-            let mut last = self.table.gives_way(turn.instant(), &here, patience);
-            // Nobody who may be forged takes from another what is kept of it.
-            if last.is_none() && patience.is_zero() {
-                let neighbours = here.iter().filter_map(|id| self.table.peer(*id));
-                let kept = neighbours.filter(|peer| peer.is_kept);
-                last = kept.min_by_key(|peer| peer.endpoint != turn.from).map(|peer| peer.id);
-            }
-            neighbour = Some(last.ok_or(Reason::Limit)?);
-        }
-        Ok([in_room, neighbour])
-    }
-
-    /// Who has to go for a newcomer in this room.
-    pub(super) fn in_the_way_there(
-        &self,
-        turn: &Turn<'_, '_>,
-        room: Id,
-        patience: Duration,
-    ) -> Result<Option<Id>, Reason> {
-        let room = self.table.room(room).ok_or(Reason::NoRoom)?;
-        if !room.is_full() {
-            return Ok(None);
-        }
-        // Its host may have made it smaller, and who goes is no place then.
-        if room.players() > room.door.size() {
-            return Err(Reason::Full);
-        }
-        let unproved = self.table.gives_way(turn.instant(), &room.clients, patience);
-        let largest = || self.table.largest_in(room, turn.from.ip());
-        let last = if room.has_own_size() { unproved } else { unproved.or_else(largest) };
-        last.ok_or(Reason::Full).map(Some)
-    }
-
-    /// Whether a newcomer is within bounds in this room, or as a host (`None`); makes place for it if
-    /// somebody has to go.
-    fn make_place(
-        &mut self,
-        turn: &mut Turn<'_, '_>,
-        room: Option<Id>,
-        has_shown_key: bool,
-    ) -> Result<(), Reason> {
-        if self.stopping {
-            return Err(Reason::Busy);
-        }
-        let patience = if has_shown_key { Duration::ZERO } else { limits::UNPROVED_PLACE };
-        let in_the_way = self.in_the_way(turn, room, patience)?;
-        let source = (network(turn.from.ip()), has_shown_key);
-        if !self.places.allow_source(turn.instant(), source) {
-            return Err(Reason::Limit);
-        }
-        for id in in_the_way.into_iter().flatten() {
-            self.end(turn.cx, id, Why::MadePlace);
-        }
-        if self.table.len() >= self.config.peers {
-            if let Some(before) = self.full.say(turn.instant()) {
-                warn!("all {} places in rooms are taken{before}", self.config.peers);
-            }
-            let unproved = self.table.longest_silent_unproved();
-            let last = unproved.or_else(|| self.table.largest_of_all(turn.from.ip()));
-            self.end(turn.cx, last.ok_or(Reason::Busy)?, Why::MadePlace);
-        }
-        Ok(())
     }
 
     /// Two cannot be introduced, as they have addresses of different families.

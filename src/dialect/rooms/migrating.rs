@@ -29,7 +29,8 @@ impl Rooms {
     /// The client that has been in a room for longest becomes its host, if there is one that has shown its
     /// key; the host until now is gone then.
     pub(super) fn hand_over(&mut self, cx: &mut Context<'_>, id: Id) -> bool {
-        let Some(room) = self.table.room(id).filter(|room| room.migrates) else { return false };
+        let room = self.table.room(id).filter(|room| room.migrates && !room.is_closing);
+        let Some(room) = room else { return false };
         let mut clients = room.clients.iter().filter_map(|id| self.table.peer(*id));
         let Some(heir) = clients.find(|client| client.proved).map(|client| client.id) else {
             return false;

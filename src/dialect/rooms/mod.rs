@@ -1,8 +1,9 @@
 //! Rooms: text over UDP, one datagram one message, for any engine with one UDP socket.
 //!
-//! A datagram goes through [`message`] (and [`field`]) and becomes a request, which is carried out
-//! here; how a peer gets into a room is in `entering`, how it gets out in `leaving`. Who is in
-//! which room stands in `table`; what is sent goes through `post`.
+//! A datagram goes through [`message`] (and [`field`], and [`options`]) and becomes a request, which is
+//! carried out here; how a peer gets into a room is in `entering`, how it gets out in `leaving`, what
+//! its host changes of it in `setting`. Who is in which room stands in `table`; what is sent goes
+//! through `post`.
 //!
 //! # Requests that come twice
 //!
@@ -67,6 +68,7 @@ use crate::timers::Seldom;
 
 pub mod answer;
 mod any;
+mod crowding;
 mod entering;
 pub mod field;
 mod introducing;
@@ -76,6 +78,7 @@ mod list;
 mod mesh;
 pub mod message;
 mod migrating;
+mod offering;
 mod offers;
 pub mod options;
 mod parted;

@@ -1,7 +1,6 @@
 //! The rooms and who is in them. Every peer is found by its ID and by its endpoint; one endpoint
 //! is one peer.
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -9,7 +8,6 @@ use super::field::{Id, Key};
 use crate::clock::Instant;
 use crate::customers::Possessions;
 use crate::dialect::Via;
-use crate::dialect::by_family::ByFamily;
 use crate::hash::Map;
 use crate::holders::Holders;
 use crate::introductions::plan::Wish;
@@ -19,9 +17,10 @@ use crate::timers::Timers;
 use crate::unproven::Unproven;
 
 mod kept;
+mod listed;
 mod room;
 
-use room::SHOWN;
+use listed::{Listed, forget};
 pub(super) use room::{Opening, Outcast, Room, set_all};
 
 /// How the punch with the other side went.
@@ -65,9 +64,6 @@ pub(super) struct Peer {
     /// Where it is in its own network.
     pub(super) lan: Box<[SocketAddr]>,
 }
-
-/// Rooms by age: those whose hosts have IPv4, and the others.
-type Listed = ByFamily<BTreeMap<u64, Id>>;
 
 /// All rooms and peers.
 #[derive(Debug)]
@@ -149,37 +145,6 @@ impl Table {
         self.by_customer.of(addr).iter().filter_map(|id| self.peers.get(id))
     }
 
-    /// The private room with this code.
-    pub(super) fn by_code(&self, code: Code) -> Option<Id> {
-        self.codes.get(&code).copied()
-    }
-
-    /// Rooms of a game that are older than this one, newest first, but first those whose host has shown
-    /// a key; `None` for all. An unknown room: nothing.
-    /// Only those that somebody at this address can join, all of them if `of_both_families`.
-    pub(super) fn newest_after(
-        &self,
-        game: &str,
-        after: Option<Id>,
-        reader: IpAddr,
-        of_both_families: bool,
-    ) -> Option<impl Iterator<Item = &Room> + use<'_>> {
-        let end = match after {
-            Some(id) => self.rooms.get(&id).filter(|room| *room.game == *game)?.number,
-            None => u64::MAX,
-        };
-        let listed = self.listed.get(game).map(|listed| listed.both_from(reader)).into_iter();
-        let near = listed.clone().flat_map(move |[near, _]| near.range(..end).rev());
-        let far = listed.flat_map(move |[_, far]| far.range(..end).rev());
-        let mut near = near.peekable();
-        let mut far = far.filter(move |_| of_both_families).peekable();
-        let ids = std::iter::from_fn(move || {
-            let is_far = far.peek().map(|room| room.0) > near.peek().map(|room| room.0);
-            if is_far { far.next() } else { near.next() }
-        });
-        Some(ids.filter_map(|(_, id)| self.rooms.get(id)))
-    }
-
     /// A new room with its host. With a code, which no other has, it is private.
     pub(super) fn open(
         &mut self,
@@ -195,38 +160,6 @@ impl Table {
         }
         self.rooms.insert(id, Room::new(id, opening, code, host.id, self.rooms_made));
         self.insert(now, host);
-        self.list(id);
-    }
-
-    /// Puts a room where lists find it, if they are to have it, and nowhere else.
-    pub(super) fn list(&mut self, id: Id) {
-        self.unlist(id);
-        let Some(room) = self.rooms.get(&id).filter(|room| room.is_listed()) else { return };
-        let Some(host) = self.peers.get(&room.host) else { return };
-        if !self.listed.contains_key(&room.game) {
-            self.listed.insert(room.game.clone(), Listed::default());
-        }
-        if let Some(listed) = self.listed.get_mut(&room.game) {
-            listed.of_mut(host.endpoint.ip()).insert(room.number, id);
-        }
-    }
-
-    /// No list has a room any more.
-    fn unlist(&mut self, id: Id) {
-        if let Some(room) = self.rooms.get(&id) {
-            forget(&mut self.listed, room);
-        }
-    }
-
-    /// Changes the code of a room; `None` makes it public.
-    pub(super) fn set_code(&mut self, id: Id, code: Option<Code>) {
-        let Some(room) = self.rooms.get_mut(&id) else { return };
-        if let Some(before) = std::mem::replace(&mut room.code, code) {
-            self.codes.remove(&before);
-        }
-        if let Some(code) = code {
-            self.codes.insert(code, id);
-        }
         self.list(id);
     }
 
@@ -388,15 +321,6 @@ impl Table {
         self.heard(now, id, via);
     }
 
-    /// The host of a room has shown a key.
-    fn show(&mut self, id: Id) {
-        self.unlist(id);
-        if let Some(room) = self.rooms.get_mut(&id) {
-            room.number |= SHOWN;
-        }
-        self.list(id);
-    }
-
     /// When the next peer has been silent or its place been kept for long enough, or a room has to be
     /// closed.
     pub(super) fn next_wakeup(&self) -> Option<Instant> {
@@ -448,15 +372,6 @@ impl Table {
             && self.closing.is_empty()
             && self.kept.is_empty()
             && self.doubted.is_empty()
-    }
-}
-
-/// No list has this room any more.
-fn forget(listed: &mut Map<Box<str>, Listed>, room: &Room) {
-    let Some(rooms) = listed.get_mut(&room.game) else { return };
-    rooms.both_mut().into_iter().for_each(|rooms| _ = rooms.remove(&room.number));
-    if rooms.both().iter().all(|rooms| rooms.is_empty()) {
-        listed.remove(&room.game);
     }
 }
 

@@ -120,3 +120,21 @@ fn a_new_host_gives_way_to_nobody_while_it_has_players() {
     world.pass(limits::PARTED + limits::PARTED);
     assert!(world.rooms.is_empty());
 }
+
+#[test]
+fn a_room_that_is_being_closed_is_handed_to_nobody() {
+    let mut world = World::with(crate::dialect::rooms::Config {
+        silence: std::time::Duration::from_secs(5),
+        ..crate::dialect::rooms::Config::default()
+    });
+    let host = world.host(peer(1), "Room:migrate");
+    let client = world.join(peer(2), &host);
+    world.answer(host.at, "cr");
+    let mut told = Vec::new();
+    for _ in 0..12 {
+        told.extend(world.pass_secs(3).to(client.at));
+        world.send(client.at, b"ka");
+    }
+    assert!(told.contains(&format!("cr:{}", host.room)), "{told:?}");
+    assert!(!told.iter().any(|text| text.starts_with("nh")), "{told:?}");
+}

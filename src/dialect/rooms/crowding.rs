@@ -1,0 +1,96 @@
+//! Where there is no place left, somebody has to go for a newcomer, or the newcomer has to wait.
+
+use std::time::Duration;
+
+use log::warn;
+
+use super::leaving::Why;
+use super::message::Reason;
+use super::{Id, Rooms, Turn};
+use crate::customers::network;
+use crate::limits;
+
+impl Rooms {
+    /// Who has to go for a newcomer in this room, and who for one of its address; if it has shown
+    /// its key, those who have not need no time for it.
+    pub(super) fn in_the_way(
+        &self,
+        turn: &Turn<'_, '_>,
+        room: Option<Id>,
+        patience: Duration,
+    ) -> Result<[Option<Id>; 2], Reason> {
+        let in_room = match room {
+            Some(room) => self.in_the_way_there(turn, room, patience)?,
+            None => None,
+        };
+        let (limits, is_host) = (&self.config.limits, room.is_none());
+        let most = if is_host { limits.hosts_per_address } else { limits.connections_per_address };
+        let neighbours = self.table.neighbours(turn.from.ip());
+        let here: Vec<Id> =
+            neighbours.filter(|peer| peer.is_host == is_host).map(|peer| peer.id).collect();
+        let mut neighbour = None;
+        if here.len() >= most {
+            let mut last = self.table.gives_way(turn.instant(), &here, patience);
+            // Nobody who may be forged takes from another what is kept of it.
+            if last.is_none() && patience.is_zero() {
+                let neighbours = here.iter().filter_map(|id| self.table.peer(*id));
+                let kept = neighbours.filter(|peer| peer.is_kept);
+                last = kept.min_by_key(|peer| peer.endpoint != turn.from).map(|peer| peer.id);
+            }
+            neighbour = Some(last.ok_or(Reason::Limit)?);
+        }
+        Ok([in_room, neighbour])
+    }
+
+    /// Who has to go for a newcomer in this room.
+    pub(super) fn in_the_way_there(
+        &self,
+        turn: &Turn<'_, '_>,
+        room: Id,
+        patience: Duration,
+    ) -> Result<Option<Id>, Reason> {
+        let room = self.table.room(room).ok_or(Reason::NoRoom)?;
+        if !room.is_full() {
+            return Ok(None);
+        }
+        // Its host may have made it smaller, and who goes is no place then.
+        if room.players() > room.door.size() {
+            return Err(Reason::Full);
+        }
+        let unproved = self.table.gives_way(turn.instant(), &room.clients, patience);
+        let largest = || self.table.largest_in(room, turn.from.ip());
+        let last = if room.has_own_size() { unproved } else { unproved.or_else(largest) };
+        last.ok_or(Reason::Full).map(Some)
+    }
+
+    /// Whether a newcomer is within bounds in this room, or as a host (`None`); makes place for it if
+    /// somebody has to go.
+    pub(super) fn make_place(
+        &mut self,
+        turn: &mut Turn<'_, '_>,
+        room: Option<Id>,
+        has_shown_key: bool,
+    ) -> Result<(), Reason> {
+        if self.stopping {
+            return Err(Reason::Busy);
+        }
+        let patience = if has_shown_key { Duration::ZERO } else { limits::UNPROVED_PLACE };
+        let in_the_way = self.in_the_way(turn, room, patience)?;
+        let source = (network(turn.from.ip()), has_shown_key);
+        if !self.places.allow_source(turn.instant(), source) {
+            return Err(Reason::Limit);
+        }
+        for id in in_the_way.into_iter().flatten() {
+            self.end(turn.cx, id, Why::MadePlace);
+        }
+        if self.table.len() >= self.config.peers {
+            if let Some(before) = self.full.say(turn.instant()) {
+                warn!("all {} places in rooms are taken{before}", self.config.peers);
+            }
+            let unproved = self.table.longest_silent_unproved();
+            let last = unproved.or_else(|| self.table.largest_of_all(turn.from.ip()));
+            self.end(turn.cx, last.ok_or(Reason::Busy)?, Why::MadePlace);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,108 @@
+//! A place in a room, or one to host, is offered to who may be forged, and begins with the key.
+
+use std::time::Duration;
+
+use super::leaving::Why;
+use super::message::{Answer, Reason};
+use super::offers::{Offer, Place};
+use super::options::Options;
+use super::table::Peer;
+use super::{Id, Key, Rooms, Turn};
+
+impl Rooms {
+    /// A peer has the place that it was offered.
+    pub(super) fn take_offer(
+        &mut self,
+        turn: &mut Turn<'_, '_>,
+        id: Id,
+        key: Key,
+        options: Options,
+    ) -> Result<(), Reason> {
+        let offer = self.offers.shown(turn.from, id, key).cloned();
+        let Offer { room, place, .. } = offer.ok_or(Reason::NoRoom)?;
+        if place.opens.is_none() {
+            let wanted = self.table.room(room).ok_or(Reason::NoRoom)?;
+            if wanted.door.is_locked {
+                return Err(Reason::Locked);
+            }
+            if self.is_barred(room, turn.from) {
+                return Err(Reason::Kicked);
+            }
+        }
+        self.make_place(turn, place.opens.is_none().then_some(room), true)?;
+        if let Some(other) = self.table.peer_at(turn.from).map(|other| other.id) {
+            self.end(turn.cx, other, Why::Left);
+            self.parted.forget(turn.from);
+        }
+        self.offers.forget(turn.from);
+        let mut peer = Peer::new(id, key, room, turn.from, turn.via);
+        peer.lan = if options.lan.is_empty() { place.lan } else { options.lan.into() };
+        match place.opens {
+            Some(opening) => {
+                peer.is_host = true;
+                self.open(turn, opening, peer);
+            }
+            None => {
+                (peer.knows_host, peer.wish) = (true, place.wish);
+                self.table.join(turn.instant(), peer);
+            }
+        }
+        self.prove(turn, id);
+        self.answer_place(turn, id);
+        Ok(())
+    }
+
+    /// Somebody who comes into a room, or opens one (`None`): as it was offered, if it was.
+    pub(super) fn newcomer(&mut self, turn: &Turn<'_, '_>, room: Option<Id>) -> Peer {
+        let (id, key, room, is_host) = match self.offers.to(turn.from, room) {
+            Some(offer) => (offer.id, offer.key, offer.room, offer.place.opens.is_some()),
+            None => {
+                let (id, key) = (self.fresh_id(), self.fresh_key());
+                (id, key, room.unwrap_or_else(|| self.fresh_id()), room.is_none())
+            }
+        };
+        self.offers.forget(turn.from);
+        let mut peer = Peer::new(id, key, room, turn.from, turn.via);
+        (peer.is_host, peer.knows_host) = (is_host, !is_host);
+        peer
+    }
+
+    /// There is no place for somebody who may be forged, neither in this room nor, if it is `None`, as
+    /// a host. If one who has shown a key would find one, it is offered, and else refused.
+    pub(super) fn offer(
+        &mut self,
+        turn: &mut Turn<'_, '_>,
+        room: Option<Id>,
+        place: Place,
+        reason: Reason,
+    ) -> Result<(), Reason> {
+        if reason == Reason::Busy || self.in_the_way(turn, room, Duration::ZERO).is_err() {
+            return Err(reason);
+        }
+        let before = self.offers.to(turn.from, room).cloned();
+        if let (Some(room), None) = (room, &before)
+            && !self.may_tell_host(turn.cx, room, turn.from)
+        {
+            return Err(Reason::Busy);
+        }
+        let (id, key, at) = match before {
+            Some(offer) => (offer.id, offer.key, offer.room),
+            None => {
+                let (id, key) = (self.fresh_id(), self.fresh_key());
+                (id, key, room.unwrap_or_else(|| self.fresh_id()))
+            }
+        };
+        self.offers.make(turn.instant(), turn.from, Offer { id, key, room: at, place });
+        let host = self.table.room(at).and_then(|room| self.table.peer(room.host));
+        let place = match host {
+            Some(host) => {
+                let host_at = self.directly(turn.cx, host.endpoint, turn.from);
+                Answer::Joined(at, id, host_at)
+            }
+            None => Answer::Hosting(at, None),
+        };
+        let to = self.back(turn);
+        self.post.send_place(turn.cx, to, Some(place), Answer::Own(id, key));
+        Ok(())
+    }
+}
