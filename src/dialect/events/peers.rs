@@ -236,7 +236,9 @@ impl Events {
                 // It is sent again until it is answered.
                 return;
             }
-            peer.endpoint = Some(from);
+            if let Some(before) = peer.endpoint.replace(from) {
+                cx.shared.relay.moved(Name::Events, before, from);
+            }
             peer.learned = cx.now.instant;
         }
         let answer = format!("udp:{}:{}", from.ip(), from.port());

@@ -184,7 +184,12 @@ impl Natpunch {
         if !self.clients.is_known(id) {
             return self.refuse(cx, from, NOT_REGISTERED);
         }
+        let before =
+            id.parse().ok().and_then(|id| self.clients.get(id)).map(|client| client.endpoint);
         let Some(id) = self.clients.move_to(cx.now.instant, id, via, peer) else { return };
+        if let Some(before) = before {
+            cx.shared.relay.moved(Name::Natpunch, before, peer);
+        }
         say(&mut self.lines, cx, peer, format_args!("a client is at {peer} now"));
         let lobbies = self.clients.get(id).map_or(Vec::new(), |client| client.lobbies.clone());
         let mut others = Vec::new();

@@ -14,6 +14,7 @@ use super::post::To;
 use super::table::{Opening, Peer, set_all};
 use super::{Id, Key, Named, Rooms, Turn};
 use crate::clock::Now;
+use crate::dialect::Name;
 use crate::introductions::plan;
 use crate::limits;
 use crate::lobby::data::Data;
@@ -277,6 +278,7 @@ impl Rooms {
         let now = turn.instant();
         let unproven = &mut turn.cx.shared.unproven;
         self.table.relocate(unproven, now, id, turn.from, key, fresh);
+        turn.cx.shared.relay.moved(Name::Rooms, old, turn.from);
         self.table.heard(turn.instant(), id, turn.via);
         let how = if is_host { How::Closed } else { How::Left };
         self.parted.note(turn.instant(), old, (room, how));

@@ -240,6 +240,22 @@ impl Sessions {
         Ok(Places { id, for_client, for_host })
     }
 
+    /// A player is at another port of its address. Its sessions go on: at the relay its port shows itself.
+    pub fn moved(&mut self, dialect: Name, from: SocketAddr, to: SocketAddr) {
+        if self.by_side.is_empty() || from.ip() != to.ip() {
+            return;
+        }
+        let places = self.by_side.range((from.ip(), 0)..=(from.ip(), u16::MAX));
+        for place in places.map(|(_, place)| *place as usize) {
+            if let Some(entry) = self.all.get_mut(place).filter(|entry| entry.dialect == dialect) {
+                let sides = entry.sides.iter().zip(&mut entry.ports);
+                let of_it =
+                    sides.filter(|(side, port)| side.addr == from.ip() && **port == from.port());
+                of_it.for_each(|(_, port)| *port = to.port());
+            }
+        }
+    }
+
     /// Why a client and its host would not be given a session now.
     pub fn refuses(&mut self, now: Now, players: [IpAddr; 2]) -> Option<Refused> {
         self.room(now, players).err()

@@ -114,6 +114,25 @@ fn who_says_that_it_failed_is_introduced_with_the_other_at_the_relay() {
     }
 }
 
+/// Its NAT has given it another port.
+#[test]
+fn who_is_relayed_is_told_of_the_relay_at_another_port_as_well() {
+    let (mut world, host, player) = relaying().met();
+    world.result(player, "host", false);
+    let Session { sides: [one, other], .. } = world.shared.session();
+    for (id, at) in [(player, PLAYER), (host, HOST)] {
+        world.now.instant = world.now.instant + Duration::from_secs(30);
+        world.heard.clear();
+        let token = world.events.token_of(id);
+        let at = SocketAddr::new(addr(at).ip(), 41_000).to_string();
+        world.datagram(&at, &format!("udp:{token:032x}"));
+        let [to_host, to_player] = [host, player].map(|id| told(&world.heard(id)));
+        assert_eq!(to_host, [format!("player {V4}:{}", other.port)]);
+        assert_eq!(to_player, [format!("host {V4}:{}", one.port)]);
+    }
+    assert_eq!(world.shared.sessions(), [], "the same session");
+}
+
 #[test]
 fn without_a_relay_nothing_is_different() {
     let (mut world, host, player) = World::new().met();
@@ -216,7 +235,7 @@ fn two_nats_that_do_not_work_together_are_relayed_at_once() {
     world.wait(limits::ENDPOINT_GAP);
     world.heard.clear();
     world.datagram("203.0.113.2:5000", &format!("udp:{token}"));
-    let [one, _] = world.shared.session().sides;
+    assert_eq!(world.shared.sessions(), [], "the same session");
     assert_eq!(told(&world.heard(player)), [format!("host {V4}:{}", one.port)]);
 }
 

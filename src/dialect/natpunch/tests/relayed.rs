@@ -103,6 +103,24 @@ fn who_has_not_met_the_host_in_time_is_relayed_and_has_as_long_again() {
     assert_eq!(all.world.shared.sessions(), []);
 }
 
+/// Its NAT has given it another port.
+#[test]
+fn who_is_relayed_is_told_of_the_relay_at_another_port_as_well() {
+    let mut all = Joining::new(relaying());
+    all.wait(10);
+    let session = all.world.shared.session();
+    let id = all.joiner.1.clone();
+    all.joiner.0 = SocketAddr::new(all.joiner.0.ip(), 41_000);
+    let mut told = Vec::new();
+    for _ in 0..4 {
+        told.extend(all.world.say(all.joiner.0, keep_alive(&id)));
+        told.extend(all.world.say(all.host.0, keep_alive(&all.host.1)));
+        told.extend(all.world.wait(SECOND));
+    }
+    assert_eq!(told, all.at_relay(&session));
+    assert_eq!(all.world.shared.sessions(), [], "the same session");
+}
+
 #[test]
 fn who_has_not_met_it_there_either_has_failed() {
     let mut all = Joining::new(relaying());

@@ -310,6 +310,33 @@ fn where_the_relay_has_no_place_it_has_failed() {
     assert_eq!(world.shared.counted(), "0 0 1", "said once");
 }
 
+/// Its NAT has given it another port, or it is a host whose NAT has.
+#[test]
+fn who_is_relayed_is_told_of_the_relay_at_another_port_as_well() {
+    for is_host in [false, true] {
+        let (mut world, host, client) = relaying().met();
+        world.send(client.at, &fail(&client));
+        let Session { sides: [one, other], .. } = world.shared.session();
+        world.pass_secs(2);
+        let before = if is_host { &host } else { &client };
+        let at = SocketAddr::new(before.at.ip(), 41_000);
+        let mut sent = world.send(at, before.rc().as_bytes()).0;
+        let own = sent.iter().filter(|(to, _)| *to == at).map(|(_, text)| text.clone());
+        let moved = Place::of(at, &own.take(2).collect::<Vec<_>>());
+        sent.extend(world.send(at, moved.rc().as_bytes()).0);
+        sent.extend(world.pass_secs(2).0);
+        let is_direct = |text: &String| text.ends_with(":40000") || text.ends_with(":41000");
+        assert!(!sent.iter().any(|(_, text)| is_direct(text)), "{sent:?}");
+        assert!(sent.iter().any(|(_, text)| text.contains("192.0.2.20:")), "{sent:?}");
+        let ports = [one, other].map(|side| format!(":{}", side.port));
+        let is_right = |text: &String| ports.iter().any(|port| text.ends_with(port));
+        assert!(
+            sent.iter().filter(|(_, text)| text.contains("192.0.2.20")).all(|(_, t)| is_right(t))
+        );
+        assert_eq!(world.shared.sessions(), [], "the same session");
+    }
+}
+
 #[test]
 fn who_moves_is_told_where_it_is_itself_again() {
     let (mut world, host, client) = relaying().met();
