@@ -41,7 +41,7 @@ impl World {
     pub(super) fn bytes(&mut self, link: usize, bytes: &[u8]) -> Kept {
         let Some(conn) = self.net.links[link].conn else { return Ok(()) };
         self.trace.note(self.net.now, "bytes", Who::Conn(conn), bytes);
-        self.given.arrives(conn, bytes);
+        self.given.arrives(self.net.now, conn, bytes);
         self.server.on_bytes(self.now(), conn, bytes, &mut self.out);
         self.turn()
     }

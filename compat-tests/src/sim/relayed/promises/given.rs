@@ -66,6 +66,9 @@ pub(in super::super) struct Given {
     /// The registrations at an address; the last one counts.
     hosts: BTreeMap<IpAddr, Vec<ConnId>>,
     pub(super) owed: BTreeMap<SessionId, Owed>,
+    /// What hosts at an address were told of the relay, and when, on which connection: one that comes back
+    /// may not have read it, and is told again.
+    pub(super) unread: Vec<(IpAddr, SocketAddr, Instant, ConnId)>,
     pub(in super::super) hopeless: Hopeless,
     pub(in super::super) counts: [u64; 5],
 }
@@ -86,6 +89,7 @@ impl Given {
             conns: BTreeMap::new(),
             hosts: BTreeMap::new(),
             owed: BTreeMap::new(),
+            unread: Vec::new(),
             hopeless: Hopeless::default(),
             counts: [0; 5],
         }
@@ -107,10 +111,12 @@ impl Given {
     }
 
     /// Bytes arrive at the server.
-    pub(in super::super) fn arrives(&mut self, id: ConnId, bytes: &[u8]) {
+    pub(in super::super) fn arrives(&mut self, now: Instant, id: ConnId, bytes: &[u8]) {
         let Some(conn) = self.conns.get_mut(&id) else { return };
         let addr = conn.addr;
         if bytes.starts_with(b"reg2") {
+            // What it is owed from before comes first.
+            conn.written = now;
             self.hosts.entry(addr).or_default().push(id);
             self.host_changes(addr);
             self.hopeless.is_told(addr);
@@ -194,7 +200,7 @@ impl Given {
                 Output::Tcp(id, bytes) => {
                     let said = wire::parse(bytes);
                     if self.is_host(id) {
-                        self.tells_host(id, said)?;
+                        self.tells_host(now, id, said)?;
                     } else {
                         let untold =
                             new.iter().filter(|s| !pairs.iter().any(|p: &Pair| p.id == s.id));

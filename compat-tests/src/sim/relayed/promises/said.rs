@@ -1,6 +1,7 @@
 //! What the server says to hosts and clients.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use punchd::clock::Instant;
 use punchd::dialect::ConnId;
@@ -15,14 +16,32 @@ use super::given::{AT_ONCE, DIRECT, Direct, Given, HOST_FIRST, Pair, RELAYED, to
 
 impl Given {
     /// A host is told something.
-    pub(super) fn tells_host(&mut self, id: ConnId, said: Option<Message<'_>>) -> Kept {
+    pub(super) fn tells_host(
+        &mut self,
+        now: Instant,
+        id: ConnId,
+        said: Option<Message<'_>>,
+    ) -> Kept {
+        /// Its connection ends within a second, it is back within half of one, and is told of others first.
+        const AGAIN: Duration = Duration::from_secs(5);
         let Some(Message::Introduction(addr, port)) = said else { return Ok(()) };
         let Some(at) = endpoint(addr, port).filter(|at| is_relay(at.ip())) else { return Ok(()) };
         // One that came back is told what it was owed before.
         let addr = self.addr_of(id);
         let mut owed = self.owed.iter();
         let of_it = owed.find(|(_, owed)| owed.at == at && Some(owed.addr) == addr);
-        let Some(session) = of_it.map(|(session, _)| *session) else {
+        let of_it = of_it.map(|(session, _)| *session);
+        let Some(host) = addr else { return told(format!("{id:?} is closed")) };
+        self.unread.retain(|(.., told, _)| now - *told < AGAIN);
+        let is_same = |(of, told, _, conn): &(IpAddr, SocketAddr, Instant, ConnId)| {
+            (*of, *told) == (host, at) && *conn != id
+        };
+        let is_again = self.unread.iter().any(is_same);
+        self.unread.push((host, at, now, id));
+        let Some(session) = of_it else {
+            if is_again {
+                return Ok(());
+            }
             return told(format!("the host {id:?} is told of {at}, where nobody is for it"));
         };
         self.owed.remove(&session);
