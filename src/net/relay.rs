@@ -109,6 +109,7 @@ impl Relay {
         }
         let (sender, orders) = mpsc::channel();
         let (told, reports) = mpsc::channel();
+        let last = WakeLast(Arc::clone(&main));
         let turns = Turns {
             poll,
             pool: Pool::new(sockets, addrs, &ports),
@@ -121,6 +122,7 @@ impl Relay {
             main,
             dropped: Dropped::default(),
             much: Seldom::default(),
+            _last: last,
         };
         let thread = std::thread::Builder::new().name("relay".into()).spawn(move || turns.run())?;
         Ok(Self { orders: Some(sender), reports, waker, thread: Some(thread) })
@@ -236,6 +238,19 @@ struct Turns {
     /// Since the last line of the log about it.
     dropped: Dropped,
     much: Seldom,
+    /// Dropped after all else here.
+    _last: WakeLast,
+}
+
+/// Wakes the event loop when the thread ends, be it by a fault: what it has to report then is that it is
+/// gone.
+#[derive(Debug)]
+struct WakeLast(Arc<Waker>);
+
+impl Drop for WakeLast {
+    fn drop(&mut self) {
+        let _ = self.0.wake();
+    }
 }
 
 impl Turns {
@@ -354,5 +369,44 @@ fn take_orders(orders: &Receiver<Order>, forwarding: &mut Forwarding, now: Insta
             Err(TryRecvError::Empty) => return true,
             Err(TryRecvError::Disconnected) => return false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Nobody is told of sessions then that nobody serves: `Server::on_relay_gone`.
+    #[test]
+    fn the_event_loop_is_woken_when_the_thread_fails() {
+        let mut poll = Poll::new().unwrap();
+        let main = Arc::new(Waker::new(poll.registry(), WAKE).unwrap());
+        let own = Poll::new().unwrap();
+        let waker = Waker::new(own.registry(), WAKE).unwrap();
+        let (sender, orders) = mpsc::channel();
+        let (told, reports) = mpsc::channel();
+        let turns = Turns {
+            poll: own,
+            pool: Pool::new(Vec::new(), &[], &(1..=2)),
+            ready: VecDeque::new(),
+            forwarding: Forwarding::new(Bounds::default()),
+            buffer: Box::new([0; LONGEST + 1]),
+            started: std::time::Instant::now(),
+            orders,
+            told,
+            main: Arc::clone(&main),
+            dropped: Dropped::default(),
+            much: Seldom::default(),
+            _last: WakeLast(main),
+        };
+        let thread = std::thread::spawn(move || {
+            let _turns = turns;
+            panic!("a fault, as is meant here");
+        });
+        let relay = Relay { orders: Some(sender), reports, waker, thread: Some(thread) };
+        let mut events = Events::with_capacity(1);
+        poll.poll(&mut events, Some(Duration::from_secs(20))).unwrap();
+        assert!(!events.is_empty());
+        assert_eq!(relay.report(), Err(Gone));
     }
 }

@@ -11,6 +11,8 @@ use compat_tests::master::{Master, binary, fails_to_start, loopback};
 use compat_tests::raw;
 use nix::sys::signal::Signal;
 
+mod bounds;
+
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// So few that a stranger has tried them all at once.
