@@ -73,6 +73,6 @@ fn a_session_takes_little_memory() {
     }));
     let [there, here] = [there, here].map(|bytes| bytes / MANY);
     println!("bytes of a session: {there} beside the event loop, {here} in the relay's thread");
-    assert!(here < 500 && there < 700, "{there} and {here}");
+    assert!(here < 300 && there < 300, "{there} and {here}");
     drop(thread);
 }

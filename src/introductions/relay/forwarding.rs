@@ -25,6 +25,9 @@ use bucket::{Bucket, Rate};
 /// How often it is looked which sessions are over, and what was passed on is told.
 const CHECK: Duration = Duration::from_secs(5);
 
+/// So much more room is made at a time: to double it would leave half of it empty.
+const MORE: usize = 128;
+
 /// GameMaker puts this in front of every packet of its own protocol.
 const HEADER: [u8; 4] = [0xDE, 0xC0, 0xAD, 0xDE];
 
@@ -106,6 +109,10 @@ struct Passage {
     sides: [Half; 2],
     began: Instant,
     bytes: u64,
+    /// The first packets of the side that is there first, until the other one is: a game counts what it
+    /// has sent, and takes the first answer for the end of that.
+    #[expect(clippy::box_collection, reason = "most sessions hold nothing, and there are many")]
+    held: Option<Box<Vec<Box<[u8]>>>>,
     /// Packets have gone both ways: ports are not learned any more.
     is_connected: bool,
 }
@@ -128,10 +135,6 @@ struct Half {
     other: (u16, u8),
     bytes: Bucket,
     packets: Bucket,
-    /// Its first packets, until the other side is there: a game counts what it has sent, and takes the
-    /// first answer for the end of that.
-    #[expect(clippy::box_collection, reason = "most sessions hold nothing, and there are many")]
-    held: Option<Box<Vec<Box<[u8]>>>>,
 }
 
 impl Half {
@@ -205,10 +208,13 @@ impl Forwarding {
             other: (0, 0),
             bytes: Bucket::default(),
             packets: Bucket::default(),
-            held: None,
         });
         let senders = [0, 1].map(|n| sides.get(n).map(|side: &Half| (side.pool_port, side.addr)));
-        let passage = Passage { id, shape, sides, began: now, bytes: 0, is_connected: false };
+        let (bytes, held, is_connected) = (0, None, false);
+        let passage = Passage { id, shape, sides, began: now, bytes, held, is_connected };
+        if self.sessions.len() == self.sessions.capacity() {
+            self.sessions.reserve_exact(MORE);
+        }
         let at = self.sessions.insert(passage);
         // There are a few thousand at most.
         let place = u32::try_from(2 * at).unwrap_or(u32::MAX);
@@ -230,7 +236,7 @@ impl Forwarding {
     ) {
         let Some(&place) = self.by_sender.get(&(pool_port, from.ip())) else { return };
         let Some(passage) = self.sessions.get_mut((place / 2) as usize) else { return };
-        let Passage { shape, sides, is_connected, .. } = passage;
+        let Passage { shape, sides, held, is_connected, .. } = passage;
         let [one, other] = sides;
         let (own, other) = if place % 2 == 0 { (one, other) } else { (other, one) };
         if *shape == Shape::GameMaker && !data.starts_with(&HEADER) {
@@ -251,7 +257,7 @@ impl Forwarding {
         }
         (own.run, own.heard) = (own.run.saturating_add(1), now);
         let Some(to) = other.endpoint() else {
-            let held = own.held.get_or_insert_default();
+            let held = held.get_or_insert_default();
             if held.len() < limits::HELD && data.len() <= limits::HELD_BYTES {
                 held.push(data.into());
             }
@@ -264,7 +270,7 @@ impl Forwarding {
             dropped: &mut self.dropped,
         };
         let mut bytes = 0;
-        for held in other.held.take().into_iter().flat_map(|held| *held) {
+        for held in held.take().into_iter().flat_map(|held| *held) {
             if budget.allows(other, held.len()) {
                 bytes += held.len();
                 send(own.pool_port, from, &held);

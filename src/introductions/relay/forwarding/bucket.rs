@@ -24,6 +24,7 @@ impl Rate {
 }
 
 /// What is left; all at the beginning.
+#[repr(Rust, packed(4))]
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Bucket {
     /// When all is there again, in nanoseconds.
