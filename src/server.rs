@@ -16,7 +16,7 @@ use crate::dialect::natpunch::{self, Natpunch};
 use crate::dialect::rooms::{self, Rooms};
 use crate::dialect::stun::{self, Stun};
 use crate::dialect::{
-    ConnId, Context, Dialect, Name, Outbox, Shared, Stream, Use, Via, of_datagram,
+    ConnId, Context, Dialect, Name, Outbox, Reads, Shared, Stream, Use, Via, of_datagram,
 };
 use crate::introductions::PublicIps;
 use crate::introductions::journal::Journal;
@@ -479,13 +479,12 @@ impl Server {
         }
     }
 
-    /// Whether so much of what came on a connection waits for its turn that no more is to be read from
-    /// it. Then there is a wakeup at once.
+    /// When more is to be read from a connection.
     #[must_use]
-    pub fn has_enough(&self, id: ConnId) -> bool {
+    pub fn reads(&self, id: ConnId) -> Reads {
         let speaks = self.places.get(id).and_then(|conn| conn.speaks);
         let dialect = speaks.and_then(|name| self.dialects.get(name));
-        dialect.is_some_and(|dialect| dialect.has_enough(id))
+        dialect.map_or(Reads::Now, |dialect| dialect.reads(id))
     }
 
     /// How many bytes that were written to a connection wait for its peer to read; told whenever that

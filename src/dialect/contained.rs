@@ -17,7 +17,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-use super::{ConnId, Context, Dialect, Use, Via};
+use super::{ConnId, Context, Dialect, Reads, Use, Via};
 use crate::clock::Instant;
 use crate::limits;
 
@@ -154,8 +154,8 @@ impl Dialect for Contained {
         self.note(|dialect| dialect.note_ready(customers));
     }
 
-    fn has_enough(&self, conn: ConnId) -> bool {
-        self.ask(|dialect| dialect.has_enough(conn)).unwrap_or(false)
+    fn reads(&self, conn: ConnId) -> Reads {
+        self.ask(|dialect| dialect.reads(conn)).unwrap_or(Reads::Now)
     }
 
     fn on_unread(&mut self, conn: ConnId, bytes: usize) {

@@ -46,6 +46,17 @@ pub struct Via {
     pub local: Option<IpAddr>,
 }
 
+/// When a connection is read again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reads {
+    /// As soon as something comes.
+    Now,
+    /// In the next turn of the loop: what waits has its turn then, and a wakeup is asked for at once.
+    NextTurn,
+    /// After a rest: its peer sends more than it may, and what waits has its turn in a while.
+    Later,
+}
+
 /// A wire protocol. Addresses are canonical: an IPv4 peer on an IPv6 socket has an IPv4 address.
 ///
 /// For each connection come, in this order: one `on_open`, any number of `on_bytes`, at most one
@@ -81,10 +92,9 @@ pub trait Dialect: std::fmt::Debug {
     /// more they are, the less is to be done for one at a time.
     fn note_ready(&mut self, _customers: usize) {}
 
-    /// Whether so much of what came on a connection waits for its turn that no more is to be read
-    /// from it. Then there is a wakeup at once.
-    fn has_enough(&self, _conn: ConnId) -> bool {
-        false
+    /// When more is to be read from a connection: not now if enough of what came on it waits.
+    fn reads(&self, _conn: ConnId) -> Reads {
+        Reads::Now
     }
 
     /// How many bytes that were written to a connection wait for its peer to read; told whenever

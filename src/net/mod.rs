@@ -20,7 +20,7 @@ use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token, Waker};
 
 use crate::clock::{Instant, Now, earliest};
-use crate::dialect::{ConnId, Outbox, Output};
+use crate::dialect::{ConnId, Outbox, Output, Reads};
 use crate::introductions::relay::sessions;
 use crate::limits::Limits;
 use crate::server::Server;
@@ -430,9 +430,16 @@ impl EventLoop {
     /// Reads a connection once and has the dialect make something of it, unless that has enough of
     /// it for now. False: it is lost.
     fn serve(&mut self, now: Now, conn: ConnId) -> bool {
-        if self.server.has_enough(conn) {
-            self.connections.put_off(conn);
-            return true;
+        match self.server.reads(conn) {
+            Reads::Now => {}
+            Reads::NextTurn => {
+                self.connections.put_off(conn);
+                return true;
+            }
+            Reads::Later => {
+                self.connections.rest(now.instant, conn);
+                return true;
+            }
         }
         match self.connections.read(now.instant, conn) {
             tcp::Read::Nothing => return true,

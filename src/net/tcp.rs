@@ -71,7 +71,7 @@ pub(super) struct Connections {
     /// Who is closed as soon as the rest that was written has left. They are the first to go.
     leaving: Timers<ConnId>,
     accept_again: Option<Instant>,
-    /// Who could not be read or written for lack of kernel memory.
+    /// Who could not be read or written for lack of kernel memory, or sends more than it may.
     starved: Timers<ConnId>,
     /// Who has not read all that was written. Fires when nothing of it was read for too long.
     unread: Timers<ConnId>,
@@ -172,7 +172,7 @@ impl Connections {
         earliest([self.accept_again, self.starved.next(), unread, leaving])
     }
 
-    /// Gives those their turn again that could not have it for lack of kernel memory.
+    /// Gives those their turn again that could not have it for lack of kernel memory, or had to rest.
     pub(super) fn retry(&mut self, now: Instant) {
         while let Some(id) = self.starved.pop_due(now) {
             self.queue(id);
@@ -407,6 +407,13 @@ impl Connections {
         {
             let customer = conn.customer;
             self.more.push(customer, id);
+        }
+    }
+
+    /// Leaves what there is to read for a while; the kernel makes its peer wait meanwhile.
+    pub(super) fn rest(&mut self, now: Instant, id: ConnId) {
+        if self.get(id).is_some_and(|conn| conn.readable && !conn.finished && !conn.closing) {
+            self.starved.arm(now, id);
         }
     }
 

@@ -16,7 +16,7 @@ use rand::rngs::StdRng;
 
 use super::conns::Conns;
 use super::turns::Turns;
-use super::{Before, ConnId, Context, Dialect, Outbox, Use, Via};
+use super::{Before, ConnId, Context, Dialect, Outbox, Reads, Use, Via};
 use crate::admission::{self, Admission};
 use crate::clock::Instant;
 use crate::holders::Holders;
@@ -454,10 +454,14 @@ impl Dialect for Events {
         self.forget(id);
     }
 
-    fn has_enough(&self, id: ConnId) -> bool {
-        let Some(conn) = self.conns.get(id).filter(|conn| conn.is_waiting()) else { return false };
-        // While it may not go on there is no wakeup at once, so a part is read ahead.
-        !self.throttled.is_armed(&id) || conn.held() >= limits::THROTTLED
+    fn reads(&self, id: ConnId) -> Reads {
+        match self.conns.get(id).filter(|conn| conn.is_waiting()) {
+            None => Reads::Now,
+            Some(_) if !self.throttled.is_armed(&id) => Reads::NextTurn,
+            // A part is read ahead, so that its end is heard of.
+            Some(conn) if conn.held() < limits::THROTTLED => Reads::Now,
+            Some(_) => Reads::Later,
+        }
     }
 
     fn on_unread(&mut self, id: ConnId, bytes: usize) {

@@ -350,7 +350,7 @@ fn what_is_sent_ahead_in_tls_waits_for_a_turn_as_well() {
     client.send_close_notify();
     let bytes = hello(&mut client);
     world.begin_to_say(id, bytes);
-    assert!(world.events.has_enough(id) && !world.closed.contains(&id));
+    assert!(world.has_enough(id) && !world.closed.contains(&id));
     let mut heard = world.heard.remove(&id).unwrap();
     let first = heard.len();
     while world.take_turns() {}

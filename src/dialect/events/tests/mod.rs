@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::{Config, Events};
 use crate::admission::Admission;
 use crate::clock::{Instant, Now};
-use crate::dialect::{ConnId, Context, Dialect, Outbox, Output, Shared, Use, Via};
+use crate::dialect::{ConnId, Context, Dialect, Outbox, Output, Reads, Shared, Use, Via};
 use crate::limits::{self, Limits};
 
 mod data;
@@ -43,6 +43,11 @@ struct World {
 }
 
 impl World {
+    /// Whether nothing more is read from a connection for now.
+    fn has_enough(&self, id: ConnId) -> bool {
+        self.events.reads(id) != Reads::Now
+    }
+
     fn new() -> Self {
         Self::with(Config::default())
     }

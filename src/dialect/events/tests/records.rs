@@ -93,7 +93,7 @@ fn new_keys_are_work_that_waits_for_a_turn() {
     world.begin_to_say(id, &bytes);
     let at_once = answered(&mut world, id, &mut client);
     assert!((1..=4).contains(&at_once), "{at_once} at once");
-    assert!(world.events.has_enough(id) && world.events.owes());
+    assert!(world.has_enough(id) && world.events.owes());
     assert!(world.events.unfinished.total() > bytes.len() as u64 / 2, "what waits is counted");
     assert_eq!(world.events.next_wakeup(), Some(world.now.instant));
     // More comes nevertheless.
@@ -106,7 +106,7 @@ fn new_keys_are_work_that_waits_for_a_turn() {
     assert_eq!(answered(&mut world, id, &mut client), 0, "out of order");
     while world.take_turns() {}
     assert_eq!(at_once + answered(&mut world, id, &mut client), 11);
-    assert!(!world.events.has_enough(id) && !world.events.owes());
+    assert!(!world.has_enough(id) && !world.events.owes());
     assert_eq!(world.events.unfinished.total(), 0);
 }
 
@@ -123,7 +123,7 @@ fn a_crowd_with_new_keys_is_no_more_work_than_any_other() {
         world.begin_to_say(id, bytes);
         let spent = world.events.turns.spent();
         assert!(spent > n * slice && spent <= (n + 1) * most, "{spent} after {n}");
-        assert!(world.events.has_enough(id));
+        assert!(world.has_enough(id));
     }
     let all: usize = all.iter().map(Vec::len).sum();
     assert!(
@@ -194,7 +194,7 @@ fn what_waits_may_be_longer_than_a_record() {
     let bytes = sent(&mut client);
     assert!(bytes.len() > 2 * limits::TLS_RECORD);
     world.begin_to_say(id, bytes);
-    assert!(world.events.has_enough(id));
+    assert!(world.has_enough(id));
     while world.take_turns() {}
     assert_eq!(answered(&mut world, id, &mut client), 600);
     assert!(!world.closed.contains(&id));
@@ -211,7 +211,7 @@ fn new_keys_right_behind_the_handshake_wait_as_well() {
     let bytes = keys_and_pings(&mut client, 10);
     world.begin_to_say(id, bytes);
     world.act(|events, cx| events.go_on_with_handshakes(cx));
-    assert!(world.events.has_enough(id));
+    assert!(world.has_enough(id));
     while world.take_turns() {}
     assert_eq!(answered(&mut world, id, &mut client), 10);
 }

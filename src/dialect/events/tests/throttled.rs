@@ -25,12 +25,14 @@ fn what_is_sent_too_fast_arrives_later_and_in_order() {
     );
     // More comes, and what is read ahead is bounded.
     world.say(alice, passes(500..1000));
-    assert!(!world.events.has_enough(alice));
+    assert!(!world.has_enough(alice));
     let mut said = 1000;
-    while !world.events.has_enough(alice) {
+    while !world.has_enough(alice) {
         world.say(alice, passes(said..said + 100));
         said += 100;
     }
+    // There is no wakeup at once, so the loop must not come back to it in its next turn.
+    assert_eq!(world.events.reads(alice), Reads::Later);
     let ahead = world.events.unfinished.total() as usize;
     assert!((limits::THROTTLED..limits::THROTTLED + 5000).contains(&ahead), "{ahead}");
     assert!(world.heard(bob).is_empty() && world.heard(alice).is_empty());
@@ -45,7 +47,7 @@ fn what_is_sent_too_fast_arrives_later_and_in_order() {
     }
     let expected: Vec<String> = (at_once..said).map(|n| n.to_string()).collect();
     assert_eq!(names(&heard), expected);
-    assert!(world.closed.is_empty() && !world.events.has_enough(alice));
+    assert!(world.closed.is_empty() && !world.has_enough(alice));
 }
 
 #[test]

@@ -18,7 +18,7 @@ fn what_is_sent_ahead_waits_and_is_carried_out_in_order() {
     world.begin_to_say(alice, format!("{all}  {{\"type\":\"pass\","));
     let at_once = world.heard(bob).len();
     assert!((1..=20).contains(&at_once), "{at_once} at once");
-    assert!(world.events.has_enough(alice) && !world.events.has_enough(bob));
+    assert!(world.has_enough(alice) && !world.has_enough(bob));
     assert!(world.events.unfinished.total() > 5000, "what waits is counted");
     assert_eq!(world.events.next_wakeup(), Some(world.now.instant));
     assert!(world.events.owes());
@@ -34,7 +34,7 @@ fn what_is_sent_ahead_waits_and_is_carried_out_in_order() {
     let names = names(&heard);
     let expected: Vec<String> = (at_once..=200).map(|n| n.to_string()).collect();
     assert_eq!(names, expected);
-    assert!(!world.events.has_enough(alice) && !world.events.owes());
+    assert!(!world.has_enough(alice) && !world.events.owes());
     assert_eq!(world.events.unfinished.total(), 0);
 }
 
