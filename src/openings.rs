@@ -1,6 +1,7 @@
 //! Connections that begin with what is of no dialect: white space and other things that tell nothing yet,
 //! and the headers that engines write before a text unless they are told not to.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -35,12 +36,16 @@ impl Default for Openings {
 impl Openings {
     /// What a connection speaks whose dialect is not known yet, and all that has come on it with these bytes.
     /// They are kept if they tell nothing: no more than a line of blanks.
-    pub(crate) fn read(&mut self, id: ConnId, bytes: &[u8]) -> (Stream, Vec<u8>) {
-        let mut all = self.begun.remove(&id).unwrap_or_default();
-        all.extend_from_slice(bytes);
+    pub(crate) fn read<'a>(&mut self, id: ConnId, bytes: &'a [u8]) -> (Stream, Cow<'a, [u8]>) {
+        // Nearly always it is the first that comes, and tells.
+        let begun = if self.begun.is_empty() { None } else { self.begun.remove(&id) };
+        let all = match begun {
+            None => Cow::Borrowed(bytes),
+            Some(begun) => Cow::Owned([&begun, bytes].concat()),
+        };
         let told = of_stream(&all);
         if told == Stream::Untold {
-            self.begun.insert(id, std::mem::take(&mut all));
+            self.begun.insert(id, all.clone().into_owned());
         }
         (told, all)
     }
@@ -145,7 +150,7 @@ mod tests {
         for _ in 0..64 {
             assert_eq!(openings.read(id, b"\0").0, Stream::Untold);
         }
-        assert_eq!(openings.read(id, b"\0"), (Stream::Of(Name::Gmnet), vec![0; 65]));
+        assert_eq!(openings.read(id, b"\0"), (Stream::Of(Name::Gmnet), Cow::Owned(vec![0; 65])));
         assert!(openings.begun.is_empty());
         openings.read(id, b"\0");
         openings.forget(id);

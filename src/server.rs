@@ -2,6 +2,7 @@
 //! to go when there is no room. It is used as a [`Dialect`] is, but lends what dialects share itself, so
 //! that the event loop and a simulated network drive it in the same way.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 
 use log::{debug, error, warn};
@@ -391,20 +392,18 @@ impl Server {
     /// Bytes arrived, cut as it pleased the network.
     pub fn on_bytes(&mut self, now: Now, id: ConnId, bytes: &[u8], out: &mut Outbox) {
         let Some(conn) = self.places.get(id).filter(|_| !bytes.is_empty()) else { return };
-        let mut all = Vec::new();
         let bytes = if conn.speaks.is_some() {
-            bytes
+            Cow::Borrowed(bytes)
         } else {
-            let (told, begun) = self.openings.read(id, bytes);
+            let (told, all) = self.openings.read(id, bytes);
             if !self.begin(now, id, told, out) {
                 return;
             }
-            all.extend(begun);
-            &all
+            all
         };
         let mut use_of = Use::Waiting;
         self.with_dialect_of(now, id, out, |dialect, cx| {
-            dialect.on_bytes(cx, id, bytes);
+            dialect.on_bytes(cx, id, &bytes);
             use_of = dialect.use_of(id);
         });
         if self.places.get(id).is_none() {
