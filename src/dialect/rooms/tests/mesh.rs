@@ -35,6 +35,21 @@ fn all_are_introduced_to_each_other() {
     assert!(!told(&world.pass_secs(2), client.at) && !told(&world.pass_secs(2), other.at));
 }
 
+/// Whoever may be forged is no target for all the others.
+#[test]
+fn nobody_is_introduced_to_who_has_shown_no_key() {
+    let (mut world, host, clients) = mesh(1);
+    let forged = world.join_unproved(peer(30), &host);
+    let new = world.enter(peer(31), &format!("jr:{}", host.room));
+    let mut told = world.send(new.at, new.rc().as_bytes());
+    told.0.extend(world.pass_secs(3).0);
+    assert!(told.to(new.at).contains(&comes(&clients[0])));
+    for at in [new.at, clients[0].at] {
+        assert!(!told.to(at).iter().any(|text| text.contains(&forged.id)), "{told:?}");
+    }
+    assert!(!told.to(forged.at).contains(&comes(&new)));
+}
+
 #[test]
 fn all_are_told_who_is_gone() {
     let (mut world, host, clients) = mesh(3);
