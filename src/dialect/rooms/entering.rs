@@ -261,8 +261,12 @@ impl Rooms {
     fn relocate(&mut self, turn: &mut Turn<'_, '_>, id: Id, key: Key) -> Result<(), Reason> {
         let Some(peer) = self.table.peer(id) else { return Err(Reason::NoRoom) };
         let (room, is_host, old) = (peer.room, peer.is_host, peer.endpoint);
-        // The others could not reach it any more.
-        if old.is_ipv4() != turn.from.is_ipv4() {
+        // The others could not reach it any more, but for a client its host, if the relay has both families.
+        let host = self.table.room(room).and_then(|room| self.table.peer(room.host));
+        let is_apart = host.is_none_or(|host| {
+            is_host || plan::are_apart(turn.cx, peer.wish, [turn.from, host.endpoint])
+        });
+        if old.is_ipv4() != turn.from.is_ipv4() && is_apart {
             self.log_families(turn.cx.now, turn.from, old);
             return Err(Reason::Family);
         }

@@ -130,7 +130,13 @@ impl Rooms {
         room.door.bar(Outcast::everybody_at(ip));
         let clients = room.clients.clone();
         for client in clients {
-            if self.table.peer(client).is_some_and(|peer| self.is_at(id, peer.endpoint, ip)) {
+            let Some(at) = self.table.peer(client).map(|peer| peer.endpoint) else { continue };
+            let is_relayed = self.is_relayed_at(turn.cx, client, ip);
+            if is_relayed && let Some(room) = self.table.room_mut(id) {
+                // The address is that of others as well.
+                room.door.bar(Outcast::Endpoint(at));
+            }
+            if is_relayed || self.is_at(id, at, ip) {
                 self.kick(turn, id, client);
             }
         }

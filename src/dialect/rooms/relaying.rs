@@ -1,7 +1,7 @@
 //! The relay for a client and its host that do not reach each other: each is told of it in place of the
 //! other side. Only those who have shown their keys are.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use log::info;
 
@@ -49,6 +49,13 @@ impl Rooms {
     /// Whether they have a session.
     pub(super) fn are_relayed(cx: &Context<'_>, one: &Peer, other: &Peer) -> bool {
         session(cx, one, other).is_some()
+    }
+
+    /// Whether the host of a client has been told of it at this address of the relay.
+    pub(super) fn is_relayed_at(&self, cx: &Context<'_>, client: Id, ip: IpAddr) -> bool {
+        let both = self.pair(client);
+        let places = both.and_then(|[client, host]| session(cx, client, host));
+        places.is_some_and(|places| places.for_host.ip() == ip)
     }
 
     /// Relays a client and its host if nothing else helps or has helped. False: they are told nothing.

@@ -250,6 +250,34 @@ fn ipv4_meets_ipv6_at_the_relay() {
 }
 
 #[test]
+fn a_client_may_come_back_from_the_other_family_where_the_relay_has_both() {
+    let told = PublicIps { v4: Some(V4), v6: Some(V6) };
+    let (mut world, host, client) = relaying_at(told, Bounds::default()).met();
+    let sent = world.send(six(2), client.rc().as_bytes());
+    let moved = Place::of(six(2), &sent.to(six(2)));
+    let sent = world.send(six(2), moved.rc().as_bytes());
+    let [one, other] = world.shared.session().sides;
+    assert_eq!([one.addr, other.addr], [six(2).ip(), host.at.ip()]);
+    assert!(sent.to(host.at)[0].ends_with(&format!("{V4}:{}", other.port)), "{sent:?}");
+    assert!(sent.to(six(2)).iter().any(|text| text.ends_with(&format!(":{}", one.port))));
+    assert_eq!(world.answer(six(3), &host.rc()), "er:rc:family", "its clients have IPv4");
+}
+
+/// A host knows them by no other.
+#[test]
+fn who_kicks_the_address_of_the_relay_kicks_those_who_are_relayed() {
+    let (mut world, host, client) = relaying().met();
+    let direct = world.join(peer(3), &host);
+    world.send(client.at, &fail(&client));
+    world.shared.session();
+    let sent = world.send(host.at, format!("kc:ip:{V4}").as_bytes());
+    assert_eq!(sent.to(client.at), [format!("kc:{}", host.room)]);
+    assert_eq!(sent.to(direct.at), [""; 0]);
+    assert_eq!(world.answer(client.at, &format!("jr:{}", host.room)), "er:jr:kicked");
+    assert!(world.send(peer(2 + 7), format!("jr:{}", host.room).as_bytes()).to(peer(9)).len() > 1);
+}
+
+#[test]
 fn a_relay_of_one_family_helps_no_one_of_them() {
     let mut world = relaying();
     let host = world.host(six(1), "six");
