@@ -216,7 +216,7 @@ impl World {
         let socket = [MASTER, MASTER6, ALTERNATE].iter().position(|at| *at == to);
         if let Some(socket) = socket {
             if self.hard.contains(&from.ip()) && data.starts_with(b"\0\x01") {
-                self.given.hopeless.shows(from.ip(), to == ALTERNATE);
+                self.given.hopeless.shows(from, to == ALTERNATE);
             }
             if matches!(data.get(KIND_AT), Some(b'r' | &KNOCK)) {
                 self.given.hopeless.shows_port(self.net.now, from.ip());

@@ -2,7 +2,7 @@
 //! have shown, or as it has just been tried.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use punchd::clock::Instant;
@@ -30,6 +30,8 @@ pub(in super::super) struct Hopeless {
     failed: BTreeMap<IpAddr, (ConnId, Instant)>,
     /// What NATs have shown that give each destination another port, at random.
     hard: BTreeMap<IpAddr, Shown>,
+    /// Which port each of them has shown at which address of the server.
+    shown: BTreeMap<(IpAddr, bool), u16>,
     /// When a host has shown its port last.
     ports: BTreeMap<IpAddr, Instant>,
 }
@@ -43,7 +45,13 @@ impl Hopeless {
     }
 
     /// A player whose NAT gives each destination another port shows the one at this address of the server.
-    pub(in super::super) fn shows(&mut self, addr: IpAddr, is_alternate: bool) {
+    pub(in super::super) fn shows(&mut self, from: SocketAddr, is_alternate: bool) {
+        let addr = from.ip();
+        let before = self.shown.insert((addr, is_alternate), from.port());
+        if before.is_some_and(|port| port != from.port()) {
+            // Its NAT has forgotten the mapping that it had.
+            self.hard.remove(&addr);
+        }
         let shown = match (self.hard.get(&addr), is_alternate) {
             (None, false) => Shown::First,
             (None, true) => Shown::Unsure,
