@@ -381,6 +381,8 @@ mod tests {
     fn the_event_loop_is_woken_when_the_thread_fails() {
         let mut poll = Poll::new().unwrap();
         let main = Arc::new(Waker::new(poll.registry(), WAKE).unwrap());
+        // The loop keeps its own; with the last of them the event would be gone.
+        let _kept = Arc::clone(&main);
         let own = Poll::new().unwrap();
         let waker = Waker::new(own.registry(), WAKE).unwrap();
         let (sender, orders) = mpsc::channel();
