@@ -36,15 +36,13 @@ const STEP: Duration = Duration::from_millis(50);
 
 /// What one can type.
 const HELP: &str = "\
-create NAME [MAX] [MORE]   make a room for MAX players, 8 if it is left out. MORE: private, locked,
-                           migrate (goes on without its host), mesh (all meet all), password=WORD,
-                           and KEY=VALUE that others find it by
+create NAME [MAX] [MORE]   make a room for MAX players (8). MORE: private, locked, password=WORD,
+                           migrate (outlives its host), mesh (all meet all), KEY=VALUE (found by)
 rooms [KEY=VALUE] [free] [newest|players]      list the rooms
 join ROOM [PASSWORD]       join one, by ID, name or code
 quick [KEY=VALUE]          join any that fits     watch, unwatch   hear of changes
 set [MORE]                 change one's own room as for 'create', and: unlocked, max=N, name=NAME
-who                        list the players in the room
-delete, leave, kick ID, let ID                 wait SECONDS
+who, delete, leave, kick ID, let ID            of the room; wait SECONDS
 secret                     say what --secret takes to have this place on another connection
 pass ID NAME [DATA]        send an event (ID - is the server)
 confirm ID NAME [DATA]     send one and wait until it has arrived
@@ -59,7 +57,7 @@ pub(crate) struct Args {
     #[arg(long)]
     id: String,
     /// The game, which has rooms of its own
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", hide_default_value = true)]
     game: String,
     /// The key, if the server asks for one
     #[arg(long)]
@@ -73,10 +71,10 @@ pub(crate) struct Args {
     /// Encrypt
     #[arg(long)]
     tls: bool,
-    /// Trust the certificates in this file [default: those that this system trusts]
+    /// Trust the certificates in this file [default: the system's]
     #[arg(long, value_name = "FILE", requires = "tls")]
     ca: Option<PathBuf>,
-    /// Do this and end; repeatable. Without it commands are read from the standard input
+    /// Do this and end; repeatable [default: read commands from stdin]
     #[arg(long = "do", value_name = "COMMAND")]
     commands: Vec<String>,
 }
