@@ -125,6 +125,7 @@ fn a_chat_behind_a_code_and_a_password() {
     client.line_with("connected with host");
     host.types("/data map=cave");
     host.types("/lock");
+    host.line_with("nobody new comes in");
     let mut late = Punch::start(&master, &right);
     assert_eq!(late.wait().code(), Some(1), "locked");
     host.types("/unlock");

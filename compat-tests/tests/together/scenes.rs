@@ -100,6 +100,7 @@ pub(crate) fn natpunch(stage: &mut Stage) {
     let join = JoinLobbyRequest { lobby_id: lobby_id(), client_id: guest.clone() };
     say(stage, 1, Content::JoinLobbyRequest(join));
     stage.hear(1, b"");
+    stage.hear(1, b"");
     stage.hear(0, b"");
     let ready = PeerConnectionReady { lobby_id: lobby_id(), new_peer_id: guest.clone() };
     say(stage, 0, Content::PeerConnectionReady(ready));

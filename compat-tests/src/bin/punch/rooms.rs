@@ -457,7 +457,9 @@ impl Session {
             "/kick" | "/admit" => self.on_kick(command == "/kick", argument),
             "/lock" | "/unlock" => {
                 let is_locked = Some(command == "/lock");
-                self.player.change(&Request::Set(Options { is_locked, ..Options::default() }))
+                let options = Options { is_locked, ..Options::default() };
+                let so = if command == "/lock" { "nobody new comes in" } else { "all may come in" };
+                self.player.change(&Request::Set(options)).map(|()| say(so))
             }
             "/data" => match pair(argument) {
                 Ok(pair) => {
