@@ -135,6 +135,8 @@ struct Half {
     other: (u16, u8),
     bytes: Bucket,
     packets: Bucket,
+    /// What it has of the bytes of all, if each has as much.
+    share: Bucket,
 }
 
 impl Half {
@@ -208,6 +210,7 @@ impl Forwarding {
             other: (0, 0),
             bytes: Bucket::default(),
             packets: Bucket::default(),
+            share: Bucket::default(),
         });
         let senders = [0, 1].map(|n| sides.get(n).map(|side: &Half| (side.pool_port, side.addr)));
         let (bytes, held, is_connected) = (0, None, false);
@@ -235,6 +238,7 @@ impl Forwarding {
         send: &mut impl FnMut(u16, SocketAddr, &[u8]),
     ) {
         let Some(&place) = self.by_sender.get(&(pool_port, from.ip())) else { return };
+        let share = self.total_bytes.shared_by(2 * self.sessions.len());
         let Some(passage) = self.sessions.get_mut((place / 2) as usize) else { return };
         let Passage { shape, sides, held, is_connected, .. } = passage;
         let [one, other] = sides;
@@ -265,7 +269,7 @@ impl Forwarding {
         };
         let mut budget = Budget {
             now,
-            rates: [self.session_bytes, self.session_packets, self.total_bytes],
+            rates: [self.session_bytes, self.session_packets, self.total_bytes, share],
             total: &mut self.total,
             dropped: &mut self.dropped,
         };
@@ -353,8 +357,8 @@ impl Passage {
 /// What may be passed on at a moment.
 struct Budget<'a> {
     now: Instant,
-    /// Bytes and packets a second of a side, and bytes a second of all.
-    rates: [Rate; 3],
+    /// Bytes and packets a second of a side, and bytes a second of all and of each of them.
+    rates: [Rate; 4],
     total: &'a mut Bucket,
     dropped: &'a mut Dropped,
 }
@@ -362,18 +366,23 @@ struct Budget<'a> {
 impl Budget<'_> {
     /// Whether a packet of this length of a side may be passed on; then it counts.
     fn allows(&mut self, side: &mut Half, length: usize) -> bool {
-        let [bytes, packets, total] = self.rates;
+        let [bytes, packets, total, share] = self.rates;
         if !side.packets.has(packets, self.now, 1) || !side.bytes.has(bytes, self.now, length) {
             self.dropped.over_session += 1;
             return false;
         }
-        if !self.total.has(total, self.now, length) {
+        // The second half is for those who have not had their share of it.
+        let is_left = self.total.has(total, self.now, length)
+            && (self.total.has_plenty(total, self.now, length)
+                || side.share.has(share, self.now, length));
+        if !is_left {
             self.dropped.over_total += 1;
             return false;
         }
         side.packets.take(packets, self.now, 1);
         side.bytes.take(bytes, self.now, length);
         self.total.take(total, self.now, length);
+        side.share.take_most(share, self.now, length);
         side.has_passed = true;
         true
     }

@@ -18,6 +18,11 @@ impl Rate {
         Self { each: (1_000_000_000 << 10) / u64::from(amount.max(1)) }
     }
 
+    /// What each of so many has of it.
+    pub(super) fn shared_by(self, count: usize) -> Self {
+        Self { each: self.each.saturating_mul(count.max(1) as u64) }
+    }
+
     fn time_for(self, amount: usize) -> u64 {
         (self.each.saturating_mul(amount as u64)) >> 10
     }
@@ -34,13 +39,28 @@ pub(super) struct Bucket {
 impl Bucket {
     /// Whether so much is there.
     pub(super) fn has(&self, rate: Rate, now: Instant, amount: usize) -> bool {
+        self.has_of(rate, now, amount, BURST)
+    }
+
+    /// Whether more than half of all that may be had at once is there.
+    pub(super) fn has_plenty(&self, rate: Rate, now: Instant, amount: usize) -> bool {
+        self.has_of(rate, now, amount, BURST / 2)
+    }
+
+    fn has_of(&self, rate: Rate, now: Instant, amount: usize, burst: u64) -> bool {
         let now = nanos(now);
-        self.full.max(now).saturating_add(rate.time_for(amount)) <= now.saturating_add(BURST)
+        self.full.max(now).saturating_add(rate.time_for(amount)) <= now.saturating_add(burst)
     }
 
     /// Takes it.
     pub(super) fn take(&mut self, rate: Rate, now: Instant, amount: usize) {
         self.full = self.full.max(nanos(now)).saturating_add(rate.time_for(amount));
+    }
+
+    /// Takes it, or all there is: what was had when there was plenty is not paid for for ever.
+    pub(super) fn take_most(&mut self, rate: Rate, now: Instant, amount: usize) {
+        self.take(rate, now, amount);
+        self.full = self.full.min(nanos(now).saturating_add(BURST));
     }
 }
 
