@@ -100,7 +100,8 @@ impl Refusal {
 /// All registered clients. Those whose registration may be forged are given up first.
 #[derive(Debug)]
 pub(super) struct Clients {
-    all: HashMap<Uuid, Client>,
+    /// What is large is not in the table itself, half of which may be empty.
+    all: HashMap<Uuid, Box<Client>>,
     by_endpoint: HashMap<SocketAddr, Uuid>,
     by_customer: Possessions<Uuid>,
     shares: Holders<Rank>,
@@ -130,11 +131,11 @@ impl Default for Clients {
 
 impl Clients {
     pub(super) fn get(&self, id: Uuid) -> Option<&Client> {
-        self.all.get(&id)
+        self.all.get(&id).map(|client| &**client)
     }
 
     pub(super) fn get_mut(&mut self, id: Uuid) -> Option<&mut Client> {
-        self.all.get_mut(&id)
+        self.all.get_mut(&id).map(|client| &mut **client)
     }
 
     /// Whether there is a client with this ID.
@@ -229,7 +230,7 @@ impl Clients {
             number: self.registered,
         };
         self.shares.change(endpoint.ip(), client.rank(id), 0, 1);
-        self.all.insert(id, client);
+        self.all.insert(id, Box::new(client));
         self.by_endpoint.insert(endpoint, id);
         self.by_customer.add(endpoint.ip(), id);
         self.unproven.arm(now, id);
@@ -340,7 +341,7 @@ impl Clients {
             self.take_off_list(&client.game, client.endpoint.ip(), id, place);
         }
         uncount(&mut self.shares, id, &client);
-        Some(client)
+        Some(*client)
     }
 
     /// A client that has been silent for too long; it is not armed any more.
