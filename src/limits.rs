@@ -585,7 +585,7 @@ pub const ROOM_SILENCE: Duration = Duration::from_secs(300);
 /// to be gone after this time more of silence. Clients show that they are there every ten or twenty seconds.
 pub const ROOM_DOUBT: Duration = Duration::from_secs(60);
 
-/// Hosts and clients of rooms in all. They take no descriptor, and less than 2 KB each.
+/// Hosts and clients of rooms in all. They take no descriptor, and less than 3 KB each.
 pub const ROOM_PEERS: usize = 32 * 1024;
 
 /// Clients of one room. More players than any game without a server of its own has, and few
@@ -608,6 +608,24 @@ pub const ROOMS_TRIED: usize = 8;
 
 /// Those who were kicked and are kept out of one room.
 pub const KICKED_PER_ROOM: usize = 64;
+
+/// Those of every room whatever others have: a game with more has a host with much patience.
+pub const ROOM_KICKED: usize = 8;
+
+/// Bytes of own data that every room may have, whatever others have. A usual one has a map, a mode and a
+/// version.
+pub const ROOM_OWN_DATA: usize = 256;
+
+/// Bytes beyond [`ROOM_OWN_DATA`] and [`ROOM_KICKED`] of all rooms of a dialect: some four thousand rooms
+/// with as much as one may have.
+pub const ROOM_EXTRAS: usize = 3 << 20;
+
+/// Such bytes of the rooms that one address (IPv6: one /64) has opened: all of its 32 have as much data as
+/// there may be, and one many who were kicked.
+pub const ROOM_EXTRAS_PER_ADDRESS: usize = 32 << 10;
+
+/// Such bytes of rooms that are offered: they wait for a round trip, and who was offered first gives way.
+pub const OFFERED_EXTRAS: usize = 2 << 20;
 
 /// New places in rooms a second for one address, with ten seconds' worth at once: each costs the
 /// host of the room a few datagrams. As many again for those who show a key, as forged requests may
@@ -697,8 +715,9 @@ pub const fn worst_case(limits: &Limits) -> u64 {
     /// Everything that is kept of a connection, be it a host's: states, table entries, index
     /// entries, timers, small allocations; tables may be half empty.
     const CONNECTION: u64 = 2048;
-    /// Everything that is kept of a remembered port when it is the only one of its address.
-    const PORT: u64 = 512;
+    /// Everything that is kept of a remembered port when it is the only one of its address: 210 bytes,
+    /// and fragments.
+    const PORT: u64 = 320;
     /// Everything that is kept of a notification.
     const NOTICE: u64 = 128;
     /// Everything that is kept of a peer that waits for another.
@@ -707,9 +726,9 @@ pub const fn worst_case(limits: &Limits) -> u64 {
     const CLIENT: u64 = 1024;
     /// Everything that is kept of one that was silent.
     const GONE: u64 = 384;
-    /// Everything that is kept of a room of events for each connection: its own data, those who were kicked,
-    /// and the pairs that are to meet.
-    const EVENTS_ROOM: u64 = 6144;
+    /// Everything that is kept of a room of events, with what every room may have of own data and of those
+    /// who were kicked; or the part of one connection in a mesh of 64.
+    const EVENTS_ROOM: u64 = 1536;
     /// Everything that is kept of a natpunch lobby with all its members.
     const LOBBY: u64 = 1536;
     /// Everything that is kept of a peer of a room, of one that has left, and of half an offer, with
@@ -717,8 +736,8 @@ pub const fn worst_case(limits: &Limits) -> u64 {
     const ROOM_PEER: u64 = 2048;
     /// Everything that is kept of two natpunch clients that were told of each other.
     const PAIR: u64 = 96;
-    /// What the host of a room says of it, and whom it has kicked, beyond that.
-    const ROOM: u64 = 2560;
+    /// What every host may say of its room, and whom it has kicked, beyond that.
+    const ROOM: u64 = 896;
     /// Everything that is kept of an address and its ports.
     const NAT: u64 = 640;
     /// Everything that is kept of a host that knocks at the server, and of the twenty that did so before
@@ -728,8 +747,8 @@ pub const fn worst_case(limits: &Limits) -> u64 {
     const SORTED: u64 = 64;
     /// Buffers grow by doubling, and fragments remain.
     const SLACK: u64 = 2;
-    /// What rustls keeps of a peer after the handshake.
-    const TLS: u64 = 4096;
+    /// What rustls keeps of a peer after the handshake. With all else of a connection it is 5 KiB.
+    const TLS: u64 = 3072;
     let fixed = BASE
         + TLS_HANDSHAKES * TLS_STATE as u64
         + PORTS as u64 * PORT
@@ -741,12 +760,17 @@ pub const fn worst_case(limits: &Limits) -> u64 {
         + NATPUNCH_PAIRS as u64 * PAIR
         + ROOM_PEERS as u64 * ROOM_PEER
         + ROOM_PEERS as u64 * ROOM
+        + 2 * ROOM_EXTRAS as u64
+        + OFFERED_EXTRAS as u64
         + NATS as u64 * NAT
         + KNOCKING_HOSTS as u64 * KNOCKING_HOST
         + LOBBY_REPLIES as u64
         + SORTED_HOSTS as u64 * SORTED;
     let connections = (limits.connections as u64).saturating_mul(CONNECTION + TLS + EVENTS_ROOM);
-    let totals = (limits.total() as u64).saturating_mul(SLACK * 4);
+    // A connection is a GMnet host's or that of somebody in a room of events, and TLS with a room takes more
+    // than the data strings that every host may have.
+    let strings = (limits.connections as u64).saturating_mul(SLACK * HOST_STRINGS as u64);
+    let totals = (limits.total() as u64).saturating_mul(SLACK * 4).saturating_sub(strings);
     fixed.saturating_add(connections).saturating_add(totals)
 }
 

@@ -294,7 +294,7 @@ fn the_readme_says_how_much_memory_it_is() {
     for figure in [
         format!("{} MiB ({default} bytes)", mebibytes(default)),
         format!("{} MiB for 1000 connections", mebibytes(of(1000))),
-        format!("{} KiB for each", (of(30_000) - of(20_000)) / 10_000 / 1024),
+        format!("{} KiB for each", ((of(30_000) - of(20_000)) / 10_000).div_ceil(1024)),
         format!("of the {} MiB", mebibytes(of(CONNECTIONS))),
         format!("(`--relay` adds {} MiB)", limits::relay::WORST_CASE.div_ceil(1 << 20)),
     ] {

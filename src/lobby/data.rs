@@ -51,6 +51,12 @@ impl Data {
         self.0.split_terminator(END).filter_map(|pair| pair.split_once('='))
     }
 
+    /// Bytes that they take.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.0.len()
+    }
+
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -110,16 +110,22 @@ impl<I: PartialEq> Door<I> {
         password.len() == word.len() && pairs.fold(0, |sum, (a, b)| sum | (a ^ b)) == 0
     }
 
-    /// Keeps somebody out. If there are too many, one who belongs to the address that has most is
-    /// forgotten: nobody is let in again by somebody else who is kicked often.
-    pub fn bar(&mut self, outcast: Outcast<I>) {
+    /// Keeps somebody out. If there are as many already as there may be at `most`, one who belongs to the
+    /// address that has most is forgotten: nobody is let in again by somebody else who is kicked often.
+    pub fn bar(&mut self, outcast: Outcast<I>, most: usize) {
         if self.bars(&outcast) {
             return;
         }
-        if self.barred.len() >= limits::KICKED_PER_ROOM {
+        if self.barred.len() >= most {
             self.barred.remove(oldest_of_most(&self.barred));
         }
         self.barred.push_back(outcast);
+    }
+
+    /// How many are kept out.
+    #[must_use]
+    pub fn kicked(&self) -> usize {
+        self.barred.len()
     }
 
     /// Whether just this is kept out.
@@ -145,6 +151,8 @@ impl<I: PartialEq> Door<I> {
     /// Lets everybody at this address in again, whatever he was known by.
     pub fn let_in(&mut self, addr: IpAddr) {
         self.barred.retain(|outcast| network(outcast.ip()) != network(addr));
+        // What is counted is what there is.
+        self.barred.shrink_to_fit();
     }
 
     /// Lets the one with this ID in again, and everybody at the address that he had.
@@ -174,6 +182,10 @@ mod tests {
 
     fn door() -> Door<&'static str> {
         Door::new(limits::ROOM_PLAYERS)
+    }
+
+    fn bar(door: &mut Door<&'static str>, outcast: Kind) {
+        door.bar(outcast, limits::KICKED_PER_ROOM);
     }
 
     fn at(text: &str) -> SocketAddr {
@@ -207,16 +219,16 @@ mod tests {
     #[test]
     fn who_is_barred_is_known_by_endpoint_address_or_id() {
         let mut door = door();
-        door.bar(Outcast::Endpoint(at("192.0.2.1:5")));
+        bar(&mut door, Outcast::Endpoint(at("192.0.2.1:5")));
         assert!(
             door.keeps_out(at("192.0.2.1:5"), None) && !door.keeps_out(at("192.0.2.1:6"), None)
         );
-        door.bar(Kind::everybody_at(at("192.0.2.2:5").ip()));
+        bar(&mut door, Kind::everybody_at(at("192.0.2.2:5").ip()));
         assert!(door.keeps_out(at("192.0.2.2:6"), None));
-        door.bar(Kind::everybody_at(at("[2001:db8::1]:5").ip()));
+        bar(&mut door, Kind::everybody_at(at("[2001:db8::1]:5").ip()));
         assert!(door.keeps_out(at("[2001:db8::ffff:2]:6"), None), "one /64 is one customer");
         assert!(!door.keeps_out(at("[2001:db8:0:1::1]:5"), None));
-        door.bar(Outcast::Id("eve", at("192.0.2.3:5").ip()));
+        bar(&mut door, Outcast::Id("eve", at("192.0.2.3:5").ip()));
         assert!(door.keeps_out(at("198.51.100.1:5"), Some(&"eve")));
         assert!(
             !door.keeps_out(at("192.0.2.3:5"), Some(&"bob")),
@@ -228,7 +240,7 @@ mod tests {
     fn a_player_is_barred_with_his_neighbours_or_without() {
         for with_neighbours in [false, true] {
             let mut door = door();
-            door.bar(Outcast::Player { id: "eve", at: at("192.0.2.1:5"), with_neighbours });
+            bar(&mut door, Outcast::Player { id: "eve", at: at("192.0.2.1:5"), with_neighbours });
             assert!(door.keeps_out(at("192.0.2.1:5"), None));
             assert!(door.keeps_out(at("198.51.100.1:5"), Some(&"eve")));
             assert_eq!(door.keeps_out(at("192.0.2.1:6"), Some(&"bob")), with_neighbours);
@@ -241,12 +253,12 @@ mod tests {
     fn who_is_let_in_is_barred_by_nothing_any_more() {
         let mut door = door();
         let bar_all = |door: &mut Door<&'static str>| {
-            door.bar(Outcast::Endpoint(at("192.0.2.1:5")));
-            door.bar(Kind::everybody_at(at("192.0.2.1:5").ip()));
-            door.bar(Outcast::Id("eve", at("192.0.2.1:5").ip()));
+            bar(door, Outcast::Endpoint(at("192.0.2.1:5")));
+            bar(door, Kind::everybody_at(at("192.0.2.1:5").ip()));
+            bar(door, Outcast::Id("eve", at("192.0.2.1:5").ip()));
         };
         bar_all(&mut door);
-        door.bar(Outcast::Endpoint(at("192.0.2.9:5")));
+        bar(&mut door, Outcast::Endpoint(at("192.0.2.9:5")));
         door.let_in(at("192.0.2.1:7").ip());
         assert!(!door.keeps_out(at("192.0.2.1:5"), Some(&"eve")));
         assert!(door.keeps_out(at("192.0.2.9:5"), None), "another one");
@@ -260,9 +272,9 @@ mod tests {
     #[test]
     fn who_is_kicked_often_lets_nobody_else_in() {
         let mut door = door();
-        door.bar(Outcast::Endpoint(at("192.0.2.1:5")));
+        bar(&mut door, Outcast::Endpoint(at("192.0.2.1:5")));
         for port in 0..1000 {
-            door.bar(Outcast::Endpoint(SocketAddr::new(at("203.0.113.1:1").ip(), port)));
+            bar(&mut door, Outcast::Endpoint(SocketAddr::new(at("203.0.113.1:1").ip(), port)));
         }
         assert!(door.keeps_out(at("192.0.2.1:5"), None));
         assert!(door.keeps_out(at("203.0.113.1:999"), None), "the latest");

@@ -4,5 +4,6 @@
 pub mod code;
 pub mod data;
 pub mod door;
+pub mod extras;
 pub mod guesses;
 pub mod names;

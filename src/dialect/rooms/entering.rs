@@ -37,11 +37,19 @@ impl Rooms {
         if matches!(self.parted.just_now(turn.instant(), turn.from), Some((_, How::Closed))) {
             return Ok(());
         }
-        let opening = Opening { name, game: turn.game(&options), options };
-        if !can_be(&opening) {
-            return Err(Reason::BadRequest);
+        let game = turn.game(&options);
+        let opening = opening(name, game, options).ok_or(Reason::BadRequest)?;
+        // Who has not shown a key takes none of what others may have.
+        let needs_key = opening.data.size() > limits::ROOM_OWN_DATA;
+        if needs_key && !self.table.extras.has_space(turn.from.ip(), opening.data.size()) {
+            return Err(Reason::Limit);
         }
-        if let Err(reason) = self.make_place(turn, None, false) {
+        let made = match needs_key {
+            true if self.stopping => Err(Reason::Busy),
+            true => Err(Reason::Limit),
+            false => self.make_place(turn, None, false),
+        };
+        if let Err(reason) = made {
             let lan = opening.options.lan.clone().into();
             return self.offer(
                 turn,
@@ -342,10 +350,11 @@ impl Rooms {
     }
 }
 
-/// Whether there can be a room like that.
-fn can_be(opening: &Opening) -> bool {
-    let Opening { name, options, .. } = opening;
+/// A room as somebody wants it, if there can be one like that.
+fn opening(name: String, game: Box<str>, mut options: Options) -> Option<Opening> {
     let mut data = Data::default();
     let is_small = !options.is_mesh || options.max.is_none_or(|max| max <= limits::MESH_PLAYERS);
-    is_small && set_all(&mut data, options) && list::fits(name, &data)
+    let can_be = is_small && set_all(&mut data, &options) && list::fits(&name, &data);
+    options.data = Vec::new();
+    can_be.then_some(Opening { name, game, options, data })
 }

@@ -93,12 +93,11 @@ impl Rooms {
         }
         let known = peer.map(|peer| (peer.endpoint, peer.proved));
         self.answer(turn, Answer::KickedId(id));
-        if let (Some((at, is_proven)), Some(room)) = (known, self.table.room_mut(room)) {
+        if let Some((at, is_proven)) = known {
             // Who has not shown a key may have been somebody else, and who is at the host's own address
             // shares it with the host.
             let with_neighbours = is_proven && network(at.ip()) != network(turn.from.ip());
-            room.door.bar(Outcast::Player { id, at, with_neighbours });
-            let room = room.id;
+            self.table.bar(room, Outcast::Player { id, at, with_neighbours });
             self.kick(turn, room, id);
         }
         Ok(())
@@ -126,15 +125,13 @@ impl Rooms {
     pub(super) fn kick_ip(&mut self, turn: &mut Turn<'_, '_>, ip: IpAddr) -> Result<(), Reason> {
         let id = self.own_room(turn)?;
         self.answer(turn, Answer::KickedIp(ip));
-        let Some(room) = self.table.room_mut(id) else { return Ok(()) };
-        room.door.bar(Outcast::everybody_at(ip));
-        let clients = room.clients.clone();
-        for client in clients {
+        self.table.bar(id, Outcast::everybody_at(ip));
+        for client in self.table.room(id).map_or(Vec::new(), |room| room.clients.clone()) {
             let Some(at) = self.table.peer(client).map(|peer| peer.endpoint) else { continue };
             let is_relayed = self.is_relayed_at(turn.cx, client, ip);
-            if is_relayed && let Some(room) = self.table.room_mut(id) {
+            if is_relayed {
                 // The address is that of others as well.
-                room.door.bar(Outcast::Endpoint(at));
+                self.table.bar(id, Outcast::Endpoint(at));
             }
             if is_relayed || self.is_at(id, at, ip) {
                 self.kick(turn, id, client);

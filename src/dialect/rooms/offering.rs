@@ -29,6 +29,10 @@ impl Rooms {
                 return Err(Reason::Kicked);
             }
         }
+        let data = place.opens.as_ref().map_or(0, |opening| opening.data.size());
+        if !self.table.extras.has_space(turn.from.ip(), data) {
+            return Err(Reason::Limit);
+        }
         self.make_place(turn, place.opens.is_none().then_some(room), true)?;
         if let Some(other) = self.table.peer_at(turn.from).map(|other| other.id) {
             self.end(turn.cx, other, Why::Left);

@@ -32,27 +32,42 @@ pub(super) struct Place {
     pub(super) lan: Box<[SocketAddr]>,
 }
 
+impl Offer {
+    /// Bytes of own data beyond what every room may have.
+    fn extra(&self) -> usize {
+        let data = self.place.opens.as_ref().map_or(0, |opening| opening.data.size());
+        data.saturating_sub(limits::ROOM_OWN_DATA)
+    }
+}
+
 /// One for each endpoint, the oldest first.
 #[derive(Debug)]
-pub(super) struct Offers(Timers<SocketAddr, Offer>);
+pub(super) struct Offers {
+    all: Timers<SocketAddr, Offer>,
+    /// Bytes of own data beyond what every room may have.
+    extras: usize,
+}
 
 impl Default for Offers {
     fn default() -> Self {
-        Self(Timers::new(limits::OFFER))
+        Self { all: Timers::new(limits::OFFER), extras: 0 }
     }
 }
 
 impl Offers {
     pub(super) fn make(&mut self, now: Instant, endpoint: SocketAddr, offer: Offer) {
-        if self.0.len() >= limits::OFFERS && !self.0.is_armed(&endpoint) {
-            self.0.take();
+        self.forget(endpoint);
+        self.extras += offer.extra();
+        while self.all.len() >= limits::OFFERS || self.extras > limits::OFFERED_EXTRAS {
+            let Some((_, oldest)) = self.all.take() else { break };
+            self.extras -= oldest.extra();
         }
-        self.0.arm_with(now, endpoint, offer);
+        self.all.arm_with(now, endpoint, offer);
     }
 
     /// What an endpoint was offered, if it is a place in this room, or one to host (`None`).
     pub(super) fn to(&self, endpoint: SocketAddr, room: Option<Id>) -> Option<&Offer> {
-        self.0.get(&endpoint).filter(|offer| match room {
+        self.all.get(&endpoint).filter(|offer| match room {
             Some(room) => offer.place.opens.is_none() && offer.room == room,
             None => offer.place.opens.is_some(),
         })
@@ -60,25 +75,29 @@ impl Offers {
 
     /// What was offered to the one who shows that ID and key from where it was told them.
     pub(super) fn shown(&self, endpoint: SocketAddr, id: Id, key: Key) -> Option<&Offer> {
-        self.0.get(&endpoint).filter(|offer| offer.id == id && offer.key.is(key))
+        self.all.get(&endpoint).filter(|offer| offer.id == id && offer.key.is(key))
     }
 
     /// Forgets what an endpoint was offered.
     pub(super) fn forget(&mut self, endpoint: SocketAddr) {
-        self.0.cancel(&endpoint);
+        if let Some(offer) = self.all.remove(&endpoint) {
+            self.extras -= offer.extra();
+        }
     }
 
     pub(super) fn next_wakeup(&self) -> Option<Instant> {
-        self.0.next()
+        self.all.next()
     }
 
     pub(super) fn on_wakeup(&mut self, now: Instant) {
-        while self.0.take_due(now).is_some() {}
+        while let Some((_, offer)) = self.all.take_due(now) {
+            self.extras -= offer.extra();
+        }
     }
 
     /// Whether nothing is offered.
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.all.is_empty() && self.extras == 0
     }
 }

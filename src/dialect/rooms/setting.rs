@@ -64,6 +64,9 @@ impl Rooms {
             return Err(Reason::BadRequest);
         }
         let has_code = room.code.is_some();
+        if !self.table.set_data(id, data) {
+            return Err(Reason::Limit);
+        }
         if let Some(room) = self.table.room_mut(id) {
             room.change(options);
         }
@@ -83,9 +86,7 @@ impl Rooms {
     /// `li:id`: one who was kicked may come in again, and who else has his address.
     pub(super) fn let_in_id(&mut self, turn: &mut Turn<'_, '_>, who: Id) -> Result<(), Reason> {
         let id = self.own_room_signed(turn)?;
-        if let Some(room) = self.table.room_mut(id) {
-            room.door.let_in_id(&who);
-        }
+        self.table.let_in(id, |door| door.let_in_id(&who));
         self.answer(turn, Answer::LetInId(who));
         Ok(())
     }
@@ -93,9 +94,7 @@ impl Rooms {
     /// `li:ip`: all of an address may.
     pub(super) fn let_in_ip(&mut self, turn: &mut Turn<'_, '_>, ip: IpAddr) -> Result<(), Reason> {
         let id = self.own_room_signed(turn)?;
-        if let Some(room) = self.table.room_mut(id) {
-            room.door.let_in(ip);
-        }
+        self.table.let_in(id, |door| door.let_in(ip));
         self.answer(turn, Answer::LetInIp(ip));
         Ok(())
     }

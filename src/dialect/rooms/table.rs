@@ -13,6 +13,9 @@ use crate::holders::Holders;
 use crate::introductions::plan::Wish;
 use crate::limits;
 use crate::lobby::code::Code;
+use crate::lobby::data::Data;
+use crate::lobby::door::Door;
+use crate::lobby::extras::Extras;
 use crate::timers::Timers;
 use crate::unproven::Unproven;
 
@@ -68,14 +71,16 @@ pub(super) struct Peer {
 /// All rooms and peers.
 #[derive(Debug)]
 pub(super) struct Table {
-    peers: Map<Id, Peer>,
-    rooms: Map<Id, Room>,
+    /// What is large is not in the tables themselves, half of which may be empty.
+    peers: Map<Id, Box<Peer>>,
+    rooms: Map<Id, Box<Room>>,
     at: Map<SocketAddr, Id>,
     /// The rooms of each game that lists have.
     listed: Map<Box<str>, Listed>,
     /// Private rooms by their codes.
     codes: Map<Code, Id>,
     rooms_made: u64,
+    pub(super) extras: Extras,
     pub(super) by_customer: Possessions<Id>,
     /// How many peers each network has; hosts of somebody give way to nobody.
     pub(super) shares: Holders<Id>,
@@ -100,6 +105,7 @@ impl Table {
             listed: Map::default(),
             codes: Map::default(),
             rooms_made: 0,
+            extras: Extras::default(),
             by_customer: Possessions::default(),
             shares: Holders::default(),
             silent: Timers::new(silence),
@@ -111,23 +117,23 @@ impl Table {
     }
 
     pub(super) fn peer(&self, id: Id) -> Option<&Peer> {
-        self.peers.get(&id)
+        self.peers.get(&id).map(|peer| &**peer)
     }
 
     pub(super) fn peer_mut(&mut self, id: Id) -> Option<&mut Peer> {
-        self.peers.get_mut(&id)
+        self.peers.get_mut(&id).map(|peer| &mut **peer)
     }
 
     pub(super) fn peer_at(&self, endpoint: SocketAddr) -> Option<&Peer> {
-        self.peers.get(self.at.get(&endpoint)?)
+        self.peer(*self.at.get(&endpoint)?)
     }
 
     pub(super) fn room(&self, id: Id) -> Option<&Room> {
-        self.rooms.get(&id)
+        self.rooms.get(&id).map(|room| &**room)
     }
 
     pub(super) fn room_mut(&mut self, id: Id) -> Option<&mut Room> {
-        self.rooms.get_mut(&id)
+        self.rooms.get_mut(&id).map(|room| &mut **room)
     }
 
     /// How many peers there are.
@@ -142,7 +148,7 @@ impl Table {
 
     /// The peers of the customer that has this address.
     pub(super) fn neighbours(&self, addr: IpAddr) -> impl Iterator<Item = &Peer> {
-        self.by_customer.of(addr).iter().filter_map(|id| self.peers.get(id))
+        self.by_customer.of(addr).iter().filter_map(|id| self.peer(*id))
     }
 
     /// A new room with its host. With a code, which no other has, it is private.
@@ -158,9 +164,40 @@ impl Table {
         if let Some(code) = code {
             self.codes.insert(code, id);
         }
-        self.rooms.insert(id, Room::new(id, opening, code, host.id, self.rooms_made));
+        let mut room = Room::new(id, opening, code, &host, self.rooms_made);
+        // Whoever opens one with more has been told that there is space for it.
+        if !self.extras.set(&mut room.extra, room.data.size(), 0) {
+            room.data = Data::default();
+        }
+        self.rooms.insert(id, Box::new(room));
         self.insert(now, host);
         self.list(id);
+    }
+
+    /// A room has other own data. False: there is no space for as much, and it has what it had.
+    pub(super) fn set_data(&mut self, id: Id, data: Data) -> bool {
+        let Some(room) = self.rooms.get_mut(&id) else { return false };
+        let has_space = self.extras.set(&mut room.extra, data.size(), room.door.kicked());
+        if has_space {
+            room.data = data;
+        }
+        has_space
+    }
+
+    /// Keeps somebody out of a room.
+    pub(super) fn bar(&mut self, id: Id, outcast: Outcast) {
+        let Some(room) = self.rooms.get_mut(&id) else { return };
+        let may_be_forged = self.peers.get(&room.host).is_none_or(|host| !host.proved);
+        let Room { extra, door, data, .. } = &mut **room;
+        self.extras.bar((extra, data.size()), door, outcast, may_be_forged);
+    }
+
+    /// Lets some in again who were kept out.
+    pub(super) fn let_in(&mut self, id: Id, let_in: impl FnOnce(&mut Door<Id>)) {
+        let Some(room) = self.rooms.get_mut(&id) else { return };
+        let_in(&mut room.door);
+        // There is always space for less.
+        let _ = self.extras.set(&mut room.extra, room.data.size(), room.door.kicked());
     }
 
     /// A new client.
@@ -176,7 +213,7 @@ impl Table {
         self.at.insert(peer.endpoint, id);
         self.by_customer.add(peer.endpoint.ip(), id);
         self.shares.change(peer.endpoint.ip(), id, 0, 1);
-        self.peers.insert(id, Peer { since: now, ..peer });
+        self.peers.insert(id, Box::new(Peer { since: now, ..peer }));
         self.heard(now, id, via);
     }
 
@@ -209,6 +246,8 @@ impl Table {
         let Some(room) = self.rooms.get_mut(&id) else { return };
         let had_players = !room.clients.is_empty();
         change(&mut room.clients);
+        // Many rooms may have been large once.
+        room.clients.shrink_to(2 * room.clients.len());
         let has_players = !room.clients.is_empty();
         let Some(host) = self.peers.get(&room.host) else { return };
         match (had_players, has_players) {
@@ -219,10 +258,15 @@ impl Table {
     }
 
     /// Removes a room and everybody in it: the host first, then its clients.
-    pub(super) fn close(&mut self, unproven: &mut Unproven, room: Id) -> Option<(Room, Vec<Peer>)> {
+    pub(super) fn close(
+        &mut self,
+        unproven: &mut Unproven,
+        room: Id,
+    ) -> Option<(Box<Room>, Vec<Peer>)> {
         let mut ids = vec![self.rooms.get(&room)?.host];
         self.change_clients(room, |clients| ids.append(clients));
-        let room = self.rooms.remove(&room)?;
+        let mut room = self.rooms.remove(&room)?;
+        self.extras.remove(&mut room.extra);
         forget(&mut self.listed, &room);
         if let Some(code) = room.code {
             self.codes.remove(&code);
@@ -247,7 +291,7 @@ impl Table {
         if peer.proved {
             unproven.remove(peer.endpoint.ip());
         }
-        Some(peer)
+        Some(*peer)
     }
 
     /// A peer shows up at another endpoint, where nobody is.
@@ -365,6 +409,7 @@ impl Table {
             && self.at.is_empty()
             && self.listed.is_empty()
             && self.codes.is_empty()
+            && self.extras.is_empty()
             && self.by_customer.is_empty()
             && self.shares.is_empty()
             && self.silent.is_empty()

@@ -1,9 +1,7 @@
 //! Who in a room is told of whom.
 
-use super::{Context, Events, Link, Member, Room};
+use super::{Context, Events, Member, Room};
 use crate::dialect::ConnId;
-
-use rand::RngExt as _;
 
 impl Events {
     /// The endpoint of a peer has changed, or who it is to meet: that is news to all of those. Unless it is
@@ -64,14 +62,11 @@ impl Events {
     pub(super) fn link(random: &mut rand::rngs::StdRng, room: &mut Room) {
         let all: Vec<ConnId> = room.members.iter().map(|seat| seat.conn).collect();
         let firsts = if room.is_mesh { all.len() } else { 1 };
-        for (n, first) in all.iter().enumerate().take(firsts) {
-            for other in all.iter().skip(n + 1) {
-                room.links.entry((*first, *other)).or_insert_with(|| Link {
-                    nonce: random.random(),
-                    introduced: false,
-                    result: None,
-                });
-            }
-        }
+        let ways = all
+            .iter()
+            .enumerate()
+            .take(firsts)
+            .flat_map(|(n, first)| all.iter().skip(n + 1).map(|other| (*first, *other)));
+        room.links.add(ways, random);
     }
 }

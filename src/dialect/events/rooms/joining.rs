@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::own::Wanted;
+use super::own::{Wanted, mark_of_peer};
 use super::{Context, Events, Room, Seat, named_room, no_such_room, other_family, written};
 use crate::dialect::ConnId;
 use crate::dialect::events::data::{Data, Password};
@@ -91,7 +91,7 @@ impl Events {
         password: Option<&str>,
     ) -> Result<(), Fault> {
         let (at, own) = match (self.conns.get(id), self.peer(id)) {
-            (Some(conn), Some(peer)) => (conn.addr, Arc::clone(&peer.id)),
+            (Some(conn), Some(peer)) => (conn.addr, mark_of_peer(&peer.id)),
             _ => return Err(no_such_room()),
         };
         let rooms = &mut self.rooms;
@@ -132,7 +132,7 @@ impl Events {
         let wish = data.optional("relay")?.unwrap_or_default();
         self.check_homeless(id)?;
         let (at, own) = match (self.conns.get(id), self.peer(id)) {
-            (Some(conn), Some(peer)) => (conn.addr, Arc::clone(&peer.id)),
+            (Some(conn), Some(peer)) => (conn.addr, mark_of_peer(&peer.id)),
             _ => return Ok(()),
         };
         let game = self.game_of(id);

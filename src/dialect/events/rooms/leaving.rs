@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
+use super::own::{Own, mark_of_peer};
 use super::{DISCONNECTED, Events, Outbox, Room, Seat, named_room, no_such_room, written};
 use crate::customers::network;
 use crate::dialect::ConnId;
@@ -60,11 +61,14 @@ impl Events {
             kicked.ok_or_else(|| Fault::new("no_such_peer", "there is no such other player"))?;
         let addr = |id| self.conns.get(id).map(|conn| conn.addr);
         if let (Some(at), Some(own), Some(peer)) = (addr(kicked), addr(id), self.peer(kicked)) {
-            let id = Arc::clone(&peer.id);
+            let id = mark_of_peer(&peer.id);
             // Who is at the host's own address shares it with the host.
             let with_neighbours = network(at.ip()) != network(own.ip());
-            if let Some(room) = self.rooms.get_mut(&game, number) {
-                room.door.bar(Outcast::Player { id, at, with_neighbours });
+            let outcast = Outcast::Player { id, at, with_neighbours };
+            let rooms = self.rooms.games.get_mut(&game);
+            if let Some(room) = rooms.and_then(|rooms| rooms.get_mut(&number)) {
+                let size = room.own.as_ref().map_or(0, Own::size);
+                self.rooms.extras.bar((&mut room.extra, size), &mut room.door, outcast, false);
             }
         }
         self.answer(id, event, &Nothing {}, out);
@@ -80,8 +84,9 @@ impl Events {
         out: &mut Outbox,
     ) -> Result<(), Fault> {
         let wanted: Cow<'_, str> = Data::of(event)?.needed("id")?;
-        let (_, _, room) = self.own_room(id, "let somebody in")?;
-        room.door.let_in_id(&clean(&wanted).into());
+        let (game, number, room) = self.own_room(id, "let somebody in")?;
+        room.door.let_in_id(&mark_of_peer(&clean(&wanted)));
+        self.rooms.count_extra(&game, number);
         self.answer(id, event, &Nothing {}, out);
         Ok(())
     }
@@ -96,7 +101,9 @@ impl Events {
             return self.dissolve(&game, number, reason, out);
         }
         room.members.retain(|seat| seat.conn != id);
-        room.links.retain(|(one, other), _| *one != id && *other != id);
+        // Many rooms may have been large once.
+        room.members.shrink_to(2 * room.members.len());
+        room.links.remove(id);
         let others = room.others(id);
         self.rooms.note_change(&game, number);
         let Some(peer) = self.peer_mut(id) else { return };

@@ -1,6 +1,5 @@
 //! How a room comes to be, and what its host changes of it.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use log::info;
@@ -10,7 +9,7 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::own::Own;
-use super::{Context, Events, Room, Seat, written};
+use super::{Context, Events, Links, Room, Seat, no_such_room, written};
 use crate::dialect::ConnId;
 use crate::dialect::events::data::{Data, Label, Password, Whole};
 use crate::dialect::events::event::{Event, Fault, Nothing};
@@ -18,6 +17,7 @@ use crate::introductions::plan::Wish;
 use crate::limits;
 use crate::lobby::code::Code;
 use crate::lobby::door::Door;
+use crate::lobby::extras::Extra;
 
 /// What a host may say of its room, at any time.
 struct Settings<'a> {
@@ -70,6 +70,10 @@ struct Updated<'a> {
     room: String,
 }
 
+fn too_much_data() -> Fault {
+    Fault::new("too_many", "your address or the server has too much data of rooms already")
+}
+
 impl Events {
     pub(in crate::dialect::events) fn create_room(
         &mut self,
@@ -89,6 +93,10 @@ impl Events {
         if self.rooms.made.of(made_by) >= self.config.limits.hosts_per_address {
             return Err(Fault::new("too_many", "your address has too many rooms already"));
         }
+        let size = settings.own.as_ref().map_or(0, Own::size);
+        if !self.rooms.extras.has_space(made_by, size) {
+            return Err(too_much_data());
+        }
         let room = self.random.random();
         let game = self.game_of(id);
         let code = is_private.then(|| self.new_code(&game));
@@ -100,16 +108,18 @@ impl Events {
             name: Arc::clone(&name),
             door: Door::new(limits::ROOM_PLAYERS),
             own: None,
+            extra: Extra::of(made_by),
             code,
             age: self.rooms.count,
             is_handed_on,
             is_mesh,
             made_by,
             members: vec![Seat { conn: id, wish: Wish::default() }],
-            links: BTreeMap::new(),
+            links: Links::default(),
         };
         settings.apply(&mut made);
-        self.rooms.insert(game, room, made);
+        self.rooms.insert(Arc::clone(&game), room, made);
+        self.rooms.count_extra(&game, room);
         if self.lines.says(cx.now, addr.ip()) {
             info!("{host:?} ({addr}) made the room {} {name:?}", written(room));
         }
@@ -141,7 +151,13 @@ impl Events {
         let data = Data::of(event)?;
         let settings = Settings::read(&data)?;
         let name = data.optional("name")?.map(|Label(name)| name);
-        let (game, number, room) = self.own_room(id, "change a room")?;
+        let (game, number, _) = self.own_room(id, "change a room")?;
+        let rooms = self.rooms.games.get_mut(&game);
+        let room = rooms.and_then(|rooms| rooms.get_mut(&number)).ok_or_else(no_such_room)?;
+        let size = settings.own.as_ref().or(room.own.as_ref()).map_or(0, Own::size);
+        if !self.rooms.extras.set(&mut room.extra, size, room.door.kicked()) {
+            return Err(too_much_data());
+        }
         let told = Updated {
             data: settings.own.as_ref().map(|own| &*own.text),
             locked: settings.locked,

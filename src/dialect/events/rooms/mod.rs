@@ -13,16 +13,19 @@ use crate::dialect::{ConnId, hex};
 use crate::introductions::plan::Wish;
 use crate::lobby::code::Code;
 use crate::lobby::door::Door;
+use crate::lobby::extras::{Extra, Extras};
 use crate::lobby::guesses::Guesses;
 
 mod introducing;
 mod joining;
 mod leaving;
+mod links;
 mod listing;
 mod making;
 pub(super) mod own;
 mod watching;
 
+use links::{Link, Links};
 use own::Own;
 use watching::Watching;
 
@@ -34,13 +37,15 @@ pub(super) const DISCONNECTED: &str = "disconnected";
 pub(super) struct Rooms {
     /// Those of each game, by ID. These are random, so their order means nothing, but it holds: a
     /// list that goes on behind an ID leaves nothing out, even if that room is gone by then.
-    games: HashMap<Arc<str>, BTreeMap<u64, Room>>,
+    /// Of a game with a single room there is space for eleven numbers, but not for as many rooms.
+    games: HashMap<Arc<str>, BTreeMap<u64, Box<Room>>>,
     /// Private ones, by what others type.
     codes: HashMap<(Arc<str>, Code), u64>,
     /// How many each customer has.
     made: Counts,
     /// How many have ever been made.
     count: u64,
+    extras: Extras,
     guesses: Guesses,
     pub(super) watching: Watching,
 }
@@ -48,8 +53,10 @@ pub(super) struct Rooms {
 #[derive(Debug)]
 struct Room {
     name: Arc<str>,
-    door: Door<Arc<str>>,
+    /// Who was kicked is known by what [`own::mark_of_peer`] makes of his ID.
+    door: Door<u64>,
     own: Option<Own>,
+    extra: Extra,
     /// If it is private, what it is joined by.
     code: Option<Code>,
     /// The how many-th it is.
@@ -63,7 +70,7 @@ struct Room {
     /// The first is the host, the others in the order in which they came.
     members: Vec<Seat>,
     /// The pairs that are to meet, who came first before who came later.
-    links: BTreeMap<(ConnId, ConnId), Link>,
+    links: Links,
 }
 
 /// Somebody in a room.
@@ -72,17 +79,6 @@ struct Seat {
     conn: ConnId,
     /// What it wants of the relay.
     wish: Wish,
-}
-
-/// What is known of two who are to meet.
-#[derive(Clone, Copy, Debug)]
-struct Link {
-    /// By which the two know each other's datagrams.
-    nonce: u128,
-    /// Whether they were told of each other.
-    introduced: bool,
-    /// How their punch ended, as told last.
-    result: Option<bool>,
 }
 
 /// Somebody who is to meet one who came before it, mostly the host.
@@ -101,11 +97,11 @@ pub(super) struct Member {
 
 impl Rooms {
     fn get(&self, game: &str, room: u64) -> Option<&Room> {
-        self.games.get(game)?.get(&room)
+        self.games.get(game)?.get(&room).map(|room| &**room)
     }
 
     fn get_mut(&mut self, game: &str, room: u64) -> Option<&mut Room> {
-        self.games.get_mut(game)?.get_mut(&room)
+        self.games.get_mut(game)?.get_mut(&room).map(|room| &mut **room)
     }
 
     fn insert(&mut self, game: Arc<str>, id: u64, room: Room) {
@@ -113,14 +109,15 @@ impl Rooms {
         if let Some(code) = room.code {
             self.codes.insert((Arc::clone(&game), code), id);
         }
-        self.games.entry(Arc::clone(&game)).or_default().insert(id, room);
+        self.games.entry(Arc::clone(&game)).or_default().insert(id, Box::new(room));
         self.note_change(&game, id);
     }
 
     fn remove(&mut self, game: &Arc<str>, id: u64) -> Option<Room> {
         self.note_change(game, id);
         let rooms = self.games.get_mut(game)?;
-        let room = rooms.remove(&id)?;
+        let mut room = *rooms.remove(&id)?;
+        self.extras.remove(&mut room.extra);
         if rooms.is_empty() {
             self.games.remove(game);
         }
@@ -129,6 +126,14 @@ impl Rooms {
         }
         self.made.remove(room.made_by);
         Some(room)
+    }
+
+    /// Counts what a room has of what not every room may have, where there is space for it.
+    fn count_extra(&mut self, game: &str, id: u64) {
+        let room = self.games.get_mut(game).and_then(|rooms| rooms.get_mut(&id));
+        let Some(room) = room else { return };
+        let size = room.own.as_ref().map_or(0, Own::size);
+        let _ = self.extras.set(&mut room.extra, size, room.door.kicked());
     }
 
     /// Something has changed that lists tell of a room. Those who watch never hear of private ones.
@@ -144,14 +149,17 @@ impl Rooms {
         let Some(room) = self.get_mut(game, id) else { return };
         let now = |conn: ConnId| if conn == old { new } else { conn };
         room.members.iter_mut().for_each(|seat| seat.conn = now(seat.conn));
-        let links = std::mem::take(&mut room.links);
-        room.links = links.into_iter().map(|((a, b), link)| ((now(a), now(b)), link)).collect();
+        room.links.replace(now);
     }
 
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         let is_watched = !self.watching.is_empty();
-        self.games.is_empty() && self.made.is_empty() && self.codes.is_empty() && !is_watched
+        self.games.is_empty()
+            && self.made.is_empty()
+            && self.extras.is_empty()
+            && self.codes.is_empty()
+            && !is_watched
     }
 }
 
@@ -235,17 +243,18 @@ impl Room {
     }
 
     fn link_mut(&mut self, one: ConnId, other: ConnId) -> Option<&mut Link> {
-        let way = if self.links.contains_key(&(one, other)) { (one, other) } else { (other, one) };
-        self.links.get_mut(&way)
+        let way = if self.links.get((one, other)).is_some() { (one, other) } else { (other, one) };
+        self.links.get_mut(way)
     }
 
     /// Who came first of two that are to meet, and the other; none if they are not to.
     fn pair(&self, one: ConnId, other: ConnId) -> Option<(ConnId, Member)> {
         let ((first, conn), link) = [(one, other), (other, one)]
             .into_iter()
-            .find_map(|way| Some((way, *self.links.get(&way)?)))?;
+            .find_map(|way| Some((way, *self.links.get(way)?)))?;
         let seat = self.members.iter().find(|seat| seat.conn == conn)?;
-        let Link { nonce, introduced, result } = link;
+        let Link { introduced, result, .. } = link;
+        let nonce = link.nonce();
         Some((first, Member { conn, nonce, wish: seat.wish, introduced, result }))
     }
 }

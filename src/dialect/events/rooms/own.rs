@@ -34,6 +34,13 @@ impl Member<'_> for Own {
     }
 }
 
+impl Own {
+    /// Bytes that it takes.
+    pub(super) fn size(&self) -> usize {
+        self.text.get().len() + size_of_val(&*self.marks)
+    }
+}
+
 /// What somebody looks for: rooms whose own data have all these members.
 #[derive(Clone, Debug, Default)]
 pub(in crate::dialect::events) struct Wanted(SmallVec<[u64; limits::FILTERS]>);
@@ -67,6 +74,13 @@ impl Member<'_> for Wanted {
 
 fn members(value: &RawValue) -> Option<Fields<'_>> {
     serde_json::from_str(value.get()).ok().map(|Object(members)| members)
+}
+
+/// By what a peer is known that was kicked.
+pub(super) fn mark_of_peer(id: &str) -> u64 {
+    let mut hash = DefaultHasher::new();
+    id.hash(&mut hash);
+    hash.finish()
 }
 
 /// A number for a member and its value, however they are written: in JSON 4 and 4.0 are the same, and

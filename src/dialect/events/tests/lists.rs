@@ -214,3 +214,39 @@ fn many_changes_come_in_parts() {
     }
     assert_eq!(found.len(), 150);
 }
+
+#[test]
+fn what_an_address_says_of_its_rooms_is_bounded_and_others_have_theirs() {
+    let much = || json!({"x": "x".repeat(limits::OWN_DATA - 8)});
+    let limits = Limits { hosts_per_address: 1000, ..Limits::default() };
+    let mut world = World::with(Config { limits, ..Config::default() });
+    let mut hosts = Vec::new();
+    let refused = loop {
+        let (host, _) = world.login(&format!("host {}", hosts.len()));
+        let made = world.ask(host, "create_room", json!({"name": "a", "data": much()}));
+        if let Err(code) = made {
+            assert_eq!(code, "too_many");
+            break host;
+        }
+        hosts.push(host);
+    };
+    let each = limits::OWN_DATA + 8 - limits::ROOM_OWN_DATA;
+    assert_eq!(hosts.len(), limits::ROOM_EXTRAS_PER_ADDRESS / each);
+    // What every room may have is always possible, and what is refused changes nothing.
+    let little = json!({"name": "b", "data": {"map": "castle"}});
+    world.ask(refused, "create_room", little).unwrap();
+    let changes = json!({"data": much(), "locked": true});
+    assert_eq!(world.ask(refused, "update_room", changes.clone()), Err("too_many".into()));
+    let (other, _) = world.login_from([203, 0, 113, 9].into(), "other");
+    let found = world.ask(other, "list_rooms", json!({"filter": {"map": "castle"}})).unwrap();
+    assert_eq!(
+        (found["rooms"][0]["name"].as_str(), found["rooms"][0].get("locked")),
+        (Some("b"), None)
+    );
+    world.ask(other, "create_room", json!({"name": "c", "data": much()})).unwrap();
+    // What one room gives up another may have.
+    world.ask(hosts[0], "update_room", json!({"data": {}})).unwrap();
+    world.ask(refused, "update_room", changes).unwrap();
+    hosts.into_iter().chain([refused, other]).for_each(|host| world.gone(host));
+    assert!(world.events.is_empty());
+}

@@ -42,7 +42,7 @@ impl Table {
             let is_far = far.peek().map(|room| room.0) > near.peek().map(|room| room.0);
             if is_far { far.next() } else { near.next() }
         });
-        Some(ids.filter_map(|(_, id)| self.rooms.get(id)))
+        Some(ids.filter_map(|(_, id)| self.room(*id)))
     }
 
     /// Puts a room where lists find it, if they are to have it, and nowhere else.

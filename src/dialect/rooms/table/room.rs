@@ -1,5 +1,6 @@
 //! A room, and what its host has said of it.
 
+use super::Peer;
 use crate::clock::Instant;
 use crate::dialect::rooms::field::Id;
 use crate::dialect::rooms::options::Options;
@@ -7,6 +8,7 @@ use crate::limits;
 use crate::lobby::code::Code;
 use crate::lobby::data::Data;
 use crate::lobby::door::Door;
+use crate::lobby::extras::Extra;
 
 /// Who was kicked.
 pub(in crate::dialect::rooms) type Outcast = crate::lobby::door::Outcast<Id>;
@@ -24,7 +26,9 @@ pub(super) const SHOWN: u64 = 1 << 63;
 pub(in crate::dialect::rooms) struct Opening {
     pub(in crate::dialect::rooms) name: String,
     pub(in crate::dialect::rooms) game: Box<str>,
+    /// Without the own data.
     pub(in crate::dialect::rooms) options: Options,
+    pub(in crate::dialect::rooms) data: Data,
 }
 
 /// A room.
@@ -39,6 +43,7 @@ pub(in crate::dialect::rooms) struct Room {
     pub(in crate::dialect::rooms) clients: Vec<Id>,
     pub(in crate::dialect::rooms) door: Door<Id>,
     pub(in crate::dialect::rooms) data: Data,
+    pub(super) extra: Extra,
     /// No list has it; who knows this, or its ID, finds it.
     pub(in crate::dialect::rooms) code: Option<Code>,
     /// Somebody else becomes host when the host leaves.
@@ -54,17 +59,24 @@ pub(in crate::dialect::rooms) struct Room {
 }
 
 impl Room {
-    pub(super) fn new(id: Id, opening: Opening, code: Option<Code>, host: Id, number: u64) -> Self {
-        let Opening { name, game, options } = opening;
+    pub(super) fn new(
+        id: Id,
+        opening: Opening,
+        code: Option<Code>,
+        host: &Peer,
+        number: u64,
+    ) -> Self {
+        let Opening { name, game, options, data } = opening;
         let size = if options.is_mesh { limits::MESH_PLAYERS } else { SHARED_SIZE };
         let mut room = Self {
             id,
             name,
             game,
-            host,
+            host: host.id,
             clients: Vec::new(),
             door: Door::new(size),
-            data: Data::default(),
+            data,
+            extra: Extra::of(host.endpoint.ip()),
             code,
             migrates: options.migrates,
             is_mesh: options.is_mesh,
@@ -76,7 +88,7 @@ impl Room {
         room
     }
 
-    /// Does what its host says. What cannot be is left as it is; see [`Room::can_be`].
+    /// Does what its host says, but for the own data. What cannot be is left as it is.
     pub(in crate::dialect::rooms) fn change(&mut self, options: &Options) {
         if let Some(most) = options.max {
             self.door.set_size(most);
@@ -87,7 +99,6 @@ impl Room {
         if let Some(is_locked) = options.is_locked {
             self.door.is_locked = is_locked;
         }
-        set_all(&mut self.data, options);
     }
 
     /// How many are in it.

@@ -1,5 +1,8 @@
 //! What is bounded, and who gets the place when there is no other.
 
+use std::net::SocketAddr;
+use std::time::Duration;
+
 use super::{Place, Sent, World, peer};
 use crate::admission::Admission;
 use crate::dialect::rooms::Config;
@@ -200,4 +203,69 @@ fn the_name_of_a_game_will_do_where_there_are_no_keys() {
     let mut world = World::with(Config { admission, ..Config::default() });
     assert_eq!(world.answer(peer(1), "k:Tetris:status"), "er:status:badkey");
     assert_eq!(world.answer(peer(1), "k:Pong:status"), "OK");
+}
+
+/// Five pairs, which are more than every room may have.
+fn much(request: &str) -> String {
+    let pairs: String = (0..5).map(|n| format!(":d.{n}={}", "x".repeat(60))).collect();
+    format!("{request}{pairs}")
+}
+
+#[test]
+fn a_room_with_much_data_begins_with_the_key() {
+    let mut world = World::new();
+    let host = world.enter(peer(1), &much("rh:a"));
+    assert_eq!(world.listed(), "rl:");
+    world.prove(&host);
+    assert_eq!(world.list(peer(9), "rl:more").len(), 1);
+    // One with little has its place at once.
+    world.enter(peer(2), "rh:b:d.map=castle");
+    assert_eq!(world.list(peer(9), "rl:more").len(), 2);
+}
+
+#[test]
+fn what_an_address_says_of_its_rooms_is_bounded_and_others_have_theirs() {
+    let one = |port| SocketAddr::new(peer(1).ip(), port);
+    let limits = Limits { hosts_per_address: 1000, ..Limits::default() };
+    let mut world = World::with(Config { limits, ..Config::default() });
+    let mut hosts: Vec<Place> = Vec::new();
+    let last = loop {
+        let host = world.host(one(1000 + hosts.len() as u16), "a");
+        world.pass(Duration::from_millis(100));
+        let answer = world.answer(host.at, &host.signed(&much("rs")));
+        if answer != format!("rs:{}", host.room) {
+            assert_eq!(answer, "er:rs:limit");
+            break host;
+        }
+        hosts.push(host);
+    };
+    let each = 5 * 63 - limits::ROOM_OWN_DATA;
+    assert_eq!(hosts.len(), limits::ROOM_EXTRAS_PER_ADDRESS / each);
+    // What it has stays, and what every room may have is always possible.
+    assert_eq!(world.answer(last.at, &last.signed("rs:d.map=castle")), format!("rs:{}", last.room));
+    assert_eq!(world.answer(last.at, &last.signed(&much("rs"))), "er:rs:limit");
+    assert!(world.list(peer(9), "rl:d.map=castle")[0].starts_with(&last.room));
+    assert_eq!(world.answer(one(999), &much("rh:b")), "er:rh:limit");
+    let other = world.host(peer(3), "b");
+    assert_eq!(world.answer(other.at, &other.signed(&much("rs"))), format!("rs:{}", other.room));
+    // What one room gives up another may have.
+    world.answer(hosts[0].at, &hosts[0].signed("cr"));
+    world.answer(hosts[1].at, &hosts[1].signed("cr"));
+    assert_eq!(world.answer(last.at, &last.signed(&much("rs"))), format!("rs:{}", last.room));
+}
+
+#[test]
+fn forged_rooms_take_nothing_of_what_others_may_say() {
+    let mut world = World::new();
+    // As many as there may be, and the first of them have gone.
+    let each = 5 * 63 - limits::ROOM_OWN_DATA;
+    let most = limits::OFFERED_EXTRAS / each;
+    for n in 0..most + 10 {
+        let [_, high, mid, low] = (n as u32).to_be_bytes();
+        world.send(SocketAddr::from(([10, high, mid, low], 40_000)), much("rh:forged").as_bytes());
+    }
+    assert!(world.rooms.table.extras.is_empty());
+    let host = world.enter(peer(8), &much("rh:true"));
+    world.prove(&host);
+    assert_eq!(world.list(peer(9), "rl:more").len(), 1);
 }
