@@ -722,8 +722,9 @@ pub const fn worst_case(limits: &Limits) -> u64 {
     const NOTICE: u64 = 128;
     /// Everything that is kept of a peer that waits for another.
     const WAITING: u64 = 512;
-    /// Everything that is kept of a natpunch client: its entries in six tables.
-    const CLIENT: u64 = 1024;
+    /// Everything that is kept of a natpunch client: its entries in six tables, and the lists of a game that it
+    /// is alone in (2,682 bytes were counted).
+    const CLIENT: u64 = 2688;
     /// Everything that is kept of one that was silent.
     const GONE: u64 = 384;
     /// Everything that is kept of a room of events, with what every room may have of own data and of those
@@ -736,8 +737,8 @@ pub const fn worst_case(limits: &Limits) -> u64 {
     const ROOM_PEER: u64 = 2048;
     /// Everything that is kept of two natpunch clients that were told of each other.
     const PAIR: u64 = 96;
-    /// What every host may say of its room, and whom it has kicked, beyond that.
-    const ROOM: u64 = 896;
+    /// What every host may say of its room, and whom it has kicked, beyond that, with notices and half offers.
+    const ROOM: u64 = 1536;
     /// Everything that is kept of an address and its ports.
     const NAT: u64 = 640;
     /// Everything that is kept of a host that knocks at the server, and of the twenty that did so before
