@@ -216,10 +216,10 @@ impl World {
         let socket = [MASTER, MASTER6, ALTERNATE].iter().position(|at| *at == to);
         if let Some(socket) = socket {
             if self.hard.contains(&from.ip()) && data.starts_with(b"\0\x01") {
-                self.given.hopeless.shows(from, to == ALTERNATE);
+                self.given.hopeless.shows(self.net.now, from, to == ALTERNATE);
             }
             if matches!(data.get(KIND_AT), Some(b'r' | &KNOCK)) {
-                self.given.hopeless.shows_port(self.net.now, from.ip());
+                self.given.hopeless.shows_port(self.net.now, from);
             }
             self.trace.note(self.net.now, "datagram", Who::Peer(from), data);
             let via = Via { socket: socket as u8, local: None };

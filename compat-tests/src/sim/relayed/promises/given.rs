@@ -119,7 +119,7 @@ impl Given {
             conn.written = now;
             self.hosts.entry(addr).or_default().push(id);
             self.host_changes(addr);
-            self.hopeless.is_told(addr);
+            self.hopeless.registers(addr);
         } else if let Some(rest) = bytes.strip_prefix(b"connect\n") {
             let text = std::str::from_utf8(rest).ok().and_then(|text| text.strip_suffix("\n\0"));
             conn.asks.extend(text.and_then(|text| text.parse::<IpAddr>().ok()));
