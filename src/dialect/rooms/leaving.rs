@@ -105,20 +105,13 @@ impl Rooms {
 
     /// Whether somebody may not enter a room.
     pub(super) fn is_barred(&self, id: Id, from: SocketAddr) -> bool {
-        let Some(room) = self.table.room(id) else { return false };
-        let known_as = self.known_as(id, from).map(Outcast::everybody_at);
-        room.door.keeps_out(from, None) || known_as.is_some_and(|them| room.door.bars(&them))
+        self.table.is_barred(&self.config.public_ips, id, from)
     }
 
     /// Whether who is at this endpoint is at that address, or the host of the room takes it for that.
     fn is_at(&self, room: Id, at: SocketAddr, ip: IpAddr) -> bool {
-        network(at.ip()) == network(ip) || self.known_as(room, at) == Some(ip)
-    }
-
-    /// The address by which the host of a room knows who is at this endpoint.
-    fn known_as(&self, room: Id, at: SocketAddr) -> Option<IpAddr> {
-        let host = self.table.peer(self.table.room(room)?.host)?;
-        Some(self.config.public_ips.told(at.ip(), host.endpoint.ip()))
+        let known_as = self.table.known_as(&self.config.public_ips, room, at);
+        network(at.ip()) == network(ip) || known_as == Some(ip)
     }
 
     /// `kc:ip`: all clients of an address have to go, and none may come.

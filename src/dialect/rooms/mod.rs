@@ -425,7 +425,7 @@ impl Dialect for Rooms {
         }
         self.parted.on_wakeup(cx.now.instant);
         self.offers.on_wakeup(cx.now.instant);
-        self.post.on_wakeup(cx, &mut self.table);
+        self.post.on_wakeup(cx, &mut self.table, &self.config.public_ips);
     }
 
     fn knows(&self, endpoint: SocketAddr) -> bool {
@@ -444,7 +444,7 @@ impl Dialect for Rooms {
 
     fn on_shutdown(&mut self, cx: &mut Context<'_>) {
         self.stopping = true;
-        self.post.flush(cx, &self.table);
+        self.post.flush(cx, &self.table, &self.config.public_ips);
     }
 }
 

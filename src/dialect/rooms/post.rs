@@ -11,6 +11,7 @@ use super::table::{Peer, Table};
 use crate::amplification::Credits;
 use crate::clock::Instant;
 use crate::dialect::{Context, Via};
+use crate::introductions::PublicIps;
 use crate::limits;
 use crate::timers::Timers;
 
@@ -53,6 +54,8 @@ type Key = (SocketAddr, Subject);
 struct Notice {
     /// Whom it is for; nobody else must get it. `None` if the addressee is in no room any more.
     addressee: Option<Id>,
+    /// The room that the addressee was kicked from, if that is what it says.
+    kicked_from: Option<Id>,
     to: To,
     text: Box<[u8]>,
     /// How often it is still to be sent.
@@ -90,7 +93,8 @@ impl Post {
     }
 
     /// Tells a peer which place it has, if that may be told yet, and its key. A bare request does not pay
-    /// for both, and without a key nobody can prove anything.
+    /// for both, and without a key nobody can prove anything. What it was told of the end of its place
+    /// before is not told again: it would take that for the end of this one.
     pub(super) fn send_place(
         &mut self,
         cx: &mut Context<'_>,
@@ -98,6 +102,7 @@ impl Post {
         place: Option<Answer<'_>>,
         own: Answer<'_>,
     ) {
+        self.notices.cancel(&(to.endpoint, Subject::Room));
         let answers = || place.into_iter().chain([own]);
         let lengths: SmallVec<[usize; 2]> = answers().map(|answer| self.length(answer)).collect();
         cx.shared.credits.lend_for_key(to.endpoint.ip(), &lengths);
@@ -146,16 +151,20 @@ impl Post {
         answer.write(&mut self.scratch);
         let text = self.scratch.as_slice().into();
         let (copies, tries) = (limits::NOTICE_COPIES, limits::NOTICE_TRIES);
-        if let Some(notice) = self.notices.get_mut(&key) {
+        let kicked_from = match answer {
+            Answer::Kicked(room) => Some(room),
+            _ => None,
+        };
+        let notice = |copies| Notice { addressee, kicked_from, to, text, copies, tries };
+        if let Some(before) = self.notices.get_mut(&key) {
             // Its timer runs. So who changes something all the time makes others get two
             // messages a second and no more.
-            *notice = Notice { addressee, to, text, copies, tries };
+            *before = notice(copies);
             return;
         }
         let copies = copies - u8::from(dispatch(cx, to, &self.scratch));
         if self.notices.len() < limits::ROOM_NOTICES {
-            let notice = Notice { addressee, to, text, copies, tries };
-            self.notices.arm_with(cx.now.instant, key, notice);
+            self.notices.arm_with(cx.now.instant, key, notice(copies));
         }
     }
 
@@ -180,9 +189,14 @@ impl Post {
     }
 
     /// Sends again what it is time for.
-    pub(super) fn on_wakeup(&mut self, cx: &mut Context<'_>, table: &mut Table) {
+    pub(super) fn on_wakeup(
+        &mut self,
+        cx: &mut Context<'_>,
+        table: &mut Table,
+        public_ips: &PublicIps,
+    ) {
         while let Some((key, mut notice)) = self.notices.take_due(cx.now.instant) {
-            if self.send_again(cx, &mut notice, table) {
+            if self.send_again(cx, &mut notice, (table, public_ips)) {
                 self.notices.arm_with(cx.now.instant, key, notice);
             } else if let Some(id) = notice.addressee.filter(|_| notice.copies == 0) {
                 table.doubt(cx.now.instant, id);
@@ -191,19 +205,31 @@ impl Post {
     }
 
     /// Sends for the last time all that would have been sent later.
-    pub(super) fn flush(&mut self, cx: &mut Context<'_>, table: &Table) {
+    pub(super) fn flush(&mut self, cx: &mut Context<'_>, table: &Table, public_ips: &PublicIps) {
         while let Some((_, mut notice)) = self.notices.take() {
-            self.send_again(cx, &mut notice, table);
+            self.send_again(cx, &mut notice, (table, public_ips));
         }
     }
 
     /// Whether it has to be sent once more after this.
-    fn send_again(&self, cx: &mut Context<'_>, notice: &mut Notice, table: &Table) -> bool {
+    fn send_again(
+        &self,
+        cx: &mut Context<'_>,
+        notice: &mut Notice,
+        (table, public_ips): (&Table, &PublicIps),
+    ) -> bool {
         if let Some(id) = notice.addressee {
             match table.peer_at(notice.to.endpoint) {
                 Some(peer) if peer.id == id => notice.to = peer.into(),
                 _ => return false,
             }
+        }
+        // Its host has let it in again: it may be on its way.
+        if let Some(room) = notice.kicked_from
+            && table.room(room).is_some()
+            && !table.is_barred(public_ips, room, notice.to.endpoint)
+        {
+            return false;
         }
         notice.tries -= 1;
         let is_sent = dispatch(cx, notice.to, &notice.text);

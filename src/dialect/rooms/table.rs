@@ -19,6 +19,7 @@ use crate::lobby::extras::Extras;
 use crate::timers::Timers;
 use crate::unproven::Unproven;
 
+mod barred;
 mod kept;
 mod listed;
 mod room;

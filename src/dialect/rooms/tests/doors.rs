@@ -164,6 +164,61 @@ fn who_is_kicked_does_not_come_back_by_another_port() {
     assert_eq!(world.ask(client.at, &join).len(), 2);
 }
 
+/// The copies of `kc` that are under way would throw it out of the room that it has come into since.
+#[test]
+fn who_is_let_in_again_is_not_told_once_more_that_it_was_kicked() {
+    for (kick, let_in) in [("kc:id:ID", "li:id:ID"), ("kc:ip:IP", "li:ip:IP")] {
+        let (mut world, host, client) = World::introduced();
+        let of =
+            |text: &str| host.signed(&text.replace("ID", &client.id).replace("IP", &client.ip()));
+        let told = world.send(host.at, of(kick).as_bytes()).to(client.at);
+        assert_eq!(told, [format!("kc:{}", host.room)]);
+        assert_eq!(world.pass(limits::NOTICE_GAP).to(client.at), told);
+        world.answer(host.at, &of(let_in));
+        assert_eq!(world.pass(limits::NOTICE_GAP).to(client.at), [""; 0], "{let_in}");
+    }
+}
+
+#[test]
+fn who_has_a_place_again_is_not_told_once_more_of_the_end_of_the_one_before() {
+    let entries: [(&str, fn(&mut World, &Place) -> String); 3] = [
+        ("jr", |_, room| format!("jr:{}", room.room)),
+        ("rh", |_, _| "rh:own".into()),
+        ("qj", |_, _| "qj".into()),
+    ];
+    for end in ["kc:id:ID", "cr"] {
+        for (verb, request) in entries {
+            let (mut world, host, client) = World::introduced();
+            let other = world.host(peer(3), "b");
+            let end = host.signed(&end.replace("ID", &client.id));
+            assert_eq!(world.send(host.at, end.as_bytes()).to(client.at).len(), 1);
+            let request = request(&mut world, &other);
+            world.enter(client.at, &request);
+            let late = world.pass_secs(5).to(client.at);
+            assert_eq!(late, [""; 0], "{end}, {verb}");
+        }
+    }
+    // Who comes back from another endpoint, with the key of a place that it has elsewhere.
+    let (mut world, host, client) = World::introduced();
+    let second = world.host(peer(3), "b");
+    let place = world.join(peer(4), &second);
+    world.answer(host.at, &format!("kc:id:{}", client.id));
+    assert_eq!(world.ask(client.at, &place.rc()).len(), 2);
+    let late = world.pass_secs(5).to(client.at);
+    assert!(!late.contains(&format!("kc:{}", host.room)), "{late:?}");
+}
+
+#[test]
+fn who_is_offered_a_place_is_not_told_once_more_of_the_end_of_the_one_before() {
+    let (mut world, first, client) = World::introduced();
+    let host = world.host(peer(3), "a:max=2");
+    world.join_unproved(peer(4), &host);
+    world.answer(first.at, &format!("kc:id:{}", client.id));
+    world.join_unproved(client.at, &host);
+    assert_eq!(world.answer(client.at, "ka"), "er:ka:kicked", "the place is offered");
+    assert_eq!(world.pass_secs(5).to(client.at), [""; 0]);
+}
+
 #[test]
 fn an_address_that_was_kicked_is_let_in_again() {
     let mut world = World::new();
