@@ -1,0 +1,41 @@
+//! Rooms, as the master server lists them.
+
+use compat_tests::rooms::Player;
+use punchd::dialect::rooms::field;
+use punchd::dialect::rooms::message::Wanted;
+use punchd::dialect::rooms::options::Options;
+use punchd::lobby::code::Code;
+
+use super::refusals::explain;
+use crate::common::{printable, say};
+
+pub(super) fn list(player: &mut Player, options: &Options) -> Result<(), String> {
+    let rooms = player.list_with(options).map_err(explain)?;
+    if rooms.is_empty() {
+        say("no rooms");
+    }
+    for room in rooms {
+        let mut line = format!("{}  {:>2}  {}", room.room, room.players, printable(&room.name));
+        if room.status != "open" {
+            line += &format!("  {}", printable(&room.status));
+        }
+        for (key, value) in &room.data {
+            line += &format!("  {}", printable(&format!("{key}={value}")));
+        }
+        say(line);
+    }
+    Ok(())
+}
+
+/// The room that a user means: by ID, the newest one of that name, or by its code.
+pub(super) fn find(player: &mut Player, room: &str, game: &str) -> Result<Wanted, String> {
+    if let Some(id) = field::id(room.as_bytes()) {
+        return Ok(Wanted::Id(id));
+    }
+    let options = Options { game: game.into(), ..Options::default() };
+    let rooms = player.list_with(&options).map_err(explain)?;
+    let found = rooms.iter().find(|entry| entry.name == room);
+    let found = found.map(|entry| Wanted::Id(entry.room));
+    let found = found.or_else(|| Code::read(room.as_bytes()).map(Wanted::Code));
+    found.ok_or_else(|| format!("there is no room \"{room}\""))
+}
