@@ -57,6 +57,9 @@ fn forged_connects_keep_nobody_from_being_introduced() {
     }
 }
 
+/// A knock, as hosts send it.
+const KNOCK_PACKET: [u8; 13] = *b"\xde\xc0\xad\xde\x0c\0\0\0\x01\0\0\0\xfd";
+
 /// Every host of a game has the same port, so a forger knows it before the host is there. Two STUN
 /// requests say that its NAT counts; what it knocks says that it does not.
 #[test]
@@ -69,6 +72,10 @@ fn a_nat_that_is_forged_before_a_host_registers_moves_nobody() {
         let forger = std::net::UdpSocket::bind((ip, port)).expect("a port of an address of ours");
         forger.send_to(&request, to).expect("sending");
         forger.recv_from(&mut [0; 100]).expect("the server has it");
+        if to == alternate {
+            // As if it were the host's answer to a question that was not asked yet.
+            forger.send_to(&KNOCK_PACKET, to).expect("sending");
+        }
     }
     let config = HostConfig { port: 20_000, ..HostConfig::new(master.addr()).on(ip) };
     let mut host = Host::registered(config, WAIT).expect("registering");

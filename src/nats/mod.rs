@@ -35,7 +35,7 @@ mod settled;
 #[cfg(test)]
 mod tests;
 
-use sequence::{Foretold, Nat, Tick};
+use sequence::{Foretold, Knock, Nat, Tick};
 use settled::Settled;
 
 /// Ports that are told for one peer at most, nearest first. Each costs the other side packets.
@@ -129,13 +129,25 @@ impl Nats {
         }
     }
 
+    /// A host at this address is asked over its connection to knock at the alternate port. What has
+    /// knocked there before does not count: that was nobody who had been asked.
+    pub fn ask_to_knock(&mut self, host: SocketAddr) {
+        let SocketAddr::V4(host) = host else { return };
+        if let Some(nat) = self.by_addr.get_mut(host.ip()) {
+            nat.knock = Knock::Asked;
+        }
+    }
+
     /// A peer has knocked at the alternate port, as it was asked to over its connection. A forger of
     /// STUN requests knows the port of a host that everybody uses, but the knocks are the host's own:
     /// a port that shows here as well is not that of a symmetric NAT, whatever was shown before.
     pub fn saw_knock(&mut self, now: Instant, peer: SocketAddr) {
         let SocketAddr::V4(peer_v4) = peer else { return };
         let Some(nat) = self.by_addr.get_mut(peer_v4.ip()) else { return };
-        nat.has_knocked = true;
+        if nat.knock == Knock::Unasked {
+            return;
+        }
+        nat.knock = Knock::Came;
         self.saw(now, peer, Seen::Alternate);
         if self.about(now, peer).kind == Kind::Independent {
             self.settled.disprove(peer_v4);
@@ -147,7 +159,7 @@ impl Nats {
     #[must_use]
     pub fn has_knocked(&self, host: SocketAddr) -> bool {
         let SocketAddr::V4(host) = host else { return false };
-        self.by_addr.get(host.ip()).is_some_and(|nat| nat.has_knocked)
+        self.by_addr.get(host.ip()).is_some_and(|nat| nat.knock == Knock::Came)
     }
 
     /// A peer says which endpoint it has in its own network.

@@ -33,7 +33,19 @@ pub(super) struct Nat {
     /// [`CONFIDENT`].
     pub(super) confidence: u8,
     /// Whether a host has knocked at the alternate port.
-    pub(super) has_knocked: bool,
+    pub(super) knock: Knock,
+}
+
+/// What is known of a host at the alternate port.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Knock {
+    /// Nobody has been asked to knock there.
+    #[default]
+    Unasked,
+    /// One has been.
+    Asked,
+    /// And something came since then.
+    Came,
 }
 
 /// The ports that were foretold for a socket towards somebody.

@@ -308,6 +308,10 @@ fn a_knock_at_the_alternate_port_disproves_what_was_shown_in_the_name_of_a_host(
     let mut nats = after(&[(Stun, 4000), (Alternate, 4001), (Main, 4000)]);
     nats.settle(at(1000), peer(4000));
     assert_eq!((nats.has_knocked(peer(4000)), next(&mut nats, 4000, 1)[0]), (false, 4002));
+    nats.saw_knock(at(1050), peer(4001));
+    assert!(!nats.has_knocked(peer(4000)), "nobody has been asked");
+    nats.ask_to_knock(peer(4000));
+    assert!(!nats.has_knocked(peer(4000)));
     nats.saw_knock(at(1100), peer(4000));
     assert!(nats.has_knocked(peer(4000)));
     assert_eq!(about(&nats, 4000).kind, Kind::Independent);
@@ -321,6 +325,7 @@ fn a_knock_at_the_alternate_port_disproves_what_was_shown_in_the_name_of_a_host(
     // A NAT that counts shows the port that it has shown there before.
     let mut nats = after(&[(Stun, 4000), (Alternate, 4001), (Main, 4000)]);
     nats.settle(at(1000), peer(4000));
+    nats.ask_to_knock(peer(4000));
     nats.saw_knock(at(1100), peer(4001));
     assert!(nats.has_knocked(peer(4000)));
     assert_eq!(next(&mut nats, 4000, 1)[0], 4002);

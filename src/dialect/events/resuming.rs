@@ -63,7 +63,12 @@ impl Events {
         let Some(peer) = self.peer_mut(holder) else { return false };
         let now = cx.now.instant;
         match peer.wanted {
-            Some((asked, false)) => return now - asked >= limits::WANTED_WAIT,
+            // Behind what others had sent to it the ping may come late: then it has as long as everybody.
+            Some((asked, false)) => {
+                let was_behind =
+                    self.conns.get(holder).is_some_and(|conn| conn.unread.was_behind());
+                return !was_behind && now - asked >= limits::WANTED_WAIT;
+            }
             Some((asked, true)) if now - asked < limits::WANTED_GAP => return false,
             Some(_) | None => peer.wanted = Some((now, false)),
         }
@@ -71,6 +76,9 @@ impl Events {
         // If it was asked before, that is for how long it has to answer.
         if !self.asked.is_armed(&holder) {
             self.asked.arm(now, holder);
+        }
+        if let Some(conn) = self.conns.get_mut(holder) {
+            conn.unread.watch();
         }
         self.send(holder, cx.out, |bytes| event::write_request(bytes, "ping", "ping"));
         false

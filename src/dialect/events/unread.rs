@@ -14,6 +14,8 @@ const NETWORKS: usize = 64;
 #[derive(Debug, Default)]
 pub(super) struct Unread {
     bytes: usize,
+    /// Whether there was something since that was asked for last.
+    was_behind: bool,
     /// How much of that came from others, of each network; not all of it is known.
     by: Vec<(IpAddr, usize)>,
 }
@@ -22,6 +24,16 @@ impl Unread {
     /// Whether all is read.
     pub(super) fn is_empty(&self) -> bool {
         self.bytes == 0
+    }
+
+    /// Whether something was not read at any time since [`Self::watch`].
+    pub(super) fn was_behind(&self) -> bool {
+        self.was_behind
+    }
+
+    /// From now on it counts whether something is not read.
+    pub(super) fn watch(&mut self) {
+        self.was_behind = !self.is_empty();
     }
 
     /// So many bytes are not read. What was read since is taken to be of all in proportion.
@@ -34,6 +46,7 @@ impl Unread {
             self.by.retain(|(_, of)| *of > 0);
         }
         self.bytes = bytes;
+        self.was_behind |= bytes > 0;
     }
 
     /// Whether somebody at this address may send so many bytes more, who is a stranger or not. A

@@ -125,7 +125,7 @@ impl Gmnet {
     ) {
         let nats = &cx.shared.nats;
         let seems_to_count = || nats.kind(cx.now.instant, host) == Kind::Sequential;
-        if !nats.foretells() || nats.has_knocked(host) || !seems_to_count() {
+        if !nats.foretells() || !seems_to_count() {
             return;
         }
         let Some((conn, via)) = self.hosts.get(key).map(|host| (host.conn, host.via)) else {
@@ -135,6 +135,7 @@ impl Gmnet {
             && let Some(own) = self.knocks.endpoint(Some(via), host.ip())
         {
             let ip = self.config.public_ips.told(own.ip(), host.ip());
+            cx.shared.nats.ask_to_knock(host);
             self.tell_all(cx, conn, [SocketAddr::new(ip, port).into()].into_iter());
         }
     }

@@ -101,6 +101,23 @@ fn who_says_nothing_when_its_id_is_wanted_loses_it() {
     assert_eq!(world.closed, BTreeSet::from([lost]));
 }
 
+/// Others fill what it has not read, so that its ping comes late.
+#[test]
+fn who_is_behind_with_reading_has_as_long_to_answer_as_everybody() {
+    let mut world = World::new();
+    let [slow] = world.peers(["slow"]);
+    let new = world.open();
+    world.events.on_unread(slow, 100_000);
+    assert_eq!(login(&mut world, new, "slow", ""), Err("id_taken".into()));
+    world.events.on_unread(slow, 0);
+    world.wait(limits::WANTED_WAIT * 2);
+    assert_eq!(login(&mut world, new, "slow", ""), Err("id_taken".into()));
+    world.wait(Duration::from_secs(15));
+    assert!(world.closed.contains(&slow), "it never answered");
+    let another = world.open();
+    assert!(login(&mut world, another, "slow", "").is_ok());
+}
+
 #[test]
 fn an_id_that_was_wanted_is_free_after_twenty_seconds() {
     let mut world = World::new();
