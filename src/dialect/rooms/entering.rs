@@ -30,9 +30,7 @@ impl Rooms {
     ) -> Result<(), Reason> {
         let before = self.table.peer_at(turn.from).map(|peer| (peer.id, peer.is_host));
         if let Some((id, true)) = before {
-            self.answer_place(turn, id);
-            self.rename_again(turn, id, name);
-            return Ok(());
+            return self.host_again(turn, id, name, &options);
         }
         if matches!(self.parted.just_now(turn.instant(), turn.from), Some((_, How::Closed))) {
             return Ok(());

@@ -22,16 +22,35 @@ impl Rooms {
         Ok(())
     }
 
-    /// A host that has a room opens one with another name: it was started anew and knows nothing of the
-    /// one that it has. Not if others act in its name, nor if that is a late copy of its first request.
-    pub(super) fn rename_again(&mut self, turn: &mut Turn<'_, '_>, host: Id, name: String) {
-        let Some(peer) = self.table.peer(host) else { return };
-        let Some(room) = self.table.room(peer.room) else { return };
-        let now = turn.instant();
-        let is_late = room.renamed.is_some_and(|at| now - at < limits::LATE_COPY);
-        if !name.is_empty() && !peer.signs && !is_late && list::fits(&name, &room.data) {
-            self.give_name(turn, room.id, name);
+    /// `rh` of a host that has a room: it was started anew and knows nothing of that, or its request comes
+    /// twice. A room that it does not have like that is refused; but it gets another name, unless others
+    /// act in the host's name, or that is a late copy of its first request.
+    pub(super) fn host_again(
+        &mut self,
+        turn: &mut Turn<'_, '_>,
+        host: Id,
+        name: String,
+        options: &Options,
+    ) -> Result<(), Reason> {
+        let peer = self.table.peer(host).ok_or(Reason::NoRoom)?;
+        let room = self.table.room(peer.room).ok_or(Reason::NoRoom)?;
+        let is_of_game = options.game.is_empty() || room.game == turn.game(options);
+        let is_there = options.lan.is_empty() || *peer.lan == *options.lan;
+        if !is_of_game || !is_there || !room.is_as(options) {
+            return Err(Reason::BadRequest);
         }
+        let (id, now) = (room.id, turn.instant());
+        let is_late = room.renamed.is_some_and(|at| now - at < limits::LATE_COPY);
+        let is_other = !name.is_empty() && !is_late && room.name != name;
+        let may_be = list::fits(&name, &room.data);
+        if is_other && peer.signs {
+            return Err(Reason::BadKey);
+        }
+        self.answer_place(turn, host);
+        if is_other && may_be {
+            self.give_name(turn, id, name);
+        }
+        Ok(())
     }
 
     fn give_name(&mut self, turn: &mut Turn<'_, '_>, id: Id, name: String) {

@@ -101,6 +101,20 @@ impl Room {
         }
     }
 
+    /// Whether all that these options say of a room is so, but for the game.
+    pub(in crate::dialect::rooms) fn is_as(&self, options: &Options) -> bool {
+        let has_word = |word: &String| {
+            self.door.opens_with(Some(word)) && self.door.has_password() != word.is_empty()
+        };
+        options.max.is_none_or(|most| most == self.door.size())
+            && options.password.as_ref().is_none_or(has_word)
+            && options.is_private.is_none_or(|is_private| is_private == self.code.is_some())
+            && options.is_locked.is_none_or(|is_locked| is_locked == self.door.is_locked)
+            && (self.migrates || !options.migrates)
+            && (self.is_mesh || !options.is_mesh)
+            && options.data.iter().all(|(key, value)| self.data.get(key).unwrap_or("") == value)
+    }
+
     /// How many are in it.
     pub(in crate::dialect::rooms) const fn players(&self) -> usize {
         1 + self.clients.len()

@@ -61,8 +61,44 @@ fn a_room_is_hosted_once_however_often_it_is_asked_for() {
     assert_eq!(listed, format!("rl:{},Third,open,1", host.room), "a late copy of the first");
     world.answer(peer(1), &format!("ka:{}", host.key));
     world.pass_secs(2);
-    assert_eq!(world.ask(peer(1), "rh:Forged"), answers);
-    assert!(world.listed().contains("Third"), "it signs what it says");
+    assert_eq!(world.answer(peer(1), "rh:Forged"), "er:rh:badkey", "it signs what it says");
+    assert_eq!(world.ask(peer(1), "rh:Third"), answers);
+    assert_eq!(world.ask(peer(1), "rh"), answers);
+    assert!(world.listed().contains("Third"));
+}
+
+/// Else the host would believe that it has the room that it has asked for.
+#[test]
+fn a_host_that_asks_for_a_room_unlike_its_own_is_refused() {
+    let mut world = World::new();
+    let all =
+        "rh:a:game=G:max=4:password=p:private:locked:migrate:mesh:d.map=x:lan=192.168.1.9%3A7";
+    world.host(peer(1), all.strip_prefix("rh:").unwrap());
+    let answers = world.ask(peer(1), all);
+    let same = ["rh", "rh:a", all, "rh:a:max=4:d.other=", "rh:a:d.map=x:game=G:mesh"];
+    for request in same {
+        assert_eq!(world.ask(peer(1), request), answers, "{request}");
+    }
+    let other = ["game=H", "max=5", "password=q", "password=", "d.map=y", "d.map=", "d.new=1"];
+    for option in other.into_iter().chain(["lan=192.168.1.8%3A7"]) {
+        assert_eq!(
+            world.answer(peer(1), &format!("rh:b:{option}")),
+            "er:rh:badrequest",
+            "{option}"
+        );
+    }
+    world.host(peer(2), "plain");
+    let plain = world.ask(peer(2), "rh:plain");
+    for option in ["game=G", "max=4", "password=p", "private", "locked", "migrate", "mesh", "d.a=1"]
+    {
+        assert_eq!(
+            world.answer(peer(2), &format!("rh:b:{option}")),
+            "er:rh:badrequest",
+            "{option}"
+        );
+    }
+    assert_eq!(world.ask(peer(2), "rh:plain:password="), plain);
+    assert!(world.listed().contains("plain"), "what is refused changes nothing");
 }
 
 #[test]
