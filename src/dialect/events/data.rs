@@ -40,6 +40,22 @@ impl<'a> Data<'a> {
         let wrong = || bad(format!("{name} has to be {}", T::what()));
         value.map(|value| T::read(value).ok_or_else(wrong)).transpose()
     }
+
+    /// The first of these members that is there.
+    pub(super) fn first_of<'n>(&self, names: &[&'n str]) -> Option<&'n str> {
+        let is_there = |name: &&&str| self.said().any(|said| said == **name);
+        names.iter().find(is_there).copied()
+    }
+
+    /// The members that are none of these.
+    pub(super) fn besides(&self, names: &[&str]) -> Vec<&str> {
+        self.said().filter(|said| !names.contains(said)).collect()
+    }
+
+    /// The names of its members; null is as good as none.
+    fn said(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(|(_, value)| value.get() != "null").map(|(key, _)| &**key)
+    }
 }
 
 fn object(value: &RawValue) -> Option<Data<'_>> {

@@ -11,13 +11,17 @@ use serde_json::value::RawValue;
 use super::own::Own;
 use super::{Context, Events, Links, Room, Seat, no_such_room, written};
 use crate::dialect::ConnId;
-use crate::dialect::events::data::{Data, Label, Password, Whole};
-use crate::dialect::events::event::{Event, Fault, Nothing};
+use crate::dialect::events::data::{Data, Label, Password, Whole, bad};
+use crate::dialect::events::event::{Event, Fault};
 use crate::introductions::plan::Wish;
 use crate::limits;
 use crate::lobby::code::Code;
 use crate::lobby::door::Door;
 use crate::lobby::extras::Extra;
+
+/// What can be said of a room at any time, and what only when it is made.
+const ANY_TIME: [&str; 5] = ["name", "max_players", "data", "password", "locked"];
+const AT_FIRST: [&str; 3] = ["private", "migrate", "mesh"];
 
 /// What a host may say of its room, at any time.
 struct Settings<'a> {
@@ -51,6 +55,18 @@ impl<'a> Settings<'a> {
         door.is_locked = self.locked.unwrap_or(door.is_locked);
         room.own = self.own.or(room.own.take());
     }
+}
+
+/// The answer to who has made a room or changed it.
+#[derive(Serialize)]
+struct Done<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'a str>,
+    /// The members that mean nothing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ignored: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    room: Option<String>,
 }
 
 /// What those in a room are told when its host has changed something: only that.
@@ -123,10 +139,9 @@ impl Events {
         if self.lines.says(cx.now, addr.ip()) {
             info!("{host:?} ({addr}) made the room {} {name:?}", written(room));
         }
-        let mut answer = json!({ "room": written(room) });
-        if let (Some(code), Some(answer)) = (code, answer.as_object_mut()) {
-            answer.insert("code".into(), code.text().into());
-        }
+        let code = code.as_ref().map(Code::text);
+        let ignored = data.besides(&[&ANY_TIME[..], &AT_FIRST].concat());
+        let answer = Done { code, ignored, room: Some(written(room)) };
         self.answer(id, event, &answer, cx.out);
         self.tell(id, "self_joined", &json!({ "room": written(room), "id": &*host }), cx.out);
         Ok(())
@@ -151,6 +166,9 @@ impl Events {
         let data = Data::of(event)?;
         let settings = Settings::read(&data)?;
         let name = data.optional("name")?.map(|Label(name)| name);
+        if let Some(fixed) = data.first_of(&AT_FIRST) {
+            return Err(bad(format!("{fixed} can only be said when the room is made")));
+        }
         let (game, number, _) = self.own_room(id, "change a room")?;
         let rooms = self.rooms.games.get_mut(&game);
         let room = rooms.and_then(|rooms| rooms.get_mut(&number)).ok_or_else(no_such_room)?;
@@ -166,6 +184,11 @@ impl Events {
             password: settings.password.as_ref().map(|Password(word)| !word.is_empty()),
             room: written(number),
         };
+        let answer = Done { code: None, ignored: data.besides(&ANY_TIME), room: None };
+        if data.first_of(&ANY_TIME).is_none() {
+            self.answer(id, event, &answer, cx.out);
+            return Ok(());
+        }
         // It is moved into the room before it is told.
         let told = serde_json::value::to_raw_value(&told).unwrap_or_default();
         settings.apply(room);
@@ -175,7 +198,7 @@ impl Events {
         let others = room.others(id);
         self.rooms.note_change(&game, number);
         self.charge(cx.now, id, others.len());
-        self.answer(id, event, &Nothing {}, cx.out);
+        self.answer(id, event, &answer, cx.out);
         for other in others {
             self.tell(other, "room_updated", &told, cx.out);
         }

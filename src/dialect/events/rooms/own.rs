@@ -16,6 +16,8 @@ pub(in crate::dialect::events) struct Own {
     pub(in crate::dialect::events) text: Box<RawValue>,
     /// Of each of its first members that is no list and no object.
     marks: Box<[u64]>,
+    /// Of the name of each member that is not null.
+    names: Box<[u64]>,
 }
 
 impl Member<'_> for Own {
@@ -30,7 +32,9 @@ impl Member<'_> for Own {
         let text = Some(text).filter(|text| text.len() <= limits::OWN_DATA)?;
         let marks = members.iter().filter_map(|(key, value)| mark(key, value));
         let marks = marks.take(limits::OWN_MARKS).collect();
-        Some(Self { text: RawValue::from_string(text).ok()?, marks })
+        let names = members.iter().filter(|(_, value)| value.get() != "null");
+        let names = names.map(|(key, _)| name(key)).collect();
+        Some(Self { text: RawValue::from_string(text).ok()?, marks, names })
     }
 }
 
@@ -41,34 +45,45 @@ impl Own {
     }
 }
 
-/// What somebody looks for: rooms whose own data have all these members.
+/// What somebody looks for: rooms whose own data have all these members, and none of those names.
 #[derive(Clone, Debug, Default)]
-pub(in crate::dialect::events) struct Wanted(SmallVec<[u64; limits::FILTERS]>);
+pub(in crate::dialect::events) struct Wanted {
+    marks: SmallVec<[u64; limits::FILTERS]>,
+    absent: SmallVec<[u64; 2]>,
+}
 
 impl Wanted {
     /// Whether a room with this own data is one.
     pub(in crate::dialect::events) fn fits(&self, own: Option<&Own>) -> bool {
-        let marks = own.map_or(&[][..], |own| &own.marks);
-        self.0.iter().all(|wanted| marks.contains(wanted))
+        let (marks, names) = own.map_or((&[][..], &[][..]), |own| (&own.marks, &own.names));
+        self.marks.iter().all(|wanted| marks.contains(wanted))
+            && !self.absent.iter().any(|unwanted| names.contains(unwanted))
     }
 
     /// Whether nothing is wanted.
     pub(in crate::dialect::events) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.marks.is_empty() && self.absent.is_empty()
     }
 }
 
 impl Member<'_> for Wanted {
     fn what() -> String {
-        format!("an object of at most {} texts, numbers, trues and falses", limits::FILTERS)
+        format!("an object of at most {} texts, numbers, trues, falses and nulls", limits::FILTERS)
     }
 
     fn read(value: &RawValue) -> Option<Self> {
         let members = members(value)?;
-        let wanted = members.iter().filter(|(_, value)| value.get() != "null");
-        let marks: SmallVec<_> =
-            wanted.map(|(key, value)| mark(key, value)).collect::<Option<_>>()?;
-        (marks.len() <= limits::FILTERS).then_some(Self(marks))
+        if members.len() > limits::FILTERS {
+            return None;
+        }
+        let mut wanted = Self::default();
+        for (key, value) in &members {
+            match value.get() {
+                "null" => wanted.absent.push(name(key)),
+                _ => wanted.marks.push(mark(key, value)?),
+            }
+        }
+        Some(wanted)
     }
 }
 
@@ -80,6 +95,13 @@ fn members(value: &RawValue) -> Option<Fields<'_>> {
 pub(super) fn mark_of_peer(id: &str) -> u64 {
     let mut hash = DefaultHasher::new();
     id.hash(&mut hash);
+    hash.finish()
+}
+
+/// A number for the name of a member.
+fn name(key: &str) -> u64 {
+    let mut hash = DefaultHasher::new();
+    key.hash(&mut hash);
     hash.finish()
 }
 
@@ -115,14 +137,14 @@ mod tests {
 
     #[test]
     fn what_is_wanted_has_to_be_there_however_it_is_written() {
-        let own =
-            r#"{"map":"castle","level":4,"ranked":true,"mods":["a"],"x":{"map":"lava"},"z":-0.0}"#;
+        let own = r#"{"map":"castle","level":4,"ranked":true,"mods":["a"],"x":{"map":"lava"},"z":-0.0,"none":null}"#;
         for wanted in [
             "{}",
             r#"{"map":"castle"}"#,
             r#"{"map":"c\u0061stle","level":4.0}"#,
             r#"{"level":0.4e1,"ranked":1,"z":0}"#,
             r#"{"ranked":true,"other":null}"#,
+            r#"{"other":null,"none":null}"#,
         ] {
             assert!(fits(own, wanted), "{wanted}");
         }
@@ -132,12 +154,16 @@ mod tests {
             r#"{"level":"4"}"#,
             r#"{"other":1}"#,
             r#"{"ranked":0}"#,
+            r#"{"map":null}"#,
+            r#"{"level":4,"mods":null}"#,
+            r#"{"other":null,"x":null}"#,
         ] {
             assert!(!fits(own, wanted), "{wanted}");
         }
         assert!(
             Wanted::default().fits(None) && !Wanted::read(&raw("{\"a\":1}")).unwrap().fits(None)
         );
+        assert!(Wanted::read(&raw("{\"a\":null}")).unwrap().fits(None));
         for bad in ["[]", "7", r#"{"a":[]}"#, r#"{"a":{}}"#] {
             assert!(Wanted::read(&raw(bad)).is_none(), "{bad}");
         }
@@ -151,7 +177,7 @@ mod tests {
         assert_eq!(Own::read(&raw("{\n\"a\":\r\n 1e400}")).unwrap().text.get(), "{\"a\": 1e400}");
         let many: Vec<String> = (0..100).map(|n| format!("\"{n}\":{n}")).collect();
         let own = Own::read(&raw(&format!("{{{}}}", many.join(",")))).unwrap();
-        assert_eq!(own.marks.len(), limits::OWN_MARKS);
+        assert_eq!((own.marks.len(), own.names.len()), (limits::OWN_MARKS, 100));
         for bad in ["[]", "7", "\"x\""] {
             assert!(Own::read(&raw(bad)).is_none(), "{bad}");
         }

@@ -48,6 +48,26 @@ fn own_data_is_told_as_it_was_written() {
     let told = world.hears(bob);
     assert_eq!(told["data"], json!({"name": "new", "room": room}), "what has changed alone");
     assert_eq!(world.ask(bob, "update_room", json!({})), Err("not_host".into()));
+    // What cannot be, or changes nothing, is not told.
+    world.heard.clear();
+    for fixed in ["private", "migrate", "mesh"] {
+        let change = json!({"locked": true, fixed: false});
+        assert_eq!(world.ask(ann, "update_room", change), Err("bad_request".into()));
+    }
+    for nothing in [json!({}), json!({"private": null, "locked": null, "x": null})] {
+        assert_eq!(world.ask(ann, "update_room", nothing), Ok(json!({})));
+    }
+    let ignored = json!({"ignored": ["map", "maxPlayers"]});
+    let change = json!({"map": 1, "maxPlayers": 2});
+    assert_eq!(world.ask(ann, "update_room", change), Ok(ignored.clone()));
+    assert!(world.lines(bob).is_empty());
+    let change = json!({"map": 1, "maxPlayers": 2, "locked": false});
+    assert_eq!(world.ask(ann, "update_room", change), Ok(ignored));
+    let told = world.hears(bob);
+    assert_eq!((&told["data"]["locked"], &told["data"]["map"]), (&json!(false), &json!(null)));
+    let (other, _) = world.login("other");
+    let made = world.ask(other, "create_room", json!({"name": "n", "privat": true})).unwrap();
+    assert_eq!(made["ignored"], json!(["privat"]));
     let long = json!({"data": {"x": "x".repeat(limits::OWN_DATA)}});
     assert_eq!(world.ask(ann, "update_room", long), Err("bad_request".into()));
     for bad in [json!([]), json!("x"), json!(7)] {
