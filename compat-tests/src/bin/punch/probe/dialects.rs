@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use compat_tests::bounded::{Timed, line};
 use compat_tests::nat::{Options, Stun};
-use compat_tests::natpunch::{self, Client};
+use compat_tests::natpunch::{self, Admission, Client};
 use compat_tests::shown::{quoted, sentence};
 use serde_json::{Value, json};
 use socket2::{Domain, Socket, Type};
@@ -149,7 +149,10 @@ fn log_in(probe: &Probe) -> std::io::Result<Option<Value>> {
 
 fn natpunch(probe: &mut Probe) -> Outcome {
     let ip = probe.bind.unwrap_or(any_towards(probe.master));
-    match Client::register_within(probe.master, ip, probe.wait) {
+    // The name of a game is looked at where there are no keys.
+    let key = probe.key.clone().unwrap_or_default();
+    let admission = Admission { game: key.clone(), key };
+    match Client::register_for(probe.master, ip, probe.wait, &admission) {
         Ok(client) => Outcome::Works(format!("sees this machine at {}", client.public())),
         Err(natpunch::Error::NoAnswer { .. }) => SILENT,
         Err(natpunch::Error::Refused(why)) => Outcome::Refused(sentence(&why)),
