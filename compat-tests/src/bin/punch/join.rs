@@ -6,7 +6,7 @@ use std::time::Duration;
 use compat_tests::gmnet::{Answer, Client, ClientConfig, Error, Progress, STEP, Stage, Way};
 use compat_tests::meddler::Meddler;
 
-use crate::common::{LOCAL_MASTER, printable, resolve, say, seconds, through};
+use crate::common::{LOCAL_MASTER, printable, resolve, resolve_at, say, seconds, through};
 use crate::script::{Action, Moment, Role, Script, move_master};
 use crate::unruly::{Unruly, wait_for_host};
 
@@ -21,7 +21,8 @@ const MOST_A_STEP: usize = 64;
 #[command(after_help = "It prints the host's data strings, and last connect_ms=NUMBER: the time \
                         to the host's welcome.")]
 pub(crate) struct Args {
-    /// Address of the host, as the lobby shows it
+    /// Address of the host, as the lobby shows it, or its name
+    #[arg(value_parser = host)]
     host: IpAddr,
     /// Master server
     #[arg(long, value_name = "HOST:PORT", default_value = LOCAL_MASTER, value_parser = resolve)]
@@ -40,6 +41,12 @@ pub(crate) struct Args {
     game: bool,
     #[command(flatten)]
     unruly: Unruly,
+}
+
+/// The address of a host by its address or its name.
+fn host(name: &str) -> Result<IpAddr, String> {
+    let failed = |why| format!("want the address of a host, or a name that has one: {why}");
+    resolve_at(name, 0).map(|at| at.ip()).map_err(failed)
 }
 
 pub(crate) fn run(args: Args) -> Result<(), String> {
