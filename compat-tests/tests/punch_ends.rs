@@ -70,11 +70,62 @@ fn events_trust_the_system_or_say_what_to_trust() {
 }
 
 #[test]
+fn events_say_that_a_server_has_no_certificate() {
+    let (master, folder) = (Master::start(&[]), with_tls(&[]).1);
+    let ca = folder.file("certificate");
+    let (code, said) = events(&master, &["--tls", "--ca", &ca, "--do", "rooms"]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("it seems to have no certificate"), "{said}");
+}
+
+#[test]
+fn events_refuse_by_name_what_they_do_not_know() {
+    let master = Master::start(&[]);
+    for (command, why) in [
+        ("create", "want create NAME [MAX] [MORE]"),
+        ("create Room 4 privat", "what is \"privat\"?"),
+        ("create \"My", "a quote has no end"),
+        ("join", "want join ROOM [PASSWORD]"),
+        ("kick", "want kick ID"),
+        ("wait", "want wait SECONDS"),
+        ("leave now", "want leave, alone"),
+        ("pass bob", "want pass ID NAME [DATA]"),
+        ("set", "want what to set"),
+        ("set private", "private cannot be changed"),
+        ("set public", "public cannot be changed"),
+        ("rooms fre", "what is \"fre\"?"),
+        ("quick newest", "what is \"newest\"?"),
+        ("dance", "no such command: dance\n"),
+    ] {
+        let (code, said) = events(&master, &["--do", command]);
+        assert_eq!(code, Some(1), "{command}: {said}");
+        assert!(said.contains(why), "{command}: {said}");
+    }
+    let create = "create \"My room\" 4 map=\"big one\"";
+    let (code, said) =
+        events(&master, &["--do", create, "--do", "set name=\"New name\"", "--do", "rooms"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("  New name  of peer  1/4  {\"map\":\"big one\"}"), "{said}");
+    let secret = ["--secret", "00000000000000000000000000000000", "--do", "who"];
+    assert!(events(&master, &secret).1.contains("this is a new login"));
+}
+
+#[test]
+fn a_host_to_join_may_have_a_name() {
+    let master = Master::any();
+    let addr = master.addr().to_string();
+    let join = |host: &str| punch(&["join", host, "--master", &addr, "--timeout", "0.5"]).1;
+    assert!(join("localhost").contains(" for 127.0.0.1\n"));
+    let said = join("no such host");
+    assert!(said.contains("want the address of a host, or a name that has one"), "{said}");
+}
+
+#[test]
 fn natpunch_waits_for_its_server_no_longer_than_told() {
     let mute = UdpSocket::bind((loopback(), 0)).expect("a port");
     let addr = mute.local_addr().expect("its address").to_string();
     let began = Instant::now();
-    let (code, said) = punch(&["natpunch", "--master", &addr, "--timeout", "0.5", "list"]);
+    let (code, said) = punch(&["natpunch", "--master", &addr, "list", "--timeout", "0.5"]);
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("within 500.0ms"), "{said}");
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());

@@ -39,6 +39,8 @@ pub enum EventError {
     },
     /// A certificate file or a server's name cannot be used.
     Tls(String),
+    /// The server closed the connection instead of encrypting it.
+    NoTls(SocketAddr),
     /// The server sent more than any would, without a pause.
     TooMuch(SocketAddr),
     /// The server closed the connection.
@@ -81,6 +83,11 @@ impl fmt::Display for EventError {
                 Ok(())
             }
             Self::Tls(why) => write!(f, "cannot use TLS: {why}"),
+            Self::NoTls(server) => write!(
+                f,
+                "the server {server} closes the connection instead of encrypting it: it seems to have no \
+                 certificate"
+            ),
             Self::Closed(server) => write!(f, "the server {server} closed the connection"),
             Self::ClosedFor(server, fault) => {
                 write!(f, "the server {server} closed the connection: {fault}")

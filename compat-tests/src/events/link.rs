@@ -98,7 +98,12 @@ impl Link {
                 let connection = ClientConnection::new(Arc::clone(&tls.config), tls.name.clone());
                 let connection = connection.map_err(|error| EventError::Tls(error.to_string()))?;
                 let mut stream = StreamOwned::new(connection, tcp);
-                stream.conn.complete_io(&mut stream.sock).map_err(failed)?;
+                stream.conn.complete_io(&mut stream.sock).map_err(|source| {
+                    match is_end(&source) {
+                        true => EventError::NoTls(server),
+                        false => failed(source),
+                    }
+                })?;
                 Stream::Tls(Box::new(stream))
             }
         };

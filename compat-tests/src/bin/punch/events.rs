@@ -11,9 +11,10 @@ use compat_tests::events::{
     Arrival, EventClient, EventError, Introduction, Joined, Pass, Tls, knock,
 };
 use compat_tests::shown;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::common::{LOCAL_MASTER, any_towards, printable, resolve, say, seconds, through, typed};
+use crate::words::{ORDERS, first_word, is_event, looked_for, own_value, settings, usage, words};
 
 /// How long the server may take to answer a datagram, and a peer to be reached.
 const UDP_WITHIN: Duration = Duration::from_secs(5);
@@ -47,7 +48,8 @@ secret                     say what --secret takes to have this place on another
 pass ID NAME [DATA]        send an event (ID - is the server)
 confirm ID NAME [DATA]     send one and wait until it has arrived
 request ID NAME [DATA]     ask and wait for the answer; this client answers 'echo'
-help, quit";
+help, quit                 names with blanks are in quotes, as in create \"My room\" map=\"big one\"
+";
 
 /// Talk to other players by JSON events: rooms, messages, introductions
 #[derive(clap::Args)]
@@ -91,6 +93,11 @@ pub(crate) fn run(args: &Args) -> Result<(), String> {
     let socket = game_socket(server).map_err(|error| format!("cannot open a UDP port: {error}"))?;
     let back = if login.resumed { ", back in the place from before" } else { "" };
     say(format_args!("logged in as {}{back}", printable(&login.id)));
+    if secret.is_some() && !login.resumed {
+        say(
+            "this is a new login: a secret is good while the connection stands that it was told on",
+        );
+    }
     let id = printable(&login.id);
     let mut session = Session {
         id,
@@ -299,7 +306,16 @@ impl Session {
     /// Carries out a command; false ends the session. What the server refuses is said, and is no
     /// reason to end.
     fn carry_out(&mut self, line: &str) -> Result<bool, EventError> {
-        let words: Vec<&str> = line.split_whitespace().collect();
+        let words = match words(line) {
+            Ok(words) => words,
+            // Data of an event may be any text.
+            Err(_) if is_event(line) => line.split_whitespace().map(str::to_owned).collect(),
+            Err(why) => {
+                self.fail(why);
+                return Ok(true);
+            }
+        };
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let done = match words[..] {
             [] => Ok(()),
             ["quit"] => return Ok(false),
@@ -331,14 +347,24 @@ impl Session {
             ["rooms", ref wanted @ ..] => self.rooms(wanted),
             ["join", room] => self.join(room, None),
             ["join", room, password] => self.join(room, Some(password)),
-            ["quick", ref wanted @ ..] => {
-                let joined = self.client.quick_join(looked_for(wanted)["filter"].take())?;
-                self.joined(joined);
-                Ok(())
-            }
-            ["watch", ref wanted @ ..] => self.client.watch_rooms(looked_for(wanted)).map(drop),
+            ["quick", ref wanted @ ..] => match looked_for(wanted, &[]) {
+                Ok(mut wanted) => {
+                    let joined = self.client.quick_join(wanted["filter"].take())?;
+                    self.joined(joined);
+                    Ok(())
+                }
+                Err(why) => self.wrong(&why),
+            },
+            ["watch", ref wanted @ ..] => match looked_for(wanted, &ORDERS) {
+                Ok(wanted) => self.client.watch_rooms(wanted).map(drop),
+                Err(why) => self.wrong(&why),
+            },
             ["unwatch"] => self.client.unwatch_rooms(),
-            ["set", ref more @ ..] => self.client.update_room(settings(more)),
+            ["set"] => self.wrong("want what to set, such as locked or max=N"),
+            ["set", ref more @ ..] => match settings(more, false) {
+                Ok(data) => self.client.update_room(data),
+                Err(why) => self.wrong(&why),
+            },
             ["secret"] => {
                 say(self.client.logged_in().map_or("", |login| &login.secret));
                 Ok(())
@@ -351,11 +377,18 @@ impl Session {
             ["leave"] => self.client.leave_room(),
             ["delete"] => self.client.delete_room(&self.room.clone().unwrap_or_default()),
             ["kick", id] => self.client.kick(id),
-            _ => {
-                self.fail(format_args!("no such command:\n{HELP}"));
-                Ok(())
-            }
+            [verb, ..] => match usage(verb) {
+                Some(usage) => self.wrong(&format!("want {usage}")),
+                None => self.wrong(&format!("no such command: {verb}\n{HELP}")),
+            },
+            [] => Ok(()),
         }
+    }
+
+    /// A command is not what it has to be.
+    fn wrong(&mut self, why: &str) -> Result<(), EventError> {
+        self.fail(why);
+        Ok(())
     }
 
     fn create(&mut self, name: &str, more: &[&str]) -> Result<(), EventError> {
@@ -363,7 +396,10 @@ impl Session {
             Some((Ok(max), rest)) => (max, rest),
             _ => (8, more),
         };
-        let mut data = settings(more);
+        let mut data = match settings(more, true) {
+            Ok(data) => data,
+            Err(why) => return self.wrong(&why),
+        };
         data["name"] = json!(name);
         if data["max_players"].is_null() {
             data["max_players"] = json!(max);
@@ -379,7 +415,11 @@ impl Session {
     }
 
     fn rooms(&mut self, wanted: &[&str]) -> Result<(), EventError> {
-        let rooms = self.client.find_rooms(looked_for(wanted))?;
+        let wanted = match looked_for(wanted, &ORDERS) {
+            Ok(wanted) => wanted,
+            Err(why) => return self.wrong(&why),
+        };
+        let rooms = self.client.find_rooms(wanted)?;
         if rooms.is_empty() {
             say("no rooms");
         }
@@ -426,19 +466,32 @@ impl Session {
 
     /// `pass`, `confirm` and `request`: whom to, what, and data, which is JSON or else a text.
     fn send(&mut self, line: &str) -> Result<(), EventError> {
-        let mut parts = line.trim().splitn(4, ' ');
-        let (verb, dest) = (parts.next(), parts.next().filter(|dest| *dest != "-"));
-        let Some(name) = parts.next() else {
-            self.fail("want an ID and a name");
-            return Ok(());
+        let mut rest = line;
+        let mut next = || match first_word(rest) {
+            Ok(Some((word, behind))) => {
+                rest = behind;
+                Ok(word)
+            }
+            Ok(None) => Err(String::new()),
+            Err(why) => Err(why),
         };
-        let data = match parts.next() {
-            None => Value::Null,
-            Some(text) => serde_json::from_str(text).unwrap_or_else(|_| text.into()),
+        let (verb, dest, name) = (next().unwrap_or_default(), next(), next());
+        let (dest, name) = match (dest, name) {
+            (Ok(dest), Ok(name)) => (dest, name),
+            (Err(why), _) | (_, Err(why)) if !why.is_empty() => return self.wrong(&why),
+            _ => return self.wrong(&format!("want {verb} ID NAME [DATA]")),
         };
-        match verb {
-            Some("pass") => self.client.pass(dest, name, data)?,
-            Some("confirm") => match self.client.confirm_pass(dest, name, data)? {
+        let dest = Some(dest.as_str()).filter(|dest| *dest != "-");
+        let (name, data) = (
+            name.as_str(),
+            match rest.trim() {
+                "" => Value::Null,
+                text => own_value(text),
+            },
+        );
+        match verb.as_str() {
+            "pass" => self.client.pass(dest, name, data)?,
+            "confirm" => match self.client.confirm_pass(dest, name, data)? {
                 Arrival::Confirmed => say("confirmed"),
                 Arrival::NoSuchPeer => {
                     self.fail("not confirmed: nobody is logged in under that ID");
@@ -454,41 +507,4 @@ impl Session {
         }
         Ok(())
     }
-}
-
-/// What the words behind `create` and `set` say of a room.
-fn settings(words: &[&str]) -> Value {
-    let (mut data, mut own) = (json!({}), Map::new());
-    for word in words {
-        match word.split_once('=') {
-            Some(("password", word)) => data["password"] = json!(word),
-            Some(("max", most)) => data["max_players"] = own_value(most),
-            Some(("name", name)) => data["name"] = json!(name),
-            Some((key, value)) => _ = own.insert(key.to_owned(), own_value(value)),
-            None if *word == "unlocked" => data["locked"] = json!(false),
-            None => data[*word] = json!(true),
-        }
-    }
-    if !own.is_empty() {
-        data["data"] = own.into();
-    }
-    data
-}
-
-/// What the words behind `rooms`, `watch` and `quick` say of which rooms are looked for.
-fn looked_for(words: &[&str]) -> Value {
-    let mut wanted = json!({"filter": {}});
-    for word in words {
-        match word.split_once('=') {
-            Some((key, value)) => wanted["filter"][key] = own_value(value),
-            None if *word == "free" => wanted["free"] = json!(true),
-            None => wanted["sort"] = json!(word),
-        }
-    }
-    wanted
-}
-
-/// A value as JSON has it, or else a text.
-fn own_value(text: &str) -> Value {
-    serde_json::from_str(text).unwrap_or_else(|_| text.into())
 }

@@ -16,6 +16,7 @@ mod rooms;
 mod script;
 mod sim;
 mod unruly;
+mod words;
 
 use std::process::ExitCode;
 
