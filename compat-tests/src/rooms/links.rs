@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use punchd::dialect::rooms::field::Id;
+use punchd::dialect::rooms::message::Request;
 use rusty_enet::{EventNoRef, PeerID};
 
 use super::player::{Event, KICKED, Player};
@@ -55,6 +56,13 @@ impl Player {
         }
     }
 
+    /// Ends all handshakes.
+    pub(super) fn give_up_all(&mut self) {
+        for peer in self.punches.iter_mut().filter_map(|punch| punch.handshake.take()) {
+            self.enet.peer_mut(peer).reset();
+        }
+    }
+
     pub(super) fn on_enet(&mut self, event: EventNoRef) {
         match event {
             EventNoRef::Connect { peer, .. } => self.on_connect(peer),
@@ -64,6 +72,12 @@ impl Player {
                     let is_kicked = data == KICKED && host == Some(id);
                     let event = if is_kicked { Event::Kicked } else { Event::Disconnected(id) };
                     self.events.push_back(event);
+                    let ended = self.punches.iter_mut().filter(|punch| punch.id == id);
+                    ended.for_each(|punch| punch.is_over = true);
+                    if host == Some(id) {
+                        // Is the room closed? Or is it going to have another host?
+                        self.send(&Request::KeepAlive);
+                    }
                 }
                 for punch in self.punches.iter_mut().filter(|punch| punch.handshake == Some(peer)) {
                     punch.handshake = None;

@@ -10,6 +10,7 @@ mod links;
 pub mod message;
 pub mod player;
 mod punch;
+mod requests;
 mod tap;
 
 use std::time::Duration;

@@ -66,28 +66,32 @@ pub enum Event {
     Disconnected(Id),
     /// The host has kicked this player, and says so itself.
     Kicked,
+    /// What a request came to that nobody has waited for.
+    Answered(Request, Result<(), Error>),
 }
 
 /// A player of the rooms dialect.
 pub struct Player {
-    master: SocketAddr,
+    pub(super) master: SocketAddr,
     /// How long a request may take in all.
-    patience: Duration,
+    pub(super) patience: Duration,
     pub(super) enet: Host<Tap>,
-    place: Option<Place>,
+    pub(super) place: Option<Place>,
     /// The code of its room, if it is private.
-    code: Option<Code>,
-    /// Requests that nobody waits for, and until when they are sent again.
-    unanswered: VecDeque<(Request, Instant)>,
+    pub(super) code: Option<Code>,
+    /// Requests that nobody waits for, and until when they are sent again. One at a time is on its way.
+    pub(super) unanswered: VecDeque<(Request, Instant)>,
+    /// Whether the master server has said that this player is in no room any more.
+    is_out: bool,
     /// Where others are in this player's own network, as far as told.
     near: HashMap<Id, Vec<SocketAddr>>,
     /// Whether its room outlives it when it hosts one.
-    hands_over: bool,
+    pub(super) hands_over: bool,
     pub(super) hosts: bool,
     pub(super) punches: Vec<Punch>,
     pub(super) connections: HashMap<PeerID, Id>,
     pub(super) events: VecDeque<Event>,
-    last_ask: Instant,
+    pub(super) last_ask: Instant,
     /// What stands in front of every request.
     prefix: Vec<u8>,
     /// The ports that clients, or the host, are going to have, as far as told.
@@ -111,6 +115,7 @@ impl Player {
             code: None,
             hands_over: false,
             unanswered: VecDeque::new(),
+            is_out: false,
             near: HashMap::new(),
             hosts: false,
             punches: Vec::new(),
@@ -141,6 +146,23 @@ impl Player {
     #[must_use]
     pub fn code(&self) -> Option<Code> {
         self.code
+    }
+
+    /// Whether it is in no room any more, as the master server says: the room is closed, or the server
+    /// does not know this player. Its connections may last.
+    #[must_use]
+    pub fn is_out(&self) -> bool {
+        self.is_out
+    }
+
+    /// Whether it is the host, or connected with it.
+    #[must_use]
+    pub fn has_host(&self) -> bool {
+        self.hosts || self.place.is_some_and(|place| self.is_connected(place.room))
+    }
+
+    pub(super) fn is_connected(&self, with: Id) -> bool {
+        self.connections.values().any(|id| *id == with)
     }
 
     /// Those it is connected with.
@@ -226,10 +248,16 @@ impl Player {
         let Some(place) = self.place else {
             return Err(Error::Refused { verb: Verb::Rc, reason: "no place yet".into() });
         };
-        // Both sides have to punch again.
+        let request = Request::Return(place.id, place.key, Options::default());
+        self.show_nat()?;
+        let back = self.take_place(&request);
+        self.is_out = matches!(&back, Err(Error::Refused { reason, .. }) if reason == "noroom");
+        let place = back?;
+        // Both sides have to punch again. Had the master server refused, those who are connected would
+        // not have noticed anything.
         self.punches.clear();
         self.hang_up_at_once(|_| true);
-        self.enter(&Request::Return(place.id, place.key, Options::default()))
+        self.take_place(&Request::Return(place.id, place.key, Options::default()))
     }
 
     /// Gets another local port, as if a NAT had done that.
@@ -285,6 +313,7 @@ impl Player {
         };
         let place = Place { room, id, key };
         self.place = Some(place);
+        self.is_out = false;
         self.code = given.or(self.code);
         if let Some(host) = host {
             // A client knows its host by the ID of the room.
@@ -337,65 +366,6 @@ impl Player {
         }
     }
 
-    /// Renames the room.
-    ///
-    /// # Errors
-    /// If the master server does not answer, or refuses.
-    pub fn rename(&mut self, name: &str) -> Result<(), Error> {
-        let request = Request::Rename(name.into());
-        self.ask(&request, |message| matches!(message, Message::Named(now) if now == name))
-    }
-
-    /// Changes the room, or lets somebody in again.
-    ///
-    /// # Errors
-    /// If the master server does not answer, or refuses.
-    pub fn change(&mut self, request: &Request) -> Result<(), Error> {
-        let mut given = self.code;
-        self.ask(request, |message| match message {
-            Message::Set(_, code) => {
-                given = *code;
-                true
-            }
-            message => matches!(message, Message::LetsIn),
-        })?;
-        self.code = given;
-        Ok(())
-    }
-
-    /// Kicks by ID or by address. Who is kicked by his ID is told so and hung up on at once; what the
-    /// master server says to that, comes as an event, if it is there at all.
-    pub fn kick(&mut self, request: &Request) {
-        self.unanswered.push_back((request.clone(), Instant::now() + self.patience));
-        self.send(request);
-        if let Request::KickId(id) = request {
-            self.disconnect(*id, KICKED);
-        }
-    }
-
-    /// Sends again what has no answer yet.
-    fn ask_again(&mut self) {
-        let now = Instant::now();
-        self.unanswered.retain(|(_, until)| *until > now);
-        if self.last_ask.elapsed() > AGAIN
-            && let Some((request, _)) = self.unanswered.front().cloned()
-        {
-            self.send(&request);
-        }
-    }
-
-    /// Leaves the room, or closes it as its host.
-    ///
-    /// # Errors
-    /// If the master server does not answer, or refuses.
-    pub fn leave(&mut self) -> Result<(), Error> {
-        let request = if self.hosts && !self.hands_over { Request::Close } else { Request::Leave };
-        let done = |message: &Message| matches!(message, Message::Left(_) | Message::Closed(_));
-        self.ask(&request, done)?;
-        self.place = None;
-        Ok(())
-    }
-
     /// Says something to this player, reliably and in order.
     pub fn say(&mut self, to: Id, text: &str) {
         let found = self.connections.iter().find(|(_, id)| **id == to).map(|(peer, _)| *peer);
@@ -405,25 +375,6 @@ impl Player {
         }
     }
 
-    /// Ends all connections once what was said has arrived, if that is not too long.
-    ///
-    /// # Errors
-    /// If the socket fails.
-    pub fn hang_up(&mut self, within: Duration) -> Result<(), Error> {
-        let peers: Vec<PeerID> = self.connections.keys().copied().collect();
-        for peer in peers {
-            self.enet.peer_mut(peer).disconnect_later(0);
-        }
-        let deadline = Instant::now() + within;
-        while !self.connections.is_empty() && Instant::now() < deadline {
-            self.advance()?;
-            std::thread::sleep(STEP);
-        }
-        // The other side waits for the last acknowledgement.
-        self.enet.flush();
-        Ok(())
-    }
-
     /// What has happened since the last step.
     ///
     /// # Errors
@@ -431,14 +382,18 @@ impl Player {
     pub fn step(&mut self) -> Result<Vec<Event>, Error> {
         self.advance()?;
         self.ask_again();
-        if self.place.is_some() && self.last_ask.elapsed() > KEEP_ALIVE {
+        if self.place.is_some() && !self.is_out && self.last_ask.elapsed() > KEEP_ALIVE {
             self.send(&Request::KeepAlive);
         }
         Ok(self.events.drain(..).collect())
     }
 
     /// Sends a request every half second until it is answered.
-    fn ask(&mut self, request: &Request, done: impl FnMut(&Message) -> bool) -> Result<(), Error> {
+    pub(super) fn ask(
+        &mut self,
+        request: &Request,
+        done: impl FnMut(&Message) -> bool,
+    ) -> Result<(), Error> {
         self.ask_until(Instant::now() + self.patience, request, done)
     }
 
@@ -474,7 +429,7 @@ impl Player {
         Err(Error::NoAnswer { master: self.master, verb })
     }
 
-    fn send(&mut self, request: &Request) {
+    pub(super) fn send(&mut self, request: &Request) {
         let mut bytes = self.prefix.clone();
         request.write(&mut bytes);
         if let Some(place) = self.place
@@ -492,7 +447,7 @@ impl Player {
     }
 
     /// Takes what has come, knocks where it is time to.
-    fn advance(&mut self) -> Result<(), Error> {
+    pub(super) fn advance(&mut self) -> Result<(), Error> {
         for _ in 0..MOST_A_STEP {
             let Some(event) = self.enet.service()?.map(rusty_enet::Event::no_ref) else { break };
             self.on_enet(event);
@@ -524,7 +479,10 @@ impl Player {
     }
 
     fn on_message(&mut self, message: &Message) {
+        self.take_answer(message);
         match message {
+            // In a mesh it has got through already, before one of the two became host.
+            Message::Comes(id, at) if self.is_connected(*id) => self.keep(*id, *at),
             // The master server repeats itself.
             Message::Comes(id, at) => _ = self.meet(*id, *at),
             Message::Moved(id, at) => {
@@ -556,25 +514,47 @@ impl Player {
                 }
             }
             Message::Gone(id) => self.punches.retain(|punch| punch.id != *id),
+            Message::Closed(_) => self.is_out = true,
             Message::Promoted(_) if !self.hosts => {
                 (self.hosts, self.hands_over) = (true, true);
                 self.forget_host();
+                // From now on the others connect.
+                self.give_up_all();
             }
             Message::NewHost(id, at) if !self.hosts => {
                 if let Some(place) = self.place
                     && !self.punches.iter().any(|of| of.id == place.room && of.told == *at)
                 {
                     self.forget_host();
-                    self.hang_up_at_once(|of| of == *id);
-                    self.punches.retain(|punch| punch.id != *id);
-                    self.meet(place.room, *at);
+                    self.follow(*id, place.room, *at);
                 }
             }
-            Message::Kicks => _ = self.unanswered.pop_front(),
-            Message::Refused(verb, _) if *verb == Verb::Kc.to_string() => {
-                self.unanswered.pop_front();
-            }
             _ => {}
+        }
+    }
+
+    /// Goes on with a connection instead of punching once more, and says so to the master server.
+    fn keep(&mut self, id: Id, at: SocketAddr) {
+        if let Some(punch) = self.punches.iter_mut().find(|punch| punch.id == id) {
+            punch.told = at;
+        }
+        self.report(id, true);
+    }
+
+    /// Another client is the host now, and known by the ID of the room from now on. In a mesh there may be
+    /// a connection with it, or a punch that is going on.
+    fn follow(&mut self, id: Id, room: Id, at: SocketAddr) {
+        let lives = |punch: &Punch| punch.id == id && punch.state != State::Failed;
+        if self.is_connected(id) || self.punches.iter().any(|of| lives(of) && of.told == at) {
+            self.connections.values_mut().filter(|of| **of == id).for_each(|of| *of = room);
+            self.punches.iter_mut().filter(|of| of.id == id).for_each(|of| of.id = room);
+        } else {
+            self.punches.retain(|punch| punch.id != id);
+        }
+        if self.is_connected(room) {
+            self.keep(room, at);
+        } else {
+            self.meet(room, at);
         }
     }
 
@@ -603,7 +583,8 @@ impl Player {
 
     /// Begins to knock. False: it does so already.
     fn meet(&mut self, id: Id, at: SocketAddr) -> bool {
-        let is_new = !self.punches.iter().any(|punch| punch.id == id && punch.told == at);
+        let is_same = |punch: &Punch| punch.id == id && punch.told == at && !punch.is_over;
+        let is_new = !self.punches.iter().any(is_same);
         if self.punches.len() >= MOST_PUNCHES {
             self.punches.retain(|punch| punch.state != State::Failed);
         }

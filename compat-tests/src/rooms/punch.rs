@@ -25,6 +25,8 @@ pub(super) struct Punch {
     pub(super) near: Vec<SocketAddr>,
     /// Other ports that it may have.
     pub(super) ports: Vec<u16>,
+    /// Whether there was a connection, and is none any more.
+    pub(super) is_over: bool,
     began: Instant,
     last: Option<Instant>,
     pub(super) state: State,
@@ -52,6 +54,7 @@ impl Punch {
             is_later: false,
             near: Vec::new(),
             ports: Vec::new(),
+            is_over: false,
             began: Instant::now(),
             last: None,
             state: State::Knocking,

@@ -72,6 +72,63 @@ fn a_room_goes_on_without_its_host() {
     });
 }
 
+/// They do not punch again: the connections that they have go on.
+#[test]
+fn a_mesh_goes_on_without_its_host() {
+    let master = Master::any();
+    let mut players = [(); 4].map(|()| player(&master));
+    let [host, clients @ ..] = &mut players;
+    let options = Options { migrates: true, is_mesh: true, ..Options::default() };
+    let room = host.host_with("Mesh", options).expect("a room").room;
+    for client in clients {
+        client.join(room).expect("a place");
+    }
+    let mut connected = 0;
+    wait_for(&mut players.iter_mut().collect::<Vec<_>>(), |_, event| {
+        connected += usize::from(matches!(event, Event::Connected(_)));
+        (connected == 4 * 3).then_some(())
+    });
+    let [host, clients @ ..] = &mut players;
+    host.leave().expect("left");
+    let heir = clients[0].place().expect("a place").id;
+    let (mut told, mut comes) = (0, 0);
+    wait_for(&mut clients.iter_mut().collect::<Vec<_>>(), |n, event| {
+        match event {
+            Event::Told(Message::Promoted(id)) => assert!(n == 0 && *id == heir),
+            Event::Told(Message::NewHost(id, _)) => {
+                assert!(n > 0 && *id == heir);
+                told |= n;
+            }
+            Event::Told(Message::Comes(..)) if n == 0 => comes += 1,
+            Event::Connected(_) | Event::Disconnected(_) | Event::Failed(_) => {
+                panic!("{n}: {event:?}")
+            }
+            _ => {}
+        }
+        // The second and the third client, and the heir of both.
+        (told == 3 && comes >= 2).then_some(())
+    });
+    let [heir, one, two] = clients;
+    let ids = [&*one, two].map(|player| player.place().expect("a place").id);
+    assert!(one.has_host() && two.has_host());
+    one.say(room, "to the host");
+    two.say(ids[0], "to a client");
+    heir.say(ids[1], "to a client");
+    let mut heard = Vec::new();
+    wait_for(&mut [heir, one, two], |n, event| {
+        if let Event::Said(from, text) = event {
+            heard.push((n, *from, text.clone()));
+        }
+        assert!(!matches!(event, Event::Connected(_) | Event::Disconnected(_)), "{n}: {event:?}");
+        (heard.len() == 3).then_some(())
+    });
+    heard.sort_by_key(|(n, ..)| *n);
+    let to_client = "to a client".to_string();
+    let expected =
+        [(0, ids[0], "to the host".into()), (1, ids[1], to_client.clone()), (2, room, to_client)];
+    assert_eq!(heard, expected);
+}
+
 #[test]
 fn a_host_kicks_without_the_master_server() {
     let master = Master::start(&[]);
@@ -141,7 +198,7 @@ fn a_chat_behind_a_code_and_a_password() {
     let found = heir.line_with("in room ");
     assert_eq!(room.split(' ').nth(1), found.split([' ', ',']).nth(2));
     heir.line_with("connected with host");
-    other.types("/close");
+    other.types("/leave");
     assert!(other.wait().success());
     heir.line_with("this player is the host now");
     heir.types("/close");

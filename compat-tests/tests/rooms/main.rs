@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use compat_tests::master::{self, Master, loopback};
 use compat_tests::rooms::{Error, Event, Message, Player, STEP};
 
+mod chat;
 mod lobby;
 
 const WAIT: Duration = Duration::from_secs(20);
@@ -195,6 +196,17 @@ impl Punch {
     fn types(&mut self, line: &str) {
         let stdin = self.child.stdin.as_mut().expect("stdin is piped");
         writeln!(stdin, "{line}").expect("typing");
+    }
+
+    /// Nothing more is typed.
+    fn ends_input(&mut self) {
+        drop(self.child.stdin.take());
+    }
+
+    /// Ends it as a crash does: it tells nobody.
+    fn crashes(&mut self) {
+        self.child.kill().expect("killing punch");
+        self.child.wait().expect("waiting for punch");
     }
 
     /// The next line that contains the text.

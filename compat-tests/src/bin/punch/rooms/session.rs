@@ -1,6 +1,7 @@
 //! A chat in a room: what happens there, and when it is over.
 
-use std::sync::mpsc::Receiver;
+use std::collections::VecDeque;
+use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant};
 
 use compat_tests::rooms::{Event, Message, Player, STEP};
@@ -17,6 +18,14 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 /// by a relay.
 const ANOTHER_WAY: Duration = Duration::from_secs(3);
 
+/// How long a client whose host has gone waits for another one. The master server makes one at once when
+/// the host has left; but when it has crashed, only after minutes of silence, and nobody tells a client
+/// whether it will.
+const ANOTHER_HOST: Duration = Duration::from_secs(20);
+
+/// So many lines wait until this player is connected.
+const MOST_HELD: usize = 64;
+
 /// The master server says many things three times; what it says again in this time is a copy.
 const COPIES: Duration = Duration::from_secs(2);
 
@@ -30,12 +39,18 @@ pub(super) struct Session {
     /// What was shown of the room, and when.
     shown: Vec<(String, Instant)>,
     typed: Receiver<String>,
+    /// Whether nothing more is going to be typed.
+    is_all_typed: bool,
+    /// What was typed while there was no host to tell it.
+    held: VecDeque<String>,
     /// Since when there is no way to the host.
     failed: Option<Instant>,
     /// Since when the host is gone.
     gone: Option<Instant>,
     /// Whether the master server has closed the room.
     is_closed: bool,
+    /// Whether its host has said that the room is not to go on without it.
+    pub(super) closes: bool,
     /// Why it is over.
     pub(super) over: Option<Result<(), String>>,
 }
@@ -49,9 +64,12 @@ impl Session {
             heard: 0,
             shown: Vec::new(),
             typed: typed(),
+            is_all_typed: false,
+            held: VecDeque::new(),
             failed: None,
             gone: None,
             is_closed: false,
+            closes: false,
             over: None,
         }
     }
@@ -64,37 +82,64 @@ impl Session {
                 self.on_event(event);
             }
             // One a step: what follows may have to be said to others meanwhile.
-            if let Ok(line) = self.typed.try_recv() {
-                self.on_line(&line);
+            match self.typed.try_recv() {
+                Ok(line) => self.on_line(&line),
+                Err(end) => self.is_all_typed = end == TryRecvError::Disconnected,
             }
-            if let Some(result) = self.over.take() {
+            if let Some(result) = self.over.take().or_else(|| self.is_over()) {
                 break result;
             }
-            if self.failed.is_some_and(|since| since.elapsed() > ANOTHER_WAY) {
-                let why = "cannot reach the host: `punch nat` at both tells why, and whether a relay helps";
-                break Err(why.into());
-            }
-            // Another one may become host.
-            if self.gone.is_some_and(|since| self.is_closed || since.elapsed() > ANOTHER_WAY) {
-                let complete = self.heard == self.chat.expect.len();
-                break if complete { Ok(()) } else { Err(self.missed()) };
-            }
-            let expects = !self.chat.expect.is_empty();
-            if expects && self.heard == self.chat.expect.len() {
-                break Ok(());
-            }
             if interrupted() || end.is_some_and(|end| Instant::now() >= end) {
+                let expects = !self.chat.expect.is_empty();
                 break if expects { Err(self.missed()) } else { Ok(()) };
             }
             std::thread::sleep(STEP);
         };
-        self.player.hang_up(LAST_WORDS).map_err(explain)?;
-        if self.player.place().is_some() {
-            // The master server notices it anyway.
-            let _ = self.player.leave();
+        if !self.player.part(self.closes, LAST_WORDS).map_err(explain)? {
+            say(
+                "the master server says nothing: it takes minutes to notice that this player is gone",
+            );
         }
         say("gone");
         result
+    }
+
+    /// Whether there is nothing more to wait for, and how that ends.
+    fn is_over(&self) -> Option<Result<(), String>> {
+        let is_complete = self.heard == self.chat.expect.len();
+        let expects = !self.chat.expect.is_empty();
+        if self.failed.is_some_and(|since| since.elapsed() > ANOTHER_WAY) {
+            let why =
+                "cannot reach the host: `punch nat` at both tells why, and whether a relay helps";
+            return Some(Err(why.into()));
+        }
+        if self.gone.is_some() && (self.is_closed || self.player.is_out()) {
+            return Some(if is_complete { Ok(()) } else { Err(self.missed()) });
+        }
+        if self.is_closed && !self.player.has_host() {
+            return Some(Err(
+                "the room was closed before this player got through to its host".into()
+            ));
+        }
+        if self.player.is_out() && !self.player.has_host() {
+            return Some(Err("the master server knows nothing of this player any more".into()));
+        }
+        if self.gone.is_some_and(|since| since.elapsed() > ANOTHER_HOST) {
+            let why = format!(
+                "the master server has named no other host within {} s. If the room goes on without its \
+                 host, that may take minutes after a crash: join it again then",
+                ANOTHER_HOST.as_secs()
+            );
+            return Some(Err(why));
+        }
+        if expects && is_complete {
+            return Some(Ok(()));
+        }
+        let chat = &self.chat;
+        let is_script = expects || !chat.say.is_empty() || chat.duration.is_some();
+        let is_said = self.held.is_empty() || self.hosts;
+        let is_done = self.is_all_typed && is_said && !self.player.is_asking();
+        (is_done && !is_script).then_some(Ok(()))
     }
 
     fn missed(&self) -> String {
@@ -106,7 +151,9 @@ impl Session {
         match event {
             Event::Told(message) => self.on_message(message),
             Event::Connected(id) => {
-                self.failed = None;
+                if self.is_host(id) {
+                    (self.failed, self.gone) = (None, None);
+                }
                 say(format!("connected with {}", self.name(id)));
                 if let Some((at, is_later)) = self.player.way(id) {
                     say(through(at, !is_later));
@@ -115,20 +162,24 @@ impl Session {
                     self.player
                         .say(id, &if self.hosts { format!("host: {text}") } else { text.clone() });
                 }
+                self.say_held();
             }
             Event::Failed(id) => {
                 say(format!("no way to {} was found", self.name(id)));
-                self.failed = (!self.hosts).then(Instant::now);
+                if self.is_host(id) {
+                    self.failed = Some(Instant::now());
+                }
             }
             Event::Said(id, text) => self.on_said(id, &text),
             Event::Kicked => self.over = Some(Err("the host has kicked this player".into())),
             Event::Disconnected(id) => {
                 say(format!("{} has gone", self.name(id)));
-                let host = self.player.place().map(|place| place.room);
-                if !self.hosts && host == Some(id) {
+                if self.is_host(id) {
                     self.gone = Some(Instant::now());
+                    say("waiting whether the room gets another host");
                 }
             }
+            Event::Answered(request, result) => Self::on_answer(&request, result),
         }
     }
 
@@ -150,7 +201,7 @@ impl Session {
 
     fn on_message(&mut self, message: Message) {
         match message {
-            Message::Comes(id, at) => self.show(format!("{id} comes from {at}, knocking")),
+            Message::Comes(id, at) => _ = self.show(format!("{id} comes from {at}, knocking")),
             Message::Moved(_, at) => {
                 self.failed = None;
                 self.show(format!("the other side is at {at} now, knocking"));
@@ -165,40 +216,78 @@ impl Session {
             }
             Message::NewHost(id, at) => {
                 (self.failed, self.gone) = (None, None);
-                self.show(format!("the host is {id} at {at} now, knocking"));
+                if self.show(format!("the host is {id} at {at} now")) {
+                    let is_known = self.player.has_host();
+                    say(if is_known { "still connected with it" } else { "knocking there" });
+                    self.say_held();
+                }
             }
-            Message::Gone(id) => self.show(format!("{id} has left the room")),
-            Message::Named(name) => self.show(format!("the room is \"{}\" now", printable(&name))),
+            Message::Gone(id) => _ = self.show(format!("{id} has left the room")),
+            Message::Named(name) => {
+                _ = self.show(format!("the room is \"{}\" now", printable(&name)))
+            }
             Message::Kicked(_) => self.over = Some(Err("the host has kicked this player".into())),
             Message::Closed(_) if !self.hosts => {
                 self.is_closed = true;
                 self.show("the room is closed".into());
             }
             Message::Closed(_) => self.over = Some(Err("the master server closed the room".into())),
-            Message::Refused(verb, _) if verb == "ka" => {
-                let back = self.player.come_back();
-                say(match back {
-                    Ok(_) => "back in the room, from another endpoint".into(),
-                    Err(error) => {
-                        printable(&format!("the master server forgot this player: {error}"))
-                    }
-                });
-            }
+            Message::Refused(verb, _) if verb == "ka" && !self.player.is_out() => self.come_back(),
             _ => {}
         }
     }
 
-    /// Says what the master server has told, once.
-    fn show(&mut self, line: String) {
-        self.shown.retain(|(_, at)| at.elapsed() < COPIES);
-        if !self.shown.iter().any(|(before, _)| *before == line) {
-            say(&line);
-            self.shown.push((line, Instant::now()));
+    /// The master server does not know who this is: perhaps it comes from another endpoint now.
+    fn come_back(&mut self) {
+        match self.player.come_back() {
+            Ok(_) => say("back in the room, from another endpoint"),
+            Err(error) => {
+                say(printable(&format!("the master server forgot this player: {error}")));
+                if self.player.is_out() && self.player.has_host() {
+                    say("those who are connected stay so, and nobody new comes");
+                }
+            }
         }
     }
 
+    /// Says what the master server has told, once. False: it was said already.
+    fn show(&mut self, line: String) -> bool {
+        self.shown.retain(|(_, at)| at.elapsed() < COPIES);
+        let is_new = !self.shown.iter().any(|(before, _)| *before == line);
+        if is_new {
+            say(&line);
+            self.shown.push((line, Instant::now()));
+        }
+        is_new
+    }
+
+    /// Says a line to all; or later, if there is no host to tell it.
+    pub(super) fn speak(&mut self, line: &str) {
+        if !self.player.has_host() {
+            if self.held.len() < MOST_HELD {
+                return self.held.push_back(line.into());
+            }
+            return say(format!("not connected yet, and {MOST_HELD} lines wait: this one is lost"));
+        }
+        let line = if self.hosts { format!("host: {line}") } else { line.into() };
+        let all: Vec<Id> = self.player.connected().collect();
+        for id in all {
+            self.player.say(id, &line);
+        }
+    }
+
+    /// Says what was typed too early.
+    fn say_held(&mut self) {
+        if self.player.has_host() {
+            self.held.split_off(0).iter().for_each(|line| self.speak(line));
+        }
+    }
+
+    fn is_host(&self, id: Id) -> bool {
+        !self.hosts && self.player.place().is_some_and(|place| place.room == id)
+    }
+
     pub(super) fn name(&self, id: Id) -> String {
-        let is_host = !self.hosts && self.player.place().is_some_and(|place| place.room == id);
-        if is_host { "host".into() } else { id.to_string() }
+        if self.is_host(id) { "host".into() } else { id.to_string() }
     }
 }
