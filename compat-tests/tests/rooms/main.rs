@@ -241,11 +241,12 @@ impl Drop for Punch {
 #[test]
 fn a_chat_of_three() {
     let master = Master::any();
-    let mut host = Punch::start(&master, &["host", "Chat of three", "--say", "welcome"]);
+    let mut host =
+        Punch::start(&master, &["host", "Chat of three", "--say", "welcome", "--max", "4"]);
     let room = host.line_with("room ");
     let room = room.split(' ').nth(1).expect("an ID").to_string();
     let list = Punch::start(&master, &["list"]);
-    assert!(list.line_with(&room).ends_with("   1  Chat of three"));
+    assert!(list.line_with(&room).ends_with("   1/4   Chat of three"));
 
     let mut one = Punch::start(&master, &["join", &room]);
     one.line_with("connected with host");

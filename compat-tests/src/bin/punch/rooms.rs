@@ -18,6 +18,9 @@ use self::session::Session;
 use crate::common::{LOCAL_MASTER, any_towards, resolve, say, seconds};
 
 /// Host, list or join a room, and chat there
+///
+/// What you type the others read; /help lists the commands. It ends with /leave, Ctrl-C, or the end of
+/// what is typed (Ctrl-D), but not with the latter if there is --say, --expect or --for.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -26,8 +29,8 @@ pub(crate) struct Args {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Open a room; /kick and /admit ID or IP, /rename NAME, /lock, /unlock, /data KEY=VALUE and /close
-    /// work there
+    /// Open a room; /close ends it for all, /leave too unless --migrate leaves it to the others then; there
+    /// are also /rename NAME, /kick and /admit ID or IP, /lock, /unlock, /data KEY=VALUE and /help
     Host {
         /// Name of the room
         name: String,
@@ -38,17 +41,17 @@ enum Command {
         #[command(flatten)]
         chat: Chat,
     },
-    /// Show the open rooms: ID, players, name, and what there is to say of them
+    /// Show the open rooms: ID, players and how many it is for, name, and what there is to say of them
     List {
         /// Only those that are not full and not locked
         #[arg(long)]
         free: bool,
         #[command(flatten)]
-        own: Own,
+        sought: Sought,
         #[command(flatten)]
         server: Server,
     },
-    /// Join a room; /leave leaves it
+    /// Join a room; /leave leaves it, /help tells more
     Join {
         /// ID of the room, its code if it is private, or its name
         room: String,
@@ -65,10 +68,10 @@ enum Command {
         #[command(flatten)]
         chat: Chat,
     },
-    /// Join any room that has a place; /leave leaves it
+    /// Join any room that has a place; /leave leaves it, /help tells more
     Any {
         #[command(flatten)]
-        own: Own,
+        sought: Sought,
         #[command(flatten)]
         server: Server,
         #[command(flatten)]
@@ -83,17 +86,17 @@ struct Game {
     game: String,
 }
 
-/// Rooms of a game with what their hosts say of them.
+/// What rooms are looked for.
 #[derive(clap::Args)]
-struct Own {
+struct Sought {
     #[command(flatten)]
     game: Game,
-    /// What the host says of the room, as map=castle; can be repeated
+    /// Only rooms of which their hosts say this, as map=castle; can be repeated
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
     data: Vec<(String, String)>,
 }
 
-impl Own {
+impl Sought {
     fn options(self) -> Options {
         Options { game: self.game.game, data: self.data, ..Options::default() }
     }
@@ -102,7 +105,10 @@ impl Own {
 #[derive(clap::Args)]
 struct Room {
     #[command(flatten)]
-    own: Own,
+    game: Game,
+    /// Say this of the room to those who look for one, as map=castle; can be repeated
+    #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
+    data: Vec<(String, String)>,
     /// The most players, this one among them
     #[arg(long, value_name = "PLAYERS")]
     max: Option<usize>,
@@ -112,7 +118,7 @@ struct Room {
     /// Show the room in no list: others join by its code
     #[arg(long)]
     private: bool,
-    /// Leave the room to the others when this player goes
+    /// Leave the room to the others when this player goes other than by /close
     #[arg(long)]
     migrate: bool,
     /// Introduce all to each other
@@ -171,7 +177,9 @@ pub(crate) fn run(args: Args) -> Result<(), String> {
                 migrates: room.migrate,
                 is_mesh: room.mesh,
                 lan: own_network(&player, room.lan)?,
-                ..room.own.options()
+                game: room.game.game,
+                data: room.data,
+                ..Options::default()
             };
             let place = player.host_with(&name, options).map_err(explain)?;
             say(format!("room {} open", place.room));
@@ -180,8 +188,8 @@ pub(crate) fn run(args: Args) -> Result<(), String> {
             }
             Session::new(player, chat, true).run()
         }
-        Command::List { free, own, server } => {
-            let options = Options { is_free: free, more: true, ..own.options() };
+        Command::List { free, sought, server } => {
+            let options = Options { is_free: free, more: true, ..sought.options() };
             list(&mut player(&server)?, &options)
         }
         Command::Join { room, password, game, lan, server, chat } => {
@@ -193,9 +201,9 @@ pub(crate) fn run(args: Args) -> Result<(), String> {
             say(format!("in room {}, knocking", place.room));
             Session::new(player, chat, false).run()
         }
-        Command::Any { own, server, chat } => {
+        Command::Any { sought, server, chat } => {
             let mut player = player(&server)?;
-            let place = player.join_any(own.options()).map_err(explain)?;
+            let place = player.join_any(sought.options()).map_err(explain)?;
             say(format!("in room {}, knocking", place.room));
             Session::new(player, chat, false).run()
         }

@@ -15,7 +15,9 @@ pub(super) fn list(player: &mut Player, options: &Options) -> Result<(), String>
         say("no rooms");
     }
     for room in rooms {
-        let mut line = format!("{}  {:>2}  {}", room.room, room.players, printable(&room.name));
+        let size = room.size.map_or(String::new(), |size| format!("/{size}"));
+        let players = format!("{:>2}{size}", room.players);
+        let mut line = format!("{}  {players:<5}  {}", room.room, printable(&room.name));
         if room.status != "open" {
             line += &format!("  {}", printable(&room.status));
         }
