@@ -432,6 +432,8 @@ impl EventLoop {
     fn serve(&mut self, now: Now, conn: ConnId) -> bool {
         match self.server.reads(conn) {
             Reads::Now => {}
+            // Thousands of these would be looked at in every turn, until what they asked for is done.
+            Reads::NextTurn | Reads::Later if self.connections.is_reset(conn) => return false,
             Reads::NextTurn => {
                 self.connections.put_off(conn);
                 return true;

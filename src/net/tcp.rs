@@ -103,6 +103,8 @@ struct Connection {
     finished: bool,
     /// The kernel says that the last byte is under way.
     read_closed: bool,
+    /// Its peer has reset it, so nobody waits for what its requests bring.
+    is_reset: bool,
     /// To be closed when the backlog has left.
     closing: bool,
 }
@@ -195,6 +197,7 @@ impl Connections {
         let Some(conn) = self.slab.get_mut(slot) else { return };
         conn.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
         conn.read_closed |= event.is_read_closed() || event.is_error();
+        conn.is_reset |= event.is_error();
         let id = ConnId { slot: slot as u32, generation: conn.generation };
         self.queue(id);
     }
@@ -312,6 +315,7 @@ impl Connections {
             readable: true,
             finished: false,
             read_closed: false,
+            is_reset: false,
             closing: false,
         });
         let id = ConnId { slot: slot as u32, generation };
@@ -408,6 +412,11 @@ impl Connections {
             let customer = conn.customer;
             self.more.push(customer, id);
         }
+    }
+
+    /// Whether the peer of a connection has reset it.
+    pub(super) fn is_reset(&mut self, id: ConnId) -> bool {
+        self.get(id).is_some_and(|conn| conn.is_reset)
     }
 
     /// Leaves what there is to read for a while; the kernel makes its peer wait meanwhile.
