@@ -11,6 +11,8 @@ use std::time::Duration;
 use compat_tests::master::{Master, binary, loopback};
 use compat_tests::natlab;
 use compat_tests::natpunch::{Client, Error, Event};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -223,6 +225,21 @@ fn the_debug_client_by_hand() {
     host.line("player_left");
     guest.type_line("quit");
     guest.ends_well();
+    // The lobby that one is in needs no name; and who ends leaves it as well.
+    for end in ["leave", "quit"] {
+        let mut guest = Running::start(&master, &[]);
+        guest.type_line("join Chess");
+        guest.line("joined");
+        host.line("player_joined");
+        guest.type_line(end);
+        host.line("player_left");
+        guest.ends_well();
+    }
+    let pid = i32::try_from(host.child.id()).unwrap();
+    kill(Pid::from_raw(pid), Signal::SIGINT).unwrap();
+    assert!(host.child.wait().unwrap().success());
+    let looks = punch(&master, &["list"]).output().unwrap();
+    assert!(String::from_utf8_lossy(&looks.stdout).contains("no lobbies"), "{looks:?}");
 }
 
 /// Eight players, each behind a NAT of its own of a kind that can be punched.

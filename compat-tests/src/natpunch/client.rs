@@ -200,6 +200,12 @@ impl Client {
         self.tell(Content::JoinLobbyRequest(request))
     }
 
+    /// The lobby that we are in.
+    #[must_use]
+    pub fn lobby(&self) -> Option<&str> {
+        self.lobby.as_ref().map(|(lobby, _)| lobby.as_str())
+    }
+
     /// Leaves a lobby.
     ///
     /// # Errors

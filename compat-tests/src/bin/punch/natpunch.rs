@@ -28,29 +28,35 @@ const FOR_EVER: Duration = Duration::from_secs(u32::MAX as u64);
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Address or name of the server
-    #[arg(short, long, value_name = "HOST", default_value = "127.0.0.1")]
+    #[arg(short, long, global = true, value_name = "HOST", default_value = "127.0.0.1")]
     address: String,
     /// UDP port of the server
-    #[arg(short, long, default_value_t = compat_tests::gmnet::wire::DEFAULT_PORT)]
+    #[arg(short, long, global = true, default_value_t = compat_tests::gmnet::wire::DEFAULT_PORT)]
     port: u16,
     /// The server's address and port in one
-    #[arg(long, value_name = "HOST:PORT", value_parser = resolve)]
+    #[arg(long, global = true, value_name = "HOST:PORT", value_parser = resolve)]
     #[arg(conflicts_with_all = ["address", "port"])]
     master: Option<SocketAddr>,
     /// Local address to use
-    #[arg(long, value_name = "IP")]
+    #[arg(long, global = true, value_name = "IP")]
     bind: Option<IpAddr>,
     /// Give up after so many seconds; a server with a relay tries for 20
-    #[arg(long, value_name = "S", default_value = "30", value_parser = seconds)]
+    #[arg(long, global = true, value_name = "S", default_value = "30", value_parser = seconds)]
     timeout: Duration,
     /// Stay for so many seconds after success
-    #[arg(long, value_name = "S", default_value = "0", value_parser = seconds)]
+    #[arg(long, global = true, value_name = "S", default_value = "0", value_parser = seconds)]
     stay: Duration,
     /// The game that we belong to, for a server that admits some games alone
-    #[arg(long, value_name = "NAME", default_value = "")]
+    #[arg(long, global = true, value_name = "NAME", default_value = "")]
     game: String,
     /// The key that the server asks for
-    #[arg(long, value_name = "SECRET", default_value = "", hide_default_value = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "SECRET",
+        default_value = "",
+        hide_default_value = true
+    )]
     key: String,
     #[command(subcommand)]
     command: Option<Command>,
@@ -101,10 +107,10 @@ enum Command {
 enum Line {
     #[command(flatten)]
     Command(Command),
-    /// Leave the lobby
+    /// Leave LOBBY, or the lobby that we are in
     Leave {
         /// Its ID
-        lobby: String,
+        lobby: Option<String>,
     },
     /// Say who we are and whom we have met
     Who,
@@ -127,6 +133,8 @@ struct Session {
     /// Where the server said first that others are, and where last.
     told: HashMap<String, (SocketAddr, SocketAddr)>,
     refused: Option<String>,
+    /// Whether Ctrl-C or SIGTERM has come.
+    is_interrupted: Box<dyn Fn() -> bool>,
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), String> {
@@ -150,14 +158,20 @@ pub(crate) fn run(args: &Args) -> Result<(), String> {
         pongs: 0,
         told: HashMap::new(),
         refused: None,
+        is_interrupted: Box::new(interrupted()?),
     };
-    match &args.command {
+    let ended = match &args.command {
         None => session.by_hand(),
         Some(command) => {
-            session.carry_out(command, args.timeout)?;
-            session.wait(args.stay, |_| false).map(|_| ())
+            let done = session.carry_out(command, args.timeout);
+            // Who stops it while it stays has seen that it worked.
+            done.map(|()| _ = session.wait(args.stay, |_| false))
         }
+    };
+    if args.command.is_none() || (session.is_interrupted)() {
+        session.leave_at_last();
     }
+    ended
 }
 
 impl Session {
@@ -165,6 +179,9 @@ impl Session {
     fn wait(&mut self, time: Duration, done: impl Fn(&Self) -> bool) -> Result<bool, String> {
         let deadline = Instant::now() + time;
         while !done(self) {
+            if (self.is_interrupted)() {
+                return Err("stopped".to_owned());
+            }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Ok(false);
@@ -172,6 +189,18 @@ impl Session {
             self.step(left.min(STEP))?;
         }
         Ok(true)
+    }
+
+    /// Leaves the lobby, so that nobody waits for us there.
+    fn leave_at_last(&mut self) {
+        let Some(lobby) = self.client.lobby().map(str::to_owned) else { return };
+        let deadline = Instant::now() + AGAIN;
+        while self.client.lobby().is_some() && Instant::now() < deadline {
+            // Nothing is left to be done if it fails.
+            if self.client.leave(&lobby).is_err() || self.step(AGAIN / 4).is_err() {
+                return;
+            }
+        }
     }
 
     fn step(&mut self, patience: Duration) -> Result<(), String> {
@@ -320,8 +349,7 @@ impl Session {
 
     fn wait_for_players(&mut self, players: usize, time: Duration) -> Result<(), String> {
         if players == 0 {
-            let is_interrupted = interrupted()?;
-            return self.wait(FOR_EVER, |_| is_interrupted()).map(|_| ());
+            return self.wait(FOR_EVER, |session| (session.is_interrupted)()).map(|_| ());
         }
         if self.wait(time, |session| session.met() + 1 >= players)? {
             say(format!("met {} of {}", self.met(), players - 1));
@@ -347,7 +375,7 @@ impl Session {
     /// Takes commands from standard input.
     fn by_hand(&mut self) -> Result<(), String> {
         let lines = typed();
-        loop {
+        while !(self.is_interrupted)() {
             match lines.try_recv() {
                 Ok(line) => match Line::try_parse_from(line.split_whitespace()) {
                     Ok(Line::Quit) => return Ok(()),
@@ -358,6 +386,7 @@ impl Session {
                 Err(mpsc::TryRecvError::Disconnected) => return Ok(()),
             }
         }
+        Ok(())
     }
 
     fn obey(&mut self, line: &Line) -> Result<(), String> {
@@ -370,7 +399,13 @@ impl Session {
                 self.ask(TIME, |s| s.client.create(name, *max_players), |s| s.joined)
             }
             Line::Command(command) => self.carry_out(command, TIME),
-            Line::Leave { lobby } => self.ask(TIME, |s| s.client.leave(lobby), |s| !s.joined),
+            Line::Leave { lobby } => {
+                let own = self.client.lobby().map(str::to_owned);
+                match lobby.clone().or(own) {
+                    Some(lobby) => self.ask(TIME, |s| s.client.leave(&lobby), |s| !s.joined),
+                    None => Err("in no lobby".to_owned()),
+                }
+            }
             Line::Who | Line::Quit => {
                 say(format!("we are {} at {}", printable(self.client.id()), self.client.public()));
                 for (id, peer) in self.client.peers() {
