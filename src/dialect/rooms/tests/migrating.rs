@@ -138,3 +138,38 @@ fn a_room_that_is_being_closed_is_handed_to_nobody() {
     assert!(told.contains(&format!("cr:{}", host.room)), "{told:?}");
     assert!(!told.iter().any(|text| text.starts_with("nh")), "{told:?}");
 }
+
+/// In a mesh all but the host are introduced to each other already, so that they hear of it alone.
+#[test]
+fn a_mesh_hears_of_its_new_host_and_nothing_else() {
+    let mut world = World::new();
+    let host = world.host(peer(1), "Room:mesh:migrate");
+    let clients = [10, 11, 12].map(|n| world.join(peer(n), &host));
+    world.pass_secs(2);
+    let [heir, others @ ..] = &clients;
+    let sent = world.send(host.at, host.signed("lr").as_bytes());
+    for client in others {
+        let news = format!("nh:{}:{}:40000", heir.id, heir.ip());
+        assert_eq!(sent.to(client.at), [news]);
+        assert!(sent.to(heir.at).contains(&format!("cj:{}:{}:40000", client.id, client.ip())));
+    }
+    // They go on with the connections that they have, and say so.
+    for client in others {
+        let pc = format!("pc:{}:ok", client.id);
+        assert_eq!(world.answer(heir.at, &pc), pc);
+        assert_eq!(world.answer(client.at, &pc), pc);
+    }
+    let heard = world.pass_secs(3);
+    let told_again = heard.to(heir.at).iter().any(|text| text.starts_with("cj:"));
+    assert!(!told_again, "{heard:?}");
+    // Who comes later meets all of them.
+    let late = world.join(peer(13), &host);
+    let heard = world.pass_secs(2);
+    for client in &clients {
+        assert!(heard.to(client.at).iter().any(|text| text.contains(&late.id)), "{heard:?}");
+    }
+    for client in others {
+        let pc = format!("pc:{}:ok", late.id);
+        assert_eq!(world.answer(client.at, &pc), pc);
+    }
+}
