@@ -662,6 +662,11 @@ pub const ROOM_NOTICES: usize = 64 * 1024;
 /// that was left since. Clients of rooms send again after half a second.
 pub const LATE_COPY: Duration = Duration::from_secs(1);
 
+/// Rooms that were closed of which it is remembered where they stood in lists, for those who are reading:
+/// as many of those whose hosts have shown their keys, and as many others. Who reads asks for the next page
+/// one round trip later; here 2,000 rooms may end in that time.
+pub const CLOSED_ROOMS: usize = 2048;
+
 /// How long it is remembered that a peer has left a room, for those who ask again and for those
 /// in whose name somebody else has said so: they say that they are there every ten or twenty
 /// seconds.

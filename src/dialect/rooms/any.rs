@@ -6,7 +6,7 @@ use super::{Id, Rooms, Turn, filter};
 use crate::limits;
 
 impl Rooms {
-    /// `qj`: the sender joins one of the newest rooms that has a place for it and no password. Who is in a
+    /// `qj`: the sender joins one of the first rooms of lists that has a place for it and no password. Who is in a
     /// room of this game is told of that one again.
     pub(super) fn join_any(
         &mut self,
@@ -42,7 +42,7 @@ impl Rooms {
         let mut filter = filter(options)?;
         filter.is_free = true;
         let of_both_families = turn.cx.shared.relay.joins_families();
-        let rooms = self.table.newest_after(game, None, turn.from.ip(), of_both_families);
+        let rooms = self.table.listed_after(game, None, turn.from.ip(), of_both_families);
         let rooms = rooms.into_iter().flatten().take(limits::ROOMS_LOOKED_AT).filter(|room| {
             filter.fits(|key| room.data.get(key), room.is_free())
                 && !room.door.has_password()

@@ -194,7 +194,10 @@ impl Rooms {
 
     /// Closes a room and tells everybody in it, except a host that knows already or is no host.
     pub(super) fn close_room(&mut self, cx: &mut Context<'_>, id: Id, why: Why) {
-        let Some((room, peers)) = self.table.close(&mut cx.shared.unproven, id) else { return };
+        let Some((room, peers)) = self.table.close(&mut cx.shared.unproven, cx.now.instant, id)
+        else {
+            return;
+        };
         let is_host_told = matches!(why, Why::Silent | Why::MadePlace);
         for peer in &peers {
             if !peer.is_host || is_host_told {

@@ -1,4 +1,4 @@
-//! `rl`: the rooms, newest first, as many as one datagram can hold.
+//! `rl`: the rooms, a turn for each customer, as many as one datagram can hold.
 
 use std::io::Write;
 use std::net::IpAddr;
@@ -31,10 +31,10 @@ pub(super) struct Query<'a> {
 /// that the room from which the next one goes on.
 ///
 /// # Errors
-/// `NoRoom` if the room is gone, so that nobody knows where the page begins; `Limit` if there is
+/// `NoRoom` if the room has been gone for long, so that nobody knows where the page begins; `Limit` if there is
 /// no space for one room.
 pub(super) fn page(table: &Table, query: &Query<'_>, bytes: &mut Vec<u8>) -> Result<(), Reason> {
-    let rooms = table.newest_after(query.game, query.after, query.reader, query.of_both_families);
+    let rooms = table.listed_after(query.game, query.after, query.reader, query.of_both_families);
     let mut rooms = rooms.ok_or(Reason::NoRoom)?.peekable();
     let more = if query.tells_all { ":+0123456789abcdef".len() } else { ":+".len() };
     bytes.extend_from_slice(b"rl");

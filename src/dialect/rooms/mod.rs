@@ -423,6 +423,7 @@ impl Dialect for Rooms {
         while let Some(client) = self.table.pop_kept(cx.now.instant) {
             self.table.leave(&mut cx.shared.unproven, client);
         }
+        self.table.forget_closed(cx.now.instant);
         self.parted.on_wakeup(cx.now.instant);
         self.offers.on_wakeup(cx.now.instant);
         self.post.on_wakeup(cx, &mut self.table, &self.config.public_ips);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::field::{Id, Key};
 use crate::clock::Instant;
-use crate::customers::Possessions;
+use crate::customers::{self, Possessions};
 use crate::dialect::Via;
 use crate::hash::Map;
 use crate::holders::Holders;
@@ -24,7 +24,7 @@ mod kept;
 mod listed;
 mod room;
 
-use listed::{Listed, forget};
+use listed::{Closed, Listed, Turns, forget};
 pub(super) use room::{Opening, Outcast, Room, set_all};
 
 /// How the punch with the other side went.
@@ -78,6 +78,8 @@ pub(super) struct Table {
     at: Map<SocketAddr, Id>,
     /// The rooms of each game that lists have.
     listed: Map<Box<str>, Listed>,
+    turns: Turns,
+    pub(super) closed: Closed,
     /// Private rooms by their codes.
     codes: Map<Code, Id>,
     rooms_made: u64,
@@ -104,6 +106,8 @@ impl Table {
             rooms: Map::default(),
             at: Map::default(),
             listed: Map::default(),
+            turns: Turns::default(),
+            closed: Closed::default(),
             codes: Map::default(),
             rooms_made: 0,
             extras: Extras::default(),
@@ -262,13 +266,15 @@ impl Table {
     pub(super) fn close(
         &mut self,
         unproven: &mut Unproven,
+        now: Instant,
         room: Id,
     ) -> Option<(Box<Room>, Vec<Peer>)> {
         let mut ids = vec![self.rooms.get(&room)?.host];
         self.change_clients(room, |clients| ids.append(clients));
         let mut room = self.rooms.remove(&room)?;
         self.extras.remove(&mut room.extra);
-        forget(&mut self.listed, &room);
+        forget(&mut self.listed, &mut self.turns, &mut room);
+        self.closed.note(now, room.id, room.rank);
         if let Some(code) = room.code {
             self.codes.remove(&code);
         }
@@ -308,6 +314,7 @@ impl Table {
         let has_players = self.peer(id).is_some_and(|peer| self.has_players(peer));
         let Some(peer) = self.peers.get_mut(&id) else { return };
         let (old, was_proved) = (peer.endpoint, peer.proved);
+        let (is_host, room) = (peer.is_host, peer.room);
         peer.endpoint = endpoint;
         peer.came_by = Some(came_by);
         peer.key = key;
@@ -328,6 +335,10 @@ impl Table {
         }
         if was_proved {
             unproven.remove(old.ip());
+        }
+        // Else one would have the first turn of every address that it has been at.
+        if is_host && customers::network(old.ip()) != customers::network(endpoint.ip()) {
+            self.list(room);
         }
     }
 
@@ -369,9 +380,19 @@ impl Table {
     /// When the next peer has been silent or its place been kept for long enough, or a room has to be
     /// closed.
     pub(super) fn next_wakeup(&self) -> Option<Instant> {
-        let timers =
-            [self.silent.next(), self.closing.next(), self.kept.next(), self.doubted.next()];
+        let timers = [
+            self.silent.next(),
+            self.closing.next(),
+            self.kept.next(),
+            self.doubted.next(),
+            self.closed.next_wakeup(),
+        ];
         timers.into_iter().flatten().min()
+    }
+
+    /// Forgets where rooms stood that were closed long ago.
+    pub(super) fn forget_closed(&mut self, now: Instant) {
+        self.closed.forget(now);
     }
 
     /// A peer that has been silent for too long.
@@ -402,13 +423,14 @@ impl Table {
         self.unproved.pop()
     }
 
-    /// Whether nothing is left of anybody.
+    /// Whether nothing is left of anybody, but for where closed rooms stood, which is forgotten later.
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         self.peers.is_empty()
             && self.rooms.is_empty()
             && self.at.is_empty()
             && self.listed.is_empty()
+            && self.turns.is_empty()
             && self.codes.is_empty()
             && self.extras.is_empty()
             && self.by_customer.is_empty()

@@ -1,17 +1,105 @@
 //! Which rooms lists have, and in which order; and private ones by their codes.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::ops::Bound;
 
-use super::room::SHOWN;
 use super::{Room, Table};
+use crate::clock::Instant;
+use crate::customers::{Shares, weight};
 use crate::dialect::by_family::ByFamily;
 use crate::dialect::rooms::field::Id;
 use crate::hash::Map;
+use crate::limits;
 use crate::lobby::code::Code;
+use crate::timers::Timers;
 
-/// Rooms by age: those whose hosts have IPv4, and the others.
-pub(super) type Listed = ByFamily<BTreeMap<u64, Id>>;
+/// Rooms in the order of lists: those whose hosts have IPv4, and the others.
+pub(super) type Listed = ByFamily<BTreeMap<Rank, Id>>;
+
+/// The place of a room in lists, those that come first being the least.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Rank {
+    /// Its host has not shown a key, so it may be forged.
+    may_be_forged: bool,
+    /// How many rooms like this one its customer had in lists when it came there. So who opens many
+    /// rooms at a few addresses stands before others with a few of them.
+    turn: u32,
+    /// Of these the newest first: it counts rooms.
+    number: Reverse<u64>,
+}
+
+impl Rank {
+    /// That of a room that is in no list yet.
+    pub(super) const fn new(number: u64) -> Self {
+        Self { may_be_forged: true, turn: 0, number: Reverse(number) }
+    }
+}
+
+/// How many rooms each customer has in lists. Forged ones are counted apart, as they would take the turns
+/// of others at that address.
+#[derive(Debug, Default)]
+pub(super) struct Turns {
+    shown: Shares,
+    others: Shares,
+}
+
+impl Turns {
+    const fn of(&mut self, rank: Rank) -> &mut Shares {
+        if rank.may_be_forged { &mut self.others } else { &mut self.shown }
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.shown.is_empty() && self.others.is_empty()
+    }
+}
+
+/// Where rooms stood that have been closed a while ago, for those who have read so far. Forged ones push
+/// out none whose host has shown a key.
+#[derive(Debug)]
+pub(in crate::dialect::rooms) struct Closed {
+    shown: Timers<Id, Rank>,
+    others: Timers<Id, Rank>,
+}
+
+impl Default for Closed {
+    fn default() -> Self {
+        let [shown, others] = [(); 2].map(|()| Timers::new(limits::PARTED));
+        Self { shown, others }
+    }
+}
+
+impl Closed {
+    pub(super) fn note(&mut self, now: Instant, id: Id, rank: Rank) {
+        let all = if rank.may_be_forged { &mut self.others } else { &mut self.shown };
+        if all.len() >= limits::CLOSED_ROOMS {
+            all.take();
+        }
+        all.arm_with(now, id, rank);
+    }
+
+    fn rank(&self, id: Id) -> Option<Rank> {
+        self.shown.get(&id).or_else(|| self.others.get(&id)).copied()
+    }
+
+    pub(super) fn next_wakeup(&self) -> Option<Instant> {
+        self.shown.next().into_iter().chain(self.others.next()).min()
+    }
+
+    /// Forgets what was long ago.
+    pub(super) fn forget(&mut self, now: Instant) {
+        for all in [&mut self.shown, &mut self.others] {
+            while all.take_due(now).is_some() {}
+        }
+    }
+
+    #[cfg(test)]
+    pub(in crate::dialect::rooms) fn is_empty(&self) -> bool {
+        self.shown.is_empty() && self.others.is_empty()
+    }
+}
 
 impl Table {
     /// The private room with this code.
@@ -19,49 +107,61 @@ impl Table {
         self.codes.get(&code).copied()
     }
 
-    /// Rooms of a game that are older than this one, newest first, but first those whose host has shown
-    /// a key; `None` for all. An unknown room: nothing.
+    /// Rooms of a game that stand behind this one in lists, or behind where it stood if it was closed a
+    /// while ago; `None` for all. Nothing if it is unknown. First those whose host has shown a key, of
+    /// these the first of each customer, then the second, and so on, and of those the newest first.
     /// Only those that somebody at this address can join, all of them if `of_both_families`.
-    pub(in crate::dialect::rooms) fn newest_after(
+    pub(in crate::dialect::rooms) fn listed_after(
         &self,
         game: &str,
         after: Option<Id>,
         reader: IpAddr,
         of_both_families: bool,
     ) -> Option<impl Iterator<Item = &Room> + use<'_>> {
-        let end = match after {
-            Some(id) => self.rooms.get(&id).filter(|room| *room.game == *game)?.number,
-            None => u64::MAX,
+        let start = match after.map(|id| (id, self.rooms.get(&id))) {
+            Some((_, Some(room))) => Bound::Excluded((*room.game == *game).then_some(room.rank)?),
+            Some((id, None)) => Bound::Excluded(self.closed.rank(id)?),
+            None => Bound::Unbounded,
         };
         let listed = self.listed.get(game).map(|listed| listed.both_from(reader)).into_iter();
-        let near = listed.clone().flat_map(move |[near, _]| near.range(..end).rev());
-        let far = listed.flat_map(move |[_, far]| far.range(..end).rev());
+        let behind = (start, Bound::Unbounded);
+        let near = listed.clone().flat_map(move |[near, _]| near.range(behind));
+        let far = listed.flat_map(move |[_, far]| far.range(behind));
         let mut near = near.peekable();
         let mut far = far.filter(move |_| of_both_families).peekable();
         let ids = std::iter::from_fn(move || {
-            let is_far = far.peek().map(|room| room.0) > near.peek().map(|room| room.0);
-            if is_far { far.next() } else { near.next() }
+            let is_near = match (near.peek(), far.peek()) {
+                (Some((near, _)), Some((far, _))) => near < far,
+                (near, _) => near.is_some(),
+            };
+            if is_near { near.next() } else { far.next() }
         });
         Some(ids.filter_map(|(_, id)| self.room(*id)))
     }
 
-    /// Puts a room where lists find it, if they are to have it, and nowhere else.
+    /// Puts a room where lists find it, if they are to have it, and nowhere else. It has the turn that its
+    /// customer has now.
     pub(in crate::dialect::rooms) fn list(&mut self, id: Id) {
         self.unlist(id);
-        let Some(room) = self.rooms.get(&id).filter(|room| room.is_listed()) else { return };
+        let Some(room) = self.rooms.get_mut(&id).filter(|room| room.is_listed()) else { return };
         let Some(host) = self.peers.get(&room.host) else { return };
+        let addr = host.endpoint.ip();
+        let turns = self.turns.of(room.rank);
+        room.rank.turn = weight(turns.of(addr));
+        turns.add(addr, 1);
+        room.listed_by = Some(addr);
         if !self.listed.contains_key(&room.game) {
             self.listed.insert(room.game.clone(), Listed::default());
         }
         if let Some(listed) = self.listed.get_mut(&room.game) {
-            listed.of_mut(host.endpoint.ip()).insert(room.number, id);
+            listed.of_mut(addr).insert(room.rank, id);
         }
     }
 
     /// No list has a room any more.
     pub(super) fn unlist(&mut self, id: Id) {
-        if let Some(room) = self.rooms.get(&id) {
-            forget(&mut self.listed, room);
+        if let Some(room) = self.rooms.get_mut(&id) {
+            forget(&mut self.listed, &mut self.turns, room);
         }
     }
 
@@ -81,16 +181,18 @@ impl Table {
     pub(super) fn show(&mut self, id: Id) {
         self.unlist(id);
         if let Some(room) = self.rooms.get_mut(&id) {
-            room.number |= SHOWN;
+            room.rank.may_be_forged = false;
         }
         self.list(id);
     }
 }
 
 /// No list has this room any more.
-pub(super) fn forget(listed: &mut Map<Box<str>, Listed>, room: &Room) {
+pub(super) fn forget(listed: &mut Map<Box<str>, Listed>, turns: &mut Turns, room: &mut Room) {
+    let Some(addr) = room.listed_by.take() else { return };
+    turns.of(room.rank).remove(addr, 1);
     let Some(rooms) = listed.get_mut(&room.game) else { return };
-    rooms.both_mut().into_iter().for_each(|rooms| _ = rooms.remove(&room.number));
+    rooms.of_mut(addr).remove(&room.rank);
     if rooms.both().iter().all(|rooms| rooms.is_empty()) {
         listed.remove(&room.game);
     }

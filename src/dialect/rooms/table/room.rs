@@ -1,6 +1,9 @@
 //! A room, and what its host has said of it.
 
+use std::net::IpAddr;
+
 use super::Peer;
+use super::listed::Rank;
 use crate::clock::Instant;
 use crate::dialect::rooms::field::Id;
 use crate::dialect::rooms::options::Options;
@@ -16,10 +19,6 @@ pub(in crate::dialect::rooms) type Outcast = crate::lobby::door::Outcast<Id>;
 /// Players of a room whose host has not said how many, and whose clients have to make place for each
 /// other (see `shares`).
 const SHARED_SIZE: usize = 1 + limits::CLIENTS_PER_ROOM;
-
-/// In the number of a room: its host has shown a key, so it is listed before those that may be
-/// forged.
-pub(super) const SHOWN: u64 = 1 << 63;
 
 /// What somebody says of the room that he opens.
 #[derive(Clone, Debug, Default)]
@@ -54,8 +53,9 @@ pub(in crate::dialect::rooms) struct Room {
     pub(in crate::dialect::rooms) renamed: Option<Instant>,
     /// Its host has said that it closes it, or somebody in its name: it is kept for a while.
     pub(in crate::dialect::rooms) is_closing: bool,
-    /// Counts rooms, so that they can be listed by age; [`SHOWN`] is added to it.
-    pub(super) number: u64,
+    pub(super) rank: Rank,
+    /// Where its host was when it came into the lists that have it.
+    pub(super) listed_by: Option<IpAddr>,
 }
 
 impl Room {
@@ -82,7 +82,8 @@ impl Room {
             is_mesh: options.is_mesh,
             renamed: None,
             is_closing: false,
-            number,
+            rank: Rank::new(number),
+            listed_by: None,
         };
         room.change(&options);
         room

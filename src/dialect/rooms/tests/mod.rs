@@ -16,6 +16,7 @@ mod doors;
 mod forged;
 mod games;
 mod hostile;
+mod listed;
 mod loss;
 mod mesh;
 mod message;
