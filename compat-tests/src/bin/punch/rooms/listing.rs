@@ -15,9 +15,11 @@ pub(super) fn list(player: &mut Player, options: &Options) -> Result<(), String>
         say("no rooms");
     }
     for room in rooms {
-        let size = room.size.map_or(String::new(), |size| format!("/{size}"));
-        let players = format!("{:>2}{size}", room.players);
-        let mut line = format!("{}  {players:<5}  {}", room.room, printable(&room.name));
+        let players = match room.size {
+            Some(size) => format!("{:>2}/{size:<2}", room.players),
+            None => format!("{:>2}", room.players),
+        };
+        let mut line = format!("{}  {players}  {}", room.room, printable(&room.name));
         if room.status != "open" {
             line += &format!("  {}", printable(&room.status));
         }
