@@ -26,7 +26,10 @@ fn a_room_that_closes_ends_who_has_not_got_through() {
     client.line_with("knocking");
     host.leave().expect("closed");
     client.line_with("the room is closed");
+    let began = Instant::now();
     assert_eq!(client.wait().code(), Some(1));
+    // It does not knock to the end first.
+    assert!(began.elapsed() < Duration::from_secs(8), "after {:?}", began.elapsed());
 }
 
 #[test]
