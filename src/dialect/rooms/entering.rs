@@ -57,7 +57,7 @@ impl Rooms {
             );
         }
         if let Some((id, false)) = before {
-            self.end(turn.cx, id, Why::Left);
+            self.end(turn.cx, id, Why::Elsewhere);
         }
         let mut host = self.newcomer(turn, None);
         host.lan = opening.options.lan.clone().into();
@@ -140,7 +140,7 @@ impl Rooms {
             return Err(Reason::Busy);
         }
         if let Some(id) = before {
-            self.end(turn.cx, id, Why::Left);
+            self.end(turn.cx, id, Why::Elsewhere);
         }
         let mut client = self.newcomer(turn, Some(room));
         client.wish = wish;
@@ -218,6 +218,7 @@ impl Rooms {
         if peer.endpoint == turn.from {
             if is_current {
                 self.prove(turn, id);
+                self.tell_left_behind(turn);
             } else if !is_former {
                 return Err(Reason::BadKey);
             }
@@ -262,6 +263,7 @@ impl Rooms {
         self.table.prove(&mut turn.cx.shared.unproven, now, id, turn.via);
         self.log_proven(turn.cx.now, id);
         self.tell_proven(turn.cx, id);
+        self.tell_left_behind(turn);
     }
 
     fn relocate(&mut self, turn: &mut Turn<'_, '_>, id: Id, key: Key) -> Result<(), Reason> {
@@ -281,7 +283,7 @@ impl Rooms {
         }
         match self.table.peer_at(turn.from).map(|other| (other.id, other.is_host && other.proved)) {
             Some((_, true)) => return Err(Reason::BadRequest),
-            Some((other, false)) => self.end(turn.cx, other, Why::Left),
+            Some((other, false)) => self.end(turn.cx, other, Why::Elsewhere),
             None => {}
         }
         let fresh = self.fresh_key();

@@ -18,7 +18,7 @@ impl Rooms {
             self.make_place_again(turn, room)?;
         }
         if let Some(other) = self.table.peer_at(endpoint).map(|other| other.id) {
-            self.end(turn.cx, other, Why::Left);
+            self.end(turn.cx, other, Why::Elsewhere);
         }
         self.parted.forget(endpoint);
         if is_host {

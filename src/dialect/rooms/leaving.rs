@@ -18,6 +18,8 @@ use crate::dialect::Context;
 pub(super) enum Why {
     /// It wanted to, or somebody in its name.
     Left,
+    /// It has gone to another room, or somebody in its name.
+    Elsewhere,
     /// It wanted to and has shown its key with that.
     Signed,
     /// Nothing came from it for too long.
@@ -31,7 +33,7 @@ pub(super) enum Why {
 impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Left | Self::Signed => "its host closed it",
+            Self::Left | Self::Elsewhere | Self::Signed => "its host closed it",
             Self::Silent => "its host was silent for too long",
             Self::MadePlace => "others need the place, and its host never sent rc with its key",
             Self::Echoes => "its host is no game, but something that sends back what it gets",
@@ -149,13 +151,16 @@ impl Rooms {
     ///
     /// Anybody can send what ends it in the name of the peer. One that has shown a key is kept for a
     /// while, whatever stands at its endpoint meanwhile: if it is still there, it learns that it has no
-    /// place when it says so, and comes back with its key.
+    /// place when it says so, and comes back with its key. If it may be elsewhere, others hear of that when
+    /// a key is shown there ([`Rooms::tell_left_behind`]) or the time is over.
     pub(super) fn end(&mut self, cx: &mut Context<'_>, id: Id, why: Why) {
         let Some(peer) = self.table.peer(id) else { return };
         let (room, endpoint, is_proven) = (peer.room, peer.endpoint, peer.proved);
         let (is_host, is_told, was_kept) = (peer.is_host, peer.told, peer.is_kept);
+        let is_unsaid = peer.is_unsaid;
         let has_shown_key = is_proven || peer.came_by.is_some();
-        let is_kept = has_shown_key && !was_kept && matches!(why, Why::Left | Why::Echoes);
+        let is_unsure = matches!(why, Why::Elsewhere | Why::Echoes);
+        let is_kept = has_shown_key && !was_kept && (is_unsure || why == Why::Left);
         if is_host {
             if matches!(why, Why::Silent | Why::MadePlace) && self.hand_over(cx, room) {
                 return;
@@ -167,28 +172,56 @@ impl Rooms {
             return self.table.begin_closing(cx.now.instant, room);
         }
         if is_kept {
-            self.table.keep(cx.now.instant, id);
+            self.table.keep(cx.now.instant, id, is_unsure);
         } else {
             self.table.leave(&mut cx.shared.unproven, id);
         }
-        // Of one that was kept all has been said.
+        let is_said = if was_kept { is_unsaid } else { !(is_kept && is_unsure) };
+        if is_said {
+            self.tell_gone(cx, (room, id), is_told, is_proven);
+        }
         if was_kept {
             return;
         }
-        let has_left = matches!(why, Why::Left | Why::Signed);
+        let has_left = matches!(why, Why::Left | Why::Elsewhere | Why::Signed);
         if has_left {
             self.parted.note(cx.now.instant, endpoint, (room, How::Left));
-        }
-        let host = self.table.room(room).and_then(|room| self.table.peer(room.host));
-        if let Some(host) = host.filter(|_| is_told) {
-            self.post.notify(cx, host, Subject::Peer(id), Answer::Gone(id));
-        }
-        if is_proven {
-            self.tell_others_gone(cx, room, id);
         }
         if let Some(level) = self.lines.level(cx.now, endpoint.ip(), is_proven) {
             let how = if has_left { "left" } else { "is gone from" };
             log!(level, "client {endpoint} {how} room {}", self.named(room));
+        }
+    }
+
+    /// Tells those who know a client of a room that it is gone.
+    fn tell_gone(
+        &mut self,
+        cx: &mut Context<'_>,
+        (room, client): (Id, Id),
+        is_told: bool,
+        is_proven: bool,
+    ) {
+        let host = self.table.room(room).and_then(|room| self.table.peer(room.host));
+        if let Some(host) = host.filter(|_| is_told) {
+            self.post.notify(cx, host, Subject::Peer(client), Answer::Gone(client));
+        }
+        if is_proven {
+            self.tell_others_gone(cx, room, client);
+        }
+    }
+
+    /// A key was shown by who is there now: so the clients whose places there are kept have really gone.
+    pub(super) fn tell_left_behind(&mut self, turn: &mut Turn<'_, '_>) {
+        if self.table.keeps_nobody() {
+            return;
+        }
+        let kept = self.table.kept_at(turn.from).filter(|peer| peer.is_unsaid);
+        let kept: Vec<Id> = kept.map(|peer| peer.id).collect();
+        for id in kept {
+            let Some(peer) = self.table.peer_mut(id) else { continue };
+            peer.is_unsaid = false;
+            let (room, is_told, is_proven) = (peer.room, peer.told, peer.proved);
+            self.tell_gone(turn.cx, (room, id), is_told, is_proven);
         }
     }
 

@@ -421,7 +421,7 @@ impl Dialect for Rooms {
             self.close_room(cx, room, Why::Left);
         }
         while let Some(client) = self.table.pop_kept(cx.now.instant) {
-            self.table.leave(&mut cx.shared.unproven, client);
+            self.end(cx, client, Why::Silent);
         }
         self.table.forget_closed(cx.now.instant);
         self.parted.on_wakeup(cx.now.instant);

@@ -35,7 +35,7 @@ impl Rooms {
         }
         self.make_place(turn, place.opens.is_none().then_some(room), true)?;
         if let Some(other) = self.table.peer_at(turn.from).map(|other| other.id) {
-            self.end(turn.cx, other, Why::Left);
+            self.end(turn.cx, other, Why::Elsewhere);
             self.parted.forget(turn.from);
         }
         self.offers.forget(turn.from);

@@ -55,6 +55,8 @@ pub(super) struct Peer {
     /// It has given up its place, or somebody in its name: nobody finds it by its endpoint, but it is
     /// kept for a while.
     pub(super) is_kept: bool,
+    /// And nobody has been told yet that it is gone.
+    pub(super) is_unsaid: bool,
     /// Whether the host of its room knows this endpoint.
     pub(super) told: bool,
     /// Whether it knows the endpoint where the host of its room is now.
@@ -464,6 +466,7 @@ impl Peer {
             proved: false,
             signs: false,
             is_kept: false,
+            is_unsaid: false,
             told: false,
             knows_host: false,
             wish: Wish::default(),

@@ -47,10 +47,10 @@ impl Table {
         self.closing.pop_due(now)
     }
 
-    /// A client has given up its place: nobody finds it there, nor in the room.
-    pub(in crate::dialect::rooms) fn keep(&mut self, now: Instant, id: Id) {
+    /// A client has given up its place: nobody finds it there, nor in the room. Others may not have been told.
+    pub(in crate::dialect::rooms) fn keep(&mut self, now: Instant, id: Id, is_unsaid: bool) {
         let Some(client) = self.peers.get_mut(&id) else { return };
-        client.is_kept = true;
+        (client.is_kept, client.is_unsaid) = (true, is_unsaid);
         self.at.remove(&client.endpoint);
         let room = client.room;
         self.change_clients(room, |clients| clients.retain(|client| *client != id));
@@ -64,12 +64,17 @@ impl Table {
         if !self.rooms.contains_key(&room) {
             return;
         }
-        client.is_kept = false;
+        (client.is_kept, client.is_unsaid) = (false, false);
         client.status = Status::Joining;
         (client.told, client.knows_host) = (false, true);
         self.at.insert(client.endpoint, id);
         self.change_clients(room, |clients| clients.push(id));
         self.kept.cancel(&id);
+    }
+
+    /// Whether no client's place is kept.
+    pub(in crate::dialect::rooms) fn keeps_nobody(&self) -> bool {
+        self.kept.is_empty()
     }
 
     /// A client whose place has been kept for long enough.

@@ -227,3 +227,68 @@ fn a_place_is_kept_for_a_while_and_no_longer() {
     world.pass_secs(31);
     assert!(world.rooms.is_empty());
 }
+
+/// Two clients of a mesh, of which one has shown its key, and a place of an attacker elsewhere.
+fn meshed() -> (World, Place, [Place; 2], Place) {
+    let mut world = World::new();
+    let host = world.host(peer(1), "a:mesh");
+    let clients = [2, 3].map(|n| world.join(peer(n), &host));
+    let away = world.host(peer(30), "away");
+    world.pass_secs(3);
+    (world, host, clients, away)
+}
+
+#[test]
+fn nobody_is_told_that_a_client_is_gone_that_may_not_have_gone_itself() {
+    for n in 0..3 {
+        let (mut world, host, [victim, other], away) = meshed();
+        let own = world.join(peer(31), &away);
+        let forged = ["rh:x".into(), format!("jr:{}", away.room), own.rc()][n].clone();
+        let gone = format!("cl:{}", victim.id);
+        let told = |sent: &super::Sent| {
+            [&host, &other].map(|one| sent.to(one.at).iter().filter(|text| **text == gone).count())
+        };
+        assert_eq!(told(&world.send(victim.at, forged.as_bytes())), [0, 0], "{forged}");
+        assert_eq!(told(&world.pass_secs(20)), [0, 0]);
+        // It is still there.
+        show_up(&mut world, &victim, "ka");
+        assert_eq!(told(&world.pass_secs(40)), [0, 0]);
+    }
+    for n in 0..3 {
+        let (mut world, host, [victim, other], away) = meshed();
+        let own = world.join(peer(31), &away);
+        let forged = ["rh:x".into(), format!("jr:{}", away.room), own.rc()][n].clone();
+        let gone = format!("cl:{}", victim.id);
+        let told = |sent: &super::Sent| {
+            [&host, &other].map(|one| sent.to(one.at).iter().filter(|text| **text == gone).count())
+        };
+        world.send(victim.at, forged.as_bytes());
+        assert_eq!(told(&world.pass(limits::PARTED - std::time::Duration::from_secs(1))), [0, 0]);
+        assert_eq!(told(&world.pass_secs(5)), [3, 3], "{forged}");
+    }
+}
+
+#[test]
+fn who_shows_the_key_of_its_new_place_has_left_the_one_before() {
+    for n in 0..3 {
+        let (mut world, host, [client, other], away) = meshed();
+        let own = world.join(peer(31), &away);
+        let request = ["rh:x".into(), format!("jr:{}", away.room), own.rc()][n].clone();
+        let place = Place::of(client.at, &world.ask(client.at, &request));
+        let sent = world.send(client.at, place.rc().as_bytes());
+        let gone = format!("cl:{}", client.id);
+        assert!(sent.to(host.at).contains(&gone) && sent.to(other.at).contains(&gone));
+        assert_eq!(world.pass_secs(3).to(host.at).len(), 2);
+        assert_eq!(world.pass_secs(40).to(host.at), [""; 0], "it is said once");
+    }
+}
+
+#[test]
+fn who_comes_back_with_its_key_has_left_where_it_was_meanwhile() {
+    let (mut world, host, [client, _], away) = meshed();
+    let place = world.join(client.at, &away);
+    assert!(world.pass_secs(3).to(host.at).contains(&format!("cl:{}", client.id)));
+    let sent = world.send(client.at, client.rc().as_bytes());
+    assert!(sent.to(away.at).contains(&format!("cl:{}", place.id)));
+    assert!(sent.to(host.at).iter().any(|text| text.starts_with("cj:")), "{sent:?}");
+}
