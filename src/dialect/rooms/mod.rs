@@ -83,6 +83,7 @@ mod offers;
 pub mod options;
 mod parted;
 mod post;
+mod reached;
 mod relaying;
 mod setting;
 mod shares;
@@ -202,7 +203,7 @@ impl Rooms {
     ) -> Result<(), Reason> {
         let Some(peer) = self.table.peer_at(turn.from) else { return Ok(()) };
         let Some(key) = key else {
-            let matters = matches!(verb, Verb::Lr | Verb::Cr | Verb::Kc | Verb::Rn);
+            let matters = matches!(verb, Verb::Lr | Verb::Cr | Verb::Kc | Verb::Rn | Verb::Pc);
             return if peer.signs && matters { Err(Reason::BadKey) } else { Ok(()) };
         };
         if !peer.key.is(key) {
@@ -316,7 +317,9 @@ impl Rooms {
         let is_proven = sender.proved;
         if !is_host && own != id && self.are_introduced(own, id) {
             self.post.confirm(turn.from, id);
-            self.end_between(turn.cx, own, id, worked);
+            if self.counts(turn, own, id, worked) {
+                self.end_between(turn.cx, own, id, worked);
+            }
             self.answer(turn, Answer::Noted(id));
             return Ok(());
         }
@@ -330,7 +333,8 @@ impl Rooms {
         if is_host {
             self.post.confirm(turn.from, id);
         }
-        if !worked && self.relay_late(turn.cx, id) {
+        let other = if is_host { id } else { host };
+        if !self.counts(turn, own, other, worked) || !worked && self.relay_late(turn.cx, id) {
             self.answer(turn, Answer::Noted(id));
             return Ok(());
         }

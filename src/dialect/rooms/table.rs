@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::field::{Id, Key};
+use super::reached::Reached;
 use crate::clock::Instant;
 use crate::customers::{self, Possessions};
 use crate::dialect::Via;
@@ -69,6 +70,8 @@ pub(super) struct Peer {
     pub(super) heard: Instant,
     /// Where it is in its own network.
     pub(super) lan: Box<[SocketAddr]>,
+    /// Those of its room whom it has reached from this endpoint.
+    pub(super) reached: Vec<Reached>,
 }
 
 /// All rooms and peers.
@@ -322,6 +325,7 @@ impl Table {
         peer.key = key;
         peer.proved = false;
         peer.told = false;
+        peer.reached = Vec::new();
         peer.since = now;
         self.at.remove(&old);
         self.at.insert(endpoint, id);
@@ -473,6 +477,7 @@ impl Peer {
             since: Instant::default(),
             heard: Instant::default(),
             lan: Box::default(),
+            reached: Vec::new(),
         }
     }
 }

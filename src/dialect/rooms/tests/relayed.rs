@@ -379,3 +379,52 @@ fn who_moves_is_told_where_it_is_itself_again() {
     world.send(moved.at, &fail(&moved));
     assert_eq!(world.shared.session().sides[0].addr, peer(7).ip());
 }
+
+/// Somebody says in the name of one of two who play that it fails.
+#[test]
+fn two_who_have_reached_each_other_are_relayed_if_both_want_it_or_one_with_its_key() {
+    for of_mesh in [false, true] {
+        for signed in [false, true] {
+            let mut world = relaying();
+            let host = world.host(peer(1), if of_mesh { "Room:mesh" } else { "Room" });
+            let client = world.join(peer(2), &host);
+            let two = world.join(peer(3), &host);
+            let (one, two, of_one, of_two) = match of_mesh {
+                false => (&host, &client, &client, &client),
+                true => (&client, &two, &two, &client),
+            };
+            world.pass_secs(2);
+            for (at, id) in [(one.at, &of_one.id), (two.at, &of_two.id)] {
+                assert_eq!(world.answer(at, &format!("pc:{id}:ok")), format!("pc:{id}:ok"));
+            }
+            let (fail_one, noted) = (fail(of_one), format!("pc:{}:ok", of_one.id));
+            for _ in 0..3 {
+                assert_eq!(world.send(one.at, &fail_one).0, [(one.at, noted.clone())]);
+            }
+            // Nor by coming again.
+            world.ask(client.at, &client.rc());
+            world.ask(client.at, &format!("jr:{}", host.room));
+            assert_eq!(world.shared.sessions(), []);
+            if signed {
+                let fail = String::from_utf8(fail_one).unwrap();
+                assert!(world.ask(one.at, &one.signed(&fail)).contains(&noted));
+            } else {
+                world.send(two.at, &fail(of_two));
+            }
+            world.shared.session();
+        }
+    }
+}
+
+#[test]
+fn who_ends_its_requests_with_its_key_says_so_how_a_punch_ended() {
+    let (mut world, host, client) = relaying().met();
+    assert_eq!(world.answer(host.at, &host.signed("ka")), "ka");
+    for end in ["ok", "fail"] {
+        let pc = format!("pc:{}:{end}", client.id);
+        assert_eq!(world.answer(host.at, &pc), "er:pc:badkey");
+    }
+    assert_eq!(world.shared.sessions(), []);
+    world.ask(host.at, &host.signed(&format!("pc:{}:fail", client.id)));
+    world.shared.session();
+}

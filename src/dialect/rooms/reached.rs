@@ -1,0 +1,72 @@
+//! Who has said of whom that it reaches him. Anybody can send in the name of one of two who talk to each
+//! other that it fails, and lead them to the relay. So of two who have both said that it works, both have to say
+//! that it does not any more, or one with its key.
+
+use super::table::Table;
+use super::{Id, Rooms, Turn};
+use crate::limits;
+
+impl Rooms {
+    /// Whether what one says of its way to another is to be gone by. While they are relayed nobody says
+    /// anything of the direct way.
+    pub(super) fn counts(&mut self, turn: &Turn<'_, '_>, own: Id, other: Id, worked: bool) -> bool {
+        let (Some(one), Some(two)) = (self.table.peer(own), self.table.peer(other)) else {
+            return true;
+        };
+        if worked {
+            if !Self::are_relayed(turn.cx, one, two) {
+                self.table.note_reached(own, other);
+            }
+            return true;
+        }
+        let is_relay_there = turn.cx.shared.relay.serves([one.endpoint.ip(), two.endpoint.ip()]);
+        self.table.note_failed(own, other);
+        let counts = turn.is_signed || !is_relay_there || !self.table.are_met(own, other);
+        if counts {
+            self.table.forget_reached(own, other);
+        }
+        counts
+    }
+}
+
+/// That a peer has reached another one, and whether it has said since that it does not.
+pub(super) type Reached = (Id, bool);
+
+impl Table {
+    fn note_reached(&mut self, own: Id, other: Id) {
+        let Some(peer) = self.peer_mut(own) else { return };
+        let (room, mut all) = (peer.room, std::mem::take(&mut peer.reached));
+        all.retain(|(id, _)| *id != other);
+        if all.len() >= limits::CLIENTS_PER_ROOM {
+            all.retain(|(id, _)| self.peer(*id).is_some_and(|peer| peer.room == room));
+            all.truncate(limits::CLIENTS_PER_ROOM - 1);
+        }
+        all.push((other, false));
+        if let Some(peer) = self.peer_mut(own) {
+            peer.reached = all;
+        }
+    }
+
+    fn note_failed(&mut self, own: Id, other: Id) {
+        let Some(peer) = self.peer_mut(own) else { return };
+        for (_, has_failed) in peer.reached.iter_mut().filter(|(id, _)| *id == other) {
+            *has_failed = true;
+        }
+    }
+
+    /// Whether two have both said that they reach each other, and not both that they do not any more.
+    fn are_met(&self, one: Id, other: Id) -> bool {
+        let has_failed = |own, other| {
+            let mut all = self.peer(own)?.reached.iter();
+            all.find(|(id, _)| *id == other).map(|(_, has_failed)| *has_failed)
+        };
+        let both = has_failed(one, other).zip(has_failed(other, one));
+        both.is_some_and(|both| both != (true, true))
+    }
+
+    fn forget_reached(&mut self, own: Id, other: Id) {
+        if let Some(peer) = self.peer_mut(own) {
+            peer.reached.retain(|(id, _)| *id != other);
+        }
+    }
+}
