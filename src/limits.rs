@@ -434,7 +434,8 @@ pub const FILTERS: usize = 8;
 /// Longest password of a room, in bytes of UTF-8.
 pub const ROOM_PASSWORD: usize = 64;
 
-/// Wrong passwords of a room, or wrong codes of rooms, that an address may give at once.
+/// Wrong passwords of a room, or wrong codes of rooms, that an address may give at once; of passwords as many again
+/// where it shows a key with each, as the others may be forged.
 pub const GUESSES: u32 = 10;
 
 /// After this time an address may give another one: less than three thousand a day. Of 64 million codes an

@@ -129,10 +129,22 @@ impl Rooms {
         if self.parted.just_now(turn.instant(), turn.from) == Some((room, How::Left)) {
             return Ok(());
         }
-        self.check_password(turn, room, options.password.as_deref())?;
+        let password = &options.password;
+        let lan = options.lan.clone().into();
+        match self.check_password(turn, room, password.as_deref(), false) {
+            // Others may have guessed in its name. What it has said rightly before still counts.
+            Err(Reason::Limit) => {
+                let before = self.offers.to(turn.from, Some(room));
+                let is_right = before.is_some_and(|offer| offer.place.password.is_none());
+                let password = password.clone().filter(|_| !is_right);
+                let place = Place { opens: None, wish, lan, password };
+                return self.offer(turn, Some(room), place, Reason::Limit);
+            }
+            checked => checked?,
+        }
         if let Err(reason) = self.make_place(turn, Some(room), false) {
-            let lan = options.lan.clone().into();
-            return self.offer(turn, Some(room), Place { opens: None, wish, lan }, reason);
+            let place = Place { opens: None, wish, lan, password: None };
+            return self.offer(turn, Some(room), place, reason);
         }
         if self.offers.to(turn.from, Some(room)).is_none()
             && !self.may_tell_host(turn.cx, room, turn.from)
@@ -144,7 +156,7 @@ impl Rooms {
         }
         let mut client = self.newcomer(turn, Some(room));
         client.wish = wish;
-        client.lan = options.lan.clone().into();
+        client.lan = lan;
         let id = client.id;
         self.table.join(turn.instant(), client);
         self.answer_place(turn, id);
@@ -178,12 +190,14 @@ impl Rooms {
         Ok(())
     }
 
-    /// Who says nothing has not guessed.
-    fn check_password(
+    /// Who says nothing has not guessed. Guesses that may be forged are counted apart from those of who has
+    /// shown a key.
+    pub(super) fn check_password(
         &mut self,
         turn: &Turn<'_, '_>,
         id: Id,
         word: Option<&str>,
+        has_shown_key: bool,
     ) -> Result<(), Reason> {
         let room = self.table.room(id).ok_or(Reason::NoRoom)?;
         if !room.door.has_password() {
@@ -191,7 +205,7 @@ impl Rooms {
         }
         let Some(word) = word else { return Err(Reason::BadKey) };
         let is_right = || room.door.opens_with(Some(word));
-        match self.guesses.check(turn.instant(), (turn.from.ip(), id), is_right) {
+        match self.guesses.check(turn.instant(), (turn.from.ip(), (id, has_shown_key)), is_right) {
             Guess::Right => Ok(()),
             Guess::Wrong => Err(Reason::BadKey),
             Guess::TooMany => Err(Reason::Limit),

@@ -1,5 +1,6 @@
 //! A place in a room, or one to host, is offered to who may be forged, and begins with the key.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::leaving::Why;
@@ -8,6 +9,9 @@ use super::offers::{Offer, Place};
 use super::options::Options;
 use super::table::Peer;
 use super::{Id, Key, Rooms, Turn};
+
+/// The port of the service that throws everything away (RFC 863), at which nobody is.
+const DISCARD: u16 = 9;
 
 impl Rooms {
     /// A peer has the place that it was offered.
@@ -28,6 +32,14 @@ impl Rooms {
             if self.is_barred(room, turn.from) {
                 return Err(Reason::Kicked);
             }
+        }
+        if let Some(word) = &place.password {
+            let checked = self.check_password(turn, room, Some(word), true);
+            if checked.is_err() {
+                // A copy of the request is no other guess.
+                self.offers.forget(turn.from);
+            }
+            checked?;
         }
         let data = place.opens.as_ref().map_or(0, |opening| opening.data.size());
         if !self.table.extras.has_space(turn.from.ip(), data) {
@@ -96,13 +108,16 @@ impl Rooms {
                 (id, key, room.unwrap_or_else(|| self.fresh_id()))
             }
         };
+        let knows_password = place.password.is_none();
         self.offers.make(turn.instant(), turn.from, Offer { id, key, room: at, place });
         let host = self.table.room(at).and_then(|room| self.table.peer(room.host));
         let place = match host {
-            Some(host) => {
+            Some(host) if knows_password => {
                 let host_at = self.directly(turn.cx, host.endpoint, turn.from);
                 Answer::Joined(at, id, host_at)
             }
+            // Who may not know the password is not told yet where the host is.
+            Some(_) => Answer::Joined(at, id, SocketAddr::new(turn.from.ip(), DISCARD)),
             None => Answer::Hosting(at, None),
         };
         let to = self.back(turn);

@@ -30,6 +30,8 @@ pub(super) struct Place {
     pub(super) wish: Wish,
     /// Where it is in its own network.
     pub(super) lan: Box<[SocketAddr]>,
+    /// What it takes for the password of the room, if nobody has looked yet whether that is right.
+    pub(super) password: Option<String>,
 }
 
 impl Offer {

@@ -95,7 +95,8 @@ fn a_password_is_asked_for_and_guessed_seldom() {
     for n in 0..limits::GUESSES {
         assert_eq!(world.answer(port(1 + n as u16), &with("guess")), "er:jr:badkey");
     }
-    assert_eq!(world.answer(port(99), &with("open%3Asesame")), "er:jr:limit", "nobody has looked");
+    let guess = world.enter(port(99), &with("guess"));
+    assert_eq!(world.answer(port(99), &guess.rc()), "er:rc:badkey", "nobody has looked before");
     let client = world.enter(peer(3), &with("open%3Asesame"));
     assert_eq!(client.room, host.room);
     world.prove(&client);
@@ -107,6 +108,47 @@ fn a_password_is_asked_for_and_guessed_seldom() {
     assert_eq!(world.answer(peer(4), &with("open%3Asesame")), "er:jr:badkey");
     world.answer(host.at, &host.signed("rs:password="));
     world.join(peer(4), &host);
+}
+
+#[test]
+fn forged_guesses_keep_nobody_out_who_knows_the_password() {
+    let mut world = World::new();
+    let host = world.host(peer(1), "a:password=owl");
+    let with = |word: &str| format!("jr:{}:password={word}", host.room);
+    let port = |port| SocketAddr::new(peer(2).ip(), port);
+    for n in 1..60 {
+        world.send(port(n), with("x").as_bytes());
+    }
+    let offered = world.enter(peer(2), &with("owl"));
+    let told = world.ask(peer(2), &with("owl"))[0].clone();
+    let nowhere = format!("jr:{}:{}:{}:9", host.room, offered.id, peer(2).ip());
+    assert_eq!(told, nowhere, "it may not know the password");
+    assert_eq!(world.answer(peer(2), "ka"), "er:ka:noroom", "the place is offered");
+    let sent = world.send(peer(2), offered.rc().as_bytes());
+    let joined = format!("jr:{}:{}:{}:40000", host.room, offered.id, host.ip());
+    assert_eq!(sent.to(peer(2))[0], joined);
+    assert_eq!(sent.to(host.at), [format!("cj:{}:{}:40000", offered.id, peer(2).ip())]);
+    assert_eq!(world.answer(peer(2), "ka"), "ka");
+}
+
+#[test]
+fn who_shows_keys_guesses_seldom_as_well() {
+    let mut world = World::new();
+    let host = world.host(peer(1), "a:password=owl");
+    let with = |word: &str| format!("jr:{}:password={word}", host.room);
+    let port = |port| SocketAddr::new(peer(2).ip(), port);
+    for n in 0..limits::GUESSES {
+        world.send(port(1 + n as u16), with("x").as_bytes());
+    }
+    for _ in 0..limits::GUESSES {
+        let guess = world.enter(peer(2), &with("x"));
+        assert_eq!(world.answer(peer(2), &guess.rc()), "er:rc:badkey");
+        assert_eq!(world.answer(peer(2), &guess.rc()), "er:rc:noroom", "a copy is no guess");
+    }
+    let right = world.enter(peer(2), &with("owl"));
+    assert_eq!(world.answer(peer(2), &right.rc()), "er:rc:limit");
+    world.pass(limits::GUESS);
+    assert_eq!(world.enter(peer(2), &with("owl")).room, host.room);
 }
 
 #[test]
