@@ -31,6 +31,12 @@ impl Meter {
         self.level + amount as u128 * 1_000_000 + 1_000_000 > 2_000_000 * self.rate
     }
 
+    /// Whether so much more is more than half of that.
+    pub(in super::super) fn is_half_full(&mut self, now: Instant, amount: usize) -> bool {
+        self.leak(now);
+        self.level + amount as u128 * 1_000_000 + 1_000_000 > 1_000_000 * self.rate
+    }
+
     fn leak(&mut self, now: Instant) {
         let time = u128::from(now.since(self.at).as_micros() as u64);
         self.level = self.level.saturating_sub(time * self.rate);
