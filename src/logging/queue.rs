@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::sys::signal::SigSet;
+use nix::sys::signal::{SigSet, SigmaskHow};
 
 use super::LogError;
 use crate::limits;
@@ -166,13 +166,12 @@ impl Write for Queue {
 }
 
 pub(super) fn spawn(work: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    let run = || {
-        // A signal that comes to this thread would not come to the loop.
-        // It leaves all signals to other threads. Nothing can be wrong with the set of all.
-        let _ = SigSet::all().thread_block();
-        work();
-    };
-    thread::Builder::new().name("log".to_owned()).spawn(run).map(drop)
+    // A signal that comes to this thread would not come to the loop: it leaves all of them to others, from
+    // its first moment on, as one that nobody handles ends the process.
+    let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
+    let spawned = thread::Builder::new().name("log".to_owned()).spawn(work).map(drop);
+    before.thread_set_mask()?;
+    spawned
 }
 
 fn name(file: Option<&Path>) -> String {
