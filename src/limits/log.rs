@@ -1,0 +1,20 @@
+//! The bounds of the log.
+
+use std::time::Duration;
+
+/// Lines a second that peers may cause in the log, in the long run, with a minute's worth at once:
+/// some 200 MB a day at the very most.
+pub const LOG_LINES: u32 = 20;
+
+/// Lines a second of details, which are logged only if somebody looks for something, with a minute's
+/// worth at once.
+pub const LOG_DETAILS: u32 = 200;
+
+/// How long after the first line that is left out the log says how many were.
+pub const LOG_LEFT_OUT: Duration = Duration::from_secs(5);
+
+/// Bytes of lines that wait to be written to one place of the log; more are lost.
+pub const LOG_WAITING: usize = 1 << 20;
+
+/// How long the end of the process waits for what is not written to the log yet.
+pub const LOG_FLUSH: Duration = Duration::from_millis(200);
