@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use log::{debug, error, warn};
 use rand::rngs::StdRng;
@@ -108,6 +109,8 @@ pub struct Server {
     endpoints: Rates,
     /// More datagrams come than there is time for.
     is_busy: bool,
+    /// For how long there was no pause.
+    behind: Duration,
     /// What dialects know of how many customers have something to be read.
     ready: usize,
     full: Seldom,
@@ -147,6 +150,7 @@ impl Server {
             datagrams: Rates::new(limits.datagrams_per_second, 2),
             endpoints: Rates::new(limits.datagrams_per_second, 2),
             is_busy: false,
+            behind: Duration::ZERO,
             ready: 0,
             full: Seldom::default(),
             crowded: Seldom::default(),
@@ -303,8 +307,9 @@ impl Server {
         }
         // No other dialect has datagrams that belong to connections.
         let gmnet = self.dialects.get(Name::Gmnet);
-        let asks = gmnet.is_some_and(|gmnet| gmnet.asks_when_begun(now.instant, peer.ip()));
-        let began = if asks { began() } else { now.instant };
+        let since = now.instant.before(limits::SURE.max(self.behind));
+        let told = gmnet.and_then(|gmnet| gmnet.began_with(since, peer.ip()));
+        let began = told.unwrap_or_else(|| if gmnet.is_some() { began() } else { now.instant });
         self.shared.nats.saw(now.instant, peer, Seen::Tcp);
         self.shared.unproven.connected(peer.ip());
         self.places.add(&mut self.shared.unproven.connections, began, conn, peer);
@@ -346,6 +351,12 @@ impl Server {
     /// sends too many are dropped: its true owner may be somebody else than who sends them.
     pub fn note_busy(&mut self, is_busy: bool) {
         self.is_busy = is_busy;
+    }
+
+    /// There has been something to do without a pause for so long. What came in that time may have
+    /// waited together for its turn, so that nothing is known of when it was sent.
+    pub fn note_behind(&mut self, behind: Duration) {
+        self.behind = behind.min(limits::OVERTAKEN);
     }
 
     /// Closes connections that have been of no use for too long.
@@ -636,8 +647,9 @@ mod tests {
     #[test]
     fn it_is_asked_when_a_connection_began_unless_one_datagram_has_just_come() {
         let at = |ms: u64| Now { instant: Instant::from_micros(1_000_000 + 1000 * ms), unix: 0 };
-        let asks = |sent: &[(u64, u16)], comes: u64| {
+        let asks = |behind: u64, sent: &[(u64, u16)], comes: u64| {
             let (mut server, mut out) = (Server::new(Config::default()), Outbox::new());
+            server.note_behind(Duration::from_millis(behind));
             for (ms, port) in sent {
                 let from = SocketAddr::new(peer(1).ip(), *port);
                 server.on_datagram(at(*ms), Via::default(), from, b"connect\n", &mut out);
@@ -651,10 +663,14 @@ mod tests {
             server.on_accept(at(comes), began, conn, peer(1), &mut out);
             asked
         };
-        assert!(!asks(&[(100, 1)], 100) && !asks(&[(100, 1)], 105));
-        assert!(asks(&[], 100), "it may still come");
-        assert!(asks(&[(100, 1)], 106), "it may be that of another connection");
-        assert!(asks(&[(100, 1), (100, 2)], 100), "it may be either");
+        assert!(!asks(0, &[(100, 1)], 100) && !asks(0, &[(100, 1)], 105));
+        assert!(asks(0, &[], 100), "it may still come");
+        assert!(asks(0, &[(100, 1)], 106), "it may be that of another connection");
+        assert!(asks(0, &[(100, 1), (100, 2)], 100), "it may be either");
+        assert!(!asks(50, &[(100, 1)], 150), "both have waited: the round trip tells nothing");
+        assert!(asks(50, &[(100, 1)], 151), "it had come before");
+        assert!(asks(50, &[(100, 1), (110, 2)], 150), "it may be either");
+        assert!(asks(10_000, &[(100, 1)], 201), "it has not waited for so long");
     }
 
     #[test]

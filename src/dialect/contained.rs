@@ -125,8 +125,8 @@ impl Dialect for Contained {
         self.ask(|dialect| dialect.knows(endpoint)).unwrap_or(false)
     }
 
-    fn asks_when_begun(&self, now: Instant, addr: IpAddr) -> bool {
-        self.ask(|dialect| dialect.asks_when_begun(now, addr)).unwrap_or(false)
+    fn began_with(&self, since: Instant, addr: IpAddr) -> Option<Instant> {
+        self.ask(|dialect| dialect.began_with(since, addr)).flatten()
     }
 
     fn on_open(&mut self, cx: &mut Context<'_>, conn: ConnId, peer: SocketAddr) {

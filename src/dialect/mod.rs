@@ -69,10 +69,10 @@ pub trait Dialect: std::fmt::Debug {
         cx.out.close(conn);
     }
 
-    /// Whether it matters when a peer of this address began to connect that is just accepted. If not, it
-    /// is as well now.
-    fn asks_when_begun(&self, _now: Instant, _addr: IpAddr) -> bool {
-        false
+    /// When the datagram came that a peer of this address has sent as it began to connect, if there is no
+    /// doubt: it has come since then, and nothing else of this address.
+    fn began_with(&self, _since: Instant, _addr: IpAddr) -> Option<Instant> {
+        None
     }
 
     /// Bytes arrived, cut as it pleased the network.

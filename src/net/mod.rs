@@ -99,6 +99,8 @@ impl Stopper {
 pub struct EventLoop {
     poll: Poll,
     started: std::time::Instant,
+    /// When the loop last had nothing to do.
+    woke: Instant,
     stop: Arc<AtomicBool>,
     /// A poll has one at most.
     waker: Arc<Waker>,
@@ -150,6 +152,7 @@ impl EventLoop {
             poll,
             waker,
             started: std::time::Instant::now(),
+            woke: Instant::default(),
             stop: Arc::new(AtomicBool::new(false)),
             server,
             out: Outbox::new(),
@@ -217,6 +220,7 @@ impl EventLoop {
         events: &mut Events,
         timeout: Option<Duration>,
     ) -> io::Result<Option<Duration>> {
+        let may_sleep = timeout != Some(Duration::ZERO);
         let mut timeout = timeout;
         // The kernel tells in the order of arrival, so all that it has to tell is asked for: else who
         // comes behind thousands would wait for the turns of those.
@@ -233,6 +237,10 @@ impl EventLoop {
             timeout = Some(Duration::ZERO);
         }
         let now = self.now();
+        if may_sleep {
+            self.woke = now.instant;
+        }
+        self.server.note_behind(now.instant - self.woke);
         self.receive_datagrams(now);
         self.accept(now);
         let now = Now { instant: self.instant(), ..now };

@@ -488,8 +488,8 @@ impl Dialect for Gmnet {
         self.stray_regs.connected(peer.ip());
     }
 
-    fn asks_when_begun(&self, now: Instant, addr: IpAddr) -> bool {
-        !self.ports.is_clear(now, addr)
+    fn began_with(&self, since: Instant, addr: IpAddr) -> Option<Instant> {
+        self.ports.only_one(addr).filter(|at| *at >= since)
     }
 
     fn on_bytes(&mut self, cx: &mut Context<'_>, id: ConnId, bytes: &[u8]) {

@@ -23,9 +23,9 @@ pub(super) struct Connect {
 }
 
 impl Connect {
-    /// Whether nobody has got it, and the last packet came so near that it is sure.
-    pub(super) fn is_just_come(&self, now: Instant) -> bool {
-        !self.is_claimed && now - self.at <= limits::SURE
+    /// When the last packet came, if nobody has got it.
+    pub(super) fn unclaimed(&self) -> Option<Instant> {
+        (!self.is_claimed).then_some(self.at)
     }
 }
 

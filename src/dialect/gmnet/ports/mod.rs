@@ -85,15 +85,14 @@ impl Ports {
         self.by_addr.get(&addr).is_some_and(|r| now < r.host_expected)
     }
 
-    /// Whether all that is remembered of an address came from one port, and just now: then it belongs
-    /// to who is connecting, whenever that began.
+    /// When the last packet came of the only port that is remembered of an address, if nobody has got it.
     #[must_use]
-    pub fn is_clear(&self, now: Instant, addr: IpAddr) -> bool {
-        let Some(remembered) = self.by_addr.get(&addr) else { return false };
+    pub fn only_one(&self, addr: IpAddr) -> Option<Instant> {
+        let remembered = self.by_addr.get(&addr)?;
         match (remembered.connects.as_slice(), remembered.regs.as_slice()) {
-            ([connect], []) => connect.is_just_come(now),
-            ([], [reg]) => reg.is_just_come(now),
-            _ => false,
+            ([connect], []) => connect.unclaimed(),
+            ([], [reg]) => reg.unclaimed(),
+            _ => None,
         }
     }
 

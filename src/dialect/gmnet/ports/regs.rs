@@ -350,9 +350,9 @@ impl Remembered {
 }
 
 impl Reg {
-    /// Whether no host has it, and the last packet came so near that it is sure.
-    pub(super) fn is_just_come(&self, now: Instant) -> bool {
-        self.source == RegSource::Datagram && now - self.seen <= limits::SURE
+    /// When the last packet came, if no host has it.
+    pub(super) fn unclaimed(&self) -> Option<Instant> {
+        (self.source == RegSource::Datagram).then_some(self.seen)
     }
 
     /// Whether it is known to be that of another game.
