@@ -1,0 +1,249 @@
+//! Connections: who is let in, which dialect one speaks, who has to go when there is no room.
+
+use super::Server;
+use super::config::Dialects;
+use std::borrow::Cow;
+use std::net::{IpAddr, SocketAddr};
+
+use log::{debug, warn};
+
+use crate::clock::{Instant, Now};
+use crate::dialect::{ConnId, Context, Dialect, Name, Outbox, Reads, Stream, Use, events};
+use crate::limits::{self, Limits};
+use crate::nats::Seen;
+use crate::places::Conn;
+
+impl Server {
+    /// A peer has connected, whose first packet came at `began`, a round trip before: about when
+    /// its UDP packets came that it sent just before. That is only asked where it matters, as it costs
+    /// the loop a system call.
+    pub fn on_accept(
+        &mut self,
+        now: Now,
+        began: impl FnOnce() -> Instant,
+        conn: ConnId,
+        peer: SocketAddr,
+        out: &mut Outbox,
+    ) {
+        let most = self.limits.connections_per_address;
+        if self.held(peer.ip()) >= most {
+            let dialects = &self.dialects;
+            let use_of = |id, conn: &Conn| use_of(dialects, id, conn);
+            let shares = &mut self.shared.unproven.connections;
+            let Some(idle) = self.places.idle_of(shares, now.instant, peer.ip(), use_of) else {
+                match self.crowded.say(now.instant) {
+                    Some(before) => warn!(
+                        "{} refused: its address has {most} connections already{before}; allow \
+                         more with --max-per-address",
+                        peer.ip()
+                    ),
+                    None => debug!("{peer} refused: its address has {most} connections already"),
+                }
+                out.close(conn);
+                return;
+            };
+            self.end_idle(now, idle, out);
+        }
+        // No other dialect has datagrams that belong to connections.
+        let gmnet = self.dialects.get(Name::Gmnet);
+        let since = now.instant.before(limits::SURE.max(self.behind));
+        let told = gmnet.and_then(|gmnet| gmnet.began_with(since, peer.ip()));
+        let began = told.unwrap_or_else(|| if gmnet.is_some() { began() } else { now.instant });
+        self.shared.nats.saw(now.instant, peer, Seen::Tcp);
+        self.shared.unproven.connected(peer.ip());
+        self.places.add(&mut self.shared.unproven.connections, began, conn, peer);
+        self.idle.arm(now.instant, conn);
+    }
+
+    /// There is no room for a new connection of this address: which one is to be closed for it,
+    /// if any gives way (see [`Places`]).
+    pub fn who_gives_way(&mut self, now: Now, wants: IpAddr) -> Option<ConnId> {
+        let Limits { connections, connections_per_address, hosts_per_address, .. } = self.limits;
+        let dialects = &self.dialects;
+        let use_of = |id, conn: &Conn| use_of(dialects, id, conn);
+        let held = self.held(wants);
+        let shares = &mut self.shared.unproven.connections;
+        let closed = if held < connections_per_address {
+            let large = limits::large_share(connections).max(hosts_per_address);
+            let large = u32::try_from(large).unwrap_or(u32::MAX);
+            self.places.who_gives_way(shares, now.instant, wants, large, use_of)
+        } else {
+            self.places.idle_of(shares, now.instant, wants, use_of)
+        };
+        if let Some(before) = self.full.say(now.instant) {
+            let what = if closed.is_some() { "others are closed" } else { "new ones are refused" };
+            warn!(
+                "no room for more connections, {what}{before}; allow more with --max-connections \
+                 and the limit of open files"
+            );
+        }
+        if let Some((id, conn)) = closed.and_then(|id| Some((id, self.places.get(id)?))) {
+            debug!("{} closed: there is no room for {wants}", conn.peer());
+            if let Some(dialect) = conn.speaks.and_then(|name| self.dialects.get_mut(name)) {
+                dialect.on_eviction(id);
+            }
+        }
+        closed
+    }
+
+    /// Closes connections that have been of no use for too long.
+    pub(super) fn end_idle_ones(&mut self, now: Now, out: &mut Outbox) {
+        while let Some(conn) = self.idle.pop_due(now.instant) {
+            match self.use_of(conn) {
+                Use::Lasting => {}
+                Use::Idle(since) if now.instant - since >= limits::IDLE => {
+                    self.end_idle(now, conn, out);
+                }
+                Use::Idle(_) | Use::Waiting => self.idle.arm(now.instant, conn),
+            }
+        }
+    }
+
+    fn end_idle(&mut self, now: Now, conn: ConnId, out: &mut Outbox) {
+        if let Some(peer) = self.places.get(conn).map(Conn::peer) {
+            debug!("{peer} closed: idle");
+        }
+        self.with_dialect_of(now, conn, out, |dialect, cx| {
+            dialect.on_eviction(conn);
+            dialect.on_gone(cx, conn);
+        });
+        self.forget(conn);
+        out.close(conn);
+    }
+
+    /// Counts a connection no more.
+    pub(super) fn forget(&mut self, conn: ConnId) {
+        self.idle.cancel(&conn);
+        self.openings.forget(conn);
+        self.places.remove(&mut self.shared.unproven.connections, conn);
+    }
+
+    /// Counts the connections no more that a dialect has closed since `before`.
+    pub(super) fn forget_closed(&mut self, before: usize, out: &Outbox) {
+        for conn in out.closed_since(before) {
+            self.forget(conn);
+        }
+    }
+
+    /// Bytes arrived, cut as it pleased the network.
+    pub fn on_bytes(&mut self, now: Now, id: ConnId, bytes: &[u8], out: &mut Outbox) {
+        let Some(conn) = self.places.get(id).filter(|_| !bytes.is_empty()) else { return };
+        let bytes = if conn.speaks.is_some() {
+            Cow::Borrowed(bytes)
+        } else {
+            let (told, all) = self.openings.read(id, bytes);
+            if !self.begin(now, id, told, out) {
+                return;
+            }
+            all
+        };
+        let mut use_of = Use::Waiting;
+        self.with_dialect_of(now, id, out, |dialect, cx| {
+            dialect.on_bytes(cx, id, &bytes);
+            use_of = dialect.use_of(id);
+        });
+        if self.places.get(id).is_none() {
+            return;
+        }
+        match use_of {
+            Use::Lasting => self.idle.cancel(&id),
+            Use::Idle(_) if !self.idle.is_armed(&id) => self.idle.arm(now.instant, id),
+            Use::Idle(_) | Use::Waiting => {}
+        }
+    }
+
+    /// A connection begins to speak. False: it is not known what, or it has ended.
+    fn begin(&mut self, now: Now, id: ConnId, told: Stream, out: &mut Outbox) -> bool {
+        let Some(conn) = self.places.get_mut(id) else { return false };
+        let peer = conn.peer();
+        let name = match told {
+            Stream::Untold => return false,
+            Stream::Of(name) => name,
+            Stream::Odd(odd) => {
+                self.openings.tell(now.instant, peer.ip(), odd.what);
+                if odd.has_event && self.dialects.get(Name::Events).is_some() {
+                    out.tcp(id, |bytes| events::write_odd(bytes, odd.what));
+                    self.forget(id);
+                    out.close(id);
+                    return false;
+                }
+                Name::Gmnet
+            }
+        };
+        let opened = Now { instant: conn.opened, unix: now.unix };
+        conn.speaks = Some(name);
+        let dialect = self.dialects.get_mut(name);
+        let Some(dialect) = dialect.filter(|dialect| dialect.speaks()) else {
+            debug!("{peer} closed: it speaks the dialect {name}, which is not spoken here");
+            self.forget(id);
+            out.close(id);
+            return false;
+        };
+        let shared = &mut self.shared;
+        dialect.on_open(&mut Context { now: opened, out, shared }, id, peer);
+        true
+    }
+
+    /// The peer will send nothing more, but may still read.
+    pub fn on_fin(&mut self, now: Now, id: ConnId, out: &mut Outbox) {
+        let Some(conn) = self.places.get(id) else { return };
+        if conn.speaks.is_none() {
+            self.forget(id);
+            out.close(id);
+            return;
+        }
+        self.with_dialect_of(now, id, out, |dialect, cx| dialect.on_fin(cx, id));
+        // Whatever it stood for, it does not any more.
+        if self.places.get(id).is_some() {
+            self.idle.arm(now.instant, id);
+        }
+    }
+
+    /// The connection is gone, nothing can be sent on it any more.
+    pub fn on_gone(&mut self, now: Now, conn: ConnId, out: &mut Outbox) {
+        self.with_dialect_of(now, conn, out, |dialect, cx| dialect.on_gone(cx, conn));
+        self.forget(conn);
+    }
+
+    /// Of how many customers connections have something to read, told before they are served.
+    pub fn note_ready(&mut self, customers: usize) {
+        // So few make no difference, and they come and go all the time.
+        let customers = if customers < limits::ROUND * limits::SLICES { 0 } else { customers };
+        if std::mem::replace(&mut self.ready, customers) != customers {
+            self.dialects.all_mut().for_each(|dialect| dialect.note_ready(customers));
+        }
+    }
+
+    /// When more is to be read from a connection.
+    #[must_use]
+    pub fn reads(&self, id: ConnId) -> Reads {
+        let speaks = self.places.get(id).and_then(|conn| conn.speaks);
+        let dialect = speaks.and_then(|name| self.dialects.get(name));
+        dialect.map_or(Reads::Now, |dialect| dialect.reads(id))
+    }
+
+    /// How many bytes that were written to a connection wait for its peer to read; told whenever that
+    /// changes from or to some.
+    pub fn on_unread(&mut self, id: ConnId, bytes: usize) {
+        let speaks = self.places.get(id).and_then(|conn| conn.speaks);
+        if let Some(dialect) = speaks.and_then(|name| self.dialects.get_mut(name)) {
+            dialect.on_unread(id, bytes);
+        }
+    }
+
+    /// What a connection is good for.
+    #[must_use]
+    pub fn use_of(&self, id: ConnId) -> Use {
+        self.places
+            .get(id)
+            .map_or_else(|| Use::Idle(Instant::default()), |conn| use_of(&self.dialects, id, conn))
+    }
+}
+
+/// Whether anybody would miss this connection.
+fn use_of(dialects: &Dialects, id: ConnId, conn: &Conn) -> Use {
+    match conn.speaks.and_then(|name| dialects.get(name)) {
+        Some(dialect) => dialect.use_of(id),
+        None => Use::Idle(conn.opened),
+    }
+}

@@ -1,0 +1,285 @@
+//! The whole server but for its sockets: who is let in, which dialect a packet speaks, and who has
+//! to go when there is no room. It is used as a [`Dialect`] is, but lends what dialects share itself, so
+//! that the event loop and a simulated network drive it in the same way.
+
+mod config;
+mod connections;
+#[cfg(test)]
+mod tests;
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use log::{error, warn};
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+
+use self::config::{Dialects, maker};
+use crate::clock::{Instant, Now, earliest};
+use crate::dialect::contained::{Contained, Make};
+use crate::dialect::{ConnId, Context, Dialect, Name, Outbox, Shared, Via, of_datagram};
+use crate::introductions::journal::Journal;
+use crate::introductions::relay::{Order, Report, sessions};
+use crate::limits::{self, Limits};
+use crate::nats::Seen;
+use crate::openings::Openings;
+use crate::places::{Conn, Places};
+use crate::rates::Rates;
+use crate::timers::{Seldom, Timers};
+
+pub use self::config::Config;
+
+/// All dialects, behind one door.
+#[derive(Debug)]
+pub struct Server {
+    limits: Limits,
+    dialects: Dialects,
+    places: Places,
+    /// Those that have not said what they speak.
+    openings: Openings,
+    /// Connections that may be idle, those that were looked at longest ago first.
+    idle: Timers<ConnId>,
+    datagrams: Rates,
+    /// The same for known endpoints whose address sends too many.
+    endpoints: Rates,
+    /// More datagrams come than there is time for.
+    is_busy: bool,
+    /// For how long there was no pause.
+    behind: Duration,
+    /// What dialects know of how many customers have something to be read.
+    ready: usize,
+    full: Seldom,
+    crowded: Seldom,
+    flooded: Seldom,
+    alternates_from: Option<u8>,
+    alternate_addr: Option<IpAddr>,
+    shared: Shared,
+}
+
+impl Server {
+    /// A server that nobody has talked to yet.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        let make = |name: &Name| (*name, maker(*name, &config));
+        Self::speaking(&config, config.dialects.iter().map(make).collect())
+    }
+
+    /// A server that speaks these dialects.
+    pub(crate) fn speaking(config: &Config, makers: Vec<(Name, Make)>) -> Self {
+        let limits = config.limits;
+        let alternate_addr = config.stun.alternate_addr;
+        let mut dialects = Dialects::default();
+        let mut random = StdRng::from_seed(config.seed);
+        for (name, make) in makers {
+            let random = StdRng::from_seed(random.random());
+            if let Some(place) = dialects.0.get_mut(name as usize) {
+                *place = Some(Box::new(Contained::new(make, random)));
+            }
+        }
+        Self {
+            limits,
+            dialects,
+            places: Places::new(StdRng::from_seed(random.random())),
+            openings: Openings::default(),
+            idle: Timers::new(limits::IDLE),
+            datagrams: Rates::new(limits.datagrams_per_second, 2),
+            endpoints: Rates::new(limits.datagrams_per_second, 2),
+            is_busy: false,
+            behind: Duration::ZERO,
+            ready: 0,
+            full: Seldom::default(),
+            crowded: Seldom::default(),
+            flooded: Seldom::default(),
+            alternates_from: config.alternates_from,
+            alternate_addr,
+            shared: Shared {
+                relay: sessions::Sessions::new(config.relay.clone()).with_secret(random.random()),
+                ..Shared::default()
+            },
+        }
+    }
+
+    /// How introductions ended.
+    #[must_use]
+    pub fn journal(&self) -> &Journal {
+        &self.shared.journal
+    }
+
+    /// The sessions of the relay.
+    #[must_use]
+    pub fn relay(&self) -> &sessions::Sessions {
+        &self.shared.relay
+    }
+
+    /// What the relay's thread is to do: sessions that are new, and those that give way to them.
+    pub fn new_sessions(&mut self) -> impl Iterator<Item = Order> {
+        self.shared.relay.take_orders()
+    }
+
+    /// The relay's thread tells something.
+    pub fn on_report(&mut self, now: Now, report: Report) {
+        if let Some((attempt, way)) = self.shared.relay.note(now, report) {
+            self.shared.journal.note(now, &self.shared.nats, &attempt, way);
+        }
+    }
+
+    /// The relay's thread is gone.
+    pub fn on_relay_gone(&mut self) {
+        self.shared.relay.fail();
+    }
+
+    /// How many connections the customer with this address has.
+    fn held(&self, addr: IpAddr) -> usize {
+        let [.., held] = self.shared.unproven.connections.of(addr);
+        held as usize
+    }
+
+    /// Whether a datagram was sent to the alternate port or address.
+    fn is_alternate(&self, via: Via) -> bool {
+        self.alternates_from.is_some_and(|from| via.socket >= from)
+            || (via.local.is_some() && via.local == self.alternate_addr)
+    }
+
+    /// Whether a datagram is heard although too many come from its address: while there is time,
+    /// or if its very endpoint is known and does not send too many.
+    fn is_worth(&mut self, now: Instant, name: Name, peer: SocketAddr) -> bool {
+        let knows = |dialect: &Contained| dialect.knows(peer);
+        !self.is_busy
+            || self.dialects.get(name).is_some_and(knows) && self.endpoints.allow_source(now, peer)
+    }
+
+    /// Lets the dialect of a connection do something, if it has one.
+    fn with_dialect_of(
+        &mut self,
+        now: Now,
+        conn: ConnId,
+        out: &mut Outbox,
+        act: impl FnOnce(&mut dyn Dialect, &mut Context<'_>),
+    ) {
+        if let Some(name) = self.places.get(conn).and_then(|conn| conn.speaks) {
+            self.with(now, name, out, act);
+        }
+    }
+
+    /// Lets a dialect do something, if it is spoken.
+    fn with(
+        &mut self,
+        now: Now,
+        name: Name,
+        out: &mut Outbox,
+        act: impl FnOnce(&mut dyn Dialect, &mut Context<'_>),
+    ) {
+        let Some(dialect) = self.dialects.get_mut(name) else { return };
+        let before = out.len();
+        act(dialect, &mut Context { now, out, shared: &mut self.shared });
+        self.forget_closed(before, out);
+    }
+
+    /// Closes the connections of dialects that have failed.
+    fn end_failed(&mut self, now: Now, out: &mut Outbox) {
+        for name in Name::ALL {
+            let dialect = self.dialects.get_mut(name);
+            if !dialect.is_some_and(|dialect| dialect.take_failure(now.instant)) {
+                continue;
+            }
+            let speaks = |(id, conn): (ConnId, &Conn)| (conn.speaks == Some(name)).then_some(id);
+            let closed: Vec<ConnId> = self.places.iter().filter_map(speaks).collect();
+            error!(
+                "the dialect {name} has failed and begins anew, without its peers ({} connections); \
+                 please report this, with the line above that begins with \"bug\"",
+                closed.len()
+            );
+            for id in closed {
+                self.forget(id);
+                out.close(id);
+            }
+        }
+    }
+
+    /// Lets all dialects do something.
+    fn with_all(
+        &mut self,
+        now: Now,
+        out: &mut Outbox,
+        act: impl Fn(&mut dyn Dialect, &mut Context<'_>),
+    ) {
+        let before = out.len();
+        for dialect in self.dialects.all_mut() {
+            act(dialect, &mut Context { now, out, shared: &mut self.shared });
+        }
+        self.forget_closed(before, out);
+    }
+
+    /// Whether more datagrams come than there is time for. Only then those of an address that
+    /// sends too many are dropped: its true owner may be somebody else than who sends them.
+    pub fn note_busy(&mut self, is_busy: bool) {
+        self.is_busy = is_busy;
+    }
+
+    /// There has been something to do without a pause for so long. What came in that time may have
+    /// waited together for its turn, so that nothing is known of when it was sent.
+    pub fn note_behind(&mut self, behind: Duration) {
+        self.behind = behind.min(limits::OVERTAKEN);
+    }
+}
+
+impl Server {
+    /// A datagram arrived.
+    pub fn on_datagram(
+        &mut self,
+        now: Now,
+        via: Via,
+        peer: SocketAddr,
+        data: &[u8],
+        out: &mut Outbox,
+    ) {
+        let name = of_datagram(data);
+        if !self.datagrams.allow(now.instant, peer.ip()) && !self.is_worth(now.instant, name, peer)
+        {
+            if let Some(before) = self.flooded.say(now.instant) {
+                let from = peer.ip();
+                warn!("datagrams from {from} are dropped, there are too many{before}");
+            }
+            return;
+        }
+        if name != Name::Stun && self.alternates_from.is_some_and(|from| via.socket >= from) {
+            if name == Name::Gmnet {
+                self.shared.nats.saw_knock(now.instant, peer);
+            }
+            return;
+        }
+        let seen = match name {
+            Name::Stun if self.is_alternate(via) => Seen::Alternate,
+            Name::Stun => Seen::Stun,
+            _ => Seen::Main,
+        };
+        self.shared.nats.saw(now.instant, peer, seen);
+        self.with(now, name, out, |dialect, cx| dialect.on_datagram(cx, via, peer, data));
+    }
+
+    /// The time that [`Self::next_wakeup`] asked for has come (or not yet: then nothing is to be done).
+    pub fn on_wakeup(&mut self, now: Now, out: &mut Outbox) {
+        self.end_failed(now, out);
+        self.end_idle_ones(now, out);
+        self.with_all(now, out, |dialect, cx| dialect.on_wakeup(cx));
+    }
+
+    /// When something has to be done even if nothing arrives.
+    #[must_use]
+    pub fn next_wakeup(&self) -> Option<Instant> {
+        let dialects = self.dialects.0.each_ref();
+        let dialects = dialects.map(|dialect| dialect.as_ref().and_then(|d| d.next_wakeup()));
+        earliest([self.idle.next(), earliest(dialects)])
+    }
+
+    /// The server is about to stop: answer now what would otherwise have been waited for.
+    pub fn on_shutdown(&mut self, now: Now, out: &mut Outbox) {
+        self.with_all(now, out, |dialect, cx| dialect.on_shutdown(cx));
+    }
+
+    /// Whether a peer is still owed something that a timer will send.
+    #[must_use]
+    pub fn owes(&self) -> bool {
+        self.dialects.all().any(|dialect| dialect.owes())
+    }
+}
