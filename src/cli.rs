@@ -19,14 +19,17 @@ use crate::limits::{self, Limits};
 use crate::logging::Verbosity;
 use crate::server;
 
+/// What this was built of: version, commit (release builds in a checkout), and target.
+pub const BUILD: &str = env!("PUNCHD_BUILD");
+
 /// The port that games were shipped with.
 pub const PORT: u16 = 6510;
 
 /// A master server for games whose players sit behind NATs, in place of GMnet GATE.PUNCH
 #[derive(Debug, Parser)]
 #[command(
-    version,
-    long_version = concat!(env!("CARGO_PKG_VERSION"), "\nspeaks GMnet GATE.PUNCH 1.2.5"),
+    version = BUILD,
+    long_version = concat!(env!("PUNCHD_BUILD"), "\nspeaks GMnet GATE.PUNCH 1.2.5"),
     max_term_width = 100,
     disable_help_flag = true,
     disable_version_flag = true,

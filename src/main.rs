@@ -75,7 +75,7 @@ fn report_panic(panic: &PanicHookInfo<'_>) {
     let said = said.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
     let said = said.unwrap_or("unknown").as_bytes();
     clean_into(said.get(..MOST).unwrap_or(said), &mut what);
-    report(&format!("bug in punchd {}{place}: {what}", env!("CARGO_PKG_VERSION")));
+    report(&format!("bug in punchd {}{place}: {what}", cli::BUILD));
 }
 
 fn run(options: &Options) -> Result<(), Box<dyn Error>> {

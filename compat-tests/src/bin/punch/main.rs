@@ -8,6 +8,7 @@ mod events;
 mod host;
 mod join;
 mod lobby;
+mod manuals;
 mod nat;
 mod natpunch;
 mod probe;
@@ -24,7 +25,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// A debug client for master servers: host, join, look, and check a server.
 #[derive(Parser)]
-#[command(name = "punch", version, max_term_width = 100)]
+#[command(name = "punch", version = punchd::cli::BUILD, max_term_width = 100)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -39,6 +40,8 @@ enum Command {
     Host(host::Args),
     Join(join::Args),
     Lobby(lobby::Args),
+    #[command(hide = true)]
+    Manuals(manuals::Args),
     Nat(nat::Args),
     Natpunch(natpunch::Args),
     Probe(probe::Args),
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
         Command::Host(args) => host::run(args),
         Command::Join(args) => join::run(args),
         Command::Lobby(args) => lobby::run(args),
+        Command::Manuals(args) => manuals::run(&args, &Cli::command()),
         Command::Nat(args) => nat::run(&args),
         Command::Natpunch(args) => natpunch::run(&args),
         Command::Probe(args) => probe::run(&args),
