@@ -23,6 +23,14 @@ impl Default for Keyed {
     }
 }
 
+impl Keyed {
+    /// The hash with this key, which has to be a secret.
+    #[must_use]
+    pub fn with(key: u64) -> Self {
+        Self(SeedableRandomState::with_seed(key, SharedSeed::global_fixed()))
+    }
+}
+
 impl BuildHasher for Keyed {
     type Hasher = FoldHasher<'static>;
 

@@ -42,7 +42,7 @@ pub const HELD_BYTES: usize = 512;
 /// Sessions in all. With the usual bound of all bytes a second each then has 2.4 kB.
 pub const SESSIONS: usize = 4096;
 
-/// Host addresses of which is kept which ports they were told; more forget the eldest.
+/// Entries for the ports that host addresses were told. Hosts that share one use up ports for each other.
 pub const HOSTS: usize = 16 * 1024;
 
 /// Ports of the pool.
@@ -52,9 +52,9 @@ pub const PORTS: usize = 1024;
 /// [`worst_case`](super::worst_case), in bytes.
 pub const WORST_CASE: u64 = {
     /// Everything that is kept of a session on both threads; tables may be half empty.
-    const SESSION: u64 = 2048;
-    /// Everything that is kept of a host address.
-    const HOST: u64 = 128;
+    const SESSION: u64 = 1024;
+    /// Everything that is kept of the ports of a host address.
+    const HOST: u64 = 2;
     /// Everything that is kept of an address that did not get through.
     const FAILURE: u64 = 256;
     /// The thread, its buffers and those of its sockets here.

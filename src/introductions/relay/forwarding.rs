@@ -9,24 +9,20 @@ use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU16;
 use std::time::Duration;
 
-use slab::Slab;
-
 use super::{Bounds, End, Order, Report, Session, SessionId, Shape, Side};
 use crate::clock::Instant;
-use crate::hash::Map;
 use crate::limits::relay as limits;
 
 mod bucket;
+mod passages;
 #[cfg(test)]
 mod tests;
 
 use bucket::{Bucket, Rate};
+use passages::Passages;
 
 /// How often it is looked which sessions are over, and what was passed on is told.
 const CHECK: Duration = Duration::from_secs(5);
-
-/// So much more room is made at a time: to double it would leave half of it empty.
-const MORE: usize = 128;
 
 /// GameMaker puts this in front of every packet of its own protocol.
 const HEADER: [u8; 4] = [0xDE, 0xC0, 0xAD, 0xDE];
@@ -34,10 +30,7 @@ const HEADER: [u8; 4] = [0xDE, 0xC0, 0xAD, 0xDE];
 /// The sessions, and what they may do.
 #[derive(Debug)]
 pub struct Forwarding {
-    sessions: Slab<Passage>,
-    /// Which session, and which of its sides, sends to a port of the pool from an address: twice the place
-    /// of the session, plus one for the second side.
-    by_sender: Map<(u16, IpAddr), u32>,
+    sessions: Passages,
     session_bytes: Rate,
     session_packets: Rate,
     total_bytes: Rate,
@@ -132,7 +125,8 @@ struct Half {
     run: u8,
     /// The port that the last packet came from that was dropped for it, and how many in a row: a player
     /// whose NAT gives it another port sends from there while the one before is still waited for.
-    other: (u16, u8),
+    other_port: u16,
+    other_run: u8,
     bytes: Bucket,
     packets: Bucket,
     /// What it has of the bytes of all, if each has as much.
@@ -147,8 +141,8 @@ impl Half {
 
     /// A packet came from another port, and is dropped.
     fn note_other(&mut self, port: u16) {
-        let (before, run) = self.other;
-        self.other = (port, if before == port { run.saturating_add(1) } else { 1 });
+        self.other_run = if self.other_port == port { self.other_run.saturating_add(1) } else { 1 };
+        self.other_port = port;
     }
 
     /// Whether a packet of it has been passed on, and it is at that port.
@@ -166,8 +160,7 @@ impl Forwarding {
     #[must_use]
     pub fn new(bounds: Bounds) -> Self {
         Self {
-            sessions: Slab::new(),
-            by_sender: Map::default(),
+            sessions: Passages::default(),
             session_bytes: Rate::per_second(bounds.session_bytes),
             session_packets: Rate::per_second(bounds.session_packets),
             total_bytes: Rate::per_second(bounds.total_bytes),
@@ -189,10 +182,9 @@ impl Forwarding {
 
     /// A session gives way to another one.
     fn close(&mut self, id: SessionId, side: Side) {
-        let Some(place) = self.by_sender.get(&(side.port, side.addr)) else { return };
-        let at = (place / 2) as usize;
-        if self.sessions.get(at).is_some_and(|passage| passage.id == id) {
-            self.remove(at);
+        let Some(sender) = self.sessions.sender(side.port, side.addr) else { return };
+        if self.sessions.get(sender.at).is_some_and(|passage| passage.id == id) {
+            self.sessions.remove(sender.at);
             self.reports.push(Report::Ended(id, End::GaveWay));
         }
     }
@@ -207,23 +199,15 @@ impl Forwarding {
             heard: now,
             has_passed: false,
             run: 0,
-            other: (0, 0),
+            other_port: 0,
+            other_run: 0,
             bytes: Bucket::default(),
             packets: Bucket::default(),
             share: Bucket::default(),
         });
-        let senders = [0, 1].map(|n| sides.get(n).map(|side: &Half| (side.pool_port, side.addr)));
         let (bytes, held, is_connected) = (0, None, false);
         let passage = Passage { id, shape, sides, began: now, bytes, held, is_connected };
-        if self.sessions.len() == self.sessions.capacity() {
-            self.sessions.reserve_exact(MORE);
-        }
-        let at = self.sessions.insert(passage);
-        // There are a few thousand at most.
-        let place = u32::try_from(2 * at).unwrap_or(u32::MAX);
-        for (n, sender) in (0..).zip(senders.into_iter().flatten()) {
-            self.by_sender.insert(sender, place + n);
-        }
+        self.sessions.insert(passage);
         self.check.get_or_insert(now + CHECK);
     }
 
@@ -237,12 +221,12 @@ impl Forwarding {
         data: &[u8],
         send: &mut impl FnMut(u16, SocketAddr, &[u8]),
     ) {
-        let Some(&place) = self.by_sender.get(&(pool_port, from.ip())) else { return };
+        let Some(sender) = self.sessions.sender(pool_port, from.ip()) else { return };
         let share = self.total_bytes.shared_by(2 * self.sessions.len());
-        let Some(passage) = self.sessions.get_mut((place / 2) as usize) else { return };
+        let Some(passage) = self.sessions.get_mut(sender.at) else { return };
         let Passage { shape, sides, held, is_connected, .. } = passage;
         let [one, other] = sides;
-        let (own, other) = if place % 2 == 0 { (one, other) } else { (other, one) };
+        let (own, other) = if sender.is_second { (other, one) } else { (one, other) };
         if *shape == Shape::GameMaker && !data.starts_with(&HEADER) {
             self.dropped.of_other_shape += 1;
             return;
@@ -256,8 +240,8 @@ impl Forwarding {
                 self.dropped.from_other_port += 1;
                 return;
             }
-            let (before, run) = std::mem::take(&mut own.other);
-            (own.port, own.run) = (port, if before == from.port() { run } else { 0 });
+            let run = if own.other_port == from.port() { own.other_run } else { 0 };
+            (own.port, own.run, own.other_port) = (port, run, 0);
         }
         (own.run, own.heard) = (own.run.saturating_add(1), now);
         let Some(to) = other.endpoint() else {
@@ -303,8 +287,8 @@ impl Forwarding {
         let over: Vec<_> =
             self.sessions.iter().filter_map(|(at, p)| Some((at, p.end(now)?))).collect();
         for (at, end) in over {
-            if let Some(id) = self.remove(at) {
-                self.reports.push(Report::Ended(id, end));
+            if let Some(passage) = self.sessions.remove(at) {
+                self.reports.push(Report::Ended(passage.id, end));
             }
         }
         let passed = std::mem::take(&mut self.passed);
@@ -328,14 +312,6 @@ impl Forwarding {
     /// What was dropped since that was asked last.
     pub fn take_dropped(&mut self) -> Dropped {
         std::mem::take(&mut self.dropped)
-    }
-
-    fn remove(&mut self, at: usize) -> Option<SessionId> {
-        let passage = self.sessions.try_remove(at)?;
-        for side in &passage.sides {
-            self.by_sender.remove(&(side.pool_port, side.addr));
-        }
-        Some(passage.id)
     }
 }
 

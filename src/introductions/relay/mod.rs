@@ -31,7 +31,7 @@ pub struct Session {
 }
 
 /// One of the two players.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Side {
     /// Its address, which it has proven. From which of its ports it sends shows itself.
     pub addr: IpAddr,

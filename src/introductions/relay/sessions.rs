@@ -1,19 +1,16 @@
 //! Which ports two players are given. Only an introduction gives a session out, and only to addresses
 //! that are proven: it is no open relay.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 
-use hashlink::LinkedHashMap;
 use log::warn;
-use slab::Slab;
+use smallvec::SmallVec;
 
 use super::{Bounds, End, Order, Refused, Report, Session, SessionId, Shape, Side};
 use crate::clock::{Instant, Now};
 use crate::dialect::Name;
-use crate::hash::Keyed;
 use crate::introductions::PublicIps;
 use crate::introductions::journal::{Attempt, Relay, Way};
 use crate::timers::Seldom;
@@ -21,10 +18,13 @@ use crate::timers::Seldom;
 mod month;
 mod ports;
 mod room;
+mod table;
 #[cfg(test)]
 mod tests;
 
 use month::Passed;
+use ports::Told;
+use table::Table;
 
 /// What the owner of the server has decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,15 +58,8 @@ impl fmt::Display for Config {
 #[derive(Debug, Default)]
 pub struct Sessions {
     config: Option<Config>,
-    /// Each at the place that its number names.
-    all: Slab<Entry>,
-    /// Whose packets at which port of the pool belong to which of them: two for each, but for those that
-    /// have given way. In the order of addresses, so that what a network has stands together.
-    by_side: BTreeMap<(IpAddr, u16), u32>,
-    /// Which port of the pool comes next for the hosts of an address, those that were told one longest ago
-    /// in front: a game still lists the player that it had at a port before, and welcomes nobody there
-    /// again. So a port comes again when all others have.
-    told: LinkedHashMap<IpAddr, u16, Keyed>,
+    all: Table,
+    told: Told,
     /// What the thread is to do and has not been told yet.
     orders: Vec<Order>,
     /// How many there have been.
@@ -212,16 +205,10 @@ impl Sessions {
             }
         })?;
         self.count += 1;
-        if self.all.len() == self.all.capacity() {
-            self.all.reserve_exact(MORE);
-        }
-        let place = self.all.vacant_key() as u32;
+        let place = self.all.next_place();
         let id = SessionId(self.count << PLACE_BITS | u64::from(place));
         let sides = [(client, for_client), (host, for_host)];
         let sides = sides.map(|(addr, at)| Side { addr, port: at.port() });
-        for side in sides {
-            self.by_side.insert((side.addr, side.port), place);
-        }
         let ports = [attempt.client, attempt.host].map(|at| at.port());
         let Attempt { dialect, game, is_proven, .. } = attempt;
         self.all.insert(Entry {
@@ -242,11 +229,11 @@ impl Sessions {
 
     /// A player is at another port of its address. Its sessions go on: at the relay its port shows itself.
     pub fn moved(&mut self, dialect: Name, from: SocketAddr, to: SocketAddr) {
-        if self.by_side.is_empty() || from.ip() != to.ip() {
+        if self.all.is_empty() || from.ip() != to.ip() {
             return;
         }
-        let places = self.by_side.range((from.ip(), 0)..=(from.ip(), u16::MAX));
-        for place in places.map(|(_, place)| *place as usize) {
+        let places = self.all.sides_at(from.ip()..=from.ip()).map(|(place, _)| place);
+        for place in places.collect::<SmallVec<[u32; 32]>>() {
             if let Some(entry) = self.all.get_mut(place).filter(|entry| entry.dialect == dialect) {
                 let sides = entry.sides.iter().zip(&mut entry.ports);
                 let of_it =
@@ -263,14 +250,10 @@ impl Sessions {
 
     /// This one gives way to a session of others.
     fn close(&mut self, now: Now, place: u32) {
-        let Some(entry) = self.all.get_mut(place as usize) else { return };
-        entry.has_given_way = true;
-        let (id, sides, [client, host]) = (entry.id, entry.sides, entry.endpoints());
-        let [side, _] = sides;
+        self.all.give_way(place);
+        let Some(entry) = self.all.get(place) else { return };
+        let (id, [side, _], [client, host]) = (entry.id, entry.sides, entry.endpoints());
         self.orders.push(Order::Close(id, side));
-        for side in sides {
-            self.by_side.remove(&(side.addr, side.port));
-        }
         if entry.is_through
             && let Some(before) = self.parted.say(now.instant)
         {
@@ -291,12 +274,7 @@ impl Sessions {
             }
             Report::Ended(id, end) => {
                 self.get_mut(id)?;
-                let entry = self.all.try_remove(place_of(id))?;
-                // What has given way has no ports any more.
-                for side in entry.sides.iter().filter(|_| !entry.has_given_way) {
-                    self.by_side.remove(&(side.addr, side.port));
-                }
-                entry.end(end)
+                self.all.remove(place_of(id))?.end(end)
             }
             Report::Passed(bytes) => {
                 self.passed.add(now.unix, bytes);
@@ -317,7 +295,6 @@ impl Sessions {
         self.config = None;
         self.orders.clear();
         self.all.clear();
-        self.by_side.clear();
     }
 
     /// What that thread is to do.
@@ -344,17 +321,13 @@ impl Sessions {
 
     /// The sessions of an address.
     fn at(&self, addr: IpAddr) -> impl Iterator<Item = &Entry> {
-        let places = self.by_side.range((addr, 0)..=(addr, u16::MAX));
-        places.filter_map(|(_, place)| self.all.get(*place as usize))
+        self.all.sides_at(addr..=addr).filter_map(|(place, _)| self.all.get(place))
     }
 }
 
 /// The number of a session has the place of it in so many bits.
 const PLACE_BITS: u32 = 20;
 
-/// So much more room is made at a time: to double it would leave half of it empty.
-const MORE: usize = 128;
-
-fn place_of(id: SessionId) -> usize {
-    (id.0 & ((1 << PLACE_BITS) - 1)) as usize
+fn place_of(id: SessionId) -> u32 {
+    (id.0 & ((1 << PLACE_BITS) - 1)) as u32
 }

@@ -1,5 +1,6 @@
 //! Which ports of the pool two players are told.
 
+use std::hash::BuildHasher as _;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 
@@ -9,6 +10,7 @@ use smallvec::SmallVec;
 
 use super::Sessions;
 use crate::clock::Now;
+use crate::hash::Keyed;
 use crate::introductions::relay::{Refused, Shape};
 use crate::limits;
 
@@ -31,39 +33,71 @@ impl Sessions {
         let at_client = config.told.like(client).ok_or(Refused::NoRelay)?;
         let at_host = config.told.like(host).ok_or(Refused::NoRelay)?;
         let (first, size) = pool(&config.ports);
+        // In order.
+        let used = |addr| self.all.sides_at(addr..=addr).map(|(_, side)| side.port);
+        let of_client: SmallVec<[u16; 32]> = used(client).collect();
+        let of_host: SmallVec<[u16; 32]> = used(host).collect();
         let is_free =
-            |addr, place: u16| !self.by_side.contains_key(&(addr, first.wrapping_add(place)));
+            |used: &[u16], place: u16| used.binary_search(&first.wrapping_add(place)).is_err();
         // At random: who knew the ports could send there in the name of a player. And so all get their part
         // of the packets, and what comes late for a session before is seldom taken for this one's.
         let mut random = StdRng::seed_from_u64(self.secret ^ self.count);
         let mut begin = || random.random_range(0..size);
         let in_row = |begin: u16| (begin..size).chain(0..begin);
         let next = match shape {
-            Shape::GameMaker => self.told.get(&host).copied().unwrap_or_else(&mut begin),
+            Shape::GameMaker => self.told.next(host, size, self.secret),
             // What others list may have a port again.
             Shape::Any => begin(),
         };
-        let for_host = in_row(next).find(|place| is_free(host, *place));
+        let for_host = in_row(next).find(|place| is_free(&of_host, *place));
         let for_host = for_host.ok_or(Refused::NoPort(host))?;
         let is_other = |place: &u16| client != host || *place != for_host;
-        let used = self.by_side.range((client, 0)..=(client, u16::MAX));
-        let used: SmallVec<[u16; 32]> = used.map(|((_, port), _)| *port).collect();
         let distance = |place: &u16| {
             let port = first.wrapping_add(*place);
-            used.iter().map(|used| used.abs_diff(port)).min()
+            of_client.iter().map(|used| used.abs_diff(port)).min()
         };
-        let is_for_client = |place: &u16| is_other(place) && is_free(client, *place);
+        let is_for_client = |place: &u16| is_other(place) && is_free(&of_client, *place);
         let places = (0..TRIES).filter_map(|_| in_row(begin()).find(is_for_client));
         let for_client = places.max_by_key(distance).ok_or(Refused::NoPort(client))?;
         // Who is refused uses up none.
         if shape == Shape::GameMaker {
-            if self.told.remove(&host).is_none() && self.told.len() >= limits::relay::HOSTS {
-                self.told.pop_front();
-            }
-            self.told.insert(host, (for_host + 1) % size);
+            self.told.note(host, for_host, size);
         }
         let at = |ip, place| SocketAddr::new(ip, first.wrapping_add(place));
         Ok([at(at_client, for_client), at(at_host, for_host)])
+    }
+}
+
+/// Which place of the pool comes next for the hosts of an address: a game still lists the player that it
+/// had at a port before, and welcomes nobody there again. So a port comes again when all others have. Who
+/// of many addresses shares its entry with another nobody can foretell, and both then go on together.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    /// Nothing before it is needed.
+    next: Vec<u16>,
+    keyed: Keyed,
+}
+
+impl Told {
+    fn next(&mut self, host: IpAddr, size: u16, secret: u64) -> u16 {
+        if self.next.is_empty() {
+            let mut random = StdRng::seed_from_u64(secret);
+            self.next = (0..limits::relay::HOSTS).map(|_| random.random_range(0..size)).collect();
+            self.keyed = Keyed::with(secret);
+        }
+        self.next.get(self.entry(host)).copied().unwrap_or_default()
+    }
+
+    /// It was told this one.
+    fn note(&mut self, host: IpAddr, place: u16, size: u16) {
+        let entry = self.entry(host);
+        if let Some(next) = self.next.get_mut(entry) {
+            *next = (place + 1) % size;
+        }
+    }
+
+    fn entry(&self, host: IpAddr) -> usize {
+        (self.keyed.hash_one(host) % limits::relay::HOSTS as u64) as usize
     }
 }
 

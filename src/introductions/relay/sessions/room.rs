@@ -79,7 +79,7 @@ impl Sessions {
                 leaving.push(gives_way.ok_or(Refused::Network(addr))?);
             }
         }
-        if self.by_side.len() / 2 >= limits::SESSIONS + leaving.len() {
+        if self.all.count() >= limits::SESSIONS + leaving.len() {
             leaving.push(self.most_of(None, players, &leaving).ok_or(Refused::Full)?);
         }
         Ok(leaving)
@@ -88,22 +88,15 @@ impl Sessions {
     /// How many sessions there are between the customers of these two.
     fn between_customers(&self, [client, host]: [IpAddr; 2]) -> usize {
         let is_between = |(place, side): &(u32, Side)| {
-            let [of_client, of_host] = self.all.get(*place as usize)?.sides;
+            let [of_client, of_host] = self.all.get(*place)?.sides;
             (of_client == *side).then_some(network(of_host.addr) == network(host))
         };
-        self.sides(customer(client)).filter(|side| is_between(side) == Some(true)).count()
-    }
-
-    /// What sessions have on addresses here.
-    fn sides(&self, here: RangeInclusive<IpAddr>) -> impl Iterator<Item = (u32, Side)> {
-        let (first, last) = here.into_inner();
-        let sides = self.by_side.range((first, 0)..=(last, u16::MAX));
-        sides.map(|(&(addr, port), place)| (*place, Side { addr, port }))
+        self.all.sides_at(customer(client)).filter(|side| is_between(side) == Some(true)).count()
     }
 
     /// How many sides of sessions are here, without those that give way.
     fn held(&self, here: RangeInclusive<IpAddr>, leaving: &[u32]) -> usize {
-        self.sides(here).filter(|(place, _)| !leaving.contains(place)).count()
+        self.all.sides_at(here).filter(|(place, _)| !leaving.contains(place)).count()
     }
 
     /// Of those who are relayed to players here, who gives way to another one: who has most of those
@@ -111,8 +104,8 @@ impl Sessions {
     fn most_at(&self, here: RangeInclusive<IpAddr>, wants: IpAddr, leaving: &[u32]) -> Option<u32> {
         let (mut networks, mut customers) = (Map::<_, u32>::default(), Map::<_, u32>::default());
         let others = || {
-            self.sides(here.clone()).filter_map(|(place, side)| {
-                let entry = self.all.get(place as usize).filter(|_| !leaving.contains(&place))?;
+            self.all.sides_at(here.clone()).filter_map(|(place, side)| {
+                let entry = self.all.get(place).filter(|_| !leaving.contains(&place))?;
                 Some((place, entry, entry.other(side)))
             })
         };
@@ -148,8 +141,7 @@ impl Sessions {
         }
         let weights = self.weights(scope);
         let holds = self.all.iter().filter_map(|(place, entry)| {
-            let weight = *weights.get(place)?;
-            let place = u32::try_from(place).ok()?;
+            let weight = *weights.get(place as usize)?;
             let may = !entry.has_given_way && weight.in_scope > 0 && !leaving.contains(&place);
             may.then_some((weight, entry.turn(), place))
         });
@@ -163,12 +155,9 @@ impl Sessions {
 
     /// What the sides of each session hold, by its place.
     fn weights(&self, scope: Option<IpAddr>) -> Vec<Weight> {
-        let sides: Vec<(Holder, u32)> = self
-            .by_side
-            .iter()
-            .map(|((addr, _), place)| (Holder::of(*addr, scope), *place))
-            .collect();
-        let mut weights = vec![Weight::default(); self.all.capacity()];
+        let sides = self.all.sides().map(|(place, side)| (Holder::of(side.addr, scope), place));
+        let sides: Vec<(Holder, u32)> = sides.collect();
+        let mut weights = vec![Weight::default(); self.all.places()];
         for of_one in sides.chunk_by(|one, other| one.0 == other.0) {
             for (holder, place) in of_one {
                 if let Some(weight) = weights.get_mut(*place as usize) {

@@ -147,15 +147,20 @@ fn hosts_are_spread_over_the_ports() {
     assert!(counts.len() == 8 && counts.values().all(|count| (10..50).contains(count)));
 }
 
+/// However many others are told ports in between.
 #[test]
-fn it_is_remembered_of_so_many_hosts_only_which_ports_they_were_told() {
-    let mut all = sessions(4);
-    for host in 0..=limits::relay::HOSTS {
-        let places = open(&mut all, 0, [60_000, host as u16]).unwrap();
+fn a_host_is_not_told_a_port_twice_in_a_row() {
+    let mut all = sessions(64);
+    let mut before = None;
+    for other in 0..4 * limits::relay::HOSTS {
+        if other % 1000 == 0 {
+            let places = open(&mut all, 0, [60_000, 60_001]).unwrap();
+            end(&mut all, 0, places.id);
+            assert_ne!(before.replace(places.for_host), Some(places.for_host), "{other}");
+        }
+        let places = open(&mut all, 0, [60_000, (other % 60_000) as u16]).unwrap();
         end(&mut all, 0, places.id);
     }
-    assert_eq!(all.told.len(), limits::relay::HOSTS);
-    assert!(!all.told.contains_key(&player(0)), "the one of longest ago");
 }
 
 #[test]
