@@ -16,6 +16,8 @@ fn promises_are_kept_whatever_an_adversary_does() {
     println!("{total}");
     assert!(failures.is_empty(), "{} of {SEEDS} seeds: {failures:#?}", failures.len());
     assert!(total.introduced > 5 * SEEDS && total.lobbies > 5 * SEEDS, "{total:?}");
+    // Hosts in whose name another NAT is shown have knocked there and are told with the port that they have.
+    assert!(total.at_other_port > SEEDS, "{total:?}");
     // Nothing but the time tells players behind one address apart.
     let shared = total.shared_right + total.shared_wrong;
     assert!(total.shared_right * 100 >= shared * 99, "{total:?}");

@@ -11,7 +11,7 @@ use super::super::trace::Who;
 use super::host::KNOCK;
 use super::meddlers::MEDDLED;
 use super::network::Event;
-use super::plan::{ALTERNATE, Forger, MASTER6, is_relay};
+use super::plan::{ALTERNATE, Forger, MASTER6, OTHER_PORT, is_relay};
 use super::players::Player;
 use super::promises::{Kept, Promise, broken};
 use super::world::World;
@@ -213,7 +213,7 @@ impl World {
         if self.is_at_relay(to) {
             return self.relays(to.port(), from, data);
         }
-        let socket = [MASTER, MASTER6, ALTERNATE].iter().position(|at| *at == to);
+        let socket = [MASTER, MASTER6, ALTERNATE, OTHER_PORT].iter().position(|at| *at == to);
         if let Some(socket) = socket {
             if self.hard.contains(&from.ip()) && data.starts_with(b"\0\x01") {
                 self.given.hopeless.shows(self.net.now, from, to == ALTERNATE);
@@ -221,6 +221,7 @@ impl World {
             if matches!(data.get(KIND_AT), Some(b'r' | &KNOCK)) {
                 self.given.hopeless.shows_port(self.net.now, from);
             }
+            self.summary.at_other_port += u64::from(to == OTHER_PORT);
             self.trace.note(self.net.now, "datagram", Who::Peer(from), data);
             let via = Via { socket: socket as u8, local: None };
             self.server.on_datagram(self.now(), via, from, data, &mut self.out);

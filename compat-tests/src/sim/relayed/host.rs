@@ -151,7 +151,7 @@ impl Host {
         let Self { me, nat, told, guests, .. } = self;
         let mut is_knocking = false;
         for (at, since) in &*told {
-            let is_server = *at == master(at.ip());
+            let is_server = at.ip() == master(at.ip()).ip();
             let lasts = if is_server { SHOWS } else { PATIENCE };
             if now - *since >= lasts || guests.contains_key(at) {
                 continue;

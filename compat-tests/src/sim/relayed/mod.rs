@@ -60,6 +60,8 @@ pub struct Summary {
     pub sent: u64,
     /// Those that it dropped as a bound was reached.
     pub over: u64,
+    /// Datagrams that came to the other port of the server, where hosts knock whose NAT seems to count.
+    pub at_other_port: u64,
     /// Time that passed for the players.
     pub simulated: Duration,
     /// A number that is the same only if everything was.
@@ -81,6 +83,7 @@ impl Summary {
         self.ended.iter_mut().zip(more.ended).for_each(|(sum, more)| *sum += more);
         self.arrived += more.arrived;
         self.meddled += more.meddled;
+        self.at_other_port += more.at_other_port;
         self.sent += more.sent;
         self.over += more.over;
         self.simulated += more.simulated;

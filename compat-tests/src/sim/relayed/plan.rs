@@ -19,6 +19,9 @@ pub(super) const MASTER6: SocketAddr =
 /// The other address of its STUN.
 pub(super) const ALTERNATE: SocketAddr =
     SocketAddr::new(IpAddr::V4(Ipv4Addr::new(198, 51, 100, 2)), 6510);
+/// The other port of its STUN, where hosts knock whose NAT seems to count.
+pub(super) const OTHER_PORT: SocketAddr =
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1)), 6511);
 /// Where the relay is.
 pub(super) const RELAY: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 20));
 pub(super) const RELAY6: IpAddr =
@@ -72,6 +75,8 @@ pub(super) struct Plan {
     pub(super) meddling: Range<u64>,
     /// Whether hosts are asked for their ports.
     pub(super) asks: bool,
+    /// Whether those are asked to knock at the other port whose NAT seems to count.
+    pub(super) asks_at_other_port: bool,
     pub(super) hosts: usize,
     pub(super) clients: usize,
     /// For so long players come and go.
@@ -113,6 +118,7 @@ impl Plan {
             forger: rng.pick([Forger::Nobody, Forger::Sprays, Forger::Sprays, Forger::Persists]),
             meddling: rng.pick([20, 200, 400])..1000,
             asks: rng.permille(500),
+            asks_at_other_port: rng.permille(600),
             hosts: 1 + rng.index(3),
             clients: 1 + rng.index(8),
             lasts: Duration::from_secs(rng.pick([60, 120, 180])),
@@ -139,6 +145,7 @@ impl Plan {
             forger: Forger::Nobody,
             meddling: 60_000..120_000,
             asks: false,
+            asks_at_other_port: false,
             hosts: 1,
             clients: 1,
             ..self
@@ -159,6 +166,7 @@ impl Plan {
         };
         if self.asks {
             config.gmnet.sockets = vec![MASTER, MASTER6];
+            config.gmnet.alternate_port = self.asks_at_other_port.then_some(OTHER_PORT.port());
         }
         config
     }

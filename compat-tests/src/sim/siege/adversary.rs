@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use super::honest::{KNOCK, any_victim};
-use super::{BEFORE, DURATION, Event, LinkId, Rng, Role, World, host_addr, wire};
+use super::{BEFORE, DURATION, Event, LinkId, Rng, Role, World, host_addr, host_port, wire};
 
 /// What it does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +24,9 @@ enum Deed {
     Overlong,
     /// Sends GMnet's datagrams from a port of somebody else's address: from any, or always the same.
     Forge(IpAddr, Option<u16>),
+    /// Shows ports by STUN in the name of a host, as if its NAT gave each destination the next one: so that
+    /// clients are told a wrong one.
+    Show(usize),
     /// Sends anything at all by UDP from its own addresses.
     Flood,
     /// Asks for rooms, lobbies and places of the other dialects, from addresses that it forges.
@@ -57,7 +60,7 @@ impl fmt::Display for Siege {
 impl Siege {
     /// Any of them.
     pub fn any(rng: &mut Rng) -> Self {
-        let deed = match rng.index(9) {
+        let deed = match rng.index(10) {
             0 => Deed::Ask,
             1 => Deed::Wait,
             2 => Deed::Occupy,
@@ -69,13 +72,14 @@ impl Siege {
                 Deed::Forge(any_victim(rng), rng.permille(300).then_some(port))
             }
             7 => Deed::Flood,
+            8 => Deed::Show(rng.index(3)),
             _ => Deed::Others,
         };
         let count = rng.pick([1, 1, 4, 16]);
         let is_ipv6 = deed == Deed::Occupy && rng.permille(500);
         let addrs = (0..count).map(|n| if is_ipv6 { in_network(rng) } else { own(n) }).collect();
         let rate = match deed {
-            Deed::Forge(..) => rng.pick([20, 40, 1000]),
+            Deed::Forge(..) | Deed::Show(_) => rng.pick([20, 40, 1000]),
             Deed::Flood => rng.pick([100, 3000]),
             Deed::Lobbies | Deed::Overlong => rng.pick([5, 50]),
             _ => rng.pick([25, 190, 600]),
@@ -85,7 +89,16 @@ impl Siege {
 
     /// Whether it sends in the name of that address.
     pub(super) fn forges(&self, addr: IpAddr) -> bool {
-        matches!(self.deed, Deed::Forge(victim, _) if victim == addr)
+        match self.deed {
+            Deed::Forge(victim, _) => victim == addr,
+            Deed::Show(host) => host_addr(host) == addr,
+            _ => false,
+        }
+    }
+
+    /// Whether it shows ports by STUN in the name of others.
+    pub(super) fn shows(&self) -> bool {
+        matches!(self.deed, Deed::Show(_))
     }
 }
 
@@ -134,6 +147,15 @@ impl World {
                 let words: [&[u8]; 3] = [b"connect\n\0", b"reg\n\0", KNOCK];
                 let word = self.rng.pick(words);
                 self.say(SocketAddr::new(victim, port.unwrap_or(any)), word);
+            }
+            Deed::Show(host) => {
+                let request = b"\0\x01\0\0\x21\x12\xa4\x420123456789ab";
+                let port = host_port(host) + self.rng.within(0..4) as u16;
+                let from = |port| SocketAddr::new(host_addr(host), port);
+                let main = Event::Datagram(from(port), request.to_vec());
+                self.after(Duration::ZERO, main);
+                let other = Event::AtOtherPort(from(port + 1), request.to_vec());
+                self.after(Duration::ZERO, other);
             }
             Deed::Flood => {
                 let from = SocketAddr::new(self.any_own(), self.rng.within(1..65_000) as u16);
@@ -198,7 +220,7 @@ impl World {
         let addr = self.any_own();
         let word: &[u8] = self.rng.pick([b"reg2\n1.2.4\nPong\n", b"connect\n", b"lobby2\n\n\n"]);
         let mut bytes = word.to_vec();
-        for _ in 0..1 + self.rng.index(9) {
+        for _ in 0..1 + self.rng.index(10) {
             let length = self.rng.pick([10, 9_000, 16_400, 17_000, 70_000]);
             bytes.extend(std::iter::repeat_n(b'x', length));
             bytes.extend(self.rng.pick([b"\n\0", b"\r\n"]));

@@ -7,7 +7,7 @@ use std::time::Duration;
 use punchd::clock::Instant;
 use punchd::limits;
 
-use super::{Event, LinkId, MASTER, Message, Rng, Role, World, host_addr, wire};
+use super::{Event, LinkId, MASTER, Message, Rng, Role, World, host_addr, host_port, wire};
 
 /// An answer for which nothing has to be waited for comes within this time, whoever else asks.
 const AT_ONCE: Duration = Duration::from_millis(5);
@@ -60,6 +60,8 @@ pub struct Tally {
     pub slowest_notice: Duration,
     /// Lobbies in which every honest host was.
     pub lobbies: u64,
+    /// Datagrams that came to the other port.
+    pub at_other_port: u64,
 }
 
 impl Tally {
@@ -78,6 +80,7 @@ impl Tally {
         self.slowest_answer = self.slowest_answer.max(more.slowest_answer);
         self.slowest_notice = self.slowest_notice.max(more.slowest_notice);
         self.lobbies += more.lobbies;
+        self.at_other_port += more.at_other_port;
     }
 }
 
@@ -159,7 +162,7 @@ impl Host {
         let rtt = rng.millis(2..200);
         Self {
             addr: host_addr(n),
-            port: 40_000 + n as u16,
+            port: host_port(n),
             rtt,
             is_reg_lost: rng.permille(100),
             link: None,
@@ -236,12 +239,13 @@ impl World {
     }
 
     /// A host knocks at the server, once in a step of its game.
-    pub(super) fn knock(&mut self, n: usize, left: u32) {
+    pub(super) fn knock(&mut self, n: usize, left: u32, is_other_port: bool) {
         let Some(host) = self.hosts.get(n) else { return };
         let endpoint = SocketAddr::new(host.addr, host.port);
-        self.after(host.rtt / 2, Event::Datagram(endpoint, wire::datagram(KNOCK)));
+        let at = if is_other_port { Event::AtOtherPort } else { Event::Datagram };
+        self.after(host.rtt / 2, at(endpoint, wire::datagram(KNOCK)));
         if left > 0 {
-            self.after(STEP, Event::HostKnocks(n, left - 1));
+            self.after(STEP, Event::HostKnocks(n, left - 1, is_other_port));
         }
     }
 
@@ -298,9 +302,9 @@ impl World {
                 let endpoint = addr.parse().ok().zip(port.parse().ok());
                 let told = endpoint.map(|(addr, port)| SocketAddr::new(addr, port));
                 let Some(host) = self.hosts.get_mut(n) else { return Ok(()) };
-                if told == Some(MASTER) {
+                if let Some(at) = told.filter(|at| at.ip() == MASTER.ip()) {
                     let knocks = host.rtt / 2 + STEP;
-                    self.after(knocks, Event::HostKnocks(n, KNOCKS));
+                    self.after(knocks, Event::HostKnocks(n, KNOCKS, at != MASTER));
                 } else {
                     host.told.extend(told.map(|client| (client, now)));
                 }

@@ -36,6 +36,9 @@ const BEFORE: Duration = Duration::from_secs(1);
 /// Where the server is.
 const MASTER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 6510);
 
+/// The other port of its STUN, in some seeds: hosts knock there whose NAT seems to count.
+const OTHER_PORT: u16 = 6511;
+
 /// More than any seed needs.
 const MOST_STEPS: u64 = 1_000_000;
 
@@ -70,10 +73,13 @@ enum Event {
     Bytes(LinkId, Vec<u8>),
     Fin(LinkId),
     Datagram(SocketAddr, Vec<u8>),
+    /// The same at the other port.
+    AtOtherPort(SocketAddr, Vec<u8>),
     HostStarts(usize),
     HostChanges(usize),
     HostRenews(usize),
-    HostKnocks(usize, u32),
+    /// How often still, and whether at the other port.
+    HostKnocks(usize, u32, bool),
     ClientStarts(usize),
     Look,
     Attack,
@@ -145,6 +151,10 @@ impl World {
         let mut config = Config { limits, ..Config::default() };
         config.gmnet.limits = limits;
         config.gmnet.sockets = vec![MASTER];
+        if siege.shows() || rng.permille(300) {
+            config.gmnet.alternate_port = Some(OTHER_PORT);
+            config.alternates_from = Some(1);
+        }
         config.rooms.limits = limits;
         config.events.limits = limits;
         let mut world = Self {
@@ -253,10 +263,15 @@ impl World {
             Event::Datagram(from, data) => {
                 self.server.on_datagram(now, Via::default(), from, &data, &mut self.out);
             }
+            Event::AtOtherPort(from, data) => {
+                self.tally.at_other_port += 1;
+                let via = Via { socket: 1, local: None };
+                self.server.on_datagram(now, via, from, &data, &mut self.out);
+            }
             Event::HostStarts(n) => self.start_host(n),
             Event::HostChanges(n) => self.change_host(n),
             Event::HostRenews(n) => self.renew_host(n),
-            Event::HostKnocks(n, left) => self.knock(n, left),
+            Event::HostKnocks(n, left, is_other) => self.knock(n, left, is_other),
             Event::ClientStarts(n) => self.start_client(n),
             Event::Look => self.look(),
             Event::Attack => self.attack(),
@@ -346,4 +361,9 @@ impl World {
 /// clients share.
 fn host_addr(n: usize) -> IpAddr {
     IpAddr::from([203, 0, 113, 1 + n as u8])
+}
+
+/// The port of a host's game.
+fn host_port(n: usize) -> u16 {
+    40_000 + n as u16
 }
