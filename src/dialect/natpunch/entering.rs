@@ -74,7 +74,8 @@ impl Natpunch {
         if self.are_apart(cx, [joiner, host]) {
             return self.refuse_family(cx, from, "the host of the lobby");
         }
-        if !lobby.pending.contains(&joiner) {
+        let is_new = !lobby.pending.contains(&joiner);
+        if is_new {
             let is_full = lobby.is_full();
             let gives_way =
                 is_full.then(|| lobby.gives_way(from.peer.ip(), &self.clients)).flatten();
@@ -98,7 +99,11 @@ impl Natpunch {
         let reader = reader(&self.clients, self.public_ips, from.peer);
         let answers = self.lobbies.joining(id, reader);
         answers.into_iter().for_each(|answer| self.answer(cx, from, answer));
-        self.introduce_again(cx, joiner, host, 0);
+        if is_new {
+            self.introduce_in_lobby(cx, joiner, host);
+        } else {
+            self.introduce_again(cx, joiner, host, 0);
+        }
     }
 
     /// The host of a lobby has met who wanted to join: now that one is a member.
@@ -136,7 +141,7 @@ impl Natpunch {
                 // Just now it may have been told for the first time, but it has met the joiner.
                 self.introduce(cx, joiner, other, 0);
             } else {
-                self.introduce_again(cx, joiner, other, 0);
+                self.introduce_in_lobby(cx, joiner, other);
             }
         }
     }

@@ -23,12 +23,42 @@ impl Natpunch {
         other: Uuid,
         attempt_number: u32,
     ) -> bool {
-        while self.met.pop_due(cx.now.instant).is_some() {}
-        let is_due = !self.met.is_armed(&(one.min(other), one.max(other)));
+        self.introduce_owed(cx);
+        let is_due = !self.met.is_armed(&pair(one, other));
         if is_due {
             self.introduce(cx, one, other, attempt_number);
         }
         is_due
+    }
+
+    /// The same for two who have to meet in a lobby from now on, and may have forgotten what they were told
+    /// of each other before: if they were told a moment ago, they are told again when that time is over.
+    pub(super) fn introduce_in_lobby(&mut self, cx: &mut Context<'_>, joiner: Uuid, other: Uuid) {
+        if !self.introduce_again(cx, joiner, other, 0)
+            && let Some(owed) = self.met.get_mut(&pair(joiner, other))
+        {
+            *owed = Some(Owed { joiner, other });
+        }
+    }
+
+    /// Tells those of each other who were told too short a while ago, if they still have to meet.
+    pub(super) fn introduce_owed(&mut self, cx: &mut Context<'_>) {
+        while let Some((_, owed)) = self.met.take_due(cx.now.instant) {
+            if let Some(Owed { joiner, other }) = owed
+                && self.have_to_meet(joiner, other)
+            {
+                self.introduce(cx, joiner, other, 0);
+            }
+        }
+    }
+
+    /// Whether they are together in a lobby, or one joins that of which the other is host.
+    fn have_to_meet(&self, joiner: Uuid, other: Uuid) -> bool {
+        let Some(client) = self.clients.get(joiner) else { return false };
+        client.lobbies.iter().filter_map(|id| self.lobbies.get(*id)).any(|lobby| {
+            let are_members = [joiner, other].iter().all(|one| lobby.members.contains(one));
+            are_members || lobby.pending.contains(&joiner) && lobby.host() == Some(other)
+        })
     }
 
     /// Tells two clients where the other one is, at the relay if that is where they can meet. If its NAT
@@ -41,9 +71,9 @@ impl Natpunch {
         attempt_number: u32,
     ) {
         if self.met.len() >= limits::NATPUNCH_PAIRS {
-            self.met.pop();
+            self.met.take();
         }
-        self.met.arm(cx.now.instant, (one.min(other), one.max(other)));
+        self.met.arm_with(cx.now.instant, pair(one, other), None);
         if let Some([for_one, for_other]) = self.relay_at_once(cx, [one, other]) {
             // Both take it for another try.
             let attempt_number = attempt_number.saturating_add(1);
@@ -100,6 +130,18 @@ impl Natpunch {
         }
         self.refuse(cx, from, &why);
     }
+}
+
+/// An introduction that is made when the two may be told of each other again.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Owed {
+    joiner: Uuid,
+    other: Uuid,
+}
+
+/// Two, whichever of them is named first.
+fn pair(one: Uuid, other: Uuid) -> (Uuid, Uuid) {
+    (one.min(other), one.max(other))
 }
 
 /// What is known of a NAT, in the words of this dialect, which asks what is let in as well. A server

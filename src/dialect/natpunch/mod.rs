@@ -34,6 +34,7 @@ mod turns;
 
 use clients::{Arrival, Client, Clients};
 use id::Uuid;
+use introducing::Owed;
 use lobbies::{Lobbies, Reader, client_list, endpoint, size};
 use message::{
     ConnectRequest, Content, Endpoint, Error, Message, RegisterRequest, RegisterResponse,
@@ -65,7 +66,7 @@ pub struct Natpunch {
     /// Those who are about to meet the host of a lobby: the lobby, and who.
     joins: Timers<(Uuid, Uuid)>,
     /// Those who were told of each other a moment ago, the lower ID first.
-    met: Timers<(Uuid, Uuid)>,
+    met: Timers<(Uuid, Uuid), Option<Owed>>,
     lines: Lines,
     public_ips: PublicIps,
     admission: Admission,
@@ -400,6 +401,7 @@ impl Dialect for Natpunch {
         while let Some((lobby, joiner)) = self.joins.pop_due(cx.now.instant) {
             self.end_join(cx, lobby, joiner);
         }
+        self.introduce_owed(cx);
         while let Some(id) = self.clients.pop_silent(cx.now.instant) {
             if let Some(client) = self.forget(cx, id).filter(|client| client.proven) {
                 self.clients.note_gone(cx.now.instant, id, &client);
@@ -412,7 +414,8 @@ impl Dialect for Natpunch {
     }
 
     fn next_wakeup(&self) -> Option<Instant> {
-        self.joins.next().into_iter().chain(self.clients.next_wakeup()).min()
+        let times = [self.joins.next(), self.met.next(), self.clients.next_wakeup()];
+        times.into_iter().flatten().min()
     }
 }
 

@@ -265,3 +265,55 @@ fn real_clients_know_whom_they_are_told_to_meet() {
     third.hear(addr(3), &told);
     assert!(third.newest.is_some_and(|known| known.contains(&ids[1])));
 }
+
+/// Who was told of whom in these.
+fn introductions(sent: &[(SocketAddr, Pb)]) -> Vec<(SocketAddr, String)> {
+    let content = |bytes: &[u8]| Message::decode(bytes).unwrap().content.unwrap();
+    let told = sent.iter().filter_map(|(to, Pb(bytes))| match content(bytes) {
+        Content::ConnectionInstruction(told) => Some((*to, told.client_id)),
+        _ => None,
+    });
+    told.collect()
+}
+
+#[test]
+fn who_joins_again_at_once_is_introduced_when_the_quarter_of_a_second_is_over() {
+    let mut world = World::new();
+    let ids: Vec<String> = (1..=3).map(|n| world.client(addr(n))).collect();
+    let lobby = world.lobby(addr(1), &ids[0], 8);
+    world.say(addr(3), join(&lobby, &ids[2]));
+    world.say(addr(1), ready(&lobby, &ids[2]));
+    world.wait(SECOND);
+    let meet = |a: usize, b: usize| {
+        vec![(addr(b as u8), ids[a - 1].clone()), (addr(a as u8), ids[b - 1].clone())]
+    };
+    let enter = |world: &mut World| {
+        let mut sent = world.say(addr(2), join(&lobby, &ids[1]));
+        sent.extend(world.say(addr(1), ready(&lobby, &ids[1])));
+        introductions(&sent)
+    };
+    let first = enter(&mut world);
+    // The host once as one joins, once as it has met it, and the other member.
+    assert_eq!(first.len(), 6, "{first:?}");
+    world.wait(Duration::from_millis(100));
+    world.say(addr(2), leave(&lobby, &ids[1]));
+    assert_eq!(introductions(&world.say(addr(2), join(&lobby, &ids[1]))), []);
+    // Once more is the same request, and nothing is told twice for it.
+    assert_eq!(introductions(&world.say(addr(2), join(&lobby, &ids[1]))), []);
+    assert_eq!(introductions(&world.wait(Duration::from_millis(149))), []);
+    assert_eq!(introductions(&world.wait(Duration::from_millis(1))), meet(1, 2));
+    assert_eq!(introductions(&world.wait(SECOND)), []);
+    // The other members as well, for whom it was so long ago that they are told at once this time.
+    let told = introductions(&world.say(addr(1), ready(&lobby, &ids[1])));
+    assert_eq!(told, [meet(1, 2), meet(3, 2)].concat());
+    world.say(addr(2), leave(&lobby, &ids[1]));
+    assert_eq!(enter(&mut world), meet(1, 2), "it has met the host: that is told again at once");
+    assert_eq!(introductions(&world.wait(Duration::from_millis(250))), meet(3, 2));
+    // Who has left again meanwhile need not meet anybody.
+    world.say(addr(2), leave(&lobby, &ids[1]));
+    assert_eq!(introductions(&world.say(addr(2), join(&lobby, &ids[1]))), meet(1, 2));
+    world.say(addr(2), leave(&lobby, &ids[1]));
+    assert_eq!(introductions(&world.say(addr(2), join(&lobby, &ids[1]))), []);
+    world.say(addr(2), leave(&lobby, &ids[1]));
+    assert_eq!(introductions(&world.wait(SECOND)), []);
+}
