@@ -16,6 +16,7 @@
 //! | [`nats`] | what all dialects have learned of the NATs that peers are behind |
 //! | [`limits`] | every bound and every wait, with its reason |
 //! | [`rates`], [`customers`], [`amplification`] | how often, how much and how many bytes an address may have |
+//! | [`cookies`] | how an address shows that it gets what is sent to it |
 //! | `sources` | the table in which such things are remembered of each address |
 //! | [`unproven`] | of whom others may be told |
 //! | [`holders`] | who holds most and gives way when a bound is reached |
@@ -39,6 +40,7 @@ pub mod admission;
 pub mod amplification;
 pub mod cli;
 pub mod clock;
+pub mod cookies;
 pub mod customers;
 pub mod dialect;
 pub mod hash;

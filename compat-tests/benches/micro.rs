@@ -146,7 +146,7 @@ mod work {
                 id
             })
             .collect();
-        let list = LobbyListRequest { request_id: ids[0].clone() };
+        let list = LobbyListRequest { request_id: ids[0].clone(), ..Default::default() };
         let list = encode(Content::LobbyListRequest(list));
         bencher.bench_local(|| assert!(world.hear(0, &list) > 500, "no list"));
     }

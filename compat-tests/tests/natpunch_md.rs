@@ -199,12 +199,16 @@ fn samples() -> Vec<Content> {
             message: message.clone(),
             lobby_members: lobby_members.clone(),
         }),
-        Content::LobbyListRequest(LobbyListRequest { request_id: text("request") }),
+        Content::LobbyListRequest(LobbyListRequest {
+            request_id: text("request"),
+            cookie: text("cookie"),
+        }),
         Content::LobbyListResponse(LobbyListResponse {
             success,
             request_id: text("request"),
             lobbies: vec![lobby(1), lobby(2)],
             message: message.clone(),
+            cookie: text("cookie"),
         }),
         Content::LobbyUpdate(LobbyUpdate {
             lobby_id: lobby_id.clone(),

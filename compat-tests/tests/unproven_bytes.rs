@@ -112,6 +112,8 @@ fn rooms(room: &str) -> Vec<Request> {
         of("`rl`, padded to 512 bytes", &format!("rl{}", "\0".repeat(510))),
         of("`rl:more`", "rl:more"),
         of("`rl:more`, padded to 512 bytes", &format!("rl:more{}", "\0".repeat(505))),
+        of("`rl:cookie`", "rl:cookie"),
+        of("`rl:cookie=COOKIE`, that of another", "rl:cookie=0123456789abcdef"),
         of("`rl:d.KEY=VALUE`, which no room has", "rl:d.map=castle"),
         of("`rh:NAME:private`", "rh:A room of usual size:private"),
         of("`jr:CODE`, which no room has", "jr:BCDFGH"),
@@ -142,7 +144,12 @@ fn natpunch_requests() -> Vec<Request> {
     let endpoint = Endpoint { ip_address: "192.168.178.100".into(), port: 50_000 };
     let register = RegisterRequest { local_endpoint: Some(endpoint), ..RegisterRequest::default() };
     let register = natpunch(Content::RegisterRequest(register));
-    let list = || natpunch(Content::LobbyListRequest(LobbyListRequest { request_id: id() }));
+    let list = || {
+        natpunch(Content::LobbyListRequest(LobbyListRequest {
+            request_id: id(),
+            ..LobbyListRequest::default()
+        }))
+    };
     let clients = || natpunch(Content::ClientListRequest(ClientListRequest {}));
     let (client_id, lobby_id, lobby_name) = (id(), id(), String::from("A lobby of usual size"));
     let connect = ConnectRequest {
@@ -162,6 +169,13 @@ fn natpunch_requests() -> Vec<Request> {
         ),
         of("LobbyListRequest", list()),
         of("LobbyListRequest, padded to 400 bytes", padded(list(), 400)),
+        of(
+            "LobbyListRequest that takes a cookie",
+            natpunch(Content::LobbyListRequest(LobbyListRequest {
+                cookie: "?".into(),
+                ..LobbyListRequest::default()
+            })),
+        ),
         of("KeepAlive", natpunch(Content::KeepAlive(KeepAlive { client_id: id() }))),
         of("ConnectRequest", natpunch(Content::ConnectRequest(connect))),
         of("CreateLobbyRequest", natpunch(Content::CreateLobbyRequest(create))),

@@ -47,3 +47,7 @@ pub const OFFERED_EXTRAS: usize = 2 << 20;
 /// host of the room a few datagrams. As many again for those who show a key, as forged requests may
 /// have taken the others.
 pub const PLACES_PER_SECOND: u32 = 20;
+
+/// A cookie that shows whose endpoint it is lives for so long at least, and for twice as long at most: enough
+/// for a list of many pages, and short enough that who has an address now is not taken for who had it before.
+pub const COOKIE: Duration = Duration::from_secs(60);

@@ -178,7 +178,8 @@ impl Client {
     /// # Errors
     /// If sending fails; this goes for all requests.
     pub fn list(&self) -> Result<(), Error> {
-        self.tell(Content::LobbyListRequest(LobbyListRequest { request_id: self.id.clone() }))
+        let list = LobbyListRequest { request_id: self.id.clone(), ..Default::default() };
+        self.tell(Content::LobbyListRequest(list))
     }
 
     /// Opens a lobby.

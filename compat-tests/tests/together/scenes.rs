@@ -95,7 +95,7 @@ pub(crate) fn natpunch(stage: &mut Stage) {
         panic!("no lobby")
     };
     let lobby_id = || lobby.lobby_id.clone();
-    let list = LobbyListRequest { request_id: "list".into() };
+    let list = LobbyListRequest { request_id: "list".into(), ..Default::default() };
     say(stage, 1, Content::LobbyListRequest(list));
     let join = JoinLobbyRequest { lobby_id: lobby_id(), client_id: guest.clone() };
     say(stage, 1, Content::JoinLobbyRequest(join));

@@ -256,6 +256,10 @@ pub struct LobbyListRequest {
     /// Comes back in the answer.
     #[prost(string, tag = "1")]
     pub request_id: String,
+    /// What shows that the client gets what is sent to it, from an answer; anything else: it wants that. The
+    /// original has no such field.
+    #[prost(string, tag = "100")]
+    pub cookie: String,
 }
 
 /// Server to client: these.
@@ -273,6 +277,9 @@ pub struct LobbyListResponse {
     /// For people.
     #[prost(string, tag = "4")]
     pub message: String,
+    /// With what to ask again; there are no lobbies then. Clients of the original skip it.
+    #[prost(string, tag = "100")]
+    pub cookie: String,
 }
 
 /// Server to members: the lobby has changed.

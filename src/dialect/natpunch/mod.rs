@@ -14,6 +14,7 @@ use rand::rngs::StdRng;
 use super::{Context, Dialect, Name, Outbox, Via};
 use crate::admission::{self, Admission, Quoted};
 use crate::clock::Instant;
+use crate::cookies::Cookies;
 use crate::introductions::PublicIps;
 use crate::introductions::candidates::may_be_told;
 use crate::limits;
@@ -37,7 +38,8 @@ use id::Uuid;
 use introducing::Owed;
 use lobbies::{Lobbies, Reader, client_list, endpoint, size};
 use message::{
-    ConnectRequest, Content, Endpoint, Error, Message, RegisterRequest, RegisterResponse,
+    ConnectRequest, Content, Endpoint, Error, LobbyListRequest, Message, RegisterRequest,
+    RegisterResponse,
 };
 
 /// What the owner decides.
@@ -61,6 +63,7 @@ struct Sender {
 #[derive(Debug)]
 pub struct Natpunch {
     rng: StdRng,
+    cookies: Cookies,
     clients: Clients,
     lobbies: Lobbies,
     /// Those who are about to meet the host of a lobby: the lobby, and who.
@@ -78,8 +81,9 @@ pub struct Natpunch {
 impl Natpunch {
     /// A dialect that has heard of nobody yet. IDs are drawn from `rng`, which must be secret.
     #[must_use]
-    pub fn new(config: Config, rng: StdRng) -> Self {
+    pub fn new(config: Config, mut rng: StdRng) -> Self {
         Self {
+            cookies: Cookies::new(&mut rng),
             rng,
             clients: Clients::default(),
             lobbies: Lobbies::default(),
@@ -239,17 +243,27 @@ impl Natpunch {
     }
 
     /// The lobbies that there are. The newest client asks with its own ID.
-    fn list(&mut self, cx: &mut Context<'_>, from: Sender, request_id: &str) {
+    fn list(&mut self, cx: &mut Context<'_>, from: Sender, request: &LobbyListRequest) {
+        let LobbyListRequest { request_id, cookie } = request;
         if let Some(id) = self.hear(cx, from, request_id) {
             self.clients.uses_lobbies(id);
         }
-        let limit = self.space(cx, from);
+        let now = cx.now.instant;
+        let is_shown = !cookie.is_empty() && self.cookies.are_shown(now, from.peer, cookie);
+        let limit = if is_shown { limits::NATPUNCH_DATAGRAM } else { self.space(cx, from) };
         let reader = reader(&self.clients, self.public_ips, from.peer);
         let of_both_families = cx.shared.relay.joins_families();
         let list = self.lobbies.list(request_id, (reader, limit), of_both_families, &mut self.rng);
-        if let Some(list) = list {
-            self.answer(cx, from, list);
+        let Some((mut list, is_whole)) = list else { return };
+        if limit < limits::NATPUNCH_DATAGRAM && !is_whole && !cookie.is_empty() {
+            list.lobbies.clear();
+            list.cookie = self.cookies.of(now, from.peer).to_string();
         }
+        let list = Content::LobbyListResponse(list);
+        if is_shown {
+            return send(from.via, from.peer, list, cx.out);
+        }
+        self.answer(cx, from, list);
     }
 
     /// The clients that there are, for one of them.
@@ -389,7 +403,7 @@ impl Dialect for Natpunch {
             Content::ConnectRequest(request) => self.connect(cx, from, request),
             Content::CreateLobbyRequest(request) => self.create(cx, from, request),
             Content::JoinLobbyRequest(request) => self.join(cx, from, &request),
-            Content::LobbyListRequest(request) => self.list(cx, from, &request.request_id),
+            Content::LobbyListRequest(request) => self.list(cx, from, &request),
             Content::LeaveLobbyRequest(request) => self.leave(cx, from, &request),
             Content::PeerConnectionReady(request) => self.ready(cx, from, &request),
             // What servers say, and what clients say to each other.

@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::field::{self, Id, Key};
 use super::message::Verb;
 use super::options::write_endpoints;
+use crate::cookies::Cookie;
 use crate::dialect::addr::push_port;
 use crate::lobby::code::Code;
 
@@ -101,6 +102,8 @@ pub enum Answer<'a> {
     Named(&'a str),
     /// `ka`
     Alive,
+    /// `er:rl:cookie:COOKIE`: ask once more, with this.
+    Cookie(Cookie),
     /// `er:VERB:REASON`
     Refused(Verb, Reason),
 }
@@ -171,6 +174,7 @@ impl Answer<'_> {
             }
             Self::Alive => bytes.extend_from_slice(b"ka"),
             // Writing to memory does not fail.
+            Self::Cookie(cookie) => _ = write!(bytes, "er:{}:cookie:{cookie}", Verb::Rl),
             Self::Refused(verb, reason) => _ = write!(bytes, "er:{verb}:{reason}"),
         }
     }

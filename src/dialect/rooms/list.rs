@@ -27,13 +27,24 @@ pub(super) struct Query<'a> {
     pub(super) space: usize,
 }
 
+/// Why a page ends where it does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// There is no more.
+    List,
+    /// There is no space for more.
+    Space,
+    /// So many rooms were looked at that somebody else has his turn.
+    Work,
+}
+
 /// Writes a page. The last field of one that is not the last one is `+`, and if entries tell all, behind
 /// that the room from which the next one goes on.
 ///
 /// # Errors
 /// `NoRoom` if the room has been gone for long, so that nobody knows where the page begins; `Limit` if there is
 /// no space for one room.
-pub(super) fn page(table: &Table, query: &Query<'_>, bytes: &mut Vec<u8>) -> Result<(), Reason> {
+pub(super) fn page(table: &Table, query: &Query<'_>, bytes: &mut Vec<u8>) -> Result<End, Reason> {
     let rooms = table.listed_after(query.game, query.after, query.reader, query.of_both_families);
     let mut rooms = rooms.ok_or(Reason::NoRoom)?.peekable();
     let more = if query.tells_all { ":+0123456789abcdef".len() } else { ":+".len() };
@@ -48,7 +59,8 @@ pub(super) fn page(table: &Table, query: &Query<'_>, bytes: &mut Vec<u8>) -> Res
         let has_space = bytes.len() + more <= query.space;
         if !has_space || looked_at >= limits::ROOMS_LOOKED_AT {
             bytes.truncate(end);
-            return end_page(last.filter(|_| has_space || end > 2), query.tells_all, bytes);
+            end_page(last.filter(|_| has_space || end > 2), query.tells_all, bytes)?;
+            return Ok(if has_space { End::Work } else { End::Space });
         }
         last = Some(room.id);
         looked_at += usize::from(!query.filter.is_all());
@@ -57,7 +69,7 @@ pub(super) fn page(table: &Table, query: &Query<'_>, bytes: &mut Vec<u8>) -> Res
     if bytes.len() == "rl".len() {
         bytes.push(b':');
     }
-    Ok(())
+    Ok(End::List)
 }
 
 /// The page ends behind this room, but not the list.

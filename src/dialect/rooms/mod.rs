@@ -55,6 +55,7 @@ use rand::rngs::StdRng;
 use super::{Context, Dialect, Name, Via};
 use crate::admission::{self, Admission};
 use crate::clock::Instant;
+use crate::cookies::Cookies;
 use crate::introductions::PublicIps;
 use crate::introductions::journal::Attempt;
 use crate::introductions::plan;
@@ -93,6 +94,7 @@ mod tests;
 
 use field::{Id, Key};
 use leaving::Why;
+use list::End;
 use message::{Answer, Bad, Reason, Request, Verb};
 use offers::Offers;
 use options::Options;
@@ -137,6 +139,7 @@ pub struct Rooms {
     offers: Offers,
     post: Post,
     random: StdRng,
+    cookies: Cookies,
     places: Rates,
     guesses: Guesses,
     lines: Lines,
@@ -175,8 +178,9 @@ impl Rooms {
     /// A dialect that has heard of nobody yet. IDs and keys are drawn from `random`, which must be
     /// secret.
     #[must_use]
-    pub fn new(config: Config, random: StdRng) -> Self {
+    pub fn new(config: Config, mut random: StdRng) -> Self {
         Self {
+            cookies: Cookies::new(&mut random),
             table: Table::new(config.silence),
             parted: Parted::default(),
             offers: Offers::default(),
@@ -294,7 +298,10 @@ impl Rooms {
         after: Option<Id>,
         options: &Options,
     ) -> Result<(), Reason> {
-        let to = self.back(turn);
+        let mut to = self.back(turn);
+        let shown = options.cookie.as_deref();
+        to.proved |=
+            shown.is_some_and(|shown| self.cookies.are_shown(turn.instant(), turn.from, shown));
         let query = list::Query {
             game: &turn.game(options),
             after,
@@ -305,7 +312,14 @@ impl Rooms {
             space: Post::space(&turn.cx.shared.credits, to),
         };
         let mut page = Vec::new();
-        list::page(&self.table, &query, &mut page)?;
+        let end = list::page(&self.table, &query, &mut page);
+        let is_short = query.space < message::LONGEST_ANSWER;
+        if is_short && shown.is_some() && matches!(end, Ok(End::Space) | Err(Reason::Limit)) {
+            let cookie = self.cookies.of(turn.instant(), turn.from);
+            self.answer(turn, Answer::Cookie(cookie));
+            return Ok(());
+        }
+        end?;
         self.post.send(turn.cx, to, |bytes| bytes.append(&mut page));
         Ok(())
     }

@@ -40,6 +40,8 @@ pub struct Options {
     pub is_free: bool,
     /// `more`: all that there is to say of each room.
     pub more: bool,
+    /// `cookie=C`: shows that the sender gets what is sent to it; `cookie` or a wrong one: wants one.
+    pub cookie: Option<String>,
     /// `lan=IP%3APORT`: where the sender is in its own network.
     pub lan: Vec<SocketAddr>,
     /// `d.KEY=VALUE`: own data of a room, or what is looked for.
@@ -74,7 +76,7 @@ impl Allowed {
             "password" => matches!(self, Opening | Changes | Entrance),
             "migrate" | "mesh" => self == Opening,
             "always" | "never" => matches!(self, Entrance | AnyEntrance),
-            "free" | "more" => self == Search,
+            "free" | "more" | "cookie" => self == Search,
             "lan" => matches!(self, Opening | Entrance | AnyEntrance | Place),
             DATA => !matches!(self, Entrance | Place),
             _ => false,
@@ -127,6 +129,7 @@ impl Options {
             ("mesh", None) => self.is_mesh = true,
             ("free", None) => self.is_free = true,
             ("more", None) => self.more = true,
+            ("cookie", value) => self.cookie = Some(value.unwrap_or_default()),
             ("always" | "never", None) => self.wish = Wish::read(name.as_bytes())?,
             (_, Some(value)) => {
                 let key = field::decode(name.strip_prefix(DATA)?.as_bytes())?;
@@ -189,6 +192,14 @@ impl Options {
                 let _ = write!(bytes, ":{name}=");
                 field::encode(text, bytes);
             }
+        }
+        match self.cookie.as_deref() {
+            Some("") => bytes.extend_from_slice(b":cookie"),
+            Some(cookie) => {
+                bytes.extend_from_slice(b":cookie=");
+                field::encode(cookie, bytes);
+            }
+            None => {}
         }
         for at in &self.lan {
             bytes.extend_from_slice(b":lan=");

@@ -89,7 +89,10 @@ impl Foreign {
                 client_id,
                 max_players: 4,
             }),
-            2 => Content::LobbyListRequest(LobbyListRequest { request_id: client_id }),
+            2 => Content::LobbyListRequest(LobbyListRequest {
+                request_id: client_id,
+                ..Default::default()
+            }),
             3 => Content::JoinLobbyRequest(JoinLobbyRequest { lobby_id, client_id }),
             _ => Content::RegisterRequest(RegisterRequest {
                 local_endpoint,

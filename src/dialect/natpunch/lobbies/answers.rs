@@ -109,14 +109,15 @@ impl Lobbies {
 
     /// The list of lobbies of its game that a reader can join, up to `limit` bytes; those
     /// `of_both_families`, if the relay joins them. If there are more, customers take turns, and who asks
-    /// again sees others. Members are told of as far as there is room left then.
+    /// again sees others. Members are told of as far as there is room left then. With it: whether it has all
+    /// lobbies.
     pub(in crate::dialect::natpunch) fn list(
         &self,
         request_id: &str,
         (reader, limit): (Reader<'_>, usize),
         of_both_families: bool,
         rng: &mut impl Rng,
-    ) -> Option<Content> {
+    ) -> Option<(LobbyListResponse, bool)> {
         // No list has more.
         let most = limit / ENTRY;
         let shelves = self.shelves.both_from(reader.game, reader.at);
@@ -126,7 +127,8 @@ impl Lobbies {
         let mut ids: Vec<Uuid> =
             all().flat_map(|shelf| &shelf.row).take(most + 1).copied().collect();
         let mut list = self.list_of(&ids, request_id, (reader, limit))?;
-        if list.lobbies.len() < ids.len() {
+        let is_whole = list.lobbies.len() == ids.len();
+        if !is_whole {
             let [near, far] =
                 [near, far].map(|shelf| shelf.map_or(Vec::new(), |shelf| shelf.in_turn(most, rng)));
             ids = alternate(&near, &far);
@@ -139,13 +141,13 @@ impl Lobbies {
             for member in self.members(*id, reader) {
                 own += field(member.encoded_len());
                 if wrapped(length + field(own)) > limit {
-                    return Some(Content::LobbyListResponse(list));
+                    return Some((list, is_whole));
                 }
                 info.members.push(member);
             }
             length += field(own);
         }
-        Some(Content::LobbyListResponse(list))
+        Some((list, is_whole))
     }
 
     fn list_of(
@@ -159,6 +161,7 @@ impl Lobbies {
             request_id: request_id.into(),
             lobbies: Vec::new(),
             message: "Lobby list retrieved successfully".into(),
+            cookie: String::new(),
         };
         let mut length = list.encoded_len();
         if wrapped(length) > limit {
@@ -280,13 +283,13 @@ mod tests {
             let public_ips = PublicIps::default();
             let reader = Reader { at: viewer, who: None, game: "", clients: &clients, public_ips };
             let list = lobbies.list("request", (reader, limit), false, &mut same());
-            let Some(list) = list else { continue };
-            assert!(size(list.clone()) <= limit, "{limit}");
-            let Content::LobbyListResponse(mut list) = list else { panic!("{list:?}") };
+            let Some((mut list, is_whole)) = list else { continue };
+            let of = |list: &LobbyListResponse| size(Content::LobbyListResponse(list.clone()));
+            assert!(of(&list) <= limit && !is_whole, "{limit}");
             let [shelf, _] = lobbies.shelves.both_from("", viewer).unwrap();
             let next = shelf.in_turn(limit, &mut same())[list.lobbies.len()];
             list.lobbies.extend(lobbies.info(next, reader));
-            assert!(size(Content::LobbyListResponse(list)) > limit, "{limit}");
+            assert!(of(&list) > limit, "{limit}");
         }
     }
 

@@ -79,6 +79,47 @@ fn create_and_list() {
 }
 
 #[test]
+fn who_sends_back_the_cookie_gets_its_list_without_padding() {
+    let mut world = World::new();
+    let question = |cookie: &str| pb().m(15, pb().s(1, "1").s(100, cookie));
+    let answer = |cookie: &str| {
+        let text = "Lobby list retrieved successfully";
+        pb().m(16, pb().n(1, 1).s(2, "1").s(4, text).s(100, cookie))
+    };
+    assert_eq!(world.say(addr(99), question("?")), [(addr(99), answer(""))], "that is all");
+    for n in 1..=30 {
+        let id = world.client(addr(n));
+        world.lobby(addr(n), &id, 4);
+    }
+    let cookie = |world: &mut World, at, shown: &str| -> String {
+        let sent = world.say(at, question(shown));
+        let [(to, Pb(bytes))] = &sent[..] else { panic!("{sent:?}") };
+        let own = String::from_utf8(bytes[bytes.len() - 16..].to_vec()).unwrap();
+        assert_eq!((*to, Pb(bytes.clone())), (at, answer(&own)));
+        own
+    };
+    let first = cookie(&mut world, addr(99), "?");
+    let sent = world.say(addr(99), question(&first));
+    assert!((900..=1024).contains(&sent[0].1.0.len()), "{sent:?}");
+    // Clients of the original get what they always got.
+    let old = world.say(addr(99), pb().m(15, pb().s(1, "1")));
+    assert_eq!(old, [(addr(99), answer(""))]);
+    assert_ne!(cookie(&mut world, addr(98), &first), first, "somebody else");
+    // Those who live say so meanwhile, or there is no long list any more.
+    for _ in 0..25 {
+        world.wait(Duration::from_secs(5));
+        for n in 1..=30 {
+            let id = world.natpunch.clients.at(addr(n)).unwrap().to_string();
+            world.say(addr(n), keep_alive(&id));
+        }
+    }
+    assert_ne!(cookie(&mut world, addr(99), &first), first, "two minutes ago");
+    let id = world.client(addr(97));
+    let sent = world.say(addr(97), pb().m(15, pb().s(1, &id).s(100, "?")));
+    assert!(sent[0].1.0.len() > 900, "it has shown its ID: {sent:?}");
+}
+
+#[test]
 fn clients_are_listed_for_clients_unless_they_use_lobbies() {
     let mut world = World::new();
     let question = pb().m(3, pb());

@@ -122,3 +122,45 @@ fn forged_rooms_do_not_make_the_server_forget_where_others_stood() {
     let page = world.list(peer(9999), &format!("rl:{}", forged.room));
     assert_eq!(page, [""; 0]);
 }
+
+#[test]
+fn who_sends_back_the_cookie_gets_its_page_without_padding() {
+    let mut world = World::new();
+    let asker = peer(9999);
+    assert_eq!(world.answer(asker, "rl:cookie"), "rl:", "there is nothing to be shown for that");
+    for n in 0..60 {
+        world.host(peer(n), "a room of usual size");
+    }
+    let short = world.answer(asker, "rl");
+    assert!(short.starts_with("rl:") && short.len() < 90, "as it always was: {short}");
+    let full = world.answer(asker, &format!("{:\n<512}", "rl:more"));
+    assert_eq!(world.answer(asker, &format!("{:\n<512}", "rl:cookie")), full, "it has paid");
+
+    let cookie = |world: &mut World, at, request: &str| {
+        let answer = world.answer(at, request);
+        let cookie = answer.strip_prefix("er:rl:cookie:").unwrap_or_else(|| panic!("{answer}"));
+        assert_eq!(cookie.len(), 16);
+        cookie.to_string()
+    };
+    let first = cookie(&mut world, asker, "rl:cookie");
+    let shown = format!("rl:cookie={first}");
+    assert_eq!(world.answer(asker, &shown), full);
+    assert_eq!(world.answer(asker, &format!("{shown}:d.map=")), full);
+    // Behind the last room of that page.
+    let last = full.rsplit_once(":+").unwrap().1;
+    let next = world.answer(asker, &format!("rl:{last}:cookie={first}"));
+    assert!(next.len() > 1000 && next != full, "{next}");
+    // It is of use to nobody else, not even at another port, and for two minutes at most.
+    for other in [SocketAddr::new(asker.ip(), 1), peer(9998)] {
+        assert_ne!(cookie(&mut world, other, &shown), first);
+    }
+    world.pass_secs(121);
+    assert_ne!(cookie(&mut world, asker, &shown), first);
+    // It buys a list and nothing else.
+    assert_eq!(world.answer(asker, "rh:Mine:cookie"), "er:rh:badrequest");
+    assert_eq!(world.answer(asker, "rl:cookie:cookie"), "er:rl:badrequest");
+    // Who has shown its key has no need of it.
+    let host = world.host(peer(9997), "b");
+    let page = world.answer(host.at, "rl:cookie");
+    assert!(page.len() > 1000, "{page}");
+}

@@ -124,10 +124,21 @@ fn lan() -> impl Strategy<Value = Vec<std::net::SocketAddr>> {
 /// All options there are, of which each request has those that it may have.
 fn all_options() -> impl Strategy<Value = Options> {
     let flags = any::<[bool; 4]>();
+    let cookie = || prop::option::of("[0-9a-f:]{0,16}");
     let switches = any::<[Option<bool>; 2]>();
     let password = prop::option::of("\\PC{0,16}|[:=%\u{1}]{1,4}");
-    (wish(), text(), prop::option::of(1usize..=64), password, switches, flags, lan(), pairs())
-        .prop_map(|(wish, game, max, password, switches, flags, lan, data)| {
+    (
+        wish(),
+        text(),
+        prop::option::of(1usize..=64),
+        password,
+        switches,
+        flags,
+        lan(),
+        pairs(),
+        cookie(),
+    )
+        .prop_map(|(wish, game, max, password, switches, flags, lan, data, cookie)| {
             let ([is_private, is_locked], [migrates, is_mesh, is_free, more]) = (switches, flags);
             Options {
                 wish,
@@ -140,6 +151,7 @@ fn all_options() -> impl Strategy<Value = Options> {
                 is_mesh,
                 is_free,
                 more,
+                cookie,
                 lan,
                 data,
             }
@@ -161,6 +173,7 @@ fn any_request() -> impl Strategy<Value = Request> {
             is_locked: all.is_locked.filter(|is| *is),
             is_free: false,
             more: false,
+            cookie: None,
             ..all
         })
     };
@@ -176,6 +189,7 @@ fn any_request() -> impl Strategy<Value = Request> {
         game: all.game,
         is_free: all.is_free,
         more: all.more,
+        cookie: all.cookie,
         data: all.data,
         ..Options::default()
     });
