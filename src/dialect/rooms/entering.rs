@@ -115,7 +115,8 @@ impl Rooms {
             }
             Some(client) if !client.is_host && client.room == room => {
                 let id = client.id;
-                if let Some(client) = self.table.peer_mut(id) {
+                // Others may have asked in the name of one that ends its requests with its key.
+                if let Some(client) = self.table.peer_mut(id).filter(|client| !client.signs) {
                     client.wish = wish;
                 }
                 self.relay_at_once(turn.cx, id);

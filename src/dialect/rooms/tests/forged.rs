@@ -4,6 +4,9 @@ use proptest::prelude::*;
 
 use super::{Place, World, peer};
 use crate::dialect::rooms::Config;
+use crate::dialect::rooms::message::Verb;
+use crate::dialect::rooms::table::Peer;
+use crate::introductions::plan::Wish;
 use crate::limits::{self, Limits};
 
 /// Somebody forges these in the name of a victim. He has rooms of his own to lead it into, and places
@@ -291,4 +294,135 @@ fn who_comes_back_with_its_key_has_left_where_it_was_meanwhile() {
     let sent = world.send(client.at, client.rc().as_bytes());
     assert!(sent.to(away.at).contains(&format!("cl:{}", place.id)));
     assert!(sent.to(host.at).iter().any(|text| text.starts_with("cj:")), "{sent:?}");
+}
+
+/// What comes of a request that somebody sends in the name of a peer that uses its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// It is refused, and nothing changes.
+    BadKey,
+    /// It is answered or refused as it always was, and nothing changes.
+    Nothing,
+    /// The peer has another place, and takes its own back with its key.
+    Kept,
+}
+
+use Outcome::{BadKey, Kept, Nothing};
+
+/// All that may be said with a verb in the name of a host, and of its client, without the key.
+fn forged_with(
+    verb: Verb,
+    host: &Place,
+    client: &Place,
+    away: &Place,
+) -> [Vec<(String, Outcome)>; 2] {
+    let of = |texts: &[&str], outcome| texts.iter().map(|text| ((*text).into(), outcome)).collect();
+    let both = |texts: &[&str], outcome| [of(texts, outcome), of(texts, outcome)];
+    let all = |texts: &[String], outcome| -> Vec<_> {
+        texts.iter().map(|text| (text.clone(), outcome)).collect()
+    };
+    let (own, other) = (format!("jr:{}:never", host.room), format!("jr:{}", away.room));
+    let wrong = "0123456789abcdef0123456789abcdef";
+    match verb {
+        Verb::Status => both(&["status"], Nothing),
+        Verb::Ka => [
+            [of(&["ka"], Nothing), all(&[format!("ka:{wrong}")], BadKey)].concat(),
+            of(&["ka"], Nothing),
+        ],
+        Verb::Rl => both(&["rl", "rl:more:cookie"], Nothing),
+        Verb::Rh => {
+            let lan = "rh::lan=192.168.7.7%3A7";
+            let same = of(&["rh", "rh:Room", lan, "rh:Room:max=2", "rh::password=x"], Nothing);
+            [[of(&["rh:Other"], BadKey), same].concat(), of(&["rh:Other", "rh"], Kept)]
+        }
+        Verb::Jr => [
+            all(&[own.clone(), other.clone()], Nothing),
+            [all(&[own], Nothing), all(&[other], Kept)].concat(),
+        ],
+        Verb::Qj => both(&["qj", "qj:never"], Nothing),
+        Verb::Pc => {
+            let said = ["ok", "fail"].map(|how| format!("pc:{}:{how}", client.id));
+            [all(&said, BadKey), all(&said, BadKey)]
+        }
+        Verb::Lr => both(&["lr"], BadKey),
+        Verb::Cr => both(&["cr"], BadKey),
+        Verb::Kc => {
+            let said = [format!("kc:id:{}", client.id), format!("kc:ip:{}", client.ip())];
+            [all(&said, BadKey), all(&said, BadKey)]
+        }
+        Verb::Li => [of(&["li:ip:192.0.2.1", "li:id:0123456789abcdef"], BadKey), Vec::new()],
+        Verb::Rn => both(&["rn:Other"], BadKey),
+        Verb::Rs => {
+            let said = ["rs:locked", "rs:max=2", "rs:private", "rs:password=x", "rs:d.a=b", "rs"];
+            [of(&said, BadKey), Vec::new()]
+        }
+        Verb::Rc => {
+            let said = |place: &Place| format!("rc:{}:{wrong}:lan=192.168.7.7%3A7", place.id);
+            [all(&[said(host)], BadKey), all(&[said(client)], BadKey)]
+        }
+    }
+}
+
+#[test]
+fn nothing_changes_without_the_key_for_who_uses_it() {
+    for (verb, _) in Verb::ALL {
+        let (mut world, host, client) = World::introduced();
+        let away = world.host(peer(7), "away");
+        let [of_host, of_client] = forged_with(verb, &host, &client, &away);
+        let all = of_host.into_iter().map(|one| (true, one));
+        for (is_host, (text, outcome)) in all.chain(of_client.into_iter().map(|one| (false, one))) {
+            let (mut world, host, client) = World::introduced();
+            let away_again = world.host(peer(7), "away");
+            assert_eq!(away_again.room, away.room, "the same world once more");
+            for place in [&host, &client] {
+                assert_eq!(world.answer(place.at, &place.signed("ka")), "ka");
+            }
+            // Who has taken its place back is introduced anew.
+            let status = |at: &Peer| (outcome != Kept).then_some(at.status);
+            let state = |world: &World| {
+                let table = &world.rooms.table;
+                let peers = [&host, &client].map(|place| {
+                    let at = table.peer_at(place.at).unwrap();
+                    assert_eq!(at.wish, Wish::IfNeeded);
+                    (at.id.to_string(), status(at), at.lan.clone(), at.proved)
+                });
+                let room = table.peer_at(host.at).and_then(|host| table.room(host.room)).unwrap();
+                format!("{peers:?} {room:?}")
+            };
+            let before = state(&world);
+            let victim = if is_host { &host } else { &client };
+            let answers = world.ask(victim.at, &text);
+            let badkey = vec![format!("er:{verb}:badkey")];
+            assert_eq!(answers == badkey, outcome == BadKey, "{is_host} {text}: {answers:?}");
+            if outcome == Kept {
+                come_back(&mut world, victim);
+            }
+            assert_eq!(state(&world), before, "{is_host} {text}");
+            assert_eq!(
+                world.pass_secs(1).to(peer(2)),
+                [""; 0],
+                "{is_host} {text}: it is told of nothing"
+            );
+            assert_eq!(world.answer(victim.at, &victim.signed("ka")), "ka");
+        }
+    }
+}
+
+#[test]
+fn a_host_that_uses_its_key_is_as_safe_where_it_moves_to() {
+    let (mut world, host, _) = World::introduced();
+    world.answer(host.at, &host.signed("ka"));
+    let at = peer(5);
+    let moved = Place::of(at, &world.ask(at, &host.rc())[..2]);
+    assert_ne!(moved.key, host.key);
+    for forged in ["rn:Other", "cr", "kc:ip:192.0.2.1"] {
+        let (verb, _) = forged.split_once(':').unwrap_or((forged, ""));
+        assert_eq!(world.answer(at, forged), format!("er:{verb}:badkey"));
+        assert_eq!(
+            world.answer(at, &host.signed(forged)),
+            format!("er:{verb}:badkey"),
+            "the old key"
+        );
+    }
+    assert_eq!(world.answer(at, &moved.signed("rn:Other")), "rn:Other");
 }
