@@ -7,6 +7,12 @@ pub const ROOM_SILENCE: Duration = Duration::from_secs(300);
 
 /// A host of a room that was told something [`NOTICE_COPIES`] times and has said nothing meanwhile is taken
 /// to be gone after this time more of silence. Clients show that they are there every ten or twenty seconds.
+///
+/// An ICMP error does not shorten that. Each client that joins knows what its host is told, so it can forge one;
+/// the wait could be no shorter than the time in which a living host shows itself twice even if a datagram of it is
+/// lost, which is little less than this. And the system would have to be asked for these errors (`IP_RECVERR`):
+/// then each makes the next send of the socket fail, whomever that is for, and takes space of what has come. So
+/// who provokes errors would take away the answers of others.
 pub const ROOM_DOUBT: Duration = Duration::from_secs(60);
 
 /// Hosts and clients of rooms in all. They take no descriptor, and less than 3 KB each.
