@@ -97,6 +97,10 @@ impl Conversation {
         } else if let Some(name) = line.strip_suffix(" is closed") {
             let end = self.client(name).receive(WAIT);
             assert!(matches!(end, Err(EventError::Closed(_))), "{end:?}");
+        } else if let Some(name) = line.strip_suffix(" is cut off") {
+            let client = self.clients.remove(name).expect("who is cut off has been there");
+            let linger = Some(std::time::Duration::ZERO);
+            socket2::SockRef::from(client.tcp()).set_linger(linger).expect("an option");
         } else if let Some(name) = line.strip_suffix(" leaves") {
             self.clients.remove(name).expect("who leaves has been there");
         } else {

@@ -93,3 +93,18 @@ pub const UNREAD_BY_OTHERS: usize = 512 * 1024;
 /// The same for those who are in no room with it: what its room and the server have to say must not
 /// come behind seconds of what strangers say. At 125 kB/s this is a quarter of a second.
 pub const UNREAD_BY_STRANGERS: usize = 32 * 1024;
+
+/// For so long a peer that has asked for it has its place though its connection has broken: a phone that goes
+/// from one network to another needs some seconds. Nobody is to wait for one who is gone for longer than
+/// where it ended its connection in silence and somebody wants its ID.
+pub const BROKEN_WAIT: Duration = Duration::from_secs(20);
+
+/// Such places in all; with what they are owed 8 MiB, as buffers grow by doubling.
+pub const BROKEN: usize = 256;
+
+/// Such places of one address (IPv6: one /64): a household, and a bus.
+pub const BROKEN_PER_ADDRESS: usize = 16;
+
+/// Bytes that others may send to such a peer: a game that lives on without it says a few hundred in a second. What
+/// the server itself has to tell may be as much again.
+pub const OWED: usize = 8 * 1024;

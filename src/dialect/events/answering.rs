@@ -86,7 +86,11 @@ impl Events {
     /// Closes a connection from our side.
     pub(super) fn end(&mut self, id: ConnId, out: &mut Outbox) {
         self.log_out(id, out);
+        let is_broken = self.conns.is_broken(id);
         let Some(conn) = self.forget(id) else { return };
+        if is_broken {
+            return;
+        }
         if let Wire::Tls(mut tls) = conn.wire {
             out.tcp(id, |bytes| tls.close(bytes));
         }
@@ -103,6 +107,7 @@ impl Events {
         }
         self.strangers.cancel(&id);
         self.throttled.cancel(&id);
+        self.broken.cancel(&id);
         Some(conn)
     }
 }

@@ -38,7 +38,9 @@ impl Events {
         let conn = self.conns.get(receiver).ok_or_else(nobody)?;
         let addr = self.conns.get(id).ok_or_else(nobody)?.addr.ip();
         let is_stranger = id != receiver && !self.are_together(id, receiver);
-        if !conn.unread.has_room(addr, event.length, is_stranger) {
+        if !conn.unread.has_room(addr, event.length, is_stranger)
+            || self.is_owed_much(receiver, event.length)
+        {
             return Err(Fault::new("busy", "the peer does not read what it was sent before"));
         }
         let from = self.peer(id).map(|peer| Arc::clone(&peer.id)).ok_or_else(nobody)?;

@@ -5,7 +5,7 @@
 //! Bytes go through [`wire`], which has [`tls`] decrypt what is encrypted, and [`framing`], which cuts them into
 //! objects; [`event`] reads these, and [`data`] what they carry. What is for another peer is passed on by [`forward`], with
 //! [`routing`] to remember who waits for an answer; what is for the server is carried out in
-//! [`peers`] (log in, endpoints, introductions), [`resuming`] (who comes back) and [`rooms`]. [`answering`] says
+//! [`peers`] (log in, endpoints, introductions), [`resuming`] (who comes back), [`broken`] (who may) and [`rooms`]. [`answering`] says
 //! what came of it.
 
 use std::collections::{HashMap, VecDeque};
@@ -14,7 +14,6 @@ use std::net::SocketAddr;
 use log::debug;
 use rand::rngs::StdRng;
 
-use super::conns::Conns;
 use super::turns::Turns;
 use super::{Before, ConnId, Context, Dialect, Outbox, Reads, Use, Via};
 use crate::admission::{self, Admission};
@@ -27,6 +26,7 @@ use crate::rates::Rates;
 use crate::timers::{Seldom, Timers};
 
 mod answering;
+mod broken;
 mod data;
 pub mod event;
 mod forward;
@@ -44,6 +44,7 @@ pub mod tls;
 mod unread;
 mod wire;
 
+use broken::Places;
 use event::{Event, EventError, Fault, Kind, Remains};
 use framing::{Framer, Go};
 use handshakes::Handshakes;
@@ -82,7 +83,7 @@ pub fn write_odd(bytes: &mut Vec<u8>, what: Before) {
 #[derive(Debug)]
 pub struct Events {
     config: Config,
-    conns: Conns<Conn>,
+    conns: Places,
     /// Who is logged in.
     names: Names,
     /// Whose datagrams show which endpoint.
@@ -102,6 +103,10 @@ pub struct Events {
     asked: Timers<ConnId>,
     /// Bytes of events, TLS records and handshakes that are not complete.
     unfinished: Holders<ConnId>,
+    /// Places that are kept though their connections have broken.
+    broken: Timers<ConnId>,
+    /// Those of them that are owed too much.
+    overdue: VecDeque<ConnId>,
     handshakes: Handshakes,
     /// Whose events wait until others have been served.
     turns: Turns,
@@ -148,7 +153,7 @@ impl Events {
     #[must_use]
     pub fn new(config: Config, random: StdRng) -> Self {
         Self {
-            conns: Conns::default(),
+            conns: Places::default(),
             names: Names::default(),
             tokens: HashMap::new(),
             rooms: Rooms::default(),
@@ -160,6 +165,8 @@ impl Events {
             silent: Timers::new(limits::SILENCE),
             asked: Timers::new(limits::PING_WAIT),
             unfinished: Holders::default(),
+            broken: Timers::new(limits::BROKEN_WAIT),
+            overdue: VecDeque::new(),
             handshakes: Handshakes::default(),
             turns: Turns::default(),
             throttled: Timers::new(limits::THROTTLE),
@@ -390,6 +397,8 @@ impl Events {
             && self.strangers.is_empty()
             && self.throttled.is_empty()
             && self.silent.is_empty()
+            && self.broken.is_empty()
+            && self.overdue.is_empty()
             && self.asked.is_empty();
         let tables = self.names.is_empty() && self.tokens.is_empty() && self.rooms.is_empty();
         timers
@@ -450,8 +459,17 @@ impl Dialect for Events {
     }
 
     fn on_gone(&mut self, cx: &mut Context<'_>, id: ConnId) {
-        self.log_out(id, cx.out);
-        self.forget(id);
+        if !self.keep_place(cx, id) {
+            self.log_out(id, cx.out);
+            self.forget(id);
+        }
+    }
+
+    fn on_eviction(&mut self, id: ConnId) {
+        // Others need what it takes.
+        if let Some(conn) = self.conns.get_mut(id) {
+            conn.finished = true;
+        }
     }
 
     fn reads(&self, id: ConnId) -> Reads {
@@ -487,6 +505,7 @@ impl Dialect for Events {
         while let Some(id) = self.asked.pop_due(cx.now.instant) {
             self.refuse(id, &Fault::new("timeout", "you have not answered a ping"), cx.out);
         }
+        self.end_broken(cx);
         while let Some(id) = self.silent.pop_due(cx.now.instant) {
             self.asked.arm(cx.now.instant, id);
             self.send(id, cx.out, |bytes| event::write_request(bytes, "ping", "ping"));
@@ -504,6 +523,8 @@ impl Dialect for Events {
             self.strangers.next(),
             self.silent.next(),
             self.asked.next(),
+            self.broken.next(),
+            self.overdue.front().map(|_| Instant::default()),
             self.routes.next_wakeup(),
             self.handshakes.next_wakeup(),
             self.turns.next_wakeup(false),

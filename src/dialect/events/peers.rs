@@ -33,6 +33,8 @@ pub(super) struct Peer {
     pub(super) token: u128,
     /// What it shows on another connection to have its place there.
     pub(super) secret: u128,
+    /// Whether its place is to be kept for a while if its connection breaks.
+    pub(super) keeps: bool,
     /// When it was asked last whether it is there because somebody wants its ID, and whether it has said
     /// anything since.
     pub(super) wanted: Option<(Instant, bool)>,
@@ -109,6 +111,7 @@ impl Events {
         let game = data.optional("game")?.map_or_else(Arc::default, |Label(game)| game);
         let key: Option<Cow<'_, str>> = data.optional("key")?;
         let secret: Option<Cow<'_, str>> = data.optional("secret")?;
+        let keeps: Option<bool> = data.optional("keep")?;
         if self.peer(id).is_some() {
             return Err(Fault::new("already_logged_in", "you have an ID already"));
         }
@@ -130,7 +133,7 @@ impl Events {
             return Err(Fault::new("bad_key", why));
         }
         if let Some(holder) = self.names.get(&game, &name)
-            && self.claim(cx, id, event, (holder, secret.as_deref()))?
+            && self.claim(cx, id, event, (holder, secret.as_deref(), keeps))?
         {
             return Ok(());
         }
@@ -143,6 +146,7 @@ impl Events {
             room: None,
             token,
             secret,
+            keeps: keeps == Some(true),
             wanted: None,
             endpoint: None,
             learned: Instant::default(),
@@ -157,7 +161,7 @@ impl Events {
             info!("{addr} logged in as {name:?}, game {game:?}");
         }
         self.names.insert(game, Arc::clone(&name), id);
-        let login = LoggedIn::new(&name, secret, token);
+        let login = LoggedIn::new(&name, secret, token).keeping(keeps);
         self.answer(id, event, &login, cx.out);
         Ok(())
     }

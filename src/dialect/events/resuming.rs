@@ -7,6 +7,7 @@ use log::{debug, info};
 use serde::Serialize;
 
 use super::event::{self, Event, Fault};
+use super::wire::Wire;
 use super::{Context, Events};
 use crate::dialect::{ConnId, hex};
 use crate::limits;
@@ -17,6 +18,9 @@ pub(super) struct LoggedIn<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     host: Option<&'a str>,
     id: &'a str,
+    /// For how many seconds its place is kept if the connection breaks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    keep: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     players: Option<&'a [&'a str]>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -30,7 +34,22 @@ pub(super) struct LoggedIn<'a> {
 impl<'a> LoggedIn<'a> {
     pub(super) fn new(id: &'a str, secret: u128, token: u128) -> Self {
         let (secret, udp_token) = (format!("{secret:032x}"), format!("{token:032x}"));
-        Self { host: None, id, players: None, resumed: false, room: None, secret, udp_token }
+        Self {
+            host: None,
+            id,
+            keep: None,
+            players: None,
+            resumed: false,
+            room: None,
+            secret,
+            udp_token,
+        }
+    }
+
+    /// The same for one who has said whether its place is to be kept.
+    pub(super) fn keeping(mut self, keeps: Option<bool>) -> Self {
+        self.keep = keeps.filter(|keeps| *keeps).map(|_| limits::BROKEN_WAIT.as_secs());
+        self
     }
 }
 
@@ -42,13 +61,14 @@ impl Events {
         cx: &mut Context<'_>,
         id: ConnId,
         event: &Event<'_>,
-        (holder, secret): (ConnId, Option<&str>),
+        (holder, secret, keeps): (ConnId, Option<&str>, Option<bool>),
     ) -> Result<bool, Fault> {
         let secret = secret.and_then(|secret| hex::read_128(secret.as_bytes()));
         if let Some(peer) = self.peer(holder)
             && secret == Some(peer.secret)
+            && !self.conns.is_given_up(holder)
         {
-            self.take_over(cx, holder, id, event);
+            self.take_over(cx, holder, (id, keeps), event);
             return Ok(true);
         }
         if self.is_lost(cx, holder) {
@@ -60,6 +80,9 @@ impl Events {
 
     /// Whether a peer whose ID is wanted has been asked and has said nothing. It is asked now if it was not.
     fn is_lost(&mut self, cx: &mut Context<'_>, holder: ConnId) -> bool {
+        if self.conns.is_broken(holder) {
+            return true;
+        }
         let Some(peer) = self.peer_mut(holder) else { return false };
         let now = cx.now.instant;
         match peer.wanted {
@@ -85,11 +108,19 @@ impl Events {
     }
 
     /// Gives the place of a peer, with all that belongs to it, to another connection of it.
-    fn take_over(&mut self, cx: &mut Context<'_>, old: ConnId, new: ConnId, event: &Event<'_>) {
+    fn take_over(
+        &mut self,
+        cx: &mut Context<'_>,
+        old: ConnId,
+        (new, keeps): (ConnId, Option<bool>),
+        event: &Event<'_>,
+    ) {
         let Some(mut peer) = self.conns.get_mut(old).and_then(|conn| conn.peer.take()) else {
             return;
         };
         peer.wanted = None;
+        peer.keeps = keeps.unwrap_or(peer.keeps);
+        let keeps = peer.keeps;
         let (id, game, room) = (Arc::clone(&peer.id), Arc::clone(&peer.game), peer.room);
         let (token, secret) = (peer.token, peer.secret);
         let Some(conn) = self.conns.get_mut(new) else { return };
@@ -111,8 +142,13 @@ impl Events {
         if self.lines.says(cx.now, addr.ip()) {
             info!("{id:?} is back as {addr}");
         }
-        debug!("its connection from before is closed");
-        self.refuse(old, &Fault::new("resumed", "you are back on another connection"), cx.out);
+        let owed = if self.conns.is_broken(old) {
+            self.forget(old).map(|conn| conn.wire)
+        } else {
+            debug!("its connection from before is closed");
+            self.refuse(old, &Fault::new("resumed", "you are back on another connection"), cx.out);
+            None
+        };
         let players = room.and_then(|room| self.who_is_in(&game, room));
         let (room, players) = players.unzip();
         let answer = LoggedIn {
@@ -120,9 +156,12 @@ impl Events {
             players: players.as_deref(),
             resumed: true,
             room,
-            ..LoggedIn::new(&id, secret, token)
+            ..LoggedIn::new(&id, secret, token).keeping(Some(keeps))
         };
         let answer = serde_json::value::to_raw_value(&answer).unwrap_or_default();
         self.answer(new, event, &answer, cx.out);
+        if let Some(Wire::Broken(owed)) = owed {
+            self.pay(new, &owed, cx.out);
+        }
     }
 }

@@ -17,6 +17,8 @@ pub(super) enum Wire {
     Unknown,
     Plain,
     Tls(Box<Tls>),
+    /// It has broken; what was to be sent since then waits for its peer.
+    Broken(Vec<u8>),
 }
 
 impl Events {
@@ -73,6 +75,7 @@ impl Events {
         let (addr, was_waiting) = (conn.addr, conn.is_waiting());
         match &mut conn.wire {
             Wire::Tls(tls) => tls.keep(bytes),
+            Wire::Broken(_) => {}
             Wire::Plain | Wire::Unknown => conn.ahead.extend_from_slice(bytes),
         }
         if let Wire::Tls(tls) = &conn.wire
@@ -136,14 +139,23 @@ impl Events {
 
     /// Sends something to a connection in one piece.
     pub(super) fn send(&mut self, id: ConnId, out: &mut Outbox, fill: impl FnOnce(&mut Vec<u8>)) {
-        match self.conns.get_mut(id).map(|conn| &mut conn.wire) {
-            None => {}
-            Some(Wire::Tls(tls)) => {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        match &mut conn.wire {
+            Wire::Tls(tls) => {
                 let mut plain = Vec::new();
                 fill(&mut plain);
                 out.tcp(id, |bytes| tls.write(&plain, bytes));
             }
-            Some(Wire::Plain | Wire::Unknown) => out.tcp(id, fill),
+            Wire::Plain | Wire::Unknown => out.tcp(id, fill),
+            Wire::Broken(_) if conn.finished => {}
+            Wire::Broken(owed) => {
+                fill(owed);
+                if owed.len() > 2 * limits::OWED {
+                    // A gap would not be noticed.
+                    (*owed, conn.finished) = (Vec::new(), true);
+                    self.overdue.push_back(id);
+                }
+            }
         }
     }
 }

@@ -173,3 +173,159 @@ fn no_two_ids_look_alike() {
     let listed = world.ask(bob, "list_rooms", json!({})).unwrap();
     assert_eq!(listed["rooms"][0]["name"], "Room");
 }
+
+/// A host, and a player who has asked for its place to be kept; they are in a room.
+fn keeping(world: &mut World) -> (ConnId, ConnId, String) {
+    let [host] = world.peers(["host"]);
+    let bob = world.open_from(IpAddr::from([203, 0, 113, 2]));
+    let data = json!({"id": "bob", "game": "chess", "keep": true});
+    let answer = world.ask(bob, "login", data).unwrap();
+    assert_eq!(answer["keep"], 20);
+    let made = world.ask(host, "create_room", json!({"name": "r"})).unwrap();
+    world.ask(bob, "join_room", json!({"room": made["room"]})).unwrap();
+    world.heard.clear();
+    (host, bob, answer["secret"].as_str().unwrap().to_owned())
+}
+
+#[test]
+fn a_place_is_kept_when_its_connection_breaks_if_that_was_asked_for() {
+    let mut world = World::new();
+    let (host, bob, secret) = keeping(&mut world);
+    world.say(bob, r#"{"type":"request","name":"a","dest":"host","request_id":"mine"}"#);
+    let of_bob = world.hears(host)["request_id"].clone();
+    world.gone(bob);
+    world.wait(Duration::from_secs(19));
+    assert!(world.heard(host).is_empty(), "nobody hears of it");
+    world.say(host, json!({"type": "response", "request_id": of_bob, "data": 1}).to_string());
+    for n in 0..3 {
+        world.say(
+            host,
+            json!({"type": "pass", "name": "chat", "data": n, "dest": "bob"}).to_string(),
+        );
+    }
+    let third = world.login("third").0;
+    let room = world.ask(host, "list_rooms", json!({})).unwrap()["rooms"][0]["room"].clone();
+    world.ask(third, "join_room", json!({"room": room})).unwrap();
+    let new = world.open();
+    world.heard.clear();
+    // The connection has another number, and its slot may be anybody's by now.
+    let request = json!({"id": "bob", "game": "chess", "secret": secret});
+    let login = json!({"type": "request", "name": "login", "data": request, "request_id": 5});
+    world.say(new, login.to_string());
+    let heard = world.heard(new);
+    assert_eq!(names(&heard), ["login", "chat", "chat", "chat", "player_joined"]);
+    assert_eq!(heard[0]["data"]["players"], json!(["host", "bob", "third"]));
+    assert_eq!(
+        (&heard[0]["data"]["keep"], &heard[0]["data"]["resumed"]),
+        (&json!(20), &json!(true))
+    );
+    assert_eq!((&heard[1]["request_id"], &heard[3]["data"]), (&json!("mine"), &json!(1)));
+    world.wait(Duration::from_secs(25));
+    assert!(!world.closed.contains(&new) && world.heard(host).is_empty(), "it is back for good");
+    world.say(host, r#"{"type":"pass","name":"hi","dest":"bob"}"#);
+    assert_eq!(world.hears(new)["name"], "hi");
+    for id in [host, third] {
+        world.gone(id);
+    }
+    // Asked for once, it is so the next time as well; and then it is over.
+    world.gone(new);
+    assert!(!world.events.is_empty());
+    world.wait(limits::BROKEN_WAIT);
+    assert!(world.events.is_empty());
+}
+
+#[test]
+fn who_does_not_come_back_is_gone_after_twenty_seconds() {
+    let mut world = World::new();
+    let (host, bob, secret) = keeping(&mut world);
+    world.say(host, r#"{"type":"request","name":"a","dest":"bob","request_id":1}"#);
+    world.gone(bob);
+    world.wait(limits::BROKEN_WAIT - Duration::from_millis(1));
+    assert!(world.heard(host).is_empty());
+    world.wait(Duration::from_millis(1));
+    let heard = world.heard(host);
+    assert_eq!(names(&heard), ["player_left", "a"]);
+    assert_eq!(heard[1]["error"]["code"], "peer_left");
+    let new = world.open();
+    assert!(login(&mut world, new, "bob", &secret).unwrap().get("resumed").is_none());
+}
+
+#[test]
+fn who_says_goodbye_or_has_not_asked_for_it_is_gone_at_once() {
+    let mut world = World::new();
+    let (host, bob, _) = keeping(&mut world);
+    world.act(|events, cx| events.on_fin(cx, bob));
+    assert_eq!(names(&world.heard(host)), ["player_left"]);
+    // Its place was needed by others.
+    let mut world = World::new();
+    let (host, bob, _) = keeping(&mut world);
+    world.events.on_eviction(bob);
+    world.gone(bob);
+    assert_eq!(names(&world.heard(host)), ["player_left"]);
+}
+
+#[test]
+fn an_id_whose_place_is_kept_is_free_for_who_logs_in_anew() {
+    let mut world = World::new();
+    let (host, bob, _) = keeping(&mut world);
+    world.gone(bob);
+    let new = world.open();
+    assert!(login(&mut world, new, "bob", "").unwrap().get("resumed").is_none());
+    assert_eq!(names(&world.heard(host)), ["player_left"]);
+    world.wait(limits::BROKEN_WAIT);
+    assert!(!world.closed.contains(&new));
+}
+
+#[test]
+fn what_somebody_is_owed_is_bounded() {
+    let mut world = World::new();
+    let (host, bob, _) = keeping(&mut world);
+    world.gone(bob);
+    let text = "x".repeat(1000);
+    let mut refused = 0;
+    for n in 0..20 {
+        let request =
+            json!({"type": "request", "name": "a", "data": text, "dest": "bob", "request_id": n});
+        world.say(host, request.to_string());
+        refused +=
+            usize::from(world.heard(host).iter().any(|heard| heard["error"]["code"] == "busy"));
+    }
+    assert_eq!(refused, 20 - limits::OWED / 1100);
+    // The server's own news would make a gap, so the place is given up before.
+    let mut comes_and_goes = 0;
+    while !names(&world.heard(host)).contains(&"a") {
+        comes_and_goes += 1;
+        assert!(comes_and_goes < 200, "it is owed without end");
+        let eve = world.login("eve").0;
+        let room = world.ask(host, "list_rooms", json!({})).unwrap()["rooms"][0]["room"].clone();
+        world.ask(eve, "join_room", json!({"room": room})).unwrap();
+        world.heard.remove(&host);
+        world.gone(eve);
+        world.wait(Duration::from_millis(50));
+    }
+    assert!(world.events.names.get("chess", "bob").is_none());
+}
+
+#[test]
+fn nobody_keeps_the_places_of_others_from_being_kept() {
+    let mut world = World::new();
+    let keep = |world: &mut World, n: usize, addr: [u8; 4]| {
+        let id = world.open_from(addr.into());
+        let data = json!({"id": format!("p{n}"), "keep": true});
+        world.ask(id, "login", data).unwrap();
+        world.gone(id);
+    };
+    let is_kept = |world: &World, n: usize| world.events.names.get("", &format!("p{n}")).is_some();
+    keep(&mut world, 0, [198, 51, 100, 1]);
+    for n in 1..100 {
+        keep(&mut world, n, [203, 0, 113, 7]);
+    }
+    assert_eq!((0..100).filter(|n| is_kept(&world, *n)).count(), 1 + limits::BROKEN_PER_ADDRESS);
+    for n in 100..1000 {
+        keep(&mut world, n, [203, 0, 113, (n % 100) as u8]);
+    }
+    assert_eq!((0..1000).filter(|n| is_kept(&world, *n)).count(), limits::BROKEN);
+    assert!(is_kept(&world, 0), "it is the only one of its address");
+    world.wait(limits::BROKEN_WAIT);
+    assert!(world.events.is_empty());
+}

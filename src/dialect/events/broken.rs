@@ -1,0 +1,111 @@
+//! Whose connection has broken without its saying goodbye, and who has asked for its place to be kept
+//! then: it has the place for a while, and what it is told meanwhile waits for it.
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use log::debug;
+
+use super::wire::Wire;
+use super::{Conn, Context, Events, Framer, Outbox, Unread};
+use crate::customers::network;
+use crate::dialect::ConnId;
+use crate::dialect::conns::Conns;
+use crate::limits;
+
+/// The connections, and those that have broken: they are found by the same IDs, of which none comes twice.
+#[derive(Debug, Default)]
+pub(super) struct Places {
+    open: Conns<Conn>,
+    broken: HashMap<ConnId, Conn>,
+}
+
+impl Places {
+    pub(super) fn insert(&mut self, id: ConnId, conn: Conn) {
+        self.open.insert(id, conn);
+    }
+
+    pub(super) fn get(&self, id: ConnId) -> Option<&Conn> {
+        self.open.get(id).or_else(|| self.broken.get(&id))
+    }
+
+    pub(super) fn get_mut(&mut self, id: ConnId) -> Option<&mut Conn> {
+        self.open.get_mut(id).or_else(|| self.broken.get_mut(&id))
+    }
+
+    pub(super) fn remove(&mut self, id: ConnId) -> Option<Conn> {
+        self.open.remove(id).or_else(|| self.broken.remove(&id))
+    }
+
+    /// Whether this is such a place whose peer was to be told too much.
+    pub(super) fn is_given_up(&self, id: ConnId) -> bool {
+        self.broken.get(&id).is_some_and(|conn| conn.finished)
+    }
+
+    /// Whether this is a place without a connection.
+    pub(super) fn is_broken(&self, id: ConnId) -> bool {
+        self.broken.contains_key(&id)
+    }
+}
+
+impl Events {
+    /// A connection has broken. True: the place of its peer is kept, as it has asked for.
+    pub(super) fn keep_place(&mut self, cx: &mut Context<'_>, id: ConnId) -> bool {
+        let wants = |conn: &&Conn| !conn.finished && conn.peer.as_ref().is_some_and(|p| p.keeps);
+        let Some(addr) = self.conns.get(id).filter(wants).map(|conn| conn.addr.ip()) else {
+            return false;
+        };
+        if let Some(other) = self.in_the_way(network(addr)) {
+            self.end(other, cx.out);
+        }
+        let Some(mut conn) = self.forget(id) else { return false };
+        conn.wire = Wire::Broken(Vec::new());
+        (conn.framer, conn.ahead, conn.held) = (Framer::default(), Vec::new(), 0);
+        conn.unread = Unread::default();
+        self.silent.cancel(&id);
+        self.asked.cancel(&id);
+        debug!("{addr} is gone without a word, its place is kept");
+        self.conns.broken.insert(id, conn);
+        self.broken.arm(cx.now.instant, id);
+        true
+    }
+
+    /// Whose place is kept no longer if one of this network is to be: the oldest of its own if these are as
+    /// many as it may have, and where all are taken the oldest of the network that has most.
+    fn in_the_way(&self, own: IpAddr) -> Option<ConnId> {
+        let mut of_each: HashMap<_, (usize, ConnId)> = HashMap::new();
+        // The oldest comes first.
+        for id in self.broken.keys().copied() {
+            let Some(conn) = self.conns.get(id) else { continue };
+            of_each.entry(network(conn.addr.ip())).or_insert((0, id)).0 += 1;
+        }
+        let of_own = of_each.get(&own).filter(|(count, _)| *count >= limits::BROKEN_PER_ADDRESS);
+        let is_full = self.broken.len() >= limits::BROKEN;
+        let most = || of_each.values().max_by_key(|(count, id)| (*count, Reverse(*id)));
+        of_own.or_else(|| most().filter(|_| is_full)).map(|(_, id)| *id)
+    }
+
+    /// Whether a peer whose connection has broken is owed so much that others may send it no more.
+    pub(super) fn is_owed_much(&self, id: ConnId, length: usize) -> bool {
+        let wire = self.conns.get(id).map(|conn| &conn.wire);
+        matches!(wire, Some(Wire::Broken(owed)) if owed.len() + length > limits::OWED)
+    }
+
+    /// Those whose time is over, or who would be owed too much, are gone.
+    pub(super) fn end_broken(&mut self, cx: &mut Context<'_>) {
+        while let Some(id) = self.overdue.pop_front() {
+            self.end(id, cx.out);
+        }
+        while let Some(id) = self.broken.pop_due(cx.now.instant) {
+            self.end(id, cx.out);
+        }
+    }
+
+    /// What somebody is owed that is back.
+    pub(super) fn pay(&mut self, id: ConnId, owed: &[u8], out: &mut Outbox) {
+        if !owed.is_empty() {
+            self.send(id, out, |bytes| bytes.extend_from_slice(owed));
+        }
+    }
+}
