@@ -37,16 +37,19 @@ impl Natpunch {
         if !self.introduce_again(cx, joiner, other, 0)
             && let Some(owed) = self.met.get_mut(&pair(joiner, other))
         {
-            *owed = Some(Owed { joiner, other });
+            *owed = Some(if joiner < other { Joiner::First } else { Joiner::Second });
         }
     }
 
     /// Tells those of each other who were told too short a while ago, if they still have to meet.
     pub(super) fn introduce_owed(&mut self, cx: &mut Context<'_>) {
-        while let Some((_, owed)) = self.met.take_due(cx.now.instant) {
-            if let Some(Owed { joiner, other }) = owed
-                && self.have_to_meet(joiner, other)
-            {
+        while let Some(((first, second), owed)) = self.met.take_due(cx.now.instant) {
+            let (joiner, other) = match owed {
+                None => continue,
+                Some(Joiner::First) => (first, second),
+                Some(Joiner::Second) => (second, first),
+            };
+            if self.have_to_meet(joiner, other) {
                 self.introduce(cx, joiner, other, 0);
             }
         }
@@ -132,11 +135,12 @@ impl Natpunch {
     }
 }
 
-/// An introduction that is made when the two may be told of each other again.
+/// Which of two joins a lobby, if they are owed an introduction: it is made when they may be told of each other
+/// again.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Owed {
-    joiner: Uuid,
-    other: Uuid,
+pub(super) enum Joiner {
+    First,
+    Second,
 }
 
 /// Two, whichever of them is named first.

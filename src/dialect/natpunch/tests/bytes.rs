@@ -79,6 +79,31 @@ fn create_and_list() {
 }
 
 #[test]
+fn the_request_for_a_list_shows_the_id_that_is_in_it() {
+    let mut world = World::new();
+    for n in 1..=30 {
+        let id = world.client(addr(n));
+        world.lobby(addr(n), &id, 4);
+    }
+    let register = |world: &mut World, n: u8| {
+        let Pb(answer) = &world.say(addr(n), super::register())[0].1;
+        match Message::decode(&answer[..]).unwrap().content {
+            Some(Content::RegisterResponse(response)) => response.client_id,
+            other => panic!("{other:?}"),
+        }
+    };
+    let list = |world: &mut World, n: u8, request_id: &str| {
+        world.say(addr(n), pb().m(15, pb().s(1, request_id)))[0].1.0.len()
+    };
+    let [own, other] = [91, 92].map(|n| register(&mut world, n));
+    // As the newest client writes it, in whose program a text is written as if it were a number.
+    let request_id = |id: &str| format!("req_%!d(string={id})");
+    assert!(list(&mut world, 91, &request_id(&other)) < 400, "that of somebody else shows nothing");
+    assert!(list(&mut world, 91, &request_id(&own)) > 900);
+    assert!(list(&mut world, 92, &other) > 900, "or as it is");
+}
+
+#[test]
 fn who_sends_back_the_cookie_gets_its_list_without_padding() {
     let mut world = World::new();
     let question = |cookie: &str| pb().m(15, pb().s(1, "1").s(100, cookie));
