@@ -18,6 +18,7 @@ const tls = require('tls');
 const PATIENCE = 20000; // milliseconds for each step, with all that may get lost
 const AGAIN = 500; // the token is sent again until it is answered
 const KNOCK = 100; // between two knocks
+const OWN = { app: 'minimal' }; // own data of the rooms of this client, and what it looks for
 const ALIVE = 20000; // between two tokens, so that the NAT keeps its mapping
 
 /** A connection for events, and a UDP socket for the game. */
@@ -165,10 +166,11 @@ class Player {
     });
   }
 
+  /** All rooms of this client that have a place. */
   async rooms() {
     const all = [];
-    for (let data = {}; ; data = { after: all[all.length - 1].room }) {
-      const { rooms, more } = await this.ask('list_rooms', data);
+    for (let after = null; ; after = all[all.length - 1].room) {
+      const { rooms, more } = await this.ask('list_rooms', { filter: OWN, free: true, after });
       all.push(...rooms);
       if (!more) return all;
     }
@@ -187,7 +189,7 @@ function fail(why) {
 }
 
 async function host(player, name) {
-  const { room } = await player.ask('create_room', { name, max_players: 2 });
+  const { room } = await player.ask('create_room', { name, max_players: 2, data: OWN });
   console.log(`open ${room}`);
   const heard = new Set();
   await player.play(([verb, text]) => {

@@ -20,6 +20,7 @@ import time
 PATIENCE = 20.0  # seconds for each step, with all that may get lost
 AGAIN = 0.5  # the token is sent again until it is answered
 KNOCK = 0.1  # between two knocks
+OWN = {"app": "minimal"}  # own data of the rooms of this client, and what it looks for
 ALIVE = 20.0  # between two tokens, so that the NAT keeps its mapping
 
 
@@ -155,7 +156,7 @@ class Player:
 
 
 def host(player, name):
-    room = player.ask("create_room", name=name, max_players=2)["room"]
+    room = player.ask("create_room", name=name, max_players=2, data=OWN)["room"]
     print(f"open {room}", flush=True)
     heard = []
 
@@ -171,9 +172,10 @@ def host(player, name):
 
 
 def rooms(player):
+    """All rooms of this client that have a place."""
     page, after = {"more": True}, {}
     while page["more"]:
-        page = player.ask("list_rooms", **after)
+        page = player.ask("list_rooms", filter=OWN, free=True, **after)
         yield from page["rooms"]
         if page["rooms"]:
             after = {"after": page["rooms"][-1]["room"]}

@@ -12,6 +12,7 @@ const PATIENCE = 20000 # milliseconds for each step, with all that may get lost
 const AGAIN = 500 # a request without an answer is sent again
 const KNOCK = 100 # between two knocks
 const ALIVE = 10000 # between two signs of life
+const OWN = "d.app=minimal" # own data of the rooms of this client, and what it looks for
 const POLL = 5 # between two looks at the socket
 
 # One UDP socket for the server and the peers: who sent a packet tells what it is.
@@ -48,7 +49,7 @@ func _initialize():
 
 
 func host(name):
-	var answer = take_place("rh:" + encode(name), "rh")
+	var answer = take_place("rh:" + encode(name) + ":" + OWN, "rh")
 	if failed:
 		return
 	print("open " + answer[1])
@@ -157,24 +158,23 @@ func take_place(request, verb):
 	return found[0] if found != null else null
 
 
-# The ID of an open room with this name. A page carries no ID of its request, so there is one at a time.
+# The ID of an open room of this client with this name. A page carries no ID of its request, so there is one at a time.
 func find(name):
-	var request = "rl"
+	var after = ""
 	while true:
-		var found = ask(request, ["rl"])
+		var found = ask("rl" + after + ":free:" + OWN, ["rl"])
 		if found == null:
 			return ""
 		var page = found[0]
-		var last = ""
+		var last = page[page.size() - 1]
 		for n in range(1, page.size()):
 			var entry = page[n].split(",")
-			if entry.size() >= 4: # later there may be more
-				last = entry[0]
-				if decode(entry[1]) == name and entry[2] == "open":
-					return last
-		if page[page.size() - 1] != "+":
+			# Behind these are the size and the own data, and later there may be more.
+			if entry.size() >= 4 and decode(entry[1]) == name and entry[2] == "open":
+				return entry[0]
+		if not last.begins_with("+"):
 			return ""
-		request = "rl:" + last
+		after = ":" + last.substr(1, 16)
 
 
 # Knocks where the host is, as the answer to `jr` or `rc` says.

@@ -189,9 +189,11 @@ static void rooms_take_place(Player *p, const char *request, const char *verb, P
     if (!p->is_host && answer->count >= 5) rooms_meet(p, "", rooms_endpoint(answer->field[3], answer->field[4]), 1);
 }
 
-/* Finds an open room by its name: its ID, or 0. A page carries no ID of its request, so there is one at a time. */
+#define OWN "d.app=minimal" /* own data of the rooms of this client, and what it looks for */
+
+/* Finds an open room of this client by its name: its ID, or 0. A page carries no ID of its request, so there is one at a time. */
 static int rooms_find(Player *p, const char *name, char room[17]) {
-    char request[512] = "rl"; /* filled up, it is answered with a full page */
+    char request[512] = "rl:free:" OWN; /* filled up, it is answered with a full page */
     Packet page;
     for (;;) {
         rooms_ask(p, request, sizeof request, "rl", &page, 0);
@@ -201,9 +203,9 @@ static int rooms_find(Player *p, const char *name, char room[17]) {
             snprintf(room, 17, "%s", id);
             if (!strcmp(rooms_decode(its), name) && !strcmp(status, "open")) return 1;
         }
-        if (strcmp(page.field[page.count - 1], "+")) return 0;
+        if (page.field[page.count - 1][0] != '+') return 0;
         memset(request, 0, sizeof request);
-        snprintf(request, sizeof request, "rl:%s", room);
+        snprintf(request, sizeof request, "rl:%.16s:free:" OWN, page.field[page.count - 1] + 1);
     }
 }
 
@@ -261,7 +263,7 @@ int main(int argc, char **argv) {
     if (!strcmp(argv[3], "host")) {
         p.is_host = 1;
         rooms_encode(name, sizeof name, argv[4]);
-        snprintf(request, sizeof request, "rh:%s", name);
+        snprintf(request, sizeof request, "rh:%s:" OWN, name);
         rooms_take_place(&p, request, "rh", &answer);
         printf("open %s\n", answer.field[1]), fflush(stdout);
         rooms_play(&p, "cl", 0, 0); /* until then its `bye` may have to be answered */

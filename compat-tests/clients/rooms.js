@@ -14,6 +14,7 @@ const PATIENCE = 20000; // milliseconds for each step, with all that may get los
 const AGAIN = 500; // a request without an answer is sent again
 const KNOCK = 100; // between two knocks
 const ALIVE = 10000; // between two signs of life
+const OWN = 'd.app=minimal'; // own data of the rooms of this client, and what it looks for
 
 // encodeURIComponent leaves these alone, and so does the server.
 const encode = (text) => encodeURIComponent(text).replace(/%20/g, ' ');
@@ -93,17 +94,20 @@ class Player {
     return answer;
   }
 
-  /** All rooms. A page carries no ID of its request, so there is one at a time. */
+  /** All rooms of this client that have a place. A page carries no ID of its request, so there is one at a time. */
   async rooms() {
     const all = [];
-    for (let request = 'rl'; ; request = `rl:${all[all.length - 1].room}`) {
+    for (let after = ''; ; ) {
       // A request that is filled up is answered with a full page.
-      const [page] = await this.ask(request.padEnd(512, '\0'), 'rl');
-      for (const entry of page.slice(1).filter((each) => each !== '' && each !== '+')) {
+      const [page] = await this.ask(`rl${after}:free:${OWN}`.padEnd(512, '\0'), 'rl');
+      for (const entry of page.slice(1).filter((each) => each !== '' && each[0] !== '+')) {
+        // Behind these are the size and the own data, and later there may be more.
         const [room, name, status, players] = entry.split(',');
         all.push({ room, name: decodeURIComponent(name), status, players: Number(players) });
       }
-      if (page[page.length - 1] !== '+') return all;
+      const last = page[page.length - 1];
+      if (last[0] !== '+') return all;
+      after = `:${last.slice(1)}`;
     }
   }
 
@@ -165,7 +169,7 @@ class Player {
 }
 
 async function host(player, name) {
-  const [, room] = await player.takePlace(`rh:${encode(name)}`, 'rh');
+  const [, room] = await player.takePlace(`rh:${encode(name)}:${OWN}`, 'rh');
   console.log(`open ${room}`);
   const heard = new Set();
   await player.play(([verb, text]) => {

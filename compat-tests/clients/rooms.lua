@@ -12,6 +12,7 @@ local PATIENCE = 20 -- seconds for each step, with all that may get lost
 local AGAIN = 0.5 -- a request without an answer is sent again
 local KNOCK = 0.1 -- between two knocks
 local ALIVE = 10 -- between two signs of life
+local OWN = "d.app=minimal" -- own data of the rooms of this client, and what it looks for
 
 local function fail(why)
   io.stderr:write(why, "\n")
@@ -105,20 +106,21 @@ function Player:take_place(request, verb)
   return answer
 end
 
--- All rooms. A page carries no ID of its request, so there is one at a time.
+-- All rooms of this client that have a place. A page carries no ID of its request, so there is one at a time.
 function Player:rooms()
-  local all, request = {}, "rl"
+  local all, after = {}, ""
   while true do
     -- A request that is filled up is answered with a full page.
+    local request = "rl" .. after .. ":free:" .. OWN
     local page = self:ask(request .. string.rep("\0", 512 - #request), "rl")
     for n = 2, #page do
       local entry = split(page[n], ",")
-      if #entry >= 4 then -- later there may be more
+      if #entry >= 4 then -- behind these are the size and the own data, and later there may be more
         all[#all + 1] = { room = entry[1], name = decode(entry[2]), status = entry[3], players = tonumber(entry[4]) }
       end
     end
-    if page[#page] ~= "+" then return all end
-    request = "rl:" .. all[#all].room
+    if page[#page]:sub(1, 1) ~= "+" then return all end
+    after = ":" .. page[#page]:sub(2)
   end
 end
 
@@ -194,7 +196,7 @@ end
 local roles = {}
 
 function roles.host(player, name)
-  local answer = player:take_place("rh:" .. encode(name), "rh")
+  local answer = player:take_place("rh:" .. encode(name) .. ":" .. OWN, "rh")
   print("open " .. answer[2])
   io.stdout:flush()
   local heard = {}

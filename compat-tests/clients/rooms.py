@@ -17,6 +17,7 @@ PATIENCE = 20.0  # seconds for each step, with all that may get lost
 AGAIN = 0.5  # a request without an answer is sent again
 KNOCK = 0.1  # between two knocks
 ALIVE = 10.0  # between two signs of life
+OWN = "d.app=minimal"  # own data of the rooms of this client, and what it looks for
 
 
 class Player:
@@ -78,20 +79,20 @@ class Player:
         return answer
 
     def rooms(self):
-        """All rooms: their IDs, names and numbers of players. A page carries no ID of its request, so
-        there is one at a time."""
+        """All rooms of this client that have a place: their IDs, names and numbers of players. A page
+        carries no ID of its request, so there is one at a time."""
         after = ""
         while True:
             # A request that is filled up is answered with a full page.
-            request = f"rl:{after}" if after else "rl"
+            request = f"rl{after}:free:{OWN}"
             [page] = self.ask(request.ljust(512, "\0"), "rl")
-            entries = [entry.split(",") for entry in page[1:] if entry not in ("", "+")]
-            # Later there may be more fields.
+            entries = [entry.split(",") for entry in page[1:] if entry and entry[0] != "+"]
+            # Behind these are the size and the own data, and later there may be more.
             for room, name, status, players in (entry[:4] for entry in entries):
                 yield room, unquote(name), status, int(players)
-            if page[-1] != "+":
+            if page[-1][:1] != "+":
                 return
-            after = entries[-1][0]
+            after = ":" + page[-1][1:]
 
     def meet_host(self, answer):
         """Knocks where the host is, as the answer to `jr` or `rc` says."""
@@ -151,7 +152,7 @@ class Player:
 
 
 def host(player, name):
-    answer = player.take_place(f"rh:{quote(name, safe=' ')}", "rh")
+    answer = player.take_place(f"rh:{quote(name, safe=' ')}:{OWN}", "rh")
     print(f"open {answer[1]}", flush=True)
     heard = []
 

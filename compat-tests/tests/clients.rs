@@ -196,7 +196,10 @@ fn rooms_in_every_language_are_found_on_the_last_page() {
                 let mut buffer = [0; 1500];
                 let mut said = String::new();
                 socket
-                    .send_to(b"rh:One of many others, with a rather long name", master.addr())
+                    .send_to(
+                        b"rh:One of many others, with a rather long name:d.app=minimal",
+                        master.addr(),
+                    )
                     .unwrap();
                 while !said.starts_with("rID:") {
                     let (length, _) = socket.recv_from(&mut buffer).unwrap();
