@@ -2,7 +2,7 @@
 #![expect(clippy::expect_used, reason = "a helper that fails is a test that fails")]
 
 use std::io::Write;
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::{Ipv4Addr, TcpStream, UdpSocket};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -53,6 +53,15 @@ const TLS_PEER: usize = 5 * 1024;
 /// Addresses that each show a port, and those of them that want a room and register for punching.
 const ADDRESSES: usize = limits::PORTS + limits::PORTS / 16;
 const PEERS: usize = 2 * limits::ROOM_PEERS;
+
+/// Addresses whose hosts say all that they may of all rooms that they may have: more than there is space for.
+const TALKERS: u8 = 132;
+
+/// Connections that say all that they may of a room of events.
+const EVENTS_ROOMS: usize = 300;
+
+/// What is kept of a room, its host, and what every host may say of it.
+const ROOM: usize = 4096;
 
 /// The server, how much memory it took before the last check, and the most it ever took.
 struct Watched {
@@ -127,12 +136,85 @@ fn send_some(streams: &[TcpStream], bytes: &[u8]) {
     }
 }
 
+/// Own data of a room, each pair as long as one may be.
+fn pairs(which: std::ops::Range<u8>) -> String {
+    which.map(|n| format!(":d.{n:02}={}", "x".repeat(limits::ROOM_DATA_BYTES - 3))).collect()
+}
+
+/// Asks until an answer begins with one of these.
+fn ask(socket: &UdpSocket, request: &str, answers: &[&str]) -> String {
+    let deadline = Instant::now() + WAIT;
+    let mut buffer = [0; 1500];
+    while Instant::now() < deadline {
+        socket.send(request.as_bytes()).expect("sending");
+        while let Ok(length) = socket.recv(&mut buffer) {
+            let text = String::from_utf8_lossy(&buffer[..length]);
+            if answers.iter().any(|answer| text.starts_with(answer)) {
+                return text.into_owned();
+            }
+        }
+    }
+    panic!("no answer to {request}");
+}
+
+/// Rooms whose hosts say all that they may of them, until there is no space for more. How many there are, and
+/// of how many not all could be said.
+fn fill_rooms(master: &Master) -> (usize, usize) {
+    let (mut rooms, mut refused) = (0, 0);
+    for n in 0..TALKERS {
+        for _ in 0..limits::Limits::default().hosts_per_address {
+            let socket = raw::udp(Ipv4Addr::new(127, 3, 3, n).into());
+            socket.connect(master.addr()).expect("an address");
+            socket.set_read_timeout(Some(Duration::from_millis(500))).expect("an option");
+            let lan = ":lan=192.168.100.100%3A40000:lan=192.168.100.101%3A40000";
+            let open =
+                format!("rh:{}:password={}{lan}{}", "n".repeat(64), "p".repeat(64), pairs(0..3));
+            let own = ask(&socket, &open, &["rID:"]).replacen("rID", "rc", 1);
+            ask(&socket, &own, &["rID:"]);
+            let key = own.rsplit(':').next().expect("a key");
+            rooms += 1;
+            for part in [3..9, 9..16] {
+                let said = ask(&socket, &format!("rs{}:{key}", pairs(part)), &["rs:", "er:rs:"]);
+                refused += usize::from(said == "er:rs:limit");
+            }
+        }
+    }
+    (rooms, refused)
+}
+
+/// Rooms of events of which as much is said, 30 of each address.
+fn fill_events(master: &Master) -> Vec<TcpStream> {
+    let data: Vec<String> = (10..42).map(|n| format!("\"{n}\":\"{}\"", "x".repeat(23))).collect();
+    let (name, password, data) = ("n".repeat(64), "p".repeat(64), data.join(","));
+    let create = format!(
+        r#"{{"type":"request","name":"create_room","request_id":2,"data":{{"name":"{name}","password":"{password}","data":{{{data}}}}}}}"#
+    );
+    let of = |n: usize| {
+        let peer =
+            raw::connect_narrow(master.addr(), Ipv4Addr::new(127, 4, 4, (n / 30) as u8).into());
+        let login = format!(
+            r#"{{"type":"request","name":"login","request_id":1,"data":{{"id":"{n:064}","game":"{name}"}}}}"#
+        );
+        assert!(raw::asks(&peer, login.as_bytes(), b'\n', WAIT), "logged in");
+        assert!(raw::asks(&peer, create.as_bytes(), b'\n', WAIT), "a room");
+        peer
+    };
+    let peers = (0..EVENTS_ROOMS).map(of).collect();
+    let mut viewer = EventClient::connect(master.addr(), None).expect("in");
+    viewer.login("viewer", &name).expect("logged in");
+    let list = viewer.request(None, "list_rooms", serde_json::json!({})).expect("a list");
+    assert!(list["more"] == true && list["rooms"][0]["data"]["41"].is_string(), "{list}");
+    peers
+}
+
 /// More of everything that datagrams bring than is remembered, each from an address of its own,
 /// which costs the most.
 fn flood_datagrams(master: &Master) {
     let register = Content::RegisterRequest(RegisterRequest::default());
     let ports = [wire::udp_register(Protocol::Modern), wire::udp_connect(Protocol::Modern)];
-    let others = [b"rh:a room".to_vec(), Message { content: Some(register) }.encode_to_vec()];
+    // All that is told of a room before its host has shown its key.
+    let room = format!("rh:{}:password={}{}", "n".repeat(64), "p".repeat(64), pairs(0..3));
+    let others = [room.into_bytes(), Message { content: Some(register) }.encode_to_vec()];
     for n in 0..ADDRESSES {
         let socket = raw::udp(Ipv4Addr::from(0x7F80_0000 + n as u32).into());
         // One that is lost is one less.
@@ -166,6 +248,15 @@ fn a_flood_of_everything_stays_below_the_bound() {
     let at_rest = server.before;
     // What is kept of everybody, with fragments, and with what else is kept of those peers.
     let of_all = limits.total() * 3 / 2 + (8 << 20);
+
+    // First, while nothing is left of others that they could use.
+    let (rooms, refused) = fill_rooms(&server.master);
+    assert!(refused > 0 && refused < rooms, "{refused} of {rooms}");
+    let of_rooms = 2 * limits::ROOM_EXTRAS;
+    server.check("rooms with all their data", of_rooms + rooms * ROOM);
+    let talking = fill_events(&server.master);
+    server.check("rooms of events with all their data", of_rooms + EVENTS_ROOMS * 2 * ROOM);
+    drop(talking);
 
     let mut victim = {
         let config = HostConfig::new(server.master.addr()).on(loopback()).with_data(&["<INV>"]);
