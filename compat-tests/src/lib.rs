@@ -17,6 +17,7 @@
 //! - [`rooms`]: [`rooms::Player`], who hosts or joins a room and then talks ENet through the hole.
 //! - [`shown`]: what others have sent, made fit for a terminal.
 //! - [`sim`]: the server in a made-up network, through seeded schedules.
+//! - [`skipped`]: tests that can do nothing where they run, counted at the end.
 //! - [`unplugged`]: the server without sockets and with a made-up clock.
 #![forbid(unsafe_code)]
 
@@ -35,5 +36,6 @@ pub mod raw;
 pub mod rooms;
 pub mod shown;
 pub mod sim;
+pub mod skipped;
 pub mod unplugged;
 pub mod vector;

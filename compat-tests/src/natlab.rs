@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
+use crate::skipped;
+
 /// What natlab says when it cannot run on this machine.
 const SKIPPED: i32 = 77;
 
@@ -25,7 +27,7 @@ pub fn run(arguments: &[String]) -> Option<String> {
     let output = match Command::new(&program).arg("run").args(arguments).output() {
         Ok(output) => output,
         Err(error) => {
-            eprintln!("skipped: no natlab at {} (PUNCH_NATLAB): {error}", program.display());
+            skipped::note(&format!("no natlab at {} (PUNCH_NATLAB): {error}", program.display()));
             return None;
         }
     };
@@ -33,7 +35,7 @@ pub fn run(arguments: &[String]) -> Option<String> {
     let (stdout, stderr) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
     match status.code() {
         Some(SKIPPED) => {
-            eprintln!("skipped: {}", stderr.trim());
+            skipped::note(stderr.trim());
             None
         }
         Some(0) => Some(stdout.into_owned()),

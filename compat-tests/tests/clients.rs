@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use compat_tests::folder::Folder;
 use compat_tests::master::Master;
+use compat_tests::skipped;
 
 /// Longer than any of them waits for anything.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -46,7 +47,10 @@ fn found(
     let first = tries.iter().find(|(check, _)| works(check));
     let Some((_, run)) = first else {
         let programs: Vec<_> = tries.iter().map(|(check, _)| check.join(" ")).collect();
-        println!("skipped: {clients} in {name}: none of these works here: {}", programs.join("; "));
+        skipped::note(&format!(
+            "{clients} in {name}: none of these works here: {}",
+            programs.join(", ")
+        ));
         return None;
     };
     let program = run.iter().map(|word| (*word).to_owned()).chain([file(file_name)]);
@@ -86,7 +90,7 @@ fn compiled(folder: &Folder) -> Option<Language> {
     let arguments = [&flags[..], &["-x", "c", "-DROOMS_MAIN", "-o", &program, &source]].concat();
     let compiler = ["cc", "gcc", "clang"].into_iter().find(|cc| works(&[cc, "--version"]));
     let Some(compiler) = compiler else {
-        println!("skipped: rooms in C: there is no cc, gcc or clang");
+        skipped::note("rooms in C: there is no cc, gcc or clang");
         return None;
     };
     let output = Command::new(compiler).args(arguments).output().unwrap();

@@ -13,6 +13,7 @@ use compat_tests::gmnet::wire;
 use compat_tests::gmnet::{Host, HostConfig, Query};
 use compat_tests::master::{Master, loopback};
 use compat_tests::raw;
+use compat_tests::skipped;
 use punchd::limits;
 
 const WAIT: Duration = Duration::from_secs(10);
@@ -21,9 +22,14 @@ const WAIT: Duration = Duration::from_secs(10);
 fn limit_files(pid: u32, files: usize) -> bool {
     let arguments = [format!("--pid={pid}"), format!("--nofile={files}:")];
     match Command::new("prlimit").args(arguments).status() {
-        Ok(status) => status.success(),
+        Ok(status) => {
+            if !status.success() {
+                skipped::note(&format!("prlimit: {status}"));
+            }
+            status.success()
+        }
         Err(error) => {
-            eprintln!("skipped: prlimit: {error}");
+            skipped::note(&format!("prlimit: {error}"));
             false
         }
     }

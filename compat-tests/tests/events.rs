@@ -14,6 +14,7 @@ use compat_tests::events::{Arrival, EventClient, EventError, Tls, knock};
 use compat_tests::folder::Folder;
 use compat_tests::master::{Master, loopback};
 use compat_tests::raw;
+use compat_tests::skipped;
 use nix::sys::signal::Signal;
 use punchd::limits;
 use punchd::net::files;
@@ -433,7 +434,7 @@ fn sighup_reads_the_certificate_anew() {
 #[test]
 fn a_python_client_talks_plain_and_tls() {
     if !Command::new("python3").arg("--version").output().is_ok_and(|out| out.status.success()) {
-        eprintln!("skipped: there is no python3");
+        skipped::note("there is no python3");
         return;
     }
     let certificate = Certificate::new();

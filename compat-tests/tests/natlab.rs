@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use compat_tests::master;
+use compat_tests::{master, skipped};
 
 /// Exit status of natlab where it cannot run.
 const UNAVAILABLE: i32 = 77;
@@ -26,12 +26,12 @@ fn natlab() -> Option<PathBuf> {
 /// Runs natlab. None, with a line that says why, where it cannot.
 fn run(arguments: &[&str]) -> Option<Output> {
     let Some(natlab) = natlab() else {
-        eprintln!("skipped: no natlab; PUNCH_NATLAB=PATH tells where it is");
+        skipped::note("no natlab; PUNCH_NATLAB=PATH tells where it is");
         return None;
     };
     let output = Command::new(natlab).args(arguments).output().expect("running natlab");
     if output.status.code() == Some(UNAVAILABLE) {
-        eprintln!("skipped: {}", String::from_utf8_lossy(&output.stderr).trim());
+        skipped::note(String::from_utf8_lossy(&output.stderr).trim());
         return None;
     }
     Some(output)
@@ -336,7 +336,7 @@ struct Players {
 fn shipped() -> Option<Players> {
     let script = natlab()?.with_file_name("players").join("gmnet_punch.py");
     if !script.is_file() {
-        eprintln!("skipped: there is no {}", script.display());
+        skipped::note(&format!("there is no {}", script.display()));
         return None;
     }
     // The shortest time-out of a game that was seen; the relay comes before a quarter of it is over.

@@ -11,6 +11,7 @@ use std::time::Duration;
 use compat_tests::master::{Master, binary, loopback};
 use compat_tests::natlab;
 use compat_tests::natpunch::{Client, Error, Event};
+use compat_tests::skipped;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -193,7 +194,7 @@ fn two_games_on_one_server_have_lobbies_of_the_same_name() {
 #[test]
 fn the_debug_client_over_ipv6() {
     if UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).is_err() {
-        eprintln!("skipped: no IPv6");
+        skipped::note("this machine has no IPv6");
         return;
     }
     let master = Master::start(&[]);

@@ -13,6 +13,7 @@ use compat_tests::folder::Folder;
 use compat_tests::gmnet::wire::{self, LOBBY, TESTING_INFOS, VERSION};
 use compat_tests::gmnet::{Client, ClientConfig, Control, Host, HostConfig, Query};
 use compat_tests::master::{Master, binary, fails_to_start, loopback};
+use compat_tests::skipped;
 use punchd::cli::Options;
 
 const WAIT: Duration = Duration::from_secs(10);
@@ -268,7 +269,7 @@ fn without_rights(program: &OsStr) -> Option<Command> {
     let drop = ["--bounding-set=-all", "--inh-caps=-all"];
     let works = Command::new("setpriv").args(drop).arg("true").status().is_ok_and(|s| s.success());
     if !works {
-        println!("skipped: this is root, and there is no setpriv that gives up its rights");
+        skipped::note("this is root, and there is no setpriv that gives up its rights");
         return None;
     }
     let mut command = Command::new("setpriv");
@@ -311,7 +312,7 @@ fn a_udp_port_in_use_is_said_with_the_process_that_has_it() {
 fn no_permission_below_1024() {
     let lowest = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
     if lowest.is_ok_and(|text| text.trim().parse().is_ok_and(|port: u16| port <= 1)) {
-        return println!("skipped: everybody may use every port of this machine");
+        return skipped::note("everybody may use every port of this machine");
     }
     let Some(mut command) = without_rights(binary().as_os_str()) else { return };
     command.args(["--port", "1"]);

@@ -8,6 +8,7 @@ use std::time::Duration;
 use compat_tests::gmnet::wire;
 use compat_tests::gmnet::{Client, ClientConfig, Control, Host, HostConfig, Lobby, Query};
 use compat_tests::master::{Master, loopback};
+use compat_tests::skipped;
 
 const WAIT: Duration = Duration::from_secs(10);
 const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
@@ -36,7 +37,7 @@ fn assert_refused(addr: SocketAddr) {
 fn lacks_ipv6() -> bool {
     let lacks = UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).is_err();
     if lacks {
-        println!("skipped: this machine has no IPv6");
+        skipped::note("this machine has no IPv6");
     }
     lacks
 }

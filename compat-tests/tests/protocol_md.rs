@@ -13,6 +13,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use compat_tests::gmnet::wire;
 use compat_tests::master::Master;
+use compat_tests::skipped;
 use socket2::{Domain, Socket, Type};
 
 /// Longer than any answer takes, even where the server waits for a packet that never comes.
@@ -357,7 +358,7 @@ fn has_python() -> bool {
 #[test]
 fn the_programs_meet() {
     if !has_python() {
-        println!("skipped: the programs of PROTOCOL.md need Python 3.10 or newer as python3");
+        skipped::note("the programs of PROTOCOL.md need Python 3.10 or newer as python3");
         return;
     }
     let master = Master::start(&[]);

@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use compat_tests::master::{Master, loopback};
+use compat_tests::skipped;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -16,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 fn lacks_ipv6() -> bool {
     let lacks = UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).is_err();
     if lacks {
-        println!("skipped: this machine has no IPv6");
+        skipped::note("this machine has no IPv6");
     }
     lacks
 }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use compat_tests::master::{Master, binary};
 use compat_tests::nat::{Filtering, Lifetime, Mapping, Options, discover, lifetime};
 use compat_tests::natlab;
+use compat_tests::skipped;
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -163,7 +164,7 @@ fn said(program: &str, arguments: &[&str]) -> Option<String> {
     let mut child = match command.spawn() {
         Ok(child) => child,
         Err(error) => {
-            eprintln!("skipped: {program}: {error}");
+            skipped::note(&format!("{program}: {error}"));
             return None;
         }
     };

@@ -68,6 +68,7 @@ fn every_vector() {
     let running = master::running();
     let queue = Mutex::new(vectors.iter());
     let failures = Mutex::new(Vec::new());
+    let skipped = Mutex::new(Vec::new());
     // Most of a vector is waiting, so two at a time keep a core busy. A server that runs already
     // is one lobby for all: there, one after the other.
     let jobs = match running {
@@ -78,13 +79,15 @@ fn every_vector() {
         loop {
             let Some((name, vector)) = queue.lock().unwrap().next() else { return };
             if running.is_some() && !vector.options.is_empty() {
-                println!("skipped {name}: needs a server with {}", vector.options.join(" "));
+                let why = format!("{name} needs a server with {}", vector.options.join(" "));
+                skipped.lock().unwrap().push(why);
             } else if let Some(failure) = failure(vector) {
                 failures.lock().unwrap().push(format!("{name}\n{failure}\n"));
             }
         }
     };
     thread::scope(|scope| (0..jobs).for_each(|_| _ = scope.spawn(work)));
+    skipped.into_inner().unwrap().iter().for_each(|why: &String| compat_tests::skipped::note(why));
     let failures = failures.into_inner().unwrap();
     assert!(failures.is_empty(), "{} failed\n\n{}", failures.len(), failures.join("\n"));
 }

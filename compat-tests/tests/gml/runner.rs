@@ -1,6 +1,6 @@
 //! Runs the GML drivers of the sample and reads what they say.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use compat_tests::master::loopback;
+use compat_tests::skipped;
 
 /// How long anything may take that is not itself a wait. What happens takes a second or two; the
 /// rest is patience with a busy machine.
@@ -20,8 +21,14 @@ const LONGEST: &str = "120";
 /// The exit code after an error in the GML code.
 const GML_ERROR: i32 = 70;
 
-/// Whether there is a `gml-run`; if not, says that the tests are skipped.
+/// Where `gml-run` is if nothing else is said.
+const BESIDE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/gml/gml-run");
+
+/// Whether there is a `gml-run`; if not, notes that the test is skipped.
 pub(crate) fn is_here() -> bool {
+    if found().is_none() {
+        skipped::note(&format!("PUNCH_GML_RUN is not set and there is no {BESIDE}"));
+    }
     found().is_some()
 }
 
@@ -29,18 +36,9 @@ fn found() -> Option<&'static PathBuf> {
     static FOUND: OnceLock<Option<PathBuf>> = OnceLock::new();
     FOUND
         .get_or_init(|| {
-            let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/gml/gml-run");
             let named = std::env::var_os("PUNCH_GML_RUN").map(PathBuf::from);
             // A name that leads nowhere is a mistake, and no reason to skip.
-            let path = named.or_else(|| Some(PathBuf::from(beside)).filter(|path| path.exists()));
-            if path.is_none() {
-                // Not by `eprintln`, which the test harness would swallow.
-                let _ = writeln!(
-                    std::io::stderr(),
-                    "skipped, no GML is run: PUNCH_GML_RUN is not set and there is no {beside}"
-                );
-            }
-            path
+            named.or_else(|| Some(PathBuf::from(BESIDE)).filter(|path| path.exists()))
         })
         .as_ref()
 }

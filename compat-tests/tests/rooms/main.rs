@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use compat_tests::master::{self, Master, loopback};
 use compat_tests::rooms::{Error, Event, Message, Player, STEP};
+use compat_tests::skipped;
 
 mod chat;
 mod lobby;
@@ -306,7 +307,7 @@ fn a_client_without_a_way_to_its_host_ends() {
 #[test]
 fn a_chat_over_ipv6() {
     if UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).is_err() {
-        eprintln!("skipped: no IPv6");
+        skipped::note("this machine has no IPv6");
         return;
     }
     let master = Master::start(&[]);
@@ -330,7 +331,7 @@ fn natlab() -> Option<PathBuf> {
 #[test]
 fn a_chat_through_two_nats_that_lose_packets() {
     let Some(natlab) = natlab() else {
-        eprintln!("skipped: no natlab; PUNCH_NATLAB names its folder");
+        skipped::note("no natlab; PUNCH_NATLAB names its folder");
         return;
     };
     let (punchd, punch) = (master::binary().display(), env!("CARGO_BIN_EXE_punch"));
@@ -366,7 +367,7 @@ fn a_chat_through_two_nats_that_lose_packets() {
         said = String::from_utf8_lossy(&output.stdout).into_owned();
         said += &String::from_utf8_lossy(&output.stderr);
         if output.status.code() == Some(77) {
-            eprintln!("skipped: {said}");
+            skipped::note(&said);
             return;
         }
         if output.status.success() {
