@@ -1,7 +1,7 @@
 //! The command line: that of the old server, and what is new. Every option can also be given as
 //! an environment variable.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -43,12 +43,12 @@ pub struct Options {
     #[arg(help_heading = "Network", value_parser = parse_port)]
     pub port: Option<u16>,
 
-    /// Listen on this address only; can be repeated [default: all]
+    /// Listen on this address only; repeatable [default: all]
     #[arg(long, env = "PUNCHD_BIND", hide_env = true, value_delimiter = ',')]
     #[arg(help_heading = "Network", value_name = "IP", value_parser = parse_bind)]
     pub bind: Vec<IpAddr>,
 
-    /// Tell this address for players in its network; one of each family
+    /// Tell this for players in its network; one a family
     #[arg(long, env = "PUNCHD_PUBLIC_IP", hide_env = true, value_delimiter = ',')]
     #[arg(help_heading = "Network", value_name = "IP", value_parser = parse_public_ip)]
     pub public_ip: Vec<IpAddr>,
@@ -100,7 +100,7 @@ pub struct Options {
 
     /// Seconds between packets that keep NATs open; 0: none
     #[arg(long, env = "PUNCHD_KEEPALIVE", hide_env = true, value_name = "S")]
-    #[arg(help_heading = "Games", value_parser = clap::value_parser!(u64).range(0..=3600))]
+    #[arg(help_heading = "Games", value_parser = parse_number::<0, 3600>)]
     #[arg(default_value_t = limits::KEEPALIVE.as_secs())]
     pub keepalive: u64,
 
@@ -112,7 +112,7 @@ pub struct Options {
 
     /// Seconds that joins wait for hosts after a restart
     #[arg(long, env = "PUNCHD_START_WAIT", hide_env = true, value_name = "S")]
-    #[arg(help_heading = "Games", value_parser = clap::value_parser!(u64).range(0..=20))]
+    #[arg(help_heading = "Games", value_parser = parse_number::<0, 20>)]
     #[arg(default_value_t = limits::START_WAIT.as_secs())]
     pub start_wait: u64,
 
@@ -121,7 +121,7 @@ pub struct Options {
     #[arg(help_heading = "Games", value_parser = parse_flag)]
     pub testing: bool,
 
-    /// Admit only who presents this; one a game, can be repeated
+    /// Admit only who presents this; one a game, repeatable
     #[arg(long = "key", env = "PUNCHD_KEY", hide_env = true, value_name = "SECRET")]
     #[arg(id = "key", help_heading = "Games", value_delimiter = ',', value_parser = parse_key)]
     pub keys: Vec<String>,
@@ -173,17 +173,17 @@ pub struct Options {
 
     /// Seconds until a host that vanished is gone
     #[arg(long, env = "PUNCHD_GHOST_LIMIT", hide_env = true, value_name = "S")]
-    #[arg(help_heading = "Limits", value_parser = clap::value_parser!(u64).range(6..=86400))]
+    #[arg(help_heading = "Limits", value_parser = parse_number::<6, 86_400>)]
     #[arg(default_value_t = limits::GHOST.as_secs())]
     pub ghost_limit: u64,
 
     /// Seconds until a silent peer of a room is gone
     #[arg(long, env = "PUNCHD_ROOM_TIMEOUT", hide_env = true, value_name = "S")]
-    #[arg(help_heading = "Limits", value_parser = clap::value_parser!(u64).range(1..=86400))]
+    #[arg(help_heading = "Limits", value_parser = parse_number::<1, 86_400>)]
     #[arg(default_value_t = limits::ROOM_SILENCE.as_secs())]
     pub room_timeout: u64,
 
-    /// Append the log to this file as well; SIGHUP opens it anew
+    /// Append the log to this file too; SIGHUP reopens it
     #[arg(short, long, env = "PUNCHD_LOG", hide_env = true, value_name = "FILE")]
     #[arg(help_heading = "Log and help")]
     pub log: Option<PathBuf>,
@@ -198,7 +198,7 @@ pub struct Options {
     #[arg(help_heading = "Log and help", value_parser = parse_flag)]
     pub verbose: bool,
 
-    /// Print this
+    /// Print all options; -h prints the important ones
     #[arg(short, long, help_heading = "Log and help", action = ArgAction::HelpShort)]
     help: Option<bool>,
 
@@ -221,7 +221,13 @@ impl Options {
                 false => option,
             }
         });
-        let matches = command.clone().try_get_matches().unwrap_or_else(|error| {
+        let line: Vec<OsString> = std::env::args_os().map(with_two_dashes).collect();
+        if line.iter().any(|argument| argument == "-h") {
+            // A terminal that is gone is no reason to start.
+            let _ = short_help().print_help();
+            std::process::exit(0);
+        }
+        let matches = command.clone().try_get_matches_from(line).unwrap_or_else(|error| {
             name_variable(&command, error, |name| std::env::var(name).ok()).exit()
         });
         Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
@@ -358,6 +364,48 @@ impl Options {
     }
 }
 
+/// What `-h` shows, which has to fit the smallest terminal; `--help` shows all.
+const IMPORTANT: [&str; 17] = [
+    "port",
+    "bind",
+    "public_ip",
+    "dialects",
+    "relay",
+    "tls_cert",
+    "tls_key",
+    "key",
+    "games",
+    "testing",
+    "name",
+    "disable_lobby",
+    "log",
+    "quiet",
+    "verbose",
+    "help",
+    "version",
+];
+
+/// The command whose help is short.
+fn short_help() -> clap::Command {
+    let command = Options::command().after_help("--help shows all options.");
+    command.mut_args(|option| {
+        let is_important = IMPORTANT.contains(&option.get_id().as_str());
+        option.help_heading(None).hide(!is_important)
+    })
+}
+
+/// `-port` as `--port`: the old server took its long options with one dash as well.
+fn with_two_dashes(argument: OsString) -> OsString {
+    let Some(text) = argument.to_str() else { return argument };
+    let Some(name) = text.strip_prefix('-').filter(|name| !name.starts_with('-')) else {
+        return argument;
+    };
+    let name = name.split('=').next().unwrap_or_default();
+    let command = Options::command();
+    let is_long = name.len() > 1 && command.get_arguments().any(|arg| arg.get_long() == Some(name));
+    if is_long { format!("-{text}").into() } else { argument }
+}
+
 /// Says which variable of the environment is wrong, where clap names the option that it stands for.
 fn name_variable(
     command: &clap::Command,
@@ -459,6 +507,12 @@ fn parse_game(text: &str) -> Result<String, String> {
         "" => Err("a name is empty: give one, or leave --games and PUNCHD_GAMES out".into()),
         name => Ok(name.to_owned()),
     }
+}
+
+/// A whole number in these bounds.
+fn parse_number<const LEAST: u64, const MOST: u64>(text: &str) -> Result<u64, String> {
+    let number = text.parse().ok().filter(|number| (LEAST..=MOST).contains(number));
+    number.ok_or_else(|| format!("want a number from {LEAST} to {MOST}"))
 }
 
 fn parse_millis(text: &str) -> Result<Millis, String> {
@@ -587,6 +641,63 @@ mod tests {
         for value in ["foo", "rooms,foo"] {
             assert!(error(value).contains("invalid value 'foo' for 'PUNCHD_DIALECTS'"), "{value}");
         }
+    }
+
+    #[test]
+    fn old_options_have_one_dash_or_two() {
+        let parsed = |line: &[&str]| {
+            let line =
+                [&["punchd"], line].concat().into_iter().map(|word| with_two_dashes(word.into()));
+            Options::try_parse_from(line)
+        };
+        let line =
+            ["-port", "6511", "-testing", "-name", "X", "-log=a.log", "-disable-lobby", "-quiet"];
+        let options = parsed(&line).unwrap();
+        assert_eq!((options.port, options.testing, options.quiet), (Some(6511), true, true));
+        assert_eq!((options.name.as_str(), options.log), ("X", Some("a.log".into())));
+        assert!(options.disable_lobby);
+        // What one dash has meant before still does.
+        let options = parsed(&["-qp7000", "-l", "b.log"]).unwrap();
+        assert_eq!(
+            (options.port, options.quiet, options.log),
+            (Some(7000), true, Some("b.log".into()))
+        );
+        assert!(parsed(&["-prot", "6511"]).is_err());
+    }
+
+    /// What a parser of the library says is no help: "invalid digit found in string".
+    #[test]
+    fn a_wrong_value_is_told_what_to_be() {
+        for option in Options::command().get_arguments() {
+            let Some(name) = option.get_long().filter(|_| option.get_action().takes_values())
+            else {
+                continue;
+            };
+            for wrong in ["no such thing", "-7", "99999999999999999999999"] {
+                let line = ["punchd".to_owned(), format!("--{name}={wrong}")];
+                let Err(error) = Options::command().try_get_matches_from(line) else { continue };
+                if error.kind() == ErrorKind::MissingRequiredArgument {
+                    continue;
+                }
+                let said = error.to_string();
+                let helps =
+                    ["want ", "possible values", "as in "].iter().any(|word| said.contains(word));
+                assert!(helps, "--{name}={wrong}: {said}");
+            }
+        }
+    }
+
+    #[test]
+    fn short_help_fits_the_smallest_terminal() {
+        let help = short_help().render_help().to_string();
+        let options = help.lines().skip(1);
+        assert!(options.clone().count() < 23, "the first line may take two: {help}");
+        assert!(options.clone().all(|line| line.chars().count() <= 80), "{help}");
+        for name in IMPORTANT {
+            let option = format!("--{}", name.replace('_', "-"));
+            assert!(help.contains(&option), "{option}: {help}");
+        }
+        assert!(help.contains("--help shows all options"), "{help}");
     }
 
     #[test]

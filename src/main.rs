@@ -3,6 +3,7 @@
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::string_slice))]
 
 use std::error::Error;
+use std::io::{self, IsTerminal as _};
 use std::net::{IpAddr, SocketAddr};
 use std::panic::PanicHookInfo;
 use std::process::ExitCode;
@@ -59,8 +60,11 @@ fn warn_of_filters() {
 fn report(error: &str) {
     if log_enabled!(Level::Error) {
         error!("{error}");
-    } else {
-        // RUST_LOG may have switched off everything; this must be seen all the same.
+    }
+    // RUST_LOG may have switched off everything, and the log may go to a file while somebody waits at
+    // the terminal; this must be seen all the same.
+    let is_elsewhere = io::stderr().is_terminal() && !io::stdout().is_terminal();
+    if is_elsewhere || !log_enabled!(Level::Error) {
         eprintln!("punchd: {error}");
     }
 }

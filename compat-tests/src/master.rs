@@ -37,11 +37,11 @@ pub struct Master {
 struct Own {
     child: Child,
     log: Arc<Log>,
-    /// Fills the log until the server closes its standard error.
+    /// Fills the log until the server closes its standard output.
     reader: JoinHandle<()>,
 }
 
-/// What the server has written to its standard error, line by line.
+/// What the server has written to its standard output, line by line.
 #[derive(Default)]
 struct Log {
     lines: Mutex<Vec<String>>,
@@ -90,18 +90,22 @@ impl Master {
     /// If it does not start.
     #[must_use]
     pub fn spawn(mut command: Command) -> Self {
-        command.stdin(Stdio::null()).stdout(Stdio::null());
-        Self::watch(command)
+        command.stdin(Stdio::null());
+        Self::started(Own::spawn(command, true))
     }
 
-    /// The same with the standard input and output that it was given.
+    /// The same with the standard input and output that it was given; the command has to see to it
+    /// that the log goes to its standard error.
     ///
     /// # Panics
     /// If it does not start.
     #[must_use]
-    #[expect(clippy::panic, reason = "a fixture fails its test")]
     pub fn watch(command: Command) -> Self {
-        let own = Own::spawn(command);
+        Self::started(Own::spawn(command, false))
+    }
+
+    #[expect(clippy::panic, reason = "a fixture fails its test")]
+    fn started(own: Own) -> Self {
         let Some(line) = own.log.wait_for("listening on port ", READY_WITHIN) else {
             let text = own.log.text();
             own.kill();
@@ -111,15 +115,15 @@ impl Master {
     }
 
     /// Runs a prepared command line of the server, which must log where it listens to this file:
-    /// its standard error may stay empty.
+    /// its standard output may stay empty.
     ///
     /// # Panics
     /// If it does not start.
     #[must_use]
     #[expect(clippy::panic, reason = "a fixture fails its test")]
     pub fn spawn_with_log_file(mut command: Command, file: &Path) -> Self {
-        command.stdin(Stdio::null()).stdout(Stdio::null());
-        let own = Own::spawn(command);
+        command.stdin(Stdio::null());
+        let own = Own::spawn(command, true);
         let deadline = Instant::now() + READY_WITHIN;
         loop {
             let text = std::fs::read_to_string(file).unwrap_or_default();
@@ -232,16 +236,22 @@ impl Drop for Master {
 
 impl Own {
     #[expect(clippy::expect_used, reason = "a fixture fails its test")]
-    fn spawn(mut command: Command) -> Self {
-        command.stderr(Stdio::piped());
+    fn spawn(mut command: Command, captures: bool) -> Self {
+        let (log_of_child, writer) = std::io::pipe().expect("a pipe");
+        // The log goes to standard output, and what precedes it, or ends it, to standard error.
+        if captures {
+            command.stdout(writer.try_clone().expect("a copy"));
+        }
+        command.stderr(writer);
         if !command.get_envs().any(|(name, _)| name == "RUST_LOG") {
             command.env_remove("RUST_LOG");
         }
-        let mut child = command.spawn().expect("starting punchd");
+        let child = command.spawn().expect("starting punchd");
+        // With its ends of the pipe: else the log would have no end.
+        drop(command);
         let log = Arc::new(Log::default());
-        let stderr = child.stderr.take().expect("stderr is piped");
         let sink = Arc::clone(&log);
-        let reader = std::thread::spawn(move || sink.fill(BufReader::new(stderr)));
+        let reader = std::thread::spawn(move || sink.fill(BufReader::new(log_of_child)));
         Self { child, log, reader }
     }
 
@@ -272,7 +282,7 @@ impl Own {
                 }
             }
         };
-        // Its standard error ends with it: only then is the log whole.
+        // Its standard output ends with it: only then is the log whole.
         let _ = self.reader.join();
         (status, self.log.text())
     }
@@ -315,14 +325,14 @@ impl Log {
 }
 
 /// Runs a prepared command line of the server that must not start, as it asks for the impossible:
-/// returns how it ended and what it said on standard error.
+/// returns how it ended and what it said.
 ///
 /// # Panics
 /// If it runs all the same.
 #[must_use]
 pub fn fails_to_start(mut command: Command) -> (ExitStatus, String) {
-    command.stdin(Stdio::null()).stdout(Stdio::null());
-    Own::spawn(command).ended(READY_WITHIN)
+    command.stdin(Stdio::null());
+    Own::spawn(command, true).ended(READY_WITHIN)
 }
 
 /// The server that the environment names, for tests against any other server.

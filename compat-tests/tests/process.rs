@@ -4,8 +4,9 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use clap::CommandFactory as _;
@@ -14,6 +15,8 @@ use compat_tests::gmnet::wire::{self, LOBBY, TESTING_INFOS, VERSION};
 use compat_tests::gmnet::{Client, ClientConfig, Control, Host, HostConfig, Query};
 use compat_tests::master::{Master, binary, fails_to_start, loopback};
 use compat_tests::skipped;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use punchd::cli::Options;
 
 const WAIT: Duration = Duration::from_secs(10);
@@ -54,6 +57,32 @@ fn printed(arg: &str) -> String {
 }
 
 #[test]
+fn the_log_goes_to_standard_output_as_that_of_the_old_server() {
+    let mut command = punchd(&["-port", "0", "-testing", "-name", "Old"]);
+    command.env_remove("RUST_LOG").stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut server = command.spawn().expect("starting punchd");
+    let mut log = BufReader::new(server.stdout.take().expect("piped"));
+    let mut line = String::new();
+    log.read_line(&mut line).expect("a line");
+    assert!(line.contains("listening on port ") && line.ends_with("; testing\n"), "{line}");
+    kill(Pid::from_raw(server.id().cast_signed()), Signal::SIGTERM).expect("signalling");
+    let mut rest = String::new();
+    log.read_to_string(&mut rest).expect("the rest");
+    assert!(rest.ends_with("INFO  stopped\n"), "{rest}");
+    let mut errors = String::new();
+    server.stderr.take().expect("piped").read_to_string(&mut errors).expect("nothing");
+    assert_eq!(errors, "");
+    assert!(server.wait().expect("its end").success());
+}
+
+#[test]
+fn the_short_help_is_no_longer_than_a_screen() {
+    let (short, long) = (printed("-h"), printed("--help"));
+    assert!(short.lines().count() <= 24 && long.lines().count() > 24, "{short}");
+    assert!(!short.contains("--ghost-limit") && long.contains("--ghost-limit"), "{long}");
+}
+
+#[test]
 fn the_start_up_line_names_the_port_that_the_system_picked() {
     let master = Master::start(&[]);
     let port = master.addr().port();
@@ -65,21 +94,19 @@ fn the_start_up_line_names_the_port_that_the_system_picked() {
 
 #[test]
 fn help_fits_a_screen_and_is_in_groups() {
-    for arg in ["--help", "-h"] {
-        let help = printed(arg);
-        let lines: Vec<&str> = help.lines().collect();
-        assert!(lines.len() <= 50, "{} lines:\n{help}", lines.len());
-        for line in &lines {
-            assert!(line.chars().count() <= 100, "too wide: {line}");
-        }
-        for group in ["Network:", "Relay:", "Games:", "Limits:", "Log and help:"] {
-            assert!(lines.contains(&group), "no {group}\n{help}");
-        }
-        for option in ["-p, --port", "-l, --log", "-q, --quiet", "-v, --verbose", "--testing"] {
-            assert!(help.contains(option), "no {option}\n{help}");
-        }
-        assert!(help.contains("PUNCHD_PORT="), "{help}");
+    let help = printed("--help");
+    let lines: Vec<&str> = help.lines().collect();
+    assert!(lines.len() <= 50, "{} lines:\n{help}", lines.len());
+    for line in &lines {
+        assert!(line.chars().count() <= 100, "too wide: {line}");
     }
+    for group in ["Network:", "Relay:", "Games:", "Limits:", "Log and help:"] {
+        assert!(lines.contains(&group), "no {group}\n{help}");
+    }
+    for option in ["-p, --port", "-l, --log", "-q, --quiet", "-v, --verbose", "--testing"] {
+        assert!(help.contains(option), "no {option}\n{help}");
+    }
+    assert!(help.contains("PUNCHD_PORT="), "{help}");
 }
 
 #[test]
@@ -306,6 +333,17 @@ fn a_udp_port_in_use_is_said_with_the_process_that_has_it() {
     let text = refused(punchd(&["--port", &port.to_string()]));
     assert!(text.contains(&format!("UDP port {port} is in use by ")), "{text}");
     assert!(text.contains(&format!("(process {})", std::process::id())), "{text}");
+}
+
+/// Neighbours start in either order, or are told what to change.
+#[test]
+fn a_master_on_the_next_port_is_told_of_the_alternate_port_of_the_first() {
+    let first = Master::start(&[]);
+    let alternate = first.alternate_port().expect("the port for STUN");
+    let text = refused(punchd(&["--port", &alternate.to_string()]));
+    assert!(text.contains(&format!("UDP port {alternate} is in use by 'punchd'")), "{text}");
+    let why = format!("a punchd on port {} has it for STUN", first.addr().port());
+    assert!(text.contains(&why) && text.contains("--alt-port"), "{text}");
 }
 
 #[test]

@@ -147,6 +147,8 @@ fn a_second_signal_ends_it_at_once() {
     let (status, log) = master.ended(WAIT);
     assert_eq!(status.code(), Some(130), "not the orderly end:\n{log}");
     assert!(!log.contains("stopped"), "{log}");
+    // What was logged last is written all the same.
+    assert!(log.ends_with("WARN  ended at once by the second signal"), "{log}");
 }
 
 #[test]

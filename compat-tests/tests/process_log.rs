@@ -6,7 +6,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::{OpenOptionsExt as _, symlink};
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use compat_tests::folder::Folder;
@@ -20,7 +20,7 @@ use nix::unistd::Pid;
 
 const WAIT: Duration = Duration::from_secs(10);
 
-/// Starts the server with a log file; its standard error may stay empty.
+/// Starts the server with a log file; its standard output may stay empty.
 fn logging_to(file: &str, env: &[(&str, &str)], args: &[&str]) -> Master {
     let mut command = Command::new(binary());
     command.args(["--port", "0", "--log", file]).args(args).envs(env.iter().copied());
@@ -197,7 +197,7 @@ fn a_quiet_server_still_fills_its_file_behind_what_was_there() {
         fs::write(&file, "an older line\n").expect("writing");
         let master = logging_to(&file, &[env], &args);
         look_up(&master, loopback());
-        assert_eq!(master.stop(), "", "nothing on standard error");
+        assert_eq!(master.stop(), "", "nothing on standard output");
         let log = fs::read_to_string(&file).expect("the log");
         let (older, log) = log.split_once('\n').expect("lines");
         assert_eq!(older, "an older line");
@@ -249,7 +249,7 @@ fn logrotate_loses_no_line() {
     let (old, new) = (old.expect("the old file"), new.expect("the new file"));
     assert!(new.contains(&format!("{after} asked")), "{new}");
     assert!(!old.contains(&format!("{after} asked")), "{old}");
-    assert_eq!((old + &new).trim_end(), log, "every line once, in the order of standard error");
+    assert_eq!((old + &new).trim_end(), log, "every line once, in the order of standard output");
 }
 
 #[test]
@@ -337,10 +337,10 @@ fn a_console_that_takes_nothing_is_told_in_the_file() {
     let file = folder.file("punchd.log");
     let full = fs::OpenOptions::new().write(true).open("/dev/full").expect("opening");
     let mut command = Command::new(binary());
-    command.args(["--port", "0", "--log", &file]).stderr(full);
+    command.args(["--port", "0", "--log", &file]).stdout(full);
     let mut server = command.spawn().expect("starting");
     let deadline = Instant::now() + WAIT;
-    let said = "ERROR cannot write the log to standard error: No space left";
+    let said = "ERROR cannot write the log to standard output: No space left";
     let log = || fs::read_to_string(&file).unwrap_or_default();
     while !log().contains(said) && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(2));
@@ -348,7 +348,7 @@ fn a_console_that_takes_nothing_is_told_in_the_file() {
     kill(Pid::from_raw(server.id() as i32), Signal::SIGTERM).expect("signalling");
     assert!(server.wait().expect("waiting").success());
     assert_eq!(log().matches(said).count(), 1, "{}", log());
-    let behind = " lines are lost: the log to standard error could not be written";
+    let behind = " lines are lost: the log to standard output could not be written";
     assert!(lost(&log(), "WARN  ", behind) > 1, "{}", log());
 }
 
@@ -469,12 +469,12 @@ fn the_log_says_who_got_through_and_the_owner_is_told_how_many() {
 struct Unread(Child, SocketAddr);
 
 impl Unread {
-    /// Reads standard error until the server says where it listens, and no further.
-    fn start(args: &[&str]) -> (Self, BufReader<ChildStderr>) {
+    /// Reads standard output until the server says where it listens, and no further.
+    fn start(args: &[&str]) -> (Self, BufReader<ChildStdout>) {
         let mut command = Command::new(binary());
         command.args(["-v", "--port", "0"]).args(args);
-        let mut child = command.stderr(Stdio::piped()).spawn().expect("starting");
-        let mut log = BufReader::new(child.stderr.take().expect("piped"));
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("starting");
+        let mut log = BufReader::new(child.stdout.take().expect("piped"));
         let mut line = String::new();
         while !line.contains("listening on port ") {
             line.clear();

@@ -23,8 +23,8 @@ fn activated(tcp: &TcpListener, udp: Option<&UdpSocket>) -> Command {
     let tcp = OwnedFd::from(tcp.try_clone().expect("a copy"));
     let mut command = Command::new("bash");
     let (script, sockets) = match udp {
-        Some(_) => ("exec \"$0\" 3<&0 4>&1 0</dev/null 1>/dev/null", "2"),
-        None => ("exec \"$0\" 3<&0 0</dev/null", "1"),
+        Some(_) => ("exec \"$0\" 3<&0 4>&1 0</dev/null 1>&2", "2"),
+        None => ("exec \"$0\" 3<&0 0</dev/null 1>&2", "1"),
     };
     command.arg("-c").arg(format!("export LISTEN_PID=$$; {script}")).arg(master::binary());
     command.env("LISTEN_FDS", sockets).stdin(Stdio::from(tcp));
@@ -38,7 +38,7 @@ fn activated(tcp: &TcpListener, udp: Option<&UdpSocket>) -> Command {
 /// The same with a UDP socket alone.
 fn activated_by_udp(udp: &UdpSocket) -> Command {
     let mut command = Command::new("bash");
-    let script = "export LISTEN_PID=$$; exec \"$0\" 3<&0 0</dev/null";
+    let script = "export LISTEN_PID=$$; exec \"$0\" 3<&0 0</dev/null 1>&2";
     command.arg("-c").arg(script).arg(master::binary()).env("LISTEN_FDS", "1");
     let udp = OwnedFd::from(udp.try_clone().expect("a copy"));
     command.stdin(Stdio::from(udp)).stdout(Stdio::null());

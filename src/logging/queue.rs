@@ -3,6 +3,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -61,7 +62,7 @@ struct Counts {
 pub(super) struct Queue {
     jobs: Sender<Job>,
     counts: Arc<Counts>,
-    /// Where they go to; none is standard error.
+    /// Where they go to; none is standard output.
     file: Option<PathBuf>,
 }
 
@@ -76,14 +77,16 @@ pub(super) enum Opened {
 }
 
 impl Queue {
-    /// A queue to standard error.
+    /// A queue to standard output, where the log of the old server went.
     ///
     /// # Errors
     /// If the system gives no thread.
     pub(super) fn to_console() -> io::Result<Self> {
         let (queue, jobs) = Self::new(None);
         let counts = Arc::clone(&queue.counts);
-        spawn(move || Writer::new(io::stderr(), None, counts).work(&jobs, |_| ()))?;
+        // Without the buffer that Rust has for it: that keeps what could not be written.
+        let stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+        spawn(move || Writer::new(stdout, None, counts).work(&jobs, |_| ()))?;
         Ok(queue)
     }
 
@@ -175,7 +178,7 @@ pub(super) fn spawn(work: impl FnOnce() + Send + 'static) -> io::Result<()> {
 }
 
 fn name(file: Option<&Path>) -> String {
-    file.map_or("the log to standard error".into(), |path| {
+    file.map_or("the log to standard output".into(), |path| {
         format!("the log file {}", path.display())
     })
 }

@@ -51,12 +51,24 @@ impl fmt::Display for BindError {
         let protocol = if self.protocol == Protocol::TCP { "TCP" } else { "UDP" };
         match error.kind() {
             io::ErrorKind::AddrInUse => {
-                let by = owner::of_port(port, self.protocol == Protocol::TCP)
-                    .map_or_else(|| "another program".to_string(), |owner| owner.to_string());
+                let owner = owner::of_port(port, self.protocol == Protocol::TCP);
+                let is_neighbour = self.protocol == Protocol::UDP
+                    && owner.as_ref().is_none_or(|owner| owner.has_name("punchd"));
+                let by =
+                    owner.map_or_else(|| "another program".to_string(), |owner| owner.to_string());
                 write!(
                     f,
                     "{protocol} port {port} is in use by {by}; stop it, or use another port with --port"
-                )
+                )?;
+                // Its TCP port was free: a server of its own would have both.
+                match port.checked_sub(1).filter(|before| is_neighbour && *before > 0) {
+                    Some(before) => write!(
+                        f,
+                        "; a punchd on port {before} has it for STUN, unless that one is started with \
+                         another --alt-port"
+                    ),
+                    None => Ok(()),
+                }
             }
             io::ErrorKind::PermissionDenied => write!(
                 f,

@@ -17,6 +17,13 @@ impl fmt::Display for Owner {
     }
 }
 
+impl Owner {
+    /// Whether the program has this name.
+    pub(super) fn has_name(&self, name: &str) -> bool {
+        self.name == name
+    }
+}
+
 /// The process that has this port open for listening; none if the system does not tell, as for
 /// other users' processes.
 pub(super) fn of_port(port: u16, tcp: bool) -> Option<Owner> {

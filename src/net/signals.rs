@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 use std::os::fd::AsRawFd;
 
-use log::info;
+use log::{info, warn};
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token, event};
 use nix::sys::signal::{SigSet, Signal};
@@ -24,6 +24,8 @@ const INTERRUPTED: i32 = 130;
 pub fn stop_at_signals(stopper: Stopper) -> Result<(), ctrlc::Error> {
     ctrlc::set_handler(move || {
         if stopper.stop() {
+            warn!("ended at once by the second signal");
+            log::logger().flush();
             std::process::exit(INTERRUPTED);
         }
     })
