@@ -14,15 +14,27 @@ use crate::timers::Seldom;
 pub struct Lines {
     rates: Rates,
     much: Seldom,
+    /// The latest time that anybody has told.
+    now: Option<Now>,
 }
 
 impl Default for Lines {
     fn default() -> Self {
-        Self { rates: Rates::new(1, 60), much: Seldom::default() }
+        Self { rates: Rates::new(1, 60), much: Seldom::default(), now: None }
     }
 }
 
 impl Lines {
+    /// Tells what time it is to those who do not know and ask with [`Self::says_now`].
+    pub fn note_time(&mut self, now: Now) {
+        self.now = Some(now);
+    }
+
+    /// The same as [`Self::says`], at the time that was noted last.
+    pub fn says_now(&mut self, addr: IpAddr) -> bool {
+        self.now.is_some_and(|now| self.says(now, addr))
+    }
+
     /// Whether a line about this address may go to the log.
     pub fn says(&mut self, now: Now, addr: IpAddr) -> bool {
         self.level(now, addr, true).is_some()

@@ -2,6 +2,7 @@
 //! and the headers that engines write before a text unless they are told not to.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use log::info;
 
 use crate::clock::Instant;
 use crate::customers::network;
-use crate::dialect::{Before, ConnId, Stream, of_stream};
+use crate::dialect::{ConnId, Stream, of_stream};
 use crate::hash::Map;
 use crate::timers::Timers;
 
@@ -51,7 +52,7 @@ impl Openings {
     }
 
     /// Says in the log what is wrong with how a peer begins, once for its address.
-    pub(crate) fn tell(&mut self, now: Instant, addr: IpAddr, what: Before) {
+    pub(crate) fn tell(&mut self, now: Instant, addr: IpAddr, what: impl fmt::Display) {
         while self.told.pop_due(now).is_some() {}
         let network = network(addr);
         if self.told.is_armed(&network) {
@@ -76,7 +77,7 @@ impl Openings {
 mod tests {
     use super::*;
     use crate::clock::Now;
-    use crate::dialect::{Name, Outbox, Output};
+    use crate::dialect::{Before, Name, Outbox, Output};
     use crate::server::{Config, Server};
     use std::net::SocketAddr;
 

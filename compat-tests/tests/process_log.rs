@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::{OpenOptionsExt as _, symlink};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -13,7 +13,7 @@ use compat_tests::folder::Folder;
 use compat_tests::gmnet::wire::{self, Protocol};
 use compat_tests::gmnet::{Client, ClientConfig, Control, GameSocket, Host, HostConfig};
 use compat_tests::master::{Master, binary, loopback};
-use compat_tests::raw;
+use compat_tests::{natpunch, raw};
 use nix::fcntl::OFlag;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -409,6 +409,48 @@ fn lines_that_are_left_out_are_counted_soon_and_at_the_end() {
         assert_eq!(written(&log) + left_out(&log), 2 * peers * each, "{log}");
         assert!(log.ends_with("stopped"), "{log}");
     }
+}
+
+/// What hurts honest people is seen without -v, in every dialect.
+#[test]
+fn refusals_and_departures_are_told_in_every_dialect() {
+    let master = Master::start(&["--dialects", "gmnet,events,natpunch,stun"]);
+    let say = |bytes: &[u8]| {
+        let mut stream = raw::connect(master.addr(), loopback());
+        stream.write_all(bytes).expect("sending");
+        stream
+    };
+    let mut long = b"reg2\n1.2.4\n".to_vec();
+    long.extend((0..8).flat_map(|_| [&[b'x'; 9000][..], b"\n"].concat()));
+    let _host = say(&long);
+    master.wait_for_log("closed: it sent a command of more than 65535 bytes");
+    let login = br#"{"type":"request","name":"login","data":{"id":"alice"},"request_id":1}"#;
+    let _broken = say(&[&login[..], b"{no json}"].concat());
+    master.wait_for_log("INFO  127.");
+    master.wait_for_log(" (events) closed: ");
+    master.wait_for_log("INFO  \"alice\" (127.");
+    let before = master.log().matches(") is gone").count();
+    drop(say(login));
+    let deadline = Instant::now() + WAIT;
+    while master.log().matches(") is gone").count() == before {
+        assert!(Instant::now() < deadline, "{}", master.log());
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let at = loopback();
+    let natpunch = |admission| {
+        natpunch::Client::register_for(master.addr(), at, WAIT, &admission).expect("registering")
+    };
+    let mut client = natpunch(natpunch::Admission::default());
+    client.join("00000000-0000-4000-8000-000000000000").expect("asking");
+    let deadline = Instant::now() + WAIT;
+    while !master.log().contains("refused: Lobby not found") {
+        assert!(Instant::now() < deadline, "{}", master.log());
+        client.step(Duration::from_millis(5)).expect("listening");
+    }
+    let master = Master::start(&["--dialects", "gmnet"]);
+    let mut stream = raw::connect(master.addr(), loopback());
+    stream.write_all(login).expect("sending");
+    master.wait_for_log("is not understood: it speaks events, which --dialects leaves out");
 }
 
 #[test]

@@ -174,7 +174,8 @@ impl Server {
         conn.speaks = Some(name);
         let dialect = self.dialects.get_mut(name);
         let Some(dialect) = dialect.filter(|dialect| dialect.speaks()) else {
-            debug!("{peer} closed: it speaks the dialect {name}, which is not spoken here");
+            let what = format_args!("it speaks {name}, which --dialects leaves out");
+            self.openings.tell(now.instant, peer.ip(), what);
             self.forget(id);
             out.close(id);
             return false;

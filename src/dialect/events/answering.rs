@@ -1,6 +1,8 @@
 //! What peers are told, and how connections end.
 
-use log::debug;
+use std::net::SocketAddr;
+
+use log::info;
 use serde::Serialize;
 
 use super::event::{self, Event, Fault, Kind};
@@ -68,11 +70,18 @@ impl Events {
 
     /// Closes a connection whose peer does what it may not.
     pub(super) fn refuse(&mut self, id: ConnId, fault: &Fault, out: &mut Outbox) {
-        if let Some(conn) = self.conns.get(id) {
-            debug!("{} closed: {}", conn.addr, fault.message);
+        if let Some(addr) = self.conns.get(id).map(|conn| conn.addr) {
+            self.note_refused(addr, fault);
         }
         self.complain(id, fault, out);
         self.end(id, out);
+    }
+
+    /// Says in the log why a connection is closed. Who is at this address sees no more than that it is.
+    pub(super) fn note_refused(&mut self, addr: SocketAddr, fault: &Fault) {
+        if self.lines.says_now(addr.ip()) {
+            info!("{addr} (events) closed: {}", fault.message);
+        }
     }
 
     /// Closes a connection whose peer has ended it, behind all that it has said.

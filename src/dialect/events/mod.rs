@@ -11,7 +11,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 
-use log::debug;
+use log::warn;
 use rand::rngs::StdRng;
 
 use super::turns::Turns;
@@ -117,6 +117,8 @@ pub struct Events {
     lines: Lines,
     /// Two that could not be introduced.
     foreign: Seldom,
+    /// Whose requests are refused since there are too many.
+    much: Seldom,
     refused: admission::Refused,
 }
 
@@ -174,6 +176,7 @@ impl Events {
             passes: Rates::new(config.limits.datagrams_per_second, 2),
             lines: Lines::default(),
             foreign: Seldom::default(),
+            much: Seldom::default(),
             refused: admission::Refused::default(),
             config,
         }
@@ -289,7 +292,7 @@ impl Events {
                 let fault = Fault::new(error.code(), error.to_string());
                 let goes_on = matches!(error, EventError::Field(_));
                 if !goes_on {
-                    debug!("{addr} closed: {}", fault.message);
+                    self.note_refused(addr, &fault);
                 } else if !self.commands.allow(cx.now.instant, addr.ip()) {
                     return true;
                 }
@@ -309,7 +312,9 @@ impl Events {
                 if rates.allow(cx.now.instant, addr.ip()) {
                     self.execute(cx, id, &event);
                 } else if for_server {
-                    debug!("{addr} asks for too much");
+                    if let Some(before) = self.much.say(cx.now.instant) {
+                        warn!("{addr} (events) asks for more than --max-commands allows{before}");
+                    }
                     let fault = Fault::new("too_many", "you send too much, try again later");
                     self.deny(id, &event, &fault, cx.out);
                 } else {
@@ -425,6 +430,7 @@ impl Conn {
 
 impl Dialect for Events {
     fn on_open(&mut self, cx: &mut Context<'_>, id: ConnId, peer: SocketAddr) {
+        self.lines.note_time(cx.now);
         let conn = Conn {
             addr: peer,
             opened: cx.now.instant,
@@ -441,6 +447,7 @@ impl Dialect for Events {
     }
 
     fn on_bytes(&mut self, cx: &mut Context<'_>, id: ConnId, bytes: &[u8]) {
+        self.lines.note_time(cx.now);
         let Some(conn) = self.conns.get(id).filter(|conn| !conn.finished) else { return };
         let is_new = matches!(conn.wire, Wire::Unknown);
         if is_new && let Some(first) = bytes.first() {
@@ -454,11 +461,13 @@ impl Dialect for Events {
     }
 
     fn on_fin(&mut self, cx: &mut Context<'_>, id: ConnId) {
+        self.lines.note_time(cx.now);
         // The answers of others come too late for one that leaves.
         self.finish(id, cx.out);
     }
 
     fn on_gone(&mut self, cx: &mut Context<'_>, id: ConnId) {
+        self.lines.note_time(cx.now);
         if !self.keep_place(cx, id) {
             self.log_out(id, cx.out);
             self.forget(id);
@@ -493,6 +502,7 @@ impl Dialect for Events {
     }
 
     fn on_wakeup(&mut self, cx: &mut Context<'_>) {
+        self.lines.note_time(cx.now);
         self.go_on_with_handshakes(cx);
         while let Some(id) = self.throttled.pop_due(cx.now.instant) {
             self.go_on(cx, id, true);

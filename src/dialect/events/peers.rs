@@ -172,8 +172,12 @@ impl Events {
             return;
         }
         self.leave(id, DISCONNECTED, out);
-        let Some(peer) = self.conns.get_mut(id).and_then(|conn| conn.peer.take()) else { return };
-        debug!("{:?} is gone", peer.id);
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        let addr = conn.addr;
+        let Some(peer) = conn.peer.take() else { return };
+        if self.lines.says_now(addr.ip()) {
+            info!("{:?} ({addr}) is gone", peer.id);
+        }
         self.silent.cancel(&id);
         self.asked.cancel(&id);
         self.tokens.remove(&peer.token);

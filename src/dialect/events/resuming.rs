@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use log::{debug, info};
+use log::info;
 use serde::Serialize;
 
 use super::event::{self, Event, Fault};
@@ -145,7 +145,6 @@ impl Events {
         let owed = if self.conns.is_broken(old) {
             self.forget(old).map(|conn| conn.wire)
         } else {
-            debug!("its connection from before is closed");
             self.refuse(old, &Fault::new("resumed", "you are back on another connection"), cx.out);
             None
         };

@@ -1,6 +1,6 @@
 //! How bytes travel on a connection: as they are, or through TLS, as its first byte tells.
 
-use log::{debug, warn};
+use log::{debug, info, warn};
 
 use super::event::Fault;
 use super::handshakes::Begun;
@@ -41,7 +41,9 @@ impl Events {
             return self.end(id, cx.out);
         };
         if !self.commands.allow(cx.now.instant, addr.ip()) {
-            debug!("{addr} closed: its address begins too many TLS connections");
+            if self.lines.says(cx.now, addr.ip()) {
+                info!("{addr} closed: its address begins too many TLS connections");
+            }
             return self.end(id, cx.out);
         }
         self.commands.charge(cx.now.instant, addr.ip(), limits::HANDSHAKE - 1);
@@ -118,8 +120,10 @@ impl Events {
             cx.out.tcp(id, |bytes| bytes.extend_from_slice(&answer));
         }
         self.read_part(cx, id, &plain, has_waited);
-        if let Err(error) = &read {
-            debug!("{addr} closed: {error}");
+        if let Err(error) = &read
+            && self.lines.says(cx.now, addr.ip())
+        {
+            info!("{addr} (events) closed: {error}");
         }
         if let Some(conn) = self.conns.get_mut(id) {
             conn.finished |= closed;

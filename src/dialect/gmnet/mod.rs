@@ -13,7 +13,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU16;
 use std::time::Duration;
 
-use log::debug;
+use log::{debug, info, warn};
 
 use super::conns::Conns;
 use super::turns::Turns;
@@ -24,7 +24,7 @@ use crate::introductions::PublicIps;
 use crate::limits::{self, Limits};
 use crate::lines::Lines;
 use crate::rates::Rates;
-use crate::timers::Timers;
+use crate::timers::{Seldom, Timers};
 
 mod attempts;
 mod by_addr;
@@ -189,6 +189,8 @@ pub struct Gmnet {
     unfinished: Unfinished,
     commands: Rates,
     lines: Lines,
+    /// Whose commands wait since there are too many.
+    much: Seldom,
     refused: admission::Refused,
     /// Memory for the next command.
     spare: Spare,
@@ -251,6 +253,7 @@ impl Gmnet {
             unfinished: Unfinished::default(),
             commands: Rates::new(config.limits.commands_per_second, 10),
             lines: Lines::default(),
+            much: Seldom::default(),
             refused: admission::Refused::default(),
             spare: Spare::default(),
             is_stopping: false,
@@ -314,7 +317,10 @@ impl Gmnet {
         }
         let Some(conn) = self.conns.get_mut(id) else { return Go::Stop };
         if !self.commands.allow(cx.now.instant, conn.addr) {
-            debug!("{} has to wait: it sends too many commands", conn.addr);
+            if let Some(before) = self.much.say(cx.now.instant) {
+                let addr = conn.addr;
+                warn!("{addr} has to wait: it sends more than --max-commands allows{before}");
+            }
             conn.deferred = Some(Box::new(command.clone()));
             self.throttled.arm(cx.now.instant, id);
             return Go::Stop;
@@ -430,8 +436,10 @@ impl Gmnet {
 
     /// Closes a connection whose peer does what it may not.
     fn refuse(&mut self, cx: &mut Context<'_>, id: ConnId, why: &str) {
-        if let Some(conn) = self.conns.get(id) {
-            debug!("{} closed: {why}", conn.addr);
+        if let Some(conn) = self.conns.get(id)
+            && self.lines.says(cx.now, conn.addr)
+        {
+            info!("{} closed: {why}", conn.addr);
         }
         self.close(cx, id, Left::Refused);
     }

@@ -115,8 +115,8 @@ impl Natpunch {
             Ok(id) => (id.to_string(), ""),
             Err(refusal) => (String::new(), refusal.message()),
         };
-        let count = self.clients.len();
-        debug!("{peer} registered as {client_id:?} {message} ({count} clients)");
+        let result = if message.is_empty() { "taken in" } else { message };
+        debug!("{peer} asks to register as {client_id:?}: {result} ({} there)", self.clients.len());
         let response = RegisterResponse {
             success: id.is_ok(),
             public_endpoint: Some(endpoint(peer)),
@@ -235,7 +235,12 @@ impl Natpunch {
 
     fn forget(&mut self, cx: &mut Context<'_>, id: Uuid) -> Option<Client> {
         let client = self.clients.remove(id)?;
-        debug!("{id} at {} is gone", client.endpoint);
+        let at = client.endpoint;
+        if client.proven {
+            say(&mut self.lines, cx, at, format_args!("client {at} is gone"));
+        } else {
+            debug!("{id} at {at} is gone");
+        }
         for lobby in &client.lobbies {
             self.take_out(cx, *lobby, id);
         }
@@ -292,7 +297,12 @@ impl Natpunch {
     }
 
     fn refuse(&mut self, cx: &mut Context<'_>, from: Sender, why: &str) {
-        debug!("{}: {why}", from.peer);
+        // Who is at an address that may be forged is not worth a line.
+        if self.clients.is_proven(from.peer) {
+            say(&mut self.lines, cx, from.peer, format_args!("{} refused: {why}", from.peer));
+        } else {
+            debug!("{}: {why}", from.peer);
+        }
         self.answer(cx, from, Content::Error(Error { message: why.into() }));
     }
 

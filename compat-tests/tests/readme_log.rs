@@ -1,0 +1,95 @@
+//! README, "What the log says": it has every line about peers that an owner is shown.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// So much of a line has to be found there: README has an example in place of each value, and leaves
+/// out how long lines end.
+const LETTERS: usize = 24;
+
+/// What the server says about peers, as it is written in its sources.
+fn sources() -> Vec<PathBuf> {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("../src");
+    let mut sources = vec![src.join("server.rs"), src.join("openings.rs"), src.join("lines.rs")];
+    let mut folders = vec![src.join("dialect"), src.join("introductions")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap().flatten() {
+            match entry.path() {
+                path if path.ends_with("tests") || path.ends_with("tests.rs") => {}
+                path if path.is_dir() => folders.push(path),
+                path => sources.push(path),
+            }
+        }
+    }
+    sources
+}
+
+/// The text in quotes that this begins with, behind blanks.
+fn literal(behind: &str) -> Option<String> {
+    let mut text = String::new();
+    let mut letters = behind.trim_start().strip_prefix('"')?.chars().peekable();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '"' => return Some(text),
+            '\\' => match letters.next()? {
+                // The line goes on in the next one of the source.
+                '\n' => while letters.next_if(|letter| letter.is_whitespace()).is_some() {},
+                escaped => text.push(escaped),
+            },
+            letter => text.push(letter),
+        }
+    }
+    None
+}
+
+/// All formats of lines that are shown without -v.
+fn formats(source: &str) -> Vec<String> {
+    let source = source.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+    let mut all = Vec::new();
+    for call in ["info!(", "warn!(", "log!(level,", "format_args!("] {
+        for (at, _) in source.match_indices(call) {
+            let before = &source[..at];
+            // Arguments of anything but a line are no lines.
+            let statement = before.rfind([';', '{']).map_or(before, |start| &before[start..]);
+            if call != "format_args!(" || statement.contains("say(") || statement.contains("line =")
+            {
+                all.extend(literal(&source[at + call.len()..]));
+            }
+        }
+    }
+    all
+}
+
+/// The longest part of a format between its values.
+fn longest_part(format: &str) -> String {
+    let parts = format.split('{').map(|part| part.split_once('}').map_or(part, |(_, text)| text));
+    let longest = parts.max_by_key(|part| part.trim().len()).unwrap_or_default().trim();
+    longest.chars().take(LETTERS).collect::<String>().trim().to_owned()
+}
+
+#[test]
+fn every_line_about_peers_is_in_the_readme() {
+    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md")).unwrap();
+    let start = readme.find("## What the log says").unwrap();
+    let end = start + readme[start..].find("\n## A player cannot connect").unwrap();
+    let table = &readme[start..end];
+    let mut seen = 0;
+    let mut missing = Vec::new();
+    for source in sources() {
+        for format in formats(&fs::read_to_string(&source).unwrap()) {
+            seen += 1;
+            let part = longest_part(&format);
+            // Nothing but values: what they are is somewhere else.
+            if part.len() > 3 && !table.contains(&part) {
+                missing.push(format!("{}: {format}", source.display()));
+            }
+        }
+    }
+    assert!(seen > 50, "{seen} lines");
+    assert!(
+        missing.is_empty(),
+        "{} of {seen} lines are missing:\n{}",
+        missing.len(),
+        missing.join("\n")
+    );
+}
