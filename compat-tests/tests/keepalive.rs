@@ -13,7 +13,7 @@ const WAIT: Duration = Duration::from_secs(10);
 const SECOND: Duration = Duration::from_secs(1);
 
 /// A GameMaker header, and one zero byte that no script understands.
-const KEEPALIVE: &[u8] = b"\xde\xc0\xad\xde\x0c\0\0\0\x01\0\0\0\0";
+const KEEPALIVE: &[u8] = b"\xde\xc0\xad\xde\x0c\0\0\0\x01\0\0\0\xfe";
 
 /// A host: the game's socket, and the control connection once it has one.
 fn host(master: &Master, registers: bool) -> (UdpSocket, Option<Control>) {

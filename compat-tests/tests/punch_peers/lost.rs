@@ -52,7 +52,7 @@ fn a_host_that_is_kept_alive_says_no_more() {
     let mut control = master.accept();
     let from = master.next(&wire::udp_register(Protocol::Modern));
     read(&mut control, &registration());
-    master.udp.send_to(&wire::datagram(&[0]), from).expect("a keepalive");
+    master.udp.send_to(&wire::datagram(&[wire::NOT_FOUND]), from).expect("a keepalive");
     control.write_all(b"\xf61.2.5\n").expect("an answer");
     let said = host.output();
     assert_eq!(master.count(&wire::udp_register(Protocol::Modern)), 0, "{said}");

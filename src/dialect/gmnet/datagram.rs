@@ -9,8 +9,9 @@ const MAGIC: u32 = 0xDEAD_C0DE;
 /// Length of GameMaker's header: magic, its own length, the length of what follows.
 const HEADER: usize = 12;
 
-/// What hosts get from time to time: a packet of one zero byte, which GMnet scripts ignore.
-pub const KEEPALIVE: [u8; 13] = *b"\xde\xc0\xad\xde\x0c\0\0\0\x01\0\0\0\0";
+/// What hosts get from time to time: a packet of one byte, which GMnet scripts ignore. It is one that they keep
+/// for themselves, so that no game has it for a packet of its own.
+pub const KEEPALIVE: [u8; 13] = *b"\xde\xc0\xad\xde\x0c\0\0\0\x01\0\0\0\xfe";
 
 /// More than the old server ever looked at in one datagram.
 const LONGEST: usize = 1024;
