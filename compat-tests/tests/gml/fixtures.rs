@@ -151,12 +151,12 @@ fn a_script_tells_a_host_what_to_do_and_when() {
                 at 60 end\n";
     let folder = Folder::new();
     let (master, mut host) = unruly_host(&["--script", &script(&folder, text)]);
-    host.wait_for_line("MasterDown");
+    host.wait_for_line(": master down");
     // Looks for a game while there is no master server, and goes on looking until one is listed.
     let mut client = Game::start("client", master, loopback(), &[]);
     client.wait_for("state", "connected");
     client.wait_for("position", "7,-8");
-    host.wait_for_line("Hang");
+    host.wait_for_line(": hang");
     // What came before is read; then nothing comes back any more.
     client.skip();
     while client.next("position", Duration::from_secs(1)).is_some() {}

@@ -7,6 +7,7 @@
 mod away;
 mod fixtures;
 mod meeting;
+mod ports;
 mod restart;
 mod room;
 mod runner;
