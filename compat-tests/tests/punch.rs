@@ -322,12 +322,12 @@ fn a_host_can_be_its_own_master_server() {
     while !stdout(&output(&["lobby", "--master", &addr])).contains("after") {
         assert!(Instant::now() < deadline, "the lobby does not show the change");
     }
-    host.line_with("Leave");
+    host.line_with(": leave");
     // It does not come back by itself, as a host does that was cut off.
     loop {
         let line = host.line();
         assert_ne!(line, "registered again");
-        if line.ends_with("End") {
+        if line.ends_with(": end") {
             break;
         }
     }

@@ -2,6 +2,7 @@
 #![expect(clippy::expect_used, reason = "a helper that fails is a test that fails")]
 
 use std::fs;
+use std::io::BufRead as _;
 use std::net::UdpSocket;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -144,4 +145,101 @@ fn usage_shows_no_option_as_if_it_had_to_be_there() {
     assert_eq!(usage(&["join", "--help"]), "Usage: punch join [OPTIONS] <HOST>");
     assert_eq!(usage(&["events"]), "Usage: punch events [OPTIONS] --id <ID>");
     assert_eq!(usage(&["nat"]), "Usage: punch nat [OPTIONS] <HOST:PORT>");
+}
+
+/// Each failure names its own cause: a fault of this machine is none of the master server.
+#[test]
+fn a_fault_of_this_machine_is_not_sought_at_the_master_server() {
+    let master = Master::start(&[]);
+    let addr = master.addr().to_string();
+    let busy = UdpSocket::bind(("0.0.0.0", 0)).expect("a port");
+    let port = busy.local_addr().expect("its address").port().to_string();
+    let own = "Another program on this machine has that port";
+    let nobody = "This machine has no such address";
+    for (args, why) in [
+        (vec!["host", "--port", &port, "--master", &addr], own),
+        (vec!["host", "--bind", "192.0.2.77", "--master", &addr], nobody),
+        (vec!["join", "127.0.0.9", "--bind", "192.0.2.77", "--master", &addr], nobody),
+        (vec!["lobby", "--bind", "192.0.2.77", "--master", &addr], nobody),
+        (vec!["rooms", "list", "--bind", "192.0.2.77", "--master", &addr], nobody),
+        (vec!["natpunch", "list", "--bind", "192.0.2.77", "--master", &addr], nobody),
+    ] {
+        let (code, said) = punch(&args);
+        assert_eq!(code, Some(1), "{args:?}: {said}");
+        assert!(said.contains(why), "{args:?}: {said}");
+        assert!(!said.contains("firewall") && !said.contains("is the master server"), "{said}");
+    }
+    let closed = std::net::TcpListener::bind((loopback(), 0)).expect("a port");
+    let nowhere = closed.local_addr().expect("its address").to_string();
+    drop(closed);
+    for args in [
+        vec!["host", "--master", &nowhere],
+        vec!["lobby", "--master", &nowhere],
+        vec!["join", "127.0.0.9", "--master", &nowhere],
+        vec!["events", "--id", "a", "--do", "who", "--master", &nowhere],
+    ] {
+        let (code, said) = punch(&args);
+        assert_eq!(code, Some(1), "{args:?}: {said}");
+        assert!(said.contains("nothing listens on that port"), "{args:?}: {said}");
+    }
+}
+
+/// What is kept from a host on purpose, and a host that lets nobody in, are no NATs.
+#[test]
+fn a_nat_is_blamed_for_nothing_that_a_peer_does() {
+    let (at, addr) = (loopback().to_string(), format!("{}:6510", loopback()));
+    let mut host = Command::new(env!("CARGO_BIN_EXE_punch"));
+    host.args(["host", "--own-master", "--never-welcome", "--master", &addr, "--bind", &at]);
+    let mut host = host.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("a host");
+    let mut line = String::new();
+    let mut lines = std::io::BufReader::new(host.stdout.take().expect("piped"));
+    while !line.contains("registered") {
+        line.clear();
+        assert!(lines.read_line(&mut line).expect("a line") > 0, "it has ended");
+    }
+    let own = loopback().to_string();
+    let join = |more: &[&str]| {
+        let args = ["join", &at, "--master", &addr, "--bind", &own, "--timeout", "2"];
+        punch(&[&args[..], more].concat())
+    };
+    let (code, said) = join(&[]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("so no NAT is in the way") && said.contains("--never-welcome"), "{said}");
+    let (code, said) = join(&["--drop-first", "1"]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("so no NAT is to blame"), "{said}");
+    let _ = host.kill();
+    let _ = host.wait();
+}
+
+#[test]
+fn a_server_for_other_games_says_how_to_show_ones_own() {
+    let master = Master::start(&["--key", "secret"]);
+    let addr = master.addr().to_string();
+    for (args, option) in [
+        (vec!["host", "--for", "1", "--master", &addr], "--data1"),
+        (vec!["events", "--id", "a", "--do", "who", "--master", &addr], "--key"),
+        (vec!["natpunch", "list", "--master", &addr], "--key"),
+        (vec!["rooms", "list", "--master", &addr], "--key"),
+    ] {
+        let (code, said) = punch(&args);
+        assert_eq!(code, Some(1), "{args:?}: {said}");
+        assert!(said.contains(option), "{args:?}: {said}");
+    }
+}
+
+/// Who waits is told for what.
+#[test]
+fn natpunch_says_what_it_waits_for() {
+    let master = Master::start(&[]);
+    let addr = master.addr().to_string();
+    let (code, said) = punch(&["natpunch", "--master", &addr, "--timeout", "1", "join", "nothere"]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("no lobby \"nothere\" yet; looking for it for 1s"), "{said}");
+    let mute = UdpSocket::bind((loopback(), 0)).expect("a port");
+    let addr = mute.local_addr().expect("its address").to_string();
+    let (code, said) = punch(&["natpunch", "--master", &addr, "list", "--timeout", "1.5"]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("does not answer; trying for 2s"), "{said}");
+    assert!(said.contains("does it speak natpunch"), "{said}");
 }

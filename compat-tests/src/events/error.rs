@@ -79,6 +79,14 @@ impl fmt::Display for EventError {
                     f.write_str("\nIt is a certificate for an authority, not for a server: make it with CA:FALSE.")?;
                 } else if source.contains("UnknownIssuer") {
                     f.write_str("\nNobody who is trusted vouches for its certificate: if it is your own, trust it with --ca.")?;
+                } else if source.contains("not valid for name")
+                    || source.contains("NotValidForName")
+                {
+                    f.write_str("\nName the server in --master as its certificate does.")?;
+                } else if source.contains("expired") || source.contains("Expired") {
+                    f.write_str(
+                        "\nIts owner has to renew it, unless the clock of this machine is wrong.",
+                    )?;
                 }
                 Ok(())
             }

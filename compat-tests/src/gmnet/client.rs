@@ -294,6 +294,7 @@ impl Client {
 
     fn ask(&self) -> Result<Control, Error> {
         let control = Control::open(self.config.master, self.config.bind)?;
+        std::thread::sleep(self.config.gap);
         control.send(&wire::connect(self.config.protocol, self.config.host))?;
         Ok(control)
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::line::Line;
 use super::wire::{self, Data, Protocol};
-use super::{CONNECTION_TIMEOUT, STEP};
+use super::{CONNECTION_TIMEOUT, STEP, usual_gap};
 
 /// How a host registers, and what it has to say.
 #[derive(Clone, Debug)]
@@ -26,6 +26,8 @@ pub struct HostConfig {
     pub timeout: Duration,
     /// Sends what players send back to them, so that they can see data go both ways.
     pub echo: bool,
+    /// What lies between its UDP packet and its registration over TCP.
+    pub gap: Duration,
     /// What becomes of the datagrams that are sent to it.
     pub line: Line,
     /// Knocks, but hears no knock and makes nobody a player, as behind a NAT that lets nothing in.
@@ -53,6 +55,7 @@ impl HostConfig {
             version: wire::CLIENT_VERSION.to_owned(),
             timeout: CONNECTION_TIMEOUT,
             echo: true,
+            gap: usual_gap(),
             line: Line::default(),
             never_welcome: false,
             only_told: false,
@@ -104,6 +107,8 @@ pub struct ClientConfig {
     pub timeout: Duration,
     /// The time between two steps.
     pub step: Duration,
+    /// What lies between its UDP packet and its request over TCP.
+    pub gap: Duration,
     /// What becomes of the datagrams that are sent to it.
     pub line: Line,
     /// Knocks only once the host has knocked, as if the host's NAT let nothing in before. So it
@@ -137,6 +142,7 @@ impl ClientConfig {
             protocol: Protocol::Modern,
             timeout: CONNECTION_TIMEOUT,
             step: STEP,
+            gap: usual_gap(),
             line: Line::default(),
             waits_for_knock: false,
             shows_nat: false,

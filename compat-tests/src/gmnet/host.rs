@@ -119,13 +119,14 @@ impl Host {
     /// If nobody listens there.
     pub fn register(&mut self) -> Result<(), Error> {
         self.register_next = false;
-        let HostConfig { master, protocol, bind, shows_nat, .. } = self.config;
+        let HostConfig { master, protocol, bind, shows_nat, gap, .. } = self.config;
         if shows_nat {
             self.socket.show_nat(master);
         }
         self.socket.send_raw(master, &wire::udp_register(protocol));
         self.control = None;
         let control = Control::open(master, bind)?;
+        std::thread::sleep(gap);
         control.send(&self.registration())?;
         self.control = Some(control);
         if self.config.repeats {

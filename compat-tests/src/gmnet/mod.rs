@@ -31,6 +31,16 @@ pub use wire::{Data, Protocol};
 /// The time between two steps of a game.
 pub const STEP: Duration = Duration::from_nanos(1_000_000_000 / 60);
 
+/// What lies between the UDP packet of a game and its request over TCP: one step of a slow game. The old
+/// server reads the two in threads of their own, and loses what comes in the other order.
+pub const GAP: Duration = Duration::from_millis(30);
+
+/// The gap for tests: none is needed for a server of this workspace.
+fn usual_gap() -> Duration {
+    let is_named = std::env::var_os("PUNCH_MASTER").is_some_and(|name| !name.is_empty());
+    if is_named { GAP } else { Duration::ZERO }
+}
+
 /// So much of what has come is looked at in one step, of TCP and of UDP: whoever sends without pause
 /// does not keep a game from its next step.
 const MOST_A_STEP: usize = 256;

@@ -10,7 +10,7 @@ use compat_tests::bench::process::{self, Process};
 use compat_tests::bench::sockets::address;
 use compat_tests::bench::stats::Rounds;
 
-use crate::common::{resolve, say};
+use crate::common::{number, resolve, say};
 
 /// Measure how many players a master server on this machine carries
 ///
@@ -26,8 +26,8 @@ pub(crate) struct Args {
     server: Option<PathBuf>,
     /// Times that everything is measured
     #[arg(long, value_name = "N", default_value_t = 5)]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..=100))]
-    rounds: u32,
+    #[arg(value_parser = number::<1, 100>)]
+    rounds: u64,
 }
 
 /// With so many hosts none is asked for again before its notify gap is over.

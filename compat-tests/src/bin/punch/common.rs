@@ -92,6 +92,27 @@ pub(crate) fn any_towards(server: SocketAddr) -> IpAddr {
     }
 }
 
+/// A local address. What the standard parser says is no help to anybody.
+pub(crate) fn local_ip(text: &str) -> Result<IpAddr, String> {
+    text.parse().map_err(|_| "want an IP address of this machine, as 192.168.1.20".to_owned())
+}
+
+/// A port.
+pub(crate) fn port(text: &str) -> Result<u16, String> {
+    text.parse().map_err(|_| "want a port from 1 to 65535, or 0 for any".to_owned())
+}
+
+/// A number of something.
+pub(crate) fn count<N: std::str::FromStr>(text: &str) -> Result<N, String> {
+    text.parse().map_err(|_| "want a whole number".to_owned())
+}
+
+/// A number of something, in these bounds.
+pub(crate) fn number<const LEAST: u64, const MOST: u64>(text: &str) -> Result<u64, String> {
+    let number = text.parse().ok().filter(|number| (LEAST..=MOST).contains(number));
+    number.ok_or_else(|| format!("want a number from {LEAST} to {MOST}"))
+}
+
 /// A number of seconds, such as `5` or `0.5`.
 pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok().filter(|seconds| (0.0..=LONGEST).contains(seconds));

@@ -13,6 +13,7 @@ use compat_tests::events::{
 use compat_tests::shown;
 use serde_json::{Value, json};
 
+use crate::causes::advice;
 use crate::common::{LOCAL_MASTER, any_towards, printable, resolve, say, seconds, through, typed};
 use crate::words::{ORDERS, first_word, is_event, looked_for, own_value, settings, usage, words};
 
@@ -129,7 +130,15 @@ fn one_line(data: &Value) -> String {
 fn text(error: EventError) -> String {
     match error.code() {
         Some("tls_required") => format!("{error}\n--tls encrypts."),
-        _ => error.to_string(),
+        Some("bad_key") => {
+            format!("{error}\nA server that admits some games alone wants --key, or --game.")
+        }
+        _ => match &error {
+            EventError::Socket { doing, source, .. } if source.get_ref().is_none() => {
+                format!("{error}\n{}", advice(doing, source))
+            }
+            _ => error.to_string(),
+        },
     }
 }
 

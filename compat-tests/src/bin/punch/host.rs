@@ -3,10 +3,11 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use compat_tests::gmnet::{Error, Host, HostConfig, HostEvent, STEP};
+use compat_tests::gmnet::{Error, GAP, Host, HostConfig, HostEvent, STEP};
 use compat_tests::shown::quoted;
 
-use crate::common::{LOCAL_MASTER, interrupted, printable, resolve, say, seconds};
+use crate::causes;
+use crate::common::{LOCAL_MASTER, interrupted, local_ip, port, printable, resolve, say, seconds};
 use crate::script::{Action, Moment, Role, Script, move_master};
 use crate::unruly::Unruly;
 
@@ -27,10 +28,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "HOST:PORT", default_value = LOCAL_MASTER, value_parser = resolve)]
     master: SocketAddr,
     /// UDP port of the game; 0 for any
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = port)]
     port: u16,
     /// Local address to use
-    #[arg(long, value_name = "IP")]
+    #[arg(long, value_name = "IP", value_parser = local_ip)]
     bind: Option<IpAddr>,
     /// End when one player has been here and is done
     #[arg(long)]
@@ -70,6 +71,7 @@ impl Args {
             bind: self.bind,
             port: self.port,
             line: self.unruly.line(),
+            gap: GAP,
             never_welcome: self.never_welcome,
             shows_nat: self.unruly.is_none(),
             repeats: self.unruly.is_none(),
@@ -174,15 +176,23 @@ fn act(host: &mut Host, action: Action) -> Result<(), String> {
 
 fn register(config: HostConfig, master: SocketAddr) -> Result<Host, String> {
     let data1 = printable(&config.data[0]);
-    let mut host = Host::start(config)
-        .map_err(|error| format!("{error}\nIs the master server running, and TCP let through?"))?;
+    let mut host = Host::start(config).map_err(|error| {
+        let advice = causes::of_gmnet(&error).unwrap_or("`punch probe` checks what it can do.");
+        format!("{error}\n{advice}")
+    })?;
     match host.confirm(CONFIRM_WITHIN) {
         Ok(()) => say("registered"),
         Err(Error::NoAnswer { .. }) => {
             say("registered");
             say("(not confirmed: this master server does not tell its version)");
         }
-        Err(error) => return Err(format!("the registration was refused: {error}")),
+        Err(error @ Error::MasterClosed { .. }) => {
+            return Err(format!(
+                "the registration was refused: {error}\nA server that admits some games alone wants to \
+                 see their key or name: give it with --data1."
+            ));
+        }
+        Err(error) => return Err(format!("the registration failed: {error}")),
     }
     let port = host.local().port();
     say(format!("\"{data1}\" at {master}, UDP port {port}; Ctrl-C ends it"));

@@ -3,10 +3,13 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use compat_tests::gmnet::{Answer, Client, ClientConfig, Error, Progress, STEP, Stage, Way};
+use compat_tests::gmnet::{Answer, Client, ClientConfig, Error, GAP, Progress, STEP, Stage, Way};
 use compat_tests::meddler::Meddler;
 
-use crate::common::{LOCAL_MASTER, printable, resolve, resolve_at, say, seconds, through};
+use crate::causes;
+use crate::common::{
+    LOCAL_MASTER, local_ip, port, printable, resolve, resolve_at, say, seconds, through,
+};
 use crate::script::{Action, Moment, Role, Script, move_master};
 use crate::unruly::{Unruly, wait_for_host};
 
@@ -28,10 +31,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "HOST:PORT", default_value = LOCAL_MASTER, value_parser = resolve)]
     master: SocketAddr,
     /// UDP port that hosts of this game use, for a direct connection
-    #[arg(long, value_name = "PORT")]
+    #[arg(long, value_name = "PORT", value_parser = port)]
     port: Option<u16>,
     /// Local address to use
-    #[arg(long, value_name = "IP")]
+    #[arg(long, value_name = "IP", value_parser = local_ip)]
     bind: Option<IpAddr>,
     /// How long to wait for the master server, and then for the host
     #[arg(long, value_name = "SECONDS", default_value = "15", value_parser = seconds)]
@@ -58,6 +61,7 @@ pub(crate) fn run(args: Args) -> Result<(), String> {
         bind: args.bind,
         timeout: args.timeout,
         line: args.unruly.line(),
+        gap: GAP,
         // The own master server is there to see what the host makes of being told.
         waits_for_knock: own_master.is_some(),
         shows_nat: args.unruly.is_none(),
@@ -74,7 +78,9 @@ pub(crate) fn run(args: Args) -> Result<(), String> {
     if let Some(script) = script {
         return play(script.start(), &config, glues, own_master);
     }
-    let client = connect(&config, glues).map_err(explain)?;
+    let is_unruly = !args.unruly.is_none();
+    let client = connect(&config, glues)
+        .map_err(|(error, knocked)| explain_end(&error, knocked, is_unruly))?;
     prove(&client, args.game).map_err(explain)?;
     if let Some(way) = client.way() {
         say(tell_way(way));
@@ -85,13 +91,34 @@ pub(crate) fn run(args: Args) -> Result<(), String> {
 }
 
 /// Joins, and says so whenever something new is tried.
-fn connect(config: &ClientConfig, glues: bool) -> Result<Client, Error> {
+/// An error comes with whether the host has knocked here.
+fn connect(config: &ClientConfig, glues: bool) -> Result<Client, (Error, bool)> {
     let mut told = Told::default();
-    let (mut client, _other) = start(config, glues)?;
-    while !told.step(&mut client)? {
-        std::thread::sleep(STEP);
+    let (mut client, _other) = start(config, glues).map_err(|error| (error, false))?;
+    loop {
+        match told.step(&mut client) {
+            Ok(true) => return Ok(client),
+            Ok(false) => std::thread::sleep(STEP),
+            Err(error) => return Err((error, client.was_knocked_at())),
+        }
     }
-    Ok(client)
+}
+
+/// Why there is no connection. It is no NAT's fault if the packets of the host arrive here, or if this
+/// program keeps things from it on purpose.
+fn explain_end(error: &Error, knocked: bool, is_unruly: bool) -> String {
+    let why = match error {
+        Error::NoWelcome { .. } if is_unruly => {
+            "With options to test a game this program behaves badly on purpose, so no NAT is to blame: \
+             the host did not bear it, or needs longer than --timeout. Without them it should be joined."
+        }
+        Error::NoWelcome { .. } if knocked => {
+            "The host's knocks arrive here, so no NAT is in the way: it does not answer ours. Does it \
+             let nobody in (`punch host --never-welcome`), is it full, or has it hung?"
+        }
+        _ => advice(error),
+    };
+    format!("{error}\n{why}")
 }
 
 /// Asks for the host. Where replies are glued another client does right before, so that the host
@@ -239,8 +266,10 @@ fn prove(client: &Client, game: bool) -> Result<(), Error> {
         client.echo(b"punch join: does this come back?", ANSWER_WITHIN)?;
     }
     say("data goes both ways; the host says:");
-    for (n, string) in data.iter().enumerate() {
-        say(format!("data{}={}", n + 1, printable(string)));
+    let said = data.iter().enumerate().filter(|(_, string)| !string.is_empty());
+    said.for_each(|(n, string)| say(format!("data{}={}", n + 1, printable(string))));
+    if data.iter().all(String::is_empty) {
+        say("(no data strings)");
     }
     Ok(())
 }
@@ -248,9 +277,7 @@ fn prove(client: &Client, game: bool) -> Result<(), Error> {
 /// What to do about it.
 fn advice(error: &Error) -> &'static str {
     match error {
-        Error::Socket { .. } => {
-            "Is the address right, is the master server running, and does a firewall let TCP through?"
-        }
+        Error::Socket { doing, source, .. } => causes::advice(doing, source),
         Error::MasterClosed { .. } | Error::Malformed { .. } | Error::TooMuch { .. } => {
             "That is no answer for a game. `punch probe` checks what the server can do."
         }

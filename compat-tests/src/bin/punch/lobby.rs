@@ -6,7 +6,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use compat_tests::gmnet::{Direction, Entry, Error, Lobby, Query};
 use compat_tests::shown;
 
-use crate::common::{LOCAL_MASTER, resolve, say};
+use crate::causes;
+use crate::common::{LOCAL_MASTER, count, local_ip, resolve, say};
 
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
@@ -17,7 +18,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "HOST:PORT", default_value = LOCAL_MASTER, value_parser = resolve)]
     master: SocketAddr,
     /// Local address to use
-    #[arg(long, value_name = "IP")]
+    #[arg(long, value_name = "IP", value_parser = local_ip)]
     bind: Option<IpAddr>,
     /// Only hosts with exactly this data string; repeatable, all must match
     #[arg(long, value_name = "dataN=TEXT", value_parser = filter)]
@@ -32,7 +33,7 @@ pub(crate) struct Args {
     #[arg(long)]
     desc: bool,
     /// At most so many hosts
-    #[arg(long)]
+    #[arg(long, value_name = "N", value_parser = count::<u32>)]
     limit: Option<u32>,
     /// Print the answer as JSON
     #[arg(long)]
@@ -59,7 +60,7 @@ pub(crate) fn run(args: Args) -> Result<(), String> {
 fn explain(error: Error) -> String {
     let advice = match error {
         Error::NoAnswer { .. } => "The lobby may be switched off there (--disable-lobby).",
-        _ => "`punch probe` checks what the server can do.",
+        _ => causes::of_gmnet(&error).unwrap_or("`punch probe` checks what the server can do."),
     };
     format!("{error}\n{advice}")
 }

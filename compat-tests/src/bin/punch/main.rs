@@ -3,6 +3,7 @@
 
 mod bare;
 mod bench;
+mod causes;
 mod common;
 mod events;
 mod host;
@@ -88,4 +89,40 @@ fn with_whole_usage(mut command: clap::Command) -> clap::Command {
     }
     let usage = command.render_usage().to_string();
     command.override_usage(usage.trim_start_matches("Usage: ").to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The long options and positional values of a command and of those below it.
+    fn values(command: &clap::Command, line: &[String], found: &mut Vec<Vec<String>>) {
+        for wrong in ["no such thing?", "-7"] {
+            for arg in command.get_arguments().filter(|arg| arg.get_action().takes_values()) {
+                if let Some(name) = arg.get_long() {
+                    found.push([line, &[format!("--{name}={wrong}")]].concat());
+                }
+            }
+        }
+        let shown = command.get_subcommands().filter(|below| !below.is_hide_set());
+        for below in shown.filter(|below| below.get_name() != "help") {
+            values(below, &[line, &[below.get_name().to_owned()]].concat(), found);
+        }
+    }
+
+    /// What the parsers of libraries say is no help: "invalid digit found in string".
+    #[test]
+    fn a_wrong_value_is_told_what_to_be() {
+        let mut lines = Vec::new();
+        let mut command = Cli::command();
+        command.build();
+        values(&command, &["punch".to_owned()], &mut lines);
+        assert!(lines.len() > 50, "{lines:?}");
+        let parsers = ["invalid digit", "IP address syntax", "number too", "invalid float"];
+        for line in lines {
+            let Err(error) = Cli::command().try_get_matches_from(&line) else { continue };
+            let said = error.to_string();
+            assert!(!parsers.iter().any(|parser| said.contains(parser)), "{line:?}: {said}");
+        }
+    }
 }

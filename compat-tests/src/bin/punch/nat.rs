@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use compat_tests::nat::{Error, Options, discover, lifetime};
 
-use crate::common::{resolve, say, seconds};
+use crate::common::{port, resolve, say, seconds};
 
 /// Find out what kind of NAT is in front of this machine
 ///
@@ -17,7 +17,7 @@ pub(crate) struct Args {
     #[arg(value_name = "HOST:PORT", value_parser = resolve)]
     server: SocketAddr,
     /// Alternate port of a server that has only one address [default: port + 1]
-    #[arg(long, value_name = "PORT")]
+    #[arg(long, value_name = "PORT", value_parser = port)]
     alt_port: Option<u16>,
     /// Ask again after so many seconds without an answer
     #[arg(long, value_name = "S", default_value = "0.5", value_parser = seconds)]

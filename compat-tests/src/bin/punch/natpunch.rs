@@ -6,10 +6,12 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use clap::Parser as _;
-use compat_tests::natpunch::{Admission, Client, ClientInfo, Event, LobbyInfo};
+use compat_tests::natpunch::{Admission, Client, ClientInfo, Error, Event, LobbyInfo};
 
+use crate::causes::advice;
 use crate::common::{
-    any_towards, interrupted, printable, resolve, resolve_at, say, seconds, through, typed,
+    any_towards, count, interrupted, local_ip, port, printable, resolve, resolve_at, say, seconds,
+    through, typed,
 };
 
 /// Time between two looks at what is typed.
@@ -32,13 +34,14 @@ pub(crate) struct Args {
     address: String,
     /// UDP port of the server
     #[arg(short, long, global = true, default_value_t = compat_tests::gmnet::wire::DEFAULT_PORT)]
+    #[arg(value_parser = port)]
     port: u16,
     /// The server's address and port in one
     #[arg(long, global = true, value_name = "HOST:PORT", value_parser = resolve)]
     #[arg(conflicts_with_all = ["address", "port"])]
     master: Option<SocketAddr>,
     /// Local address to use
-    #[arg(long, global = true, value_name = "IP")]
+    #[arg(long, global = true, value_name = "IP", value_parser = local_ip)]
     bind: Option<IpAddr>,
     /// Give up after so many seconds; a server with a relay tries for 20
     #[arg(long, global = true, value_name = "S", default_value = "30", value_parser = seconds)]
@@ -76,9 +79,10 @@ enum Command {
         /// Its name
         name: String,
         /// Players that there may be
+        #[arg(value_parser = count::<u32>)]
         max_players: u32,
         /// Players to wait for; 0 waits until Ctrl-C
-        #[arg(default_value_t = 0)]
+        #[arg(default_value_t = 0, value_parser = count::<usize>)]
         wait_for: usize,
     },
     /// Join a lobby, and succeed when all so far are met
@@ -86,7 +90,7 @@ enum Command {
         /// Its ID, or its name
         lobby: String,
         /// Players to wait for, ourselves included
-        #[arg(default_value_t = 2)]
+        #[arg(default_value_t = 2, value_parser = count::<usize>)]
         wait_for: usize,
     },
     /// Be introduced to a client, and succeed when it is met
@@ -146,8 +150,7 @@ pub(crate) fn run(args: &Args) -> Result<(), String> {
     };
     let bind = args.bind.unwrap_or(any_towards(server));
     let admission = Admission { game: args.game.clone(), key: args.key.clone() };
-    let client = Client::register_for(server, bind, args.timeout, &admission)
-        .map_err(|error| error.to_string())?;
+    let client = register(server, bind, args.timeout, &admission)?;
     say(format!("registered {} at {}", printable(client.id()), client.public()));
     let mut session = Session {
         client,
@@ -172,6 +175,34 @@ pub(crate) fn run(args: &Args) -> Result<(), String> {
         session.leave_at_last();
     }
     ended
+}
+
+/// Registers. Whoever has to wait for that is told.
+fn register(
+    server: SocketAddr,
+    bind: IpAddr,
+    time: Duration,
+    admission: &Admission,
+) -> Result<Client, String> {
+    let first = time.min(AGAIN);
+    let registered = match Client::register_for(server, bind, first, admission) {
+        Err(Error::NoAnswer { .. }) if time > first => {
+            say(format!("{server} does not answer; trying for {time:.0?}"));
+            Client::register_for(server, bind, time - first, admission)
+        }
+        registered => registered,
+    };
+    registered.map_err(|error| match &error {
+        Error::NoAnswer { .. } => format!(
+            "no answer from {server} within {time:.1?}\nIs the server running there, does it speak \
+             natpunch, and is UDP let through to that port? `punch probe` tells."
+        ),
+        Error::Refused(_) if admission.game.is_empty() && admission.key.is_empty() => {
+            format!("{error}\nA server that admits some games alone wants --game or --key.")
+        }
+        Error::Refused(_) => error.to_string(),
+        Error::Socket { doing, source, .. } => format!("{error}\n{}", advice(doing, source)),
+    })
 }
 
 impl Session {
@@ -330,6 +361,7 @@ impl Session {
     /// The ID of a lobby that is given by name or ID; waits until there is one of that name.
     fn lobby_id(&mut self, lobby: &str, time: Duration) -> Result<String, String> {
         let deadline = Instant::now() + time;
+        let mut has_said = false;
         loop {
             self.find_lobbies(time)?;
             let is_it = |info: &&LobbyInfo| info.lobby_name == lobby || info.lobby_id == lobby;
@@ -341,7 +373,12 @@ impl Session {
                 return Ok(lobby.into());
             }
             if Instant::now() >= deadline {
-                return Err(format!("there is no lobby {lobby:?}"));
+                return Err(format!("there is no lobby \"{}\"", printable(lobby)));
+            }
+            if !has_said {
+                has_said = true;
+                let lobby = printable(lobby);
+                say(format!("no lobby \"{lobby}\" yet; looking for it for {time:.0?}"));
             }
             self.wait(AGAIN / 4, |_| false)?;
         }

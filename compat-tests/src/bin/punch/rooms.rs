@@ -15,7 +15,7 @@ use punchd::dialect::rooms::options::Options;
 use self::listing::{find, list};
 use self::refusals::explain;
 use self::session::Session;
-use crate::common::{LOCAL_MASTER, any_towards, resolve, say, seconds};
+use crate::common::{LOCAL_MASTER, any_towards, count, local_ip, port, resolve, say, seconds};
 
 /// Host, list or join a room, and chat there
 ///
@@ -110,7 +110,7 @@ struct Room {
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
     data: Vec<(String, String)>,
     /// The most players, this one among them
-    #[arg(long, value_name = "PLAYERS")]
+    #[arg(long, value_name = "PLAYERS", value_parser = count::<usize>)]
     max: Option<usize>,
     /// Let only those in who know this
     #[arg(long)]
@@ -140,10 +140,10 @@ struct Server {
     #[arg(long, value_name = "HOST:PORT", default_value = LOCAL_MASTER, value_parser = resolve)]
     master: SocketAddr,
     /// Local address to use
-    #[arg(long, value_name = "IP")]
+    #[arg(long, value_name = "IP", value_parser = local_ip)]
     bind: Option<IpAddr>,
     /// Local UDP port; 0 for any
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = port)]
     port: u16,
     /// The key, if the server asks for one
     #[arg(long)]

@@ -11,6 +11,7 @@
 //! `at SECONDS` counts from the start or from the `when` before it.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use compat_tests::meddler::Meddler;
@@ -56,6 +57,27 @@ pub(crate) enum Action {
     MasterUp,
     /// End.
     End,
+}
+
+/// As scripts have it.
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ask => f.write_str("ask"),
+            Self::Register => f.write_str("register"),
+            Self::Data1(text) => write!(f, "data1 {text}"),
+            Self::Leave => f.write_str("leave"),
+            Self::Send(bytes) => {
+                f.write_str("send")?;
+                bytes.iter().try_for_each(|byte| write!(f, " {byte:02x}"))
+            }
+            Self::Hang => f.write_str("hang"),
+            Self::Resume => f.write_str("resume"),
+            Self::MasterDown => f.write_str("master down"),
+            Self::MasterUp => f.write_str("master up"),
+            Self::End => f.write_str("end"),
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,7 +129,7 @@ impl Script {
                 Line::When(_) | Line::At(..) => return None,
             }
             if let Line::At(_, action) = self.lines.pop_front()? {
-                say(format!("script, {:.2} s: {action:?}", self.started.elapsed().as_secs_f64()));
+                say(format!("script, {:.2} s: {action}", self.started.elapsed().as_secs_f64()));
                 return Some(action);
             }
         }
@@ -170,6 +192,30 @@ fn hex(text: &str) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What is said of a script is what it says.
+    #[test]
+    fn actions_are_written_as_they_are_read() {
+        for line in [
+            "at 0 ask",
+            "at 0 register",
+            "at 0 data1 Another name",
+            "at 0 leave",
+            "at 0 hang",
+            "at 0 send 01 00 64 ff",
+            "at 0 resume",
+            "at 0 master down",
+            "at 0 master up",
+            "at 0 end",
+        ] {
+            let of = |role| match parse_line(line, role) {
+                Ok(Line::At(_, action)) => Some(action.to_string()),
+                _ => None,
+            };
+            let written = of(Role::Host).or_else(|| of(Role::Join));
+            assert_eq!(written.as_deref(), line.strip_prefix("at 0 "));
+        }
+    }
 
     #[test]
     fn a_script_waits_for_times_and_moments() {

@@ -6,7 +6,7 @@ use compat_tests::sim::relayed;
 use compat_tests::sim::siege::{self, Tally};
 use compat_tests::sim::{self, Summary};
 
-use crate::common::say;
+use crate::common::{count, say};
 
 /// How often it says how far it is.
 const PROGRESS: Duration = Duration::from_secs(5);
@@ -18,13 +18,14 @@ const PROGRESS: Duration = Duration::from_secs(5);
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// How many schedules to run
-    #[arg(long, value_name = "N", default_value_t = 1000)]
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = count::<u64>)]
     seeds: u64,
     /// The first seed
-    #[arg(long, value_name = "SEED", default_value_t = 1)]
+    #[arg(long, value_name = "SEED", default_value_t = 1, value_parser = count::<u64>)]
     first: u64,
     /// Run this one only, and print what happens in it
     #[arg(long, value_name = "SEED", conflicts_with_all = ["seeds", "first"])]
+    #[arg(value_parser = count::<u64>)]
     seed: Option<u64>,
     /// Honest players beside an adversary each, instead of bad weather
     #[arg(long, conflicts_with = "seed")]

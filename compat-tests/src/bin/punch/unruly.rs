@@ -8,7 +8,7 @@ use compat_tests::bounded::text_file;
 use compat_tests::gmnet::{Error, Line, Lobby, Query};
 use compat_tests::meddler::{Meddler, Meddling};
 
-use crate::common::say;
+use crate::common::{count, number, say};
 use crate::script::{Role, Script};
 
 /// How long the own master server may take to show its lobby.
@@ -33,10 +33,11 @@ pub(crate) struct Unruly {
     glue_replies: bool,
     /// What the game sends by UDP arrives so much later
     #[arg(long, value_name = "MS", default_value_t = 0, hide_default_value = true)]
-    #[arg(value_parser = clap::value_parser!(u64).range(..=3_600_000))]
+    #[arg(value_parser = number::<0, 3_600_000>)]
     delay_udp: u64,
     /// The first N UDP packets of the game are lost
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    #[arg(value_parser = count::<usize>)]
     drop_first: usize,
     /// Do what a file says, and when
     #[arg(long, value_name = "FILE")]

@@ -108,6 +108,9 @@ fn events(probe: &mut Probe) -> Outcome {
         Ok(None) => {
             return Outcome::NotOffered("closed without an answer: switched off (--dialects)");
         }
+        Err(error) if is_silence(&error) => {
+            return Outcome::NotOffered("no answer: the server does not know this dialect");
+        }
         Err(error) => return Outcome::Fails(error.to_string()),
     };
     // An answer to the login, or the pass `error` before the server closes.
@@ -118,6 +121,11 @@ fn events(probe: &mut Probe) -> Outcome {
         Some("tls_required") => Outcome::Works("with TLS alone (--tls-required)".to_owned()),
         _ => Outcome::Fails(format!("the answer is {}", quoted(answer.to_string().as_bytes()))),
     }
+}
+
+/// Whether nothing has come. The old server takes a login for lines that it does not know.
+fn is_silence(error: &std::io::Error) -> bool {
+    error.kind() == ErrorKind::TimedOut
 }
 
 /// The answer to a login; none if the server closes without one.
@@ -141,7 +149,8 @@ fn log_in(probe: &Probe) -> std::io::Result<Option<Value>> {
         }
         Err(error) if error.kind() == ErrorKind::ConnectionReset => Ok(None),
         Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-            Err(std::io::Error::other(format!("no answer within {:.1?}", probe.wait)))
+            let why = format!("no answer within {:.1?}", probe.wait);
+            Err(std::io::Error::new(ErrorKind::TimedOut, why))
         }
         Err(error) => Err(error),
     }

@@ -3,7 +3,9 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use compat_tests::gmnet::{Control, Error, GameSocket, Host, HostConfig, Lobby, Protocol, Query};
+use compat_tests::gmnet::{
+    Control, Error, GAP, GameSocket, Host, HostConfig, Lobby, Protocol, Query,
+};
 use compat_tests::gmnet::{Told, wire};
 
 use super::{Outcome, Probe};
@@ -11,52 +13,83 @@ use super::{Outcome, Probe};
 /// The gap that keeps two messages apart in games of 30 steps a second, less some jitter.
 const APART: Duration = Duration::from_millis(40);
 
+/// How often the list is looked at until the host is in it.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
 /// How often messages may come too close because of the way here and not of the server.
 const TRIES: usize = 3;
 
 pub(super) fn register(probe: &mut Probe) -> Outcome {
-    let host = match start(probe, Protocol::Modern) {
-        Ok(host) => host,
-        // What it makes of a version that is right: it is for other games.
-        Err(Error::MasterClosed { after, .. }) if after.is_empty() => return probe.refused(),
-        Err(error) => return Outcome::Fails(error.to_string()),
-    };
-    if !probe.lobby {
-        // Nobody shows us the address that the server sees; without a NAT it is our own.
-        return match host.master_side() {
-            Ok(local) => {
-                probe.host = Some((host, local.ip()));
-                Outcome::Works("not refused; the list that would show it is off".to_owned())
-            }
-            Err(error) => Outcome::Fails(error.to_string()),
+    for attempt in 1..=TRIES {
+        // The one before must not be taken for this one.
+        probe.host = None;
+        let host = match start(probe, Protocol::Modern) {
+            Ok(host) => host,
+            // What it makes of a version that is right: it is for other games.
+            Err(Error::MasterClosed { after, .. }) if after.is_empty() => return probe.refused(),
+            Err(error) => return Outcome::Fails(error.to_string()),
         };
-    }
-    match listed(probe) {
-        Ok(Some(ip)) => {
-            probe.host = Some((host, ip));
-            Outcome::Works(format!("listed with the address {ip}"))
+        if !probe.lobby {
+            // Nobody shows us the address that the server sees; without a NAT it is our own.
+            return match host.master_side() {
+                Ok(local) => {
+                    probe.host = Some((host, local.ip()));
+                    Outcome::Works("not refused; the list that would show it is off".to_owned())
+                }
+                Err(error) => Outcome::Fails(error.to_string()),
+            };
         }
-        Ok(None) => Outcome::Fails("not in the list".to_owned()),
-        Err(error) => Outcome::Fails(error.to_string()),
+        match listed(probe) {
+            Ok(Some(ip)) => {
+                probe.host = Some((host, ip));
+                let again =
+                    if attempt > 1 { format!(", at try {attempt} (D12)") } else { String::new() };
+                return Outcome::Works(format!("listed with the address {ip}{again}"));
+            }
+            Ok(None) => {}
+            Err(error) => return Outcome::Fails(error.to_string()),
+        }
     }
+    Outcome::Fails(format!("not in the list after {TRIES} tries"))
 }
 
+/// The old server now and then reads the connection before the datagram, and tells port 0 then (D2, D3): a
+/// player tries again as well.
 pub(super) fn introduction(probe: &mut Probe) -> Outcome {
     let within = probe.look_up();
     // Back only if it works: what comes after would fail in the same way, after the same wait.
     let Some((mut host, ip)) = probe.host.take() else { return Outcome::Skipped };
-    let meeting = meet(&mut host, ip, 1, Protocol::Modern, within);
-    let result = meeting.map_err(|error| error.to_string());
-    let result = result.and_then(|meeting| judge(&meeting, &host, ip));
-    probe.host = result.is_ok().then_some((host, ip));
-    result.into()
+    let mut found = String::new();
+    for attempt in 1..=TRIES {
+        let meeting = meet(&mut host, ip, 1, Protocol::Modern, within);
+        let is_port_zero = meeting.as_ref().is_ok_and(|meeting| meeting.is_port_zero());
+        let judged = meeting
+            .map_err(|error| error.to_string())
+            .and_then(|meeting| judge(&meeting, &host, ip));
+        match judged {
+            Ok(works) => {
+                probe.host = Some((host, ip));
+                let again = if attempt > 1 {
+                    format!(", at try {attempt} (D2, D3)")
+                } else {
+                    String::new()
+                };
+                return Outcome::Works(works + &again);
+            }
+            Err(why) => found = why,
+        }
+        if !is_port_zero {
+            break;
+        }
+    }
+    Outcome::Fails(found)
 }
 
 pub(super) fn terminated(probe: &mut Probe) -> Outcome {
     match probe.host.as_ref().and_then(|(host, _)| host.told().last()) {
         None => Outcome::Skipped,
         Some(told) if told.terminated => Outcome::Works("has its NUL".to_owned()),
-        Some(_) => Outcome::Fails("lacks the NUL behind the port".to_owned()),
+        Some(_) => Outcome::Fails("lacks the NUL behind the port (D1)".to_owned()),
     }
 }
 
@@ -88,7 +121,7 @@ pub(super) fn older(probe: &mut Probe) -> Outcome {
     drop(modern);
     let outcome = match older_host(probe, ip) {
         Ok(true) => bare_words(probe, ip).into(),
-        Ok(false) => Outcome::Fails("a host that says reg is not found".to_owned()),
+        Ok(false) => Outcome::Fails("a host that says reg is not found (D25)".to_owned()),
         Err(error) => Outcome::Fails(error.to_string()),
     };
     // Some old servers keep what UDP alone has registered, until the end of a proper registration.
@@ -135,6 +168,7 @@ impl Asking {
         Ok(Self { udp, control: Control::open(master, bind)? })
     }
 
+    /// Asks; a step behind the UDP packet at least, as games do.
     fn send(&self, host: IpAddr, protocol: Protocol) -> Result<(), Error> {
         self.control.send(&wire::connect(protocol, host))
     }
@@ -150,6 +184,14 @@ struct Meeting {
     host: Vec<Told>,
 }
 
+impl Meeting {
+    /// Whether a side was told port 0.
+    fn is_port_zero(&self) -> bool {
+        let clients = self.clients.iter().flatten().map(SocketAddr::port);
+        clients.chain(self.host.iter().map(|told| told.client.port())).any(|port| port == 0)
+    }
+}
+
 /// Lets clients ask for the host at the same moment.
 fn meet(
     host: &mut Host,
@@ -162,6 +204,7 @@ fn meet(
     let HostConfig { master, bind, .. } = *host.config();
     let asking: Vec<Asking> =
         (0..clients).map(|_| Asking::start(master, bind, protocol)).collect::<Result<_, _>>()?;
+    std::thread::sleep(GAP);
     for client in &asking {
         client.send(ip, protocol)?;
     }
@@ -208,17 +251,17 @@ fn apart(meeting: &Meeting) -> Result<Duration, String> {
         return Err(format!("the host is told {} times of two clients", meeting.host.len()));
     };
     if first.client.port() == 0 || second.client.port() == 0 {
-        return Err("the host is told port 0 for one of them".to_owned());
+        return Err("the host is told port 0 for one of them (D5)".to_owned());
     }
     let gap = second.at.saturating_duration_since(first.at);
     if second.lost || gap < APART {
-        return Err(format!("the host is told of both within {gap:.1?}"));
+        return Err(format!("the host is told of both within {gap:.1?} (D20)"));
     }
     Ok(gap)
 }
 
 fn start(probe: &Probe, protocol: Protocol) -> Result<Host, Error> {
-    let config = HostConfig { bind: probe.bind, ..HostConfig::new(probe.master) };
+    let config = HostConfig { bind: probe.bind, gap: GAP, ..HostConfig::new(probe.master) };
     let key = probe.key.as_deref().unwrap_or(&probe.tag);
     let data = [key, "", "", "", "", "", "", &probe.tag];
     let mut host = Host::start(config.with_data(&data).speaking(protocol))?;
@@ -240,5 +283,7 @@ fn listed(probe: &Probe) -> Result<Option<IpAddr>, Error> {
         if found.is_some() || Instant::now() >= deadline {
             return Ok(found);
         }
+        // Each look is a connection; the server does not need a flood of them.
+        std::thread::sleep(LOOK_EVERY);
     }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use compat_tests::gmnet::{Control, Error, Host, wire};
 
-use crate::common::{printable, resolve, say, seconds};
+use crate::common::{local_ip, printable, resolve, say, seconds};
 
 /// Check every command of a running master server
 #[derive(clap::Args)]
@@ -23,7 +23,7 @@ pub(crate) struct Args {
     #[arg(value_name = "HOST:PORT", value_parser = resolve)]
     master: SocketAddr,
     /// Local address to use
-    #[arg(long, value_name = "IP")]
+    #[arg(long, value_name = "IP", value_parser = local_ip)]
     bind: Option<IpAddr>,
     /// A key, or the name of a game, for a server that admits some alone
     #[arg(long)]
@@ -226,20 +226,31 @@ struct Found {
     broken: usize,
     weak: usize,
     refused: usize,
+    /// Something is as it was in the old server.
+    of_old: bool,
 }
 
 impl Found {
     fn note(&mut self, check: &Check, outcome: Outcome) {
         print(check, &outcome);
+        let (Outcome::Works(detail) | Outcome::Fails(detail)) = &outcome else {
+            self.refused += usize::from(matches!(outcome, Outcome::Refused(_)));
+            return;
+        };
+        self.of_old |= detail.contains("(D");
         match (outcome, check.needed) {
             (Outcome::Fails(_), true) => self.broken += 1,
             (Outcome::Fails(_), false) => self.weak += 1,
-            (Outcome::Refused(_), _) => self.refused += 1,
             _ => {}
         }
     }
 
     fn conclude(&self) -> Result<(), String> {
+        if self.of_old {
+            say(
+                "D1 and so on are what the old server, GMnet GATE.PUNCH 1.2.5, does as well: see PROTOCOL.md",
+            );
+        }
         match (self.broken, self.weak, self.refused) {
             (0, 0, 0) => say("all that players need works"),
             (0, _, 0) => say("all that every player needs works; some will notice the rest"),

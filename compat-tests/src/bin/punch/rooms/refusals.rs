@@ -1,10 +1,14 @@
 //! What to do when a player does not get what it asks for.
 
+use std::io;
+
 use compat_tests::rooms::Error;
+
+use crate::causes;
 
 pub(super) fn explain(error: Error) -> String {
     let advice = match &error {
-        Error::Socket(_) => "Is the local address right, and the port free?",
+        Error::Socket(error) => causes::advice(way_of(error), error),
         Error::NoAnswer { .. } => {
             "Is it running, does it speak rooms, and does a firewall let UDP through?"
         }
@@ -13,6 +17,14 @@ pub(super) fn explain(error: Error) -> String {
         Error::Refused { reason, .. } => advice(reason),
     };
     format!("{error}\n{advice}")
+}
+
+/// What this player was doing: it has one socket, and an address is refused when that is opened.
+fn way_of(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrNotAvailable | io::ErrorKind::AddrInUse => "open the UDP port",
+        _ => "send to",
+    }
 }
 
 /// What to do about a refusal.
