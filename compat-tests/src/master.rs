@@ -5,7 +5,7 @@
 //! exit code 0 and no error-level line in its log; anything else fails the test.
 
 use std::io::{BufRead, BufReader};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, OnceLock};
@@ -56,6 +56,17 @@ impl Master {
             Some(addr) => Self { addr, own: None },
             None => Self::start(&[]),
         }
+    }
+
+    /// The same for a test of rooms. None if the server named by `PUNCH_MASTER` does not speak that dialect,
+    /// as the old server: then the test is noted as skipped.
+    #[must_use]
+    pub fn of_rooms() -> Option<Self> {
+        let is_there = running().is_none_or(speaks_rooms);
+        if !is_there {
+            crate::skipped::note("PUNCH_MASTER does not speak rooms");
+        }
+        is_there.then(Self::any)
     }
 
     /// A fresh server with these options, on a port that the system picks.
@@ -344,6 +355,24 @@ pub fn running() -> Option<SocketAddr> {
     Some(
         found.unwrap_or_else(|| panic!("PUNCH_MASTER={name}: want HOST:PORT with an IPv4 address")),
     )
+}
+
+/// Whether a server answers `status`.
+fn speaks_rooms(server: SocketAddr) -> bool {
+    let ask = || -> std::io::Result<bool> {
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+        socket.set_read_timeout(Some(Duration::from_millis(500)))?;
+        socket.connect(server)?;
+        for _ in 0..4 {
+            socket.send(b"status")?;
+            let mut answer = [0; 64];
+            if socket.recv(&mut answer).is_ok() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    };
+    ask().unwrap_or(false)
 }
 
 /// The path of the built server, in the profile of this test; built first if it has to be.
