@@ -173,7 +173,8 @@ impl Events {
             gone: Vec<String>,
             rooms: Vec<Listed<'a>>,
         }
-        let is_reading = self.conns.get(id).is_some_and(|conn| conn.unread.is_empty());
+        let is_reading = self.conns.get(id).is_some_and(|conn| conn.unread.is_empty())
+            && !self.conns.is_broken(id);
         let Some(watched) = self.rooms.watching.games.get(game) else { return };
         let Some(watcher) = watched.watchers.get(&id) else { return };
         let (next, last) = (watched.next, watched.count);

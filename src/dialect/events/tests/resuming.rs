@@ -329,3 +329,26 @@ fn nobody_keeps_the_places_of_others_from_being_kept() {
     world.wait(limits::BROKEN_WAIT);
     assert!(world.events.is_empty());
 }
+
+#[test]
+fn who_watched_rooms_is_told_of_changes_when_it_is_back() {
+    let mut world = World::new();
+    let (_, bob, secret) = keeping(&mut world);
+    world.ask(bob, "watch_rooms", json!({})).unwrap();
+    world.gone(bob);
+    for n in 0..40 {
+        let addr = IpAddr::from([198, 51, 100, n]);
+        let maker = world.login_from(addr, &format!("maker {n}")).0;
+        let data = json!({"text": "x".repeat(900)});
+        world.ask(maker, "create_room", json!({"name": "r", "data": data})).unwrap();
+        world.wait(Duration::from_millis(400));
+    }
+    let new = world.open();
+    let back = login(&mut world, new, "bob", &secret).unwrap();
+    assert_eq!(back["resumed"], true, "what it was not told is not owed");
+    world.heard.clear();
+    world.wait(Duration::from_secs(1));
+    let heard = world.hears(new);
+    let told = heard["data"]["rooms"].as_array().unwrap().len();
+    assert_eq!((heard["name"].as_str(), told), (Some("rooms_changed"), 40));
+}
