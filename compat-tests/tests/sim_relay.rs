@@ -26,7 +26,7 @@ fn promises_are_kept_by_the_relay_and_its_plan() {
     assert!(total.promised > SEEDS && total.host_first * 10 > total.relayed * 9, "{total:?}");
     assert!(total.ended.iter().all(|count| *count > 10), "{total:?}");
     assert!(total.over > SEEDS && total.meddled > 100 * SEEDS, "{total:?}");
-    assert!(total.at_other_port > SEEDS, "{total:?}");
+    assert!(total.at_other_port > SEEDS / 10, "{total:?}");
 }
 
 /// What came of these seeds, and those in which a promise was broken.
