@@ -18,7 +18,7 @@ pub fn note(why: &str) {
     let binary = binary().unwrap_or_else(|| "unknown".into());
     let line = format!("{binary}\t{test}\t{}\n", why.replace(['\n', '\t'], " "));
     // Not by `eprintln`, which the harness would swallow.
-    let _ = write!(std::io::stderr(), "skipped: {binary}::{test}: {why}\n");
+    let _ = writeln!(std::io::stderr(), "skipped: {binary}::{test}: {why}");
     let file = file().and_then(|path| OpenOptions::new().append(true).create(true).open(path).ok());
     if let Some(mut file) = file {
         let _ = file.write_all(line.as_bytes());

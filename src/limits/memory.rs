@@ -32,8 +32,8 @@ pub const fn worst_case(limits: &Limits) -> u64 {
     /// Everything that is kept of a peer of a room, of one that has left, and of half an offer, with
     /// its notifications.
     const ROOM_PEER: u64 = 2048;
-    /// Everything that is kept of two natpunch clients that were told of each other.
-    const PAIR: u64 = 96;
+    /// Everything that is kept of two natpunch clients that were told of each other, a moment ago and lately.
+    const PAIR: u64 = 224;
     /// What every host may say of its room, and whom it has kicked, beyond that, with notices and half offers.
     const ROOM: u64 = 1536;
     /// Everything that is kept of an address and its ports.

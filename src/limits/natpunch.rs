@@ -18,8 +18,12 @@ pub const NATPUNCH_GONE_CLIENTS: usize = 4 * 1024;
 /// they begin to knock anew.
 pub const NATPUNCH_AGAIN: Duration = Duration::from_millis(250);
 
+/// Two natpunch clients who were told of each other so long ago and ask to be told again have not met. Punches
+/// that work take a second or two; a client that has lost packets asks again each second.
+pub const NATPUNCH_TRIED: Duration = Duration::from_secs(5);
+
 /// Pairs of which that is remembered: one for each client that there may be. So many in a quarter of a
-/// second are more than a server full of players has.
+/// second are more than a server full of players has; if there are more the eldest are forgotten.
 pub const NATPUNCH_PAIRS: usize = 16 * 1024;
 
 /// Longest name of a game, and longest key, that a natpunch client may show, in bytes: as long as the

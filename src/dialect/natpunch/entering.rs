@@ -95,6 +95,8 @@ impl Natpunch {
             }
             self.joins.arm(cx.now.instant, (id, joiner));
             self.log_join(cx, [joiner, host], id);
+            let name = self.lobbies.get(id).map_or("", |lobby| &lobby.name);
+            self.relay_if_tried(cx, [joiner, host], name);
         }
         let reader = reader(&self.clients, self.public_ips, from.peer);
         let answers = self.lobbies.joining(id, reader);
@@ -140,6 +142,7 @@ impl Natpunch {
             if Some(other) == host {
                 // Just now it may have been told for the first time, but it has met the joiner.
                 self.introduce(cx, joiner, other, 0);
+                self.note_met(joiner, other);
             } else {
                 self.introduce_in_lobby(cx, joiner, other);
             }

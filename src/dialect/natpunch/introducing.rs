@@ -8,10 +8,27 @@ use super::id::Uuid;
 use super::lobbies::endpoint;
 use super::message::{ConnectionInstruction, Content, NatType};
 use super::{Natpunch, Sender};
+use crate::clock::Instant;
 use crate::dialect::Context;
 use crate::introductions::candidates::{Candidates, may_share_network};
 use crate::limits;
 use crate::nats::Kind;
+
+/// When two were told of each other.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Told {
+    /// For the first time.
+    first: Instant,
+    /// And the last time.
+    last: Instant,
+    /// One of them has said that they have met.
+    have_met: bool,
+}
+
+/// Two clients as they are known together.
+pub(super) fn in_order(one: Uuid, other: Uuid) -> (Uuid, Uuid) {
+    (one.min(other), one.max(other))
+}
 
 impl Natpunch {
     /// The same as [`Self::introduce`], for who can have it done as often as it likes: the two are told
@@ -24,7 +41,7 @@ impl Natpunch {
         attempt_number: u32,
     ) -> bool {
         self.introduce_owed(cx);
-        let is_due = !self.met.is_armed(&pair(one, other));
+        let is_due = !self.met.is_armed(&in_order(one, other));
         if is_due {
             self.introduce(cx, one, other, attempt_number);
         }
@@ -35,7 +52,7 @@ impl Natpunch {
     /// of each other before: if they were told a moment ago, they are told again when that time is over.
     pub(super) fn introduce_in_lobby(&mut self, cx: &mut Context<'_>, joiner: Uuid, other: Uuid) {
         if !self.introduce_again(cx, joiner, other, 0)
-            && let Some(owed) = self.met.get_mut(&pair(joiner, other))
+            && let Some(owed) = self.met.get_mut(&in_order(joiner, other))
         {
             *owed = Some(if joiner < other { Joiner::First } else { Joiner::Second });
         }
@@ -64,6 +81,21 @@ impl Natpunch {
         })
     }
 
+    /// Whether two were told of each other long enough ago but not too long, and have not met as far as is
+    /// known.
+    pub(super) fn have_tried(&self, now: Instant, one: Uuid, other: Uuid) -> bool {
+        let told = self.told.get(&in_order(one, other));
+        let told = told.filter(|told| now - told.last < limits::relay::FAILED);
+        told.is_some_and(|told| !told.have_met && now - told.first >= limits::NATPUNCH_TRIED)
+    }
+
+    /// Two have met.
+    pub(super) fn note_met(&mut self, one: Uuid, other: Uuid) {
+        if let Some(told) = self.told.get_mut(&in_order(one, other)) {
+            told.have_met = true;
+        }
+    }
+
     /// Tells two clients where the other one is, at the relay if that is where they can meet. If its NAT
     /// counts, that is the port that it will have towards the next one it sends to.
     pub(super) fn introduce(
@@ -73,10 +105,18 @@ impl Natpunch {
         other: Uuid,
         attempt_number: u32,
     ) {
+        let (now, pair) = (cx.now.instant, in_order(one, other));
         if self.met.len() >= limits::NATPUNCH_PAIRS {
             self.met.take();
         }
-        self.met.arm_with(cx.now.instant, pair(one, other), None);
+        self.met.arm_with(now, pair, None);
+        while self.told.take_due(now).is_some() {}
+        let before = self.told.remove(&pair);
+        if self.told.len() >= limits::NATPUNCH_PAIRS {
+            self.told.take();
+        }
+        let told = before.unwrap_or(Told { first: now, last: now, have_met: false });
+        self.told.arm_with(now, pair, Told { last: now, ..told });
         if let Some([for_one, for_other]) = self.relay_at_once(cx, [one, other]) {
             // Both take it for another try.
             let attempt_number = attempt_number.saturating_add(1);
@@ -141,11 +181,6 @@ impl Natpunch {
 pub(super) enum Joiner {
     First,
     Second,
-}
-
-/// Two, whichever of them is named first.
-fn pair(one: Uuid, other: Uuid) -> (Uuid, Uuid) {
-    (one.min(other), one.max(other))
 }
 
 /// What is known of a NAT, in the words of this dialect, which asks what is let in as well. A server

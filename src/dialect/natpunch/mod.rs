@@ -35,7 +35,7 @@ mod turns;
 
 use clients::{Arrival, Client, Clients};
 use id::Uuid;
-use introducing::Joiner;
+use introducing::{Joiner, Told, in_order};
 use lobbies::{Lobbies, Reader, client_list, endpoint, size};
 use message::{
     ConnectRequest, Content, Endpoint, Error, LobbyListRequest, Message, RegisterRequest,
@@ -70,6 +70,8 @@ pub struct Natpunch {
     joins: Timers<(Uuid, Uuid)>,
     /// Those who were told of each other a moment ago, the lower ID first.
     met: Timers<(Uuid, Uuid), Option<Joiner>>,
+    /// Those who were told of each other lately, the lower ID first.
+    told: Timers<(Uuid, Uuid), Told>,
     lines: Lines,
     public_ips: PublicIps,
     admission: Admission,
@@ -89,6 +91,7 @@ impl Natpunch {
             lobbies: Lobbies::default(),
             joins: Timers::new(limits::NATPUNCH_JOIN),
             met: Timers::new(limits::NATPUNCH_AGAIN),
+            told: Timers::new(limits::relay::FAILED),
             lines: Lines::default(),
             public_ips: config.public_ips,
             admission: config.admission,
@@ -205,7 +208,11 @@ impl Natpunch {
                 others.extend(lobby.host());
             }
         }
-        others.into_iter().for_each(|other| self.introduce(cx, id, other, 0));
+        for other in others {
+            // Where it is now they may reach each other.
+            self.told.cancel(&in_order(id, other));
+            self.introduce(cx, id, other, 0);
+        }
     }
 
     fn connect(&mut self, cx: &mut Context<'_>, from: Sender, request: ConnectRequest) {
@@ -222,6 +229,7 @@ impl Natpunch {
             }
             Ok(id) if is_there(id) => {
                 let at = self.clients.get(id).map(|other| other.endpoint);
+                self.relay_if_tried(cx, [source, id], "");
                 if let (true, Some(at)) =
                     (self.introduce_again(cx, source, id, request.attempt_number), at)
                 {

@@ -27,6 +27,19 @@ impl Natpunch {
         session(cx, pair)
     }
 
+    /// Gives two a session who were told of each other a while ago and want it again: nothing else shows that
+    /// they have not met.
+    pub(super) fn relay_if_tried(
+        &self,
+        cx: &mut Context<'_>,
+        pair @ [one, other]: [Uuid; 2],
+        lobby: &str,
+    ) {
+        if self.have_tried(cx.now.instant, one, other) {
+            self.open_session(cx, pair, lobby);
+        }
+    }
+
     /// Gives two a session, if both are proven and have none. False: they are given none.
     pub(super) fn open_session(&self, cx: &mut Context<'_>, pair: [Uuid; 2], lobby: &str) -> bool {
         let Some(attempt) = self.attempt(pair, lobby) else { return false };

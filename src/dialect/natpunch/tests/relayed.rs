@@ -202,6 +202,88 @@ fn who_joins_over_and_over_is_given_one_session_at_a_time() {
     assert_ne!(all.world.shared.session().id, first.id);
 }
 
+fn ask(own: &str, other: &str) -> Pb {
+    pb().m(5, pb().s(1, other).s(2, own))
+}
+
+/// Nobody tells the server how a punch by ID ended.
+#[test]
+fn who_asks_for_a_client_again_after_some_seconds_has_not_met_it() {
+    let mut world = relaying();
+    let ids = [addr(1), addr(2)].map(|at| world.client(at));
+    let direct = world.say(addr(1), ask(&ids[0], &ids[1]));
+    assert_eq!(direct.len(), 2);
+    for _ in 0..4 {
+        world.wait(SECOND);
+        assert_eq!(world.say(addr(1), ask(&ids[0], &ids[1])), direct, "packets are lost");
+    }
+    world.wait(SECOND);
+    // Be it the other one that asks.
+    let told = world.say(addr(2), ask(&ids[1], &ids[0]));
+    let [one, other] = world.shared.session().sides;
+    assert_eq!([one.addr, other.addr], [addr(2).ip(), addr(1).ip()]);
+    let want = [
+        (addr(2), relayed(&ids[0], 1, V4, one.port)),
+        (addr(1), relayed(&ids[1], 1, V4, other.port)),
+    ];
+    assert_eq!(told, want);
+    world.wait(SECOND);
+    world.say(addr(1), ask(&ids[0], &ids[1]));
+    assert_eq!(world.shared.sessions(), [], "they have one");
+}
+
+#[test]
+fn what_was_tried_long_ago_is_tried_again() {
+    let mut world = relaying();
+    let ids = [addr(1), addr(2)].map(|at| world.client(at));
+    let direct = world.say(addr(1), ask(&ids[0], &ids[1]));
+    for _ in 0..limits::relay::FAILED.as_secs() {
+        world.wait(SECOND);
+        for (at, id) in [addr(1), addr(2)].iter().zip(&ids) {
+            world.say(*at, keep_alive(id));
+        }
+    }
+    assert_eq!(world.say(addr(1), ask(&ids[0], &ids[1])), direct);
+    assert_eq!(world.shared.sessions(), []);
+}
+
+#[test]
+fn who_has_met_the_host_is_not_relayed_for_asking_again() {
+    let mut all = Joining::new(relaying());
+    all.world.say(all.host.0, ready(&all.lobby, &all.joiner.1));
+    all.wait(10);
+    assert_eq!(all.world.say(all.joiner.0, ask(&all.joiner.1, &all.host.1)).len(), 2);
+    all.wait(1);
+    all.world.say(all.joiner.0, leave(&all.lobby, &all.joiner.1));
+    all.world.say(all.joiner.0, join(&all.lobby, &all.joiner.1));
+    assert_eq!(all.world.shared.sessions(), []);
+}
+
+/// It has not waited for ten seconds.
+#[test]
+fn who_gave_up_and_joins_again_is_relayed_at_once() {
+    let mut all = Joining::new(relaying());
+    all.wait(6);
+    all.world.say(all.joiner.0, leave(&all.lobby, &all.joiner.1));
+    let told = all.world.say(all.joiner.0, join(&all.lobby, &all.joiner.1));
+    let session = all.world.shared.session();
+    assert_eq!(told[2..], all.at_relay(&session));
+}
+
+/// No host says of two members whether they have met.
+#[test]
+fn members_who_ask_for_each_other_are_relayed() {
+    let mut all = Joining::new(relaying());
+    all.world.say(all.host.0, ready(&all.lobby, &all.joiner.1));
+    let other = (addr(3), all.world.client(addr(3)));
+    all.world.say(other.0, join(&all.lobby, &other.1));
+    all.world.say(all.host.0, ready(&all.lobby, &other.1));
+    all.wait(6);
+    all.world.say(other.0, keep_alive(&other.1));
+    all.world.say(all.joiner.0, ask(&all.joiner.1, &other.1));
+    assert_eq!(all.world.shared.sessions().len(), 1);
+}
+
 #[test]
 fn two_nats_that_do_not_work_together_are_relayed_at_once() {
     let mut world = relaying();
