@@ -17,6 +17,7 @@ use crate::dialect::{Name, events, gmnet, natpunch, rooms};
 use crate::introductions::PublicIps;
 use crate::limits::{self, Limits};
 use crate::logging::Verbosity;
+use crate::net::sys;
 use crate::server;
 
 /// The port that games were shipped with.
@@ -50,9 +51,10 @@ pub struct Options {
     #[arg(help_heading = "Network", value_name = "IP", value_parser = parse_public_ip)]
     pub public_ip: Vec<IpAddr>,
 
-    /// Certificate for TLS, in PEM; SIGHUP reads it anew
+    /// Certificate for TLS, in PEM
     #[arg(long, env = "PUNCHD_TLS_CERT", hide_env = true, value_name = "FILE")]
     #[arg(help_heading = "Network", requires = "tls_key")]
+    #[arg(help = format!("Certificate for TLS, in PEM; {}", sys::RELOADS))]
     pub tls_cert: Option<PathBuf>,
 
     /// The key of the certificate, in PEM
@@ -180,9 +182,10 @@ pub struct Options {
     #[arg(default_value_t = limits::ROOM_SILENCE.as_secs())]
     pub room_timeout: u64,
 
-    /// Append the log to this file as well; SIGHUP opens it anew
+    /// Append the log to this file as well
     #[arg(short, long, env = "PUNCHD_LOG", hide_env = true, value_name = "FILE")]
     #[arg(help_heading = "Log and help")]
+    #[arg(help = format!("Append the log to this file as well; {}", sys::REOPENS))]
     pub log: Option<PathBuf>,
 
     /// Show errors only

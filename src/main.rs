@@ -3,6 +3,7 @@
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::string_slice))]
 
 use std::error::Error;
+use std::fmt::Display;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::PanicHookInfo;
 use std::process::ExitCode;
@@ -19,11 +20,10 @@ use punchd::limits::Limits;
 use punchd::logging;
 use punchd::net::bind::{Alternates, Bound};
 use punchd::net::signals::{Requests, stop_at_signals};
-use punchd::net::{EventLoop, bind, certificate, files};
+use punchd::net::{EventLoop, bind, certificate, files, sys};
 use punchd::server::{self, Server};
 use rand::TryRng as _;
 use rand::rngs::SysRng;
-use sd_notify::NotifyState;
 
 fn main() -> ExitCode {
     let options = Options::of_process();
@@ -84,7 +84,7 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let requests = Requests::new(on_hangup(options, tls.clone()))?;
     let most = connections(options)?;
     let mut config = options.server(most);
-    SysRng.try_fill_bytes(&mut config.seed)?;
+    SysRng.try_fill_bytes(&mut config.seed).map_err(|error| no_random_numbers(&error))?;
     config.events.tls = tls;
     let ghost_limit = Duration::from_secs(options.ghost_limit);
     let mut sockets = bind::inherited(ghost_limit)?;
@@ -119,6 +119,9 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         warn!("{what}");
     }
     info!("punchd {} {listening}{also}, up to {most} connections{but}", env!("CARGO_PKG_VERSION"));
+    if let Some(hint) = sys::hint() {
+        info!("{hint}");
+    }
     for ip in options.public_ip.iter().filter(|ip| is_inside(**ip)) {
         warn!(
             "--public-ip {ip} is an address of a local network, where only players in this network get \
@@ -134,10 +137,18 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
             );
         }
     }
-    tell_service_manager(NotifyState::Ready);
+    sys::tell_ready();
     event_loop.run()?;
     info!("stopped");
     Ok(())
+}
+
+/// Tokens and IDs have to be such that nobody guesses them.
+fn no_random_numbers(error: &impl Display) -> String {
+    format!(
+        "the system gives no random numbers ({error}), without which nothing here can be secret: does this \
+         program see a /dev/urandom, and may it call getrandom?"
+    )
 }
 
 /// Where the relay is, if the owner wants one.
@@ -208,13 +219,6 @@ fn tell_sockets(config: &mut server::Config, main: &[Bound], alternates: &Altern
     config.alternates_from = u8::try_from(main.len()).ok();
     config.stun = stun::Config { sockets, alternate_port, alternate_addr: alternates.addr };
     alternate_port.map(|port| format!(", STUN on UDP port {port} too")).unwrap_or_default()
-}
-
-/// Tells systemd, where it wants to know. Nobody else listens, so nobody misses it.
-fn tell_service_manager(state: NotifyState<'_>) {
-    if let Err(error) = sd_notify::notify(&[state]) {
-        warn!("cannot tell the service manager: {error}");
-    }
 }
 
 /// How many connections can be served: what the owner asked for, else as many as usual and

@@ -3,15 +3,15 @@
 use std::fmt;
 use std::fs::OpenOptions;
 use std::io::{self, Read as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use nix::fcntl::OFlag;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use rustls::{Error, InconsistentKeys};
+
+use super::sys;
 
 /// Longest file in bytes: a chain of certificates with RSA keys has less than 10 KiB.
 const LONGEST: u64 = 1 << 20;
@@ -99,8 +99,7 @@ pub fn load(certificate: &Path, key: &Path) -> Result<CertifiedKey, CertificateE
 fn read(path: &Path) -> Result<Vec<u8>, CertificateError> {
     let failed = |error| CertificateError::Read(path.to_owned(), error);
     // Opening a FIFO would wait for somebody who writes to it.
-    let opened = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path);
-    let file = opened.map_err(failed)?;
+    let file = sys::open_at_once(OpenOptions::new().read(true), path).map_err(failed)?;
     if !file.metadata().map_err(failed)?.is_file() {
         return Err(CertificateError::NoFile(path.to_owned()));
     }

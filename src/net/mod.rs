@@ -22,16 +22,15 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use crate::clock::{Instant, Now, earliest};
 use crate::dialect::{ConnId, Outbox, Output, Reads};
 use crate::introductions::relay::sessions;
-use crate::limits::Limits;
+use crate::limits::{self, Limits};
 use crate::server::Server;
 
 pub mod bind;
 pub mod certificate;
 pub mod files;
-mod owner;
 pub mod relay;
-mod round_trip;
 pub mod signals;
+pub mod sys;
 mod tcp;
 pub mod udp;
 
@@ -71,7 +70,6 @@ const SHUTDOWN: Duration = Duration::from_millis(900);
 /// Tokens of listeners and UDP sockets are below this, of connections from here on.
 const FIRST_CONNECTION: usize = 512;
 const WAKE: Token = Token(usize::MAX - 1);
-const REQUEST: Token = Token(usize::MAX - 2);
 
 /// As many UDP sockets as have tokens of their own and numbers in a [`Via`](crate::dialect::Via).
 const SOCKETS: usize = FIRST_CONNECTION / 2;
@@ -131,6 +129,7 @@ impl EventLoop {
             )));
         }
         let poll = Poll::new()?;
+        let ghost = sockets.first().map_or(limits::GHOST, |bound| bound.ghost);
         let mut listeners = Vec::new();
         let mut udp = Vec::new();
         for (n, mut bound) in sockets.into_iter().enumerate() {
@@ -154,7 +153,7 @@ impl EventLoop {
             server,
             out: Outbox::new(),
             datagrams: Datagrams::new(udp),
-            connections: Connections::new(listeners, limits),
+            connections: Connections::new(listeners, ghost, limits),
             requests: None,
             relay: None,
         })
@@ -181,7 +180,7 @@ impl EventLoop {
     /// # Errors
     /// If the system refuses it.
     pub fn obey(&mut self, mut requests: signals::Requests) -> io::Result<()> {
-        self.poll.registry().register(&mut requests, REQUEST, Interest::READABLE)?;
+        requests.listen(Arc::clone(&self.waker))?;
         self.requests = Some(requests);
         Ok(())
     }
@@ -232,6 +231,9 @@ impl EventLoop {
             }
             timeout = Some(Duration::ZERO);
         }
+        if !sys::EVENTS_IN_ORDER {
+            self.datagrams.look_again();
+        }
         let now = self.now();
         self.receive_datagrams(now);
         self.accept(now);
@@ -259,8 +261,7 @@ impl EventLoop {
         for event in events {
             count += 1;
             match event.token() {
-                WAKE => {}
-                REQUEST => {
+                WAKE => {
                     let journal = self.server.journal();
                     self.requests.iter_mut().for_each(|requests| requests.handle(journal));
                 }
@@ -498,20 +499,6 @@ impl EventLoop {
             }
         }
     }
-}
-
-/// Whether the kernel has no memory for this right now, so that it is worth trying again later.
-fn is_memory_pressure(error: &io::Error) -> bool {
-    use nix::errno::Errno;
-    let errno = error.raw_os_error().map(Errno::from_raw);
-    matches!(errno, Some(Errno::ENOBUFS | Errno::ENOMEM))
-}
-
-/// Whether this process, or the whole system, has no descriptor left.
-fn is_out_of_files(error: &io::Error) -> bool {
-    use nix::errno::Errno;
-    let errno = error.raw_os_error().map(Errno::from_raw);
-    matches!(errno, Some(Errno::EMFILE | Errno::ENFILE))
 }
 
 /// How long to wait until what failed for lack of something is tried again.
