@@ -18,14 +18,19 @@
 //! - [`shown`]: what others have sent, made fit for a terminal.
 //! - [`sim`]: the server in a made-up network, through seeded schedules.
 //! - [`unplugged`]: the server without sockets and with a made-up clock.
+//!
+//! What measures servers, runs them for a test or looks at segments is for Linux alone. `punch` and what it is
+//! made of otherwise is for every system.
 #![forbid(unsafe_code)]
 
+#[cfg(target_os = "linux")]
 pub mod bench;
 pub mod bounded;
 pub mod events;
 pub mod folder;
 pub mod fuzz;
 pub mod gmnet;
+#[cfg(target_os = "linux")]
 pub mod master;
 pub mod meddler;
 pub mod nat;
@@ -36,4 +41,5 @@ pub mod rooms;
 pub mod shown;
 pub mod sim;
 pub mod unplugged;
+#[cfg(target_os = "linux")]
 pub mod vector;
