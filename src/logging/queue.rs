@@ -323,6 +323,41 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_was_renamed_is_opened_anew_before_the_next_line() {
+        let written = |can_be_opened: bool| {
+            let (mut queue, jobs) = Queue::new(None);
+            let mut writer = Writer::new(Files(1, Vec::new()), None, Arc::clone(&queue.counts));
+            (0..3).for_each(|_| queue.write_all(b"line").unwrap());
+            drop(queue.jobs);
+            let times = std::cell::Cell::new(0);
+            let reopen = |file: &mut Files| {
+                times.set(times.get() + 1);
+                file.0 += usize::from(can_be_opened);
+                can_be_opened
+            };
+            // The first one has another name by now.
+            writer.work(&jobs, reopen, |file| file.0 == 1);
+            (writer.to.1, times.get())
+        };
+        assert_eq!(written(true), (vec![2, 2, 2], 1));
+        assert_eq!(written(false), (vec![1, 1, 1], 1), "and that is told once");
+    }
+
+    /// Which of several files is open, and to which each line went.
+    struct Files(usize, Vec<usize>);
+
+    impl Write for Files {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.1.push(self.0);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
     fn a_line_that_was_cut_by_a_full_disk_leaves_the_next_one_whole() {
         let (mut queue, jobs) = Queue::new(None);
         let mut writer = Writer::new(Disk(Vec::new(), 10), None, Arc::clone(&queue.counts));

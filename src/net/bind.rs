@@ -370,7 +370,7 @@ pub(super) fn set_keepalive(socket: &SockRef<'_>, ghost: Duration) {
         .with_interval(whole_seconds(ghost / 12))
         .with_retries(4);
     if let Err(error) = socket.set_tcp_keepalive(&keepalive) {
-        debug!("peers that vanish are noticed late: {error}");
+        debug!("peers that vanish are noticed when the system says so: {error}");
     }
 }
 
@@ -418,6 +418,14 @@ pub(super) mod tests {
         let (stream, _peer) = accepted();
         assert!(stream.nodelay().unwrap());
         assert!(SockRef::from(&stream).keepalive().unwrap());
+    }
+
+    #[test]
+    fn keepalives_that_the_system_refuses_are_no_reason_not_to_start() {
+        // Linux takes no pause of more than 32767 seconds.
+        let day = Duration::from_secs(24 * 60 * 60);
+        let all = bind(&[Ipv4Addr::LOCALHOST.into()], 0, day).unwrap();
+        assert!(SockRef::from(&all[0].tcp).keepalive().unwrap(), "as often as the system likes");
     }
 
     /// A connection as the server has it, and the other end.

@@ -99,7 +99,12 @@ pub fn load(certificate: &Path, key: &Path) -> Result<CertifiedKey, CertificateE
 fn read(path: &Path) -> Result<Vec<u8>, CertificateError> {
     let failed = |error| CertificateError::Read(path.to_owned(), error);
     // Opening a FIFO would wait for somebody who writes to it.
-    let file = sys::open_at_once(OpenOptions::new().read(true), path).map_err(failed)?;
+    let opened = sys::open_at_once(OpenOptions::new().read(true), path);
+    let file = opened.map_err(|error| match path.is_dir() {
+        // Some systems do not even open it.
+        true => CertificateError::NoFile(path.to_owned()),
+        false => failed(error),
+    })?;
     if !file.metadata().map_err(failed)?.is_file() {
         return Err(CertificateError::NoFile(path.to_owned()));
     }

@@ -106,6 +106,8 @@ pub struct EventLoop {
     connections: Connections,
     requests: Option<signals::Requests>,
     relay: Option<Relay>,
+    /// Events come in the order in which what they tell of has come.
+    events_in_order: bool,
 }
 
 impl EventLoop {
@@ -156,6 +158,7 @@ impl EventLoop {
             connections: Connections::new(listeners, ghost, limits),
             requests: None,
             relay: None,
+            events_in_order: sys::EVENTS_IN_ORDER,
         })
     }
 
@@ -231,7 +234,13 @@ impl EventLoop {
             }
             timeout = Some(Duration::ZERO);
         }
-        if !sys::EVENTS_IN_ORDER {
+        Ok(self.work())
+    }
+
+    /// Does what there is to do. Returns how long the next turn may wait.
+    fn work(&mut self) -> Option<Duration> {
+        // What a request is about may have come by UDP before it, and be told of after it.
+        if !self.events_in_order {
             self.datagrams.look_again();
         }
         let now = self.now();
@@ -252,7 +261,7 @@ impl EventLoop {
             wakeup = self.server.next_wakeup();
         }
         self.hear_relay(now);
-        Ok(self.timeout(now.instant, wakeup))
+        self.timeout(now.instant, wakeup)
     }
 
     /// Notes who has something to do. Returns how many events there were.
@@ -513,6 +522,31 @@ fn canonical(addr: SocketAddr) -> SocketAddr {
 mod tests {
     use super::*;
     use crate::server::Config;
+    use std::net::Ipv4Addr;
+
+    #[test]
+    fn datagrams_are_read_before_their_events_where_these_come_in_any_order() {
+        let addr = IpAddr::from(Ipv4Addr::LOCALHOST);
+        let sockets = bind::bind(&[addr], 0, limits::GHOST).unwrap();
+        let at = sockets[0].addr;
+        let (server, limits) = (Server::new(Config::default()), Limits::default());
+        let mut event_loop = EventLoop::new(sockets, Vec::new(), server, limits).unwrap();
+        event_loop.events_in_order = false;
+        event_loop.work();
+        assert!(!event_loop.datagrams.are_ready(), "all is read");
+        let peer = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        // A STUN binding request.
+        let question = [&[0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42][..], &[7; 12]].concat();
+        peer.send_to(&question, at).unwrap();
+        let deadline = std::time::Instant::now() + Duration::from_secs(20);
+        peer.set_nonblocking(true).unwrap();
+        let mut answer = [0; 256];
+        // No event is asked for.
+        while peer.recv(&mut answer).is_err() {
+            event_loop.work();
+            assert!(std::time::Instant::now() < deadline, "the datagram is not read");
+        }
+    }
 
     #[test]
     fn more_sockets_than_are_told_apart_are_refused() {

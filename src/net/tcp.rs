@@ -633,7 +633,7 @@ fn write_some(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<Wrote> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mio::Poll;
+    use mio::{Events, Poll};
     use std::net::{Ipv4Addr, TcpListener};
 
     /// Whether a connection stands after so much was written to it that nobody reads.
@@ -648,6 +648,35 @@ mod tests {
         let mut connections = Connections::new(Vec::new(), limits::GHOST, limits);
         let id = connections.add(TcpStream::from_std(stream), [127, 0, 0, 1].into());
         connections.write(Instant::default(), id, &vec![b'x'; length], poll.registry())
+    }
+
+    #[test]
+    fn who_sends_again_after_a_short_read_is_heard() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let mut peer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (stream, _) = listener.accept().unwrap();
+        stream.set_nonblocking(true).unwrap();
+        let (mut poll, mut events) = (Poll::new().unwrap(), Events::with_capacity(8));
+        let mut connections = Connections::new(Vec::new(), limits::GHOST, Limits::default());
+        connections.add(TcpStream::from_std(stream), [127, 0, 0, 1].into());
+        for sent in [b'a', b'b', b'c'] {
+            peer.write_all(&[sent]).unwrap();
+            let mut heard = Vec::new();
+            while heard.is_empty() {
+                if !connections.are_ready() {
+                    poll.poll(&mut events, Some(Duration::from_secs(20))).unwrap();
+                    assert!(!events.is_empty(), "nothing is heard of {sent}");
+                    let note = |event| connections.note_event(0, event);
+                    events.iter().for_each(note);
+                }
+                let id = connections.next_ready().unwrap();
+                if let Read::Bytes(bytes) = connections.read(Instant::default(), id) {
+                    heard.extend_from_slice(bytes);
+                }
+                assert!(connections.watch(id, poll.registry()));
+            }
+            assert_eq!(heard, [sent]);
+        }
     }
 
     #[test]

@@ -126,3 +126,31 @@ impl Datagrams {
         batch.clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+    use std::time::{Duration, Instant as Time};
+
+    #[test]
+    fn a_datagram_that_is_too_long_arrives_cut_and_the_next_one_whole() {
+        for at in [Ipv4Addr::LOCALHOST, Ipv4Addr::UNSPECIFIED] {
+            let socket = UdpSocket::bind((at, 0).into()).unwrap();
+            let to = (Ipv4Addr::LOCALHOST, socket.local_addr().unwrap().port());
+            let mut datagrams = Datagrams::new(vec![socket]);
+            let peer = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+            for length in [LONGEST + 1, 40_000, 3] {
+                peer.send_to(&vec![b'x'; length], to).unwrap();
+            }
+            let deadline = Time::now() + Duration::from_secs(20);
+            let mut lengths = Vec::new();
+            while lengths.len() < 3 && Time::now() < deadline {
+                datagrams.note_readable(0);
+                let got = datagrams.receive(Instant::default(), 0);
+                lengths.extend(got.map(|(_, _, data)| data.len()));
+            }
+            assert_eq!(lengths, [LONGEST, LONGEST, 3], "{at}");
+        }
+    }
+}

@@ -161,3 +161,28 @@ pub(crate) fn was_renamed(file: &File, path: &Path) -> bool {
         (Err(_), _) => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+
+    #[test]
+    fn a_file_that_was_renamed_is_told_from_one_that_was_not() {
+        let folder = std::env::temp_dir().join(format!("punchd-renamed-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let (path, other) = (folder.join("a.log"), folder.join("b.log"));
+        let append = || OpenOptions::new().append(true).create(true).open(&path).unwrap();
+        let mut file = append();
+        assert!(!was_renamed(&file, &path));
+        file.write_all(b"line\n").unwrap();
+        assert!(!was_renamed(&file, &path));
+        fs::rename(&path, &other).unwrap();
+        assert!(was_renamed(&file, &path), "its name is free");
+        let new = append();
+        assert!(was_renamed(&file, &path), "its name means another file");
+        assert!(!was_renamed(&new, &path));
+        drop((file, new));
+        fs::remove_dir_all(&folder).unwrap();
+    }
+}
