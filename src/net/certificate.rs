@@ -153,12 +153,6 @@ mod tests {
         let long = file("long", &"x".repeat(LONGEST as usize + 1));
         assert!(says(&long, &key).contains(" has more than "));
         assert!(says(&folder, &key).contains(" is not a regular file"));
-        let fifo = folder.join("fifo");
-        let made = std::process::Command::new("mkfifo").arg(&fifo).status().unwrap();
-        assert!(made.success());
-        // Neither may wait for somebody to write.
-        assert!(says(&fifo, &key).contains(" is not a regular file"));
-        assert!(says(&certificate, &fifo).contains(" is not a regular file"));
         fs::remove_dir_all(folder).unwrap();
     }
 }

@@ -118,3 +118,21 @@ pub(crate) fn is_unread_pipe(path: &Path, error: &io::Error) -> bool {
 pub(crate) fn was_renamed(_: &File, _: &Path) -> bool {
     false
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::net::certificate;
+    use std::{fs, process};
+
+    #[test]
+    fn a_certificate_that_is_a_named_pipe_is_not_waited_for() {
+        let folder = std::env::temp_dir().join(format!("punchd-pipe-{}", process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let pipe = folder.join("pipe");
+        let made = process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+        assert!(made.success());
+        let why = certificate::load(&pipe, &pipe).unwrap_err().to_string();
+        assert!(why.contains(" is not a regular file"), "{why}");
+        fs::remove_dir_all(folder).unwrap();
+    }
+}
