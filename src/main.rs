@@ -26,23 +26,25 @@ use rand::TryRng as _;
 use rand::rngs::SysRng;
 
 fn main() -> ExitCode {
+    if sys::run(serve) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Serves until it is stopped. Returns whether that went well.
+fn serve() -> bool {
     let options = Options::of_process();
     options.check().unwrap_or_else(|error| error.exit());
     if let Err(error) = logging::start(options.verbosity(), options.log.as_deref()) {
         eprintln!("punchd: {error}");
-        return ExitCode::FAILURE;
+        return false;
     }
     warn_of_filters();
     std::panic::set_hook(Box::new(report_panic));
-    let code = match run(&options) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            report(&error.to_string());
-            ExitCode::FAILURE
-        }
-    };
+    let done = run(&options);
+    if let Err(error) = &done {
+        report(&error.to_string());
+    }
     log::logger().flush();
-    code
+    done.is_ok()
 }
 
 /// A word that RUST_LOG does not know is taken for a part of a program, of which alone lines are shown.

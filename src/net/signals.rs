@@ -11,17 +11,20 @@ use log::info;
 use mio::Waker;
 
 use super::Stopper;
-use super::sys::{Request, Signals};
+use super::sys::{Request, Signals, stop_service_by};
 use crate::introductions::journal::Journal;
 
 /// What a shell reports for a program that ended by SIGINT.
 const INTERRUPTED: i32 = 130;
 
-/// Stops the loop at the first SIGINT or SIGTERM and the process at the second.
+/// Stops the loop at the first SIGINT or SIGTERM and the process at the second; the loop also when
+/// Windows stops the service.
 ///
 /// # Errors
 /// If the system refuses it.
 pub fn stop_at_signals(stopper: Stopper) -> Result<(), ctrlc::Error> {
+    let stops = stopper.clone();
+    stop_service_by(move || _ = stops.stop());
     ctrlc::set_handler(move || {
         if stopper.stop() {
             std::process::exit(INTERRUPTED);

@@ -13,6 +13,9 @@ pub(super) mod udp;
 #[path = "portable_udp.rs"]
 pub(super) mod udp;
 
+#[cfg(windows)]
+mod windows_service;
+
 #[cfg_attr(target_os = "linux", path = "linux.rs")]
 #[cfg_attr(all(unix, not(target_os = "linux")), path = "unix.rs")]
 #[cfg_attr(windows, path = "windows.rs")]
@@ -21,6 +24,11 @@ mod system;
 pub(crate) use system::*;
 
 use std::net::{TcpListener, UdpSocket};
+
+/// Does the work of this process, as what the system has started it as. Returns whether that went well.
+pub fn run(work: fn() -> bool) -> bool {
+    system::run_as_wanted(work)
+}
 
 /// Tells the service manager that the server is ready, where there is one that wants to know.
 pub fn tell_ready() {

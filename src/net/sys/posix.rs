@@ -7,7 +7,7 @@ use std::path::Path;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use socket2::Socket;
 
@@ -88,14 +88,26 @@ pub(crate) fn without_signals<T>(work: impl FnOnce() -> io::Result<T>) -> io::Re
     done
 }
 
+/// A service is a process like any other.
+pub(crate) fn run_as_wanted(work: fn() -> bool) -> bool {
+    work()
+}
+
+/// Services are stopped by a signal.
+pub(crate) fn stop_service_by(_: impl Fn() + Send + Sync + 'static) {}
+
 /// How many files may be open: now, and at most.
 pub(crate) fn open_files() -> io::Result<(u64, u64)> {
-    Ok(getrlimit(Resource::RLIMIT_NOFILE)?)
+    // Systems do not agree on the type of a limit.
+    let wide = |limit: rlim_t| u64::try_from(i128::from(limit)).unwrap_or(u64::MAX);
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    Ok((wide(soft), wide(hard)))
 }
 
 /// Has so many files be open: now, and at most, which only root may raise.
 pub(crate) fn allow_files(soft: u64, hard: u64) -> io::Result<()> {
-    Ok(setrlimit(Resource::RLIMIT_NOFILE, soft, hard)?)
+    let narrow = |limit: u64| rlim_t::try_from(i128::from(limit)).unwrap_or(rlim_t::MAX);
+    Ok(setrlimit(Resource::RLIMIT_NOFILE, narrow(soft), narrow(hard))?)
 }
 
 /// Opens a file without waiting for whoever is at the other end of a named pipe.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use mio::net::TcpStream;
 use socket2::{SockRef, Socket};
 
+pub(crate) use super::windows_service::{run_as_wanted, stop_service_by};
 use super::{Handed, Request};
 use crate::net::bind::set_keepalive;
 
