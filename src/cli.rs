@@ -17,6 +17,7 @@ use crate::dialect::{Name, events, gmnet, natpunch, rooms};
 use crate::introductions::PublicIps;
 use crate::limits::{self, Limits};
 use crate::logging::Verbosity;
+use crate::net::sys;
 use crate::server;
 
 /// What this was built of: version, commit (release builds in a checkout), and target.
@@ -53,9 +54,10 @@ pub struct Options {
     #[arg(help_heading = "Network", value_name = "IP", value_parser = parse_public_ip)]
     pub public_ip: Vec<IpAddr>,
 
-    /// Certificate for TLS, in PEM; SIGHUP reads it anew
+    /// Certificate for TLS, in PEM
     #[arg(long, env = "PUNCHD_TLS_CERT", hide_env = true, value_name = "FILE")]
     #[arg(help_heading = "Network", requires = "tls_key")]
+    #[arg(help = format!("Certificate for TLS, in PEM; {}", sys::RELOADS))]
     pub tls_cert: Option<PathBuf>,
 
     /// The key of the certificate, in PEM
@@ -183,9 +185,10 @@ pub struct Options {
     #[arg(default_value_t = limits::ROOM_SILENCE.as_secs())]
     pub room_timeout: u64,
 
-    /// Append the log to this file too; SIGHUP reopens it
+    /// Append the log to this file too
     #[arg(short, long, env = "PUNCHD_LOG", hide_env = true, value_name = "FILE")]
     #[arg(help_heading = "Log and help")]
+    #[arg(help = format!("Append the log to this file too; {}", sys::REOPENS))]
     pub log: Option<PathBuf>,
 
     /// Show errors only

@@ -3,6 +3,7 @@
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::string_slice))]
 
 use std::error::Error;
+use std::fmt::Display;
 use std::io::{self, IsTerminal as _};
 use std::net::{IpAddr, SocketAddr};
 use std::panic::PanicHookInfo;
@@ -20,30 +21,31 @@ use punchd::limits::Limits;
 use punchd::logging;
 use punchd::net::bind::{Alternates, Bound};
 use punchd::net::signals::{Requests, stop_at_signals};
-use punchd::net::{EventLoop, bind, certificate, files};
+use punchd::net::{EventLoop, bind, certificate, files, sys};
 use punchd::server::{self, Server};
 use rand::TryRng as _;
 use rand::rngs::SysRng;
-use sd_notify::NotifyState;
 
 fn main() -> ExitCode {
+    if sys::run(serve) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Serves until it is stopped. Returns whether that went well.
+fn serve() -> bool {
     let options = Options::of_process();
     options.check().unwrap_or_else(|error| error.exit());
     if let Err(error) = logging::start(options.verbosity(), options.log.as_deref()) {
         eprintln!("punchd: {error}");
-        return ExitCode::FAILURE;
+        return false;
     }
     warn_of_filters();
     std::panic::set_hook(Box::new(report_panic));
-    let code = match run(&options) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            report(&error.to_string());
-            ExitCode::FAILURE
-        }
-    };
+    let done = run(&options);
+    if let Err(error) = &done {
+        report(&error.to_string());
+    }
     log::logger().flush();
-    code
+    done.is_ok()
 }
 
 /// A word that RUST_LOG does not know is taken for a part of a program, of which alone lines are shown.
@@ -88,7 +90,7 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let requests = Requests::new(on_hangup(options, tls.clone()))?;
     let most = connections(options)?;
     let mut config = options.server(most);
-    SysRng.try_fill_bytes(&mut config.seed)?;
+    SysRng.try_fill_bytes(&mut config.seed).map_err(|error| no_random_numbers(&error))?;
     config.events.tls = tls;
     let ghost_limit = Duration::from_secs(options.ghost_limit);
     let mut sockets = bind::inherited(ghost_limit)?;
@@ -123,6 +125,9 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         warn!("{what}");
     }
     info!("punchd {} {listening}{also}, up to {most} connections{but}", env!("CARGO_PKG_VERSION"));
+    if let Some(hint) = sys::hint() {
+        info!("{hint}");
+    }
     for ip in options.public_ip.iter().filter(|ip| is_inside(**ip)) {
         warn!(
             "--public-ip {ip} is an address of a local network, where only players in this network get \
@@ -138,10 +143,18 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
             );
         }
     }
-    tell_service_manager(NotifyState::Ready);
+    sys::tell_ready();
     event_loop.run()?;
     info!("stopped");
     Ok(())
+}
+
+/// Tokens and IDs have to be such that nobody guesses them.
+fn no_random_numbers(error: &impl Display) -> String {
+    format!(
+        "the system gives no random numbers ({error}), without which nothing here can be secret: does this \
+         program see a /dev/urandom, and may it call getrandom?"
+    )
 }
 
 /// Where the relay is, if the owner wants one.
@@ -212,13 +225,6 @@ fn tell_sockets(config: &mut server::Config, main: &[Bound], alternates: &Altern
     config.alternates_from = u8::try_from(main.len()).ok();
     config.stun = stun::Config { sockets, alternate_port, alternate_addr: alternates.addr };
     alternate_port.map(|port| format!(", STUN on UDP port {port} too")).unwrap_or_default()
-}
-
-/// Tells systemd, where it wants to know. Nobody else listens, so nobody misses it.
-fn tell_service_manager(state: NotifyState<'_>) {
-    if let Err(error) = sd_notify::notify(&[state]) {
-        warn!("cannot tell the service manager: {error}");
-    }
 }
 
 /// How many connections can be served: what the owner asked for, else as many as usual and

@@ -19,14 +19,19 @@
 //! - [`sim`]: the server in a made-up network, through seeded schedules.
 //! - [`skipped`]: tests that can do nothing where they run, counted at the end.
 //! - [`unplugged`]: the server without sockets and with a made-up clock.
+//!
+//! What measures servers, runs them for a test or looks at segments is for Linux alone. `punch` and what it is
+//! made of otherwise is for every system.
 #![forbid(unsafe_code)]
 
+#[cfg(target_os = "linux")]
 pub mod bench;
 pub mod bounded;
 pub mod events;
 pub mod folder;
 pub mod fuzz;
 pub mod gmnet;
+#[cfg(target_os = "linux")]
 pub mod master;
 pub mod meddler;
 pub mod nat;
@@ -38,4 +43,5 @@ pub mod shown;
 pub mod sim;
 pub mod skipped;
 pub mod unplugged;
+#[cfg(target_os = "linux")]
 pub mod vector;

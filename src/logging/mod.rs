@@ -72,11 +72,12 @@ impl fmt::Display for LogError {
             _ if queue::is_unread_pipe(path, error) => {
                 "it is a named pipe that nobody reads: start what reads it"
             }
+            // Some systems say no more of a folder than that access is denied.
+            _ if path.is_dir() => "name a file, not a folder",
             io::ErrorKind::BrokenPipe => "start what reads it",
             io::ErrorKind::NotFound => "make its folder first",
             io::ErrorKind::PermissionDenied => "let this user write there, or choose another place",
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "make room there",
-            io::ErrorKind::IsADirectory => "name a file, not a folder",
             _ => "choose another place",
         };
         write!(f, "cannot write the log file {}: {error}; {hint}", path.display())

@@ -3,8 +3,6 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::fd::AsFd as _;
-use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -12,12 +10,10 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::sys::signal::{SigSet, SigmaskHow};
-
 use super::LogError;
 use crate::limits;
+pub(super) use crate::net::sys::is_unread_pipe;
+use crate::net::sys::{self, without_signals};
 
 /// Memory of a line besides its text.
 const ENTRY: usize = 64;
@@ -85,8 +81,8 @@ impl Queue {
         let (queue, jobs) = Self::new(None);
         let counts = Arc::clone(&queue.counts);
         // Without the buffer that Rust has for it: that keeps what could not be written.
-        let stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
-        spawn(move || Writer::new(stdout, None, counts).work(&jobs, |_| ()))?;
+        let stdout = sys::standard_output()?;
+        spawn(move || Writer::new(stdout, None, counts).work(&jobs, |_| true, |_| false))?;
         Ok(queue)
     }
 
@@ -110,7 +106,8 @@ impl Queue {
                 Ok(file) => {
                     let _ = open.send(Opened::Yes);
                     let mut writer = Writer::new(file, Some(path.clone()), counts);
-                    writer.work(&jobs, |file| replace(file, &path));
+                    let is_renamed = |file: &File| sys::was_renamed(file, &path);
+                    writer.work(&jobs, |file| replace(file, &path), is_renamed);
                 }
                 Err(error) => _ = open.send(Opened::Failed(error)),
             }
@@ -171,10 +168,7 @@ impl Write for Queue {
 pub(super) fn spawn(work: impl FnOnce() + Send + 'static) -> io::Result<()> {
     // A signal that comes to this thread would not come to the loop: it leaves all of them to others, from
     // its first moment on, as one that nobody handles ends the process.
-    let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
-    let spawned = thread::Builder::new().name("log".to_owned()).spawn(work).map(drop);
-    before.thread_set_mask()?;
-    spawned
+    without_signals(|| thread::Builder::new().name("log".to_owned()).spawn(work).map(drop))
 }
 
 fn name(file: Option<&Path>) -> String {
@@ -205,10 +199,20 @@ impl<W: Write> Writer<W> {
     }
 
     /// Does what is to be done until the queue is gone.
-    fn work(&mut self, jobs: &Receiver<Job>, reopen: impl Fn(&mut W)) {
+    fn work(
+        &mut self,
+        jobs: &Receiver<Job>,
+        reopen: impl Fn(&mut W) -> bool,
+        is_renamed: impl Fn(&W) -> bool,
+    ) {
+        // That it cannot be opened anew is a line of the log itself, which must not cause the next.
+        let mut failed: Option<Instant> = None;
         for job in jobs {
             match job {
                 Job::Write(line) => {
+                    if failed.is_none_or(|at| at.elapsed() >= TOLD_GAP) && is_renamed(&self.to) {
+                        failed = (!reopen(&mut self.to)).then(Instant::now);
+                    }
                     match self.write(&line) {
                         Ok(()) => self.note_success(),
                         Err(error) => self.note_failure(error),
@@ -216,7 +220,7 @@ impl<W: Write> Writer<W> {
                     self.counts.waiting.fetch_sub(ENTRY + line.len(), Ordering::Relaxed);
                 }
                 Job::Reopen => {
-                    reopen(&mut self.to);
+                    _ = reopen(&mut self.to);
                     self.is_asked = true;
                 }
                 Job::Report(report) => _ = report.send(()),
@@ -275,18 +279,10 @@ impl<W: Write> Writer<W> {
 /// Opens a file to write at its end. A named pipe that nobody reads is an error, which
 /// [`is_unread_pipe`] tells from others.
 fn append(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.append(true).create(true).custom_flags(OFlag::O_NONBLOCK.bits());
-    let file = options.open(path)?;
+    let file = sys::open_at_once(OpenOptions::new().append(true).create(true), path)?;
     // Only opening must not wait: a reader that takes a while is no reason to lose a line.
-    fcntl(&file, FcntlArg::F_SETFL(OFlag::O_APPEND))?;
+    sys::wait_from_now_on(&file)?;
     Ok(file)
-}
-
-/// Whether a file cannot be opened since it is a named pipe that nobody reads.
-pub(super) fn is_unread_pipe(path: &Path, error: &io::Error) -> bool {
-    error.raw_os_error() == Some(Errno::ENXIO as i32)
-        && path.metadata().is_ok_and(|file| file.file_type().is_fifo())
 }
 
 /// Opens a named pipe as soon as somebody reads it.
@@ -294,15 +290,18 @@ fn wait_for_reader(path: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).open(path)
 }
 
-/// Opens a file anew; if that fails the old one stays.
-fn replace(file: &mut File, path: &Path) {
+/// Opens a file anew; if that fails the old one stays. Returns whether it worked.
+fn replace(file: &mut File, path: &Path) -> bool {
     match append(path) {
         Ok(new) => *file = new,
         Err(error) => {
             let error = LogError::File(path.into(), error);
-            log::warn!("{error}; until the next SIGHUP the log goes on in the file from before");
+            let until = sys::UNTIL_REOPENED;
+            log::warn!("{error}; {until} the log goes on in the file from before");
+            return false;
         }
     }
+    true
 }
 
 #[cfg(test)]
@@ -318,6 +317,41 @@ mod tests {
             let taken = &bytes[..room.min(bytes.len())];
             self.0.extend_from_slice(taken);
             if taken.is_empty() { Err(io::ErrorKind::StorageFull.into()) } else { Ok(taken.len()) }
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_file_that_was_renamed_is_opened_anew_before_the_next_line() {
+        let written = |can_be_opened: bool| {
+            let (mut queue, jobs) = Queue::new(None);
+            let mut writer = Writer::new(Files(1, Vec::new()), None, Arc::clone(&queue.counts));
+            (0..3).for_each(|_| queue.write_all(b"line").unwrap());
+            drop(queue.jobs);
+            let times = std::cell::Cell::new(0);
+            let reopen = |file: &mut Files| {
+                times.set(times.get() + 1);
+                file.0 += usize::from(can_be_opened);
+                can_be_opened
+            };
+            // The first one has another name by now.
+            writer.work(&jobs, reopen, |file| file.0 == 1);
+            (writer.to.1, times.get())
+        };
+        assert_eq!(written(true), (vec![2, 2, 2], 1));
+        assert_eq!(written(false), (vec![1, 1, 1], 1), "and that is told once");
+    }
+
+    /// Which of several files is open, and to which each line went.
+    struct Files(usize, Vec<usize>);
+
+    impl Write for Files {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.1.push(self.0);
+            Ok(bytes.len())
         }
 
         fn flush(&mut self) -> io::Result<()> {
@@ -349,7 +383,11 @@ mod tests {
         drop(end);
         counts.waiting.fetch_add(ENTRY + 7, Ordering::Relaxed);
         // Room is made when it is opened again.
-        writer.work(&jobs, |disk: &mut Disk| disk.1 = 100);
+        let more = |disk: &mut Disk| {
+            disk.1 = 100;
+            true
+        };
+        writer.work(&jobs, more, |_| false);
         assert_eq!(
             writer.to.0,
             b"first

@@ -2,10 +2,11 @@
 //! reached by a thousand players.
 
 use std::fmt;
+use std::io;
 
 use log::warn;
-use nix::errno::Errno;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+use super::sys;
 
 /// Descriptors that are no connections: listeners, poll, log, standard streams, and some room.
 const OTHERS: u64 = 64;
@@ -15,7 +16,7 @@ const OTHERS: u64 = 64;
 const LEAST: usize = 16;
 
 /// Why the configured number of connections cannot be had.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum FilesError {
     /// The hard limit is too low.
     TooFew {
@@ -29,7 +30,7 @@ pub enum FilesError {
         hard: u64,
     },
     /// The limit could not be read or set.
-    System(Errno),
+    System(io::Error),
 }
 
 impl fmt::Display for FilesError {
@@ -40,14 +41,14 @@ impl fmt::Display for FilesError {
                     f,
                     "{connections} connections need {needed} open files, but only {hard} are \
                      allowed; {}",
-                    how_to_raise(*needed)
+                    sys::how_to_raise(*needed)
                 )?;
                 match hard.saturating_sub(OTHERS + *sockets as u64) {
                     0 => Ok(()),
                     fewer => write!(f, ", or ask for fewer with --max-connections {fewer}"),
                 }
             }
-            Self::System(errno) => write!(f, "cannot set the limit of open files: {errno}"),
+            Self::System(error) => write!(f, "cannot set the limit of open files: {error}"),
         }
     }
 }
@@ -61,27 +62,20 @@ impl std::error::Error for FilesError {}
 /// If the hard limit is too low.
 pub fn make_room(connections: usize, sockets: usize) -> Result<(), FilesError> {
     let needed = connections as u64 + sockets as u64 + OTHERS;
-    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).map_err(FilesError::System)?;
+    let (soft, hard) = sys::open_files().map_err(FilesError::System)?;
     if soft >= needed {
         return Ok(());
     }
     if hard >= needed {
-        return setrlimit(Resource::RLIMIT_NOFILE, needed, hard).map_err(FilesError::System);
+        return sys::allow_files(needed, hard).map_err(FilesError::System);
     }
     // Only root may do this; for everybody else it fails.
-    setrlimit(Resource::RLIMIT_NOFILE, needed, needed).map_err(|_| FilesError::TooFew {
+    sys::allow_files(needed, needed).map_err(|_| FilesError::TooFew {
         connections,
         sockets,
         needed,
         hard,
     })
-}
-
-/// How to have so many files open.
-fn how_to_raise(needed: u64) -> String {
-    format!(
-        "raise the limit (LimitNOFILE={needed} in the service, or 'ulimit -Hn {needed}' as root)"
-    )
 }
 
 /// As many connections as the limits allow, up to `wanted`, beside that many sockets.
@@ -92,8 +86,8 @@ pub fn make_room_for_most(wanted: usize, sockets: usize) -> Result<usize, FilesE
     if make_room(wanted, sockets).is_ok() {
         return Ok(wanted);
     }
-    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((1024, 1024));
-    let soft = if setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok() { hard } else { soft };
+    let (soft, hard) = sys::open_files().unwrap_or((1024, 1024));
+    let soft = if sys::allow_files(hard, hard).is_ok() { hard } else { soft };
     let others = OTHERS + sockets as u64;
     let most = usize::try_from(soft.saturating_sub(others)).unwrap_or(wanted).min(wanted);
     let needed = wanted as u64 + others;
@@ -103,7 +97,7 @@ pub fn make_room_for_most(wanted: usize, sockets: usize) -> Result<usize, FilesE
     warn!(
         "the limit of open files allows only {most} connections, instead of {wanted}; {}, or ask for \
          no more with --max-connections {most}",
-        how_to_raise(needed)
+        sys::how_to_raise(needed)
     );
     Ok(most)
 }

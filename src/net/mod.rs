@@ -22,16 +22,15 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use crate::clock::{Instant, Now, earliest};
 use crate::dialect::{ConnId, Outbox, Output, Reads};
 use crate::introductions::relay::sessions;
-use crate::limits::Limits;
+use crate::limits::{self, Limits};
 use crate::server::Server;
 
 pub mod bind;
 pub mod certificate;
 pub mod files;
-mod owner;
 pub mod relay;
-mod round_trip;
 pub mod signals;
+pub mod sys;
 mod tcp;
 pub mod udp;
 
@@ -71,7 +70,6 @@ const SHUTDOWN: Duration = Duration::from_millis(900);
 /// Tokens of listeners and UDP sockets are below this, of connections from here on.
 const FIRST_CONNECTION: usize = 512;
 const WAKE: Token = Token(usize::MAX - 1);
-const REQUEST: Token = Token(usize::MAX - 2);
 
 /// As many UDP sockets as have tokens of their own and numbers in a [`Via`](crate::dialect::Via).
 const SOCKETS: usize = FIRST_CONNECTION / 2;
@@ -110,6 +108,8 @@ pub struct EventLoop {
     connections: Connections,
     requests: Option<signals::Requests>,
     relay: Option<Relay>,
+    /// Events come in the order in which what they tell of has come.
+    events_in_order: bool,
 }
 
 impl EventLoop {
@@ -133,6 +133,7 @@ impl EventLoop {
             )));
         }
         let poll = Poll::new()?;
+        let ghost = sockets.first().map_or(limits::GHOST, |bound| bound.ghost);
         let mut listeners = Vec::new();
         let mut udp = Vec::new();
         for (n, mut bound) in sockets.into_iter().enumerate() {
@@ -157,9 +158,10 @@ impl EventLoop {
             server,
             out: Outbox::new(),
             datagrams: Datagrams::new(udp),
-            connections: Connections::new(listeners, limits),
+            connections: Connections::new(listeners, ghost, limits),
             requests: None,
             relay: None,
+            events_in_order: sys::EVENTS_IN_ORDER,
         })
     }
 
@@ -184,7 +186,7 @@ impl EventLoop {
     /// # Errors
     /// If the system refuses it.
     pub fn obey(&mut self, mut requests: signals::Requests) -> io::Result<()> {
-        self.poll.registry().register(&mut requests, REQUEST, Interest::READABLE)?;
+        requests.listen(Arc::clone(&self.waker))?;
         self.requests = Some(requests);
         Ok(())
     }
@@ -236,10 +238,19 @@ impl EventLoop {
             }
             timeout = Some(Duration::ZERO);
         }
-        let now = self.now();
         if may_sleep {
-            self.woke = now.instant;
+            self.woke = self.instant();
         }
+        Ok(self.work())
+    }
+
+    /// Does what there is to do. Returns how long the next turn may wait.
+    fn work(&mut self) -> Option<Duration> {
+        // What a request is about may have come by UDP before it, and be told of after it.
+        if !self.events_in_order {
+            self.datagrams.look_again();
+        }
+        let now = self.now();
         self.server.note_behind(now.instant - self.woke);
         self.receive_datagrams(now);
         self.accept(now);
@@ -258,7 +269,7 @@ impl EventLoop {
             wakeup = self.server.next_wakeup();
         }
         self.hear_relay(now);
-        Ok(self.timeout(now.instant, wakeup))
+        self.timeout(now.instant, wakeup)
     }
 
     /// Notes who has something to do. Returns how many events there were.
@@ -267,8 +278,7 @@ impl EventLoop {
         for event in events {
             count += 1;
             match event.token() {
-                WAKE => {}
-                REQUEST => {
+                WAKE => {
                     let journal = self.server.journal();
                     self.requests.iter_mut().for_each(|requests| requests.handle(journal));
                 }
@@ -508,20 +518,6 @@ impl EventLoop {
     }
 }
 
-/// Whether the kernel has no memory for this right now, so that it is worth trying again later.
-fn is_memory_pressure(error: &io::Error) -> bool {
-    use nix::errno::Errno;
-    let errno = error.raw_os_error().map(Errno::from_raw);
-    matches!(errno, Some(Errno::ENOBUFS | Errno::ENOMEM))
-}
-
-/// Whether this process, or the whole system, has no descriptor left.
-fn is_out_of_files(error: &io::Error) -> bool {
-    use nix::errno::Errno;
-    let errno = error.raw_os_error().map(Errno::from_raw);
-    matches!(errno, Some(Errno::EMFILE | Errno::ENFILE))
-}
-
 /// How long to wait until what failed for lack of something is tried again.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -534,6 +530,31 @@ fn canonical(addr: SocketAddr) -> SocketAddr {
 mod tests {
     use super::*;
     use crate::server::Config;
+    use std::net::Ipv4Addr;
+
+    #[test]
+    fn datagrams_are_read_before_their_events_where_these_come_in_any_order() {
+        let addr = IpAddr::from(Ipv4Addr::LOCALHOST);
+        let sockets = bind::bind(&[addr], 0, limits::GHOST).unwrap();
+        let at = sockets[0].addr;
+        let (server, limits) = (Server::new(Config::default()), Limits::default());
+        let mut event_loop = EventLoop::new(sockets, Vec::new(), server, limits).unwrap();
+        event_loop.events_in_order = false;
+        event_loop.work();
+        assert!(!event_loop.datagrams.are_ready(), "all is read");
+        let peer = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        // A STUN binding request.
+        let question = [&[0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42][..], &[7; 12]].concat();
+        peer.send_to(&question, at).unwrap();
+        let deadline = std::time::Instant::now() + Duration::from_secs(20);
+        peer.set_nonblocking(true).unwrap();
+        let mut answer = [0; 256];
+        // No event is asked for.
+        while peer.recv(&mut answer).is_err() {
+            event_loop.work();
+            assert!(std::time::Instant::now() < deadline, "the datagram is not read");
+        }
+    }
 
     #[test]
     fn more_sockets_than_are_told_apart_are_refused() {

@@ -16,7 +16,8 @@ use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token, Waker};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::{PAUSE, canonical, is_memory_pressure};
+use super::sys::{self, is_memory_pressure};
+use super::{PAUSE, canonical};
 use crate::clock::Instant;
 use crate::introductions::relay::forwarding::{Dropped, Forwarding};
 use crate::introductions::relay::{Bounds, Order, Report};
@@ -66,8 +67,9 @@ impl fmt::Display for RelayError {
             ),
             (io::ErrorKind::AddrNotAvailable, Some(addr)) => write!(
                 f,
-                "; this machine does not have the address {} ('ip address' lists those it has)",
-                addr.ip()
+                "; this machine does not have the address {} ({} lists those it has)",
+                addr.ip(),
+                sys::ADDRESSES
             ),
             _ => Ok(()),
         }

@@ -1,27 +1,30 @@
-//! Signals. SIGINT and SIGTERM stop the loop, a second one ends the process at once; SIGHUP
-//! reopens the log file and reads the certificate again; SIGUSR1 has the log tell how punches end.
+//! How the owner asks for something while the server runs. Ctrl-C, SIGINT and SIGTERM stop the loop, a
+//! second one ends the process at once; SIGHUP reopens the log file and reads the certificate again;
+//! SIGUSR1 has the log tell how punches end.
 
 use std::fmt;
 use std::io;
-use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
 
 use log::{info, warn};
-use mio::unix::SourceFd;
-use mio::{Interest, Registry, Token, event};
-use nix::sys::signal::{SigSet, Signal};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
+use mio::Waker;
 
 use super::Stopper;
+use super::sys::{Request, Signals, stop_service_by};
 use crate::introductions::journal::Journal;
 
 /// What a shell reports for a program that ended by SIGINT.
 const INTERRUPTED: i32 = 130;
 
-/// Stops the loop at the first SIGINT or SIGTERM and the process at the second.
+/// Stops the loop at the first SIGINT or SIGTERM and the process at the second; the loop also when
+/// Windows stops the service.
 ///
 /// # Errors
 /// If the system refuses it.
 pub fn stop_at_signals(stopper: Stopper) -> Result<(), ctrlc::Error> {
+    let stops = stopper.clone();
+    stop_service_by(move || _ = stops.stop());
     ctrlc::set_handler(move || {
         if stopper.stop() {
             warn!("ended at once by the second signal");
@@ -31,35 +34,38 @@ pub fn stop_at_signals(stopper: Stopper) -> Result<(), ctrlc::Error> {
     })
 }
 
-/// SIGHUPs and SIGUSR1s, as something that the loop can wait for.
+/// What the owner asks for by SIGHUP and SIGUSR1.
 pub struct Requests {
-    signals: SignalFd,
-    on_hangup: Box<dyn FnMut()>,
+    /// None as soon as somebody listens to them.
+    signals: Option<Signals>,
+    come: Option<Receiver<Request>>,
+    on_reload: Box<dyn FnMut()>,
 }
 
 impl Requests {
     /// Takes both signals out of the hands of every thread that is started from now on, and runs
-    /// `on_hangup` in the loop for a SIGHUP.
+    /// `on_reload` in the loop for a SIGHUP.
     ///
     /// # Errors
     /// If the system refuses it.
-    pub fn new(on_hangup: impl FnMut() + 'static) -> io::Result<Self> {
-        let mut mask = SigSet::empty();
-        mask.add(Signal::SIGHUP);
-        mask.add(Signal::SIGUSR1);
-        mask.thread_block()?;
-        let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
-        let signals = SignalFd::with_flags(&mask, flags)?;
-        Ok(Self { signals, on_hangup: Box::new(on_hangup) })
+    pub fn new(on_reload: impl FnMut() + 'static) -> io::Result<Self> {
+        Ok(Self { signals: Some(Signals::hold()?), come: None, on_reload: Box::new(on_reload) })
     }
 
-    /// Does what the signals ask for that came.
+    /// Listens to the signals, and wakes the loop for each.
+    pub(super) fn listen(&mut self, waker: Arc<Waker>) -> io::Result<()> {
+        let Some(signals) = self.signals.take() else { return Ok(()) };
+        let (tell, come) = channel();
+        self.come = Some(come);
+        signals.listen(move |request| tell.send(request).is_ok() && waker.wake().is_ok())
+    }
+
+    /// Does what was asked for.
     pub(super) fn handle(&mut self, journal: &Journal) {
-        while let Ok(Some(signal)) = self.signals.read_signal() {
-            if i32::try_from(signal.ssi_signo) == Ok(Signal::SIGUSR1 as i32) {
-                journal.lines().iter().for_each(|line| info!("{line}"));
-            } else {
-                (self.on_hangup)();
+        while let Some(request) = self.come.as_ref().and_then(|come| come.try_recv().ok()) {
+            match request {
+                Request::Tell => journal.lines().iter().for_each(|line| info!("{line}")),
+                Request::Reload => (self.on_reload)(),
             }
         }
     }
@@ -67,20 +73,6 @@ impl Requests {
 
 impl fmt::Debug for Requests {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Requests").field("signals", &self.signals).finish_non_exhaustive()
-    }
-}
-
-impl event::Source for Requests {
-    fn register(&mut self, registry: &Registry, token: Token, what: Interest) -> io::Result<()> {
-        SourceFd(&self.signals.as_raw_fd()).register(registry, token, what)
-    }
-
-    fn reregister(&mut self, registry: &Registry, token: Token, what: Interest) -> io::Result<()> {
-        SourceFd(&self.signals.as_raw_fd()).reregister(registry, token, what)
-    }
-
-    fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
-        SourceFd(&self.signals.as_raw_fd()).deregister(registry)
+        f.debug_struct("Requests").field("come", &self.come).finish_non_exhaustive()
     }
 }

@@ -13,8 +13,8 @@ use mio::{Interest, Registry, Token};
 use slab::Slab;
 use socket2::{Domain, Socket, Type};
 
-use super::round_trip::round_trip;
-use super::{FIRST_CONNECTION, PAUSE, canonical, is_memory_pressure, is_out_of_files};
+use super::sys::{self, is_memory_pressure, is_out_of_files, round_trip};
+use super::{FIRST_CONNECTION, PAUSE, canonical};
 use crate::clock::{Instant, earliest};
 use crate::customers::network;
 use crate::dialect::ConnId;
@@ -52,6 +52,8 @@ pub(super) struct Connections {
     listeners: Vec<Listener>,
     slab: Slab<Connection>,
     limits: Limits,
+    /// After so long the kernel gives up a peer that cannot be reached.
+    ghost: Duration,
     generation: u32,
     /// Who may have something to read, or may be written to again; each at most once, here or in
     /// `more`.
@@ -135,13 +137,14 @@ pub(super) enum Read<'a> {
 }
 
 impl Connections {
-    pub(super) fn new(listeners: Vec<TcpListener>, limits: Limits) -> Self {
+    pub(super) fn new(listeners: Vec<TcpListener>, ghost: Duration, limits: Limits) -> Self {
         let listeners =
             listeners.into_iter().map(|socket| Listener { socket, acceptable: true }).collect();
         Self {
             listeners,
             slab: Slab::new(),
             limits,
+            ghost,
             generation: 0,
             ready: Rotation::default(),
             more: Rotation::default(),
@@ -289,6 +292,7 @@ impl Connections {
 
     fn take_in(&mut self, stream: TcpStream, peer: SocketAddr) -> Accept {
         let peer = canonical(peer);
+        sys::prepare_accepted(&stream, self.ghost);
         Accept::New(self.add(stream, peer.ip()), peer)
     }
 
@@ -393,8 +397,9 @@ impl Connections {
             return Read::Fin;
         }
         // A read that did not fill the buffer has emptied the socket (epoll(7), question 9); only
-        // the end of the stream may be left, and the kernel has said so if it was there already.
-        conn.readable = length == most || conn.read_closed;
+        // the end of the stream may be left, and the kernel has said so if it was there already. Where
+        // the next event comes only after a read that finds nothing, there is one more.
+        conn.readable = length == most || conn.read_closed || sys::READS_END_IN_NOTHING;
         if conn.readable && !std::mem::replace(&mut conn.queued, true) {
             self.more.push(conn.customer, id);
         }
@@ -628,7 +633,7 @@ fn write_some(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<Wrote> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mio::Poll;
+    use mio::{Events, Poll};
     use std::net::{Ipv4Addr, TcpListener};
 
     /// Whether a connection stands after so much was written to it that nobody reads.
@@ -640,9 +645,38 @@ mod tests {
         // So that it takes little itself, however generous the system is.
         socket2::SockRef::from(&stream).set_send_buffer_size(64 * 1024).unwrap();
         let poll = Poll::new().unwrap();
-        let mut connections = Connections::new(Vec::new(), limits);
+        let mut connections = Connections::new(Vec::new(), limits::GHOST, limits);
         let id = connections.add(TcpStream::from_std(stream), [127, 0, 0, 1].into());
         connections.write(Instant::default(), id, &vec![b'x'; length], poll.registry())
+    }
+
+    #[test]
+    fn who_sends_again_after_a_short_read_is_heard() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let mut peer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (stream, _) = listener.accept().unwrap();
+        stream.set_nonblocking(true).unwrap();
+        let (mut poll, mut events) = (Poll::new().unwrap(), Events::with_capacity(8));
+        let mut connections = Connections::new(Vec::new(), limits::GHOST, Limits::default());
+        connections.add(TcpStream::from_std(stream), [127, 0, 0, 1].into());
+        for sent in [b'a', b'b', b'c'] {
+            peer.write_all(&[sent]).unwrap();
+            let mut heard = Vec::new();
+            while heard.is_empty() {
+                if !connections.are_ready() {
+                    poll.poll(&mut events, Some(Duration::from_secs(20))).unwrap();
+                    assert!(!events.is_empty(), "nothing is heard of {sent}");
+                    let note = |event| connections.note_event(0, event);
+                    events.iter().for_each(note);
+                }
+                let id = connections.next_ready().unwrap();
+                if let Read::Bytes(bytes) = connections.read(Instant::default(), id) {
+                    heard.extend_from_slice(bytes);
+                }
+                assert!(connections.watch(id, poll.registry()));
+            }
+            assert_eq!(heard, [sent]);
+        }
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! `punch`: a debug client for people who run a master server or write a game.
 #![forbid(unsafe_code)]
 
+#[cfg(target_os = "linux")]
 mod bare;
+#[cfg(target_os = "linux")]
 mod bench;
 mod causes;
 mod common;
@@ -13,6 +15,7 @@ mod manuals;
 mod nat;
 mod natpunch;
 mod probe;
+#[cfg(target_os = "linux")]
 mod replay;
 mod rooms;
 mod script;
@@ -34,8 +37,10 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    #[cfg(target_os = "linux")]
     #[command(hide = true)]
     Bare(bare::Args),
+    #[cfg(target_os = "linux")]
     Bench(bench::Args),
     Events(events::Args),
     Host(host::Args),
@@ -46,6 +51,7 @@ enum Command {
     Nat(nat::Args),
     Natpunch(natpunch::Args),
     Probe(probe::Args),
+    #[cfg(target_os = "linux")]
     Replay(replay::Args),
     Rooms(rooms::Args),
     Sim(sim::Args),
@@ -55,7 +61,9 @@ fn main() -> ExitCode {
     let matches = with_whole_usage(Cli::command()).get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let result = match cli.command {
+        #[cfg(target_os = "linux")]
         Command::Bare(args) => bare::run(&args),
+        #[cfg(target_os = "linux")]
         Command::Bench(args) => bench::run(&args),
         Command::Events(args) => events::run(&args),
         Command::Host(args) => host::run(args),
@@ -66,6 +74,7 @@ fn main() -> ExitCode {
         Command::Natpunch(args) => natpunch::run(&args),
         Command::Probe(args) => probe::run(&args),
         Command::Rooms(args) => rooms::run(args),
+        #[cfg(target_os = "linux")]
         Command::Replay(args) => return replay::run(&args),
         Command::Sim(args) => sim::run(&args),
     };

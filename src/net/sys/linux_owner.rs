@@ -6,7 +6,7 @@ use std::path::Path;
 
 /// A process.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Owner {
+pub(crate) struct Owner {
     pid: u32,
     name: String,
 }
@@ -17,16 +17,9 @@ impl fmt::Display for Owner {
     }
 }
 
-impl Owner {
-    /// Whether the program has this name.
-    pub(super) fn has_name(&self, name: &str) -> bool {
-        self.name == name
-    }
-}
-
 /// The process that has this port open for listening; none if the system does not tell, as for
 /// other users' processes.
-pub(super) fn of_port(port: u16, tcp: bool) -> Option<Owner> {
+pub(crate) fn owner_of_port(port: u16, tcp: bool) -> Option<Owner> {
     let tables = if tcp { ["tcp", "tcp6"] } else { ["udp", "udp6"] };
     let inode = tables.iter().find_map(|table| {
         let text = fs::read_to_string(Path::new("/proc/net").join(table)).ok()?;
@@ -51,4 +44,22 @@ fn inode_of(line: &str, port: u16, tcp: bool) -> Option<u64> {
     let listens = !tcp || *fields.get(3)? == LISTENING;
     let inode = fields.get(9)?.parse().ok()?;
     (listens && u16::from_str_radix(local, 16) == Ok(port)).then_some(inode)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+
+    #[test]
+    fn the_process_that_has_a_port_is_named() {
+        let (tcp, udp) = (
+            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap(),
+            UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap(),
+        );
+        for (addr, is_tcp) in [(tcp.local_addr(), true), (udp.local_addr(), false)] {
+            let owner = owner_of_port(addr.unwrap().port(), is_tcp).unwrap();
+            assert_eq!(owner.pid, std::process::id());
+        }
+    }
 }

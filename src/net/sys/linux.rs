@@ -1,0 +1,140 @@
+//! Linux.
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use listenfd::ListenFd;
+use mio::net::TcpStream;
+use nix::libc;
+use nix::sys::socket::getsockopt;
+use nix::sys::socket::sockopt::GetStruct;
+use sd_notify::NotifyState;
+use socket2::SockRef;
+
+use super::Handed;
+pub(crate) use super::linux_owner::owner_of_port;
+pub(crate) use super::posix::*;
+use crate::limits;
+
+/// Events come in the order in which what they tell of has come.
+pub(crate) const EVENTS_IN_ORDER: bool = true;
+
+/// What shows the addresses of this machine.
+pub(crate) const ADDRESSES: &str = "'ip address'";
+
+/// Why a port is not to be had, and what to do about it, where the system does not permit it.
+pub(crate) fn why_no_permission(program: &Path) -> String {
+    format!(
+        "below 1024 only root may listen; use a port from 1024 on with --port, or give the program the \
+         right with 'setcap cap_net_bind_service=+ep {}' as root",
+        program.display()
+    )
+}
+
+/// How to have so many files open.
+pub(crate) fn how_to_raise(needed: u64) -> String {
+    format!(
+        "raise the limit (LimitNOFILE={needed} in the service, or 'ulimit -Hn {needed}' as root)"
+    )
+}
+
+/// Sets what accepted connections inherit, besides what every system knows.
+pub(crate) fn prepare_listener(listener: &SockRef<'_>, ghost: Duration) -> io::Result<()> {
+    // Not the size of the buffer, in which all must fit that is under way over a long line.
+    listener.set_tcp_notsent_lowat(limits::UNSENT)?;
+    // What keepalive does for what was written and is not acknowledged.
+    listener.set_tcp_user_timeout(Some(ghost * 5 / 6))
+}
+
+/// Connections have what the listener has.
+pub(crate) fn prepare_accepted(_: &TcpStream, _: Duration) {}
+
+/// The round trip of a connection that was just accepted: so long ago its first packet came. Zero
+/// if it is not known: the kernel had to repeat its own packet.
+pub(crate) fn round_trip(stream: &TcpStream) -> Duration {
+    let info = getsockopt(stream, TcpInfo);
+    let micros = info.ok().and_then(|info| info.get(RTT).copied()).unwrap_or(0);
+    Duration::from_micros(micros.into())
+}
+
+/// The option TCP_INFO.
+#[derive(Clone, Copy, Debug)]
+struct TcpInfo;
+
+/// Where the beginning of `struct tcp_info` (linux/tcp.h) has `tcpi_rtt`, in microseconds:
+/// behind eight bytes and fifteen numbers. It has been there in every kernel that has the
+/// option; what is behind it is of different length in different kernels, and not asked for.
+const RTT: usize = 2 + 15;
+
+type Beginning = [u32; RTT + 1];
+
+nix::getsockopt_impl!(TcpInfo, libc::IPPROTO_TCP, libc::TCP_INFO, Beginning, GetStruct<Beginning>);
+
+/// The sockets that systemd has opened for this process (socket activation).
+pub(crate) fn handed() -> Handed {
+    let mut sockets = ListenFd::from_env();
+    let mut handed = Handed::default();
+    for n in 0..sockets.len() {
+        if let Ok(Some(tcp)) = sockets.take_tcp_listener(n) {
+            handed.tcp.push(tcp);
+        } else if let Ok(Some(udp)) = sockets.take_udp_socket(n) {
+            handed.udp.push(udp);
+        } else {
+            handed.others = true;
+        }
+    }
+    handed
+}
+
+/// Tells systemd that the server is ready. Nobody else listens, so nobody misses it.
+pub(super) fn notify_ready() -> io::Result<()> {
+    sd_notify::notify(&[NotifyState::Ready])
+}
+
+pub(super) fn firewall_hint() -> Option<String> {
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::bind::tests::accepted;
+    use std::io::Write as _;
+    use std::net::{Ipv4Addr, TcpListener};
+
+    #[test]
+    fn the_kernel_tells_the_round_trip_of_a_new_connection() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let _peer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (stream, _) = listener.accept().unwrap();
+        let measured = round_trip(&TcpStream::from_std(stream));
+        assert!(measured > Duration::ZERO && measured < Duration::from_millis(500), "{measured:?}");
+    }
+
+    #[test]
+    fn accepted_connections_have_what_the_listener_has() {
+        let (stream, _peer) = accepted();
+        let socket = SockRef::from(&stream);
+        assert!(stream.nodelay().unwrap() && socket.keepalive().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), limits::GHOST / 2);
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(limits::GHOST * 5 / 6));
+    }
+
+    #[test]
+    fn the_kernel_keeps_little_for_who_does_not_read() {
+        let (mut stream, _peer) = accepted();
+        let (mut taken, bytes) = (0, vec![b'x'; 64 * 1024]);
+        // What the peer's side takes is there in no time; the rest stays on this one.
+        for _ in 0..1000 {
+            match stream.write(&bytes) {
+                Ok(length) => taken += length,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    std::thread::sleep(Duration::from_micros(100));
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+        assert!(taken < 1 << 20, "{taken} bytes are taken for one who reads nothing");
+    }
+}

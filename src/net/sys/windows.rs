@@ -1,0 +1,195 @@
+//! Windows.
+
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io;
+use std::os::windows::io::AsHandle as _;
+use std::path::Path;
+use std::time::Duration;
+
+use mio::net::TcpStream;
+use socket2::{SockRef, Socket};
+
+pub(crate) use super::windows_service::{run_as_wanted, stop_service_by};
+use super::{Handed, Request};
+use crate::net::bind::set_keepalive;
+
+/// Errors of Winsock (winsock2.h), which the standard library has no names for.
+const WSAEMFILE: i32 = 10024;
+const WSAEAFNOSUPPORT: i32 = 10047;
+const WSAENOBUFS: i32 = 10055;
+
+/// mio asks the system about a socket once, and again only after an operation that would block.
+pub(crate) const READS_END_IN_NOTHING: bool = true;
+
+/// Sockets are told of in any order.
+pub(crate) const EVENTS_IN_ORDER: bool = false;
+
+/// What reads the certificate again, for `--help`.
+pub(crate) const RELOADS: &str = "read at the start";
+
+/// What opens the log file again, for `--help`.
+pub(crate) const REOPENS: &str = "it may be renamed";
+
+/// The same in a sentence.
+pub(crate) const UNTIL_REOPENED: &str = "until that works";
+
+/// An IPv6 socket calls IPv4 addresses of this machine as they are.
+pub(super) const MAPS_OWN_IPV4: bool = false;
+
+/// What shows the addresses of this machine.
+pub(crate) const ADDRESSES: &str = "'ipconfig'";
+
+/// Whether the system has no memory for this right now, so that it is worth trying again later.
+pub(crate) fn is_memory_pressure(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(WSAENOBUFS)
+}
+
+/// Whether the system has no socket left.
+pub(crate) fn is_out_of_files(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(WSAEMFILE)
+}
+
+/// Whether the system does not know this kind of address at all.
+pub(crate) fn is_unknown_family(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(WSAEAFNOSUPPORT)
+}
+
+/// Why a port is not to be had, and what to do about it, where the system does not permit it.
+pub(crate) fn why_no_permission(_: &Path) -> String {
+    "another program has it for itself alone, or Windows keeps it for others ('netsh int ipv4 show \
+     excludedportrange protocol=tcp', and protocol=udp, show which); use another one with --port"
+        .into()
+}
+
+/// There is no limit to raise.
+pub(crate) fn how_to_raise(_: u64) -> String {
+    "end other programs".into()
+}
+
+/// Connections of a server before this one are in nobody's way. The option that Unixes have for it
+/// would let a second server take the port here.
+pub(crate) fn allow_lingering(_: &Socket) -> io::Result<()> {
+    Ok(())
+}
+
+/// Sets what accepted connections inherit, besides what every system knows.
+pub(crate) fn prepare_listener(_: &SockRef<'_>, _: Duration) -> io::Result<()> {
+    Ok(())
+}
+
+/// Connections may not have what the listener has.
+pub(crate) fn prepare_accepted(stream: &TcpStream, ghost: Duration) {
+    // It is lost by now if these fail, or has to do without them.
+    let _ = stream.set_nodelay(true);
+    set_keepalive(&SockRef::from(stream), ghost);
+}
+
+/// Not known here.
+pub(crate) fn round_trip(_: &TcpStream) -> Duration {
+    Duration::ZERO
+}
+
+/// Not known here.
+pub(crate) fn owner_of_port(_: u16, _: bool) -> Option<&'static str> {
+    None
+}
+
+/// There is no socket activation.
+pub(crate) fn handed() -> Handed {
+    Handed::default()
+}
+
+pub(super) fn notify_ready() -> io::Result<()> {
+    Ok(())
+}
+
+/// Windows asks about a new program only where somebody sits in front of it, and then often no more.
+pub(super) fn firewall_hint() -> Option<String> {
+    let program = std::env::current_exe().unwrap_or_else(|_| "punchd.exe".into());
+    Some(format!(
+        "to let players through the Windows firewall, once, as administrator: netsh advfirewall firewall \
+         add rule name=punchd dir=in action=allow program=\"{}\"",
+        program.display()
+    ))
+}
+
+/// There are no signals by which the owner could ask for anything.
+#[derive(Debug)]
+pub(crate) struct Signals;
+
+impl Signals {
+    pub(crate) fn hold() -> io::Result<Self> {
+        Ok(Self)
+    }
+
+    pub(crate) fn listen(self, _: impl Fn(Request) -> bool + Send + 'static) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+pub(crate) fn without_signals<T>(work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    work()
+}
+
+/// There is no limit but memory.
+pub(crate) fn open_files() -> io::Result<(u64, u64)> {
+    Ok((u64::MAX, u64::MAX))
+}
+
+pub(crate) fn allow_files(_: u64, _: u64) -> io::Result<()> {
+    Ok(())
+}
+
+/// Opens a file. A named pipe has no place among files here.
+pub(crate) fn open_at_once(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    options.open(path)
+}
+
+pub(crate) fn wait_from_now_on(_: &File) -> io::Result<()> {
+    Ok(())
+}
+
+pub(crate) fn is_unread_pipe(_: &Path, _: &io::Error) -> bool {
+    false
+}
+
+/// Whether an open file has another name by now, so that its own is free or means another file. That
+/// one was made later, or has another length: nobody but this process writes to both.
+pub(crate) fn was_renamed(file: &File, path: &Path) -> bool {
+    let known = |file: Metadata| Some((file.created().ok()?, file.len()));
+    match (file.metadata(), fs::metadata(path)) {
+        (Ok(open), Ok(named)) => known(open) != known(named),
+        (Ok(_), Err(error)) => error.kind() == io::ErrorKind::NotFound,
+        (Err(_), _) => false,
+    }
+}
+
+/// Standard output without the buffer that Rust has for it.
+pub(crate) fn standard_output() -> io::Result<File> {
+    Ok(File::from(io::stdout().as_handle().try_clone_to_owned()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+
+    #[test]
+    fn a_file_that_was_renamed_is_told_from_one_that_was_not() {
+        let folder = std::env::temp_dir().join(format!("punchd-renamed-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let (path, other) = (folder.join("a.log"), folder.join("b.log"));
+        let append = || OpenOptions::new().append(true).create(true).open(&path).unwrap();
+        let mut file = append();
+        assert!(!was_renamed(&file, &path));
+        file.write_all(b"line\n").unwrap();
+        assert!(!was_renamed(&file, &path));
+        fs::rename(&path, &other).unwrap();
+        assert!(was_renamed(&file, &path), "its name is free");
+        let new = append();
+        assert!(was_renamed(&file, &path), "its name means another file");
+        assert!(!was_renamed(&new, &path));
+        drop((file, new));
+        fs::remove_dir_all(&folder).unwrap();
+    }
+}
