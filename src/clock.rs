@@ -4,7 +4,8 @@
 use std::ops::{Add, Sub};
 use std::time::Duration;
 
-/// A point on the monotonic clock: microseconds since the server started. Connections and hosts have
+/// A point on the monotonic clock: microseconds since a moment that is [`limits::WAITED`](crate::limits::WAITED)
+/// before the server started, as what comes first may have waited for it. Connections and hosts have
 /// several beside smaller numbers, so it may stand wherever those may.
 #[repr(Rust, packed(4))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

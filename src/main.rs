@@ -17,7 +17,7 @@ use punchd::dialect::events::tls::Acceptor;
 use punchd::dialect::gmnet::text::clean_into;
 use punchd::dialect::{Name, stun};
 use punchd::introductions::is_inside;
-use punchd::limits::Limits;
+use punchd::limits::{self, Limits};
 use punchd::logging;
 use punchd::net::bind::{Alternates, Bound};
 use punchd::net::signals::{Requests, stop_at_signals};
@@ -100,8 +100,8 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     } else {
         warn_of_what_is_ignored(options);
     }
-    if sockets.iter().any(|bound| bound.is_restart) {
-        config.gmnet.start_wait = Duration::from_secs(options.start_wait);
+    if options.start_wait > 0 && sockets.iter().any(|bound| bound.is_restart) {
+        config.gmnet.start_wait = limits::WAITED + Duration::from_secs(options.start_wait);
     }
     let listening = listening(&sockets);
     let relay = place_of_relay(options, &sockets)?;

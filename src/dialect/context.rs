@@ -1,5 +1,7 @@
 //! What a dialect is called with.
 
+use std::time::Duration;
+
 use super::Outbox;
 use crate::amplification::Credits;
 use crate::clock::Now;
@@ -24,6 +26,14 @@ pub struct Context<'a> {
     pub shared: &'a mut Shared,
 }
 
+impl Context<'_> {
+    /// When the datagram came: it may have waited for its turn.
+    #[must_use]
+    pub fn came(&self) -> Now {
+        Now { instant: self.now.instant.before(self.shared.waited), ..self.now }
+    }
+}
+
 /// The tables of the whole server, which has them and lends them for each call.
 #[derive(Debug, Default)]
 pub struct Shared {
@@ -37,6 +47,8 @@ pub struct Shared {
     pub journal: Journal,
     /// Who is relayed.
     pub relay: Sessions,
+    /// How long the datagram has waited for its turn since it came.
+    pub waited: Duration,
 }
 
 /// What tests of several dialects look for.

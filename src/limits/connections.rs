@@ -55,3 +55,7 @@ pub const UNSENT: u32 = 32 * 1024;
 /// How long a dialect rests that a panic has ended. Who can cause it again and again costs no more
 /// than two lines of the log a second; hosts do not come back sooner anyway.
 pub const REST_AFTER_PANIC: Duration = Duration::from_secs(1);
+
+/// How long datagrams and connections may have waited in the kernel, as far as it counts: a process that is
+/// replaced or stopped is back sooner.
+pub const WAITED: Duration = Duration::from_secs(10);

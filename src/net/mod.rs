@@ -97,8 +97,8 @@ impl Stopper {
 pub struct EventLoop {
     poll: Poll,
     started: std::time::Instant,
-    /// When the loop last had nothing to do.
-    woke: Instant,
+    /// When the loop last had nothing to do, or what it has found since then came.
+    oldest: Instant,
     stop: Arc<AtomicBool>,
     /// A poll has one at most.
     waker: Arc<Waker>,
@@ -153,7 +153,7 @@ impl EventLoop {
             poll,
             waker,
             started: std::time::Instant::now(),
-            woke: Instant::default(),
+            oldest: Instant::default(),
             stop: Arc::new(AtomicBool::new(false)),
             server,
             out: Outbox::new(),
@@ -239,7 +239,7 @@ impl EventLoop {
             timeout = Some(Duration::ZERO);
         }
         if may_sleep {
-            self.woke = self.instant();
+            self.oldest = self.instant();
         }
         Ok(self.work())
     }
@@ -251,7 +251,6 @@ impl EventLoop {
             self.datagrams.look_again();
         }
         let now = self.now();
-        self.server.note_behind(now.instant - self.woke);
         self.receive_datagrams(now);
         self.accept(now);
         let now = Now { instant: self.instant(), ..now };
@@ -340,7 +339,8 @@ impl EventLoop {
     }
 
     fn instant(&self) -> Instant {
-        let micros = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let since = limits::WAITED + self.started.elapsed();
+        let micros = u64::try_from(since.as_micros()).unwrap_or(u64::MAX);
         Instant::from_micros(micros)
     }
 
@@ -348,13 +348,17 @@ impl EventLoop {
     fn receive_datagrams(&mut self, now: Now) -> bool {
         let (mut is_busy, mut are_any) = (false, false);
         let end = now.instant + DATAGRAMS_SHARE;
+        let epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         for socket in 0..self.datagrams.len() {
             let mut spent = 0;
             while spent < udp::BUDGET {
-                let Some((via, peer, data)) = self.datagrams.receive(now.instant, socket) else {
-                    break;
-                };
+                let Some(datagram) = self.datagrams.receive(now.instant, socket) else { break };
                 let before = self.out.len();
+                let udp::Datagram { via, peer, came, data } = datagram;
+                let waited = came.map_or(Duration::ZERO, |came| epoch.saturating_sub(came));
+                let waited = waited.min(limits::WAITED);
+                self.oldest = self.oldest.min(now.instant.before(waited));
+                self.server.note_waited(waited);
                 self.server.on_datagram(now, via, peer, data, &mut self.out);
                 let answers = self.out.len() - before;
                 spent += 1 + udp::ANSWER * answers;
@@ -372,7 +376,9 @@ impl EventLoop {
             is_busy |= spent >= udp::BUDGET;
             are_any |= spent > 0;
         }
+        self.server.note_waited(Duration::ZERO);
         self.server.note_busy(is_busy);
+        self.server.note_behind(now.instant - self.oldest);
         are_any
     }
 

@@ -13,7 +13,7 @@ use mio::{Interest, Registry, Token};
 use slab::Slab;
 use socket2::{Domain, Socket, Type};
 
-use super::sys::{self, is_memory_pressure, is_out_of_files, round_trip};
+use super::sys::{self, is_memory_pressure, is_out_of_files};
 use super::{FIRST_CONNECTION, PAUSE, canonical};
 use crate::clock::{Instant, earliest};
 use crate::customers::network;
@@ -299,8 +299,9 @@ impl Connections {
     /// When the first packet of a connection came that was accepted now.
     pub(super) fn began(&self, now: Instant, id: ConnId) -> Instant {
         let conn = self.slab.get(id.slot as usize).filter(|conn| conn.generation == id.generation);
-        let round_trip = conn.map_or(Duration::ZERO, |conn| round_trip(&conn.stream));
-        now.before(round_trip.min(limits::ROUND_TRIP))
+        let (waited, round_trip) =
+            conn.map_or_else(Default::default, |conn| sys::age(&conn.stream));
+        now.before(waited.min(limits::WAITED) + round_trip.min(limits::ROUND_TRIP))
     }
 
     /// Takes a connection in. Its first request is mostly there already, so it has its turn at

@@ -2,7 +2,8 @@
 //! comes in, and the loop that benchmarks compare it with.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use log::debug;
 use mio::net::UdpSocket;
@@ -26,6 +27,29 @@ pub const BATCH: usize = 32;
 
 /// Longer than any datagram that a dialect understands; what is longer arrives cut.
 const LONGEST: usize = 2048;
+
+/// A datagram, as a system tells of it.
+pub(super) struct Received {
+    pub(super) length: usize,
+    pub(super) peer: SocketAddr,
+    /// To which address of the machine it was sent, where there are several.
+    pub(super) local: Option<IpAddr>,
+    /// When it came, since 1970, if the system tells.
+    pub(super) came: Option<Duration>,
+}
+
+/// A datagram.
+#[derive(Debug)]
+pub struct Datagram<'a> {
+    /// Which way it came, and answers go.
+    pub via: Via,
+    /// Who sent it.
+    pub peer: SocketAddr,
+    /// When it came, since 1970, if the system tells.
+    pub came: Option<Duration>,
+    /// At most the first 2,048 bytes of it.
+    pub data: &'a [u8],
+}
 
 /// The UDP sockets and which of them may have something to read.
 #[derive(Debug)]
@@ -76,7 +100,7 @@ impl Datagrams {
     }
 
     /// The next datagram of a socket, if there is one.
-    pub fn receive(&mut self, now: Instant, n: usize) -> Option<(Via, SocketAddr, &[u8])> {
+    pub fn receive(&mut self, now: Instant, n: usize) -> Option<Datagram<'_>> {
         let socket = self.sockets.get_mut(n).filter(|socket| socket.readable)?;
         if socket.again.is_some_and(|at| now < at) {
             return None;
@@ -84,10 +108,10 @@ impl Datagrams {
         socket.again = None;
         loop {
             match socket.socket.receive(&mut self.buffer[..]) {
-                Ok((length, peer, local)) => {
-                    let via = Via { socket: u8::try_from(n).ok()?, local };
-                    let data = self.buffer.get(..length.min(LONGEST))?;
-                    return Some((via, canonical(peer), data));
+                Ok(got) => {
+                    let via = Via { socket: u8::try_from(n).ok()?, local: got.local };
+                    let data = self.buffer.get(..got.length.min(LONGEST))?;
+                    return Some(Datagram { via, peer: canonical(got.peer), came: got.came, data });
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     socket.readable = false;
@@ -131,7 +155,7 @@ impl Datagrams {
 mod tests {
     use super::*;
     use std::net::Ipv4Addr;
-    use std::time::{Duration, Instant as Time};
+    use std::time::Instant as Time;
 
     #[test]
     fn a_datagram_that_is_too_long_arrives_cut_and_the_next_one_whole() {
@@ -148,7 +172,7 @@ mod tests {
             while lengths.len() < 3 && Time::now() < deadline {
                 datagrams.note_readable(0);
                 let got = datagrams.receive(Instant::default(), 0);
-                lengths.extend(got.map(|(_, _, data)| data.len()));
+                lengths.extend(got.map(|got| got.data.len()));
             }
             assert_eq!(lengths, [LONGEST, LONGEST, 3], "{at}");
         }

@@ -219,7 +219,12 @@ impl Server {
     /// There has been something to do without a pause for so long. What came in that time may have
     /// waited together for its turn, so that nothing is known of when it was sent.
     pub fn note_behind(&mut self, behind: Duration) {
-        self.behind = behind.min(limits::OVERTAKEN);
+        self.behind = behind.min(limits::BELONGS);
+    }
+
+    /// So long the datagrams that are told of from now on have waited in the kernel.
+    pub fn note_waited(&mut self, waited: Duration) {
+        self.shared.waited = waited;
     }
 }
 

@@ -34,7 +34,7 @@ use punchd::clock::Instant;
 use punchd::dialect::gmnet::datagram::KEEPALIVE;
 use punchd::dialect::{Outbox, Via};
 use punchd::net::bind;
-use punchd::net::udp::{BATCH, Datagrams};
+use punchd::net::udp::{BATCH, Datagram, Datagrams};
 use slab::Slab;
 
 /// What a client is answered, as long as a usual introduction.
@@ -104,7 +104,9 @@ pub fn serve(port: u16, lobby: usize) -> io::Result<()> {
         if readable {
             datagrams.note_readable(0);
         }
-        while let Some((via, from, data)) = datagrams.receive(Instant::default(), 0) {
+        while let Some(Datagram { via, peer: from, data, .. }) =
+            datagrams.receive(Instant::default(), 0)
+        {
             peers.answer(&mut out, via, from, data);
             if out.len() >= BATCH {
                 datagrams.send_all(out.datagrams());

@@ -108,7 +108,7 @@ pub struct Config {
     pub public_ips: PublicIps,
     /// The addresses of the relay for clients and hosts, if it has any apart from the server's.
     pub relay: PublicIps,
-    /// This server was restarted: for so long, from its start on, who asks for a host that is not
+    /// This server was restarted: for so long, from the beginning of the clock on, who asks for a host that is not
     /// there waits for it to come back; zero: not at all.
     pub start_wait: Duration,
     /// Where the UDP sockets of the server are, by their number in a [`Via`], and after them where one that
@@ -546,7 +546,7 @@ impl Dialect for Gmnet {
             // Port 0 is never told to anybody, so it is not learned either.
             _ if port == 0 => return,
             Some(Datagram::Connect) => {
-                self.ports.learn_connect(cx.now.instant, addr, port);
+                self.ports.learn_connect(cx.came().instant, addr, port);
                 self.stray_connects.came(cx.now.instant, peer);
                 self.retry_for_client(cx, addr);
             }

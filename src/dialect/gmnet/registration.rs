@@ -139,13 +139,13 @@ impl Gmnet {
     /// A host shows its port.
     pub(super) fn learn_reg(&mut self, cx: &mut Context<'_>, via: Via, addr: IpAddr, port: u16) {
         let since = match self.hosts.show(cx.now.instant, addr, port) {
-            Shown::Known => return self.ports.learn_reg_copy(cx.now, via, addr, port),
+            Shown::Known => return self.ports.learn_reg_copy(cx.came(), via, addr, port),
             Shown::Again(since) => {
-                self.ports.learn_reg_again(cx.now, via, addr, port);
+                self.ports.learn_reg_again(cx.came(), via, addr, port);
                 Some(since)
             }
             Shown::New => {
-                self.ports.learn_reg(cx.now, via, addr, port);
+                self.ports.learn_reg(cx.came(), via, addr, port);
                 self.stray_regs.came(cx.now.instant, SocketAddr::new(addr, port));
                 None
             }

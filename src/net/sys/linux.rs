@@ -50,13 +50,19 @@ pub(crate) fn prepare_listener(listener: &SockRef<'_>, ghost: Duration) -> io::R
 /// Connections have what the listener has.
 pub(crate) fn prepare_accepted(_: &TcpStream, _: Duration) {}
 
-/// The round trip of a connection that was just accepted: so long ago its first packet came. Zero
-/// if it is not known: the kernel had to repeat its own packet.
-pub(crate) fn round_trip(stream: &TcpStream) -> Duration {
-    let info = getsockopt(stream, TcpInfo);
-    let micros = info.ok().and_then(|info| info.get(RTT).copied()).unwrap_or(0);
-    Duration::from_micros(micros.into())
+/// How long a connection that is just accepted has waited for that since its last packet, and its round
+/// trip: so long before that its first packet came. Zero if it is not known: the kernel had to repeat its
+/// own packet.
+pub(crate) fn age(stream: &TcpStream) -> (Duration, Duration) {
+    let Ok(info) = getsockopt(stream, TcpInfo) else { return Default::default() };
+    let number = |n: usize| u64::from(info.get(n).copied().unwrap_or(0));
+    let waited = Duration::from_millis(number(LAST_ACK));
+    // It is told by a clock that ticks every few milliseconds, and nobody waits when there is time.
+    (if waited < TICKS { Duration::ZERO } else { waited }, Duration::from_micros(number(RTT)))
 }
+
+/// Two ticks of the slowest clock that kernels have.
+const TICKS: Duration = Duration::from_millis(20);
 
 /// The option TCP_INFO.
 #[derive(Clone, Copy, Debug)]
@@ -66,6 +72,9 @@ struct TcpInfo;
 /// behind eight bytes and fifteen numbers. It has been there in every kernel that has the
 /// option; what is behind it is of different length in different kernels, and not asked for.
 const RTT: usize = 2 + 15;
+
+/// The same for `tcpi_last_ack_recv`, in milliseconds.
+const LAST_ACK: usize = 2 + 12;
 
 type Beginning = [u32; RTT + 1];
 
@@ -108,8 +117,20 @@ mod tests {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let _peer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (stream, _) = listener.accept().unwrap();
-        let measured = round_trip(&TcpStream::from_std(stream));
+        let (waited, measured) = age(&TcpStream::from_std(stream));
         assert!(measured > Duration::ZERO && measured < Duration::from_millis(500), "{measured:?}");
+        assert!(waited < Duration::from_millis(500), "{waited:?}");
+    }
+
+    #[test]
+    fn the_kernel_tells_how_long_a_connection_has_waited() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let begun = std::time::Instant::now();
+        let _peer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        std::thread::sleep(Duration::from_millis(120));
+        let (stream, _) = listener.accept().unwrap();
+        let (waited, _) = age(&TcpStream::from_std(stream));
+        assert!(waited > Duration::from_millis(90) && waited <= begun.elapsed(), "{waited:?}");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::AsRawFd as _;
+use std::time::Duration;
 
 use log::{debug, warn};
 use mio::net::UdpSocket;
@@ -12,9 +13,10 @@ use nix::sys::socket::{
     ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrStorage, recvmsg,
     sendmmsg, sendmsg, setsockopt, sockopt,
 };
+use nix::sys::time::TimeSpec;
 use smallvec::SmallVec;
 
-use crate::net::udp::BATCH;
+use crate::net::udp::{BATCH, Received};
 
 /// Room for a datagram of which no more than so many bytes are wanted: the kernel cuts it.
 pub(in crate::net) const fn room(wanted: usize) -> usize {
@@ -28,7 +30,7 @@ pub(in crate::net) struct Socket {
     is_ipv6: bool,
     /// It has all addresses of the machine, and the kernel tells which one was meant.
     tells_address: bool,
-    /// Where the kernel says to which address of the machine a datagram was sent.
+    /// Where the kernel says when a datagram came, and to which address of the machine it was sent.
     control: Vec<u8>,
     /// What the kernel is given with a batch; with space to say from which address, if the socket
     /// has several.
@@ -67,33 +69,38 @@ impl Socket {
             false => nix::cmsg_space!(in_pktinfo),
         };
         let headers = MultiHeaders::preallocate(BATCH, tells_address.then_some(space));
-        let control = nix::cmsg_space!(in6_pktinfo);
+        let control = nix::cmsg_space!(in6_pktinfo, TimeSpec);
+        // One that a service manager keeps open has it from the process before, for what has come since.
+        if let Err(error) = setsockopt(&socket, sockopt::ReceiveTimestampns, &true) {
+            debug!("the system does not tell when a datagram came: {error}");
+        }
         Self { socket, is_ipv6, tells_address, control, headers }
     }
 
-    /// The next datagram: its length, who sent it, and to which address, where there are several.
-    pub(in crate::net) fn receive(
-        &mut self,
-        buffer: &mut [u8],
-    ) -> io::Result<(usize, SocketAddr, Option<IpAddr>)> {
-        if !self.tells_address {
-            return self.socket.recv_from(buffer).map(|(length, peer)| (length, peer, None));
-        }
+    /// The next datagram.
+    pub(in crate::net) fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Received> {
         let mut parts = [IoSliceMut::new(buffer)];
         let (fd, control) = (self.socket.as_raw_fd(), Some(&mut self.control[..]));
         let got = recvmsg::<SockaddrStorage>(fd, &mut parts, control, MsgFlags::empty())?;
         let peer = got.address.and_then(|addr| standard(&addr));
         let peer = peer.ok_or(io::ErrorKind::InvalidData)?;
-        let local = got.cmsgs()?.find_map(|message| match message {
-            ControlMessageOwned::Ipv4PacketInfo(info) => {
-                Some(Ipv4Addr::from(u32::from_be(info.ipi_spec_dst.s_addr)).into())
+        let mut received = Received { length: got.bytes, peer, local: None, came: None };
+        for message in got.cmsgs()? {
+            match message {
+                ControlMessageOwned::Ipv4PacketInfo(info) => {
+                    let local = Ipv4Addr::from(u32::from_be(info.ipi_spec_dst.s_addr));
+                    received.local = Some(local.into());
+                }
+                ControlMessageOwned::Ipv6PacketInfo(info) => {
+                    received.local = Some(Ipv6Addr::from(info.ipi6_addr.s6_addr).to_canonical());
+                }
+                ControlMessageOwned::ScmTimestampns(came) => {
+                    received.came = Some(Duration::from(came));
+                }
+                _ => {}
             }
-            ControlMessageOwned::Ipv6PacketInfo(info) => {
-                Some(Ipv6Addr::from(info.ipi6_addr.s6_addr).to_canonical())
-            }
-            _ => None,
-        });
-        Ok((got.bytes, peer, local))
+        }
+        Ok(received)
     }
 
     /// How this socket calls a destination.

@@ -10,7 +10,7 @@ use quinn_udp::{RecvMeta, Transmit, UdpSocketState};
 use smallvec::SmallVec;
 
 use super::system::MAPS_OWN_IPV4;
-use crate::net::udp::BATCH;
+use crate::net::udp::{BATCH, Received};
 
 /// Room for a datagram of which no more than so many bytes are wanted: all that there can be, as Windows
 /// has an error for one that is longer than its room.
@@ -57,20 +57,18 @@ impl Socket {
         Self { socket, is_ipv6, state }
     }
 
-    /// The next datagram: its length, who sent it, and to which address, where there are several.
-    pub(in crate::net) fn receive(
-        &mut self,
-        buffer: &mut [u8],
-    ) -> io::Result<(usize, SocketAddr, Option<IpAddr>)> {
+    /// The next datagram.
+    pub(in crate::net) fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Received> {
         let Some(state) = &self.state else {
-            return self.socket.recv_from(buffer).map(|(length, peer)| (length, peer, None));
+            let (length, peer) = self.socket.recv_from(buffer)?;
+            return Ok(Received { length, peer, local: None, came: None });
         };
         let mut meta = [RecvMeta::default()];
         let mut parts = [IoSliceMut::new(buffer)];
         let socket = &self.socket;
         socket.try_io(|| state.recv(socket.into(), &mut parts, &mut meta))?;
-        let [RecvMeta { len, addr, dst_ip, .. }] = meta;
-        Ok((len, addr, dst_ip.map(|ip| ip.to_canonical())))
+        let [RecvMeta { len: length, addr: peer, dst_ip, .. }] = meta;
+        Ok(Received { length, peer, local: dst_ip.map(|ip| ip.to_canonical()), came: None })
     }
 
     /// How this socket calls a destination.

@@ -84,9 +84,9 @@ pub(crate) fn prepare_accepted(stream: &TcpStream, ghost: Duration) {
     set_keepalive(&SockRef::from(stream), ghost);
 }
 
-/// Not known here.
-pub(crate) fn round_trip(_: &TcpStream) -> Duration {
-    Duration::ZERO
+/// How long a connection has waited and its round trip are not known here.
+pub(crate) fn age(_: &TcpStream) -> (Duration, Duration) {
+    Default::default()
 }
 
 /// Not known here.
