@@ -10,5 +10,6 @@ mod meeting;
 mod ports;
 mod restart;
 mod room;
+mod router;
 mod runner;
 mod ways;

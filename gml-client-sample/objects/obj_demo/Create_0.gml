@@ -9,6 +9,7 @@ game_port = 6520;               // UDP; only the host needs a fixed one. punchd 
 host = undefined;               // from punch_host_create() while hosting
 client = undefined;             // from punch_client_create() while joining
 lobby = punch_lobby_create(master_address, master_port);
+nat = punch_nat_create(master_address, master_port);
 
 field_width = 960;              // where the squares can go: the room
 field_height = 540;

@@ -24,6 +24,8 @@ draw_set_colour(c_white);
 draw_text(16, 12, _status);
 draw_set_colour(c_yellow);
 draw_text(16, 34, _reason);
+draw_set_colour(c_ltgray);
+draw_text(16, field_height - 24, punch_nat_advice(nat));
 
 if (host != undefined || client != undefined) {
     draw_button(16, 64, "Stop", stop);

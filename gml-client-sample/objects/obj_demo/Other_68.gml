@@ -1,5 +1,6 @@
 // Async - Networking: each part takes what is its own; what is left belongs to the game.
 punch_lobby_network_event(lobby);
+punch_nat_network_event(nat);
 
 if (host != undefined) {
     var _player = punch_host_network_event(host);

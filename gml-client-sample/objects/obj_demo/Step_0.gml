@@ -1,5 +1,6 @@
 // The punch_... functions go first: they do what is due, at any game speed.
 punch_lobby_step(lobby);
+punch_nat_step(nat);
 if (host != undefined) punch_host_step(host);
 if (client != undefined) punch_client_step(client);
 

@@ -94,7 +94,8 @@ function punch_client_network_event(_client) {
             || async_load[? "size"] < 1) {
         return false;
     }
-    var _ip = __punch_event_ip(), _port = async_load[? "port"];
+    var _port = async_load[? "port"];
+    var _ip = __punch_client_whole_ip(_client, __punch_event_ip(), _port);
     var _is_other = __punch_client_find_other(_client, _ip, _port);
     if (_ip != _client.host_ip && !_is_other) return false;
     var _byte = buffer_peek(async_load[? "buffer"], 0, buffer_u8);
@@ -294,6 +295,16 @@ function __punch_client_add_other(_client, _ip, _port) {
     array_push(_client.others, { ip : _ip, port : _port });
     _client.give_up_at = current_time + PUNCH_PUNCHING_TIMEOUT;
     _client.next_knock = 0;
+}
+
+/// @desc The address of a packet, whole if it is the host's.
+/// @ignore
+function __punch_client_whole_ip(_client, _ip, _port) {
+    _ip = __punch_whole_ip(_ip, _port, _client.host_ip, _client.host_port);
+    for (var _i = 0; _i < array_length(_client.others); ++_i) {
+        _ip = __punch_whole_ip(_ip, _port, _client.others[_i].ip, _client.others[_i].port);
+    }
+    return _ip;
 }
 
 /// @desc Whether the host may be there, by what the master server told later.

@@ -102,7 +102,27 @@ function __punch_send_udp(_socket, _ip, _port, _byte, _strings = []) {
 /// @returns {String}
 /// @ignore
 function __punch_event_ip() {
-    return string_replace(async_load[? "ip"], "::ffff:", "");
+    return string_replace(__punch_event_ip_as_told(), "::ffff:", "");
+}
+
+/// @desc The same as the runtime says it.
+/// @ignore
+function __punch_event_ip_as_told() {
+    return async_load[? "ip"];
+}
+
+/// @desc The whole address of who sent a packet, if it is one that is known: some runtimes leave out
+///       the last character. The port has to be the right one, so that nobody else is meant.
+/// @param {String} _ip  as the event has it
+/// @param {Real} _port
+/// @param {String} _known_ip
+/// @param {Real} _known_port
+/// @returns {String} the known one, or the same as before
+/// @ignore
+function __punch_whole_ip(_ip, _port, _known_ip, _known_port) {
+    var _length = string_length(_ip);
+    var _is_cut = _port == _known_port && string_length(_known_ip) == _length + 1;
+    return (_is_cut && string_copy(_known_ip, 1, _length) == _ip) ? _known_ip : _ip;
 }
 
 /// @desc Whether a UDP packet that begins with this byte is the game's own.

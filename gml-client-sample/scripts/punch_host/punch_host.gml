@@ -97,7 +97,8 @@ function punch_host_network_event(_host) {
             || async_load[? "size"] < 1) {
         return undefined;
     }
-    var _ip = __punch_event_ip(), _port = async_load[? "port"];
+    var _port = async_load[? "port"];
+    var _ip = __punch_host_whole_ip(_host, __punch_event_ip(), _port);
     var _byte = buffer_peek(async_load[? "buffer"], 0, buffer_u8);
     var _player = __punch_host_find(_host.players, _ip, _port);
     if (_player == undefined) {
@@ -178,6 +179,18 @@ function punch_host_destroy(_host) {
 }
 
 // --- What the above is made of ---------------------------------------------------------
+
+/// @desc The address of a packet, whole if it is of a player or of one who was introduced.
+/// @ignore
+function __punch_host_whole_ip(_host, _ip, _port) {
+    for (var _i = 0; _i < array_length(_host.players); ++_i) {
+        _ip = __punch_whole_ip(_ip, _port, _host.players[_i].ip, _host.players[_i].port);
+    }
+    for (var _i = 0; _i < array_length(_host.introductions); ++_i) {
+        _ip = __punch_whole_ip(_ip, _port, _host.introductions[_i].ip, _host.introductions[_i].port);
+    }
+    return _ip;
+}
 
 /// @desc The player or introduction of that endpoint, or undefined.
 /// @ignore
