@@ -58,6 +58,26 @@ impl Master {
         }
     }
 
+    /// The same for a test of what the old server does otherwise, by the name that PROTOCOL.md has for that, as
+    /// D2. None if the server named by `PUNCH_MASTER` is like the old one: then the test is noted as skipped.
+    #[must_use]
+    pub fn any_but_old(defect: &str) -> Option<Self> {
+        let master = Self::any();
+        if master.is_old() {
+            crate::skipped::note(&format!(
+                "PUNCH_MASTER is like the old server, which has {defect}"
+            ));
+            return None;
+        }
+        Some(master)
+    }
+
+    /// Whether the server named by `PUNCH_MASTER` is like the old one, which speaks GMnet alone.
+    #[must_use]
+    pub fn is_old(&self) -> bool {
+        self.own.is_none() && !speaks_rooms(self.addr)
+    }
+
     /// The same for a test of rooms. None if the server named by `PUNCH_MASTER` does not speak that dialect,
     /// as the old server: then the test is noted as skipped.
     #[must_use]

@@ -21,8 +21,7 @@ const UDP_IS_LATE: Duration = Duration::from_millis(10);
 #[derive(Default)]
 struct Entry {
     port: u16,
-    data1: String,
-    data8: String,
+    data: Vec<String>,
     control: Option<TcpStream>,
 }
 
@@ -67,7 +66,7 @@ fn read_datagrams(udp: &UdpSocket, tables: &Shared) {
                 let entry = tables.hosts.entry(from.ip()).or_default();
                 entry.port = from.port();
                 // D12: hides a host that has registered.
-                entry.data1 = "<INV>".to_owned();
+                entry.data.splice(..entry.data.len().min(1), ["<INV>".to_owned()]);
             }
             "connect" => _ = tables.clients.insert(from.ip(), from.port()),
             _ => {}
@@ -85,12 +84,17 @@ fn serve(stream: TcpStream, tables: &Shared) {
         let mut take = |n: usize| (0..n).filter_map(|_| next()).collect::<Vec<_>>();
         let answer = match word.as_str() {
             "reg2" => {
-                let lines = take(9);
+                let mut lines = take(9);
+                let parts =
+                    lines.first().map(|version| version.split('.').map(|n| n.parse::<u32>()));
+                let parts: Vec<u32> = parts.into_iter().flatten().flatten().collect();
+                if parts < vec![1, 2, 0] {
+                    break;
+                }
                 let mut tables = lock(tables);
                 let entry = tables.hosts.entry(peer).or_default();
                 entry.control = writer.try_clone().ok();
-                entry.data1 = lines.get(1).cloned().unwrap_or_default();
-                entry.data8 = lines.get(8).cloned().unwrap_or_default();
+                entry.data = lines.split_off(1);
                 is_host = true;
                 continue;
             }
@@ -128,12 +132,13 @@ fn connect(tables: &Shared, client: IpAddr, asked: &[String]) -> Vec<u8> {
 
 fn lobby(tables: &Shared, filter8: &str) -> Vec<u8> {
     let tables = lock(tables);
+    let of = |entry: &Entry, n: usize| entry.data.get(n).cloned().unwrap_or_default();
     let listed = tables.hosts.iter().filter(|(_, entry)| {
-        entry.data1 != "<INV>" && (filter8.is_empty() || entry.data8 == filter8)
+        of(entry, 0) != "<INV>" && (filter8.is_empty() || of(entry, 7) == filter8)
     });
-    let listed = listed.map(|(ip, Entry { data1, data8, .. })| {
-        let rest: String = (2..8).map(|n| format!(r#""data{n}":"","#)).collect();
-        format!(r#"{{"ip":"{ip}","data1":"{data1}",{rest}"data8":"{data8}","createdTime":1}}"#)
+    let listed = listed.map(|(ip, entry)| {
+        let data = (0..8).map(|n| format!(r#""data{}":"{}","#, n + 1, of(entry, n)));
+        format!(r#"{{"ip":"{ip}",{}"createdTime":1}}"#, data.collect::<String>())
     });
     format!("\u{f9}[{}]\n", listed.collect::<Vec<_>>().join(",")).chars().map(|c| c as u8).collect()
 }
@@ -203,4 +208,16 @@ fn punch_host_and_punch_join_meet_there() {
     let _ = host.wait();
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("data1=Old"), "{said}");
+}
+
+/// For comparing by hand: says where it is, and serves until it is stopped.
+///
+/// `cargo test -p compat-tests --test old_server -- --ignored --nocapture`
+#[test]
+#[ignore = "serves until it is stopped"]
+fn stays_for_comparing_by_hand() {
+    println!("PUNCH_MASTER={}", start());
+    loop {
+        std::thread::park();
+    }
 }

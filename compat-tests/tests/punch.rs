@@ -106,6 +106,7 @@ fn a_host_here_and_a_join_there_are_connected() {
     let said = stdout(&join);
     assert!(join.status.success(), "{said}");
     assert!(said.contains("\ndata1=My Game\n") && said.contains("\ndata8=eight\n"), "{said}");
+    assert!(!said.contains("data2="), "what is empty is left out: {said}");
     let last = said.lines().last().unwrap_or_default();
     let millis = last.strip_prefix("connect_ms=").expect("the time comes last");
     assert!(millis.parse::<u64>().is_ok_and(|millis| millis < 10_000), "{last}");

@@ -53,7 +53,7 @@ fn a_host_that_registers_again_is_told_on_its_new_connection() {
 #[test]
 fn the_late_end_of_an_old_connection_removes_nothing() {
     for reset in [false, true] {
-        let master = Master::any();
+        let Some(master) = Master::any_but_old("D9") else { return };
         let config = HostConfig::new(master.addr()).on(loopback()).with_data(&["late"]);
         let ip = config.bind.expect("its address");
         let old = Control::open(master.addr(), Some(ip)).expect("connecting");
@@ -241,7 +241,8 @@ fn serves(master: &Master, running: Running, at: IpAddr) -> Running {
     client.echo(b"alive", WAIT).expect("echo");
     let mut host = running.stop().expect("hosting");
     let known = |host: &Host| host.told().iter().any(|told| told.client == client.local());
-    assert!(host.run_until(WAIT, known).expect("hosting"), "the bystander is told");
+    let is_told = host.run_until(WAIT, known).expect("hosting");
+    assert!(is_told, "the bystander is told of {}: {:?}", client.local(), host.told());
     assert!(host.told().iter().all(|told| told.client.port() != 0));
     host.spawn()
 }

@@ -119,6 +119,22 @@ mod tests {
         }
     }
 
+    /// Each command has one row in the table of the README, and there are no others.
+    #[test]
+    fn the_readme_has_every_command_once() {
+        let readme = include_str!("../../../README.md");
+        let (_, table) = readme.split_once("\n## punch\n").unwrap();
+        let (table, _) = table.split_once("\n## ").unwrap();
+        let command = Cli::command();
+        let shown = command.get_subcommands().filter(|command| !command.is_hide_set());
+        let mut names: Vec<&str> = shown.map(clap::Command::get_name).collect();
+        let rows = table.lines().filter_map(|row| row.strip_prefix("| `punch "));
+        let mut listed: Vec<&str> = rows.filter_map(|row| row.split([' ', '`']).next()).collect();
+        names.sort_unstable();
+        listed.sort_unstable();
+        assert_eq!(listed, names);
+    }
+
     /// What the parsers of libraries say is no help: "invalid digit found in string".
     #[test]
     fn a_wrong_value_is_told_what_to_be() {

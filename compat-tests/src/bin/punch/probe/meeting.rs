@@ -103,6 +103,8 @@ pub(super) fn two_at_once(probe: &mut Probe) -> Outcome {
                 Ok(gap) => return Outcome::Works(format!("told {gap:.0?} apart")),
                 Err(why) => found = why,
             },
+            // Two messages in one, and nothing between them.
+            Err(error @ Error::Malformed { .. }) => found = format!("{error} (D1, D20)"),
             Err(error) => found = error.to_string(),
         }
     }
