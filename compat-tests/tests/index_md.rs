@@ -1,5 +1,6 @@
 //! PROTOCOL.md is a reference: its index has all that the server reads and sends, each with a link to
 //! where it is described, and every link of the documents leads somewhere.
+#![expect(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
