@@ -57,8 +57,8 @@ pub struct RelayOptions {
 
     /// Gigabytes a month for the relay; 0 is no limit
     #[arg(long, env = "PUNCHD_RELAY_MONTH", hide_env = true, value_name = "GB")]
-    #[arg(help_heading = "Relay", value_parser = parse_rate, default_value_t = 0, requires = "relay")]
-    pub relay_month: u32,
+    #[arg(help_heading = "Relay", value_parser = parse_gigabytes, default_value = "0", requires = "relay")]
+    pub relay_month: Gigabytes,
 }
 
 /// What stands for the server's own address: `--relay` alone.
@@ -70,6 +70,10 @@ const PORTS: &str = "20000-21023";
 /// A range of ports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ports(pub RangeInclusive<u16>);
+
+/// An amount of traffic, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gigabytes(pub u64);
 
 /// Where the relay is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -164,8 +168,7 @@ impl RelayOptions {
             session_packets: or_none(self.relay_packets),
             sessions_per_address: u32::try_from(self.relay_sessions).unwrap_or(u32::MAX),
             total_bytes: or_none(self.relay_total).saturating_mul(1000),
-            month_bytes: (self.relay_month > 0)
-                .then(|| u64::from(self.relay_month) * 1_000_000_000),
+            month_bytes: Some(self.relay_month.0).filter(|bytes| *bytes > 0),
         }
     }
 }
@@ -185,6 +188,23 @@ fn parse_relay(text: &str) -> Result<IpAddr, String> {
         .ok_or_else(|| "want an address of this machine, as 203.0.113.8".into())
 }
 
+/// Gigabytes as people write them, with up to nine decimals.
+fn parse_gigabytes(text: &str) -> Result<Gigabytes, String> {
+    const DECIMALS: usize = 9;
+    let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|c| c.is_ascii_digit());
+    let bytes = || {
+        let whole = whole.parse::<u64>().ok().filter(|whole| *whole <= 1_000_000)?;
+        let decimals = format!("{decimals:0<DECIMALS$}").parse::<u64>().ok()?;
+        Some(whole * 1_000_000_000 + decimals)
+    };
+    let is_sound = is_number(whole) && is_number(decimals) && decimals.len() <= DECIMALS;
+    let bytes = if is_sound { bytes() } else { None };
+    bytes
+        .map(Gigabytes)
+        .ok_or_else(|| "want gigabytes from 0.000000001 to 1000000, or 0 for no limit".into())
+}
+
 fn parse_ports(text: &str) -> Result<Ports, String> {
     let ports = text.split_once('-').and_then(|(first, last)| {
         let (first, last): (u16, u16) = (first.parse().ok()?, last.parse().ok()?);
@@ -194,4 +214,21 @@ fn parse_ports(text: &str) -> Result<Ports, String> {
     ports.map(Ports).ok_or_else(|| {
         format!("want the first and the last port, as {PORTS}; 2 to {} ports", limits::relay::PORTS)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gigabytes_may_have_decimals() {
+        let bytes = |text| parse_gigabytes(text).map(|gigabytes| gigabytes.0).ok();
+        assert_eq!(bytes("0"), Some(0));
+        assert_eq!(bytes("12"), Some(12_000_000_000));
+        assert_eq!(bytes("0.5"), Some(500_000_000));
+        assert_eq!(bytes("1.000000001"), Some(1_000_000_001));
+        for wrong in ["", ".", "1.", ".5", "-1", "+1", "1e3", "1,5", "1000001", "0.0000000001"] {
+            assert_eq!(bytes(wrong), None, "{wrong}");
+        }
+    }
 }
