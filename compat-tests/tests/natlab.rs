@@ -193,6 +193,16 @@ fn what_is_lost_on_the_way_to_the_server_is_sent_again() {
 /// A host is joined that has been idle for so many seconds, much longer than its NAT, which is
 /// refreshed by packets from there, remembers anything.
 fn join_an_idle_host(server_options: &str, refresh: &str, pause: &str) -> Option<Output> {
+    let join = format!("{} --timeout 6", punch(JOIN));
+    join_idle(server_options, [refresh, pause], [&punch(HOST), &join])
+}
+
+/// The same with these commands of players.
+fn join_idle(
+    server_options: &str,
+    [refresh, pause]: [&str; 2],
+    [host, join]: [&str; 2],
+) -> Option<Output> {
     run(&[
         "run",
         "--time-limit",
@@ -206,13 +216,13 @@ fn join_an_idle_host(server_options: &str, refresh: &str, pause: &str) -> Option
         "--ready",
         "server: udp/6510",
         "--service",
-        &format!("host: {}", punch(HOST)),
+        &format!("host: {host}"),
         "--ready",
         "host: output ^registered",
         "--pause",
         pause,
         "--exec",
-        &format!("client: {} --timeout 6", punch(JOIN)),
+        &format!("client: {join}"),
     ])
 }
 
@@ -237,6 +247,15 @@ fn an_idle_host_is_lost_without_them() {
 fn an_idle_host_whose_nat_forgets_is_asked_where_it_is() {
     // RFC 4787 asks for no more than that packets from inside keep a mapping.
     let Some(output) = join_an_idle_host("", "outbound", "30") else { return };
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+/// Shipped games send nothing to the server by themselves.
+#[test]
+fn an_idle_host_of_a_shipped_game_is_asked_where_it_is() {
+    let Some(shipped) = shipped() else { return };
+    let join = format!("{} | tee /dev/stderr | grep '{}'", shipped.join, shipped.carried);
+    let Some(output) = join_idle("", ["outbound", "30"], [&shipped.host, &join]) else { return };
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }
 
