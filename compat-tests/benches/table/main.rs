@@ -32,7 +32,7 @@ use report::Report;
 /// What is measured, and how thoroughly.
 #[derive(Parser)]
 struct Options {
-    /// Only groups with one of these words in their name
+    /// Only groups with one of these in their name
     groups: Vec<String>,
     /// With 100,000 hosts instead of 10,000, and more rounds; needs root
     #[arg(long)]
@@ -91,7 +91,7 @@ fn run(options: &Options) -> Result<(), Failure> {
     }
     let report = Report::default();
     let mut bench = Bench { punchd, full: options.full, crowd, rounds, report };
-    let groups: [(&str, Group); 12] = [
+    let groups: [(&str, Group); 15] = [
         ("introductions", introductions::introductions),
         ("latency", introductions::latency),
         ("lobby", lobby::lobby),
@@ -102,7 +102,10 @@ fn run(options: &Options) -> Result<(), Failure> {
         ("start", rest::start),
         ("rooms", others::rooms),
         ("events", others::events),
-        ("relay", relay::relay),
+        ("relay packets", relay::packets),
+        ("relay memory", relay::memory),
+        ("relay beside", relay::introductions),
+        ("relay journal", relay::journal),
         ("attacks", attacks::attacks),
     ];
     println!("{}", report::HEADER);

@@ -38,13 +38,6 @@ const UNBOUNDED: [&str; 8] = [
     "20000-20063",
 ];
 
-pub(crate) fn relay(bench: &mut Bench) -> Result<(), Failure> {
-    packets(bench)?;
-    memory(bench)?;
-    introductions(bench)?;
-    journal(bench)
-}
-
 /// A relay, and who plays by it.
 struct Relay {
     server: Process,
@@ -93,7 +86,8 @@ fn with_relay(bench: &Bench, at: Ipv4Addr) -> Result<Process, Failure> {
     bench.punchd(&[&["--relay", &at.to_string()], &UNBOUNDED[..]].concat())
 }
 
-fn packets(bench: &mut Bench) -> Result<(), Failure> {
+/// What a packet costs.
+pub(crate) fn packets(bench: &mut Bench) -> Result<(), Failure> {
     let (mut ours, mut bare) = (Relay::ours(bench)?, Relay::bare(bench)?);
     // Of players, and as many as go.
     let slow = relayed::Work { count: 20_000, at_once: 512, rate: Some(20_000.0) };
@@ -122,7 +116,7 @@ fn packets(bench: &mut Bench) -> Result<(), Failure> {
 }
 
 /// Bytes that a session takes, beside what the connections of the two players take.
-fn memory(bench: &mut Bench) -> Result<(), Failure> {
+pub(crate) fn memory(bench: &mut Bench) -> Result<(), Failure> {
     // Half way between two sizes that tables double at.
     let pairs = 3072.min((bench.crowd + OTHER_FILES) / 5);
     let rounds: Result<Rounds, Failure> = (0..3)
@@ -224,7 +218,8 @@ impl Beside {
     }
 }
 
-fn introductions(bench: &mut Bench) -> Result<(), Failure> {
+/// Introductions while the relay has much to do.
+pub(crate) fn introductions(bench: &mut Bench) -> Result<(), Failure> {
     let (nobody, bare) = ("packets to nobody", "packets to the bare loop on its core");
     let mut beside = Beside::new(bench)?;
     let work = Work { kind: Kind::Fresh, count: 10_000, at_once: 64, rate: None };
@@ -250,7 +245,7 @@ fn introductions(bench: &mut Bench) -> Result<(), Failure> {
 }
 
 /// What it costs to note how an introduction ended, as a share of what the introduction did.
-fn journal(bench: &mut Bench) -> Result<(), Failure> {
+pub(crate) fn journal(bench: &mut Bench) -> Result<(), Failure> {
     const COUNT: usize = 100_000;
     let mut table = Table::master(bench.punchd(&[])?, 500)?;
     table.players.register((0..HOSTS).map(|n| address(HOST, n)), usual)?;
