@@ -257,6 +257,11 @@ impl Drop for WakeLast {
 
 impl Turns {
     fn run(mut self) {
+        // Who is introduced waits for the event loop, while packets that are passed on are few beside it,
+        // or too many.
+        if let Err(error) = sys::give_way() {
+            debug!("relay: its thread keeps its priority: {error}");
+        }
         let mut events = Events::with_capacity(EVENTS);
         loop {
             let timeout = self.timeout();

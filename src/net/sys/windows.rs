@@ -84,6 +84,11 @@ pub(crate) fn prepare_accepted(stream: &TcpStream, ghost: Duration) {
     set_keepalive(&SockRef::from(stream), ghost);
 }
 
+/// Threads have no priority of their own here that is worth it.
+pub(crate) fn give_way() -> io::Result<()> {
+    Ok(())
+}
+
 /// How long a connection has waited and its round trip are not known here.
 pub(crate) fn age(_: &TcpStream) -> (Duration, Duration) {
     Default::default()
