@@ -5,7 +5,7 @@
 //! | module | what it is |
 //! | --- | --- |
 //! | [`cli`], [`logging`], [`lines`] | the command line, the log and which lines go there |
-//! | [`net`] | all system calls: the event loop, the sockets, the thread of the relay |
+//! | [`net`] | all system calls: the event loop, the sockets, the thread of the relay; [`net::sys`] has what differs between systems |
 //! | [`server`] | the whole server but for its sockets: admission, and which dialect is spoken |
 //! | `openings` | connections that begin with what is of no dialect |
 //! | `places` | which connections there are, and who gives way when there is no room |

@@ -242,3 +242,15 @@ fn listening(sockets: &[Bound]) -> String {
     let addrs: Vec<String> = sockets.iter().map(|bound| bound.addr.ip().to_string()).collect();
     format!("listening on port {port} (TCP and UDP, address {})", addrs.join(", "))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_a_sentence_that_there_are_no_random_numbers() {
+        let why = no_random_numbers(&"OS Error: 2");
+        assert!(why.starts_with("the system gives no random numbers (OS Error: 2)"), "{why}");
+        assert!(why.contains("/dev/urandom"), "{why}");
+    }
+}

@@ -72,10 +72,9 @@ impl fmt::Display for BindError {
             }
             io::ErrorKind::PermissionDenied => write!(
                 f,
-                "no permission for port {port}: {}",
-                sys::why_no_permission(
-                    &std::env::current_exe().unwrap_or_else(|_| "punchd".into())
-                )
+                "no permission for port {port}: {}{}",
+                sys::no_permission("--port"),
+                sys::or_permit(&std::env::current_exe().unwrap_or_else(|_| "punchd".into()))
             ),
             io::ErrorKind::AddrNotAvailable => write!(
                 f,
@@ -264,7 +263,7 @@ fn why_alternate(addr: SocketAddr, error: &io::Error) -> String {
             )
         }
         io::ErrorKind::PermissionDenied => {
-            format!("no permission for port {port}; use one from 1024 on with --alt-port")
+            format!("no permission for port {port}: {}", sys::no_permission("--alt-port"))
         }
         io::ErrorKind::AddrNotAvailable => format!(
             "this machine has no address {}; give one that {} shows with --alt-addr, or leave \

@@ -62,9 +62,9 @@ impl fmt::Display for RelayError {
             (io::ErrorKind::AddrInUse, _) => {
                 f.write_str("; another program has it: give the relay others with --relay-ports")
             }
-            (io::ErrorKind::PermissionDenied, Some(_)) => f.write_str(
-                "; ports below 1024 need root: give the relay others with --relay-ports",
-            ),
+            (io::ErrorKind::PermissionDenied, Some(_)) => {
+                write!(f, "; {}", sys::no_permission("--relay-ports"))
+            }
             (io::ErrorKind::AddrNotAvailable, Some(addr)) => write!(
                 f,
                 "; this machine does not have the address {} ({} lists those it has)",

@@ -24,7 +24,7 @@ const TELLING: Duration = Duration::from_secs(2);
 /// Registrations begun before the server is asked whether it has kept up.
 const AT_ONCE: usize = 256;
 /// Tokens of hosts begin here, those of clients at zero.
-const HOSTS: usize = 1 << 32;
+const HOSTS: usize = usize::MAX / 2 + 1;
 
 /// Whom the players talk to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -24,12 +24,11 @@ pub(crate) const EVENTS_IN_ORDER: bool = true;
 /// What shows the addresses of this machine.
 pub(crate) const ADDRESSES: &str = "'ip address'";
 
-/// Why a port is not to be had, and what to do about it, where the system does not permit it.
-pub(crate) fn why_no_permission(program: &Path) -> String {
+/// What lets a program have a port below 1024 all the same.
+pub(crate) fn or_permit(program: &Path) -> String {
+    let program = program.display();
     format!(
-        "below 1024 only root may listen; use a port from 1024 on with --port, or give the program the \
-         right with 'setcap cap_net_bind_service=+ep {}' as root",
-        program.display()
+        ", or give the program the right with 'setcap cap_net_bind_service=+ep {program}' as root"
     )
 }
 

@@ -45,6 +45,11 @@ fn is(error: &io::Error, any: &[Errno]) -> bool {
     error.raw_os_error().is_some_and(|raw| any.contains(&Errno::from_raw(raw)))
 }
 
+/// Why the system does not permit to have a port, and what to do about it with this option.
+pub(crate) fn no_permission(option: &str) -> String {
+    format!("below 1024 only root may listen; use one from 1024 on with {option}")
+}
+
 /// Has a listener take its port though connections of the server before it linger there. A second
 /// listener is refused all the same.
 pub(crate) fn allow_lingering(socket: &Socket) -> io::Result<()> {

@@ -54,11 +54,17 @@ pub(crate) fn is_unknown_family(error: &io::Error) -> bool {
     error.raw_os_error() == Some(WSAEAFNOSUPPORT)
 }
 
-/// Why a port is not to be had, and what to do about it, where the system does not permit it.
-pub(crate) fn why_no_permission(_: &Path) -> String {
-    "another program has it for itself alone, or Windows keeps it for others ('netsh int ipv4 show \
-     excludedportrange protocol=tcp', and protocol=udp, show which); use another one with --port"
-        .into()
+/// Why the system permits nobody to have a port, and what to do about it with this option.
+pub(crate) fn no_permission(option: &str) -> String {
+    format!(
+        "another program has it for itself alone, or Windows keeps it for others ('netsh int ipv4 show \
+         excludedportrange protocol=tcp', and protocol=udp, show which); use another one with {option}"
+    )
+}
+
+/// Nothing lets a program have such a port.
+pub(crate) fn or_permit(_: &Path) -> String {
+    String::new()
 }
 
 /// There is no limit to raise.
