@@ -1,7 +1,7 @@
 //! Windows.
 
 use std::fs::{self, File, Metadata, OpenOptions};
-use std::io;
+use std::io::{self, IsTerminal as _};
 use std::os::windows::io::AsHandle as _;
 use std::path::Path;
 use std::time::Duration;
@@ -114,8 +114,11 @@ pub(super) fn notify_ready() -> io::Result<()> {
     Ok(())
 }
 
-/// Windows asks about a new program only where somebody sits in front of it, and then often no more.
+/// Windows asks about a new program once, and not everybody says yes. Only for who reads it in a window.
 pub(super) fn firewall_hint() -> Option<String> {
+    if !io::stderr().is_terminal() {
+        return None;
+    }
     let program = std::env::current_exe().unwrap_or_else(|_| "punchd.exe".into());
     Some(format!(
         "to let players through the Windows firewall, once, as administrator: netsh advfirewall firewall \
