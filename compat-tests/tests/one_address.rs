@@ -163,3 +163,34 @@ fn the_lobby_names_hosts_that_share_an_address_by_their_ports_if_asked() {
     assert_eq!(names, [shared.to_string()]);
     assert_eq!(told_port(&master, &names[0]), Some(one.local().port()));
 }
+
+/// While it stands still, datagrams and connections wait in the kernel; read at once, they would seem to
+/// have come at once, too.
+#[cfg(target_os = "linux")]
+#[test]
+fn who_waits_for_a_server_that_stands_still_is_told_of_with_its_own_port() {
+    use nix::sys::signal::Signal;
+
+    /// Longer than two packets may lie apart for their order to be in doubt (`limits::DRIFT`, twice).
+    const APART: Duration = Duration::from_millis(60);
+    let master = Master::start(&[]);
+    let mut hosts = [0; 4].map(|_| host(&master, loopback(), "a game"));
+    let shared = loopback();
+    master.signal(Signal::SIGSTOP);
+    let players = [0, 1, 2, 3].map(|n| {
+        let udp = GameSocket::open(master.addr(), Some(shared), 0).expect("a socket");
+        udp.send_raw(master.addr(), &wire::udp_connect(Protocol::Modern));
+        let control = Control::open(master.addr(), Some(shared)).expect("connecting");
+        let at = hosts[n].local().ip().to_string();
+        control.send(&wire::strings(["connect", &at])).expect("asking");
+        std::thread::sleep(APART);
+        (udp, control)
+    });
+    master.signal(Signal::SIGCONT);
+    for (n, (host, (udp, control))) in hosts.iter_mut().zip(players).enumerate() {
+        let answer = control.answer(WAIT).expect("an answer");
+        assert_ne!(answer.bytes, [wire::NOT_FOUND], "player {n}");
+        assert!(host.run_until(WAIT, |host| !host.told().is_empty()).expect("hosting"));
+        assert_eq!(host.told()[0].client, udp.local(), "player {n}");
+    }
+}
