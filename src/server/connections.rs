@@ -44,6 +44,12 @@ impl Server {
             };
             self.end_idle(now, idle, out);
         }
+        if let Some(gateway) = self.gateway.note(peer.ip()) {
+            warn!(
+                "most players come from {gateway}, as if something replaced their addresses: nobody can be \
+                 told where they are. In a container, use the host's network (--network host)"
+            );
+        }
         // No other dialect has datagrams that belong to connections.
         let gmnet = self.dialects.get(Name::Gmnet);
         let since = now.instant.before(limits::SURE.max(self.behind));

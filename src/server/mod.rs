@@ -4,6 +4,7 @@
 
 mod config;
 mod connections;
+mod gateway;
 #[cfg(test)]
 mod tests;
 
@@ -15,6 +16,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
 use self::config::{Dialects, maker};
+use self::gateway::Gateway;
 use crate::clock::{Instant, Now, earliest};
 use crate::dialect::contained::{Contained, Make};
 use crate::dialect::{ConnId, Context, Dialect, Name, Outbox, Shared, Via, of_datagram};
@@ -46,6 +48,7 @@ pub struct Server {
     is_busy: bool,
     /// For how long there was no pause.
     behind: Duration,
+    gateway: Gateway,
     /// What dialects know of how many customers have something to be read.
     ready: usize,
     full: Seldom,
@@ -86,6 +89,7 @@ impl Server {
             endpoints: Rates::new(limits.datagrams_per_second, 2),
             is_busy: false,
             behind: Duration::ZERO,
+            gateway: Gateway::default(),
             ready: 0,
             full: Seldom::default(),
             crowded: Seldom::default(),
