@@ -1,16 +1,15 @@
 //! Linux.
 
-use std::ffi::OsString;
 use std::io;
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use listenfd::ListenFd;
 use mio::net::TcpStream;
 use nix::libc;
 use nix::sys::socket::getsockopt;
-use nix::sys::socket::sockopt::GetOsString;
+use nix::sys::socket::sockopt::GetStruct;
 use rustix::process::{getpriority_process, setpriority_process};
 use sd_notify::NotifyState;
 use socket2::SockRef;
@@ -54,17 +53,25 @@ pub(crate) fn prepare_accepted(_: &TcpStream, _: Duration) {}
 
 /// How long a connection that is just accepted has waited for that since its last packet, and its round
 /// trip: so long before that its first packet came. Zero if it is not known: the kernel had to repeat its
-/// own packet, or is none and tells less, as qemu's.
+/// own packet, or is hidden by an emulator.
 pub(crate) fn age(stream: &TcpStream) -> (Duration, Duration) {
-    let info = getsockopt(stream, TcpInfo).unwrap_or_default();
-    let number = |at: usize| {
-        let number = info.as_bytes().get(at..).and_then(|rest| rest.first_chunk());
-        number.map_or(0, |number| u32::from_ne_bytes(*number)).into()
-    };
+    if *IS_EMULATED {
+        return Default::default();
+    }
+    let Ok(info) = getsockopt(stream, TcpInfo) else { return Default::default() };
+    let number = |n: usize| u64::from(info.get(n).copied().unwrap_or(0));
     let waited = Duration::from_millis(number(LAST_ACK));
     // It is told by a clock that ticks every few milliseconds, and nobody waits when there is time.
     (if waited < TICKS { Duration::ZERO } else { waited }, Duration::from_micros(number(RTT)))
 }
+
+/// The kernel is for another processor than this program, so that qemu is between them: it knows TCP_INFO as
+/// one number, and nix panics where an option is shorter than it should be.
+static IS_EMULATED: LazyLock<bool> = LazyLock::new(|| {
+    let is_x86 = |processor: &str| processor.starts_with("x86");
+    let of_kernel = std::fs::read_to_string("/proc/sys/kernel/arch");
+    of_kernel.is_ok_and(|kernel| is_x86(&kernel) != is_x86(std::env::consts::ARCH))
+});
 
 /// Two ticks of the slowest clock that kernels have.
 const TICKS: Duration = Duration::from_millis(20);
@@ -76,15 +83,14 @@ struct TcpInfo;
 /// Where the beginning of `struct tcp_info` (linux/tcp.h) has `tcpi_rtt`, in microseconds:
 /// behind eight bytes and fifteen numbers. It has been there in every kernel that has the
 /// option; what is behind it is of different length in different kernels, and not asked for.
-const RTT: usize = 8 + 15 * 4;
+const RTT: usize = 2 + 15;
 
 /// The same for `tcpi_last_ack_recv`, in milliseconds.
-const LAST_ACK: usize = 8 + 12 * 4;
+const LAST_ACK: usize = 2 + 12;
 
-/// Bytes, as many as there are: a structure would have to be as long as it is here, or the process ends.
-type Beginning = GetOsString<[u8; RTT + 4]>;
+type Beginning = [u32; RTT + 1];
 
-nix::getsockopt_impl!(TcpInfo, libc::IPPROTO_TCP, libc::TCP_INFO, OsString, Beginning);
+nix::getsockopt_impl!(TcpInfo, libc::IPPROTO_TCP, libc::TCP_INFO, Beginning, GetStruct<Beginning>);
 
 /// So much nicer than the others is a thread that gives way (see nice(1)): it has a quarter of a core that
 /// both want, and all that they leave.

@@ -3,7 +3,7 @@
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::os::fd::AsFd as _;
-use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use nix::errno::Errno;
@@ -137,9 +137,17 @@ pub(crate) fn was_renamed(_: &File, _: &Path) -> bool {
     false
 }
 
-/// Standard output without the buffer that Rust has for it.
+/// Standard output without the buffer that Rust has for it, or standard error where that leads nowhere:
+/// programs that start this one look there, and who wants no log says so with `--quiet`.
 pub(crate) fn standard_output() -> io::Result<File> {
-    Ok(File::from(io::stdout().as_fd().try_clone_to_owned()?))
+    let output = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+    let device = |of: &Metadata| of.file_type().is_char_device().then(|| of.rdev());
+    let nowhere = std::fs::metadata("/dev/null").ok().and_then(|null| device(&null));
+    let leads_nowhere = nowhere.is_some() && device(&output.metadata()?) == nowhere;
+    if leads_nowhere {
+        return Ok(File::from(io::stderr().as_fd().try_clone_to_owned()?));
+    }
+    Ok(output)
 }
 
 #[cfg(test)]
