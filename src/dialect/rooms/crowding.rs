@@ -50,12 +50,11 @@ impl Rooms {
         patience: Duration,
     ) -> Result<Option<Id>, Reason> {
         let room = self.table.room(room).ok_or(Reason::NoRoom)?;
-        if !room.is_full() {
-            return Ok(None);
-        }
-        // Its host may have made it smaller, and who goes is no place then.
-        if room.players() > room.door.size() {
-            return Err(Reason::Full);
+        match room.places() {
+            // Its host may have made it smaller, and who goes is no place then.
+            None if room.is_full() => return Err(Reason::Full),
+            None | Some(0) => {}
+            Some(_) => return Ok(None),
         }
         let unproved = self.table.gives_way(turn.instant(), &room.clients, patience);
         let largest = || self.table.largest_in(room, turn.from.ip());

@@ -87,7 +87,7 @@ fn write_entry(room: &Room, tells_all: bool, bytes: &mut Vec<u8>) {
     // Writing to memory does not fail.
     let _ = write!(bytes, ":{},", room.id);
     field::encode(&room.name, bytes);
-    let _ = write!(bytes, ",{},{}", status(room, tells_all), room.players());
+    let _ = write!(bytes, ",{},{}", status(room, tells_all), room.shown_players());
     if tells_all {
         let _ = write!(bytes, ",{}", room.door.size());
         for (key, value) in room.data.iter() {

@@ -360,6 +360,9 @@ impl Rooms {
                 peer.status = status;
             }
         }
+        if worked {
+            self.table.note_true(id);
+        }
         self.answer(turn, Answer::Noted(id));
         Ok(())
     }

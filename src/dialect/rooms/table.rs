@@ -51,6 +51,8 @@ pub(super) struct Peer {
     pub(super) came_by: Option<Key>,
     /// Whether it has shown `key` from this endpoint: then it hears what is sent there.
     pub(super) proved: bool,
+    /// Whether it has shown a key, here or elsewhere, or was connected: nobody has forged it.
+    is_true: bool,
     /// Whether it has ended a request with its key: then nobody else acts in its name.
     pub(super) signs: bool,
     /// It has given up its place, or somebody in its name: nobody finds it by its endpoint, but it is
@@ -258,6 +260,8 @@ impl Table {
         change(&mut room.clients);
         // Many rooms may have been large once.
         room.clients.shrink_to(2 * room.clients.len());
+        let clients = room.clients.iter().filter_map(|id| self.peers.get(id));
+        room.true_clients = clients.filter(|client| client.is_true).count();
         let has_players = !room.clients.is_empty();
         let Some(host) = self.peers.get(&room.host) else { return };
         match (had_players, has_players) {
@@ -265,6 +269,14 @@ impl Table {
             (true, false) => self.shares.release(host.endpoint.ip(), host.id, 1),
             _ => {}
         }
+    }
+
+    /// A peer is there: nobody has forged it.
+    pub(super) fn note_true(&mut self, id: Id) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        peer.is_true = true;
+        let room = peer.room;
+        self.change_clients(room, |_| ());
     }
 
     /// Removes a room and everybody in it: the host first, then its clients.
@@ -342,6 +354,7 @@ impl Table {
         if was_proved {
             unproven.remove(old.ip());
         }
+        self.note_true(id);
         // Else one would have the first turn of every address that it has been at.
         if is_host && customers::network(old.ip()) != customers::network(endpoint.ip()) {
             self.list(room);
@@ -378,6 +391,7 @@ impl Table {
             if is_host {
                 self.show(room);
             }
+            self.note_true(id);
         }
         self.unproved.cancel(&id);
         self.heard(now, id, via);
@@ -468,6 +482,7 @@ impl Peer {
             key,
             came_by: None,
             proved: false,
+            is_true: false,
             signs: false,
             is_kept: false,
             is_unsaid: false,

@@ -40,6 +40,8 @@ pub(in crate::dialect::rooms) struct Room {
     pub(in crate::dialect::rooms) host: Id,
     /// In the order in which they came.
     pub(in crate::dialect::rooms) clients: Vec<Id>,
+    /// How many of these have shown that they are there; the others may be forged.
+    pub(super) true_clients: usize,
     pub(in crate::dialect::rooms) door: Door<Id>,
     pub(in crate::dialect::rooms) data: Data,
     pub(super) extra: Extra,
@@ -74,6 +76,7 @@ impl Room {
             game,
             host: host.id,
             clients: Vec::new(),
+            true_clients: 0,
             door: Door::new(size),
             data,
             extra: Extra::of(host.endpoint.ip()),
@@ -116,9 +119,16 @@ impl Room {
             && options.data.iter().all(|(key, value)| self.data.get(key).unwrap_or("") == value)
     }
 
-    /// How many are in it.
+    /// How many are in it, the host among them, apart from those who may be forged.
     pub(in crate::dialect::rooms) const fn players(&self) -> usize {
-        1 + self.clients.len()
+        1 + self.true_clients
+    }
+
+    /// How many lists say are in it: those who may be forged as well, but they never look as if no place was
+    /// left.
+    pub(in crate::dialect::rooms) fn shown_players(&self) -> usize {
+        let all = 1 + self.clients.len();
+        if self.is_full() { self.players() } else { all.min(self.door.size().saturating_sub(1)) }
     }
 
     /// Whether its host has said how many may be in it, or that is bounded otherwise: then none of those
@@ -127,9 +137,14 @@ impl Room {
         self.door.size() < SHARED_SIZE
     }
 
-    /// Whether it has no place left.
+    /// Whether it has no place left for anybody.
     pub(in crate::dialect::rooms) const fn is_full(&self) -> bool {
         self.players() >= self.door.size()
+    }
+
+    /// How many places are not taken, be it by those who may be forged. `None`: more than there are.
+    pub(in crate::dialect::rooms) const fn places(&self) -> Option<usize> {
+        self.door.size().checked_sub(1 + self.clients.len())
     }
 
     /// Whether somebody new may come in.

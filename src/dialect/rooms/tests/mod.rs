@@ -12,6 +12,7 @@ use crate::dialect::{Context, Dialect, Outbox, Output, Shared, Via};
 
 mod amplification;
 mod bounds;
+mod counted;
 mod doors;
 mod forged;
 mod games;
