@@ -115,8 +115,9 @@ impl Rooms {
             }
             Some(client) if !client.is_host && client.room == room => {
                 let id = client.id;
-                // Others may have asked in the name of one that ends its requests with its key.
-                if let Some(client) = self.table.peer_mut(id).filter(|client| !client.signs) {
+                // Others may have asked in its name.
+                let client = self.table.peer_mut(id);
+                if let Some(client) = client.filter(|client| client.may_be_said_to_want(wish)) {
                     client.wish = wish;
                 }
                 self.relay_at_once(turn.cx, id);

@@ -158,7 +158,7 @@ impl Rooms {
         let (room, endpoint, is_proven) = (peer.room, peer.endpoint, peer.proved);
         let (is_host, is_told, was_kept) = (peer.is_host, peer.told, peer.is_kept);
         let is_unsaid = peer.is_unsaid;
-        let has_shown_key = is_proven || peer.came_by.is_some();
+        let has_shown_key = peer.has_shown_key();
         let is_unsure = matches!(why, Why::Elsewhere | Why::Echoes);
         let is_kept = has_shown_key && !was_kept && (is_unsure || why == Why::Left);
         if is_host {

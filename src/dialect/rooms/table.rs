@@ -464,6 +464,19 @@ impl Table {
 }
 
 impl Peer {
+    /// Whether it has shown a key, be it at another endpoint.
+    pub(super) const fn has_shown_key(&self) -> bool {
+        self.proved || self.came_by.is_some()
+    }
+
+    /// Whether a request without its key may change what it wants of the relay, as others can send that in
+    /// its name: if it has never shown one. Else that may lead it there, where the direct way is not known
+    /// to work, and not away.
+    pub(super) fn may_be_said_to_want(&self, wish: Wish) -> bool {
+        let is_harmless = wish == Wish::Always && self.status != Status::Connected;
+        !self.has_shown_key() || is_harmless && !self.signs
+    }
+
     /// The other side is somebody else: they have to meet first.
     pub(super) const fn begin_anew(&mut self) {
         self.status = Status::Joining;

@@ -226,6 +226,43 @@ fn a_client_may_ask_for_the_relay_or_refuse_it() {
     }
 }
 
+/// Somebody sends these from the endpoint of a client that has shown its key.
+#[test]
+fn nobody_else_says_what_a_client_wants_of_the_relay() {
+    let jr = |host: &Place, wish: &str| format!("jr:{}{wish}", host.room);
+    let mut world = relaying();
+    let host = world.host(peer(1), "Room");
+    for (n, forged) in (2..).zip([":never", "", ":never"]) {
+        let wish = if forged.is_empty() { ":always" } else { "" };
+        let client = world.enter(peer(n), &jr(&host, wish));
+        world.prove(&client);
+        if wish.is_empty() {
+            assert_eq!(world.shared.sessions(), []);
+        } else {
+            world.shared.session();
+        }
+        world.send(client.at, jr(&host, forged).as_bytes());
+        world.send(client.at, &fail(&client));
+        if wish.is_empty() {
+            world.shared.session();
+        }
+        let wanted = world.rooms.table.peer_at(client.at).unwrap().wish;
+        assert_eq!(wanted.text(), wish.strip_prefix(':'));
+    }
+
+    // They have met: nobody moves them to the relay.
+    let (mut world, host, client) = relaying().met();
+    for who in [&host, &client] {
+        world.answer(who.at, &format!("pc:{}:ok", client.id));
+    }
+    let sent = world.send(client.at, jr(&host, ":always").as_bytes());
+    assert_eq!(world.shared.sessions(), []);
+    assert!(sent.to(client.at)[0].ends_with(&format!(":{}:40000", host.ip())), "{sent:?}");
+    world.send(client.at, client.rc().as_bytes());
+    world.send(client.at, client.signed("ka").as_bytes());
+    assert_eq!(world.shared.sessions(), []);
+}
+
 #[test]
 fn ipv4_meets_ipv6_at_the_relay() {
     let told = PublicIps { v4: Some(V4), v6: Some(V6) };
