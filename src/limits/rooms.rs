@@ -18,6 +18,10 @@ pub const ROOM_DOUBT: Duration = Duration::from_secs(60);
 /// Hosts and clients of rooms in all. They take no descriptor, and less than 3 KB each.
 pub const ROOM_PEERS: usize = 32 * 1024;
 
+/// A peer of a room that has ended two `ka` with its key so far apart does so with all of them: it sends one
+/// every ten seconds or more, and the same one again, where the answer is lost, within one or two.
+pub const SIGNED_AGAIN: Duration = Duration::from_secs(5);
+
 /// Clients of one room. More players than any game without a server of its own has, and few
 /// enough that telling all of them something is a small thing.
 pub const CLIENTS_PER_ROOM: usize = 64;

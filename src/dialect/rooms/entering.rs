@@ -234,6 +234,7 @@ impl Rooms {
         if peer.endpoint == turn.from {
             if is_current {
                 self.prove(turn, id);
+                self.table.heard(turn.instant(), id, turn.via);
                 self.tell_left_behind(turn);
             } else if !is_former {
                 return Err(Reason::BadKey);

@@ -218,8 +218,12 @@ impl Rooms {
         let id = peer.id;
         turn.is_signed = true;
         self.prove(turn, id);
+        let now = turn.instant();
         if let Some(peer) = self.table.peer_mut(id) {
             peer.signs = true;
+            if verb == Verb::Ka {
+                peer.note_signed_sign_of_life(now);
+            }
         }
         Ok(())
     }
@@ -423,9 +427,9 @@ impl Dialect for Rooms {
                 (request.verb(), Err(Reason::BadKey))
             }
             Ok((request, key)) => {
-                self.table.heard_from(now, from, via);
                 let verb = request.verb();
                 let signed = self.signed(turn, verb, key);
+                self.table.heard_from(now, from, via, turn.is_signed);
                 (verb, signed.and_then(|()| self.carry_out(request, turn)))
             }
         };

@@ -55,6 +55,10 @@ pub(super) struct Peer {
     is_true: bool,
     /// Whether it has ended a request with its key: then nobody else acts in its name.
     pub(super) signs: bool,
+    /// When it ended a `ka` with its key for the first time at this endpoint.
+    signed_ka: Option<Instant>,
+    /// Whether it ends each of them so: then it lives by no others, as somebody else may send those.
+    lives_by_key: bool,
     /// It has given up its place, or somebody in its name: nobody finds it by its endpoint, but it is
     /// kept for a while.
     pub(super) is_kept: bool,
@@ -338,6 +342,7 @@ impl Table {
         peer.proved = false;
         peer.told = false;
         peer.reached = Vec::new();
+        (peer.signed_ka, peer.lives_by_key) = (None, false);
         peer.since = now;
         self.at.remove(&old);
         self.at.insert(endpoint, id);
@@ -373,10 +378,17 @@ impl Table {
         }
     }
 
-    /// The same of the peer that is there, if one is.
-    pub(super) fn heard_from(&mut self, now: Instant, endpoint: SocketAddr, via: Via) {
-        if let Some(id) = self.at.get(&endpoint) {
-            self.heard(now, *id, via);
+    /// The same of the peer that is there, if one is and others may not have sent it in its name.
+    pub(super) fn heard_from(
+        &mut self,
+        now: Instant,
+        endpoint: SocketAddr,
+        via: Via,
+        is_signed: bool,
+    ) {
+        let Some(id) = self.at.get(&endpoint).copied() else { return };
+        if is_signed || self.peer(id).is_some_and(|peer| !peer.lives_by_key) {
+            self.heard(now, id, via);
         }
     }
 
@@ -469,6 +481,13 @@ impl Peer {
         self.proved || self.came_by.is_some()
     }
 
+    /// It has ended a `ka` with its key. Once says little: by that it makes sure that others cannot
+    /// act in its name.
+    pub(super) fn note_signed_sign_of_life(&mut self, now: Instant) {
+        let first = *self.signed_ka.get_or_insert(now);
+        self.lives_by_key |= now - first >= limits::SIGNED_AGAIN;
+    }
+
     /// Whether a request without its key may change what it wants of the relay, as others can send that in
     /// its name: if it has never shown one. Else that may lead it there, where the direct way is not known
     /// to work, and not away.
@@ -497,6 +516,8 @@ impl Peer {
             proved: false,
             is_true: false,
             signs: false,
+            signed_ka: None,
+            lives_by_key: false,
             is_kept: false,
             is_unsaid: false,
             told: false,

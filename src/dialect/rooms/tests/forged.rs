@@ -426,3 +426,47 @@ fn a_host_that_uses_its_key_is_as_safe_where_it_moves_to() {
     }
     assert_eq!(world.answer(at, &moved.signed("rn:Other")), "rn:Other");
 }
+
+/// `ka` without the key, and all else that a host can be made to say so.
+#[test]
+fn who_ends_its_signs_of_life_with_its_key_lives_by_no_others() {
+    let silence = limits::ROOM_SILENCE.as_secs();
+    let ka = |world: &mut World, place: &Place| {
+        for _ in 0..2 {
+            assert_eq!(world.answer(place.at, &place.signed("ka")), "ka");
+            world.pass(limits::SIGNED_AGAIN);
+        }
+    };
+    for request in ["ka", "rl", "status", "rh", "pc:0123456789abcdef:ok", "rs:locked", "rn:Other"] {
+        let (mut world, host, client) = World::introduced();
+        ka(&mut world, &host);
+        for _ in 0..silence / 10 {
+            world.send(host.at, request.as_bytes());
+            world.answer(client.at, "ka");
+            world.pass_secs(10);
+        }
+        assert_eq!(world.listed(), "rl:", "{request}: it is gone");
+        assert_eq!(world.answer(client.at, "ka"), "er:ka:noroom");
+    }
+    // The same requests count of a host that has used its key once, to be safe, and of one at a new
+    // endpoint; and its key does, wherever it stands.
+    let (mut world, host, _) = World::introduced();
+    (0..3).for_each(|_| assert_eq!(world.answer(host.at, &host.signed("ka")), "ka"));
+    world.answer(host.at, &host.signed("rn:Named"));
+    for _ in 0..silence / 10 {
+        world.answer(host.at, "ka");
+        world.pass_secs(10);
+    }
+    ka(&mut world, &host);
+    for _ in 0..silence / 10 {
+        world.ask(host.at, &host.rc());
+        world.pass_secs(10);
+    }
+    let moved = Place::of(peer(8), &world.ask(peer(8), &host.rc()));
+    world.answer(moved.at, &moved.signed("ka"));
+    for _ in 0..silence / 10 {
+        world.answer(moved.at, "ka");
+        world.pass_secs(10);
+    }
+    assert!(world.listed().starts_with(&format!("rl:{},Named", host.room)));
+}
