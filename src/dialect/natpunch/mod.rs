@@ -106,7 +106,8 @@ impl Natpunch {
             return self.turn_away(cx, from, &request);
         }
         let claimed = claimed(request.local_endpoint, peer);
-        if let Some(local) = claimed {
+        // In the name of who has shown its ID others may say anything.
+        if let Some(local) = claimed.filter(|_| !self.clients.is_proven(peer)) {
             cx.shared.nats.saw_local(cx.now.instant, peer, local);
         }
         self.make_way(cx, peer);

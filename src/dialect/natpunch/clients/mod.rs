@@ -195,13 +195,13 @@ impl Clients {
         if let Some(id) = self.at(arrival.endpoint)
             && let Some(client) = self.all.get_mut(&id)
         {
-            // Of one that has shown its ID this may be forged.
+            // Of one that has shown its ID this may be forged, and nothing changes but that it lives.
             if !client.proven {
                 client.game = arrival.game;
+                client.heard = now;
+                client.via = arrival.via;
+                client.local = arrival.local.or(client.local);
             }
-            client.heard = now;
-            client.via = arrival.via;
-            client.local = arrival.local.or(client.local);
             self.touch(now, arrival.endpoint);
             return Ok(id);
         }

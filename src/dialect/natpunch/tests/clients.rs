@@ -250,3 +250,38 @@ fn outsiders_are_told_of_no_host() {
     }
     assert!(!joining.contains(&ids[1]), "the host is enough: {joining}");
 }
+
+/// Somebody sends these in the name of a client that has shown its ID, which he knows.
+#[test]
+fn a_registration_without_the_id_changes_nothing_of_who_has_shown_it() {
+    let local = |text: &str| text.parse::<SocketAddr>().unwrap();
+    let [own, forged] = [local("192.168.1.5:7"), local("192.168.66.66:66")];
+    let claim = |at| pb().m(1, pb().m(1, ep(at)));
+    let [victim, other] = [1000, 2000].map(|port| SocketAddr::from(([203, 0, 113, 1], port)));
+    let mut world = World::new();
+    world.say(victim, claim(own));
+    let id = world.client(victim);
+    let asker = world.client(other);
+    let told = |world: &mut World| {
+        let sent = world.say(other, pb().m(5, pb().s(1, &id).s(2, &asker)));
+        let to_asker = sent.into_iter().find(|(to, _)| *to == other).unwrap().1;
+        world.wait(SECOND);
+        to_asker
+    };
+    let before = told(&mut world);
+    assert_eq!(before, instruction(&id, victim, own));
+    let open = victim;
+    for at in [forged, open, local("127.0.0.1:1")] {
+        let heard = world.natpunch.clients.get(id.parse().unwrap()).unwrap().heard;
+        world.wait(Duration::from_millis(10));
+        let answers = world.say(victim, claim(at));
+        assert_eq!(answers.len(), 1, "it is answered as it always was");
+        assert_eq!(told(&mut world), before, "{at}");
+        let client = world.natpunch.clients.get(id.parse().unwrap()).unwrap();
+        assert_eq!(client.heard, heard, "it says nothing against one that has moved");
+    }
+    // It says so itself.
+    world.say(victim, pb().m(5, pb().s(1, &asker).s(2, &id).m(3, ep(forged))));
+    world.wait(SECOND);
+    assert_eq!(told(&mut world), instruction(&id, victim, forged));
+}
