@@ -91,8 +91,16 @@ pub const ENDPOINT_GAP: Duration = Duration::from_secs(1);
 pub const UNREAD_BY_OTHERS: usize = 512 * 1024;
 
 /// The same for those who are in no room with it: what its room and the server have to say must not
-/// come behind seconds of what strangers say. At 125 kB/s this is a quarter of a second.
-pub const UNREAD_BY_STRANGERS: usize = 32 * 1024;
+/// come behind seconds of what strangers say. At 125 kB/s this is a second.
+pub const UNREAD_BY_STRANGERS: usize = 128 * 1024;
+
+/// Each address of strangers may fill one part in so many of what is left of that: after 20 that take all they
+/// get who shows up can still say something of 300 bytes.
+pub const STRANGERS: usize = 8;
+
+/// When a peer has less to read than this, a stranger of whom it has nothing to read may send it one event of any
+/// length. So all of that together fits into [`UNREAD_BY_STRANGERS`].
+pub const UNREAD_WHEN_FIRST: usize = 32 * 1024;
 
 /// For so long a peer that has asked for it has its place though its connection has broken: a phone that goes
 /// from one network to another needs some seconds. Nobody is to wait for one who is gone for longer than

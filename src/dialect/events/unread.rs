@@ -1,7 +1,7 @@
 //! What a peer has not read yet, and who has sent it. Whoever reads slowly must not be cut off from
 //! all because one sends it much: so each address may fill no more than half of what is left of the
 //! room, and there is some left for others. Those who are in no room with the peer have much less
-//! of it.
+//! of it, and a smaller share, as there may be many of them.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -50,14 +50,17 @@ impl Unread {
     }
 
     /// Whether somebody at this address may send so many bytes more, who is a stranger or not. A
-    /// stranger may send one event of any length at a time.
+    /// stranger may send one event of any length at a time while others have not sent much.
     pub(super) fn has_room(&self, addr: IpAddr, length: usize, is_stranger: bool) -> bool {
         let network = widest(addr);
         let sent = self.by.iter().find(|(of, _)| *of == network).map_or(0, |(_, sent)| *sent);
-        let room = if is_stranger { limits::UNREAD_BY_STRANGERS } else { limits::UNREAD_BY_OTHERS };
-        let left = room.saturating_sub(self.bytes);
-        let is_first = is_stranger && sent == 0 && left > 0;
-        self.bytes == 0 || is_first || sent.saturating_add(length) <= left / 2
+        let (room, shares) = match is_stranger {
+            true => (limits::UNREAD_BY_STRANGERS, limits::STRANGERS),
+            false => (limits::UNREAD_BY_OTHERS, 2),
+        };
+        let share = room.saturating_sub(self.bytes) / shares;
+        let is_first = is_stranger && sent == 0 && self.bytes < limits::UNREAD_WHEN_FIRST;
+        self.bytes == 0 || is_first || sent.saturating_add(length) <= share
     }
 
     /// Somebody at this address has sent so many bytes.
@@ -134,12 +137,36 @@ mod tests {
         let mut unread = Unread::default();
         unread.is_now(1);
         let first = fill(&mut unread, addr(1), true);
-        assert!(first.abs_diff(limits::UNREAD_BY_STRANGERS / 3) < 2000, "{first}");
+        assert!(first.abs_diff(limits::UNREAD_BY_STRANGERS / 9) < 2000, "{first}");
         assert!(unread.has_room(addr(2), limits::OBJECT, true), "one event of any length");
         (2..60).for_each(|n| _ = fill(&mut unread, addr(n), true));
-        assert!(unread.bytes < limits::UNREAD_BY_STRANGERS + 1000, "{}", unread.bytes);
+        assert!(unread.bytes < limits::UNREAD_BY_STRANGERS, "{}", unread.bytes);
         let friend = fill(&mut unread, addr(100), false);
-        assert!(friend > limits::UNREAD_BY_OTHERS / 4, "{friend}");
+        assert!(friend > limits::UNREAD_BY_OTHERS / 5, "{friend}");
+        unread.is_now(limits::UNREAD_BY_STRANGERS);
         assert!(!unread.has_room(addr(101), 1, true));
+    }
+
+    /// Whatever twenty others send: all that they may in events of one length, two of them long ones before.
+    #[test]
+    fn a_stranger_of_whom_nothing_is_unread_may_say_something_short() {
+        for length in [1, 100, 1000, 30_000, limits::OBJECT] {
+            for long in [[0; 2], [limits::UNREAD_WHEN_FIRST - 2, limits::OBJECT]] {
+                let mut unread = Unread::default();
+                unread.is_now(1);
+                let mut send = |unread: &mut Unread, n, length| {
+                    let may = length > 0 && unread.has_room(addr(n), length, true);
+                    if may {
+                        unread.note_sent(addr(n), length);
+                        unread.is_now(unread.bytes + length);
+                    }
+                    may
+                };
+                (1..).zip(long).for_each(|(n, length)| _ = send(&mut unread, n, length));
+                (1..=20).for_each(|n| while send(&mut unread, n, length) {});
+                assert!(unread.bytes < limits::UNREAD_BY_STRANGERS);
+                assert!(unread.has_room(addr(200), 300, true), "{length}: {}", unread.bytes);
+            }
+        }
     }
 }

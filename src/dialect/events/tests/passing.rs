@@ -285,7 +285,7 @@ fn strangers_may_leave_less_unread_than_those_in_the_room() {
         world.say(id, ask);
         assert_eq!(world.hears(host)["from"], name);
     }
-    world.events.on_unread(host, limits::UNREAD_BY_STRANGERS - 1);
+    world.events.on_unread(host, limits::UNREAD_WHEN_FIRST - 1);
     world.say(
         stranger,
         json!({"type": "pass", "name": "x", "dest": "host", "data": "x".repeat(60_000)})
