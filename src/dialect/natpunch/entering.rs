@@ -2,6 +2,7 @@
 
 use log::debug;
 
+use super::clients::Program;
 use super::id::Uuid;
 use super::lobbies::Lobby;
 use super::message::{
@@ -117,29 +118,32 @@ impl Natpunch {
     ) {
         let host = self.clients.at(from.peer);
         let game = host.and_then(|id| self.clients.get(id)).map_or("", |client| &client.game);
-        let (Some((id, _)), Ok(joiner)) =
+        let (Some((id, lobby)), Ok(joiner)) =
             (self.lobbies.find(&request.lobby_id, game), request.new_peer_id.parse())
         else {
             return;
         };
+        let is_waiting = lobby.pending.contains(&joiner);
+        let Some(host) = lobby.host().filter(|is| is_waiting && Some(*is) == host) else { return };
+        self.clients.note_program(host, Program::SaysReady);
+        self.count(cx, id, joiner, true);
+        self.take_in(cx, (id, host), joiner);
+    }
+
+    /// Somebody who wants to join a lobby is a member now.
+    fn take_in(&mut self, cx: &mut Context<'_>, (id, host): (Uuid, Uuid), joiner: Uuid) {
         let Some(lobby) = self.lobbies.get_mut(id) else { return };
-        let is_host = lobby.host().is_some() && lobby.host() == host;
-        let Some(n) = lobby.pending.iter().position(|pending| *pending == joiner) else { return };
-        if !is_host {
-            return;
-        }
-        lobby.pending.remove(n);
+        lobby.pending.retain(|pending| *pending != joiner);
         lobby.members.push(joiner);
         self.joins.cancel(&(id, joiner));
         self.lobbies.note_members(id, &mut self.clients);
-        self.count(cx, id, joiner, true);
         debug!("{joiner} joined the lobby {id}");
         let members = self.lobbies.get(id).map_or(Vec::new(), |lobby| lobby.members.clone());
         // The joiner has been told already that it is in.
         let all = [joiner].into_iter().chain(members.iter().copied().filter(|one| *one != joiner));
         all.for_each(|member| self.tell_update(member, id, "player_joined", cx.out));
         for other in members.into_iter().filter(|other| *other != joiner) {
-            if Some(other) == host {
+            if other == host {
                 // Just now it may have been told for the first time, but it has met the joiner.
                 self.introduce(cx, joiner, other, 0);
                 self.note_met(joiner, other);
@@ -166,7 +170,8 @@ impl Natpunch {
         }
     }
 
-    /// The time of somebody who wants to join a lobby is over. At the relay it has as long again.
+    /// The time of somebody who wants to join a lobby is over. At the relay it has as long again. Where the host
+    /// would not say that they have met, nobody knows, and it is a member.
     pub(super) fn end_join(&mut self, cx: &mut Context<'_>, id: Uuid, joiner: Uuid) {
         let lobby = self.lobbies.get(id);
         if let Some((host, name)) = lobby.and_then(|lobby| Some((lobby.host()?, &lobby.name)))
@@ -175,7 +180,20 @@ impl Natpunch {
             self.joins.arm(cx.now.instant, (id, joiner));
             return self.introduce(cx, joiner, host, 0);
         }
+        if let Some(host) = self.lobbies.get(id).and_then(Lobby::host)
+            && self.says_nothing(host, joiner)
+        {
+            return self.take_in(cx, (id, host), joiner);
+        }
         self.count(cx, id, joiner, false);
         self.give_up(id, joiner, cx.out);
+    }
+
+    /// Whether the host of a lobby never says that it has met who joins: a program that does not show its version
+    /// is taken for that of the joiner. Who has shown a newer one waits for it in any case, whatever others say in
+    /// the name of its host.
+    fn says_nothing(&self, host: Uuid, joiner: Uuid) -> bool {
+        let is = |id, program| self.clients.get(id).is_some_and(|client| client.program == program);
+        is(joiner, Program::SaysNothing) && !is(host, Program::SaysReady)
     }
 }

@@ -33,7 +33,7 @@ mod relaying;
 mod shelves;
 mod turns;
 
-use clients::{Arrival, Client, Clients};
+use clients::{Arrival, Client, Clients, Program};
 use id::Uuid;
 use introducing::{Joiner, Told, in_order};
 use lobbies::{Lobbies, Reader, client_list, endpoint, size};
@@ -264,6 +264,11 @@ impl Natpunch {
         let shown = own.as_deref().filter(|own| request_id.contains(*own)).unwrap_or(request_id);
         if let Some(id) = self.hear(cx, from, shown) {
             self.clients.uses_lobbies(id);
+            self.clients.note_program(id, Program::SaysReady);
+        } else if is_of_august(request_id)
+            && let Some(id) = self.clients.at(from.peer)
+        {
+            self.clients.note_program(id, Program::SaysNothing);
         }
         let now = cx.now.instant;
         let is_shown = !cookie.is_empty() && self.cookies.are_shown(now, from.peer, cookie);
@@ -380,6 +385,14 @@ fn say(lines: &mut Lines, cx: &Context<'_>, about: SocketAddr, line: fmt::Argume
     if let Some(level) = lines.level(cx.now, about.ip(), true) {
         log!(level, "natpunch: {line}");
     }
+}
+
+/// Whether the program of August 2025 has made this ID of a request, from the time in nanoseconds.
+fn is_of_august(request_id: &str) -> bool {
+    /// Those of this century.
+    const DIGITS: usize = 19;
+    let digits = request_id.strip_prefix("req_").unwrap_or("");
+    digits.len() == DIGITS && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn is_too_long(request: &RegisterRequest) -> bool {

@@ -43,6 +43,8 @@ pub(super) struct Client {
     pub(super) lobbies: Vec<Uuid>,
     /// The game that it belongs to.
     pub(super) game: Box<str>,
+    /// Which program it is, as far as it has shown.
+    pub(super) program: Program,
     /// Whether lists of clients have it.
     listing: Listing,
     /// In how many lobbies it is host of somebody who comes from elsewhere. Such a client gives way to
@@ -50,6 +52,18 @@ pub(super) struct Client {
     hosting: u32,
     /// Counts registrations.
     number: u64,
+}
+
+/// What is known of the program that a client is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Program {
+    #[default]
+    Unknown,
+    /// That of August 2025, whose server takes clients into a lobby at once: so its host never says
+    /// that it has met them.
+    SaysNothing,
+    /// A newer one, whose host says so.
+    SaysReady,
 }
 
 /// How somebody registers.
@@ -185,6 +199,15 @@ impl Clients {
         timers.arm(now, id);
     }
 
+    /// A client has shown which program it is. What it has shown with its ID is not believed to be otherwise.
+    pub(super) fn note_program(&mut self, id: Uuid, program: Program) {
+        if let Some(client) = self.all.get_mut(&id)
+            && client.program != Program::SaysReady
+        {
+            client.program = program;
+        }
+    }
+
     /// Registers who is at an endpoint, or gives it the ID that it has.
     pub(super) fn register(
         &mut self,
@@ -225,6 +248,7 @@ impl Clients {
             proven: false,
             lobbies: Vec::new(),
             game,
+            program: Program::Unknown,
             listing,
             hosting: 0,
             number: self.registered,

@@ -16,6 +16,7 @@ mod clients;
 mod errors;
 mod flow;
 mod nats;
+mod programs;
 mod promises;
 mod relayed;
 mod shares;
