@@ -10,16 +10,16 @@ use super::relay::{Refused, Shape};
 use crate::dialect::Context;
 use crate::nats::Kind;
 
-/// What a client wants of the relay.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What a client wants of the relay, the greatest most of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Wish {
+    /// Never to be told of it.
+    Never,
     /// To be told of it when nothing else helps.
     #[default]
     IfNeeded,
     /// To be told of it at once.
     Always,
-    /// Never to be told of it.
-    Never,
 }
 
 impl Wish {

@@ -492,7 +492,7 @@ impl Peer {
     /// its name: if it has never shown one. Else that may lead it there, where the direct way is not known
     /// to work, and not away.
     pub(super) fn may_be_said_to_want(&self, wish: Wish) -> bool {
-        let is_harmless = wish == Wish::Always && self.status != Status::Connected;
+        let is_harmless = wish > self.wish && self.status != Status::Connected;
         !self.has_shown_key() || is_harmless && !self.signs
     }
 
