@@ -154,7 +154,7 @@ mod tests {
             for long in [[0; 2], [limits::UNREAD_WHEN_FIRST - 2, limits::OBJECT]] {
                 let mut unread = Unread::default();
                 unread.is_now(1);
-                let mut send = |unread: &mut Unread, n, length| {
+                let send = |unread: &mut Unread, n, length| {
                     let may = length > 0 && unread.has_room(addr(n), length, true);
                     if may {
                         unread.note_sent(addr(n), length);
