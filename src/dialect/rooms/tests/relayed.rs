@@ -250,6 +250,14 @@ fn nobody_else_says_what_a_client_wants_of_the_relay() {
         assert_eq!(wanted.text(), wish.strip_prefix(':'));
     }
 
+    // Towards the relay it is as it always was.
+    let client = world.enter(peer(5), &jr(&host, ":never"));
+    world.prove(&client);
+    for (said, wanted) in [("", None), (":always", Some("always"))] {
+        world.send(client.at, jr(&host, said).as_bytes());
+        assert_eq!(world.rooms.table.peer_at(client.at).unwrap().wish.text(), wanted);
+    }
+
     // They have met: nobody moves them to the relay.
     let (mut world, host, client) = relaying().met();
     for who in [&host, &client] {
