@@ -75,6 +75,20 @@ fn the_log_goes_to_standard_output_as_that_of_the_old_server() {
     assert!(server.wait().expect("its end").success());
 }
 
+/// Who starts it from a program of his own looks for its lines there.
+#[test]
+fn the_log_goes_to_standard_error_where_standard_output_leads_nowhere() {
+    let mut command = punchd(&["--port", "0"]);
+    command.env_remove("RUST_LOG").stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut server = command.spawn().expect("starting punchd");
+    let mut line = String::new();
+    let mut log = BufReader::new(server.stderr.take().expect("piped"));
+    log.read_line(&mut line).expect("a line");
+    kill(Pid::from_raw(server.id().cast_signed()), Signal::SIGTERM).expect("signalling");
+    assert!(server.wait().expect("its end").success());
+    assert!(line.contains("listening on port "), "{line}");
+}
+
 #[test]
 fn the_short_help_is_no_longer_than_a_screen() {
     let (short, long) = (printed("-h"), printed("--help"));
