@@ -32,6 +32,18 @@ fn binary() -> Option<String> {
     Some(name.rsplit_once('-').map_or(name, |(name, _)| name).to_owned())
 }
 
+/// What tells one run of cargo from others.
+#[cfg(unix)]
+fn run_of_cargo() -> u32 {
+    std::os::unix::process::parent_id()
+}
+
+/// Tests run on Unix alone.
+#[cfg(not(unix))]
+fn run_of_cargo() -> u32 {
+    0
+}
+
 /// The file of this run: that of `PUNCH_SKIPPED`, else one beside the programs that cargo has built.
 #[must_use]
 pub fn file() -> Option<PathBuf> {
@@ -39,7 +51,7 @@ pub fn file() -> Option<PathBuf> {
         return Some(path.into());
     }
     let program = std::env::current_exe().ok()?;
-    let name = format!("skipped-{}.txt", std::os::unix::process::parent_id());
+    let name = format!("skipped-{}.txt", run_of_cargo());
     Some(program.parent()?.join(name))
 }
 
