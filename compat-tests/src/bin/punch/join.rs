@@ -110,7 +110,7 @@ fn explain_end(error: &Error, knocked: bool, is_unruly: bool) -> String {
     let why = match error {
         Error::NoWelcome { .. } if is_unruly => {
             "With options to test a game this program behaves badly on purpose, so no NAT is to blame: \
-             the host did not bear it, or needs longer than --timeout. Without them it should be joined."
+             the host did not cope with it, or needs longer than --timeout. Without them it should be joined."
         }
         Error::NoWelcome { .. } if knocked => {
             "The host's knocks arrive here, so no NAT is in the way: it does not answer ours. Does it \
