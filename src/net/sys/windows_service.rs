@@ -1,6 +1,8 @@
 //! The server as a Windows service.
 
 use std::ffi::OsString;
+use std::io;
+use std::os::windows::io::AsRawHandle as _;
 use std::process;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -23,8 +25,13 @@ windows_service::define_windows_service!(service_main, serve);
 /// Does the work of this process, as a service if Windows has started it as one. Returns whether that
 /// went well.
 pub(crate) fn run_as_wanted(work: fn() -> bool) -> bool {
+    // A service has no standard input, unlike what a person or another program starts. That is looked at
+    // first, as asking Windows may take seconds where no service manager runs.
+    if !io::stdin().as_raw_handle().is_null() {
+        return work();
+    }
     let _ = WORK.set(work);
-    // Anywhere else than in a service this fails at once.
+    // Anywhere else than in a service this fails.
     service_dispatcher::start(NAME, service_main).is_ok() || work()
 }
 
