@@ -127,9 +127,9 @@ fn help_fits_a_screen_and_is_in_groups() {
 fn the_version_is_told_with_that_of_the_protocol() {
     let version = printed("--version");
     let own = env!("CARGO_PKG_VERSION");
-    assert_eq!(version, format!("punchd {}\nspeaks GMnet GATE.PUNCH 1.2.5\n", punchd::cli::BUILD));
+    // Which commit and target that is, is not known of a program that was built elsewhere.
     assert!(version.starts_with(&format!("punchd {own} (")), "{version}");
-    assert!(version.contains(std::env::consts::ARCH), "for what it was built: {version}");
+    assert!(version.ends_with(")\nspeaks GMnet GATE.PUNCH 1.2.5\n"), "{version}");
 }
 
 #[test]
