@@ -4,6 +4,8 @@
 
 #[cfg(target_os = "linux")]
 mod linux_owner;
+#[cfg(not(target_os = "linux"))]
+mod not_linux;
 #[cfg(unix)]
 mod posix;
 #[cfg(target_os = "linux")]

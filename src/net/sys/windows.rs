@@ -4,14 +4,12 @@ use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, IsTerminal as _};
 use std::os::windows::io::AsHandle as _;
 use std::path::Path;
-use std::time::Duration;
 
-use mio::net::TcpStream;
-use socket2::{SockRef, Socket};
+use socket2::Socket;
 
+use super::Request;
+pub(crate) use super::not_linux::*;
 pub(crate) use super::windows_service::{run_as_wanted, stop_service_by};
-use super::{Handed, Request};
-use crate::net::bind::set_keepalive;
 
 /// Errors of Winsock (winsock2.h), which the standard library has no names for.
 const WSAEMFILE: i32 = 10024;
@@ -75,42 +73,6 @@ pub(crate) fn how_to_raise(_: u64) -> String {
 /// Connections of a server before this one are in nobody's way. The option that Unixes have for it
 /// would let a second server take the port here.
 pub(crate) fn allow_lingering(_: &Socket) -> io::Result<()> {
-    Ok(())
-}
-
-/// Sets what accepted connections inherit, besides what every system knows.
-pub(crate) fn prepare_listener(_: &SockRef<'_>, _: Duration) -> io::Result<()> {
-    Ok(())
-}
-
-/// Connections may not have what the listener has.
-pub(crate) fn prepare_accepted(stream: &TcpStream, ghost: Duration) {
-    // It is lost by now if these fail, or has to do without them.
-    let _ = stream.set_nodelay(true);
-    set_keepalive(&SockRef::from(stream), ghost);
-}
-
-/// Threads have no priority of their own here that is worth it.
-pub(crate) fn give_way() -> io::Result<()> {
-    Ok(())
-}
-
-/// How long a connection has waited and its round trip are not known here.
-pub(crate) fn age(_: &TcpStream) -> (Duration, Duration) {
-    Default::default()
-}
-
-/// Not known here.
-pub(crate) fn owner_of_port(_: u16, _: bool) -> Option<&'static str> {
-    None
-}
-
-/// There is no socket activation.
-pub(crate) fn handed() -> Handed {
-    Handed::default()
-}
-
-pub(super) fn notify_ready() -> io::Result<()> {
     Ok(())
 }
 
