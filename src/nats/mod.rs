@@ -109,6 +109,8 @@ pub struct Nats {
     /// Whether anybody has ever asked the alternate port. Before that no NAT is known to be
     /// symmetric, so nothing can be foretold.
     has_alternate: bool,
+    /// Whether anybody has ever shown that it is behind none.
+    has_open: bool,
 }
 
 /// More evidence than this is not counted, so that a NAT that was replaced is noticed.
@@ -167,6 +169,7 @@ impl Nats {
         if let SocketAddr::V4(public_v4) = public
             && public == local
         {
+            self.has_open = true;
             self.touch(now, *public_v4.ip()).conclude(Kind::Open);
         }
     }
@@ -209,6 +212,10 @@ impl Nats {
     /// The kind alone.
     #[must_use]
     pub fn kind(&self, now: Instant, endpoint: SocketAddr) -> Kind {
+        // Where shipped games are alone nothing shows it, and each introduction asks for several.
+        if !self.has_alternate && !self.has_open {
+            return Kind::Unknown;
+        }
         self.about(now, endpoint).kind
     }
 
