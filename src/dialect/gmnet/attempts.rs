@@ -115,8 +115,7 @@ impl Gmnet {
 
     /// How the journal knows a client and its host, if that is there.
     pub(super) fn attempt(&self, [client, host]: [SocketAddr; 2], key: HostKey) -> Option<Attempt> {
-        let game = self.hosts.get(key)?.game();
-        let game = Short(game).to_string().into_boxed_str();
+        let game = Short(self.hosts.get(key)?.game()).kept();
         Some(Attempt { dialect: Name::Gmnet, client, host, game, is_proven: true })
     }
 }

@@ -53,17 +53,32 @@ impl fmt::Display for Named<'_> {
 /// on one line.
 pub(super) struct Short<'a>(pub(super) &'a str);
 
+/// Characters that [`Short`] keeps.
+const LONGEST: usize = 60;
+
+/// The line and paragraph separators of Unicode are no control characters, and games keep them; but many
+/// programs that show a log begin a new line there.
+const SEPARATORS: [char; 2] = ['\u{2028}', '\u{2029}'];
+
+impl Short<'_> {
+    /// The same, to be kept.
+    pub(super) fn kept(&self) -> Box<str> {
+        // Nearly all are short already, and each introduction keeps one.
+        match self.0.len() <= LONGEST && !self.0.contains(SEPARATORS) {
+            true => self.0.into(),
+            false => self.to_string().into_boxed_str(),
+        }
+    }
+}
+
 impl fmt::Display for Short<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const LONGEST: usize = 60;
         let end = self.0.char_indices().nth(LONGEST);
         let (text, more) = match end.and_then(|(end, _)| self.0.get(..end)) {
             Some(text) => (text, "..."),
             None => (self.0, ""),
         };
-        // The line and paragraph separators of Unicode are no control characters, and games keep
-        // them; but many programs that show a log begin a new line there.
-        for (n, line) in text.split(['\u{2028}', '\u{2029}']).enumerate() {
+        for (n, line) in text.split(SEPARATORS).enumerate() {
             f.write_str(if n == 0 { "" } else { " " })?;
             f.write_str(line)?;
         }
