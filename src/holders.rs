@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 
 use crate::hash::Map;
 
-/// An address and the bits of it that count: an IPv4 address has 32; an IPv6 customer has one /64,
+/// An address and the bits of it that count: an IPv4 address has 32; an IPv6 source has one /64,
 /// or the /56 or /48 around it (RFC 6177).
 type Network = (u8, IpAddr);
 
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn many_networks_of_one_customer_are_one() {
+    fn many_networks_of_one_source_are_one() {
         let mut holders = held(&[("192.0.2.1", 1, 2)]);
         for n in 0..100u32 {
             holders.change(ip(&format!("2001:db8:0:{n:x}::1")), 10 + n, 0, 1);

@@ -15,7 +15,7 @@
 //! | [`introductions`] | who is told which endpoint, who is relayed, how it ended |
 //! | [`nats`] | what all dialects have learned of the NATs that peers are behind |
 //! | [`limits`] | every bound and every wait, with its reason |
-//! | [`rates`], [`customers`], [`amplification`] | how often, how much and how many bytes an address may have |
+//! | [`rates`], [`prefixes`], [`amplification`] | how often, how much and how many bytes an address or prefix may have |
 //! | [`cookies`] | how an address shows that it gets what is sent to it |
 //! | `sources` | the table in which such things are remembered of each address |
 //! | [`unproven`] | of whom others may be told |
@@ -41,7 +41,6 @@ pub mod amplification;
 pub mod cli;
 pub mod clock;
 pub mod cookies;
-pub mod customers;
 pub mod dialect;
 pub mod hash;
 pub mod holders;
@@ -54,6 +53,7 @@ pub mod nats;
 pub mod net;
 mod openings;
 mod places;
+pub mod prefixes;
 pub mod rates;
 mod rotation;
 pub mod server;

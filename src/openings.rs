@@ -9,9 +9,9 @@ use std::time::Duration;
 use log::info;
 
 use crate::clock::Instant;
-use crate::customers::network;
 use crate::dialect::{ConnId, Stream, of_stream};
 use crate::hash::Map;
+use crate::prefixes::network;
 use crate::timers::Timers;
 
 /// Addresses of which the log has said that they begin in a way that nobody understands. The one of which

@@ -8,10 +8,10 @@ use rand::RngExt as _;
 use rand::rngs::StdRng;
 
 use crate::clock::Instant;
-use crate::customers::{LEVELS, Shares};
 use crate::dialect::conns::Conns;
 use crate::dialect::{ConnId, Name, Use};
 use crate::limits::{HOUSEHOLD, IDLE_WHEN_FULL};
+use crate::prefixes::{LEVELS, Shares};
 
 /// Connections that are looked at to find the one that gives way. Drawn by lot, they miss a network
 /// that has a tenth of all connections once in a thousand times.
@@ -24,7 +24,7 @@ pub(crate) struct Conn {
     port: u16,
     /// Known once its first byte has come.
     pub(crate) speaks: Option<Name>,
-    /// The slots of the next ones of the same customer, in a ring.
+    /// The slots of the next ones of the same source, in a ring.
     before: u32,
     after: u32,
     pub(crate) opened: Instant,
@@ -45,7 +45,7 @@ pub(crate) struct Places {
     random: StdRng,
 }
 
-/// Where the ring of a customer begins: at the connection that was looked at longest ago.
+/// Where the ring of a source begins: at the connection that was looked at longest ago.
 #[derive(Debug, Default)]
 pub(crate) struct Ring {
     begin: u32,
@@ -171,7 +171,7 @@ impl Places {
         search.found.map(|found| found.id)
     }
 
-    /// Which connection gives way to a new one of the same customer: an idle one.
+    /// Which connection gives way to a new one of the same source: an idle one.
     pub(crate) fn idle_of(
         &mut self,
         shares: &mut Shares<Ring>,
@@ -184,7 +184,7 @@ impl Places {
         search.found.map(|found| found.id)
     }
 
-    /// Looks at the connections of a customer, at others the next time if there are many.
+    /// Looks at the connections of a source, at others the next time if there are many.
     fn look_at_those_of(
         &mut self,
         shares: &mut Shares<Ring>,
@@ -267,7 +267,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_ring_of_each_customer_has_all_of_its_connections(
+        fn the_ring_of_each_source_has_all_of_its_connections(
             steps in prop::collection::vec((0u32..40, 0u8..4), 1..300),
         ) {
             let (mut places, mut shares) = places();

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::clock::Instant;
-use crate::customers::network;
+use crate::prefixes::network;
 use crate::sources::{Over, Sources};
 
 /// A token bucket for every address. Kept as the time at which the bucket will be full again,

@@ -1,4 +1,4 @@
-//! Whose turn is next. Customers take turns, however much waits of each; who has not waited a moment
+//! Whose turn is next. Sources take turns, however much waits of each; who has not waited a moment
 //! ago comes before those who have had a turn and wait again.
 
 use std::collections::VecDeque;
@@ -10,14 +10,14 @@ use crate::hash::Map;
 /// One of so many turns is for those who wait again.
 const AGAIN: u32 = 4;
 
-/// What waits of each customer, in order.
+/// What waits of each source, in order.
 #[derive(Debug)]
 pub(crate) struct Rotation<K, T> {
     /// What waits if nothing else does, as is mostly so: it needs no look-ups.
     alone: Option<(K, T)>,
-    /// Else the next thing of each customer, and those behind it.
+    /// Else the next thing of each source, and those behind it.
     waiting: Map<K, (T, VecDeque<T>)>,
-    /// Who waits for a first turn. Every customer in `waiting` is in one of these two once.
+    /// Who waits for a first turn. Every source in `waiting` is in one of these two once.
     fresh: VecDeque<K>,
     /// Who has had a turn and waits for the next.
     again: VecDeque<K>,
@@ -39,25 +39,25 @@ impl<K, T> Default for Rotation<K, T> {
 }
 
 impl<K: Copy + Eq + Hash, T> Rotation<K, T> {
-    /// One more thing of this customer waits.
-    pub(crate) fn push(&mut self, customer: K, thing: T) {
+    /// One more thing of this source waits.
+    pub(crate) fn push(&mut self, source: K, thing: T) {
         self.len += 1;
         if self.len == 1 {
-            self.alone = Some((customer, thing));
+            self.alone = Some((source, thing));
             return;
         }
         if let Some((first, before)) = self.alone.take() {
             self.line_up(first, before);
         }
-        self.line_up(customer, thing);
+        self.line_up(source, thing);
     }
 
-    fn line_up(&mut self, customer: K, thing: T) {
-        match self.waiting.entry(customer) {
+    fn line_up(&mut self, source: K, thing: T) {
+        match self.waiting.entry(source) {
             Entry::Occupied(mut things) => things.get_mut().1.push_back(thing),
             Entry::Vacant(new) => {
                 new.insert((thing, VecDeque::new()));
-                self.fresh.push_back(customer);
+                self.fresh.push_back(source);
             }
         }
     }
@@ -73,12 +73,12 @@ impl<K: Copy + Eq + Hash, T> Rotation<K, T> {
             0 => (&mut self.again, &mut self.fresh),
             _ => (&mut self.fresh, &mut self.again),
         };
-        let customer = first.pop_front().or_else(|| second.pop_front())?;
-        let Entry::Occupied(mut things) = self.waiting.entry(customer) else { return None };
+        let source = first.pop_front().or_else(|| second.pop_front())?;
+        let Entry::Occupied(mut things) = self.waiting.entry(source) else { return None };
         let (thing, behind) = things.get_mut();
         match behind.pop_front() {
             Some(next) => {
-                self.again.push_back(customer);
+                self.again.push_back(source);
                 Some(std::mem::replace(thing, next))
             }
             None => Some(things.remove().0),
@@ -90,8 +90,8 @@ impl<K: Copy + Eq + Hash, T> Rotation<K, T> {
         self.len
     }
 
-    /// Of how many customers they are.
-    pub(crate) fn customers(&self) -> usize {
+    /// Of how many sources they are.
+    pub(crate) fn sources(&self) -> usize {
         self.fresh.len() + self.again.len() + usize::from(self.alone.is_some())
     }
 
@@ -106,28 +106,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn customers_take_turns_however_much_they_have() {
+    fn sources_take_turns_however_much_they_have() {
         let mut rotation = Rotation::default();
         (0..100).for_each(|n| rotation.push('a', n));
         rotation.push('b', 100);
-        assert_eq!((rotation.len(), rotation.customers()), (101, 2));
+        assert_eq!((rotation.len(), rotation.sources()), (101, 2));
         let order: Vec<u32> = std::iter::from_fn(|| rotation.pop()).collect();
         assert_eq!((order.len(), &order[..4]), (101, &[0, 100, 1, 2][..]));
-        assert!(rotation.is_empty() && rotation.waiting.is_empty() && rotation.customers() == 0);
+        assert!(rotation.is_empty() && rotation.waiting.is_empty() && rotation.sources() == 0);
     }
 
     #[test]
     fn a_newcomer_waits_for_few_and_nobody_waits_for_ever() {
         let mut rotation = Rotation::default();
-        for customer in 0..64 {
-            (0..250).for_each(|_| rotation.push(customer, customer));
+        for source in 0..64 {
+            (0..250).for_each(|_| rotation.push(source, source));
         }
         assert_eq!((0..100).filter_map(|_| rotation.pop()).count(), 100, "all have had a turn");
         rotation.push(64, 64);
         assert!((0..2).any(|_| rotation.pop() == Some(64)), "the newcomer is next");
         let others = (0..1000).filter(|n| {
             rotation.push(100 + n, 100 + n);
-            rotation.pop().is_some_and(|customer| customer < 64)
+            rotation.pop().is_some_and(|source| source < 64)
         });
         assert_eq!(others.count(), 250, "those who wait again have their turns among newcomers");
     }

@@ -16,9 +16,9 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::clock::Instant;
-use crate::customers::{Counts, Shares};
 use crate::limits;
 use crate::places::Ring;
+use crate::prefixes::{Counts, Shares};
 use crate::timers::Timers;
 
 /// What is known of addresses, and which unproven endpoints were told lately: of the whole server, as
@@ -131,7 +131,7 @@ impl Unproven {
 }
 
 /// The network that an address is in, so that a victim is not attacked by its neighbours' addresses:
-/// a /24, or the /56 that providers give to one customer.
+/// a /24, or the /56 that providers give to one subscriber.
 fn network(addr: IpAddr) -> IpAddr {
     match addr {
         IpAddr::V4(v4) => Ipv4Addr::from_bits(v4.to_bits() & !0xff).into(),
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ipv6_customer_is_one_network() {
+    fn an_ipv6_source_is_one_network() {
         let mut unproven = Unproven::default();
         let [one, same, other] = ["2001:db8:1:200::1", "2001:db8:1:2ff::1", "2001:db8:1:300::1"]
             .map(|addr| SocketAddr::new(addr.parse().unwrap(), 1));

@@ -123,9 +123,9 @@ impl Unplugged {
         self.server.note_busy(is_busy);
     }
 
-    /// Connections of so many customers have something to read.
-    pub fn note_ready(&mut self, customers: usize) {
-        self.server.note_ready(customers);
+    /// Connections of so many sources have something to read.
+    pub fn note_ready(&mut self, sources: usize) {
+        self.server.note_ready(sources);
     }
 
     /// Time passes, and the server does what it has to do at its time.

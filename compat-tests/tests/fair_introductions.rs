@@ -152,10 +152,10 @@ fn late_packets_are_waited_for_while_others_wait_for_ever() {
 }
 
 #[test]
-fn late_packets_are_waited_for_while_one_customer_asks_from_all_his_networks() {
+fn late_packets_are_waited_for_while_one_source_asks_from_all_its_networks() {
     let mut server = Unplugged::new(&[]);
-    let at = |customer: u16, network: u16| {
-        SocketAddr::from((Ipv6Addr::new(0x2001, customer, 7, network, 0, 0, 0, 1), 7000))
+    let at = |source: u16, network: u16| {
+        SocketAddr::from((Ipv6Addr::new(0x2001, source, 7, network, 0, 0, 0, 1), 7000))
     };
     let ask = |server: &mut Unplugged, client| {
         server.open_and_send(client, &wire::connect(Protocol::Modern, at(9, 0).ip()))

@@ -177,7 +177,7 @@ fn a_host_whose_port_a_neighbour_has_taken_over_stays() {
 }
 
 #[test]
-fn all_addresses_of_an_ipv6_customer_have_the_hosts_of_one() {
+fn all_addresses_of_an_ipv6_source_have_the_hosts_of_one() {
     let mut server = Unplugged::new(&["--max-hosts", "4"]);
     let at = |net: u16, n: u16| SocketAddr::from(([0x2001, 0xDB8, 0, net, 0, 0, 0, n], 1000));
     for n in 0..4 {

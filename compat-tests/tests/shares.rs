@@ -12,8 +12,8 @@ use punchd::limits;
 
 const PING: &[u8] = b"version\n";
 
-/// Number `n` of the addresses of one customer: each /64 of a /48 has sixteen of them.
-fn customer(n: u16) -> SocketAddr {
+/// Number `n` of the addresses of one source: each /64 of a /48 has sixteen of them.
+fn source(n: u16) -> SocketAddr {
     let ip = Ipv6Addr::new(0x2001, 0xdb8, 0, n / 16, 0, 0, 0, n % 16);
     SocketAddr::from((ip, 40_000))
 }
@@ -65,17 +65,17 @@ impl World {
 }
 
 #[test]
-fn one_ipv6_customer_cannot_take_all_connections() {
+fn one_ipv6_source_cannot_take_all_connections() {
     let mut world = World::new(4000, &[]);
     let player = world.say(honest(1), PING).expect("room");
-    let theirs: Vec<_> = (1..4000).map(|n| world.say(customer(n), PING).expect("room")).collect();
+    let theirs: Vec<_> = (1..4000).map(|n| world.say(source(n), PING).expect("room")).collect();
     for second in 0..120 {
         world.server.pass(Duration::from_secs(1));
         theirs.iter().for_each(|conn| world.server.send(*conn, PING));
         world.server.send(player, &Query::default().request());
         // They want every place that becomes free; some other player wants one each second.
         for n in 0..20 {
-            world.say(customer(4000 + 20 * second + n), PING);
+            world.say(source(4000 + 20 * second + n), PING);
         }
         let other = world.say(honest(2 + second), &register()).expect("a place");
         assert!(!world.is_closed(player) && !world.is_closed(other), "second {second}");
@@ -89,11 +89,11 @@ fn a_network_that_holds_less_never_gives_way_to_one_that_holds_more() {
     let mut world = World::new(400, &[]);
     // None of them says anything for a long time.
     let few: Vec<_> = (0..40).map(|n| world.enter(honest(n)).expect("room")).collect();
-    (0..360).for_each(|n| _ = world.enter(customer(n)));
+    (0..360).for_each(|n| _ = world.enter(source(n)));
     world.server.pass(limits::IDLE / 2);
     let let_in = (0..2000).filter(|n| {
         world.server.pass(Duration::from_millis(1));
-        world.enter(customer(*n)).is_some()
+        world.enter(source(*n)).is_some()
     });
     assert!(let_in.count() > 360, "for those of its own that are idle");
     assert!(few.iter().all(|conn| !world.is_closed(*conn)));
@@ -108,7 +108,7 @@ fn hosts_give_way_only_in_a_network_that_has_a_large_part() {
         (2..100).map(|n| world.say(honest(n), &register()).expect("room")).collect();
     let theirs: Vec<_> = std::iter::from_fn(|| {
         let n = world.conns.len() as u16;
-        (n < 400).then(|| world.say(customer(n), &register()).expect("room"))
+        (n < 400).then(|| world.say(source(n), &register()).expect("room"))
     })
     .collect();
     world.server.pass(Duration::from_secs(300));

@@ -149,9 +149,9 @@ impl Dialect for Contained {
         self.note(|dialect| dialect.on_eviction(conn));
     }
 
-    fn note_ready(&mut self, customers: usize) {
-        self.ready = customers;
-        self.note(|dialect| dialect.note_ready(customers));
+    fn note_ready(&mut self, sources: usize) {
+        self.ready = sources;
+        self.note(|dialect| dialect.note_ready(sources));
     }
 
     fn reads(&self, conn: ConnId) -> Reads {
@@ -247,8 +247,8 @@ mod tests {
             self.enter("on_gone");
         }
 
-        fn note_ready(&mut self, customers: usize) {
-            self.ready.set(customers);
+        fn note_ready(&mut self, sources: usize) {
+            self.ready.set(sources);
         }
 
         fn on_unread(&mut self, _: ConnId, _: usize) {

@@ -88,9 +88,9 @@ pub trait Dialect: std::fmt::Debug {
     /// The server is about to close a connection because it needs the place; `on_gone` follows.
     fn on_eviction(&mut self, _conn: ConnId) {}
 
-    /// Of how many customers connections have something to read, told before they are served: the
+    /// Of how many sources connections have something to read, told before they are served: the
     /// more they are, the less is to be done for one at a time.
-    fn note_ready(&mut self, _customers: usize) {}
+    fn note_ready(&mut self, _sources: usize) {}
 
     /// When more is to be read from a connection: not now if enough of what came on it waits.
     fn reads(&self, _conn: ConnId) -> Reads {

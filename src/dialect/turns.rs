@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use super::ConnId;
 use crate::clock::Instant;
-use crate::customers::network;
 use crate::limits;
+use crate::prefixes::network;
 use crate::rotation::Rotation;
 
 /// The work that was done in this turn, and the connections whose requests wait for the next:
@@ -20,7 +20,7 @@ pub(super) struct Turns {
     spent: usize,
     /// What was spent when the connection began that is served now.
     before: usize,
-    /// Of how many customers connections have something to read that has not been read yet.
+    /// Of how many sources connections have something to read that has not been read yet.
     ready: usize,
     waiting: Rotation<IpAddr, ConnId>,
 }
@@ -39,10 +39,10 @@ impl Turns {
         (self.at, self.spent, self.before) = (now, 0, 0);
     }
 
-    /// Connections of so many customers have something to read: they come before those that wait
+    /// Connections of so many sources have something to read: they come before those that wait
     /// here.
-    pub(super) fn note_ready(&mut self, customers: usize) {
-        self.ready = customers;
+    pub(super) fn note_ready(&mut self, sources: usize) {
+        self.ready = sources;
     }
 
     /// Whether so many have sent something that what costs much waits until all have been heard.
@@ -63,7 +63,7 @@ impl Turns {
     }
 
     /// Whether a connection has had its part of this turn: the smaller, the more addresses wait
-    /// for theirs and the more customers have sent something that has not been read.
+    /// for theirs and the more sources have sent something that has not been read.
     #[must_use]
     pub(super) fn is_slice_spent(&self) -> bool {
         self.is_slice_spent_since(self.before)
@@ -72,7 +72,7 @@ impl Turns {
     /// The same, if so much had been spent before.
     #[must_use]
     pub(super) fn is_slice_spent_since(&self, before: usize) -> bool {
-        let slices = self.slices() + self.waiting.customers();
+        let slices = self.slices() + self.waiting.sources();
         self.spent.saturating_sub(before) >= (limits::TURN_WORK / slices).max(1)
     }
 

@@ -4,9 +4,9 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::{PublicIps, is_inside};
-use crate::customers::network;
 use crate::dialect::Context;
 use crate::nats::{Kind, Ports};
+use crate::prefixes::network;
 use crate::unproven::is_local;
 
 /// Where one side is for the other.

@@ -18,7 +18,7 @@ pub const TURN_WORK: usize = 512 << 10;
 /// for the next turn.
 pub const SLICES: usize = 4;
 
-/// However many customers have sent something, all have had a part within so many turns of full
+/// However many sources have sent something, all have had a part within so many turns of full
 /// work, about a millisecond each: the more they are, the less each may have done at a time.
 pub const ROUND: usize = 4;
 

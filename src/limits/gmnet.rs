@@ -194,7 +194,7 @@ pub const ATTEMPT: Duration = Duration::from_secs(10);
 pub const LATE_HOST: Duration = OVERTAKEN.saturating_add(KNOCK_WAIT);
 
 /// Hosts that knock at this server at one time, 60 times a second each: 15,000 datagrams a second,
-/// where 100,000 knocks took half a processor. A customer who has asked for some of them has a
+/// where 100,000 knocks took half a processor. A source that has asked for some of them has a
 /// part of it only.
 pub const KNOCKING_HOSTS: usize = 256;
 

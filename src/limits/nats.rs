@@ -28,7 +28,7 @@ pub const SOURCES: usize = 16 * 1024;
 pub const NATS: usize = 32 * 1024;
 
 /// How long an address that nothing came from is remembered. Providers give an address to another
-/// customer once a day or less, and a host may be silent for long before somebody joins it.
+/// subscriber once a day or less, and a host may be silent for long before somebody joins it.
 pub const NAT_AGE: Duration = Duration::from_secs(3600);
 
 /// Ports of one address that are remembered in the order in which they appeared. A game shows

@@ -4,8 +4,8 @@ use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 
-use crate::customers::{Shares, network};
 use crate::limits;
+use crate::prefixes::{Shares, network};
 
 /// Who was kicked, and by what he is known again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -226,7 +226,7 @@ mod tests {
         bar(&mut door, Kind::everybody_at(at("192.0.2.2:5").ip()));
         assert!(door.keeps_out(at("192.0.2.2:6"), None));
         bar(&mut door, Kind::everybody_at(at("[2001:db8::1]:5").ip()));
-        assert!(door.keeps_out(at("[2001:db8::ffff:2]:6"), None), "one /64 is one customer");
+        assert!(door.keeps_out(at("[2001:db8::ffff:2]:6"), None), "one /64 is one source");
         assert!(!door.keeps_out(at("[2001:db8:0:1::1]:5"), None));
         bar(&mut door, Outcast::Id("eve", at("192.0.2.3:5").ip()));
         assert!(door.keeps_out(at("198.51.100.1:5"), Some(&"eve")));

@@ -1,12 +1,12 @@
 //! What rooms have beyond what each may have whatever others have: own data and who was kicked. That is
-//! counted for who opened the room, and bounded for each customer and for all together.
+//! counted for who opened the room, and bounded for each source and for all together.
 
 use std::net::IpAddr;
 
 use super::door::{Door, Outcast};
-use crate::customers::network;
 use crate::hash::Map;
 use crate::limits;
+use crate::prefixes::network;
 
 /// Who was kicked takes so many bytes, as tables grow by doubling.
 const KICKED: usize = 96;
@@ -14,14 +14,14 @@ const KICKED: usize = 96;
 /// What the rooms of all have beyond that. Most rooms have nothing that is counted.
 #[derive(Debug, Default)]
 pub struct Extras {
-    by_customer: Map<IpAddr, usize>,
+    by_source: Map<IpAddr, usize>,
     all: usize,
 }
 
 /// What one room has beyond that.
 #[derive(Debug)]
 pub struct Extra {
-    customer: IpAddr,
+    source: IpAddr,
     bytes: usize,
 }
 
@@ -30,7 +30,7 @@ impl Extra {
     /// gets another host.
     #[must_use]
     pub fn of(addr: IpAddr) -> Self {
-        Self { customer: network(addr), bytes: 0 }
+        Self { source: network(addr), bytes: 0 }
     }
 }
 
@@ -49,10 +49,10 @@ impl Extras {
         let may_be = self.fits(extra, bytes);
         if may_be && bytes != extra.bytes {
             self.all = self.all - extra.bytes + bytes;
-            let share = self.by_customer.entry(extra.customer).or_default();
+            let share = self.by_source.entry(extra.source).or_default();
             *share = *share - extra.bytes + bytes;
             if *share == 0 {
-                self.by_customer.remove(&extra.customer);
+                self.by_source.remove(&extra.source);
             }
             extra.bytes = bytes;
         }
@@ -83,7 +83,7 @@ impl Extras {
     }
 
     fn fits(&self, extra: &Extra, bytes: usize) -> bool {
-        let share = self.by_customer.get(&extra.customer).copied().unwrap_or_default();
+        let share = self.by_source.get(&extra.source).copied().unwrap_or_default();
         let is_within = |all: usize, most: usize| all - extra.bytes + bytes <= most;
         bytes <= extra.bytes
             || is_within(self.all, limits::ROOM_EXTRAS)
@@ -93,7 +93,7 @@ impl Extras {
     /// Whether nobody has any.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.all == 0 && self.by_customer.is_empty()
+        self.all == 0 && self.by_source.is_empty()
     }
 }
 
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn one_customer_has_a_share_and_others_have_theirs() {
+    fn one_source_has_a_share_and_others_have_theirs() {
         let mut extras = Extras::default();
         let near = |n: u128| IpAddr::from((0x2001_0db8_u128 << 96 | n).to_be_bytes());
         let all = fill(&mut extras, (0..).map(near));

@@ -5,8 +5,8 @@ use std::hash::Hash;
 use std::net::IpAddr;
 
 use crate::clock::Instant;
-use crate::customers::network;
 use crate::limits;
+use crate::prefixes::network;
 use crate::sources::{Over, Sources};
 
 /// What became of a guess.

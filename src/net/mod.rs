@@ -260,7 +260,7 @@ impl EventLoop {
             debug!("connection {} lost: its peer does not read", conn.slot);
             self.lose(now, conn);
         }
-        self.server.note_ready(self.connections.ready_customers());
+        self.server.note_ready(self.connections.ready_sources());
         let mut wakeup = self.server.next_wakeup();
         if wakeup.is_some_and(|at| at <= now.instant) {
             self.server.on_wakeup(now, &mut self.out);
@@ -425,7 +425,7 @@ impl EventLoop {
     fn serve_connections(&mut self, now: Now) {
         let end = now.instant + SHARE;
         let ready = self.connections.ready_len();
-        self.server.note_ready(self.connections.ready_customers());
+        self.server.note_ready(self.connections.ready_sources());
         for n in 1..=ready {
             let Some(conn) = self.connections.next_ready() else { break };
             let alive = self.flush(now, conn)

@@ -16,10 +16,10 @@ use socket2::{Domain, Socket, Type};
 use super::sys::{self, is_memory_pressure, is_out_of_files};
 use super::{FIRST_CONNECTION, PAUSE, canonical};
 use crate::clock::{Instant, earliest};
-use crate::customers::network;
 use crate::dialect::ConnId;
 use crate::hash::Keyed;
 use crate::limits::{self, Limits};
+use crate::prefixes::network;
 use crate::rotation::Rotation;
 use crate::timers::Timers;
 
@@ -35,8 +35,8 @@ const READ_LEAST: usize = 512;
 
 /// Bytes that are read at a time of one of so many who have sent something: the more they are, the
 /// less, or whoever is behind them would wait until all of it is done.
-fn read_at_most(customers: usize) -> usize {
-    (READ * limits::ROUND / customers.max(1)).clamp(READ_LEAST, READ)
+fn read_at_most(sources: usize) -> usize {
+    (READ * limits::ROUND / sources.max(1)).clamp(READ_LEAST, READ)
 }
 
 /// One of so many turns is for who has sent more than is read at a time.
@@ -44,7 +44,7 @@ const MORE: u32 = 8;
 
 /// Whose turns a connection shares: those of its address (IPv6: of its /64). Sixteen bits of their
 /// hash find room in [`Connection`], and two in 65,536 that share their turns do no harm.
-type Customer = u16;
+type Source = u16;
 
 /// All TCP sockets.
 #[derive(Debug)]
@@ -57,11 +57,11 @@ pub(super) struct Connections {
     generation: u32,
     /// Who may have something to read, or may be written to again; each at most once, here or in
     /// `more`.
-    ready: Rotation<Customer, ConnId>,
+    ready: Rotation<Source, ConnId>,
     /// Who has sent more than is read at a time: those with little come first.
-    more: Rotation<Customer, ConnId>,
-    /// Makes customers of addresses, so that nobody outside can choose to be another's.
-    customers: Keyed,
+    more: Rotation<Source, ConnId>,
+    /// Makes numbers of sources of addresses, so that nobody outside can choose one with another's number.
+    sources: Keyed,
     /// How many had their turn.
     turns: u32,
     accepted: usize,
@@ -92,7 +92,7 @@ struct Listener {
 struct Connection {
     stream: TcpStream,
     generation: u32,
-    customer: Customer,
+    source: Source,
     /// The kernel tells when there is something to read.
     watched: bool,
     /// What the socket did not take at once. Nearly always that is nothing.
@@ -148,7 +148,7 @@ impl Connections {
             generation: 0,
             ready: Rotation::default(),
             more: Rotation::default(),
-            customers: Keyed::default(),
+            sources: Keyed::default(),
             turns: 0,
             accepted: 0,
             without_room: None,
@@ -210,8 +210,8 @@ impl Connections {
         if let Some(conn) = self.get(id)
             && !std::mem::replace(&mut conn.queued, true)
         {
-            let customer = conn.customer;
-            self.ready.push(customer, id);
+            let source = conn.source;
+            self.ready.push(source, id);
         }
     }
 
@@ -313,7 +313,7 @@ impl Connections {
         let slot = self.slab.insert(Connection {
             stream,
             generation,
-            customer: self.customers.hash_one(network(addr)) as Customer,
+            source: self.sources.hash_one(network(addr)) as Source,
             watched: false,
             backlog: None,
             queued: false,
@@ -351,9 +351,9 @@ impl Connections {
         self.ready.len() + self.more.len()
     }
 
-    /// Of how many customers they are, or more.
-    pub(super) fn ready_customers(&self) -> usize {
-        self.ready.customers() + self.more.customers()
+    /// Of how many sources they are, or more.
+    pub(super) fn ready_sources(&self) -> usize {
+        self.ready.sources() + self.more.sources()
     }
 
     pub(super) fn next_ready(&mut self) -> Option<ConnId> {
@@ -371,7 +371,7 @@ impl Connections {
 
     /// Reads once. Who may have more goes to the end of the line.
     pub(super) fn read(&mut self, now: Instant, id: ConnId) -> Read<'_> {
-        let most = read_at_most(self.ready_customers());
+        let most = read_at_most(self.ready_sources());
         let Some(conn) = self.slab.get_mut(id.slot as usize) else { return Read::Nothing };
         if conn.generation != id.generation || !conn.readable || conn.finished || conn.closing {
             return Read::Nothing;
@@ -402,7 +402,7 @@ impl Connections {
         // the next event comes only after a read that finds nothing, there is one more.
         conn.readable = length == most || conn.read_closed || sys::READS_END_IN_NOTHING;
         if conn.readable && !std::mem::replace(&mut conn.queued, true) {
-            self.more.push(conn.customer, id);
+            self.more.push(conn.source, id);
         }
         Read::Bytes(self.buffer.get(..length).unwrap_or_default())
     }
@@ -415,8 +415,8 @@ impl Connections {
             && !conn.closing
             && !std::mem::replace(&mut conn.queued, true)
         {
-            let customer = conn.customer;
-            self.more.push(customer, id);
+            let source = conn.source;
+            self.more.push(source, id);
         }
     }
 
@@ -683,10 +683,10 @@ mod tests {
     #[test]
     fn the_more_have_sent_something_the_less_is_read_of_each() {
         assert_eq!((read_at_most(0), read_at_most(1)), (READ, READ));
-        for customers in 1..10_000 {
-            let first_round = customers * read_at_most(customers);
-            assert!(first_round <= (READ * limits::ROUND).max(customers * READ_LEAST));
-            assert!(read_at_most(customers) >= READ_LEAST);
+        for sources in 1..10_000 {
+            let first_round = sources * read_at_most(sources);
+            assert!(first_round <= (READ * limits::ROUND).max(sources * READ_LEAST));
+            assert!(read_at_most(sources) >= READ_LEAST);
         }
     }
 

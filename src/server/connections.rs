@@ -212,12 +212,12 @@ impl Server {
         self.forget(conn);
     }
 
-    /// Of how many customers connections have something to read, told before they are served.
-    pub fn note_ready(&mut self, customers: usize) {
+    /// Of how many sources connections have something to read, told before they are served.
+    pub fn note_ready(&mut self, sources: usize) {
         // So few make no difference, and they come and go all the time.
-        let customers = if customers < limits::ROUND * limits::SLICES { 0 } else { customers };
-        if std::mem::replace(&mut self.ready, customers) != customers {
-            self.dialects.all_mut().for_each(|dialect| dialect.note_ready(customers));
+        let sources = if sources < limits::ROUND * limits::SLICES { 0 } else { sources };
+        if std::mem::replace(&mut self.ready, sources) != sources {
+            self.dialects.all_mut().for_each(|dialect| dialect.note_ready(sources));
         }
     }
 

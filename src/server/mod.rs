@@ -49,7 +49,7 @@ pub struct Server {
     /// For how long there was no pause.
     behind: Duration,
     gateway: Gateway,
-    /// What dialects know of how many customers have something to be read.
+    /// What dialects know of how many sources have something to be read.
     ready: usize,
     full: Seldom,
     crowded: Seldom,
@@ -132,7 +132,7 @@ impl Server {
         self.shared.relay.fail();
     }
 
-    /// How many connections the customer with this address has.
+    /// How many connections the source with this address has.
     fn held(&self, addr: IpAddr) -> usize {
         let [.., held] = self.shared.unproven.connections.of(addr);
         held as usize

@@ -9,10 +9,10 @@ use log::debug;
 
 use super::wire::Wire;
 use super::{Conn, Context, Events, Framer, Outbox, Unread};
-use crate::customers::network;
 use crate::dialect::ConnId;
 use crate::dialect::conns::Conns;
 use crate::limits;
+use crate::prefixes::network;
 
 /// The connections, and those that have broken: they are found by the same IDs, of which none comes twice.
 #[derive(Debug, Default)]

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 
 use crate::clock::Instant;
-use crate::customers::network;
 use crate::dialect::ConnId;
 use crate::hash::Map;
 use crate::holders::Holders;
 use crate::limits;
+use crate::prefixes::network;
 
 /// Handshakes that are looked at to find one that gives way to somebody who has as many.
 const LOOKS: usize = 64;

@@ -456,8 +456,8 @@ impl Dialect for Events {
         self.take_in(cx, id, bytes);
     }
 
-    fn note_ready(&mut self, customers: usize) {
-        self.turns.note_ready(customers);
+    fn note_ready(&mut self, sources: usize) {
+        self.turns.note_ready(sources);
     }
 
     fn on_fin(&mut self, cx: &mut Context<'_>, id: ConnId) {

@@ -79,7 +79,7 @@ impl Unread {
     }
 }
 
-/// The address, or the /48 that one IPv6 customer may have.
+/// The address, or the /48 that one IPv6 site may have.
 fn widest(addr: IpAddr) -> IpAddr {
     match addr {
         IpAddr::V4(_) => addr,

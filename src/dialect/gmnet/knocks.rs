@@ -8,10 +8,10 @@ use std::net::{IpAddr, SocketAddr};
 use smallvec::SmallVec;
 
 use crate::clock::{Instant, earliest};
-use crate::customers::{Shares, weight};
 use crate::dialect::by_family::ByFamily;
 use crate::dialect::{ConnId, Via};
 use crate::limits;
+use crate::prefixes::{Shares, weight};
 use crate::timers::Timers;
 
 /// The hosts that are asked, that knock, and that were asked a while ago.
@@ -32,7 +32,7 @@ pub(super) struct Knocks {
     pub(super) awaited: Timers<ConnId>,
     /// Hosts that knock here.
     knocking: Timers<ConnId, Asked>,
-    /// How many of those each customer has had asked.
+    /// How many of those each source has had asked.
     shares: Shares,
     /// Hosts that were asked lately, and until when they kept the mapping of their port alive, if
     /// they knocked.
@@ -155,7 +155,7 @@ impl Knocks {
     }
 
     /// Whether a host of this address may be asked now, in the share of `by`. One is asked at a time,
-    /// and the more a customer has asked, the fewer there may be in all.
+    /// and the more a source has asked, the fewer there may be in all.
     pub(super) fn may_ask(
         &mut self,
         now: Instant,
@@ -174,7 +174,7 @@ impl Knocks {
         }
     }
 
-    /// Gives up one that has not knocked in time, for one whose customer has asked for none. True: there
+    /// Gives up one that has not knocked in time, for one whose source has asked for none. True: there
     /// was one.
     fn drop_silent(&mut self, now: Instant) -> bool {
         let is_silent = |conn: &&ConnId| {

@@ -11,9 +11,9 @@ use hashlink::linked_hash_map::Entry;
 use super::host::Host;
 use super::slot::HostKey;
 use crate::clock::Instant;
-use crate::customers::network;
 use crate::hash::Keyed;
 use crate::limits;
+use crate::prefixes::network;
 
 /// What is remembered of each client address (IPv6: /64), that of the one that did something
 /// longest ago in front.

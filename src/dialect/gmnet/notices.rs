@@ -10,10 +10,10 @@ use std::num::NonZeroU16;
 use smallvec::SmallVec;
 
 use crate::clock::Instant;
-use crate::customers::{LEVELS, Shares, common, weight};
 use crate::dialect::ConnId;
 use crate::hash::Map;
 use crate::limits;
+use crate::prefixes::{LEVELS, Shares, common, weight};
 use crate::timers::Timers;
 
 /// The notifications that wait for the notify gap.
@@ -331,7 +331,7 @@ mod tests {
         assert_eq!(pop(&mut notices, HOST), Some(of(neighbour)));
     }
 
-    /// Each join of the one customer comes from the next of its networks.
+    /// Each join of the one source comes from the next of its networks.
     #[test]
     fn who_has_many_ipv6_networks_keeps_nobody_waiting() {
         let of = |n: usize, m: usize| {
@@ -342,7 +342,7 @@ mod tests {
         };
         let mut notices = Notices::default();
         let mut waits = std::collections::BTreeMap::new();
-        // Twenty joins of the one customer for each that the host is told of.
+        // Twenty joins of the one source for each that the host is told of.
         for tick in 0..400 {
             (0..20).for_each(|n| _ = notices.push(HOST, of(0, 20 * tick + n)));
             if tick % 20 == 10 {

@@ -1,39 +1,39 @@
-//! How much each customer has of what the hosts of all have together. Whatever others have, every
+//! How much each source has of what the hosts of all have together. Whatever others have, every
 //! host may have [`limits::HOST_STRINGS`] bytes of data strings; only what is beyond that is counted.
 
 use std::net::IpAddr;
 
 use super::data::Data;
-use crate::customers::network;
 use crate::hash::Map;
 use crate::limits::{self, Limits};
+use crate::prefixes::network;
 
-/// What the customers have. Most have nothing that is counted.
+/// What the sources have. Most have nothing that is counted.
 #[derive(Debug, Default)]
 pub(super) struct Shares {
-    by_customer: Map<IpAddr, Share>,
+    by_source: Map<IpAddr, Share>,
     /// Bytes beyond what every host may have, of all hosts.
     excess: usize,
 }
 
 #[derive(Debug, Default)]
 struct Share {
-    /// Hosts of an IPv6 customer; those of an IPv4 address are known.
+    /// Hosts of an IPv6 source; those of an IPv4 address are known.
     hosts: usize,
     /// Bytes beyond what every host may have.
     excess: usize,
 }
 
 impl Shares {
-    /// Hosts of the IPv6 customer with this address.
+    /// Hosts of the IPv6 source with this address.
     pub(super) fn hosts(&self, addr: IpAddr) -> usize {
-        self.by_customer.get(&network(addr)).map_or(0, |share| share.hosts)
+        self.by_source.get(&network(addr)).map_or(0, |share| share.hosts)
     }
 
     /// How many bytes the data strings of one more host may have, as the lobby writes them; or of
     /// one that has had `before`.
     pub(super) fn room(&self, limits: &Limits, addr: IpAddr, before: Option<&Data>) -> usize {
-        let share = self.by_customer.get(&network(addr)).map_or(0, |share| share.excess);
+        let share = self.by_source.get(&network(addr)).map_or(0, |share| share.excess);
         let own = excess(before);
         let rest = |most: usize, all: usize| most.saturating_sub(all - own);
         let of_all = rest(limits.total() / 2, self.excess);
@@ -80,11 +80,11 @@ impl Shares {
     }
 
     fn change(&mut self, addr: IpAddr, change: impl FnOnce(&mut Share)) {
-        let customer = network(addr);
-        let share = self.by_customer.entry(customer).or_default();
+        let source = network(addr);
+        let share = self.by_source.entry(source).or_default();
         change(share);
         if share.hosts == 0 && share.excess == 0 {
-            self.by_customer.remove(&customer);
+            self.by_source.remove(&source);
         }
     }
 }
@@ -136,7 +136,7 @@ mod tests {
             for (n, data) in (0..).zip(&all) {
                 shares.remove(addr(n), Some(data));
             }
-            assert!(shares.by_customer.is_empty() && shares.excess == 0);
+            assert!(shares.by_source.is_empty() && shares.excess == 0);
         }
     }
 

@@ -3,14 +3,14 @@
 
 use std::net::IpAddr;
 
-use crate::customers::network;
 use crate::dialect::ConnId;
 use crate::hash::Map;
+use crate::prefixes::network;
 
-/// What is unfinished, by customer.
+/// What is unfinished, by source.
 #[derive(Debug, Default)]
 pub(super) struct Unfinished {
-    by_customer: Map<IpAddr, Held>,
+    by_source: Map<IpAddr, Held>,
     bytes: usize,
 }
 
@@ -28,11 +28,11 @@ impl Unfinished {
 
     /// A connection from this address has so many bytes now.
     pub(super) fn count(&mut self, addr: IpAddr, conn: ConnId, bytes: usize) {
-        let customer = network(addr);
-        if bytes == 0 && !self.by_customer.contains_key(&customer) {
+        let source = network(addr);
+        if bytes == 0 && !self.by_source.contains_key(&source) {
             return;
         }
-        let held = self.by_customer.entry(customer).or_default();
+        let held = self.by_source.entry(source).or_default();
         let before = match bytes {
             0 => held.by_conn.remove(&conn),
             _ => held.by_conn.insert(conn, bytes),
@@ -41,14 +41,14 @@ impl Unfinished {
         held.bytes = held.bytes - before + bytes;
         self.bytes = self.bytes - before + bytes;
         if held.by_conn.is_empty() {
-            self.by_customer.remove(&customer);
+            self.by_source.remove(&source);
         }
     }
 
-    /// The connection that has most, of those of the customer who has most. Takes a look at every
-    /// customer who has something.
+    /// The connection that has most, of those of the source that has most. Takes a look at every
+    /// source that has something.
     pub(super) fn largest(&self) -> Option<ConnId> {
-        let held = self.by_customer.values().max_by_key(|held| held.bytes)?;
+        let held = self.by_source.values().max_by_key(|held| held.bytes)?;
         held.by_conn.iter().max_by_key(|(_, bytes)| **bytes).map(|(conn, _)| *conn)
     }
 }
@@ -79,6 +79,6 @@ mod tests {
         for n in 1..6 {
             unfinished.count(if n == 1 { one } else { other }, conn(n), 0);
         }
-        assert!(unfinished.bytes() == 0 && unfinished.by_customer.is_empty());
+        assert!(unfinished.bytes() == 0 && unfinished.by_source.is_empty());
     }
 }

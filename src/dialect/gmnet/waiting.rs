@@ -8,9 +8,9 @@ use smallvec::SmallVec;
 use super::request::Request;
 use super::slot::Slot;
 use crate::clock::{Instant, earliest};
-use crate::customers::{Possessions, Shares};
 use crate::hash::Map;
 use crate::limits;
+use crate::prefixes::{Possessions, Shares};
 use crate::timers::Timers;
 
 /// The requests that wait.

@@ -18,7 +18,7 @@ pub(super) struct Shelves(Map<Box<str>, ByFamily<Shelf>>);
 pub(super) struct Shelf {
     /// All, in a row.
     pub(super) row: Vec<Uuid>,
-    /// The same by customer, for lists that do not hold all.
+    /// The same by source, for lists that do not hold all.
     turns: Turns,
 }
 
@@ -62,7 +62,7 @@ impl Shelves {
 }
 
 impl Shelf {
-    /// So many of them, customers in turn.
+    /// So many of them, sources in turn.
     pub(super) fn in_turn(&self, most: usize, rng: &mut impl Rng) -> Vec<Uuid> {
         self.turns.in_turn(rng).take(most.min(self.row.len())).collect()
     }

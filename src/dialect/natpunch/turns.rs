@@ -1,4 +1,4 @@
-//! Whose lobbies are in a list that does not hold all: customers take turns, however many lobbies
+//! Whose lobbies are in a list that does not hold all: sources take turns, however many lobbies
 //! each of them has.
 
 use std::net::{IpAddr, Ipv6Addr};
@@ -6,10 +6,10 @@ use std::net::{IpAddr, Ipv6Addr};
 use rand::{Rng, RngExt as _};
 
 use super::id::Uuid;
-use crate::customers::network;
 use crate::hash::Map;
+use crate::prefixes::network;
 
-/// The lobbies of each customer: an IPv6 customer may have a /48, and its networks in it take turns
+/// The lobbies of each source: an IPv6 site may have a /48, and its networks in it take turns
 /// among each other.
 #[derive(Debug, Default)]
 pub(super) struct Turns(Row<Row<Vec<Uuid>>>);
@@ -49,8 +49,8 @@ impl<T: Default> Row<T> {
 impl Turns {
     /// One more lobby that somebody at this address has made.
     pub(super) fn add(&mut self, addr: IpAddr, lobby: Uuid) {
-        let of_customer = self.0.of(widest(addr)).and_then(|row| row.of(network(addr)));
-        if let Some(lobbies) = of_customer {
+        let of_source = self.0.of(widest(addr)).and_then(|row| row.of(network(addr)));
+        if let Some(lobbies) = of_source {
             lobbies.push(lobby);
         }
     }
@@ -68,14 +68,14 @@ impl Turns {
         }
     }
 
-    /// All lobbies, beginning anywhere: one of each customer, then another of each that has more, and
-    /// so on; without end. In every round it is one of the next network of a customer.
+    /// All lobbies, beginning anywhere: one of each source, then another of each that has more, and
+    /// so on; without end. In every round it is one of the next network of a source.
     pub(super) fn in_turn(&self, rng: &mut impl Rng) -> impl Iterator<Item = Uuid> {
-        // One number for all would show the same lobbies of a customer each time that it is its turn.
+        // One number for all would show the same lobbies of a source each time that it is its turn.
         let [first, network, lobby]: [u32; 3] = rng.random();
-        let customers = move || from(&self.0.all, first as usize);
+        let sources = move || from(&self.0.all, first as usize);
         (0..).flat_map(move |round| {
-            customers().filter_map(move |(_, networks)| {
+            sources().filter_map(move |(_, networks)| {
                 let count = networks.all.len().max(1);
                 let (_, lobbies) = from(&networks.all, network as usize).nth(round % count)?;
                 from(lobbies, lobby as usize).nth(round / count).copied()
@@ -91,7 +91,7 @@ fn from<T>(row: &[T], start: usize) -> impl Iterator<Item = &T> {
     after.iter().chain(before)
 }
 
-/// The widest network that one customer may have.
+/// The widest prefix that one site may have.
 fn widest(addr: IpAddr) -> IpAddr {
     match addr {
         IpAddr::V4(_) => addr,

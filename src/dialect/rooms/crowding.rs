@@ -7,8 +7,8 @@ use log::warn;
 use super::leaving::Why;
 use super::message::Reason;
 use super::{Id, Rooms, Turn};
-use crate::customers::network;
 use crate::limits;
+use crate::prefixes::network;
 
 impl Rooms {
     /// Who has to go for a newcomer in this room, and who for one of its address; if it has shown

@@ -7,7 +7,7 @@ use super::leaving::Why;
 use super::message::Reason;
 use super::parted::How;
 use super::{Id, Rooms, Turn};
-use crate::customers::network;
+use crate::prefixes::network;
 
 impl Rooms {
     /// Who has given up a place that is kept has never said so, or thinks better of it.

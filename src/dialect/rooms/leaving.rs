@@ -10,8 +10,8 @@ use super::parted::How;
 use super::post::Subject;
 use super::table::Outcast;
 use super::{Id, Named, Rooms, Turn};
-use crate::customers::network;
 use crate::dialect::Context;
+use crate::prefixes::network;
 
 /// Why a peer is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! `rl`: the rooms, a turn for each customer, as many as one datagram can hold.
+//! `rl`: the rooms, a turn for each source, as many as one datagram can hold.
 
 use std::io::Write;
 use std::net::IpAddr;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::field::Id;
 use super::table::{Peer, Room, Status, Table};
 use crate::clock::Instant;
-use crate::customers::Shares;
+use crate::prefixes::Shares;
 
 impl Table {
     /// Who of these may give its place to another: it has had so much time to show that it is there

@@ -7,7 +7,6 @@ use std::time::Duration;
 use super::field::{Id, Key};
 use super::reached::Reached;
 use crate::clock::Instant;
-use crate::customers::{self, Possessions};
 use crate::dialect::Via;
 use crate::hash::Map;
 use crate::holders::Holders;
@@ -17,6 +16,7 @@ use crate::lobby::code::Code;
 use crate::lobby::data::Data;
 use crate::lobby::door::Door;
 use crate::lobby::extras::Extras;
+use crate::prefixes::{self, Possessions};
 use crate::timers::Timers;
 use crate::unproven::Unproven;
 
@@ -95,7 +95,7 @@ pub(super) struct Table {
     codes: Map<Code, Id>,
     rooms_made: u64,
     pub(super) extras: Extras,
-    pub(super) by_customer: Possessions<Id>,
+    pub(super) by_source: Possessions<Id>,
     /// How many peers each network has; hosts of somebody give way to nobody.
     pub(super) shares: Holders<Id>,
     /// Peers, those first that have been silent longest.
@@ -122,7 +122,7 @@ impl Table {
             codes: Map::default(),
             rooms_made: 0,
             extras: Extras::default(),
-            by_customer: Possessions::default(),
+            by_source: Possessions::default(),
             shares: Holders::default(),
             silent: Timers::new(silence),
             unproved: Timers::new(silence),
@@ -162,9 +162,9 @@ impl Table {
         self.peers.contains_key(&id) || self.rooms.contains_key(&id)
     }
 
-    /// The peers of the customer that has this address.
+    /// The peers of the source that has this address.
     pub(super) fn neighbours(&self, addr: IpAddr) -> impl Iterator<Item = &Peer> {
-        self.by_customer.of(addr).iter().filter_map(|id| self.peer(*id))
+        self.by_source.of(addr).iter().filter_map(|id| self.peer(*id))
     }
 
     /// A new room with its host. With a code, which no other has, it is private.
@@ -227,7 +227,7 @@ impl Table {
     fn insert(&mut self, now: Instant, peer: Peer) {
         let (id, via) = (peer.id, peer.via);
         self.at.insert(peer.endpoint, id);
-        self.by_customer.add(peer.endpoint.ip(), id);
+        self.by_source.add(peer.endpoint.ip(), id);
         self.shares.change(peer.endpoint.ip(), id, 0, 1);
         self.peers.insert(id, Box::new(Peer { since: now, ..peer }));
         self.heard(now, id, via);
@@ -314,7 +314,7 @@ impl Table {
         if self.at.get(&peer.endpoint) == Some(&id) {
             self.at.remove(&peer.endpoint);
         }
-        self.by_customer.remove(peer.endpoint.ip(), &id);
+        self.by_source.remove(peer.endpoint.ip(), &id);
         self.shares.change(peer.endpoint.ip(), id, 1, 0);
         if peer.proved {
             unproven.remove(peer.endpoint.ip());
@@ -346,8 +346,8 @@ impl Table {
         peer.since = now;
         self.at.remove(&old);
         self.at.insert(endpoint, id);
-        self.by_customer.remove(old.ip(), &id);
-        self.by_customer.add(endpoint.ip(), id);
+        self.by_source.remove(old.ip(), &id);
+        self.by_source.add(endpoint.ip(), id);
         if has_players {
             self.shares.release(old.ip(), id, 1);
         }
@@ -361,7 +361,7 @@ impl Table {
         }
         self.note_true(id);
         // Else one would have the first turn of every address that it has been at.
-        if is_host && customers::network(old.ip()) != customers::network(endpoint.ip()) {
+        if is_host && prefixes::network(old.ip()) != prefixes::network(endpoint.ip()) {
             self.list(room);
         }
     }
@@ -465,7 +465,7 @@ impl Table {
             && self.turns.is_empty()
             && self.codes.is_empty()
             && self.extras.is_empty()
-            && self.by_customer.is_empty()
+            && self.by_source.is_empty()
             && self.shares.is_empty()
             && self.silent.is_empty()
             && self.unproved.is_empty()

@@ -1,4 +1,4 @@
-//! The adversary: one machine, with as many addresses as a customer can have, and what it does.
+//! The adversary: one machine, with as many addresses as a subscriber can have, and what it does.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -106,7 +106,7 @@ fn own(n: usize) -> IpAddr {
     IpAddr::from([192, 0, 2, 100 + n as u8])
 }
 
-/// An address in any /64 of the /48 of one IPv6 customer.
+/// An address in any /64 of the /48 of one IPv6 subscriber.
 fn in_network(rng: &mut Rng) -> IpAddr {
     let subnet = rng.within(0..64) as u16;
     IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 7, subnet, 0, 0, 0, rng.within(1..9) as u16))

@@ -7,12 +7,12 @@ use serde_json::json;
 
 use super::own::{Own, mark_of_peer};
 use super::{DISCONNECTED, Events, Outbox, Room, Seat, named_room, no_such_room, written};
-use crate::customers::network;
 use crate::dialect::ConnId;
 use crate::dialect::events::data::Data;
 use crate::dialect::events::event::{Event, Fault, Nothing};
 use crate::lobby::door::Outcast;
 use crate::lobby::names::clean;
+use crate::prefixes::network;
 
 impl Events {
     pub(in crate::dialect::events) fn delete_room(

@@ -8,13 +8,13 @@ use std::sync::Arc;
 use super::data::Data;
 use super::event::{Event, Fault};
 use super::{Context, Events, Outbox};
-use crate::customers::Counts;
 use crate::dialect::{ConnId, hex};
 use crate::introductions::plan::Wish;
 use crate::lobby::code::Code;
 use crate::lobby::door::Door;
 use crate::lobby::extras::{Extra, Extras};
 use crate::lobby::guesses::Guesses;
+use crate::prefixes::Counts;
 
 mod introducing;
 mod joining;
@@ -41,7 +41,7 @@ pub(super) struct Rooms {
     games: HashMap<Arc<str>, BTreeMap<u64, Box<Room>>>,
     /// Private ones, by what others type.
     codes: HashMap<(Arc<str>, Code), u64>,
-    /// How many each customer has.
+    /// How many each source has.
     made: Counts,
     /// How many have ever been made.
     count: u64,

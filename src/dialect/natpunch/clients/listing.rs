@@ -48,7 +48,7 @@ impl Clients {
     }
 
     /// So many of the proven clients of a game that somebody at this address can reach, and that use
-    /// no lobbies: customers take turns.
+    /// no lobbies: sources take turns.
     pub(in crate::dialect::natpunch) fn some_of(
         &self,
         game: &str,

@@ -8,10 +8,10 @@ use rand::Rng;
 use super::id::Uuid;
 use super::shelves::Shelves;
 use crate::clock::Instant;
-use crate::customers::Possessions;
 use crate::dialect::Via;
 use crate::holders::Holders;
 use crate::limits;
+use crate::prefixes::Possessions;
 use crate::timers::Timers;
 
 mod listing;
@@ -117,7 +117,7 @@ pub(super) struct Clients {
     /// What is large is not in the table itself, half of which may be empty.
     all: HashMap<Uuid, Box<Client>>,
     by_endpoint: HashMap<SocketAddr, Uuid>,
-    by_customer: Possessions<Uuid>,
+    by_source: Possessions<Uuid>,
     shares: Holders<Rank>,
     registered: u64,
     unproven: Timers<Uuid>,
@@ -132,7 +132,7 @@ impl Default for Clients {
         Self {
             all: HashMap::new(),
             by_endpoint: HashMap::new(),
-            by_customer: Possessions::default(),
+            by_source: Possessions::default(),
             shares: Holders::default(),
             registered: 0,
             unproven: Timers::new(limits::NATPUNCH_SILENCE),
@@ -256,15 +256,15 @@ impl Clients {
         self.shares.change(endpoint.ip(), client.rank(id), 0, 1);
         self.all.insert(id, Box::new(client));
         self.by_endpoint.insert(endpoint, id);
-        self.by_customer.add(endpoint.ip(), id);
+        self.by_source.add(endpoint.ip(), id);
         self.unproven.arm(now, id);
     }
 
     fn make_room(&mut self, addr: IpAddr) -> Result<(), Refusal> {
-        let of_customer = self.by_customer.of(addr);
-        if of_customer.len() >= limits::NATPUNCH_CLIENTS_PER_ADDRESS {
+        let of_source = self.by_source.of(addr);
+        if of_source.len() >= limits::NATPUNCH_CLIENTS_PER_ADDRESS {
             let is_unproven = |id: &&Uuid| self.get(**id).is_some_and(|client| !client.proven);
-            let oldest = of_customer.iter().find(is_unproven).copied();
+            let oldest = of_source.iter().find(is_unproven).copied();
             self.remove(oldest.ok_or(Refusal::AddressFull)?);
         }
         if self.all.len() >= limits::NATPUNCH_CLIENTS {
@@ -279,7 +279,7 @@ impl Clients {
     pub(super) fn in_the_way(&self, addr: IpAddr) -> Option<Uuid> {
         let is_full = self.all.len() >= limits::NATPUNCH_CLIENTS
             && self.unproven.is_empty()
-            && self.by_customer.of(addr).len() < limits::NATPUNCH_CLIENTS_PER_ADDRESS;
+            && self.by_source.of(addr).len() < limits::NATPUNCH_CLIENTS_PER_ADDRESS;
         if is_full { self.shares.gives_way(addr, 1).map(|(_, _, id)| id) } else { None }
     }
 
@@ -360,7 +360,7 @@ impl Clients {
         self.by_endpoint.remove(&client.endpoint);
         self.unproven.cancel(&id);
         self.proven.cancel(&id);
-        self.by_customer.remove(client.endpoint.ip(), &id);
+        self.by_source.remove(client.endpoint.ip(), &id);
         if let Listing::At(place) = client.listing {
             self.take_off_list(&client.game, client.endpoint.ip(), id, place);
         }

@@ -108,7 +108,7 @@ impl Lobbies {
     }
 
     /// The list of lobbies of its game that a reader can join, up to `limit` bytes; those
-    /// `of_both_families`, if the relay joins them. If there are more, customers take turns, and who asks
+    /// `of_both_families`, if the relay joins them. If there are more, sources take turns, and who asks
     /// again sees others. Members are told of as far as there is room left then. With it: whether it has all
     /// lobbies.
     pub(in crate::dialect::natpunch) fn list(

@@ -9,9 +9,9 @@ use rand::Rng;
 use super::clients::Clients;
 use super::id::Uuid;
 use super::shelves::Shelves;
-use crate::customers::{Counts, Shares, widest};
 use crate::holders::Holders;
 use crate::limits;
+use crate::prefixes::{Counts, Shares, widest};
 
 mod answers;
 

@@ -111,7 +111,7 @@ fn one_address_does_not_fill_a_lobby() {
 }
 
 #[test]
-fn one_ipv6_customer_does_not_fill_a_lobby() {
+fn one_ipv6_source_does_not_fill_a_lobby() {
     let mut world = World::new();
     let six = |text: &str| SocketAddr::new(text.parse().unwrap(), 4000);
     let host = world.client(six("2001:db8::1"));
@@ -172,7 +172,7 @@ fn lobbies_of_each_other_keep_nobody_out(address: impl Fn(u16) -> IpAddr) {
 }
 
 #[test]
-fn lobbies_of_one_ipv6_customer_with_members_of_its_own_keep_nobody_out() {
+fn lobbies_of_one_ipv6_source_with_members_of_its_own_keep_nobody_out() {
     lobbies_of_each_other_keep_nobody_out(|n| format!("2001:db8:1:{n:x}::1").parse().unwrap());
 }
 
@@ -258,9 +258,9 @@ fn who_has_a_large_network_hides_nobody_elses_lobbies_from_lists() {
     let neighbour = open(six("2001:db8:2:ffff::1".into()), 1);
     (0..16).for_each(|n| drop(open(six(format!("2001:db8:2:{n:x}::1")), 4)));
     let seen = seen(&mut world, six("2001:db8:3::1".into()));
-    assert_eq!(seen[&honest[0]], 200, "there are two customers");
+    assert_eq!(seen[&honest[0]], 200, "there are two sources");
     let share = 200 * 5 / 17;
-    assert!(seen[&neighbour[0]] > share / 2, "one network of 17 of its customer: {seen:?}");
+    assert!(seen[&neighbour[0]] > share / 2, "one network of 17 of its source: {seen:?}");
 }
 
 /// A client in a lobby with another, and the port that somebody pretends to be it at.
@@ -381,7 +381,7 @@ fn those_behind_one_address_are_told_of_their_network() {
 }
 
 /// Else a player could have all those that share a carrier's address knock at a stranger, or at another
-/// customer of that carrier, or at themselves.
+/// subscriber of that carrier, or at themselves.
 #[test]
 fn only_private_endpoints_are_told_in_a_network() {
     let at = |text: &str| text.parse::<SocketAddr>().unwrap();

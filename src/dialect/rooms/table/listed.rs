@@ -7,12 +7,12 @@ use std::ops::Bound;
 
 use super::{Room, Table};
 use crate::clock::Instant;
-use crate::customers::{Shares, weight};
 use crate::dialect::by_family::ByFamily;
 use crate::dialect::rooms::field::Id;
 use crate::hash::Map;
 use crate::limits;
 use crate::lobby::code::Code;
+use crate::prefixes::{Shares, weight};
 use crate::timers::Timers;
 
 /// Rooms in the order of lists: those whose hosts have IPv4, and the others.
@@ -23,7 +23,7 @@ pub(super) type Listed = ByFamily<BTreeMap<Rank, Id>>;
 pub(super) struct Rank {
     /// Its host has not shown a key, so it may be forged.
     may_be_forged: bool,
-    /// How many rooms like this one its customer had in lists when it came there. So who opens many
+    /// How many rooms like this one its source had in lists when it came there. So who opens many
     /// rooms at a few addresses stands before others with a few of them.
     turn: u32,
     /// Of these the newest first: it counts rooms.
@@ -37,7 +37,7 @@ impl Rank {
     }
 }
 
-/// How many rooms each customer has in lists. Forged ones are counted apart, as they would take the turns
+/// How many rooms each source has in lists. Forged ones are counted apart, as they would take the turns
 /// of others at that address.
 #[derive(Debug, Default)]
 pub(super) struct Turns {
@@ -109,7 +109,7 @@ impl Table {
 
     /// Rooms of a game that stand behind this one in lists, or behind where it stood if it was closed a
     /// while ago; `None` for all. Nothing if it is unknown. First those whose host has shown a key, of
-    /// these the first of each customer, then the second, and so on, and of those the newest first.
+    /// these the first of each source, then the second, and so on, and of those the newest first.
     /// Only those that somebody at this address can join, all of them if `of_both_families`.
     pub(in crate::dialect::rooms) fn listed_after(
         &self,
@@ -140,7 +140,7 @@ impl Table {
     }
 
     /// Puts a room where lists find it, if they are to have it, and nowhere else. It has the turn that its
-    /// customer has now.
+    /// source has now.
     pub(in crate::dialect::rooms) fn list(&mut self, id: Id) {
         self.unlist(id);
         let Some(room) = self.rooms.get_mut(&id).filter(|room| room.is_listed()) else { return };

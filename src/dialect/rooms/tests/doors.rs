@@ -262,7 +262,7 @@ fn an_address_that_was_kicked_is_let_in_again() {
     world.answer(host.at, "kc:ip:2001%3Adb8%3A1%3A%3A2");
     let join = format!("jr:{}", host.room);
     let near: SocketAddr = "[2001:db8:1::99]:7001".parse().unwrap();
-    assert_eq!(world.answer(near, &join), "er:jr:kicked", "one /64 is one customer");
+    assert_eq!(world.answer(near, &join), "er:jr:kicked", "one /64 is one source");
     let let_in = "li:ip:2001%3Adb8%3A1%3A%3A77";
     assert_eq!(world.answer(host.at, &host.signed(let_in)), let_in);
     assert_eq!(world.ask(near, &join).len(), 2);

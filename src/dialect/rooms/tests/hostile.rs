@@ -142,7 +142,7 @@ fn one_address_does_not_fill_a_room() {
 }
 
 #[test]
-fn one_ipv6_customer_does_not_fill_a_room() {
+fn one_ipv6_source_does_not_fill_a_room() {
     let mut world = World::new();
     let six = |text: String| SocketAddr::new(text.parse().unwrap(), 7000);
     let host = world.host(six("2001:db8::1".into()), "a");
@@ -155,7 +155,7 @@ fn one_ipv6_customer_does_not_fill_a_room() {
 }
 
 #[test]
-fn one_customer_does_not_take_all_places() {
+fn one_source_does_not_take_all_places() {
     let mut world = World::with(Config { peers: 40, ..Config::default() });
     let at = |port| SocketAddr::new(peer(7).ip(), port);
     let host = world.host(peer(1), "a");
@@ -179,7 +179,7 @@ fn one_customer_does_not_take_all_places() {
 }
 
 /// Somebody with many addresses fills the server with rooms that have clients, all of which have
-/// shown their keys; the customer that has most has only hosts of others. Two newcomers who have no
+/// shown their keys; the source that has most has only hosts of others. Two newcomers who have no
 /// place at all get in after that, one as a client and one as a host.
 fn hosts_of_each_other_keep_nobody_out(hosts: &[SocketAddr], clients: &[SocketAddr]) {
     let peers = hosts.len() + clients.len() + 2;
@@ -206,7 +206,7 @@ fn hosts_of_each_other_keep_nobody_out(hosts: &[SocketAddr], clients: &[SocketAd
 }
 
 #[test]
-fn rooms_of_one_ipv6_customer_with_clients_of_its_own_keep_nobody_out() {
+fn rooms_of_one_ipv6_source_with_clients_of_its_own_keep_nobody_out() {
     let six =
         |net: u16, port| SocketAddr::new(format!("2001:db8:1:{net:x}::1").parse().unwrap(), port);
     let hosts: Vec<_> = (0..8).map(|port| six(1, 4000 + port)).collect();

@@ -70,7 +70,7 @@ fn who_takes_its_rooms_to_another_address_has_the_turns_of_that() {
 }
 
 #[test]
-fn networks_of_one_customer_of_ipv6_have_few_turns() {
+fn networks_of_one_source_of_ipv6_have_few_turns() {
     let mut world = World::new();
     let at = |n: u16| SocketAddr::new(format!("2001:db8:0:{n:x}::1").parse().unwrap(), 40_000);
     let honest = world.host("[2001:db8:1::1]:40000".parse().unwrap(), "mine");

@@ -15,10 +15,10 @@ use smallvec::SmallVec;
 use super::ports::pool;
 use super::{Entry, Sessions};
 use crate::clock::Now;
-use crate::customers::network;
 use crate::hash::Map;
 use crate::introductions::relay::{Refused, SessionId, Side};
 use crate::limits::relay as limits;
+use crate::prefixes::network;
 
 #[cfg(test)]
 mod tests;
@@ -57,14 +57,14 @@ impl Sessions {
         if bounds.month_bytes.is_some_and(|most| self.passed.in_month(now.unix) >= most) {
             return Err(Refused::Month);
         }
-        if self.between_customers(players) >= limits::PER_PAIR as usize {
+        if self.between_sources(players) >= limits::PER_PAIR as usize {
             return Err(Refused::Pair);
         }
         let mut leaving = Leaving::new();
         let most = bounds.sessions_per_address as usize;
         for (addr, other) in [(client, host), (host, client)] {
-            if self.held(customer(addr), &leaving) >= most {
-                let gives_way = self.most_at(customer(addr), other, &leaving);
+            if self.held(source(addr), &leaving) >= most {
+                let gives_way = self.most_at(source(addr), other, &leaving);
                 leaving.push(gives_way.ok_or(Refused::Share(addr))?);
             }
             let needs = if client == host { 2 } else { 1 };
@@ -85,13 +85,13 @@ impl Sessions {
         Ok(leaving)
     }
 
-    /// How many sessions there are between the customers of these two.
-    fn between_customers(&self, [client, host]: [IpAddr; 2]) -> usize {
+    /// How many sessions there are between the sources of these two.
+    fn between_sources(&self, [client, host]: [IpAddr; 2]) -> usize {
         let is_between = |(place, side): &(u32, Side)| {
             let [of_client, of_host] = self.all.get(*place)?.sides;
             (of_client == *side).then_some(network(of_host.addr) == network(host))
         };
-        self.all.sides_at(customer(client)).filter(|side| is_between(side) == Some(true)).count()
+        self.all.sides_at(source(client)).filter(|side| is_between(side) == Some(true)).count()
     }
 
     /// How many sides of sessions are here, without those that give way.
@@ -102,7 +102,7 @@ impl Sessions {
     /// Of those who are relayed to players here, who gives way to another one: who has most of those
     /// sessions.
     fn most_at(&self, here: RangeInclusive<IpAddr>, wants: IpAddr, leaving: &[u32]) -> Option<u32> {
-        let (mut networks, mut customers) = (Map::<_, u32>::default(), Map::<_, u32>::default());
+        let (mut networks, mut sources) = (Map::<_, u32>::default(), Map::<_, u32>::default());
         let others = || {
             self.all.sides_at(here.clone()).filter_map(|(place, side)| {
                 let entry = self.all.get(place).filter(|_| !leaving.contains(&place))?;
@@ -111,10 +111,10 @@ impl Sessions {
         };
         for (_, _, other) in others() {
             *networks.entry(neighbourhood(other)).or_default() += 1;
-            *customers.entry(network(other)).or_default() += 1;
+            *sources.entry(network(other)).or_default() += 1;
         }
         let of = |counts: &Map<IpAddr, u32>, addr| counts.get(&addr).copied().unwrap_or_default();
-        let held = |addr| [of(&networks, neighbourhood(addr)), of(&customers, network(addr))];
+        let held = |addr| [of(&networks, neighbourhood(addr)), of(&sources, network(addr))];
         let (place, _, holder) =
             others().max_by_key(|(_, entry, other)| (held(*other), entry.turn()))?;
         let level = match () {
@@ -174,7 +174,7 @@ impl Sessions {
         for addr in players {
             let holder = Holder::of(addr, scope);
             let is_alone = scope.is_some() && holder.is_in_scope;
-            let here = if is_alone { customer(addr) } else { around(addr) };
+            let here = if is_alone { source(addr) } else { around(addr) };
             weight.add(holder, self.held(here, &[]) + 1);
         }
         weight
@@ -241,17 +241,17 @@ fn only(addr: IpAddr) -> RangeInclusive<IpAddr> {
     addr..=addr
 }
 
-/// All addresses of a customer.
-fn customer(addr: IpAddr) -> RangeInclusive<IpAddr> {
+/// All addresses of a source.
+fn source(addr: IpAddr) -> RangeInclusive<IpAddr> {
     within(addr, [32, 64])
 }
 
-/// All addresses of the network that a customer is in.
+/// All addresses of the network that a source is in.
 fn around(addr: IpAddr) -> RangeInclusive<IpAddr> {
     within(addr, [24, 48])
 }
 
-/// The network that a customer is in: a /24, or the /48 that is the widest that one customer has.
+/// The network that a source is in: a /24, or the /48 that is the widest that one site has.
 fn neighbourhood(addr: IpAddr) -> IpAddr {
     *around(addr).start()
 }

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use punchd::clock::Instant;
-use punchd::customers::network;
 use punchd::dialect::ConnId;
 use punchd::introductions::relay::{Session, SessionId, sessions};
 use punchd::limits::relay as limits;
+use punchd::prefixes::network;
 
 use super::{Kept, Promise, broken};
 
@@ -200,7 +200,7 @@ impl Taken {
 struct Holders(Vec<IpAddr>);
 
 impl Holders {
-    /// How many of a network there are, and how many of a customer.
+    /// How many of a network there are, and how many of a source.
     fn of(&self, addr: IpAddr) -> [usize; 2] {
         let count =
             |is_of: &dyn Fn(IpAddr) -> bool| self.0.iter().filter(|one| is_of(**one)).count();
@@ -211,9 +211,9 @@ impl Holders {
     /// Whether this one may give way: it holds more than the other one would, as what they do not have in
     /// common.
     fn may_give_way(&self, holder: IpAddr, wants: IpAddr) -> bool {
-        let ([in_network, of_customer], would) = (self.of(holder), self.of(wants));
+        let ([in_network, of_source], would) = (self.of(holder), self.of(wants));
         match around(holder) == around(wants) {
-            true => network(holder) != network(wants) && of_customer > would[1] + 1,
+            true => network(holder) != network(wants) && of_source > would[1] + 1,
             false => in_network > would[0] + 1,
         }
     }

@@ -1,4 +1,5 @@
-//! Whose address it is, as far as one can know, and how much of something each customer has.
+//! Who an address is counted as, and how much of something each source has. A *source* is whoever may send from
+//! every address of a prefix: one IPv4 address, or one IPv6 /64 (RFC 6177).
 
 use std::cmp::Ordering;
 use std::net::{IpAddr, Ipv6Addr};
@@ -7,8 +8,7 @@ use smallvec::SmallVec;
 
 use crate::hash::Map;
 
-/// The customer that has this address: an IPv6 customer has a /64 (RFC 6177) and may use every
-/// address in it.
+/// The source that this address belongs to: the address itself, of IPv6 its /64 (RFC 6177).
 #[must_use]
 pub fn network(addr: IpAddr) -> IpAddr {
     match addr {
@@ -17,7 +17,7 @@ pub fn network(addr: IpAddr) -> IpAddr {
     }
 }
 
-/// The widest network that the customer who has this address may have: a /48 (RFC 6177).
+/// The widest prefix that may be delegated to one site with this address: of IPv6 a /48 (RFC 6177).
 #[must_use]
 pub fn widest(addr: IpAddr) -> IpAddr {
     match addr {
@@ -26,12 +26,12 @@ pub fn widest(addr: IpAddr) -> IpAddr {
     }
 }
 
-/// How many of something each customer has.
+/// How many of something each source has.
 #[derive(Debug, Default)]
 pub struct Counts(Map<IpAddr, u32>);
 
 impl Counts {
-    /// How many the customer with this address has.
+    /// How many the source with this address has.
     #[must_use]
     pub fn of(&self, addr: IpAddr) -> usize {
         self.0.get(&network(addr)).map_or(0, |count| *count as usize)
@@ -46,11 +46,11 @@ impl Counts {
 
     /// One less.
     pub fn remove(&mut self, addr: IpAddr) {
-        let customer = network(addr);
-        if let Some(count) = self.0.get_mut(&customer) {
+        let source = network(addr);
+        if let Some(count) = self.0.get_mut(&source) {
             *count -= 1;
             if *count == 0 {
-                self.0.remove(&customer);
+                self.0.remove(&source);
             }
         }
     }
@@ -62,7 +62,7 @@ impl Counts {
     }
 }
 
-/// Levels of networks: an IPv6 customer may have one /64, a /56 or a /48 (RFC 6177).
+/// Levels of prefixes: an IPv6 site may have one /64, a /56 or a /48 (RFC 6177).
 pub const LEVELS: usize = 3;
 
 /// How much of something each network has, at every level: an IPv6 address is in a /48, a /56 and
@@ -70,10 +70,10 @@ pub const LEVELS: usize = 3;
 /// when such a bound is reached, who holds most gives way, and never to one who would hold as much.
 #[derive(Debug, Default)]
 pub struct Shares<T = ()> {
-    /// The networks that the customers of IPv6 are in, the widest first.
+    /// The wider prefixes that IPv6 sources are in, the widest first.
     wider: [Map<u64, u32>; LEVELS - 1],
-    /// The customers, and what else is kept of each that has something.
-    customers: Map<u64, (u32, T)>,
+    /// The sources, and what else is kept of each that has something.
+    sources: Map<u64, (u32, T)>,
 }
 
 impl<T: Default> Shares<T> {
@@ -83,7 +83,7 @@ impl<T: Default> Shares<T> {
     #[must_use]
     pub fn of(&self, addr: IpAddr) -> [u32; LEVELS] {
         let keys @ [.., key] = networks(addr);
-        let held = self.customers.get(&key).map_or(0, |(held, _)| *held);
+        let held = self.sources.get(&key).map_or(0, |(held, _)| *held);
         // All that the address has, it has as any of its networks.
         let mut all = [held; LEVELS];
         if addr.is_ipv6() {
@@ -94,13 +94,13 @@ impl<T: Default> Shares<T> {
         all
     }
 
-    /// What is kept of the customer with this address, if it has something.
+    /// What is kept of the source with this address, if it has something.
     pub fn kept(&mut self, addr: IpAddr) -> Option<&mut T> {
         let [.., key] = networks(addr);
-        self.customers.get_mut(&key).map(|(_, kept)| kept)
+        self.sources.get_mut(&key).map(|(_, kept)| kept)
     }
 
-    /// So much more. Returns how much the customer has now, and what is kept of it.
+    /// So much more. Returns how much the source has now, and what is kept of it.
     pub fn add(&mut self, addr: IpAddr, amount: u32) -> (u32, &mut T) {
         let keys @ [.., key] = networks(addr);
         if addr.is_ipv6() {
@@ -109,7 +109,7 @@ impl<T: Default> Shares<T> {
                 *held = held.saturating_add(amount);
             }
         }
-        let (held, kept) = self.customers.entry(key).or_default();
+        let (held, kept) = self.sources.entry(key).or_default();
         *held = held.saturating_add(amount);
         (*held, kept)
     }
@@ -127,10 +127,10 @@ impl<T: Default> Shares<T> {
                 }
             }
         }
-        if let Some((held, _)) = self.customers.get_mut(&key) {
+        if let Some((held, _)) = self.sources.get_mut(&key) {
             *held = held.saturating_sub(amount);
             if *held == 0 {
-                self.customers.remove(&key);
+                self.sources.remove(&key);
             }
         }
     }
@@ -146,21 +146,21 @@ impl<T: Default> Shares<T> {
         held(holder).cmp(&held(wants).saturating_add(amount))
     }
 
-    /// How many customers have some.
+    /// How many sources have some.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.customers.len()
+        self.sources.len()
     }
 
     /// Whether nobody has any.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.customers.is_empty() && self.wider.iter().all(Map::is_empty)
+        self.sources.is_empty() && self.wider.iter().all(Map::is_empty)
     }
 }
 
 /// How much one has for whom turns are counted, of what his networks have: a /56 counts as two
-/// customers, a /48 as four. So who has 65,536 networks of /64 has four turns, and neighbours in one
+/// sources, a /48 as four. So who has 65,536 networks of /64 has four turns, and neighbours in one
 /// /48 who do not ask for much have their own.
 #[must_use]
 pub fn weight([widest, wide, own]: [u32; LEVELS]) -> u32 {
@@ -186,7 +186,7 @@ fn networks(addr: IpAddr) -> [u64; LEVELS] {
     }
 }
 
-/// What each customer has, the oldest first.
+/// What each source has, the oldest first.
 #[derive(Debug)]
 pub struct Possessions<K>(Map<IpAddr, SmallVec<[K; 1]>>);
 
@@ -197,7 +197,7 @@ impl<K> Default for Possessions<K> {
 }
 
 impl<K: PartialEq> Possessions<K> {
-    /// What the customer with this address has.
+    /// What the source with this address has.
     #[must_use]
     pub fn of(&self, addr: IpAddr) -> &[K] {
         self.0.get(&network(addr)).map_or(&[], SmallVec::as_slice)
@@ -210,11 +210,11 @@ impl<K: PartialEq> Possessions<K> {
 
     /// One less.
     pub fn remove(&mut self, addr: IpAddr, key: &K) {
-        let customer = network(addr);
-        if let Some(keys) = self.0.get_mut(&customer) {
+        let source = network(addr);
+        if let Some(keys) = self.0.get_mut(&source) {
             keys.retain(|other| other != key);
             if keys.is_empty() {
-                self.0.remove(&customer);
+                self.0.remove(&source);
             }
         }
     }
@@ -231,7 +231,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_ipv6_network_is_one_customer() {
+    fn an_ipv6_network_is_one_source() {
         let a: IpAddr = "2001:db8:1:2:3::4".parse().unwrap();
         let b: IpAddr = "2001:db8:1:2:ffff::".parse().unwrap();
         let c: IpAddr = "2001:db8:1:3::".parse().unwrap();
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wide_network_counts_as_a_few_customers() {
+    fn a_wide_network_counts_as_a_few_sources() {
         let mut shares = Shares::<()>::default();
         (0..40).for_each(|n| _ = shares.add(ip(&format!("2001:db8:0:{n:x}::1")), 1));
         (0..10).for_each(|_| _ = shares.add(ip("203.0.113.7"), 1));
