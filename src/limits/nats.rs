@@ -35,9 +35,9 @@ pub const NAT_AGE: Duration = Duration::from_secs(3600);
 /// four at most (UDP, STUN, two TCP connections), so a second player may begin meanwhile.
 pub const PORTS_OF_NAT: usize = 8;
 
-/// Pairs of one address for which it is remembered which ports were foretold: who joins asks again
+/// Pairs of one address for which it is remembered which ports were predicted: who joins asks again
 /// within seconds if a datagram was lost, and few join one host in the same seconds.
-pub const FORETOLD: usize = 4;
+pub const PREDICTED_PAIRS: usize = 4;
 
 /// Ports of one address for which it is remembered what they had shown of their NAT before others
 /// were told of them: as many games as most NATs have at a time. Only peers that are really there have

@@ -16,7 +16,7 @@ const LETTERS: [u8; 20] = *b"BCDFGHJKMNPQRSTVWXYZ";
 pub struct Code([u8; LENGTH]);
 
 impl Code {
-    /// One that nobody can foretell, if `random` is secret.
+    /// One that nobody can predict, if `random` is secret.
     pub fn random(random: &mut impl Rng) -> Self {
         let mut letter = || LETTERS.get(random.random_range(..LETTERS.len())).copied();
         Self([(); LENGTH].map(|()| letter().unwrap_or(b'B')))

@@ -35,7 +35,7 @@ mod settled;
 #[cfg(test)]
 mod tests;
 
-use sequence::{Foretold, Knock, Nat, Tick};
+use sequence::{Knock, Nat, Prediction, Tick};
 use settled::Settled;
 
 /// Ports that are told for one peer at most, nearest first. Each costs the other side packets.
@@ -103,11 +103,11 @@ pub struct Nats {
     /// All of them, and when they were put here. Those that something came from since then get
     /// another chance when it is their turn to be forgotten.
     turns: VecDeque<(Ipv4Addr, Tick)>,
-    /// What was foretold of them; of most nothing ever is.
-    foretold: Map<Ipv4Addr, Vec<Foretold>>,
+    /// What was predicted of them; of most nothing ever is.
+    predictions: Map<Ipv4Addr, Vec<Prediction>>,
     settled: Settled,
     /// Whether anybody has ever asked the alternate port. Before that no NAT is known to be
-    /// symmetric, so nothing can be foretold.
+    /// symmetric, so nothing can be predicted.
     has_alternate: bool,
     /// Whether anybody has ever shown that it is behind none.
     has_open: bool,
@@ -221,7 +221,7 @@ impl Nats {
 
     /// Whether [`Self::next`] may know anything of anybody, so that it is worth asking.
     #[must_use]
-    pub fn foretells(&self) -> bool {
+    pub fn can_predict(&self) -> bool {
         self.has_alternate
     }
 
@@ -243,10 +243,10 @@ impl Nats {
         }
         let nat = self.by_addr.get_mut(endpoint.ip()).filter(|nat| nat.is_fresh(now));
         let Some(nat) = nat else { return Ports::default() };
-        let mut foretold = self.foretold.remove(endpoint.ip()).unwrap_or_default();
-        let ports = nat.next(now, endpoint.port(), towards, destinations, &mut foretold);
-        if !foretold.is_empty() {
-            self.foretold.insert(*endpoint.ip(), foretold);
+        let mut predictions = self.predictions.remove(endpoint.ip()).unwrap_or_default();
+        let ports = nat.next(now, endpoint.port(), towards, destinations, &mut predictions);
+        if !predictions.is_empty() {
+            self.predictions.insert(*endpoint.ip(), predictions);
         }
         ports
     }
@@ -310,7 +310,7 @@ impl Nats {
 
     fn forget(&mut self, addr: Ipv4Addr) {
         self.by_addr.remove(&addr);
-        self.foretold.remove(&addr);
+        self.predictions.remove(&addr);
     }
 }
 

@@ -48,9 +48,9 @@ pub(super) enum Knock {
     Came,
 }
 
-/// The ports that were foretold for a socket towards somebody.
+/// The ports that were predicted for a socket towards somebody.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Foretold {
+pub(super) struct Prediction {
     number: u16,
     towards: SocketAddr,
     at: Instant,
@@ -205,7 +205,7 @@ impl Nat {
         port(sequence.last, sequence.stride, 1 + i32::from(self.unseen))
     }
 
-    /// The ports that the socket with this port will have towards somebody. What was `foretold`
+    /// The ports that the socket with this port will have towards somebody. What is in `predictions`
     /// before counts still; it is in the order in which that was.
     pub(super) fn next(
         &mut self,
@@ -213,11 +213,11 @@ impl Nat {
         number: u16,
         towards: SocketAddr,
         destinations: usize,
-        foretold: &mut Vec<Foretold>,
+        predictions: &mut Vec<Prediction>,
     ) -> Ports {
-        let known = |told: &&Foretold| told.number == number && told.towards == towards;
-        foretold.retain(|told| now - told.at < limits::MAPPING);
-        if let Some(told) = foretold.iter().find(known) {
+        let known = |told: &&Prediction| told.number == number && told.towards == towards;
+        predictions.retain(|told| now - told.at < limits::MAPPING);
+        if let Some(told) = predictions.iter().find(known) {
             return told.ports();
         }
         if self.about(number).kind != Kind::Sequential {
@@ -227,18 +227,18 @@ impl Nat {
             return Ports::new();
         };
         let Some(first) = self.after(&sequence) else { return Ports::new() };
-        let told = Foretold { number, towards, at: now, first, stride: sequence.stride };
-        if foretold.len() == limits::FORETOLD {
-            foretold.remove(0);
+        let told = Prediction { number, towards, at: now, first, stride: sequence.stride };
+        if predictions.len() == limits::PREDICTED_PAIRS {
+            predictions.remove(0);
         }
-        foretold.push(told);
+        predictions.push(told);
         let used = u16::try_from(destinations).unwrap_or(u16::MAX);
         self.unseen = self.unseen.saturating_add(used);
         told.ports()
     }
 }
 
-impl Foretold {
+impl Prediction {
     fn ports(&self) -> Ports {
         (0..).map_while(|n| port(self.first, self.stride, n)).take(PREDICTED).collect()
     }

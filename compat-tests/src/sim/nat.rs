@@ -118,7 +118,7 @@ impl Nat {
         self.mappings.clear();
     }
 
-    /// Its address outside, if its ports count, so that the next one can be foretold.
+    /// Its address outside, if its ports count, so that the next one can be predicted.
     #[must_use]
     pub fn counting(&self) -> Option<IpAddr> {
         (self.behaviour.allocation == Allocation::Sequential).then_some(self.addr)

@@ -310,7 +310,7 @@ impl Gmnet {
         client: IpAddr,
         client_port: Option<u16>,
     ) -> u16 {
-        if !cx.shared.nats.foretells() {
+        if !cx.shared.nats.can_predict() {
             return port;
         }
         let Some(host) = self.hosts.get(key) else { return port };

@@ -125,7 +125,7 @@ impl Gmnet {
     ) {
         let nats = &cx.shared.nats;
         let seems_to_count = || nats.kind(cx.now.instant, host) == Kind::Sequential;
-        if !nats.foretells() || !seems_to_count() {
+        if !nats.can_predict() || !seems_to_count() {
             return;
         }
         let Some((conn, via)) = self.hosts.get(key).map(|host| (host.conn, host.via)) else {

@@ -49,7 +49,7 @@ impl Rooms {
                     continue;
                 }
                 if self.table.peer(client).is_some_and(|client| client.knows_host) {
-                    self.foretell(cx, id, client);
+                    self.tell_predicted_ports(cx, id, client);
                 } else {
                     self.tell_of_host(cx, client);
                 }
@@ -61,16 +61,16 @@ impl Rooms {
             return;
         }
         match is_told {
-            true => self.foretell(cx, id, host),
+            true => self.tell_predicted_ports(cx, id, host),
             false => self.introduce(cx, id),
         }
     }
 
     /// Tells a peer which ports another one is going to have, if that is known.
-    pub(super) fn foretell(&mut self, cx: &mut Context<'_>, who: Id, whom: Id) {
+    pub(super) fn tell_predicted_ports(&mut self, cx: &mut Context<'_>, who: Id, whom: Id) {
         let ports = self.next_ports(cx, who, whom);
         if let Some(other) = self.table.peer(whom) {
-            self.post.foretell(cx, other, who, &ports);
+            self.post.tell_predicted_ports(cx, other, who, &ports);
         }
     }
 
@@ -100,7 +100,7 @@ impl Rooms {
         };
         let moved = Answer::Moved(who, self.told_at(cx, peer, other));
         self.post.notify(cx, other, Subject::Peer(who), moved);
-        self.foretell(cx, who, whom);
+        self.tell_predicted_ports(cx, who, whom);
     }
 
     /// Tells the host of a client, if it may be told.
@@ -114,7 +114,7 @@ impl Rooms {
         let comes = Answer::Comes(client.id, self.told_at(cx, client, host));
         let (id, host_id) = (client.id, host.id);
         self.post.notify(cx, host, Subject::Peer(id), comes);
-        self.foretell(cx, id, host_id);
+        self.tell_predicted_ports(cx, id, host_id);
     }
 
     /// Whether the host of a client may be told where it is; then it counts as told.

@@ -40,8 +40,8 @@ impl Rooms {
             self.post.notify(cx, member, Subject::Peer(id), news);
             let here = Answer::Comes(other, self.told_at(cx, member, peer));
             self.post.notify(cx, peer, Subject::Peer(other), here);
-            self.foretell(cx, id, other);
-            self.foretell(cx, other, id);
+            self.tell_predicted_ports(cx, id, other);
+            self.tell_predicted_ports(cx, other, id);
         }
     }
 

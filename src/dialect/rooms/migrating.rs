@@ -68,7 +68,7 @@ impl Rooms {
         let host_id = host.id;
         let news = Answer::NewHost(host_id, self.told_at(cx, host, client));
         self.post.notify(cx, client, Subject::Host, news);
-        self.foretell(cx, host_id, id);
+        self.tell_predicted_ports(cx, host_id, id);
         if let Some(client) = self.table.peer_mut(id) {
             client.knows_host = true;
         }

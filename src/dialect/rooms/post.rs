@@ -127,7 +127,13 @@ impl Post {
     }
 
     /// Tells a peer which ports another one is going to have, if that is known.
-    pub(super) fn foretell(&mut self, cx: &mut Context<'_>, whom: &Peer, other: Id, ports: &[u16]) {
+    pub(super) fn tell_predicted_ports(
+        &mut self,
+        cx: &mut Context<'_>,
+        whom: &Peer,
+        other: Id,
+        ports: &[u16],
+    ) {
         if !ports.is_empty() {
             let answer = Answer::Predicted(other, ports);
             self.tell(cx, (Some(whom.id), whom.into()), Subject::Ports(other), answer);

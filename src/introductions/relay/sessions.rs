@@ -137,7 +137,7 @@ impl Sessions {
         Self { config, ..Self::default() }
     }
 
-    /// The same with ports that nobody can foretell who does not know this.
+    /// The same with ports that nobody can predict who does not know this.
     #[must_use]
     pub fn with_secret(self, secret: u64) -> Self {
         Self { secret, ..self }

@@ -28,7 +28,7 @@ pub enum Promise {
     /// Nobody is ever told port 0.
     NoPortZero,
     /// Ports that are told were shown by packets from that very address, at the right time. One
-    /// that follows such a port may be foretold in addition.
+    /// that follows such a port may be predicted in addition.
     ShownPorts,
     /// Every `connect` gets one answer, and nobody is told what he did not ask for.
     OneAnswer,
@@ -139,10 +139,10 @@ pub struct Book {
     asks: bool,
     /// The address by which those outside know those inside.
     public: Option<IpAddr>,
-    /// Addresses of NATs whose ports count: the server may foretell them.
+    /// Addresses of NATs whose ports count: the server may predict them.
     counting: BTreeSet<IpAddr>,
-    /// How many foretold ports of a client's address a host may be told.
-    foretold: BTreeMap<(ConnId, IpAddr), usize>,
+    /// How many predicted ports of a client's address a host may be told.
+    predicted: BTreeMap<(ConnId, IpAddr), usize>,
     /// Who has spoken another dialect by UDP.
     foreign: BTreeSet<SocketAddr>,
     /// The server has been told to stop, and waits for nobody.
@@ -181,7 +181,7 @@ impl Book {
             asks: !config.sockets.is_empty(),
             public: config.public_ips.v4.map(IpAddr::V4),
             counting,
-            foretold: BTreeMap::new(),
+            predicted: BTreeMap::new(),
             foreign: BTreeSet::new(),
             is_stopping: false,
             doors: BTreeMap::new(),

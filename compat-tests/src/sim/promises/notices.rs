@@ -12,7 +12,7 @@ use super::super::network::MASTER;
 use super::registered::Shown;
 use super::{Book, Kept, Promise, SLACK, broken};
 
-/// How far from a port that was shown a foretold one may be.
+/// How far from a port that was shown a predicted one may be.
 const NEAR: u16 = 64;
 
 /// A client was answered, so a host may be told of it.
@@ -44,14 +44,14 @@ impl Book {
         }
         let is_certain = found && self.is_port_of_client_known(now, id, client);
         let before = self.owed.iter().filter(|o| o.hosts.iter().any(|h| hosts.contains(h)));
-        // Of each, a host may be told with foretold ports as well.
+        // Of each, a host may be told with predicted ports as well.
         let gaps = (before.count() as u32 + 1) * (1 + PREDICTED as u32);
         let gaps = gaps + u32::from(self.asks);
         let until = now + self.gap * gaps + SLACK * gaps;
         for host in &hosts {
             let more = PREDICTED + limits::LIKELY_PORTS - 1;
             let addr = self.doors.get(host).map_or(client, |door| self.named(client, door.addr));
-            *self.foretold.entry((*host, addr)).or_default() += more;
+            *self.predicted.entry((*host, addr)).or_default() += more;
         }
         self.owed.push(Owed { client, conn: id, began, hosts, is_certain, since: now, until });
     }
@@ -65,10 +65,10 @@ impl Book {
                 owed.hosts.push(id);
                 owed.until = owed.until + limits::HOST_RETURN + self.gap;
             }
-            let foretold = self.foretold.iter().filter(|((host, _), _)| host == before);
-            let more: Vec<_> = foretold.map(|((_, client), more)| (*client, *more)).collect();
+            let predicted = self.predicted.iter().filter(|((host, _), _)| host == before);
+            let more: Vec<_> = predicted.map(|((_, client), more)| (*client, *more)).collect();
             for (client, more) in more {
-                *self.foretold.entry((id, client)).or_default() += more;
+                *self.predicted.entry((id, client)).or_default() += more;
             }
         }
     }
@@ -119,13 +119,13 @@ impl Book {
             self.owed.iter().filter(|o| matches(o)).map(|o| (o.conn, o.since)).collect();
         // Those that may have been answered without the host being told come last.
         let certain = self.owed.iter().position(|o| matches(o) && o.is_certain);
-        // Behind a NAT that counts, a foretold port may be another connection's in the end.
+        // Behind a NAT that counts, a predicted port may be another connection's in the end.
         let is_counting = self.counting.contains(&client);
         let own = certain.or_else(|| self.owed.iter().position(matches));
         let Some(n) = own.filter(|_| is_shown || is_counting) else {
             let is_doubtful = self.is_shared(client, host);
-            let foretold = self.foretold.get_mut(&(id, client)).filter(|left| **left > 0);
-            if let Some(left) = foretold.filter(|_| is_counting || !is_shown || is_doubtful) {
+            let predicted = self.predicted.get_mut(&(id, client)).filter(|left| **left > 0);
+            if let Some(left) = predicted.filter(|_| is_counting || !is_shown || is_doubtful) {
                 *left -= 1;
                 self.note_one_more_port(now, endpoint);
                 return Ok(());

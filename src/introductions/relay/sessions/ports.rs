@@ -70,7 +70,7 @@ impl Sessions {
 
 /// Which place of the pool comes next for the hosts of an address: a game still lists the player that it
 /// had at a port before, and welcomes nobody there again. So a port comes again when all others have. Who
-/// of many addresses shares its entry with another nobody can foretell, and both then go on together.
+/// of many addresses shares its entry with another nobody can predict, and both then go on together.
 #[derive(Debug, Default)]
 pub(super) struct Told {
     /// Nothing before it is needed.

@@ -105,7 +105,7 @@ fn two_players_at_one_address_are_told_two_ports() {
     assert_eq!(open(&mut all, 0, [1, 1]), Err(Refused::NoPort(player(1))));
 }
 
-/// Who could foretell them would send in the name of a player. And what comes late for the session
+/// Who could predict them would send in the name of a player. And what comes late for the session
 /// before is not taken for the next one's.
 #[test]
 fn ports_are_told_at_random() {
