@@ -72,7 +72,7 @@ impl Credits {
 
     /// Has enough for answers that bring an ID and a key, of these lengths; they have at most
     /// [`KEYED`] together.
-    pub fn lend_for_key(&mut self, addr: IpAddr, payloads: &[usize]) {
+    pub fn advance_for_key(&mut self, addr: IpAddr, payloads: &[usize]) {
         debug_assert!(payloads.iter().sum::<usize>() <= KEYED, "{payloads:?}");
         let cost: usize = payloads.iter().map(|payload| payload + headers(addr)).sum();
         if let Some(Place { value, .. }) = self.left.get_mut(&addr) {
@@ -168,18 +168,18 @@ mod tests {
     #[test]
     fn what_brings_a_key_may_be_longer_and_leaves_nothing() {
         let mut credits = Credits::default();
-        credits.lend_for_key(ADDR, &[100]);
+        credits.advance_for_key(ADDR, &[100]);
         assert_eq!(credits.left(ADDR), None, "nobody has asked");
         for n in 0..20 {
             credits.received(at(n), ADDR, 2);
-            credits.lend_for_key(ADDR, &[60, 100]);
+            credits.advance_for_key(ADDR, &[60, 100]);
             assert!(credits.spend(at(n), ADDR, 60));
             assert!(credits.spend(at(n), ADDR, 100));
             assert_eq!(credits.left(ADDR), None);
         }
         // Who has paid for more keeps it.
         credits.received(at(20), ADDR, 100);
-        credits.lend_for_key(ADDR, &[10]);
+        credits.advance_for_key(ADDR, &[10]);
         assert_eq!(credits.left(ADDR), Some(3 * 128 - 28));
     }
 

@@ -48,8 +48,8 @@ pub struct Host {
     pub(super) registered: Instant,
     /// Whether a UDP `reg` belongs to the last registration.
     pub(super) reg: Sign,
-    /// Port, way and time of the packet that one on loan has replaced.
-    pub(super) before_loan: Option<Box<(Option<u16>, Via, Instant)>>,
+    /// Port, way and time of the packet that one that was assigned tentatively has replaced.
+    pub(super) before_tentative: Option<Box<(Option<u16>, Via, Instant)>>,
     /// Whether it is in the index of the lobby.
     pub(super) listed: bool,
     /// Another host has registered after it, and it has stayed.
@@ -60,7 +60,7 @@ impl Host {
     /// Its port is another's. The one it had before, if any, may still be right.
     pub(super) fn lose_port(&mut self) {
         (self.port, self.via, self.seen) =
-            self.before_loan.take().map_or((None, self.via, self.seen), |before| *before);
+            self.before_tentative.take().map_or((None, self.via, self.seen), |before| *before);
         self.reg = Sign::Nothing;
     }
 
@@ -87,14 +87,14 @@ impl Host {
     /// Whether it has no port, or one that may be another's.
     #[must_use]
     pub fn is_port_doubtful(&self) -> bool {
-        self.reg != Sign::Certain || self.before_loan.is_some()
+        self.reg != Sign::Certain || self.before_tentative.is_some()
     }
 
     /// The port that it has had without doubt, be it before the one that it has now. Who forges packets
     /// does not know it.
     #[must_use]
     pub fn sure_port(&self) -> Option<u16> {
-        match &self.before_loan {
+        match &self.before_tentative {
             Some(before) => before.0,
             None => self.port.filter(|_| self.reg == Sign::Certain),
         }

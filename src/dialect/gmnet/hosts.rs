@@ -231,7 +231,7 @@ impl Hosts {
             number: self.count,
             registered: now.instant,
             reg: sign,
-            before_loan: None,
+            before_tentative: None,
             listed: false,
             settled: false,
         };
@@ -268,8 +268,8 @@ impl Hosts {
         if let Some(reg) = reg {
             let before = (host.port, host.via, host.seen);
             // It may turn out to be that of a neighbour who is just beginning.
-            let is_on_loan = reg.unix.is_some() && host.port != Some(reg.port);
-            host.before_loan = is_on_loan.then(|| Box::new(before));
+            let is_tentative = reg.unix.is_some() && host.port != Some(reg.port);
+            host.before_tentative = is_tentative.then(|| Box::new(before));
             host.port = Some(reg.port);
             host.via = reg.via;
             host.seen = host.seen.max(reg.at);
@@ -326,7 +326,7 @@ impl Hosts {
 
     /// Gives a port to the newest host of the address that registered without a UDP packet, a
     /// short time ago, and after `since`, if the packet may be of its game. Returns that host.
-    pub fn lend_port(
+    pub fn assign_tentatively(
         &mut self,
         now: Instant,
         via: Via,
@@ -348,7 +348,7 @@ impl Hosts {
             return None;
         }
         let before = (host.port, host.via, host.seen);
-        host.before_loan.get_or_insert_with(|| Box::new(before));
+        host.before_tentative.get_or_insert_with(|| Box::new(before));
         (host.port, host.via, host.seen) = (Some(port), via, now);
         host.reg = sign;
         self.relist(now, addr);
@@ -368,9 +368,11 @@ impl Hosts {
         let Some(host) = self.slab.get_mut(key.0.get()) else { return SmallVec::new() };
         let addr = host.addr;
         if is_sure {
-            host.before_loan = None;
-        } else if host.before_loan.is_none() && host.sure_port().is_some_and(|sure| sure != port) {
-            host.before_loan = Some(Box::new((host.port, host.via, host.seen)));
+            host.before_tentative = None;
+        } else if host.before_tentative.is_none()
+            && host.sure_port().is_some_and(|sure| sure != port)
+        {
+            host.before_tentative = Some(Box::new((host.port, host.via, host.seen)));
         }
         if host.port != Some(port) {
             (host.port, host.via, host.seen) = (Some(port), via, now);
@@ -398,13 +400,13 @@ impl Hosts {
         }
     }
 
-    /// A packet that was lent to a host turns out to be somebody else's.
+    /// A packet that was assigned to a host tentatively turns out to be somebody else's.
     fn take_back(&mut self, addr: IpAddr, reg: Option<ClaimedReg>) {
-        let Some(reg) = reg.filter(|reg| reg.lent) else { return };
+        let Some(reg) = reg.filter(|reg| reg.is_tentative) else { return };
         for key in self.by_addr.get(addr) {
             if let Some(host) = self.slab.get_mut(key.0.get())
                 && host.port == Some(reg.port)
-                && host.before_loan.is_some()
+                && host.before_tentative.is_some()
             {
                 host.lose_port();
             }

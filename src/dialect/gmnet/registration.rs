@@ -151,9 +151,10 @@ impl Gmnet {
             }
         };
         let may_be_of = |game: &str| self.ports.may_be_of(addr, port, game);
-        let lent = self.hosts.lend_port(cx.now.instant, via, addr, port, since, may_be_of);
-        let Some(key) = lent else { return };
-        self.ports.lend_reg(addr, port);
+        let assigned =
+            self.hosts.assign_tentatively(cx.now.instant, via, addr, port, since, may_be_of);
+        let Some(key) = assigned else { return };
+        self.ports.mark_tentative(addr, port);
         if self.lines.says(cx.now, addr)
             && let Some(host) = self.hosts.get(key)
         {

@@ -325,7 +325,7 @@ impl Natpunch {
         let Sender { via, peer } = from;
         let length = size(content.clone());
         if matches!(&content, Content::RegisterResponse(response) if response.success) {
-            cx.shared.credits.lend_for_key(peer.ip(), &[length]);
+            cx.shared.credits.advance_for_key(peer.ip(), &[length]);
         }
         if self.clients.is_proven(peer)
             || cx.shared.credits.spend(cx.now.instant, peer.ip(), length)

@@ -105,7 +105,7 @@ impl Post {
         self.notices.cancel(&(to.endpoint, Subject::Room));
         let answers = || place.into_iter().chain([own]);
         let lengths: SmallVec<[usize; 2]> = answers().map(|answer| self.length(answer)).collect();
-        cx.shared.credits.lend_for_key(to.endpoint.ip(), &lengths);
+        cx.shared.credits.advance_for_key(to.endpoint.ip(), &lengths);
         answers().for_each(|answer| self.send(cx, to, |bytes| answer.write(bytes)));
     }
 

@@ -32,7 +32,7 @@ pub(super) struct Registered {
     /// TCP came from another address.
     pub(super) elsewhere: BTreeSet<SocketAddr>,
     /// When such a datagram came. The server takes it back if somebody registers right after.
-    pub(super) lent: Option<Instant>,
+    pub(super) tentative: Option<Instant>,
 }
 
 /// A port that a datagram showed.
@@ -96,7 +96,7 @@ impl Book {
                 && door.owner == Some(sender)
             {
                 host.own = Some(from.port());
-                host.lent = Some(now);
+                host.tentative = Some(now);
             }
         }
     }
@@ -122,7 +122,7 @@ impl Book {
         if own.is_none() {
             let neighbours = self.doors.values_mut().filter(|door| door.addr == addr);
             let hosts = neighbours.filter_map(|door| door.host.as_mut());
-            for host in hosts.filter(|host| host.lent.is_some_and(is_recent)) {
+            for host in hosts.filter(|host| host.tentative.is_some_and(is_recent)) {
                 // It may have been taken back, and then the next packet is taken for its own.
                 (host.own, host.lacks_own) = (None, true);
             }
@@ -134,8 +134,8 @@ impl Book {
             let own = own.or(before.as_ref().and_then(|host| host.own));
             let before = before.into_iter().flat_map(|host| host.elsewhere);
             let elsewhere = before.chain(elsewhere).collect();
-            let (at, lent) = (now, None);
-            let host = Registered { since, at, data, ports, own, lacks_own, elsewhere, lent };
+            let (at, tentative) = (now, None);
+            let host = Registered { since, at, data, ports, own, lacks_own, elsewhere, tentative };
             door.host = Some(host);
         }
     }

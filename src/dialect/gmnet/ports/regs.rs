@@ -51,7 +51,7 @@ enum RegSource {
     Datagram,
     /// A datagram that came when a registered host had none; given to it, unless a registration
     /// that comes right after has a better claim.
-    Lent,
+    Tentative,
     /// The port of a host that has just left. Its game may be back in a moment.
     Left,
 }
@@ -69,7 +69,7 @@ pub struct ClaimedReg {
     /// registration.
     pub unix: Option<u64>,
     /// Another host of the address has been using this port and has to give it back.
-    pub lent: bool,
+    pub is_tentative: bool,
     /// The packet may as well have been a copy of one that the host with this port has sent.
     pub is_doubtful: bool,
     /// No packet came with the connection: it is the port of a host that has left, until another
@@ -184,9 +184,9 @@ impl Ports {
     }
 
     /// The datagram that came last from this address and port is used by a host that had none.
-    pub fn lend_reg(&mut self, addr: IpAddr, port: u16) {
+    pub fn mark_tentative(&mut self, addr: IpAddr, port: u16) {
         if let Some(remembered) = self.by_addr.get_mut(&addr) {
-            remembered.lend(port);
+            remembered.mark_tentative(port);
         }
     }
 
@@ -248,7 +248,7 @@ impl Ports {
 
     /// Takes the port that a later registration may have, of a host with that port: of a newer packet
     /// that is nobody's, else its own once more. What is nobody's may be of a neighbour that is
-    /// just beginning: it is on loan until a connection comes that it belongs to.
+    /// just beginning: its assignment is tentative until a connection comes that it belongs to.
     pub fn claim_newer_reg(
         &mut self,
         now: Instant,
@@ -278,7 +278,7 @@ impl Ports {
         remembered.note_others(now, &reg);
         let is_contested = remembered.has_others(now, &reg);
         if reg.source == RegSource::Datagram {
-            remembered.lend(reg.port);
+            remembered.mark_tentative(reg.port);
         } else {
             remembered.regs.remove(index);
             self.count -= 1;
@@ -287,8 +287,9 @@ impl Ports {
             }
         }
         // What it has is not taken away from anybody.
-        let lent = reg.source == RegSource::Lent && known.is_none_or(|k| k.port != reg.port);
-        Some(ClaimedReg { lent, is_contested, ..reg.claimed() })
+        let is_tentative =
+            reg.source == RegSource::Tentative && known.is_none_or(|k| k.port != reg.port);
+        Some(ClaimedReg { is_tentative, is_contested, ..reg.claimed() })
     }
 
     /// Whether the last packet from this port may be that of a host of this game: not if a host of
@@ -333,9 +334,9 @@ impl Remembered {
     }
 
     /// A host that had none uses this port.
-    fn lend(&mut self, port: u16) {
+    fn mark_tentative(&mut self, port: u16) {
         if let Some(reg) = self.regs.iter_mut().find(|reg| reg.port == port) {
-            reg.source = RegSource::Lent;
+            reg.source = RegSource::Tentative;
         }
     }
 
@@ -372,7 +373,7 @@ impl Reg {
             via: self.via,
             at: self.seen,
             unix: (self.source == RegSource::Datagram).then_some(self.unix),
-            lent: self.source == RegSource::Lent,
+            is_tentative: self.source == RegSource::Tentative,
             is_doubtful: matches!(self.source, RegSource::Again | RegSource::Copy),
             is_provisional: false,
             is_contested: false,
@@ -454,7 +455,7 @@ fn choose_reg(now: Instant, regs: &[Reg], comes: &Comes<'_>) -> Option<usize> {
             RegSource::Left => reg.game == Some(game) || !is_same_game(None),
             // Nothing is taken back from a neighbour while there is a newer packet of nobody's, nor
             // what came long before.
-            RegSource::Lent => !is_any_newer(reg) && matches!(distance, Distance::Near(_)),
+            RegSource::Tentative => !is_any_newer(reg) && matches!(distance, Distance::Near(_)),
             // Who has a packet of his own is not somebody else, back by a new connection: not one
             // who plays another game, and not one whose old connection still stands, if that of
             // another has just ended.
