@@ -22,6 +22,7 @@ use crate::lines::Lines;
 use crate::timers::{Seldom, Timers};
 use crate::unproven::is_local;
 
+mod by_game;
 mod clients;
 mod entering;
 mod id;
@@ -30,7 +31,6 @@ mod leaving;
 mod lobbies;
 pub mod message;
 mod relaying;
-mod shelves;
 mod turns;
 
 use clients::{Arrival, Client, Clients, Program};

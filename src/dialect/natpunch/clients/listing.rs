@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use rand::Rng;
 
 use super::Clients;
+use crate::dialect::natpunch::by_game::GameList;
 use crate::dialect::natpunch::id::Uuid;
-use crate::dialect::natpunch::shelves::Shelf;
 
 /// Whether lists of clients have a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,13 +25,13 @@ impl Clients {
     pub(super) fn put_on_list(&mut self, id: Uuid) {
         let Some(client) = self.all.get_mut(&id) else { return };
         if client.listing == Listing::Not {
-            client.listing = Listing::At(self.shelves.add(&client.game, client.endpoint.ip(), id));
+            client.listing = Listing::At(self.by_game.add(&client.game, client.endpoint.ip(), id));
         }
     }
 
     /// A client that has this place goes.
     pub(super) fn take_off_list(&mut self, game: &str, addr: IpAddr, id: Uuid, place: usize) {
-        let moved = self.shelves.remove(game, addr, (id, place));
+        let moved = self.by_game.remove(game, addr, (id, place));
         if let Some(moved) = moved.and_then(|id| self.all.get_mut(&id)) {
             moved.listing = Listing::At(place);
         }
@@ -55,7 +55,7 @@ impl Clients {
         (addr, most): (IpAddr, usize),
         rng: &mut impl Rng,
     ) -> Vec<Uuid> {
-        let near = self.shelves.both_from(game, addr).map(|[near, _]| near);
-        near.map_or(Vec::new(), |shelf: &Shelf| shelf.in_turn(most, rng))
+        let near = self.by_game.both_from(game, addr).map(|[near, _]| near);
+        near.map_or(Vec::new(), |list: &GameList| list.in_turn(most, rng))
     }
 }

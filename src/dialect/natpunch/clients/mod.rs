@@ -5,8 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use rand::Rng;
 
+use super::by_game::ByGame;
 use super::id::Uuid;
-use super::shelves::Shelves;
 use crate::clock::Instant;
 use crate::dialect::Via;
 use crate::holders::Holders;
@@ -123,7 +123,7 @@ pub(super) struct Clients {
     unproven: Timers<Uuid>,
     proven: Timers<Uuid>,
     /// Those who can be met without a lobby.
-    shelves: Shelves,
+    by_game: ByGame,
     gone: Timers<Uuid, Gone>,
 }
 
@@ -137,7 +137,7 @@ impl Default for Clients {
             registered: 0,
             unproven: Timers::new(limits::NATPUNCH_SILENCE),
             proven: Timers::new(limits::NATPUNCH_SILENCE),
-            shelves: Shelves::default(),
+            by_game: ByGame::default(),
             gone: Timers::new(limits::NATPUNCH_GONE),
         }
     }

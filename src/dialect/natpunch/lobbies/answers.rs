@@ -120,17 +120,16 @@ impl Lobbies {
     ) -> Option<(LobbyListResponse, bool)> {
         // No list has more.
         let most = limit / ENTRY;
-        let shelves = self.shelves.both_from(reader.game, reader.at);
-        let near = shelves.map(|[near, _]| near);
-        let far = shelves.map(|[_, far]| far).filter(|_| of_both_families);
+        let by_game = self.by_game.both_from(reader.game, reader.at);
+        let near = by_game.map(|[near, _]| near);
+        let far = by_game.map(|[_, far]| far).filter(|_| of_both_families);
         let all = || near.into_iter().chain(far);
-        let mut ids: Vec<Uuid> =
-            all().flat_map(|shelf| &shelf.row).take(most + 1).copied().collect();
+        let mut ids: Vec<Uuid> = all().flat_map(|list| &list.row).take(most + 1).copied().collect();
         let mut list = self.list_of(&ids, request_id, (reader, limit))?;
         let is_whole = list.lobbies.len() == ids.len();
         if !is_whole {
             let [near, far] =
-                [near, far].map(|shelf| shelf.map_or(Vec::new(), |shelf| shelf.in_turn(most, rng)));
+                [near, far].map(|list| list.map_or(Vec::new(), |list| list.in_turn(most, rng)));
             ids = alternate(&near, &far);
             list = self.list_of(&ids, request_id, (reader, limit))?;
         }
@@ -286,8 +285,8 @@ mod tests {
             let Some((mut list, is_whole)) = list else { continue };
             let of = |list: &LobbyListResponse| size(Content::LobbyListResponse(list.clone()));
             assert!(of(&list) <= limit && !is_whole, "{limit}");
-            let [shelf, _] = lobbies.shelves.both_from("", viewer).unwrap();
-            let next = shelf.in_turn(limit, &mut same())[list.lobbies.len()];
+            let [near, _] = lobbies.by_game.both_from("", viewer).unwrap();
+            let next = near.in_turn(limit, &mut same())[list.lobbies.len()];
             list.lobbies.extend(lobbies.info(next, reader));
             assert!(of(&list) > limit, "{limit}");
         }

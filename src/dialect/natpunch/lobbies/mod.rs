@@ -6,9 +6,9 @@ use std::net::IpAddr;
 
 use rand::Rng;
 
+use super::by_game::ByGame;
 use super::clients::Clients;
 use super::id::Uuid;
-use super::shelves::Shelves;
 use crate::holders::Holders;
 use crate::limits;
 use crate::prefixes::{Counts, Shares, widest};
@@ -72,7 +72,7 @@ impl Lobby {
 #[derive(Debug, Default)]
 pub(super) struct Lobbies {
     all: HashMap<Uuid, Lobby>,
-    shelves: Shelves,
+    by_game: ByGame,
     made: Counts,
     /// Those in which somebody from elsewhere is are protected.
     shares: Holders<Rank>,
@@ -134,7 +134,7 @@ impl Lobbies {
             return None;
         }
         let id = Uuid::random(rng);
-        let place = self.shelves.add(game, made_by, id);
+        let place = self.by_game.add(game, made_by, id);
         let (members, pending) = (vec![host], Vec::new());
         self.opened += 1;
         let number = self.opened;
@@ -177,7 +177,7 @@ impl Lobbies {
         }
         self.all_shares.change(lobby.made_by, lobby.rank(id), 1, 0);
         self.shares.change(lobby.made_by, lobby.rank(id), 1, 0);
-        let moved = self.shelves.remove(&lobby.game, lobby.made_by, (id, lobby.place));
+        let moved = self.by_game.remove(&lobby.game, lobby.made_by, (id, lobby.place));
         if let Some(moved) = moved.and_then(|id| self.all.get_mut(&id)) {
             moved.place = lobby.place;
         }

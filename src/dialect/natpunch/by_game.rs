@@ -11,28 +11,28 @@ use crate::hash::Map;
 
 /// Lobbies or clients, by the game that they belong to.
 #[derive(Debug, Default)]
-pub(super) struct Shelves(Map<Box<str>, ByFamily<Shelf>>);
+pub(super) struct ByGame(Map<Box<str>, ByFamily<GameList>>);
 
 /// Those of one game and family.
 #[derive(Debug, Default)]
-pub(super) struct Shelf {
+pub(super) struct GameList {
     /// All, in a row.
     pub(super) row: Vec<Uuid>,
     /// The same by source, for lists that do not hold all.
     turns: Turns,
 }
 
-impl Shelves {
+impl ByGame {
     /// One more, of somebody at this address. Its place in the row.
     pub(super) fn add(&mut self, game: &str, addr: IpAddr, id: Uuid) -> usize {
         if !self.0.contains_key(game) {
             self.0.insert(game.into(), ByFamily::default());
         }
-        let Some(shelves) = self.0.get_mut(game) else { return 0 };
-        let shelf = shelves.of_mut(addr);
-        shelf.turns.add(addr, id);
-        shelf.row.push(id);
-        shelf.row.len() - 1
+        let Some(by_game) = self.0.get_mut(game) else { return 0 };
+        let list = by_game.of_mut(addr);
+        list.turns.add(addr, id);
+        list.row.push(id);
+        list.row.len() - 1
     }
 
     /// One less, from this place. Who is there now, if anybody.
@@ -42,26 +42,26 @@ impl Shelves {
         addr: IpAddr,
         (id, place): (Uuid, usize),
     ) -> Option<Uuid> {
-        let shelves = self.0.get_mut(game)?;
-        let shelf = shelves.of_mut(addr);
-        shelf.turns.remove(addr, id);
-        if shelf.row.get(place) == Some(&id) {
-            shelf.row.swap_remove(place);
+        let by_game = self.0.get_mut(game)?;
+        let list = by_game.of_mut(addr);
+        list.turns.remove(addr, id);
+        if list.row.get(place) == Some(&id) {
+            list.row.swap_remove(place);
         }
-        let moved = shelf.row.get(place).copied();
-        if shelves.both_mut().iter().all(|shelf| shelf.row.is_empty()) {
+        let moved = list.row.get(place).copied();
+        if by_game.both_mut().iter().all(|list| list.row.is_empty()) {
             self.0.remove(game);
         }
         moved
     }
 
     /// Those of a game that somebody at this address can reach directly, and the others.
-    pub(super) fn both_from(&self, game: &str, addr: IpAddr) -> Option<[&Shelf; 2]> {
-        self.0.get(game).map(|shelves| shelves.both_from(addr))
+    pub(super) fn both_from(&self, game: &str, addr: IpAddr) -> Option<[&GameList; 2]> {
+        self.0.get(game).map(|by_game| by_game.both_from(addr))
     }
 }
 
-impl Shelf {
+impl GameList {
     /// So many of them, sources in turn.
     pub(super) fn in_turn(&self, most: usize, rng: &mut impl Rng) -> Vec<Uuid> {
         self.turns.in_turn(rng).take(most.min(self.row.len())).collect()
