@@ -135,7 +135,7 @@ pub const LOOK: Duration = Duration::from_secs(300);
 
 /// UDP packets and connections that are remembered to see that those of one peer come from
 /// different addresses: they come within a second, and few peers have that.
-pub const STRAYS: usize = 256;
+pub const UNPAIRED: usize = 256;
 
 /// Default time in which hosts come back after a restart of the server: those made with the sample
 /// need up to ten seconds. Those of GMnet PUNCH need minutes, for which nobody would wait.

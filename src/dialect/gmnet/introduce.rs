@@ -45,7 +45,7 @@ impl Gmnet {
                     self.turns.spend(limits::WAITING_PER_HOST * limits::HOST_WORK);
                     self.retry(cx, other, true);
                 }
-                self.stray_connects.lacks(cx.now.instant, id, client);
+                self.unpaired_connects.lacks(cx.now.instant, id, client);
                 let wait = self.introductions.add(cx.now.instant, request, text);
                 if let Some(conn) = self.conns.get_mut(id) {
                     conn.waiting = Some(wait);
@@ -175,7 +175,7 @@ impl Gmnet {
         match (host_port, client_port) {
             (Some(_), None) if !is_last_try => Outcome::Wait,
             (Some(port), client_port) => Outcome::Found(key, port, client_port),
-            (None, client_port) => match self.stray_reg(key) {
+            (None, client_port) => match self.unpaired_reg(key) {
                 Some(at) => Outcome::Elsewhere(key, at, client_port),
                 None => Outcome::HostWithoutPort(key, client_port),
             },
@@ -210,8 +210,8 @@ impl Gmnet {
     }
 
     /// Where a host without a port most likely is, if its UDP leaves by another address.
-    fn stray_reg(&self, key: HostKey) -> Option<SocketAddr> {
-        let at = self.stray_regs.only(self.hosts.get(key)?.conn)?;
+    fn unpaired_reg(&self, key: HostKey) -> Option<SocketAddr> {
+        let at = self.unpaired_regs.only(self.hosts.get(key)?.conn)?;
         // A packet of a host that is registered there is not this one's.
         self.hosts.find(at.ip(), None).is_none().then_some(at)
     }

@@ -53,9 +53,9 @@ mod request;
 mod shares;
 pub mod slot;
 mod sorted;
-mod strays;
 pub mod text;
 mod unfinished;
+mod unpaired;
 pub mod version;
 mod waiting;
 
@@ -71,8 +71,8 @@ use notices::Notices;
 use ports::{Likely, Ports};
 use replies::Replies;
 use slot::HostKey;
-use strays::Strays;
 use unfinished::Unfinished;
+use unpaired::Unpaired;
 use waiting::{Introductions, WaitId};
 
 /// First byte of an introduction: the other side's address and port follow.
@@ -182,9 +182,9 @@ pub struct Gmnet {
     /// What clients looked for last.
     looks: Looks,
     /// Hosts that lack their UDP packet, and UDP packets that may be theirs.
-    stray_regs: Strays,
+    unpaired_regs: Unpaired,
     /// The same for clients.
-    stray_connects: Strays,
+    unpaired_connects: Unpaired,
     /// Bytes of commands that are not finished.
     unfinished: Unfinished,
     commands: Rates,
@@ -248,8 +248,8 @@ impl Gmnet {
             failed: Timers::new(limits::relay::FAILED),
             unread: Timers::new(limits::relay::UNREAD),
             looks: Looks::default(),
-            stray_regs: Strays::default(),
-            stray_connects: Strays::default(),
+            unpaired_regs: Unpaired::default(),
+            unpaired_connects: Unpaired::default(),
             unfinished: Unfinished::default(),
             commands: Rates::new(config.limits.commands_per_second, 10),
             lines: Lines::default(),
@@ -493,7 +493,7 @@ impl Dialect for Gmnet {
             quiet_until: Instant::default(),
         };
         self.conns.insert(id, conn);
-        self.stray_regs.connected(peer.ip());
+        self.unpaired_regs.connected(peer.ip());
     }
 
     fn began_with(&self, since: Instant, addr: IpAddr) -> Option<Instant> {
@@ -547,7 +547,7 @@ impl Dialect for Gmnet {
             _ if port == 0 => return,
             Some(Datagram::Connect) => {
                 self.ports.learn_connect(cx.came().instant, addr, port);
-                self.stray_connects.came(cx.now.instant, peer);
+                self.unpaired_connects.came(cx.now.instant, peer);
                 self.retry_for_client(cx, addr);
             }
             Some(Datagram::Reg) => self.learn_reg(cx, via, addr, port),

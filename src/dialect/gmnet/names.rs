@@ -147,7 +147,7 @@ impl Gmnet {
                     "{} could not be introduced to host {}: the host's UDP packet never came; {}",
                     client(*port),
                     Named(host),
-                    Why(self.stray_regs.maybe(host.conn))
+                    Why(self.unpaired_regs.maybe(host.conn))
                 );
             }
             Outcome::Elsewhere(key, at, port) => {
@@ -171,7 +171,7 @@ impl Gmnet {
                     info!(
                         "{client} was told where host {named} is, but the host was not told: the \
                          client's UDP packet never came; {}",
-                        Why(self.stray_connects.maybe(request.conn))
+                        Why(self.unpaired_connects.maybe(request.conn))
                     );
                 } else {
                     info!(

@@ -107,7 +107,7 @@ impl Gmnet {
             conn.host = Some(key);
         }
         if self.hosts.get(key).is_some_and(|host| host.port.is_none()) {
-            self.stray_regs.lacks(cx.now.instant, id, addr);
+            self.unpaired_regs.lacks(cx.now.instant, id, addr);
         }
         if is_news
             && self.lines.says(cx.now, addr)
@@ -146,7 +146,7 @@ impl Gmnet {
             }
             Shown::New => {
                 self.ports.learn_reg(cx.came(), via, addr, port);
-                self.stray_regs.came(cx.now.instant, SocketAddr::new(addr, port));
+                self.unpaired_regs.came(cx.now.instant, SocketAddr::new(addr, port));
                 None
             }
         };

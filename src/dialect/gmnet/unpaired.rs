@@ -11,7 +11,7 @@ use crate::limits;
 
 /// Packets that came lately, and connections whose packet did not.
 #[derive(Debug, Default)]
-pub(super) struct Strays {
+pub(super) struct Unpaired {
     packets: VecDeque<(Instant, SocketAddr)>,
     lacking: VecDeque<Lacking>,
     /// Addresses that connected lately: what comes from there by UDP is their own.
@@ -39,7 +39,7 @@ impl Lacking {
     }
 }
 
-impl Strays {
+impl Unpaired {
     /// A packet came, be it one of a connection that is still to come. If one of its own address needs
     /// one, it has it.
     pub(super) fn came(&mut self, now: Instant, from: SocketAddr) {
@@ -94,7 +94,7 @@ impl Strays {
 }
 
 fn push<T>(list: &mut VecDeque<T>, what: T) {
-    if list.len() >= limits::STRAYS {
+    if list.len() >= limits::UNPAIRED {
         list.pop_front();
     }
     list.push_back(what);
@@ -124,13 +124,13 @@ mod tests {
 
     /// What is found for a host that lacks its packet from this time on.
     fn only(packets: &[(u64, &str)], addr: &str, asks: u64) -> Option<String> {
-        let mut strays = Strays::default();
+        let mut unpaired = Unpaired::default();
         let (before, after): (Vec<_>, Vec<_>) = packets.iter().partition(|(ms, _)| *ms <= asks);
-        before.iter().for_each(|(ms, from)| strays.came(at(*ms), from.parse().unwrap()));
-        strays.lacks(at(asks), conn(1), addr.parse().unwrap());
-        after.iter().for_each(|(ms, from)| strays.came(at(*ms), from.parse().unwrap()));
-        assert!(strays.only(conn(1)).is_none_or(|only| strays.maybe(conn(1)) == Some(only)));
-        strays.only(conn(1)).map(|addr| addr.to_string())
+        before.iter().for_each(|(ms, from)| unpaired.came(at(*ms), from.parse().unwrap()));
+        unpaired.lacks(at(asks), conn(1), addr.parse().unwrap());
+        after.iter().for_each(|(ms, from)| unpaired.came(at(*ms), from.parse().unwrap()));
+        assert!(unpaired.only(conn(1)).is_none_or(|only| unpaired.maybe(conn(1)) == Some(only)));
+        unpaired.only(conn(1)).map(|addr| addr.to_string())
     }
 
     #[test]
@@ -153,13 +153,13 @@ mod tests {
         let (host, other, third) = ("203.0.113.7", "203.0.99.1:5000", "203.0.99.2:5000");
         assert_eq!(only(&[(0, other), (1, third)], host, 300), None);
         assert_eq!(only(&[(0, other), (900, third)], host, 300), None);
-        let mut strays = Strays::default();
-        strays.came(at(0), other.parse().unwrap());
-        strays.lacks(at(1), conn(1), host.parse().unwrap());
-        assert_eq!(strays.only(conn(1)), other.parse().ok());
-        strays.lacks(at(2), conn(2), "203.0.113.8".parse().unwrap());
-        assert_eq!((strays.only(conn(1)), strays.only(conn(2))), (None, None));
-        assert_eq!(strays.maybe(conn(1)), other.parse().ok(), "but the log may tell");
+        let mut unpaired = Unpaired::default();
+        unpaired.came(at(0), other.parse().unwrap());
+        unpaired.lacks(at(1), conn(1), host.parse().unwrap());
+        assert_eq!(unpaired.only(conn(1)), other.parse().ok());
+        unpaired.lacks(at(2), conn(2), "203.0.113.8".parse().unwrap());
+        assert_eq!((unpaired.only(conn(1)), unpaired.only(conn(2))), (None, None));
+        assert_eq!(unpaired.maybe(conn(1)), other.parse().ok(), "but the log may tell");
     }
 
     #[test]
@@ -170,12 +170,15 @@ mod tests {
 
     #[test]
     fn little_is_remembered() {
-        let mut strays = Strays::default();
+        let mut unpaired = Unpaired::default();
         let host = "203.0.113.7".parse().unwrap();
-        for n in 0..2 * limits::STRAYS as u64 {
-            strays.came(at(n), "198.51.100.1:5000".parse().unwrap());
-            strays.lacks(at(n), conn(1), host);
+        for n in 0..2 * limits::UNPAIRED as u64 {
+            unpaired.came(at(n), "198.51.100.1:5000".parse().unwrap());
+            unpaired.lacks(at(n), conn(1), host);
         }
-        assert_eq!((strays.packets.len(), strays.lacking.len()), (limits::STRAYS, limits::STRAYS));
+        assert_eq!(
+            (unpaired.packets.len(), unpaired.lacking.len()),
+            (limits::UNPAIRED, limits::UNPAIRED)
+        );
     }
 }
