@@ -4,13 +4,13 @@ use std::net::SocketAddr;
 
 use log::{debug, info, warn};
 
+use super::delivery::To;
 use super::leaving::Why;
 use super::list;
 use super::message::{Answer, Reason, Wanted};
 use super::offers::Place;
 use super::options::Options;
 use super::parted::How;
-use super::post::To;
 use super::table::{Opening, Peer, set_all};
 use super::{Id, Key, Named, Rooms, Turn};
 use crate::clock::Now;
@@ -326,16 +326,16 @@ impl Rooms {
         let own = Answer::Own(id, peer.key);
         if peer.is_host {
             let hosting = Answer::Hosting(room.id, room.code);
-            return self.post.send_place(turn.cx, to, Some(hosting), own);
+            return self.delivery.send_place(turn.cx, to, Some(hosting), own);
         }
         let Some(host) = self.table.peer(room.host) else { return };
         let host_at = self.told_at(turn.cx, host, peer);
         // Else it is told when the host has shown that it is where it seems to be.
         let joined = peer.knows_host.then_some(Answer::Joined(room.id, id, host_at));
-        self.post.send_place(turn.cx, to, joined, own);
+        self.delivery.send_place(turn.cx, to, joined, own);
         let ports = self.next_ports(turn.cx, host.id, id);
         if peer.knows_host && !ports.is_empty() {
-            self.post.send(turn.cx, to, |bytes| {
+            self.delivery.send(turn.cx, to, |bytes| {
                 Answer::Predicted(host.id, &ports).write(bytes);
             });
         }

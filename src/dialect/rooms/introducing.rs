@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 
+use super::delivery::Subject;
 use super::message::{Answer, Reason};
-use super::post::Subject;
 use super::table::Status;
 use super::{Id, Rooms, Turn};
 use crate::dialect::Context;
@@ -70,7 +70,7 @@ impl Rooms {
     pub(super) fn tell_predicted_ports(&mut self, cx: &mut Context<'_>, who: Id, whom: Id) {
         let ports = self.next_ports(cx, who, whom);
         if let Some(other) = self.table.peer(whom) {
-            self.post.tell_predicted_ports(cx, other, who, &ports);
+            self.delivery.tell_predicted_ports(cx, other, who, &ports);
         }
     }
 
@@ -99,7 +99,7 @@ impl Rooms {
             return;
         };
         let moved = Answer::Moved(who, self.told_at(cx, peer, other));
-        self.post.notify(cx, other, Subject::Peer(who), moved);
+        self.delivery.notify(cx, other, Subject::Peer(who), moved);
         self.tell_predicted_ports(cx, who, whom);
     }
 
@@ -113,7 +113,7 @@ impl Rooms {
         let Some(host) = host else { return };
         let comes = Answer::Comes(client.id, self.told_at(cx, client, host));
         let (id, host_id) = (client.id, host.id);
-        self.post.notify(cx, host, Subject::Peer(id), comes);
+        self.delivery.notify(cx, host, Subject::Peer(id), comes);
         self.tell_predicted_ports(cx, id, host_id);
     }
 
@@ -192,7 +192,7 @@ impl Rooms {
         let Some(client) = self.table.peer(id) else { return };
         let host = self.table.room(client.room).and_then(|room| self.table.peer(room.host));
         let is_told =
-            host.is_some_and(|host| self.post.is_pending(host.endpoint, Subject::Peer(id)));
+            host.is_some_and(|host| self.delivery.is_pending(host.endpoint, Subject::Peer(id)));
         if !is_told {
             self.introduce(turn.cx, id);
         }

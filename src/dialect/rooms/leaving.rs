@@ -5,9 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use log::log;
 
+use super::delivery::Subject;
 use super::message::{Answer, Reason};
 use super::parted::How;
-use super::post::Subject;
 use super::table::Outcast;
 use super::{Id, Named, Rooms, Turn};
 use crate::dialect::Context;
@@ -138,8 +138,8 @@ impl Rooms {
     fn kick(&mut self, turn: &mut Turn<'_, '_>, id: Id, client: Id) {
         let Some(peer) = self.table.leave(&mut turn.cx.shared.unproven, client) else { return };
         self.parted.note(turn.instant(), peer.endpoint, (id, How::Kicked));
-        self.post.confirm(turn.from, client);
-        self.post.notify_former(turn.cx, &peer, Answer::Kicked(id));
+        self.delivery.confirm(turn.from, client);
+        self.delivery.notify_former(turn.cx, &peer, Answer::Kicked(id));
         self.tell_others_gone(turn.cx, id, client);
         let is_proven = self.table.peer_at(turn.from).is_some_and(|host| host.proved);
         if let Some(level) = self.lines.level(turn.cx.now, turn.from.ip(), is_proven) {
@@ -203,7 +203,7 @@ impl Rooms {
     ) {
         let host = self.table.room(room).and_then(|room| self.table.peer(room.host));
         if let Some(host) = host.filter(|_| is_told) {
-            self.post.notify(cx, host, Subject::Peer(client), Answer::Gone(client));
+            self.delivery.notify(cx, host, Subject::Peer(client), Answer::Gone(client));
         }
         if is_proven {
             self.tell_others_gone(cx, room, client);
@@ -234,7 +234,7 @@ impl Rooms {
         let is_host_told = matches!(why, Why::Silent | Why::MadePlace);
         for peer in &peers {
             if !peer.is_host || is_host_told {
-                self.post.notify_former(cx, peer, Answer::Closed(id));
+                self.delivery.notify_former(cx, peer, Answer::Closed(id));
             } else if !room.is_closing {
                 self.parted.note(cx.now.instant, peer.endpoint, (id, How::Closed));
             }

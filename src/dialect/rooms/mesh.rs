@@ -1,8 +1,8 @@
 //! Rooms in which all are introduced to each other, and what those of one network are told of each other.
 //! Of all this nobody hears who has not shown a key, nor is anybody told of him.
 
+use super::delivery::Subject;
 use super::message::Answer;
-use super::post::Subject;
 use super::table::Peer;
 use super::{Id, Rooms};
 use crate::dialect::Context;
@@ -37,9 +37,9 @@ impl Rooms {
                 Some(_) => Answer::Moved(id, there),
                 None => Answer::Comes(id, there),
             };
-            self.post.notify(cx, member, Subject::Peer(id), news);
+            self.delivery.notify(cx, member, Subject::Peer(id), news);
             let here = Answer::Comes(other, self.told_at(cx, member, peer));
-            self.post.notify(cx, peer, Subject::Peer(other), here);
+            self.delivery.notify(cx, peer, Subject::Peer(other), here);
             self.tell_predicted_ports(cx, id, other);
             self.tell_predicted_ports(cx, other, id);
         }
@@ -51,7 +51,7 @@ impl Rooms {
         let clients = room.map_or(&[][..], |room| &room.clients);
         for client in clients.iter().filter_map(|id| self.table.peer(*id)) {
             if client.proved && client.id != gone {
-                self.post.notify(cx, client, Subject::Peer(gone), Answer::Gone(gone));
+                self.delivery.notify(cx, client, Subject::Peer(gone), Answer::Gone(gone));
             }
         }
     }
@@ -68,7 +68,7 @@ impl Rooms {
                 let may_meet = may_share_network(who.endpoint, whom.endpoint);
                 if may_meet && who.proved && whom.proved && !who.lan.is_empty() {
                     let there = Answer::Local(who.id, &who.lan);
-                    self.post.notify(cx, whom, Subject::Local(who.id), there);
+                    self.delivery.notify(cx, whom, Subject::Local(who.id), there);
                 }
             }
         }

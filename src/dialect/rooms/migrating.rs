@@ -2,9 +2,9 @@
 
 use log::log;
 
+use super::delivery::Subject;
 use super::message::{Answer, Reason};
 use super::parted::How;
-use super::post::Subject;
 use super::{Id, Rooms, Turn};
 use crate::dialect::Context;
 
@@ -39,7 +39,7 @@ impl Rooms {
             return false;
         };
         let Some(peer) = self.table.peer(heir) else { return true };
-        self.post.notify(cx, peer, Subject::Host, Answer::Promoted(heir));
+        self.delivery.notify(cx, peer, Subject::Host, Answer::Promoted(heir));
         if let Some(level) = self.lines.level(cx.now, former.endpoint.ip(), former.proved) {
             let (before, now) = (former.endpoint, peer.endpoint);
             log!(level, "host {before} has left room {}, its host is {now}", self.named(id));
@@ -67,7 +67,7 @@ impl Rooms {
         }
         let host_id = host.id;
         let news = Answer::NewHost(host_id, self.told_at(cx, host, client));
-        self.post.notify(cx, client, Subject::Host, news);
+        self.delivery.notify(cx, client, Subject::Host, news);
         self.tell_predicted_ports(cx, host_id, id);
         if let Some(client) = self.table.peer_mut(id) {
             client.knows_host = true;

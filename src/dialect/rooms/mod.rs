@@ -3,7 +3,7 @@
 //! A datagram goes through [`message`] (and [`field`], and [`options`]) and becomes a request, which is
 //! carried out here; how a peer gets into a room is in `entering`, how it gets out in `leaving`, what
 //! its host changes of it in `setting`. Who is in which room stands in `table`; what is sent goes
-//! through `post`.
+//! through `delivery`.
 //!
 //! # Requests that come twice
 //!
@@ -70,6 +70,7 @@ use crate::timers::Seldom;
 pub mod answer;
 mod any;
 mod crowding;
+mod delivery;
 mod entering;
 pub mod field;
 mod introducing;
@@ -83,7 +84,6 @@ mod offering;
 mod offers;
 pub mod options;
 mod parted;
-mod post;
 mod reached;
 mod relaying;
 mod setting;
@@ -92,6 +92,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+use delivery::{Delivery, To};
 use field::{Id, Key};
 use leaving::Why;
 use list::End;
@@ -99,7 +100,6 @@ use message::{Answer, Bad, Reason, Request, Verb};
 use offers::Offers;
 use options::Options;
 use parted::Parted;
-use post::{Post, To};
 use table::{Peer, Status, Table};
 
 /// What the owner of the server decides about this dialect.
@@ -137,7 +137,7 @@ pub struct Rooms {
     table: Table,
     parted: Parted,
     offers: Offers,
-    post: Post,
+    delivery: Delivery,
     random: StdRng,
     cookies: Cookies,
     places: Rates,
@@ -184,7 +184,7 @@ impl Rooms {
             table: Table::new(config.silence),
             parted: Parted::default(),
             offers: Offers::default(),
-            post: Post::new(),
+            delivery: Delivery::new(),
             random,
             places: Rates::new(limits::PLACES_PER_SECOND, 10),
             guesses: Guesses::default(),
@@ -277,7 +277,7 @@ impl Rooms {
 
     fn answer(&mut self, turn: &mut Turn<'_, '_>, answer: Answer<'_>) {
         let to = self.back(turn);
-        self.post.send(turn.cx, to, |bytes| answer.write(bytes));
+        self.delivery.send(turn.cx, to, |bytes| answer.write(bytes));
     }
 
     /// Whether a request has the key that it needs in front of it.
@@ -313,7 +313,7 @@ impl Rooms {
             tells_all: !options.is_empty(),
             reader: turn.from.ip(),
             of_both_families: turn.cx.shared.relay.joins_families(),
-            space: Post::space(&turn.cx.shared.credits, to),
+            space: Delivery::space(&turn.cx.shared.credits, to),
         };
         let mut page = Vec::new();
         let end = list::page(&self.table, &query, &mut page);
@@ -324,7 +324,7 @@ impl Rooms {
             return Ok(());
         }
         end?;
-        self.post.send(turn.cx, to, |bytes| bytes.append(&mut page));
+        self.delivery.send(turn.cx, to, |bytes| bytes.append(&mut page));
         Ok(())
     }
 
@@ -334,7 +334,7 @@ impl Rooms {
         let (room, is_host, own) = (sender.room, sender.is_host, sender.id);
         let is_proven = sender.proved;
         if !is_host && own != id && self.are_introduced(own, id) {
-            self.post.confirm(turn.from, id);
+            self.delivery.confirm(turn.from, id);
             if self.counts(turn, own, id, worked) {
                 self.end_between(turn.cx, own, id, worked);
             }
@@ -349,7 +349,7 @@ impl Rooms {
         let host = self.table.room(room).map_or(own, |room| room.host);
         // Only the host and the client have been told this ID, so nobody else has forged it.
         if is_host {
-            self.post.confirm(turn.from, id);
+            self.delivery.confirm(turn.from, id);
         }
         let other = if is_host { id } else { host };
         if !self.counts(turn, own, other, worked) || !worked && self.relay_late(turn.cx, id) {
@@ -406,7 +406,7 @@ impl Rooms {
         self.table.is_empty()
             && self.parted.is_empty()
             && self.offers.is_empty()
-            && self.post.is_empty()
+            && self.delivery.is_empty()
     }
 }
 
@@ -451,7 +451,7 @@ impl Dialect for Rooms {
         self.table.forget_closed(cx.now.instant);
         self.parted.on_wakeup(cx.now.instant);
         self.offers.on_wakeup(cx.now.instant);
-        self.post.on_wakeup(cx, &mut self.table, &self.config.public_ips);
+        self.delivery.on_wakeup(cx, &mut self.table, &self.config.public_ips);
     }
 
     fn knows(&self, endpoint: SocketAddr) -> bool {
@@ -463,14 +463,14 @@ impl Dialect for Rooms {
             self.table.next_wakeup(),
             self.parted.next_wakeup(),
             self.offers.next_wakeup(),
-            self.post.next_wakeup(),
+            self.delivery.next_wakeup(),
         ];
         timers.into_iter().flatten().min()
     }
 
     fn on_shutdown(&mut self, cx: &mut Context<'_>) {
         self.stopping = true;
-        self.post.flush(cx, &self.table, &self.config.public_ips);
+        self.delivery.flush(cx, &self.table, &self.config.public_ips);
     }
 }
 

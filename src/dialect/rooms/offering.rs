@@ -121,7 +121,7 @@ impl Rooms {
             None => Answer::Hosting(at, None),
         };
         let to = self.back(turn);
-        self.post.send_place(turn.cx, to, Some(place), Answer::Own(id, key));
+        self.delivery.send_place(turn.cx, to, Some(place), Answer::Own(id, key));
         Ok(())
     }
 }

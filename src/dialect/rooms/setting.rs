@@ -2,10 +2,10 @@
 
 use std::net::IpAddr;
 
+use super::delivery::Subject;
 use super::list;
 use super::message::{Answer, Reason};
 use super::options::Options;
-use super::post::Subject;
 use super::table::set_all;
 use super::{Id, Rooms, Turn};
 use crate::limits;
@@ -69,7 +69,7 @@ impl Rooms {
     pub(super) fn tell_name(&mut self, turn: &mut Turn<'_, '_>, client: Id) {
         let Some(client) = self.table.peer(client) else { return };
         if let Some(room) = self.table.room(client.room) {
-            self.post.notify(turn.cx, client, Subject::Name, Answer::Named(&room.name));
+            self.delivery.notify(turn.cx, client, Subject::Name, Answer::Named(&room.name));
         }
     }
 

@@ -65,14 +65,14 @@ struct Notice {
 }
 
 #[derive(Debug)]
-pub(super) struct Post {
+pub(super) struct Delivery {
     /// What is going to be sent again.
     notices: Timers<Key, Notice>,
     /// The place to write messages in, so that one costs no allocation.
     scratch: Vec<u8>,
 }
 
-impl Post {
+impl Delivery {
     pub(super) fn new() -> Self {
         Self { notices: Timers::new(limits::NOTICE_GAP), scratch: Vec::new() }
     }
