@@ -32,14 +32,14 @@ impl Rooms {
         let room = self.table.room(id).filter(|room| room.migrates && !room.is_closing);
         let Some(room) = room else { return false };
         let mut clients = room.clients.iter().filter_map(|id| self.table.peer(*id));
-        let Some(heir) = clients.find(|client| client.proved).map(|client| client.id) else {
+        let Some(successor) = clients.find(|client| client.proved).map(|client| client.id) else {
             return false;
         };
-        let Some(former) = self.table.hand_over(&mut cx.shared.unproven, id, heir) else {
+        let Some(former) = self.table.hand_over(&mut cx.shared.unproven, id, successor) else {
             return false;
         };
-        let Some(peer) = self.table.peer(heir) else { return true };
-        self.delivery.notify(cx, peer, Subject::Host, Answer::Promoted(heir));
+        let Some(peer) = self.table.peer(successor) else { return true };
+        self.delivery.notify(cx, peer, Subject::Host, Answer::Promoted(successor));
         if let Some(level) = self.lines.level(cx.now, former.endpoint.ip(), former.proved) {
             let (before, now) = (former.endpoint, peer.endpoint);
             log!(level, "host {before} has left room {}, its host is {now}", self.named(id));
@@ -53,7 +53,7 @@ impl Rooms {
             }
             self.tell_of_new_host(cx, client);
         }
-        self.tell_lan(cx, heir);
+        self.tell_lan(cx, successor);
         true
     }
 

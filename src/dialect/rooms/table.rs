@@ -241,16 +241,21 @@ impl Table {
     }
 
     /// A client becomes the host of its room; the host until now is removed.
-    pub(super) fn hand_over(&mut self, unproven: &mut Unproven, id: Id, heir: Id) -> Option<Peer> {
+    pub(super) fn hand_over(
+        &mut self,
+        unproven: &mut Unproven,
+        id: Id,
+        successor: Id,
+    ) -> Option<Peer> {
         // Host and players are counted together, so nobody is in the room meanwhile.
         let mut clients = Vec::new();
         self.change_clients(id, |all| clients = std::mem::take(all));
-        clients.retain(|client| *client != heir);
+        clients.retain(|client| *client != successor);
         let room = self.rooms.get_mut(&id)?;
-        let former = std::mem::replace(&mut room.host, heir);
-        if let Some(heir) = self.peers.get_mut(&heir) {
-            heir.begin_anew();
-            heir.is_host = true;
+        let former = std::mem::replace(&mut room.host, successor);
+        if let Some(successor) = self.peers.get_mut(&successor) {
+            successor.begin_anew();
+            successor.is_host = true;
         }
         self.change_clients(id, |all| *all = clients);
         self.show(id);

@@ -221,7 +221,7 @@ fn play_lobby(seed: u8, trouble: Trouble) {
     assert_eq!(net.request(peer(9), "rl:game=G", "rl:"), "rl:", "{trouble:?}");
     assert_eq!(net.request(peer(9), &join, "er:jr:"), "er:jr:full");
     // The second moves, and the others hear where it is; the new key is in the last answer.
-    let [(one, heir), (_, second), (three, _)] = &met[..] else { panic!() };
+    let [(one, successor), (_, second), (three, _)] = &met[..] else { panic!() };
     net.request(moved, &format!("rc:{second}:{}", keys[1]), "jr:");
     let new = field(&net.request(moved, &format!("rc:{second}:{}", keys[1]), "rID:"), 2);
     net.request(moved, &format!("ka:{new}"), "ka");
@@ -230,7 +230,7 @@ fn play_lobby(seed: u8, trouble: Trouble) {
     // The host goes, and the first that came takes over.
     net.request(host, &format!("lr:{host_key}"), "lr:");
     net.forget();
-    let place = net.request(*one, &format!("rc:{heir}:{}", keys[0]), "rh:");
+    let place = net.request(*one, &format!("rc:{successor}:{}", keys[0]), "rh:");
     assert_eq!(place, format!("rh:{room}:{code}"), "{trouble:?}");
     for client in [moved, *three] {
         let place = net.request(client, &join, "jr:");

@@ -101,15 +101,16 @@ fn a_mesh_that_migrates_knows_its_new_host() {
     let clients = [2, 3, 4].map(|n| world.join(peer(n), &host));
     world.pass_secs(2);
     let sent = world.send(host.at, host.signed("lr").as_bytes());
-    let heir = &clients[0];
+    let successor = &clients[0];
     for client in &clients[1..] {
-        assert_eq!(sent.to(client.at), [format!("nh:{}:{}:40000", heir.id, heir.ip())]);
+        assert_eq!(sent.to(client.at), [format!("nh:{}:{}:40000", successor.id, successor.ip())]);
     }
     world.pass_secs(2);
     let new = world.join(peer(5), &host);
     let told = world.pass_secs(2);
     assert!(
-        told.to(heir.at).contains(&comes(&new)) && told.to(clients[2].at).contains(&comes(&new))
+        told.to(successor.at).contains(&comes(&new))
+            && told.to(clients[2].at).contains(&comes(&new))
     );
 }
 

@@ -21,30 +21,30 @@ fn migrating(clients: u16) -> (World, Place, Vec<Place>) {
 #[test]
 fn the_one_who_has_been_there_longest_becomes_host_and_all_meet_it() {
     let (mut world, host, clients) = migrating(3);
-    let [heir, second, third] = &clients[..] else { panic!() };
+    let [successor, second, third] = &clients[..] else { panic!() };
     let sent = world.send(host.at, host.signed("lr").as_bytes());
     assert_eq!(sent.to(host.at), [format!("lr:{}", host.room)]);
-    let mut told = sent.to(heir.at);
+    let mut told = sent.to(successor.at);
     told.sort();
     let mut want = vec![
         format!("cj:{}:{}:40000", second.id, second.ip()),
         format!("cj:{}:{}:40000", third.id, third.ip()),
-        format!("nh:{}", heir.id),
+        format!("nh:{}", successor.id),
     ];
     want.sort();
     assert_eq!(told, want);
     for client in [second, third] {
-        assert_eq!(sent.to(client.at), [format!("nh:{}:{}:40000", heir.id, heir.ip())]);
+        assert_eq!(sent.to(client.at), [format!("nh:{}:{}:40000", successor.id, successor.ip())]);
     }
     // It is host in all that a host does.
-    assert_eq!(world.ask(heir.at, &heir.rc())[0], format!("rh:{}", host.room));
-    assert_eq!(world.answer(heir.at, &heir.signed("rn:Mine")), "rn:Mine");
+    assert_eq!(world.ask(successor.at, &successor.rc())[0], format!("rh:{}", host.room));
+    assert_eq!(world.answer(successor.at, &successor.signed("rn:Mine")), "rn:Mine");
     let listed = world.list(peer(99), "rl:game=G");
     assert_eq!(listed, [format!("{},Mine,open,3,65,map=castle", host.room)]);
     let newcomer = world.ask(peer(50), &format!("jr:{}:game=G", host.room));
-    assert!(newcomer[0].ends_with(&format!(":{}:40000", heir.ip())), "{newcomer:?}");
+    assert!(newcomer[0].ends_with(&format!(":{}:40000", successor.ip())), "{newcomer:?}");
     let again = world.ask(second.at, &format!("jr:{}:game=G", host.room));
-    assert!(again[0].ends_with(&format!(":{}:40000", heir.ip())), "{again:?}");
+    assert!(again[0].ends_with(&format!(":{}:40000", successor.ip())), "{again:?}");
     assert_eq!(world.answer(host.at, "ka"), "er:ka:noroom");
     assert_eq!(world.answer(host.at, &host.signed("lr")), format!("lr:{}", host.room), "again");
 }
@@ -112,11 +112,11 @@ fn a_room_may_be_handed_over_again_and_again() {
 fn a_new_host_gives_way_to_nobody_while_it_has_players() {
     let (mut world, host, clients) = migrating(2);
     world.answer(host.at, &host.signed("lr"));
-    let heir = &clients[0];
-    let peer = world.rooms.table.peer_at(heir.at).unwrap();
+    let successor = &clients[0];
+    let peer = world.rooms.table.peer_at(successor.at).unwrap();
     assert!(peer.is_host && world.rooms.table.has_players(peer));
     world.answer(clients[1].at, &clients[1].signed("lr"));
-    world.answer(heir.at, &heir.signed("cr"));
+    world.answer(successor.at, &successor.signed("cr"));
     world.pass(limits::PARTED + limits::PARTED);
     assert!(world.rooms.is_empty());
 }
@@ -146,21 +146,21 @@ fn a_mesh_hears_of_its_new_host_and_nothing_else() {
     let host = world.host(peer(1), "Room:mesh:migrate");
     let clients = [10, 11, 12].map(|n| world.join(peer(n), &host));
     world.pass_secs(2);
-    let [heir, others @ ..] = &clients;
+    let [successor, others @ ..] = &clients;
     let sent = world.send(host.at, host.signed("lr").as_bytes());
     for client in others {
-        let news = format!("nh:{}:{}:40000", heir.id, heir.ip());
+        let news = format!("nh:{}:{}:40000", successor.id, successor.ip());
         assert_eq!(sent.to(client.at), [news]);
-        assert!(sent.to(heir.at).contains(&format!("cj:{}:{}:40000", client.id, client.ip())));
+        assert!(sent.to(successor.at).contains(&format!("cj:{}:{}:40000", client.id, client.ip())));
     }
     // They go on with the connections that they have, and say so.
     for client in others {
         let pc = format!("pc:{}:ok", client.id);
-        assert_eq!(world.answer(heir.at, &pc), pc);
+        assert_eq!(world.answer(successor.at, &pc), pc);
         assert_eq!(world.answer(client.at, &pc), pc);
     }
     let heard = world.pass_secs(3);
-    let told_again = heard.to(heir.at).iter().any(|text| text.starts_with("cj:"));
+    let told_again = heard.to(successor.at).iter().any(|text| text.starts_with("cj:"));
     assert!(!told_again, "{heard:?}");
     // Who comes later meets all of them.
     let late = world.join(peer(13), &host);
