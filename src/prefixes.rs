@@ -186,17 +186,17 @@ fn networks(addr: IpAddr) -> [u64; LEVELS] {
     }
 }
 
-/// What each source has, the oldest first.
+/// The keys of what each source has, the oldest first.
 #[derive(Debug)]
-pub struct Possessions<K>(Map<IpAddr, SmallVec<[K; 1]>>);
+pub struct KeysBySource<K>(Map<IpAddr, SmallVec<[K; 1]>>);
 
-impl<K> Default for Possessions<K> {
+impl<K> Default for KeysBySource<K> {
     fn default() -> Self {
         Self(Map::default())
     }
 }
 
-impl<K: PartialEq> Possessions<K> {
+impl<K: PartialEq> KeysBySource<K> {
     /// What the source with this address has.
     #[must_use]
     pub fn of(&self, addr: IpAddr) -> &[K] {
@@ -238,13 +238,13 @@ mod tests {
         assert_eq!(network(a), network(b));
         assert_ne!(network(a), network(c));
         let mut counts = Counts::default();
-        let mut possessions = Possessions::default();
+        let mut keys = KeysBySource::default();
         for (n, addr) in [a, b, c].into_iter().enumerate() {
             counts.add(addr);
-            possessions.add(addr, n);
+            keys.add(addr, n);
         }
         assert_eq!((counts.of(a), counts.of(c)), (2, 1));
-        assert_eq!((possessions.of(b), possessions.of(c)), (&[0, 1][..], &[2][..]));
+        assert_eq!((keys.of(b), keys.of(c)), (&[0, 1][..], &[2][..]));
     }
 
     fn ip(text: &str) -> IpAddr {
@@ -312,16 +312,16 @@ mod tests {
     fn nothing_is_left_of_who_has_nothing() {
         let addr = IpAddr::from([203, 0, 113, 7]);
         let mut counts = Counts::default();
-        let mut possessions = Possessions::default();
+        let mut keys = KeysBySource::default();
         counts.add(addr);
-        possessions.add(addr, 'a');
-        assert!(!counts.is_empty() && !possessions.is_empty());
-        possessions.remove(addr, &'b');
-        assert_eq!(possessions.of(addr), ['a']);
+        keys.add(addr, 'a');
+        assert!(!counts.is_empty() && !keys.is_empty());
+        keys.remove(addr, &'b');
+        assert_eq!(keys.of(addr), ['a']);
         counts.remove(addr);
         counts.remove(addr);
-        possessions.remove(addr, &'a');
-        assert!(counts.is_empty() && possessions.is_empty());
-        assert_eq!((counts.of(addr), possessions.of(addr).len()), (0, 0));
+        keys.remove(addr, &'a');
+        assert!(counts.is_empty() && keys.is_empty());
+        assert_eq!((counts.of(addr), keys.of(addr).len()), (0, 0));
     }
 }

@@ -7,12 +7,12 @@ use std::net::{IpAddr, SocketAddr};
 use crate::limits;
 use crate::prefixes::{Shares, network};
 
-/// Who was kicked, and by what he is known again.
+/// Whom a room keeps out after a kick, and by what he is known again.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcast<I> {
+pub enum Ban<I> {
     /// The one at this endpoint.
     Endpoint(SocketAddr),
-    /// Everybody at an address; made by [`Outcast::everybody_at`].
+    /// Everybody at an address; made by [`Ban::everybody_at`].
     Network(IpAddr),
     /// The one who has shown that this ID is his; which address he had then.
     Id(I, IpAddr),
@@ -27,7 +27,7 @@ pub enum Outcast<I> {
     },
 }
 
-impl<I> Outcast<I> {
+impl<I> Ban<I> {
     /// Everybody at this address; of IPv6 in its /64.
     #[must_use]
     pub fn everybody_at(addr: IpAddr) -> Self {
@@ -52,7 +52,7 @@ pub struct Door<I> {
     pub is_locked: bool,
     password: Option<Box<str>>,
     /// The oldest first.
-    barred: VecDeque<Outcast<I>>,
+    barred: VecDeque<Ban<I>>,
 }
 
 impl<I: PartialEq> Door<I> {
@@ -112,14 +112,14 @@ impl<I: PartialEq> Door<I> {
 
     /// Keeps somebody out. If there are as many already as there may be at `most`, one who belongs to the
     /// address that has most is forgotten: nobody is let in again by somebody else who is kicked often.
-    pub fn bar(&mut self, outcast: Outcast<I>, most: usize) {
-        if self.bars(&outcast) {
+    pub fn bar(&mut self, ban: Ban<I>, most: usize) {
+        if self.bars(&ban) {
             return;
         }
         if self.barred.len() >= most {
             self.barred.remove(oldest_of_most(&self.barred));
         }
-        self.barred.push_back(outcast);
+        self.barred.push_back(ban);
     }
 
     /// How many are kept out.
@@ -130,19 +130,19 @@ impl<I: PartialEq> Door<I> {
 
     /// Whether just this is kept out.
     #[must_use]
-    pub fn bars(&self, outcast: &Outcast<I>) -> bool {
-        self.barred.contains(outcast)
+    pub fn bars(&self, ban: &Ban<I>) -> bool {
+        self.barred.contains(ban)
     }
 
     /// Whether somebody at this endpoint is kept out, or because of the ID that he has shown to be his.
     #[must_use]
     pub fn keeps_out(&self, at: SocketAddr, id: Option<&I>) -> bool {
         let near = network(at.ip());
-        self.barred.iter().any(|outcast| match outcast {
-            Outcast::Endpoint(other) => *other == at,
-            Outcast::Network(ip) => *ip == near,
-            Outcast::Id(other, _) => Some(other) == id,
-            Outcast::Player { id: other, at: there, with_neighbours } => {
+        self.barred.iter().any(|ban| match ban {
+            Ban::Endpoint(other) => *other == at,
+            Ban::Network(ip) => *ip == near,
+            Ban::Id(other, _) => Some(other) == id,
+            Ban::Player { id: other, at: there, with_neighbours } => {
                 *there == at || Some(other) == id || *with_neighbours && network(there.ip()) == near
             }
         })
@@ -150,42 +150,42 @@ impl<I: PartialEq> Door<I> {
 
     /// Lets everybody at this address in again, whatever he was known by.
     pub fn let_in(&mut self, addr: IpAddr) {
-        self.barred.retain(|outcast| network(outcast.ip()) != network(addr));
+        self.barred.retain(|ban| network(ban.ip()) != network(addr));
         // What is counted is what there is.
         self.barred.shrink_to_fit();
     }
 
     /// Lets the one with this ID in again, and everybody at the address that he had.
     pub fn let_in_id(&mut self, id: &I) {
-        let is_his = |outcast: &&Outcast<I>| match outcast {
-            Outcast::Id(other, _) | Outcast::Player { id: other, .. } => other == id,
+        let is_his = |ban: &&Ban<I>| match ban {
+            Ban::Id(other, _) | Ban::Player { id: other, .. } => other == id,
             _ => false,
         };
-        if let Some(addr) = self.barred.iter().find(is_his).map(Outcast::ip) {
+        if let Some(addr) = self.barred.iter().find(is_his).map(Ban::ip) {
             self.let_in(addr);
         }
     }
 }
 
-fn oldest_of_most<I>(barred: &VecDeque<Outcast<I>>) -> usize {
+fn oldest_of_most<I>(barred: &VecDeque<Ban<I>>) -> usize {
     let mut shares = Shares::<()>::default();
-    barred.iter().for_each(|outcast| _ = shares.add(outcast.ip(), 1));
+    barred.iter().for_each(|ban| _ = shares.add(ban.ip(), 1));
     let all = barred.iter().enumerate();
-    all.max_by_key(|(n, outcast)| (shares.of(outcast.ip()), Reverse(*n))).map_or(0, |(n, _)| n)
+    all.max_by_key(|(n, ban)| (shares.of(ban.ip()), Reverse(*n))).map_or(0, |(n, _)| n)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    type Kind = Outcast<&'static str>;
+    type Kind = Ban<&'static str>;
 
     fn door() -> Door<&'static str> {
         Door::new(limits::ROOM_PLAYERS)
     }
 
-    fn bar(door: &mut Door<&'static str>, outcast: Kind) {
-        door.bar(outcast, limits::KICKED_PER_ROOM);
+    fn bar(door: &mut Door<&'static str>, ban: Kind) {
+        door.bar(ban, limits::KICKED_PER_ROOM);
     }
 
     fn at(text: &str) -> SocketAddr {
@@ -219,7 +219,7 @@ mod tests {
     #[test]
     fn who_is_barred_is_known_by_endpoint_address_or_id() {
         let mut door = door();
-        bar(&mut door, Outcast::Endpoint(at("192.0.2.1:5")));
+        bar(&mut door, Ban::Endpoint(at("192.0.2.1:5")));
         assert!(
             door.keeps_out(at("192.0.2.1:5"), None) && !door.keeps_out(at("192.0.2.1:6"), None)
         );
@@ -228,7 +228,7 @@ mod tests {
         bar(&mut door, Kind::everybody_at(at("[2001:db8::1]:5").ip()));
         assert!(door.keeps_out(at("[2001:db8::ffff:2]:6"), None), "one /64 is one source");
         assert!(!door.keeps_out(at("[2001:db8:0:1::1]:5"), None));
-        bar(&mut door, Outcast::Id("eve", at("192.0.2.3:5").ip()));
+        bar(&mut door, Ban::Id("eve", at("192.0.2.3:5").ip()));
         assert!(door.keeps_out(at("198.51.100.1:5"), Some(&"eve")));
         assert!(
             !door.keeps_out(at("192.0.2.3:5"), Some(&"bob")),
@@ -240,7 +240,7 @@ mod tests {
     fn a_player_is_barred_with_his_neighbours_or_without() {
         for with_neighbours in [false, true] {
             let mut door = door();
-            bar(&mut door, Outcast::Player { id: "eve", at: at("192.0.2.1:5"), with_neighbours });
+            bar(&mut door, Ban::Player { id: "eve", at: at("192.0.2.1:5"), with_neighbours });
             assert!(door.keeps_out(at("192.0.2.1:5"), None));
             assert!(door.keeps_out(at("198.51.100.1:5"), Some(&"eve")));
             assert_eq!(door.keeps_out(at("192.0.2.1:6"), Some(&"bob")), with_neighbours);
@@ -253,12 +253,12 @@ mod tests {
     fn who_is_let_in_is_barred_by_nothing_any_more() {
         let mut door = door();
         let bar_all = |door: &mut Door<&'static str>| {
-            bar(door, Outcast::Endpoint(at("192.0.2.1:5")));
+            bar(door, Ban::Endpoint(at("192.0.2.1:5")));
             bar(door, Kind::everybody_at(at("192.0.2.1:5").ip()));
-            bar(door, Outcast::Id("eve", at("192.0.2.1:5").ip()));
+            bar(door, Ban::Id("eve", at("192.0.2.1:5").ip()));
         };
         bar_all(&mut door);
-        bar(&mut door, Outcast::Endpoint(at("192.0.2.9:5")));
+        bar(&mut door, Ban::Endpoint(at("192.0.2.9:5")));
         door.let_in(at("192.0.2.1:7").ip());
         assert!(!door.keeps_out(at("192.0.2.1:5"), Some(&"eve")));
         assert!(door.keeps_out(at("192.0.2.9:5"), None), "another one");
@@ -272,9 +272,9 @@ mod tests {
     #[test]
     fn who_is_kicked_often_lets_nobody_else_in() {
         let mut door = door();
-        bar(&mut door, Outcast::Endpoint(at("192.0.2.1:5")));
+        bar(&mut door, Ban::Endpoint(at("192.0.2.1:5")));
         for port in 0..1000 {
-            bar(&mut door, Outcast::Endpoint(SocketAddr::new(at("203.0.113.1:1").ip(), port)));
+            bar(&mut door, Ban::Endpoint(SocketAddr::new(at("203.0.113.1:1").ip(), port)));
         }
         assert!(door.keeps_out(at("192.0.2.1:5"), None));
         assert!(door.keeps_out(at("203.0.113.1:999"), None), "the latest");

@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use super::door::{Door, Outcast};
+use super::door::{Ban, Door};
 use crate::hash::Map;
 use crate::limits;
 use crate::prefixes::network;
@@ -65,14 +65,14 @@ impl Extras {
         &mut self,
         (extra, data): (&mut Extra, usize),
         door: &mut Door<I>,
-        outcast: Outcast<I>,
+        ban: Ban<I>,
         may_be_forged: bool,
     ) {
         let kicked = door.kicked();
         let more = (kicked + 1).min(limits::KICKED_PER_ROOM);
         let has_space =
             !(may_be_forged && more > limits::ROOM_KICKED) && self.set(extra, data, more);
-        door.bar(outcast, if has_space { more } else { kicked.max(limits::ROOM_KICKED) });
+        door.bar(ban, if has_space { more } else { kicked.max(limits::ROOM_KICKED) });
         // It may have been barred before.
         let _ = self.set(extra, data, door.kicked());
     }
@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn where_there_is_no_space_the_oldest_who_was_kicked_is_forgotten() {
         let mut extras = Extras::default();
-        let at = |n: usize| Outcast::<u64>::everybody_at(ip(n));
+        let at = |n: usize| Ban::<u64>::everybody_at(ip(n));
         let (mut door, mut extra) = (Door::new(8), Extra::of(ip(1)));
         for n in 0..100 {
             extras.bar((&mut extra, 0), &mut door, at(n), false);
@@ -180,7 +180,7 @@ mod tests {
         let (mut extras, mut door) = (Extras::default(), Door::<u64>::new(8));
         let mut extra = Extra::of(ip(1));
         for n in 0..100 {
-            extras.bar((&mut extra, 0), &mut door, Outcast::everybody_at(ip(n)), true);
+            extras.bar((&mut extra, 0), &mut door, Ban::everybody_at(ip(n)), true);
         }
         assert_eq!((door.kicked(), extra.bytes), (limits::ROOM_KICKED, 0));
     }

@@ -10,7 +10,7 @@ use super::slot::Slot;
 use crate::clock::{Instant, earliest};
 use crate::hash::Map;
 use crate::limits;
-use crate::prefixes::{Possessions, Shares};
+use crate::prefixes::{KeysBySource, Shares};
 use crate::timers::Timers;
 
 /// The requests that wait.
@@ -18,7 +18,7 @@ use crate::timers::Timers;
 pub(super) struct Introductions {
     waiting: Slab<Waiting>,
     /// Those of each client address, longest waiting first.
-    by_client: Possessions<WaitId>,
+    by_client: KeysBySource<WaitId>,
     /// How many each network has.
     shares: Shares,
     /// Those for each host address, longest waiting first.
@@ -49,7 +49,7 @@ impl Default for Introductions {
     fn default() -> Self {
         Self {
             waiting: Slab::new(),
-            by_client: Possessions::default(),
+            by_client: KeysBySource::default(),
             shares: Shares::default(),
             by_host: Map::default(),
             returns: Timers::new(limits::HOST_RETURN),

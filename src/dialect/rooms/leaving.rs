@@ -8,7 +8,7 @@ use log::log;
 use super::delivery::Subject;
 use super::message::{Answer, Reason};
 use super::parted::How;
-use super::table::Outcast;
+use super::table::Ban;
 use super::{Id, Named, Rooms, Turn};
 use crate::dialect::Context;
 use crate::prefixes::network;
@@ -99,7 +99,7 @@ impl Rooms {
             // Who has not shown a key may have been somebody else, and who is at the host's own address
             // shares it with the host.
             let with_neighbours = is_proven && network(at.ip()) != network(turn.from.ip());
-            self.table.bar(room, Outcast::Player { id, at, with_neighbours });
+            self.table.bar(room, Ban::Player { id, at, with_neighbours });
             self.kick(turn, room, id);
         }
         Ok(())
@@ -120,13 +120,13 @@ impl Rooms {
     pub(super) fn kick_ip(&mut self, turn: &mut Turn<'_, '_>, ip: IpAddr) -> Result<(), Reason> {
         let id = self.own_room(turn)?;
         self.answer(turn, Answer::KickedIp(ip));
-        self.table.bar(id, Outcast::everybody_at(ip));
+        self.table.bar(id, Ban::everybody_at(ip));
         for client in self.table.room(id).map_or(Vec::new(), |room| room.clients.clone()) {
             let Some(at) = self.table.peer(client).map(|peer| peer.endpoint) else { continue };
             let is_relayed = self.is_relayed_at(turn.cx, client, ip);
             if is_relayed {
                 // The address is that of others as well.
-                self.table.bar(id, Outcast::Endpoint(at));
+                self.table.bar(id, Ban::Endpoint(at));
             }
             if is_relayed || self.is_at(id, at, ip) {
                 self.kick(turn, id, client);

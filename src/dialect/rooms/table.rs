@@ -16,7 +16,7 @@ use crate::lobby::code::Code;
 use crate::lobby::data::Data;
 use crate::lobby::door::Door;
 use crate::lobby::extras::Extras;
-use crate::prefixes::{self, Possessions};
+use crate::prefixes::{self, KeysBySource};
 use crate::timers::Timers;
 use crate::unproven::Unproven;
 
@@ -26,7 +26,7 @@ mod listed;
 mod room;
 
 use listed::{Closed, Listed, Turns, forget};
-pub(super) use room::{Opening, Outcast, Room, set_all};
+pub(super) use room::{Ban, Opening, Room, set_all};
 
 /// How the punch with the other side went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,7 +95,7 @@ pub(super) struct Table {
     codes: Map<Code, Id>,
     rooms_made: u64,
     pub(super) extras: Extras,
-    pub(super) by_source: Possessions<Id>,
+    pub(super) by_source: KeysBySource<Id>,
     /// How many peers each network has; hosts of somebody give way to nobody.
     pub(super) shares: Holders<Id>,
     /// Peers, those first that have been silent longest.
@@ -122,7 +122,7 @@ impl Table {
             codes: Map::default(),
             rooms_made: 0,
             extras: Extras::default(),
-            by_source: Possessions::default(),
+            by_source: KeysBySource::default(),
             shares: Holders::default(),
             silent: Timers::new(silence),
             unproved: Timers::new(silence),
@@ -201,11 +201,11 @@ impl Table {
     }
 
     /// Keeps somebody out of a room.
-    pub(super) fn bar(&mut self, id: Id, outcast: Outcast) {
+    pub(super) fn bar(&mut self, id: Id, ban: Ban) {
         let Some(room) = self.rooms.get_mut(&id) else { return };
         let may_be_forged = self.peers.get(&room.host).is_none_or(|host| !host.proved);
         let Room { extra, door, data, .. } = &mut **room;
-        self.extras.bar((extra, data.size()), door, outcast, may_be_forged);
+        self.extras.bar((extra, data.size()), door, ban, may_be_forged);
     }
 
     /// Lets some in again who were kept out.

@@ -10,7 +10,7 @@ use super::{DISCONNECTED, Events, Outbox, Room, Seat, named_room, no_such_room, 
 use crate::dialect::ConnId;
 use crate::dialect::events::data::Data;
 use crate::dialect::events::event::{Event, Fault, Nothing};
-use crate::lobby::door::Outcast;
+use crate::lobby::door::Ban;
 use crate::lobby::names::clean;
 use crate::prefixes::network;
 
@@ -64,11 +64,11 @@ impl Events {
             let id = mark_of_peer(&peer.id);
             // Who is at the host's own address shares it with the host.
             let with_neighbours = network(at.ip()) != network(own.ip());
-            let outcast = Outcast::Player { id, at, with_neighbours };
+            let ban = Ban::Player { id, at, with_neighbours };
             let rooms = self.rooms.games.get_mut(&game);
             if let Some(room) = rooms.and_then(|rooms| rooms.get_mut(&number)) {
                 let size = room.own.as_ref().map_or(0, Own::size);
-                self.rooms.extras.bar((&mut room.extra, size), &mut room.door, outcast, false);
+                self.rooms.extras.bar((&mut room.extra, size), &mut room.door, ban, false);
             }
         }
         self.answer(id, event, &Nothing {}, out);

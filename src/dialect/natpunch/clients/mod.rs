@@ -11,7 +11,7 @@ use crate::clock::Instant;
 use crate::dialect::Via;
 use crate::holders::Holders;
 use crate::limits;
-use crate::prefixes::Possessions;
+use crate::prefixes::KeysBySource;
 use crate::timers::Timers;
 
 mod listing;
@@ -117,7 +117,7 @@ pub(super) struct Clients {
     /// What is large is not in the table itself, half of which may be empty.
     all: HashMap<Uuid, Box<Client>>,
     by_endpoint: HashMap<SocketAddr, Uuid>,
-    by_source: Possessions<Uuid>,
+    by_source: KeysBySource<Uuid>,
     shares: Holders<Rank>,
     registered: u64,
     unproven: Timers<Uuid>,
@@ -132,7 +132,7 @@ impl Default for Clients {
         Self {
             all: HashMap::new(),
             by_endpoint: HashMap::new(),
-            by_source: Possessions::default(),
+            by_source: KeysBySource::default(),
             shares: Holders::default(),
             registered: 0,
             unproven: Timers::new(limits::NATPUNCH_SILENCE),

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::{Id, Outcast, Table};
+use super::{Ban, Id, Table};
 use crate::introductions::PublicIps;
 
 impl Table {
@@ -14,7 +14,7 @@ impl Table {
         from: SocketAddr,
     ) -> bool {
         let Some(room) = self.room(id) else { return false };
-        let known_as = self.known_as(public_ips, id, from).map(Outcast::everybody_at);
+        let known_as = self.known_as(public_ips, id, from).map(Ban::everybody_at);
         room.door.keeps_out(from, None) || known_as.is_some_and(|them| room.door.bars(&them))
     }
 

@@ -14,7 +14,7 @@ use crate::lobby::door::Door;
 use crate::lobby::extras::Extra;
 
 /// Who was kicked.
-pub(in crate::dialect::rooms) type Outcast = crate::lobby::door::Outcast<Id>;
+pub(in crate::dialect::rooms) type Ban = crate::lobby::door::Ban<Id>;
 
 /// Players of a room whose host has not said how many, and whose clients have to make place for each
 /// other (see `shares`).
