@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 
 use clap::Args;
 
-use super::{parse_connections, parse_public_ip, parse_rate, read_ip_of_one};
+use super::values::{parse_connections, parse_public_ip, parse_rate, read_ip_of_one};
 use crate::introductions::PublicIps;
 use crate::introductions::relay::Bounds;
 use crate::introductions::relay::sessions::Config;

@@ -1,0 +1,182 @@
+//! The options are sound, and mistakes are told in a sentence.
+
+use super::*;
+
+#[test]
+fn the_options_are_sound() {
+    Options::command().debug_assert();
+}
+
+#[test]
+fn dialects_are_chosen_by_name() {
+    let dialects = |args: &[&str]| {
+        let options = Options::try_parse_from([&["punchd"], args].concat());
+        options.map(|options| options.server(1).dialects)
+    };
+    assert_eq!(dialects(&[]).unwrap(), Name::ALL);
+    let some = dialects(&["--dialects", "rooms, gmnet"]).unwrap();
+    assert_eq!(some, [Name::Rooms, Name::Gmnet]);
+    let error = dialects(&["--dialects", "room"]).unwrap_err().to_string();
+    assert!(error.contains("gmnet, stun, rooms"), "{error}");
+}
+
+#[test]
+fn a_rate_is_a_limit_or_none_and_nothing_between() {
+    let rates = |n: &str| {
+        let line = ["punchd", "--max-datagrams", n, "--max-commands", n];
+        let options = Options::try_parse_from(line).map_err(|error| error.to_string())?;
+        let limits = options.server(1).limits;
+        Ok((limits.datagrams_per_second, limits.commands_per_second))
+    };
+    for n in [0, 1, 1_000_000] {
+        assert_eq!(rates(&n.to_string()), Ok((n, n)));
+    }
+    for n in ["1000001", "4294967295", "4294967296", "many"] {
+        let error: String = rates(n).unwrap_err();
+        assert!(error.contains("from 1 to 1000000, or 0 for no limit"), "{error}");
+    }
+}
+
+#[test]
+fn an_address_that_nobody_has_is_refused() {
+    let error = |option: &str, ip: &str| {
+        let line = Options::try_parse_from(["punchd", option, ip]);
+        line.map(drop).map_err(|error| error.to_string())
+    };
+    let many = ["255.255.255.255", "224.0.0.1", "ff02::1", "::ffff:224.0.0.1"];
+    for ip in ["0.0.0.0", "::", "::ffff:0.0.0.0"].iter().chain(&many) {
+        let why = error("--public-ip", ip).expect_err(ip);
+        assert!(why.contains("by which players elsewhere reach this server"), "{ip}: {why}");
+        let why = error("--alt-addr", ip).expect_err(ip);
+        assert!(why.contains("want an address of this machine"), "{ip}: {why}");
+    }
+    for ip in many {
+        let why = error("--bind", ip).expect_err(ip);
+        assert!(why.contains("want an address of this machine, or 0.0.0.0"), "{ip}: {why}");
+    }
+    assert!(error("--bind", "1.2.3").unwrap_err().contains("want an address"));
+    for (option, ip) in [
+        ("--bind", "0.0.0.0,::"),
+        ("--bind", "127.0.0.1"),
+        ("--public-ip", "203.0.113.7"),
+        ("--public-ip", "2001:db8::7"),
+        ("--public-ip", "192.168.0.7"),
+        ("--alt-addr", "127.0.0.2"),
+    ] {
+        assert_eq!(error(option, ip), Ok(()), "{option} {ip}");
+    }
+}
+
+#[test]
+fn restrictions_are_what_they_are() {
+    let told = |args: &[&str]| {
+        let options = Options::try_parse_from([&["punchd"], args].concat()).unwrap();
+        (options.restrictions(), options.without_effect())
+    };
+    assert_eq!(told(&["--key", "a", "--key", "a"]).0, "; 1 key");
+    assert_eq!(told(&["--key", "a,b,a"]).0, "; 2 keys");
+    assert_eq!(told(&["--games", "A,B,A"]).0, "; only for the games \"A\", \"B\"");
+    assert_eq!(told(&["--disable-lobby"]), ("; no lobby".to_owned(), None));
+    assert_eq!(told(&["--public-ip", "203.0.113.7"]).0, "; told as 203.0.113.7");
+    let (restrictions, without_effect) = told(&["--testing", "--disable-lobby"]);
+    assert_eq!(restrictions, "; testing");
+    assert!(without_effect.unwrap().starts_with("--disable-lobby has no effect"));
+}
+
+#[test]
+fn a_mistake_in_the_environment_names_its_variable() {
+    let error = |value: &str| {
+        let line = ["punchd", "--dialects", value, "--port", "0"];
+        let error = Options::command().try_get_matches_from(line).unwrap_err();
+        let of = |name: &OsStr| (name == "PUNCHD_DIALECTS").then(|| value.to_owned());
+        name_variable(&Options::command(), error, of).to_string()
+    };
+    for value in ["foo", "rooms,foo"] {
+        assert!(error(value).contains("invalid value 'foo' for 'PUNCHD_DIALECTS'"), "{value}");
+    }
+}
+
+#[test]
+fn old_options_have_one_dash_or_two() {
+    let parsed = |line: &[&str]| {
+        let line =
+            [&["punchd"], line].concat().into_iter().map(|word| with_two_dashes(word.into()));
+        Options::try_parse_from(line)
+    };
+    let line =
+        ["-port", "6511", "-testing", "-name", "X", "-log=a.log", "-disable-lobby", "-quiet"];
+    let options = parsed(&line).unwrap();
+    assert_eq!((options.port, options.testing, options.quiet), (Some(6511), true, true));
+    assert_eq!((options.name.as_str(), options.log), ("X", Some("a.log".into())));
+    assert!(options.disable_lobby);
+    // What one dash has meant before still does.
+    let options = parsed(&["-qp7000", "-l", "b.log"]).unwrap();
+    assert_eq!(
+        (options.port, options.quiet, options.log),
+        (Some(7000), true, Some("b.log".into()))
+    );
+    assert!(parsed(&["-prot", "6511"]).is_err());
+}
+
+/// What a parser of the library says is no help: "invalid digit found in string".
+#[test]
+fn a_wrong_value_is_told_what_to_be() {
+    for option in Options::command().get_arguments() {
+        let Some(name) = option.get_long().filter(|_| option.get_action().takes_values()) else {
+            continue;
+        };
+        for wrong in ["no such thing", "-7", "99999999999999999999999"] {
+            let line = ["punchd".to_owned(), format!("--{name}={wrong}")];
+            let Err(error) = Options::command().try_get_matches_from(line) else { continue };
+            if error.kind() == ErrorKind::MissingRequiredArgument {
+                continue;
+            }
+            let said = error.to_string();
+            let helps =
+                ["want ", "possible values", "as in "].iter().any(|word| said.contains(word));
+            assert!(helps, "--{name}={wrong}: {said}");
+        }
+    }
+}
+
+#[test]
+fn short_help_fits_the_smallest_terminal() {
+    let help = short_help().render_help().to_string();
+    assert!(help.lines().count() <= 24, "{help}");
+    assert!(help.lines().all(|line| line.chars().count() <= 80), "{help}");
+    for name in IMPORTANT {
+        let option = format!("--{}", name.replace('_', "-"));
+        assert!(help.contains(&option), "{option}: {help}");
+    }
+    assert!(help.contains("--help shows all options"), "{help}");
+}
+
+#[test]
+fn help_fits_a_screen() {
+    let help = Options::command().render_help().to_string();
+    assert!(help.lines().count() <= 50, "{help}");
+    assert!(help.contains(&format!("[default: {PORT}]")), "{help}");
+}
+
+#[test]
+fn every_option_is_an_environment_variable_as_well() {
+    let command = Options::command();
+    let tells = |id: &str| ["help", "version"].contains(&id);
+    for option in command.get_arguments().filter(|option| !tells(option.get_id().as_str())) {
+        let name = format!("PUNCHD_{}", option.get_id().as_str().to_uppercase());
+        assert_eq!(option.get_env(), Some(name.as_ref()), "{option}");
+    }
+}
+
+#[test]
+fn the_old_command_line_works() {
+    let line = ["punchd", "-p", "7000", "--name", "Mine", "--testing", "-q", "-l", "a.log"];
+    let options = Options::try_parse_from(line).unwrap();
+    assert_eq!((options.port, options.testing), (Some(7000), true));
+    assert_eq!(options.name, "Mine");
+    assert_eq!(options.log, Some("a.log".into()));
+    assert_eq!(options.verbosity(), Verbosity::Quiet);
+    assert!(!options.disable_lobby);
+    let twice = ["punchd", "-q", "-q", "--port", "1", "--port", "7000"];
+    assert_eq!(Options::try_parse_from(twice).unwrap().port, Some(7000), "the last counts");
+}
