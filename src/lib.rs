@@ -19,6 +19,7 @@
 //! | [`cookies`] | how an address shows that it gets what is sent to it |
 //! | `sources` | the table in which such things are remembered of each address |
 //! | [`unproven`] | of whom others may be told |
+//! | [`refusals`] | what was refused, how often, and to whom |
 //! | [`holders`] | who holds most and gives way when a bound is reached |
 //! | [`clock`], [`timers`] | time as a value, deadlines as data |
 //! | [`hash`] | how tables find their keys |
@@ -55,6 +56,7 @@ mod openings;
 mod places;
 pub mod prefixes;
 pub mod rates;
+pub mod refusals;
 mod rotation;
 pub mod server;
 mod sources;

@@ -94,6 +94,7 @@ fn sigusr1_tells_how_punches_ended() {
     let master = Master::start(&[]);
     master.signal(Signal::SIGUSR1);
     master.wait_for_log("it is not known of any introduction how it ended");
+    master.wait_for_log("refused: nothing so far");
     let (mut host, mut client) = (player(&master), player(&master));
     let room = host.host("Meeting").expect("a room").room;
     client.join(room).expect("a place");
@@ -112,4 +113,22 @@ fn sigusr1_tells_how_punches_ended() {
         "dialect   one side              other side            directly   relayed  failed",
     );
     master.wait_for_log("  1         0       0");
+}
+
+#[test]
+fn sigusr1_tells_what_was_refused_and_to_whom() {
+    let master = Master::start(&["--key", "sesame", "--dialects", "gmnet,events"]);
+    let addr = loopback();
+    let refused = Host::registered(HostConfig::new(master.addr()).on(addr), WAIT);
+    assert!(matches!(refused, Err(Error::MasterClosed { .. })));
+    for _ in 0..3 {
+        assert_eq!(log_in(&master, "", None), Err(Some("bad_key".into())));
+    }
+    assert!(player(&master).host("Room").is_err(), "no rooms are spoken");
+    master.signal(Signal::SIGUSR1);
+    master.wait_for_log("refused: it has no key of this server: 3 (events 3), last ");
+    master.wait_for_log(" s ago, most of all 127.0.0.1 3; see --key");
+    master.wait_for_log("refused: its game is not of this server: 1 (gmnet 1), last ");
+    master.wait_for_log(&format!("most of all {addr} 1; see --games"));
+    master.wait_for_log("refused: its dialect is not spoken: ");
 }

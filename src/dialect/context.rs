@@ -1,8 +1,9 @@
 //! What a dialect is called with.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
-use super::Outbox;
+use super::{Name, Outbox};
 use crate::amplification::Credits;
 use crate::clock::Now;
 use crate::introductions::journal::Journal;
@@ -13,6 +14,7 @@ use crate::introductions::{
     relay::{Bounds, Order, Report, Session, Shape, sessions::Config},
 };
 use crate::nats::Nats;
+use crate::refusals::{Reason, Refusals};
 use crate::unproven::Unproven;
 
 /// One call of a dialect: when it is, where what is to be done goes, and what all dialects share.
@@ -32,6 +34,11 @@ impl Context<'_> {
     pub fn came(&self) -> Now {
         Now { instant: self.now.instant.before(self.shared.waited), ..self.now }
     }
+
+    /// Something was refused to who is at this address.
+    pub fn refused(&mut self, speaks: Name, reason: Reason, addr: IpAddr) {
+        self.shared.refusals.note(self.now, Some(speaks), reason, addr);
+    }
 }
 
 /// The tables of the whole server, which has them and lends them for each call.
@@ -45,6 +52,8 @@ pub struct Shared {
     pub credits: Credits,
     /// How introductions ended.
     pub journal: Journal,
+    /// What was refused.
+    pub refusals: Refusals,
     /// Who is relayed.
     pub relay: Sessions,
     /// How long the datagram has waited for its turn since it came.

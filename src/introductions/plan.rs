@@ -9,6 +9,7 @@ use super::relay::sessions::Places;
 use super::relay::{Refused, Shape};
 use crate::dialect::Context;
 use crate::nats::Kind;
+use crate::refusals::Reason;
 
 /// What a client wants of the relay, the greatest most of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -79,7 +80,17 @@ pub fn relay(cx: &mut Context<'_>, wish: Wish, attempt: &Attempt) -> Option<Plac
     if wish == Wish::Never || cx.shared.relay.between(attempt.dialect, pair).is_some() {
         return None;
     }
-    cx.shared.relay.open(cx.now, Shape::Any, attempt.clone()).ok()
+    open(cx, Shape::Any, attempt.clone())
+}
+
+/// Gives them a session, if there is room for one of this shape.
+pub fn open(cx: &mut Context<'_>, shape: Shape, attempt: Attempt) -> Option<Places> {
+    let (dialect, client) = (attempt.dialect, attempt.client.ip());
+    let opened = cx.shared.relay.open(cx.now, shape, attempt);
+    if opened.as_ref().is_err_and(|why| *why != Refused::NoRelay) {
+        cx.refused(dialect, Reason::Relay, client);
+    }
+    opened.ok()
 }
 
 /// One of the two says whether it got through. While they have a session it is known by the packets that

@@ -258,6 +258,7 @@ impl EventLoop {
         self.connections.retry(now.instant);
         for conn in self.connections.slow_readers(now.instant) {
             debug!("connection {} lost: its peer does not read", conn.slot);
+            self.server.note_unread(now, conn);
             self.lose(now, conn);
         }
         self.server.note_ready(self.connections.ready_sources());
@@ -278,8 +279,9 @@ impl EventLoop {
             count += 1;
             match event.token() {
                 WAKE => {
-                    let journal = self.server.journal();
-                    self.requests.iter_mut().for_each(|requests| requests.handle(journal));
+                    let now = self.now();
+                    let tell = || self.server.lines(now);
+                    self.requests.iter_mut().for_each(|requests| requests.handle(tell));
                 }
                 Token(n) if n >= FIRST_CONNECTION => {
                     self.connections.note_event(n - FIRST_CONNECTION, event);
@@ -507,7 +509,10 @@ impl EventLoop {
                         if unread > 0 {
                             self.server.on_unread(conn, unread);
                         }
-                        lost.extend(std::iter::from_fn(|| self.connections.take_unread()));
+                        while let Some(other) = self.connections.take_unread() {
+                            self.server.note_unread(now, other);
+                            lost.push(other);
+                        }
                     }
                     Output::Close(conn) => self.connections.close(now.instant, conn),
                     Output::Udp(..) => {}

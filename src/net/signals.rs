@@ -1,6 +1,6 @@
 //! How the owner asks for something while the server runs. Ctrl-C, SIGINT and SIGTERM stop the loop, a
 //! second one ends the process at once; SIGHUP reopens the log file and reads the certificate again;
-//! SIGUSR1 has the log tell how punches end.
+//! SIGUSR1 has the log tell how punches end and what was refused.
 
 use std::fmt;
 use std::io;
@@ -12,7 +12,6 @@ use mio::Waker;
 
 use super::Stopper;
 use super::sys::{Request, Signals, stop_service_by};
-use crate::introductions::journal::Journal;
 
 /// What a shell reports for a program that ended by SIGINT.
 const INTERRUPTED: i32 = 130;
@@ -61,10 +60,10 @@ impl Requests {
     }
 
     /// Does what was asked for.
-    pub(super) fn handle(&mut self, journal: &Journal) {
+    pub(super) fn handle(&mut self, tell: impl Fn() -> Vec<String>) {
         while let Some(request) = self.come.as_ref().and_then(|come| come.try_recv().ok()) {
             match request {
-                Request::Tell => journal.lines().iter().for_each(|line| info!("{line}")),
+                Request::Tell => tell().iter().for_each(|line| info!("{line}")),
                 Request::Reload => (self.on_reload)(),
             }
         }

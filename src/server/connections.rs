@@ -12,6 +12,7 @@ use crate::dialect::{ConnId, Context, Dialect, Name, Outbox, Reads, Stream, Use,
 use crate::limits::{self, Limits};
 use crate::nats::Seen;
 use crate::places::Conn;
+use crate::refusals::Reason;
 
 impl Server {
     /// A peer has connected, whose first packet came at `began`, a round trip before: about when
@@ -39,6 +40,7 @@ impl Server {
                     ),
                     None => debug!("{peer} refused: its address has {most} connections already"),
                 }
+                self.refused(now, Reason::ConnectionsOfAddress, peer.ip());
                 out.close(conn);
                 return;
             };
@@ -83,13 +85,26 @@ impl Server {
                  and the limit of open files"
             );
         }
+        if closed.is_none() {
+            self.refused(now, Reason::Connections, wants);
+        }
         if let Some((id, conn)) = closed.and_then(|id| Some((id, self.places.get(id)?))) {
             debug!("{} closed: there is no room for {wants}", conn.peer());
+            let reason = Reason::GaveWay;
+            self.shared.refusals.note(now, conn.speaks, reason, conn.peer().ip());
             if let Some(dialect) = conn.speaks.and_then(|name| self.dialects.get_mut(name)) {
                 dialect.on_eviction(id);
             }
         }
         closed
+    }
+
+    /// A connection is lost as its peer does not read what it asked for.
+    pub fn note_unread(&mut self, now: Now, id: ConnId) {
+        if let Some(conn) = self.places.get(id) {
+            let (speaks, addr) = (conn.speaks, conn.peer().ip());
+            self.shared.refusals.note(now, speaks, Reason::Unread, addr);
+        }
     }
 
     /// Closes connections that have been of no use for too long.
@@ -167,6 +182,7 @@ impl Server {
             Stream::Of(name) => name,
             Stream::Odd(odd) => {
                 self.openings.tell(now.instant, peer.ip(), odd.what);
+                self.shared.refusals.note(now, None, Reason::Malformed, peer.ip());
                 if odd.has_event && self.dialects.get(Name::Events).is_some() {
                     out.tcp(id, |bytes| events::write_odd(bytes, odd.what));
                     self.forget(id);
@@ -182,6 +198,7 @@ impl Server {
         let Some(dialect) = dialect.filter(|dialect| dialect.speaks()) else {
             let what = format_args!("it speaks {name}, which --dialects leaves out");
             self.openings.tell(now.instant, peer.ip(), what);
+            self.shared.refusals.note(now, Some(name), Reason::NotSpoken, peer.ip());
             self.forget(id);
             out.close(id);
             return false;

@@ -27,6 +27,7 @@ use crate::nats::Seen;
 use crate::openings::Openings;
 use crate::places::{Conn, Places};
 use crate::rates::Rates;
+use crate::refusals::{Reason, Refusals};
 use crate::timers::{Seldom, Timers};
 
 pub use self::config::Config;
@@ -107,6 +108,25 @@ impl Server {
     #[must_use]
     pub fn journal(&self) -> &Journal {
         &self.shared.journal
+    }
+
+    /// What was refused.
+    #[must_use]
+    pub fn refusals(&self) -> &Refusals {
+        &self.shared.refusals
+    }
+
+    /// Something was refused before any dialect had to do with it.
+    pub fn refused(&mut self, now: Now, reason: Reason, addr: IpAddr) {
+        self.shared.refusals.note(now, None, reason, addr);
+    }
+
+    /// For the owner: how introductions ended, and what was refused.
+    #[must_use]
+    pub fn lines(&self, now: Now) -> Vec<String> {
+        let mut lines = self.shared.journal.lines();
+        lines.extend(self.shared.refusals.lines(now));
+        lines
     }
 
     /// The sessions of the relay.
@@ -245,6 +265,7 @@ impl Server {
         let name = of_datagram(data);
         if !self.datagrams.allow(now.instant, peer.ip()) && !self.is_worth(now.instant, name, peer)
         {
+            self.shared.refusals.note(now, Some(name), Reason::Datagrams, peer.ip());
             if let Some(before) = self.flooded.say(now.instant) {
                 let from = peer.ip();
                 warn!("datagrams from {from} are dropped, there are too many{before}");
@@ -263,6 +284,10 @@ impl Server {
             _ => Seen::Main,
         };
         self.shared.nats.saw(now.instant, peer, seen);
+        if self.dialects.get(name).is_none() {
+            self.shared.refusals.note(now, Some(name), Reason::NotSpoken, peer.ip());
+            return;
+        }
         self.with(now, name, out, |dialect, cx| dialect.on_datagram(cx, via, peer, data));
     }
 

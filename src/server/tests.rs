@@ -88,3 +88,57 @@ fn all_dialects_together_do_not_amplify() {
     }
     assert!(sent > received);
 }
+
+/// What is refused is counted, with its reason and the dialect, for the address that it was refused to.
+#[test]
+fn what_is_refused_is_counted() {
+    use crate::admission::Admission;
+    use crate::refusals::Reason;
+    let admission = Admission { keys: vec!["sesame".into()], games: Vec::new() };
+    let mut config = Config::default();
+    config.limits.connections_per_address = 1;
+    config.dialects.retain(|name| *name != Name::Stun);
+    config.gmnet.admission = admission.clone();
+    config.rooms.admission = admission.clone();
+    config.events.admission = admission.clone();
+    config.natpunch.admission = admission;
+    let mut server = Server::new(config);
+    let now = Now { instant: Instant::from_micros(60_000_000), unix: 1_700_000_000 };
+    let tcp = |server: &mut Server, slot: u32, from: SocketAddr, bytes: &[u8]| {
+        let (mut out, id) = (Outbox::new(), ConnId { slot, generation: 1 });
+        server.on_accept(now, || now.instant, id, from, &mut out);
+        server.on_bytes(now, id, bytes, &mut out);
+    };
+    let registration = |version: &str| format!("reg2\n{version}\n{}", "Chess\n".repeat(8));
+    // A host is never idle, so the next connection of its address is refused.
+    tcp(&mut server, 0, peer(0), registration("1.2.5").replace("Chess", "sesame").as_bytes());
+    tcp(&mut server, 100, peer(0), b"version\n");
+    tcp(&mut server, 1, peer(1), registration("1.2.5").as_bytes());
+    tcp(&mut server, 2, peer(2), registration("1.1.0").as_bytes());
+    tcp(&mut server, 3, peer(3), &[b'x'; 70_000]);
+    let login = br#"{"type":"request","name":"login","data":{"id":"a"},"request_id":1}"#;
+    tcp(&mut server, 4, peer(4), login);
+    tcp(&mut server, 5, peer(5), b"{]");
+    tcp(&mut server, 6, peer(6), b"\x16\x03\x01");
+    tcp(&mut server, 7, peer(7), &[&40_u32.to_le_bytes()[..], login].concat());
+    let register = natpunch(Content::RegisterRequest(RegisterRequest::default()));
+    let stun = [&[0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42][..], &[7; 12]].concat();
+    for (n, data) in [(10, &b"rh:Room"[..]), (12, &register), (13, &[0xff; 5]), (14, &stun)] {
+        returned(&mut server, peer(n), data);
+    }
+    let of = |speaks: Option<Name>| -> Vec<Reason> {
+        let counts = server.refusals().counts().filter(|(_, by, _)| *by == speaks);
+        counts
+            .inspect(|(.., count)| assert_eq!(count.times, 1))
+            .map(|(reason, ..)| reason)
+            .collect()
+    };
+    assert_eq!(of(None), [Reason::ConnectionsOfAddress, Reason::Malformed]);
+    assert_eq!(of(Some(Name::Gmnet)), [Reason::Game, Reason::Version, Reason::TooLong]);
+    assert_eq!(of(Some(Name::Rooms)), [Reason::Key]);
+    assert_eq!(of(Some(Name::Events)), [Reason::Key, Reason::Malformed, Reason::Tls]);
+    assert_eq!(of(Some(Name::Natpunch)), [Reason::Key, Reason::Malformed]);
+    assert_eq!(of(Some(Name::Stun)), [Reason::NotSpoken]);
+    let worst = server.refusals().worst(Reason::Game);
+    assert_eq!(worst[0].0.to_string(), peer(1).ip().to_string());
+}

@@ -9,7 +9,7 @@ use super::event::{self, Event, Fault, Kind};
 use super::wire::Wire;
 use super::{Conn, Events};
 use crate::clock::Now;
-use crate::dialect::{ConnId, Outbox};
+use crate::dialect::{ConnId, Context, Name, Outbox};
 use crate::limits;
 
 impl Events {
@@ -69,16 +69,17 @@ impl Events {
     }
 
     /// Closes a connection whose peer does what it may not.
-    pub(super) fn refuse(&mut self, id: ConnId, fault: &Fault, out: &mut Outbox) {
+    pub(super) fn refuse(&mut self, cx: &mut Context<'_>, id: ConnId, fault: &Fault) {
         if let Some(addr) = self.conns.get(id).map(|conn| conn.addr) {
-            self.note_refused(addr, fault);
+            self.note_refused(cx, addr, fault);
         }
-        self.complain(id, fault, out);
-        self.end(id, out);
+        self.complain(id, fault, cx.out);
+        self.end(id, cx.out);
     }
 
     /// Says in the log why a connection is closed. Who is at this address sees no more than that it is.
-    pub(super) fn note_refused(&mut self, addr: SocketAddr, fault: &Fault) {
+    pub(super) fn note_refused(&mut self, cx: &mut Context<'_>, addr: SocketAddr, fault: &Fault) {
+        count(cx, addr, fault);
         if self.lines.says_now(addr.ip()) {
             info!("{addr} (events) closed: {}", fault.message);
         }
@@ -118,5 +119,12 @@ impl Events {
         self.throttled.cancel(&id);
         self.broken.cancel(&id);
         Some(conn)
+    }
+}
+
+/// Counts what the server itself refuses to who is at this address.
+pub(super) fn count(cx: &mut Context<'_>, addr: SocketAddr, fault: &Fault) {
+    if let Some(reason) = fault.refusal {
+        cx.refused(Name::Events, reason, addr.ip());
     }
 }

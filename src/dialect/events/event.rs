@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use smallvec::SmallVec;
 
 use crate::limits;
+use crate::refusals::Reason;
 
 /// What an event wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -316,13 +317,22 @@ pub struct Fault {
     pub code: &'static str,
     /// A sentence for people.
     pub message: Cow<'static, str>,
+    /// Why the server itself refuses it, if it does.
+    #[serde(skip)]
+    pub refusal: Option<Reason>,
 }
 
 impl Fault {
     /// A fault with its explanation.
     #[must_use]
     pub fn new(code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, message: message.into() }
+        Self { code, message: message.into(), refusal: None }
+    }
+
+    /// The same, as something that the server refuses for this reason.
+    #[must_use]
+    pub fn because(self, reason: Reason) -> Self {
+        Self { refusal: Some(reason), ..self }
     }
 }
 

@@ -4,7 +4,9 @@
 
 use std::fmt;
 
+use super::event::Fault;
 use crate::limits;
+use crate::refusals::Reason;
 
 /// Why a stream cannot be read any further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +30,16 @@ impl FrameError {
             Self::TooDeep => "too_deep",
             Self::NoObject | Self::Bracket => "bad_json",
         }
+    }
+}
+
+impl From<FrameError> for Fault {
+    fn from(error: FrameError) -> Self {
+        let reason = match error {
+            FrameError::TooLong | FrameError::TooDeep => Reason::TooLong,
+            FrameError::NoObject | FrameError::Bracket => Reason::Malformed,
+        };
+        Self::new(error.code(), error.to_string()).because(reason)
     }
 }
 

@@ -15,7 +15,7 @@ use log::warn;
 use rand::rngs::StdRng;
 
 use super::turns::Turns;
-use super::{Before, ConnId, Context, Dialect, Outbox, Reads, Use, Via};
+use super::{Before, ConnId, Context, Dialect, Name, Outbox, Reads, Use, Via};
 use crate::admission::{self, Admission};
 use crate::clock::Instant;
 use crate::holders::Holders;
@@ -23,6 +23,7 @@ use crate::introductions::PublicIps;
 use crate::limits::{self, Limits};
 use crate::lines::Lines;
 use crate::rates::Rates;
+use crate::refusals::Reason;
 use crate::timers::{Seldom, Timers};
 
 mod answering;
@@ -44,6 +45,7 @@ pub mod tls;
 mod unread;
 mod wire;
 
+use answering::count;
 use broken::Places;
 use event::{Event, EventError, Fault, Kind, Remains};
 use framing::{Framer, Go};
@@ -201,7 +203,7 @@ impl Events {
         } else if conn.finished {
             return self.end(id, cx.out);
         }
-        self.note_held(id, cx.out);
+        self.note_held(cx, id);
     }
 
     /// Carries out what a peer said, as far as its part of this turn goes, and up to what others would
@@ -226,7 +228,7 @@ impl Events {
         let Some(conn) = self.conns.get_mut(id) else { return };
         conn.framer = framer;
         match read {
-            Err(error) => self.refuse(id, &Fault::new(error.code(), error.to_string()), cx.out),
+            Err(error) => self.refuse(cx, id, &Fault::from(error)),
             Ok(ahead) => {
                 put_off.extend_from_slice(ahead);
                 conn.ahead = put_off;
@@ -247,7 +249,7 @@ impl Events {
 
     /// Counts what is kept of a connection until the rest comes. If that is too much of all, those
     /// who have most are closed.
-    fn note_held(&mut self, id: ConnId, out: &mut Outbox) {
+    fn note_held(&mut self, cx: &mut Context<'_>, id: ConnId) {
         let Some(conn) = self.conns.get_mut(id) else { return };
         let held = conn.held() as u64;
         self.unfinished.change(conn.addr.ip(), id, conn.held, held);
@@ -255,7 +257,7 @@ impl Events {
         while self.unfinished.total() > self.config.limits.total() as u64 {
             let Some(most) = self.unfinished.heaviest() else { return };
             let why = "too much is unfinished on all connections, and most of it is yours";
-            self.refuse(most, &Fault::new("busy", why), out);
+            self.refuse(cx, most, &Fault::new("busy", why).because(Reason::Unfinished));
         }
     }
 
@@ -290,11 +292,15 @@ impl Events {
         match Event::parse(object) {
             Err(error) => {
                 let fault = Fault::new(error.code(), error.to_string());
+                let fault = fault.because(Reason::Malformed);
                 let goes_on = matches!(error, EventError::Field(_));
                 if !goes_on {
-                    self.note_refused(addr, &fault);
+                    self.note_refused(cx, addr, &fault);
                 } else if !self.commands.allow(cx.now.instant, addr.ip()) {
+                    cx.refused(Name::Events, Reason::Requests, addr.ip());
                     return true;
+                } else {
+                    count(cx, addr, &fault);
                 }
                 let remains = Remains::of(object);
                 self.send(id, cx.out, |bytes| remains.write_refusal(bytes, &fault, goes_on));
@@ -315,6 +321,7 @@ impl Events {
                     if let Some(before) = self.much.say(cx.now.instant) {
                         warn!("{addr} (events) asks for more than --max-commands allows{before}");
                     }
+                    cx.refused(Name::Events, Reason::Requests, addr.ip());
                     let fault = Fault::new("too_many", "you send too much, try again later");
                     self.deny(id, &event, &fault, cx.out);
                 } else {
@@ -340,6 +347,9 @@ impl Events {
             (_, Some(dest)) => self.forward(cx, id, event, dest),
             (Kind::Request, None) => {
                 if let Err(fault) = self.request(cx, id, event) {
+                    if let Some(addr) = self.conns.get(id).map(|conn| conn.addr) {
+                        count(cx, addr, &fault);
+                    }
                     self.deny(id, event, &fault, cx.out);
                 }
             }
@@ -510,10 +520,10 @@ impl Dialect for Events {
         self.take_turns(cx);
         while let Some(id) = self.strangers.pop_due(cx.now.instant) {
             let fault = Fault::new("timeout", "you have not logged in");
-            self.refuse(id, &fault, cx.out);
+            self.refuse(cx, id, &fault);
         }
         while let Some(id) = self.asked.pop_due(cx.now.instant) {
-            self.refuse(id, &Fault::new("timeout", "you have not answered a ping"), cx.out);
+            self.refuse(cx, id, &Fault::new("timeout", "you have not answered a ping"));
         }
         self.end_broken(cx);
         while let Some(id) = self.silent.pop_due(cx.now.instant) {

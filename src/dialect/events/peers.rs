@@ -21,6 +21,7 @@ use crate::introductions::is_same_family;
 use crate::introductions::plan::{self, Wish};
 use crate::limits;
 use crate::nats::Kind;
+use crate::refusals::Reason;
 use crate::unproven::is_local;
 
 /// Somebody who is logged in.
@@ -130,7 +131,8 @@ impl Events {
                 true => "this server wants another key",
                 false => "this server is for other games",
             };
-            return Err(Fault::new("bad_key", why));
+            let reason = if asks_for_key { Reason::Key } else { Reason::Game };
+            return Err(Fault::new("bad_key", why).because(reason));
         }
         if let Some(holder) = self.names.get(&game, &name)
             && self.claim(cx, id, event, (holder, secret.as_deref(), keeps))?
@@ -333,6 +335,7 @@ impl Events {
     /// Tells two peers that they cannot be introduced, as they have addresses of different families.
     fn tell_families(&mut self, cx: &mut Context<'_>, both: [(ConnId, SocketAddr); 2]) {
         let [(_, one), (_, other)] = both;
+        cx.refused(Name::Events, Reason::Family, one.ip());
         for (id, _) in both {
             self.complain(id, &other_family(), cx.out);
         }

@@ -72,7 +72,7 @@ impl Events {
             return Ok(true);
         }
         if self.is_lost(cx, holder) {
-            self.refuse(holder, &Fault::new("timeout", "you have not answered a ping"), cx.out);
+            self.refuse(cx, holder, &Fault::new("timeout", "you have not answered a ping"));
             return Ok(false);
         }
         Err(Fault::new("id_taken", "somebody else has that ID"))
@@ -145,7 +145,7 @@ impl Events {
         let owed = if self.conns.is_broken(old) {
             self.forget(old).map(|conn| conn.wire)
         } else {
-            self.refuse(old, &Fault::new("resumed", "you are back on another connection"), cx.out);
+            self.refuse(cx, old, &Fault::new("resumed", "you are back on another connection"));
             None
         };
         let players = room.and_then(|room| self.who_is_in(&game, room));

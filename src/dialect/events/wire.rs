@@ -6,9 +6,10 @@ use super::event::Fault;
 use super::handshakes::Begun;
 use super::tls::Tls;
 use super::{Conn, Context, Events, Outbox};
-use crate::dialect::ConnId;
 use crate::dialect::sniff::TLS_HANDSHAKE;
+use crate::dialect::{ConnId, Name};
 use crate::limits;
+use crate::refusals::Reason;
 
 /// How bytes travel on a connection.
 #[derive(Debug)]
@@ -30,17 +31,19 @@ impl Events {
         if first != TLS_HANDSHAKE {
             if self.config.tls_required {
                 let fault = Fault::new("tls_required", "this server speaks TLS only");
-                self.refuse(id, &fault, cx.out);
+                self.refuse(cx, id, &fault.because(Reason::Tls));
             }
             return;
         }
         let Some(acceptor) = &self.config.tls else {
+            cx.refused(Name::Events, Reason::Tls, addr.ip());
             if self.lines.says(cx.now, addr.ip()) {
                 warn!("{addr} closed: it wants TLS, and there is no certificate (--tls-cert)");
             }
             return self.end(id, cx.out);
         };
         if !self.commands.allow(cx.now.instant, addr.ip()) {
+            cx.refused(Name::Events, Reason::Requests, addr.ip());
             if self.lines.says(cx.now, addr.ip()) {
                 info!("{addr} closed: its address begins too many TLS connections");
             }
@@ -62,6 +65,7 @@ impl Events {
             }
             Begun::No => {
                 debug!("{addr} closed: too many handshakes are under way");
+                cx.refused(Name::Events, Reason::Tls, addr.ip());
                 return self.end(id, cx.out);
             }
         }
@@ -86,12 +90,13 @@ impl Events {
             self.handshakes.wait(cx.now.instant, addr.ip(), id);
             if tls.is_too_long() {
                 debug!("{addr} closed: its handshake is too long");
+                cx.refused(Name::Events, Reason::Tls, addr.ip());
                 return self.end(id, cx.out);
             }
-            return self.note_held(id, cx.out);
+            return self.note_held(cx, id);
         }
         if was_waiting {
-            return self.note_held(id, cx.out);
+            return self.note_held(cx, id);
         }
         let has_waited = !self.turns.is_crowded();
         self.go_on(cx, id, has_waited);
@@ -120,10 +125,11 @@ impl Events {
             cx.out.tcp(id, |bytes| bytes.extend_from_slice(&answer));
         }
         self.read_part(cx, id, &plain, has_waited);
-        if let Err(error) = &read
-            && self.lines.says(cx.now, addr.ip())
-        {
-            info!("{addr} (events) closed: {error}");
+        if let Err(error) = &read {
+            cx.refused(Name::Events, Reason::Tls, addr.ip());
+            if self.lines.says(cx.now, addr.ip()) {
+                info!("{addr} (events) closed: {error}");
+            }
         }
         if let Some(conn) = self.conns.get_mut(id) {
             conn.finished |= closed;

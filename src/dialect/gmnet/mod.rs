@@ -17,13 +17,14 @@ use log::{debug, info, warn};
 
 use super::conns::Conns;
 use super::turns::Turns;
-use super::{ConnId, Context, Dialect, Use, Via};
+use super::{ConnId, Context, Dialect, Name, Use, Via};
 use crate::admission::{self, Admission};
 use crate::clock::{Instant, Now, earliest};
 use crate::introductions::PublicIps;
 use crate::limits::{self, Limits};
 use crate::lines::Lines;
 use crate::rates::Rates;
+use crate::refusals::Reason;
 use crate::timers::{Seldom, Timers};
 
 mod attempts;
@@ -287,16 +288,19 @@ impl Gmnet {
             self.count_unfinished(id);
         }
         match read {
-            Err(error) => self.refuse(cx, id, &error.to_string()),
+            Err(error) => self.refuse(cx, id, Reason::TooLong, &error.to_string()),
             Ok(_) if ended => self.close(cx, id, Left::Closed),
-            Ok(_) if slow => self.refuse(cx, id, "its command trickles in for too long"),
+            Ok(_) if slow => {
+                self.refuse(cx, id, Reason::Unfinished, "its command trickles in for too long");
+            }
             Ok(_) if amid => self.stalls.arm(cx.now.instant, id),
             Ok(_) => self.stalls.cancel(&id),
         }
         while self.unfinished.bytes() > self.config.limits.total()
             && let Some(id) = self.unfinished.largest()
         {
-            self.refuse(cx, id, "too much is unfinished, and its address has most of it");
+            let why = "too much is unfinished, and its address has most of it";
+            self.refuse(cx, id, Reason::Unfinished, why);
         }
     }
 
@@ -321,6 +325,7 @@ impl Gmnet {
                 let addr = conn.addr;
                 warn!("{addr} has to wait: it sends more than --max-commands allows{before}");
             }
+            cx.refused(Name::Gmnet, Reason::Requests, conn.addr);
             conn.deferred = Some(Box::new(command.clone()));
             self.throttled.arm(cx.now.instant, id);
             return Go::Stop;
@@ -435,11 +440,12 @@ impl Gmnet {
     }
 
     /// Closes a connection whose peer does what it may not.
-    fn refuse(&mut self, cx: &mut Context<'_>, id: ConnId, why: &str) {
-        if let Some(conn) = self.conns.get(id)
-            && self.lines.says(cx.now, conn.addr)
-        {
-            info!("{} closed: {why}", conn.addr);
+    fn refuse(&mut self, cx: &mut Context<'_>, id: ConnId, reason: Reason, why: &str) {
+        if let Some(conn) = self.conns.get(id) {
+            cx.refused(Name::Gmnet, reason, conn.addr);
+            if self.lines.says(cx.now, conn.addr) {
+                info!("{} closed: {why}", conn.addr);
+            }
         }
         self.close(cx, id, Left::Refused);
     }
@@ -552,14 +558,17 @@ impl Dialect for Gmnet {
             }
             Some(Datagram::Reg) => self.learn_reg(cx, via, addr, port),
             Some(Datagram::Knock) => self.on_knock(cx, via, peer),
-            None => return debug!("{peer} sent a datagram that is not of this protocol"),
+            None => {
+                cx.refused(Name::Gmnet, Reason::Malformed, addr);
+                return debug!("{peer} sent a datagram that is not of this protocol");
+            }
         }
         self.resume(cx);
     }
 
     fn on_wakeup(&mut self, cx: &mut Context<'_>) {
         while let Some(id) = self.stalls.pop_due(cx.now.instant) {
-            self.refuse(cx, id, "it stopped in the middle of a command");
+            self.refuse(cx, id, Reason::Unfinished, "it stopped in the middle of a command");
         }
         // Thousands may be due at one time.
         for _ in 0..limits::TURN_WORK / limits::HOST_WORK {

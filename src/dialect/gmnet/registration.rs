@@ -16,6 +16,7 @@ use super::{datagram, version};
 use crate::admission::Quoted;
 use crate::clock::Now;
 use crate::dialect::{ConnId, Context, Name, Via};
+use crate::refusals::Reason;
 
 /// Datagrams that keep mappings alive, sent before others have their turn.
 const KEEPALIVES_AT_ONCE: usize = 64;
@@ -25,10 +26,11 @@ impl Gmnet {
     pub(super) fn reg2(&mut self, cx: &mut Context<'_>, id: ConnId, command: &Command) -> Go {
         let version = command.param(0);
         if let Err(refused) = version::check(version) {
-            if let Some(addr) = self.conns.get(id).map(|conn| conn.addr)
-                && self.lines.says(cx.now, addr)
-            {
-                log_refused_version(addr, version, refused);
+            if let Some(addr) = self.conns.get(id).map(|conn| conn.addr) {
+                cx.refused(Name::Gmnet, Reason::Version, addr);
+                if self.lines.says(cx.now, addr) {
+                    log_refused_version(addr, version, refused);
+                }
             }
             self.close(cx, id, Left::Refused);
             return Go::Stop;
@@ -55,6 +57,7 @@ impl Gmnet {
             let (game, lists) = (Quoted(game), self.config.admission.lists_of_games());
             let why = format_args!("its game {game} is not one of {lists}");
             self.refused.note(cx.now.instant, addr, Name::Gmnet, why);
+            cx.refused(Name::Gmnet, Reason::Game, addr);
             self.close(cx, id, Left::Refused);
             return Go::Stop;
         }
@@ -79,6 +82,7 @@ impl Gmnet {
         let replaced = match room {
             Ok(key) => key.and_then(|key| self.hosts.get(key)).map(|host| host.conn),
             Err(full) => {
+                cx.refused(Name::Gmnet, Reason::HostsOfAddress, addr);
                 if self.lines.says(cx.now, addr) {
                     warn!("host {addr} refused: {full}");
                 }
@@ -91,6 +95,9 @@ impl Gmnet {
         let sure = sure.or(of_host);
         let most = self.hosts.room_for_strings(limits, addr, known);
         let emptied = data.as_mut().map(|data| data.fit(most)).unwrap_or_default();
+        if !emptied.is_empty() {
+            cx.refused(Name::Gmnet, Reason::Data, addr);
+        }
         let is_news = known.is_none() || data.is_some();
         let key = match known {
             Some(key) => {

@@ -95,8 +95,7 @@ impl Gmnet {
             return false;
         }
         let Some(attempt) = self.attempt([client, at], key) else { return false };
-        let opened = cx.shared.relay.open(cx.now, Shape::GameMaker, attempt);
-        let Ok(places) = opened else { return false };
+        let Some(places) = plan::open(cx, Shape::GameMaker, attempt) else { return false };
         if self.lines.says(cx.now, client.ip())
             && let Some(host) = self.hosts.get(key)
         {

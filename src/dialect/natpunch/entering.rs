@@ -9,9 +9,10 @@ use super::message::{
     Content, CreateLobbyRequest, CreateLobbyResponse, JoinLobbyRequest, PeerConnectionReady,
 };
 use super::{LOBBY_NOT_FOUND, NOT_REGISTERED, Natpunch, Sender, TOO_MANY_LOBBIES, reader, say};
-use crate::dialect::Context;
+use crate::dialect::{Context, Name};
 use crate::introductions::plan;
 use crate::limits;
+use crate::refusals::Reason;
 
 impl Natpunch {
     pub(super) fn create(
@@ -24,11 +25,13 @@ impl Natpunch {
             return self.refuse(cx, from, NOT_REGISTERED);
         };
         if request.lobby_name.len() > limits::NATPUNCH_NAME {
+            cx.refused(Name::Natpunch, Reason::TooLong, from.peer.ip());
             return self.refuse(cx, from, "Lobby name is too long");
         }
         self.clients.uses_lobbies(host);
         let Some(client) = self.clients.get(host) else { return };
         if client.lobbies.len() >= limits::NATPUNCH_LOBBIES_PER_CLIENT {
+            cx.refused(Name::Natpunch, Reason::Places, from.peer.ip());
             return self.refuse(cx, from, TOO_MANY_LOBBIES);
         }
         let (name, most) = (request.lobby_name.clone(), request.max_players);
@@ -37,6 +40,7 @@ impl Natpunch {
             self.close(other, cx.out);
         }
         let Some(id) = self.lobbies.create(name, most, (host, addr, &game), &mut self.rng) else {
+            cx.refused(Name::Natpunch, Reason::Places, from.peer.ip());
             return self.refuse(cx, from, TOO_MANY_LOBBIES);
         };
         self.clients.enter(host, id);

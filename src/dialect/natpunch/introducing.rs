@@ -9,10 +9,11 @@ use super::lobbies::endpoint;
 use super::message::{ConnectionInstruction, Content, NatType};
 use super::{Natpunch, Sender};
 use crate::clock::Instant;
-use crate::dialect::Context;
+use crate::dialect::{Context, Name};
 use crate::introductions::candidates::{Candidates, may_share_network};
 use crate::limits;
 use crate::nats::Kind;
+use crate::refusals::Reason;
 
 /// When two were told of each other.
 #[derive(Clone, Copy, Debug)]
@@ -171,6 +172,7 @@ impl Natpunch {
         if let Some(before) = self.foreign.say(cx.now.instant) {
             warn!("{} cannot meet anybody there. {why}{before}", from.peer);
         }
+        cx.refused(Name::Natpunch, Reason::Family, from.peer.ip());
         self.refuse(cx, from, &why);
     }
 }

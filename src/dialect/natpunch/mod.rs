@@ -19,6 +19,7 @@ use crate::introductions::PublicIps;
 use crate::introductions::candidates::may_be_told;
 use crate::limits;
 use crate::lines::Lines;
+use crate::refusals::Reason;
 use crate::timers::{Seldom, Timers};
 use crate::unproven::is_local;
 
@@ -117,7 +118,10 @@ impl Natpunch {
         let id = self.clients.register(cx.now.instant, arrival, &mut self.rng);
         let (client_id, message) = match id {
             Ok(id) => (id.to_string(), ""),
-            Err(refusal) => (String::new(), refusal.message()),
+            Err(refusal) => {
+                cx.refused(Name::Natpunch, refusal.reason(), peer.ip());
+                (String::new(), refusal.message())
+            }
         };
         let result = if message.is_empty() { "taken in" } else { message };
         debug!("{peer} asks to register as {client_id:?}: {result} ({} there)", self.clients.len());
@@ -135,15 +139,21 @@ impl Natpunch {
         let RegisterRequest { game, key, .. } = request;
         let (list, shown) = (self.admission.list(), Quoted(game));
         let mut message = "This server is for other games";
+        let asks_for_key = self.admission.asks_for_key();
+        let mut reason = if asks_for_key { Reason::Key } else { Reason::Game };
         let mut note = |why| self.refused.note(cx.now.instant, from.peer.ip(), Name::Natpunch, why);
-        match self.admission.asks_for_key() {
-            _ if is_too_long(request) => message = "Game or key is too long",
+        match asks_for_key {
+            _ if is_too_long(request) => {
+                reason = Reason::TooLong;
+                message = "Game or key is too long";
+            }
             _ if game.is_empty() && key.is_empty() => {
                 note(format_args!("its clients cannot show a game or a key; see --games, --key"));
             }
             true => note(format_args!("its key is not one of {list}")),
             false => note(format_args!("its game {shown} is not one of {list}")),
         }
+        cx.refused(Name::Natpunch, reason, from.peer.ip());
         let response = RegisterResponse {
             success: false,
             public_endpoint: Some(endpoint(from.peer)),
@@ -417,9 +427,11 @@ fn is_private(local: SocketAddr, public: SocketAddr) -> bool {
 impl Dialect for Natpunch {
     fn on_datagram(&mut self, cx: &mut Context<'_>, via: Via, peer: SocketAddr, data: &[u8]) {
         if data.len() > limits::NATPUNCH_DATAGRAM {
-            return;
+            return cx.refused(Name::Natpunch, Reason::TooLong, peer.ip());
         }
-        let Ok(Message { content: Some(content) }) = Message::decode(data) else { return };
+        let Ok(Message { content: Some(content) }) = Message::decode(data) else {
+            return cx.refused(Name::Natpunch, Reason::Malformed, peer.ip());
+        };
         if !self.clients.is_proven(peer) {
             cx.shared.credits.received(cx.now.instant, peer.ip(), data.len());
         }
@@ -428,7 +440,9 @@ impl Dialect for Natpunch {
         let is_client = self.clients.at(peer).is_some();
         let shows_one = matches!(content, Content::RegisterRequest(_) | Content::KeepAlive(_));
         if !self.admission.is_open() && !is_client && !shows_one {
-            return;
+            let asks_for_key = self.admission.asks_for_key();
+            let reason = if asks_for_key { Reason::Key } else { Reason::Game };
+            return cx.refused(Name::Natpunch, reason, peer.ip());
         }
         self.clients.touch(cx.now.instant, peer);
         match content {

@@ -9,6 +9,7 @@ use super::message::Reason;
 use super::{Id, Rooms, Turn};
 use crate::limits;
 use crate::prefixes::network;
+use crate::refusals::Reason as Refusal;
 
 impl Rooms {
     /// Who has to go for a newcomer in this room, and who for one of its address; if it has shown
@@ -74,7 +75,14 @@ impl Rooms {
             return Err(Reason::Busy);
         }
         let patience = if has_shown_key { Duration::ZERO } else { limits::UNPROVED_PLACE };
-        let in_the_way = self.in_the_way(turn, room, patience)?;
+        let in_the_way = self.in_the_way(turn, room, patience);
+        if in_the_way.is_err() {
+            turn.bound = match room {
+                Some(_) => Refusal::ConnectionsOfAddress,
+                None => Refusal::HostsOfAddress,
+            };
+        }
+        let in_the_way = in_the_way?;
         let source = (network(turn.from.ip()), has_shown_key);
         if !self.places.allow_source(turn.instant(), source) {
             return Err(Reason::Limit);

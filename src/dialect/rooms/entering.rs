@@ -19,6 +19,7 @@ use crate::introductions::plan;
 use crate::limits;
 use crate::lobby::data::Data;
 use crate::lobby::guesses::Guess;
+use crate::refusals::Reason as Refusal;
 
 impl Rooms {
     /// `rh`: makes a room with the sender as host.
@@ -40,6 +41,7 @@ impl Rooms {
         // Who has not shown a key takes none of what others may have.
         let needs_key = opening.data.size() > limits::ROOM_OWN_DATA;
         if needs_key && !self.table.extras.has_space(turn.from.ip(), opening.data.size()) {
+            turn.bound = Refusal::Data;
             return Err(Reason::Limit);
         }
         let made = match needs_key {
@@ -91,7 +93,10 @@ impl Rooms {
                 match self.guesses.check(turn.instant(), (turn.from.ip(), "code"), is_right) {
                     Guess::Right => room.ok_or(Reason::NoRoom)?,
                     Guess::Wrong => return Err(Reason::NoRoom),
-                    Guess::TooMany => return Err(Reason::Limit),
+                    Guess::TooMany => {
+                        turn.bound = Refusal::Guesses;
+                        return Err(Reason::Limit);
+                    }
                 }
             }
         };
@@ -196,7 +201,7 @@ impl Rooms {
     /// shown a key.
     pub(super) fn check_password(
         &mut self,
-        turn: &Turn<'_, '_>,
+        turn: &mut Turn<'_, '_>,
         id: Id,
         word: Option<&str>,
         has_shown_key: bool,
@@ -210,7 +215,10 @@ impl Rooms {
         match self.guesses.check(turn.instant(), (turn.from.ip(), (id, has_shown_key)), is_right) {
             Guess::Right => Ok(()),
             Guess::Wrong => Err(Reason::BadKey),
-            Guess::TooMany => Err(Reason::Limit),
+            Guess::TooMany => {
+                turn.bound = Refusal::Guesses;
+                Err(Reason::Limit)
+            }
         }
     }
 

@@ -65,6 +65,7 @@ use crate::lobby::code::Code;
 use crate::lobby::data::Filter;
 use crate::lobby::guesses::Guesses;
 use crate::rates::Rates;
+use crate::refusals::Reason as Refusal;
 use crate::timers::Seldom;
 
 pub mod answer;
@@ -156,6 +157,8 @@ struct Turn<'a, 'b> {
     via: Via,
     /// It ends with the key of its sender.
     is_signed: bool,
+    /// Which bound it has reached, if it is refused for one.
+    bound: Refusal,
     /// The key or the name of a game by which it was admitted, where not everybody is.
     admitted_by: Option<String>,
 }
@@ -280,6 +283,18 @@ impl Rooms {
         self.delivery.send(turn.cx, to, |bytes| answer.write(bytes));
     }
 
+    /// Counts what the server itself refuses, and not another player.
+    fn note_refused(&self, turn: &mut Turn<'_, '_>, reason: Reason) {
+        let reason = match reason {
+            Reason::Limit => turn.bound,
+            Reason::Busy if !self.stopping => Refusal::Places,
+            Reason::BadRequest => Refusal::Malformed,
+            Reason::Family => Refusal::Family,
+            _ => return,
+        };
+        turn.cx.refused(Name::Rooms, reason, turn.from.ip());
+    }
+
     /// Whether a request has the key that it needs in front of it.
     fn is_admitted(&mut self, turn: &mut Turn<'_, '_>, data: &[u8]) -> bool {
         if self.config.admission.is_open() {
@@ -291,6 +306,9 @@ impl Rooms {
             let list = self.config.admission.list();
             let why = format_args!("its request does not begin with k: and one of {list}");
             self.refused.note(turn.instant(), turn.from.ip(), Name::Rooms, why);
+            let asks_for_key = self.config.admission.asks_for_key();
+            let reason = if asks_for_key { Refusal::Key } else { Refusal::Game };
+            turn.cx.refused(Name::Rooms, reason, turn.from.ip());
         }
         turn.admitted_by = key;
         admitted
@@ -418,9 +436,18 @@ impl Dialect for Rooms {
         }
         let now = cx.now.instant;
         cx.shared.credits.received(now, from.ip(), data.len());
-        let turn = &mut Turn { cx, from, via, is_signed: false, admitted_by: None };
+        let turn = &mut Turn {
+            cx,
+            from,
+            via,
+            is_signed: false,
+            bound: Refusal::Requests,
+            admitted_by: None,
+        };
         let (verb, result) = match Request::read_with_key(data) {
-            Err(Bad::Foreign) => return,
+            Err(Bad::Foreign) => {
+                return turn.cx.refused(Name::Rooms, Refusal::Malformed, from.ip());
+            }
             Err(Bad::Answer) => return self.end_unproved(turn),
             Err(Bad::Malformed(verb)) => (verb, Err(Reason::BadRequest)),
             Ok((request, _)) if !self.is_admitted(turn, data) => {
@@ -434,6 +461,7 @@ impl Dialect for Rooms {
             }
         };
         if let Err(reason) = result {
+            self.note_refused(turn, reason);
             self.answer(turn, Answer::Refused(verb, reason));
         }
     }

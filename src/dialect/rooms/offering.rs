@@ -9,6 +9,7 @@ use super::offers::{Offer, Place};
 use super::options::Options;
 use super::table::Peer;
 use super::{Id, Key, Rooms, Turn};
+use crate::refusals::Reason as Refusal;
 
 /// The port of the service that throws everything away (RFC 863), at which nobody is.
 const DISCARD: u16 = 9;
@@ -43,6 +44,7 @@ impl Rooms {
         }
         let data = place.opens.as_ref().map_or(0, |opening| opening.data.size());
         if !self.table.extras.has_space(turn.from.ip(), data) {
+            turn.bound = Refusal::Data;
             return Err(Reason::Limit);
         }
         self.make_place(turn, place.opens.is_none().then_some(room), true)?;

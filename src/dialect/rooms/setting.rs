@@ -9,6 +9,7 @@ use super::options::Options;
 use super::table::set_all;
 use super::{Id, Rooms, Turn};
 use crate::limits;
+use crate::refusals::Reason as Refusal;
 
 impl Rooms {
     /// `rn`: another name.
@@ -84,6 +85,7 @@ impl Rooms {
         }
         let has_code = room.code.is_some();
         if !self.table.set_data(id, data) {
+            turn.bound = Refusal::Data;
             return Err(Reason::Limit);
         }
         if let Some(room) = self.table.room_mut(id) {

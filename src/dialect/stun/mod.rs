@@ -9,7 +9,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use log::trace;
 
-use super::{Context, Dialect, Outbox, Via};
+use super::{Context, Dialect, Name, Outbox, Via};
+use crate::refusals::Reason;
 
 pub mod message;
 
@@ -270,7 +271,10 @@ impl Dialect for Stun {
             }
             // Indications want no answer, and we have asked nobody.
             Ok(_) => {}
-            Err(error) => trace!("{peer} sent something like STUN: {error}"),
+            Err(error) => {
+                cx.refused(Name::Stun, Reason::Malformed, peer.ip());
+                trace!("{peer} sent something like STUN: {error}");
+            }
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::dialect::events::event::{Event, Fault};
 use crate::introductions::plan::Wish;
 use crate::lobby::code::Code;
 use crate::lobby::guesses::Guess;
+use crate::refusals::Reason;
 
 /// What somebody is told who has come into a room.
 #[derive(Serialize)]
@@ -33,7 +34,8 @@ struct Joined<'a> {
 }
 
 fn too_many_guesses() -> Fault {
-    Fault::new("too_many", "your address has guessed wrong too often, try again later")
+    let why = "your address has guessed wrong too often, try again later";
+    Fault::new("too_many", why).because(Reason::Guesses)
 }
 
 impl Events {

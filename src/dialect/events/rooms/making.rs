@@ -18,6 +18,7 @@ use crate::limits;
 use crate::lobby::code::Code;
 use crate::lobby::door::Door;
 use crate::lobby::extras::Extra;
+use crate::refusals::Reason;
 
 /// What can be said of a room at any time, and what only when it is made.
 const ANY_TIME: [&str; 5] = ["name", "max_players", "data", "password", "locked"];
@@ -87,7 +88,8 @@ struct Updated<'a> {
 }
 
 fn too_much_data() -> Fault {
-    Fault::new("too_many", "your address or the server has too much data of rooms already")
+    let why = "your address or the server has too much data of rooms already";
+    Fault::new("too_many", why).because(Reason::Data)
 }
 
 impl Events {
@@ -107,7 +109,8 @@ impl Events {
         let Some(addr) = self.conns.get(id).map(|conn| conn.addr) else { return Ok(()) };
         let made_by = addr.ip();
         if self.rooms.made.of(made_by) >= self.config.limits.hosts_per_address {
-            return Err(Fault::new("too_many", "your address has too many rooms already"));
+            let fault = Fault::new("too_many", "your address has too many rooms already");
+            return Err(fault.because(Reason::HostsOfAddress));
         }
         let size = settings.own.as_ref().map_or(0, Own::size);
         if !self.rooms.extras.has_space(made_by, size) {

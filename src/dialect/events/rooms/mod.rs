@@ -15,6 +15,7 @@ use crate::lobby::door::Door;
 use crate::lobby::extras::{Extra, Extras};
 use crate::lobby::guesses::Guesses;
 use crate::prefixes::Counts;
+use crate::refusals::Reason;
 
 mod introducing;
 mod joining;
@@ -261,5 +262,6 @@ impl Room {
 
 /// What is wrong where one has IPv4 and the other IPv6.
 pub(super) fn other_family() -> Fault {
-    Fault::new("family", "one of you has IPv4 and the other IPv6, so you cannot reach each other")
+    let why = "one of you has IPv4 and the other IPv6, so you cannot reach each other";
+    Fault::new("family", why).because(Reason::Family)
 }

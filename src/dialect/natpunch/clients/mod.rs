@@ -12,6 +12,7 @@ use crate::dialect::Via;
 use crate::holders::Holders;
 use crate::limits;
 use crate::prefixes::KeysBySource;
+use crate::refusals::Reason;
 use crate::timers::Timers;
 
 mod listing;
@@ -107,6 +108,14 @@ impl Refusal {
         match self {
             Self::Full => "Server is full",
             Self::AddressFull => "Too many clients from this address",
+        }
+    }
+
+    /// For the owner.
+    pub(super) fn reason(self) -> Reason {
+        match self {
+            Self::Full => Reason::Places,
+            Self::AddressFull => Reason::ConnectionsOfAddress,
         }
     }
 }
