@@ -1,10 +1,13 @@
 //! What was refused, how often, and to whom most of all. Numbers and a few addresses, however many are
 //! refused: a flood costs no more than it did, and a forger cannot push those out who are refused often.
 
+mod hints;
+
 use std::fmt;
 use std::hash::BuildHasher as _;
 use std::net::{IpAddr, Ipv6Addr};
 
+use self::hints::Hints;
 use crate::clock::Now;
 use crate::dialect::Name;
 use crate::hash::Keyed;
@@ -220,6 +223,7 @@ pub struct Refusals {
     /// Everything that is noted has another number.
     notes: u64,
     hasher: Keyed,
+    hints: Hints,
 }
 
 impl Refusals {
@@ -235,6 +239,9 @@ impl Refusals {
         let set = self.hasher.hash_one(whom) as usize % SETS;
         if let Some(worst) = self.worst.get_mut(reason as usize) {
             worst.note(now, self.notes, whom, set);
+        }
+        if let Some(speaks) = speaks {
+            self.hints.say(now, speaks, reason, addr);
         }
     }
 

@@ -1,7 +1,7 @@
 //! What the owner of a server decides and is told: who is admitted, and how punches end.
 #![expect(clippy::expect_used, reason = "a helper that fails is a test that fails")]
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use compat_tests::events::EventClient;
@@ -119,16 +119,38 @@ fn sigusr1_tells_how_punches_ended() {
 fn sigusr1_tells_what_was_refused_and_to_whom() {
     let master = Master::start(&["--key", "sesame", "--dialects", "gmnet,events"]);
     let addr = loopback();
+    // Datagrams are read before connections.
+    let socket = UdpSocket::bind((addr, 0)).expect("a socket");
+    socket.send_to(b"status", master.addr()).expect("sending");
     let refused = Host::registered(HostConfig::new(master.addr()).on(addr), WAIT);
     assert!(matches!(refused, Err(Error::MasterClosed { .. })));
     for _ in 0..3 {
         assert_eq!(log_in(&master, "", None), Err(Some("bad_key".into())));
     }
-    assert!(player(&master).host("Room").is_err(), "no rooms are spoken");
     master.signal(Signal::SIGUSR1);
     master.wait_for_log("refused: it has no key of this server: 3 (events 3), last ");
     master.wait_for_log(" s ago, most of all 127.0.0.1 3; see --key");
     master.wait_for_log("refused: its game is not of this server: 1 (gmnet 1), last ");
     master.wait_for_log(&format!("most of all {addr} 1; see --games"));
     master.wait_for_log("refused: its dialect is not spoken: ");
+}
+
+/// Players of one mobile provider share an address.
+#[test]
+fn a_bound_that_honest_players_reach_is_told_with_what_helps() {
+    let master = Master::start(&["--max-hosts", "1"]);
+    let at = SocketAddr::new(loopback(), 0);
+    let [mut first, mut second] =
+        [(); 2].map(|()| Player::new(master.addr(), at, WAIT).expect("a player"));
+    first.host("One").expect("a room");
+    for _ in 0..3 {
+        assert_eq!(reason(second.host("Two").expect_err("refused")).as_deref(), Some("limit"));
+    }
+    let log = master.stop();
+    let line = format!(
+        "INFO  {} refused (rooms): its address has as many rooms as it may have; allow more with \
+         --max-hosts\n",
+        at.ip()
+    );
+    assert_eq!(log.matches(&line).count(), 1, "once a minute:\n{log}");
 }

@@ -268,7 +268,10 @@ impl Server {
             self.shared.refusals.note(now, Some(name), Reason::Datagrams, peer.ip());
             if let Some(before) = self.flooded.say(now.instant) {
                 let from = peer.ip();
-                warn!("datagrams from {from} are dropped, there are too many{before}");
+                warn!(
+                    "datagrams from {from} are dropped, there are too many{before}; allow more with \
+                     --max-datagrams"
+                );
             }
             return;
         }

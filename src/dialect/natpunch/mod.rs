@@ -119,7 +119,8 @@ impl Natpunch {
         let (client_id, message) = match id {
             Ok(id) => (id.to_string(), ""),
             Err(refusal) => {
-                cx.refused(Name::Natpunch, refusal.reason(), peer.ip());
+                // No option allows more of either.
+                cx.refused(Name::Natpunch, Reason::Places, peer.ip());
                 (String::new(), refusal.message())
             }
         };

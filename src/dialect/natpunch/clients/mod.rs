@@ -12,7 +12,6 @@ use crate::dialect::Via;
 use crate::holders::Holders;
 use crate::limits;
 use crate::prefixes::KeysBySource;
-use crate::refusals::Reason;
 use crate::timers::Timers;
 
 mod listing;
@@ -108,14 +107,6 @@ impl Refusal {
         match self {
             Self::Full => "Server is full",
             Self::AddressFull => "Too many clients from this address",
-        }
-    }
-
-    /// For the owner.
-    pub(super) fn reason(self) -> Reason {
-        match self {
-            Self::Full => Reason::Places,
-            Self::AddressFull => Reason::ConnectionsOfAddress,
         }
     }
 }
