@@ -10,6 +10,7 @@
 //! | `openings` | connections that begin with what is of no dialect |
 //! | `places` | which connections there are, and who gives way when there is no room |
 //! | [`dialect`] | the wire protocols, each a state machine without sockets or clock |
+//! | [`http`] | HTTP, without sockets or clock; the page of the owner's window |
 //! | [`admission`] | which games may use the server |
 //! | [`lobby`] | what a room is in every dialect: its code, its door, what its host says of it |
 //! | [`introductions`] | who is told which endpoint, who is relayed, how it ended |
@@ -45,6 +46,7 @@ pub mod cookies;
 pub mod dialect;
 pub mod hash;
 pub mod holders;
+pub mod http;
 pub mod introductions;
 pub mod limits;
 pub mod lines;

@@ -6,6 +6,7 @@
 mod connections;
 mod events;
 mod gmnet;
+mod http;
 mod lobby;
 mod log;
 mod memory;
@@ -18,6 +19,7 @@ mod tls;
 pub use connections::*;
 pub use events::*;
 pub use gmnet::*;
+pub use http::*;
 pub use lobby::*;
 pub use log::*;
 pub use memory::*;

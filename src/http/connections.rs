@@ -1,0 +1,223 @@
+//! The connections that speak HTTP: requests come in pieces, several behind each other, slowly or never.
+
+use std::collections::VecDeque;
+
+use super::answer::{Answer, Status};
+use super::request::{Parsed, Request, parse};
+use crate::clock::{Instant, Now, earliest};
+use crate::dialect::conns::Conns;
+use crate::dialect::{ConnId, Outbox, Reads};
+use crate::limits;
+use crate::timers::Timers;
+
+/// What is answered to a request.
+pub type Answering<'a> = dyn FnMut(&Request<'_>) -> Answer + 'a;
+
+/// All connections.
+#[derive(Debug)]
+pub struct Http {
+    conns: Conns<Conn>,
+    count: usize,
+    /// Those of whose request not all has come.
+    unfinished: Timers<ConnId>,
+    /// Those that ask for nothing.
+    idle: Timers<ConnId>,
+    /// Those that have asked for more before they were answered: one answer each, in turn.
+    waiting: VecDeque<ConnId>,
+}
+
+#[derive(Debug, Default)]
+struct Conn {
+    /// What has come and is not answered.
+    begun: Vec<u8>,
+    /// It has not read the last answer.
+    has_unread: bool,
+    /// There may be a whole request in `begun`.
+    waits: bool,
+    /// Nothing more comes.
+    is_finished: bool,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self {
+            conns: Conns::default(),
+            count: 0,
+            unfinished: Timers::new(limits::HTTP_REQUEST_TIME),
+            idle: Timers::new(limits::HTTP_IDLE),
+            waiting: VecDeque::new(),
+        }
+    }
+}
+
+impl Http {
+    /// How many connections there are.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Whether this is one of them.
+    #[must_use]
+    pub fn has(&self, id: ConnId) -> bool {
+        self.conns.get(id).is_some()
+    }
+
+    /// One more.
+    pub fn open(&mut self, now: Instant, id: ConnId) {
+        self.conns.insert(id, Conn::default());
+        self.count += 1;
+        self.unfinished.arm(now, id);
+    }
+
+    /// The one that has asked for nothing for the longest time.
+    #[must_use]
+    pub fn idle_one(&self) -> Option<ConnId> {
+        self.idle.keys().next().copied()
+    }
+
+    /// Bytes arrived. At most one request is answered; others have to wait for their turns.
+    pub fn read(
+        &mut self,
+        now: Now,
+        id: ConnId,
+        bytes: &[u8],
+        out: &mut Outbox,
+        answering: &mut Answering<'_>,
+    ) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        conn.begun.extend_from_slice(bytes);
+        if !conn.waits {
+            self.step(now, id, out, answering);
+        }
+    }
+
+    /// Answers the first request of a connection, if it is there.
+    fn step(&mut self, now: Now, id: ConnId, out: &mut Outbox, answering: &mut Answering<'_>) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        conn.waits = false;
+        // Some end each request with a line too many.
+        let blank = conn.begun.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        conn.begun.drain(..blank);
+        let (answer, is_head, length, closes) = match parse(&conn.begun) {
+            Parsed::Partial => return self.wait(now.instant, id, out),
+            Parsed::Whole(request, length) => {
+                (answering(&request), request.is_head, length, request.closes)
+            }
+            Parsed::Bad(status) => (Answer::error(status), false, conn.begun.len(), true),
+        };
+        conn.begun.drain(..length);
+        let is_last = conn.is_finished && conn.begun.is_empty();
+        out.tcp(id, |bytes| answer.write(now.unix, is_head, closes, bytes));
+        if closes || is_last {
+            self.close(id, out);
+        } else if conn.begun.is_empty() {
+            self.wait(now.instant, id, out);
+        } else {
+            conn.waits = true;
+            self.rest(id);
+            self.waiting.push_back(id);
+        }
+    }
+
+    /// The next request has not come, or not all of it.
+    fn wait(&mut self, now: Instant, id: ConnId, out: &mut Outbox) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        if conn.is_finished {
+            return self.close(id, out);
+        }
+        if conn.begun.is_empty() {
+            conn.begun = Vec::new();
+            self.unfinished.cancel(&id);
+            self.idle.arm(now, id);
+        } else {
+            self.idle.cancel(&id);
+            if !self.unfinished.is_armed(&id) {
+                self.unfinished.arm(now, id);
+            }
+        }
+    }
+
+    /// The peer will send nothing more.
+    pub fn fin(&mut self, id: ConnId, out: &mut Outbox) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        conn.is_finished = true;
+        if !conn.waits {
+            self.close(id, out);
+        }
+    }
+
+    /// A connection is gone, or somebody else closes it. Whether it was there.
+    pub fn forget(&mut self, id: ConnId) -> bool {
+        let is_one = self.conns.remove(id).is_some();
+        if is_one {
+            self.count -= 1;
+            self.rest(id);
+            self.waiting.retain(|waiting| *waiting != id);
+        }
+        is_one
+    }
+
+    /// It is not waited for.
+    fn rest(&mut self, id: ConnId) {
+        self.unfinished.cancel(&id);
+        self.idle.cancel(&id);
+    }
+
+    fn close(&mut self, id: ConnId, out: &mut Outbox) {
+        self.forget(id);
+        out.close(id);
+    }
+
+    /// When more is to be read: not before what has come is answered, and the answer is read.
+    #[must_use]
+    pub fn reads(&self, id: ConnId) -> Reads {
+        match self.conns.get(id) {
+            Some(conn) if conn.has_unread => Reads::Later,
+            Some(conn) if conn.waits => Reads::NextTurn,
+            _ => Reads::Now,
+        }
+    }
+
+    /// How many bytes of answers wait for the peer to read them.
+    pub fn note_unread(&mut self, id: ConnId, bytes: usize) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        let had_unread = std::mem::replace(&mut conn.has_unread, bytes > 0);
+        if had_unread && bytes == 0 && conn.waits && !self.waiting.contains(&id) {
+            self.waiting.push_back(id);
+        }
+    }
+
+    /// Ends what takes too long, and answers one of those that wait.
+    pub fn wake(&mut self, now: Now, out: &mut Outbox, answering: &mut Answering<'_>) {
+        while let Some(id) = self.unfinished.pop_due(now.instant) {
+            // Of one that has never asked there is nothing to say.
+            if self.conns.get(id).is_some_and(|conn| !conn.begun.is_empty()) {
+                let answer = Answer::error(Status::Timeout);
+                out.tcp(id, |bytes| answer.write(now.unix, false, true, bytes));
+            }
+            self.close(id, out);
+        }
+        while let Some(id) = self.idle.pop_due(now.instant) {
+            self.close(id, out);
+        }
+        if let Some(id) = self.waiting.pop_front()
+            && self.conns.get(id).is_some_and(|conn| !conn.has_unread)
+        {
+            self.step(now, id, out, answering);
+        }
+    }
+
+    /// When [`Self::wake`] has something to do.
+    #[must_use]
+    pub fn next_wakeup(&self) -> Option<Instant> {
+        let at_once = (!self.waiting.is_empty()).then(Instant::default);
+        earliest([at_once, self.unfinished.next(), self.idle.next()])
+    }
+}

@@ -1,0 +1,184 @@
+//! Who may look into the owner's window: who is on this machine, or who has the token; and no page of
+//! another site that gives its name the address of this server (DNS rebinding).
+
+use std::net::{IpAddr, SocketAddr};
+use std::str::FromStr;
+
+use super::answer::{Answer, Body, Status};
+use super::request::Request;
+
+/// What the owner gives with `--http-token`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(String);
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Token(..)")
+    }
+}
+
+impl FromStr for Token {
+    type Err = String;
+
+    /// # Errors
+    /// If it is too short to be secret, or has what neither a path nor a cookie can have.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+        if (16..=256).contains(&text.len()) && text.bytes().all(is_plain) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err("want 16 to 256 letters, digits or any of - . _ ~ that nobody guesses, as \
+                 openssl rand -hex 16 makes them"
+                .into())
+        }
+    }
+}
+
+impl Token {
+    /// Whether it is this one. That takes as long for a text that is nearly right as for any other of its
+    /// length.
+    #[must_use]
+    pub fn is(&self, text: &str) -> bool {
+        let pairs = self.0.bytes().zip(text.bytes());
+        self.0.len() == text.len() && pairs.fold(0, |sum, (a, b)| sum | (a ^ b)) == 0
+    }
+}
+
+/// Under this name browsers keep the token.
+const COOKIE: &str = "punchd";
+
+/// What has to be so before anything is told.
+#[derive(Clone, Debug)]
+pub struct Guard {
+    /// Where the window is.
+    pub at: SocketAddr,
+    /// What has to be presented, if anything.
+    pub token: Option<Token>,
+}
+
+impl Guard {
+    /// What is answered to a request that may not see what it asks for; nothing to any other.
+    #[must_use]
+    pub fn refuses(&self, request: &Request<'_>) -> Option<Answer> {
+        let Some(token) = &self.token else {
+            return (!self.is_own(request.host)).then(|| Answer::error(Status::Misdirected));
+        };
+        // Who has it is no page of somebody else, whatever name he asks for: a browser sends the cookie to
+        // the name alone that it has it from.
+        if let Some(shown) = request.asked("token") {
+            return Some(if token.is(&shown) {
+                welcome(request.path, &shown)
+            } else {
+                Answer::error(Status::Unauthorized)
+            });
+        }
+        let has_it = |shown: Option<&str>| shown.is_some_and(|shown| token.is(shown));
+        let may_look = has_it(request.bearer) || has_it(request.cookie(COOKIE));
+        (!may_look).then(|| Answer::error(Status::Unauthorized))
+    }
+
+    /// Whether a server is known by this name that is on the own machine, or reached by its address: any
+    /// address is no name that somebody else can give it.
+    fn is_own(&self, host: Option<&str>) -> bool {
+        // HTTP/1.0 has none; browsers have not spoken that for long.
+        let Some(host) = host else { return true };
+        let name = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            Some((address, _)) => address,
+            None => host.split_once(':').map_or(host, |(name, _)| name),
+        };
+        match name.parse::<IpAddr>() {
+            Ok(ip) => ip.is_loopback() || ip == self.at.ip() || self.at.ip().is_unspecified(),
+            Err(_) => {
+                let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+                name == "localhost" || name.ends_with(".localhost")
+            }
+        }
+    }
+}
+
+/// The browser keeps the token from now on, and it is no longer in what it shows.
+fn welcome(path: &str, token: &str) -> Answer {
+    let to = if path.starts_with("//") { "/" } else { path };
+    Answer {
+        status: Status::SeeOther,
+        headers: vec![
+            ("Location", to.to_owned()),
+            ("Set-Cookie", format!("{COOKIE}={token}; Path=/; HttpOnly; SameSite=Strict")),
+        ],
+        ..Answer::of(Body::Text("the token is right\n".into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::request::{Parsed, parse};
+
+    fn refused(guard: &Guard, path: &str, headers: &str) -> Option<Answer> {
+        let text = format!("GET {path} HTTP/1.1\r\n{headers}\r\n\r\n");
+        match parse(text.as_bytes()) {
+            Parsed::Whole(request, _) => guard.refuses(&request),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn other_names_are_refused_so_that_no_other_site_looks_in() {
+        let at = |at: &str| Guard { at: at.parse().unwrap(), token: None };
+        let hosts = [
+            ("localhost", true),
+            ("LOCALHOST.:8080", true),
+            ("a.localhost", true),
+            ("127.0.0.1:6580", true),
+            ("127.1.2.3", true),
+            ("[::1]:6580", true),
+            ("203.0.113.1", false),
+            ("evil.example", false),
+            ("localhost.evil.example", false),
+            ("127.0.0.1.evil.example", false),
+            ("evil.example:6580", false),
+            ("", false),
+        ];
+        for (host, is_own) in hosts {
+            let refused = refused(&at("127.0.0.1:6580"), "/", &format!("Host: {host}"));
+            assert_eq!(refused.is_none(), is_own, "{host}");
+            assert!(refused.is_none_or(|answer| answer.status == Status::Misdirected));
+        }
+        assert!(refused(&at("203.0.113.1:6580"), "/", "Host: 203.0.113.1").is_none());
+        assert!(refused(&at("0.0.0.0:6580"), "/", "Host: 203.0.113.1").is_none());
+        assert!(refused(&at("0.0.0.0:6580"), "/", "Host: evil.example").is_some());
+    }
+
+    #[test]
+    fn with_a_token_only_who_has_it_looks_in() {
+        let token: Token = "0123456789abcdef".parse().unwrap();
+        let guard = Guard { at: "203.0.113.1:6580".parse().unwrap(), token: Some(token) };
+        let status = |path: &str, headers: &str| {
+            refused(&guard, path, &format!("Host: x\r\n{headers}")).map(|answer| answer.status)
+        };
+        assert_eq!(status("/", "A: b"), Some(Status::Unauthorized));
+        assert_eq!(
+            status("/", "Authorization: Bearer 0123456789abcdeF"),
+            Some(Status::Unauthorized)
+        );
+        assert_eq!(status("/", "Authorization: Bearer 0123456789abcdef"), None);
+        assert_eq!(status("/", "Cookie: x=y; punchd=0123456789abcdef"), None);
+        assert_eq!(status("/", "Cookie: punchd=0123456789abcde"), Some(Status::Unauthorized));
+        assert_eq!(status("/?token=no", "A: b"), Some(Status::Unauthorized));
+        let welcome = refused(&guard, "/?token=0123456789abcdef", "Host: x").unwrap();
+        assert_eq!(welcome.status, Status::SeeOther);
+        assert_eq!(welcome.headers[0], ("Location", "/".to_owned()));
+        assert!(welcome.headers[1].1.starts_with("punchd=0123456789abcdef; Path=/; HttpOnly"));
+        // A browser would take this for another site.
+        let away = refused(&guard, "//evil.example/?token=0123456789abcdef", "Host: x").unwrap();
+        assert_eq!(away.headers[0], ("Location", "/".to_owned()));
+    }
+
+    #[test]
+    fn a_token_is_secret_and_fits_where_it_is_written() {
+        let wrong = ["", "short", "0123456789 abcdef", "0123456789abcdef;", "ä123456789abcdef"];
+        assert!(wrong.iter().all(|text| text.parse::<Token>().is_err()));
+        let token: Token = "abcDEF-._~0123456789".parse().unwrap();
+        assert_eq!(format!("{token:?}"), "Token(..)");
+    }
+}
