@@ -10,6 +10,7 @@ use clap::builder::Resettable;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, CommandFactory as _, FromArgMatches as _, Parser};
 
+pub mod http;
 pub mod relay;
 mod values;
 
@@ -92,6 +93,10 @@ pub struct Options {
     #[arg(help_heading = "Network", value_delimiter = ',', hide_default_value = true)]
     #[arg(default_values_t = Name::ALL)]
     pub dialects: Vec<Name>,
+
+    /// What is told by HTTP.
+    #[command(flatten)]
+    pub http: http::HttpOptions,
 
     /// The relay.
     #[command(flatten)]
@@ -215,6 +220,10 @@ pub struct Options {
     /// Print the version
     #[arg(short = 'V', long, help_heading = "Log and help", action = ArgAction::Version)]
     version: Option<bool>,
+
+    /// All options with their values, for the owner; without what is secret.
+    #[arg(skip)]
+    pub in_force: Vec<(String, String)>,
 }
 
 impl Options {
@@ -225,7 +234,7 @@ impl Options {
     pub fn of_process() -> Self {
         let command = Self::command().mut_args(|option| {
             let is_empty = |name| std::env::var_os(name).is_some_and(|value| value.is_empty());
-            let admits = ["key", "games"].contains(&option.get_id().as_str());
+            let admits = ["key", "games", "http_token"].contains(&option.get_id().as_str());
             match !admits && option.get_env().is_some_and(is_empty) {
                 true => option.env(Resettable::Reset),
                 false => option,
@@ -240,7 +249,8 @@ impl Options {
         let matches = command.clone().try_get_matches_from(line).unwrap_or_else(|error| {
             name_variable(&command, error, |name| std::env::var(name).ok()).exit()
         });
-        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+        let options = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        Self { in_force: in_force(&command, &matches), ..options }
     }
 
     /// What the server has to know, if it can have that many connections; but for what is
@@ -394,6 +404,22 @@ const IMPORTANT: [&str; 17] = [
     "help",
     "version",
 ];
+
+/// The options with their values, those that are not given as well; without what is secret.
+fn in_force(command: &clap::Command, matches: &clap::ArgMatches) -> Vec<(String, String)> {
+    const SECRET: [&str; 2] = ["key", "http_token"];
+    let shown = |arg: &Arg| {
+        let id = arg.get_id().as_str();
+        let name = arg.get_long().filter(|_| !["help", "version"].contains(&id))?;
+        let values: Vec<_> = matches.get_raw(id)?.map(OsStr::to_string_lossy).collect();
+        let value = match SECRET.contains(&id) {
+            true => format!("({} given)", values.len()),
+            false => values.join(","),
+        };
+        Some((format!("--{name}"), value))
+    };
+    command.get_arguments().filter_map(shown).collect()
+}
 
 /// The command whose help is short.
 fn short_help() -> clap::Command {

@@ -16,13 +16,14 @@ use punchd::cli::{self, Options};
 use punchd::dialect::events::tls::Acceptor;
 use punchd::dialect::gmnet::text::clean_into;
 use punchd::dialect::{Name, stun};
+use punchd::http::Guard;
 use punchd::introductions::is_inside;
 use punchd::limits::{self, Limits};
 use punchd::logging;
 use punchd::net::bind::{Alternates, Bound};
 use punchd::net::signals::{Requests, stop_at_signals};
 use punchd::net::{EventLoop, bind, certificate, files, sys};
-use punchd::server::{self, Server};
+use punchd::server::{self, Server, window};
 use rand::TryRng as _;
 use rand::rngs::SysRng;
 
@@ -86,6 +87,7 @@ fn report_panic(panic: &PanicHookInfo<'_>) {
 
 fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let tls = acceptor(options)?;
+    let window = options.http.window()?;
     // Before any other thread is started, so that all of them leave signals to the loop.
     let requests = Requests::new(on_hangup(options, tls.clone()))?;
     let most = connections(options)?;
@@ -125,6 +127,7 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         warn!("{what}");
     }
     info!("punchd {} {listening}{also}, up to {most} connections{but}", env!("CARGO_PKG_VERSION"));
+    open_window(window, options, &mut event_loop)?;
     if let Some(hint) = sys::hint() {
         info!("{hint}");
     }
@@ -155,6 +158,30 @@ fn no_random_numbers(error: &impl Display) -> String {
         "the system gives no random numbers ({error}), without which nothing here can be secret: does this \
          program see a /dev/urandom, and may it call getrandom?"
     )
+}
+
+/// Lets the owner look in, if he wants to. That he cannot is no reason not to serve anybody.
+fn open_window(
+    wanted: Option<SocketAddr>,
+    options: &Options,
+    event_loop: &mut EventLoop,
+) -> io::Result<()> {
+    let Some(wanted) = wanted else { return Ok(()) };
+    match bind::window(wanted) {
+        Ok((at, listener)) => {
+            let token = options.http.http_token.clone();
+            let (build, options) = (cli::BUILD, options.in_force.clone());
+            let has_token = token.is_some();
+            let config = window::Config { guard: Guard { at, token }, build, options };
+            event_loop.open_window(listener, config)?;
+            let token = if has_token { ", for who has the token" } else { "" };
+            info!("the owner looks in at http://{at}/{token}");
+        }
+        Err(why) => warn!(
+            "nobody can look in at http://{wanted}/: {why}; choose another place with --http, or --http off"
+        ),
+    }
+    Ok(())
 }
 
 /// Where the relay is, if the owner wants one.
@@ -230,7 +257,8 @@ fn tell_sockets(config: &mut server::Config, main: &[Bound], alternates: &Altern
 /// How many connections can be served: what the owner asked for, else as many as usual and
 /// possible.
 fn connections(options: &Options) -> Result<usize, files::FilesError> {
-    let sockets = options.relay.most_sockets();
+    let looking = options.http.http.0.map_or(0, |_| limits::WINDOW_CONNECTIONS + 1);
+    let sockets = options.relay.most_sockets() + looking;
     if let Some(wanted) = options.max_connections {
         return files::make_room(wanted, sockets).map(|()| wanted);
     }

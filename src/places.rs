@@ -41,6 +41,7 @@ impl Conn {
 #[derive(Debug)]
 pub(crate) struct Places {
     conns: Conns<Conn>,
+    count: usize,
     /// Which connections are looked at. Nobody must know, or he could put his where nobody looks.
     random: StdRng,
 }
@@ -84,7 +85,7 @@ struct Found {
 impl Places {
     /// Nobody has a place yet. Who is looked at comes from `random`, which must be secret.
     pub(crate) fn new(random: StdRng) -> Self {
-        Self { conns: Conns::default(), random }
+        Self { conns: Conns::default(), count: 0, random }
     }
 
     pub(crate) fn get(&self, id: ConnId) -> Option<&Conn> {
@@ -93,6 +94,11 @@ impl Places {
 
     pub(crate) fn get_mut(&mut self, id: ConnId) -> Option<&mut Conn> {
         self.conns.get_mut(id)
+    }
+
+    /// How many there are.
+    pub(crate) const fn len(&self) -> usize {
+        self.count
     }
 
     /// All of them.
@@ -117,6 +123,7 @@ impl Places {
         let before = self.conns.in_slot(after).map_or(id.slot, |(_, conn)| conn.before);
         let conn = Conn { addr, port, speaks: None, before, after, opened: began };
         self.conns.insert(id, conn);
+        self.count += 1;
         self.link(before, id.slot);
         self.link(id.slot, after);
     }
@@ -124,6 +131,7 @@ impl Places {
     /// One less. False: there was none.
     pub(crate) fn remove(&mut self, shares: &mut Shares<Ring>, id: ConnId) -> bool {
         let Some(conn) = self.conns.remove(id) else { return false };
+        self.count -= 1;
         let Conn { addr, before, after, .. } = conn;
         self.link(before, after);
         shares.remove(addr, 1);

@@ -17,7 +17,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-use super::{ConnId, Context, Dialect, Reads, Use, Via};
+use super::{Bound, Census, ConnId, Context, Dialect, Reads, Showing, Use, Via};
 use crate::clock::Instant;
 use crate::limits;
 
@@ -195,6 +195,22 @@ impl Dialect for Contained {
 
     fn use_of(&self, conn: ConnId) -> Use {
         self.ask(|dialect| dialect.use_of(conn)).unwrap_or(Use::Idle(Instant::default()))
+    }
+
+    fn census(&self) -> Census {
+        self.ask(|dialect| dialect.census()).unwrap_or_default()
+    }
+
+    fn games(&self, each: &mut dyn FnMut(&str, usize)) {
+        self.ask(|dialect| dialect.games(each));
+    }
+
+    fn hosts(&self, from: usize, each: &mut Showing<'_>) {
+        self.ask(|dialect| dialect.hosts(from, each));
+    }
+
+    fn bounds(&self, each: &mut dyn FnMut(Bound)) {
+        self.ask(|dialect| dialect.bounds(each));
     }
 }
 

@@ -18,12 +18,14 @@ mod hex;
 pub mod natpunch;
 mod outbox;
 pub mod rooms;
+mod shown;
 mod sniff;
 pub mod stun;
 mod turns;
 
 pub use context::{Context, Shared};
 pub use outbox::{Outbox, Output};
+pub use shown::{Bound, Census, Showing, Shown};
 pub use sniff::{Before, Name, Odd, Stream, of_datagram, of_stream};
 
 /// A TCP connection, for as long as it lives: the number is used again for later connections,
@@ -130,6 +132,20 @@ pub trait Dialect: std::fmt::Debug {
     fn use_of(&self, _conn: ConnId) -> Use {
         Use::Idle(Instant::default())
     }
+
+    /// How many there are, for the owner.
+    fn census(&self) -> Census {
+        Census::default()
+    }
+
+    /// Names of games, each with how many hosts it has in lists, in no order.
+    fn games(&self, _each: &mut dyn FnMut(&str, usize)) {}
+
+    /// The hosts but for the first `from` of them, in an order that holds while none comes or goes.
+    fn hosts(&self, _from: usize, _each: &mut Showing<'_>) {}
+
+    /// What it has bounds for that may be reached.
+    fn bounds(&self, _each: &mut dyn FnMut(Bound)) {}
 }
 
 /// What a connection is good for.

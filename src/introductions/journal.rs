@@ -55,20 +55,64 @@ pub enum Relay {
     GaveWay,
 }
 
+/// An introduction that has ended, as it is told to the owner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// When, in seconds since 1970.
+    pub unix: u64,
+    /// Who was told of whom.
+    pub attempt: Attempt,
+    /// What host and client are behind.
+    pub kinds: [Kind; 2],
+    /// How it ended.
+    pub way: Way,
+}
+
+/// How it ended and why, in a sentence.
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Line { attempt: &self.attempt, way: self.way, kinds: self.kinds }.fmt(f)
+    }
+}
+
 /// The introductions that have ended.
 #[derive(Debug, Default)]
 pub struct Journal {
     counts: BTreeMap<(Name, [Kind; 2]), Counts>,
+    /// All of the counts together.
+    total: Counts,
+    /// The latest, the last one at the end.
+    latest: VecDeque<Ended>,
     /// The latest that came to nothing, as they are told.
     failures: VecDeque<String>,
     lines: Lines,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
-struct Counts {
-    direct: u64,
-    relayed: u64,
-    failed: u64,
+/// How many introductions ended in which way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// They sent to each other.
+    pub direct: u64,
+    /// The relay has passed packets on both ways.
+    pub relayed: u64,
+    /// Nothing came through.
+    pub failed: u64,
+}
+
+impl Counts {
+    fn count(&mut self, way: Way) {
+        *match way {
+            Way::Direct(_) => &mut self.direct,
+            Way::Relayed(_) => &mut self.relayed,
+            Way::No(_) => &mut self.failed,
+        } += 1;
+    }
+
+    /// How many have got through, one way or the other.
+    #[must_use]
+    pub const fn through(&self) -> u64 {
+        self.direct + self.relayed
+    }
 }
 
 impl Journal {
@@ -77,12 +121,12 @@ impl Journal {
         let kinds = [attempt.host, attempt.client].map(|at| nats.kind(now.instant, at));
         let mut pair = kinds;
         pair.sort_unstable();
-        let counts = self.counts.entry((attempt.dialect, pair)).or_default();
-        *match way {
-            Way::Direct(_) => &mut counts.direct,
-            Way::Relayed(_) => &mut counts.relayed,
-            Way::No(_) => &mut counts.failed,
-        } += 1;
+        self.counts.entry((attempt.dialect, pair)).or_default().count(way);
+        self.total.count(way);
+        if self.latest.len() >= limits::INTRODUCTIONS {
+            self.latest.pop_front();
+        }
+        self.latest.push_back(Ended { unix: now.unix, attempt: attempt.clone(), kinds, way });
         let line = Line { attempt, way, kinds };
         if let Way::No(_) = way {
             if self.failures.len() >= limits::FAILURES {
@@ -93,6 +137,22 @@ impl Journal {
         if let Some(level) = self.lines.level(now, attempt.client.ip(), attempt.is_proven) {
             log!(level, "{line}");
         }
+    }
+
+    /// How all of them ended.
+    #[must_use]
+    pub const fn total(&self) -> Counts {
+        self.total
+    }
+
+    /// The latest of them, the last one first.
+    pub fn latest(&self) -> impl ExactSizeIterator<Item = &Ended> {
+        self.latest.iter().rev()
+    }
+
+    /// How those ended that had the same dialect and the same two kinds of NATs.
+    pub fn matrix(&self) -> impl Iterator<Item = (Name, [Kind; 2], Counts)> {
+        self.counts.iter().map(|((dialect, pair), counts)| (*dialect, *pair, *counts))
     }
 
     /// For the owner: a table with a line for each pair of NATs that there was, and the latest

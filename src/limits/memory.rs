@@ -64,7 +64,8 @@ pub const fn worst_case(limits: &Limits) -> u64 {
         + KNOCKING_HOSTS as u64 * KNOCKING_HOST
         + LOBBY_REPLIES as u64
         + BROKEN as u64 * (CONNECTION + SLACK * 2 * OWED as u64)
-        + SORTED_HOSTS as u64 * SORTED;
+        + SORTED_HOSTS as u64 * SORTED
+        + HTTP_MEMORY as u64;
     let connections = (limits.connections as u64).saturating_mul(CONNECTION + TLS + EVENTS_ROOM);
     // A connection is a GMnet host's or that of somebody in a room of events, and TLS with a room takes more
     // than the data strings that every host may have.

@@ -117,6 +117,18 @@ pub struct Nats {
 const CONFIDENT: u8 = 4;
 
 impl Nats {
+    /// Of how many addresses something is known.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.by_addr.len()
+    }
+
+    /// Whether nothing is known.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.by_addr.is_empty()
+    }
+
     /// A port of an address was seen. Costs no more memory for an address that is known than
     /// one small allocation, if it shows more ports than most.
     pub fn saw(&mut self, now: Instant, peer: SocketAddr, seen: Seen) {

@@ -10,6 +10,7 @@ use mio::net::{TcpListener, UdpSocket};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 use super::sys;
+use crate::limits;
 
 /// Connections that the kernel completes before they are accepted: a storm of ten thousand at
 /// once is not refused where `net.core.somaxconn` allows as many (it is 4096 by default).
@@ -193,6 +194,35 @@ impl fmt::Display for InheritError {
 }
 
 impl std::error::Error for InheritError {}
+
+/// Opens the listener of the owner's window.
+///
+/// # Errors
+/// If it cannot be had; in a sentence, for the log.
+pub fn window(at: SocketAddr) -> Result<(SocketAddr, TcpListener), String> {
+    let opened = open(at, Protocol::TCP, true, limits::GHOST).and_then(|socket| {
+        let listener = std::net::TcpListener::from(socket);
+        Ok((listener.local_addr()?, TcpListener::from_std(listener)))
+    });
+    opened.map_err(|error| match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            let by = sys::owner_of_port(at.port(), true)
+                .map_or_else(|| "another program".to_string(), |owner| owner.to_string());
+            format!("port {} is in use by {by}", at.port())
+        }
+        io::ErrorKind::PermissionDenied => {
+            format!("no permission for port {}: {}", at.port(), sys::no_permission("--http"))
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            format!(
+                "this machine has no address {}; {} shows those it has",
+                at.ip(),
+                sys::ADDRESSES
+            )
+        }
+        _ => error.to_string(),
+    })
+}
 
 /// What STUN has beside the sockets that there are anyway.
 #[derive(Debug, Default)]
@@ -393,7 +423,6 @@ fn whole_seconds(duration: Duration) -> Duration {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::limits;
 
     #[test]
     fn port_zero_gives_one_port_for_all() {
@@ -412,6 +441,13 @@ pub(super) mod tests {
         let port = held[0].addr.port();
         let error = bind(&[addr], port, limits::GHOST).unwrap_err().to_string();
         assert!(error.starts_with(&format!("TCP port {port} is in use by")), "{error}");
+    }
+
+    #[test]
+    fn a_window_that_cannot_be_had_is_said() {
+        let (at, _held) = window(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let error = window(at).unwrap_err();
+        assert!(error.starts_with(&format!("port {} is in use by", at.port())), "{error}");
     }
 
     #[test]

@@ -16,14 +16,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use log::{debug, error, info};
-use mio::net::UdpSocket;
+use mio::net::{TcpListener, UdpSocket};
 use mio::{Events, Interest, Poll, Token, Waker};
 
 use crate::clock::{Instant, Now, earliest};
 use crate::dialect::{ConnId, Outbox, Output, Reads};
 use crate::introductions::relay::sessions;
 use crate::limits::{self, Limits};
-use crate::server::Server;
+use crate::server::{Server, window};
 
 pub mod bind;
 pub mod certificate;
@@ -70,6 +70,7 @@ const SHUTDOWN: Duration = Duration::from_millis(900);
 /// Tokens of listeners and UDP sockets are below this, of connections from here on.
 const FIRST_CONNECTION: usize = 512;
 const WAKE: Token = Token(usize::MAX - 1);
+const WINDOW: Token = Token(usize::MAX - 2);
 
 /// As many UDP sockets as have tokens of their own and numbers in a [`Via`](crate::dialect::Via).
 const SOCKETS: usize = FIRST_CONNECTION / 2;
@@ -171,6 +172,21 @@ impl EventLoop {
         Stopper { stop: Arc::clone(&self.stop), waker: Arc::clone(&self.waker) }
     }
 
+    /// Lets the owner look in by this listener.
+    ///
+    /// # Errors
+    /// If the system does not let it be waited for.
+    pub fn open_window(
+        &mut self,
+        mut listener: TcpListener,
+        config: window::Config,
+    ) -> io::Result<()> {
+        self.poll.registry().register(&mut listener, WINDOW, Interest::READABLE)?;
+        self.connections.open_window(listener);
+        self.server.open_window(config);
+        Ok(())
+    }
+
     /// Starts the relay that the server gives sessions of, at these addresses, one of a family.
     ///
     /// # Errors
@@ -253,6 +269,7 @@ impl EventLoop {
         let now = self.now();
         self.receive_datagrams(now);
         self.accept(now);
+        self.accept_looks(now);
         let now = Now { instant: self.instant(), ..now };
         self.serve_connections(now);
         self.connections.retry(now.instant);
@@ -262,6 +279,10 @@ impl EventLoop {
             self.lose(now, conn);
         }
         self.server.note_ready(self.connections.ready_sources());
+        if self.server.wants_usage(now.instant) {
+            let usage = window::Usage { memory: sys::memory(), cpu: sys::cpu_time() };
+            self.server.note_usage(now.instant, usage);
+        }
         let mut wakeup = self.server.next_wakeup();
         if wakeup.is_some_and(|at| at <= now.instant) {
             self.server.on_wakeup(now, &mut self.out);
@@ -283,6 +304,7 @@ impl EventLoop {
                     let tell = || self.server.lines(now);
                     self.requests.iter_mut().for_each(|requests| requests.handle(tell));
                 }
+                WINDOW => self.connections.note_look(),
                 Token(n) if n >= FIRST_CONNECTION => {
                     self.connections.note_event(n - FIRST_CONNECTION, event);
                 }
@@ -422,6 +444,22 @@ impl EventLoop {
             }
         }
         self.connections.end_accept_turn();
+    }
+
+    /// Lets in who wants to look into the owner's window.
+    fn accept_looks(&mut self, now: Now) {
+        for _ in 0..limits::WINDOW_ACCEPTED {
+            let Some((stream, addr)) = self.connections.accept_look(now.instant) else { return };
+            if self.connections.is_window_full() {
+                match self.server.who_looks_away() {
+                    Some(idle) => self.lose(now, idle),
+                    // All of them are waited for: whoever comes has to come again.
+                    None => continue,
+                }
+            }
+            let conn = self.connections.let_look(stream, addr);
+            self.server.on_look(now, conn);
+        }
     }
 
     fn serve_connections(&mut self, now: Now) {

@@ -50,7 +50,11 @@ type Source = u16;
 #[derive(Debug)]
 pub(super) struct Connections {
     listeners: Vec<Listener>,
+    /// That of the owner's window.
+    window: Option<Listener>,
     slab: Slab<Connection>,
+    /// How many of these came by the window.
+    looking: usize,
     limits: Limits,
     /// After so long the kernel gives up a peer that cannot be reached.
     ghost: Duration,
@@ -93,6 +97,8 @@ struct Connection {
     stream: TcpStream,
     generation: u32,
     source: Source,
+    /// It came by the owner's window.
+    looks: bool,
     /// The kernel tells when there is something to read.
     watched: bool,
     /// What the socket did not take at once. Nearly always that is nothing.
@@ -142,7 +148,9 @@ impl Connections {
             listeners.into_iter().map(|socket| Listener { socket, acceptable: true }).collect();
         Self {
             listeners,
+            window: None,
             slab: Slab::new(),
+            looking: 0,
             limits,
             ghost,
             generation: 0,
@@ -168,7 +176,8 @@ impl Connections {
 
     /// Whether something is left to be done without an event of the kernel.
     pub(super) fn are_ready(&self) -> bool {
-        let acceptable = self.accept_again.is_none() && self.listeners.iter().any(|l| l.acceptable);
+        let mut listeners = self.listeners.iter().chain(&self.window);
+        let acceptable = self.accept_again.is_none() && listeners.any(|l| l.acceptable);
         acceptable || self.ready_len() > 0
     }
 
@@ -269,7 +278,7 @@ impl Connections {
             if self.reserve.is_none() {
                 self.reserve = reserve();
             }
-            if self.slab.len() < self.limits.connections && self.reserve.is_some() {
+            if self.slab.len() - self.looking < self.limits.connections && self.reserve.is_some() {
                 return true;
             }
             let Some(id) = self.leaving.pop() else { return false };
@@ -293,7 +302,54 @@ impl Connections {
     fn take_in(&mut self, stream: TcpStream, peer: SocketAddr) -> Accept {
         let peer = canonical(peer);
         sys::prepare_accepted(&stream, self.ghost);
-        Accept::New(self.add(stream, peer.ip()), peer)
+        Accept::New(self.add(stream, peer.ip(), false), peer)
+    }
+
+    /// Opens the owner's window.
+    pub(super) fn open_window(&mut self, socket: TcpListener) {
+        self.window = Some(Listener { socket, acceptable: true });
+    }
+
+    /// Somebody may want to look in.
+    pub(super) fn note_look(&mut self) {
+        if let Some(window) = &mut self.window {
+            window.acceptable = true;
+        }
+    }
+
+    /// Who wants to look in, and from where.
+    pub(super) fn accept_look(&mut self, now: Instant) -> Option<(TcpStream, IpAddr)> {
+        let window = self.window.as_mut().filter(|window| window.acceptable)?;
+        if self.accept_again.is_some_and(|at| now < at) {
+            return None;
+        }
+        match window.socket.accept() {
+            Ok((stream, peer)) => {
+                sys::prepare_accepted(&stream, self.ghost);
+                return Some((stream, canonical(peer).ip()));
+            }
+            // Who is behind it gets in in the next turn.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => window.acceptable = false,
+            // Out of descriptors or memory.
+            Err(error) => {
+                debug!("cannot accept: {error}");
+                self.accept_again = Some(now + PAUSE);
+            }
+        }
+        None
+    }
+
+    /// Whether no more may look in.
+    pub(super) const fn is_window_full(&self) -> bool {
+        self.looking >= limits::WINDOW_CONNECTIONS
+    }
+
+    /// Lets one look in.
+    pub(super) fn let_look(&mut self, stream: TcpStream, addr: IpAddr) -> ConnId {
+        self.looking += 1;
+        self.add(stream, addr, true)
     }
 
     /// When the first packet of a connection came that was accepted now.
@@ -307,13 +363,14 @@ impl Connections {
     /// Takes a connection in. Its first request is mostly there already, so it has its turn at
     /// once, and the kernel is asked to watch it only after that. Not before the others are taken
     /// in: a datagram that was sent before it may still be on its way through the kernel.
-    fn add(&mut self, stream: TcpStream, addr: IpAddr) -> ConnId {
+    fn add(&mut self, stream: TcpStream, addr: IpAddr, looks: bool) -> ConnId {
         self.generation = self.generation.wrapping_add(1);
         let generation = self.generation;
         let slot = self.slab.insert(Connection {
             stream,
             generation,
             source: self.sources.hash_one(network(addr)) as Source,
+            looks,
             watched: false,
             backlog: None,
             queued: false,
@@ -343,6 +400,7 @@ impl Connections {
 
     pub(super) fn stop_accepting(&mut self) {
         self.listeners.clear();
+        self.window = None;
         self.accept_again = None;
     }
 
@@ -571,6 +629,7 @@ impl Connections {
     fn end(&mut self, id: ConnId) {
         // Closing the descriptor takes it out of the poll as well.
         let Some(conn) = self.slab.try_remove(id.slot as usize) else { return };
+        self.looking -= usize::from(conn.looks);
         self.unread_bytes -= conn.backlog.map_or(0, |backlog| backlog.bytes.len());
         self.unread.cancel(&id);
         self.leaving.cancel(&id);
@@ -647,7 +706,7 @@ mod tests {
         socket2::SockRef::from(&stream).set_send_buffer_size(64 * 1024).unwrap();
         let poll = Poll::new().unwrap();
         let mut connections = Connections::new(Vec::new(), limits::GHOST, limits);
-        let id = connections.add(TcpStream::from_std(stream), [127, 0, 0, 1].into());
+        let id = connections.add(TcpStream::from_std(stream), [127, 0, 0, 1].into(), false);
         connections.write(Instant::default(), id, &vec![b'x'; length], poll.registry())
     }
 
@@ -659,7 +718,7 @@ mod tests {
         stream.set_nonblocking(true).unwrap();
         let (mut poll, mut events) = (Poll::new().unwrap(), Events::with_capacity(8));
         let mut connections = Connections::new(Vec::new(), limits::GHOST, Limits::default());
-        connections.add(TcpStream::from_std(stream), [127, 0, 0, 1].into());
+        connections.add(TcpStream::from_std(stream), [127, 0, 0, 1].into(), false);
         for sent in [b'a', b'b', b'c'] {
             peer.write_all(&[sent]).unwrap();
             let mut heard = Vec::new();

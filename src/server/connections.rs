@@ -148,7 +148,11 @@ impl Server {
 
     /// Bytes arrived, cut as it pleased the network.
     pub fn on_bytes(&mut self, now: Now, id: ConnId, bytes: &[u8], out: &mut Outbox) {
-        let Some(conn) = self.places.get(id).filter(|_| !bytes.is_empty()) else { return };
+        let Some(conn) = self.places.get(id).filter(|_| !bytes.is_empty()) else {
+            // Who looks into the window takes no place of a player.
+            self.with_window(now, |http, answering| http.read(now, id, bytes, out, answering));
+            return;
+        };
         let bytes = if conn.speaks.is_some() {
             Cow::Borrowed(bytes)
         } else {
@@ -210,7 +214,10 @@ impl Server {
 
     /// The peer will send nothing more, but may still read.
     pub fn on_fin(&mut self, now: Now, id: ConnId, out: &mut Outbox) {
-        let Some(conn) = self.places.get(id) else { return };
+        let Some(conn) = self.places.get(id) else {
+            self.with_window(now, |http, _| http.fin(id, out));
+            return;
+        };
         if conn.speaks.is_none() {
             self.forget(id);
             out.close(id);
@@ -227,6 +234,7 @@ impl Server {
     pub fn on_gone(&mut self, now: Now, conn: ConnId, out: &mut Outbox) {
         self.with_dialect_of(now, conn, out, |dialect, cx| dialect.on_gone(cx, conn));
         self.forget(conn);
+        self.with_window(now, |http, _| _ = http.forget(conn));
     }
 
     /// Of how many sources connections have something to read, told before they are served.
@@ -241,16 +249,21 @@ impl Server {
     /// When more is to be read from a connection.
     #[must_use]
     pub fn reads(&self, id: ConnId) -> Reads {
-        let speaks = self.places.get(id).and_then(|conn| conn.speaks);
-        let dialect = speaks.and_then(|name| self.dialects.get(name));
+        let Some(conn) = self.places.get(id) else {
+            return self.window.as_ref().map_or(Reads::Now, |window| window.reads(id));
+        };
+        let dialect = conn.speaks.and_then(|name| self.dialects.get(name));
         dialect.map_or(Reads::Now, |dialect| dialect.reads(id))
     }
 
     /// How many bytes that were written to a connection wait for its peer to read; told whenever that
     /// changes from or to some.
     pub fn on_unread(&mut self, id: ConnId, bytes: usize) {
-        let speaks = self.places.get(id).and_then(|conn| conn.speaks);
-        if let Some(dialect) = speaks.and_then(|name| self.dialects.get_mut(name)) {
+        let Some(conn) = self.places.get(id) else {
+            self.window.iter_mut().for_each(|window| window.note_unread(id, bytes));
+            return;
+        };
+        if let Some(dialect) = conn.speaks.and_then(|name| self.dialects.get_mut(name)) {
             dialect.on_unread(id, bytes);
         }
     }

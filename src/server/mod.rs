@@ -7,6 +7,7 @@ mod connections;
 mod gateway;
 #[cfg(test)]
 mod tests;
+pub mod window;
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -17,6 +18,7 @@ use rand::{RngExt as _, SeedableRng as _};
 
 use self::config::{Dialects, maker};
 use self::gateway::Gateway;
+use self::window::Window;
 use crate::clock::{Instant, Now, earliest};
 use crate::dialect::contained::{Contained, Make};
 use crate::dialect::{ConnId, Context, Dialect, Name, Outbox, Shared, Via, of_datagram};
@@ -58,6 +60,10 @@ pub struct Server {
     alternates_from: Option<u8>,
     alternate_addr: Option<IpAddr>,
     shared: Shared,
+    /// Where the owner looks in.
+    window: Option<Box<Window>>,
+    is_stopping: bool,
+    has_lost_relay: bool,
 }
 
 impl Server {
@@ -101,6 +107,9 @@ impl Server {
                 relay: sessions::Sessions::new(config.relay.clone()).with_secret(random.random()),
                 ..Shared::default()
             },
+            window: None,
+            is_stopping: false,
+            has_lost_relay: false,
         }
     }
 
@@ -150,6 +159,7 @@ impl Server {
     /// The relay's thread is gone.
     pub fn on_relay_gone(&mut self) {
         self.shared.relay.fail();
+        self.has_lost_relay = true;
     }
 
     /// How many connections the source with this address has.
@@ -299,6 +309,7 @@ impl Server {
         self.end_failed(now, out);
         self.end_idle_ones(now, out);
         self.with_all(now, out, |dialect, cx| dialect.on_wakeup(cx));
+        self.wake_window(now, out);
     }
 
     /// When something has to be done even if nothing arrives.
@@ -306,11 +317,13 @@ impl Server {
     pub fn next_wakeup(&self) -> Option<Instant> {
         let dialects = self.dialects.0.each_ref();
         let dialects = dialects.map(|dialect| dialect.as_ref().and_then(|d| d.next_wakeup()));
-        earliest([self.idle.next(), earliest(dialects)])
+        let window = self.window.as_ref().and_then(|window| window.next_wakeup());
+        earliest([self.idle.next(), earliest(dialects), window])
     }
 
     /// The server is about to stop: answer now what would otherwise have been waited for.
     pub fn on_shutdown(&mut self, now: Now, out: &mut Outbox) {
+        self.is_stopping = true;
         self.with_all(now, out, |dialect, cx| dialect.on_shutdown(cx));
     }
 

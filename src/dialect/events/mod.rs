@@ -15,7 +15,9 @@ use log::warn;
 use rand::rngs::StdRng;
 
 use super::turns::Turns;
-use super::{Before, ConnId, Context, Dialect, Name, Outbox, Reads, Use, Via};
+use super::{
+    Before, Bound, Census, ConnId, Context, Dialect, Name, Outbox, Reads, Showing, Use, Via,
+};
 use crate::admission::{self, Admission};
 use crate::clock::Instant;
 use crate::holders::Holders;
@@ -39,6 +41,7 @@ mod relaying;
 mod resuming;
 mod rooms;
 pub mod routing;
+mod shown;
 #[cfg(test)]
 mod tests;
 pub mod tls;
@@ -582,5 +585,21 @@ impl Dialect for Events {
             Some(conn) => Use::Idle(conn.opened),
             None => Use::Idle(Instant::default()),
         }
+    }
+
+    fn census(&self) -> Census {
+        self.counted()
+    }
+
+    fn hosts(&self, from: usize, each: &mut Showing<'_>) {
+        self.show_hosts(from, each);
+    }
+
+    fn bounds(&self, each: &mut dyn FnMut(Bound)) {
+        self.show_bounds(each);
+    }
+
+    fn games(&self, each: &mut dyn FnMut(&str, usize)) {
+        self.rooms.each_game(each);
     }
 }

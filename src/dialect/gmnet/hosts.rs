@@ -95,6 +95,23 @@ impl Hosts {
         }
     }
 
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.slab.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.slab.is_empty()
+    }
+
+    /// All of them, in an order that holds.
+    pub fn all(&self) -> impl Iterator<Item = &Host> {
+        self.slab.iter().map(|(_, host)| host)
+    }
+
     /// A host.
     #[must_use]
     pub fn get(&self, key: HostKey) -> Option<&Host> {

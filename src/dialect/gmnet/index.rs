@@ -39,6 +39,11 @@ impl Index {
         self.all.entries.is_empty()
     }
 
+    /// How many listed hosts each game has that has a name.
+    pub fn each_game(&self, each: &mut dyn FnMut(&str, usize)) {
+        self.by_game.iter().for_each(|(game, listed)| each(game, listed.entries.len()));
+    }
+
     /// Lists a host.
     pub fn insert(&mut self, host: &Host, key: HostKey) {
         let entry = Entry::of(host, key);

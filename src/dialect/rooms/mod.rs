@@ -52,7 +52,7 @@ use std::time::Duration;
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 
-use super::{Context, Dialect, Name, Via};
+use super::{Bound, Census, Context, Dialect, Name, Showing, Via};
 use crate::admission::{self, Admission};
 use crate::clock::Instant;
 use crate::cookies::Cookies;
@@ -89,6 +89,7 @@ mod reached;
 mod relaying;
 mod setting;
 mod shares;
+mod shown;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -499,6 +500,22 @@ impl Dialect for Rooms {
     fn on_shutdown(&mut self, cx: &mut Context<'_>) {
         self.stopping = true;
         self.delivery.flush(cx, &self.table, &self.config.public_ips);
+    }
+
+    fn census(&self) -> Census {
+        self.counted()
+    }
+
+    fn hosts(&self, from: usize, each: &mut Showing<'_>) {
+        self.show_hosts(from, each);
+    }
+
+    fn bounds(&self, each: &mut dyn FnMut(Bound)) {
+        self.show_bounds(each);
+    }
+
+    fn games(&self, each: &mut dyn FnMut(&str, usize)) {
+        self.table.each_game(each);
     }
 }
 

@@ -157,6 +157,22 @@ impl Table {
         self.peers.len()
     }
 
+    /// How many rooms there are.
+    pub(super) fn rooms_len(&self) -> usize {
+        self.rooms.len()
+    }
+
+    /// All rooms, in an order that holds while none comes or goes.
+    pub(super) fn all_rooms(&self) -> impl Iterator<Item = &Room> {
+        self.rooms.values().map(|room| &**room)
+    }
+
+    /// How many listed rooms each game has.
+    pub(super) fn each_game(&self, each: &mut dyn FnMut(&str, usize)) {
+        let rooms = |listed: &Listed| listed.both().iter().map(|rooms| rooms.len()).sum();
+        self.listed.iter().for_each(|(game, listed)| each(game, rooms(listed)));
+    }
+
     /// Whether an ID means something already.
     pub(super) fn is_taken(&self, id: Id) -> bool {
         self.peers.contains_key(&id) || self.rooms.contains_key(&id)

@@ -308,6 +308,18 @@ impl Sessions {
         self.all.len()
     }
 
+    /// Bytes that were passed on since the server was started.
+    #[must_use]
+    pub const fn passed(&self) -> u64 {
+        self.passed.total()
+    }
+
+    /// Whether the owner wants a relay, and it has not failed.
+    #[must_use]
+    pub const fn is_there(&self) -> bool {
+        self.config.is_some()
+    }
+
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {

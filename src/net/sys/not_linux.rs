@@ -21,6 +21,11 @@ pub(crate) fn prepare_accepted(stream: &TcpStream, ghost: Duration) {
     set_keepalive(&SockRef::from(stream), ghost);
 }
 
+/// How much memory this process has is not known here.
+pub(crate) fn memory() -> Option<u64> {
+    None
+}
+
 /// Threads have no priority of their own here that is worth it.
 pub(crate) fn give_way() -> io::Result<()> {
     Ok(())

@@ -5,11 +5,13 @@ use std::io;
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
+use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage, rlim_t, setrlimit};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
+use nix::sys::time::TimeValLike as _;
 use socket2::Socket;
 
 use super::Request;
@@ -25,6 +27,13 @@ pub(crate) const REOPENS: &str = "SIGHUP opens it anew";
 
 /// The same in a sentence.
 pub(crate) const UNTIL_REOPENED: &str = "until the next SIGHUP";
+
+/// How long this process has used a CPU.
+pub(crate) fn cpu_time() -> Option<Duration> {
+    let usage = getrusage(UsageWho::RUSAGE_SELF).ok()?;
+    let micros = usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
+    u64::try_from(micros).ok().map(Duration::from_micros)
+}
 
 /// Whether the kernel has no memory for this right now, so that it is worth trying again later.
 pub(crate) fn is_memory_pressure(error: &io::Error) -> bool {

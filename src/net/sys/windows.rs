@@ -19,6 +19,11 @@ const WSAENOBUFS: i32 = 10055;
 /// mio asks the system about a socket once, and again only after an operation that would block.
 pub(crate) const READS_END_IN_NOTHING: bool = true;
 
+/// How long this process has used a CPU is not known here.
+pub(crate) fn cpu_time() -> Option<std::time::Duration> {
+    None
+}
+
 /// Sockets are told of in any order.
 pub(crate) const EVENTS_IN_ORDER: bool = false;
 

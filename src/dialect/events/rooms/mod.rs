@@ -24,6 +24,7 @@ mod links;
 mod listing;
 mod making;
 pub(super) mod own;
+mod shown;
 mod watching;
 
 use links::{Link, Links};

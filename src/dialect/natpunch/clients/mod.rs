@@ -87,6 +87,11 @@ struct Claim {
 type Rank = (bool, u64, Uuid);
 
 impl Client {
+    /// Since when it has been where it is.
+    pub(super) fn moved(&self) -> Instant {
+        self.moved
+    }
+
     fn rank(&self, id: Uuid) -> Rank {
         (self.lobbies.is_empty(), self.number, id)
     }

@@ -45,6 +45,15 @@ impl Lobby {
         self.members.first().copied()
     }
 
+    pub(super) fn game(&self) -> &str {
+        &self.game
+    }
+
+    /// How many may be in it.
+    pub(super) fn places(&self) -> usize {
+        (self.max_players as usize).min(limits::NATPUNCH_MEMBERS)
+    }
+
     pub(super) fn is_full(&self) -> bool {
         let taken = self.members.len() + self.pending.len();
         taken >= self.max_players as usize || taken >= limits::NATPUNCH_MEMBERS
@@ -149,9 +158,14 @@ impl Lobbies {
         Some(id)
     }
 
-    #[cfg(test)]
+    /// How many there are.
     pub(super) fn len(&self) -> usize {
         self.all.len()
+    }
+
+    /// All of them, in an order that holds while none comes or goes.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Lobby> {
+        self.all.values()
     }
 
     /// The lobby with this ID, for a client of this game.

@@ -5,6 +5,8 @@
 pub(super) struct Passed {
     month: u64,
     bytes: u64,
+    /// Since the server was started.
+    total: u64,
 }
 
 impl Passed {
@@ -12,7 +14,7 @@ impl Passed {
     pub(super) fn in_month(&mut self, unix: u64) -> u64 {
         let month = month(unix);
         if month != self.month {
-            *self = Self { month, bytes: 0 };
+            *self = Self { month, bytes: 0, ..*self };
         }
         self.bytes
     }
@@ -21,6 +23,12 @@ impl Passed {
     pub(super) fn add(&mut self, unix: u64, bytes: u64) {
         self.in_month(unix);
         self.bytes = self.bytes.saturating_add(bytes);
+        self.total = self.total.saturating_add(bytes);
+    }
+
+    /// Bytes that were passed on since the server was started.
+    pub(super) const fn total(&self) -> u64 {
+        self.total
     }
 }
 

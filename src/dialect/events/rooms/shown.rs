@@ -1,0 +1,58 @@
+//! What the owner is shown of a room.
+
+use std::borrow::Cow;
+use std::net::SocketAddr;
+use std::ops::ControlFlow;
+
+use super::{Room, Rooms};
+use crate::dialect::events::Events;
+use crate::dialect::{Showing, Shown};
+
+impl Rooms {
+    /// How many there are.
+    pub(in crate::dialect::events) fn len(&self) -> usize {
+        self.games.values().map(std::collections::BTreeMap::len).sum()
+    }
+
+    /// How many public ones each game has.
+    pub(in crate::dialect::events) fn each_game(&self, each: &mut dyn FnMut(&str, usize)) {
+        self.games.iter().for_each(|(game, rooms)| each(game, rooms.len()));
+    }
+}
+
+impl Events {
+    pub(in crate::dialect::events) fn show_hosts(&self, from: usize, each: &mut Showing<'_>) {
+        // Whole games are passed over at once.
+        let mut before = from;
+        for (game, rooms) in &self.rooms.games {
+            if before >= rooms.len() {
+                before -= rooms.len();
+                continue;
+            }
+            for room in rooms.values().skip(std::mem::take(&mut before)) {
+                if self.show_room(game, room, each).is_break() {
+                    return;
+                }
+            }
+        }
+    }
+
+    fn show_room(&self, game: &str, room: &Room, each: &mut Showing<'_>) -> ControlFlow<()> {
+        let Some(conn) = room.host() else { return ControlFlow::Continue(()) };
+        let (endpoint, opened) = (
+            self.peer(conn).and_then(|host| host.endpoint),
+            self.conns.get(conn).map(|host| host.opened),
+        );
+        each(Shown {
+            game,
+            name: Cow::Borrowed(&room.name),
+            at: endpoint.unwrap_or(SocketAddr::new(room.made_by, 0)),
+            conn: Some(conn),
+            since: opened,
+            heard: None,
+            players: Some(room.members.len()),
+            places: Some(room.door.size()),
+            is_private: room.code.is_some(),
+        })
+    }
+}

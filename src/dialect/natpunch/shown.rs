@@ -1,0 +1,40 @@
+//! What the owner is shown of the lobbies.
+
+use std::borrow::Cow;
+use std::ops::ControlFlow;
+
+use super::Natpunch;
+use crate::dialect::{Bound, Census, Showing, Shown};
+use crate::limits;
+
+impl Natpunch {
+    pub(super) fn counted(&self) -> Census {
+        let hosts = self.lobbies.len();
+        Census { hosts, clients: self.clients.len().saturating_sub(hosts) }
+    }
+
+    pub(super) fn show_hosts(&self, from: usize, each: &mut Showing<'_>) {
+        let _ = self.lobbies.all().skip(from).try_for_each(|lobby| {
+            let host = lobby.host().and_then(|host| self.clients.get(host));
+            let Some(host) = host else { return ControlFlow::Continue(()) };
+            each(Shown {
+                game: lobby.game(),
+                name: Cow::Borrowed(&lobby.name),
+                at: host.endpoint,
+                conn: None,
+                since: Some(host.moved()),
+                heard: Some(host.heard),
+                players: Some(lobby.members.len()),
+                places: Some(lobby.places()),
+                is_private: false,
+            })
+        });
+    }
+
+    pub(super) fn show_bounds(&self, each: &mut dyn FnMut(Bound)) {
+        let (used, most) = (self.clients.len(), limits::NATPUNCH_CLIENTS);
+        each(Bound { what: "clients of natpunch", used, most, option: None });
+        let (used, most) = (self.lobbies.len(), limits::NATPUNCH_LOBBIES);
+        each(Bound { what: "lobbies of natpunch", used, most, option: None });
+    }
+}

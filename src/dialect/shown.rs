@@ -1,0 +1,56 @@
+//! What dialects tell the owner of themselves.
+
+use std::borrow::Cow;
+use std::net::SocketAddr;
+use std::ops::ControlFlow;
+
+use super::ConnId;
+use crate::clock::Instant;
+
+/// How many there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Census {
+    /// Those who can be joined: hosts, rooms or lobbies.
+    pub hosts: usize,
+    /// Others who are connected, logged in or registered.
+    pub clients: usize,
+}
+
+/// A host, a room or a lobby.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shown<'a> {
+    /// The name of its game; may be empty.
+    pub game: &'a str,
+    /// What it is called; may be empty.
+    pub name: Cow<'a, str>,
+    /// Where it is, with port 0 if that is not known.
+    pub at: SocketAddr,
+    /// Its connection, if it has one: it lives as long as that.
+    pub conn: Option<ConnId>,
+    /// Since when it has been there, if the connection does not tell.
+    pub since: Option<Instant>,
+    /// When something came last that shows that it lives, if not that it is connected.
+    pub heard: Option<Instant>,
+    /// How many are in it, if the dialect knows that.
+    pub players: Option<usize>,
+    /// How many may be.
+    pub places: Option<usize>,
+    /// Whether no list has it.
+    pub is_private: bool,
+}
+
+/// Something of which there may be so much and no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bound {
+    /// What it is.
+    pub what: &'static str,
+    /// How much of it there is.
+    pub used: usize,
+    /// How much there may be.
+    pub most: usize,
+    /// The option that allows more.
+    pub option: Option<&'static str>,
+}
+
+/// Is told of hosts one after the other, as long as it wants more.
+pub type Showing<'a> = dyn FnMut(Shown<'_>) -> ControlFlow<()> + 'a;

@@ -1,0 +1,234 @@
+//! The owner's window: who looks in sees how many there are, who they are, how introductions ended, and
+//! why. What it costs is bounded: rows come in pages, and one request is answered at a time.
+
+mod api;
+mod samples;
+#[cfg(test)]
+mod tests;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use super::Server;
+use crate::clock::{Instant, Now, earliest};
+use crate::dialect::{Census, ConnId, Dialect as _, Name, Outbox, Reads};
+use crate::http::answer::Body;
+use crate::http::{Answer, Answering, Guard, Http, Request, Status, page};
+use crate::limits;
+use samples::{Sample, Samples};
+
+/// What the owner has decided about the window.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Who may look in.
+    pub guard: Guard,
+    /// What this server was built of.
+    pub build: &'static str,
+    /// The options in force, each with its value; without what is secret.
+    pub options: Vec<(String, String)>,
+}
+
+/// What the process uses.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Usage {
+    /// Memory in bytes, where the system tells.
+    pub memory: Option<u64>,
+    /// How long it has used a CPU, where the system tells.
+    pub cpu: Option<Duration>,
+}
+
+/// The window and who looks in.
+#[derive(Debug)]
+pub(super) struct Window {
+    http: Http,
+    view: View,
+}
+
+/// What there is to see beside what the server has anyway.
+#[derive(Debug)]
+struct View {
+    config: Config,
+    samples: Samples,
+    /// When the last usage was noted, and how much the relay had passed on by then.
+    noted: Option<(Instant, Usage, u64)>,
+    /// Part of a CPU that is used, and bytes a second that the relay passes on.
+    cpu: Option<f64>,
+    relayed: f64,
+}
+
+impl Window {
+    pub(super) fn new(config: Config) -> Self {
+        let view =
+            View { config, samples: Samples::default(), noted: None, cpu: None, relayed: 0.0 };
+        Self { http: Http::default(), view }
+    }
+
+    pub(super) fn reads(&self, id: ConnId) -> Reads {
+        self.http.reads(id)
+    }
+
+    pub(super) fn note_unread(&mut self, id: ConnId, bytes: usize) {
+        self.http.note_unread(id, bytes);
+    }
+
+    pub(super) fn next_wakeup(&self) -> Option<Instant> {
+        earliest([self.http.next_wakeup(), Some(self.view.samples.next())])
+    }
+}
+
+impl Server {
+    /// The owner gets a window.
+    pub fn open_window(&mut self, config: Config) {
+        self.window = Some(Box::new(Window::new(config)));
+    }
+
+    /// Somebody looks in.
+    pub fn on_look(&mut self, now: Now, id: ConnId) {
+        if let Some(window) = &mut self.window {
+            window.http.open(now.instant, id);
+        }
+    }
+
+    /// There are as many as may look in: the one that is closed for another, if one has nothing to do.
+    #[must_use]
+    pub fn who_looks_away(&self) -> Option<ConnId> {
+        self.window.as_ref()?.http.idle_one()
+    }
+
+    /// Whether the window wants to know now what the process uses: each second while somebody looks, else
+    /// once a minute.
+    #[must_use]
+    pub fn wants_usage(&self, now: Instant) -> bool {
+        /// Over less than that a part of a CPU means nothing.
+        const OFTEN: Duration = Duration::from_secs(1);
+        let Some(window) = &self.window else { return false };
+        let is_old =
+            window.view.noted.is_none_or(|(at, ..)| !window.http.is_empty() && now - at >= OFTEN);
+        is_old || window.view.samples.next() <= now
+    }
+
+    /// What the process uses now.
+    pub fn note_usage(&mut self, now: Instant, usage: Usage) {
+        let passed = self.shared.relay.passed();
+        let Some(window) = &mut self.window else { return };
+        let view = &mut window.view;
+        if let Some((at, before, passed_before)) = view.noted.replace((now, usage, passed)) {
+            let over = (now - at).as_secs_f64().max(0.001);
+            let used = usage.cpu.zip(before.cpu).map(|(now, then)| now.saturating_sub(then));
+            view.cpu = used.map(|used| used.as_secs_f64() / over);
+            #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+            let bytes = passed.saturating_sub(passed_before) as f64;
+            view.relayed = bytes / over;
+        }
+    }
+
+    /// Does something with the connections of the window, and answers what is asked by that.
+    pub(super) fn with_window(
+        &mut self,
+        now: Now,
+        act: impl FnOnce(&mut Http, &mut Answering<'_>),
+    ) {
+        let Some(mut window) = self.window.take() else { return };
+        let Window { http, view } = &mut *window;
+        act(http, &mut |request| view.answer(now, self, request));
+        self.window = Some(window);
+    }
+
+    /// The time has come that the window has asked for.
+    pub(super) fn wake_window(&mut self, now: Now, out: &mut Outbox) {
+        let Some(window) = &self.window else { return };
+        if window.view.samples.next() <= now.instant {
+            let sample = self.sample();
+            if let Some(window) = &mut self.window {
+                window.view.samples.add(now, sample);
+            }
+        }
+        self.with_window(now, |http, answering| http.wake(now, out, answering));
+    }
+
+    /// How many there are in all dialects together.
+    fn census(&self) -> Census {
+        self.dialects.all().map(|dialect| dialect.census()).fold(
+            Census::default(),
+            |sum, census| Census {
+                hosts: sum.hosts + census.hosts,
+                clients: sum.clients + census.clients,
+            },
+        )
+    }
+
+    /// The numbers of this moment.
+    fn sample(&self) -> Sample {
+        let Census { hosts, clients } = self.census();
+        let view = self.window.as_ref().map(|window| &window.view);
+        let total = self.shared.journal.total();
+        Sample {
+            hosts,
+            clients,
+            connections: self.places.len(),
+            through: total.through(),
+            failed: total.failed,
+            relayed: self.shared.relay.len(),
+            passed: self.shared.relay.passed(),
+            memory: view.and_then(|view| view.noted).and_then(|(_, usage, _)| usage.memory),
+            cpu: view.and_then(|view| view.noted).and_then(|(_, usage, _)| usage.cpu),
+        }
+    }
+
+    /// What is wrong with the server, if anything is.
+    fn ailment(&self) -> Option<String> {
+        if self.is_stopping {
+            return Some("the server is stopping".into());
+        }
+        if self.has_lost_relay {
+            return Some("the relay has stopped, start punchd anew".into());
+        }
+        let mut spoken =
+            Name::ALL.into_iter().filter_map(|name| Some((name, self.dialects.get(name)?)));
+        let broken = spoken.find(|(_, dialect)| !dialect.speaks());
+        broken.map(|(name, _)| format!("the dialect {name} has failed and begins anew in a moment"))
+    }
+}
+
+impl View {
+    /// What is answered to a request.
+    fn answer(&self, now: Now, server: &Server, request: &Request<'_>) -> Answer {
+        // A health check need not know the token.
+        if request.path == "/healthz" {
+            return health(server);
+        }
+        if let Some(refusal) = self.config.guard.refuses(request) {
+            return refusal;
+        }
+        if let Some(body) = page::find(request.path) {
+            return Answer::of(body);
+        }
+        // A fault in what is written here is no reason to end everything else.
+        let answer = catch_unwind(AssertUnwindSafe(|| self.data(now, server, request)));
+        answer.unwrap_or_else(|_| Answer::error(Status::Internal))
+    }
+
+    fn data(&self, now: Now, server: &Server, request: &Request<'_>) -> Answer {
+        match request.path {
+            "/api/v1/status" => Answer::json(&self.status(now, server)),
+            "/api/v1/hosts" => Answer::json(&api::hosts(now, server, request)),
+            "/api/v1/introductions" => Answer::json(&api::introductions(server, request)),
+            _ => Answer::error(Status::NotFound),
+        }
+    }
+}
+
+fn health(server: &Server) -> Answer {
+    match server.ailment() {
+        None => Answer::of(Body::Text("ok\n".into())),
+        Some(why) => Answer {
+            status: Status::Unavailable,
+            ..Answer::of(Body::Text(format!("{why}\n").into()))
+        },
+    }
+}
+
+/// How long the server has been there.
+fn uptime(now: Now) -> Duration {
+    now.instant - (Instant::default() + limits::WAITED)
+}
