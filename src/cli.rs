@@ -234,7 +234,7 @@ impl Options {
     pub fn of_process() -> Self {
         let command = Self::command().mut_args(|option| {
             let is_empty = |name| std::env::var_os(name).is_some_and(|value| value.is_empty());
-            let admits = ["key", "games", "http_token"].contains(&option.get_id().as_str());
+            let admits = ["key", "games"].contains(&option.get_id().as_str());
             match !admits && option.get_env().is_some_and(is_empty) {
                 true => option.env(Resettable::Reset),
                 false => option,

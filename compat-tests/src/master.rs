@@ -277,6 +277,10 @@ impl Own {
         if !command.get_envs().any(|(name, _)| name == "RUST_LOG") {
             command.env_remove("RUST_LOG");
         }
+        // Many run at once, and one alone can have the port of the window. Who wants one says so.
+        if !command.get_envs().any(|(name, _)| name == "PUNCHD_HTTP") {
+            command.env("PUNCHD_HTTP", "off");
+        }
         let child = command.spawn().expect("starting punchd");
         // With its ends of the pipe: else the log would have no end.
         drop(command);
