@@ -1,0 +1,284 @@
+"use strict";
+// The owner's window. What peers say of themselves is put into the page as text and as nothing else.
+(() => {
+  const EVERY = 3000;
+  const LATE = 8000;
+  const $ = (id) => document.getElementById(id);
+  const opened = new Set();
+  const drawn = new Map();
+  let rows = 100;
+  let lastAnswer = null;
+
+  /** An element with these attributes; strings among its children become text. */
+  function el(tag, attributes, ...children) {
+    const made = document.createElement(tag);
+    for (const [name, value] of Object.entries(attributes || {})) {
+      if (name === "click") made.addEventListener("click", value);
+      else if (name in made) made[name] = value;
+      else made.setAttribute(name, value);
+    }
+    made.append(...children.map((child) => (child instanceof Node ? child : String(child))));
+    return made;
+  }
+
+  const cell = (child, className) => el("td", className ? { className } : {}, child);
+  const number = (value) => cell(value === null || value === undefined ? "" : value, "n");
+
+  function bytes(n) {
+    if (n === null) return "unknown";
+    const units = ["B", "kB", "MB", "GB", "TB"];
+    let unit = 0;
+    while (n >= 1000 && unit < units.length - 1) { n /= 1000; unit += 1; }
+    return (unit && n < 100 ? n.toFixed(1) : Math.round(n)) + " " + units[unit];
+  }
+  const percent = (part) => (part === null ? "none yet" : (100 * part).toFixed(part < 0.1 && part > 0 ? 1 : 0) + " %");
+  function span(seconds) {
+    if (seconds === null || seconds === undefined) return "";
+    if (seconds < 60) return Math.round(seconds) + " s";
+    if (seconds < 3600) return Math.floor(seconds / 60) + " min";
+    if (seconds < 86400) return Math.floor(seconds / 3600) + " h " + Math.floor(seconds / 60 % 60) + " min";
+    return Math.floor(seconds / 86400) + " d " + Math.floor(seconds / 3600 % 24) + " h";
+  }
+  const time = (unix) => {
+    const at = new Date(unix * 1000);
+    const today = at.toDateString() === new Date().toDateString();
+    return today ? at.toLocaleTimeString() : at.toLocaleString();
+  };
+
+  /** An address, shortened until one clicks. */
+  function address(text) {
+    const v6 = text.split(":").length > 2;
+    const short = v6
+      ? text.replace(/^\[?([0-9a-f]*:[0-9a-f]*):.*?(\]:\d+)?$/i, "$1:…")
+      : text.replace(/^(\d+\.\d+)\.\d+\.\d+/, "$1.…");
+    const show = (button) => {
+      const open = opened.has(text);
+      button.textContent = open ? text : short;
+      button.setAttribute("aria-expanded", String(open));
+    };
+    const button = el("button", {
+      type: "button", className: "at", title: "show the whole address, or hide it",
+      click: () => {
+        if (!opened.delete(text)) opened.add(text);
+        document.querySelectorAll("button.at").forEach((other) => other.dispatchEvent(new Event("show")));
+      },
+    });
+    button.addEventListener("show", () => show(button));
+    show(button);
+    return button;
+  }
+
+  /** Draws something again only if it has changed, and not while somebody marks a text in it. */
+  function draw(id, data, make) {
+    const text = JSON.stringify(data);
+    if (drawn.get(id) === text) return;
+    const target = $(id);
+    const marked = getSelection();
+    if (marked && !marked.isCollapsed && target.contains(marked.anchorNode)) return;
+    drawn.set(id, text);
+    target.replaceChildren(...make());
+  }
+
+  function table(id, heads, data, row, nothing) {
+    draw(id, data, () => {
+      if (!data.length) return [el("tbody", {}, el("tr", {}, cell(nothing, "none")))];
+      const head = el("tr", {}, ...heads.map((head) =>
+        el("th", head.startsWith("#") ? { scope: "col", className: "n" } : { scope: "col" }, head.replace("#", ""))));
+      return [el("thead", {}, head), el("tbody", {}, ...data.map((one) => el("tr", {}, ...row(one))))];
+    });
+  }
+
+  function curve(values, most) {
+    const svg = (tag, attributes) => {
+      const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
+      Object.entries(attributes).forEach(([name, value]) => made.setAttribute(name, value));
+      return made;
+    };
+    const chart = svg("svg", { viewBox: "0 0 100 30", preserveAspectRatio: "none", "aria-hidden": "true" });
+    chart.append(svg("line", { x1: 0, y1: 29.5, x2: 100, y2: 29.5 }));
+    const top = most || Math.max(...values.map((value) => value || 0), 1e-9);
+    const step = 100 / Math.max(59, values.length - 1);
+    const start = 100 - step * (values.length - 1);
+    const points = values.map((value, n) => [start + n * step, value])
+      .filter(([, value]) => value !== null)
+      .map(([x, value]) => x.toFixed(1) + "," + (28.5 - 27 * value / top).toFixed(1));
+    if (points.length > 1) chart.append(svg("polyline", { points: points.join(" ") }));
+    return chart;
+  }
+
+  function tiles(status) {
+    const { introductions, relay, curves } = status;
+    const all = [
+      ["hosts", "hosts", status.hosts, curves.hosts],
+      ["clients", "clients", status.clients, curves.clients],
+      ["introductions", "introductions a minute", introductions.per_minute, curves.introductions],
+      ["share", "got through, last hour", percent(introductions.share_through), curves.share_through, 1],
+      ["relayed", "relayed now", relay ? relay.sessions : "no relay", curves.relayed],
+      ["rate", "relayed a second", relay ? bytes(relay.bytes_per_second) : "no relay", curves.relayed_bytes_per_second],
+      ["connections", "connections", status.connections, curves.connections],
+      ["memory", "memory", bytes(status.memory), curves.memory],
+      ["cpu", "of one CPU", status.cpu === null ? "unknown" : percent(status.cpu), curves.cpu],
+    ];
+    draw("tiles", all, () => all.map(([id, name, value, values, most]) =>
+      el("div", { className: "tile", id: "tile-" + id }, el("b", {}, value), el("span", {}, name), curve(values, most))));
+  }
+
+  function choices(id, dialects) {
+    const select = $(id);
+    for (const { name } of dialects) {
+      if (![...select.options].some((option) => option.value === name)) select.append(el("option", { value: name }, name));
+    }
+  }
+
+  function showStatus(status) {
+    $("version").textContent = status.version;
+    $("uptime").textContent = "up " + span(status.uptime);
+    $("build").textContent = status.build;
+    tiles(status);
+    choices("matrix-dialect", status.dialects);
+    choices("hosts-dialect", status.dialects);
+    table("dialects", ["Dialect", "#Hosts", "#Clients", ""], status.dialects, (one) => [
+      cell(one.name), number(one.hosts), number(one.clients), cell(one.speaks ? "" : "has failed, begins anew", "way-failed"),
+    ], "none is spoken");
+    table("limits", ["What", "#Now", "#At most", "How full", "Allow more with"], status.limits, (one) => [
+      cell(one.what), number(one.used), number(one.most),
+      cell(el("meter", { min: 0, max: one.most, low: one.most * 0.7, high: one.most * 0.9, optimum: 0, value: one.used,
+        title: percent(one.most ? one.used / one.most : 0) })),
+      cell(one.option || ""),
+    ], "");
+    table("options", ["Option", "Value"], status.options, (one) => [cell(one.option), cell(one.value, "name")], "");
+  }
+
+  function showMatrix(all) {
+    const dialect = $("matrix-dialect").value;
+    const pairs = all.filter((pair) => !dialect || pair.dialect === dialect);
+    draw("matrix", pairs, () => {
+      if (!pairs.length) return [el("tbody", {}, el("tr", {}, cell("no introduction has ended yet", "none")))];
+      const kinds = [...new Set(pairs.flatMap((pair) => [pair.one, pair.other]))];
+      const sum = (one, other) => pairs
+        .filter((pair) => pair.one === one && pair.other === other || pair.one === other && pair.other === one)
+        .reduce((all, pair) => all.map((n, i) => n + [pair.direct, pair.relayed, pair.failed][i]), [0, 0, 0]);
+      const square = (one, other) => {
+        const [direct, relayed, failed] = sum(one, other);
+        const all = direct + relayed + failed;
+        if (!all) return cell("");
+        const share = (direct + relayed) / all;
+        const made = cell(percent(share), share >= 0.9 ? "good" : share >= 0.5 ? "mid" : "bad");
+        made.append(el("small", {}, direct + " direct, " + relayed + " relayed, " + failed + " failed"));
+        return made;
+      };
+      const head = el("tr", {}, el("th", {}, ""), ...kinds.map((kind) => el("th", { scope: "col" }, kind)));
+      return [el("thead", {}, head), el("tbody", {}, ...kinds.map((one) =>
+        el("tr", {}, el("th", { scope: "row" }, one), ...kinds.map((other) => square(one, other)))))];
+    });
+  }
+
+  function showIntroductions(answer) {
+    showMatrix(answer.matrix);
+    const heads = ["Time", "Dialect", "Game", "Client", "Its NAT", "Host", "Its NAT", "Told of", "Way", "Why"];
+    table("introductions", heads, answer.introductions, (one) => [
+      cell(time(one.time), "t"), cell(one.dialect), cell(one.game, "name"),
+      cell(address(one.client.address)), cell(one.client.nat), cell(address(one.host.address)), cell(one.host.nat),
+      cell(one.told),
+      cell(one.way + (one.seconds === null ? "" : " after " + one.seconds + " s"), "way-" + one.way),
+      cell(one.why, "why"),
+    ], answer.kept ? "none of the last " + answer.kept + " is like that" : "no introduction has ended yet");
+  }
+
+  function showHosts(answer) {
+    draw("games", answer.games, () => answer.games.length
+      ? answer.games.map((one) => el("span", { className: "chip" }, one.game || "(no name)", " · ", one.dialect, " · ", one.hosts))
+      : [el("span", { className: "none" }, "no game is listed")]);
+    const heads = ["Dialect", "Game", "Name", "Address", "Port", "#Age", "#Players", "#Last sign of life", ""];
+    table("hosts", heads, answer.hosts, (one) => [
+      cell(one.dialect), cell(one.game, "name"), cell(one.name, "name"), cell(address(one.address)),
+      cell(one.port_known ? "known" : "not known", one.port_known ? "" : "way-failed"),
+      number(span(one.age)),
+      number(one.players === null ? "" : one.players + (one.max_players === null ? "" : " of " + one.max_players)),
+      number(one.last_sign === null ? "connected" : span(one.last_sign) + " ago"),
+      cell(one.private ? "private" : ""),
+    ], "nobody hosts");
+    $("hosts-shown").textContent = answer.hosts.length + " of " + answer.total;
+    $("hosts-more").hidden = answer.hosts.length >= answer.total;
+  }
+
+  function showRefusals(answer) {
+    const all = answer.refusals.slice().sort((a, b) => b.times - a.times);
+    table("refusals", ["Why", "#How often", "Last", "Dialects", "Most of all to", "See"], all, (one) => [
+      cell(one.words), number(one.times), cell(time(one.latest), "t"),
+      cell(one.dialects.map((of) => of.dialect + " " + of.times).join(", ")),
+      el("td", {}, ...one.worst.slice(0, 4).flatMap((whom) => [address(whom.address), " " + whom.times + "  "])),
+      cell(one.option || ""),
+    ], "nothing so far");
+  }
+
+  async function ask(path) {
+    const response = await fetch(path, { cache: "no-store", credentials: "same-origin", signal: AbortSignal.timeout(LATE) });
+    if (response.status === 401) throw new Error("the token is missing: open /?token=TOKEN once");
+    if (!response.ok) throw new Error("the server answers " + response.status);
+    return response.json();
+  }
+
+  /** As many pages of hosts as are shown. */
+  async function askHosts() {
+    const dialect = encodeURIComponent($("hosts-dialect").value);
+    const only = dialect ? "&dialect=" + dialect : "";
+    let answer = null;
+    let from = 0;
+    while (from !== null && (!answer || answer.hosts.length < rows)) {
+      const left = rows - (answer ? answer.hosts.length : 0);
+      const page = await ask("/api/v1/hosts?from=" + from + "&limit=" + Math.min(left, 200) + only);
+      if (answer) answer.hosts.push(...page.hosts);
+      else answer = page;
+      from = page.next;
+    }
+    return answer;
+  }
+
+  function askIntroductions() {
+    const filter = ["game", "address"].map((what) => what + "=" + encodeURIComponent($("filter-" + what).value.trim()));
+    return ask("/api/v1/introductions?limit=100&" + filter.join("&"));
+  }
+
+  function setState(error) {
+    const state = $("state");
+    state.className = error ? "lost" : "live";
+    state.textContent = error ? "lost" : "live";
+    $("lost").hidden = !error;
+    if (error) {
+      const since = lastAnswer ? " since " + lastAnswer.toLocaleTimeString() : "";
+      $("lost").textContent = "No answer from the server" + since + " (" + error.message + "). What you see is old; it is tried again.";
+    } else {
+      lastAnswer = new Date();
+    }
+  }
+
+  let busy = false;
+  async function update() {
+    if (busy || document.hidden) return;
+    busy = true;
+    try {
+      showStatus(await ask("/api/v1/status"));
+      showIntroductions(await askIntroductions());
+      showHosts(await askHosts());
+      showRefusals(await ask("/api/v1/refusals"));
+      setState(null);
+    } catch (error) {
+      setState(error);
+    } finally {
+      busy = false;
+    }
+  }
+
+  let soon = 0;
+  const updateSoon = () => { clearTimeout(soon); soon = setTimeout(update, 250); };
+  $("filter").addEventListener("input", updateSoon);
+  $("filter").addEventListener("reset", updateSoon);
+  $("filter").addEventListener("submit", (event) => { event.preventDefault(); update(); });
+  $("matrix-dialect").addEventListener("change", update);
+  $("hosts-dialect").addEventListener("change", () => { rows = 100; update(); });
+  $("hosts-more").addEventListener("click", () => { rows += 200; update(); });
+  document.addEventListener("visibilitychange", update);
+  setInterval(update, EVERY);
+  update();
+})();

@@ -212,6 +212,7 @@ impl View {
         match request.path {
             "/api/v1/status" => Answer::json(&self.status(now, server)),
             "/api/v1/hosts" => Answer::json(&api::hosts(now, server, request)),
+            "/api/v1/refusals" => Answer::json(&api::refusals(server)),
             "/api/v1/introductions" => Answer::json(&api::introductions(server, request)),
             _ => Answer::error(Status::NotFound),
         }

@@ -6,6 +6,7 @@ use super::*;
 use crate::dialect::Via;
 use crate::introductions::journal::{Attempt, Relay, Way};
 use crate::introductions::relay::Refused;
+use crate::refusals::Reason;
 use crate::server;
 
 /// A server with a window, into which somebody looks.
@@ -50,7 +51,7 @@ impl World {
         let mut out = Outbox::new();
         let at = SocketAddr::from((from, 7000));
         self.server.on_datagram(self.now, via, at, b"reg\n", &mut out);
-        self.say(from.into(), &format!("reg2\n{game}\n{name}\n\n\n\n\n\n\n"));
+        self.say(from.into(), &format!("reg2\n1.2.4\n{game}\n{name}\n\n\n\n\n\n\n"));
     }
 
     fn text(&mut self, path: &str, host: &str) -> String {
@@ -220,6 +221,28 @@ fn introductions_are_told_with_why_and_found_by_game_and_address() {
 }
 
 #[test]
+fn refusals_are_told_by_reason_and_address() {
+    let mut world = World::new();
+    for (n, times) in [(1, 3), (2, 1)] {
+        for _ in 0..times {
+            world.server.refused(world.now, Reason::Connections, [203, 0, 113, n].into());
+        }
+    }
+    let all = world.json("/api/v1/refusals");
+    let row = &all["refusals"][0];
+    assert_eq!((&row["reason"], &row["times"]), (&"connections".into(), &4.into()));
+    assert_eq!(
+        (&row["option"], &row["latest"]),
+        (&"--max-connections".into(), &world.now.unix.into())
+    );
+    assert_eq!(
+        (&row["worst"][0]["address"], &row["worst"][0]["times"]),
+        (&"203.0.113.1".into(), &3.into())
+    );
+    assert_eq!(all["refusals"].as_array().unwrap().len(), 1);
+}
+
+#[test]
 fn a_health_check_hears_what_is_wrong() {
     let mut world = World::new();
     let ok = world.text("/healthz", "anything");
@@ -273,7 +296,13 @@ fn an_answer_has_a_bound_however_much_there_is() {
     for _ in 0..limits::INTRODUCTIONS {
         world.end([203, 0, 113, 3], [203, 0, 113, 1], &game, Way::No(Relay::InVain));
     }
-    for path in ["/api/v1/status", "/api/v1/hosts?from=9000", "/api/v1/introductions"] {
+    for n in 0..100_000_u32 {
+        let reason = Reason::ALL[n as usize % Reason::ALL.len()];
+        world.server.refused(world.now, reason, IpAddr::from((n * 7919).to_be_bytes()));
+    }
+    for path in
+        ["/api/v1/status", "/api/v1/refusals", "/api/v1/hosts?from=9000", "/api/v1/introductions"]
+    {
         let begin = std::time::Instant::now();
         let length = world.text(path, "localhost").len();
         println!("{path}: {length} bytes in {:?}", begin.elapsed());
