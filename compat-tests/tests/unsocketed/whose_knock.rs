@@ -41,6 +41,32 @@ fn a_neighbour_that_has_moved_is_not_taken_for_who_is_asked() {
 }
 
 #[test]
+fn two_who_registered_at_the_same_moment_get_their_own_ports_back() {
+    let mut story = Story::asking();
+    // The packet of one, the connection of the other.
+    story.udp(HOST, 4001, "reg");
+    let other = story.host_without_udp(HOST, "Snake", "Bob");
+    story.wait(1);
+    story.udp(HOST, 4002, "reg");
+    let one = story.host_without_udp(HOST, "Pong", "Ann");
+    story.tells(one, notice());
+    story.knock(HOST, 4001, 60);
+    story.tells(other, notice());
+    for _ in 0..30 {
+        story.knock(HOST, 4001, 1);
+        story.knock(HOST, 4002, 1);
+    }
+    for (host, port) in [(one, 4001), (other, 4002)] {
+        let client = story.join(CLIENT, 5000, &format!("{HOST}:{port}"));
+        story.tells(client, at(HOST, port));
+        story.wait(50);
+        story.tells(host, at(CLIENT, 5000));
+        story.fin(client);
+    }
+    story.tells_nobody();
+}
+
+#[test]
 fn a_neighbour_that_goes_on_knocking_is_not_taken_for_who_is_asked() {
     for moves in [false, true] {
         let mut story = Story::asking();
@@ -83,6 +109,7 @@ fn what_a_neighbour_has_that_may_be_a_hosts_own_does_not_keep_it_from_that() {
 fn who_is_asked_after_a_neighbour_goes_back_to_its_port_as_well() {
     let mut story = Story::asking();
     let one = story.host(HOST, 4001, "Pong", "Ann");
+    story.wait(21);
     let other = story.host(HOST, 4002, "Snake", "Bob");
     story.wait(26_000);
     story.join(CLIENT, 5000, &format!("{HOST}:4001"));

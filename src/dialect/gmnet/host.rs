@@ -19,6 +19,8 @@ pub(super) enum Sign {
     /// One came from a port that another host has, who may be the same game; or none came, and the
     /// port is that of a host that has left.
     Doubtful,
+    /// One came, and at the same moment one of a neighbour: each may have the other's.
+    Crossed,
     /// One came.
     Certain,
 }
@@ -118,7 +120,7 @@ impl Host {
             && self.number != older.number
             && self.port.is_some()
             && self.port == older.port
-            && self.reg == Sign::Certain
+            && self.reg >= Sign::Crossed
     }
 
     /// Whether it hides an older host of the same address: for good if both have the same port, so are

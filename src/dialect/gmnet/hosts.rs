@@ -357,7 +357,8 @@ impl Hosts {
         let lacks = |key: &&HostKey| {
             let host = self.get(**key);
             let is_recent = |h: &&Host| now - h.registered <= limits::REG_WINDOW;
-            host.filter(is_recent).is_some_and(|h| h.reg < sign && may_be_of(h.game()))
+            let lacks = |h: &Host| h.reg < sign && h.reg != Sign::Crossed;
+            host.filter(is_recent).is_some_and(|h| lacks(h) && may_be_of(h.game()))
         };
         let key = *self.by_addr.get(addr).iter().rfind(lacks)?;
         let host = self.slab.get_mut(key.0.get())?;
@@ -370,6 +371,15 @@ impl Hosts {
         host.reg = sign;
         self.relist(now, addr);
         Some(key)
+    }
+
+    /// A neighbour has registered at the same moment: a packet came for each, and nobody knows which.
+    pub(super) fn note_crossed(&mut self, key: HostKey) {
+        if let Some(host) = self.slab.get_mut(key.0.get())
+            && host.reg == Sign::Certain
+        {
+            host.reg = Sign::Crossed;
+        }
     }
 
     /// A host has shown by its knocks that this is its port. Unless that is sure, the one that it had

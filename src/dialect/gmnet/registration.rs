@@ -4,6 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use log::{info, warn};
+use smallvec::SmallVec;
 
 use super::Gmnet;
 use super::command::{Command, Go};
@@ -14,8 +15,9 @@ use super::names::{Left, Named, log_refused_version, log_registered};
 use super::slot::HostKey;
 use super::{datagram, version};
 use crate::admission::Quoted;
-use crate::clock::Now;
+use crate::clock::{Instant, Now};
 use crate::dialect::{ConnId, Context, Name, Via};
+use crate::limits;
 use crate::refusals::Reason;
 
 /// Datagrams that keep mappings alive, sent before others have their turn.
@@ -126,9 +128,37 @@ impl Gmnet {
             self.close(cx, replaced, Left::Replaced);
         }
         self.take_notices_up(cx, key);
-        self.ask_if_in_doubt(cx, key, sure, is_contested);
+        let is_crossed = known.is_none() && self.note_crossed(cx, key, opened);
+        self.ask_if_in_doubt(cx, key, sure, is_contested || is_crossed);
         self.retry_for_host(cx, addr);
         Go::On
+    }
+
+    /// Hosts of one address whose connections came at the same moment as this one's may have each
+    /// other's ports: all of them are asked. Whether there are any.
+    fn note_crossed(&mut self, cx: &Context<'_>, key: HostKey, opened: Instant) -> bool {
+        let Some((addr, port)) = self.hosts.get(key).map(|host| (host.addr, host.port)) else {
+            return false;
+        };
+        let is_near = |host: &Host| {
+            let other = self.conns.get(host.conn).map(|conn| conn.opened);
+            other.is_some_and(|other| (opened - other).max(other - opened) <= limits::DRIFT)
+        };
+        let has_another = |host: &Host| host.port.is_some() && host.port != port;
+        let near = self
+            .hosts
+            .at(addr)
+            .filter(|(other, host)| *other != key && has_another(host) && is_near(host));
+        let near: SmallVec<[(HostKey, ConnId); 2]> =
+            near.map(|(key, host)| (key, host.conn)).collect();
+        for (other, conn) in &near {
+            self.hosts.note_crossed(*other);
+            self.knocks.soon.arm_with(cx.now.instant, *conn, None);
+        }
+        if !near.is_empty() {
+            self.hosts.note_crossed(key);
+        }
+        !near.is_empty()
     }
 
     /// Takes a host from the table.
