@@ -1,6 +1,7 @@
 //! The command line: that of the old server, and what is new. Every option can also be given as
 //! an environment variable.
 
+use std::error::Error;
 use std::ffi::{OsStr, OsString};
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, CommandFactory as _, FromArgMatches as _, Parser};
 
 pub mod http;
+pub mod owner;
 pub mod relay;
 mod values;
 
@@ -197,6 +199,10 @@ pub struct Options {
     #[arg(default_value_t = limits::ROOM_SILENCE.as_secs())]
     pub room_timeout: u64,
 
+    /// Files of the owner.
+    #[command(flatten)]
+    pub owner: owner::OwnerOptions,
+
     /// Append the log to this file too
     #[arg(short, long, env = "PUNCHD_LOG", hide_env = true, value_name = "FILE")]
     #[arg(help_heading = "Log and help")]
@@ -234,7 +240,8 @@ impl Options {
     pub fn of_process() -> Self {
         let command = Self::command().mut_args(|option| {
             let is_empty = |name| std::env::var_os(name).is_some_and(|value| value.is_empty());
-            let admits = ["key", "games"].contains(&option.get_id().as_str());
+            let admits = ["key", "games", "key_file", "games_file", "block"]
+                .contains(&option.get_id().as_str());
             match !admits && option.get_env().is_some_and(is_empty) {
                 true => option.env(Resettable::Reset),
                 false => option,
@@ -251,6 +258,16 @@ impl Options {
         });
         let options = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
         Self { in_force: in_force(&command, &matches), ..options }
+    }
+
+    /// Reads the keys and games that stand in files to those that are options.
+    ///
+    /// # Errors
+    /// If a file cannot be read or has none.
+    pub fn read_files(&mut self) -> Result<(), Box<dyn Error>> {
+        self.keys.extend(self.owner.keys()?);
+        self.games.extend(self.owner.games()?);
+        Ok(())
     }
 
     /// What the server has to know, if it can have that many connections; but for what is
@@ -360,9 +377,14 @@ impl Options {
             all.push(format!("told as {}", told.join(" and ")));
         }
         if !self.games.is_empty() {
-            let games: Vec<_> =
-                distinct(&self.games).iter().map(|game| format!("{game:?}")).collect();
-            all.push(format!("only for the games {}", games.join(", ")));
+            /// More would make the line too long to read.
+            const NAMED: usize = 5;
+            let games = distinct(&self.games);
+            let named: Vec<_> = games.iter().map(|game| format!("{game:?}")).collect();
+            all.push(match games.len() {
+                0..=NAMED => format!("only for the games {}", named.join(", ")),
+                many => format!("only for {many} games"),
+            });
         }
         match distinct(&self.keys).len() {
             0 => {}

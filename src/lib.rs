@@ -20,6 +20,7 @@
 //! | [`cookies`] | how an address shows that it gets what is sent to it |
 //! | `sources` | the table in which such things are remembered of each address |
 //! | [`unproven`] | of whom others may be told |
+//! | [`blocks`], [`lists`] | whom the owner blocks, and how files of his are read |
 //! | [`refusals`] | what was refused, how often, and to whom |
 //! | [`holders`] | who holds most and gives way when a bound is reached |
 //! | [`clock`], [`timers`] | time as a value, deadlines as data |
@@ -40,6 +41,7 @@
 
 pub mod admission;
 pub mod amplification;
+pub mod blocks;
 pub mod cli;
 pub mod clock;
 pub mod cookies;
@@ -50,6 +52,7 @@ pub mod http;
 pub mod introductions;
 pub mod limits;
 pub mod lines;
+pub mod lists;
 pub mod lobby;
 pub mod logging;
 pub mod nats;

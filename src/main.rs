@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use log::{Level, error, info, log_enabled, warn};
+use punchd::blocks::Blocks;
 use punchd::cli::relay::Place;
 use punchd::cli::{self, Options};
 use punchd::dialect::events::tls::Acceptor;
@@ -33,7 +34,7 @@ fn main() -> ExitCode {
 
 /// Serves until it is stopped. Returns whether that went well.
 fn serve() -> bool {
-    let options = Options::of_process();
+    let mut options = Options::of_process();
     options.check().unwrap_or_else(|error| error.exit());
     if let Err(error) = logging::start(options.verbosity(), options.log.as_deref()) {
         eprintln!("punchd: {error}");
@@ -41,7 +42,7 @@ fn serve() -> bool {
     }
     warn_of_filters();
     std::panic::set_hook(Box::new(report_panic));
-    let done = run(&options);
+    let done = options.read_files().and_then(|()| run(&options));
     if let Err(error) = &done {
         report(&error.to_string());
     }
@@ -94,6 +95,7 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let mut config = options.server(most);
     SysRng.try_fill_bytes(&mut config.seed).map_err(|error| no_random_numbers(&error))?;
     config.events.tls = tls;
+    config.blocks = options.owner.blocks()?;
     let ghost_limit = Duration::from_secs(options.ghost_limit);
     let mut sockets = bind::inherited(ghost_limit)?;
     if sockets.is_empty() {
@@ -211,27 +213,39 @@ fn acceptor(options: &Options) -> Result<Option<Acceptor>, Box<dyn Error>> {
     Ok(Some(Acceptor::new(certificate::load(certificate, key)?)?))
 }
 
-/// What SIGHUP does: opens the log file anew and reads the certificate again. If that is no good
-/// the old one stays.
-fn on_hangup(options: &Options, tls: Option<Acceptor>) -> impl FnMut() + 'static {
+/// What SIGHUP does: opens the log file anew and reads the certificate and the list of those who are
+/// blocked again, which it returns. What is no good changes nothing.
+fn on_hangup(options: &Options, tls: Option<Acceptor>) -> impl FnMut() -> Option<Blocks> + 'static {
     let has_log = options.log.is_some();
+    let owner = options.owner.clone();
     let files = options.tls_cert.clone().zip(options.tls_key.clone()).zip(tls);
     move || {
         if has_log {
             logging::reopen();
         }
-        let Some(((certificate, key), acceptor)) = &files else {
-            if !has_log {
-                info!("SIGHUP: nothing to do, as there is neither --log nor --tls-cert");
+        if !has_log && files.is_none() && owner.block.is_none() {
+            info!("SIGHUP: nothing to do, as there is neither --log nor --tls-cert nor --block");
+        }
+        if let Some(((certificate, key), acceptor)) = &files {
+            match certificate::load(certificate, key) {
+                Ok(loaded) => {
+                    acceptor.replace(loaded);
+                    info!("new TLS connections get the certificate in {}", certificate.display());
+                }
+                Err(why) => warn!("{why}; the certificate from before stays"),
             }
-            return;
-        };
-        match certificate::load(certificate, key) {
-            Ok(loaded) => {
-                acceptor.replace(loaded);
-                info!("new TLS connections get the certificate in {}", certificate.display());
+        }
+        let file = owner.block.as_ref()?;
+        match owner.blocks() {
+            Ok(blocks) => {
+                let count = blocks.len();
+                info!("{count} addresses and networks are blocked, as {} says", file.display());
+                Some(blocks)
             }
-            Err(why) => warn!("{why}; the certificate from before stays"),
+            Err(why) => {
+                warn!("{why}; those stay blocked who were before");
+                None
+            }
         }
     }
 }

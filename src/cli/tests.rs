@@ -180,3 +180,32 @@ fn the_old_command_line_works() {
     let twice = ["punchd", "-q", "-q", "--port", "1", "--port", "7000"];
     assert_eq!(Options::try_parse_from(twice).unwrap().port, Some(7000), "the last counts");
 }
+
+#[test]
+fn lists_have_no_empty_entries_and_blanks_around_commas_do_not_count() {
+    let lists = |line: &[&str]| {
+        let options = Options::try_parse_from([&["punchd"], line].concat());
+        options.map(|options| (options.keys, options.games)).map_err(|error| error.to_string())
+    };
+    let (keys, games) = lists(&["--key", " a , b", "--key", "c", "--games", "A B , C"]).unwrap();
+    assert_eq!(
+        (keys, games),
+        (vec!["a".into(), "b".into(), "c".into()], vec!["A B".into(), "C".into()])
+    );
+    for option in ["--key", "--games"] {
+        for wrong in ["", ",", "a,", ",a", "a,,b", "a, ,b", "  "] {
+            let why = lists(&[option, wrong]).unwrap_err();
+            assert!(why.contains(" is empty: "), "{option} {wrong:?}: {why}");
+        }
+    }
+}
+
+#[test]
+fn many_games_are_counted_and_not_named() {
+    let games = |n: usize| {
+        let games: Vec<String> = (0..n).map(|n| format!("G{n}")).collect();
+        Options::try_parse_from(["punchd", "--games", &games.join(",")]).unwrap().restrictions()
+    };
+    assert_eq!(games(6), "; only for 6 games");
+    assert!(games(5).ends_with("\"G4\""));
+}

@@ -57,10 +57,10 @@ pub(super) fn parse_port(text: &str) -> Result<u16, String> {
 
 /// An empty key would admit nobody, and seem to be none.
 pub(super) fn parse_key(text: &str) -> Result<String, String> {
-    if text.trim().is_empty() {
-        return Err("a key is empty: name one, or leave --key and PUNCHD_KEY out".into());
+    match text.trim() {
+        "" => Err("a key is empty: name one, or leave --key and PUNCHD_KEY out".into()),
+        key => Ok(key.to_owned()),
     }
-    Ok(text.to_owned())
 }
 
 pub(super) fn parse_game(text: &str) -> Result<String, String> {

@@ -18,6 +18,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
 use super::{Bound, Census, ConnId, Context, Dialect, Reads, Showing, Use, Via};
+use crate::blocks::Blocks;
 use crate::clock::Instant;
 use crate::limits;
 
@@ -183,6 +184,12 @@ impl Dialect for Contained {
         self.wakeup.set(Some(wakeup));
         // At once, so that its connections are closed.
         if self.has_failed.get() { Some(Instant::default()) } else { wakeup }
+    }
+
+    fn end_blocked(&mut self, cx: &mut Context<'_>, blocks: &Blocks, most: usize) -> usize {
+        let mut ended = 0;
+        self.act(cx, |dialect, cx| ended = dialect.end_blocked(cx, blocks, most));
+        ended
     }
 
     fn on_shutdown(&mut self, cx: &mut Context<'_>) {

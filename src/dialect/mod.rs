@@ -5,6 +5,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use crate::blocks::Blocks;
 use crate::clock::Instant;
 
 mod addr;
@@ -118,6 +119,12 @@ pub trait Dialect: std::fmt::Debug {
     /// When something has to be done even if nothing arrives.
     fn next_wakeup(&self) -> Option<Instant> {
         None
+    }
+
+    /// Ends what peers have whose addresses are blocked, but for connections, which are closed before; of
+    /// at most so many. Returns how many these were.
+    fn end_blocked(&mut self, _cx: &mut Context<'_>, _blocks: &Blocks, _most: usize) -> usize {
+        0
     }
 
     /// The server is about to stop: answer now what would otherwise have been waited for.

@@ -59,3 +59,7 @@ pub const REST_AFTER_PANIC: Duration = Duration::from_secs(1);
 /// How long datagrams and connections may have waited in the kernel, as far as it counts: a process that is
 /// replaced or stopped is back sooner.
 pub const WAITED: Duration = Duration::from_secs(10);
+
+/// Connections, players and relayed pairs of blocked addresses that end in one turn of the loop: each may
+/// have to be told to others.
+pub const BLOCKED_AT_ONCE: usize = 64;

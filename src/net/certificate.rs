@@ -1,8 +1,6 @@
 //! Reads the server's certificate and its key from files.
 
 use std::fmt;
-use std::fs::OpenOptions;
-use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use rustls::crypto::ring;
@@ -11,20 +9,13 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use rustls::{Error, InconsistentKeys};
 
-use super::sys;
-
-/// Longest file in bytes: a chain of certificates with RSA keys has less than 10 KiB.
-const LONGEST: u64 = 1 << 20;
+use super::regular::{ReadError, read};
 
 /// Why there is no certificate to use.
 #[derive(Debug)]
 pub enum CertificateError {
     /// A file cannot be read.
-    Read(PathBuf, io::Error),
-    /// This is no regular file, and to read from it could take for ever.
-    NoFile(PathBuf),
-    /// A file is longer than any certificate.
-    TooLong(PathBuf),
+    Read(ReadError),
     /// There is nothing of the kind in a file that should be.
     Nothing(PathBuf, &'static str),
     /// A file is not what it should be.
@@ -36,19 +27,7 @@ pub enum CertificateError {
 impl fmt::Display for CertificateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Read(path, error) => write!(
-                f,
-                "cannot read {}: {error}; is that the file, and may this user read it?",
-                path.display()
-            ),
-            Self::NoFile(path) => {
-                write!(f, "{} is not a regular file: name the file itself", path.display())
-            }
-            Self::TooLong(path) => write!(
-                f,
-                "{} has more than {LONGEST} bytes: is that a certificate or a key?",
-                path.display()
-            ),
+            Self::Read(error) => error.fmt(f),
             Self::Nothing(path, what) => write!(f, "there is no {what} in {}", path.display()),
             Self::Malformed(path, why) => write!(f, "cannot use {}: {why}", path.display()),
             Self::Mismatch(certificate, key) => write!(
@@ -66,8 +45,7 @@ impl std::error::Error for CertificateError {}
 /// Reads a certificate (with those that vouch for it behind it) and its key, both PEM.
 ///
 /// # Errors
-/// If they cannot be read or do not belong together. It never waits for anybody: only regular files
-/// are read.
+/// If they cannot be read or do not belong together.
 pub fn load(certificate: &Path, key: &Path) -> Result<CertifiedKey, CertificateError> {
     let in_pem = |path: &Path, what: &'static str| {
         let path = path.to_owned();
@@ -76,13 +54,14 @@ pub fn load(certificate: &Path, key: &Path) -> Result<CertifiedKey, CertificateE
             other => CertificateError::Malformed(path, other.to_string()),
         }
     };
-    let chain = CertificateDer::pem_slice_iter(&read(certificate)?)
+    let chain = CertificateDer::pem_slice_iter(&read(certificate).map_err(CertificateError::Read)?)
         .collect::<Result<Vec<_>, _>>()
         .map_err(in_pem(certificate, "certificate"))?;
     if chain.is_empty() {
         return Err(CertificateError::Nothing(certificate.to_owned(), "certificate"));
     }
-    let private = PrivateKeyDer::from_pem_slice(&read(key)?).map_err(in_pem(key, "private key"))?;
+    let private = PrivateKeyDer::from_pem_slice(&read(key).map_err(CertificateError::Read)?)
+        .map_err(in_pem(key, "private key"))?;
     let loaded = CertifiedKey::from_der(chain, private, &ring::default_provider());
     loaded.map_err(|error| match error {
         Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
@@ -95,30 +74,10 @@ pub fn load(certificate: &Path, key: &Path) -> Result<CertifiedKey, CertificateE
     })
 }
 
-/// All that is in a regular file.
-fn read(path: &Path) -> Result<Vec<u8>, CertificateError> {
-    let failed = |error| CertificateError::Read(path.to_owned(), error);
-    // Opening a FIFO would wait for somebody who writes to it.
-    let opened = sys::open_at_once(OpenOptions::new().read(true), path);
-    let file = opened.map_err(|error| match path.is_dir() {
-        // Some systems do not even open it.
-        true => CertificateError::NoFile(path.to_owned()),
-        false => failed(error),
-    })?;
-    if !file.metadata().map_err(failed)?.is_file() {
-        return Err(CertificateError::NoFile(path.to_owned()));
-    }
-    let mut bytes = Vec::new();
-    file.take(LONGEST + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() as u64 > LONGEST {
-        return Err(CertificateError::TooLong(path.to_owned()));
-    }
-    Ok(bytes)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::regular::LONGEST;
     use std::fs;
 
     #[test]

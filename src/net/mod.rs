@@ -28,6 +28,7 @@ use crate::server::{Server, window};
 pub mod bind;
 pub mod certificate;
 pub mod files;
+pub mod regular;
 pub mod relay;
 pub mod signals;
 pub mod sys;
@@ -302,7 +303,8 @@ impl EventLoop {
                 WAKE => {
                     let now = self.now();
                     let tell = || self.server.lines(now);
-                    self.requests.iter_mut().for_each(|requests| requests.handle(tell));
+                    let blocks = self.requests.as_mut().and_then(|requests| requests.handle(tell));
+                    blocks.into_iter().for_each(|blocks| self.server.block(blocks));
                 }
                 WINDOW => self.connections.note_look(),
                 Token(n) if n >= FIRST_CONNECTION => {
@@ -416,7 +418,8 @@ impl EventLoop {
                     break;
                 }
             }
-            match self.connections.accept(now.instant) {
+            let is_blocked = |addr| self.server.is_blocked(now, addr);
+            match self.connections.accept(now.instant, is_blocked) {
                 tcp::Accept::New(conn, peer) => {
                     let mut asks = false;
                     let began = || {

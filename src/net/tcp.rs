@@ -224,8 +224,13 @@ impl Connections {
         }
     }
 
-    /// The next new connection, unless this turn has had enough of them.
-    pub(super) fn accept(&mut self, now: Instant) -> Accept {
+    /// The next new connection, unless this turn has had enough of them. Those of addresses that are
+    /// blocked end at once, so that nobody gives way to them.
+    pub(super) fn accept(
+        &mut self,
+        now: Instant,
+        mut is_blocked: impl FnMut(IpAddr) -> bool,
+    ) -> Accept {
         if self.accept_again.is_some_and(|at| now < at) {
             return Accept::Nothing;
         }
@@ -245,6 +250,9 @@ impl Connections {
             match listener.socket.accept() {
                 Ok((stream, peer)) => {
                     self.accepted += 1;
+                    if is_blocked(canonical(peer).ip()) {
+                        continue;
+                    }
                     if self.has_room() {
                         return self.take_in(stream, peer);
                     }

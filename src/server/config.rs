@@ -1,5 +1,6 @@
 //! What the owner decides, and the dialects that are made of it.
 
+use crate::blocks::Blocks;
 use crate::dialect::Name;
 use crate::dialect::contained::{Contained, Make};
 use crate::dialect::events::{self, Events};
@@ -32,6 +33,8 @@ pub struct Config {
     pub rooms: rooms::Config,
     /// What the events dialect has to know.
     pub events: events::Config,
+    /// Whom nothing is heard of.
+    pub blocks: Blocks,
     /// The relay, if there is one.
     pub relay: Option<sessions::Config>,
 }
@@ -48,6 +51,7 @@ impl Default for Config {
             alternates_from: None,
             rooms: rooms::Config::default(),
             events: events::Config::default(),
+            blocks: Blocks::default(),
             relay: None,
         }
     }

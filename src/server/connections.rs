@@ -121,8 +121,13 @@ impl Server {
     }
 
     fn end_idle(&mut self, now: Now, conn: ConnId, out: &mut Outbox) {
+        self.evict(now, conn, "idle", out);
+    }
+
+    /// Closes a connection, whatever it stands for.
+    pub(super) fn evict(&mut self, now: Now, conn: ConnId, why: &str, out: &mut Outbox) {
         if let Some(peer) = self.places.get(conn).map(Conn::peer) {
-            debug!("{peer} closed: idle");
+            debug!("{peer} closed: {why}");
         }
         self.with_dialect_of(now, conn, out, |dialect, cx| {
             dialect.on_eviction(conn);

@@ -2,6 +2,7 @@
 //! to go when there is no room. It is used as a [`Dialect`] is, but lends what dialects share itself, so
 //! that the event loop and a simulated network drive it in the same way.
 
+mod blocking;
 mod config;
 mod connections;
 mod gateway;
@@ -16,6 +17,7 @@ use log::{error, warn};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
+use self::blocking::Blocking;
 use self::config::{Dialects, maker};
 use self::gateway::Gateway;
 use self::window::Window;
@@ -57,6 +59,7 @@ pub struct Server {
     full: Seldom,
     crowded: Seldom,
     flooded: Seldom,
+    blocking: Blocking,
     alternates_from: Option<u8>,
     alternate_addr: Option<IpAddr>,
     shared: Shared,
@@ -101,6 +104,7 @@ impl Server {
             full: Seldom::default(),
             crowded: Seldom::default(),
             flooded: Seldom::default(),
+            blocking: Blocking::new(config.blocks.clone()),
             alternates_from: config.alternates_from,
             alternate_addr,
             shared: Shared {
@@ -272,6 +276,9 @@ impl Server {
         data: &[u8],
         out: &mut Outbox,
     ) {
+        if self.is_blocked(now, peer.ip()) {
+            return;
+        }
         let name = of_datagram(data);
         if !self.datagrams.allow(now.instant, peer.ip()) && !self.is_worth(now.instant, name, peer)
         {
@@ -307,6 +314,7 @@ impl Server {
     /// The time that [`Self::next_wakeup`] asked for has come (or not yet: then nothing is to be done).
     pub fn on_wakeup(&mut self, now: Now, out: &mut Outbox) {
         self.end_failed(now, out);
+        self.end_blocked(now, out);
         self.end_idle_ones(now, out);
         self.with_all(now, out, |dialect, cx| dialect.on_wakeup(cx));
         self.wake_window(now, out);
@@ -318,7 +326,8 @@ impl Server {
         let dialects = self.dialects.0.each_ref();
         let dialects = dialects.map(|dialect| dialect.as_ref().and_then(|d| d.next_wakeup()));
         let window = self.window.as_ref().and_then(|window| window.next_wakeup());
-        earliest([self.idle.next(), earliest(dialects), window])
+        let blocking = self.blocking.is_amid().then(Instant::default);
+        earliest([blocking, self.idle.next(), earliest(dialects), window])
     }
 
     /// The server is about to stop: answer now what would otherwise have been waited for.

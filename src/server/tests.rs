@@ -142,3 +142,70 @@ fn what_is_refused_is_counted() {
     let worst = server.refusals().worst(Reason::Game);
     assert_eq!(worst[0].0.to_string(), peer(1).ip().to_string());
 }
+
+/// Whoever is at a blocked address is gone at once in all dialects, and nobody else.
+#[test]
+fn what_the_owner_blocks_ends_in_all_dialects() {
+    use crate::blocks::Blocks;
+    use crate::refusals::Reason;
+    use std::path::Path;
+    let now = Now { instant: Instant::from_micros(60_000_000), unix: 0 };
+    let mut server = Server::new(Config::default());
+    let open = |server: &mut Server, slot: u32, from: SocketAddr, bytes: &[u8]| {
+        let (mut out, id) = (Outbox::new(), ConnId { slot, generation: 1 });
+        server.on_accept(now, || now.instant, id, from, &mut out);
+        server.on_bytes(now, id, bytes, &mut out);
+    };
+    let registration = format!("reg2\n1.2.5\n{}", "Chess\n".repeat(8));
+    // Half of each hundred are in 198.51.1.0/24.
+    let of = |n: u16| peer(if n < 100 { 256 + n } else { 2 * 256 + n - 100 });
+    for n in 0..200 {
+        open(&mut server, n.into(), of(n), registration.as_bytes());
+        returned(&mut server, of(n), b"rh:Room");
+        let register = natpunch(Content::RegisterRequest(RegisterRequest::default()));
+        returned(&mut server, of(n), &register);
+    }
+    let list = Blocks::read(Path::new("list"), b"198.51.1.0/24").unwrap();
+    server.block(list);
+    let mut closed = Vec::new();
+    let mut turns = 0;
+    while server.next_wakeup().is_some_and(|at| at <= now.instant) {
+        let mut out = Outbox::new();
+        server.on_wakeup(now, &mut out);
+        closed.extend(out.outputs().filter_map(|output| match output {
+            Output::Close(conn) => Some(conn.slot),
+            _ => None,
+        }));
+        turns += 1;
+        assert!(turns < 20, "it comes to an end");
+    }
+    assert!(turns >= 4, "300 of them, 64 at a time");
+    closed.sort_unstable();
+    assert_eq!(closed, (0..100).collect::<Vec<u32>>());
+    for n in [0, 99] {
+        assert!(returned(&mut server, of(n), b"status").is_empty());
+    }
+    assert_eq!(server.refusals().total(Reason::Blocked).times, 2);
+    assert!(server.is_blocked(now, of(50).ip()) && !server.is_blocked(now, of(150).ip()));
+    // A place that is taken answers once more with what it is, and another ID is another place.
+    let id = |server: &mut Server, n: u16| {
+        let answers = returned(server, of(n), b"rh:Room");
+        String::from_utf8(answers.concat()).unwrap()
+    };
+    let stays = id(&mut server, 150);
+    assert_eq!(stays, id(&mut server, 150));
+    server.block(Blocks::default());
+    assert!(!returned(&mut server, of(0), b"status").is_empty(), "nobody is blocked any more");
+    assert!(server.next_wakeup().is_none_or(|at| at > now.instant));
+}
+
+/// Who is blocked from the start is not even let in.
+#[test]
+fn nobody_hears_who_is_blocked_from_the_start() {
+    use crate::blocks::Blocks;
+    use std::path::Path;
+    let blocks = Blocks::read(Path::new("list"), b"198.51.0.7").unwrap();
+    let mut server = Server::new(Config { blocks, ..Config::default() });
+    assert!(returned(&mut server, peer(7), b"status").is_empty());
+    assert_eq!(returned(&mut server, peer(8), b"status"), [b"OK"]);
+}

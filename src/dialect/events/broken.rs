@@ -9,6 +9,7 @@ use log::debug;
 
 use super::wire::Wire;
 use super::{Conn, Context, Events, Framer, Outbox, Unread};
+use crate::blocks::Blocks;
 use crate::dialect::ConnId;
 use crate::dialect::conns::Conns;
 use crate::limits;
@@ -41,6 +42,12 @@ impl Places {
     /// Whether this is such a place whose peer was to be told too much.
     pub(super) fn is_given_up(&self, id: ConnId) -> bool {
         self.broken.get(&id).is_some_and(|conn| conn.finished)
+    }
+
+    /// At most so many places without a connection whose addresses are blocked.
+    pub(super) fn blocked(&self, blocks: &Blocks, most: usize) -> Vec<ConnId> {
+        let blocked = self.broken.iter().filter(|(_, conn)| blocks.has(conn.addr.ip()));
+        blocked.map(|(id, _)| *id).take(most).collect()
     }
 
     /// Whether this is a place without a connection.

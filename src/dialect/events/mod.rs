@@ -19,6 +19,7 @@ use super::{
     Before, Bound, Census, ConnId, Context, Dialect, Name, Outbox, Reads, Showing, Use, Via,
 };
 use crate::admission::{self, Admission};
+use crate::blocks::Blocks;
 use crate::clock::Instant;
 use crate::holders::Holders;
 use crate::introductions::PublicIps;
@@ -557,6 +558,14 @@ impl Dialect for Events {
             self.successors.front().map(|_| Instant::default()),
         ];
         timers.into_iter().flatten().min()
+    }
+
+    fn end_blocked(&mut self, cx: &mut Context<'_>, blocks: &Blocks, most: usize) -> usize {
+        self.lines.note_time(cx.now);
+        // Those of open connections have ended with these.
+        let blocked = self.conns.blocked(blocks, most);
+        blocked.iter().for_each(|id| self.end(*id, cx.out));
+        blocked.len()
     }
 
     fn on_shutdown(&mut self, cx: &mut Context<'_>) {

@@ -13,6 +13,7 @@ use rand::rngs::StdRng;
 
 use super::{Bound, Census, Context, Dialect, Name, Outbox, Showing, Via};
 use crate::admission::{self, Admission, Quoted};
+use crate::blocks::Blocks;
 use crate::clock::Instant;
 use crate::cookies::Cookies;
 use crate::introductions::PublicIps;
@@ -472,6 +473,11 @@ impl Dialect for Natpunch {
                 self.clients.note_gone(cx.now.instant, id, &client);
             }
         }
+    }
+
+    fn end_blocked(&mut self, cx: &mut Context<'_>, blocks: &Blocks, most: usize) -> usize {
+        let blocked = self.clients.blocked(blocks, most);
+        blocked.into_iter().filter_map(|id| self.forget(cx, id)).count()
     }
 
     fn knows(&self, endpoint: SocketAddr) -> bool {

@@ -28,6 +28,8 @@ pub(super) enum Why {
     MadePlace,
     /// It sends back what it gets.
     Echoes,
+    /// The owner of the server has blocked its address.
+    Blocked,
 }
 
 impl fmt::Display for Why {
@@ -36,6 +38,7 @@ impl fmt::Display for Why {
             Self::Left | Self::Elsewhere | Self::Signed => "its host closed it",
             Self::Silent => "its host was silent for too long",
             Self::MadePlace => "others need the place, and its host never sent rc with its key",
+            Self::Blocked => "the address of its host is blocked",
             Self::Echoes => "its host is no game, but something that sends back what it gets",
         })
     }
@@ -162,7 +165,8 @@ impl Rooms {
         let is_unsure = matches!(why, Why::Elsewhere | Why::Echoes);
         let is_kept = has_shown_key && !was_kept && (is_unsure || why == Why::Left);
         if is_host {
-            if matches!(why, Why::Silent | Why::MadePlace) && self.hand_over(cx, room) {
+            let may_have_heir = matches!(why, Why::Silent | Why::MadePlace | Why::Blocked);
+            if may_have_heir && self.hand_over(cx, room) {
                 return;
             }
             if !is_kept {

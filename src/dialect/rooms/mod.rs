@@ -54,6 +54,7 @@ use rand::rngs::StdRng;
 
 use super::{Bound, Census, Context, Dialect, Name, Showing, Via};
 use crate::admission::{self, Admission};
+use crate::blocks::Blocks;
 use crate::clock::Instant;
 use crate::cookies::Cookies;
 use crate::introductions::PublicIps;
@@ -481,6 +482,12 @@ impl Dialect for Rooms {
         self.parted.on_wakeup(cx.now.instant);
         self.offers.on_wakeup(cx.now.instant);
         self.delivery.on_wakeup(cx, &mut self.table, &self.config.public_ips);
+    }
+
+    fn end_blocked(&mut self, cx: &mut Context<'_>, blocks: &Blocks, most: usize) -> usize {
+        let (before, peers) = (self.table.len(), self.table.blocked(blocks, most));
+        peers.into_iter().for_each(|id| self.end(cx, id, Why::Blocked));
+        before.saturating_sub(self.table.len())
     }
 
     fn knows(&self, endpoint: SocketAddr) -> bool {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::field::{Id, Key};
 use super::reached::Reached;
+use crate::blocks::Blocks;
 use crate::clock::Instant;
 use crate::dialect::Via;
 use crate::hash::Map;
@@ -130,6 +131,12 @@ impl Table {
             kept: Timers::new(limits::PARTED),
             doubted: Timers::new(limits::ROOM_DOUBT.min(silence)),
         }
+    }
+
+    /// At most so many whose addresses are blocked.
+    pub(super) fn blocked(&self, blocks: &Blocks, most: usize) -> Vec<Id> {
+        let blocked = self.peers.iter().filter(|(_, peer)| blocks.has(peer.endpoint.ip()));
+        blocked.map(|(id, _)| *id).take(most).collect()
     }
 
     pub(super) fn peer(&self, id: Id) -> Option<&Peer> {

@@ -9,6 +9,7 @@ use log::warn;
 use smallvec::SmallVec;
 
 use super::{Bounds, End, Order, Refused, Report, Session, SessionId, Shape, Side};
+use crate::blocks::Blocks;
 use crate::clock::{Instant, Now};
 use crate::dialect::Name;
 use crate::introductions::PublicIps;
@@ -262,6 +263,22 @@ impl Sessions {
                  often{before}"
             );
         }
+    }
+
+    /// Ends at most so many sessions of players whose addresses are blocked. Returns how many these were.
+    pub fn end_blocked(&mut self, blocks: &Blocks, most: usize) -> usize {
+        let blocked = self.all.sides().filter(|(_, side)| blocks.has(side.addr));
+        let mut blocked: Vec<u32> = blocked.map(|(place, _)| place).take(most).collect();
+        blocked.sort_unstable();
+        blocked.dedup();
+        for place in &blocked {
+            self.all.give_way(*place);
+            if let Some(entry) = self.all.get(*place) {
+                let [client, _] = entry.sides;
+                self.orders.push(Order::Close(entry.id, client));
+            }
+        }
+        blocked.len()
     }
 
     /// What the thread that passes packets on has to tell.

@@ -7,6 +7,7 @@ use rand::Rng;
 
 use super::by_game::ByGame;
 use super::id::Uuid;
+use crate::blocks::Blocks;
 use crate::clock::Instant;
 use crate::dialect::Via;
 use crate::holders::Holders;
@@ -149,6 +150,12 @@ impl Default for Clients {
 }
 
 impl Clients {
+    /// At most so many whose addresses are blocked.
+    pub(super) fn blocked(&self, blocks: &Blocks, most: usize) -> Vec<Uuid> {
+        let blocked = self.all.iter().filter(|(_, client)| blocks.has(client.endpoint.ip()));
+        blocked.map(|(id, _)| *id).take(most).collect()
+    }
+
     pub(super) fn get(&self, id: Uuid) -> Option<&Client> {
         self.all.get(&id).map(|client| &**client)
     }

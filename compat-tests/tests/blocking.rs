@@ -1,0 +1,131 @@
+//! `--block`: whom the owner does not want to hear of.
+#![expect(clippy::expect_used, reason = "a helper that fails is a test that fails")]
+
+use std::fs;
+use std::net::{IpAddr, SocketAddr};
+use std::process::Command;
+use std::time::Duration;
+
+use compat_tests::events::EventClient;
+use compat_tests::folder::Folder;
+use compat_tests::gmnet::{Control, Host, HostConfig, Lobby, Query};
+use compat_tests::master::{Master, binary, fails_to_start, loopback};
+use compat_tests::rooms::Player;
+use nix::sys::signal::Signal;
+
+const WAIT: Duration = Duration::from_secs(20);
+
+fn hosts(master: &Master) -> usize {
+    let lobby = Lobby::fetch(master.addr(), Some(loopback()), &Query::default(), WAIT);
+    lobby.expect("the lobby").entries.len()
+}
+
+fn register(master: &Master, at: IpAddr) -> Option<Host> {
+    Host::registered(HostConfig::new(master.addr()).on(at).with_data(&["Game"]), WAIT).ok()
+}
+
+fn player(master: &Master, at: IpAddr, patience: Duration) -> Player {
+    Player::new(master.addr(), SocketAddr::new(at, 0), patience).expect("a player")
+}
+
+/// What it says that does not start with these options.
+fn refused(args: &[&str]) -> String {
+    let mut command = Command::new(binary());
+    command.args(["--port", "0"]).args(args);
+    let (status, text) = fails_to_start(command);
+    assert_eq!(status.code(), Some(1), "{text}");
+    text
+}
+
+#[test]
+fn sighup_blocks_an_address_and_lets_it_in_again() {
+    let folder = Folder::new();
+    let list = folder.file("blocked");
+    fs::write(&list, "# nobody yet\n").expect("the list");
+    let master = Master::start(&["--block", &list]);
+    let (bad, good) = (loopback(), loopback());
+    let mut of_bad = register(&master, bad).expect("registered");
+    let mut of_good = register(&master, good).expect("registered");
+    let mut in_room = player(&master, bad, WAIT);
+    let room = in_room.host("Bad").expect("a room").room;
+    assert_eq!(hosts(&master), 2);
+
+    fs::write(&list, format!("{bad} # he floods\n203.0.113.0/24\n")).expect("the list");
+    master.signal(Signal::SIGHUP);
+    master.wait_for_log(&format!("2 addresses and networks are blocked, as {list} says"));
+    master.wait_for_log("2 connections, players and relayed pairs ended: they are blocked");
+    let is_gone = of_bad.run_until(WAIT, |host| !host.has_master()).expect("steps");
+    assert!(is_gone, "its connection is closed");
+    assert_eq!(hosts(&master), 1);
+    assert!(of_good.has_master(), "nobody else is");
+    assert!(register(&master, bad).is_none());
+    let mut other = player(&master, good, WAIT);
+    assert!(other.join(room).is_err(), "the room is closed");
+
+    // What is no good changes nothing, and nothing waits for it.
+    fs::write(&list, format!("{good}\nnobody\n")).expect("the list");
+    master.signal(Signal::SIGHUP);
+    master.wait_for_log(&format!("{list} line 2: \"nobody\": want an address or a network"));
+    master.wait_for_log("those stay blocked who were before");
+    fs::remove_file(&list).expect("the list");
+    let made = Command::new("mkfifo").arg(&list).status().expect("a named pipe");
+    assert!(made.success());
+    master.signal(Signal::SIGHUP);
+    master.wait_for_log(&format!("{list} is not a regular file"));
+    assert_eq!(hosts(&master), 1);
+    assert!(register(&master, bad).is_none());
+    let _ = of_good.step();
+
+    fs::remove_file(&list).expect("the list");
+    fs::write(&list, "").expect("the list");
+    master.signal(Signal::SIGHUP);
+    master.wait_for_log(&format!("0 addresses and networks are blocked, as {list} says"));
+    let _back = register(&master, bad).expect("registered");
+    master.signal(Signal::SIGUSR1);
+    master.wait_for_log("refused: its address is blocked: ");
+}
+
+#[test]
+fn who_is_blocked_from_the_start_is_not_heard() {
+    let (folder, bad) = (Folder::new(), loopback());
+    let list = folder.file("blocked");
+    fs::write(&list, format!("::ffff:{bad}/128")).expect("the list");
+    let master = Master::start(&["--block", &list]);
+    assert!(player(&master, bad, Duration::from_secs(1)).host("Room").is_err());
+    let heard = Control::open(master.addr(), Some(bad)).and_then(|control| control.next(WAIT));
+    assert!(heard.is_err() || heard.is_ok_and(|event| event.bytes.is_empty()));
+    let mut client = EventClient::connect(master.addr(), None).expect("connecting");
+    client.login("a", "Game").expect("others are heard");
+}
+
+#[test]
+fn a_list_that_cannot_be_read_is_a_reason_not_to_start() {
+    let folder = Folder::new();
+    let list = folder.file("blocked");
+    let error = refused(&["--block", &list]);
+    assert!(error.contains(&format!("cannot read {list}: ")), "{error}");
+    fs::write(&list, "192.0.2.7\n192.0.2.300\n").expect("the list");
+    let error = refused(&["--block", &list]);
+    assert!(error.contains(&format!("{list} line 2: \"192.0.2.300\": want an address")), "{error}");
+}
+
+/// Keys and games may stand in files, where a key may have a comma.
+#[test]
+fn keys_and_games_may_stand_in_files() {
+    let folder = Folder::new();
+    let (keys, games) = (folder.file("keys"), folder.file("games"));
+    fs::write(&keys, "# of Pong\n ses,ame \n\nother\n").expect("a list");
+    fs::write(&games, "Pong\n").expect("a list");
+    let master = Master::start(&["--key", "third", "--key-file", &keys, "--games-file", &games]);
+    assert!(master.log().contains("; only for the games \"Pong\"; 3 keys"), "{}", master.log());
+    for (key, is_right) in [("ses,ame", true), ("other", true), ("third", true), ("ses", false)] {
+        let mut client = EventClient::connect(master.addr(), None).expect("connecting");
+        let login = client.login_with("peer", "", Some(key));
+        assert_eq!(login.is_ok(), is_right, "{key}");
+    }
+    fs::write(&keys, "# none\n").expect("a list");
+    let error = refused(&["--key-file", &keys]);
+    assert!(error.contains(&format!("there is no key in {keys}")), "{error}");
+    let error = refused(&["--games-file", &folder.file("none")]);
+    assert!(error.contains("cannot read "), "{error}");
+}
