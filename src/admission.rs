@@ -92,7 +92,10 @@ impl Refused {
     ) {
         self.all += 1;
         if self.seldom.say(now).is_some() {
-            warn!("{addr} refused ({dialect}): {why} ({} refused so far)", self.all);
+            warn!(
+                address:% = addr, dialect:% = dialect;
+                "{addr} refused ({dialect}): {why} ({} refused so far)", self.all
+            );
         }
     }
 }

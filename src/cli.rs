@@ -14,6 +14,7 @@ use clap::{Arg, ArgAction, CommandFactory as _, FromArgMatches as _, Parser};
 pub mod http;
 pub mod owner;
 pub mod relay;
+mod told;
 mod values;
 
 pub use values::Millis;
@@ -253,11 +254,18 @@ impl Options {
             let _ = short_help().print_help();
             std::process::exit(0);
         }
+        let is_check = line.iter().any(|argument| argument == "--check");
         let matches = command.clone().try_get_matches_from(line).unwrap_or_else(|error| {
-            name_variable(&command, error, |name| std::env::var(name).ok()).exit()
+            let error = name_variable(&command, error, |name| std::env::var(name).ok());
+            if is_check && error.use_stderr() { exit_of_check(&error) } else { error.exit() }
         });
         let options = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
         Self { in_force: in_force(&command, &matches), ..options }
+    }
+
+    /// Ends the process, as these options do not go together.
+    pub fn exit(&self, error: &clap::Error) -> ! {
+        if self.owner.check { exit_of_check(error) } else { error.exit() }
     }
 
     /// Reads the keys and games that stand in files to those that are options.
@@ -359,51 +367,13 @@ impl Options {
         }
         Ok(())
     }
+}
 
-    /// What has no effect beside other options, for the log.
-    #[must_use]
-    pub fn without_effect(&self) -> Option<&'static str> {
-        // So it was in the old server, and its command lines have both.
-        let idle = self.disable_lobby && self.testing;
-        idle.then_some("--disable-lobby has no effect with --testing: the lobby is answered")
-    }
-
-    /// What restricts who may do what here, in short, for the log.
-    #[must_use]
-    pub fn restrictions(&self) -> String {
-        let mut all = Vec::new();
-        if !self.public_ip.is_empty() {
-            let told: Vec<_> = self.public_ip.iter().map(IpAddr::to_string).collect();
-            all.push(format!("told as {}", told.join(" and ")));
-        }
-        if !self.games.is_empty() {
-            /// More would make the line too long to read.
-            const NAMED: usize = 5;
-            let games = distinct(&self.games);
-            let named: Vec<_> = games.iter().map(|game| format!("{game:?}")).collect();
-            all.push(match games.len() {
-                0..=NAMED => format!("only for the games {}", named.join(", ")),
-                many => format!("only for {many} games"),
-            });
-        }
-        match distinct(&self.keys).len() {
-            0 => {}
-            1 => all.push("1 key".into()),
-            keys => all.push(format!("{keys} keys")),
-        }
-        if Name::ALL.iter().any(|name| !self.dialects.contains(name)) {
-            let names: Vec<_> = self.dialects.iter().map(Name::to_string).collect();
-            all.push(format!("only {}", names.join(", ")));
-        }
-        let others = [
-            (self.tls_required, "TLS required"),
-            (self.tls_cert.is_some() && !self.tls_required, "with TLS"),
-            (self.testing, "testing"),
-            (self.disable_lobby && !self.testing, "no lobby"),
-        ];
-        all.extend(others.iter().filter(|(is_so, _)| *is_so).map(|(_, what)| (*what).to_owned()));
-        all.iter().fold(String::new(), |text, one| text + "; " + one)
-    }
+/// Ends a check that has found options that are wrong.
+fn exit_of_check(error: &clap::Error) -> ! {
+    // Whoever reads it or not, it is wrong.
+    let _ = error.print();
+    std::process::exit(1)
 }
 
 /// What `-h` shows, which has to fit the smallest terminal; `--help` shows all.
@@ -489,17 +459,6 @@ fn name_variable(
         error.insert(ContextKind::InvalidArg, ContextValue::String(name));
     }
     error
-}
-
-/// What is in a list, each once.
-fn distinct(list: &[String]) -> Vec<&String> {
-    let mut all: Vec<&String> = Vec::new();
-    for text in list {
-        if !all.contains(&text) {
-            all.push(text);
-        }
-    }
-    all
 }
 
 #[cfg(test)]

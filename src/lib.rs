@@ -21,6 +21,8 @@
 //! | `sources` | the table in which such things are remembered of each address |
 //! | [`unproven`] | of whom others may be told |
 //! | [`blocks`], [`lists`] | whom the owner blocks, and how files of his are read |
+//! | [`mod@check`] | whether it would start, for `--check` |
+//! | [`reloads`] | files that SIGHUP has read again, and when the certificate ends |
 //! | [`refusals`] | what was refused, how often, and to whom |
 //! | [`holders`] | who holds most and gives way when a bound is reached |
 //! | [`clock`], [`timers`] | time as a value, deadlines as data |
@@ -42,6 +44,7 @@
 pub mod admission;
 pub mod amplification;
 pub mod blocks;
+pub mod check;
 pub mod cli;
 pub mod clock;
 pub mod cookies;
@@ -62,6 +65,7 @@ mod places;
 pub mod prefixes;
 pub mod rates;
 pub mod refusals;
+pub mod reloads;
 mod rotation;
 pub mod server;
 mod sources;

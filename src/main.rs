@@ -4,17 +4,16 @@
 
 use std::error::Error;
 use std::fmt::Display;
-use std::io::{self, IsTerminal as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::net::{IpAddr, SocketAddr};
 use std::panic::PanicHookInfo;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use log::{Level, error, info, log_enabled, warn};
-use punchd::blocks::Blocks;
+use punchd::check;
 use punchd::cli::relay::Place;
 use punchd::cli::{self, Options};
-use punchd::dialect::events::tls::Acceptor;
 use punchd::dialect::gmnet::text::clean_into;
 use punchd::dialect::{Name, stun};
 use punchd::http::Guard;
@@ -23,7 +22,8 @@ use punchd::limits::{self, Limits};
 use punchd::logging;
 use punchd::net::bind::{Alternates, Bound};
 use punchd::net::signals::{Requests, stop_at_signals};
-use punchd::net::{EventLoop, bind, certificate, files, sys};
+use punchd::net::{EventLoop, bind, files, sys};
+use punchd::reloads::Reloads;
 use punchd::server::{self, Server, window};
 use rand::TryRng as _;
 use rand::rngs::SysRng;
@@ -35,8 +35,12 @@ fn main() -> ExitCode {
 /// Serves until it is stopped. Returns whether that went well.
 fn serve() -> bool {
     let mut options = Options::of_process();
-    options.check().unwrap_or_else(|error| error.exit());
-    if let Err(error) = logging::start(options.verbosity(), options.log.as_deref()) {
+    options.check().unwrap_or_else(|error| options.exit(&error));
+    if options.owner.check {
+        return check(&mut options);
+    }
+    let format = options.owner.log_format;
+    if let Err(error) = logging::start(options.verbosity(), format, options.log.as_deref()) {
         eprintln!("punchd: {error}");
         return false;
     }
@@ -48,6 +52,16 @@ fn serve() -> bool {
     }
     log::logger().flush();
     done.is_ok()
+}
+
+/// Tells whether it would start. Returns that.
+fn check(options: &mut Options) -> bool {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let report = check::check(options, now, connections);
+    let mut output = io::stdout().lock();
+    // Who does not want to read it may still look at the code with which this ends.
+    let _ = report.lines().try_for_each(|line| writeln!(output, "{line}"));
+    report.is_good()
 }
 
 /// A word that RUST_LOG does not know is taken for a part of a program, of which alone lines are shown.
@@ -87,10 +101,11 @@ fn report_panic(panic: &PanicHookInfo<'_>) {
 }
 
 fn run(options: &Options) -> Result<(), Box<dyn Error>> {
-    let tls = acceptor(options)?;
     let window = options.http.window()?;
+    let reloads = Reloads::new(options)?;
+    let (tls, end) = (reloads.acceptor(), reloads.end());
     // Before any other thread is started, so that all of them leave signals to the loop.
-    let requests = Requests::new(on_hangup(options, tls.clone()))?;
+    let requests = Requests::new(reloads)?;
     let most = connections(options)?;
     let mut config = options.server(most);
     SysRng.try_fill_bytes(&mut config.seed).map_err(|error| no_random_numbers(&error))?;
@@ -124,10 +139,8 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     if let Some(Place { binds, config }) = &relay {
         event_loop.relay(binds, config)?;
     }
-    let but = options.restrictions();
-    if let Some(what) = options.without_effect() {
-        warn!("{what}");
-    }
+    let but = options.serves(end);
+    options.without_effect().iter().for_each(|what| warn!("{what}"));
     info!("punchd {} {listening}{also}, up to {most} connections{but}", env!("CARGO_PKG_VERSION"));
     open_window(window, options, &mut event_loop)?;
     if let Some(hint) = sys::hint() {
@@ -202,51 +215,6 @@ fn warn_of_what_is_ignored(options: &Options) {
              their port (ListenStream=, ListenDatagram=)",
             given.join(", ")
         );
-    }
-}
-
-/// What makes TLS connections, if the owner has given a certificate.
-fn acceptor(options: &Options) -> Result<Option<Acceptor>, Box<dyn Error>> {
-    let (Some(certificate), Some(key)) = (&options.tls_cert, &options.tls_key) else {
-        return Ok(None);
-    };
-    Ok(Some(Acceptor::new(certificate::load(certificate, key)?)?))
-}
-
-/// What SIGHUP does: opens the log file anew and reads the certificate and the list of those who are
-/// blocked again, which it returns. What is no good changes nothing.
-fn on_hangup(options: &Options, tls: Option<Acceptor>) -> impl FnMut() -> Option<Blocks> + 'static {
-    let has_log = options.log.is_some();
-    let owner = options.owner.clone();
-    let files = options.tls_cert.clone().zip(options.tls_key.clone()).zip(tls);
-    move || {
-        if has_log {
-            logging::reopen();
-        }
-        if !has_log && files.is_none() && owner.block.is_none() {
-            info!("SIGHUP: nothing to do, as there is neither --log nor --tls-cert nor --block");
-        }
-        if let Some(((certificate, key), acceptor)) = &files {
-            match certificate::load(certificate, key) {
-                Ok(loaded) => {
-                    acceptor.replace(loaded);
-                    info!("new TLS connections get the certificate in {}", certificate.display());
-                }
-                Err(why) => warn!("{why}; the certificate from before stays"),
-            }
-        }
-        let file = owner.block.as_ref()?;
-        match owner.blocks() {
-            Ok(blocks) => {
-                let count = blocks.len();
-                info!("{count} addresses and networks are blocked, as {} says", file.display());
-                Some(blocks)
-            }
-            Err(why) => {
-                warn!("{why}; those stay blocked who were before");
-                None
-            }
-        }
     }
 }
 

@@ -183,7 +183,10 @@ fn an_empty_variable_is_as_good_as_none() {
     command.envs(names.iter().map(|name| (name, "")));
     let log = Master::spawn(command).stop();
     let first = log.lines().find(|line| line.contains("listening")).expect("a line");
-    assert!(first.ends_with(" connections"), "nothing restricts it: {first}");
+    assert!(
+        first.ends_with(" connections; speaks gmnet, stun, rooms, events, natpunch"),
+        "nothing restricts it: {first}"
+    );
     // An argument that is empty is a mistake.
     assert!(misused(punchd(&["--port", ""])).contains("want a port"));
 }
@@ -238,11 +241,14 @@ fn the_start_up_line_names_what_restricts_the_server() {
     let wants = "--disable-lobby has no effect with --testing";
     assert!(log.contains(wants) && !log.contains("; no lobby"), "{log}");
     let log = Master::start(&["--key", "a", "--key", "a", "--disable-lobby"]).log();
-    let wants = "connections; 1 key; no lobby";
+    let wants = "connections; 1 key; speaks gmnet, stun, rooms, events, natpunch; no lobby";
     assert!(log.contains(wants), "{log}");
     let log = Master::start(&[]).stop();
     let first = log.lines().find(|line| line.contains("listening")).expect("a line");
-    assert!(first.ends_with(" connections"), "nothing restricts it: {first}");
+    assert!(
+        first.ends_with(" connections; speaks gmnet, stun, rooms, events, natpunch"),
+        "nothing restricts it: {first}"
+    );
 }
 
 #[test]

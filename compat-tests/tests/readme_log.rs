@@ -47,6 +47,16 @@ fn literal(behind: &str) -> Option<String> {
     None
 }
 
+/// What comes behind the fields of a line, which stand before its format.
+fn behind_fields(call: &str) -> &str {
+    let before_format = call.find('"').map_or("", |quote| call[..quote].trim_end());
+    if before_format.ends_with(';') && before_format.contains('=') {
+        &call[before_format.len()..]
+    } else {
+        call
+    }
+}
+
 /// All formats of lines that are shown without -v.
 fn formats(source: &str) -> Vec<String> {
     let source = source.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
@@ -58,7 +68,7 @@ fn formats(source: &str) -> Vec<String> {
             let statement = before.rfind([';', '{']).map_or(before, |start| &before[start..]);
             if call != "format_args!(" || statement.contains("say(") || statement.contains("line =")
             {
-                all.extend(literal(&source[at + call.len()..]));
+                all.extend(literal(behind_fields(&source[at + call.len()..])));
             }
         }
     }

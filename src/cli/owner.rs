@@ -1,13 +1,14 @@
-//! Whom the owner admits and blocks, as it stands in files of his.
+//! Whom the owner admits and blocks, as it stands in files of his, and what he is told.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::values::{parse_game, parse_key};
+use super::values::{parse_flag, parse_game, parse_key};
 use crate::blocks::Blocks;
 use crate::lists;
+use crate::logging::Format;
 use crate::net::{regular, sys};
 
 /// The options with files of the owner.
@@ -28,6 +29,17 @@ pub struct OwnerOptions {
     #[arg(help_heading = "Limits")]
     #[arg(help = format!("Hear nothing of the addresses and networks in it; {}", sys::RELOADS))]
     pub block: Option<PathBuf>,
+
+    /// Tell what would be served and what is wrong, and end
+    #[arg(long, env = "PUNCHD_CHECK", hide_env = true)]
+    #[arg(help_heading = "Log and help", value_parser = parse_flag)]
+    pub check: bool,
+
+    /// How lines of the log look: text or json
+    #[arg(long, env = "PUNCHD_LOG_FORMAT", hide_env = true, value_name = "FORMAT")]
+    #[arg(help_heading = "Log and help", value_enum, default_value_t = Format::Text)]
+    #[arg(hide_default_value = true, hide_possible_values = true)]
+    pub log_format: Format,
 }
 
 impl OwnerOptions {

@@ -68,19 +68,54 @@ fn an_address_that_nobody_has_is_refused() {
 }
 
 #[test]
-fn restrictions_are_what_they_are() {
+fn the_start_up_line_tells_whom_it_serves() {
     let told = |args: &[&str]| {
         let options = Options::try_parse_from([&["punchd"], args].concat()).unwrap();
-        (options.restrictions(), options.without_effect())
+        options.serves(None)
     };
-    assert_eq!(told(&["--key", "a", "--key", "a"]).0, "; 1 key");
-    assert_eq!(told(&["--key", "a,b,a"]).0, "; 2 keys");
-    assert_eq!(told(&["--games", "A,B,A"]).0, "; only for the games \"A\", \"B\"");
-    assert_eq!(told(&["--disable-lobby"]), ("; no lobby".to_owned(), None));
-    assert_eq!(told(&["--public-ip", "203.0.113.7"]).0, "; told as 203.0.113.7");
-    let (restrictions, without_effect) = told(&["--testing", "--disable-lobby"]);
-    assert_eq!(restrictions, "; testing");
-    assert!(without_effect.unwrap().starts_with("--disable-lobby has no effect"));
+    const ALL: &str = "; speaks gmnet, stun, rooms, events, natpunch";
+    assert_eq!(told(&[]), ALL);
+    assert_eq!(told(&["--key", "a", "--key", "a"]), format!("; 1 key{ALL}"));
+    assert_eq!(told(&["--key", "a,b,a"]), format!("; 2 keys{ALL}"));
+    assert_eq!(told(&["--games", "A,B,A"]), format!("; only for the games \"A\", \"B\"{ALL}"));
+    assert_eq!(told(&["--games", "A,B,C,D,E,F"]), format!("; only for 6 games{ALL}"));
+    assert_eq!(told(&["--disable-lobby"]), format!("{ALL}; no lobby"));
+    assert_eq!(told(&["--testing", "--disable-lobby"]), format!("{ALL}; testing"));
+    assert_eq!(told(&["--public-ip", "203.0.113.7"]), format!("; told as 203.0.113.7{ALL}"));
+    assert_eq!(told(&["--dialects", "rooms,stun"]), "; only stun, rooms");
+    assert_eq!(told(&["--relay"]), format!("{ALL}; with a relay"));
+    let tls = ["--tls-cert", "c", "--tls-key", "k", "--tls-required", "--block", "b"];
+    assert_eq!(told(&tls), format!("{ALL}; TLS required; some are blocked"));
+}
+
+#[test]
+fn options_that_do_nothing_are_named() {
+    let idle = |args: &[&str]| {
+        let options = Options::try_parse_from([&["punchd"], args].concat()).unwrap();
+        options.without_effect().join("\n")
+    };
+    assert_eq!(idle(&[]), "");
+    assert_eq!(idle(&["--dialects", "natpunch", "--key", "a", "--relay"]), "");
+    assert_eq!(idle(&["--testing", "--name", "A", "--lobby-ports", "--max-hosts", "3"]), "");
+    assert!(idle(&["--testing", "--disable-lobby"]).starts_with("--disable-lobby has no effect"));
+    assert!(idle(&["--name", "A"]).starts_with("--name has no effect without --testing"));
+    let tls = ["--dialects", "rooms", "--tls-cert", "c", "--tls-key", "k", "--tls-required"];
+    assert_eq!(
+        idle(&tls),
+        "--tls-cert has no effect, as --dialects leaves out events\n\
+         --tls-required has no effect, as --dialects leaves out events"
+    );
+    let of_gmnet =
+        ["--dialects", "rooms", "--keepalive", "7", "--notify-gap", "7", "--start-wait", "7"];
+    assert_eq!(idle(&of_gmnet).matches("leaves out gmnet").count(), 3);
+    assert_eq!(
+        idle(&["--dialects", "gmnet", "--alt-port", "7", "--room-timeout", "7"]).lines().count(),
+        2
+    );
+    let only_stun = ["--dialects", "stun", "--key", "a", "--relay", "--max-commands", "7"];
+    let only_stun = idle(&only_stun);
+    assert_eq!(only_stun.lines().count(), 3, "{only_stun}");
+    assert!(only_stun.ends_with("leaves out gmnet, rooms, events, natpunch"), "{only_stun}");
 }
 
 #[test]
@@ -198,14 +233,4 @@ fn lists_have_no_empty_entries_and_blanks_around_commas_do_not_count() {
             assert!(why.contains(" is empty: "), "{option} {wrong:?}: {why}");
         }
     }
-}
-
-#[test]
-fn many_games_are_counted_and_not_named() {
-    let games = |n: usize| {
-        let games: Vec<String> = (0..n).map(|n| format!("G{n}")).collect();
-        Options::try_parse_from(["punchd", "--games", &games.join(",")]).unwrap().restrictions()
-    };
-    assert_eq!(games(6), "; only for 6 games");
-    assert!(games(5).ends_with("\"G4\""));
 }

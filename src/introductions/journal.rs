@@ -42,6 +42,17 @@ pub enum Way {
     No(Relay),
 }
 
+impl Way {
+    /// What programs call it.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Direct(_) => "direct",
+            Self::Relayed(_) => "relayed",
+            Self::No(_) => "none",
+        }
+    }
+}
+
 /// What the relay did for those who did not get through otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Relay {
@@ -135,7 +146,11 @@ impl Journal {
             self.failures.push_back(line.to_string());
         }
         if let Some(level) = self.lines.level(now, attempt.client.ip(), attempt.is_proven) {
-            log!(level, "{line}");
+            let Attempt { dialect, client, host, game, .. } = attempt;
+            log!(
+                level, dialect:% = dialect, client:% = client, host:% = host, game:% = game,
+                way = way.name(); "{line}"
+            );
         }
     }
 

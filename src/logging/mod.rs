@@ -3,6 +3,7 @@
 //! own: nobody waits for whoever reads the log.
 
 use std::fmt;
+use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,8 +17,10 @@ use env_logger::{Builder, Logger, Target, WriteStyle};
 use log::{Level, LevelFilter, Log, Metadata, Record, warn};
 
 use crate::limits;
+use crate::net::sys;
 
 mod budget;
+mod json;
 mod printable;
 mod queue;
 
@@ -51,6 +54,16 @@ pub enum Verbosity {
     Normal,
     /// Every detail, for finding out what a game does.
     Verbose,
+}
+
+/// How lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs: each line is an object.
+    Json,
 }
 
 /// Why there can be no log.
@@ -90,7 +103,7 @@ impl std::error::Error for LogError {}
 ///
 /// # Errors
 /// If the log file cannot be opened, or there is no thread to write it.
-pub fn start(verbosity: Verbosity, file: Option<&Path>) -> Result<(), LogError> {
+pub fn start(verbosity: Verbosity, format: Format, file: Option<&Path>) -> Result<(), LogError> {
     let level = match verbosity {
         Verbosity::Quiet => LevelFilter::Error,
         Verbosity::Normal => LevelFilter::Info,
@@ -98,9 +111,13 @@ pub fn start(verbosity: Verbosity, file: Option<&Path>) -> Result<(), LogError> 
     };
     // The journal notes the time itself.
     let in_journal = std::env::var_os("JOURNAL_STREAM").is_some();
-    let format = if in_journal { bare } else { dated };
+    let (at_console, in_file) = match format {
+        Format::Json => (json_line as WriteLine, json_line as WriteLine),
+        Format::Text if in_journal => (bare as WriteLine, dated as WriteLine),
+        Format::Text => (dated as WriteLine, dated as WriteLine),
+    };
     let mut places =
-        vec![Place::new(level, format, Queue::to_console().map_err(LogError::Thread)?)];
+        vec![Place::new(level, at_console, Queue::to_console().map_err(LogError::Thread)?)];
     let mut late = None;
     if let Some(path) = file {
         let (queue, opened) = Queue::to_file(path).map_err(LogError::Thread)?;
@@ -112,7 +129,7 @@ pub fn start(verbosity: Verbosity, file: Option<&Path>) -> Result<(), LogError> 
             Opened::Not => late = Some("to open it takes long: see whether its disk works"),
             Opened::Yes => {}
         }
-        places.push(Place::new(LevelFilter::Info.max(console_level(verbosity)), dated, queue));
+        places.push(Place::new(LevelFilter::Info.max(console_level(verbosity)), in_file, queue));
     }
     let loggers = Loggers { places, budgets: Mutex::default() };
     log::set_max_level(loggers.level());
@@ -125,6 +142,22 @@ pub fn start(verbosity: Verbosity, file: Option<&Path>) -> Result<(), LogError> 
         warn!("nothing is written to the log file {} yet, its lines wait; {why}", path.display());
     }
     Ok(())
+}
+
+/// Whether a file could be written at its end, without making it.
+///
+/// # Errors
+/// If it could not.
+pub fn check(file: &Path) -> Result<(), LogError> {
+    let failed = |error| LogError::File(file.into(), error);
+    match sys::open_at_once(OpenOptions::new().append(true), file) {
+        Err(error) if queue::is_unread_pipe(file, &error) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+            folder.unwrap_or(Path::new(".")).metadata().map(drop).map_err(failed)
+        }
+        other => other.map(drop).map_err(failed),
+    }
 }
 
 /// Says how many lines were left out, some time after the first of them: perhaps no other line
@@ -166,7 +199,13 @@ fn bare(line: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
     writeln!(line, "{:5} {}", record.level(), Printable(record.args()))
 }
 
-type Format = fn(&mut Formatter, &Record<'_>) -> io::Result<()>;
+fn json_line(line: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
+    let time = line.timestamp_seconds().to_string();
+    json::write(line, &time, record)
+}
+
+/// How a line is written.
+type WriteLine = fn(&mut Formatter, &Record<'_>) -> io::Result<()>;
 
 /// Where the log goes to.
 struct Place {
@@ -175,7 +214,7 @@ struct Place {
 }
 
 impl Place {
-    fn new(level: LevelFilter, format: Format, queue: Queue) -> Self {
+    fn new(level: LevelFilter, format: WriteLine, queue: Queue) -> Self {
         let target = Target::Pipe(Box::new(queue.clone()));
         let mut builder = builder(level);
         builder.format(format).target(target).write_style(WriteStyle::Never);

@@ -34,6 +34,14 @@ pub fn reopen() {
     log::info!("SIGHUP: reopening the log file");
 }
 
+/// Whether it has been said on standard error that the log file cannot be opened anew.
+static SAID: AtomicBool = AtomicBool::new(false);
+
+/// Says once what is wrong with the log where nobody can miss it. If that is gone as well, so be it.
+fn say_on_stderr(why: &impl std::fmt::Display) {
+    let _ = writeln!(io::stderr(), "punchd: {why}");
+}
+
 /// What the thread has to do.
 enum Job {
     Write(Box<[u8]>),
@@ -189,13 +197,16 @@ struct Writer<W> {
     is_failing: bool,
     /// It is to be told again, as the owner wants it to be tried again.
     is_asked: bool,
+    /// It has been told on standard error: the other place of the log may be on the same disk.
+    is_on_stderr: bool,
     /// When it was told last. Something that works and fails by turns must not fill the other place.
     told: Option<Instant>,
 }
 
 impl<W: Write> Writer<W> {
     fn new(to: W, file: Option<PathBuf>, counts: Arc<Counts>) -> Self {
-        Self { to, file, counts, is_cut: false, is_failing: false, is_asked: false, told: None }
+        let (is_cut, is_failing, is_asked, is_on_stderr) = (false, false, false, false);
+        Self { to, file, counts, is_cut, is_failing, is_asked, is_on_stderr, told: None }
     }
 
     /// Does what is to be done until the queue is gone.
@@ -271,6 +282,9 @@ impl<W: Write> Writer<W> {
             Some(path) => LogError::File(path.clone(), error).to_string(),
             None => format!("cannot write {}: {error}", name(None)),
         };
+        if !std::mem::replace(&mut self.is_on_stderr, true) {
+            say_on_stderr(&why);
+        }
         // However little is logged: whoever wants a log has to know that there is none.
         log::error!("{why}; until that works, lines are lost");
     }
@@ -297,6 +311,9 @@ fn replace(file: &mut File, path: &Path) -> bool {
         Err(error) => {
             let error = LogError::File(path.into(), error);
             let until = sys::UNTIL_REOPENED;
+            if !SAID.swap(true, Ordering::Relaxed) {
+                say_on_stderr(&error);
+            }
             log::warn!("{error}; {until} the log goes on in the file from before");
             return false;
         }

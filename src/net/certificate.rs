@@ -1,4 +1,4 @@
-//! Reads the server's certificate and its key from files.
+//! Reads the server's certificate and its key from files, and tells when the certificate ends.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -8,6 +8,10 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use rustls::{Error, InconsistentKeys};
+
+mod end;
+
+pub use end::End;
 
 use super::regular::{ReadError, read};
 

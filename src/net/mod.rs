@@ -291,6 +291,7 @@ impl EventLoop {
             wakeup = self.server.next_wakeup();
         }
         self.hear_relay(now);
+        self.requests.iter_mut().for_each(|requests| requests.look(now));
         self.timeout(now.instant, wakeup)
     }
 
@@ -303,7 +304,8 @@ impl EventLoop {
                 WAKE => {
                     let now = self.now();
                     let tell = || self.server.lines(now);
-                    let blocks = self.requests.as_mut().and_then(|requests| requests.handle(tell));
+                    let blocks =
+                        self.requests.as_mut().and_then(|requests| requests.handle(now, tell));
                     blocks.into_iter().for_each(|blocks| self.server.block(blocks));
                 }
                 WINDOW => self.connections.note_look(),
@@ -353,7 +355,8 @@ impl EventLoop {
         }
         let (connections, datagrams) =
             (self.connections.next_wakeup(), self.datagrams.next_wakeup());
-        let next = earliest([wakeup, connections, datagrams])?;
+        let look = self.requests.as_ref().map(signals::Requests::next_look);
+        let next = earliest([wakeup, connections, datagrams, look])?;
         // Poll counts in milliseconds and rounds down, which would make it spin for the last one.
         let rounding = Duration::from_micros(999);
         Some(if next <= now { Duration::ZERO } else { next - now + rounding })

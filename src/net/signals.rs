@@ -7,6 +7,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
 
 use log::{info, warn};
 use mio::Waker;
@@ -14,6 +15,11 @@ use mio::Waker;
 use super::Stopper;
 use super::sys::{Request, Signals, stop_service_by};
 use crate::blocks::Blocks;
+use crate::clock::{Instant, Now};
+use crate::reloads::Reloads;
+
+/// How often the owner's files are looked at.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What a shell reports for a program that ended by SIGINT.
 const INTERRUPTED: i32 = 130;
@@ -40,18 +46,33 @@ pub struct Requests {
     /// None as soon as somebody listens to them.
     signals: Option<Signals>,
     come: Option<Receiver<Request>>,
-    on_reload: Box<dyn FnMut() -> Option<Blocks>>,
+    reloads: Reloads,
+    /// When the owner's files are looked at again.
+    next_look: Instant,
 }
 
 impl Requests {
-    /// Takes both signals out of the hands of every thread that is started from now on, and runs
-    /// `on_reload` in the loop for a SIGHUP, which returns whom the owner blocks, if that has been read
-    /// anew.
+    /// Takes both signals out of the hands of every thread that is started from now on. For a SIGHUP
+    /// `reloads` reads its files again.
     ///
     /// # Errors
     /// If the system refuses it.
-    pub fn new(on_reload: impl FnMut() -> Option<Blocks> + 'static) -> io::Result<Self> {
-        Ok(Self { signals: Some(Signals::hold()?), come: None, on_reload: Box::new(on_reload) })
+    pub fn new(reloads: Reloads) -> io::Result<Self> {
+        let (signals, next_look) = (Some(Signals::hold()?), Instant::default());
+        Ok(Self { signals, come: None, reloads, next_look })
+    }
+
+    /// When [`Self::look`] has something to do again.
+    pub(super) fn next_look(&self) -> Instant {
+        self.next_look
+    }
+
+    /// Looks once a day whether the certificate ends soon.
+    pub(super) fn look(&mut self, now: Now) {
+        if now.instant >= self.next_look {
+            self.next_look = now.instant + DAY;
+            self.reloads.on_day(now.unix);
+        }
     }
 
     /// Listens to the signals, and wakes the loop for each.
@@ -63,12 +84,12 @@ impl Requests {
     }
 
     /// Does what was asked for. Returns whom the owner blocks from now on, if he has said so.
-    pub(super) fn handle(&mut self, tell: impl Fn() -> Vec<String>) -> Option<Blocks> {
+    pub(super) fn handle(&mut self, now: Now, tell: impl Fn() -> Vec<String>) -> Option<Blocks> {
         let mut blocks = None;
         while let Some(request) = self.come.as_ref().and_then(|come| come.try_recv().ok()) {
             match request {
                 Request::Tell => tell().iter().for_each(|line| info!("{line}")),
-                Request::Reload => blocks = (self.on_reload)().or(blocks),
+                Request::Reload => blocks = self.reloads.on_hangup(now.unix).or(blocks),
             }
         }
         blocks

@@ -20,7 +20,10 @@ impl Hints {
         let Some(why) = why(speaks, reason) else { return };
         let seldom = self.0.get_mut(reason as usize);
         if let Some(before) = seldom.and_then(|seldom| seldom.say(now.instant)) {
-            info!("{addr} refused ({speaks}): {why}{before}");
+            info!(
+                address:% = addr, dialect:% = speaks, reason = reason.name();
+                "{addr} refused ({speaks}): {why}{before}"
+            );
         }
     }
 }

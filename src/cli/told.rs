@@ -1,0 +1,143 @@
+//! What the log says of the options when the server starts: whom it serves and how, and which options do
+//! nothing beside the others.
+
+use std::net::IpAddr;
+
+use super::{Millis, Options};
+use crate::dialect::Name;
+use crate::limits::{self, Limits};
+use crate::net::certificate::End;
+
+/// More games would make the line too long to read.
+const NAMED: usize = 5;
+
+impl Options {
+    /// Whom the server serves and how, in short. `end` is when its certificate ends, as far as that is known.
+    #[must_use]
+    pub fn serves(&self, end: Option<End>) -> String {
+        let mut all = Vec::new();
+        if !self.public_ip.is_empty() {
+            let told: Vec<_> = self.public_ip.iter().map(IpAddr::to_string).collect();
+            all.push(format!("told as {}", told.join(" and ")));
+        }
+        let games = distinct(&self.games);
+        let named: Vec<_> = games.iter().map(|game| format!("{game:?}")).collect();
+        match games.len() {
+            0 => {}
+            1..=NAMED => all.push(format!("only for the games {}", named.join(", "))),
+            many => all.push(format!("only for {many} games")),
+        }
+        match distinct(&self.keys).len() {
+            0 => {}
+            1 => all.push("1 key".into()),
+            keys => all.push(format!("{keys} keys")),
+        }
+        let speaks = Name::ALL.into_iter().filter(|name| self.speaks(*name));
+        let speaks = speaks.map(|name| name.to_string()).collect::<Vec<_>>().join(", ");
+        let is_all = Name::ALL.into_iter().all(|name| self.speaks(name));
+        all.push(format!("{} {speaks}", if is_all { "speaks" } else { "only" }));
+        if self.tls_cert.is_some() {
+            let how = if self.tls_required { "TLS required" } else { "with TLS" };
+            let end = end.map(|end| format!(", certificate until {end}")).unwrap_or_default();
+            all.push(format!("{how}{end}"));
+        }
+        let others = [
+            (!self.relay.relay.is_empty(), "with a relay"),
+            (self.owner.block.is_some(), "some are blocked"),
+            (self.disable_lobby && !self.testing, "no lobby"),
+            (self.testing, "testing"),
+        ];
+        all.extend(others.iter().filter(|(is_so, _)| *is_so).map(|(_, what)| (*what).to_owned()));
+        all.iter().fold(String::new(), |text, one| text + "; " + one)
+    }
+
+    /// Whether there are keys or games, without which nobody is admitted.
+    #[must_use]
+    pub fn admits_only_some(&self) -> bool {
+        !self.keys.is_empty() || !self.games.is_empty()
+    }
+
+    fn speaks(&self, name: Name) -> bool {
+        self.dialects.contains(&name)
+    }
+
+    /// Which options have no effect beside the others, a sentence for each.
+    #[must_use]
+    pub fn without_effect(&self) -> Vec<String> {
+        let mut all = Vec::new();
+        // So it was in the old server, and its command lines have both.
+        if self.disable_lobby && self.testing {
+            let why = "--disable-lobby has no effect with --testing: the lobby is answered";
+            all.push(why.into());
+        }
+        if !self.name.is_empty() && !self.testing && self.speaks(Name::Gmnet) {
+            all.push("--name has no effect without --testing: nobody is told the name".into());
+        }
+        let limits = Limits::default();
+        let needs: [(&[Name], &[(bool, &str)]); 5] = [
+            (
+                &[Name::Gmnet],
+                &[
+                    (self.disable_lobby && !self.testing, "--disable-lobby"),
+                    (self.lobby_ports, "--lobby-ports"),
+                    (self.keepalive != limits::KEEPALIVE.as_secs(), "--keepalive"),
+                    (self.notify_gap != Millis(limits::NOTIFY_GAP), "--notify-gap"),
+                    (self.start_wait != limits::START_WAIT.as_secs(), "--start-wait"),
+                    (self.testing, "--testing"),
+                    (!self.name.is_empty(), "--name"),
+                ],
+            ),
+            (
+                &[Name::Events],
+                &[(self.tls_cert.is_some(), "--tls-cert"), (self.tls_required, "--tls-required")],
+            ),
+            (
+                &[Name::Rooms],
+                &[(self.room_timeout != limits::ROOM_SILENCE.as_secs(), "--room-timeout")],
+            ),
+            (
+                &[Name::Stun],
+                &[(self.alt_port.is_some(), "--alt-port"), (self.alt_addr.is_some(), "--alt-addr")],
+            ),
+            (
+                &[Name::Gmnet, Name::Rooms, Name::Events, Name::Natpunch],
+                &[
+                    (!self.keys.is_empty() || self.owner.key_file.is_some(), "--key"),
+                    (!self.games.is_empty() || self.owner.games_file.is_some(), "--games"),
+                    (!self.relay.relay.is_empty(), "--relay"),
+                    (!self.public_ip.is_empty(), "--public-ip"),
+                    (self.max_hosts != limits.hosts_per_address, "--max-hosts"),
+                    (self.max_commands != limits.commands_per_second, "--max-commands"),
+                ],
+            ),
+        ];
+        for (names, options) in needs {
+            if names.iter().any(|name| self.speaks(*name)) {
+                continue;
+            }
+            let needed: Vec<_> = names.iter().map(Name::to_string).collect();
+            let needed = needed.join(", ");
+            let idle = options.iter().filter(|(is_given, _)| *is_given);
+            all.extend(idle.map(|(_, option)| {
+                format!("{option} has no effect, as --dialects leaves out {needed}")
+            }));
+        }
+        let decides = std::env::var("RUST_LOG").is_ok_and(|filters| !filters.is_empty());
+        if decides && (self.quiet || self.verbose) {
+            let option = if self.quiet { "--quiet" } else { "--verbose" };
+            all.push(format!("{option} has no effect, as RUST_LOG is set"));
+        }
+        all
+    }
+}
+
+/// What is in a list, each once.
+fn distinct(list: &[String]) -> Vec<&String> {
+    let mut all: Vec<&String> = Vec::new();
+    for text in list {
+        if !all.contains(&text) {
+            all.push(text);
+        }
+    }
+    all
+}

@@ -1,0 +1,65 @@
+//! Lines of the log as JSON, one object each, for programs that collect logs.
+
+use std::io::{self, Write};
+
+use log::Record;
+use log::kv::{Error, Key, Value, VisitSource};
+use serde::ser::{SerializeMap as _, Serializer as _};
+
+use super::printable::Printable;
+
+/// Writes `{"time":...,"level":...,"message":...}` and what else is known of the line behind that, and ends
+/// the line. The names stay what they are.
+pub(super) fn write(line: &mut impl Write, time: &str, record: &Record<'_>) -> io::Result<()> {
+    let mut writer = serde_json::Serializer::new(&mut *line);
+    let mut object = writer.serialize_map(None)?;
+    object.serialize_entry("time", time)?;
+    object.serialize_entry("level", record.level().as_str())?;
+    object.serialize_entry("message", &Printable(record.args()).to_string())?;
+    let mut fields = Fields(&mut object);
+    // What cannot be written is no reason to lose the line.
+    let _ = record.key_values().visit(&mut fields);
+    object.end()?;
+    line.write_all(b"\n")
+}
+
+struct Fields<'a, M>(&'a mut M);
+
+impl<'kvs, M: serde::ser::SerializeMap> VisitSource<'kvs> for Fields<'_, M> {
+    fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), Error> {
+        let written = match value.to_u64() {
+            Some(number) => self.0.serialize_entry(key.as_str(), &number),
+            None => self.0.serialize_entry(key.as_str(), &Printable(&value).to_string()),
+        };
+        written.map_err(|_| Error::msg("cannot be written"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use log::Level;
+
+    #[test]
+    fn a_line_is_one_object_whatever_a_peer_says() {
+        let evil = "a \"quoted\" \\ game\n\u{202e}\u{1b}[31m {\"level\":\"ERROR\"}";
+        let fields: [(&str, &dyn std::fmt::Display); 1] = [("game", &evil)];
+        let [(name, game)] = fields;
+        let value = [(name, Value::from_display(&game)), ("times", Value::from(7_u64))];
+        let mut bytes = Vec::new();
+        let mut builder = Record::builder();
+        let builder = builder.level(Level::Warn).key_values(&value);
+        write(&mut bytes, "2026-01-31T12:00:00Z", &builder.args(format_args!("{evil}")).build())
+            .unwrap();
+        let text = String::from_utf8(bytes).unwrap();
+        assert_eq!(text.matches('\n').count(), 1);
+        assert!(text.trim_end().chars().all(|c| (' '..='~').contains(&c)), "{text}");
+        let read: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(read["time"], "2026-01-31T12:00:00Z");
+        assert_eq!(read["level"], "WARN");
+        assert_eq!(read["message"], Printable(evil).to_string());
+        assert_eq!(read["game"], Printable(evil).to_string());
+        assert_eq!(read["times"], 7);
+        assert!(text.starts_with("{\"time\":\"2026"), "{text}");
+    }
+}
