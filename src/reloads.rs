@@ -132,3 +132,42 @@ impl Reloads {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser as _;
+    use std::fs;
+
+    #[test]
+    fn a_certificate_is_doubtful_from_two_weeks_before_its_end() {
+        let folder = std::env::temp_dir().join(format!("punchd-reloads-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let (certificate, key) = (folder.join("cert.pem"), folder.join("key.pem"));
+        let mut params = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
+        params.not_after = rcgen::date_time_ymd(2030, 6, 1);
+        let made_for = rcgen::KeyPair::generate().unwrap();
+        fs::write(&certificate, params.self_signed(&made_for).unwrap().pem()).unwrap();
+        fs::write(&key, made_for.serialize_pem()).unwrap();
+        let line = ["punchd", "--tls-cert", certificate.to_str().unwrap(), "--tls-key"];
+        let options = [&line[..], &[key.to_str().unwrap()]].concat();
+        let reloads = Reloads::new(&Options::try_parse_from(options).unwrap()).unwrap();
+        let end = reloads.end().unwrap();
+        assert_eq!(end.to_string(), "2030-06-01");
+        let doubt = |before: u64| reloads.doubt(end.unix - before);
+        assert_eq!(doubt(SOON * DAY), None);
+        for (before, when) in [
+            (SOON * DAY - 1, " expires in 13 days, on 2030-06-01: renew it"),
+            (DAY, " expires in a day, on "),
+            (3600, " expires within a day, on "),
+        ] {
+            let doubt = doubt(before).unwrap();
+            assert!(doubt.contains(when), "{doubt}");
+        }
+        let late = reloads.doubt(end.unix + 1).unwrap();
+        assert!(late.contains(" has expired, on 2030-06-01: games refuse it"), "{late}");
+        let none = Reloads::new(&Options::try_parse_from(["punchd"]).unwrap()).unwrap();
+        assert_eq!((none.end(), none.doubt(u64::MAX)), (None, None));
+        fs::remove_dir_all(folder).unwrap();
+    }
+}

@@ -359,6 +359,43 @@ fn a_console_that_takes_nothing_is_told_in_the_file() {
     assert!(lost(&log(), "WARN  ", behind) > 1, "{}", log());
 }
 
+/// Both places of the log may be on the disk that is full.
+#[test]
+fn what_goes_wrong_with_the_log_is_said_on_standard_error_once() {
+    let folder = Folder::new();
+    let file = folder.file("punchd.log");
+    symlink("/dev/full", &file).expect("linking");
+    let mut command = Command::new(binary());
+    command.args(["--port", "0", "--log", &file]).env_remove("RUST_LOG");
+    let mut server =
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starting");
+    let mut log = BufReader::new(server.stdout.take().expect("piped")).lines();
+    let mut wait_for = |text: &str| {
+        let found = log.find(|line| line.as_ref().is_ok_and(|line| line.contains(text)));
+        found.expect("the line").expect("text")
+    };
+    let pid = Pid::from_raw(server.id().cast_signed());
+    wait_for("ERROR cannot write the log file");
+    // It is tried again, and fails again.
+    kill(pid, Signal::SIGHUP).expect("signalling");
+    wait_for("ERROR cannot write the log file");
+    fs::remove_file(&file).expect("unlinking");
+    fs::create_dir(&file).expect("a folder in its place");
+    for _ in 0..2 {
+        kill(pid, Signal::SIGHUP).expect("signalling");
+        wait_for("the log goes on in the file from before");
+    }
+    kill(pid, Signal::SIGTERM).expect("signalling");
+    assert!(server.wait().expect("waiting").success());
+    let mut errors = String::new();
+    server.stderr.take().expect("piped").read_to_string(&mut errors).expect("text");
+    let lines: Vec<&str> = errors.lines().collect();
+    let begins =
+        |line: &str| line.starts_with(&format!("punchd: cannot write the log file {file}: "));
+    assert!(lines.len() == 2 && lines.iter().all(|line| begins(line)), "{errors}");
+    assert!(lines[0].contains("No space left") && lines[1].contains("directory"), "{errors}");
+}
+
 #[test]
 fn sighup_says_only_what_it_does() {
     let master = Master::start(&[]);

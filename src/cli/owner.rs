@@ -14,12 +14,12 @@ use crate::net::{regular, sys};
 /// The options with files of the owner.
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 pub struct OwnerOptions {
-    /// Keys as with --key, one a line
+    /// Keys as with --key, one a line; read at the start
     #[arg(long, env = "PUNCHD_KEY_FILE", hide_env = true, value_name = "FILE")]
     #[arg(help_heading = "Games")]
     pub key_file: Option<PathBuf>,
 
-    /// Games as with --games, one a line
+    /// Games as with --games, one a line; read at the start
     #[arg(long, env = "PUNCHD_GAMES_FILE", hide_env = true, value_name = "FILE")]
     #[arg(help_heading = "Games")]
     pub games_file: Option<PathBuf>,

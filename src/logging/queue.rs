@@ -37,9 +37,12 @@ pub fn reopen() {
 /// Whether it has been said on standard error that the log file cannot be opened anew.
 static SAID: AtomicBool = AtomicBool::new(false);
 
-/// Says once what is wrong with the log where nobody can miss it. If that is gone as well, so be it.
+/// Says what is wrong with the log where nobody can miss it, unless the log itself goes there. If that is
+/// gone as well, so be it.
 fn say_on_stderr(why: &impl std::fmt::Display) {
-    let _ = writeln!(io::stderr(), "punchd: {why}");
+    if !sys::is_one_output() {
+        let _ = writeln!(io::stderr(), "punchd: {why}");
+    }
 }
 
 /// What the thread has to do.

@@ -101,3 +101,25 @@ impl fmt::Debug for Requests {
         f.debug_struct("Requests").field("come", &self.come).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::Options;
+    use clap::Parser as _;
+
+    #[test]
+    fn the_certificate_is_looked_at_at_once_and_then_daily() {
+        let options = Options::try_parse_from(["punchd"]).unwrap();
+        let mut requests = Requests::new(Reloads::new(&options).unwrap()).unwrap();
+        let at = |instant| Now { instant, unix: 0 };
+        let start = Instant::from_micros(7_000_000);
+        assert!(requests.next_look() <= start);
+        requests.look(at(start));
+        assert_eq!(requests.next_look(), start + DAY);
+        requests.look(at((start + DAY).just_before()));
+        assert_eq!(requests.next_look(), start + DAY);
+        requests.look(at(start + DAY));
+        assert_eq!(requests.next_look(), start + DAY + DAY);
+    }
+}

@@ -215,6 +215,8 @@ struct Conn {
     last_use: Instant,
     /// The peer will send nothing more.
     finished: bool,
+    /// Its command waits as its address has done too much, which has been counted.
+    is_put_off: bool,
     /// The `connect` whose answer has to come before anything else is done.
     waiting: Option<WaitId>,
     /// The ports that a host was told last for this connection.
@@ -326,12 +328,14 @@ impl Gmnet {
                 let addr = conn.addr;
                 warn!("{addr} has to wait: it sends more than --max-commands allows{before}");
             }
-            cx.refused(Name::Gmnet, Reason::Requests, conn.addr);
+            if !std::mem::replace(&mut conn.is_put_off, true) {
+                cx.refused(Name::Gmnet, Reason::Requests, conn.addr);
+            }
             conn.deferred = Some(Box::new(command.clone()));
             self.throttled.arm(cx.now.instant, id);
             return Go::Stop;
         }
-        conn.progress = cx.now.instant;
+        (conn.progress, conn.is_put_off) = (cx.now.instant, false);
         if matches!(command.verb, Verb::Reg | Verb::Reg2 | Verb::Connect | Verb::Lobby2) {
             conn.last_use = cx.now.instant;
         }
@@ -493,6 +497,7 @@ impl Dialect for Gmnet {
             progress: cx.now.instant,
             last_use: cx.now.instant,
             finished: false,
+            is_put_off: false,
             waiting: None,
             likely: Likely::default(),
             answered: Instant::default(),

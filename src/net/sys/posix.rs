@@ -159,6 +159,14 @@ pub(crate) fn standard_output() -> io::Result<File> {
     Ok(output)
 }
 
+/// Whether standard error goes where standard output goes: what the log says is seen there anyway.
+pub(crate) fn is_one_output() -> bool {
+    let of = |fd: io::Result<std::os::fd::OwnedFd>| File::from(fd?).metadata();
+    let which = |of: io::Result<Metadata>| of.map(|of| (of.dev(), of.ino())).ok();
+    let output = which(of(io::stdout().as_fd().try_clone_to_owned()));
+    output.is_some() && output == which(of(io::stderr().as_fd().try_clone_to_owned()))
+}
+
 #[cfg(test)]
 mod tests {
     use crate::net::certificate;

@@ -145,6 +145,11 @@ pub(crate) fn was_renamed(file: &File, path: &Path) -> bool {
     }
 }
 
+/// Whether standard error goes where standard output goes. Windows does not tell.
+pub(crate) fn is_one_output() -> bool {
+    false
+}
+
 /// Standard output without the buffer that Rust has for it.
 pub(crate) fn standard_output() -> io::Result<File> {
     Ok(File::from(io::stdout().as_handle().try_clone_to_owned()?))

@@ -309,3 +309,24 @@ fn nothing_is_left_of_sessions_when_the_thread_is_gone() {
     assert!(all.is_empty() && take_new(&mut all).is_empty());
     assert_eq!(open(&mut all, 0, [1, 2]), Err(Refused::NoRelay));
 }
+
+#[test]
+fn sessions_of_blocked_addresses_end_and_no_others() {
+    let mut all = sessions(16);
+    let places: Vec<Places> =
+        [[1, 2], [3, 1], [2, 3], [1, 1]].map(|pair| open(&mut all, 0, pair).unwrap()).into();
+    assert_eq!(take_new(&mut all).len(), 4);
+    let blocks = Blocks::read("list".as_ref(), b"203.0.0.1").unwrap();
+    assert_eq!(all.end_blocked(&blocks, 1), 1);
+    assert_eq!(all.end_blocked(&blocks, 64), 2);
+    assert_eq!(all.end_blocked(&blocks, 64), 0, "the thread has been told");
+    let closed: Vec<SessionId> = all
+        .take_orders()
+        .map(|order| match order {
+            Order::Close(id, _) => id,
+            Order::Open(_) => panic!("nobody needs one"),
+        })
+        .collect();
+    assert_eq!(closed.len(), 3);
+    assert!(!closed.contains(&places[2].id), "who is not blocked stays");
+}
