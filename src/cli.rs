@@ -322,6 +322,7 @@ impl Options {
             rooms,
             events,
             natpunch,
+            public_lobby: self.http.public_lobby,
             ..server::Config::default()
         }
     }

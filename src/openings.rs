@@ -9,7 +9,7 @@ use std::time::Duration;
 use log::info;
 
 use crate::clock::Instant;
-use crate::dialect::{ConnId, Stream, of_stream};
+use crate::dialect::{ConnId, Stream, of_stream, of_stream_or_http};
 use crate::hash::Map;
 use crate::prefixes::network;
 use crate::timers::Timers;
@@ -26,15 +26,22 @@ const AGAIN: Duration = Duration::from_secs(3600);
 pub(crate) struct Openings {
     begun: Map<ConnId, Vec<u8>>,
     told: Timers<IpAddr>,
+    /// Whether some of them may speak HTTP.
+    has_http: bool,
 }
 
 impl Default for Openings {
     fn default() -> Self {
-        Self { begun: Map::default(), told: Timers::new(AGAIN) }
+        Self { begun: Map::default(), told: Timers::new(AGAIN), has_http: false }
     }
 }
 
 impl Openings {
+    /// Nobody has begun yet. Some may speak HTTP.
+    pub(crate) fn new(has_http: bool) -> Self {
+        Self { has_http, ..Self::default() }
+    }
+
     /// What a connection speaks whose dialect is not known yet, and all that has come on it with these bytes.
     /// They are kept if they tell nothing: no more than a line of blanks.
     pub(crate) fn read<'a>(&mut self, id: ConnId, bytes: &'a [u8]) -> (Stream, Cow<'a, [u8]>) {
@@ -44,7 +51,7 @@ impl Openings {
             None => Cow::Borrowed(bytes),
             Some(begun) => Cow::Owned([&begun, bytes].concat()),
         };
-        let told = of_stream(&all);
+        let told = if self.has_http { of_stream_or_http(&all) } else { of_stream(&all) };
         if told == Stream::Untold {
             self.begun.insert(id, all.clone().into_owned());
         }

@@ -10,6 +10,7 @@
 //! - [`fuzz`]: what the fuzz targets do with their bytes.
 //! - [`events`]: [`events::EventClient`], a peer of the JSON events.
 //! - [`gmnet`]: [`gmnet::Host`], [`gmnet::Client`] and [`gmnet::Lobby`], and the bytes they send.
+//! - [`http`]: asks for what the server shows to its owner and to web sites.
 //! - [`natpunch`]: a client of the natpunch dialect.
 //! - [`natlab`]: commands behind made-up NATs, where the machine can do that.
 //! - [`nat`]: what kind of NAT is in front of this machine.
@@ -31,6 +32,7 @@ pub mod events;
 pub mod folder;
 pub mod fuzz;
 pub mod gmnet;
+pub mod http;
 #[cfg(target_os = "linux")]
 pub mod master;
 pub mod meddler;

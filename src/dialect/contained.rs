@@ -17,7 +17,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-use super::{Bound, Census, ConnId, Context, Dialect, Reads, Showing, Use, Via};
+use super::{Asked, Bound, Census, ConnId, Context, Dialect, Reads, Showing, Use, Via};
 use crate::blocks::Blocks;
 use crate::clock::Instant;
 use crate::limits;
@@ -214,6 +214,13 @@ impl Dialect for Contained {
 
     fn hosts(&self, from: usize, each: &mut Showing<'_>) {
         self.ask(|dialect| dialect.hosts(from, each));
+    }
+
+    fn public_lobby(&self, asked: &Asked<'_>, bytes: &mut Vec<u8>) {
+        let before = bytes.len();
+        if self.ask(|dialect| dialect.public_lobby(asked, bytes)).is_none() {
+            bytes.truncate(before);
+        }
     }
 
     fn bounds(&self, each: &mut dyn FnMut(Bound)) {

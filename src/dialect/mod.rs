@@ -26,8 +26,8 @@ mod turns;
 
 pub use context::{Context, Shared};
 pub use outbox::{Outbox, Output};
-pub use shown::{Bound, Census, Showing, Shown};
-pub use sniff::{Before, Name, Odd, Stream, of_datagram, of_stream};
+pub use shown::{Asked, Bound, Census, Showing, Shown};
+pub use sniff::{Before, Name, Odd, Stream, of_datagram, of_stream, of_stream_or_http};
 
 /// A TCP connection, for as long as it lives: the number is used again for later connections,
 /// the generation is not. So what is known about an ended connection can never touch a newer one.
@@ -150,6 +150,10 @@ pub trait Dialect: std::fmt::Debug {
 
     /// The hosts but for the first `from` of them, in an order that holds while none comes or goes.
     fn hosts(&self, _from: usize, _each: &mut Showing<'_>) {}
+
+    /// What its lists show to everybody who asks for a game: appends a JSON array; nothing if it has no
+    /// lists for everybody.
+    fn public_lobby(&self, _asked: &Asked<'_>, _bytes: &mut Vec<u8>) {}
 
     /// What it has bounds for that may be reached.
     fn bounds(&self, _each: &mut dyn FnMut(Bound)) {}

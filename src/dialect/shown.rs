@@ -1,8 +1,10 @@
 //! What dialects tell the owner of themselves.
 
 use std::borrow::Cow;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::ControlFlow;
+
+use serde::Serialize;
 
 use super::ConnId;
 use crate::clock::Instant;
@@ -39,6 +41,22 @@ pub struct Shown<'a> {
     pub is_private: bool,
 }
 
+/// Which lobby somebody asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asked<'a> {
+    /// The name of the game; empty for those without one.
+    pub game: &'a str,
+    /// The key that was shown, if the server asks for one: where the name of the game is all that there is, it
+    /// is in the place of that.
+    pub key: Option<&'a str>,
+    /// Who asks: others are told where they can be reached from there.
+    pub viewer: IpAddr,
+    /// Whether who has the other family of addresses can be reached, by the relay.
+    pub of_both_families: bool,
+    /// How many entries there may be.
+    pub most: usize,
+}
+
 /// Something of which there may be so much and no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bound {
@@ -54,3 +72,12 @@ pub struct Bound {
 
 /// Is told of hosts one after the other, as long as it wants more.
 pub type Showing<'a> = dyn FnMut(Shown<'_>) -> ControlFlow<()> + 'a;
+
+/// Appends entries as JSON.
+pub(super) fn write_json(entries: &impl Serialize, bytes: &mut Vec<u8>) {
+    let before = bytes.len();
+    // Writing to memory does not fail, and there is nothing in it that JSON does not have.
+    if serde_json::to_writer(&mut *bytes, entries).is_err() {
+        bytes.truncate(before);
+    }
+}

@@ -71,6 +71,8 @@ pub enum Stream {
     Untold,
     /// The dialect.
     Of(Name),
+    /// HTTP, if that is spoken.
+    Http,
     /// It is of no dialect, but what is behind its first bytes may be.
     Odd(Odd),
 }
@@ -149,6 +151,20 @@ pub fn of_stream(bytes: &[u8]) -> Stream {
             _ => return Stream::Of(Name::Gmnet),
         }
     }
+}
+
+/// The same on a server that speaks HTTP beside its dialects.
+#[must_use]
+pub fn of_stream_or_http(bytes: &[u8]) -> Stream {
+    for word in [&b"GET "[..], b"HEAD "] {
+        if bytes.starts_with(word) {
+            return Stream::Http;
+        }
+        if word.starts_with(bytes) {
+            return Stream::Untold;
+        }
+    }
+    of_stream(bytes)
 }
 
 /// What is behind so many bytes that are of no dialect.

@@ -36,6 +36,8 @@ struct Conn {
     waits: bool,
     /// Nothing more comes.
     is_finished: bool,
+    /// When it was answered last.
+    asked: Instant,
 }
 
 impl Default for Http {
@@ -71,15 +73,22 @@ impl Http {
 
     /// One more.
     pub fn open(&mut self, now: Instant, id: ConnId) {
-        self.conns.insert(id, Conn::default());
+        self.conns.insert(id, Conn { asked: now, ..Conn::default() });
         self.count += 1;
         self.unfinished.arm(now, id);
     }
 
-    /// The one that has asked for nothing for the longest time.
+    /// Which one gives way to another: one that asks for nothing, or else has not finished asking, for the
+    /// longest time.
     #[must_use]
-    pub fn idle_one(&self) -> Option<ConnId> {
-        self.idle.keys().next().copied()
+    pub fn who_gives_way(&self) -> Option<ConnId> {
+        self.idle.keys().chain(self.unfinished.keys()).next().copied()
+    }
+
+    /// When a connection has asked last, or was opened.
+    #[must_use]
+    pub fn last_asked(&self, id: ConnId) -> Option<Instant> {
+        self.conns.get(id).map(|conn| conn.asked)
     }
 
     /// Bytes arrived. At most one request is answered; others have to wait for their turns.
@@ -113,6 +122,7 @@ impl Http {
             Parsed::Bad(status) => (Answer::error(status), false, conn.begun.len(), true),
         };
         conn.begun.drain(..length);
+        conn.asked = now.instant;
         let is_last = conn.is_finished && conn.begun.is_empty();
         out.tcp(id, |bytes| answer.write(now.unix, is_head, closes, bytes));
         if closes || is_last {
@@ -212,6 +222,12 @@ impl Http {
         {
             self.step(now, id, out, answering);
         }
+    }
+
+    /// Whose turn it is in [`Self::wake`], if anybody waits.
+    #[must_use]
+    pub fn next_waiting(&self) -> Option<ConnId> {
+        self.waiting.front().copied()
     }
 
     /// When [`Self::wake`] has something to do.

@@ -157,7 +157,7 @@ fn who_is_slow_or_silent_is_closed() {
     world.send(&get("/"));
     let idle = limits::HTTP_IDLE.as_secs();
     assert_eq!(world.wake_at(idle - 1), (String::new(), false));
-    assert_eq!(world.http.idle_one(), Some(CONN));
+    assert_eq!(world.http.who_gives_way(), Some(CONN));
     assert_eq!(world.wake_at(idle), (String::new(), true));
 }
 

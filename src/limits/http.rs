@@ -34,10 +34,30 @@ pub const SAMPLES: usize = 60;
 /// Introductions that are kept with how they ended, for the owner.
 pub const INTRODUCTIONS: usize = 256;
 
-/// Memory of all that: what is kept of an introduction, with the name of its game, and what a connection of
-/// the window has asked for and not read, with its request.
-pub const HTTP_MEMORY: usize =
-    INTRODUCTIONS * 384 + WINDOW_CONNECTIONS * (HTTP_ANSWER + 4 * HTTP_HEAD) + SAMPLES * 128;
+/// Connections that ask for the lobby by HTTP at a time. A browser asks and is done in a moment; the one that
+/// has done nothing for longest makes room.
+pub const LOBBY_CONNECTIONS: usize = 256;
+
+/// Entries of each dialect in the lobby for web sites.
+pub const LOBBY_ROWS: usize = 100;
+
+/// Bytes that the hosts of GMnet may have there; those of a hundred usual ones are 25,000.
+pub const LOBBY_PART: usize = 128 * 1024;
+
+/// How long such a lobby is told again before it is made anew.
+pub const LOBBY_KEPT: Duration = Duration::from_secs(1);
+
+/// How many of them are kept.
+pub const LOBBIES_KEPT: usize = 16;
+
+/// Memory of all that: what is kept of an introduction, with the name of its game; requests that are not
+/// finished, of which a read may bring as much again; an answer while it is made; and lobbies. What is not
+/// read counts as that of any peer.
+pub const HTTP_MEMORY: usize = INTRODUCTIONS * 384
+    + (WINDOW_CONNECTIONS + LOBBY_CONNECTIONS) * 2 * HTTP_HEAD
+    + SAMPLES * 128
+    + 2 * HTTP_ANSWER
+    + LOBBIES_KEPT * HTTP_ANSWER;
 
 /// Bytes of the longest answer.
 pub const HTTP_ANSWER: usize = 256 * 1024;

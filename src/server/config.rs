@@ -37,6 +37,8 @@ pub struct Config {
     pub blocks: Blocks,
     /// The relay, if there is one.
     pub relay: Option<sessions::Config>,
+    /// Whether web sites may show the lobby.
+    pub public_lobby: bool,
 }
 
 impl Default for Config {
@@ -53,6 +55,7 @@ impl Default for Config {
             events: events::Config::default(),
             blocks: Blocks::default(),
             relay: None,
+            public_lobby: false,
         }
     }
 }

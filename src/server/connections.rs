@@ -141,6 +141,9 @@ impl Server {
     pub(super) fn forget(&mut self, conn: ConnId) {
         self.idle.cancel(&conn);
         self.openings.forget(conn);
+        if let Some(public) = &mut self.public {
+            public.forget(conn);
+        }
         self.places.remove(&mut self.shared.unproven.connections, conn);
     }
 
@@ -160,8 +163,14 @@ impl Server {
         };
         let bytes = if conn.speaks.is_some() {
             Cow::Borrowed(bytes)
+        } else if self.speaks_http(id) {
+            return self.read_http(now, id, bytes, out);
         } else {
             let (told, all) = self.openings.read(id, bytes);
+            if told == Stream::Http {
+                self.begin_http(now, id, out);
+                return self.read_http(now, id, &all, out);
+            }
             if !self.begin(now, id, told, out) {
                 return;
             }
@@ -187,7 +196,7 @@ impl Server {
         let Some(conn) = self.places.get_mut(id) else { return false };
         let peer = conn.peer();
         let name = match told {
-            Stream::Untold => return false,
+            Stream::Untold | Stream::Http => return false,
             Stream::Of(name) => name,
             Stream::Odd(odd) => {
                 self.openings.tell(now.instant, peer.ip(), odd.what);
@@ -224,6 +233,9 @@ impl Server {
             return;
         };
         if conn.speaks.is_none() {
+            if self.speaks_http(id) {
+                return self.end_http(now, id, out);
+            }
             self.forget(id);
             out.close(id);
             return;
@@ -257,8 +269,10 @@ impl Server {
         let Some(conn) = self.places.get(id) else {
             return self.window.as_ref().map_or(Reads::Now, |window| window.reads(id));
         };
-        let dialect = conn.speaks.and_then(|name| self.dialects.get(name));
-        dialect.map_or(Reads::Now, |dialect| dialect.reads(id))
+        match conn.speaks.and_then(|name| self.dialects.get(name)) {
+            Some(dialect) => dialect.reads(id),
+            None => self.public.as_ref().map_or(Reads::Now, |public| public.reads(id)),
+        }
     }
 
     /// How many bytes that were written to a connection wait for its peer to read; told whenever that
@@ -270,15 +284,19 @@ impl Server {
         };
         if let Some(dialect) = conn.speaks.and_then(|name| self.dialects.get_mut(name)) {
             dialect.on_unread(id, bytes);
+        } else if let Some(public) = &mut self.public {
+            public.note_unread(id, bytes);
         }
     }
 
     /// What a connection is good for.
     #[must_use]
     pub fn use_of(&self, id: ConnId) -> Use {
-        self.places
-            .get(id)
-            .map_or_else(|| Use::Idle(Instant::default()), |conn| use_of(&self.dialects, id, conn))
+        let Some(conn) = self.places.get(id) else { return Use::Idle(Instant::default()) };
+        match self.last_asked(id) {
+            Some(asked) => Use::Idle(asked),
+            None => use_of(&self.dialects, id, conn),
+        }
     }
 }
 

@@ -6,6 +6,7 @@ mod blocking;
 mod config;
 mod connections;
 mod gateway;
+mod public;
 #[cfg(test)]
 mod tests;
 pub mod window;
@@ -20,6 +21,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use self::blocking::Blocking;
 use self::config::{Dialects, maker};
 use self::gateway::Gateway;
+use self::public::Public;
 use self::window::Window;
 use crate::clock::{Instant, Now, earliest};
 use crate::dialect::contained::{Contained, Make};
@@ -65,6 +67,8 @@ pub struct Server {
     shared: Shared,
     /// Where the owner looks in.
     window: Option<Box<Window>>,
+    /// The lobby for web sites.
+    public: Option<Box<Public>>,
     is_stopping: bool,
     has_lost_relay: bool,
 }
@@ -93,7 +97,7 @@ impl Server {
             limits,
             dialects,
             places: Places::new(StdRng::from_seed(random.random())),
-            openings: Openings::default(),
+            openings: Openings::new(config.public_lobby),
             idle: Timers::new(limits::IDLE),
             datagrams: Rates::new(limits.datagrams_per_second, 2),
             endpoints: Rates::new(limits.datagrams_per_second, 2),
@@ -112,6 +116,7 @@ impl Server {
                 ..Shared::default()
             },
             window: None,
+            public: config.public_lobby.then(|| Box::new(Public::new(config))),
             is_stopping: false,
             has_lost_relay: false,
         }
@@ -318,6 +323,7 @@ impl Server {
         self.end_idle_ones(now, out);
         self.with_all(now, out, |dialect, cx| dialect.on_wakeup(cx));
         self.wake_window(now, out);
+        self.wake_public(now, out);
     }
 
     /// When something has to be done even if nothing arrives.
@@ -326,8 +332,9 @@ impl Server {
         let dialects = self.dialects.0.each_ref();
         let dialects = dialects.map(|dialect| dialect.as_ref().and_then(|d| d.next_wakeup()));
         let window = self.window.as_ref().and_then(|window| window.next_wakeup());
+        let public = self.public.as_ref().and_then(|public| public.next_wakeup());
         let blocking = self.blocking.is_amid().then(Instant::default);
-        earliest([blocking, self.idle.next(), earliest(dialects), window])
+        earliest([blocking, self.idle.next(), earliest(dialects), window, public])
     }
 
     /// The server is about to stop: answer now what would otherwise have been waited for.

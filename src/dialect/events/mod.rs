@@ -16,7 +16,7 @@ use rand::rngs::StdRng;
 
 use super::turns::Turns;
 use super::{
-    Before, Bound, Census, ConnId, Context, Dialect, Name, Outbox, Reads, Showing, Use, Via,
+    Asked, Before, Bound, Census, ConnId, Context, Dialect, Name, Outbox, Reads, Showing, Use, Via,
 };
 use crate::admission::{self, Admission};
 use crate::blocks::Blocks;
@@ -602,6 +602,10 @@ impl Dialect for Events {
 
     fn hosts(&self, from: usize, each: &mut Showing<'_>) {
         self.show_hosts(from, each);
+    }
+
+    fn public_lobby(&self, asked: &Asked<'_>, bytes: &mut Vec<u8>) {
+        self.write_lobby(asked, bytes);
     }
 
     fn bounds(&self, each: &mut dyn FnMut(Bound)) {

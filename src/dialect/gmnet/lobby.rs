@@ -17,7 +17,7 @@ use super::sorted::{Entry, Order, text_work};
 use super::text::utf16_order;
 use super::{Config, Gmnet};
 use crate::clock::Now;
-use crate::dialect::{ConnId, Context, Outbox};
+use crate::dialect::{Asked, ConnId, Context, Outbox};
 use crate::introductions::is_same_family;
 use crate::limits;
 
@@ -76,7 +76,24 @@ impl<'a> Query<'a> {
         (viewer, at_relay): (IpAddr, Option<(IpAddr, HostKey)>),
         reply: &mut Vec<u8>,
     ) -> Made {
-        reply.extend_from_slice(&[super::LOBBY, b'[']);
+        reply.push(super::LOBBY);
+        let most = config.limits.lobby();
+        let mut made = self.write_hosts(hosts, config, (viewer, at_relay), most, reply);
+        reply.push(b'\n');
+        made.work += 1;
+        made
+    }
+
+    /// Appends the hosts as a JSON array, as many as `most` bytes have room for.
+    fn write_hosts(
+        &self,
+        hosts: &Hosts,
+        config: &Config,
+        (viewer, at_relay): (IpAddr, Option<(IpAddr, HostKey)>),
+        most: usize,
+        reply: &mut Vec<u8>,
+    ) -> Made {
+        reply.push(b'[');
         let start = reply.len();
         let (mut made, mut writer) = (Made::default(), Writer::default());
         let at_relay = at_relay.and_then(|(addr, key)| Some((addr, hosts.get(key)?.number)));
@@ -92,14 +109,14 @@ impl<'a> Query<'a> {
                 config.lobby_ports && relayed.is_none() && hosts.shares_address(host, addr)
             });
             writer.write(host, addr, port, reply);
-            if reply.len() - start > config.limits.lobby() {
+            if reply.len() - start > most {
                 reply.truncate(end);
                 return ControlFlow::Break(());
             }
             made.hosts += 1;
             ControlFlow::Continue(())
         });
-        reply.extend_from_slice(b"]\n");
+        reply.push(b']');
         made.work += reply.len() - start;
         made
     }
@@ -193,6 +210,19 @@ fn by_creation(a: &Host, b: &Host) -> Ordering {
 }
 
 impl Gmnet {
+    /// The lobby as everybody sees it who asks for this game, the newest hosts first.
+    pub(super) fn write_lobby(&self, asked: &Asked<'_>, bytes: &mut Vec<u8>) {
+        if self.config.disable_lobby && !self.config.testing {
+            bytes.extend_from_slice(b"[]");
+            return;
+        }
+        let mut filters = [""; 8];
+        filters[0] = asked.key.unwrap_or(asked.game);
+        let query = Query { filters, sort: None, descending: true, limit: asked.most };
+        let viewer = (asked.viewer, None);
+        query.write_hosts(&self.hosts, &self.config, viewer, limits::LOBBY_PART, bytes);
+    }
+
     /// Tells who asks of the hosts. If that takes more work than there is in this turn, the
     /// connection waits for the next one.
     pub(super) fn lobby(&mut self, cx: &mut Context<'_>, id: ConnId, command: &Command) -> Go {

@@ -17,7 +17,7 @@ use log::{debug, info, warn};
 
 use super::conns::Conns;
 use super::turns::Turns;
-use super::{Bound, Census, ConnId, Context, Dialect, Name, Showing, Use, Via};
+use super::{Asked, Bound, Census, ConnId, Context, Dialect, Name, Showing, Use, Via};
 use crate::admission::{self, Admission};
 use crate::clock::{Instant, Now, earliest};
 use crate::introductions::PublicIps;
@@ -649,6 +649,10 @@ impl Dialect for Gmnet {
 
     fn hosts(&self, from: usize, each: &mut Showing<'_>) {
         self.show_hosts(from, each);
+    }
+
+    fn public_lobby(&self, asked: &Asked<'_>, bytes: &mut Vec<u8>) {
+        self.write_lobby(asked, bytes);
     }
 
     fn bounds(&self, each: &mut dyn FnMut(Bound)) {

@@ -99,7 +99,7 @@ fn write_entry(room: &Room, tells_all: bool, bytes: &mut Vec<u8>) {
 
 /// Who has not asked for more knows of no room that is full, but of those whose hosts have said how many
 /// may be in it.
-const fn status(room: &Room, tells_all: bool) -> &'static str {
+pub(super) const fn status(room: &Room, tells_all: bool) -> &'static str {
     if room.door.is_locked {
         "locked"
     } else if room.is_full() && (tells_all || room.has_own_size()) {

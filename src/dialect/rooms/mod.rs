@@ -52,7 +52,7 @@ use std::time::Duration;
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 
-use super::{Bound, Census, Context, Dialect, Name, Showing, Via};
+use super::{Asked, Bound, Census, Context, Dialect, Name, Showing, Via};
 use crate::admission::{self, Admission};
 use crate::blocks::Blocks;
 use crate::clock::Instant;
@@ -515,6 +515,10 @@ impl Dialect for Rooms {
 
     fn hosts(&self, from: usize, each: &mut Showing<'_>) {
         self.show_hosts(from, each);
+    }
+
+    fn public_lobby(&self, asked: &Asked<'_>, bytes: &mut Vec<u8>) {
+        self.write_lobby(asked, bytes);
     }
 
     fn bounds(&self, each: &mut dyn FnMut(Bound)) {

@@ -1,11 +1,26 @@
 //! What the owner is shown of the rooms.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
+use serde::Serialize;
+
 use super::Rooms;
-use crate::dialect::{Bound, Census, Showing, Shown};
+use crate::dialect::shown::write_json;
+use crate::dialect::{Asked, Bound, Census, Showing, Shown};
 use crate::limits;
+
+/// A room in a list.
+#[derive(Serialize)]
+struct Listed<'a> {
+    room: String,
+    name: &'a str,
+    status: &'static str,
+    players: usize,
+    max_players: usize,
+    data: BTreeMap<&'a str, &'a str>,
+}
 
 impl Rooms {
     pub(super) fn counted(&self) -> Census {
@@ -28,6 +43,21 @@ impl Rooms {
                 is_private: room.code.is_some(),
             })
         });
+    }
+
+    /// The list of rooms of a game, with all that there is to say of each.
+    pub(super) fn write_lobby(&self, asked: &Asked<'_>, bytes: &mut Vec<u8>) {
+        let game = asked.key.unwrap_or(asked.game);
+        let rooms = self.table.listed_after(game, None, asked.viewer, asked.of_both_families);
+        let rooms = rooms.into_iter().flatten().take(asked.most).map(|room| Listed {
+            room: room.id.to_string(),
+            name: &room.name,
+            status: super::list::status(room, true),
+            players: room.shown_players(),
+            max_players: room.door.size(),
+            data: room.data.iter().collect(),
+        });
+        write_json(&rooms.collect::<Vec<_>>(), bytes);
     }
 
     pub(super) fn show_bounds(&self, each: &mut dyn FnMut(Bound)) {

@@ -89,10 +89,10 @@ impl Server {
         }
     }
 
-    /// There are as many as may look in: the one that is closed for another, if one has nothing to do.
+    /// There are as many as may look in: the one that is closed for another.
     #[must_use]
     pub fn who_looks_away(&self) -> Option<ConnId> {
-        self.window.as_ref()?.http.idle_one()
+        self.window.as_ref()?.http.who_gives_way()
     }
 
     /// Whether the window wants to know now what the process uses: each second while somebody looks, else

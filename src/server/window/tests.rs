@@ -273,7 +273,6 @@ fn another_name_shows_nothing_and_other_paths_are_not_there() {
 #[test]
 fn who_looks_in_takes_no_place_and_gives_way_when_idle() {
     let mut world = World::new();
-    assert_eq!(world.server.who_looks_away(), None, "it may be about to ask");
     world.text("/healthz", "localhost");
     assert_eq!(world.server.who_looks_away(), Some(LOOKER));
     assert_eq!(world.json("/api/v1/status")["connections"], 0);

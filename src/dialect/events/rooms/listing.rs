@@ -9,9 +9,11 @@ use serde_json::value::RawValue;
 
 use super::own::Wanted;
 use super::{Context, Events, Room, no_such_room, number, written};
-use crate::dialect::ConnId;
 use crate::dialect::events::data::{Data, Member, Whole};
 use crate::dialect::events::event::{Event, Fault, as_text};
+use crate::dialect::shown::write_json;
+use crate::dialect::{Asked, ConnId};
+use crate::introductions::is_same_family;
 use crate::introductions::plan::Wish;
 use crate::limits;
 
@@ -124,6 +126,18 @@ impl Events {
         Ok(())
     }
 
+    /// The public rooms of a game as everybody sees them.
+    pub(in crate::dialect::events) fn write_lobby(&self, asked: &Asked<'_>, bytes: &mut Vec<u8>) {
+        /// Private ones are passed over.
+        const LOOKED_AT: usize = 4096;
+        let rooms = self.rooms.games.get(asked.game).into_iter().flatten().take(LOOKED_AT);
+        let public = rooms.filter(|(_, room)| room.code.is_none()).take(asked.most);
+        let is_far =
+            |room: &Room| !asked.of_both_families && !is_same_family(room.made_by, asked.viewer);
+        let listed = public.map(|(number, room)| self.told(*number, room, is_far(room)));
+        write_json(&listed.collect::<Vec<_>>(), bytes);
+    }
+
     /// A room as it is told to one who looks for some.
     pub(super) fn listed<'a>(
         &'a self,
@@ -132,6 +146,11 @@ impl Events {
         number: u64,
         room: &'a Room,
     ) -> Listed<'a> {
+        let is_apart = |host| self.are_apart(cx, Wish::default(), (to, host));
+        self.told(number, room, room.host().is_some_and(is_apart))
+    }
+
+    fn told<'a>(&'a self, number: u64, room: &'a Room, other_family: bool) -> Listed<'a> {
         let host = room.host();
         Listed {
             data: room.own.as_ref().map(|own| &*own.text),
@@ -140,7 +159,7 @@ impl Events {
             max_players: room.door.size(),
             mesh: room.is_mesh,
             name: &room.name,
-            other_family: host.is_some_and(|host| self.are_apart(cx, Wish::default(), (to, host))),
+            other_family,
             password: room.door.has_password(),
             players: room.members.len(),
             room: written(number),
