@@ -3,6 +3,7 @@
 //!
 //! - [`bench`]: players and questions that load a server, and what it needs for them.
 //! - [`bounded`]: reading with an end, whatever the other side does.
+//! - [`company`]: players of every dialect, for what a server shows of them.
 //! - [`master`]: starts the built `punchd`, or points at a running server (`PUNCH_MASTER`).
 //! - [`folder`]: a place for the files of a test.
 //! - [`meddler`]: a master server that cuts and glues its replies, for games to bear.
@@ -28,6 +29,8 @@
 #[cfg(target_os = "linux")]
 pub mod bench;
 pub mod bounded;
+#[cfg(target_os = "linux")]
+pub mod company;
 pub mod events;
 pub mod folder;
 pub mod fuzz;

@@ -4,68 +4,17 @@
 #![expect(clippy::expect_used, reason = "a helper that fails is a test that fails")]
 
 use std::io::Write as _;
-use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use compat_tests::events::EventClient;
+use compat_tests::company::{Company, start_with_window};
 use compat_tests::gmnet::{Host, HostConfig};
 use compat_tests::http::{Response, get, get_with};
 use compat_tests::master::{Master, loopback};
 use compat_tests::raw;
-use compat_tests::rooms::{Event, Player, STEP};
-use punchd::dialect::rooms::options::Options;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 const WAIT: Duration = Duration::from_secs(20);
 const TOKEN: &str = "0123456789abcdef0123";
-
-/// A server with a window, and where that is.
-fn start(options: &[&str]) -> (Master, SocketAddr) {
-    let master = Master::start(&[&["--http", "127.0.0.1:0"], options].concat());
-    master.wait_for_log("the owner looks in at http://");
-    let log = master.log();
-    let (_, rest) = log.split_once("the owner looks in at http://").expect("the line");
-    let at = rest.split('/').next().and_then(|at| at.parse().ok());
-    (master, at.expect("an address"))
-}
-
-/// Players of every dialect, two of whom have met.
-struct Players {
-    _gmnet: Host,
-    host: Player,
-    client: Player,
-    _events: EventClient,
-}
-
-impl Players {
-    fn come(master: &Master) -> Self {
-        let data = ["My Game", "3/8"];
-        let config = HostConfig::new(master.addr()).on(loopback()).with_data(&data);
-        let gmnet = Host::registered(config, WAIT).expect("registered");
-        let player =
-            || Player::new(master.addr(), SocketAddr::new(loopback(), 0), WAIT).expect("a player");
-        let (mut host, mut client) = (player(), player());
-        let data = vec![("map".to_owned(), "tower".to_owned())];
-        let options = Options { data, ..Options::default() };
-        let room = host.host_with("Meeting", options).expect("a room").room;
-        client.join(room).expect("a place");
-        let deadline = Instant::now() + WAIT;
-        let mut connected = 0;
-        while connected < 2 && Instant::now() < deadline {
-            for player in [&mut host, &mut client] {
-                let events = player.step().expect("a step");
-                connected += events.iter().filter(|e| matches!(e, Event::Connected(_))).count();
-            }
-            std::thread::sleep(STEP);
-        }
-        master.wait_for_log(" got through to host ");
-        let mut events = EventClient::connect(master.addr(), None).expect("connecting");
-        events.login_with("ann", "", None).expect("logged in");
-        let room = json!({"name": "Arena", "data": {"map": "tower"}});
-        events.make_room(room).expect("a room");
-        Self { _gmnet: gmnet, host, client, _events: events }
-    }
-}
 
 /// A block marked `http`: what is asked on which side, and what is answered.
 struct Example<'a> {
@@ -75,17 +24,19 @@ struct Example<'a> {
     body: &'a str,
 }
 
-fn examples(text: &str) -> Vec<Example<'_>> {
-    let blocks = text.split("\n```http").skip(1).filter_map(|rest| rest.split_once("\n```"));
-    let read = |(block, _): (&'_ str, &'_ str)| -> Option<Example<'_>> {
+impl<'a> Example<'a> {
+    fn read(block: &'a str) -> Option<Self> {
         let (kind, block) = block.split_once("\nGET ")?;
         let (target, answer) = block.split_once("\n\n")?;
         let (status, body) = answer.split_once('\n')?;
         let is_public = kind.trim() == "public";
-        Some(Example { is_public, target, status: status.parse().ok()?, body })
-    };
-    // They borrow from the document.
-    blocks.map(|(block, rest)| read((block, rest)).expect("an example")).collect()
+        Some(Self { is_public, target, status: status.parse().ok()?, body })
+    }
+}
+
+fn examples(text: &str) -> Vec<Example<'_>> {
+    let blocks = text.split("\n```http").skip(1).filter_map(|rest| rest.split("\n```").next());
+    blocks.map(|block| Example::read(block).expect("an example")).collect()
 }
 
 /// Where an answer has not the form of the example, if anywhere.
@@ -118,8 +69,8 @@ fn differs(example: &Value, answer: &Value, path: &str) -> Option<String> {
 #[test]
 fn the_examples_are_answered_as_they_say() {
     let options = ["--public-lobby", "--relay", "--relay-ports", "20100-20131"];
-    let (master, window) = start(&options);
-    let players = Players::come(&master);
+    let (master, window) = start_with_window(&options);
+    let _company = Company::come(&master, ["My Game", "3/8"], "Meeting");
     // What no dialect begins with.
     let mut odd = raw::connect(master.addr(), loopback());
     odd.write_all(b"\x47\0\0\0{\"type").expect("sending");
@@ -153,7 +104,6 @@ fn the_examples_are_answered_as_they_say() {
     let found = get(window, "/api/v1/introductions").expect("an answer").json();
     let why = found["introductions"][0]["why"].as_str().expect("a sentence");
     assert!(log.contains(why), "{why} is not in the log:\n{log}");
-    drop((players.host, players.client));
 }
 
 /// What README tells to type, asked by this program, as `curl` may not be there.
@@ -163,7 +113,7 @@ fn what_readme_tells_to_type_is_answered() {
     let (_, section) = readme.split_once("## The owner's window").expect("the section");
     let section = section.split("\n## ").next().expect("a section");
     assert!(section.contains("ssh -L 6580:127.0.0.1:6580 "), "{section}");
-    let (master, window) = start(&["--public-lobby", "--http-token", TOKEN]);
+    let (master, window) = start_with_window(&["--public-lobby", "--http-token", TOKEN]);
     let lines: Vec<&str> = section.lines().filter(|line| line.starts_with("curl ")).collect();
     assert!(lines.len() >= 7, "{lines:?}");
     for line in lines {
@@ -182,7 +132,7 @@ fn what_readme_tells_to_type_is_answered() {
 #[test]
 fn who_has_no_token_and_who_comes_by_another_name_sees_nothing() {
     let status = |answer: std::io::Result<Response>| answer.expect("an answer").status;
-    let (_master, window) = start(&["--http-token", TOKEN]);
+    let (_master, window) = start_with_window(&["--http-token", TOKEN]);
     assert_eq!(status(get(window, "/")), 401);
     assert_eq!(status(get(window, "/api/v1/hosts")), 401);
     assert_eq!(status(get(window, "/healthz")), 200);
@@ -192,7 +142,7 @@ fn who_has_no_token_and_who_comes_by_another_name_sees_nothing() {
     let headers = [("Host", "anything"), ("Cookie", cookie.expect("a cookie"))];
     let page = get_with(window, "/", &headers).expect("an answer");
     assert!(page.status == 200 && page.body.contains("<title>punchd</title>"), "{page:?}");
-    let (_master, window) = start(&[]);
+    let (_master, window) = start_with_window(&[]);
     assert_eq!(status(get_with(window, "/", &[("Host", "evil.example")])), 421);
     assert_eq!(status(get_with(window, "/window.js", &[("Host", "127.0.0.1:1")])), 200);
 }
@@ -200,7 +150,7 @@ fn who_has_no_token_and_who_comes_by_another_name_sees_nothing() {
 /// Others may run a server on the same machine.
 #[test]
 fn a_port_that_is_taken_is_no_reason_not_to_serve() {
-    let (_first, window) = start(&[]);
+    let (_first, window) = start_with_window(&[]);
     let second = Master::start(&["--http", &window.to_string()]);
     second.wait_for_log(&format!("nobody can look in at http://{window}/: port "));
     let log = second.stop();
@@ -210,7 +160,7 @@ fn a_port_that_is_taken_is_no_reason_not_to_serve() {
 /// Nobody who looks in, or tries to, keeps a player out.
 #[test]
 fn a_crowd_at_the_window_keeps_nobody_out() {
-    let (master, window) = start(&["--max-connections", "16"]);
+    let (master, window) = start_with_window(&["--max-connections", "16"]);
     let crowd: Vec<_> =
         (0..100).filter_map(|_| std::net::TcpStream::connect_timeout(&window, WAIT).ok()).collect();
     assert!(crowd.len() > 40, "{}", crowd.len());
@@ -218,7 +168,8 @@ fn a_crowd_at_the_window_keeps_nobody_out() {
     let config = |_| HostConfig::new(master.addr()).on(loopback()).with_data(&["Pong"]);
     let hosts = (0..16).map(config).map(|config| Host::registered(config, WAIT));
     let hosts: Result<Vec<_>, _> = hosts.collect();
-    assert_eq!(hosts.expect("all are registered").len(), 16);
+    let hosts = hosts.expect("all are registered");
+    assert_eq!(hosts.len(), 16);
     let status = get(window, "/api/v1/status").expect("an answer").json();
     assert_eq!(status["connections"], 16);
 }

@@ -320,7 +320,7 @@ mod tests {
         assert_eq!(all("events", "name"), ["e6"]);
         let text = lobby.to_string();
         for secret in
-            ["203.0.113.3", "203.0.113.4", "203.0.113.6", "7000", "hidden", "Room 5", "e7"]
+            ["203.0.113.3", "203.0.113.4", "203.0.113.6", ":7000", "hidden", "Room 5", "e7"]
         {
             assert!(!text.contains(secret), "{secret} is in {text}");
         }

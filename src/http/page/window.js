@@ -118,9 +118,10 @@
       ["connections", "connections", status.connections, curves.connections],
       ["memory", "memory", bytes(status.memory), curves.memory],
       ["cpu", "of one CPU", status.cpu === null ? "unknown" : percent(status.cpu), curves.cpu],
+      ["uptime", "uptime", span(status.uptime), null],
     ];
     draw("tiles", all, () => all.map(([id, name, value, values, most]) =>
-      el("div", { className: "tile", id: "tile-" + id }, el("b", {}, value), el("span", {}, name), curve(values, most))));
+      el("div", { className: "tile", id: "tile-" + id }, el("b", {}, value), el("span", {}, name), ...(values ? [curve(values, most)] : []))));
   }
 
   function choices(id, dialects) {
@@ -132,7 +133,6 @@
 
   function showStatus(status) {
     $("version").textContent = status.version;
-    $("uptime").textContent = "up " + span(status.uptime);
     $("build").textContent = status.build;
     tiles(status);
     choices("matrix-dialect", status.dialects);

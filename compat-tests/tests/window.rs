@@ -1,0 +1,142 @@
+//! The page of the owner's window in a real browser, where there is one: numbers and rows are right, nothing is
+//! wrong on the console, and what players call themselves is text.
+#![cfg(target_os = "linux")]
+#![expect(clippy::expect_used, clippy::panic, reason = "a helper that fails is a test that fails")]
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use compat_tests::company::{Company, start_with_window};
+use compat_tests::folder::Folder;
+use compat_tests::master::loopback;
+use compat_tests::{raw, skipped};
+
+/// What somebody may call his host who wants to do harm. In a page it would ask another server, and say so on
+/// the console.
+const HOSTILE: &str = "<img src=x onerror=console.log(1)>";
+
+/// How long the browser may take, in its time and in ours.
+const BUDGET: &str = "--virtual-time-budget=5000";
+const WITHIN: Duration = Duration::from_secs(120);
+
+/// The browser, if this machine has one.
+fn browser() -> Option<&'static str> {
+    let is_there = |name: &&str| {
+        let version = Command::new(name).arg("--version").stdout(Stdio::null()).status();
+        version.is_ok_and(|status| status.success())
+    };
+    ["chromium", "chromium-browser", "google-chrome"].into_iter().find(is_there)
+}
+
+/// Runs the browser without a screen; what it prints, and what it complains of.
+fn run(browser: &str, folder: &Folder, options: &[&str], url: &str) -> (String, String) {
+    let [profile, out, err] = ["profile", "out", "err"].map(|name| folder.file(name));
+    let file = |path: &String| std::fs::File::create(path).expect("a file");
+    let mut child = Command::new(browser)
+        // Without a sandbox, as tests may be run by root, for whom it has none.
+        .args(["--headless=new", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"])
+        .args([&format!("--user-data-dir={profile}"), BUDGET])
+        .args(options)
+        .arg(url)
+        .stdout(file(&out))
+        .stderr(file(&err))
+        .spawn()
+        .expect("starting the browser");
+    let deadline = Instant::now() + WITHIN;
+    while child.try_wait().expect("waiting").is_none() {
+        if Instant::now() > deadline {
+            let _ = child.kill();
+            let _ = child.wait();
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let read =
+        |path: &String| String::from_utf8_lossy(&std::fs::read(path).expect("a file")).into_owned();
+    (read(&out), read(&err))
+}
+
+/// What is in the element with this ID, up to the end of the first of its kind.
+fn inside<'a>(page: &'a str, id: &str, end: &str) -> &'a str {
+    let (_, rest) =
+        page.split_once(&format!("id=\"{id}\"")).unwrap_or_else(|| panic!("no {id}: {page}"));
+    rest.split_once(end).map_or(rest, |(inside, _)| inside)
+}
+
+/// The cells of each row of a table but for its head.
+fn rows(page: &str, id: &str) -> Vec<Vec<String>> {
+    let table = inside(page, id, "</table>");
+    let body = table.split_once("<tbody>").map_or("", |(_, body)| body);
+    let cells = |row: &str| {
+        let cells = row.split("<td").skip(1).filter_map(|cell| cell.split_once('>'));
+        cells.map(|(_, text)| text.replace("</td>", "").replace("</tr>", "")).collect()
+    };
+    body.split("<tr>").skip(1).map(cells).collect()
+}
+
+#[test]
+fn the_page_shows_what_there_is() {
+    let Some(browser) = browser() else {
+        return skipped::note("there is no chromium");
+    };
+    let (master, window) = start_with_window(&["--relay", "--relay-ports", "20140-20171"]);
+    let _company = Company::come(&master, ["My Game", HOSTILE], HOSTILE);
+    let mut odd = raw::connect(master.addr(), loopback());
+    odd.write_all(b"\x47\0\0\0{\"type").expect("sending");
+    raw::read_to_end(&odd, Duration::from_secs(20));
+    let folder = Folder::new();
+    let url = format!("http://{window}/");
+    let (page, errors) = run(browser, &folder, &["--dump-dom"], &url);
+    let console: Vec<_> = errors.lines().filter(|line| line.contains("CONSOLE")).collect();
+    assert!(console.is_empty(), "{console:#?}");
+    assert!(inside(&page, "state", "</p>").ends_with("class=\"live\">live"), "{page}");
+    for (tile, number) in [("hosts", "3"), ("clients", "2"), ("relayed", "0"), ("connections", "2")]
+    {
+        let tile = inside(&page, &format!("tile-{tile}"), "</b>");
+        assert!(tile.ends_with(&format!("<b>{number}")), "{number}: {tile}");
+    }
+    assert!(inside(&page, "tile-share", "</b>").ends_with("<b>100 %"), "{page}");
+
+    let hosts = rows(&page, "hosts");
+    let dialects: Vec<&str> = hosts.iter().map(|row| row[0].as_str()).collect();
+    assert_eq!(dialects, ["gmnet", "rooms", "events"], "{hosts:#?}");
+    let shown = HOSTILE.replace('<', "&lt;").replace('>', "&gt;");
+    assert_eq!((&hosts[0][1], &hosts[0][2], &hosts[1][2]), (&"My Game".into(), &shown, &shown));
+    assert!(!page.contains("<img"), "it is text and no picture");
+    assert!(hosts[0][3].contains(">127.") && hosts[0][3].contains('…'), "shortened: {hosts:#?}");
+    assert_eq!(hosts[1][6], "2 of 65");
+
+    let introductions = rows(&page, "introductions");
+    assert_eq!(introductions.len(), 1, "{introductions:#?}");
+    assert_eq!(introductions[0][1], "rooms");
+    assert!(introductions[0][9].contains("got through to host"), "{introductions:#?}");
+    let matrix = inside(&page, "matrix\"", "</table>");
+    assert!(matrix.contains("100 %<small>1 direct, 0 relayed, 0 failed"), "{matrix}");
+    assert_eq!(rows(&page, "refusals")[0][0], "it is not understood");
+    assert!(rows(&page, "limits").len() > 5 && rows(&page, "options").len() > 20);
+
+    // For README, where somebody wants it anew.
+    if let Ok(file) = std::env::var("PUNCH_SCREENSHOT") {
+        let shot =
+            [&format!("--screenshot={file}"), "--window-size=1200,1320", "--hide-scrollbars"];
+        run(browser, &folder, &shot.map(|option| option), &url);
+        assert!(std::fs::metadata(&file).is_ok_and(|file| file.len() < 150_000));
+    }
+}
+
+/// A server that is gone is not shown as if it were there.
+#[test]
+fn the_page_says_so_when_it_needs_a_token() {
+    let Some(browser) = browser() else {
+        return skipped::note("there is no chromium");
+    };
+    let (_master, window) = start_with_window(&["--http-token", "0123456789abcdef"]);
+    let folder = Folder::new();
+    let (page, _) = run(browser, &folder, &["--dump-dom"], &format!("http://{window}/"));
+    assert!(page.contains("401 Unauthorized") && page.contains("/?token=TOKEN"), "{page}");
+    let url = format!("http://{window}/?token=0123456789abcdef");
+    let (page, errors) = run(browser, &folder, &["--dump-dom"], &url);
+    assert!(inside(&page, "state", "</p>").ends_with("live"), "{page}");
+    assert!(!errors.contains("CONSOLE"), "{errors}");
+}
