@@ -23,7 +23,8 @@ const WITHIN: Duration = Duration::from_secs(120);
 /// The browser, if this machine has one.
 fn browser() -> Option<&'static str> {
     let is_there = |name: &&str| {
-        let version = Command::new(name).arg("--version").stdout(Stdio::null()).status();
+        let mut command = Command::new(name);
+        let version = command.arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
         version.is_ok_and(|status| status.success())
     };
     ["chromium", "chromium-browser", "google-chrome"].into_iter().find(is_there)
@@ -111,7 +112,7 @@ fn the_page_shows_what_there_is() {
     assert_eq!(introductions.len(), 1, "{introductions:#?}");
     assert_eq!(introductions[0][1], "rooms");
     assert!(introductions[0][9].contains("got through to host"), "{introductions:#?}");
-    let matrix = inside(&page, "matrix\"", "</table>");
+    let matrix = inside(&page, "matrix", "</table>");
     assert!(matrix.contains("100 %<small>1 direct, 0 relayed, 0 failed"), "{matrix}");
     assert_eq!(rows(&page, "refusals")[0][0], "it is not understood");
     assert!(rows(&page, "limits").len() > 5 && rows(&page, "options").len() > 20);
