@@ -68,6 +68,14 @@
     return button;
   }
 
+  /** A sentence, with its addresses shortened as they are elsewhere. */
+  function sentence(text, addresses) {
+    const first = addresses.map((one) => [text.indexOf(one), one]).filter(([at]) => at >= 0).sort((a, b) => a[0] - b[0])[0];
+    if (!first) return [text];
+    const [at, one] = first;
+    return [text.slice(0, at), address(one), ...sentence(text.slice(at + one.length), addresses)];
+  }
+
   /** Draws something again only if it has changed, and not while somebody marks a text in it. */
   function draw(id, data, make) {
     const text = JSON.stringify(data);
@@ -181,7 +189,7 @@
       cell(address(one.client.address)), cell(one.client.nat), cell(address(one.host.address)), cell(one.host.nat),
       cell(one.told),
       cell(one.way + (one.seconds === null ? "" : " after " + one.seconds + " s"), "way-" + one.way),
-      cell(one.why, "why"),
+      el("td", { className: "why" }, ...sentence(one.why, [one.client.address, one.host.address])),
     ], answer.kept ? "none of the last " + answer.kept + " is like that" : "no introduction has ended yet");
   }
 
