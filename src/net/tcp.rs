@@ -170,8 +170,9 @@ impl Connections {
         }
     }
 
+    /// How many there are, without those who look into the owner's window.
     pub(super) fn len(&self) -> usize {
-        self.slab.len()
+        self.slab.len() - self.looking
     }
 
     /// Whether something is left to be done without an event of the kernel.

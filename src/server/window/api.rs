@@ -101,7 +101,7 @@ struct Curves {
 impl View {
     pub(super) fn status(&self, now: Now, server: &Server) -> Status<'_> {
         let Census { hosts, clients } = server.census();
-        let usage = self.noted.map(|(_, usage, _)| usage);
+        let usage = self.noted.map(|(_, usage)| usage);
         let relay = &server.shared.relay;
         let relayed = |relayed: f64| Relayed {
             sessions: relay.len(),

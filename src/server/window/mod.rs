@@ -49,8 +49,10 @@ pub(super) struct Window {
 struct View {
     config: Config,
     samples: Samples,
-    /// When the last usage was noted, and how much the relay had passed on by then.
-    noted: Option<(Instant, Usage, u64)>,
+    /// The last usage, and when it was noted.
+    noted: Option<(Instant, Usage)>,
+    /// How much the relay had passed on when its rate was found last.
+    passed: (Instant, u64),
     /// Part of a CPU that is used, and bytes a second that the relay passes on.
     cpu: Option<f64>,
     relayed: f64,
@@ -58,8 +60,14 @@ struct View {
 
 impl Window {
     pub(super) fn new(config: Config) -> Self {
-        let view =
-            View { config, samples: Samples::default(), noted: None, cpu: None, relayed: 0.0 };
+        let view = View {
+            config,
+            samples: Samples::default(),
+            noted: None,
+            passed: (Instant::default(), 0),
+            cpu: None,
+            relayed: 0.0,
+        };
         Self { http: Http::default(), view }
     }
 
@@ -103,22 +111,28 @@ impl Server {
         const OFTEN: Duration = Duration::from_secs(1);
         let Some(window) = &self.window else { return false };
         let is_old =
-            window.view.noted.is_none_or(|(at, ..)| !window.http.is_empty() && now - at >= OFTEN);
+            window.view.noted.is_none_or(|(at, _)| !window.http.is_empty() && now - at >= OFTEN);
         is_old || window.view.samples.next() <= now
     }
 
     /// What the process uses now.
     pub fn note_usage(&mut self, now: Instant, usage: Usage) {
+        /// The relay's thread tells every five seconds what it has passed on.
+        const RATED: Duration = Duration::from_secs(10);
         let passed = self.shared.relay.passed();
         let Some(window) = &mut self.window else { return };
         let view = &mut window.view;
-        if let Some((at, before, passed_before)) = view.noted.replace((now, usage, passed)) {
+        let (at, before) = view.passed;
+        if now - at >= RATED {
+            view.passed = (now, passed);
+            #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+            let bytes = passed.saturating_sub(before) as f64;
+            view.relayed = bytes / (now - at).as_secs_f64();
+        }
+        if let Some((at, before)) = view.noted.replace((now, usage)) {
             let over = (now - at).as_secs_f64().max(0.001);
             let used = usage.cpu.zip(before.cpu).map(|(now, then)| now.saturating_sub(then));
             view.cpu = used.map(|used| used.as_secs_f64() / over);
-            #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
-            let bytes = passed.saturating_sub(passed_before) as f64;
-            view.relayed = bytes / over;
         }
     }
 
@@ -170,8 +184,8 @@ impl Server {
             failed: total.failed,
             relayed: self.shared.relay.len(),
             passed: self.shared.relay.passed(),
-            memory: view.and_then(|view| view.noted).and_then(|(_, usage, _)| usage.memory),
-            cpu: view.and_then(|view| view.noted).and_then(|(_, usage, _)| usage.cpu),
+            memory: view.and_then(|view| view.noted).and_then(|(_, usage)| usage.memory),
+            cpu: view.and_then(|view| view.noted).and_then(|(_, usage)| usage.cpu),
         }
     }
 
