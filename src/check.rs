@@ -89,6 +89,7 @@ pub fn check(
             report.doubts.push("--block names this machine itself (127.0.0.1)".into());
         }
     }
+    look_at_window(options, &mut report);
     look_at_relay(options, &sockets, &mut report);
     report.doubts.extend(options.without_effect());
     look_at_addresses(options, &mut report);
@@ -100,6 +101,20 @@ pub fn check(
         );
     }
     report
+}
+
+fn look_at_window(options: &Options, report: &mut Report) {
+    let Some(at) = report.take(options.http.window()).flatten() else { return };
+    report.serves.push(format!("the owner, at http://{at}/"));
+    if !at.ip().is_loopback() {
+        report.doubts.push(format!(
+            "the token of the owner goes to http://{at}/ as it is: a web server with TLS in front, or ssh, \
+             keeps it secret (--http)"
+        ));
+    }
+    if options.http.public_lobby {
+        report.serves.push("the lobby for web sites (--public-lobby)".into());
+    }
 }
 
 fn look_at_relay(options: &Options, sockets: &[Bound], report: &mut Report) {

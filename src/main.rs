@@ -14,6 +14,7 @@ use log::{Level, error, info, log_enabled, warn};
 use punchd::check;
 use punchd::cli::relay::Place;
 use punchd::cli::{self, Options};
+use punchd::dialect::events::tls::Acceptor;
 use punchd::dialect::gmnet::text::clean_into;
 use punchd::dialect::{Name, stun};
 use punchd::http::Guard;
@@ -109,7 +110,7 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let most = connections(options)?;
     let mut config = options.server(most);
     SysRng.try_fill_bytes(&mut config.seed).map_err(|error| no_random_numbers(&error))?;
-    config.events.tls = tls;
+    config.events.tls = tls.clone();
     config.blocks = options.owner.blocks()?;
     let ghost_limit = Duration::from_secs(options.ghost_limit);
     let mut sockets = bind::inherited(ghost_limit)?;
@@ -142,7 +143,7 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let but = options.serves(end);
     options.without_effect().iter().for_each(|what| warn!("{what}"));
     info!("punchd {} {listening}{also}, up to {most} connections{but}", env!("CARGO_PKG_VERSION"));
-    open_window(window, options, &mut event_loop)?;
+    open_window(window, options, tls, &mut event_loop)?;
     if let Some(hint) = sys::hint() {
         info!("{hint}");
     }
@@ -179,6 +180,7 @@ fn no_random_numbers(error: &impl Display) -> String {
 fn open_window(
     wanted: Option<SocketAddr>,
     options: &Options,
+    tls: Option<Acceptor>,
     event_loop: &mut EventLoop,
 ) -> io::Result<()> {
     let Some(wanted) = wanted else { return Ok(()) };
@@ -187,7 +189,7 @@ fn open_window(
             let token = options.http.http_token.clone();
             let (build, options) = (cli::BUILD, options.in_force.clone());
             let has_token = token.is_some();
-            let config = window::Config { guard: Guard { at, token }, build, options };
+            let config = window::Config { guard: Guard { at, token }, build, tls, options };
             event_loop.open_window(listener, config)?;
             let token = if has_token { ", for who has the token" } else { "" };
             info!("the owner looks in at http://{at}/{token}");

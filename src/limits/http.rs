@@ -25,7 +25,7 @@ pub const HTTP_REQUEST_TIME: Duration = Duration::from_secs(10);
 pub const HTTP_IDLE: Duration = Duration::from_secs(60);
 
 /// Hosts in one answer, and introductions: with all that is said of each it is written in well below a
-/// millisecond, and has less than 256 KiB.
+/// millisecond, and has less than [`HTTP_ANSWER`].
 pub const HTTP_ROWS: usize = 200;
 
 /// Minutes of which the window keeps numbers for its curves.
@@ -42,13 +42,13 @@ pub const LOBBY_CONNECTIONS: usize = 256;
 pub const LOBBY_ROWS: usize = 100;
 
 /// Bytes that the hosts of GMnet may have there; those of a hundred usual ones are 25,000.
-pub const LOBBY_PART: usize = 128 * 1024;
+pub const LOBBY_PART: usize = 64 * 1024;
 
 /// How long such a lobby is told again before it is made anew.
 pub const LOBBY_KEPT: Duration = Duration::from_secs(1);
 
 /// How many of them are kept.
-pub const LOBBIES_KEPT: usize = 16;
+pub const LOBBIES_KEPT: usize = 8;
 
 /// Memory of all that: what is kept of an introduction, with the name of its game; requests that are not
 /// finished, of which a read may bring as much again; an answer while it is made; and lobbies. What is not
@@ -60,4 +60,4 @@ pub const HTTP_MEMORY: usize = INTRODUCTIONS * 384
     + LOBBIES_KEPT * HTTP_ANSWER;
 
 /// Bytes of the longest answer.
-pub const HTTP_ANSWER: usize = 256 * 1024;
+pub const HTTP_ANSWER: usize = 384 * 1024;

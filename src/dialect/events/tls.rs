@@ -56,6 +56,13 @@ impl Acceptor {
         Ok(Self { config: Arc::new(config), current })
     }
 
+    /// The certificate that new connections get, in DER.
+    #[must_use]
+    pub fn certificate(&self) -> Option<Vec<u8>> {
+        let current = self.current.0.read().unwrap_or_else(PoisonError::into_inner);
+        current.cert.first().map(|first| first.to_vec())
+    }
+
     /// New connections get this certificate from now on.
     pub fn replace(&self, key: CertifiedKey) {
         *self.current.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(key);

@@ -145,6 +145,12 @@
     tiles(status);
     choices("matrix-dialect", status.dialects);
     choices("hosts-dialect", status.dialects);
+    const end = status.tls && status.tls.certificate_end;
+    $("tls").textContent = !status.tls ? "TLS: no certificate"
+      : end === null ? "TLS: it is not known when the certificate ends"
+      : "TLS: the certificate " + (end < status.time ? "has ended at " : "ends at ") + new Date(end * 1000).toLocaleString()
+        + (end < status.time ? "" : ", in " + span(end - status.time));
+    $("tls").className = end && end < status.time + 14 * 86400 ? "way-failed" : "";
     table("dialects", ["Dialect", "#Hosts", "#Clients", ""], status.dialects, (one) => [
       cell(one.name), number(one.hosts), number(one.clients), cell(one.speaks ? "" : "has failed, begins anew", "way-failed"),
     ], "none is spoken");

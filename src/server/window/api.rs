@@ -12,6 +12,7 @@ use crate::dialect::{Bound, Census, Dialect as _, Name, Shown};
 use crate::http::Request;
 use crate::introductions::journal::{Counts, Ended, Relay, Way};
 use crate::limits;
+use crate::net::certificate::End;
 use crate::refusals::{Count, Reason};
 
 /// Games that are told with how many hosts each has, those with most.
@@ -35,6 +36,7 @@ pub(super) struct Status<'a> {
     cpu: Option<f64>,
     introductions: Introduced,
     relay: Option<Relayed>,
+    tls: Option<Tls>,
     dialects: Vec<Spoken>,
     limits: Vec<Limit>,
     options: Vec<Setting<'a>>,
@@ -57,6 +59,12 @@ struct Relayed {
     sessions: usize,
     bytes_per_second: u64,
     bytes: u64,
+}
+
+/// The certificate.
+#[derive(Debug, Serialize)]
+struct Tls {
+    certificate_end: Option<u64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -123,6 +131,9 @@ impl View {
             cpu: self.cpu.map(|cpu| rounded(cpu, 1e4)),
             introductions: self.introduced(server),
             relay: relay.is_there().then(|| relayed(self.relayed)),
+            tls: self.config.tls.as_ref().map(|tls| Tls {
+                certificate_end: tls.certificate().and_then(|it| End::of(&it)).map(|end| end.unix),
+            }),
             dialects: spoken(server),
             limits: all_limits(server),
             options: options.collect(),

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::Server;
 use crate::clock::{Instant, Now, earliest};
+use crate::dialect::events::tls::Acceptor;
 use crate::dialect::{Census, ConnId, Dialect as _, Name, Outbox, Reads};
 use crate::http::answer::Body;
 use crate::http::{Answer, Answering, Guard, Http, Request, Status, page};
@@ -24,6 +25,8 @@ pub struct Config {
     pub guard: Guard,
     /// What this server was built of.
     pub build: &'static str,
+    /// What makes TLS connections, if there is a certificate.
+    pub tls: Option<Acceptor>,
     /// The options in force, each with its value; without what is secret.
     pub options: Vec<(String, String)>,
 }

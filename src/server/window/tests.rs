@@ -23,7 +23,8 @@ impl World {
         let mut server = Server::new(server::Config::default());
         let at = SocketAddr::from(([127, 0, 0, 1], 6580));
         let options = vec![("--name".to_owned(), "a".to_owned())];
-        let config = Config { guard: Guard { at, token: None }, build: "built", options };
+        let config =
+            Config { guard: Guard { at, token: None }, build: "built", tls: None, options };
         server.open_window(config);
         let instant = Instant::default() + limits::WAITED + Duration::from_secs(5);
         let now = Now { instant, unix: 1_700_000_000 };
