@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 const LETTERS: usize = 24;
 
 /// What is about the server itself: its files, its sockets, its options. Such lines say what to do.
-const OWN: [&str; 6] = ["net", "logging", "cli", "cli.rs", "main.rs", "build.rs"];
+const OWN: [&str; 7] = ["net", "logging", "cli", "cli.rs", "main.rs", "build.rs", "reloads.rs"];
 
 /// The sources of all that is said about peers.
 fn sources() -> Vec<PathBuf> {

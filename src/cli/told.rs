@@ -8,6 +8,9 @@ use crate::dialect::Name;
 use crate::limits::{self, Limits};
 use crate::net::certificate::End;
 
+/// Whether an option is given, and its name.
+type Given = (bool, &'static str);
+
 /// More games would make the line too long to read.
 const NAMED: usize = 5;
 
@@ -74,7 +77,7 @@ impl Options {
             all.push("--name has no effect without --testing: nobody is told the name".into());
         }
         let limits = Limits::default();
-        let needs: [(&[Name], &[(bool, &str)]); 5] = [
+        let needs: [(&[Name], &[Given]); 5] = [
             (
                 &[Name::Gmnet],
                 &[

@@ -18,7 +18,7 @@ pub(super) struct Blocking {
     /// Somebody may be there who is blocked.
     is_amid: bool,
     /// So much has ended since the list is known.
-    ended: usize,
+    pub(super) ended: usize,
 }
 
 impl Blocking {

@@ -34,6 +34,7 @@ impl Server {
             let Some(idle) = self.places.idle_of(shares, now.instant, peer.ip(), use_of) else {
                 match self.crowded.say(now.instant) {
                     Some(before) => warn!(
+                        address:% = peer.ip(), reason = Reason::ConnectionsOfAddress.name();
                         "{} refused: its address has {most} connections already{before}; allow \
                          more with --max-per-address",
                         peer.ip()

@@ -291,6 +291,7 @@ impl Server {
             if let Some(before) = self.flooded.say(now.instant) {
                 let from = peer.ip();
                 warn!(
+                    address:% = from, reason = Reason::Datagrams.name();
                     "datagrams from {from} are dropped, there are too many{before}; allow more with \
                      --max-datagrams"
                 );

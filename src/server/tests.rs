@@ -179,7 +179,8 @@ fn what_the_owner_blocks_ends_in_all_dialects() {
         turns += 1;
         assert!(turns < 20, "it comes to an end");
     }
-    assert!(turns >= 4, "300 of them, 64 at a time");
+    assert!(turns > 300 / 64, "64 at a time");
+    assert_eq!(server.blocking.ended, 300, "connections, rooms and clients of natpunch");
     closed.sort_unstable();
     assert_eq!(closed, (0..100).collect::<Vec<u32>>());
     for n in [0, 99] {
