@@ -172,7 +172,9 @@ mod tests {
         std::thread::sleep(Duration::from_millis(120));
         let (stream, _) = listener.accept().unwrap();
         let (waited, _) = age(&TcpStream::from_std(stream));
-        assert!(waited > Duration::from_millis(90) && waited <= begun.elapsed(), "{waited:?}");
+        // The clock of the kernel ticks as it likes.
+        let most = begun.elapsed() + TICKS / 2;
+        assert!(waited > Duration::from_millis(90) && waited <= most, "{waited:?}");
     }
 
     #[test]
