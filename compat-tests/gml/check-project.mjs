@@ -1,6 +1,7 @@
 // Checks that the GameMaker project of the sample opens without repair: every .yy and .yyp
 // parses as its type and is laid out as the IDE lays it out, every reference leads to a file,
-// and no file is left out. Needs @bscotch/yy:
+// and no file is left out; or the same of an unpacked local package, which has no rooms, no options and a layout
+// of its own. Needs @bscotch/yy:
 //
 //   npm install --prefix DIR @bscotch/yy@2.7.0
 //   node compat-tests/gml/check-project.mjs gml-client-sample DIR
@@ -11,6 +12,7 @@ import { pathToFileURL } from 'node:url';
 
 const [project, modules] = process.argv.slice(2);
 const { Yy } = await import(pathToFileURL(join(modules, 'node_modules/@bscotch/yy/dist/index.js')));
+const isPackage = existsSync(join(project, 'metadata.json'));
 let files = 0;
 let problems = 0;
 
@@ -33,7 +35,7 @@ function read(path, schema) {
     expect(typeof loose[`$${loose.resourceType}`] === 'string', `${path}: no $${loose.resourceType}`);
     expect(loose.resourceVersion === '2.0', `${path}: resourceVersion is not 2.0`);
     // Yy writes 1.0 as 1.
-    expect(Yy.stringify(loose).trim() === text.trim().replace(/(:-?\d+)\.0\b/g, '$1'), `${path} is not laid out as the IDE does it`);
+    expect(isPackage || Yy.stringify(loose).trim() === text.trim().replace(/(:-?\d+)\.0\b/g, '$1'), `${path} is not laid out as the IDE does it`);
     if (schema) Yy.parse(text, schema);
     return loose;
   } catch (error) {
@@ -84,19 +86,25 @@ for (const [path, name] of resources) {
 }
 
 const rooms = yyp.RoomOrderNodes.map(({ roomId }) => roomId.path);
-expect(rooms.length > 0 && rooms.every((path) => resources.has(path)), 'the room order leads nowhere');
+expect((isPackage || rooms.length > 0) && rooms.every((path) => resources.has(path)), 'the room order leads nowhere');
 
-for (const type of ['objects', 'rooms', 'scripts']) {
+for (const type of ['objects', 'rooms', 'scripts'].filter((type) => existsSync(join(project, type)))) {
   for (const name of readdirSync(join(project, type))) {
     expect(resources.has(`${type}/${name}/${name}.yy`), `${type}/${name} is not listed in the .yyp`);
   }
 }
 
-for (const platform of ['main', 'windows', 'mac', 'linux']) {
-  read(`options/${platform}/options_${platform}.yy`);
+if (!isPackage) {
+  for (const platform of ['main', 'windows', 'mac', 'linux']) {
+    read(`options/${platform}/options_${platform}.yy`);
+  }
+  const guid = read('options/main/options_main.yy')?.option_gameguid;
+  expect(/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(guid), 'options_main.yy has no game GUID');
+} else {
+  const { package_id, display_name, version } = JSON.parse(readFileSync(join(project, 'metadata.json')));
+  const { PackageID, PackageName, PackageVersion } = yyp.MetaData;
+  expect([package_id, display_name, version].join() === [PackageID, PackageName, PackageVersion].join(), 'metadata.json and .yyp differ');
 }
-const guid = read('options/main/options_main.yy')?.option_gameguid;
-expect(/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(guid), 'options_main.yy has no game GUID');
 
 console.log(`${basename(project)}: ${files} files read, ${problems} problems`);
 process.exit(problems ? 1 : 0);
