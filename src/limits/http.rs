@@ -26,7 +26,7 @@ pub const HTTP_IDLE: Duration = Duration::from_secs(60);
 
 /// Hosts in one answer, and introductions: with all that is said of each it is written in well below a
 /// millisecond, and has less than [`HTTP_ANSWER`].
-pub const HTTP_ROWS: usize = 200;
+pub const HTTP_ROWS: usize = 100;
 
 /// Minutes of which the window keeps numbers for its curves.
 pub const SAMPLES: usize = 60;

@@ -241,7 +241,7 @@
     let from = 0;
     while (from !== null && (!answer || answer.hosts.length < rows)) {
       const left = rows - (answer ? answer.hosts.length : 0);
-      const page = await ask("/api/v1/hosts?from=" + from + "&limit=" + Math.min(left, 200) + only);
+      const page = await ask("/api/v1/hosts?from=" + from + "&limit=" + Math.min(left, 100) + only);
       if (answer) answer.hosts.push(...page.hosts);
       else answer = page;
       from = page.next;

@@ -16,7 +16,8 @@ struct World {
     conns: u32,
 }
 
-const LOOKER: ConnId = ConnId { slot: 9999, generation: 1 };
+/// Behind all others.
+const LOOKER: ConnId = ConnId { slot: 100_000, generation: 1 };
 
 impl World {
     fn new() -> Self {
@@ -172,7 +173,7 @@ fn hosts_come_in_pages_and_none_is_left_out() {
     }
     names.sort();
     names.dedup();
-    assert_eq!((names.len(), pages), (500, 3));
+    assert_eq!((names.len(), pages), (500, 5));
     let host = &world.json("/api/v1/hosts?limit=1")["hosts"][0];
     assert_eq!(host["dialect"], "gmnet");
     assert_eq!((&host["address"], &host["port_known"]), (&"203.0.0.0:7000".into(), &true.into()));
@@ -306,6 +307,6 @@ fn an_answer_has_a_bound_however_much_there_is() {
         let begin = std::time::Instant::now();
         let length = world.text(path, "localhost").len();
         println!("{path}: {length} bytes in {:?}", begin.elapsed());
-        assert!(length < limits::HTTP_ANSWER, "{path}: {length}");
+        assert!((1000..limits::HTTP_ANSWER).contains(&length), "{path}: {length}");
     }
 }
