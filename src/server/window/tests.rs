@@ -222,6 +222,30 @@ fn introductions_are_told_with_why_and_found_by_game_and_address() {
     );
 }
 
+/// Why two could not play is told for each reason that the journal knows.
+#[test]
+fn each_way_to_fail_has_its_sentence() {
+    let mut world = World::new();
+    let ways = [
+        (Relay::Untried, "a router gives each player another port, or UDP is blocked"),
+        (Relay::InVain, "one of them has sent nothing to the relay"),
+        (Relay::GaveWay, "they were relayed, but others needed that"),
+        (
+            Relay::Refused(Refused::Month),
+            "the relay would help, but what the relay may pass on in a month",
+        ),
+        (Relay::Refused(Refused::Pair), "the relay would help, but there are"),
+    ];
+    for (relay, why) in ways {
+        world.end([203, 0, 113, 3], [198, 51, 100, 1], "Pong", Way::No(relay));
+        let row = &world.json("/api/v1/introductions?limit=1")["introductions"][0];
+        let told = row["why"].as_str().unwrap();
+        assert!(told.contains(why) && row["way"] == "failed", "{told}");
+        let by_relay = matches!(relay, Relay::InVain | Relay::GaveWay);
+        assert_eq!(row["told"], if by_relay { "the relay" } else { "each other" }, "{told}");
+    }
+}
+
 #[test]
 fn refusals_are_told_by_reason_and_address() {
     let mut world = World::new();
