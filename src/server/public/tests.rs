@@ -1,0 +1,195 @@
+//! The lobby for web sites: what it shows, to whom, and its bounds.
+
+use super::*;
+use crate::dialect::{Output, Via};
+use crate::server;
+use serde_json::Value;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+struct World {
+    server: Server,
+    now: Now,
+    conns: u32,
+}
+
+impl World {
+    fn new(admission: Admission, public_lobby: bool) -> Self {
+        let mut config = server::Config { public_lobby, ..server::Config::default() };
+        config.gmnet.admission = admission.clone();
+        config.rooms.admission = admission.clone();
+        config.events.admission = admission;
+        let now = Now { instant: Instant::from_micros(100_000_000), unix: 1_700_000_000 };
+        Self { server: Server::new(config), now, conns: 0 }
+    }
+
+    fn open(&mut self, from: [u8; 4]) -> ConnId {
+        self.conns += 1;
+        let (id, now) = (ConnId { slot: self.conns, generation: 1 }, self.now);
+        let peer = SocketAddr::from((from, 9));
+        self.server.on_accept(now, || now.instant, id, peer, &mut Outbox::new());
+        id
+    }
+
+    /// What is answered, and whether the connection is closed.
+    fn send(&mut self, id: ConnId, text: &str) -> (String, bool) {
+        let mut out = Outbox::new();
+        self.server.on_bytes(self.now, id, text.as_bytes(), &mut out);
+        let (mut said, mut closed) = (String::new(), false);
+        for output in out.outputs() {
+            match output {
+                Output::Tcp(to, bytes) if to == id => said += &String::from_utf8_lossy(bytes),
+                Output::Close(to) => closed |= to == id,
+                _ => {}
+            }
+        }
+        (said, closed)
+    }
+
+    fn get(&mut self, target: &str) -> (String, Value) {
+        let id = self.open([203, 0, 113, 99]);
+        let (said, _) = self.send(id, &format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n"));
+        let (head, body) = said.split_once("\r\n\r\n").expect("an answer");
+        assert!(head.contains("Access-Control-Allow-Origin: *"), "{head}");
+        (head.to_owned(), serde_json::from_str(body).unwrap_or_default())
+    }
+
+    fn host(&mut self, n: u8, game: &str, name: &str) {
+        let mut out = Outbox::new();
+        let at = SocketAddr::from(([203, 0, 113, n], 7000));
+        self.server.on_datagram(self.now, Via::default(), at, b"reg\n", &mut out);
+        let id = self.open([203, 0, 113, n]);
+        self.send(id, &format!("reg2\n1.2.4\n{game}\n{name}\n\n\n\n\n\n\n"));
+    }
+
+    fn room(&mut self, n: u8, request: &str) {
+        let at = SocketAddr::from(([203, 0, 113, n], 7000));
+        let via = Via::default();
+        self.server.on_datagram(self.now, via, at, request.as_bytes(), &mut Outbox::new());
+    }
+
+    fn events(&mut self, n: u8, game: &str, private: bool) {
+        let id = self.open([203, 0, 113, n]);
+        let login = format!(
+            r#"{{"type":"request","name":"login","data":{{"id":"p{n}","game":"{game}"}},"request_id":1}}"#
+        );
+        let make = format!(
+            r#"{{"type":"request","name":"create_room","data":{{"name":"e{n}","private":{private}}},"request_id":2}}"#
+        );
+        let (said, _) = self.send(id, &(login + &make));
+        assert!(said.contains(r#""room""#), "{said}");
+    }
+}
+
+#[test]
+fn the_lobby_is_told_as_games_see_it() {
+    let mut world = World::new(Admission::default(), true);
+    world.host(1, "Pong", "one");
+    world.host(2, "Chess", "<two>");
+    world.host(3, "<INV>", "hidden");
+    world.room(4, "rh:Room 4");
+    world.room(5, "rh:Room 5:private=1");
+    world.events(6, "", false);
+    world.events(7, "", true);
+    world.events(8, "Pong", false);
+    let (head, lobby) = world.get("/lobby");
+    assert!(head.starts_with("HTTP/1.1 200") && head.contains("max-age=1"), "{head}");
+    let all = |of: &str, name: &str| {
+        let list = lobby[of].as_array().unwrap();
+        let names = list.iter().map(|one| one[name].as_str().unwrap().to_owned());
+        names.collect::<Vec<_>>()
+    };
+    assert_eq!(all("gmnet", "data2"), ["<two>", "one"]);
+    assert_eq!(all("gmnet", "ip"), ["203.0.113.2", "203.0.113.1"]);
+    assert_eq!(all("rooms", "name"), ["Room 4"]);
+    assert_eq!(all("events", "name"), ["e6"]);
+    let text = lobby.to_string();
+    for secret in ["203.0.113.3", "203.0.113.4", "203.0.113.6", ":7000", "hidden", "Room 5", "e7"] {
+        assert!(!text.contains(secret), "{secret} is in {text}");
+    }
+    let (_, of_pong) = world.get("/lobby?game=Pong");
+    assert_eq!(of_pong["gmnet"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        (&of_pong["rooms"], &of_pong["events"][0]["name"]),
+        (&Value::Array(vec![]), &"e8".into())
+    );
+    assert!(world.get("/").0.starts_with("HTTP/1.1 404"));
+    assert!(world.get("/api/v1/status").0.starts_with("HTTP/1.1 404"));
+}
+
+#[test]
+fn it_is_made_anew_after_a_second() {
+    let mut world = World::new(Admission::default(), true);
+    assert_eq!(world.get("/lobby").1["gmnet"], Value::Array(vec![]));
+    world.host(1, "Pong", "one");
+    assert_eq!(world.get("/lobby").1["gmnet"], Value::Array(vec![]));
+    world.now.instant = world.now.instant + limits::LOBBY_KEPT;
+    assert_eq!(world.get("/lobby").1["gmnet"][0]["data2"], "one");
+    for n in 0..100 {
+        world.get(&format!("/lobby?game={n}"));
+    }
+    assert!(world.server.public.as_ref().unwrap().kept.len() <= limits::LOBBIES_KEPT);
+}
+
+#[test]
+fn who_has_no_key_sees_nothing() {
+    let keys = vec!["first".to_owned(), "second".to_owned()];
+    let mut world = World::new(Admission { keys, games: Vec::new() }, true);
+    world.host(1, "first", "one");
+    world.host(2, "second", "two");
+    for target in ["/lobby", "/lobby?key=wrong", "/lobby?game=first"] {
+        assert!(world.get(target).0.starts_with("HTTP/1.1 401"), "{target}");
+    }
+    let (head, lobby) = world.get("/lobby?key=first");
+    assert!(head.contains("private"), "{head}");
+    assert_eq!(lobby["gmnet"].as_array().unwrap().len(), 1);
+    assert_eq!(lobby["gmnet"][0]["data2"], "one");
+    let games = vec!["Pong".to_owned()];
+    let mut world = World::new(Admission { keys: Vec::new(), games }, true);
+    world.host(1, "Pong", "one");
+    assert_eq!(world.get("/lobby").1["gmnet"].as_array().unwrap().len(), 1);
+    assert_eq!(world.get("/lobby?game=Pong").1["gmnet"].as_array().unwrap().len(), 1);
+    assert!(world.get("/lobby?game=Chess").0.starts_with("HTTP/1.1 404"));
+}
+
+#[test]
+fn without_the_option_all_is_as_it_was() {
+    let mut world = World::new(Admission::default(), false);
+    let id = world.open([203, 0, 113, 1]);
+    assert_eq!(world.send(id, "GET /lobby HTTP/1.1\r\nHost: x\r\n\r\n"), (String::new(), false));
+    assert_eq!(world.send(id, "version\n").0, "\u{fffd}1.2.5\n");
+    // And with it to others.
+    let mut world = World::new(Admission::default(), true);
+    let id = world.open([203, 0, 113, 1]);
+    assert_eq!(world.send(id, "G"), (String::new(), false));
+    assert_eq!(world.send(id, "OLD\nversion\n").0, "\u{fffd}1.2.5\n");
+    let id = world.open([203, 0, 113, 1]);
+    for piece in ["G", "ET /lo", "bby HTTP/1.1\r\nHo", "st: x\r\n\r"] {
+        assert_eq!(world.send(id, piece), (String::new(), false), "{piece}");
+    }
+    assert!(world.send(id, "\n").0.starts_with("HTTP/1.1 200"));
+}
+
+#[test]
+fn connections_and_requests_have_bounds() {
+    let mut world = World::new(Admission::default(), true);
+    let mut first = None;
+    for n in 0..=limits::LOBBY_CONNECTIONS {
+        let [high, low] = (n as u16).to_be_bytes();
+        let id = world.open([10, 1, high, low]);
+        world.send(id, "GET /");
+        first = first.or(Some(id));
+    }
+    assert!(!world.server.speaks_http(first.unwrap()), "who has begun first gives way");
+    let public = world.server.public.as_ref().unwrap();
+    assert_eq!(public.http.len(), limits::LOBBY_CONNECTIONS);
+    let statuses = (0..4000).map(|_| world.get("/lobby").0.get(9..12).unwrap().to_owned());
+    let statuses: Vec<_> = statuses.collect();
+    let refused = statuses.iter().filter(|status| *status == "503").count();
+    assert!(statuses[0] == "200" && refused >= 1900, "{refused}");
+    world.now.instant = world.now.instant + Duration::from_secs(2000);
+    let mut out = Outbox::new();
+    world.server.on_wakeup(world.now, &mut out);
+    assert_eq!(world.server.public.as_ref().unwrap().http.len(), 0);
+    assert_eq!(world.server.places.len(), 0, "none is forgotten");
+}
