@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
+use prometheus_client::encoding::prometheus_text;
 use serde::Serialize;
 
 /// How it went.
@@ -88,6 +89,8 @@ pub enum Body {
     Script(&'static str),
     /// Text for people.
     Text(Cow<'static, str>),
+    /// Numbers for Prometheus.
+    Metrics(String),
     /// Numbers and rows for programs.
     Json(Vec<u8>),
 }
@@ -99,6 +102,7 @@ impl Body {
             Self::Css(_) => "text/css; charset=utf-8",
             Self::Script(_) => "text/javascript; charset=utf-8",
             Self::Text(_) => "text/plain; charset=utf-8",
+            Self::Metrics(_) => prometheus_text::CONTENT_TYPE,
             Self::Json(_) => "application/json",
         }
     }
@@ -107,6 +111,7 @@ impl Body {
         match self {
             Self::Html(text) | Self::Css(text) | Self::Script(text) => text.as_bytes(),
             Self::Text(text) => text.as_bytes(),
+            Self::Metrics(text) => text.as_bytes(),
             Self::Json(bytes) => bytes,
         }
     }

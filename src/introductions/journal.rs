@@ -119,6 +119,22 @@ impl Counts {
         } += 1;
     }
 
+    /// Those of both.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self {
+            direct: self.direct + other.direct,
+            relayed: self.relayed + other.relayed,
+            failed: self.failed + other.failed,
+        }
+    }
+
+    /// Each with what programs call it.
+    #[must_use]
+    pub const fn by_way(self) -> [(&'static str, u64); 3] {
+        [("direct", self.direct), ("relayed", self.relayed), ("failed", self.failed)]
+    }
+
     /// How many have got through, one way or the other.
     #[must_use]
     pub const fn through(&self) -> u64 {

@@ -60,6 +60,24 @@ pub enum Kind {
     Sequential,
 }
 
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::Unknown, Self::Open, Self::Independent, Self::Symmetric, Self::Sequential];
+
+    /// What programs call it. These names stay what they are.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Open => "open",
+            Self::Independent => "independent",
+            Self::Symmetric => "symmetric",
+            Self::Sequential => "sequential",
+        }
+    }
+}
+
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {

@@ -255,24 +255,35 @@ impl EventLoop {
             }
             timeout = Some(Duration::ZERO);
         }
+        let now = self.now();
         if may_sleep {
-            self.oldest = self.instant();
+            self.oldest = now.instant;
         }
-        Ok(self.work())
+        Ok(self.work(now))
     }
 
     /// Does what there is to do. Returns how long the next turn may wait.
-    fn work(&mut self) -> Option<Duration> {
+    fn work(&mut self, now: Now) -> Option<Duration> {
         // What a request is about may have come by UDP before it, and be told of after it.
         if !self.events_in_order {
             self.datagrams.look_again();
         }
-        let now = self.now();
+        self.server.begin_turn(now.instant);
         self.receive_datagrams(now);
         self.accept(now);
         self.accept_looks(now);
         let now = Now { instant: self.instant(), ..now };
+        self.server.note_sent(now.instant);
+        // Before it is told to who asks.
+        if self.server.wants_usage(now.instant) {
+            let usage = window::Usage { memory: sys::memory(), cpu: sys::cpu_time() };
+            self.server.note_usage(now.instant, usage);
+        }
         self.serve_connections(now);
+        if self.server.has_answered() {
+            let sent = self.instant();
+            self.server.note_sent(sent);
+        }
         self.connections.retry(now.instant);
         for conn in self.connections.slow_readers(now.instant) {
             debug!("connection {} lost: its peer does not read", conn.slot);
@@ -280,10 +291,6 @@ impl EventLoop {
             self.lose(now, conn);
         }
         self.server.note_ready(self.connections.ready_sources());
-        if self.server.wants_usage(now.instant) {
-            let usage = window::Usage { memory: sys::memory(), cpu: sys::cpu_time() };
-            self.server.note_usage(now.instant, usage);
-        }
         let mut wakeup = self.server.next_wakeup();
         if wakeup.is_some_and(|at| at <= now.instant) {
             self.server.on_wakeup(now, &mut self.out);
@@ -392,13 +399,19 @@ impl EventLoop {
                 let answers = self.out.len() - before;
                 spent += 1 + udp::ANSWER * answers;
                 // Answers leave together, which is cheaper.
-                if self.out.len() >= udp::BATCH {
+                let leave = self.out.len() >= udp::BATCH;
+                if leave {
                     self.deliver(now);
                 }
-                let is_watched = answers > 0 || spent % DATAGRAMS_UNWATCHED == 0;
-                if is_watched && self.instant() >= end {
-                    is_busy = true;
-                    break;
+                if answers > 0 || spent % DATAGRAMS_UNWATCHED == 0 {
+                    let at = self.instant();
+                    if leave {
+                        self.server.note_sent(at);
+                    }
+                    if at >= end {
+                        is_busy = true;
+                        break;
+                    }
                 }
             }
             self.deliver(now);
@@ -480,8 +493,12 @@ impl EventLoop {
             if !alive {
                 self.lose(now, conn);
             }
-            if n < ready && n % SERVED_UNWATCHED == 0 && self.instant() >= end {
-                break;
+            if n < ready && n % SERVED_UNWATCHED == 0 {
+                let at = self.instant();
+                self.server.note_sent(at);
+                if at >= end {
+                    break;
+                }
             }
         }
     }
@@ -595,7 +612,7 @@ mod tests {
         let (server, limits) = (Server::new(Config::default()), Limits::default());
         let mut event_loop = EventLoop::new(sockets, Vec::new(), server, limits).unwrap();
         event_loop.events_in_order = false;
-        event_loop.work();
+        event_loop.work(event_loop.now());
         assert!(!event_loop.datagrams.are_ready(), "all is read");
         let peer = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         // A STUN binding request.
@@ -606,7 +623,7 @@ mod tests {
         let mut answer = [0; 256];
         // No event is asked for.
         while peer.recv(&mut answer).is_err() {
-            event_loop.work();
+            event_loop.work(event_loop.now());
             assert!(std::time::Instant::now() < deadline, "the datagram is not read");
         }
     }

@@ -177,11 +177,15 @@ impl Server {
             }
             all
         };
+        let (speaks, before) = (self.places.get(id).and_then(|conn| conn.speaks), out.len());
         let mut use_of = Use::Waiting;
         self.with_dialect_of(now, id, out, |dialect, cx| {
             dialect.on_bytes(cx, id, &bytes);
             use_of = dialect.use_of(id);
         });
+        if let Some(name) = speaks {
+            self.note_answer(name, None, out.len() > before);
+        }
         if self.places.get(id).is_none() {
             return;
         }

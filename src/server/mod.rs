@@ -2,6 +2,7 @@
 //! to go when there is no room. It is used as a [`Dialect`] is, but lends what dialects share itself, so
 //! that the event loop and a simulated network drive it in the same way.
 
+mod answers;
 mod blocking;
 mod config;
 mod connections;
@@ -314,7 +315,10 @@ impl Server {
             self.shared.refusals.note(now, Some(name), Reason::NotSpoken, peer.ip());
             return;
         }
+        let before = out.len();
         self.with(now, name, out, |dialect, cx| dialect.on_datagram(cx, via, peer, data));
+        let came = now.instant.before(self.shared.waited);
+        self.note_answer(name, Some(came), out.len() > before);
     }
 
     /// The time that [`Self::next_wakeup`] asked for has come (or not yet: then nothing is to be done).

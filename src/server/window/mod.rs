@@ -2,14 +2,17 @@
 //! why. What it costs is bounded: rows come in pages, and one request is answered at a time.
 
 mod api;
+mod metrics;
 mod samples;
 #[cfg(test)]
 mod tests;
 
+use std::cell::OnceCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use super::Server;
+use super::answers::Answers;
 use crate::clock::{Instant, Now, earliest};
 use crate::dialect::events::tls::Acceptor;
 use crate::dialect::{Census, ConnId, Dialect as _, Name, Outbox, Reads};
@@ -45,6 +48,7 @@ pub struct Usage {
 pub(super) struct Window {
     http: Http,
     view: View,
+    answers: Answers,
 }
 
 /// What there is to see beside what the server has anyway.
@@ -59,6 +63,8 @@ struct View {
     /// Part of a CPU that is used, and bytes a second that the relay passes on.
     cpu: Option<f64>,
     relayed: f64,
+    /// When the server was started, in seconds since 1970: told the same each time, however the clock is set.
+    started: OnceCell<u64>,
 }
 
 impl Window {
@@ -70,8 +76,9 @@ impl Window {
             passed: (Instant::default(), 0),
             cpu: None,
             relayed: 0.0,
+            started: OnceCell::new(),
         };
-        Self { http: Http::default(), view }
+        Self { http: Http::default(), view, answers: Answers::default() }
     }
 
     pub(super) fn reads(&self, id: ConnId) -> Reads {
@@ -139,6 +146,31 @@ impl Server {
         }
     }
 
+    /// The loop looks at what has come.
+    pub fn begin_turn(&mut self, now: Instant) {
+        self.window.iter_mut().for_each(|window| window.answers.begin_turn(now));
+    }
+
+    /// Whether there are answers that have not been told to be [sent](Self::note_sent).
+    #[must_use]
+    pub fn has_answered(&self) -> bool {
+        self.window.as_ref().is_some_and(|window| window.answers.are_pending())
+    }
+
+    /// All answers so far have been handed to the kernel.
+    pub fn note_sent(&mut self, now: Instant) {
+        self.window.iter_mut().for_each(|window| window.answers.sent(now));
+    }
+
+    /// What came then in a dialect has an answer if there is more to do than before.
+    pub(super) fn note_answer(&mut self, name: Name, came: Option<Instant>, has_answer: bool) {
+        let Some(window) = self.window.as_mut().filter(|_| has_answer) else { return };
+        match came {
+            Some(came) => window.answers.note(name, came),
+            None => window.answers.on_connection(name),
+        }
+    }
+
     /// Does something with the connections of the window, and answers what is asked by that.
     pub(super) fn with_window(
         &mut self,
@@ -146,8 +178,8 @@ impl Server {
         act: impl FnOnce(&mut Http, &mut Answering<'_>),
     ) {
         let Some(mut window) = self.window.take() else { return };
-        let Window { http, view } = &mut *window;
-        act(http, &mut |request| view.answer(now, self, request));
+        let Window { http, view, answers } = &mut *window;
+        act(http, &mut |request| view.answer(now, self, answers, request));
         self.window = Some(window);
     }
 
@@ -209,7 +241,13 @@ impl Server {
 
 impl View {
     /// What is answered to a request.
-    fn answer(&self, now: Now, server: &Server, request: &Request<'_>) -> Answer {
+    fn answer(
+        &self,
+        now: Now,
+        server: &Server,
+        answers: &Answers,
+        request: &Request<'_>,
+    ) -> Answer {
         // A health check need not know the token.
         if request.path == "/healthz" {
             return health(server);
@@ -221,12 +259,13 @@ impl View {
             return Answer::of(body);
         }
         // A fault in what is written here is no reason to end everything else.
-        let answer = catch_unwind(AssertUnwindSafe(|| self.data(now, server, request)));
+        let answer = catch_unwind(AssertUnwindSafe(|| self.data(now, server, answers, request)));
         answer.unwrap_or_else(|_| Answer::error(Status::Internal))
     }
 
-    fn data(&self, now: Now, server: &Server, request: &Request<'_>) -> Answer {
+    fn data(&self, now: Now, server: &Server, answers: &Answers, request: &Request<'_>) -> Answer {
         match request.path {
+            "/metrics" => metrics::metrics(self, now, server, answers),
             "/api/v1/status" => Answer::json(&self.status(now, server)),
             "/api/v1/hosts" => Answer::json(&api::hosts(now, server, request)),
             "/api/v1/refusals" => Answer::json(&api::refusals(server)),

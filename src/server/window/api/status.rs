@@ -67,10 +67,10 @@ struct Spoken {
 }
 
 #[derive(Debug, Serialize)]
-struct Limit {
-    what: &'static str,
-    used: usize,
-    most: usize,
+pub(in crate::server::window) struct Limit {
+    pub(in crate::server::window) what: &'static str,
+    pub(in crate::server::window) used: usize,
+    pub(in crate::server::window) most: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     option: Option<&'static str>,
 }
@@ -192,7 +192,8 @@ fn spoken(server: &Server) -> Vec<Spoken> {
     told.collect()
 }
 
-fn all_limits(server: &Server) -> Vec<Limit> {
+/// What there may be so much of and no more.
+pub(in crate::server::window) fn all_limits(server: &Server) -> Vec<Limit> {
     let mut all = vec![
         Limit {
             what: "connections",
