@@ -12,6 +12,7 @@ mod attacks;
 mod crowd;
 mod introductions;
 mod lobby;
+mod metrics;
 mod others;
 mod relay;
 mod report;
@@ -91,7 +92,7 @@ fn run(options: &Options) -> Result<(), Failure> {
     }
     let report = Report::default();
     let mut bench = Bench { punchd, full: options.full, crowd, rounds, report };
-    let groups: [(&str, Group); 15] = [
+    let groups: [(&str, Group); 16] = [
         ("introductions", introductions::introductions),
         ("latency", introductions::latency),
         ("lobby", lobby::lobby),
@@ -106,6 +107,7 @@ fn run(options: &Options) -> Result<(), Failure> {
         ("relay memory", relay::memory),
         ("relay beside", relay::introductions),
         ("relay journal", relay::journal),
+        ("metrics", metrics::metrics),
         ("attacks", attacks::attacks),
     ];
     println!("{}", report::HEADER);
