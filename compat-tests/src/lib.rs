@@ -1,6 +1,7 @@
 //! What tests and the debug client `punch` are made of: GMnet peers over real sockets, and a
 //! fixture that runs the real server.
 //!
+//! - [`amplification`]: what unproven addresses are sent, compared with what came from them.
 //! - [`bench`]: players and questions that load a server, and what it needs for them.
 //! - [`bounded`]: reading with an end, whatever the other side does.
 //! - [`company`]: players of every dialect, for what a server shows of them.
@@ -26,6 +27,7 @@
 //! made of otherwise is for every system.
 #![forbid(unsafe_code)]
 
+pub mod amplification;
 #[cfg(target_os = "linux")]
 pub mod bench;
 pub mod bounded;

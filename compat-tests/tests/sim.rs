@@ -83,6 +83,7 @@ enum Defect {
     NeverSleep,
     AlwaysOwe,
     MixesUp,
+    Amplifies,
 }
 
 /// The server with a defect.
@@ -124,7 +125,10 @@ impl Broken {
                         out.tcp(conn, |b| b.push(0xFE));
                     }
                 }
-                Output::Udp(via, to, bytes) => out.udp(via, to, |b| b.extend_from_slice(bytes)),
+                Output::Udp(via, to, bytes) => {
+                    let times = if self.defect == Defect::Amplifies { 4 } else { 1 };
+                    (0..times).for_each(|_| out.udp(via, to, |b| b.extend_from_slice(bytes)));
+                }
             }
         }
     }
@@ -281,6 +285,7 @@ fn every_check_sees_the_defect_that_it_is_there_for() {
         (Defect::NoticesGlued, Promise::OnePiece),
         (Defect::WriteAfterClose, Promise::OpenOnly),
         (Defect::AnswerUdp, Promise::WantedUdp),
+        (Defect::Amplifies, Promise::NoAmplification),
         (Defect::CloseHosts, Promise::KeepsOpen),
         (Defect::NeverClose, Promise::Closes),
         (Defect::NeverSleep, Promise::Sleeps),

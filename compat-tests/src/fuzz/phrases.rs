@@ -30,7 +30,7 @@ pub(super) fn is_word(run: &[u8]) -> bool {
 }
 
 /// What comes on connections.
-pub(super) const STREAMS: [&[u8]; 42] = [
+pub(super) const STREAMS: [&[u8]; 44] = [
     b"reg2\n\x001.2.4\n\0game\n\0\n\0\n\0\n\0\n\0\n\0\n\0\n\0",
     b"reg2\n1.2.4\n<INV>\nb\nc\nd\ne\nf\ng\nh\n",
     b"reg2\n1.0\n\n\n\n\n\n\n\n\n",
@@ -73,10 +73,12 @@ pub(super) const STREAMS: [&[u8]; 42] = [
     br#"{"type":"request","name":"let_in","data":{"id":"b"},"request_id":1}"#,
     br#"{"type":"confirm_pass","name":"q","pass_id":"1"}{"type":"confirm_pass","name":"","pass_id":"2"}"#,
     br#"{"type":"request","name":"login","data":{"id":"a","secret":"0123456789abcdef0123456789abcdef"},"request_id":1}"#,
+    br#"{"type":"request","name":"login","data":{"id":"a","keep":true},"request_id":1}"#,
+    br#"{"type":"request","name":"login","data":{"id":"a","keep":true,"secret":"!"},"request_id":1}"#,
 ];
 
 /// What comes in datagrams.
-pub(super) const DATAGRAMS: [&[u8]; 40] = [
+pub(super) const DATAGRAMS: [&[u8]; 45] = [
     b"status",
     b"rh",
     b"rh:n",
@@ -117,4 +119,10 @@ pub(super) const DATAGRAMS: [&[u8]; 40] = [
     b"\x7a\0",
     b"\xa2\x01\x4c\x0a\x24~\x12\x24~",
     b"\xba\x01\x4c\x0a\x24~\x12\x24~",
+    b"rl:cookie",
+    b"rl:more:cookie=@",
+    b"rl:@:cookie=@",
+    // A list of natpunch: field 15, in it 100 with a cookie.
+    b"\x7a\x04\xa2\x06\x01?",
+    b"\x7a\x13\xa2\x06\x10@",
 ];

@@ -12,6 +12,7 @@ use punchd::limits::Limits;
 use punchd::server::{Config, Server};
 
 use super::phrases::{self, DATAGRAMS, STREAMS};
+use crate::amplification::Ledger;
 
 /// Has the bytes of an input happen to a server.
 pub(super) fn run(data: &[u8]) {
@@ -54,6 +55,8 @@ struct World {
     open: BTreeMap<u32, Peer>,
     /// Addresses that datagrams have come from.
     seen: HashSet<IpAddr>,
+    /// What came from each and went there.
+    bytes: Ledger,
     /// IDs, keys and tokens that the server has told, the newest last.
     told: VecDeque<Vec<u8>>,
 }
@@ -88,6 +91,7 @@ impl World {
             generation: 0,
             open: BTreeMap::new(),
             seen: HashSet::new(),
+            bytes: Ledger::default(),
             told: VecDeque::new(),
         }
     }
@@ -183,6 +187,7 @@ impl World {
         let id = ConnId { slot, generation: self.generation };
         self.open.insert(slot, Peer { id, finished: false });
         let peer = SocketAddr::new(Self::addr(from), 40_000);
+        self.bytes.connected(peer.ip());
         let now = self.now();
         self.server.on_accept(now, || now.instant, id, peer, &mut self.out);
         self.deliver();
@@ -215,6 +220,7 @@ impl World {
     fn datagram(&mut self, from: u8, port: u8, data: &[u8]) {
         let peer = SocketAddr::new(Self::addr(from), 1000 + u16::from(port % 8));
         self.seen.insert(peer.ip());
+        self.bytes.received(peer, data);
         let via = Via { socket: u8::from(port >= 192), local: None };
         self.server.on_datagram(self.now(), via, peer, data, &mut self.out);
         self.deliver();
@@ -255,6 +261,8 @@ impl World {
                     assert_ne!(to.port(), 0, "a datagram to port 0");
                     assert!(self.seen.contains(&to.ip()), "nothing came from {to}");
                     assert!(bytes.len() <= DATAGRAM, "a datagram of {} bytes", bytes.len());
+                    let is_allowed = self.bytes.sent(to, bytes);
+                    assert_eq!(is_allowed, Ok(()), "somebody could amplify with it");
                     self.note_told(bytes);
                 }
             }

@@ -221,6 +221,7 @@ impl<D: Serves> Sim<D> {
     fn datagram(&mut self, datagram: &Datagram) {
         let (now, from) = (self.now(), datagram.from);
         self.trace.note(now.instant, "datagram", Who::Peer(from), &datagram.data);
+        self.book.came(from, &datagram.data);
         self.book.shown(now.instant, from, datagram.said, datagram.sender);
         let via = Via { socket: 0, local: None };
         self.dialect.on_datagram(now, via, from, &datagram.data, &mut self.out);
@@ -353,7 +354,7 @@ impl<D: Serves> Sim<D> {
             }
             Output::Udp(_, to, bytes) => {
                 self.trace.note(now, "  send", Who::Peer(to), bytes);
-                self.book.sent(to)?;
+                self.book.sent(to, bytes)?;
             }
         }
         Ok(())

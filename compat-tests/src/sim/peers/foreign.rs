@@ -47,13 +47,18 @@ pub struct Foreign {
     pub id: String,
     /// The room, or the lobby, that it has heard of last.
     pub heard_of: String,
+    /// The cookie that it was given last.
+    pub cookie: String,
+    /// Its ID and key of rooms, as `CLIENT:KEY`.
+    pub key: String,
 }
 
 impl Foreign {
     /// Somebody who has not said anything yet.
     #[must_use]
     pub fn new(tongue: Tongue, from: Inside, left: u32) -> Self {
-        Self { tongue, from, left, id: String::new(), heard_of: String::new() }
+        let (id, heard_of, cookie, key) = Default::default();
+        Self { tongue, from, left, id, heard_of, cookie, key }
     }
 
     fn speak(&self, net: &mut Access<'_>) {
@@ -70,7 +75,15 @@ impl Foreign {
 
     fn rooms(&self, net: &mut Access<'_>) -> Vec<u8> {
         let join = format!("jr:{}", self.heard_of);
-        let words = ["rh:a room", "rl", "ka", "status", "lr", "cr", &join, &join, "rn:other"];
+        let list = match self.cookie.as_str() {
+            "" => String::from("rl:cookie"),
+            cookie => format!("rl:cookie={cookie}"),
+        };
+        // Only some ever show their key.
+        let back = if net.net.rng.permille(100) { format!("rc:{}", self.key) } else { "ka".into() };
+        let own = ["rh:a room", "rn:other", "status", &back, "lr", "cr"];
+        let others = ["rl", &list, &list, &list, &join, &join];
+        let words = net.net.rng.pick([own, others]);
         net.net.rng.pick(words).as_bytes().to_vec()
     }
 
@@ -78,7 +91,11 @@ impl Foreign {
         let (client_id, lobby_id) = (self.id.clone(), self.heard_of.clone());
         let local_endpoint = Some(Endpoint { ip_address: "10.0.0.1".into(), port: 1 });
         let lobby_name = String::from("a lobby");
-        let content = match net.net.rng.index(5) {
+        let list =
+            |request_id, cookie| Content::LobbyListRequest(LobbyListRequest { request_id, cookie });
+        let cookie = if self.cookie.is_empty() { "?".into() } else { self.cookie.clone() };
+        let content = match net.net.rng.index(7) {
+            5 | 6 => list(String::new(), cookie),
             _ if client_id.is_empty() => Content::RegisterRequest(RegisterRequest {
                 local_endpoint,
                 ..RegisterRequest::default()
@@ -89,10 +106,7 @@ impl Foreign {
                 client_id,
                 max_players: 4,
             }),
-            2 => Content::LobbyListRequest(LobbyListRequest {
-                request_id: client_id,
-                ..Default::default()
-            }),
+            2 => list(client_id, String::new()),
             3 => Content::JoinLobbyRequest(JoinLobbyRequest { lobby_id, client_id }),
             _ => Content::RegisterRequest(RegisterRequest {
                 local_endpoint,
@@ -123,11 +137,18 @@ impl Peer for Foreign {
         if let Some(room) = payload.strip_prefix(b"rl:").and_then(|list| list.get(..16)) {
             self.heard_of = String::from_utf8_lossy(room).into_owned();
         }
+        if let Some(cookie) = payload.strip_prefix(b"er:rl:cookie:") {
+            self.cookie = String::from_utf8_lossy(cookie).into_owned();
+        }
+        if let Some(key) = payload.strip_prefix(b"rID:") {
+            self.key = String::from_utf8_lossy(key).into_owned();
+        }
         match Message::decode(payload).ok().and_then(|message| message.content) {
             Some(Content::RegisterResponse(response)) => self.id = response.client_id,
             Some(Content::LobbyListResponse(list)) => {
                 let first = list.lobbies.into_iter().next();
                 self.heard_of = first.map(|lobby| lobby.lobby_id).unwrap_or_default();
+                self.cookie = list.cookie;
             }
             _ => {}
         }
@@ -143,8 +164,10 @@ fn stun(net: &mut Access<'_>) -> Vec<u8> {
 fn events(net: &mut Access<'_>) {
     let link = net.connect();
     super::rogue::mark_garbage(net, link);
-    let lines: [&[u8]; 4] = [
+    let lines: [&[u8]; 6] = [
         br#"{"type":"request","name":"login","data":{"id":"a"},"request_id":1}"#,
+        br#"{"type":"request","name":"login","data":{"id":"b","keep":true},"request_id":1}"#,
+        br#"{"type":"pass","name":"x","dest":"b","data":"while it is away"}"#,
         br#"{"type":"request","name":"create_room","request_id":2,"data":{"name":"Lobby"}}"#,
         br#"{"type":"request","name":"rooms","request_id":3}"#,
         br#"{"type":"pass","name":"x","dest":"a","data":[1,{"#,

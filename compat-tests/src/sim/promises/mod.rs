@@ -13,6 +13,7 @@ use punchd::introductions::is_inside;
 use punchd::limits;
 
 use super::link::{Command, Link};
+use crate::amplification::Ledger;
 
 mod answers;
 mod listing;
@@ -55,6 +56,8 @@ pub enum Promise {
     OpenOnly,
     /// Datagrams go to registered hosts only.
     WantedUdp,
+    /// And no more than three times its bytes to an address that has proven nothing.
+    NoAmplification,
     /// A connection is not closed without a cause.
     KeepsOpen,
     /// And is closed when there is one.
@@ -145,6 +148,8 @@ pub struct Book {
     predicted: BTreeMap<(ConnId, IpAddr), usize>,
     /// Who has spoken another dialect by UDP.
     foreign: BTreeSet<SocketAddr>,
+    /// What came from each address and went there.
+    bytes: Ledger,
     /// The server has been told to stop, and waits for nobody.
     pub is_stopping: bool,
     doors: BTreeMap<ConnId, Door>,
@@ -183,6 +188,7 @@ impl Book {
             counting,
             predicted: BTreeMap::new(),
             foreign: BTreeSet::new(),
+            bytes: Ledger::default(),
             is_stopping: false,
             doors: BTreeMap::new(),
             regs: VecDeque::new(),
@@ -220,6 +226,7 @@ impl Book {
             notified: None,
         };
         self.doors.insert(id, door);
+        self.bytes.connected(link.source.ip());
     }
 
     /// The first byte of the connection is of another dialect.
@@ -322,8 +329,11 @@ impl Book {
     /// The server has sent a datagram.
     ///
     /// # Errors
-    /// If nobody there can want it.
-    pub fn sent(&mut self, to: SocketAddr) -> Kept {
+    /// If nobody there can want it, or so much.
+    pub fn sent(&mut self, to: SocketAddr, bytes: &[u8]) -> Kept {
+        if let Err(what) = self.bytes.sent(to, bytes) {
+            return broken(Promise::NoAmplification, what);
+        }
         let is_host = |door: &Door| {
             let host = door.host.as_ref().filter(|_| door.addr == to.ip());
             host.is_some_and(|host| host.ports.contains(&to.port()))

@@ -44,6 +44,11 @@ pub(super) struct Shown {
 }
 
 impl Book {
+    /// These bytes have arrived in a datagram.
+    pub fn came(&mut self, from: SocketAddr, data: &[u8]) {
+        self.bytes.received(from, data);
+    }
+
     /// A datagram has arrived.
     pub fn shown(&mut self, now: Instant, from: SocketAddr, said: Said, sender: usize) {
         if from.port() == 0 {
