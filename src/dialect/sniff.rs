@@ -123,6 +123,9 @@ pub fn of_stream(bytes: &[u8]) -> Stream {
     if bytes.starts_with(GAMEMAKER) || GAMEMAKER.starts_with(bytes) {
         return behind(bytes, GAMEMAKER_HEADER, Before::Packet);
     }
+    if let Some(told) = of_page(bytes) {
+        return told;
+    }
     // Behind it the version of TLS, which has begun with 3 ever since.
     if bytes.first() == Some(&TLS_HANDSHAKE) && bytes.get(1).is_none_or(|version| *version == 3) {
         return Stream::Of(Name::Events);
@@ -156,6 +159,9 @@ pub fn of_stream(bytes: &[u8]) -> Stream {
 /// The same on a server that speaks HTTP beside its dialects.
 #[must_use]
 pub fn of_stream_or_http(bytes: &[u8]) -> Stream {
+    if let Some(told) = of_page(bytes) {
+        return told;
+    }
     for word in [&b"GET "[..], b"HEAD "] {
         if bytes.starts_with(word) {
             return Stream::Http;
@@ -165,6 +171,18 @@ pub fn of_stream_or_http(bytes: &[u8]) -> Stream {
         }
     }
     of_stream(bytes)
+}
+
+/// The beginning of a request for the WebSocket of events, or for anything else.
+fn of_page(bytes: &[u8]) -> Option<Stream> {
+    const EVENTS: &[u8] = b"GET /events";
+    match bytes.strip_prefix(EVENTS) {
+        Some([]) => Some(Stream::Untold),
+        Some([b' ' | b'?', ..]) => Some(Stream::Of(Name::Events)),
+        Some(_) => None,
+        None if bytes.is_empty() => None,
+        None => EVENTS.starts_with(bytes).then_some(Stream::Untold),
+    }
 }
 
 /// What is behind so many bytes that are of no dialect.
@@ -228,7 +246,7 @@ mod tests {
     fn streams_are_told_apart() {
         let odd = |what, has_event| Stream::Odd(Odd { what, has_event });
         let (gmnet, events) = (Stream::Of(Name::Gmnet), Stream::Of(Name::Events));
-        let cases: [(&[u8], Stream); 38] = [
+        let cases: [(&[u8], Stream); 44] = [
             (b"{", events),
             (b"\x16", events),
             (b"\x16\x03\x01\0", events),
@@ -253,6 +271,12 @@ mod tests {
             (b"\0\0\0version", gmnet),
             (b"\xefx", gmnet),
             (b"GET / HTTP/1.1\r\n", gmnet),
+            (b"G", Stream::Untold),
+            (b"GET /events", Stream::Untold),
+            (b"GET /events HTTP/1.1\r\n", events),
+            (b"GET /events?a", events),
+            (b"GET /eventsx", gmnet),
+            (b"GO", gmnet),
             (b"\xef\xbb\xbfreg2\n", odd(Before::Mark, false)),
             (b"\xde", Stream::Untold),
             (b"\xde\xc0\xad\xde\x0c\0\0\0\x05\0\0\0", Stream::Untold),

@@ -5,6 +5,10 @@ use std::time::Duration;
 /// Longest event in bytes.
 pub const OBJECT: usize = 64 * 1024;
 
+/// Work for a frame of a WebSocket beyond its bytes, in the unit of [`TURN_WORK`](super::TURN_WORK): a tenth of a
+/// microsecond.
+pub const FRAME_WORK: usize = 100;
+
 /// Levels that an event may have. People write five; a parser that recurses takes this many.
 pub const NESTING: usize = 64;
 

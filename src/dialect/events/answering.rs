@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use log::info;
 use serde::Serialize;
+use tungstenite::protocol::frame::coding::CloseCode;
 
 use super::event::{self, Event, Fault, Kind};
 use super::wire::Wire;
@@ -74,6 +75,7 @@ impl Events {
             self.note_refused(cx, addr, fault);
         }
         self.complain(id, fault, cx.out);
+        self.say_goodbye(id, CloseCode::Policy, cx.out);
         self.end(id, cx.out);
     }
 
@@ -97,6 +99,7 @@ impl Events {
     pub(super) fn end(&mut self, id: ConnId, out: &mut Outbox) {
         self.log_out(id, out);
         let is_broken = self.conns.is_broken(id);
+        self.say_goodbye(id, CloseCode::Normal, out);
         let Some(conn) = self.forget(id) else { return };
         if is_broken {
             return;

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 
 use log::debug;
 
+use super::pages::Form;
 use super::wire::Wire;
 use super::{Conn, Context, Events, Framer, Outbox, Unread};
 use crate::blocks::Blocks;
@@ -67,7 +68,7 @@ impl Events {
             self.end(other, cx.out);
         }
         let Some(mut conn) = self.forget(id) else { return false };
-        conn.wire = Wire::Broken(Vec::new());
+        (conn.wire, conn.form) = (Wire::Broken(Vec::new()), Form::Objects);
         (conn.framer, conn.ahead, conn.held) = (Framer::default(), Vec::new(), 0);
         conn.unread = Unread::default();
         self.silent.cancel(&id);

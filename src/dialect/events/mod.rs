@@ -2,8 +2,8 @@
 //! events through the server, meet in rooms, and are introduced there to each other's game
 //! sockets.
 //!
-//! Bytes go through [`wire`], which has [`tls`] decrypt what is encrypted, and [`framing`], which cuts them into
-//! objects; [`event`] reads these, and [`data`] what they carry. What is for another peer is passed on by [`forward`], with
+//! Bytes go through [`wire`], which has [`tls`] decrypt what is encrypted, for browsers through [`pages`], which has
+//! [`web`] take them out of the frames of a WebSocket, and [`framing`], which cuts them into objects; [`event`] reads these, and [`data`] what they carry. What is for another peer is passed on by [`forward`], with
 //! [`routing`] to remember who waits for an answer; what is for the server is carried out in
 //! [`peers`] (log in, endpoints, introductions), [`resuming`] (who comes back), [`broken`] (who may) and [`rooms`]. [`answering`] says
 //! what came of it.
@@ -13,6 +13,7 @@ use std::net::SocketAddr;
 
 use log::warn;
 use rand::rngs::StdRng;
+use tungstenite::protocol::frame::coding::CloseCode;
 
 use super::turns::Turns;
 use super::{
@@ -37,6 +38,7 @@ mod forward;
 pub mod framing;
 mod handshakes;
 mod names;
+mod pages;
 mod peers;
 mod relaying;
 mod resuming;
@@ -47,6 +49,7 @@ mod shown;
 mod tests;
 pub mod tls;
 mod unread;
+mod web;
 mod wire;
 
 use answering::count;
@@ -55,6 +58,7 @@ use event::{Event, EventError, Fault, Kind, Remains};
 use framing::{Framer, Go};
 use handshakes::Handshakes;
 use names::Names;
+use pages::Form;
 use peers::Peer;
 use rooms::Rooms;
 use routing::Routes;
@@ -142,6 +146,7 @@ struct Conn {
     addr: SocketAddr,
     opened: Instant,
     wire: Wire,
+    form: Form,
     framer: Framer,
     /// What it has sent beyond its part of a turn, decrypted; it waits for the next.
     ahead: Vec<u8>,
@@ -212,7 +217,7 @@ impl Events {
 
     /// Carries out what a peer said, as far as its part of this turn goes, and up to what others would
     /// notice if that has not waited for its turn.
-    fn read_part(&mut self, cx: &mut Context<'_>, id: ConnId, bytes: &[u8], has_waited: bool) {
+    fn read_objects(&mut self, cx: &mut Context<'_>, id: ConnId, bytes: &[u8], has_waited: bool) {
         let Some(conn) = self.conns.get_mut(id) else { return };
         let mut framer = std::mem::take(&mut conn.framer);
         let mut put_off = Vec::new();
@@ -432,7 +437,7 @@ impl Conn {
     /// Bytes that wait for the rest of what they belong to, or for a turn.
     fn held(&self) -> usize {
         let tls = if let Wire::Tls(tls) = &self.wire { tls.held() } else { 0 };
-        tls + self.framer.size() + self.ahead.len()
+        tls + self.form.held() + self.framer.size() + self.ahead.len()
     }
 
     /// Whether what its peer sends has to wait for the next turn.
@@ -449,6 +454,7 @@ impl Dialect for Events {
             addr: peer,
             opened: cx.now.instant,
             wire: Wire::Unknown,
+            form: Form::Untold,
             framer: Framer::default(),
             ahead: Vec::new(),
             finished: false,
@@ -576,8 +582,13 @@ impl Dialect for Events {
             match self.conns.get_mut(id) {
                 // It says goodbye behind what is still to be answered.
                 Some(conn) if conn.is_waiting() => conn.finished = true,
-                Some(Conn { wire: Wire::Tls(tls), .. }) => cx.out.tcp(id, |bytes| tls.close(bytes)),
-                _ => {}
+                Some(_) => {
+                    self.say_goodbye(id, CloseCode::Away, cx.out);
+                    if let Some(Conn { wire: Wire::Tls(tls), .. }) = self.conns.get_mut(id) {
+                        cx.out.tcp(id, |bytes| tls.close(bytes));
+                    }
+                }
+                None => {}
             }
         }
     }

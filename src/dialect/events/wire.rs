@@ -4,6 +4,7 @@ use log::{debug, info, warn};
 
 use super::event::Fault;
 use super::handshakes::Begun;
+use super::pages::Form;
 use super::tls::Tls;
 use super::{Conn, Context, Events, Outbox};
 use crate::dialect::sniff::TLS_HANDSHAKE;
@@ -29,6 +30,7 @@ impl Events {
         conn.wire = Wire::Plain;
         let addr = conn.addr;
         if first != TLS_HANDSHAKE {
+            conn.form = Form::of(first);
             if self.config.tls_required {
                 let fault = Fault::new("tls_required", "this server speaks TLS only");
                 self.refuse(cx, id, &fault.because(Reason::Tls));
@@ -147,16 +149,37 @@ impl Events {
         }
     }
 
-    /// Sends something to a connection in one piece.
+    /// Sends what is no event, as it is.
+    pub(super) fn send_raw(&mut self, id: ConnId, out: &mut Outbox, bytes: &[u8]) {
+        let Some(conn) = self.conns.get_mut(id).filter(|_| !bytes.is_empty()) else { return };
+        match &mut conn.wire {
+            Wire::Tls(tls) => out.tcp(id, |encrypted| tls.write(bytes, encrypted)),
+            Wire::Plain | Wire::Unknown => out.tcp(id, |plain| plain.extend_from_slice(bytes)),
+            Wire::Broken(_) => {}
+        }
+    }
+
+    /// Sends events to a connection in one piece.
     pub(super) fn send(&mut self, id: ConnId, out: &mut Outbox, fill: impl FnOnce(&mut Vec<u8>)) {
         let Some(conn) = self.conns.get_mut(id) else { return };
         match &mut conn.wire {
             Wire::Tls(tls) => {
                 let mut plain = Vec::new();
-                fill(&mut plain);
+                if conn.form.is_bare() {
+                    fill(&mut plain);
+                } else {
+                    let mut events = Vec::new();
+                    fill(&mut events);
+                    conn.form.write(&events, &mut plain);
+                }
                 out.tcp(id, |bytes| tls.write(&plain, bytes));
             }
-            Wire::Plain | Wire::Unknown => out.tcp(id, fill),
+            Wire::Plain | Wire::Unknown if conn.form.is_bare() => out.tcp(id, fill),
+            Wire::Plain | Wire::Unknown => {
+                let mut events = Vec::new();
+                fill(&mut events);
+                out.tcp(id, |bytes| conn.form.write(&events, bytes));
+            }
             Wire::Broken(_) if conn.finished => {}
             Wire::Broken(owed) => {
                 fill(owed);

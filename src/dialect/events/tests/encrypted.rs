@@ -51,7 +51,7 @@ pub(super) fn talk(
         }
         let heard = world.heard.remove(&id).unwrap_or_default();
         if bytes.is_empty() && heard.is_empty() {
-            return Ok(String::from_utf8(said).unwrap());
+            return Ok(String::from_utf8_lossy(&said).into_owned());
         }
         for piece in bytes.chunks(size) {
             world.say(id, piece);
