@@ -31,7 +31,7 @@ impl Process {
     /// # Errors
     /// If it does not start.
     pub fn punchd(program: &Path, options: &[&str]) -> Result<Self, Failure> {
-        Self::start(Command::new(program).args(options))
+        Self::start(Command::new(program).args(options).env("PUNCHD_HTTP", "off"))
     }
 
     /// Starts the bare loop, which `punch`, the debug client, has in it; see [`super::bare`].
