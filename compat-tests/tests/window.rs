@@ -3,7 +3,7 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::expect_used, clippy::panic, reason = "a helper that fails is a test that fails")]
 
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,7 @@ use compat_tests::company::{Company, start_with_window};
 use compat_tests::folder::Folder;
 use compat_tests::master::loopback;
 use compat_tests::{raw, skipped};
+use punchd::http::{Answer, Status, page};
 
 /// What somebody may call his host who wants to do harm. In a page it would ask another server, and say so on
 /// the console.
@@ -129,9 +130,41 @@ fn the_page_shows_what_there_is() {
     }
 }
 
-/// A server that is gone is not shown as if it were there.
+/// A server that has the page and nothing else any more.
+fn half_a_server() -> std::net::SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let at = listener.local_addr().expect("its address");
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut lines = BufReader::new(&stream).lines().map_while(Result::ok);
+            let line = lines.next().unwrap_or_default();
+            let _head = lines.take_while(|line| !line.is_empty()).count();
+            let body = line.split(' ').nth(1).and_then(page::find);
+            let answer = body.map_or_else(|| Answer::error(Status::Unavailable), Answer::of);
+            let mut bytes = Vec::new();
+            answer.write(0, false, true, &mut bytes);
+            // The browser may have gone.
+            let _ = stream.write_all(&bytes);
+        }
+    });
+    at
+}
+
+/// What is old is not shown as if it were true.
 #[test]
-fn the_page_says_so_when_it_needs_a_token() {
+fn the_page_says_so_when_the_server_does_not_answer() {
+    let Some(browser) = browser() else {
+        return skipped::note("there is no chromium");
+    };
+    let (folder, url) = (Folder::new(), format!("http://{}/", half_a_server()));
+    let (page, _) = run(browser, &folder, &["--dump-dom"], &url);
+    assert!(inside(&page, "state", "</p>").ends_with("class=\"lost\">lost"), "{page}");
+    let told = inside(&page, "lost", "</p>");
+    assert!(!told.contains("hidden") && told.contains("No answer from the server"), "{told}");
+}
+
+#[test]
+fn nothing_is_shown_to_who_has_no_token() {
     let Some(browser) = browser() else {
         return skipped::note("there is no chromium");
     };
