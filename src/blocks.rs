@@ -219,4 +219,26 @@ mod tests {
         let why = blocks("::ffff:192.0.2.7/120").unwrap_err();
         assert!(why.ends_with("write 192.0.2.0/24 for all of it, or 192.0.2.7"), "{why}");
     }
+
+    proptest::proptest! {
+        /// However networks overlap, an address is blocked if it is in one of them.
+        #[test]
+        fn an_address_is_blocked_if_a_network_has_it(
+            networks in proptest::collection::vec((0_u32..1 << 10, 22_u32..=32), 0..20),
+            addr in 0_u32..1 << 10,
+        ) {
+            let of = |(first, length): &(u32, u32)| {
+                (first & u32::MAX.checked_shl(32 - length).unwrap_or(0), *length)
+            };
+            let networks: Vec<(u32, u32)> = networks.iter().map(of).collect();
+            let lines: Vec<String> = networks
+                .iter()
+                .map(|(first, length)| format!("{}/{length}", Ipv4Addr::from_bits(*first)))
+                .collect();
+            let is_in = |(first, length): &(u32, u32)| (addr ^ first) >> (32 - length) == 0;
+            let wanted = networks.iter().any(is_in);
+            let blocks = blocks(&lines.join("\n")).unwrap();
+            proptest::prop_assert_eq!(blocks.has(Ipv4Addr::from_bits(addr).into()), wanted);
+        }
+    }
 }

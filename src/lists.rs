@@ -26,8 +26,7 @@ impl fmt::Display for BadLine {
 
 impl std::error::Error for BadLine {}
 
-/// What is in a file, read with `read`, which also gets what stands behind an entry and a `#`, if comments
-/// may stand there.
+/// The entries of a file whose content is `bytes`, each as `read` makes it of its line without blanks around.
 ///
 /// # Errors
 /// If a line cannot be read.

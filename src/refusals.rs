@@ -58,11 +58,13 @@ pub enum Reason {
     Relay,
     /// It asks for more than it reads.
     Unread,
+    /// Its address has proven nothing: it gets no more than it has paid for, and others are not told of it yet.
+    Unproven,
 }
 
 impl Reason {
     /// All of them, in this order.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Blocked,
         Self::ConnectionsOfAddress,
         Self::Connections,
@@ -84,6 +86,7 @@ impl Reason {
         Self::Guesses,
         Self::Relay,
         Self::Unread,
+        Self::Unproven,
     ];
 
     /// What programs call it. These names stay what they are.
@@ -111,6 +114,7 @@ impl Reason {
             Self::Guesses => "guesses",
             Self::Relay => "relay",
             Self::Unread => "unread",
+            Self::Unproven => "unproven",
         }
     }
 
@@ -139,6 +143,7 @@ impl Reason {
             Self::Guesses => "its address guesses codes or passwords",
             Self::Relay => "the relay has no room",
             Self::Unread => "it does not read",
+            Self::Unproven => "its address has proven nothing yet",
         }
     }
 
@@ -165,7 +170,8 @@ impl Reason {
             | Self::Places
             | Self::Guesses
             | Self::Relay
-            | Self::Unread => None,
+            | Self::Unread
+            | Self::Unproven => None,
         }
     }
 }

@@ -7,6 +7,7 @@ use log::{info, warn};
 
 use crate::blocks::Blocks;
 use crate::cli::Options;
+use crate::cli::owner::OwnerOptions;
 use crate::dialect::events::tls::Acceptor;
 use crate::logging;
 use crate::net::certificate::{self, CertificateError, End};
@@ -30,7 +31,7 @@ struct Tls {
 pub struct Reloads {
     has_log: bool,
     tls: Option<Tls>,
-    options: crate::cli::owner::OwnerOptions,
+    options: OwnerOptions,
 }
 
 impl Reloads {

@@ -311,8 +311,7 @@ impl EventLoop {
                 WAKE => {
                     let now = self.now();
                     let tell = || self.server.lines(now);
-                    let blocks =
-                        self.requests.as_mut().and_then(|requests| requests.handle(now, tell));
+                    let blocks = self.requests.as_mut().and_then(|requests| requests.handle(tell));
                     blocks.into_iter().for_each(|blocks| self.server.block(blocks));
                 }
                 WINDOW => self.connections.note_look(),

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use super::sys;
 
-/// Longest file in bytes: to read it is no work that players notice. A chain of certificates with RSA keys
-/// has less than 10 KiB, and 50,000 networks have less than this.
+/// Longest file in bytes: a chain of certificates with RSA keys has less than 10 KiB, and 50,000 networks
+/// have less than this.
 pub const LONGEST: u64 = 1 << 20;
 
 /// Why a file cannot be read.

@@ -1,13 +1,13 @@
 //! How the owner asks for something while the server runs. Ctrl-C, SIGINT and SIGTERM stop the loop, a
-//! second one ends the process at once; SIGHUP reopens the log file and reads the certificate and
-//! the list of those who are blocked again;
-//! SIGUSR1 has the log tell how punches end and what was refused.
+//! second one ends the process at once; SIGHUP reopens the log file and reads the certificate and the list
+//! of those who are blocked again, in the thread that waits for signals, as a disk may take its time and a
+//! long list does; SIGUSR1 has the log tell how punches end and what was refused.
 
 use std::fmt;
 use std::io;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use log::{info, warn};
 use mio::Waker;
@@ -45,10 +45,20 @@ pub fn stop_at_signals(stopper: Stopper) -> Result<(), ctrlc::Error> {
 pub struct Requests {
     /// None as soon as somebody listens to them.
     signals: Option<Signals>,
-    come: Option<Receiver<Request>>,
-    reloads: Reloads,
+    come: Option<Receiver<News>>,
+    /// Held for long while files are read.
+    reloads: Arc<Mutex<Reloads>>,
     /// When the owner's files are looked at again.
     next_look: Instant,
+}
+
+/// What the loop has to do.
+#[derive(Debug)]
+enum News {
+    /// Have the log tell.
+    Tell,
+    /// Block these from now on.
+    Block(Blocks),
 }
 
 impl Requests {
@@ -59,7 +69,7 @@ impl Requests {
     /// If the system refuses it.
     pub fn new(reloads: Reloads) -> io::Result<Self> {
         let (signals, next_look) = (Some(Signals::hold()?), Instant::default());
-        Ok(Self { signals, come: None, reloads, next_look })
+        Ok(Self { signals, come: None, reloads: Arc::new(Mutex::new(reloads)), next_look })
     }
 
     /// When [`Self::look`] has something to do again.
@@ -71,7 +81,10 @@ impl Requests {
     pub(super) fn look(&mut self, now: Now) {
         if now.instant >= self.next_look {
             self.next_look = now.instant + DAY;
-            self.reloads.on_day(now.unix);
+            // Who reads it just now tells as well.
+            if let Ok(reloads) = self.reloads.try_lock() {
+                reloads.on_day(now.unix);
+            }
         }
     }
 
@@ -80,16 +93,28 @@ impl Requests {
         let Some(signals) = self.signals.take() else { return Ok(()) };
         let (tell, come) = channel();
         self.come = Some(come);
-        signals.listen(move |request| tell.send(request).is_ok() && waker.wake().is_ok())
+        let reloads = Arc::clone(&self.reloads);
+        signals.listen(move |request| {
+            let news = match request {
+                Request::Tell => News::Tell,
+                Request::Reload => {
+                    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                    let mut reloads = reloads.lock().unwrap_or_else(PoisonError::into_inner);
+                    let Some(blocks) = reloads.on_hangup(now.as_secs()) else { return true };
+                    News::Block(blocks)
+                }
+            };
+            tell.send(news).is_ok() && waker.wake().is_ok()
+        })
     }
 
     /// Does what was asked for. Returns whom the owner blocks from now on, if he has said so.
-    pub(super) fn handle(&mut self, now: Now, tell: impl Fn() -> Vec<String>) -> Option<Blocks> {
+    pub(super) fn handle(&mut self, tell: impl Fn() -> Vec<String>) -> Option<Blocks> {
         let mut blocks = None;
-        while let Some(request) = self.come.as_ref().and_then(|come| come.try_recv().ok()) {
-            match request {
-                Request::Tell => tell().iter().for_each(|line| info!("{line}")),
-                Request::Reload => blocks = self.reloads.on_hangup(now.unix).or(blocks),
+        while let Some(news) = self.come.as_ref().and_then(|come| come.try_recv().ok()) {
+            match news {
+                News::Tell => tell().iter().for_each(|line| info!("{line}")),
+                News::Block(latest) => blocks = Some(latest),
             }
         }
         blocks

@@ -255,6 +255,8 @@ impl Events {
         cx.shared.credits.received(cx.now.instant, from.ip(), data.len());
         if cx.shared.credits.spend(cx.now.instant, from.ip(), answer.len()) {
             cx.out.udp(via, from, |bytes| bytes.extend_from_slice(answer.as_bytes()));
+        } else {
+            cx.refused(Name::Events, Reason::Unproven, from.ip());
         }
         if changed || is_untold {
             self.introduce_again(cx, id, changed);

@@ -344,6 +344,8 @@ impl Natpunch {
             || cx.shared.credits.spend(cx.now.instant, peer.ip(), length)
         {
             send(via, peer, content, cx.out);
+        } else {
+            cx.refused(Name::Natpunch, Reason::Unproven, peer.ip());
         }
     }
 

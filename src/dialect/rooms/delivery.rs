@@ -10,9 +10,10 @@ use super::message::{Answer, LONGEST_ANSWER};
 use super::table::{Peer, Table};
 use crate::amplification::Credits;
 use crate::clock::Instant;
-use crate::dialect::{Context, Via};
+use crate::dialect::{Context, Name, Via};
 use crate::introductions::PublicIps;
 use crate::limits;
+use crate::refusals::Reason as Refusal;
 use crate::timers::Timers;
 
 /// Where to send something.
@@ -89,7 +90,9 @@ impl Delivery {
     pub(super) fn send(&mut self, cx: &mut Context<'_>, to: To, fill: impl FnOnce(&mut Vec<u8>)) {
         self.scratch.clear();
         fill(&mut self.scratch);
-        dispatch(cx, to, &self.scratch);
+        if !dispatch(cx, to, &self.scratch) {
+            cx.refused(Name::Rooms, Refusal::Unproven, to.endpoint.ip());
+        }
     }
 
     /// Tells a peer which place it has, if that may be told yet, and its key. A bare request does not pay

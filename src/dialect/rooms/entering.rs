@@ -156,6 +156,7 @@ impl Rooms {
         if self.offers.to(turn.from, Some(room)).is_none()
             && !self.may_tell_host(turn.cx, room, turn.from)
         {
+            turn.bound = Refusal::Unproven;
             return Err(Reason::Busy);
         }
         if let Some(id) = before {

@@ -289,6 +289,7 @@ impl Rooms {
     fn note_refused(&self, turn: &mut Turn<'_, '_>, reason: Reason) {
         let reason = match reason {
             Reason::Limit => turn.bound,
+            Reason::Busy if turn.bound == Refusal::Unproven => Refusal::Unproven,
             Reason::Busy if !self.stopping => Refusal::Places,
             Reason::BadRequest => Refusal::Malformed,
             Reason::Family => Refusal::Family,

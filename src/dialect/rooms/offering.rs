@@ -101,6 +101,7 @@ impl Rooms {
         if let (Some(room), None) = (room, &before)
             && !self.may_tell_host(turn.cx, room, turn.from)
         {
+            turn.bound = Refusal::Unproven;
             return Err(Reason::Busy);
         }
         let (id, key, at) = match before {

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
 use super::{Place, World, peer};
-use crate::dialect::Dialect;
 use crate::dialect::rooms::Config;
+use crate::dialect::{Dialect, Name};
 use crate::limits::{self, Limits};
 
 const NOBODY: &str = "0123456789abcdef";
@@ -389,4 +389,36 @@ fn nothing_is_left_when_everybody_has_gone() {
     // Where the room stood in lists.
     world.pass_secs(30);
     assert_eq!(world.rooms.next_wakeup(), None);
+}
+
+#[test]
+fn what_the_server_refuses_itself_is_counted_by_its_reason() {
+    use crate::refusals::Reason;
+    let limits = Limits { hosts_per_address: 1, ..Limits::default() };
+    let mut world = World::with(Config { limits, ..Config::default() });
+    world.host(peer(1), "a");
+    let neighbour = SocketAddr::new(peer(1).ip(), 40_001);
+    assert_eq!(world.answer(neighbour, "rh:b"), "er:rh:limit");
+    assert_eq!(world.answer(neighbour, "jr:x"), "er:jr:badrequest");
+    // That is between players.
+    assert_eq!(world.answer(neighbour, &format!("jr:{NOBODY}")), "er:jr:noroom");
+    // A host that may be forged is told of one player of each network.
+    world.enter(peer(2), "rh:c");
+    let forged = world.rooms.table.peer_at(peer(2)).unwrap().room.to_string();
+    let joins = (100..160).map(|n| {
+        let answers = world.ask(SocketAddr::from(([203, 0, 113, n], 1)), &format!("jr:{forged}"));
+        answers.concat()
+    });
+    let joins: Vec<String> = joins.collect();
+    let busy = joins.iter().filter(|answer| *answer == "er:jr:busy").count() as u64;
+    assert!(busy > 50, "{joins:?}");
+    let times = |reason| world.shared.refusals.count(reason, Some(Name::Rooms)).times;
+    assert_eq!(times(Reason::HostsOfAddress), 1);
+    assert_eq!(times(Reason::Malformed), 1);
+    assert_eq!(times(Reason::Unproven), busy);
+    assert_eq!(world.shared.refusals.counts().count(), 3);
+    let mut full = World::with(Config { peers: 1, ..Config::default() });
+    full.host(peer(1), "a");
+    assert_eq!(full.answer(peer(9), "rh"), "er:rh:busy");
+    assert_eq!(full.shared.refusals.count(Reason::Places, Some(Name::Rooms)).times, 1);
 }
