@@ -202,7 +202,8 @@ impl Gmnet {
             let has_waited = now.instant - asked >= limits::HOST_RETURN;
             let can_come = is_first && !has_waited && !is_last_try;
             let patience = can_come || newer.best().is_some();
-            conn.likely = self.ports.claim_connect(now.instant, client, conn.opened, patience);
+            conn.likely =
+                self.ports.claim_connect(now.instant, client, (conn.opened, asked), patience);
         }
         // The ones before may still be right.
         conn.likely = newer.followed_by(conn.likely);

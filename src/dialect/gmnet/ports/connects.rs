@@ -69,6 +69,49 @@ impl FromIterator<u16> for Likely {
     }
 }
 
+/// A port that may be meant, its place among the others, and how distant its packets are.
+type Candidate = (Distance, Reverse<usize>, u16);
+
+/// Those that may be meant, the likeliest first.
+type Near = SmallVec<[Candidate; 4]>;
+
+/// Those whose packets are the least distant; if all of them are far, that many.
+fn nearest(
+    connects: &[Connect],
+    most_far: usize,
+    distance: impl Fn(&Connect) -> Option<Distance>,
+) -> Near {
+    let mut near = Near::new();
+    for (index, connect) in connects.iter().enumerate() {
+        if let Some(distance) = distance(connect)
+            && (!connect.is_claimed || distance <= Distance::Near(limits::DRIFT))
+        {
+            near.push((distance, Reverse(index), connect.port));
+        }
+    }
+    near.sort_unstable();
+    match near.first() {
+        // What has drifted far may have drifted a little farther.
+        Some(&(Distance::Near(gap), ..)) => {
+            let farthest = Distance::Near(gap + gap.max(limits::DRIFT));
+            near.retain(|(distance, ..)| *distance <= farthest);
+        }
+        _ => near.truncate(most_far),
+    }
+    near
+}
+
+/// All of both, the least distant first.
+fn either(mut near: Near, others: Near) -> Near {
+    for other in others {
+        if !near.iter().any(|(.., port)| *port == other.2) {
+            near.push(other);
+        }
+    }
+    near.sort_unstable();
+    near
+}
+
 impl Ports {
     /// A UDP `connect` came.
     pub fn learn_connect(&mut self, now: Instant, addr: IpAddr, port: u16) {
@@ -82,20 +125,43 @@ impl Ports {
         });
     }
 
-    /// The ports of an address that may be meant by the first request of a connection: those whose
-    /// packets came about when it was opened, else the newest. With `patience` only what came
-    /// very near to that.
+    /// The ports of an address that may be meant by the first request for a host on a connection: those
+    /// whose packets came about when it was opened, as games send them, or right with the request; else the
+    /// newest. With `patience` only what came very near to either.
     pub fn claim_connect(
         &mut self,
         now: Instant,
         addr: IpAddr,
-        opened: Instant,
+        (opened, asked): (Instant, Instant),
         patience: bool,
     ) -> Likely {
         let most = if patience { limits::OVERTAKEN } else { Duration::MAX };
-        self.take_connect(now, addr, |c| match Distance::of(now, opened, c.first, c.at) {
+        let to_opened = |c: &Connect| match Distance::of(now, opened, c.first, c.at) {
             Distance::Near(gap) => (gap <= most).then_some(Distance::Near(gap)),
             far => (!patience).then_some(far),
+        };
+        let to_asked = |c: &Connect| {
+            let gap = gap(asked, c.at);
+            (gap <= limits::DRIFT).then_some(Distance::Near(gap))
+        };
+        // After a loss games may have repeated it meanwhile.
+        let since_then = |c: &Connect| {
+            let is_late = !patience && !c.is_claimed && c.at > opened;
+            is_late.then_some(Distance::Far(now - c.at))
+        };
+        self.take_connect(now, addr, |connects| {
+            // Where the request comes with the connection there is nothing to tell apart.
+            let is_later = asked - opened > limits::DRIFT;
+            let with_request = if is_later { nearest(connects, 0, to_asked) } else { Near::new() };
+            let near = nearest(connects, 1, to_opened);
+            let is_stale = |(best, ..): &Candidate| *best > Distance::Near(limits::OVERTAKEN);
+            if near.first().is_some_and(|near| !is_stale(near)) {
+                return either(near, with_request);
+            }
+            if !with_request.is_empty() {
+                return with_request;
+            }
+            either(near, nearest(connects, limits::LIKELY_PORTS, since_then))
         })
     }
 
@@ -112,22 +178,24 @@ impl Ports {
         let newer = connects.unwrap_or_default().iter().filter(|c| c.at > answered);
         let is_sure = newer.clone().count() == 1
             && newer.clone().all(|c| gap(asked, c.at) <= limits::OVERTAKEN);
-        let likely = self.take_connect(now, addr, |c| {
-            (c.at > answered).then(|| match gap(asked, c.at) {
-                gap if gap <= limits::OVERTAKEN => Distance::Near(gap),
-                gap => Distance::Far(gap),
+        let likely = self.take_connect(now, addr, |connects| {
+            nearest(connects, 1, |c| {
+                (c.at > answered).then(|| match gap(asked, c.at) {
+                    gap if gap <= limits::OVERTAKEN => Distance::Near(gap),
+                    gap => Distance::Far(gap),
+                })
             })
         });
         (likely, is_sure)
     }
 
-    /// Takes the ports of an address that are the least distant. If it is certainly one, nobody
-    /// else gets that; if there is any doubt it stays, but only for who asks at that time.
+    /// Takes the ports of an address that are found likely. If it is certainly one, nobody else gets
+    /// that; if there is any doubt it stays, but only for who asks at that time.
     fn take_connect(
         &mut self,
         now: Instant,
         addr: IpAddr,
-        distance: impl Fn(&Connect) -> Option<Distance>,
+        find: impl FnOnce(&[Connect]) -> Near,
     ) -> Likely {
         let Entry::Occupied(mut here) = self.by_addr.entry(addr) else { return Likely::default() };
         let remembered = here.get_mut();
@@ -137,24 +205,8 @@ impl Ports {
         let old = connects.iter().take_while(is_old).count();
         connects.drain(..old);
         self.count -= old;
-        let mut near = SmallVec::<[_; 4]>::new();
-        for (index, connect) in connects.iter().enumerate() {
-            if let Some(distance) = distance(connect)
-                && (!connect.is_claimed || distance <= Distance::Near(limits::DRIFT))
-            {
-                near.push((distance, Reverse(index), connect.port));
-            }
-        }
-        near.sort_unstable();
+        let near = find(connects);
         let Some(&(best, ..)) = near.first() else { return Likely::default() };
-        match best {
-            // What has drifted far may have drifted a little farther.
-            Distance::Near(gap) => {
-                let farthest = Distance::Near(gap + gap.max(limits::DRIFT));
-                near.retain(|(distance, ..)| *distance <= farthest);
-            }
-            Distance::Far(_) => near.truncate(1),
-        }
         // Of many that come together each gets one that no other has got, and some more.
         let is_free = |index: usize| connects.get(index).is_some_and(|c| !c.is_claimed);
         let own = near.iter().position(|(_, Reverse(index), _)| is_free(*index)).unwrap_or(0);
@@ -185,13 +237,13 @@ mod tests {
         let [one, two] = [1, 2].map(|seconds| at(seconds).instant);
         ports.learn_connect(one, ADDR, 1000);
         ports.learn_connect(two, ADDR, 2000);
-        assert_eq!(ports.claim_connect(two, ADDR, one, true), only(1000));
-        assert_eq!(ports.claim_connect(two, ADDR, two, true), only(2000));
-        assert_eq!(ports.claim_connect(two, ADDR, two, false), Likely::default());
+        assert_eq!(ports.claim_connect(two, ADDR, (one, one), true), only(1000));
+        assert_eq!(ports.claim_connect(two, ADDR, (two, two), true), only(2000));
+        assert_eq!(ports.claim_connect(two, ADDR, (two, two), false), Likely::default());
         assert_eq!((ports.count, ports.by_addr.len()), (0, 0), "nothing is kept for nothing");
         ports.learn_connect(two, ADDR, 1000);
         assert_eq!(
-            ports.claim_connect(two, ADDR, two, true),
+            ports.claim_connect(two, ADDR, (two, two), true),
             only(1000),
             "a newer one counts again"
         );
@@ -205,7 +257,10 @@ mod tests {
         for (n, time) in [0, near, 10 * near].into_iter().enumerate() {
             ports.learn_connect(ms(time), ADDR, 1000 + n as u16);
         }
-        let mut claim = |time| ports.claim_connect(ms(20 * near), ADDR, ms(time), false);
+        let mut claim = |time| {
+            let opened = ms(time);
+            ports.claim_connect(ms(20 * near), ADDR, (opened, opened), false)
+        };
         assert_eq!(claim(0).iter().collect::<Vec<_>>(), [1000, 1001]);
         assert_eq!(claim(near).iter().collect::<Vec<_>>(), [1001, 1000], "it stays for the other");
         assert_eq!(claim(10 * near), only(1002));
@@ -219,7 +274,7 @@ mod tests {
         (1..=50).for_each(|port| ports.learn_connect(now, ADDR, port));
         let mut best = Vec::new();
         for _ in 0..50 {
-            let likely = ports.claim_connect(now, ADDR, now, true);
+            let likely = ports.claim_connect(now, ADDR, (now, now), true);
             assert!(likely.iter().count() <= limits::LIKELY_PORTS);
             best.extend(likely.best());
         }
@@ -230,11 +285,46 @@ mod tests {
     #[test]
     fn with_patience_a_packet_that_does_not_fit_is_left_for_others() {
         let mut ports = Ports::default();
-        let claim =
-            |ports: &mut Ports, p| ports.claim_connect(at(3).instant, ADDR, at(2).instant, p);
+        let claim = |ports: &mut Ports, p| {
+            let opened = at(2).instant;
+            ports.claim_connect(at(3).instant, ADDR, (opened, opened), p)
+        };
         ports.learn_connect(at(1).instant, ADDR, 1000);
         assert_eq!(claim(&mut ports, true), Likely::default());
         assert_eq!(claim(&mut ports, false), only(1000));
+    }
+
+    #[test]
+    fn who_sends_its_packet_with_the_request_gets_its_own_port() {
+        let ms = |ms: u64| Instant::from_micros(1_000_000 + ms * 1000);
+        // The connection took that long, or something else was asked for before.
+        for round_trip in [50, 120, 300, 5000] {
+            let mut ports = Ports::default();
+            let (opened, asked) = (ms(600), ms(600 + round_trip));
+            ports.learn_connect(ms(100), ADDR, 1000);
+            ports.learn_connect(asked, ADDR, 2000);
+            let likely = ports.claim_connect(asked, ADDR, (opened, asked), true);
+            assert_eq!(likely, only(2000), "{round_trip} ms");
+        }
+    }
+
+    #[test]
+    fn a_neighbours_packet_with_the_request_does_not_replace_the_one_before_the_connection() {
+        let ms = |ms: u64| Instant::from_micros(1_000_000 + ms * 1000);
+        let mut ports = Ports::default();
+        ports.learn_connect(ms(570), ADDR, 1000);
+        ports.learn_connect(ms(720), ADDR, 2000);
+        let likely = ports.claim_connect(ms(720), ADDR, (ms(600), ms(720)), true);
+        assert_eq!(likely.iter().collect::<Vec<_>>(), [2000, 1000]);
+    }
+
+    #[test]
+    fn of_several_that_came_since_then_each_may_be_meant() {
+        let ms = |ms: u64| Instant::from_micros(1_000_000 + ms * 1000);
+        let mut ports = Ports::default();
+        [100, 800, 900].iter().for_each(|t| ports.learn_connect(ms(*t), ADDR, 1000 + *t as u16));
+        let likely = ports.claim_connect(ms(1100), ADDR, (ms(600), ms(600)), false);
+        assert_eq!(likely.iter().collect::<Vec<_>>(), [1100, 1900, 1800]);
     }
 
     #[test]

@@ -171,8 +171,8 @@ mod tests {
         ports.learn_reg(at(4), VIA, ADDR, 1001);
         let two = at(4).instant;
         let now = at(5).instant;
-        assert_eq!(ports.claim_connect(now, ADDR, one, false), only(1000));
-        assert_eq!(ports.claim_connect(now, ADDR, two, false), only(2000));
+        assert_eq!(ports.claim_connect(now, ADDR, (one, one), false).best(), Some(1000));
+        assert_eq!(ports.claim_connect(now, ADDR, (two, two), false).best(), Some(2000));
         assert_eq!(ports.claim_reg(now, ADDR, one, "", |_| true).map(|c| c.port), Some(1001));
         assert_eq!(ports.claim_reg(now, ADDR, two, "", |_| true).map(|c| c.port), Some(2001));
     }
@@ -184,7 +184,7 @@ mod tests {
         ports.learn_reg(at(0), VIA, ADDR, 2000);
         let later = at(0).instant + limits::CONNECT_PORT + Duration::from_micros(1);
         assert_eq!(ports.claim_reg(later, ADDR, later, "", |_| true), None);
-        assert_eq!(ports.claim_connect(later, ADDR, later, false), Likely::default());
+        assert_eq!(ports.claim_connect(later, ADDR, (later, later), false), Likely::default());
         ports.expire(later);
         assert_eq!(ports.next_wakeup(), None, "nothing is left to forget");
         assert_eq!(ports.count, 0);
@@ -200,7 +200,8 @@ mod tests {
         }
         assert_eq!(ports.by_addr[&ADDR].connects.len(), limits::PORTS_PER_ADDRESS);
         assert_eq!(ports.by_addr[&ADDR].regs.len(), limits::PORTS_PER_ADDRESS);
-        let connects = ports.claim_connect(at(0).instant, ADDR, at(0).instant, true);
+        let connects =
+            ports.claim_connect(at(0).instant, ADDR, (at(0).instant, at(0).instant), true);
         assert_eq!(connects.best(), Some(last));
         assert_eq!(
             ports.claim_reg(at(0).instant, ADDR, at(0).instant, "", |_| true).map(|c| c.port),
@@ -216,7 +217,8 @@ mod tests {
             ports.learn_connect(at(0).instant, addr(n), 1000);
         }
         assert_eq!((ports.count, ports.by_addr.len()), (limits::PORTS, limits::PORTS));
-        let mut claim = |n| ports.claim_connect(at(0).instant, addr(n), at(0).instant, true);
+        let mut claim =
+            |n| ports.claim_connect(at(0).instant, addr(n), (at(0).instant, at(0).instant), true);
         assert_eq!((claim(9), claim(10)), (Likely::default(), only(1000)));
     }
 }
