@@ -94,8 +94,8 @@ pub struct Journal {
     total: Counts,
     /// The latest, the last one at the end.
     latest: VecDeque<Ended>,
-    /// The latest that came to nothing, as they are told.
-    failures: VecDeque<String>,
+    /// The latest that came to nothing. They are put into words when somebody asks.
+    failures: VecDeque<Ended>,
     lines: Lines,
 }
 
@@ -150,17 +150,18 @@ impl Journal {
         pair.sort_unstable();
         self.counts.entry((attempt.dialect, pair)).or_default().count(way);
         self.total.count(way);
-        if self.latest.len() >= limits::INTRODUCTIONS {
-            self.latest.pop_front();
-        }
-        self.latest.push_back(Ended { unix: now.unix, attempt: attempt.clone(), kinds, way });
-        let line = Line { attempt, way, kinds };
+        let ended = Ended { unix: now.unix, attempt: attempt.clone(), kinds, way };
         if let Way::No(_) = way {
             if self.failures.len() >= limits::FAILURES {
                 self.failures.pop_front();
             }
-            self.failures.push_back(line.to_string());
+            self.failures.push_back(ended.clone());
         }
+        if self.latest.len() >= limits::INTRODUCTIONS {
+            self.latest.pop_front();
+        }
+        self.latest.push_back(ended);
+        let line = Line { attempt, way, kinds };
         if let Some(level) = self.lines.level(now, attempt.client.ip(), attempt.is_proven) {
             let Attempt { dialect, client, host, game, .. } = attempt;
             log!(
