@@ -51,7 +51,10 @@ struct Conversation {
 impl Conversation {
     fn client(&mut self, name: &str) -> &mut EventClient {
         let addr = self.master.addr();
-        let connect = || EventClient::connect(addr, None).expect("connecting");
+        // Pages of browsers come by WebSocket.
+        let is_page = name.starts_with("page");
+        let connect = if is_page { EventClient::connect_web } else { EventClient::connect };
+        let connect = || connect(addr, None).expect("connecting");
         self.clients.entry(name.to_owned()).or_insert_with(connect)
     }
 

@@ -64,6 +64,16 @@ impl EventClient {
         })
     }
 
+    /// The same by WebSocket, as a page of a browser does it.
+    ///
+    /// # Errors
+    /// If nobody accepts, or does not speak WebSocket.
+    pub fn connect_web(server: SocketAddr, tls: Option<&Tls>) -> Result<Self, EventError> {
+        let mut client = Self::connect(server, tls)?;
+        client.link.open_web()?;
+        Ok(client)
+    }
+
     /// The TCP connection below.
     #[must_use]
     pub fn tcp(&self) -> &TcpStream {

@@ -1,6 +1,6 @@
 //! The connection: lines of JSON, encrypted or not.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use rustls::{SupportedProtocolVersion, version};
 use serde_json::Value;
 
 use super::error::EventError;
+use super::web::Web;
 use crate::bounded::{self, Budget, LINE, Timed};
 use crate::shown::quoted;
 
@@ -72,6 +73,8 @@ impl Tls {
 #[derive(Debug)]
 pub(super) struct Link {
     stream: Stream,
+    /// The frames of a WebSocket, if events go in these.
+    web: Option<Web>,
     server: SocketAddr,
     budget: Budget,
     /// What came behind the last whole line.
@@ -84,6 +87,31 @@ pub(super) struct Link {
 enum Stream {
     Plain(Timed),
     Tls(Box<StreamOwned<ClientConnection, Timed>>),
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(tcp) => tcp.read(buffer),
+            Self::Tls(tls) => tls.read(buffer),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(tcp) => tcp.write(bytes),
+            Self::Tls(tls) => tls.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(tcp) => tcp.flush(),
+            Self::Tls(tls) => tls.flush(),
+        }
+    }
 }
 
 impl Link {
@@ -107,7 +135,20 @@ impl Link {
                 Stream::Tls(Box::new(stream))
             }
         };
-        Ok(Self { stream, server, budget: Budget::new(Instant::now()), rest: Vec::new(), last: 0 })
+        let budget = Budget::new(Instant::now());
+        Ok(Self { stream, web: None, server, budget, rest: Vec::new(), last: 0 })
+    }
+
+    /// From now on events go by WebSocket.
+    pub(super) fn open_web(&mut self) -> Result<(), EventError> {
+        self.until(Instant::now() + PATIENCE);
+        let web = Web::open(&mut self.stream, self.server);
+        self.web = Some(web.map_err(|source| EventError::Socket {
+            doing: "open a WebSocket with",
+            with: self.server,
+            source,
+        })?);
+        Ok(())
     }
 
     pub(super) fn server(&self) -> SocketAddr {
@@ -140,9 +181,9 @@ impl Link {
 
     pub(super) fn send(&mut self, text: &str) -> Result<(), EventError> {
         self.until(Instant::now() + PATIENCE);
-        let sent = match &mut self.stream {
-            Stream::Plain(tcp) => tcp.write_all(text.as_bytes()),
-            Stream::Tls(tls) => tls.write_all(text.as_bytes()).and_then(|()| tls.flush()),
+        let sent = match &mut self.web {
+            Some(web) => web.send(&mut self.stream, text.trim_end()),
+            None => self.stream.write_all(text.as_bytes()).and_then(|()| self.stream.flush()),
         };
         sent.map_err(|source| EventError::Socket { doing: "send to", with: self.server, source })
     }
@@ -190,11 +231,11 @@ impl Link {
 
     fn read(&mut self, deadline: Instant) -> std::io::Result<usize> {
         self.until(deadline);
+        if let Some(web) = &mut self.web {
+            return web.receive(&mut self.stream, &mut self.rest);
+        }
         let mut buffer = [0; 16 * 1024];
-        let length = match &mut self.stream {
-            Stream::Plain(tcp) => tcp.read(&mut buffer)?,
-            Stream::Tls(tls) => tls.read(&mut buffer)?,
-        };
+        let length = self.stream.read(&mut buffer)?;
         self.rest.extend_from_slice(buffer.get(..length).unwrap_or_default());
         Ok(length)
     }

@@ -74,6 +74,9 @@ pub(crate) struct Args {
     /// Encrypt
     #[arg(long)]
     tls: bool,
+    /// By WebSocket, as a page of a browser does it
+    #[arg(long)]
+    ws: bool,
     /// Trust the certificates in this file [default: the system's]
     #[arg(long, value_name = "FILE", requires = "tls")]
     ca: Option<PathBuf>,
@@ -87,7 +90,8 @@ pub(crate) fn run(args: &Args) -> Result<(), String> {
     let ca = args.tls.then(|| trusted(args.ca.as_deref())).transpose()?;
     let tls = ca.map(|ca| Tls::trusting(&ca, host_of(&args.master)));
     let tls = tls.transpose().map_err(text)?;
-    let mut client = EventClient::connect(server, tls.as_ref()).map_err(text)?;
+    let connect = if args.ws { EventClient::connect_web } else { EventClient::connect };
+    let mut client = connect(server, tls.as_ref()).map_err(text)?;
     client.on_request("echo", |request| Ok(request.data.clone()));
     let (key, secret) = (args.key.as_deref(), args.secret.as_deref());
     let login = client.resume(&args.id, &args.game, key, secret).map_err(text)?;
