@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 use crate::clock::{Instant, Now};
 use crate::dialect::{ConnId, Outbox, Output, Reads};
@@ -171,4 +173,45 @@ fn nothing_is_kept_without_bound() {
         assert!(sent <= limits::HTTP_HEADERS * 2);
     }
     assert!(said.starts_with("HTTP/1.1 4"), "{said}");
+}
+
+proptest! {
+    /// Whatever comes, however it is cut, whenever the peer reads: no panic, what is kept is bounded, and in the
+    /// end nothing is.
+    #[test]
+    fn anything_may_come(
+        pieces in prop::collection::vec(
+            prop_oneof![
+                Just(get("/a")),
+                Just("GET /b HTTP/1.0\r\n\r\n".to_owned()),
+                Just("HEAD /c HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".to_owned()),
+                Just("POST / HTTP/1.1\r\nHost: x\r\n\r\n".to_owned()),
+                "[ -~\r\n]{0,40}",
+                "G|GET |GET /|HTTP/1.1\r\n|Host: a\r\n|\r\n",
+            ],
+            1..30,
+        ),
+        steps in prop::collection::vec(0..5_u8, 30),
+    ) {
+        let mut world = World::new();
+        for (piece, step) in pieces.iter().zip(steps) {
+            match step {
+                0 => _ = world.wake_at(0),
+                1 => world.http.note_unread(CONN, 1),
+                2 => world.http.note_unread(CONN, 0),
+                _ => {}
+            }
+            if world.http.reads(CONN) == Reads::Now {
+                world.send(piece);
+            }
+            prop_assert!(world.http.len() <= 1);
+        }
+        world.http.note_unread(CONN, 0);
+        for _ in 0..40 {
+            world.wake_at(1);
+        }
+        prop_assert_ne!(world.http.next_wakeup(), Some(Instant::default()));
+        world.wake_at(1000);
+        prop_assert!(world.http.is_empty() && world.http.next_wakeup().is_none());
+    }
 }
