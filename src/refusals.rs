@@ -480,6 +480,25 @@ mod tests {
         }
     }
 
+    /// Nor does the one of each set who was refused least of those who were refused several times.
+    #[test]
+    fn each_keeps_his_place_the_longer_the_more_he_was_refused() {
+        // Who shares a set with whom is the same in each run.
+        let mut refusals = Refusals { hasher: Keyed::with(7), ..Refusals::default() };
+        let note = |refusals: &mut Refusals, n| {
+            refusals.note(at(100), None, Reason::Key, addr(n));
+        };
+        (0..120).for_each(|n| (0..30).for_each(|_| note(&mut refusals, n)));
+        let before = refusals.worst(Reason::Key);
+        assert!(before.len() > SETS * SET / 2, "{}", before.len());
+        assert!(before.iter().all(|(_, count)| count.times == 30));
+        // Each set is wanted by an eighth of them, and was by those above who came too late.
+        (1000..2000).for_each(|n| note(&mut refusals, n));
+        assert_eq!(refusals.worst(Reason::Key), before);
+        (2000..40_000).for_each(|n| note(&mut refusals, n));
+        assert_ne!(refusals.worst(Reason::Key), before, "not for ever");
+    }
+
     #[test]
     fn who_was_refused_long_ago_gives_way() {
         let mut refusals = Refusals::default();
