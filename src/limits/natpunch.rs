@@ -42,9 +42,10 @@ pub const NATPUNCH_CLAIM: Duration = Duration::from_secs(1);
 /// back by one who forges that it speaks from where it was.
 pub const NATPUNCH_SETTLED: Duration = Duration::from_secs(30);
 
-/// How long a natpunch client has to meet the host of the lobby that it wants to join. That of
-/// the original.
-pub const NATPUNCH_JOIN: Duration = Duration::from_secs(10);
+/// How long a natpunch client has to meet the host of the lobby that it wants to join. The server of the original
+/// gives it ten seconds, as long as its client knocks; but that crashes if it is told while it still knocks that it
+/// has left, so it is told a second later.
+pub const NATPUNCH_JOIN: Duration = Duration::from_secs(11);
 
 /// Longest natpunch datagram, both ways: clients have buffers of this size, and never receive
 /// anything again after a longer one.

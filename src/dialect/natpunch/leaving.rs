@@ -88,7 +88,8 @@ impl Natpunch {
     }
 }
 
-fn has_left() -> Content {
+/// Says that a client is in a lobby no more.
+pub(super) fn has_left() -> Content {
     let message = "Successfully left lobby".into();
     Content::LeaveLobbyResponse(LeaveLobbyResponse { success: true, message })
 }

@@ -349,9 +349,17 @@ impl Natpunch {
         }
     }
 
-    /// Tells a client news of a lobby.
+    /// Tells a client news of a lobby. The program of August 2025 crashes at a LobbyUpdate that has another member
+    /// than itself (it writes into a map that it has not made); it takes the members from a JoinLobbyResponse.
     fn tell_update(&self, id: Uuid, lobby: Uuid, kind: &str, out: &mut Outbox) {
-        self.tell_read(id, |lobbies, reader| lobbies.update(lobby, kind, reader), out);
+        let is_of_august = |client: &Client| client.program == Program::SaysNothing;
+        match self.clients.get(id).is_some_and(is_of_august) {
+            true if kind == "lobby_closed" => self.tell(id, leaving::has_left(), out),
+            true => self.tell_read(id, |lobbies, reader| lobbies.members_anew(lobby, reader), out),
+            false => {
+                self.tell_read(id, |lobbies, reader| lobbies.update(lobby, kind, reader), out);
+            }
+        }
     }
 
     /// Sends a client something in which others are told of, by the addresses at which it can reach them.

@@ -81,6 +81,23 @@ impl Lobbies {
         Content::JoinLobbySuccess(all)
     }
 
+    /// All members as a JoinLobbyResponse, for the program that takes them from nothing else.
+    pub(in crate::dialect::natpunch) fn members_anew(
+        &self,
+        id: Uuid,
+        reader: Reader<'_>,
+    ) -> Content {
+        match self.success(id, reader) {
+            Content::JoinLobbySuccess(all) => Content::JoinLobbyResponse(JoinLobbyResponse {
+                success: all.success,
+                lobby_id: all.lobby_id,
+                message: all.message,
+                lobby_members: all.lobby_members,
+            }),
+            other => other,
+        }
+    }
+
     /// The news of a lobby; members that do not fit are left out.
     pub(in crate::dialect::natpunch) fn update(
         &self,

@@ -83,7 +83,7 @@ fn who_does_not_meet_the_host_in_time_hears_so() {
     let ids: Vec<String> = (1..=3).map(|n| world.client(addr(n))).collect();
     let lobby = world.lobby(addr(1), &ids[0], 2);
     world.say(addr(2), join(&lobby, &ids[1]));
-    for _ in 0..9 {
+    for _ in 0..10 {
         assert_eq!(world.wait(Duration::from_secs(1)), []);
         (1..=3)
             .for_each(|n| assert_eq!(world.say(addr(n), keep_alive(&ids[usize::from(n) - 1])), []));

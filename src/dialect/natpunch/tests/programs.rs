@@ -20,7 +20,7 @@ fn newest(id: &str) -> Pb {
 fn end_of_join(world: &mut World, ids: &[String; 2], lobby: &str) -> (Vec<u8>, bool) {
     world.say(addr(2), join(lobby, &ids[1]));
     let mut told = Vec::new();
-    for _ in 0..11 {
+    for _ in 0..12 {
         for n in 1..=2 {
             world.say(addr(n), keep_alive(&ids[usize::from(n) - 1]));
         }
@@ -62,8 +62,8 @@ fn the_program_of_august_is_a_member_though_its_host_says_nothing() {
         let lobby = world.lobby(addr(1), &ids[0], 4);
         let (told, is_member) = end_of_join(&mut world, &ids, &lobby);
         assert_eq!(is_member, is_in, "{host:?} {joiner:?}");
-        // It is told that it is in, and of the host once more; else that it has not met the host, and has left.
-        assert_eq!(told, if is_in { [17, 6] } else { [8, 21] }, "{host:?} {joiner:?}");
+        // It is told the members, and of the host once more; else that it has not met the host, and has left.
+        assert_eq!(told, if is_in { [14, 6] } else { [8, 21] }, "{host:?} {joiner:?}");
     }
 }
 
@@ -86,6 +86,26 @@ fn nobody_is_taken_for_the_program_of_august_that_has_shown_a_newer_one() {
     world.say(addr(3), join(&lobby, &other));
     world.say(addr(1), ready(&lobby, &other));
     assert_eq!(end_of_join(&mut world, &ids, &lobby), (vec![8, 21], false));
+}
+
+/// It writes into a map that a LobbyUpdate has not made.
+#[test]
+fn the_program_of_august_never_gets_a_lobby_update() {
+    let mut world = World::new();
+    let ids = [1, 2, 3].map(|n| world.client(addr(n)));
+    let lobby = world.lobby(addr(1), &ids[0], 4);
+    world.say(addr(2), of_august());
+    let to = |sent: Vec<(SocketAddr, Pb)>, n: u8| -> Vec<u8> {
+        sent.iter().filter(|(to, _)| *to == addr(n)).map(|(_, message)| number(message)).collect()
+    };
+    world.say(addr(2), join(&lobby, &ids[1]));
+    assert_eq!(to(world.say(addr(1), ready(&lobby, &ids[1])), 2), [14, 6]);
+    // Somebody else comes and goes, in its place a LobbyUpdate for each.
+    world.say(addr(3), join(&lobby, &ids[2]));
+    let sent = world.say(addr(1), ready(&lobby, &ids[2]));
+    assert_eq!((to(sent.clone(), 2), to(sent, 3)), (vec![14, 6], vec![17, 6, 6]));
+    let sent = world.say(addr(3), leave(&lobby, &ids[2]));
+    assert_eq!((to(sent.clone(), 2), to(sent, 1)), (vec![22, 14], vec![22, 17]));
 }
 
 #[test]

@@ -88,12 +88,12 @@ impl World {
 #[test]
 fn who_has_not_met_the_host_in_time_is_relayed_and_has_as_long_again() {
     let mut all = Joining::new(relaying());
-    assert_eq!(all.wait(9), []);
+    assert_eq!(all.wait(10), []);
     let told = all.wait(1);
     let session = all.world.shared.session();
     assert_eq!(told, all.at_relay(&session));
     assert_eq!(all.world.shared.counted(), "0 0 0", "it is not at its end");
-    assert_eq!(all.wait(9), []);
+    assert_eq!(all.wait(10), []);
     all.world.shared.report(all.world.now, Report::Connected(session.id));
     let told = all.world.say(all.host.0, ready(&all.lobby, &all.joiner.1));
     assert_eq!(told[0].0, all.joiner.0);
@@ -107,7 +107,7 @@ fn who_has_not_met_the_host_in_time_is_relayed_and_has_as_long_again() {
 #[test]
 fn who_is_relayed_is_told_of_the_relay_at_another_port_as_well() {
     let mut all = Joining::new(relaying());
-    all.wait(10);
+    all.wait(11);
     let session = all.world.shared.session();
     let id = all.joiner.1.clone();
     all.joiner.0 = SocketAddr::new(all.joiner.0.ip(), 41_000);
@@ -124,9 +124,9 @@ fn who_is_relayed_is_told_of_the_relay_at_another_port_as_well() {
 #[test]
 fn who_has_not_met_it_there_either_has_failed() {
     let mut all = Joining::new(relaying());
-    all.wait(10);
+    all.wait(11);
     let session = all.world.shared.session();
-    assert_eq!(all.wait(9), []);
+    assert_eq!(all.wait(10), []);
     assert_eq!(all.wait(1), both(all.joiner.0, failed()));
     all.world.shared.report(all.world.now, Report::Ended(session.id, End::Unanswered));
     assert_eq!(all.world.shared.counted(), "0 0 1", "once");
@@ -142,7 +142,7 @@ fn without_a_relay_nothing_is_different() {
     };
     let want = [(all.joiner.0, told(&all.host)), (all.host.0, told(&all.joiner))];
     assert_eq!(all.told[2..], want);
-    assert_eq!(all.wait(9), []);
+    assert_eq!(all.wait(10), []);
     assert_eq!(all.wait(1), both(all.joiner.0, failed()));
     assert_eq!(all.world.shared.counted(), "0 0 1");
 }
@@ -178,7 +178,7 @@ fn who_has_never_used_its_id_is_given_no_session() {
 #[test]
 fn who_joins_over_and_over_is_given_one_session_at_a_time() {
     let mut all = Joining::new(relaying());
-    all.wait(10);
+    all.wait(11);
     let first = all.world.shared.session();
     let want = all.at_relay(&first);
     for _ in 0..20 {
@@ -189,16 +189,16 @@ fn who_joins_over_and_over_is_given_one_session_at_a_time() {
         let told = all.world.say(all.joiner.0, join(&all.lobby, &all.joiner.1));
         assert_eq!(told[2..], want, "where it is now");
     }
-    all.wait(10);
+    all.wait(11);
     for _ in 0..5 {
         all.world.say(all.joiner.0, leave(&all.lobby, &all.joiner.1));
         all.world.say(all.joiner.0, join(&all.lobby, &all.joiner.1));
-        assert!(all.wait(10).ends_with(&both(all.joiner.0, failed())));
+        assert!(all.wait(11).ends_with(&both(all.joiner.0, failed())));
     }
     assert_eq!(all.world.shared.sessions(), []);
     all.world.shared.report(all.world.now, Report::Ended(first.id, End::Unanswered));
     all.world.say(all.joiner.0, join(&all.lobby, &all.joiner.1));
-    all.wait(10);
+    all.wait(11);
     assert_ne!(all.world.shared.session().id, first.id);
 }
 
@@ -251,7 +251,7 @@ fn what_was_tried_long_ago_is_tried_again() {
 fn who_has_met_the_host_is_not_relayed_for_asking_again() {
     let mut all = Joining::new(relaying());
     all.world.say(all.host.0, ready(&all.lobby, &all.joiner.1));
-    all.wait(10);
+    all.wait(11);
     assert_eq!(all.world.say(all.joiner.0, ask(&all.joiner.1, &all.host.1)).len(), 2);
     all.wait(1);
     all.world.say(all.joiner.0, leave(&all.lobby, &all.joiner.1));
@@ -291,7 +291,7 @@ fn two_nats_that_do_not_work_together_are_relayed_at_once() {
     let mut all = Joining::new(world);
     let session = all.world.shared.session();
     assert_eq!(all.told[2..], all.at_relay(&session));
-    assert_eq!(all.wait(9), []);
+    assert_eq!(all.wait(10), []);
     assert_eq!(all.wait(1), both(all.joiner.0, failed()), "there is nothing else to try");
     // One of them keeps its port.
     let easy = all.world.client(addr(3));
@@ -351,7 +351,7 @@ fn whoever_asks_first_two_have_one_session() {
     assert_eq!(told[2..], want);
     let (host, joiner) = ((six(1), ids[0].clone()), (addr(2), ids[1].clone()));
     let mut all = Joining { world, lobby, host, joiner, told };
-    assert_eq!(all.wait(10), both(addr(2), failed()));
+    assert_eq!(all.wait(11), both(addr(2), failed()));
     assert_eq!(all.world.shared.sessions(), []);
 }
 
@@ -396,7 +396,7 @@ fn a_relay_of_one_family_helps_no_one_of_them() {
 #[test]
 fn who_gets_through_directly_after_all_is_counted_so() {
     let mut all = Joining::new(relaying());
-    all.wait(10);
+    all.wait(11);
     let id = all.world.shared.session().id;
     all.world.say(all.host.0, ready(&all.lobby, &all.joiner.1));
     assert_eq!(all.world.shared.counted(), "0 0 0", "not known yet");
@@ -408,6 +408,6 @@ fn who_gets_through_directly_after_all_is_counted_so() {
 fn where_the_relay_has_no_place_it_has_failed() {
     let bounds = Bounds { sessions_per_address: 0, ..Bounds::default() };
     let mut all = Joining::new(relaying_at(IpAddr::from(V4).into(), bounds));
-    assert_eq!(all.wait(10), both(all.joiner.0, failed()));
+    assert_eq!(all.wait(11), both(all.joiner.0, failed()));
     assert_eq!(all.world.shared.counted(), "0 0 1");
 }
