@@ -320,7 +320,10 @@ fn a_place_is_kept_for_a_page_as_well() {
     ask["data"]["keep"] = true.into();
     world.say(id, text(&ask));
     let told = world.hears_frames(id)[0].1["data"].clone();
+    world.say(id, &text("x".repeat(1000))[..500]);
+    assert!(world.events.conns.get(id).unwrap().held() > 490);
     world.gone(id);
+    assert_eq!(world.events.conns.get(id).unwrap().held(), 0, "half a frame is kept for nobody");
     world.say(other, pass("a", 1).to_string());
     world.say(other, pass("a", 2).to_string());
     let id = world.page();
