@@ -1,7 +1,6 @@
 //! Whose connection has broken without its saying goodbye, and who has asked for its place to be kept
 //! then: it has the place for a while, and what it is told meanwhile waits for it.
 
-use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::net::IpAddr;
 
@@ -14,7 +13,7 @@ use crate::blocks::Blocks;
 use crate::dialect::ConnId;
 use crate::dialect::conns::Conns;
 use crate::limits;
-use crate::prefixes::network;
+use crate::prefixes::{Shares, network};
 
 /// The connections, and those that have broken: they are found by the same IDs, of which none comes twice.
 #[derive(Debug, Default)]
@@ -64,7 +63,7 @@ impl Events {
         let Some(addr) = self.conns.get(id).filter(wants).map(|conn| conn.addr.ip()) else {
             return false;
         };
-        if let Some(other) = self.in_the_way(network(addr)) {
+        if let Some(other) = self.in_the_way(addr) {
             self.end(other, cx.out);
         }
         let Some(mut conn) = self.forget(id) else { return false };
@@ -79,19 +78,28 @@ impl Events {
         true
     }
 
-    /// Whose place is kept no longer if one of this network is to be: the oldest of its own if these are as
-    /// many as it may have, and where all are taken the oldest of the network that has most.
-    fn in_the_way(&self, own: IpAddr) -> Option<ConnId> {
-        let mut of_each: HashMap<_, (usize, ConnId)> = HashMap::new();
+    /// Whose place is kept no longer if one of this address is to be: the oldest of its own source if that has as
+    /// many as it may have, and where all are taken the oldest of the network that has most (IPv6: of the /48,
+    /// and in it the /56 and the /64).
+    fn in_the_way(&self, addr: IpAddr) -> Option<ConnId> {
         // The oldest comes first.
-        for id in self.broken.keys().copied() {
-            let Some(conn) = self.conns.get(id) else { continue };
-            of_each.entry(network(conn.addr.ip())).or_insert((0, id)).0 += 1;
+        let conns = self.broken.keys().filter_map(|id| Some((*id, self.conns.get(*id)?)));
+        let places: Vec<(ConnId, IpAddr)> = conns.map(|(id, conn)| (id, conn.addr.ip())).collect();
+        let mut shares = Shares::<()>::default();
+        places.iter().for_each(|(_, holder)| _ = shares.add(*holder, 1));
+        let [.., own] = shares.of(addr);
+        if own as usize >= limits::BROKEN_PER_ADDRESS {
+            let mut of_own = places.iter().filter(|(_, holder)| network(*holder) == network(addr));
+            return of_own.next().map(|(id, _)| *id);
         }
-        let of_own = of_each.get(&own).filter(|(count, _)| *count >= limits::BROKEN_PER_ADDRESS);
-        let is_full = self.broken.len() >= limits::BROKEN;
-        let most = || of_each.values().max_by_key(|(count, id)| (*count, Reverse(*id)));
-        of_own.or_else(|| most().filter(|_| is_full)).map(|(_, id)| *id)
+        if places.len() < limits::BROKEN {
+            return None;
+        }
+        // Who breaks his connection now has one more.
+        shares.add(addr, 1);
+        // Of several that have as many, the last one that is found is the oldest.
+        let most = places.iter().rev().max_by_key(|(_, holder)| shares.of(*holder));
+        most.map(|(id, _)| *id)
     }
 
     /// Whether a peer whose connection has broken is owed so much that others may send it no more.

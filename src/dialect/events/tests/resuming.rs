@@ -306,23 +306,47 @@ fn what_somebody_is_owed_is_bounded() {
     assert!(world.events.names.get("chess", "bob").is_none());
 }
 
+/// Somebody at this address has a place that is kept.
+fn keep(world: &mut World, n: usize, addr: IpAddr) {
+    let id = world.open_from(addr);
+    let data = json!({"id": format!("p{n}"), "keep": true});
+    world.ask(id, "login", data).unwrap();
+    world.gone(id);
+}
+
+fn is_kept(world: &World, n: usize) -> bool {
+    world.events.names.get("", &format!("p{n}")).is_some()
+}
+
+#[test]
+fn a_site_with_many_networks_keeps_nobody_elses_place_from_being_kept() {
+    let mut world = World::new();
+    let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+    // An address of IPv4, another site, and a neighbour within the same /48.
+    for (n, addr) in ["198.51.100.1", "2001:db8:2::1", "2001:db8:1:ff00::1"].iter().enumerate() {
+        keep(&mut world, n, ip(addr));
+    }
+    for n in 3..1000 {
+        keep(&mut world, n, ip(&format!("2001:db8:1:{:x}::1", n % 512)));
+    }
+    assert_eq!((0..1000).filter(|n| is_kept(&world, *n)).count(), limits::BROKEN);
+    assert!((0..3).all(|n| is_kept(&world, n)), "who has one outlasts who has many");
+    keep(&mut world, 1000, ip("198.51.100.2"));
+    assert!(is_kept(&world, 1000) && (0..3).all(|n| is_kept(&world, n)));
+    world.wait(limits::BROKEN_WAIT);
+    assert!(world.events.is_empty());
+}
+
 #[test]
 fn nobody_keeps_the_places_of_others_from_being_kept() {
     let mut world = World::new();
-    let keep = |world: &mut World, n: usize, addr: [u8; 4]| {
-        let id = world.open_from(addr.into());
-        let data = json!({"id": format!("p{n}"), "keep": true});
-        world.ask(id, "login", data).unwrap();
-        world.gone(id);
-    };
-    let is_kept = |world: &World, n: usize| world.events.names.get("", &format!("p{n}")).is_some();
-    keep(&mut world, 0, [198, 51, 100, 1]);
+    keep(&mut world, 0, [198, 51, 100, 1].into());
     for n in 1..100 {
-        keep(&mut world, n, [203, 0, 113, 7]);
+        keep(&mut world, n, [203, 0, 113, 7].into());
     }
     assert_eq!((0..100).filter(|n| is_kept(&world, *n)).count(), 1 + limits::BROKEN_PER_ADDRESS);
     for n in 100..1000 {
-        keep(&mut world, n, [203, 0, 113, (n % 100) as u8]);
+        keep(&mut world, n, [203, 0, 113, (n % 100) as u8].into());
     }
     assert_eq!((0..1000).filter(|n| is_kept(&world, *n)).count(), limits::BROKEN);
     assert!(is_kept(&world, 0), "it is the only one of its address");
