@@ -26,6 +26,20 @@ pub fn widest(addr: IpAddr) -> IpAddr {
     }
 }
 
+/// The networks that may be one customer's with this address: how many bits each has, and how many sources it
+/// counts as (as with [`weight`]), the widest first.
+pub fn levels(addr: IpAddr) -> impl Iterator<Item = (u8, IpAddr, u32)> {
+    let of_v4 = addr.is_ipv4().then_some((32, addr, 1));
+    let levels = match addr {
+        IpAddr::V4(_) => None,
+        IpAddr::V6(v6) => Some([(48, 4), (56, 2), (64, 1)].map(|(bits, times)| {
+            let mask = u128::MAX << (128 - u32::from(bits));
+            (bits, Ipv6Addr::from_bits(v6.to_bits() & mask).into(), times)
+        })),
+    };
+    of_v4.into_iter().chain(levels.into_iter().flatten())
+}
+
 /// How many of something each source has.
 #[derive(Debug, Default)]
 pub struct Counts(Map<IpAddr, u32>);

@@ -95,28 +95,51 @@ impl<T: Copy + Default> Sources<T> {
         is_over: impl Fn(Instant) -> bool,
     ) -> (Place<'_, T>, Was) {
         let tag = self.tag(source);
-        let (index, was) = loop {
+        let (index, was) = match self.room_for(tag, is_over) {
+            Some(found) => found,
+            None => (self.set(tag).least(), Was::Crowded),
+        };
+        (self.take(tag, index, was), was)
+    }
+
+    /// The same, but nothing that still matters is forgotten for it: rather there is none.
+    pub(crate) fn free_place(
+        &mut self,
+        source: &impl Hash,
+        is_over: impl Fn(Instant) -> bool,
+    ) -> Option<Place<'_, T>> {
+        let tag = self.tag(source);
+        let (index, was) = self.room_for(tag, is_over)?;
+        Some(self.take(tag, index, was))
+    }
+
+    /// The place with this tag, or one that may become its.
+    fn room_for(&mut self, tag: u64, is_over: impl Fn(Instant) -> bool) -> Option<(usize, Was)> {
+        loop {
             let set = self.set(tag);
             if let Some(index) = set.find(tag) {
                 let is_new = set.at.get(index).is_none_or(|at| is_over(*at));
-                break (index, if is_new { Was::New } else { Was::Known });
+                return Some((index, if is_new { Was::New } else { Was::Known }));
             }
             if let Some(index) = set.find(0) {
-                break (index, Was::New);
+                return Some((index, Was::New));
             }
-            let over = first(&set.at, |at| is_over(*at));
+            let over = first(&set.at, |at| is_over(*at)).map(|index| (index, Was::New));
             match over {
-                Some(index) if self.over == Over::Forgotten => break (index, Was::New),
-                _ if self.grow() => continue,
-                Some(index) => break (index, Was::New),
-                None => break (self.set(tag).least(), Was::Crowded),
+                Some(_) if self.over == Over::Forgotten => return over,
+                _ if self.grow() => {}
+                _ => return over,
             }
-        };
+        }
+    }
+
+    /// A place of its set becomes that of this tag.
+    fn take(&mut self, tag: u64, index: usize, was: Was) -> Place<'_, T> {
         let set = self.set_mut(tag);
         if was != Was::Known {
             set.put(index, tag, Instant::default(), T::default());
         }
-        (set.place(index), was)
+        set.place(index)
     }
 
     /// Doubles the table, unless it has as many places as there may be.
@@ -233,6 +256,23 @@ mod tests {
         let all = remember(&mut sources, 0..20 * SOURCES as u64, 1000);
         assert!(all.iter().all(|was| *was == Was::New));
         assert_eq!(sources.sets.len(), SETS);
+    }
+
+    #[test]
+    fn nothing_is_forgotten_for_a_free_place() {
+        let mut sources = Sources::<()>::new(Over::Forgotten);
+        let mut take = |n: u64, at| match sources.free_place(&n, |at| at.micros() <= 1000) {
+            Some(place) => {
+                *place.at = Instant::from_micros(at);
+                true
+            }
+            None => false,
+        };
+        let all = 0..20 * SOURCES as u64;
+        let had: Vec<u64> = all.clone().filter(|n| take(*n, 2000)).collect();
+        assert!(had.len() > SOURCES - SOURCES / 16 && had.len() <= SOURCES);
+        assert!(had.iter().all(|n| take(*n, 500)), "who is known has a place");
+        assert!(all.clone().all(|n| take(n, 500)), "what is over makes room");
     }
 
     #[test]

@@ -14,13 +14,22 @@ pub const FILTERS: usize = 8;
 /// Longest password of a room, in bytes of UTF-8.
 pub const ROOM_PASSWORD: usize = 64;
 
-/// Wrong passwords of a room, or wrong codes of rooms, that an address may give at once; of passwords as many again
-/// where it shows a key with each, as the others may be forged.
+/// Wrong passwords of a room, or wrong codes of rooms, that an address (IPv6: a /64) may give at once; a /56
+/// may give twice as many, a /48 four times. Of passwords as many again where it shows a key with each, as the
+/// others may be forged.
 pub const GUESSES: u32 = 10;
 
 /// After this time an address may give another one: less than three thousand a day. Of 64 million codes an
 /// address finds one of 10,000 private rooms within days, and a certain one not in a lifetime.
 pub const GUESS: Duration = Duration::from_secs(30);
+
+/// Those who guess when no more can be remembered are divided by the hash of their /24 or /48 into so many
+/// parts. Together with those who are remembered they have less than 5,000 wrong guesses a second, so whoever
+/// wants nobody new to have any by forging guesses has to send as many. Eight bytes each.
+pub const GUESSERS_IN_CROWD: usize = 32 * 1024;
+
+/// Each of these parts has as many guesses as so many addresses.
+pub const GUESSES_OF_CROWD: u32 = 4;
 
 /// Those who were kicked and are kept out of one room.
 pub const KICKED_PER_ROOM: usize = 64;
