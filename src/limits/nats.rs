@@ -24,8 +24,12 @@ pub const UNPROVEN_NETWORKS: usize = 16 * 1024;
 pub const SOURCES: usize = 16 * 1024;
 
 /// Addresses whose NATs are remembered: ten thousand players and as many strangers. A flood from
-/// forged addresses makes the server forget them all, and punch as if it had never known.
+/// forged addresses makes the server forget those at which nobody has proven that he hears it, and punch as if it
+/// had never known them.
 pub const NATS: usize = 32 * 1024;
+
+/// As many of these may always be such as nobody has proven himself at, who have yet to.
+pub const NATS_UNPROVEN: usize = NATS / 4;
 
 /// How long an address that nothing came from is remembered. Providers give an address to another
 /// subscriber once a day or less, and a host may be silent for long before somebody joins it.

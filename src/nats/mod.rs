@@ -17,12 +17,13 @@
 //!
 //! STUN requests can be sent in the name of anybody whose port is known. So what a port shows
 //! after others were told of it does not make it symmetric: a wrong port would be told instead of
-//! the right one.
+//! the right one. And who sends them in the name of everybody fills the table: so addresses at which
+//! somebody has proven that he hears us are forgotten for others only where they have most of it.
 
 use std::collections::VecDeque;
 use std::collections::hash_map::Entry;
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use smallvec::SmallVec;
 
@@ -119,8 +120,10 @@ pub struct Nats {
     /// IPv6 has no NATs.
     by_addr: Map<Ipv4Addr, Nat>,
     /// All of them, and when they were put here. Those that something came from since then get
-    /// another chance when it is their turn to be forgotten.
+    /// another chance when it is their turn to be forgotten; those that have proven themselves until then
+    /// get the last place among their like.
     turns: VecDeque<(Ipv4Addr, Tick)>,
+    proven_turns: VecDeque<(Ipv4Addr, Tick)>,
     /// What was predicted of them; of most nothing ever is.
     predictions: Map<Ipv4Addr, Vec<Prediction>>,
     settled: Settled,
@@ -156,8 +159,17 @@ impl Nats {
         }
         self.has_alternate |= seen == Seen::Alternate;
         let nat = self.touch(now, *peer.ip());
+        nat.is_proven |= seen == Seen::Tcp;
         if let Some(kind) = nat.note(now, peer.port(), seen) {
             nat.conclude(kind);
+        }
+    }
+
+    /// Somebody has shown that he hears what is sent to this address.
+    pub fn prove(&mut self, addr: IpAddr) {
+        let IpAddr::V4(addr) = addr else { return };
+        if let Some(nat) = self.by_addr.get_mut(&addr) {
+            nat.is_proven = true;
         }
     }
 
@@ -208,6 +220,7 @@ impl Nats {
     /// connection from that address. That it has a symmetric NAT is not believed any more, unless
     /// it has shown that before.
     pub fn settle(&mut self, now: Instant, endpoint: SocketAddr) {
+        self.prove(endpoint.ip());
         let SocketAddr::V4(endpoint) = endpoint else { return };
         // What no port has shown at the alternate one is not known of any.
         let shown = if self.has_alternate { self.by_addr.get(endpoint.ip()) } else { None };
@@ -298,24 +311,24 @@ impl Kind {
 impl Nats {
     /// The entry of an address, which is made if need be; others may have to go for it.
     fn touch(&mut self, time: Instant, addr: Ipv4Addr) -> &mut Nat {
-        /// Who comes when the table is full does not look at more entries than this.
-        const CHANCES: usize = 8;
         let now = Tick::of(time);
-        if self.turns.front().is_some_and(|(_, at)| now.since(*at) >= limits::NAT_AGE) {
-            self.forget_first();
+        for of_proven in [false, true] {
+            let line = if of_proven { &self.proven_turns } else { &self.turns };
+            if line.front().is_some_and(|(_, at)| now.since(*at) >= limits::NAT_AGE) {
+                self.forget_first(now, of_proven, true);
+            }
         }
-        if self.by_addr.len() >= limits::NATS
-            && !self.by_addr.contains_key(&addr)
-            && !(0..CHANCES).any(|_| self.forget_first())
-            && let Some((addr, _)) = self.turns.pop_front()
-        {
-            self.forget(addr);
+        if self.by_addr.len() >= limits::NATS && !self.by_addr.contains_key(&addr) {
+            self.make_room(now);
         }
         match self.by_addr.entry(addr) {
             Entry::Occupied(known) => {
                 let nat = known.into_mut();
                 if !nat.is_fresh(time) {
+                    // It keeps the place that it has.
+                    let is_proven = nat.is_proven;
                     *nat = Nat::default();
+                    nat.is_proven = is_proven;
                 }
                 nat
             }
@@ -326,16 +339,41 @@ impl Nats {
         }
     }
 
-    /// Forgets the first in line, if nothing came from it since it was put there; false, and it
-    /// goes to the end, if something did. (The second-chance algorithm of page caches.)
-    fn forget_first(&mut self) -> bool {
-        let Some((addr, at)) = self.turns.pop_front() else { return false };
-        let last = self.by_addr.get(&addr).map(Nat::last).filter(|last| *last > at);
-        match last {
-            Some(last) => self.turns.push_back((addr, last)),
-            None => self.forget(addr),
+    /// Forgets one: of those that have not proven themselves, unless they have less than their part.
+    fn make_room(&mut self, now: Tick) {
+        /// Who comes when the table is full does not give others more chances than this.
+        const CHANCES: u32 = 8;
+        let mut chances = CHANCES;
+        while self.by_addr.len() >= limits::NATS {
+            let of_proven = self.turns.len() < limits::NATS_UNPROVEN;
+            chances -= u32::from(self.forget_first(now, of_proven, chances > 0));
         }
-        last.is_none()
+    }
+
+    /// Forgets the first in line; or else, if something came from it since it was put there and others
+    /// `may_stay`, it goes to the end and has had its chance. (The second-chance algorithm of page caches.) One that has
+    /// proven itself meanwhile goes to the line of those that have.
+    fn forget_first(&mut self, now: Tick, of_proven: bool, may_stay: bool) -> bool {
+        let line = if of_proven { &mut self.proven_turns } else { &mut self.turns };
+        let Some((addr, at)) = line.pop_front() else { return false };
+        let nat = self.by_addr.get(&addr);
+        let nat = nat.filter(|nat| now.since(nat.last()) < limits::NAT_AGE);
+        let Some((last, is_proven)) = nat.map(|nat| (nat.last(), nat.is_proven)) else {
+            self.forget(addr);
+            return false;
+        };
+        let was_heard = may_stay && last > at;
+        if is_proven && !of_proven {
+            self.proven_turns.push_back((addr, last));
+            return false;
+        }
+        if was_heard {
+            let line = if of_proven { &mut self.proven_turns } else { &mut self.turns };
+            line.push_back((addr, last));
+        } else {
+            self.forget(addr);
+        }
+        was_heard
     }
 
     fn forget(&mut self, addr: Ipv4Addr) {

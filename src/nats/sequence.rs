@@ -34,6 +34,8 @@ pub(super) struct Nat {
     pub(super) confidence: u8,
     /// Whether a host has knocked at the alternate port.
     pub(super) knock: Knock,
+    /// Somebody at this address hears us: nobody can have made it up.
+    pub(super) is_proven: bool,
 }
 
 /// What is known of a host at the alternate port.

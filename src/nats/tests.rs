@@ -188,7 +188,8 @@ fn come(nats: &mut Nats, ms: u64, addresses: std::ops::Range<u32>) {
         nats.saw(at(ms), SocketAddr::from((Ipv4Addr::from(n), 4000)), Main);
     }
 
-    assert_eq!(nats.turns.len(), nats.by_addr.len(), "each has one turn");
+    let turns = nats.turns.len() + nats.proven_turns.len();
+    assert_eq!(turns, nats.by_addr.len(), "each has one turn");
     assert!(nats.by_addr.len() <= limits::NATS);
 }
 
@@ -206,6 +207,40 @@ fn who_is_heard_of_is_not_forgotten_for_strangers() {
     come(&mut nats, 200_000, 23..MANY + 20);
     come(&mut nats, 200_000, MANY + 20..MANY + 21);
     assert_eq!((23..MANY + 20).filter(|n| !is_known(&nats, *n)).count(), 1);
+}
+
+#[test]
+fn forged_requests_push_out_nobody_who_has_proven_himself() {
+    const MANY: u32 = limits::NATS as u32;
+    let mut nats = Nats::default();
+    let hosts = 10_000_000..10_000_000 + MANY / 2;
+    for n in hosts.clone() {
+        let at_home = SocketAddr::from((Ipv4Addr::from(n), 4000));
+        nats.saw(at(0), at_home, Stun);
+        nats.saw(at(0), at_home, Alternate);
+        match n % 3 {
+            0 => nats.saw(at(0), at_home, Tcp),
+            1 => nats.settle(at(0), at_home),
+            _ => nats.prove(at_home.ip()),
+        }
+    }
+    // Each forged address twice, as if it was somebody's.
+    for n in 0..4 * MANY {
+        let ms = u64::from(n / 10);
+        come(&mut nats, ms, n..n + 1);
+        come(&mut nats, ms + 100, n..n + 1);
+    }
+    assert!(hosts.clone().all(|n| is_known(&nats, n)));
+    assert_eq!(nats.by_addr.len(), limits::NATS);
+    // Nor do those who have proven themselves leave no place for others.
+    for n in 20_000_000..20_000_000 + 2 * MANY {
+        nats.saw(at(20_000), SocketAddr::from((Ipv4Addr::from(n), 4000)), Tcp);
+    }
+    come(&mut nats, 20_000, 0..MANY / 4);
+    assert!((0..MANY / 4).all(|n| is_known(&nats, n)));
+    come(&mut nats, 40_000, 5 * MANY..6 * MANY);
+    let proven = nats.by_addr.values().filter(|nat| nat.is_proven).count();
+    assert_eq!(proven, limits::NATS - limits::NATS_UNPROVEN);
 }
 
 #[test]

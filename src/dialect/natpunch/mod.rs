@@ -192,6 +192,7 @@ impl Natpunch {
                 String::new()
             } else {
                 format!(", game {}", Quoted(game))
+            cx.shared.nats.prove(peer.ip());
             };
             say(&mut self.lines, cx, peer, format_args!("{peer} registered{of}"));
         }
