@@ -12,6 +12,7 @@ use super::{LOBBY_NOT_FOUND, NOT_REGISTERED, Natpunch, Sender, TOO_MANY_LOBBIES,
 use crate::dialect::{Context, Name};
 use crate::introductions::plan;
 use crate::limits;
+use crate::lobby::names::clean;
 use crate::refusals::Reason;
 
 impl Natpunch {
@@ -34,7 +35,9 @@ impl Natpunch {
             cx.refused(Name::Natpunch, Reason::Places, from.peer.ip());
             return self.refuse(cx, from, TOO_MANY_LOBBIES);
         }
-        let (name, most) = (request.lobby_name.clone(), request.max_players);
+        // Only its own host is told what has been taken out.
+        let shown = clean(&request.lobby_name).into_owned();
+        let (name, most) = (shown.clone(), request.max_players);
         let (addr, game) = (from.peer.ip(), client.game.clone());
         if let Some(other) = self.lobbies.in_the_way(addr) {
             self.close(other, cx.out);
@@ -46,8 +49,8 @@ impl Natpunch {
         self.clients.enter(host, id);
         cx.shared.nats.settle(cx.now.instant, from.peer);
         debug!("{host} opened the lobby {id}");
-        let (at, name) = (from.peer, &request.lobby_name);
-        say(&mut self.lines, cx, at, format_args!("lobby {name:?} is open, its host is {at}"));
+        let at = from.peer;
+        say(&mut self.lines, cx, at, format_args!("lobby {shown:?} is open, its host is {at}"));
         let response = CreateLobbyResponse {
             success: true,
             lobby_id: id.to_string(),

@@ -20,6 +20,7 @@ use crate::introductions::PublicIps;
 use crate::introductions::candidates::may_be_told;
 use crate::limits;
 use crate::lines::Lines;
+use crate::lobby::names::clean;
 use crate::refusals::Reason;
 use crate::timers::{Seldom, Timers};
 use crate::unproven::is_local;
@@ -114,7 +115,11 @@ impl Natpunch {
             cx.shared.nats.saw_local(cx.now.instant, peer, local);
         }
         self.make_way(cx, peer);
-        let game = if self.admission.asks_for_key() { request.key } else { request.game };
+        let game = if self.admission.asks_for_key() {
+            request.key
+        } else {
+            clean(&request.game).into_owned()
+        };
         let local = claimed.filter(|local| is_private(*local, peer));
         let arrival = Arrival { via, endpoint: peer, local, game: game.into() };
         let id = self.clients.register(cx.now.instant, arrival, &mut self.rng);
@@ -187,12 +192,12 @@ impl Natpunch {
         let was_proven = self.clients.is_proven(peer);
         let id = self.clients.hear(now, id, via, peer)?;
         if !was_proven {
+            cx.shared.nats.prove(peer.ip());
             let game = self.clients.get(id).map_or("", |client| &client.game);
             let of = if game.is_empty() || self.admission.asks_for_key() {
                 String::new()
             } else {
                 format!(", game {}", Quoted(game))
-            cx.shared.nats.prove(peer.ip());
             };
             say(&mut self.lines, cx, peer, format_args!("{peer} registered{of}"));
         }

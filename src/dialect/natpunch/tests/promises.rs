@@ -176,3 +176,41 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn nobody_is_shown_what_moves_his_cursor_or_hides_letters() {
+    let mut world = World::new();
+    let named = "\u{1b}[2J\u{202e}Red\u{200b}\u{7} room";
+    let [host, other] = [(1, "Po\u{200b}ng\u{1b}"), (2, "Pong")].map(|(n, game)| {
+        let sent = world.say(addr(n), pb().m(1, pb().s(100, game)));
+        let [(_, Pb(bytes))] = &sent[..] else { panic!("{sent:?}") };
+        let Some(Content::RegisterResponse(response)) =
+            Message::decode(&bytes[..]).unwrap().content
+        else {
+            panic!("{sent:?}")
+        };
+        world.say(addr(n), keep_alive(&response.client_id));
+        response.client_id
+    });
+    let sent = world.say(addr(1), create(&host, named, 4));
+    let [(_, Pb(bytes))] = &sent[..] else { panic!("{sent:?}") };
+    let Some(Content::CreateLobbyResponse(made)) = Message::decode(&bytes[..]).unwrap().content
+    else {
+        panic!("{sent:?}")
+    };
+    assert_eq!(made.lobby_name, named, "its host gets what it has sent");
+    let asked = world.say(addr(2), pb().m(15, pb().s(1, &other)));
+    let [(_, Pb(bytes))] = &asked[..] else { panic!("{asked:?}") };
+    let Some(Content::LobbyListResponse(list)) = Message::decode(&bytes[..]).unwrap().content
+    else {
+        panic!("{asked:?}")
+    };
+    let names: Vec<&str> = list.lobbies.iter().map(|lobby| &*lobby.lobby_name).collect();
+    assert_eq!(names, ["[2JRed room"], "in the same game");
+    let mut shown = Vec::new();
+    world.natpunch.hosts(0, &mut |host| {
+        shown.push((host.game.to_owned(), host.name.into_owned()));
+        std::ops::ControlFlow::Continue(())
+    });
+    assert_eq!(shown, [("Pong".to_owned(), "[2JRed room".to_owned())]);
+}
