@@ -1,12 +1,12 @@
 //! What rooms have beyond what each may have whatever others have: own data and who was kicked. That is
-//! counted for who opened the room, and bounded for each source and for all together.
+//! counted for who opened the room, and bounded for each source, for the /56 and /48 around it, and for all
+//! together.
 
 use std::net::IpAddr;
 
 use super::door::{Ban, Door};
-use crate::hash::Map;
 use crate::limits;
-use crate::prefixes::network;
+use crate::prefixes::{Shares, network, weight};
 
 /// Who was kicked takes so many bytes, as tables grow by doubling.
 const KICKED: usize = 96;
@@ -14,7 +14,7 @@ const KICKED: usize = 96;
 /// What the rooms of all have beyond that. Most rooms have nothing that is counted.
 #[derive(Debug, Default)]
 pub struct Extras {
-    by_source: Map<IpAddr, usize>,
+    shares: Shares,
     all: usize,
 }
 
@@ -49,10 +49,11 @@ impl Extras {
         let may_be = self.fits(extra, bytes);
         if may_be && bytes != extra.bytes {
             self.all = self.all - extra.bytes + bytes;
-            let share = self.by_source.entry(extra.source).or_default();
-            *share = *share - extra.bytes + bytes;
-            if *share == 0 {
-                self.by_source.remove(&extra.source);
+            // No room has four gigabytes.
+            let count = |bytes| u32::try_from(bytes).unwrap_or(u32::MAX);
+            self.shares.remove(extra.source, count(extra.bytes));
+            if bytes > 0 {
+                self.shares.add(extra.source, count(bytes));
             }
             extra.bytes = bytes;
         }
@@ -83,17 +84,17 @@ impl Extras {
     }
 
     fn fits(&self, extra: &Extra, bytes: usize) -> bool {
-        let share = self.by_source.get(&extra.source).copied().unwrap_or_default();
-        let is_within = |all: usize, most: usize| all - extra.bytes + bytes <= most;
-        bytes <= extra.bytes
-            || is_within(self.all, limits::ROOM_EXTRAS)
-                && is_within(share, limits::ROOM_EXTRAS_PER_ADDRESS)
+        let more = bytes.saturating_sub(extra.bytes);
+        let share = self.shares.of(extra.source).map(|held| held.saturating_add(more as u32));
+        more == 0
+            || self.all + more <= limits::ROOM_EXTRAS
+                && weight(share) as usize <= limits::ROOM_EXTRAS_PER_ADDRESS
     }
 
     /// Whether nobody has any.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.all == 0 && self.by_source.is_empty()
+        self.all == 0 && self.shares.is_empty()
     }
 }
 
@@ -130,6 +131,18 @@ mod tests {
         assert_eq!(all.len(), limits::ROOM_EXTRAS_PER_ADDRESS / (MUCH - limits::ROOM_OWN_DATA));
         assert!(!extras.has_space(near(7), MUCH) && extras.has_space(ip(1), MUCH));
         assert!(extras.has_space(near(7), limits::ROOM_OWN_DATA), "what every room may have");
+        all.into_iter().for_each(|mut extra| extras.remove(&mut extra));
+        assert!(extras.is_empty());
+    }
+
+    #[test]
+    fn many_networks_of_one_site_have_four_shares() {
+        let mut extras = Extras::default();
+        let site = |n: u128| IpAddr::from(((0x2001_0db8_u128 << 96) + (n << 64)).to_be_bytes());
+        let all = fill(&mut extras, (0..60_000).step_by(97).map(site));
+        let share = limits::ROOM_EXTRAS_PER_ADDRESS;
+        assert!(extras.all <= 4 * share && extras.all > 4 * share - MUCH, "{}", extras.all);
+        assert!(extras.has_space(ip(1), MUCH));
         all.into_iter().for_each(|mut extra| extras.remove(&mut extra));
         assert!(extras.is_empty());
     }

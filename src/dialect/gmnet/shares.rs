@@ -6,35 +6,32 @@ use std::net::IpAddr;
 use super::data::Data;
 use crate::hash::Map;
 use crate::limits::{self, Limits};
-use crate::prefixes::network;
+use crate::prefixes::{self, network, weight};
 
 /// What the sources have. Most have nothing that is counted.
 #[derive(Debug, Default)]
 pub(super) struct Shares {
-    by_source: Map<IpAddr, Share>,
+    /// Hosts of each IPv6 source; those of an IPv4 address are known.
+    hosts: Map<IpAddr, usize>,
+    /// Bytes beyond what every host may have, of each source and the /56 and /48 around it.
+    excess_of: prefixes::Shares,
     /// Bytes beyond what every host may have, of all hosts.
-    excess: usize,
-}
-
-#[derive(Debug, Default)]
-struct Share {
-    /// Hosts of an IPv6 source; those of an IPv4 address are known.
-    hosts: usize,
-    /// Bytes beyond what every host may have.
     excess: usize,
 }
 
 impl Shares {
     /// Hosts of the IPv6 source with this address.
     pub(super) fn hosts(&self, addr: IpAddr) -> usize {
-        self.by_source.get(&network(addr)).map_or(0, |share| share.hosts)
+        self.hosts.get(&network(addr)).copied().unwrap_or_default()
     }
 
     /// How many bytes the data strings of one more host may have, as the lobby writes them; or of
     /// one that has had `before`.
     pub(super) fn room(&self, limits: &Limits, addr: IpAddr, before: Option<&Data>) -> usize {
-        let share = self.by_source.get(&network(addr)).map_or(0, |share| share.excess);
         let own = excess(before);
+        let held = self.excess_of.of(addr).map(|held| held.saturating_sub(count(own)));
+        // A /48 may have four times as much.
+        let share = weight(held) as usize + own;
         let rest = |most: usize, all: usize| most.saturating_sub(all - own);
         let of_all = rest(limits.total() / 2, self.excess);
         let of_share = rest(limits::STRINGS_PER_ADDRESS, share);
@@ -44,7 +41,7 @@ impl Shares {
     /// A host is there.
     pub(super) fn add(&mut self, addr: IpAddr, data: Option<&Data>) {
         if addr.is_ipv6() {
-            self.change(addr, |share| share.hosts += 1);
+            *self.hosts.entry(network(addr)).or_default() += 1;
         }
         self.count(addr, data);
     }
@@ -53,7 +50,13 @@ impl Shares {
     pub(super) fn remove(&mut self, addr: IpAddr, data: Option<&Data>) {
         self.discount(addr, data);
         if addr.is_ipv6() {
-            self.change(addr, |share| share.hosts -= 1);
+            let source = network(addr);
+            if let Some(hosts) = self.hosts.get_mut(&source) {
+                *hosts -= 1;
+                if *hosts == 0 {
+                    self.hosts.remove(&source);
+                }
+            }
         }
     }
 
@@ -67,7 +70,7 @@ impl Shares {
         let excess = excess(data);
         if excess > 0 {
             self.excess += excess;
-            self.change(addr, |share| share.excess += excess);
+            self.excess_of.add(addr, count(excess));
         }
     }
 
@@ -75,18 +78,14 @@ impl Shares {
         let excess = excess(data);
         if excess > 0 {
             self.excess -= excess;
-            self.change(addr, |share| share.excess -= excess);
+            self.excess_of.remove(addr, count(excess));
         }
     }
+}
 
-    fn change(&mut self, addr: IpAddr, change: impl FnOnce(&mut Share)) {
-        let source = network(addr);
-        let share = self.by_source.entry(source).or_default();
-        change(share);
-        if share.hosts == 0 && share.excess == 0 {
-            self.by_source.remove(&source);
-        }
-    }
+/// As shares are counted: no host has four gigabytes.
+fn count(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
 }
 
 fn excess(data: Option<&Data>) -> usize {
@@ -136,8 +135,20 @@ mod tests {
             for (n, data) in (0..).zip(&all) {
                 shares.remove(addr(n), Some(data));
             }
-            assert!(shares.by_source.is_empty() && shares.excess == 0);
+            assert!(shares.hosts.is_empty() && shares.excess_of.is_empty() && shares.excess == 0);
         }
+    }
+
+    #[test]
+    fn many_networks_of_one_site_have_four_shares() {
+        let limits = Limits::default();
+        let mut shares = Shares::default();
+        let site = |n: u128| IpAddr::from(((0x2001_0db8_u128 << 96) + (n << 64)).to_be_bytes());
+        for n in (0..60_000).step_by(97) {
+            add(&mut shares, &limits, site(n));
+        }
+        assert!(shares.excess <= 4 * limits::STRINGS_PER_ADDRESS, "{}", shares.excess);
+        assert!(shares.excess > 3 * limits::STRINGS_PER_ADDRESS, "{}", shares.excess);
     }
 
     #[test]

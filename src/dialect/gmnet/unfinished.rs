@@ -5,18 +5,13 @@ use std::net::IpAddr;
 
 use crate::dialect::ConnId;
 use crate::hash::Map;
-use crate::prefixes::network;
+use crate::prefixes::{Shares, network};
 
 /// What is unfinished, by source.
 #[derive(Debug, Default)]
 pub(super) struct Unfinished {
-    by_source: Map<IpAddr, Held>,
-    bytes: usize,
-}
-
-#[derive(Debug, Default)]
-struct Held {
-    by_conn: Map<ConnId, usize>,
+    by_source: Map<IpAddr, Map<ConnId, usize>>,
+    shares: Shares,
     bytes: usize,
 }
 
@@ -34,22 +29,27 @@ impl Unfinished {
         }
         let held = self.by_source.entry(source).or_default();
         let before = match bytes {
-            0 => held.by_conn.remove(&conn),
-            _ => held.by_conn.insert(conn, bytes),
+            0 => held.remove(&conn),
+            _ => held.insert(conn, bytes),
         };
-        let before = before.unwrap_or(0);
-        held.bytes = held.bytes - before + bytes;
-        self.bytes = self.bytes - before + bytes;
-        if held.by_conn.is_empty() {
+        if held.is_empty() {
             self.by_source.remove(&source);
+        }
+        let before = before.unwrap_or(0);
+        self.bytes = self.bytes - before + bytes;
+        // No connection has four gigabytes.
+        let count = |bytes| u32::try_from(bytes).unwrap_or(u32::MAX);
+        self.shares.remove(source, count(before));
+        if bytes > 0 {
+            self.shares.add(source, count(bytes));
         }
     }
 
-    /// The connection that has most, of those of the source that has most. Takes a look at every
-    /// source that has something.
+    /// The connection that has most, of those of the source that has most in the network that has (IPv6:
+    /// the /48, the /56, the /64). Takes a look at every source that has something.
     pub(super) fn largest(&self) -> Option<ConnId> {
-        let held = self.by_source.values().max_by_key(|held| held.bytes)?;
-        held.by_conn.iter().max_by_key(|(_, bytes)| **bytes).map(|(conn, _)| *conn)
+        let (_, held) = self.by_source.iter().max_by_key(|(source, _)| self.shares.of(**source))?;
+        held.iter().max_by_key(|(_, bytes)| **bytes).map(|(conn, _)| *conn)
     }
 }
 
@@ -80,5 +80,17 @@ mod tests {
             unfinished.count(if n == 1 { one } else { other }, conn(n), 0);
         }
         assert!(unfinished.bytes() == 0 && unfinished.by_source.is_empty());
+        assert!(unfinished.shares.is_empty());
+    }
+
+    #[test]
+    fn many_networks_of_one_site_have_more_than_one_address() {
+        let mut unfinished = Unfinished::default();
+        unfinished.count(IpAddr::from([203, 0, 113, 1]), conn(1000), 100);
+        for n in 0..20 {
+            let addr = (0x2001_0db8_u128 << 96) + (u128::from(n) << 64);
+            unfinished.count(IpAddr::from(addr.to_be_bytes()), conn(n), 10);
+        }
+        assert!(unfinished.largest().is_some_and(|id| id != conn(1000)));
     }
 }
