@@ -135,6 +135,8 @@ pub struct Answer {
     pub body: Body,
     /// Who may.
     pub whom: For,
+    /// Who asked has presented the token.
+    pub is_for_token: bool,
     /// Further headers.
     pub headers: Vec<(&'static str, String)>,
 }
@@ -143,7 +145,13 @@ impl Answer {
     /// This body.
     #[must_use]
     pub const fn of(body: Body) -> Self {
-        Self { status: Status::Ok, body, whom: For::Owner, headers: Vec::new() }
+        Self {
+            status: Status::Ok,
+            body,
+            whom: For::Owner,
+            is_for_token: false,
+            headers: Vec::new(),
+        }
     }
 
     /// This, as JSON.

@@ -1,6 +1,8 @@
 //! The connections that speak HTTP: requests come in pieces, several behind each other, slowly or never.
 
+use std::cmp::Reverse;
 use std::collections::VecDeque;
+use std::net::IpAddr;
 
 use super::answer::{Answer, Status};
 use super::request::{Parsed, Request, parse};
@@ -8,6 +10,7 @@ use crate::clock::{Instant, Now, earliest};
 use crate::dialect::conns::Conns;
 use crate::dialect::{ConnId, Outbox, Reads};
 use crate::limits;
+use crate::prefixes::Shares;
 use crate::timers::Timers;
 
 /// What is answered to a request.
@@ -22,12 +25,17 @@ pub struct Http {
     unfinished: Timers<ConnId>,
     /// Those that ask for nothing.
     idle: Timers<ConnId>,
+    /// Those that have not read all of their answer.
+    reading: Timers<ConnId>,
     /// Those that have asked for more before they were answered: one answer each, in turn.
     waiting: VecDeque<ConnId>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Conn {
+    addr: IpAddr,
+    /// It has presented the owner's token.
+    is_owners: bool,
     /// What has come and is not answered.
     begun: Vec<u8>,
     /// It has not read the last answer.
@@ -47,6 +55,7 @@ impl Default for Http {
             count: 0,
             unfinished: Timers::new(limits::HTTP_REQUEST_TIME),
             idle: Timers::new(limits::HTTP_IDLE),
+            reading: Timers::new(limits::HTTP_ANSWER_TIME),
             waiting: VecDeque::new(),
         }
     }
@@ -71,18 +80,33 @@ impl Http {
         self.conns.get(id).is_some()
     }
 
-    /// One more.
-    pub fn open(&mut self, now: Instant, id: ConnId) {
-        self.conns.insert(id, Conn { asked: now, ..Conn::default() });
+    /// One more, of this address.
+    pub fn open(&mut self, now: Instant, id: ConnId, addr: IpAddr) {
+        let conn = Conn {
+            addr,
+            is_owners: false,
+            begun: Vec::new(),
+            has_unread: false,
+            waits: false,
+            is_finished: false,
+            asked: now,
+        };
+        self.conns.insert(id, conn);
         self.count += 1;
         self.unfinished.arm(now, id);
     }
 
-    /// Which one gives way to another: one that asks for nothing, or else has not finished asking, for the
-    /// longest time.
+    /// Which one gives way to a new one of this address: rather one that has not presented the token than one
+    /// that has; of these one of the network that has most, and of those the one that was answered longest ago.
     #[must_use]
-    pub fn who_gives_way(&self) -> Option<ConnId> {
-        self.idle.keys().chain(self.unfinished.keys()).next().copied()
+    pub fn who_gives_way(&self, to: IpAddr) -> Option<ConnId> {
+        let mut shares = Shares::<()>::default();
+        shares.add(to, 1);
+        self.conns.iter().for_each(|(_, conn)| _ = shares.add(conn.addr, 1));
+        let of = |(id, conn): &(ConnId, &Conn)| {
+            (!conn.is_owners, shares.of(conn.addr), Reverse((conn.asked, *id)))
+        };
+        self.conns.iter().max_by_key(of).map(|(id, _)| id)
     }
 
     /// When a connection has asked last, or was opened.
@@ -123,6 +147,7 @@ impl Http {
         };
         conn.begun.drain(..length);
         conn.asked = now.instant;
+        conn.is_owners |= answer.is_for_token;
         let is_last = conn.is_finished && conn.begun.is_empty();
         out.tcp(id, |bytes| answer.write(now.unix, is_head, closes, bytes));
         if closes || is_last {
@@ -169,6 +194,7 @@ impl Http {
         if is_one {
             self.count -= 1;
             self.rest(id);
+            self.reading.cancel(&id);
             self.waiting.retain(|waiting| *waiting != id);
         }
         is_one
@@ -199,6 +225,11 @@ impl Http {
     pub fn note_unread(&mut self, id: ConnId, bytes: usize) {
         let Some(conn) = self.conns.get_mut(id) else { return };
         let had_unread = std::mem::replace(&mut conn.has_unread, bytes > 0);
+        match (had_unread, bytes) {
+            (false, 1..) => self.reading.arm(conn.asked, id),
+            (true, 0) => self.reading.cancel(&id),
+            _ => {}
+        }
         if had_unread && bytes == 0 && conn.waits && !self.waiting.contains(&id) {
             self.waiting.push_back(id);
         }
@@ -215,6 +246,9 @@ impl Http {
             self.close(id, out);
         }
         while let Some(id) = self.idle.pop_due(now.instant) {
+            self.close(id, out);
+        }
+        while let Some(id) = self.reading.pop_due(now.instant) {
             self.close(id, out);
         }
         if let Some(id) = self.waiting.pop_front()
@@ -234,6 +268,6 @@ impl Http {
     #[must_use]
     pub fn next_wakeup(&self) -> Option<Instant> {
         let at_once = (!self.waiting.is_empty()).then(Instant::default);
-        earliest([at_once, self.unfinished.next(), self.idle.next()])
+        earliest([at_once, self.unfinished.next(), self.idle.next(), self.reading.next()])
     }
 }

@@ -1,3 +1,5 @@
+use std::net::IpAddr;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -13,6 +15,10 @@ struct World {
     now: Now,
 }
 
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
 /// What came of it: what was written, and whether the connection was closed.
 type Came = (String, bool);
 
@@ -23,7 +29,7 @@ fn answer(request: &Request<'_>) -> Answer {
 impl World {
     fn new() -> Self {
         let mut world = Self { http: Http::default(), now: Now::default() };
-        world.http.open(Instant::default(), CONN);
+        world.http.open(Instant::default(), CONN, ip("127.0.0.1"));
         world
     }
 
@@ -159,7 +165,7 @@ fn who_is_slow_or_silent_is_closed() {
     world.send(&get("/"));
     let idle = limits::HTTP_IDLE.as_secs();
     assert_eq!(world.wake_at(idle - 1), (String::new(), false));
-    assert_eq!(world.http.who_gives_way(), Some(CONN));
+    assert_eq!(world.http.who_gives_way(ip("127.0.0.1")), Some(CONN));
     assert_eq!(world.wake_at(idle), (String::new(), true));
 }
 
@@ -214,4 +220,66 @@ proptest! {
         world.wake_at(1000);
         prop_assert!(world.http.is_empty() && world.http.next_wakeup().is_none());
     }
+}
+
+/// Connections of these addresses, each opened a second after the one before.
+fn opened(addrs: &[&str]) -> Http {
+    let mut http = Http::default();
+    for (n, addr) in addrs.iter().enumerate() {
+        http.open(Instant::from_micros(1_000_000 * n as u64), conn(n), ip(addr));
+    }
+    http
+}
+
+fn conn(n: usize) -> ConnId {
+    ConnId { slot: n as u32, generation: 1 }
+}
+
+#[test]
+fn who_holds_most_connections_gives_way_whatever_they_do() {
+    let mut held = vec!["203.0.113.1", "2001:db8:2::1"];
+    held.extend(["198.51.100.7"; 5]);
+    let mut http = opened(&held);
+    for n in 2..7 {
+        // They have asked, and read nothing.
+        let mut out = Outbox::new();
+        http.read(Now::default(), conn(n), get("/").as_bytes(), &mut out, &mut answer);
+        http.note_unread(conn(n), 1000);
+    }
+    let gives_way = |http: &Http, to: &str| http.who_gives_way(ip(to)).map(|id| id.slot);
+    assert!((2..7).contains(&gives_way(&http, "203.0.113.1").unwrap()));
+    assert!((2..7).contains(&gives_way(&http, "198.51.100.7").unwrap()), "its own");
+    let one_each = opened(&["2001:db8:1::1", "192.0.2.1", "2001:db8:1:1::1", "192.0.2.2"]);
+    assert_eq!(gives_way(&one_each, "203.0.113.9"), Some(0), "of a /48 that has two the oldest");
+}
+
+#[test]
+fn who_has_the_token_gives_way_last() {
+    let mut http = opened(&["198.51.100.7", "198.51.100.7", "203.0.113.1"]);
+    let mut owner = |request: &Request<'_>| Answer { is_for_token: true, ..answer(request) };
+    for n in 0..2 {
+        let mut out = Outbox::new();
+        http.read(Now::default(), conn(n), get("/").as_bytes(), &mut out, &mut owner);
+    }
+    assert_eq!(http.who_gives_way(ip("203.0.113.9")), Some(conn(2)));
+    http.forget(conn(2));
+    assert_eq!(http.who_gives_way(ip("203.0.113.9")), Some(conn(0)), "rather than nobody");
+}
+
+#[test]
+fn an_answer_that_is_not_read_in_time_ends_the_connection() {
+    let mut world = World::new();
+    world.send(&get("/a"));
+    world.http.note_unread(CONN, 1000);
+    // A little is taken now and then.
+    for n in 0..30 {
+        assert!(!world.wake_at(n).1, "after {n} s");
+        world.http.note_unread(CONN, 900 - n as usize);
+    }
+    assert!(world.wake_at(31).1);
+    let mut world = World::new();
+    world.send(&get("/a"));
+    world.http.note_unread(CONN, 1000);
+    world.http.note_unread(CONN, 0);
+    assert!(!world.wake_at(31).1, "it has read it, and may ask again");
 }

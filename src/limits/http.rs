@@ -24,6 +24,10 @@ pub const HTTP_REQUEST_TIME: Duration = Duration::from_secs(10);
 /// How long a connection may stay without a request. The page asks every few seconds.
 pub const HTTP_IDLE: Duration = Duration::from_secs(60);
 
+/// How long reading an answer may take: one of [`HTTP_ANSWER`] with 13 kB a second, and most are far shorter. Who
+/// takes a little now and then has no place for longer.
+pub const HTTP_ANSWER_TIME: Duration = Duration::from_secs(30);
+
 /// Hosts in one answer, and introductions: with all that is said of each it is written in well below a
 /// millisecond, and has less than [`HTTP_ANSWER`].
 pub const HTTP_ROWS: usize = 100;

@@ -469,14 +469,14 @@ impl EventLoop {
         for _ in 0..limits::WINDOW_ACCEPTED {
             let Some((stream, addr)) = self.connections.accept_look(now.instant) else { return };
             if self.connections.is_window_full() {
-                match self.server.who_looks_away() {
-                    Some(idle) => self.lose(now, idle),
-                    // All of them are waited for: whoever comes has to come again.
-                    None => continue,
-                }
+                // First those that are to read what was written to them, and nothing more.
+                let leaving = self.connections.who_looks_away();
+                let gives_way = leaving.or_else(|| self.server.who_looks_away(addr));
+                let Some(conn) = gives_way else { continue };
+                self.lose(now, conn);
             }
             let conn = self.connections.let_look(stream, addr);
-            self.server.on_look(now, conn);
+            self.server.on_look(now, conn, addr);
         }
     }
 

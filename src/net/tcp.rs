@@ -355,6 +355,12 @@ impl Connections {
         self.looking >= limits::WINDOW_CONNECTIONS
     }
 
+    /// Who has looked in and is closed as soon as the rest has left: the one that has been for longest.
+    pub(super) fn who_looks_away(&self) -> Option<ConnId> {
+        let looks = |id: &&ConnId| self.slab.get(id.slot as usize).is_some_and(|conn| conn.looks);
+        self.leaving.keys().find(looks).copied()
+    }
+
     /// Lets one look in.
     pub(super) fn let_look(&mut self, stream: TcpStream, addr: IpAddr) -> ConnId {
         self.looking += 1;

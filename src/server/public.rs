@@ -69,9 +69,11 @@ impl Server {
     /// A connection begins to speak HTTP. If there are too many, another gives way.
     pub(super) fn begin_http(&mut self, now: Now, id: ConnId, out: &mut Outbox) {
         let Some(public) = &mut self.public else { return };
+        let Some(addr) = self.places.get(id).map(|conn| conn.peer().ip()) else { return };
         let is_full = public.http.len() >= limits::LOBBY_CONNECTIONS;
-        public.http.open(now.instant, id);
-        if let Some(other) = public.http.who_gives_way().filter(|_| is_full) {
+        let gives_way = if is_full { public.http.who_gives_way(addr) } else { None };
+        public.http.open(now.instant, id, addr);
+        if let Some(other) = gives_way {
             self.forget(other);
             out.close(other);
         }

@@ -8,6 +8,7 @@ mod samples;
 mod tests;
 
 use std::cell::OnceCell;
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
@@ -100,17 +101,17 @@ impl Server {
         self.window = Some(Box::new(Window::new(config)));
     }
 
-    /// Somebody looks in.
-    pub fn on_look(&mut self, now: Now, id: ConnId) {
+    /// Somebody looks in from this address.
+    pub fn on_look(&mut self, now: Now, id: ConnId, addr: IpAddr) {
         if let Some(window) = &mut self.window {
-            window.http.open(now.instant, id);
+            window.http.open(now.instant, id, addr);
         }
     }
 
-    /// There are as many as may look in: the one that is closed for another.
+    /// There are as many as may look in: the one that is closed for another from this address.
     #[must_use]
-    pub fn who_looks_away(&self) -> Option<ConnId> {
-        self.window.as_ref()?.http.who_gives_way()
+    pub fn who_looks_away(&self, to: IpAddr) -> Option<ConnId> {
+        self.window.as_ref()?.http.who_gives_way(to)
     }
 
     /// Whether the window wants to know now what the process uses: each second while somebody looks, else
@@ -255,12 +256,14 @@ impl View {
         if let Some(refusal) = self.config.guard.refuses(request) {
             return refusal;
         }
+        let is_for_token = self.config.guard.token.is_some();
         if let Some(body) = page::find(request.path) {
-            return Answer::of(body);
+            return Answer { is_for_token, ..Answer::of(body) };
         }
         // A fault in what is written here is no reason to end everything else.
         let answer = catch_unwind(AssertUnwindSafe(|| self.data(now, server, answers, request)));
-        answer.unwrap_or_else(|_| Answer::error(Status::Internal))
+        let answer = answer.unwrap_or_else(|_| Answer::error(Status::Internal));
+        Answer { is_for_token, ..answer }
     }
 
     fn data(&self, now: Now, server: &Server, answers: &Answers, request: &Request<'_>) -> Answer {

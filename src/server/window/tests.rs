@@ -29,7 +29,7 @@ impl World {
         server.open_window(config);
         let instant = Instant::default() + limits::WAITED + Duration::from_secs(5);
         let now = Now { instant, unix: 1_700_000_000 };
-        server.on_look(now, LOOKER);
+        server.on_look(now, LOOKER, at.ip());
         Self { server, now, conns: 0 }
     }
 
@@ -139,7 +139,7 @@ fn the_last_hour_is_kept_and_no_more() {
             world.end([203, 0, 113, 3], [203, 0, 113, 1], "", Way::Direct(None));
         }
     }
-    world.server.on_look(world.now, LOOKER);
+    world.server.on_look(world.now, LOOKER, IpAddr::from([127, 0, 0, 1]));
     let curves = &world.json("/api/v1/status")["curves"];
     assert_eq!(curves["every"], 60);
     assert_eq!(curves["until"], world.now.unix);
@@ -300,11 +300,14 @@ fn another_name_shows_nothing_and_other_paths_are_not_there() {
 fn who_looks_in_takes_no_place_and_gives_way_when_idle() {
     let mut world = World::new();
     world.text("/healthz", "localhost");
-    assert_eq!(world.server.who_looks_away(), Some(LOOKER));
+    assert_eq!(world.server.who_looks_away(IpAddr::from([127, 0, 0, 1])), Some(LOOKER));
     assert_eq!(world.json("/api/v1/status")["connections"], 0);
     let mut out = Outbox::new();
     world.server.on_gone(world.now, LOOKER, &mut out);
-    assert!(world.text("/", "localhost").is_empty() && world.server.who_looks_away().is_none());
+    assert!(
+        world.text("/", "localhost").is_empty()
+            && world.server.who_looks_away(IpAddr::from([127, 0, 0, 1])).is_none()
+    );
 }
 
 /// With ten thousand hosts each answer is found and written in less than a millisecond where this is built
