@@ -9,7 +9,7 @@ use std::time::Duration;
 use log::info;
 
 use crate::clock::Instant;
-use crate::dialect::{ConnId, Stream, of_stream, of_stream_or_http};
+use crate::dialect::{ConnId, Stream, of_stream_or_http};
 use crate::hash::Map;
 use crate::prefixes::network;
 use crate::timers::Timers;
@@ -26,22 +26,15 @@ const AGAIN: Duration = Duration::from_secs(3600);
 pub(crate) struct Openings {
     begun: Map<ConnId, Vec<u8>>,
     told: Timers<IpAddr>,
-    /// Whether some of them may speak HTTP.
-    has_http: bool,
 }
 
 impl Default for Openings {
     fn default() -> Self {
-        Self { begun: Map::default(), told: Timers::new(AGAIN), has_http: false }
+        Self { begun: Map::default(), told: Timers::new(AGAIN) }
     }
 }
 
 impl Openings {
-    /// Nobody has begun yet. Some may speak HTTP.
-    pub(crate) fn new(has_http: bool) -> Self {
-        Self { has_http, ..Self::default() }
-    }
-
     /// What a connection speaks whose dialect is not known yet, and all that has come on it with these bytes.
     /// They are kept if they tell nothing: no more than a line of blanks.
     pub(crate) fn read<'a>(&mut self, id: ConnId, bytes: &'a [u8]) -> (Stream, Cow<'a, [u8]>) {
@@ -51,7 +44,7 @@ impl Openings {
             None => Cow::Borrowed(bytes),
             Some(begun) => Cow::Owned([&begun, bytes].concat()),
         };
-        let told = if self.has_http { of_stream_or_http(&all) } else { of_stream(&all) };
+        let told = of_stream_or_http(&all);
         if told == Stream::Untold {
             self.begun.insert(id, all.clone().into_owned());
         }
@@ -141,6 +134,15 @@ mod tests {
         // Nobody can know what such a thing says.
         let packet = [&b"\xde\xc0\xad\xde\x0c\0\0\0\x09\0\0\0"[..], b"version\n\0"].concat();
         assert_eq!(answered(&[&packet]), (String::new(), false));
+    }
+
+    #[test]
+    fn who_asks_for_a_web_page_is_told_what_it_needs() {
+        for pieces in [&[&b"GET /lobby HTTP/1.1\r\n\r\n"[..]][..], &[b"G", b"ET ", b"/lobby"]] {
+            let (said, closed) = answered(pieces);
+            assert!(said.starts_with("HTTP/1.1 404") && said.contains("--public-lobby"), "{said}");
+            assert!(closed);
+        }
     }
 
     #[test]

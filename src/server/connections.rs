@@ -168,6 +168,9 @@ impl Server {
             return self.read_http(now, id, bytes, out);
         } else {
             let (told, all) = self.openings.read(id, bytes);
+            if told == Stream::Http && self.public.is_none() {
+                return self.refuse_http(now, id, out);
+            }
             if told == Stream::Http {
                 self.begin_http(now, id, out);
                 return self.read_http(now, id, &all, out);

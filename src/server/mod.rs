@@ -98,7 +98,7 @@ impl Server {
             limits,
             dialects,
             places: Places::new(StdRng::from_seed(random.random())),
-            openings: Openings::new(config.public_lobby),
+            openings: Openings::default(),
             idle: Timers::new(limits::IDLE),
             datagrams: Rates::new(limits.datagrams_per_second, 2),
             endpoints: Rates::new(limits.datagrams_per_second, 2),
