@@ -84,7 +84,7 @@ pub fn check(
     report.serves.push(format!("on {port} (TCP and UDP, address {addrs}){most}{how}"));
     if let Some(blocks) = blocks.filter(|blocks| !blocks.is_empty()) {
         let many = blocks.len();
-        report.serves.push(format!("nobody at {many} addresses and networks (--block)"));
+        report.serves.push(format!("all but {many} blocked addresses and networks (--block)"));
         if blocks.has(IpAddr::from([127, 0, 0, 1])) {
             report.doubts.push("--block names this machine itself (127.0.0.1)".into());
         }

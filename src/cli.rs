@@ -60,7 +60,7 @@ pub struct Options {
     #[arg(help_heading = "Network", value_name = "IP", value_parser = parse_bind)]
     pub bind: Vec<IpAddr>,
 
-    /// Tell this for players in its network; one a family
+    /// Public address, told in place of a private one
     #[arg(long, env = "PUNCHD_PUBLIC_IP", hide_env = true, value_delimiter = ',')]
     #[arg(help_heading = "Network", value_name = "IP", value_parser = parse_public_ip)]
     pub public_ip: Vec<IpAddr>,

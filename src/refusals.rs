@@ -138,7 +138,7 @@ impl Reason {
             Self::HostsOfAddress => "its address has too many hosts",
             Self::Places => "all places are taken",
             Self::NotSpoken => "its dialect is not spoken",
-            Self::Tls => "TLS came to nothing",
+            Self::Tls => "its TLS handshake failed",
             Self::Family => "one has IPv4 and the other IPv6",
             Self::Guesses => "its address guesses codes or passwords",
             Self::Relay => "the relay has no room",

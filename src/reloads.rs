@@ -95,7 +95,7 @@ impl Reloads {
                 Some(blocks)
             }
             Err(why) => {
-                warn!("{why}; those stay blocked who were before");
+                warn!("{why}; the old list stays in force");
                 None
             }
         }

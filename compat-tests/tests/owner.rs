@@ -93,7 +93,7 @@ fn a_list_of_games_is_enough() {
 fn sigusr1_tells_how_punches_ended() {
     let master = Master::start(&[]);
     master.signal(Signal::SIGUSR1);
-    master.wait_for_log("it is not known of any introduction how it ended");
+    master.wait_for_log("no introduction has ended yet, as far as is known");
     master.wait_for_log("refused: nothing so far");
     let (mut host, mut client) = (player(&master), player(&master));
     let room = host.host("Meeting").expect("a room").room;

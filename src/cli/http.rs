@@ -11,12 +11,12 @@ use crate::http::Token;
 /// The options of what is told by HTTP.
 #[derive(Args, Debug, PartialEq, Eq)]
 pub struct HttpOptions {
-    /// Show the owner who plays; or off
+    /// Where the owner's window is; 'off' for none
     #[arg(long, env = "PUNCHD_HTTP", hide_env = true, value_name = "IP:PORT")]
     #[arg(help_heading = "Network", value_parser = parse_window, default_value_t = Place::default())]
     pub http: Place,
 
-    /// What who looks there must present; needed from elsewhere
+    /// Secret that opens the window; required off loopback
     #[arg(long, env = "PUNCHD_HTTP_TOKEN", hide_env = true, value_name = "SECRET")]
     #[arg(help_heading = "Network", hide_env_values = true)]
     pub http_token: Option<Token>,

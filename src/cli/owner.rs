@@ -24,10 +24,10 @@ pub struct OwnerOptions {
     #[arg(help_heading = "Games")]
     pub games_file: Option<PathBuf>,
 
-    /// Hear nothing of these addresses and networks, one a line
+    /// Block the addresses and networks in this file
     #[arg(long, env = "PUNCHD_BLOCK", hide_env = true, value_name = "FILE")]
     #[arg(help_heading = "Limits")]
-    #[arg(help = format!("Hear nothing of the addresses and networks in it; {}", sys::RELOADS))]
+    #[arg(help = format!("Block the addresses and networks in this file; {}", sys::RELOADS))]
     pub block: Option<PathBuf>,
 
     /// Tell what would be served and what is wrong, and end

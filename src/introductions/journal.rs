@@ -192,7 +192,7 @@ impl Journal {
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
         if self.counts.is_empty() {
-            return vec!["it is not known of any introduction how it ended".into()];
+            return vec!["no introduction has ended yet, as far as is known".into()];
         }
         let head = format!(
             "{:8}  {:20}  {:20}  {:>8}  {:>8}  {:>6}",

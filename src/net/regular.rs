@@ -27,7 +27,7 @@ impl fmt::Display for ReadError {
         match self {
             Self::System(path, error) => write!(
                 f,
-                "cannot read {}: {error}; is that the file, and may this user read it?",
+                "cannot read {}: {error}: check the path and that this user may read it",
                 path.display()
             ),
             Self::NoFile(path) => {

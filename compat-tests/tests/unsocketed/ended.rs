@@ -4,7 +4,7 @@ use punchd::dialect::Dialect as _;
 
 use super::story::{CLIENT, HOST, Story, at};
 
-const NOTHING: &str = "it is not known of any introduction how it ended";
+const NOTHING: &str = "no introduction has ended yet, as far as is known";
 
 /// The last line of the table that the owner is told.
 fn counted(story: &Story) -> String {

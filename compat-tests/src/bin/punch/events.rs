@@ -135,7 +135,7 @@ fn text(error: EventError) -> String {
     match error.code() {
         Some("tls_required") => format!("{error}\n--tls encrypts."),
         Some("bad_key") => {
-            format!("{error}\nA server that admits some games alone wants --key, or --game.")
+            format!("{error}\nA server that admits only some games wants --key, or --game.")
         }
         _ => match &error {
             EventError::Socket { doing, source, .. } if source.get_ref().is_none() => {

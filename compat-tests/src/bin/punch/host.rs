@@ -188,7 +188,7 @@ fn register(config: HostConfig, master: SocketAddr) -> Result<Host, String> {
         }
         Err(error @ Error::MasterClosed { .. }) => {
             return Err(format!(
-                "the registration was refused: {error}\nA server that admits some games alone wants to \
+                "the registration was refused: {error}\nA server that admits only some games wants to \
                  see their key or name: give it with --data1."
             ));
         }

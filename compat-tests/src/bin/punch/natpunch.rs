@@ -49,7 +49,7 @@ pub(crate) struct Args {
     /// Stay for so many seconds after success
     #[arg(long, global = true, value_name = "S", default_value = "0", value_parser = seconds)]
     stay: Duration,
-    /// The game that we belong to, for a server that admits some games alone
+    /// The game that we belong to, for a server that admits only some games
     #[arg(long, global = true, value_name = "NAME", default_value = "")]
     game: String,
     /// The key that the server asks for
@@ -198,7 +198,7 @@ fn register(
              natpunch, and is UDP let through to that port? `punch probe` tells."
         ),
         Error::Refused(_) if admission.game.is_empty() && admission.key.is_empty() => {
-            format!("{error}\nA server that admits some games alone wants --game or --key.")
+            format!("{error}\nA server that admits only some games wants --game or --key.")
         }
         Error::Refused(_) => error.to_string(),
         Error::Socket { doing, source, .. } => format!("{error}\n{}", advice(doing, source)),

@@ -37,7 +37,7 @@ impl Probe {
     /// The server is for others.
     fn refused(&self) -> Outcome {
         Outcome::Refused(match self.key {
-            None => "it admits some games alone (--games, --key): try one with --key".to_owned(),
+            None => "it admits only some games (--games, --key): try one with --key".to_owned(),
             Some(_) => "this is none of the games or keys that it admits".to_owned(),
         })
     }
