@@ -79,6 +79,8 @@ pub struct Answer {
     pub mapped: SocketAddr,
     /// The server's other address and port, if it has both.
     pub other: Option<SocketAddr>,
+    /// From where the server says that the answer was sent.
+    pub origin: Option<SocketAddr>,
 }
 
 /// A socket that asks.
@@ -230,7 +232,8 @@ fn answer(data: &[u8], id: Id, server: SocketAddr) -> Option<Result<Answer, Erro
             let mapped = message.xor_address(attribute::XOR_MAPPED_ADDRESS);
             let mapped = mapped.or_else(|| message.address(attribute::MAPPED_ADDRESS))?;
             let other = message.address(attribute::OTHER_ADDRESS);
-            Some(Ok(Answer { mapped, other }))
+            let origin = message.address(attribute::RESPONSE_ORIGIN);
+            Some(Ok(Answer { mapped, other, origin }))
         }
         Class::Error => {
             let code = message.error_code().unwrap_or_default();

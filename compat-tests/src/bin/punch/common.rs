@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
 
+use crate::probe::Server;
 use compat_tests::gmnet::wire::DEFAULT_PORT;
 use compat_tests::shown;
 pub(crate) use compat_tests::shown::printable;
@@ -70,6 +71,25 @@ pub(crate) fn resolve(name: &str) -> Result<SocketAddr, String> {
         Err(_) => resolve_at(name, DEFAULT_PORT)
             .map_err(|error| format!("want HOST or HOST:PORT, such as {LOCAL_MASTER}: {error}")),
     }
+}
+
+/// The same with an address of each family.
+pub(crate) fn resolve_each(name: &str) -> Result<Server, String> {
+    let of_each = |found: Vec<SocketAddr>| -> Vec<SocketAddr> {
+        let of = |is_v4| found.iter().copied().find(move |addr| addr.is_ipv4() == is_v4);
+        [of(true), of(false)].into_iter().flatten().collect()
+    };
+    // Also says what is wrong with the name.
+    let port = resolve(name)?.port();
+    let bare = |host: &str| host.trim_start_matches('[').trim_end_matches(']').to_owned();
+    let (host, addrs) = match name.to_socket_addrs() {
+        Ok(found) => (name.rsplit_once(':').map_or(name, |(host, _)| host), found.collect()),
+        Err(_) => {
+            let found = (bare(name), port).to_socket_addrs().map_err(|error| error.to_string())?;
+            (name, found.collect())
+        }
+    };
+    Ok(Server { text: name.to_owned(), host: bare(host), addrs: of_each(addrs) })
 }
 
 /// The same where the port is named apart. An IPv6 address may have its brackets.

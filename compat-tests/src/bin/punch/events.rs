@@ -147,7 +147,7 @@ fn text(error: EventError) -> String {
 }
 
 /// Where systems keep the certificates of those whom all trust.
-const SYSTEM_TRUSTS: [&str; 3] =
+pub(crate) const SYSTEM_TRUSTS: [&str; 3] =
     ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
 
 /// The file with the certificates to trust.

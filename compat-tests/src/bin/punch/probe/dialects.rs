@@ -1,82 +1,164 @@
 //! Which dialects besides GMnet the server speaks, and with whom.
 
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
 use compat_tests::bounded::{Timed, line};
-use compat_tests::nat::{Options, Stun};
 use compat_tests::natpunch::{self, Admission, Client};
 use compat_tests::shown::{quoted, sentence};
 use serde_json::{Value, json};
 use socket2::{Domain, Socket, Type};
 
-use super::{Check, Outcome, Probe};
+use super::report::{Check, Outcome};
+use super::{Probe, Tcp, certificate, stun};
 use crate::common::any_towards;
-
-const SILENT: Outcome =
-    Outcome::NotOffered("no answer: switched off (--dialects), or a firewall drops UDP");
 
 /// How often a datagram is sent that may get lost.
 const TRIES: u32 = 3;
 
+/// How long is waited for datagrams where no connection comes about: most likely nobody is there.
+const NOBODY_THERE: Duration = Duration::from_secs(1);
+
+const REPORT: &str = "Look into the server's log (start it with --verbose); if it is a current punchd, report \
+                      this with the output of `punch probe --json`.";
+
+/// Where the server closes connections of GMnet.
+pub(super) const GMNET: Check = Check {
+    id: "gmnet",
+    name: "GMnet",
+    run: |_| Outcome::after_a_failure(),
+    meaning: "",
+    to_do: "",
+};
+
+/// Where nothing at all comes back over UDP.
+pub(super) const UDP: Check = Check {
+    id: "udp",
+    name: "UDP",
+    run: |_| Outcome::after_a_failure(),
+    meaning: "Most likely UDP is blocked: hosts are registered without a port, and nobody connects.",
+    to_do: "Open the same port for UDP, in the machine's firewall and in the provider's. To be sure, \
+            name a game or key that the server admits, with --game or --key.",
+};
+
 pub(super) const CHECKS: &[Check] = &[
     Check {
+        id: "rooms",
         name: "rooms",
-        needed: false,
         run: rooms,
         meaning: "Games that speak rooms cannot use this server.",
+        to_do: REPORT,
     },
     Check {
+        id: "events",
         name: "events",
-        needed: false,
         run: events,
         meaning: "Games that speak events cannot use this server.",
+        to_do: REPORT,
     },
     Check {
+        id: "events_tls",
+        name: "events with TLS",
+        run: certificate::tls,
+        meaning: "Clients of events cannot connect with TLS.",
+        to_do: REPORT,
+    },
+    Check {
+        id: "natpunch",
         name: "natpunch",
-        needed: false,
         run: natpunch,
         meaning: "Games that speak natpunch cannot use this server.",
+        to_do: REPORT,
     },
     Check {
+        id: "stun",
         name: "STUN",
-        needed: false,
-        run: stun,
+        run: stun::main_port,
+        meaning: "Players cannot find out their public address.",
+        to_do: REPORT,
+    },
+    Check {
+        id: "stun_alternate",
+        name: "STUN, alternate port",
+        run: stun::alternate_port,
         meaning: "Players cannot find out what NAT they are behind.",
+        to_do: REPORT,
     },
 ];
 
-/// A room is asked for that is not there, as this is refused without the key of the server.
-fn rooms(probe: &mut Probe) -> Outcome {
-    let asked = || -> std::io::Result<Option<Vec<u8>>> {
-        let ip = probe.bind.unwrap_or(any_towards(probe.master));
-        let socket = UdpSocket::bind((ip, 0))?;
-        let prefix = probe.key.as_ref().map(|key| {
-            let mut prefix = b"k:".to_vec();
-            punchd::dialect::rooms::field::encode(key, &mut prefix);
-            [prefix, b":".to_vec()].concat()
-        });
-        let request = [prefix.unwrap_or_default(), b"jr:0000000000000000".to_vec()].concat();
-        let patience = (probe.wait / TRIES).max(Duration::from_millis(1));
-        for _ in 0..TRIES {
-            socket.send_to(&request, probe.master)?;
-            if let Some(answer) = receive(&socket, probe.master, patience)? {
-                return Ok(Some(answer));
-            }
-        }
-        Ok(None)
-    };
-    match asked() {
-        Err(error) => Outcome::Fails(error.to_string()),
-        Ok(None) => SILENT,
-        Ok(Some(answer)) => match answer.as_slice() {
-            b"er:jr:noroom" => Outcome::Works(String::new()),
-            b"er:jr:badkey" => probe.refused(),
-            b"er:jr:busy" => Outcome::Works("but it is full, or about to stop".to_owned()),
-            other => Outcome::Fails(format!("the answer is {}", quoted(other))),
-        },
+impl Probe {
+    /// How long to wait for a datagram.
+    pub(super) fn patience(&self) -> Duration {
+        if self.tcp == Tcp::Blocked { self.wait.min(NOBODY_THERE) } else { self.wait }
     }
+}
+
+/// What it means that a dialect over UDP does not answer, by what else does.
+pub(super) fn silence(probe: &Probe) -> Outcome {
+    match probe.udp {
+        Some(who) => Outcome::NotOffered(format!(
+            "not spoken: {who} answers at the same UDP port, so --dialects leaves it out"
+        )),
+        None if probe.tcp == Tcp::Blocked => {
+            Outcome::Skipped("no answer, and no connection either".to_owned())
+        }
+        None if probe.has_port_zero => {
+            Outcome::Skipped("no answer: UDP does not arrive, see UDP and connect".to_owned())
+        }
+        None => Outcome::NotOffered(
+            "not answered: either --dialects leaves it out or UDP is blocked".to_owned(),
+        ),
+    }
+}
+
+/// Whether silence over UDP is more likely a fault than a choice: all of it is silent, and GMnet, which
+/// needs UDP as well, is spoken but has not let this program try.
+pub(super) fn is_udp_in_doubt(probe: &Probe) -> bool {
+    probe.udp.is_none() && probe.is_refused && probe.tcp == Tcp::Open
+}
+
+/// A room is asked for that is not there, as this is refused without the key of the server. With each
+/// of what there is to show, as rooms has one place for a game and a key.
+fn rooms(probe: &mut Probe) -> Outcome {
+    let shown = probe.shown();
+    let mut answer = ask_for_room(probe, shown.first().copied());
+    if let (Ok(Some(refusal)), Some(game)) = (&answer, shown.get(1)) {
+        if refusal == b"er:jr:badkey" {
+            answer = ask_for_room(probe, Some(game));
+        }
+    }
+    let answer = match answer {
+        Err(error) => return Outcome::Fails(error.to_string()),
+        Ok(None) => return Outcome::Silent,
+        Ok(Some(answer)) => answer,
+    };
+    probe.udp = Some("rooms");
+    match answer.as_slice() {
+        b"er:jr:noroom" => Outcome::Works(String::new()),
+        b"er:jr:badkey" => probe.refused(),
+        b"er:jr:busy" => Outcome::Works("but it is full, or about to stop".to_owned()),
+        other => Outcome::Fails(format!("the answer is {}", quoted(other))),
+    }
+}
+
+fn ask_for_room(probe: &Probe, shown: Option<&str>) -> std::io::Result<Option<Vec<u8>>> {
+    let ip = probe.bind.unwrap_or(any_towards(probe.master));
+    let socket = UdpSocket::bind((ip, 0))?;
+    let prefix = shown.map(|shown| {
+        let mut prefix = b"k:".to_vec();
+        punchd::dialect::rooms::field::encode(shown, &mut prefix);
+        [prefix, b":".to_vec()].concat()
+    });
+    let request = [prefix.unwrap_or_default(), b"jr:0000000000000000".to_vec()].concat();
+    let patience = (probe.patience() / TRIES).max(Duration::from_millis(1));
+    for _ in 0..TRIES {
+        socket.send_to(&request, probe.master)?;
+        if let Some(answer) = receive(&socket, probe.master, patience)? {
+            return Ok(Some(answer));
+        }
+    }
+    Ok(None)
 }
 
 /// The next datagram of the server, if it comes in time.
@@ -103,23 +185,34 @@ fn receive(
 }
 
 fn events(probe: &mut Probe) -> Outcome {
-    let answer = match log_in(probe) {
+    if probe.tcp == Tcp::Blocked {
+        return Outcome::Skipped("it needs TCP, which does not connect".to_owned());
+    }
+    let answer = match connect(probe).and_then(|stream| ask_login(probe, stream)) {
         Ok(Some(answer)) => answer,
         Ok(None) => {
-            return Outcome::NotOffered("closed without an answer: switched off (--dialects)");
+            return Outcome::NotOffered(
+                "closed without an answer: --dialects leaves it out".to_owned(),
+            );
         }
         Err(error) if is_silence(&error) => {
-            return Outcome::NotOffered("no answer: the server does not know this dialect");
+            return Outcome::NotOffered(
+                "no answer to a connection: the server does not know this dialect".to_owned(),
+            );
         }
         Err(error) => return Outcome::Fails(error.to_string()),
     };
     // An answer to the login, or the pass `error` before the server closes.
     let code = answer["error"]["code"].as_str().or(answer["data"]["code"].as_str());
+    probe.events = Some(code == Some("tls_required"));
     match code {
         None if answer["data"]["id"].is_string() => Outcome::Works(String::new()),
         Some("bad_key") => probe.refused(),
         Some("tls_required") => Outcome::Works("with TLS alone (--tls-required)".to_owned()),
-        _ => Outcome::Fails(format!("the answer is {}", quoted(answer.to_string().as_bytes()))),
+        _ => {
+            probe.events = None;
+            Outcome::Fails(format!("the answer is {}", quoted(answer.to_string().as_bytes())))
+        }
     }
 }
 
@@ -128,19 +221,29 @@ fn is_silence(error: &std::io::Error) -> bool {
     error.kind() == ErrorKind::TimedOut
 }
 
-/// The answer to a login; none if the server closes without one.
-fn log_in(probe: &Probe) -> std::io::Result<Option<Value>> {
+/// A connection that ends when the time is over.
+pub(super) fn connect(probe: &Probe) -> std::io::Result<Timed> {
     let socket = Socket::new(Domain::for_address(probe.master), Type::STREAM, None)?;
     if let Some(ip) = probe.bind {
         socket.bind(&SocketAddr::new(ip, 0).into())?;
     }
-    socket.connect_timeout(&probe.master.into(), probe.wait)?;
-    let mut stream = Timed::new(TcpStream::from(socket), probe.wait);
+    let within = probe.wait.max(Duration::from_millis(1));
+    socket.connect_timeout(&probe.master.into(), within)?;
+    Ok(Timed::new(TcpStream::from(socket), probe.wait))
+}
+
+/// The answer to a login; none if the server closes without one.
+pub(super) fn ask_login(
+    probe: &Probe,
+    mut stream: impl Read + Write,
+) -> std::io::Result<Option<Value>> {
     // The name of a game is looked at where there are no keys.
-    let key = probe.key.as_deref();
-    let data = json!({"id": probe.tag, "game": key.unwrap_or_default(), "key": key});
+    let key = probe.key.as_deref().or(probe.game.as_deref());
+    let game = probe.game.as_deref().or(key).unwrap_or_default();
+    let data = json!({"id": probe.tag, "game": game, "key": key});
     let login = json!({"type": "request", "name": "login", "data": data, "request_id": 1});
     stream.write_all(format!("{login}\n").as_bytes())?;
+    stream.flush()?;
     match line(&mut stream) {
         Ok(line) if line.is_empty() => Ok(None),
         Ok(line) => {
@@ -159,30 +262,21 @@ fn log_in(probe: &Probe) -> std::io::Result<Option<Value>> {
 fn natpunch(probe: &mut Probe) -> Outcome {
     let ip = probe.bind.unwrap_or(any_towards(probe.master));
     // The name of a game is looked at where there are no keys.
-    let key = probe.key.clone().unwrap_or_default();
-    let admission = Admission { game: key.clone(), key };
-    match Client::register_for(probe.master, ip, probe.wait, &admission) {
+    let key = probe.key.clone().or(probe.game.clone()).unwrap_or_default();
+    let game = probe.game.clone().unwrap_or_else(|| key.clone());
+    let admission = Admission { game, key };
+    let outcome = match Client::register_for(probe.master, ip, probe.patience(), &admission) {
         Ok(client) => Outcome::Works(format!("sees this machine at {}", client.public())),
-        Err(natpunch::Error::NoAnswer { .. }) => SILENT,
-        Err(natpunch::Error::Refused(why)) => Outcome::Refused(sentence(&why)),
+        Err(natpunch::Error::NoAnswer { .. }) => return Outcome::Silent,
+        // Its sentence says no more than ours: that the server is for other games.
+        Err(natpunch::Error::Refused(why)) if why.contains("other games") => probe.refused(),
+        Err(natpunch::Error::Refused(why)) => {
+            Outcome::Fails(format!("refused: {}", sentence(&why)))
+        }
         Err(error) => Outcome::Fails(error.to_string()),
+    };
+    if outcome.is_spoken() {
+        probe.udp = Some("natpunch");
     }
-}
-
-fn stun(probe: &mut Probe) -> Outcome {
-    let patience = (probe.wait / TRIES).max(Duration::from_millis(1));
-    let options = Options { patience, ..Options::new(probe.master) };
-    let ask = |server| Stun::open(&options).and_then(|stun| stun.try_ask(server, 0));
-    let alternate = SocketAddr::new(probe.master.ip(), options.alternate_port);
-    match ask(probe.master) {
-        Ok(None) => SILENT,
-        Err(error) => Outcome::Fails(error.to_string()),
-        Ok(Some(_)) => match ask(alternate) {
-            Ok(Some(_)) => Outcome::Works(format!("also at port {}", alternate.port())),
-            _ => Outcome::Fails(format!(
-                "no answer from UDP port {}, so nobody can show what his NAT does",
-                alternate.port()
-            )),
-        },
-    }
+    outcome
 }

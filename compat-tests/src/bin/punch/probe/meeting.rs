@@ -8,7 +8,8 @@ use compat_tests::gmnet::{
 };
 use compat_tests::gmnet::{Told, wire};
 
-use super::{Outcome, Probe};
+use super::Probe;
+use super::report::Outcome;
 
 /// The gap that keeps two messages apart in games of 30 steps a second, less some jitter.
 const APART: Duration = Duration::from_millis(40);
@@ -16,41 +17,60 @@ const APART: Duration = Duration::from_millis(40);
 /// How often the list is looked at until the host is in it.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
+/// What a server says that has no datagram of a player.
+const PORT_ZERO: &str = "told port 0: UDP packets do not arrive";
+
 /// How often messages may come too close because of the way here and not of the server.
 const TRIES: usize = 3;
 
+/// With each of what there is to show, as GMnet has one place for a game and a key.
 pub(super) fn register(probe: &mut Probe) -> Outcome {
+    let shown: Vec<String> = probe.shown().into_iter().map(str::to_owned).collect();
+    probe.data1 = shown.first().cloned();
+    let mut outcome = try_to_register(probe);
+    if let (Some(Outcome::FailsSo { .. }), Some(game)) = (outcome.as_ref(), shown.get(1)) {
+        probe.data1 = Some(game.clone());
+        outcome = try_to_register(probe);
+    }
+    outcome.unwrap_or_else(|| Outcome::Fails(format!("not in the list after {TRIES} tries")))
+}
+
+/// None if it is not refused, and does not come into the list.
+fn try_to_register(probe: &mut Probe) -> Option<Outcome> {
     for attempt in 1..=TRIES {
         // The one before must not be taken for this one.
-        probe.host = None;
+        probe.registered = None;
         let host = match start(probe, Protocol::Modern) {
             Ok(host) => host,
             // What it makes of a version that is right: it is for other games.
-            Err(Error::MasterClosed { after, .. }) if after.is_empty() => return probe.refused(),
-            Err(error) => return Outcome::Fails(error.to_string()),
+            Err(Error::MasterClosed { after, .. }) if after.is_empty() => {
+                probe.is_refused = true;
+                return Some(probe.refused());
+            }
+            Err(error) => return Some(Outcome::Fails(error.to_string())),
         };
         if !probe.lobby {
             // Nobody shows us the address that the server sees; without a NAT it is our own.
-            return match host.master_side() {
+            return Some(match host.master_side() {
                 Ok(local) => {
-                    probe.host = Some((host, local.ip()));
+                    probe.registered = Some((host, local.ip()));
                     Outcome::Works("not refused; the list that would show it is off".to_owned())
                 }
                 Err(error) => Outcome::Fails(error.to_string()),
-            };
+            });
         }
         match listed(probe) {
             Ok(Some(ip)) => {
-                probe.host = Some((host, ip));
+                probe.registered = Some((host, ip));
                 let again =
                     if attempt > 1 { format!(", at try {attempt} (D12)") } else { String::new() };
-                return Outcome::Works(format!("listed with the address {ip}{again}"));
+                return Some(Outcome::Works(format!("listed with the address {ip}{again}")));
             }
             Ok(None) => {}
-            Err(error) => return Outcome::Fails(error.to_string()),
+            Err(error) => return Some(Outcome::Fails(error.to_string())),
         }
     }
-    Outcome::Fails(format!("not in the list after {TRIES} tries"))
+    None
 }
 
 /// The old server now and then reads the connection before the datagram, and tells port 0 then (D2, D3): a
@@ -58,7 +78,7 @@ pub(super) fn register(probe: &mut Probe) -> Outcome {
 pub(super) fn introduction(probe: &mut Probe) -> Outcome {
     let within = probe.look_up();
     // Back only if it works: what comes after would fail in the same way, after the same wait.
-    let Some((mut host, ip)) = probe.host.take() else { return Outcome::Skipped };
+    let Some((mut host, ip)) = probe.registered.take() else { return Outcome::after_a_failure() };
     let mut found = String::new();
     for attempt in 1..=TRIES {
         let meeting = meet(&mut host, ip, 1, Protocol::Modern, within);
@@ -68,7 +88,8 @@ pub(super) fn introduction(probe: &mut Probe) -> Outcome {
             .and_then(|meeting| judge(&meeting, &host, ip));
         match judged {
             Ok(works) => {
-                probe.host = Some((host, ip));
+                probe.udp = Some("GMnet");
+                probe.registered = Some((host, ip));
                 let again = if attempt > 1 {
                     format!(", at try {attempt} (D2, D3)")
                 } else {
@@ -82,12 +103,13 @@ pub(super) fn introduction(probe: &mut Probe) -> Outcome {
             break;
         }
     }
+    probe.has_port_zero = found == PORT_ZERO;
     Outcome::Fails(found)
 }
 
 pub(super) fn terminated(probe: &mut Probe) -> Outcome {
-    match probe.host.as_ref().and_then(|(host, _)| host.told().last()) {
-        None => Outcome::Skipped,
+    match probe.registered.as_ref().and_then(|(host, _)| host.told().last()) {
+        None => Outcome::after_a_failure(),
         Some(told) if told.terminated => Outcome::Works("has its NUL".to_owned()),
         Some(_) => Outcome::Fails("lacks the NUL behind the port (D1)".to_owned()),
     }
@@ -95,7 +117,7 @@ pub(super) fn terminated(probe: &mut Probe) -> Outcome {
 
 pub(super) fn two_at_once(probe: &mut Probe) -> Outcome {
     let within = probe.look_up();
-    let Some((host, ip)) = &mut probe.host else { return Outcome::Skipped };
+    let Some((host, ip)) = &mut probe.registered else { return Outcome::after_a_failure() };
     let mut found = String::new();
     for _ in 0..TRIES {
         match meet(host, *ip, 2, Protocol::Modern, within) {
@@ -114,10 +136,10 @@ pub(super) fn two_at_once(probe: &mut Probe) -> Outcome {
 /// A bare UDP word ends the UDP thread of some old servers, so it is sent only to a server that
 /// has understood the TCP word before.
 pub(super) fn older(probe: &mut Probe) -> Outcome {
-    let Some((modern, ip)) = probe.host.take() else { return Outcome::Skipped };
-    if probe.key.is_some() {
+    let Some((modern, ip)) = probe.registered.take() else { return Outcome::after_a_failure() };
+    if probe.data1.is_some() {
         return Outcome::NotOffered(
-            "its hosts have no data strings, so they cannot show a game or key",
+            "its hosts have no data strings, so they cannot show a game or key".to_owned(),
         );
     }
     drop(modern);
@@ -230,7 +252,7 @@ fn judge(meeting: &Meeting, host: &Host, ip: IpAddr) -> Result<String, String> {
     let client = meeting.clients.first().copied().flatten().ok_or("the host is not found")?;
     let told = meeting.host.first().ok_or("the host is told nothing")?;
     if client.port() == 0 || told.client.port() == 0 {
-        return Err("told port 0: UDP packets do not arrive".to_owned());
+        return Err(PORT_ZERO.to_owned());
     }
     let nat = host.master_side().is_ok_and(|local| local.ip() != ip);
     let right = client == SocketAddr::new(ip, host.local().port())
@@ -264,7 +286,7 @@ fn apart(meeting: &Meeting) -> Result<Duration, String> {
 
 fn start(probe: &Probe, protocol: Protocol) -> Result<Host, Error> {
     let config = HostConfig { bind: probe.bind, gap: GAP, ..HostConfig::new(probe.master) };
-    let key = probe.key.as_deref().unwrap_or(&probe.tag);
+    let key = probe.data1.as_deref().unwrap_or(&probe.tag);
     let data = [key, "", "", "", "", "", "", &probe.tag];
     let mut host = Host::start(config.with_data(&data).speaking(protocol))?;
     match host.confirm(probe.wait) {

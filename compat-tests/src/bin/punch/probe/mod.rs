@@ -1,45 +1,147 @@
 //! `punch probe`: what a running master server can do, and what that means for players.
 
+mod certificate;
 mod dialects;
+mod gmnet;
 mod meeting;
 mod questions;
+mod report;
+mod stun;
 
-use std::net::{IpAddr, SocketAddr};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::io::ErrorKind;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use compat_tests::gmnet::{Control, Error, Host, wire};
 
-use crate::common::{local_ip, printable, resolve, say, seconds};
+use crate::common::{any_towards, local_ip, resolve_each, seconds};
+use report::{Check, Outcome, Report};
 
-/// Check every command of a running master server
+/// Check from outside whether a master server works, in every dialect, over IPv4 and IPv6
 #[derive(clap::Args)]
 #[command(
-    after_help = "Exit code 0 if all works that every player needs, as far as the server lets this \
-                  program try it. It registers a host for a moment, in place of one that this \
-                  machine's address may have there."
+    after_help = "Exit code 0 if all is right, 1 if something does not work. What the server leaves \
+                  out on purpose is no fault. It registers a host for a moment, in place of one that \
+                  this machine's address may have there. To see what players see, run it on a \
+                  machine outside the server's network."
 )]
 pub(crate) struct Args {
-    /// The master server
-    #[arg(value_name = "HOST:PORT", value_parser = resolve)]
-    master: SocketAddr,
-    /// Local address to use
+    /// The master server; a name is tried over IPv4 and over IPv6
+    #[arg(value_name = "HOST:PORT", value_parser = resolve_each)]
+    master: Server,
+    /// Local address to use; only its family is tried
     #[arg(long, value_name = "IP", value_parser = local_ip)]
     bind: Option<IpAddr>,
-    /// A key, or the name of a game, for a server that admits some alone
+    /// A game, for a server that admits some alone (--games)
+    #[arg(long)]
+    game: Option<String>,
+    /// A key, for a server that wants one (--key)
     #[arg(long)]
     key: Option<String>,
     /// How long to wait for an answer; four times as long where servers wait for UDP
     #[arg(long, value_name = "SECONDS", default_value = "3", value_parser = seconds)]
     wait: Duration,
+    /// Print one JSON object instead of the table
+    #[arg(long)]
+    json: bool,
+}
+
+/// A server as it was named, and an address of each family that it has.
+#[derive(Clone, Debug)]
+pub(crate) struct Server {
+    /// As it was given.
+    pub(crate) text: String,
+    /// Without the port.
+    pub(crate) host: String,
+    /// IPv4 first.
+    pub(crate) addrs: Vec<SocketAddr>,
+}
+
+/// What the checks know of the server and have found out so far.
+struct Probe {
+    master: SocketAddr,
+    /// The name of the server, or its address.
+    host: String,
+    bind: Option<IpAddr>,
+    wait: Duration,
+    /// The last data string of the host that the checks register.
+    tag: String,
+    /// What the server may want to see.
+    game: Option<String>,
+    key: Option<String>,
+    /// Which of them GMnet's server has taken.
+    data1: Option<String>,
+    /// Whether the server gives out its list of hosts.
+    lobby: bool,
+    /// The host that the checks register, and its address as the server sees it.
+    registered: Option<(Host, IpAddr)>,
+    /// Whether it has refused that.
+    is_refused: bool,
+    /// Whether it was told of no datagram when a host and a client met.
+    has_port_zero: bool,
+    /// Whether events is spoken, and then whether only with TLS.
+    events: Option<bool>,
+    /// Whether STUN has answered.
+    has_stun: bool,
+    /// Whether the server closes connections that speak GMnet, takes none, or speaks it.
+    tcp: Tcp,
+    /// Who has shown that datagrams reach the server's port.
+    udp: Option<&'static str>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tcp {
+    /// A question of GMnet is not met with the end of the connection.
+    Open,
+    /// It is closed without an answer.
+    Closes,
+    /// There is no connection.
+    Blocked,
 }
 
 impl Probe {
+    fn new(args: &Args, master: SocketAddr) -> Self {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self {
+            master,
+            host: args.master.host.clone(),
+            bind: args.bind,
+            wait: args.wait,
+            tag: format!("punch probe {}", since.as_nanos()),
+            game: args.game.clone(),
+            key: args.key.clone(),
+            data1: None,
+            lobby: false,
+            registered: None,
+            is_refused: false,
+            has_port_zero: false,
+            events: None,
+            has_stun: false,
+            tcp: Tcp::Open,
+            udp: None,
+        }
+    }
+
     /// The server is for others.
     fn refused(&self) -> Outcome {
-        Outcome::Refused(match self.key {
-            None => "it admits only some games (--games, --key): try one with --key".to_owned(),
-            Some(_) => "this is none of the games or keys that it admits".to_owned(),
-        })
+        match self.shown().is_empty() {
+            true => Outcome::Refused(
+                "it admits only some games (--games, --key): try one with --game or --key"
+                    .to_owned(),
+            ),
+            false => Outcome::FailsSo {
+                detail: "this is none of the games or keys that it admits".to_owned(),
+                meaning: "Players of this game are refused.",
+                to_do: "Compare --game and --key here with --games and --key of the server; \
+                        capitals count."
+                    .to_owned(),
+            },
+        }
+    }
+
+    /// What a dialect with one place for both can show: the key, else the game.
+    fn shown(&self) -> Vec<&str> {
+        [&self.key, &self.game].into_iter().flatten().map(String::as_str).collect()
     }
 
     /// How long a lookup of a host may take: good servers wait up to 10 s for UDP that is late.
@@ -48,239 +150,120 @@ impl Probe {
     }
 }
 
-/// What a check found.
-enum Outcome {
-    /// It works; details.
-    Works(String),
-    /// It does not; what happened instead.
-    Fails(String),
-    /// The server is set up not to do this; what that means.
-    NotOffered(&'static str),
-    /// It works, but not for those who show what this program has shown; why.
-    Refused(String),
-    /// Something before it failed, so it cannot be tried.
-    Skipped,
-}
-
-impl From<Result<String, String>> for Outcome {
-    fn from(result: Result<String, String>) -> Self {
-        result.map_or_else(Self::Fails, Self::Works)
-    }
-}
-
-impl From<Result<String, Error>> for Outcome {
-    fn from(result: Result<String, Error>) -> Self {
-        result.map_err(|error| error.to_string()).into()
-    }
-}
-
-struct Check {
-    name: &'static str,
-    /// Whether every player needs it.
-    needed: bool,
-    run: fn(&mut Probe) -> Outcome,
-    /// What it means for players when it does not work.
-    meaning: &'static str,
-}
-
-/// What the checks know of the server and have found out so far.
-struct Probe {
-    master: SocketAddr,
-    bind: Option<IpAddr>,
-    wait: Duration,
-    /// The last data string of the host that the checks register.
-    tag: String,
-    /// What the server wants to see.
-    key: Option<String>,
-    /// Whether the server gives out its list of hosts.
-    lobby: bool,
-    /// The host that the checks register, and its address as the server sees it.
-    host: Option<(Host, IpAddr)>,
-}
-
-const CHECKS: &[Check] = &[
-    Check {
-        name: "TCP",
-        needed: true,
-        run: questions::reachable,
-        meaning: "Nobody can use this server: is it running, is TCP let through the firewall?",
-    },
-    Check {
-        name: "version",
-        needed: false,
-        run: questions::version,
-        meaning: "Games do not ask; tools like this one do.",
-    },
-    Check {
-        name: "istesting",
-        needed: false,
-        run: questions::is_testing,
-        meaning: "Games do not ask; the web test tool cannot test this server.",
-    },
-    Check {
-        name: "testinginfos",
-        needed: false,
-        run: questions::testing_infos,
-        meaning: "Games do not ask; the web test tool cannot show what this server is.",
-    },
-    Check {
-        name: "ping ignored",
-        needed: true,
-        run: questions::ping,
-        meaning: "Hosts ping every few minutes and would be thrown out or told nonsense.",
-    },
-    Check {
-        name: "unknown commands ignored",
-        needed: false,
-        run: questions::unknown,
-        meaning: "Games with newer commands could not use this server.",
-    },
-    Check {
-        name: "lobby2",
-        needed: true,
-        run: questions::lobby,
-        meaning: "Players see no list of games.",
-    },
-    Check {
-        name: "reg2",
-        needed: true,
-        run: meeting::register,
-        meaning: "Hosts cannot register, so nobody can join them.",
-    },
-    Check {
-        name: "UDP and connect",
-        needed: true,
-        run: meeting::introduction,
-        meaning: "Players are told wrong ports, or none: is UDP let through to the same port?",
-    },
-    Check {
-        name: "not found",
-        needed: true,
-        run: questions::not_found,
-        meaning: "Players who ask for a host that has gone wait for ever.",
-    },
-    Check {
-        name: "end of the host's message",
-        needed: false,
-        run: meeting::terminated,
-        meaning: "A game can crash when two players join at the same moment.",
-    },
-    Check {
-        name: "two players at once",
-        needed: false,
-        run: meeting::two_at_once,
-        meaning: "Of players who join at the same moment only the first gets through most NATs.",
-    },
-    Check {
-        name: "older protocol",
-        needed: false,
-        run: meeting::older,
-        meaning: "Games made after the published description cannot use this server.",
-    },
-];
-
 pub(crate) fn run(args: &Args) -> Result<(), String> {
-    let Args { master, bind, wait, ref key } = *args;
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let tag = format!("punch probe {}", since.as_nanos());
-    let mut probe = Probe { master, bind, wait, tag, key: key.clone(), lobby: false, host: None };
-    say(format!("master server {master}"));
-    let mut found = Found::default();
-    if speaks_no_gmnet(&probe) {
-        let others: Vec<_> = dialects::CHECKS.iter().map(|c| (c, (c.run)(&mut probe))).collect();
-        // If it speaks nothing at all, that is not on purpose.
-        if others.iter().any(|(_, outcome)| outcome.is_spoken()) {
-            let off = "closed without an answer: switched off (--dialects)";
-            line("GMnet", "not offered", off);
-            others.into_iter().for_each(|(check, outcome)| found.note(check, outcome));
-            return found.conclude();
+    let mut report = Report::new(args.json);
+    let Server { text, addrs, .. } = &args.master;
+    let is_wanted = |addr: &&SocketAddr| args.bind.is_none_or(|ip| ip.is_ipv4() == addr.is_ipv4());
+    let wanted: Vec<SocketAddr> = addrs.iter().filter(is_wanted).copied().collect();
+    if wanted.is_empty() {
+        return Err(format!("{text} has no address of the family that --bind has"));
+    }
+    for master in &wanted {
+        report.begin(*master);
+        match no_way(*master, args.bind) {
+            Some(why) if wanted.len() > 1 => {
+                report.add(&THE_WAY, &Outcome::Skipped(why), Duration::ZERO);
+            }
+            Some(why) => report.add(&THE_WAY, &Outcome::Fails(why), Duration::ZERO),
+            None => walk(&mut Probe::new(args, *master), &mut report),
         }
     }
-    for check in CHECKS.iter().chain(dialects::CHECKS) {
-        let outcome = (check.run)(&mut probe);
-        found.note(check, outcome);
+    let is_name = addrs.iter().all(|addr| addr.ip().to_string() != args.master.host);
+    if args.bind.is_none() && is_name && addrs.iter().all(SocketAddr::is_ipv4) {
+        report.note(
+            "IPv6 was not tried: this name has no IPv6 address. Players without IPv4 cannot connect; \
+             an AAAA record would help them.",
+        );
+    }
+    report.conclude(text)
+}
+
+/// Not a question to the server but to this machine.
+const THE_WAY: Check = Check {
+    id: "way",
+    name: "way there",
+    run: |_| Outcome::after_a_failure(),
+    meaning: "This says nothing about the server.",
+    to_do: "Check this machine's network, and --bind if it was given.",
+};
+
+/// Why this machine cannot send anything there, if it knows that.
+fn no_way(master: SocketAddr, bind: Option<IpAddr>) -> Option<String> {
+    let tried = UdpSocket::bind((bind.unwrap_or(any_towards(master)), 0));
+    let error = tried.and_then(|socket| socket.connect(master)).err()?;
+    let family = if master.is_ipv4() { "IPv4" } else { "IPv6" };
+    Some(match error.kind() {
+        ErrorKind::NetworkUnreachable | ErrorKind::HostUnreachable => {
+            format!("this machine has no way to it over {family}: {error}")
+        }
+        _ => format!("this machine cannot send over {family}: {error}"),
+    })
+}
+
+/// Everything that is tried at one address.
+fn walk(probe: &mut Probe, report: &mut Report) {
+    probe.tcp = ask_in_gmnet(probe);
+    let mut of_others = None;
+    if probe.tcp != Tcp::Open {
+        let found = others(probe);
+        // If it speaks nothing at all, that is not on purpose.
+        let is_on_purpose = found.iter().any(|(_, outcome, _)| outcome.is_spoken());
+        if is_on_purpose && probe.tcp == Tcp::Closes {
+            let off = "closed without an answer: --dialects leaves it out".to_owned();
+            report.add(&dialects::GMNET, &Outcome::NotOffered(off), Duration::ZERO);
+            return conclude_others(probe, report, found);
+        }
+        of_others = Some(found);
+    }
+    for check in gmnet::CHECKS {
+        let (outcome, took) = timed(check, probe);
+        report.add(check, &outcome, took);
         // Without TCP there is nothing to ask, only a long wait.
-        if found.broken > 0 && check.name == "TCP" {
+        if outcome.fails() && check.id == "tcp" {
             break;
         }
     }
-    found.conclude()
+    let found = of_others.unwrap_or_else(|| others(probe));
+    conclude_others(probe, report, found);
 }
 
-/// Whether the server closes the connection when it is asked something in GMnet.
-fn speaks_no_gmnet(probe: &Probe) -> bool {
-    let Ok(control) = Control::open(probe.master, probe.bind) else { return false };
-    let asked = control.send(wire::ASK_VERSION);
-    asked.is_ok() && matches!(control.answer(probe.wait), Err(Error::MasterClosed { .. }))
+type Found = Vec<(&'static Check, Outcome, Duration)>;
+
+fn timed(check: &Check, probe: &mut Probe) -> (Outcome, Duration) {
+    let start = Instant::now();
+    let outcome = (check.run)(probe);
+    (outcome, start.elapsed())
 }
 
-impl Outcome {
-    fn is_spoken(&self) -> bool {
-        matches!(self, Self::Works(_) | Self::Refused(_))
+/// The dialects besides GMnet. Silence is judged when all have been asked.
+fn others(probe: &mut Probe) -> Found {
+    let mut found = Found::new();
+    for check in dialects::CHECKS {
+        let (outcome, took) = timed(check, probe);
+        found.push((check, outcome, took));
     }
+    found
 }
 
-/// What was found so far.
-#[derive(Default)]
-struct Found {
-    broken: usize,
-    weak: usize,
-    refused: usize,
-    /// Something is as it was in the old server.
-    of_old: bool,
-}
-
-impl Found {
-    fn note(&mut self, check: &Check, outcome: Outcome) {
-        print(check, &outcome);
-        let (Outcome::Works(detail) | Outcome::Fails(detail)) = &outcome else {
-            self.refused += usize::from(matches!(outcome, Outcome::Refused(_)));
-            return;
+fn conclude_others(probe: &Probe, report: &mut Report, found: Found) {
+    let is_silent = found.iter().any(|(_, outcome, _)| matches!(outcome, Outcome::Silent));
+    for (check, outcome, took) in found {
+        let outcome = match outcome {
+            Outcome::Silent => dialects::silence(probe),
+            other => other,
         };
-        self.of_old |= detail.contains("(D");
-        match (outcome, check.needed) {
-            (Outcome::Fails(_), true) => self.broken += 1,
-            (Outcome::Fails(_), false) => self.weak += 1,
-            _ => {}
-        }
+        report.add(check, &outcome, took);
     }
-
-    fn conclude(&self) -> Result<(), String> {
-        if self.of_old {
-            say(
-                "D1 and so on are what the old server, GMnet GATE.PUNCH 1.2.5, does as well: see PROTOCOL.md",
-            );
-        }
-        match (self.broken, self.weak, self.refused) {
-            (0, 0, 0) => say("all that players need works"),
-            (0, _, 0) => say("all that every player needs works; some will notice the rest"),
-            (0, _, _) => {
-                say(
-                    "all that could be tried works; where it was refused, the server is for others",
-                );
-            }
-            (broken, _, _) => {
-                return Err(format!("{broken} of the things that every player needs do not work"));
-            }
-        }
-        Ok(())
+    if is_silent && dialects::is_udp_in_doubt(probe) {
+        let outcome = Outcome::Fails("no datagram has been answered".to_owned());
+        report.add(&dialects::UDP, &outcome, Duration::ZERO);
     }
 }
 
-fn print(check: &Check, outcome: &Outcome) {
-    let (word, detail) = match outcome {
-        Outcome::Works(detail) => ("works", detail.as_str()),
-        Outcome::Fails(detail) => ("FAILS", detail.as_str()),
-        Outcome::NotOffered(meaning) => ("not offered", *meaning),
-        Outcome::Refused(why) => ("refused", why.as_str()),
-        Outcome::Skipped => ("not tried", "something before it does not work"),
-    };
-    line(check.name, word, detail);
-    if let Outcome::Fails(_) = outcome {
-        say(format!("{:>30} {}", "->", check.meaning));
-    }
-}
-
-fn line(name: &str, word: &str, detail: &str) {
-    say(format!("{name:<26} {word:<12} {}", printable(detail)).trim_end());
+/// What becomes of a question in GMnet.
+fn ask_in_gmnet(probe: &Probe) -> Tcp {
+    let Ok(control) = Control::open(probe.master, probe.bind) else { return Tcp::Blocked };
+    let asked = control.send(wire::ASK_VERSION);
+    let closes = matches!(control.answer(probe.wait), Err(Error::MasterClosed { .. }));
+    if asked.is_ok() && closes { Tcp::Closes } else { Tcp::Open }
 }

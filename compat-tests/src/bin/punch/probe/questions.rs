@@ -1,20 +1,53 @@
 //! Checks that one question on one TCP connection answers.
 
+use std::io::ErrorKind::ConnectionRefused;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Instant;
 
 use compat_tests::gmnet::{Client, ClientConfig, Control, Error, Lobby, Query, wire};
 use compat_tests::shown::{quoted, sentence};
 
-use super::{Outcome, Probe};
+use super::Probe;
+use super::report::Outcome;
 
 /// An address for documentation, at which nobody can host.
 const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 
 pub(super) fn reachable(probe: &mut Probe) -> Outcome {
-    let start = Instant::now();
-    let opened = Control::open(probe.master, probe.bind);
-    opened.map(|_| format!("connected in {:.1?}", start.elapsed())).into()
+    match Control::open(probe.master, probe.bind) {
+        Ok(_) => Outcome::Works("connected".to_owned()),
+        Err(error) => not_reached(probe, &error),
+    }
+}
+
+/// What to do about a connection that does not come about, by what datagrams have shown.
+fn not_reached(probe: &Probe, error: &Error) -> Outcome {
+    let port = probe.master.port();
+    let refused =
+        matches!(error, Error::Socket { source, .. } if source.kind() == ConnectionRefused);
+    let (meaning, to_do) = match (probe.udp, refused) {
+        (Some(who), _) => (
+            "Games that use TCP (GMnet, events) cannot use this server; others can.",
+            format!(
+                "{who} answers over UDP, so the server is running: open {port}/tcp in the machine's \
+                 firewall and in the provider's."
+            ),
+        ),
+        (None, true) => (
+            "Nobody can use this server.",
+            format!(
+                "The machine is there, but nothing listens on {port}/tcp: is it running, is the port right?"
+            ),
+        ),
+        (None, false) => (
+            "Nobody can use this server.",
+            format!(
+                "Nothing answers there: is it running, is the address right? If so, open {port}/tcp and \
+                 {port}/udp in the machine's firewall and in the provider's."
+            ),
+        ),
+    };
+    Outcome::FailsSo { detail: error.to_string(), meaning, to_do }
 }
 
 pub(super) fn version(probe: &mut Probe) -> Outcome {
@@ -62,9 +95,9 @@ pub(super) fn lobby(probe: &mut Probe) -> Outcome {
                 hosts => format!("{hosts} hosts"),
             })
         }
-        Err(Error::NoAnswer { .. }) => {
-            Outcome::NotOffered("no answer, so switched off: players need the address of a host")
-        }
+        Err(Error::NoAnswer { .. }) => Outcome::NotOffered(
+            "no answer, so switched off: players need the address of a host".to_owned(),
+        ),
         Err(error) => Outcome::Fails(error.to_string()),
     }
 }
