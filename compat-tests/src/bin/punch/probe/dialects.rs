@@ -103,7 +103,7 @@ pub(super) fn silence(probe: &Probe) -> Outcome {
         None if probe.tcp == Tcp::Blocked => {
             Outcome::Skipped("no answer, and no connection either".to_owned())
         }
-        None if probe.has_port_zero => {
+        None if probe.is_not_introduced => {
             Outcome::Skipped("no answer: UDP does not arrive, see UDP and connect".to_owned())
         }
         None => Outcome::NotOffered(

@@ -17,9 +17,6 @@ const APART: Duration = Duration::from_millis(40);
 /// How often the list is looked at until the host is in it.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
-/// What a server says that has no datagram of a player.
-const PORT_ZERO: &str = "told port 0: UDP packets do not arrive";
-
 /// How often messages may come too close because of the way here and not of the server.
 const TRIES: usize = 3;
 
@@ -32,6 +29,7 @@ pub(super) fn register(probe: &mut Probe) -> Outcome {
         probe.data1 = Some(game.clone());
         outcome = try_to_register(probe);
     }
+    probe.is_admitted = probe.data1.is_some() && probe.registered.is_some();
     outcome.unwrap_or_else(|| Outcome::Fails(format!("not in the list after {TRIES} tries")))
 }
 
@@ -103,7 +101,7 @@ pub(super) fn introduction(probe: &mut Probe) -> Outcome {
             break;
         }
     }
-    probe.has_port_zero = found == PORT_ZERO;
+    probe.is_not_introduced = true;
     Outcome::Fails(found)
 }
 
@@ -252,7 +250,7 @@ fn judge(meeting: &Meeting, host: &Host, ip: IpAddr) -> Result<String, String> {
     let client = meeting.clients.first().copied().flatten().ok_or("the host is not found")?;
     let told = meeting.host.first().ok_or("the host is told nothing")?;
     if client.port() == 0 || told.client.port() == 0 {
-        return Err(PORT_ZERO.to_owned());
+        return Err("told port 0: UDP packets do not arrive".to_owned());
     }
     let nat = host.master_side().is_ok_and(|local| local.ip() != ip);
     let right = client == SocketAddr::new(ip, host.local().port())

@@ -77,8 +77,10 @@ struct Probe {
     registered: Option<(Host, IpAddr)>,
     /// Whether it has refused that.
     is_refused: bool,
-    /// Whether it was told of no datagram when a host and a client met.
-    has_port_zero: bool,
+    /// Whether it has admitted the game or key.
+    is_admitted: bool,
+    /// Whether a host and a client did not meet there.
+    is_not_introduced: bool,
     /// Whether events is spoken, and then whether only with TLS.
     events: Option<bool>,
     /// Whether STUN has answered.
@@ -114,7 +116,8 @@ impl Probe {
             lobby: false,
             registered: None,
             is_refused: false,
-            has_port_zero: false,
+            is_admitted: false,
+            is_not_introduced: false,
             events: None,
             has_stun: false,
             tcp: Tcp::Open,
@@ -124,6 +127,12 @@ impl Probe {
 
     /// The server is for others.
     fn refused(&self) -> Outcome {
+        if self.key.is_none() && self.is_admitted {
+            // The server looks at keys alone in this dialect.
+            return Outcome::Refused(
+                "it wants a key here, not only the name of a game: try one with --key".to_owned(),
+            );
+        }
         match self.shown().is_empty() {
             true => Outcome::Refused(
                 "it admits only some games (--games, --key): try one with --game or --key"
@@ -169,7 +178,8 @@ pub(crate) fn run(args: &Args) -> Result<(), String> {
         }
     }
     let is_name = addrs.iter().all(|addr| addr.ip().to_string() != args.master.host);
-    if args.bind.is_none() && is_name && addrs.iter().all(SocketAddr::is_ipv4) {
+    let is_public = addrs.iter().all(|addr| addr.is_ipv4() && !addr.ip().is_loopback());
+    if args.bind.is_none() && is_name && is_public {
         report.note(
             "IPv6 was not tried: this name has no IPv6 address. Players without IPv4 cannot connect; \
              an AAAA record would help them.",

@@ -118,6 +118,7 @@ struct Row {
 pub(super) struct Report {
     is_json: bool,
     ways: Vec<(SocketAddr, Vec<Row>)>,
+    notes: Vec<String>,
     failed: usize,
     refused: usize,
     /// Defects of the old server that do not keep players from playing.
@@ -141,7 +142,8 @@ impl Report {
     }
 
     /// A note about something beside the checks.
-    pub(super) fn note(&self, text: &str) {
+    pub(super) fn note(&mut self, text: &str) {
+        self.notes.push(text.to_owned());
         if !self.is_json {
             say(format!("\n{}", printable(text)));
         }
@@ -205,9 +207,9 @@ impl Report {
             (0, _, _) => "all that could be tried works; where it was refused, the server is for \
                           others"
                 .to_owned(),
-            (1, _, _) => "1 thing does not work; the lines with FAILS say which".to_owned(),
+            (1, _, _) => "1 thing does not work; the rows that fail say why".to_owned(),
             (failed, _, _) => {
-                format!("{failed} things do not work; the lines with FAILS say which")
+                format!("{failed} things do not work; the rows that fail say why")
             }
         }
     }
@@ -221,7 +223,13 @@ impl Report {
                 json!({"address": master, "family": family(*master), "checks": checks})
             })
             .collect();
-        json!({"server": server, "ok": self.failed == 0, "summary": summary, "ways": ways})
+        json!({
+            "server": server,
+            "ok": self.failed == 0,
+            "summary": summary,
+            "notes": self.notes,
+            "ways": ways,
+        })
     }
 }
 

@@ -1,0 +1,396 @@
+//! `punch probe`: each verdict, on servers that have reason for it.
+#![expect(clippy::expect_used, reason = "a helper that fails is a test that fails")]
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::copy;
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use compat_tests::folder::Folder;
+use compat_tests::master::{Master, loopback};
+use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+use serde_json::Value;
+
+/// What was said, on both outputs.
+struct Said {
+    code: Option<i32>,
+    text: String,
+}
+
+impl Said {
+    /// What is said of this: the word behind its name, and the rest of the line.
+    #[track_caller]
+    fn of(&self, name: &str) -> (&str, &str) {
+        let line = self.text.lines().find(|line| line.starts_with(&format!("{name:<26} ")));
+        let rest = line.and_then(|line| line.get(27..));
+        let (word, detail) = rest
+            .unwrap_or_else(|| panic!("nothing of {name}: {}", self.text))
+            .split_at_checked(22)
+            .unwrap_or((rest.unwrap_or_default(), ""));
+        (word.split("  ").next().unwrap_or_default(), detail.trim())
+    }
+
+    #[track_caller]
+    fn words(&self, word: &str, names: &[&str]) {
+        for name in names {
+            assert_eq!(self.of(name).0, word, "{name}: {}", self.text);
+        }
+    }
+
+    #[track_caller]
+    fn has(&self, sentence: &str) {
+        assert!(self.text.contains(sentence), "no {sentence:?}: {}", self.text);
+    }
+
+    #[track_caller]
+    fn exits_with(&self, code: i32) {
+        assert_eq!(self.code, Some(code), "{}", self.text);
+        assert_eq!(code == 1, self.text.contains(" FAILS "), "{}", self.text);
+    }
+}
+
+fn run(master: &str, more: &[&str]) -> (Option<i32>, Vec<u8>, Vec<u8>) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_punch"));
+    command.args(["probe", master]).args(more).stdin(Stdio::null());
+    let output = command.output().expect("running punch");
+    (output.status.code(), output.stdout, output.stderr)
+}
+
+fn probe(master: impl ToString, more: &[&str]) -> Said {
+    let own = loopback().to_string();
+    let (code, out, err) = run(&master.to_string(), &[&["--bind", &own], more].concat());
+    let text = String::from_utf8([out, err].concat()).expect("UTF-8");
+    Said { code, text }
+}
+
+const GMNET: [&str; 7] = [
+    "TCP",
+    "lobby2",
+    "reg2",
+    "UDP and connect",
+    "not found",
+    "end of the host's message",
+    "two players at once",
+];
+const OTHERS: [&str; 3] = ["rooms", "events", "natpunch"];
+const STUN: [&str; 2] = ["STUN", "STUN, alternate port"];
+const QUICK: [&str; 2] = ["--wait", "0.5"];
+
+#[test]
+fn nothing_is_wrong_with_a_server_without_options() {
+    let master = Master::start(&["--testing", "--name", "probed"]);
+    let said = probe(master.addr(), &[]);
+    said.exits_with(0);
+    said.words("works", &[&GMNET[..], &OTHERS, &STUN, &["older protocol"]].concat());
+    said.has("probed, ");
+    said.has("networks on the way can read events");
+    assert!(said.text.ends_with("\nall that players need works\n"), "{}", said.text);
+}
+
+#[test]
+fn a_lobby_that_is_off_is_a_choice() {
+    let master = Master::start(&["--disable-lobby"]);
+    let said = probe(master.addr(), &QUICK);
+    said.exits_with(0);
+    said.words("not offered", &["lobby2"]);
+    said.has("players need the address of a host");
+}
+
+#[test]
+fn a_server_for_other_games_is_all_right() {
+    let master = Master::start(&["--games", "Pong,Chess"]);
+    let said = probe(master.addr(), &[]);
+    said.exits_with(0);
+    said.words("refused", &[&OTHERS[..], &["reg2"]].concat());
+    said.words("works", &[&STUN[..], &["lobby2"]].concat());
+    said.has("try one with --game or --key");
+    said.has("where it was refused, the server is for others");
+
+    for option in ["--game", "--key"] {
+        let said = probe(master.addr(), &[option, "Chess"]);
+        said.exits_with(0);
+        said.words("works", &[&GMNET[..], &OTHERS, &STUN].concat());
+    }
+    // A key that is none does not hide the game.
+    let said = probe(master.addr(), &["--game", "Chess", "--key", "none"]);
+    said.words("works", &[&GMNET[..], &OTHERS, &STUN].concat());
+
+    let said = probe(master.addr(), &["--game", "Go"]);
+    said.exits_with(1);
+    said.has("none of the games or keys that it admits");
+    said.has("Players of this game are refused.");
+}
+
+#[test]
+fn a_server_with_keys_is_all_right() {
+    let master = Master::start(&["--key", "secret", "--games", "Chess"]);
+    let said = probe(master.addr(), &["--game", "Chess", "--key", "secret"]);
+    said.exits_with(0);
+    said.words("works", &[&GMNET[..], &OTHERS, &STUN].concat());
+    let said = probe(master.addr(), &["--game", "Chess"]);
+    said.exits_with(0);
+    said.words("works", &GMNET);
+    said.words("refused", &OTHERS);
+    said.has("it wants a key here, not only the name of a game");
+}
+
+#[test]
+fn dialects_that_are_left_out_are_a_choice() {
+    let master = Master::start(&["--dialects", "rooms,stun"]);
+    let said = probe(master.addr(), &QUICK);
+    said.exits_with(0);
+    said.words("works", &[&STUN[..], &["rooms"]].concat());
+    said.words("not offered", &["GMnet", "events", "natpunch"]);
+    said.words("not tried", &["events with TLS"]);
+    assert_eq!(said.of("GMnet").1, "closed without an answer: --dialects leaves it out");
+    assert_eq!(said.of("events").1, "closed without an answer: --dialects leaves it out");
+    let natpunch = "not spoken: STUN answers at the same UDP port, so --dialects leaves it out";
+    assert_eq!(said.of("natpunch").1, natpunch);
+
+    let master = Master::start(&["--dialects", "gmnet,events"]);
+    let said = probe(master.addr(), &QUICK);
+    said.exits_with(0);
+    said.words("works", &[&GMNET[..], &["events"]].concat());
+    said.words("not offered", &["rooms", "natpunch", "STUN"]);
+    said.has("not spoken: GMnet answers at the same UDP port");
+
+    let master = Master::start(&["--dialects", "events"]);
+    let said = probe(master.addr(), &QUICK);
+    said.exits_with(0);
+    said.words("not offered", &["GMnet", "rooms", "natpunch", "STUN"]);
+    said.has("not answered: either --dialects leaves it out or UDP is blocked");
+}
+
+/// What a firewall lets through to a server, at the same port of another address.
+struct Firewall {
+    addr: SocketAddr,
+}
+
+impl Firewall {
+    fn before(server: SocketAddr, tcp: bool, udp: bool) -> Self {
+        let addr = SocketAddr::new(loopback(), server.port());
+        if tcp {
+            let listener = TcpListener::bind(addr).expect("the same port");
+            std::thread::spawn(move || listener.incoming().flatten().for_each(|c| pipe(c, server)));
+        }
+        if udp {
+            let socket = UdpSocket::bind(addr).expect("the same port");
+            std::thread::spawn(move || forward(&Arc::new(socket), server));
+        }
+        Self { addr }
+    }
+}
+
+fn pipe(client: TcpStream, server: SocketAddr) {
+    let Ok(server) = TcpStream::connect(server) else { return };
+    let copies = (client.try_clone().expect("a copy"), server.try_clone().expect("a copy"));
+    for (mut from, mut to) in [(client, server), (copies.1, copies.0)] {
+        std::thread::spawn(move || {
+            let _ = copy(&mut from, &mut to);
+            let _ = to.shutdown(std::net::Shutdown::Write);
+        });
+    }
+}
+
+fn forward(inside: &Arc<UdpSocket>, server: SocketAddr) {
+    let mut outside: HashMap<SocketAddr, Arc<UdpSocket>> = HashMap::new();
+    let mut buffer = [0; 2048];
+    while let Ok((len, client)) = inside.recv_from(&mut buffer) {
+        let socket = outside.entry(client).or_insert_with(|| {
+            let socket = Arc::new(UdpSocket::bind("127.0.0.1:0").expect("a port"));
+            let (from, to) = (Arc::clone(&socket), Arc::clone(inside));
+            std::thread::spawn(move || {
+                let mut buffer = [0; 2048];
+                while let Ok((len, _)) = from.recv_from(&mut buffer) {
+                    let _ = to.send_to(&buffer[..len], client);
+                }
+            });
+            socket
+        });
+        let _ = socket.send_to(&buffer[..len], server);
+    }
+}
+
+/// A server at one loopback address alone, which leaves the port free at others.
+fn at_one_address(more: &[&str]) -> (Master, SocketAddr) {
+    let ip: IpAddr = loopback();
+    let master = Master::start(&[&["--bind", &ip.to_string()], more].concat());
+    let addr = SocketAddr::new(ip, master.addr().port());
+    (master, addr)
+}
+
+#[test]
+fn a_closed_alternate_port_is_named_and_nothing_else() {
+    let (_master, addr) = at_one_address(&[]);
+    let next = addr.port() + 1;
+    let said = probe(Firewall::before(addr, true, true).addr, &QUICK);
+    said.exits_with(1);
+    said.words("works", &[&OTHERS[..], &["reg2", "UDP and connect", "STUN"]].concat());
+    let (word, detail) = said.of("STUN, alternate port");
+    assert_eq!((word, detail), ("FAILS", &*format!("{next}/udp: sends, but does not receive")));
+    said.has("Players connect as before, but nobody can tell what NAT they are behind");
+    said.has(&format!("Open {next}/udp in the machine's firewall and in the provider's."));
+    said.has("1 thing does not work");
+}
+
+#[test]
+fn another_alternate_port_is_found() {
+    let master = Master::start(&["--alt-port", "0"]);
+    let said = probe(master.addr(), &QUICK);
+    said.exits_with(0);
+    let port = master.alternate_port().expect("it is in the log");
+    if port != master.addr().port() + 1 {
+        let detail = said.of("STUN, alternate port").1;
+        assert!(detail.starts_with(&format!("answers at {port}/udp (--alt-port)")), "{detail}");
+    }
+}
+
+#[test]
+fn blocked_udp_is_one_fault() {
+    let (_master, addr) = at_one_address(&[]);
+    let said = probe(Firewall::before(addr, true, false).addr, &QUICK);
+    said.exits_with(1);
+    said.words("FAILS", &["UDP and connect"]);
+    said.words("works", &["TCP", "lobby2", "reg2", "events"]);
+    said.words("not tried", &["rooms", "natpunch", "STUN", "STUN, alternate port"]);
+    said.has("no answer: UDP does not arrive, see UDP and connect");
+    said.has("Open the same port for UDP");
+
+    // Where GMnet does not let it try, nothing else tells the two causes apart.
+    let (_master, addr) = at_one_address(&["--games", "Chess"]);
+    let said = probe(Firewall::before(addr, true, false).addr, &QUICK);
+    said.exits_with(1);
+    said.words("FAILS", &["UDP"]);
+    said.has("not answered: either --dialects leaves it out or UDP is blocked");
+    said.has("name a game or key that the server admits");
+}
+
+#[test]
+fn blocked_tcp_is_told_from_a_server_that_does_not_run() {
+    let (_master, addr) = at_one_address(&[]);
+    let said = probe(Firewall::before(addr, false, true).addr, &QUICK);
+    said.exits_with(1);
+    said.words("FAILS", &["TCP"]);
+    said.words("works", &["rooms", "natpunch", "STUN"]);
+    said.words("not tried", &["events", "events with TLS"]);
+    said.has("answers over UDP, so the server is running: open");
+
+    let nobody = SocketAddr::new(loopback(), addr.port());
+    let said = probe(nobody, &["--wait", "0.1"]);
+    said.exits_with(1);
+    said.has("Nobody can use this server.");
+    said.has(&format!("nothing listens on {}/tcp: is it running, is the port right?", addr.port()));
+    said.words("not tried", &["rooms", "natpunch", "STUN"]);
+}
+
+#[test]
+fn a_server_that_never_says_a_word_does_not_work() {
+    let mute = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let said = probe(mute.local_addr().expect("its address"), &["--wait", "0.1"]);
+    said.exits_with(1);
+    said.has("Hosts ping every few minutes");
+    said.has("Use a current punchd");
+}
+
+/// A certificate for these names until a year, and its key, in files.
+fn certificate(names: &[&str], year: i32) -> (Folder, [String; 4]) {
+    let folder = Folder::new();
+    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    let mut params = CertificateParams::new(names).expect("names");
+    params.not_after = date_time_ymd(year, 3, 1);
+    let key = KeyPair::generate().expect("a key");
+    let made = params.self_signed(&key).expect("a certificate");
+    let (certificate, file) = (folder.file("certificate"), folder.file("key"));
+    fs::write(&certificate, made.pem()).expect("writing");
+    fs::write(&file, key.serialize_pem()).expect("writing");
+    (folder, ["--tls-cert".to_owned(), certificate, "--tls-key".to_owned(), file])
+}
+
+fn with_tls(names: &[&str], year: i32, more: &[&str]) -> (Master, Folder) {
+    let (folder, options) = certificate(names, year);
+    let options: Vec<&str> = options.iter().map(String::as_str).collect();
+    (Master::start(&[&options, more].concat()), folder)
+}
+
+#[test]
+fn the_certificate_is_looked_at() {
+    let named = |master: &Master| format!("localhost:{}", master.addr().port());
+    let (master, _files) = with_tls(&["localhost"], 2090, &[]);
+    let said = probe(named(&master), &[]);
+    said.exits_with(0);
+    let detail = "certificate until 2090-03-01, for localhost";
+    assert!(said.of("events with TLS").1.starts_with(detail), "{}", said.text);
+    // Nobody has to connect by the address.
+    let said = probe(master.addr(), &[]);
+    said.exits_with(0);
+    said.has("not for 127.0.0.1, so clients must connect by a name that is in it");
+
+    let (master, _files) = with_tls(&["example.org"], 2090, &["--tls-required"]);
+    let said = probe(named(&master), &[]);
+    said.exits_with(1);
+    assert_eq!(said.of("events").1, "with TLS alone (--tls-required)");
+    let (word, detail) = said.of("events with TLS");
+    assert_eq!((word, detail), ("FAILS", "its certificate is not for localhost"));
+    said.has("Get a certificate for this name (--tls-cert)");
+
+    let (master, _files) = with_tls(&["localhost"], 2020, &[]);
+    let said = probe(named(&master), &[]);
+    said.exits_with(1);
+    assert_eq!(said.of("events with TLS").1, "its certificate ended on 2020-03-01");
+    said.has("Clients of events that check certificates do not connect with TLS.");
+    said.has("Renew the certificate and send punchd SIGHUP.");
+}
+
+#[test]
+fn it_is_tried_over_ipv6_too() {
+    if UdpSocket::bind("[::1]:0").is_err() {
+        compat_tests::skipped::note("this machine has no IPv6");
+        return;
+    }
+    let master = Master::start(&[]);
+    let (code, out, _) = run(&format!("[::1]:{}", master.addr().port()), &[]);
+    let said = Said { code, text: String::from_utf8(out).expect("UTF-8") };
+    said.exits_with(0);
+    said.has("(IPv6)");
+    said.words("works", &[&GMNET[..], &OTHERS, &STUN].concat());
+}
+
+/// The names that README has.
+#[test]
+fn the_json_has_what_is_documented() {
+    let readme = include_str!("../README.md");
+    let (_, chapter) = readme.split_once("\n### `punch probe --json`\n").expect("the chapter");
+    let chapter = chapter.split("\n## ").next().unwrap_or_default();
+    let master = Master::start(&["--dialects", "gmnet,rooms,events"]);
+    let (code, out, _) = run(&master.addr().to_string(), &["--json", "--wait", "0.5"]);
+    let said: Value = serde_json::from_slice(&out).expect("one object");
+    assert_eq!((code, &said["ok"]), (Some(0), &Value::Bool(true)), "{said}");
+    let keys = |value: &Value| -> Vec<String> {
+        value.as_object().expect("an object").keys().cloned().collect()
+    };
+    let way = &said["ways"][0];
+    assert_eq!(
+        (&way["family"], &way["address"]),
+        (&"IPv4".into(), &master.addr().to_string().into())
+    );
+    let checks = way["checks"].as_array().expect("checks");
+    let names = [keys(&said), keys(way), keys(&checks[0])].concat();
+    let ids = checks.iter().filter_map(|check| check["check"].as_str().map(str::to_owned));
+    let results = checks.iter().filter_map(|check| check["result"].as_str().map(str::to_owned));
+    for name in names.into_iter().chain(ids).chain(results) {
+        assert!(chapter.contains(&format!("`{name}`")), "{name} is not in README");
+    }
+    let of = |id: &str| checks.iter().find(|check| check["check"] == id).expect("a check");
+    assert_eq!(of("rooms")["result"], "works");
+    assert!(of("rooms")["milliseconds"].is_u64());
+    assert_eq!(of("natpunch")["result"], "not offered");
+
+    let (code, out, _) = run("127.0.0.1:9", &["--json", "--wait", "0.1"]);
+    let said: Value = serde_json::from_slice(&out).expect("one object");
+    assert_eq!((code, &said["ok"]), (Some(1), &Value::Bool(false)), "{said}");
+    let tcp = &said["ways"][0]["checks"][0];
+    assert_eq!((&tcp["check"], &tcp["result"]), (&"tcp".into(), &"fails".into()));
+    assert!(tcp["meaning"].is_string() && tcp["to_do"].is_string(), "{tcp}");
+}
