@@ -24,11 +24,9 @@ impl Said {
     #[track_caller]
     fn of(&self, name: &str) -> (&str, &str) {
         let line = self.text.lines().find(|line| line.starts_with(&format!("{name:<26} ")));
-        let rest = line.and_then(|line| line.get(27..));
-        let (word, detail) = rest
-            .unwrap_or_else(|| panic!("nothing of {name}: {}", self.text))
-            .split_at_checked(22)
-            .unwrap_or((rest.unwrap_or_default(), ""));
+        assert!(line.is_some(), "nothing of {name}: {}", self.text);
+        let rest = line.and_then(|line| line.get(27..)).unwrap_or_default();
+        let (word, detail) = rest.split_at_checked(22).unwrap_or((rest, ""));
         (word.split("  ").next().unwrap_or_default(), detail.trim())
     }
 

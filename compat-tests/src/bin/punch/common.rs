@@ -154,6 +154,25 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_server_has_its_name_and_an_address_of_each_family() {
+        let of = |text: &str| resolve_each(text).map(|server| (server.host, server.addrs));
+        for (text, host, addr) in [
+            ("127.0.0.1", "127.0.0.1", "127.0.0.1:6510"),
+            ("127.0.0.1:7", "127.0.0.1", "127.0.0.1:7"),
+            ("[::1]:7", "::1", "[::1]:7"),
+            ("[::1]", "::1", "[::1]:6510"),
+            ("::1", "::1", "[::1]:6510"),
+        ] {
+            let addr: SocketAddr = addr.parse().unwrap();
+            assert_eq!(of(text), Ok((host.to_owned(), vec![addr])), "{text}");
+        }
+        let (host, addrs) = of("localhost:7").unwrap();
+        assert_eq!((host.as_str(), addrs.iter().all(|addr| addr.port() == 7)), ("localhost", true));
+        assert!(addrs.iter().filter(|addr| addr.is_ipv4()).count() <= 1 && addrs.len() <= 2);
+        assert!(of("").is_err() && of("no such name").is_err());
+    }
+
+    #[test]
     fn seconds_have_an_end() {
         for (text, millis) in [("0", 0), ("0.5", 500), ("1e3", 1_000_000)] {
             assert_eq!(seconds(text), Ok(Duration::from_millis(millis)), "{text}");

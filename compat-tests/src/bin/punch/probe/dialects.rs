@@ -123,10 +123,9 @@ pub(super) fn is_udp_in_doubt(probe: &Probe) -> bool {
 fn rooms(probe: &mut Probe) -> Outcome {
     let shown = probe.shown();
     let mut answer = ask_for_room(probe, shown.first().copied());
-    if let (Ok(Some(refusal)), Some(game)) = (&answer, shown.get(1)) {
-        if refusal == b"er:jr:badkey" {
-            answer = ask_for_room(probe, Some(game));
-        }
+    let is_refused = matches!(&answer, Ok(Some(answer)) if answer == b"er:jr:badkey");
+    if let Some(game) = shown.get(1).filter(|_| is_refused) {
+        answer = ask_for_room(probe, Some(game));
     }
     let answer = match answer {
         Err(error) => return Outcome::Fails(error.to_string()),

@@ -121,7 +121,11 @@ pub(super) fn two_at_once(probe: &mut Probe) -> Outcome {
         match meet(host, *ip, 2, Protocol::Modern, within) {
             Ok(meeting) => match apart(&meeting) {
                 Ok(gap) => return Outcome::Works(format!("told {gap:.0?} apart")),
-                Err(why) => found = why,
+                Err(why) => {
+                    let is_old = host.told().last().is_some_and(|told| !told.terminated);
+                    let is_named = why.contains("(D");
+                    found = if is_old && !is_named { format!("{why} (D20)") } else { why };
+                }
             },
             // Two messages in one, and nothing between them.
             Err(error @ Error::Malformed { .. }) => found = format!("{error} (D1, D20)"),

@@ -65,7 +65,7 @@ pub(super) fn alternate_port(probe: &mut Probe) -> Outcome {
             meaning: MEANING,
             to_do: format!(
                 "Open {next}/udp in the machine's firewall and in the provider's, or see which port \
-                 --alt-port names instead."
+                 --alt-port names instead; the log says so if the server could not take it."
             ),
         },
     }
