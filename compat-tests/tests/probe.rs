@@ -355,6 +355,19 @@ fn it_is_tried_over_ipv6_too() {
     said.words("works", &[&GMNET[..], &OTHERS, &STUN].concat());
 }
 
+#[test]
+fn a_way_that_this_machine_lacks_is_no_fault_of_the_server() {
+    let said = probe("[::1]:9", &[]);
+    assert_eq!(said.code, Some(1), "{}", said.text);
+    said.has("[::1]:9 has no address of the family that --bind has");
+    // An address for documentation, to which no way leads from a loopback address.
+    let said = probe("192.0.2.1:9", &["--wait", "0.1"]);
+    said.exits_with(1);
+    let detail = said.of("way there").1;
+    assert!(detail.starts_with("this machine "), "{detail}");
+    said.has("This says nothing about the server.");
+}
+
 /// The names that README has.
 #[test]
 fn the_json_has_what_is_documented() {

@@ -167,12 +167,12 @@ pub(crate) fn run(args: &Args) -> Result<(), String> {
     if wanted.is_empty() {
         return Err(format!("{text} has no address of the family that --bind has"));
     }
+    // A family that this machine lacks is no fault if the other one can be tried.
+    let is_any_way = wanted.iter().any(|master| no_way(*master, args.bind).is_none());
     for master in &wanted {
         report.begin(*master);
         match no_way(*master, args.bind) {
-            Some(why) if wanted.len() > 1 => {
-                report.add(&THE_WAY, &Outcome::Skipped(why), Duration::ZERO);
-            }
+            Some(why) if is_any_way => report.add(&THE_WAY, &Outcome::Skipped(why), Duration::ZERO),
             Some(why) => report.add(&THE_WAY, &Outcome::Fails(why), Duration::ZERO),
             None => walk(&mut Probe::new(args, *master), &mut report),
         }
