@@ -63,6 +63,11 @@ fn probe(master: impl ToString, more: &[&str]) -> Said {
     Said { code, text }
 }
 
+fn probe_from_anywhere(master: &str) -> Said {
+    let (code, out, err) = run(master, &[]);
+    Said { code, text: String::from_utf8([out, err].concat()).expect("UTF-8") }
+}
+
 const GMNET: [&str; 7] = [
     "TCP",
     "lobby2",
@@ -278,7 +283,7 @@ fn blocked_tcp_is_told_from_a_server_that_does_not_run() {
     let nobody = SocketAddr::new(loopback(), addr.port());
     let said = probe(nobody, &["--wait", "0.1"]);
     said.exits_with(1);
-    said.has("Nobody can use this server.");
+    said.has("Nobody can use this server over IPv4.");
     said.has(&format!("nothing listens on {}/tcp: is it running, is the port right?", addr.port()));
     said.words("not tried", &["rooms", "natpunch", "STUN"]);
 }
@@ -347,9 +352,12 @@ fn it_is_tried_over_ipv6_too() {
         compat_tests::skipped::note("this machine has no IPv6");
         return;
     }
+    let nobody = probe_from_anywhere("[::1]:9");
+    nobody.exits_with(1);
+    nobody.has("Nobody can use this server over IPv6.");
+    nobody.has("If it has no IPv6, its name should have no AAAA record.");
     let master = Master::start(&[]);
-    let (code, out, _) = run(&format!("[::1]:{}", master.addr().port()), &[]);
-    let said = Said { code, text: String::from_utf8(out).expect("UTF-8") };
+    let said = probe_from_anywhere(&format!("[::1]:{}", master.addr().port()));
     said.exits_with(0);
     said.has("(IPv6)");
     said.words("works", &[&GMNET[..], &OTHERS, &STUN].concat());

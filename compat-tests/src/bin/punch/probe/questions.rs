@@ -25,6 +25,13 @@ fn not_reached(probe: &Probe, error: &Error) -> Outcome {
     let port = probe.master.port();
     let refused =
         matches!(error, Error::Socket { source, .. } if source.kind() == ConnectionRefused);
+    let (nobody, record) = match probe.master.is_ipv4() {
+        true => ("Nobody can use this server over IPv4.", ""),
+        false => (
+            "Nobody can use this server over IPv6.",
+            " If it has no IPv6, its name should have no AAAA record.",
+        ),
+    };
     let (meaning, to_do) = match (probe.udp, refused) {
         (Some(who), _) => (
             "Games that use TCP (GMnet, events) cannot use this server; others can.",
@@ -34,16 +41,16 @@ fn not_reached(probe: &Probe, error: &Error) -> Outcome {
             ),
         ),
         (None, true) => (
-            "Nobody can use this server.",
+            nobody,
             format!(
-                "The machine is there, but nothing listens on {port}/tcp: is it running, is the port right?"
+                "The machine is there, but nothing listens on {port}/tcp: is it running, is the port right?{record}"
             ),
         ),
         (None, false) => (
-            "Nobody can use this server.",
+            nobody,
             format!(
                 "Nothing answers there: is it running, is the address right? If so, open {port}/tcp and \
-                 {port}/udp in the machine's firewall and in the provider's."
+                 {port}/udp in the machine's firewall and in the provider's.{record}"
             ),
         ),
     };
