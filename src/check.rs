@@ -90,6 +90,9 @@ pub fn check(
         }
     }
     look_at_window(options, &mut report);
+    if options.http.public_lobby {
+        report.serves.push("the lobby for web sites (--public-lobby)".into());
+    }
     look_at_relay(options, &sockets, &mut report);
     report.doubts.extend(options.without_effect());
     look_at_addresses(options, &mut report);
@@ -111,9 +114,6 @@ fn look_at_window(options: &Options, report: &mut Report) {
             "the token of the owner goes to http://{at}/ as it is: a web server with TLS in front, or ssh, \
              keeps it secret (--http)"
         ));
-    }
-    if options.http.public_lobby {
-        report.serves.push("the lobby for web sites (--public-lobby)".into());
     }
 }
 

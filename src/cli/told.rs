@@ -48,6 +48,7 @@ impl Options {
             (!self.relay.relay.is_empty(), "with a relay"),
             (self.owner.block.is_some(), "some are blocked"),
             (self.disable_lobby && !self.testing, "no lobby"),
+            (self.http.public_lobby, "lobby for web sites"),
             (self.testing, "testing"),
         ];
         all.extend(others.iter().filter(|(is_so, _)| *is_so).map(|(_, what)| (*what).to_owned()));
@@ -73,11 +74,17 @@ impl Options {
             let why = "--disable-lobby has no effect with --testing: the lobby is answered";
             all.push(why.into());
         }
+        if self.http.http.0.is_none() && self.http.http_token.is_some() {
+            all.push("--http-token has no effect with --http off: there is no window".into());
+        }
+        if self.disable_lobby && !self.testing && self.lobby_ports {
+            all.push("--lobby-ports has no effect with --disable-lobby: there is no lobby".into());
+        }
         if !self.name.is_empty() && !self.testing && self.speaks(Name::Gmnet) {
             all.push("--name has no effect without --testing: nobody is told the name".into());
         }
         let limits = Limits::default();
-        let needs: [(&[Name], &[Given]); 5] = [
+        let needs: [(&[Name], &[Given]); 6] = [
             (
                 &[Name::Gmnet],
                 &[
@@ -97,6 +104,10 @@ impl Options {
             (
                 &[Name::Rooms],
                 &[(self.room_timeout != limits::ROOM_SILENCE.as_secs(), "--room-timeout")],
+            ),
+            (
+                &[Name::Gmnet, Name::Rooms, Name::Events],
+                &[(self.http.public_lobby, "--public-lobby")],
             ),
             (
                 &[Name::Stun],

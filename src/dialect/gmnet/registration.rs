@@ -59,7 +59,9 @@ impl Gmnet {
             let (game, lists) = (Quoted(game), self.config.admission.lists_of_games());
             let why = format_args!("its game {game} is not one of {lists}");
             self.refused.note(cx.now.instant, addr, Name::Gmnet, why);
-            cx.refused(Name::Gmnet, Reason::Game, addr);
+            let is_game = !self.config.admission.games.is_empty();
+            let reason = if is_game { Reason::Game } else { Reason::Key };
+            cx.refused(Name::Gmnet, reason, addr);
             self.close(cx, id, Left::Refused);
             return Go::Stop;
         }
