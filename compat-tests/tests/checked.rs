@@ -76,7 +76,10 @@ fn a_check_tells_what_would_be_served_though_the_port_is_taken() {
         first.contains("; 2 keys; only gmnet, events; with TLS, certificate until 20"),
         "{text}"
     );
-    assert!(text.contains("would serve: all but 1 blocked addresses and networks (--block)"), "{text}");
+    assert!(
+        text.contains("would serve: all but 1 blocked addresses and networks (--block)"),
+        "{text}"
+    );
     assert!(text.ends_with("all is well\n"), "{text}");
     assert!(fs::metadata(&log).is_err(), "nothing is made");
 }
