@@ -137,15 +137,6 @@ mod tests {
     }
 
     #[test]
-    fn who_asks_for_a_web_page_is_told_what_it_needs() {
-        for pieces in [&[&b"GET /lobby HTTP/1.1\r\n\r\n"[..]][..], &[b"G", b"ET ", b"/lobby"]] {
-            let (said, closed) = answered(pieces);
-            assert!(said.starts_with("HTTP/1.1 404") && said.contains("--public-lobby"), "{said}");
-            assert!(closed);
-        }
-    }
-
-    #[test]
     fn an_address_is_told_of_once_and_what_is_kept_is_bounded() {
         let mut openings = Openings::default();
         let at = |s: u64| Instant::from_micros(1_000_000 * (s + 1));

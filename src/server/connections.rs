@@ -168,10 +168,7 @@ impl Server {
             return self.read_http(now, id, bytes, out);
         } else {
             let (told, all) = self.openings.read(id, bytes);
-            if told == Stream::Http && self.public.is_none() {
-                return self.refuse_http(now, id, out);
-            }
-            if told == Stream::Http {
+            if told == Stream::Http && self.public.is_some() {
                 self.begin_http(now, id, out);
                 return self.read_http(now, id, &all, out);
             }
@@ -204,7 +201,14 @@ impl Server {
         let Some(conn) = self.places.get_mut(id) else { return false };
         let peer = conn.peer();
         let name = match told {
-            Stream::Untold | Stream::Http => return false,
+            Stream::Untold => return false,
+            // GATE.PUNCH says nothing to that, and neither do we; but the owner is told why.
+            Stream::Http => {
+                let what = "it asks for a web page, which needs --public-lobby";
+                self.openings.tell(now.instant, peer.ip(), what);
+                self.shared.refusals.note(now, None, Reason::NotSpoken, peer.ip());
+                Name::Gmnet
+            }
             Stream::Of(name) => name,
             Stream::Odd(odd) => {
                 self.openings.tell(now.instant, peer.ip(), odd.what);

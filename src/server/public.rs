@@ -79,21 +79,6 @@ impl Server {
         }
     }
 
-    /// A connection speaks HTTP with a server that shows nothing by that.
-    pub(super) fn refuse_http(&mut self, now: Now, id: ConnId, out: &mut Outbox) {
-        const WHY: &str = "404 Not Found: there is no lobby for web sites here; its owner starts punchd \
-                           with --public-lobby for that\n";
-        let answer = Answer { status: Status::NotFound, ..Answer::of(Body::Text(WHY.into())) };
-        out.tcp(id, |bytes| answer.for_everybody().write(now.unix, false, true, bytes));
-        if let Some(addr) = self.places.get(id).map(|conn| conn.peer().ip()) {
-            let what = "it asks for a web page, which needs --public-lobby";
-            self.openings.tell(now.instant, addr, what);
-            self.refused(now, Reason::NotSpoken, addr);
-        }
-        self.forget(id);
-        out.close(id);
-    }
-
     pub(super) fn read_http(&mut self, now: Now, id: ConnId, bytes: &[u8], out: &mut Outbox) {
         self.with_public(now, id, out, |http, out, answering| {
             http.read(now, id, bytes, out, answering);

@@ -134,13 +134,13 @@ fn what_is_refused_is_counted() {
             .collect()
     };
     assert_eq!(of(None), [Reason::ConnectionsOfAddress, Reason::Malformed]);
-    assert_eq!(of(Some(Name::Gmnet)), [Reason::Game, Reason::Version, Reason::TooLong]);
+    assert_eq!(of(Some(Name::Gmnet)), [Reason::Key, Reason::Version, Reason::TooLong]);
     assert_eq!(of(Some(Name::Rooms)), [Reason::Key]);
     assert_eq!(of(Some(Name::Events)), [Reason::Key, Reason::Malformed, Reason::Tls]);
     assert_eq!(of(Some(Name::Natpunch)), [Reason::Key, Reason::Malformed]);
     assert_eq!(of(Some(Name::Stun)), [Reason::NotSpoken]);
-    let worst = server.refusals().worst(Reason::Game);
-    assert_eq!(worst[0].0.to_string(), peer(1).ip().to_string());
+    let worst = server.refusals().worst(Reason::Version);
+    assert_eq!(worst[0].0.to_string(), peer(2).ip().to_string());
 }
 
 /// Whoever is at a blocked address is gone at once in all dialects, and nobody else.

@@ -153,14 +153,13 @@ fn who_has_no_key_sees_nothing() {
 }
 
 #[test]
-fn without_the_option_nothing_is_shown() {
+fn without_the_option_all_is_as_it_was_and_the_owner_sees_it() {
     let mut world = World::new(Admission::default(), false);
     let id = world.open([203, 0, 113, 1]);
-    let (said, closed) = world.send(id, "GET /lobby HTTP/1.1\r\nHost: x\r\n\r\n");
-    assert!(
-        said.starts_with("HTTP/1.1 404") && said.contains("--public-lobby") && closed,
-        "{said}"
-    );
+    assert_eq!(world.send(id, "GET /lobby HTTP/1.1\r\nHost: x\r\n\r\n"), (String::new(), false));
+    assert_eq!(world.send(id, "version\n").0, "\u{fffd}1.2.5\n");
+    let counts: Vec<_> = world.server.refusals().counts().map(|(reason, ..)| reason).collect();
+    assert_eq!(counts, [Reason::NotSpoken]);
 }
 
 #[test]

@@ -141,8 +141,9 @@ impl Ports {
             far => (!patience).then_some(far),
         };
         let to_asked = |c: &Connect| {
+            // On a connection that stands nothing comes between a packet and the request behind it.
             let gap = gap(asked, c.at);
-            (gap <= limits::DRIFT).then_some(Distance::Near(gap))
+            (gap <= limits::DRIFT / 2).then_some(Distance::Near(gap))
         };
         // After a loss games may have repeated it meanwhile.
         let since_then = |c: &Connect| {
