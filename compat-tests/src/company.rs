@@ -57,19 +57,28 @@ impl Company {
         let [host, client] = &mut rooms;
         let place = host.host_with(room, options).expect("a room");
         client.join(place.room).expect("a place");
-        let (deadline, mut connected) = (Instant::now() + WAIT, 0);
-        while connected < 2 && Instant::now() < deadline {
-            for player in &mut rooms {
-                let events = player.step().expect("a step");
-                connected += events.iter().filter(|e| matches!(e, Event::Connected(_))).count();
-            }
-            std::thread::sleep(STEP);
-        }
-        master.wait_for_log(" got through to host ");
+        get_through(master, &mut rooms);
         let mut events = EventClient::connect(master.addr(), None).expect("connecting");
         events.login_with("ann", "", None).expect("logged in");
         events.make_room(json!({"name": "Arena", "data": {"map": "tower"}})).expect("a room");
         let natpunch = natpunch::Client::register(master.addr(), loopback()).expect("registered");
         Self { _gmnet: gmnet, _rooms: rooms, _events: events, _natpunch: natpunch }
     }
+}
+
+/// Lets a host of a room and who has joined it knock until they hear each other, and the server knows.
+///
+/// # Panics
+/// If they do not in time.
+#[expect(clippy::expect_used, reason = "a helper that fails is a test that fails")]
+pub fn get_through(master: &Master, both: &mut [Player; 2]) {
+    let (deadline, mut connected) = (Instant::now() + WAIT, 0);
+    while connected < 2 && Instant::now() < deadline {
+        for player in &mut *both {
+            let events = player.step().expect("a step");
+            connected += events.iter().filter(|e| matches!(e, Event::Connected(_))).count();
+        }
+        std::thread::sleep(STEP);
+    }
+    master.wait_for_log(" got through to host ");
 }

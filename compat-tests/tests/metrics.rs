@@ -10,11 +10,12 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use compat_tests::company::get_through;
 use compat_tests::events::EventClient;
 use compat_tests::gmnet::{Host, HostConfig};
 use compat_tests::http::{get, get_with};
 use compat_tests::master::{Master, loopback};
-use compat_tests::rooms::{Event, Player, STEP};
+use compat_tests::rooms::Player;
 use compat_tests::{natpunch, raw, skipped};
 use serde_json::{Value, json};
 
@@ -61,16 +62,7 @@ fn meet(master: &Master) -> [Player; 2] {
     let mut both = [player(), player()];
     let room = both[0].host("Meeting").expect("a room").room;
     both[1].join(room).expect("a place");
-    let deadline = Instant::now() + WAIT;
-    let mut connected = 0;
-    while connected < 2 && Instant::now() < deadline {
-        for player in &mut both {
-            let events = player.step().expect("a step");
-            connected += events.iter().filter(|e| matches!(e, Event::Connected(_))).count();
-        }
-        std::thread::sleep(STEP);
-    }
-    master.wait_for_log(" got through to host ");
+    get_through(master, &mut both);
     both
 }
 
