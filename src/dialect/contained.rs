@@ -17,7 +17,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-use super::{Asked, Bound, Census, ConnId, Context, Dialect, Reads, Showing, Use, Via};
+use super::{Asked, Bound, Census, ConnId, Context, Dialect, Reads, Showing, Shows, Use, Via};
 use crate::blocks::Blocks;
 use crate::clock::Instant;
 use crate::limits;
@@ -203,7 +203,9 @@ impl Dialect for Contained {
     fn use_of(&self, conn: ConnId) -> Use {
         self.ask(|dialect| dialect.use_of(conn)).unwrap_or(Use::Idle(Instant::default()))
     }
+}
 
+impl Shows for Contained {
     fn census(&self) -> Census {
         self.ask(|dialect| dialect.census()).unwrap_or_default()
     }
@@ -254,6 +256,8 @@ mod tests {
             assert_ne!(self.breaks_in, place);
         }
     }
+
+    impl Shows for Fragile {}
 
     impl Dialect for Fragile {
         fn on_open(&mut self, _: &mut Context<'_>, conn: ConnId, _: SocketAddr) {

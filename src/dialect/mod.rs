@@ -26,7 +26,7 @@ mod turns;
 
 pub use context::{Context, Shared};
 pub use outbox::{Outbox, Output};
-pub use shown::{Asked, Bound, Census, Showing, Shown};
+pub use shown::{Asked, Bound, Census, Showing, Shown, Shows};
 pub use sniff::{Before, Name, Odd, Stream, of_datagram, of_stream, of_stream_or_http};
 
 /// A TCP connection, for as long as it lives: the number is used again for later connections,
@@ -65,7 +65,7 @@ pub enum Reads {
 /// For each connection come, in this order: one `on_open`, any number of `on_bytes`, at most one
 /// `on_fin`, and one `on_gone` unless the dialect closed the connection before. A dialect of UDP
 /// alone leaves all that out.
-pub trait Dialect: std::fmt::Debug {
+pub trait Dialect: Shows + std::fmt::Debug {
     /// A peer has connected by TCP, and its first bytes say that it speaks this dialect. `now` is
     /// when it connected.
     fn on_open(&mut self, cx: &mut Context<'_>, conn: ConnId, _peer: SocketAddr) {
@@ -139,24 +139,6 @@ pub trait Dialect: std::fmt::Debug {
     fn use_of(&self, _conn: ConnId) -> Use {
         Use::Idle(Instant::default())
     }
-
-    /// How many there are, for the owner.
-    fn census(&self) -> Census {
-        Census::default()
-    }
-
-    /// Names of games, each with how many hosts it has in lists, in no order.
-    fn games(&self, _each: &mut dyn FnMut(&str, usize)) {}
-
-    /// The hosts but for the first `from` of them, in an order that holds while none comes or goes.
-    fn hosts(&self, _from: usize, _each: &mut Showing<'_>) {}
-
-    /// What its lists show to everybody who asks for a game: appends a JSON array; nothing if it has no
-    /// lists for everybody.
-    fn public_lobby(&self, _asked: &Asked<'_>, _bytes: &mut Vec<u8>) {}
-
-    /// What it has bounds for that may be reached.
-    fn bounds(&self, _each: &mut dyn FnMut(Bound)) {}
 }
 
 /// What a connection is good for.

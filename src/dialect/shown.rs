@@ -9,6 +9,27 @@ use serde::Serialize;
 use super::ConnId;
 use crate::clock::Instant;
 
+/// What a dialect tells of itself, without a change to it.
+pub trait Shows {
+    /// How many there are, for the owner.
+    fn census(&self) -> Census {
+        Census::default()
+    }
+
+    /// Names of games, each with how many hosts it has in lists, in no order.
+    fn games(&self, _each: &mut dyn FnMut(&str, usize)) {}
+
+    /// The hosts but for the first `from` of them, in an order that holds while none comes or goes.
+    fn hosts(&self, _from: usize, _each: &mut Showing<'_>) {}
+
+    /// What its lists show to everybody who asks for a game: appends a JSON array; nothing if it has no
+    /// lists for everybody.
+    fn public_lobby(&self, _asked: &Asked<'_>, _bytes: &mut Vec<u8>) {}
+
+    /// What it has bounds for that may be reached.
+    fn bounds(&self, _each: &mut dyn FnMut(Bound)) {}
+}
+
 /// How many there are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Census {

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use super::{Config, Server};
 use crate::admission::Admission;
 use crate::clock::{Instant, Now};
-use crate::dialect::{Asked, ConnId, Dialect as _, Name, Outbox, Reads};
+use crate::dialect::{Asked, ConnId, Name, Outbox, Reads, Shows as _};
 use crate::http::answer::Body;
 use crate::http::{Answer, Answering, Http, Request, Status};
 use crate::introductions::is_inside;

@@ -16,9 +16,7 @@ use rand::rngs::StdRng;
 use tungstenite::protocol::frame::coding::CloseCode;
 
 use super::turns::Turns;
-use super::{
-    Asked, Before, Bound, Census, ConnId, Context, Dialect, Name, Outbox, Reads, Showing, Use, Via,
-};
+use super::{Before, ConnId, Context, Dialect, Name, Outbox, Reads, Use, Via};
 use crate::admission::{self, Admission};
 use crate::blocks::Blocks;
 use crate::clock::Instant;
@@ -605,25 +603,5 @@ impl Dialect for Events {
             Some(conn) => Use::Idle(conn.opened),
             None => Use::Idle(Instant::default()),
         }
-    }
-
-    fn census(&self) -> Census {
-        self.counted()
-    }
-
-    fn hosts(&self, from: usize, each: &mut Showing<'_>) {
-        self.show_hosts(from, each);
-    }
-
-    fn public_lobby(&self, asked: &Asked<'_>, bytes: &mut Vec<u8>) {
-        self.write_lobby(asked, bytes);
-    }
-
-    fn bounds(&self, each: &mut dyn FnMut(Bound)) {
-        self.show_bounds(each);
-    }
-
-    fn games(&self, each: &mut dyn FnMut(&str, usize)) {
-        self.rooms.each_game(each);
     }
 }

@@ -1,15 +1,15 @@
 //! What the owner is shown of the rooms.
 
 use super::Events;
-use crate::dialect::{Bound, Census};
+use crate::dialect::{Asked, Bound, Census, Showing, Shows};
 
-impl Events {
-    pub(super) fn counted(&self) -> Census {
+impl Shows for Events {
+    fn census(&self) -> Census {
         let hosts = self.rooms.len();
         Census { hosts, clients: self.tokens.len().saturating_sub(hosts) }
     }
 
-    pub(super) fn show_bounds(&self, each: &mut dyn FnMut(Bound)) {
+    fn bounds(&self, each: &mut dyn FnMut(Bound)) {
         let used = usize::try_from(self.unfinished.total()).unwrap_or(usize::MAX);
         each(Bound {
             what: "bytes of events that are not finished",
@@ -17,5 +17,17 @@ impl Events {
             most: self.config.limits.total(),
             option: Some("--max-connections"),
         });
+    }
+
+    fn hosts(&self, from: usize, each: &mut Showing<'_>) {
+        self.show_hosts(from, each);
+    }
+
+    fn games(&self, each: &mut dyn FnMut(&str, usize)) {
+        self.rooms.each_game(each);
+    }
+
+    fn public_lobby(&self, asked: &Asked<'_>, bytes: &mut Vec<u8>) {
+        self.write_lobby(asked, bytes);
     }
 }

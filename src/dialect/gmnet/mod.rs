@@ -17,7 +17,7 @@ use log::{debug, info, warn};
 
 use super::conns::Conns;
 use super::turns::Turns;
-use super::{Asked, Bound, Census, ConnId, Context, Dialect, Name, Showing, Use, Via};
+use super::{ConnId, Context, Dialect, Name, Use, Via};
 use crate::admission::{self, Admission};
 use crate::clock::{Instant, Now, earliest};
 use crate::introductions::PublicIps;
@@ -641,26 +641,6 @@ impl Dialect for Gmnet {
             Some(conn) => Use::Idle(conn.last_use),
             None => Use::Idle(Instant::default()),
         }
-    }
-
-    fn census(&self) -> Census {
-        self.counted()
-    }
-
-    fn hosts(&self, from: usize, each: &mut Showing<'_>) {
-        self.show_hosts(from, each);
-    }
-
-    fn public_lobby(&self, asked: &Asked<'_>, bytes: &mut Vec<u8>) {
-        self.write_lobby(asked, bytes);
-    }
-
-    fn bounds(&self, each: &mut dyn FnMut(Bound)) {
-        self.show_bounds(each);
-    }
-
-    fn games(&self, each: &mut dyn FnMut(&str, usize)) {
-        self.hosts.index().each_game(each);
     }
 }
 

@@ -5,25 +5,33 @@ use std::net::SocketAddr;
 
 use super::Gmnet;
 use super::host::Host;
-use crate::dialect::{Bound, Census, Showing, Shown};
+use crate::dialect::{Asked, Bound, Census, Showing, Shown, Shows};
 
-impl Gmnet {
+impl Shows for Gmnet {
     /// Clients are those that were told where a host is, until it is known how that ended.
-    pub(super) fn counted(&self) -> Census {
+    fn census(&self) -> Census {
         Census { hosts: self.hosts.len(), clients: self.attempts.len() }
     }
 
-    pub(super) fn show_hosts(&self, from: usize, each: &mut Showing<'_>) {
+    fn hosts(&self, from: usize, each: &mut Showing<'_>) {
         let _ = self.hosts.all().skip(from).try_for_each(|host| each(shown(host)));
     }
 
-    pub(super) fn show_bounds(&self, each: &mut dyn FnMut(Bound)) {
+    fn bounds(&self, each: &mut dyn FnMut(Bound)) {
         each(Bound {
             what: "bytes of commands that are not finished",
             used: self.unfinished.bytes(),
             most: self.config.limits.total(),
             option: Some("--max-connections"),
         });
+    }
+
+    fn games(&self, each: &mut dyn FnMut(&str, usize)) {
+        self.hosts.index().each_game(each);
+    }
+
+    fn public_lobby(&self, asked: &Asked<'_>, bytes: &mut Vec<u8>) {
+        self.write_lobby(asked, bytes);
     }
 }
 

@@ -11,7 +11,7 @@ use log::{debug, log};
 use prost::Message as _;
 use rand::rngs::StdRng;
 
-use super::{Bound, Census, Context, Dialect, Name, Outbox, Showing, Via};
+use super::{Context, Dialect, Name, Outbox, Via};
 use crate::admission::{self, Admission, Quoted};
 use crate::blocks::Blocks;
 use crate::clock::Instant;
@@ -503,18 +503,6 @@ impl Dialect for Natpunch {
     fn next_wakeup(&self) -> Option<Instant> {
         let times = [self.joins.next(), self.met.next(), self.clients.next_wakeup()];
         times.into_iter().flatten().min()
-    }
-
-    fn census(&self) -> Census {
-        self.counted()
-    }
-
-    fn hosts(&self, from: usize, each: &mut Showing<'_>) {
-        self.show_hosts(from, each);
-    }
-
-    fn bounds(&self, each: &mut dyn FnMut(Bound)) {
-        self.show_bounds(each);
     }
 }
 

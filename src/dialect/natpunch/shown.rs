@@ -4,16 +4,16 @@ use std::borrow::Cow;
 use std::ops::ControlFlow;
 
 use super::Natpunch;
-use crate::dialect::{Bound, Census, Showing, Shown};
+use crate::dialect::{Bound, Census, Showing, Shown, Shows};
 use crate::limits;
 
-impl Natpunch {
-    pub(super) fn counted(&self) -> Census {
+impl Shows for Natpunch {
+    fn census(&self) -> Census {
         let hosts = self.lobbies.len();
         Census { hosts, clients: self.clients.len().saturating_sub(hosts) }
     }
 
-    pub(super) fn show_hosts(&self, from: usize, each: &mut Showing<'_>) {
+    fn hosts(&self, from: usize, each: &mut Showing<'_>) {
         let _ = self.lobbies.all().skip(from).try_for_each(|lobby| {
             let host = lobby.host().and_then(|host| self.clients.get(host));
             let Some(host) = host else { return ControlFlow::Continue(()) };
@@ -31,7 +31,7 @@ impl Natpunch {
         });
     }
 
-    pub(super) fn show_bounds(&self, each: &mut dyn FnMut(Bound)) {
+    fn bounds(&self, each: &mut dyn FnMut(Bound)) {
         let (used, most) = (self.clients.len(), limits::NATPUNCH_CLIENTS);
         each(Bound { what: "clients of natpunch", used, most, option: None });
         let (used, most) = (self.lobbies.len(), limits::NATPUNCH_LOBBIES);

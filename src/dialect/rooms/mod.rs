@@ -52,7 +52,7 @@ use std::time::Duration;
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 
-use super::{Asked, Bound, Census, Context, Dialect, Name, Showing, Via};
+use super::{Context, Dialect, Name, Via};
 use crate::admission::{self, Admission};
 use crate::blocks::Blocks;
 use crate::clock::Instant;
@@ -508,26 +508,6 @@ impl Dialect for Rooms {
     fn on_shutdown(&mut self, cx: &mut Context<'_>) {
         self.stopping = true;
         self.delivery.flush(cx, &self.table, &self.config.public_ips);
-    }
-
-    fn census(&self) -> Census {
-        self.counted()
-    }
-
-    fn hosts(&self, from: usize, each: &mut Showing<'_>) {
-        self.show_hosts(from, each);
-    }
-
-    fn public_lobby(&self, asked: &Asked<'_>, bytes: &mut Vec<u8>) {
-        self.write_lobby(asked, bytes);
-    }
-
-    fn bounds(&self, each: &mut dyn FnMut(Bound)) {
-        self.show_bounds(each);
-    }
-
-    fn games(&self, each: &mut dyn FnMut(&str, usize)) {
-        self.table.each_game(each);
     }
 }
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::Rooms;
 use crate::dialect::shown::write_json;
-use crate::dialect::{Asked, Bound, Census, Showing, Shown};
+use crate::dialect::{Asked, Bound, Census, Showing, Shown, Shows};
 use crate::limits;
 
 /// A room in a list.
@@ -22,13 +22,13 @@ struct Listed<'a> {
     data: BTreeMap<&'a str, &'a str>,
 }
 
-impl Rooms {
-    pub(super) fn counted(&self) -> Census {
+impl Shows for Rooms {
+    fn census(&self) -> Census {
         let hosts = self.table.rooms_len();
         Census { hosts, clients: self.table.len().saturating_sub(hosts) }
     }
 
-    pub(super) fn show_hosts(&self, from: usize, each: &mut Showing<'_>) {
+    fn hosts(&self, from: usize, each: &mut Showing<'_>) {
         let _ = self.table.all_rooms().skip(from).try_for_each(|room| {
             let Some(host) = self.table.peer(room.host) else { return ControlFlow::Continue(()) };
             each(Shown {
@@ -46,7 +46,7 @@ impl Rooms {
     }
 
     /// The list of rooms of a game, with all that there is to say of each.
-    pub(super) fn write_lobby(&self, asked: &Asked<'_>, bytes: &mut Vec<u8>) {
+    fn public_lobby(&self, asked: &Asked<'_>, bytes: &mut Vec<u8>) {
         let game = asked.key.unwrap_or(asked.game);
         let rooms = self.table.listed_after(game, None, asked.viewer, asked.of_both_families);
         let rooms = rooms.into_iter().flatten().take(asked.most).map(|room| Listed {
@@ -60,8 +60,12 @@ impl Rooms {
         write_json(&rooms.collect::<Vec<_>>(), bytes);
     }
 
-    pub(super) fn show_bounds(&self, each: &mut dyn FnMut(Bound)) {
+    fn bounds(&self, each: &mut dyn FnMut(Bound)) {
         let (used, most) = (self.table.len(), limits::ROOM_PEERS);
         each(Bound { what: "peers of rooms", used, most, option: None });
+    }
+
+    fn games(&self, each: &mut dyn FnMut(&str, usize)) {
+        self.table.each_game(each);
     }
 }

@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use log::trace;
 
-use super::{Context, Dialect, Name, Outbox, Via};
+use super::{Context, Dialect, Name, Outbox, Shows, Via};
 use crate::refusals::Reason;
 
 pub mod message;
@@ -255,6 +255,8 @@ fn refuse(via: Via, peer: SocketAddr, request: &Message<'_>, why: &Refusal, out:
         }
     });
 }
+
+impl Shows for Stun {}
 
 impl Dialect for Stun {
     fn on_datagram(&mut self, cx: &mut Context<'_>, via: Via, peer: SocketAddr, data: &[u8]) {

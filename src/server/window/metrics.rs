@@ -7,7 +7,7 @@ use super::super::answers::{Answers, BUCKETS, Times};
 use super::api::all_limits;
 use super::{Server, View, uptime};
 use crate::clock::Now;
-use crate::dialect::{Census, Dialect as _, Name};
+use crate::dialect::{Census, Name, Shows as _};
 use crate::http::{Answer, Body, Status};
 use crate::introductions::journal::Counts;
 use crate::nats::Kind;

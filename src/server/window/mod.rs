@@ -16,7 +16,7 @@ use super::Server;
 use super::answers::Answers;
 use crate::clock::{Instant, Now, earliest};
 use crate::dialect::events::tls::Acceptor;
-use crate::dialect::{Census, ConnId, Dialect as _, Name, Outbox, Reads};
+use crate::dialect::{Census, ConnId, Name, Outbox, Reads, Shows as _};
 use crate::http::answer::Body;
 use crate::http::{Answer, Answering, Guard, Http, Request, Status, page};
 use crate::limits;

@@ -1,6 +1,7 @@
 //! What no peer may bring about.
 
 use super::*;
+use crate::dialect::Shows as _;
 
 #[test]
 fn no_reply_is_longer_than_1024_bytes_and_lists_end_with_a_whole_entry() {

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use serde::Serialize;
 
 use crate::clock::{Instant, Now};
-use crate::dialect::{Dialect, Name, Shown};
+use crate::dialect::{Dialect, Name, Shown, Shows as _};
 use crate::http::Request;
 use crate::limits;
 use crate::server::Server;

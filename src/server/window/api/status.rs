@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::rounded;
 use crate::clock::Now;
-use crate::dialect::{Bound, Census, Dialect as _, Name};
+use crate::dialect::{Bound, Census, Name, Shows as _};
 use crate::introductions::journal::Counts;
 use crate::limits;
 use crate::net::certificate::End;
