@@ -5,6 +5,7 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a helper that fails is a test that fails")]
 
 mod away;
+mod events;
 mod fixtures;
 mod meeting;
 mod ports;

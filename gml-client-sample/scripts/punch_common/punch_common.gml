@@ -1,4 +1,4 @@
-// Shared by punch_host, punch_client and punch_lobby: states, message bytes, times, and the
+// Shared by punch_host, punch_client, punch_lobby and punch_events: states, message bytes, times, and the
 // control connection (TCP) to the master server. A game calls nothing in here.
 
 // States of hosts, clients and lobbies, as punch_host_state() and the others give them.
@@ -148,11 +148,15 @@ function __punch_line(_value) {
 /// @param {String} _address  the master server's IP address; a name is looked up, which can
 ///                           hold up the game for a moment
 /// @param {Real} _port
+/// @param {Real} [_kind]    network_socket_ws or network_socket_wss: a WebSocket
+/// @param {String} [_path]  of a WebSocket
 /// @ignore
-function __PunchControl(_address, _port) constructor {
+function __PunchControl(_address, _port, _kind = network_socket_tcp, _path = "") constructor {
     address = _address;
     port = _port;
-    ip = "";                    // the address in numbers, once it is known
+    kind = _kind;
+    // Where to connect: the address in numbers, once it is known. A WebSocket needs the name.
+    ip = (kind == network_socket_tcp) ? "" : address + _path;
     socket = -1;                // -1: no socket, see retry_at
     is_open = false;
     connection = 0;             // counts connections that were opened
@@ -182,7 +186,7 @@ function __punch_control_step(_control) {
         _control.ip = _is_name ? network_resolve(_control.address) : _control.address;
     }
     _control.connecting_since = current_time;
-    _control.socket = network_create_socket(network_socket_tcp);
+    _control.socket = network_create_socket(_control.kind);
     if (_control.ip == "" || _control.socket < 0
             || network_connect_raw_async(_control.socket, _control.ip, _control.port) < 0) {
         __punch_control_lost(_control);
@@ -289,7 +293,8 @@ function __punch_control_network_event(_control) {
 /// @param {Real} _size
 /// @ignore
 function __punch_control_receive(_control, _buffer, _size) {
-    var _needed = _control.inbox_end + _size;
+    var _is_message = _control.kind != network_socket_tcp;
+    var _needed = _control.inbox_end + _size + _is_message;
     if (_needed > PUNCH_MOST_INBOX) {
         __punch_control_lost(_control);
         return;
@@ -298,6 +303,8 @@ function __punch_control_receive(_control, _buffer, _size) {
         buffer_resize(_control.inbox, max(_needed, 2 * buffer_get_size(_control.inbox)));
     }
     buffer_copy(_buffer, 0, _size, _control.inbox, _control.inbox_end);
+    // A WebSocket has messages of one line each, without its end.
+    if (_is_message) buffer_poke(_control.inbox, _needed - 1, buffer_u8, 0x0A);
     _control.inbox_end = _needed;
     _control.received_at = current_time;
 }
@@ -357,6 +364,22 @@ function __punch_control_next_message(_control) {
         }
     }
     return undefined;
+}
+
+/// @desc Takes the next line out of the bytes that wait.
+/// @param {Struct.__PunchControl} _control
+/// @returns {String|Undefined} undefined if there is none yet
+/// @ignore
+function __punch_control_next_line(_control) {
+    var _start = _control.inbox_start;
+    var _end = __punch_control_find(_control, max(_start, _control.inbox_searched), 0x0A);
+    if (_end < 0) {
+        _control.inbox_searched = _control.inbox_end;
+        return undefined;
+    }
+    var _text = __punch_control_text(_control, _start, _end);
+    __punch_control_read_to(_control, _end + 1);
+    return _text;
 }
 
 /// @ignore
