@@ -1,40 +1,100 @@
 //! Who may use this server, where its owner has said so: the games named, and who presents a key.
 
+use std::cell::{Ref, RefCell};
 use std::fmt;
 use std::net::IpAddr;
+use std::rc::Rc;
 
-use log::warn;
+use log::{Level, log};
+use serde::{Deserialize, Serialize};
 
 use crate::clock::Instant;
-use crate::timers::Seldom;
+use crate::lobby::names::keeps;
+use crate::refusals::Reason;
+use crate::timers::{Seldom, SeldomEach};
 
-/// What the owner has said. Nothing admits everybody.
+/// What the owner has said, the same for all who have a clone of it. Nothing admits everybody.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Admission {
+pub struct Admission(Rc<RefCell<Lists>>);
+
+/// Who is admitted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lists {
     /// Secrets, one for each game.
     pub keys: Vec<String>,
     /// Names of games.
     pub games: Vec<String>,
 }
 
+impl Lists {
+    /// What nobody sees in these keys and games, a sentence each: GMnet and events take such characters out of what
+    /// players say.
+    #[must_use]
+    pub fn doubts(&self) -> Vec<String> {
+        let of = |list: &[String], option| {
+            let unseen = list.iter().filter_map(|text| text.chars().find(|c| !keeps(*c)));
+            let mut unseen = unseen.peekable();
+            let first = *unseen.peek()?;
+            let many = unseen.count();
+            let first = u32::from(first);
+            Some(format!(
+                "{option}: {many} of {} have characters that nobody sees, such as U+{first:04X}; GMnet and events \
+                 take them out of what players say, so nobody is admitted there by these",
+                list.len()
+            ))
+        };
+        [of(&self.keys, "--key"), of(&self.games, "--games")].into_iter().flatten().collect()
+    }
+}
+
+impl From<Lists> for Admission {
+    fn from(lists: Lists) -> Self {
+        Self(Rc::new(RefCell::new(lists)))
+    }
+}
+
 impl Admission {
+    /// Those who have one of these keys, or whose game has one of these names.
+    #[must_use]
+    pub fn of(keys: Vec<String>, games: Vec<String>) -> Self {
+        Lists { keys, games }.into()
+    }
+
+    /// The owner has said something else, for all who ask from now on.
+    pub fn replace(&self, lists: Lists) {
+        self.0.replace(lists);
+    }
+
+    fn lists(&self) -> Ref<'_, Lists> {
+        self.0.borrow()
+    }
+
     /// Whether everybody is admitted.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        self.keys.is_empty() && self.games.is_empty()
+        let Lists { keys, games } = &*self.lists();
+        keys.is_empty() && games.is_empty()
+    }
+
+    /// Whether there is a list of games.
+    #[must_use]
+    pub fn names_games(&self) -> bool {
+        !self.lists().games.is_empty()
     }
 
     /// Whether a peer is admitted that gives the name of its game and nothing else: all that
     /// GMnet has. There the name itself may be the key.
     #[must_use]
     pub fn admits_game(&self, game: &str) -> bool {
-        self.is_open() || holds(&self.games, game) || holds(&self.keys, game)
+        let Lists { keys, games } = &*self.lists();
+        keys.is_empty() && games.is_empty() || holds(games, game) || holds(keys, game)
     }
 
     /// The options with the list that [`Self::admits_game`] looks at.
     #[must_use]
     pub fn lists_of_games(&self) -> &'static str {
-        match (self.games.is_empty(), self.keys.is_empty()) {
+        let Lists { keys, games } = &*self.lists();
+        match (games.is_empty(), keys.is_empty()) {
             (false, true) => "--games",
             (true, _) => "--key",
             (false, false) => "--games or --key",
@@ -44,7 +104,7 @@ impl Admission {
     /// Whether [`Self::admits`] looks at the key, and not at the name of the game.
     #[must_use]
     pub fn asks_for_key(&self) -> bool {
-        !self.keys.is_empty()
+        !self.lists().keys.is_empty()
     }
 
     /// The option with the list that [`Self::admits`] looks at.
@@ -57,9 +117,10 @@ impl Admission {
     /// else the name of a game will do.
     #[must_use]
     pub fn admits(&self, key: Option<&str>, game: &str) -> bool {
-        match self.asks_for_key() {
-            true => key.is_some_and(|key| holds(&self.keys, key)),
-            false => self.games.is_empty() || holds(&self.games, game),
+        let Lists { keys, games } = &*self.lists();
+        match !keys.is_empty() {
+            true => key.is_some_and(|key| holds(keys, key)),
+            false => games.is_empty() || holds(games, game),
         }
     }
 }
@@ -74,9 +135,12 @@ fn holds(list: &[String], text: &str) -> bool {
     list.iter().fold(false, |found, known| found | is(known))
 }
 
-/// Counts who was refused, and says so in the log from time to time.
-#[derive(Debug, Default)]
+/// Counts who was refused, and says so in the log, of each address from time to time.
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Refused {
+    #[serde(skip)]
+    each: SeldomEach,
+    /// Where there are too many of them, for one of all.
     seldom: Seldom,
     all: u64,
 }
@@ -86,29 +150,49 @@ impl Refused {
     pub fn note(
         &mut self,
         now: Instant,
-        addr: IpAddr,
-        dialect: crate::dialect::Name,
+        (dialect, addr): (crate::dialect::Name, IpAddr),
+        reason: Reason,
+        why: fmt::Arguments<'_>,
+    ) {
+        let says = self.each.say(now, addr).is_some();
+        let says = says || self.each.is_full(now) && self.seldom.say(now).is_some();
+        self.write(says.then_some(Level::Warn), (dialect, addr), reason, why);
+    }
+
+    /// The same of who has only sent a datagram, which anybody can in the name of any address: all that an
+    /// owner has to see is one of them from time to time.
+    pub fn note_forgeable(
+        &mut self,
+        now: Instant,
+        (dialect, addr): (crate::dialect::Name, IpAddr),
+        reason: Reason,
+        why: fmt::Arguments<'_>,
+    ) {
+        let level = self.level_of_forgeable(now, addr);
+        self.write(level, (dialect, addr), reason, why);
+    }
+
+    fn level_of_forgeable(&mut self, now: Instant, addr: IpAddr) -> Option<Level> {
+        match self.seldom.say(now) {
+            Some(_) => Some(Level::Warn),
+            None => self.each.say(now, addr).map(|_| Level::Debug),
+        }
+    }
+
+    fn write(
+        &mut self,
+        level: Option<Level>,
+        (dialect, addr): (crate::dialect::Name, IpAddr),
+        reason: Reason,
         why: fmt::Arguments<'_>,
     ) {
         self.all += 1;
-        if self.seldom.say(now).is_some() {
-            warn!(
-                address:% = addr, dialect:% = dialect;
+        if let Some(level) = level {
+            log!(
+                level, dialect:% = dialect, event = "refused", address:% = addr, reason = reason.name();
                 "{addr} refused ({dialect}): {why} ({} refused so far)", self.all
             );
         }
-    }
-}
-
-/// The name of a game that a peer has given, in quotes, and cut where it is enough to recognise it.
-#[derive(Debug)]
-pub struct Quoted<'a>(pub &'a str);
-
-impl fmt::Display for Quoted<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const MOST: usize = 40;
-        let end = self.0.char_indices().nth(MOST).map_or(self.0.len(), |(end, _)| end);
-        write!(f, "{:?}", self.0.get(..end).unwrap_or_default())
     }
 }
 
@@ -118,7 +202,34 @@ mod tests {
 
     fn admission(keys: &[&str], games: &[&str]) -> Admission {
         let owned = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect();
-        Admission { keys: owned(keys), games: owned(games) }
+        Admission::of(owned(keys), owned(games))
+    }
+
+    /// Else they would fill the log with addresses of their choice.
+    #[test]
+    fn forged_addresses_write_one_line_a_minute() {
+        let mut refused = Refused::default();
+        let at = |seconds: u32| Instant::from_micros(u64::from(seconds) * 1_000_000);
+        let levels =
+            (0..600).map(|n| refused.level_of_forgeable(at(n), IpAddr::from([203, n as u8, 0, 7])));
+        let warned = levels.filter(|level| *level == Some(Level::Warn)).count();
+        assert_eq!(warned, 10);
+    }
+
+    #[test]
+    fn what_nobody_sees_in_a_key_is_doubtful_and_not_told() {
+        let lists = |keys: &[&str], games: &[&str]| {
+            let owned = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect();
+            Lists { keys: owned(keys), games: owned(games) }
+        };
+        assert!(lists(&["s\u{e9}same", "\u{1f600}"], &["My Game"]).doubts().is_empty());
+        for unseen in ["\u{200b}", "\u{1b}", "\0", "\u{202e}"] {
+            let key = format!("sesame{unseen}");
+            let doubts = lists(&["open", &key], &[]).doubts();
+            assert!(doubts.len() == 1 && doubts[0].starts_with("--key: 1 of 2 have"), "{doubts:?}");
+            assert!(!doubts[0].contains("sesame"), "{doubts:?}");
+        }
+        assert!(lists(&[], &["a\u{200b}"]).doubts()[0].contains("U+200B"));
     }
 
     #[test]
@@ -137,6 +248,14 @@ mod tests {
         assert!(!keyed.admits(None, "Pong"), "a name is no secret");
         assert!(keyed.admits_game("Pong") && keyed.admits_game("open"));
         assert!(!keyed.admits_game("Tetris") && !keyed.admits_game(""));
+    }
+
+    #[test]
+    fn what_the_owner_says_anew_holds_for_all() {
+        let first = admission(&["sesame"], &[]);
+        let second = first.clone();
+        first.replace(Lists { keys: vec!["open".into()], games: Vec::new() });
+        assert!(second.admits(Some("open"), "") && !second.admits(Some("sesame"), ""));
     }
 
     #[test]

@@ -11,6 +11,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::clock::Instant;
 use crate::sources::{Over, Place, Sources, Was};
 
@@ -28,10 +30,11 @@ pub const KEYED: usize = 160;
 const FORGET: Duration = Duration::from_secs(10);
 
 /// How many bytes are left of each address, and when it last sent or was sent something.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Credits {
     left: Sources<u32>,
     /// What the datagram that is being answered has brought: whose, and how much.
+    #[serde(skip)]
     own: Option<(IpAddr, usize)>,
 }
 
@@ -42,6 +45,11 @@ impl Default for Credits {
 }
 
 impl Credits {
+    /// Goes on with what is left of another process.
+    pub(crate) fn go_on(&mut self, saved: Self) {
+        self.left.go_on(saved.left);
+    }
+
     /// A datagram with this many bytes of payload came from an address. What it may be sent from
     /// now on is [`Self::left`].
     pub fn received(&mut self, now: Instant, addr: IpAddr, payload: usize) {

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 
-use crate::lists::{self, BadLine};
+use crate::lists::{self, BadLine, Lines};
 
 /// Which addresses are blocked. To look one up takes the logarithm of how many networks there are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,7 +29,7 @@ impl Blocks {
             let before_comment = text.split('#').next().unwrap_or_default();
             network(before_comment.trim())
         };
-        let networks = lists::read(file, bytes, entry)?;
+        let networks = lists::read(file, bytes, Lines::Known, entry)?;
         let of = |is_ipv4| {
             let of_family = networks.iter().filter(|network| network.is_ipv4 == is_ipv4);
             Parts::new(of_family.map(|network| (network.first, network.last)).collect())
@@ -47,6 +47,13 @@ impl Blocks {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.entries == 0
+    }
+
+    /// The families of which all addresses are blocked: nobody of them can play.
+    pub fn families(&self) -> impl Iterator<Item = &'static str> {
+        let v4 = self.v4.0 == [(0, u32::MAX.into())];
+        let v6 = self.v6.0 == [(0, u128::MAX)];
+        [(v4, "IPv4"), (v6, "IPv6")].into_iter().filter_map(|(all, family)| all.then_some(family))
     }
 
     /// Whether this address is blocked.

@@ -1,16 +1,17 @@
 //! `punchd --check`: whether the server would start with these options and files, what it would do, and what
-//! of that its owner may not want. The ports need not be free, and nothing is changed.
+//! of that its owner may not want. Ports are opened for a moment; those of a server that runs need not be
+//! free. Nothing is changed.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
-use crate::cli::{Options, PORT};
+use crate::cli::{Options, PORT, unknown_variables};
 use crate::dialect::Name;
 use crate::introductions::is_inside;
-use crate::limits;
 use crate::logging;
-use crate::net::bind::{self, Bound};
 use crate::net::files::FilesError;
 use crate::reloads::Reloads;
+
+mod ports;
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -19,29 +20,36 @@ pub struct Report {
     serves: Vec<String>,
     /// What the owner may not want.
     doubts: Vec<String>,
+    /// What it would have to do without, though it is asked for.
+    lacks: Vec<String>,
     /// Why it would not start.
     faults: Vec<String>,
 }
 
 impl Report {
-    /// Whether the server would start.
+    /// Whether the server would start and do what it is asked for.
     #[must_use]
     pub fn is_good(&self) -> bool {
-        self.faults.is_empty()
+        self.faults.is_empty() && self.lacks.is_empty()
     }
 
     /// The report, a line each: what it would do, what is doubtful, what is wrong, and the sum of it.
     pub fn lines(&self) -> impl Iterator<Item = String> {
-        let sum = match (self.faults.len(), self.doubts.len()) {
-            (0, 0) => "all is well".to_owned(),
-            (0, doubts) => format!("it would start; {doubts} doubtful"),
-            (faults, doubts) => format!("it would not start: {faults} wrong, {doubts} doubtful"),
+        let (faults, lacks, doubts) = (self.faults.len(), self.lacks.len(), self.doubts.len());
+        let sum = match (faults, lacks, doubts) {
+            (0, 0, 0) => "all is well".to_owned(),
+            (0, 0, _) => format!("it would start; {doubts} doubtful"),
+            (0, ..) => {
+                format!("it would start without some of that: {lacks} wrong, {doubts} doubtful")
+            }
+            _ => format!("it would not start: {} wrong, {doubts} doubtful", faults + lacks),
         };
         let of = |what: &'static str, lines: &[String]| {
             lines.iter().map(|line| format!("{what}: {line}")).collect::<Vec<_>>()
         };
         let serves = of("would serve", &self.serves).into_iter();
-        let rest = of("doubtful", &self.doubts).into_iter().chain(of("wrong", &self.faults));
+        let wrong = [&self.lacks[..], &self.faults].concat();
+        let rest = of("doubtful", &self.doubts).into_iter().chain(of("wrong", &wrong));
         serves.chain(rest).chain([sum])
     }
 
@@ -58,7 +66,9 @@ pub fn check(
     connections: impl Fn(&Options) -> Result<usize, FilesError>,
 ) -> Report {
     let mut report = Report::default();
-    report.take(options.read_files());
+    for why in options.read_files().err().into_iter().flatten() {
+        report.faults.push(why.to_string());
+    }
     let reloads = report.take(Reloads::new(options));
     let end = reloads.as_ref().and_then(Reloads::end);
     let has_unknown_end = reloads.as_ref().is_some_and(|reloads| reloads.acceptor().is_some());
@@ -70,31 +80,39 @@ pub fn check(
     if let Some(log) = &options.log {
         report.take(logging::check(log));
     }
-    // Any free port will do to see whether the machine has these addresses.
-    let sockets = report.take(bind::bind(&options.bind, 0, limits::GHOST)).unwrap_or_default();
+    let tried = ports::try_games(options, &mut report);
     let most = report.take(connections(options));
     let port = match options.port.unwrap_or(PORT) {
         0 => "a free port".to_owned(),
         port => format!("port {port}"),
     };
-    let addrs: Vec<String> = sockets.iter().map(|bound| bound.addr.ip().to_string()).collect();
+    let addrs: Vec<String> = tried.addrs.iter().map(|addr| addr.ip().to_string()).collect();
     let most = most.map(|most| format!(", up to {most} connections")).unwrap_or_default();
     let how = options.serves(end);
-    let addrs = addrs.join(", ");
-    report.serves.push(format!("on {port} (TCP and UDP, address {addrs}){most}{how}"));
+    // If there is none, it has been said why.
+    if !addrs.is_empty() {
+        let addrs = addrs.join(", ");
+        report.serves.push(format!("on {port} (TCP and UDP, address {addrs}){most}{how}"));
+    }
     if let Some(blocks) = blocks.filter(|blocks| !blocks.is_empty()) {
         let many = blocks.len();
-        report.serves.push(format!("all but {many} blocked addresses and networks (--block)"));
+        let what = if many == 1 { "address or network" } else { "addresses and networks" };
+        report.serves.push(format!("all but {many} blocked {what} (--block)"));
+        let all = blocks.families();
+        report.doubts.extend(all.map(|family| format!("--block names all addresses of {family}")));
         if blocks.has(IpAddr::from([127, 0, 0, 1])) {
             report.doubts.push("--block names this machine itself (127.0.0.1)".into());
         }
     }
-    look_at_window(options, &mut report);
+    ports::try_window(options, &tried, &mut report);
     if options.http.public_lobby {
         report.serves.push("the lobby for web sites (--public-lobby)".into());
     }
-    look_at_relay(options, &sockets, &mut report);
+    let udp = ports::try_stun(options, &tried, &mut report);
+    ports::try_relay(options, &tried, &udp, &mut report);
     report.doubts.extend(options.without_effect());
+    report.doubts.extend(options.lists().doubts());
+    report.doubts.extend(unknown_variables());
     look_at_addresses(options, &mut report);
     if options.dialects.contains(&Name::Natpunch) && options.admits_only_some() {
         report.doubts.push(
@@ -104,30 +122,6 @@ pub fn check(
         );
     }
     report
-}
-
-fn look_at_window(options: &Options, report: &mut Report) {
-    let Some(at) = report.take(options.http.window()).flatten() else { return };
-    report.serves.push(format!("the owner, at http://{at}/"));
-    if !at.ip().is_loopback() {
-        report.doubts.push(format!(
-            "the token of the owner goes to http://{at}/ as it is: a web server with TLS in front, or ssh, \
-             keeps it secret (--http)"
-        ));
-    }
-}
-
-fn look_at_relay(options: &Options, sockets: &[Bound], report: &mut Report) {
-    let binds: Vec<IpAddr> =
-        sockets.iter().map(|bound| bound.addr).map(|addr: SocketAddr| addr.ip()).collect();
-    let place = options.relay.place(&binds, options.public_ips(), bind::own_addresses());
-    let Some(place) = report.take(place).flatten() else { return };
-    report.serves.push(place.config.to_string());
-    for ip in place.config.told.all().filter(|ip| is_inside(*ip)) {
-        report.doubts.push(format!(
-            "the relay is told as {ip}, where only players in this network reach it (--relay-public)"
-        ));
-    }
 }
 
 fn look_at_addresses(options: &Options, report: &mut Report) {

@@ -11,23 +11,27 @@ use clap::builder::Resettable;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, CommandFactory as _, FromArgMatches as _, Parser};
 
+mod clashes;
 pub mod http;
 pub mod owner;
 pub mod relay;
 mod told;
 mod values;
+mod variables;
 
 pub use values::Millis;
 use values::{
     parse_bind, parse_connections, parse_flag, parse_game, parse_key, parse_millis, parse_name,
     parse_number, parse_own_ip, parse_port, parse_public_ip, parse_rate,
 };
+pub use variables::unknown as unknown_variables;
 
-use crate::admission::Admission;
+use crate::admission::{Admission, Lists};
 use crate::dialect::{Name, events, gmnet, natpunch, rooms};
 use crate::introductions::PublicIps;
 use crate::limits::{self, Limits};
 use crate::logging::Verbosity;
+use crate::net::handover::From;
 use crate::net::sys;
 use crate::server;
 
@@ -80,6 +84,12 @@ pub struct Options {
     #[arg(long, env = "PUNCHD_TLS_REQUIRED", hide_env = true)]
     #[arg(help_heading = "Network", value_parser = parse_flag)]
     pub tls_required: bool,
+
+    /// Take the place of the punchd that runs there, losing nobody
+    #[arg(long, env = "PUNCHD_TAKE_OVER", hide_env = true, value_name = "IP:PORT")]
+    #[arg(help_heading = "Network", num_args = 0..=1, require_equals = true)]
+    #[arg(default_value_t, default_missing_value = "yes", hide_default_value = true)]
+    pub take_over: From,
 
     /// UDP port for STUN's other answers; 0 picks one [default: port + 1]
     #[arg(long, env = "PUNCHD_ALT_PORT", hide_env = true, value_name = "PORT")]
@@ -228,6 +238,10 @@ pub struct Options {
     #[arg(short = 'V', long, help_heading = "Log and help", action = ArgAction::Version)]
     version: Option<bool>,
 
+    /// How many of the keys, and of the games, stand in files.
+    #[arg(skip)]
+    in_files: [usize; 2],
+
     /// All options with their values, for the owner; without what is secret.
     #[arg(skip)]
     pub in_force: Vec<(String, String)>,
@@ -271,11 +285,32 @@ impl Options {
     /// Reads the keys and games that stand in files to those that are options.
     ///
     /// # Errors
-    /// If a file cannot be read or has none.
-    pub fn read_files(&mut self) -> Result<(), Box<dyn Error>> {
-        self.keys.extend(self.owner.keys()?);
-        self.games.extend(self.owner.games()?);
-        Ok(())
+    /// If a file cannot be read or has none; what is wrong with each.
+    pub fn read_files(&mut self) -> Result<(), Vec<Box<dyn Error>>> {
+        let mut wrong = Vec::new();
+        let mut read =
+            |file: Result<Vec<String>, _>| file.map_err(|why| wrong.push(why)).unwrap_or_default();
+        let (keys, games) = (read(self.owner.keys()), read(self.owner.games()));
+        self.in_files = [keys.len(), games.len()];
+        self.keys.extend(keys);
+        self.games.extend(games);
+        if wrong.is_empty() { Ok(()) } else { Err(wrong) }
+    }
+
+    /// All keys and games, those in files included as soon as these are read.
+    #[must_use]
+    pub fn lists(&self) -> Lists {
+        Lists { keys: self.keys.clone(), games: self.games.clone() }
+    }
+
+    /// The keys and games that are options and stand in no file.
+    #[must_use]
+    pub fn own_lists(&self) -> Lists {
+        let own = |all: &[String], in_file: usize| {
+            all.get(..all.len().saturating_sub(in_file)).unwrap_or_default().to_vec()
+        };
+        let [keys, games] = self.in_files;
+        Lists { keys: own(&self.keys, keys), games: own(&self.games, games) }
     }
 
     /// What the server has to know, if it can have that many connections; but for what is
@@ -289,7 +324,7 @@ impl Options {
             commands_per_second: self.max_commands,
             datagrams_per_second: self.max_datagrams,
         };
-        let admission = Admission { keys: self.keys.clone(), games: self.games.clone() };
+        let admission = Admission::of(self.keys.clone(), self.games.clone());
         let public_ips = self.public_ips();
         let gmnet = gmnet::Config {
             admission: admission.clone(),
@@ -384,13 +419,13 @@ const IMPORTANT: [&str; 17] = [
     "public_ip",
     "dialects",
     "relay",
+    "http",
+    "public_lobby",
     "tls_cert",
-    "tls_key",
     "key",
     "games",
-    "testing",
-    "name",
-    "disable_lobby",
+    "block",
+    "check",
     "log",
     "quiet",
     "verbose",
@@ -437,6 +472,14 @@ fn with_two_dashes(argument: OsString) -> OsString {
     if is_long { format!("-{text}").into() } else { argument }
 }
 
+/// Whether an argument of the command line ends with this value.
+fn is_given(argument: &str, value: &str) -> bool {
+    match value {
+        "" => argument.is_empty() || argument.ends_with('='),
+        value => argument.ends_with(value),
+    }
+}
+
 /// Says which variable of the environment is wrong, where clap names the option that it stands for.
 fn name_variable(
     command: &clap::Command,
@@ -454,7 +497,7 @@ fn name_variable(
     // A list is refused for one of its parts.
     let is_its = |text: &str| text == value || text.split(',').any(|part| part == value);
     if let Some(name) = variable.filter(|name| value_of(name).is_some_and(|text| is_its(&text)))
-        && !std::env::args().any(|given| given.ends_with(value.as_str()))
+        && !std::env::args().any(|given| is_given(&given, value))
     {
         let name = name.to_string_lossy().into_owned();
         error.insert(ContextKind::InvalidArg, ContextValue::String(name));

@@ -4,11 +4,15 @@
 use std::ops::{Add, Sub};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// A point on the monotonic clock: microseconds since a moment that is [`limits::WAITED`](crate::limits::WAITED)
 /// before the server started, as what comes first may have waited for it. Connections and hosts have
 /// several beside smaller numbers, so it may stand wherever those may.
 #[repr(Rust, packed(4))]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct Instant(u64);
 
 impl Instant {
@@ -72,7 +76,7 @@ impl Sub for Instant {
 }
 
 /// What time it is, by both clocks, at the moment something happened.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Now {
     /// For measuring: never jumps, never goes back.
     pub instant: Instant,

@@ -7,13 +7,42 @@ use std::net::{IpAddr, SocketAddr};
 
 use rand::{Rng, RngExt as _};
 use ring::hmac;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::clock::Instant;
 use crate::limits;
 
 /// Makes cookies and knows its own again.
-#[derive(Debug)]
-pub struct Cookies(hmac::Key);
+pub struct Cookies {
+    /// The key as it was drawn, for another process that goes on.
+    secret: [u8; 32],
+    key: hmac::Key,
+}
+
+/// A secret does not get into logs by accident.
+impl fmt::Debug for Cookies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Cookies(..)")
+    }
+}
+
+impl From<[u8; 32]> for Cookies {
+    fn from(secret: [u8; 32]) -> Self {
+        Self { secret, key: hmac::Key::new(hmac::HMAC_SHA256, &secret) }
+    }
+}
+
+impl Serialize for Cookies {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        self.secret.serialize(to)
+    }
+}
+
+impl<'de> Deserialize<'de> for Cookies {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        <[u8; 32]>::deserialize(from).map(Self::from)
+    }
+}
 
 /// What an endpoint has to send back: 64 bits, on the wire 16 hex digits.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -23,8 +52,7 @@ impl Cookies {
     /// The key is drawn from `rng`, which must be secret.
     #[must_use]
     pub fn new(rng: &mut impl Rng) -> Self {
-        let key: [u8; 32] = rng.random();
-        Self(hmac::Key::new(hmac::HMAC_SHA256, &key))
+        Self::from(rng.random::<[u8; 32]>())
     }
 
     /// The cookie of this endpoint. It is good for one to two [`limits::COOKIE`].
@@ -48,7 +76,7 @@ impl Cookies {
             IpAddr::V4(ip) => ip.to_ipv6_mapped(),
             IpAddr::V6(ip) => ip,
         };
-        let mut hash = hmac::Context::with_key(&self.0);
+        let mut hash = hmac::Context::with_key(&self.key);
         hash.update(&ip.octets());
         hash.update(&endpoint.port().to_be_bytes());
         hash.update(&period.to_be_bytes());

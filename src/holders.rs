@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use crate::hash::Map;
@@ -15,7 +16,8 @@ type Network = (u8, IpAddr);
 
 /// What each network holds, item by item; an item has a weight. Changing one costs O(log n). The
 /// sets are of all networks together, as most networks have little.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(bound(serialize = "K: Serialize", deserialize = "K: Deserialize<'de> + Ord"))]
 pub struct Holders<K> {
     total: u64,
     held: Map<Network, Held>,
@@ -28,7 +30,7 @@ pub struct Holders<K> {
 }
 
 /// What a network holds.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Held {
     weight: u64,
     /// How many items may give way.

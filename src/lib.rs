@@ -27,6 +27,7 @@
 //! | [`holders`] | who holds most and gives way when a bound is reached |
 //! | [`clock`], [`timers`] | time as a value, deadlines as data |
 //! | [`hash`] | how tables find their keys |
+//! | `state` | how state is written for another process |
 //!
 //! # How a packet travels
 //!
@@ -44,11 +45,13 @@
 pub mod admission;
 pub mod amplification;
 pub mod blocks;
+pub mod brief;
 pub mod check;
 pub mod cli;
 pub mod clock;
 pub mod cookies;
 pub mod dialect;
+pub mod doubts;
 pub mod hash;
 pub mod holders;
 pub mod http;
@@ -69,5 +72,6 @@ pub mod reloads;
 mod rotation;
 pub mod server;
 mod sources;
+mod state;
 pub mod timers;
 pub mod unproven;

@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use log::{Level, error, info, log_enabled, warn};
 use punchd::check;
-use punchd::cli::relay::Place;
+use punchd::cli::relay::{Place, RelayOptions};
 use punchd::cli::{self, Options};
 use punchd::dialect::events::tls::Acceptor;
 use punchd::dialect::gmnet::text::clean_into;
@@ -22,9 +22,10 @@ use punchd::introductions::is_inside;
 use punchd::limits::{self, Limits};
 use punchd::logging;
 use punchd::net::bind::{Alternates, Bound};
+use punchd::net::handover::{self, Door, Offer, Successor, Taken};
 use punchd::net::signals::{Requests, stop_at_signals};
-use punchd::net::{EventLoop, bind, files, sys};
-use punchd::reloads::Reloads;
+use punchd::net::{Ended, EventLoop, bind, files, sys};
+use punchd::reloads::{Reloads, warn_of_all};
 use punchd::server::{self, Server, window};
 use rand::TryRng as _;
 use rand::rngs::SysRng;
@@ -47,18 +48,19 @@ fn serve() -> bool {
     }
     warn_of_filters();
     std::panic::set_hook(Box::new(report_panic));
-    let done = options.read_files().and_then(|()| run(&options));
-    if let Err(error) = &done {
-        report(&error.to_string());
-    }
+    let wrong = match options.read_files() {
+        Ok(()) => run(&options).err().into_iter().collect(),
+        Err(wrong) => wrong,
+    };
+    wrong.iter().for_each(|error| report(&error.to_string()));
     log::logger().flush();
-    done.is_ok()
+    wrong.is_empty()
 }
 
 /// Tells whether it would start. Returns that.
 fn check(options: &mut Options) -> bool {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let report = check::check(options, now, connections);
+    let report = check::check(options, now, |options| connections(options, None));
     let mut output = io::stdout().lock();
     // Who does not want to read it may still look at the code with which this ends.
     let _ = report.lines().try_for_each(|line| writeln!(output, "{line}"));
@@ -102,48 +104,73 @@ fn report_panic(panic: &PanicHookInfo<'_>) {
 }
 
 fn run(options: &Options) -> Result<(), Box<dyn Error>> {
+    // Before anything else is put where this program was.
+    let successor = Successor::of_process();
     let window = options.http.window()?;
     let reloads = Reloads::new(options)?;
     let (tls, end) = (reloads.acceptor(), reloads.end());
     // Before any other thread is started, so that all of them leave signals to the loop.
-    let requests = Requests::new(reloads)?;
-    let most = connections(options)?;
+    let mut requests = Requests::new(reloads)?;
+    let mut offer = ask(options)?;
+    let most = connections(options, offer.as_ref())?;
     let mut config = options.server(most);
     SysRng.try_fill_bytes(&mut config.seed).map_err(|error| no_random_numbers(&error))?;
     config.events.tls = tls.clone();
     config.blocks = options.owner.blocks()?;
-    let ghost_limit = Duration::from_secs(options.ghost_limit);
-    let mut sockets = bind::inherited(ghost_limit)?;
-    if sockets.is_empty() {
-        let port = options.port.unwrap_or(cli::PORT);
-        sockets = bind::bind(&options.bind, port, ghost_limit)?;
-    } else {
-        warn_of_what_is_ignored(options);
-    }
-    if options.start_wait > 0 && sockets.iter().any(|bound| bound.is_restart) {
+    warn_of_all(&config.blocks);
+    let (sockets, is_activated) = sockets(options, offer.as_mut())?;
+    // The clock goes on, so after a hand-over it waits no longer than before.
+    let is_restart = offer.is_some() || sockets.iter().any(|bound| bound.is_restart);
+    if options.start_wait > 0 && is_restart {
         config.gmnet.start_wait = limits::WAITED + Duration::from_secs(options.start_wait);
     }
     let listening = listening(&sockets);
     let relay = place_of_relay(options, &sockets)?;
     config.relay = relay.as_ref().map(|place| place.config.clone());
     let alternates = if options.dialects.contains(&Name::Stun) {
-        bind::alternates(&sockets, options.alt_port, options.alt_addr)
+        bind::alternates(&sockets, options.alt_port, options.alt_addr, offer.as_mut())
     } else {
         Alternates::default()
     };
+    alternates.lacks.iter().for_each(|lack| warn!("{}", lack.why));
     let also = tell_sockets(&mut config, &sockets, &alternates);
+    let main: Vec<SocketAddr> = sockets.iter().map(|bound| bound.addr).collect();
+    if let Some(place) = &relay {
+        Options::relay_clash(&config.stun.sockets, place).map_or(Ok(()), Err)?;
+    }
     let udp = alternates.sockets.into_iter().map(|(_, socket)| socket).collect();
     let limits = config.limits;
+    let at = sockets.first().map(|bound| bound.addr);
     let mut event_loop = EventLoop::new(sockets, udp, Server::new(config), limits)?;
+    if let Some(at) = at {
+        let handed = offer.as_mut().and_then(|offer| offer.door(at));
+        match Door::open(at, handed, is_activated, &successor) {
+            Ok(door) => {
+                door.map_or(Ok(()), |door| event_loop.open_door(door))?;
+                requests.succeed_by(successor, at);
+            }
+            Err(error) => warn!("no process can take over from this one: {error}"),
+        }
+    }
     event_loop.obey(requests)?;
     stop_at_signals(event_loop.stopper())?;
     if let Some(Place { binds, config }) = &relay {
-        event_loop.relay(binds, config)?;
+        event_loop.relay(binds, config, offer.as_mut())?;
     }
+    let opened = match options.window_clash(&main) {
+        Some(why) => {
+            warn!("{why}");
+            None
+        }
+        None => open_window(window, options, tls, &mut event_loop, offer.as_mut())?,
+    };
+    let taken = offer.map(|offer| event_loop.take_over(offer)).transpose()?;
     let but = options.serves(end);
     options.without_effect().iter().for_each(|what| warn!("{what}"));
+    options.lists().doubts().iter().for_each(|what| warn!("{what}"));
+    cli::unknown_variables().iter().for_each(|what| warn!("{what}"));
     info!("punchd {} {listening}{also}, up to {most} connections{but}", env!("CARGO_PKG_VERSION"));
-    open_window(window, options, tls, &mut event_loop)?;
+    opened.iter().for_each(|line| info!("{line}"));
     if let Some(hint) = sys::hint() {
         info!("{hint}");
     }
@@ -153,8 +180,11 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
              to: give the one by which players elsewhere reach this server"
         );
     }
-    if let Some(Place { config, .. }) = &relay {
+    if let Some(place @ Place { config, .. }) = &relay {
         info!("{config}");
+        let binds: Vec<IpAddr> = main.iter().map(SocketAddr::ip).collect();
+        let doubt = RelayOptions::doubt(place, &binds, options.public_ips(), bind::own_addresses());
+        doubt.iter().for_each(|what| warn!("{what}"));
         for ip in config.told.all().filter(|ip| is_inside(*ip)) {
             warn!(
                 "the relay is told as {ip}, where only players in this network reach it: name the \
@@ -162,10 +192,71 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
             );
         }
     }
-    sys::tell_ready();
-    event_loop.run()?;
-    info!("stopped");
+    match taken {
+        Some(taken) => tell_taken(&taken),
+        None => sys::tell_ready(),
+    }
+    match event_loop.run()? {
+        Ended::Stopped => info!("stopped"),
+        // The log has said who goes on.
+        Ended::HandedOver => {}
+    }
     Ok(())
+}
+
+/// Asks the running punchd for its place, if that is wanted.
+fn ask(options: &Options) -> Result<Option<Offer>, String> {
+    let port = options.port.unwrap_or(cli::PORT);
+    let offer = Offer::ask(&options.take_over.places(&options.bind, port))?;
+    if offer.is_none() && options.take_over != handover::From::Nobody {
+        info!("--take-over: no punchd runs there, so this one begins anew");
+    }
+    Ok(offer)
+}
+
+/// The sockets of the games, from wherever they come, and whether a service manager has opened them.
+fn sockets(
+    options: &Options,
+    offer: Option<&mut Offer>,
+) -> Result<(Vec<Bound>, bool), Box<dyn Error>> {
+    let ghost_limit = Duration::from_secs(options.ghost_limit);
+    let port = options.port.unwrap_or(cli::PORT);
+    let (sockets, is_activated) = match offer {
+        Some(offer) if offer.is_activated() => (bind::take_all(ghost_limit, offer), true),
+        Some(offer) => {
+            let games = offer.games();
+            let sockets = bind::bind_or_take(&options.bind, port, ghost_limit, offer)?;
+            let is_elsewhere = !games.is_empty() && offer.games() == games;
+            if is_elsewhere {
+                let [first, ..] = &games[..] else { return Err("it listens nowhere".into()) };
+                return Err(format!(
+                    "the running punchd listens at {first}, and this one would listen elsewhere, where no game looks \
+                     for it: give it --port {}",
+                    first.port()
+                )
+                .into());
+            }
+            (sockets, false)
+        }
+        None => match bind::inherited(ghost_limit)? {
+            none if none.is_empty() => (bind::bind(&options.bind, port, ghost_limit)?, false),
+            sockets => (sockets, true),
+        },
+    };
+    if is_activated {
+        warn_of_what_is_ignored(options);
+    }
+    Ok((sockets, is_activated))
+}
+
+/// Says in the log what has come from the process before this one.
+fn tell_taken(taken: &Taken) {
+    let Taken { pid, connections, sockets, pause } = taken;
+    let pause = pause.as_secs_f64() * 1000.0;
+    let count =
+        |many: usize, what: &str| format!("{many} {what}{}", if many == 1 { "" } else { "s" });
+    let (connections, sockets) = (count(*connections, "connection"), count(*sockets, "socket"));
+    info!("took over from process {pid}: {connections}, {sockets}, pause {pause:.1} ms");
 }
 
 /// Tokens and IDs have to be such that nobody guesses them.
@@ -176,29 +267,34 @@ fn no_random_numbers(error: &impl Display) -> String {
     )
 }
 
-/// Lets the owner look in, if he wants to. That he cannot is no reason not to serve anybody.
+/// Lets the owner look in, if he wants to, and returns how. That he cannot is no reason not to serve anybody.
 fn open_window(
     wanted: Option<SocketAddr>,
     options: &Options,
     tls: Option<Acceptor>,
     event_loop: &mut EventLoop,
-) -> io::Result<()> {
-    let Some(wanted) = wanted else { return Ok(()) };
-    match bind::window(wanted) {
+    offer: Option<&mut Offer>,
+) -> io::Result<Option<String>> {
+    let Some(wanted) = wanted else { return Ok(None) };
+    match bind::window(wanted, offer) {
         Ok((at, listener)) => {
             let token = options.http.http_token.clone();
             let (build, options) = (cli::BUILD, options.in_force.clone());
             let has_token = token.is_some();
             let config = window::Config { guard: Guard { at, token }, build, tls, options };
             event_loop.open_window(listener, config)?;
-            let token = if has_token { ", for who has the token" } else { "" };
-            info!("the owner looks in at http://{at}/{token}");
+            let token = if has_token { ", for those who have the token" } else { "" };
+            let place = match at.ip().is_unspecified() {
+                true => format!("http://ADDRESS:{}/, with any address of this machine", at.port()),
+                false => format!("http://{at}/"),
+            };
+            Ok(Some(format!("the owner's window is at {place}{token}")))
         }
-        Err(why) => warn!(
-            "nobody can look in at http://{wanted}/: {why}; choose another place with --http, or --http off"
-        ),
+        Err(lack) => {
+            warn!("{}", lack.why);
+            Ok(None)
+        }
     }
-    Ok(())
 }
 
 /// Where the relay is, if the owner wants one.
@@ -228,6 +324,7 @@ fn tell_sockets(config: &mut server::Config, main: &[Bound], alternates: &Altern
     let sockets: Vec<SocketAddr> = both.collect();
     let alternate_port = sockets.iter().map(SocketAddr::port).find(|other| Some(*other) != port);
     config.gmnet.sockets = main.iter().map(|bound| bound.addr).collect();
+    config.events.port = main.first().map_or(0, |bound| bound.addr.port());
     if let Some(any) = main.iter().find(|bound| bound.addr.ip().is_unspecified()) {
         let own = bind::own_addresses().map(|ip| SocketAddr::new(ip, any.addr.port()));
         config.gmnet.sockets.extend(own);
@@ -240,11 +337,13 @@ fn tell_sockets(config: &mut server::Config, main: &[Bound], alternates: &Altern
 
 /// How many connections can be served: what the owner asked for, else as many as usual and
 /// possible.
-fn connections(options: &Options) -> Result<usize, files::FilesError> {
+fn connections(options: &Options, offer: Option<&Offer>) -> Result<usize, files::FilesError> {
     let looking = options.http.http.0.map_or(0, |_| limits::WINDOW_CONNECTIONS + 1);
     let sockets = options.relay.most_sockets() + looking;
+    // All that there are are taken over, however few are to be let in from now on.
+    let present = offer.map_or(0, Offer::connections);
     if let Some(wanted) = options.max_connections {
-        return files::make_room(wanted, sockets).map(|()| wanted);
+        return files::make_room(wanted.max(present), sockets).map(|()| wanted);
     }
     files::make_room_for_most(Limits::default().connections, sockets)
 }

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use log::info;
+use serde::{Deserialize, Serialize};
 
 use crate::clock::Instant;
 use crate::dialect::{ConnId, Stream, of_stream_or_http};
@@ -22,7 +23,7 @@ const TOLD: usize = 1024;
 const AGAIN: Duration = Duration::from_secs(3600);
 
 /// What has come on connections of which nobody knows yet what they speak, and who was told of in the log.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Openings {
     begun: Map<ConnId, Vec<u8>>,
     told: Timers<IpAddr>,
@@ -35,6 +36,12 @@ impl Default for Openings {
 }
 
 impl Openings {
+    /// Goes on with what has come in another process.
+    pub(crate) fn go_on(&mut self, saved: Self) {
+        self.begun = saved.begun;
+        self.told.go_on(saved.told);
+    }
+
     /// What a connection speaks whose dialect is not known yet, and all that has come on it with these bytes.
     /// They are kept if they tell nothing: no more than a line of blanks.
     pub(crate) fn read<'a>(&mut self, id: ConnId, bytes: &'a [u8]) -> (Stream, Cow<'a, [u8]>) {
@@ -62,7 +69,7 @@ impl Openings {
             self.told.pop();
         }
         self.told.arm(now, network);
-        info!("{addr} is not understood: {what}");
+        info!(event = "refused", address:% = addr; "{addr} is not understood: {what}");
     }
 
     /// A connection is gone.

@@ -128,6 +128,11 @@ impl Places {
         self.link(id.slot, after);
     }
 
+    /// Whether a place is free.
+    pub(crate) fn is_free(&self, id: ConnId) -> bool {
+        self.conns.in_slot(id.slot).is_none()
+    }
+
     /// One less. False: there was none.
     pub(crate) fn remove(&mut self, shares: &mut Shares<Ring>, id: ConnId) -> bool {
         let Some(conn) = self.conns.remove(id) else { return false };

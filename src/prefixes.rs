@@ -2,8 +2,9 @@
 //! every address of a prefix: one IPv4 address, or one IPv6 /64 (RFC 6177).
 
 use std::cmp::Ordering;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use crate::hash::Map;
@@ -40,8 +41,26 @@ pub fn levels(addr: IpAddr) -> impl Iterator<Item = (u8, IpAddr, u32)> {
     of_v4.into_iter().chain(levels.into_iter().flatten())
 }
 
+/// As [`levels`], but the narrowest first, and of IPv4 also the /24, counted as a /48 of IPv6 is. Others may live
+/// in it, so it is for what is shown to the owner alone, where who has most gives way and nobody is refused
+/// anything.
+#[must_use]
+pub fn homes(addr: IpAddr) -> [(IpAddr, u32); LEVELS] {
+    match addr {
+        IpAddr::V4(v4) => {
+            let around = Ipv4Addr::from_bits(v4.to_bits() & !0xFF).into();
+            [(addr, 1), (around, 4), (around, 4)]
+        }
+        IpAddr::V6(v6) => {
+            let of =
+                |bits: u32| Ipv6Addr::from_bits(v6.to_bits() & u128::MAX << (128 - bits)).into();
+            [(of(64), 1), (of(56), 2), (of(48), 4)]
+        }
+    }
+}
+
 /// How many of something each source has.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Counts(Map<IpAddr, u32>);
 
 impl Counts {
@@ -82,7 +101,7 @@ pub const LEVELS: usize = 3;
 /// How much of something each network has, at every level: an IPv6 address is in a /48, a /56 and
 /// a /64; an IPv4 address is a network of its own at all of them. For bounds on all together:
 /// when such a bound is reached, who holds most gives way, and never to one who would hold as much.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Shares<T = ()> {
     /// The wider prefixes that IPv6 sources are in, the widest first.
     wider: [Map<u64, u32>; LEVELS - 1],
@@ -201,7 +220,8 @@ fn networks(addr: IpAddr) -> [u64; LEVELS] {
 }
 
 /// The keys of what each source has, the oldest first.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(bound(serialize = "K: Serialize", deserialize = "K: Deserialize<'de>"))]
 pub struct KeysBySource<K>(Map<IpAddr, SmallVec<[K; 1]>>);
 
 impl<K> Default for KeysBySource<K> {
@@ -263,6 +283,16 @@ mod tests {
 
     fn ip(text: &str) -> IpAddr {
         text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_home_may_be_wider_than_a_source() {
+        let of = |addr| homes(ip(addr)).map(|(network, times)| (network.to_string(), times));
+        let own = |text: &str, times| (text.to_owned(), times);
+        let four = [own("203.0.113.7", 1), own("203.0.113.0", 4), own("203.0.113.0", 4)];
+        assert_eq!(of("203.0.113.7"), four);
+        let six = [own("2001:db8:0:12f::", 1), own("2001:db8:0:100::", 2), own("2001:db8::", 4)];
+        assert_eq!(of("2001:db8:0:12f::9"), six);
     }
 
     #[test]

@@ -5,18 +5,22 @@ use std::hash::Hash;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::clock::Instant;
 use crate::prefixes::network;
 use crate::sources::{Over, Sources};
 
 /// A token bucket for every address. Kept as the time at which the bucket will be full again,
 /// which is all there is to know about it (the generic cell rate algorithm of ATM networks).
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Rates {
     full_at: Sources<()>,
     /// Time in which one token comes back; zero if everything is allowed.
+    #[serde(skip)]
     refill: Duration,
     /// Time in which a whole bucket comes back.
+    #[serde(skip)]
     burst: Duration,
 }
 
@@ -44,7 +48,12 @@ impl Rates {
 
     /// Takes a token of whatever has a bucket of its own here. False: it has none left.
     pub fn allow_source(&mut self, now: Instant, source: impl Hash) -> bool {
-        let (refill, burst) = (self.refill, self.burst);
+        self.allow_times(now, source, 1)
+    }
+
+    /// The same of what has so many times as much as an address.
+    pub fn allow_times(&mut self, now: Instant, source: impl Hash, times: u32) -> bool {
+        let (refill, burst) = (self.refill / times.max(1), self.burst);
         if refill.is_zero() {
             return true;
         }
@@ -66,6 +75,11 @@ impl Rates {
         }
         let place = self.place(now, network(addr));
         *place = (*place).max(now) + cost;
+    }
+
+    /// Goes on with what was taken in another process.
+    pub(crate) fn go_on(&mut self, saved: Self) {
+        self.full_at.go_on(saved.full_at);
     }
 
     fn place(&mut self, now: Instant, source: impl Hash) -> &mut Instant {

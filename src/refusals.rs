@@ -1,16 +1,18 @@
 //! What was refused, how often, and to whom most of all. Numbers and a few addresses, however many are
 //! refused: a flood costs no more than it did, and a forger cannot push those out who are refused often.
 
+mod handover;
 mod hints;
 
 use std::fmt;
-use std::hash::BuildHasher as _;
 use std::net::{IpAddr, Ipv6Addr};
+
+use serde::{Deserialize, Serialize};
 
 use self::hints::Hints;
 use crate::clock::Now;
 use crate::dialect::Name;
-use crate::hash::Keyed;
+use crate::hash::Lasting;
 use crate::prefixes::network;
 
 /// Why something was refused. What one player refuses another (a full room, a wrong password) is none.
@@ -48,6 +50,8 @@ pub enum Reason {
     Places,
     /// It speaks a dialect that `--dialects` leaves out.
     NotSpoken,
+    /// It asks for a web page at the port of the games, and there is no `--public-lobby`.
+    Page,
     /// TLS: it wants it and there is no certificate, or does not and has to, or it came to nothing.
     Tls,
     /// One side has IPv4 and the other IPv6.
@@ -64,7 +68,7 @@ pub enum Reason {
 
 impl Reason {
     /// All of them, in this order.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Blocked,
         Self::ConnectionsOfAddress,
         Self::Connections,
@@ -81,6 +85,7 @@ impl Reason {
         Self::HostsOfAddress,
         Self::Places,
         Self::NotSpoken,
+        Self::Page,
         Self::Tls,
         Self::Family,
         Self::Guesses,
@@ -109,6 +114,7 @@ impl Reason {
             Self::HostsOfAddress => "hosts_of_address",
             Self::Places => "places",
             Self::NotSpoken => "not_spoken",
+            Self::Page => "page",
             Self::Tls => "tls",
             Self::Family => "family",
             Self::Guesses => "guesses",
@@ -127,7 +133,7 @@ impl Reason {
             Self::Connections => "no room for more connections",
             Self::GaveWay => "closed, as others needed the room",
             Self::Datagrams => "its address sends too many datagrams",
-            Self::Requests => "its address asks for too much",
+            Self::Requests => "its address asks too often",
             Self::Key => "it has no key of this server",
             Self::Game => "its game is not of this server",
             Self::Version => "its version of GMnet PUNCH does not work",
@@ -138,6 +144,7 @@ impl Reason {
             Self::HostsOfAddress => "its address has too many hosts",
             Self::Places => "all places are taken",
             Self::NotSpoken => "its dialect is not spoken",
+            Self::Page => "it asks for a web page",
             Self::Tls => "its TLS handshake failed",
             Self::Family => "one has IPv4 and the other IPv6",
             Self::Guesses => "its address guesses codes or passwords",
@@ -160,6 +167,7 @@ impl Reason {
             Self::Game => Some("--games"),
             Self::HostsOfAddress => Some("--max-hosts"),
             Self::NotSpoken => Some("--dialects"),
+            Self::Page => Some("--public-lobby"),
             Self::Tls => Some("--tls-cert"),
             Self::Family => Some("--relay"),
             Self::Version
@@ -192,7 +200,7 @@ const SHOWN: usize = 3;
 const SPEAKERS: usize = Name::ALL.len() + 1;
 
 /// How often something was refused, and when that was last, in seconds since 1970.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Count {
     /// How often since the start.
     pub times: u64,
@@ -228,7 +236,7 @@ pub struct Refusals {
     worst: [Worst; Reason::ALL.len()],
     /// Everything that is noted has another number.
     notes: u64,
-    hasher: Keyed,
+    hasher: Lasting,
     hints: Hints,
 }
 
@@ -249,6 +257,28 @@ impl Refusals {
         if let Some(speaks) = speaks {
             self.hints.say(now, speaks, reason, addr);
         }
+    }
+
+    /// So much was counted elsewhere.
+    fn set_count(&mut self, reason: Reason, speaks: Option<Name>, count: Count) {
+        let speaker = speaks.map_or(Name::ALL.len(), |name| name as usize);
+        let of_reason = self.counts.get_mut(reason as usize);
+        if let Some(place) = of_reason.and_then(|counts| counts.get_mut(speaker)) {
+            *place = count;
+        }
+    }
+
+    /// So often somebody was refused elsewhere.
+    fn keep(&mut self, reason: Reason, entry: Entry) {
+        let set = self.hasher.hash_one(entry.whom) as usize % SETS;
+        if let Some(worst) = self.worst.get_mut(reason as usize) {
+            worst.keep(entry, set);
+        }
+    }
+
+    /// Goes on with what was refused in another process.
+    pub(crate) fn go_on(&mut self, saved: Self) {
+        (self.counts, self.worst, self.hasher) = (saved.counts, saved.worst, saved.hasher);
     }
 
     /// How often something was refused for this reason, in this dialect; `None` is what was refused
@@ -370,13 +400,26 @@ struct Entry {
 }
 
 impl Worst {
-    /// One more. Who was refused `n` times keeps his place until `n * n` others have wanted it while he was
-    /// not refused again: so forged addresses, of which each comes once, take the places of each other.
-    fn note(&mut self, now: Now, note: u64, whom: u128, set: usize) {
+    /// Those who share a set.
+    fn set(&mut self, set: usize) -> &mut [Entry] {
         if self.0.is_empty() {
             self.0 = vec![Entry::default(); SETS * SET];
         }
-        let Some(entries) = self.0.chunks_mut(SET).nth(set) else { return };
+        self.0.chunks_mut(SET).nth(set).unwrap_or_default()
+    }
+
+    /// Takes somebody in from elsewhere, in the place of who was refused least.
+    fn keep(&mut self, entry: Entry, set: usize) {
+        let least = self.set(set).iter_mut().min_by_key(|entry| entry.times);
+        if let Some(least) = least.filter(|least| least.times < entry.times) {
+            *least = entry;
+        }
+    }
+
+    /// One more. Who was refused `n` times keeps his place until `n * n` others have wanted it while he was
+    /// not refused again: so forged addresses, of which each comes once, take the places of each other.
+    fn note(&mut self, now: Now, note: u64, whom: u128, set: usize) {
+        let entries = self.set(set);
         let fresh = Entry { whom, latest: now.unix, note, times: 1, wanted: 0 };
         if let Some(entry) = entries.iter_mut().find(|entry| entry.whom == whom && entry.times > 0)
         {
@@ -484,7 +527,7 @@ mod tests {
     #[test]
     fn each_keeps_his_place_the_longer_the_more_he_was_refused() {
         // Who shares a set with whom is the same in each run.
-        let mut refusals = Refusals { hasher: Keyed::with(7), ..Refusals::default() };
+        let mut refusals = Refusals { hasher: Lasting::with(7), ..Refusals::default() };
         let note = |refusals: &mut Refusals, n| {
             refusals.note(at(100), None, Reason::Key, addr(n));
         };

@@ -5,19 +5,13 @@ use std::path::PathBuf;
 
 use log::{info, warn};
 
+use crate::admission::Lists;
 use crate::blocks::Blocks;
 use crate::cli::Options;
 use crate::cli::owner::OwnerOptions;
 use crate::dialect::events::tls::Acceptor;
 use crate::logging;
 use crate::net::certificate::{self, CertificateError, End};
-
-/// Seconds of a day.
-const DAY: u64 = 24 * 60 * 60;
-
-/// For so many days before its end a certificate is told to end. Those of Let's Encrypt are renewed 30 days
-/// before it, so something is wrong then.
-const SOON: u64 = 14;
 
 /// The certificate that is in use.
 struct Tls {
@@ -27,11 +21,24 @@ struct Tls {
     end: Option<End>,
 }
 
-/// The files of the owner, but for those that are read at the start alone.
+/// The files of the owner.
 pub struct Reloads {
     has_log: bool,
     tls: Option<Tls>,
     options: OwnerOptions,
+    /// Whom the command line and the environment admit.
+    own: Lists,
+    /// Whom they and the files admit.
+    admitted: Lists,
+}
+
+/// What the server has to know of files that were read again.
+#[derive(Debug, Default)]
+pub struct News {
+    /// Whom nothing is heard of from now on.
+    pub blocks: Option<Blocks>,
+    /// Who is admitted from now on.
+    pub admitted: Option<Lists>,
 }
 
 impl Reloads {
@@ -50,8 +57,9 @@ impl Reloads {
             let acceptor = Acceptor::new(loaded).map_err(odd)?;
             Ok(Tls { certificate, key, acceptor, end })
         });
-        let (has_log, options) = (options.log.is_some(), options.owner.clone());
-        Ok(Self { has_log, tls: tls.transpose()?, options })
+        let (has_log, own) = (options.log.is_some(), options.own_lists());
+        let admitted = options.lists();
+        Ok(Self { has_log, tls: tls.transpose()?, options: options.owner.clone(), own, admitted })
     }
 
     /// What makes TLS connections, if the owner has given a certificate.
@@ -66,14 +74,19 @@ impl Reloads {
         self.tls.as_ref()?.end
     }
 
-    /// Opens the log file anew, and reads the certificate and the list of those who are blocked again, which it
-    /// returns. What is no good changes nothing. `now` is in seconds since 1970.
-    pub fn on_hangup(&mut self, now: u64) -> Option<Blocks> {
+    /// Opens the log file anew, and reads the other files again; returns what the server has to know of them.
+    /// What is no good changes nothing. `now` is in seconds since 1970.
+    pub fn on_hangup(&mut self, now: u64) -> News {
         if self.has_log {
             logging::reopen();
         }
-        if !self.has_log && self.tls.is_none() && self.options.block.is_none() {
-            info!("SIGHUP: nothing to do, as there is neither --log nor --tls-cert nor --block");
+        let OwnerOptions { block, key_file, games_file, .. } = &self.options;
+        let has_lists = [block, key_file, games_file].iter().any(|file| file.is_some());
+        if !self.has_log && self.tls.is_none() && !has_lists {
+            info!(
+                "SIGHUP: nothing to do, as there is neither --log nor --tls-cert nor --block nor \
+                 --key-file nor --games-file"
+            );
         }
         if let Some(tls) = &mut self.tls {
             match certificate::load(&tls.certificate, &tls.key) {
@@ -87,11 +100,47 @@ impl Reloads {
             }
         }
         self.on_day(now);
+        News { blocks: self.read_blocks(), admitted: self.read_admitted() }
+    }
+
+    /// Who is admitted, if there are files that say so.
+    fn read_admitted(&mut self) -> Option<Lists> {
+        let OwnerOptions { key_file, games_file, .. } = &self.options;
+        if key_file.is_none() && games_file.is_none() {
+            return None;
+        }
+        let Lists { keys, games } = &mut self.admitted;
+        let lists = [
+            (key_file, self.options.keys(), &self.own.keys, keys, "key"),
+            (games_file, self.options.games(), &self.own.games, games, "game"),
+        ];
+        for (file, read, own, admitted, what) in lists {
+            let Some(file) = file else { continue };
+            match read {
+                Ok(read) => {
+                    *admitted = [&own[..], &read].concat();
+                    let (many, file) = (admitted.len(), file.display());
+                    let are = if many == 1 { " is" } else { "s are" };
+                    info!("{many} {what}{are} admitted, those in {file} included");
+                }
+                Err(why) => warn!("{why}; the {what}s from before stay"),
+            }
+        }
+        self.admitted.doubts().iter().for_each(|what| warn!("{what}"));
+        Some(self.admitted.clone())
+    }
+
+    /// Whom nothing is to be heard of, if a file says so and is good.
+    fn read_blocks(&self) -> Option<Blocks> {
         let file = self.options.block.as_ref()?;
         match self.options.blocks() {
             Ok(blocks) => {
-                let count = blocks.len();
-                info!("{count} addresses and networks are blocked, as {} says", file.display());
+                let (count, file) = (blocks.len(), file.display());
+                match count {
+                    1 => info!("1 address or network is blocked, as {file} says"),
+                    _ => info!("{count} addresses and networks are blocked, as {file} says"),
+                }
+                warn_of_all(&blocks);
                 Some(blocks)
             }
             Err(why) => {
@@ -112,25 +161,15 @@ impl Reloads {
     #[must_use]
     pub fn doubt(&self, now: u64) -> Option<String> {
         let Tls { certificate, end, .. } = self.tls.as_ref()?;
-        let file = certificate.display();
-        let end = (*end)?;
-        match end.unix.checked_sub(now).map(|left| left / DAY) {
-            None => Some(format!(
-                "the certificate in {file} has expired, on {end}: games refuse it; renew it"
-            )),
-            Some(days) if days >= SOON => None,
-            Some(days) => {
-                let when = match days {
-                    0 => "within a day".to_owned(),
-                    1 => "in a day".to_owned(),
-                    days => format!("in {days} days"),
-                };
-                Some(format!(
-                    "the certificate in {file} expires {when}, on {end}: renew it, and see why that has not \
-                     happened by itself"
-                ))
-            }
-        }
+        let whose = format_args!("the certificate in {}", certificate.display());
+        (*end)?.doubt(&whose, now)
+    }
+}
+
+/// Warns if the owner blocks everybody.
+pub fn warn_of_all(blocks: &Blocks) {
+    for family in blocks.families() {
+        warn!("--block names all addresses of {family}: nobody who has one of them can play");
     }
 }
 
@@ -138,6 +177,10 @@ impl Reloads {
 mod tests {
     use super::*;
     use clap::Parser as _;
+
+    const DAY: u64 = 24 * 60 * 60;
+    const SOON: u64 = 14;
+
     use std::fs;
 
     #[test]

@@ -5,13 +5,19 @@ use std::collections::VecDeque;
 use std::collections::hash_map::Entry;
 use std::hash::Hash;
 
+use serde::{Deserialize, Serialize};
+
 use crate::hash::Map;
 
 /// One of so many turns is for those who wait again.
 const AGAIN: u32 = 4;
 
 /// What waits of each source, in order.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(bound(
+    serialize = "K: Serialize, T: Serialize",
+    deserialize = "K: Deserialize<'de> + Eq + Hash, T: Deserialize<'de>"
+))]
 pub(crate) struct Rotation<K, T> {
     /// What waits if nothing else does, as is mostly so: it needs no look-ups.
     alone: Option<(K, T)>,

@@ -7,10 +7,13 @@
 //! when a set is full, up to its bound; from then on a set that is full forgets. What is over is
 //! forgotten instead of growing, where it is of no use any more.
 
-use std::hash::{BuildHasher as _, Hash};
+use std::hash::Hash;
+
+use serde::ser::SerializeTuple as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::clock::Instant;
-use crate::hash::Keyed;
+use crate::hash::Lasting;
 use crate::limits::SOURCES;
 
 /// Places in a set.
@@ -64,13 +67,13 @@ pub(crate) struct Sources<T> {
     /// A power of two of them.
     sets: Vec<Set<T>>,
     over: Over,
-    hasher: Keyed,
+    hasher: Lasting,
 }
 
 impl<T: Copy + Default> Sources<T> {
     /// Nothing is remembered of anybody yet.
     pub(crate) fn new(over: Over) -> Self {
-        Self { sets: vec![Default::default(); SETS], over, hasher: Keyed::default() }
+        Self { sets: vec![Default::default(); SETS], over, hasher: Lasting::default() }
     }
 
     /// What is remembered of this one, but for when it was.
@@ -178,6 +181,47 @@ impl<T: Copy + Default> Sources<T> {
     fn set_mut(&mut self, tag: u64) -> &mut Set<T> {
         let n = self.set_of(tag);
         &mut self.sets[n]
+    }
+}
+
+impl<T: Copy + Default> Sources<T> {
+    /// Goes on with what another process remembered. What is not known by the same hash here is forgotten.
+    pub(crate) fn go_on(&mut self, saved: Self) {
+        if saved.hasher.is_same() {
+            *self = Self { over: self.over, ..saved };
+        }
+    }
+
+    /// Everything that is remembered, with whose it is.
+    fn all(&self) -> impl Iterator<Item = (u64, Instant, T)> {
+        let sets = self.sets.iter();
+        let places = sets.flat_map(|set| set.tags.into_iter().zip(set.at).zip(set.values));
+        places.filter(|((tag, _), _)| *tag != 0).map(|((tag, at), value)| (tag, at, value))
+    }
+}
+
+impl<T: Copy + Default + Serialize> Serialize for Sources<T> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let all: Vec<_> = self.all().collect();
+        let mut both = to.serialize_tuple(2)?;
+        both.serialize_element(&self.hasher)?;
+        both.serialize_element(&all)?;
+        both.end()
+    }
+}
+
+impl<'de, T: Copy + Default + Deserialize<'de>> Deserialize<'de> for Sources<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let (hasher, all) = <(Lasting, Vec<(u64, Instant, T)>)>::deserialize(from)?;
+        let mut sources = Self { hasher, ..Self::new(Over::Kept) };
+        for (tag, at, value) in all {
+            // It is odd wherever it comes from, or it would be nobody's.
+            if let Some((index, was)) = sources.room_for(tag | 1, |_| false) {
+                let place = sources.take(tag | 1, index, was);
+                (*place.at, *place.value) = (at, value);
+            }
+        }
+        Ok(sources)
     }
 }
 

@@ -2,14 +2,22 @@
 //! one length are always in order: the newest deadline goes to the back, the earliest is at the
 //! front.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::hash::Hash;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use hashlink::LinkedHashMap;
+use hashlink::linked_hash_map::Entry;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::clock::Instant;
 use crate::hash::Keyed;
+use crate::prefixes::{homes, network};
+
+/// How long something that is said seldom is not said again.
+const GAP: Duration = Duration::from_secs(60);
 
 /// Timers of one length, at most one for each key. What has to be known when one fires may be kept
 /// with it.
@@ -64,6 +72,19 @@ impl<K: Hash + Eq, V> Timers<K, V> {
         self.remove(key);
     }
 
+    /// Disarms a timer if what it is for is so; whether it was.
+    pub fn cancel_if(&mut self, key: K, is_so: impl FnOnce(&V) -> bool) -> bool {
+        if self.queue.is_empty() {
+            return false;
+        }
+        let Entry::Occupied(armed) = self.queue.entry(key) else { return false };
+        let is_so = is_so(&armed.get().1);
+        if is_so {
+            armed.remove();
+        }
+        is_so
+    }
+
     /// Disarms a timer; what it was for, if it was armed.
     pub fn remove(&mut self, key: &K) -> Option<V> {
         // Mostly nothing is armed: no hash is needed to know that.
@@ -74,6 +95,12 @@ impl<K: Hash + Eq, V> Timers<K, V> {
     #[must_use]
     pub fn is_armed(&self, key: &K) -> bool {
         self.queue.contains_key(key)
+    }
+
+    /// When the timer of this key fires, if it is armed.
+    #[must_use]
+    pub fn due(&self, key: &K) -> Option<Instant> {
+        if self.queue.is_empty() { None } else { self.queue.get(key).map(|(at, _)| *at) }
     }
 
     /// When the earliest timer fires, if any is armed.
@@ -113,8 +140,47 @@ impl<K: Hash + Eq, V> Timers<K, V> {
     }
 }
 
+impl<K: Hash + Eq, V> Timers<K, V> {
+    /// Goes on with the timers of another process. They were armed when they were, and fire after the delay
+    /// that counts here.
+    pub(crate) fn go_on(&mut self, saved: Self) {
+        let before = saved.delay;
+        self.queue = saved.queue;
+        if before != self.delay {
+            self.queue.iter_mut().for_each(|(_, (at, _))| *at = at.before(before) + self.delay);
+        }
+    }
+}
+
+/// The timers of a queue, the earliest first.
+struct Armed<'a, K, V>(&'a LinkedHashMap<K, (Instant, V), Keyed>);
+
+impl<K: Hash + Eq + Serialize, V: Serialize> Serialize for Armed<'_, K, V> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(self.0.iter().map(|(key, (at, value))| (key, at, value)))
+    }
+}
+
+impl<K: Hash + Eq + Serialize, V: Serialize> Serialize for Timers<K, V> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        (self.delay, Armed(&self.queue)).serialize(to)
+    }
+}
+
+/// What is read has the delay of who wrote it, until one [goes on](Timers::go_on) with it.
+impl<'de, K: Hash + Eq + Deserialize<'de>, V: Deserialize<'de>> Deserialize<'de> for Timers<K, V> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let (delay, mut armed) = <(Duration, Vec<(K, Instant, V)>)>::deserialize(from)?;
+        if !armed.is_sorted_by_key(|(_, at, _)| *at) {
+            armed.sort_by_key(|(_, at, _)| *at);
+        }
+        let queue = armed.into_iter().map(|(key, at, value)| (key, (at, value))).collect();
+        Ok(Self { delay, queue })
+    }
+}
+
 /// For log lines that a flood would repeat: one a minute, which says how many were left out.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Seldom {
     last: Option<Instant>,
     left_out: u64,
@@ -123,13 +189,70 @@ pub struct Seldom {
 impl Seldom {
     /// Whether to say it now, and how often it was not said since the last time.
     pub fn say(&mut self, now: Instant) -> Option<Before> {
-        const GAP: Duration = Duration::from_secs(60);
         if self.last.is_some_and(|last| now - last < GAP) {
-            self.left_out += 1;
+            self.left_out = self.left_out.saturating_add(1);
             return None;
         }
         self.last = Some(now);
         Some(Before(std::mem::take(&mut self.left_out)))
+    }
+}
+
+/// Says something about each address at most once a minute, and about as many of them as can be read.
+#[derive(Debug, Default)]
+pub struct SeldomEach(VecDeque<Told>);
+
+/// Of whom something was said, when last, and how often it was not said since.
+#[derive(Clone, Copy, Debug)]
+struct Told {
+    addr: IpAddr,
+    at: Instant,
+    left_out: u64,
+}
+
+impl SeldomEach {
+    /// Addresses in a minute; of IPv6 those of a /64 are one.
+    pub const MOST: usize = 60;
+
+    /// So many of them may be of one /48, or one /24 of IPv4.
+    pub const MOST_OF_HOME: usize = Self::MOST / 4;
+
+    /// Whether so many have had their line that others have none.
+    #[must_use]
+    pub fn is_full(&self, now: Instant) -> bool {
+        // Who was told of longest ago is at the front.
+        self.0.len() >= Self::MOST && self.0.front().is_some_and(|told| now - told.at < GAP)
+    }
+
+    /// Whether so many of those around this address have had their line that it has none.
+    fn is_full_of(&self, now: Instant, addr: IpAddr) -> bool {
+        let around = |addr| homes(addr).last().map(|(network, _)| *network);
+        let own = around(addr);
+        let lately = self.0.iter().rev().take_while(|told| now - told.at < GAP);
+        lately.filter(|told| around(told.addr) == own).count() >= Self::MOST_OF_HOME
+    }
+
+    /// Whether to say it now, and how often it was not said of this address since the last time.
+    pub fn say(&mut self, now: Instant, addr: IpAddr) -> Option<Before> {
+        let addr = network(addr);
+        let before = self.0.iter().position(|told| told.addr == addr);
+        if let Some(told) = before.and_then(|at| self.0.get_mut(at))
+            && now - told.at < GAP
+        {
+            told.left_out = told.left_out.saturating_add(1);
+            return None;
+        }
+        let left_out = match before.and_then(|at| self.0.remove(at)) {
+            Some(told) => told.left_out,
+            None if self.is_full(now) || self.is_full_of(now, addr) => return None,
+            None if self.0.len() >= Self::MOST => {
+                self.0.pop_front();
+                0
+            }
+            None => 0,
+        };
+        self.0.push_back(Told { addr, at: now, left_out: 0 });
+        Some(Before(left_out))
     }
 }
 
@@ -162,6 +285,29 @@ mod tests {
         assert_eq!(said, [Before(0), Before(119)]);
         let texts = [0, 1, 119].map(|times| Before(times).to_string());
         assert_eq!(texts, ["", " (once before)", " (119 times before)"]);
+    }
+
+    #[test]
+    fn each_address_has_a_line_a_minute_and_a_flood_of_them_a_bound() {
+        let mut each = SeldomEach::default();
+        let addr = |n: u32| IpAddr::from((n << 8).to_be_bytes());
+        let mut say = |ms, n| each.say(at(ms), addr(n)).map(|before| before.0);
+        assert_eq!([say(0, 1), say(1, 2), say(2, 3)], [Some(0); 3]);
+        assert_eq!([say(3, 1), say(59_999, 1), say(60_000, 1)], [None, None, Some(2)]);
+        let said = (0..10_000).filter(|n| say(60_010, 100 + n).is_some()).count();
+        assert_eq!(said, SeldomEach::MOST - 1, "those of whom nothing was said for long give way");
+        assert_eq!([say(119_999, 7), say(120_000, 7)], [None, Some(0)]);
+    }
+
+    #[test]
+    fn neighbours_leave_lines_to_others() {
+        let mut each = SeldomEach::default();
+        let near = |n: u16| IpAddr::from([0x2001, 0xdb8, 7, n, 0, 0, 0, 1]);
+        let said = (0..1000).filter(|n| each.say(at(0), near(*n)).is_some()).count();
+        assert_eq!(said, SeldomEach::MOST_OF_HOME);
+        let far = |n: u8| IpAddr::from([198, 51, n, 7]);
+        assert!((0..30).all(|n| each.say(at(1), far(n)).is_some()));
+        assert!(each.say(at(60_000), near(999)).is_some());
     }
 
     #[test]
@@ -199,7 +345,11 @@ mod tests {
             *value = 3;
         }
         assert_eq!((queue.get(&'a'), queue.next(), queue.len()), (Some(&3), Some(at(50)), 2));
+        assert_eq!((queue.due(&'b'), queue.due(&'c')), (Some(at(60)), None));
+        assert!(!queue.cancel_if('a', |value| *value == 1) && !queue.cancel_if('c', |_| true));
         assert_eq!(queue.take_due(at(50)), Some(('a', 3)));
+        assert!(queue.cancel_if('b', |value| *value == 2) && queue.is_empty());
+        queue.arm_with(at(10), 'b', 2);
         queue.arm_with(at(55), 'b', 4);
         assert_eq!(queue.take_due(at(60)), None, "armed anew");
         assert_eq!(queue.take(), Some(('b', 4)));

@@ -15,6 +15,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use serde::{Deserialize, Serialize};
+
 use crate::clock::Instant;
 use crate::limits;
 use crate::places::Ring;
@@ -23,11 +25,13 @@ use crate::timers::Timers;
 
 /// What is known of addresses, and which unproven endpoints were told lately: of the whole server, as
 /// the promise is the server's and not that of each dialect.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Unproven {
     /// How many connections each address has, of which [`Places`](crate::places::Places) keeps account.
+    #[serde(skip)]
     pub(crate) connections: Shares<Ring>,
     /// How many other proofs of each address there are.
+    #[serde(skip)]
     known: Counts,
     /// Networks of which an endpoint was told.
     networks: Timers<IpAddr, Told>,
@@ -36,7 +40,7 @@ pub struct Unproven {
 }
 
 /// What was told of a network.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Told {
     endpoint: SocketAddr,
     /// Who was told last.
@@ -57,6 +61,13 @@ impl Default for Unproven {
 }
 
 impl Unproven {
+    /// Goes on with what another process has told. Who is known, those tell who know him.
+    pub(crate) fn go_on(&mut self, saved: Self) {
+        let Self { connections: _, known: _, networks, told } = saved;
+        self.networks.go_on(networks);
+        self.told.go_on(told);
+    }
+
     /// An address has one more connection. What was told of it before was all right, so it makes
     /// nobody else of its network wait.
     pub fn connected(&mut self, addr: IpAddr) {

@@ -324,3 +324,21 @@ fn lobby_of_everything(bencher: Bencher<'_, '_>, hosts: usize) {
     let request = lobby_request("", None);
     bencher.bench_local(|| world.ask(&request, <[u8]>::len));
 }
+
+/// Another process goes on, with all that one knows who has so many hosts.
+mod handover {
+    use super::*;
+
+    #[divan::bench]
+    fn save_10000_hosts(bencher: Bencher<'_, '_>) {
+        let world = World::new(10_000, usual).expect("all hosts register");
+        bencher.bench_local(|| world.save());
+    }
+
+    #[divan::bench]
+    fn load_10000_hosts(bencher: Bencher<'_, '_>) {
+        let world = World::new(10_000, usual).expect("all hosts register");
+        let bytes = world.save();
+        bencher.bench_local(|| world.load(&bytes).expect("it is understood"));
+    }
+}

@@ -21,7 +21,7 @@ const WAIT: Duration = Duration::from_secs(20);
 #[must_use]
 #[expect(clippy::expect_used, reason = "a fixture fails its test")]
 pub fn start_with_window(options: &[&str]) -> (Master, SocketAddr) {
-    const LINE: &str = "the owner looks in at http://";
+    const LINE: &str = "the owner's window is at http://";
     let master = Master::start(&[&["--http", "127.0.0.1:0"], options].concat());
     master.wait_for_log(LINE);
     let log = master.log();

@@ -1,11 +1,14 @@
 //! What tests and the debug client `punch` are made of: GMnet peers over real sockets, and a
 //! fixture that runs the real server.
 //!
+//! - [`activated`]: servers whose sockets somebody else has opened.
 //! - [`amplification`]: what unproven addresses are sent, compared with what came from them.
 //! - [`bench`]: players and questions that load a server, and what it needs for them.
 //! - [`bounded`]: reading with an end, whatever the other side does.
+//! - [`browser`]: a real browser without a screen, and what is in a page.
 //! - [`company`]: players of every dialect, for what a server shows of them.
 //! - [`master`]: starts the built `punchd`, or points at a running server (`PUNCH_MASTER`).
+//! - [`failing`]: players of rooms who do not get through, for each reason.
 //! - [`folder`]: a place for the files of a test.
 //! - [`meddler`]: a master server that cuts and glues its replies, for games to bear.
 //! - [`vector`]: recorded conversations, played against a server and compared byte for byte.
@@ -27,17 +30,25 @@
 //! made of otherwise is for every system.
 #![forbid(unsafe_code)]
 
+#[cfg(target_os = "linux")]
+pub mod activated;
 pub mod amplification;
 #[cfg(target_os = "linux")]
 pub mod bench;
 pub mod bounded;
 #[cfg(target_os = "linux")]
+pub mod browser;
+#[cfg(target_os = "linux")]
 pub mod company;
 pub mod events;
+#[cfg(target_os = "linux")]
+pub mod failing;
 pub mod folder;
 pub mod fuzz;
 pub mod gmnet;
 pub mod http;
+#[cfg(target_os = "linux")]
+pub mod line_of_masters;
 #[cfg(target_os = "linux")]
 pub mod master;
 pub mod meddler;

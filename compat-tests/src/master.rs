@@ -424,13 +424,14 @@ pub fn binary() -> &'static std::path::Path {
 
 /// A loopback address of its own for every peer of every test in this process, as servers tell
 /// peers apart by address. Tests of other processes get others, except by a rare accident that
-/// does no harm: they have servers of their own.
+/// does no harm: they have servers of their own. The first 256 are of one /24, which has shares of what the server
+/// bounds.
 #[must_use]
 pub fn loopback() -> IpAddr {
     use std::sync::atomic::{AtomicU32, Ordering};
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let n = NEXT.fetch_add(1, Ordering::Relaxed);
-    let start = std::process::id().wrapping_mul(0x9E37) % 0x00F0_0000;
+    let start = (std::process::id().wrapping_mul(0x9E37) % 0x00F0_0000) & !0xFF;
     IpAddr::V4(Ipv4Addr::from(0x7F01_0000 + (start + n) % 0x00F0_0000))
 }
 

@@ -1,11 +1,35 @@
 //! Bare sockets for peers that no game would be, and a look at the server from outside: what
 //! floods and hangs are made of, and what they cost.
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::io::{ErrorKind, Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
+
+/// The first of four ports in a row that nobody has at any address, by TCP or UDP. The system gives none of
+/// them to clients, nor where it is asked for any port: so nobody else gets one before it is used.
+///
+/// # Errors
+/// No such ports were found.
+pub fn free_ports() -> std::io::Result<u16> {
+    const FIRST: u16 = 10_000;
+    const COUNT: u64 = 22_000;
+    let mut result = Err(ErrorKind::AddrInUse.into());
+    for _ in 0..64 {
+        let first = FIRST + (RandomState::new().hash_one(()) % COUNT) as u16;
+        let mut sockets = (first..first + 4).map(|port| {
+            let at = (Ipv4Addr::UNSPECIFIED, port);
+            TcpListener::bind(at).and_then(|_| UdpSocket::bind(at))
+        });
+        result = sockets.try_for_each(|socket| socket.map(drop)).map(|()| first);
+        if result.is_ok() {
+            break;
+        }
+    }
+    result
+}
 
 /// Connects by TCP from a local address.
 ///

@@ -10,6 +10,7 @@ use clap::Parser;
 use punchd::cli::Options;
 use punchd::clock::{Instant, Now};
 use punchd::dialect::{ConnId, Outbox, Output, Via};
+use punchd::introductions::journal::Journal;
 use punchd::limits::Limits;
 use punchd::server::Server;
 
@@ -165,6 +166,12 @@ impl Unplugged {
     /// Takes the datagrams that the server has sent.
     pub fn datagrams(&mut self) -> Vec<(SocketAddr, Vec<u8>)> {
         std::mem::take(&mut self.datagrams)
+    }
+
+    /// What it keeps of introductions that have ended.
+    #[must_use]
+    pub fn journal(&self) -> &Journal {
+        self.server.journal()
     }
 
     fn now(&self) -> Now {

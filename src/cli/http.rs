@@ -11,7 +11,7 @@ use crate::http::Token;
 /// The options of what is told by HTTP.
 #[derive(Args, Debug, PartialEq, Eq)]
 pub struct HttpOptions {
-    /// Where the owner's window is; 'off' for none
+    /// Owner's window, or 'off'
     #[arg(long, env = "PUNCHD_HTTP", hide_env = true, value_name = "IP:PORT")]
     #[arg(help_heading = "Network", value_parser = parse_window, default_value_t = Place::default())]
     pub http: Place,

@@ -7,27 +7,29 @@ use clap::Args;
 
 use super::values::{parse_flag, parse_game, parse_key};
 use crate::blocks::Blocks;
-use crate::lists;
+use crate::lists::{self, Lines};
 use crate::logging::Format;
 use crate::net::{regular, sys};
 
 /// The options with files of the owner.
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 pub struct OwnerOptions {
-    /// Keys as with --key, one a line; read at the start
+    /// Keys as with --key, one a line
     #[arg(long, env = "PUNCHD_KEY_FILE", hide_env = true, value_name = "FILE")]
     #[arg(help_heading = "Games")]
+    #[arg(help = format!("Keys as with --key, one a line; {}", sys::RELOADS))]
     pub key_file: Option<PathBuf>,
 
-    /// Games as with --games, one a line; read at the start
+    /// Games as with --games, one a line
     #[arg(long, env = "PUNCHD_GAMES_FILE", hide_env = true, value_name = "FILE")]
     #[arg(help_heading = "Games")]
+    #[arg(help = format!("Games as with --games, one a line; {}", sys::RELOADS))]
     pub games_file: Option<PathBuf>,
 
-    /// Block the addresses and networks in this file
+    /// Block addresses in this file
     #[arg(long, env = "PUNCHD_BLOCK", hide_env = true, value_name = "FILE")]
     #[arg(help_heading = "Limits")]
-    #[arg(help = format!("Block the addresses and networks in this file; {}", sys::RELOADS))]
+    #[arg(help = format!("Block addresses in this file; {}", sys::RELOADS))]
     pub block: Option<PathBuf>,
 
     /// Tell what would be served and what is wrong, and end
@@ -48,7 +50,7 @@ impl OwnerOptions {
     /// # Errors
     /// If it cannot be read or has none: a secret that did not arrive must not let in everybody.
     pub fn keys(&self) -> Result<Vec<String>, Box<dyn Error>> {
-        named(self.key_file.as_deref(), "key", parse_key)
+        named(self.key_file.as_deref(), ("--key-file", "key", Lines::Secret), parse_key)
     }
 
     /// The names in the file of `--games-file`.
@@ -56,7 +58,7 @@ impl OwnerOptions {
     /// # Errors
     /// If it cannot be read or has none.
     pub fn games(&self) -> Result<Vec<String>, Box<dyn Error>> {
-        named(self.games_file.as_deref(), "game", parse_game)
+        named(self.games_file.as_deref(), ("--games-file", "game", Lines::Known), parse_game)
     }
 
     /// Whom nothing is heard of.
@@ -65,20 +67,24 @@ impl OwnerOptions {
     /// If the file cannot be read, or a line of it is no address and no network.
     pub fn blocks(&self) -> Result<Blocks, Box<dyn Error>> {
         let Some(file) = &self.block else { return Ok(Blocks::default()) };
-        Ok(Blocks::read(file, &regular::read(file)?)?)
+        let of = |why: &dyn Error| format!("--block: {why}");
+        let bytes = regular::read(file).map_err(|why| of(&why))?;
+        Ok(Blocks::read(file, &bytes).map_err(|why| of(&why))?)
     }
 }
 
 /// What a file names, of which there has to be one at least.
 fn named(
     file: Option<&Path>,
-    what: &str,
+    (option, what, lines): (&str, &str, Lines),
     read: impl Fn(&str) -> Result<String, String>,
 ) -> Result<Vec<String>, Box<dyn Error>> {
     let Some(file) = file else { return Ok(Vec::new()) };
-    let all = lists::read(file, &regular::read(file)?, read)?;
+    let of = |why: &dyn Error| format!("{option}: {why}");
+    let bytes = regular::read(file).map_err(|why| of(&why))?;
+    let all = lists::read(file, &bytes, lines, read).map_err(|why| of(&why))?;
     if all.is_empty() {
-        return Err(format!("there is no {what} in {}", file.display()).into());
+        return Err(format!("{option}: there is no {what} in {}", file.display()).into());
     }
     Ok(all)
 }

@@ -14,7 +14,7 @@ use crate::limits;
 /// The options of the relay.
 #[derive(Args, Debug, PartialEq, Eq)]
 pub struct RelayOptions {
-    /// Relay players who cannot meet, at this second address
+    /// Relay who cannot meet; for GMnet at a second address
     #[arg(long, env = "PUNCHD_RELAY", hide_env = true, value_delimiter = ',', num_args = 0..=1)]
     #[arg(help_heading = "Relay", value_name = "IP", value_parser = parse_relay)]
     #[arg(default_missing_value = OWN)]
@@ -124,7 +124,11 @@ impl RelayOptions {
         }
         let binds = match is_own {
             true if binds.iter().any(IpAddr::is_unspecified) => {
-                own.iter().map(|ip| unspecified_like(*ip)).collect()
+                let known = own.iter().copied().chain(public_ips.all()).chain(given.all());
+                let mut all: Vec<IpAddr> = known.map(unspecified_like).collect();
+                all.sort_unstable();
+                all.dedup();
+                all
             }
             true => of(binds, "--bind beside --relay without an address")?.all().collect(),
             false => named.all().collect::<Vec<_>>(),
@@ -138,7 +142,11 @@ impl RelayOptions {
         let told: Vec<IpAddr> = told.collect();
         let told = of(&told, "--relay (PUNCHD_RELAY)")?;
         if told.is_empty() {
-            return Err("it is not known by which address players reach the relay: name it with --relay-public".into());
+            return Err(
+                "it is not known by which address players reach the relay, as this machine has no way to the \
+                 Internet: name it with --relay-public, or that of this server with --public-ip"
+                    .into(),
+            );
         }
         let config = Config {
             told,
@@ -147,6 +155,33 @@ impl RelayOptions {
             bounds: self.bounds(),
         };
         Ok(Some(Place { binds, config }))
+    }
+
+    /// What is doubtful about the place: that players know the server itself by this address, too. `own` are the addresses
+    /// by which this machine reaches the Internet.
+    #[must_use]
+    pub fn doubt(
+        place: &Place,
+        binds: &[IpAddr],
+        public_ips: PublicIps,
+        own: impl Iterator<Item = IpAddr>,
+    ) -> Option<String> {
+        let Place { binds: at, config } = place;
+        if !config.is_apart || !binds.iter().any(IpAddr::is_unspecified) {
+            return None;
+        }
+        let own: Vec<IpAddr> = own.collect();
+        let is_own = |told: &IpAddr| {
+            // Where addresses are translated, one of this machine says little.
+            let is_told_as_is = at.contains(told) && public_ips.like(*told).is_none();
+            public_ips.contains(*told) || is_told_as_is && own.contains(told)
+        };
+        let same = config.told.all().find(is_own)?;
+        Some(format!(
+            "--relay: {same} seems to be the server's own address as well, where GMnet's clients cannot be \
+             relayed: name a second address of this machine; or give --relay without one, for the other \
+             dialects alone"
+        ))
     }
 
     /// How many sockets it has at most.
@@ -219,6 +254,51 @@ fn parse_ports(text: &str) -> Result<Ports, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn place(line: &[&str], public: &[&str], own: &[&str]) -> Result<Place, String> {
+        let ips = |all: &[&str]| all.iter().map(|ip| ip.parse().unwrap()).collect::<Vec<IpAddr>>();
+        let line = [&["punchd"], line].concat();
+        let options = <crate::cli::Options as clap::Parser>::try_parse_from(line).unwrap();
+        let public = PublicIps::try_from(&ips(public)[..]).unwrap();
+        let any = ips(&["::"]);
+        options.relay.place(&any, public, ips(own).into_iter()).map(Option::unwrap)
+    }
+
+    #[test]
+    fn without_an_address_it_is_where_the_server_is_known_to_be() {
+        let told = |line: &[&str], public: &[&str], own: &[&str]| {
+            let place = place(&[&["--relay"], line].concat(), public, own);
+            place.map(|place| place.config.told.all().map(|ip| ip.to_string()).collect::<Vec<_>>())
+        };
+        assert_eq!(told(&[], &[], &["192.0.2.7"]).unwrap(), ["192.0.2.7"]);
+        assert_eq!(told(&[], &["203.0.113.1"], &[]).unwrap(), ["203.0.113.1"]);
+        assert_eq!(told(&[], &["203.0.113.1"], &["10.0.0.5"]).unwrap(), ["203.0.113.1"]);
+        assert_eq!(told(&["--relay-public", "203.0.113.2"], &[], &[]).unwrap(), ["203.0.113.2"]);
+        assert_eq!(
+            told(&[], &["203.0.113.1"], &["2001:db8::1"]).unwrap(),
+            ["203.0.113.1", "2001:db8::1"]
+        );
+        let why = told(&[], &[], &[]).unwrap_err();
+        assert!(why.contains("--relay-public") && why.contains("--public-ip"), "{why}");
+    }
+
+    #[test]
+    fn an_address_that_is_the_servers_own_is_doubtful() {
+        let doubt = |line: &[&str], public: &[&str], own: &[&str]| {
+            let place = place(line, public, own).unwrap();
+            let ips = |all: &[&str]| all.iter().map(|ip| ip.parse().unwrap()).collect::<Vec<_>>();
+            let public = PublicIps::try_from(&ips(public)[..]).unwrap();
+            RelayOptions::doubt(&place, &ips(&["::"]), public, ips(own).into_iter()).is_some()
+        };
+        let at = ["--relay", "203.0.113.1"];
+        assert!(doubt(&at, &[], &["203.0.113.1"]));
+        assert!(!doubt(&at, &[], &["203.0.113.9"]), "a second address");
+        assert!(!doubt(&["--relay"], &[], &["203.0.113.1"]), "that is said elsewhere");
+        let behind = ["--relay", "10.0.0.5", "--relay-public"];
+        let cloud = |public| [&behind[..], &[public]].concat();
+        assert!(doubt(&cloud("203.0.113.1"), &["203.0.113.1"], &["10.0.0.5"]));
+        assert!(!doubt(&cloud("203.0.113.2"), &["203.0.113.1"], &["10.0.0.5"]));
+    }
 
     #[test]
     fn gigabytes_may_have_decimals() {

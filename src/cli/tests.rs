@@ -84,8 +84,14 @@ fn the_start_up_line_tells_whom_it_serves() {
     assert_eq!(told(&["--public-ip", "203.0.113.7"]), format!("; told as 203.0.113.7{ALL}"));
     assert_eq!(told(&["--dialects", "rooms,stun"]), "; only stun, rooms");
     assert_eq!(told(&["--relay"]), format!("{ALL}; with a relay"));
-    let tls = ["--tls-cert", "c", "--tls-key", "k", "--tls-required", "--block", "b"];
+    let list = std::env::temp_dir().join(format!("punchd-told-{}", std::process::id()));
+    let tls = ["--tls-cert", "c", "--tls-key", "k", "--tls-required", "--block"];
+    let tls = [&tls[..], &[list.to_str().unwrap()]].concat();
+    std::fs::write(&list, "203.0.113.7\n").unwrap();
     assert_eq!(told(&tls), format!("{ALL}; TLS required; some are blocked"));
+    std::fs::write(&list, "# nobody yet\n").unwrap();
+    assert_eq!(told(&tls), format!("{ALL}; TLS required"));
+    std::fs::remove_file(&list).unwrap();
 }
 
 #[test]
@@ -98,6 +104,8 @@ fn options_that_do_nothing_are_named() {
     assert_eq!(idle(&["--dialects", "natpunch", "--key", "a", "--relay"]), "");
     assert_eq!(idle(&["--testing", "--name", "A", "--lobby-ports", "--max-hosts", "3"]), "");
     assert!(idle(&["--testing", "--disable-lobby"]).starts_with("--disable-lobby has no effect"));
+    let lobbies = idle(&["--disable-lobby", "--public-lobby"]);
+    assert!(lobbies.starts_with("--public-lobby has no effect with --disable-lobby"), "{lobbies}");
     assert!(idle(&["--name", "A"]).starts_with("--name has no effect without --testing"));
     let tls = ["--dialects", "rooms", "--tls-cert", "c", "--tls-key", "k", "--tls-required"];
     assert_eq!(

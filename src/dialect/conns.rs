@@ -1,6 +1,10 @@
 //! What a dialect knows of each of its connections, found by [`ConnId`] without hashing.
 
+use serde::ser::SerializeSeq as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 use super::ConnId;
+use crate::state::{self, NotUnderstood, PLACES};
 
 /// A table of connection states. Asking with the ID of an ended connection gives nothing, even
 /// when its slot is in use again.
@@ -73,6 +77,31 @@ impl<T> Conns<T> {
     pub fn remove(&mut self, id: ConnId) -> Option<T> {
         self.get(id)?;
         self.slots.get_mut(id.slot as usize)?.take().map(|(_, state)| state)
+    }
+}
+
+impl<T> FromIterator<(ConnId, T)> for Conns<T> {
+    fn from_iter<I: IntoIterator<Item = (ConnId, T)>>(all: I) -> Self {
+        let mut conns = Self::default();
+        all.into_iter().for_each(|(id, state)| conns.insert(id, state));
+        conns
+    }
+}
+
+impl<T: Serialize> Serialize for Conns<T> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut all = to.serialize_seq(Some(self.iter().count()))?;
+        self.iter().try_for_each(|conn| all.serialize_element(&conn))?;
+        all.end()
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Conns<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        state::collect(from, |(id, state): (ConnId, T)| match (id.slot as usize) < PLACES {
+            true => Ok((id, state)),
+            false => Err(NotUnderstood::new("there are too many connections")),
+        })
     }
 }
 

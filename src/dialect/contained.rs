@@ -21,6 +21,7 @@ use super::{Asked, Bound, Census, ConnId, Context, Dialect, Reads, Showing, Show
 use crate::blocks::Blocks;
 use crate::clock::Instant;
 use crate::limits;
+use crate::state::{NotUnderstood, Saved, Saving};
 
 /// Makes a dialect that has heard of nobody yet, given what its IDs and keys come from.
 pub(crate) type Make = Box<dyn Fn(StdRng) -> Box<dyn Dialect>>;
@@ -150,6 +151,10 @@ impl Dialect for Contained {
         self.note(|dialect| dialect.on_eviction(conn));
     }
 
+    fn on_blocked(&mut self, cx: &mut Context<'_>, conn: ConnId) {
+        self.act(cx, |dialect, cx| dialect.on_blocked(cx, conn));
+    }
+
     fn note_ready(&mut self, sources: usize) {
         self.ready = sources;
         self.note(|dialect| dialect.note_ready(sources));
@@ -202,6 +207,34 @@ impl Dialect for Contained {
 
     fn use_of(&self, conn: ConnId) -> Use {
         self.ask(|dialect| dialect.use_of(conn)).unwrap_or(Use::Idle(Instant::default()))
+    }
+
+    fn moves(&self, conn: ConnId) -> bool {
+        self.ask(|dialect| dialect.moves(conn)).unwrap_or(false)
+    }
+
+    fn on_handed_over(&mut self, cx: &mut Context<'_>) {
+        self.act(cx, |dialect, cx| dialect.on_handed_over(cx));
+    }
+
+    fn on_left_behind(&mut self, conn: ConnId) {
+        self.note(|dialect| dialect.on_left_behind(conn));
+    }
+
+    fn save(&self, to: &mut Saving<'_>) {
+        self.ask(|dialect| dialect.save(to));
+    }
+
+    fn load(&mut self, cx: &mut Context<'_>, from: &mut Saved<'_>) -> Result<(), NotUnderstood> {
+        let mut loaded = Err(NotUnderstood::new("the dialect has failed"));
+        self.act(cx, |dialect, cx| loaded = dialect.load(cx, from));
+        if loaded.is_err() {
+            self.has_failed.set(false);
+            self.wakeup.set(None);
+            self.state = State::Speaks((self.make)(StdRng::from_seed(self.random.random())));
+            self.note_ready(self.ready);
+        }
+        loaded
     }
 }
 

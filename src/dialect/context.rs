@@ -1,13 +1,18 @@
 //! What a dialect is called with.
 
-use std::net::IpAddr;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
+
+use log::Level;
 
 use super::{Name, Outbox};
 use crate::amplification::Credits;
 use crate::clock::Now;
+use crate::doubts::Doubts;
 use crate::introductions::journal::Journal;
 use crate::introductions::relay::sessions::Sessions;
+use crate::introductions::unmet::Asked;
 #[cfg(test)]
 use crate::introductions::{
     PublicIps,
@@ -29,6 +34,12 @@ pub struct Context<'a> {
 }
 
 impl Context<'_> {
+    /// Two are told of each other; the first of `told` is told to the first.
+    pub fn introduced(&mut self, pair: [SocketAddr; 2], told: [SocketAddr; 2]) {
+        self.shared.doubts.told(self.now, pair, told);
+        self.shared.relay.introduced(self.now, pair);
+    }
+
     /// When the datagram came: it may have waited for its turn.
     #[must_use]
     pub fn came(&self) -> Now {
@@ -38,6 +49,12 @@ impl Context<'_> {
     /// Something was refused to who is at this address.
     pub fn refused(&mut self, speaks: Name, reason: Reason, addr: IpAddr) {
         self.shared.refusals.note(self.now, Some(speaks), reason, addr);
+    }
+
+    /// Somebody asked for somebody and is not introduced, for this reason; with a line of this level, if
+    /// there is to be one.
+    pub fn not_introduced(&mut self, level: Option<Level>, asked: Asked, why: fmt::Arguments<'_>) {
+        self.shared.journal.not_introduced(self.now, &self.shared.nats, level, asked, why);
     }
 }
 
@@ -54,6 +71,8 @@ pub struct Shared {
     pub journal: Journal,
     /// What was refused.
     pub refusals: Refusals,
+    /// What seems to be wrong with the network of the server.
+    pub doubts: Doubts,
     /// Who is relayed.
     pub relay: Sessions,
     /// How long the datagram has waited for its turn since it came.
@@ -86,8 +105,13 @@ impl Shared {
     /// The relay's thread tells something.
     pub(crate) fn report(&mut self, now: Now, report: Report) {
         if let Some((attempt, way)) = self.relay.note(now, report) {
-            self.journal.note(now, &self.nats, &attempt, way);
+            self.journal.note(now, &self.nats, attempt, way);
         }
+    }
+
+    /// Why somebody was not introduced, and how often; the latest first.
+    pub(crate) fn unmet(&self) -> Vec<(String, u64)> {
+        self.journal.unmet().map(|unmet| (unmet.why.to_string(), unmet.times)).collect()
     }
 
     /// How many got through directly, relayed, and not at all.

@@ -5,8 +5,11 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use serde::{Deserialize, Serialize};
+
 use crate::blocks::Blocks;
 use crate::clock::Instant;
+use crate::state::{NotUnderstood, Saved, Saving};
 
 mod addr;
 mod by_family;
@@ -31,7 +34,8 @@ pub use sniff::{Before, Name, Odd, Stream, of_datagram, of_stream, of_stream_or_
 
 /// A TCP connection, for as long as it lives: the number is used again for later connections,
 /// the generation is not. So what is known about an ended connection can never touch a newer one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(from = "(u32, u32)", into = "(u32, u32)")]
 pub struct ConnId {
     /// Which slot of the connection table; small and dense.
     pub slot: u32,
@@ -39,9 +43,21 @@ pub struct ConnId {
     pub generation: u32,
 }
 
+impl From<(u32, u32)> for ConnId {
+    fn from((slot, generation): (u32, u32)) -> Self {
+        Self { slot, generation }
+    }
+}
+
+impl From<ConnId> for (u32, u32) {
+    fn from(id: ConnId) -> Self {
+        (id.slot, id.generation)
+    }
+}
+
 /// Where a datagram came in, so that an answer can go out the same way on a machine with several
 /// addresses.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Via {
     /// Which of the server's UDP sockets.
     pub socket: u8,
@@ -91,6 +107,12 @@ pub trait Dialect: Shows + std::fmt::Debug {
     /// The server is about to close a connection because it needs the place; `on_gone` follows.
     fn on_eviction(&mut self, _conn: ConnId) {}
 
+    /// The owner has blocked the address of a connection, which ends.
+    fn on_blocked(&mut self, cx: &mut Context<'_>, conn: ConnId) {
+        self.on_eviction(conn);
+        self.on_gone(cx, conn);
+    }
+
     /// Of how many sources connections have something to read, told before they are served: the
     /// more they are, the less is to be done for one at a time.
     fn note_ready(&mut self, _sources: usize) {}
@@ -130,6 +152,10 @@ pub trait Dialect: Shows + std::fmt::Debug {
     /// The server is about to stop: answer now what would otherwise have been waited for.
     fn on_shutdown(&mut self, _cx: &mut Context<'_>) {}
 
+    /// Another process has taken over. Those whose connections end hear a goodbye and nothing else: what they wait for
+    /// comes from there.
+    fn on_handed_over(&mut self, _cx: &mut Context<'_>) {}
+
     /// Whether a peer is still owed something that a timer will send.
     fn owes(&self) -> bool {
         false
@@ -138,6 +164,28 @@ pub trait Dialect: Shows + std::fmt::Debug {
     /// Whether anybody would miss this connection.
     fn use_of(&self, _conn: ConnId) -> Use {
         Use::Idle(Instant::default())
+    }
+
+    /// Whether a connection can go on in another process: it is not encrypted.
+    fn moves(&self, _conn: ConnId) -> bool {
+        true
+    }
+
+    /// A connection is about to be gone, as this process could not get it from the one before. Its peer is to find its
+    /// place again if it comes back.
+    fn on_left_behind(&mut self, _conn: ConnId) {}
+
+    /// Writes what another process needs to go on.
+    fn save(&self, _to: &mut Saving<'_>) {}
+
+    /// Goes on from what another process knew; the dialect is new. If it is not understood, whatever part of
+    /// it has been taken over counts for nothing: the dialect is made anew.
+    ///
+    /// # Errors
+    ///
+    /// It is not understood.
+    fn load(&mut self, _cx: &mut Context<'_>, _from: &mut Saved<'_>) -> Result<(), NotUnderstood> {
+        Err(NotUnderstood::new("nothing is known of this dialect"))
     }
 }
 

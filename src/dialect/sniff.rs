@@ -3,11 +3,13 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use super::stun;
 use crate::limits;
 
 /// The dialects there are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Name {
     /// GMnet PUNCH: TCP lines and UDP words.
     Gmnet,
@@ -24,6 +26,17 @@ pub enum Name {
 impl Name {
     /// All of them.
     pub const ALL: [Self; 5] = [Self::Gmnet, Self::Stun, Self::Rooms, Self::Events, Self::Natpunch];
+
+    /// What it is called.
+    pub(crate) const fn text(self) -> &'static str {
+        match self {
+            Self::Gmnet => "gmnet",
+            Self::Stun => "stun",
+            Self::Rooms => "rooms",
+            Self::Events => "events",
+            Self::Natpunch => "natpunch",
+        }
+    }
 }
 
 impl FromStr for Name {
@@ -40,13 +53,7 @@ impl FromStr for Name {
 
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Gmnet => "gmnet",
-            Self::Stun => "stun",
-            Self::Rooms => "rooms",
-            Self::Events => "events",
-            Self::Natpunch => "natpunch",
-        })
+        f.write_str(self.text())
     }
 }
 
@@ -156,13 +163,27 @@ pub fn of_stream(bytes: &[u8]) -> Stream {
     }
 }
 
+/// What requests of HTTP begin with (RFC 9110, section 9.3, and RFC 5789). Most are refused, which browsers
+/// and people have to be told.
+const METHODS: [&[u8]; 9] = [
+    b"GET ",
+    b"HEAD ",
+    b"OPTIONS ",
+    b"POST ",
+    b"PUT ",
+    b"PATCH ",
+    b"DELETE ",
+    b"TRACE ",
+    b"CONNECT ",
+];
+
 /// The same on a server that speaks HTTP beside its dialects.
 #[must_use]
 pub fn of_stream_or_http(bytes: &[u8]) -> Stream {
     if let Some(told) = of_page(bytes) {
         return told;
     }
-    for word in [&b"GET "[..], b"HEAD "] {
+    for word in METHODS {
         if bytes.starts_with(word) {
             return Stream::Http;
         }

@@ -3,6 +3,8 @@
 
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
+
 use super::ConnId;
 use crate::clock::Instant;
 use crate::limits;
@@ -12,20 +14,29 @@ use crate::rotation::Rotation;
 /// The work that was done in this turn, and the connections whose requests wait for the next:
 /// first those of one address, then those of another, so that no address waits for all that
 /// another has asked for.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Turns {
     /// When this turn began; all of it happens at one time.
+    #[serde(skip)]
     at: Instant,
     /// Work of this turn, in the unit of [`limits::TURN_WORK`].
+    #[serde(skip)]
     spent: usize,
     /// What was spent when the connection began that is served now.
+    #[serde(skip)]
     before: usize,
     /// Of how many sources connections have something to read that has not been read yet.
+    #[serde(skip)]
     ready: usize,
     waiting: Rotation<IpAddr, ConnId>,
 }
 
 impl Turns {
+    /// Goes on with those who waited in another process.
+    pub(super) fn go_on(&mut self, saved: Self) {
+        self.waiting = saved.waiting;
+    }
+
     /// A connection is served from now on.
     pub(super) fn begin(&mut self, now: Instant) {
         if now != self.at {

@@ -11,6 +11,8 @@ use serde::Serialize;
 pub enum Status {
     /// What was asked for.
     Ok,
+    /// There is nothing to see, and nothing wrong.
+    NoContent,
     /// It is somewhere else.
     SeeOther,
     /// That is no request.
@@ -41,6 +43,7 @@ impl Status {
     pub const fn line(self) -> &'static str {
         match self {
             Self::Ok => "200 OK",
+            Self::NoContent => "204 No Content",
             Self::SeeOther => "303 See Other",
             Self::BadRequest => "400 Bad Request",
             Self::Unauthorized => "401 Unauthorized",
@@ -58,7 +61,7 @@ impl Status {
     /// What is to be said about it to people, who may have typed what was asked for.
     const fn advice(self) -> &'static str {
         match self {
-            Self::Ok | Self::SeeOther => "",
+            Self::Ok | Self::NoContent | Self::SeeOther => "",
             Self::BadRequest => "this is no request of HTTP 1.1 without a body and with one Host",
             Self::Unauthorized => {
                 "this needs the token of --http-token: open /?token=TOKEN once, or send \
@@ -68,9 +71,7 @@ impl Status {
             Self::MethodNotAllowed => "there are GET and HEAD only",
             Self::Timeout => "the request took too long",
             Self::TargetTooLong => "what is asked for has too long a name",
-            Self::Misdirected => {
-                "this server is not known by that name: ask for localhost, or for its address"
-            }
+            Self::Misdirected => "the name in the address is not one of this server's",
             Self::HeadersTooLarge => "the headers are too many or too long",
             Self::Internal => "the server has a fault here, which its log tells",
             Self::Unavailable => "not now, try again in a moment",
@@ -137,6 +138,8 @@ pub struct Answer {
     pub whom: For,
     /// Who asked has presented the token.
     pub is_for_token: bool,
+    /// The connection ends with it, whatever was asked for.
+    pub closes: bool,
     /// Further headers.
     pub headers: Vec<(&'static str, String)>,
 }
@@ -150,6 +153,7 @@ impl Answer {
             body,
             whom: For::Owner,
             is_for_token: false,
+            closes: false,
             headers: Vec::new(),
         }
     }
@@ -170,7 +174,13 @@ impl Answer {
     /// What went wrong.
     #[must_use]
     pub fn error(status: Status) -> Self {
-        let text = format!("{}: {}\n", status.line(), status.advice());
+        Self::because(status, status.advice())
+    }
+
+    /// What went wrong, in other words.
+    #[must_use]
+    pub fn because(status: Status, why: &str) -> Self {
+        let text = format!("{}: {why}\n", status.line());
         let mut answer = Self { status, ..Self::of(Body::Text(text.into())) };
         match status {
             Status::MethodNotAllowed => answer.headers.push(("Allow", "GET, HEAD".into())),
@@ -181,10 +191,34 @@ impl Answer {
         answer
     }
 
-    /// The same for everybody.
+    /// What went wrong, with this advice in place of the usual one.
     #[must_use]
-    pub fn for_everybody(self) -> Self {
-        Self { whom: For::Everybody, ..self }
+    pub fn saying(self, advice: &str) -> Self {
+        let text = format!("{}: {advice}\n", self.status.line());
+        Self { body: Body::Text(text.into()), ..self }
+    }
+
+    /// The same for them.
+    #[must_use]
+    pub fn to(self, whom: For) -> Self {
+        Self { whom, ..self }
+    }
+
+    /// What browsers want to know before a page of another site asks with headers of its own, or not just by
+    /// `GET`: that it may look, whatever it sends along (Fetch, section 3.3).
+    #[must_use]
+    pub fn to_preflight() -> Self {
+        let mut answer = Self::of(Body::Text(Cow::Borrowed(""))).to(For::Everybody);
+        answer.status = Status::NoContent;
+        for (name, value) in [
+            ("Allow", "GET, HEAD, OPTIONS"),
+            ("Access-Control-Allow-Methods", "GET, HEAD"),
+            ("Access-Control-Allow-Headers", "*"),
+            ("Access-Control-Max-Age", "86400"),
+        ] {
+            answer.headers.push((name, value.to_owned()));
+        }
+        answer
     }
 
     /// Writes it; of one who asks for the head alone without the body. Nothing comes behind it if it `closes`.
@@ -205,14 +239,16 @@ impl Answer {
         // Writing to memory does not fail.
         let _ = write!(
             head,
-            "HTTP/1.1 {}\r\nDate: {}\r\nContent-Type: {}\r\nContent-Length: {}\r\n\
-             X-Content-Type-Options: nosniff\r\nX-Frame-Options: DENY\r\n\
+            "HTTP/1.1 {}\r\nDate: {}\r\nX-Content-Type-Options: nosniff\r\nX-Frame-Options: DENY\r\n\
              Referrer-Policy: no-referrer\r\n",
             self.status.line(),
             Date(unix),
-            self.body.kind(),
-            body.len(),
         );
+        // Nothing has neither a kind nor a length (RFC 9110, section 8.6).
+        if self.status != Status::NoContent {
+            let (kind, length) = (self.body.kind(), body.len());
+            let _ = write!(head, "Content-Type: {kind}\r\nContent-Length: {length}\r\n");
+        }
         head.push_str(if self.whom == For::Owner { OWNER } else { EVERYBODY });
         for (name, value) in &self.headers {
             let _ = write!(head, "{name}: {value}\r\n");

@@ -4,8 +4,8 @@ use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::net::IpAddr;
 
-use super::answer::{Answer, Status};
-use super::request::{Parsed, Request, parse};
+use super::answer::{Answer, For, Status};
+use super::request::{Method, Parsed, Request, parse};
 use crate::clock::{Instant, Now, earliest};
 use crate::dialect::conns::Conns;
 use crate::dialect::{ConnId, Outbox, Reads};
@@ -13,12 +13,14 @@ use crate::limits;
 use crate::prefixes::Shares;
 use crate::timers::Timers;
 
-/// What is answered to a request.
-pub type Answering<'a> = dyn FnMut(&Request<'_>) -> Answer + 'a;
+/// What is answered to a request that comes from an address.
+pub type Answering<'a> = dyn FnMut(IpAddr, &Request<'_>) -> Answer + 'a;
 
 /// All connections.
 #[derive(Debug)]
 pub struct Http {
+    /// Who is told what was wrong with what cannot be read.
+    whom: For,
     conns: Conns<Conn>,
     count: usize,
     /// Those of whose request not all has come.
@@ -48,9 +50,12 @@ struct Conn {
     asked: Instant,
 }
 
-impl Default for Http {
-    fn default() -> Self {
+impl Http {
+    /// None yet.
+    #[must_use]
+    pub fn new(whom: For) -> Self {
         Self {
+            whom,
             conns: Conns::default(),
             count: 0,
             unfinished: Timers::new(limits::HTTP_REQUEST_TIME),
@@ -59,9 +64,7 @@ impl Default for Http {
             waiting: VecDeque::new(),
         }
     }
-}
 
-impl Http {
     /// How many connections there are.
     #[must_use]
     pub const fn len(&self) -> usize {
@@ -141,10 +144,14 @@ impl Http {
         let (answer, is_head, length, closes) = match parse(&conn.begun) {
             Parsed::Partial => return self.wait(now.instant, id, out),
             Parsed::Whole(request, length) => {
-                (answering(&request), request.is_head, length, request.closes)
+                let is_head = request.method == Method::Head;
+                (answering(conn.addr, &request), is_head, length, request.closes)
             }
-            Parsed::Bad(status) => (Answer::error(status), false, conn.begun.len(), true),
+            Parsed::Bad(status) => {
+                (Answer::error(status).to(self.whom), false, conn.begun.len(), true)
+            }
         };
+        let closes = closes || answer.closes;
         conn.begun.drain(..length);
         conn.asked = now.instant;
         conn.is_owners |= answer.is_for_token;
@@ -211,6 +218,21 @@ impl Http {
         out.close(id);
     }
 
+    /// Closes those of such addresses. How many there were.
+    pub fn close_of(&mut self, is_one: impl Fn(IpAddr) -> bool, out: &mut Outbox) -> usize {
+        let of = self.conns.iter().filter(|(_, conn)| is_one(conn.addr));
+        let of: Vec<ConnId> = of.map(|(id, _)| id).collect();
+        of.iter().for_each(|id| self.close(*id, out));
+        of.len()
+    }
+
+    /// Whether a connection has been answered all that it has asked, so that it may begin with anything.
+    #[must_use]
+    pub fn is_done(&self, id: ConnId) -> bool {
+        let is_done = |conn: &Conn| conn.begun.is_empty() && !conn.waits && !conn.has_unread;
+        self.conns.get(id).is_some_and(is_done)
+    }
+
     /// When more is to be read: not before what has come is answered, and the answer is read.
     #[must_use]
     pub fn reads(&self, id: ConnId) -> Reads {
@@ -240,7 +262,7 @@ impl Http {
         while let Some(id) = self.unfinished.pop_due(now.instant) {
             // Of one that has never asked there is nothing to say.
             if self.conns.get(id).is_some_and(|conn| !conn.begun.is_empty()) {
-                let answer = Answer::error(Status::Timeout);
+                let answer = Answer::error(Status::Timeout).to(self.whom);
                 out.tcp(id, |bytes| answer.write(now.unix, false, true, bytes));
             }
             self.close(id, out);

@@ -61,20 +61,36 @@ impl Guard {
     #[must_use]
     pub fn refuses(&self, request: &Request<'_>) -> Option<Answer> {
         let Some(token) = &self.token else {
-            return (!self.is_own(request.host)).then(|| Answer::error(Status::Misdirected));
+            return (!self.is_own(request.host)).then(|| self.misdirected());
         };
         // Who has it is no page of somebody else, whatever name he asks for: a browser sends the cookie to
         // the name alone that it has it from.
         if let Some(shown) = request.asked("token") {
-            return Some(if token.is(&shown) {
-                welcome(request.path, &shown)
-            } else {
-                Answer::error(Status::Unauthorized)
-            });
+            return Some(if token.is(&shown) { welcome(request.path, &shown) } else { wrong() });
         }
-        let has_it = |shown: Option<&str>| shown.is_some_and(|shown| token.is(shown));
-        let may_look = has_it(request.bearer) || has_it(request.cookie(COOKIE));
-        (!may_look).then(|| Answer::error(Status::Unauthorized))
+        let shown = [request.bearer, request.cookie(COOKIE)];
+        if shown.iter().flatten().any(|shown| token.is(shown)) {
+            return None;
+        }
+        let has_shown = shown.iter().any(Option::is_some);
+        Some(if has_shown { wrong() } else { Answer::error(Status::Unauthorized) })
+    }
+
+    /// Who asks by another name is told by which it is.
+    fn misdirected(&self) -> Answer {
+        let port = self.at.port();
+        Answer::error(Status::Misdirected).saying(&format!(
+            "the name in the address is not one of this server's: open http://localhost:{port}/ on its machine, \
+             or on yours after ssh -L {port}:127.0.0.1:{port} you@SERVER; by another name it is shown only if it \
+             is started with --http-token"
+        ))
+    }
+
+    /// Whether somebody shows what he takes for the token.
+    #[must_use]
+    pub fn is_shown_one(&self, request: &Request<'_>) -> bool {
+        let shown = [request.bearer, request.cookie(COOKIE)];
+        request.asked("token").is_some() || shown.iter().any(Option::is_some)
     }
 
     /// Whether a server is known by this name that is on the own machine, or reached by its address: any
@@ -94,6 +110,14 @@ impl Guard {
             }
         }
     }
+}
+
+/// What was shown is not the token, which may have been changed.
+fn wrong() -> Answer {
+    Answer::error(Status::Unauthorized).saying(
+        "this is not the token that the server was started with (--http-token, PUNCHD_HTTP_TOKEN): \
+         compare them, capitals count, and open /?token=TOKEN with the right one",
+    )
 }
 
 /// The browser keeps the token from now on, and it is no longer in what it shows.
@@ -144,6 +168,10 @@ mod tests {
             assert_eq!(refused.is_none(), is_own, "{host}");
             assert!(refused.is_none_or(|answer| answer.status == Status::Misdirected));
         }
+        let away = refused(&at("127.0.0.1:7580"), "/", "Host: punchd.example").unwrap();
+        let text = format!("{:?}", away.body);
+        assert!(text.contains("http://localhost:7580/") && !text.contains("6580"), "{text}");
+        assert!(text.contains("ssh -L 7580:127.0.0.1:7580 "), "{text}");
         assert!(refused(&at("203.0.113.1:6580"), "/", "Host: 203.0.113.1").is_none());
         assert!(refused(&at("0.0.0.0:6580"), "/", "Host: 203.0.113.1").is_none());
         assert!(refused(&at("0.0.0.0:6580"), "/", "Host: evil.example").is_some());
@@ -165,6 +193,14 @@ mod tests {
         assert_eq!(status("/", "Cookie: x=y; punchd=0123456789abcdef"), None);
         assert_eq!(status("/", "Cookie: punchd=0123456789abcde"), Some(Status::Unauthorized));
         assert_eq!(status("/?token=no", "A: b"), Some(Status::Unauthorized));
+        let text = |path: &str, headers: &str| {
+            let answer = refused(&guard, path, &format!("Host: x\r\n{headers}")).unwrap();
+            format!("{:?}", answer.body)
+        };
+        assert!(text("/", "A: b").contains("needs the token of --http-token"));
+        for wrong in [text("/?token=no", "A: b"), text("/", "Authorization: Bearer no")] {
+            assert!(wrong.contains("is not the token") && wrong.contains("capitals"), "{wrong}");
+        }
         let welcome = refused(&guard, "/?token=0123456789abcdef", "Host: x").unwrap();
         assert_eq!(welcome.status, Status::SeeOther);
         assert_eq!(welcome.headers[0], ("Location", "/".to_owned()));

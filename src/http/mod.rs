@@ -10,7 +10,7 @@ pub mod request;
 #[cfg(test)]
 mod tests;
 
-pub use answer::{Answer, Body, Status};
+pub use answer::{Answer, Body, For, Status};
 pub use connections::{Answering, Http};
 pub use guard::{Guard, Token};
-pub use request::Request;
+pub use request::{Method, Request};

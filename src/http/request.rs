@@ -5,11 +5,22 @@ use std::borrow::Cow;
 use super::answer::Status;
 use crate::limits;
 
+/// What is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// To look.
+    Get,
+    /// The head of the answer alone.
+    Head,
+    /// What may be wanted. Browsers ask so before some requests of pages of other sites.
+    Options,
+}
+
 /// A request. All that matters of it here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Request<'a> {
-    /// Whether only the head of the answer is wanted.
-    pub is_head: bool,
+    /// What is wanted.
+    pub method: Method,
     /// What is asked for, without what is behind a `?`.
     pub path: &'a str,
     /// What is behind the `?`.
@@ -70,9 +81,10 @@ fn too_long(bytes: &[u8]) -> Status {
 }
 
 fn read<'a>(request: &httparse::Request<'_, 'a>) -> Result<Request<'a>, Status> {
-    let is_head = match request.method {
-        Some("GET") => false,
-        Some("HEAD") => true,
+    let method = match request.method {
+        Some("GET") => Method::Get,
+        Some("HEAD") => Method::Head,
+        Some("OPTIONS") => Method::Options,
         _ => return Err(Status::MethodNotAllowed),
     };
     let target = request.path.unwrap_or_default();
@@ -86,7 +98,7 @@ fn read<'a>(request: &httparse::Request<'_, 'a>) -> Result<Request<'a>, Status> 
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let is_old = request.version == Some(0);
     let mut read =
-        Request { is_head, path, query, host: None, bearer: None, cookies: None, closes: is_old };
+        Request { method, path, query, host: None, bearer: None, cookies: None, closes: is_old };
     let mut hosts = 0;
     for header in request.headers.iter() {
         let is = |name: &str| header.name.eq_ignore_ascii_case(name);
@@ -100,7 +112,8 @@ fn read<'a>(request: &httparse::Request<'_, 'a>) -> Result<Request<'a>, Status> 
         } else if is("transfer-encoding") || is("content-length") && text()?.trim() != "0" {
             return Err(Status::BadRequest);
         } else if is("authorization") {
-            read.bearer = text()?.trim().strip_prefix("Bearer ").map(str::trim);
+            let (scheme, shown) = text()?.trim().split_once(' ').unwrap_or_default();
+            read.bearer = scheme.eq_ignore_ascii_case("bearer").then(|| shown.trim());
         } else if is("cookie") {
             read.cookies = Some(text()?);
         }
@@ -121,10 +134,40 @@ impl<'a> Request<'a> {
         pairs.find(|(key, _)| *key == name).and_then(|(_, value)| decode(value))
     }
 
-    /// The same of a number.
+    /// The same of a number; one that is too large is as large as can be.
     #[must_use]
     pub fn asked_number(&self, name: &str) -> Option<usize> {
-        self.asked(name)?.parse().ok()
+        let text = self.asked(name)?;
+        is_number(&text).then(|| text.parse().unwrap_or(usize::MAX))
+    }
+
+    /// Whether the query asks for nothing but this, each once and so that it can be read.
+    ///
+    /// # Errors
+    /// What is wrong with it, for who has typed it.
+    pub fn check(&self, texts: &[&str], numbers: &[&str]) -> Result<(), String> {
+        let mut seen: Vec<&str> = Vec::new();
+        for pair in self.query.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            if !texts.contains(&name) && !numbers.contains(&name) {
+                let all = [texts, numbers].concat().join(", ");
+                return Err(format!("there is no parameter {name:?}, but these: {all}"));
+            }
+            if seen.contains(&name) {
+                return Err(format!("{name} is there twice"));
+            }
+            seen.push(name);
+            let Some(value) = decode(value) else {
+                return Err(format!(
+                    "{name} is not UTF-8, or has a % without two digits behind it"
+                ));
+            };
+            // A form that was not filled in sends it empty.
+            if numbers.contains(&name) && !value.is_empty() && !is_number(&value) {
+                return Err(format!("{name} has to be a whole number"));
+            }
+        }
+        Ok(())
     }
 
     /// What the server has left in the browser under this name.
@@ -155,6 +198,10 @@ fn decode(text: &str) -> Option<Cow<'_, str>> {
     String::from_utf8(bytes).ok().map(Cow::Owned)
 }
 
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -176,7 +223,7 @@ mod tests {
             "HEAD /a/b?game=Tiny+%C3%A4&x=1&empty HTTP/1.1\r\nHOST: localhost:8080\r\n\
              Authorization: Bearer secret\r\nCookie: a=b; punchd=token\r\nConnection: foo, Close\r\n\r\n",
         );
-        assert!(request.is_head && request.closes);
+        assert!(request.method == Method::Head && request.closes);
         assert_eq!((request.path, request.host), ("/a/b", Some("localhost:8080")));
         assert_eq!(request.asked("game").as_deref(), Some("Tiny ä"));
         assert_eq!((request.asked_number("x"), request.asked_number("game")), (Some(1), None));
@@ -185,6 +232,30 @@ mod tests {
         let old = whole("GET / HTTP/1.0\r\n\r\n");
         assert!(old.closes && old.host.is_none());
         assert!(!whole("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n").closes);
+    }
+
+    #[test]
+    fn a_query_is_checked() {
+        let check = |query: &str| {
+            let text = format!("GET /?{query} HTTP/1.1\r\nHost: a\r\n\r\n");
+            whole(&text).check(&["game", "key"], &["limit"])
+        };
+        for good in ["", "&", "game=a&limit=5&key", "limit=", "limit=99999999999999999999999"] {
+            assert_eq!(check(good), Ok(()), "{good}");
+        }
+        for (bad, why) in [
+            ("gane=a", "there is no parameter \"gane\", but these: game, key, limit"),
+            ("game=a&limit=1&game=a", "game is there twice"),
+            ("game=%ff", "game is not UTF-8, or has a % without two digits behind it"),
+            ("key=%4", "key is not UTF-8, or has a % without two digits behind it"),
+            ("limit=-1", "limit has to be a whole number"),
+            ("limit=+1", "limit has to be a whole number"),
+            ("limit=all", "limit has to be a whole number"),
+        ] {
+            assert_eq!(check(bad), Err(why.to_owned()), "{bad}");
+        }
+        let huge = whole("GET /?limit=99999999999999999999999 HTTP/1.0\r\n\r\n");
+        assert_eq!(huge.asked_number("limit"), Some(usize::MAX));
     }
 
     #[test]

@@ -22,13 +22,13 @@ fn ip(text: &str) -> IpAddr {
 /// What came of it: what was written, and whether the connection was closed.
 type Came = (String, bool);
 
-fn answer(request: &Request<'_>) -> Answer {
+fn answer(_: IpAddr, request: &Request<'_>) -> Answer {
     Answer::of(Body::Text(format!("[{}]", request.path).into()))
 }
 
 impl World {
     fn new() -> Self {
-        let mut world = Self { http: Http::default(), now: Now::default() };
+        let mut world = Self { http: Http::new(For::Owner), now: Now::default() };
         world.http.open(Instant::default(), CONN, ip("127.0.0.1"));
         world
     }
@@ -224,7 +224,7 @@ proptest! {
 
 /// Connections of these addresses, each opened a second after the one before.
 fn opened(addrs: &[&str]) -> Http {
-    let mut http = Http::default();
+    let mut http = Http::new(For::Owner);
     for (n, addr) in addrs.iter().enumerate() {
         http.open(Instant::from_micros(1_000_000 * n as u64), conn(n), ip(addr));
     }
@@ -256,7 +256,10 @@ fn who_holds_most_connections_gives_way_whatever_they_do() {
 #[test]
 fn who_has_the_token_gives_way_last() {
     let mut http = opened(&["198.51.100.7", "198.51.100.7", "203.0.113.1"]);
-    let mut owner = |request: &Request<'_>| Answer { is_for_token: true, ..answer(request) };
+    let mut owner = |from: IpAddr, request: &Request<'_>| Answer {
+        is_for_token: true,
+        ..answer(from, request)
+    };
     for n in 0..2 {
         let mut out = Outbox::new();
         http.read(Now::default(), conn(n), get("/").as_bytes(), &mut out, &mut owner);

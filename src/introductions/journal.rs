@@ -3,20 +3,26 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use log::log;
+use log::{Level, log};
+use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
+use crate::brief;
 use crate::clock::Now;
 use crate::dialect::Name;
 use crate::introductions::relay::Refused;
+use crate::introductions::unmet::{AllUnmet, Asked, Cause, Unmet};
+use crate::introductions::{cause, leads_nowhere};
 use crate::limits;
 use crate::lines::Lines;
 use crate::nats::{Kind, Nats};
+use crate::prefixes::{Shares, common, weight};
 
 /// A client and a host that were told of each other.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempt {
     /// The dialect that they speak.
     pub dialect: Name,
@@ -24,15 +30,152 @@ pub struct Attempt {
     pub client: SocketAddr,
     /// Where the host is.
     pub host: SocketAddr,
-    /// What the host says it is, made short; may be empty.
-    pub game: Box<str>,
+    /// What is played, and where.
+    pub names: Names,
+    /// What each was told of the other.
+    pub told: Told,
     /// Whether the client, or who tells how it ended, has proven its address: anybody can send
     /// datagrams in the name of another.
     pub is_proven: bool,
 }
 
+impl Attempt {
+    /// Who of the two was told an address where he reaches nobody, and which.
+    pub(super) fn misled(&self) -> Option<(&'static str, IpAddr)> {
+        let [to_client, to_host] = self.told().map(|at| at.ip());
+        let client =
+            (leads_nowhere(self.client.ip(), to_client)).then_some(("the client", to_client));
+        client.or_else(|| leads_nowhere(self.host.ip(), to_host).then_some(("the host", to_host)))
+    }
+
+    /// Where the client was told that the host is, and where the host was told that the client is; what they
+    /// were told last, without ports that a NAT may give next.
+    #[must_use]
+    pub fn told(&self) -> [SocketAddr; 2] {
+        self.told.0.as_deref().copied().unwrap_or([self.host, self.client])
+    }
+}
+
+/// Where client and host were told that the other is. That is mostly where it is seen to be, and takes no memory
+/// then.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told(Option<Box<[SocketAddr; 2]>>);
+
+impl Told {
+    /// Client and host are there, and were told this.
+    #[must_use]
+    pub fn new([client, host]: [SocketAddr; 2], told: [SocketAddr; 2]) -> Self {
+        Self((told != [host, client]).then(|| Box::new(told)))
+    }
+}
+
+/// What peers call their game and their room, made short and kept in one piece.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "(String, String)", into = "(String, String)")]
+pub struct Names {
+    /// UTF-8. Nearly all games have a name that fits, and no memory has to be found for it.
+    text: SmallVec<[u8; 32]>,
+    /// Where the name of the room begins.
+    room: u16,
+}
+
+impl Names {
+    /// Both may be empty.
+    #[must_use]
+    pub fn new(game: &str, room: &str) -> Self {
+        let mut text = SmallVec::new();
+        Self::push(game, &mut text);
+        let begins = u16::try_from(text.len()).unwrap_or(u16::MAX);
+        Self::push(room, &mut text);
+        Self { text, room: begins }
+    }
+
+    /// The game; may be empty.
+    #[must_use]
+    pub fn game(&self) -> &str {
+        let name = self.text.get(..usize::from(self.room)).unwrap_or_default();
+        std::str::from_utf8(name).unwrap_or_default()
+    }
+
+    /// The room, or who hosts it if it has no name; empty in GMnet, which has no rooms.
+    #[must_use]
+    pub fn room(&self) -> &str {
+        let name = self.text.get(usize::from(self.room)..).unwrap_or_default();
+        std::str::from_utf8(name).unwrap_or_default()
+    }
+
+    /// The same in as little memory as there is.
+    #[must_use]
+    pub fn packed(&self) -> (Box<[u8]>, u16) {
+        (self.text[..].into(), self.room)
+    }
+
+    /// What was packed.
+    #[must_use]
+    pub fn unpacked((text, room): (&[u8], u16)) -> Self {
+        Self { text: text.into(), room }
+    }
+
+    /// Some programs that show a log begin a new line at U+2028 and U+2029, too.
+    fn breaks_lines(letter: char) -> bool {
+        letter.is_control() || ['\u{2028}', '\u{2029}'].contains(&letter)
+    }
+
+    fn is_short(name: &str) -> bool {
+        let is_plain = || name.bytes().all(|b| matches!(b, b' '..=b'~'));
+        name.len() <= brief::COLUMNS && is_plain()
+    }
+
+    fn push(name: &str, text: &mut SmallVec<[u8; 32]>) {
+        if name.is_empty() {
+            return;
+        }
+        if Self::is_short(name) {
+            return text.extend_from_slice(name.as_bytes());
+        }
+        // What another process has cut is not cut once more.
+        let is_whole = |begin: &&str| brief::cut(begin, brief::COLUMNS).is_none();
+        if let Some(begin) = name.strip_suffix(brief::REST).filter(is_whole) {
+            Self::push(begin, text);
+            return text.extend_from_slice(brief::REST.as_bytes());
+        }
+        let mut left = brief::COLUMNS;
+        for letter in name.chars() {
+            let letter = if Self::breaks_lines(letter) { ' ' } else { letter };
+            let Some(rest) = left.checked_sub(brief::width(letter)) else {
+                return text.extend_from_slice(brief::REST.as_bytes());
+            };
+            left = rest;
+            text.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes());
+        }
+    }
+}
+
+impl From<(String, String)> for Names {
+    fn from((game, room): (String, String)) -> Self {
+        Self::new(&game, &room)
+    }
+}
+
+impl From<Names> for (String, String) {
+    fn from(names: Names) -> Self {
+        (names.game().into(), names.room().into())
+    }
+}
+
+/// For the log: the room, else the game, in brackets; nothing if there is neither.
+impl fmt::Display for Names {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.game(), self.room()) {
+            ("", "") => Ok(()),
+            (game, "") => write!(f, " ({game})"),
+            (_, room) => write!(f, " ({room:?})"),
+        }
+    }
+}
+
 /// How it ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Way {
     /// They sent to each other; so long after they were told, where that is known.
     Direct(Option<Duration>),
@@ -54,7 +197,7 @@ impl Way {
 }
 
 /// What the relay did for those who did not get through otherwise.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Relay {
     /// It was not asked for, or there is none for them.
     Untried,
@@ -67,7 +210,7 @@ pub enum Relay {
 }
 
 /// An introduction that has ended, as it is told to the owner.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ended {
     /// When, in seconds since 1970.
     pub unix: u64,
@@ -77,30 +220,33 @@ pub struct Ended {
     pub kinds: [Kind; 2],
     /// How it ended.
     pub way: Way,
-}
-
-/// How it ended and why, in a sentence.
-impl fmt::Display for Ended {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Line { attempt: &self.attempt, way: self.way, kinds: self.kinds }.fmt(f)
-    }
+    /// Seconds for which nothing had come from the host, if that was long.
+    #[serde(default, skip_serializing_if = "crate::state::is_default")]
+    pub silent: u64,
 }
 
 /// The introductions that have ended.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Journal {
     counts: BTreeMap<(Name, [Kind; 2]), Counts>,
     /// All of the counts together.
+    #[serde(skip)]
     total: Counts,
     /// The latest, the last one at the end.
     latest: VecDeque<Ended>,
+    /// How many of them the clients of each network have.
+    #[serde(skip)]
+    held: Shares,
     /// The latest that came to nothing. They are put into words when somebody asks.
     failures: VecDeque<Ended>,
+    /// Who was not introduced at all.
+    #[serde(default, skip_serializing_if = "AllUnmet::is_empty")]
+    unmet: AllUnmet,
     lines: Lines,
 }
 
 /// How many introductions ended in which way.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// They sent to each other.
     pub direct: u64,
@@ -112,20 +258,27 @@ pub struct Counts {
 
 impl Counts {
     fn count(&mut self, way: Way) {
-        *match way {
+        let count = match way {
             Way::Direct(_) => &mut self.direct,
             Way::Relayed(_) => &mut self.relayed,
             Way::No(_) => &mut self.failed,
-        } += 1;
+        };
+        *count = count.saturating_add(1);
+    }
+
+    /// One that was counted as failed has worked.
+    const fn correct(&mut self) {
+        self.failed = self.failed.saturating_sub(1);
+        self.direct = self.direct.saturating_add(1);
     }
 
     /// Those of both.
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
         Self {
-            direct: self.direct + other.direct,
-            relayed: self.relayed + other.relayed,
-            failed: self.failed + other.failed,
+            direct: self.direct.saturating_add(other.direct),
+            relayed: self.relayed.saturating_add(other.relayed),
+            failed: self.failed.saturating_add(other.failed),
         }
     }
 
@@ -143,32 +296,133 @@ impl Counts {
 }
 
 impl Journal {
+    /// Goes on with what has ended in another process.
+    pub(crate) fn go_on(&mut self, saved: Self) {
+        self.lines.go_on(saved.lines);
+        (self.counts, self.latest, self.failures) = (saved.counts, saved.latest, saved.failures);
+        self.unmet = saved.unmet;
+        self.held = Shares::default();
+        let clients = self.latest.iter().map(|ended| ended.attempt.client.ip());
+        clients.for_each(|client| _ = self.held.add(client, 1));
+        self.total = self.counts.values().fold(Counts::default(), |all, some| all.and(*some));
+    }
+
     /// An introduction has ended.
-    pub fn note(&mut self, now: Now, nats: &Nats, attempt: &Attempt, way: Way) {
+    pub fn note(&mut self, now: Now, nats: &Nats, attempt: Attempt, way: Way) {
+        self.note_silent(now, nats, attempt, way, Duration::ZERO);
+    }
+
+    /// The same of one whose host has been silent for so long that it must be gone; zero if it was not.
+    pub fn note_silent(
+        &mut self,
+        now: Now,
+        nats: &Nats,
+        attempt: Attempt,
+        way: Way,
+        silent: Duration,
+    ) {
         let kinds = [attempt.host, attempt.client].map(|at| nats.kind(now.instant, at));
         let mut pair = kinds;
         pair.sort_unstable();
         self.counts.entry((attempt.dialect, pair)).or_default().count(way);
         self.total.count(way);
-        let ended = Ended { unix: now.unix, attempt: attempt.clone(), kinds, way };
+        let ended = Ended { unix: now.unix, attempt, kinds, way, silent: silent.as_secs() };
+        self.log_end(now, &ended);
         if let Way::No(_) = way {
             if self.failures.len() >= limits::FAILURES {
                 self.failures.pop_front();
             }
             self.failures.push_back(ended.clone());
         }
+        let client = ended.attempt.client.ip();
         if self.latest.len() >= limits::INTRODUCTIONS {
-            self.latest.pop_front();
+            self.make_place(client);
         }
+        self.held.add(client, 1);
         self.latest.push_back(ended);
-        let line = Line { attempt, way, kinds };
-        if let Some(level) = self.lines.level(now, attempt.client.ip(), attempt.is_proven) {
-            let Attempt { dialect, client, host, game, .. } = attempt;
+    }
+
+    /// The oldest one gives way to one more of a client at this address, or that of its network if this has many.
+    fn make_place(&mut self, client: IpAddr) {
+        let has_many = weight(self.held.of(client)) >= limits::INTRODUCTIONS_OF_SOURCE;
+        let is_near = |ended: &Ended| {
+            let [widest, ..] = common(ended.attempt.client.ip(), client);
+            widest
+        };
+        let at = if has_many { self.latest.iter().position(is_near) } else { None };
+        if let Some(gone) = self.latest.remove(at.unwrap_or_default()) {
+            self.held.remove(gone.attempt.client.ip(), 1);
+        }
+    }
+
+    /// An introduction that was told as failed has worked: it is no other one, and is told so from now on.
+    pub fn note_after_all(&mut self, now: Now, attempt: &Attempt) {
+        let is_it = |ended: &Ended| {
+            let Attempt { dialect, client, host, .. } = &ended.attempt;
+            (dialect, client, host) == (&attempt.dialect, &attempt.client, &attempt.host)
+                && matches!(ended.way, Way::No(_))
+        };
+        let Some(ended) = self.latest.iter_mut().rev().find(|ended| is_it(ended)) else { return };
+        if let Some(at) = self.failures.iter().rposition(|failure| failure == ended) {
+            self.failures.remove(at);
+        }
+        ended.way = Way::Direct(None);
+        let mut pair = ended.kinds;
+        pair.sort_unstable();
+        let of_pair = self.counts.get_mut(&(attempt.dialect, pair));
+        of_pair.into_iter().chain([&mut self.total]).for_each(Counts::correct);
+        let ended = ended.clone();
+        self.log_end(now, &ended);
+    }
+
+    fn log_end(&mut self, now: Now, ended: &Ended) {
+        let Attempt { dialect, client, host, names, is_proven, .. } = &ended.attempt;
+        if let Some(level) = self.lines.level(now, client.ip(), *is_proven) {
+            let [to_client, to_host] = ended.attempt.told();
             log!(
-                level, dialect:% = dialect, client:% = client, host:% = host, game:% = game,
-                way = way.name(); "{line}"
+                level, dialect:% = dialect, event = "ended", client:% = client, host:% = host, game = names.game(),
+                room = names.room(), client_told:% = to_client, host_told:% = to_host,
+                way = ended.way.name(); "{ended}"
             );
         }
+    }
+
+    /// Somebody asked for somebody and is not introduced: a line of this level, if there is to be one, and a
+    /// place among the latest to whom that happened. It counts as no introduction.
+    pub fn not_introduced(
+        &mut self,
+        now: Now,
+        nats: &Nats,
+        level: Option<Level>,
+        asked: Asked,
+        why: fmt::Arguments<'_>,
+    ) {
+        if let Some(level) = level {
+            let Asked { dialect, client, host, names, cause, .. } = &asked;
+            let (client, host) = (Shown(*client), Whom(*host));
+            log!(
+                level, dialect:% = dialect, event = "refused", client:% = client, host:% = host,
+                game = names.game(), room = names.room(), reason = cause.name(); "{why}"
+            );
+        }
+        let kind = |at: SocketAddr| nats.kind(now.instant, at);
+        let kinds = [asked.host.map_or(Kind::Unknown, kind), kind(asked.client)];
+        self.unmet.note(now.unix, kinds, asked, why);
+    }
+
+    /// Who was thought not to have been introduced for this reason has met a host at that address all the same.
+    pub fn met_all_the_same(&mut self, attempt: &Attempt, cause: Cause) {
+        let Attempt { dialect, client, host, .. } = attempt;
+        self.unmet.withdraw(|asked| {
+            (asked.dialect, asked.cause) == (*dialect, cause)
+                && asked.client.ip() == client.ip()
+                && asked.host.is_some_and(|it| it.ip() == host.ip())
+        });
+    }
+
+    /// The latest who were not introduced, the last one first.
+    pub fn unmet(&self) -> impl ExactSizeIterator<Item = &Unmet> {
+        self.unmet.latest()
     }
 
     /// How all of them ended.
@@ -208,22 +462,12 @@ impl Journal {
     }
 }
 
-/// How an introduction ended, in a sentence.
-struct Line<'a> {
-    attempt: &'a Attempt,
-    way: Way,
-    /// What host and client are behind.
-    kinds: [Kind; 2],
-}
-
-impl fmt::Display for Line<'_> {
+/// How it ended and why, in a sentence.
+impl fmt::Display for Ended {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Attempt { client, host, game, .. } = self.attempt;
+        let Attempt { client, host, names, .. } = &self.attempt;
         let [client, host] = [client, host].map(|at| Shown(*at));
-        let whom = match &**game {
-            "" => format!("host {host}"),
-            game => format!("host {host} ({game})"),
-        };
+        let whom = format_args!("host {host}{names}");
         match self.way {
             Way::Direct(None) => write!(f, "{client} got through to {whom} directly"),
             Way::Direct(Some(took)) => {
@@ -242,15 +486,7 @@ impl fmt::Display for Line<'_> {
             }
             Way::No(relay) => {
                 write!(f, "{client} did not get through to {whom}: ")?;
-                match relay {
-                    Relay::InVain => f.write_str(RELAYED_IN_VAIN),
-                    Relay::GaveWay => f.write_str(GAVE_WAY),
-                    Relay::Untried => f.write_str(&reason(self.kinds, "; a relay would help")),
-                    Relay::Refused(why) => {
-                        let reason = reason(self.kinds, "");
-                        write!(f, "{reason}; the relay would help, but {why}")
-                    }
-                }
+                cause::write(self, relay, f)
             }
         }
     }
@@ -267,30 +503,81 @@ impl fmt::Display for Shown {
     }
 }
 
-const RELAYED_IN_VAIN: &str = "one of them has sent nothing to the relay, so UDP is blocked there, \
-                               a firewall here blocks the ports of the relay, or the game has ended";
+/// The same of somebody of whom nothing may be known.
+struct Whom(Option<SocketAddr>);
 
-const GAVE_WAY: &str =
-    "they were relayed, but others needed that, and one of them has it more often";
+impl fmt::Display for Whom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |at| Shown(at).fmt(f))
+    }
+}
 
-/// What is in the way of host and client, as far as that is known, and what helps if that is what a relay
-/// helps against.
-fn reason([host, client]: [Kind; 2], help: &str) -> String {
-    let is_unknown = host == Kind::Unknown || client == Kind::Unknown;
-    match (host.is_symmetric(), client.is_symmetric()) {
-        (true, true) => format!("both routers give each player another port{help}"),
-        (true, false) => format!(
-            "the host's router gives each player another port, the client's lets in only who was \
-             knocked at{help}"
-        ),
-        (false, true) => format!(
-            "the client's router gives each player another port, the host's lets in only who was \
-             knocked at{help}"
-        ),
-        (false, false) if is_unknown => format!(
-            "a router gives each player another port, or UDP is blocked; punch nat, started there, \
-             tells which{help}"
-        ),
-        (false, false) => "UDP is blocked on one side, or the game has ended".into(),
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::prefixes::network;
+
+    #[test]
+    fn an_introduction_takes_no_more_than_is_counted_for_it() {
+        let long = "\u{1f600}".repeat(100);
+        let names = Names::new(&long, &long);
+        assert!(names.text.spilled());
+        let bytes = size_of::<Ended>() + names.text.capacity();
+        println!("{bytes} bytes");
+        assert!(bytes <= limits::INTRODUCTION_BYTES, "{bytes}");
+    }
+
+    #[test]
+    fn who_joins_all_the_time_pushes_nobody_out() {
+        let now = Now { instant: crate::clock::Instant::default(), unix: 7 };
+        let (mut journal, nats) = (Journal::default(), Nats::default());
+        let mut end = |client: IpAddr| {
+            let [client, host] =
+                [SocketAddr::new(client, 1), SocketAddr::from(([203, 0, 113, 1], 2))];
+            let (names, told) = (Names::default(), Told::default());
+            let attempt =
+                Attempt { dialect: Name::Rooms, client, host, names, told, is_proven: true };
+            journal.note(now, &nats, attempt, Way::Direct(None));
+        };
+        (0..100).for_each(|n| end(IpAddr::from([198, 51, n, 7])));
+        (0..1000).for_each(|_| end(IpAddr::from([203, 0, 113, 7])));
+        (0..1000).for_each(|n| end(IpAddr::from([0x2001, 0xdb8, 0, n, 0, 0, 0, 1])));
+        let (mut kept, mut others) = (0, 0);
+        for ended in journal.latest() {
+            kept += 1;
+            let IpAddr::V4(client) = ended.attempt.client.ip() else { continue };
+            others += usize::from(client.octets()[0] == 198);
+        }
+        assert_eq!(kept, limits::INTRODUCTIONS);
+        // A /48 counts as four, and the oldest gave way to those.
+        let four = 4 * limits::INTRODUCTIONS_OF_SOURCE as usize;
+        assert!(others >= 100 - four, "{others}");
+        let clients = journal.latest().map(|ended| network(ended.attempt.client.ip()));
+        assert_eq!(journal.held.len(), clients.collect::<BTreeSet<_>>().len());
+    }
+
+    #[test]
+    fn names_are_short_and_on_one_line() {
+        let names = |game, room| {
+            let names = Names::new(game, room);
+            (names.game().to_owned(), names.room().to_owned(), names.to_string())
+        };
+        let of = |game: &str, room: &str, told: &str| (game.into(), room.into(), told.into());
+        assert_eq!(names("", ""), of("", "", ""));
+        assert_eq!(names("Pong", ""), of("Pong", "", " (Pong)"));
+        assert_eq!(names("Pong", "Me \"too\""), of("Pong", "Me \"too\"", " (\"Me \\\"too\\\"\")"));
+        assert_eq!(names("", "é"), of("", "é", " (\"é\")"));
+        let long = "é".repeat(61);
+        let short = format!("{}...", "é".repeat(60));
+        assert_eq!(names(&long, &long), of(&short, &short, &format!(" ({short:?})")));
+        assert_eq!(names("a\u{2028}b\n", ""), of("a b ", "", " (a b )"));
+        // A letter that the log writes as an escape takes as many columns as that has.
+        let marked = ["e\u{301}", "\u{301}"].map(|letter| letter.repeat(60));
+        let (game, _, told) = names(&marked[0], "");
+        assert!(game.chars().count() < 20 && told.len() < 100, "{game}");
+        let (.., told) = names("", &marked[1]);
+        assert!(told.len() < 80, "{told}");
     }
 }

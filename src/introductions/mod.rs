@@ -3,9 +3,11 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 pub mod candidates;
+mod cause;
 pub mod journal;
 pub mod plan;
 pub mod relay;
+pub mod unmet;
 
 /// The addresses by which those outside know who is on the machine or in the network of the server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -101,6 +103,12 @@ pub fn is_inside(addr: IpAddr) -> bool {
         }
         IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local(),
     }
+}
+
+/// Whether somebody outside is told an address that means nothing there.
+#[must_use]
+pub fn leads_nowhere(whom: IpAddr, told: IpAddr) -> bool {
+    is_inside(told) && !is_inside(whom)
 }
 
 /// Whether both are IPv4 addresses, or both IPv6 addresses: only then can one be told of the other.

@@ -2,6 +2,9 @@
 //! nowhere, and else when one of them says that it did not get through.
 
 use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 use super::is_same_family;
 use super::journal::{Attempt, Relay, Way};
@@ -12,7 +15,7 @@ use crate::nats::Kind;
 use crate::refusals::Reason;
 
 /// What a client wants of the relay, the greatest most of it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Wish {
     /// Never to be told of it.
     Never,
@@ -95,7 +98,12 @@ pub fn open(cx: &mut Context<'_>, shape: Shape, attempt: Attempt) -> Option<Plac
 
 /// One of the two says whether it got through. While they have a session it is known by the packets that
 /// it passes on which way they have taken.
-pub fn note_end(cx: &mut Context<'_>, attempt: &Attempt, worked: bool) {
+pub fn note_end(cx: &mut Context<'_>, attempt: Attempt, worked: bool) {
+    note_end_with(cx, attempt, worked, Duration::ZERO);
+}
+
+/// The same, where the host may have been silent for so long that it must be gone, else zero.
+pub fn note_end_with(cx: &mut Context<'_>, attempt: Attempt, worked: bool, silent: Duration) {
     let pair = [attempt.client, attempt.host];
     let way = match (cx.shared.relay.between(attempt.dialect, pair), worked) {
         (Some(session), true) => return cx.shared.relay.welcomed(session.id),
@@ -103,7 +111,28 @@ pub fn note_end(cx: &mut Context<'_>, attempt: &Attempt, worked: bool) {
         (None, true) => Way::Direct(None),
         (None, false) => Way::No(refusal(cx, pair).map_or(Relay::Untried, Relay::Refused)),
     };
-    cx.shared.journal.note(cx.now, &cx.shared.nats, attempt, way);
+    cx.shared.journal.note_silent(cx.now, &cx.shared.nats, attempt, way, silent);
+}
+
+/// One of two says how an introduction ended of which it may have been said `before`. It is counted once: that it
+/// has worked is the end of it, as what breaks later is no introduction; and who says so after a failure is right, as
+/// the other side may have given up a moment too early. Returns what has been said of it now.
+pub fn note_result(
+    cx: &mut Context<'_>,
+    attempt: Attempt,
+    (before, worked): (Option<bool>, bool),
+    silent: Duration,
+) -> bool {
+    let pair = [attempt.client, attempt.host];
+    match (before, worked) {
+        (None, _) => note_end_with(cx, attempt, worked, silent),
+        (Some(false), true) => match cx.shared.relay.between(attempt.dialect, pair) {
+            Some(session) => cx.shared.relay.welcomed(session.id),
+            None => cx.shared.journal.note_after_all(cx.now, &attempt),
+        },
+        (Some(_), _) => {}
+    }
+    worked || before == Some(true)
 }
 
 /// Why the relay has no place for a client and its host, if there is one for them.

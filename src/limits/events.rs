@@ -86,6 +86,10 @@ pub const ROOMS_AT_ONCE: usize = 64;
 /// Addresses in its own network that a peer may name. A machine has a few.
 pub const LOCAL_ENDPOINTS: usize = 8;
 
+/// Who has come into a room has this time to show where its game socket is, and so have those whom it is to meet:
+/// clients send such a datagram twice a second until it is answered.
+pub const UNHEARD: Duration = Duration::from_secs(5);
+
 /// How often the endpoint of a peer may change: with it everyone in its room is told.
 pub const ENDPOINT_GAP: Duration = Duration::from_secs(1);
 

@@ -6,6 +6,10 @@ use std::time::Duration;
 /// those that players may have.
 pub const WINDOW_CONNECTIONS: usize = 32;
 
+/// Requests a second that an address may make of the window without its token, with two seconds' worth at once:
+/// health checks, and people who mistype it. Each beyond that ends its connection.
+pub const WINDOW_STRANGERS: u32 = 20;
+
 /// Connections that the window takes in one turn of the loop.
 pub const WINDOW_ACCEPTED: usize = 8;
 
@@ -38,6 +42,31 @@ pub const SAMPLES: usize = 60;
 /// Introductions that are kept with how they ended, for the owner.
 pub const INTRODUCTIONS: usize = 256;
 
+/// Of these the clients of one address (IPv6: /64; a /56 counts as two, a /48 as four) make place for each other when
+/// they have so many: who joins and leaves all the time pushes nobody else out.
+pub const INTRODUCTIONS_OF_SOURCE: u32 = 16;
+
+/// Bytes that one of them takes at most, with the names of its game and its room.
+pub const INTRODUCTION_BYTES: usize = 768;
+
+/// Of those who were not introduced to whom they asked for, how many are kept with why: half of them of those who
+/// have proven their addresses.
+pub const UNMET: usize = 96;
+
+/// How many of them an address (IPv6: /64) may have; a /56 has twice and a /48, or a /24 of IPv4, four times as many.
+/// A player tries a few hosts.
+pub const UNMET_OF_SOURCE: usize = 6;
+
+/// Of those who have proven nothing so many are noted in a second: each takes some ten microseconds, and costs
+/// whoever forges it a datagram.
+pub const UNMET_UNPROVEN: usize = 16;
+
+/// Bytes of the sentence that says why; those that there are have up to 330, names of usual length included.
+pub const UNMET_SENTENCE: usize = 384;
+
+/// Bytes that one of them takes at most, with its sentence and the names of its game and its room.
+pub const UNMET_BYTES: usize = 1152;
+
 /// Connections that ask for the lobby by HTTP at a time. A browser asks and is done in a moment; the one that
 /// has done nothing for longest makes room.
 pub const LOBBY_CONNECTIONS: usize = 256;
@@ -54,10 +83,10 @@ pub const LOBBY_KEPT: Duration = Duration::from_secs(1);
 /// How many of them are kept.
 pub const LOBBIES_KEPT: usize = 8;
 
-/// Memory of all that: what is kept of an introduction, with the name of its game; requests that are not
-/// finished, of which a read may bring as much again; an answer while it is made; and lobbies. What is not
-/// read counts as that of any peer.
-pub const HTTP_MEMORY: usize = INTRODUCTIONS * 384
+/// Memory of all that: introductions, and who was not introduced; requests that are not finished, of which a read may bring as much again;
+/// an answer while it is made; and lobbies. What is not read counts as that of any peer.
+pub const HTTP_MEMORY: usize = INTRODUCTIONS * INTRODUCTION_BYTES
+    + UNMET * UNMET_BYTES
     + (WINDOW_CONNECTIONS + LOBBY_CONNECTIONS) * 2 * HTTP_HEAD
     + SAMPLES * 128
     + 2 * HTTP_ANSWER

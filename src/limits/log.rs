@@ -18,3 +18,7 @@ pub const LOG_WAITING: usize = 1 << 20;
 
 /// How long the end of the process waits for what is not written to the log yet.
 pub const LOG_FLUSH: Duration = Duration::from_millis(200);
+
+/// Columns of a line about peers. Those with two names of usual length and a reason have up to 500; what is
+/// longer has a name in it that somebody made for that.
+pub const LOG_LINE: usize = 800;

@@ -6,6 +6,7 @@
 mod connections;
 mod events;
 mod gmnet;
+pub mod handover;
 mod http;
 mod lobby;
 mod log;

@@ -79,3 +79,10 @@ pub const FAILED: Duration = Duration::from_secs(120);
 
 /// Client addresses of which that is kept.
 pub const FAILURES: usize = 4096;
+
+/// Introductions of which it is remembered when they were, in case the two are relayed then. Each has 80 bytes.
+pub const INTRODUCED: usize = 512;
+
+/// How long two try it directly at most before they say that they fail: in rooms 15 s, with requests that are lost and
+/// sent again.
+pub const DIRECT: Duration = Duration::from_secs(30);

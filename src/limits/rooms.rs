@@ -81,3 +81,7 @@ pub const CLOSED_ROOMS: usize = 2048;
 /// in whose name somebody else has said so: they say that they are there every ten or twenty
 /// seconds.
 pub const PARTED: Duration = Duration::from_secs(30);
+
+/// A host that has been silent for longer is said to be gone, where somebody does not get through to it: it says every
+/// ten seconds that it is there, and one of these datagrams may be lost.
+pub const ROOM_SILENT_HOST: Duration = Duration::from_secs(21);

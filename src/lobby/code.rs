@@ -3,6 +3,7 @@
 use std::fmt;
 
 use rand::{Rng, RngExt as _};
+use serde::{Deserialize, Serialize};
 
 /// Letters of a code.
 pub const LENGTH: usize = 6;
@@ -12,7 +13,7 @@ pub const LENGTH: usize = 6;
 const LETTERS: [u8; 20] = *b"BCDFGHJKMNPQRSTVWXYZ";
 
 /// A code. Others find it out only by [guessing](super::guesses).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Code([u8; LENGTH]);
 
 impl Code {

@@ -1,5 +1,7 @@
 //! What the host of a room says of it in its own words (`map=castle`), and what others look for.
 
+use serde::{Deserialize, Serialize};
+
 use crate::limits;
 
 /// Why a pair is not taken.
@@ -17,7 +19,7 @@ const END: char = '\0';
 
 /// Pairs of key and value, each key once, in the order of the keys. In one piece, as there may be as many of
 /// them as there are rooms.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Data(Box<str>);
 
 impl Data {

@@ -4,11 +4,13 @@ use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 
+use serde::{Deserialize, Serialize};
+
 use crate::limits;
 use crate::prefixes::{Shares, network};
 
 /// Whom a room keeps out after a kick, and by what he is known again.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ban<I> {
     /// The one at this endpoint.
     Endpoint(SocketAddr),
@@ -44,7 +46,7 @@ impl<I> Ban<I> {
 }
 
 /// The door of a room whose members have IDs of this type.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Door<I> {
     /// The most players, the host among them.
     size: usize,
@@ -145,6 +147,17 @@ impl<I: PartialEq> Door<I> {
             Ban::Player { id: other, at: there, with_neighbours } => {
                 *there == at || Some(other) == id || *with_neighbours && network(there.ip()) == near
             }
+        })
+    }
+
+    /// Whether it is just this one who was kicked, and not only somebody else of his address.
+    #[must_use]
+    pub fn has_kicked(&self, at: SocketAddr, id: Option<&I>) -> bool {
+        self.barred.iter().any(|ban| match ban {
+            Ban::Endpoint(other) => *other == at,
+            Ban::Network(_) => false,
+            Ban::Id(other, _) => Some(other) == id,
+            Ban::Player { id: other, at: there, .. } => *there == at || Some(other) == id,
         })
     }
 

@@ -4,6 +4,8 @@
 
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
+
 use super::door::{Ban, Door};
 use crate::limits;
 use crate::prefixes::{Shares, network, weight};
@@ -19,7 +21,7 @@ pub struct Extras {
 }
 
 /// What one room has beyond that.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Extra {
     source: IpAddr,
     bytes: usize,
@@ -35,6 +37,14 @@ impl Extra {
 }
 
 impl Extras {
+    /// A room comes from another process with what it has.
+    pub(crate) fn take_over(&mut self, extra: &Extra) {
+        if extra.bytes > 0 {
+            self.all = self.all.saturating_add(extra.bytes);
+            self.shares.add(extra.source, u32::try_from(extra.bytes).unwrap_or(u32::MAX));
+        }
+    }
+
     /// Whether a new room of this address may have so many bytes of own data.
     #[must_use]
     pub fn has_space(&self, addr: IpAddr, data: usize) -> bool {

@@ -3,12 +3,14 @@
 //! /64, /56 and /48. Nobody who still matters is forgotten: who comes when the table is full is counted with
 //! others around him.
 
-use std::hash::{BuildHasher as _, Hash};
+use std::hash::Hash;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::clock::Instant;
-use crate::hash::Keyed;
+use crate::hash::Lasting;
 use crate::limits;
 use crate::prefixes::{levels, widest};
 use crate::sources::{Over, Sources};
@@ -25,18 +27,18 @@ pub enum Guess {
 }
 
 /// When each network will have had all its guesses back, for each secret.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Guesses {
     known: Sources<()>,
     /// The same of those for whom there was no place, by the hash of their surroundings. Empty until then.
     crowd: Vec<Instant>,
-    hasher: Keyed,
+    hasher: Lasting,
 }
 
 impl Default for Guesses {
     fn default() -> Self {
         let known = Sources::new(Over::Forgotten);
-        Self { known, crowd: Vec::new(), hasher: Keyed::default() }
+        Self { known, crowd: Vec::new(), hasher: Lasting::default() }
     }
 }
 
@@ -44,6 +46,14 @@ impl Default for Guesses {
 const ALL: Duration = limits::GUESS.saturating_mul(limits::GUESSES);
 
 impl Guesses {
+    /// Goes on with what another process has counted.
+    pub(crate) fn go_on(&mut self, saved: Self) {
+        self.known.go_on(saved.known);
+        if saved.hasher.is_same() && saved.crowd.len() == limits::GUESSERS_IN_CROWD {
+            (self.crowd, self.hasher) = (saved.crowd, saved.hasher);
+        }
+    }
+
     /// Somebody at this address says what he takes for this secret (the ID of a room, say). Right ones cost
     /// nothing: who knows it may say so as often as he likes.
     pub fn check(

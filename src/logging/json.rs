@@ -6,7 +6,12 @@ use log::Record;
 use log::kv::{Error, Key, Value, VisitSource};
 use serde::ser::{SerializeMap as _, Serializer as _};
 
+use super::message;
 use super::printable::Printable;
+use crate::brief::{self, Bounded};
+
+/// Columns of what is known of a line: a name that is cut already, with what stands for the rest, fits.
+const FIELD: usize = brief::COLUMNS + brief::REST.len();
 
 /// Writes `{"time":...,"level":...,"message":...}` and what else is known of the line behind that, and ends
 /// the line. The names stay what they are.
@@ -15,7 +20,7 @@ pub(super) fn write(line: &mut impl Write, time: &str, record: &Record<'_>) -> i
     let mut object = writer.serialize_map(None)?;
     object.serialize_entry("time", time)?;
     object.serialize_entry("level", record.level().as_str())?;
-    object.serialize_entry("message", &Printable(record.args()).to_string())?;
+    object.serialize_entry("message", &message(record).to_string())?;
     let mut fields = Fields(&mut object);
     // What cannot be written is no reason to lose the line.
     let _ = record.key_values().visit(&mut fields);
@@ -29,7 +34,10 @@ impl<'kvs, M: serde::ser::SerializeMap> VisitSource<'kvs> for Fields<'_, M> {
     fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), Error> {
         let written = match value.to_u64() {
             Some(number) => self.0.serialize_entry(key.as_str(), &number),
-            None => self.0.serialize_entry(key.as_str(), &Printable(&value).to_string()),
+            None => {
+                let text = Bounded(Printable(&value), FIELD).to_string();
+                self.0.serialize_entry(key.as_str(), &text)
+            }
         };
         written.map_err(|_| Error::msg("cannot be written"))
     }
@@ -38,7 +46,23 @@ impl<'kvs, M: serde::ser::SerializeMap> VisitSource<'kvs> for Fields<'_, M> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits;
     use log::Level;
+
+    #[test]
+    fn no_field_is_longer_than_a_name_that_is_cut() {
+        let (long, short) = ("x".repeat(7500), brief::short(&"x".repeat(100)));
+        let value = [("game", Value::from(&*long)), ("room", Value::from(&*short))];
+        let mut bytes = Vec::new();
+        let mut builder = Record::builder();
+        let builder = builder.level(Level::Info).key_values(&value);
+        write(&mut bytes, "", &builder.args(format_args!("{long}")).build()).unwrap();
+        let read: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+        assert_eq!(read["game"], "x".repeat(63) + "...");
+        assert_eq!(read["room"], short);
+        let message = read["message"].as_str().unwrap();
+        assert!(message.len() <= limits::LOG_LINE + 3, "{}", message.len());
+    }
 
     #[test]
     fn a_line_is_one_object_whatever_a_peer_says() {

@@ -16,6 +16,7 @@ use env_logger::fmt::Formatter;
 use env_logger::{Builder, Logger, Target, WriteStyle};
 use log::{Level, LevelFilter, Log, Metadata, Record, warn};
 
+use crate::brief::Bounded;
 use crate::limits;
 use crate::net::sys;
 
@@ -191,12 +192,19 @@ fn builder(level: LevelFilter) -> Builder {
 }
 
 fn dated(line: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
-    let args = Printable(record.args());
-    writeln!(line, "{} {:5} {args}", line.timestamp_seconds(), record.level())
+    let text = message(record);
+    writeln!(line, "{} {:5} {text}", line.timestamp_seconds(), record.level())
 }
 
 fn bare(line: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
-    writeln!(line, "{:5} {}", record.level(), Printable(record.args()))
+    writeln!(line, "{:5} {}", record.level(), message(record))
+}
+
+/// What a line says. Those about peers have a bound, whatever these are called.
+fn message<'a>(record: &'a Record<'a>) -> impl fmt::Display + 'a {
+    let is_of_peers = record.key_values().count() > 0;
+    let columns = if is_of_peers { limits::LOG_LINE } else { usize::MAX };
+    Bounded(Printable(record.args()), columns)
 }
 
 fn json_line(line: &mut Formatter, record: &Record<'_>) -> io::Result<()> {

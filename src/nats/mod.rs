@@ -20,16 +20,18 @@
 //! the right one. And who sends them in the name of everybody fills the table: so addresses at which
 //! somebody has proven that he hears us are forgotten for others only where they have most of it.
 
-use std::collections::VecDeque;
 use std::collections::hash_map::Entry;
+use std::collections::{HashSet, VecDeque};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use crate::clock::Instant;
-use crate::hash::Map;
+use crate::hash::{Keyed, Map};
 use crate::limits;
+use crate::state::packed;
 
 mod sequence;
 mod settled;
@@ -46,7 +48,9 @@ pub const PREDICTED: usize = 4;
 pub type Ports = SmallVec<[u16; PREDICTED]>;
 
 /// What a peer is behind.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub enum Kind {
     /// Not known.
     #[default]
@@ -115,16 +119,20 @@ pub struct About {
 }
 
 /// The knowledge, and how punches ended.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Nats {
     /// IPv6 has no NATs.
+    #[serde(with = "crate::state::by_v4")]
     by_addr: Map<Ipv4Addr, Nat>,
     /// All of them, and when they were put here. Those that something came from since then get
     /// another chance when it is their turn to be forgotten; those that have proven themselves until then
     /// get the last place among their like.
+    #[serde(with = "packed")]
     turns: VecDeque<(Ipv4Addr, Tick)>,
+    #[serde(with = "packed")]
     proven_turns: VecDeque<(Ipv4Addr, Tick)>,
     /// What was predicted of them; of most nothing ever is.
+    #[serde(with = "crate::state::by_v4")]
     predictions: Map<Ipv4Addr, Vec<Prediction>>,
     settled: Settled,
     /// Whether anybody has ever asked the alternate port. Before that no NAT is known to be
@@ -134,10 +142,36 @@ pub struct Nats {
     has_open: bool,
 }
 
+/// A place in a line.
+impl packed::Row<8> for (Ipv4Addr, Tick) {
+    fn pack(&self) -> [u8; 8] {
+        let (addr, tick) = self;
+        (u64::from(addr.to_bits()) << 32 | u64::from(tick.0)).to_be_bytes()
+    }
+
+    fn unpack(row: &[u8; 8]) -> Self {
+        let both = u64::from_be_bytes(*row);
+        (Ipv4Addr::from_bits((both >> 32) as u32), Tick(both as u32))
+    }
+}
+
 /// More evidence than this is not counted, so that a NAT that was replaced is noticed.
 const CONFIDENT: u8 = 4;
 
 impl Nats {
+    /// Goes on with what another process knew.
+    pub(crate) fn go_on(&mut self, saved: Self) {
+        *self = saved;
+        self.settled.tidy();
+        self.predictions.values_mut().for_each(|known| known.truncate(limits::PREDICTED_PAIRS));
+        self.by_addr.values_mut().for_each(Nat::tidy);
+        // Who is in no line would never be forgotten.
+        let lines = self.turns.iter().chain(&self.proven_turns);
+        let lined: HashSet<Ipv4Addr, Keyed> = lines.map(|(addr, _)| *addr).collect();
+        let others = self.by_addr.iter().filter(|(addr, _)| !lined.contains(*addr));
+        self.turns.extend(others.map(|(addr, nat)| (*addr, nat.last())));
+    }
+
     /// Of how many addresses something is known.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -4,11 +4,13 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-use super::{About, Kind, PREDICTED, Ports, Seen};
+use super::{About, CONFIDENT, Kind, PREDICTED, Ports, Seen};
 use crate::clock::Instant;
 use crate::limits;
+use crate::state::packed;
 
 /// A larger step between two ports is not that of a NAT that counts: of two random ports, one in
 /// four thousand is that near.
@@ -21,25 +23,31 @@ const LARGEST_STEP_UNSURE: i32 = 2;
 const USUAL: usize = 2;
 
 /// What is known of an address.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Nat {
     /// The last ports, those that appeared first in front.
+    #[serde(with = "packed")]
     ports: SmallVec<[Port; USUAL]>,
     /// Ports that have been used up since, as far as we know: peers were told to knock.
+    #[serde(default, skip_serializing_if = "crate::state::is_default")]
     unseen: u16,
     /// What STUN has shown last.
+    #[serde(default, skip_serializing_if = "crate::state::is_default")]
     pub(super) kind: Kind,
     /// How often it has shown that, less how often it has shown something else; up to
     /// [`CONFIDENT`].
+    #[serde(default, skip_serializing_if = "crate::state::is_default")]
     pub(super) confidence: u8,
     /// Whether a host has knocked at the alternate port.
+    #[serde(default, skip_serializing_if = "crate::state::is_default")]
     pub(super) knock: Knock,
     /// Somebody at this address hears us: nobody can have made it up.
+    #[serde(default, skip_serializing_if = "crate::state::is_default")]
     pub(super) is_proven: bool,
 }
 
 /// What is known of a host at the alternate port.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Knock {
     /// Nobody has been asked to knock there.
     #[default]
@@ -51,7 +59,7 @@ pub(super) enum Knock {
 }
 
 /// The ports that were predicted for a socket towards somebody.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Prediction {
     number: u16,
     towards: SocketAddr,
@@ -71,6 +79,21 @@ struct Port {
     last: Tick,
 }
 
+impl packed::Row<12> for Port {
+    fn pack(&self) -> [u8; 12] {
+        let [a, b] = self.number.to_be_bytes();
+        let [c, d, e, f] = self.first.0.to_be_bytes();
+        let [g, h, i, j] = self.last.0.to_be_bytes();
+        [a, b, u8::from(self.is_tcp), self.sent, c, d, e, f, g, h, i, j]
+    }
+
+    fn unpack(&[a, b, is_tcp, sent, c, d, e, f, g, h, i, j]: &[u8; 12]) -> Self {
+        let tick = |bytes| Tick(u32::from_be_bytes(bytes));
+        let (first, last) = (tick([c, d, e, f]), tick([g, h, i, j]));
+        Self { number: u16::from_be_bytes([a, b]), is_tcp: is_tcp != 0, sent, first, last }
+    }
+}
+
 /// A STUN request to the main port.
 const STUN: u8 = 1;
 /// Anything to the main port.
@@ -79,8 +102,8 @@ const MAIN: u8 = 2;
 const ALTERNATE: u8 = 4;
 
 /// Tenths of a second since the server started, for thirteen years.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Tick(u32);
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(super) struct Tick(pub(super) u32);
 
 impl Tick {
     pub(super) fn of(now: Instant) -> Self {
@@ -106,6 +129,12 @@ struct Sequence {
 }
 
 impl Nat {
+    /// Whoever has written it, it is within its bounds.
+    pub(super) fn tidy(&mut self) {
+        self.ports.truncate(limits::PORTS_OF_NAT);
+        self.confidence = self.confidence.min(CONFIDENT);
+    }
+
     /// Notes a port; tells what it shows about the NAT, if it does.
     pub(super) fn note(&mut self, now: Instant, number: u16, seen: Seen) -> Option<Kind> {
         let is_tcp = seen == Seen::Tcp;

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::collections::hash_map::Entry;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::Kind;
@@ -13,10 +14,11 @@ use crate::limits;
 
 /// What counts of ports that are told. It is kept apart from all that is seen, or whoever sends in
 /// the name of an address could have it forgotten.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Settled {
     /// Those of one address by number, the one that was settled last at the end. Most addresses
     /// have one, so a list for each would be mostly empty.
+    #[serde(with = "flat")]
     ports: Map<(Ipv4Addr, u8), Port>,
     /// The addresses, in the order in which they came.
     turns: VecDeque<Ipv4Addr>,
@@ -25,7 +27,36 @@ pub(super) struct Settled {
 /// A port, and what it had shown.
 type Port = (u16, Kind);
 
+/// The ports in a list without names: there are many of them.
+mod flat {
+    use std::net::Ipv4Addr;
+
+    use serde::{Deserializer, Serializer};
+
+    use super::{Kind, Map, Port};
+
+    type Ports = Map<(Ipv4Addr, u8), Port>;
+
+    pub(super) fn serialize<S: Serializer>(ports: &Ports, to: S) -> Result<S::Ok, S::Error> {
+        let row = |((addr, n), (port, kind)): (&(Ipv4Addr, u8), &Port)| {
+            (addr.to_bits(), *n, *port, *kind)
+        };
+        to.collect_seq(ports.iter().map(row))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Ports, D::Error> {
+        crate::state::collect(from, |(addr, n, port, kind): (u32, u8, u16, Kind)| {
+            Ok(((Ipv4Addr::from_bits(addr), n), (port, kind)))
+        })
+    }
+}
+
 impl Settled {
+    /// Whoever has written it, it is within its bounds.
+    pub(super) fn tidy(&mut self) {
+        self.ports.retain(|(_, n), _| usize::from(*n) < limits::SETTLED);
+    }
+
     /// What a port had shown when it was settled, if it was.
     pub(super) fn get(&self, endpoint: SocketAddrV4) -> Option<Kind> {
         let mut ports = self.ports_of(*endpoint.ip());
@@ -36,15 +67,23 @@ impl Settled {
     /// back.
     pub(super) fn settle(&mut self, endpoint: SocketAddrV4, kind: Kind) {
         let (addr, port) = (*endpoint.ip(), endpoint.port());
-        if let Entry::Vacant(new) = self.ports.entry((addr, 0)) {
-            new.insert((port, kind));
-            self.turns.push_back(addr);
-            if self.turns.len() > limits::NATS
-                && let Some(first) = self.turns.pop_front()
-            {
-                let mut numbers = 0..;
-                while numbers.next().is_some_and(|n| self.ports.remove(&(first, n)).is_some()) {}
+        let first = match self.ports.entry((addr, 0)) {
+            Entry::Occupied(known) => known.get().0,
+            Entry::Vacant(new) => {
+                new.insert((port, kind));
+                self.turns.push_back(addr);
+                if self.turns.len() > limits::NATS
+                    && let Some(first) = self.turns.pop_front()
+                {
+                    let mut numbers = 0..;
+                    while numbers.next().is_some_and(|n| self.ports.remove(&(first, n)).is_some()) {
+                    }
+                }
+                return;
             }
+        };
+        // Mostly it is the only one, and told again and again.
+        if first == port && !self.ports.contains_key(&(addr, 1)) {
             return;
         }
         let mut ports: SmallVec<[Port; limits::SETTLED]> = self.ports_of(addr).collect();

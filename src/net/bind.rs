@@ -5,10 +5,11 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use log::{debug, warn};
+use log::debug;
 use mio::net::{TcpListener, UdpSocket};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
+use super::handover::Offer;
 use super::sys;
 use crate::limits;
 
@@ -17,7 +18,10 @@ use crate::limits;
 const BACKLOG: i32 = 16 * 1024;
 
 /// Room for a burst of datagrams while the loop is busy; the kernel may give less.
-const UDP_BUFFER: usize = 1024 * 1024;
+pub(super) const UDP_BUFFER: usize = 1024 * 1024;
+
+/// Gives the sockets of an address that were handed over, if any were.
+type Handed<'a> = dyn FnMut(SocketAddr) -> Option<Bound> + 'a;
 
 /// How often a free port is looked for when the system picks it for TCP and it is taken for UDP.
 const ATTEMPTS: usize = 16;
@@ -91,6 +95,52 @@ impl fmt::Display for BindError {
 
 impl std::error::Error for BindError {}
 
+impl BindError {
+    /// Whether somebody has the port already.
+    #[must_use]
+    pub fn is_taken(&self) -> bool {
+        self.error.kind() == io::ErrorKind::AddrInUse
+    }
+}
+
+/// Opens the sockets on these addresses, as [`bind`] does, but for those that another process has handed over.
+///
+/// # Errors
+/// If one of them cannot be opened, or cannot be used.
+pub fn bind_or_take(
+    addrs: &[IpAddr],
+    port: u16,
+    ghost: Duration,
+    offer: &mut Offer,
+) -> Result<Vec<Bound>, BindError> {
+    let games = offer.games();
+    let has = |ip: &IpAddr| games.iter().any(|at| at.ip() == *ip);
+    // Of all addresses that process has one of these two, and would be in the way of the other.
+    let all: [IpAddr; 2] = [Ipv6Addr::UNSPECIFIED.into(), Ipv4Addr::UNSPECIFIED.into()];
+    let all = all.into_iter().find(has);
+    let mut take = |at: SocketAddr| take(offer, at, ghost);
+    match (addrs, all) {
+        ([], Some(all)) => bind_all(&[all], port, ghost, &mut take),
+        ([], None) => bind(addrs, port, ghost),
+        (addrs, _) => bind_all(addrs, port, ghost, &mut take),
+    }
+}
+
+/// All sockets that another process has handed over.
+#[must_use]
+pub fn take_all(ghost: Duration, offer: &mut Offer) -> Vec<Bound> {
+    let games = offer.games();
+    games.into_iter().filter_map(|at| take(offer, at, ghost)).collect()
+}
+
+fn take(offer: &mut Offer, at: SocketAddr, ghost: Duration) -> Option<Bound> {
+    let (addr, tcp) = offer.tcp(at)?;
+    let (_, udp) = offer.udp(addr)?;
+    let (tcp, udp) = (TcpListener::from_std(tcp), UdpSocket::from_std(udp));
+    // Nobody has to come back.
+    Some(Bound { addr, tcp, udp, ghost, is_restart: false })
+}
+
 /// Opens the sockets on these addresses; on all of the machine's if there are none. With port 0
 /// the system picks a free one, the same for all. The kernel gives a peer up that has been
 /// unreachable for `ghost`.
@@ -98,13 +148,14 @@ impl std::error::Error for BindError {}
 /// # Errors
 /// If one of them cannot be opened.
 pub fn bind(addrs: &[IpAddr], port: u16, ghost: Duration) -> Result<Vec<Bound>, BindError> {
+    let bind_all = |addrs: &[IpAddr]| bind_all(addrs, port, ghost, &mut |_| None);
     if !addrs.is_empty() {
-        return bind_all(addrs, port, ghost);
+        return bind_all(addrs);
     }
-    match bind_all(&[Ipv6Addr::UNSPECIFIED.into()], port, ghost) {
+    match bind_all(&[Ipv6Addr::UNSPECIFIED.into()]) {
         // A machine, or a container, without IPv6.
         Err(BindError { error, .. }) if is_without_ipv6(&error) => {
-            bind_all(&[Ipv4Addr::UNSPECIFIED.into()], port, ghost)
+            bind_all(&[Ipv4Addr::UNSPECIFIED.into()])
         }
         result => result,
     }
@@ -195,16 +246,41 @@ impl fmt::Display for InheritError {
 
 impl std::error::Error for InheritError {}
 
-/// Opens the listener of the owner's window.
+/// Something beside the ports of the games that the server wants and can do without.
+#[derive(Debug)]
+pub struct Lack {
+    /// What cannot be had, and why, in a sentence.
+    pub why: String,
+    /// Whether somebody else has it already.
+    pub is_taken: bool,
+}
+
+/// Opens the listener of the owner's window, unless it was handed over.
 ///
 /// # Errors
-/// If it cannot be had; in a sentence, for the log.
-pub fn window(at: SocketAddr) -> Result<(SocketAddr, TcpListener), String> {
+/// If it cannot be had.
+pub fn window(
+    at: SocketAddr,
+    offer: Option<&mut Offer>,
+) -> Result<(SocketAddr, TcpListener), Lack> {
+    if let Some((at, listener)) = offer.and_then(|offer| offer.window(at)) {
+        return Ok((at, TcpListener::from_std(listener)));
+    }
     let opened = open(at, Protocol::TCP, true, limits::GHOST).and_then(|socket| {
         let listener = std::net::TcpListener::from(socket);
         Ok((listener.local_addr()?, TcpListener::from_std(listener)))
     });
-    opened.map_err(|error| match error.kind() {
+    opened.map_err(|error| {
+        let why = format!(
+            "nobody can look in at http://{at}/: {}; choose another place with --http, or --http off",
+            why_no_window(at, &error)
+        );
+        Lack { why, is_taken: error.kind() == io::ErrorKind::AddrInUse }
+    })
+}
+
+fn why_no_window(at: SocketAddr, error: &io::Error) -> String {
+    match error.kind() {
         io::ErrorKind::AddrInUse => {
             let by = sys::owner_of_port(at.port(), true)
                 .map_or_else(|| "another program".to_string(), |owner| owner.to_string());
@@ -221,7 +297,7 @@ pub fn window(at: SocketAddr) -> Result<(SocketAddr, TcpListener), String> {
             )
         }
         _ => error.to_string(),
-    })
+    }
 }
 
 /// What STUN has beside the sockets that there are anyway.
@@ -231,43 +307,71 @@ pub struct Alternates {
     pub addr: Option<IpAddr>,
     /// The sockets, and where they are.
     pub sockets: Vec<(SocketAddr, UdpSocket)>,
+    /// What cannot be had.
+    pub lacks: Vec<Lack>,
 }
 
 /// Opens UDP sockets for STUN beside those that there are, so that answers can leave from another
-/// port and another address (RFC 5780). What cannot be had is said in the log and left out. Port
-/// 0 has the system pick one.
+/// port and another address (RFC 5780). What cannot be had is left out. Port 0 has the system pick one.
+/// Those that were handed over are there already.
 #[must_use]
-pub fn alternates(main: &[Bound], port: Option<u16>, addr: Option<IpAddr>) -> Alternates {
+pub fn alternates(
+    main: &[Bound],
+    port: Option<u16>,
+    addr: Option<IpAddr>,
+    mut offer: Option<&mut Offer>,
+) -> Alternates {
     let mut addrs: Vec<SocketAddr> = main.iter().map(|bound| bound.addr).collect();
-    let Some(main_port) = addrs.first().map(SocketAddr::port) else {
-        return Alternates::default();
-    };
-    let addr = addr.filter(|addr| alternate(SocketAddr::new(*addr, 0), true).is_some());
+    let mut all = Alternates::default();
+    let Some(main_port) = addrs.first().map(SocketAddr::port) else { return all };
+    all.addr = addr.filter(|addr| alternate(SocketAddr::new(*addr, 0), true, &mut all).is_some());
     let is_covered = |addr: IpAddr| {
         addrs.iter().any(|bound| {
             bound.ip() == addr || bound.ip().is_unspecified() && (bound.is_ipv6() || addr.is_ipv4())
         })
     };
-    let mut sockets = Vec::new();
-    if let Some(addr) = addr.filter(|addr| !is_covered(*addr)) {
-        addrs.push(SocketAddr::new(addr, main_port));
-        sockets.extend(alternate(SocketAddr::new(addr, main_port), true));
-    }
-    let Some(mut port) = port.or_else(|| main_port.checked_add(1)) else {
-        return Alternates { addr, sockets };
+    let mut alternate = |addr: SocketAddr, only_v6: bool, all: &mut Alternates| {
+        let handed = offer.as_deref_mut().and_then(|offer| offer.alternate(addr));
+        let handed = handed.map(|(addr, socket)| (addr, UdpSocket::from_std(socket)));
+        handed.or_else(|| alternate(addr, only_v6, all))
     };
+    if let Some(addr) = all.addr.filter(|addr| !is_covered(*addr)) {
+        let addr = SocketAddr::new(addr, main_port);
+        addrs.push(addr);
+        if let Some(opened) = alternate(addr, true, &mut all) {
+            all.sockets.push(opened);
+        }
+    }
+    let Some(mut port) = port.or_else(|| main_port.checked_add(1)) else { return all };
+    if port == main_port {
+        all.lacks.push(Lack { why: no_alternate(port), is_taken: false });
+        return all;
+    }
     let has_ipv4 = addrs.iter().any(SocketAddr::is_ipv4);
     for addr in addrs {
         let (addr, only_v6) =
             (SocketAddr::new(addr.ip(), port), has_ipv4 || !addr.ip().is_unspecified());
-        let Some((bound, socket)) = alternate(addr, only_v6) else { continue };
+        let Some((bound, socket)) = alternate(addr, only_v6, &mut all) else { continue };
         port = bound.port();
-        sockets.push((bound, socket));
+        all.sockets.push((bound, socket));
     }
-    Alternates { addr, sockets }
+    all
 }
 
-fn alternate(addr: SocketAddr, only_v6: bool) -> Option<(SocketAddr, UdpSocket)> {
+/// What is wrong with an alternate port that is the one of the games.
+#[must_use]
+pub fn no_alternate(port: u16) -> String {
+    format!(
+        "STUN does without an alternate port: --alt-port {port} is the port of the games, and has to be \
+         another"
+    )
+}
+
+fn alternate(
+    addr: SocketAddr,
+    only_v6: bool,
+    all: &mut Alternates,
+) -> Option<(SocketAddr, UdpSocket)> {
     let opened = open(addr, Protocol::UDP, only_v6, Duration::ZERO).and_then(|socket| {
         let socket = std::net::UdpSocket::from(socket);
         Ok((socket.local_addr()?, UdpSocket::from_std(socket)))
@@ -275,7 +379,10 @@ fn alternate(addr: SocketAddr, only_v6: bool) -> Option<(SocketAddr, UdpSocket)>
     match opened {
         Ok(opened) => Some(opened),
         Err(error) => {
-            warn!("STUN does without the alternate socket {addr}: {}", why_alternate(addr, &error));
+            let why = why_alternate(addr, &error);
+            let why = format!("STUN does without the alternate socket {addr}: {why}");
+            let is_taken = error.kind() == io::ErrorKind::AddrInUse;
+            all.lacks.push(Lack { why, is_taken });
             None
         }
     }
@@ -309,11 +416,17 @@ fn is_without_ipv6(error: &io::Error) -> bool {
     sys::is_unknown_family(error) || error.kind() == io::ErrorKind::AddrNotAvailable
 }
 
-fn bind_all(addrs: &[IpAddr], port: u16, ghost: Duration) -> Result<Vec<Bound>, BindError> {
+/// Opens the sockets on these addresses, unless somebody hands over those of one.
+fn bind_all(
+    addrs: &[IpAddr],
+    port: u16,
+    ghost: Duration,
+    handed: &mut Handed<'_>,
+) -> Result<Vec<Bound>, BindError> {
     let mut attempt = 0;
     loop {
         attempt += 1;
-        match try_bind_all(addrs, port, ghost) {
+        match try_bind_all(addrs, port, ghost, handed) {
             Err(BindError { error, .. })
                 if port == 0 && error.kind() == io::ErrorKind::AddrInUse && attempt < ATTEMPTS => {}
             result => return result,
@@ -321,7 +434,12 @@ fn bind_all(addrs: &[IpAddr], port: u16, ghost: Duration) -> Result<Vec<Bound>, 
     }
 }
 
-fn try_bind_all(addrs: &[IpAddr], mut port: u16, ghost: Duration) -> Result<Vec<Bound>, BindError> {
+fn try_bind_all(
+    addrs: &[IpAddr],
+    mut port: u16,
+    ghost: Duration,
+    handed: &mut Handed<'_>,
+) -> Result<Vec<Bound>, BindError> {
     let mut all: Vec<Bound> = Vec::new();
     let has_ipv4 = addrs.iter().any(IpAddr::is_ipv4);
     for &ip in addrs {
@@ -332,7 +450,8 @@ fn try_bind_all(addrs: &[IpAddr], mut port: u16, ghost: Duration) -> Result<Vec<
         // IPv4 peers come in by the same socket where all addresses are meant, unless they have
         // one of their own: the two would be in each other's way.
         let only_v6 = has_ipv4 || !ip.is_unspecified();
-        let bound = bind_one(SocketAddr::new(ip, port), only_v6, ghost)?;
+        let at = SocketAddr::new(ip, port);
+        let bound = handed(at).map_or_else(|| bind_one(at, only_v6, ghost), Ok)?;
         port = bound.addr.port();
         all.push(bound);
     }
@@ -395,7 +514,7 @@ fn open(
 }
 
 /// Sets what accepted connections shall have: where they inherit it that saves calls for each.
-fn prepare(listener: &SockRef<'_>, ghost: Duration) -> io::Result<()> {
+pub(super) fn prepare(listener: &SockRef<'_>, ghost: Duration) -> io::Result<()> {
     listener.set_tcp_nodelay(true)?;
     set_keepalive(listener, ghost);
     sys::prepare_listener(listener, ghost)
@@ -445,9 +564,10 @@ pub(super) mod tests {
 
     #[test]
     fn a_window_that_cannot_be_had_is_said() {
-        let (at, _held) = window(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
-        let error = window(at).unwrap_err();
-        assert!(error.starts_with(&format!("port {} is in use by", at.port())), "{error}");
+        let (at, _held) = window(SocketAddr::from(([127, 0, 0, 1], 0)), None).unwrap();
+        let lack = window(at, None).unwrap_err();
+        let wanted = format!("nobody can look in at http://{at}/: port {} is in use by", at.port());
+        assert!(lack.is_taken && lack.why.starts_with(&wanted), "{lack:?}");
     }
 
     #[test]
@@ -458,6 +578,19 @@ pub(super) mod tests {
         let why = why_alternate(addr, &error);
         assert!(why.starts_with(&format!("UDP port {} is in use by", addr.port())), "{why}");
         assert!(why.ends_with("use another port with --alt-port"), "{why}");
+    }
+
+    #[test]
+    fn what_stun_does_without_is_said() {
+        let main = bind(&[Ipv4Addr::LOCALHOST.into()], 0, limits::GHOST).unwrap();
+        let port = main[0].addr.port();
+        let same = alternates(&main, Some(port), None, None);
+        assert!(same.sockets.is_empty() && !same.lacks[0].is_taken, "{same:?}");
+        assert!(same.lacks[0].why.contains("is the port of the games"), "{same:?}");
+        let nobodys = Ipv4Addr::new(192, 0, 2, 1).into();
+        let foreign = alternates(&main, Some(0), Some(nobodys), None);
+        assert_eq!((foreign.addr, foreign.sockets.len(), foreign.lacks.len()), (None, 1, 1));
+        assert!(foreign.lacks[0].why.contains("no address 192.0.2.1"), "{foreign:?}");
     }
 
     #[test]

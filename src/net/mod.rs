@@ -10,7 +10,7 @@
 //! whatever.
 
 use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -20,7 +20,7 @@ use mio::net::{TcpListener, UdpSocket};
 use mio::{Events, Interest, Poll, Token, Waker};
 
 use crate::clock::{Instant, Now, earliest};
-use crate::dialect::{ConnId, Outbox, Output, Reads};
+use crate::dialect::Outbox;
 use crate::introductions::relay::sessions;
 use crate::limits::{self, Limits};
 use crate::server::{Server, window};
@@ -28,11 +28,13 @@ use crate::server::{Server, window};
 pub mod bind;
 pub mod certificate;
 pub mod files;
+pub mod handover;
 pub mod regular;
 pub mod relay;
 pub mod signals;
 pub mod sys;
 mod tcp;
+mod turn;
 pub mod udp;
 
 use bind::Bound;
@@ -46,24 +48,8 @@ const EVENTS: usize = 1024;
 /// How often they are taken before anybody is served, if there are so many.
 const POLLS: usize = 16;
 
-/// How long new connections are accepted, and others served, before the rest have their turn.
-const SHARE: Duration = Duration::from_millis(1);
-
-/// The same for datagrams, of which [`udp::BUDGET`] are mostly done in less.
-const DATAGRAMS_SHARE: Duration = Duration::from_millis(2);
-
-/// New connections that are taken in before the clock is looked at.
-const ACCEPTED_UNWATCHED: usize = 8;
-
-/// Connections that are served before the clock is looked at. Dialects do no more for one than takes a
-/// quarter of a millisecond (see [`limits::SLICES`](crate::limits::SLICES)).
-const SERVED_UNWATCHED: usize = 4;
-
 /// Ends of relayed sessions that are noted before others have their turn: each may be a line of the log.
 const REPORTS: usize = 64;
-
-/// Datagrams without an answer that are taken before the clock is looked at.
-const DATAGRAMS_UNWATCHED: usize = 16;
 
 /// How long the end may take: what is owed is flushed, then the process is gone within a second.
 const SHUTDOWN: Duration = Duration::from_millis(900);
@@ -72,6 +58,9 @@ const SHUTDOWN: Duration = Duration::from_millis(900);
 const FIRST_CONNECTION: usize = 512;
 const WAKE: Token = Token(usize::MAX - 1);
 const WINDOW: Token = Token(usize::MAX - 2);
+/// Where another process asks for the place of this one, and one that has.
+const DOOR: Token = Token(usize::MAX - 3);
+const TALK: Token = Token(usize::MAX - 4);
 
 /// As many UDP sockets as have tokens of their own and numbers in a [`Via`](crate::dialect::Via).
 const SOCKETS: usize = FIRST_CONNECTION / 2;
@@ -94,6 +83,15 @@ impl Stopper {
     }
 }
 
+/// How a loop has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was stopped.
+    Stopped,
+    /// Another process goes on with all that it had.
+    HandedOver,
+}
+
 /// The loop and everything in it.
 #[derive(Debug)]
 pub struct EventLoop {
@@ -110,6 +108,7 @@ pub struct EventLoop {
     connections: Connections,
     requests: Option<signals::Requests>,
     relay: Option<Relay>,
+    door: Option<handover::Door>,
     /// Events come in the order in which what they tell of has come.
     events_in_order: bool,
 }
@@ -163,6 +162,7 @@ impl EventLoop {
             connections: Connections::new(listeners, ghost, limits),
             requests: None,
             relay: None,
+            door: None,
             events_in_order: sys::EVENTS_IN_ORDER,
         })
     }
@@ -188,13 +188,25 @@ impl EventLoop {
         Ok(())
     }
 
-    /// Starts the relay that the server gives sessions of, at these addresses, one of a family.
+    /// Starts the relay that the server gives sessions of, at these addresses, one of a family, with what another
+    /// process has handed over.
     ///
     /// # Errors
     /// If one of its ports cannot be had.
-    pub fn relay(&mut self, binds: &[IpAddr], config: &sessions::Config) -> Result<(), RelayError> {
-        let ports = config.ports.clone();
-        self.relay = Some(Relay::start(binds, ports, config.bounds, Arc::clone(&self.waker))?);
+    pub fn relay(
+        &mut self,
+        binds: &[IpAddr],
+        config: &sessions::Config,
+        mut offer: Option<&mut handover::Offer>,
+    ) -> Result<(), RelayError> {
+        let (ports, waits) = (config.ports.clone(), offer.is_some());
+        let handed = |at| {
+            let (_, socket) = offer.as_mut()?.relay(at)?;
+            Some(UdpSocket::from_std(socket))
+        };
+        let (main, started) = (Arc::clone(&self.waker), self.started);
+        let relay = Relay::start(binds, ports, config.bounds, main, started, handed, waits)?;
+        self.relay = Some(relay);
         Ok(())
     }
 
@@ -208,16 +220,20 @@ impl EventLoop {
         Ok(())
     }
 
-    /// Serves until it is stopped, then finishes what it owes.
+    /// Serves until it is stopped, then finishes what it owes; or until another process goes on.
     ///
     /// # Errors
     /// If the system does not let it wait for events.
-    pub fn run(&mut self) -> io::Result<()> {
+    pub fn run(&mut self) -> io::Result<Ended> {
         let mut events = Events::with_capacity(EVENTS);
         let mut timeout = Some(Duration::ZERO);
         while !self.stop.load(Ordering::SeqCst) {
             timeout = self.turn(&mut events, timeout)?;
+            if self.hand_over() {
+                return Ok(Ended::HandedOver);
+            }
         }
+        self.door.iter_mut().for_each(handover::Door::close);
         let now = self.now();
         info!("stopping: no new connections, {} open", self.connections.len());
         self.connections.stop_accepting();
@@ -230,7 +246,7 @@ impl EventLoop {
             timeout = self.turn(&mut events, Some(timeout.map_or(left, |t| t.min(left))))?;
         }
         self.connections.finish();
-        Ok(())
+        Ok(Ended::Stopped)
     }
 
     /// Waits for events and handles them, once. Returns how long the next turn may wait.
@@ -299,6 +315,7 @@ impl EventLoop {
         }
         self.hear_relay(now);
         self.requests.iter_mut().for_each(|requests| requests.look(now));
+        self.door.iter_mut().for_each(handover::Door::look);
         self.timeout(now.instant, wakeup)
     }
 
@@ -311,9 +328,14 @@ impl EventLoop {
                 WAKE => {
                     let now = self.now();
                     let tell = || self.server.lines(now);
-                    let blocks = self.requests.as_mut().and_then(|requests| requests.handle(tell));
-                    blocks.into_iter().for_each(|blocks| self.server.block(blocks));
+                    let asked = self.requests.as_mut().map(|requests| requests.handle(tell));
+                    let asked = asked.unwrap_or_default();
+                    asked.files.blocks.into_iter().for_each(|blocks| self.server.block(blocks));
+                    asked.files.admitted.into_iter().for_each(|lists| self.server.admit(lists));
+                    self.note_successors(asked.successors);
                 }
+                DOOR => self.answer_door(),
+                TALK => self.door.iter_mut().for_each(handover::Door::on_talk),
                 WINDOW => self.connections.note_look(),
                 Token(n) if n >= FIRST_CONNECTION => {
                     self.connections.note_event(n - FIRST_CONNECTION, event);
@@ -362,7 +384,8 @@ impl EventLoop {
         let (connections, datagrams) =
             (self.connections.next_wakeup(), self.datagrams.next_wakeup());
         let look = self.requests.as_ref().map(signals::Requests::next_look);
-        let next = earliest([wakeup, connections, datagrams, look])?;
+        let door = self.door.as_ref().and_then(handover::Door::next_look).map(|left| now + left);
+        let next = earliest([wakeup, connections, datagrams, look, door])?;
         // Poll counts in milliseconds and rounds down, which would make it spin for the last one.
         let rounding = Duration::from_micros(999);
         Some(if next <= now { Duration::ZERO } else { next - now + rounding })
@@ -374,223 +397,18 @@ impl EventLoop {
     }
 
     fn instant(&self) -> Instant {
-        let since = limits::WAITED + self.started.elapsed();
-        let micros = u64::try_from(since.as_micros()).unwrap_or(u64::MAX);
-        Instant::from_micros(micros)
-    }
-
-    /// Takes the datagrams that have come. Returns whether there were any.
-    fn receive_datagrams(&mut self, now: Now) -> bool {
-        let (mut is_busy, mut are_any) = (false, false);
-        let end = now.instant + DATAGRAMS_SHARE;
-        let epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        for socket in 0..self.datagrams.len() {
-            let mut spent = 0;
-            while spent < udp::BUDGET {
-                let Some(datagram) = self.datagrams.receive(now.instant, socket) else { break };
-                let before = self.out.len();
-                let udp::Datagram { via, peer, came, data } = datagram;
-                let waited = came.map_or(Duration::ZERO, |came| epoch.saturating_sub(came));
-                let waited = waited.min(limits::WAITED);
-                self.oldest = self.oldest.min(now.instant.before(waited));
-                self.server.note_waited(waited);
-                self.server.on_datagram(now, via, peer, data, &mut self.out);
-                let answers = self.out.len() - before;
-                spent += 1 + udp::ANSWER * answers;
-                // Answers leave together, which is cheaper.
-                let leave = self.out.len() >= udp::BATCH;
-                if leave {
-                    self.deliver(now);
-                }
-                if answers > 0 || spent % DATAGRAMS_UNWATCHED == 0 {
-                    let at = self.instant();
-                    if leave {
-                        self.server.note_sent(at);
-                    }
-                    if at >= end {
-                        is_busy = true;
-                        break;
-                    }
-                }
-            }
-            self.deliver(now);
-            is_busy |= spent >= udp::BUDGET;
-            are_any |= spent > 0;
-        }
-        self.server.note_waited(Duration::ZERO);
-        self.server.note_busy(is_busy);
-        self.server.note_behind(now.instant - self.oldest);
-        are_any
-    }
-
-    fn accept(&mut self, now: Now) {
-        let mut end = None;
-        let mut is_worth = true;
-        for n in 1.. {
-            if n % ACCEPTED_UNWATCHED == 0 {
-                let at = self.instant();
-                if at >= *end.get_or_insert(at + SHARE) {
-                    break;
-                }
-            }
-            let is_blocked = |addr| self.server.is_blocked(now, addr);
-            match self.connections.accept(now.instant, is_blocked) {
-                tcp::Accept::New(conn, peer) => {
-                    let mut asks = false;
-                    let began = || {
-                        asks = true;
-                        self.connections.began(now.instant, conn)
-                    };
-                    self.server.on_accept(now, began, conn, peer, &mut self.out);
-                    self.deliver(now);
-                    // Who connects just now has sent its datagram before, but perhaps after they were
-                    // received.
-                    if asks && is_worth {
-                        self.datagrams.look_again();
-                        is_worth = self.receive_datagrams(now);
-                    }
-                }
-                tcp::Accept::Full(peer) => {
-                    // Whoever it is has no connection yet.
-                    let wants = peer.map_or(Ipv6Addr::UNSPECIFIED.into(), |peer| peer.ip());
-                    let gives_way = self.server.who_gives_way(now, wants);
-                    // At once, whatever it has not read yet.
-                    gives_way.into_iter().for_each(|conn| self.lose(now, conn));
-                    self.connections.note_room(now.instant, gives_way.is_some());
-                }
-                tcp::Accept::Nothing => break,
-            }
-        }
-        self.connections.end_accept_turn();
-    }
-
-    /// Lets in who wants to look into the owner's window.
-    fn accept_looks(&mut self, now: Now) {
-        for _ in 0..limits::WINDOW_ACCEPTED {
-            let Some((stream, addr)) = self.connections.accept_look(now.instant) else { return };
-            if self.connections.is_window_full() {
-                // First those that are to read what was written to them, and nothing more.
-                let leaving = self.connections.who_looks_away();
-                let gives_way = leaving.or_else(|| self.server.who_looks_away(addr));
-                let Some(conn) = gives_way else { continue };
-                self.lose(now, conn);
-            }
-            let conn = self.connections.let_look(stream, addr);
-            self.server.on_look(now, conn, addr);
-        }
-    }
-
-    fn serve_connections(&mut self, now: Now) {
-        let end = now.instant + SHARE;
-        let ready = self.connections.ready_len();
-        self.server.note_ready(self.connections.ready_sources());
-        for n in 1..=ready {
-            let Some(conn) = self.connections.next_ready() else { break };
-            let alive = self.flush(now, conn)
-                && self.serve(now, conn)
-                && self.connections.watch(conn, self.poll.registry());
-            if !alive {
-                self.lose(now, conn);
-            }
-            if n < ready && n % SERVED_UNWATCHED == 0 {
-                let at = self.instant();
-                self.server.note_sent(at);
-                if at >= end {
-                    break;
-                }
-            }
-        }
-    }
-
-    /// Writes what a connection has not taken before, and tells how much is left. False: it is
-    /// lost.
-    fn flush(&mut self, now: Now, conn: ConnId) -> bool {
-        let before = self.connections.unread(conn);
-        let alive = self.connections.flush(now.instant, conn, self.poll.registry());
-        if before > 0 {
-            self.server.on_unread(conn, self.connections.unread(conn));
-        }
-        alive
-    }
-
-    /// Reads a connection once and has the dialect make something of it, unless that has enough of
-    /// it for now. False: it is lost.
-    fn serve(&mut self, now: Now, conn: ConnId) -> bool {
-        match self.server.reads(conn) {
-            Reads::Now => {}
-            // Thousands of these would be looked at in every turn, until what they asked for is done.
-            Reads::NextTurn | Reads::Later if self.connections.is_reset(conn) => return false,
-            Reads::NextTurn => {
-                self.connections.put_off(conn);
-                return true;
-            }
-            Reads::Later => {
-                self.connections.rest(now.instant, conn);
-                return true;
-            }
-        }
-        match self.connections.read(now.instant, conn) {
-            tcp::Read::Nothing => return true,
-            tcp::Read::Bytes(bytes) => self.server.on_bytes(now, conn, bytes, &mut self.out),
-            tcp::Read::Fin => self.server.on_fin(now, conn, &mut self.out),
-            tcp::Read::Lost(error) => {
-                debug!("connection {} lost: {error}", conn.slot);
-                return false;
-            }
-        }
-        self.deliver(now);
-        true
-    }
-
-    fn lose(&mut self, now: Now, conn: ConnId) {
-        if self.connections.remove(conn) {
-            self.server.on_gone(now, conn, &mut self.out);
-            self.deliver(now);
-        }
-    }
-
-    /// Does what the dialect wants done, and what comes of that. Datagrams first, as they leave
-    /// together; the network does not keep them and what is written to connections in order either.
-    fn deliver(&mut self, now: Now) {
-        while !self.out.is_empty() {
-            self.open_sessions();
-            let mut out = std::mem::take(&mut self.out);
-            let mut lost = Vec::new();
-            if out.has_datagrams() {
-                self.datagrams.send_all(out.datagrams());
-            }
-            for output in out.outputs() {
-                match output {
-                    Output::Tcp(conn, bytes) => {
-                        if !self.connections.write(now.instant, conn, bytes, self.poll.registry()) {
-                            lost.push(conn);
-                        }
-                        let unread = self.connections.unread(conn);
-                        if unread > 0 {
-                            self.server.on_unread(conn, unread);
-                        }
-                        while let Some(other) = self.connections.take_unread() {
-                            self.server.note_unread(now, other);
-                            lost.push(other);
-                        }
-                    }
-                    Output::Close(conn) => self.connections.close(now.instant, conn),
-                    Output::Udp(..) => {}
-                }
-            }
-            out.clear();
-            self.out = out;
-            for conn in lost {
-                if self.connections.remove(conn) {
-                    self.server.on_gone(now, conn, &mut self.out);
-                }
-            }
-        }
+        now_since(self.started)
     }
 }
 
 /// How long to wait until what failed for lack of something is tried again.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// What time it is by the clock that began then.
+fn now_since(started: std::time::Instant) -> Instant {
+    let since = limits::WAITED + started.elapsed();
+    Instant::from_micros(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
+}
 
 /// The address as everybody knows it: an IPv4 peer of an IPv6 socket is an IPv4 peer.
 fn canonical(addr: SocketAddr) -> SocketAddr {

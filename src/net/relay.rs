@@ -1,7 +1,7 @@
 //! The thread of the relay: the ports of the pool, and a loop of its own, so that no introduction waits
 //! for a packet that is passed on. Only messages go between the two threads.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -17,10 +17,11 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::sys::{self, is_memory_pressure};
-use super::{PAUSE, canonical};
+use super::{PAUSE, bind, canonical, now_since};
 use crate::clock::Instant;
 use crate::introductions::relay::forwarding::{Dropped, Forwarding};
 use crate::introductions::relay::{Bounds, Order, Report};
+use crate::state::NotUnderstood;
 use crate::timers::Seldom;
 
 /// Longest datagram that is passed on: more than fits through the Internet in one piece.
@@ -36,12 +37,29 @@ const WAKE: Token = Token(usize::MAX);
 
 /// The thread, as the event loop sees it. Dropping it ends the thread.
 #[derive(Debug)]
+#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "no process takes over there yet"))]
 pub struct Relay {
     /// None in the end, which the thread sees.
-    orders: Option<Sender<Order>>,
+    words: Option<Sender<Word>>,
     reports: Receiver<Report>,
     waker: Waker,
     thread: Option<JoinHandle<()>>,
+    /// Those of the pool.
+    sockets: Vec<Arc<UdpSocket>>,
+    bounds: Bounds,
+}
+
+/// What the thread is told.
+#[derive(Debug)]
+#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "no process takes over there yet"))]
+enum Word {
+    Order(Order),
+    /// To stop, and to say by this what another process needs to go on.
+    Stop(Sender<Option<Vec<u8>>>),
+    /// To go on.
+    GoOn,
+    /// To go on with these sessions, by the clock that began then.
+    Begin(Box<Forwarding>, std::time::Instant),
 }
 
 /// A port of the relay cannot be had.
@@ -78,6 +96,14 @@ impl fmt::Display for RelayError {
 
 impl std::error::Error for RelayError {}
 
+impl RelayError {
+    /// Whether somebody has the port already.
+    #[must_use]
+    pub fn is_taken(&self) -> bool {
+        self.error.kind() == io::ErrorKind::AddrInUse
+    }
+}
+
 impl From<io::Error> for RelayError {
     fn from(error: io::Error) -> Self {
         Self { addr: None, error }
@@ -85,8 +111,9 @@ impl From<io::Error> for RelayError {
 }
 
 impl Relay {
-    /// Opens these ports at these addresses, at most one of each family, and starts the thread. When it
-    /// has something to tell it wakes `main`.
+    /// Opens these ports at these addresses, at most one of each family, but for those that `handed` gives, and
+    /// starts the thread, whose clock is that which began when it `started`. When it has something to tell it wakes
+    /// `main`. If it `waits`, that is until it shall begin.
     ///
     /// # Errors
     /// If a port cannot be had, or the system has no more descriptors, memory or threads.
@@ -95,21 +122,20 @@ impl Relay {
         ports: RangeInclusive<u16>,
         bounds: Bounds,
         main: Arc<Waker>,
+        started: std::time::Instant,
+        mut handed: impl FnMut(SocketAddr) -> Option<UdpSocket>,
+        waits: bool,
     ) -> Result<Self, RelayError> {
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), WAKE)?;
         let mut sockets = Vec::new();
-        for addr in addrs {
-            for port in ports.clone() {
-                let addr = SocketAddr::new(*addr, port);
-                let socket = open(addr).map_err(|error| RelayError { addr: Some(addr), error })?;
-                sockets.push(PoolSocket { socket, port, is_ready: false });
-            }
+        for (addr, mut socket) in open_all(addrs, &ports, &mut handed)? {
+            poll.registry().register(&mut socket, Token(sockets.len()), Interest::READABLE)?;
+            let socket = Arc::new(socket);
+            sockets.push(PoolSocket { socket, port: addr.port(), is_ready: false });
         }
-        for (n, PoolSocket { socket, .. }) in sockets.iter_mut().enumerate() {
-            poll.registry().register(socket, Token(n), Interest::READABLE)?;
-        }
-        let (sender, orders) = mpsc::channel();
+        let shared = sockets.iter().map(|one| Arc::clone(&one.socket)).collect();
+        let (sender, words) = mpsc::channel();
         let (told, reports) = mpsc::channel();
         let last = WakeLast(Arc::clone(&main));
         let turns = Turns {
@@ -118,23 +144,30 @@ impl Relay {
             ready: VecDeque::new(),
             forwarding: Forwarding::new(bounds),
             buffer: Box::new([0; LONGEST + 1]),
-            started: std::time::Instant::now(),
-            orders,
+            started,
+            words,
+            stop: None,
             told,
             main,
             dropped: Dropped::default(),
             much: Seldom::default(),
             _last: last,
         };
-        let thread = std::thread::Builder::new().name("relay".into()).spawn(move || turns.run())?;
-        Ok(Self { orders: Some(sender), reports, waker, thread: Some(thread) })
+        let run = move || turns.begin(waits);
+        let thread = std::thread::Builder::new().name("relay".into()).spawn(run)?;
+        let (words, thread) = (Some(sender), Some(thread));
+        Ok(Self { words, reports, waker, thread, sockets: shared, bounds })
+    }
+
+    fn say(&self, word: Word) {
+        // If this fails the thread is gone, as the next report says.
+        let _ = self.words.as_ref().map(|words| words.send(word));
+        let _ = self.waker.wake();
     }
 
     /// Has the thread pass packets on for a session, whatever arrives from now on, or no more.
     pub fn open(&self, order: Order) {
-        // If this fails the thread is gone, as the next report says.
-        let _ = self.orders.as_ref().map(|orders| orders.send(order));
-        let _ = self.waker.wake();
+        self.say(Word::Order(order));
     }
 
     /// The next thing that the thread has to tell.
@@ -150,13 +183,54 @@ impl Relay {
     }
 }
 
+/// What lets another process go on with it.
+#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "no process takes over there yet"))]
+impl Relay {
+    /// The ports of the pool.
+    pub(super) fn sockets(&self) -> impl Iterator<Item = &UdpSocket> {
+        self.sockets.iter().map(|socket| &**socket)
+    }
+
+    /// Has the thread stop, so that all that comes waits in the sockets. Returns what another process needs to go
+    /// on. None: it did not stop in this time.
+    pub(super) fn stop(&self, within: Duration) -> Option<Vec<u8>> {
+        let (told, saved) = mpsc::channel();
+        self.say(Word::Stop(told));
+        saved.recv_timeout(within).ok().flatten()
+    }
+
+    /// Has it go on after that.
+    pub(super) fn go_on(&self) {
+        self.say(Word::GoOn);
+    }
+
+    /// No sessions.
+    pub(super) fn without(&self) -> Box<Forwarding> {
+        Box::new(Forwarding::new(self.bounds))
+    }
+
+    /// The sessions of another process, as far as their ports are in the pool, or none if this is not understood.
+    pub(super) fn load(&self, saved: &[u8]) -> Result<Box<Forwarding>, NotUnderstood> {
+        let mut forwarding = self.without();
+        let ports = self.sockets().filter_map(|socket| socket.local_addr().ok());
+        let ports: HashSet<_> = ports.map(|at| (at.is_ipv4(), at.port())).collect();
+        let has_port = |player: IpAddr, port| ports.contains(&(player.is_ipv4(), port));
+        forwarding.load(saved, has_port).map(|()| forwarding)
+    }
+
+    /// Has a thread that waits go on with these sessions, by the clock that began then.
+    pub(super) fn begin(&self, forwarding: Box<Forwarding>, started: std::time::Instant) {
+        self.say(Word::Begin(forwarding, started));
+    }
+}
+
 /// The thread of the relay has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gone;
 
 impl Drop for Relay {
     fn drop(&mut self) {
-        self.orders = None;
+        self.words = None;
         // If this fails it is gone already.
         let _ = self.waker.wake();
         if let Some(thread) = self.thread.take() {
@@ -165,11 +239,31 @@ impl Drop for Relay {
     }
 }
 
+/// Opens the ports of a relay at these addresses; dropping them lets go of them.
+///
+/// # Errors
+/// If one of them cannot be had.
+pub fn open_all(
+    addrs: &[IpAddr],
+    ports: &RangeInclusive<u16>,
+    handed: &mut dyn FnMut(SocketAddr) -> Option<UdpSocket>,
+) -> Result<Vec<(SocketAddr, UdpSocket)>, RelayError> {
+    let addrs =
+        addrs.iter().flat_map(|addr| ports.clone().map(|port| SocketAddr::new(*addr, port)));
+    let open = |addr| {
+        let socket = handed(addr).map_or_else(|| open(addr), Ok);
+        Ok((addr, socket.map_err(|error| RelayError { addr: Some(addr), error })?))
+    };
+    addrs.map(open).collect()
+}
+
 fn open(addr: SocketAddr) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
     if addr.is_ipv6() {
         socket.set_only_v6(true)?;
     }
+    // As for games. Less room is no reason not to start.
+    let _ = socket.set_recv_buffer_size(bind::UDP_BUFFER);
     socket.set_nonblocking(true)?;
     socket.bind(&addr.into())?;
     Ok(UdpSocket::from_std(socket.into()))
@@ -188,7 +282,7 @@ struct Pool {
 
 #[derive(Debug)]
 struct PoolSocket {
-    socket: UdpSocket,
+    socket: Arc<UdpSocket>,
     port: u16,
     /// It is in the list of those that may have something to read.
     is_ready: bool,
@@ -220,6 +314,8 @@ enum Left {
     Nothing,
     /// There may be more.
     More,
+    /// There may be more, which is for another process.
+    Stop,
     /// The kernel has no memory to receive with.
     NoMemory,
 }
@@ -234,7 +330,9 @@ struct Turns {
     forwarding: Forwarding,
     buffer: Box<[u8; LONGEST + 1]>,
     started: std::time::Instant,
-    orders: Receiver<Order>,
+    words: Receiver<Word>,
+    /// It is to stop, and to say so by this.
+    stop: Option<Sender<Option<Vec<u8>>>>,
     told: Sender<Report>,
     main: Arc<Waker>,
     /// Since the last line of the log about it.
@@ -256,6 +354,43 @@ impl Drop for WakeLast {
 }
 
 impl Turns {
+    /// Runs, at once or when it shall begin.
+    fn begin(mut self, waits: bool) {
+        if waits && !self.wait() {
+            return;
+        }
+        self.run();
+    }
+
+    /// Waits until it shall go on. False: it shall end.
+    fn wait(&mut self) -> bool {
+        loop {
+            match self.words.recv() {
+                Ok(Word::Order(order)) => self.forwarding.obey(self.now(), order),
+                Ok(Word::Begin(forwarding, started)) => {
+                    (self.forwarding, self.started) = (*forwarding, started);
+                    return true;
+                }
+                Ok(Word::GoOn) => return true,
+                // Nothing is read already.
+                Ok(Word::Stop(told)) => _ = told.send(self.forwarding.save()),
+                Err(_) => return false,
+            }
+        }
+    }
+
+    /// Stops, if it shall, until it shall go on. False: it shall end.
+    fn stand_still(&mut self, now: Instant) -> bool {
+        let Some(stop) = self.stop.take() else { return true };
+        // All that there is to report, before it is asked for.
+        if !self.tell(now) {
+            return false;
+        }
+        // Nobody may wait for it any more.
+        let _ = stop.send(self.forwarding.save());
+        self.wait()
+    }
+
     fn run(mut self) {
         // Who is introduced waits for the event loop, while packets that are passed on are few beside it,
         // or too many.
@@ -279,7 +414,9 @@ impl Turns {
                 }
             }
             let now = self.now();
-            if !take_orders(&self.orders, &mut self.forwarding, now) {
+            if !take_words(&self.words, &mut self.forwarding, &mut self.stop, now)
+                || !self.stand_still(now)
+            {
                 return;
             }
             for _ in 0..self.ready.len() {
@@ -287,6 +424,10 @@ impl Turns {
                 match self.receive(now, n) {
                     Left::Nothing => {}
                     Left::More => self.ready.push_back(n),
+                    Left::Stop => {
+                        self.ready.push_front(n);
+                        break;
+                    }
                     Left::NoMemory => {
                         self.ready.push_back(n);
                         std::thread::sleep(PAUSE);
@@ -295,15 +436,14 @@ impl Turns {
                 }
             }
             self.forwarding.on_wakeup(now);
-            if !self.tell(now) {
+            if !self.tell(now) || !self.stand_still(now) {
                 return;
             }
         }
     }
 
     fn now(&self) -> Instant {
-        let micros = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
-        Instant::from_micros(micros)
+        now_since(self.started)
     }
 
     fn timeout(&self) -> Option<Duration> {
@@ -317,18 +457,21 @@ impl Turns {
 
     /// Passes on what a socket has, as far as its turn goes.
     fn receive(&mut self, now: Instant, n: usize) -> Left {
-        let Self { pool, forwarding, buffer, orders, .. } = self;
+        let Self { pool, forwarding, buffer, words, stop, .. } = self;
         for _ in 0..BUDGET {
             let Some(PoolSocket { socket, port, .. }) = pool.sockets.get(n) else {
                 return Left::Nothing;
             };
+            if stop.is_some() {
+                return Left::Stop;
+            }
             match socket.recv_from(&mut buffer[..]) {
                 // What is longer is dropped, not cut.
                 Ok((length, _)) if length > LONGEST => {}
                 Ok((length, from)) => {
                     let Some(data) = buffer.get(..length) else { continue };
                     // Whoever was told of a session may have sent this before that was read.
-                    take_orders(orders, forwarding, now);
+                    take_words(words, forwarding, stop, now);
                     let mut send = |port, to, data: &[u8]| pool.send(port, to, data);
                     forwarding.on_datagram(now, *port, canonical(from), data, &mut send);
                 }
@@ -368,15 +511,24 @@ impl Turns {
     }
 }
 
-/// Does what the event loop wants done. False: there will be no more.
-fn take_orders(orders: &Receiver<Order>, forwarding: &mut Forwarding, now: Instant) -> bool {
-    loop {
-        match orders.try_recv() {
-            Ok(order) => forwarding.obey(now, order),
+/// Does what the event loop wants done, or notes that it is to `stop`. False: there will be no more.
+fn take_words(
+    words: &Receiver<Word>,
+    forwarding: &mut Forwarding,
+    stop: &mut Option<Sender<Option<Vec<u8>>>>,
+    now: Instant,
+) -> bool {
+    while stop.is_none() {
+        match words.try_recv() {
+            Ok(Word::Order(order)) => forwarding.obey(now, order),
+            Ok(Word::Stop(told)) => *stop = Some(told),
+            // It does.
+            Ok(Word::GoOn | Word::Begin(..)) => {}
             Err(TryRecvError::Empty) => return true,
             Err(TryRecvError::Disconnected) => return false,
         }
     }
+    true
 }
 
 #[cfg(test)]
@@ -392,7 +544,7 @@ mod tests {
         let _kept = Arc::clone(&main);
         let own = Poll::new().unwrap();
         let waker = Waker::new(own.registry(), WAKE).unwrap();
-        let (sender, orders) = mpsc::channel();
+        let (sender, words) = mpsc::channel();
         let (told, reports) = mpsc::channel();
         let turns = Turns {
             poll: own,
@@ -401,7 +553,8 @@ mod tests {
             forwarding: Forwarding::new(Bounds::default()),
             buffer: Box::new([0; LONGEST + 1]),
             started: std::time::Instant::now(),
-            orders,
+            words,
+            stop: None,
             told,
             main: Arc::clone(&main),
             dropped: Dropped::default(),
@@ -412,7 +565,9 @@ mod tests {
             let _turns = turns;
             panic!("a fault, as is meant here");
         });
-        let relay = Relay { orders: Some(sender), reports, waker, thread: Some(thread) };
+        let (words, thread) = (Some(sender), Some(thread));
+        let (sockets, bounds) = (Vec::new(), Bounds::default());
+        let relay = Relay { words, reports, waker, thread, sockets, bounds };
         let mut events = Events::with_capacity(1);
         poll.poll(&mut events, Some(Duration::from_secs(20))).unwrap();
         assert!(!events.is_empty());

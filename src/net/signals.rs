@@ -1,10 +1,13 @@
 //! How the owner asks for something while the server runs. Ctrl-C, SIGINT and SIGTERM stop the loop, a
-//! second one ends the process at once; SIGHUP reopens the log file and reads the certificate and the list
-//! of those who are blocked again, in the thread that waits for signals, as a disk may take its time and a
-//! long list does; SIGUSR1 has the log tell how punches end and what was refused.
+//! second one ends the process at once; SIGHUP reopens the log file and reads the certificate and the lists
+//! of who is blocked and who is admitted again, in the thread that waits for signals, as a disk may take its time
+//! and a long list does; SIGUSR1 has the log tell how punches end and what was refused; SIGUSR2 starts the process
+//! that takes the place of this one.
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
+use std::process::Child;
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -13,10 +16,10 @@ use log::{info, warn};
 use mio::Waker;
 
 use super::Stopper;
+use super::handover::Successor;
 use super::sys::{Request, Signals, stop_service_by};
-use crate::blocks::Blocks;
 use crate::clock::{Instant, Now};
-use crate::reloads::Reloads;
+use crate::reloads::{self, Reloads};
 
 /// How often the owner's files are looked at.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -41,7 +44,7 @@ pub fn stop_at_signals(stopper: Stopper) -> Result<(), ctrlc::Error> {
     })
 }
 
-/// What the owner asks for by SIGHUP and SIGUSR1.
+/// What the owner asks for by SIGHUP, SIGUSR1 and SIGUSR2.
 pub struct Requests {
     /// None as soon as somebody listens to them.
     signals: Option<Signals>,
@@ -50,6 +53,17 @@ pub struct Requests {
     reloads: Arc<Mutex<Reloads>>,
     /// When the owner's files are looked at again.
     next_look: Instant,
+    /// What takes the place of this process, and where it asks for it.
+    successor: Option<(Successor, SocketAddr)>,
+}
+
+/// What the loop was asked for.
+#[derive(Debug, Default)]
+pub(super) struct Asked {
+    /// What the owner's files say from now on, as far as they were read.
+    pub(super) files: reloads::News,
+    /// Processes that were started to take the place of this one, or why there are none.
+    pub(super) successors: Vec<io::Result<Child>>,
 }
 
 /// What the loop has to do.
@@ -57,19 +71,27 @@ pub struct Requests {
 enum News {
     /// Have the log tell.
     Tell,
-    /// Block these from now on.
-    Block(Blocks),
+    /// Go by these files from now on.
+    Reloaded(reloads::News),
+    /// This process is to take over, or cannot be started.
+    Successor(io::Result<Child>),
 }
 
 impl Requests {
-    /// Takes both signals out of the hands of every thread that is started from now on. For a SIGHUP
+    /// Takes these signals out of the hands of every thread that is started from now on. For a SIGHUP
     /// `reloads` reads its files again.
     ///
     /// # Errors
     /// If the system refuses it.
     pub fn new(reloads: Reloads) -> io::Result<Self> {
         let (signals, next_look) = (Some(Signals::hold()?), Instant::default());
-        Ok(Self { signals, come: None, reloads: Arc::new(Mutex::new(reloads)), next_look })
+        let reloads = Arc::new(Mutex::new(reloads));
+        Ok(Self { signals, come: None, reloads, next_look, successor: None })
+    }
+
+    /// For a SIGUSR2 this is started, which asks there for the place of this process.
+    pub fn succeed_by(&mut self, successor: Successor, at: SocketAddr) {
+        self.successor = Some((successor, at));
     }
 
     /// When [`Self::look`] has something to do again.
@@ -93,32 +115,53 @@ impl Requests {
         let Some(signals) = self.signals.take() else { return Ok(()) };
         let (tell, come) = channel();
         self.come = Some(come);
-        let reloads = Arc::clone(&self.reloads);
+        let (reloads, successor) = (Arc::clone(&self.reloads), self.successor.take());
         signals.listen(move |request| {
             let news = match request {
                 Request::Tell => News::Tell,
                 Request::Reload => {
                     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
                     let mut reloads = reloads.lock().unwrap_or_else(PoisonError::into_inner);
-                    let Some(blocks) = reloads.on_hangup(now.as_secs()) else { return true };
-                    News::Block(blocks)
+                    News::Reloaded(reloads.on_hangup(now.as_secs()))
                 }
+                Request::Succeed => match start(successor.as_ref()) {
+                    None => return true,
+                    Some(started) => News::Successor(started),
+                },
             };
             tell.send(news).is_ok() && waker.wake().is_ok()
         })
     }
 
-    /// Does what was asked for. Returns whom the owner blocks from now on, if he has said so.
-    pub(super) fn handle(&mut self, tell: impl Fn() -> Vec<String>) -> Option<Blocks> {
-        let mut blocks = None;
+    /// Does what was asked for. Returns what the loop has to do itself.
+    pub(super) fn handle(&mut self, tell: impl Fn() -> Vec<String>) -> Asked {
+        let mut asked = Asked::default();
         while let Some(news) = self.come.as_ref().and_then(|come| come.try_recv().ok()) {
             match news {
                 News::Tell => tell().iter().for_each(|line| info!("{line}")),
-                News::Block(latest) => blocks = Some(latest),
+                News::Reloaded(latest) => {
+                    let files = &mut asked.files;
+                    files.blocks = latest.blocks.or(files.blocks.take());
+                    files.admitted = latest.admitted.or(files.admitted.take());
+                }
+                News::Successor(started) => asked.successors.push(started),
             }
         }
-        blocks
+        asked
     }
+}
+
+/// Starts what comes after this process, if it can be and nothing is about to already.
+fn start(successor: Option<&(Successor, SocketAddr)>) -> Option<io::Result<Child>> {
+    let Some((successor, at)) = successor else {
+        warn!("SIGUSR2: no process can ask for the place of this one, as was said at the start");
+        return None;
+    };
+    let started = successor.start(*at);
+    if started.is_none() {
+        warn!("SIGUSR2: a process is about to take over already");
+    }
+    started
 }
 
 impl fmt::Debug for Requests {

@@ -1,30 +1,35 @@
-//! The listeners and the TCP connections: a slab of sockets, what could not be written yet, and
-//! who has something to read.
+//! The listeners and the TCP connections: a slab of sockets, and who has something to read.
 
-use std::hash::BuildHasher as _;
-use std::io::{self, Read as _, Write as _};
-use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::io::{self, Read as _};
+use std::net::{Shutdown, SocketAddr};
 use std::time::Duration;
 
-use log::debug;
 use mio::event::Event;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry, Token};
 use slab::Slab;
-use socket2::{Domain, Socket, Type};
+use socket2::Socket;
 
-use super::sys::{self, is_memory_pressure, is_out_of_files};
-use super::{FIRST_CONNECTION, PAUSE, canonical};
+use super::sys::{self, is_memory_pressure};
+use super::{FIRST_CONNECTION, PAUSE};
 use crate::clock::{Instant, earliest};
 use crate::dialect::ConnId;
 use crate::hash::Keyed;
 use crate::limits::{self, Limits};
-use crate::prefixes::network;
 use crate::rotation::Rotation;
 use crate::timers::Timers;
 
-/// Connections accepted before others have their turn.
-const ACCEPT_BUDGET: usize = 256;
+mod accepting;
+#[cfg(target_os = "linux")]
+mod moving;
+mod writing;
+
+pub(super) use accepting::Accept;
+#[cfg(target_os = "linux")]
+pub(super) use moving::Arrived;
+
+use accepting::reserve;
+use writing::Backlog;
 
 /// Bytes read from a connection before others have their turn: what is asked for in so many takes
 /// any dialect about a millisecond at most.
@@ -84,6 +89,9 @@ pub(super) struct Connections {
     /// Bytes that peers have not read, in all.
     unread_bytes: usize,
     buffer: Box<[u8]>,
+    /// What watches connections, once another process has, or had, some of them as well.
+    #[cfg(target_os = "linux")]
+    shared: Option<Registry>,
 }
 
 #[derive(Debug)]
@@ -115,23 +123,6 @@ struct Connection {
     is_reset: bool,
     /// To be closed when the backlog has left.
     closing: bool,
-}
-
-/// What a socket did not take at once.
-#[derive(Debug, Default)]
-struct Backlog {
-    bytes: Vec<u8>,
-    /// How much of that it took since.
-    sent: usize,
-}
-
-/// What accepting gave.
-pub(super) enum Accept {
-    Nothing,
-    /// A connection of this peer.
-    New(ConnId, SocketAddr),
-    /// Room has to be made first, for this peer if it is known.
-    Full(Option<SocketAddr>),
 }
 
 /// What reading a connection gave.
@@ -167,6 +158,8 @@ impl Connections {
             unread: Timers::new(limits::UNREAD_TIME),
             unread_bytes: 0,
             buffer: vec![0; READ].into_boxed_slice(),
+            #[cfg(target_os = "linux")]
+            shared: None,
         }
     }
 
@@ -194,18 +187,6 @@ impl Connections {
         }
     }
 
-    /// Connections that were written to and have not read for too long, or not all of the last.
-    pub(super) fn slow_readers(&mut self, now: Instant) -> Vec<ConnId> {
-        std::iter::from_fn(|| self.unread.pop_due(now).or_else(|| self.leaving.pop_due(now)))
-            .collect()
-    }
-
-    pub(super) fn note_acceptable(&mut self, n: usize) {
-        if let Some(listener) = self.listeners.get_mut(n) {
-            listener.acceptable = true;
-        }
-    }
-
     pub(super) fn note_event(&mut self, slot: usize, event: &Event) {
         let Some(conn) = self.slab.get_mut(slot) else { return };
         conn.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
@@ -225,181 +206,6 @@ impl Connections {
         }
     }
 
-    /// The next new connection, unless this turn has had enough of them. Those of addresses that are
-    /// blocked end at once, so that nobody gives way to them.
-    pub(super) fn accept(
-        &mut self,
-        now: Instant,
-        mut is_blocked: impl FnMut(IpAddr) -> bool,
-    ) -> Accept {
-        if self.accept_again.is_some_and(|at| now < at) {
-            return Accept::Nothing;
-        }
-        self.accept_again = None;
-        if let Some((stream, peer)) = self.without_room.take() {
-            if self.has_room() {
-                return self.take_in(stream, peer);
-            }
-            debug!("{peer} refused: {} connections are open", self.slab.len());
-        }
-        if self.reserve.is_none() {
-            self.reserve = reserve();
-        }
-        while self.accepted < ACCEPT_BUDGET {
-            let listener = self.listeners.iter_mut().find(|listener| listener.acceptable);
-            let Some(listener) = listener else { break };
-            match listener.socket.accept() {
-                Ok((stream, peer)) => {
-                    self.accepted += 1;
-                    if is_blocked(canonical(peer).ip()) {
-                        continue;
-                    }
-                    if self.has_room() {
-                        return self.take_in(stream, peer);
-                    }
-                    self.without_room = Some((stream, peer));
-                    return Accept::Full(Some(canonical(peer)));
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    listener.acceptable = false;
-                }
-                // The peer was gone before we looked.
-                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if is_out_of_files(&error) && self.reserve.is_some() => {
-                    self.reserve = None;
-                }
-                // Out of descriptors or memory. Nothing will report this connection again, so
-                // the listener stays acceptable.
-                Err(error) => {
-                    debug!("cannot accept: {error}");
-                    return Accept::Full(None);
-                }
-            }
-        }
-        Accept::Nothing
-    }
-
-    /// Whether one more connection may stay: there may be as many, and a descriptor is in reserve
-    /// again. Those that are leaving make room.
-    fn has_room(&mut self) -> bool {
-        loop {
-            if self.reserve.is_none() {
-                self.reserve = reserve();
-            }
-            if self.slab.len() - self.looking < self.limits.connections && self.reserve.is_some() {
-                return true;
-            }
-            let Some(id) = self.leaving.pop() else { return false };
-            debug!("connection {} ended before it had read all, to make room", id.slot);
-            self.end(id);
-        }
-    }
-
-    /// What came of [`Accept::Full`]: with room made, accepting goes on; else a connection that
-    /// is one too many is refused at once, and what the system refuses is tried again later.
-    pub(super) fn note_room(&mut self, now: Instant, made: bool) {
-        if self.without_room.is_none() && !made {
-            self.accept_again = Some(now + PAUSE);
-        }
-    }
-
-    pub(super) fn end_accept_turn(&mut self) {
-        self.accepted = 0;
-    }
-
-    fn take_in(&mut self, stream: TcpStream, peer: SocketAddr) -> Accept {
-        let peer = canonical(peer);
-        sys::prepare_accepted(&stream, self.ghost);
-        Accept::New(self.add(stream, peer.ip(), false), peer)
-    }
-
-    /// Opens the owner's window.
-    pub(super) fn open_window(&mut self, socket: TcpListener) {
-        self.window = Some(Listener { socket, acceptable: true });
-    }
-
-    /// Somebody may want to look in.
-    pub(super) fn note_look(&mut self) {
-        if let Some(window) = &mut self.window {
-            window.acceptable = true;
-        }
-    }
-
-    /// Who wants to look in, and from where.
-    pub(super) fn accept_look(&mut self, now: Instant) -> Option<(TcpStream, IpAddr)> {
-        let window = self.window.as_mut().filter(|window| window.acceptable)?;
-        if self.accept_again.is_some_and(|at| now < at) {
-            return None;
-        }
-        match window.socket.accept() {
-            Ok((stream, peer)) => {
-                sys::prepare_accepted(&stream, self.ghost);
-                return Some((stream, canonical(peer).ip()));
-            }
-            // Who is behind it gets in in the next turn.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => window.acceptable = false,
-            // Out of descriptors or memory.
-            Err(error) => {
-                debug!("cannot accept: {error}");
-                self.accept_again = Some(now + PAUSE);
-            }
-        }
-        None
-    }
-
-    /// Whether no more may look in.
-    pub(super) const fn is_window_full(&self) -> bool {
-        self.looking >= limits::WINDOW_CONNECTIONS
-    }
-
-    /// Who has looked in and is closed as soon as the rest has left: the one that has been for longest.
-    pub(super) fn who_looks_away(&self) -> Option<ConnId> {
-        let looks = |id: &&ConnId| self.slab.get(id.slot as usize).is_some_and(|conn| conn.looks);
-        self.leaving.keys().find(looks).copied()
-    }
-
-    /// Lets one look in.
-    pub(super) fn let_look(&mut self, stream: TcpStream, addr: IpAddr) -> ConnId {
-        self.looking += 1;
-        self.add(stream, addr, true)
-    }
-
-    /// When the first packet of a connection came that was accepted now.
-    pub(super) fn began(&self, now: Instant, id: ConnId) -> Instant {
-        let conn = self.slab.get(id.slot as usize).filter(|conn| conn.generation == id.generation);
-        let (waited, round_trip) =
-            conn.map_or_else(Default::default, |conn| sys::age(&conn.stream));
-        now.before(waited.min(limits::WAITED) + round_trip.min(limits::ROUND_TRIP))
-    }
-
-    /// Takes a connection in. Its first request is mostly there already, so it has its turn at
-    /// once, and the kernel is asked to watch it only after that. Not before the others are taken
-    /// in: a datagram that was sent before it may still be on its way through the kernel.
-    fn add(&mut self, stream: TcpStream, addr: IpAddr, looks: bool) -> ConnId {
-        self.generation = self.generation.wrapping_add(1);
-        let generation = self.generation;
-        let slot = self.slab.insert(Connection {
-            stream,
-            generation,
-            source: self.sources.hash_one(network(addr)) as Source,
-            looks,
-            watched: false,
-            backlog: None,
-            queued: false,
-            readable: true,
-            finished: false,
-            read_closed: false,
-            is_reset: false,
-            closing: false,
-        });
-        let id = ConnId { slot: slot as u32, generation };
-        self.queue(id);
-        id
-    }
-
     /// Has the kernel watch a new connection. False: the connection is lost.
     pub(super) fn watch(&mut self, id: ConnId, registry: &Registry) -> bool {
         match self.get(id) {
@@ -411,12 +217,6 @@ impl Connections {
             }
             _ => true,
         }
-    }
-
-    pub(super) fn stop_accepting(&mut self) {
-        self.listeners.clear();
-        self.window = None;
-        self.accept_again = None;
     }
 
     /// How many connections have their turn now.
@@ -505,109 +305,6 @@ impl Connections {
         }
     }
 
-    /// Writes bytes in one write; what the socket does not take is kept. False: it is lost.
-    pub(super) fn write(
-        &mut self,
-        now: Instant,
-        id: ConnId,
-        bytes: &[u8],
-        registry: &Registry,
-    ) -> bool {
-        let Some(conn) = self.slab.get_mut(id.slot as usize) else { return true };
-        if conn.generation != id.generation {
-            return true;
-        }
-        let mut written = 0;
-        let was_empty = conn.backlog.is_none();
-        if was_empty {
-            match write_some(&mut conn.stream, bytes) {
-                Ok(Wrote::All) => return true,
-                Ok(Wrote::Some(length)) => written = length,
-                Ok(Wrote::Starved(length)) => {
-                    written = length;
-                    self.starved.arm(now, id);
-                }
-                Err(error) => {
-                    debug!("connection {} lost while writing: {error}", id.slot);
-                    return false;
-                }
-            }
-            self.unread.arm(now, id);
-        }
-        let rest = bytes.get(written..).unwrap_or_default();
-        let backlog = conn.backlog.get_or_insert_default();
-        if backlog.sent > backlog.bytes.len() / 2 {
-            // A peer that reads all the time, but never all of it, must not pay for what it has
-            // read.
-            backlog.bytes.drain(..backlog.sent);
-            self.unread_bytes -= std::mem::take(&mut backlog.sent);
-        }
-        if backlog.bytes.len() + rest.len() > self.limits.unread() {
-            debug!("connection {} lost: its peer asks for more than it reads", id.slot);
-            return false;
-        }
-        backlog.bytes.extend_from_slice(rest);
-        self.unread_bytes += rest.len();
-        !was_empty || rewatch(conn, id, registry)
-    }
-
-    /// If all peers together have left too much unread: takes away what is kept for the one that
-    /// has read nothing for the longest, and tells who is lost by that. So those who do not read
-    /// make room for those who do.
-    pub(super) fn take_unread(&mut self) -> Option<ConnId> {
-        if self.unread_bytes <= self.limits.total() {
-            return None;
-        }
-        let id = self.unread.pop()?;
-        let conn = self.slab.get_mut(id.slot as usize)?;
-        self.unread_bytes -= conn.backlog.take().map_or(0, |backlog| backlog.bytes.len());
-        // What may still be written in this turn must not follow a gap.
-        let _ = conn.stream.shutdown(Shutdown::Both);
-        debug!("connection {} lost: its peer does not read and others do", id.slot);
-        Some(id)
-    }
-
-    /// Writes what was kept, if the socket takes it. False: the connection is lost.
-    pub(super) fn flush(&mut self, now: Instant, id: ConnId, registry: &Registry) -> bool {
-        let Some(conn) = self.slab.get_mut(id.slot as usize) else { return true };
-        if conn.generation != id.generation {
-            return true;
-        }
-        let Some(backlog) = &mut conn.backlog else { return true };
-        let rest = backlog.bytes.get(backlog.sent..).unwrap_or_default();
-        let length = match write_some(&mut conn.stream, rest) {
-            Ok(Wrote::All) => rest.len(),
-            Ok(Wrote::Some(length)) => length,
-            Ok(Wrote::Starved(length)) => {
-                self.starved.arm(now, id);
-                length
-            }
-            Err(_) => return false,
-        };
-        backlog.sent += length;
-        if length > 0 {
-            self.unread.arm(now, id);
-        }
-        if backlog.sent < backlog.bytes.len() {
-            return true;
-        }
-        self.unread_bytes -= backlog.bytes.len();
-        conn.backlog = None;
-        self.unread.cancel(&id);
-        if conn.closing {
-            self.end(id);
-            return true;
-        }
-        rewatch(conn, id, registry)
-    }
-
-    /// Bytes that were written to a connection and that it has not taken.
-    pub(super) fn unread(&self, id: ConnId) -> usize {
-        let conn = self.slab.get(id.slot as usize).filter(|conn| conn.generation == id.generation);
-        let backlog = conn.and_then(|conn| conn.backlog.as_ref());
-        backlog.map_or(0, |backlog| backlog.bytes.len() - backlog.sent)
-    }
-
     /// Closes a connection when everything written to it has left.
     pub(super) fn close(&mut self, now: Instant, id: ConnId) {
         let Some(conn) = self.get(id) else { return };
@@ -627,11 +324,6 @@ impl Connections {
         unheard
     }
 
-    /// Whether a connection has not taken yet what was written to it.
-    pub(super) fn owe(&self) -> bool {
-        self.slab.iter().any(|(_, conn)| conn.backlog.is_some())
-    }
-
     /// Says goodbye to everybody.
     pub(super) fn finish(&mut self) {
         for (_, conn) in &self.slab {
@@ -642,8 +334,10 @@ impl Connections {
     }
 
     fn end(&mut self, id: ConnId) {
-        // Closing the descriptor takes it out of the poll as well.
+        // Closing the descriptor takes it out of the poll as well, if there is no other one.
         let Some(conn) = self.slab.try_remove(id.slot as usize) else { return };
+        #[cfg(target_os = "linux")]
+        self.end_shared(&conn.stream);
         self.looking -= usize::from(conn.looks);
         self.unread_bytes -= conn.backlog.map_or(0, |backlog| backlog.bytes.len());
         self.unread.cancel(&id);
@@ -667,48 +361,11 @@ impl Connection {
     }
 }
 
-/// Tells the kernel whether we wait for room to write. False: the connection is lost.
-fn rewatch(conn: &mut Connection, id: ConnId, registry: &Registry) -> bool {
-    let token = Token(FIRST_CONNECTION + id.slot as usize);
-    let interest = conn.interest();
-    !conn.watched || registry.reregister(&mut conn.stream, token, interest).is_ok()
-}
-
-/// A descriptor for nothing but to be given up.
-fn reserve() -> Option<Socket> {
-    Socket::new(Domain::IPV4, Type::DGRAM, None).ok()
-}
-
-/// How much a socket took.
-enum Wrote {
-    All,
-    Some(usize),
-    /// So much, for lack of kernel memory. Nothing will tell when it has some again.
-    Starved(usize),
-}
-
-/// Writes as much as the socket takes now.
-fn write_some(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<Wrote> {
-    let mut written = 0;
-    while let Some(rest @ [_, ..]) = bytes.get(written..) {
-        match stream.write(rest) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(length) => written += length,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                return Ok(Wrote::Some(written));
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if is_memory_pressure(&error) => return Ok(Wrote::Starved(written)),
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(Wrote::All)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use mio::{Events, Poll};
+    use std::io::Write as _;
     use std::net::{Ipv4Addr, TcpListener};
 
     /// Whether a connection stands after so much was written to it that nobody reads.

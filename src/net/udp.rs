@@ -8,7 +8,7 @@ use std::time::Duration;
 use log::debug;
 use mio::net::UdpSocket;
 
-use super::sys::udp::{Batch, Socket as System, room};
+use super::sys::udp::{Batch, RECEIVED, Socket as System, room};
 use super::{PAUSE, canonical, sys};
 use crate::clock::Instant;
 use crate::dialect::Via;
@@ -28,7 +28,11 @@ pub const BATCH: usize = 32;
 /// Longer than any datagram that a dialect understands; what is longer arrives cut.
 const LONGEST: usize = 2048;
 
+/// Room for one datagram that comes in.
+pub(super) type Room = [u8; room(LONGEST)];
+
 /// A datagram, as a system tells of it.
+#[derive(Debug)]
 pub(super) struct Received {
     pub(super) length: usize,
     pub(super) peer: SocketAddr,
@@ -55,7 +59,9 @@ pub struct Datagram<'a> {
 #[derive(Debug)]
 pub struct Datagrams {
     sockets: Vec<Socket>,
-    buffer: Box<[u8; room(LONGEST)]>,
+    /// Where those are that were received last, and what the system tells of each.
+    rooms: Box<[Room; RECEIVED]>,
+    received: Vec<Received>,
 }
 
 #[derive(Debug)]
@@ -72,11 +78,27 @@ impl Datagrams {
     pub fn new(sockets: Vec<UdpSocket>) -> Self {
         let sockets = sockets.into_iter().map(System::new);
         let sockets = sockets.map(|socket| Socket { socket, readable: true, again: None });
-        Self { sockets: sockets.collect(), buffer: Box::new([0; room(LONGEST)]) }
+        Self {
+            sockets: sockets.collect(),
+            rooms: Box::new([[0; room(LONGEST)]; RECEIVED]),
+            received: Vec::with_capacity(RECEIVED),
+        }
     }
 
     pub(super) fn len(&self) -> usize {
         self.sockets.len()
+    }
+
+    /// The sockets themselves, by their numbers.
+    #[cfg(target_os = "linux")]
+    pub(super) fn sockets(&self) -> impl Iterator<Item = &UdpSocket> {
+        self.sockets.iter().map(|socket| socket.socket.socket())
+    }
+
+    /// Another process goes on with all sockets.
+    #[cfg(target_os = "linux")]
+    pub(super) fn let_go(&mut self) {
+        self.sockets.clear();
     }
 
     /// The poll says that socket number `n` has something to read.
@@ -99,32 +121,45 @@ impl Datagrams {
         self.sockets.iter().filter_map(|socket| socket.again).min()
     }
 
-    /// The next datagram of a socket, if there is one.
-    pub fn receive(&mut self, now: Instant, n: usize) -> Option<Datagram<'_>> {
-        let socket = self.sockets.get_mut(n).filter(|socket| socket.readable)?;
+    /// Receives the next datagrams of a socket in place of those before. Returns how many; all are to be
+    /// [got](Self::get) before anything else, as nobody else has them.
+    pub fn receive(&mut self, now: Instant, n: usize) -> usize {
+        self.received.clear();
+        let Some(socket) = self.sockets.get_mut(n).filter(|socket| socket.readable) else {
+            return 0;
+        };
         if socket.again.is_some_and(|at| now < at) {
-            return None;
+            return 0;
         }
         socket.again = None;
         loop {
-            match socket.socket.receive(&mut self.buffer[..]) {
-                Ok(got) => {
-                    let via = Via { socket: u8::try_from(n).ok()?, local: got.local };
-                    let data = self.buffer.get(..got.length.min(LONGEST))?;
-                    return Some(Datagram { via, peer: canonical(got.peer), came: got.came, data });
+            match socket.socket.receive(&mut self.rooms, &mut self.received) {
+                Ok(()) => {
+                    // Fewer than there is room for were all there were; the poll tells of more.
+                    socket.readable = self.received.len() == RECEIVED;
+                    return self.received.len();
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     socket.readable = false;
-                    return None;
+                    return 0;
                 }
                 Err(error) if sys::is_memory_pressure(&error) => {
                     socket.again = Some(now + PAUSE);
-                    return None;
+                    return 0;
                 }
                 // What an earlier send came to (an ICMP error), not this receive.
                 Err(error) => debug!("UDP: {error}"),
             }
         }
+    }
+
+    /// Number `i` of those that socket number `n` has received.
+    #[must_use]
+    pub fn get(&self, n: usize, i: usize) -> Option<Datagram<'_>> {
+        let got = self.received.get(i)?;
+        let via = Via { socket: u8::try_from(n).ok()?, local: got.local };
+        let data = self.rooms.get(i)?.get(..got.length.min(LONGEST))?;
+        Some(Datagram { via, peer: canonical(got.peer), came: got.came, data })
     }
 
     /// Sends datagrams in this order, or drops some: UDP promises nothing. Those that follow each
@@ -171,8 +206,9 @@ mod tests {
             let mut lengths = Vec::new();
             while lengths.len() < 3 && Time::now() < deadline {
                 datagrams.note_readable(0);
-                let got = datagrams.receive(Instant::default(), 0);
-                lengths.extend(got.map(|got| got.data.len()));
+                let got = 0..datagrams.receive(Instant::default(), 0);
+                let got = got.filter_map(|i| Some(datagrams.get(0, i)?.data.len()));
+                lengths.extend(got);
             }
             assert_eq!(lengths, [LONGEST, LONGEST, 3], "{at}");
         }

@@ -1,5 +1,5 @@
 //! Refusals that honest players suffer, as behind the NAT of a mobile provider, who share one address: a
-//! line of the log a minute for each reason, with the option that helps.
+//! line of the log a minute for each reason and address, with the option that helps.
 
 use std::net::IpAddr;
 
@@ -8,20 +8,20 @@ use log::info;
 use super::Reason;
 use crate::clock::Now;
 use crate::dialect::Name;
-use crate::timers::Seldom;
+use crate::timers::SeldomEach;
 
 /// When each was told last.
 #[derive(Debug, Default)]
-pub(super) struct Hints([Seldom; Reason::ALL.len()]);
+pub(super) struct Hints([SeldomEach; Reason::ALL.len()]);
 
 impl Hints {
     /// Says that something was refused, if no other line does.
     pub(super) fn say(&mut self, now: Now, speaks: Name, reason: Reason, addr: IpAddr) {
         let Some(why) = why(speaks, reason) else { return };
         let seldom = self.0.get_mut(reason as usize);
-        if let Some(before) = seldom.and_then(|seldom| seldom.say(now.instant)) {
+        if let Some(before) = seldom.and_then(|seldom| seldom.say(now.instant, addr)) {
             info!(
-                address:% = addr, dialect:% = speaks, reason = reason.name();
+                dialect:% = speaks, event = "refused", address:% = addr, reason = reason.name();
                 "{addr} refused ({speaks}): {why}{before}"
             );
         }

@@ -1,6 +1,8 @@
 //! How long those waited who asked for something, until the answer was handed to the kernel. What is
 //! answered later, as it waits for somebody else or for a turn, is not among that.
 
+use serde::{Deserialize, Serialize};
+
 use crate::clock::Instant;
 use crate::dialect::Name;
 
@@ -12,7 +14,7 @@ pub(super) const BUCKETS: [u64; 13] =
 const PENDING: usize = 4096;
 
 /// The times of one dialect.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Times {
     /// How many there are in each bucket alone; behind those the rest.
     pub(super) buckets: [u64; BUCKETS.len() + 1],
@@ -31,12 +33,14 @@ impl Times {
 }
 
 /// The times of all dialects.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Answers {
     times: [Times; Name::ALL.len()],
     /// What was asked in which dialect, and when that came, of those whose answers are on their way.
+    #[serde(skip)]
     pending: Vec<(Name, Instant)>,
     /// When the loop has looked at what there is.
+    #[serde(skip)]
     turn: Instant,
 }
 

@@ -2,13 +2,14 @@
 
 use std::net::IpAddr;
 
-use log::info;
+use log::{debug, info};
 
 use super::Server;
 use crate::blocks::Blocks;
 use crate::clock::Now;
 use crate::dialect::{ConnId, Name, Outbox};
 use crate::limits;
+use crate::places::Conn;
 use crate::refusals::Reason;
 
 /// What is blocked, and what of it has not ended yet.
@@ -24,6 +25,11 @@ pub(super) struct Blocking {
 impl Blocking {
     pub(super) fn new(blocks: Blocks) -> Self {
         Self { blocks, is_amid: false, ended: 0 }
+    }
+
+    /// Others may be there now, and some of them blocked.
+    pub(super) fn begin(&mut self) {
+        self.is_amid = !self.blocks.is_empty();
     }
 
     pub(super) fn is_amid(&self) -> bool {
@@ -54,11 +60,18 @@ impl Server {
         }
         let blocks = std::mem::take(&mut self.blocking.blocks);
         let most = limits::BLOCKED_AT_ONCE;
+        let mut ended = self.window.as_mut().map_or(0, |window| window.shut_out(&blocks, out));
         let conns = self.places.iter().filter(|(_, conn)| blocks.has(conn.peer().ip()));
-        let conns: Vec<ConnId> = conns.map(|(id, _)| id).take(most).collect();
-        let mut ended = conns.len();
+        let conns = conns.map(|(id, _)| id).take(most.saturating_sub(ended));
+        let conns: Vec<ConnId> = conns.collect();
+        ended += conns.len();
         for id in conns {
-            self.evict(now, id, "its address is blocked", out);
+            if let Some(peer) = self.places.get(id).map(Conn::peer) {
+                debug!("{peer} closed: its address is blocked");
+            }
+            self.with_dialect_of(now, id, out, |dialect, cx| dialect.on_blocked(cx, id));
+            self.forget(id);
+            out.close(id);
         }
         for name in Name::ALL {
             let left = most.saturating_sub(ended);
@@ -73,7 +86,12 @@ impl Server {
             self.blocking.is_amid = false;
             if self.blocking.ended > 0 {
                 let ended = self.blocking.ended;
-                info!("{ended} connections, players and relayed pairs ended: they are blocked");
+                match ended {
+                    1 => info!("1 connection, player or relayed pair ended: it is blocked"),
+                    _ => info!(
+                        "{ended} connections, players and relayed pairs ended: they are blocked"
+                    ),
+                }
             }
         }
     }

@@ -32,9 +32,10 @@ impl Server {
             let use_of = |id, conn: &Conn| use_of(dialects, id, conn);
             let shares = &mut self.shared.unproven.connections;
             let Some(idle) = self.places.idle_of(shares, now.instant, peer.ip(), use_of) else {
-                match self.crowded.say(now.instant) {
+                match self.crowded.say(now.instant, peer.ip()) {
                     Some(before) => warn!(
-                        address:% = peer.ip(), reason = Reason::ConnectionsOfAddress.name();
+                        event = "refused", address:% = peer.ip(),
+                        reason = Reason::ConnectionsOfAddress.name();
                         "{} refused: its address has {most} connections already{before}; allow \
                          more with --max-per-address",
                         peer.ip()
@@ -47,11 +48,8 @@ impl Server {
             };
             self.end_idle(now, idle, out);
         }
-        if let Some(gateway) = self.gateway.note(peer.ip()) {
-            warn!(
-                "most players come from {gateway}, as if something replaced their addresses: nobody can be \
-                 told where they are. In a container, use the host's network (--network host)"
-            );
+        if let Some(doubt) = self.gateway.note(peer.ip()) {
+            warn!("{doubt}");
         }
         // No other dialect has datagrams that belong to connections.
         let gmnet = self.dialects.get(Name::Gmnet);
@@ -82,6 +80,7 @@ impl Server {
         if let Some(before) = self.full.say(now.instant) {
             let what = if closed.is_some() { "others are closed" } else { "new ones are refused" };
             warn!(
+                event = "refused", reason = Reason::Connections.name();
                 "no room for more connections, {what}{before}; allow more with --max-connections \
                  and the limit of open files"
             );
@@ -206,7 +205,7 @@ impl Server {
             Stream::Http => {
                 let what = "it asks for a web page, which needs --public-lobby";
                 self.openings.tell(now.instant, peer.ip(), what);
-                self.shared.refusals.note(now, None, Reason::NotSpoken, peer.ip());
+                self.shared.refusals.note(now, None, Reason::Page, peer.ip());
                 Name::Gmnet
             }
             Stream::Of(name) => name,

@@ -3,11 +3,13 @@
 
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
+
 /// Connections after which a majority is worth a word: fewer may be one player who tries something.
 const SAMPLE: u32 = 20;
 
 /// A majority vote over the private addresses that connections come from.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Gateway {
     seen: u32,
     /// The address that may have the majority, and its votes beyond those of all others.
@@ -17,23 +19,39 @@ pub(super) struct Gateway {
 }
 
 impl Gateway {
-    /// Somebody has connected. Returns the address that most connections come from, if that is a private
-    /// one, once.
-    pub(super) fn note(&mut self, addr: IpAddr) -> Option<IpAddr> {
-        if self.is_told {
-            return None;
-        }
+    /// Goes on with what another process has seen.
+    pub(super) fn go_on(&mut self, saved: Self) {
+        *self = saved;
+    }
+
+    /// Somebody has connected. Returns what to tell the owner if most connections come from one private address,
+    /// once.
+    pub(super) fn note(&mut self, addr: IpAddr) -> Option<String> {
         self.seen = self.seen.saturating_add(1);
         match self.leading {
-            Some(leading) if leading == addr => self.votes += 1,
+            Some(leading) if leading == addr => self.votes = self.votes.saturating_add(1),
             _ if self.votes == 0 => (self.leading, self.votes) = (Some(addr), 1),
             _ => self.votes -= 1,
         }
+        if self.is_told {
+            return None;
+        }
+        let doubt = self.doubt();
+        self.is_told = doubt.is_some();
+        doubt
+    }
+
+    /// What seems to be wrong, if most connections come from one private address.
+    pub(super) fn doubt(&self) -> Option<String> {
         let leading = self.leading.filter(is_private)?;
         // That many more than all others is a majority, whatever came before it led.
         let is_most = self.seen >= SAMPLE && self.votes > self.seen / 2;
-        self.is_told = is_most;
-        is_most.then_some(leading)
+        is_most.then(|| {
+            format!(
+                "most players come from {leading}, as if something replaced their addresses: nobody can be \
+                 told where they are. In a container, use the host's network (--network host)"
+            )
+        })
     }
 }
 
@@ -48,17 +66,21 @@ fn is_private(addr: &IpAddr) -> bool {
 mod tests {
     use super::*;
 
-    fn told(addrs: impl IntoIterator<Item = [u8; 4]>) -> Vec<IpAddr> {
+    fn told(addrs: impl IntoIterator<Item = [u8; 4]>) -> Vec<String> {
         let mut gateway = Gateway::default();
-        addrs.into_iter().filter_map(|addr| gateway.note(addr.into())).collect()
+        let told: Vec<_> = addrs.into_iter().filter_map(|addr| gateway.note(addr.into())).collect();
+        assert_eq!(gateway.doubt().as_ref(), told.first(), "the window shows it while it is so");
+        told
     }
 
     #[test]
     fn a_private_address_with_most_connections_is_told_once() {
         let bridge = [172, 17, 0, 1];
-        assert_eq!(told([bridge; 100]), [IpAddr::from(bridge)]);
+        let is_named =
+            |told: &[String]| told.len() == 1 && told[0].contains("come from 172.17.0.1,");
+        assert!(is_named(&told([bridge; 100])));
         let few = (0..100).map(|n| if n % 5 == 0 { [203, 0, 113, n] } else { bridge });
-        assert_eq!(told(few), [IpAddr::from(bridge)]);
+        assert!(is_named(&told(few)));
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod blocking;
 mod config;
 mod connections;
 mod gateway;
+mod handover;
 mod public;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ use self::config::{Dialects, maker};
 use self::gateway::Gateway;
 use self::public::Public;
 use self::window::Window;
+use crate::admission::{Admission, Lists};
 use crate::clock::{Instant, Now, earliest};
 use crate::dialect::contained::{Contained, Make};
 use crate::dialect::{ConnId, Context, Dialect, Name, Outbox, Shared, Via, of_datagram};
@@ -35,9 +37,12 @@ use crate::openings::Openings;
 use crate::places::{Conn, Places};
 use crate::rates::Rates;
 use crate::refusals::{Reason, Refusals};
-use crate::timers::{Seldom, Timers};
+use crate::timers::{Seldom, SeldomEach, Timers};
 
 pub use self::config::Config;
+pub use self::handover::State;
+pub use crate::state::NotUnderstood;
+pub use crate::state::{Part, Parts, Written};
 
 /// All dialects, behind one door.
 #[derive(Debug)]
@@ -60,9 +65,12 @@ pub struct Server {
     /// What dialects know of how many sources have something to be read.
     ready: usize,
     full: Seldom,
-    crowded: Seldom,
+    crowded: SeldomEach,
     flooded: Seldom,
+    /// Whose datagrams are of a dialect that is not spoken.
+    unspoken: Seldom,
     blocking: Blocking,
+    admission: Admission,
     alternates_from: Option<u8>,
     alternate_addr: Option<IpAddr>,
     shared: Shared,
@@ -107,9 +115,11 @@ impl Server {
             gateway: Gateway::default(),
             ready: 0,
             full: Seldom::default(),
-            crowded: Seldom::default(),
+            crowded: SeldomEach::default(),
             flooded: Seldom::default(),
+            unspoken: Seldom::default(),
             blocking: Blocking::new(config.blocks.clone()),
+            admission: config.gmnet.admission.clone(),
             alternates_from: config.alternates_from,
             alternate_addr,
             shared: Shared {
@@ -121,6 +131,11 @@ impl Server {
             is_stopping: false,
             has_lost_relay: false,
         }
+    }
+
+    /// The owner admits these from now on. Who is there already may stay.
+    pub fn admit(&mut self, lists: Lists) {
+        self.admission.replace(lists);
     }
 
     /// How introductions ended.
@@ -162,7 +177,7 @@ impl Server {
     /// The relay's thread tells something.
     pub fn on_report(&mut self, now: Now, report: Report) {
         if let Some((attempt, way)) = self.shared.relay.note(now, report) {
-            self.shared.journal.note(now, &self.shared.nats, &attempt, way);
+            self.shared.journal.note(now, &self.shared.nats, attempt, way);
         }
     }
 
@@ -282,6 +297,7 @@ impl Server {
         data: &[u8],
         out: &mut Outbox,
     ) {
+        self.shared.doubts.udp_came();
         if self.is_blocked(now, peer.ip()) {
             return;
         }
@@ -292,7 +308,7 @@ impl Server {
             if let Some(before) = self.flooded.say(now.instant) {
                 let from = peer.ip();
                 warn!(
-                    address:% = from, reason = Reason::Datagrams.name();
+                    event = "refused", address:% = from, reason = Reason::Datagrams.name();
                     "datagrams from {from} are dropped, there are too many{before}; allow more with \
                      --max-datagrams"
                 );
@@ -313,6 +329,11 @@ impl Server {
         self.shared.nats.saw(now.instant, peer, seen);
         if self.dialects.get(name).is_none() {
             self.shared.refusals.note(now, Some(name), Reason::NotSpoken, peer.ip());
+            // Anybody can forge such datagrams in the name of others.
+            if self.unspoken.say(now.instant).is_some() {
+                let what = format_args!("it speaks {name}, which --dialects leaves out");
+                self.openings.tell(now.instant, peer.ip(), what);
+            }
             return;
         }
         let before = out.len();
@@ -346,6 +367,12 @@ impl Server {
     pub fn on_shutdown(&mut self, now: Now, out: &mut Outbox) {
         self.is_stopping = true;
         self.with_all(now, out, |dialect, cx| dialect.on_shutdown(cx));
+    }
+
+    /// Another process goes on with all that [moves](Self::moves): what stays is told the end, which only encrypted
+    /// connections can be.
+    pub fn say_goodbye(&mut self, now: Now, out: &mut Outbox) {
+        self.with(now, Name::Events, out, |dialect, cx| dialect.on_handed_over(cx));
     }
 
     /// Whether a peer is still owed something that a timer will send.

@@ -1,22 +1,22 @@
 //! The lobby for web sites, on the port of the games: what lists show to everybody, and nothing else.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use log::warn;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::{Config, Server};
 use crate::admission::Admission;
 use crate::clock::{Instant, Now};
-use crate::dialect::{Asked, ConnId, Name, Outbox, Reads, Shows as _};
-use crate::http::answer::Body;
-use crate::http::{Answer, Answering, Http, Request, Status};
+use crate::dialect::{Asked, ConnId, Name, Outbox, Reads, Shows as _, Stream, of_stream};
+use crate::http::{Answer, Answering, Body, For, Http, Method, Request, Status};
 use crate::introductions::is_inside;
 use crate::limits;
 use crate::places::Conn;
 use crate::rates::Rates;
 use crate::refusals::Reason;
-use crate::timers::Timers;
+use crate::timers::{SeldomEach, Timers};
 
 /// Who asks for the lobby, and what was told lately.
 #[derive(Debug)]
@@ -26,15 +26,18 @@ pub(super) struct Public {
     rates: Rates,
     /// By what was asked and from which side.
     kept: Timers<String, Vec<u8>>,
+    /// Who has asked without a right key.
+    guessed: SeldomEach,
 }
 
 impl Public {
     pub(super) fn new(config: &Config) -> Self {
         Self {
-            http: Http::default(),
+            http: Http::new(For::Everybody),
             admission: config.gmnet.admission.clone(),
             rates: Rates::new(config.limits.commands_per_second, 10),
             kept: Timers::new(limits::LOBBY_KEPT),
+            guessed: SeldomEach::default(),
         }
     }
 
@@ -80,9 +83,27 @@ impl Server {
     }
 
     pub(super) fn read_http(&mut self, now: Now, id: ConnId, bytes: &[u8], out: &mut Outbox) {
+        if self.begins_anew(now, id, bytes) {
+            return self.on_bytes(now, id, bytes, out);
+        }
         self.with_public(now, id, out, |http, out, answering| {
             http.read(now, id, bytes, out, answering);
         });
+    }
+
+    /// A connection that was answered asks for a WebSocket: a web server before this one sends the requests of
+    /// one visitor behind those of others. From now on it is as if it were new.
+    fn begins_anew(&mut self, now: Now, id: ConnId, bytes: &[u8]) -> bool {
+        let Some(public) = &mut self.public else { return false };
+        let asks = bytes.first() == Some(&b'G') && of_stream(bytes) == Stream::Of(Name::Events);
+        if !asks || !public.http.is_done(id) {
+            return false;
+        }
+        public.http.forget(id);
+        if let Some(conn) = self.places.get_mut(id) {
+            conn.opened = now.instant;
+        }
+        true
     }
 
     pub(super) fn end_http(&mut self, now: Now, id: ConnId, out: &mut Outbox) {
@@ -95,7 +116,7 @@ impl Server {
         while public.kept.take_due(now.instant).is_some() {}
         let Some(next) = public.http.next_waiting() else {
             let before = out.len();
-            public.http.wake(now, out, &mut |_| Answer::error(Status::Internal));
+            public.http.wake(now, out, &mut |_, _| Answer::error(Status::Internal));
             return self.forget_closed(before, out);
         };
         self.with_public(now, next, out, |http, out, answering| http.wake(now, out, answering));
@@ -112,24 +133,29 @@ impl Server {
         let Some(viewer) = self.places.get(id).map(|conn: &Conn| conn.peer().ip()) else { return };
         let Some(mut public) = self.public.take() else { return };
         let before = out.len();
-        let Public { http, admission, rates, kept } = &mut *public;
+        let Public { http, admission, rates, kept, guessed } = &mut *public;
         let mut refused = None;
-        act(http, out, &mut |request| {
+        act(http, out, &mut |_, request| {
             let answer = if rates.allow(now.instant, viewer) {
                 self.lobby(now, admission, kept, viewer, request)
             } else {
-                Err((Status::Unavailable, Some(Reason::Requests)))
+                Err((Answer::error(Status::Unavailable), Some(Reason::Requests)))
             };
-            answer.unwrap_or_else(|(status, reason)| {
-                refused = reason;
-                let mut answer = Answer::error(status).for_everybody();
-                if status == Status::Unauthorized {
-                    let why = "401 Unauthorized: this server wants a key: /lobby?key=KEY\n";
-                    answer.body = Body::Text(why.into());
-                }
-                answer
-            })
+            answer
+                .unwrap_or_else(|(answer, reason)| {
+                    refused = reason;
+                    answer
+                })
+                .to(For::Everybody)
         });
+        if refused == Some(Reason::Key)
+            && let Some(before) = guessed.say(now.instant, viewer)
+        {
+            warn!(
+                event = "refused", address:% = viewer, reason = Reason::Key.name();
+                "{viewer} asks for the lobby without a key of this server{before}"
+            );
+        }
         self.public = Some(public);
         if let Some(reason) = refused {
             self.refused(now, reason, viewer);
@@ -145,20 +171,29 @@ impl Server {
         kept: &mut Timers<String, Vec<u8>>,
         viewer: IpAddr,
         request: &Request<'_>,
-    ) -> Result<Answer, (Status, Option<Reason>)> {
+    ) -> Result<Answer, (Answer, Option<Reason>)> {
         if request.path != "/lobby" {
-            return Err((Status::NotFound, None));
+            return Err((Answer::error(Status::NotFound), None));
         }
+        if request.method == Method::Options {
+            return Ok(Answer::to_preflight());
+        }
+        // Who mistypes the game would be shown all of them.
+        request
+            .check(&["game", "key"], &["limit"])
+            .map_err(|why| (Answer::because(Status::BadRequest, &why), None))?;
         let game = request.asked("game").unwrap_or_default();
         let key = request.asked("key");
         if admission.asks_for_key() && !admission.admits(key.as_deref(), &game) {
-            return Err((Status::Unauthorized, Some(Reason::Key)));
+            let why = "this server wants a key: /lobby?key=KEY";
+            return Err((Answer::because(Status::Unauthorized, why), Some(Reason::Key)));
         }
         // Hosts of other games are not registered here; nobody has done harm who asks for all.
         if !admission.asks_for_key() && !game.is_empty() && !admission.admits(None, &game) {
-            return Err((Status::NotFound, Some(Reason::Game)));
+            return Err((Answer::error(Status::NotFound), Some(Reason::Game)));
         }
         let key = key.as_deref().filter(|_| admission.asks_for_key());
+        let viewer = as_elsewhere(viewer);
         let asked = Asked {
             game: &game,
             key,
@@ -182,7 +217,7 @@ impl Server {
                 bytes
             }
         };
-        let mut answer = Answer::of(Body::Json(bytes)).for_everybody();
+        let mut answer = Answer::of(Body::Json(bytes));
         // What a key shows is nobody else's.
         let cache = if key.is_some() { "private, max-age=1" } else { "max-age=1" };
         answer.headers.push(("Cache-Control", cache.to_owned()));
@@ -212,6 +247,19 @@ impl Server {
         let mut bytes = serde_json::to_vec(&lobby).unwrap_or_default();
         bytes.push(b'\n');
         bytes
+    }
+}
+
+/// For whom the lobby is that is asked for from here: on the machine of the server that is a web server, which
+/// passes it on to anybody. Addresses inside the network of the server mean nothing to those.
+fn as_elsewhere(viewer: IpAddr) -> IpAddr {
+    /// Addresses that nobody has (RFC 5737, RFC 3849).
+    const V4: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+    const V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
+    match viewer {
+        IpAddr::V4(v4) if v4.is_loopback() => V4.into(),
+        IpAddr::V6(v6) if v6.is_loopback() => V6.into(),
+        other => other,
     }
 }
 

@@ -94,7 +94,7 @@ fn all_dialects_together_do_not_amplify() {
 fn what_is_refused_is_counted() {
     use crate::admission::Admission;
     use crate::refusals::Reason;
-    let admission = Admission { keys: vec!["sesame".into()], games: Vec::new() };
+    let admission = Admission::of(vec!["sesame".into()], Vec::new());
     let mut config = Config::default();
     config.limits.connections_per_address = 1;
     config.dialects.retain(|name| *name != Name::Stun);

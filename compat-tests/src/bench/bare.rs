@@ -104,10 +104,15 @@ pub fn serve(port: u16, lobby: usize) -> io::Result<()> {
         if readable {
             datagrams.note_readable(0);
         }
-        while let Some(Datagram { via, peer: from, data, .. }) =
-            datagrams.receive(Instant::default(), 0)
-        {
-            peers.answer(&mut out, via, from, data);
+        loop {
+            let received = datagrams.receive(Instant::default(), 0);
+            if received == 0 {
+                break;
+            }
+            for got in (0..received).filter_map(|i| datagrams.get(0, i)) {
+                let Datagram { via, peer: from, data, .. } = got;
+                peers.answer(&mut out, via, from, data);
+            }
             if out.len() >= BATCH {
                 datagrams.send_all(out.datagrams());
                 out.clear();

@@ -2,7 +2,7 @@
 
 use punchd::clock::Now;
 use punchd::dialect::Name;
-use punchd::introductions::journal::{Attempt, Journal, Way};
+use punchd::introductions::journal::{Attempt, Journal, Names, Told, Way};
 use punchd::nats::{Nats, Seen};
 
 use super::sockets::address;
@@ -24,12 +24,11 @@ impl Notes {
     #[must_use]
     pub fn new(count: usize) -> Self {
         let attempts: Vec<_> = (0..count)
-            .map(|n| Attempt {
-                dialect: Name::Gmnet,
-                client: (address(PLAYER, 2 * n), 50_000).into(),
-                host: (address(PLAYER, 2 * n + 1), 40_000).into(),
-                game: "My Game 1.4".into(),
-                is_proven: true,
+            .map(|n| {
+                let client = (address(PLAYER, 2 * n), 50_000).into();
+                let host = (address(PLAYER, 2 * n + 1), 40_000).into();
+                let (names, told) = (Names::new("My Game 1.4", ""), Told::default());
+                Attempt { dialect: Name::Gmnet, client, host, names, told, is_proven: true }
             })
             .collect();
         let mut nats = Nats::default();
@@ -44,7 +43,7 @@ impl Notes {
     pub fn next(&mut self, way: Way) {
         self.next = (self.next + 1) % self.attempts.len().max(1);
         if let Some(attempt) = self.attempts.get(self.next) {
-            self.journal.note(Now::default(), &self.nats, attempt, way);
+            self.journal.note(Now::default(), &self.nats, attempt.clone(), way);
         }
     }
 }

@@ -1,8 +1,7 @@
 //! Servers to measure, each a process on a core of its own.
 
 use std::fs;
-use std::hash::{BuildHasher as _, Hasher as _, RandomState};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -12,6 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::Failure;
+use crate::raw::free_ports;
 
 /// How long a server may take to start or to stop.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -52,7 +52,7 @@ impl Process {
 
     /// Starts a server that knows `--port`, and waits until it takes connections.
     fn start(command: &mut Command) -> Result<Self, Failure> {
-        let port = free_port().map_err(Failure::system("find a free port"))?;
+        let port = free_ports().map_err(Failure::system("find a free port"))?;
         let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         command.args(["--port", &port.to_string()]).env_remove("RUST_LOG");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -209,24 +209,6 @@ fn pid_of(child: &Child) -> Pid {
 
 fn unreadable(what: &str) -> Failure {
     Failure::Wrong(format!("this system does not tell {what} of a process"))
-}
-
-/// A port that is free for TCP and UDP, and none of those that the system gives to clients: while
-/// thousands of them play, hardly one is free on all addresses.
-fn free_port() -> std::io::Result<u16> {
-    const FIRST: u16 = 10_000;
-    const COUNT: u64 = 22_000;
-    let mut result = Err(std::io::ErrorKind::AddrInUse.into());
-    for _ in 0..64 {
-        let random = RandomState::new().build_hasher().finish();
-        let port = FIRST + (random % COUNT) as u16;
-        let tcp = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port));
-        result = tcp.and_then(|_| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port))).map(|_| port);
-        if result.is_ok() {
-            break;
-        }
-    }
-    result
 }
 
 /// The core for the server and the one for who asks it; none if there is only one core.

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use punchd::clock::{Instant, Now};
 use punchd::dialect::{ConnId, Outbox, Output, Via};
-use punchd::server::{Config, Server};
+use punchd::server::{Config, NotUnderstood, Server, State};
 
 use super::Failure;
 use super::questions::lobby_request;
@@ -84,6 +84,23 @@ impl World {
             });
         }
         world
+    }
+
+    /// What another process needs to go on.
+    #[must_use]
+    pub fn save(&self) -> Vec<u8> {
+        self.server.save().encode()
+    }
+
+    /// A server that goes on from that.
+    ///
+    /// # Errors
+    /// If it does not understand it.
+    pub fn load(&self, bytes: &[u8]) -> Result<Server, NotUnderstood> {
+        let now = Now { instant: Instant::from_micros(self.micros), unix: 0 };
+        let mut server = Server::new(Config::default());
+        server.load(now, &mut State::decode(bytes)?, &mut Outbox::new())?;
+        Ok(server)
     }
 
     /// Bytes that this takes itself, beside the server.

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
-use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
@@ -53,8 +53,20 @@ impl EventClient {
     /// # Errors
     /// If nobody accepts, or the server is not who it should be.
     pub fn connect(server: SocketAddr, tls: Option<&Tls>) -> Result<Self, EventError> {
+        Self::connect_from(None, server, tls)
+    }
+
+    /// The same from a local address, if one is given.
+    ///
+    /// # Errors
+    /// Those of [`Self::connect`], or if this machine has no such address.
+    pub fn connect_from(
+        from: Option<IpAddr>,
+        server: SocketAddr,
+        tls: Option<&Tls>,
+    ) -> Result<Self, EventError> {
         Ok(Self {
-            link: Link::open(server, tls)?,
+            link: Link::open(from, server, tls)?,
             last_id: 0,
             login: None,
             passes: VecDeque::new(),
@@ -70,8 +82,16 @@ impl EventClient {
     /// If nobody accepts, or does not speak WebSocket.
     pub fn connect_web(server: SocketAddr, tls: Option<&Tls>) -> Result<Self, EventError> {
         let mut client = Self::connect(server, tls)?;
-        client.link.open_web()?;
+        client.become_web()?;
         Ok(client)
+    }
+
+    /// Goes on by WebSocket on a connection on which nothing was said so far.
+    ///
+    /// # Errors
+    /// If the server does not speak it.
+    pub fn become_web(&mut self) -> Result<(), EventError> {
+        self.link.open_web()
     }
 
     /// The TCP connection below.

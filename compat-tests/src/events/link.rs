@@ -1,7 +1,7 @@
 //! The connection: lines of JSON, encrypted or not.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,6 +12,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use rustls::{SupportedProtocolVersion, version};
 use serde_json::Value;
+use socket2::{Domain, Socket, Type};
 
 use super::error::EventError;
 use super::web::Web;
@@ -115,11 +116,22 @@ impl Write for Stream {
 }
 
 impl Link {
-    pub(super) fn open(server: SocketAddr, tls: Option<&Tls>) -> Result<Self, EventError> {
+    pub(super) fn open(
+        from: Option<IpAddr>,
+        server: SocketAddr,
+        tls: Option<&Tls>,
+    ) -> Result<Self, EventError> {
         let failed = |source| EventError::Socket { doing: "connect to", with: server, source };
-        let tcp = TcpStream::connect_timeout(&server, PATIENCE).map_err(failed)?;
-        tcp.set_nodelay(true).map_err(failed)?;
-        let tcp = Timed::new(tcp, PATIENCE);
+        let tcp = Socket::new(Domain::for_address(server), Type::STREAM, None).map_err(failed)?;
+        if let Some(ip) = from {
+            let with = SocketAddr::new(ip, 0);
+            let doing = "use the local address";
+            let failed = |source| EventError::Socket { doing, with, source };
+            tcp.bind(&with.into()).map_err(failed)?;
+        }
+        tcp.connect_timeout(&server.into(), PATIENCE).map_err(failed)?;
+        tcp.set_tcp_nodelay(true).map_err(failed)?;
+        let tcp = Timed::new(TcpStream::from(tcp), PATIENCE);
         let stream = match tls {
             None => Stream::Plain(tcp),
             Some(tls) => {

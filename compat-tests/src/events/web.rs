@@ -56,7 +56,13 @@ impl Web {
             });
         if !is_right {
             let line = crate::shown::quoted(head.lines().next().unwrap_or_default().as_bytes());
-            return Err(io::Error::other(format!("it speaks no WebSocket: {line}")));
+            // What a server answers that wants TLS.
+            let hint = if head.starts_with("HTTP/1.1 403 ") {
+                "; if it takes events with TLS alone (--tls-required), add --tls"
+            } else {
+                ""
+            };
+            return Err(io::Error::other(format!("it speaks no WebSocket: {line}{hint}")));
         }
         let config = WebSocketConfig::default()
             .read_buffer_size(16 * 1024)

@@ -17,6 +17,7 @@ use punchd::dialect::stun::{self, Stun};
 use punchd::dialect::{Context, Dialect as _, Name, Outbox, Output, Shared, Via, of_datagram};
 use punchd::server::{Config, Server};
 
+mod looks;
 pub mod neighbours;
 mod phrases;
 mod world;
@@ -36,6 +37,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("natpunch_datagram", natpunch_datagram),
     ("stun_datagram", stun_datagram),
     ("server", server),
+    ("http", http),
     ("neighbours", neighbours::run),
 ];
 
@@ -184,6 +186,11 @@ pub fn rooms_datagram(data: &[u8]) {
     assert_eq!(of_datagram(&bytes), Name::Rooms);
     let again = Request::read(&bytes);
     assert!(again.is_ok_and(|again| again.verb() == request.verb() && written(&again) == bytes));
+}
+
+/// The owner's window and the lobby for web sites: bytes become requests, cut and slow as they may be.
+pub fn http(data: &[u8]) {
+    looks::run(data);
 }
 
 /// The whole server: bytes become connections, chunks, datagrams, closes and steps of the clock.

@@ -30,7 +30,7 @@ pub(super) fn is_word(run: &[u8]) -> bool {
 }
 
 /// What comes on connections.
-pub(super) const STREAMS: [&[u8]; 44] = [
+pub(super) const STREAMS: [&[u8]; 57] = [
     b"reg2\n\x001.2.4\n\0game\n\0\n\0\n\0\n\0\n\0\n\0\n\0\n\0",
     b"reg2\n1.2.4\n<INV>\nb\nc\nd\ne\nf\ng\nh\n",
     b"reg2\n1.0\n\n\n\n\n\n\n\n\n",
@@ -75,7 +75,44 @@ pub(super) const STREAMS: [&[u8]; 44] = [
     br#"{"type":"request","name":"login","data":{"id":"a","secret":"0123456789abcdef0123456789abcdef"},"request_id":1}"#,
     br#"{"type":"request","name":"login","data":{"id":"a","keep":true},"request_id":1}"#,
     br#"{"type":"request","name":"login","data":{"id":"a","keep":true,"secret":"!"},"request_id":1}"#,
+    b"GET /events HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+      Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n",
+    b"GET /events HTTP/1.1\r\nHost: a\r\n\r\n",
+    // A ping, an answer to none, a goodbye, the two ends of a message, and the head of a long one.
+    b"\x89\x84\0\0\0\0ping",
+    b"\x8a\x80\0\0\0\0",
+    b"\x88\x82\0\0\0\0\x03\xe8",
+    b"\x01\x81\0\0\0\0 ",
+    b"\x80\x80\0\0\0\0",
+    b"\x82\xff\0\0\0\0\0\0\xff\xff\0\0\0\0{",
+    b"GET /lobby?game=g&limit=1 HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"GET /lobby?limit=all HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"HEAD /lobby HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+    b"OPTIONS /lobby HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"POST /lobby HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n{",
 ];
+
+/// How a page sends an event: in a frame, in two, or in one with a longer head and a ping behind it; masked
+/// with nothing, so that the letters stay what they are.
+pub(super) fn in_frames(event: &[u8], how: u8) -> Vec<u8> {
+    let frame = |first: u8, payload: &[u8], is_long: bool| {
+        let length = payload.len() as u16;
+        let length = if is_long || length > 125 {
+            [&[0xfe][..], &length.to_be_bytes()].concat()
+        } else {
+            vec![0x80 | length as u8]
+        };
+        [&[first][..], &length, &[0; 4], payload].concat()
+    };
+    match how {
+        1 => frame(0x81, event, false),
+        2 => {
+            let (left, right) = event.split_at(event.len() / 2);
+            [frame(0x01, left, false), frame(0x80, right, false)].concat()
+        }
+        _ => [frame(0x82, event, true), frame(0x89, b"?", false)].concat(),
+    }
+}
 
 /// What comes in datagrams.
 pub(super) const DATAGRAMS: [&[u8]; 45] = [

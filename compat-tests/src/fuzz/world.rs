@@ -1,5 +1,6 @@
 //! The server in the hands of a fuzzer: a clock, connections and datagrams that are made of bytes,
 //! and promises that have to hold whatever happens.
+#![expect(clippy::expect_used, clippy::panic, reason = "a broken promise is a panic")]
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -64,6 +65,53 @@ struct World {
 struct Peer {
     id: ConnId,
     finished: bool,
+    /// It has opened a WebSocket; and the server has said goodbye on it.
+    web: Option<bool>,
+}
+
+impl Peer {
+    /// What the server says has to be something that a page can read.
+    fn hears(&mut self, bytes: &[u8]) {
+        let frames = match self.web {
+            Some(_) => bytes,
+            None => match bytes.strip_prefix(b"HTTP/1.1 101 ") {
+                Some(rest) => {
+                    self.web = Some(false);
+                    let end = rest.windows(4).position(|four| four == b"\r\n\r\n");
+                    &rest[end.expect("the end of the head") + 4..]
+                }
+                None => return,
+            },
+        };
+        let mut rest = frames;
+        while let [first, second, behind @ ..] = rest {
+            assert_eq!(self.web, Some(false), "something is said behind a goodbye");
+            let (length, behind) = match second {
+                127 => {
+                    let (length, behind) = behind.split_first_chunk().expect("a length");
+                    (u64::from_be_bytes(*length) as usize, behind)
+                }
+                126 => {
+                    let (length, behind) = behind.split_first_chunk().expect("a length");
+                    (usize::from(u16::from_be_bytes(*length)), behind)
+                }
+                length @ ..=125 => (usize::from(*length), behind),
+                _ => panic!("masked by a server"),
+            };
+            let (payload, behind) = behind.split_at(length);
+            match first {
+                0x81 => assert!(serde_json::from_slice::<serde_json::Value>(payload).is_ok()),
+                0x88 => {
+                    assert_eq!(length, 2, "a code alone");
+                    self.web = Some(true);
+                }
+                0x8a => assert!(length <= 125),
+                _ => panic!("no frame of a server"),
+            }
+            rest = behind;
+        }
+        assert!(rest.is_empty(), "half a frame");
+    }
 }
 
 impl World {
@@ -82,8 +130,16 @@ impl World {
         let sockets = [6510, 6511].map(|port| SocketAddr::from(([127, 0, 0, 1], port))).to_vec();
         let stun = stun::Config { sockets, alternate_port: Some(6511), alternate_addr: None };
         let alternates_from = Some(1);
-        let config =
-            Config { limits, gmnet, events, rooms, stun, alternates_from, ..Config::default() };
+        let config = Config {
+            limits,
+            gmnet,
+            events,
+            rooms,
+            stun,
+            alternates_from,
+            public_lobby: true,
+            ..Config::default()
+        };
         Self {
             server: Server::new(config),
             out: Outbox::new(),
@@ -113,7 +169,10 @@ impl World {
                 let slot = script.number();
                 let phrase = STREAMS[usize::from(script.number()) % STREAMS.len()];
                 let phrase = self.fill_in(phrase, script);
-                self.bytes(slot, &phrase);
+                match op / 64 {
+                    0 => self.bytes(slot, &phrase),
+                    how => self.bytes(slot, &phrases::in_frames(&phrase, how)),
+                }
             }
             3 => {
                 let (addr, port) = (script.number(), script.number());
@@ -185,7 +244,7 @@ impl World {
         };
         self.generation += 1;
         let id = ConnId { slot, generation: self.generation };
-        self.open.insert(slot, Peer { id, finished: false });
+        self.open.insert(slot, Peer { id, finished: false, web: None });
         let peer = SocketAddr::new(Self::addr(from), 40_000);
         self.bytes.connected(peer.ip());
         let now = self.now();
@@ -199,7 +258,7 @@ impl World {
     }
 
     fn bytes(&mut self, n: u8, bytes: &[u8]) {
-        let Some(Peer { id, finished: false }) = self.peer(n) else { return };
+        let Some(Peer { id, finished: false, .. }) = self.peer(n) else { return };
         let id = *id;
         self.server.on_bytes(self.now(), id, bytes, &mut self.out);
         self.deliver();
@@ -246,8 +305,9 @@ impl World {
         for output in out.outputs() {
             match output {
                 Output::Tcp(id, bytes) => {
-                    let open = self.open.get(&id.slot).is_some_and(|peer| peer.id == id);
-                    assert!(open, "something was sent on a connection that is not open");
+                    let peer = self.open.get_mut(&id.slot).filter(|peer| peer.id == id);
+                    let peer = peer.expect("something was sent on a connection that is not open");
+                    peer.hears(bytes);
                     assert!(!bytes.is_empty(), "an empty message");
                     assert!(!bytes.ends_with(b"\x000\0"), "somebody was told port 0");
                     self.note_told(bytes);

@@ -295,7 +295,8 @@ impl Client {
     fn ask(&self) -> Result<Control, Error> {
         let control = Control::open(self.config.master, self.config.bind)?;
         std::thread::sleep(self.config.gap);
-        control.send(&wire::connect(self.config.protocol, self.config.host))?;
+        let ClientConfig { protocol, host, host_port, .. } = self.config;
+        control.send(&wire::connect_at(protocol, host, host_port))?;
         Ok(control)
     }
 

@@ -93,6 +93,8 @@ pub struct ClientConfig {
     pub master: SocketAddr,
     /// The host to join.
     pub host: IpAddr,
+    /// Its port, for one of several hosts of that address.
+    pub host_port: Option<u16>,
     /// The port that hosts of this game use, if the game says so: for a direct connection.
     pub given: Option<u16>,
     /// The port that the host had the time before, for the prediction of ports.
@@ -135,6 +137,7 @@ impl ClientConfig {
         Self {
             master,
             host,
+            host_port: None,
             given: None,
             known: None,
             bind: None,

@@ -124,7 +124,13 @@ pub fn register(protocol: Protocol, version: &str, data: &Data) -> Vec<u8> {
 /// The TCP request with which a client asks to be introduced to a host: one string, so one NUL.
 #[must_use]
 pub fn connect(protocol: Protocol, host: IpAddr) -> Vec<u8> {
+    connect_at(protocol, host, None)
+}
+
+/// The same for the host with this port, if there is one.
+pub fn connect_at(protocol: Protocol, host: IpAddr, port: Option<u16>) -> Vec<u8> {
     let end = if protocol == Protocol::Older { "" } else { "\0" };
+    let host = port.map_or(host.to_string(), |port| SocketAddr::new(host, port).to_string());
     format!("connect\n{host}\n{end}").into_bytes()
 }
 

@@ -26,6 +26,8 @@ pub struct Options {
     pub alternate_port: u16,
     /// How long to wait for an answer before asking again.
     pub patience: Duration,
+    /// The local address to ask from; none: any.
+    pub bind: Option<IpAddr>,
 }
 
 impl Options {
@@ -33,7 +35,7 @@ impl Options {
     #[must_use]
     pub fn new(server: SocketAddr) -> Self {
         let alternate_port = server.port().wrapping_add(1);
-        Self { server, alternate_port, patience: Duration::from_millis(500) }
+        Self { server, alternate_port, patience: Duration::from_millis(500), bind: None }
     }
 }
 
@@ -62,7 +64,7 @@ pub fn discover(options: &Options) -> Result<Report, Error> {
     let server = options.server;
     let stun = Stun::open(options)?;
     let first = stun.ask(server, 0)?;
-    let local = local_endpoint(&stun, server)?;
+    let local = local_endpoint(&stun, options)?;
     let nat = first.mapped != local;
     let mapping = if nat { mapping(&stun, &first, options)? } else { Mapping::None };
     Ok(Report {
@@ -76,8 +78,8 @@ pub fn discover(options: &Options) -> Result<Report, Error> {
 }
 
 /// The endpoint that this machine itself gives the socket when it talks to the server.
-fn local_endpoint(stun: &Stun, server: SocketAddr) -> Result<SocketAddr, Error> {
-    let any = stun::any(server);
+fn local_endpoint(stun: &Stun, options: &Options) -> Result<SocketAddr, Error> {
+    let (server, any) = (options.server, stun::local(options));
     let route = || -> io::Result<IpAddr> {
         let socket = UdpSocket::bind(any)?;
         socket.connect(server)?;

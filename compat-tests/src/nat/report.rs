@@ -186,7 +186,7 @@ impl Report {
                 let with = if counts {
                     RANDOM
                 } else {
-                    "all players but those without NAT or with one that is easily let through"
+                    "all players but those who have no NAT, or one that lets packets in easily"
                 };
                 format!("needed with {with}, and for hosting a shipped GMnet game")
             }
@@ -195,8 +195,8 @@ impl Report {
             _ => "not needed".to_owned(),
         };
         if self.hairpinning == Some(false) {
-            needed += "; with players behind this very NAT it is, unless the game knows their \
-                       local addresses";
+            needed += "; needed with players behind the same NAT, unless the game knows their local \
+                       addresses";
         }
         needed
     }
@@ -244,7 +244,7 @@ mod tests {
         let counts = of(Mapping::AddressAndPortDependent, Strict, Some(Allocation::Sequential(2)));
         assert_eq!(counts, format!("{with_random}, and for hosting a shipped GMnet game"));
         let symmetric = of(Mapping::AddressDependent, Strict, random);
-        assert!(symmetric.starts_with("needed with all players but those without NAT"));
+        assert!(symmetric.starts_with("needed with all players but those who have no NAT"));
         assert!(of(Mapping::Unknown, Strict, random).contains("cannot tell"));
     }
 
@@ -254,7 +254,7 @@ mod tests {
         home.hairpinning = Some(true);
         assert!(home.to_string().ends_with("\nRelay: not needed."), "{home}");
         home.hairpinning = Some(false);
-        assert!(home.relay().contains("behind this very NAT"), "{home}");
+        assert!(home.relay().contains("; needed with players behind the same NAT"), "{home}");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use punchd::dialect::stun::message::{BINDING, Class, Id, Message, Writer, attribute};
@@ -92,12 +92,13 @@ pub struct Stun {
     random: RandomState,
 }
 
-/// All addresses of this machine, of the family of another address.
-pub(super) fn any(like: SocketAddr) -> SocketAddr {
-    match like {
-        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
-        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
-    }
+/// The local address to ask from, or all of this machine, of the family of the server.
+pub(super) fn local(options: &Options) -> SocketAddr {
+    let any: IpAddr = match options.server {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    SocketAddr::new(options.bind.unwrap_or(any), 0)
 }
 
 impl Stun {
@@ -107,7 +108,9 @@ impl Stun {
     /// If the system has none.
     pub fn open(options: &Options) -> Result<Self, Error> {
         let server = options.server;
-        let socket = UdpSocket::bind(any(server)).map_err(Error::socket("ask", server))?;
+        let local = local(options);
+        let failed = Error::socket("open the UDP port", local);
+        let socket = UdpSocket::bind(local).map_err(failed)?;
         Ok(Self { socket, server, patience: options.patience, random: RandomState::new() })
     }
 

@@ -5,6 +5,7 @@
 //! it is answered; what the master server tells it makes it knock; once a knock has come through,
 //! the client connects by ENet (reliable UDP) over the same socket.
 
+mod again;
 mod error;
 mod links;
 pub mod message;

@@ -294,7 +294,7 @@ impl Player {
     }
 
     /// Asks until both answers have come.
-    fn take_place(&mut self, request: &Request) -> Result<Place, Error> {
+    pub(super) fn take_place(&mut self, request: &Request) -> Result<Place, Error> {
         let (mut room, mut own, mut given) = (None, None, None);
         self.ask(request, |message| {
             match message {

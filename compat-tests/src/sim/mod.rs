@@ -10,6 +10,7 @@
 //! | [`network`], [`link`], [`nat`] | what carries the packets |
 //! | [`peers`] | who sends them |
 //! | [`promises`] | what the server must do about them |
+//! | [`restarts`] | how the server goes on in another process |
 //! | [`world`] | one schedule, step by step |
 //! | [`rng`], [`trace`], [`wire`] | chance, record, bytes |
 
@@ -29,6 +30,7 @@ pub mod peers;
 pub mod plan;
 pub mod promises;
 pub mod relayed;
+pub mod restarts;
 pub mod rng;
 pub mod siege;
 pub mod trace;
@@ -36,6 +38,7 @@ pub mod wire;
 pub mod world;
 
 use promises::Violation;
+use restarts::{Restarting, Restarts};
 use trace::Trace;
 use world::Sim;
 
@@ -197,17 +200,22 @@ pub fn server(gmnet: gmnet::Config) -> Server {
     Server::new(Config { gmnet, ..Config::default() })
 }
 
+fn restarting(seed: u64) -> Restarting {
+    let config = Config { gmnet: config(seed), ..Config::default() };
+    Restarting::new(Restarts::any(seed, config, 20))
+}
+
 /// Runs the schedule of a seed.
 ///
 /// # Errors
 /// With the first promise that is broken.
 pub fn run(seed: u64) -> Result<Summary, Failure> {
-    run_server(seed, server(config(seed)), false).0
+    run_server(seed, restarting(seed), false).0
 }
 
 /// Runs the schedule of a seed and writes down what happens.
 pub fn run_traced(seed: u64) -> (Result<Summary, Failure>, Trace) {
-    run_server(seed, server(config(seed)), true)
+    run_server(seed, restarting(seed), true)
 }
 
 /// Runs the schedule of a seed with what is, or seems to be, the server with its configuration.

@@ -12,6 +12,7 @@ use super::{Conn, Events};
 use crate::clock::Now;
 use crate::dialect::{ConnId, Context, Name, Outbox};
 use crate::limits;
+use crate::refusals::Reason;
 
 impl Events {
     /// What a peer does makes the server tell so many others: that counts as commands of its own.
@@ -83,7 +84,11 @@ impl Events {
     pub(super) fn note_refused(&mut self, cx: &mut Context<'_>, addr: SocketAddr, fault: &Fault) {
         count(cx, addr, fault);
         if self.lines.says_now(addr.ip()) {
-            info!("{addr} (events) closed: {}", fault.message);
+            let reason = fault.refusal.map_or(fault.code, Reason::name);
+            info!(
+                dialect = "events", event = "closed", address:% = addr, reason = reason;
+                "{addr} (events) closed: {}", of_another(&fault.message)
+            );
         }
     }
 
@@ -125,9 +130,42 @@ impl Events {
     }
 }
 
+/// What somebody was told of himself, as it is told the owner.
+fn of_another(told: &str) -> String {
+    const WORDS: [(&str, &str); 6] = [
+        ("you are ", "it is "),
+        ("you have ", "it has "),
+        ("you ask ", "it asks "),
+        ("you send ", "it sends "),
+        ("yours", "its own"),
+        ("your ", "its "),
+    ];
+    WORDS.iter().fold(told.to_owned(), |told, (own, its)| told.replace(own, its))
+}
+
 /// Counts what the server itself refuses to who is at this address.
 pub(super) fn count(cx: &mut Context<'_>, addr: SocketAddr, fault: &Fault) {
     if let Some(reason) = fault.refusal {
         cx.refused(Name::Events, reason, addr.ip());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_owner_is_not_told_what_he_has_done() {
+        for (told, its) in [
+            ("you have not logged in", "it has not logged in"),
+            (
+                "too much is unfinished, and most of it is yours",
+                "too much is unfinished, and most of it is its own",
+            ),
+            ("you are back on another connection", "it is back on another connection"),
+            ("this server speaks TLS only", "this server speaks TLS only"),
+        ] {
+            assert_eq!(of_another(told), its);
+        }
     }
 }

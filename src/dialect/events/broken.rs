@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use log::debug;
+use serde::{Deserialize, Serialize};
 
 use super::pages::Form;
 use super::wire::Wire;
@@ -16,13 +17,18 @@ use crate::limits;
 use crate::prefixes::{Shares, network};
 
 /// The connections, and those that have broken: they are found by the same IDs, of which none comes twice.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Places {
     open: Conns<Conn>,
     broken: HashMap<ConnId, Conn>,
 }
 
 impl Places {
+    /// All of them.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (ConnId, &Conn)> {
+        self.open.iter().chain(self.broken.iter().map(|(id, conn)| (*id, conn)))
+    }
+
     pub(super) fn insert(&mut self, id: ConnId, conn: Conn) {
         self.open.insert(id, conn);
     }
@@ -57,13 +63,19 @@ impl Places {
 }
 
 impl Events {
-    /// A connection has broken. True: the place of its peer is kept, as it has asked for.
+    /// A connection has broken. True: the place of its peer is kept, as it has asked for, or as it was broken here
+    /// when a new process took over.
     pub(super) fn keep_place(&mut self, cx: &mut Context<'_>, id: ConnId) -> bool {
-        let wants = |conn: &&Conn| !conn.finished && conn.peer.as_ref().is_some_and(|p| p.keeps);
-        let Some(addr) = self.conns.get(id).filter(wants).map(|conn| conn.addr.ip()) else {
+        let Some(conn) = self.conns.get(id) else { return false };
+        let Some(peer) = conn.peer.as_ref().filter(|_| !conn.finished) else { return false };
+        let (addr, is_left_behind) = (conn.addr.ip(), conn.is_left_behind);
+        if !is_left_behind && !peer.keeps {
             return false;
-        };
-        if let Some(other) = self.in_the_way(addr) {
+        }
+        // It did not break its connection itself, so nobody has to make room, and there were no more of these
+        // than connections.
+        let in_the_way = if is_left_behind { None } else { self.in_the_way(addr) };
+        if let Some(other) = in_the_way {
             self.end(other, cx.out);
         }
         let Some(mut conn) = self.forget(id) else { return false };
@@ -84,6 +96,7 @@ impl Events {
     fn in_the_way(&self, addr: IpAddr) -> Option<ConnId> {
         // The oldest comes first.
         let conns = self.broken.keys().filter_map(|id| Some((*id, self.conns.get(*id)?)));
+        let conns = conns.filter(|(_, conn)| !conn.is_left_behind);
         let places: Vec<(ConnId, IpAddr)> = conns.map(|(id, conn)| (id, conn.addr.ip())).collect();
         let mut shares = Shares::<()>::default();
         places.iter().for_each(|(_, holder)| _ = shares.add(*holder, 1));
@@ -105,7 +118,9 @@ impl Events {
     /// Whether a peer whose connection has broken is owed so much that others may send it no more.
     pub(super) fn is_owed_much(&self, id: ConnId, length: usize) -> bool {
         let wire = self.conns.get(id).map(|conn| &conn.wire);
-        matches!(wire, Some(Wire::Broken(owed)) if owed.len() + length > limits::OWED)
+        // All together have as much as those that may break their connections themselves.
+        let most = limits::BROKEN * limits::OWED / self.broken.len().max(limits::BROKEN);
+        matches!(wire, Some(Wire::Broken(owed)) if owed.len() + length > most)
     }
 
     /// Those whose time is over, or who would be owed too much, are gone.

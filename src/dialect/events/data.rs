@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
-use super::event::{Event, Fault, Fields, Object, as_text};
+use super::event::{Event, Fault, Fields, as_text, fields_of};
 use crate::introductions::plan::Wish;
 use crate::limits;
 use crate::lobby::names::clean;
@@ -59,7 +59,7 @@ impl<'a> Data<'a> {
 }
 
 fn object(value: &RawValue) -> Option<Data<'_>> {
-    serde_json::from_str(value.get()).ok().map(|Object(members)| Data(members))
+    fields_of(value.get()).ok().map(Data)
 }
 
 pub(super) fn bad(why: String) -> Fault {

@@ -5,8 +5,9 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::de::{Deserializer as _, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
+use serde_json::de::Read;
 use serde_json::value::RawValue;
 use smallvec::SmallVec;
 
@@ -14,7 +15,7 @@ use crate::limits;
 use crate::refusals::Reason;
 
 /// What an event wants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
     /// No answer.
     Pass,
@@ -97,29 +98,39 @@ pub(super) type Fields<'a> = SmallVec<[(Cow<'a, str>, &'a RawValue); 8]>;
 #[derive(Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// An object, field by field. A name may be there more than once.
-pub(super) struct Object<'a>(pub(super) Fields<'a>);
+/// Reads an object, field by field. A name may be there more than once.
+///
+/// # Errors
+/// If it is none.
+pub(super) fn fields_of(json: &str) -> serde_json::Result<Fields<'_>> {
+    read_fields(serde_json::Deserializer::from_str(json))
+}
 
-impl<'de> Deserialize<'de> for Object<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Reader;
-        impl<'de> Visitor<'de> for Reader {
-            type Value = Object<'de>;
+fn read_fields<'de, R: Read<'de>>(
+    mut json: serde_json::Deserializer<R>,
+) -> serde_json::Result<Fields<'de>> {
+    /// Fills a list that stands where it is, as it is large.
+    struct Filler<'de, 'a>(&'a mut Fields<'de>);
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
+    impl<'de> Visitor<'de> for Filler<'de, '_> {
+        type Value = ();
 
-            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
-                let mut fields = Fields::new();
-                while let Some((Text(key), value)) = map.next_entry()? {
-                    fields.push((key, value));
-                }
-                Ok(Object(fields))
-            }
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
         }
-        deserializer.deserialize_map(Reader)
+
+        fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<(), M::Error> {
+            while let Some((Text(key), value)) = map.next_entry()? {
+                self.0.push((key, value));
+            }
+            Ok(())
+        }
     }
+
+    let mut fields = Fields::new();
+    json.deserialize_map(Filler(&mut fields))?;
+    json.end()?;
+    Ok(fields)
 }
 
 /// The fields that the server looks at.
@@ -155,7 +166,7 @@ impl<'a> Event<'a> {
     pub fn parse(object: &'a [u8]) -> Result<Self, EventError> {
         let json = |error: &dyn fmt::Display| EventError::Json(error.to_string());
         let text = std::str::from_utf8(object).map_err(|error| json(&error))?;
-        let Object(fields) = serde_json::from_str(text).map_err(|error| json(&error))?;
+        let fields = fields_of(text).map_err(|error| json(&error))?;
         if let Some(key) = KNOWN.iter().find(|known| is_twice(&fields, known)) {
             return Err(EventError::Json(format!("{key} is there twice")));
         }
@@ -225,7 +236,11 @@ impl<'a> Event<'a> {
 fn write_field(bytes: &mut Vec<u8>, key: &str, value: &str) {
     write_text(bytes, key);
     bytes.push(b':');
-    bytes.extend(value.bytes().filter(|b| !matches!(b, b'\n' | b'\r')));
+    if value.contains('\n') || value.contains('\r') {
+        bytes.extend(value.bytes().filter(|b| !matches!(b, b'\n' | b'\r')));
+    } else {
+        bytes.extend_from_slice(value.as_bytes());
+    }
 }
 
 fn write_text(bytes: &mut Vec<u8>, text: &str) {
@@ -257,7 +272,8 @@ impl<'a> Remains<'a> {
     /// Reads what can be read of it.
     #[must_use]
     pub fn of(object: &'a [u8]) -> Self {
-        let Ok(Object(fields)) = serde_json::from_slice(object) else { return Self::default() };
+        let read = read_fields(serde_json::Deserializer::from_slice(object));
+        let Ok(fields) = read else { return Self::default() };
         let text = |key| find(&fields, key).and_then(as_text);
         let id_of = |key| id(find(&fields, key)).ok().filter(|_| !is_twice(&fields, key));
         let kind = match text("type").as_deref() {
@@ -295,7 +311,12 @@ impl<'a> Remains<'a> {
 
 /// A text, if it is one.
 pub(super) fn as_text(value: &RawValue) -> Option<Cow<'_, str>> {
-    serde_json::from_str(value.get()).ok().map(|Text(text)| text)
+    let json = value.get();
+    // It has been read as JSON, so what has no escapes is what stands between the quotes.
+    match json.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
+        Some(text) if !text.contains('\\') => Some(Cow::Borrowed(text)),
+        _ => serde_json::from_str(json).ok().map(|Text(text)| text),
+    }
 }
 
 /// An ID is a text or a number, and not long: the server has to remember it.

@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::event::Fault;
 use crate::limits;
 use crate::refusals::Reason;
@@ -68,8 +70,9 @@ pub enum Go {
 }
 
 /// What is known of a stream: the object that is not complete yet, and where in it we are.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Framer {
+    #[serde(with = "crate::state::bytes")]
     begun: Vec<u8>,
     /// How many brackets are open; zero between objects.
     depth: usize,
@@ -86,7 +89,7 @@ const MARK: &[u8; 3] = b"\xef\xbb\xbf";
 /// A bit for each level.
 const _: () = assert!(limits::NESTING <= u64::BITS as usize);
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 enum Text {
     #[default]
     Outside,
@@ -164,7 +167,12 @@ impl Framer {
 
     /// Goes on through an object; returns where it ends, if it does.
     fn find_end(&mut self, bytes: &[u8]) -> Result<Option<usize>, FrameError> {
+        let mut matters = self.text.what_matters();
         for (n, &byte) in bytes.iter().enumerate() {
+            // Nearly all bytes are passed over here.
+            if !matters.has(byte) {
+                continue;
+            }
             match (self.text, byte) {
                 (Text::Inside, b'"') => self.text = Text::Outside,
                 (Text::Inside, b'\\') => self.text = Text::Escape,
@@ -190,8 +198,43 @@ impl Framer {
                 }
                 (Text::Outside, _) => {}
             }
+            matters = self.text.what_matters();
         }
         Ok(None)
+    }
+}
+
+/// Which bytes have to be looked at.
+struct Bytes([bool; 256]);
+
+impl Bytes {
+    #[expect(clippy::indexing_slicing, reason = "there is one for each byte")]
+    fn has(&self, byte: u8) -> bool {
+        self.0[usize::from(byte)]
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "the compiler computes it, and would stop")]
+    const fn these(which: &[u8]) -> Self {
+        let mut bytes = [false; 256];
+        let mut n = 0;
+        while n < which.len() {
+            bytes[which[n] as usize] = true;
+            n += 1;
+        }
+        Self(bytes)
+    }
+}
+
+impl Text {
+    fn what_matters(self) -> &'static Bytes {
+        static OUTSIDE: Bytes = Bytes::these(b"{}[]\"");
+        static INSIDE: Bytes = Bytes::these(b"\"\\");
+        static ALL: Bytes = Bytes([true; 256]);
+        match self {
+            Self::Outside => &OUTSIDE,
+            Self::Inside => &INSIDE,
+            Self::Escape => &ALL,
+        }
     }
 }
 

@@ -8,24 +8,27 @@
 //! [`peers`] (log in, endpoints, introductions), [`resuming`] (who comes back), [`broken`] (who may) and [`rooms`]. [`answering`] says
 //! what came of it.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use log::warn;
 use rand::rngs::StdRng;
+use serde::{Deserialize, Serialize};
 use tungstenite::protocol::frame::coding::CloseCode;
 
 use super::turns::Turns;
 use super::{Before, ConnId, Context, Dialect, Name, Outbox, Reads, Use, Via};
 use crate::admission::{self, Admission};
 use crate::blocks::Blocks;
-use crate::clock::Instant;
+use crate::clock::{Instant, earliest};
+use crate::hash::Map;
 use crate::holders::Holders;
 use crate::introductions::PublicIps;
 use crate::limits::{self, Limits};
 use crate::lines::Lines;
 use crate::rates::Rates;
 use crate::refusals::Reason;
+use crate::state::{self, NotUnderstood, Saved, Saving};
 use crate::timers::{Seldom, Timers};
 
 mod answering;
@@ -34,6 +37,7 @@ mod data;
 pub mod event;
 mod forward;
 pub mod framing;
+mod handover;
 mod handshakes;
 mod names;
 mod pages;
@@ -80,6 +84,8 @@ pub struct Config {
     pub admission: Admission,
     /// What peers may do.
     pub limits: Limits,
+    /// The UDP port of the server.
+    pub port: u16,
 }
 
 /// Writes to a peer that is not understood why that is so.
@@ -88,20 +94,24 @@ pub fn write_odd(bytes: &mut Vec<u8>, what: Before) {
 }
 
 /// The state of the dialect.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Events {
+    #[serde(skip)]
     config: Config,
     conns: Places,
     /// Who is logged in.
+    #[serde(skip)]
     names: Names,
     /// Whose datagrams show which endpoint.
-    tokens: HashMap<u128, ConnId>,
+    #[serde(skip)]
+    tokens: Map<u128, ConnId>,
     rooms: Rooms,
     routes: Routes,
     /// Peers that have left and that others still wait for.
     gone: VecDeque<ConnId>,
     /// Those who have become hosts and were not introduced as such.
     successors: VecDeque<ConnId>,
+    #[serde(skip, default = "state::no_random")]
     random: StdRng,
     /// Connections that have to log in.
     strangers: Timers<ConnId>,
@@ -109,12 +119,16 @@ pub struct Events {
     silent: Timers<ConnId>,
     /// Peers that have been asked.
     asked: Timers<ConnId>,
+    /// Who has come into a room a moment ago, and may not be heard by UDP.
+    #[serde(skip, default = "unheard")]
+    unheard: Timers<ConnId>,
     /// Bytes of events, TLS records and handshakes that are not complete.
     unfinished: Holders<ConnId>,
     /// Places that are kept though their connections have broken.
     broken: Timers<ConnId>,
     /// Those of them that are owed too much.
     overdue: VecDeque<ConnId>,
+    #[serde(skip)]
     handshakes: Handshakes,
     /// Whose events wait until others have been served.
     turns: Turns,
@@ -130,6 +144,10 @@ pub struct Events {
     refused: admission::Refused,
 }
 
+fn unheard() -> Timers<ConnId> {
+    Timers::new(limits::UNHEARD)
+}
+
 /// What became of an event.
 enum Handled {
     /// It is carried out, or was no event; whether to go on.
@@ -139,7 +157,7 @@ enum Handled {
 }
 
 /// What is known of a connection.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Conn {
     addr: SocketAddr,
     opened: Instant,
@@ -147,9 +165,13 @@ struct Conn {
     form: Form,
     framer: Framer,
     /// What it has sent beyond its part of a turn, decrypted; it waits for the next.
+    #[serde(with = "state::bytes")]
     ahead: Vec<u8>,
     /// The peer will send nothing more: it is closed when that has been carried out.
     finished: bool,
+    /// It has ended as a new process took over, which does not get encrypted ones.
+    #[serde(default)]
+    is_left_behind: bool,
     /// Its part of [`Events::unfinished`].
     held: u64,
     /// Bytes that have been sent and that it has not read.
@@ -166,7 +188,7 @@ impl Events {
         Self {
             conns: Places::default(),
             names: Names::default(),
-            tokens: HashMap::new(),
+            tokens: Map::default(),
             rooms: Rooms::default(),
             routes: Routes::default(),
             gone: VecDeque::new(),
@@ -175,6 +197,7 @@ impl Events {
             strangers: Timers::new(limits::LOGIN_WAIT),
             silent: Timers::new(limits::SILENCE),
             asked: Timers::new(limits::PING_WAIT),
+            unheard: unheard(),
             unfinished: Holders::default(),
             broken: Timers::new(limits::BROKEN_WAIT),
             overdue: VecDeque::new(),
@@ -312,6 +335,7 @@ impl Events {
                 let remains = Remains::of(object);
                 self.send(id, cx.out, |bytes| remains.write_refusal(bytes, &fault, goes_on));
                 if !goes_on {
+                    self.say_goodbye(id, CloseCode::Policy, cx.out);
                     self.end(id, cx.out);
                 }
             }
@@ -326,7 +350,11 @@ impl Events {
                     self.execute(cx, id, &event);
                 } else if for_server {
                     if let Some(before) = self.much.say(cx.now.instant) {
-                        warn!("{addr} (events) asks for more than --max-commands allows{before}");
+                        warn!(
+                            dialect = "events", event = "refused", address:% = addr,
+                            reason = Reason::Requests.name();
+                            "{addr} (events) asks for more than --max-commands allows{before}"
+                        );
                     }
                     cx.refused(Name::Events, Reason::Requests, addr.ip());
                     let fault = Fault::new("too_many", "you send too much, try again later");
@@ -356,6 +384,9 @@ impl Events {
                 if let Err(fault) = self.request(cx, id, event) {
                     if let Some(addr) = self.conns.get(id).map(|conn| conn.addr) {
                         count(cx, addr, &fault);
+                    }
+                    if event.name == "join_room" {
+                        self.note_unmet(cx, id, event, &fault);
                     }
                     self.deny(id, event, &fault, cx.out);
                 }
@@ -456,6 +487,7 @@ impl Dialect for Events {
             framer: Framer::default(),
             ahead: Vec::new(),
             finished: false,
+            is_left_behind: false,
             held: 0,
             unread: Unread::default(),
             peer: None,
@@ -489,6 +521,12 @@ impl Dialect for Events {
         if !self.keep_place(cx, id) {
             self.log_out(id, cx.out);
             self.forget(id);
+        }
+    }
+
+    fn on_left_behind(&mut self, id: ConnId) {
+        if let Some(conn) = self.conns.get_mut(id) {
+            conn.is_left_behind = true;
         }
     }
 
@@ -538,6 +576,9 @@ impl Dialect for Events {
             self.asked.arm(cx.now.instant, id);
             self.send(id, cx.out, |bytes| event::write_request(bytes, "ping", "ping"));
         }
+        while let Some(id) = self.unheard.pop_due(cx.now.instant) {
+            self.tell_unheard(cx, id);
+        }
         self.introduce_successors(cx);
         self.tell_watchers(cx);
         self.fail_waits_for_gone(cx.out);
@@ -547,10 +588,11 @@ impl Dialect for Events {
     }
 
     fn next_wakeup(&self) -> Option<Instant> {
-        let timers = [
+        earliest([
             self.strangers.next(),
             self.silent.next(),
             self.asked.next(),
+            self.unheard.next(),
             self.broken.next(),
             self.overdue.front().map(|_| Instant::default()),
             self.routes.next_wakeup(),
@@ -560,8 +602,7 @@ impl Dialect for Events {
             self.rooms.watching.next_wakeup(),
             self.gone.front().map(|_| Instant::default()),
             self.successors.front().map(|_| Instant::default()),
-        ];
-        timers.into_iter().flatten().min()
+        ])
     }
 
     fn end_blocked(&mut self, cx: &mut Context<'_>, blocks: &Blocks, most: usize) -> usize {
@@ -580,15 +621,14 @@ impl Dialect for Events {
             match self.conns.get_mut(id) {
                 // It says goodbye behind what is still to be answered.
                 Some(conn) if conn.is_waiting() => conn.finished = true,
-                Some(_) => {
-                    self.say_goodbye(id, CloseCode::Away, cx.out);
-                    if let Some(Conn { wire: Wire::Tls(tls), .. }) = self.conns.get_mut(id) {
-                        cx.out.tcp(id, |bytes| tls.close(bytes));
-                    }
-                }
+                Some(_) => self.hang_up(id, cx.out),
                 None => {}
             }
         }
+    }
+
+    fn on_handed_over(&mut self, cx: &mut Context<'_>) {
+        self.names.all().into_iter().for_each(|id| self.hang_up(id, cx.out));
     }
 
     fn owes(&self) -> bool {
@@ -603,5 +643,18 @@ impl Dialect for Events {
             Some(conn) => Use::Idle(conn.opened),
             None => Use::Idle(Instant::default()),
         }
+    }
+
+    fn moves(&self, id: ConnId) -> bool {
+        !self.conns.get(id).is_some_and(|conn| matches!(conn.wire, Wire::Tls(_)))
+    }
+
+    fn save(&self, to: &mut Saving<'_>) {
+        to.write(self);
+    }
+
+    fn load(&mut self, _cx: &mut Context<'_>, from: &mut Saved<'_>) -> Result<(), NotUnderstood> {
+        self.continue_from(from.read()?);
+        Ok(())
     }
 }

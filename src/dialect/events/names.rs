@@ -1,15 +1,15 @@
 //! Who is logged in, by game and ID: the same ID in two games is two peers.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::dialect::ConnId;
+use crate::hash::Map;
 use crate::lobby::names::clean;
 
 /// The connections of all who are logged in.
 #[derive(Debug, Default)]
 pub(super) struct Names {
-    games: HashMap<Arc<str>, HashMap<Arc<str>, ConnId>>,
+    games: Map<Arc<str>, Map<Arc<str>, ConnId>>,
 }
 
 impl Names {
@@ -34,7 +34,7 @@ impl Names {
 
     /// All of them, in the order of their connections.
     pub(super) fn all(&self) -> Vec<ConnId> {
-        let mut all: Vec<ConnId> = self.games.values().flat_map(HashMap::values).copied().collect();
+        let mut all: Vec<ConnId> = self.games.values().flat_map(Map::values).copied().collect();
         all.sort_unstable();
         all
     }

@@ -1,17 +1,19 @@
 //! Peers that come by WebSocket: what they send is taken out of its frames, and what they are told is put
 //! into some. All else is as with others.
 
+use serde::{Deserialize, Serialize};
 use tungstenite::protocol::frame::coding::CloseCode;
 
 use super::event::Fault;
 use super::web::{self, Asked, Frames, Part, WebError};
-use super::{ConnId, Context, Events, Outbox};
+use super::wire::Wire;
+use super::{Conn, ConnId, Context, Events, Outbox};
 use crate::dialect::Name;
 use crate::limits;
 use crate::refusals::Reason;
 
 /// How events are told apart on a connection.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) enum Form {
     /// Its first byte will tell.
     #[default]
@@ -19,7 +21,7 @@ pub(super) enum Form {
     /// By themselves: one object follows the other.
     Objects,
     /// It asks for a WebSocket, and has not finished.
-    Asking(Vec<u8>),
+    Asking(#[serde(with = "crate::state::bytes")] Vec<u8>),
     /// By the messages of a WebSocket.
     Web(Box<Frames>),
 }
@@ -206,6 +208,14 @@ impl Events {
             conn.form.close(code, &mut goodbye);
         }
         self.send_raw(id, out, &goodbye);
+    }
+
+    /// Says it and ends what encrypts it.
+    pub(super) fn hang_up(&mut self, id: ConnId, out: &mut Outbox) {
+        self.say_goodbye(id, CloseCode::Away, out);
+        if let Some(Conn { wire: Wire::Tls(tls), .. }) = self.conns.get_mut(id) {
+            out.tcp(id, |bytes| tls.close(bytes));
+        }
     }
 }
 

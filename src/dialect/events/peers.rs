@@ -3,17 +3,18 @@
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
-use log::{debug, info, warn};
+use log::{debug, info};
 use rand::RngExt as _;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::data::{Data, Id, Label, Member as _, Objects, Whole, bad};
 use super::event::{Event, Fault, Nothing};
 use super::resuming::LoggedIn;
 use super::rooms::{DISCONNECTED, Member, other_family};
 use super::{Context, Events, Outbox};
-use crate::admission::Quoted;
+use crate::brief::Quoted;
 use crate::clock::Instant;
 use crate::dialect::{ConnId, Name, Via, hex};
 use crate::introductions::candidates::{Candidates, may_share_network};
@@ -22,17 +23,20 @@ use crate::introductions::plan::{self, Wish};
 use crate::limits;
 use crate::nats::Kind;
 use crate::refusals::Reason;
+use crate::state;
 use crate::unproven::is_local;
 
 /// Somebody who is logged in.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Peer {
     pub(super) id: Arc<str>,
     pub(super) game: Arc<str>,
     /// The room it is in.
     pub(super) room: Option<u64>,
+    #[serde(with = "state::wide")]
     pub(super) token: u128,
     /// What it shows on another connection to have its place there.
+    #[serde(with = "state::wide")]
     pub(super) secret: u128,
     /// Whether its place is to be kept for a while if its connection breaks.
     pub(super) keeps: bool,
@@ -46,11 +50,11 @@ pub(super) struct Peer {
     /// Whether somebody could not be told of it yet.
     untold: bool,
     /// Its game socket in its own network.
-    local: Vec<Local>,
+    pub(super) local: Vec<Local>,
 }
 
 /// An endpoint as it is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Local {
     ip: IpAddr,
     port: u16,
@@ -121,10 +125,14 @@ impl Events {
             let (asks_for_key, list) = (admission.asks_for_key(), admission.list());
             if let Some(addr) = self.conns.get(id).map(|conn| conn.addr.ip()) {
                 let game = Quoted(&game);
-                let mut note = |why| self.refused.note(cx.now.instant, addr, Name::Events, why);
+                let reason = if asks_for_key { Reason::Key } else { Reason::Game };
+                let whom = (Name::Events, addr);
+                let mut note = |why| self.refused.note(cx.now.instant, whom, reason, why);
                 match asks_for_key {
                     true => note(format_args!("its key is not one of {list}")),
-                    false => note(format_args!("its game {game} is not one of {list}")),
+                    false => note(format_args!(
+                        "its game {game} is not one of {list}, where capitals count"
+                    )),
                 }
             }
             let why = match asks_for_key {
@@ -160,7 +168,10 @@ impl Events {
         self.silent.arm(cx.now.instant, id);
         self.tokens.insert(token, id);
         if self.lines.says(cx.now, addr.ip()) {
-            info!("{addr} logged in as {name:?}, game {game:?}");
+            info!(
+                dialect = "events", event = "registered", address:% = addr, game = &*game;
+                "{addr} logged in as {name:?}, game {game:?}"
+            );
         }
         self.names.insert(game, Arc::clone(&name), id);
         let login = LoggedIn::new(&name, secret, token).keeping(keeps);
@@ -178,10 +189,14 @@ impl Events {
         let addr = conn.addr;
         let Some(peer) = conn.peer.take() else { return };
         if self.lines.says_now(addr.ip()) {
-            info!("{:?} ({addr}) is gone", peer.id);
+            info!(
+                dialect = "events", event = "gone", address:% = addr, game = &*peer.game;
+                "{:?} ({addr}) is gone", peer.id
+            );
         }
         self.silent.cancel(&id);
         self.asked.cancel(&id);
+        self.unheard.cancel(&id);
         self.tokens.remove(&peer.token);
         self.names.remove(&peer.game, &peer.id);
         self.rooms.watching.remove(&peer.game, id);
@@ -258,6 +273,9 @@ impl Events {
         } else {
             cx.refused(Name::Events, Reason::Unproven, from.ip());
         }
+        if changed {
+            self.forget_results(id);
+        }
         if changed || is_untold {
             self.introduce_again(cx, id, changed);
         }
@@ -297,8 +315,14 @@ impl Events {
             let introduce = Introduce { id, ip, port, local, nonce, nat, predict };
             self.tell(to, "introduce", &introduce, cx.out);
         }
+        let told = |who, whom| self.config.public_ips.told_at(who, whom);
+        cx.introduced([at, bt], [told(bt, at), told(at, bt)]);
         if self.lines.says(cx.now, at.ip()) {
-            info!("introduced {:?} ({}) and {:?} ({})", a.0, a.1, b.0, b.1);
+            let game = self.peer(host).map(|host| Arc::clone(&host.game)).unwrap_or_default();
+            info!(
+                dialect = "events", event = "introduced", client:% = b.1, host:% = a.1, game = &*game;
+                "introduced {:?} ({}) and {:?} ({})", a.0, a.1, b.0, b.1
+            );
         }
         true
     }
@@ -336,16 +360,13 @@ impl Events {
 
     /// Tells two peers that they cannot be introduced, as they have addresses of different families.
     fn tell_families(&mut self, cx: &mut Context<'_>, both: [(ConnId, SocketAddr); 2]) {
-        let [(_, one), (_, other)] = both;
-        cx.refused(Name::Events, Reason::Family, one.ip());
+        let [(host, _), (player, at)] = both;
+        // It is the later one who wanted to meet the other.
+        cx.refused(Name::Events, Reason::Family, at.ip());
         for (id, _) in both {
             self.complain(id, &other_family(), cx.out);
         }
-        if let Some(before) = self.foreign.say(cx.now.instant) {
-            warn!(
-                "{one} and {other} cannot meet by events, one has IPv4 and the other IPv6{before}"
-            );
-        }
+        self.note_families(cx, (host, player));
     }
 
     /// Whether both peers have shown their game sockets, and these cannot reach each other.
@@ -381,11 +402,10 @@ impl Events {
             // They have another try.
             return self.set_result(host, player.conn, None);
         }
-        self.set_result(host, player.conn, Some(worked));
-        if player.result != Some(worked)
-            && let Some(attempt) = self.attempt(host, player.conn)
-        {
-            plan::note_end(cx, &attempt, worked);
+        if let Some(attempt) = self.attempt(host, player.conn) {
+            let said = (player.result, worked);
+            let result = plan::note_result(cx, attempt, said, Duration::ZERO);
+            self.set_result(host, player.conn, Some(result));
         }
     }
 }

@@ -10,7 +10,7 @@ use super::peers::Introduce;
 use super::rooms::Member;
 use super::{Context, Events};
 use crate::dialect::{ConnId, Name};
-use crate::introductions::journal::Attempt;
+use crate::introductions::journal::{Attempt, Names, Told};
 use crate::introductions::plan;
 use crate::introductions::relay::sessions::Places;
 
@@ -62,8 +62,12 @@ impl Events {
         let are_proven = self.is_at(host, attempt.host) && self.is_at(player.conn, attempt.client);
         let places = are_proven.then(|| plan::relay(cx, player.wish, attempt)).flatten()?;
         if self.lines.says(cx.now, attempt.client.ip()) {
-            let Attempt { client, host, game, .. } = attempt;
-            info!("{client} and host {host} ({game}) were told of the relay");
+            let Attempt { client, host, names, .. } = attempt;
+            info!(
+                dialect = "events", event = "relayed", client:% = client, host:% = host,
+                game = names.game(), room = names.room();
+                "{client} and host {host}{names} were told of the relay"
+            );
         }
         Some(places)
     }
@@ -95,11 +99,16 @@ impl Events {
     /// How the journal knows a host and a player, if the game sockets of both are known.
     pub(super) fn attempt(&self, host: ConnId, player: ConnId) -> Option<Attempt> {
         let (host, player) = (self.peer(host)?, self.peer(player)?);
+        let (at, player) = (host.endpoint?, player.endpoint?);
+        let room = host.room.and_then(|room| self.room_name(&host.game, room));
+        let names = Names::new(&host.game, room.unwrap_or(&host.id));
+        let told = |who, whom| self.config.public_ips.told_at(who, whom);
         Some(Attempt {
             dialect: Name::Events,
-            client: player.endpoint?,
-            host: host.endpoint?,
-            game: format!("{:?}", host.id).into(),
+            client: player,
+            host: at,
+            names,
+            told: Told::new([player, at], [told(at, player), told(player, at)]),
             is_proven: true,
         })
     }

@@ -33,7 +33,7 @@ pub(super) struct LoggedIn<'a> {
 
 impl<'a> LoggedIn<'a> {
     pub(super) fn new(id: &'a str, secret: u128, token: u128) -> Self {
-        let (secret, udp_token) = (format!("{secret:032x}"), format!("{token:032x}"));
+        let (secret, udp_token) = (hex::of_128(secret), hex::of_128(token));
         Self {
             host: None,
             id,
@@ -128,6 +128,9 @@ impl Events {
         conn.peer = Some(peer);
         self.silent.cancel(&old);
         self.asked.cancel(&old);
+        if self.unheard.remove(&old).is_some() {
+            self.unheard.arm(cx.now.instant, new);
+        }
         self.strangers.cancel(&new);
         self.silent.arm(cx.now.instant, new);
         self.names.insert(Arc::clone(&game), Arc::clone(&id), new);

@@ -8,6 +8,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::clock::Instant;
 use crate::dialect::ConnId;
 use crate::dialect::events::event::Kind;
@@ -16,7 +18,7 @@ use crate::limits;
 use crate::timers::Timers;
 
 /// Somebody who waits.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Route {
     /// What for: of a [`Kind::ConfirmPass`] or a [`Kind::Request`].
     pub kind: Kind,
@@ -51,7 +53,7 @@ impl fmt::Display for Full {
 }
 
 /// Everybody who waits.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Routes {
     last: u64,
     table: HashMap<u64, Route>,
@@ -62,7 +64,7 @@ pub struct Routes {
     shares: Holders<u64>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Part {
     sent: BTreeSet<u64>,
     received: BTreeSet<u64>,
@@ -81,6 +83,13 @@ impl Default for Routes {
 }
 
 impl Routes {
+    /// Goes on with those who waited in another process.
+    pub(super) fn go_on(&mut self, saved: Self) {
+        let Self { last, table, deadlines, parts, shares } = saved;
+        (self.last, self.table, self.parts, self.shares) = (last, table, parts, shares);
+        self.deadlines.go_on(deadlines);
+    }
+
     /// Somebody waits from now on. Returns the ID for the receiver, and the wait that has given way
     /// if there was no room: one of the address that had most.
     ///

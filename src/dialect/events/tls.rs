@@ -3,6 +3,7 @@
 //! Nothing waits and nothing blocks here; signing with the server's key is the most expensive thing
 //! it does.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -15,7 +16,7 @@ use rustls::unbuffered::{
     ConnectionState, EncodeError, EncryptError, InsufficientSizeError, UnbufferedStatus,
     WriteTraffic,
 };
-use rustls::{Error, ServerConfig};
+use rustls::{AlertDescription, Error, ServerConfig};
 
 use crate::limits;
 
@@ -368,4 +369,26 @@ fn append(
         }
     }
     out.truncate(start);
+}
+/// What is wrong with a connection, and where that is the certificate, what to do.
+#[must_use]
+pub fn explained(error: &Error) -> Cow<'static, str> {
+    use AlertDescription::{
+        BadCertificate, CertificateExpired, CertificateUnknown, UnknownCA, UnrecognisedName,
+    };
+    let why = match error {
+        Error::AlertReceived(UnknownCA | BadCertificate | CertificateUnknown) => {
+            "the game does not trust this certificate: it has to be of an authority that the game knows, be \
+             for the name by which the game connects, and come with its chain (fullchain.pem)"
+        }
+        Error::AlertReceived(CertificateExpired) => {
+            "the game says that this certificate has expired: renew it, or set the clock"
+        }
+        Error::AlertReceived(UnrecognisedName) => {
+            "the game does not trust this certificate: it is for another name than that by which the game \
+             connects"
+        }
+        other => return other.to_string().into(),
+    };
+    why.into()
 }

@@ -5,13 +5,15 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
+use serde::{Deserialize, Serialize};
+
 use crate::limits;
 
 /// Networks that are told apart. Many more cannot have a share that is worth anything.
 const NETWORKS: usize = 64;
 
 /// What one peer has not read.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Unread {
     bytes: usize,
     /// Whether there was something since that was asked for last.

@@ -4,6 +4,7 @@
 
 use std::io::Cursor;
 
+use serde::{Deserialize, Serialize};
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
 
@@ -21,20 +22,56 @@ const HEAD: std::ops::RangeInclusive<usize> = 6..=14;
 const CONTROL: u64 = 125;
 
 /// The frames of a client.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Frames {
     /// A head that is not complete.
+    #[serde(with = "crate::state::bytes")]
     head: Vec<u8>,
     /// The frame of which something is missing, and how many bytes of it have come.
+    #[serde(with = "begun")]
     frame: Option<(FrameHeader, usize, usize)>,
     /// What the frame of a ping or a close carries.
+    #[serde(with = "crate::state::bytes")]
     control: Vec<u8>,
     /// The message so far, which may be of several frames.
+    #[serde(with = "crate::state::bytes")]
     message: Vec<u8>,
     /// There are frames of it to come.
     is_begun: bool,
     /// A close was sent, or was received: there is nothing more to say.
     is_closed: bool,
+}
+
+/// A frame of which something is missing, its head as on the wire.
+mod begun {
+    use std::io::Cursor;
+
+    use serde::de::Error as _;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use tungstenite::protocol::frame::FrameHeader;
+
+    type Begun = Option<(FrameHeader, usize, usize)>;
+
+    pub(super) fn serialize<S: Serializer>(begun: &Begun, to: S) -> Result<S::Ok, S::Error> {
+        let begun = begun.as_ref().map(|(header, some, other)| {
+            let mut head = Vec::new();
+            // Writing to a Vec cannot fail.
+            let _ = header.format(0, &mut head);
+            (head, some, other)
+        });
+        begun.serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Begun, D::Error> {
+        let Some((head, some, other)) = Option::<(Vec<u8>, usize, usize)>::deserialize(from)?
+        else {
+            return Ok(None);
+        };
+        match FrameHeader::parse(&mut Cursor::new(head)) {
+            Ok(Some((header, _))) => Ok(Some((header, some, other))),
+            _ => Err(D::Error::custom("this is no head of a frame")),
+        }
+    }
 }
 
 /// What a frame has brought.

@@ -1,11 +1,12 @@
 //! How bytes travel on a connection: as they are, or through TLS, as its first byte tells.
 
 use log::{debug, info, warn};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::event::Fault;
 use super::handshakes::Begun;
 use super::pages::Form;
-use super::tls::Tls;
+use super::tls::{Tls, explained};
 use super::{Conn, Context, Events, Outbox};
 use crate::dialect::sniff::TLS_HANDSHAKE;
 use crate::dialect::{ConnId, Name};
@@ -21,6 +22,28 @@ pub(super) enum Wire {
     Tls(Box<Tls>),
     /// It has broken; what was to be sent since then waits for its peer.
     Broken(Vec<u8>),
+}
+
+/// What is encrypted cannot go on elsewhere; it ends there as if it had broken, and nobody asks how it was.
+impl Serialize for Wire {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let (is_known, owed) = match self {
+            Self::Unknown => (false, None),
+            Self::Plain | Self::Tls(_) => (true, None),
+            Self::Broken(owed) => (true, Some(owed)),
+        };
+        (is_known, owed).serialize(to)
+    }
+}
+
+impl<'de> Deserialize<'de> for Wire {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Ok(match <(bool, Option<Vec<u8>>)>::deserialize(from)? {
+            (_, Some(owed)) => Self::Broken(owed),
+            (true, None) => Self::Plain,
+            (false, None) => Self::Unknown,
+        })
+    }
 }
 
 impl Events {
@@ -40,14 +63,21 @@ impl Events {
         let Some(acceptor) = &self.config.tls else {
             cx.refused(Name::Events, Reason::Tls, addr.ip());
             if self.lines.says(cx.now, addr.ip()) {
-                warn!("{addr} closed: it wants TLS, and there is no certificate (--tls-cert)");
+                warn!(
+                    dialect = "events", event = "closed", address:% = addr, reason = Reason::Tls.name();
+                    "{addr} closed: it wants TLS, and there is no certificate (--tls-cert)"
+                );
             }
             return self.end(id, cx.out);
         };
         if !self.commands.allow(cx.now.instant, addr.ip()) {
             cx.refused(Name::Events, Reason::Requests, addr.ip());
             if self.lines.says(cx.now, addr.ip()) {
-                info!("{addr} closed: its address begins too many TLS connections");
+                info!(
+                    dialect = "events", event = "closed", address:% = addr,
+                    reason = Reason::Requests.name();
+                    "{addr} closed: its address begins too many TLS connections"
+                );
             }
             return self.end(id, cx.out);
         }
@@ -130,7 +160,10 @@ impl Events {
         if let Err(error) = &read {
             cx.refused(Name::Events, Reason::Tls, addr.ip());
             if self.lines.says(cx.now, addr.ip()) {
-                info!("{addr} (events) closed: {error}");
+                info!(
+                    dialect = "events", event = "closed", address:% = addr, reason = Reason::Tls.name();
+                    "{addr} (events) closed: {}", explained(error)
+                );
             }
         }
         if let Some(conn) = self.conns.get_mut(id) {

@@ -3,14 +3,16 @@
 
 use std::net::SocketAddr;
 
+use serde::{Deserialize, Serialize};
+
 use super::Gmnet;
-use super::names::Short;
 use super::slot::HostKey;
 use crate::clock::Instant;
 use crate::dialect::{ConnId, Context, Name};
-use crate::introductions::journal::{Attempt, Relay, Way};
+use crate::introductions::journal::{self, Attempt, Names, Relay, Way};
 use crate::introductions::plan;
 use crate::introductions::relay::SessionId;
+use crate::introductions::unmet::Cause;
 use crate::limits;
 
 /// Attempts that are given up before others have their turn.
@@ -18,7 +20,7 @@ const AT_ONCE: usize = 64;
 
 /// A host that a client was told of. It may come back by another connection, and one that was asked for its
 /// port may show another one meanwhile.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Whom {
     /// Its control connection.
     pub(super) conn: ConnId,
@@ -27,13 +29,24 @@ pub(super) struct Whom {
 }
 
 /// A client and a host that were told of each other.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Told {
     pub(super) client: SocketAddr,
     pub(super) host: Whom,
     at: Instant,
+    /// Where each was told that the other is.
+    endpoints: journal::Told,
     /// They were told of the relay as well.
     session: Option<SessionId>,
+}
+
+/// Two who were told of each other.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Two {
+    /// Where client and host are.
+    pub(super) pair: [SocketAddr; 2],
+    /// Where each was told that the other is.
+    pub(super) endpoints: [SocketAddr; 2],
 }
 
 impl Gmnet {
@@ -42,19 +55,48 @@ impl Gmnet {
         &mut self,
         cx: &Context<'_>,
         id: ConnId,
-        ([client, host], key): ([SocketAddr; 2], HostKey),
+        (Two { pair: [client, host], endpoints }, key): (Two, HostKey),
         session: Option<SessionId>,
     ) {
-        let Some(conn) = self.hosts.get(key).map(|host| host.conn) else { return };
+        let is_armed =
+            self.arm_attempt(cx, id, (Two { pair: [client, host], endpoints }, key), session);
+        if is_armed && session.is_none() && cx.shared.relay.serves_apart([client.ip(), host.ip()]) {
+            self.relays.arm(cx.now.instant, id);
+        }
+    }
+
+    /// The same where the UDP of one of them comes from elsewhere than its connection, by whose address the
+    /// relay would know it. The port of a client of which the host was not told is 0: it may still get through,
+    /// as it knocks at the host, but nobody is surprised if it does not.
+    pub(super) fn begin_attempt_elsewhere(
+        &mut self,
+        cx: &Context<'_>,
+        id: ConnId,
+        (two, key): (Two, HostKey),
+    ) {
+        let [client, _] = two.pair;
+        if client.port() != 0 || self.unpaired_connects.maybe(id).is_some() {
+            self.arm_attempt(cx, id, (two, key), None);
+        }
+    }
+
+    /// Whether it will be known how it ended.
+    fn arm_attempt(
+        &mut self,
+        cx: &Context<'_>,
+        id: ConnId,
+        (Two { pair: [client, host], endpoints }, key): (Two, HostKey),
+        session: Option<SessionId>,
+    ) -> bool {
+        let Some(conn) = self.hosts.get(key).map(|host| host.conn) else { return false };
         // Who has said that it sends nothing more has closed its half for another reason.
         if self.conns.get(id).is_none_or(|conn| conn.finished) {
-            return;
+            return false;
         }
         let (at, whom) = (cx.now.instant, Whom { conn, at: host });
-        self.attempts.arm_with(at, id, Told { client, host: whom, at, session });
-        if session.is_none() && cx.shared.relay.serves_apart([client.ip(), host.ip()]) {
-            self.relays.arm(at, id);
-        }
+        let endpoints = journal::Told::new([client, host], endpoints);
+        self.attempts.arm_with(at, id, Told { client, host: whom, at, endpoints, session });
+        true
     }
 
     /// A client closes its connection.
@@ -68,7 +110,7 @@ impl Gmnet {
             return;
         }
         match told.session {
-            None => self.note_end(cx, &told, Way::Direct(Some(took))),
+            None => self.note_end(cx, told, Way::Direct(Some(took))),
             // Which way it has taken is seen at the relay.
             Some(session) => cx.shared.relay.welcomed(session),
         }
@@ -85,24 +127,29 @@ impl Gmnet {
     pub(super) fn give_attempts_up(&mut self, cx: &mut Context<'_>) {
         for _ in 0..AT_ONCE {
             let Some((_, told)) = self.attempts.take_due(cx.now.instant) else { break };
-            if told.session.is_none() {
+            // Of one of whom the host was not told that has been said.
+            if told.session.is_none() && told.client.port() != 0 {
                 let pair = [told.client, told.host.at];
                 let has_relay = cx.shared.relay.serves_apart(pair.map(|at| at.ip()));
                 let refused = if has_relay { plan::refusal(cx, pair) } else { None };
                 let relay = refused.map_or(Relay::Untried, Relay::Refused);
-                self.note_end(cx, &told, Way::No(relay));
+                self.note_end(cx, told, Way::No(relay));
             }
         }
     }
 
-    fn note_end(&mut self, cx: &mut Context<'_>, told: &Told, way: Way) {
+    fn note_end(&mut self, cx: &mut Context<'_>, told: Told, way: Way) {
         // Of one whose host has left there is nothing to say.
         let Some(key) = self.host_at(told.host) else { return };
         if matches!(way, Way::Direct(_)) && self.has_failed(told.client.ip(), key) {
             self.failed.cancel(&told.client.ip());
         }
-        let Some(attempt) = self.attempt([told.client, told.host.at], key) else { return };
-        cx.shared.journal.note(cx.now, &cx.shared.nats, &attempt, way);
+        let pair = [told.client, told.host.at];
+        let Some(attempt) = self.attempt(pair, told.endpoints, key) else { return };
+        if told.client.port() == 0 {
+            cx.shared.journal.met_all_the_same(&attempt, Cause::ClientUdp);
+        }
+        cx.shared.journal.note(cx.now, &cx.shared.nats, attempt, way);
     }
 
     /// The host that a client was told of: the one of that connection, wherever it is now; or the one that
@@ -114,8 +161,13 @@ impl Gmnet {
     }
 
     /// How the journal knows a client and its host, if that is there.
-    pub(super) fn attempt(&self, [client, host]: [SocketAddr; 2], key: HostKey) -> Option<Attempt> {
-        let game = Short(self.hosts.get(key)?.game()).kept();
-        Some(Attempt { dialect: Name::Gmnet, client, host, game, is_proven: true })
+    pub(super) fn attempt(
+        &self,
+        [client, host]: [SocketAddr; 2],
+        told: journal::Told,
+        key: HostKey,
+    ) -> Option<Attempt> {
+        let names = Names::new(self.hosts.get(key)?.game(), "");
+        Some(Attempt { dialect: Name::Gmnet, client, host, names, told, is_proven: true })
     }
 }

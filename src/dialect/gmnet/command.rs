@@ -3,13 +3,14 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::text::clean_into;
 use crate::limits;
 
 /// The commands of GMnet over TCP that do something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Verb {
     /// Register as a host: version and eight data strings.
     Reg2,
@@ -29,15 +30,15 @@ pub enum Verb {
 
 impl Verb {
     /// None for any other line: it is ignored. `ping` is one of them.
-    fn of(line: &str) -> Option<Self> {
+    fn of(line: &[u8]) -> Option<Self> {
         Some(match line {
-            "reg2" => Self::Reg2,
-            "reg" => Self::Reg,
-            "connect" => Self::Connect,
-            "lobby2" => Self::Lobby2,
-            "istesting" => Self::IsTesting,
-            "testinginfos" => Self::TestingInfos,
-            "version" => Self::Version,
+            b"reg2" => Self::Reg2,
+            b"reg" => Self::Reg,
+            b"connect" => Self::Connect,
+            b"lobby2" => Self::Lobby2,
+            b"istesting" => Self::IsTesting,
+            b"testinginfos" => Self::TestingInfos,
+            b"version" => Self::Version,
             _ => return None,
         })
     }
@@ -54,7 +55,7 @@ impl Verb {
 }
 
 /// A whole command with the lines that belong to it, cleaned.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Command {
     /// What is to be done.
     pub verb: Verb,
@@ -108,7 +109,7 @@ fn with_reserve(length: usize) -> usize {
 
 /// A command whose lines are not all there yet. Whoever reads owns it: if reading fails it is gone,
 /// so that no line of it can become part of another.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Half(Command);
 
 impl Half {
@@ -123,9 +124,13 @@ impl Half {
         }
         let Spare(text) = spare;
         text.clear();
-        clean_into(line, text);
-        let verb = Verb::of(text)?;
-        text.clear();
+        // Nearly every one is just that.
+        let verb = Verb::of(line).or_else(|| {
+            clean_into(line, text);
+            let verb = Verb::of(text.as_bytes());
+            text.clear();
+            verb
+        })?;
         Some(Self(Command { verb, text: std::mem::take(text), ends: SmallVec::new() }))
     }
 
@@ -191,14 +196,15 @@ impl fmt::Display for BadStream {
 }
 
 /// What is kept of a connection's input between two reads: nothing, usually.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Reader {
     kept: Option<Box<Kept>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Kept {
     /// Bytes that are not read yet, behind some that are.
+    #[serde(with = "crate::state::bytes")]
     bytes: Vec<u8>,
     /// How many are.
     start: usize,
@@ -209,6 +215,11 @@ struct Kept {
 }
 
 impl Reader {
+    /// Whether nothing is kept.
+    pub(super) fn is_empty(&self) -> bool {
+        self.kept.is_none()
+    }
+
     /// Bytes that are read may stay for so long.
     const READ: usize = 8 * 1024;
 

@@ -2,7 +2,12 @@
 
 use std::rc::Rc;
 
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use smallvec::SmallVec;
+
 use super::escape::{escaped_len, may_need_escape};
+use crate::state::packed;
 
 /// The eight strings that a host describes itself with, in one allocation.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -14,6 +19,40 @@ pub struct Data {
     ends: [u16; 7],
     /// Whether the lobby has to escape something in them.
     pub needs_escapes: bool,
+}
+
+/// Where they end, in bytes: there are many hosts.
+#[derive(Serialize, Deserialize)]
+#[serde(transparent)]
+struct Ends(#[serde(with = "packed")] SmallVec<[End; 7]>);
+
+#[derive(Clone, Copy)]
+struct End(u16);
+
+impl packed::Row<2> for End {
+    fn pack(&self) -> [u8; 2] {
+        self.0.to_be_bytes()
+    }
+
+    fn unpack(row: &[u8; 2]) -> Self {
+        Self(u16::from_be_bytes(*row))
+    }
+}
+
+/// The text and where the strings end; the rest follows from that.
+impl Serialize for Data {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let ends = self.ends.map(End).into();
+        (self.text.as_deref().unwrap_or_default(), Ends(ends)).serialize(to)
+    }
+}
+
+impl<'de> Deserialize<'de> for Data {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let (text, Ends(ends)) = <(&str, Ends)>::deserialize(from)?;
+        let ends = ends.into_inner().map_err(|_| D::Error::custom("there are eight strings"))?;
+        Ok(Self::joined(text, ends.map(|End(end)| end)))
+    }
 }
 
 impl Data {

@@ -1,18 +1,25 @@
 //! One registered host: where it is, and how sure that is.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
+
+use serde::{Deserialize, Serialize};
 
 use super::data::Data;
 use super::ports::{LeftPort, OwnPort};
 use crate::clock::Instant;
 use crate::dialect::{ConnId, Via};
+use crate::introductions::journal::Shown;
 use crate::limits;
+
+mod saved;
+
+use saved::Saved;
 
 /// The data1 string of a host that does not want to be listed.
 const INVISIBLE: &str = "<INV>";
 
 /// How sure it is that a UDP `reg` came for a registration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) enum Sign {
     /// None came.
     Nothing,
@@ -25,8 +32,12 @@ pub(super) enum Sign {
     Certain,
 }
 
+/// Port, way and time of a packet.
+type BeforeTentative = Box<(Option<u16>, Via, Instant)>;
+
 /// A registered host.
-#[derive(Debug)]
+#[derive(Debug, Deserialize)]
+#[serde(from = "Saved<Data, BeforeTentative>")]
 pub struct Host {
     /// Its control connection.
     pub conn: ConnId,
@@ -51,7 +62,7 @@ pub struct Host {
     /// Whether a UDP `reg` belongs to the last registration.
     pub(super) reg: Sign,
     /// Port, way and time of the packet that one that was assigned tentatively has replaced.
-    pub(super) before_tentative: Option<Box<(Option<u16>, Via, Instant)>>,
+    pub(super) before_tentative: Option<BeforeTentative>,
     /// Whether it is in the index of the lobby.
     pub(super) listed: bool,
     /// Another host has registered after it, and it has stayed.
@@ -59,6 +70,11 @@ pub struct Host {
 }
 
 impl Host {
+    /// Where it is, for the log: its address alone, if its port is not known.
+    pub(super) fn at(&self) -> Shown {
+        Shown(SocketAddr::new(self.addr, self.port.unwrap_or(0)))
+    }
+
     /// Its port is another's. The one it had before, if any, may still be right.
     pub(super) fn lose_port(&mut self) {
         (self.port, self.via, self.seen) =

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
 use slab::Slab;
 use smallvec::SmallVec;
 
@@ -60,22 +61,34 @@ pub(super) fn newest<'h>(
 }
 
 /// All hosts.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Hosts {
+    #[serde(with = "crate::state::slab")]
     slab: Slab<Host>,
     /// The hosts of each address, oldest first.
+    #[serde(skip)]
     by_addr: ByAddr,
     /// Those on the machine or in the network of the server, if anybody may ask for them by another
     /// address.
+    #[serde(skip)]
     inside: Option<Inside>,
     /// That address.
+    #[serde(skip)]
     public_ips: PublicIps,
     /// How many there have been.
     count: u32,
+    #[serde(skip)]
     shares: Shares,
+    #[serde(skip)]
     pub(super) index: Index,
     /// Hosts that may hide others of their address for a moment.
     shadows: Timers<HostKey>,
+}
+
+impl Default for Hosts {
+    fn default() -> Self {
+        Self::new(PublicIps::default())
+    }
 }
 
 impl Hosts {
@@ -110,6 +123,11 @@ impl Hosts {
     /// All of them, in an order that holds.
     pub fn all(&self) -> impl Iterator<Item = &Host> {
         self.slab.iter().map(|(_, host)| host)
+    }
+
+    /// All of them, with their keys.
+    pub(super) fn all_keys(&self) -> impl Iterator<Item = (HostKey, &Host)> {
+        self.slab.iter().map(|(slot, host)| (HostKey(Slot::new(slot)), host))
     }
 
     /// A host.
@@ -410,6 +428,25 @@ impl Hosts {
         self.end_succession(key, addr);
         self.relist(now, addr);
         others
+    }
+
+    /// Goes on with the hosts of another process, in tables that are still empty.
+    pub(super) fn go_on(&mut self, saved: Self) {
+        (self.slab, self.count) = (saved.slab, saved.count);
+        self.shadows.go_on(saved.shadows);
+        let mut all: Vec<_> = self.slab.iter().collect();
+        all.sort_unstable_by_key(|(_, host)| (host.since, host.number));
+        for (slot, host) in &all {
+            let key = HostKey(Slot::new(*slot));
+            self.by_addr.add(host.addr, key);
+            self.shares.add(host.addr, host.data.as_ref());
+        }
+        let listed = all.iter().filter(|(_, host)| host.listed);
+        self.index.fill(listed.map(|(slot, host)| (*host, HostKey(Slot::new(*slot)))));
+        if self.inside.is_some() {
+            let addrs: Vec<IpAddr> = all.iter().map(|(_, host)| host.addr).collect();
+            addrs.into_iter().for_each(|addr| self.note_inside(addr));
+        }
     }
 
     /// When [`Self::on_wakeup`] has something to do.

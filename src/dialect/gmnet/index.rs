@@ -66,6 +66,24 @@ impl Index {
         }
     }
 
+    /// Lists hosts of another process, if there are none yet: as [`Self::insert`], in less time.
+    pub(super) fn fill<'h>(&mut self, hosts: impl Iterator<Item = (&'h Host, HostKey)>) {
+        let (mut all, mut by_game) = (Vec::new(), Map::<&str, Vec<Entry>>::default());
+        for (host, key) in hosts {
+            let entry = Entry::of(host, key);
+            all.push(entry);
+            if !host.game().is_empty() {
+                by_game.entry(host.game()).or_default().push(entry);
+            }
+        }
+        self.changes += 1;
+        let version = self.changes;
+        let listed = |entries: Vec<_>| Listed { entries: entries.into_iter().collect(), version };
+        self.all = listed(all);
+        let by_game = by_game.into_iter();
+        self.by_game = by_game.map(|(game, entries)| (game.into(), listed(entries))).collect();
+    }
+
     /// Takes a host from the list. Nothing that [`Self::insert`] looked at may have changed.
     pub fn remove(&mut self, host: &Host, key: HostKey) {
         let entry = Entry::of(host, key);

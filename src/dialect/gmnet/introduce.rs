@@ -5,11 +5,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use log::info;
-
+use super::attempts::Two;
 use super::command::Go;
 use super::hosts::newest;
-use super::names::Short;
 use super::notices::News;
 use super::ports::Likely;
 use super::request::{Outcome, Request, parse_target};
@@ -29,14 +27,13 @@ impl Gmnet {
         let Some(conn) = self.conns.get(id) else { return Go::Stop };
         let client = conn.addr;
         let Some((host, port)) = parse_target(text) else {
-            if self.lines.says(cx.now, client) {
-                info!("{client} asked for a host at \"{}\", which is no IP address", Short(text));
-            }
+            self.note_no_address(cx, client, text);
             self.answer(cx, id, |bytes, _| bytes.push(MASTER_NOTFOUND));
             return Go::On;
         };
-        let request = Request { conn: id, client, host, port };
+        let request = Request { conn: id, client, host, port, was_there: false };
         let found = self.find(cx.now, &request);
+        let request = Request { was_there: found.is_some(), ..request };
         self.ask_before_introduction(cx, &request, found);
         match self.outcome(cx.now, &request, found, self.is_stopping) {
             Outcome::Wait => {
@@ -186,10 +183,11 @@ impl Gmnet {
     fn claim_ports(&mut self, now: Now, request: &Request, is_last_try: bool) -> Likely {
         let Some(conn) = self.conns.get_mut(request.conn) else { return Likely::default() };
         // It is the last command that was complete.
-        let (client, asked) = (request.client, conn.progress);
-        let is_later = conn.answered > Instant::default();
-        let newer = is_later
-            .then(|| self.ports.claim_newer_connect(now.instant, client, conn.answered, asked));
+        let (client, asked) = (request.client, conn.times.progress);
+        let is_later = conn.times.answered > Instant::default();
+        let newer = is_later.then(|| {
+            self.ports.claim_newer_connect(now.instant, client, conn.times.answered, asked)
+        });
         let (newer, is_sure) = newer.unwrap_or_default();
         if newer.best().is_some() && is_sure {
             conn.likely = newer;
@@ -198,12 +196,12 @@ impl Gmnet {
         if conn.likely.best().is_none() {
             // A packet that came at quite another time may be somebody else's: one that fits is
             // waited for, if it can still come.
-            let is_first = asked - conn.opened <= limits::BELONGS + limits::ROUND_TRIP;
+            let is_first = asked - conn.times.opened <= limits::BELONGS + limits::ROUND_TRIP;
             let has_waited = now.instant - asked >= limits::HOST_RETURN;
             let can_come = is_first && !has_waited && !is_last_try;
             let patience = can_come || newer.best().is_some();
             conn.likely =
-                self.ports.claim_connect(now.instant, client, (conn.opened, asked), patience);
+                self.ports.claim_connect(now.instant, client, (conn.times.opened, asked), patience);
         }
         // The ones before may still be right.
         conn.likely = newer.followed_by(conn.likely);
@@ -250,15 +248,13 @@ impl Gmnet {
             outcome => outcome,
         };
         if let Some(conn) = self.conns.get_mut(conn) {
-            conn.answered = cx.now.instant;
+            conn.times.answered = cx.now.instant;
         }
         self.drop_attempt(conn);
         if self.relay_at_once(cx, request, &outcome) {
             return;
         }
-        if self.lines.says(cx.now, client) {
-            self.log_outcome(request, text, &outcome);
-        }
+        self.note_outcome(cx, request, text, &outcome);
         match outcome {
             Outcome::Wait => {}
             Outcome::NotFound | Outcome::OtherFamily(_) => {
@@ -270,17 +266,17 @@ impl Gmnet {
             }
             Outcome::Elsewhere(key, at, client_port) => {
                 self.tell_endpoint(cx, conn, at);
-                self.notify(cx, key, request, client_port);
+                let client = SocketAddr::new(client, client_port.unwrap_or_default());
+                let for_host = self.notify(cx, key, request, client_port);
+                let two = Two { pair: [client, at], endpoints: [at, for_host.unwrap_or(client)] };
+                self.begin_attempt_elsewhere(cx, conn, (two, key));
             }
             Outcome::Found(key, port, client_port) => {
                 if let Some(host) = self.hosts.get(key).map(|host| host.addr) {
                     let host = SocketAddr::new(host, port);
                     self.looks.met(cx.now.instant, client, host);
-                    if let Some(port) = client_port {
-                        let pair = [SocketAddr::new(client, port), host];
-                        self.begin_attempt(cx, conn, (pair, key), None);
-                    }
                 }
+                let known = port;
                 let port = self.told_port(cx, key, port, request.client, client_port);
                 // At the relay there is nothing for who asks for it there and is not relayed.
                 let at_relay = self.config.relay.contains(request.host);
@@ -296,7 +292,19 @@ impl Gmnet {
                     }
                     push_second(port, bytes);
                 });
-                self.notify(cx, key, request, client_port);
+                let for_client = SocketAddr::new(host.unwrap_or(request.host), port);
+                let for_host = self.notify(cx, key, request, client_port);
+                let Some(host) = self.hosts.get(key).map(|host| host.addr) else { return };
+                let client = SocketAddr::new(client, client_port.unwrap_or_default());
+                let pair = [client, SocketAddr::new(host, known)];
+                let two = Two { pair, endpoints: [for_client, for_host.unwrap_or(client)] };
+                match for_host {
+                    Some(for_host) => {
+                        cx.introduced(pair, [for_client, for_host]);
+                        self.begin_attempt(cx, conn, (two, key), None);
+                    }
+                    None => self.begin_attempt_elsewhere(cx, conn, (two, key)),
+                }
             }
         }
     }
@@ -326,17 +334,25 @@ impl Gmnet {
         cx.shared.nats.next(cx.now.instant, host, client, knocks).first().copied().unwrap_or(port)
     }
 
-    /// Tells a host about a client, now or when the notify gap allows.
-    fn notify(&mut self, cx: &mut Context<'_>, key: HostKey, request: &Request, port: Option<u16>) {
-        let Some(port) = port else { return };
+    /// Tells a host about a client, now or when the notify gap allows. Returns the first endpoint at which it
+    /// is told to knock; none if it is told nothing.
+    fn notify(
+        &mut self,
+        cx: &mut Context<'_>,
+        key: HostKey,
+        request: &Request,
+        port: Option<u16>,
+    ) -> Option<SocketAddr> {
+        let port = port?;
         let likely = self.conns.get(request.conn).map(|conn| conn.likely).unwrap_or_default();
-        let Some(host) = self.hosts.get(key) else { return };
+        let host = self.hosts.get(key)?;
         let (id, at) = (host.conn, SocketAddr::new(host.addr, host.port.unwrap_or_default()));
         let client = self.config.public_ips.told(request.client, host.addr);
         let ports = ports_to_knock_at(cx, SocketAddr::new(request.client, port), at);
         let others = likely.iter().filter(|other| !ports.contains(other));
         let all = ports.iter().copied().chain(others);
         self.tell_all(cx, id, all.map(|port| SocketAddr::new(client, port).into()));
+        Some(SocketAddr::new(client, ports.first().copied().unwrap_or(port)))
     }
 
     /// Tells a host of these clients, each a notify gap after the one before.
@@ -349,7 +365,7 @@ impl Gmnet {
         let Some(conn) = self.conns.get(id) else { return };
         let is_idle = self.notices.len(id) == 0;
         let at_once =
-            if is_idle && cx.now.instant >= conn.quiet_until { clients.next() } else { None };
+            if is_idle && cx.now.instant >= conn.times.quiet_until { clients.next() } else { None };
         let mut is_owed = false;
         clients.for_each(|client| is_owed |= self.notices.push(id, client));
         if is_idle && is_owed {

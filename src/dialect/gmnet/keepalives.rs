@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::slot::HostKey;
 use crate::clock::Instant;
 
@@ -14,12 +16,13 @@ const STEPS: u64 = 64;
 type Groups = [Vec<HostKey>; STEPS as usize];
 
 /// All hosts, by the step in which they have their turn.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Keepalives {
     /// How long a step takes, in microseconds; none if no datagrams are sent.
     step: Option<u64>,
     /// Those that registered in each step of some interval. Who has left goes when it is their
     /// turn, so one may be there twice until then.
+    #[serde(with = "crate::state::array")]
     groups: Groups,
     /// Which groups are not empty.
     occupied: u64,
@@ -40,6 +43,22 @@ impl Keepalives {
             next: 0,
             left: None,
         }
+    }
+
+    /// Goes on with the turns of another process. If they came in another interval there, these hosts, which
+    /// registered then, are lined up anew.
+    pub(super) fn go_on(
+        &mut self,
+        now: Instant,
+        saved: Self,
+        hosts: impl Iterator<Item = (HostKey, Instant)>,
+    ) {
+        if self.step == saved.step {
+            *self = saved;
+            return;
+        }
+        hosts.for_each(|(key, since)| self.add(since, key));
+        self.next = self.step.map_or(0, |step| now.micros() / step + 1);
     }
 
     /// A host has registered.

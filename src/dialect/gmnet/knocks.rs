@@ -5,23 +5,31 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use crate::clock::{Instant, earliest};
 use crate::dialect::by_family::ByFamily;
 use crate::dialect::{ConnId, Via};
+use crate::introductions::is_inside;
 use crate::limits;
 use crate::prefixes::{Shares, weight};
 use crate::timers::Timers;
 
 /// The hosts that are asked, that knock, and that were asked a while ago.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Knocks {
     /// Where this server's UDP sockets are, by number.
+    #[serde(skip)]
     sockets: Vec<SocketAddr>,
-    /// By which way a GMnet datagram came last.
+    /// By which way a GMnet datagram of somebody outside came last.
     last: ByFamily<Option<Via>>,
+    /// The same of somebody on this machine or in its network, who may know this server by an address that means
+    /// nothing to those outside.
+    #[serde(skip)]
+    last_inside: ByFamily<Option<Via>>,
     /// The owner has been told why hosts cannot be asked.
+    #[serde(skip)]
     pub(super) cannot_ask: bool,
     /// The addresses that knocks come from.
     from: Timers<IpAddr, From>,
@@ -33,6 +41,7 @@ pub(super) struct Knocks {
     /// Hosts that knock here.
     knocking: Timers<ConnId, Asked>,
     /// How many of those each source has had asked.
+    #[serde(skip)]
     shares: Shares,
     /// Hosts that were asked lately, and until when they kept the mapping of their port alive, if
     /// they knocked.
@@ -40,7 +49,7 @@ pub(super) struct Knocks {
 }
 
 /// An address at which a host was asked.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct From {
     /// Whose knocks are looked at: one at a time, as nobody else is told apart.
     asked: Option<ConnId>,
@@ -65,7 +74,7 @@ impl From {
 }
 
 /// A host that was asked.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Asked {
     addr: IpAddr,
     /// In whose share.
@@ -119,6 +128,7 @@ impl Knocks {
         Self {
             sockets,
             last: ByFamily::default(),
+            last_inside: ByFamily::default(),
             cannot_ask: false,
             from: Timers::new(limits::KNOCKING),
             soon: Timers::new(limits::OVERTAKEN),
@@ -129,6 +139,20 @@ impl Knocks {
         }
     }
 
+    /// Goes on with the hosts that another process has asked.
+    pub(super) fn go_on(&mut self, saved: Self) {
+        self.last = saved.last;
+        self.from.go_on(saved.from);
+        self.soon.go_on(saved.soon);
+        self.awaited.go_on(saved.awaited);
+        self.known.go_on(saved.known);
+        self.knocking.go_on(saved.knocking);
+        for id in self.knocking.keys() {
+            let by = self.knocking.get(id).map(|asked| asked.by);
+            by.into_iter().for_each(|by| _ = self.shares.add(by, 1));
+        }
+    }
+
     /// Whether hosts are asked at all.
     pub(super) fn is_on(&self) -> bool {
         !self.sockets.is_empty()
@@ -136,22 +160,35 @@ impl Knocks {
 
     /// A datagram of a GMnet peer came this way.
     pub(super) fn note_way(&mut self, via: Via, peer: IpAddr) {
-        *self.last.of_mut(peer) = Some(via);
+        let last = if is_inside(peer) { &mut self.last_inside } else { &mut self.last };
+        *last.of_mut(peer) = Some(via);
     }
 
     /// The endpoint of this server that a host uses whose datagrams come this way, if they ever do,
     /// else one that others of its family use.
     pub(super) fn endpoint(&self, via: Option<Via>, host: IpAddr) -> Option<SocketAddr> {
-        let is_usable =
-            |at: &SocketAddr| !at.ip().is_unspecified() && at.is_ipv4() == host.is_ipv4();
-        let by = |via: Via| {
-            let socket = self.sockets.get(usize::from(via.socket))?;
-            let at = SocketAddr::new(via.local.unwrap_or(socket.ip()), socket.port());
-            Some(at).filter(is_usable)
-        };
+        let near = || self.by(*self.last_inside.of(host), host);
         let is_near = |at: &SocketAddr| at.ip().is_loopback() == host.is_loopback();
-        let any = || self.sockets.iter().copied().find(|at| is_usable(at) && is_near(at));
-        via.and_then(by).or_else(|| self.last.of(host).and_then(by)).or_else(any)
+        let inside = || near().filter(|at| is_inside(host) && is_near(at));
+        let seen = self.by(via, host).or_else(inside);
+        let guess = || near().filter(|_| !is_inside(host));
+        seen.or_else(|| self.seen_outside(None, host)).or_else(guess)
+    }
+
+    /// The same as far as somebody outside uses it, or the owner has said so.
+    pub(super) fn seen_outside(&self, via: Option<Via>, host: IpAddr) -> Option<SocketAddr> {
+        let is_near = |at: &SocketAddr| at.ip().is_loopback() == host.is_loopback();
+        let any = || self.sockets.iter().copied().find(|at| is_usable(*at, host) && is_near(at));
+        let last = || self.by(*self.last.of(host), host);
+        self.by(via, host).or_else(last).or_else(any)
+    }
+
+    /// The endpoint of this server that a datagram was sent to that came this way, if this host can use it.
+    fn by(&self, via: Option<Via>, host: IpAddr) -> Option<SocketAddr> {
+        let via = via?;
+        let socket = self.sockets.get(usize::from(via.socket))?;
+        let at = SocketAddr::new(via.local.unwrap_or(socket.ip()), socket.port());
+        Some(at).filter(|at| is_usable(*at, host))
     }
 
     /// Whether a host of this address may be asked now, in the share of `by`. One is asked at a time,
@@ -354,6 +391,11 @@ impl Knocks {
         self.shares.remove(asked.by, 1);
         self.look_no_more(asked.addr, conn);
     }
+}
+
+/// Whether a host of this address can be told this endpoint.
+fn is_usable(at: SocketAddr, host: IpAddr) -> bool {
+    !at.ip().is_unspecified() && at.is_ipv4() == host.is_ipv4()
 }
 
 /// Why a host is not asked.

@@ -252,7 +252,7 @@ impl Gmnet {
         };
         self.charge(cx.now, viewer, made.work);
         if let Some(conn) = self.conns.get_mut(id) {
-            conn.quiet_until = cx.now.instant + self.config.notify_gap;
+            conn.times.quiet_until = cx.now.instant + self.config.notify_gap;
             let hosts = if made.hosts == 1 { "host" } else { "hosts" };
             debug!("{} was told of {} {hosts} in the lobby", conn.addr, made.hosts);
         }

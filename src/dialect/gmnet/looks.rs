@@ -2,30 +2,31 @@
 //! a client means that asks for the address alone. Who registers there later, be it to take
 //! over the players of a neighbour, is not it.
 
-use std::hash::BuildHasher as _;
 use std::net::{IpAddr, SocketAddr};
 
 use hashlink::LinkedHashMap;
 use hashlink::linked_hash_map::Entry;
+use serde::{Deserialize, Serialize};
 
 use super::host::Host;
 use super::slot::HostKey;
 use crate::clock::Instant;
-use crate::hash::Keyed;
+use crate::hash::{Keyed, Lasting};
 use crate::limits;
 use crate::prefixes::network;
 
 /// What is remembered of each client address (IPv6: /64), that of the one that did something
 /// longest ago in front.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Looks {
+    #[serde(with = "crate::state::linked")]
     by_client: LinkedHashMap<IpAddr, Look, Keyed>,
     /// For the names of games, which are remembered as hashes.
-    hasher: Keyed,
+    hasher: Lasting,
 }
 
 /// Several of each, as several players may have one address; the latest in front.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Look {
     /// Games whose hosts were asked for in the lobby.
     games: [Option<(u64, Instant)>; limits::LOOKS_PER_CLIENT],
@@ -80,6 +81,14 @@ impl Looks {
         let same = |port| known.clone().find(|(_, host)| host.port == port);
         let best = was_listed.and_then(|(_, host)| same(host.port)).or_else(|| known.next());
         best.or_else(|| fitting.next()).map(|(key, _)| key)
+    }
+
+    /// Goes on with what another process remembered.
+    pub(super) fn go_on(&mut self, saved: Self) {
+        *self = saved;
+        if !self.hasher.is_same() {
+            self.by_client.iter_mut().for_each(|(_, look)| look.games = Default::default());
+        }
     }
 
     /// A game as it is remembered. Names may be long, and all of an address are compared.

@@ -25,15 +25,18 @@ use crate::limits::{self, Limits};
 use crate::lines::Lines;
 use crate::rates::Rates;
 use crate::refusals::Reason;
+use crate::state::{NotUnderstood, Saved, Saving};
 use crate::timers::{Seldom, Timers};
 
 mod attempts;
 mod by_addr;
 pub mod command;
+mod conn;
 pub mod data;
 pub mod datagram;
 mod entry;
 mod escape;
+mod handover;
 pub mod host;
 pub mod hosts;
 pub mod index;
@@ -62,7 +65,8 @@ pub mod version;
 mod waiting;
 
 use attempts::{Told, Whom};
-use command::{Command, Go, Reader, Spare, Verb};
+use command::{Command, Go, Spare, Verb};
+use conn::Conn;
 use datagram::Datagram;
 use hosts::Hosts;
 use keepalives::Keepalives;
@@ -72,10 +76,11 @@ use names::Left;
 use notices::Notices;
 use ports::{Likely, Ports};
 use replies::Replies;
+use serde::{Deserialize, Serialize};
 use slot::HostKey;
 use unfinished::Unfinished;
 use unpaired::Unpaired;
-use waiting::{Introductions, WaitId};
+use waiting::Introductions;
 
 /// First byte of an introduction: the other side's address and port follow.
 pub const MASTER: u8 = 0xFF;
@@ -147,16 +152,21 @@ impl Default for Config {
 }
 
 /// The state of the dialect.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Gmnet {
+    #[serde(skip)]
     config: Config,
+    #[serde(skip)]
     conns: Conns<Conn>,
+    #[serde(skip)]
     hosts: Hosts,
+    #[serde(skip)]
     ports: Ports,
     introductions: Introductions,
     /// Half commands.
     stalls: Timers<ConnId>,
     /// What was asked for in the lobby.
+    #[serde(skip)]
     replies: Replies,
     /// Hosts that are owed a notification.
     gaps: Timers<ConnId>,
@@ -188,6 +198,7 @@ pub struct Gmnet {
     /// The same for clients.
     unpaired_connects: Unpaired,
     /// Bytes of commands that are not finished.
+    #[serde(skip)]
     unfinished: Unfinished,
     commands: Rates,
     lines: Lines,
@@ -195,38 +206,11 @@ pub struct Gmnet {
     much: Seldom,
     refused: admission::Refused,
     /// Memory for the next command.
+    #[serde(skip)]
     spare: Spare,
     /// The server is about to stop: nobody is waited for any more.
+    #[serde(skip)]
     is_stopping: bool,
-}
-
-/// What is known of a connection.
-#[derive(Debug)]
-struct Conn {
-    addr: IpAddr,
-    reader: Reader,
-    /// A command that must wait because its address has done too much, or for the next turn.
-    deferred: Option<Box<Command>>,
-    opened: Instant,
-    /// When its last command was complete, or the first part of one came whose rest did not come
-    /// with it.
-    progress: Instant,
-    /// When it last asked for something that players are here for: to be a host, or for hosts.
-    last_use: Instant,
-    /// The peer will send nothing more.
-    finished: bool,
-    /// Its command waits as its address has done too much, which has been counted.
-    is_put_off: bool,
-    /// The `connect` whose answer has to come before anything else is done.
-    waiting: Option<WaitId>,
-    /// The ports that a host was told last for this connection.
-    likely: Likely,
-    /// When its last `connect` was answered; at the start of the server if none was.
-    answered: Instant,
-    /// The host that this is the control connection of.
-    host: Option<HostKey>,
-    /// Until then the next notification has to wait.
-    quiet_until: Instant,
 }
 
 impl Gmnet {
@@ -282,9 +266,9 @@ impl Gmnet {
         let amid = reader.is_amid_command() && !conn.is_waiting();
         let ended = conn.finished && !conn.is_waiting();
         if amid && !was_amid {
-            conn.progress = cx.now.instant;
+            conn.times.progress = cx.now.instant;
         }
-        let slow = amid && cx.now.instant - conn.progress > limits::COMMAND_TIME;
+        let slow = amid && cx.now.instant - conn.times.progress > limits::COMMAND_TIME;
         conn.reader = reader;
         // Nearly always nothing is left, as before.
         if before + conn.unfinished() > 0 {
@@ -326,7 +310,11 @@ impl Gmnet {
         if !self.commands.allow(cx.now.instant, conn.addr) {
             if let Some(before) = self.much.say(cx.now.instant) {
                 let addr = conn.addr;
-                warn!("{addr} has to wait: it sends more than --max-commands allows{before}");
+                warn!(
+                    dialect = "gmnet", event = "refused", address:% = addr,
+                    reason = Reason::Requests.name();
+                    "{addr} has to wait: it sends more than --max-commands allows{before}"
+                );
             }
             if !std::mem::replace(&mut conn.is_put_off, true) {
                 cx.refused(Name::Gmnet, Reason::Requests, conn.addr);
@@ -335,9 +323,9 @@ impl Gmnet {
             self.throttled.arm(cx.now.instant, id);
             return Go::Stop;
         }
-        (conn.progress, conn.is_put_off) = (cx.now.instant, false);
+        (conn.times.progress, conn.is_put_off) = (cx.now.instant, false);
         if matches!(command.verb, Verb::Reg | Verb::Reg2 | Verb::Connect | Verb::Lobby2) {
-            conn.last_use = cx.now.instant;
+            conn.times.last_use = cx.now.instant;
         }
         self.turns.spend(limits::COMMAND_WORK);
         self.execute(cx, id, command)
@@ -414,7 +402,7 @@ impl Gmnet {
     ) {
         cx.out.tcp(id, |bytes| fill(bytes, &self.config));
         if let Some(conn) = self.conns.get_mut(id) {
-            conn.quiet_until = cx.now.instant + self.config.notify_gap;
+            conn.times.quiet_until = cx.now.instant + self.config.notify_gap;
         }
     }
 
@@ -449,7 +437,10 @@ impl Gmnet {
         if let Some(conn) = self.conns.get(id) {
             cx.refused(Name::Gmnet, reason, conn.addr);
             if self.lines.says(cx.now, conn.addr) {
-                info!("{} closed: {why}", conn.addr);
+                info!(
+                    dialect = "gmnet", event = "closed", address:% = conn.addr, reason = reason.name();
+                    "{} closed: {why}", conn.addr
+                );
             }
         }
         self.close(cx, id, Left::Refused);
@@ -475,35 +466,9 @@ impl Gmnet {
     }
 }
 
-impl Conn {
-    /// Bytes of commands that are not finished.
-    fn unfinished(&self) -> usize {
-        self.reader.size() + self.deferred.as_ref().map_or(0, |command| command.size())
-    }
-
-    /// Whether what its peer sends has to wait for something else.
-    fn is_waiting(&self) -> bool {
-        self.waiting.is_some() || self.deferred.is_some()
-    }
-}
-
 impl Dialect for Gmnet {
     fn on_open(&mut self, cx: &mut Context<'_>, id: ConnId, peer: SocketAddr) {
-        let conn = Conn {
-            addr: peer.ip(),
-            reader: Reader::default(),
-            deferred: None,
-            opened: cx.now.instant,
-            progress: cx.now.instant,
-            last_use: cx.now.instant,
-            finished: false,
-            is_put_off: false,
-            waiting: None,
-            likely: Likely::default(),
-            answered: Instant::default(),
-            host: None,
-            quiet_until: Instant::default(),
-        };
+        let conn = Conn::new(cx.now.instant, peer.ip());
         self.conns.insert(id, conn);
         self.unpaired_regs.connected(peer.ip());
     }
@@ -545,6 +510,12 @@ impl Dialect for Gmnet {
     fn on_gone(&mut self, cx: &mut Context<'_>, id: ConnId) {
         self.end_attempt(cx, id);
         self.forget(cx.now, id, Left::Lost);
+        self.resume(cx);
+    }
+
+    fn on_blocked(&mut self, cx: &mut Context<'_>, id: ConnId) {
+        self.drop_attempt(id);
+        self.forget(cx.now, id, Left::Blocked);
         self.resume(cx);
     }
 
@@ -638,9 +609,27 @@ impl Dialect for Gmnet {
             Some(conn) if conn.waiting.is_some() => Use::Waiting,
             // Nothing more will come of it but answers, which perhaps nobody is there to read.
             Some(conn) if conn.finished => Use::Idle(Instant::default()),
-            Some(conn) => Use::Idle(conn.last_use),
+            Some(conn) => Use::Idle(conn.times.last_use),
             None => Use::Idle(Instant::default()),
         }
+    }
+
+    fn save(&self, to: &mut Saving<'_>) {
+        to.write(self);
+        to.table("connections", &self.conns);
+        to.table("hosts", &self.hosts);
+        to.table("ports", &self.ports);
+    }
+
+    fn load(&mut self, cx: &mut Context<'_>, from: &mut Saved<'_>) -> Result<(), NotUnderstood> {
+        let mut saved: Self = from.read()?;
+        saved.conns = from.table("connections")?;
+        saved.hosts = from.table("hosts")?;
+        saved.ports = from.table("ports")?;
+        self.go_on(cx.now.instant, saved);
+        // What came to the other process says that it can.
+        cx.shared.doubts.udp_came();
+        Ok(())
     }
 }
 

@@ -7,6 +7,7 @@ use std::collections::hash_map::Entry;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU16;
 
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use crate::clock::Instant;
@@ -17,15 +18,18 @@ use crate::prefixes::{LEVELS, Shares, common, weight};
 use crate::timers::Timers;
 
 /// The notifications that wait for the notify gap.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Notices {
     /// By the control connection of the host; none is empty.
     queues: Map<ConnId, Queue>,
     /// Those of more than one, the shortest first. Who has one alone never gives way.
+    #[serde(skip)]
     by_length: BTreeSet<(usize, ConnId)>,
     /// All of them together.
+    #[serde(skip)]
     count: usize,
     /// Client addresses that are known to be told, of all hosts.
+    #[serde(skip)]
     told: usize,
     /// What hosts were owed that have just left, by their endpoints: a game that changes its data
     /// closes its connection and comes back by another.
@@ -48,7 +52,7 @@ impl Default for Notices {
 /// the round of a notice is how many of its client come before it, told or not, for as long as the
 /// host has been owed anything; the networks of IPv6 [count](weight) as a few clients. So of sixty
 /// addresses that ask all the time none keeps a newcomer waiting, nor does who has a /48.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Queue {
     /// Mostly one.
     notices: SmallVec<[Notice; 1]>,
@@ -72,7 +76,7 @@ impl From<SocketAddr> for News {
 }
 
 /// News with its round. There may be many of them, so they are kept small.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Notice {
     ip: IpAddr,
     port: u16,
@@ -132,6 +136,21 @@ impl Queue {
 }
 
 impl Notices {
+    /// Goes on with what another process owed.
+    pub(super) fn go_on(&mut self, saved: Self) {
+        self.left.go_on(saved.left);
+        self.queues = saved.queues;
+        self.queues.retain(|_, queue| !queue.notices.is_empty());
+        for (host, queue) in &self.queues {
+            let (length, told) = queue.size();
+            self.count += length;
+            self.told += told;
+            if length > 1 {
+                self.by_length.insert((length, *host));
+            }
+        }
+    }
+
     /// How many a host is owed.
     pub(super) fn len(&self, host: ConnId) -> usize {
         if self.queues.is_empty() {

@@ -96,13 +96,16 @@ impl Gmnet {
     fn ask_for_port(&mut self, cx: &mut Context<'_>, key: HostKey, sure: Option<u16>, by: IpAddr) {
         let Some(host) = self.hosts.get(key) else { return };
         let (conn, addr) = (host.conn, host.addr);
-        let Some(endpoint) = self.knocks.endpoint(host.port.map(|_| host.via), addr) else {
-            return;
-        };
+        let via = host.port.map(|_| host.via);
+        let Some(endpoint) = self.knocks.endpoint(via, addr) else { return };
         let endpoint =
             SocketAddr::new(self.config.public_ips.told(endpoint.ip(), addr), endpoint.port());
         if is_inside(endpoint.ip()) && !is_inside(addr) {
-            return self.say_that_public_ip_lacks(endpoint.ip());
+            // One on this machine says nothing of how others know it.
+            if let Some(seen) = self.knocks.seen_outside(via, addr) {
+                self.say_that_public_ip_lacks(seen.ip());
+            }
+            return;
         }
         match self.knocks.may_ask(cx.now.instant, addr, by) {
             Ok(()) => {}

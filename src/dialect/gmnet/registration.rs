@@ -14,7 +14,7 @@ use super::hosts::Shown;
 use super::names::{Left, Named, log_refused_version, log_registered};
 use super::slot::HostKey;
 use super::{datagram, version};
-use crate::admission::Quoted;
+use crate::brief::Quoted;
 use crate::clock::{Instant, Now};
 use crate::dialect::{ConnId, Context, Name, Via};
 use crate::limits;
@@ -53,14 +53,14 @@ impl Gmnet {
             // Who hangs up while registering is no host.
             return Go::On;
         }
-        let (addr, known, opened) = (conn.addr, conn.host, conn.opened);
+        let (addr, known, opened) = (conn.addr, conn.host, conn.times.opened);
         let game = data.as_ref().map_or("", |data| data.get(0));
         if (known.is_none() || data.is_some()) && !self.config.admission.admits_game(game) {
             let (game, lists) = (Quoted(game), self.config.admission.lists_of_games());
-            let why = format_args!("its game {game} is not one of {lists}");
-            self.refused.note(cx.now.instant, addr, Name::Gmnet, why);
-            let is_game = !self.config.admission.games.is_empty();
+            let why = format_args!("its game {game} is not one of {lists}, where capitals count");
+            let is_game = self.config.admission.names_games();
             let reason = if is_game { Reason::Game } else { Reason::Key };
+            self.refused.note(cx.now.instant, (Name::Gmnet, addr), reason, why);
             cx.refused(Name::Gmnet, reason, addr);
             self.close(cx, id, Left::Refused);
             return Go::Stop;
@@ -88,7 +88,10 @@ impl Gmnet {
             Err(full) => {
                 cx.refused(Name::Gmnet, Reason::HostsOfAddress, addr);
                 if self.lines.says(cx.now, addr) {
-                    warn!("host {addr} refused: {full}");
+                    warn!(
+                        dialect = "gmnet", event = "refused", host:% = addr, game = game,
+                        reason = Reason::HostsOfAddress.name(); "host {addr} refused: {full}"
+                    );
                 }
                 self.close(cx, id, Left::Refused);
                 return Go::Stop;
@@ -102,7 +105,9 @@ impl Gmnet {
         if !emptied.is_empty() {
             cx.refused(Name::Gmnet, Reason::Data, addr);
         }
-        let is_news = known.is_none() || data.is_some();
+        // GMnet's scripts send the same again a few seconds after they have registered.
+        let before = known.and_then(|key| self.hosts.get(key));
+        let is_news = before.is_none_or(|host| data.is_some() && host.data != data);
         let key = match known {
             Some(key) => {
                 self.hosts.renew(cx.now, key, data, reg);
@@ -143,7 +148,7 @@ impl Gmnet {
             return false;
         };
         let is_near = |host: &Host| {
-            let other = self.conns.get(host.conn).map(|conn| conn.opened);
+            let other = self.conns.get(host.conn).map(|conn| conn.times.opened);
             other.is_some_and(|other| (opened - other).max(other - opened) <= limits::DRIFT)
         };
         let has_another = |host: &Host| host.port.is_some() && host.port != port;
@@ -171,7 +176,10 @@ impl Gmnet {
         let port = host.port_left().filter(|_| is_free);
         self.ports.release_reg(now.instant, host.addr, host.game(), port);
         if self.lines.says(now, host.addr) {
-            info!("host {} is gone: {left}", Named(&host));
+            info!(
+                dialect = "gmnet", event = "gone", host:% = host.at(), game = host.game();
+                "host {} is gone: {left}", Named(&host)
+            );
         }
     }
 

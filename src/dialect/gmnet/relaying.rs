@@ -10,14 +10,14 @@ use std::num::NonZeroU16;
 use log::info;
 
 use super::Gmnet;
-use super::attempts::Whom;
+use super::attempts::{Two, Whom};
 use super::names::Named;
 use super::notices::News;
 use super::request::{Outcome, Request};
 use super::slot::HostKey;
 use crate::clock::Instant;
 use crate::dialect::{ConnId, Context};
-use crate::introductions::journal::Shown;
+use crate::introductions::journal::{Shown, Told};
 use crate::introductions::plan;
 use crate::introductions::relay::Shape;
 use crate::limits;
@@ -68,15 +68,16 @@ impl Gmnet {
         while self.unread.take_due(cx.now.instant).is_some() {}
         for _ in 0..AT_ONCE {
             let Some(id) = self.relays.pop_due(cx.now.instant) else { break };
-            let Some(told) = self.attempts.get(&id).copied() else { continue };
-            let Some(key) = self.host_at(told.host) else { continue };
+            let told = self.attempts.get(&id).map(|told| (told.client, told.host));
+            let Some((client, host)) = told else { continue };
+            let Some(key) = self.host_at(host) else { continue };
             let conn = self.hosts.get(key).map(|host| host.conn);
-            if conn.is_some_and(|host| !self.notices.has_room(host, told.client.ip())) {
+            if conn.is_some_and(|host| !self.notices.has_room(host, client.ip())) {
                 // Others come first.
                 self.relays.arm(cx.now.instant, id);
                 continue;
             }
-            self.relay(cx, id, told.client, key);
+            self.relay(cx, id, client, key);
         }
     }
 
@@ -94,18 +95,24 @@ impl Gmnet {
         if !cx.shared.relay.serves_apart(addrs) || !self.notices.has_room(conn, client.ip()) {
             return false;
         }
-        let Some(attempt) = self.attempt([client, at], key) else { return false };
+        let pair = [client, at];
+        let Some(attempt) = self.attempt(pair, Told::default(), key) else { return false };
         let Some(places) = plan::open(cx, Shape::GameMaker, attempt) else { return false };
         if self.lines.says(cx.now, client.ip())
             && let Some(host) = self.hosts.get(key)
         {
-            info!("{} and host {} were told of the relay", Shown(client), Named(host));
+            info!(
+                dialect = "gmnet", event = "relayed", client:% = client, host:% = host.at(),
+                game = host.game();
+                "{} and host {} were told of the relay", Shown(client), Named(host)
+            );
         }
         self.note_failed(cx, client.ip(), Whom { conn, at });
         let relay = NonZeroU16::new(places.for_host.port());
         self.tell_all(cx, conn, [News { client, relay }].into_iter());
         self.tell_endpoint(cx, id, places.for_client);
-        self.begin_attempt(cx, id, ([client, at], key), Some(places.id));
+        let two = Two { pair, endpoints: [places.for_client, places.for_host] };
+        self.begin_attempt(cx, id, (two, key), Some(places.id));
         true
     }
 

@@ -2,17 +2,22 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use serde::{Deserialize, Serialize};
+
 use super::slot::HostKey;
 use crate::dialect::ConnId;
 
 /// What a client wants.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Request {
     pub(super) conn: ConnId,
     pub(super) client: IpAddr,
     pub(super) host: IpAddr,
     /// If the client asked for one of several hosts of an address.
     pub(super) port: Option<u16>,
+    /// Whether that host was there when it was asked for.
+    #[serde(default)]
+    pub(super) was_there: bool,
 }
 
 /// What can be said to a request.

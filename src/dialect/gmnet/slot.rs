@@ -2,8 +2,10 @@
 
 use std::num::NonZeroU32;
 
+use serde::{Deserialize, Serialize};
+
 /// A place in a slab. Every connection may have two, so none takes as little as one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(super) struct Slot(NonZeroU32);
 
 impl Slot {
@@ -19,7 +21,7 @@ impl Slot {
 }
 
 /// A host in the table. Only the connection that registered it holds one, so it is never stale.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct HostKey(pub(super) Slot);
 
 #[cfg(test)]

@@ -5,12 +5,14 @@
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 
+use serde::{Deserialize, Serialize};
+
 use crate::clock::Instant;
 use crate::dialect::ConnId;
 use crate::limits;
 
 /// Packets that came lately, and connections whose packet did not.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Unpaired {
     packets: VecDeque<(Instant, SocketAddr)>,
     lacking: VecDeque<Lacking>,
@@ -18,7 +20,7 @@ pub(super) struct Unpaired {
     connected: VecDeque<IpAddr>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Lacking {
     conn: ConnId,
     addr: IpAddr,
@@ -77,6 +79,11 @@ impl Unpaired {
     /// Where the packet of a connection may have come from.
     pub(super) fn maybe(&self, conn: ConnId) -> Option<SocketAddr> {
         self.find(conn)?.other
+    }
+
+    /// Whether a connection came from this address lately.
+    pub(super) fn has_connected(&self, addr: IpAddr) -> bool {
+        self.connected.contains(&addr)
     }
 
     /// The same, if there is exactly one packet that may be its, nobody else lacks that, and no

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
 use slab::Slab;
 use smallvec::SmallVec;
 
@@ -14,12 +15,14 @@ use crate::prefixes::{KeysBySource, Shares};
 use crate::timers::Timers;
 
 /// The requests that wait.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Introductions {
+    #[serde(with = "crate::state::slab")]
     waiting: Slab<Waiting>,
     /// Those of each client address, longest waiting first.
     by_client: KeysBySource<WaitId>,
     /// How many each network has.
+    #[serde(skip)]
     shares: Shares,
     /// Those for each host address, longest waiting first.
     by_host: Map<IpAddr, SmallVec<[WaitId; 2]>>,
@@ -32,13 +35,13 @@ pub(super) struct Introductions {
 }
 
 /// A request that waits. Its connection and its timers hold one, and they end with it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) struct WaitId(Slot);
 
 /// Requests that are looked at one after the other, which may end each of them.
 pub(super) type WaitIds = SmallVec<[WaitId; 8]>;
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Waiting {
     pub(super) request: Request,
     /// The text that the client sent, to be told back.
@@ -63,6 +66,17 @@ impl Introductions {
     /// When a request has waited long enough.
     pub(super) fn next_wakeup(&self) -> Option<Instant> {
         earliest([self.returns.next(), self.deadlines.next(), self.late.next()])
+    }
+
+    /// Goes on with the requests of another process.
+    pub(super) fn go_on(&mut self, saved: Self) {
+        let Self { waiting, by_client, shares: _, by_host, returns, deadlines, late } = saved;
+        (self.waiting, self.by_client, self.by_host) = (waiting, by_client, by_host);
+        let clients = self.waiting.iter().map(|(_, waiting)| waiting.request.client);
+        clients.for_each(|client| _ = self.shares.add(client, 1));
+        self.returns.go_on(returns);
+        self.deadlines.go_on(deadlines);
+        self.late.go_on(late);
     }
 
     /// A request that waits.

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use rand::Rng;
+use serde::{Deserialize, Serialize};
 
 use super::id::Uuid;
 use super::turns::Turns;
@@ -10,11 +11,11 @@ use crate::dialect::by_family::ByFamily;
 use crate::hash::Map;
 
 /// Lobbies or clients, by the game that they belong to.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct ByGame(Map<Box<str>, ByFamily<GameList>>);
 
 /// Those of one game and family.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct GameList {
     /// All, in a row.
     pub(super) row: Vec<Uuid>,

@@ -1,5 +1,7 @@
 //! Lobbies are opened, joined, and entered once the host has been met.
 
+use std::time::Duration;
+
 use log::debug;
 
 use super::clients::Program;
@@ -8,9 +10,12 @@ use super::lobbies::Lobby;
 use super::message::{
     Content, CreateLobbyRequest, CreateLobbyResponse, JoinLobbyRequest, PeerConnectionReady,
 };
-use super::{LOBBY_NOT_FOUND, NOT_REGISTERED, Natpunch, Sender, TOO_MANY_LOBBIES, reader, say};
+use super::{
+    Join, LOBBY_NOT_FOUND, NOT_REGISTERED, Natpunch, Sender, TOO_MANY_LOBBIES, reader, say,
+};
 use crate::dialect::{Context, Name};
 use crate::introductions::plan;
+use crate::introductions::unmet::Cause;
 use crate::limits;
 use crate::lobby::names::clean;
 use crate::refusals::Reason;
@@ -50,7 +55,8 @@ impl Natpunch {
         cx.shared.nats.settle(cx.now.instant, from.peer);
         debug!("{host} opened the lobby {id}");
         let at = from.peer;
-        say(&mut self.lines, cx, at, format_args!("lobby {shown:?} is open, its host is {at}"));
+        let event = ("registered", at);
+        say(&mut self.lines, cx, event, format_args!("lobby {shown:?} is open, its host is {at}"));
         let response = CreateLobbyResponse {
             success: true,
             lobby_id: id.to_string(),
@@ -67,11 +73,14 @@ impl Natpunch {
         self.clients.uses_lobbies(joiner);
         let game = self.clients.get(joiner).map_or("", |client| &client.game);
         let Some((id, lobby)) = self.lobbies.find(&request.lobby_id, game) else {
-            return self.refuse(cx, from, LOBBY_NOT_FOUND);
+            let join = Join::nobody(&request.lobby_id);
+            return self.refuse_join(cx, from, join, Cause::NotFound, LOBBY_NOT_FOUND);
         };
         let Some(host) = lobby.host() else {
             return self.refuse(cx, from, "Lobby host not found");
         };
+        let (at, name) = (self.clients.get(host).map(|host| host.endpoint), lobby.name.clone());
+        let join = Join { wanted: &request.lobby_id, host: at, lobby: &name };
         if lobby.members.contains(&joiner) {
             // The answer was lost, or the client has forgotten.
             let reader = reader(&self.clients, self.public_ips, from.peer);
@@ -80,7 +89,7 @@ impl Natpunch {
             return self.tell_update(joiner, id, "player_joined", cx.out);
         }
         if self.are_apart(cx, [joiner, host]) {
-            return self.refuse_family(cx, from, "the host of the lobby");
+            return self.refuse_family(cx, from, "the host of the lobby", join);
         }
         let is_new = !lobby.pending.contains(&joiner);
         if is_new {
@@ -88,11 +97,11 @@ impl Natpunch {
             let gives_way =
                 is_full.then(|| lobby.gives_way(from.peer.ip(), &self.clients)).flatten();
             if is_full && gives_way.is_none() {
-                return self.refuse(cx, from, "Lobby is full");
+                return self.refuse_join(cx, from, join, Cause::Full, "Lobby is full");
             }
             let Some(client) = self.clients.get(joiner) else { return };
             if client.lobbies.len() >= limits::NATPUNCH_LOBBIES_PER_CLIENT {
-                return self.refuse(cx, from, TOO_MANY_LOBBIES);
+                return self.refuse_join(cx, from, join, Cause::Bound, TOO_MANY_LOBBIES);
             }
             if let Some(other) = gives_way {
                 self.give_up(id, other, cx.out);
@@ -165,7 +174,7 @@ impl Natpunch {
         let (Some(joiner), Some(host)) = (at(joiner), at(host)) else { return };
         let name = self.lobbies.get(lobby).map_or("", |lobby: &Lobby| &lobby.name);
         let line = format_args!("client {joiner} introduced to host {host} of lobby {name:?}");
-        say(&mut self.lines, cx, joiner, line);
+        say(&mut self.lines, cx, ("introduced", joiner), line);
     }
 
     /// Counts whether a client has met the host of a lobby.
@@ -173,7 +182,24 @@ impl Natpunch {
         let Some(lobby) = self.lobbies.get(lobby) else { return };
         let Some(host) = lobby.host() else { return };
         if let Some(attempt) = self.attempt([joiner, host], &lobby.name) {
-            plan::note_end(cx, &attempt, worked);
+            let silent = self.silence(cx, host);
+            plan::note_end_with(cx, attempt, worked, silent.unwrap_or_default());
+        }
+    }
+
+    /// For how long nothing has come from a host, if that is so long that it must be gone.
+    fn silence(&self, cx: &Context<'_>, host: Uuid) -> Option<Duration> {
+        let silent = cx.now.instant - self.clients.get(host)?.heard;
+        Some(silent).filter(|silent| *silent > limits::NATPUNCH_SILENT_HOST)
+    }
+
+    /// A client is gone without a word: those who are joining lobbies that end with it have not met it.
+    pub(super) fn count_joiners_of(&self, cx: &mut Context<'_>, gone: Uuid) {
+        let lobbies = self.clients.get(gone).map_or(&[][..], |client| &client.lobbies);
+        for (id, lobby) in lobbies.iter().filter_map(|id| Some((*id, self.lobbies.get(*id)?))) {
+            if lobby.members == [gone] {
+                lobby.pending.iter().for_each(|joiner| self.count(cx, id, *joiner, false));
+            }
         }
     }
 
@@ -190,6 +216,9 @@ impl Natpunch {
         if let Some(host) = self.lobbies.get(id).and_then(Lobby::host)
             && self.says_nothing(host, joiner)
         {
+            if self.silence(cx, host).is_some() {
+                self.count(cx, id, joiner, false);
+            }
             return self.take_in(cx, (id, host), joiner);
         }
         self.count(cx, id, joiner, false);

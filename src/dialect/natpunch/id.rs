@@ -4,10 +4,24 @@ use std::fmt;
 use std::str::FromStr;
 
 use rand::{Rng, RngExt as _};
+use serde::{Deserialize, Serialize};
 
 /// An ID.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(from = "[u64; 2]", into = "[u64; 2]")]
 pub(super) struct Uuid(u128);
+
+impl From<[u64; 2]> for Uuid {
+    fn from([high, low]: [u64; 2]) -> Self {
+        Self(u128::from(high) << 64 | u128::from(low))
+    }
+}
+
+impl From<Uuid> for [u64; 2] {
+    fn from(Uuid(bits): Uuid) -> Self {
+        [(bits >> 64) as u64, bits as u64]
+    }
+}
 
 /// A text is not an ID as the server writes them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,20 +3,22 @@
 use std::net::SocketAddr;
 
 use log::warn;
+use serde::{Deserialize, Serialize};
 
 use super::id::Uuid;
 use super::lobbies::endpoint;
 use super::message::{ConnectionInstruction, Content, NatType};
-use super::{Natpunch, Sender};
+use super::{Join, Natpunch, Sender};
 use crate::clock::Instant;
 use crate::dialect::{Context, Name};
 use crate::introductions::candidates::{Candidates, may_share_network};
+use crate::introductions::unmet::Cause;
 use crate::limits;
 use crate::nats::Kind;
 use crate::refusals::Reason;
 
 /// When two were told of each other.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Told {
     /// For the first time.
     first: Instant,
@@ -24,6 +26,8 @@ pub(super) struct Told {
     last: Instant,
     /// One of them has said that they have met.
     have_met: bool,
+    /// The port at which the first and the second of the two are, as the other one was told.
+    ports: [u16; 2],
 }
 
 /// Two clients as they are known together.
@@ -116,7 +120,7 @@ impl Natpunch {
         if self.told.len() >= limits::NATPUNCH_PAIRS {
             self.told.take();
         }
-        let told = before.unwrap_or(Told { first: now, last: now, have_met: false });
+        let told = before.unwrap_or(Told { first: now, last: now, have_met: false, ports: [0; 2] });
         self.told.arm_with(now, pair, Told { last: now, ..told });
         if let Some([for_one, for_other]) = self.relay_at_once(cx, [one, other]) {
             // Both take it for another try.
@@ -130,6 +134,10 @@ impl Natpunch {
         if at(one) != at(other) {
             return;
         }
+        let at = |id| self.clients.get(id).map(|client| client.endpoint);
+        if let (Some(one), Some(other)) = (at(one), at(other)) {
+            cx.shared.relay.introduced(cx.now, [one, other]);
+        }
         for (whom, who) in [(one, other), (other, one)] {
             let Some(client) = self.clients.get(who) else { continue };
             let Some(other) = self.clients.get(whom).map(|client| client.endpoint) else {
@@ -140,9 +148,21 @@ impl Natpunch {
             let local = client.local.filter(|_| may_share_network(client.endpoint, other));
             // Clients read it without looking whether it is there.
             let local = local.unwrap_or(candidates.endpoint);
-            let nat_type = nat_type(candidates.kind);
-            self.instruct(cx, whom, who, (attempt_number, nat_type), [candidates.best(), local]);
+            cx.shared.doubts.told(cx.now, [other; 2], [candidates.endpoint; 2]);
+            let (nat_type, best) = (nat_type(candidates.kind), candidates.best());
+            if let Some(told) = self.told.get_mut(&pair) {
+                let [first, second] = &mut told.ports;
+                *(if who == pair.0 { first } else { second }) = best.port();
+            }
+            self.instruct(cx, whom, who, (attempt_number, nat_type), [best, local]);
         }
+    }
+
+    /// The port at which one of two is, as the other one was told.
+    pub(super) fn told_port(&self, [one, other]: [Uuid; 2], who: Uuid) -> Option<u16> {
+        let pair = in_order(one, other);
+        let [first, second] = self.told.get(&pair)?.ports;
+        Some(if who == pair.0 { first } else { second }).filter(|port| *port != 0)
     }
 
     /// Tells a client where another one is: as it is seen, and as it sees itself.
@@ -166,20 +186,34 @@ impl Natpunch {
         self.tell(whom, Content::ConnectionInstruction(instruction), cx.out);
     }
 
-    pub(super) fn refuse_family(&mut self, cx: &mut Context<'_>, from: Sender, whom: &str) {
+    /// Somebody cannot meet who is at that endpoint, perhaps as host of a lobby.
+    pub(super) fn refuse_family(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: Sender,
+        whom: &str,
+        join: Join<'_>,
+    ) {
         let [its, own] = if from.peer.is_ipv4() { ["IPv6", "IPv4"] } else { ["IPv4", "IPv6"] };
         let why = format!("No way to {whom}: it has {its}, you have {own}");
-        if let Some(before) = self.foreign.say(cx.now.instant) {
-            warn!("{} cannot meet anybody there. {why}{before}", from.peer);
+        // Anybody can send in the name of who has not shown its ID.
+        if self.clients.is_proven(from.peer)
+            && let Some(before) = self.foreign.say(cx.now.instant)
+        {
+            let peer = from.peer;
+            warn!(
+                dialect = "natpunch", event = "refused", client:% = peer, reason = "family";
+                "{peer} cannot meet anybody there. {why}{before}"
+            );
         }
         cx.refused(Name::Natpunch, Reason::Family, from.peer.ip());
-        self.refuse(cx, from, &why);
+        self.refuse_join(cx, from, join, Cause::Family, &why);
     }
 }
 
 /// Which of two joins a lobby, if they are owed an introduction: it is made when they may be told of each other
 /// again.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) enum Joiner {
     First,
     Second,

@@ -12,16 +12,21 @@ use prost::Message as _;
 use rand::rngs::StdRng;
 
 use super::{Context, Dialect, Name, Outbox, Via};
-use crate::admission::{self, Admission, Quoted};
+use crate::admission::{self, Admission};
 use crate::blocks::Blocks;
+use crate::brief::Bounded;
+use crate::brief::Quoted;
 use crate::clock::Instant;
 use crate::cookies::Cookies;
 use crate::introductions::PublicIps;
 use crate::introductions::candidates::may_be_told;
+use crate::introductions::journal::Names;
+use crate::introductions::unmet::{self, Asked, Cause};
 use crate::limits;
 use crate::lines::Lines;
 use crate::lobby::names::clean;
 use crate::refusals::Reason;
+use crate::state::{self, NotUnderstood, Saved, Saving};
 use crate::timers::{Seldom, Timers};
 use crate::unproven::is_local;
 
@@ -45,6 +50,7 @@ use message::{
     ConnectRequest, Content, Endpoint, Error, LobbyListRequest, Message, RegisterRequest,
     RegisterResponse,
 };
+use serde::{Deserialize, Serialize};
 
 /// What the owner decides.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -64,8 +70,9 @@ struct Sender {
 }
 
 /// The state of the dialect.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Natpunch {
+    #[serde(skip, default = "state::no_random")]
     rng: StdRng,
     cookies: Cookies,
     clients: Clients,
@@ -77,7 +84,9 @@ pub struct Natpunch {
     /// Those who were told of each other lately, the lower ID first.
     told: Timers<(Uuid, Uuid), Told>,
     lines: Lines,
+    #[serde(skip)]
     public_ips: PublicIps,
+    #[serde(skip)]
     admission: Admission,
     refused: admission::Refused,
     /// Those who wanted to meet somebody whom they cannot reach.
@@ -102,6 +111,18 @@ impl Natpunch {
             refused: admission::Refused::default(),
             foreign: Seldom::default(),
         }
+    }
+
+    /// Goes on from what another process knew. What options decide stays as it is here.
+    fn go_on(&mut self, saved: Self) {
+        let Self { rng: _, cookies, clients, lobbies, joins, met, told, lines, .. } = saved;
+        (self.cookies, self.lobbies) = (cookies, lobbies);
+        self.clients.go_on(clients);
+        self.joins.go_on(joins);
+        self.met.go_on(met);
+        self.told.go_on(told);
+        self.lines.go_on(lines);
+        (self.refused, self.foreign) = (saved.refused, saved.foreign);
     }
 
     fn register(&mut self, cx: &mut Context<'_>, from: Sender, request: RegisterRequest) {
@@ -149,7 +170,9 @@ impl Natpunch {
         let mut message = "This server is for other games";
         let asks_for_key = self.admission.asks_for_key();
         let mut reason = if asks_for_key { Reason::Key } else { Reason::Game };
-        let mut note = |why| self.refused.note(cx.now.instant, from.peer.ip(), Name::Natpunch, why);
+        let (whom, not_admitted) = ((Name::Natpunch, from.peer.ip()), reason);
+        let refused = &mut self.refused;
+        let mut note = |why| refused.note_forgeable(cx.now.instant, whom, not_admitted, why);
         match asks_for_key {
             _ if is_too_long(request) => {
                 reason = Reason::TooLong;
@@ -159,7 +182,9 @@ impl Natpunch {
                 note(format_args!("its clients cannot show a game or a key; see --games, --key"));
             }
             true => note(format_args!("its key is not one of {list}")),
-            false => note(format_args!("its game {shown} is not one of {list}")),
+            false => {
+                note(format_args!("its game {shown} is not one of {list}, where capitals count"))
+            }
         }
         cx.refused(Name::Natpunch, reason, from.peer.ip());
         let response = RegisterResponse {
@@ -199,7 +224,8 @@ impl Natpunch {
             } else {
                 format!(", game {}", Quoted(game))
             };
-            say(&mut self.lines, cx, peer, format_args!("{peer} registered{of}"));
+            let event = ("registered", peer);
+            say(&mut self.lines, cx, event, format_args!("{peer} registered{of}"));
         }
         Some(id)
     }
@@ -218,7 +244,7 @@ impl Natpunch {
         if let Some(before) = before {
             cx.shared.relay.moved(Name::Natpunch, before, peer);
         }
-        say(&mut self.lines, cx, peer, format_args!("a client is at {peer} now"));
+        say(&mut self.lines, cx, ("moved", peer), format_args!("a client is at {peer} now"));
         let lobbies = self.clients.get(id).map_or(Vec::new(), |client| client.lobbies.clone());
         let mut others = Vec::new();
         for lobby in lobbies.iter().filter_map(|id| self.lobbies.get(*id)) {
@@ -245,7 +271,9 @@ impl Natpunch {
         let is_there = |id| self.clients.get(id).is_some_and(|other| other.game == game);
         match wanted.parse() {
             Ok(id) if is_there(id) && self.are_apart(cx, [source, id]) => {
-                self.refuse_family(cx, from, &format!("client {wanted}"));
+                let host = self.clients.get(id).map(|host| host.endpoint);
+                let whom = format!("client {wanted}");
+                self.refuse_family(cx, from, &whom, Join { wanted: &wanted, host, lobby: "" });
             }
             Ok(id) if is_there(id) => {
                 let at = self.clients.get(id).map(|other| other.endpoint);
@@ -254,10 +282,13 @@ impl Natpunch {
                     (self.introduce_again(cx, source, id, request.attempt_number), at)
                 {
                     let line = format_args!("client {} introduced to client {at}", from.peer);
-                    say(&mut self.lines, cx, from.peer, line);
+                    say(&mut self.lines, cx, ("introduced", from.peer), line);
                 }
             }
-            _ => self.refuse(cx, from, &format!("Destination client {wanted} not found")),
+            _ => {
+                let why = format!("Destination client {wanted} not found");
+                self.refuse_join(cx, from, Join::nobody(&wanted), Cause::NotFound, &why);
+            }
         }
     }
 
@@ -265,7 +296,7 @@ impl Natpunch {
         let client = self.clients.remove(id)?;
         let at = client.endpoint;
         if client.proven {
-            say(&mut self.lines, cx, at, format_args!("client {at} is gone"));
+            say(&mut self.lines, cx, ("gone", at), format_args!("client {at} is gone"));
         } else {
             debug!("{id} at {at} is gone");
         }
@@ -332,10 +363,35 @@ impl Natpunch {
     fn refuse(&mut self, cx: &mut Context<'_>, from: Sender, why: &str) {
         // Who is at an address that may be forged is not worth a line.
         if self.clients.is_proven(from.peer) {
-            say(&mut self.lines, cx, from.peer, format_args!("{} refused: {why}", from.peer));
+            let event = ("refused", from.peer);
+            let why = Bounded(why, limits::NATPUNCH_REASON);
+            say(&mut self.lines, cx, event, format_args!("{} refused: {why}", from.peer));
         } else {
             debug!("{}: {why}", from.peer);
         }
+        self.answer(cx, from, Content::Error(Error { message: why.into() }));
+    }
+
+    /// The same to who wanted to meet somebody: the owner is told of it beside how introductions ended.
+    fn refuse_join(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: Sender,
+        Join { wanted, host, lobby }: Join<'_>,
+        cause: Cause,
+        why: &str,
+    ) {
+        let client = from.peer;
+        let own = self.clients.at(client).and_then(|id| self.clients.get(id));
+        // With keys it is a secret.
+        let game = own.filter(|_| !self.admission.asks_for_key()).map_or("", |own| &*own.game);
+        let is_proven = self.clients.is_proven(client);
+        let (dialect, names, told) = (Name::Natpunch, Names::new(game, lobby), None);
+        let about = unmet::about(wanted);
+        let asked = Asked { dialect, client, host, names, told, is_proven, cause, about };
+        let level = self.lines.level(cx.now, client.ip(), is_proven);
+        let shown = Bounded(why, limits::NATPUNCH_REASON);
+        cx.not_introduced(level, asked, format_args!("natpunch: {client} refused: {shown}"));
         self.answer(cx, from, Content::Error(Error { message: why.into() }));
     }
 
@@ -389,6 +445,24 @@ impl Natpunch {
     }
 }
 
+/// Whom somebody wants to meet.
+#[derive(Clone, Copy)]
+struct Join<'a> {
+    /// As it was asked for.
+    wanted: &'a str,
+    /// Where that is, if it is known.
+    host: Option<SocketAddr>,
+    /// The name of the lobby, if it is one and is there.
+    lobby: &'a str,
+}
+
+impl<'a> Join<'a> {
+    /// Somebody who is not there.
+    const fn nobody(wanted: &'a str) -> Self {
+        Self { wanted, host: None, lobby: "" }
+    }
+}
+
 const NOT_REGISTERED: &str = "Client not registered";
 const LOBBY_NOT_FOUND: &str = "Lobby not found";
 const TOO_MANY_LOBBIES: &str = "Too many lobbies";
@@ -410,9 +484,16 @@ fn reader(clients: &Clients, public_ips: PublicIps, at: SocketAddr) -> Reader<'_
 }
 
 /// Writes a line about somebody who has shown its ID.
-fn say(lines: &mut Lines, cx: &Context<'_>, about: SocketAddr, line: fmt::Arguments<'_>) {
+fn say(
+    lines: &mut Lines,
+    cx: &Context<'_>,
+    (event, about): (&'static str, SocketAddr),
+    line: fmt::Arguments<'_>,
+) {
     if let Some(level) = lines.level(cx.now, about.ip(), true) {
-        log!(level, "natpunch: {line}");
+        log!(
+            level, dialect = "natpunch", event = event, address:% = about; "natpunch: {line}"
+        );
     }
 }
 
@@ -485,6 +566,7 @@ impl Dialect for Natpunch {
         }
         self.introduce_owed(cx);
         while let Some(id) = self.clients.pop_silent(cx.now.instant) {
+            self.count_joiners_of(cx, id);
             if let Some(client) = self.forget(cx, id).filter(|client| client.proven) {
                 self.clients.note_gone(cx.now.instant, id, &client);
             }
@@ -503,6 +585,15 @@ impl Dialect for Natpunch {
     fn next_wakeup(&self) -> Option<Instant> {
         let times = [self.joins.next(), self.met.next(), self.clients.next_wakeup()];
         times.into_iter().flatten().min()
+    }
+
+    fn save(&self, to: &mut Saving<'_>) {
+        to.write(self);
+    }
+
+    fn load(&mut self, _cx: &mut Context<'_>, from: &mut Saved<'_>) -> Result<(), NotUnderstood> {
+        self.go_on(from.read()?);
+        Ok(())
     }
 }
 

@@ -9,7 +9,7 @@ use super::Natpunch;
 use super::clients::Client;
 use super::id::Uuid;
 use crate::dialect::{Context, Name};
-use crate::introductions::journal::Attempt;
+use crate::introductions::journal::{Attempt, Names, Told};
 use crate::introductions::plan::{self, Wish};
 
 impl Natpunch {
@@ -22,7 +22,9 @@ impl Natpunch {
         let [a, b] = self.both([one, other])?;
         let pair = [a.endpoint, b.endpoint];
         if session(cx, pair).is_none() && plan::is_relayed_at_once(cx, Wish::default(), pair) {
-            self.open_session(cx, [one, other], "");
+            let both = a.lobbies.iter().find(|lobby| b.lobbies.contains(*lobby));
+            let lobby = both.and_then(|lobby| self.lobbies.get(*lobby));
+            self.open_session(cx, [one, other], lobby.map_or("", |lobby| &lobby.name));
         }
         session(cx, pair)
     }
@@ -67,15 +69,18 @@ impl Natpunch {
     /// How the journal knows a client and the one that it wants to meet, the host of a lobby perhaps.
     pub(super) fn attempt(&self, pair: [Uuid; 2], lobby: &str) -> Option<Attempt> {
         let [client, host] = self.both(pair)?;
-        let game = match lobby {
-            "" => String::new(),
-            lobby => format!("\"{}\"", lobby.escape_debug()),
+        let told = |who: &Client, whom: &Client, id: Uuid| {
+            let at = self.public_ips.told_at(who.endpoint, whom.endpoint);
+            SocketAddr::new(at.ip(), self.told_port(pair, id).unwrap_or(at.port()))
         };
+        let [client_id, host_id] = pair;
+        let both = [told(host, client, host_id), told(client, host, client_id)];
         Some(Attempt {
             dialect: Name::Natpunch,
             client: client.endpoint,
             host: host.endpoint,
-            game: game.into(),
+            names: Names::new(&host.game, lobby),
+            told: Told::new([client.endpoint, host.endpoint], both),
             is_proven: client.proven,
         })
     }

@@ -4,6 +4,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use rand::{Rng, RngExt as _};
+use serde::{Deserialize, Serialize};
 
 use super::id::Uuid;
 use crate::hash::Map;
@@ -11,11 +12,11 @@ use crate::prefixes::network;
 
 /// The lobbies of each source: an IPv6 site may have a /48, and its networks in it take turns
 /// among each other.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Turns(Row<Row<Vec<Uuid>>>);
 
 /// Networks, in a row that a list can begin in anywhere.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Row<T> {
     places: Map<IpAddr, usize>,
     all: Vec<(IpAddr, T)>,

@@ -26,11 +26,13 @@ impl Rooms {
         };
         let (limits, is_host) = (&self.config.limits, room.is_none());
         let most = if is_host { limits.hosts_per_address } else { limits.connections_per_address };
-        let neighbours = self.table.neighbours(turn.from.ip());
-        let here: Vec<Id> =
-            neighbours.filter(|peer| peer.is_host == is_host).map(|peer| peer.id).collect();
+        let here = || {
+            let neighbours = self.table.neighbours(turn.from.ip());
+            neighbours.filter(|peer| peer.is_host == is_host).map(|peer| peer.id)
+        };
         let mut neighbour = None;
-        if here.len() >= most {
+        if here().count() >= most {
+            let here: Vec<Id> = here().collect();
             let mut last = self.table.gives_way(turn.instant(), &here, patience);
             // Nobody who may be forged takes from another what is kept of it.
             if last.is_none() && patience.is_zero() {

@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::field::Id;
@@ -17,7 +18,7 @@ use crate::refusals::Reason as Refusal;
 use crate::timers::Timers;
 
 /// Where to send something.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct To {
     pub(super) endpoint: SocketAddr,
     pub(super) via: Via,
@@ -32,7 +33,7 @@ impl From<&Peer> for To {
 }
 
 /// What a notification is about: a newer one about the same takes the place of the older.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) enum Subject {
     /// A peer: it comes, has moved, is gone.
     Peer(Id),
@@ -51,29 +52,37 @@ pub(super) enum Subject {
 type Key = (SocketAddr, Subject);
 
 /// A notification that is going to be sent again.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Notice {
     /// Whom it is for; nobody else must get it. `None` if the addressee is in no room any more.
     addressee: Option<Id>,
     /// The room that the addressee was kicked from, if that is what it says.
     kicked_from: Option<Id>,
     to: To,
-    text: Box<[u8]>,
+    /// That of a client that comes fits, and no memory has to be found for it.
+    #[serde(with = "crate::state::bytes")]
+    text: SmallVec<[u8; 48]>,
     /// How often it is still to be sent.
     copies: u8,
     /// How often that may still be tried: without credit nothing is sent.
     tries: u8,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Delivery {
     /// What is going to be sent again.
     notices: Timers<Key, Notice>,
     /// The place to write messages in, so that one costs no allocation.
+    #[serde(skip)]
     scratch: Vec<u8>,
 }
 
 impl Delivery {
+    /// Goes on with the notices of another process.
+    pub(super) fn go_on(&mut self, saved: Self) {
+        self.notices.go_on(saved.notices);
+    }
+
     pub(super) fn new() -> Self {
         Self { notices: Timers::new(limits::NOTICE_GAP), scratch: Vec::new() }
     }
@@ -90,9 +99,7 @@ impl Delivery {
     pub(super) fn send(&mut self, cx: &mut Context<'_>, to: To, fill: impl FnOnce(&mut Vec<u8>)) {
         self.scratch.clear();
         fill(&mut self.scratch);
-        if !dispatch(cx, to, &self.scratch) {
-            cx.refused(Name::Rooms, Refusal::Unproven, to.endpoint.ip());
-        }
+        send(cx, to, &self.scratch);
     }
 
     /// Tells a peer which place it has, if that may be told yet, and its key. A bare request does not pay
@@ -106,16 +113,17 @@ impl Delivery {
         own: Answer<'_>,
     ) {
         self.notices.cancel(&(to.endpoint, Subject::Room));
-        let answers = || place.into_iter().chain([own]);
-        let lengths: SmallVec<[usize; 2]> = answers().map(|answer| self.length(answer)).collect();
-        cx.shared.credits.advance_for_key(to.endpoint.ip(), &lengths);
-        answers().for_each(|answer| self.send(cx, to, |bytes| answer.write(bytes)));
-    }
-
-    fn length(&mut self, answer: Answer<'_>) -> usize {
         self.scratch.clear();
-        answer.write(&mut self.scratch);
-        self.scratch.len()
+        if let Some(place) = place {
+            place.write(&mut self.scratch);
+        }
+        let between = self.scratch.len();
+        own.write(&mut self.scratch);
+        let both = self.scratch.split_at_checked(between);
+        let both = both.into_iter().flat_map(<[_; 2]>::from).filter(|text| !text.is_empty());
+        let lengths: SmallVec<[usize; 2]> = both.clone().map(<[u8]>::len).collect();
+        cx.shared.credits.advance_for_key(to.endpoint.ip(), &lengths);
+        both.for_each(|text| send(cx, to, text));
     }
 
     /// Tells a peer in a room something, now and a few times more.
@@ -179,10 +187,10 @@ impl Delivery {
 
     /// The host knows that this client comes. That a peer has moved is not confirmed by anything:
     /// what comes from the addressee may be about the endpoint before.
-    pub(super) fn confirm(&mut self, host: SocketAddr, client: Id) {
-        let key = (host, Subject::Peer(client));
-        if self.notices.get(&key).is_some_and(|notice| notice.text.starts_with(b"cj:")) {
-            self.notices.cancel(&key);
+    pub(super) fn confirm(&mut self, cx: &Context<'_>, host: SocketAddr, client: Id) {
+        let says_that_it_comes = |notice: &Notice| notice.text.starts_with(b"cj:");
+        let is_told = self.notices.cancel_if((host, Subject::Peer(client)), says_that_it_comes);
+        if is_told && cx.shared.nats.can_predict() {
             self.notices.cancel(&(host, Subject::Ports(client)));
         }
     }
@@ -252,6 +260,13 @@ impl Delivery {
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         self.notices.is_empty()
+    }
+}
+
+/// Sends an answer. Without credit it is as if the network had lost it.
+fn send(cx: &mut Context<'_>, to: To, text: &[u8]) {
+    if !dispatch(cx, to, text) {
+        cx.refused(Name::Rooms, Refusal::Unproven, to.endpoint.ip());
     }
 }
 

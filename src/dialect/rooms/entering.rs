@@ -13,8 +13,7 @@ use super::options::Options;
 use super::parted::How;
 use super::table::{Opening, Peer, set_all};
 use super::{Id, Key, Named, Rooms, Turn};
-use crate::clock::Now;
-use crate::dialect::Name;
+use crate::dialect::{Context, Name};
 use crate::introductions::plan;
 use crate::limits;
 use crate::lobby::data::Data;
@@ -112,8 +111,9 @@ impl Rooms {
         options: &Options,
     ) -> Result<(), Reason> {
         let wish = options.wish;
-        let before = self.table.peer_at(turn.from).map(|peer| peer.id);
-        match self.table.peer_at(turn.from) {
+        let sender = turn.sender.and_then(|id| self.table.peer(id));
+        let before = sender.map(|peer| peer.id);
+        match sender {
             // A room that somebody may have opened in its name is in nobody's way.
             Some(host) if host.is_host && (host.proved || host.room == room) => {
                 return Err(Reason::BadRequest);
@@ -192,7 +192,7 @@ impl Rooms {
         if let Some(host) = self.table.peer(room.host).map(|host| host.endpoint)
             && plan::are_apart(turn.cx, options.wish, [turn.from, host])
         {
-            self.log_families(turn.cx.now, turn.from, host);
+            self.log_families(turn, host);
             return Err(Reason::Family);
         }
         Ok(())
@@ -232,19 +232,24 @@ impl Rooms {
         options: Options,
     ) -> Result<(), Reason> {
         let Some(peer) = self.table.peer(id) else {
-            return self.take_offer(turn, id, key, options);
+            let offer = self.offers.shown(turn.from, id, key);
+            let offer = offer.filter(|offer| offer.place.opens.is_none());
+            let room = offer.map(|offer| (offer.room, offer.place.password.clone()));
+            let taken = self.take_offer(turn, id, key, options);
+            return taken.inspect_err(|reason| self.note_not_taken(turn, room, *reason));
         };
         let is_current = peer.key.is(key);
-        let is_former = peer.came_by.is_some_and(|former| former.is(key));
+        let is_former = peer.came_by.as_ref().is_some_and(|former| former.is(key));
         if peer.is_kept && (is_current || is_former && !peer.proved) {
             self.take_back(turn, id)?;
         }
         let peer = self.table.peer(id).ok_or(Reason::NoRoom)?;
         if peer.endpoint == turn.from {
-            if is_current {
-                self.prove(turn, id);
+            if is_current && peer.proved {
                 self.table.heard(turn.instant(), id, turn.via);
                 self.tell_left_behind(turn);
+            } else if is_current {
+                self.prove(turn, id);
             } else if !is_former {
                 return Err(Reason::BadKey);
             }
@@ -288,7 +293,7 @@ impl Rooms {
         let now = turn.instant();
         self.table.prove(&mut turn.cx.shared.unproven, now, id, turn.via);
         turn.cx.shared.nats.prove(turn.from.ip());
-        self.log_proven(turn.cx.now, id);
+        self.note_proven(turn.cx, id);
         self.tell_proven(turn.cx, id);
         self.tell_left_behind(turn);
     }
@@ -302,7 +307,9 @@ impl Rooms {
             is_host || plan::are_apart(turn.cx, peer.wish, [turn.from, host.endpoint])
         });
         if old.is_ipv4() != turn.from.is_ipv4() && is_apart {
-            self.log_families(turn.cx.now, turn.from, old);
+            // It has said the key.
+            turn.is_signed = true;
+            self.log_families(turn, old);
             return Err(Reason::Family);
         }
         if !is_host && self.is_barred(room, turn.from) {
@@ -343,7 +350,7 @@ impl Rooms {
         // Else it is told when the host has shown that it is where it seems to be.
         let joined = peer.knows_host.then_some(Answer::Joined(room.id, id, host_at));
         self.delivery.send_place(turn.cx, to, joined, own);
-        let ports = self.next_ports(turn.cx, host.id, id);
+        let ports = Self::next_ports(turn.cx, host, peer);
         if peer.knows_host && !ports.is_empty() {
             self.delivery.send(turn.cx, to, |bytes| {
                 Answer::Predicted(host.id, &ports).write(bytes);
@@ -352,27 +359,44 @@ impl Rooms {
     }
 
     /// Two cannot be introduced, as they have addresses of different families.
-    fn log_families(&mut self, now: Now, one: SocketAddr, other: SocketAddr) {
-        if let Some(before) = self.foreign.say(now.instant) {
+    /// Anybody can send in the name of who has shown no key: that is a detail.
+    fn log_families(&mut self, turn: &Turn<'_, '_>, other: SocketAddr) {
+        let (one, is_proven) = (turn.from, self.is_proven(turn));
+        if !is_proven {
+            debug!("{one} and {other} cannot meet in a room, one has IPv4 and the other IPv6");
+        } else if let Some(before) = self.foreign.say(turn.instant()) {
             warn!(
+                dialect = "rooms", event = "refused", client:% = one, host:% = other, reason = "family";
                 "{one} and {other} cannot meet in a room, one has IPv4 and the other IPv6{before}"
             );
         }
     }
 
     /// A peer has proved itself: only now is it more than a datagram that anybody may have forged.
-    fn log_proven(&mut self, now: Now, id: Id) {
+    fn note_proven(&mut self, cx: &mut Context<'_>, id: Id) {
         let Some(peer) = self.table.peer(id) else { return };
         let (at, id, is_host) = (peer.endpoint, peer.room, peer.is_host);
-        if !self.lines.says(now, at.ip()) {
+        let host = self.table.room(id).and_then(|room| self.table.peer(room.host));
+        let host = host.map(|host| host.endpoint).filter(|_| !is_host);
+        if let Some(host) = host {
+            let told = |who, whom| self.config.public_ips.told_at(who, whom);
+            cx.introduced([at, host], [told(host, at), told(at, host)]);
+        }
+        if !self.lines.says(cx.now, at.ip()) {
             return;
         }
-        let host = self.table.room(id).and_then(|room| self.table.peer(room.host));
         if is_host {
-            info!("room {} is open, its host is {at}", self.named(id));
+            let (game, room) = self.names(id);
+            info!(
+                dialect = "rooms", event = "registered", host:% = at, game = game, room = room;
+                "room {} is open, its host is {at}", self.named(id)
+            );
         } else if let Some(host) = host {
-            let host = host.endpoint;
-            info!("client {at} introduced to host {host} of room {}", self.named(id));
+            let (game, room) = self.names(id);
+            info!(
+                dialect = "rooms", event = "introduced", client:% = at, host:% = host, game = game,
+                room = room; "client {at} introduced to host {host} of room {}", self.named(id)
+            );
         }
     }
 }

@@ -4,16 +4,31 @@ use std::fmt;
 use std::io::Write;
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::dialect::addr::push_addr;
 use crate::dialect::hex;
 
 /// The public name of a peer or a room: 64 random bits, on the wire 16 hex digits.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Id(pub u64);
 
 /// What a peer shows to come back: 128 random bits, on the wire 32 hex digits.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(from = "[u64; 2]", into = "[u64; 2]")]
 pub struct Key(pub u128);
+
+impl From<[u64; 2]> for Key {
+    fn from([high, low]: [u64; 2]) -> Self {
+        Self(u128::from(high) << 64 | u128::from(low))
+    }
+}
+
+impl From<Key> for [u64; 2] {
+    fn from(Key(key): Key) -> Self {
+        [(key >> 64) as u64, key as u64]
+    }
+}
 
 impl Key {
     /// Whether both are the same. The time it takes does not depend on where they differ.

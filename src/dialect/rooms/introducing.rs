@@ -4,10 +4,9 @@ use std::net::SocketAddr;
 
 use super::delivery::Subject;
 use super::message::{Answer, Reason};
-use super::table::Status;
+use super::table::{Peer, Status};
 use super::{Id, Rooms, Turn};
 use crate::dialect::Context;
-use crate::introductions::candidates::Candidates;
 use crate::nats::Ports;
 
 impl Rooms {
@@ -18,9 +17,10 @@ impl Rooms {
         let Some(room) = self.table.room(peer.room) else { return };
         let (is_host, host) = (peer.is_host, room.host);
         let clients = if is_host { room.clients.clone() } else { vec![id] };
+        self.forget_ends(id);
         for id in clients {
             let Some(client) = self.table.peer_mut(id) else { continue };
-            client.status = Status::Joining;
+            (client.status, client.ended) = (Status::Joining, None);
             if is_host {
                 client.told = false;
                 client.knows_host = false;
@@ -68,8 +68,8 @@ impl Rooms {
 
     /// Tells a peer which ports another one is going to have, if that is known.
     pub(super) fn tell_predicted_ports(&mut self, cx: &mut Context<'_>, who: Id, whom: Id) {
-        let ports = self.next_ports(cx, who, whom);
-        if let Some(other) = self.table.peer(whom) {
+        if let (Some(peer), Some(other)) = (self.table.peer(who), self.table.peer(whom)) {
+            let ports = Self::next_ports(cx, peer, other);
             self.delivery.tell_predicted_ports(cx, other, who, &ports);
         }
     }
@@ -173,17 +173,18 @@ impl Rooms {
 
     /// The ports that a peer is going to have towards the other side, if its NAT counts and it is
     /// known to be there: whoever is told knocks at all of them.
-    pub(super) fn next_ports(&self, cx: &mut Context<'_>, id: Id, other: Id) -> Ports {
-        match (self.table.peer(id), self.table.peer(other)) {
-            (Some(peer), Some(other)) if Self::are_relayed(cx, peer, other) => Ports::new(),
-            (Some(peer), Some(other))
-                if peer.proved || cx.shared.unproven.is_known(peer.endpoint.ip()) =>
-            {
-                let both = [peer.endpoint, other.endpoint];
-                Candidates::of(cx, self.config.public_ips, both, peer.proved).next
-            }
-            _ => Ports::new(),
+    pub(super) fn next_ports(cx: &mut Context<'_>, peer: &Peer, other: &Peer) -> Ports {
+        if Self::are_relayed(cx, peer, other) {
+            return Ports::new();
         }
+        let (now, nats) = (cx.now.instant, &mut cx.shared.nats);
+        if peer.proved {
+            nats.settle(now, peer.endpoint);
+        }
+        if nats.can_predict() && (peer.proved || cx.shared.unproven.is_known(peer.endpoint.ip())) {
+            return nats.next(now, peer.endpoint, other.endpoint, 1);
+        }
+        Ports::new()
     }
 
     /// The client asks again. Unless it only sends again, its host may not have heard of it, or it was

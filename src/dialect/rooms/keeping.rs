@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use log::info;
+
 use super::leaving::Why;
 use super::message::Reason;
 use super::parted::How;
@@ -23,6 +25,13 @@ impl Rooms {
         self.parted.forget(endpoint);
         if is_host {
             self.table.stop_closing(room);
+            if self.lines.says(turn.cx.now, endpoint.ip()) {
+                let (game, name) = self.names(room);
+                info!(
+                    dialect = "rooms", event = "registered", host:% = endpoint, game = game, room = name;
+                    "room {} of {endpoint} is open again: its host has shown its key", self.named(room)
+                );
+            }
         } else {
             self.table.restore(id);
             self.introduce(turn.cx, id);

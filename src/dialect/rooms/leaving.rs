@@ -9,7 +9,7 @@ use super::delivery::Subject;
 use super::message::{Answer, Reason};
 use super::parted::How;
 use super::table::Ban;
-use super::{Id, Named, Rooms, Turn};
+use super::{Id, Rooms, Turn};
 use crate::dialect::Context;
 use crate::prefixes::network;
 
@@ -140,13 +140,18 @@ impl Rooms {
 
     fn kick(&mut self, turn: &mut Turn<'_, '_>, id: Id, client: Id) {
         let Some(peer) = self.table.leave(&mut turn.cx.shared.unproven, client) else { return };
-        self.parted.note(turn.instant(), peer.endpoint, (id, How::Kicked));
-        self.delivery.confirm(turn.from, client);
+        let whence = (id, How::Kicked);
+        self.parted.note_with(turn.instant(), peer.endpoint, whence, peer.proved);
+        self.delivery.confirm(turn.cx, turn.from, client);
         self.delivery.notify_former(turn.cx, &peer, Answer::Kicked(id));
         self.tell_others_gone(turn.cx, id, client);
         let is_proven = self.table.peer_at(turn.from).is_some_and(|host| host.proved);
         if let Some(level) = self.lines.level(turn.cx.now, turn.from.ip(), is_proven) {
-            log!(level, "client {} kicked from room {}", peer.endpoint, self.named(id));
+            let (game, room) = self.names(id);
+            log!(
+                level, dialect = "rooms", event = "gone", client:% = peer.endpoint, game = game,
+                room = room; "client {} kicked from room {}", peer.endpoint, self.named(id)
+            );
         }
     }
 
@@ -172,7 +177,8 @@ impl Rooms {
             if !is_kept {
                 return self.close_room(cx, room, why);
             }
-            self.parted.note(cx.now.instant, endpoint, (room, How::Closed));
+            self.parted.note_with(cx.now.instant, endpoint, (room, How::Closed), is_proven);
+            self.log_closed(cx, (room, endpoint), is_proven, why);
             return self.table.begin_closing(cx.now.instant, room);
         }
         if is_kept {
@@ -189,11 +195,15 @@ impl Rooms {
         }
         let has_left = matches!(why, Why::Left | Why::Elsewhere | Why::Signed);
         if has_left {
-            self.parted.note(cx.now.instant, endpoint, (room, How::Left));
+            self.parted.note_with(cx.now.instant, endpoint, (room, How::Left), is_proven);
         }
         if let Some(level) = self.lines.level(cx.now, endpoint.ip(), is_proven) {
             let how = if has_left { "left" } else { "is gone from" };
-            log!(level, "client {endpoint} {how} room {}", self.named(room));
+            let (game, name) = self.names(room);
+            log!(
+                level, dialect = "rooms", event = "gone", client:% = endpoint, game = game,
+                room = name; "client {endpoint} {how} room {}", self.named(room)
+            );
         }
     }
 
@@ -231,6 +241,12 @@ impl Rooms {
 
     /// Closes a room and tells everybody in it, except a host that knows already or is no host.
     pub(super) fn close_room(&mut self, cx: &mut Context<'_>, id: Id, why: Why) {
+        let host = self.table.room(id).filter(|room| !room.is_closing).map(|room| room.host);
+        // Of one that is closing this has been said.
+        if let Some(host) = host.and_then(|host| self.table.peer(host)) {
+            let (at, is_proven) = (host.endpoint, host.proved);
+            self.log_closed(cx, (id, at), is_proven, why);
+        }
         let Some((room, peers)) = self.table.close(&mut cx.shared.unproven, cx.now.instant, id)
         else {
             return;
@@ -240,15 +256,25 @@ impl Rooms {
             if !peer.is_host || is_host_told {
                 self.delivery.notify_former(cx, peer, Answer::Closed(id));
             } else if !room.is_closing {
-                self.parted.note(cx.now.instant, peer.endpoint, (id, How::Closed));
+                let whence = (id, How::Closed);
+                self.parted.note_with(cx.now.instant, peer.endpoint, whence, peer.proved);
             }
         }
-        let host = peers.iter().find(|peer| peer.is_host);
-        let host = host.map(|host| (host.endpoint, host.proved));
-        if let Some((host, is_proven)) = host
-            && let Some(level) = self.lines.level(cx.now, host.ip(), is_proven)
-        {
-            log!(level, "room {} of {host} closed: {why}", Named(&room.name));
+    }
+
+    fn log_closed(
+        &mut self,
+        cx: &Context<'_>,
+        (id, host): (Id, SocketAddr),
+        is_proven: bool,
+        why: Why,
+    ) {
+        if let Some(level) = self.lines.level(cx.now, host.ip(), is_proven) {
+            let (game, room) = self.names(id);
+            log!(
+                level, dialect = "rooms", event = "closed", host:% = host, game = game, room = room;
+                "room {} of {host} closed: {why}", self.named(id)
+            );
         }
     }
 

@@ -1,9 +1,11 @@
 //! Rooms in which all are introduced to each other, and what those of one network are told of each other.
 //! Of all this nobody hears who has not shown a key, nor is anybody told of him.
 
+use std::slice::from_ref;
+
 use super::delivery::Subject;
 use super::message::Answer;
-use super::table::Peer;
+use super::table::{Peer, Table};
 use super::{Id, Rooms};
 use crate::dialect::Context;
 use crate::introductions::candidates::may_share_network;
@@ -20,16 +22,11 @@ impl Rooms {
             && can_know(one, other)
     }
 
-    /// The other clients that a client of such a room knows or is going to know.
-    fn others(&self, id: Id) -> Vec<Id> {
-        let room = self.table.peer(id).and_then(|peer| self.table.room(peer.room));
-        let clients = room.filter(|room| room.is_mesh).map_or(&[][..], |room| &room.clients);
-        clients.iter().copied().filter(|other| self.are_introduced(id, *other)).collect()
-    }
-
     /// A client has shown its key: it and the others are told of each other.
     pub(super) fn introduce_to_others(&mut self, cx: &mut Context<'_>, id: Id) {
-        for other in self.others(id) {
+        let Some(peer) = self.table.peer(id) else { return };
+        let others: Vec<Id> = others(&self.table, peer).map(|other| other.id).collect();
+        for other in others {
             let pair = (self.table.peer(id), self.table.peer(other));
             let (Some(peer), Some(member)) = pair else { continue };
             let there = self.told_at(cx, peer, member);
@@ -60,19 +57,29 @@ impl Rooms {
     pub(super) fn tell_lan(&mut self, cx: &mut Context<'_>, id: Id) {
         let Some(peer) = self.table.peer(id) else { return };
         let Some(room) = self.table.room(peer.room) else { return };
-        let others = if peer.is_host { room.clients.clone() } else { vec![room.host] };
-        for other in others.into_iter().chain(self.others(id)) {
-            for (who, whom) in [(id, other), (other, id)] {
-                let pair = (self.table.peer(who), self.table.peer(whom));
-                let (Some(who), Some(whom)) = pair else { continue };
-                let may_meet = may_share_network(who.endpoint, whom.endpoint);
-                if may_meet && who.proved && whom.proved && !who.lan.is_empty() {
+        let other_side = if peer.is_host { &room.clients[..] } else { from_ref(&room.host) };
+        let other_side = other_side.iter().filter_map(|id| self.table.peer(*id));
+        for other in other_side.chain(others(&self.table, peer)) {
+            let may_meet = may_share_network(peer.endpoint, other.endpoint);
+            if !may_meet || !peer.proved || !other.proved {
+                continue;
+            }
+            for (who, whom) in [(peer, other), (other, peer)] {
+                if !who.lan.is_empty() {
                     let there = Answer::Local(who.id, &who.lan);
                     self.delivery.notify(cx, whom, Subject::Local(who.id), there);
                 }
             }
         }
     }
+}
+
+/// The other clients that a client of a room in which all are introduced to each other knows or is going to
+/// know.
+fn others<'a>(table: &'a Table, peer: &'a Peer) -> impl Iterator<Item = &'a Peer> {
+    let room = table.room(peer.room).filter(|room| room.is_mesh && !peer.is_host);
+    let clients = room.map_or(&[][..], |room| &room.clients);
+    clients.iter().filter_map(|id| table.peer(*id)).filter(|other| can_know(peer, other))
 }
 
 /// Whether two clients may be told of each other.

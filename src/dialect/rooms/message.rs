@@ -141,6 +141,19 @@ pub enum Bad {
 }
 
 impl Request {
+    /// The game that it names among its options, if it does.
+    #[must_use]
+    pub fn game(&self) -> Option<&str> {
+        let options = match self {
+            Self::Host(_, options)
+            | Self::List(_, options)
+            | Self::Join(_, options)
+            | Self::JoinAny(options) => options,
+            _ => return None,
+        };
+        Some(options.game.as_str()).filter(|game| !game.is_empty())
+    }
+
     /// Reads a datagram. NULs and line ends behind it do not count, nor does the prefix
     /// `k:SECRET:`, by which servers that admit only some games tell them apart.
     ///
@@ -155,10 +168,8 @@ impl Request {
     /// # Errors
     /// If it is no request.
     pub fn read_with_key(data: &[u8]) -> Result<(Self, Option<Key>), Bad> {
-        let mut text = data;
-        while let [rest @ .., 0 | b'\r' | b'\n'] = text {
-            text = rest;
-        }
+        let last = data.iter().rposition(|b| !matches!(b, 0 | b'\r' | b'\n'));
+        let text = last.and_then(|last| data.get(..=last)).unwrap_or_default();
         let text = without_prefix(text);
         let mut fields = text.split(|b| *b == b':');
         let first = fields.next().unwrap_or_default();

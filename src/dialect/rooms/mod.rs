@@ -55,7 +55,9 @@ use rand::rngs::StdRng;
 use super::{Context, Dialect, Name, Via};
 use crate::admission::{self, Admission};
 use crate::blocks::Blocks;
-use crate::clock::Instant;
+use crate::brief;
+use crate::brief::Quoted;
+use crate::clock::{Instant, earliest};
 use crate::cookies::Cookies;
 use crate::introductions::PublicIps;
 use crate::introductions::journal::Attempt;
@@ -67,7 +69,9 @@ use crate::lobby::data::Filter;
 use crate::lobby::guesses::Guesses;
 use crate::rates::Rates;
 use crate::refusals::Reason as Refusal;
+use crate::state::{self, NotUnderstood, Saved, Saving};
 use crate::timers::Seldom;
+use crate::unproven::Unproven;
 
 pub mod answer;
 mod any;
@@ -94,6 +98,7 @@ mod shown;
 mod table;
 #[cfg(test)]
 mod tests;
+mod unmet;
 
 use delivery::{Delivery, To};
 use field::{Id, Key};
@@ -103,6 +108,7 @@ use message::{Answer, Bad, Reason, Request, Verb};
 use offers::Offers;
 use options::Options;
 use parted::Parted;
+use serde::{Deserialize, Serialize};
 use table::{Peer, Status, Table};
 
 /// What the owner of the server decides about this dialect.
@@ -134,13 +140,15 @@ impl Default for Config {
 }
 
 /// The state of the dialect.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Rooms {
+    #[serde(skip)]
     config: Config,
     table: Table,
     parted: Parted,
     offers: Offers,
     delivery: Delivery,
+    #[serde(skip, default = "state::no_random")]
     random: StdRng,
     cookies: Cookies,
     places: Rates,
@@ -149,6 +157,7 @@ pub struct Rooms {
     full: Seldom,
     foreign: Seldom,
     refused: admission::Refused,
+    #[serde(skip)]
     stopping: bool,
 }
 
@@ -157,6 +166,8 @@ struct Turn<'a, 'b> {
     cx: &'a mut Context<'b>,
     from: SocketAddr,
     via: Via,
+    /// Who had a place at that endpoint when it came.
+    sender: Option<Id>,
     /// It ends with the key of its sender.
     is_signed: bool,
     /// Which bound it has reached, if it is refused for one.
@@ -202,15 +213,30 @@ impl Rooms {
         }
     }
 
+    /// Goes on from what another process knew. What options decide stays as it is here.
+    fn go_on(&mut self, unproven: &mut Unproven, saved: Self) {
+        let Self { config: _, table, parted, offers, delivery, random: _, cookies, .. } = saved;
+        self.table.go_on(unproven, table);
+        self.parted.go_on(parted);
+        self.offers.go_on(offers);
+        self.delivery.go_on(delivery);
+        self.cookies = cookies;
+        self.places.go_on(saved.places);
+        self.guesses.go_on(saved.guesses);
+        self.lines.go_on(saved.lines);
+        (self.full, self.foreign, self.refused) = (saved.full, saved.foreign, saved.refused);
+    }
+
     /// Whether a request is that of the peer whose endpoint it comes from. One that has ended a request
     /// with its key does so whenever others could do harm in its name.
     fn signed(
         &mut self,
         turn: &mut Turn<'_, '_>,
+        sender: Id,
         verb: Verb,
         key: Option<Key>,
     ) -> Result<(), Reason> {
-        let Some(peer) = self.table.peer_at(turn.from) else { return Ok(()) };
+        let Some(peer) = self.table.peer(sender) else { return Ok(()) };
         let Some(key) = key else {
             let matters = matches!(verb, Verb::Lr | Verb::Cr | Verb::Kc | Verb::Rn | Verb::Pc);
             return if peer.signs && matters { Err(Reason::BadKey) } else { Ok(()) };
@@ -243,8 +269,16 @@ impl Rooms {
             }
             Request::Host(name, options) => self.host(turn, name, options),
             Request::List(after, options) => self.list(turn, after, &options),
-            Request::Join(wanted, options) => self.join(turn, wanted, &options),
-            Request::JoinAny(options) => self.join_any(turn, &options),
+            Request::Join(wanted, options) => {
+                let joined = self.join(turn, wanted, &options);
+                joined.inspect_err(|reason| {
+                    self.note_unmet(turn, Some(wanted), &options, *reason);
+                })
+            }
+            Request::JoinAny(options) => {
+                let joined = self.join_any(turn, &options);
+                joined.inspect_err(|reason| self.note_unmet(turn, None, &options, *reason))
+            }
             Request::Punched(client, worked) => self.punched(turn, client, worked),
             Request::Leave => self.leave(turn),
             Request::Close => self.close(turn),
@@ -261,7 +295,7 @@ impl Rooms {
 
     /// The place of who sent the request.
     fn place(&self, turn: &Turn<'_, '_>) -> Result<&Peer, Reason> {
-        match self.table.peer_at(turn.from) {
+        match turn.sender.and_then(|id| self.table.peer(id)) {
             Some(peer) => Ok(peer),
             None if self.is_kicked(turn.from) => Err(Reason::Kicked),
             None => Err(Reason::NoRoom),
@@ -285,6 +319,12 @@ impl Rooms {
         self.delivery.send(turn.cx, to, |bytes| answer.write(bytes));
     }
 
+    /// Answers who has just said how a punch ended.
+    fn note(&mut self, turn: &mut Turn<'_, '_>, client: Id, proved: bool) {
+        let to = To { endpoint: turn.from, via: turn.via, proved };
+        self.delivery.send(turn.cx, to, |bytes| Answer::Noted(client).write(bytes));
+    }
+
     /// Counts what the server itself refuses, and not another player.
     fn note_refused(&self, turn: &mut Turn<'_, '_>, reason: Reason) {
         let reason = match reason {
@@ -299,7 +339,7 @@ impl Rooms {
     }
 
     /// Whether a request has the key that it needs in front of it.
-    fn is_admitted(&mut self, turn: &mut Turn<'_, '_>, data: &[u8]) -> bool {
+    fn is_admitted(&mut self, turn: &mut Turn<'_, '_>, request: &Request, data: &[u8]) -> bool {
         if self.config.admission.is_open() {
             return true;
         }
@@ -307,10 +347,26 @@ impl Rooms {
         let admitted = self.config.admission.admits(key.as_deref(), key.as_deref().unwrap_or(""));
         if !admitted {
             let list = self.config.admission.list();
-            let why = format_args!("its request does not begin with k: and one of {list}");
-            self.refused.note(turn.instant(), turn.from.ip(), Name::Rooms, why);
             let asks_for_key = self.config.admission.asks_for_key();
             let reason = if asks_for_key { Refusal::Key } else { Refusal::Game };
+            let (now, whom) = (turn.instant(), (Name::Rooms, turn.from.ip()));
+            let mut note = |why| self.refused.note_forgeable(now, whom, reason, why);
+            match (&key, request.game()) {
+                (Some(game), _) if !asks_for_key => {
+                    let game = Quoted(game);
+                    note(format_args!(
+                        "its game {game} is not one of {list}, where capitals count"
+                    ));
+                }
+                (None, Some(game)) if !asks_for_key => note(format_args!(
+                    "its request for the game {} does not begin with k: and one of {list}, where \
+                     capitals count",
+                    Quoted(game)
+                )),
+                _ => note(format_args!(
+                    "its request does not begin with k: and one of {list}, where capitals count"
+                )),
+            }
             turn.cx.refused(Name::Rooms, reason, turn.from.ip());
         }
         turn.admitted_by = key;
@@ -355,30 +411,39 @@ impl Rooms {
         let (room, is_host, own) = (sender.room, sender.is_host, sender.id);
         let is_proven = sender.proved;
         if !is_host && own != id && self.are_introduced(own, id) {
-            self.delivery.confirm(turn.from, id);
+            self.delivery.confirm(turn.cx, turn.from, id);
             if self.counts(turn, own, id, worked) {
                 self.end_between(turn.cx, own, id, worked);
             }
-            self.answer(turn, Answer::Noted(id));
+            self.note(turn, id, is_proven);
             return Ok(());
         }
         let client = self.table.peer(id).filter(|client| client.room == room);
         let client = client.filter(|client| !client.is_host && !client.is_kept);
         let client = client.filter(|_| is_host || own == id).ok_or(Reason::NoRoom)?;
         let status = if worked { Status::Connected } else { Status::Failed };
-        let news = client.status != status;
-        let host = self.table.room(room).map_or(own, |room| room.host);
+        let before = client.ended;
         // Only the host and the client have been told this ID, so nobody else has forged it.
         if is_host {
-            self.delivery.confirm(turn.from, id);
+            self.delivery.confirm(turn.cx, turn.from, id);
         }
+        let host = if is_host { own } else { self.table.room(room).map_or(own, |room| room.host) };
         let other = if is_host { id } else { host };
         if !self.counts(turn, own, other, worked) || !worked && self.relay_late(turn.cx, id) {
-            self.answer(turn, Answer::Noted(id));
+            self.note(turn, id, is_proven);
             return Ok(());
         }
-        if news && let Some(attempt) = self.attempt(id) {
-            plan::note_end(turn.cx, &Attempt { is_proven, ..attempt }, worked);
+        let mut ended = before;
+        if let Some(attempt) = self.attempt(id) {
+            let heard = self.table.peer(host).map(|host| host.heard);
+            let silent = heard.map(|heard| turn.instant() - heard);
+            let silent = silent.filter(|silent| *silent > limits::ROOM_SILENT_HOST);
+            let silent = silent.unwrap_or_default();
+            let attempt = Attempt { is_proven, ..attempt };
+            ended = Some(plan::note_result(turn.cx, attempt, (before, worked), silent));
+        }
+        if let Some(client) = self.table.peer_mut(id) {
+            client.ended = ended;
         }
         for id in [Some(id), worked.then_some(host)].into_iter().flatten() {
             if let Some(peer) = self.table.peer_mut(id) {
@@ -388,7 +453,7 @@ impl Rooms {
         if worked {
             self.table.note_true(id);
         }
-        self.answer(turn, Answer::Noted(id));
+        self.note(turn, id, is_proven);
         Ok(())
     }
 
@@ -414,6 +479,11 @@ impl Rooms {
 
     fn fresh_key(&mut self) -> Key {
         Key(self.random.random())
+    }
+
+    /// The names of the game and of the room itself, for the log of programs.
+    fn names(&self, room: Id) -> (&str, &str) {
+        self.table.room(room).map_or(("", ""), |room| (&*room.game, &*room.name))
     }
 
     /// How the log calls a room.
@@ -443,6 +513,7 @@ impl Dialect for Rooms {
             cx,
             from,
             via,
+            sender: self.table.id_at(from),
             is_signed: false,
             bound: Refusal::Requests,
             admitted_by: None,
@@ -453,14 +524,23 @@ impl Dialect for Rooms {
             }
             Err(Bad::Answer) => return self.end_unproved(turn),
             Err(Bad::Malformed(verb)) => (verb, Err(Reason::BadRequest)),
-            Ok((request, _)) if !self.is_admitted(turn, data) => {
+            Ok((request, _)) if !self.is_admitted(turn, &request, data) => {
                 (request.verb(), Err(Reason::BadKey))
             }
             Ok((request, key)) => {
                 let verb = request.verb();
-                let signed = self.signed(turn, verb, key);
-                self.table.heard_from(now, from, via, turn.is_signed);
-                (verb, signed.and_then(|()| self.carry_out(request, turn)))
+                let sender = turn.sender;
+                let signed = sender.map_or(Ok(()), |id| self.signed(turn, id, verb, key));
+                // Who has shown its key is not counted any more with those who have not.
+                let is_late = verb == Verb::Rc;
+                if let Some(sender) = sender.filter(|_| !is_late) {
+                    self.table.heard_from(now, sender, via, turn.is_signed);
+                }
+                let result = signed.and_then(|()| self.carry_out(request, turn));
+                if let Some(sender) = sender.filter(|_| is_late) {
+                    self.table.heard_from(now, sender, via, turn.is_signed);
+                }
+                (verb, result)
             }
         };
         if let Err(reason) = result {
@@ -496,18 +576,26 @@ impl Dialect for Rooms {
     }
 
     fn next_wakeup(&self) -> Option<Instant> {
-        let timers = [
+        earliest([
             self.table.next_wakeup(),
             self.parted.next_wakeup(),
             self.offers.next_wakeup(),
             self.delivery.next_wakeup(),
-        ];
-        timers.into_iter().flatten().min()
+        ])
     }
 
     fn on_shutdown(&mut self, cx: &mut Context<'_>) {
         self.stopping = true;
         self.delivery.flush(cx, &self.table, &self.config.public_ips);
+    }
+
+    fn save(&self, to: &mut Saving<'_>) {
+        to.write(self);
+    }
+
+    fn load(&mut self, cx: &mut Context<'_>, from: &mut Saved<'_>) -> Result<(), NotUnderstood> {
+        self.go_on(&mut cx.shared.unproven, from.read()?);
+        Ok(())
     }
 }
 
@@ -526,6 +614,10 @@ struct Named<'a>(&'a str);
 
 impl fmt::Display for Named<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "\"{}\"", self.0.escape_debug())
+        let (name, rest) = match brief::cut(self.0, brief::COLUMNS) {
+            None => (self.0, ""),
+            Some(begin) => (begin, brief::REST),
+        };
+        write!(f, "\"{}\"{rest}", name.escape_debug())
     }
 }

@@ -5,6 +5,8 @@
 
 use std::net::SocketAddr;
 
+use serde::{Deserialize, Serialize};
+
 use super::field::{Id, Key};
 use super::table::Opening;
 use crate::clock::Instant;
@@ -13,7 +15,7 @@ use crate::limits;
 use crate::timers::Timers;
 
 /// What somebody was told.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Offer {
     pub(super) id: Id,
     pub(super) key: Key,
@@ -22,7 +24,7 @@ pub(super) struct Offer {
 }
 
 /// The place that it was told of.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Place {
     /// The room that it hosts then; `None` for a client.
     pub(super) opens: Option<Opening>,
@@ -43,10 +45,11 @@ impl Offer {
 }
 
 /// One for each endpoint, the oldest first.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Offers {
     all: Timers<SocketAddr, Offer>,
     /// Bytes of own data beyond what every room may have.
+    #[serde(skip)]
     extras: usize,
 }
 
@@ -57,6 +60,13 @@ impl Default for Offers {
 }
 
 impl Offers {
+    /// Goes on with the offers of another process.
+    pub(super) fn go_on(&mut self, saved: Self) {
+        self.all.go_on(saved.all);
+        let all = self.all.keys().filter_map(|at| self.all.get(at));
+        self.extras = all.map(Offer::extra).sum();
+    }
+
     pub(super) fn make(&mut self, now: Instant, endpoint: SocketAddr, offer: Offer) {
         self.forget(endpoint);
         self.extras += offer.extra();

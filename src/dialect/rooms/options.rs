@@ -3,6 +3,8 @@
 use std::io::Write as _;
 use std::net::SocketAddr;
 
+use serde::{Deserialize, Serialize};
+
 use super::field;
 use crate::dialect::addr::push_port;
 use crate::introductions::plan::Wish;
@@ -18,7 +20,7 @@ pub const LONGEST_NAME: usize = 64;
 const DATA: &str = "d.";
 
 /// What a request says of a game, a room, or its sender.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Options {
     /// `always` or `never`: what a client wants of the relay.
     pub wish: Wish,

@@ -3,13 +3,15 @@
 
 use std::net::SocketAddr;
 
+use serde::{Deserialize, Serialize};
+
 use super::field::Id;
 use crate::clock::Instant;
 use crate::limits;
 use crate::timers::Timers;
 
 /// How a peer left.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum How {
     /// A client left, or is at another endpoint now.
     Left,
@@ -19,16 +21,19 @@ pub(super) enum How {
     Kicked,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Parted {
     left: Timers<SocketAddr, Note>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Note {
     room: Id,
     how: How,
     at: Instant,
+    /// Whether it had shown its key there.
+    #[serde(default)]
+    was_proven: bool,
 }
 
 impl Default for Parted {
@@ -38,16 +43,37 @@ impl Default for Parted {
 }
 
 impl Parted {
-    pub(super) fn note(&mut self, now: Instant, endpoint: SocketAddr, (room, how): (Id, How)) {
+    /// Goes on with what another process remembered.
+    pub(super) fn go_on(&mut self, saved: Self) {
+        self.left.go_on(saved.left);
+    }
+
+    pub(super) fn note(&mut self, now: Instant, endpoint: SocketAddr, whence: (Id, How)) {
+        self.note_with(now, endpoint, whence, false);
+    }
+
+    /// The same of who may have shown its key there.
+    pub(super) fn note_with(
+        &mut self,
+        now: Instant,
+        endpoint: SocketAddr,
+        (room, how): (Id, How),
+        was_proven: bool,
+    ) {
         if self.left.len() >= limits::ROOM_PEERS {
             self.left.take();
         }
-        self.left.arm_with(now, endpoint, Note { room, how, at: now });
+        self.left.arm_with(now, endpoint, Note { room, how, at: now, was_proven });
     }
 
     /// The room that this endpoint was in last, if it left it in that way.
     pub(super) fn room(&self, endpoint: SocketAddr, how: How) -> Option<Id> {
         self.left.get(&endpoint).filter(|note| note.how == how).map(|note| note.room)
+    }
+
+    /// Whether who was at this endpoint a while ago had shown its key there.
+    pub(super) fn has_proven(&self, endpoint: SocketAddr) -> bool {
+        self.left.get(&endpoint).is_some_and(|note| note.was_proven)
     }
 
     /// The room that this endpoint has left just now, and how. A request by which it would have

@@ -10,6 +10,10 @@ impl Rooms {
     /// Whether what one says of its way to another is to be gone by. While they are relayed nobody says
     /// anything of the direct way.
     pub(super) fn counts(&mut self, turn: &Turn<'_, '_>, own: Id, other: Id, worked: bool) -> bool {
+        // Where nobody can be led to a relay nothing is kept of it.
+        if !turn.cx.shared.relay.serves_somebody() {
+            return true;
+        }
         let (Some(one), Some(two)) = (self.table.peer(own), self.table.peer(other)) else {
             return true;
         };
@@ -26,6 +30,40 @@ impl Rooms {
             self.table.forget_reached(own, other);
         }
         counts
+    }
+}
+
+impl Rooms {
+    /// How the introduction of two clients of a mesh ended, as far as anybody has said.
+    pub(super) fn ended(&self, one: Id, other: Id) -> Option<bool> {
+        let mut all = self.table.peer(one.max(other))?.ended_with.iter();
+        all.find(|(id, _)| *id == one.min(other)).map(|(_, worked)| *worked)
+    }
+
+    /// It has ended so.
+    pub(super) fn set_ended(&mut self, one: Id, other: Id, worked: bool) {
+        let Some(peer) = self.table.peer(one.max(other)) else { return };
+        let (room, mut all) = (peer.room, peer.ended_with.clone());
+        let is_there = |id: &Id| self.table.peer(*id).is_some_and(|peer| peer.room == room);
+        all.retain(|(id, _)| *id != one.min(other) && is_there(id));
+        all.push((one.min(other), worked));
+        all.shrink_to_fit();
+        if let Some(peer) = self.table.peer_mut(one.max(other)) {
+            peer.ended_with = all;
+        }
+    }
+
+    /// A client is somewhere else and punches anew with everybody.
+    pub(super) fn forget_ends(&mut self, id: Id) {
+        let Some(peer) = self.table.peer_mut(id) else { return };
+        peer.ended_with = Vec::new();
+        let room = peer.room;
+        let clients = self.table.room(room).map_or(Vec::new(), |room| room.clients.clone());
+        for other in clients {
+            if let Some(other) = self.table.peer_mut(other) {
+                other.ended_with.retain(|(with, _)| *with != id);
+            }
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 //! other side. Only those who have shown their keys are.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use log::info;
 
@@ -9,7 +10,7 @@ use super::table::{Peer, Status};
 use super::{Id, Rooms};
 use crate::dialect::{Context, Name};
 use crate::introductions::is_same_family;
-use crate::introductions::journal::Attempt;
+use crate::introductions::journal::{Attempt, Names, Told};
 use crate::introductions::plan::{self, Wish};
 use crate::introductions::relay::sessions::Places;
 
@@ -60,6 +61,9 @@ impl Rooms {
 
     /// Relays a client and its host if nothing else helps or has helped. False: they are told nothing.
     pub(super) fn relay_at_once(&mut self, cx: &mut Context<'_>, client: Id) -> bool {
+        if !cx.shared.relay.serves_somebody() {
+            return false;
+        }
         let Some([peer, host]) = self.pair(client) else { return false };
         let (has_failed, host_id) = (peer.status == Status::Failed, host.id);
         let pair = [peer.endpoint, host.endpoint];
@@ -92,11 +96,19 @@ impl Rooms {
         let attempt = self.attempt_of(client, host);
         let wish = if one.wish == Wish::Never { one.wish } else { two.wish };
         if worked || plan::relay(cx, wish, &attempt).is_none() {
-            return plan::note_end(cx, &attempt, worked);
+            let said = (self.ended(own, other), worked);
+            let ended = plan::note_result(cx, attempt, said, Duration::ZERO);
+            return self.set_ended(own, other, ended);
         }
         if self.lines.says(cx.now, attempt.client.ip()) {
-            let Attempt { client, host, game, .. } = &attempt;
-            info!("{client} and {host}, clients of {game}, were told of the relay");
+            let Attempt { client: at, host, .. } = &attempt;
+            let room = self.named(one.room);
+            let names = &attempt.names;
+            info!(
+                dialect = "rooms", event = "relayed", client:% = at, host:% = host,
+                game = names.game(), room = names.room();
+                "{at} and {host}, clients of {room}, were told of the relay"
+            );
         }
         self.announce(cx, own, other);
         self.announce(cx, other, own);
@@ -111,8 +123,12 @@ impl Rooms {
             return false;
         }
         if self.lines.says(cx.now, attempt.client.ip()) {
-            let Attempt { client, host, game, .. } = &attempt;
-            info!("{client} and host {host} ({game}) were told of the relay");
+            let Attempt { client, host, names, .. } = &attempt;
+            info!(
+                dialect = "rooms", event = "relayed", client:% = client, host:% = host,
+                game = names.game(), room = names.room();
+                "{client} and host {host}{names} were told of the relay"
+            );
         }
         if let Some(peer) = self.table.peer_mut(client) {
             peer.status = Status::Joining;
@@ -128,11 +144,17 @@ impl Rooms {
     }
 
     fn attempt_of(&self, client: &Peer, host: &Peer) -> Attempt {
+        let room = self.table.room(client.room);
+        let names = room.map(|room| Names::new(&room.game, &room.name)).unwrap_or_default();
+        let told =
+            |who: &Peer, whom: &Peer| self.config.public_ips.told_at(who.endpoint, whom.endpoint);
+        let both = [told(host, client), told(client, host)];
         Attempt {
             dialect: Name::Rooms,
             client: client.endpoint,
             host: host.endpoint,
-            game: self.named(client.room).to_string().into_boxed_str(),
+            names,
+            told: Told::new([client.endpoint, host.endpoint], both),
             is_proven: client.proved,
         }
     }

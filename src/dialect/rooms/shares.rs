@@ -34,8 +34,8 @@ impl Table {
     /// Which peer makes place for a newcomer from this address when all places are taken: one of the
     /// network that has most and somebody in it who is no host of somebody.
     pub(super) fn largest_of_all(&self, newcomer: IpAddr) -> Option<Id> {
-        let any = self.peer(self.shares.gives_way(newcomer, 1)?)?;
-        let peers = self.neighbours(any.endpoint.ip()).filter(|peer| !self.has_players(peer));
+        let there = self.networks.gives_way(newcomer)?;
+        let peers = self.neighbours(there).filter(|peer| !self.has_players(peer));
         // Of those that came at once, it is the last one.
         peers.max_by_key(|peer| Reverse(how_missed(peer))).map(|peer| peer.id)
     }

@@ -7,10 +7,9 @@ use std::time::Duration;
 use super::field::{Id, Key};
 use super::reached::Reached;
 use crate::blocks::Blocks;
-use crate::clock::Instant;
+use crate::clock::{Instant, earliest};
 use crate::dialect::Via;
 use crate::hash::Map;
-use crate::holders::Holders;
 use crate::introductions::plan::Wish;
 use crate::limits;
 use crate::lobby::code::Code;
@@ -22,15 +21,19 @@ use crate::timers::Timers;
 use crate::unproven::Unproven;
 
 mod barred;
+mod handover;
 mod kept;
 mod listed;
+mod networks;
 mod room;
 
 use listed::{Closed, Listed, Turns, forget};
+use networks::Networks;
 pub(super) use room::{Ban, Opening, Room, set_all};
+use serde::{Deserialize, Serialize};
 
 /// How the punch with the other side went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Status {
     Joining,
     Connected,
@@ -38,7 +41,7 @@ pub(super) enum Status {
 }
 
 /// A host or a client.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Peer {
     pub(super) id: Id,
     pub(super) room: Id,
@@ -49,7 +52,7 @@ pub(super) struct Peer {
     /// Told to this endpoint and to no other.
     pub(super) key: Key,
     /// The key it came to this endpoint with, if it was at another before.
-    pub(super) came_by: Option<Key>,
+    pub(super) came_by: Option<Box<Key>>,
     /// Whether it has shown `key` from this endpoint: then it hears what is sent there.
     pub(super) proved: bool,
     /// Whether it has shown a key, here or elsewhere, or was connected: nobody has forged it.
@@ -79,26 +82,38 @@ pub(super) struct Peer {
     pub(super) lan: Box<[SocketAddr]>,
     /// Those of its room whom it has reached from this endpoint.
     pub(super) reached: Vec<Reached>,
+    /// How its introduction to the host ended, if it is a client, as far as anybody has said.
+    #[serde(default)]
+    pub(super) ended: Option<bool>,
+    /// The same of those of a mesh with lower IDs.
+    #[serde(default)]
+    pub(super) ended_with: Vec<(Id, bool)>,
 }
 
 /// All rooms and peers.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Table {
     /// What is large is not in the tables themselves, half of which may be empty.
     peers: Map<Id, Box<Peer>>,
     rooms: Map<Id, Box<Room>>,
+    #[serde(skip)]
     at: Map<SocketAddr, Id>,
     /// The rooms of each game that lists have.
+    #[serde(skip)]
     listed: Map<Box<str>, Listed>,
+    #[serde(skip)]
     turns: Turns,
     pub(super) closed: Closed,
     /// Private rooms by their codes.
+    #[serde(skip)]
     codes: Map<Code, Id>,
     rooms_made: u64,
+    #[serde(skip)]
     pub(super) extras: Extras,
     pub(super) by_source: KeysBySource<Id>,
     /// How many peers each network has; hosts of somebody give way to nobody.
-    pub(super) shares: Holders<Id>,
+    #[serde(skip)]
+    pub(super) networks: Networks,
     /// Peers, those first that have been silent longest.
     silent: Timers<Id>,
     /// The same of those that have not proved themselves.
@@ -124,7 +139,7 @@ impl Table {
             rooms_made: 0,
             extras: Extras::default(),
             by_source: KeysBySource::default(),
-            shares: Holders::default(),
+            networks: Networks::default(),
             silent: Timers::new(silence),
             unproved: Timers::new(silence),
             closing: Timers::new(limits::PARTED),
@@ -147,8 +162,12 @@ impl Table {
         self.peers.get_mut(&id).map(|peer| &mut **peer)
     }
 
+    pub(super) fn id_at(&self, endpoint: SocketAddr) -> Option<Id> {
+        self.at.get(&endpoint).copied()
+    }
+
     pub(super) fn peer_at(&self, endpoint: SocketAddr) -> Option<&Peer> {
-        self.peer(*self.at.get(&endpoint)?)
+        self.peer(self.id_at(endpoint)?)
     }
 
     pub(super) fn room(&self, id: Id) -> Option<&Room> {
@@ -242,8 +261,9 @@ impl Table {
     /// A new client.
     pub(super) fn join(&mut self, now: Instant, client: Peer) {
         if self.rooms.contains_key(&client.room) {
-            self.change_clients(client.room, |clients| clients.push(client.id));
+            let (room, id) = (client.room, client.id);
             self.insert(now, client);
+            self.enter(room, id);
         }
     }
 
@@ -251,16 +271,21 @@ impl Table {
         let (id, via) = (peer.id, peer.via);
         self.at.insert(peer.endpoint, id);
         self.by_source.add(peer.endpoint.ip(), id);
-        self.shares.change(peer.endpoint.ip(), id, 0, 1);
+        self.networks.add(peer.endpoint.ip());
         self.peers.insert(id, Box::new(Peer { since: now, ..peer }));
         self.heard(now, id, via);
     }
 
     /// Removes a client.
     pub(super) fn leave(&mut self, unproven: &mut Unproven, id: Id) -> Option<Peer> {
-        let room = self.peers.get(&id)?.room;
-        self.change_clients(room, |clients| clients.retain(|client| *client != id));
-        self.remove(unproven, id)
+        self.exit(id);
+        let left = self.remove(unproven, id)?;
+        // What its host has said of it is of no use any more.
+        let host = self.rooms.get(&left.room).map(|room| room.host);
+        if let Some(host) = host.and_then(|host| self.peers.get_mut(&host)) {
+            host.reached.retain(|(reached, _)| *reached != id);
+        }
+        Some(left)
     }
 
     /// A client becomes the host of its room; the host until now is removed.
@@ -271,44 +296,77 @@ impl Table {
         successor: Id,
     ) -> Option<Peer> {
         // Host and players are counted together, so nobody is in the room meanwhile.
-        let mut clients = Vec::new();
-        self.change_clients(id, |all| clients = std::mem::take(all));
-        clients.retain(|client| *client != successor);
+        self.exit(successor);
+        let mut others = (Vec::new(), 0);
+        self.change_clients(id, |room| {
+            others = (std::mem::take(&mut room.clients), std::mem::take(&mut room.true_clients));
+        });
         let room = self.rooms.get_mut(&id)?;
         let former = std::mem::replace(&mut room.host, successor);
         if let Some(successor) = self.peers.get_mut(&successor) {
             successor.begin_anew();
             successor.is_host = true;
         }
-        self.change_clients(id, |all| *all = clients);
+        self.change_clients(id, |room| (room.clients, room.true_clients) = others);
         self.show(id);
         self.remove(unproven, former)
     }
 
-    /// Changes who is in a room with its host, who gives way to nobody while somebody is.
-    fn change_clients(&mut self, id: Id, change: impl FnOnce(&mut Vec<Id>)) {
+    /// One more client is in a room.
+    fn enter(&mut self, room: Id, id: Id) {
+        let is_true = self.peer(id).is_some_and(|client| client.is_true);
+        self.change_clients(room, |room| {
+            room.clients.push(id);
+            room.true_clients += usize::from(is_true);
+        });
+    }
+
+    /// A client is not in its room any more.
+    fn exit(&mut self, id: Id) {
+        let Some((room, is_true)) = self.peer(id).map(|client| (client.room, client.is_true))
+        else {
+            return;
+        };
+        self.change_clients(room, |room| {
+            let before = room.clients.len();
+            room.clients.retain(|client| *client != id);
+            let left = usize::from(is_true && room.clients.len() < before);
+            room.true_clients = room.true_clients.saturating_sub(left);
+        });
+    }
+
+    /// Changes who is in a room with its host, who gives way to nobody while somebody is. Those who are true
+    /// are counted by who changes it: a room is too large to look at all of them each time.
+    fn change_clients(&mut self, id: Id, change: impl FnOnce(&mut Room)) {
         let Some(room) = self.rooms.get_mut(&id) else { return };
         let had_players = !room.clients.is_empty();
-        change(&mut room.clients);
+        change(room);
         // Many rooms may have been large once.
         room.clients.shrink_to(2 * room.clients.len());
-        let clients = room.clients.iter().filter_map(|id| self.peers.get(id));
-        room.true_clients = clients.filter(|client| client.is_true).count();
         let has_players = !room.clients.is_empty();
         let Some(host) = self.peers.get(&room.host) else { return };
         match (had_players, has_players) {
-            (false, true) => self.shares.protect(host.endpoint.ip(), host.id, 1),
-            (true, false) => self.shares.release(host.endpoint.ip(), host.id, 1),
+            (false, true) => self.networks.protect(host.endpoint.ip()),
+            (true, false) => self.networks.release(host.endpoint.ip()),
             _ => {}
         }
     }
 
+    /// Whether those who are true are counted right, for tests.
+    #[cfg(test)]
+    pub(super) fn are_counted_right(&self) -> bool {
+        let is_true = |id: &&Id| self.peer(**id).is_some_and(|peer| peer.is_true);
+        let mut rooms = self.rooms.values();
+        rooms.all(|room| room.true_clients == room.clients.iter().filter(is_true).count())
+    }
+
     /// A peer is there: nobody has forged it.
     pub(super) fn note_true(&mut self, id: Id) {
-        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let Some(peer) = self.peers.get_mut(&id).filter(|peer| !peer.is_true) else { return };
         peer.is_true = true;
-        let room = peer.room;
-        self.change_clients(room, |_| ());
+        if let Some(room) = self.rooms.get_mut(&peer.room) {
+            room.true_clients += usize::from(room.clients.contains(&id));
+        }
     }
 
     /// Removes a room and everybody in it: the host first, then its clients.
@@ -319,7 +377,10 @@ impl Table {
         room: Id,
     ) -> Option<(Box<Room>, Vec<Peer>)> {
         let mut ids = vec![self.rooms.get(&room)?.host];
-        self.change_clients(room, |clients| ids.append(clients));
+        self.change_clients(room, |room| {
+            ids.append(&mut room.clients);
+            room.true_clients = 0;
+        });
         let mut room = self.rooms.remove(&room)?;
         self.extras.remove(&mut room.extra);
         forget(&mut self.listed, &mut self.turns, &mut room);
@@ -343,7 +404,7 @@ impl Table {
             self.at.remove(&peer.endpoint);
         }
         self.by_source.remove(peer.endpoint.ip(), &id);
-        self.shares.change(peer.endpoint.ip(), id, 1, 0);
+        self.networks.remove(peer.endpoint.ip());
         if peer.proved {
             unproven.remove(peer.endpoint.ip());
         }
@@ -365,7 +426,7 @@ impl Table {
         let (old, was_proved) = (peer.endpoint, peer.proved);
         let (is_host, room) = (peer.is_host, peer.room);
         peer.endpoint = endpoint;
-        peer.came_by = Some(came_by);
+        peer.came_by = Some(Box::new(came_by));
         peer.key = key;
         peer.proved = false;
         peer.told = false;
@@ -377,12 +438,12 @@ impl Table {
         self.by_source.remove(old.ip(), &id);
         self.by_source.add(endpoint.ip(), id);
         if has_players {
-            self.shares.release(old.ip(), id, 1);
+            self.networks.release(old.ip());
         }
-        self.shares.change(old.ip(), id, 1, 0);
-        self.shares.change(endpoint.ip(), id, 0, 1);
+        self.networks.remove(old.ip());
+        self.networks.add(endpoint.ip());
         if has_players {
-            self.shares.protect(endpoint.ip(), id, 1);
+            self.networks.protect(endpoint.ip());
         }
         if was_proved {
             unproven.remove(old.ip());
@@ -397,6 +458,10 @@ impl Table {
     /// A request came from this peer.
     pub(super) fn heard(&mut self, now: Instant, id: Id, via: Via) {
         let Some(peer) = self.peers.get_mut(&id) else { return };
+        // Its timer has been armed at this time, and it is not among those that have to prove themselves.
+        if peer.proved && peer.heard == now && peer.via == via {
+            return;
+        }
         peer.heard = now;
         peer.via = via;
         self.silent.arm(now, id);
@@ -406,15 +471,8 @@ impl Table {
         }
     }
 
-    /// The same of the peer that is there, if one is and others may not have sent it in its name.
-    pub(super) fn heard_from(
-        &mut self,
-        now: Instant,
-        endpoint: SocketAddr,
-        via: Via,
-        is_signed: bool,
-    ) {
-        let Some(id) = self.at.get(&endpoint).copied() else { return };
+    /// The same, if others may not have sent it in its name.
+    pub(super) fn heard_from(&mut self, now: Instant, id: Id, via: Via, is_signed: bool) {
         if is_signed || self.peer(id).is_some_and(|peer| !peer.lives_by_key) {
             self.heard(now, id, via);
         }
@@ -432,22 +490,21 @@ impl Table {
                 self.show(room);
             }
             self.note_true(id);
+            self.unproved.cancel(&id);
         }
-        self.unproved.cancel(&id);
         self.heard(now, id, via);
     }
 
     /// When the next peer has been silent or its place been kept for long enough, or a room has to be
     /// closed.
     pub(super) fn next_wakeup(&self) -> Option<Instant> {
-        let timers = [
+        earliest([
             self.silent.next(),
             self.closing.next(),
             self.kept.next(),
             self.doubted.next(),
             self.closed.next_wakeup(),
-        ];
-        timers.into_iter().flatten().min()
+        ])
     }
 
     /// Forgets where rooms stood that were closed long ago.
@@ -494,7 +551,7 @@ impl Table {
             && self.codes.is_empty()
             && self.extras.is_empty()
             && self.by_source.is_empty()
-            && self.shares.is_empty()
+            && self.networks.is_empty()
             && self.silent.is_empty()
             && self.unproved.is_empty()
             && self.closing.is_empty()
@@ -526,7 +583,7 @@ impl Peer {
 
     /// The other side is somebody else: they have to meet first.
     pub(super) const fn begin_anew(&mut self) {
-        self.status = Status::Joining;
+        (self.status, self.ended) = (Status::Joining, None);
         (self.told, self.knows_host) = (false, false);
     }
 
@@ -555,6 +612,8 @@ impl Peer {
             heard: Instant::default(),
             lan: Box::default(),
             reached: Vec::new(),
+            ended: None,
+            ended_with: Vec::new(),
         }
     }
 }

@@ -11,6 +11,7 @@ use log::trace;
 
 use super::{Context, Dialect, Name, Outbox, Shows, Via};
 use crate::refusals::Reason;
+use crate::state::{NotUnderstood, Saved, Saving};
 
 pub mod message;
 
@@ -278,6 +279,16 @@ impl Dialect for Stun {
                 trace!("{peer} sent something like STUN: {error}");
             }
         }
+    }
+
+    fn save(&self, to: &mut Saving<'_>) {
+        // Else each datagram is answered by itself.
+        to.write(&self.main_addr);
+    }
+
+    fn load(&mut self, _cx: &mut Context<'_>, from: &mut Saved<'_>) -> Result<(), NotUnderstood> {
+        self.main_addr = from.read()?;
+        Ok(())
     }
 }
 

@@ -22,6 +22,7 @@
   }
 
   const cell = (child, className) => el("td", className ? { className } : {}, child);
+  const small = (...children) => el("small", {}, ...children);
   const number = (value) => cell(value === null || value === undefined ? "" : value, "n");
 
   function bytes(n) {
@@ -39,10 +40,12 @@
     if (seconds < 86400) return Math.floor(seconds / 3600) + " h " + Math.floor(seconds / 60 % 60) + " min";
     return Math.floor(seconds / 86400) + " d " + Math.floor(seconds / 3600 % 24) + " h";
   }
+  /** As in the log: UTC. */
+  const day = (at) => at.toISOString().slice(0, 10);
+  const clock = (at) => at.toISOString().slice(11, 19);
   const time = (unix) => {
     const at = new Date(unix * 1000);
-    const today = at.toDateString() === new Date().toDateString();
-    return today ? at.toLocaleTimeString() : at.toLocaleString();
+    return day(at) === day(new Date()) ? clock(at) : day(at) + " " + clock(at);
   };
 
   /** An address, shortened until one clicks. */
@@ -142,13 +145,14 @@
   function showStatus(status) {
     $("version").textContent = status.version;
     $("build").textContent = status.build;
+    draw("warnings", status.warnings, () => status.warnings.map((text) => el("p", { className: "alert" }, text)));
     tiles(status);
     choices("matrix-dialect", status.dialects);
     choices("hosts-dialect", status.dialects);
     const end = status.tls && status.tls.certificate_end;
     $("tls").textContent = !status.tls ? "TLS: no certificate"
       : end === null ? "TLS: it is not known when the certificate ends"
-      : "TLS: the certificate " + (end < status.time ? "has ended at " : "ends at ") + new Date(end * 1000).toLocaleString()
+      : "TLS: the certificate " + (end < status.time ? "has ended at " : "ends at ") + time(end) + " UTC"
         + (end < status.time ? "" : ", in " + span(end - status.time));
     $("tls").className = end && end < status.time + 14 * 86400 ? "way-failed" : "";
     table("dialects", ["Dialect", "#Hosts", "#Clients", ""], status.dialects, (one) => [
@@ -189,13 +193,14 @@
 
   function showIntroductions(answer) {
     showMatrix(answer.matrix);
-    const heads = ["Time", "Dialect", "Game", "Client", "Its NAT", "Host", "Its NAT", "Told of", "Way", "Why"];
+    const heads = ["Time, UTC", "Game, room", "Client, its NAT", "Host, its NAT", "Way", "Why"];
     table("introductions", heads, answer.introductions, (one) => [
-      cell(time(one.time), "t"), cell(one.dialect), cell(one.game, "name"),
-      cell(address(one.client.address)), cell(one.client.nat), cell(address(one.host.address)), cell(one.host.nat),
-      cell(one.told),
-      cell(one.way + (one.seconds === null ? "" : " after " + one.seconds + " s"), "way-" + one.way),
-      el("td", { className: "why" }, ...sentence(one.why, [one.client.address, one.host.address])),
+      el("td", { className: "t" }, time(one.time), small(one.dialect)),
+      el("td", { className: "name" }, one.game, small(one.room)),
+      ...[one.client, one.host].map((side) => el("td", {}, address(side.address), small(side.nat),
+        ...(side.told ? [small("was told " + (one.told === "the relay" ? "relay " : ""), address(side.told))] : []))),
+      cell(one.way + (one.seconds === null ? "" : " after " + one.seconds.toFixed(1) + " s") + (one.times > 1 ? ", " + one.times + " times" : ""), "way-" + one.way),
+      el("td", { className: "why" }, ...sentence(one.why, [one.client.address, one.host.address].filter((at) => at))),
     ], answer.kept ? "none of the last " + answer.kept + " is like that" : "no introduction has ended yet");
   }
 
@@ -218,10 +223,10 @@
 
   function showRefusals(answer) {
     const all = answer.refusals.slice().sort((a, b) => b.times - a.times);
-    table("refusals", ["Why", "#How often", "Last", "Dialects", "Most of all to", "See"], all, (one) => [
+    table("refusals", ["Why", "#How often", "Last, UTC", "Dialects", "Most to", "See"], all, (one) => [
       cell(one.words), number(one.times), cell(time(one.latest), "t"),
       cell(one.dialects.map((of) => of.dialect + " " + of.times).join(", ")),
-      el("td", {}, ...one.worst.slice(0, 4).flatMap((whom) => [address(whom.address), " " + whom.times + "  "])),
+      el("td", {}, ...one.worst.slice(0, 4).map((whom) => el("span", { className: "whom" }, address(whom.address), " " + whom.times))),
       cell(one.option || ""),
     ], "nothing so far");
   }
@@ -260,7 +265,7 @@
     state.textContent = error ? "lost" : "live";
     $("lost").hidden = !error;
     if (error) {
-      const since = lastAnswer ? " since " + lastAnswer.toLocaleTimeString() : "";
+      const since = lastAnswer ? " since " + clock(lastAnswer) + " UTC" : "";
       $("lost").textContent = "No answer from the server" + since + " (" + error.message + "). What you see is old; it is tried again.";
     } else {
       lastAnswer = new Date();

@@ -9,11 +9,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU16;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Bounds, End, Order, Report, Session, SessionId, Shape, Side};
 use crate::clock::Instant;
 use crate::limits::relay as limits;
 
 mod bucket;
+mod handover;
 mod passages;
 #[cfg(test)]
 mod tests;
@@ -28,11 +31,14 @@ const CHECK: Duration = Duration::from_secs(5);
 const HEADER: [u8; 4] = [0xDE, 0xC0, 0xAD, 0xDE];
 
 /// The sessions, and what they may do.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Forwarding {
     sessions: Passages,
+    #[serde(skip)]
     session_bytes: Rate,
+    #[serde(skip)]
     session_packets: Rate,
+    #[serde(skip)]
     total_bytes: Rate,
     total: Bucket,
     /// When it is to be looked next; none while there are no sessions.
@@ -44,7 +50,7 @@ pub struct Forwarding {
 }
 
 /// Packets of players that were not passed on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dropped {
     /// A session had passed on as much as it may in a second.
     pub over_session: u64,
@@ -95,7 +101,7 @@ impl Dropped {
 }
 
 /// A session.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Passage {
     id: SessionId,
     shape: Shape,
@@ -111,7 +117,7 @@ struct Passage {
 }
 
 /// One player.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Half {
     addr: IpAddr,
     /// The port of the pool that it sends to, and gets packets from.

@@ -9,6 +9,8 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::limits;
 
 pub mod forwarding;
@@ -16,11 +18,11 @@ pub mod sessions;
 
 /// Two players who are relayed; no number is used twice while the server runs. Numbers of sessions that
 /// began later are greater.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SessionId(pub u64);
 
 /// What the two have to each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Session {
     /// Its number.
     pub id: SessionId,
@@ -31,7 +33,7 @@ pub struct Session {
 }
 
 /// One of the two players.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Side {
     /// Its address, which it has proven. From which of its ports it sends shows itself.
     pub addr: IpAddr,
@@ -40,7 +42,7 @@ pub struct Side {
 }
 
 /// Which packets are passed on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Shape {
     /// Those that begin with GameMaker's header, `DE C0 AD DE`.
     GameMaker,
@@ -49,7 +51,7 @@ pub enum Shape {
 }
 
 /// What the forwarding thread is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Order {
     /// To pass packets on.
     Open(Session),
@@ -70,7 +72,7 @@ impl Order {
 }
 
 /// What the forwarding thread tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Report {
     /// Packets have gone both ways; told once.
     Connected(SessionId),
@@ -81,7 +83,7 @@ pub enum Report {
 }
 
 /// Why a session is over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum End {
     /// One side has sent nothing within [`UNANSWERED`](crate::limits::relay::UNANSWERED).
     Unanswered,
@@ -94,7 +96,7 @@ pub enum End {
 }
 
 /// Why two players are not relayed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Refused {
     /// There is no relay, or it has no address of this player's family.
     NoRelay,

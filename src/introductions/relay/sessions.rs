@@ -1,11 +1,13 @@
 //! Which ports two players are given. Only an introduction gives a session out, and only to addresses
 //! that are proven: it is no open relay.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 
 use log::warn;
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::{Bounds, End, Order, Refused, Report, Session, SessionId, Shape, Side};
@@ -13,7 +15,8 @@ use crate::blocks::Blocks;
 use crate::clock::{Instant, Now};
 use crate::dialect::Name;
 use crate::introductions::PublicIps;
-use crate::introductions::journal::{Attempt, Relay, Way};
+use crate::introductions::journal::{self, Attempt, Names, Relay, Way};
+use crate::limits;
 use crate::timers::Seldom;
 
 mod month;
@@ -56,8 +59,9 @@ impl fmt::Display for Config {
 }
 
 /// The sessions that there are, and the ports of the pool. Without a [`Config`] there are none.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Sessions {
+    #[serde(skip)]
     config: Option<Config>,
     all: Table,
     told: Told,
@@ -67,7 +71,11 @@ pub struct Sessions {
     count: u64,
     /// What nobody else knows, for the ports.
     secret: u64,
+    /// Who was introduced lately, in case they need a session, and when.
+    #[serde(skip)]
+    introduced: VecDeque<([SocketAddr; 2], Instant)>,
     /// Who would give way last was looked for among all of them.
+    #[serde(skip)]
     spared: Option<room::Spared>,
     passed: Passed,
     refused: Seldom,
@@ -75,12 +83,14 @@ pub struct Sessions {
 }
 
 /// A session, and what becomes of it.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Entry {
     id: SessionId,
+    /// When the two were introduced: to each other, if that was before, else to the relay.
     began: Instant,
-    /// What the host says it is.
-    game: Box<str>,
+    /// What is played, and where; packed.
+    names: Box<[u8]>,
+    room: u16,
     sides: [Side; 2],
     /// Where the players' ports were when they were introduced.
     ports: [u16; 2],
@@ -103,20 +113,31 @@ impl Entry {
         [SocketAddr::new(client.addr, of_client), SocketAddr::new(host.addr, of_host)]
     }
 
-    fn attempt(&self) -> Attempt {
+    /// Where each was told that the other is.
+    fn told(&self, relay: PublicIps) -> Option<[SocketAddr; 2]> {
+        let [client, host] =
+            self.sides.map(|side| Some(SocketAddr::new(relay.like(side.addr)?, side.port)));
+        Some([client?, host?])
+    }
+
+    /// What the journal keeps, if this is the address of the relay.
+    fn attempt(&self, relay: PublicIps) -> Attempt {
         let [client, host] = self.endpoints();
+        let told = self.told(relay).map(|told| journal::Told::new([client, host], told));
+        let told = told.unwrap_or_default();
         let (dialect, is_proven) = (self.dialect, self.is_proven);
-        Attempt { dialect, client, host, game: self.game.clone(), is_proven }
+        let names = Names::unpacked((&self.names, self.room));
+        Attempt { dialect, client, host, names, told, is_proven }
     }
 
     /// How it ended, if it has not been told that packets went both ways.
-    fn end(&self, end: End) -> Option<(Attempt, Way)> {
+    fn end(&self, end: End, relay: PublicIps) -> Option<(Attempt, Way)> {
         let way = match (self.is_welcome, end) {
             (true, _) => Way::Direct(None),
             (false, End::GaveWay) => Way::No(Relay::GaveWay),
             (false, _) => Way::No(Relay::InVain),
         };
-        (!self.is_through).then(|| (self.attempt(), way))
+        (!self.is_through).then(|| (self.attempt(relay), way))
     }
 }
 
@@ -144,12 +165,34 @@ impl Sessions {
         Self { secret, ..self }
     }
 
+    /// Goes on with the sessions of another process, if there is a relay here. They keep their ports, even if
+    /// the pool is another one now; whether the thread has them as well is not known here.
+    pub(crate) fn go_on(&mut self, saved: Self) {
+        let Self { config: _, all, told, orders, count, secret, .. } = saved;
+        (self.passed, self.refused, self.parted) = (saved.passed, saved.refused, saved.parted);
+        // So many there will never be.
+        self.count = count.min(u64::MAX >> (PLACE_BITS + 1));
+        if let Some(config) = &self.config {
+            let (_, size) = ports::pool(&config.ports);
+            self.secret = secret;
+            self.told.go_on(told, size, secret);
+            self.all.go_on(all, |entry| place_of(entry.id));
+            self.orders = orders;
+        }
+    }
+
     /// Whether players at these addresses can be relayed at all.
     #[must_use]
     pub fn serves(&self, players: [IpAddr; 2]) -> bool {
         self.config
             .as_ref()
             .is_some_and(|config| players.iter().all(|player| config.told.like(*player).is_some()))
+    }
+
+    /// Whether there is a relay for anybody.
+    #[must_use]
+    pub const fn serves_somebody(&self) -> bool {
+        self.config.is_some()
     }
 
     /// Whether players of one family can be relayed to those of the other.
@@ -175,6 +218,8 @@ impl Sessions {
     /// the last.
     #[must_use]
     pub fn between(&self, dialect: Name, pair: [SocketAddr; 2]) -> Option<Places> {
+        // Mostly there is no relay, and every message about two asks.
+        let relay = self.config.as_ref()?.told;
         let [client, _] = pair.map(|at| at.ip());
         let theirs = self.at(client).filter(|entry| {
             // What an address has more than that does not tell it from another.
@@ -184,11 +229,8 @@ impl Sessions {
             entry.dialect == dialect && entry.endpoints().into_iter().zip(pair).all(is_same)
         });
         let entry = theirs.max_by_key(|entry| entry.id)?;
-        let [for_client, for_host] = entry.sides.map(|side| {
-            let told = self.told(side.addr)?;
-            Some(SocketAddr::new(told, side.port))
-        });
-        Some(Places { id: entry.id, for_client: for_client?, for_host: for_host? })
+        let [for_client, for_host] = entry.told(relay)?;
+        Some(Places { id: entry.id, for_client, for_host })
     }
 
     /// Gives the two players, both of whose addresses are proven, a session. Others give way to it where
@@ -211,11 +253,14 @@ impl Sessions {
         let sides = [(client, for_client), (host, for_host)];
         let sides = sides.map(|(addr, at)| Side { addr, port: at.port() });
         let ports = [attempt.client, attempt.host].map(|at| at.port());
-        let Attempt { dialect, game, is_proven, .. } = attempt;
+        let began = self.when_introduced(now, [attempt.client, attempt.host]);
+        let Attempt { dialect, names, is_proven, .. } = attempt;
+        let (names, room) = names.packed();
         self.all.insert(Entry {
             id,
-            began: now.instant,
-            game,
+            began,
+            names,
+            room,
             sides,
             ports,
             dialect,
@@ -242,6 +287,26 @@ impl Sessions {
                 of_it.for_each(|(_, port)| *port = to.port());
             }
         }
+    }
+
+    /// Two are told of each other, who may need a session in a moment.
+    pub fn introduced(&mut self, now: Now, pair: [SocketAddr; 2]) {
+        if self.config.is_none() {
+            return;
+        }
+        if self.introduced.len() >= limits::relay::INTRODUCED {
+            self.introduced.pop_front();
+        }
+        self.introduced.push_back((pair, now.instant));
+    }
+
+    /// When these two were introduced, if that was lately; else now.
+    fn when_introduced(&self, now: Now, [client, host]: [SocketAddr; 2]) -> Instant {
+        let is_lately = |at: &Instant| now.instant - *at <= limits::relay::DIRECT;
+        let mut of = self.introduced.iter().filter(|(pair, at)| {
+            is_lately(at) && (*pair == [client, host] || *pair == [host, client])
+        });
+        of.next().map_or(now.instant, |(_, at)| *at)
     }
 
     /// Why a client and its host would not be given a session now.
@@ -283,15 +348,16 @@ impl Sessions {
 
     /// What the thread that passes packets on has to tell.
     pub fn note(&mut self, now: Now, report: Report) -> Option<(Attempt, Way)> {
+        let relay = self.config.as_ref().map(|config| config.told).unwrap_or_default();
         match report {
             Report::Connected(id) => {
                 let entry = self.get_mut(id)?;
                 entry.is_through = true;
-                Some((entry.attempt(), Way::Relayed(now.instant - entry.began)))
+                Some((entry.attempt(relay), Way::Relayed(now.instant - entry.began)))
             }
             Report::Ended(id, end) => {
                 self.get_mut(id)?;
-                self.all.remove(place_of(id))?.end(end)
+                self.all.remove(place_of(id))?.end(end, relay)
             }
             Report::Passed(bytes) => {
                 self.passed.add(now.unix, bytes);
@@ -312,6 +378,11 @@ impl Sessions {
         self.config = None;
         self.orders.clear();
         self.all.clear();
+    }
+
+    /// The numbers of all sessions, with those that have given way while the thread may still have them.
+    pub fn ids(&self) -> impl Iterator<Item = SessionId> {
+        self.all.iter().map(|(_, entry)| entry.id)
     }
 
     /// What that thread is to do.

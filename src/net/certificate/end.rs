@@ -10,6 +10,13 @@ const GENERALIZED_TIME: u8 = 0x18;
 const SEQUENCE: u8 = 0x30;
 const VERSION: u8 = 0xa0;
 
+/// Seconds of a day.
+const DAY: u64 = 24 * 60 * 60;
+
+/// For so many days before its end a certificate is told to end. Those of Let's Encrypt are renewed 30 days
+/// before it, so something is wrong then.
+const SOON: u64 = 14;
+
 /// The last moment at which a certificate is valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct End {
@@ -44,6 +51,25 @@ impl End {
             None => {
                 let (year, rest) = number(take(end, GENERALIZED_TIME)?.0, 4)?;
                 Self::at(year, rest)
+            }
+        }
+    }
+
+    /// What is wrong with this end of `whose` certificate, if anything is. `now` is in seconds since 1970.
+    #[must_use]
+    pub fn doubt(self, whose: &dyn fmt::Display, now: u64) -> Option<String> {
+        match self.unix.checked_sub(now).map(|left| left / DAY) {
+            None => Some(format!("{whose} has expired, on {self}: games refuse it; renew it")),
+            Some(days) if days >= SOON => None,
+            Some(days) => {
+                let when = match days {
+                    0 => "within a day".to_owned(),
+                    1 => "in a day".to_owned(),
+                    days => format!("in {days} days"),
+                };
+                Some(format!(
+                    "{whose} expires {when}, on {self}: renew it, and see why that has not happened by itself"
+                ))
             }
         }
     }

@@ -132,6 +132,12 @@ pub(super) fn notify_ready() -> io::Result<()> {
     sd_notify::notify(&[NotifyState::Ready])
 }
 
+/// Tells systemd which process goes on. It hears that from this process alone.
+pub(super) fn notify_successor(pid: i32) -> io::Result<()> {
+    let pid = u32::try_from(pid).map_err(io::Error::other)?;
+    sd_notify::notify(&[NotifyState::MainPid(pid)])
+}
+
 pub(super) fn firewall_hint() -> Option<String> {
     None
 }

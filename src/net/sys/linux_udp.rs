@@ -10,13 +10,17 @@ use log::{debug, warn};
 use mio::net::UdpSocket;
 use nix::libc::{in_addr, in_pktinfo, in6_addr, in6_pktinfo};
 use nix::sys::socket::{
-    ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrStorage, recvmsg,
+    ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg,
     sendmmsg, sendmsg, setsockopt, sockopt,
 };
 use nix::sys::time::TimeSpec;
 use smallvec::SmallVec;
 
-use crate::net::udp::{BATCH, Received};
+use crate::net::udp::{BATCH, Received, Room};
+
+/// Datagrams that are received with one system call. All of them are answered before others have their turn; most
+/// often there are few.
+pub(in crate::net) const RECEIVED: usize = 16;
 
 /// Room for a datagram of which no more than so many bytes are wanted: the kernel cuts it.
 pub(in crate::net) const fn room(wanted: usize) -> usize {
@@ -30,8 +34,8 @@ pub(in crate::net) struct Socket {
     is_ipv6: bool,
     /// It has all addresses of the machine, and the kernel tells which one was meant.
     tells_address: bool,
-    /// Where the kernel says when a datagram came, and to which address of the machine it was sent.
-    control: Vec<u8>,
+    /// Where the kernel says when datagrams came, and to which address of the machine they were sent.
+    incoming: MultiHeaders<SockaddrStorage>,
     /// What the kernel is given with a batch; with space to say from which address, if the socket
     /// has several.
     headers: MultiHeaders<SockaddrStorage>,
@@ -69,38 +73,44 @@ impl Socket {
             false => nix::cmsg_space!(in_pktinfo),
         };
         let headers = MultiHeaders::preallocate(BATCH, tells_address.then_some(space));
-        let control = nix::cmsg_space!(in6_pktinfo, TimeSpec);
         // One that a service manager keeps open has it from the process before, for what has come since.
         if let Err(error) = setsockopt(&socket, sockopt::ReceiveTimestampns, &true) {
             debug!("the system does not tell when a datagram came: {error}");
         }
-        Self { socket, is_ipv6, tells_address, control, headers }
+        let incoming = incoming_headers();
+        Self { socket, is_ipv6, tells_address, incoming, headers }
     }
 
-    /// The next datagram.
-    pub(in crate::net) fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Received> {
-        let mut parts = [IoSliceMut::new(buffer)];
-        let (fd, control) = (self.socket.as_raw_fd(), Some(&mut self.control[..]));
-        let got = recvmsg::<SockaddrStorage>(fd, &mut parts, control, MsgFlags::empty())?;
-        let peer = got.address.and_then(|addr| standard(&addr));
-        let peer = peer.ok_or(io::ErrorKind::InvalidData)?;
-        let mut received = Received { length: got.bytes, peer, local: None, came: None };
-        for message in got.cmsgs()? {
-            match message {
-                ControlMessageOwned::Ipv4PacketInfo(info) => {
-                    let local = Ipv4Addr::from(u32::from_be(info.ipi_spec_dst.s_addr));
-                    received.local = Some(local.into());
-                }
-                ControlMessageOwned::Ipv6PacketInfo(info) => {
-                    received.local = Some(Ipv6Addr::from(info.ipi6_addr.s6_addr).to_canonical());
-                }
-                ControlMessageOwned::ScmTimestampns(came) => {
-                    received.came = Some(Duration::from(came));
-                }
-                _ => {}
+    pub(in crate::net) fn socket(&self) -> &UdpSocket {
+        &self.socket
+    }
+
+    /// The next datagrams, as many as there is room for.
+    pub(in crate::net) fn receive(
+        &mut self,
+        rooms: &mut [Room; RECEIVED],
+        received: &mut Vec<Received>,
+    ) -> io::Result<()> {
+        let mut parts = rooms.each_mut().map(|room| [IoSliceMut::new(room)]);
+        let fd = self.socket.as_raw_fd();
+        let incoming = &mut self.incoming;
+        let all = recvmmsg(fd, incoming, parts.iter_mut(), MsgFlags::empty(), None)?;
+        let mut is_all_told = true;
+        for got in all {
+            let peer = got.address.and_then(|addr| standard(&addr));
+            let peer = peer.ok_or(io::ErrorKind::InvalidData)?;
+            let mut one = Received { length: got.bytes, peer, local: None, came: None };
+            for message in got.cmsgs()? {
+                note(message, &mut one);
             }
+            is_all_told &= one.came.is_some() && one.local.is_some() == self.tells_address;
+            received.push(one);
         }
-        Ok(received)
+        // The headers have the space that was used, which is all that the next datagrams would get.
+        if !is_all_told {
+            self.incoming = incoming_headers();
+        }
+        Ok(())
     }
 
     /// How this socket calls a destination.
@@ -145,6 +155,26 @@ impl Socket {
             all = all.get(sent..).unwrap_or_default();
             to = to.get(sent..).unwrap_or_default();
         }
+    }
+}
+
+/// Space for what the kernel tells of datagrams.
+fn incoming_headers() -> MultiHeaders<SockaddrStorage> {
+    MultiHeaders::preallocate(RECEIVED, Some(nix::cmsg_space!(in6_pktinfo, TimeSpec)))
+}
+
+/// Takes down what the kernel tells of a datagram.
+fn note(message: ControlMessageOwned, of: &mut Received) {
+    match message {
+        ControlMessageOwned::Ipv4PacketInfo(info) => {
+            let local = Ipv4Addr::from(u32::from_be(info.ipi_spec_dst.s_addr));
+            of.local = Some(local.into());
+        }
+        ControlMessageOwned::Ipv6PacketInfo(info) => {
+            of.local = Some(Ipv6Addr::from(info.ipi6_addr.s6_addr).to_canonical());
+        }
+        ControlMessageOwned::ScmTimestampns(came) => of.came = Some(Duration::from(came)),
+        _ => {}
     }
 }
 

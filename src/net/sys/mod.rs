@@ -39,6 +39,14 @@ pub fn tell_ready() {
     }
 }
 
+/// Tells the service manager that another process goes on, where there is one that wants to know.
+#[cfg(target_os = "linux")]
+pub(super) fn tell_successor(pid: i32) {
+    if let Err(error) = system::notify_successor(pid) {
+        log::warn!("cannot tell the service manager: {error}");
+    }
+}
+
 /// What the owner has to know about this system at the start, for the log.
 #[must_use]
 pub fn hint() -> Option<String> {
@@ -52,6 +60,8 @@ pub enum Request {
     Reload,
     /// Tell in the log how punches ended.
     Tell,
+    /// Start the process that takes the place of this one.
+    Succeed,
 }
 
 /// Sockets that a service manager has opened for this process.

@@ -10,7 +10,10 @@ use quinn_udp::{RecvMeta, Transmit, UdpSocketState};
 use smallvec::SmallVec;
 
 use super::system::MAPS_OWN_IPV4;
-use crate::net::udp::{BATCH, Received};
+use crate::net::udp::{BATCH, Received, Room};
+
+/// Datagrams that are received at once.
+pub(in crate::net) const RECEIVED: usize = 1;
 
 /// Room for a datagram of which no more than so many bytes are wanted: all that there can be, as Windows
 /// has an error for one that is longer than its room.
@@ -58,17 +61,24 @@ impl Socket {
     }
 
     /// The next datagram.
-    pub(in crate::net) fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Received> {
+    pub(in crate::net) fn receive(
+        &mut self,
+        [room]: &mut [Room; RECEIVED],
+        received: &mut Vec<Received>,
+    ) -> io::Result<()> {
         let Some(state) = &self.state else {
-            let (length, peer) = self.socket.recv_from(buffer)?;
-            return Ok(Received { length, peer, local: None, came: None });
+            let (length, peer) = self.socket.recv_from(room)?;
+            received.push(Received { length, peer, local: None, came: None });
+            return Ok(());
         };
         let mut meta = [RecvMeta::default()];
-        let mut parts = [IoSliceMut::new(buffer)];
+        let mut parts = [IoSliceMut::new(room)];
         let socket = &self.socket;
         socket.try_io(|| state.recv(socket.into(), &mut parts, &mut meta))?;
         let [RecvMeta { len: length, addr: peer, dst_ip, .. }] = meta;
-        Ok(Received { length, peer, local: dst_ip.map(|ip| ip.to_canonical()), came: None })
+        let local = dst_ip.map(|ip| ip.to_canonical());
+        received.push(Received { length, peer, local, came: None });
+        Ok(())
     }
 
     /// How this socket calls a destination.

@@ -65,16 +65,17 @@ pub(crate) fn allow_lingering(socket: &Socket) -> io::Result<()> {
     socket.set_reuse_address(true)
 }
 
-/// SIGHUP and SIGUSR1, in the hands of whoever listens to them.
+/// SIGHUP, SIGUSR1 and SIGUSR2, in the hands of whoever listens to them.
 #[derive(Debug)]
 pub(crate) struct Signals(SigSet);
 
 impl Signals {
-    /// Takes both out of the hands of every thread that is started from now on.
+    /// Takes them out of the hands of every thread that is started from now on.
     pub(crate) fn hold() -> io::Result<Self> {
         let mut mask = SigSet::empty();
         mask.add(Signal::SIGHUP);
         mask.add(Signal::SIGUSR1);
+        mask.add(Signal::SIGUSR2);
         mask.thread_block()?;
         Ok(Self(mask))
     }
@@ -83,8 +84,11 @@ impl Signals {
     pub(crate) fn listen(self, tell: impl Fn(Request) -> bool + Send + 'static) -> io::Result<()> {
         let listen = move || {
             while let Ok(signal) = self.0.wait() {
-                let request =
-                    if signal == Signal::SIGUSR1 { Request::Tell } else { Request::Reload };
+                let request = match signal {
+                    Signal::SIGUSR1 => Request::Tell,
+                    Signal::SIGUSR2 => Request::Succeed,
+                    _ => Request::Reload,
+                };
                 if !tell(request) {
                     return;
                 }

@@ -117,6 +117,28 @@ fn the_lobby_is_told_as_games_see_it() {
     assert!(world.get("/api/v1/status").0.starts_with("HTTP/1.1 404"));
 }
 
+/// A web server in front asks on behalf of anybody.
+#[test]
+fn who_asks_on_the_machine_itself_sees_what_others_elsewhere_see() {
+    let mut config = server::Config { public_lobby: true, ..server::Config::default() };
+    config.gmnet.public_ips = IpAddr::from([203, 0, 113, 9]).into();
+    let mut world = World::new(Admission::default(), true);
+    world.server = Server::new(config);
+    let (host, mut out) = (SocketAddr::from(([10, 0, 0, 5], 7000)), Outbox::new());
+    world.server.on_datagram(world.now, Via::default(), host, b"reg\n", &mut out);
+    let id = world.open([10, 0, 0, 5]);
+    world.send(id, "reg2\n1.2.4\ngame\nname\n\n\n\n\n\n\n");
+    for (from, shown) in [
+        ([10, 0, 0, 6], "10.0.0.5"),
+        ([198, 51, 100, 7], "203.0.113.9"),
+        ([127, 0, 0, 1], "203.0.113.9"),
+    ] {
+        let id = world.open(from);
+        let (said, _) = world.send(id, "GET /lobby HTTP/1.1\r\nHost: x\r\n\r\n");
+        assert!(said.contains(&format!(r#""ip":"{shown}""#)), "{from:?}: {said}");
+    }
+}
+
 #[test]
 fn it_is_made_anew_after_a_second() {
     let mut world = World::new(Admission::default(), true);
@@ -134,7 +156,7 @@ fn it_is_made_anew_after_a_second() {
 #[test]
 fn who_has_no_key_sees_nothing() {
     let keys = vec!["first".to_owned(), "second".to_owned()];
-    let mut world = World::new(Admission { keys, games: Vec::new() }, true);
+    let mut world = World::new(Admission::of(keys, Vec::new()), true);
     world.host(1, "first", "one");
     world.host(2, "second", "two");
     for target in ["/lobby", "/lobby?key=wrong", "/lobby?game=first"] {
@@ -145,11 +167,83 @@ fn who_has_no_key_sees_nothing() {
     assert_eq!(lobby["gmnet"].as_array().unwrap().len(), 1);
     assert_eq!(lobby["gmnet"][0]["data2"], "one");
     let games = vec!["Pong".to_owned()];
-    let mut world = World::new(Admission { keys: Vec::new(), games }, true);
+    let mut world = World::new(Admission::of(Vec::new(), games), true);
     world.host(1, "Pong", "one");
     assert_eq!(world.get("/lobby").1["gmnet"].as_array().unwrap().len(), 1);
     assert_eq!(world.get("/lobby?game=Pong").1["gmnet"].as_array().unwrap().len(), 1);
     assert!(world.get("/lobby?game=Chess").0.starts_with("HTTP/1.1 404"));
+}
+
+#[test]
+fn what_cannot_be_asked_is_refused_so_that_pages_can_read_why() {
+    let mut world = World::new(Admission::default(), true);
+    world.host(1, "Pong", "one");
+    for (target, why) in [
+        ("/lobby?gane=Pong", "there is no parameter"),
+        ("/lobby?game=Pong&game=Chess", "game is there twice"),
+        ("/lobby?game=%ff", "game is not UTF-8"),
+        ("/lobby?limit=all", "limit has to be a whole number"),
+    ] {
+        let id = world.open([203, 0, 113, 99]);
+        let (said, closed) = world.send(id, &format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n"));
+        assert!(said.starts_with("HTTP/1.1 400 ") && said.contains(why), "{target}: {said}");
+        assert!(said.contains("Access-Control-Allow-Origin: *\r\n") && !closed, "{said}");
+    }
+    // As many as there are at most, or as many as a form that is not filled in asks for.
+    for target in ["/lobby?limit=1000", "/lobby?game=&limit=", "/lobby?&"] {
+        assert_eq!(world.get(target).1["gmnet"].as_array().map(Vec::len), Some(1), "{target}");
+    }
+    for (request, status) in [
+        ("POST /lobby HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\na", "405"),
+        ("DELETE /lobby HTTP/1.1\r\nHost: x\r\n\r\n", "405"),
+        ("GET /lobby HTTP/2.0\r\nHost: x\r\n\r\n", "400"),
+        ("GET /lobby HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n", "400"),
+        (&format!("GET /{} HTTP/1.1\r\n", "x".repeat(limits::HTTP_TARGET + 16)), "414"),
+    ] {
+        let id = world.open([203, 0, 113, 99]);
+        let (said, closed) = world.send(id, request);
+        assert!(said.starts_with(&format!("HTTP/1.1 {status} ")) && closed, "{request}: {said}");
+        assert!(said.contains("Access-Control-Allow-Origin: *\r\n"), "{said}");
+        assert_eq!(said.contains("Allow: GET, HEAD\r\n"), status == "405", "{said}");
+    }
+}
+
+/// As web servers do that keep their connections to the one behind them, whoever asks.
+#[test]
+fn a_websocket_may_be_asked_for_behind_the_lobby() {
+    let mut world = World::new(Admission::default(), true);
+    let id = world.open([203, 0, 113, 99]);
+    let lobby = "GET /lobby HTTP/1.1\r\nHost: x\r\n\r\n";
+    assert!(world.send(id, lobby).0.starts_with("HTTP/1.1 200 "));
+    world.now.instant = world.now.instant + Duration::from_secs(50);
+    let ask = "GET /events HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\
+               Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    assert!(world.send(id, ask).0.starts_with("HTTP/1.1 101 "));
+    let mut out = Outbox::new();
+    world.server.on_wakeup(world.now, &mut out);
+    assert!(out.is_empty(), "it has as long to log in as others");
+    assert!(!world.server.speaks_http(id));
+    // What is asked for is not looked at before what came before it is answered.
+    let id = world.open([203, 0, 113, 99]);
+    world.send(id, &lobby[..20]);
+    assert!(world.send(id, ask).0.starts_with("HTTP/1.1 400 "));
+}
+
+#[test]
+fn browsers_are_told_that_pages_may_ask_with_headers_of_their_own() {
+    let mut world = World::new(Admission::default(), true);
+    let id = world.open([203, 0, 113, 99]);
+    let ask = "OPTIONS /lobby HTTP/1.1\r\nHost: x\r\nOrigin: https://a\r\n\
+               Access-Control-Request-Method: GET\r\n\r\n";
+    assert_eq!(world.send(id, &ask[..5]), (String::new(), false));
+    let (said, closed) = world.send(id, &ask[5..]);
+    assert!(said.starts_with("HTTP/1.1 204 No Content\r\n") && said.ends_with("\r\n\r\n"));
+    assert!(!closed && !said.contains("Content-Length"), "{said}");
+    for header in ["Origin: *", "Methods: GET, HEAD", "Headers: *"] {
+        assert!(said.contains(&format!("Access-Control-Allow-{header}\r\n")), "{said}");
+    }
+    let (said, _) = world.send(id, "GET /lobby HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert!(said.starts_with("HTTP/1.1 200 "), "on the same connection: {said}");
 }
 
 #[test]
@@ -159,7 +253,7 @@ fn without_the_option_all_is_as_it_was_and_the_owner_sees_it() {
     assert_eq!(world.send(id, "GET /lobby HTTP/1.1\r\nHost: x\r\n\r\n"), (String::new(), false));
     assert_eq!(world.send(id, "version\n").0, "\u{fffd}1.2.5\n");
     let counts: Vec<_> = world.server.refusals().counts().map(|(reason, ..)| reason).collect();
-    assert_eq!(counts, [Reason::NotSpoken]);
+    assert_eq!(counts, [Reason::Page]);
 }
 
 #[test]

@@ -12,14 +12,20 @@ use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
+use log::warn;
+use serde::{Deserialize, Serialize};
+
 use super::Server;
 use super::answers::Answers;
+use crate::blocks::Blocks;
 use crate::clock::{Instant, Now, earliest};
 use crate::dialect::events::tls::Acceptor;
 use crate::dialect::{Census, ConnId, Name, Outbox, Reads, Shows as _};
-use crate::http::answer::Body;
-use crate::http::{Answer, Answering, Guard, Http, Request, Status, page};
+use crate::http::{Answer, Answering, Body, For, Guard, Http, Method, Request, Status, page};
 use crate::limits;
+use crate::rates::Rates;
+use crate::refusals::Reason;
+use crate::timers::Seldom;
 use samples::{Sample, Samples};
 
 /// What the owner has decided about the window.
@@ -50,6 +56,10 @@ pub(super) struct Window {
     http: Http,
     view: View,
     answers: Answers,
+    /// How often each address may ask that shows no token that is right.
+    rates: Rates,
+    /// Somebody has shown a wrong token.
+    guessed: Seldom,
 }
 
 /// What there is to see beside what the server has anyway.
@@ -79,7 +89,9 @@ impl Window {
             relayed: 0.0,
             started: OnceCell::new(),
         };
-        Self { http: Http::default(), view, answers: Answers::default() }
+        let (http, answers) = (Http::new(For::Owner), Answers::default());
+        let rates = Rates::new(limits::WINDOW_STRANGERS, 2);
+        Self { http, view, answers, rates, guessed: Seldom::default() }
     }
 
     pub(super) fn reads(&self, id: ConnId) -> Reads {
@@ -90,12 +102,43 @@ impl Window {
         self.http.note_unread(id, bytes);
     }
 
+    /// Ends what those look at who are blocked, except on this machine.
+    pub(super) fn shut_out(&mut self, blocks: &Blocks, out: &mut Outbox) -> usize {
+        self.http.close_of(|addr| !addr.is_loopback() && blocks.has(addr), out)
+    }
+
     pub(super) fn next_wakeup(&self) -> Option<Instant> {
         earliest([self.http.next_wakeup(), Some(self.view.samples.next())])
     }
 }
 
+/// What another process goes on with.
+#[derive(Deserialize)]
+pub(super) struct Kept {
+    samples: Samples,
+    answers: Answers,
+}
+
 impl Server {
+    /// What the window has counted, if there is one.
+    pub(super) fn save_window(&self) -> Option<impl Serialize> {
+        #[derive(Serialize)]
+        struct Kept<'a> {
+            samples: &'a Samples,
+            answers: &'a Answers,
+        }
+        let Window { view, answers, .. } = self.window.as_deref()?;
+        Some(Kept { samples: &view.samples, answers })
+    }
+
+    /// Goes on with what the window of another process has counted.
+    pub(super) fn load_window(&mut self, kept: Kept) {
+        let Kept { samples, answers } = kept;
+        if let Some(window) = &mut self.window {
+            (window.view.samples, window.answers) = (samples, answers);
+        }
+    }
+
     /// The owner gets a window.
     pub fn open_window(&mut self, config: Config) {
         self.window = Some(Box::new(Window::new(config)));
@@ -106,6 +149,12 @@ impl Server {
         if let Some(window) = &mut self.window {
             window.http.open(now.instant, id, addr);
         }
+    }
+
+    /// Whether somebody may not even look in because his address is blocked. Who is on the machine of the server
+    /// may, as it is the owner who blocks all others, or tries to.
+    pub fn is_shut_out(&mut self, now: Now, addr: IpAddr) -> bool {
+        !addr.is_loopback() && self.is_blocked(now, addr)
     }
 
     /// There are as many as may look in: the one that is closed for another from this address.
@@ -179,8 +228,36 @@ impl Server {
         act: impl FnOnce(&mut Http, &mut Answering<'_>),
     ) {
         let Some(mut window) = self.window.take() else { return };
-        let Window { http, view, answers } = &mut *window;
-        act(http, &mut |request| view.answer(now, self, answers, request));
+        let Window { http, view, answers, rates, guessed } = &mut *window;
+        let (mut guesses, mut floods) = (Vec::new(), Vec::new());
+        act(http, &mut |addr, request| {
+            let refusal = view.config.guard.refuses(request);
+            // Who shows the right token in the address is sent on, and is no stranger.
+            let is_wrong = |answer: &Answer| answer.status != Status::SeeOther;
+            let is_stranger = refusal.as_ref().is_some_and(is_wrong) || request.path == "/healthz";
+            if is_stranger && !rates.allow(now.instant, addr) {
+                floods.push(addr);
+                // To ask again takes a new connection.
+                return Answer { closes: true, ..Answer::error(Status::Unavailable) };
+            }
+            let answer = view.answer(now, self, answers, request, refusal);
+            if answer.status == Status::Unauthorized && view.config.guard.is_shown_one(request) {
+                guesses.push(addr);
+            }
+            answer
+        });
+        for addr in floods {
+            self.refused(now, Reason::Requests, addr);
+        }
+        for addr in guesses {
+            self.refused(now, Reason::Guesses, addr);
+            if let Some(before) = guessed.say(now.instant) {
+                warn!(
+                    address:% = addr, reason = Reason::Guesses.name();
+                    "{addr} asks for the owner's window with a wrong token{before}"
+                );
+            }
+        }
         self.window = Some(window);
     }
 
@@ -241,20 +318,24 @@ impl Server {
 }
 
 impl View {
-    /// What is answered to a request.
+    /// What is answered to a request, to which the guard has this `refusal`.
     fn answer(
         &self,
         now: Now,
         server: &Server,
         answers: &Answers,
         request: &Request<'_>,
+        refusal: Option<Answer>,
     ) -> Answer {
         // A health check need not know the token.
         if request.path == "/healthz" {
             return health(server);
         }
-        if let Some(refusal) = self.config.guard.refuses(request) {
+        if let Some(refusal) = refusal {
             return refusal;
+        }
+        if request.method == Method::Options {
+            return Answer::error(Status::MethodNotAllowed);
         }
         let is_for_token = self.config.guard.token.is_some();
         if let Some(body) = page::find(request.path) {
@@ -267,6 +348,9 @@ impl View {
     }
 
     fn data(&self, now: Now, server: &Server, answers: &Answers, request: &Request<'_>) -> Answer {
+        if let Err(why) = api::check(request) {
+            return Answer::because(Status::BadRequest, &why);
+        }
         match request.path {
             "/metrics" => metrics::metrics(self, now, server, answers),
             "/api/v1/status" => Answer::json(&self.status(now, server)),

@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::clock::{Instant, Now};
 use crate::limits;
 
@@ -11,7 +13,7 @@ pub(super) const EVERY: Duration = Duration::from_secs(60);
 
 /// The numbers of one moment. What is counted up is told as it stands: the difference of two is what came
 /// between them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Sample {
     pub(super) hosts: usize,
     pub(super) clients: usize,
@@ -30,7 +32,7 @@ pub(super) struct Sample {
 }
 
 /// Those of the last hour.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Samples {
     all: VecDeque<Sample>,
     /// When the last one was taken.

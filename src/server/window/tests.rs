@@ -1,12 +1,12 @@
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 
 use serde_json::Value;
 
 use super::*;
-use crate::dialect::Via;
-use crate::introductions::journal::{Attempt, Relay, Way};
+use crate::dialect::{Output, Via};
+use crate::introductions::journal::{Attempt, Names, Relay, Told, Way};
 use crate::introductions::relay::Refused;
-use crate::refusals::Reason;
 use crate::server;
 
 /// A server with a window, into which somebody looks.
@@ -15,6 +15,8 @@ struct World {
     now: Now,
     conns: u32,
 }
+
+mod unmet;
 
 /// Behind all others.
 const LOOKER: ConnId = ConnId { slot: 100_000, generation: 1 };
@@ -80,10 +82,10 @@ impl World {
 
     fn end(&mut self, client: [u8; 4], host: [u8; 4], game: &str, way: Way) {
         let [client, host] = [client, host].map(|ip| SocketAddr::from((ip, 7000)));
-        let game = game.into();
-        let attempt = Attempt { dialect: Name::Gmnet, client, host, game, is_proven: true };
+        let (names, told) = (Names::new(game, ""), Told::default());
+        let attempt = Attempt { dialect: Name::Gmnet, client, host, names, told, is_proven: true };
         let shared = &mut self.server.shared;
-        shared.journal.note(self.now, &shared.nats, &attempt, way);
+        shared.journal.note(self.now, &shared.nats, attempt, way);
     }
 }
 
@@ -213,7 +215,7 @@ fn introductions_are_told_with_why_and_found_by_game_and_address() {
     let lines = world.server.journal().lines();
     assert!(lines.iter().any(|line| line.contains(why)), "{lines:?}");
     for n in 0..limits::INTRODUCTIONS {
-        world.end([203, 0, 113, 5], [198, 51, 100, 1], "more", Way::Direct(None));
+        world.end([203, 0, n as u8, 5], [198, 51, 100, 1], "more", Way::Direct(None));
         assert!(world.server.journal().latest().len() <= limits::INTRODUCTIONS, "{n}");
     }
     assert_eq!(
@@ -227,7 +229,10 @@ fn introductions_are_told_with_why_and_found_by_game_and_address() {
 fn each_way_to_fail_has_its_sentence() {
     let mut world = World::new();
     let ways = [
-        (Relay::Untried, "a router gives each player another port, or UDP is blocked"),
+        (
+            Relay::Untried,
+            "a router gives each destination another port, UDP is blocked, or the host",
+        ),
         (Relay::InVain, "one of them has sent nothing to the relay"),
         (Relay::GaveWay, "they were relayed, but others needed that"),
         (
@@ -290,10 +295,143 @@ fn another_name_shows_nothing_and_other_paths_are_not_there() {
         ("/nothing", "localhost", "404"),
         ("/api/v1/", "localhost", "404"),
         ("/", "127.0.0.1:1", "200"),
+        ("/api/v1/hosts?dialect=rooms&from=0&limit=1000", "localhost", "200"),
+        ("/api/v1/hosts?dialect=roms", "localhost", "400"),
+        ("/api/v1/hosts?from=a", "localhost", "400"),
+        ("/api/v1/introductions?limit=-1", "localhost", "400"),
+        ("/api/v1/introductions?game=%ff", "localhost", "400"),
+        ("/api/v1/introductions?adress=203.0.113.7", "localhost", "400"),
     ] {
         let text = world.text(path, host);
         assert!(text.starts_with(&format!("HTTP/1.1 {want}")), "{path} {host}: {text}");
     }
+}
+
+/// Somebody else looks in, from an address; what is answered.
+fn look(world: &mut World, n: u32, addr: IpAddr, request: &str) -> String {
+    let (id, mut out) = (ConnId { slot: 200_000 + n, generation: 1 }, Outbox::new());
+    world.server.on_look(world.now, id, addr);
+    world.server.on_bytes(world.now, id, request.as_bytes(), &mut out);
+    let told = out.outputs().filter_map(|output| match output {
+        Output::Tcp(_, bytes) => Some(String::from_utf8_lossy(bytes)),
+        _ => None,
+    });
+    told.collect()
+}
+
+#[test]
+fn who_is_blocked_does_not_look_in_and_the_owner_always_may() {
+    let mut world = World::new();
+    let blocks = |list: &str| Blocks::read(Path::new("list"), list.as_bytes()).unwrap();
+    let [own, other, free] =
+        [[127, 0, 0, 1], [198, 51, 100, 7], [203, 0, 113, 1]].map(IpAddr::from);
+    look(&mut world, 0, other, "GET");
+    look(&mut world, 1, free, "GET");
+    world.server.block(blocks("198.51.100.0/24\n127.0.0.0/8"));
+    let mut out = Outbox::new();
+    world.server.on_wakeup(world.now, &mut out);
+    let closed: Vec<_> = out.closed_since(0).collect();
+    assert_eq!(closed, [ConnId { slot: 200_000, generation: 1 }]);
+    assert!(world.server.is_shut_out(world.now, other));
+    assert!(
+        !world.server.is_shut_out(world.now, own) && !world.server.is_shut_out(world.now, free)
+    );
+    assert!(world.text("/healthz", "localhost").starts_with("HTTP/1.1 200"));
+}
+
+#[test]
+fn wrong_tokens_are_counted() {
+    let mut world = World::new();
+    let token = Some("0123456789abcdef".parse().unwrap());
+    let at = SocketAddr::from(([203, 0, 113, 1], 6580));
+    let config = Config { guard: Guard { at, token }, build: "", tls: None, options: Vec::new() };
+    world.server.open_window(config);
+    let guesser = IpAddr::from([198, 51, 100, 7]);
+    for (n, (path, header, status)) in [
+        ("/", "A: b", "401"),
+        ("/", "Authorization: bearer 0123456789abcdef", "200"),
+        ("/", "Authorization: Bearer 0123456789abcdeX", "401"),
+        ("/", "Cookie: punchd=0", "401"),
+        ("/?token=0", "A: b", "401"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n{header}\r\n\r\n");
+        let said = look(&mut world, n as u32, guesser, &request);
+        assert!(said.starts_with(&format!("HTTP/1.1 {status} ")), "{header}: {said}");
+    }
+    assert_eq!(
+        world.server.refusals().total(Reason::Guesses).times,
+        3,
+        "who shows none guesses none"
+    );
+}
+
+#[test]
+fn who_guesses_tokens_or_asks_all_the_time_is_answered_seldom() {
+    let mut world = World::new();
+    let token = Some("0123456789abcdef".parse().unwrap());
+    let at = SocketAddr::from(([203, 0, 113, 1], 6580));
+    let config = Config { guard: Guard { at, token }, build: "", tls: None, options: Vec::new() };
+    world.server.open_window(config);
+    let [flood, other] = [[198, 51, 100, 7], [198, 51, 100, 8]].map(IpAddr::from);
+    let wrong = "GET / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer 0123456789abcdeX\r\n\r\n";
+    let right = wrong.replace('X', "f");
+    for request in [wrong, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"] {
+        let said: Vec<_> = (0..1000).map(|n| look(&mut world, n, flood, request)).collect();
+        let refused = said.iter().filter(|said| said.starts_with("HTTP/1.1 503"));
+        let refused: Vec<_> = refused.collect();
+        assert!(refused.len() >= 900, "{} of {}", refused.len(), said.len());
+        assert!(refused.iter().all(|said| said.contains("Connection: close")), "{}", refused[0]);
+        world.at(10_000);
+    }
+    (0..1000).for_each(|n| _ = look(&mut world, n, flood, wrong));
+    assert!(look(&mut world, 1001, flood, &right).starts_with("HTTP/1.1 200"), "the owner's");
+    let opened = "GET /?token=0123456789abcdef HTTP/1.1\r\nHost: x\r\n\r\n";
+    assert!(look(&mut world, 1003, flood, opened).starts_with("HTTP/1.1 303"), "and so is this");
+    assert!(look(&mut world, 1002, other, wrong).starts_with("HTTP/1.1 401"), "somebody else");
+    assert!(world.server.refusals().total(Reason::Requests).times >= 2800);
+}
+
+#[test]
+fn what_seems_to_be_wrong_is_among_the_warnings() {
+    let mut world = World::new();
+    assert_eq!(world.json("/api/v1/status")["warnings"], Value::Array(vec![]));
+    (0..30).for_each(|_| _ = world.say([192, 168, 9, 1].into(), "v"));
+    let warnings = world.json("/api/v1/status")["warnings"].clone();
+    let first = warnings[0].as_str().unwrap();
+    assert!(first.starts_with("most players come from 192.168.9.1, as if"), "{warnings}");
+    let mut params = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
+    params.not_after = rcgen::date_time_ymd(2023, 11, 18);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let made = params.self_signed(&key).unwrap();
+    let folder = std::env::temp_dir().join(format!("punchd-window-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let [certificate, key_file] = ["cert.pem", "key.pem"].map(|name| folder.join(name));
+    std::fs::write(&certificate, made.pem()).unwrap();
+    std::fs::write(&key_file, key.serialize_pem()).unwrap();
+    let loaded = crate::net::certificate::load(&certificate, &key_file).unwrap();
+    std::fs::remove_dir_all(folder).unwrap();
+    let tls = Some(Acceptor::new(loaded).unwrap());
+    let at = SocketAddr::from(([127, 0, 0, 1], 6580));
+    let guard = Guard { at, token: None };
+    world.server.open_window(Config { guard, build: "", tls, options: Vec::new() });
+    world.server.on_look(world.now, LOOKER, at.ip());
+    let warnings = world.json("/api/v1/status")["warnings"].clone();
+    let last = warnings[1].as_str().unwrap();
+    assert!(last.contains("(--tls-cert) expires in 3 days, on 2023-11-18: renew"), "{warnings}");
+}
+
+#[test]
+fn what_hosts_are_called_is_cut() {
+    let mut world = World::new();
+    world.host([203, 0, 113, 1], &"g".repeat(3500), &"n".repeat(3500));
+    let all = world.json("/api/v1/hosts");
+    let short = |letter: &str| Value::from(letter.repeat(60) + "...");
+    assert_eq!(all["hosts"][0]["game"], short("g"));
+    assert_eq!(all["hosts"][0]["name"], short("n"));
+    assert_eq!(all["games"][0]["game"], short("g"));
 }
 
 #[test]

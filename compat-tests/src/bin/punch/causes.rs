@@ -3,6 +3,8 @@
 
 use std::io::{Error, ErrorKind};
 
+use compat_tests::shown::quoted;
+
 /// What to do about a call that failed, by what it was to do: the words that errors of peers have for
 /// it, as "connect to".
 pub(crate) fn advice(doing: &str, error: &Error) -> &'static str {
@@ -43,6 +45,17 @@ pub(crate) fn advice(doing: &str, error: &Error) -> &'static str {
         (_, true) => "Something is wrong with this machine's network.",
         (_, false) => "Is the address right, and is this machine online?",
     }
+}
+
+/// Whether a web server says this, as the owner's window does.
+pub(crate) fn is_web(answer: &[u8]) -> bool {
+    answer.starts_with(b"HTTP/")
+}
+
+/// The first line of what a server says, for people.
+pub(crate) fn first_line(answer: &[u8]) -> String {
+    let line = answer.split(|byte| b"\r\n".contains(byte)).next().unwrap_or_default();
+    quoted(line)
 }
 
 /// What to do about an error of a GMnet peer, if the system has refused something.

@@ -68,9 +68,17 @@ pub(crate) fn resolve(name: &str) -> Result<SocketAddr, String> {
     match name.to_socket_addrs() {
         Ok(found) => choose(found),
         // No port in it: the usual one.
-        Err(_) => resolve_at(name, DEFAULT_PORT)
-            .map_err(|error| format!("want HOST or HOST:PORT, such as {LOCAL_MASTER}: {error}")),
+        Err(first) => resolve_at(name, DEFAULT_PORT).map_err(|error| match has_port(name) {
+            true => first.to_string(),
+            false => format!("want HOST or HOST:PORT, such as {LOCAL_MASTER}: {error}"),
+        }),
     }
+}
+
+/// Whether it is written as a name and a port.
+fn has_port(name: &str) -> bool {
+    let parts = name.rsplit_once(':');
+    parts.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
 }
 
 /// The same with an address of each family.

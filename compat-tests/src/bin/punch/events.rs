@@ -1,8 +1,10 @@
 //! `punch events`: a peer of the JSON events, for people at a prompt and for scripts.
 
+mod account;
+
 use std::collections::{BTreeSet, HashMap};
 use std::io::{IsTerminal, Write};
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::TryRecvError;
 use std::time::{Duration, Instant};
@@ -13,8 +15,11 @@ use compat_tests::events::{
 use compat_tests::shown;
 use serde_json::{Value, json};
 
+use self::account::{Account, Home, is_lost};
 use crate::causes::advice;
-use crate::common::{LOCAL_MASTER, any_towards, printable, resolve, say, seconds, through, typed};
+use crate::common::{
+    LOCAL_MASTER, any_towards, local_ip, printable, resolve, say, seconds, through, typed,
+};
 use crate::words::{ORDERS, first_word, is_event, looked_for, own_value, settings, usage, words};
 
 /// How long the server may take to answer a datagram, and a peer to be reached.
@@ -46,8 +51,7 @@ quick [KEY=VALUE]          join any that fits     watch, unwatch   hear of chang
 set [MORE]                 change one's own room as for 'create', and: unlocked, max=N, name=NAME
 who, delete, leave, kick ID, let ID            of the room; wait SECONDS
 secret                     say what --secret takes to have this place on another connection
-pass ID NAME [DATA]        send an event (ID - is the server)
-confirm ID NAME [DATA]     send one and wait until it has arrived
+pass, confirm ID NAME [DATA]   send an event (ID - is the server); confirm waits until it is there
 request ID NAME [DATA]     ask and wait for the answer; this client answers 'echo'
 help, quit                 names with blanks are in quotes, as in create \"My room\" map=\"big one\"
 ";
@@ -71,6 +75,9 @@ pub(crate) struct Args {
     /// Master server
     #[arg(long, value_name = "HOST:PORT", default_value = LOCAL_MASTER)]
     master: String,
+    /// Local address to use
+    #[arg(long, value_name = "IP", value_parser = local_ip)]
+    bind: Option<IpAddr>,
     /// Encrypt
     #[arg(long)]
     tls: bool,
@@ -90,12 +97,19 @@ pub(crate) fn run(args: &Args) -> Result<(), String> {
     let ca = args.tls.then(|| trusted(args.ca.as_deref())).transpose()?;
     let tls = ca.map(|ca| Tls::trusting(&ca, host_of(&args.master)));
     let tls = tls.transpose().map_err(text)?;
-    let connect = if args.ws { EventClient::connect_web } else { EventClient::connect };
-    let mut client = connect(server, tls.as_ref()).map_err(text)?;
-    client.on_request("echo", |request| Ok(request.data.clone()));
-    let (key, secret) = (args.key.as_deref(), args.secret.as_deref());
-    let login = client.resume(&args.id, &args.game, key, secret).map_err(text)?;
-    let socket = game_socket(server).map_err(|error| format!("cannot open a UDP port: {error}"))?;
+    let account = Account {
+        server,
+        bind: args.bind,
+        tls,
+        is_web: args.ws,
+        id: args.id.clone(),
+        game: args.game.clone(),
+        key: args.key.clone(),
+    };
+    let secret = args.secret.as_deref();
+    let (client, login) = account.login(secret).map_err(not_in)?;
+    let socket = UdpSocket::bind((args.bind.unwrap_or(any_towards(server)), 0))
+        .map_err(|error| format!("cannot open a UDP port: {error}"))?;
     let back = if login.resumed { ", back in the place from before" } else { "" };
     say(format_args!("logged in as {}{back}", printable(&login.id)));
     if secret.is_some() && !login.resumed {
@@ -106,7 +120,12 @@ pub(crate) fn run(args: &Args) -> Result<(), String> {
     let id = printable(&login.id);
     let mut session = Session {
         id,
+        account,
         client,
+        back: None,
+        was_told_why: false,
+        home: None,
+        watched: None,
         socket,
         room: login.room,
         players: login.players.iter().map(|id| printable(id)).collect(),
@@ -129,6 +148,28 @@ pub(crate) fn run(args: &Args) -> Result<(), String> {
 /// What somebody sent, as one line.
 fn one_line(data: &Value) -> String {
     shown::json(&data.to_string())
+}
+
+/// Why there is no login.
+fn not_in(error: EventError) -> String {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+    let is_end = match &error {
+        EventError::Closed(_) => true,
+        EventError::Socket { source, .. } => {
+            matches!(source.kind(), BrokenPipe | ConnectionAborted | ConnectionReset)
+        }
+        _ => false,
+    };
+    match &error {
+        _ if is_end => format!(
+            "{error}\nEither this address is in the server's --block, or has as many connections as it may \
+             have, or --dialects leaves events out. `punch probe` tells more."
+        ),
+        EventError::Malformed(said) if said.contains("HTTP/1.") => format!(
+            "{error}\nA web server answers there: is that the port of the owner's window (--http, 6580)?"
+        ),
+        _ => text(error),
+    }
 }
 
 fn text(error: EventError) -> String {
@@ -166,14 +207,19 @@ fn host_of(master: &str) -> &str {
     host.trim_start_matches('[').trim_end_matches(']')
 }
 
-fn game_socket(server: SocketAddr) -> std::io::Result<UdpSocket> {
-    UdpSocket::bind((any_towards(server), 0))
-}
-
 /// A logged-in client, and where it is.
 struct Session {
     id: String,
+    account: Account,
     client: EventClient,
+    /// When it came back last, after its connection was lost.
+    back: Option<Instant>,
+    /// Whether the server has said why it is about to close the connection.
+    was_told_why: bool,
+    /// How it is in its room again after the server has lost that.
+    home: Option<Home>,
+    /// What it wants to hear of rooms.
+    watched: Option<Value>,
     socket: UdpSocket,
     room: Option<String>,
     players: Vec<String>,
@@ -233,10 +279,16 @@ impl Session {
     fn listen(&mut self, time: Duration) -> Result<(), EventError> {
         let end = Instant::now() + time;
         let mut late = 0;
-        while late < LATE
-            && let Some(pass) =
-                self.client.next_pass(end.saturating_duration_since(Instant::now()))?
-        {
+        while late < LATE {
+            let left = end.saturating_duration_since(Instant::now());
+            let pass = match self.client.next_pass(left) {
+                Ok(Some(pass)) => pass,
+                Ok(None) => break,
+                Err(error) => {
+                    self.come_back(error)?;
+                    continue;
+                }
+            };
             self.show(&pass)?;
             late += usize::from(Instant::now() >= end);
         }
@@ -260,10 +312,11 @@ impl Session {
             (None, "host_changed") => say(format_args!("{} is the host now", id())),
             (None, "self_left") => {
                 say(format_args!("out of the room ({})", reason()));
-                self.room = None;
+                (self.room, self.home) = (None, None);
                 self.players.clear();
             }
             (None, name) => {
+                self.was_told_why |= name == "error";
                 say(format_args!("server: {} {}", printable(name), one_line(&pass.data)))
             }
             (Some(from), name) => {
@@ -290,7 +343,7 @@ impl Session {
                 self.unreached.remove(&id);
             }
             None => {
-                say(format_args!("{id} is not to be reached"));
+                say(format_args!("{id} cannot be reached"));
                 self.unreached.insert(id);
             }
         }
@@ -348,6 +401,13 @@ impl Session {
         };
         match done {
             Err(EventError::Refused(fault)) => self.fail(format_args!("refused: {fault}")),
+            Err(error) if is_lost(&error) => {
+                self.come_back(error)?;
+                self.fail(format_args!(
+                    "not done, as the connection was lost: {}",
+                    printable(line)
+                ));
+            }
             other => other?,
         }
         self.listen(Duration::ZERO)?;
@@ -369,13 +429,25 @@ impl Session {
                 Err(why) => self.wrong(&why),
             },
             ["watch", ref wanted @ ..] => match looked_for(wanted, &ORDERS) {
-                Ok(wanted) => self.client.watch_rooms(wanted).map(drop),
+                Ok(wanted) => {
+                    self.watched = Some(wanted.clone());
+                    self.client.watch_rooms(wanted).map(drop)
+                }
                 Err(why) => self.wrong(&why),
             },
-            ["unwatch"] => self.client.unwatch_rooms(),
+            ["unwatch"] => {
+                self.watched = None;
+                self.client.unwatch_rooms()
+            }
             ["set"] => self.wrong("want what to set, such as locked or max=N"),
             ["set", ref more @ ..] => match settings(more, false) {
-                Ok(data) => self.client.update_room(data),
+                Ok(data) => {
+                    self.client.update_room(data.clone())?;
+                    if let Some(home) = &mut self.home {
+                        home.update(&data);
+                    }
+                    Ok(())
+                }
                 Err(why) => self.wrong(&why),
             },
             ["secret"] => {
@@ -417,7 +489,13 @@ impl Session {
         if data["max_players"].is_null() {
             data["max_players"] = json!(max);
         }
-        let made = self.client.make_room(data)?;
+        self.make(data)
+    }
+
+    /// Makes a room, which it makes again when the server has lost it.
+    fn make(&mut self, data: Value) -> Result<(), EventError> {
+        let made = self.client.make_room(data.clone())?;
+        self.home = Some(Home::Own(data));
         say(format_args!("made the room {}", printable(&made.room)));
         if let Some(code) = made.code {
             say(format_args!("others join it with the code {}", printable(&code)));
@@ -454,7 +532,10 @@ impl Session {
     }
 
     fn join(&mut self, wanted: &str, password: Option<&str>) -> Result<(), EventError> {
-        let named = self.client.list_rooms()?.into_iter().find(|room| room.name == wanted);
+        let rooms = self.client.list_rooms()?;
+        let named = rooms.iter().find(|room| room.name == wanted);
+        let listed = named.or(rooms.iter().find(|room| room.room == wanted));
+        let home = listed.map(|room| Home::Of(room.name.clone(), password.map(str::to_owned)));
         let data = match named {
             Some(room) => json!({"room": room.room, "password": password}),
             None if wanted.len() == CODE => json!({"code": wanted, "password": password}),
@@ -462,6 +543,7 @@ impl Session {
         };
         let joined = self.client.join(data)?;
         self.joined(joined);
+        self.home = home;
         Ok(())
     }
 

@@ -8,6 +8,7 @@ use compat_tests::shown::quoted;
 
 use crate::causes;
 use crate::common::{LOCAL_MASTER, interrupted, local_ip, port, printable, resolve, say, seconds};
+use crate::endings::Ending;
 use crate::script::{Action, Moment, Role, Script, move_master};
 use crate::unruly::Unruly;
 
@@ -95,7 +96,7 @@ pub(crate) fn run(args: Args) -> Result<(), String> {
         // The own master server is there to see what the client makes of it.
         config.only_told = true;
     }
-    let mut host = register(config, shown)?;
+    let (mut host, mut again) = register(config, shown)?;
     script = script.map(Script::start);
     let mut last_heard = Instant::now();
     let mut last_ping = Instant::now();
@@ -137,11 +138,7 @@ pub(crate) fn run(args: Args) -> Result<(), String> {
         let pause = if host.has_master() { PING } else { RETRY };
         if last_ping.elapsed() > pause && !left {
             last_ping = Instant::now();
-            say(match host.ping() {
-                Ok(true) => "the connection to the master server still works".to_owned(),
-                Ok(false) => "registered again".to_owned(),
-                Err(error) => format!("{error}; trying again"),
-            });
+            say(again.ping(&mut host));
         }
         std::thread::sleep(STEP);
     }
@@ -174,29 +171,79 @@ fn act(host: &mut Host, action: Action) -> Result<(), String> {
     Ok(())
 }
 
-fn register(config: HostConfig, master: SocketAddr) -> Result<Host, String> {
+/// Registers, and says how later registrations can be confirmed.
+fn register(config: HostConfig, master: SocketAddr) -> Result<(Host, Again), String> {
     let data1 = printable(&config.data[0]);
-    let mut host = Host::start(config).map_err(|error| {
-        let advice = causes::of_gmnet(&error).unwrap_or("`punch probe` checks what it can do.");
-        format!("{error}\n{advice}")
+    let (at, bind) = (config.master, config.bind);
+    let explain = |error: Error| {
+        let advice = Ending::behind(&error, at, bind).unwrap_or(match &error {
+            Error::MasterClosed { .. } => REFUSED,
+            _ => causes::of_gmnet(&error).unwrap_or("`punch probe` checks what it can do."),
+        });
+        format!("the registration was refused: {error}\n{advice}")
+    };
+    let mut host = Host::start(config).map_err(|error| match &error {
+        Error::Socket { doing: "send to", .. } => explain(error),
+        _ => {
+            let advice = causes::of_gmnet(&error).unwrap_or("`punch probe` checks what it can do.");
+            format!("{error}\n{advice}")
+        }
     })?;
-    match host.confirm(CONFIRM_WITHIN) {
-        Ok(()) => say("registered"),
-        Err(Error::NoAnswer { .. }) => {
-            say("registered");
-            say("(not confirmed: this master server does not tell its version)");
-        }
-        Err(error @ Error::MasterClosed { .. }) => {
-            return Err(format!(
-                "the registration was refused: {error}\nA server that admits only some games wants to \
-                 see their key or name: give it with --data1."
-            ));
-        }
-        Err(error) => return Err(format!("the registration failed: {error}")),
+    let is_confirmed = match host.confirm(CONFIRM_WITHIN) {
+        Ok(()) => true,
+        Err(Error::NoAnswer { .. }) => false,
+        Err(error) => return Err(explain(error)),
+    };
+    say("registered");
+    if !is_confirmed {
+        say(NOT_CONFIRMED);
     }
     let port = host.local().port();
     say(format!("\"{data1}\" at {master}, UDP port {port}; Ctrl-C ends it"));
-    Ok(host)
+    Ok((host, Again { is_confirmed, has_explained: false }))
+}
+
+/// Why a server that speaks GMnet ends the connection of a host.
+const REFUSED: &str = "It speaks GMnet, and has closed the connection after the registration: either it \
+                       admits only some games, and wants to see their name or key (--games, --key): give \
+                       it with --data1; or this address has as many hosts as it may have (--max-hosts). \
+                       The server's log says which.";
+
+/// Where no answer has come to who has registered.
+const NOT_CONFIRMED: &str = "(not confirmed, as no answer comes: this master server does not tell its \
+                             version, or is none; `punch lobby` shows whether the host is there)";
+
+/// How a host comes back that has lost its connection.
+struct Again {
+    /// Whether the server answers who asks whether he is registered.
+    is_confirmed: bool,
+    /// Whether it was said why the host is not let in any more.
+    has_explained: bool,
+}
+
+impl Again {
+    /// Looks whether the connection still works, registers again if not, and says what has come of it.
+    fn ping(&mut self, host: &mut Host) -> String {
+        let registered = match host.ping() {
+            Ok(true) => return "the connection to the master server still works".to_owned(),
+            Ok(false) if self.is_confirmed => host.confirm(CONFIRM_WITHIN),
+            Ok(false) => return format!("registered again\n{NOT_CONFIRMED}"),
+            Err(error) => Err(error),
+        };
+        let Err(error) = registered else {
+            self.has_explained = false;
+            return "registered again".to_owned();
+        };
+        host.unregister();
+        let said = format!("{error}; trying again");
+        let &HostConfig { master, bind, .. } = host.config();
+        if std::mem::replace(&mut self.has_explained, true) {
+            return said;
+        }
+        let why = Ending::behind(&error, master, bind);
+        let refused = matches!(error, Error::MasterClosed { .. }).then_some(REFUSED);
+        why.or(refused).map_or(said.clone(), |why| format!("{said}\n{why}"))
+    }
 }
 
 fn tell(event: &HostEvent) -> String {

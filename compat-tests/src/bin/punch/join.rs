@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use compat_tests::gmnet::{Answer, Client, ClientConfig, Error, GAP, Progress, STEP, Stage, Way};
 use compat_tests::meddler::Meddler;
+use compat_tests::nat::{Options, Stun};
 
 use crate::causes;
 use crate::common::{
     LOCAL_MASTER, local_ip, port, printable, resolve, resolve_at, say, seconds, through,
 };
+use crate::endings::Ending;
 use crate::script::{Action, Moment, Role, Script, move_master};
 use crate::unruly::{Unruly, wait_for_host};
 
@@ -24,9 +26,9 @@ const MOST_A_STEP: usize = 64;
 #[command(after_help = "It prints the host's data strings, and last connect_ms=NUMBER: the time \
                         to the host's welcome.")]
 pub(crate) struct Args {
-    /// Address of the host, as the lobby shows it, or its name
+    /// Address of the host as the lobby shows it, also IP:PORT, or its name
     #[arg(value_parser = host)]
-    host: IpAddr,
+    host: Whom,
     /// Master server
     #[arg(long, value_name = "HOST:PORT", default_value = LOCAL_MASTER, value_parser = resolve)]
     master: SocketAddr,
@@ -46,10 +48,37 @@ pub(crate) struct Args {
     unruly: Unruly,
 }
 
-/// The address of a host by its address or its name.
-fn host(name: &str) -> Result<IpAddr, String> {
-    let failed = |why| format!("want the address of a host, or a name that has one: {why}");
-    resolve_at(name, 0).map(|at| at.ip()).map_err(failed)
+/// A host as it was named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Whom {
+    ip: IpAddr,
+    /// For one of several hosts at that address, as lobbies show them under `--lobby-ports`.
+    port: Option<u16>,
+}
+
+impl std::fmt::Display for Whom {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.port {
+            Some(port) => SocketAddr::new(self.ip, port).fmt(f),
+            None => self.ip.fmt(f),
+        }
+    }
+}
+
+/// A host by its address or its name, perhaps with its port.
+fn host(name: &str) -> Result<Whom, String> {
+    let failed = |why| {
+        format!("want the address of a host, or a name that has one, perhaps with :PORT: {why}")
+    };
+    // A bare IPv6 address has colons, and no port.
+    let with_port = name.rsplit_once(':').filter(|_| name.parse::<IpAddr>().is_err());
+    let port = with_port.and_then(|(host, port)| Some((host, port.parse().ok()?)));
+    match port.filter(|(_, port)| *port != 0) {
+        Some((host, port)) => {
+            resolve_at(host, port).map(|at| Whom { ip: at.ip(), port: Some(port) }).map_err(failed)
+        }
+        None => resolve_at(name, 0).map(|at| Whom { ip: at.ip(), port: None }).map_err(failed),
+    }
 }
 
 pub(crate) fn run(args: Args) -> Result<(), String> {
@@ -68,10 +97,11 @@ pub(crate) fn run(args: Args) -> Result<(), String> {
         repeats: args.unruly.is_none(),
         answers_knocks: args.unruly.is_none(),
         keeps_all: args.unruly.is_none(),
-        ..ClientConfig::new(master, args.host)
+        host_port: args.host.port,
+        ..ClientConfig::new(master, args.host.ip)
     };
     if let Some(own) = &own_master {
-        wait_for_host(own, args.host, args.bind).map_err(|error| error.to_string())?;
+        wait_for_host(own, args.host.ip, args.bind).map_err(|error| error.to_string())?;
     }
     say(format!("asking the master server {} for {}", args.master, args.host));
     let glues = args.unruly.glues();
@@ -80,7 +110,7 @@ pub(crate) fn run(args: Args) -> Result<(), String> {
     }
     let is_unruly = !args.unruly.is_none();
     let client = connect(&config, glues)
-        .map_err(|(error, knocked)| explain_end(&error, knocked, is_unruly))?;
+        .map_err(|(error, knocked)| explain_end(&error, knocked, is_unruly, &config))?;
     prove(&client, args.game).map_err(explain)?;
     if let Some(way) = client.way() {
         say(tell_way(way));
@@ -106,7 +136,7 @@ fn connect(config: &ClientConfig, glues: bool) -> Result<Client, (Error, bool)> 
 
 /// Why there is no connection. It is no NAT's fault if the packets of the host arrive here, or if this
 /// program keeps things from it on purpose.
-fn explain_end(error: &Error, knocked: bool, is_unruly: bool) -> String {
+fn explain_end(error: &Error, knocked: bool, is_unruly: bool, config: &ClientConfig) -> String {
     let why = match error {
         Error::NoWelcome { .. } if is_unruly => {
             "With options to test a game this program behaves badly on purpose, so no NAT is to blame: \
@@ -116,9 +146,28 @@ fn explain_end(error: &Error, knocked: bool, is_unruly: bool) -> String {
             "The host's knocks arrive here, so no NAT is in the way: it does not answer ours. Does it \
              let nobody in (`punch host --never-welcome`), is it full, or has it hung?"
         }
-        _ => advice(error),
+        Error::NoWelcome { host, later, .. }
+            if later.is_empty() && is_behind_one_router(host.ip(), seen_at(config)) =>
+        {
+            "The host has the public address of this network: both are behind the same router, which \
+             does not let them reach each other by it (hairpinning). --port PORT joins the host by its \
+             address in that network; in the game a relay of the master server would help."
+        }
+        _ => Ending::behind(error, config.master, config.bind).unwrap_or(advice(error)),
     };
     format!("{error}\n{why}")
+}
+
+/// Where the master server sees this machine, if it speaks STUN.
+fn seen_at(config: &ClientConfig) -> Option<IpAddr> {
+    let options = Options { bind: config.bind, ..Options::new(config.master) };
+    let answer = Stun::open(&options).ok()?.try_ask(config.master, 0).ok()??;
+    Some(answer.mapped.ip())
+}
+
+/// Whether a host that is told to be at this address is behind the router of who is seen there.
+fn is_behind_one_router(host: IpAddr, seen: Option<IpAddr>) -> bool {
+    host.is_ipv4() && !host.is_loopback() && seen == Some(host)
 }
 
 /// Asks for the host. Where replies are glued another client does right before, so that the host
@@ -285,7 +334,10 @@ fn advice(error: &Error) -> &'static str {
             "A game would wait for ever here. `punch probe` checks what the server can do."
         }
         Error::NotFound { .. } => {
-            "Is the host registered (`punch lobby`), with that address? If it has an open UDP port, \
+            "Is the host registered (`punch lobby`), with that address? It is not found either if its UDP \
+             does not reach the server, so that its port is not known (the server's log: \"its UDP packet \
+             is not here yet\"), or if it has come by IPv6 and this client by IPv4, or the other way \
+             round: then name the server by an address of the other kind. If it has an open UDP port, \
              --port PORT joins it directly."
         }
         Error::NoWelcome { later, .. } if later.is_empty() => {
@@ -302,5 +354,41 @@ fn advice(error: &Error) -> &'static str {
              add --game."
         }
         Error::NotConnected => "The connection is gone.",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_router_is_the_cause_only_of_one_public_address() {
+        let [one, other, local, v6] = ["203.0.113.7", "203.0.113.8", "127.0.0.1", "2001:db8::1"]
+            .map(|ip| ip.parse::<IpAddr>().unwrap());
+        assert!(is_behind_one_router(one, Some(one)));
+        for (host, seen) in [(one, Some(other)), (one, None), (local, Some(local)), (v6, Some(v6))]
+        {
+            assert!(!is_behind_one_router(host, seen), "{host} {seen:?}");
+        }
+    }
+
+    #[test]
+    fn a_host_may_be_named_with_its_port() {
+        for (text, ip, port) in [
+            ("203.0.113.7", "203.0.113.7", None),
+            ("203.0.113.7:3315", "203.0.113.7", Some(3315)),
+            ("2001:db8::7", "2001:db8::7", None),
+            ("[2001:db8::7]", "2001:db8::7", None),
+            ("[2001:db8::7]:3315", "2001:db8::7", Some(3315)),
+        ] {
+            let ip = ip.parse().unwrap();
+            assert_eq!(host(text), Ok(Whom { ip, port }), "{text}");
+            assert_eq!(host(&host(text).unwrap().to_string()), host(text), "{text}");
+        }
+        for wrong in
+            ["203.0.113.7:0", "203.0.113.7:65536", "203.0.113.7:", ":3315", "", "no such host"]
+        {
+            assert!(host(wrong).is_err(), "{wrong}");
+        }
     }
 }

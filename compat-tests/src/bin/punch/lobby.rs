@@ -8,6 +8,7 @@ use compat_tests::shown;
 
 use crate::causes;
 use crate::common::{LOCAL_MASTER, count, local_ip, resolve, say};
+use crate::endings::Ending;
 
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
@@ -48,7 +49,8 @@ pub(crate) fn run(args: Args) -> Result<(), String> {
             *filter = wanted;
         }
     }
-    let lobby = Lobby::fetch(args.master, args.bind, &query, ANSWER_WITHIN).map_err(explain)?;
+    let lobby = Lobby::fetch(args.master, args.bind, &query, ANSWER_WITHIN)
+        .map_err(|error| explain(&error, args.master, args.bind))?;
     if args.json {
         say(shown::json(&lobby.json()));
     } else {
@@ -57,10 +59,12 @@ pub(crate) fn run(args: Args) -> Result<(), String> {
     Ok(())
 }
 
-fn explain(error: Error) -> String {
+fn explain(error: &Error, master: SocketAddr, bind: Option<IpAddr>) -> String {
     let advice = match error {
         Error::NoAnswer { .. } => "The lobby may be switched off there (--disable-lobby).",
-        _ => causes::of_gmnet(&error).unwrap_or("`punch probe` checks what the server can do."),
+        _ => Ending::behind(error, master, bind)
+            .or_else(|| causes::of_gmnet(error))
+            .unwrap_or("`punch probe` checks what the server can do."),
     };
     format!("{error}\n{advice}")
 }

@@ -7,6 +7,7 @@ mod bare;
 mod bench;
 mod causes;
 mod common;
+mod endings;
 mod events;
 mod host;
 mod join;

@@ -1,12 +1,13 @@
 //! `punch nat`: what the NAT in front of this machine does.
 
 use std::io::IsTerminal as _;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use compat_tests::nat::{Error, Options, discover, lifetime};
 
-use crate::common::{port, resolve, say, seconds};
+use crate::causes::advice;
+use crate::common::{local_ip, port, resolve, say, seconds};
 
 /// Find out what kind of NAT is in front of this machine
 ///
@@ -19,6 +20,9 @@ pub(crate) struct Args {
     /// Alternate port of a server that has only one address [default: port + 1]
     #[arg(long, value_name = "PORT", value_parser = port)]
     alt_port: Option<u16>,
+    /// Local address to use
+    #[arg(long, value_name = "IP", value_parser = local_ip)]
+    bind: Option<IpAddr>,
     /// Ask again after so many seconds without an answer
     #[arg(long, value_name = "S", default_value = "0.5", value_parser = seconds)]
     patience: Duration,
@@ -29,14 +33,17 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), String> {
-    let mut options = Options { patience: args.patience, ..Options::new(args.server) };
+    let mut options =
+        Options { patience: args.patience, bind: args.bind, ..Options::new(args.server) };
     options.alternate_port = args.alt_port.unwrap_or(options.alternate_port);
     let report = discover(&options).map_err(|error| match error {
         Error::NoAnswer { .. } => format!(
             "{error}\nIs the address right? If others get an answer there, UDP is blocked here, and \
-             no relay helps: let UDP through the firewall, or use another network."
+             no relay helps: let UDP through the firewall, or use another network. Or this address is \
+             in the server's --block, as `punch probe` shows."
         ),
-        _ => error.to_string(),
+        Error::Socket { doing, ref source, .. } => format!("{error}\n{}", advice(doing, source)),
+        Error::Refused { .. } => error.to_string(),
     })?;
     say(report);
     let Some(longest) = args.lifetime else { return Ok(()) };

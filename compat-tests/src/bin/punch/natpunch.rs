@@ -23,8 +23,8 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// So many others it is kept of where they are said to be: more than come into a lobby.
 const MOST_OTHERS: usize = 256;
 
-/// Longer than anybody waits.
-const FOR_EVER: Duration = Duration::from_secs(u32::MAX as u64);
+/// How often who waits for others looks whether the server is still there.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// Be a client of the natpunch dialect; without a command, take commands from standard input
 #[derive(clap::Args)]
@@ -81,7 +81,7 @@ enum Command {
         /// Players that there may be
         #[arg(value_parser = count::<u32>)]
         max_players: u32,
-        /// Players to wait for; 0 waits until Ctrl-C
+        /// Players to wait for; 0 waits until Ctrl-C, as long as the server answers within --timeout
         #[arg(default_value_t = 0, value_parser = count::<usize>)]
         wait_for: usize,
     },
@@ -226,7 +226,9 @@ impl Session {
     fn leave_at_last(&mut self) {
         let Some(lobby) = self.client.lobby().map(str::to_owned) else { return };
         let deadline = Instant::now() + AGAIN;
-        while self.client.lobby().is_some() && Instant::now() < deadline {
+        self.refused = None;
+        // Who is refused is in no lobby, and a refusal comes at once: it would be asked without a pause.
+        while self.client.lobby().is_some() && self.refused.is_none() && Instant::now() < deadline {
             // Nothing is left to be done if it fails.
             if self.client.leave(&lobby).is_err() || self.step(AGAIN / 4).is_err() {
                 return;
@@ -386,13 +388,36 @@ impl Session {
 
     fn wait_for_players(&mut self, players: usize, time: Duration) -> Result<(), String> {
         if players == 0 {
-            return self.wait(FOR_EVER, |session| (session.is_interrupted)()).map(|_| ());
+            return self.wait_for_all(time);
         }
         if self.wait(time, |session| session.met() + 1 >= players)? {
             say(format!("met {} of {}", self.met(), players - 1));
             return Ok(());
         }
         Err(format!("met {} of {} within {time:.0?}", self.met(), players - 1))
+    }
+
+    /// Waits until it is stopped, or the server is gone or has forgotten this client, as after a restart:
+    /// nobody comes any more then.
+    fn wait_for_all(&mut self, time: Duration) -> Result<(), String> {
+        self.refused = None;
+        let is_forgotten = |session: &Self| {
+            session.refused.as_deref().is_some_and(|why| why.contains("not registered"))
+        };
+        while !self
+            .wait(LOOK_EVERY, |session| (session.is_interrupted)() || is_forgotten(session))?
+        {
+            self.listed = false;
+            let asked = self.ask(time, |s| s.client.list(), |s| s.listed);
+            if (self.is_interrupted)() {
+                return Ok(());
+            }
+            asked.map_err(|why| format!("the server does not answer any more: {why}"))?;
+        }
+        match is_forgotten(self) {
+            true => Err("the server has forgotten this client and its lobby".to_owned()),
+            false => Ok(()),
+        }
     }
 
     fn print_lobbies(&self, with_members: bool) {

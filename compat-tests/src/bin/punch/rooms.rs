@@ -1,6 +1,7 @@
 //! `punch rooms`: a small chat in a room, by ENet through the hole that was punched.
 
 mod commands;
+mod home;
 mod listing;
 mod refusals;
 mod session;
@@ -12,6 +13,7 @@ use clap::Subcommand;
 use compat_tests::rooms::Player;
 use punchd::dialect::rooms::options::Options;
 
+use self::home::Home;
 use self::listing::{find, list};
 use self::refusals::explain;
 use self::session::Session;
@@ -145,7 +147,7 @@ struct Server {
     /// Local UDP port; 0 for any
     #[arg(long, default_value_t = 0, value_parser = port)]
     port: u16,
-    /// The key, if the server asks for one
+    /// The key, if the server asks for one; without it the game is shown in its place
     #[arg(long)]
     key: Option<String>,
     /// How long to wait for the master server
@@ -169,7 +171,7 @@ struct Chat {
 pub(crate) fn run(args: Args) -> Result<(), String> {
     match args.command {
         Command::Host { name, room, server, chat } => {
-            let mut player = player(&server)?;
+            let mut player = player(&server, &room.game.game)?;
             let options = Options {
                 max: room.max,
                 password: room.password,
@@ -181,41 +183,48 @@ pub(crate) fn run(args: Args) -> Result<(), String> {
                 data: room.data,
                 ..Options::default()
             };
+            let home = Home { name: Some(name.clone()), options: options.clone() };
             let place = player.host_with(&name, options).map_err(explain)?;
             say(format!("room {} open", place.room));
             if let Some(code) = player.code() {
                 say(format!("its code is {code}"));
             }
-            Session::new(player, chat, true).run()
+            Session::new(player, chat, true, home).run()
         }
         Command::List { free, sought, server } => {
             let options = Options { is_free: free, more: true, ..sought.options() };
-            list(&mut player(&server)?, &options)
+            list(&mut player(&server, &options.game)?, &options)
         }
         Command::Join { room, password, game, lan, server, chat } => {
-            let mut player = player(&server)?;
-            let wanted = find(&mut player, &room, &game.game)?;
+            let mut player = player(&server, &game.game)?;
+            let (wanted, name) = find(&mut player, &room, &game.game)?;
             let lan = own_network(&player, lan)?;
             let options = Options { game: game.game, password, lan, ..Options::default() };
+            let home = Home { name, options: options.clone() };
             let place = player.join_with(wanted, options).map_err(explain)?;
             say(format!("in room {}, knocking", place.room));
-            Session::new(player, chat, false).run()
+            Session::new(player, chat, false, home).run()
         }
         Command::Any { sought, server, chat } => {
-            let mut player = player(&server)?;
-            let place = player.join_any(sought.options()).map_err(explain)?;
+            let mut player = player(&server, &sought.game.game)?;
+            let options = sought.options();
+            let game = options.game.clone();
+            let home = Home { name: None, options: Options { game, ..Options::default() } };
+            let place = player.join_any(options).map_err(explain)?;
             say(format!("in room {}, knocking", place.room));
-            Session::new(player, chat, false).run()
+            Session::new(player, chat, false, home).run()
         }
     }
 }
 
-fn player(server: &Server) -> Result<Player, String> {
+/// A player who shows the key, or else the game, as servers look for one of them in the same place.
+fn player(server: &Server, game: &str) -> Result<Player, String> {
     let any = any_towards(server.master);
     let bind = SocketAddr::new(server.bind.unwrap_or(any), server.port);
     let player = Player::new(server.master, bind, server.timeout).map_err(explain)?;
-    Ok(match &server.key {
-        Some(key) => player.with_key(key),
+    let game = Some(game).filter(|game| !game.is_empty());
+    Ok(match server.key.as_deref().or(game) {
+        Some(shown) => player.with_key(shown),
         None => player,
     })
 }

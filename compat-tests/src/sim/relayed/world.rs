@@ -9,6 +9,7 @@ use punchd::introductions::relay::forwarding::Forwarding;
 use punchd::introductions::relay::{End, Order};
 use punchd::server::Server;
 
+use super::super::restarts::{self, Restarts};
 use super::super::rng::Rng;
 use super::super::trace::{Trace, Who};
 use super::Summary;
@@ -31,6 +32,7 @@ const MOST_STEPS: u64 = 1_000_000;
 pub(super) struct World {
     pub(super) server: Server,
     pub(super) forwarding: Forwarding,
+    restarts: Restarts,
     pub(super) out: Outbox,
     pub(super) net: Network,
     pub(super) players: Vec<Player>,
@@ -57,12 +59,14 @@ impl World {
         let mut rng = Rng::new(seed);
         let plan = Plan::new(seed, &mut rng);
         let (server, relay) = (Server::new(plan.server()), plan.relay.clone());
+        let restarts = Restarts::any(seed, plan.server(), 500);
         let mut net = Network::new(rng, plan);
         let all = Everybody::new(&mut net);
         net.after(Duration::from_secs(1), Event::Look);
         Self {
             server,
             forwarding: Forwarding::new(relay.bounds),
+            restarts,
             out: Outbox::new(),
             net,
             players: all.players,
@@ -139,6 +143,10 @@ impl World {
             }
             let Some(at) = next.filter(|at| *at < end) else { return self.check_end() };
             self.net.now = at;
+            let now = self.now();
+            if self.restarts.maybe(&mut self.server, now, &mut self.out) {
+                restarts::pass_on(&mut self.forwarding, self.net.plan.relay.bounds);
+            }
             self.given.passes(self.in_month())?;
             self.summary.steps += 1;
             if self.summary.steps > MOST_STEPS {

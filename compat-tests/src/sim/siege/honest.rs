@@ -86,29 +86,41 @@ impl Tally {
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let share = |right: u64, wrong: u64| {
-            format!("{:.2} %", 100.0 * right as f64 / (right + wrong).max(1) as f64)
+        // Of what did not occur there is no share.
+        let share = |right: u64, wrong: u64| match right + wrong {
+            0 => "none occurred".to_owned(),
+            all => format!("{:.2} % of {all}", 100.0 * right as f64 / all as f64),
         };
         write!(
             f,
             "{} steps: {} introductions, the slowest answer after {:?}, the slowest notice after \
-             {:?}; {} lobbies; the right port told of players that share an address: {} of {}, of \
-             those whose address was forged: {} of {}, and of hosts whose address was forged: {} of \
-             {}; {} joins lost as the host came back at that \
-             moment; every other promise kept",
+             {:?}; {} lobbies; the right port told of players that share an address: {}, of those \
+             whose address was forged: {}, and of hosts whose address was forged: {}; {} joins lost \
+             as the host came back at that moment; every other promise kept",
             self.steps,
             self.introduced,
             self.slowest_answer,
             self.slowest_notice,
             self.lobbies,
             share(self.shared_right, self.shared_wrong),
-            self.shared_right + self.shared_wrong,
             share(self.forged_right, self.forged_wrong),
-            self.forged_right + self.forged_wrong,
             share(self.host_right, self.host_wrong),
-            self.host_right + self.host_wrong,
             self.moved,
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_did_not_occur_has_no_share() {
+        let tally = Tally { shared_right: 3, shared_wrong: 1, ..Tally::default() };
+        let said = tally.to_string();
+        assert!(said.contains("that share an address: 75.00 % of 4, "), "{said}");
+        assert!(said.contains("of hosts whose address was forged: none occurred"), "{said}");
+        assert!(!said.contains("of 0"), "{said}");
     }
 }
 

@@ -17,6 +17,7 @@ use punchd::dialect::{ConnId, Outbox, Output, Via};
 use punchd::limits::Limits;
 use punchd::server::{Config, Server};
 
+use super::restarts::Restarts;
 use super::rng::Rng;
 use super::wire::{self, Message};
 
@@ -89,6 +90,7 @@ enum Event {
 #[derive(Debug)]
 pub struct World {
     server: Server,
+    restarts: Restarts,
     out: Outbox,
     rng: Rng,
     now: Instant,
@@ -158,7 +160,8 @@ impl World {
         config.rooms.limits = limits;
         config.events.limits = limits;
         let mut world = Self {
-            server: Server::new(config),
+            server: Server::new(config.clone()),
+            restarts: Restarts::any(seed, config, 200),
             out: Outbox::new(),
             rng,
             now: Instant::default(),
@@ -218,6 +221,8 @@ impl World {
             };
             self.now = at;
             self.tally.steps += 1;
+            let now = self.time();
+            self.restarts.maybe(&mut self.server, now, &mut self.out);
             if self.tally.steps > MOST_STEPS {
                 return Err(Broken::Spins);
             }

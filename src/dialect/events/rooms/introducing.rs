@@ -58,6 +58,17 @@ impl Events {
         }
     }
 
+    /// Somebody's game socket is elsewhere: it punches anew with all whom it is to meet.
+    pub(in crate::dialect::events) fn forget_results(&mut self, id: ConnId) {
+        let Ok((game, number)) = self.room_of(id) else { return };
+        let Some(room) = self.rooms.get_mut(&game, number) else { return };
+        for other in room.others(id) {
+            if let Some(link) = room.link_mut(id, other) {
+                link.result = None;
+            }
+        }
+    }
+
     /// Those who have come into a room are to meet the others, or the host: all pairs that are missing.
     pub(super) fn link(random: &mut rand::rngs::StdRng, room: &mut Room) {
         let all: Vec<ConnId> = room.members.iter().map(|seat| seat.conn).collect();

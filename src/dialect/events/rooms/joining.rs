@@ -196,5 +196,6 @@ impl Events {
             self.tell(other, "player_joined", &data, cx.out);
         }
         self.introduce_again(cx, id, true);
+        self.unheard.arm(cx.now.instant, id);
     }
 }

@@ -2,6 +2,7 @@
 //! no more memory than they take.
 
 use rand::{Rng, RngExt as _};
+use serde::{Deserialize, Serialize};
 
 use crate::dialect::ConnId;
 
@@ -9,7 +10,7 @@ use crate::dialect::ConnId;
 type Way = (ConnId, ConnId);
 
 /// What is known of two who are to meet.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Link {
     /// In bytes, so that it takes no more than these.
     nonce: [u8; 16],
@@ -27,7 +28,7 @@ impl Link {
 }
 
 /// The pairs of a room, in order.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Links(Vec<(Way, Link)>);
 
 impl Links {

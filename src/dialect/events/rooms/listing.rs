@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::ops::Bound;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::own::Wanted;
@@ -38,7 +38,7 @@ pub(super) struct Listed<'a> {
 }
 
 /// Which rooms somebody looks for.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Filter {
     wanted: Wanted,
     is_free: bool,

@@ -140,7 +140,10 @@ impl Events {
         self.rooms.insert(Arc::clone(&game), room, made);
         self.rooms.count_extra(&game, room);
         if self.lines.says(cx.now, addr.ip()) {
-            info!("{host:?} ({addr}) made the room {} {name:?}", written(room));
+            info!(
+                dialect = "events", event = "registered", address:% = addr, room = &*name;
+                "{host:?} ({addr}) made the room {} {name:?}", written(room)
+            );
         }
         let code = code.as_ref().map(Code::text);
         let ignored = data.besides(&[&ANY_TIME[..], &AT_FIRST].concat());

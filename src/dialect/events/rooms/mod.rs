@@ -25,34 +25,40 @@ mod listing;
 mod making;
 pub(super) mod own;
 mod shown;
+mod unheard;
+mod unmet;
 mod watching;
 
 use links::{Link, Links};
 use own::Own;
+use serde::{Deserialize, Serialize};
 use watching::Watching;
 
 /// Why somebody leaves whose connection ends: the only one who cannot be told.
 pub(super) const DISCONNECTED: &str = "disconnected";
 
 /// All rooms.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Rooms {
     /// Those of each game, by ID. These are random, so their order means nothing, but it holds: a
     /// list that goes on behind an ID leaves nothing out, even if that room is gone by then.
     /// Of a game with a single room there is space for eleven numbers, but not for as many rooms.
     games: HashMap<Arc<str>, BTreeMap<u64, Box<Room>>>,
     /// Private ones, by what others type.
+    #[serde(skip)]
     codes: HashMap<(Arc<str>, Code), u64>,
     /// How many each source has.
+    #[serde(skip)]
     made: Counts,
     /// How many have ever been made.
     count: u64,
+    #[serde(skip)]
     extras: Extras,
     guesses: Guesses,
     pub(super) watching: Watching,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Room {
     name: Arc<str>,
     /// Who was kicked is known by what [`own::mark_of_peer`] makes of his ID.
@@ -76,7 +82,7 @@ struct Room {
 }
 
 /// Somebody in a room.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Seat {
     conn: ConnId,
     /// What it wants of the relay.
@@ -92,12 +98,26 @@ pub(super) struct Member {
     /// What it wants of the relay.
     pub(super) wish: Wish,
     /// Whether they were told of each other.
-    introduced: bool,
+    pub(super) introduced: bool,
     /// How their punch ended, as told last.
     pub(super) result: Option<bool>,
 }
 
 impl Rooms {
+    /// Goes on with the rooms of another process.
+    pub(super) fn go_on(&mut self, saved: Self) {
+        let Self { games, count, guesses, watching, .. } = saved;
+        (self.games, self.count, self.watching) = (games, count, watching);
+        self.guesses.go_on(guesses);
+        for (game, rooms) in &self.games {
+            for (id, room) in rooms {
+                self.made.add(room.made_by);
+                self.extras.take_over(&room.extra);
+                self.codes.extend(room.code.map(|code| ((Arc::clone(game), code), *id)));
+            }
+        }
+    }
+
     fn get(&self, game: &str, room: u64) -> Option<&Room> {
         self.games.get(game)?.get(&room).map(|room| &**room)
     }

@@ -2,11 +2,13 @@
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 use smallvec::SmallVec;
 
 use crate::dialect::events::data::Member;
-use crate::dialect::events::event::{Fields, Object, as_text};
+use crate::dialect::events::event::{Fields, as_text, fields_of};
 use crate::limits;
 
 /// The own data of a room.
@@ -38,6 +40,20 @@ impl Member<'_> for Own {
     }
 }
 
+/// The text; the rest follows from it.
+impl Serialize for Own {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        self.text.get().serialize(to)
+    }
+}
+
+impl<'de> Deserialize<'de> for Own {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = RawValue::from_string(String::deserialize(from)?).map_err(D::Error::custom)?;
+        Self::read(&text).ok_or_else(|| D::Error::custom("own data are an object"))
+    }
+}
+
 impl Own {
     /// Bytes that it takes.
     pub(super) fn size(&self) -> usize {
@@ -46,7 +62,7 @@ impl Own {
 }
 
 /// What somebody looks for: rooms whose own data have all these members, and none of those names.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(in crate::dialect::events) struct Wanted {
     marks: SmallVec<[u64; limits::FILTERS]>,
     absent: SmallVec<[u64; 2]>,
@@ -88,7 +104,7 @@ impl Member<'_> for Wanted {
 }
 
 fn members(value: &RawValue) -> Option<Fields<'_>> {
-    serde_json::from_str(value.get()).ok().map(|Object(members)| members)
+    fields_of(value.get()).ok()
 }
 
 /// By what a peer is known that was kicked.

@@ -37,6 +37,11 @@ impl Events {
         }
     }
 
+    /// The name of a room, if it has one.
+    pub(in crate::dialect::events) fn room_name(&self, game: &str, room: u64) -> Option<&str> {
+        self.rooms.get(game, room).map(|room| &*room.name).filter(|name| !name.is_empty())
+    }
+
     fn show_room(&self, game: &str, room: &Room, each: &mut Showing<'_>) -> ControlFlow<()> {
         let Some(conn) = room.host() else { return ControlFlow::Continue(()) };
         let (endpoint, opened) = (

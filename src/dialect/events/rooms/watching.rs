@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::listing::{Filter, Listed};
 use super::{Context, Events, written};
@@ -15,7 +15,7 @@ use crate::dialect::events::event::{Event, Fault, Nothing};
 use crate::limits;
 
 /// The games whose lists are watched.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(in crate::dialect::events) struct Watching {
     games: HashMap<Arc<str>, Watched>,
     /// Games with changes, by when they are told.
@@ -24,7 +24,7 @@ pub(in crate::dialect::events) struct Watching {
     waiting: VecDeque<(Arc<str>, ConnId)>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Watched {
     watchers: BTreeMap<ConnId, Watcher>,
     /// Rooms that have changed, by when that was the last time; and the other way round.
@@ -36,7 +36,7 @@ struct Watched {
     next: Instant,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Watcher {
     filter: Filter,
     /// The changes that it has been told.

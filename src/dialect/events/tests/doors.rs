@@ -35,6 +35,16 @@ fn a_password_is_asked_for_and_guessing_is_limited() {
         assert_eq!(world.ask(eve, "join_room", join("open")), refused("bad_key"));
     }
     assert_eq!(world.ask(eve, "join_room", join("sesame")), refused("too_many"));
+    let whys = world.shared.unmet().into_iter().map(|(why, times)| {
+        (why.rsplit_once(": ").map(|(_, reason)| reason.to_owned()).unwrap_or(why), times)
+    });
+    let wanted = [
+        ("its address has guessed wrong too often".into(), 1),
+        ("the room has another password".into(), limits::GUESSES as u64),
+        ("the room has another password".into(), 1),
+    ];
+    assert_eq!(whys.collect::<Vec<_>>(), wanted);
+    assert_eq!(world.shared.counted(), "0 0 0");
     assert!(world.ask(bob, "join_room", join("sesame")).is_ok(), "others are not hindered");
     world.ask(bob, "leave_room", json!({})).unwrap();
     world.ask(host, "update_room", json!({"password": ""})).unwrap();
@@ -69,6 +79,17 @@ fn a_private_room_is_not_listed_and_has_a_code() {
     world.ask(eve, "ping", json!({})).unwrap();
     assert!(world.ask(eve, "join_room", typed).is_ok());
     assert_eq!(world.ask(bob, "join_room", json!({"code": 7})), refused("bad_request"));
+    let other = from(&mut world, 4, "other");
+    for wanted in [json!({"room": "My room"}), json!({"code": "CCCCCC"}), json!({"code": "DDDDDD"})]
+    {
+        assert_eq!(world.ask(other, "join_room", wanted), refused("no_such_room"));
+    }
+    let rows: Vec<_> = world.shared.unmet().into_iter().take(3).map(|(why, _)| why).collect();
+    let into = |what| {
+        format!("\"other\" (203.0.113.4:1006) was not let into {what}: there is no such room")
+    };
+    let wanted = ["a private room", "a private room", "room \"My room\", which is no ID"].map(into);
+    assert_eq!(rows, wanted, "each has its own row, and no code is told");
 }
 
 #[test]
@@ -82,6 +103,8 @@ fn a_locked_room_lets_nobody_new_in() {
     assert_eq!(free["rooms"], json!([]));
     assert_eq!(world.ask(bob, "quick_join", json!({})), refused("no_such_room"));
     assert_eq!(world.ask(host, "update_room", json!({"locked": false})), Ok(json!({})));
+    let why = "\"bob\" (203.0.113.1:1002) was not let into room \"r\": the room is locked";
+    assert_eq!(world.shared.unmet(), [(why.into(), 1)], "and no quick_join is there");
     assert!(world.ask(bob, "join_room", made.clone()).is_ok());
     assert_eq!(world.ask(bob, "update_room", json!({"locked": true})), refused("not_host"));
     world.ask(host, "update_room", json!({"locked": 1.0})).unwrap();
@@ -120,6 +143,19 @@ fn who_was_kicked_stays_out_until_let_in() {
     assert_eq!(world.ask(eve, "quick_join", json!({})), refused("no_such_room"));
     let disguised = from(&mut world, 1, "somebody else");
     assert_eq!(world.ask(disguised, "join_room", made.clone()), refused("kicked"), "same address");
+    let third = from(&mut world, 1, "a third");
+    assert_eq!(world.ask(third, "join_room", made.clone()), refused("kicked"), "same address");
+    let row = |port: u16, id: &str, whom: &str| {
+        let why = format!(
+            "{id:?} (203.0.113.1:{port}) was not let into room \"r\": its host has kicked {whom}"
+        );
+        (why, 1)
+    };
+    let near = "somebody of its address";
+    let rows =
+        [row(1004, "a third", near), row(1003, "somebody else", near), row(1002, "eve", "it")];
+    assert_eq!(world.shared.unmet(), rows);
+    world.gone(third);
     world.gone(eve);
     let moved = from(&mut world, 2, "eve");
     assert_eq!(world.ask(moved, "join_room", made.clone()), refused("kicked"), "same ID");

@@ -364,11 +364,8 @@ fn punch_results_are_counted() {
             ),
         );
     }
-    assert!(
-        world.shared.journal.lines()[1].ends_with(" 1         0       1"),
-        "{:?}",
-        world.shared.journal.lines()
-    );
+    assert_eq!(world.shared.counted(), "1 0 0", "one introduction is counted once");
+    assert_eq!(world.shared.journal.latest().len(), 1);
     world.say(
         alice,
         r#"{"type":"confirm_pass","name":"punch_result","data":{"id":"b","ok":true},"pass_id":4}"#,
@@ -458,6 +455,19 @@ fn nobody_is_introduced_across_families() {
     }
     show(&mut world, 1, "203.0.113.3:3");
     assert!(world.heard.is_empty(), "said once");
+    let meet = |n| {
+        let why = format!(
+            "[2001:db8::1]:1 and 203.0.113.{n}:{n} cannot meet by events, one has IPv4 and the other IPv6"
+        );
+        (why, 1)
+    };
+    assert_eq!(world.shared.unmet(), [meet(3), meet(2)]);
+    let reason = crate::refusals::Reason::Family;
+    assert_eq!(world.shared.refusals.total(reason).times, 2);
+    let mut whom: Vec<_> = world.shared.refusals.worst(reason).iter().map(|(it, _)| it.0).collect();
+    whom.sort();
+    // Who asked, by the connection or the game socket; the host is innocent.
+    assert_eq!(whom, [IpAddr::from([192, 0, 2, 1]), IpAddr::from([203, 0, 113, 3])]);
 }
 
 #[test]
@@ -478,4 +488,79 @@ fn who_is_outside_is_told_the_public_address_of_who_is_inside() {
         (&introduced["data"]["ip"], &introduced["data"]["port"]),
         (&json!("198.51.100.7"), &json!(4000))
     );
+}
+
+/// A host and a player in one room: who of them shows a game socket, who has said where it is in its network,
+/// and for how long they wait. Returns what each has heard then, and the rows.
+fn wait_for_udp(
+    shows: [bool; 2],
+    is_local_told: bool,
+    seconds: u64,
+) -> (World, [Vec<Value>; 2], Vec<(String, u64)>) {
+    let mut world = World::new();
+    let logins = ["host", "player"].map(|id| world.login(id));
+    let [host, player] = [0, 1].map(|n| logins[n].0);
+    let made = world.ask(host, "create_room", json!({"name": "r"})).unwrap();
+    world.ask(player, "join_room", made).unwrap();
+    if is_local_told {
+        let lan = json!({"local": [{"ip": "192.168.1.1", "port": 80}]});
+        world.ask(player, "local_endpoints", lan).unwrap();
+    }
+    for (n, shows) in shows.into_iter().enumerate() {
+        if shows {
+            world.shared.doubts.udp_came();
+            world.datagram(&format!("203.0.113.{n}:4000"), &format!("udp:{}", logins[n].1));
+        }
+    }
+    world.heard.clear();
+    world.wait(Duration::from_secs(seconds));
+    let heard = [host, player].map(|id| world.heard(id));
+    let rows = world.shared.unmet();
+    (world, heard, rows)
+}
+
+#[test]
+fn who_waits_for_a_datagram_that_never_comes_is_told_and_so_is_the_owner() {
+    let blocked = "never came; is UDP blocked on its side?";
+    let told = |other| {
+        let message = format!("nothing has come by UDP from \"{other}\": it may be blocked there");
+        json!({"type": "pass", "name": "error", "data": {"code": "no_udp", "message": message}})
+    };
+    for (shows, heard, why) in [
+        (
+            [true, false],
+            [vec![told("player")], vec![]],
+            format!(
+                "\"player\" (192.0.2.1:1002) could not be introduced to \"host\" (203.0.113.0:4000): the \
+                 UDP packet of \"player\" {blocked}"
+            ),
+        ),
+        (
+            [false, true],
+            [vec![], vec![told("host")]],
+            format!(
+                "\"player\" (203.0.113.1:4000) could not be introduced to \"host\" (192.0.2.1:1001): the \
+                 UDP packet of \"host\" {blocked}"
+            ),
+        ),
+    ] {
+        assert_eq!(wait_for_udp(shows, false, 4).2, []);
+        let (world, got, rows) = wait_for_udp(shows, false, 5);
+        assert_eq!((got, rows), (heard, vec![(why, 1)]));
+        assert_eq!(world.shared.counted(), "0 0 0", "it was no introduction");
+        assert_eq!(wait_for_udp(shows, false, 50).2.len(), 1, "once");
+    }
+    // They are introduced, or are of a game that sends no datagrams.
+    assert_eq!(wait_for_udp([true, true], true, 6).2, []);
+    let (_, heard, rows) = wait_for_udp([false, false], false, 6);
+    assert_eq!((heard, rows), ([vec![], vec![]], vec![]));
+    // Where nothing at all has come, the port of the server is closed.
+    let (world, heard, rows) = wait_for_udp([false, false], true, 6);
+    let why = crate::doubts::closed(0);
+    assert!(
+        rows[0].0.ends_with(&format!("the UDP packet of either never came; {why}")),
+        "{rows:?}"
+    );
+    assert_eq!((heard, rows.len()), ([vec![], vec![]], 1));
+    assert_eq!(world.shared.doubts.sentences(world.now.instant), [why]);
 }

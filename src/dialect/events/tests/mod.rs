@@ -26,6 +26,7 @@ mod passing;
 mod records;
 mod relayed;
 mod resuming;
+mod roaming;
 mod throttled;
 mod turns;
 mod writing;
@@ -252,7 +253,7 @@ fn who_has_not_logged_in_can_do_nothing_else() {
 #[test]
 fn a_key_is_asked_for_where_there_is_one() {
     let keys = vec!["sesame".to_owned(), "other".to_owned()];
-    let admission = Admission { keys, games: Vec::new() };
+    let admission = Admission::of(keys, Vec::new());
     let mut world = World::with(Config { admission, ..Config::default() });
     let id = world.open();
     assert_eq!(world.ask(id, "login", json!({"id": "a"})), Err("bad_key".into()));
@@ -262,7 +263,7 @@ fn a_key_is_asked_for_where_there_is_one() {
 
 #[test]
 fn a_game_is_asked_for_where_there_is_a_list() {
-    let admission = Admission { keys: Vec::new(), games: vec!["Pong".to_owned()] };
+    let admission = Admission::of(Vec::new(), vec!["Pong".to_owned()]);
     let mut world = World::with(Config { admission, ..Config::default() });
     let id = world.open();
     let login = |game: &str| json!({"id": "a", "game": game, "key": "Pong"});

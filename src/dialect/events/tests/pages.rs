@@ -191,6 +191,7 @@ fn what_is_no_frame_ends_the_connection() {
         (text("move"), 1008, "bad_json"),
         (text("{]"), 1008, "bad_json"),
         (frame(FIN | BINARY, b"\xff"), 1008, "bad_json"),
+        (frame(FIN | TEXT, b"{\"type\":\"pass\",\"name\":\"\xff\"}"), 1008, "bad_json"),
     ] {
         let mut world = World::new();
         let id = world.page_of("a");

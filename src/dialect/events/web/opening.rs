@@ -54,6 +54,18 @@ fn answer(request: &httparse::Request<'_, '_>) -> Result<String, String> {
         let of_name = request.headers.iter().filter(move |h| h.name.eq_ignore_ascii_case(name));
         of_name.map(|header| std::str::from_utf8(header.value).unwrap_or_default().trim())
     };
+    let only = |name: &'static str| {
+        let mut all = all(name);
+        all.next().filter(|_| all.next().is_none())
+    };
+    // What is between here and there may not agree on which one counts (RFC 9112, section 3.2).
+    if only("host").is_none() {
+        return bad("there has to be one Host");
+    }
+    // It would be read as frames.
+    if all("transfer-encoding").next().is_some() || all("content-length").any(|n| n != "0") {
+        return bad("the request has no body");
+    }
     let has = |name: &'static str, word: &str| {
         all(name).flat_map(|value| value.split(',')).any(|w| w.trim().eq_ignore_ascii_case(word))
     };
@@ -62,17 +74,16 @@ fn answer(request: &httparse::Request<'_, '_>) -> Result<String, String> {
             "events are told by WebSocket here: new WebSocket(\"ws://HOST/events\")",
         ));
     }
-    if all("sec-websocket-version").next() != Some(VERSION) {
+    if only("sec-websocket-version") != Some(VERSION) {
         return Err(upgrade("there is version 13 of WebSocket only"));
     }
-    let mut keys = all("sec-websocket-key");
-    match (keys.next(), keys.next()) {
-        (Some(key), None) if is_key(key) => Ok(format!(
+    match only("sec-websocket-key").filter(|key| is_key(key)) {
+        Some(key) => Ok(format!(
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Accept: {}\r\n\r\n",
             accept(key)
         )),
-        _ => bad("there is no Sec-WebSocket-Key"),
+        None => bad("there has to be one Sec-WebSocket-Key, of 16 bytes in base64"),
     }
 }
 
@@ -157,6 +168,11 @@ mod tests {
             ("ub25jZQ==", "ub25jZQ=", "400"),
             ("Host: a", "Host: a\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "400"),
             ("Host: a", "Host\x01: a", "400"),
+            ("Host: a\r\n", "", "400"),
+            ("Host: a", "Host: a\r\nhost: b", "400"),
+            ("Host: a", "Host: a\r\nContent-Length: 5", "400"),
+            ("Host: a", "Host: a\r\nTransfer-Encoding: chunked", "400"),
+            ("Host: a", "Host: a\r\nSec-WebSocket-Version: 8", "426"),
             ("Host: a", &long, "431"),
         ] {
             let Asked::Not(answer) = read(GOOD.replace(from, to).as_bytes()) else {

@@ -74,6 +74,26 @@ fn a_host_is_asked_at_the_address_that_it_uses_else_at_one_that_others_use() {
 }
 
 #[test]
+fn a_host_on_the_machine_itself_does_not_show_how_others_know_it() {
+    let mut knocks = Knocks::at(vec!["[::]:6510".parse().unwrap()]);
+    let [local, lan, outside] =
+        ["127.0.0.1", "192.168.0.9", "203.0.113.1"].map(|ip| ip.parse().unwrap());
+    let to = |ip: &str| Via { socket: 0, local: Some(ip.parse().unwrap()) };
+    let at = |ip: &str| format!("{ip}:6510").parse().ok();
+    knocks.note_way(to("127.0.0.1"), local);
+    assert_eq!(knocks.seen_outside(None, outside), None);
+    assert_eq!(knocks.endpoint(None, local), at("127.0.0.1"));
+    knocks.note_way(to("198.51.100.1"), outside);
+    knocks.note_way(to("127.0.0.1"), local);
+    assert_eq!(knocks.endpoint(None, outside), at("198.51.100.1"));
+    assert_eq!(knocks.endpoint(None, local), at("127.0.0.1"));
+    assert_eq!(knocks.endpoint(None, lan), at("198.51.100.1"), "not at itself");
+    knocks.note_way(to("192.168.0.1"), lan);
+    assert_eq!(knocks.endpoint(None, lan), at("192.168.0.1"));
+    assert_eq!(knocks.endpoint(None, outside), at("198.51.100.1"));
+}
+
+#[test]
 fn a_port_that_knocks_steadily_stands_out_among_a_thousand() {
     let mut asked = nothing_heard();
     // A third of a second: 20 steps of the game, and as many forged knocks as come in that time,

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use hashlink::linked_hash_map::Entry;
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::{Distance, Ports, gap};
@@ -12,7 +13,7 @@ use crate::clock::Instant;
 use crate::limits;
 
 /// Packets from one port.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Connect {
     port: u16,
     /// When the first of the packets from this port came.
@@ -30,7 +31,7 @@ impl Connect {
 }
 
 /// The ports that may be a client's. A host can be told of all of them, as it knocks at each.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Likely([u16; limits::LIKELY_PORTS]);
 
 impl Likely {
@@ -150,7 +151,7 @@ impl Ports {
             let is_late = !patience && !c.is_claimed && c.at > opened;
             is_late.then_some(Distance::Far(now - c.at))
         };
-        self.take_connect(now, addr, |connects| {
+        self.take_connect(now, addr, to_opened, |connects| {
             // Where the request comes with the connection there is nothing to tell apart.
             let is_later = asked - opened > limits::DRIFT;
             let with_request = if is_later { nearest(connects, 0, to_asked) } else { Near::new() };
@@ -179,14 +180,14 @@ impl Ports {
         let newer = connects.unwrap_or_default().iter().filter(|c| c.at > answered);
         let is_sure = newer.clone().count() == 1
             && newer.clone().all(|c| gap(asked, c.at) <= limits::OVERTAKEN);
-        let likely = self.take_connect(now, addr, |connects| {
-            nearest(connects, 1, |c| {
-                (c.at > answered).then(|| match gap(asked, c.at) {
-                    gap if gap <= limits::OVERTAKEN => Distance::Near(gap),
-                    gap => Distance::Far(gap),
-                })
+        let to_asked = |c: &Connect| {
+            (c.at > answered).then(|| match gap(asked, c.at) {
+                gap if gap <= limits::OVERTAKEN => Distance::Near(gap),
+                gap => Distance::Far(gap),
             })
-        });
+        };
+        let find = |connects: &[Connect]| nearest(connects, 1, to_asked);
+        let likely = self.take_connect(now, addr, to_asked, find);
         (likely, is_sure)
     }
 
@@ -196,10 +197,25 @@ impl Ports {
         &mut self,
         now: Instant,
         addr: IpAddr,
+        distance: impl Fn(&Connect) -> Option<Distance>,
         find: impl FnOnce(&[Connect]) -> Near,
     ) -> Likely {
         let Entry::Occupied(mut here) = self.by_addr.entry(addr) else { return Likely::default() };
         let remembered = here.get_mut();
+        // Nearly always one packet has come, right before the connection: there is nothing to compare.
+        if let [only] = remembered.connects.as_slice()
+            && !only.is_claimed
+            && now - only.at <= limits::CONNECT_PORT
+            && distance(only).is_some_and(|distance| distance <= Distance::Near(limits::SURE))
+        {
+            let port = only.port;
+            remembered.connects.clear();
+            self.count -= 1;
+            if remembered.is_of_no_use(now) {
+                here.remove();
+            }
+            return [port].into_iter().collect();
+        }
         // The oldest come first. What is too old to be told must not be taken for the right one.
         let connects = &mut remembered.connects;
         let is_old = |c: &&Connect| now - c.at > limits::CONNECT_PORT;

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use hashlink::LinkedHashMap;
 use hashlink::linked_hash_map::Entry;
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use crate::clock::Instant;
-use crate::hash::Keyed;
+use crate::hash::{Keyed, Lasting};
 use crate::limits;
 
 mod connects;
@@ -21,24 +22,32 @@ use regs::Reg;
 pub use regs::{ClaimedReg, LeftPort, OwnPort};
 
 /// The remembered ports of all addresses; those that nothing came from for longest first.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Ports {
+    #[serde(with = "crate::state::linked")]
     by_addr: LinkedHashMap<IpAddr, Remembered, Keyed>,
+    /// For the names of games, which are remembered as hashes.
+    games: Lasting,
     /// How many ports are remembered in all.
+    #[serde(skip)]
     count: usize,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Remembered {
     /// When something came last.
     touched: Instant,
     /// From `connect`, oldest packet first.
+    #[serde(default, skip_serializing_if = "SmallVec::is_empty")]
     connects: SmallVec<[Connect; 1]>,
     /// From `reg`, oldest packet first.
+    #[serde(default, skip_serializing_if = "SmallVec::is_empty")]
     regs: SmallVec<[Reg; 1]>,
     /// From `reg`, what may have been the ports of hosts that got others, the latest at the end.
+    #[serde(default, skip_serializing_if = "SmallVec::is_empty")]
     maybe: SmallVec<[u16; 1]>,
     /// Until then somebody who asks for a host of this address may have to wait a moment.
+    #[serde(default, skip_serializing_if = "crate::state::is_default")]
     host_expected: Instant,
 }
 
@@ -107,6 +116,17 @@ impl Ports {
         while self.next_wakeup().is_some_and(|at| at <= now) {
             self.forget_oldest();
         }
+    }
+
+    /// Goes on with what another process remembered.
+    pub(super) fn go_on(&mut self, saved: Self) {
+        *self = saved;
+        if !self.games.is_same() {
+            let regs = self.by_addr.iter_mut().flat_map(|(_, all)| &mut all.regs);
+            regs.for_each(Reg::forget_game);
+            self.games = Lasting::default();
+        }
+        self.count = self.by_addr.iter().map(|(_, all)| all.len()).sum();
     }
 
     /// Changes what is remembered of an address, and keeps everything within its bounds.

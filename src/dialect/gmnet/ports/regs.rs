@@ -2,11 +2,11 @@
 //! forged packets by what has been shown before.
 
 use std::cmp::Reverse;
-use std::hash::BuildHasher as _;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use hashlink::linked_hash_map::Entry;
+use serde::{Deserialize, Serialize};
 
 use super::{Distance, Ports, Remembered, gap};
 use crate::clock::{Instant, Now};
@@ -14,9 +14,10 @@ use crate::dialect::Via;
 use crate::limits;
 
 /// Packets from one port, or the port of a host that has left.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Reg {
     port: u16,
+    #[serde(default, skip_serializing_if = "crate::state::is_default")]
     via: Via,
     /// When the first of the packets from this port came.
     first: Instant,
@@ -24,14 +25,18 @@ pub(super) struct Reg {
     seen: Instant,
     /// When it was noted: then, or when the host left that it belonged to.
     at: Instant,
+    #[serde(default, skip_serializing_if = "crate::state::is_default")]
     unix: u64,
     source: RegSource,
     /// The game of the host that has left with this port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     game: Option<Game>,
     /// A host of this address has, or may have, shown this port before.
+    #[serde(default, skip_serializing_if = "crate::state::is_default")]
     is_known: bool,
     /// The host that has left with this port showed it again after it had registered, before or
     /// after it left.
+    #[serde(default, skip_serializing_if = "crate::state::is_default")]
     is_announced: bool,
 }
 
@@ -39,7 +44,7 @@ pub(super) struct Reg {
 type Game = u32;
 
 /// Where a [`Reg`] comes from. Of two that are equally likely, the earlier here is meant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 enum RegSource {
     /// A datagram from the port of a registered host, whose game may be about to come back by a
     /// new connection.
@@ -302,7 +307,7 @@ impl Ports {
     }
 
     fn game(&self, game: &str) -> Game {
-        self.by_addr.hasher().hash_one(game) as Game
+        self.games.hash_one(game) as Game
     }
 }
 
@@ -351,6 +356,11 @@ impl Remembered {
 }
 
 impl Reg {
+    /// Nobody knows any more which game it was.
+    pub(super) fn forget_game(&mut self) {
+        self.game = None;
+    }
+
     /// When the last packet came, if no host has it.
     pub(super) fn unclaimed(&self) -> Option<Instant> {
         (self.source == RegSource::Datagram).then_some(self.seen)

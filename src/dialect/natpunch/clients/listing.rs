@@ -3,13 +3,14 @@
 use std::net::IpAddr;
 
 use rand::Rng;
+use serde::{Deserialize, Serialize};
 
 use super::Clients;
 use crate::dialect::natpunch::by_game::GameList;
 use crate::dialect::natpunch::id::Uuid;
 
 /// Whether lists of clients have a client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Listing {
     /// Not yet: it has proven nothing.
     Not,

@@ -20,9 +20,10 @@ mod returning;
 
 use listing::Listing;
 use returning::Gone;
+use serde::{Deserialize, Serialize};
 
 /// A registered client.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Client {
     /// Where it is, as its datagrams show.
     pub(super) endpoint: SocketAddr,
@@ -56,7 +57,7 @@ pub(super) struct Client {
 }
 
 /// What is known of the program that a client is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Program {
     #[default]
     Unknown,
@@ -78,7 +79,7 @@ pub(super) struct Arrival {
 }
 
 /// Somebody who says that he is a client that was at another port.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Claim {
     endpoint: SocketAddr,
     since: Instant,
@@ -118,7 +119,7 @@ impl Refusal {
 }
 
 /// All registered clients. Those whose registration may be forged are given up first.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Clients {
     /// What is large is not in the table itself, half of which may be empty.
     all: HashMap<Uuid, Box<Client>>,
@@ -150,6 +151,16 @@ impl Default for Clients {
 }
 
 impl Clients {
+    /// Goes on with the clients of another process.
+    pub(super) fn go_on(&mut self, saved: Self) {
+        let Self { all, by_endpoint, by_source, shares, registered, by_game, .. } = saved;
+        (self.all, self.by_endpoint, self.by_source) = (all, by_endpoint, by_source);
+        (self.shares, self.registered, self.by_game) = (shares, registered, by_game);
+        self.unproven.go_on(saved.unproven);
+        self.proven.go_on(saved.proven);
+        self.gone.go_on(saved.gone);
+    }
+
     /// At most so many whose addresses are blocked.
     pub(super) fn blocked(&self, blocks: &Blocks, most: usize) -> Vec<Uuid> {
         let blocked = self.all.iter().filter(|(_, client)| blocks.has(client.endpoint.ip()));

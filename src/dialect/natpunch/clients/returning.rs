@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use serde::{Deserialize, Serialize};
+
 use super::listing::Listing;
 use super::{Arrival, Client, Clients, Refusal};
 use crate::clock::Instant;
@@ -10,7 +12,7 @@ use crate::dialect::natpunch::id::Uuid;
 use crate::limits;
 
 /// A client that was silent, and may come back.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Gone {
     endpoint: SocketAddr,
     local: Option<SocketAddr>,

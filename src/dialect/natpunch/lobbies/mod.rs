@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use rand::Rng;
+use serde::{Deserialize, Serialize};
 
 use super::by_game::ByGame;
 use super::clients::Clients;
@@ -18,7 +19,7 @@ mod answers;
 pub(super) use answers::{Reader, client_list, endpoint, size};
 
 /// A lobby. Its host is the member that has been in it longest.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Lobby {
     pub(super) name: String,
     /// The game of the one who made it; only its clients see it.
@@ -78,7 +79,7 @@ impl Lobby {
 }
 
 /// All lobbies.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Lobbies {
     all: HashMap<Uuid, Lobby>,
     by_game: ByGame,

@@ -158,7 +158,7 @@ fn two_are_told_of_each_other_four_times_a_second_at_most() {
 fn games_and_keys_admit_their_clients_alone() {
     let list = |keys: &[&str], games: &[&str]| {
         let owned = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect();
-        Admission { keys: owned(keys), games: owned(games) }
+        Admission::of(owned(keys), owned(games))
     };
     for (admission, good, bad) in [
         (list(&[], &["Pong"]), of("Pong", ""), of("Chess", "Pong")),

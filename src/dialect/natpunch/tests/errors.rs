@@ -66,6 +66,8 @@ fn lobbies_that_are_not_or_are_full() {
     }
     // The place is taken as soon as somebody is about to meet the host.
     assert_eq!(world.say(addr(2), join(&lobby, &ids[1])).len(), 4);
+    let not_found = |n| (format!("natpunch: {} refused: Lobby not found", addr(n)), 1);
+    assert_eq!(world.shared.unmet(), [not_found(2)]);
     let full = [(addr(3), error("Lobby is full"))];
     assert_eq!(world.say(addr(3), join(&lobby, &ids[2])), full);
     world.say(addr(1), ready(&lobby, &ids[1]));
@@ -75,6 +77,19 @@ fn lobbies_that_are_not_or_are_full() {
     assert_eq!(world.say(addr(3), join(&lobby, &ids[2])).len(), 4);
     world.say(addr(3), leave(&lobby, &ids[2]));
     assert_eq!(world.say(addr(4), join(&lobby, &ids[3])).len(), 4);
+}
+
+/// It is for the log; the answer is as long as ever.
+#[test]
+fn an_id_that_is_made_up_fills_no_line() {
+    let mut world = World::new();
+    let id = world.client(addr(1));
+    let long = "\u{2028}".repeat(200);
+    let answer = world.say(addr(1), pb().m(5, pb().s(1, &long).s(2, &id).n(4, 1)));
+    assert_eq!(answer.len(), 1);
+    let unmet = world.shared.unmet();
+    let [(why, _)] = &unmet[..] else { panic!("{unmet:?}") };
+    assert!(why.escape_debug().count() <= 220, "{why:?}");
 }
 
 #[test]
@@ -95,6 +110,43 @@ fn who_does_not_meet_the_host_in_time_hears_so() {
     assert_eq!(world.say(addr(3), join(&lobby, &ids[2])).len(), 4);
 }
 
+/// Nothing shows that the link of a host is down but that nothing comes from it.
+#[test]
+fn who_joins_a_host_that_has_vanished_is_counted() {
+    for (seconds_before, program) in [(0, false), (9, false), (20, false), (0, true), (20, true)] {
+        let mut world = World::new();
+        let ids = [1, 2].map(|n| world.client(addr(n)));
+        let lobby = world.lobby(addr(1), &ids[0], 4);
+        if program {
+            world.say(addr(2), pb().m(15, pb().s(1, "req_1234567890123456789")));
+        }
+        let stay = |world: &mut World, seconds: u32| {
+            for _ in 0..seconds {
+                world.wait(Duration::from_secs(1));
+                world.say(addr(2), keep_alive(&ids[1]));
+            }
+        };
+        stay(&mut world, seconds_before);
+        let joined = world.say(addr(2), join(&lobby, &ids[1])).len();
+        stay(&mut world, 60);
+        println!("{seconds_before} {program} {joined}: {}", world.shared.counted());
+        let is_known = joined > 1;
+        let wanted = if is_known { "0 0 1" } else { "0 0 0" };
+        assert_eq!(world.shared.counted(), wanted, "{seconds_before} {program}");
+    }
+}
+
+#[test]
+fn who_asks_for_several_has_a_row_for_each() {
+    let mut world = World::new();
+    let id = world.client(addr(1));
+    for whom in ["ann", "bob", "ann"] {
+        world.say(addr(1), pb().m(5, pb().s(1, whom).s(2, &id)));
+    }
+    let why = |whom| format!("natpunch: {} refused: Destination client {whom} not found", addr(1));
+    assert_eq!(world.shared.unmet(), [(why("ann"), 2), (why("bob"), 1)]);
+}
+
 #[test]
 fn bounds_are_told() {
     let mut world = World::new();
@@ -110,7 +162,7 @@ fn bounds_are_told() {
 
 #[test]
 fn a_server_for_other_games_says_so() {
-    let admission = Admission { keys: vec!["sesame".into()], games: Vec::new() };
+    let admission = Admission::of(vec!["sesame".into()], Vec::new());
     let mut world = World::new();
     let random = StdRng::from_seed([7; 32]);
     world.natpunch = Natpunch::new(Config { admission, ..Config::default() }, random);

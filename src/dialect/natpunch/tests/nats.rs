@@ -66,6 +66,41 @@ fn joins_are_counted() {
     );
 }
 
+#[test]
+fn a_host_that_is_silent_is_said_to_be_gone() {
+    let mut world = World::new();
+    let (host, late) = (addr(1), addr(2));
+    let id = world.client(host);
+    let lobby = world.lobby(host, &id, 8);
+    world.say(host, keep_alive(&id));
+    let late_id = world.client(late);
+    world.say(late, join(&lobby, &late_id));
+    for _ in 0..11 {
+        world.wait(Duration::from_secs(1));
+        world.say(late, keep_alive(&late_id));
+    }
+    let why = world.shared.journal.latest().next().unwrap().to_string();
+    assert!(why.ends_with(": nothing has come from the host for 11 s: it is gone"), "{why}");
+}
+
+/// The port that was told is another one than that from which the guest has come.
+#[test]
+fn the_journal_has_the_port_that_was_told() {
+    let mut world = World::new();
+    let (host, guest) = (addr(1), addr(2));
+    let id = world.client(host);
+    let lobby = world.lobby(host, &id, 8);
+    let next = |n| SocketAddr::new(guest.ip(), guest.port() + n);
+    world.shared.nats.saw(world.now.instant, guest, Seen::Stun);
+    world.shared.nats.saw(world.now.instant, next(1), Seen::Alternate);
+    let guest_id = world.client(guest);
+    world.say(guest, join(&lobby, &guest_id));
+    let told = world.say(host, ready(&lobby, &guest_id));
+    let ended = world.shared.journal.latest().next().unwrap();
+    assert_eq!((ended.attempt.client, ended.attempt.host), (guest, host));
+    assert_eq!(ended.attempt.told(), [host, next(2)], "{told:?}");
+}
+
 /// Nobody but the host knows its port before it has a lobby.
 #[test]
 fn what_is_forged_for_the_host_of_a_lobby_does_not_move_its_port() {

@@ -308,6 +308,9 @@ fn two_nats_that_do_not_work_together_are_relayed_at_once() {
     ];
     assert_eq!(told, want);
     assert_eq!(all.world.shared.sessions(), []);
+    all.world.shared.report(all.world.now, Report::Connected(session.id));
+    let ended = all.world.shared.journal.latest().next().unwrap();
+    assert_eq!(ended.attempt.names.room(), "Game", "the owner is told of the lobby");
 }
 
 #[test]

@@ -52,8 +52,7 @@ impl Table {
         let Some(client) = self.peers.get_mut(&id) else { return };
         (client.is_kept, client.is_unsaid) = (true, is_unsaid);
         self.at.remove(&client.endpoint);
-        let room = client.room;
-        self.change_clients(room, |clients| clients.retain(|client| *client != id));
+        self.exit(id);
         self.kept.arm(now, id);
     }
 
@@ -65,10 +64,10 @@ impl Table {
             return;
         }
         (client.is_kept, client.is_unsaid) = (false, false);
-        client.status = Status::Joining;
+        (client.status, client.ended) = (Status::Joining, None);
         (client.told, client.knows_host) = (false, true);
         self.at.insert(client.endpoint, id);
-        self.change_clients(room, |clients| clients.push(id));
+        self.enter(room, id);
         self.kept.cancel(&id);
     }
 

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::ops::Bound;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Room, Table};
 use crate::clock::Instant;
 use crate::dialect::by_family::ByFamily;
@@ -19,7 +21,7 @@ use crate::timers::Timers;
 pub(super) type Listed = ByFamily<BTreeMap<Rank, Id>>;
 
 /// The place of a room in lists, those that come first being the least.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) struct Rank {
     /// Its host has not shown a key, so it may be forged.
     may_be_forged: bool,
@@ -58,7 +60,7 @@ impl Turns {
 
 /// Where rooms stood that have been closed a while ago, for those who have read so far. Forged ones push
 /// out none whose host has shown a key.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(in crate::dialect::rooms) struct Closed {
     shown: Timers<Id, Rank>,
     others: Timers<Id, Rank>,
@@ -72,6 +74,12 @@ impl Default for Closed {
 }
 
 impl Closed {
+    /// Goes on with the rooms that have closed in another process.
+    pub(super) fn go_on(&mut self, saved: Self) {
+        self.shown.go_on(saved.shown);
+        self.others.go_on(saved.others);
+    }
+
     pub(super) fn note(&mut self, now: Instant, id: Id, rank: Rank) {
         let all = if rank.may_be_forged { &mut self.others } else { &mut self.shown };
         if all.len() >= limits::CLOSED_ROOMS {
@@ -159,6 +167,15 @@ impl Table {
     }
 
     /// No list has a room any more.
+    /// A room that comes from another process stands where it stood there.
+    pub(super) fn list_again(&mut self, id: Id) {
+        let Some(room) = self.rooms.get(&id) else { return };
+        let Some(addr) = room.listed_by else { return };
+        self.turns.of(room.rank).add(addr, 1);
+        let listed = self.listed.entry(room.game.clone()).or_default();
+        listed.of_mut(addr).insert(room.rank, id);
+    }
+
     pub(super) fn unlist(&mut self, id: Id) {
         if let Some(room) = self.rooms.get_mut(&id) {
             forget(&mut self.listed, &mut self.turns, room);

@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
+
 use super::Peer;
 use super::listed::Rank;
 use crate::clock::Instant;
@@ -21,7 +23,7 @@ pub(in crate::dialect::rooms) type Ban = crate::lobby::door::Ban<Id>;
 const SHARED_SIZE: usize = 1 + limits::CLIENTS_PER_ROOM;
 
 /// What somebody says of the room that he opens.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(in crate::dialect::rooms) struct Opening {
     pub(in crate::dialect::rooms) name: String,
     pub(in crate::dialect::rooms) game: Box<str>,
@@ -31,7 +33,7 @@ pub(in crate::dialect::rooms) struct Opening {
 }
 
 /// A room.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(in crate::dialect::rooms) struct Room {
     pub(in crate::dialect::rooms) id: Id,
     pub(in crate::dialect::rooms) name: String,

@@ -186,7 +186,7 @@ fn what_echoes_loses_its_place() {
 #[test]
 fn a_key_is_asked_for_where_there_is_one() {
     let keys = vec!["ses:ame".into(), "other".into()];
-    let admission = Admission { keys, games: Vec::new() };
+    let admission = Admission::of(keys, Vec::new());
     let mut world = World::with(Config { admission, ..Config::default() });
     for wrong in ["rh:Room", "k:sesame:rh:Room", "k::rh:Room", "k:ses:rh:Room"] {
         assert_eq!(world.answer(peer(1), wrong), "er:rh:badkey", "{wrong}");
@@ -199,7 +199,7 @@ fn a_key_is_asked_for_where_there_is_one() {
 
 #[test]
 fn the_name_of_a_game_will_do_where_there_are_no_keys() {
-    let admission = Admission { keys: Vec::new(), games: vec!["Pong".into()] };
+    let admission = Admission::of(Vec::new(), vec!["Pong".into()]);
     let mut world = World::with(Config { admission, ..Config::default() });
     assert_eq!(world.answer(peer(1), "k:Tetris:status"), "er:status:badkey");
     assert_eq!(world.answer(peer(1), "k:Pong:status"), "OK");

@@ -95,8 +95,16 @@ fn a_password_is_asked_for_and_guessed_seldom() {
     for n in 0..limits::GUESSES {
         assert_eq!(world.answer(port(1 + n as u16), &with("guess")), "er:jr:badkey");
     }
+    // Of those who have proven nothing, few are noted in one second.
+    world.pass_secs(1);
     let guess = world.enter(port(99), &with("guess"));
     assert_eq!(world.answer(port(99), &guess.rc()), "er:rc:badkey", "nobody has looked before");
+    let (why, times) = world.shared.unmet().remove(0);
+    assert!(
+        why.starts_with(&port(99).to_string()) && why.ends_with("it has another password"),
+        "{why}"
+    );
+    assert!(times > 1, "it has asked for the same before");
     let client = world.enter(peer(3), &with("open%3Asesame"));
     assert_eq!(client.room, host.room);
     world.prove(&client);

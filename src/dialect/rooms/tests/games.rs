@@ -41,7 +41,7 @@ fn two_games_never_see_each_other() {
 
 #[test]
 fn where_keys_admit_each_is_a_game_of_its_own() {
-    let admission = Admission { keys: vec!["one".into(), "two".into()], games: Vec::new() };
+    let admission = Admission::of(vec!["one".into(), "two".into()], Vec::new());
     let mut world = World::with(Config { admission, ..Config::default() });
     let one = world.enter(peer(1), "k:one:rh:Arena");
     assert_eq!(world.list(peer(9), "k:two:rl"), [""; 0]);

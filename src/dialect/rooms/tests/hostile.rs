@@ -115,6 +115,10 @@ fn nobody_is_introduced_across_families() {
     let client = world.join(six(2), &host6);
     assert_eq!(world.answer(peer(2), &client.rc()), "er:rc:family");
     assert_eq!(world.answer(client.at, "ka"), "ka");
+    let why = |one, other| {
+        (format!("{one} and {other} cannot meet in a room, one has IPv4 and the other IPv6"), 1)
+    };
+    assert_eq!(world.shared.unmet(), [why(six(2), peer(1)), why(peer(2), six(1))]);
 }
 
 #[test]

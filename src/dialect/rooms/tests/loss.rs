@@ -67,6 +67,7 @@ impl Net {
     }
 
     fn put_all(&mut self, sent: Sent) {
+        assert!(self.world.rooms.table.are_counted_right());
         let server = peer(0);
         for (to, text) in sent.0 {
             self.put(server, Some(to), &text);

@@ -28,6 +28,7 @@ mod relayed;
 mod requests;
 mod returning;
 mod small;
+mod unmet;
 
 /// A dialect, its clock, and peers that are addresses.
 struct World {

@@ -372,6 +372,26 @@ fn who_gets_through_directly_after_all_is_counted_so() {
     assert_eq!(world.shared.counted(), "1 0 0");
 }
 
+/// A host that was killed says nothing any more: that is why, and not the routers.
+#[test]
+fn a_host_that_is_silent_is_said_to_be_gone() {
+    let mut world = World::new();
+    let host = world.host(peer(1), "Mine");
+    world.pass_secs(15);
+    let early = world.join(peer(2), &host);
+    world.send(early.at, &fail(&early));
+    world.pass_secs(15);
+    let late = world.join(peer(3), &host);
+    world.send(late.at, &fail(&late));
+    let mut whys = world.shared.journal.latest().map(ToString::to_string);
+    let [late, early] = [whys.next().unwrap(), whys.next().unwrap()];
+    assert!(
+        late.ends_with("(\"Mine\"): nothing has come from the host for 30 s: it is gone"),
+        "{late}"
+    );
+    assert!(!early.contains("nothing has come"), "{early}");
+}
+
 #[test]
 fn where_the_relay_has_no_place_it_has_failed() {
     let bounds = Bounds { sessions_per_address: 0, ..Bounds::default() };

@@ -1,13 +1,15 @@
 //! A bound of so much a second, with two seconds' worth at once: a token bucket that is kept as the time
 //! when it will be full again (the generic cell rate algorithm of ATM Forum's TM 4.0).
 
+use serde::{Deserialize, Serialize};
+
 use crate::clock::Instant;
 
 /// So much may be had at once as comes in this time, in nanoseconds.
 const BURST: u64 = 2_000_000_000;
 
 /// How much a second.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Rate {
     /// Nanoseconds for each, times 1024.
     each: u64,
@@ -30,7 +32,7 @@ impl Rate {
 
 /// What is left; all at the beginning.
 #[repr(Rust, packed(4))]
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Bucket {
     /// When all is there again, in nanoseconds.
     full: u64,

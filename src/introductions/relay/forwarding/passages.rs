@@ -4,6 +4,7 @@ use std::hash::BuildHasher as _;
 use std::net::IpAddr;
 
 use hashbrown::HashTable;
+use serde::{Deserialize, Serialize};
 use slab::Slab;
 
 use super::{Half, Passage};
@@ -21,15 +22,31 @@ pub(super) struct Sender {
 }
 
 /// The sessions, each at its place.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Passages {
+    #[serde(with = "crate::state::slab")]
     all: Slab<Passage>,
     /// Twice the place of a session, plus one for the second side. Whose it is stands in `all` alone.
+    #[serde(skip)]
     by_sender: HashTable<u32>,
+    #[serde(skip)]
     keyed: Keyed,
 }
 
 impl Passages {
+    /// Goes on with the sessions of another process.
+    pub(super) fn go_on(&mut self, saved: Self) {
+        self.all = saved.all;
+        let Self { all, by_sender, keyed } = self;
+        let hash = |at: &u32| half(all, *at).map_or(0, |half| half.hash(keyed));
+        for (place, _) in all.iter() {
+            let first = 2 * place as u32;
+            for at in [first, first + 1] {
+                by_sender.insert_unique(hash(&at), at, hash);
+            }
+        }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.all.len()
     }

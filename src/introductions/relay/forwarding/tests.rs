@@ -11,6 +11,34 @@ const HOST: [u8; 4] = [203, 0, 113, 2];
 const A: u16 = 20_000;
 const B: u16 = 20_001;
 
+#[test]
+fn sessions_go_on_in_another_process() {
+    let mut world = World::with_session(Shape::Any);
+    world.open(2, [[203, 0, 113, 3], HOST], [A, A], Shape::Any);
+    world.comes(A, (CLIENT, 5000), b"held");
+    let saved = world.relay.save().unwrap();
+    let load = |saved: &[u8], has_port: fn(IpAddr, u16) -> bool| {
+        let mut other = World::new(Bounds::default());
+        other.millis = world.millis;
+        let loaded = other.relay.load(saved, has_port);
+        loaded.map(|()| other)
+    };
+    let mut other = load(&saved, |_, _| true).unwrap();
+    assert_eq!(other.relay.sessions(), [SessionId(1), SessionId(2)].into());
+    other.comes(B, (HOST, 6000), b"first");
+    other.leaves(B, (HOST, 6000), b"held");
+    other.leaves(A, (CLIENT, 5000), b"first");
+    assert_eq!(other.relay.next_wakeup(), world.relay.next_wakeup());
+    // Where the pool is another one.
+    let mut fewer = load(&saved, |addr, port| (addr, port) != (HOST.into(), B)).unwrap();
+    assert_eq!(fewer.relay.sessions(), [SessionId(2)].into());
+    let ended: Vec<_> = fewer.relay.take_reports().collect();
+    assert_eq!(ended, [Report::Ended(SessionId(1), End::GaveWay)]);
+    for length in 0..saved.len() {
+        assert!(load(&saved[..length], |_, _| true).is_err(), "{length}");
+    }
+}
+
 struct World {
     relay: Forwarding,
     millis: u64,

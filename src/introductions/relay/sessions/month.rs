@@ -1,7 +1,9 @@
 //! How much the relay has passed on in a calendar month, which owners pay for.
 
+use serde::{Deserialize, Serialize};
+
 /// Bytes that were passed on in a month.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Passed {
     month: u64,
     bytes: u64,

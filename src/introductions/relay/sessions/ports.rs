@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::Sessions;
@@ -71,14 +72,23 @@ impl Sessions {
 /// Which place of the pool comes next for the hosts of an address: a game still lists the player that it
 /// had at a port before, and welcomes nobody there again. So a port comes again when all others have. Who
 /// of many addresses shares its entry with another nobody can predict, and both then go on together.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Told {
     /// Nothing before it is needed.
     next: Vec<u16>,
+    #[serde(skip)]
     keyed: Keyed,
 }
 
 impl Told {
+    /// Goes on with what another process has told, if the pool is as large here.
+    pub(super) fn go_on(&mut self, saved: Self, size: u16, secret: u64) {
+        let is_whole = saved.next.len() == limits::relay::HOSTS;
+        if is_whole && saved.next.iter().all(|place| *place < size) {
+            *self = Self { next: saved.next, keyed: Keyed::with(secret) };
+        }
+    }
+
     fn next(&mut self, host: IpAddr, size: u16, secret: u64) -> u16 {
         if self.next.is_empty() {
             let mut random = StdRng::seed_from_u64(secret);

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
+use serde::{Deserialize, Serialize};
 use slab::Slab;
 
 use super::Entry;
@@ -12,17 +13,33 @@ use crate::introductions::relay::Side;
 const MORE: usize = 128;
 
 /// The sessions, and whose packets at which port of the pool belong to which of them.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Table {
     /// Each at the place that its number names.
+    #[serde(with = "crate::state::slab")]
     all: Slab<Entry>,
     /// The sides of all but those that have given way: twice the place, plus one for the host. In the
     /// order of addresses and ports, so that what a network has stands together. Where they are stands in
     /// `all` alone: there are a few thousand at most, so to move half of this costs less than a tree does.
+    #[serde(skip)]
     by_side: Vec<u32>,
 }
 
 impl Table {
+    /// Goes on with the sessions of another process, but for those that are not where their number says.
+    pub(super) fn go_on(&mut self, saved: Self, place_of: impl Fn(&Entry) -> u32) {
+        self.all = saved.all;
+        self.all.retain(|place, entry| place_of(entry) as usize == place);
+        let theirs = self.all.iter().filter(|(_, entry)| !entry.has_given_way);
+        let sides = theirs.flat_map(|(place, entry)| {
+            let of_place = 2 * place as u32;
+            (of_place..).zip(entry.sides)
+        });
+        let mut sides: Vec<_> = sides.map(|(at, side)| (side, at)).collect();
+        sides.sort_unstable();
+        self.by_side = sides.into_iter().map(|(_, at)| at).collect();
+    }
+
     /// How many there are, with those that have given way.
     pub(super) fn len(&self) -> usize {
         self.all.len()

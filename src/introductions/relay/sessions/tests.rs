@@ -27,7 +27,8 @@ fn player(n: u16) -> IpAddr {
 
 fn attempt(players: [IpAddr; 2]) -> Attempt {
     let [client, host] = players.map(|addr| SocketAddr::new(addr, 1));
-    Attempt { dialect: Name::Gmnet, client, host, game: "Pong".into(), is_proven: true }
+    let (names, told) = (Names::new("Pong", ""), journal::Told::default());
+    Attempt { dialect: Name::Gmnet, client, host, names, told, is_proven: true }
 }
 
 fn open(sessions: &mut Sessions, secs: u64, players: [u16; 2]) -> Result<Places, Refused> {
@@ -265,6 +266,30 @@ fn there_is_an_end_to_all_of_them_and_to_a_month() {
     passed(&mut all, 1, 1);
     assert_eq!(open(&mut all, 1, [1, 2]), Err(Refused::Month));
     assert!(open(&mut all, 31 * 86_400, [1, 2]).is_ok(), "another month");
+}
+
+#[test]
+fn the_time_until_they_are_through_counts_from_their_introduction() {
+    let mut all = sessions(16);
+    let took = |all: &mut Sessions, now: Now, attempt: Attempt| {
+        let id = all.open(now, Shape::Any, attempt).unwrap().id;
+        let later = Now { instant: now.instant + Duration::from_millis(200), ..now };
+        match all.note(later, Report::Connected(id)) {
+            Some((_, Way::Relayed(took))) => took,
+            other => panic!("{other:?}"),
+        }
+    };
+    let of = |n| attempt([player(n), player(200)]);
+    let pair = |n| [of(n).client, of(n).host];
+    all.introduced(at(100), pair(1));
+    all.introduced(at(100), [of(2).host, of(2).client]);
+    assert_eq!(took(&mut all, at(115), of(1)), Duration::from_millis(15_200));
+    assert_eq!(took(&mut all, at(101), of(2)), Duration::from_millis(1200));
+    assert_eq!(took(&mut all, at(115), of(3)), Duration::from_millis(200), "at once");
+    all.introduced(at(200), pair(4));
+    assert_eq!(took(&mut all, at(300), of(4)), Duration::from_millis(200), "another time");
+    (0..10_000).for_each(|_| all.introduced(at(300), pair(5)));
+    assert_eq!(all.introduced.len(), limits::relay::INTRODUCED);
 }
 
 #[test]

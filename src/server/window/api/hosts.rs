@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 
 use serde::Serialize;
 
+use crate::brief;
 use crate::clock::{Instant, Now};
 use crate::dialect::{Dialect, Name, Shown, Shows as _};
 use crate::http::Request;
@@ -79,7 +80,7 @@ fn note_games(name: Name, dialect: &impl Dialect, all: &mut Vec<Game>) {
         if looked_at > GAMES_LOOKED_AT || hosts <= least && all.len() >= GAMES {
             return;
         }
-        all.push(Game { hosts, dialect: name.to_string(), game: game.to_owned() });
+        all.push(Game { hosts, dialect: name.to_string(), game: brief::short(game) });
         if all.len() >= 2 * GAMES {
             all.sort_unstable_by(|a, b| b.cmp(a));
             all.truncate(GAMES);
@@ -97,8 +98,8 @@ fn host(now: Now, server: &Server, name: Name, shown: &Shown<'_>) -> Host {
     let address = if port_known { shown.at.to_string() } else { shown.at.ip().to_string() };
     Host {
         dialect: name.to_string(),
-        game: shown.game.to_owned(),
-        name: shown.name.clone().into_owned(),
+        game: brief::short(shown.game),
+        name: brief::short(&shown.name),
         address,
         port_known,
         age: opened.or(shown.since).map(ago),

@@ -6,7 +6,8 @@ use serde::Serialize;
 
 use super::rounded;
 use crate::http::Request;
-use crate::introductions::journal::{Counts, Ended, Relay, Shown, Way};
+use crate::introductions::journal::{Attempt, Counts, Ended, Names, Relay, Shown, Way};
+use crate::introductions::unmet::{Asked, Unmet};
 use crate::limits;
 use crate::nats::Kind;
 use crate::server::Server;
@@ -24,18 +25,25 @@ struct Introduction {
     time: u64,
     dialect: String,
     game: String,
+    room: String,
     client: Side,
     host: Side,
     way: &'static str,
     seconds: Option<f64>,
     told: &'static str,
     why: String,
+    /// Of who was not introduced, what programs call it.
+    reason: Option<&'static str>,
+    times: u64,
 }
 
 #[derive(Debug, Serialize)]
 struct Side {
+    /// Empty where it is not known.
     address: String,
     nat: String,
+    /// Where this side was told that the other one is; empty if it was not.
+    told: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -48,44 +56,91 @@ struct Pair {
     failed: u64,
 }
 
-/// The latest that have ended, the last one first; of a game, or of an address, if that is asked for.
+/// Somebody who was introduced, or was not.
+#[derive(Clone, Copy)]
+enum Either<'a> {
+    Ended(&'a Ended),
+    Unmet(&'a Unmet),
+}
+
+impl<'a> Either<'a> {
+    const fn unix(self) -> u64 {
+        match self {
+            Self::Ended(ended) => ended.unix,
+            Self::Unmet(unmet) => unmet.unix,
+        }
+    }
+
+    fn names(self) -> &'a Names {
+        match self {
+            Self::Ended(ended) => &ended.attempt.names,
+            Self::Unmet(unmet) => &unmet.asked.names,
+        }
+    }
+
+    /// Whether one of the two sides is at this address, or at one that has this text in it.
+    fn is_at(self, wanted: &str) -> bool {
+        let sides = match self {
+            Self::Ended(Ended { attempt, .. }) => [Some(attempt.client), Some(attempt.host)],
+            Self::Unmet(Unmet { asked, .. }) => [Some(asked.client), asked.host],
+        };
+        let mut sides = sides.iter().flatten();
+        match wanted.parse::<IpAddr>() {
+            Ok(ip) => sides.any(|at| at.ip() == ip.to_canonical()),
+            Err(_) => sides.any(|at| Shown(*at).to_string().contains(wanted)),
+        }
+    }
+
+    fn row(self) -> Introduction {
+        match self {
+            Self::Ended(ended) => introduction(ended),
+            Self::Unmet(unmet) => not_introduced(unmet),
+        }
+    }
+}
+
+/// The latest that have ended, and those who were not introduced, the last one first; of a game, or of an
+/// address, if that is asked for.
 pub(in crate::server::window) fn introductions(
     server: &Server,
     request: &Request<'_>,
 ) -> Introductions {
     let most = request.asked_number("limit").unwrap_or(limits::HTTP_ROWS).min(limits::HTTP_ROWS);
-    let game = request.asked("game").filter(|game| !game.is_empty());
+    let game = request.asked("game").map(|game| game.to_lowercase());
+    let game = game.filter(|game| !game.is_empty());
     let address = request.asked("address").filter(|address| !address.is_empty());
-    let is_wanted = |ended: &&Ended| {
-        let attempt = &ended.attempt;
-        let is_at = |wanted: &str| {
-            let sides = [attempt.client, attempt.host];
-            match wanted.parse::<IpAddr>() {
-                Ok(ip) => sides.iter().any(|at| at.ip() == ip),
-                Err(_) => sides.iter().any(|at| at.to_string().contains(wanted)),
-            }
-        };
-        game.as_ref().is_none_or(|game| attempt.game.contains(&**game))
-            && address.as_ref().is_none_or(|address| is_at(address))
+    let is_named = |either: Either<'_>, wanted: &str| {
+        let names = either.names();
+        [names.game(), names.room()].iter().any(|name| name.to_lowercase().contains(wanted))
     };
     let journal = &server.shared.journal;
-    let rows = journal.latest().filter(is_wanted).take(most).map(introduction);
+    let (ended, unmet) = (journal.latest(), journal.unmet());
+    let kept = ended.len() + unmet.len();
+    let all = ended.map(Either::Ended).chain(unmet.map(Either::Unmet));
+    let wanted = all.filter(|either| {
+        game.as_ref().is_none_or(|game| is_named(*either, game))
+            && address.as_ref().is_none_or(|address| either.is_at(address))
+    });
+    let mut wanted: Vec<Either<'_>> = wanted.collect();
+    wanted.sort_by_key(|either| std::cmp::Reverse(either.unix()));
+    let rows = wanted.into_iter().take(most).map(Either::row);
     let matrix = journal.matrix().map(|(dialect, [one, other], counts)| {
         let Counts { direct, relayed, failed } = counts;
         let (one, other) = (one.to_string(), other.to_string());
         Pair { dialect: dialect.to_string(), one, other, direct, relayed, failed }
     });
-    Introductions {
-        kept: journal.latest().len(),
-        introductions: rows.collect(),
-        matrix: matrix.collect(),
-    }
+    Introductions { kept, introductions: rows.collect(), matrix: matrix.collect() }
+}
+
+fn side(at: Option<SocketAddr>, nat: Kind, told: Option<SocketAddr>) -> Side {
+    let shown = |at: Option<SocketAddr>| at.map(|at| Shown(at).to_string()).unwrap_or_default();
+    Side { address: shown(at), nat: nat.to_string(), told: shown(told) }
 }
 
 fn introduction(ended: &Ended) -> Introduction {
-    let Ended { unix, attempt, kinds: [host, client], way } = ended;
-    let side =
-        |at: SocketAddr, nat: &Kind| Side { address: Shown(at).to_string(), nat: nat.to_string() };
+    let Ended { unix, attempt, kinds: [host, client], way, .. } = ended;
+    let Attempt { dialect, names, client: client_at, host: host_at, .. } = attempt;
+    let [to_client, to_host] = attempt.told();
     let (told_way, took) = match way {
         Way::Direct(took) => ("direct", *took),
         Way::Relayed(took) => ("relayed", Some(*took)),
@@ -94,13 +149,35 @@ fn introduction(ended: &Ended) -> Introduction {
     let is_relayed = matches!(way, Way::Relayed(_) | Way::No(Relay::InVain | Relay::GaveWay));
     Introduction {
         time: *unix,
-        dialect: attempt.dialect.to_string(),
-        game: attempt.game.to_string(),
-        client: side(attempt.client, client),
-        host: side(attempt.host, host),
+        dialect: dialect.to_string(),
+        game: names.game().to_owned(),
+        room: names.room().to_owned(),
+        client: side(Some(*client_at), *client, Some(to_client)),
+        host: side(Some(*host_at), *host, Some(to_host)),
         way: told_way,
         seconds: took.map(|took| rounded(took.as_secs_f64(), 10.0)),
         told: if is_relayed { "the relay" } else { "each other" },
         why: ended.to_string(),
+        reason: None,
+        times: 1,
+    }
+}
+
+fn not_introduced(unmet: &Unmet) -> Introduction {
+    let Unmet { unix, asked, kinds: [host, client], why, times } = unmet;
+    let Asked { dialect, names, client: client_at, host: host_at, told, cause, .. } = asked;
+    Introduction {
+        time: *unix,
+        dialect: dialect.to_string(),
+        game: names.game().to_owned(),
+        room: names.room().to_owned(),
+        client: side(Some(*client_at), *client, *told),
+        host: side(*host_at, *host, None),
+        way: "failed",
+        seconds: None,
+        told: if told.is_some() { "the client alone" } else { "nothing" },
+        why: why.to_string(),
+        reason: Some(cause.name()),
+        times: *times,
     }
 }

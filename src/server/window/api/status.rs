@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::rounded;
 use crate::clock::Now;
+use crate::dialect::events::tls::Acceptor;
 use crate::dialect::{Bound, Census, Name, Shows as _};
 use crate::introductions::journal::Counts;
 use crate::limits;
@@ -23,6 +24,8 @@ pub(in crate::server::window) struct Status<'a> {
     hosts: usize,
     clients: usize,
     connections: usize,
+    /// What seems to be wrong.
+    warnings: Vec<String>,
     memory: Option<u64>,
     cpu: Option<f64>,
     introductions: Introduced,
@@ -97,6 +100,16 @@ struct Curves {
     cpu: Vec<Option<f64>>,
 }
 
+impl Server {
+    /// What seems to be wrong, a sentence each. `end` is that of the certificate.
+    fn warnings(&self, now: Now, end: Option<End>) -> Vec<String> {
+        let mut all = self.shared.doubts.sentences(now.instant);
+        all.extend(self.gateway.doubt());
+        all.extend(end.and_then(|end| end.doubt(&"the certificate (--tls-cert)", now.unix)));
+        all
+    }
+}
+
 impl View {
     pub(in crate::server::window) fn status(&self, now: Now, server: &Server) -> Status<'_> {
         let Census { hosts, clients } = server.census();
@@ -108,6 +121,8 @@ impl View {
             bytes_per_second: relayed as u64,
             bytes: relay.passed(),
         };
+        let end = |tls: &Acceptor| tls.certificate().and_then(|it| End::of(&it));
+        let end = self.config.tls.as_ref().map(end);
         let options = self.config.options.iter().map(|(option, value)| Setting { option, value });
         Status {
             name: "punchd",
@@ -118,13 +133,12 @@ impl View {
             hosts,
             clients,
             connections: server.places.len(),
+            warnings: server.warnings(now, end.flatten()),
             memory: usage.and_then(|usage| usage.memory),
             cpu: self.cpu.map(|cpu| rounded(cpu, 1e4)),
             introductions: self.introduced(server),
             relay: relay.is_there().then(|| relayed(self.relayed)),
-            tls: self.config.tls.as_ref().map(|tls| Tls {
-                certificate_end: tls.certificate().and_then(|it| End::of(&it)).map(|end| end.unix),
-            }),
+            tls: end.map(|end| Tls { certificate_end: end.map(|end| end.unix) }),
             dialects: spoken(server),
             limits: all_limits(server),
             options: options.collect(),

@@ -1,6 +1,7 @@
 //! TLS under the events dialect, and whose certificate the server has until when.
 
 use std::io;
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -18,7 +19,7 @@ use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStor
 use rustls::{SignatureScheme, StreamOwned};
 
 use super::report::Outcome;
-use super::{Probe, dialects};
+use super::{Probe, Tcp, dialects};
 use crate::events::SYSTEM_TRUSTS;
 
 const DAY: u64 = 24 * 60 * 60;
@@ -31,9 +32,18 @@ const SOON: u64 = 14;
 const CERTIFICATES: usize = 16 << 20;
 
 pub(super) fn tls(probe: &mut Probe) -> Outcome {
+    if probe.tcp == Tcp::Blocked {
+        return Outcome::Skipped("it needs TCP, which does not connect".to_owned());
+    }
     let Some(needs_tls) = probe.events else {
         return Outcome::Skipped("it is for events, which is not spoken".to_owned());
     };
+    // A server without a certificate counts a handshake as one that has failed.
+    if !(needs_tls || probe.tls) && probe.host.parse::<IpAddr>().is_ok() {
+        return Outcome::Skipped(
+            "certificates are for names: name the server as clients do, or add --tls".to_owned(),
+        );
+    }
     let stream = match connect(probe) {
         Ok(stream) => stream,
         Err(error) if is_no_tls(&error) && !needs_tls => {

@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
 use compat_tests::bounded::{Timed, line};
+use compat_tests::gmnet::wire::DEFAULT_PORT;
 use compat_tests::natpunch::{self, Admission, Client};
 use compat_tests::shown::{quoted, sentence};
 use serde_json::{Value, json};
@@ -23,7 +24,7 @@ const NOBODY_THERE: Duration = Duration::from_secs(1);
 const REPORT: &str = "Look into the server's log (start it with --verbose); if it is a current punchd, report \
                       this with the output of `punch probe --json`.";
 
-/// Where the server closes connections of GMnet.
+/// Where the server does not speak GMnet.
 pub(super) const GMNET: Check = Check {
     id: "gmnet",
     name: "GMnet",
@@ -32,14 +33,40 @@ pub(super) const GMNET: Check = Check {
     to_do: "",
 };
 
+/// The server closes every connection without a word, and answers no datagram.
+pub(super) fn shut_out() -> Outcome {
+    Outcome::FailsSo {
+        detail: "every connection is closed at once, and no datagram is answered".to_owned(),
+        meaning: "Nobody who comes from this address can use the server.",
+        to_do:
+            "This address may be in the server's --block, or have as many connections there as it \
+                may have, or a firewall may keep it out: try from another address. \
+                The owner's window shows what is refused to whom."
+                .to_owned(),
+    }
+}
+
+/// Something else listens at that port.
+pub(super) fn web(said: &str) -> Outcome {
+    Outcome::FailsSo {
+        detail: format!("a web server answers: {said}"),
+        meaning: "Games cannot use this port.",
+        to_do: format!(
+            "Is this the port of the owner's window (--http, 6580)? Games connect to --port, \
+             {DEFAULT_PORT} unless it is changed."
+        ),
+    }
+}
+
 /// Where nothing at all comes back over UDP.
 pub(super) const UDP: Check = Check {
     id: "udp",
     name: "UDP",
     run: |_| Outcome::after_a_failure(),
     meaning: "Most likely UDP is blocked: hosts are registered without a port, and nobody connects.",
-    to_do: "Open the same port for UDP, in the machine's firewall and in the provider's. To be sure, \
-            name a game or key that the server admits, with --game or --key.",
+    to_do: "Open the same port for UDP, in the server's firewall and in its provider's; if others get \
+            through, the network here lets no UDP out: try from another one. To be sure, name a game or \
+            key that the server admits, with --game or --key.",
 };
 
 pub(super) const CHECKS: &[Check] = &[
@@ -236,10 +263,7 @@ pub(super) fn ask_login(
     probe: &Probe,
     mut stream: impl Read + Write,
 ) -> std::io::Result<Option<Value>> {
-    // The name of a game is looked at where there are no keys.
-    let key = probe.key.as_deref().or(probe.game.as_deref());
-    let game = probe.game.as_deref().or(key).unwrap_or_default();
-    let data = json!({"id": probe.tag, "game": game, "key": key});
+    let data = json!({"id": probe.tag, "game": probe.name(), "key": probe.key});
     let login = json!({"type": "request", "name": "login", "data": data, "request_id": 1});
     stream.write_all(format!("{login}\n").as_bytes())?;
     stream.flush()?;
@@ -260,12 +284,13 @@ pub(super) fn ask_login(
 
 fn natpunch(probe: &mut Probe) -> Outcome {
     let ip = probe.bind.unwrap_or(any_towards(probe.master));
-    // The name of a game is looked at where there are no keys.
-    let key = probe.key.clone().or(probe.game.clone()).unwrap_or_default();
-    let game = probe.game.clone().unwrap_or_else(|| key.clone());
-    let admission = Admission { game, key };
+    let key = probe.key.clone().unwrap_or_default();
+    let admission = Admission { game: probe.name().to_owned(), key };
     let outcome = match Client::register_for(probe.master, ip, probe.patience(), &admission) {
-        Ok(client) => Outcome::Works(format!("sees this machine at {}", client.public())),
+        Ok(client) => {
+            probe.seen.get_or_insert(client.public().ip());
+            Outcome::Works(format!("sees this machine at {}", client.public()))
+        }
         Err(natpunch::Error::NoAnswer { .. }) => return Outcome::Silent,
         // Its sentence says no more than ours: that the server is for other games.
         Err(natpunch::Error::Refused(why)) if why.contains("other games") => probe.refused(),

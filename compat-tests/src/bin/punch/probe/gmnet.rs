@@ -57,6 +57,13 @@ pub(super) const CHECKS: &[Check] = &[
         to_do: ANOTHER,
     },
     Check {
+        id: "gmnet_not_found",
+        name: "not found",
+        run: questions::not_found,
+        meaning: "Players who ask for a host that has gone wait for ever.",
+        to_do: ANOTHER,
+    },
+    Check {
         id: "gmnet_register",
         name: "reg2",
         run: meeting::register,
@@ -68,14 +75,8 @@ pub(super) const CHECKS: &[Check] = &[
         name: "UDP and connect",
         run: meeting::introduction,
         meaning: "Players are told wrong ports, or none, and do not connect.",
-        to_do: "Open the same port for UDP, in the machine's firewall and in the provider's.",
-    },
-    Check {
-        id: "gmnet_not_found",
-        name: "not found",
-        run: questions::not_found,
-        meaning: "Players who ask for a host that has gone wait for ever.",
-        to_do: ANOTHER,
+        to_do: "Open the same port for UDP, in the server's firewall and in its provider's. If others get \
+                through, the network here lets no UDP out: try from another one.",
     },
     Check {
         id: "gmnet_message_end",

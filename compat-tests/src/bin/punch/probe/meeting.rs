@@ -20,13 +20,12 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// How often messages may come too close because of the way here and not of the server.
 const TRIES: usize = 3;
 
-/// With each of what there is to show, as GMnet has one place for a game and a key.
+/// GMnet has one place for a game and a key, and what is there all can read: so a key comes last.
 pub(super) fn register(probe: &mut Probe) -> Outcome {
-    let shown: Vec<String> = probe.shown().into_iter().map(str::to_owned).collect();
-    probe.data1 = shown.first().cloned();
+    probe.data1 = probe.game.clone();
     let mut outcome = try_to_register(probe);
-    if let (Some(Outcome::FailsSo { .. }), Some(game)) = (outcome.as_ref(), shown.get(1)) {
-        probe.data1 = Some(game.clone());
+    if probe.is_refused && probe.key.is_some() {
+        (probe.data1, probe.is_refused) = (probe.key.clone(), false);
         outcome = try_to_register(probe);
     }
     probe.is_admitted = probe.data1.is_some() && probe.registered.is_some();
@@ -60,6 +59,7 @@ fn try_to_register(probe: &mut Probe) -> Option<Outcome> {
         match listed(probe) {
             Ok(Some(ip)) => {
                 probe.registered = Some((host, ip));
+                probe.seen = Some(ip);
                 let again =
                     if attempt > 1 { format!(", at try {attempt} (D12)") } else { String::new() };
                 return Some(Outcome::Works(format!("listed with the address {ip}{again}")));
@@ -79,10 +79,13 @@ pub(super) fn introduction(probe: &mut Probe) -> Outcome {
     let Some((mut host, ip)) = probe.registered.take() else { return Outcome::after_a_failure() };
     let mut found = String::new();
     for attempt in 1..=TRIES {
-        let meeting = meet(&mut host, ip, 1, Protocol::Modern, within);
+        let meeting = meet((&mut host, ip), &mut probe.met, 1, Protocol::Modern, within);
         let is_port_zero = meeting.as_ref().is_ok_and(|meeting| meeting.is_port_zero());
         let judged = meeting
-            .map_err(|error| error.to_string())
+            .map_err(|error| match error {
+                Error::NoAnswer { .. } => format!("UDP packets do not arrive: {error}"),
+                error => error.to_string(),
+            })
             .and_then(|meeting| judge(&meeting, &host, ip));
         match judged {
             Ok(works) => {
@@ -118,7 +121,7 @@ pub(super) fn two_at_once(probe: &mut Probe) -> Outcome {
     let Some((host, ip)) = &mut probe.registered else { return Outcome::after_a_failure() };
     let mut found = String::new();
     for _ in 0..TRIES {
-        match meet(host, *ip, 2, Protocol::Modern, within) {
+        match meet((host, *ip), &mut probe.met, 2, Protocol::Modern, within) {
             Ok(meeting) => match apart(&meeting) {
                 Ok(gap) => return Outcome::Works(format!("told {gap:.0?} apart")),
                 Err(why) => {
@@ -138,13 +141,14 @@ pub(super) fn two_at_once(probe: &mut Probe) -> Outcome {
 /// A bare UDP word ends the UDP thread of some old servers, so it is sent only to a server that
 /// has understood the TCP word before.
 pub(super) fn older(probe: &mut Probe) -> Outcome {
-    let Some((modern, ip)) = probe.registered.take() else { return Outcome::after_a_failure() };
+    let ip = probe.registered.as_ref().map(|(_, ip)| *ip);
+    probe.part();
+    let Some(ip) = ip else { return Outcome::after_a_failure() };
     if probe.data1.is_some() {
         return Outcome::NotOffered(
             "its hosts have no data strings, so they cannot show a game or key".to_owned(),
         );
     }
-    drop(modern);
     let outcome = match older_host(probe, ip) {
         Ok(true) => bare_words(probe, ip).into(),
         Ok(false) => Outcome::Fails("a host that says reg is not found (D25)".to_owned()),
@@ -152,11 +156,12 @@ pub(super) fn older(probe: &mut Probe) -> Outcome {
     };
     // Some old servers keep what UDP alone has registered, until the end of a proper registration.
     drop(start(probe, Protocol::Modern));
+    probe.part();
     outcome
 }
 
 /// Whether a host that says the older `reg` over TCP is found, with the UDP packets of modern peers.
-fn older_host(probe: &Probe, ip: IpAddr) -> Result<bool, Error> {
+fn older_host(probe: &mut Probe, ip: IpAddr) -> Result<bool, Error> {
     let udp = GameSocket::open(probe.master, probe.bind, 0)?;
     udp.send_raw(probe.master, &wire::udp_register(Protocol::Modern));
     let control = Control::open(probe.master, probe.bind)?;
@@ -166,7 +171,9 @@ fn older_host(probe: &Probe, ip: IpAddr) -> Result<bool, Error> {
     control.answer(probe.wait)?;
     let client = Asking::start(probe.master, probe.bind, Protocol::Modern)?;
     client.send(ip, Protocol::Modern)?;
-    match client.control.answer(probe.look_up()) {
+    let answer = client.control.answer(probe.look_up());
+    probe.met.push(client);
+    match answer {
         Ok(event) => Ok(event.bytes.first() == Some(&wire::MASTER)),
         // Some servers do not answer at all when only UDP has registered.
         Err(Error::NoAnswer { .. } | Error::MasterClosed { .. }) => Ok(false),
@@ -174,15 +181,31 @@ fn older_host(probe: &Probe, ip: IpAddr) -> Result<bool, Error> {
     }
 }
 
-fn bare_words(probe: &Probe, ip: IpAddr) -> Result<String, String> {
+fn bare_words(probe: &mut Probe, ip: IpAddr) -> Result<String, String> {
     let mut host = start(probe, Protocol::Older).map_err(|error| error.to_string())?;
-    let meeting = meet(&mut host, ip, 1, Protocol::Older, probe.look_up());
+    let within = probe.look_up();
+    let meeting = meet((&mut host, ip), &mut probe.met, 1, Protocol::Older, within);
     let meeting = meeting.map_err(|error| error.to_string())?;
     judge(&meeting, &host, ip)
 }
 
+impl Probe {
+    /// The host leaves, and then those who were introduced to it.
+    fn part(&mut self) {
+        self.registered = None;
+        if !self.met.is_empty()
+            && let Ok(control) = Control::open(self.master, self.bind)
+            && control.send(wire::ASK_VERSION).is_ok()
+        {
+            // What came before it has been carried out then.
+            let _ = control.answer(self.wait);
+        }
+        self.met.clear();
+    }
+}
+
 /// A client that has shown the server its UDP port and has its connection open.
-struct Asking {
+pub(super) struct Asking {
     udp: GameSocket,
     control: Control,
 }
@@ -218,10 +241,10 @@ impl Meeting {
     }
 }
 
-/// Lets clients ask for the host at the same moment.
+/// Lets clients ask for the host at the same moment. They stay until it has left.
 fn meet(
-    host: &mut Host,
-    ip: IpAddr,
+    (host, ip): (&mut Host, IpAddr),
+    met: &mut Vec<Asking>,
     clients: usize,
     protocol: Protocol,
     within: Duration,
@@ -241,20 +264,27 @@ fn meet(
             Ok(wire::introduction(&event.bytes).ok().map(|told| told.endpoint))
         })
         .collect::<Result<Vec<_>, Error>>()?;
+    let ports = asking.iter().map(|client| client.udp.local().port()).collect();
+    met.extend(asking);
     host.run_until(Duration::from_secs(2), |host| host.told().len() >= before + clients)?;
     Ok(Meeting {
         clients: told,
-        ports: asking.iter().map(|client| client.udp.local().port()).collect(),
+        ports,
         host: host.told().get(before..).unwrap_or_default().to_vec(),
     })
 }
 
 /// Whether everybody was told the truth, as far as it can be known behind a NAT.
 fn judge(meeting: &Meeting, host: &Host, ip: IpAddr) -> Result<String, String> {
-    let client = meeting.clients.first().copied().flatten().ok_or("the host is not found")?;
+    let client = meeting
+        .clients
+        .first()
+        .copied()
+        .flatten()
+        .ok_or("UDP packets do not arrive: the host is listed, and not found")?;
     let told = meeting.host.first().ok_or("the host is told nothing")?;
     if client.port() == 0 || told.client.port() == 0 {
-        return Err("told port 0: UDP packets do not arrive".to_owned());
+        return Err("UDP packets do not arrive: told port 0".to_owned());
     }
     let nat = host.master_side().is_ok_and(|local| local.ip() != ip);
     let right = client == SocketAddr::new(ip, host.local().port())
@@ -262,12 +292,14 @@ fn judge(meeting: &Meeting, host: &Host, ip: IpAddr) -> Result<String, String> {
     match (right, nat) {
         (true, _) => Ok("both sides are told the right port".to_owned()),
         (false, true) => Ok(format!("told {client} and {}: a NAT is between", told.client)),
-        (false, false) => Err(format!(
-            "told {client} and {}, where {ip} has {} and {:?}",
-            told.client,
-            host.local().port(),
-            meeting.ports
-        )),
+        (false, false) => {
+            let own = SocketAddr::new(ip, host.local().port());
+            let (whose, told) =
+                if client == own { ("client", told.client) } else { ("host", client) };
+            Err(format!(
+                "UDP packets do not arrive: the server tells {told} for the {whose}, which has another port"
+            ))
+        }
     }
 }
 
@@ -288,8 +320,8 @@ fn apart(meeting: &Meeting) -> Result<Duration, String> {
 
 fn start(probe: &Probe, protocol: Protocol) -> Result<Host, Error> {
     let config = HostConfig { bind: probe.bind, gap: GAP, ..HostConfig::new(probe.master) };
-    let key = probe.data1.as_deref().unwrap_or(&probe.tag);
-    let data = [key, "", "", "", "", "", "", &probe.tag];
+    let name = probe.data1.as_deref().unwrap_or_else(|| probe.name());
+    let data = [name, "", "", "", "", "", "", &probe.tag];
     let mut host = Host::start(config.with_data(&data).speaking(protocol))?;
     match host.confirm(probe.wait) {
         // A server that does not tell its version may still do all that games need.

@@ -6,6 +6,7 @@ mod gmnet;
 mod meeting;
 mod questions;
 mod report;
+mod seen;
 mod stun;
 
 use std::io::ErrorKind;
@@ -14,6 +15,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use compat_tests::gmnet::{Control, Error, Host, wire};
 
+use crate::causes;
 use crate::common::{any_towards, local_ip, resolve_each, seconds};
 use report::{Check, Outcome, Report};
 
@@ -27,8 +29,8 @@ use report::{Check, Outcome, Report};
 )]
 pub(crate) struct Args {
     /// The master server; a name is tried over IPv4 and over IPv6
-    #[arg(value_name = "HOST:PORT", value_parser = resolve_each)]
-    master: Server,
+    #[arg(value_name = "HOST:PORT")]
+    master: String,
     /// Local address to use; only its family is tried
     #[arg(long, value_name = "IP", value_parser = local_ip)]
     bind: Option<IpAddr>,
@@ -38,6 +40,9 @@ pub(crate) struct Args {
     /// A key, for a server that wants one (--key)
     #[arg(long)]
     key: Option<String>,
+    /// Try TLS although the server is named by an address
+    #[arg(long)]
+    tls: bool,
     /// How long to wait for an answer; four times as long where servers wait for UDP
     #[arg(long, value_name = "SECONDS", default_value = "3", value_parser = seconds)]
     wait: Duration,
@@ -57,6 +62,9 @@ pub(crate) struct Server {
     pub(crate) addrs: Vec<SocketAddr>,
 }
 
+/// What the owner sees that the checks are, unless a game is named.
+const OWN_NAME: &str = "punch probe";
+
 /// What the checks know of the server and have found out so far.
 struct Probe {
     master: SocketAddr,
@@ -69,12 +77,19 @@ struct Probe {
     /// What the server may want to see.
     game: Option<String>,
     key: Option<String>,
-    /// Which of them GMnet's server has taken.
+    /// Which of them GMnet's server has to see; none if it takes any.
     data1: Option<String>,
+    /// Whether TLS is to be tried in any case.
+    tls: bool,
     /// Whether the server gives out its list of hosts.
     lobby: bool,
     /// The host that the checks register, and its address as the server sees it.
     registered: Option<(Host, IpAddr)>,
+    /// Clients that were introduced there. The server takes one that closes its connection for one that has
+    /// got through; unless its host has left, of whom there is nothing to count.
+    met: Vec<meeting::Asking>,
+    /// Where the server sees this machine.
+    seen: Option<IpAddr>,
     /// Whether it has refused that.
     is_refused: bool,
     /// Whether it has admitted the game or key.
@@ -97,24 +112,29 @@ enum Tcp {
     Open,
     /// It is closed without an answer.
     Closes,
+    /// A web server answers.
+    Web,
     /// There is no connection.
     Blocked,
 }
 
 impl Probe {
-    fn new(args: &Args, master: SocketAddr) -> Self {
+    fn new(args: &Args, server: &Server, master: SocketAddr) -> Self {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self {
             master,
-            host: args.master.host.clone(),
+            host: server.host.clone(),
             bind: args.bind,
             wait: args.wait,
-            tag: format!("punch probe {}", since.as_nanos()),
+            tag: format!("{OWN_NAME} {}", since.as_nanos()),
             game: args.game.clone(),
             key: args.key.clone(),
             data1: None,
+            tls: args.tls,
             lobby: false,
             registered: None,
+            met: Vec::new(),
+            seen: None,
             is_refused: false,
             is_admitted: false,
             is_not_introduced: false,
@@ -153,6 +173,11 @@ impl Probe {
         [&self.key, &self.game].into_iter().flatten().map(String::as_str).collect()
     }
 
+    /// The game that the owner sees in the log and the window.
+    fn name(&self) -> &str {
+        self.game.as_deref().unwrap_or(OWN_NAME)
+    }
+
     /// How long a lookup of a host may take: good servers wait up to 10 s for UDP that is late.
     fn look_up(&self) -> Duration {
         self.wait * 4
@@ -161,7 +186,15 @@ impl Probe {
 
 pub(crate) fn run(args: &Args) -> Result<(), String> {
     let mut report = Report::new(args.json);
-    let Server { text, addrs, .. } = &args.master;
+    let server = match resolve_each(&args.master) {
+        Ok(server) => server,
+        Err(why) => {
+            report.begin_unknown(&args.master);
+            report.add(&THE_NAME, &Outcome::Fails(why), Duration::ZERO);
+            return report.conclude(&args.master);
+        }
+    };
+    let Server { text, addrs, .. } = &server;
     let is_wanted = |addr: &&SocketAddr| args.bind.is_none_or(|ip| ip.is_ipv4() == addr.is_ipv4());
     let wanted: Vec<SocketAddr> = addrs.iter().filter(is_wanted).copied().collect();
     if wanted.is_empty() {
@@ -174,10 +207,10 @@ pub(crate) fn run(args: &Args) -> Result<(), String> {
         match no_way(*master, args.bind) {
             Some(why) if is_any_way => report.add(&THE_WAY, &Outcome::Skipped(why), Duration::ZERO),
             Some(why) => report.add(&THE_WAY, &Outcome::Fails(why), Duration::ZERO),
-            None => walk(&mut Probe::new(args, *master), &mut report),
+            None => walk(&mut Probe::new(args, &server, *master), &mut report),
         }
     }
-    let is_name = addrs.iter().all(|addr| addr.ip().to_string() != args.master.host);
+    let is_name = addrs.iter().all(|addr| addr.ip().to_string() != server.host);
     let is_public = addrs.iter().all(|addr| addr.is_ipv4() && !addr.ip().is_loopback());
     if args.bind.is_none() && is_name && is_public {
         report.note(
@@ -187,6 +220,16 @@ pub(crate) fn run(args: &Args) -> Result<(), String> {
     }
     report.conclude(text)
 }
+
+/// Nobody has such an address.
+const THE_NAME: Check = Check {
+    id: "name",
+    name: "name not found",
+    run: |_| Outcome::after_a_failure(),
+    meaning: "This says nothing about the server.",
+    to_do: "Is the name spelled right, and can this machine look up names? Players who connect by it \
+            need an address record (A) for it.",
+};
 
 /// Not a question to the server but to this machine.
 const THE_WAY: Check = Check {
@@ -212,16 +255,29 @@ fn no_way(master: SocketAddr, bind: Option<IpAddr>) -> Option<String> {
 
 /// Everything that is tried at one address.
 fn walk(probe: &mut Probe, report: &mut Report) {
-    probe.tcp = ask_in_gmnet(probe);
+    let (tcp, said) = ask_in_gmnet(probe);
+    probe.tcp = tcp;
+    if tcp == Tcp::Web {
+        return report.add(&dialects::GMNET, &dialects::web(&said), Duration::ZERO);
+    }
     let mut of_others = None;
     if probe.tcp != Tcp::Open {
         let found = others(probe);
         // If it speaks nothing at all, that is not on purpose.
         let is_on_purpose = found.iter().any(|(_, outcome, _)| outcome.is_spoken());
-        if is_on_purpose && probe.tcp == Tcp::Closes {
-            let off = "closed without an answer: --dialects leaves it out".to_owned();
-            report.add(&dialects::GMNET, &Outcome::NotOffered(off), Duration::ZERO);
-            return conclude_others(probe, report, found);
+        if probe.tcp == Tcp::Closes {
+            let outcome = match is_on_purpose {
+                true => Outcome::NotOffered(
+                    "closed without an answer: --dialects leaves it out".to_owned(),
+                ),
+                false => dialects::shut_out(),
+            };
+            report.add(&dialects::GMNET, &outcome, Duration::ZERO);
+            // Who is shut out learns nothing of the dialects.
+            if is_on_purpose {
+                conclude_others(probe, report, found);
+            }
+            return;
         }
         of_others = Some(found);
     }
@@ -256,6 +312,7 @@ fn others(probe: &mut Probe) -> Found {
 }
 
 fn conclude_others(probe: &Probe, report: &mut Report, found: Found) {
+    seen::conclude(probe, report);
     let is_silent = found.iter().any(|(_, outcome, _)| matches!(outcome, Outcome::Silent));
     for (check, outcome, took) in found {
         let outcome = match outcome {
@@ -265,15 +322,30 @@ fn conclude_others(probe: &Probe, report: &mut Report, found: Found) {
         report.add(check, &outcome, took);
     }
     if is_silent && dialects::is_udp_in_doubt(probe) {
-        let outcome = Outcome::Fails("no datagram has been answered".to_owned());
+        let outcome = match probe.is_refused && probe.shown().is_empty() {
+            // This program is not told of a host's port, nor of anything else by UDP.
+            true => Outcome::Unknown(
+                "whether datagrams arrive shows only to games that are admitted: name one with --game, \
+                 or a key with --key"
+                    .to_owned(),
+            ),
+            false => Outcome::Fails("no datagram has been answered".to_owned()),
+        };
         report.add(&dialects::UDP, &outcome, Duration::ZERO);
     }
 }
 
-/// What becomes of a question in GMnet.
-fn ask_in_gmnet(probe: &Probe) -> Tcp {
-    let Ok(control) = Control::open(probe.master, probe.bind) else { return Tcp::Blocked };
+/// What becomes of a question in GMnet, and the answer.
+fn ask_in_gmnet(probe: &Probe) -> (Tcp, String) {
+    let Ok(control) = Control::open(probe.master, probe.bind) else {
+        return (Tcp::Blocked, String::new());
+    };
+    // Who is blocked may find the connection closed already.
     let asked = control.send(wire::ASK_VERSION);
-    let closes = matches!(control.answer(probe.wait), Err(Error::MasterClosed { .. }));
-    if asked.is_ok() && closes { Tcp::Closes } else { Tcp::Open }
+    match control.answer(probe.wait) {
+        Err(Error::MasterClosed { .. }) => (Tcp::Closes, String::new()),
+        Ok(event) if causes::is_web(&event.bytes) => (Tcp::Web, causes::first_line(&event.bytes)),
+        _ if asked.is_err() => (Tcp::Closes, String::new()),
+        _ => (Tcp::Open, String::new()),
+    }
 }

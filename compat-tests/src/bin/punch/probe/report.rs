@@ -27,6 +27,8 @@ pub(super) enum Outcome {
     NotOffered(String),
     /// No datagram has come back. What that means shows only when all has been tried.
     Silent,
+    /// Whether it works shows only to who shows a game or a key that the server admits; what is not known.
+    Unknown(String),
     /// It works, but not for those who show what this program has shown; why.
     Refused(String),
     /// It cannot be tried; why.
@@ -60,6 +62,7 @@ impl Outcome {
             Self::Fails(_) if self.is_of_old() => "old defect",
             Self::Fails(_) | Self::FailsSo { .. } => "FAILS",
             Self::NotOffered(_) | Self::Silent => "not offered",
+            Self::Unknown(_) => "not known",
             Self::Refused(_) => "refused",
             Self::Skipped(_) => "not tried",
         }
@@ -71,6 +74,7 @@ impl Outcome {
             | Self::Fails(detail)
             | Self::FailsSo { detail, .. }
             | Self::NotOffered(detail)
+            | Self::Unknown(detail)
             | Self::Refused(detail)
             | Self::Skipped(detail) => detail,
             Self::Silent => "no answer",
@@ -117,10 +121,12 @@ struct Row {
 #[derive(Default)]
 pub(super) struct Report {
     is_json: bool,
-    ways: Vec<(SocketAddr, Vec<Row>)>,
+    /// No address: none was found.
+    ways: Vec<(Option<SocketAddr>, Vec<Row>)>,
     notes: Vec<String>,
     failed: usize,
     refused: usize,
+    unknown: usize,
     /// Defects of the old server that do not keep players from playing.
     defects: usize,
     /// Something is as it was in the old server.
@@ -138,7 +144,15 @@ impl Report {
             let gap = if self.ways.is_empty() { "" } else { "\n" };
             say(format!("{gap}master server {master} ({})", family(master)));
         }
-        self.ways.push((master, Vec::new()));
+        self.ways.push((Some(master), Vec::new()));
+    }
+
+    /// What follows is about a server whose address is not known.
+    pub(super) fn begin_unknown(&mut self, name: &str) {
+        if !self.is_json {
+            say(format!("master server {}", printable(name)));
+        }
+        self.ways.push((None, Vec::new()));
     }
 
     /// A note about something beside the checks.
@@ -156,6 +170,7 @@ impl Report {
             Outcome::Fails(_) if is_of_old => self.defects += 1,
             Outcome::Fails(_) | Outcome::FailsSo { .. } => self.failed += 1,
             Outcome::Refused(_) => self.refused += 1,
+            Outcome::Unknown(_) => self.unknown += 1,
             _ => {}
         }
         let (meaning, to_do) = match outcome {
@@ -202,6 +217,11 @@ impl Report {
 
     fn summary(&self) -> String {
         match (self.failed, self.defects, self.refused) {
+            (0, ..) if self.unknown > 0 => {
+                "all that could be tried works; for the rest run it again with --game or --key, as this \
+                 server is for others"
+                    .to_owned()
+            }
             (0, 0, 0) => "all that players need works".to_owned(),
             (0, _, 0) => "all that every player needs works; some will notice the rest".to_owned(),
             (0, _, _) => "all that could be tried works; where it was refused, the server is for \
@@ -220,7 +240,7 @@ impl Report {
             .iter()
             .map(|(master, rows)| {
                 let checks: Vec<Value> = rows.iter().map(Row::json).collect();
-                json!({"address": master, "family": family(*master), "checks": checks})
+                json!({"address": master, "family": master.map(family), "checks": checks})
             })
             .collect();
         json!({

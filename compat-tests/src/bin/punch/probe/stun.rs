@@ -18,7 +18,7 @@ struct Asking(Options);
 impl Asking {
     fn new(probe: &Probe) -> Self {
         let patience = (probe.patience() / TRIES).max(Duration::from_millis(1));
-        Self(Options { patience, ..Options::new(probe.master) })
+        Self(Options { patience, bind: probe.bind, ..Options::new(probe.master) })
     }
 
     /// From a fresh port, as filters of a NAT know none of its answers.
@@ -34,6 +34,7 @@ pub(super) fn main_port(probe: &mut Probe) -> Outcome {
         Ok(Some(answer)) => {
             probe.udp = Some("STUN");
             probe.has_stun = true;
+            probe.seen.get_or_insert(answer.mapped.ip());
             Outcome::Works(format!("sees this machine at {}", answer.mapped))
         }
     }

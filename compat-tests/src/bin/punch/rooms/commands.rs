@@ -82,7 +82,7 @@ impl Session {
     }
 
     /// Says what has become of a command.
-    pub(super) fn on_answer(request: &Request, result: Result<(), Error>) {
+    pub(super) fn on_answer(&mut self, request: &Request, result: Result<(), Error>) {
         if let Err(error) = result {
             return say(explain(error));
         }
@@ -92,6 +92,7 @@ impl Session {
             Request::LetInId(id) => say(format!("{id} may come in again")),
             Request::LetInIp(ip) => say(format!("{ip} may come in again")),
             Request::Set(options) => {
+                self.home.set(options);
                 match options.is_locked {
                     Some(true) => say("nobody new comes in"),
                     Some(false) => say("all may come in"),

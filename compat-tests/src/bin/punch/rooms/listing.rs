@@ -31,15 +31,21 @@ pub(super) fn list(player: &mut Player, options: &Options) -> Result<(), String>
     Ok(())
 }
 
-/// The room that a user means: by ID, the newest one of that name, or by its code.
-pub(super) fn find(player: &mut Player, room: &str, game: &str) -> Result<Wanted, String> {
+/// The room that a user means: by ID, the newest one of that name, or by its code; and its name, if
+/// that is known.
+pub(super) fn find(
+    player: &mut Player,
+    room: &str,
+    game: &str,
+) -> Result<(Wanted, Option<String>), String> {
     if let Some(id) = field::id(room.as_bytes()) {
-        return Ok(Wanted::Id(id));
+        return Ok((Wanted::Id(id), None));
     }
     let options = Options { game: game.into(), ..Options::default() };
     let rooms = player.list_with(&options).map_err(explain)?;
     let found = rooms.iter().find(|entry| entry.name == room);
-    let found = found.map(|entry| Wanted::Id(entry.room));
-    let found = found.or_else(|| Code::read(room.as_bytes()).map(Wanted::Code));
+    let found = found.map(|entry| (Wanted::Id(entry.room), Some(entry.name.clone())));
+    let found =
+        found.or_else(|| Code::read(room.as_bytes()).map(|code| (Wanted::Code(code), None)));
     found.ok_or_else(|| format!("there is no room \"{room}\""))
 }

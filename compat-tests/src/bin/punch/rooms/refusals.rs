@@ -3,6 +3,7 @@
 use std::io;
 
 use compat_tests::rooms::Error;
+use punchd::dialect::rooms::message::Verb;
 
 use crate::causes;
 
@@ -10,10 +11,15 @@ pub(super) fn explain(error: Error) -> String {
     let advice = match &error {
         Error::Socket(error) => causes::advice(way_of(error), error),
         Error::NoAnswer { .. } => {
-            "Is it running, does it speak rooms, and does a firewall let UDP through?"
+            "Is it running, does it speak rooms, and does a firewall let UDP through? This address may also \
+             be in the server's --block. `punch probe` tells more."
         }
         Error::TooMuch { .. } => "That is no master server of rooms.",
         Error::Endless { .. } => "--timeout gives it longer.",
+        Error::Refused { verb: Verb::Qj, reason } if reason == "noroom" => {
+            "No room fits: there is none, or those that there are are full, locked, want a password, or are \
+             of another game: see `list`, --game and --data. A room with a password is joined by `join`."
+        }
         Error::Refused { reason, .. } => advice(reason),
     };
     format!("{error}\n{advice}")
@@ -31,8 +37,8 @@ fn way_of(error: &io::Error) -> &'static str {
 fn advice(reason: &str) -> &'static str {
     match reason {
         "badkey" => {
-            "A room may want --password, and this master server --key with a key or the name of a \
-             game that it admits."
+            "A room may want --password, and this master server a key that it admits, with --key, or the \
+             name of a game, with --game."
         }
         "noroom" => {
             "There is no such room any more, or it is one of another game: see `list`, --game."

@@ -8,6 +8,7 @@ use compat_tests::rooms::{Event, Message, Player, STEP};
 use punchd::dialect::rooms::field::Id;
 
 use super::Chat;
+use super::home::{Home, Lost};
 use super::refusals::explain;
 use crate::common::{interrupted, printable, say, through, typed};
 
@@ -34,6 +35,10 @@ pub(super) struct Session {
     pub(super) player: Player,
     pub(super) hosts: bool,
     chat: Chat,
+    /// How to get back into the room.
+    pub(super) home: Home,
+    /// Since when the master server knows nothing of this player.
+    pub(super) lost: Option<Lost>,
     /// How many of the texts that are expected have been said.
     heard: usize,
     /// What was shown of the room, and when.
@@ -56,11 +61,13 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn new(player: Player, chat: Chat, hosts: bool) -> Self {
+    pub(super) fn new(player: Player, chat: Chat, hosts: bool, home: Home) -> Self {
         Self {
             player,
             hosts,
             chat,
+            home,
+            lost: None,
             heard: 0,
             shown: Vec::new(),
             typed: typed(),
@@ -81,6 +88,7 @@ impl Session {
             for event in self.player.step().map_err(explain)? {
                 self.on_event(event);
             }
+            self.go_home();
             // One a step: what follows may have to be said to others meanwhile.
             match self.typed.try_recv() {
                 Ok(line) => self.on_line(&line),
@@ -109,11 +117,12 @@ impl Session {
         let is_complete = self.heard == self.chat.expect.len();
         let expects = !self.chat.expect.is_empty();
         if self.failed.is_some_and(|since| since.elapsed() > ANOTHER_WAY) {
-            let why =
-                "cannot reach the host: `punch nat` at both tells why, and whether a relay helps";
+            let why = "cannot reach the host: `punch nat` at both tells why, and whether a relay helps. \
+                       If both are behind one router, --lan at both helps";
             return Some(Err(why.into()));
         }
-        if self.gone.is_some() && (self.is_closed || self.player.is_out()) {
+        let is_out = self.player.is_out() && self.lost.is_none();
+        if self.gone.is_some() && (self.is_closed || is_out) {
             return Some(if is_complete { Ok(()) } else { Err(self.missed()) });
         }
         if self.is_closed && !self.player.has_host() {
@@ -121,7 +130,7 @@ impl Session {
                 "the room was closed before this player got through to its host".into()
             ));
         }
-        if self.player.is_out() && !self.player.has_host() {
+        if self.player.is_out() && self.lost.is_none() && !self.player.has_host() {
             return Some(Err("the master server knows nothing of this player any more".into()));
         }
         if self.gone.is_some_and(|since| since.elapsed() > ANOTHER_HOST) {
@@ -179,7 +188,7 @@ impl Session {
                     say("waiting whether the room gets another host");
                 }
             }
-            Event::Answered(request, result) => Self::on_answer(&request, result),
+            Event::Answered(request, result) => self.on_answer(&request, result),
         }
     }
 
@@ -212,6 +221,7 @@ impl Session {
             }
             Message::Promoted(_) => {
                 (self.hosts, self.failed, self.gone) = (true, None, None);
+                self.home.options.migrates = true;
                 self.show("this player is the host now".into());
             }
             Message::NewHost(id, at) => {
@@ -224,6 +234,7 @@ impl Session {
             }
             Message::Gone(id) => _ = self.show(format!("{id} has left the room")),
             Message::Named(name) => {
+                self.home.name = Some(name.clone());
                 _ = self.show(format!("the room is \"{}\" now", printable(&name)))
             }
             Message::Kicked(_) => self.over = Some(Err("the host has kicked this player".into())),
@@ -243,8 +254,8 @@ impl Session {
             Ok(_) => say("back in the room, from another endpoint"),
             Err(error) => {
                 say(printable(&format!("the master server forgot this player: {error}")));
-                if self.player.is_out() && self.player.has_host() {
-                    say("those who are connected stay so, and nobody new comes");
+                if self.player.is_out() {
+                    self.lose_home();
                 }
             }
         }

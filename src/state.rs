@@ -1,0 +1,527 @@
+//! How state is written for another process, which may be of another version: MessagePack with the names of
+//! all fields, so that fields can be added (`#[serde(default)]`) and those that are not known are passed over.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+use serde::de::{DeserializeOwned, Error as _, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// Places that a table may have which others know by number: more connections than a process may have files.
+/// So a few wrong bytes cannot make it take all memory.
+pub(crate) const PLACES: usize = 1 << 20;
+
+/// What was written by another process is not understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotUnderstood(String);
+
+impl NotUnderstood {
+    /// For this reason.
+    pub(crate) fn new(why: impl fmt::Display) -> Self {
+        Self(why.to_string())
+    }
+}
+
+impl fmt::Display for NotUnderstood {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for NotUnderstood {}
+
+/// Writes something. None: there is no memory for it.
+pub(crate) fn write(what: &impl Serialize) -> Option<Vec<u8>> {
+    rmp_serde::to_vec_named(what).ok()
+}
+
+/// Reads what [`write`] has written, here or elsewhere. Whatever these bytes are, it takes no more memory than a
+/// small multiple of them.
+pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, NotUnderstood> {
+    rmp_serde::from_slice(bytes).map_err(NotUnderstood::new)
+}
+
+/// A part of a state, with its own version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// What it is of.
+    pub name: String,
+    /// Another version is not read.
+    pub version: u16,
+    /// What [`write`] has made.
+    #[serde(with = "bytes")]
+    pub bytes: Vec<u8>,
+}
+
+/// A part, or none if there was no memory for it: whoever goes on without it loses what is in it.
+pub type Written = Option<Part>;
+
+/// Parts that another process has written, which may be about to come.
+pub trait Parts {
+    /// The part of this name, in whichever version; if it has to be waited for, until it is there.
+    fn part(&mut self, name: &str) -> Option<&Part>;
+
+    /// Whether nothing more comes though there would be more, so that nothing is to be said of what is missing.
+    fn is_cut(&self) -> bool {
+        false
+    }
+}
+
+/// Reads a part.
+///
+/// # Errors
+///
+/// There is none of this name, it has another version, or it is not understood.
+pub(crate) fn part<T: DeserializeOwned>(
+    parts: &mut dyn Parts,
+    name: &str,
+    version: u16,
+) -> Result<T, NotUnderstood> {
+    read(bytes_of(parts, name, version)?)
+}
+
+/// What is in a part.
+///
+/// # Errors
+///
+/// There is none of this name, or it has another version.
+pub(crate) fn bytes_of<'a>(
+    parts: &'a mut dyn Parts,
+    name: &str,
+    version: u16,
+) -> Result<&'a [u8], NotUnderstood> {
+    let part = parts.part(name).ok_or_else(|| NotUnderstood::new("it is missing"))?;
+    if part.version != version {
+        let other = part.version;
+        return Err(NotUnderstood::new(format_args!("it has version {other}, not {version}")));
+    }
+    Ok(&part.bytes)
+}
+
+/// Takes what a dialect writes, each table as soon as it is written: meanwhile the other process reads those before.
+pub struct Saving<'a> {
+    name: &'a str,
+    version: u16,
+    put: &'a mut dyn FnMut(Written),
+}
+
+impl<'a> Saving<'a> {
+    /// What is written becomes parts of this name.
+    pub(crate) fn new(name: &'a str, version: u16, put: &'a mut dyn FnMut(Written)) -> Self {
+        Self { name, version, put }
+    }
+
+    /// Writes something that is all there is.
+    pub(crate) fn write(&mut self, what: &impl Serialize) {
+        self.put(self.name.into(), what);
+    }
+
+    /// Writes a table, of which there are several. What has no name comes first.
+    pub(crate) fn table(&mut self, table: &str, what: &impl Serialize) {
+        self.put(format!("{}.{table}", self.name), what);
+    }
+
+    fn put(&mut self, name: String, what: &impl Serialize) {
+        let part = |bytes| Part { name, version: self.version, bytes };
+        (self.put)(write(what).map(part));
+    }
+}
+
+/// Gives back what a [`Saving`] has taken.
+pub struct Saved<'a> {
+    name: &'a str,
+    version: u16,
+    parts: &'a mut dyn Parts,
+}
+
+impl<'a> Saved<'a> {
+    /// What is read are the parts of this name.
+    pub(crate) fn new(name: &'a str, version: u16, parts: &'a mut dyn Parts) -> Self {
+        Self { name, version, parts }
+    }
+
+    /// What was written by [`Saving::write`].
+    pub(crate) fn read<T: DeserializeOwned>(&mut self) -> Result<T, NotUnderstood> {
+        part(self.parts, self.name, self.version)
+    }
+
+    /// A table.
+    pub(crate) fn table<T: DeserializeOwned>(&mut self, table: &str) -> Result<T, NotUnderstood> {
+        part(self.parts, &format!("{}.{table}", self.name), self.version)
+    }
+}
+
+/// Reads a list into whatever it becomes, without a copy in between.
+pub(crate) fn collect<'de, T, U, C, D>(
+    from: D,
+    each: impl FnMut(T) -> Result<U, NotUnderstood>,
+) -> Result<C, D::Error>
+where
+    T: Deserialize<'de>,
+    C: FromIterator<U>,
+    D: Deserializer<'de>,
+{
+    from.deserialize_seq(Collect { each, of: PhantomData })
+}
+
+struct Collect<F, C> {
+    each: F,
+    of: PhantomData<C>,
+}
+
+impl<'de, T, U, C, F> Visitor<'de> for Collect<F, (T, C)>
+where
+    T: Deserialize<'de>,
+    C: FromIterator<U>,
+    F: FnMut(T) -> Result<U, NotUnderstood>,
+{
+    type Value = C;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<C, A::Error> {
+        let mut elements = Elements { seq, each: self.each, of: PhantomData, failed: None };
+        let all = elements.by_ref().collect();
+        elements.failed.map_or(Ok(all), Err)
+    }
+}
+
+/// The elements of a list, until one is not understood.
+struct Elements<A, F, T, E> {
+    seq: A,
+    each: F,
+    of: PhantomData<T>,
+    failed: Option<E>,
+}
+
+impl<'de, A, F, T, U> Iterator for Elements<A, F, T, A::Error>
+where
+    A: SeqAccess<'de>,
+    T: Deserialize<'de>,
+    F: FnMut(T) -> Result<U, NotUnderstood>,
+{
+    type Item = U;
+
+    fn next(&mut self) -> Option<U> {
+        let next = self.seq.next_element::<T>().transpose()?;
+        let next = next.and_then(|element| (self.each)(element).map_err(A::Error::custom));
+        next.map_err(|error| self.failed = Some(error)).ok()
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        /// A few wrong bytes cannot make it take more room than this many elements have.
+        const MOST: usize = 16_384;
+        (self.seq.size_hint().unwrap_or_default().min(MOST), None)
+    }
+}
+
+/// In place of random numbers that are not written: those of the process that goes on are taken.
+pub(crate) fn no_random() -> StdRng {
+    StdRng::from_seed([0; 32])
+}
+
+/// Bytes as such, and not as a list of numbers.
+pub(crate) mod bytes {
+    use std::fmt;
+
+    use serde::de::{Error, Visitor};
+    use serde::{Deserializer, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(
+        bytes: impl AsRef<[u8]>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        to.serialize_bytes(bytes.as_ref())
+    }
+
+    pub(crate) fn deserialize<'de, T: From<Vec<u8>>, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<T, D::Error> {
+        struct Bytes;
+        impl Visitor<'_> for Bytes {
+            type Value = Vec<u8>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("bytes")
+            }
+
+            fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Vec<u8>, E> {
+                Ok(bytes.into())
+            }
+        }
+        from.deserialize_bytes(Bytes).map(T::from)
+    }
+}
+
+/// Whether a field is left out, as one that is missing has just this value.
+pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// Addresses as bytes: there are many of them, and by themselves they are written as lists with names.
+pub(crate) mod ip {
+    use std::fmt;
+    use std::net::IpAddr;
+
+    use serde::de::{Error, Visitor};
+    use serde::{Deserializer, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(addr: &IpAddr, to: S) -> Result<S::Ok, S::Error> {
+        match addr {
+            IpAddr::V4(v4) => to.serialize_bytes(&v4.octets()),
+            IpAddr::V6(v6) => to.serialize_bytes(&v6.octets()),
+        }
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<IpAddr, D::Error> {
+        from.deserialize_bytes(Octets)
+    }
+
+    struct Octets;
+
+    impl Visitor<'_> for Octets {
+        type Value = IpAddr;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an address in bytes")
+        }
+
+        fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<IpAddr, E> {
+            let v4 = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
+            let any = v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from));
+            any.map_err(|_| E::invalid_length(bytes.len(), &self))
+        }
+    }
+}
+
+/// What is known by addresses of IPv4, which are written as numbers.
+pub(crate) mod by_v4 {
+    use std::net::Ipv4Addr;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use crate::hash::Map;
+
+    pub(crate) fn serialize<V: Serialize, S: Serializer>(
+        all: &Map<Ipv4Addr, V>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        to.collect_seq(all.iter().map(|(addr, value)| (addr.to_bits(), value)))
+    }
+
+    pub(crate) fn deserialize<'de, V: Deserialize<'de>, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Map<Ipv4Addr, V>, D::Error> {
+        super::collect(from, |(addr, value): (u32, V)| Ok((Ipv4Addr::from_bits(addr), value)))
+    }
+}
+
+/// Rows of the same length, one after the other: of these there are so many that names would take most of the time.
+/// Nothing can be added to them.
+pub(crate) mod packed {
+    use std::fmt;
+    use std::marker::PhantomData;
+
+    use serde::de::{Error, Visitor};
+    use serde::{Deserializer, Serializer};
+    use smallvec::SmallVec;
+
+    /// What becomes a row of `N` bytes.
+    pub(crate) trait Row<const N: usize> {
+        fn pack(&self) -> [u8; N];
+
+        fn unpack(row: &[u8; N]) -> Self;
+    }
+
+    pub(crate) fn serialize<'a, const N: usize, T: Row<N> + 'a, S: Serializer>(
+        all: impl IntoIterator<Item = &'a T>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        let mut bytes = SmallVec::<[u8; 64]>::new();
+        all.into_iter().for_each(|row| bytes.extend_from_slice(&row.pack()));
+        to.serialize_bytes(&bytes)
+    }
+
+    pub(crate) fn deserialize<'de, const N: usize, T: Row<N>, C, D>(from: D) -> Result<C, D::Error>
+    where
+        C: FromIterator<T>,
+        D: Deserializer<'de>,
+    {
+        from.deserialize_bytes(Rows(PhantomData))
+    }
+
+    /// One row, as it is.
+    pub(crate) mod one {
+        use serde::de::Error as _;
+        use serde::{Deserializer, Serializer};
+        use smallvec::SmallVec;
+
+        use super::Row;
+
+        pub(crate) fn serialize<const N: usize, S: Serializer>(
+            row: &impl Row<N>,
+            to: S,
+        ) -> Result<S::Ok, S::Error> {
+            to.serialize_bytes(&row.pack())
+        }
+
+        pub(crate) fn deserialize<'de, const N: usize, T: Row<N>, D: Deserializer<'de>>(
+            from: D,
+        ) -> Result<T, D::Error> {
+            let rows: SmallVec<[T; 1]> = super::deserialize(from)?;
+            let mut rows = rows.into_iter();
+            rows.next().filter(|_| rows.len() == 0).ok_or_else(|| D::Error::custom("no single row"))
+        }
+    }
+
+    /// The fields of a row, one after the other.
+    pub(crate) struct Fields<'a>(pub(crate) &'a [u8]);
+
+    impl Fields<'_> {
+        /// The next one; zeros behind the last.
+        pub(crate) fn next<const N: usize>(&mut self) -> [u8; N] {
+            let Some((field, rest)) = self.0.split_first_chunk() else { return [0; N] };
+            self.0 = rest;
+            *field
+        }
+    }
+
+    /// These fields as a row; what is too long is cut.
+    pub(crate) fn row<const N: usize>(fields: &[&[u8]]) -> [u8; N] {
+        let mut row = [0; N];
+        let bytes = fields.iter().copied().flatten();
+        row.iter_mut().zip(bytes).for_each(|(to, byte)| *to = *byte);
+        row
+    }
+
+    struct Rows<const N: usize, T, C>(PhantomData<(T, C)>);
+
+    impl<const N: usize, T: Row<N>, C: FromIterator<T>> Visitor<'_> for Rows<N, T, C> {
+        type Value = C;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "rows of {N} bytes")
+        }
+
+        fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<C, E> {
+            match bytes.as_chunks::<N>() {
+                (rows, []) => Ok(rows.iter().map(T::unpack).collect()),
+                _ => Err(E::invalid_length(bytes.len(), &self)),
+            }
+        }
+    }
+}
+
+/// Numbers of 128 bits, which not every format has.
+pub(crate) mod wide {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(number: &u128, to: S) -> Result<S::Ok, S::Error> {
+        [(number >> 64) as u64, *number as u64].serialize(to)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<u128, D::Error> {
+        let [high, low] = <[u64; 2]>::deserialize(from)?;
+        Ok(u128::from(high) << 64 | u128::from(low))
+    }
+}
+
+/// Tables with places that others know by number, which stay theirs.
+pub(crate) mod slab {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use slab::Slab;
+
+    use super::{NotUnderstood, PLACES};
+
+    pub(crate) fn serialize<T: Serialize, S: Serializer>(
+        slab: &Slab<T>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        to.collect_seq(slab)
+    }
+
+    pub(crate) fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Slab<T>, D::Error> {
+        super::collect(from, |(place, value): (usize, T)| match place < PLACES {
+            true => Ok((place, value)),
+            false => Err(NotUnderstood::new("a table is too large")),
+        })
+    }
+}
+
+/// Maps with an order. (How [`LinkedHashMap`] would be read by itself, a few bytes could take all memory.)
+pub(crate) mod linked {
+    use std::hash::Hash;
+
+    use hashlink::LinkedHashMap;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use crate::hash::Keyed;
+
+    pub(crate) fn serialize<K: Hash + Eq + Serialize, V: Serialize, S: Serializer>(
+        map: &LinkedHashMap<K, V, Keyed>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        to.collect_seq(map)
+    }
+
+    pub(crate) fn deserialize<'de, K, V, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<LinkedHashMap<K, V, Keyed>, D::Error>
+    where
+        K: Hash + Eq + Deserialize<'de>,
+        V: Deserialize<'de>,
+    {
+        super::collect(from, |pair: (K, V)| Ok(pair))
+    }
+}
+
+/// Arrays of any length.
+pub(crate) mod array {
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(crate) fn serialize<T: Serialize, S: Serializer, const N: usize>(
+        array: &[T; N],
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        to.collect_seq(array)
+    }
+
+    pub(crate) fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>, const N: usize>(
+        from: D,
+    ) -> Result<[T; N], D::Error> {
+        let all = Vec::deserialize(from)?;
+        all.try_into().map_err(|_| D::Error::custom("another number of things than expected"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::ser::Error as _;
+
+    use super::*;
+
+    struct Unwritten;
+
+    impl Serialize for Unwritten {
+        fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+            Err(S::Error::custom("no memory"))
+        }
+    }
+
+    #[test]
+    fn what_could_not_be_written_is_not_passed_over() {
+        let mut all = Vec::new();
+        let mut put = |part: Written| all.push(part.map(|part| part.name));
+        let mut saving = Saving::new("hosts", 1, &mut put);
+        saving.write(&1);
+        saving.table("ports", &Unwritten);
+        assert_eq!(all, [Some("hosts".into()), None]);
+    }
+}
