@@ -25,6 +25,18 @@ const ALIVE = 20000; // between two tokens, so that the NAT keeps its mapping
 class Player {
   constructor(host, address, port, certificate) {
     this.server = `${address}:${port}`;
+    this.onLost = fail;
+    this.open(host, address, port, certificate);
+    this.reopen = () => this.open(host, address, port, certificate);
+    this.udp = dgram.createSocket('udp4');
+    this.udp.on('error', () => {});
+    this.udp.on('message', (data, { address: ip, port: from }) => {
+      this.datagram(`${ip}:${from}`, data.toString().split(':'));
+    });
+  }
+
+  open(host, address, port, certificate) {
+    this.peer = this.isSeen = undefined;
     this.number = 0;
     this.unread = '';
     this.answers = new Map(); // requests that wait
@@ -39,14 +51,25 @@ class Player {
     }
     this.link.setNoDelay(true);
     this.link.setEncoding('utf8');
-    this.link.on('error', (error) => fail(error.message));
-    this.link.on('end', () => fail('the server has closed the connection'));
+    this.link.on('error', (error) => this.onLost(error.message));
+    this.link.on('end', () => this.onLost('the server has closed the connection'));
     this.link.on('data', (text) => this.read(text));
-    this.udp = dgram.createSocket('udp4');
-    this.udp.on('error', () => {});
-    this.udp.on('message', (data, { address: ip, port: from }) => {
-      this.datagram(`${ip}:${from}`, data.toString().split(':'));
-    });
+  }
+
+  /** Connects and logs in again: the server knows nothing of before. */
+  async comeBack() {
+    for (let end = Date.now() + PATIENCE; ; ) {
+      this.reopen();
+      const lost = new Promise((_, reject) => (this.onLost = (why) => reject(new Error(why))));
+      try {
+        await Promise.race([this.login(), lost]);
+        this.onLost = fail;
+        return;
+      } catch (error) {
+        if (Date.now() > end) throw error;
+        await new Promise((resolve) => setTimeout(resolve, AGAIN));
+      }
+    }
   }
 
   send(event) {
@@ -97,7 +120,8 @@ class Player {
     // IDs are unique on the whole server.
     const id = `player-${crypto.randomBytes(6).toString('hex')}`;
     this.token = `udp:${(await this.ask('login', { id, game: 'minimal' })).udp_token}`;
-    await new Promise((resolve) => this.udp.bind(0, resolve));
+    if (!this.isBound) await new Promise((resolve) => this.udp.bind(0, resolve));
+    this.isBound = true;
   }
 
   datagram(source, words) {
@@ -137,7 +161,7 @@ class Player {
   }
 
   /** Keeps in touch until `done` says so of what the peer has said, or of an event. Says something to it again and
-   * again, as any packet may get lost. */
+   * again, as any packet may get lost. False: a host has lost its connection, as when the server is restarted. */
   play(done, say) {
     this.says = say;
     let token = 0;
@@ -153,6 +177,7 @@ class Player {
         clearInterval(again);
         clearTimeout(late);
         this.listener = () => {};
+        this.onLost = fail;
         settle(value);
       };
       const late = setTimeout(() => {
@@ -162,7 +187,8 @@ class Player {
         }
         end(reject, new Error('the peer does not say what it should'));
       }, PATIENCE);
-      this.listener = (words) => done(words) && end(resolve);
+      this.listener = (words) => done(words) && end(resolve, true);
+      if (this.hosts) this.onLost = () => end(resolve, false);
     });
   }
 
@@ -189,17 +215,22 @@ function fail(why) {
 }
 
 async function host(player, name) {
-  const { room } = await player.ask('create_room', { name, max_players: 2, data: OWN });
-  console.log(`open ${room}`);
+  player.hosts = true;
   const heard = new Set();
-  await player.play(([verb, text]) => {
+  const done = ([verb, text]) => {
     if (verb === 'say' && !heard.has(text)) {
       heard.add(text);
       console.log(`heard ${text}`);
     }
     // Until the server says that the player has left its `bye` may have to be answered.
     return verb === 'player_left';
-  });
+  };
+  for (;;) {
+    const { room } = await player.ask('create_room', { name, max_players: 2, data: OWN });
+    console.log(`open ${room}`);
+    if (await player.play(done)) break;
+    await player.comeBack();
+  }
   await player.ask('leave_room', {});
 }
 

@@ -24,12 +24,23 @@ OWN = {"app": "minimal"}  # own data of the rooms of this client, and what it lo
 ALIVE = 20.0  # between two tokens, so that the NAT keeps its mapping
 
 
+class Lost(Exception):
+    """The server has closed the connection, as it does when it is restarted."""
+
+
 class Player:
     """A connection for events, and a UDP socket for the game."""
 
     def __init__(self, server, port, certificate):
         # One kind of address in all we do: IPv4.
         self.server = socket.getaddrinfo(server, port, socket.AF_INET)[0][4]
+        self.connect = lambda: self.open_link(server, certificate)
+        self.connect()
+        self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.udp.bind(("", 0))
+        self.udp.setblocking(False)
+
+    def open_link(self, server, certificate):
         link = socket.create_connection(self.server, timeout=PATIENCE)
         link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if certificate:
@@ -41,9 +52,18 @@ class Player:
         self.number = 0
         self.room = self.peer = None
         self.passes = []
-        self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.udp.bind(("", 0))
-        self.udp.setblocking(False)
+
+    def come_back(self):
+        """Connects and logs in again: the server knows nothing of before."""
+        end = time.monotonic() + PATIENCE
+        while True:
+            try:
+                self.connect()
+                return self.login()
+            except (Lost, OSError):
+                if time.monotonic() > end:
+                    raise
+                time.sleep(AGAIN)
 
     def send(self, **event):
         self.link.sendall(json.dumps(event).encode() + b"\n")
@@ -57,9 +77,12 @@ class Player:
             left = max(end - time.monotonic(), 0)
             if not pending and not select.select([self.link], [], [], left)[0]:
                 return None
-            data = self.link.recv(65536)
+            try:
+                data = self.link.recv(65536)
+            except ConnectionError:
+                data = b""
             if not data:
-                sys.exit("the server has closed the connection")
+                raise Lost("the server has closed the connection")
             self.unread += data
         line, self.unread = self.unread.split(b"\n", 1)
         return json.loads(line)
@@ -156,8 +179,6 @@ class Player:
 
 
 def host(player, name):
-    room = player.ask("create_room", name=name, max_players=2, data=OWN)["room"]
-    print(f"open {room}", flush=True)
     heard = []
 
     def done(words):
@@ -167,8 +188,14 @@ def host(player, name):
         # Until the server says that the player has left its `bye` may have to be answered.
         return words[0] == "player_left"
 
-    player.play(done)
-    player.ask("leave_room")
+    while True:
+        try:
+            room = player.ask("create_room", name=name, max_players=2, data=OWN)["room"]
+            print(f"open {room}", flush=True)
+            player.play(done)
+            return player.ask("leave_room")
+        except (Lost, ConnectionError):
+            player.come_back()
 
 
 def rooms(player):
@@ -203,7 +230,10 @@ def main():
     certificate = sys.argv[5] if len(sys.argv) == 6 else None
     player = Player(sys.argv[1], int(sys.argv[2]), certificate)
     player.login()
-    {"host": host, "join": join}[sys.argv[3]](player, sys.argv[4])
+    try:
+        {"host": host, "join": join}[sys.argv[3]](player, sys.argv[4])
+    except Lost as why:
+        sys.exit(str(why))
     print("all is well")
 
 

@@ -23,6 +23,7 @@ var own_id = ""
 var own_key = ""
 var peers = {} # ID of a peer: [IP, port, whether it has answered]
 var told = {} # where the server said last that it is
+var hosts = false
 var failed = false
 
 
@@ -49,16 +50,19 @@ func _initialize():
 
 
 func host(name):
-	var answer = take_place("rh:" + encode(name) + ":" + OWN, "rh")
-	if failed:
-		return
-	print("open " + answer[1])
-	# Until the server says that the client has left its `bye` may have to be answered.
-	play("cl", null, "")
+	hosts = true
+	while not failed:
+		var back = come_back("rh")
+		var answer = back if back != null else take_place("rh:" + encode(name) + ":" + OWN, "rh")
+		print("open " + answer[1] if answer != null else "not open")
+		# Until the server says that the client has left its `bye` may have to be answered.
+		if play("cl", null, ""):
+			break
 	ask("cr", ["cr"])
 
 
-func join(name):
+# Finds the room of this name, joins it, and knocks at its host.
+func enter(name):
 	var room = ""
 	var end = now() + PATIENCE
 	while not failed:
@@ -69,10 +73,17 @@ func join(name):
 	if room == "":
 		return fail("there is no room " + name)
 	meet_host(take_place("jr:" + room, "jr"))
+
+
+func join(name):
+	enter(name)
 	play("heard", "hello", "say:hello")
 	# Another socket has another port, as after a new start: the place is still ours.
 	open_socket()
-	meet_host(take_place("rc:" + own_id + ":" + own_key, "jr"))
+	var answer = come_back("jr")
+	meet_host(answer)
+	if answer == null:
+		enter(name)
 	play("heard", "back again", "say:back again")
 	play("bye", null, "bye")
 	ask("lr", ["lr"])
@@ -97,10 +108,6 @@ func send(ip, port, text):
 	udp.put_packet(to_bytes(text))
 
 
-func tell(text):
-	send(server_ip, server_port, text)
-
-
 # The next packet: IP, port, fields; null if there is none until then.
 func receive(until):
 	while udp.get_available_packet_count() == 0:
@@ -111,11 +118,8 @@ func receive(until):
 	return [udp.get_packet_ip(), udp.get_packet_port(), text.split(":")]
 
 
-func is_server(packet):
-	return packet[0] == server_ip and packet[1] == server_port
-
-
-# Sends a request until an answer of each of these verbs has come, in whatever order.
+# Sends a request until an answer of each of these verbs has come, in whatever order. Null: the server does not know the
+# place to which one comes back.
 func ask(request, verbs):
 	var answers = {}
 	var end = now() + PATIENCE
@@ -130,9 +134,11 @@ func ask(request, verbs):
 			udp.put_packet(bytes)
 			again = now() + AGAIN
 		var packet = receive(again)
-		if packet == null or not is_server(packet):
+		if packet == null or packet[0] != server_ip or packet[1] != server_port:
 			continue
 		var fields = packet[2]
+		if fields[0] == "er" and fields[1] == "rc" and request.begins_with("rc:") and fields[2] == "noroom":
+			return null
 		if fields[0] == "er" and fields[1] == request.split(":")[0]:
 			fail("the server refuses " + request + ": " + fields[2])
 			break
@@ -156,6 +162,11 @@ func take_place(request, verb):
 		own_key = found[1][2]
 		found = ask("rc:" + own_id + ":" + own_key, [verb, "rID"])
 	return found[0] if found != null else null
+
+
+# Takes its place again. Null: the server has been restarted, and knows nobody.
+func come_back(verb):
+	return take_place("rc:" + own_id + ":" + own_key, verb) if own_id != "" else null
 
 
 # The ID of an open room of this client with this name. A page carries no ID of its request, so there is one at a time.
@@ -202,11 +213,11 @@ func met(packet):
 		# Its NAT may have given it another port towards us.
 		if not peers[id][2] and peers[id][0] == packet[0]:
 			peers[id] = [packet[0], packet[1], true]
-			tell("pc:" + (own_id if id == "host" else id) + ":ok")
+			send(server_ip, server_port, "pc:" + (own_id if id == "host" else id) + ":ok")
 
 
 # Keeps in touch until something has come with this first field, and this second one if that is there. Says
-# something to all whom it has met, again and again, as any packet may get lost.
+# something to all whom it has met, again and again, as any packet may get lost. False: the server has forgotten this host.
 func play(verb, text, say):
 	var heard = []
 	var end = now() + PATIENCE
@@ -214,7 +225,7 @@ func play(verb, text, say):
 	var alive = now() + ALIVE
 	while not failed and now() < end:
 		if now() >= alive:
-			tell("ka")
+			send(server_ip, server_port, "ka")
 			alive = now() + ALIVE
 		if now() >= knock:
 			for id in peers:
@@ -228,7 +239,9 @@ func play(verb, text, say):
 			continue
 		var fields = packet[2]
 		var rest = fields[1] if fields.size() > 1 else ""
-		if is_server(packet):
+		if packet[0] == server_ip and packet[1] == server_port:
+			if hosts and fields[0] == "er" and rest == "ka" and fields[2] == "noroom":
+				return false
 			note(fields)
 		elif fields[0] == "knock":
 			send(packet[0], packet[1], "here")
@@ -242,8 +255,9 @@ func play(verb, text, say):
 				heard.append(rest)
 				print("heard " + rest)
 		if fields[0] == verb and (text == null or text == rest):
-			return
+			return true
 	fail("the peer does not say " + verb)
+	return false
 
 
 func encode(text):

@@ -48,7 +48,7 @@ static long long rooms_now(void) {
     return t.tv_sec * 1000LL + t.tv_nsec / 1000000;
 }
 
-static void rooms_fail(const char *why, const char *what) {
+static int rooms_fail(const char *why, const char *what) {
     fprintf(stderr, "%s %s\n", why, what);
     exit(1);
 }
@@ -148,8 +148,8 @@ static void rooms_note(Player *p, Packet *packet) {
 }
 
 /* Sends a request, of so many bytes, until an answer with this verb has come, and if `own` is there that with our ID,
- * in whatever order. */
-static void rooms_ask(Player *p, const char *request, size_t length, const char *verb, Packet *answer, Packet *own) {
+ * in whatever order. 0: the server does not know the place to which one comes back. */
+static int rooms_ask(Player *p, const char *request, size_t length, const char *verb, Packet *answer, Packet *own) {
     long long end = rooms_now() + PATIENCE, again = 0;
     int has_answer = 0, has_own = !own;
     Packet packet;
@@ -160,7 +160,7 @@ static void rooms_ask(Player *p, const char *request, size_t length, const char 
         }
         if (!rooms_receive(p, &packet, again) || !rooms_same(&packet.from, &p->server)) continue;
         if (!strcmp(packet.field[0], "er") && packet.count == 3 && !strncmp(request, packet.field[1], strlen(packet.field[1])))
-            rooms_fail("the server refuses:", packet.field[2]);
+            return strncmp(request, "rc:", 3) || strcmp(packet.field[2], "noroom") ? rooms_fail("refused:", packet.field[2]) : 0;
         int is_answer = !strcmp(packet.field[0], verb), is_own = own && !strcmp(packet.field[0], "rID");
         if (is_answer || is_own) { /* its fields point into it, so a copy is cut anew */
             Packet *to = is_answer ? answer : own;
@@ -169,29 +169,32 @@ static void rooms_ask(Player *p, const char *request, size_t length, const char 
         }
         has_answer |= is_answer, has_own |= is_own;
         if (!is_answer && !is_own) rooms_note(p, &packet);
-        if (has_answer && has_own) return;
+        if (has_answer && has_own) return 1;
     }
-    rooms_fail("no answer to", request);
+    return rooms_fail("no answer to", request);
 }
 
-/* Hosts, joins or comes back, and shows the key. */
-static void rooms_take_place(Player *p, const char *request, const char *verb, Packet *answer) {
+/* Hosts or joins, or comes back if there is no request, and shows the key. 0: the server knows of no such place. */
+static int rooms_take_place(Player *p, const char *request, const char *verb, Packet *answer) {
     Packet own;
     char again[64];
-    rooms_ask(p, request, strlen(request), verb, answer, &own);
+    snprintf(again, sizeof again, "rc:%s:%s", p->id, p->key);
+    if (!request && !*p->id) return 0;
+    request = request ? request : again;
+    if (!rooms_ask(p, request, strlen(request), verb, answer, &own)) return 0;
     while (own.count != 3 || strcmp(p->id, own.field[1]) || strcmp(p->key, own.field[2])) {
         if (own.count != 3) rooms_fail("no key in", own.text);
-        snprintf(p->id, sizeof p->id, "%s", own.field[1]);
-        snprintf(p->key, sizeof p->key, "%s", own.field[2]);
+        snprintf(p->id, sizeof p->id, "%s", own.field[1]), snprintf(p->key, sizeof p->key, "%s", own.field[2]);
         snprintf(again, sizeof again, "rc:%s:%s", p->id, p->key);
-        rooms_ask(p, again, strlen(again), verb, answer, &own);
+        if (!rooms_ask(p, again, strlen(again), verb, answer, &own)) return 0;
     }
     if (!p->is_host && answer->count >= 5) rooms_meet(p, "", rooms_endpoint(answer->field[3], answer->field[4]), 1);
+    return 1;
 }
 
 #define OWN "d.app=minimal" /* own data of the rooms of this client, and what it looks for */
 
-/* Finds an open room of this client by its name: its ID, or 0. A page carries no ID of its request, so there is one at a time. */
+/* Finds an open room of this client by its name: its ID, or 0. A page carries no ID of its request: one at a time. */
 static int rooms_find(Player *p, const char *name, char room[17]) {
     char request[512] = "rl:free:" OWN; /* filled up, it is answered with a full page */
     Packet page;
@@ -222,8 +225,8 @@ static void rooms_met(Player *p, const struct sockaddr_in *from) {
 }
 
 /* Keeps in touch until a packet begins with `verb`, and goes on with `text` if that is there. Says something to all whom
- * it has met, again and again, as any packet may get lost. */
-static void rooms_play(Player *p, const char *verb, const char *text, const char *say) {
+ * it has met, again and again, as any packet may get lost. 0: the server has forgotten this host, as after a restart. */
+static int rooms_play(Player *p, const char *verb, const char *text, const char *say) {
     long long end = rooms_now() + PATIENCE, knock = 0, alive = rooms_now() + ALIVE;
     char reply[LONGEST], heard[256] = "";
     Packet packet;
@@ -236,7 +239,8 @@ static void rooms_play(Player *p, const char *verb, const char *text, const char
         }
         if (!rooms_receive(p, &packet, knock)) continue;
         const char *word = packet.field[0], *rest = packet.count > 1 ? packet.field[1] : "";
-        if (!strcmp(word, verb) && (!text || !strcmp(rest, text))) return;
+        if (!strcmp(word, verb) && (!text || !strcmp(rest, text))) return 1;
+        if (p->is_host && packet.count == 3 && !strcmp(rest, "ka") && !strcmp(packet.field[2], "noroom")) return 0;
         if (rooms_same(&packet.from, &p->server)) rooms_note(p, &packet);
         else if (!strcmp(word, "knock")) rooms_say(p, &packet.from, "here");
         else if (!strcmp(word, "here")) rooms_met(p, &packet.from);
@@ -248,14 +252,23 @@ static void rooms_play(Player *p, const char *verb, const char *text, const char
             snprintf(heard, sizeof heard, "%.255s", rest);
         }
     }
-    rooms_fail("the peer does not say", verb);
+    return rooms_fail("the peer does not say", verb);
 }
 
 #ifdef ROOMS_MAIN
+/* Finds the room of this name, and joins it. */
+static void rooms_enter(Player *p, const char *name, Packet *answer) {
+    char room[17], request[32];
+    for (long long end = rooms_now() + PATIENCE; !rooms_find(p, name, room); poll(0, 0, AGAIN))
+        if (rooms_now() > end) rooms_fail("there is no room", name);
+    snprintf(request, sizeof request, "jr:%s", room);
+    rooms_take_place(p, request, "jr", answer);
+}
+
 int main(int argc, char **argv) {
     Player p = {0};
     Packet answer;
-    char request[600], name[512], room[17];
+    char request[600], name[512];
     struct addrinfo hints = {.ai_family = AF_INET, .ai_socktype = SOCK_DGRAM}, *info; /* one kind of address: IPv4 */
     if (argc != 5 || getaddrinfo(argv[1], argv[2], &hints, &info)) rooms_fail("see the first lines of", "rooms.h");
     memcpy(&p.server, info->ai_addr, sizeof p.server);
@@ -264,23 +277,17 @@ int main(int argc, char **argv) {
         p.is_host = 1;
         rooms_encode(name, sizeof name, argv[4]);
         snprintf(request, sizeof request, "rh:%s:" OWN, name);
-        rooms_take_place(&p, request, "rh", &answer);
-        printf("open %s\n", answer.field[1]), fflush(stdout);
-        rooms_play(&p, "cl", 0, 0); /* until then its `bye` may have to be answered */
+        do {
+            if (!rooms_take_place(&p, 0, "rh", &answer)) rooms_take_place(&p, request, "rh", &answer);
+            printf("open %s\n", answer.field[1]), fflush(stdout);
+        } while (!rooms_play(&p, "cl", 0, 0)); /* until then its `bye` may have to be answered */
         rooms_ask(&p, "cr", 2, "cr", &answer, 0);
     } else {
-        long long end = rooms_now() + PATIENCE;
-        while (!rooms_find(&p, argv[4], room)) {
-            if (rooms_now() > end) rooms_fail("there is no room", argv[4]);
-            poll(0, 0, AGAIN);
-        }
-        snprintf(request, sizeof request, "jr:%s", room);
-        rooms_take_place(&p, request, "jr", &answer);
+        rooms_enter(&p, argv[4], &answer);
         rooms_play(&p, "heard", "hello", "say:hello");
         /* Another socket has another port, as after a new start: the place is still ours. */
         rooms_open_socket(&p);
-        snprintf(request, sizeof request, "rc:%s:%s", p.id, p.key);
-        rooms_take_place(&p, request, "jr", &answer);
+        if (!rooms_take_place(&p, 0, "jr", &answer)) rooms_enter(&p, argv[4], &answer);
         rooms_play(&p, "heard", "back again", "say:back again");
         rooms_play(&p, "bye", 0, "bye");
         rooms_ask(&p, "lr", 2, "lr", &answer, 0);

@@ -71,12 +71,14 @@ class Player {
     });
   }
 
-  /** Sends a request until an answer of each of these verbs has come, in whatever order. */
+  /** Sends a request until an answer of each of these verbs has come, in whatever order. Null: the server does not
+   * know the place to which one comes back. */
   ask(request, ...verbs) {
     const verb = request.split(':')[0].replace(/\0+$/, '');
     const answers = {};
     return this.until(`no answer to ${verb}`, AGAIN, () => this.tell(request), (source, fields) => {
       if (source !== this.server) return undefined;
+      if (verb === 'rc' && fields.join(':') === 'er:rc:noroom') return null;
       if (fields[0] === 'er' && fields[1] === verb) throw new Error(`refused: ${fields.join(':')}`);
       answers[fields[0]] = fields;
       this.note(fields);
@@ -86,12 +88,17 @@ class Player {
 
   /** Hosts, joins or comes back, and shows the key. */
   async takePlace(request, verb) {
-    let [answer, own] = await this.ask(request, verb, 'rID');
-    while (this.id !== own[1] || this.key !== own[2]) {
-      [, this.id, this.key] = own;
-      [answer, own] = await this.ask(`rc:${this.id}:${this.key}`, verb, 'rID');
+    let answers = await this.ask(request, verb, 'rID');
+    while (answers && (this.id !== answers[1][1] || this.key !== answers[1][2])) {
+      [, this.id, this.key] = answers[1];
+      answers = await this.ask(`rc:${this.id}:${this.key}`, verb, 'rID');
     }
-    return answer;
+    return answers && answers[0];
+  }
+
+  /** Takes its place again. Null: the server has been restarted, and knows nobody. */
+  async comeBack(verb) {
+    return this.id ? this.takePlace(`rc:${this.id}:${this.key}`, verb) : null;
   }
 
   /** All rooms of this client that have a place. A page carries no ID of its request, so there is one at a time. */
@@ -132,7 +139,8 @@ class Player {
   }
 
   /** Keeps in touch until `done` says so of what has come. Says something to all whom it has met, again and
-   * again, as any packet may get lost. */
+   * again, as any packet may get lost. False: the server does not know who this is. For a client that is early
+   * enough when it wants something of the server. */
   play(done, say) {
     let alive = Date.now() + ALIVE;
     const act = () => {
@@ -146,6 +154,8 @@ class Player {
       }
     };
     return this.until('the peer does not say what it should', KNOCK, act, (source, fields) => {
+      const isForgotten = source === this.server && fields.join(':') === 'er:ka:noroom';
+      if (isForgotten && this.hosts) return false;
       if (source === this.server) this.note(fields);
       else if (fields[0] === 'knock') this.send(source, 'here');
       else if (fields[0] === 'say') this.send(source, ['heard', ...fields.slice(1)].join(':'));
@@ -169,21 +179,26 @@ class Player {
 }
 
 async function host(player, name) {
-  const [, room] = await player.takePlace(`rh:${encode(name)}:${OWN}`, 'rh');
-  console.log(`open ${room}`);
+  player.hosts = true;
   const heard = new Set();
-  await player.play(([verb, text]) => {
+  const done = ([verb, text]) => {
     if (verb === 'say' && !heard.has(text)) {
       heard.add(text);
       console.log(`heard ${text}`);
     }
     // Until the server says that the client has left its `bye` may have to be answered.
     return verb === 'cl';
-  });
+  };
+  do {
+    const back = await player.comeBack('rh');
+    const [, room] = back || (await player.takePlace(`rh:${encode(name)}:${OWN}`, 'rh'));
+    console.log(`open ${room}`);
+  } while (!(await player.play(done)));
   await player.ask('cr', 'cr');
 }
 
-async function join(player, name) {
+/** Finds the room of this name, joins it, and knocks at its host. */
+async function enter(player, name) {
   const end = Date.now() + PATIENCE;
   let wanted;
   for (;;) {
@@ -193,12 +208,18 @@ async function join(player, name) {
   }
   if (!wanted) throw new Error(`there is no room ${name}`);
   player.meetHost(await player.takePlace(`jr:${wanted.room}`, 'jr'));
+}
+
+async function join(player, name) {
+  await enter(player, name);
   const is = (verb, text) => (fields) => fields[0] === verb && fields[1] === text;
   await player.play(is('heard', 'hello'), 'say:hello');
 
   // Another socket has another port, as after a new start: the place is still ours.
   await player.openSocket();
-  player.meetHost(await player.takePlace(`rc:${player.id}:${player.key}`, 'jr'));
+  const back = await player.comeBack('jr');
+  if (back) player.meetHost(back);
+  else await enter(player, name);
   await player.play(is('heard', 'back again'), 'say:back again');
   await player.play(is('bye', undefined), 'bye');
   await player.ask('lr', 'lr');

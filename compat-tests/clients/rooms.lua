@@ -41,7 +41,7 @@ Player.__index = Player
 
 local function new(server, port)
   -- One kind of address in all we do: IPv4.
-  local ip = socket.dns.toip(server) or fail("no address of " .. server)
+  local ip = server:match("^%d+%.%d+%.%d+%.%d+$") or socket.dns.toip(server) or fail("no address of " .. server)
   local player = { ip = ip, port = port, server = ip .. ":" .. port, peers = {}, told = {} }
   return setmetatable(player, Player)
 end
@@ -69,7 +69,8 @@ function Player:receive(seconds)
   return ip .. ":" .. port, split(data, ":")
 end
 
--- Sends a request until an answer of each of these verbs has come, in whatever order.
+-- Sends a request until an answer of each of these verbs has come, in whatever order. Nil: the server does not know
+-- the place to which one comes back.
 function Player:ask(request, ...)
   local verbs, answers = { ... }, {}
   local verb = split(request, ":")[1]:gsub("%z+$", "")
@@ -81,6 +82,7 @@ function Player:ask(request, ...)
     end
     local source, fields = self:receive(again - socket.gettime())
     if source == self.server then
+      if verb == "rc" and table.concat(fields, ":") == "er:rc:noroom" then return nil end
       if fields[1] == "er" and fields[2] == verb then
         fail("the server refuses: " .. table.concat(fields, ":"))
       end
@@ -99,11 +101,16 @@ end
 -- Hosts, joins or comes back, and shows the key.
 function Player:take_place(request, verb)
   local answer, own = self:ask(request, verb, "rID")
-  while self.id ~= own[2] or self.key ~= own[3] do
+  while answer and (self.id ~= own[2] or self.key ~= own[3]) do
     self.id, self.key = own[2], own[3]
     answer, own = self:ask("rc:" .. self.id .. ":" .. self.key, verb, "rID")
   end
   return answer
+end
+
+-- Takes its place again. Nil: the server has been restarted, and knows nobody.
+function Player:come_back(verb)
+  return self.id and self:take_place("rc:" .. self.id .. ":" .. self.key, verb)
 end
 
 -- All rooms of this client that have a place. A page carries no ID of its request, so there is one at a time.
@@ -156,7 +163,8 @@ function Player:met(source)
 end
 
 -- Keeps in touch until `done` says so of what has come. Says something to all whom it has met, again and
--- again, as any packet may get lost.
+-- again, as any packet may get lost. False: the server does not know who this is. For a client that is early enough
+-- when it wants something of the server.
 function Player:play(done, say)
   local stop, knock, alive = socket.gettime() + PATIENCE, 0, socket.gettime() + ALIVE
   while socket.gettime() < stop do
@@ -177,6 +185,7 @@ function Player:play(done, say)
     local source, fields = self:receive(knock - socket.gettime())
     if source then
       if source == self.server then
+        if self.hosts and table.concat(fields, ":") == "er:ka:noroom" then return false end
         self:note(fields)
       elseif fields[1] == "knock" then
         self:send(source, "here")
@@ -187,7 +196,7 @@ function Player:play(done, say)
       elseif fields[1] == "here" then
         self:met(source)
       end
-      if done(fields) then return end
+      if done(fields) then return true end
     end
   end
   fail("the peer does not say what it should")
@@ -196,11 +205,9 @@ end
 local roles = {}
 
 function roles.host(player, name)
-  local answer = player:take_place("rh:" .. encode(name) .. ":" .. OWN, "rh")
-  print("open " .. answer[2])
-  io.stdout:flush()
+  player.hosts = true
   local heard = {}
-  player:play(function(fields)
+  local function done(fields)
     if fields[1] == "say" and not heard[fields[2]] then
       heard[fields[2]] = true
       print("heard " .. fields[2])
@@ -208,11 +215,17 @@ function roles.host(player, name)
     end
     -- Until the server says that the client has left its `bye` may have to be answered.
     return fields[1] == "cl"
-  end)
+  end
+  repeat
+    local answer = player:come_back("rh") or player:take_place("rh:" .. encode(name) .. ":" .. OWN, "rh")
+    print("open " .. answer[2])
+    io.stdout:flush()
+  until player:play(done)
   player:ask("cr", "cr")
 end
 
-function roles.join(player, name)
+-- Finds the room of this name, joins it, and knocks at its host.
+local function enter(player, name)
   local wanted
   local stop = socket.gettime() + PATIENCE
   while true do
@@ -224,6 +237,10 @@ function roles.join(player, name)
   end
   if not wanted then fail("there is no room " .. name) end
   player:meet_host(player:take_place("jr:" .. wanted.room, "jr"))
+end
+
+function roles.join(player, name)
+  enter(player, name)
   local function is(verb, text)
     return function(fields) return fields[1] == verb and fields[2] == text end
   end
@@ -231,7 +248,8 @@ function roles.join(player, name)
 
   -- Another socket has another port, as after a new start: the place is still ours.
   player:open_socket()
-  player:meet_host(player:take_place("rc:" .. player.id .. ":" .. player.key, "jr"))
+  local answer = player:come_back("jr")
+  if answer then player:meet_host(answer) else enter(player, name) end
   player:play(is("heard", "back again"), "say:back again")
   player:play(is("bye", nil), "bye")
   player:ask("lr", "lr")

@@ -28,6 +28,7 @@ class Player:
         info = socket.getaddrinfo(server, port, socket.AF_INET, socket.SOCK_DGRAM)
         self.server = info[0][4]
         self.id = self.key = None
+        self.hosts = False
         self.peers = {}  # ID of a peer: where it is, and whether it has answered
         self.told = {}  # where the server said last that it is
         self.open_socket()
@@ -52,7 +53,8 @@ class Player:
         return source, data.decode("utf-8", "replace").split(":")
 
     def ask(self, request, *verbs):
-        """Sends a request until an answer of each of these verbs has come, in whatever order."""
+        """Sends a request until an answer of each of these verbs has come, in whatever order. None: the
+        server does not know the place to which one comes back."""
         answers = {}
         end, again = time.monotonic() + PATIENCE, 0.0
         while time.monotonic() < end:
@@ -62,6 +64,8 @@ class Player:
             source, fields = self.receive(again - time.monotonic())
             if source != self.server:
                 continue
+            if fields == ["er", "rc", "noroom"] and request.startswith("rc:"):
+                return None
             if fields[0] == "er" and fields[1] == request.split(":")[0].rstrip("\0"):
                 sys.exit(f"the server refuses {request!r}: {fields[2]}")
             answers[fields[0]] = fields
@@ -72,11 +76,15 @@ class Player:
 
     def take_place(self, request, verb):
         """Hosts, joins or comes back, and shows the key."""
-        answer, own = self.ask(request, verb, "rID")
-        while (self.id, self.key) != (own[1], own[2]):
-            _, self.id, self.key = own
-            answer, own = self.ask(f"rc:{self.id}:{self.key}", verb, "rID")
-        return answer
+        answers = self.ask(request, verb, "rID")
+        while answers and [self.id, self.key] != answers[1][1:]:
+            _, self.id, self.key = answers[1]
+            answers = self.ask(f"rc:{self.id}:{self.key}", verb, "rID")
+        return answers and answers[0]
+
+    def come_back(self, verb):
+        """Takes its place again. None: the server has been restarted, and knows nobody."""
+        return self.id and self.take_place(f"rc:{self.id}:{self.key}", verb)
 
     def rooms(self):
         """All rooms of this client that have a place: their IDs, names and numbers of players. A page
@@ -112,7 +120,8 @@ class Player:
 
     def play(self, done, say=None):
         """Keeps in touch until `done` says so of what has come. Says something to all whom it
-        has met, again and again, as any packet may get lost."""
+        has met, again and again, as any packet may get lost. False: the server does not know who
+        this is. For a client that is early enough when it wants something of the server."""
         end, knock, alive = time.monotonic() + PATIENCE, 0.0, time.monotonic() + ALIVE
         while time.monotonic() < end:
             if time.monotonic() >= alive:
@@ -129,6 +138,8 @@ class Player:
             if source is None:
                 continue
             if source == self.server:
+                if self.hosts and fields == ["er", "ka", "noroom"]:
+                    return False
                 self.note(fields)
             elif fields[0] == "knock":
                 self.send(source, "here")
@@ -139,7 +150,7 @@ class Player:
             elif fields[0] == "here":
                 self.met(source)
             if done(fields):
-                return
+                return True
         sys.exit("the peer does not say what it should")
 
     def met(self, source):
@@ -152,8 +163,7 @@ class Player:
 
 
 def host(player, name):
-    answer = player.take_place(f"rh:{quote(name, safe=' ')}:{OWN}", "rh")
-    print(f"open {answer[1]}", flush=True)
+    player.hosts = True
     heard = []
 
     def done(fields):
@@ -163,12 +173,17 @@ def host(player, name):
         # Until the server says that the client has left its `bye` may have to be answered.
         return fields[0] == "cl"
 
-    player.play(done)
+    while True:
+        answer = player.come_back("rh")
+        answer = answer or player.take_place(f"rh:{quote(name, safe=' ')}:{OWN}", "rh")
+        print(f"open {answer[1]}", flush=True)
+        if player.play(done):
+            break
     player.ask("cr", "cr")
 
 
-def join(player, name):
-    wanted = []
+def enter(player, name):
+    """Finds the room of this name, joins it, and knocks at its host."""
     end = time.monotonic() + PATIENCE
     while True:
         wanted = [room for room, its, status, _ in player.rooms() if (its, status) == (name, "open")]
@@ -177,14 +192,20 @@ def join(player, name):
         time.sleep(AGAIN)
     if not wanted:
         sys.exit(f"there is no room {name!r}")
-    answer = player.take_place(f"jr:{wanted[0]}", "jr")
-    player.meet_host(answer)
+    player.meet_host(player.take_place(f"jr:{wanted[0]}", "jr"))
+
+
+def join(player, name):
+    enter(player, name)
     player.play(lambda fields: fields == ["heard", "hello"], say="say:hello")
 
     # Another socket has another port, as after a new start: the place is still ours.
     player.open_socket()
-    answer = player.take_place(f"rc:{player.id}:{player.key}", "jr")
-    player.meet_host(answer)
+    answer = player.come_back("jr")
+    if answer:
+        player.meet_host(answer)
+    else:
+        enter(player, name)
     player.play(lambda fields: fields == ["heard", "back again"], say="say:back again")
     player.play(lambda fields: fields == ["bye"], say="bye")
     player.ask("lr", "lr")

@@ -1,5 +1,7 @@
-// A minimal peer of the events dialect by WebSocket, for pages of browsers and for Node; and two of them that show
-// that all arrives.
+// A minimal peer of the events dialect by WebSocket, for pages of browsers and for Node 22 or newer, which has
+// WebSocket (Node 20.10 has it with --experimental-websocket); and two of them that show that all arrives.
+//
+// usage: node web.js ws://SERVER:6510/events     (or wss://)
 'use strict';
 
 /** A connection for events. `socket` is a WebSocket to `ws://SERVER/events` or `wss://SERVER/events`. */
@@ -88,8 +90,15 @@ async function exchange(url) {
 if (typeof process === 'object' && process.argv) {
   const late = new Promise((_, fail) => setTimeout(() => fail(new Error('nothing comes')), 20000).unref());
   const failed = (error) => {
-    console.error(error);
+    console.error(error.message || error);
     process.exit(1);
   };
-  Promise.race([exchange(process.argv[2]), late]).then(console.log, failed);
+  const url = process.argv[2];
+  if (!/^wss?:\/\//.test(url)) {
+    failed('usage: node web.js ws://SERVER:6510/events     (or wss://)');
+  } else if (typeof WebSocket === 'undefined') {
+    failed(`Node ${process.versions.node} has no WebSocket: use Node 22, or --experimental-websocket from 20.10 on`);
+  } else {
+    Promise.race([exchange(url), late]).then(console.log, failed);
+  }
 }

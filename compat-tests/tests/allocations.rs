@@ -2,10 +2,12 @@
 //! timed, so that a busy machine changes nothing.
 
 use allocation_counter::measure;
+use compat_tests::bench::notes::Notes;
 use compat_tests::bench::players::{game, games, usual};
 use compat_tests::bench::questions::lobby_request;
 use compat_tests::bench::world::{World, registration};
 use compat_tests::gmnet::Data;
+use punchd::introductions::journal::{Relay, Way};
 
 const HOSTS: usize = 2000;
 const TIMES: u64 = 1000;
@@ -19,6 +21,18 @@ fn an_introduction_allocates_nothing() {
     }
     let counted = measure(|| (0..TIMES).for_each(|_| world.introduce().unwrap()));
     assert_eq!(counted.count_total, 0, "allocations of {TIMES} introductions");
+}
+
+/// What the owner is shown of it is kept in what there is already, but for names of more than 32 bytes.
+#[test]
+fn the_note_how_an_introduction_ended_allocates_nothing() {
+    let mut notes = Notes::new(100);
+    for way in [Way::Direct(None), Way::No(Relay::Untried)] {
+        // The journal grows until it is full.
+        (0..1000).for_each(|_| notes.next(way));
+        let counted = measure(|| (0..TIMES).for_each(|_| notes.next(way)));
+        assert_eq!(counted.count_total, 0, "allocations of {TIMES} notes of {way:?}");
+    }
 }
 
 #[test]

@@ -6,9 +6,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::process::Command;
 use std::time::Duration;
 
+use compat_tests::company::start_with_window;
 use compat_tests::events::EventClient;
 use compat_tests::folder::Folder;
 use compat_tests::gmnet::{Control, Host, HostConfig, Lobby, Query};
+use compat_tests::http::get;
 use compat_tests::master::{Master, binary, fails_to_start, loopback};
 use compat_tests::rooms::Player;
 use nix::sys::signal::Signal;
@@ -37,6 +39,19 @@ fn refused(args: &[&str]) -> String {
     text
 }
 
+/// Who has blocked himself by mistake still sees that, and who else is.
+#[test]
+fn the_owner_looks_in_from_an_address_that_he_has_blocked() {
+    let folder = Folder::new();
+    let list = folder.file("blocked");
+    fs::write(&list, "127.0.0.0/8\n").expect("the list");
+    let (master, window) = start_with_window(&["--block", &list]);
+    assert!(Control::open(master.addr(), None).and_then(|control| control.answer(WAIT)).is_err());
+    let answer = get(window, "/api/v1/refusals").expect("an answer");
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.json()["refusals"][0]["reason"], "blocked", "{answer:?}");
+}
+
 #[test]
 fn sighup_blocks_an_address_and_lets_it_in_again() {
     let folder = Folder::new();
@@ -54,6 +69,10 @@ fn sighup_blocks_an_address_and_lets_it_in_again() {
     master.signal(Signal::SIGHUP);
     master.wait_for_log(&format!("2 addresses and networks are blocked, as {list} says"));
     master.wait_for_log("2 connections, players and relayed pairs ended: they are blocked");
+    let log = master.log();
+    let gone =
+        log.lines().find(|line| line.contains(&format!("host {bad}")) && line.contains("is gone"));
+    assert!(gone.is_some_and(|line| line.ends_with("is gone: its address is blocked")), "{log}");
     let is_gone = of_bad.run_until(WAIT, |host| !host.has_master()).expect("steps");
     assert!(is_gone, "its connection is closed");
     assert_eq!(hosts(&master), 1);
@@ -104,7 +123,7 @@ fn a_list_that_cannot_be_read_is_a_reason_not_to_start() {
     let folder = Folder::new();
     let list = folder.file("blocked");
     let error = refused(&["--block", &list]);
-    assert!(error.contains(&format!("cannot read {list}: ")), "{error}");
+    assert!(error.contains(&format!("--block: cannot read {list}: ")), "{error}");
     fs::write(&list, "192.0.2.7\n192.0.2.300\n").expect("the list");
     let error = refused(&["--block", &list]);
     assert!(error.contains(&format!("{list} line 2: \"192.0.2.300\": want an address")), "{error}");
@@ -128,5 +147,5 @@ fn keys_and_games_may_stand_in_files() {
     let error = refused(&["--key-file", &keys]);
     assert!(error.contains(&format!("there is no key in {keys}")), "{error}");
     let error = refused(&["--games-file", &folder.file("none")]);
-    assert!(error.contains("cannot read "), "{error}");
+    assert!(error.contains("--games-file: cannot read "), "{error}");
 }

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a helper that fails is a test that fails")]
 
 use std::io::{BufRead, BufReader, Read as _};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
@@ -178,6 +179,39 @@ fn rooms_in_every_language_are_played_with_every_other() {
             let heard = hosting.seen.iter().filter_map(|line| line.strip_prefix("heard "));
             assert_eq!(heard.collect::<Vec<_>>(), ["hello", "back again"], "{pair}");
         }
+    }
+}
+
+/// After a restart the server knows nobody: hosts open their rooms again, and are found.
+#[test]
+fn hosts_in_every_language_open_their_rooms_again_after_a_restart() {
+    let folder = Folder::new();
+    let addr: SocketAddr = (compat_tests::master::loopback(), 6510).into();
+    let master = Master::start_at(addr, &[]);
+    let ip = addr.ip().to_string();
+    let mut all = languages(&folder);
+    let version: &[&str] = &["--version"];
+    for (name, program, file) in
+        [("Python, events", "python3", "events.py"), ("JavaScript, events", "node", "events.js")]
+    {
+        let check = [&[program], version].concat();
+        all.extend(found(name, ("events", file), &[(&check, &[program])]));
+    }
+    let start = |of: &Language, role| {
+        let room = format!("A room of {}", of.name);
+        Running::start(of, &[&ip, "6510", role, &room])
+    };
+    let mut hosts: Vec<Running> = all.iter().map(|language| start(language, "host")).collect();
+    for (host, language) in hosts.iter_mut().zip(&all) {
+        host.line("open ", language.name);
+    }
+    master.crash();
+    let _master = Master::start_at(addr, &[]);
+    for (host, language) in hosts.iter_mut().zip(&all) {
+        host.seen.clear();
+        host.line("open ", language.name);
+        start(language, "join").ends_well(language.name);
+        host.ends_well(language.name);
     }
 }
 

@@ -263,7 +263,7 @@ fn rooms_introduce_and_the_punch_connects() {
     drop(alice);
     bob.wait_for("room_deleted", WAIT).expect("told");
     assert!(bob.list_rooms().expect("a list").is_empty());
-    master.wait_for_log("(\"alice\") directly");
+    master.wait_for_log("(\"Lobby\") directly");
 }
 
 #[test]

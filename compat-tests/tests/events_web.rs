@@ -118,6 +118,28 @@ fn two_peers_of_node_do_so_too() {
     assert_eq!(said[0].trim_end(), "all arrived", "{said:?}");
 }
 
+/// Who has an older Node, or gives no address, is told so.
+#[test]
+fn the_page_says_in_node_what_it_needs() {
+    let Some(node) = found(&[&["node"]], &["--version"]) else {
+        return skipped::note("there is no node");
+    };
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/clients/web.js");
+    let run = |before: &[&str], more: &[&str]| {
+        let mut command = Command::new(node[0]);
+        let output = command.args(before).arg(script).args(more).output().expect("running node");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!((output.status.code(), said.lines().count()), (Some(1), 1), "{said}");
+        said
+    };
+    assert!(run(&[], &[]).starts_with("usage: node web.js ws://"));
+    let folder = Folder::new();
+    let without = folder.file("without.js");
+    std::fs::write(&without, "delete globalThis.WebSocket").expect("writing");
+    let said = run(&["-r", &without], &["ws://127.0.0.1:1/events"]);
+    assert!(said.contains("has no WebSocket: use Node 22"), "{said}");
+}
+
 /// A server with a certificate, and who trusts it.
 fn encrypted(folder: &Folder) -> (Master, Tls) {
     let made = generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");

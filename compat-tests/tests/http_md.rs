@@ -16,6 +16,20 @@ use serde_json::Value;
 const WAIT: Duration = Duration::from_secs(20);
 const TOKEN: &str = "0123456789abcdef0123";
 
+#[test]
+fn every_reason_of_a_refusal_is_in_the_table() {
+    let text = include_str!("../../PROTOCOL.md");
+    let table = text.split("\n#### Reasons\n").nth(1).expect("the table");
+    let table = table.split("\n## ").next().expect("its end");
+    let rows: Vec<&str> =
+        table.lines().filter(|line| line.starts_with("| `") && !line.contains("`words`")).collect();
+    for reason in punchd::refusals::Reason::ALL {
+        let begin = format!("| `{}` | {} | ", reason.name(), reason.words());
+        assert!(rows.iter().any(|row| row.starts_with(&begin)), "{begin}");
+    }
+    assert_eq!(rows.len(), punchd::refusals::Reason::ALL.len());
+}
+
 /// A block marked `http`: what is asked on which side, and what is answered.
 struct Example<'a> {
     is_public: bool,

@@ -46,6 +46,9 @@ const STOPPED: usize = 1000;
 /// Peers that stop in the middle of a TLS client hello of 64 kB: four times what may be unfinished.
 const HELLOS: usize = 1000;
 
+/// What the first peer with TLS takes, with the code that it has read.
+const FIRST_ENCRYPTED: usize = 2 << 20;
+
 /// Peers that are logged in through TLS and silent, and the memory that each may take.
 const ENCRYPTED: usize = 1000;
 const TLS_PEER: usize = 5 * 1024;
@@ -348,15 +351,17 @@ fn what_tls_takes_is_bounded() {
     let limits = Limits { connections: CONNECTIONS, ..Limits::default() };
     // First, while nothing is left of others that they could use.
     let tls = Tls::trusting(Path::new(&folder.file("certificate")), "127.0.0.1").expect("trust");
-    let peers: Vec<EventClient> = (0..ENCRYPTED)
-        .map(|n| {
-            let mut client = EventClient::connect(server.master.addr(), Some(&tls)).expect("in");
-            client.login(&format!("peer {n}"), "chess").expect("logged in");
-            client
-        })
-        .collect();
+    let enter = |server: &Watched, n: usize| {
+        let mut client = EventClient::connect(server.master.addr(), Some(&tls)).expect("in");
+        client.login(&format!("peer {n}"), "chess").expect("logged in");
+        client
+    };
+    // The first has the code of TLS read from the disk, which is no peer's and is there once.
+    let first = enter(&server, ENCRYPTED);
+    server.check("the first TLS peer", FIRST_ENCRYPTED);
+    let peers: Vec<EventClient> = (0..ENCRYPTED).map(|n| enter(&server, n)).collect();
     server.check("TLS peers", ENCRYPTED * TLS_PEER);
-    drop(peers);
+    drop((first, peers));
     server.settle();
     let hello = endless_hello();
     // As much as may be of a hello, and all of one.

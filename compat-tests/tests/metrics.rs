@@ -24,7 +24,7 @@ const TOKEN: &str = "0123456789abcdef0123";
 
 /// A server with a window, and where that is.
 fn start(options: &[&str]) -> (Master, SocketAddr) {
-    const LINE: &str = "the owner looks in at http://";
+    const LINE: &str = "the owner's window is at http://";
     let master = Master::start(&[&["--http", "127.0.0.1:0"], options].concat());
     master.wait_for_log(LINE);
     let log = master.log();
@@ -295,4 +295,76 @@ fn the_dashboard_asks_for_what_there_is_and_leaves_nothing_out() {
     ids.sort_unstable();
     ids.dedup();
     assert_eq!(ids.len(), dashboard["panels"].as_array().expect("panels").len());
+}
+
+/// What Grafana needs of a dashboard that is imported; there is none here to ask.
+#[test]
+fn the_dashboard_has_what_grafana_requires() {
+    const COLUMNS: u64 = 24;
+    let dashboard: Value =
+        serde_json::from_str(&read("compat-tests/grafana/punchd.json")).expect("JSON");
+    // Version 36 is the first in which a data source has a type and a uid. Grafana gives the dashboard a number.
+    assert!(
+        dashboard["schemaVersion"].as_u64().is_some_and(|version| (36..=42).contains(&version))
+    );
+    assert!(
+        dashboard["id"].is_null() && dashboard["uid"].as_str().is_some_and(|uid| uid.len() <= 40)
+    );
+    assert!(dashboard["title"].is_string() && dashboard["time"]["from"].is_string());
+    let variables: BTreeSet<&str> = dashboard["templating"]["list"]
+        .as_array()
+        .expect("variables")
+        .iter()
+        .filter_map(|variable| variable["name"].as_str())
+        .collect();
+    assert!(variables.contains("datasource"), "{variables:?}");
+    let mut taken = BTreeSet::new();
+    for panel in dashboard["panels"].as_array().expect("panels") {
+        let title = panel["title"].as_str().expect("a title");
+        let kind = panel["type"].as_str().expect("a type");
+        assert!(["stat", "timeseries", "table", "gauge", "bargauge"].contains(&kind), "{kind}");
+        let [x, y, w, h] = ["x", "y", "w", "h"].map(|of| panel["gridPos"][of].as_u64().expect(of));
+        assert!(w > 0 && h > 0 && x + w <= COLUMNS, "{title}");
+        let squares = (x..x + w).flat_map(|x| (y..y + h).map(move |y| (x, y)));
+        assert!(squares.into_iter().all(|square| taken.insert(square)), "{title} covers another");
+        let mut ids = BTreeSet::new();
+        for target in panel["targets"].as_array().expect("targets") {
+            assert_eq!(target["datasource"]["uid"], "${datasource}", "{title}");
+            assert!(ids.insert(target["refId"].as_str().expect("its letter")), "{title}");
+            for variable in target["expr"].as_str().expect("a query").split('$').skip(1) {
+                let name = variable.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next();
+                let name = name.unwrap_or_default();
+                assert!(variables.contains(name) || name == "__rate_interval", "{title}: ${name}");
+            }
+        }
+    }
+}
+
+/// Prometheus can read each query, once Grafana has put in what the variables stand for.
+#[test]
+fn the_queries_of_the_dashboard_can_be_read() {
+    let dashboard: Value =
+        serde_json::from_str(&read("compat-tests/grafana/punchd.json")).expect("JSON");
+    let panels = dashboard["panels"].as_array().expect("panels");
+    let targets = panels.iter().filter_map(|panel| panel["targets"].as_array()).flatten();
+    let queries = targets.filter_map(|target| target["expr"].as_str());
+    let queries = queries.map(|query| {
+        query.replace("$__rate_interval", "4m").replace("$job", "punchd").replace("$instance", ".*")
+    });
+    let rules =
+        queries.enumerate().map(|(n, expr)| json!({"record": format!("punchd:{n}"), "expr": expr}));
+    let rules: Vec<Value> = rules.collect();
+    assert!(rules.len() > 20, "{rules:?}");
+    // JSON is YAML.
+    let folder = compat_tests::folder::Folder::new();
+    let file = folder.file("rules.yml");
+    let groups = json!({"groups": [{"name": "dashboard", "rules": rules}]});
+    std::fs::write(&file, groups.to_string()).expect("writing");
+    match Command::new("promtool").args(["check", "rules", &file]).output() {
+        Ok(output) => {
+            let said = [output.stdout, output.stderr].concat();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
+        }
+        Err(error) => skipped::note(&format!("promtool of Prometheus: {error}")),
+    }
 }

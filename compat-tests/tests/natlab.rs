@@ -259,6 +259,34 @@ fn an_idle_host_of_a_shipped_game_is_asked_where_it_is() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }
 
+/// Neither side, nor the owner, is told of blocked UDP: it is the router that both share.
+#[test]
+fn two_behind_one_router_are_told_that_it_is_in_the_way() {
+    let join = format!("{} --timeout 12", punch(JOIN));
+    let Some(output) = run(&[
+        "run",
+        "--time-limit",
+        "50",
+        "--site",
+        "host=port-restricted",
+        "--service",
+        &format!("server: {}", server("")),
+        "--ready",
+        "server: udp/6510",
+        "--service",
+        &format!("host: {}", punch(HOST)),
+        "--ready",
+        "host: output ^registered",
+        "--exec",
+        &format!("host: {join} 2>&1 | grep 'behind the same router'"),
+    ]) else {
+        return;
+    };
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}");
+    assert!(text.contains("(natlab): both are behind the same router, "), "{text}");
+}
+
 #[test]
 fn a_host_whose_cable_was_pulled_leaves_the_lobby() {
     let lobby = punch("lobby --master $NATLAB_SERVER1:6510");

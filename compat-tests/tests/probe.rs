@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::io::copy;
+use std::io::{Read as _, Write as _, copy};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -81,20 +81,37 @@ const OTHERS: [&str; 3] = ["rooms", "events", "natpunch"];
 const STUN: [&str; 2] = ["STUN", "STUN, alternate port"];
 const QUICK: [&str; 2] = ["--wait", "0.5"];
 
+/// A server that has its alternate port: another program may have that which comes next.
+fn start(options: &[&str]) -> Master {
+    let dialects = options.iter().skip_while(|option| **option != "--dialects").nth(1);
+    let lacks_stun = dialects.is_some_and(|named| !named.contains("stun"));
+    let is_given = lacks_stun || options.contains(&"--alt-port");
+    for _ in 0..9 {
+        let master = Master::start(options);
+        if is_given || master.alternate_port() == master.addr().port().checked_add(1) {
+            return master;
+        }
+    }
+    Master::start(options)
+}
+
 #[test]
 fn nothing_is_wrong_with_a_server_without_options() {
-    let master = Master::start(&["--testing", "--name", "probed"]);
+    let master = start(&["--testing", "--name", "probed"]);
     let said = probe(master.addr(), &[]);
     said.exits_with(0);
     said.words("works", &[&GMNET[..], &OTHERS, &STUN, &["older protocol"]].concat());
     said.has("probed, ");
+    said.words("not tried", &["events with TLS"]);
+    let said = probe(master.addr(), &["--tls"]);
+    said.exits_with(0);
     said.has("networks on the way can read events");
     assert!(said.text.ends_with("\nall that players need works\n"), "{}", said.text);
 }
 
 #[test]
 fn a_lobby_that_is_off_is_a_choice() {
-    let master = Master::start(&["--disable-lobby"]);
+    let master = start(&["--disable-lobby"]);
     let said = probe(master.addr(), &QUICK);
     said.exits_with(0);
     said.words("not offered", &["lobby2"]);
@@ -103,7 +120,7 @@ fn a_lobby_that_is_off_is_a_choice() {
 
 #[test]
 fn a_server_for_other_games_is_all_right() {
-    let master = Master::start(&["--games", "Pong,Chess"]);
+    let master = start(&["--games", "Pong,Chess"]);
     let said = probe(master.addr(), &[]);
     said.exits_with(0);
     said.words("refused", &[&OTHERS[..], &["reg2"]].concat());
@@ -111,14 +128,24 @@ fn a_server_for_other_games_is_all_right() {
     said.has("try one with --game or --key");
     said.has("where it was refused, the server is for others");
 
-    for option in ["--game", "--key"] {
-        let said = probe(master.addr(), &[option, "Chess"]);
-        said.exits_with(0);
-        said.words("works", &[&GMNET[..], &OTHERS, &STUN].concat());
-    }
+    let said = probe(master.addr(), &["--game", "Chess"]);
+    said.exits_with(0);
+    said.words("works", &[&GMNET[..], &OTHERS, &STUN].concat());
     // A key that is none does not hide the game.
     let said = probe(master.addr(), &["--game", "Chess", "--key", "none"]);
     said.words("works", &[&GMNET[..], &OTHERS, &STUN].concat());
+
+    // Nothing that answers by UDP is spoken to who is not admitted.
+    let quiet = start(&["--games", "Pong", "--dialects", "gmnet,events"]);
+    let said = probe(quiet.addr(), &QUICK);
+    said.exits_with(0);
+    said.words("not known", &["UDP"]);
+    said.has("shows only to games that are admitted: name one with --game, or a key with --key");
+    said.has("run it again with --game or --key");
+    let said = probe(quiet.addr(), &[&QUICK[..], &["--game", "Pong"]].concat());
+    said.exits_with(0);
+    said.words("works", &[&GMNET[..], &["events"]].concat());
+    said.has("all that players need works");
 
     let said = probe(master.addr(), &["--game", "Go"]);
     said.exits_with(1);
@@ -128,7 +155,7 @@ fn a_server_for_other_games_is_all_right() {
 
 #[test]
 fn a_server_with_keys_is_all_right() {
-    let master = Master::start(&["--key", "secret", "--games", "Chess"]);
+    let master = start(&["--key", "secret", "--games", "Chess"]);
     let said = probe(master.addr(), &["--game", "Chess", "--key", "secret"]);
     said.exits_with(0);
     said.words("works", &[&GMNET[..], &OTHERS, &STUN].concat());
@@ -141,7 +168,7 @@ fn a_server_with_keys_is_all_right() {
 
 #[test]
 fn dialects_that_are_left_out_are_a_choice() {
-    let master = Master::start(&["--dialects", "rooms,stun"]);
+    let master = start(&["--dialects", "rooms,stun"]);
     let said = probe(master.addr(), &QUICK);
     said.exits_with(0);
     said.words("works", &[&STUN[..], &["rooms"]].concat());
@@ -152,18 +179,112 @@ fn dialects_that_are_left_out_are_a_choice() {
     let natpunch = "not spoken: STUN answers at the same UDP port, so --dialects leaves it out";
     assert_eq!(said.of("natpunch").1, natpunch);
 
-    let master = Master::start(&["--dialects", "gmnet,events"]);
+    let master = start(&["--dialects", "gmnet,events"]);
     let said = probe(master.addr(), &QUICK);
     said.exits_with(0);
     said.words("works", &[&GMNET[..], &["events"]].concat());
     said.words("not offered", &["rooms", "natpunch", "STUN"]);
     said.has("not spoken: GMnet answers at the same UDP port");
 
-    let master = Master::start(&["--dialects", "events"]);
+    let master = start(&["--dialects", "events"]);
     let said = probe(master.addr(), &QUICK);
     said.exits_with(0);
     said.words("not offered", &["GMnet", "rooms", "natpunch", "STUN"]);
     said.has("not answered: either --dialects leaves it out or UDP is blocked");
+}
+
+/// Nobody counts as a player, and nothing as refused, by the owner's own probe.
+#[test]
+fn the_owner_sees_no_players_and_no_refusals_but_the_name_of_the_probe() {
+    let http =
+        TcpListener::bind((loopback(), 0)).expect("a port").local_addr().expect("its address");
+    let http = http.to_string();
+    let master = start(&["--http", &http]);
+    let said = probe(master.addr(), &["--key", "keyone"]);
+    said.exits_with(0);
+    let ask = |path: &str| -> Value {
+        let mut stream = TcpStream::connect(&http).expect("the window");
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).expect("a request");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        let (_, body) = answer.split_once("\r\n\r\n").expect("a body");
+        serde_json::from_str(body).unwrap_or_else(|error| panic!("{path}: {error}: {answer}"))
+    };
+    // It asks for what is not there, and so is introduced to nobody, which counts in no number.
+    let introductions = ask("/api/v1/introductions")["introductions"].take();
+    let reasons: Vec<&Value> =
+        introductions.as_array().expect("a list").iter().map(|row| &row["reason"]).collect();
+    assert!(reasons.iter().all(|reason| **reason == "not_found"), "{reasons:?}");
+    assert_eq!(ask("/api/v1/refusals")["refusals"], Value::Array(Vec::new()));
+    assert_eq!(ask("/api/v1/status")["introductions"]["direct"], 0);
+    let log = master.stop();
+    assert!(log.contains("registered: punch probe\n"), "{log}");
+    assert!(!log.contains("got through") && !log.contains("keyone"), "{log}");
+}
+
+/// A server that hears nothing from this address does not look like one that has left out all.
+#[test]
+fn who_is_blocked_is_told_that() {
+    let folder = Folder::new();
+    let file = folder.file("block");
+    fs::write(&file, "127.0.0.0/8\n").expect("writing");
+    let master = start(&["--block", &file]);
+    let said = probe(master.addr(), &QUICK);
+    said.exits_with(1);
+    said.words("FAILS", &["GMnet"]);
+    said.has("This address may be in the server's --block");
+    assert!(!said.text.contains("report this"), "{}", said.text);
+    assert!(!said.text.contains("all that players need"), "{}", said.text);
+}
+
+/// All that it asks comes from the address that it is to use.
+#[test]
+fn everything_is_asked_from_the_address_of_bind() {
+    let master = start(&[]);
+    let own = loopback().to_string();
+    let (code, out, _) = run(&master.addr().to_string(), &["--bind", &own]);
+    let said = Said { code, text: String::from_utf8(out).expect("UTF-8") };
+    said.exits_with(0);
+    let at = format!("sees this machine at {own}:");
+    for name in ["natpunch", "STUN"] {
+        assert!(said.of(name).1.starts_with(&at), "{}", said.text);
+    }
+}
+
+/// The port of the owner's window is the other one that an owner knows.
+#[test]
+fn a_web_server_is_called_one() {
+    let listener = TcpListener::bind((loopback(), 0)).expect("a port");
+    let addr = listener.local_addr().expect("its address");
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
+        }
+    });
+    let said = probe(addr, &QUICK);
+    said.exits_with(1);
+    assert_eq!(said.of("GMnet").1, "a web server answers: \"HTTP/1.1 400 Bad Request\"");
+    said.has("Is this the port of the owner's window");
+    assert_eq!(said.text.matches(" FAILS ").count(), 1, "{}", said.text);
+}
+
+/// README promises 0 or 1.
+#[test]
+fn a_name_that_nobody_has_is_a_row() {
+    let said = probe_from_anywhere("nosuch.invalid:6510");
+    said.exits_with(1);
+    said.words("FAILS", &["name not found"]);
+    assert!(!said.text.contains("want HOST"), "{}", said.text);
+    let said = probe_from_anywhere("127.0.0.1:99999");
+    said.exits_with(1);
+    said.has("want HOST or HOST:PORT");
+    let (code, out, _) = run("nosuch.invalid:6510", &["--json"]);
+    let said: Value = serde_json::from_slice(&out).expect("one object");
+    assert_eq!((code, &said["ok"]), (Some(1), &Value::Bool(false)), "{said}");
+    assert!(said["ways"][0]["address"].is_null(), "{said}");
+    assert_eq!(said["ways"][0]["checks"][0]["check"], "name", "{said}");
 }
 
 /// What a firewall lets through to a server, at the same port of another address.
@@ -219,7 +340,7 @@ fn forward(inside: &Arc<UdpSocket>, server: SocketAddr) {
 /// A server at one loopback address alone, which leaves the port free at others.
 fn at_one_address(more: &[&str]) -> (Master, SocketAddr) {
     let ip: IpAddr = loopback();
-    let master = Master::start(&[&["--bind", &ip.to_string()], more].concat());
+    let master = start(&[&["--bind", &ip.to_string()], more].concat());
     let addr = SocketAddr::new(ip, master.addr().port());
     (master, addr)
 }
@@ -240,7 +361,7 @@ fn a_closed_alternate_port_is_named_and_nothing_else() {
 
 #[test]
 fn another_alternate_port_is_found() {
-    let master = Master::start(&["--alt-port", "0"]);
+    let master = start(&["--alt-port", "0"]);
     let said = probe(master.addr(), &QUICK);
     said.exits_with(0);
     let port = master.alternate_port().expect("it is in the log");
@@ -259,15 +380,23 @@ fn blocked_udp_is_one_fault() {
     said.words("works", &["TCP", "lobby2", "reg2", "events"]);
     said.words("not tried", &["rooms", "natpunch", "STUN", "STUN, alternate port"]);
     said.has("no answer: UDP does not arrive, see UDP and connect");
+    said.has("UDP packets do not arrive: ");
     said.has("Open the same port for UDP");
+    said.has("the network here lets no UDP out: try from another one");
+    // What is between has an address of its own, at which the server sees all.
+    said.has("something in front of the server replaces the addresses of all players");
 
-    // Where GMnet does not let it try, nothing else tells the two causes apart.
+    // Where GMnet does not let it try, nothing else tells the two causes apart; with a game it is found.
     let (_master, addr) = at_one_address(&["--games", "Chess"]);
-    let said = probe(Firewall::before(addr, true, false).addr, &QUICK);
-    said.exits_with(1);
-    said.words("FAILS", &["UDP"]);
+    let behind = Firewall::before(addr, true, false).addr;
+    let said = probe(behind, &QUICK);
+    said.exits_with(0);
+    said.words("not known", &["UDP"]);
     said.has("not answered: either --dialects leaves it out or UDP is blocked");
-    said.has("name a game or key that the server admits");
+    said.has("run it again with --game or --key");
+    let said = probe(behind, &[&QUICK[..], &["--game", "Chess"]].concat());
+    said.exits_with(1);
+    said.words("FAILS", &["UDP and connect"]);
 }
 
 #[test]
@@ -314,7 +443,7 @@ fn certificate(names: &[&str], year: i32) -> (Folder, [String; 4]) {
 fn with_tls(names: &[&str], year: i32, more: &[&str]) -> (Master, Folder) {
     let (folder, options) = certificate(names, year);
     let options: Vec<&str> = options.iter().map(String::as_str).collect();
-    (Master::start(&[&options, more].concat()), folder)
+    (start(&[&options, more].concat()), folder)
 }
 
 #[test]
@@ -326,7 +455,7 @@ fn the_certificate_is_looked_at() {
     let detail = "certificate until 2090-03-01, for localhost";
     assert!(said.of("events with TLS").1.starts_with(detail), "{}", said.text);
     // Nobody has to connect by the address.
-    let said = probe(master.addr(), &[]);
+    let said = probe(master.addr(), &["--tls"]);
     said.exits_with(0);
     said.has("not for 127.0.0.1, so clients must connect by a name that is in it");
 
@@ -356,7 +485,7 @@ fn it_is_tried_over_ipv6_too() {
     nobody.exits_with(1);
     nobody.has("Nobody can use this server over IPv6.");
     nobody.has("If it has no IPv6, its name should have no AAAA record.");
-    let master = Master::start(&[]);
+    let master = start(&[]);
     let said = probe_from_anywhere(&format!("[::1]:{}", master.addr().port()));
     said.exits_with(0);
     said.has("(IPv6)");
@@ -382,7 +511,7 @@ fn the_json_has_what_is_documented() {
     let readme = include_str!("../README.md");
     let (_, chapter) = readme.split_once("\n### `punch probe --json`\n").expect("the chapter");
     let chapter = chapter.split("\n## ").next().unwrap_or_default();
-    let master = Master::start(&["--dialects", "gmnet,rooms,events"]);
+    let master = start(&["--dialects", "gmnet,rooms,events"]);
     let (code, out, _) = run(&master.addr().to_string(), &["--json", "--wait", "0.5"]);
     let said: Value = serde_json::from_slice(&out).expect("one object");
     assert_eq!((code, &said["ok"]), (Some(0), &Value::Bool(true)), "{said}");

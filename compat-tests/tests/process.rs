@@ -14,6 +14,7 @@ use compat_tests::folder::Folder;
 use compat_tests::gmnet::wire::{self, LOBBY, TESTING_INFOS, VERSION};
 use compat_tests::gmnet::{Client, ClientConfig, Control, Host, HostConfig, Query};
 use compat_tests::master::{Master, binary, fails_to_start, loopback};
+use compat_tests::raw::free_ports;
 use compat_tests::skipped;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -24,7 +25,8 @@ const WAIT: Duration = Duration::from_secs(10);
 /// The server's command line.
 fn punchd(args: &[&str]) -> Command {
     let mut command = Command::new(binary());
-    command.args(args);
+    // Somebody may have that port on this machine, of which the log would tell.
+    command.env("PUNCHD_HTTP", "off").args(args);
     command
 }
 
@@ -362,7 +364,9 @@ fn a_udp_port_in_use_is_said_with_the_process_that_has_it() {
 /// Neighbours start in either order, or are told what to change.
 #[test]
 fn a_master_on_the_next_port_is_told_of_the_alternate_port_of_the_first() {
-    let first = Master::start(&[]);
+    // A port that no other test is given, nor the next one, by TCP.
+    let port = free_ports().expect("two ports");
+    let first = Master::start(&["--port", &port.to_string()]);
     let alternate = first.alternate_port().expect("the port for STUN");
     let text = refused(punchd(&["--port", &alternate.to_string()]));
     assert!(text.contains(&format!("UDP port {alternate} is in use by 'punchd'")), "{text}");

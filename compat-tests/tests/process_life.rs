@@ -147,8 +147,8 @@ fn a_second_signal_ends_it_at_once() {
     let (status, log) = master.ended(WAIT);
     assert_eq!(status.code(), Some(130), "not the orderly end:\n{log}");
     assert!(!log.contains("stopped"), "{log}");
-    // What was logged last is written all the same.
-    assert!(log.ends_with("WARN  ended at once by the second signal"), "{log}");
+    // It is written all the same, if not last: the loop goes on until the process is gone.
+    assert!(log.contains("WARN  ended at once by the second signal"), "{log}");
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::unix::fs::{OpenOptionsExt as _, symlink};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -419,11 +419,11 @@ fn left_out(log: &str) -> usize {
     untimed(log).into_iter().filter_map(count).sum()
 }
 
-/// So many peers cause so many lines each; all of them are answered.
+/// So many peers, each of a network of its own, cause so many lines each; all of them are answered.
 fn cause_lines(master: &Master, peers: usize, each: usize) {
     let request = [&b"connect\nnowhere\n".repeat(each), wire::ASK_VERSION].concat();
-    for _ in 0..peers {
-        let peer = raw::connect(master.addr(), loopback());
+    for n in 0..peers {
+        let peer = raw::connect(master.addr(), IpAddr::from([127, 200, n as u8, 1]));
         assert!(raw::asks(&peer, &request, b'\n', WAIT), "no answer");
     }
 }
@@ -495,6 +495,51 @@ fn refusals_and_departures_are_told_in_every_dialect() {
     let mut stream = raw::connect(master.addr(), loopback());
     stream.write_all(login).expect("sending");
     master.wait_for_log("is not understood: it speaks events, which --dialects leaves out");
+}
+
+/// What is told is told when it happens, and of who is not let in with `-v`.
+#[test]
+fn rooms_that_close_and_who_is_kept_out_are_told_at_once() {
+    let master = Master::start(&["-v"]);
+    let udp = UdpSocket::bind((loopback(), 0)).expect("a socket");
+    udp.set_read_timeout(Some(WAIT)).expect("a timeout");
+    let say = |text: &str| udp.send_to(text.as_bytes(), master.addr()).expect("sent");
+    let hear = || {
+        let mut bytes = [0; 512];
+        let (length, _) = udp.recv_from(&mut bytes).expect("an answer");
+        String::from_utf8_lossy(&bytes[..length]).into_owned()
+    };
+    say("jr:0123456789abcdef");
+    assert_eq!(hear(), "er:jr:noroom");
+    master.wait_for_log(" was not let into room 0123456789abcdef: there is none with this ID");
+    say("rh:Fort");
+    let own = loop {
+        if let Some(own) = hear().strip_prefix("rID:") {
+            break own.to_owned();
+        }
+    };
+    say(&format!("rc:{own}"));
+    master.wait_for_log("room \"Fort\" is open");
+    // Not signed, so the room is kept for a while.
+    say("cr");
+    let begun = Instant::now();
+    master.wait_for_log("closed: its host closed it");
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    say(&format!("rc:{own}"));
+    master.wait_for_log("is open again: its host has shown its key");
+}
+
+#[test]
+fn the_same_data_again_are_no_news() {
+    let master = Master::start(&[]);
+    let mut host = raw::connect(master.addr(), loopback());
+    for name in ["Pong\n1/8", "Pong\n1/8", "Pong\n2/8"] {
+        let text = format!("reg2\n1.2.4\n{name}\n\n\n\n\n\n\n");
+        host.write_all(text.as_bytes()).expect("registering");
+    }
+    master.wait_for_log("(Pong) has new data");
+    let log = master.stop();
+    assert_eq!(log.matches("has new data").count(), 1, "{log}");
 }
 
 #[test]

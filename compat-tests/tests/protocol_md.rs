@@ -12,7 +12,7 @@ use std::sync::mpsc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use compat_tests::gmnet::wire;
-use compat_tests::master::Master;
+use compat_tests::master::{Master, loopback};
 use compat_tests::skipped;
 use socket2::{Domain, Socket, Type};
 
@@ -293,7 +293,12 @@ struct Program {
 impl Program {
     fn start(script: &std::path::Path, arguments: &[&str]) -> Self {
         let mut command = Command::new("python3");
-        command.arg(script).args(arguments).stdin(Stdio::null()).stdout(Stdio::piped());
+        command.arg(script).args(arguments);
+        Self::run(command)
+    }
+
+    fn run(mut command: Command) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let (send, lines) = mpsc::channel();
@@ -328,9 +333,9 @@ impl Drop for Program {
 struct Scripts(PathBuf);
 
 impl Scripts {
-    fn extract() -> Self {
+    fn extract(of: &str) -> Self {
         let directory =
-            std::env::temp_dir().join(format!("punchd-protocol-{}", std::process::id()));
+            std::env::temp_dir().join(format!("punchd-protocol-{of}-{}", std::process::id()));
         std::fs::create_dir_all(&directory).unwrap();
         let scripts = Self(directory);
         let programs = blocks("python");
@@ -363,7 +368,7 @@ fn the_programs_meet() {
     }
     let master = Master::start(&[]);
     let port = master.addr().port().to_string();
-    let scripts = Scripts::extract();
+    let scripts = Scripts::extract("meet");
     let data = ["a", "\u{e9}", "", "4", "", "", "", "eight"];
     let arguments = [&["127.0.0.1", port.as_str()], &data[..]].concat();
     let host = Program::start(&scripts.0.join("host.py"), &arguments);
@@ -382,4 +387,35 @@ fn the_programs_meet() {
     let output = nobody.output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(String::from_utf8_lossy(&output.stderr).trim(), "not found");
+}
+
+/// What `punch` does to games that are tested: replies come several at once, behind one that nobody asked for.
+#[test]
+fn the_programs_skip_what_they_did_not_ask_for() {
+    if !has_python() {
+        skipped::note("the programs of PROTOCOL.md need Python 3.10 or newer as python3");
+        return;
+    }
+    let scripts = Scripts::extract("skip");
+    let punch = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_punch"));
+        command.args(args);
+        Program::run(command)
+    };
+    let (ip, host) = (loopback().to_string(), loopback().to_string());
+    let master = format!("{ip}:6510");
+    let common = ["--glue-replies", "--master", &master, "--bind", &host];
+    let hosting = punch(&[&["host", "--data1", "a"], &common[..]].concat());
+    hosting.line("registered");
+    let client = Program::start(&scripts.0.join("client.py"), &[&ip, "6510", &host]);
+    assert_eq!(client.line("["), "['a', '', '', '', '', '', '', '']");
+
+    let ip = loopback().to_string();
+    let master = format!("{ip}:6510");
+    let common = ["--glue-replies", "--master", &master, "--bind", &host];
+    let joining = punch(&[&["join", "127.0.0.1", "--game"], &common[..]].concat());
+    joining.line("waiting for the host");
+    let _host = Program::start(&scripts.0.join("host.py"), &[&ip, "6510", "b"]);
+    joining.line("data1=b");
+    joining.line("connect_ms=");
 }

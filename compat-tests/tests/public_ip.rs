@@ -61,6 +61,21 @@ fn those_outside_find_a_host_inside_by_the_public_address() {
     }
 }
 
+/// Whoever looks for a fault sees what was told, and not only where they are.
+#[test]
+fn the_journal_has_what_each_of_two_was_told() {
+    let mut server = Unplugged::new(&["--public-ip", PUBLIC]);
+    let (inside, outside) = (addr("192.168.1.5:5000"), addr("203.0.113.9:6000"));
+    let host = host(&mut server, inside);
+    let public = addr("198.51.100.7:5000");
+    assert_eq!(asks(&mut server, outside, PUBLIC), Some(public));
+    assert_eq!(told(&mut server, host), [outside]);
+    server.pass(Duration::from_secs(20));
+    let ended = server.journal().latest().next().expect("it has ended");
+    assert_eq!((ended.attempt.client, ended.attempt.host), (outside, inside));
+    assert_eq!(ended.attempt.told(), [public, outside]);
+}
+
 #[test]
 fn those_inside_find_it_by_its_own_address() {
     let mut server = Unplugged::new(&["--public-ip", PUBLIC]);

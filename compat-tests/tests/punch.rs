@@ -255,3 +255,41 @@ fn a_script_with_a_mistake_is_refused() {
     assert!(!refused.status.success());
     assert!(why.contains("line 1: `sing` is none of register"), "{why}");
 }
+
+/// What the lobby shows of hosts that share an address is what joins the right one of them.
+#[test]
+fn a_host_is_joined_by_the_address_and_port_that_the_lobby_shows() {
+    let master = Master::start(&["--lobby-ports"]);
+    let (at, own) = (loopback(), loopback().to_string());
+    let hosts = ["first", "second"].map(|name| {
+        let config = HostConfig::new(master.addr()).on(at).with_data(&["Pong", name]);
+        Host::registered(config, WAIT).expect("registered").spawn()
+    });
+    let addr = master.addr().to_string();
+    // Another host of the game at the same address is listed after a second.
+    let deadline = Instant::now() + WAIT;
+    let shown = loop {
+        let output = punch(&["lobby", "--master", &addr]).output().expect("running punch");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let prefix = format!("{at}:");
+        let words = text.split_whitespace().filter(|word| word.starts_with(&prefix));
+        let shown: Vec<String> = words.map(str::to_owned).collect();
+        if shown.len() == 2 {
+            break shown;
+        }
+        assert!(Instant::now() < deadline, "{text}");
+        std::thread::sleep(Duration::from_millis(100));
+    };
+    let mut joined = Vec::new();
+    for host in &shown {
+        let args = ["join", host, "--master", &addr, "--bind", &own];
+        let output = punch(&args).output().expect("running punch");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{host}: {output:?}");
+        assert!(text.contains(&format!(" for {host}\n")), "{text}");
+        joined.extend(["first", "second"].into_iter().filter(|name| text.contains(name)));
+    }
+    joined.sort_unstable();
+    assert_eq!(joined, ["first", "second"]);
+    drop(hosts);
+}

@@ -2,12 +2,13 @@
 #![expect(clippy::expect_used, reason = "a helper that fails is a test that fails")]
 
 use std::fs;
-use std::io::BufRead as _;
-use std::net::UdpSocket;
+use std::io::{BufRead as _, Read as _, Write as _};
+use std::net::{TcpListener, UdpSocket};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use compat_tests::folder::Folder;
+use compat_tests::gmnet::{Host, HostConfig};
 use compat_tests::master::{Master, loopback};
 use rcgen::generate_simple_self_signed;
 
@@ -163,13 +164,15 @@ fn a_fault_of_this_machine_is_not_sought_at_the_master_server() {
         (vec!["lobby", "--bind", "192.0.2.77", "--master", &addr], nobody),
         (vec!["rooms", "list", "--bind", "192.0.2.77", "--master", &addr], nobody),
         (vec!["natpunch", "list", "--bind", "192.0.2.77", "--master", &addr], nobody),
+        (vec!["events", "--id", "a", "--bind", "192.0.2.77", "--master", &addr], nobody),
+        (vec!["nat", "--bind", "192.0.2.77", &addr], nobody),
     ] {
         let (code, said) = punch(&args);
         assert_eq!(code, Some(1), "{args:?}: {said}");
         assert!(said.contains(why), "{args:?}: {said}");
         assert!(!said.contains("firewall") && !said.contains("is the master server"), "{said}");
     }
-    let closed = std::net::TcpListener::bind((loopback(), 0)).expect("a port");
+    let closed = TcpListener::bind((loopback(), 0)).expect("a port");
     let nowhere = closed.local_addr().expect("its address").to_string();
     drop(closed);
     for args in [
@@ -226,6 +229,127 @@ fn a_server_for_other_games_says_how_to_show_ones_own() {
         assert_eq!(code, Some(1), "{args:?}: {said}");
         assert!(said.contains(option), "{args:?}: {said}");
     }
+}
+
+/// The server for whom a connection ends is the one who knows why; each way to end has its causes.
+#[test]
+fn whoever_is_not_let_in_is_told_what_may_be_behind_it() {
+    let folder = Folder::new();
+    let file = folder.file("block");
+    fs::write(&file, "127.0.0.0/8\n").expect("writing");
+    let blocks = Master::start(&["--block", &file]);
+    let lacks = Master::start(&["--dialects", "rooms"]);
+    let web = TcpListener::bind((loopback(), 0)).expect("a port");
+    let window = web.local_addr().expect("its address").to_string();
+    std::thread::spawn(move || {
+        for mut stream in web.incoming().flatten() {
+            // The end of an answer that nobody has read might get lost with what was sent.
+            let answer = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n";
+            let _ = stream.read(&mut [0; 4096]).and_then(|_| stream.write_all(answer));
+        }
+    });
+    let (blocked, lacking) = (blocks.addr().to_string(), lacks.addr().to_string());
+    for (master, cause) in
+        [(&blocked, "--block"), (&lacking, "--dialects"), (&window, "the owner's window")]
+    {
+        for args in [vec!["host", "--for", "1"], vec!["lobby"], vec!["join", "127.0.0.9"]] {
+            let args = [&args[..], &["--master", master]].concat();
+            let (code, said) = punch(&args);
+            assert_eq!(code, Some(1), "{args:?}: {said}");
+            assert!(said.contains(cause), "{args:?}: {said}");
+            assert!(!said.contains("--data1"), "{args:?}: {said}");
+        }
+    }
+
+    for (master, cause) in
+        [(&blocked, "--block"), (&lacking, "--dialects"), (&window, "the owner's window")]
+    {
+        let (code, said) = punch(&["events", "--id", "a", "--do", "who", "--master", master]);
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains(cause), "{said}");
+    }
+
+    let mute = TcpListener::bind((loopback(), 0)).expect("a port");
+    let addr = mute.local_addr().expect("its address").to_string();
+    let (_, said) = punch(&["host", "--for", "0.1", "--master", &addr]);
+    assert!(said.contains("(not confirmed, as no answer comes"), "{said}");
+
+    let full = Master::start(&["--max-hosts", "1"]);
+    let (own, addr) = (loopback(), full.addr().to_string());
+    let config = HostConfig::new(full.addr()).on(own);
+    let _host = Host::registered(config, Duration::from_secs(10)).expect("registered");
+    let own = own.to_string();
+    let (code, said) = punch(&["host", "--for", "1", "--master", &addr, "--bind", &own]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("--max-hosts") && said.contains("--data1"), "{said}");
+}
+
+/// A host that is not found may be there all the same.
+#[test]
+fn who_finds_no_host_is_told_of_hosts_without_udp_and_of_the_other_family() {
+    let master = Master::any();
+    let addr = master.addr().to_string();
+    let said = punch(&["join", "127.0.0.9", "--master", &addr]).1;
+    assert!(said.contains("UDP") && said.contains("IPv6"), "{said}");
+}
+
+/// Rooms have one place for a key and a game: where only a game is named it is shown there.
+#[test]
+fn a_game_is_shown_to_a_server_for_some_games() {
+    let master = Master::start(&["--games", "My Game"]);
+    let addr = master.addr().to_string();
+    let game = ["--game", "My Game", "--master", &addr];
+    let (code, said) = punch(&[&["rooms", "host", "a", "--for", "0.1"], &game[..]].concat());
+    assert_eq!(code, Some(0), "{said}");
+    let (code, said) = punch(&[&["rooms", "list"], &game[..]].concat());
+    assert_eq!((code, said.as_str()), (Some(0), "no rooms\n"));
+}
+
+#[test]
+fn who_wants_any_room_is_told_why_none_fits() {
+    let master = Master::start(&[]);
+    let addr = master.addr().to_string();
+    let (code, said) = punch(&["rooms", "any", "--master", &addr]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("No room fits") && said.contains("want a password"), "{said}");
+}
+
+#[test]
+fn events_come_from_the_address_of_bind() {
+    let master = Master::start(&[]);
+    let (addr, own) = (master.addr().to_string(), loopback().to_string());
+    let args = ["events", "--id", "a", "--do", "who", "--bind", &own, "--master", &addr];
+    let (code, said) = punch(&args);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains(&format!("my UDP endpoint is {own}:")), "{said}");
+    master.wait_for_log(&format!("{own}:"));
+}
+
+/// Whoever waits for others until it is stopped hears when there is no server to send them.
+#[test]
+fn natpunch_ends_when_its_server_is_gone() {
+    let master = Master::start(&[]);
+    let addr = master.addr().to_string();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_punch"));
+    command.args(["natpunch", "--master", &addr, "--timeout", "1", "create", "Lobby", "4"]);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("starting punch");
+    let mut line = String::new();
+    let mut lines = std::io::BufReader::new(child.stdout.take().expect("piped"));
+    while !line.starts_with("created") {
+        line.clear();
+        assert!(lines.read_line(&mut line).expect("a line") > 0, "it has ended");
+    }
+    master.crash();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while child.try_wait().expect("waiting").is_none() && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let _ = child.kill();
+    let output = child.wait_with_output().expect("its end");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("the server does not answer any more"), "{said}");
 }
 
 /// Who waits is told for what.

@@ -118,7 +118,7 @@ fn players_of_events_meet_there() {
     let client = both.punch(false, &client);
     client.says(&format!("through at the first address, {}:2011", both.v4));
     host.says("through at the first address, [::1]:2011");
-    both.master.wait_for_log("(\"host\") relayed after");
+    both.master.wait_for_log("(\"Six\") relayed after");
 }
 
 #[test]

@@ -2,60 +2,19 @@
 #![expect(clippy::expect_used, reason = "a helper that fails is a test that fails")]
 
 use std::io::{BufRead, BufReader};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
-use std::os::fd::OwnedFd;
+use std::net::SocketAddr;
 use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use compat_tests::activated::{activated, activated_by_udp, sockets};
 use compat_tests::gmnet::wire::{self, Protocol};
 use compat_tests::gmnet::{Client, ClientConfig, Control, GameSocket, Host, HostConfig};
 use compat_tests::master::{self, Master, loopback};
 use compat_tests::raw;
 
 const WAIT: Duration = Duration::from_secs(10);
-
-/// What a service manager does: the sockets are descriptors 3 and up, and the environment says
-/// so. The shell gets them as its standard input and output, as only those can be handed over
-/// without unsafe code.
-fn activated(tcp: &TcpListener, udp: Option<&UdpSocket>) -> Command {
-    let tcp = OwnedFd::from(tcp.try_clone().expect("a copy"));
-    let mut command = Command::new("bash");
-    let (script, sockets) = match udp {
-        Some(_) => ("exec \"$0\" 3<&0 4>&1 0</dev/null 1>&2", "2"),
-        None => ("exec \"$0\" 3<&0 0</dev/null 1>&2", "1"),
-    };
-    command.arg("-c").arg(format!("export LISTEN_PID=$$; {script}")).arg(master::binary());
-    command.env("LISTEN_FDS", sockets).stdin(Stdio::from(tcp));
-    command.stdout(match udp {
-        Some(udp) => Stdio::from(OwnedFd::from(udp.try_clone().expect("a copy"))),
-        None => Stdio::null(),
-    });
-    command
-}
-
-/// The same with a UDP socket alone.
-fn activated_by_udp(udp: &UdpSocket) -> Command {
-    let mut command = Command::new("bash");
-    let script = "export LISTEN_PID=$$; exec \"$0\" 3<&0 0</dev/null 1>&2";
-    command.arg("-c").arg(script).arg(master::binary()).env("LISTEN_FDS", "1");
-    let udp = OwnedFd::from(udp.try_clone().expect("a copy"));
-    command.stdin(Stdio::from(udp)).stdout(Stdio::null());
-    command
-}
-
-/// A TCP and a UDP socket on one port.
-fn sockets() -> (TcpListener, UdpSocket) {
-    let deadline = Instant::now() + WAIT;
-    loop {
-        let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
-        match UdpSocket::bind(tcp.local_addr().expect("its address")) {
-            Ok(udp) => return (tcp, udp),
-            Err(error) => assert!(Instant::now() < deadline, "{error}"),
-        }
-    }
-}
 
 /// Asks again and again, each time on a new connection, until it shall stop. How often there was
 /// an answer; a connection that is refused fails the test.

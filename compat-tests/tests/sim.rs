@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use compat_tests::sim::nat::{Allocation, Behaviour, Dependence, Inside, Nat};
 use compat_tests::sim::promises::Promise;
+use compat_tests::sim::restarts::{Restarting, Restarts};
 use compat_tests::sim::rng::Rng;
 use compat_tests::sim::{self, Serves, Summary};
 use punchd::clock::{Instant, Now};
-use punchd::dialect::gmnet::Config;
-use punchd::dialect::{ConnId, Outbox, Output, Use, Via};
-use punchd::server::Server;
+use punchd::dialect::{ConnId, Name, Outbox, Output, Use, Via};
+use punchd::server::{Config, Server};
 
 /// Takes about ten seconds of one core without optimization.
 const SEEDS: u64 = 2000;
@@ -58,6 +58,19 @@ fn the_same_seed_gives_the_same_trace() {
         assert!(!trace.lines().is_empty());
     }
     assert_eq!(traces.len(), 100, "other seeds, other schedules");
+}
+
+/// Its peers are told the very same at the very same time, except of what is drawn at random, which is nothing in GMnet.
+#[test]
+fn nobody_notices_a_server_that_goes_on_elsewhere_at_every_moment() {
+    for seed in 0..20 {
+        let gmnet = sim::config(seed);
+        let config = Config { gmnet, dialects: vec![Name::Gmnet], ..Config::default() };
+        let restarting = Restarting::new(Restarts::always(config.clone()));
+        let (usual, _) = sim::run_server(seed, Server::new(config), false);
+        let (moving, _) = sim::run_server(seed, restarting, false);
+        assert_eq!(usual.unwrap(), moving.unwrap(), "seed {seed}");
+    }
 }
 
 /// Defects of a server, each of which breaks a promise.
@@ -226,7 +239,7 @@ impl Serves for Broken {
     fn on_wakeup(&mut self, now: Now, out: &mut Outbox) {
         self.inner.on_wakeup(now, &mut self.own);
         self.pass(now, out);
-        let gap = Config::default().notify_gap;
+        let gap = Config::default().gmnet.notify_gap;
         if let Some((_, conn, bytes)) = self.notice.take_if(|(at, ..)| now.instant - *at >= gap)
             && self.inner.use_of(conn) == Use::Lasting
         {

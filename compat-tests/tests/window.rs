@@ -1,12 +1,12 @@
 //! The page of the owner's window in a real browser, where there is one: numbers and rows are right, nothing is
 //! wrong on the console, and what players call themselves is text.
 #![cfg(target_os = "linux")]
-#![expect(clippy::expect_used, clippy::panic, reason = "a helper that fails is a test that fails")]
+#![expect(clippy::expect_used, reason = "a helper that fails is a test that fails")]
 
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use compat_tests::browser::{browser, button, inside, rows, run};
 use compat_tests::company::{Company, start_with_window};
 use compat_tests::folder::Folder;
 use compat_tests::master::loopback;
@@ -17,75 +17,13 @@ use punchd::http::{Answer, Status, page};
 /// the console.
 const HOSTILE: &str = "<img src=x onerror=console.log(1)>";
 
-/// How long the browser may take, in its time and in ours.
-const BUDGET: &str = "--virtual-time-budget=5000";
-const WITHIN: Duration = Duration::from_secs(120);
-
-/// The browser, if this machine has one.
-fn browser() -> Option<&'static str> {
-    let is_there = |name: &&str| {
-        let mut command = Command::new(name);
-        let version = command.arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-        version.is_ok_and(|status| status.success())
-    };
-    ["chromium", "chromium-browser", "google-chrome"].into_iter().find(is_there)
-}
-
-/// Runs the browser without a screen; what it prints, and what it complains of.
-fn run(browser: &str, folder: &Folder, options: &[&str], url: &str) -> (String, String) {
-    let [profile, out, err] = ["profile", "out", "err"].map(|name| folder.file(name));
-    let file = |path: &String| std::fs::File::create(path).expect("a file");
-    let mut child = Command::new(browser)
-        // Without a sandbox, as tests may be run by root, for whom it has none.
-        .args(["--headless=new", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"])
-        .args([&format!("--user-data-dir={profile}"), BUDGET])
-        .args(options)
-        .arg(url)
-        .stdout(file(&out))
-        .stderr(file(&err))
-        .spawn()
-        .expect("starting the browser");
-    let deadline = Instant::now() + WITHIN;
-    while child.try_wait().expect("waiting").is_none() {
-        if Instant::now() > deadline {
-            let _ = child.kill();
-            let _ = child.wait();
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    let read =
-        |path: &String| String::from_utf8_lossy(&std::fs::read(path).expect("a file")).into_owned();
-    (read(&out), read(&err))
-}
-
-/// What is in the element with this ID, up to the end of the first of its kind.
-fn inside<'a>(page: &'a str, id: &str, end: &str) -> &'a str {
-    let (_, rest) =
-        page.split_once(&format!("id=\"{id}\"")).unwrap_or_else(|| panic!("no {id}: {page}"));
-    rest.split_once(end).map_or(rest, |(inside, _)| inside)
-}
-
-/// The cells of each row of a table but for its head.
-fn rows(page: &str, id: &str) -> Vec<Vec<String>> {
-    let table = inside(page, id, "</table>");
-    let body = table.split_once("<tbody>").map_or("", |(_, body)| body);
-    let cells = |row: &str| {
-        let cells = row.split("<td").skip(1).filter_map(|cell| cell.split_once('>'));
-        cells.map(|(_, text)| text.replace("</td>", "").replace("</tr>", "")).collect()
-    };
-    body.split("<tr>").skip(1).map(cells).collect()
-}
-
 #[test]
 fn the_page_shows_what_there_is() {
     let Some(browser) = browser() else {
         return skipped::note("there is no chromium");
     };
     let (master, window) = start_with_window(&["--relay", "--relay-ports", "20140-20171"]);
-    // For README, where somebody wants it anew.
-    let picture = std::env::var("PUNCH_SCREENSHOT").ok();
-    let name = if picture.is_some() { "Friday evening" } else { HOSTILE };
+    let name = HOSTILE;
     let _company = Company::come(&master, ["My Game", name], name);
     let mut odd = raw::connect(master.addr(), loopback());
     odd.write_all(b"\x47\0\0\0{\"type").expect("sending");
@@ -114,20 +52,19 @@ fn the_page_shows_what_there_is() {
 
     let introductions = rows(&page, "introductions");
     assert_eq!(introductions.len(), 1, "{introductions:#?}");
-    assert_eq!(introductions[0][1], "rooms");
-    let why = &introductions[0][9];
+    let row = &introductions[0];
+    assert!(row[0].ends_with("<small>rooms</small>"), "{row:#?}");
+    assert_eq!(row[1], format!("<small>{shown}</small>"), "{row:#?}");
+    // Each was told where the other is.
+    let [client, host] = [2, 3].map(|n| row[n].split_once("was told ").expect("what it was told"));
+    assert_eq!((button(client.1), button(host.1)), (button(host.0), button(client.0)), "{row:#?}");
+    let why = &row[5];
     assert!(why.contains("got through to host") && why.contains('…'), "{why}");
+    assert!(inside(&page, "introductions", "</tr>").contains("Time, UTC"), "{page}");
     let matrix = inside(&page, "matrix", "</table>");
     assert!(matrix.contains("100 %<small>1 direct, 0 relayed, 0 failed"), "{matrix}");
     assert_eq!(rows(&page, "refusals")[0][0], "it is not understood");
     assert!(rows(&page, "limits").len() > 5 && rows(&page, "options").len() > 20);
-
-    if let Some(file) = picture {
-        let shot =
-            [&format!("--screenshot={file}"), "--window-size=1200,1320", "--hide-scrollbars"];
-        run(browser, &folder, &shot.map(|option| option), &url);
-        assert!(std::fs::metadata(&file).is_ok_and(|file| file.len() < 150_000));
-    }
 }
 
 /// A server that has the page and nothing else any more.

@@ -157,6 +157,7 @@ fn what_is_switched_off_is_not_spoken() {
     udp.set_read_timeout(Some(Duration::from_millis(300))).expect("a timeout");
     udp.send_to(b"status", only_gmnet.addr()).expect("sent");
     assert!(udp.recv_from(&mut [0; 99]).is_err(), "no answer");
+    only_gmnet.wait_for_log("is not understood: it speaks rooms, which --dialects leaves out");
 
     let only_rooms = Master::start(&["--dialects", "rooms"]);
     udp.send_to(b"status", only_rooms.addr()).expect("sent");

@@ -39,7 +39,7 @@ fn sessions(story: &mut Story) -> Vec<(SessionId, u16, u16)> {
 fn report(story: &mut Story, report: Report) {
     let now = story.now();
     if let Some((attempt, way)) = story.shared.relay.note(now, report) {
-        story.shared.journal.note(now, &story.shared.nats, &attempt, way);
+        story.shared.journal.note(now, &story.shared.nats, attempt, way);
     }
 }
 

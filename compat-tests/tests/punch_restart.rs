@@ -1,0 +1,162 @@
+//! `punch` where the server is restarted: players are in their rooms again, as PROTOCOL.md wants it.
+#![expect(clippy::expect_used, reason = "a helper that fails is a test that fails")]
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use compat_tests::folder::Folder;
+use compat_tests::master::{Master, loopback};
+use nix::sys::signal::Signal;
+
+/// A player says only every ten seconds that it is there, and so hears no earlier that it is not.
+const WAIT: Duration = Duration::from_secs(40);
+
+/// A subcommand that goes on until it is dropped, and its lines as they come.
+struct Punch {
+    child: Child,
+    lines: Receiver<String>,
+}
+
+impl Punch {
+    fn start(args: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_punch"));
+        command.args(args).stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("starting punch");
+        let stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
+        let (sink, lines) = channel();
+        std::thread::spawn(move || {
+            stdout.lines().map_while(Result::ok).try_for_each(|line| sink.send(line))
+        });
+        Self { child, lines }
+    }
+
+    /// The lines up to one that contains the text.
+    #[track_caller]
+    fn lines_to(&self, text: &str) -> Vec<String> {
+        let deadline = Instant::now() + WAIT;
+        let mut all = Vec::new();
+        while !all.last().is_some_and(|line: &String| line.contains(text)) {
+            let line = self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now()));
+            assert!(line.is_ok(), "no line with {text:?}: {all:?}");
+            all.extend(line);
+        }
+        all
+    }
+}
+
+impl Drop for Punch {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn free() -> SocketAddr {
+    (loopback(), 6510).into()
+}
+
+#[test]
+fn a_room_is_open_again_and_its_players_are_in_it() {
+    let addr = free();
+    let master = Master::start_at(addr, &[]);
+    let at = addr.to_string();
+    let common = ["--game", "Pong", "--for", "120", "--master", &at];
+    let host =
+        Punch::start(&[&["rooms", "host", "My room", "--data", "map=a"], &common[..]].concat());
+    host.lines_to("room ");
+    let client = Punch::start(&[&["rooms", "join", "My room"], &common[..]].concat());
+    client.lines_to("connected with host");
+    host.lines_to("connected with ");
+    master.crash();
+    let master = Master::start_at(addr, &[]);
+    host.lines_to("open again");
+    client.lines_to("is there again, knocking");
+    client.lines_to("connected with host");
+    // Somebody new finds it, with what its host has said of it.
+    let other = Punch::start(&["rooms", "list", "--game", "Pong", "--master", &at]);
+    let shown = other.lines_to("My room");
+    assert!(shown.last().is_some_and(|line| line.contains("2/65  My room  map=a")), "{shown:?}");
+    master.wait_for_log("got through to host");
+}
+
+#[test]
+fn a_peer_of_events_is_back_with_its_room() {
+    let addr = free();
+    let master = Master::start_at(addr, &[]);
+    let at = addr.to_string();
+    let create = "create \"My room\" 4 map=a";
+    let host = Punch::start(&[
+        "events",
+        "--id",
+        "a",
+        "--master",
+        &at,
+        "--do",
+        create,
+        "--do",
+        "set locked",
+        "--do",
+        "who",
+        "--do",
+        "wait 120",
+    ]);
+    host.lines_to("made the room");
+    // It says who is in it once it is locked.
+    host.lines_to("a");
+    let client = Punch::start(&["events", "--id", "b", "--master", &at, "--do", "wait 120"]);
+    client.lines_to("logged in");
+    master.crash();
+    let _master = Master::start_at(addr, &[]);
+    host.lines_to("logged in again as a");
+    host.lines_to("made the room");
+    client.lines_to("logged in again as b");
+    let other = Punch::start(&["events", "--id", "c", "--master", &at, "--do", "rooms"]);
+    let shown = other.lines_to("My room");
+    let has_all = |line: &String| line.contains("1/4  locked") && line.contains("\"map\":\"a\"");
+    assert!(shown.last().is_some_and(has_all), "{shown:?}");
+}
+
+/// "registered again" is said when the server says so.
+#[test]
+fn a_host_that_is_blocked_is_not_registered_again() {
+    let folder = Folder::new();
+    let file = folder.file("block");
+    fs::write(&file, "# nobody\n").expect("writing");
+    let master = Master::start(&["--block", &file]);
+    let at = master.addr().to_string();
+    let host = Punch::start(&["host", "--master", &at]);
+    host.lines_to("registered");
+    fs::write(&file, "127.0.0.0/8\n").expect("writing");
+    master.signal(Signal::SIGHUP);
+    host.lines_to("closed the connection");
+    let said = host.lines_to("--block");
+    assert!(!said.iter().any(|line| line == "registered again"), "{said:?}");
+    fs::write(&file, "# nobody\n").expect("writing");
+    master.signal(Signal::SIGHUP);
+    host.lines_to("registered again");
+}
+
+/// A lobby of natpunch is not opened again: who waits in it hears that nobody comes any more.
+#[test]
+fn who_waits_in_a_lobby_hears_that_it_is_gone() {
+    let addr = free();
+    let master = Master::start_at(addr, &[]);
+    let at = addr.to_string();
+    let mut host = Punch::start(&["natpunch", "--master", &at, "create", "Lobby", "4"]);
+    host.lines_to("created");
+    master.crash();
+    let _master = Master::start_at(addr, &[]);
+    let said = host.lines_to("refused: Client not registered");
+    let deadline = Instant::now() + WAIT;
+    while host.child.try_wait().expect("waiting").is_none() {
+        assert!(Instant::now() < deadline, "{said:?}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(host.child.wait().expect("its end").code(), Some(1));
+    let more: Vec<String> = host.lines.iter().collect();
+    assert!(more.len() < 5, "{} lines", more.len());
+}
