@@ -581,12 +581,17 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_stun_does_without_is_said() {
+    fn an_alternate_port_that_is_that_of_the_games_is_said() {
         let main = bind(&[Ipv4Addr::LOCALHOST.into()], 0, limits::GHOST).unwrap();
         let port = main[0].addr.port();
         let same = alternates(&main, Some(port), None, None);
         assert!(same.sockets.is_empty() && !same.lacks[0].is_taken, "{same:?}");
         assert!(same.lacks[0].why.contains("is the port of the games"), "{same:?}");
+    }
+
+    #[test]
+    fn an_alternate_address_that_is_not_here_is_said() {
+        let main = bind(&[Ipv4Addr::LOCALHOST.into()], 0, limits::GHOST).unwrap();
         let nobodys = Ipv4Addr::new(192, 0, 2, 1).into();
         let foreign = alternates(&main, Some(0), Some(nobodys), None);
         assert_eq!((foreign.addr, foreign.sockets.len(), foreign.lacks.len()), (None, 1, 1));
