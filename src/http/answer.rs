@@ -31,6 +31,8 @@ pub enum Status {
     Misdirected,
     /// The headers are too long, or too many.
     HeadersTooLarge,
+    /// Its address asks too often.
+    TooManyRequests,
     /// A fault of the server.
     Internal,
     /// Not now.
@@ -52,6 +54,7 @@ impl Status {
             Self::Timeout => "408 Request Timeout",
             Self::TargetTooLong => "414 URI Too Long",
             Self::Misdirected => "421 Misdirected Request",
+            Self::TooManyRequests => "429 Too Many Requests",
             Self::HeadersTooLarge => "431 Request Header Fields Too Large",
             Self::Internal => "500 Internal Server Error",
             Self::Unavailable => "503 Service Unavailable",
@@ -73,6 +76,7 @@ impl Status {
             Self::TargetTooLong => "what is asked for has too long a name",
             Self::Misdirected => "the name in the address is not one of this server's",
             Self::HeadersTooLarge => "the headers are too many or too long",
+            Self::TooManyRequests => "your address asks too often, try again in a moment",
             Self::Internal => "the server has a fault here, which its log tells",
             Self::Unavailable => "not now, try again in a moment",
         }
@@ -185,7 +189,9 @@ impl Answer {
         match status {
             Status::MethodNotAllowed => answer.headers.push(("Allow", "GET, HEAD".into())),
             Status::Unauthorized => answer.headers.push(("WWW-Authenticate", "Bearer".into())),
-            Status::Unavailable => answer.headers.push(("Retry-After", "1".into())),
+            Status::TooManyRequests | Status::Unavailable => {
+                answer.headers.push(("Retry-After", "1".into()))
+            }
             _ => {}
         }
         answer

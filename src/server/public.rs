@@ -139,7 +139,7 @@ impl Server {
             let answer = if rates.allow(now.instant, viewer) {
                 self.lobby(now, admission, kept, viewer, request)
             } else {
-                Err((Answer::error(Status::Unavailable), Some(Reason::Requests)))
+                Err((Answer::error(Status::TooManyRequests), Some(Reason::Requests)))
             };
             answer
                 .unwrap_or_else(|(answer, reason)| {

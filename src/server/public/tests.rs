@@ -285,7 +285,7 @@ fn connections_and_requests_have_bounds() {
     assert_eq!(public.http.len(), limits::LOBBY_CONNECTIONS);
     let statuses = (0..4000).map(|_| world.get("/lobby").0.get(9..12).unwrap().to_owned());
     let statuses: Vec<_> = statuses.collect();
-    let refused = statuses.iter().filter(|status| *status == "503").count();
+    let refused = statuses.iter().filter(|status| *status == "429").count();
     assert!(statuses[0] == "200" && refused >= 1900, "{refused}");
     world.now.instant = world.now.instant + Duration::from_secs(2000);
     let mut out = Outbox::new();

@@ -238,7 +238,7 @@ impl Server {
             if is_stranger && !rates.allow(now.instant, addr) {
                 floods.push(addr);
                 // To ask again takes a new connection.
-                return Answer { closes: true, ..Answer::error(Status::Unavailable) };
+                return Answer { closes: true, ..Answer::error(Status::TooManyRequests) };
             }
             let answer = view.answer(now, self, answers, request, refusal);
             if answer.status == Status::Unauthorized && view.config.guard.is_shown_one(request) {
