@@ -125,6 +125,11 @@ impl Natpunch {
         (self.refused, self.foreign) = (saved.refused, saved.foreign);
     }
 
+    /// What the owner is shown of a game: with keys it is one, which is a secret.
+    fn shown_game<'a>(&self, game: &'a str) -> &'a str {
+        if self.admission.asks_for_key() { "" } else { game }
+    }
+
     fn register(&mut self, cx: &mut Context<'_>, from: Sender, request: RegisterRequest) {
         let Sender { via, peer } = from;
         if !self.admission.admits(Some(&request.key), &request.game) || is_too_long(&request) {
@@ -219,11 +224,9 @@ impl Natpunch {
         if !was_proven {
             cx.shared.nats.prove(peer.ip());
             let game = self.clients.get(id).map_or("", |client| &client.game);
-            let of = if game.is_empty() || self.admission.asks_for_key() {
-                String::new()
-            } else {
-                format!(", game {}", Quoted(game))
-            };
+            let game = self.shown_game(game);
+            let of =
+                if game.is_empty() { String::new() } else { format!(", game {}", Quoted(game)) };
             let event = ("registered", peer);
             say(&mut self.lines, cx, event, format_args!("{peer} registered{of}"));
         }
@@ -383,8 +386,7 @@ impl Natpunch {
     ) {
         let client = from.peer;
         let own = self.clients.at(client).and_then(|id| self.clients.get(id));
-        // With keys it is a secret.
-        let game = own.filter(|_| !self.admission.asks_for_key()).map_or("", |own| &*own.game);
+        let game = own.map_or("", |own| self.shown_game(&own.game));
         let is_proven = self.clients.is_proven(client);
         let (dialect, names, told) = (Name::Natpunch, Names::new(game, lobby), None);
         let about = unmet::about(wanted);

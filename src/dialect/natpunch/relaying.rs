@@ -79,7 +79,7 @@ impl Natpunch {
             dialect: Name::Natpunch,
             client: client.endpoint,
             host: host.endpoint,
-            names: Names::new(&host.game, lobby),
+            names: Names::new(self.shown_game(&host.game), lobby),
             told: Told::new([client.endpoint, host.endpoint], both),
             is_proven: client.proven,
         })

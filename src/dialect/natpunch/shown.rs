@@ -18,7 +18,7 @@ impl Shows for Natpunch {
             let host = lobby.host().and_then(|host| self.clients.get(host));
             let Some(host) = host else { return ControlFlow::Continue(()) };
             each(Shown {
-                game: lobby.game(),
+                game: self.shown_game(lobby.game()),
                 name: Cow::Borrowed(&lobby.name),
                 at: host.endpoint,
                 conn: None,

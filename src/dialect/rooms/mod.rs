@@ -185,9 +185,15 @@ impl Turn<'_, '_> {
     fn game(&self, options: &Options) -> Box<str> {
         match &self.admitted_by {
             None => options.game.as_str().into(),
-            Some(secret) => format!("{secret}\0{}", options.game).into(),
+            Some(admitted_by) => game_within(admitted_by, &options.game),
         }
     }
+}
+
+/// What tells the games of a server apart that does not admit everybody: of one key there may be several, and of
+/// two keys none is the same.
+fn game_within(admitted_by: &str, game: &str) -> Box<str> {
+    [admitted_by, "\0", game].concat().into()
 }
 
 impl Rooms {
@@ -483,7 +489,18 @@ impl Rooms {
 
     /// The names of the game and of the room itself, for the log of programs.
     fn names(&self, room: Id) -> (&str, &str) {
-        self.table.room(room).map_or(("", ""), |room| (&*room.game, &*room.name))
+        let room = self.table.room(room);
+        room.map_or(("", ""), |room| (self.shown_game(&room.game), &*room.name))
+    }
+
+    /// What the owner is shown of a game: what it calls itself, else the name by which it was admitted. A key is a
+    /// secret, which nobody sees on his page who sends its rows to a player.
+    fn shown_game<'a>(&self, game: &'a str) -> &'a str {
+        match game.split_once('\0') {
+            Some((name, "")) if !self.config.admission.asks_for_key() => name,
+            Some((_, game)) => game,
+            None => game,
+        }
     }
 
     /// How the log calls a room.

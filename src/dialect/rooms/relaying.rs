@@ -145,7 +145,8 @@ impl Rooms {
 
     fn attempt_of(&self, client: &Peer, host: &Peer) -> Attempt {
         let room = self.table.room(client.room);
-        let names = room.map(|room| Names::new(&room.game, &room.name)).unwrap_or_default();
+        let names = room.map(|room| Names::new(self.shown_game(&room.game), &room.name));
+        let names = names.unwrap_or_default();
         let told =
             |who: &Peer, whom: &Peer| self.config.public_ips.told_at(who.endpoint, whom.endpoint);
         let both = [told(host, client), told(client, host)];

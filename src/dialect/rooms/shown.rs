@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 
 use serde::Serialize;
 
-use super::Rooms;
+use super::{Rooms, game_within};
 use crate::dialect::shown::write_json;
 use crate::dialect::{Asked, Bound, Census, Showing, Shown, Shows};
 use crate::limits;
@@ -32,7 +32,7 @@ impl Shows for Rooms {
         let _ = self.table.all_rooms().skip(from).try_for_each(|room| {
             let Some(host) = self.table.peer(room.host) else { return ControlFlow::Continue(()) };
             each(Shown {
-                game: &room.game,
+                game: self.shown_game(&room.game),
                 name: Cow::Borrowed(&room.name),
                 at: host.endpoint,
                 conn: None,
@@ -47,8 +47,12 @@ impl Shows for Rooms {
 
     /// The list of rooms of a game, with all that there is to say of each.
     fn public_lobby(&self, asked: &Asked<'_>, bytes: &mut Vec<u8>) {
-        let game = asked.key.unwrap_or(asked.game);
-        let rooms = self.table.listed_after(game, None, asked.viewer, asked.of_both_families);
+        let game = match asked.key {
+            _ if self.config.admission.is_open() => asked.game.into(),
+            Some(key) => game_within(key, asked.game),
+            None => game_within(asked.game, ""),
+        };
+        let rooms = self.table.listed_after(&game, None, asked.viewer, asked.of_both_families);
         let rooms = rooms.into_iter().flatten().take(asked.most).map(|room| Listed {
             room: room.id.to_string(),
             name: &room.name,
@@ -66,6 +70,6 @@ impl Shows for Rooms {
     }
 
     fn games(&self, each: &mut dyn FnMut(&str, usize)) {
-        self.table.each_game(each);
+        self.table.each_game(&mut |game, rooms| each(self.shown_game(game), rooms));
     }
 }

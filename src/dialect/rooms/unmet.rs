@@ -45,7 +45,10 @@ impl Rooms {
             dialect: Name::Rooms,
             client: turn.from,
             host,
-            names: Names::new(&options.game, room.map_or("", |room| &room.name)),
+            names: Names::new(
+                self.shown_game(&turn.game(options)),
+                room.map_or("", |room| &room.name),
+            ),
             told: None,
             is_proven,
             cause,
@@ -107,9 +110,12 @@ impl Rooms {
         let Some((id, password)) = offered else { return };
         let game = self.table.room(id).map(|room| &*room.game);
         // What has admitted it stands before that.
-        let game = game.and_then(|game| game.rsplit('\0').next()).unwrap_or_default();
+        let (admitted_by, game) = match game.and_then(|game| game.split_once('\0')) {
+            Some((admitted_by, game)) => (Some(admitted_by.to_owned()), game),
+            None => (None, game.unwrap_or_default()),
+        };
         let options = Options { game: game.into(), password, ..Options::default() };
-        turn.is_signed = true;
+        (turn.is_signed, turn.admitted_by) = (true, admitted_by);
         self.note_unmet(turn, Some(Wanted::Id(id)), &options, reason);
     }
 

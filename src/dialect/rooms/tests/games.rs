@@ -1,10 +1,13 @@
 //! Games apart, own data, and what lists and who joins any room look for.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::ops::ControlFlow;
 
 use super::{Place, World, peer};
 use crate::admission::Admission;
 use crate::dialect::rooms::Config;
+use crate::dialect::{Asked, Shows as _};
 use crate::limits;
 
 #[test]
@@ -49,6 +52,50 @@ fn where_keys_admit_each_is_a_game_of_its_own() {
     assert_eq!(world.answer(peer(2), &format!("k:two:jr:{}", one.room)), "er:jr:noroom");
     assert_eq!(world.answer(peer(2), "k:one:rl:game=Pong"), "rl:", "a game within it");
     assert_eq!(world.ask(peer(2), &format!("k:one:jr:{}", one.room)).len(), 2);
+}
+
+/// What web sites and the owner are shown where not everybody is admitted.
+#[test]
+fn lists_of_a_key_or_a_game_are_shown_without_the_key() {
+    let list = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect();
+    let lobby = |world: &World, game, key| {
+        let viewer = IpAddr::from([203, 0, 113, 9]);
+        let asked = Asked { game, key, viewer, of_both_families: false, most: 10 };
+        let mut bytes = Vec::new();
+        world.rooms.public_lobby(&asked, &mut bytes);
+        let rooms: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+        let names = rooms.as_array().unwrap().iter().map(|room| room["name"].as_str().unwrap());
+        names.map(str::to_owned).collect::<Vec<_>>().join(" ")
+    };
+    let shown = |world: &World| {
+        let mut shown = Vec::new();
+        world.rooms.hosts(0, &mut |host| {
+            shown.push(host.game.to_owned());
+            ControlFlow::Continue(())
+        });
+        world.rooms.games(&mut |game, _| shown.push(game.to_owned()));
+        shown.sort();
+        shown.dedup();
+        shown
+    };
+    let keyed = Admission::of(list(&["one", "two"]), Vec::new());
+    let mut world = World::with(Config { admission: keyed, ..Config::default() });
+    world.enter(peer(1), "k:one:rh:Arena");
+    world.enter(peer(2), "k:one:rh:Hall:game=Pong");
+    world.enter(peer(3), "k:two:rh:Cave");
+    assert_eq!(lobby(&world, "", Some("one")), "Arena");
+    assert_eq!(lobby(&world, "Pong", Some("one")), "Hall");
+    assert_eq!(lobby(&world, "", Some("two")), "Cave");
+    assert_eq!(shown(&world), ["", "Pong"]);
+    assert_eq!(world.answer(peer(4), &format!("k:one:jr:{}", "0".repeat(16))), "er:jr:noroom");
+    let unmet: Vec<_> = world.shared.journal.unmet().map(|it| it.asked.names.game()).collect();
+    assert_eq!(unmet, [""]);
+    let named = Admission::of(Vec::new(), list(&["Pong", "Chess"]));
+    let mut world = World::with(Config { admission: named, ..Config::default() });
+    world.enter(peer(1), "k:Pong:rh:Arena");
+    world.enter(peer(2), "k:Chess:rh:Hall:game=Blitz");
+    assert_eq!((lobby(&world, "Pong", None), lobby(&world, "", None)), ("Arena".into(), "".into()));
+    assert_eq!(shown(&world), ["Blitz", "Pong"]);
 }
 
 #[test]
