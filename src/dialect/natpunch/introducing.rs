@@ -194,19 +194,21 @@ impl Natpunch {
         whom: &str,
         join: Join<'_>,
     ) {
-        let [its, own] = if from.peer.is_ipv4() { ["IPv6", "IPv4"] } else { ["IPv4", "IPv6"] };
+        let peer = from.peer;
+        let [its, own] = if peer.is_ipv4() { ["IPv6", "IPv4"] } else { ["IPv4", "IPv6"] };
         let why = format!("No way to {whom}: it has {its}, you have {own}");
         // Anybody can send in the name of who has not shown its ID.
-        if self.clients.is_proven(from.peer)
+        if self.clients.is_proven(peer)
+            && let Some(host) = join.host
             && let Some(before) = self.foreign.say(cx.now.instant)
         {
-            let peer = from.peer;
             warn!(
-                dialect = "natpunch", event = "refused", client:% = peer, reason = "family";
-                "{peer} cannot meet anybody there. {why}{before}"
+                dialect = "natpunch", event = "refused", client:% = peer, host:% = host,
+                reason = "family";
+                "{peer} and {host} cannot meet by natpunch, one has IPv4 and the other IPv6{before}"
             );
         }
-        cx.refused(Name::Natpunch, Reason::Family, from.peer.ip());
+        cx.refused(Name::Natpunch, Reason::Family, peer.ip());
         self.refuse_join(cx, from, join, Cause::Family, &why);
     }
 }
