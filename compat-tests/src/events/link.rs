@@ -139,6 +139,10 @@ impl Link {
                 let connection = connection.map_err(|error| EventError::Tls(error.to_string()))?;
                 let mut stream = StreamOwned::new(connection, tcp);
                 stream.conn.complete_io(&mut stream.sock).map_err(|source| {
+                    // The server is told what is wrong with its certificate.
+                    while stream.conn.wants_write()
+                        && stream.conn.write_tls(&mut stream.sock).is_ok()
+                    {}
                     match is_end(&source) {
                         true => EventError::NoTls(server),
                         false => failed(source),

@@ -284,3 +284,20 @@ pub(crate) fn an_answer_is_waited_for_no_longer_than_before() {
     assert_eq!(error.code(), Some("timeout"), "{error}");
     assert!(after > TIMEOUT - Duration::from_secs(1) && after < TIMEOUT * 3 / 2, "{after:?}");
 }
+
+/// Two wait for the other's datagram: who waits is told that none comes, when it would have been told without a new
+/// process.
+#[test]
+fn who_waits_for_a_datagram_is_told_that_none_comes() {
+    let mut masters = Masters::start(&[]);
+    let [mut host, mut guest] = ["host", "guest"].map(|id| peer(masters.addr(), id));
+    let socket = raw::udp(loopback());
+    host.udp_endpoint(&socket, WAIT).unwrap();
+    let made = host.make_room(json!({"name": "Room"})).unwrap();
+    guest.join(json!({"room": made.room})).unwrap();
+    masters.succeed();
+    let told = host.wait_for("error", WAIT).unwrap();
+    assert_eq!(told.data["code"], "no_udp");
+    let log = masters.end();
+    assert_eq!(log.matches("could not be introduced to").count(), 1, "{log}");
+}

@@ -94,15 +94,22 @@ impl Events {
 
     /// Closes a connection whose peer has ended it, behind all that it has said.
     pub(super) fn finish(&mut self, id: ConnId, out: &mut Outbox) {
-        match self.conns.get_mut(id) {
-            Some(conn) if conn.is_waiting() => conn.finished = true,
-            _ => self.end(id, out),
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        conn.finished = true;
+        if !conn.is_waiting() {
+            self.end(id, out);
         }
     }
 
-    /// Closes a connection from our side.
+    /// Closes a connection from our side, because its peer has ended it, or for what the log has said.
     pub(super) fn end(&mut self, id: ConnId, out: &mut Outbox) {
-        self.log_out(id, out);
+        let has_left = self.conns.get(id).is_some_and(|conn| conn.finished);
+        self.end_because(id, has_left.then_some("it closed its connection"), out);
+    }
+
+    /// Closes a connection, or gives up a place, for this reason.
+    pub(super) fn end_because(&mut self, id: ConnId, why: Option<&str>, out: &mut Outbox) {
+        self.log_out(id, why, out);
         let is_broken = self.conns.is_broken(id);
         self.say_goodbye(id, CloseCode::Normal, out);
         let Some(conn) = self.forget(id) else { return };

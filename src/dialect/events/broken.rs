@@ -76,7 +76,8 @@ impl Events {
         // than connections.
         let in_the_way = if is_left_behind { None } else { self.in_the_way(addr) };
         if let Some(other) = in_the_way {
-            self.end(other, cx.out);
+            let why = "its connection was lost, and others need the place that was kept for it";
+            self.end_because(other, Some(why), cx.out);
         }
         let Some(mut conn) = self.forget(id) else { return false };
         (conn.wire, conn.form) = (Wire::Broken(Vec::new()), Form::Objects);
@@ -126,10 +127,12 @@ impl Events {
     /// Those whose time is over, or who would be owed too much, are gone.
     pub(super) fn end_broken(&mut self, cx: &mut Context<'_>) {
         while let Some(id) = self.overdue.pop_front() {
-            self.end(id, cx.out);
+            let why = "its connection was lost, and more was sent to it since than is kept";
+            self.end_because(id, Some(why), cx.out);
         }
         while let Some(id) = self.broken.pop_due(cx.now.instant) {
-            self.end(id, cx.out);
+            let why = "its connection was lost, and it has not come back";
+            self.end_because(id, Some(why), cx.out);
         }
     }
 

@@ -20,7 +20,7 @@ impl Events {
             strangers,
             silent,
             asked,
-            unheard: _,
+            unheard,
             unfinished,
             broken,
             overdue,
@@ -46,6 +46,7 @@ impl Events {
         self.strangers.go_on(strangers);
         self.silent.go_on(silent);
         self.asked.go_on(asked);
+        self.unheard.go_on(unheard);
         self.broken.go_on(broken);
         self.turns.go_on(turns);
         self.throttled.go_on(throttled);

@@ -120,7 +120,6 @@ pub struct Events {
     /// Peers that have been asked.
     asked: Timers<ConnId>,
     /// Who has come into a room a moment ago, and may not be heard by UDP.
-    #[serde(skip, default = "unheard")]
     unheard: Timers<ConnId>,
     /// Bytes of events, TLS records and handshakes that are not complete.
     unfinished: Holders<ConnId>,
@@ -142,10 +141,6 @@ pub struct Events {
     /// Whose requests are refused since there are too many.
     much: Seldom,
     refused: admission::Refused,
-}
-
-fn unheard() -> Timers<ConnId> {
-    Timers::new(limits::UNHEARD)
 }
 
 /// What became of an event.
@@ -197,7 +192,7 @@ impl Events {
             strangers: Timers::new(limits::LOGIN_WAIT),
             silent: Timers::new(limits::SILENCE),
             asked: Timers::new(limits::PING_WAIT),
-            unheard: unheard(),
+            unheard: Timers::new(limits::UNHEARD),
             unfinished: Holders::default(),
             broken: Timers::new(limits::BROKEN_WAIT),
             overdue: VecDeque::new(),
@@ -512,14 +507,18 @@ impl Dialect for Events {
 
     fn on_fin(&mut self, cx: &mut Context<'_>, id: ConnId) {
         self.lines.note_time(cx.now);
+        self.note_distrust(cx, id);
         // The answers of others come too late for one that leaves.
         self.finish(id, cx.out);
     }
 
     fn on_gone(&mut self, cx: &mut Context<'_>, id: ConnId) {
         self.lines.note_time(cx.now);
+        self.note_distrust(cx, id);
         if !self.keep_place(cx, id) {
-            self.log_out(id, cx.out);
+            // One that has ended it, or was evicted, is only not read any more.
+            let is_lost = self.conns.get(id).is_some_and(|conn| !conn.finished);
+            self.log_out(id, is_lost.then_some("its connection was lost"), cx.out);
             self.forget(id);
         }
     }
@@ -609,7 +608,7 @@ impl Dialect for Events {
         self.lines.note_time(cx.now);
         // Those of open connections have ended with these.
         let blocked = self.conns.blocked(blocks, most);
-        blocked.iter().for_each(|id| self.end(*id, cx.out));
+        blocked.iter().for_each(|id| self.end_because(*id, Some("it is blocked"), cx.out));
         blocked.len()
     }
 

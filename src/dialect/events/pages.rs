@@ -113,7 +113,7 @@ impl Events {
         if !self.commands.allow(cx.now.instant, addr.ip()) {
             cx.refused(Name::Events, Reason::Requests, addr.ip());
             let why = "you ask for too much, try again later";
-            self.send_raw(id, cx.out, web::refusal("503 Service Unavailable", why).as_bytes());
+            self.send_raw(id, cx.out, web::refusal("429 Too Many Requests", why).as_bytes());
             return self.end(id, cx.out);
         }
         self.send_raw(id, cx.out, answer.as_bytes());

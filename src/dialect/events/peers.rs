@@ -179,8 +179,8 @@ impl Events {
         Ok(())
     }
 
-    /// Ends what depends on a connection that ends.
-    pub(super) fn log_out(&mut self, id: ConnId, out: &mut Outbox) {
+    /// Ends what depends on a connection that ends, for this reason if the log has not said it before.
+    pub(super) fn log_out(&mut self, id: ConnId, why: Option<&str>, out: &mut Outbox) {
         if self.peer(id).is_none() {
             return;
         }
@@ -191,7 +191,8 @@ impl Events {
         if self.lines.says_now(addr.ip()) {
             info!(
                 dialect = "events", event = "gone", address:% = addr, game = &*peer.game;
-                "{:?} ({addr}) is gone", peer.id
+                "{:?} ({addr}) is gone{}", peer.id,
+                why.map_or_else(String::new, |why| format!(": {why}"))
             );
         }
         self.silent.cancel(&id);

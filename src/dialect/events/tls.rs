@@ -93,6 +93,8 @@ pub struct Tls {
     /// Bytes that came before the handshake was done.
     handshake: usize,
     handshaking: bool,
+    /// The peer has been shown the certificate.
+    has_shown: bool,
     /// The peer has said goodbye, or what it should not: nothing more is read.
     closed: bool,
     /// The peer has broken the protocol: rustls must not be asked to go on.
@@ -127,6 +129,7 @@ impl Tls {
             empty: 0,
             handshake: 0,
             handshaking: true,
+            has_shown: false,
             closed: false,
             broken: false,
         })
@@ -160,7 +163,10 @@ impl Tls {
         plain: &mut Vec<u8>,
         out: &mut Vec<u8>,
     ) -> Result<(), Error> {
+        let before = out.len();
         let read = self.read_records(go_on, plain, out);
+        // The first thing that is said is the certificate, unless it is what was wrong.
+        self.has_shown |= read.is_ok() && out.len() > before;
         self.discard();
         let read = read.and_then(|()| self.check());
         // Nothing that comes behind an error is read.
@@ -258,6 +264,12 @@ impl Tls {
     #[must_use]
     pub fn is_handshaking(&self) -> bool {
         self.handshaking
+    }
+
+    /// Whether the peer has been shown the certificate and has said neither that it takes it nor what is wrong.
+    #[must_use]
+    pub fn waits_for_trust(&self) -> bool {
+        self.handshaking && self.has_shown && !self.closed
     }
 
     /// Bytes that are kept until the rest of what they belong to comes, or there is time.
@@ -370,16 +382,24 @@ fn append(
     }
     out.truncate(start);
 }
+
+/// What a certificate has to be for games to trust it.
+pub const CERTIFICATE: &str = "it has to be of an authority that the game knows, be for the name by which the game \
+                               connects, and come with its chain (fullchain.pem)";
+
 /// What is wrong with a connection, and where that is the certificate, what to do.
 #[must_use]
 pub fn explained(error: &Error) -> Cow<'static, str> {
     use AlertDescription::{
-        BadCertificate, CertificateExpired, CertificateUnknown, UnknownCA, UnrecognisedName,
+        BadCertificate, CertificateExpired, CertificateUnknown, DecryptError, UnknownCA,
+        UnrecognisedName, UnsupportedCertificate,
     };
     let why = match error {
-        Error::AlertReceived(UnknownCA | BadCertificate | CertificateUnknown) => {
-            "the game does not trust this certificate: it has to be of an authority that the game knows, be \
-             for the name by which the game connects, and come with its chain (fullchain.pem)"
+        // Of a certificate with the name of an authority that the game knows and another key it says DecryptError.
+        Error::AlertReceived(
+            UnknownCA | BadCertificate | CertificateUnknown | DecryptError | UnsupportedCertificate,
+        ) => {
+            return format!("the game does not trust this certificate: {CERTIFICATE}").into();
         }
         Error::AlertReceived(CertificateExpired) => {
             "the game says that this certificate has expired: renew it, or set the clock"

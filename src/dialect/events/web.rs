@@ -228,10 +228,16 @@ impl Frames {
     }
 }
 
-/// The code that a peer has closed with, as it is sent back; normal if there is none.
+/// The code that a peer has closed with, as it is sent back; normal if there is none, and what breaks the protocol
+/// if it is none that may be sent (section 7.4).
 pub(super) fn code_of(said: &[u8]) -> CloseCode {
-    let code = said.first_chunk().map(|code| CloseCode::from(u16::from_be_bytes(*code)));
-    code.filter(|code| code.is_allowed()).unwrap_or(CloseCode::Normal)
+    match said {
+        [] => CloseCode::Normal,
+        [high, low, ..] => Some(CloseCode::from(u16::from_be_bytes([*high, *low])))
+            .filter(|code| code.is_allowed())
+            .unwrap_or(CloseCode::Protocol),
+        [_] => CloseCode::Protocol,
+    }
 }
 
 /// A message as a client would send it, so that it can be read once more.

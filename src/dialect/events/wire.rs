@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::event::Fault;
 use super::handshakes::Begun;
 use super::pages::Form;
-use super::tls::{Tls, explained};
+use super::tls::{CERTIFICATE, Tls, explained};
 use super::{Conn, Context, Events, Outbox};
 use crate::dialect::sniff::TLS_HANDSHAKE;
 use crate::dialect::{ConnId, Name};
@@ -168,6 +168,24 @@ impl Events {
         }
         if let Some(conn) = self.conns.get_mut(id) {
             conn.finished |= closed;
+        }
+    }
+
+    /// A connection ends. If that is in the middle of TLS, the game most likely does not like the certificate:
+    /// most of them do not say so.
+    pub(super) fn note_distrust(&mut self, cx: &mut Context<'_>, id: ConnId) {
+        let Some(Conn { addr, wire: Wire::Tls(tls), .. }) = self.conns.get(id) else { return };
+        if !tls.waits_for_trust() {
+            return;
+        }
+        let addr = *addr;
+        cx.refused(Name::Events, Reason::Tls, addr.ip());
+        if self.lines.says(cx.now, addr.ip()) {
+            info!(
+                dialect = "events", event = "closed", address:% = addr, reason = Reason::Tls.name();
+                "{addr} (events) closed: it ended TLS when it had seen the certificate, so most likely the game \
+                 does not trust that: {CERTIFICATE}"
+            );
         }
     }
 

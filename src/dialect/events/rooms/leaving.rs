@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use log::info;
 use serde_json::json;
 
 use super::own::{Own, mark_of_peer};
@@ -71,9 +72,23 @@ impl Events {
                 self.rooms.extras.bar((&mut room.extra, size), &mut room.door, ban, false);
             }
         }
+        self.log_kick(kicked, &game, number);
         self.answer(id, event, &Nothing {}, out);
         self.leave(kicked, "kicked", out);
         Ok(())
+    }
+
+    fn log_kick(&mut self, kicked: ConnId, game: &Arc<str>, number: u64) {
+        let Some(addr) = self.conns.get(kicked).map(|conn| conn.addr) else { return };
+        if !self.lines.says_now(addr.ip()) {
+            return;
+        }
+        let id = self.peer(kicked).map_or("", |peer| &peer.id);
+        let name = self.room_name(game, number).unwrap_or_default();
+        info!(
+            dialect = "events", event = "gone", address:% = addr, room = name;
+            "{id:?} ({addr}) was kicked from the room {} {name:?}", written(number)
+        );
     }
 
     /// Lets somebody in again who was kicked.

@@ -126,6 +126,37 @@ fn a_client_refuses_the_certificate_of_another() {
         assert!(world.closed.contains(&id), "its alert ends the connection");
     }
     assert!(world.events.is_empty());
+    assert_eq!(world.shared.refusals.total(crate::refusals::Reason::Tls).times, 2);
+}
+
+/// Most libraries close the connection and say nothing.
+#[test]
+fn a_client_that_ends_tls_when_it_has_seen_the_certificate_is_refused_for_it() {
+    let refused = |world: &World| world.shared.refusals.total(crate::refusals::Reason::Tls).times;
+    let certificate = certificate();
+    for (version, is_end) in [(&TLS12, true), (&TLS13, true), (&TLS12, false), (&TLS13, false)] {
+        let (mut world, _) = encrypted(&certificate);
+        let leave = |world: &mut World, id| match is_end {
+            true => world.act(|events, cx| events.on_fin(cx, id)),
+            false => world.act(|events, cx| events.on_gone(cx, id)),
+        };
+        let (id, mut hello) = (world.open(), Vec::new());
+        client(&certificate, version).write_tls(&mut hello).unwrap();
+        world.say(id, &hello[..hello.len() - 1]);
+        world.turn();
+        leave(&mut world, id);
+        assert_eq!(refused(&world), 0, "it has seen nothing");
+        let id = world.open();
+        world.say(id, &hello);
+        world.turn();
+        leave(&mut world, id);
+        assert_eq!(refused(&world), 1);
+        let id = world.open();
+        let mut trusting = client(&certificate, version);
+        talk(&mut world, id, &mut trusting, 1 << 20).unwrap();
+        leave(&mut world, id);
+        assert_eq!(refused(&world), 1, "it has trusted it");
+    }
 }
 
 #[test]

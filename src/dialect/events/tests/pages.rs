@@ -209,8 +209,8 @@ fn goodbyes_are_answered_once() {
         (&b""[..], 1000),
         (b"\x03\xe9bye", 1001),
         (b"\x0f\xa0", 4000),
-        (b"\x03\xed", 1000),
-        (b"\x03", 1000),
+        (b"\x03\xed", 1002),
+        (b"\x03", 1002),
     ] {
         let mut world = World::new();
         let id = world.page_of("a");
