@@ -96,6 +96,9 @@ fn sighup_blocks_an_address_and_lets_it_in_again() {
     let _ = of_good.step();
 
     fs::remove_file(&list).expect("the list");
+    fs::write(&list, "::/0\n").expect("the list");
+    master.signal(Signal::SIGHUP);
+    master.wait_for_log("--block names all addresses of IPv6: nobody who has one of them can play");
     fs::write(&list, "").expect("the list");
     master.signal(Signal::SIGHUP);
     master.wait_for_log(&format!("0 addresses and networks are blocked, as {list} says"));
@@ -140,7 +143,8 @@ fn keys_and_games_may_stand_in_files() {
     assert!(master.log().contains("; only for the games \"Pong\"; 3 keys"), "{}", master.log());
     for (key, is_right) in [("ses,ame", true), ("other", true), ("third", true), ("ses", false)] {
         let mut client = EventClient::connect(master.addr(), None).expect("connecting");
-        let login = client.login_with("peer", "", Some(key));
+        // The one before may not have been seen to be gone.
+        let login = client.login_with(key, "", Some(key));
         assert_eq!(login.is_ok(), is_right, "{key}");
     }
     fs::write(&keys, "# none\n").expect("a list");
@@ -148,4 +152,34 @@ fn keys_and_games_may_stand_in_files() {
     assert!(error.contains(&format!("there is no key in {keys}")), "{error}");
     let error = refused(&["--games-file", &folder.file("none")]);
     assert!(error.contains("--games-file: cannot read "), "{error}");
+}
+
+/// Web sites are shown what the players of a key see, in all dialects, and the owner sees no key.
+#[test]
+fn who_shows_a_key_is_shown_the_lobby_of_its_game() {
+    let options = ["--public-lobby", "--key", "sesame", "--key", "other"];
+    let (master, window) = start_with_window(&options);
+    let lobby = |query: &str| get(master.addr(), &format!("/lobby{query}")).expect("an answer");
+    let config = HostConfig::new(master.addr()).with_data(&["sesame"]);
+    let _host = Host::registered(config, WAIT).expect("registered");
+    let mut in_room = player(&master, loopback(), WAIT).with_key("sesame");
+    in_room.host("Arena").expect("a room");
+    let shown = lobby("?key=sesame").json();
+    assert_eq!(shown["rooms"][0]["name"], "Arena", "{shown}");
+    assert_eq!(shown["gmnet"].as_array().map(Vec::len), Some(1), "{shown}");
+    let shown = lobby("?key=other").json();
+    assert_eq!(
+        [&shown["rooms"], &shown["gmnet"]].map(|list| list.as_array().map(Vec::len)),
+        [Some(0); 2]
+    );
+    for query in ["", "?key=wrong", "?game=sesame"] {
+        assert_eq!(lobby(query).status, 401, "{query}");
+    }
+    master.wait_for_log(" asks for the lobby without a key of this server");
+    let hosts = get(window, "/api/v1/hosts").expect("an answer").json();
+    let room =
+        hosts["hosts"].as_array().and_then(|all| all.iter().find(|it| it["dialect"] == "rooms"));
+    assert_eq!(room.map(|room| &room["game"]), Some(&"".into()), "{hosts}");
+    let log = master.stop();
+    assert!(log.contains("room \"Arena\" is open"), "{log}");
 }
