@@ -3,25 +3,22 @@
 //! socket show which port its NAT has given it.
 //!
 //! A chunk of a connection goes through [`command`] (and [`text`]) and becomes commands, which
-//! are carried out here; `reg2` goes on in [`registration`], `connect` in [`introduce`], `lobby2` in
+//! [`executing`] carries out; `reg2` goes on in [`registration`], `connect` in [`introduce`], `lobby2` in
 //! [`lobby`]. A datagram goes through [`datagram`] into [`ports`]. Who is registered stands in
 //! [`hosts`].
 
 use std::collections::VecDeque;
-use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU16;
-use std::time::Duration;
 
-use log::{debug, info, warn};
+use log::{debug, info};
 
 use super::conns::Conns;
 use super::turns::Turns;
 use super::{ConnId, Context, Dialect, Name, Use, Via};
-use crate::admission::{self, Admission};
+use crate::admission::{self};
 use crate::clock::{Instant, Now, earliest};
-use crate::introductions::PublicIps;
-use crate::limits::{self, Limits};
+use crate::limits::{self};
 use crate::lines::Lines;
 use crate::rates::Rates;
 use crate::refusals::Reason;
@@ -31,11 +28,13 @@ use crate::timers::{Seldom, Timers};
 mod attempts;
 mod by_addr;
 pub mod command;
+mod config;
 mod conn;
 pub mod data;
 pub mod datagram;
 mod entry;
 mod escape;
+mod executing;
 mod handover;
 pub mod host;
 pub mod hosts;
@@ -65,7 +64,8 @@ pub mod version;
 mod waiting;
 
 use attempts::{Told, Whom};
-use command::{Command, Go, Spare, Verb};
+use command::Spare;
+pub use config::Config;
 use conn::Conn;
 use datagram::Datagram;
 use hosts::Hosts;
@@ -94,62 +94,6 @@ pub const TESTING: u8 = 0xF8;
 pub const TESTING_INFOS: u8 = 0xF7;
 /// First byte of the answer to `version`.
 pub const VERSION: u8 = 0xF6;
-
-/// What the owner of the server decides about this dialect.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Config {
-    /// Answer `istesting` with yes, `testinginfos` at all, and `lobby2` even if it is disabled.
-    pub testing: bool,
-    /// The server's name, told by `testinginfos`.
-    pub name: String,
-    /// Do not answer `lobby2`.
-    pub disable_lobby: bool,
-    /// Least time between two notifications on one host connection.
-    pub notify_gap: Duration,
-    /// Time between two datagrams that keep the NAT mapping of a host alive; zero: none.
-    pub keepalive: Duration,
-    /// In the lobby, tell the port with the address of a host that shares its address.
-    pub lobby_ports: bool,
-    /// The addresses by which those outside know a host on the machine or in the network of the
-    /// server.
-    pub public_ips: PublicIps,
-    /// The addresses of the relay for clients and hosts, if it has any apart from the server's.
-    pub relay: PublicIps,
-    /// This server was restarted: for so long, from the beginning of the clock on, who asks for a host that is not
-    /// there waits for it to come back; zero: not at all.
-    pub start_wait: Duration,
-    /// Where the UDP sockets of the server are, by their number in a [`Via`], and after them where one that
-    /// has all addresses is as well: hosts are asked to knock there if their port is in doubt. If
-    /// there are none, no host is asked.
-    pub sockets: Vec<SocketAddr>,
-    /// The UDP port beside that of the server at which hosts are asked to knock if their NAT seems to
-    /// be symmetric. If there is none, no host is told at another port than the one it has shown.
-    pub alternate_port: Option<u16>,
-    /// Whose hosts are registered.
-    pub admission: Admission,
-    /// What peers may do.
-    pub limits: Limits,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            testing: false,
-            name: String::new(),
-            disable_lobby: false,
-            notify_gap: limits::NOTIFY_GAP,
-            keepalive: limits::KEEPALIVE,
-            lobby_ports: false,
-            public_ips: PublicIps::default(),
-            relay: PublicIps::default(),
-            start_wait: Duration::ZERO,
-            sockets: Vec::new(),
-            alternate_port: None,
-            admission: Admission::default(),
-            limits: Limits::default(),
-        }
-    }
-}
 
 /// The state of the dialect.
 #[derive(Debug, Serialize, Deserialize)]
@@ -246,163 +190,6 @@ impl Gmnet {
             spare: Spare::default(),
             is_stopping: false,
             config,
-        }
-    }
-
-    /// Reads what came on a connection and carries out what is complete.
-    fn run(&mut self, cx: &mut Context<'_>, id: ConnId, chunk: &[u8]) {
-        self.turns.begin(cx.now.instant);
-        let Some(conn) = self.conns.get_mut(id) else { return };
-        let mut reader = std::mem::take(&mut conn.reader);
-        let (before, was_amid) = (reader.size(), reader.is_amid_command());
-        let mut spare = std::mem::take(&mut self.spare);
-        let read = if conn.is_waiting() {
-            reader.hold(chunk)
-        } else {
-            reader.read(chunk, &mut spare, |command| self.carry_out(cx, id, command))
-        };
-        self.spare = spare;
-        let Some(conn) = self.conns.get_mut(id) else { return };
-        let amid = reader.is_amid_command() && !conn.is_waiting();
-        let ended = conn.finished && !conn.is_waiting();
-        if amid && !was_amid {
-            conn.times.progress = cx.now.instant;
-        }
-        let slow = amid && cx.now.instant - conn.times.progress > limits::COMMAND_TIME;
-        conn.reader = reader;
-        // Nearly always nothing is left, as before.
-        if before + conn.unfinished() > 0 {
-            self.count_unfinished(id);
-        }
-        match read {
-            Err(error) => self.refuse(cx, id, Reason::TooLong, &error.to_string()),
-            Ok(_) if ended => self.close(cx, id, Left::Closed),
-            Ok(_) if slow => {
-                self.refuse(cx, id, Reason::Unfinished, "its command trickles in for too long");
-            }
-            Ok(_) if amid => self.stalls.arm(cx.now.instant, id),
-            Ok(_) => self.stalls.cancel(&id),
-        }
-        while self.unfinished.bytes() > self.config.limits.total()
-            && let Some(id) = self.unfinished.largest()
-        {
-            let why = "too much is unfinished, and its address has most of it";
-            self.refuse(cx, id, Reason::Unfinished, why);
-        }
-    }
-
-    /// Counts what is not finished on a connection.
-    fn count_unfinished(&mut self, id: ConnId) {
-        if let Some(conn) = self.conns.get(id) {
-            self.unfinished.count(conn.addr, id, conn.unfinished());
-        }
-    }
-
-    /// Carries out a command, unless others would wait too long for it or the address of the
-    /// connection has done too much: then the connection waits, and what its peer sends after it.
-    fn carry_out(&mut self, cx: &mut Context<'_>, id: ConnId, command: &Command) -> Go {
-        let can_wait = command.verb == Verb::Lobby2 && self.turns.is_spent();
-        if can_wait || self.turns.is_slice_spent() {
-            self.wait_for_turn(id, command);
-            return Go::Stop;
-        }
-        let Some(conn) = self.conns.get_mut(id) else { return Go::Stop };
-        if !self.commands.allow(cx.now.instant, conn.addr) {
-            if let Some(before) = self.much.say(cx.now.instant) {
-                let addr = conn.addr;
-                warn!(
-                    dialect = "gmnet", event = "refused", address:% = addr,
-                    reason = Reason::Requests.name();
-                    "{addr} has to wait: it sends more than --max-commands allows{before}"
-                );
-            }
-            if !std::mem::replace(&mut conn.is_put_off, true) {
-                cx.refused(Name::Gmnet, Reason::Requests, conn.addr);
-            }
-            conn.deferred = Some(Box::new(command.clone()));
-            self.throttled.arm(cx.now.instant, id);
-            return Go::Stop;
-        }
-        (conn.times.progress, conn.is_put_off) = (cx.now.instant, false);
-        if matches!(command.verb, Verb::Reg | Verb::Reg2 | Verb::Connect | Verb::Lobby2) {
-            conn.times.last_use = cx.now.instant;
-        }
-        self.turns.spend(limits::COMMAND_WORK);
-        self.execute(cx, id, command)
-    }
-
-    /// Has a command wait for the next turn.
-    fn wait_for_turn(&mut self, id: ConnId, command: &Command) {
-        let Some(conn) = self.conns.get_mut(id) else { return };
-        conn.deferred = Some(Box::new(command.clone()));
-        self.turns.wait(conn.addr, id);
-    }
-
-    /// Goes on with what waits for a turn, as far as this turn goes.
-    fn take_turns(&mut self, cx: &mut Context<'_>) {
-        if self.turns.is_empty() && self.resumed.is_empty() {
-            return;
-        }
-        self.turns.begin_turn(cx.now.instant);
-        while let Some(id) = self.turns.take() {
-            self.carry_out_deferred(cx, id);
-        }
-    }
-
-    /// Tries again what had to wait.
-    fn carry_out_deferred(&mut self, cx: &mut Context<'_>, id: ConnId) {
-        self.turns.begin(cx.now.instant);
-        let Some(conn) = self.conns.get_mut(id) else { return };
-        let Some(command) = conn.deferred.take() else { return };
-        if self.carry_out(cx, id, &command) == Go::On {
-            self.run(cx, id, b"");
-        }
-        self.count_unfinished(id);
-    }
-
-    /// Lets the connections go on that have waited for an answer and got it. What they have sent
-    /// ahead may end another's wait, whose connection goes on as well: so all of them together do
-    /// what one connection may do at a time, and the rest in the next turn.
-    fn resume(&mut self, cx: &mut Context<'_>) {
-        if self.resumed.is_empty() {
-            return;
-        }
-        self.turns.begin(cx.now.instant);
-        let before = self.turns.spent();
-        while !self.turns.is_slice_spent_since(before)
-            && let Some(id) = self.resumed.pop_front()
-        {
-            self.run(cx, id, b"");
-        }
-    }
-
-    fn execute(&mut self, cx: &mut Context<'_>, id: ConnId, command: &Command) -> Go {
-        match command.verb {
-            Verb::Reg2 => return self.reg2(cx, id, command),
-            Verb::Reg => return self.register(cx, id, None),
-            Verb::Connect => return self.connect(cx, id, command.param(0)),
-            Verb::Lobby2 => return self.lobby(cx, id, command),
-            Verb::IsTesting => {
-                self.answer(cx, id, |b, config| b.extend([TESTING, config.testing.into()]));
-            }
-            Verb::TestingInfos => self.answer(cx, id, write_testing_infos),
-            Verb::Version => {
-                self.answer(cx, id, |b, _| _ = write_line(b, VERSION, version::SPOKEN));
-            }
-        }
-        Go::On
-    }
-
-    /// Sends a message on a connection in one piece.
-    fn answer(
-        &mut self,
-        cx: &mut Context<'_>,
-        id: ConnId,
-        fill: impl FnOnce(&mut Vec<u8>, &Config),
-    ) {
-        cx.out.tcp(id, |bytes| fill(bytes, &self.config));
-        if let Some(conn) = self.conns.get_mut(id) {
-            conn.times.quiet_until = cx.now.instant + self.config.notify_gap;
         }
     }
 
@@ -631,18 +418,4 @@ impl Dialect for Gmnet {
         cx.shared.doubts.udp_came();
         Ok(())
     }
-}
-
-fn write_testing_infos(bytes: &mut Vec<u8>, config: &Config) {
-    if config.testing {
-        let _ = write_line(bytes, TESTING_INFOS, &config.name);
-        let _ = writeln!(bytes, "{}\n{}", version::SPOKEN, version::OLDEST);
-    } else {
-        bytes.extend([TESTING_INFOS, 0]);
-    }
-}
-
-fn write_line(bytes: &mut Vec<u8>, message: u8, text: &str) -> std::io::Result<()> {
-    bytes.push(message);
-    writeln!(bytes, "{text}")
 }

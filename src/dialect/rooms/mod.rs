@@ -56,12 +56,9 @@ use super::{Context, Dialect, Name, Via};
 use crate::admission::{self, Admission};
 use crate::blocks::Blocks;
 use crate::brief;
-use crate::brief::Quoted;
 use crate::clock::{Instant, earliest};
 use crate::cookies::Cookies;
 use crate::introductions::PublicIps;
-use crate::introductions::journal::Attempt;
-use crate::introductions::plan;
 use crate::limits::{self, Limits};
 use crate::lines::Lines;
 use crate::lobby::code::Code;
@@ -78,6 +75,7 @@ mod any;
 mod crowding;
 mod delivery;
 mod entering;
+mod executing;
 pub mod field;
 mod introducing;
 mod keeping;
@@ -103,13 +101,12 @@ mod unmet;
 use delivery::{Delivery, To};
 use field::{Id, Key};
 use leaving::Why;
-use list::End;
 use message::{Answer, Bad, Reason, Request, Verb};
 use offers::Offers;
 use options::Options;
 use parted::Parted;
 use serde::{Deserialize, Serialize};
-use table::{Peer, Status, Table};
+use table::{Peer, Table};
 
 /// What the owner of the server decides about this dialect.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -233,72 +230,6 @@ impl Rooms {
         (self.full, self.foreign, self.refused) = (saved.full, saved.foreign, saved.refused);
     }
 
-    /// Whether a request is that of the peer whose endpoint it comes from. One that has ended a request
-    /// with its key does so whenever others could do harm in its name.
-    fn signed(
-        &mut self,
-        turn: &mut Turn<'_, '_>,
-        sender: Id,
-        verb: Verb,
-        key: Option<Key>,
-    ) -> Result<(), Reason> {
-        let Some(peer) = self.table.peer(sender) else { return Ok(()) };
-        let Some(key) = key else {
-            let matters = matches!(verb, Verb::Lr | Verb::Cr | Verb::Kc | Verb::Rn | Verb::Pc);
-            return if peer.signs && matters { Err(Reason::BadKey) } else { Ok(()) };
-        };
-        if !peer.key.is(key) {
-            // Its place was given up in its name, and another one taken: it has to come back.
-            let is_kept = self.table.kept_at(turn.from).any(|kept| kept.key.is(key));
-            return Err(if is_kept { Reason::NoRoom } else { Reason::BadKey });
-        }
-        let id = peer.id;
-        turn.is_signed = true;
-        self.prove(turn, id);
-        let now = turn.instant();
-        if let Some(peer) = self.table.peer_mut(id) {
-            peer.signs = true;
-            if verb == Verb::Ka {
-                peer.note_signed_sign_of_life(now);
-            }
-        }
-        Ok(())
-    }
-
-    fn carry_out(&mut self, request: Request, turn: &mut Turn<'_, '_>) -> Result<(), Reason> {
-        match request {
-            Request::Status => {
-                let is_busy = self.stopping || self.table.proven() >= self.config.peers;
-                let answer = if is_busy { Answer::Busy } else { Answer::Ok };
-                self.answer(turn, answer);
-                Ok(())
-            }
-            Request::Host(name, options) => self.host(turn, name, options),
-            Request::List(after, options) => self.list(turn, after, &options),
-            Request::Join(wanted, options) => {
-                let joined = self.join(turn, wanted, &options);
-                joined.inspect_err(|reason| {
-                    self.note_unmet(turn, Some(wanted), &options, *reason);
-                })
-            }
-            Request::JoinAny(options) => {
-                let joined = self.join_any(turn, &options);
-                joined.inspect_err(|reason| self.note_unmet(turn, None, &options, *reason))
-            }
-            Request::Punched(client, worked) => self.punched(turn, client, worked),
-            Request::Leave => self.leave(turn),
-            Request::Close => self.close(turn),
-            Request::KickId(client) => self.kick_id(turn, client),
-            Request::KickIp(ip) => self.kick_ip(turn, ip),
-            Request::LetInId(client) => self.let_in_id(turn, client),
-            Request::LetInIp(ip) => self.let_in_ip(turn, ip),
-            Request::Rename(name) => self.rename(turn, name),
-            Request::Set(options) => self.set(turn, &options),
-            Request::Return(client, key, options) => self.come_back(turn, client, key, options),
-            Request::KeepAlive => self.keep_alive(turn),
-        }
-    }
-
     /// The place of who sent the request.
     fn place(&self, turn: &Turn<'_, '_>) -> Result<&Peer, Reason> {
         match turn.sender.and_then(|id| self.table.peer(id)) {
@@ -329,138 +260,6 @@ impl Rooms {
     fn note(&mut self, turn: &mut Turn<'_, '_>, client: Id, proved: bool) {
         let to = To { endpoint: turn.from, via: turn.via, proved };
         self.delivery.send(turn.cx, to, |bytes| Answer::Noted(client).write(bytes));
-    }
-
-    /// Counts what the server itself refuses, and not another player.
-    fn note_refused(&self, turn: &mut Turn<'_, '_>, reason: Reason) {
-        let reason = match reason {
-            Reason::Limit => turn.bound,
-            Reason::Busy if turn.bound == Refusal::Unproven => Refusal::Unproven,
-            Reason::Busy if !self.stopping => Refusal::Places,
-            Reason::BadRequest => Refusal::Malformed,
-            Reason::Family => Refusal::Family,
-            _ => return,
-        };
-        turn.cx.refused(Name::Rooms, reason, turn.from.ip());
-    }
-
-    /// Whether a request has the key that it needs in front of it.
-    fn is_admitted(&mut self, turn: &mut Turn<'_, '_>, request: &Request, data: &[u8]) -> bool {
-        if self.config.admission.is_open() {
-            return true;
-        }
-        let key = message::key(data);
-        let admitted = self.config.admission.admits(key.as_deref(), key.as_deref().unwrap_or(""));
-        if !admitted {
-            let list = self.config.admission.list();
-            let asks_for_key = self.config.admission.asks_for_key();
-            let reason = if asks_for_key { Refusal::Key } else { Refusal::Game };
-            let (now, whom) = (turn.instant(), (Name::Rooms, turn.from.ip()));
-            let mut note = |why| self.refused.note_forgeable(now, whom, reason, why);
-            match (&key, request.game()) {
-                (Some(game), _) if !asks_for_key => {
-                    let game = Quoted(game);
-                    note(format_args!(
-                        "its game {game} is not one of {list}, where capitals count"
-                    ));
-                }
-                (None, Some(game)) if !asks_for_key => note(format_args!(
-                    "its request for the game {} does not begin with k: and one of {list}, where \
-                     capitals count",
-                    Quoted(game)
-                )),
-                _ => note(format_args!(
-                    "its request does not begin with k: and one of {list}, where capitals count"
-                )),
-            }
-            turn.cx.refused(Name::Rooms, reason, turn.from.ip());
-        }
-        turn.admitted_by = key;
-        admitted
-    }
-
-    fn list(
-        &mut self,
-        turn: &mut Turn<'_, '_>,
-        after: Option<Id>,
-        options: &Options,
-    ) -> Result<(), Reason> {
-        let mut to = self.back(turn);
-        let shown = options.cookie.as_deref();
-        to.proved |=
-            shown.is_some_and(|shown| self.cookies.are_shown(turn.instant(), turn.from, shown));
-        let query = list::Query {
-            game: &turn.game(options),
-            after,
-            filter: &filter(options)?,
-            tells_all: !options.is_empty(),
-            reader: turn.from.ip(),
-            of_both_families: turn.cx.shared.relay.joins_families(),
-            space: Delivery::space(&turn.cx.shared.credits, to),
-        };
-        let mut page = Vec::new();
-        let end = list::page(&self.table, &query, &mut page);
-        let is_short = query.space < message::LONGEST_ANSWER;
-        if is_short && shown.is_some() && matches!(end, Ok(End::Space) | Err(Reason::Limit)) {
-            let cookie = self.cookies.of(turn.instant(), turn.from);
-            self.answer(turn, Answer::Cookie(cookie));
-            return Ok(());
-        }
-        end?;
-        self.delivery.send(turn.cx, to, |bytes| bytes.append(&mut page));
-        Ok(())
-    }
-
-    /// One side says how the punch of a client and the host ended.
-    fn punched(&mut self, turn: &mut Turn<'_, '_>, id: Id, worked: bool) -> Result<(), Reason> {
-        let sender = self.place(turn)?;
-        let (room, is_host, own) = (sender.room, sender.is_host, sender.id);
-        let is_proven = sender.proved;
-        if !is_host && own != id && self.are_introduced(own, id) {
-            self.delivery.confirm(turn.cx, turn.from, id);
-            if self.counts(turn, own, id, worked) {
-                self.end_between(turn.cx, own, id, worked);
-            }
-            self.note(turn, id, is_proven);
-            return Ok(());
-        }
-        let client = self.table.peer(id).filter(|client| client.room == room);
-        let client = client.filter(|client| !client.is_host && !client.is_kept);
-        let client = client.filter(|_| is_host || own == id).ok_or(Reason::NoRoom)?;
-        let status = if worked { Status::Connected } else { Status::Failed };
-        let before = client.ended;
-        // Only the host and the client have been told this ID, so nobody else has forged it.
-        if is_host {
-            self.delivery.confirm(turn.cx, turn.from, id);
-        }
-        let host = if is_host { own } else { self.table.room(room).map_or(own, |room| room.host) };
-        let other = if is_host { id } else { host };
-        if !self.counts(turn, own, other, worked) || !worked && self.relay_late(turn.cx, id) {
-            self.note(turn, id, is_proven);
-            return Ok(());
-        }
-        let mut ended = before;
-        if let Some(attempt) = self.attempt(id) {
-            let heard = self.table.peer(host).map(|host| host.heard);
-            let silent = heard.map(|heard| turn.instant() - heard);
-            let silent = silent.filter(|silent| *silent > limits::ROOM_SILENT_HOST);
-            let silent = silent.unwrap_or_default();
-            let attempt = Attempt { is_proven, ..attempt };
-            ended = Some(plan::note_result(turn.cx, attempt, (before, worked), silent));
-        }
-        if let Some(client) = self.table.peer_mut(id) {
-            client.ended = ended;
-        }
-        for id in [Some(id), worked.then_some(host)].into_iter().flatten() {
-            if let Some(peer) = self.table.peer_mut(id) {
-                peer.status = status;
-            }
-        }
-        if worked {
-            self.table.note_true(id);
-        }
-        self.note(turn, id, is_proven);
-        Ok(())
     }
 
     /// An ID that nobody has and nobody can guess.
