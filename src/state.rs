@@ -42,7 +42,7 @@ pub(crate) fn write(what: &impl Serialize) -> Option<Vec<u8>> {
     rmp_serde::to_vec_named(what).ok()
 }
 
-/// Reads what [`write`] has written, here or elsewhere. Whatever these bytes are, it takes no more memory than a
+/// Reads what [`write()`] has written, here or elsewhere. Whatever these bytes are, it takes no more memory than a
 /// small multiple of them.
 pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, NotUnderstood> {
     rmp_serde::from_slice(bytes).map_err(NotUnderstood::new)

@@ -73,7 +73,7 @@ pub const NATPUNCH_MEMBERS: usize = 32;
 /// Longest name of a natpunch lobby in bytes: a list of lobbies has to fit into one datagram.
 pub const NATPUNCH_NAME: usize = 64;
 
-/// The same as [`ROOM_SILENT_HOST`] of a client that says every second or two that it is there.
+/// The same as [`ROOM_SILENT_HOST`](super::ROOM_SILENT_HOST) of a client that says every second or two that it is there.
 pub const NATPUNCH_SILENT_HOST: Duration = Duration::from_secs(6);
 
 /// Columns that the log shows of why a request is refused: the sentences have up to 80, and some quote an ID that

@@ -30,7 +30,7 @@ pub struct Config {
     /// This server was restarted: for so long, from the beginning of the clock on, who asks for a host that is not
     /// there waits for it to come back; zero: not at all.
     pub start_wait: Duration,
-    /// Where the UDP sockets of the server are, by their number in a [`Via`], and after them where one that
+    /// Where the UDP sockets of the server are, by their number in a [`Via`](crate::dialect::Via), and after them where one that
     /// has all addresses is as well: hosts are asked to knock there if their port is in doubt. If
     /// there are none, no host is asked.
     pub sockets: Vec<SocketAddr>,
