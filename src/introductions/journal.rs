@@ -1,7 +1,7 @@
 //! How introductions ended: a line of the log for each, the latest of them, and a table by what the two
 //! sides are behind.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -13,12 +13,14 @@ use crate::clock::Now;
 use crate::dialect::Name;
 pub use crate::introductions::attempt::{Attempt, Names, Told};
 use crate::introductions::cause;
+pub use crate::introductions::counts::Counts;
+use crate::introductions::counts::Tally;
 use crate::introductions::relay::Refused;
 use crate::introductions::unmet::{AllUnmet, Asked, Cause, Unmet};
 use crate::limits;
 use crate::lines::Lines;
 use crate::nats::{Kind, Nats};
-use crate::prefixes::{Shares, common, weight};
+use crate::prefixes::{Shares, as_home, common, weight};
 
 /// How it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,13 +76,10 @@ pub struct Ended {
 /// The introductions that have ended.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Journal {
-    counts: BTreeMap<(Name, [Kind; 2]), Counts>,
-    /// All of the counts together.
-    #[serde(skip)]
-    total: Counts,
+    counts: Tally,
     /// The latest, the last one at the end.
     latest: VecDeque<Ended>,
-    /// How many of them the clients of each network have.
+    /// How many of them the clients of each [home](as_home) have.
     #[serde(skip)]
     held: Shares,
     /// The latest that came to nothing. They are put into words when somebody asks.
@@ -91,66 +90,15 @@ pub struct Journal {
     lines: Lines,
 }
 
-/// How many introductions ended in which way.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counts {
-    /// They sent to each other.
-    pub direct: u64,
-    /// The relay has passed packets on both ways.
-    pub relayed: u64,
-    /// Nothing came through.
-    pub failed: u64,
-}
-
-impl Counts {
-    fn count(&mut self, way: Way) {
-        let count = match way {
-            Way::Direct(_) => &mut self.direct,
-            Way::Relayed(_) => &mut self.relayed,
-            Way::No(_) => &mut self.failed,
-        };
-        *count = count.saturating_add(1);
-    }
-
-    /// One that was counted as failed has worked.
-    const fn correct(&mut self) {
-        self.failed = self.failed.saturating_sub(1);
-        self.direct = self.direct.saturating_add(1);
-    }
-
-    /// Those of both.
-    #[must_use]
-    pub const fn and(self, other: Self) -> Self {
-        Self {
-            direct: self.direct.saturating_add(other.direct),
-            relayed: self.relayed.saturating_add(other.relayed),
-            failed: self.failed.saturating_add(other.failed),
-        }
-    }
-
-    /// Each with what programs call it.
-    #[must_use]
-    pub const fn by_way(self) -> [(&'static str, u64); 3] {
-        [("direct", self.direct), ("relayed", self.relayed), ("failed", self.failed)]
-    }
-
-    /// How many have got through, one way or the other.
-    #[must_use]
-    pub const fn through(&self) -> u64 {
-        self.direct + self.relayed
-    }
-}
-
 impl Journal {
     /// Goes on with what has ended in another process.
     pub(crate) fn go_on(&mut self, saved: Self) {
         self.lines.go_on(saved.lines);
-        (self.counts, self.latest, self.failures) = (saved.counts, saved.latest, saved.failures);
-        self.unmet = saved.unmet;
+        self.counts.go_on(saved.counts);
+        (self.latest, self.failures, self.unmet) = (saved.latest, saved.failures, saved.unmet);
         self.held = Shares::default();
-        let clients = self.latest.iter().map(|ended| ended.attempt.client.ip());
+        let clients = self.latest.iter().map(|ended| as_home(ended.attempt.client.ip()));
         clients.for_each(|client| _ = self.held.add(client, 1));
-        self.total = self.counts.values().fold(Counts::default(), |all, some| all.and(*some));
     }
 
     /// An introduction has ended.
@@ -168,12 +116,13 @@ impl Journal {
         silent: Duration,
     ) {
         let kinds = [attempt.host, attempt.client].map(|at| nats.kind(now.instant, at));
-        let mut pair = kinds;
-        pair.sort_unstable();
-        self.counts.entry((attempt.dialect, pair)).or_default().count(way);
-        self.total.count(way);
         let ended = Ended { unix: now.unix, attempt, kinds, way, silent: silent.as_secs() };
         self.log_end(now, &ended);
+        // Anybody can have sent the requests of a client that has not shown that it hears what it is told.
+        if !ended.attempt.is_proven {
+            return;
+        }
+        self.counts.note(now.instant, &ended.attempt, kinds, way);
         if let Way::No(_) = way {
             if self.failures.len() >= limits::FAILURES {
                 self.failures.pop_front();
@@ -181,23 +130,28 @@ impl Journal {
             self.failures.push_back(ended.clone());
         }
         let client = ended.attempt.client.ip();
-        if self.latest.len() >= limits::INTRODUCTIONS {
-            self.make_place(client);
-        }
-        self.held.add(client, 1);
+        self.make_place(client);
+        self.held.add(as_home(client), 1);
         self.latest.push_back(ended);
     }
 
-    /// The oldest one gives way to one more of a client at this address, or that of its network if this has many.
+    /// Makes place for one more of a client at this address. When half of it is taken, those of a network that has
+    /// many make place for each other; when all is, the oldest one does.
     fn make_place(&mut self, client: IpAddr) {
-        let has_many = weight(self.held.of(client)) >= limits::INTRODUCTIONS_OF_SOURCE;
+        let (len, home) = (self.latest.len(), as_home(client));
         let is_near = |ended: &Ended| {
-            let [widest, ..] = common(ended.attempt.client.ip(), client);
+            let [widest, ..] = common(as_home(ended.attempt.client.ip()), home);
             widest
         };
-        let at = if has_many { self.latest.iter().position(is_near) } else { None };
-        if let Some(gone) = self.latest.remove(at.unwrap_or_default()) {
-            self.held.remove(gone.attempt.client.ip(), 1);
+        let at = if len < limits::INTRODUCTIONS / 2 {
+            None
+        } else if weight(self.held.of(home)) >= limits::INTRODUCTIONS_OF_SOURCE {
+            self.latest.iter().position(is_near)
+        } else {
+            (len >= limits::INTRODUCTIONS).then_some(0)
+        };
+        if let Some(gone) = at.and_then(|at| self.latest.remove(at)) {
+            self.held.remove(as_home(gone.attempt.client.ip()), 1);
         }
     }
 
@@ -213,11 +167,8 @@ impl Journal {
             self.failures.remove(at);
         }
         ended.way = Way::Direct(None);
-        let mut pair = ended.kinds;
-        pair.sort_unstable();
-        let of_pair = self.counts.get_mut(&(attempt.dialect, pair));
-        of_pair.into_iter().chain([&mut self.total]).for_each(Counts::correct);
         let ended = ended.clone();
+        self.counts.correct(now.instant, attempt, ended.kinds);
         self.log_end(now, &ended);
     }
 
@@ -271,10 +222,17 @@ impl Journal {
         self.unmet.latest()
     }
 
+    /// How many of those who were not introduced are not among these since the start: they had proven nothing, and
+    /// there were too many of them.
+    #[must_use]
+    pub const fn left_out(&self) -> u64 {
+        self.unmet.left_out()
+    }
+
     /// How all of them ended.
     #[must_use]
     pub const fn total(&self) -> Counts {
-        self.total
+        self.counts.total()
     }
 
     /// The latest of them, the last one first.
@@ -284,22 +242,22 @@ impl Journal {
 
     /// How those ended that had the same dialect and the same two kinds of NATs.
     pub fn matrix(&self) -> impl Iterator<Item = (Name, [Kind; 2], Counts)> {
-        self.counts.iter().map(|((dialect, pair), counts)| (*dialect, *pair, *counts))
+        self.counts.by_cell().map(|((dialect, pair), counts)| (dialect, pair, counts))
     }
 
     /// For the owner: a table with a line for each pair of NATs that there was, and the latest
     /// introductions that came to nothing.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
-        if self.counts.is_empty() {
+        if self.counts.by_cell().next().is_none() {
             return vec!["no introduction has ended yet, as far as is known".into()];
         }
         let head = format!(
             "{:8}  {:20}  {:20}  {:>8}  {:>8}  {:>6}",
             "dialect", "one side", "other side", "directly", "relayed", "failed"
         );
-        let rows = self.counts.iter().map(|((dialect, [one, other]), counts)| {
-            let Counts { direct, relayed, failed } = counts;
+        let rows = self.counts.by_cell().map(|((dialect, [one, other]), counts)| {
+            let Counts { direct, relayed, failed, .. } = counts;
             let dialect = dialect.to_string();
             format!("{dialect:8}  {one:20}  {other:20}  {direct:8}  {relayed:8}  {failed:6}")
         });
@@ -379,7 +337,7 @@ mod tests {
     fn who_joins_all_the_time_pushes_nobody_out() {
         let now = Now { instant: crate::clock::Instant::default(), unix: 7 };
         let (mut journal, nats) = (Journal::default(), Nats::default());
-        let mut end = |client: IpAddr| {
+        let end = |journal: &mut Journal, client: IpAddr| {
             let [client, host] =
                 [SocketAddr::new(client, 1), SocketAddr::from(([203, 0, 113, 1], 2))];
             let (names, told) = (Names::default(), Told::default());
@@ -387,20 +345,24 @@ mod tests {
                 Attempt { dialect: Name::Rooms, client, host, names, told, is_proven: true };
             journal.note(now, &nats, attempt, Way::Direct(None));
         };
-        (0..100).for_each(|n| end(IpAddr::from([198, 51, n, 7])));
-        (0..1000).for_each(|_| end(IpAddr::from([203, 0, 113, 7])));
-        (0..1000).for_each(|n| end(IpAddr::from([0x2001, 0xdb8, 0, n, 0, 0, 0, 1])));
+        (0..100).for_each(|n| end(&mut journal, IpAddr::from([198, 51, n, 7])));
+        (0..1000).for_each(|_| end(&mut journal, IpAddr::from([203, 0, 113, 7])));
+        (0..1000).for_each(|n: u32| end(&mut journal, IpAddr::from([192, 0, 2, n as u8])));
+        (0..1000).for_each(|n| end(&mut journal, IpAddr::from([0x2001, 0xdb8, 0, n, 0, 0, 0, 1])));
         let (mut kept, mut others) = (0, 0);
         for ended in journal.latest() {
             kept += 1;
             let IpAddr::V4(client) = ended.attempt.client.ip() else { continue };
             others += usize::from(client.octets()[0] == 198);
         }
-        assert_eq!(kept, limits::INTRODUCTIONS);
-        // A /48 counts as four, and the oldest gave way to those.
-        let four = 4 * limits::INTRODUCTIONS_OF_SOURCE as usize;
-        assert!(others >= 100 - four, "{others}");
+        // One address had some before half was taken; a /24 and a /48 have four times sixteen.
+        assert!(kept <= limits::INTRODUCTIONS, "{kept}");
+        assert_eq!(others, 100, "nobody is pushed out by those of three networks");
         let clients = journal.latest().map(|ended| network(ended.attempt.client.ip()));
         assert_eq!(journal.held.len(), clients.collect::<BTreeSet<_>>().len());
+        // When all is taken, the oldest gives way.
+        (0..1000)
+            .for_each(|n: u32| end(&mut journal, IpAddr::from([10, (n >> 8) as u8, n as u8, 1])));
+        assert_eq!(journal.latest().len(), limits::INTRODUCTIONS);
     }
 }

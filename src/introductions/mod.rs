@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 pub mod attempt;
 pub mod candidates;
 mod cause;
+mod counts;
 pub mod journal;
 pub mod plan;
 pub mod relay;

@@ -116,13 +116,18 @@ pub fn note_end_with(cx: &mut Context<'_>, attempt: Attempt, worked: bool, silen
 
 /// One of two says how an introduction ended of which it may have been said `before`. It is counted once: that it
 /// has worked is the end of it, as what breaks later is no introduction; and who says so after a failure is right, as
-/// the other side may have given up a moment too early. Returns what has been said of it now.
+/// the other side may have given up a moment too early. Of one whose client has proven nothing nothing is counted.
+/// Returns what has been said of it now.
 pub fn note_result(
     cx: &mut Context<'_>,
     attempt: Attempt,
     (before, worked): (Option<bool>, bool),
     silent: Duration,
-) -> bool {
+) -> Option<bool> {
+    if !attempt.is_proven {
+        note_end_with(cx, attempt, worked, silent);
+        return before;
+    }
     let pair = [attempt.client, attempt.host];
     match (before, worked) {
         (None, _) => note_end_with(cx, attempt, worked, silent),
@@ -132,7 +137,7 @@ pub fn note_result(
         },
         (Some(_), _) => {}
     }
-    worked || before == Some(true)
+    Some(worked || before == Some(true))
 }
 
 /// Why the relay has no place for a client and its host, if there is one for them.

@@ -127,12 +127,20 @@ pub(super) struct AllUnmet {
     /// In which second how many were noted who have proven nothing.
     #[serde(skip)]
     unproven: (u64, usize),
+    /// How many have none, as they have proven nothing and there were too many of them.
+    #[serde(skip)]
+    left_out: u64,
 }
 
 impl AllUnmet {
     /// Whether there is none.
     pub(super) fn is_empty(&self) -> bool {
         self.rows.is_empty()
+    }
+
+    /// How many of those who have proven nothing were left out since the start.
+    pub(super) const fn left_out(&self) -> u64 {
+        self.left_out
     }
 
     /// The latest of them, the last one first.
@@ -149,11 +157,15 @@ impl AllUnmet {
         why: fmt::Arguments<'_>,
     ) {
         if !asked.is_proven && self.are_enough(unix) {
+            self.left_out += 1;
             return;
         }
-        let before = self.rows.iter().position(|unmet| unmet.asked.is_again(&asked));
+        // What anybody can have sent is not added to what somebody has asked for.
+        let is_same = |of: &Asked| of.is_again(&asked) && (asked.is_proven || !of.is_proven);
+        let before = self.rows.iter().position(|unmet| is_same(&unmet.asked));
         if let Some(mut unmet) = before.and_then(|at| self.rows.remove(at)) {
             (unmet.unix, unmet.kinds, unmet.why) = (unix, kinds, sentence(why));
+            unmet.asked.client = asked.client;
             unmet.times = unmet.times.saturating_add(1);
             if asked.is_proven && !unmet.asked.is_proven {
                 self.make_place(&asked);

@@ -42,9 +42,16 @@ pub const SAMPLES: usize = 60;
 /// Introductions that are kept with how they ended, for the owner.
 pub const INTRODUCTIONS: usize = 256;
 
-/// Of these the clients of one address (IPv6: /64; a /56 counts as two, a /48 as four) make place for each other when
-/// they have so many: who joins and leaves all the time pushes nobody else out.
+/// Of these the clients of one address (IPv6: /64) make place for each other when they have so many and half of the
+/// places are taken, those of a /56 when they have twice and those of a /48, or of a /24 of IPv4, four times as many:
+/// who joins and leaves all the time pushes nobody else out.
 pub const INTRODUCTIONS_OF_SOURCE: u32 = 16;
+
+/// Pairs of addresses that are known to have counted in a minute, so that they do not count again in it.
+pub const COUNTED_PAIRS: usize = 1024;
+
+/// Bytes that one of them takes at most, with the free places beside it.
+pub const COUNTED_BYTES: usize = 128;
 
 /// Bytes that one of them takes at most, with the names of its game and its room.
 pub const INTRODUCTION_BYTES: usize = 768;
@@ -87,6 +94,7 @@ pub const LOBBIES_KEPT: usize = 8;
 /// an answer while it is made; and lobbies. What is not read counts as that of any peer.
 pub const HTTP_MEMORY: usize = INTRODUCTIONS * INTRODUCTION_BYTES
     + UNMET * UNMET_BYTES
+    + 2 * COUNTED_PAIRS * COUNTED_BYTES
     + (WINDOW_CONNECTIONS + LOBBY_CONNECTIONS) * 2 * HTTP_HEAD
     + SAMPLES * 128
     + 2 * HTTP_ANSWER

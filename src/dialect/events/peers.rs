@@ -322,10 +322,17 @@ impl Events {
             let game = self.peer(host).map(|host| Arc::clone(&host.game)).unwrap_or_default();
             info!(
                 dialect = "events", event = "introduced", client:% = b.1, host:% = a.1, game = &*game;
-                "introduced {:?} ({}) and {:?} ({})", a.0, a.1, b.0, b.1
+                "introduced {:?} ({}{}) and {:?} ({}{})",
+                a.0, a.1, self.elsewhere(host, a.1), b.0, b.1, self.elsewhere(player, b.1)
             );
         }
         true
+    }
+
+    /// From where a peer is connected, if that is not where its game socket is: it may have put somebody else there.
+    fn elsewhere(&self, id: ConnId, endpoint: SocketAddr) -> String {
+        let conn = self.conns.get(id).filter(|_| !self.is_at(id, endpoint));
+        conn.map_or_else(String::new, |conn| format!(", connected from {}", conn.addr.ip()))
     }
 
     /// Whether a peer's connection comes from the address of this endpoint: then it hears there. Anybody
@@ -406,7 +413,7 @@ impl Events {
         if let Some(attempt) = self.attempt(host, player.conn) {
             let said = (player.result, worked);
             let result = plan::note_result(cx, attempt, said, Duration::ZERO);
-            self.set_result(host, player.conn, Some(result));
+            self.set_result(host, player.conn, result);
         }
     }
 }

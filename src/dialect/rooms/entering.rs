@@ -361,7 +361,7 @@ impl Rooms {
     /// Two cannot be introduced, as they have addresses of different families.
     /// Anybody can send in the name of who has shown no key: that is a detail.
     fn log_families(&mut self, turn: &Turn<'_, '_>, other: SocketAddr) {
-        let (one, is_proven) = (turn.from, self.is_proven(turn));
+        let (one, is_proven) = (turn.from, turn.is_signed);
         if !is_proven {
             debug!("{one} and {other} cannot meet in a room, one has IPv4 and the other IPv6");
         } else if let Some(before) = self.foreign.say(turn.instant()) {

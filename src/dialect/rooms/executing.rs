@@ -209,8 +209,8 @@ impl Rooms {
             let silent = heard.map(|heard| turn.instant() - heard);
             let silent = silent.filter(|silent| *silent > limits::ROOM_SILENT_HOST);
             let silent = silent.unwrap_or_default();
-            let attempt = Attempt { is_proven, ..attempt };
-            ended = Some(plan::note_result(turn.cx, attempt, (before, worked), silent));
+            let attempt = Attempt { is_proven: is_proven && attempt.is_proven, ..attempt };
+            ended = plan::note_result(turn.cx, attempt, (before, worked), silent);
         }
         if let Some(client) = self.table.peer_mut(id) {
             client.ended = ended;

@@ -141,7 +141,7 @@ impl Rooms {
     fn kick(&mut self, turn: &mut Turn<'_, '_>, id: Id, client: Id) {
         let Some(peer) = self.table.leave(&mut turn.cx.shared.unproven, client) else { return };
         let whence = (id, How::Kicked);
-        self.parted.note_with(turn.instant(), peer.endpoint, whence, peer.proved);
+        self.parted.note(turn.instant(), peer.endpoint, whence);
         self.delivery.confirm(turn.cx, turn.from, client);
         self.delivery.notify_former(turn.cx, &peer, Answer::Kicked(id));
         self.tell_others_gone(turn.cx, id, client);
@@ -177,7 +177,7 @@ impl Rooms {
             if !is_kept {
                 return self.close_room(cx, room, why);
             }
-            self.parted.note_with(cx.now.instant, endpoint, (room, How::Closed), is_proven);
+            self.parted.note(cx.now.instant, endpoint, (room, How::Closed));
             self.log_closed(cx, (room, endpoint), is_proven, why);
             return self.table.begin_closing(cx.now.instant, room);
         }
@@ -195,7 +195,7 @@ impl Rooms {
         }
         let has_left = matches!(why, Why::Left | Why::Elsewhere | Why::Signed);
         if has_left {
-            self.parted.note_with(cx.now.instant, endpoint, (room, How::Left), is_proven);
+            self.parted.note(cx.now.instant, endpoint, (room, How::Left));
         }
         if let Some(level) = self.lines.level(cx.now, endpoint.ip(), is_proven) {
             let how = if has_left { "left" } else { "is gone from" };
@@ -257,7 +257,7 @@ impl Rooms {
                 self.delivery.notify_former(cx, peer, Answer::Closed(id));
             } else if !room.is_closing {
                 let whence = (id, How::Closed);
-                self.parted.note_with(cx.now.instant, peer.endpoint, whence, peer.proved);
+                self.parted.note(cx.now.instant, peer.endpoint, whence);
             }
         }
     }

@@ -31,9 +31,6 @@ struct Note {
     room: Id,
     how: How,
     at: Instant,
-    /// Whether it had shown its key there.
-    #[serde(default)]
-    was_proven: bool,
 }
 
 impl Default for Parted {
@@ -48,32 +45,16 @@ impl Parted {
         self.left.go_on(saved.left);
     }
 
-    pub(super) fn note(&mut self, now: Instant, endpoint: SocketAddr, whence: (Id, How)) {
-        self.note_with(now, endpoint, whence, false);
-    }
-
-    /// The same of who may have shown its key there.
-    pub(super) fn note_with(
-        &mut self,
-        now: Instant,
-        endpoint: SocketAddr,
-        (room, how): (Id, How),
-        was_proven: bool,
-    ) {
+    pub(super) fn note(&mut self, now: Instant, endpoint: SocketAddr, (room, how): (Id, How)) {
         if self.left.len() >= limits::ROOM_PEERS {
             self.left.take();
         }
-        self.left.arm_with(now, endpoint, Note { room, how, at: now, was_proven });
+        self.left.arm_with(now, endpoint, Note { room, how, at: now });
     }
 
     /// The room that this endpoint was in last, if it left it in that way.
     pub(super) fn room(&self, endpoint: SocketAddr, how: How) -> Option<Id> {
         self.left.get(&endpoint).filter(|note| note.how == how).map(|note| note.room)
-    }
-
-    /// Whether who was at this endpoint a while ago had shown its key there.
-    pub(super) fn has_proven(&self, endpoint: SocketAddr) -> bool {
-        self.left.get(&endpoint).is_some_and(|note| note.was_proven)
     }
 
     /// The room that this endpoint has left just now, and how. A request by which it would have

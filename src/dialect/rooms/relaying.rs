@@ -98,7 +98,7 @@ impl Rooms {
         if worked || plan::relay(cx, wish, &attempt).is_none() {
             let said = (self.ended(own, other), worked);
             let ended = plan::note_result(cx, attempt, said, Duration::ZERO);
-            return self.set_ended(own, other, ended);
+            return ended.map_or((), |ended| self.set_ended(own, other, ended));
         }
         if self.lines.says(cx.now, attempt.client.ip()) {
             let Attempt { client: at, host, .. } = &attempt;

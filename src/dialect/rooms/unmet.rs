@@ -40,7 +40,6 @@ impl Rooms {
         // What is no room of his game is none for him.
         let room = id.and_then(|id| self.table.room(id)).filter(|_| reason != Reason::NoRoom);
         let host = room.and_then(|room| self.table.peer(room.host)).map(|host| host.endpoint);
-        let is_proven = self.is_proven(turn);
         let asked = Asked {
             dialect: Name::Rooms,
             client: turn.from,
@@ -50,7 +49,7 @@ impl Rooms {
                 room.map_or("", |room| &room.name),
             ),
             told: None,
-            is_proven,
+            is_proven: turn.is_signed,
             cause,
             about: about((
                 wanted.map(|wanted| match wanted {
@@ -90,13 +89,6 @@ impl Rooms {
                 turn.cx.not_introduced(level, asked, why);
             }
         }
-    }
-
-    /// Whether who sends this has shown here that it hears what is sent to where it is.
-    pub(super) fn is_proven(&self, turn: &Turn<'_, '_>) -> bool {
-        turn.is_signed
-            || self.table.peer_at(turn.from).is_some_and(|it| it.proved)
-            || self.parted.has_proven(turn.from)
     }
 
     /// Somebody shows the key with which he was offered a place in a room, and does not get it: what he took

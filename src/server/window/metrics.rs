@@ -84,18 +84,23 @@ fn histogram(times: Times) -> Value {
 }
 
 /// How they ended, by dialect and by what the two sides are behind.
-fn introductions(server: &Server) -> [Family; 2] {
+fn introductions(server: &Server) -> [Family; 3] {
     let mut by_dialect =
         Family::counter("punchd_introductions", "Introductions that have ended, by their way");
     let mut by_nat = Family::counter(
         "punchd_nat_introductions",
         "The same by what the two sides are behind, in the order of the alphabet",
     );
+    let mut late = Family::counter(
+        "punchd_introductions_late",
+        "Those that have ended as failed and got through after all, which are counted as both",
+    );
     let journal = &server.shared.journal;
     // Nobody is introduced by STUN.
     for name in Name::ALL.into_iter().filter(|name| *name != Name::Stun) {
         let of_name = journal.matrix().filter(|(dialect, ..)| *dialect == name);
         let sum = of_name.fold(Counts::default(), |sum, (.., counts)| sum.and(counts));
+        late.add([("dialect", name.to_string())], Value::Count(sum.late));
         for (way, count) in sum.by_way() {
             let labels = [("dialect", name.to_string()), ("way", way.to_owned())];
             by_dialect.add(labels, Value::Count(count));
@@ -115,7 +120,7 @@ fn introductions(server: &Server) -> [Family; 2] {
             }
         }
     }
-    [by_dialect, by_nat]
+    [by_dialect, by_nat, late]
 }
 
 /// What was refused.

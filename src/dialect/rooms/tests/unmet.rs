@@ -122,9 +122,32 @@ fn one_introduction_is_counted_once_whatever_is_said_of_it() {
     assert!(world.shared.journal.lines().iter().all(|line| !line.starts_with("lately: ")));
     // Elsewhere it has to punch again: that is another one.
     let moved = Place::of(peer(3), &world.ask(peer(3), &client.rc()));
+    // Anybody may have sent that in its name, until it shows the key that it was told there.
+    say(&mut world, host.at, &moved.id, "fail");
+    assert_eq!(world.shared.counted(), "1 0 0");
+    world.prove(&moved);
     say(&mut world, moved.at, &moved.id, "fail");
     say(&mut world, moved.at, &moved.id, "fail");
     assert_eq!(world.shared.counted(), "1 0 1");
+}
+
+/// Somebody has a room of his own, has the requests of others forged, and says that he met none of them.
+#[test]
+fn who_was_only_forged_is_in_no_result() {
+    let mut world = World::new();
+    let (evil, honest) = (world.host(peer(1), "Evil"), world.host(peer(2), "Room"));
+    let victim = world.join(peer(3), &honest);
+    for n in [3, 4, 5, 6] {
+        let forged = Place::of(peer(n), &world.ask(peer(n), &format!("jr:{}", evil.room)));
+        for how in ["fail", "ok"] {
+            world.ask(evil.at, &format!("pc:{}:{how}", forged.id));
+            world.ask(evil.at, &evil.signed(&format!("pc:{}:{how}", forged.id)));
+        }
+    }
+    // Nor is he who has a place elsewhere refused for what others send in his name.
+    world.ask(victim.at, "jr:0000000000000077");
+    assert_eq!((world.shared.counted(), world.shared.journal.latest().len()), ("0 0 0".into(), 0));
+    assert!(world.shared.journal.unmet().all(|unmet| !unmet.asked.is_proven));
 }
 
 #[test]

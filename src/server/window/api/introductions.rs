@@ -16,6 +16,7 @@ use crate::server::Server;
 #[derive(Debug, Serialize)]
 pub(in crate::server::window) struct Introductions {
     kept: usize,
+    left_out: u64,
     introductions: Vec<Introduction>,
     matrix: Vec<Pair>,
 }
@@ -125,11 +126,12 @@ pub(in crate::server::window) fn introductions(
     wanted.sort_by_key(|either| std::cmp::Reverse(either.unix()));
     let rows = wanted.into_iter().take(most).map(Either::row);
     let matrix = journal.matrix().map(|(dialect, [one, other], counts)| {
-        let Counts { direct, relayed, failed } = counts;
+        let Counts { direct, relayed, failed, .. } = counts;
         let (one, other) = (one.to_string(), other.to_string());
         Pair { dialect: dialect.to_string(), one, other, direct, relayed, failed }
     });
-    Introductions { kept, introductions: rows.collect(), matrix: matrix.collect() }
+    let left_out = journal.left_out();
+    Introductions { kept, left_out, introductions: rows.collect(), matrix: matrix.collect() }
 }
 
 fn side(at: Option<SocketAddr>, nat: Kind, told: Option<SocketAddr>) -> Side {

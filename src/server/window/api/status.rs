@@ -148,7 +148,7 @@ impl View {
 
     /// Those of the last hour, and all since the start.
     fn introduced(&self, server: &Server) -> Introduced {
-        let Counts { direct, relayed, failed } = server.shared.journal.total();
+        let Counts { direct, relayed, failed, .. } = server.shared.journal.total();
         let (first, last) = (self.samples.first(), self.samples.last());
         let through = direct + relayed - first.through;
         let minute = self.samples.between(ended).last().copied().unwrap_or_default();
