@@ -10,7 +10,7 @@ use crate::clock::{Instant, Now, earliest};
 use crate::dialect::conns::Conns;
 use crate::dialect::{ConnId, Outbox, Reads};
 use crate::limits;
-use crate::prefixes::Shares;
+use crate::prefixes::{Shares, as_home};
 use crate::timers::Timers;
 
 /// What is answered to a request that comes from an address.
@@ -104,10 +104,10 @@ impl Http {
     #[must_use]
     pub fn who_gives_way(&self, to: IpAddr) -> Option<ConnId> {
         let mut shares = Shares::<()>::default();
-        shares.add(to, 1);
-        self.conns.iter().for_each(|(_, conn)| _ = shares.add(conn.addr, 1));
+        shares.add(as_home(to), 1);
+        self.conns.iter().for_each(|(_, conn)| _ = shares.add(as_home(conn.addr), 1));
         let of = |(id, conn): &(ConnId, &Conn)| {
-            (!conn.is_owners, shares.of(conn.addr), Reverse((conn.asked, *id)))
+            (!conn.is_owners, shares.of(as_home(conn.addr)), Reverse((conn.asked, *id)))
         };
         self.conns.iter().max_by_key(of).map(|(id, _)| id)
     }

@@ -151,7 +151,8 @@ impl<'a> Request<'a> {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             if !texts.contains(&name) && !numbers.contains(&name) {
                 let all = [texts, numbers].concat().join(", ");
-                return Err(format!("there is no parameter {name:?}, but these: {all}"));
+                let others = if all.is_empty() { all } else { format!(", but these: {all}") };
+                return Err(format!("there is no parameter {name:?}{others}"));
             }
             if seen.contains(&name) {
                 return Err(format!("{name} is there twice"));

@@ -234,7 +234,8 @@ impl Server {
             let refusal = view.config.guard.refuses(request);
             // Who shows the right token in the address is sent on, and is no stranger.
             let is_wrong = |answer: &Answer| answer.status != Status::SeeOther;
-            let is_stranger = refusal.as_ref().is_some_and(is_wrong) || request.path == "/healthz";
+            let is_check = request.path == "/healthz" && !addr.is_loopback();
+            let is_stranger = refusal.as_ref().is_some_and(is_wrong) || is_check;
             if is_stranger && !rates.allow(now.instant, addr) {
                 floods.push(addr);
                 // To ask again takes a new connection.

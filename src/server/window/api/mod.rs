@@ -24,6 +24,7 @@ pub(super) fn check(request: &Request<'_>) -> Result<(), String> {
             request.asked("dialect").map_or(Ok(()), |name| name.parse::<Name>().map(|_| ()))
         }
         "/api/v1/introductions" => request.check(&["game", "address"], &["limit"]),
+        "/api/v1/status" | "/api/v1/refusals" | "/metrics" => request.check(&[], &[]),
         _ => Ok(()),
     }
 }
