@@ -278,7 +278,7 @@ fn open_window(
     let Some(wanted) = wanted else { return Ok(None) };
     match bind::window(wanted, offer) {
         Ok((at, listener)) => {
-            let token = options.http.http_token.clone();
+            let token = options.http.token().map_err(io::Error::other)?;
             let (build, options) = (cli::BUILD, options.in_force.clone());
             let has_token = token.is_some();
             let config = window::Config { guard: Guard { at, token }, build, tls, options };

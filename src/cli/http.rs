@@ -19,12 +19,28 @@ pub struct HttpOptions {
     /// Secret that opens the window; required off loopback
     #[arg(long, env = "PUNCHD_HTTP_TOKEN", hide_env = true, value_name = "SECRET")]
     #[arg(help_heading = "Network", hide_env_values = true)]
-    pub http_token: Option<Token>,
+    pub http_token: Option<Secret>,
 
     /// Answer GET /lobby on the port of games, for web sites
     #[arg(long, env = "PUNCHD_PUBLIC_LOBBY", hide_env = true)]
     #[arg(help_heading = "Network", value_parser = parse_flag)]
     pub public_lobby: bool,
+}
+
+/// A secret as it was given. It is read later, as the error of an option quotes what is wrong with it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
 }
 
 /// Where the window is.
@@ -58,11 +74,21 @@ fn parse_window(text: &str) -> Result<Place, String> {
 }
 
 impl HttpOptions {
+    /// What has to be presented, if anything.
+    ///
+    /// # Errors
+    /// If it is no [`Token`]; in a sentence that does not have it.
+    pub fn token(&self) -> Result<Option<Token>, String> {
+        let token = self.http_token.as_ref().map(|Secret(text)| text.parse());
+        token.transpose().map_err(|why| format!("--http-token (PUNCHD_HTTP_TOKEN): {why}"))
+    }
+
     /// Where the window is to be, if there is to be one.
     ///
     /// # Errors
-    /// If everybody could look in; in a sentence.
+    /// If everybody could look in, or the token is none; in a sentence.
     pub fn window(&self) -> Result<Option<SocketAddr>, String> {
+        self.token()?;
         let Some(at) = self.http.0 else { return Ok(None) };
         if !at.ip().is_loopback() && self.http_token.is_none() {
             return Err(format!(
@@ -97,6 +123,9 @@ mod tests {
         let with = window(&[&["--http", "0.0.0.0:80"][..], &token].concat());
         assert_eq!(with, Ok(Some(([0, 0, 0, 0], 80).into())));
         assert!(window(&["--http", "6580"]).unwrap_err().contains("127.0.0.1:6580"));
-        assert!(window(&["--http-token", "short"]).unwrap_err().contains("openssl rand"));
+        for wrong in ["short", "My S3cret Window Token!"] {
+            let error = window(&["--http-token", wrong]).unwrap_err();
+            assert!(error.contains("openssl rand") && !error.contains(wrong), "{error}");
+        }
     }
 }
