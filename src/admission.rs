@@ -9,6 +9,7 @@ use log::{Level, log};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Instant;
+use crate::limits;
 use crate::lobby::names::keeps;
 use crate::refusals::Reason;
 use crate::timers::{Seldom, SeldomEach};
@@ -27,8 +28,8 @@ pub struct Lists {
 }
 
 impl Lists {
-    /// What nobody sees in these keys and games, a sentence each: GMnet and events take such characters out of what
-    /// players say.
+    /// What is doubtful about these keys and games, a sentence each: what nobody sees in them, which GMnet and events
+    /// take out of what players say; keys that are too long; and games that do not count beside keys.
     #[must_use]
     pub fn doubts(&self) -> Vec<String> {
         let of = |list: &[String], option| {
@@ -43,7 +44,21 @@ impl Lists {
                 list.len()
             ))
         };
-        [of(&self.keys, "--key"), of(&self.games, "--games")].into_iter().flatten().collect()
+        let long = self.keys.iter().filter(|key| key.len() > limits::NATPUNCH_GAME).count();
+        let long = (long > 0).then(|| {
+            format!(
+                "--key: {long} of {} are longer than {} bytes, which natpunch does not take",
+                self.keys.len(),
+                limits::NATPUNCH_GAME
+            )
+        });
+        let is_for_gmnet = !self.keys.is_empty() && !self.games.is_empty();
+        let is_for_gmnet = is_for_gmnet.then(|| {
+            "--games admits games of GMnet alone, as there are keys: rooms, events and natpunch look at the key"
+                .to_owned()
+        });
+        let unseen = [of(&self.keys, "--key"), of(&self.games, "--games")];
+        unseen.into_iter().chain([long, is_for_gmnet]).flatten().collect()
     }
 }
 
@@ -222,7 +237,8 @@ mod tests {
             let owned = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect();
             Lists { keys: owned(keys), games: owned(games) }
         };
-        assert!(lists(&["s\u{e9}same", "\u{1f600}"], &["My Game"]).doubts().is_empty());
+        assert!(lists(&["s\u{e9}same", "\u{1f600}"], &[]).doubts().is_empty());
+        assert!(lists(&[], &["My Game"]).doubts().is_empty());
         for unseen in ["\u{200b}", "\u{1b}", "\0", "\u{202e}"] {
             let key = format!("sesame{unseen}");
             let doubts = lists(&["open", &key], &[]).doubts();
@@ -230,6 +246,10 @@ mod tests {
             assert!(!doubts[0].contains("sesame"), "{doubts:?}");
         }
         assert!(lists(&[], &["a\u{200b}"]).doubts()[0].contains("U+200B"));
+        let long = "x".repeat(limits::NATPUNCH_GAME + 1);
+        let doubts = lists(&[&long, "short"], &["Pong"]).doubts();
+        assert!(doubts[0].starts_with("--key: 1 of 2 are longer than 64 bytes"), "{doubts:?}");
+        assert!(doubts[1].starts_with("--games admits games of GMnet alone"), "{doubts:?}");
     }
 
     #[test]

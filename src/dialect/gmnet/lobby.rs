@@ -217,7 +217,9 @@ impl Gmnet {
             return;
         }
         let mut filters = [""; 8];
-        filters[0] = asked.key.unwrap_or(asked.game);
+        // The name of the game is the key here, unless it is admitted by itself.
+        let is_named = !asked.game.is_empty() && self.config.admission.admits_game(asked.game);
+        filters[0] = asked.key.filter(|_| !is_named).unwrap_or(asked.game);
         let query = Query { filters, sort: None, descending: true, limit: asked.most };
         let viewer = (asked.viewer, None);
         query.write_hosts(&self.hosts, &self.config, viewer, limits::LOBBY_PART, bytes);
