@@ -66,6 +66,9 @@ use tls::Acceptor;
 use unread::Unread;
 use wire::Wire;
 
+/// What somebody is told who was asked whether he is there.
+const SILENT: &str = "you have not answered a ping";
+
 /// The passes that the server itself knows.
 const KNOWN_PASSES: [&str; 1] = ["punch_result"];
 
@@ -411,11 +414,17 @@ impl Dialect for Events {
         }
         self.take_turns(cx);
         while let Some(id) = self.strangers.pop_due(cx.now.instant) {
-            let fault = Fault::new("timeout", "you have not logged in");
+            let is_handshaking =
+                |conn: &Conn| matches!(&conn.wire, Wire::Tls(tls) if tls.is_handshaking());
+            let why = match self.conns.get(id).is_some_and(is_handshaking) {
+                true => "you have not finished the TLS handshake",
+                false => "you have not logged in",
+            };
+            let fault = Fault::new("timeout", why).because(Reason::Unfinished);
             self.refuse(cx, id, &fault);
         }
         while let Some(id) = self.asked.pop_due(cx.now.instant) {
-            self.refuse(cx, id, &Fault::new("timeout", "you have not answered a ping"));
+            self.refuse(cx, id, &Fault::new("timeout", SILENT).because(Reason::Unfinished));
         }
         self.end_broken(cx);
         while let Some(id) = self.silent.pop_due(cx.now.instant) {

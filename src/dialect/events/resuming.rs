@@ -11,6 +11,7 @@ use super::wire::Wire;
 use super::{Context, Events};
 use crate::dialect::{ConnId, hex};
 use crate::limits;
+use crate::refusals::Reason;
 
 /// The answer to a login, and what more is told to one who is back.
 #[derive(Serialize)]
@@ -72,7 +73,8 @@ impl Events {
             return Ok(true);
         }
         if self.is_lost(cx, holder) {
-            self.refuse(cx, holder, &Fault::new("timeout", "you have not answered a ping"));
+            let fault = Fault::new("timeout", super::SILENT).because(Reason::Unfinished);
+            self.refuse(cx, holder, &fault);
             return Ok(false);
         }
         Err(Fault::new("id_taken", "somebody else has that ID"))
