@@ -60,6 +60,13 @@ impl ByGame {
     pub(super) fn both_from(&self, game: &str, addr: IpAddr) -> Option<[&GameList; 2]> {
         self.0.get(game).map(|by_game| by_game.both_from(addr))
     }
+
+    /// How many each game has.
+    pub(super) fn each_game(&self, each: &mut dyn FnMut(&str, usize)) {
+        let count =
+            |by_game: &ByFamily<GameList>| by_game.both().iter().map(|list| list.row.len()).sum();
+        self.0.iter().for_each(|(game, by_game)| each(game, count(by_game)));
+    }
 }
 
 impl GameList {

@@ -31,6 +31,10 @@ impl Shows for Natpunch {
         });
     }
 
+    fn games(&self, each: &mut dyn FnMut(&str, usize)) {
+        self.lobbies.each_game(&mut |game, lobbies| each(self.shown_game(game), lobbies));
+    }
+
     fn bounds(&self, each: &mut dyn FnMut(Bound)) {
         let (used, most) = (self.clients.len(), limits::NATPUNCH_CLIENTS);
         each(Bound { what: "clients of natpunch", used, most, option: None });

@@ -92,6 +92,11 @@ pub(super) struct Lobbies {
 }
 
 impl Lobbies {
+    /// How many lobbies each game has.
+    pub(super) fn each_game(&self, each: &mut dyn FnMut(&str, usize)) {
+        self.by_game.each_game(each);
+    }
+
     /// Which lobby has to be closed before somebody from this address can open one: one of the
     /// network that has most; one in which somebody from elsewhere is only if there is no other, of
     /// an address that has more than a household, or a network that has over an eighth of all.
