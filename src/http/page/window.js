@@ -48,6 +48,9 @@
     return day(at) === day(new Date()) ? clock(at) : day(at) + " " + clock(at);
   };
 
+  const showAddresses = () =>
+    document.querySelectorAll("button.at").forEach((one) => one.dispatchEvent(new Event("show")));
+
   /** An address, shortened until one clicks. */
   function address(text) {
     const v6 = text.split(":").length > 2;
@@ -55,7 +58,7 @@
       ? text.replace(/^\[?([0-9a-f]*:[0-9a-f]*):.*?(\]:\d+)?$/i, "$1:…")
       : text.replace(/^(\d+\.\d+)\.\d+\.\d+/, "$1.…");
     const show = (button) => {
-      const open = opened.has(text);
+      const open = $("whole").checked || opened.has(text);
       button.textContent = open ? text : short;
       button.setAttribute("aria-expanded", String(open));
     };
@@ -63,7 +66,7 @@
       type: "button", className: "at", title: "show the whole address, or hide it",
       click: () => {
         if (!opened.delete(text)) opened.add(text);
-        document.querySelectorAll("button.at").forEach((other) => other.dispatchEvent(new Event("show")));
+        showAddresses();
       },
     });
     button.addEventListener("show", () => show(button));
@@ -121,11 +124,13 @@
     const { introductions, relay, curves } = status;
     const all = [
       ["hosts", "hosts", status.hosts, curves.hosts],
-      ["clients", "clients", status.clients, curves.clients],
+      ["clients", "clients: in rooms, or joining", status.clients, curves.clients],
       ["introductions", "introductions a minute", introductions.per_minute, curves.introductions],
-      ["share", "got through, last hour", percent(introductions.share_through), curves.share_through, 1],
-      ["relayed", "relayed now", relay ? relay.sessions : "no relay", curves.relayed],
-      ["rate", "relayed a second", relay ? bytes(relay.bytes_per_second) : "no relay", curves.relayed_bytes_per_second],
+      ["share", "of those introduced got through, last hour", percent(introductions.share_through), curves.share_through, 1],
+      ...(relay ? [
+        ["relayed", "relayed now", relay.sessions, curves.relayed],
+        ["rate", "relayed a second", bytes(relay.bytes_per_second), curves.relayed_bytes_per_second],
+      ] : []),
       ["connections", "connections", status.connections, curves.connections],
       ["memory", "memory", bytes(status.memory), curves.memory],
       ["cpu", "of one CPU", status.cpu === null ? "unknown" : percent(status.cpu), curves.cpu],
@@ -193,6 +198,8 @@
 
   function showIntroductions(answer) {
     showMatrix(answer.matrix);
+    $("left-out").textContent = answer.left_out
+      ? answer.left_out + " more who have proven nothing were left out since the start: there were too many at a time." : "";
     const heads = ["Time, UTC", "Game, room", "Client, its NAT", "Host, its NAT", "Way", "Why"];
     table("introductions", heads, answer.introductions, (one) => [
       el("td", { className: "t" }, time(one.time), small(one.dialect)),
@@ -294,6 +301,7 @@
   $("filter").addEventListener("input", updateSoon);
   $("filter").addEventListener("reset", updateSoon);
   $("filter").addEventListener("submit", (event) => { event.preventDefault(); update(); });
+  $("whole").addEventListener("change", showAddresses);
   $("matrix-dialect").addEventListener("change", update);
   $("hosts-dialect").addEventListener("change", () => { rows = 100; update(); });
   $("hosts-more").addEventListener("click", () => { rows += 200; update(); });
