@@ -100,7 +100,7 @@ fn spoken() -> BTreeSet<String> {
     all.extend(answers.split("/// `").skip(1).map(|text| {
         text.chars().take_while(|letter| letter.is_ascii_alphanumeric()).collect::<String>()
     }));
-    let events = read("src/dialect/events/mod.rs");
+    let events = read("src/dialect/events/executing.rs");
     all.extend(words(between(&events, "\"login\" =>", "=> self.punch_result")));
     all.extend(["login", "punch_result"].map(str::to_owned));
     // An error for all others.
