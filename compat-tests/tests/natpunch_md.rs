@@ -159,9 +159,10 @@ fn samples() -> Vec<Content> {
             client_id: client_id.clone(),
             message: message.clone(),
         }),
-        Content::ClientListRequest(ClientListRequest {}),
+        Content::ClientListRequest(ClientListRequest { request_id: text("list") }),
         Content::ClientListResponse(ClientListResponse {
             success,
+            request_id: text("list"),
             clients: vec![member(1), member(2)],
             message: message.clone(),
         }),

@@ -65,7 +65,7 @@ fn who_has_no_key_is_refused_and_told_where_that_is_possible() {
     let reasons = [
         "(rooms): its request does not begin with k: and one of --key, where capitals count (",
         "(events): its key is not one of --key (",
-        "(natpunch): its clients cannot show a game or a key; see --games, --key (",
+        "(natpunch): it shows neither a game nor a key, as clients of the original cannot; see --",
         "(gmnet): its game \"Chess\" is not one of --games or --key, where capitals count (",
     ];
     for reason in reasons {

@@ -150,7 +150,7 @@ fn natpunch_requests() -> Vec<Request> {
             ..LobbyListRequest::default()
         }))
     };
-    let clients = || natpunch(Content::ClientListRequest(ClientListRequest {}));
+    let clients = || natpunch(Content::ClientListRequest(ClientListRequest::default()));
     let (client_id, lobby_id, lobby_name) = (id(), id(), String::from("A lobby of usual size"));
     let connect = ConnectRequest {
         destination_client_id: id(),

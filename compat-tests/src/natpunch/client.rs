@@ -170,7 +170,7 @@ impl Client {
     /// # Errors
     /// If sending fails.
     pub fn list_clients(&self) -> Result<(), Error> {
-        self.tell(Content::ClientListRequest(ClientListRequest {}))
+        self.tell(Content::ClientListRequest(ClientListRequest::default()))
     }
 
     /// Asks for the lobbies.

@@ -45,7 +45,7 @@ impl Natpunch {
         let (name, most) = (shown.clone(), request.max_players);
         let (addr, game) = (from.peer.ip(), client.game.clone());
         if let Some(other) = self.lobbies.in_the_way(addr) {
-            self.close(other, cx.out);
+            self.close(cx.now.instant, other, cx.out);
         }
         let Some(id) = self.lobbies.create(name, most, (host, addr, &game), &mut self.rng) else {
             cx.refused(Name::Natpunch, Reason::Places, from.peer.ip());
@@ -104,7 +104,7 @@ impl Natpunch {
                 return self.refuse_join(cx, from, join, Cause::Bound, TOO_MANY_LOBBIES);
             }
             if let Some(other) = gives_way {
-                self.give_up(id, other, cx.out);
+                self.turn_out(cx.now.instant, id, other);
             }
             self.clients.enter(joiner, id);
             if let Some(lobby) = self.lobbies.get_mut(id) {
@@ -222,7 +222,7 @@ impl Natpunch {
             return self.take_in(cx, (id, host), joiner);
         }
         self.count(cx, id, joiner, false);
-        self.give_up(id, joiner, cx.out);
+        self.give_up(cx.now.instant, id, joiner, cx.out);
     }
 
     /// Whether the host of a lobby never says that it has met who joins: a program that does not show its version

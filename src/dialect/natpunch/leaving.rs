@@ -5,6 +5,7 @@ use log::debug;
 use super::id::Uuid;
 use super::message::{Content, Error, LeaveLobbyRequest, LeaveLobbyResponse, PeerLeft};
 use super::{LOBBY_NOT_FOUND, NOT_REGISTERED, Natpunch, Sender};
+use crate::clock::Instant;
 use crate::dialect::{Context, Outbox};
 
 impl Natpunch {
@@ -43,7 +44,7 @@ impl Natpunch {
             return;
         }
         let pending = lobby.pending.clone();
-        let Some(host) = lobby.host() else { return self.close(id, cx.out) };
+        let Some(host) = lobby.host() else { return self.close(cx.now.instant, id, cx.out) };
         self.lobbies.note_members(id, &mut self.clients);
         let left = Content::PeerLeft(PeerLeft { client_id: who.to_string() });
         for member in self.lobbies.get(id).map_or(&[][..], |lobby| &lobby.members) {
@@ -59,7 +60,7 @@ impl Natpunch {
     }
 
     /// Closes a lobby and tells those who are in it or want to be.
-    pub(super) fn close(&mut self, id: Uuid, out: &mut Outbox) {
+    pub(super) fn close(&mut self, now: Instant, id: Uuid, out: &mut Outbox) {
         let Some(lobby) = self.lobbies.get(id) else { return };
         let (members, pending) = (lobby.members.clone(), lobby.pending.clone());
         for member in members {
@@ -68,19 +69,32 @@ impl Natpunch {
         }
         for joiner in pending {
             self.tell_update(joiner, id, "lobby_closed", out);
-            self.give_up(id, joiner, out);
+            self.turn_out(now, id, joiner);
         }
         debug!("the lobby {id} is gone");
         self.lobbies.remove(id, &mut self.clients);
     }
 
-    /// Somebody has not met the host of a lobby.
-    pub(super) fn give_up(&mut self, id: Uuid, joiner: Uuid, out: &mut Outbox) {
+    /// Somebody has not met the host of a lobby, and knocks at it no more.
+    pub(super) fn give_up(&mut self, now: Instant, id: Uuid, joiner: Uuid, out: &mut Outbox) {
+        self.turn_out(now, id, joiner);
+        self.parting.cancel(&joiner);
+        self.tell_failed(joiner, out);
+    }
+
+    /// Somebody who wants to join a lobby cannot any more. That is told when it has knocked for as long as ever:
+    /// before, the original crashes when it hears that it has left.
+    pub(super) fn turn_out(&mut self, now: Instant, id: Uuid, joiner: Uuid) {
         self.joins.cancel(&(id, joiner));
         if let Some(lobby) = self.lobbies.get_mut(id) {
             lobby.pending.retain(|pending| *pending != joiner);
         }
         self.clients.exit(joiner, id);
+        self.parting.arm(now, joiner);
+    }
+
+    /// Tells somebody that it has not got into a lobby.
+    pub(super) fn tell_failed(&mut self, joiner: Uuid, out: &mut Outbox) {
         let message = "Failed to establish connection with lobby host".into();
         self.tell(joiner, Content::Error(Error { message }), out);
         // It has been told that it is in.

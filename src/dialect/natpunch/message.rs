@@ -97,7 +97,11 @@ pub struct RegisterResponse {
 
 /// Client to server: which clients are there?
 #[derive(Clone, PartialEq, Eq, prost::Message)]
-pub struct ClientListRequest {}
+pub struct ClientListRequest {
+    /// What the answer repeats.
+    #[prost(string, tag = "1")]
+    pub request_id: String,
+}
 
 /// Server to client: these.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
@@ -105,11 +109,14 @@ pub struct ClientListResponse {
     /// Always true.
     #[prost(bool, tag = "1")]
     pub success: bool,
+    /// That of the request.
+    #[prost(string, tag = "2")]
+    pub request_id: String,
     /// As many as there is room for.
-    #[prost(message, repeated, tag = "2")]
+    #[prost(message, repeated, tag = "3")]
     pub clients: Vec<ClientInfo>,
     /// Empty.
-    #[prost(string, tag = "3")]
+    #[prost(string, tag = "4")]
     pub message: String,
 }
 

@@ -77,6 +77,8 @@ pub struct Natpunch {
     lobbies: Lobbies,
     /// Those who are about to meet the host of a lobby: the lobby, and who.
     joins: Timers<(Uuid, Uuid)>,
+    /// Those who wanted to join a lobby and cannot any more, and have not been told yet.
+    parting: Timers<Uuid>,
     /// Those who were told of each other a moment ago, the lower ID first.
     met: Timers<(Uuid, Uuid), Option<Joiner>>,
     /// Those who were told of each other lately, the lower ID first.
@@ -101,6 +103,7 @@ impl Natpunch {
             clients: Clients::default(),
             lobbies: Lobbies::default(),
             joins: Timers::new(limits::NATPUNCH_JOIN),
+            parting: Timers::new(limits::NATPUNCH_JOIN),
             met: Timers::new(limits::NATPUNCH_AGAIN),
             told: Timers::new(limits::relay::FAILED),
             lines: Lines::default(),
@@ -113,10 +116,12 @@ impl Natpunch {
 
     /// Goes on from what another process knew. What options decide stays as it is here.
     fn go_on(&mut self, saved: Self) {
-        let Self { rng: _, cookies, clients, lobbies, joins, met, told, lines, .. } = saved;
+        let Self { rng: _, cookies, clients, lobbies, joins, parting, met, told, lines, .. } =
+            saved;
         (self.cookies, self.lobbies) = (cookies, lobbies);
         self.clients.go_on(clients);
         self.joins.go_on(joins);
+        self.parting.go_on(parting);
         self.met.go_on(met);
         self.told.go_on(told);
         self.lines.go_on(lines);
@@ -206,7 +211,7 @@ impl Natpunch {
     }
 
     /// The clients that there are, for one of them.
-    fn list_clients(&mut self, cx: &mut Context<'_>, from: Sender) {
+    fn list_clients(&mut self, cx: &mut Context<'_>, from: Sender, request_id: &str) {
         /// No client takes less, as each has its ID.
         const ENTRY: usize = 40;
         if self.clients.at(from.peer).is_none() {
@@ -215,7 +220,7 @@ impl Natpunch {
         let limit = self.space(cx, from);
         let reader = reader(&self.clients, self.public_ips, from.peer);
         let ids = self.clients.some_of(reader.game, (reader.at, limit / ENTRY), &mut self.rng);
-        if let Some(list) = client_list(&ids, (reader, limit)) {
+        if let Some(list) = client_list(&ids, request_id, (reader, limit)) {
             self.answer(cx, from, list);
         }
     }
@@ -414,7 +419,7 @@ impl Dialect for Natpunch {
         match content {
             Content::RegisterRequest(request) => self.register(cx, from, request),
             Content::KeepAlive(request) => self.keep_alive(cx, from, &request.client_id),
-            Content::ClientListRequest(_) => self.list_clients(cx, from),
+            Content::ClientListRequest(request) => self.list_clients(cx, from, &request.request_id),
             Content::ConnectRequest(request) => self.connect(cx, from, request),
             Content::CreateLobbyRequest(request) => self.create(cx, from, request),
             Content::JoinLobbyRequest(request) => self.join(cx, from, &request),
@@ -429,6 +434,12 @@ impl Dialect for Natpunch {
     fn on_wakeup(&mut self, cx: &mut Context<'_>) {
         while let Some((lobby, joiner)) = self.joins.pop_due(cx.now.instant) {
             self.end_join(cx, lobby, joiner);
+        }
+        while let Some(joiner) = self.parting.pop_due(cx.now.instant) {
+            // Who is in another lobby by now would be taken out of that.
+            if self.clients.get(joiner).is_some_and(|client| client.lobbies.is_empty()) {
+                self.tell_failed(joiner, cx.out);
+            }
         }
         self.introduce_owed(cx);
         while let Some(id) = self.clients.pop_silent(cx.now.instant) {
@@ -449,7 +460,8 @@ impl Dialect for Natpunch {
     }
 
     fn next_wakeup(&self) -> Option<Instant> {
-        let times = [self.joins.next(), self.met.next(), self.clients.next_wakeup()];
+        let (joins, parting) = (self.joins.next(), self.parting.next());
+        let times = [joins, parting, self.met.next(), self.clients.next_wakeup()];
         times.into_iter().flatten().min()
     }
 

@@ -80,7 +80,9 @@ impl Natpunch {
                 message = "Game or key is too long";
             }
             _ if game.is_empty() && key.is_empty() => {
-                note(format_args!("its clients cannot show a game or a key; see --games, --key"));
+                note(format_args!(
+                    "it shows neither a game nor a key, as clients of the original cannot; see {list}"
+                ));
             }
             true => note(format_args!("its key is not one of {list}")),
             false => {

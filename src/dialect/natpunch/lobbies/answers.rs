@@ -218,9 +218,11 @@ fn joined(id: Uuid) -> JoinLobbySuccess {
 /// The list of these clients, as far as there is room; none if there is no room for an empty one.
 pub(in crate::dialect::natpunch) fn client_list(
     ids: &[Uuid],
+    request_id: &str,
     (reader, limit): (Reader<'_>, usize),
 ) -> Option<Content> {
-    let mut list = ClientListResponse { success: true, ..ClientListResponse::default() };
+    let request_id = request_id.into();
+    let mut list = ClientListResponse { success: true, request_id, ..Default::default() };
     let mut length = list.encoded_len();
     if wrapped(length) > limit {
         return None;

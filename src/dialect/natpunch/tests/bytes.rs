@@ -156,13 +156,15 @@ fn clients_are_listed_for_clients_unless_they_use_lobbies() {
     world.say(addr(4), super::register());
     let list = |clients: &[usize]| {
         let one = |n: usize| pb().s(1, &ids[n - 1]).m(2, ep(addr(n as u8)));
-        pb().m(4, clients.iter().fold(pb().n(1, 1), |list, n| list.m(2, one(*n))))
+        pb().m(4, clients.iter().fold(pb().n(1, 1), |list, n| list.m(3, one(*n))))
     };
     for _ in 0..60 {
         let told = &world.say(addr(1), question.clone())[0].1;
         let any = [[1, 2, 3], [1, 3, 2], [2, 1, 3], [2, 3, 1], [3, 1, 2], [3, 2, 1]];
         assert!(any.iter().any(|n| *told == list(n)), "{told:?}");
     }
+    let asked = world.say(addr(1), pb().m(3, pb().s(1, "mine")));
+    assert!(asked[0].1.0.windows(6).any(|part| part == b"\x12\x04mine"), "{asked:?}");
     let lobby = world.lobby(addr(1), &ids[0], 3);
     assert_eq!(world.say(addr(3), pb().m(15, pb().s(1, &ids[2]))).len(), 1);
     assert_eq!(world.say(addr(2), question.clone()), [(addr(2), list(&[2]))]);

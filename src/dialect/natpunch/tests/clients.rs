@@ -203,7 +203,7 @@ fn two_games_never_see_each_other() {
             world.say(at, pb().m(3, pb())),
             [(at, {
                 let client = pb().s(1, guest).m(2, ep(at));
-                pb().m(4, pb().n(1, 1).m(2, client))
+                pb().m(4, pb().n(1, 1).m(3, client))
             })]
         );
         for (_, host, _, lobby) in &lobbies {

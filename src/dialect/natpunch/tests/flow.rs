@@ -93,12 +93,39 @@ fn who_joins_a_lobby_that_closes_hears_so() {
     let lobby = world.lobby(addr(1), &ids[0], 8);
     world.say(addr(2), join(&lobby, &ids[1]));
     let told = world.say(addr(1), leave(&lobby, &ids[0]));
-    assert_eq!(told[1..3], both(addr(2), failed()));
     let info = pb().s(1, &lobby).s(2, "Game").n(5, 8);
     let closed = pb().m(17, pb().s(1, &lobby).m(2, info).s(3, "lobby_closed"));
-    assert_eq!(told[0], (addr(2), closed));
+    let [_, left] = failed();
+    assert_eq!(told, [(addr(2), closed), (addr(1), left)]);
+    // It knocks for ten seconds yet, and the original crashes if it hears before that it has left.
+    let alive = |world: &mut World, seconds: u32| {
+        let mut told = Vec::new();
+        for _ in 0..seconds {
+            told.extend(world.wait(Duration::from_secs(1)));
+            world.say(addr(2), keep_alive(&ids[1]));
+        }
+        told
+    };
+    assert_eq!(alive(&mut world, 10), []);
+    assert_eq!(alive(&mut world, 1), both(addr(2), failed()));
     // Its other lobbies are not affected, and it may open one.
     world.lobby(addr(2), &ids[1], 2);
+}
+
+#[test]
+fn who_has_joined_another_lobby_by_then_stays_in_it() {
+    let mut world = World::new();
+    let ids: Vec<String> = (1..=3).map(|n| world.client(addr(n))).collect();
+    let lobbies = [1, 3].map(|n| world.lobby(addr(n), &ids[usize::from(n) - 1], 8));
+    world.say(addr(2), join(&lobbies[0], &ids[1]));
+    world.say(addr(1), leave(&lobbies[0], &ids[0]));
+    world.say(addr(2), join(&lobbies[1], &ids[1]));
+    world.say(addr(3), ready(&lobbies[1], &ids[1]));
+    for _ in 0..20 {
+        world.say(addr(2), keep_alive(&ids[1]));
+        world.say(addr(3), keep_alive(&ids[2]));
+        assert_eq!(world.wait(Duration::from_secs(1)), []);
+    }
 }
 
 /// A player of the simulated network: it does what the existing client does.
