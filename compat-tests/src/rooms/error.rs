@@ -40,15 +40,34 @@ pub enum Error {
     },
 }
 
+/// A request, as people call it who have not read the protocol.
+struct Asked(Verb);
+
+impl fmt::Display for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self.0 {
+            Verb::Rh => "to open a room",
+            Verb::Jr => "to let this player into the room",
+            Verb::Qj => "to let this player into any room",
+            Verb::Rl => "to list the rooms",
+            Verb::Rc => "to let this player come back",
+            Verb::Rn | Verb::Rs => "to change the room",
+            Verb::Kc => "to kick somebody",
+            _ => "a request",
+        };
+        write!(f, "{what} ({})", self.0)
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Socket(error) => write!(f, "the UDP socket does not work: {error}"),
             Self::NoAnswer { master, verb } => {
-                write!(f, "the master server {master} does not answer {verb}")
+                write!(f, "the master server {master} does not answer the request {}", Asked(*verb))
             }
             Self::Refused { verb, reason } => {
-                write!(f, "the master server refuses {verb}: {}", sentence(reason))
+                write!(f, "the master server refuses {}: {}", Asked(*verb), sentence(reason))
             }
             Self::TooMuch { master } => {
                 write!(f, "the master server {master} sends without end, as none would")
