@@ -2,6 +2,7 @@
 
 use log::debug;
 
+use super::clients::Program;
 use super::id::Uuid;
 use super::message::{Content, Error, LeaveLobbyRequest, LeaveLobbyResponse, PeerLeft};
 use super::{LOBBY_NOT_FOUND, NOT_REGISTERED, Natpunch, Sender};
@@ -68,7 +69,11 @@ impl Natpunch {
             self.clients.exit(member, id);
         }
         for joiner in pending {
-            self.tell_update(joiner, id, "lobby_closed", out);
+            // The client of August would be told so by that it has left.
+            let program = self.clients.get(joiner).map(|client| client.program);
+            if program != Some(Program::SaysNothing) {
+                self.tell_update(joiner, id, "lobby_closed", out);
+            }
             self.turn_out(now, id, joiner);
         }
         debug!("the lobby {id} is gone");

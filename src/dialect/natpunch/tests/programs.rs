@@ -122,3 +122,22 @@ fn other_words_than_those_of_august_say_nothing_of_the_program() {
     }
     assert!(is_of_august("req_1754179200123456789"));
 }
+
+/// It is told that it has left where the newest is told that the lobby is closed, and crashes if it knocks then.
+#[test]
+fn the_program_of_august_hears_of_a_closed_lobby_when_it_knocks_no_more() {
+    let mut world = World::new();
+    let ids = [1, 2].map(|n| world.client(addr(n)));
+    world.say(addr(2), of_august());
+    let lobby = world.lobby(addr(1), &ids[0], 8);
+    world.say(addr(2), join(&lobby, &ids[1]));
+    let told = world.say(addr(1), leave(&lobby, &ids[0]));
+    assert!(told.iter().all(|(to, _)| *to == addr(1)), "{told:?}");
+    let mut told = Vec::new();
+    for second in 1..=11 {
+        world.say(addr(2), keep_alive(&ids[1]));
+        told = world.wait(Duration::from_secs(1));
+        assert!(told.is_empty() || second == 11, "{second}: {told:?}");
+    }
+    assert_eq!(told, both(addr(2), failed()));
+}
