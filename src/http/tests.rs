@@ -251,6 +251,8 @@ fn who_holds_most_connections_gives_way_whatever_they_do() {
     assert!((2..7).contains(&gives_way(&http, "198.51.100.7").unwrap()), "its own");
     let one_each = opened(&["2001:db8:1::1", "192.0.2.1", "2001:db8:1:1::1", "192.0.2.2"]);
     assert_eq!(gives_way(&one_each, "203.0.113.9"), Some(0), "of a /48 that has two the oldest");
+    let of_24 = opened(&["203.0.113.1", "198.51.100.1", "198.51.100.2", "198.51.100.3"]);
+    assert_eq!(gives_way(&of_24, "198.51.100.4"), Some(1), "and so of a /24 of IPv4");
 }
 
 #[test]

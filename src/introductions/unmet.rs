@@ -311,6 +311,26 @@ mod tests {
         assert_eq!(latest, [("ann is not there", 2), ("bob is not there", 1)]);
     }
 
+    #[test]
+    fn what_is_forged_is_not_added_to_what_somebody_has_asked_for() {
+        let mut all = AllUnmet::default();
+        let forged = || Asked { client: SocketAddr::from(([0, 0, 0, 1], 9)), ..asked(1, 2, false) };
+        note(&mut all, forged());
+        note(&mut all, asked(1, 2, true));
+        (0..20).for_each(|_| note(&mut all, forged()));
+        let rows: Vec<_> = all.latest().map(|one| (one.asked.client.port(), one.times)).collect();
+        assert_eq!(rows, [(9, 20), (0, 2)], "the first became his own when he asked as well");
+    }
+
+    #[test]
+    fn who_is_left_out_in_a_flood_is_counted() {
+        let mut all = AllUnmet::default();
+        for client in 0..100 {
+            all.note(7, [Kind::Unknown; 2], asked(apart(client), 1, false), format_args!("no"));
+        }
+        assert_eq!(all.left_out(), 100 - limits::UNMET_UNPROVEN as u64);
+    }
+
     /// The addresses of those who have one each, far from each other.
     fn apart(n: u32) -> u32 {
         (n + 1) << 16
