@@ -142,7 +142,7 @@ fn a_dead_master_server_does_not_stop_the_talk() {
     client.types("hello host");
     host.line_with("hello host");
     assert!(began.elapsed() < Duration::from_secs(5), "after {:?}", began.elapsed());
-    host.line_with("does not answer rn");
+    host.line_with("does not answer the request to change the room");
     let began = Instant::now();
     host.types("/close");
     assert!(host.wait().success());
