@@ -90,6 +90,9 @@ struct Counted {
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Tally {
     by_cell: BTreeMap<Cell, Counts>,
+    /// All that was noted, whether it counts or not.
+    #[serde(default)]
+    noted: Counts,
     #[serde(skip)]
     total: Counts,
     /// Pairs that have counted since the last minute began, and in the one before.
@@ -102,12 +105,17 @@ pub(super) struct Tally {
 impl Tally {
     /// Goes on with what another process has counted.
     pub(super) fn go_on(&mut self, saved: Self) {
-        self.by_cell = saved.by_cell;
+        (self.by_cell, self.noted) = (saved.by_cell, saved.noted);
         self.total = self.by_cell.values().fold(Counts::default(), |all, some| all.and(*some));
     }
 
     /// An introduction has ended; what host and client are behind.
-    pub(super) fn note(&mut self, now: Instant, attempt: &Attempt, mut kinds: [Kind; 2], way: Way) {
+    pub(super) fn note(&mut self, now: Instant, attempt: &Attempt, kinds: [Kind; 2], way: Way) {
+        self.noted.count(way);
+        self.count(now, attempt, kinds, way);
+    }
+
+    fn count(&mut self, now: Instant, attempt: &Attempt, mut kinds: [Kind; 2], way: Way) {
         kinds.sort_unstable();
         let (pair, cell) = (pair(attempt), (attempt.dialect, kinds));
         let failed = matches!(way, Way::No(_));
@@ -127,8 +135,9 @@ impl Tally {
 
     /// One that was told as failed has got through directly.
     pub(super) fn correct(&mut self, now: Instant, attempt: &Attempt, kinds: [Kind; 2]) {
+        self.noted.correct(Way::Direct(None));
         if self.counted(now, pair(attempt)).is_some() {
-            return self.note(now, attempt, kinds, Way::Direct(None));
+            return self.count(now, attempt, kinds, Way::Direct(None));
         }
         let mut kinds = kinds;
         kinds.sort_unstable();
@@ -138,6 +147,11 @@ impl Tally {
     /// Each dialect and the kinds of two sides, with how often that ended in which way.
     pub(super) fn by_cell(&self) -> impl Iterator<Item = (Cell, Counts)> {
         self.by_cell.iter().map(|(cell, counts)| (*cell, *counts))
+    }
+
+    /// How all that was noted ended, whether it counts or not.
+    pub(super) const fn noted(&self) -> Counts {
+        self.noted
     }
 
     /// All of them together.

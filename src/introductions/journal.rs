@@ -235,6 +235,12 @@ impl Journal {
         self.counts.total()
     }
 
+    /// How all that was noted has ended, those who meet again in a minute included.
+    #[must_use]
+    pub const fn noted(&self) -> Counts {
+        self.counts.noted()
+    }
+
     /// The latest of them, the last one first.
     pub fn latest(&self) -> impl ExactSizeIterator<Item = &Ended> {
         self.latest.iter().rev()

@@ -175,7 +175,8 @@ fn who_gets_through_or_leaves_is_not_relayed() {
         assert_eq!(sessions(&mut story), [], "{millis}");
         story.told.clear();
     }
-    assert_eq!(counted(&story), "2 0 0");
+    // The first one was too fast; the same two count once in a minute.
+    assert_eq!(counted(&story), "1 0 0");
 }
 
 #[test]

@@ -277,7 +277,7 @@ impl World {
     }
 
     pub(super) fn check_journal(&self) -> Kept {
-        self.given.ended.check(&self.server.journal().lines())
+        self.given.ended.check(self.server.journal().noted())
     }
 
     /// Nothing is left of anything.

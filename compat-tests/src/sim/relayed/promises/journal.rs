@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use punchd::clock::Instant;
 use punchd::dialect::ConnId;
+use punchd::introductions::journal::Counts;
 use punchd::introductions::relay::{Report, SessionId};
 use punchd::limits;
 
@@ -140,19 +141,12 @@ impl Ended {
     }
 
     /// The journal says the same.
-    pub(in super::super) fn check(&self, lines: &[String]) -> Kept {
-        let mut counted = [0; 3];
-        for line in lines.iter().filter(|line| line.starts_with("gmnet ")) {
-            let mut columns = line.split_whitespace().rev();
-            for count in counted.iter_mut().rev() {
-                *count += columns.next().and_then(|n| n.parse::<u64>().ok()).unwrap_or_default();
-            }
-        }
-        let [direct, relayed, failed] = counted;
+    pub(in super::super) fn check(&self, noted: Counts) -> Kept {
+        let Counts { direct, relayed, failed, .. } = noted;
         if self.direct.is(direct) && self.relayed.is(relayed) && self.failed.is(failed) {
             return Ok(());
         }
         let want = [self.direct, self.relayed, self.failed];
-        broken(Promise::CountedOnce, format!("the journal has {counted:?}, there were {want:?}"))
+        broken(Promise::CountedOnce, format!("the journal has {noted:?}, there were {want:?}"))
     }
 }
