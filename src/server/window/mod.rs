@@ -234,8 +234,10 @@ impl Server {
             let refusal = view.config.guard.refuses(request);
             // Who shows the right token in the address is sent on, and is no stranger.
             let is_wrong = |answer: &Answer| answer.status != Status::SeeOther;
-            let is_check = request.path == "/healthz" && !addr.is_loopback();
-            let is_stranger = refusal.as_ref().is_some_and(is_wrong) || is_check;
+            let is_stranger = match request.path {
+                "/healthz" => !addr.is_loopback(),
+                _ => refusal.as_ref().is_some_and(is_wrong),
+            };
             if is_stranger && !rates.allow(now.instant, addr) {
                 floods.push(addr);
                 // To ask again takes a new connection.

@@ -386,12 +386,27 @@ fn who_guesses_tokens_or_asks_all_the_time_is_answered_seldom() {
         assert!(refused.iter().all(|said| said.contains("Connection: close")), "{}", refused[0]);
         world.at(10_000);
     }
+    let health = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
+    for n in 0..1000 {
+        let said = look(&mut world, n, IpAddr::from([127, 0, 0, 1]), health);
+        assert!(said.starts_with("HTTP/1.1 200"), "the machine's own: {said}");
+    }
     (0..1000).for_each(|n| _ = look(&mut world, n, flood, wrong));
     assert!(look(&mut world, 1001, flood, &right).starts_with("HTTP/1.1 200"), "the owner's");
     let opened = "GET /?token=0123456789abcdef HTTP/1.1\r\nHost: x\r\n\r\n";
     assert!(look(&mut world, 1003, flood, opened).starts_with("HTTP/1.1 303"), "and so is this");
     assert!(look(&mut world, 1002, other, wrong).starts_with("HTTP/1.1 401"), "somebody else");
     assert!(world.server.refusals().total(Reason::Requests).times >= 2800);
+}
+
+#[test]
+fn parameters_that_there_are_not_are_refused() {
+    let mut world = World::new();
+    for path in ["/metrics", "/api/v1/status", "/api/v1/refusals"] {
+        let said = world.text(&format!("{path}?x=1"), "localhost");
+        assert!(said.starts_with("HTTP/1.1 400") && said.contains("no parameter"), "{said}");
+        assert!(world.text(path, "localhost").starts_with("HTTP/1.1 200"), "{path}");
+    }
 }
 
 #[test]

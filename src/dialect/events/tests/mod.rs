@@ -281,6 +281,8 @@ fn who_does_not_log_in_is_closed() {
     world.wait(Duration::from_millis(1));
     assert_eq!(world.closed, BTreeSet::from([silent, half]));
     assert!(world.events.is_empty());
+    let unfinished = crate::refusals::Reason::Unfinished;
+    assert_eq!(world.shared.refusals.total(unfinished).times, 2);
 }
 
 #[test]

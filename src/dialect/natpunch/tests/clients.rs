@@ -1,6 +1,7 @@
 //! Who a client is: it comes back, lives by whatever it sends, and belongs to a game.
 
 use super::*;
+use crate::dialect::Shows as _;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -197,6 +198,10 @@ fn two_games_never_see_each_other() {
         let lobby = world.lobby(addr(n), &host, 4);
         (n, host, guest, lobby)
     });
+    let mut games = Vec::new();
+    world.natpunch.games(&mut |game, lobbies| games.push((game.to_owned(), lobbies)));
+    games.sort();
+    assert_eq!(games, ["", "Chess", "Pong"].map(|game| (game.to_owned(), 1)), "as the owner sees");
     for (n, _, guest, own) in &lobbies {
         let at = addr(n + 1);
         assert_eq!(
