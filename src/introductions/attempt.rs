@@ -23,6 +23,9 @@ pub struct Attempt {
     pub names: Names,
     /// What each was told of the other.
     pub told: Told,
+    /// From where they are connected.
+    #[serde(default, skip_serializing_if = "crate::state::is_default")]
+    pub connected: Connected,
     /// Whether the client, or who tells how it ended, has proven its address: anybody can send
     /// datagrams in the name of another.
     pub is_proven: bool,
@@ -35,6 +38,12 @@ impl Attempt {
         let client =
             (leads_nowhere(self.client.ip(), to_client)).then_some(("the client", to_client));
         client.or_else(|| leads_nowhere(self.host.ip(), to_host).then_some(("the host", to_host)))
+    }
+
+    /// The addresses that client and host have for certain: those of their connections, if they have any.
+    pub(super) fn sources(&self) -> [IpAddr; 2] {
+        let [client, host] = self.connected.elsewhere();
+        [client.unwrap_or(self.client.ip()), host.unwrap_or(self.host.ip())]
     }
 
     /// Where the client was told that the host is, and where the host was told that the client is; what they
@@ -55,6 +64,25 @@ impl Told {
     #[must_use]
     pub fn new([client, host]: [SocketAddr; 2], told: [SocketAddr; 2]) -> Self {
         Self((told != [host, client]).then(|| Box::new(told)))
+    }
+}
+
+/// From where client and host are connected. That is mostly where their game sockets are, and takes no memory then.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Connected(Option<Box<[Option<IpAddr>; 2]>>);
+
+impl Connected {
+    /// The addresses of the connections of those whose game socket is seen at another one.
+    #[must_use]
+    pub fn new(elsewhere: [Option<IpAddr>; 2]) -> Self {
+        Self((elsewhere != [None; 2]).then(|| Box::new(elsewhere)))
+    }
+
+    /// The address of the client's connection and that of the host's; none where it is that of the game socket,
+    /// or where there is no connection.
+    #[must_use]
+    pub fn elsewhere(&self) -> [Option<IpAddr>; 2] {
+        self.0.as_deref().copied().unwrap_or_default()
     }
 }
 

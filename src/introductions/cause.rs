@@ -125,7 +125,7 @@ fn shared(attempt: &Attempt) -> Option<IpAddr> {
 mod tests {
     use super::*;
     use crate::dialect::Name;
-    use crate::introductions::journal::{Names, Told, Way};
+    use crate::introductions::journal::{Connected, Names, Told, Way};
 
     fn why(client: &str, host: &str, kinds: [Kind; 2], relay: Relay) -> String {
         let attempt = Attempt {
@@ -134,6 +134,7 @@ mod tests {
             host: host.parse().unwrap(),
             names: Names::default(),
             told: Told::default(),
+            connected: Connected::default(),
             is_proven: true,
         };
         let ended = Ended { unix: 0, attempt, kinds, way: Way::No(relay), silent: 0 };

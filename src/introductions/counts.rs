@@ -186,7 +186,8 @@ impl Tally {
 }
 
 fn pair(attempt: &Attempt) -> Pair {
-    (attempt.dialect, network(attempt.client.ip()), network(attempt.host.ip()))
+    let [client, host] = attempt.sources().map(network);
+    (attempt.dialect, client, host)
 }
 
 #[cfg(test)]
@@ -194,7 +195,7 @@ mod tests {
     use std::net::SocketAddr;
 
     use super::*;
-    use crate::introductions::attempt::{Names, Told};
+    use crate::introductions::attempt::{Connected, Names, Told};
     use crate::introductions::journal::Relay;
 
     fn attempt(client: u8, port: u16) -> Attempt {
@@ -204,6 +205,7 @@ mod tests {
             host: SocketAddr::from(([198, 51, 100, 1], 1)),
             names: Names::default(),
             told: Told::default(),
+            connected: Connected::default(),
             is_proven: true,
         }
     }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Now;
 use crate::dialect::Name;
-pub use crate::introductions::attempt::{Attempt, Names, Told};
+pub use crate::introductions::attempt::{Attempt, Connected, Names, Told};
 use crate::introductions::cause;
 pub use crate::introductions::counts::Counts;
 use crate::introductions::counts::Tally;
@@ -73,6 +73,14 @@ pub struct Ended {
     pub silent: u64,
 }
 
+impl Ended {
+    /// The [home](as_home) of the client.
+    fn home(&self) -> IpAddr {
+        let [client, _] = self.attempt.sources();
+        as_home(client)
+    }
+}
+
 /// The introductions that have ended.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Journal {
@@ -97,7 +105,7 @@ impl Journal {
         self.counts.go_on(saved.counts);
         (self.latest, self.failures, self.unmet) = (saved.latest, saved.failures, saved.unmet);
         self.held = Shares::default();
-        let clients = self.latest.iter().map(|ended| as_home(ended.attempt.client.ip()));
+        let clients = self.latest.iter().map(Ended::home);
         clients.for_each(|client| _ = self.held.add(client, 1));
     }
 
@@ -129,18 +137,17 @@ impl Journal {
             }
             self.failures.push_back(ended.clone());
         }
-        let client = ended.attempt.client.ip();
-        self.make_place(client);
-        self.held.add(as_home(client), 1);
+        self.make_place(ended.home());
+        self.held.add(ended.home(), 1);
         self.latest.push_back(ended);
     }
 
-    /// Makes place for one more of a client at this address. When half of it is taken, those of a network that has
+    /// Makes place for one more of a client of this home. When half of it is taken, those of a network that has
     /// many make place for each other; when all is, the oldest one does.
-    fn make_place(&mut self, client: IpAddr) {
-        let (len, home) = (self.latest.len(), as_home(client));
+    fn make_place(&mut self, home: IpAddr) {
+        let len = self.latest.len();
         let is_near = |ended: &Ended| {
-            let [widest, ..] = common(as_home(ended.attempt.client.ip()), home);
+            let [widest, ..] = common(ended.home(), home);
             widest
         };
         let at = if len < limits::INTRODUCTIONS / 2 {
@@ -151,7 +158,7 @@ impl Journal {
             (len >= limits::INTRODUCTIONS).then_some(0)
         };
         if let Some(gone) = at.and_then(|at| self.latest.remove(at)) {
-            self.held.remove(as_home(gone.attempt.client.ip()), 1);
+            self.held.remove(gone.home(), 1);
         }
     }
 
@@ -174,7 +181,8 @@ impl Journal {
 
     fn log_end(&mut self, now: Now, ended: &Ended) {
         let Attempt { dialect, client, host, names, is_proven, .. } = &ended.attempt;
-        if let Some(level) = self.lines.level(now, client.ip(), *is_proven) {
+        let [source, _] = ended.attempt.sources();
+        if let Some(level) = self.lines.level(now, source, *is_proven) {
             let [to_client, to_host] = ended.attempt.told();
             log!(
                 level, dialect:% = dialect, event = "ended", client:% = client, host:% = host, game = names.game(),
@@ -275,8 +283,9 @@ impl Journal {
 /// How it ended and why, in a sentence.
 impl fmt::Display for Ended {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Attempt { client, host, names, .. } = &self.attempt;
-        let [client, host] = [client, host].map(|at| Shown(*at));
+        let Attempt { client, host, names, connected, .. } = &self.attempt;
+        let [to_client, to_host] = connected.elsewhere();
+        let [client, host] = [Side(*client, to_client), Side(*host, to_host)];
         let whom = format_args!("host {host}{names}");
         match self.way {
             Way::Direct(None) => write!(f, "{client} got through to {whom} directly"),
@@ -310,6 +319,17 @@ impl fmt::Display for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(at) = self;
         if at.port() == 0 { at.ip().fmt(f) } else { at.fmt(f) }
+    }
+}
+
+/// The same, and from where it is connected if that is another address.
+struct Side(SocketAddr, Option<IpAddr>);
+
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(at, connected) = self;
+        Shown(*at).fmt(f)?;
+        connected.map_or(Ok(()), |from| write!(f, " (connected from {from})"))
     }
 }
 
@@ -347,8 +367,16 @@ mod tests {
             let [client, host] =
                 [SocketAddr::new(client, 1), SocketAddr::from(([203, 0, 113, 1], 2))];
             let (names, told) = (Names::default(), Told::default());
-            let attempt =
-                Attempt { dialect: Name::Rooms, client, host, names, told, is_proven: true };
+            let connected = Connected::default();
+            let attempt = Attempt {
+                dialect: Name::Rooms,
+                client,
+                host,
+                names,
+                told,
+                connected,
+                is_proven: true,
+            };
             journal.note(now, &nats, attempt, Way::Direct(None));
         };
         (0..100).for_each(|n| end(&mut journal, IpAddr::from([198, 51, n, 7])));

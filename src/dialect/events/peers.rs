@@ -320,19 +320,23 @@ impl Events {
         cx.introduced([at, bt], [told(bt, at), told(at, bt)]);
         if self.lines.says(cx.now, at.ip()) {
             let game = self.peer(host).map(|host| Arc::clone(&host.game)).unwrap_or_default();
+            let from = |id, endpoint| {
+                let from = self.elsewhere(id, endpoint);
+                from.map_or_else(String::new, |from| format!(", connected from {from}"))
+            };
             info!(
                 dialect = "events", event = "introduced", client:% = b.1, host:% = a.1, game = &*game;
                 "introduced {:?} ({}{}) and {:?} ({}{})",
-                a.0, a.1, self.elsewhere(host, a.1), b.0, b.1, self.elsewhere(player, b.1)
+                a.0, a.1, from(host, a.1), b.0, b.1, from(player, b.1)
             );
         }
         true
     }
 
     /// From where a peer is connected, if that is not where its game socket is: it may have put somebody else there.
-    fn elsewhere(&self, id: ConnId, endpoint: SocketAddr) -> String {
-        let conn = self.conns.get(id).filter(|_| !self.is_at(id, endpoint));
-        conn.map_or_else(String::new, |conn| format!(", connected from {}", conn.addr.ip()))
+    pub(super) fn elsewhere(&self, id: ConnId, endpoint: SocketAddr) -> Option<IpAddr> {
+        let conn = self.conns.get(id).filter(|_| !self.is_at(id, endpoint))?;
+        Some(conn.addr.ip())
     }
 
     /// Whether a peer's connection comes from the address of this endpoint: then it hears there. Anybody

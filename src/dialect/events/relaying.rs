@@ -10,7 +10,7 @@ use super::peers::Introduce;
 use super::rooms::Member;
 use super::{Context, Events};
 use crate::dialect::{ConnId, Name};
-use crate::introductions::journal::{Attempt, Names, Told};
+use crate::introductions::journal::{Attempt, Connected, Names, Told};
 use crate::introductions::plan;
 use crate::introductions::relay::sessions::Places;
 
@@ -98,8 +98,11 @@ impl Events {
 
     /// How the journal knows a host and a player, if the game sockets of both are known.
     pub(super) fn attempt(&self, host: ConnId, player: ConnId) -> Option<Attempt> {
+        let ids = [player, host];
         let (host, player) = (self.peer(host)?, self.peer(player)?);
         let (at, player) = (host.endpoint?, player.endpoint?);
+        let [player_id, host_id] = ids;
+        let connected = [self.elsewhere(player_id, player), self.elsewhere(host_id, at)];
         let room = host.room.and_then(|room| self.room_name(&host.game, room));
         let names = Names::new(&host.game, room.unwrap_or(&host.id));
         let told = |who, whom| self.config.public_ips.told_at(who, whom);
@@ -109,6 +112,7 @@ impl Events {
             host: at,
             names,
             told: Told::new([player, at], [told(at, player), told(player, at)]),
+            connected: Connected::new(connected),
             is_proven: true,
         })
     }

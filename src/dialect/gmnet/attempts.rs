@@ -9,7 +9,7 @@ use super::Gmnet;
 use super::slot::HostKey;
 use crate::clock::Instant;
 use crate::dialect::{ConnId, Context, Name};
-use crate::introductions::journal::{self, Attempt, Names, Relay, Way};
+use crate::introductions::journal::{self, Attempt, Connected, Names, Relay, Way};
 use crate::introductions::plan;
 use crate::introductions::relay::SessionId;
 use crate::introductions::unmet::Cause;
@@ -167,7 +167,17 @@ impl Gmnet {
         told: journal::Told,
         key: HostKey,
     ) -> Option<Attempt> {
-        let names = Names::new(self.hosts.get(key)?.game(), "");
-        Some(Attempt { dialect: Name::Gmnet, client, host, names, told, is_proven: true })
+        let known = self.hosts.get(key)?;
+        let names = Names::new(known.game(), "");
+        let elsewhere = Some(known.addr).filter(|from| *from != host.ip());
+        Some(Attempt {
+            dialect: Name::Gmnet,
+            client,
+            host,
+            names,
+            told,
+            connected: Connected::new([None, elsewhere]),
+            is_proven: true,
+        })
     }
 }

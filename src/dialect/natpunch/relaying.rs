@@ -9,7 +9,7 @@ use super::Natpunch;
 use super::clients::Client;
 use super::id::Uuid;
 use crate::dialect::{Context, Name};
-use crate::introductions::journal::{Attempt, Names, Told};
+use crate::introductions::journal::{Attempt, Connected, Names, Told};
 use crate::introductions::plan::{self, Wish};
 
 impl Natpunch {
@@ -81,6 +81,7 @@ impl Natpunch {
             host: host.endpoint,
             names: Names::new(self.shown_game(&host.game), lobby),
             told: Told::new([client.endpoint, host.endpoint], both),
+            connected: Connected::default(),
             is_proven: client.proven,
         })
     }

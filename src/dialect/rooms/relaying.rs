@@ -10,7 +10,7 @@ use super::table::{Peer, Status};
 use super::{Id, Rooms};
 use crate::dialect::{Context, Name};
 use crate::introductions::is_same_family;
-use crate::introductions::journal::{Attempt, Names, Told};
+use crate::introductions::journal::{Attempt, Connected, Names, Told};
 use crate::introductions::plan::{self, Wish};
 use crate::introductions::relay::sessions::Places;
 
@@ -156,6 +156,7 @@ impl Rooms {
             host: host.endpoint,
             names,
             told: Told::new([client.endpoint, host.endpoint], both),
+            connected: Connected::default(),
             is_proven: client.proved,
         }
     }

@@ -205,9 +205,10 @@
       el("td", { className: "t" }, time(one.time), small(one.dialect)),
       el("td", { className: "name" }, one.game, small(one.room)),
       ...[one.client, one.host].map((side) => el("td", {}, address(side.address), small(side.nat),
-        ...(side.told ? [small("was told " + (one.told === "the relay" ? "relay " : ""), address(side.told))] : []))),
+        ...(side.told ? [small("was told " + (one.told === "the relay" ? "relay " : ""), address(side.told))] : []),
+        ...(side.connected ? [small("connected from ", address(side.connected))] : []))),
       cell(one.way + (one.seconds === null ? "" : " after " + one.seconds.toFixed(1) + " s") + (one.times > 1 ? ", " + one.times + " times" : ""), "way-" + one.way),
-      el("td", { className: "why" }, ...sentence(one.why, [one.client.address, one.host.address].filter((at) => at))),
+      el("td", { className: "why" }, ...sentence(one.why, [one.client, one.host].flatMap((side) => [side.address, side.connected]).filter((at) => at))),
     ], answer.kept ? "none of the last " + answer.kept + " is like that" : "no introduction has ended yet");
   }
 

@@ -127,7 +127,15 @@ impl Entry {
         let told = told.unwrap_or_default();
         let (dialect, is_proven) = (self.dialect, self.is_proven);
         let names = Names::unpacked((&self.names, self.room));
-        Attempt { dialect, client, host, names, told, is_proven }
+        Attempt {
+            dialect,
+            client,
+            host,
+            names,
+            told,
+            connected: journal::Connected::default(),
+            is_proven,
+        }
     }
 
     /// How it ended, if it has not been told that packets went both ways.

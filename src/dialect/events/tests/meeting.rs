@@ -376,6 +376,29 @@ fn punch_results_are_counted() {
 }
 
 #[test]
+fn results_of_who_sends_its_token_from_elsewhere_are_its_own() {
+    let mut world = World::new();
+    let (host, host_token) = world.login_from(IpAddr::from([192, 0, 2, 1]), "host");
+    let (player, token) = world.login_from(IpAddr::from([203, 0, 113, 20]), "player");
+    world.datagram("192.0.2.1:4001", &format!("udp:{host_token}"));
+    let room = world.ask(host, "create_room", json!({"name": "Lobby"})).unwrap()["room"].clone();
+    for n in 1..9 {
+        let forged = format!("198.51.{n}.7:1000");
+        world.datagram(&forged, &format!("udp:{token}"));
+        world.ask(player, "join_room", json!({"room": room})).unwrap();
+        let failed = json!({"id": "host", "ok": false});
+        let result = json!({"type": "pass", "name": "punch_result", "data": failed});
+        world.say(player, result.to_string());
+        world.ask(player, "leave_room", json!({})).unwrap();
+        let row = world.shared.journal.latest().next().unwrap();
+        let told = format!("{forged} (connected from 203.0.113.20) did not get through to host ");
+        assert!(row.to_string().starts_with(&told), "{row}");
+        world.wait(Duration::from_secs(2));
+    }
+    assert_eq!(world.shared.counted(), "0 0 1", "one who tries again and again");
+}
+
+#[test]
 fn the_same_seed_gives_the_same_tokens_and_no_other() {
     let token = |seed| World::seeded(seed, Config::default()).login("a").1;
     assert_eq!(token(1), token(1));

@@ -45,6 +45,8 @@ struct Side {
     nat: String,
     /// Where this side was told that the other one is; empty if it was not.
     told: String,
+    /// From where it is connected; empty where that is the same address, or where there is no connection.
+    connected: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -86,9 +88,17 @@ impl<'a> Either<'a> {
             Self::Unmet(Unmet { asked, .. }) => [Some(asked.client), asked.host],
         };
         let mut sides = sides.iter().flatten();
-        match wanted.parse::<IpAddr>() {
-            Ok(ip) => sides.any(|at| at.ip() == ip.to_canonical()),
-            Err(_) => sides.any(|at| Shown(*at).to_string().contains(wanted)),
+        let connected = match self {
+            Self::Ended(Ended { attempt, .. }) => attempt.connected.elsewhere(),
+            Self::Unmet(_) => [None; 2],
+        };
+        let mut connected = connected.iter().flatten();
+        match wanted.parse::<IpAddr>().map(|ip| ip.to_canonical()) {
+            Ok(ip) => sides.any(|at| at.ip() == ip) || connected.any(|from| *from == ip),
+            Err(_) => {
+                sides.any(|at| Shown(*at).to_string().contains(wanted))
+                    || connected.any(|from| from.to_string().contains(wanted))
+            }
         }
     }
 
@@ -136,7 +146,7 @@ pub(in crate::server::window) fn introductions(
 
 fn side(at: Option<SocketAddr>, nat: Kind, told: Option<SocketAddr>) -> Side {
     let shown = |at: Option<SocketAddr>| at.map(|at| Shown(at).to_string()).unwrap_or_default();
-    Side { address: shown(at), nat: nat.to_string(), told: shown(told) }
+    Side { address: shown(at), nat: nat.to_string(), told: shown(told), connected: String::new() }
 }
 
 fn introduction(ended: &Ended) -> Introduction {
@@ -148,14 +158,16 @@ fn introduction(ended: &Ended) -> Introduction {
         Way::Relayed(took) => ("relayed", Some(*took)),
         Way::No(_) => ("failed", None),
     };
+    let [client_from, host_from] =
+        attempt.connected.elsewhere().map(|from| from.map(|ip| ip.to_string()).unwrap_or_default());
     let is_relayed = matches!(way, Way::Relayed(_) | Way::No(Relay::InVain | Relay::GaveWay));
     Introduction {
         time: *unix,
         dialect: dialect.to_string(),
         game: names.game().to_owned(),
         room: names.room().to_owned(),
-        client: side(Some(*client_at), *client, Some(to_client)),
-        host: side(Some(*host_at), *host, Some(to_host)),
+        client: Side { connected: client_from, ..side(Some(*client_at), *client, Some(to_client)) },
+        host: Side { connected: host_from, ..side(Some(*host_at), *host, Some(to_host)) },
         way: told_way,
         seconds: took.map(|took| rounded(took.as_secs_f64(), 10.0)),
         told: if is_relayed { "the relay" } else { "each other" },

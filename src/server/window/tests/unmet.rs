@@ -236,6 +236,11 @@ fn a_host_whose_packet_came_from_elsewhere_is_met_or_not() {
         world.server.on_fin(now, client, &mut out);
         let all = world.rows("198.51.100.7");
         assert_eq!((all.len(), &all[0]["way"]), (1, &way.into()), "{all:#?}");
-        assert_eq!(all[0]["host"]["address"], "203.0.113.16:7000");
+        let host = &all[0]["host"];
+        assert_eq!(host["address"], "203.0.113.16:7000");
+        assert_eq!(host["connected"], "203.0.113.15");
+        let why = all[0]["why"].as_str().unwrap();
+        assert!(why.contains(" host 203.0.113.16:7000 (connected from 203.0.113.15)"), "{why}");
+        assert_eq!(world.rows("203.0.113.15"), all);
     }
 }
