@@ -1,6 +1,6 @@
 //! A client of HTTP/1.1, for what the server shows to its owner and to web sites.
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -55,17 +55,26 @@ pub fn get_with(
     let headers: String =
         headers.iter().map(|(key, value)| format!("{key}: {value}\r\n")).collect();
     write!(stream, "GET {target} HTTP/1.1\r\n{headers}Connection: close\r\n\r\n")?;
-    let mut text = String::new();
-    stream.read_to_string(&mut text)?;
-    read(&text).ok_or_else(|| io::Error::other(format!("no answer of HTTP: {text:?}")))
+    let mut stream = BufReader::new(stream);
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") && stream.read_line(&mut head)? > 0 {}
+    let answer = read(&head);
+    let mut answer =
+        answer.ok_or_else(|| io::Error::other(format!("no answer of HTTP: {head:?}")))?;
+    // Some servers do not close the connection, though they are asked to.
+    let length = answer.header("Content-Length").and_then(|length| length.parse().ok());
+    stream.take(length.unwrap_or(u64::MAX)).read_to_string(&mut answer.body)?;
+    Ok(answer)
 }
 
-fn read(text: &str) -> Option<Response> {
-    let (head, body) = text.split_once("\r\n\r\n")?;
-    let mut lines = head.split("\r\n");
+/// An answer without its body.
+fn read(head: &str) -> Option<Response> {
+    let mut lines = head.trim_end().split("\r\n");
     let status = lines.next()?.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
     let headers = lines
-        .map(|line| line.split_once(": ").map(|(key, value)| (key.to_owned(), value.to_owned())))
+        .map(|line| {
+            line.split_once(':').map(|(key, value)| (key.to_owned(), value.trim().to_owned()))
+        })
         .collect::<Option<Vec<_>>>()?;
-    Some(Response { status, headers, body: body.to_owned() })
+    Some(Response { status, headers, body: String::new() })
 }

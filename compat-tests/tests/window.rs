@@ -6,7 +6,7 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::time::Duration;
 
-use compat_tests::browser::{browser, button, inside, rows, run};
+use compat_tests::browser::{Page, browser, button, inside, rows, run};
 use compat_tests::company::{Company, start_with_window};
 use compat_tests::folder::Folder;
 use compat_tests::master::loopback;
@@ -65,6 +65,45 @@ fn the_page_shows_what_there_is() {
     assert!(matrix.contains("100 %<small>1 direct, 0 relayed, 0 failed"), "{matrix}");
     assert_eq!(rows(&page, "refusals")[0][0], "it is not understood");
     assert!(rows(&page, "limits").len() > 5 && rows(&page, "options").len() > 20);
+}
+
+#[test]
+fn what_is_typed_and_clicked_is_obeyed() {
+    let Some(browser) = browser() else {
+        return skipped::note("there is no chromium");
+    };
+    let (master, window) = start_with_window(&[]);
+    let _company = Company::come(&master, ["My Game", "host"], "Fort");
+    let folder = Folder::new();
+    let mut page = Page::open(browser, &folder, &format!("http://{window}/"));
+    let shortened = "[...document.querySelectorAll('button.at')].filter((one) => one.textContent.includes('…')).length";
+    page.wait_for("document.querySelectorAll('#introductions tbody tr button.at').length > 4");
+    assert!(page.value(shortened).as_u64() > Some(4));
+    // One address, wherever it stands, and all of them.
+    let click = "document.querySelector('#introductions button.at').click()";
+    let whole = "document.querySelector('#introductions button.at').textContent.split('.').length === 4";
+    assert_eq!(page.value(whole), false);
+    page.value(click);
+    assert_eq!(page.value(whole), true);
+    page.value("document.getElementById('whole').click()");
+    assert_eq!(page.value(shortened), 0);
+    page.value("document.getElementById('whole').click()");
+    assert!(page.value(shortened).as_u64() > Some(0));
+    page.value(click);
+    assert_eq!(page.value(whole), false);
+    // What is typed is asked for.
+    let rows = "document.querySelectorAll('#introductions tbody tr').length";
+    assert_eq!(page.value(rows), 1);
+    for (field, text, shows) in
+        [("game", "nothing", false), ("game", " fOrT ", true), ("address", "9.9.9.9", false)]
+    {
+        page.value(&format!(
+            "(() => {{ const one = document.getElementById('filter-{field}'); one.value = '{text}'; \
+             one.dispatchEvent(new Event('input')); }})()"
+        ));
+        let has_one = "document.querySelector('#introductions').innerText.includes('none of the last 1 is like that')";
+        page.wait_for(&format!("{has_one} !== {shows}"));
+    }
 }
 
 /// A server that has the page and nothing else any more.

@@ -2,7 +2,7 @@
 
 use punchd::clock::Now;
 use punchd::dialect::Name;
-use punchd::introductions::journal::{Attempt, Journal, Names, Told, Way};
+use punchd::introductions::journal::{Attempt, Connected, Journal, Names, Told, Way};
 use punchd::nats::{Nats, Seen};
 
 use super::sockets::address;
@@ -28,7 +28,16 @@ impl Notes {
                 let client = (address(PLAYER, 2 * n), 50_000).into();
                 let host = (address(PLAYER, 2 * n + 1), 40_000).into();
                 let (names, told) = (Names::new("My Game 1.4", ""), Told::default());
-                Attempt { dialect: Name::Gmnet, client, host, names, told, is_proven: true }
+                let connected = Connected::default();
+                Attempt {
+                    dialect: Name::Gmnet,
+                    client,
+                    host,
+                    names,
+                    told,
+                    connected,
+                    is_proven: true,
+                }
             })
             .collect();
         let mut nats = Nats::default();

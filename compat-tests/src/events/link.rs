@@ -158,7 +158,7 @@ impl Link {
     /// From now on events go by WebSocket.
     pub(super) fn open_web(&mut self) -> Result<(), EventError> {
         self.until(Instant::now() + PATIENCE);
-        let web = Web::open(&mut self.stream, self.server);
+        let web = Web::open(&mut self.stream, self.server, "/events");
         self.web = Some(web.map_err(|source| EventError::Socket {
             doing: "open a WebSocket with",
             with: self.server,

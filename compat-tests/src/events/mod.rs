@@ -9,7 +9,7 @@ pub mod knock;
 mod link;
 mod rooms;
 mod told;
-mod web;
+pub(crate) mod web;
 
 pub use client::EventClient;
 pub use error::{EventError, Fault};

@@ -21,7 +21,7 @@ const HEAD: usize = 8 * 1024;
 const MESSAGE: usize = 1 << 20;
 
 /// The frames on a connection.
-pub(super) struct Web(WebSocketContext);
+pub(crate) struct Web(WebSocketContext);
 
 impl fmt::Debug for Web {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -30,11 +30,15 @@ impl fmt::Debug for Web {
 }
 
 impl Web {
-    /// Asks for a WebSocket.
-    pub(super) fn open(stream: &mut (impl Read + Write), server: SocketAddr) -> io::Result<Self> {
+    /// Asks for a WebSocket at this path.
+    pub(crate) fn open(
+        stream: &mut (impl Read + Write),
+        server: SocketAddr,
+        path: &str,
+    ) -> io::Result<Self> {
         write!(
             stream,
-            "GET /events HTTP/1.1\r\nHost: {server}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+            "GET {path} HTTP/1.1\r\nHost: {server}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n\r\n"
         )?;
         stream.flush()?;
@@ -72,13 +76,13 @@ impl Web {
     }
 
     /// Sends a message.
-    pub(super) fn send(&mut self, stream: &mut (impl Read + Write), text: &str) -> io::Result<()> {
+    pub(crate) fn send(&mut self, stream: &mut (impl Read + Write), text: &str) -> io::Result<()> {
         let sent = self.0.write(stream, Message::text(text));
         sent.and_then(|()| self.0.flush(stream)).map_err(plain)
     }
 
     /// Appends the next message, as a line. Zero: there will be none.
-    pub(super) fn receive(
+    pub(crate) fn receive(
         &mut self,
         stream: &mut (impl Read + Write),
         to: &mut Vec<u8>,

@@ -166,6 +166,17 @@ fn who_has_no_key_sees_nothing() {
     assert!(head.contains("private"), "{head}");
     assert_eq!(lobby["gmnet"].as_array().unwrap().len(), 1);
     assert_eq!(lobby["gmnet"][0]["data2"], "one");
+    // A game that is named beside keys is one that everybody with a key may see.
+    let keys = vec!["first".to_owned()];
+    let mut world = World::new(Admission::of(keys, vec!["Pong".to_owned()]), true);
+    world.host(1, "first", "one");
+    world.host(2, "Pong", "two");
+    for (asked, name) in [("key=first", "one"), ("key=first&game=Pong", "two")] {
+        let (_, lobby) = world.get(&format!("/lobby?{asked}"));
+        assert_eq!(lobby["gmnet"].as_array().unwrap().len(), 1, "{asked}");
+        assert_eq!(lobby["gmnet"][0]["data2"], name, "{asked}");
+    }
+    assert!(world.get("/lobby?game=Pong").0.starts_with("HTTP/1.1 401"));
     let games = vec!["Pong".to_owned()];
     let mut world = World::new(Admission::of(Vec::new(), games), true);
     world.host(1, "Pong", "one");
