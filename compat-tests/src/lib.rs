@@ -57,6 +57,7 @@ pub mod natlab;
 pub mod natpunch;
 pub mod raw;
 pub mod rooms;
+pub mod running;
 pub mod shown;
 pub mod sim;
 pub mod skipped;

@@ -1,16 +1,13 @@
 //! natpunch over real sockets: raw datagrams, the debug client, and a lobby behind NATs.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails so")]
-
-use std::io::{BufRead, BufReader, Write as _};
 use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use compat_tests::master::{Master, binary, loopback};
 use compat_tests::natlab;
 use compat_tests::natpunch::{Client, Error, Event};
+use compat_tests::running::Running;
 use compat_tests::skipped;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -29,50 +26,14 @@ fn punch_at(server: &[&str], arguments: &[&str]) -> Command {
     command
 }
 
-/// A `punch natpunch` that runs, and its lines.
-struct Running {
-    child: Child,
-    lines: mpsc::Receiver<String>,
+/// A `punch natpunch` that runs.
+fn start(master: &Master, arguments: &[&str]) -> Running {
+    Running::start(punch(master, arguments), PATIENCE)
 }
 
-impl Running {
-    fn start(master: &Master, arguments: &[&str]) -> Self {
-        Self::start_command(punch(master, arguments))
-    }
-
-    fn start_command(mut command: Command) -> Self {
-        let mut child = command.spawn().unwrap();
-        let (send, lines) = mpsc::channel();
-        let stdout = BufReader::new(child.stdout.take().unwrap());
-        std::thread::spawn(move || {
-            stdout.lines().map_while(Result::ok).all(|l| send.send(l).is_ok())
-        });
-        Self { child, lines }
-    }
-
-    fn type_line(&mut self, line: &str) {
-        writeln!(self.child.stdin.as_mut().unwrap(), "{line}").unwrap();
-    }
-
-    /// The rest of the next line that begins so.
-    fn line(&self, start: &str) -> String {
-        let mut lines = std::iter::from_fn(|| self.lines.recv_timeout(PATIENCE).ok());
-        let found = lines.find_map(|line| line.strip_prefix(start).map(|rest| rest.trim().into()));
-        found.unwrap_or_else(|| panic!("no line that begins with {start:?}"))
-    }
-
-    fn ends_well(mut self) {
-        drop(self.child.stdin.take());
-        assert!(self.child.wait().unwrap().success());
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+fn ends_well(mut running: Running) {
+    running.ends_input();
+    assert!(running.wait().success());
 }
 
 #[test]
@@ -119,9 +80,9 @@ fn a_server_that_is_not_there_is_said() {
 #[test]
 fn the_debug_client_by_script() {
     let master = Master::start(&[]);
-    let host = Running::start(&master, &["create", "Sea battle", "4"]);
-    let id = host.line("registered").split(' ').next().unwrap().to_owned();
-    let lobby = host.line("created");
+    let host = start(&master, &["create", "Sea battle", "4"]);
+    let id = host.line_after("registered").split(' ').next().unwrap().to_owned();
+    let lobby = host.line_after("created");
     master.wait_for_log("natpunch: lobby \"Sea battle\" is open, its host is 127.0.0.1:");
     let output = punch(&master, &["list"]).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
@@ -130,23 +91,23 @@ fn the_debug_client_by_script() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains(&lobby) && !text.contains(&id), "we are not in it: {text}");
 
-    let guest = Running::start(&master, &["join", "Sea battle"]);
-    assert_eq!(guest.line("joined"), format!("{lobby}, 2 members"));
+    let guest = start(&master, &["join", "Sea battle"]);
+    assert_eq!(guest.line_after("joined"), format!("{lobby}, 2 members"));
     master.wait_for_log("of lobby \"Sea battle\"");
-    assert_eq!(guest.line("met"), "1 of 1");
-    guest.ends_well();
-    assert_eq!(host.line("player_joined"), "2/4");
-    let pinging = Running::start(&master, &["ping", &id]);
-    assert!(pinging.line("pong").starts_with(&id));
-    pinging.ends_well();
-    let connecting = Running::start(&master, &["connect", &id]);
-    assert!(connecting.line("connected").starts_with(&id));
+    assert_eq!(guest.line_after("met"), "1 of 1");
+    ends_well(guest);
+    assert_eq!(host.line_after("player_joined"), "2/4");
+    let pinging = start(&master, &["ping", &id]);
+    assert!(pinging.line_after("pong").starts_with(&id));
+    ends_well(pinging);
+    let connecting = start(&master, &["connect", &id]);
+    assert!(connecting.line_after("connected").starts_with(&id));
     master.wait_for_log(" introduced to client 127.0.0.1:");
-    connecting.ends_well();
+    ends_well(connecting);
 
     // Who uses no lobbies is in a list of its own.
-    let alone = Running::start(&master, &[]);
-    let alone_id = alone.line("registered").split(' ').next().unwrap().to_owned();
+    let alone = start(&master, &[]);
+    let alone_id = alone.line_after("registered").split(' ').next().unwrap().to_owned();
     let output = punch(&master, &["clients"]).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains(&format!("{alone_id} 127.0.0.1:")) && !text.contains(&id), "{text}");
@@ -160,12 +121,12 @@ fn the_debug_client_by_script() {
 #[test]
 fn keys_admit_who_shows_them() {
     let master = Master::start(&["--key", "sesame"]);
-    let with_key = |more: &[&str]| Running::start(&master, &[&["--key", "sesame"], more].concat());
+    let with_key = |more: &[&str]| start(&master, &[&["--key", "sesame"], more].concat());
     let host = with_key(&["create", "Game", "4"]);
-    host.line("created");
+    host.line_after("created");
     let guest = with_key(&["join", "Game"]);
-    assert_eq!(guest.line("met"), "1 of 1");
-    guest.ends_well();
+    assert_eq!(guest.line_after("met"), "1 of 1");
+    ends_well(guest);
     for wrong in [&["list"][..], &["--key", "Sesame", "list"], &["--game", "sesame", "list"]] {
         let output = punch(&master, wrong).stderr(Stdio::piped()).output().unwrap();
         assert!(!output.status.success());
@@ -177,17 +138,16 @@ fn keys_admit_who_shows_them() {
 #[test]
 fn two_games_on_one_server_have_lobbies_of_the_same_name() {
     let master = Master::start(&["--games", "Pong,Chess"]);
-    let of =
-        |game: &str, more: &[&str]| Running::start(&master, &[&["--game", game], more].concat());
+    let of = |game: &str, more: &[&str]| start(&master, &[&["--game", game], more].concat());
     let hosts = ["Pong", "Chess"].map(|game| {
         let host = of(game, &["create", "Evening", "4"]);
-        (game, host.line("created"), host)
+        (game, host.line_after("created"), host)
     });
     for (game, lobby, host) in &hosts {
         let guest = of(game, &["join", "Evening"]);
-        assert_eq!(guest.line("joined"), format!("{lobby}, 2 members"));
-        guest.ends_well();
-        assert_eq!(host.line("player_joined"), "2/4");
+        assert_eq!(guest.line_after("joined"), format!("{lobby}, 2 members"));
+        ends_well(guest);
+        assert_eq!(host.line_after("player_joined"), "2/4");
     }
 }
 
@@ -200,45 +160,45 @@ fn the_debug_client_over_ipv6() {
     let master = Master::start(&[]);
     let port = master.addr().port().to_string();
     let at = format!("[::1]:{port}");
-    let host = Running::start_command(punch_at(&["--master", &at], &["create", "Six", "4"]));
-    assert!(host.line("registered").contains(" at [::1]:"));
-    host.line("created");
+    let host = Running::start(punch_at(&["--master", &at], &["create", "Six", "4"]), PATIENCE);
+    assert!(host.line_after("registered").contains(" at [::1]:"));
+    host.line_after("created");
     for server in [["-a", "::1", "-p", &port], ["-a", "[::1]", "-p", &port]] {
-        let guest = Running::start_command(punch_at(&server, &["join", "Six"]));
-        assert!(guest.line("connected").contains(" at [::1]:"));
-        guest.ends_well();
+        let guest = Running::start(punch_at(&server, &["join", "Six"]), PATIENCE);
+        assert!(guest.line_after("connected").contains(" at [::1]:"));
+        ends_well(guest);
     }
 }
 
 #[test]
 fn the_debug_client_by_hand() {
     let master = Master::start(&[]);
-    let mut host = Running::start(&master, &[]);
-    host.type_line("create Chess 2");
-    let lobby = host.line("created");
-    host.type_line("nonsense");
-    host.line("error:");
-    let mut guest = Running::start(&master, &[]);
-    guest.type_line("join Chess");
-    guest.line("joined");
-    guest.type_line(&format!("leave {lobby}"));
-    guest.line("left the lobby");
-    host.line("player_left");
-    guest.type_line("quit");
-    guest.ends_well();
+    let mut host = start(&master, &[]);
+    host.types("create Chess 2");
+    let lobby = host.line_after("created");
+    host.types("nonsense");
+    host.line_after("error:");
+    let mut guest = start(&master, &[]);
+    guest.types("join Chess");
+    guest.line_after("joined");
+    guest.types(&format!("leave {lobby}"));
+    guest.line_after("left the lobby");
+    host.line_after("player_left");
+    guest.types("quit");
+    ends_well(guest);
     // The lobby that one is in needs no name; and who ends leaves it as well.
     for end in ["leave", "quit"] {
-        let mut guest = Running::start(&master, &[]);
-        guest.type_line("join Chess");
-        guest.line("joined");
-        host.line("player_joined");
-        guest.type_line(end);
-        host.line("player_left");
-        guest.ends_well();
+        let mut guest = start(&master, &[]);
+        guest.types("join Chess");
+        guest.line_after("joined");
+        host.line_after("player_joined");
+        guest.types(end);
+        host.line_after("player_left");
+        ends_well(guest);
     }
-    let pid = i32::try_from(host.child.id()).unwrap();
+    let pid = i32::try_from(host.pid()).unwrap();
     kill(Pid::from_raw(pid), Signal::SIGINT).unwrap();
-    assert!(host.child.wait().unwrap().success());
+    assert!(host.wait().success());
     let looks = punch(&master, &["list"]).output().unwrap();
     assert!(String::from_utf8_lossy(&looks.stdout).contains("no lobbies"), "{looks:?}");
 }

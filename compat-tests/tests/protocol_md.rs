@@ -4,15 +4,15 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream, UdpSocket};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use compat_tests::gmnet::wire;
 use compat_tests::master::{Master, loopback};
+use compat_tests::running::Running;
 use compat_tests::skipped;
 use socket2::{Domain, Socket, Type};
 
@@ -284,49 +284,11 @@ fn the_bytes_are_those_of_the_server() {
     });
 }
 
-/// A program that is ended with the test.
-struct Program {
-    child: Child,
-    lines: mpsc::Receiver<String>,
-}
-
-impl Program {
-    fn start(script: &std::path::Path, arguments: &[&str]) -> Self {
-        let mut command = Command::new("python3");
-        command.arg(script).args(arguments);
-        Self::run(command)
-    }
-
-    fn run(mut command: Command) -> Self {
-        command.stdin(Stdio::null()).stdout(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let stdout = BufReader::new(child.stdout.take().unwrap());
-        let (send, lines) = mpsc::channel();
-        std::thread::spawn(move || {
-            for line in stdout.lines().map_while(Result::ok) {
-                if send.send(line).is_err() {
-                    break;
-                }
-            }
-        });
-        Self { child, lines }
-    }
-
-    /// The next line that begins so. Knocks of strangers, such as other tests on this machine,
-    /// make a host say more.
-    fn line(&self, start: &str) -> String {
-        let mut lines = std::iter::from_fn(|| self.lines.recv_timeout(MEETING).ok());
-        let found = lines.find(|line| line.starts_with(start));
-        found.unwrap_or_else(|| panic!("the program does not say {start:?}"))
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// Runs a program of the document.
+fn start(script: &std::path::Path, arguments: &[&str]) -> Running {
+    let mut command = Command::new("python3");
+    command.arg(script).args(arguments).stdin(Stdio::null());
+    Running::start(command, MEETING)
 }
 
 /// The directory of this test's scripts, removed with it.
@@ -371,16 +333,16 @@ fn the_programs_meet() {
     let scripts = Scripts::extract("meet");
     let data = ["a", "\u{e9}", "", "4", "", "", "", "eight"];
     let arguments = [&["127.0.0.1", port.as_str()], &data[..]].concat();
-    let host = Program::start(&scripts.0.join("host.py"), &arguments);
+    let host = start(&scripts.0.join("host.py"), &arguments);
     master.wait_for_log("registered: a");
 
     let client = scripts.0.join("client.py");
     for _ in 0..2 {
-        let mut client = Program::start(&client, &["127.0.0.1", &port, "127.0.0.1"]);
-        client.line("connected to 127.0.0.1 ");
-        assert_eq!(client.line("["), "['a', '\u{e9}', '', '4', '', '', '', 'eight']");
-        assert!(client.child.wait().unwrap().success());
-        host.line("player 127.0.0.1 ");
+        let mut client = start(&client, &["127.0.0.1", &port, "127.0.0.1"]);
+        client.line_with("connected to 127.0.0.1 ");
+        assert_eq!(client.line_with("["), "['a', '\u{e9}', '', '4', '', '', '', 'eight']");
+        assert!(client.wait().success());
+        host.line_with("player 127.0.0.1 ");
     }
     let mut nobody = Command::new("python3");
     nobody.arg(&client).args(["127.0.0.1", &port, "127.0.0.77"]);
@@ -400,22 +362,23 @@ fn the_programs_skip_what_they_did_not_ask_for() {
     let punch = |args: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_punch"));
         command.args(args);
-        Program::run(command)
+        command.stdin(Stdio::null());
+        Running::start(command, MEETING)
     };
     let (ip, host) = (loopback().to_string(), loopback().to_string());
     let master = format!("{ip}:6510");
     let common = ["--glue-replies", "--master", &master, "--bind", &host];
     let hosting = punch(&[&["host", "--data1", "a"], &common[..]].concat());
-    hosting.line("registered");
-    let client = Program::start(&scripts.0.join("client.py"), &[&ip, "6510", &host]);
-    assert_eq!(client.line("["), "['a', '', '', '', '', '', '', '']");
+    hosting.line_with("registered");
+    let client = start(&scripts.0.join("client.py"), &[&ip, "6510", &host]);
+    assert_eq!(client.line_with("["), "['a', '', '', '', '', '', '', '']");
 
     let ip = loopback().to_string();
     let master = format!("{ip}:6510");
     let common = ["--glue-replies", "--master", &master, "--bind", &host];
     let joining = punch(&[&["join", "127.0.0.1", "--game"], &common[..]].concat());
-    joining.line("waiting for the host");
-    let _host = Program::start(&scripts.0.join("host.py"), &[&ip, "6510", "b"]);
-    joining.line("data1=b");
-    joining.line("connect_ms=");
+    joining.line_with("waiting for the host");
+    let _host = start(&scripts.0.join("host.py"), &[&ip, "6510", "b"]);
+    joining.line_with("data1=b");
+    joining.line_with("connect_ms=");
 }

@@ -1,73 +1,27 @@
 //! The debug client `punch`, as a person or a script runs it.
 #![expect(clippy::expect_used, reason = "a helper that fails is a test that fails")]
 
-use std::io::{BufRead, BufReader};
 use std::net::IpAddr;
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use compat_tests::folder::Folder;
 use compat_tests::gmnet::{Client, ClientConfig, Host, HostConfig};
 use compat_tests::master::{Master, loopback};
+use compat_tests::running::Running;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 const WAIT: Duration = Duration::from_secs(10);
 
-/// A subcommand that goes on until it is stopped, and its lines as they come.
-struct Punch {
-    child: Child,
-    lines: Receiver<String>,
+/// A subcommand that goes on until it is stopped.
+fn start(args: &[&str]) -> Running {
+    Running::start(punch(args), WAIT)
 }
 
-impl Punch {
-    fn start(args: &[&str]) -> Self {
-        let mut child = punch(args).stdout(Stdio::piped()).spawn().expect("starting punch");
-        let stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
-        let (sink, lines) = channel();
-        std::thread::spawn(move || {
-            stdout.lines().map_while(Result::ok).try_for_each(|line| sink.send(line))
-        });
-        Self { child, lines }
-    }
-
-    fn line(&self) -> String {
-        self.lines.recv_timeout(WAIT).expect("a line of punch")
-    }
-
-    /// The next line that contains the text.
-    fn line_with(&self, text: &str) -> String {
-        loop {
-            let line = self.line();
-            if line.contains(text) {
-                return line;
-            }
-        }
-    }
-
-    fn interrupt(&self) {
-        let pid = i32::try_from(self.child.id()).expect("a process ID");
-        kill(Pid::from_raw(pid), Signal::SIGINT).expect("signalling punch");
-    }
-
-    fn wait(&mut self) -> ExitStatus {
-        let deadline = Instant::now() + WAIT;
-        loop {
-            if let Some(status) = self.child.try_wait().expect("waiting for punch") {
-                return status;
-            }
-            assert!(Instant::now() < deadline, "punch does not end");
-            std::thread::sleep(Duration::from_millis(2));
-        }
-    }
-}
-
-impl Drop for Punch {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+fn interrupt(running: &Running) {
+    let pid = i32::try_from(running.pid()).expect("a process ID");
+    kill(Pid::from_raw(pid), Signal::SIGINT).expect("signalling punch");
 }
 
 fn punch(args: &[&str]) -> Command {
@@ -84,9 +38,9 @@ fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).expect("UTF-8")
 }
 
-fn host(master: &Master, at: IpAddr, more: &[&str]) -> Punch {
+fn host(master: &Master, at: IpAddr, more: &[&str]) -> Running {
     let (master, at) = (master.addr().to_string(), at.to_string());
-    let punch = Punch::start(&[&["host", "--master", &master, "--bind", &at], more].concat());
+    let punch = start(&[&["host", "--master", &master, "--bind", &at], more].concat());
     assert_eq!(punch.line(), "registered");
     punch
 }
@@ -114,7 +68,7 @@ fn a_host_here_and_a_join_there_are_connected() {
     let player = host.line_with("player connected: ");
     assert!(player.starts_with("player connected: 127."), "{player}");
     host.line_with("sent back");
-    host.interrupt();
+    interrupt(&host);
     assert!(host.wait().success());
     let left = Client::look_up(ClientConfig::new(master.addr(), at).on(loopback()));
     assert_eq!(left.expect("an answer"), None);
@@ -210,7 +164,7 @@ fn a_host_can_be_its_own_master_server() {
     let script = "when connected\nat 0 data1 after\nat 3 leave\nat 3.5 end\n";
     std::fs::write(&file, script).expect("writing the script");
     let args = ["host", "--own-master", "--master", &addr, "--bind", &at, "--data1", "before"];
-    let mut host = Punch::start(&[&args[..], &["--script", &file]].concat());
+    let mut host = start(&[&args[..], &["--script", &file]].concat());
     host.line_with("registered");
     let own = loopback().to_string();
     let join = output(&["join", &at, "--master", &addr, "--bind", &own]);
@@ -236,7 +190,7 @@ fn a_join_with_its_own_master_server_waits_for_the_host_and_its_knock() {
     let (addr, at) = (format!("{}:6510", loopback()), loopback());
     let (at_text, own) = (at.to_string(), loopback().to_string());
     let args = ["join", &at_text, "--own-master", "--master", &addr, "--bind", &own];
-    let mut join = Punch::start(&args);
+    let mut join = start(&args);
     join.line_with("waiting for the host");
     let config = HostConfig::new(addr.parse().expect("an address")).on(at);
     let _running = Host::registered(config, WAIT).expect("registering").spawn();

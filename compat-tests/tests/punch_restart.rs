@@ -1,58 +1,23 @@
 //! `punch` where the server is restarted: players are in their rooms again, as PROTOCOL.md wants it.
-#![expect(clippy::expect_used, reason = "a helper that fails is a test that fails")]
 
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use compat_tests::folder::Folder;
 use compat_tests::master::{Master, loopback};
+use compat_tests::running::Running;
 use nix::sys::signal::Signal;
 
 /// A player says only every ten seconds that it is there, and so hears no earlier that it is not.
 const WAIT: Duration = Duration::from_secs(40);
 
-/// A subcommand that goes on until it is dropped, and its lines as they come.
-struct Punch {
-    child: Child,
-    lines: Receiver<String>,
-}
-
-impl Punch {
-    fn start(args: &[&str]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_punch"));
-        command.args(args).stdin(Stdio::null()).stdout(Stdio::piped());
-        let mut child = command.spawn().expect("starting punch");
-        let stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
-        let (sink, lines) = channel();
-        std::thread::spawn(move || {
-            stdout.lines().map_while(Result::ok).try_for_each(|line| sink.send(line))
-        });
-        Self { child, lines }
-    }
-
-    /// The lines up to one that contains the text.
-    #[track_caller]
-    fn lines_to(&self, text: &str) -> Vec<String> {
-        let deadline = Instant::now() + WAIT;
-        let mut all = Vec::new();
-        while !all.last().is_some_and(|line: &String| line.contains(text)) {
-            let line = self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now()));
-            assert!(line.is_ok(), "no line with {text:?}: {all:?}");
-            all.extend(line);
-        }
-        all
-    }
-}
-
-impl Drop for Punch {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// A subcommand that goes on until it is dropped.
+fn start(args: &[&str]) -> Running {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_punch"));
+    command.args(args).stdin(Stdio::null());
+    Running::start(command, WAIT)
 }
 
 fn free() -> SocketAddr {
@@ -65,10 +30,9 @@ fn a_room_is_open_again_and_its_players_are_in_it() {
     let master = Master::start_at(addr, &[]);
     let at = addr.to_string();
     let common = ["--game", "Pong", "--for", "120", "--master", &at];
-    let host =
-        Punch::start(&[&["rooms", "host", "My room", "--data", "map=a"], &common[..]].concat());
+    let host = start(&[&["rooms", "host", "My room", "--data", "map=a"], &common[..]].concat());
     host.lines_to("room ");
-    let client = Punch::start(&[&["rooms", "join", "My room"], &common[..]].concat());
+    let client = start(&[&["rooms", "join", "My room"], &common[..]].concat());
     client.lines_to("connected with host");
     host.lines_to("connected with ");
     master.crash();
@@ -77,7 +41,7 @@ fn a_room_is_open_again_and_its_players_are_in_it() {
     client.lines_to("is there again, knocking");
     client.lines_to("connected with host");
     // Somebody new finds it, with what its host has said of it.
-    let other = Punch::start(&["rooms", "list", "--game", "Pong", "--master", &at]);
+    let other = start(&["rooms", "list", "--game", "Pong", "--master", &at]);
     let shown = other.lines_to("My room");
     assert!(shown.last().is_some_and(|line| line.contains("2/65  My room  map=a")), "{shown:?}");
     master.wait_for_log("got through to host");
@@ -89,7 +53,7 @@ fn a_peer_of_events_is_back_with_its_room() {
     let master = Master::start_at(addr, &[]);
     let at = addr.to_string();
     let create = "create \"My room\" 4 map=a";
-    let host = Punch::start(&[
+    let host = start(&[
         "events",
         "--id",
         "a",
@@ -107,14 +71,14 @@ fn a_peer_of_events_is_back_with_its_room() {
     host.lines_to("made the room");
     // It says who is in it once it is locked.
     host.lines_to("a");
-    let client = Punch::start(&["events", "--id", "b", "--master", &at, "--do", "wait 120"]);
+    let client = start(&["events", "--id", "b", "--master", &at, "--do", "wait 120"]);
     client.lines_to("logged in");
     master.crash();
     let _master = Master::start_at(addr, &[]);
     host.lines_to("logged in again as a");
     host.lines_to("made the room");
     client.lines_to("logged in again as b");
-    let other = Punch::start(&["events", "--id", "c", "--master", &at, "--do", "rooms"]);
+    let other = start(&["events", "--id", "c", "--master", &at, "--do", "rooms"]);
     let shown = other.lines_to("My room");
     let has_all = |line: &String| line.contains("1/4  locked") && line.contains("\"map\":\"a\"");
     assert!(shown.last().is_some_and(has_all), "{shown:?}");
@@ -128,7 +92,7 @@ fn a_host_that_is_blocked_is_not_registered_again() {
     fs::write(&file, "# nobody\n").expect("writing");
     let master = Master::start(&["--block", &file]);
     let at = master.addr().to_string();
-    let host = Punch::start(&["host", "--master", &at]);
+    let host = start(&["host", "--master", &at]);
     host.lines_to("registered");
     fs::write(&file, "127.0.0.0/8\n").expect("writing");
     master.signal(Signal::SIGHUP);
@@ -146,17 +110,12 @@ fn who_waits_in_a_lobby_hears_that_it_is_gone() {
     let addr = free();
     let master = Master::start_at(addr, &[]);
     let at = addr.to_string();
-    let mut host = Punch::start(&["natpunch", "--master", &at, "create", "Lobby", "4"]);
+    let mut host = start(&["natpunch", "--master", &at, "create", "Lobby", "4"]);
     host.lines_to("created");
     master.crash();
     let _master = Master::start_at(addr, &[]);
-    let said = host.lines_to("refused: Client not registered");
-    let deadline = Instant::now() + WAIT;
-    while host.child.try_wait().expect("waiting").is_none() {
-        assert!(Instant::now() < deadline, "{said:?}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    assert_eq!(host.child.wait().expect("its end").code(), Some(1));
-    let more: Vec<String> = host.lines.iter().collect();
+    host.lines_to("refused: Client not registered");
+    assert_eq!(host.wait().code(), Some(1));
+    let more = host.last_lines();
     assert!(more.len() < 5, "{} lines", more.len());
 }

@@ -6,7 +6,7 @@ use allocation_counter::{AllocationInfo, measure};
 use punchd::clock::{Instant, Now};
 use punchd::dialect::Name;
 use punchd::introductions::PublicIps;
-use punchd::introductions::journal::{Attempt, Names, Told};
+use punchd::introductions::journal::{Attempt, Connected, Names, Told};
 use punchd::introductions::relay::forwarding::Forwarding;
 use punchd::introductions::relay::sessions::{Config, Sessions};
 use punchd::introductions::relay::{Bounds, Order, Session, Shape};
@@ -33,7 +33,15 @@ fn open(sessions: &mut Sessions, many: usize) -> Vec<Session> {
         let (dialect, names) = (Name::Gmnet, Names::new("Space Race", ""));
         let (client, host) = (client_at, host_at);
         let told = Told::default();
-        let attempt = Attempt { dialect, client, host, names, told, is_proven: true };
+        let attempt = Attempt {
+            dialect,
+            client,
+            host,
+            names,
+            told,
+            connected: Connected::default(),
+            is_proven: true,
+        };
         assert!(sessions.open(Now::default(), Shape::GameMaker, attempt).is_ok());
     }
     sessions.take_orders().filter_map(Order::session).collect()

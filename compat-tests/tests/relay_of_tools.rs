@@ -1,14 +1,12 @@
 //! The debug clients of rooms, events and natpunch through the relay of the real server: one has IPv4 and
 //! the other IPv6, so that there is no other way.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a helper that fails is a test that fails")]
 
-use std::io::{BufRead, BufReader};
 use std::net::{IpAddr, Ipv6Addr, UdpSocket};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use compat_tests::master::{Master, loopback};
+use compat_tests::running::Running;
 use compat_tests::skipped;
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -38,7 +36,7 @@ impl Both {
         Self { master, v4 }
     }
 
-    fn punch(&self, is_v6: bool, arguments: &[&str]) -> Punch {
+    fn punch(&self, is_v6: bool, arguments: &[&str]) -> Running {
         let port = self.master.addr().port();
         let master = if is_v6 { format!("[::1]:{port}") } else { format!("{}:{port}", self.v4) };
         let mut command = Command::new(env!("CARGO_BIN_EXE_punch"));
@@ -46,44 +44,8 @@ impl Both {
         let is_natpunch = arguments.first() == Some(&"natpunch");
         let (before, after) = arguments.split_at(if is_natpunch { 1 } else { arguments.len() });
         command.args(before).args(["--master", &master]).args(after);
-        Punch::start(command)
-    }
-}
-
-struct Punch {
-    child: Child,
-    lines: Receiver<String>,
-}
-
-impl Punch {
-    fn start(mut command: Command) -> Self {
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let stdout = BufReader::new(child.stdout.take().unwrap());
-        let (sink, lines) = channel();
-        std::thread::spawn(move || {
-            stdout.lines().map_while(Result::ok).try_for_each(|line| sink.send(line))
-        });
-        Self { child, lines }
-    }
-
-    #[track_caller]
-    fn says(&self, text: &str) -> String {
-        let mut said = Vec::new();
-        while let Ok(line) = self.lines.recv_timeout(PATIENCE) {
-            if line.contains(text) {
-                return line;
-            }
-            said.push(line);
-        }
-        panic!("no {text:?} in {said:?}");
-    }
-}
-
-impl Drop for Punch {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        command.stdin(Stdio::piped());
+        Running::start(command, PATIENCE)
     }
 }
 
@@ -94,14 +56,14 @@ fn players_of_rooms_meet_there() {
     }
     let both = Both::start("20100-20107");
     let host = both.punch(true, &["rooms", "host", "Six", "--bind", "::1"]);
-    host.says("open");
+    host.line_with("open");
     let bind = both.v4.to_string();
     let say = ["rooms", "join", "Six", "--bind", &bind, "--say", "hello", "--for", "20"];
     let client = both.punch(false, &say);
-    client.says(&format!("through at the second address, {bind}:201"));
-    host.says("comes from [::1]:201");
-    host.says("through at the first address, [::1]:201");
-    host.says("hello");
+    client.line_with(&format!("through at the second address, {bind}:201"));
+    host.line_with("comes from [::1]:201");
+    host.line_with("through at the first address, [::1]:201");
+    host.line_with("hello");
     both.master.wait_for_log("(\"Six\") relayed after");
 }
 
@@ -113,11 +75,11 @@ fn players_of_events_meet_there() {
     let both = Both::start("20110-20117");
     let host = ["events", "--id", "host", "--do", "create Six", "--do", "wait 60"];
     let host = both.punch(true, &host);
-    host.says("made the room");
+    host.line_with("made the room");
     let client = ["events", "--id", "client", "--do", "join Six", "--do", "wait 60"];
     let client = both.punch(false, &client);
-    client.says(&format!("through at the first address, {}:2011", both.v4));
-    host.says("through at the first address, [::1]:2011");
+    client.line_with(&format!("through at the first address, {}:2011", both.v4));
+    host.line_with("through at the first address, [::1]:2011");
     both.master.wait_for_log("(\"Six\") relayed after");
 }
 
@@ -128,10 +90,10 @@ fn clients_of_natpunch_meet_there() {
     }
     let both = Both::start("20120-20127");
     let host = both.punch(true, &["natpunch", "create", "Six", "4"]);
-    host.says("created");
+    host.line_with("created");
     let client = both.punch(false, &["natpunch", "join", "Six"]);
-    client.says(&format!("through at the first address, {}:2012", both.v4));
-    client.says("met 1 of 1");
-    host.says("through at the first address, [::1]:2012");
+    client.line_with(&format!("through at the first address, {}:2012", both.v4));
+    client.line_with("met 1 of 1");
+    host.line_with("through at the first address, [::1]:2012");
     both.master.wait_for_log("relayed after");
 }

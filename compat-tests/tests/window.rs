@@ -81,7 +81,8 @@ fn what_is_typed_and_clicked_is_obeyed() {
     assert!(page.value(shortened).as_u64() > Some(4));
     // One address, wherever it stands, and all of them.
     let click = "document.querySelector('#introductions button.at').click()";
-    let whole = "document.querySelector('#introductions button.at').textContent.split('.').length === 4";
+    let whole =
+        "document.querySelector('#introductions button.at').textContent.split('.').length === 4";
     assert_eq!(page.value(whole), false);
     page.value(click);
     assert_eq!(page.value(whole), true);

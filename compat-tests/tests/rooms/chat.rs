@@ -4,13 +4,15 @@ use std::time::{Duration, Instant};
 
 use compat_tests::master::Master;
 
-use super::{Punch, player, said, wait_for};
+use compat_tests::running::Running;
+
+use super::{player, said, start, wait_for};
 
 /// A host and a client of its room that are connected.
-fn pair(master: &Master, name: &str, options: &[&str]) -> (Punch, Punch) {
-    let host = Punch::start(master, &[&["host", name], options].concat());
+fn pair(master: &Master, name: &str, options: &[&str]) -> (Running, Running) {
+    let host = start(master, &[&["host", name], options].concat());
     host.line_with("room ");
-    let client = Punch::start(master, &["join", name]);
+    let client = start(master, &["join", name]);
     client.line_with("connected with host");
     host.line_with("connected with ");
     (host, client)
@@ -22,7 +24,7 @@ fn a_room_that_closes_ends_who_has_not_got_through() {
     let mut host = player(&master);
     // It does nothing, so nobody gets through.
     let room = host.host("Brief").expect("a room").room.to_string();
-    let mut client = Punch::start(&master, &["join", &room]);
+    let mut client = start(&master, &["join", &room]);
     client.line_with("knocking");
     host.leave().expect("closed");
     client.line_with("the room is closed");
@@ -37,7 +39,7 @@ fn what_is_typed_early_is_said_once_connected() {
     let Some(master) = Master::of_rooms() else { return };
     let mut host = player(&master);
     let room = host.host("Early").expect("a room").room.to_string();
-    let mut client = Punch::start(&master, &["join", &room]);
+    let mut client = start(&master, &["join", &room]);
     client.line_with("knocking");
     for n in 0..65 {
         client.types(&format!("early {n}"));
@@ -55,7 +57,7 @@ fn what_is_typed_early_is_said_once_connected() {
 fn a_mesh_of_three_talks_on_when_its_host_leaves() {
     let Some(master) = Master::of_rooms() else { return };
     let (mut host, mut one) = pair(&master, "Mesh of three", &["--mesh", "--migrate"]);
-    let mut two = Punch::start(&master, &["join", "Mesh of three"]);
+    let mut two = start(&master, &["join", "Mesh of three"]);
     two.line_with("connected with ");
     two.line_with("connected with ");
     one.line_with("connected with ");
@@ -77,7 +79,7 @@ fn a_host_closes_a_room_that_it_could_leave() {
     client.line_with("the room is closed");
     assert!(host.wait().success());
     assert!(client.wait().success());
-    assert!(client.lines.iter().all(|line| !line.contains("host now")));
+    assert!(client.last_lines().iter().all(|line| !line.contains("host now")));
 }
 
 /// The master server notices only when it has heard nothing for its time.
@@ -100,29 +102,25 @@ fn a_client_does_not_wait_without_end_for_another_host() {
     host.crashes();
     client.line_with("host has gone");
     let began = Instant::now();
-    while client.child.try_wait().expect("waiting for punch").is_none() {
-        assert!(began.elapsed() < Duration::from_secs(40), "it does not end");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    assert_eq!(client.wait_for(Duration::from_secs(40)).code(), Some(1));
     assert!(began.elapsed() > Duration::from_secs(15), "after {:?}", began.elapsed());
-    assert_eq!(client.wait().code(), Some(1));
 }
 
 #[test]
 fn the_end_of_what_is_typed_ends_a_chat_that_is_no_script() {
     let Some(master) = Master::of_rooms() else { return };
     let script = ["host", "Input", "--expect", "last words"];
-    let mut host = Punch::start(&master, &script);
+    let mut host = start(&master, &script);
     host.line_with("room ");
     host.ends_input();
-    let mut client = Punch::start(&master, &["join", "Input"]);
+    let mut client = start(&master, &["join", "Input"]);
     client.line_with("knocking");
     client.types("last words");
     client.ends_input();
     host.line_with(": last words");
     assert!(host.wait().success());
     assert!(client.wait().success());
-    let mut alone = Punch::start(&master, &["host", "Alone"]);
+    let mut alone = start(&master, &["host", "Alone"]);
     alone.line_with("room ");
     alone.types("/data map=cave");
     alone.ends_input();
@@ -153,7 +151,7 @@ fn a_dead_master_server_does_not_stop_the_talk() {
 fn a_dead_client_does_not_delay_that_a_room_closes() {
     let Some(master) = Master::of_rooms() else { return };
     let (mut host, mut dead) = pair(&master, "Delay", &[]);
-    let mut client = Punch::start(&master, &["join", "Delay"]);
+    let mut client = start(&master, &["join", "Delay"]);
     client.line_with("connected with host");
     dead.crashes();
     let began = Instant::now();
@@ -192,7 +190,7 @@ fn commands_say_what_became_of_them() {
     host.line_with(&format!("{id} may come in again"));
     host.types("/admit everybody");
     host.line_with("want an ID or an address");
-    let mut again = Punch::start(&master, &["join", "Commands"]);
+    let mut again = start(&master, &["join", "Commands"]);
     again.line_with("connected with host");
     again.types("/leave");
     assert!(again.wait().success());

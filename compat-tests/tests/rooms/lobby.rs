@@ -6,7 +6,7 @@ use punchd::dialect::rooms::field::Id;
 use punchd::dialect::rooms::message::{Request, Wanted};
 use punchd::dialect::rooms::options::Options;
 
-use super::{Punch, player, wait_for};
+use super::{player, start, wait_for};
 
 /// A host and clients in its room, all of them connected with the host.
 fn room(master: &Master, options: Options, clients: usize) -> (Player, Vec<Player>) {
@@ -170,31 +170,31 @@ fn a_chat_behind_a_code_and_a_password() {
     let Some(master) = Master::of_rooms() else { return };
     let game = ["--game", "Owls"];
     let open = ["--private", "--password", "owl", "--max", "3", "--data", "map=wood"];
-    let mut host = Punch::start(&master, &[&["host", "Night"], &game[..], &open[..]].concat());
+    let mut host = start(&master, &[&["host", "Night"], &game[..], &open[..]].concat());
     let code = host.line_with("its code is ");
     let code = code.rsplit(' ').next().expect("a code").to_string();
-    let list = || Punch::start(&master, &[&["list"], &game[..]].concat());
+    let list = || start(&master, &[&["list"], &game[..]].concat());
     list().line_with("no rooms");
-    let mut wrong = Punch::start(&master, &[&["join", &code], &game[..]].concat());
+    let mut wrong = start(&master, &[&["join", &code], &game[..]].concat());
     assert_eq!(wrong.wait().code(), Some(1));
     let right = [&["join", &code, "--password", "owl"], &game[..]].concat();
-    let mut client = Punch::start(&master, &right);
+    let mut client = start(&master, &right);
     client.line_with("connected with host");
     host.types("/data map=cave");
     host.types("/lock");
     host.line_with("nobody new comes in");
-    let mut late = Punch::start(&master, &right);
+    let mut late = start(&master, &right);
     assert_eq!(late.wait().code(), Some(1), "locked");
     host.types("/unlock");
 
     // Who looks for any room finds those that lists have.
     let other = ["host", "Day", "--data", "map=cave", "--migrate"];
-    let mut other = Punch::start(&master, &[&other[..], &game[..]].concat());
+    let mut other = start(&master, &[&other[..], &game[..]].concat());
     let room = other.line_with("room ");
     let listed = list().line_with("Day");
     assert!(listed.ends_with("Day  map=cave"), "{listed}");
     let any = [&["any", "--data", "map=cave"], &game[..]].concat();
-    let mut heir = Punch::start(&master, &any);
+    let mut heir = start(&master, &any);
     let found = heir.line_with("in room ");
     assert_eq!(room.split(' ').nth(1), found.split([' ', ',']).nth(2));
     heir.line_with("connected with host");

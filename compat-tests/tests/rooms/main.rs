@@ -1,15 +1,15 @@
 //! The rooms dialect over real sockets: players of this library, and the debug client.
 #![expect(clippy::expect_used, clippy::panic, reason = "a helper that fails is a test that fails")]
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::{Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use compat_tests::master::{self, Master, loopback};
 use compat_tests::rooms::{Error, Event, Message, Player, STEP};
+use compat_tests::running::Running;
 use compat_tests::skipped;
 
 mod chat;
@@ -171,89 +171,31 @@ fn what_is_switched_off_is_not_spoken() {
     assert_eq!(tcp.read(&mut answer).expect("the end"), 0, "closed");
 }
 
-/// A subcommand that goes on until it is stopped, and its lines as they come.
-struct Punch {
-    child: Child,
-    lines: Receiver<String>,
+/// A subcommand of `punch rooms` that goes on until it is stopped.
+fn start(master: &Master, args: &[&str]) -> Running {
+    let (master, own) = (master.addr().to_string(), loopback().to_string());
+    start_with(&[args, &["--master", &master, "--bind", &own]].concat())
 }
 
-impl Punch {
-    fn start(master: &Master, args: &[&str]) -> Self {
-        let (master, own) = (master.addr().to_string(), loopback().to_string());
-        Self::start_with(&[args, &["--master", &master, "--bind", &own]].concat())
-    }
-
-    fn start_with(args: &[&str]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_punch"));
-        command.arg("rooms").args(args).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.spawn().expect("starting punch");
-        let stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
-        let (sink, lines) = channel();
-        std::thread::spawn(move || {
-            stdout.lines().map_while(Result::ok).try_for_each(|line| sink.send(line))
-        });
-        Self { child, lines }
-    }
-
-    fn types(&mut self, line: &str) {
-        let stdin = self.child.stdin.as_mut().expect("stdin is piped");
-        writeln!(stdin, "{line}").expect("typing");
-    }
-
-    /// Nothing more is typed.
-    fn ends_input(&mut self) {
-        drop(self.child.stdin.take());
-    }
-
-    /// Ends it as a crash does: it tells nobody.
-    fn crashes(&mut self) {
-        self.child.kill().expect("killing punch");
-        self.child.wait().expect("waiting for punch");
-    }
-
-    /// The next line that contains the text.
-    fn line_with(&self, text: &str) -> String {
-        loop {
-            let line = self.lines.recv_timeout(WAIT).expect(text);
-            if line.contains(text) {
-                return line;
-            }
-        }
-    }
-
-    fn wait(&mut self) -> ExitStatus {
-        let deadline = Instant::now() + WAIT;
-        loop {
-            if let Some(status) = self.child.try_wait().expect("waiting for punch") {
-                return status;
-            }
-            assert!(Instant::now() < deadline, "punch does not end");
-            std::thread::sleep(Duration::from_millis(2));
-        }
-    }
-}
-
-impl Drop for Punch {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+fn start_with(args: &[&str]) -> Running {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_punch"));
+    command.arg("rooms").args(args).stdin(Stdio::piped());
+    Running::start(command, WAIT)
 }
 
 #[test]
 fn a_chat_of_three() {
     let Some(master) = Master::of_rooms() else { return };
-    let mut host =
-        Punch::start(&master, &["host", "Chat of three", "--say", "welcome", "--max", "4"]);
+    let mut host = start(&master, &["host", "Chat of three", "--say", "welcome", "--max", "4"]);
     let room = host.line_with("room ");
     let room = room.split(' ').nth(1).expect("an ID").to_string();
-    let list = Punch::start(&master, &["list"]);
+    let list = start(&master, &["list"]);
     assert!(list.line_with(&room).ends_with("   1/4   Chat of three"));
 
-    let mut one = Punch::start(&master, &["join", &room]);
+    let mut one = start(&master, &["join", &room]);
     one.line_with("connected with host");
     one.line_with("host: welcome");
-    let mut two = Punch::start(&master, &["join", "Chat of three", "--say", "hello"]);
+    let mut two = start(&master, &["join", "Chat of three", "--say", "hello"]);
     let heard = one.line_with(": hello");
     assert_eq!(host.line_with(": hello"), heard);
     let two_is = heard.split(':').next().expect("an ID").to_string();
@@ -272,25 +214,25 @@ fn a_chat_of_three() {
     host.types("/close");
     assert!(host.wait().success());
     assert!(one.wait().success());
-    assert!(one.lines.try_iter().all(|line| !line.contains("the room is \"")), "said once");
-    let list = Punch::start(&master, &["list"]);
-    assert!(list.lines.iter().all(|line| !line.contains(&room)));
+    assert!(one.lines_so_far().iter().all(|line| !line.contains("the room is \"")), "said once");
+    let list = start(&master, &["list"]);
+    assert!(list.last_lines().iter().all(|line| !line.contains(&room)));
 }
 
 #[test]
 fn a_script_knows_whether_it_was_understood() {
     let Some(master) = Master::of_rooms() else { return };
     let expect = ["--expect", "one", "--expect", "two", "--for", "20"];
-    let mut host = Punch::start(&master, &[&["host", "Script"], &expect[..]].concat());
+    let mut host = start(&master, &[&["host", "Script"], &expect[..]].concat());
     let room = host.line_with("room ");
     let room = room.split(' ').nth(1).expect("an ID").to_string();
     let mut client =
-        Punch::start(&master, &["join", &room, "--say", "one", "--say", "two", "--for", "20"]);
+        start(&master, &["join", &room, "--say", "one", "--say", "two", "--for", "20"]);
     assert!(host.wait().success());
     assert!(client.wait().success());
-    let mut deaf = Punch::start(&master, &["host", "Deaf", "--expect", "x", "--for", "0.2"]);
+    let mut deaf = start(&master, &["host", "Deaf", "--expect", "x", "--for", "0.2"]);
     assert_eq!(deaf.wait().code(), Some(1));
-    let mut lost = Punch::start(&master, &["join", "0123456789abcdef"]);
+    let mut lost = start(&master, &["join", "0123456789abcdef"]);
     assert_eq!(lost.wait().code(), Some(1));
 }
 
@@ -300,7 +242,7 @@ fn a_client_without_a_way_to_its_host_ends() {
     let mut host = player(&master);
     // It does nothing any more, so its NAT lets nobody in.
     let room = host.host("Walled").expect("a room").room.to_string();
-    let mut client = Punch::start(&master, &["join", &room]);
+    let mut client = start(&master, &["join", &room]);
     client.line_with("no way to host was found");
     assert_eq!(client.wait().code(), Some(1));
 }
@@ -313,11 +255,11 @@ fn a_chat_over_ipv6() {
     }
     let master = Master::start(&[]);
     let at = format!("[::1]:{}", master.addr().port());
-    let host = Punch::start_with(&["host", "Six", "--say", "welcome", "--master", &at]);
+    let host = start_with(&["host", "Six", "--say", "welcome", "--master", &at]);
     host.line_with("room ");
     let expect = ["--expect", "welcome", "--for", "20"];
     let join = ["join", "Six", "--master", &at];
-    assert!(Punch::start_with(&[&join[..], &expect[..]].concat()).wait().success());
+    assert!(start_with(&[&join[..], &expect[..]].concat()).wait().success());
     host.line_with("comes from [::1]:");
 }
 
