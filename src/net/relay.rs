@@ -14,15 +14,19 @@ use std::time::Duration;
 use log::{debug, warn};
 use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token, Waker};
-use socket2::{Domain, Protocol, Socket, Type};
 
 use super::sys::{self, is_memory_pressure};
-use super::{PAUSE, bind, canonical, now_since};
+use super::{PAUSE, canonical, now_since};
 use crate::clock::Instant;
 use crate::introductions::relay::forwarding::{Dropped, Forwarding};
 use crate::introductions::relay::{Bounds, Order, Report};
 use crate::state::NotUnderstood;
 use crate::timers::Seldom;
+
+mod pool;
+
+pub use pool::open_all;
+use pool::{Pool, PoolSocket};
 
 /// Longest datagram that is passed on: more than fits through the Internet in one piece.
 const LONGEST: usize = 2048;
@@ -235,76 +239,6 @@ impl Drop for Relay {
         let _ = self.waker.wake();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
-        }
-    }
-}
-
-/// Opens the ports of a relay at these addresses; dropping them lets go of them.
-///
-/// # Errors
-/// If one of them cannot be had.
-pub fn open_all(
-    addrs: &[IpAddr],
-    ports: &RangeInclusive<u16>,
-    handed: &mut dyn FnMut(SocketAddr) -> Option<UdpSocket>,
-) -> Result<Vec<(SocketAddr, UdpSocket)>, RelayError> {
-    let addrs =
-        addrs.iter().flat_map(|addr| ports.clone().map(|port| SocketAddr::new(*addr, port)));
-    let open = |addr| {
-        let socket = handed(addr).map_or_else(|| open(addr), Ok);
-        Ok((addr, socket.map_err(|error| RelayError { addr: Some(addr), error })?))
-    };
-    addrs.map(open).collect()
-}
-
-fn open(addr: SocketAddr) -> io::Result<UdpSocket> {
-    let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
-    if addr.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
-    // As for games. Less room is no reason not to start.
-    let _ = socket.set_recv_buffer_size(bind::UDP_BUFFER);
-    socket.set_nonblocking(true)?;
-    socket.bind(&addr.into())?;
-    Ok(UdpSocket::from_std(socket.into()))
-}
-
-/// The sockets: those of one family after the other, each in the order of their ports.
-#[derive(Debug)]
-struct Pool {
-    sockets: Vec<PoolSocket>,
-    first: u16,
-    size: usize,
-    /// Where the sockets of each family begin.
-    v4: Option<usize>,
-    v6: Option<usize>,
-}
-
-#[derive(Debug)]
-struct PoolSocket {
-    socket: Arc<UdpSocket>,
-    port: u16,
-    /// It is in the list of those that may have something to read.
-    is_ready: bool,
-}
-
-impl Pool {
-    fn new(sockets: Vec<PoolSocket>, addrs: &[IpAddr], ports: &RangeInclusive<u16>) -> Self {
-        let size = ports.len();
-        let begin = |is_v4| addrs.iter().position(|ip| ip.is_ipv4() == is_v4).map(|n| n * size);
-        Self { sockets, first: *ports.start(), size, v4: begin(true), v6: begin(false) }
-    }
-
-    /// Sends a datagram, or drops it: UDP promises nothing.
-    fn send(&self, port: u16, to: SocketAddr, data: &[u8]) {
-        let begin = if to.is_ipv4() { self.v4 } else { self.v6 };
-        let place = usize::from(port.wrapping_sub(self.first));
-        let Some(begin) = begin.filter(|_| place < self.size) else { return };
-        if let Some(PoolSocket { socket, .. }) = self.sockets.get(begin + place)
-            && let Err(error) = socket.send_to(data, to)
-            && error.kind() != io::ErrorKind::WouldBlock
-        {
-            debug!("relay: {to}: {error}");
         }
     }
 }
