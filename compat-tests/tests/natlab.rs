@@ -1,48 +1,18 @@
 //! Hole punching over real NATs, where the machine has a laboratory for it: `natlab` builds a
 //! small internet of network namespaces. Where it is missing, or namespaces are not allowed,
 //! these tests are skipped and say why.
-#![expect(clippy::expect_used, reason = "a helper that fails is a test that fails")]
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 
+use compat_tests::natlab::{self, run};
 use compat_tests::{master, skipped};
-
-/// Exit status of natlab where it cannot run.
-const UNAVAILABLE: i32 = 77;
 
 const HOST: &str = "host --master $NATLAB_SERVER1:6510 --data1 natlab";
 const JOIN: &str = "join --master $NATLAB_SERVER1:6510 $NATLAB_HOST_PUBLIC";
 
-/// The program: as the environment says, else beside the checkout.
-fn natlab() -> Option<PathBuf> {
-    if let Some(path) = std::env::var_os("PUNCH_NATLAB") {
-        return Some(path.into());
-    }
-    let above = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
-    above.map(|directory| directory.join("shared/natlab/natlab")).find(|path| path.is_file())
-}
-
-/// Runs natlab. None, with a line that says why, where it cannot.
-fn run(arguments: &[&str]) -> Option<Output> {
-    let Some(natlab) = natlab() else {
-        skipped::note("no natlab; PUNCH_NATLAB=PATH tells where it is");
-        return None;
-    };
-    let output = Command::new(natlab).args(arguments).output().expect("running natlab");
-    if output.status.code() == Some(UNAVAILABLE) {
-        skipped::note(String::from_utf8_lossy(&output.stderr).trim());
-        return None;
-    }
-    Some(output)
-}
-
 /// Runs natlab, which must succeed.
 fn succeeds(arguments: &[&str]) {
-    let Some(output) = run(arguments) else { return };
-    let text = String::from_utf8_lossy(&output.stdout);
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "natlab: {}\n{text}\n{errors}", output.status);
+    let _ = natlab::succeeds(arguments);
 }
 
 fn server(options: &str) -> String {
@@ -381,7 +351,7 @@ struct Players {
 
 /// Games as they were shipped, which a script next to natlab plays; none without it.
 fn shipped() -> Option<Players> {
-    let script = natlab()?.with_file_name("players").join("gmnet_punch.py");
+    let script = natlab::program()?.with_file_name("players").join("gmnet_punch.py");
     if !script.is_file() {
         skipped::note(&format!("there is no {}", script.display()));
         return None;
