@@ -1,5 +1,4 @@
-//! No use for attackers who forge addresses: an address that has not proved that it wants to hear
-//! from us gets at most three times the bytes that came from it, from the first datagram on. The
+//! The limit against amplification: an address that is not validated, as a forged one never is, gets at most three times the bytes that came from it, from the first datagram on. The
 //! headers of IP and UDP count on both sides. Only the answers that bring an ID and a key may be
 //! longer, as one has to have these before one can prove anything: [`KEYED`].
 //!

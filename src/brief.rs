@@ -1,5 +1,4 @@
-//! Names that peers give themselves, cut to what is enough to recognise them. So many columns are enough, and
-//! the rest is what somebody may fill the log and the owner's page with.
+//! Cuts names that peers give themselves, for the log and the owner's page, which nobody is to fill with them.
 
 use std::fmt;
 

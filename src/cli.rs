@@ -85,7 +85,7 @@ pub struct Options {
     #[arg(help_heading = "Network", value_parser = parse_flag)]
     pub tls_required: bool,
 
-    /// Take the place of the punchd that runs there, losing nobody
+    /// Take over from the punchd that runs there, without losing anybody
     #[arg(long, env = "PUNCHD_TAKE_OVER", hide_env = true, value_name = "IP:PORT")]
     #[arg(help_heading = "Network", num_args = 0..=1, require_equals = true)]
     #[arg(default_value_t, default_missing_value = "yes", hide_default_value = true)]
@@ -101,7 +101,7 @@ pub struct Options {
     #[arg(help_heading = "Network", value_parser = parse_own_ip)]
     pub alt_addr: Option<IpAddr>,
 
-    /// Speak these only, as in gmnet,rooms [default: all]
+    /// Speak only these, as in gmnet,rooms [default: all]
     #[arg(long, env = "PUNCHD_DIALECTS", hide_env = true, value_name = "LIST")]
     #[arg(help_heading = "Network", value_delimiter = ',', hide_default_value = true)]
     #[arg(default_values_t = Name::ALL)]
@@ -148,7 +148,7 @@ pub struct Options {
     #[arg(help_heading = "Games", value_parser = parse_flag)]
     pub testing: bool,
 
-    /// Admit only who presents this; one a game, repeatable
+    /// Admit only who has this key; one a game, repeatable
     #[arg(long = "key", env = "PUNCHD_KEY", hide_env = true, value_name = "SECRET")]
     #[arg(id = "key", help_heading = "Games", value_delimiter = ',', value_parser = parse_key)]
     pub keys: Vec<String>,

@@ -83,7 +83,7 @@ pub fn closed(port: u16) -> String {
 
 fn misled(told: IpAddr) -> String {
     format!(
-        "a player from outside was told {told}, where he reaches nobody: start with --public-ip and the \
+        "a player from outside was told {told}, which he cannot reach: start with --public-ip and the \
          public address of this network"
     )
 }
@@ -118,7 +118,7 @@ mod tests {
         assert!(doubts.sentences(at(2).instant).is_empty(), "both are inside, or are told another");
         doubts.told(at(3), [outside, inside], [inside, outside]);
         let all = doubts.sentences(at(4).instant);
-        assert!(all.len() == 1 && all[0].contains("was told 127.0.0.1, where"), "{all:?}");
+        assert!(all.len() == 1 && all[0].contains("was told 127.0.0.1, which"), "{all:?}");
         assert!(doubts.sentences(at(3 + 3600).instant).is_empty());
     }
 }

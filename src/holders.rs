@@ -1,4 +1,4 @@
-//! Who holds most of something that there is a bound for. When the bound is reached, who holds
+//! How much each source holds of something that there is a bound for. When the bound is reached, who holds
 //! most gives way, so that whoever comes first cannot take everything; who holds least never does.
 
 use std::cmp::Ordering;

@@ -64,7 +64,7 @@ impl Lines {
         if !says {
             logging::leave_out();
             if self.much.say(now.instant).is_some() {
-                warn!("{addr} does so much that not all of it is logged");
+                warn!("{addr} does so much that not every line about it is logged");
             }
         }
         says.then_some(Level::Info)

@@ -13,7 +13,7 @@ use crate::dialect::{ConnId, Name, Use};
 use crate::limits::{HOUSEHOLD, IDLE_WHEN_FULL};
 use crate::prefixes::{LEVELS, Shares};
 
-/// Connections that are looked at to find the one that gives way. Drawn by lot, they miss a network
+/// Connections that are looked at to find the one that gives way. A random sample, it misses a network
 /// that has a tenth of all connections once in a thousand times.
 const LOOKS: u32 = 64;
 

@@ -27,7 +27,7 @@ pub fn widest(addr: IpAddr) -> IpAddr {
     }
 }
 
-/// The networks that may be one customer's with this address: how many bits each has, and how many sources it
+/// The networks that may be one site's with this address: how many bits each has, and how many sources it
 /// counts as (as with [`weight`]), the widest first.
 pub fn levels(addr: IpAddr) -> impl Iterator<Item = (u8, IpAddr, u32)> {
     let of_v4 = addr.is_ipv4().then_some((32, addr, 1));

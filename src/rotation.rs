@@ -1,4 +1,4 @@
-//! Whose turn is next. Sources take turns, however much waits of each; who has not waited a moment
+//! Sources take turns (round robin), however much waits of each; who has not waited a moment
 //! ago comes before those who have had a turn and wait again.
 
 use std::collections::VecDeque;

@@ -12,7 +12,7 @@ use compat_tests::raw;
 const WAIT: Duration = Duration::from_secs(10);
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A GameMaker header, and one zero byte that no script understands.
+/// A GameMaker header, and the byte `fe`, which host scripts ignore.
 const KEEPALIVE: &[u8] = b"\xde\xc0\xad\xde\x0c\0\0\0\x01\0\0\0\xfe";
 
 /// A host: the game's socket, and the control connection once it has one.

@@ -32,7 +32,7 @@ pub struct OwnerOptions {
     #[arg(help = format!("Block addresses in this file; {}", sys::RELOADS))]
     pub block: Option<PathBuf>,
 
-    /// Tell what would be served and what is wrong, and end
+    /// Check options and files, say what is wrong, and exit
     #[arg(long, env = "PUNCHD_CHECK", hide_env = true)]
     #[arg(help_heading = "Log and help", value_parser = parse_flag)]
     pub check: bool,

@@ -61,7 +61,7 @@ impl Contained {
         Self { make, random, ready: 0, state, has_failed, wakeup }
     }
 
-    /// Whether it hears what is said to it.
+    /// Whether it runs: it has not panicked, or has rested since.
     pub(crate) fn speaks(&self) -> bool {
         matches!(self.state, State::Speaks(_)) && !self.has_failed.get()
     }
@@ -80,7 +80,7 @@ impl Contained {
         failed
     }
 
-    /// Lets it do something with what the server lends it. If it panics, nothing of what it wanted done
+    /// Calls it, with what all dialects share. If it panics, nothing of what it wanted done
     /// in this call is done.
     fn act(&mut self, cx: &mut Context<'_>, act: impl FnOnce(&mut dyn Dialect, &mut Context<'_>)) {
         let before = cx.out.len();

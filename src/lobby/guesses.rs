@@ -1,5 +1,5 @@
 //! How often an address may be wrong about a secret that people choose or type: the password of a room,
-//! or the code of one. Wrong guesses count for the address and, as one customer may have many of IPv6, for its
+//! or the code of one. Wrong guesses count for the address and, as one site may have many of IPv6, for its
 //! /64, /56 and /48. Nobody who still matters is forgotten: who comes when the table is full is counted with
 //! others around him.
 

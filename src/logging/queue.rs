@@ -317,7 +317,7 @@ fn replace(file: &mut File, path: &Path) -> bool {
             if !SAID.swap(true, Ordering::Relaxed) {
                 say_on_stderr(&error);
             }
-            log::warn!("{error}; {until} the log goes on in the file from before");
+            log::warn!("{error}; {until} logging continues in the old file");
             return false;
         }
     }

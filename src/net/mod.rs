@@ -287,7 +287,7 @@ impl EventLoop {
         self.server.begin_turn(now.instant);
         self.receive_datagrams(now);
         self.accept(now);
-        self.accept_looks(now);
+        self.accept_http(now);
         let now = Now { instant: self.instant(), ..now };
         self.server.note_sent(now.instant);
         // Before it is told to who asks.

@@ -324,7 +324,7 @@ impl Connections {
         unheard
     }
 
-    /// Says goodbye to everybody.
+    /// Shuts all connections down.
     pub(super) fn finish(&mut self) {
         for (_, conn) in &self.slab {
             // The peer may be gone already.

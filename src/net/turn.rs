@@ -117,10 +117,10 @@ impl EventLoop {
         self.connections.end_accept_turn();
     }
 
-    /// Lets in who wants to look into the owner's window.
-    pub(super) fn accept_looks(&mut self, now: Now) {
+    /// Accepts connections to the owner's window.
+    pub(super) fn accept_http(&mut self, now: Now) {
         for _ in 0..limits::WINDOW_ACCEPTED {
-            let Some((stream, addr)) = self.connections.accept_look(now.instant) else { return };
+            let Some((stream, addr)) = self.connections.accept_http(now.instant) else { return };
             if self.server.is_shut_out(now, addr) {
                 continue;
             }

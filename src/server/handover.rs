@@ -235,7 +235,9 @@ impl Server {
             match self.load_dialect(now, parts, name, out) {
                 Ok(()) => spoken.push(name),
                 Err(_) if parts.is_cut() => {}
-                Err(why) => warn!("what was known in {name} is lost, and who spoke it: {why}"),
+                Err(why) => warn!(
+                    "the state of {name} could not be taken over, and its connections are closed: {why}"
+                ),
             }
         }
         let named = |name: &Cow<str>| name.parse().ok().filter(|name| spoken.contains(name));

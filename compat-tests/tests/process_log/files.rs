@@ -189,7 +189,7 @@ fn what_goes_wrong_with_the_log_is_said_on_standard_error_once() {
     fs::create_dir(&file).expect("a folder in its place");
     for _ in 0..2 {
         kill(pid, Signal::SIGHUP).expect("signalling");
-        wait_for("the log goes on in the file from before");
+        wait_for("logging continues in the old file");
     }
     kill(pid, Signal::SIGTERM).expect("signalling");
     assert!(server.wait().expect("waiting").success());

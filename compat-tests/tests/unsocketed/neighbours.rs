@@ -158,7 +158,7 @@ fn who_hangs_up_while_registering_is_no_host() {
 }
 
 #[test]
-fn a_host_whose_loan_is_taken_back_has_the_port_it_had_before() {
+fn a_host_whose_tentative_port_is_taken_back_has_the_port_it_had_before() {
     let mut story = Story::new();
     let old = story.host(HOST, 4001, "Pong", "Ann");
     story.wait(20_000);

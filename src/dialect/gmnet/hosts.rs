@@ -455,7 +455,7 @@ impl Hosts {
         self.shadows.next()
     }
 
-    /// Lists the hosts whose time in the shadow of another one is over.
+    /// Lists the hosts that another one has hidden as its duplicates for long enough.
     pub fn on_wakeup(&mut self, now: Instant) {
         while let Some(key) = self.shadows.pop_due(now) {
             if let Some(addr) = self.get(key).map(|host| host.addr) {

@@ -90,7 +90,7 @@ impl Rooms {
             return Err(Reason::Limit);
         }
         for id in in_the_way.into_iter().flatten() {
-            self.end(turn.cx, id, Why::MadePlace);
+            self.end(turn.cx, id, Why::Evicted);
         }
         if self.table.len() >= self.config.peers {
             if let Some(before) = self.full.say(turn.instant()) {
@@ -98,7 +98,7 @@ impl Rooms {
             }
             let unproved = self.table.longest_silent_unproved();
             let last = unproved.or_else(|| self.table.largest_of_all(turn.from.ip()));
-            self.end(turn.cx, last.ok_or(Reason::Busy)?, Why::MadePlace);
+            self.end(turn.cx, last.ok_or(Reason::Busy)?, Why::Evicted);
         }
         Ok(())
     }

@@ -51,7 +51,7 @@ impl Rooms {
             return Err(Reason::Limit);
         }
         if let Some(other) = in_the_way {
-            self.end(turn.cx, other, Why::MadePlace);
+            self.end(turn.cx, other, Why::Evicted);
         }
         Ok(())
     }

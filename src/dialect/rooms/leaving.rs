@@ -25,7 +25,7 @@ pub(super) enum Why {
     /// Nothing came from it for too long.
     Silent,
     /// Others need the place, and it never proved that it is there.
-    MadePlace,
+    Evicted,
     /// It sends back what it gets.
     Echoes,
     /// The owner of the server has blocked its address.
@@ -37,7 +37,7 @@ impl fmt::Display for Why {
         f.write_str(match self {
             Self::Left | Self::Elsewhere | Self::Signed => "its host closed it",
             Self::Silent => "its host was silent for too long",
-            Self::MadePlace => "others need the place, and its host never sent rc with its key",
+            Self::Evicted => "others need the place, and its host never sent rc with its key",
             Self::Blocked => "the address of its host is blocked",
             Self::Echoes => "its host is no game, but something that sends back what it gets",
         })
@@ -170,8 +170,8 @@ impl Rooms {
         let is_unsure = matches!(why, Why::Elsewhere | Why::Echoes);
         let is_kept = has_shown_key && !was_kept && (is_unsure || why == Why::Left);
         if is_host {
-            let may_have_heir = matches!(why, Why::Silent | Why::MadePlace | Why::Blocked);
-            if may_have_heir && self.hand_over(cx, room) {
+            let may_migrate = matches!(why, Why::Silent | Why::Evicted | Why::Blocked);
+            if may_migrate && self.hand_over(cx, room) {
                 return;
             }
             if !is_kept {
@@ -251,7 +251,7 @@ impl Rooms {
         else {
             return;
         };
-        let is_host_told = matches!(why, Why::Silent | Why::MadePlace);
+        let is_host_told = matches!(why, Why::Silent | Why::Evicted);
         for peer in &peers {
             if !peer.is_host || is_host_told {
                 self.delivery.notify_former(cx, peer, Answer::Closed(id));

@@ -1,7 +1,7 @@
 //! Places that nobody has yet. Where forged requests may have taken what there is, be it the
 //! places of a room or what an address may have, who asks is told an ID and a key as if it had come
-//! in, and comes in with the key. Who forges addresses never reads one, so no true player has to be
-//! faster than the forger; all it needs is that its offer is still there a round trip later.
+//! in, and comes in with the key. Who sends from forged addresses never receives one, so no true
+//! player has to be faster than he; all it needs is that its offer is still there a round trip later.
 
 use std::net::SocketAddr;
 

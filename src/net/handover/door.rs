@@ -1,4 +1,4 @@
-//! Where the running process is asked for its place.
+//! The socket at which another process asks the running one to hand over.
 
 use std::io;
 use std::net::SocketAddr;

@@ -152,7 +152,7 @@ impl EventLoop {
         let is_any = parts.part(FORWARDING).is_some();
         let nobody = |why: &dyn Display| {
             if is_any {
-                warn!("nobody is relayed any more who was: {why}");
+                warn!("all relayed sessions have ended: {why}");
             }
         };
         let Some(relay) = &self.relay else {

@@ -20,10 +20,10 @@ use super::Request;
 pub(crate) const READS_END_IN_NOTHING: bool = false;
 
 /// What reads the certificate again, for `--help`.
-pub(crate) const RELOADS: &str = "SIGHUP reads it anew";
+pub(crate) const RELOADS: &str = "SIGHUP reloads it";
 
 /// What opens the log file again, for `--help`.
-pub(crate) const REOPENS: &str = "SIGHUP opens it anew";
+pub(crate) const REOPENS: &str = "SIGHUP reopens it";
 
 /// The same in a sentence.
 pub(crate) const UNTIL_REOPENED: &str = "until the next SIGHUP";

@@ -137,7 +137,7 @@ impl Connections {
     }
 
     /// Who wants to look in, and from where.
-    pub(in crate::net) fn accept_look(&mut self, now: Instant) -> Option<(TcpStream, IpAddr)> {
+    pub(in crate::net) fn accept_http(&mut self, now: Instant) -> Option<(TcpStream, IpAddr)> {
         let window = self.window.as_mut().filter(|window| window.acceptable)?;
         if self.accept_again.is_some_and(|at| now < at) {
             return None;

@@ -70,7 +70,7 @@ pub(crate) struct Args {
     /// The key, if the server asks for one
     #[arg(long)]
     key: Option<String>,
-    /// What an earlier login was told, to have its place again
+    /// The secret of an earlier login, to resume it
     #[arg(long)]
     secret: Option<String>,
     /// Master server

@@ -34,7 +34,7 @@ pub(crate) struct Args {
     /// Local address to use
     #[arg(long, value_name = "IP", value_parser = local_ip)]
     bind: Option<IpAddr>,
-    /// End when one player has been here and is done
+    /// Exit after the first player has left
     #[arg(long)]
     once: bool,
     /// End after so many seconds

@@ -70,7 +70,7 @@ pub(crate) struct Args {
 enum Command {
     /// List the lobbies
     List,
-    /// List the lobbies with their members, as far as they are ours
+    /// List the lobbies, with the members of our own
     Lobbies,
     /// List the clients that use no lobbies
     Clients,

@@ -129,7 +129,7 @@ fn place(inside: Network, peers: u32) -> u128 {
     u128::from(inside) << 32 | u128::from(peers)
 }
 
-/// The networks that an address is in, the widest first: of IPv6 those that one customer may have (RFC 6177).
+/// The networks that an address is in, the widest first: of IPv6 those that one site may have (RFC 6177).
 fn networks(addr: IpAddr) -> SmallVec<[Network; LEVELS]> {
     match addr {
         IpAddr::V4(v4) => SmallVec::from_slice(&[V4 << 48 | Network::from(v4.to_bits()) << 16]),
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn many_networks_of_one_customer_are_one() {
+    fn many_networks_of_one_site_are_one() {
         let mut networks = of(&[("192.0.2.1", 2)]);
         for n in 0..100u32 {
             networks.add(ip(&format!("2001:db8:0:{n:x}::1")));

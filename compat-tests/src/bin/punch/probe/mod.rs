@@ -34,7 +34,7 @@ pub(crate) struct Args {
     /// Local address to use; only its family is tried
     #[arg(long, value_name = "IP", value_parser = local_ip)]
     bind: Option<IpAddr>,
-    /// A game, for a server that admits some alone (--games)
+    /// A game, for a server that admits only some (--games)
     #[arg(long)]
     game: Option<String>,
     /// A key, for a server that wants one (--key)

@@ -17,7 +17,7 @@ pub(super) fn explain(error: Error) -> String {
         Error::TooMuch { .. } => "That is no master server of rooms.",
         Error::Endless { .. } => "--timeout gives it longer.",
         Error::Refused { verb: Verb::Qj, reason } if reason == "noroom" => {
-            "No room fits: there is none, or those that there are are full, locked, want a password, or are \
+            "No room fits: there is none, or all are full, locked, want a password, or are \
              of another game: see `list`, --game and --data. A room with a password is joined by `join`."
         }
         Error::Refused { reason, .. } => advice(reason),
