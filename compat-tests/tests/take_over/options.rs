@@ -50,10 +50,11 @@ fn who_speaks_what_is_not_spoken_any_more_is_told_the_end() {
         let (status, log) = master.ended(WAIT);
         assert_eq!(status.code(), Some(0), "{log}");
         let lost = format!(
-            "what was known in {left} is lost, and who spoke it: it is not spoken any more"
+            "the state of {left} could not be taken over, and its connections are closed: it is not \
+             spoken any more"
         );
         assert!(next.log().contains(&lost), "{}", next.log());
-        assert_eq!(next.log().matches("is lost").count(), 1, "{}", next.log());
+        assert_eq!(next.log().matches("could not be taken over").count(), 1, "{}", next.log());
         for name in ALL {
             match name == left {
                 true => players.are_told_the_end(name),
