@@ -202,8 +202,8 @@ fn a_check_opens_what_the_start_would_open() {
     let [at_games, at_stun] = [0, 1].map(|n: usize| [&relay[..], &[relays[n].as_str()]].concat());
     for (args, wrong, sum) in [
         (
-            &["--relay", "192.0.2.1"][..],
-            "cannot open UDP port 192.0.2.1:20000 for the relay: ",
+            &["--relay", "192.0.2.1", "--relay-ports", "19000-19001"][..],
+            "cannot open UDP port 192.0.2.1:19000 for the relay: ",
             FATAL,
         ),
         (

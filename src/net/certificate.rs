@@ -64,18 +64,39 @@ pub fn load(certificate: &Path, key: &Path) -> Result<CertifiedKey, CertificateE
     if chain.is_empty() {
         return Err(CertificateError::Nothing(certificate.to_owned(), "certificate"));
     }
-    let private = PrivateKeyDer::from_pem_slice(&read(key).map_err(CertificateError::Read)?)
-        .map_err(in_pem(key, "private key"))?;
+    let pem = read(key).map_err(CertificateError::Read)?;
+    if is_encrypted(&pem) {
+        let why = "the key has a passphrase; take that off with `openssl pkey -in OLD -out NEW`";
+        return Err(CertificateError::Malformed(key.to_owned(), why.to_owned()));
+    }
+    let private = PrivateKeyDer::from_pem_slice(&pem).map_err(in_pem(key, "private key"))?;
     let loaded = CertifiedKey::from_der(chain, private, &ring::default_provider());
     loaded.map_err(|error| match error {
         Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
             CertificateError::Mismatch(certificate.to_owned(), key.to_owned())
         }
         Error::InvalidCertificate(why) => {
-            CertificateError::Malformed(certificate.to_owned(), why.to_string())
+            CertificateError::Malformed(certificate.to_owned(), in_words(&why))
         }
         other => CertificateError::Malformed(key.to_owned(), other.to_string()),
     })
+}
+
+/// As OpenSSL marks it, in either of its two forms.
+fn is_encrypted(pem: &[u8]) -> bool {
+    let marks: [&[u8]; 2] = [b"BEGIN ENCRYPTED PRIVATE KEY", b"Proc-Type: 4,ENCRYPTED"];
+    marks.iter().any(|mark| pem.windows(mark.len()).any(|part| part == *mark))
+}
+
+/// The library tells what it does not know as its own types are called.
+fn in_words(why: &rustls::CertificateError) -> String {
+    match why {
+        rustls::CertificateError::Other(_) => format!(
+            "this server cannot use such a certificate (it has to be X.509 version 3, as `openssl req -x509 -addext \
+             subjectAltName=DNS:NAME` makes it): {why}"
+        ),
+        _ => why.to_string(),
+    }
 }
 
 #[cfg(test)]
@@ -83,6 +104,18 @@ mod tests {
     use super::*;
     use crate::net::regular::LONGEST;
     use std::fs;
+
+    /// Of X.509 version 1, as `openssl x509 -req -signkey` makes them.
+    const OLD: &str = "\
+-----BEGIN CERTIFICATE-----
+MIIBFDCBuwIUVzjOO/M8WUbvU+B/TV6ICf+Et4cwCgYIKoZIzj0EAwIwDDEKMAgG
+A1UEAwwBYTAgFw0yNjExMjgwOTA1MzZaGA8yMTA5MDExNzA5MDUzNlowDDEKMAgG
+A1UEAwwBYTBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABM+3wT++mrum7HsmGW5z
+79sCJBq7wamnnHVVgiENjuAjtWX8nzejHnb6LD7vRNPZJuBtdAT0WfN0ueg8Hc23
+8iMwCgYIKoZIzj0EAwIDSAAwRQIgaYpXLjunD+sok1ZImYfvsdbtsaBXClQlApZ+
+FHn79yMCIQC+ZehxKcQRzWzyBaWHzatwr8X09gT8Ou0SX3P2fbk5lg==
+-----END CERTIFICATE-----
+";
 
     #[test]
     fn each_mistake_is_told_in_a_sentence() {
@@ -105,6 +138,18 @@ mod tests {
         let missing = folder.join("missing");
         assert!(load(&certificate, &key).is_ok());
         let says = |certificate: &Path, key: &Path| load(certificate, key).unwrap_err().to_string();
+        let old = file("old", OLD);
+        assert!(says(&old, &key).contains("it has to be X.509 version 3"), "{}", says(&old, &key));
+        let secret = file(
+            "secret",
+            "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n",
+        );
+        assert!(says(&certificate, &secret).contains("the key has a passphrase"));
+        let older = file(
+            "older",
+            "-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nAAAA\n-----END EC PRIVATE KEY-----\n",
+        );
+        assert!(says(&certificate, &older).contains("the key has a passphrase"));
         assert!(says(&missing, &key).starts_with("cannot read "));
         assert!(says(&certificate, &missing).starts_with("cannot read "));
         assert!(says(&empty, &key).starts_with("there is no certificate in "));

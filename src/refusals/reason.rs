@@ -49,11 +49,13 @@ pub enum Reason {
     Unread,
     /// Its address has proven nothing: it gets no more than it has paid for, and others are not told of it yet.
     Unproven,
+    /// Of events: the ID that it wants is somebody else's.
+    IdTaken,
 }
 
 impl Reason {
     /// All of them, in this order.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::Blocked,
         Self::ConnectionsOfAddress,
         Self::Connections,
@@ -77,6 +79,7 @@ impl Reason {
         Self::Relay,
         Self::Unread,
         Self::Unproven,
+        Self::IdTaken,
     ];
 
     /// What programs call it. These names stay what they are.
@@ -106,6 +109,7 @@ impl Reason {
             Self::Relay => "relay",
             Self::Unread => "unread",
             Self::Unproven => "unproven",
+            Self::IdTaken => "id_taken",
         }
     }
 
@@ -130,12 +134,13 @@ impl Reason {
             Self::Places => "all places are taken",
             Self::NotSpoken => "its dialect is not spoken",
             Self::Page => "it asks for a web page",
-            Self::Tls => "its TLS handshake failed",
+            Self::Tls => "it has no TLS, or its handshake failed",
             Self::Family => "one has IPv4 and the other IPv6",
             Self::Guesses => "its address guesses codes or passwords",
             Self::Relay => "the relay has no room",
             Self::Unread => "it does not read",
             Self::Unproven => "its address has proven nothing yet",
+            Self::IdTaken => "the ID that it wants is somebody else's",
         }
     }
 
@@ -164,7 +169,8 @@ impl Reason {
             | Self::Guesses
             | Self::Relay
             | Self::Unread
-            | Self::Unproven => None,
+            | Self::Unproven
+            | Self::IdTaken => None,
         }
     }
 }

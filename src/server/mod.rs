@@ -193,10 +193,14 @@ impl Server {
         held as usize
     }
 
+    /// Whether a datagram was sent to the alternate port, which is there for STUN alone.
+    fn is_of_stun(&self, via: Via) -> bool {
+        self.alternates_from.is_some_and(|from| via.socket >= from)
+    }
+
     /// Whether a datagram was sent to the alternate port or address.
     fn is_alternate(&self, via: Via) -> bool {
-        self.alternates_from.is_some_and(|from| via.socket >= from)
-            || (via.local.is_some() && via.local == self.alternate_addr)
+        self.is_of_stun(via) || (via.local.is_some() && via.local == self.alternate_addr)
     }
 
     /// Whether a datagram is heard although too many come from its address: while there is time,
@@ -297,7 +301,10 @@ impl Server {
         data: &[u8],
         out: &mut Outbox,
     ) {
-        self.shared.doubts.udp_came();
+        // Where games play another port may be closed than where STUN answers besides.
+        if !self.is_of_stun(via) {
+            self.shared.doubts.udp_came();
+        }
         if self.is_blocked(now, peer.ip()) {
             return;
         }
@@ -315,7 +322,7 @@ impl Server {
             }
             return;
         }
-        if name != Name::Stun && self.alternates_from.is_some_and(|from| via.socket >= from) {
+        if name != Name::Stun && self.is_of_stun(via) {
             if name == Name::Gmnet {
                 self.shared.nats.saw_knock(now.instant, peer);
             }

@@ -32,6 +32,18 @@ fn natpunch(content: Content) -> Vec<u8> {
     Message { content: Some(content) }.encode_to_vec()
 }
 
+/// In the firewall it is another port.
+#[test]
+fn what_comes_to_the_alternate_port_does_not_say_that_the_port_of_games_is_open() {
+    let mut server = Server::new(Config { alternates_from: Some(1), ..Config::default() });
+    let now = Now { instant: Instant::from_micros(60_000_000), unix: 0 };
+    let alternate = Via { socket: 1, ..Via::default() };
+    server.on_datagram(now, alternate, peer(1), b"\0\x01\0\0", &mut Outbox::new());
+    assert!(server.shared.doubts.udp_lacks(2, 6510));
+    server.on_datagram(now, Via::default(), peer(1), b"reg\n", &mut Outbox::new());
+    assert!(!server.shared.doubts.udp_lacks(2, 6510));
+}
+
 #[test]
 fn it_is_asked_when_a_connection_began_unless_one_datagram_has_just_come() {
     let at = |ms: u64| Now { instant: Instant::from_micros(1_000_000 + 1000 * ms), unix: 0 };

@@ -103,6 +103,10 @@ impl Events {
                 conn.form = Form::Asking(head);
                 return;
             }
+            _ if self.config.tls_required && matches!(conn.wire, Wire::Plain) => {
+                conn.form = Form::Asking(Vec::new());
+                return self.refuse_plain(cx, id);
+            }
             Asked::Opens(answer, length) => (answer, length),
             Asked::Not(answer) => {
                 self.send_raw(id, cx.out, answer.as_bytes());

@@ -77,7 +77,7 @@ impl Events {
             self.refuse(cx, holder, &fault);
             return Ok(false);
         }
-        Err(Fault::new("id_taken", "somebody else has that ID"))
+        Err(Fault::new("id_taken", "somebody else has that ID").because(Reason::IdTaken))
     }
 
     /// Whether a peer whose ID is wanted has been asked and has said nothing. It is asked now if it was not.

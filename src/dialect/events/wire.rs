@@ -54,9 +54,10 @@ impl Events {
         let addr = conn.addr;
         if first != TLS_HANDSHAKE {
             conn.form = Form::of(first);
-            if self.config.tls_required {
-                let fault = Fault::new("tls_required", "this server speaks TLS only");
-                self.refuse(cx, id, &fault.because(Reason::Tls));
+            // Who asks for a WebSocket is refused when its request is whole: to what it sends after the end it would
+            // hear a reset, and not read why.
+            if self.config.tls_required && conn.form.is_bare() {
+                self.refuse_plain(cx, id);
             }
             return;
         }
@@ -104,6 +105,12 @@ impl Events {
         if let Some(conn) = self.conns.get_mut(id) {
             conn.wire = Wire::Tls(Box::new(tls));
         }
+    }
+
+    /// Refuses who comes without TLS.
+    pub(super) fn refuse_plain(&mut self, cx: &mut Context<'_>, id: ConnId) {
+        let fault = Fault::new("tls_required", "this server speaks TLS only");
+        self.refuse(cx, id, &fault.because(Reason::Tls));
     }
 
     /// Takes what came, and reads it unless there is more to do before. A handshake is work that

@@ -43,7 +43,8 @@ fn shown(host: &Host) -> Shown<'_> {
         at: SocketAddr::new(host.addr, host.port.unwrap_or(0)),
         conn: Some(host.conn),
         since: None,
-        heard: host.port.map(|_| host.seen),
+        // It lives as long as its connection does.
+        heard: None,
         players: None,
         places: None,
         is_private: !host.is_visible(),

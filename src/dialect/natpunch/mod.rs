@@ -261,8 +261,16 @@ impl Natpunch {
         let about = unmet::about(wanted);
         let asked = Asked { dialect, client, host, names, told, is_proven, cause, about };
         let level = self.lines.level(cx.now, client.ip(), is_proven);
+        // Of a lobby that is not there nothing else tells which it was.
+        let is_unnamed = lobby.is_empty() && why == LOBBY_NOT_FOUND;
+        let (colon, which) = if is_unnamed { (": ", wanted) } else { ("", "") };
+        let which = Bounded(which, limits::NATPUNCH_REASON);
         let shown = Bounded(why, limits::NATPUNCH_REASON);
-        cx.not_introduced(level, asked, format_args!("natpunch: {client} refused: {shown}"));
+        cx.not_introduced(
+            level,
+            asked,
+            format_args!("natpunch: {client} refused: {shown}{colon}{which}"),
+        );
         self.answer(cx, from, Content::Error(Error { message: why.into() }));
     }
 

@@ -30,6 +30,7 @@ pub(super) fn metrics(view: &View, now: Now, server: &Server, answers: &Answers)
 
 /// The process, and the server as a whole.
 fn about_server(view: &View, now: Now, server: &Server) -> Vec<Family> {
+    let end = view.certificate_end();
     let usage = view.noted.map(|(_, usage)| usage);
     let started = *view.started.get_or_init(|| now.unix.saturating_sub(uptime(now).as_secs()));
     let version = env!("CARGO_PKG_VERSION").to_owned();
@@ -38,11 +39,18 @@ fn about_server(view: &View, now: Now, server: &Server) -> Vec<Family> {
         Family::info("punchd_build", "Which punchd this is").with(labels, Value::Info),
         Family::gauge("punchd_healthy", "Whether all is well (1), as /healthz tells")
             .with([], Value::Count(server.ailment().is_none().into())),
+        Family::gauge("punchd_warnings", "Warnings that the window shows and the log has told")
+            .with([], Value::Count(server.warnings(now, end).len() as u64)),
         Family::gauge("punchd_connections", "TCP connections that are open")
             .with([], Value::Count(server.places.len() as u64)),
         Family::gauge("process_start_time_seconds", "When the process was started, since 1970")
             .with([], Value::Count(started)),
     ];
+    if let Some(end) = end {
+        let name = "punchd_certificate_end_seconds";
+        let family = Family::gauge(name, "When the certificate ends, since 1970");
+        all.push(family.with([], Value::Count(end.unix)));
+    }
     if let Some(cpu) = usage.and_then(|usage| usage.cpu) {
         let family = Family::counter("process_cpu_seconds", "Time of a CPU that was used");
         all.push(family.with([], Value::Number(cpu.as_secs_f64())));

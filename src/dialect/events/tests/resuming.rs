@@ -24,6 +24,7 @@ fn the_secret_takes_the_place_over_at_once() {
     for wrong in ["", "x", &"0".repeat(32), &format!("{token:032x}")] {
         assert_eq!(login(&mut world, new, "bob", wrong), Err("id_taken".into()));
     }
+    assert_eq!(world.shared.refusals.total(crate::refusals::Reason::IdTaken).times, 4);
     world.heard.clear();
     let back = login(&mut world, new, "bob", &secret).unwrap();
     let expected = json!({

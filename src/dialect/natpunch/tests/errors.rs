@@ -66,7 +66,7 @@ fn lobbies_that_are_not_or_are_full() {
     }
     // The place is taken as soon as somebody is about to meet the host.
     assert_eq!(world.say(addr(2), join(&lobby, &ids[1])).len(), 4);
-    let not_found = |n| (format!("natpunch: {} refused: Lobby not found", addr(n)), 1);
+    let not_found = |n| (format!("natpunch: {} refused: Lobby not found: {NOBODY}", addr(n)), 1);
     assert_eq!(world.shared.unmet(), [not_found(2)]);
     let full = [(addr(3), error("Lobby is full"))];
     assert_eq!(world.say(addr(3), join(&lobby, &ids[2])), full);

@@ -102,7 +102,7 @@ struct Curves {
 
 impl Server {
     /// What seems to be wrong, a sentence each. `end` is that of the certificate.
-    fn warnings(&self, now: Now, end: Option<End>) -> Vec<String> {
+    pub(in crate::server::window) fn warnings(&self, now: Now, end: Option<End>) -> Vec<String> {
         let mut all = self.shared.doubts.sentences(now.instant);
         all.extend(self.gateway.doubt());
         all.extend(end.and_then(|end| end.doubt(&"the certificate (--tls-cert)", now.unix)));
@@ -111,6 +111,12 @@ impl Server {
 }
 
 impl View {
+    /// When the certificate ends, if there is one and that can be read.
+    pub(in crate::server::window) fn certificate_end(&self) -> Option<End> {
+        let certificate = self.config.tls.as_ref().and_then(Acceptor::certificate)?;
+        End::of(&certificate)
+    }
+
     pub(in crate::server::window) fn status(&self, now: Now, server: &Server) -> Status<'_> {
         let Census { hosts, clients } = server.census();
         let usage = self.noted.map(|(_, usage)| usage);
@@ -121,8 +127,7 @@ impl View {
             bytes_per_second: relayed as u64,
             bytes: relay.passed(),
         };
-        let end = |tls: &Acceptor| tls.certificate().and_then(|it| End::of(&it));
-        let end = self.config.tls.as_ref().map(end);
+        let end = self.config.tls.as_ref().map(|_| self.certificate_end());
         let options = self.config.options.iter().map(|(option, value)| Setting { option, value });
         Status {
             name: "punchd",

@@ -33,16 +33,25 @@ pub(super) const GMNET: Check = Check {
     to_do: "",
 };
 
-/// The server closes every connection without a word, and answers no datagram.
-pub(super) fn shut_out() -> Outcome {
+/// Where it cannot be told apart which dialects are spoken.
+pub(super) const SERVER: Check = Check {
+    id: "server",
+    name: "the server",
+    run: |_| Outcome::after_a_failure(),
+    meaning: "",
+    to_do: "",
+};
+
+/// The server at this port closes every connection without a word, and answers no datagram.
+pub(super) fn shut_out(port: u16) -> Outcome {
     Outcome::FailsSo {
         detail: "every connection is closed at once, and no datagram is answered".to_owned(),
         meaning: "Nobody who comes from this address can use the server.",
-        to_do:
-            "This address may be in the server's --block, or have as many connections there as it \
-                may have, or a firewall may keep it out: try from another address. \
-                The owner's window shows what is refused to whom."
-                .to_owned(),
+        to_do: format!(
+            "If it speaks neither GMnet nor events (--dialects), open {port}/udp in the machine's firewall and in \
+             the provider's. Else this address may be in the server's --block, or have as many connections there as \
+             it may have: try from another address. The owner's window shows what is refused to whom."
+        ),
     }
 }
 

@@ -266,13 +266,16 @@ fn walk(probe: &mut Probe, report: &mut Report) {
         // If it speaks nothing at all, that is not on purpose.
         let is_on_purpose = found.iter().any(|(_, outcome, _)| outcome.is_spoken());
         if probe.tcp == Tcp::Closes {
-            let outcome = match is_on_purpose {
-                true => Outcome::NotOffered(
-                    "closed without an answer: --dialects leaves it out".to_owned(),
+            let (check, outcome) = match is_on_purpose {
+                true => (
+                    &dialects::GMNET,
+                    Outcome::NotOffered(
+                        "closed without an answer: --dialects leaves it out".to_owned(),
+                    ),
                 ),
-                false => dialects::shut_out(),
+                false => (&dialects::SERVER, dialects::shut_out(probe.master.port())),
             };
-            report.add(&dialects::GMNET, &outcome, Duration::ZERO);
+            report.add(check, &outcome, Duration::ZERO);
             // Who is shut out learns nothing of the dialects.
             if is_on_purpose {
                 conclude_others(probe, report, found);

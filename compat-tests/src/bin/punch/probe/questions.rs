@@ -33,6 +33,14 @@ fn not_reached(probe: &Probe, error: &Error) -> Outcome {
         ),
     };
     let (meaning, to_do) = match (probe.udp, refused) {
+        (Some("STUN"), true) => (
+            "Games cannot use this port.",
+            format!(
+                "Nothing but STUN answers there, as at the alternate port of a server (--alt-port, else its port + 1): \
+                 is the server at port {}?",
+                port.saturating_sub(1)
+            ),
+        ),
         (Some(who), _) => (
             "Games that use TCP (GMnet, events) cannot use this server; others can.",
             format!(

@@ -32,7 +32,7 @@ pub(super) fn main_port(probe: &mut Probe) -> Outcome {
         Ok(None) => Outcome::Silent,
         Err(error) => Outcome::Fails(error.to_string()),
         Ok(Some(answer)) => {
-            probe.udp = Some("STUN");
+            probe.udp.get_or_insert("STUN");
             probe.has_stun = true;
             probe.seen.get_or_insert(answer.mapped.ip());
             Outcome::Works(format!("sees this machine at {}", answer.mapped))

@@ -20,6 +20,10 @@ pub(super) fn explain(error: Error) -> String {
             "No room fits: there is none, or all are full, locked, want a password, or are \
              of another game: see `list`, --game and --data. A room with a password is joined by `join`."
         }
+        Error::Refused { verb: Verb::Rh, reason } if reason == "badkey" => {
+            "This master server admits only some games or keys: compare --game and --key with --games and \
+             --key of the server; capitals count."
+        }
         Error::Refused { reason, .. } => advice(reason),
     };
     format!("{error}\n{advice}")
