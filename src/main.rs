@@ -283,6 +283,7 @@ fn open_window(
             let has_token = token.is_some();
             let config = window::Config { guard: Guard { at, token }, build, tls, options };
             event_loop.open_window(listener, config)?;
+            cli::http::doubt(at).iter().for_each(|what| warn!("{what}"));
             let token = if has_token { ", for those who have the token" } else { "" };
             let place = match at.ip().is_unspecified() {
                 true => format!("http://ADDRESS:{}/, with any address of this machine", at.port()),

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use compat_tests::company::get_through;
 use compat_tests::events::EventClient;
+use compat_tests::folder::Folder;
 use compat_tests::gmnet::{Host, HostConfig};
 use compat_tests::http::{get, get_with};
 use compat_tests::master::{Master, loopback};
@@ -31,6 +32,16 @@ fn start(options: &[&str]) -> (Master, SocketAddr) {
     let (_, rest) = log.split_once(LINE).expect("the line");
     let at = rest.split('/').next().and_then(|at| at.parse().ok());
     (master, at.expect("an address"))
+}
+
+/// The same with a certificate for TLS, so that there is every metric.
+fn start_with_certificate() -> (Master, SocketAddr) {
+    let folder = Folder::new();
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    let [certificate, key] = ["cert.pem", "key.pem"].map(|name| folder.file(name));
+    std::fs::write(&certificate, made.cert.pem()).expect("writing");
+    std::fs::write(&key, made.signing_key.serialize_pem()).expect("writing");
+    start(&["--tls-cert", &certificate, "--tls-key", &key])
 }
 
 /// What is told, by name and labels.
@@ -233,7 +244,7 @@ fn described(text: &str) -> Described {
 
 #[test]
 fn the_table_in_protocol_md_is_complete() {
-    let (_master, window) = start(&[]);
+    let (_master, window) = start_with_certificate();
     let text = get(window, "/metrics").expect("metrics").body;
     let chapter = chapter();
     assert_eq!(documented(&chapter), described(&text));
@@ -279,7 +290,7 @@ fn the_dashboard_asks_for_what_there_is_and_leaves_nothing_out() {
         serde_json::from_str(&read("compat-tests/grafana/punchd.json")).expect("JSON");
     let mut asked_for = BTreeSet::new();
     asked(&dashboard, &mut asked_for);
-    let (_master, window) = start(&[]);
+    let (_master, window) = start_with_certificate();
     let names: BTreeSet<String> = told(window)
         .into_keys()
         .map(|series| series.split('{').next().unwrap_or_default().to_owned())

@@ -176,7 +176,7 @@ fn dialects_that_are_left_out_are_a_choice() {
     said.words("not tried", &["events with TLS"]);
     assert_eq!(said.of("GMnet").1, "closed without an answer: --dialects leaves it out");
     assert_eq!(said.of("events").1, "closed without an answer: --dialects leaves it out");
-    let natpunch = "not spoken: STUN answers at the same UDP port, so --dialects leaves it out";
+    let natpunch = "not spoken: rooms answers at the same UDP port, so --dialects leaves it out";
     assert_eq!(said.of("natpunch").1, natpunch);
 
     let master = start(&["--dialects", "gmnet,events"]);
@@ -233,10 +233,21 @@ fn who_is_blocked_is_told_that() {
     let master = start(&["--block", &file]);
     let said = probe(master.addr(), &QUICK);
     said.exits_with(1);
-    said.words("FAILS", &["GMnet"]);
-    said.has("This address may be in the server's --block");
+    said.words("FAILS", &["the server"]);
+    said.has("this address may be in the server's --block");
+    said.has(&format!("open {}/udp in the machine's firewall", master.addr().port()));
     assert!(!said.text.contains("report this"), "{}", said.text);
     assert!(!said.text.contains("all that players need"), "{}", said.text);
+}
+
+#[test]
+fn the_alternate_port_is_told_as_such() {
+    let at = SocketAddr::new(loopback(), 6510);
+    let _master = Master::start_at(at, &[]);
+    let said = probe(SocketAddr::new(at.ip(), 6511), &QUICK);
+    said.exits_with(1);
+    said.has("Nothing but STUN answers there");
+    said.has("is the server at port 6510?");
 }
 
 /// All that it asks comes from the address that it is to use.

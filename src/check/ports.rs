@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::Report;
 use crate::cli::relay::RelayOptions;
-use crate::cli::{Options, PORT};
+use crate::cli::{Options, PORT, http};
 use crate::dialect::Name;
 use crate::introductions::is_inside;
 use crate::limits;
@@ -57,12 +57,7 @@ pub(super) fn try_window(options: &Options, tried: &Tried, report: &mut Report) 
         Ok(_) => {}
     }
     report.serves.push(format!("the owner, at http://{at}/"));
-    if !at.ip().is_loopback() {
-        report.doubts.push(format!(
-            "the token of the owner goes to http://{at}/ as it is: a web server with TLS in front, or ssh, \
-             keeps it secret (--http)"
-        ));
-    }
+    report.doubts.extend(http::doubt(at));
 }
 
 /// Opens what STUN has beside the ports of the games. Returns where that is.

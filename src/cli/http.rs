@@ -100,6 +100,17 @@ impl HttpOptions {
     }
 }
 
+/// What is doubtful about a window at this address, if anything is.
+#[must_use]
+pub fn doubt(at: SocketAddr) -> Option<String> {
+    (!at.ip().is_loopback()).then(|| {
+        format!(
+            "the token of the owner goes to http://{at}/ as it is: a web server with TLS in front, or ssh, \
+             keeps it secret (--http)"
+        )
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::Options;
