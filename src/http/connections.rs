@@ -16,13 +16,22 @@ use crate::timers::Timers;
 /// What is answered to a request that comes from an address.
 pub type Answering<'a> = dyn FnMut(IpAddr, &Request<'_>) -> Answer + 'a;
 
+/// Connections that are looked at to find the one that gives way: all of the window, and of the others so many, each
+/// time the next ones, as who opens many at once must not cost more than who opens few.
+const LOOKS: usize = 64;
+
 /// All connections.
 #[derive(Debug)]
 pub struct Http {
     /// Who is told what was wrong with what cannot be read.
     whom: For,
     conns: Conns<Conn>,
-    count: usize,
+    /// All of them, in no order.
+    all: Vec<ConnId>,
+    /// How many each [home](as_home) has.
+    shares: Shares<()>,
+    /// Where in `all` it is looked next.
+    next: usize,
     /// Those of whose request not all has come.
     unfinished: Timers<ConnId>,
     /// Those that ask for nothing.
@@ -36,6 +45,8 @@ pub struct Http {
 #[derive(Debug)]
 struct Conn {
     addr: IpAddr,
+    /// Where it is in [`Http::all`].
+    place: usize,
     /// It has presented the owner's token.
     is_owners: bool,
     /// What has come and is not answered.
@@ -57,7 +68,9 @@ impl Http {
         Self {
             whom,
             conns: Conns::default(),
-            count: 0,
+            all: Vec::new(),
+            shares: Shares::default(),
+            next: 0,
             unfinished: Timers::new(limits::HTTP_REQUEST_TIME),
             idle: Timers::new(limits::HTTP_IDLE),
             reading: Timers::new(limits::HTTP_ANSWER_TIME),
@@ -68,13 +81,13 @@ impl Http {
     /// How many connections there are.
     #[must_use]
     pub const fn len(&self) -> usize {
-        self.count
+        self.all.len()
     }
 
     /// Whether there is none.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.count == 0
+        self.all.is_empty()
     }
 
     /// Whether this is one of them.
@@ -87,6 +100,7 @@ impl Http {
     pub fn open(&mut self, now: Instant, id: ConnId, addr: IpAddr) {
         let conn = Conn {
             addr,
+            place: self.all.len(),
             is_owners: false,
             begun: Vec::new(),
             has_unread: false,
@@ -95,21 +109,27 @@ impl Http {
             asked: now,
         };
         self.conns.insert(id, conn);
-        self.count += 1;
+        self.all.push(id);
+        self.shares.add(as_home(addr), 1);
         self.unfinished.arm(now, id);
     }
 
     /// Which one gives way to a new one of this address: rather one that has not presented the token than one
     /// that has; of these one of the network that has most, and of those the one that was answered longest ago.
     #[must_use]
-    pub fn who_gives_way(&self, to: IpAddr) -> Option<ConnId> {
-        let mut shares = Shares::<()>::default();
-        shares.add(as_home(to), 1);
-        self.conns.iter().for_each(|(_, conn)| _ = shares.add(as_home(conn.addr), 1));
-        let of = |(id, conn): &(ConnId, &Conn)| {
-            (!conn.is_owners, shares.of(as_home(conn.addr)), Reverse((conn.asked, *id)))
+    pub fn who_gives_way(&mut self, to: IpAddr) -> Option<ConnId> {
+        self.shares.add(as_home(to), 1);
+        let many = self.all.len().min(LOOKS);
+        let looked_at = self.all.iter().cycle().skip(self.next).take(many);
+        let of = |id: &&ConnId| {
+            let conn = self.conns.get(**id)?;
+            let held = self.shares.of(as_home(conn.addr));
+            Some((!conn.is_owners, held, Reverse((conn.asked, **id))))
         };
-        self.conns.iter().max_by_key(of).map(|(id, _)| id)
+        let found = looked_at.max_by_key(of).copied();
+        self.next = (self.next + many) % self.all.len().max(1);
+        self.shares.remove(as_home(to), 1);
+        found
     }
 
     /// When a connection has asked last, or was opened.
@@ -197,14 +217,20 @@ impl Http {
 
     /// A connection is gone, or somebody else closes it. Whether it was there.
     pub fn forget(&mut self, id: ConnId) -> bool {
-        let is_one = self.conns.remove(id).is_some();
-        if is_one {
-            self.count -= 1;
-            self.rest(id);
-            self.reading.cancel(&id);
-            self.waiting.retain(|waiting| *waiting != id);
+        let Some(conn) = self.conns.remove(id) else { return false };
+        self.shares.remove(as_home(conn.addr), 1);
+        if conn.place < self.all.len() {
+            self.all.swap_remove(conn.place);
         }
-        is_one
+        if let Some(moved) = self.all.get(conn.place)
+            && let Some(moved) = self.conns.get_mut(*moved)
+        {
+            moved.place = conn.place;
+        }
+        self.rest(id);
+        self.reading.cancel(&id);
+        self.waiting.retain(|waiting| *waiting != id);
+        true
     }
 
     /// It is not waited for.

@@ -246,13 +246,38 @@ fn who_holds_most_connections_gives_way_whatever_they_do() {
         http.read(Now::default(), conn(n), get("/").as_bytes(), &mut out, &mut answer);
         http.note_unread(conn(n), if n < 2 { 0 } else { 1000 });
     }
-    let gives_way = |http: &Http, to: &str| http.who_gives_way(ip(to)).map(|id| id.slot);
-    assert!((2..7).contains(&gives_way(&http, "203.0.113.1").unwrap()));
-    assert!((2..7).contains(&gives_way(&http, "198.51.100.7").unwrap()), "its own");
-    let one_each = opened(&["2001:db8:1::1", "192.0.2.1", "2001:db8:1:1::1", "192.0.2.2"]);
-    assert_eq!(gives_way(&one_each, "203.0.113.9"), Some(0), "of a /48 that has two the oldest");
-    let of_24 = opened(&["203.0.113.1", "198.51.100.1", "198.51.100.2", "198.51.100.3"]);
-    assert_eq!(gives_way(&of_24, "198.51.100.4"), Some(1), "and so of a /24 of IPv4");
+    let gives_way = |http: &mut Http, to: &str| http.who_gives_way(ip(to)).map(|id| id.slot);
+    assert!((2..7).contains(&gives_way(&mut http, "203.0.113.1").unwrap()));
+    assert!((2..7).contains(&gives_way(&mut http, "198.51.100.7").unwrap()), "its own");
+    let mut one_each = opened(&["2001:db8:1::1", "192.0.2.1", "2001:db8:1:1::1", "192.0.2.2"]);
+    assert_eq!(
+        gives_way(&mut one_each, "203.0.113.9"),
+        Some(0),
+        "of a /48 that has two the oldest"
+    );
+    let mut of_24 = opened(&["203.0.113.1", "198.51.100.1", "198.51.100.2", "198.51.100.3"]);
+    assert_eq!(gives_way(&mut of_24, "198.51.100.4"), Some(1), "and so of a /24 of IPv4");
+}
+
+/// Of many connections not all are looked at each time.
+#[test]
+fn whoever_opens_the_most_of_many_makes_room_for_himself() {
+    let mut http = opened(&[]);
+    let flooder = |n: usize| IpAddr::from([198, 51, 100, n as u8]);
+    let others = |n: usize| IpAddr::from([10, n as u8, 0, 1]);
+    let mut there = std::collections::BTreeSet::new();
+    for n in 0..5000 {
+        let addr = if n % 250 == 0 { others(n / 250) } else { flooder(n) };
+        if http.len() >= limits::LOBBY_CONNECTIONS {
+            let gone = http.who_gives_way(addr).unwrap();
+            assert!(http.forget(gone) && there.remove(&gone));
+        }
+        http.open(Instant::default(), conn(n), addr);
+        there.insert(conn(n));
+    }
+    assert_eq!(http.len(), limits::LOBBY_CONNECTIONS);
+    assert!((0..20).all(|n| there.contains(&conn(250 * n))), "who has one keeps it");
+    assert!(there.iter().all(|id| http.has(*id)));
 }
 
 #[test]

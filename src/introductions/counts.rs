@@ -14,7 +14,7 @@ use crate::dialect::Name;
 use crate::hash::Map;
 use crate::limits;
 use crate::nats::Kind;
-use crate::prefixes::network;
+use crate::prefixes::{as_home, network};
 
 /// How many introductions ended in which way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,6 +98,9 @@ pub(super) struct Tally {
     /// Pairs that have counted since the last minute began, and in the one before.
     #[serde(skip)]
     lately: [Map<Pair, Counted>; 2],
+    /// How many of them the clients of each [home](as_home) have.
+    #[serde(skip)]
+    of_home: [Map<IpAddr, u32>; 2],
     #[serde(skip)]
     began: Instant,
 }
@@ -119,6 +122,7 @@ impl Tally {
         kinds.sort_unstable();
         let (pair, cell) = (pair(attempt), (attempt.dialect, kinds));
         let failed = matches!(way, Way::No(_));
+        let is_enough = self.is_enough(attempt);
         match self.counted(now, pair) {
             Some(counted) if counted.failed && !failed => {
                 counted.failed = false;
@@ -126,9 +130,10 @@ impl Tally {
                 self.change(cell, |counts| counts.correct(way));
             }
             Some(_) => {}
+            None if is_enough => {}
             None => {
                 self.change(cell, |counts| counts.count(way));
-                self.keep(pair, Counted { cell, failed });
+                self.keep(attempt, Counted { cell, failed });
             }
         }
     }
@@ -170,19 +175,35 @@ impl Tally {
         let age = now - self.began;
         if age >= MINUTE {
             let lately = std::mem::take(&mut self.lately[0]);
-            self.lately[1] = if age < 2 * MINUTE { lately } else { Map::default() };
+            let of_home = std::mem::take(&mut self.of_home[0]);
+            let is_lately = age < 2 * MINUTE;
+            self.lately[1] = if is_lately { lately } else { Map::default() };
+            self.of_home[1] = if is_lately { of_home } else { Map::default() };
             self.began = now;
         }
         self.lately.iter_mut().find_map(|pairs| pairs.get_mut(&pair))
     }
 
+    /// Whether so many of this client's home have counted that no more do for a while.
+    fn is_enough(&self, attempt: &Attempt) -> bool {
+        let home = home(attempt);
+        let held = self.of_home.iter().filter_map(|of_home| of_home.get(&home)).sum::<u32>();
+        held >= limits::COUNTED_OF_HOME
+    }
+
     /// Where there are too many, some may count once more.
-    fn keep(&mut self, pair: Pair, counted: Counted) {
-        let [lately, _] = &mut self.lately;
+    fn keep(&mut self, attempt: &Attempt, counted: Counted) {
+        let ([lately, _], [of_home, _]) = (&mut self.lately, &mut self.of_home);
         if lately.len() < limits::COUNTED_PAIRS {
-            lately.insert(pair, counted);
+            lately.insert(pair(attempt), counted);
+            *of_home.entry(home(attempt)).or_default() += 1;
         }
     }
+}
+
+fn home(attempt: &Attempt) -> IpAddr {
+    let [client, _] = attempt.sources();
+    as_home(client)
 }
 
 fn pair(attempt: &Attempt) -> Pair {
@@ -239,6 +260,25 @@ mod tests {
         // Of one that is long ago, it is known that it was counted.
         tally.correct(at(2000), &attempt(1, 9), UNKNOWN);
         assert_eq!(counts(&tally), [2, 0, 1, 2]);
+    }
+
+    #[test]
+    fn who_joins_all_hosts_there_are_does_not_make_the_numbers_his_own() {
+        let mut tally = Tally::default();
+        let no = Way::No(Relay::Untried);
+        let most = u64::from(limits::COUNTED_OF_HOME);
+        let mut join_all = |from: u8, secs| {
+            for n in 0..200 {
+                let host = SocketAddr::from(([198, 51, 101, n], 1));
+                tally.note(at(secs), &Attempt { host, ..attempt(from, 1) }, [Kind::Open; 2], no);
+            }
+            tally.total().failed
+        };
+        assert_eq!(join_all(1, 1), most);
+        assert_eq!(join_all(1, 50), most);
+        assert_eq!(join_all(2, 50), 2 * most, "others count");
+        assert_eq!(join_all(1, 200), 3 * most, "some minutes later it counts again");
+        assert_eq!(tally.noted().failed, 800);
     }
 
     #[test]

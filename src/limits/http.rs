@@ -50,8 +50,12 @@ pub const INTRODUCTIONS_OF_SOURCE: u32 = 16;
 /// Pairs of addresses that are known to have counted in a minute, so that they do not count again in it.
 pub const COUNTED_PAIRS: usize = 1024;
 
+/// Pairs of one [home](crate::prefixes::as_home) of clients that count in a minute or two: more than play in one, so
+/// that nobody who joins all hosts there are makes the numbers his own.
+pub const COUNTED_OF_HOME: u32 = 16;
+
 /// Bytes that one of them takes at most, with the free places beside it.
-pub const COUNTED_BYTES: usize = 128;
+pub const COUNTED_BYTES: usize = 160;
 
 /// Bytes that one of them takes at most, with the names of its game and its room.
 pub const INTRODUCTION_BYTES: usize = 768;

@@ -17,7 +17,7 @@ use punchd::server::{Config, Server};
 use super::phrases;
 use super::world::Script;
 
-/// Peers, each with an address of its own.
+/// Peers, each with an address in a network of its own.
 const PEERS: usize = 4;
 
 /// What happens, one after the other.
@@ -208,7 +208,8 @@ fn natpunch_request(request: usize, [client, lobby]: &[String; 2], length: usize
 }
 
 fn addr(peer: usize) -> SocketAddr {
-    SocketAddr::from(([203, 0, 113, 1 + peer as u8], 4000))
+    // Far from each other: a packet from a neighbouring address may be taken for that of a host whose own never comes.
+    SocketAddr::from(([203, 1 + peer as u8, 113, 1], 4000))
 }
 
 /// A server, and the connections of its peers.

@@ -159,8 +159,8 @@ impl Server {
 
     /// There are as many as may look in: the one that is closed for another from this address.
     #[must_use]
-    pub fn who_looks_away(&self, to: IpAddr) -> Option<ConnId> {
-        self.window.as_ref()?.http.who_gives_way(to)
+    pub fn who_looks_away(&mut self, to: IpAddr) -> Option<ConnId> {
+        self.window.as_mut()?.http.who_gives_way(to)
     }
 
     /// Whether the window wants to know now what the process uses: each second while somebody looks, else
