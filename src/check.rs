@@ -2,7 +2,7 @@
 //! of that its owner may not want. Ports are opened for a moment; those of a server that runs need not be
 //! free. Nothing is changed.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::cli::{Options, PORT, unknown_variables};
 use crate::dialect::Name;
@@ -100,8 +100,9 @@ pub fn check(
         report.serves.push(format!("all but {many} blocked {what} (--block)"));
         let all = blocks.families();
         report.doubts.extend(all.map(|family| format!("--block names all addresses of {family}")));
-        if blocks.has(IpAddr::from([127, 0, 0, 1])) {
-            report.doubts.push("--block names this machine itself (127.0.0.1)".into());
+        let itself: [IpAddr; 2] = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+        for ip in itself.into_iter().filter(|ip| blocks.has(*ip)) {
+            report.doubts.push(format!("--block names this machine itself ({ip})"));
         }
     }
     ports::try_window(options, &tried, &mut report);

@@ -147,6 +147,10 @@ fn a_check_names_what_is_doubtful_and_what_is_wrong() {
     fs::write(&list, "0.0.0.0/0\n::/1\n").expect("the list");
     let (text, _) = checked(&["--block", &list]);
     assert!(text.contains("doubtful: --block names all addresses of IPv4\n"), "{text}");
+    for ip in ["127.0.0.1", "::1"] {
+        let doubt = format!("doubtful: --block names this machine itself ({ip})\n");
+        assert!(text.contains(&doubt), "{text}");
+    }
     fs::write(&list, "nonsense\n").expect("the list");
     let missing = folder.file("none/punchd.log");
     let (text, code) = checked(&[
