@@ -14,7 +14,7 @@ use crate::dialect::Name;
 use crate::hash::Map;
 use crate::limits;
 use crate::nats::Kind;
-use crate::prefixes::{as_home, network};
+use crate::prefixes::network;
 
 /// How many introductions ended in which way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,9 +98,9 @@ pub(super) struct Tally {
     /// Pairs that have counted since the last minute began, and in the one before.
     #[serde(skip)]
     lately: [Map<Pair, Counted>; 2],
-    /// How many of them the clients of each [home](as_home) have.
+    /// How many of them each [source] has.
     #[serde(skip)]
-    of_home: [Map<IpAddr, u32>; 2],
+    by_source: [Map<IpAddr, u32>; 2],
     #[serde(skip)]
     began: Instant,
 }
@@ -175,35 +175,37 @@ impl Tally {
         let age = now - self.began;
         if age >= MINUTE {
             let lately = std::mem::take(&mut self.lately[0]);
-            let of_home = std::mem::take(&mut self.of_home[0]);
+            let by_source = std::mem::take(&mut self.by_source[0]);
             let is_lately = age < 2 * MINUTE;
             self.lately[1] = if is_lately { lately } else { Map::default() };
-            self.of_home[1] = if is_lately { of_home } else { Map::default() };
+            self.by_source[1] = if is_lately { by_source } else { Map::default() };
             self.began = now;
         }
         self.lately.iter_mut().find_map(|pairs| pairs.get_mut(&pair))
     }
 
-    /// Whether so many of this client's home have counted that no more do for a while.
+    /// Whether so many of this client's source have counted that no more do for a while.
     fn is_enough(&self, attempt: &Attempt) -> bool {
-        let home = home(attempt);
-        let held = self.of_home.iter().filter_map(|of_home| of_home.get(&home)).sum::<u32>();
-        held >= limits::COUNTED_OF_HOME
+        let source = source(attempt);
+        let held =
+            self.by_source.iter().filter_map(|by_source| by_source.get(&source)).sum::<u32>();
+        held >= limits::COUNTED_OF_SOURCE
     }
 
     /// Where there are too many, some may count once more.
     fn keep(&mut self, attempt: &Attempt, counted: Counted) {
-        let ([lately, _], [of_home, _]) = (&mut self.lately, &mut self.of_home);
+        let ([lately, _], [by_source, _]) = (&mut self.lately, &mut self.by_source);
         if lately.len() < limits::COUNTED_PAIRS {
             lately.insert(pair(attempt), counted);
-            *of_home.entry(home(attempt)).or_default() += 1;
+            *by_source.entry(source(attempt)).or_default() += 1;
         }
     }
 }
 
-fn home(attempt: &Attempt) -> IpAddr {
+/// The client's address; of IPv6 its /64.
+fn source(attempt: &Attempt) -> IpAddr {
     let [client, _] = attempt.sources();
-    as_home(client)
+    network(client)
 }
 
 fn pair(attempt: &Attempt) -> Pair {
@@ -266,7 +268,7 @@ mod tests {
     fn who_joins_all_hosts_there_are_does_not_make_the_numbers_his_own() {
         let mut tally = Tally::default();
         let no = Way::No(Relay::Untried);
-        let most = u64::from(limits::COUNTED_OF_HOME);
+        let most = u64::from(limits::COUNTED_OF_SOURCE);
         let mut join_all = |from: u8, secs| {
             for n in 0..200 {
                 let host = SocketAddr::from(([198, 51, 101, n], 1));
@@ -278,7 +280,14 @@ mod tests {
         assert_eq!(join_all(1, 50), most);
         assert_eq!(join_all(2, 50), 2 * most, "others count");
         assert_eq!(join_all(1, 200), 3 * most, "some minutes later it counts again");
-        assert_eq!(tally.noted().failed, 800);
+        // A /64 is one.
+        for n in 0..200 {
+            let client = SocketAddr::from(([0x2001, 0xdb8, 0, 0, 0, 0, 0, n], 1));
+            let host = SocketAddr::from(([0x2001, 0xdb8, 1, n, 0, 0, 0, 1], 1));
+            let attempt = Attempt { client, host, ..attempt(1, 1) };
+            tally.note(at(200), &attempt, [Kind::Open; 2], no);
+        }
+        assert_eq!((tally.total().failed, tally.noted().failed), (4 * most, 1000));
     }
 
     #[test]

@@ -50,9 +50,9 @@ pub const INTRODUCTIONS_OF_SOURCE: u32 = 16;
 /// Pairs of addresses that are known to have counted in a minute, so that they do not count again in it.
 pub const COUNTED_PAIRS: usize = 1024;
 
-/// Pairs of one [home](crate::prefixes::as_home) of clients that count in a minute or two: more than play in one, so
+/// Pairs with a client of one address (IPv6: /64) that count in a minute or two: more than play in a home, so
 /// that nobody who joins all hosts there are makes the numbers his own.
-pub const COUNTED_OF_HOME: u32 = 16;
+pub const COUNTED_OF_SOURCE: u32 = 16;
 
 /// Bytes that one of them takes at most, with the free places beside it.
 pub const COUNTED_BYTES: usize = 160;
