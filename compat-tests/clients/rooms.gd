@@ -58,7 +58,7 @@ func host(name):
 		# Until the server says that the client has left its `bye` may have to be answered.
 		if play("cl", null, ""):
 			break
-	ask("cr", ["cr"])
+	ask("cr:" + own_key, ["cr"])
 
 
 # Finds the room of this name, joins it, and knocks at its host.
@@ -86,7 +86,7 @@ func join(name):
 		enter(name)
 	play("heard", "back again", "say:back again")
 	play("bye", null, "bye")
-	ask("lr", ["lr"])
+	ask("lr:" + own_key, ["lr"])
 
 
 # Once something has failed nothing more is done.
@@ -213,7 +213,7 @@ func met(packet):
 		# Its NAT may have given it another port towards us.
 		if not peers[id][2] and peers[id][0] == packet[0]:
 			peers[id] = [packet[0], packet[1], true]
-			send(server_ip, server_port, "pc:" + (own_id if id == "host" else id) + ":ok")
+			send(server_ip, server_port, "pc:" + (own_id if id == "host" else id) + ":ok:" + own_key)
 
 
 # Keeps in touch until something has come with this first field, and this second one if that is there. Says
@@ -225,7 +225,7 @@ func play(verb, text, say):
 	var alive = now() + ALIVE
 	while not failed and now() < end:
 		if now() >= alive:
-			send(server_ip, server_port, "ka")
+			send(server_ip, server_port, "ka:" + own_key)
 			alive = now() + ALIVE
 		if now() >= knock:
 			for id in peers:

@@ -219,7 +219,7 @@ static void rooms_met(Player *p, const struct sockaddr_in *from) {
         /* Its NAT may have given it another port towards us. */
         if (!one->used || one->met || one->at.sin_addr.s_addr != from->sin_addr.s_addr) continue;
         one->at = *from, one->met = 1;
-        snprintf(text, sizeof text, "pc:%.16s:ok", p->is_host ? one->id : p->id);
+        snprintf(text, sizeof text, "pc:%.16s:ok:%s", p->is_host ? one->id : p->id, p->key);
         rooms_say(p, &p->server, text);
     }
 }
@@ -231,7 +231,8 @@ static int rooms_play(Player *p, const char *verb, const char *text, const char 
     char reply[LONGEST], heard[256] = "";
     Packet packet;
     while (rooms_now() < end) {
-        if (rooms_now() >= alive) rooms_say(p, &p->server, "ka"), alive = rooms_now() + ALIVE;
+        snprintf(reply, sizeof reply, "ka:%s", p->key);
+        if (rooms_now() >= alive) rooms_say(p, &p->server, reply), alive = rooms_now() + ALIVE;
         if (rooms_now() >= knock) {
             for (Peer *one = p->peers; one < p->peers + PEERS; one++)
                 if (one->used && (!one->met || say)) rooms_say(p, &one->at, one->met ? say : "knock");
@@ -281,7 +282,7 @@ int main(int argc, char **argv) {
             if (!rooms_take_place(&p, 0, "rh", &answer)) rooms_take_place(&p, request, "rh", &answer);
             printf("open %s\n", answer.field[1]), fflush(stdout);
         } while (!rooms_play(&p, "cl", 0, 0)); /* until then its `bye` may have to be answered */
-        rooms_ask(&p, "cr", 2, "cr", &answer, 0);
+        rooms_ask(&p, request, snprintf(request, sizeof request, "cr:%s", p.key), "cr", &answer, 0);
     } else {
         rooms_enter(&p, argv[4], &answer);
         rooms_play(&p, "heard", "hello", "say:hello");
@@ -290,7 +291,7 @@ int main(int argc, char **argv) {
         if (!rooms_take_place(&p, 0, "jr", &answer)) rooms_enter(&p, argv[4], &answer);
         rooms_play(&p, "heard", "back again", "say:back again");
         rooms_play(&p, "bye", 0, "bye");
-        rooms_ask(&p, "lr", 2, "lr", &answer, 0);
+        rooms_ask(&p, request, snprintf(request, sizeof request, "lr:%s", p.key), "lr", &answer, 0);
     }
     puts("all is well");
     return 0;

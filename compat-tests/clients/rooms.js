@@ -145,7 +145,7 @@ class Player {
     let alive = Date.now() + ALIVE;
     const act = () => {
       if (Date.now() >= alive) {
-        this.tell('ka');
+        this.tell(`ka:${this.key}`);
         alive = Date.now() + ALIVE;
       }
       for (const { where, met } of this.peers.values()) {
@@ -172,7 +172,7 @@ class Player {
       // Its NAT may have given it another port towards us.
       if (!met && address(where) === address(source)) {
         this.peers.set(peer, { where: source, met: true });
-        this.tell(`pc:${peer === 'host' ? this.id : peer}:ok`);
+        this.tell(`pc:${peer === 'host' ? this.id : peer}:ok:${this.key}`);
       }
     }
   }
@@ -194,7 +194,7 @@ async function host(player, name) {
     const [, room] = back || (await player.takePlace(`rh:${encode(name)}:${OWN}`, 'rh'));
     console.log(`open ${room}`);
   } while (!(await player.play(done)));
-  await player.ask('cr', 'cr');
+  await player.ask(`cr:${player.key}`, 'cr');
 }
 
 /** Finds the room of this name, joins it, and knocks at its host. */
@@ -222,7 +222,7 @@ async function join(player, name) {
   else await enter(player, name);
   await player.play(is('heard', 'back again'), 'say:back again');
   await player.play(is('bye', undefined), 'bye');
-  await player.ask('lr', 'lr');
+  await player.ask(`lr:${player.key}`, 'lr');
 }
 
 async function main([server, port, role, name]) {

@@ -157,7 +157,7 @@ function Player:met(source)
     -- Its NAT may have given it another port towards us.
     if not peer.met and peer.where:match("^(.*):") == source:match("^(.*):") then
       peer.where, peer.met = source, true
-      self:tell("pc:" .. (id == "host" and self.id or id) .. ":ok")
+      self:tell("pc:" .. (id == "host" and self.id or id) .. ":ok:" .. self.key)
     end
   end
 end
@@ -169,7 +169,7 @@ function Player:play(done, say)
   local stop, knock, alive = socket.gettime() + PATIENCE, 0, socket.gettime() + ALIVE
   while socket.gettime() < stop do
     if socket.gettime() >= alive then
-      self:tell("ka")
+      self:tell("ka:" .. self.key)
       alive = socket.gettime() + ALIVE
     end
     if socket.gettime() >= knock then
@@ -221,7 +221,7 @@ function roles.host(player, name)
     print("open " .. answer[2])
     io.stdout:flush()
   until player:play(done)
-  player:ask("cr", "cr")
+  player:ask("cr:" .. player.key, "cr")
 end
 
 -- Finds the room of this name, joins it, and knocks at its host.
@@ -252,7 +252,7 @@ function roles.join(player, name)
   if answer then player:meet_host(answer) else enter(player, name) end
   player:play(is("heard", "back again"), "say:back again")
   player:play(is("bye", nil), "bye")
-  player:ask("lr", "lr")
+  player:ask("lr:" .. player.key, "lr")
 end
 
 local server, port, role, name = arg[1], tonumber(arg[2]), roles[arg[3] or ""], arg[4]

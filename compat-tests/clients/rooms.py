@@ -125,7 +125,7 @@ class Player:
         end, knock, alive = time.monotonic() + PATIENCE, 0.0, time.monotonic() + ALIVE
         while time.monotonic() < end:
             if time.monotonic() >= alive:
-                self.tell("ka")
+                self.tell(f"ka:{self.key}")
                 alive = time.monotonic() + ALIVE
             if time.monotonic() >= knock:
                 for peer, (where, is_met) in self.peers.items():
@@ -159,7 +159,7 @@ class Player:
             # Its NAT may have given it another port towards us.
             if not is_met and where[0] == source[0]:
                 self.peers[peer] = (source, True)
-                self.tell(f"pc:{self.id if peer == 'host' else peer}:ok")
+                self.tell(f"pc:{self.id if peer == 'host' else peer}:ok:{self.key}")
 
 
 def host(player, name):
@@ -179,7 +179,7 @@ def host(player, name):
         print(f"open {answer[1]}", flush=True)
         if player.play(done):
             break
-    player.ask("cr", "cr")
+    player.ask(f"cr:{player.key}", "cr")
 
 
 def enter(player, name):
@@ -208,7 +208,7 @@ def join(player, name):
         enter(player, name)
     player.play(lambda fields: fields == ["heard", "back again"], say="say:back again")
     player.play(lambda fields: fields == ["bye"], say="bye")
-    player.ask("lr", "lr")
+    player.ask(f"lr:{player.key}", "lr")
 
 
 def main():
