@@ -6,7 +6,7 @@ use allocation_counter::{AllocationInfo, measure};
 use punchd::clock::{Instant, Now};
 use punchd::dialect::Name;
 use punchd::introductions::PublicIps;
-use punchd::introductions::journal::{Attempt, Connected, Names, Told};
+use punchd::introductions::journal::{Attempt, Names};
 use punchd::introductions::relay::forwarding::Forwarding;
 use punchd::introductions::relay::sessions::{Config, Sessions};
 use punchd::introductions::relay::{Bounds, Order, Session, Shape};
@@ -30,18 +30,8 @@ fn open(sessions: &mut Sessions, many: usize) -> Vec<Session> {
     for n in 0..many {
         let [client, host] = [2 * n, 2 * n + 1].map(player);
         let [client_at, host_at] = [client, host].map(|ip| SocketAddr::new(ip, 5000));
-        let (dialect, names) = (Name::Gmnet, Names::new("Space Race", ""));
-        let (client, host) = (client_at, host_at);
-        let told = Told::default();
-        let attempt = Attempt {
-            dialect,
-            client,
-            host,
-            names,
-            told,
-            connected: Connected::default(),
-            is_proven: true,
-        };
+        let names = Names::new("Space Race", "");
+        let attempt = Attempt::new(Name::Gmnet, [client_at, host_at], names);
         assert!(sessions.open(Now::default(), Shape::GameMaker, attempt).is_ok());
     }
     sessions.take_orders().filter_map(Order::session).collect()

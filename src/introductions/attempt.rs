@@ -32,6 +32,13 @@ pub struct Attempt {
 }
 
 impl Attempt {
+    /// Client and host, each of whom was told where the other is seen, with nothing between, and has proven itself.
+    #[must_use]
+    pub fn new(dialect: Name, [client, host]: [SocketAddr; 2], names: Names) -> Self {
+        let (told, connected) = (Told::default(), Connected::default());
+        Self { dialect, client, host, names, told, connected, is_proven: true }
+    }
+
     /// Who of the two was told an address where he reaches nobody, and which.
     pub(super) fn misled(&self) -> Option<(&'static str, IpAddr)> {
         let [to_client, to_host] = self.told().map(|at| at.ip());

@@ -218,19 +218,12 @@ mod tests {
     use std::net::SocketAddr;
 
     use super::*;
-    use crate::introductions::attempt::{Connected, Names, Told};
+    use crate::introductions::attempt::Names;
     use crate::introductions::journal::Relay;
 
     fn attempt(client: u8, port: u16) -> Attempt {
-        Attempt {
-            dialect: Name::Events,
-            client: SocketAddr::from(([203, 0, 113, client], port)),
-            host: SocketAddr::from(([198, 51, 100, 1], 1)),
-            names: Names::default(),
-            told: Told::default(),
-            connected: Connected::default(),
-            is_proven: true,
-        }
+        let pair = [([203, 0, 113, client], port), ([198, 51, 100, 1], 1)].map(SocketAddr::from);
+        Attempt::new(Name::Events, pair, Names::default())
     }
 
     fn at(secs: u64) -> Instant {

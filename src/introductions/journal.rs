@@ -366,17 +366,7 @@ mod tests {
         let end = |journal: &mut Journal, client: IpAddr| {
             let [client, host] =
                 [SocketAddr::new(client, 1), SocketAddr::from(([203, 0, 113, 1], 2))];
-            let (names, told) = (Names::default(), Told::default());
-            let connected = Connected::default();
-            let attempt = Attempt {
-                dialect: Name::Rooms,
-                client,
-                host,
-                names,
-                told,
-                connected,
-                is_proven: true,
-            };
+            let attempt = Attempt::new(Name::Rooms, [client, host], Names::default());
             journal.note(now, &nats, attempt, Way::Direct(None));
         };
         (0..100).for_each(|n| end(&mut journal, IpAddr::from([198, 51, n, 7])));

@@ -2,7 +2,7 @@
 
 use punchd::clock::Now;
 use punchd::dialect::Name;
-use punchd::introductions::journal::{Attempt, Connected, Journal, Names, Told, Way};
+use punchd::introductions::journal::{Attempt, Journal, Names, Way};
 use punchd::nats::{Nats, Seen};
 
 use super::sockets::address;
@@ -27,17 +27,7 @@ impl Notes {
             .map(|n| {
                 let client = (address(PLAYER, 2 * n), 50_000).into();
                 let host = (address(PLAYER, 2 * n + 1), 40_000).into();
-                let (names, told) = (Names::new("My Game 1.4", ""), Told::default());
-                let connected = Connected::default();
-                Attempt {
-                    dialect: Name::Gmnet,
-                    client,
-                    host,
-                    names,
-                    told,
-                    connected,
-                    is_proven: true,
-                }
+                Attempt::new(Name::Gmnet, [client, host], Names::new("My Game 1.4", ""))
             })
             .collect();
         let mut nats = Nats::default();

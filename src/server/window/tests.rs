@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::dialect::{Output, Via};
-use crate::introductions::journal::{Attempt, Connected, Names, Relay, Told, Way};
+use crate::introductions::journal::{Attempt, Names, Relay, Way};
 use crate::introductions::relay::Refused;
 use crate::server;
 
@@ -82,16 +82,7 @@ impl World {
 
     fn end(&mut self, client: [u8; 4], host: [u8; 4], game: &str, way: Way) {
         let [client, host] = [client, host].map(|ip| SocketAddr::from((ip, 7000)));
-        let (names, told) = (Names::new(game, ""), Told::default());
-        let attempt = Attempt {
-            dialect: Name::Gmnet,
-            client,
-            host,
-            names,
-            told,
-            connected: Connected::default(),
-            is_proven: true,
-        };
+        let attempt = Attempt::new(Name::Gmnet, [client, host], Names::new(game, ""));
         let shared = &mut self.server.shared;
         shared.journal.note(self.now, &shared.nats, attempt, way);
     }

@@ -26,17 +26,8 @@ fn player(n: u16) -> IpAddr {
 }
 
 fn attempt(players: [IpAddr; 2]) -> Attempt {
-    let [client, host] = players.map(|addr| SocketAddr::new(addr, 1));
-    let (names, told) = (Names::new("Pong", ""), journal::Told::default());
-    Attempt {
-        dialect: Name::Gmnet,
-        client,
-        host,
-        names,
-        told,
-        connected: journal::Connected::default(),
-        is_proven: true,
-    }
+    let pair = players.map(|addr| SocketAddr::new(addr, 1));
+    Attempt::new(Name::Gmnet, pair, Names::new("Pong", ""))
 }
 
 fn open(sessions: &mut Sessions, secs: u64, players: [u16; 2]) -> Result<Places, Refused> {

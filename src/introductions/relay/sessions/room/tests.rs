@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use crate::clock::Now;
 use crate::dialect::Name;
 use crate::introductions::PublicIps;
-use crate::introductions::journal::{Attempt, Connected, Names, Relay, Told, Way};
+use crate::introductions::journal::{Attempt, Names, Relay, Way};
 use crate::introductions::relay::sessions::{Config, Places};
 use crate::introductions::relay::{Bounds, End, Order, Report, Shape};
 
@@ -34,17 +34,7 @@ impl World {
         host: impl Into<IpAddr>,
     ) -> Result<Places, Refused> {
         let [client, host] = [client.into(), host.into()].map(|ip| SocketAddr::new(ip, 4000));
-        let (dialect, names) = (Name::Gmnet, Names::new("Pong", ""));
-        let told = Told::default();
-        let attempt = Attempt {
-            dialect,
-            client,
-            host,
-            names,
-            told,
-            connected: Connected::default(),
-            is_proven: true,
-        };
+        let attempt = Attempt::new(Name::Gmnet, [client, host], Names::new("Pong", ""));
         let opened = self.all.open(Now::default(), Shape::Any, attempt);
         for order in self.all.take_orders() {
             if let Order::Close(id, _) = order {
