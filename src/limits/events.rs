@@ -83,7 +83,8 @@ pub const ROOM_PLAYERS: usize = 64;
 /// Rooms in one answer: fits what most networks carry in a few packets.
 pub const ROOMS_AT_ONCE: usize = 64;
 
-/// Addresses in its own network that a peer may name. A machine has a few.
+/// Addresses in its own network that are kept of those that a peer names. A machine has a few, and some more that
+/// lead nowhere.
 pub const LOCAL_ENDPOINTS: usize = 8;
 
 /// Who has come into a room has this time to show where its game socket is, and so have those whom it is to meet:

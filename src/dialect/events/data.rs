@@ -184,17 +184,16 @@ impl Member<'_> for IpAddr {
     }
 }
 
-/// A list of objects, of this many at most; none for what is no object.
-pub(super) struct Objects<'a, const MOST: usize>(pub(super) Vec<Option<Data<'a>>>);
+/// A list of objects; none for what is no object.
+pub(super) struct Objects<'a>(pub(super) Vec<Option<Data<'a>>>);
 
-impl<'a, const MOST: usize> Member<'a> for Objects<'a, MOST> {
+impl<'a> Member<'a> for Objects<'a> {
     fn what() -> String {
-        format!("a list of at most {MOST} objects")
+        "a list of objects".into()
     }
 
     fn read(value: &'a RawValue) -> Option<Self> {
         let all: Vec<&RawValue> = serde_json::from_str(value.get()).ok()?;
-        let all = (all.len() <= MOST).then_some(all)?;
         Some(Self(all.into_iter().map(object).collect()))
     }
 }

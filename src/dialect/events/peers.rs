@@ -212,12 +212,10 @@ impl Events {
         id: ConnId,
         event: &Event<'_>,
     ) -> Result<(), Fault> {
-        type Endpoints<'a> = Objects<'a, { limits::LOCAL_ENDPOINTS }>;
-        let Objects(told): Endpoints<'_> = Data::of(event)?.needed("local")?;
+        let Objects(told) = Data::of(event)?.needed("local")?;
         let read = |data: &Option<Data<'_>>| {
             Local::read(
-                data.as_ref()
-                    .ok_or_else(|| bad(format!("local has to be {}", Endpoints::what())))?,
+                data.as_ref().ok_or_else(|| bad(format!("local has to be {}", Objects::what())))?,
             )
         };
         let (mut local, mut wrong) = (Vec::new(), None);
@@ -233,6 +231,7 @@ impl Events {
         }
         // Others would knock there, whoever it is.
         local.retain(|local| is_local(local.ip.to_canonical()));
+        local.truncate(limits::LOCAL_ENDPOINTS);
         let Some(peer) = self.peer_mut(id) else { return Ok(()) };
         let changed = peer.local != local;
         peer.local = local;
