@@ -115,7 +115,7 @@ pub(super) fn in_frames(event: &[u8], how: u8) -> Vec<u8> {
 }
 
 /// What comes in datagrams.
-pub(super) const DATAGRAMS: [&[u8]; 45] = [
+pub(super) const DATAGRAMS: [&[u8]; 47] = [
     b"status",
     b"rh",
     b"rh:n",
@@ -148,6 +148,9 @@ pub(super) const DATAGRAMS: [&[u8]; 45] = [
     b"\0\x01\0\x04\x21\x12\xa4\x42twelve bytes\x77\x77\0\0",
     b"\0\x01\0\0sixteen old byte",
     b"\x0a\0",
+    // A registration of natpunch with a game (100) and a key (101), and its oldest clients' list.
+    b"\x0a\x08\xa2\x06\x01g\xaa\x06\x01k",
+    b"\x1a\0",
     b"\x0a\x0f\x0a\x0d\x0a\x07\x31\x30.0.0.1\x10\x80\x20",
     b"\x4a\x26\x0a\x24~",
     b"\x2a\x4c\x0a\x24~\x12\x24~",
