@@ -1,6 +1,7 @@
 //! How a peer gets into a room: it hosts one, joins one, or comes back.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use log::{debug, info, warn};
 
@@ -38,12 +39,12 @@ impl Rooms {
         let game = turn.game(&options);
         let opening = opening(name, game, options).ok_or(Reason::BadRequest)?;
         // Who has not shown a key takes none of what others may have.
-        let needs_key = opening.data.size() > limits::ROOM_OWN_DATA;
-        if needs_key && !self.table.extras.has_space(turn.from.ip(), opening.data.size()) {
+        let has_much = opening.data.size() > limits::ROOM_OWN_DATA;
+        if has_much && !self.table.extras.has_space(turn.from.ip(), opening.data.size()) {
             turn.bound = Refusal::Data;
             return Err(Reason::Limit);
         }
-        let made = match needs_key {
+        let made = match has_much || self.needs_key_to_leave(turn) {
             true if self.stopping => Err(Reason::Busy),
             true => Err(Reason::Limit),
             false => self.make_place(turn, None, false),
@@ -149,7 +150,13 @@ impl Rooms {
             }
             checked => checked?,
         }
-        if let Err(reason) = self.make_place(turn, Some(room), false) {
+        let made = if self.needs_key_to_leave(turn) {
+            let in_the_way = self.in_the_way(turn, Some(room), Duration::ZERO);
+            in_the_way.and(Err(Reason::Limit))
+        } else {
+            self.make_place(turn, Some(room), false)
+        };
+        if let Err(reason) = made {
             let place = Place { opens: None, wish, lan, password: None };
             return self.offer(turn, Some(room), place, reason);
         }
@@ -171,6 +178,12 @@ impl Rooms {
         self.introduce(turn.cx, id);
         debug!("client {} asks for room {}", turn.from, self.named(room));
         Ok(())
+    }
+
+    /// Whether the sender has a place that it leaves for another only when it shows the key of that: it ends
+    /// its requests with its key, so what comes without may be forged.
+    fn needs_key_to_leave(&self, turn: &Turn<'_, '_>) -> bool {
+        turn.sender.and_then(|id| self.table.peer(id)).is_some_and(|peer| peer.signs)
     }
 
     /// Whether somebody new may come into a room, if there is a place and he knows the password.

@@ -30,9 +30,11 @@ impl Rooms {
             return if peer.signs && matters { Err(Reason::BadKey) } else { Ok(()) };
         };
         if !peer.key.is(key) {
-            // Its place was given up in its name, and another one taken: it has to come back.
+            // Its place was given up in its name, and another one taken; or it has not taken yet what it was
+            // offered. It has to send `rc`.
             let is_kept = self.table.kept_at(turn.from).any(|kept| kept.key.is(key));
-            return Err(if is_kept { Reason::NoRoom } else { Reason::BadKey });
+            let has_place = is_kept || self.offers.is_key_of(turn.from, key);
+            return Err(if has_place { Reason::NoRoom } else { Reason::BadKey });
         }
         let id = peer.id;
         turn.is_signed = true;

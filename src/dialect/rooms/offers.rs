@@ -90,6 +90,11 @@ impl Offers {
         self.all.get(&endpoint).filter(|offer| offer.id == id && offer.key.is(key))
     }
 
+    /// Whether this is the key of what an endpoint was offered.
+    pub(super) fn is_key_of(&self, endpoint: SocketAddr, key: Key) -> bool {
+        self.all.get(&endpoint).is_some_and(|offer| offer.key.is(key))
+    }
+
     /// Forgets what an endpoint was offered.
     pub(super) fn forget(&mut self, endpoint: SocketAddr) {
         if let Some(offer) = self.all.remove(&endpoint) {

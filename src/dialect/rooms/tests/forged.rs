@@ -5,7 +5,6 @@ use proptest::prelude::*;
 use super::{Place, World, peer};
 use crate::dialect::rooms::Config;
 use crate::dialect::rooms::message::Verb;
-use crate::dialect::rooms::table::Peer;
 use crate::introductions::plan::Wish;
 use crate::limits::{self, Limits};
 
@@ -303,11 +302,9 @@ enum Outcome {
     BadKey,
     /// It is answered or refused as it always was, and nothing changes.
     Nothing,
-    /// The peer has another place, and takes its own back with its key.
-    Kept,
 }
 
-use Outcome::{BadKey, Kept, Nothing};
+use Outcome::{BadKey, Nothing};
 
 /// All that may be said with a verb in the name of a host, and of its client, without the key.
 fn forged_with(
@@ -333,12 +330,9 @@ fn forged_with(
         Verb::Rh => {
             let lan = "rh::lan=192.168.7.7%3A7";
             let same = of(&["rh", "rh:Room", lan, "rh:Room:max=2", "rh::password=x"], Nothing);
-            [[of(&["rh:Other"], BadKey), same].concat(), of(&["rh:Other", "rh"], Kept)]
+            [[of(&["rh:Other"], BadKey), same].concat(), of(&["rh:Other", "rh"], Nothing)]
         }
-        Verb::Jr => [
-            all(&[own.clone(), other.clone()], Nothing),
-            [all(&[own], Nothing), all(&[other], Kept)].concat(),
-        ],
+        Verb::Jr => [all(&[own.clone(), other.clone()], Nothing), all(&[own, other], Nothing)],
         Verb::Qj => both(&["qj", "qj:never"], Nothing),
         Verb::Pc => {
             let said = ["ok", "fail"].map(|how| format!("pc:{}:{how}", client.id));
@@ -377,14 +371,12 @@ fn nothing_changes_without_the_key_for_who_uses_it() {
             for place in [&host, &client] {
                 assert_eq!(world.answer(place.at, &place.signed("ka")), "ka");
             }
-            // Who has taken its place back is introduced anew.
-            let status = |at: &Peer| (outcome != Kept).then_some(at.status);
             let state = |world: &World| {
                 let table = &world.rooms.table;
                 let peers = [&host, &client].map(|place| {
                     let at = table.peer_at(place.at).unwrap();
                     assert_eq!(at.wish, Wish::IfNeeded);
-                    (at.id.to_string(), status(at), at.lan.clone(), at.proved)
+                    (at.id.to_string(), at.status, at.lan.clone(), at.proved)
                 });
                 let room = table.peer_at(host.at).and_then(|host| table.room(host.room)).unwrap();
                 format!("{peers:?} {room:?}")
@@ -394,9 +386,6 @@ fn nothing_changes_without_the_key_for_who_uses_it() {
             let answers = world.ask(victim.at, &text);
             let badkey = vec![format!("er:{verb}:badkey")];
             assert_eq!(answers == badkey, outcome == BadKey, "{is_host} {text}: {answers:?}");
-            if outcome == Kept {
-                come_back(&mut world, victim);
-            }
             assert_eq!(state(&world), before, "{is_host} {text}");
             assert_eq!(
                 world.pass_secs(1).to(peer(2)),
@@ -406,6 +395,43 @@ fn nothing_changes_without_the_key_for_who_uses_it() {
             assert_eq!(world.answer(victim.at, &victim.signed("ka")), "ka");
         }
     }
+}
+
+#[test]
+fn who_uses_its_key_leaves_a_full_room_only_with_that_of_the_next() {
+    for opens in [true, false] {
+        let mut world = World::new();
+        let (host, away) = (world.host(peer(1), "R:max=2"), world.host(peer(7), "away"));
+        let client = world.join(peer(2), &host);
+        world.answer(host.at, &format!("pc:{}:ok", client.id));
+        world.pass_secs(2);
+        assert_eq!(world.answer(client.at, &client.signed("ka")), "ka");
+        let request = if opens { "rh:Own".into() } else { format!("jr:{}", away.room) };
+        let next = Place::of(client.at, &world.ask(client.at, &request));
+        assert_eq!(world.answer(peer(3), &format!("jr:{}", host.room)), "er:jr:full", "{request}");
+        assert_eq!(world.answer(client.at, &client.signed("ka")), "ka", "it may be forged");
+        assert_eq!(world.pass_secs(3).to(host.at), [""; 0]);
+
+        assert_eq!(
+            world.answer(client.at, &next.signed("ka")),
+            "er:ka:noroom",
+            "the place is offered"
+        );
+        let sent = world.send(client.at, next.rc().as_bytes());
+        assert_eq!(sent.to(host.at), [format!("cl:{}", client.id)]);
+        assert_eq!(world.answer(client.at, &next.signed("ka")), "ka");
+        world.join(peer(3), &host);
+    }
+}
+
+#[test]
+fn who_uses_its_key_is_refused_as_others_where_no_place_is_left() {
+    let (mut world, _, client) = World::introduced();
+    let full = world.host(peer(7), "full:max=2");
+    world.join(peer(8), &full);
+    assert_eq!(world.answer(client.at, &client.signed("ka")), "ka");
+    assert_eq!(world.answer(client.at, &format!("jr:{}", full.room)), "er:jr:full");
+    assert_eq!(world.answer(client.at, &client.signed("ka")), "ka");
 }
 
 #[test]
