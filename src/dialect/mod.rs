@@ -19,6 +19,8 @@ mod context;
 pub mod events;
 pub mod gmnet;
 mod hex;
+#[cfg(test)]
+mod lossy;
 pub mod natpunch;
 mod outbox;
 pub mod rooms;

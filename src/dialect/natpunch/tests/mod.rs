@@ -15,6 +15,7 @@ mod bytes;
 mod clients;
 mod errors;
 mod flow;
+mod loss;
 mod nats;
 mod programs;
 mod promises;
