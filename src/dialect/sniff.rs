@@ -68,6 +68,9 @@ const GAMEMAKER_HEADER: usize = 12;
 /// What .NET and others write before UTF-8.
 const MARK: &[u8] = b"\xef\xbb\xbf";
 
+/// The same before UTF-16, with the lower byte first and last.
+const WIDE_MARKS: [&[u8]; 2] = [b"\xff\xfe", b"\xfe\xff"];
+
 /// Bytes that tell nothing yet and are kept until more come: more than any header.
 const UNTOLD: usize = 64;
 
@@ -98,10 +101,12 @@ pub struct Odd {
 pub enum Before {
     /// GameMaker's packet header.
     Packet,
-    /// The length of what follows, in four bytes.
+    /// The length of what follows, in four bytes, or in fewer before a JSON object.
     Length,
     /// A byte order mark.
     Mark,
+    /// It is UTF-16.
+    Wide,
 }
 
 impl fmt::Display for Before {
@@ -113,11 +118,16 @@ impl fmt::Display for Before {
             }
             Self::Length => {
                 "it sends a length before its text, the game has to send the text alone (in Godot \
-                 put_data(text.to_utf8_buffer()) instead of put_string or put_utf8_string)"
+                 put_data(text.to_utf8_buffer()) instead of put_string or put_utf8_string, in C# no \
+                 BinaryWriter, in Java no writeUTF)"
             }
             Self::Mark => {
                 "it sends a byte order mark before its text, the game has to send UTF-8 without one (in \
                  C# new UTF8Encoding(false) instead of Encoding.UTF8)"
+            }
+            Self::Wide => {
+                "it sends UTF-16, the game has to send UTF-8 (in C# new UTF8Encoding(false) instead of \
+                 Encoding.Unicode)"
             }
         })
     }
@@ -130,7 +140,7 @@ pub fn of_stream(bytes: &[u8]) -> Stream {
     if bytes.starts_with(GAMEMAKER) || GAMEMAKER.starts_with(bytes) {
         return behind(bytes, GAMEMAKER_HEADER, Before::Packet);
     }
-    if let Some(told) = of_page(bytes) {
+    if let Some(told) = of_wide(bytes).or_else(|| of_page(bytes)) {
         return told;
     }
     // Behind it the version of TLS, which has begun with 3 ever since.
@@ -156,10 +166,27 @@ pub fn of_stream(bytes: &[u8]) -> Stream {
             [first, after @ ..] if is_blank(first) => rest = after,
             [0xEF, 0xBB, 0xBF, after @ ..] => (rest, is_marked) = (after, true),
             [b'{', ..] => return Stream::Of(Name::Events),
+            // The length of .NET's BinaryWriter, or of Java's DataOutputStream.
+            [_, b'{', b'"', ..] | [_, _, b'{', b'"', ..] => {
+                return Stream::Odd(Odd { what: Before::Length, has_event: true });
+            }
             _ if MARK.starts_with(rest) && bytes.len() <= UNTOLD => return Stream::Untold,
             _ if is_marked => return Stream::Odd(Odd { what: Before::Mark, has_event: false }),
             _ => return Stream::Of(Name::Gmnet),
         }
+    }
+}
+
+/// Whether it is UTF-16, by its mark or as the second byte of an object is a NUL.
+fn of_wide(bytes: &[u8]) -> Option<Stream> {
+    let odd = |has_event| Some(Stream::Odd(Odd { what: Before::Wide, has_event }));
+    if let [b'{', 0, ..] | [0, b'{', 0, ..] = bytes {
+        return odd(true);
+    }
+    let mark = WIDE_MARKS.iter().find(|mark| bytes.starts_with(mark))?;
+    match bytes.get(mark.len()..mark.len() + 2) {
+        None => Some(Stream::Untold),
+        Some(first) => odd(first.contains(&b'{')),
     }
 }
 
@@ -267,7 +294,7 @@ mod tests {
     fn streams_are_told_apart() {
         let odd = |what, has_event| Stream::Odd(Odd { what, has_event });
         let (gmnet, events) = (Stream::Of(Name::Gmnet), Stream::Of(Name::Events));
-        let cases: [(&[u8], Stream); 44] = [
+        let cases: [(&[u8], Stream); 54] = [
             (b"{", events),
             (b"\x16", events),
             (b"\x16\x03\x01\0", events),
@@ -312,6 +339,16 @@ mod tests {
             (b"\0\0\0\0{", events),
             (b"\n\0\0\0{", events),
             (b"\xff\xff\0\0\0", odd(Before::Length, false)),
+            (b"\x2a{\"ty", odd(Before::Length, true)),
+            (b"\xaa\x01{\"ty", odd(Before::Length, true)),
+            (b"\0\x2a{\"ty", odd(Before::Length, true)),
+            (b"\xff\xfe{", Stream::Untold),
+            (b"\xff\xfe{\0\"\0", odd(Before::Wide, true)),
+            (b"\xfe\xff\0{\0\"", odd(Before::Wide, true)),
+            (b"\xff\xfer\0e\0", odd(Before::Wide, false)),
+            (b"{\0\"\0", odd(Before::Wide, true)),
+            (b"\0{\0\"", odd(Before::Wide, true)),
+            (b"\0{\"ty", events),
         ];
         for (bytes, told) in cases {
             assert_eq!(of_stream(bytes), told, "{}", bytes.escape_ascii());
