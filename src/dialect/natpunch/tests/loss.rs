@@ -62,7 +62,7 @@ impl Net {
                 }
             }
         }
-        if self.millis % AGAIN == 0 {
+        if self.millis.is_multiple_of(AGAIN) {
             for n in 0..self.players.len() {
                 self.show_up(n);
             }
