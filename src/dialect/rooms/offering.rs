@@ -38,7 +38,7 @@ impl Rooms {
             let checked = self.check_password(turn, room, Some(word), true);
             if checked.is_err() {
                 // A copy of the request is no other guess.
-                self.offers.forget(turn.from);
+                self.offers.forget(turn.from, Some(room));
             }
             checked?;
         }
@@ -52,7 +52,7 @@ impl Rooms {
             self.end(turn.cx, other, Why::Elsewhere);
             self.parted.forget(turn.from);
         }
-        self.offers.forget(turn.from);
+        self.offers.forget(turn.from, place.opens.is_none().then_some(room));
         let mut peer = Peer::new(id, key, room, turn.from, turn.via);
         peer.lan = if options.lan.is_empty() { place.lan } else { options.lan.into() };
         match place.opens {
@@ -79,7 +79,7 @@ impl Rooms {
                 (id, key, room.unwrap_or_else(|| self.fresh_id()), room.is_none())
             }
         };
-        self.offers.forget(turn.from);
+        self.offers.forget(turn.from, (!is_host).then_some(room));
         let mut peer = Peer::new(id, key, room, turn.from, turn.via);
         (peer.is_host, peer.knows_host) = (is_host, !is_host);
         peer

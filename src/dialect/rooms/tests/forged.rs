@@ -424,6 +424,47 @@ fn who_uses_its_key_leaves_a_full_room_only_with_that_of_the_next() {
     }
 }
 
+/// A client that uses its key, and as many rooms as it may be offered a place in, and one more.
+fn offered() -> (World, Place, Vec<Place>) {
+    let (mut world, _, client) = World::introduced();
+    assert_eq!(world.answer(client.at, &client.signed("ka")), "ka");
+    let rooms = 0..=limits::OFFERS_OF_ENDPOINT as u16;
+    let rooms = rooms.map(|n| world.host(peer(20 + n), "W")).collect();
+    (world, client, rooms)
+}
+
+#[test]
+fn what_others_ask_for_in_its_name_takes_no_offer_away() {
+    for opens in [true, false] {
+        let (mut world, client, rooms) = offered();
+        let mut all: Vec<_> = rooms[2..].iter().map(|room| format!("jr:{}", room.room)).collect();
+        all.push("rh:Own".into());
+        if opens {
+            all.reverse();
+        }
+        let mut offers =
+            all.iter().map(|request| Place::of(client.at, &world.ask(client.at, request)));
+        let first = offers.next().unwrap();
+        let _: Vec<_> = offers.collect();
+        let back = Place::of(client.at, &world.ask(client.at, &first.rc()));
+        assert_eq!((&back.id, &back.room), (&first.id, &first.room), "{}", all[0]);
+        world.pass(limits::OFFER);
+        assert!(world.rooms.offers.is_empty());
+    }
+}
+
+#[test]
+fn offers_of_an_endpoint_are_bounded_and_the_oldest_goes() {
+    let (mut world, client, rooms) = offered();
+    let ask =
+        |room: &Place| Place::of(client.at, &world.ask(client.at, &format!("jr:{}", room.room)));
+    let offers: Vec<Place> = rooms.iter().map(ask).collect();
+    assert_eq!(world.answer(client.at, &offers[0].rc()), "er:rc:noroom");
+    assert_eq!(world.answer(client.at, &offers[1].signed("ka")), "er:ka:noroom", "it is there");
+    assert_eq!(world.answer(client.at, &offers[0].signed("ka")), "er:ka:badkey");
+    assert_eq!(world.ask(client.at, &offers[1].rc()).len(), 2);
+}
+
 #[test]
 fn who_uses_its_key_is_refused_as_others_where_no_place_is_left() {
     let (mut world, _, client) = World::introduced();
