@@ -328,10 +328,13 @@ impl Rooms {
         if !is_host && self.is_barred(room, turn.from) {
             return Err(Reason::Kicked);
         }
-        match self.table.peer_at(turn.from).map(|other| (other.id, other.is_host && other.proved)) {
-            Some((_, true)) => return Err(Reason::BadRequest),
-            Some((other, false)) => self.end(turn.cx, other, Why::Elsewhere),
-            None => {}
+        if let Some(other) = self.table.peer_at(turn.from) {
+            // Somebody else may send this with the key of a place of his own.
+            if other.signs || other.is_host && other.proved {
+                return Err(Reason::BadRequest);
+            }
+            let other = other.id;
+            self.end(turn.cx, other, Why::Elsewhere);
         }
         let fresh = self.fresh_key();
         let now = turn.instant();

@@ -352,7 +352,12 @@ fn forged_with(
         }
         Verb::Rc => {
             let said = |place: &Place| format!("rc:{}:{wrong}:lan=192.168.7.7%3A7", place.id);
-            [all(&[said(host)], BadKey), all(&[said(client)], BadKey)]
+            // With a key of his own place.
+            let of_away = all(&[away.rc()], Nothing);
+            [
+                [all(&[said(host)], BadKey), of_away.clone()].concat(),
+                [all(&[said(client)], BadKey), of_away].concat(),
+            ]
         }
     }
 }
