@@ -215,6 +215,8 @@ impl EventLoop {
     /// # Errors
     /// If the system refuses it.
     pub fn obey(&mut self, mut requests: signals::Requests) -> io::Result<()> {
+        // Before a SIGHUP can come, which tells the same: once is enough.
+        requests.look(self.now());
         requests.listen(Arc::clone(&self.waker))?;
         self.requests = Some(requests);
         Ok(())

@@ -111,6 +111,9 @@ impl Events {
         };
         match guess {
             Guess::Right => {}
+            Guess::Wrong if is_asked => {
+                return Err(Fault::new("bad_key", "the room has a password, and none was sent"));
+            }
             Guess::Wrong => return Err(Fault::new("bad_key", "the room has another password")),
             Guess::TooMany => return Err(too_many_guesses()),
         }

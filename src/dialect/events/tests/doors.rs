@@ -41,7 +41,7 @@ fn a_password_is_asked_for_and_guessing_is_limited() {
     let wanted = [
         ("its address has guessed wrong too often".into(), 1),
         ("the room has another password".into(), limits::GUESSES as u64),
-        ("the room has another password".into(), 1),
+        ("the room has a password, and none was sent".into(), 1),
     ];
     assert_eq!(whys.collect::<Vec<_>>(), wanted);
     assert_eq!(world.shared.counted(), "0 0 0");
