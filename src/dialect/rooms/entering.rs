@@ -142,7 +142,7 @@ impl Rooms {
         match self.check_password(turn, room, password.as_deref(), false) {
             // Others may have guessed in its name. What it has said rightly before still counts.
             Err(Reason::Limit) => {
-                let before = self.offers.to(turn.from, Some(room));
+                let before = self.offers.last(turn.from, Some(room));
                 let is_right = before.is_some_and(|offer| offer.place.password.is_none());
                 let password = password.clone().filter(|_| !is_right);
                 let place = Place { opens: None, wish, lan, password };
@@ -160,7 +160,7 @@ impl Rooms {
             let place = Place { opens: None, wish, lan, password: None };
             return self.offer(turn, Some(room), place, reason);
         }
-        if self.offers.to(turn.from, Some(room)).is_none()
+        if self.offers.last(turn.from, Some(room)).is_none()
             && !self.may_tell_host(turn.cx, room, turn.from)
         {
             turn.bound = Refusal::Unproven;

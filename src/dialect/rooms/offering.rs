@@ -25,6 +25,11 @@ impl Rooms {
     ) -> Result<(), Reason> {
         let offer = self.offers.shown(turn.from, id, key).cloned();
         let Offer { room, place, .. } = offer.ok_or(Reason::NoRoom)?;
+        let there = self.table.peer_at(turn.from);
+        if there.is_some_and(|there| there.is_host && there.proved) {
+            // The host has gone meanwhile, and it has the room; that would be left without anybody.
+            return Err(Reason::BadRequest);
+        }
         if place.opens.is_none() {
             let wanted = self.table.room(room).ok_or(Reason::NoRoom)?;
             if wanted.door.is_locked {
@@ -38,7 +43,7 @@ impl Rooms {
             let checked = self.check_password(turn, room, Some(word), true);
             if checked.is_err() {
                 // A copy of the request is no other guess.
-                self.offers.forget(turn.from, Some(room));
+                self.offers.forget(turn.from, id);
             }
             checked?;
         }
@@ -52,7 +57,7 @@ impl Rooms {
             self.end(turn.cx, other, Why::Elsewhere);
             self.parted.forget(turn.from);
         }
-        self.offers.forget(turn.from, place.opens.is_none().then_some(room));
+        self.offers.forget(turn.from, id);
         let mut peer = Peer::new(id, key, room, turn.from, turn.via);
         peer.lan = if options.lan.is_empty() { place.lan } else { options.lan.into() };
         match place.opens {
@@ -72,14 +77,14 @@ impl Rooms {
 
     /// Somebody who comes into a room, or opens one (`None`): as it was offered, if it was.
     pub(super) fn newcomer(&mut self, turn: &Turn<'_, '_>, room: Option<Id>) -> Peer {
-        let (id, key, room, is_host) = match self.offers.to(turn.from, room) {
+        let (id, key, room, is_host) = match self.offers.last(turn.from, room) {
             Some(offer) => (offer.id, offer.key, offer.room, offer.place.opens.is_some()),
             None => {
                 let (id, key) = (self.fresh_id(), self.fresh_key());
                 (id, key, room.unwrap_or_else(|| self.fresh_id()), room.is_none())
             }
         };
-        self.offers.forget(turn.from, (!is_host).then_some(room));
+        self.offers.forget(turn.from, id);
         let mut peer = Peer::new(id, key, room, turn.from, turn.via);
         (peer.is_host, peer.knows_host) = (is_host, !is_host);
         peer
@@ -97,8 +102,8 @@ impl Rooms {
         if reason == Reason::Busy || self.in_the_way(turn, room, Duration::ZERO).is_err() {
             return Err(reason);
         }
-        let before = self.offers.to(turn.from, room).cloned();
-        if let (Some(room), None) = (room, &before)
+        let before = self.offers.of_place(turn.from, room, &place).cloned();
+        if let (Some(room), None) = (room, self.offers.last(turn.from, room))
             && !self.may_tell_host(turn.cx, room, turn.from)
         {
             turn.bound = Refusal::Unproven;

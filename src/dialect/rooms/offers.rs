@@ -26,7 +26,7 @@ pub(super) struct Offer {
 }
 
 /// The place that it was told of.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Place {
     /// The room that it hosts then; `None` for a client.
     pub(super) opens: Option<Opening>,
@@ -39,6 +39,14 @@ pub(super) struct Place {
 }
 
 impl Offer {
+    /// Whether it is a place in this room, or one to host (`None`).
+    fn is_of(&self, room: Option<Id>) -> bool {
+        match room {
+            Some(room) => self.place.opens.is_none() && self.room == room,
+            None => self.place.opens.is_some(),
+        }
+    }
+
     /// Bytes of own data beyond what every room may have.
     fn extra(&self) -> usize {
         let data = self.place.opens.as_ref().map_or(0, |opening| opening.data.size());
@@ -46,17 +54,17 @@ impl Offer {
     }
 }
 
-/// Which place: who is offered it, and in which room, or to host (`None`).
-type Which = (SocketAddr, Option<Id>);
+/// Who was offered something, and the ID that it was told with it.
+type Which = (SocketAddr, Id);
 
-/// One for each endpoint and room, the oldest first: what others ask for in the name of an endpoint takes none of
-/// what it has asked for itself.
+/// One for each endpoint and all that was asked for from there, the oldest first: what others ask for in the name
+/// of an endpoint changes nothing of what it has asked for itself.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Offers {
     all: Timers<Which, Offer>,
-    /// The rooms of those of each endpoint, the oldest first.
+    /// The IDs of those of each endpoint, the oldest first.
     #[serde(skip)]
-    rooms: Map<SocketAddr, SmallVec<[Option<Id>; 1]>>,
+    ids: Map<SocketAddr, SmallVec<[Id; 1]>>,
     /// Bytes of own data beyond what every room may have.
     #[serde(skip)]
     extras: usize,
@@ -64,7 +72,7 @@ pub(super) struct Offers {
 
 impl Default for Offers {
     fn default() -> Self {
-        Self { all: Timers::new(limits::OFFER), rooms: Map::default(), extras: 0 }
+        Self { all: Timers::new(limits::OFFER), ids: Map::default(), extras: 0 }
     }
 }
 
@@ -72,18 +80,17 @@ impl Offers {
     /// Goes on with the offers of another process.
     pub(super) fn go_on(&mut self, saved: Self) {
         self.all.go_on(saved.all);
-        for (endpoint, room) in self.all.keys() {
-            self.rooms.entry(*endpoint).or_default().push(*room);
+        for (endpoint, id) in self.all.keys() {
+            self.ids.entry(*endpoint).or_default().push(*id);
         }
         let all = self.all.keys().filter_map(|which| self.all.get(which));
         self.extras = all.map(Offer::extra).sum();
     }
 
-    /// Offers a place; another offer of the same place is gone.
+    /// Makes an offer, anew if the endpoint has it already.
     pub(super) fn make(&mut self, now: Instant, endpoint: SocketAddr, offer: Offer) {
-        let room = offer.place.opens.is_none().then_some(offer.room);
-        self.forget(endpoint, room);
-        let here = self.rooms.entry(endpoint).or_default();
+        self.forget(endpoint, offer.id);
+        let here = self.ids.entry(endpoint).or_default();
         if here.len() >= limits::OFFERS_OF_ENDPOINT
             && let Some(oldest) = here.first().copied()
         {
@@ -94,18 +101,28 @@ impl Offers {
             let Some((which, oldest)) = self.all.take() else { break };
             self.note_gone(which, &oldest);
         }
-        self.rooms.entry(endpoint).or_default().push(room);
-        self.all.arm_with(now, (endpoint, room), offer);
+        self.ids.entry(endpoint).or_default().push(offer.id);
+        self.all.arm_with(now, (endpoint, offer.id), offer);
     }
 
-    /// What an endpoint was offered, if it is a place in this room, or one to host (`None`).
-    pub(super) fn to(&self, endpoint: SocketAddr, room: Option<Id>) -> Option<&Offer> {
-        self.all.get(&(endpoint, room))
+    /// What an endpoint was offered last in this room, or to host (`None`).
+    pub(super) fn last(&self, endpoint: SocketAddr, room: Option<Id>) -> Option<&Offer> {
+        self.of(endpoint).filter(|offer| offer.is_of(room)).last()
+    }
+
+    /// The same, of those by which it gets just this place.
+    pub(super) fn of_place(
+        &self,
+        endpoint: SocketAddr,
+        room: Option<Id>,
+        place: &Place,
+    ) -> Option<&Offer> {
+        self.of(endpoint).find(|offer| offer.is_of(room) && offer.place == *place)
     }
 
     /// What was offered to the one who shows that ID and key from where it was told them.
     pub(super) fn shown(&self, endpoint: SocketAddr, id: Id, key: Key) -> Option<&Offer> {
-        self.of(endpoint).find(|offer| offer.id == id && offer.key.is(key))
+        self.all.get(&(endpoint, id)).filter(|offer| offer.key.is(key))
     }
 
     /// Whether this is the key of something that an endpoint was offered.
@@ -114,24 +131,24 @@ impl Offers {
     }
 
     fn of(&self, endpoint: SocketAddr) -> impl Iterator<Item = &Offer> {
-        let rooms = self.rooms.get(&endpoint).into_iter().flatten();
-        rooms.filter_map(move |room| self.all.get(&(endpoint, *room)))
+        let ids = self.ids.get(&endpoint).into_iter().flatten();
+        ids.filter_map(move |id| self.all.get(&(endpoint, *id)))
     }
 
-    /// Forgets that an endpoint was offered a place in this room, or one to host (`None`).
-    pub(super) fn forget(&mut self, endpoint: SocketAddr, room: Option<Id>) {
-        let which = (endpoint, room);
+    /// Forgets what an endpoint was offered with this ID.
+    pub(super) fn forget(&mut self, endpoint: SocketAddr, id: Id) {
+        let which = (endpoint, id);
         if let Some(offer) = self.all.remove(&which) {
             self.note_gone(which, &offer);
         }
     }
 
-    fn note_gone(&mut self, (endpoint, room): Which, offer: &Offer) {
+    fn note_gone(&mut self, (endpoint, id): Which, offer: &Offer) {
         self.extras -= offer.extra();
-        let Some(here) = self.rooms.get_mut(&endpoint) else { return };
-        here.retain(|other| *other != room);
+        let Some(here) = self.ids.get_mut(&endpoint) else { return };
+        here.retain(|other| *other != id);
         if here.is_empty() {
-            self.rooms.remove(&endpoint);
+            self.ids.remove(&endpoint);
         }
     }
 
@@ -148,6 +165,6 @@ impl Offers {
     /// Whether nothing is offered.
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
-        self.all.is_empty() && self.rooms.is_empty() && self.extras == 0
+        self.all.is_empty() && self.ids.is_empty() && self.extras == 0
     }
 }

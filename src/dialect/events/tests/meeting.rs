@@ -285,7 +285,8 @@ fn local_endpoints_are_told_within_one_network_only() {
     assert_eq!(world.hears(host)["data"]["local"], json!([{"ip": "10.0.0.3", "port": 8}]));
     // Of a machine with many addresses the first that are private are told.
     let at = |ip: &str, n| json!({"ip": format!("{ip}.{n}"), "port": 9});
-    let many: Vec<_> = (1..20).flat_map(|n| [at("198.51.100", n), at("10.0.0", n)]).collect();
+    let many: Vec<_> =
+        (1..20).flat_map(|n| [at("198.51.100", n), at("10.0.0", n), at("10.0.0", 1)]).collect();
     let first: Vec<_> = (1..=limits::LOCAL_ENDPOINTS).map(|n| at("10.0.0", n)).collect();
     world.ask(near, "local_endpoints", json!({"local": many})).unwrap();
     assert_eq!(world.hears(host)["data"]["local"], json!(first));

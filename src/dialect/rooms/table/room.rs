@@ -23,7 +23,7 @@ pub(in crate::dialect::rooms) type Ban = crate::lobby::door::Ban<Id>;
 const SHARED_SIZE: usize = 1 + limits::CLIENTS_PER_ROOM;
 
 /// What somebody says of the room that he opens.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::dialect::rooms) struct Opening {
     pub(in crate::dialect::rooms) name: String,
     pub(in crate::dialect::rooms) game: Box<str>,

@@ -459,6 +459,52 @@ fn what_others_ask_for_in_its_name_takes_no_offer_away() {
 }
 
 #[test]
+fn what_is_forged_changes_nothing_of_what_it_is_offered() {
+    let (mut world, client, _) = offered();
+    let next = Place::of(client.at, &world.ask(client.at, "rh:Nice:max=8:d.a=b"));
+    world.ask(client.at, "rh:Evil:max=1:password=x:private:locked");
+    assert_eq!(world.ask(client.at, "rh:Nice:max=8:d.a=b").len(), 2, "the same once more");
+    assert_eq!(Place::of(client.at, &world.ask(client.at, &next.rc())).room, next.room);
+    let list = world.list(peer(3), "rl:d.a=b");
+    assert_eq!(list, [format!("{},Nice,open,1,8,a=b", next.room)]);
+
+    // And nobody makes its password a wrong one, how many have been tried in its name.
+    let (mut world, client, _) = offered();
+    let door = world.host(peer(9), "Door:password=owl");
+    let with = |word: &str| format!("jr:{}:password={word}", door.room);
+    (0..2 * limits::GUESSES).for_each(|_| _ = world.ask(client.at, &with("no")));
+    let next = Place::of(client.at, &world.ask(client.at, &with("owl")));
+    world.ask(client.at, &with("no"));
+    let back = Place::of(client.at, &world.ask(client.at, &next.rc()));
+    assert_eq!((&back.id, &back.room), (&next.id, &door.room));
+}
+
+#[test]
+fn who_moves_within_a_full_room_keeps_its_place_until_it_shows_the_new_key() {
+    let mut world = World::new();
+    let host = world.host(peer(1), "R:max=2");
+    let client = world.join(peer(2), &host);
+    let moved = Place::of(peer(5), &world.ask(peer(5), &client.rc()));
+    world.pass_secs(5);
+    assert_eq!(world.answer(peer(3), &format!("jr:{}", host.room)), "er:jr:full");
+    assert_eq!(world.answer(moved.at, &moved.signed("ka")), "ka");
+}
+
+#[test]
+fn who_has_become_host_takes_no_other_place_that_it_was_offered() {
+    let mut world = World::new();
+    let (host, away) = (world.host(peer(1), "R:migrate"), world.host(peer(7), "away"));
+    let clients = [2, 3].map(|n| world.join(peer(n), &host));
+    for client in &clients {
+        assert_eq!(world.answer(client.at, &client.signed("ka")), "ka");
+    }
+    let next = Place::of(peer(2), &world.ask(peer(2), &format!("jr:{}", away.room)));
+    world.ask(host.at, &host.signed("lr"));
+    assert_eq!(world.answer(peer(2), &next.rc()), "er:rc:badrequest");
+    world.join(peer(4), &host);
+}
+
+#[test]
 fn offers_of_an_endpoint_are_bounded_and_the_oldest_goes() {
     let (mut world, client, rooms) = offered();
     let ask =
