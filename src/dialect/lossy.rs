@@ -34,6 +34,7 @@ pub(super) struct Packet<T> {
     pub(super) data: T,
 }
 
+/// The network, and what is under way in it.
 #[derive(Debug)]
 pub(super) struct Lossy<T> {
     pub(super) trouble: Trouble,

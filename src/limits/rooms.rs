@@ -50,8 +50,8 @@ pub const UNPROVED_PLACE: Duration = Duration::from_secs(3);
 /// key comes one round trip later.
 pub const OFFERS: usize = 16 * 1024;
 
-/// Of these one endpoint has so many at most: others may ask in its name, and all are looked through for the key
-/// that it shows. A flood needs as many rooms within a round trip to push out what it has asked for itself.
+/// Of these one endpoint has so many at most, as all are looked through for what it asks for. Others may ask in its
+/// name: a flood needs as many different requests within a round trip to push out what it has asked for itself.
 pub const OFFERS_OF_ENDPOINT: usize = 64;
 
 /// For so long such a place is offered: until datagrams that got lost have been sent again.

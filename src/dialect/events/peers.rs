@@ -218,21 +218,24 @@ impl Events {
                 data.as_ref().ok_or_else(|| bad(format!("local has to be {}", Objects::what())))?,
             )
         };
-        let (mut local, mut wrong) = (Vec::new(), None);
+        let (mut local, mut has_one, mut wrong) = (Vec::new(), false, None);
         for one in told.iter().map(read) {
             match one {
-                Ok(one) if local.contains(&one) => {}
-                Ok(one) => local.push(one),
+                Ok(one) => {
+                    has_one = true;
+                    // Others would knock there, whoever it is.
+                    let is_of_use = is_local(one.ip.to_canonical()) && !local.contains(&one);
+                    if is_of_use && local.len() < limits::LOCAL_ENDPOINTS {
+                        local.push(one);
+                    }
+                }
                 Err(fault) => wrong = wrong.or(Some(fault)),
             }
         }
         // What is wrong with one is nothing against the others.
-        if let Some(fault) = wrong.filter(|_| local.is_empty()) {
+        if let Some(fault) = wrong.filter(|_| !has_one) {
             return Err(fault);
         }
-        // Others would knock there, whoever it is.
-        local.retain(|local| is_local(local.ip.to_canonical()));
-        local.truncate(limits::LOCAL_ENDPOINTS);
         let Some(peer) = self.peer_mut(id) else { return Ok(()) };
         let changed = peer.local != local;
         peer.local = local;

@@ -27,7 +27,7 @@ impl Rooms {
         let Offer { room, place, .. } = offer.ok_or(Reason::NoRoom)?;
         let there = self.table.peer_at(turn.from);
         if there.is_some_and(|there| there.is_host && there.proved) {
-            // The host has gone meanwhile, and it has the room; that would be left without anybody.
+            // It has become the host of its room meanwhile, which would be left to nobody.
             return Err(Reason::BadRequest);
         }
         if place.opens.is_none() {

@@ -13,7 +13,8 @@ use crate::prefixes::Shares;
 
 impl Table {
     /// Who of these may give its place to another: it has had so much time to show that it is there
-    /// and did not, here or elsewhere, and no punch with it is known to have worked. Who was silent longest goes first.
+    /// and did not, here or elsewhere, and no punch with it is known to have worked. Who was silent
+    /// longest goes first.
     pub(super) fn gives_way(&self, now: Instant, ids: &[Id], patience: Duration) -> Option<Id> {
         let peers = ids.iter().filter_map(|id| self.peer(*id)).filter(|peer| {
             !peer.has_shown_key()

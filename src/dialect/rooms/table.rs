@@ -375,6 +375,7 @@ impl Table {
         peer.reached = Vec::new();
         (peer.signed_ka, peer.lives_by_key) = (None, false);
         peer.since = now;
+        self.unproved.cancel(&id);
         self.at.remove(&old);
         self.at.insert(endpoint, id);
         self.by_source.remove(old.ip(), &id);
@@ -408,7 +409,8 @@ impl Table {
         peer.via = via;
         self.silent.arm(now, id);
         self.doubted.cancel(&id);
-        if !peer.proved {
+        // Who has shown a key elsewhere has not been forged.
+        if !peer.has_shown_key() {
             self.unproved.arm(now, id);
         }
     }

@@ -24,6 +24,7 @@ mod message;
 mod migrating;
 mod nats;
 mod notices;
+mod offered;
 mod relayed;
 mod requests;
 mod returning;
