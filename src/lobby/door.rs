@@ -96,6 +96,12 @@ impl<I: PartialEq> Door<I> {
         may_be
     }
 
+    /// The word that all who come in have to know.
+    #[must_use]
+    pub fn password(&self) -> Option<&str> {
+        self.password.as_deref()
+    }
+
     /// Whether there is a password.
     #[must_use]
     pub const fn has_password(&self) -> bool {

@@ -143,9 +143,10 @@ impl Rooms {
             // Others may have guessed in its name. What it has said rightly before still counts.
             Err(Reason::Limit) => {
                 let before = self.offers.last(turn.from, Some(room));
-                let is_right = before.is_some_and(|offer| offer.place.password.is_none());
-                let password = password.clone().filter(|_| !is_right);
-                let place = Place { opens: None, wish, lan, password };
+                let before = before.filter(|it| self.still_knows_password(room, &it.place));
+                let knew_password = before.is_some();
+                let password = before.map_or(password, |offer| &offer.place.password).clone();
+                let place = Place { opens: None, wish, lan, password, knew_password };
                 return self.offer(turn, Some(room), place, Reason::Limit);
             }
             checked => checked?,
@@ -157,7 +158,8 @@ impl Rooms {
             self.make_place(turn, Some(room), false)
         };
         if let Err(reason) = made {
-            let place = Place { opens: None, wish, lan, password: None };
+            let password = password.clone();
+            let place = Place { opens: None, wish, lan, password, knew_password: true };
             return self.offer(turn, Some(room), place, reason);
         }
         if self.offers.last(turn.from, Some(room)).is_none()

@@ -183,8 +183,10 @@ impl Rooms {
         }
         if is_kept {
             self.table.keep(cx.now.instant, id, is_unsure);
-        } else {
-            self.table.leave(&mut cx.shared.unproven, id);
+        } else if let Some(peer) = self.table.leave(&mut cx.shared.unproven, id)
+            && why == Why::Elsewhere
+        {
+            self.offer_again(cx.now.instant, peer);
         }
         let is_said = if was_kept { is_unsaid } else { !(is_kept && is_unsure) };
         if is_said {

@@ -9,6 +9,7 @@ use super::offers::{Offer, Place};
 use super::options::Options;
 use super::table::Peer;
 use super::{Id, Key, Rooms, Turn};
+use crate::clock::Instant;
 use crate::refusals::Reason as Refusal;
 
 /// The port of the service that throws everything away (RFC 863), at which nobody is.
@@ -39,8 +40,8 @@ impl Rooms {
                 return Err(Reason::Kicked);
             }
         }
-        if let Some(word) = &place.password {
-            let checked = self.check_password(turn, room, Some(word), true);
+        if place.opens.is_none() && !self.still_knows_password(room, &place) {
+            let checked = self.check_password(turn, room, place.password.as_deref(), true);
             if checked.is_err() {
                 // A copy of the request is no other guess.
                 self.offers.forget(turn.from, id);
@@ -75,6 +76,12 @@ impl Rooms {
         Ok(())
     }
 
+    /// Whether what somebody said when it asked was right and has not been changed since.
+    pub(super) fn still_knows_password(&self, room: Id, place: &Place) -> bool {
+        let word = place.password.as_deref();
+        place.knew_password && self.table.room(room).is_some_and(|room| room.door.opens_with(word))
+    }
+
     /// Somebody who comes into a room, or opens one (`None`): as it was offered, if it was.
     pub(super) fn newcomer(&mut self, turn: &Turn<'_, '_>, room: Option<Id>) -> Peer {
         let (id, key, room, is_host) = match self.offers.last(turn.from, room) {
@@ -88,6 +95,17 @@ impl Rooms {
         let mut peer = Peer::new(id, key, room, turn.from, turn.via);
         (peer.is_host, peer.knows_host) = (is_host, !is_host);
         peer
+    }
+
+    /// A client that has shown no key yet has gone elsewhere, or somebody in its name: it has its place again
+    /// with the key that it may be about to show.
+    pub(super) fn offer_again(&mut self, now: Instant, client: Peer) {
+        let Peer { id, key, room, endpoint, wish, lan, .. } = client;
+        let door = self.table.room(room).map(|room| &room.door);
+        // It has been in.
+        let password = door.and_then(|door| door.password()).map(Into::into);
+        let place = Place { opens: None, wish, lan, password, knew_password: true };
+        self.offers.make(now, endpoint, Offer { id, key, room, place });
     }
 
     /// There is no place for somebody who may be forged, neither in this room nor, if it is `None`, as
@@ -116,7 +134,7 @@ impl Rooms {
                 (id, key, room.unwrap_or_else(|| self.fresh_id()))
             }
         };
-        let knows_password = place.password.is_none();
+        let knows_password = place.knew_password;
         self.offers.make(turn.instant(), turn.from, Offer { id, key, room: at, place });
         let host = self.table.room(at).and_then(|room| self.table.peer(room.host));
         let place = match host {

@@ -34,8 +34,10 @@ pub(super) struct Place {
     pub(super) wish: Wish,
     /// Where it is in its own network.
     pub(super) lan: Box<[SocketAddr]>,
-    /// What it takes for the password of the room, if nobody has looked yet whether that is right.
+    /// What it takes for the password of the room, which may be another one by the time it comes in.
     pub(super) password: Option<String>,
+    /// Whether that was right when it asked.
+    pub(super) knew_password: bool,
 }
 
 impl Offer {

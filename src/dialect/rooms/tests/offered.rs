@@ -139,3 +139,36 @@ fn who_uses_its_key_is_refused_as_others_where_no_place_is_left() {
     assert_eq!(world.answer(client.at, &format!("jr:{}", full.room)), "er:jr:full");
     assert_eq!(world.answer(client.at, &client.signed("ka")), "ka");
 }
+
+#[test]
+fn who_has_not_shown_its_key_yet_keeps_the_place_that_others_leave_in_its_name() {
+    let (mut world, _, _) = World::introduced();
+    let host = world.host(peer(5), "R:password=owl:migrate");
+    let away = world.host(peer(7), "away");
+    for forged in ["rh".into(), "rh:Evil:max=1".into(), format!("jr:{}", away.room)] {
+        let asked = world.ask(peer(2), &format!("jr:{}:password=owl", host.room));
+        let client = Place::of(peer(2), &asked);
+        world.send(client.at, forged.as_bytes());
+        world.answer(host.at, &host.signed("rs:locked"));
+        assert_eq!(world.answer(client.at, &client.rc()), "er:rc:locked", "{forged}");
+        world.answer(host.at, &host.signed("rs:unlocked"));
+        let back = Place::of(client.at, &world.ask(client.at, &client.rc()));
+        assert_eq!((&back.id, &back.room), (&client.id, &client.room), "{forged}");
+        assert_eq!(world.answer(client.at, "lr"), format!("lr:{}", host.room), "{forged}");
+        world.pass(limits::OFFER);
+    }
+}
+
+#[test]
+fn a_password_that_is_set_meanwhile_is_asked_for() {
+    let (mut world, client, rooms) = offered();
+    let host = &rooms[2];
+    let next = Place::of(client.at, &world.ask(client.at, &format!("jr:{}", host.room)));
+    world.answer(host.at, &host.signed("rs:password=owl"));
+    assert_eq!(world.answer(client.at, &next.rc()), "er:rc:badkey");
+    assert_eq!(world.answer(client.at, &client.signed("ka")), "ka", "it is where it was");
+    let with = format!("jr:{}:password=owl", host.room);
+    let next = Place::of(client.at, &world.ask(client.at, &with));
+    world.ask(client.at, &next.rc());
+    assert_eq!(world.answer(client.at, &next.signed("ka")), "ka");
+}
