@@ -167,6 +167,9 @@ impl Rooms {
             self.answer(turn, Answer::Cookie(cookie));
             return Ok(());
         }
+        if end == Err(Reason::Limit) {
+            turn.bound = Refusal::Unproven;
+        }
         end?;
         self.delivery.send(turn.cx, to, |bytes| bytes.append(&mut page));
         Ok(())

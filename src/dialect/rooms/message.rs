@@ -340,6 +340,29 @@ impl Request {
     }
 }
 
+/// The first field for which a request cannot be read, for the log: what is before it can be. None: it can be
+/// read, or too little stands behind its verb.
+#[must_use]
+pub fn wrong_field(data: &[u8]) -> Option<String> {
+    let text = without_prefix(data.get(..LONGEST_REQUEST).unwrap_or(data));
+    let ends = text.iter().enumerate().filter(|(_, byte)| **byte == b':').map(|(end, _)| end);
+    let mut reads = ends
+        .chain([text.len()])
+        .map(|end| (end, text.get(..end).is_some_and(|text| Request::read(text).is_ok())))
+        .skip_while(|(_, can_be_read)| !can_be_read);
+    let (mut before, _) = reads.next()?;
+    for (end, can_be_read) in reads {
+        if !can_be_read {
+            let field = text.get(before + 1..end)?;
+            return Some(
+                String::from_utf8_lossy(field).trim_end_matches(['\0', '\r', '\n']).into(),
+            );
+        }
+        before = end;
+    }
+    None
+}
+
 /// The SECRET of `k:SECRET:` in front of a request, if there is one.
 #[must_use]
 pub fn key(data: &[u8]) -> Option<String> {

@@ -49,13 +49,14 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use log::debug;
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 
 use super::{Context, Dialect, Name, Via};
 use crate::admission::{self, Admission};
 use crate::blocks::Blocks;
-use crate::brief;
+use crate::brief::{self, Quoted};
 use crate::clock::{Instant, earliest};
 use crate::cookies::Cookies;
 use crate::introductions::PublicIps;
@@ -360,6 +361,12 @@ impl Dialect for Rooms {
             }
         };
         if let Err(reason) = result {
+            match message::wrong_field(data) {
+                Some(field) => {
+                    debug!("er:{verb}:{reason} to {from}: {} may not be there", Quoted(&field))
+                }
+                None => debug!("er:{verb}:{reason} to {from}"),
+            }
             self.note_refused(turn, reason);
             self.answer(turn, Answer::Refused(verb, reason));
         }

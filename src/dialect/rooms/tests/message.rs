@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use crate::dialect::rooms::field::{Id, Key};
-use crate::dialect::rooms::message::{Bad, LONGEST_NAME, Request, Verb, Wanted};
+use crate::dialect::rooms::message::{self, Bad, LONGEST_NAME, Request, Verb, Wanted};
 use crate::dialect::rooms::options::Options;
 use crate::dialect::{Name, of_datagram};
 use crate::introductions::plan::Wish;
@@ -258,5 +258,23 @@ proptest! {
             let again = Request::read(&bytes).unwrap();
             prop_assert_eq!(written(&again), bytes);
         }
+    }
+}
+
+#[test]
+fn the_field_that_is_wrong_is_found() {
+    for (request, wrong) in [
+        ("rh:Name:max=0:game=x\0", Some("max=0")),
+        ("rh:Name:max=4:colour\n", Some("colour")),
+        ("k:secret:jr:0123456789abcdef:password", Some("password")),
+        ("rl:0123456789abcdef:max=3", Some("max=3")),
+        ("rs:d.a=b:locked=1:0123456789abcdef0123456789abcdef", Some("locked=1")),
+        ("lr:now", Some("now")),
+        ("jr", None),
+        ("jr:nowhere", None),
+        ("ka", None),
+        ("rh:Name:max=4", None),
+    ] {
+        assert_eq!(message::wrong_field(request.as_bytes()).as_deref(), wrong, "{request:?}");
     }
 }
