@@ -145,7 +145,8 @@ impl Natpunch {
         if let Some(before) = before {
             cx.shared.relay.moved(Name::Natpunch, before, peer);
         }
-        say(&mut self.lines, cx, ("moved", peer), format_args!("a client is at {peer} now"));
+        let was = before.unwrap_or(peer);
+        say(&mut self.lines, cx, ("moved", peer), format_args!("client {was} is at {peer} now"));
         let lobbies = self.clients.get(id).map_or(Vec::new(), |client| client.lobbies.clone());
         let mut others = Vec::new();
         for lobby in lobbies.iter().filter_map(|id| self.lobbies.get(*id)) {
