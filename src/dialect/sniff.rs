@@ -71,6 +71,9 @@ const MARK: &[u8] = b"\xef\xbb\xbf";
 /// The same before UTF-16, with the lower byte first and last.
 const WIDE_MARKS: [&[u8]; 2] = [b"\xff\xfe", b"\xfe\xff"];
 
+/// A length of one or two bytes and the beginning of an object behind it.
+const LENGTH_AND_TEXT: usize = 4;
+
 /// Bytes that tell nothing yet and are kept until more come: more than any header.
 const UNTOLD: usize = 64;
 
@@ -172,6 +175,8 @@ pub fn of_stream(bytes: &[u8]) -> Stream {
             }
             _ if MARK.starts_with(rest) && bytes.len() <= UNTOLD => return Stream::Untold,
             _ if is_marked => return Stream::Odd(Odd { what: Before::Mark, has_event: false }),
+            // .NET's BinaryWriter sends the length by itself, and no line of GMnet's is that short.
+            _ if bytes.len() < LENGTH_AND_TEXT && !bytes.contains(&b'\n') => return Stream::Untold,
             _ => return Stream::Of(Name::Gmnet),
         }
     }
@@ -294,7 +299,7 @@ mod tests {
     fn streams_are_told_apart() {
         let odd = |what, has_event| Stream::Odd(Odd { what, has_event });
         let (gmnet, events) = (Stream::Of(Name::Gmnet), Stream::Of(Name::Events));
-        let cases: [(&[u8], Stream); 54] = [
+        let cases: [(&[u8], Stream); 59] = [
             (b"{", events),
             (b"\x16", events),
             (b"\x16\x03\x01\0", events),
@@ -311,26 +316,29 @@ mod tests {
             (b"\xef\xbb\xbf", Stream::Untold),
             (&[0; UNTOLD], Stream::Untold),
             (&[0; UNTOLD + 1], gmnet),
-            (b"r", gmnet),
+            (b"r", Stream::Untold),
+            (b"reg", Stream::Untold),
+            (b"x\n", gmnet),
             (b"reg2", gmnet),
             (b"\0version", gmnet),
             (b"\n\0version", gmnet),
             (b"\0\0\0v", Stream::Untold),
             (b"\0\0\0version", gmnet),
-            (b"\xefx", gmnet),
+            (b"\xefxyz", gmnet),
             (b"GET / HTTP/1.1\r\n", gmnet),
             (b"G", Stream::Untold),
             (b"GET /events", Stream::Untold),
             (b"GET /events HTTP/1.1\r\n", events),
             (b"GET /events?a", events),
             (b"GET /eventsx", gmnet),
-            (b"GO", gmnet),
+            (b"GO", Stream::Untold),
+            (b"GOAL", gmnet),
             (b"\xef\xbb\xbfreg2\n", odd(Before::Mark, false)),
             (b"\xde", Stream::Untold),
             (b"\xde\xc0\xad\xde\x0c\0\0\0\x05\0\0\0", Stream::Untold),
             (b"\xde\xc0\xad\xde\x0c\0\0\0\x05\0\0\0reg2", odd(Before::Packet, false)),
             (b"\xde\xc0\xad\xde\x0c\0\0\0\x05\0\0\0{\"a", odd(Before::Packet, true)),
-            (b"\xde\xc0x", gmnet),
+            (b"\xde\xc0xy", gmnet),
             (b"\x47\0\0\0", Stream::Untold),
             (b"\x47\0\0\0{\"type", odd(Before::Length, true)),
             (b"\0\0\x02\x47{\"type", odd(Before::Length, true)),
@@ -339,6 +347,8 @@ mod tests {
             (b"\0\0\0\0{", events),
             (b"\n\0\0\0{", events),
             (b"\xff\xff\0\0\0", odd(Before::Length, false)),
+            (b"\x2a", Stream::Untold),
+            (b"\xaa\x01{", Stream::Untold),
             (b"\x2a{\"ty", odd(Before::Length, true)),
             (b"\xaa\x01{\"ty", odd(Before::Length, true)),
             (b"\0\x2a{\"ty", odd(Before::Length, true)),
