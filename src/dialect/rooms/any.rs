@@ -4,6 +4,7 @@ use super::message::Reason;
 use super::options::Options;
 use super::{Id, Rooms, Turn, filter};
 use crate::limits;
+use crate::refusals::Reason as Refusal;
 
 impl Rooms {
     /// `qj`: the sender joins one of the first rooms of lists that has a place for it and no password. Who is in a
@@ -23,7 +24,12 @@ impl Rooms {
             return self.join_room(turn, id, &game, options);
         }
         let mut last = Reason::NoRoom;
-        for room in self.fitting(turn, &game, options)? {
+        let (rooms, is_all) = self.fitting(turn, &game, options)?;
+        if !is_all {
+            turn.bound = Refusal::Unproven;
+            last = Reason::Busy;
+        }
+        for room in rooms {
             match self.join_room(turn, room, &game, options) {
                 Err(reason @ (Reason::Busy | Reason::Full | Reason::Family)) => last = reason,
                 other => return other,
@@ -32,22 +38,35 @@ impl Rooms {
         Err(last)
     }
 
-    /// Rooms that somebody may get into, those first that lists have first.
+    /// Rooms that somebody may get into, those first that lists have first; and whether there was time to look
+    /// for more, if these are none.
     fn fitting(
-        &self,
+        &mut self,
         turn: &Turn<'_, '_>,
         game: &str,
         options: &Options,
-    ) -> Result<Vec<Id>, Reason> {
+    ) -> Result<(Vec<Id>, bool), Reason> {
         let mut filter = filter(options)?;
         filter.is_free = true;
+        let (now, addr) = (turn.instant(), turn.from.ip());
+        let look = self.looking.look(now, addr, self.back(turn).proved);
         let of_both_families = turn.cx.shared.relay.joins_families();
-        let rooms = self.table.listed_after(game, None, turn.from.ip(), of_both_families);
-        let rooms = rooms.into_iter().flatten().take(limits::ROOMS_LOOKED_AT).filter(|room| {
-            filter.fits(|key| room.data.get(key), room.is_free())
+        let rooms = self.table.listed_after(game, None, addr, of_both_families);
+        let (mut fitting, mut looked_at) = (Vec::new(), 0);
+        for room in rooms.into_iter().flatten().take(look.most) {
+            looked_at += 1;
+            if filter.fits(|key| room.data.get(key), room.is_free())
                 && !room.door.has_password()
                 && !self.is_barred(room.id, turn.from)
-        });
-        Ok(rooms.map(|room| room.id).take(limits::ROOMS_TRIED).collect())
+            {
+                fitting.push(room.id);
+            }
+            if fitting.len() >= limits::ROOMS_TRIED {
+                break;
+            }
+        }
+        self.looking.note(now, look, looked_at);
+        let is_all = !look.is_short() || looked_at < look.most || !fitting.is_empty();
+        Ok((fitting, is_all))
     }
 }

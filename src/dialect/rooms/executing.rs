@@ -150,17 +150,21 @@ impl Rooms {
         let shown = options.cookie.as_deref();
         to.proved |=
             shown.is_some_and(|shown| self.cookies.are_shown(turn.instant(), turn.from, shown));
+        let (now, addr) = (turn.instant(), turn.from.ip());
+        let look = self.looking.look(now, addr, to.proved);
         let query = list::Query {
             game: &turn.game(options),
             after,
             filter: &filter(options)?,
             tells_all: !options.is_empty(),
-            reader: turn.from.ip(),
+            reader: addr,
             of_both_families: turn.cx.shared.relay.joins_families(),
             space: Delivery::space(&turn.cx.shared.credits, to),
+            most_looks: look.most,
         };
-        let mut page = Vec::new();
-        let end = list::page(&self.table, &query, &mut page);
+        let (mut page, mut looked_at) = (Vec::new(), 0);
+        let end = list::page(&self.table, &query, &mut looked_at, &mut page);
+        self.looking.note(now, look, looked_at);
         let is_short = query.space < message::LONGEST_ANSWER;
         if is_short && shown.is_some() && matches!(end, Ok(End::Space) | Err(Reason::Limit)) {
             let cookie = self.cookies.of(turn.instant(), turn.from);

@@ -7,7 +7,6 @@ use super::field::{self, Id};
 use super::message::{LONGEST_ANSWER, Reason};
 use super::options::write_pair;
 use super::table::{Room, Table};
-use crate::limits;
 use crate::lobby::data::{Data, Filter};
 
 /// What somebody looks for.
@@ -25,6 +24,8 @@ pub(super) struct Query<'a> {
     pub(super) of_both_families: bool,
     /// How long the page may be.
     pub(super) space: usize,
+    /// At how many rooms it may look, if it does not want all.
+    pub(super) most_looks: usize,
 }
 
 /// Why a page ends where it does.
@@ -44,12 +45,17 @@ pub(super) enum End {
 /// # Errors
 /// `NoRoom` if the room has been gone for long, so that nobody knows where the page begins; `Limit` if there is
 /// no space for one room.
-pub(super) fn page(table: &Table, query: &Query<'_>, bytes: &mut Vec<u8>) -> Result<End, Reason> {
+pub(super) fn page(
+    table: &Table,
+    query: &Query<'_>,
+    looked_at: &mut usize,
+    bytes: &mut Vec<u8>,
+) -> Result<End, Reason> {
     let rooms = table.listed_after(query.game, query.after, query.reader, query.of_both_families);
     let mut rooms = rooms.ok_or(Reason::NoRoom)?.peekable();
     let more = if query.tells_all { ":+0123456789abcdef".len() } else { ":+".len() };
     bytes.extend_from_slice(b"rl");
-    let (mut last, mut looked_at) = (None, 0);
+    let mut last = None;
     while let Some(room) = rooms.peek() {
         let end = bytes.len();
         let is_wanted = query.filter.fits(|key| room.data.get(key), room.is_free());
@@ -57,13 +63,13 @@ pub(super) fn page(table: &Table, query: &Query<'_>, bytes: &mut Vec<u8>) -> Res
             write_entry(room, query.tells_all, bytes);
         }
         let has_space = bytes.len() + more <= query.space;
-        if !has_space || looked_at >= limits::ROOMS_LOOKED_AT {
+        if !has_space || *looked_at >= query.most_looks {
             bytes.truncate(end);
             end_page(last.filter(|_| has_space || end > 2), query.tells_all, bytes)?;
             return Ok(if has_space { End::Work } else { End::Space });
         }
         last = Some(room.id);
-        looked_at += usize::from(!query.filter.is_all());
+        *looked_at += usize::from(!query.filter.is_all());
         rooms.next();
     }
     if bytes.len() == "rl".len() {

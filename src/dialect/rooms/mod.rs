@@ -82,6 +82,7 @@ mod introducing;
 mod keeping;
 mod leaving;
 mod list;
+mod looking;
 mod mesh;
 pub mod message;
 mod migrating;
@@ -102,6 +103,7 @@ mod unmet;
 use delivery::{Delivery, To};
 use field::{Id, Key};
 use leaving::Why;
+use looking::Looking;
 use message::{Answer, Bad, Reason, Request, Verb};
 use offers::Offers;
 use options::Options;
@@ -150,6 +152,8 @@ pub struct Rooms {
     random: StdRng,
     cookies: Cookies,
     places: Rates,
+    #[serde(skip)]
+    looking: Looking,
     guesses: Guesses,
     lines: Lines,
     full: Seldom,
@@ -207,6 +211,7 @@ impl Rooms {
             delivery: Delivery::new(),
             random,
             places: Rates::new(limits::PLACES_PER_SECOND, 10),
+            looking: Looking::default(),
             guesses: Guesses::default(),
             lines: Lines::default(),
             full: Seldom::default(),

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use super::{Place, World, peer};
 use crate::admission::Admission;
@@ -246,4 +247,26 @@ fn any_room_is_none_that_has_kicked_him() {
     assert_eq!(world.answer(peer(2), "qj"), "er:qj:noroom");
     let other = world.host(peer(3), "b");
     assert_eq!(world.enter(peer(2), "qj").room, other.room);
+}
+
+#[test]
+fn many_who_look_for_what_is_not_there_look_at_fewer_rooms_and_a_player_at_as_many() {
+    let mut world = World::new();
+    let rooms = u16::try_from(limits::ROOMS_LOOKED_AT).unwrap() - 1;
+    let host = world.host(peer(0), "a:d.map=castle");
+    (1..rooms).for_each(|n| _ = world.host(peer(n), "a"));
+    world.pass_secs(1);
+    let wanted = "rl:d.map=castle";
+    let is_found = |page: Vec<String>| page.iter().any(|entry| entry.starts_with(&host.room));
+    let mut pages = 0;
+    while pages < 100 && is_found(world.list(peer(10_000 + pages), wanted)) {
+        pages += 1;
+    }
+    assert!((40..60).contains(&pages), "{pages}");
+    let short = world.list(peer(9999), wanted);
+    assert!(matches!(&short[..], [next] if next.starts_with('+')), "{short:?}");
+    assert_eq!(world.answer(peer(9999), "qj:d.map=castle"), "er:qj:busy");
+    assert!(is_found(world.list(host.at, wanted)), "it has shown its key");
+    world.pass(Duration::from_millis(20));
+    assert!(is_found(world.list(peer(9999), wanted)));
 }
