@@ -60,13 +60,13 @@ pub fn homes(addr: IpAddr) -> [(IpAddr, u32); LEVELS] {
 }
 
 /// An address with whose like it is counted where [`homes`] are: of IPv4 one of IPv6 whose /48 has all of its /24, and
-/// whose /64 is its own.
+/// whose /56 is its own.
 #[must_use]
 pub fn as_home(addr: IpAddr) -> IpAddr {
     let IpAddr::V4(v4) = addr else { return addr };
     let [a, b, c, d] = v4.octets().map(u16::from);
     // In 6to4 (RFC 3056) these two would be one network.
-    Ipv6Addr::new(0x2002, a << 8 | b, c << 8, d, 0, 0, 0, 0).into()
+    Ipv6Addr::new(0x2002, a << 8 | b, c << 8, d << 8, 0, 0, 0, 0).into()
 }
 
 /// How many of something each source has.

@@ -153,9 +153,16 @@ pub const TOLD_PER_HOST: usize = 1024;
 /// Such notifications of all hosts. The next gives way, or one of the host that is owed most.
 pub const NOTICES: usize = 64 * 1024;
 
+/// A host whose connection ends so soon after it was told of a client may not have read that: a round trip, and a
+/// step of its game.
+pub const UNREAD: Duration = Duration::from_secs(1);
+
+/// Notices of which that is kept, the newest: 64 bytes each.
+pub const UNREAD_NOTICES: usize = 4096;
+
 /// Hosts that left a moment ago ([`HOST_RETURN`]) and are still owed notifications. The one that left
 /// first gives way.
-pub const OWED_TO_LEFT: usize = 64;
+pub const OWED_TO_LEFT: usize = 256;
 
 /// Default gap between two notifications on one host connection: a GML host looks once a step,
 /// and a game that runs at 30 steps a second may be a step late.

@@ -67,13 +67,6 @@ pub const WORST_CASE: u64 = {
 /// Later than a quarter of the game's own time, 5 s at least, its script has moved on to the next port.
 pub const SECOND_NOTICE: Duration = Duration::from_secs(1);
 
-/// A host whose connection ends so soon after it was told of the relay may not have read that: a round trip,
-/// and a step of its game.
-pub const UNREAD: Duration = Duration::from_secs(1);
-
-/// Notices of which that is kept.
-pub const UNREAD_NOTICES: usize = 256;
-
 /// So long it counts that a client did not reach a host by itself: its player tries again soon, or never.
 pub const FAILED: Duration = Duration::from_secs(120);
 

@@ -54,7 +54,7 @@ impl Gmnet {
         self.attempts.go_on(attempts);
         self.relays.go_on(relays);
         self.failed.go_on(failed);
-        self.unread.go_on(unread);
+        self.unread = unread;
         self.looks.go_on(looks);
         self.commands.go_on(commands);
         self.lines.go_on(lines);

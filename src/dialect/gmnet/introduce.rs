@@ -395,7 +395,11 @@ impl Gmnet {
 
     /// A host's connection ends, but not always the host.
     pub(super) fn keep_notices(&mut self, now: Now, id: ConnId, key: HostKey) {
-        self.owe_unread(now.instant, id);
+        let told = self.conns.get(id).map(|conn| conn.times.quiet_until);
+        if told.is_some_and(|told| now.instant - told <= limits::UNREAD) {
+            let unread = self.unread.take(now.instant, id);
+            unread.into_iter().for_each(|news| _ = self.notices.push(id, news));
+        }
         let host = self.hosts.get(key);
         let at = host.map(|host| SocketAddr::new(host.addr, host.port.unwrap_or_default()));
         self.notices.leave(now.instant, id, at);
@@ -420,12 +424,13 @@ impl Gmnet {
         }
     }
 
-    fn tell(&mut self, cx: &mut Context<'_>, id: ConnId, News { client, relay }: News) {
+    fn tell(&mut self, cx: &mut Context<'_>, id: ConnId, news: News) {
+        let News { client, relay, is_again } = news;
         let relayed = relay.and_then(|port| {
             Some(SocketAddr::new(self.config.relay.like(self.conns.get(id)?.addr)?, port.get()))
         });
-        if let Some(port) = relay {
-            self.note_unread(cx.now.instant, id, client, port);
+        if !is_again {
+            self.unread.note(cx.now.instant, id, news);
         }
         self.tell_endpoint(cx, id, relayed.unwrap_or(client));
     }

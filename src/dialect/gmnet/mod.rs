@@ -9,7 +9,6 @@
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
-use std::num::NonZeroU16;
 
 use log::{debug, info};
 
@@ -60,6 +59,7 @@ mod sorted;
 pub mod text;
 mod unfinished;
 mod unpaired;
+mod unread;
 pub mod version;
 mod waiting;
 
@@ -80,6 +80,7 @@ use serde::{Deserialize, Serialize};
 use slot::HostKey;
 use unfinished::Unfinished;
 use unpaired::Unpaired;
+use unread::Unread;
 use waiting::Introductions;
 
 /// First byte of an introduction: the other side's address and port follow.
@@ -132,9 +133,7 @@ pub struct Gmnet {
     relays: Timers<ConnId>,
     /// For each client address the host that it did not reach, lately.
     failed: Timers<IpAddr, Whom>,
-    /// What hosts were told of the relay a moment ago, by their control connections and the ports of it,
-    /// of which clients.
-    unread: Timers<(ConnId, NonZeroU16), SocketAddr>,
+    unread: Unread,
     /// What clients looked for last.
     looks: Looks,
     /// Hosts that lack their UDP packet, and UDP packets that may be theirs.
@@ -178,7 +177,7 @@ impl Gmnet {
             attempts: Timers::new(limits::ATTEMPT),
             relays: Timers::new(limits::relay::SECOND_NOTICE),
             failed: Timers::new(limits::relay::FAILED),
-            unread: Timers::new(limits::relay::UNREAD),
+            unread: Unread::default(),
             looks: Looks::default(),
             unpaired_regs: Unpaired::default(),
             unpaired_connects: Unpaired::default(),
@@ -370,7 +369,6 @@ impl Dialect for Gmnet {
             self.attempts.next(),
             self.relays.next(),
             self.failed.next(),
-            self.unread.next(),
         ])
     }
 

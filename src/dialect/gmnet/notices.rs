@@ -14,7 +14,7 @@ use crate::clock::Instant;
 use crate::dialect::ConnId;
 use crate::hash::Map;
 use crate::limits;
-use crate::prefixes::{LEVELS, Shares, common, weight};
+use crate::prefixes::{LEVELS, Shares, as_home, common, weight};
 use crate::timers::Timers;
 
 /// The notifications that wait for the notify gap.
@@ -50,8 +50,8 @@ impl Default for Notices {
 
 /// What a host is owed, in the order in which it will be told. This is least attained service:
 /// the round of a notice is how many of its client come before it, told or not, for as long as the
-/// host has been owed anything; the networks of IPv6 [count](weight) as a few clients. So of sixty
-/// addresses that ask all the time none keeps a newcomer waiting, nor does who has a /48.
+/// host has been owed anything; a /24 of IPv4 and the networks of IPv6 [count](weight) as a few clients. So of
+/// sixty addresses that ask all the time none keeps a newcomer waiting, nor does who has a /24 or a /48.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Queue {
     /// Mostly one.
@@ -61,17 +61,19 @@ struct Queue {
 }
 
 /// What a host is told of a client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct News {
     /// Where the client is.
     pub(super) client: SocketAddr,
     /// The port of the relay that the host is told in place of that.
     pub(super) relay: Option<NonZeroU16>,
+    /// It was told before, and may not have read it.
+    pub(super) is_again: bool,
 }
 
 impl From<SocketAddr> for News {
     fn from(client: SocketAddr) -> Self {
-        Self { client, relay: None }
+        Self { client, relay: None, is_again: false }
     }
 }
 
@@ -81,21 +83,24 @@ struct Notice {
     ip: IpAddr,
     port: u16,
     relay: Option<NonZeroU16>,
+    is_again: bool,
     round: u32,
 }
 
 impl Notice {
     fn news(&self) -> News {
-        News { client: SocketAddr::new(self.ip, self.port), relay: self.relay }
+        let client = SocketAddr::new(self.ip, self.port);
+        News { client, relay: self.relay, is_again: self.is_again }
     }
 }
 
 impl Queue {
     /// The round in which one more notice of this client would be.
     fn round_of(&self, client: IpAddr) -> u32 {
+        let client = as_home(client);
         let mut held = self.told.as_ref().map_or([0; LEVELS], |told| told.of(client));
         for notice in &self.notices {
-            let is_common = common(notice.ip, client);
+            let is_common = common(as_home(notice.ip), client);
             held.iter_mut().zip(is_common).for_each(|(held, is)| *held += u32::from(is));
         }
         weight(held)
@@ -113,10 +118,10 @@ impl Queue {
     }
 
     fn push(&mut self, news: News) {
-        let News { client, relay } = news;
+        let News { client, relay, is_again } = news;
         let (ip, port, round) = (client.ip(), client.port(), self.round_of(client.ip()));
         let at = self.notices.partition_point(|notice| notice.round <= round);
-        self.notices.insert(at, Notice { ip, port, relay, round });
+        self.notices.insert(at, Notice { ip, port, relay, is_again, round });
     }
 
     fn pop(&mut self, has_room: bool) -> Option<News> {
@@ -130,7 +135,7 @@ impl Queue {
             // So many have had their turn that all begin anew.
             **told = Shares::default();
         }
-        told.add(notice.ip, 1);
+        told.add(as_home(notice.ip), 1);
         Some(notice.news())
     }
 }
@@ -178,7 +183,10 @@ impl Notices {
     /// there is no room. Whether there was.
     pub(super) fn push(&mut self, host: ConnId, news: impl Into<News>) -> bool {
         let news = news.into();
-        let is_same = |notice: &Notice| notice.news() == news;
+        let is_same = |notice: &Notice| {
+            let other = notice.news();
+            (other.client, other.relay) == (news.client, news.relay)
+        };
         let queue = self.queues.get(&host);
         let length = queue.map_or(0, |queue| queue.notices.len());
         if queue.is_some_and(|queue| queue.notices.iter().any(is_same)) {
@@ -262,8 +270,9 @@ mod tests {
 
     const HOST: ConnId = ConnId { slot: 1, generation: 1 };
 
+    /// Each is alone in its /24.
     fn client(n: usize, port: usize) -> SocketAddr {
-        let ip = IpAddr::from((0x0B00_0000 + n as u32).to_be_bytes());
+        let ip = IpAddr::from((0x0B00_0001 + ((n as u32) << 8)).to_be_bytes());
         SocketAddr::new(ip, port as u16)
     }
 
@@ -307,6 +316,21 @@ mod tests {
         assert!(notices.told > 1 && notices.told <= limits::TOLD_PER_HOST);
         notices.leave(Instant::default(), HOST, None);
         assert_eq!(notices.told, 0);
+    }
+
+    #[test]
+    fn a_network_of_ipv4_keeps_nobody_waiting() {
+        let mut notices = Notices::default();
+        let of_one = |n: u8| SocketAddr::from(([203, 0, 113, n], 1));
+        (0..limits::NOTICES_PER_HOST as u8).for_each(|n| _ = notices.push(HOST, of_one(n)));
+        for n in 0..8 {
+            assert!(notices.has_room(HOST, client(n, 1).ip()), "{n}");
+            notices.push(HOST, client(n, 1));
+            notices.push(HOST, of_one(200 + n as u8));
+        }
+        // The first of its network are as anybody's.
+        (0..4).for_each(|n| assert_eq!(pop(&mut notices, HOST), Some(of_one(n))));
+        (0..8).for_each(|n| assert_eq!(pop(&mut notices, HOST), Some(client(n, 1))));
     }
 
     #[test]

@@ -15,7 +15,6 @@ use super::names::Named;
 use super::notices::News;
 use super::request::{Outcome, Request};
 use super::slot::HostKey;
-use crate::clock::Instant;
 use crate::dialect::{ConnId, Context};
 use crate::introductions::journal::{Shown, Told};
 use crate::introductions::plan;
@@ -65,7 +64,6 @@ impl Gmnet {
     /// Clients that are still connected have not got through.
     pub(super) fn relay_late(&mut self, cx: &mut Context<'_>) {
         while self.failed.take_due(cx.now.instant).is_some() {}
-        while self.unread.take_due(cx.now.instant).is_some() {}
         for _ in 0..AT_ONCE {
             let Some(id) = self.relays.pop_due(cx.now.instant) else { break };
             let told = self.attempts.get(&id).map(|told| (told.client, told.host));
@@ -109,7 +107,7 @@ impl Gmnet {
         }
         self.note_failed(cx, client.ip(), Whom { conn, at });
         let relay = NonZeroU16::new(places.for_host.port());
-        self.tell_all(cx, conn, [News { client, relay }].into_iter());
+        self.tell_all(cx, conn, [News { relay, ..client.into() }].into_iter());
         self.tell_endpoint(cx, id, places.for_client);
         let two = Two { pair, endpoints: [places.for_client, places.for_host] };
         self.begin_attempt(cx, id, (two, key), Some(places.id));
@@ -122,33 +120,6 @@ impl Gmnet {
             self.failed.take();
         }
         self.failed.arm_with(cx.now.instant, client, host);
-    }
-
-    /// A host is told of the relay.
-    pub(super) fn note_unread(
-        &mut self,
-        now: Instant,
-        id: ConnId,
-        client: SocketAddr,
-        port: NonZeroU16,
-    ) {
-        if self.unread.len() >= limits::relay::UNREAD_NOTICES {
-            self.unread.take();
-        }
-        self.unread.arm_with(now, (id, port), client);
-    }
-
-    /// A host's connection ends. What it was told of the relay just before that it may not have read, as a
-    /// game that changes its data closes its connection and comes back by another: it is owed that again.
-    /// A game that did read it knocks where it knocks already.
-    pub(super) fn owe_unread(&mut self, now: Instant, id: ConnId) {
-        while self.unread.take_due(now).is_some() {}
-        let ports: Vec<_> = self.unread.keys().filter(|(of, _)| *of == id).copied().collect();
-        for key @ (_, port) in ports {
-            if let Some(client) = self.unread.remove(&key) {
-                self.notices.push(id, News { client, relay: Some(port) });
-            }
-        }
     }
 
     /// The host that the lobby shows to a client at the relay's address: GMnet ENGINE sends to the address

@@ -144,6 +144,10 @@ pub struct Book {
     public: Option<IpAddr>,
     /// Addresses of NATs whose ports count: the server may predict them.
     counting: BTreeSet<IpAddr>,
+    /// What each host was told, lately.
+    told: Vec<(Instant, ConnId, SocketAddr)>,
+    /// And what it may be told again since it came back: it may not have read it.
+    again: Vec<(ConnId, SocketAddr)>,
     /// How many predicted ports of a client's address a host may be told.
     predicted: BTreeMap<(ConnId, IpAddr), usize>,
     /// Who has spoken another dialect by UDP.
@@ -186,6 +190,8 @@ impl Book {
             asks: !config.sockets.is_empty(),
             public: config.public_ips.v4.map(IpAddr::V4),
             counting,
+            told: Vec::new(),
+            again: Vec::new(),
             predicted: BTreeMap::new(),
             foreign: BTreeSet::new(),
             bytes: Ledger::default(),

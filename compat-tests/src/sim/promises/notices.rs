@@ -60,7 +60,14 @@ impl Book {
     pub(super) fn inherit(&mut self, now: Instant, id: ConnId, addr: IpAddr) {
         let is_back = |at: Instant| now - at <= limits::HOST_RETURN + SLACK;
         let before = self.left.iter().filter(|(at, a, ..)| *a == addr && is_back(*at));
-        for (.., before) in before {
+        self.again.retain(|(host, _)| self.doors.contains_key(host));
+        for (left, .., before) in before {
+            // Notices that have waited since then came from the server a moment later.
+            let is_unread = |(at, host, _): &&(Instant, ConnId, SocketAddr)| {
+                host == before && *left - *at <= limits::UNREAD + SLACK
+            };
+            let unread = self.told.iter().filter(is_unread).map(|(.., client)| (id, *client));
+            self.again.extend(unread);
             for owed in self.owed.iter_mut().filter(|owed| owed.hosts.contains(before)) {
                 owed.hosts.push(id);
                 owed.until = owed.until + limits::HOST_RETURN + self.gap;
@@ -109,6 +116,9 @@ impl Book {
                 false => broken(Promise::ToldOnce, format!("{id:?} was told of the server")),
             };
         }
+        let is_lately = |at: Instant| now - at <= limits::UNREAD + limits::HOST_RETURN + SLACK;
+        self.told.retain(|(at, ..)| is_lately(*at));
+        self.told.push((now, id, endpoint));
         let is_shown = self.is_port_shown(now, host, endpoint, 0);
         if !is_shown && !self.is_port_shown(now, host, endpoint, NEAR) {
             let what = format!("{id:?} was told of {endpoint}, which has sent nothing from there");
@@ -128,6 +138,10 @@ impl Book {
             if let Some(left) = predicted.filter(|_| is_counting || !is_shown || is_doubtful) {
                 *left -= 1;
                 self.note_one_more_port(now, endpoint);
+                return Ok(());
+            }
+            if let Some(again) = self.again.iter().position(|again| *again == (id, endpoint)) {
+                self.again.swap_remove(again);
                 return Ok(());
             }
             let what = format!("{id:?} was told of {endpoint} once more than it was asked for");
