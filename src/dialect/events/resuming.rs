@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use log::info;
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use super::event::{self, Event, Fault};
+use super::rooms::InRoom;
 use super::wire::Wire;
 use super::{Context, Events};
 use crate::dialect::{ConnId, hex};
@@ -16,14 +18,21 @@ use crate::refusals::Reason;
 /// The answer to a login, and what more is told to one who is back.
 #[derive(Serialize)]
 pub(super) struct LoggedIn<'a> {
+    /// Of a private room, for its host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
     host: Option<&'a str>,
     id: &'a str,
     /// For how many seconds its place is kept if the connection breaks.
     #[serde(skip_serializing_if = "Option::is_none")]
     keep: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    players: Option<&'a [&'a str]>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    mesh: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    players: Vec<&'a str>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     resumed: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -36,15 +45,30 @@ impl<'a> LoggedIn<'a> {
     pub(super) fn new(id: &'a str, secret: u128, token: u128) -> Self {
         let (secret, udp_token) = (hex::of_128(secret), hex::of_128(token));
         Self {
+            code: None,
+            data: None,
             host: None,
             id,
             keep: None,
-            players: None,
+            mesh: false,
+            players: Vec::new(),
             resumed: false,
             room: None,
             secret,
             udp_token,
         }
+    }
+
+    /// The same for one who is back, with what there is to know of its room.
+    fn back_in(mut self, room: Option<InRoom<'a>>) -> Self {
+        self.resumed = true;
+        if let Some(InRoom { code, data, is_mesh, players, room, .. }) = room {
+            self.host = players.first().copied();
+            let is_host = self.host == Some(self.id);
+            (self.code, self.data, self.mesh) = (code.filter(|_| is_host), data, is_mesh);
+            (self.players, self.room) = (players, Some(room));
+        }
+        self
     }
 
     /// The same for one who has said whether its place is to be kept.
@@ -153,15 +177,8 @@ impl Events {
             self.refuse(cx, old, &Fault::new("resumed", "you are back on another connection"));
             None
         };
-        let players = room.and_then(|room| self.who_is_in(&game, room));
-        let (room, players) = players.unzip();
-        let answer = LoggedIn {
-            host: players.as_ref().and_then(|players| players.first().copied()),
-            players: players.as_deref(),
-            resumed: true,
-            room,
-            ..LoggedIn::new(&id, secret, token).keeping(Some(keeps))
-        };
+        let room = room.and_then(|room| self.in_room(&game, room));
+        let answer = LoggedIn::new(&id, secret, token).keeping(Some(keeps)).back_in(room);
         let answer = serde_json::value::to_raw_value(&answer).unwrap_or_default();
         self.answer(new, event, &answer, cx.out);
         if let Some(Wire::Broken(owed)) = owed {

@@ -9,7 +9,7 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::own::{Wanted, mark_of_peer};
-use super::{Context, Events, Room, Seat, named_room, no_such_room, other_family, written};
+use super::{Context, Events, InRoom, Room, Seat, named_room, no_such_room, other_family, written};
 use crate::dialect::ConnId;
 use crate::dialect::events::data::{Data, Password};
 use crate::dialect::events::event::{Event, Fault};
@@ -22,7 +22,7 @@ use crate::refusals::Reason;
 #[derive(Serialize)]
 struct Joined<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
-    data: Option<Box<RawValue>>,
+    data: Option<&'a RawValue>,
     host: Option<&'a str>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     mesh: bool,
@@ -30,7 +30,7 @@ struct Joined<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<&'a str>,
     players: &'a [&'a str],
-    room: String,
+    room: &'a str,
 }
 
 fn too_many_guesses() -> Fault {
@@ -180,16 +180,18 @@ impl Events {
         let joined = Arc::clone(&peer.id);
         // They are told when it leaves as well.
         self.charge(cx.now, id, 2 * others.len());
-        let Some((written, players)) = self.who_is_in(game, wanted) else { return };
-        debug!("{joined:?} joins the room {written}");
-        let Some(room) = self.rooms.get(game, wanted) else { return };
+        let Some(InRoom { data, is_mesh, name, players, room, .. }) = self.in_room(game, wanted)
+        else {
+            return;
+        };
+        debug!("{joined:?} joins the room {room}");
         let answer = Joined {
-            data: room.own.as_ref().map(|own| own.text.clone()),
+            data,
             host: players.first().copied(),
-            mesh: room.is_mesh,
-            name: (event.name == "quick_join").then_some(&*room.name),
+            mesh: is_mesh,
+            name: (event.name == "quick_join").then_some(name),
             players: &players,
-            room: written,
+            room: &room,
         };
         let answer = serde_json::value::to_raw_value(&answer).unwrap_or_default();
         self.answer(id, event, &answer, cx.out);

@@ -142,13 +142,20 @@ impl Events {
         Self::link(&mut self.random, room);
         let all: Vec<ConnId> = room.members.iter().map(|seat| seat.conn).collect();
         let made_by = self.conns.get(host).map_or(room.made_by, |conn| conn.addr.ip());
+        let code = room.code.map(|code| code.to_string());
         let before = std::mem::replace(&mut room.made_by, made_by);
         self.rooms.made.remove(before);
         self.rooms.made.add(made_by);
         let id = self.peer(host).map(|peer| Arc::clone(&peer.id)).unwrap_or_default();
         let data = json!({ "room": written(number), "id": &*id });
         for member in all {
-            self.tell(member, "host_changed", &data, out);
+            match code.as_ref().filter(|_| member == host) {
+                Some(code) => {
+                    let data = json!({ "room": written(number), "id": &*id, "code": code });
+                    self.tell(member, "host_changed", &data, out);
+                }
+                None => self.tell(member, "host_changed", &data, out),
+            }
         }
         // Later, as that takes more than is at hand where connections end.
         self.successors.push_back(host);

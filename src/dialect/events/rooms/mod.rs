@@ -32,6 +32,7 @@ mod watching;
 use links::{Link, Links};
 use own::Own;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use watching::Watching;
 
 /// Why somebody leaves whose connection ends: the only one who cannot be told.
@@ -237,12 +238,32 @@ impl Events {
         self.peer(id).map(|peer| Arc::clone(&peer.game)).unwrap_or_default()
     }
 
-    /// The ID of a room, of its host, and of all in it, the host first.
-    pub(super) fn who_is_in(&self, game: &str, number: u64) -> Option<(String, Vec<&str>)> {
+    /// What somebody who is in a room may know of it.
+    pub(super) fn in_room(&self, game: &str, number: u64) -> Option<InRoom<'_>> {
         let room = self.rooms.get(game, number)?;
         let players = room.members.iter().filter_map(|seat| self.peer(seat.conn));
-        Some((written(number), players.map(|peer| &*peer.id).collect()))
+        Some(InRoom {
+            code: room.code.map(|code| code.to_string()),
+            data: room.own.as_ref().map(|own| &*own.text),
+            is_mesh: room.is_mesh,
+            name: &room.name,
+            players: players.map(|peer| &*peer.id).collect(),
+            room: written(number),
+        })
     }
+}
+
+/// What somebody who is in a room may know of it.
+pub(super) struct InRoom<'a> {
+    /// If it is private; for its host alone.
+    pub(super) code: Option<String>,
+    pub(super) data: Option<&'a RawValue>,
+    pub(super) is_mesh: bool,
+    pub(super) name: &'a str,
+    /// The host first.
+    pub(super) players: Vec<&'a str>,
+    /// Its ID.
+    pub(super) room: String,
 }
 
 impl Room {

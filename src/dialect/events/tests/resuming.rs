@@ -69,6 +69,33 @@ fn a_host_keeps_its_room() {
 }
 
 #[test]
+fn who_is_back_or_follows_as_host_knows_all_of_its_room() {
+    let mut world = World::new();
+    let [host, bob] = world.peers(["host", "bob"]);
+    let room = json!({
+        "name": "r", "private": true, "migrate": true, "mesh": true, "data": {"map": "castle"},
+    });
+    let made = world.ask(host, "create_room", room).unwrap();
+    world.ask(bob, "join_room", json!({"room": made["room"]})).unwrap();
+    let mut back = |id: &str, conn| {
+        let secret = world.events.secret_of(conn);
+        let new = world.open();
+        let back = login(&mut world, new, id, &secret).unwrap();
+        assert_eq!((&back["data"]["map"], &back["mesh"]), (&json!("castle"), &json!(true)));
+        (new, back["code"].clone())
+    };
+    let (host, code) = back("host", host);
+    assert_eq!(code, made["code"]);
+    let (bob, code) = back("bob", bob);
+    assert_eq!(code, Value::Null, "only its host invites others");
+    world.heard.clear();
+    world.ask(host, "leave_room", json!({})).unwrap();
+    let all = world.heard(bob);
+    let changed = all.iter().find(|event| event["name"] == "host_changed").unwrap();
+    assert_eq!(changed["data"], json!({"room": made["room"], "id": "bob", "code": made["code"]}));
+}
+
+#[test]
 fn a_place_that_is_gone_is_a_new_one() {
     let mut world = World::new();
     let [bob] = world.peers(["bob"]);
