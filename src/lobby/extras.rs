@@ -1,6 +1,6 @@
 //! What rooms have beyond what each may have whatever others have: own data and who was kicked. That is
-//! counted for who opened the room, and bounded for each source, for the /56 and /48 around it, and for all
-//! together.
+//! counted for who opened the room, and bounded for each source, for the networks around it (a /24 of IPv4, a /56 and
+//! a /48), and for all together.
 
 use std::net::IpAddr;
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::door::{Ban, Door};
 use crate::limits;
-use crate::prefixes::{Shares, network, weight};
+use crate::prefixes::{Shares, as_home, network, weight};
 
 /// Who was kicked takes so many bytes, as tables grow by doubling.
 const KICKED: usize = 96;
@@ -32,7 +32,7 @@ impl Extra {
     /// gets another host.
     #[must_use]
     pub fn of(addr: IpAddr) -> Self {
-        Self { source: network(addr), bytes: 0 }
+        Self { source: network(as_home(addr)), bytes: 0 }
     }
 }
 
@@ -119,8 +119,9 @@ mod tests {
 
     const MUCH: usize = limits::OWN_DATA;
 
+    /// Each is alone in its /24.
     fn ip(n: usize) -> IpAddr {
-        IpAddr::from((n as u32).to_be_bytes())
+        IpAddr::from(((n as u32) << 8).to_be_bytes())
     }
 
     /// Rooms with as much data as there is space for.
@@ -153,6 +154,9 @@ mod tests {
         let share = limits::ROOM_EXTRAS_PER_ADDRESS;
         assert!(extras.all <= 4 * share && extras.all > 4 * share - MUCH, "{}", extras.all);
         assert!(extras.has_space(ip(1), MUCH));
+        let of_one = fill(&mut extras, (0..=255).map(|n| IpAddr::from([203, 0, 113, n])));
+        assert!(extras.all <= 8 * share && extras.all > 8 * share - 2 * MUCH, "{}", extras.all);
+        of_one.into_iter().for_each(|mut extra| extras.remove(&mut extra));
         all.into_iter().for_each(|mut extra| extras.remove(&mut extra));
         assert!(extras.is_empty());
     }

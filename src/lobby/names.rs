@@ -1,6 +1,6 @@
 //! What peers call themselves and their rooms, so that no two that look alike are different: every
 //! character of the Unicode category C is taken out, be it for control, for the direction of writing, or of
-//! no width. So nothing that is in a name can move the cursor of who reads it.
+//! no width, and whatever else nobody sees. So nothing that is in a name can move the cursor of who reads it.
 
 use std::borrow::Cow;
 
@@ -9,10 +9,31 @@ use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory};
 /// A name without what is taken out. It may be empty then.
 #[must_use]
 pub fn clean(name: &str) -> Cow<'_, str> {
-    match name.chars().all(keeps) {
+    let is_seen = |c: &char| keeps(*c) && !is_invisible(*c);
+    match name.chars().all(|c| is_seen(&c)) {
         true => name.into(),
-        false => name.chars().filter(|c| keeps(*c)).collect(),
+        false => name.chars().filter(is_seen).collect(),
     }
+}
+
+/// Whether a character is not seen although it is of no category for that: those with the property
+/// Default_Ignorable_Code_Point of Unicode 16 that are not of category C, those that end a line or a paragraph, and
+/// two that are blank and no white space.
+const fn is_invisible(c: char) -> bool {
+    matches!(
+        c,
+        '\u{34f}'
+            | '\u{115f}'..='\u{1160}'
+            | '\u{17b4}'..='\u{17b5}'
+            | '\u{180b}'..='\u{180f}'
+            | '\u{2028}'..='\u{2029}'
+            | '\u{2800}'
+            | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}'
+            | '\u{ffa0}'
+            | '\u{16fe4}'
+            | '\u{e0100}'..='\u{e01ef}'
+    )
 }
 
 /// Whether a character survives cleaning: all but control, format, private and unassigned ones.
@@ -39,6 +60,7 @@ mod tests {
         assert_eq!(clean("bob\u{200b}"), "bob", "no width");
         assert_eq!(clean("\u{202e}bob\u{2066}\u{feff}\t\u{85}"), "bob");
         assert_eq!(clean("\u{200d}\0"), "");
+        assert_eq!(clean("b\u{34f}o\u{fe0f}b\u{3164}\u{2800}\u{e0100}\u{2028}"), "bob");
         assert!(matches!(clean("J\u{fc}rgen \u{1f600}"), Cow::Borrowed(_)));
     }
 

@@ -14,7 +14,7 @@ use crate::blocks::Blocks;
 use crate::dialect::ConnId;
 use crate::dialect::conns::Conns;
 use crate::limits;
-use crate::prefixes::{Shares, network};
+use crate::prefixes::{Shares, as_home, network};
 
 /// The connections, and those that have broken: they are found by the same IDs, of which none comes twice.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -92,16 +92,16 @@ impl Events {
     }
 
     /// Whose place is kept no longer if one of this address is to be: the oldest of its own source if that has as
-    /// many as it may have, and where all are taken the oldest of the network that has most (IPv6: of the /48,
-    /// and in it the /56 and the /64).
+    /// many as it may have, and where all are taken the oldest of the network that has most (of the /24; IPv6:
+    /// of the /48, and in it the /56 and the /64).
     fn in_the_way(&self, addr: IpAddr) -> Option<ConnId> {
         // The oldest comes first.
         let conns = self.broken.keys().filter_map(|id| Some((*id, self.conns.get(*id)?)));
         let conns = conns.filter(|(_, conn)| !conn.is_left_behind);
         let places: Vec<(ConnId, IpAddr)> = conns.map(|(id, conn)| (id, conn.addr.ip())).collect();
         let mut shares = Shares::<()>::default();
-        places.iter().for_each(|(_, holder)| _ = shares.add(*holder, 1));
-        let [.., own] = shares.of(addr);
+        places.iter().for_each(|(_, holder)| _ = shares.add(as_home(*holder), 1));
+        let [.., own] = shares.of(as_home(addr));
         if own as usize >= limits::BROKEN_PER_ADDRESS {
             let mut of_own = places.iter().filter(|(_, holder)| network(*holder) == network(addr));
             return of_own.next().map(|(id, _)| *id);
@@ -110,9 +110,9 @@ impl Events {
             return None;
         }
         // Who breaks his connection now has one more.
-        shares.add(addr, 1);
+        shares.add(as_home(addr), 1);
         // Of several that have as many, the last one that is found is the oldest.
-        let most = places.iter().rev().max_by_key(|(_, holder)| shares.of(*holder));
+        let most = places.iter().rev().max_by_key(|(_, holder)| shares.of(as_home(*holder)));
         most.map(|(id, _)| *id)
     }
 

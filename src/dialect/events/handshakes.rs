@@ -9,7 +9,7 @@ use crate::dialect::ConnId;
 use crate::hash::Map;
 use crate::holders::Holders;
 use crate::limits;
-use crate::prefixes::network;
+use crate::prefixes::{as_home, network};
 
 /// Handshakes that are looked at to find one that gives way to somebody who has as many.
 const LOOKS: usize = 64;
@@ -62,14 +62,16 @@ impl Handshakes {
     /// waited longest. If nobody has more than this address would have, one of those who have as
     /// many, but only if it has waited longer than those wait who mean it.
     fn gives_way(&self, now: Instant, addr: IpAddr) -> Option<ConnId> {
-        if let Some((_, id)) = self.under_way.gives_way(addr, 1) {
+        if let Some((_, id)) = self.under_way.gives_way(as_home(addr), 1) {
             return Some(id);
         }
         let waits = self.oldest.iter().map(|((since, id), holder)| (*since, *id, *holder));
         waits
             .take_while(|(since, ..)| now - *since >= limits::TLS_STEP)
             .take(LOOKS)
-            .find(|(_, _, holder)| self.under_way.compare(*holder, addr, 1).is_ge())
+            .find(|(_, _, holder)| {
+                self.under_way.compare(as_home(*holder), as_home(addr), 1).is_ge()
+            })
             .map(|(_, id, _)| id)
     }
 
@@ -79,14 +81,14 @@ impl Handshakes {
         self.end(addr, id);
         self.since.insert(id, now);
         self.oldest.insert((now, id), addr);
-        self.under_way.change(addr, (Reverse(now), id), 0, 1);
+        self.under_way.change(as_home(addr), (Reverse(now), id), 0, 1);
     }
 
     /// Counts one less: it is done, or its connection is gone.
     pub(super) fn end(&mut self, addr: IpAddr, id: ConnId) {
         if let Some(since) = self.since.remove(&id) {
             self.oldest.remove(&(since, id));
-            self.under_way.change(addr, (Reverse(since), id), 1, 0);
+            self.under_way.change(as_home(addr), (Reverse(since), id), 1, 0);
         }
     }
 

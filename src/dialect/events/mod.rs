@@ -494,7 +494,9 @@ impl Dialect for Events {
         match self.conns.get(id) {
             // Nothing more will come of it but answers, which perhaps nobody is there to read.
             Some(conn) if conn.finished => Use::Idle(Instant::default()),
-            Some(conn) if conn.peer.is_some() => Use::Lasting,
+            Some(Conn { peer: Some(peer), .. }) if peer.room.is_some() => Use::Lasting,
+            // Those who have others in their rooms go on before those who have nobody yet.
+            Some(conn) if conn.peer.is_some() => Use::Waiting,
             Some(conn) => Use::Idle(conn.opened),
             None => Use::Idle(Instant::default()),
         }
