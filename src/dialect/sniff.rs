@@ -110,6 +110,8 @@ pub enum Before {
     Mark,
     /// It is UTF-16.
     Wide,
+    /// The beginning of a list, with an object in it.
+    List,
 }
 
 impl fmt::Display for Before {
@@ -128,6 +130,7 @@ impl fmt::Display for Before {
                 "it sends a byte order mark before its text, the game has to send UTF-8 without one (in \
                  C# new UTF8Encoding(false) instead of Encoding.UTF8)"
             }
+            Self::List => "it sends a list of JSON, the game has to send each event as an object by itself",
             Self::Wide => {
                 "it sends UTF-16, the game has to send UTF-8 (in C# new UTF8Encoding(false) instead of \
                  Encoding.Unicode)"
@@ -169,6 +172,7 @@ pub fn of_stream(bytes: &[u8]) -> Stream {
             [first, after @ ..] if is_blank(first) => rest = after,
             [0xEF, 0xBB, 0xBF, after @ ..] => (rest, is_marked) = (after, true),
             [b'{', ..] => return Stream::Of(Name::Events),
+            [b'[', b'{', ..] => return Stream::Odd(Odd { what: Before::List, has_event: true }),
             // The length of .NET's BinaryWriter, or of Java's DataOutputStream.
             [_, b'{', b'"', ..] | [_, _, b'{', b'"', ..] => {
                 return Stream::Odd(Odd { what: Before::Length, has_event: true });
@@ -299,7 +303,7 @@ mod tests {
     fn streams_are_told_apart() {
         let odd = |what, has_event| Stream::Odd(Odd { what, has_event });
         let (gmnet, events) = (Stream::Of(Name::Gmnet), Stream::Of(Name::Events));
-        let cases: [(&[u8], Stream); 59] = [
+        let cases: [(&[u8], Stream); 60] = [
             (b"{", events),
             (b"\x16", events),
             (b"\x16\x03\x01\0", events),
@@ -347,6 +351,7 @@ mod tests {
             (b"\0\0\0\0{", events),
             (b"\n\0\0\0{", events),
             (b"\xff\xff\0\0\0", odd(Before::Length, false)),
+            (b"[{\"type", odd(Before::List, true)),
             (b"\x2a", Stream::Untold),
             (b"\xaa\x01{", Stream::Untold),
             (b"\x2a{\"ty", odd(Before::Length, true)),

@@ -203,7 +203,8 @@ impl Server {
             Stream::Untold => return false,
             // GATE.PUNCH says nothing to that, and neither do we; but the owner is told why.
             Stream::Http => {
-                let what = "it asks for a web page, which needs --public-lobby";
+                let what = "it asks for a web page, which needs --public-lobby (a WebSocket of events is at \
+                            /events)";
                 self.openings.tell(now.instant, peer.ip(), what);
                 self.shared.refusals.note(now, None, Reason::Page, peer.ip());
                 Name::Gmnet

@@ -196,7 +196,11 @@ impl<'a> Event<'a> {
             None if needs_name => return Err(EventError::Field("such an event has a name")),
             name => name.unwrap_or_default(),
         };
-        let id = if kind == Kind::Pass { "" } else { id(find(kind.words().1))? };
+        let id = match (kind, kind.words().1) {
+            (Kind::Pass, _) => "",
+            (_, "pass_id") => id(find("pass_id"), "pass_id is missing")?,
+            (_, named) => id(find(named), "request_id is missing")?,
+        };
         let data = find("data");
         Ok(Self { kind, name, dest, id, data, length: object.len(), fields })
     }
@@ -275,7 +279,7 @@ impl<'a> Remains<'a> {
         let read = read_fields(serde_json::Deserializer::from_slice(object));
         let Ok(fields) = read else { return Self::default() };
         let text = |key| find(&fields, key).and_then(as_text);
-        let id_of = |key| id(find(&fields, key)).ok().filter(|_| !is_twice(&fields, key));
+        let id_of = |key| id(find(&fields, key), "").ok().filter(|_| !is_twice(&fields, key));
         let kind = match text("type").as_deref() {
             Some("confirm_pass") => Some(Kind::ConfirmPass),
             Some("request") => Some(Kind::Request),
@@ -320,8 +324,8 @@ pub(super) fn as_text(value: &RawValue) -> Option<Cow<'_, str>> {
 }
 
 /// An ID is a text or a number, and not long: the server has to remember it.
-fn id(value: Option<&RawValue>) -> Result<&str, EventError> {
-    let value = value.map(RawValue::get).ok_or(EventError::Field("such an event has an ID"))?;
+fn id<'a>(value: Option<&'a RawValue>, missing: &'static str) -> Result<&'a str, EventError> {
+    let value = value.map(RawValue::get).ok_or(EventError::Field(missing))?;
     if value.len() > limits::ID_OF_EVENT {
         return Err(EventError::Field("the ID is too long"));
     }

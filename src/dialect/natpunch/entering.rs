@@ -56,7 +56,9 @@ impl Natpunch {
         debug!("{host} opened the lobby {id}");
         let at = from.peer;
         let event = ("registered", at);
-        say(&mut self.lines, cx, event, format_args!("lobby {shown:?} is open, its host is {at}"));
+        let but = if most < 2 { ", but with this max_players nobody can join" } else { "" };
+        let line = format_args!("lobby {shown:?} is open, its host is {at}{but}");
+        say(&mut self.lines, cx, event, line);
         let response = CreateLobbyResponse {
             success: true,
             lobby_id: id.to_string(),

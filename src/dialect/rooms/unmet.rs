@@ -119,6 +119,9 @@ impl Rooms {
         reason: Reason,
     ) -> &'static str {
         match reason {
+            Reason::NoRoom if id.is_some_and(|id| self.table.room(id).is_some()) => {
+                "it is in another game than the request names with game=, or in none"
+            }
             Reason::NoRoom if id.is_some() => {
                 "there is none with this ID in this game: its host has left, or was silent for too long"
             }

@@ -24,6 +24,8 @@ struct Joined<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     data: Option<&'a RawValue>,
     host: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ignored: Vec<&'a str>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     mesh: bool,
     /// Only where nobody has named the room.
@@ -185,11 +187,16 @@ impl Events {
             return;
         };
         debug!("{joined:?} joins the room {room}");
+        let Ok(asked) = Data::of(event) else { return };
+        let is_quick = event.name == "quick_join";
+        let known: &[&str] =
+            if is_quick { &["filter", "relay"] } else { &["code", "password", "relay", "room"] };
         let answer = Joined {
             data,
             host: players.first().copied(),
+            ignored: asked.besides(known),
             mesh: is_mesh,
-            name: (event.name == "quick_join").then_some(name),
+            name: is_quick.then_some(name),
             players: &players,
             room: &room,
         };

@@ -98,6 +98,8 @@ impl Events {
     ) -> Result<(), Fault> {
         #[derive(Serialize)]
         struct Page<'a> {
+            #[serde(skip_serializing_if = "Vec::is_empty")]
+            ignored: Vec<&'a str>,
             more: bool,
             rooms: Vec<Listed<'a>>,
         }
@@ -120,7 +122,8 @@ impl Events {
             let room = self.rooms.get(&game, *number)?;
             Some(self.listed(cx, id, *number, room))
         });
-        let list = Page { more, rooms: rooms.collect() };
+        let ignored = data.besides(&["after", "filter", "free", "limit", "sort"]);
+        let list = Page { ignored, more, rooms: rooms.collect() };
         let list = serde_json::value::to_raw_value(&list).unwrap_or_default();
         self.answer(id, event, &list, cx.out);
         Ok(())

@@ -270,3 +270,19 @@ fn what_an_address_says_of_its_rooms_is_bounded_and_others_have_theirs() {
     hosts.into_iter().chain([refused, other]).for_each(|host| world.gone(host));
     assert!(world.events.is_empty());
 }
+
+#[test]
+fn what_is_spelt_wrong_is_named() {
+    let mut world = world();
+    let (_, room) = host(&mut world, "host", json!({"name": "r"}));
+    let (ann, _) = world.login("ann");
+    let mut ignored = |name: &str, data: Value| {
+        let answer = world.ask(ann, name, data).unwrap();
+        answer.get("ignored").cloned().unwrap_or_default()
+    };
+    assert_eq!(ignored("list_rooms", json!({"filter": {}, "sort": "newest"})), Value::Null);
+    assert_eq!(ignored("list_rooms", json!({"filters": {}})), json!(["filters"]));
+    assert_eq!(ignored("join_room", json!({"room": room, "passwort": 1})), json!(["passwort"]));
+    ignored("leave_room", json!({}));
+    assert_eq!(ignored("quick_join", json!({"data": {}})), json!(["data"]));
+}

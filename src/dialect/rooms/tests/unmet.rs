@@ -34,6 +34,9 @@ fn each_reason_has_its_sentence() {
     let none = "was not let into room 0123456789abcdef: there is none with this ID in this game: its host \
                 has left, or was silent for too long";
     refused(&mut world, "jr:0123456789abcdef", none.into());
+    let other = "it is in another game than the request names with game=, or in none";
+    let other = format!("was not let into room {}: {other}", host.room);
+    refused(&mut world, &format!("{jr}:game=Pong"), other);
     world.answer(host.at, &host.signed(&format!("kc:id:{}", guest.id)));
     world.ask(peer(3), &jr);
     assert_eq!(last(&world), (format!("{} {whom}its host has kicked him", peer(3)), 1));
