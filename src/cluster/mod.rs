@@ -13,7 +13,7 @@
 //! * A part comes once and in order: what has a number that was heard already is a copy; a number that leaves
 //!   one out means that something is lost. Then the receiver drops what comes on that link, and asks
 //!   with `Again`: the sender begins a new link, with a higher number, and tells everything. Until that
-//!   has come the receiver keeps what it knew, so that nothing vanishes for a moment.
+//!   has come the receiver keeps what it knew, so that nothing vanishes for a moment, but for three seconds at most.
 //! * A message names the incarnation that it is for, and that which it is from: what was meant for the process before,
 //!   or comes from it, is dropped. A higher incarnation is a restart, and everything is told anew.
 //!
@@ -229,6 +229,11 @@ impl Cluster {
             let id = NodeId(n as u8);
             if now - node.heard >= limits::GONE {
                 self.lose(id, n, "nothing was heard of it for 3 s");
+                continue;
+            }
+            if node.is_stale(now) {
+                self.events.push_back(Event::Gone(id));
+                self.begin_link(now, id, n);
                 continue;
             }
             let is_quiet = now - node.out.last >= limits::HEARTBEAT / 2;

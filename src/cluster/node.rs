@@ -16,6 +16,8 @@ pub(super) struct Node {
     pub(super) hellos: u64,
     /// When it last said something that it had not said before.
     pub(super) heard: Instant,
+    /// When nothing was known to be missing last of what it has said.
+    pub(super) sound: Instant,
     /// The link to it.
     pub(super) out: Out,
     /// The link from it.
@@ -101,6 +103,7 @@ impl Node {
             incarnation: 0,
             hellos: 0,
             heard: Instant::default(),
+            sound: Instant::default(),
             out: Out::default(),
             inn: In::default(),
             full_at: Instant::default(),
@@ -114,8 +117,23 @@ impl Node {
             // What was lost meanwhile is asked for, and what comes late of before is not taken.
             self.inn = In { is_broken: before.link != 0, asked: None, ..before };
         }
+        if !self.is_there {
+            self.sound = now;
+        }
         (self.is_there, self.incarnation, self.hellos) = (true, incarnation, hellos);
         self.heard = now;
+    }
+
+    /// Whether so much of what it says is lost that what is known of it may be of long ago.
+    pub(super) fn is_stale(&mut self, now: Instant) -> bool {
+        if self.inn.link != 0 && !self.inn.is_broken {
+            self.sound = now;
+        }
+        let is_stale = now - self.sound >= limits::GONE;
+        if is_stale {
+            self.sound = now;
+        }
+        is_stale
     }
 
     /// It has said that it stops: what comes late does not bring it back.
