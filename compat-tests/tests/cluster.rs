@@ -1,6 +1,6 @@
 //! Several nodes as one, by real servers of NATS: who hosts at one node is found at the others, whoever dies.
 #![cfg(target_os = "linux")]
-#![expect(clippy::expect_used, reason = "a helper that fails is a test that fails")]
+#![expect(clippy::expect_used, clippy::panic, reason = "a helper that fails is a test that fails")]
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};

@@ -14,6 +14,8 @@ pub mod nodes;
 pub mod plan;
 pub mod world;
 
+use std::fmt;
+
 use world::World;
 
 /// What came of schedules in which every promise was kept.
@@ -63,6 +65,28 @@ impl Summary {
         self.messages += more.messages;
         self.bytes += more.bytes;
         self.trace = self.trace.rotate_left(1) ^ more.trace;
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} schedules, {} steps: {} looks at lobbies that had {} hosts, {} of them at other nodes; {} clients \
+             introduced, {} of them to other nodes; {} nodes died, {} hosts moved; {} messages between nodes, {} \
+             bytes; every promise kept",
+            self.schedules,
+            self.steps,
+            self.looks,
+            self.listed,
+            self.listed_elsewhere,
+            self.introduced,
+            self.introduced_elsewhere,
+            self.deaths,
+            self.moved,
+            self.messages,
+            self.bytes
+        )
     }
 }
 

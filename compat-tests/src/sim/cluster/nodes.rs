@@ -239,7 +239,12 @@ fn carried(
     rng: &mut Rng,
 ) -> Vec<Duration> {
     let mut times = vec![Duration::ZERO];
+    let mut is_storm = false;
     for fault in faults.iter().filter(|fault| fault.from <= at && at < fault.to) {
+        // One storm at a time is more than NATS ever does.
+        if matches!(fault.what, Wrong::Storm { .. }) && std::mem::replace(&mut is_storm, true) {
+            continue;
+        }
         match fault.what {
             Wrong::Cut(a, b) if (a, b) == (from, to) => times.clear(),
             Wrong::Alone(n) if n == from || n == to => times.clear(),
