@@ -52,7 +52,7 @@ pub const PORT: u16 = 6510;
     disable_version_flag = true,
     args_override_self = true,
     after_help = "Each option is an environment variable as well: PUNCHD_PORT=7000, \
-                  PUNCHD_TESTING=1, and so on. README has four more that bound the relay."
+                  PUNCHD_TESTING=1, and so on. README has more, for the relay and for clusters."
 )]
 pub struct Options {
     /// TCP and UDP port; 0 picks a free one [default: 6510]

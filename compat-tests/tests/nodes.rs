@@ -8,8 +8,9 @@ use std::time::Duration;
 use compat_tests::sim::wire::{self, Message};
 use punchd::clock::{Instant, Now};
 use punchd::cluster;
-use punchd::dialect::{ConnId, Outbox, Output, Via, gmnet};
+use punchd::dialect::{ConnId, Name, Outbox, Output, Via, gmnet};
 use punchd::introductions::relay::{Bounds, sessions};
+use punchd::limits::Limits;
 use punchd::server::{Config, Server};
 
 const NAMES: [&str; 3] = ["a", "b", "c"];
@@ -20,8 +21,11 @@ struct World {
     now: Instant,
     said: Vec<(usize, ConnId, Vec<u8>)>,
     connections: u32,
-    /// Messages between nodes.
+    /// Messages between nodes, and their bytes.
     messages: usize,
+    bytes: usize,
+    /// The longest that a node has worked without a pause.
+    longest: Duration,
 }
 
 fn ip(text: &str) -> IpAddr {
@@ -41,7 +45,15 @@ impl World {
         });
         let now = Instant::from_micros(10_000_000);
         let nodes = nodes.collect();
-        let mut world = Self { nodes, now, said: Vec::new(), connections: 0, messages: 0 };
+        let mut world = Self {
+            nodes,
+            now,
+            said: Vec::new(),
+            connections: 0,
+            messages: 0,
+            bytes: 0,
+            longest: Duration::ZERO,
+        };
         world.pass(100);
         world
     }
@@ -54,6 +66,7 @@ impl World {
         let mut under_way = VecDeque::from(self.act_alone(n, act));
         while let Some((to, bytes)) = under_way.pop_front() {
             self.messages += 1;
+            self.bytes += bytes.len();
             let hear = |server: &mut Server, now, out: &mut Outbox| {
                 server.on_node_bytes(now, &bytes, out);
             };
@@ -70,7 +83,9 @@ impl World {
         let now = Now { instant: self.now, unix: 1_700_000_000 + self.now.micros() / 1_000_000 };
         let mut out = Outbox::new();
         let Some(server) = &mut self.nodes[n] else { return Vec::new() };
+        let began = std::time::Instant::now();
         act(server, now, &mut out);
+        self.longest = self.longest.max(began.elapsed());
         for output in out.outputs() {
             if let Output::Tcp(conn, bytes) = output {
                 self.said.push((n, conn, bytes.to_vec()));
@@ -322,4 +337,74 @@ fn a_dialect_that_is_told_nonsense_goes_on() {
     let _host = world.host(1, ip("203.0.113.1"));
     world.pass(5);
     assert_eq!(world.lobby(0, "198.51.100.9"), ["203.0.113.1"]);
+}
+
+/// What a cluster costs; with `--release`, `-- --ignored --nocapture`.
+#[test]
+#[ignore = "takes a while, and only prints what it takes"]
+fn a_hundred_thousand_hosts_on_three_nodes() {
+    const HOSTS: u32 = 33_333;
+    let limits = Limits { connections: 64 * 1024, ..Limits::default() };
+    let gmnet = gmnet::Config { limits, ..gmnet::Config::default() };
+    let config = Config { limits, gmnet, dialects: vec![Name::Gmnet], ..Config::default() };
+    let before = memory();
+    let mut world = World::of(vec![config.clone(), config.clone(), config]);
+    world.nodes[2] = None;
+    for n in 0..2 * HOSTS {
+        let from = IpAddr::from((0x0B00_0000 + n).to_be_bytes());
+        world.udp((n % 2) as usize, SocketAddr::new(from, 2000), b"reg");
+        world.host((n % 2) as usize, from);
+        if n % 100 == 99 {
+            world.pass(10);
+        }
+    }
+    world.said.clear();
+    println!("a new host: {} bytes", world.bytes / (2 * HOSTS as usize));
+    println!("longest turn: {:?}", world.longest);
+    let pair = memory() - before;
+    println!("memory of a node: {} bytes for each host", pair / 2 / (2 * HOSTS as usize));
+    (world.bytes, world.messages, world.longest) = (0, 0, Duration::ZERO);
+    world.pass(10_000);
+    println!("at rest: {} bytes a second of a node", world.bytes / 2 / 10);
+    // One that comes is told everything.
+    let config = Config {
+        limits,
+        dialects: vec![Name::Gmnet],
+        cluster: Some(cluster::Config { name: "c".into(), incarnation: 2 }),
+        ..Config::default()
+    };
+    world.nodes[2] = Some(Server::new(config));
+    world.bytes = 0;
+    let mut millis = 0;
+    while world.lobby_len(2) < 2 * HOSTS as usize {
+        world.pass(500);
+        millis += 500;
+        assert!(millis < 60_000, "it does not");
+    }
+    println!("a new node knows all after {millis} ms, {} bytes", world.bytes);
+    println!("longest turn: {:?}", world.longest);
+    world.longest = Duration::ZERO;
+    world.nodes[1] = None;
+    world.pass(5000);
+    assert_eq!(world.lobby_len(2), HOSTS as usize);
+    println!("longest turn as a node is gone: {:?}", world.longest);
+}
+
+impl World {
+    /// How many hosts the lobby of a node has.
+    fn lobby_len(&mut self, n: usize) -> usize {
+        let longest = self.longest;
+        let conn = self.tcp(n, ip("198.51.100.9"), &wire::lobby2());
+        let reply = self.said.drain(..).find(|(_, to, _)| *to == conn);
+        self.act(n, |server, now, out| server.on_gone(now, conn, out));
+        self.longest = longest;
+        reply.map_or(0, |(_, _, bytes)| bytes.windows(5).filter(|part| part == b"\"ip\":").count())
+    }
+}
+
+/// Bytes of memory that this process has.
+fn memory() -> usize {
+    let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages = text.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok());
+    pages.unwrap_or(0) * 4096
 }

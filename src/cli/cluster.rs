@@ -13,7 +13,7 @@ const NAME: &str = "punchd";
 /// The options of a node of a cluster.
 #[derive(Args, Debug, PartialEq, Eq)]
 pub struct ClusterOptions {
-    /// Be one with the nodes that these NATS servers join
+    /// Be one with other nodes, by NATS; needs --node NAME
     #[arg(
         long,
         env = "PUNCHD_CLUSTER",
@@ -21,22 +21,22 @@ pub struct ClusterOptions {
         value_name = "URL",
         value_delimiter = ','
     )]
-    #[arg(help_heading = "Cluster", value_parser = parse_url, requires = "node")]
+    #[arg(help_heading = "Network", value_parser = parse_url, requires = "node")]
     pub cluster: Vec<String>,
 
     /// The name of this node, which no other has
-    #[arg(long, env = "PUNCHD_NODE", hide_env = true, value_name = "NAME")]
-    #[arg(help_heading = "Cluster", value_parser = parse_name)]
+    #[arg(long, env = "PUNCHD_NODE", hide = true, value_name = "NAME")]
+    #[arg(help_heading = "Network", value_parser = parse_name)]
     pub node: Option<String>,
 
     /// The name of the cluster, if there are several
-    #[arg(long, env = "PUNCHD_CLUSTER_NAME", hide_env = true, value_name = "NAME")]
-    #[arg(help_heading = "Cluster", value_parser = parse_name, default_value = NAME)]
+    #[arg(long, env = "PUNCHD_CLUSTER_NAME", hide = true, value_name = "NAME")]
+    #[arg(help_heading = "Network", value_parser = parse_name, default_value = NAME)]
     pub cluster_name: String,
 
     /// Credentials for NATS
-    #[arg(long, env = "PUNCHD_CLUSTER_CREDS", hide_env = true, value_name = "FILE")]
-    #[arg(help_heading = "Cluster")]
+    #[arg(long, env = "PUNCHD_CLUSTER_CREDS", hide = true, value_name = "FILE")]
+    #[arg(help_heading = "Network")]
     pub cluster_creds: Option<PathBuf>,
 }
 

@@ -23,6 +23,7 @@
 //! send is parsed as what anybody sends, and bounded (see [`limits::cluster`](crate::limits::cluster)).
 
 mod message;
+mod names;
 mod node;
 #[cfg(test)]
 mod tests;
@@ -31,18 +32,14 @@ use std::collections::VecDeque;
 use std::fmt;
 
 use log::{info, warn};
-use serde::{Deserialize, Serialize};
 
 use self::message::{Message, What};
+pub use self::names::{Names, NodeId, check_name};
 use self::node::{Node, Part};
 use crate::clock::Instant;
 use crate::dialect::Name;
 use crate::limits::cluster as limits;
 use crate::timers::Seldom;
-
-/// Another node, for as long as this process lives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct NodeId(u8);
 
 /// For whom a message is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,31 +77,6 @@ pub struct Post {
     pub to: Option<Box<str>>,
     /// The message.
     pub bytes: Vec<u8>,
-}
-
-/// What nodes are called.
-#[derive(Clone, Debug, Default)]
-pub struct Names(Vec<Box<str>>);
-
-impl Names {
-    /// The name of a node.
-    #[must_use]
-    pub fn of(&self, node: NodeId) -> &str {
-        self.0.get(usize::from(node.0)).map_or("?", |name| name)
-    }
-}
-
-/// Whether this can be the name of a node or of a cluster: letters, digits, `-` and `_`.
-///
-/// # Errors
-/// If it cannot.
-pub fn check_name(name: &str) -> Result<(), String> {
-    let is_fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-    if !name.is_empty() && name.len() <= limits::NAME && name.chars().all(is_fine) {
-        return Ok(());
-    }
-    let most = limits::NAME;
-    Err(format!("want up to {most} letters, digits, - or _"))
 }
 
 /// What this node knows of the others. No I/O, no clock.
@@ -226,7 +198,7 @@ impl Cluster {
         self.send(None, hello);
         for n in 0..self.nodes.len() {
             let Some(node) = self.nodes.get_mut(n).filter(|node| node.is_there) else { continue };
-            let id = NodeId(n as u8);
+            let id = NodeId::of(n);
             if now - node.heard >= limits::GONE {
                 self.lose(id, n, "nothing was heard of it for 3 s");
                 continue;
@@ -257,7 +229,7 @@ impl Cluster {
             return;
         }
         match to {
-            Whom::Node(NodeId(n)) => self.post_part(now, usize::from(n), Some(of), bytes),
+            Whom::Node(id) => self.post_part(now, id.place(), Some(of), bytes),
             Whom::All => {
                 (0..self.nodes.len()).for_each(|n| self.post_part(now, n, Some(of), bytes))
             }
@@ -270,7 +242,7 @@ impl Cluster {
             let Some(node) = self.nodes.get_mut(n).filter(|node| node.is_there) else { continue };
             let link = node.inn.give_up(now);
             self.ask_again(n, link);
-            self.begin_link(now, NodeId(n as u8), n);
+            self.begin_link(now, NodeId::of(n), n);
         }
     }
 
@@ -288,7 +260,6 @@ impl Cluster {
             Some(n) => n,
             None if self.nodes.len() < limits::NODES => {
                 self.nodes.push(Node::new(name));
-                self.names.0.push(name.into());
                 self.nodes.len() - 1
             }
             None => {
@@ -302,11 +273,13 @@ impl Cluster {
                     return None;
                 };
                 *self.nodes.get_mut(n)? = Node::new(name);
-                *self.names.0.get_mut(n)? = name.into();
                 n
             }
         };
-        Some((NodeId(u8::try_from(n).ok()?), n))
+        if known.is_none() {
+            self.names.set(NodeId::of(n), name);
+        }
+        Some((NodeId::of(n), n))
     }
 
     /// A node shows that it lives, or has begun to.

@@ -16,7 +16,7 @@ pub(super) struct Node {
     pub(super) hellos: u64,
     /// When it last said something that it had not said before.
     pub(super) heard: Instant,
-    /// When nothing was known to be missing last of what it has said.
+    /// When it was heard last, and nothing was known to be missing of what it has said.
     pub(super) sound: Instant,
     /// The link to it.
     pub(super) out: Out,
@@ -127,7 +127,7 @@ impl Node {
     /// Whether so much of what it says is lost that what is known of it may be of long ago.
     pub(super) fn is_stale(&mut self, now: Instant) -> bool {
         if self.inn.link != 0 && !self.inn.is_broken {
-            self.sound = now;
+            self.sound = self.heard;
         }
         let is_stale = now - self.sound >= limits::GONE;
         if is_stale {

@@ -7,10 +7,12 @@
 //! | [`plan`] | what a seed stands for |
 //! | [`world`] | one schedule, step by step |
 //! | [`nodes`] | the servers, and what is under way between them |
+//! | `peers` | who hosts and who joins |
 //! | [`book`] | what has happened, and the promises |
 
 pub mod book;
 pub mod nodes;
+mod peers;
 pub mod plan;
 pub mod world;
 

@@ -10,6 +10,7 @@ use punchd::dialect::ConnId;
 use super::Summary;
 use super::book::{Book, Listed, Registered, SETTLED, TOLD, is_calm};
 use super::nodes::{Defect, Done, Nodes};
+use super::peers::{Client, Host, Owner, reg2};
 use super::plan::{DURATION, NODES, Plan, Wrong};
 use crate::sim::rng::Rng;
 use crate::sim::trace::{Trace, Who};
@@ -38,33 +39,6 @@ enum Event {
     Judge(usize),
     Message(usize, Vec<u8>),
     Look,
-}
-
-#[derive(Debug, Default)]
-struct Host {
-    conn: Option<(usize, ConnId)>,
-    /// How often it was registered.
-    times: u32,
-    /// Of whom it was told, and when.
-    told: Vec<(Instant, String, String)>,
-    has_left: bool,
-}
-
-#[derive(Debug, Default)]
-struct Client {
-    conn: Option<(usize, ConnId)>,
-    answers: Vec<(Instant, Vec<u8>)>,
-    /// The node that it asks has died.
-    is_lost: bool,
-    /// The host had to be known when it was asked for: its name then.
-    sure: Option<String>,
-}
-
-/// Whose a connection is.
-#[derive(Clone, Copy, Debug)]
-enum Owner {
-    Host(usize),
-    Client(usize),
 }
 
 /// A schedule that is being run.
@@ -420,11 +394,4 @@ impl World {
         }
         Ok(())
     }
-}
-
-fn reg2(name: &str, data: &str) -> Vec<u8> {
-    let mut strings = <[String; 8]>::default();
-    let [game, own, third, ..] = &mut strings;
-    (*game, *own, *third) = ("game".into(), name.into(), data.into());
-    wire::reg2("1.2.4", &strings)
 }

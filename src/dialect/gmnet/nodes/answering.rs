@@ -186,17 +186,19 @@ impl Gmnet {
             let expected = self.ports.is_host_expected(cx.now.instant, ask.at.ip());
             return if expected && !is_last_try { None } else { Some(Said::No) };
         };
-        let (conn, port, at) = (host.conn, host.port, host.at());
-        let can_be_told = self.notices.has_room(conn, ask.client.ip());
+        let (conn, port) = (host.conn, host.port);
         if ask.relayed {
             return Some(self.relay_for(cx, key, ask).unwrap_or(Said::No));
         }
+        let can_be_told = self.notices.has_room(conn, ask.client.ip());
         let is_settled = port.is_some() && !self.knocks.is_awaited(conn);
         if !is_last_try && (!is_settled || !can_be_told) {
             return None;
         }
         let is_known = !ask.ports.is_empty();
-        if self.is_hopeless_for(cx, ask, key) || is_known && port.is_none() {
+        let other = self.seen_elsewhere(cx, ask, key).filter(|_| port.is_none());
+        let is_direct = port.is_some() && is_known && !self.is_hopeless_for(cx, ask, key);
+        if !is_direct && other.is_none() {
             if let Some(said) = self.relay_for(cx, key, ask) {
                 return Some(said);
             }
@@ -204,56 +206,65 @@ impl Gmnet {
                 return Some(Said::RelayYours);
             }
         }
-        let knocks = is_known && can_be_told;
-        let endpoint = |port: &u16| SocketAddr::new(ask.client.ip(), *port);
-        let first = ask.ports.first().map(endpoint).filter(|_| knocks);
-        let told = match port {
-            Some(port) => {
+        let first = ask.ports.first().filter(|_| can_be_told);
+        let knocks = first.map(|port| SocketAddr::new(ask.client.ip(), *port));
+        let said = match (port, other) {
+            (Some(port), _) => {
                 let port = self.told_port(cx, key, port, ask.client, |_, _| ask.ports.len());
-                Said::Met {
-                    at: SocketAddr::new(ask.at.ip(), port),
-                    elsewhere: false,
-                    knocks: first,
-                }
+                Said::Met { at: SocketAddr::new(ask.at.ip(), port), elsewhere: false, knocks }
             }
-            None => {
-                let asker = SocketAddr::new(ask.client.ip(), 0);
-                let other = self
-                    .unpaired_reg(key)
-                    .filter(|at| cx.shared.unproven.may_tell_asker(cx.now.instant, *at, asker));
-                other.map_or(Said::NoPort, |at| Said::Met { at, elsewhere: true, knocks: first })
-            }
+            (None, Some(at)) => Said::Met { at, elsewhere: true, knocks },
+            (None, None) => Said::NoPort,
         };
-        if knocks {
-            let ports = ask.ports.clone();
-            self.tell_all(cx, conn, ports.iter().map(|port| endpoint(port).into()));
+        if let Some(knocks) = knocks {
+            self.send_to_client(cx, key, ask, (said, knocks));
         }
-        if let (Said::Met { at: for_client, elsewhere: false, .. }, Some(for_host), Some(port)) =
-            (told, first, port)
-        {
-            let host = self.hosts.get(key).map(|host| SocketAddr::new(host.addr, port));
-            host.into_iter().for_each(|host| {
-                cx.introduced([ask.client, host], [for_client, for_host]);
-            });
+        self.note_asked(cx, node, ask, key);
+        Some(said)
+    }
+
+    /// Tells a host where to knock.
+    fn send_to_client(
+        &mut self,
+        cx: &mut Context<'_>,
+        key: HostKey,
+        ask: &Ask,
+        (said, knocks): (Said, SocketAddr),
+    ) {
+        let Some(host) = self.hosts.get(key) else { return };
+        let (conn, at) = (host.conn, host.port.map(|port| SocketAddr::new(host.addr, port)));
+        let endpoints = ask.ports.iter().map(|port| SocketAddr::new(ask.client.ip(), *port));
+        self.tell_all(cx, conn, endpoints.map(News::from));
+        if let (Said::Met { at: for_client, elsewhere: false, .. }, Some(at)) = (said, at) {
+            cx.introduced([ask.client, at], [for_client, knocks]);
         }
-        if self.lines.says(cx.now, ask.client.ip())
-            && let Some(host) = self.hosts.get(key)
-        {
-            let (client, name) = (Shown(ask.client), cx.shared.nodes.of(node));
-            info!(
-                dialect = "gmnet", event = "asked", client:% = client, host:% = at,
-                game = host.game(), node = name;
-                "{client} of node {name} asked for host {}", Named(host)
-            );
+    }
+
+    fn note_asked(&mut self, cx: &Context<'_>, node: NodeId, ask: &Ask, key: HostKey) {
+        if !self.lines.says(cx.now, ask.client.ip()) {
+            return;
         }
-        Some(told)
+        let Some(host) = self.hosts.get(key) else { return };
+        let (client, name) = (Shown(ask.client), cx.shared.nodes.of(node));
+        info!(
+            dialect = "gmnet", event = "asked", client:% = client, host:% = host.at(),
+            game = host.game(), node = name;
+            "{client} of node {name} asked for host {}", Named(host)
+        );
     }
 
     fn is_hopeless_for(&self, cx: &Context<'_>, ask: &Ask, key: HostKey) -> bool {
         let Some(host) = self.hosts.get(key) else { return false };
         let at = SocketAddr::new(host.addr, host.port.unwrap_or_default());
         let kinds = [ask.kind, cx.shared.nats.kind(cx.now.instant, at)];
-        !ask.ports.is_empty() && plan::is_hopeless(kinds)
+        ask.failed || plan::is_hopeless(kinds)
+    }
+
+    /// Where a host without a port most likely is, if its UDP leaves by another address and the client may be told.
+    fn seen_elsewhere(&self, cx: &mut Context<'_>, ask: &Ask, key: HostKey) -> Option<SocketAddr> {
+        let asker = SocketAddr::new(ask.client.ip(), 0);
+        let at = self.unpaired_reg(key)?;
+        cx.shared.unproven.may_tell_asker(cx.now.instant, at, asker).then_some(at)
     }
 
     /// Gives both the relay of this node, if there is one, and tells the host of it.

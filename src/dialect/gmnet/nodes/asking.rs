@@ -136,6 +136,7 @@ impl Gmnet {
             ports,
             kind: cx.shared.nats.kind(cx.now.instant, seen),
             relayed: false,
+            failed: self.has_failed(client, key),
             has_relay: cx.shared.relay.serves_apart([client, host.addr]),
             patience,
         })

@@ -88,6 +88,9 @@ pub(in crate::dialect::gmnet) struct Ask {
     pub(super) kind: Kind,
     /// They did not reach each other just now: only the relay is asked for.
     pub(super) relayed: bool,
+    /// They did not lately.
+    #[serde(default)]
+    pub(super) failed: bool,
     /// Whether the node that asks has a relay for both.
     pub(super) has_relay: bool,
     /// How long the client can still wait, in milliseconds.

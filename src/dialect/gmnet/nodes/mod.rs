@@ -121,6 +121,11 @@ impl Gmnet {
                 for entry in all {
                     let Some(told) = entry.read(now, cx.now.instant) else { continue };
                     let addr = told.addr;
+                    // Another node may admit others.
+                    let game = told.data.as_ref().map_or("", |data| data.get(0));
+                    if !self.config.admission.admits_game(game) {
+                        continue;
+                    }
                     if self.hosts.put(cx.now.instant, node, told) {
                         self.retry_for_host(cx, addr);
                     }
@@ -155,6 +160,9 @@ impl Gmnet {
 
     /// Tells all nodes what has changed about hosts, as far as a turn goes.
     fn tell_changes(&mut self, cx: &mut Context<'_>) {
+        if !self.has_news() {
+            return;
+        }
         let Some(news) = &mut self.hosts.news else { return };
         let gone = std::mem::take(&mut news.gone);
         let rest = news.at.len().saturating_sub(bounds::PART_ENTRIES);
