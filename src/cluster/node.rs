@@ -18,6 +18,8 @@ pub(super) struct Node {
     pub(super) heard: Instant,
     /// When it was heard last, and nothing was known to be missing of what it has said.
     pub(super) sound: Instant,
+    /// Since when nothing is missing on the link from it.
+    whole_since: Option<Instant>,
     /// The link to it.
     pub(super) out: Out,
     /// The link from it.
@@ -104,6 +106,7 @@ impl Node {
             hellos: 0,
             heard: Instant::default(),
             sound: Instant::default(),
+            whole_since: None,
             out: Out::default(),
             inn: In::default(),
             full_at: Instant::default(),
@@ -126,10 +129,13 @@ impl Node {
 
     /// Whether so much of what it says is lost that what is known of it may be of long ago.
     pub(super) fn is_stale(&mut self, now: Instant) -> bool {
-        if self.inn.link != 0 && !self.inn.is_broken {
+        let is_whole = self.inn.link != 0 && !self.inn.is_broken;
+        let whole_since = self.whole_since.filter(|_| is_whole).unwrap_or(now);
+        self.whole_since = is_whole.then_some(whole_since);
+        if is_whole && now - whole_since >= limits::WHOLE {
             self.sound = self.heard;
         }
-        let is_stale = now - self.sound >= limits::GONE;
+        let is_stale = !is_whole && now - self.sound >= limits::GONE;
         if is_stale {
             self.sound = now;
         }

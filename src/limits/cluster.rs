@@ -10,6 +10,9 @@ pub const HEARTBEAT: Duration = Duration::from_millis(500);
 /// well within the five seconds in which a lobby has to be right again.
 pub const GONE: Duration = Duration::from_secs(3);
 
+/// A link on which nothing was missing for so long has told all that a usual node has.
+pub const WHOLE: Duration = Duration::from_secs(1);
+
 /// How often a node that has missed something asks for everything, and how often one that is asked begins
 /// anew: everything of a node takes longer than a message does, so it is not sent for each message that is lost.
 pub const ASK_AGAIN: Duration = Duration::from_millis(500);

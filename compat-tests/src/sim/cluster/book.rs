@@ -95,7 +95,14 @@ impl Book {
     ) -> bool {
         match host.ended {
             Some((ended, _)) if host.node == viewer => at.since(ended) > Duration::from_millis(1),
-            Some((ended, true)) => at.since(ended) > SETTLED,
+            Some((ended, true)) => {
+                // What the next process of that node says may be lost again and again.
+                let is_storm = |fault: &&Fault| {
+                    matches!(fault.what, Wrong::Storm { .. }) && fault.from < at && fault.to > ended
+                };
+                let times = if faults.iter().any(|fault| is_storm(&fault)) { 2 } else { 1 };
+                at.since(ended) > SETTLED * times
+            }
             Some((ended, false)) => {
                 at.since(ended) > TOLD
                     && is_calm(faults, (host.node, viewer), at.before(SETTLED), at)

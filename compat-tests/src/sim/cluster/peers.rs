@@ -11,8 +11,8 @@ pub(super) struct Host {
     pub(super) conn: Option<(usize, ConnId)>,
     /// How often it was registered.
     pub(super) times: u32,
-    /// Of whom it was told, and when.
-    pub(super) told: Vec<(Instant, String, String)>,
+    /// Of whom it was told, and by which of its registrations.
+    pub(super) told: Vec<(u32, String, String)>,
     pub(super) has_left: bool,
 }
 

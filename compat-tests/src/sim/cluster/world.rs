@@ -318,7 +318,7 @@ impl World {
                 if let (Some(Message::Introduction(ip, port)), Some(host)) =
                     (wire::parse(&bytes), self.hosts.get_mut(n))
                 {
-                    host.told.push((self.now, ip.into(), port.into()));
+                    host.told.push((host.times, ip.into(), port.into()));
                 }
             }
             Some(Owner::Client(n)) => {
@@ -371,11 +371,18 @@ impl World {
         Ok(())
     }
 
-    /// How often a host was told of a client.
+    /// How often a host was told of a client, at most, since it was registered: one that has come to another node is told
+    /// again if the client still waits.
     fn told_of(&self, host: usize, client: SocketAddr) -> usize {
         let [ip, port] = [client.ip().to_string(), client.port().to_string()];
         let told = self.hosts.get(host).into_iter().flat_map(|host| &host.told);
-        told.filter(|(_, told_ip, told_port)| (told_ip, told_port) == (&ip, &port)).count()
+        let of_it = told.filter(|(_, told_ip, told_port)| (told_ip, told_port) == (&ip, &port));
+        let times: Vec<u32> = of_it.map(|(times, ..)| *times).collect();
+        times
+            .iter()
+            .map(|one| times.iter().filter(|other| *other == one).count())
+            .max()
+            .unwrap_or(0)
     }
 
     /// Looks at the lobbies of all nodes.
