@@ -150,3 +150,39 @@ fn without_nats_a_node_serves_its_own_and_joins_when_it_can() {
     nodes.all.push(node(&nats, 1));
     wait_for(&nodes.all[1], &["one"], WAIT);
 }
+
+#[test]
+fn a_process_takes_over_a_node_and_others_miss_no_host() {
+    let Some(mut nodes) = Nodes::three(1) else { return };
+    let host = nodes.host(0, "one");
+    let at = host.local().ip();
+    let _running = host.spawn();
+    nodes.all.iter().for_each(|node| _ = wait_for(node, &["one"], WAIT));
+    let old = nodes.all.remove(0);
+    let port = old.addr().port().to_string();
+    let urls = nodes.nats.urls(0);
+    let options = ["--port", &port, "--take-over", "--cluster", &urls, "--node", "a"];
+    let new = std::thread::scope(|scope| {
+        let starts = scope.spawn(|| Master::start(&options));
+        while !starts.is_finished() {
+            assert_eq!(names(&nodes.all[0]), ["one"]);
+        }
+        starts.join().expect("a new process")
+    });
+    let (status, log) = old.ended(WAIT);
+    assert!(status.success(), "{log}");
+    nodes.all[0].wait_for_log("cluster: node a has begun anew");
+    let end = Instant::now() + GHOST;
+    while Instant::now() < end {
+        nodes.all.iter().for_each(|node| assert_eq!(names(node), ["one"]));
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    join(&nodes.all[0], at);
+    wait_for(&new, &["one"], WAIT);
+    let other = nodes.host(1, "two");
+    wait_for(&new, &["one", "two"], WAIT);
+    join(&new, at);
+    drop(other);
+    let log = nodes.all[0].log();
+    assert!(!log.contains("cluster: node a is gone"), "{log}");
+}

@@ -76,7 +76,6 @@ fn parse_url(text: &str) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::cli::Options;
     use clap::Parser as _;
 
