@@ -12,6 +12,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, CommandFactory as _, FromArgMatches as _, Parser};
 
 mod clashes;
+pub mod cluster;
 pub mod http;
 pub mod owner;
 pub mod relay;
@@ -51,7 +52,7 @@ pub const PORT: u16 = 6510;
     disable_version_flag = true,
     args_override_self = true,
     after_help = "Each option is an environment variable as well: PUNCHD_PORT=7000, \
-                  PUNCHD_TESTING=1, and so on. README has four more that bound the relay."
+                  PUNCHD_TESTING=1, and so on. README has more, for the relay and for clusters."
 )]
 pub struct Options {
     /// TCP and UDP port; 0 picks a free one [default: 6510]
@@ -114,6 +115,10 @@ pub struct Options {
     /// The relay.
     #[command(flatten)]
     pub relay: relay::RelayOptions,
+
+    /// The cluster.
+    #[command(flatten)]
+    pub cluster: cluster::ClusterOptions,
 
     /// Do not answer requests for the lobby
     #[arg(long, env = "PUNCHD_DISABLE_LOBBY", hide_env = true)]
@@ -358,6 +363,7 @@ impl Options {
             events,
             natpunch,
             public_lobby: self.http.public_lobby,
+            cluster: self.cluster.config(),
             ..server::Config::default()
         }
     }
@@ -393,6 +399,9 @@ impl Options {
             let why = "--tls-required (PUNCHD_TLS_REQUIRED) needs a certificate: give it with \
                        --tls-cert and --tls-key";
             return Err(Self::command().error(ErrorKind::MissingRequiredArgument, why));
+        }
+        if let Some(why) = self.cluster.lacks() {
+            return Err(Self::command().error(ErrorKind::ArgumentConflict, why));
         }
         if let Err(second) = PublicIps::try_from(&self.public_ip[..]) {
             let why = format!(
@@ -435,7 +444,8 @@ const IMPORTANT: [&str; 17] = [
 
 /// The options with their values, those that are not given as well; without what is secret.
 fn in_force(command: &clap::Command, matches: &clap::ArgMatches) -> Vec<(String, String)> {
-    const SECRET: [&str; 2] = ["key", "http_token"];
+    // Addresses of NATS servers may have a password in them.
+    const SECRET: [&str; 3] = ["key", "http_token", "cluster"];
     let shown = |arg: &Arg| {
         let id = arg.get_id().as_str();
         let name = arg.get_long().filter(|_| !["help", "version"].contains(&id))?;

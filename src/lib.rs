@@ -25,6 +25,7 @@
 //! | [`reloads`] | files that SIGHUP has read again, and when the certificate ends |
 //! | [`refusals`] | what was refused, how often, and to whom |
 //! | [`holders`] | who holds most and gives way when a bound is reached |
+//! | [`cluster`] | several servers that are one: who is there, and what one tells the other |
 //! | [`clock`], [`timers`] | time as a value, deadlines as data |
 //! | [`hash`] | how tables find their keys |
 //! | `state` | how state is written for another process |
@@ -49,6 +50,7 @@ pub mod brief;
 pub mod check;
 pub mod cli;
 pub mod clock;
+pub mod cluster;
 pub mod cookies;
 pub mod dialect;
 pub mod doubts;

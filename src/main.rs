@@ -165,6 +165,8 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         None => open_window(window, options, tls, &mut event_loop, offer.as_mut())?,
     };
     let taken = offer.map(|offer| event_loop.take_over(offer)).transpose()?;
+    // After all that the process before has said: others listen to the later one.
+    join_cluster(options, &mut event_loop)?;
     let but = options.serves(end);
     options.without_effect().iter().for_each(|what| warn!("{what}"));
     options.lists().doubts().iter().for_each(|what| warn!("{what}"));
@@ -201,6 +203,26 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         // The log has said who goes on.
         Ended::HandedOver => {}
     }
+    Ok(())
+}
+
+/// Becomes one with other nodes, if that is wanted.
+#[cfg(feature = "cluster")]
+fn join_cluster(options: &Options, event_loop: &mut EventLoop) -> io::Result<()> {
+    let cluster = &options.cluster;
+    let Some(node) = cluster.node.as_deref().filter(|_| !cluster.cluster.is_empty()) else {
+        return Ok(());
+    };
+    event_loop.join(punchd::net::cluster::Place {
+        servers: &cluster.cluster,
+        cluster: &cluster.cluster_name,
+        node,
+        credentials: cluster.cluster_creds.as_deref(),
+    })
+}
+
+#[cfg(not(feature = "cluster"))]
+fn join_cluster(_: &Options, _: &mut EventLoop) -> io::Result<()> {
     Ok(())
 }
 

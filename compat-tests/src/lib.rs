@@ -19,6 +19,7 @@
 //! - [`natpunch`]: a client of the natpunch dialect.
 //! - [`natlab`]: commands behind made-up NATs, where the machine can do that.
 //! - [`nat`]: what kind of NAT is in front of this machine.
+//! - [`nats_server`]: the servers of NATS by which nodes of a cluster meet.
 //! - [`raw`]: bare sockets, for peers that no game would be.
 //! - [`rooms`]: [`rooms::Player`], who hosts or joins a room and then talks ENet through the hole.
 //! - [`shown`]: what others have sent, made fit for a terminal.
@@ -55,6 +56,8 @@ pub mod meddler;
 pub mod nat;
 pub mod natlab;
 pub mod natpunch;
+#[cfg(target_os = "linux")]
+pub mod nats_server;
 pub mod raw;
 pub mod rooms;
 pub mod running;

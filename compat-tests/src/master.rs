@@ -413,6 +413,7 @@ pub fn binary() -> &'static std::path::Path {
         let root = own.join("../Cargo.toml");
         let build = escargot::CargoBuild::new().manifest_path(root).package("punchd").bin("punchd");
         let build = if cfg!(debug_assertions) { build } else { build.release() };
+        let build = if cfg!(feature = "cluster") { build.features("cluster") } else { build };
         // These are set for tests. Build scripts of dependencies look at them, and would run again.
         let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
         let of_test =

@@ -45,6 +45,10 @@ impl Options {
             let end = end.map(|end| format!(", certificate until {end}")).unwrap_or_default();
             all.push(format!("{how}{end}"));
         }
+        if let Some(node) = self.cluster.node.as_ref().filter(|_| !self.cluster.cluster.is_empty())
+        {
+            all.push(format!("node {node} of cluster {}", self.cluster.cluster_name));
+        }
         let others = [
             (!self.relay.relay.is_empty(), "with a relay"),
             (self.owner.blocks().is_ok_and(|blocks| !blocks.is_empty()), "some are blocked"),

@@ -20,6 +20,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use super::{Asked, Bound, Census, ConnId, Context, Dialect, Reads, Showing, Shows, Use, Via};
 use crate::blocks::Blocks;
 use crate::clock::Instant;
+use crate::cluster::NodeId;
 use crate::limits;
 use crate::state::{NotUnderstood, Saved, Saving};
 
@@ -35,6 +36,8 @@ pub(crate) struct Contained {
     state: State,
     /// It has panicked, and nobody has been told yet.
     has_failed: Cell<bool>,
+    /// It was made anew, and other nodes have not been told yet.
+    is_anew: bool,
     /// What it said when it wants to wake up, until it does something: all are asked at each turn,
     /// and most have done nothing.
     wakeup: Cell<Option<Option<Instant>>>,
@@ -58,7 +61,7 @@ impl Contained {
         let dialect = make(StdRng::from_seed(random.random()));
         let state = State::Speaks(dialect);
         let (has_failed, wakeup) = (Cell::new(false), Cell::new(None));
-        Self { make, random, ready: 0, state, has_failed, wakeup }
+        Self { make, random, ready: 0, state, has_failed, is_anew: false, wakeup }
     }
 
     /// Whether it runs: it has not panicked, or has rested since.
@@ -78,6 +81,12 @@ impl Contained {
             let _ = catch_unwind(AssertUnwindSafe(|| drop(broken)));
         }
         failed
+    }
+
+    /// Whether it was made anew since this was asked last: it knows nothing of what other nodes have told it, nor they
+    /// of what it has forgotten.
+    pub(crate) fn take_anew(&mut self) -> bool {
+        std::mem::take(&mut self.is_anew)
     }
 
     /// Calls it, with what all dialects share. If it panics, nothing of what it wanted done
@@ -176,6 +185,7 @@ impl Dialect for Contained {
         if matches!(self.state, State::RestsUntil(until) if until <= cx.now.instant) {
             self.state = State::Speaks((self.make)(StdRng::from_seed(self.random.random())));
             self.note_ready(self.ready);
+            self.is_anew = true;
         }
         self.act(cx, |dialect, cx| dialect.on_wakeup(cx));
     }
@@ -219,6 +229,18 @@ impl Dialect for Contained {
 
     fn on_left_behind(&mut self, conn: ConnId) {
         self.note(|dialect| dialect.on_left_behind(conn));
+    }
+
+    fn on_node_joined(&mut self, cx: &mut Context<'_>, node: NodeId) {
+        self.act(cx, |dialect, cx| dialect.on_node_joined(cx, node));
+    }
+
+    fn on_node_message(&mut self, cx: &mut Context<'_>, node: NodeId, bytes: &[u8]) {
+        self.act(cx, |dialect, cx| dialect.on_node_message(cx, node, bytes));
+    }
+
+    fn on_node_gone(&mut self, cx: &mut Context<'_>, node: NodeId) {
+        self.act(cx, |dialect, cx| dialect.on_node_gone(cx, node));
     }
 
     fn save(&self, to: &mut Saving<'_>) {

@@ -9,6 +9,7 @@ use log::Level;
 use super::{Name, Outbox};
 use crate::amplification::Credits;
 use crate::clock::Now;
+use crate::cluster::Names;
 use crate::doubts::Doubts;
 use crate::introductions::journal::Journal;
 use crate::introductions::relay::sessions::Sessions;
@@ -75,6 +76,8 @@ pub struct Shared {
     pub doubts: Doubts,
     /// Who is relayed.
     pub relay: Sessions,
+    /// What the other nodes of the cluster are called.
+    pub nodes: Names,
     /// How long the datagram has waited for its turn since it came.
     pub waited: Duration,
 }

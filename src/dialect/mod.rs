@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::blocks::Blocks;
 use crate::clock::Instant;
+use crate::cluster::NodeId;
 use crate::state::{NotUnderstood, Saved, Saving};
 
 mod addr;
@@ -176,6 +177,16 @@ pub trait Dialect: Shows + std::fmt::Debug {
     /// A connection is about to be gone, as this process could not get it from the one before. Its peer is to find its
     /// place again if it comes back.
     fn on_left_behind(&mut self, _conn: ConnId) {}
+
+    /// Another node of the cluster is there, or has missed something: it is to be told everything. What is put into
+    /// the outbox for it from now on comes in order, each once, until this is called again or it is gone.
+    fn on_node_joined(&mut self, _cx: &mut Context<'_>, _node: NodeId) {}
+
+    /// This dialect of another node has said something.
+    fn on_node_message(&mut self, _cx: &mut Context<'_>, _node: NodeId, _bytes: &[u8]) {}
+
+    /// Another node is gone, and all its peers with it.
+    fn on_node_gone(&mut self, _cx: &mut Context<'_>, _node: NodeId) {}
 
     /// Writes what another process needs to go on.
     fn save(&self, _to: &mut Saving<'_>) {}

@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 
-use super::{ConnId, Via};
+use super::{ConnId, Name, Via};
+use crate::cluster::Whom;
 
 /// What the dialects want done, in order. One buffer holds all the bytes, so that sending costs
 /// no allocation once it has grown to its usual size.
@@ -17,6 +18,7 @@ enum Target {
     Tcp(ConnId),
     Close(ConnId),
     Udp(Via, SocketAddr),
+    Nodes(Name, Whom),
 }
 
 /// One thing to do for a dialect.
@@ -54,6 +56,12 @@ impl Outbox {
         self.outputs.push((Target::Udp(via, to), self.bytes.len()));
     }
 
+    /// Tells other nodes something, of which this dialect there hears: `fill` appends its bytes.
+    pub fn nodes(&mut self, of: Name, whom: Whom, fill: impl FnOnce(&mut Vec<u8>)) {
+        fill(&mut self.bytes);
+        self.outputs.push((Target::Nodes(of, whom), self.bytes.len()));
+    }
+
     /// Whether there is nothing to do.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -77,21 +85,35 @@ impl Outbox {
     pub fn closed_since(&self, before: usize) -> impl Iterator<Item = ConnId> {
         self.outputs.iter().skip(before).filter_map(|(target, _)| match target {
             Target::Close(conn) => Some(*conn),
-            Target::Tcp(_) | Target::Udp(..) => None,
+            Target::Tcp(_) | Target::Udp(..) | Target::Nodes(..) => None,
         })
     }
 
-    /// What is to be done, in order.
+    /// What is to be done, in order, but for what other nodes are told.
     pub fn outputs(&self) -> impl Iterator<Item = Output<'_>> {
-        let mut start = 0;
-        self.outputs.iter().map(move |&(target, end)| {
+        self.all_since(0).filter_map(|(target, bytes)| match target {
+            Target::Tcp(conn) => Some(Output::Tcp(conn, bytes)),
+            Target::Close(conn) => Some(Output::Close(conn)),
+            Target::Udp(via, to) => Some(Output::Udp(via, to, bytes)),
+            Target::Nodes(..) => None,
+        })
+    }
+
+    /// What other nodes are told, of all that was added when there were `before` things to do.
+    pub fn for_nodes_since(&self, before: usize) -> impl Iterator<Item = (Name, Whom, &[u8])> {
+        self.all_since(before).filter_map(|(target, bytes)| match target {
+            Target::Nodes(of, whom) => Some((of, whom, bytes)),
+            Target::Tcp(_) | Target::Close(_) | Target::Udp(..) => None,
+        })
+    }
+
+    fn all_since(&self, before: usize) -> impl Iterator<Item = (Target, &[u8])> {
+        let last = before.checked_sub(1).and_then(|last| self.outputs.get(last));
+        let mut start = last.map_or(0, |(_, end)| *end);
+        self.outputs.iter().skip(before).map(move |&(target, end)| {
             let bytes = self.bytes.get(start..end).unwrap_or_default();
             start = end;
-            match target {
-                Target::Tcp(conn) => Output::Tcp(conn, bytes),
-                Target::Close(conn) => Output::Close(conn),
-                Target::Udp(via, to) => Output::Udp(via, to, bytes),
-            }
+            (target, bytes)
         })
     }
 
@@ -147,6 +169,12 @@ mod tests {
             [Output::Tcp(conn, b"one"), Output::Close(conn), Output::Udp(via, to, b"two")]
         );
         assert_eq!(out.datagrams().collect::<Vec<_>>(), [(via, to, &b"two"[..])]);
+        let before = out.len();
+        out.nodes(Name::Rooms, Whom::All, |b| b.extend_from_slice(b"three"));
+        assert_eq!(out.outputs().count(), 3, "no peer is told of it");
+        let for_nodes = |before| out.for_nodes_since(before).collect::<Vec<_>>();
+        assert_eq!(for_nodes(0), [(Name::Rooms, Whom::All, &b"three"[..])]);
+        assert_eq!((for_nodes(before), for_nodes(before + 1)), (for_nodes(0), vec![]));
         out.clear();
         assert!(out.is_empty());
         assert_eq!(out.outputs().count(), 0);

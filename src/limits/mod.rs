@@ -3,6 +3,7 @@
 //! Those that owners may want to change are in [`Limits`], with an option each; the rest are
 //! constants. [`worst_case`] adds up what they come to in memory.
 
+pub mod cluster;
 mod connections;
 mod events;
 mod gmnet;

@@ -27,6 +27,8 @@ use crate::server::{Server, window};
 
 pub mod bind;
 pub mod certificate;
+#[cfg(feature = "cluster")]
+pub mod cluster;
 pub mod files;
 pub mod handover;
 pub mod regular;
@@ -109,6 +111,8 @@ pub struct EventLoop {
     requests: Option<signals::Requests>,
     relay: Option<Relay>,
     door: Option<handover::Door>,
+    #[cfg(feature = "cluster")]
+    nodes: Option<cluster::Connection>,
     /// Events come in the order in which what they tell of has come.
     events_in_order: bool,
 }
@@ -163,6 +167,8 @@ impl EventLoop {
             requests: None,
             relay: None,
             door: None,
+            #[cfg(feature = "cluster")]
+            nodes: None,
             events_in_order: sys::EVENTS_IN_ORDER,
         })
     }
@@ -210,6 +216,17 @@ impl EventLoop {
         Ok(())
     }
 
+    /// Talks to the other nodes of a cluster.
+    ///
+    /// # Errors
+    /// If the place is none, or the system has no more threads.
+    #[cfg(feature = "cluster")]
+    pub fn join(&mut self, place: cluster::Place<'_>) -> io::Result<()> {
+        let main = Arc::clone(&self.waker);
+        self.nodes = Some(cluster::Connection::start(place, main, self.started)?);
+        Ok(())
+    }
+
     /// Does what the owner asks for by signals.
     ///
     /// # Errors
@@ -241,6 +258,7 @@ impl EventLoop {
         self.connections.stop_accepting();
         self.server.on_shutdown(now, &mut self.out);
         self.deliver(now);
+        self.tell_nodes();
         let deadline = now.instant + SHUTDOWN;
         timeout = Some(Duration::ZERO);
         while self.instant() < deadline && (self.server.owes() || self.connections.owe()) {
@@ -309,12 +327,14 @@ impl EventLoop {
             self.lose(now, conn);
         }
         self.server.note_ready(self.connections.ready_sources());
+        self.hear_nodes(now);
         let mut wakeup = self.server.next_wakeup();
         if wakeup.is_some_and(|at| at <= now.instant) {
             self.server.on_wakeup(now, &mut self.out);
             self.deliver(now);
             wakeup = self.server.next_wakeup();
         }
+        self.tell_nodes();
         self.hear_relay(now);
         self.requests.iter_mut().for_each(|requests| requests.look(now));
         self.door.iter_mut().for_each(handover::Door::look);

@@ -117,6 +117,50 @@ impl EventLoop {
         self.connections.end_accept_turn();
     }
 
+    /// Takes what other nodes have sent.
+    pub(super) fn hear_nodes(&mut self, now: Now) {
+        #[cfg(feature = "cluster")]
+        if let Some(nodes) = self.nodes.take() {
+            let end = self.instant() + SHARE;
+            let is_there = loop {
+                match nodes.message() {
+                    Ok(Some(bytes)) => {
+                        self.server.on_node_bytes(now, &bytes, &mut self.out);
+                        self.deliver(now);
+                    }
+                    Ok(None) => break true,
+                    Err(_) => break false,
+                }
+                if self.instant() >= end {
+                    // There may be more. If waking fails the next event brings them.
+                    let _ = self.waker.wake();
+                    break true;
+                }
+            };
+            if is_there {
+                self.nodes = Some(nodes);
+            } else {
+                log::error!(
+                    "the connection to other nodes has stopped, and this one serves its own players alone: start \
+                     punchd anew, and please report this with the lines above"
+                );
+            }
+        }
+        let _ = now;
+    }
+
+    /// Sends what other nodes are to be told. Without a way to them it is lost, as they are.
+    pub(super) fn tell_nodes(&mut self) {
+        for post in self.server.take_posts() {
+            #[cfg(feature = "cluster")]
+            if let Some(nodes) = &self.nodes {
+                nodes.send(post);
+            }
+            #[cfg(not(feature = "cluster"))]
+            drop(post);
+        }
+    }
+
     /// Accepts connections to the owner's window.
     pub(super) fn accept_http(&mut self, now: Now) {
         for _ in 0..limits::WINDOW_ACCEPTED {

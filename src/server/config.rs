@@ -1,6 +1,7 @@
 //! What the owner decides, and the dialects that are made of it.
 
 use crate::blocks::Blocks;
+use crate::cluster;
 use crate::dialect::Name;
 use crate::dialect::contained::{Contained, Make};
 use crate::dialect::events::{self, Events};
@@ -39,6 +40,8 @@ pub struct Config {
     pub relay: Option<sessions::Config>,
     /// Whether web sites may show the lobby.
     pub public_lobby: bool,
+    /// This node of a cluster, if it is one.
+    pub cluster: Option<cluster::Config>,
 }
 
 impl Default for Config {
@@ -56,6 +59,7 @@ impl Default for Config {
             blocks: Blocks::default(),
             relay: None,
             public_lobby: false,
+            cluster: None,
         }
     }
 }

@@ -4,6 +4,7 @@
 
 mod answers;
 mod blocking;
+mod cluster;
 mod config;
 mod connections;
 mod gateway;
@@ -27,6 +28,7 @@ use self::public::Public;
 use self::window::Window;
 use crate::admission::{Admission, Lists};
 use crate::clock::{Instant, Now, earliest};
+use crate::cluster::Cluster;
 use crate::dialect::contained::{Contained, Make};
 use crate::dialect::{ConnId, Context, Dialect, Name, Outbox, Shared, Via, of_datagram};
 use crate::introductions::journal::Journal;
@@ -78,6 +80,8 @@ pub struct Server {
     window: Option<Box<Window>>,
     /// The lobby for web sites.
     public: Option<Box<Public>>,
+    /// The other nodes, if this is one of a cluster.
+    cluster: Option<Box<Cluster>>,
     is_stopping: bool,
     has_lost_relay: bool,
 }
@@ -127,6 +131,7 @@ impl Server {
                 ..Shared::default()
             },
             window: None,
+            cluster: config.cluster.clone().map(|config| Box::new(Cluster::new(config))),
             public: config.public_lobby.then(|| Box::new(Public::new(config))),
             is_stopping: false,
             has_lost_relay: false,
@@ -236,6 +241,7 @@ impl Server {
         let before = out.len();
         act(dialect, &mut Context { now, out, shared: &mut self.shared });
         self.forget_closed(before, out);
+        self.post_since(now, before, out);
     }
 
     /// Closes the connections of dialects that have failed.
@@ -271,6 +277,7 @@ impl Server {
             act(dialect, &mut Context { now, out, shared: &mut self.shared });
         }
         self.forget_closed(before, out);
+        self.post_since(now, before, out);
     }
 
     /// Whether more datagrams come than there is time for. Only then those of an address that
@@ -355,6 +362,7 @@ impl Server {
         self.end_blocked(now, out);
         self.end_idle_ones(now, out);
         self.with_all(now, out, |dialect, cx| dialect.on_wakeup(cx));
+        self.wake_cluster(now, out);
         self.wake_window(now, out);
         self.wake_public(now, out);
     }
@@ -367,13 +375,15 @@ impl Server {
         let window = self.window.as_ref().and_then(|window| window.next_wakeup());
         let public = self.public.as_ref().and_then(|public| public.next_wakeup());
         let blocking = self.blocking.is_amid().then(Instant::default);
-        earliest([blocking, self.idle.next(), earliest(dialects), window, public])
+        let cluster = self.cluster.as_ref().map(|cluster| cluster.next_wakeup());
+        earliest([blocking, self.idle.next(), earliest(dialects), window, public, cluster])
     }
 
     /// The server is about to stop: answer now what would otherwise have been waited for.
     pub fn on_shutdown(&mut self, now: Now, out: &mut Outbox) {
         self.is_stopping = true;
         self.with_all(now, out, |dialect, cx| dialect.on_shutdown(cx));
+        self.cluster.iter_mut().for_each(|cluster| cluster.say_bye());
     }
 
     /// Another process goes on with all that [moves](Self::moves): what stays is told the end, which only encrypted

@@ -12,6 +12,7 @@
 //! | [`promises`] | what the server must do about them |
 //! | [`restarts`] | how the server goes on in another process |
 //! | [`world`] | one schedule, step by step |
+//! | [`cluster`] | several servers that are one |
 //! | [`rng`], [`trace`], [`wire`] | chance, record, bytes |
 
 use std::fmt;
@@ -23,6 +24,7 @@ use punchd::dialect::gmnet;
 use punchd::dialect::{ConnId, Outbox, Via};
 use punchd::server::{Config, Server};
 
+pub mod cluster;
 pub mod link;
 pub mod nat;
 pub mod network;

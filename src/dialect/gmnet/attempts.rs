@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use super::Gmnet;
+use super::hosts::newest;
 use super::slot::HostKey;
 use crate::clock::Instant;
 use crate::dialect::{ConnId, Context, Name};
@@ -60,7 +61,9 @@ impl Gmnet {
     ) {
         let is_armed =
             self.arm_attempt(cx, id, (Two { pair: [client, host], endpoints }, key), session);
-        if is_armed && session.is_none() && cx.shared.relay.serves_apart([client.ip(), host.ip()]) {
+        let is_served = cx.shared.relay.serves_apart([client.ip(), host.ip()])
+            || self.hosts.node_of(key).is_some_and(|node| self.hosts.has_relay(node));
+        if is_armed && session.is_none() && is_served {
             self.relays.arm(cx.now.instant, id);
         }
     }
@@ -88,12 +91,12 @@ impl Gmnet {
         (Two { pair: [client, host], endpoints }, key): (Two, HostKey),
         session: Option<SessionId>,
     ) -> bool {
-        let Some(conn) = self.hosts.get(key).map(|host| host.conn) else { return false };
+        let Some(whom) = self.whom(key, host) else { return false };
         // Who has said that it sends nothing more has closed its half for another reason.
         if self.conns.get(id).is_none_or(|conn| conn.finished) {
             return false;
         }
-        let (at, whom) = (cx.now.instant, Whom { conn, at: host });
+        let at = cx.now.instant;
         let endpoints = journal::Told::new([client, host], endpoints);
         self.attempts.arm_with(at, id, Told { client, host: whom, at, endpoints, session });
         true
@@ -157,7 +160,7 @@ impl Gmnet {
     pub(super) fn host_at(&self, Whom { conn, at }: Whom) -> Option<HostKey> {
         let port = Some(at.port()).filter(|port| *port != 0);
         let same = self.conns.get(conn).and_then(|conn| conn.host);
-        same.or_else(|| self.hosts.find(at.ip(), port))
+        same.or_else(|| newest(self.hosts.all_at(at.ip()).iter().copied(), port))
     }
 
     /// How the journal knows a client and its host, if that is there.
@@ -167,7 +170,7 @@ impl Gmnet {
         told: journal::Told,
         key: HostKey,
     ) -> Option<Attempt> {
-        let known = self.hosts.get(key)?;
+        let known = self.hosts.any(key)?;
         let names = Names::new(known.game(), "");
         let elsewhere = Some(known.addr).filter(|from| *from != host.ip());
         Some(Attempt {

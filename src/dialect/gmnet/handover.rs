@@ -34,6 +34,7 @@ impl Gmnet {
             much,
             refused,
             spare: _,
+            nodes: _,
             is_stopping: _,
         } = saved;
         for (id, conn) in conns.iter() {

@@ -15,12 +15,17 @@ use super::inside::Inside;
 use super::shares::Shares;
 use super::slot::{HostKey, Slot};
 use super::sorted::Order;
-use crate::clock::{Instant, Now};
+use crate::clock::{Instant, Now, earliest};
 use crate::dialect::gmnet::ports::ClaimedReg;
 use crate::dialect::{ConnId, Via};
 use crate::introductions::{PublicIps, is_inside};
 use crate::limits::{self, Limits};
 use crate::timers::Timers;
+
+mod elsewhere;
+
+use elsewhere::Elsewhere;
+pub(super) use elsewhere::Told;
 
 /// What a UDP `reg` is to the hosts of its address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,6 +88,21 @@ pub struct Hosts {
     pub(super) index: Index,
     /// Hosts that may hide others of their address for a moment.
     shadows: Timers<HostKey>,
+    /// Those of other nodes.
+    #[serde(skip)]
+    elsewhere: Elsewhere,
+    /// What other nodes have not been told of yet; none: there are no others.
+    #[serde(skip)]
+    pub(super) news: Option<Box<Changes>>,
+}
+
+/// What has changed about the hosts.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    /// Addresses about whose hosts something may have changed.
+    pub(super) at: Vec<IpAddr>,
+    /// The connections of those that are gone.
+    pub(super) gone: Vec<ConnId>,
 }
 
 impl Default for Hosts {
@@ -105,6 +125,8 @@ impl Hosts {
             shares: Shares::default(),
             index: Index::default(),
             shadows: Timers::new(limits::SHADOW),
+            elsewhere: Elsewhere::default(),
+            news: None,
         }
     }
 
@@ -145,7 +167,9 @@ impl Hosts {
     /// Sees to it that a lobby in this order is cheap to find, as far as `most` work goes. Returns
     /// the work that was done, and whether no more is to be done.
     pub(super) fn prepare(&mut self, order: Order<'_>, most: usize) -> (usize, bool) {
-        self.index.prepare(order, |key| self.slab.get(key.0.get()), most)
+        let (slab, elsewhere) = (&self.slab, &self.elsewhere);
+        let host = |key: HostKey| slab.get(key.0.get()).or_else(|| elsewhere.get(key));
+        self.index.prepare(order, host, most)
     }
 
     /// The newest host of an address whose UDP port is known, else the newest; or the one with
@@ -171,7 +195,7 @@ impl Hosts {
     #[must_use]
     pub fn shares_address(&self, host: &Host, told: IpAddr) -> bool {
         if told == host.addr {
-            self.by_addr.get(host.addr).len() > 1
+            self.by_addr.get(host.addr).len() + self.elsewhere.at(told).count() > 1
         } else {
             self.inside.as_ref().is_some_and(|inside| inside.len() > 1)
         }
@@ -279,6 +303,11 @@ impl Hosts {
             return key;
         }
         self.note_inside(addr);
+        self.note_change(addr);
+        if !self.elsewhere.is_empty() {
+            self.relist(now.instant, addr);
+            return key;
+        }
         if self.get(key).is_some_and(Host::is_visible) {
             self.list(key);
         }
@@ -337,6 +366,9 @@ impl Hosts {
             inside.remove(key);
         }
         self.by_addr.remove(host.addr, key);
+        if let Some(news) = &mut self.news {
+            news.gone.push(host.conn);
+        }
         self.relist(now, host.addr);
         Some(host)
     }
@@ -452,7 +484,7 @@ impl Hosts {
     /// When [`Self::on_wakeup`] has something to do.
     #[must_use]
     pub fn next_wakeup(&self) -> Option<Instant> {
-        self.shadows.next()
+        earliest([self.shadows.next(), self.next_sweep()])
     }
 
     /// Lists the hosts that another one has hidden as its duplicates for long enough.
@@ -462,6 +494,7 @@ impl Hosts {
                 self.relist(now, addr);
             }
         }
+        self.sweep(now);
     }
 
     /// A packet that was assigned to a host tentatively turns out to be somebody else's.
@@ -506,13 +539,16 @@ impl Hosts {
     /// them.
     fn relist(&mut self, now: Instant, addr: IpAddr) {
         self.note_inside(addr);
+        self.note_change(addr);
         let keys = SmallVec::<[HostKey; 4]>::from_slice(self.by_addr.get(addr));
         let mut rest = keys.as_slice();
         while let [key, newer @ ..] = rest {
             rest = newer;
             let listed = self.get(*key).is_some_and(|host| {
                 let mut newer = newer.iter().filter_map(|key| self.get(*key));
-                host.is_visible() && !newer.any(|newer| newer.shadows(now, host))
+                host.is_visible()
+                    && !newer.any(|newer| newer.shadows(now, host))
+                    && !self.elsewhere.hides(host)
             });
             if listed {
                 self.list(*key)
@@ -523,6 +559,29 @@ impl Hosts {
                 host.settled |= listed && !newer.is_empty();
             }
         }
+        self.relist_elsewhere(addr);
+    }
+
+    /// Other nodes have to be told what is there now.
+    fn note_change(&mut self, addr: IpAddr) {
+        if let Some(news) = &mut self.news
+            && news.at.last() != Some(&addr)
+            && !self.by_addr.get(addr).is_empty()
+        {
+            news.at.push(addr);
+        }
+    }
+
+    /// Some of the hosts of this node, from that place in the table on, and the place behind them; none if there
+    /// are no more.
+    pub(super) fn some_from(
+        &self,
+        from: usize,
+        most: usize,
+    ) -> (impl Iterator<Item = (usize, &Host)>, Option<usize>) {
+        let to = from + most;
+        let all = (from..to).filter_map(|slot| Some((slot, self.slab.get(slot)?)));
+        (all, Some(to).filter(|to| *to < self.slab.capacity()))
     }
 
     fn list(&mut self, key: HostKey) {

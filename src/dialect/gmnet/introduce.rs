@@ -47,6 +47,7 @@ impl Gmnet {
                 if let Some(conn) = self.conns.get_mut(id) {
                     conn.waiting = Some(wait);
                 }
+                self.ask_node(cx, wait, false);
                 Go::Stop
             }
             outcome => {
@@ -72,6 +73,7 @@ impl Gmnet {
                 self.retry(cx, id, false);
             }
         }
+        self.retry_to_answer(cx, host);
     }
 
     /// Answers those that have waited long enough, if there are many not all in one turn.
@@ -83,7 +85,7 @@ impl Gmnet {
         }
         for _ in 0..AT_ONCE {
             let Some(id) = self.introductions.deadlines.pop_due(cx.now.instant) else { break };
-            if self.may_come_back(cx.now, id) {
+            if self.may_come_back(cx.now, id) || self.ask_node(cx, id, true) {
                 self.introductions.deadlines.arm(cx.now.instant, id);
             } else if self.is_host_being_asked(cx.now, id) {
                 self.introductions.late.arm(cx.now.instant, id);
@@ -127,6 +129,7 @@ impl Gmnet {
         let found = self.find(cx.now, &request);
         let outcome = self.outcome(cx.now, &request, found, is_last_try);
         if let Outcome::Wait = outcome {
+            self.ask_node(cx, id, false);
             return;
         }
         let Some(waiting) = self.introductions.remove(id) else { return };
@@ -153,12 +156,17 @@ impl Gmnet {
         }
         let Some(key) = found else {
             let expected = self.ports.is_host_expected(now.instant, request.host)
+                || self.hosts.is_expected(now.instant, request.host)
                 || self.is_just_restarted(now);
             return if expected && !is_last_try { Outcome::Wait } else { Outcome::NotFound };
         };
-        let Some(host) = self.hosts.get(key) else { return Outcome::NotFound };
+        let Some(host) = self.hosts.any(key) else { return Outcome::NotFound };
         if is_apart(host.addr) {
             return Outcome::OtherFamily(key);
+        }
+        if key.place_elsewhere().is_some() {
+            // Its node answers, which is asked as long as the client waits.
+            return if is_last_try { Outcome::NotFound } else { Outcome::Wait };
         }
         let client = self.config.public_ips.told(request.client, host.addr);
         let can_be_told = self.notices.has_room(host.conn, client);
@@ -180,7 +188,7 @@ impl Gmnet {
     }
 
     /// The ports that may be those which a client has shown for its request, or for one before.
-    fn claim_ports(&mut self, now: Now, request: &Request, is_last_try: bool) -> Likely {
+    pub(super) fn claim_ports(&mut self, now: Now, request: &Request, is_last_try: bool) -> Likely {
         let Some(conn) = self.conns.get_mut(request.conn) else { return Likely::default() };
         // It is the last command that was complete.
         let (client, asked) = (request.client, conn.times.progress);
@@ -209,7 +217,7 @@ impl Gmnet {
     }
 
     /// Where a host without a port most likely is, if its UDP leaves by another address.
-    fn unpaired_reg(&self, key: HostKey) -> Option<SocketAddr> {
+    pub(super) fn unpaired_reg(&self, key: HostKey) -> Option<SocketAddr> {
         let at = self.unpaired_regs.only(self.hosts.get(key)?.conn)?;
         // A packet of a host that is registered there is not this one's.
         self.hosts.find(at.ip(), None).is_none().then_some(at)
@@ -222,7 +230,8 @@ impl Gmnet {
         if self.config.relay.contains(request.host) {
             return self.shown_at_relay(request.client);
         }
-        let hosts = self.hosts.at(request.host);
+        let all = self.hosts.all_at(request.host);
+        let hosts = all.iter().copied();
         if request.port.is_none() && hosts.clone().nth(1).is_some() {
             let meant = self.looks.meant(now.instant, request.client, hosts.clone());
             if meant.is_some() {
@@ -277,22 +286,17 @@ impl Gmnet {
                     self.looks.met(cx.now.instant, client, host);
                 }
                 let known = port;
-                let port = self.told_port(cx, key, port, request.client, client_port);
+                let told = SocketAddr::new(request.client, client_port.unwrap_or_default());
+                let knocks = |cx: &mut Context<'_>, at| ports_to_knock_at(cx, told, at).len();
+                let port = self.told_port(cx, key, port, told, knocks);
                 // At the relay there is nothing for who asks for it there and is not relayed.
                 let at_relay = self.config.relay.contains(request.host);
                 let host = self.hosts.get(key).filter(|_| at_relay).map(|host| host.addr);
                 let host = host.map(|host| self.config.public_ips.told(host, request.client));
                 // The client is told the address as it wrote it; a GML game compares texts.
                 let text = Some(text).filter(|_| request.port.is_none() && host.is_none());
-                self.answer(cx, conn, |bytes, _| {
-                    bytes.push(MASTER);
-                    match text {
-                        Some(text) => bytes.extend_from_slice(text.as_bytes()),
-                        None => push_addr(host.unwrap_or(request.host), bytes),
-                    }
-                    push_second(port, bytes);
-                });
                 let for_client = SocketAddr::new(host.unwrap_or(request.host), port);
+                self.tell_place(cx, conn, text, for_client);
                 let for_host = self.notify(cx, key, request, client_port);
                 let Some(host) = self.hosts.get(key).map(|host| host.addr) else { return };
                 let client = SocketAddr::new(client, client_port.unwrap_or_default());
@@ -310,14 +314,14 @@ impl Gmnet {
     }
 
     /// The port at which a client is to knock: the one that the host has shown, or, where each
-    /// destination sees another and they count up, the one that comes next.
-    fn told_port(
+    /// destination sees another and they count up, the one that comes next after those at which the host `knocks`.
+    pub(super) fn told_port(
         &self,
         cx: &mut Context<'_>,
         key: HostKey,
         port: u16,
-        client: IpAddr,
-        client_port: Option<u16>,
+        client: SocketAddr,
+        knocks: impl FnOnce(&mut Context<'_>, SocketAddr) -> usize,
     ) -> u16 {
         if !cx.shared.nats.can_predict() {
             return port;
@@ -327,10 +331,9 @@ impl Gmnet {
         if !cx.shared.nats.has_knocked(host) {
             return port;
         }
-        let client = SocketAddr::new(client, client_port.unwrap_or_default());
         // It is registered, so this has been done; now it is the last to be forgotten.
         cx.shared.nats.settle(cx.now.instant, host);
-        let knocks = ports_to_knock_at(cx, client, host).len();
+        let knocks = knocks(cx, host);
         cx.shared.nats.next(cx.now.instant, host, client, knocks).first().copied().unwrap_or(port)
     }
 
@@ -433,6 +436,24 @@ impl Gmnet {
             self.unread.note(cx.now.instant, id, news);
         }
         self.tell_endpoint(cx, id, relayed.unwrap_or(client));
+    }
+
+    /// Tells a client where its host is, whose address it wrote like this.
+    pub(super) fn tell_place(
+        &mut self,
+        cx: &mut Context<'_>,
+        id: ConnId,
+        text: Option<&str>,
+        at: SocketAddr,
+    ) {
+        self.answer(cx, id, |bytes, _| {
+            bytes.push(MASTER);
+            match text {
+                Some(text) => bytes.extend_from_slice(text.as_bytes()),
+                None => push_addr(at.ip(), bytes),
+            }
+            push_second(at.port(), bytes);
+        });
     }
 
     pub(super) fn tell_endpoint(&mut self, cx: &mut Context<'_>, id: ConnId, at: SocketAddr) {

@@ -96,15 +96,15 @@ impl<'a> Query<'a> {
         reply.push(b'[');
         let start = reply.len();
         let (mut made, mut writer) = (Made::default(), Writer::default());
-        let at_relay = at_relay.and_then(|(addr, key)| Some((addr, hosts.get(key)?.number)));
-        made.work = self.select(hosts, viewer, |host| {
+        let at_relay = at_relay.and_then(|(addr, key)| Some((addr, hosts.any(key)?.number)));
+        made.work = self.select(hosts, viewer, |(key, host)| {
             let end = reply.len();
             if end > start {
                 reply.push(b',');
             }
             let relayed =
                 at_relay.filter(|(_, number)| *number == host.number).map(|(addr, _)| addr);
-            let addr = relayed.unwrap_or_else(|| config.public_ips.told(host.addr, viewer));
+            let addr = relayed.unwrap_or_else(|| hosts.told(key, host, viewer));
             let port = host.port.filter(|_| {
                 config.lobby_ports && relayed.is_none() && hosts.shares_address(host, addr)
             });
@@ -127,14 +127,14 @@ impl<'a> Query<'a> {
         &self,
         hosts: &'h Hosts,
         viewer: IpAddr,
-        mut each: impl FnMut(&'h Host) -> ControlFlow<()>,
+        mut each: impl FnMut((HostKey, &'h Host)) -> ControlFlow<()>,
     ) -> usize {
         let Some(Listed { entries, .. }) = hosts.index().of(self.filters[0]) else { return 0 };
         let mut work = 0;
         let mut matching = |entry: Entry| {
             work += limits::HOST_WORK;
-            let host = hosts.get(entry.key).filter(|host| is_same_family(host.addr, viewer))?;
-            self.matches(host, &mut work).then_some(host)
+            let host = hosts.any(entry.key).filter(|host| is_same_family(host.addr, viewer))?;
+            self.matches(host, &mut work).then_some((entry.key, host))
         };
         match (self.order(), self.descending) {
             (None, false) => {
@@ -183,10 +183,14 @@ pub struct Made {
 }
 
 /// The first of these hosts in that order, and the work to find them.
-fn sort<'h>(mut all: Vec<&'h Host>, order: Order<'_>, limit: usize) -> (Vec<&'h Host>, usize) {
+fn sort<'h>(
+    mut all: Vec<(HostKey, &'h Host)>,
+    order: Order<'_>,
+    limit: usize,
+) -> (Vec<(HostKey, &'h Host)>, usize) {
     let text = |host: &'h Host| host.data.as_ref().map_or("", |data| data.get(order.by));
     let mut work = 0;
-    let mut compare = |a: &&'h Host, b: &&'h Host| {
+    let mut compare = |(_, a): &(HostKey, &'h Host), (_, b): &(HostKey, &'h Host)| {
         let (text_a, text_b) = (text(a), text(b));
         work += text_work(text_a.len().min(text_b.len()));
         let by_text = utf16_order(text_a, text_b);
@@ -314,7 +318,7 @@ mod tests {
     /// The numbers of the hosts that a request gets, and what it took.
     fn answer(hosts: &Hosts, query: &Query<'_>) -> (Vec<u32>, usize) {
         let mut numbers = Vec::new();
-        let work = query.select(hosts, [203, 0, 113, 1].into(), |host| {
+        let work = query.select(hosts, [203, 0, 113, 1].into(), |(_, host)| {
             numbers.push(host.number);
             ControlFlow::Continue(())
         });

@@ -17,6 +17,7 @@ use super::turns::Turns;
 use super::{ConnId, Context, Dialect, Name, Use, Via};
 use crate::admission::{self};
 use crate::clock::{Instant, Now, earliest};
+use crate::cluster::NodeId;
 use crate::limits::{self};
 use crate::lines::Lines;
 use crate::rates::Rates;
@@ -45,6 +46,7 @@ mod knocks;
 pub mod lobby;
 mod looks;
 mod names;
+mod nodes;
 mod notices;
 mod port_notice;
 pub mod ports;
@@ -73,6 +75,7 @@ use keepalives::Keepalives;
 use knocks::Knocks;
 use looks::Looks;
 use names::Left;
+use nodes::Nodes;
 use notices::Notices;
 use ports::{Likely, Ports};
 use replies::Replies;
@@ -151,6 +154,9 @@ pub struct Gmnet {
     /// Memory for the next command.
     #[serde(skip)]
     spare: Spare,
+    /// The other nodes of a cluster. To another process of this node they tell everything anew.
+    #[serde(skip)]
+    nodes: Nodes,
     /// The server is about to stop: nobody is waited for any more.
     #[serde(skip)]
     is_stopping: bool,
@@ -187,6 +193,7 @@ impl Gmnet {
             much: Seldom::default(),
             refused: admission::Refused::default(),
             spare: Spare::default(),
+            nodes: Nodes::default(),
             is_stopping: false,
             config,
         }
@@ -353,6 +360,7 @@ impl Dialect for Gmnet {
         self.ports.expire(cx.now.instant);
         self.keep_alive(cx);
         self.resume(cx);
+        self.tell_nodes(cx);
     }
 
     fn next_wakeup(&self) -> Option<Instant> {
@@ -369,12 +377,15 @@ impl Dialect for Gmnet {
             self.attempts.next(),
             self.relays.next(),
             self.failed.next(),
+            self.nodes.next_wakeup(),
+            self.has_news().then(Instant::default),
         ])
     }
 
     fn on_shutdown(&mut self, cx: &mut Context<'_>) {
         self.is_stopping = true;
         self.end_all_introductions(cx);
+        self.answer_all(cx);
         self.resume(cx);
         self.hurry_notices(cx);
     }
@@ -397,6 +408,20 @@ impl Dialect for Gmnet {
             Some(conn) => Use::Idle(conn.times.last_use),
             None => Use::Idle(Instant::default()),
         }
+    }
+
+    fn on_node_joined(&mut self, cx: &mut Context<'_>, node: NodeId) {
+        self.begin_to_tell(cx, node);
+    }
+
+    fn on_node_message(&mut self, cx: &mut Context<'_>, node: NodeId, bytes: &[u8]) {
+        self.hear_node(cx, node, bytes);
+        self.resume(cx);
+    }
+
+    fn on_node_gone(&mut self, cx: &mut Context<'_>, node: NodeId) {
+        self.forget_node(cx, node);
+        self.resume(cx);
     }
 
     fn save(&self, to: &mut Saving<'_>) {

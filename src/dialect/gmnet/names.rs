@@ -153,7 +153,7 @@ impl Gmnet {
             | Outcome::Found(key, _, port) => (key, port),
         };
         let is_closed = self.is_udp_closed(cx, outcome);
-        let Some(host) = self.hosts.get(key) else { return };
+        let Some(host) = self.hosts.any(key) else { return };
         let (addr, conn, named) = (request.client, host.conn, Named(host));
         let at = SocketAddr::new(addr, port.unwrap_or_default());
         let client = Shown(at);

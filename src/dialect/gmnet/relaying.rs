@@ -19,6 +19,7 @@ use crate::dialect::{ConnId, Context};
 use crate::introductions::journal::{Shown, Told};
 use crate::introductions::plan;
 use crate::introductions::relay::Shape;
+use crate::introductions::relay::sessions::Places;
 use crate::limits;
 
 /// Clients that are told of the relay before others have their turn.
@@ -87,15 +88,34 @@ impl Gmnet {
         client: SocketAddr,
         key: HostKey,
     ) -> bool {
+        if key.place_elsewhere().is_some() {
+            return self.relay_elsewhere(cx, id, client, key);
+        }
+        let Some(places) = self.open_relay(cx, client, key) else { return false };
         let Some(host) = self.hosts.get(key) else { return false };
+        let at = SocketAddr::new(host.addr, host.port.unwrap_or_default());
+        self.tell_endpoint(cx, id, places.for_client);
+        let two = Two { pair: [client, at], endpoints: [places.for_client, places.for_host] };
+        self.begin_attempt(cx, id, (two, key), Some(places.id));
+        true
+    }
+
+    /// Gives a client and a host of this node a session, and tells the host of it. None: they cannot be relayed, and
+    /// it was told nothing.
+    pub(super) fn open_relay(
+        &mut self,
+        cx: &mut Context<'_>,
+        client: SocketAddr,
+        key: HostKey,
+    ) -> Option<Places> {
+        let host = self.hosts.get(key)?;
         let (conn, at) = (host.conn, SocketAddr::new(host.addr, host.port.unwrap_or_default()));
         let addrs = [client.ip(), at.ip()];
         if !cx.shared.relay.serves_apart(addrs) || !self.notices.has_room(conn, client.ip()) {
-            return false;
+            return None;
         }
-        let pair = [client, at];
-        let Some(attempt) = self.attempt(pair, Told::default(), key) else { return false };
-        let Some(places) = plan::open(cx, Shape::GameMaker, attempt) else { return false };
+        let attempt = self.attempt([client, at], Told::default(), key)?;
+        let places = plan::open(cx, Shape::GameMaker, attempt)?;
         if self.lines.says(cx.now, client.ip())
             && let Some(host) = self.hosts.get(key)
         {
@@ -108,14 +128,11 @@ impl Gmnet {
         self.note_failed(cx, client.ip(), Whom { conn, at });
         let relay = NonZeroU16::new(places.for_host.port());
         self.tell_all(cx, conn, [News { relay, ..client.into() }].into_iter());
-        self.tell_endpoint(cx, id, places.for_client);
-        let two = Two { pair, endpoints: [places.for_client, places.for_host] };
-        self.begin_attempt(cx, id, (two, key), Some(places.id));
-        true
+        Some(places)
     }
 
     /// A client has not reached a host by itself: its next try is relayed at once.
-    fn note_failed(&mut self, cx: &Context<'_>, client: IpAddr, host: Whom) {
+    pub(super) fn note_failed(&mut self, cx: &Context<'_>, client: IpAddr, host: Whom) {
         if self.failed.len() >= limits::relay::FAILURES {
             self.failed.take();
         }

@@ -24,6 +24,21 @@ impl Slot {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct HostKey(pub(super) Slot);
 
+/// Places from here on are those of hosts of other nodes. There are fewer of either.
+const ELSEWHERE: usize = 1 << 31;
+
+impl HostKey {
+    /// The host of another node in that place of their table.
+    pub(super) fn elsewhere(place: usize) -> Self {
+        Self(Slot::new(place | ELSEWHERE))
+    }
+
+    /// The place of a host of another node; none: it is one of this node.
+    pub(super) fn place_elsewhere(self) -> Option<usize> {
+        self.0.get().checked_sub(ELSEWHERE)
+    }
+}
+
 #[cfg(test)]
 impl HostKey {
     /// The host in that place of the table.
@@ -41,6 +56,8 @@ mod tests {
         assert_eq!(size_of::<Option<Slot>>(), size_of::<u32>());
         for key in [0, 1, 70_000] {
             assert_eq!(Slot::new(key).get(), key);
+            assert_eq!(HostKey::of_slot(key).place_elsewhere(), None);
+            assert_eq!(HostKey::elsewhere(key).place_elsewhere(), Some(key));
         }
     }
 }

@@ -46,6 +46,9 @@ pub(super) struct Waiting {
     pub(super) request: Request,
     /// The text that the client sent, to be told back.
     pub(super) text: Box<str>,
+    /// The number of the question to the node of the host, if that was asked. Another process asks anew.
+    #[serde(skip)]
+    pub(super) asked: Option<u64>,
 }
 
 impl Default for Introductions {
@@ -84,6 +87,11 @@ impl Introductions {
         self.waiting.get(id.0.get())
     }
 
+    /// The same, to be changed.
+    pub(super) fn get_mut(&mut self, id: WaitId) -> Option<&mut Waiting> {
+        self.waiting.get_mut(id.0.get())
+    }
+
     /// Those of a client, of IPv6 those of its /64.
     pub(super) fn of_client(&self, addr: IpAddr) -> WaitIds {
         self.by_client.of(addr).into()
@@ -119,7 +127,11 @@ impl Introductions {
 
     /// One more request waits.
     pub(super) fn add(&mut self, now: Instant, request: Request, text: &str) -> WaitId {
-        let id = WaitId(Slot::new(self.waiting.insert(Waiting { request, text: text.into() })));
+        let id = WaitId(Slot::new(self.waiting.insert(Waiting {
+            request,
+            text: text.into(),
+            asked: None,
+        })));
         self.by_client.add(request.client, id);
         self.shares.add(request.client, 1);
         self.by_host.entry(request.host).or_default().push(id);

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use compat_tests::sim::cluster;
 use compat_tests::sim::relayed;
 use compat_tests::sim::siege::{self, Tally};
 use compat_tests::sim::{self, Summary};
@@ -33,10 +34,15 @@ pub(crate) struct Args {
     /// The relay and all that send through it
     #[arg(long, conflicts_with = "siege")]
     relay: bool,
+    /// Several servers that are one
+    #[arg(long, conflicts_with_all = ["siege", "relay"])]
+    cluster: bool,
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), String> {
     match args.seed {
+        Some(seed) if args.cluster => run_clusters(seed, 1),
+        None if args.cluster => run_clusters(args.first, args.seeds),
         Some(seed) if args.relay => run_one_relay(seed),
         Some(seed) => run_one(seed),
         None if args.relay => run_relays(args.first, args.seeds),
@@ -99,6 +105,18 @@ fn run_relays(first: u64, seeds: u64) -> Result<(), String> {
             format!("{failure}\nrun it again with: punch sim --relay --seed {seed}")
         });
         total.add(&run?);
+    }
+    say(total);
+    let seconds = start.elapsed().as_secs_f64().max(1e-6);
+    say(format_args!("{:.0} seeds a second", seeds as f64 / seconds));
+    Ok(())
+}
+
+fn run_clusters(first: u64, seeds: u64) -> Result<(), String> {
+    let start = Instant::now();
+    let mut total = cluster::Summary::default();
+    for seed in first..first.saturating_add(seeds) {
+        total.add(&cluster::run(seed)?);
     }
     say(total);
     let seconds = start.elapsed().as_secs_f64().max(1e-6);

@@ -1,0 +1,98 @@
+//! The options of a node of a cluster.
+
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use clap::Args;
+
+use crate::cluster::{Config, check_name};
+
+/// The name of a cluster that is given none.
+const NAME: &str = "punchd";
+
+/// The options of a node of a cluster.
+#[derive(Args, Debug, PartialEq, Eq)]
+pub struct ClusterOptions {
+    /// Be one with other nodes, by NATS; needs --node NAME
+    #[arg(
+        long,
+        env = "PUNCHD_CLUSTER",
+        hide_env = true,
+        value_name = "URL",
+        value_delimiter = ','
+    )]
+    #[arg(help_heading = "Network", value_parser = parse_url, requires = "node")]
+    pub cluster: Vec<String>,
+
+    /// The name of this node, which no other has
+    #[arg(long, env = "PUNCHD_NODE", hide = true, value_name = "NAME")]
+    #[arg(help_heading = "Network", value_parser = parse_name)]
+    pub node: Option<String>,
+
+    /// The name of the cluster, if there are several
+    #[arg(long, env = "PUNCHD_CLUSTER_NAME", hide = true, value_name = "NAME")]
+    #[arg(help_heading = "Network", value_parser = parse_name, default_value = NAME)]
+    pub cluster_name: String,
+
+    /// Credentials for NATS
+    #[arg(long, env = "PUNCHD_CLUSTER_CREDS", hide = true, value_name = "FILE")]
+    #[arg(help_heading = "Network")]
+    pub cluster_creds: Option<PathBuf>,
+}
+
+impl ClusterOptions {
+    /// This node, if it is one of a cluster.
+    #[must_use]
+    pub fn config(&self) -> Option<Config> {
+        let name = self.node.clone().filter(|_| !self.cluster.is_empty())?;
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let incarnation = u64::try_from(since.as_micros()).unwrap_or(u64::MAX);
+        Some(Config { name, incarnation })
+    }
+
+    /// Why there can be no cluster though one is wanted.
+    #[must_use]
+    pub fn lacks(&self) -> Option<&'static str> {
+        let is_wanted = !self.cluster.is_empty() && !cfg!(feature = "cluster");
+        is_wanted.then_some(
+            "--cluster (PUNCHD_CLUSTER) is not in this punchd: build it with --features cluster",
+        )
+    }
+}
+
+fn parse_name(text: &str) -> Result<String, String> {
+    check_name(text).map(|()| text.to_owned())
+}
+
+/// With nothing but a host and a port it is one of NATS.
+fn parse_url(text: &str) -> Result<String, String> {
+    const SCHEMES: [&str; 2] = ["nats", "tls"];
+    let (scheme, rest) = text.split_once("://").unwrap_or(("nats", text));
+    if SCHEMES.contains(&scheme) && !rest.is_empty() && !rest.contains(char::is_whitespace) {
+        return Ok(format!("{scheme}://{rest}"));
+    }
+    Err("want nats://HOST:PORT, or tls://HOST:PORT for TLS".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::cli::Options;
+    use clap::Parser as _;
+
+    #[test]
+    fn a_node_has_a_name_and_servers() {
+        let read = |line: &[&str]| {
+            let line = ["punchd"].iter().chain(line);
+            Options::try_parse_from(line).map(|options| options.cluster)
+        };
+        let options =
+            read(&["--cluster", "nats://a:4222,b:4222,tls://c", "--node", "one"]).unwrap();
+        assert_eq!(options.cluster, ["nats://a:4222", "nats://b:4222", "tls://c"]);
+        assert_eq!(options.cluster_name, "punchd");
+        assert_eq!(options.config().map(|config| config.name), Some("one".into()));
+        assert!(read(&["--cluster", "a:4222"]).is_err(), "it has no name");
+        assert!(read(&["--cluster", "http://a", "--node", "one"]).is_err());
+        assert!(read(&["--cluster", "a", "--node", "a.b"]).is_err(), "NATS subjects have dots");
+        assert_eq!(read(&["--node", "one"]).unwrap().config(), None, "alone");
+    }
+}

@@ -1,0 +1,100 @@
+//! The messages between nodes, as bytes: one that counts the versions, then MessagePack with the names of all
+//! fields, as state is written for another process.
+
+use serde::{Deserialize, Serialize};
+
+use crate::brief::Quoted;
+use crate::limits::cluster as limits;
+use crate::state::NotUnderstood;
+
+/// The first byte. Fields that are added with a default do not change it.
+pub(super) const VERSION: u8 = 1;
+
+/// Something that a node says.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Message<'a> {
+    /// Its name.
+    #[serde(borrow, rename = "f")]
+    pub(super) from: &'a str,
+    /// When it was started.
+    #[serde(rename = "i")]
+    pub(super) incarnation: u64,
+    #[serde(borrow, rename = "w")]
+    pub(super) what: What<'a>,
+}
+
+/// What it says.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum What<'a> {
+    /// It is there, for the time with this number.
+    #[serde(rename = "h")]
+    Hello { n: u64 },
+    /// It stops.
+    #[serde(rename = "b")]
+    Bye,
+    /// Something of a dialect, or nothing.
+    #[serde(rename = "p")]
+    Part {
+        /// The incarnation of the node that it is for.
+        to: u64,
+        #[serde(rename = "l")]
+        link: u64,
+        #[serde(rename = "n")]
+        number: u64,
+        #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+        of: Option<&'a str>,
+        #[serde(borrow, rename = "b", with = "raw")]
+        bytes: &'a [u8],
+    },
+    /// Something on this link is missing: everything has to be told again.
+    #[serde(rename = "a")]
+    Again {
+        to: u64,
+        #[serde(rename = "l")]
+        link: u64,
+    },
+}
+
+/// Bytes as such, without a copy.
+mod raw {
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_bytes(bytes)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<&'de [u8], D::Error> {
+        <&[u8]>::deserialize(from)
+    }
+}
+
+/// As bytes; none if there is no memory for it.
+pub(super) fn write(message: &Message<'_>) -> Option<Vec<u8>> {
+    let mut bytes = vec![VERSION];
+    message.serialize(&mut rmp_serde::Serializer::new(&mut bytes).with_struct_map()).ok()?;
+    Some(bytes)
+}
+
+/// What these bytes say, whoever sent them.
+///
+/// # Errors
+/// If they are nothing that a node says in this version.
+pub(super) fn read(bytes: &[u8]) -> Result<Message<'_>, NotUnderstood> {
+    if bytes.len() > limits::MESSAGE {
+        let length = bytes.len();
+        return Err(NotUnderstood::new(format_args!("it has {length} bytes")));
+    }
+    let (version, rest) =
+        bytes.split_first().ok_or_else(|| NotUnderstood::new("there is nothing in it"))?;
+    if *version != VERSION {
+        return Err(NotUnderstood::new(format_args!(
+            "it has version {version}, not {VERSION}: all nodes need a punchd that speaks the same"
+        )));
+    }
+    let message: Message<'_> = rmp_serde::from_slice(rest).map_err(NotUnderstood::new)?;
+    super::check_name(message.from).map_err(|_| {
+        let from = Quoted(message.from);
+        NotUnderstood::new(format_args!("{from} is no name of a node"))
+    })?;
+    Ok(message)
+}

@@ -1,0 +1,392 @@
+//! Several servers that are one to their players: nodes of a cluster. Each node owns its own peers, and tells
+//! the others what they have to know of them. Messages go over NATS, which the state machine here knows nothing
+//! of: it gives out bytes for one node or for all, and takes the bytes that came.
+//!
+//! # What a node tells others, and when
+//!
+//! * To all, each half second: `Hello`, with its name, its incarnation (when it was started) and a count. Who has not
+//!   said so for three seconds is gone; who says `Bye` is gone at once.
+//! * To each node that it hears of, on a link of its own: parts, numbered from 0. First the dialects tell
+//!   everything, each as it pleases ([`on_node_joined`](crate::dialect::Dialect::on_node_joined)), then each change,
+//!   question and answer. When there is nothing to say for half a second an empty part follows, so that it is noticed
+//!   if the last one was lost.
+//! * A part comes once and in order: what has a number that was heard already is a copy; a number that leaves
+//!   one out means that something is lost. Then the receiver drops what comes on that link, and asks
+//!   with `Again`: the sender begins a new link, with a higher number, and tells everything. Until that
+//!   has come the receiver keeps what it knew, so that nothing vanishes for a moment, but for three seconds at most.
+//! * A message names the incarnation that it is for, and that which it is from: what was meant for the process before,
+//!   or comes from it, is dropped. A higher incarnation is a restart, and everything is told anew.
+//!
+//! So whatever is lost, late or repeated, a node knows of another all that this one has told, or asks.
+//! Every message begins with a byte that counts the versions of this; another version is not read, and the owner is
+//! told. Nodes trust each other: who may speak on the subjects of the cluster is up to NATS. But what they
+//! send is parsed as what anybody sends, and bounded (see [`limits::cluster`](crate::limits::cluster)).
+
+mod message;
+mod names;
+mod node;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::fmt;
+
+use log::{info, warn};
+
+use self::message::{Message, What};
+pub use self::names::{Names, NodeId, check_name};
+use self::node::{Node, Part};
+use crate::clock::Instant;
+use crate::dialect::Name;
+use crate::limits::cluster as limits;
+use crate::timers::Seldom;
+
+/// For whom a message is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whom {
+    /// One node.
+    Node(NodeId),
+    /// All others that are there.
+    All,
+}
+
+/// What the owner decides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The name of this node.
+    pub name: String,
+    /// Higher than that of any process that had this name before: microseconds since 1970 at its start.
+    pub incarnation: u64,
+}
+
+/// What dialects have to hear.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A node is to be told everything.
+    Joined(NodeId),
+    /// A dialect of a node has said something.
+    Message(NodeId, Name, Vec<u8>),
+    /// A node is gone.
+    Gone(NodeId),
+}
+
+/// Bytes that are to be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Post {
+    /// The name of the node that they are for; none: for all.
+    pub to: Option<Box<str>>,
+    /// The message.
+    pub bytes: Vec<u8>,
+}
+
+/// What this node knows of the others. No I/O, no clock.
+#[derive(Debug)]
+pub struct Cluster {
+    config: Config,
+    /// By their [`NodeId`]; none is ever taken away, only replaced when it is gone.
+    nodes: Vec<Node>,
+    names: Names,
+    /// How many links there have been: their numbers only grow.
+    links: u64,
+    /// How often this node has said that it is there.
+    hellos: u64,
+    next_beat: Instant,
+    posts: Vec<Post>,
+    events: VecDeque<Event>,
+    odd: Seldom,
+    full: Seldom,
+    long: Seldom,
+}
+
+impl Cluster {
+    /// A node that has heard of no other.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        Self {
+            config,
+            nodes: Vec::new(),
+            names: Names::default(),
+            links: 0,
+            hellos: 0,
+            next_beat: Instant::default(),
+            posts: Vec::new(),
+            events: VecDeque::new(),
+            odd: Seldom::default(),
+            full: Seldom::default(),
+            long: Seldom::default(),
+        }
+    }
+
+    /// What the others are called.
+    #[must_use]
+    pub fn names(&self) -> &Names {
+        &self.names
+    }
+
+    /// The names of those that are there.
+    pub fn there(&self) -> impl Iterator<Item = &str> {
+        self.nodes.iter().filter(|node| node.is_there).map(|node| &*node.name)
+    }
+
+    /// The next thing that dialects have to hear.
+    pub fn next_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// What is to be sent since this was asked last.
+    pub fn take_posts(&mut self) -> Vec<Post> {
+        std::mem::take(&mut self.posts)
+    }
+
+    /// When [`Self::on_wakeup`] has something to do.
+    #[must_use]
+    pub fn next_wakeup(&self) -> Instant {
+        self.next_beat
+    }
+
+    /// Something came, by whatever way: from another node, this one or anybody.
+    pub fn on_message(&mut self, now: Instant, bytes: &[u8]) {
+        let message = match message::read(bytes) {
+            Ok(message) => message,
+            Err(why) => return self.say_odd(now, format_args!("a message is not read: {why}")),
+        };
+        let Message { from, incarnation, .. } = message;
+        if from == self.config.name {
+            if incarnation != self.config.incarnation && matches!(message.what, What::Hello { .. })
+            {
+                self.say_odd(now, format_args!("another node calls itself {from} as well"));
+            }
+            return;
+        }
+        let Some((id, n)) = self.find_or_add(now, from) else { return };
+        let Some(node) = self.nodes.get_mut(n) else { return };
+        if node.is_there && incarnation < node.incarnation || !node.takes(now, bytes.len()) {
+            return;
+        }
+        match message.what {
+            What::Bye => {
+                if node.incarnation <= incarnation {
+                    node.leave(incarnation);
+                    self.lose(id, n, "it has left");
+                }
+            }
+            What::Hello { n: count } => self.hello(now, (id, n), incarnation, Some(count)),
+            What::Part { to, link, number, of, bytes } => {
+                if to != self.config.incarnation {
+                    return;
+                }
+                self.hello(now, (id, n), incarnation, None);
+                self.part(now, (id, n), Part { link, number }, of, bytes);
+            }
+            What::Again { to, link } => {
+                if to == self.config.incarnation {
+                    self.hello(now, (id, n), incarnation, None);
+                    self.begin_again(now, (id, n), link);
+                }
+            }
+        }
+    }
+
+    /// The time that [`Self::next_wakeup`] tells has come (or not yet: then nothing is to be done).
+    pub fn on_wakeup(&mut self, now: Instant) {
+        if now < self.next_beat {
+            return;
+        }
+        self.next_beat = now + limits::HEARTBEAT;
+        self.hellos += 1;
+        let hello = What::Hello { n: self.hellos };
+        self.send(None, hello);
+        for n in 0..self.nodes.len() {
+            let Some(node) = self.nodes.get_mut(n).filter(|node| node.is_there) else { continue };
+            let id = NodeId::of(n);
+            if now - node.heard >= limits::GONE {
+                self.lose(id, n, "nothing was heard of it for 3 s");
+                continue;
+            }
+            if node.is_stale(now) {
+                self.events.push_back(Event::Gone(id));
+                self.begin_link(now, id, n);
+                continue;
+            }
+            let is_quiet = now - node.out.last >= limits::HEARTBEAT / 2;
+            let missed = node.missed(now);
+            if is_quiet {
+                self.post_part(now, n, None, &[]);
+            }
+            if let Some(link) = missed {
+                self.ask_again(n, link);
+            }
+        }
+    }
+
+    /// A dialect has something to say to nodes.
+    pub fn post(&mut self, now: Instant, of: Name, to: Whom, bytes: &[u8]) {
+        if bytes.len() > limits::MESSAGE - limits::PART {
+            if let Some(before) = self.long.say(now) {
+                let length = bytes.len();
+                warn!("cluster: a message of {length} bytes is too long for other nodes{before}");
+            }
+            return;
+        }
+        match to {
+            Whom::Node(id) => self.post_part(now, id.place(), Some(of), bytes),
+            Whom::All => {
+                (0..self.nodes.len()).for_each(|n| self.post_part(now, n, Some(of), bytes))
+            }
+        }
+    }
+
+    /// A dialect here has forgotten all that it knew: everything is told and asked for anew.
+    pub fn begin_anew(&mut self, now: Instant) {
+        for n in 0..self.nodes.len() {
+            let Some(node) = self.nodes.get_mut(n).filter(|node| node.is_there) else { continue };
+            let link = node.inn.give_up(now);
+            self.ask_again(n, link);
+            self.begin_link(now, NodeId::of(n), n);
+        }
+    }
+
+    /// This node is about to stop.
+    pub fn say_bye(&mut self) {
+        self.send(None, What::Bye);
+    }
+}
+
+impl Cluster {
+    /// The place of the node with this name; none if there is no room for it.
+    fn find_or_add(&mut self, now: Instant, name: &str) -> Option<(NodeId, usize)> {
+        let known = self.nodes.iter().position(|node| *node.name == *name);
+        let n = match known {
+            Some(n) => n,
+            None if self.nodes.len() < limits::NODES => {
+                self.nodes.push(Node::new(name));
+                self.nodes.len() - 1
+            }
+            None => {
+                // Dialects have heard that it is gone, and know nothing of it any more.
+                let gone = self.nodes.iter().position(|node| !node.is_there);
+                let Some(n) = gone else {
+                    if let Some(before) = self.full.say(now) {
+                        let most = limits::NODES;
+                        warn!("cluster: node {name} has no place beside {most} others{before}");
+                    }
+                    return None;
+                };
+                *self.nodes.get_mut(n)? = Node::new(name);
+                n
+            }
+        };
+        if known.is_none() {
+            self.names.set(NodeId::of(n), name);
+        }
+        Some((NodeId::of(n), n))
+    }
+
+    /// A node shows that it lives, or has begun to.
+    fn hello(
+        &mut self,
+        now: Instant,
+        (id, n): (NodeId, usize),
+        incarnation: u64,
+        count: Option<u64>,
+    ) {
+        let Some(node) = self.nodes.get_mut(n) else { return };
+        let was_there = node.is_there;
+        let is_same = node.incarnation == incarnation;
+        let is_news = count.is_some_and(|count| !is_same || count > node.hellos);
+        if let Some(count) = count.filter(|_| is_news) {
+            node.hellos = count;
+            node.heard = now;
+        }
+        // What comes late from one that is gone does not bring it back.
+        let is_back = !was_there && (is_news || !is_same && incarnation > node.incarnation);
+        if !is_back && (is_same || !was_there) {
+            return;
+        }
+        node.begin(now, incarnation, count.unwrap_or(0));
+        let name = &node.name;
+        if was_there {
+            info!(event = "node_restarted", node = &**name; "cluster: node {name} has begun anew");
+        } else {
+            info!(event = "node_there", node = &**name; "cluster: node {name} is there");
+        }
+        if !was_there {
+            // It may wait for its next heartbeat to hear of this one.
+            self.hellos += 1;
+            self.send(None, What::Hello { n: self.hellos });
+        }
+        self.begin_link(now, id, n);
+    }
+
+    fn part(
+        &mut self,
+        now: Instant,
+        (id, n): (NodeId, usize),
+        part: Part,
+        of: Option<&str>,
+        bytes: &[u8],
+    ) {
+        let Some(node) = self.nodes.get_mut(n).filter(|node| node.is_there) else { return };
+        if node.inn.take(part) {
+            node.heard = now;
+            // Another version may speak what is not known here.
+            if let Some(name) = of.and_then(|of| of.parse().ok()) {
+                self.events.push_back(Event::Message(id, name, bytes.to_vec()));
+            }
+        } else if let Some(link) = node.missed(now) {
+            self.ask_again(n, link);
+        }
+    }
+
+    /// A node has missed something on the link with this number, or has heard of none.
+    fn begin_again(&mut self, now: Instant, (id, n): (NodeId, usize), link: u64) {
+        let Some(node) = self.nodes.get(n).filter(|node| node.is_there) else { return };
+        if node.out.link <= link && now - node.out.began >= limits::ASK_AGAIN {
+            self.begin_link(now, id, n);
+        }
+    }
+
+    /// A node is to be told everything, by parts that are counted anew.
+    fn begin_link(&mut self, now: Instant, id: NodeId, n: usize) {
+        self.links += 1;
+        let link = self.links;
+        if let Some(node) = self.nodes.get_mut(n) {
+            node.out.begin(now, link);
+            self.events.push_back(Event::Joined(id));
+        }
+    }
+
+    fn lose(&mut self, id: NodeId, n: usize, why: &str) {
+        let Some(node) = self.nodes.get_mut(n) else { return };
+        if std::mem::replace(&mut node.is_there, false) {
+            let name = &node.name;
+            info!(event = "node_gone", node = &**name; "cluster: node {name} is gone: {why}");
+            self.events.push_back(Event::Gone(id));
+        }
+    }
+
+    fn post_part(&mut self, now: Instant, n: usize, of: Option<Name>, bytes: &[u8]) {
+        let Some(node) = self.nodes.get_mut(n).filter(|node| node.is_there) else { return };
+        let Part { link, number } = node.out.next(now);
+        let (to, name) = (node.incarnation, node.name.clone());
+        self.send(Some(name), What::Part { to, link, number, of: of.map(Name::text), bytes });
+    }
+
+    fn ask_again(&mut self, n: usize, link: u64) {
+        let Some(node) = self.nodes.get(n) else { return };
+        let (to, name) = (node.incarnation, node.name.clone());
+        self.send(Some(name), What::Again { to, link });
+    }
+
+    fn send(&mut self, to: Option<Box<str>>, what: What<'_>) {
+        let Config { name, incarnation } = &self.config;
+        let message = Message { from: name, incarnation: *incarnation, what };
+        self.posts.extend(message::write(&message).map(|bytes| Post { to, bytes }));
+    }
+
+    fn say_odd(&mut self, now: Instant, what: fmt::Arguments<'_>) {
+        if let Some(before) = self.odd.say(now) {
+            warn!("cluster: {what}{before}");
+        }
+    }
+}

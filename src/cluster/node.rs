@@ -1,0 +1,167 @@
+//! Another node, as this one knows it: whether it is there, and the links to it and from it.
+
+use std::time::Duration;
+
+use crate::clock::Instant;
+use crate::limits::cluster as limits;
+
+/// Another node.
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) name: Box<str>,
+    /// Dialects know of it.
+    pub(super) is_there: bool,
+    pub(super) incarnation: u64,
+    /// The highest number of those with which it has said that it is there.
+    pub(super) hellos: u64,
+    /// When it last said something that it had not said before.
+    pub(super) heard: Instant,
+    /// When it was heard last, and nothing was known to be missing of what it has said.
+    pub(super) sound: Instant,
+    /// Since when nothing is missing on the link from it.
+    whole_since: Option<Instant>,
+    /// The link to it.
+    pub(super) out: Out,
+    /// The link from it.
+    pub(super) inn: In,
+    /// When it may say as much as it may at once.
+    full_at: Instant,
+}
+
+/// The place of something that is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Part {
+    pub(super) link: u64,
+    pub(super) number: u64,
+}
+
+/// A link to another node.
+#[derive(Debug, Default)]
+pub(super) struct Out {
+    pub(super) link: u64,
+    number: u64,
+    pub(super) began: Instant,
+    /// When something was said on it last.
+    pub(super) last: Instant,
+}
+
+/// A link from another node.
+#[derive(Debug, Default)]
+pub(super) struct In {
+    /// Zero: none was ever begun.
+    link: u64,
+    /// The number of the next part.
+    next: u64,
+    /// Something is missing.
+    is_broken: bool,
+    /// When the other node was asked last.
+    asked: Option<Instant>,
+}
+
+impl Out {
+    pub(super) fn begin(&mut self, now: Instant, link: u64) {
+        *self = Self { link, number: 0, began: now, last: Instant::default() };
+    }
+
+    /// The place of what is said next.
+    pub(super) fn next(&mut self, now: Instant) -> Part {
+        let number = self.number;
+        self.number += 1;
+        self.last = now;
+        Part { link: self.link, number }
+    }
+}
+
+impl In {
+    /// Whether a part is the next one. If one before it is missing nothing more is taken from this link.
+    pub(super) fn take(&mut self, part: Part) -> bool {
+        if part.link < self.link {
+            return false;
+        }
+        if part.link > self.link {
+            *self = Self { link: part.link, next: 0, is_broken: false, asked: None };
+        }
+        if self.is_broken || part.number < self.next {
+            return false;
+        }
+        self.is_broken = part.number > self.next;
+        self.next += u64::from(!self.is_broken);
+        !self.is_broken
+    }
+
+    /// Nothing more is taken from this link. Returns its number.
+    pub(super) fn give_up(&mut self, now: Instant) -> u64 {
+        (self.is_broken, self.asked) = (true, Some(now));
+        self.link
+    }
+}
+
+impl Node {
+    /// One of which nothing is known but that somebody names it.
+    pub(super) fn new(name: &str) -> Self {
+        Self {
+            name: name.into(),
+            is_there: false,
+            incarnation: 0,
+            hellos: 0,
+            heard: Instant::default(),
+            sound: Instant::default(),
+            whole_since: None,
+            out: Out::default(),
+            inn: In::default(),
+            full_at: Instant::default(),
+        }
+    }
+
+    /// It is there now, in this incarnation.
+    pub(super) fn begin(&mut self, now: Instant, incarnation: u64, hellos: u64) {
+        let before = std::mem::take(&mut self.inn);
+        if self.incarnation == incarnation {
+            // What was lost meanwhile is asked for, and what comes late of before is not taken.
+            self.inn = In { is_broken: before.link != 0, asked: None, ..before };
+        }
+        if !self.is_there {
+            self.sound = now;
+        }
+        (self.is_there, self.incarnation, self.hellos) = (true, incarnation, hellos);
+        self.heard = now;
+    }
+
+    /// Whether so much of what it says is lost that what is known of it may be of long ago.
+    pub(super) fn is_stale(&mut self, now: Instant) -> bool {
+        let is_whole = self.inn.link != 0 && !self.inn.is_broken;
+        let whole_since = self.whole_since.filter(|_| is_whole).unwrap_or(now);
+        self.whole_since = is_whole.then_some(whole_since);
+        if is_whole && now - whole_since >= limits::WHOLE {
+            self.sound = self.heard;
+        }
+        let is_stale = !is_whole && now - self.sound >= limits::GONE;
+        if is_stale {
+            self.sound = now;
+        }
+        is_stale
+    }
+
+    /// It has said that it stops: what comes late does not bring it back.
+    pub(super) fn leave(&mut self, incarnation: u64) {
+        (self.incarnation, self.hellos) = (incarnation, u64::MAX);
+    }
+
+    /// Whether so many bytes more are taken from it.
+    pub(super) fn takes(&mut self, now: Instant, bytes: usize) -> bool {
+        const BURST: Duration = Duration::from_secs(2);
+        let full_at = self.full_at.max(now);
+        let is_taken = full_at - now <= BURST;
+        if is_taken {
+            let micros = bytes as u64 * 1_000_000 / u64::from(limits::NODE_BYTES);
+            self.full_at = full_at + Duration::from_micros(micros);
+        }
+        is_taken
+    }
+
+    /// The link on which something is missing, if it is time to ask for everything.
+    pub(super) fn missed(&mut self, now: Instant) -> Option<u64> {
+        let is_time = self.inn.asked.is_none_or(|asked| now - asked >= limits::ASK_AGAIN);
+        (self.inn.is_broken && is_time).then(|| self.inn.give_up(now))
+    }
+}

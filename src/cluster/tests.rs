@@ -1,0 +1,271 @@
+use super::*;
+use crate::clock::Instant;
+use std::time::Duration;
+
+/// Two nodes or more, and what is under way between them.
+struct World {
+    nodes: Vec<Cluster>,
+    now: Instant,
+    /// What dialects of each node have heard.
+    heard: Vec<Vec<String>>,
+}
+
+fn config(n: usize, incarnation: u64) -> Config {
+    let name = ["a", "b", "c"][n].to_owned();
+    Config { name, incarnation }
+}
+
+impl World {
+    fn new(nodes: usize) -> Self {
+        let nodes: Vec<_> = (0..nodes).map(|n| Cluster::new(config(n, 7))).collect();
+        let heard = nodes.iter().map(|_| Vec::new()).collect();
+        Self { nodes, now: Instant::from_micros(1_000_000), heard }
+    }
+
+    fn wait(&mut self, millis: u64) {
+        self.now = self.now + Duration::from_millis(millis);
+        let now = self.now;
+        self.nodes.iter_mut().for_each(|node| node.on_wakeup(now));
+    }
+
+    /// What node `n` has to send.
+    fn posts(&mut self, n: usize) -> Vec<Post> {
+        self.nodes[n].take_posts()
+    }
+
+    fn give(&mut self, to: usize, posts: &[Post]) {
+        for post in posts {
+            if post.to.as_ref().is_none_or(|name| **name == *self.nodes[to].config.name) {
+                self.nodes[to].on_message(self.now, &post.bytes);
+            }
+        }
+        self.hear(to);
+    }
+
+    fn hear(&mut self, n: usize) {
+        while let Some(event) = self.nodes[n].next_event() {
+            let names = self.nodes[n].names().clone();
+            self.heard[n].push(match event {
+                Event::Joined(id) => {
+                    let now = self.now;
+                    self.nodes[n].post(now, Name::Rooms, Whom::Node(id), b"all");
+                    format!("+{}", names.of(id))
+                }
+                Event::Message(id, of, bytes) => {
+                    format!("{} {of} {}", names.of(id), String::from_utf8_lossy(&bytes))
+                }
+                Event::Gone(id) => format!("-{}", names.of(id)),
+            });
+        }
+    }
+
+    /// All that is under way arrives, and what comes of it.
+    fn settle(&mut self) {
+        for _ in 0..20 {
+            for from in 0..self.nodes.len() {
+                let posts = self.posts(from);
+                (0..self.nodes.len()).filter(|to| *to != from).for_each(|to| self.give(to, &posts));
+            }
+        }
+        (0..self.nodes.len()).for_each(|n| self.hear(n));
+    }
+
+    fn heard(&mut self, n: usize) -> Vec<String> {
+        std::mem::take(&mut self.heard[n])
+    }
+
+    fn say(&mut self, from: usize, text: &str) {
+        let now = self.now;
+        self.nodes[from].post(now, Name::Gmnet, Whom::All, text.as_bytes());
+    }
+
+    /// Two that know each other.
+    fn met() -> Self {
+        let mut world = Self::new(2);
+        world.wait(0);
+        world.settle();
+        assert_eq!(world.heard(0), ["+b", "b rooms all"]);
+        assert_eq!(world.heard(1), ["+a", "a rooms all"]);
+        world
+    }
+}
+
+#[test]
+fn nodes_find_each_other_and_hear_all_once_in_order() {
+    let mut world = World::met();
+    ["one", "two", "three"].iter().for_each(|text| world.say(0, text));
+    let posts = world.posts(0);
+    world.give(1, &posts);
+    assert_eq!(world.heard(1), ["a gmnet one", "a gmnet two", "a gmnet three"]);
+    // Repeated, and late.
+    world.give(1, &posts);
+    world.give(1, &posts[..1]);
+    assert_eq!(world.heard(1), Vec::<String>::new());
+    for _ in 0..20 {
+        world.wait(500);
+        world.settle();
+    }
+    assert_eq!((world.heard(0), world.heard(1)), (vec![], vec![]), "nobody is lost");
+}
+
+#[test]
+fn what_is_lost_is_noticed_and_everything_told_again() {
+    // Whichever is lost: one in between, the last, all.
+    for lost in [vec![0], vec![2], vec![0, 1, 2]] {
+        let mut world = World::met();
+        world.wait(500);
+        world.settle();
+        ["one", "two", "three"].iter().for_each(|text| world.say(0, text));
+        let posts = world.posts(0);
+        let came: Vec<Post> = posts
+            .iter()
+            .enumerate()
+            .filter(|(n, _)| !lost.contains(n))
+            .map(|(_, post)| post.clone())
+            .collect();
+        world.give(1, &came);
+        let before = (0..3).take_while(|n| !lost.contains(n)).count();
+        assert_eq!(world.heard(1).len(), before, "{lost:?}: nothing after what is lost");
+        for _ in 0..3 {
+            world.wait(500);
+            world.settle();
+        }
+        assert_eq!(world.heard(1), ["a rooms all"], "{lost:?}");
+        assert_eq!(world.heard(0), ["+b"], "{lost:?}: it has told everything once");
+        world.give(1, &posts);
+        assert_eq!(world.heard(1), Vec::<String>::new(), "{lost:?}: too late");
+        world.say(0, "four");
+        world.settle();
+        assert_eq!(world.heard(1), ["a gmnet four"], "{lost:?}");
+    }
+}
+
+#[test]
+fn who_is_not_heard_of_is_gone_and_comes_back() {
+    let mut world = World::met();
+    let mut late = Vec::new();
+    for n in 0..8 {
+        world.wait(500);
+        late.extend(world.posts(0));
+        world.posts(1);
+        (0..2).for_each(|n| world.hear(n));
+        let is_gone = !world.heard(1).is_empty();
+        assert_eq!(is_gone, n == 5, "{n}: in three seconds, and once");
+    }
+    assert_eq!(world.heard(0), ["-b"]);
+    // A partition heals: each tells everything once.
+    world.wait(500);
+    world.settle();
+    world.wait(500);
+    world.settle();
+    let (a, b) = (world.heard(0), world.heard(1));
+    assert_eq!(a.iter().filter(|what| *what == "b rooms all").count(), 1, "{a:?}");
+    assert_eq!(b.iter().filter(|what| *what == "a rooms all").count(), 1, "{b:?}");
+    // What was under way all the time does no harm.
+    world.give(1, &late);
+    world.say(0, "one");
+    world.settle();
+    assert_eq!(world.heard(1), ["a gmnet one"]);
+}
+
+#[test]
+fn what_comes_late_from_the_dead_does_not_bring_them_back() {
+    let mut world = World::met();
+    world.wait(500);
+    world.say(0, "one");
+    let last = world.posts(0);
+    for n in 0..8 {
+        world.wait(500);
+        // Repeated all the time.
+        let posts = if n < 2 { &last[..] } else { &[] };
+        world.give(1, posts);
+    }
+    assert_eq!(world.heard(1), ["a gmnet one", "-a"]);
+    world.give(1, &last);
+    world.wait(500);
+    world.hear(1);
+    assert_eq!(world.heard(1), Vec::<String>::new());
+    // One that leaves is gone at once.
+    let mut world = World::met();
+    world.wait(500);
+    let late = world.posts(0);
+    world.nodes[0].say_bye();
+    let bye = world.posts(0);
+    world.give(1, &bye);
+    world.give(1, &late);
+    assert_eq!(world.heard(1), ["-a"]);
+}
+
+#[test]
+fn a_restart_is_no_end_and_what_was_for_the_process_before_is_dropped() {
+    let mut world = World::met();
+    world.say(0, "to the one before");
+    world.say(1, "of the one before");
+    let (to_before, of_before) = (world.posts(0), world.posts(1));
+    world.nodes[1] = Cluster::new(config(1, 8));
+    world.wait(500);
+    world.settle();
+    let heard = world.heard(0);
+    assert!(heard.contains(&"b rooms all".into()) && !heard.contains(&"-b".into()), "{heard:?}");
+    assert_eq!(world.heard(1), ["+a", "a rooms all"]);
+    world.give(1, &to_before);
+    world.give(0, &of_before);
+    assert_eq!((world.heard(0), world.heard(1)), (vec![], vec![]));
+}
+
+#[test]
+fn there_are_no_more_nodes_than_there_may_be() {
+    let mut one = Cluster::new(config(0, 1));
+    let mut now = Instant::from_micros(1_000_000);
+    for n in 0..2 * limits::NODES {
+        let name = format!("n{n}");
+        let message = Message { from: &name, incarnation: 1, what: What::Hello { n: 1 } };
+        one.on_message(now, &message::write(&message).unwrap());
+    }
+    assert_eq!((one.there().count(), one.nodes.len()), (limits::NODES, limits::NODES));
+    now = now + 2 * crate::limits::cluster::GONE;
+    one.on_wakeup(now);
+    let message = Message { from: "another", incarnation: 1, what: What::Hello { n: 1 } };
+    one.on_message(now, &message::write(&message).unwrap());
+    assert_eq!(one.there().collect::<Vec<_>>(), ["another"], "in the place of one that is gone");
+}
+
+#[test]
+fn a_node_that_floods_is_not_heard() {
+    let mut world = World::met();
+    let text = "x".repeat(100_000);
+    for _ in 0..1000 {
+        world.say(0, &text);
+    }
+    let posts = world.posts(0);
+    world.give(1, &posts);
+    let heard = world.heard(1).len();
+    assert!((300..=325).contains(&heard), "{heard}: two seconds' worth");
+}
+
+mod properties {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn whatever_comes_is_taken_or_dropped(
+            all in prop::collection::vec((prop::collection::vec(any::<u8>(), 0..60), any::<bool>(), 0..9usize, any::<u8>()), 1..30),
+        ) {
+            let mut world = World::met();
+            world.say(0, "one");
+            let posts = world.posts(0);
+            for (mut bytes, is_near, at, with) in all {
+                if is_near && let Some(post) = posts.first() {
+                    bytes = post.bytes.clone();
+                    let n = at * bytes.len() / 9;
+                    bytes[n] = with;
+                }
+                world.nodes[1].on_message(world.now, &bytes);
+                world.hear(1);
+            }
+            world.wait(500);
+            world.settle();
+        }
+    }
+}

@@ -1,0 +1,346 @@
+//! Clients of this node who ask for a host of another one: its node is asked as soon as the client's ports are
+//! known, tells the host of them, and answers what the client is to be told. So it takes one round between nodes.
+
+use std::net::{IpAddr, SocketAddr};
+
+use log::info;
+
+use super::super::Gmnet;
+use super::super::attempts::{Two, Whom};
+use super::super::data::Data;
+use super::super::names::Named;
+use super::super::request::{Outcome, Request};
+use super::super::slot::HostKey;
+use super::super::waiting::WaitId;
+use super::message::{Ask, Message, Said};
+use super::tell;
+use crate::clock::Instant;
+use crate::cluster::{self, NodeId};
+use crate::dialect::{ConnId, Context};
+use crate::hash::Map;
+use crate::introductions::candidates::ports_to_knock_at;
+use crate::introductions::journal::{Shown, Told};
+use crate::introductions::plan;
+use crate::introductions::relay::Shape;
+use crate::limits::cluster as bounds;
+use crate::timers::Timers;
+
+/// The questions that other nodes have not answered.
+#[derive(Debug)]
+pub(super) struct Asking {
+    /// How many there have been.
+    count: u64,
+    open: Map<u64, Asked>,
+    /// When they are not waited for any more.
+    ends: Timers<u64>,
+}
+
+/// Something that a node was asked.
+#[derive(Clone, Debug)]
+struct Asked {
+    node: NodeId,
+    /// In case that it has to be asked once more.
+    ask: Ask,
+    by: By,
+}
+
+/// Who wants to know.
+#[derive(Clone, Copy, Debug)]
+enum By {
+    /// A request that waits.
+    Request(WaitId),
+    /// A client that was introduced, and has not got through.
+    Client(ConnId),
+}
+
+impl Default for Asking {
+    fn default() -> Self {
+        Self { count: 0, open: Map::default(), ends: Timers::new(bounds::ANSWER_WAIT) }
+    }
+}
+
+impl Asking {
+    pub(super) fn next_wakeup(&self) -> Option<Instant> {
+        self.ends.next()
+    }
+
+    fn remove(&mut self, id: u64) -> Option<Asked> {
+        self.ends.cancel(&id);
+        self.open.remove(&id)
+    }
+}
+
+/// In place of the control connection of a host elsewhere: no connection has this one.
+const NOBODY: ConnId = ConnId { slot: u32::MAX, generation: u32::MAX };
+
+impl Gmnet {
+    /// A host, as attempts know it.
+    pub(in crate::dialect::gmnet) fn whom(&self, key: HostKey, at: SocketAddr) -> Option<Whom> {
+        let conn = self.hosts.any(key)?.conn;
+        Some(Whom { conn: if key.place_elsewhere().is_some() { NOBODY } else { conn }, at })
+    }
+
+    /// A request waits for a host of another node: asks that node, if all is known that it has to know. With
+    /// `is_last_try` what is known has to do. Whether the node is asked.
+    pub(in crate::dialect::gmnet) fn ask_node(
+        &mut self,
+        cx: &mut Context<'_>,
+        id: WaitId,
+        is_last_try: bool,
+    ) -> bool {
+        let Some(waiting) = self.introductions.get(id) else { return false };
+        let (request, asked) = (waiting.request, waiting.asked);
+        let found = self.find(cx.now, &request);
+        let Some((key, node)) = found.and_then(|key| Some((key, self.hosts.node_of(key)?))) else {
+            return false;
+        };
+        if asked.is_some_and(|asked| self.nodes.asking.open.contains_key(&asked)) {
+            return true;
+        }
+        let likely = self.claim_ports(cx.now, &request, is_last_try);
+        if likely.best().is_none() && !is_last_try {
+            return false;
+        }
+        let patience = self.introductions.deadlines.due(&id).map(|due| due - cx.now.instant);
+        let patience = patience.map_or(0, |left| u32::try_from(left.as_millis()).unwrap_or(0));
+        let port = likely.best().unwrap_or(0);
+        let Some(ask) = self.ask_for(cx, (request.client, port), key, patience) else {
+            return false;
+        };
+        let others = likely.iter().filter(|port| !ask.ports.contains(port));
+        let ports = ask.ports.iter().copied().chain(others).collect();
+        let number = self.send_ask(cx, node, Ask { ports, ..ask }, By::Request(id));
+        if let Some(waiting) = self.introductions.get_mut(id) {
+            waiting.asked = Some(number);
+        }
+        true
+    }
+
+    /// What a node is asked of one of its hosts, for a client at this address and port.
+    fn ask_for(
+        &self,
+        cx: &mut Context<'_>,
+        (client, port): (IpAddr, u16),
+        key: HostKey,
+        patience: u32,
+    ) -> Option<Ask> {
+        let host = self.hosts.any(key)?;
+        let at = SocketAddr::new(host.addr, host.port.unwrap_or_default());
+        let seen = SocketAddr::new(client, port);
+        let ports = if port == 0 { Vec::new() } else { ports_to_knock_at(cx, seen, at).to_vec() };
+        Some(Ask {
+            id: 0,
+            host: host.conn,
+            at,
+            client: SocketAddr::new(self.config.public_ips.told(client, host.addr), port),
+            ports,
+            kind: cx.shared.nats.kind(cx.now.instant, seen),
+            relayed: false,
+            failed: self.has_failed(client, key),
+            has_relay: cx.shared.relay.serves_apart([client, host.addr]),
+            patience,
+        })
+    }
+
+    fn send_ask(&mut self, cx: &mut Context<'_>, node: NodeId, ask: Ask, by: By) -> u64 {
+        let asking = &mut self.nodes.asking;
+        asking.count += 1;
+        let id = asking.count;
+        let ask = Ask { id, ..ask };
+        tell(cx, cluster::Whom::Node(node), &Message::<&Data>::Ask(ask.clone()));
+        asking.open.insert(id, Asked { node, ask, by });
+        asking.ends.arm(cx.now.instant, id);
+        id
+    }
+
+    /// What a node was asked may be lost.
+    pub(super) fn ask_once_more(&mut self, cx: &mut Context<'_>, node: NodeId) {
+        let asks = self.nodes.asking.open.values().filter(|asked| asked.node == node);
+        let mut asks: Vec<Ask> = asks.map(|asked| asked.ask.clone()).collect();
+        asks.sort_unstable_by_key(|ask| ask.id);
+        for ask in asks {
+            tell(cx, cluster::Whom::Node(node), &Message::<&Data>::Ask(ask));
+        }
+    }
+
+    /// Nodes that do not answer are not waited for any more.
+    pub(super) fn give_asks_up(&mut self, cx: &mut Context<'_>) {
+        while let Some(id) = self.nodes.asking.ends.pop_due(cx.now.instant) {
+            if let Some(asked) = self.nodes.asking.open.remove(&id) {
+                self.conclude_asked(cx, id, &asked, Said::No);
+            }
+        }
+    }
+
+    /// A node is gone, and answers nothing any more.
+    pub(super) fn end_asks_of(&mut self, cx: &mut Context<'_>, node: NodeId) {
+        let of_node = self.nodes.asking.open.iter().filter(|(_, asked)| asked.node == node);
+        let mut all: Vec<u64> = of_node.map(|(id, _)| *id).collect();
+        all.sort_unstable();
+        for id in all {
+            if let Some(asked) = self.nodes.asking.remove(id) {
+                self.conclude_asked(cx, id, &asked, Said::No);
+            }
+        }
+    }
+
+    /// A node answers.
+    pub(super) fn hear_answer(&mut self, cx: &mut Context<'_>, node: NodeId, id: u64, said: Said) {
+        if self.nodes.asking.open.get(&id).is_some_and(|asked| asked.node == node)
+            && let Some(asked) = self.nodes.asking.remove(id)
+        {
+            self.conclude_asked(cx, id, &asked, said);
+        }
+    }
+
+    fn conclude_asked(&mut self, cx: &mut Context<'_>, id: u64, asked: &Asked, said: Said) {
+        match asked.by {
+            By::Request(wait) => {
+                let is_it = self.introductions.get(wait).is_some_and(|w| w.asked == Some(id));
+                if is_it && let Some(waiting) = self.introductions.remove(wait) {
+                    let request = waiting.request;
+                    if let Some(conn) = self.conns.get_mut(request.conn) {
+                        (conn.waiting, conn.times.answered) = (None, cx.now.instant);
+                        self.resumed.push_back(request.conn);
+                    }
+                    self.drop_attempt(request.conn);
+                    self.say_to_client(cx, (&request, &waiting.text), asked, said);
+                }
+            }
+            By::Client(conn) => {
+                if let (Said::Relayed(at), true) = (said, self.conns.get(conn).is_some()) {
+                    self.tell_endpoint(cx, conn, at);
+                }
+            }
+        }
+    }
+
+    /// Says to a client what the node of the host has answered.
+    fn say_to_client(
+        &mut self,
+        cx: &mut Context<'_>,
+        (request, text): (&Request, &str),
+        Asked { node, ask, .. }: &Asked,
+        said: Said,
+    ) {
+        let key = self.find(cx.now, request).filter(|key| self.hosts.node_of(*key).is_some());
+        let seen = SocketAddr::new(request.client, ask.client.port());
+        match (said, key) {
+            (Said::Met { at, elsewhere, knocks }, Some(key)) => {
+                let endpoint = self.tell_met(cx, (request, text), key, (at, elsewhere));
+                self.note_met(cx, *node, seen, key, knocks);
+                let pair = [seen, SocketAddr::new(ask.at.ip(), at.port())];
+                let two = Two { pair, endpoints: [endpoint, knocks.unwrap_or(seen)] };
+                cx.shared.relay.introduced(cx.now, pair);
+                if knocks.is_some() && !elsewhere {
+                    self.begin_attempt(cx, request.conn, (two, key), None);
+                } else {
+                    self.begin_attempt_elsewhere(cx, request.conn, (two, key));
+                }
+            }
+            (Said::Relayed(at), _) => self.tell_endpoint(cx, request.conn, at),
+            (Said::RelayYours, Some(key)) if self.relay_elsewhere(cx, request.conn, seen, key) => {}
+            (Said::NoPort, Some(_)) => {
+                let name = cx.shared.nodes.of(*node);
+                let (client, at) = (Shown(seen), ask.at.ip());
+                info!(
+                    dialect = "gmnet", client:% = client, host:% = at, node = name;
+                    "{client} could not be introduced to host {at} of node {name}: the host's UDP packet \
+                     never came"
+                );
+                self.answer(cx, request.conn, |bytes, _| bytes.push(super::super::MASTER_NOTFOUND));
+            }
+            _ => {
+                self.note_outcome(cx, request, text, &Outcome::NotFound);
+                self.answer(cx, request.conn, |bytes, _| bytes.push(super::super::MASTER_NOTFOUND));
+            }
+        }
+    }
+
+    /// Tells a client where the host is; returns what it was told.
+    fn tell_met(
+        &mut self,
+        cx: &mut Context<'_>,
+        (request, text): (&Request, &str),
+        key: HostKey,
+        (at, elsewhere): (SocketAddr, bool),
+    ) -> SocketAddr {
+        let Some(host) = self.hosts.any(key) else { return at };
+        self.looks.met(cx.now.instant, request.client, SocketAddr::new(host.addr, at.port()));
+        if elsewhere {
+            self.tell_endpoint(cx, request.conn, at);
+            return at;
+        }
+        let at_relay = self.config.relay.contains(request.host);
+        let ip = if at_relay { self.hosts.told(key, host, request.client) } else { request.host };
+        // As it wrote it: a GML game compares texts.
+        let text = Some(text).filter(|_| request.port.is_none() && !at_relay);
+        self.tell_place(cx, request.conn, text, SocketAddr::new(ip, at.port()));
+        SocketAddr::new(ip, at.port())
+    }
+
+    fn note_met(
+        &mut self,
+        cx: &Context<'_>,
+        node: NodeId,
+        client: SocketAddr,
+        key: HostKey,
+        knocks: Option<SocketAddr>,
+    ) {
+        let Some(host) = self.hosts.any(key) else { return };
+        if !self.lines.says(cx.now, client.ip()) {
+            return;
+        }
+        let (client, name) = (Shown(client), cx.shared.nodes.of(node));
+        let but = if knocks.is_some() { "" } else { ", which was not told: no UDP packet came" };
+        info!(
+            dialect = "gmnet", event = "introduced", client:% = client, host:% = host.at(),
+            game = host.game(), node = name;
+            "introduced {client} to host {} of node {name}{but}", Named(host)
+        );
+    }
+
+    /// Relays a client and a host of another node, by the relay of this node or else by that of the other. False:
+    /// there is none for them.
+    pub(in crate::dialect::gmnet) fn relay_elsewhere(
+        &mut self,
+        cx: &mut Context<'_>,
+        id: ConnId,
+        client: SocketAddr,
+        key: HostKey,
+    ) -> bool {
+        let Some(node) = self.hosts.node_of(key) else { return false };
+        let Some(host) = self.hosts.any(key) else { return false };
+        let (conn, at) = (host.conn, SocketAddr::new(host.addr, host.port.unwrap_or_default()));
+        if !cx.shared.relay.serves_apart([client.ip(), at.ip()]) {
+            return self.hosts.has_relay(node) && self.ask_for_relay(cx, id, client, (key, node));
+        }
+        let Some(attempt) = self.attempt([client, at], Told::default(), key) else { return false };
+        let Some(places) = plan::open(cx, Shape::GameMaker, attempt) else { return false };
+        let Some(whom) = self.whom(key, at) else { return false };
+        self.note_failed(cx, client.ip(), whom);
+        let tells = Message::<&Data>::Tell { host: conn, at: places.for_host };
+        tell(cx, cluster::Whom::Node(node), &tells);
+        self.tell_endpoint(cx, id, places.for_client);
+        let two = Two { pair: [client, at], endpoints: [places.for_client, places.for_host] };
+        self.begin_attempt(cx, id, (two, key), Some(places.id));
+        true
+    }
+
+    fn ask_for_relay(
+        &mut self,
+        cx: &mut Context<'_>,
+        id: ConnId,
+        client: SocketAddr,
+        (key, node): (HostKey, NodeId),
+    ) -> bool {
+        let at = (client.ip(), client.port());
+        let Some(ask) = self.ask_for(cx, at, key, 0) else { return false };
+        let host = ask.at;
+        self.send_ask(cx, node, Ask { relayed: true, ..ask }, By::Client(id));
+        if let Some(whom) = self.whom(key, host) {
+            self.note_failed(cx, client.ip(), whom);
+        }
+        true
+    }
+}

@@ -1,0 +1,225 @@
+//! The other nodes of a cluster. Each is told of the hosts here, first all and then what changes, and tells of
+//! its own, which are in [`hosts`](super::hosts) beside those of this node. A client that asks for a host elsewhere
+//! goes through [`asking`], and on the node of the host through [`answering`].
+
+use std::hash::BuildHasher as _;
+
+use log::warn;
+use serde::Serialize;
+
+use self::answering::Answering;
+use self::asking::Asking;
+use self::message::{Entry, Message};
+use super::Gmnet;
+use super::data::Data;
+use crate::clock::{Instant, earliest};
+use crate::cluster::{NodeId, Whom};
+use crate::dialect::{ConnId, Context, Name};
+use crate::hash::{Keyed, Map};
+use crate::introductions::PublicIps;
+use crate::limits::cluster as bounds;
+use crate::state;
+use crate::timers::{Seldom, Timers};
+
+mod answering;
+mod asking;
+mod message;
+
+/// What is known of other nodes, but for their hosts.
+#[derive(Debug)]
+pub(super) struct Nodes {
+    /// Those that are there, each with the place of the host from which on it has still to be told.
+    there: Map<NodeId, Option<usize>>,
+    /// When those are told more that have not been told all.
+    parts: Timers<NodeId>,
+    /// A hash of what others were told last of a host, so that they are not told the same again.
+    told: Map<ConnId, u64>,
+    hasher: Keyed,
+    asking: Asking,
+    answering: Answering,
+    odd: Seldom,
+}
+
+impl Default for Nodes {
+    fn default() -> Self {
+        Self {
+            there: Map::default(),
+            parts: Timers::new(bounds::PART_EVERY),
+            told: Map::default(),
+            hasher: Keyed::default(),
+            asking: Asking::default(),
+            answering: Answering::default(),
+            odd: Seldom::default(),
+        }
+    }
+}
+
+impl Nodes {
+    /// When something has to be done for other nodes.
+    pub(super) fn next_wakeup(&self) -> Option<Instant> {
+        earliest([self.parts.next(), self.asking.next_wakeup(), self.answering.next_wakeup()])
+    }
+}
+
+/// Tells nodes something.
+fn tell<D: Serialize>(cx: &mut Context<'_>, whom: Whom, message: &Message<D>) {
+    if let Some(bytes) = state::write(message) {
+        cx.out.nodes(Name::Gmnet, whom, |out| out.extend_from_slice(&bytes));
+    }
+}
+
+/// About how long a host is in a message.
+fn length(entry: &Entry<&Data>) -> usize {
+    const BESIDE: usize = 80;
+    BESIDE + entry.strings()
+}
+
+impl Gmnet {
+    /// Another node is to be told everything.
+    pub(super) fn begin_to_tell(&mut self, cx: &mut Context<'_>, node: NodeId) {
+        self.hosts.news.get_or_insert_default();
+        self.nodes.there.insert(node, Some(0));
+        let has_relay = !self.config.relay.is_empty();
+        let begin = Message::<&Data>::begin(self.config.public_ips, has_relay);
+        tell(cx, Whom::Node(node), &begin);
+        self.tell_part(cx, node);
+        self.ask_once_more(cx, node);
+    }
+
+    /// Another node is gone.
+    pub(super) fn forget_node(&mut self, cx: &mut Context<'_>, node: NodeId) {
+        self.nodes.there.remove(&node);
+        self.nodes.parts.cancel(&node);
+        if self.nodes.there.is_empty() {
+            self.hosts.news = None;
+            self.nodes.told = Map::default();
+        }
+        self.hosts.node_gone(node);
+        self.nodes.answering.forget(node);
+        self.end_asks_of(cx, node);
+    }
+
+    /// Another node has said something.
+    pub(super) fn hear_node(&mut self, cx: &mut Context<'_>, node: NodeId, bytes: &[u8]) {
+        let message = match state::read::<Message<Data>>(bytes) {
+            Ok(message) => message,
+            Err(why) => {
+                if let Some(before) = self.nodes.odd.say(cx.now.instant) {
+                    let name = cx.shared.nodes.of(node);
+                    warn!(
+                        "cluster: what node {name} says of GMnet is not understood: {why}{before}"
+                    );
+                }
+                return;
+            }
+        };
+        match message {
+            Message::Begin { v4, v6, relay } => {
+                self.hosts.begin_round(node, PublicIps { v4, v6 }, relay);
+            }
+            Message::Hosts { now, all } => {
+                for entry in all {
+                    let Some(told) = entry.read(now, cx.now.instant) else { continue };
+                    let addr = told.addr;
+                    // Another node may admit others.
+                    let game = told.data.as_ref().map_or("", |data| data.get(0));
+                    if !self.config.admission.admits_game(game) {
+                        continue;
+                    }
+                    if self.hosts.put(cx.now.instant, node, told) {
+                        self.retry_for_host(cx, addr);
+                    }
+                }
+            }
+            Message::Gone { all } => {
+                let now = cx.now.instant;
+                all.into_iter().for_each(|conn| self.hosts.take_away(now, node, conn));
+            }
+            Message::End => self.hosts.end_round(node),
+            Message::Ask(ask) => self.answer_node(cx, node, ask),
+            Message::Answer { id, said } => self.hear_answer(cx, node, id, said),
+            Message::Tell { host, at } => self.send_to_relay(cx, host, at),
+        }
+    }
+
+    /// Tells other nodes what there is to tell.
+    pub(super) fn tell_nodes(&mut self, cx: &mut Context<'_>) {
+        self.tell_changes(cx);
+        while let Some(node) = self.nodes.parts.pop_due(cx.now.instant) {
+            self.tell_part(cx, node);
+        }
+        self.give_asks_up(cx);
+        self.answer_late(cx);
+    }
+
+    /// Whether something has changed that others have not been told.
+    pub(super) fn has_news(&self) -> bool {
+        let news = self.hosts.news.as_ref();
+        news.is_some_and(|news| !news.at.is_empty() || !news.gone.is_empty())
+    }
+
+    /// Tells all nodes what has changed about hosts, as far as a turn goes.
+    fn tell_changes(&mut self, cx: &mut Context<'_>) {
+        if !self.has_news() {
+            return;
+        }
+        let Some(news) = &mut self.hosts.news else { return };
+        let gone = std::mem::take(&mut news.gone);
+        let rest = news.at.len().saturating_sub(bounds::PART_ENTRIES);
+        let mut changed = news.at.split_off(rest);
+        if !gone.is_empty() {
+            gone.iter().for_each(|conn| _ = self.nodes.told.remove(conn));
+            for some in gone.chunks(bounds::PART_ENTRIES) {
+                tell(cx, Whom::All, &Message::<&Data>::Gone { all: some.into() });
+            }
+        }
+        changed.sort_unstable();
+        changed.dedup();
+        let mut part = Vec::new();
+        let mut size = 0;
+        let now = cx.now.instant.micros();
+        for (_, host) in changed.into_iter().flat_map(|addr| self.hosts.at(addr)) {
+            let entry = Entry::of(host);
+            let hash = self.nodes.hasher.hash_one(state::write(&entry).unwrap_or_default());
+            if self.nodes.told.insert(host.conn, hash) == Some(hash) {
+                continue;
+            }
+            size += length(&entry);
+            part.push(entry);
+            if size >= bounds::PART {
+                size = 0;
+                let all = std::mem::take(&mut part);
+                tell(cx, Whom::All, &Message::Hosts { now, all });
+            }
+        }
+        if !part.is_empty() {
+            tell(cx, Whom::All, &Message::Hosts { now, all: part });
+        }
+    }
+
+    /// Tells a node of some more of the hosts that it has not been told of.
+    fn tell_part(&mut self, cx: &mut Context<'_>, node: NodeId) {
+        let Some(Some(from)) = self.nodes.there.get(&node).copied() else { return };
+        let now = cx.now.instant.micros();
+        let (hosts, mut next) = self.hosts.some_from(from, bounds::PART_ENTRIES);
+        let mut part = Vec::new();
+        let mut size = 0;
+        for (at, host) in hosts {
+            if size >= bounds::PART {
+                next = Some(at);
+                break;
+            }
+            let entry = Entry::of(host);
+            size += length(&entry);
+            part.push(entry);
+        }
+        if !part.is_empty() {
+            tell(cx, Whom::Node(node), &Message::Hosts { now, all: part });
+        }
+        self.nodes.there.insert(node, next);
+        match next {
+            Some(_) => self.nodes.parts.arm(cx.now.instant, node),
+            None => tell(cx, Whom::Node(node), &Message::<&Data>::End),
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! The bounds between the nodes of a cluster, which have no option.
+
+use std::time::Duration;
+
+/// How often a node says that it is there. Six of these are in [`GONE`], so that it takes several lost
+/// messages until a node that lives is thought to be gone.
+pub const HEARTBEAT: Duration = Duration::from_millis(500);
+
+/// A node of which nothing is heard for so long is gone, and its hosts with it: with a heartbeat more that is
+/// well within the five seconds in which a lobby has to be right again.
+pub const GONE: Duration = Duration::from_secs(3);
+
+/// A link on which nothing was missing for so long has told all that a usual node has.
+pub const WHOLE: Duration = Duration::from_secs(1);
+
+/// How often a node that has missed something asks for everything, and how often one that is asked begins
+/// anew: everything of a node takes longer than a message does, so it is not sent for each message that is lost.
+pub const ASK_AGAIN: Duration = Duration::from_millis(500);
+
+/// Other nodes. Each is told of each change by a message of its own, so a cluster has few: a change costs as
+/// many messages as there are others.
+pub const NODES: usize = 15;
+
+/// Longest name of a node, and of a cluster. Both are part of NATS subjects.
+pub const NAME: usize = 32;
+
+/// Entries of one node. It may have as many hosts as connections, of which a machine that is worth it has
+/// some ten thousand.
+pub const ENTRIES: usize = 128 * 1024;
+
+/// Bytes of strings of all entries of a node: 512 for each of as many as there may be, while a usual host has less
+/// than 200.
+pub const STRINGS: usize = 64 << 20;
+
+/// Longest message, well below the 1 MiB that NATS allows. What a host says of itself has 64 KiB at most.
+pub const MESSAGE: usize = 256 * 1024;
+
+/// Entries are told together until they have so many bytes.
+pub const PART: usize = 32 * 1024;
+
+/// How often a node that is told everything gets a part: 3 MB/s, which neither stops the event loop nor fills the
+/// line. 16,000 hosts take about a second.
+pub const PART_EVERY: Duration = Duration::from_millis(10);
+
+/// Entries that are looked at for one part.
+pub const PART_ENTRIES: usize = 256;
+
+/// Bytes a second that are taken from a node, with two seconds' worth at once; what is more is lost, and asked for
+/// again. A node that is told everything and hears a thousand changes a second takes a quarter of it.
+pub const NODE_BYTES: u32 = 16_000_000;
+
+/// Requests of all nodes together that wait for a host at one time.
+pub const WAITING: usize = 4096;
+
+/// Answers that are remembered for a while, in case the question comes again since the answer was lost.
+pub const ANSWERS: usize = 4096;
+
+/// How long an answer is remembered, and how long a client waits for the answer of another node beyond what a
+/// client on that node waits for.
+pub const ANSWER_WAIT: Duration = Duration::from_secs(4);

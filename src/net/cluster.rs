@@ -1,0 +1,269 @@
+//! The thread that talks to NATS. It has a runtime of its own and no part in what is served: the event loop gives
+//! it messages for other nodes, and finds those that came. What it cannot send is lost, as NATS does not keep it
+//! either; nodes notice that and ask.
+
+use std::io;
+use std::path::Path;
+use std::str::FromStr as _;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use async_nats::connection::State;
+use async_nats::{Client, ConnectOptions, Event, ServerAddr, Subscriber};
+use futures_util::StreamExt as _;
+use log::{debug, info, warn};
+use mio::Waker;
+use tokio::sync::mpsc::{self, Sender, UnboundedReceiver};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::{now_since, relay::Gone};
+use crate::cluster::Post;
+use crate::timers::Seldom;
+
+/// Messages that wait for their way out, or for the event loop. There are more only if something stands still,
+/// and then everything has to be told again anyway.
+const WAITING: usize = 1024;
+
+/// So long a connection may take until the owner is told that there is none.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// How often the server is asked whether it lives: two times without an answer, and another is taken.
+const PING: Duration = Duration::from_secs(1);
+
+/// How long the last message may take in the end.
+const LAST: Duration = Duration::from_millis(100);
+
+/// How long to wait until the servers are tried again: at once at first.
+fn pause(attempts: usize) -> Duration {
+    let attempts = u32::try_from(attempts).unwrap_or(u32::MAX);
+    (Duration::from_millis(50) * attempts.saturating_sub(1).min(40)).min(Duration::from_secs(2))
+}
+
+/// Where this node meets the others.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// The NATS servers.
+    pub servers: &'a [String],
+    /// What the cluster is called.
+    pub cluster: &'a str,
+    /// What this node is called.
+    pub node: &'a str,
+    /// Where its credentials are.
+    pub credentials: Option<&'a Path>,
+}
+
+/// The thread, as the event loop sees it. Dropping it ends the thread.
+#[derive(Debug)]
+pub struct Connection {
+    /// None in the end, which the thread sees.
+    posts: Option<Sender<Post>>,
+    heard: Receiver<Vec<u8>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Connection {
+    /// Starts the thread, which looks for the servers as long as it takes, and wakes `main` when something comes.
+    ///
+    /// # Errors
+    /// If the credentials cannot be read, a server has no address that can be one, or the system has no more threads.
+    pub fn start(
+        place: Place<'_>,
+        main: Arc<Waker>,
+        started: std::time::Instant,
+    ) -> io::Result<Self> {
+        let mut options = ConnectOptions::new();
+        if let Some(path) = place.credentials {
+            let cannot = |error| {
+                io::Error::other(format!("cannot use --cluster-creds {}: {error}", path.display()))
+            };
+            let text = std::fs::read_to_string(path).map_err(cannot)?;
+            options = options.credentials(&text).map_err(cannot)?;
+        }
+        let servers = place.servers.iter().map(|url| ServerAddr::from_str(url));
+        let servers = servers.collect::<io::Result<Vec<_>>>();
+        let servers = servers.map_err(|error| io::Error::other(format!("--cluster: {error}")))?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (posts, taken) = mpsc::channel(WAITING);
+        let (found, heard) = sync_channel(WAITING);
+        let (happened, events) = mpsc::unbounded_channel();
+        let options = options
+            .name(format!("punchd {}", place.node))
+            .no_echo()
+            .retry_on_initial_connect()
+            .max_reconnects(None)
+            .reconnect_delay_callback(pause)
+            .ping_interval(PING)
+            .connection_timeout(PATIENCE)
+            .subscription_capacity(WAITING)
+            .client_capacity(WAITING)
+            .event_callback(move |event| {
+                // If this fails the thread ends.
+                let _ = happened.send(event);
+                async {}
+            });
+        let prefix = format!("punchd.{}", place.cluster);
+        let talk = Talk {
+            prefix,
+            node: place.node.to_owned(),
+            found: Found { found, main },
+            events,
+            is_connected: false,
+            until: None,
+            odd: Seldom::default(),
+            started,
+        };
+        let run = move || {
+            if let Err(error) = runtime.block_on(talk.run(options, servers, taken)) {
+                warn!("cluster: {error}");
+            }
+        };
+        let thread = std::thread::Builder::new().name("cluster".into()).spawn(run)?;
+        Ok(Self { posts: Some(posts), heard, thread: Some(thread) })
+    }
+
+    /// Sends a message, if there is a way.
+    pub fn send(&self, post: Post) {
+        // It is full if NATS takes nothing, and closed if the thread is gone, as is heard.
+        let _ = self.posts.as_ref().map(|posts| posts.try_send(post));
+    }
+
+    /// The next message that came.
+    ///
+    /// # Errors
+    /// If the thread is gone.
+    pub fn message(&self) -> Result<Option<Vec<u8>>, Gone> {
+        match self.heard.try_recv() {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(TryRecvError::Empty) => Ok(None),
+            Err(TryRecvError::Disconnected) => Err(Gone),
+        }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.posts = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Gives messages to the event loop.
+#[derive(Debug)]
+struct Found {
+    found: SyncSender<Vec<u8>>,
+    main: Arc<Waker>,
+}
+
+impl Found {
+    fn give(&self, bytes: &[u8]) {
+        // If it is full the loop has too much to do, and asks later for what is lost.
+        let _ = self.found.try_send(bytes.to_vec());
+        let _ = self.main.wake();
+    }
+}
+
+/// So that the loop hears of it when the thread ends.
+impl Drop for Found {
+    fn drop(&mut self) {
+        let _ = self.main.wake();
+    }
+}
+
+/// What the thread does.
+#[derive(Debug)]
+struct Talk {
+    prefix: String,
+    node: String,
+    found: Found,
+    events: UnboundedReceiver<Event>,
+    is_connected: bool,
+    /// When the owner is told that there is no connection.
+    until: Option<Instant>,
+    odd: Seldom,
+    started: std::time::Instant,
+}
+
+impl Talk {
+    async fn run(
+        mut self,
+        options: ConnectOptions,
+        servers: Vec<ServerAddr>,
+        mut posts: mpsc::Receiver<Post>,
+    ) -> Result<(), async_nats::Error> {
+        let client = options.connect(servers).await?;
+        let mut all = client.subscribe(format!("{}.all", self.prefix)).await?;
+        let mut own = client.subscribe(format!("{}.to.{}", self.prefix, self.node)).await?;
+        self.until = Some(Instant::now() + PATIENCE);
+        loop {
+            let until = self.until.unwrap_or_else(Instant::now);
+            tokio::select! {
+                post = posts.recv() => match post {
+                    Some(post) => self.publish(&client, post).await?,
+                    None => break,
+                },
+                came = next(&mut all, &mut own) => match came {
+                    Some(message) => self.found.give(&message.payload),
+                    None => break,
+                },
+                Some(event) = self.events.recv() => self.note(&event),
+                () = sleep_until(until), if self.until.is_some() => self.say_that_there_is_none(),
+            }
+        }
+        // That this node ends, if anybody listens.
+        let _ = timeout(LAST, client.flush()).await;
+        Ok(())
+    }
+
+    /// Sends a message. What cannot leave now is of no use later.
+    async fn publish(&self, client: &Client, post: Post) -> Result<(), async_nats::Error> {
+        if client.connection_state() != State::Connected {
+            return Ok(());
+        }
+        let subject = match &post.to {
+            Some(node) => format!("{}.to.{node}", self.prefix),
+            None => format!("{}.all", self.prefix),
+        };
+        Ok(client.publish(subject, post.bytes.into()).await?)
+    }
+
+    fn note(&mut self, event: &Event) {
+        match event {
+            Event::Connected => {
+                info!("cluster: connected to NATS as node {}", self.node);
+                (self.is_connected, self.until) = (true, None);
+            }
+            Event::Disconnected => {
+                debug!("cluster: the connection to a NATS server is lost");
+                self.until.get_or_insert_with(|| Instant::now() + PATIENCE);
+                self.is_connected = false;
+            }
+            Event::ServerError(_) | Event::ClientError(_) | Event::SlowConsumer(_) => {
+                if let Some(before) = self.odd.say(now_since(self.started)) {
+                    warn!("cluster: NATS says: {event}{before}");
+                }
+            }
+            Event::LameDuckMode | Event::Draining | Event::Closed => {
+                debug!("cluster: NATS: {event}");
+            }
+        }
+    }
+
+    fn say_that_there_is_none(&mut self) {
+        self.until = None;
+        if !self.is_connected {
+            warn!("cluster: no NATS server answers, serving own players alone; will go on trying");
+        }
+    }
+}
+
+/// The next message of either subject; none: there will be no more.
+async fn next(all: &mut Subscriber, own: &mut Subscriber) -> Option<async_nats::Message> {
+    tokio::select! {
+        message = all.next() => message,
+        message = own.next() => message,
+    }
+}

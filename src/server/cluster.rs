@@ -1,0 +1,73 @@
+//! The other nodes of a cluster, each of which is one more kind of peer.
+
+use super::Server;
+use crate::clock::Now;
+use crate::cluster::{Event, Post};
+use crate::dialect::Outbox;
+
+impl Server {
+    /// Something came that another node has sent, or whoever else can.
+    pub fn on_node_bytes(&mut self, now: Now, bytes: &[u8], out: &mut Outbox) {
+        let Some(cluster) = &mut self.cluster else { return };
+        cluster.on_message(now.instant, bytes);
+        self.tell_dialects(now, out);
+    }
+
+    /// What other nodes are to be sent since this was asked last.
+    pub fn take_posts(&mut self) -> Vec<Post> {
+        self.cluster.as_mut().map(|cluster| cluster.take_posts()).unwrap_or_default()
+    }
+
+    /// The names of the other nodes that are there.
+    pub fn nodes(&self) -> impl Iterator<Item = &str> {
+        self.cluster.iter().flat_map(|cluster| cluster.there())
+    }
+
+    pub(super) fn wake_cluster(&mut self, now: Now, out: &mut Outbox) {
+        let Some(cluster) = &mut self.cluster else { return };
+        let anew =
+            self.dialects.all_mut().map(|dialect| usize::from(dialect.take_anew())).sum::<usize>();
+        if anew > 0 {
+            cluster.begin_anew(now.instant);
+        }
+        cluster.on_wakeup(now.instant);
+        self.tell_dialects(now, out);
+    }
+
+    /// Has the nodes told what dialects have put into the outbox for them.
+    pub(super) fn post_since(&mut self, now: Now, before: usize, out: &Outbox) {
+        let Some(cluster) = &mut self.cluster else { return };
+        for (of, whom, bytes) in out.for_nodes_since(before) {
+            cluster.post(now.instant, of, whom, bytes);
+        }
+    }
+
+    fn tell_dialects(&mut self, now: Now, out: &mut Outbox) {
+        while let Some((event, names)) = self.next_event() {
+            if let Some(names) = names {
+                self.shared.nodes = names;
+            }
+            match event {
+                Event::Joined(node) => {
+                    self.with_all(now, out, |dialect, cx| dialect.on_node_joined(cx, node));
+                }
+                Event::Message(node, of, bytes) => {
+                    self.with(now, of, out, |dialect, cx| {
+                        dialect.on_node_message(cx, node, &bytes)
+                    });
+                }
+                Event::Gone(node) => {
+                    self.with_all(now, out, |dialect, cx| dialect.on_node_gone(cx, node));
+                }
+            }
+        }
+    }
+
+    /// The next event, and the names of all nodes if there may be a new one.
+    fn next_event(&mut self) -> Option<(Event, Option<crate::cluster::Names>)> {
+        let cluster = self.cluster.as_mut()?;
+        let event = cluster.next_event()?;
+        let names = matches!(event, Event::Joined(_)).then(|| cluster.names().clone());
+        Some((event, names))
+    }
+}
