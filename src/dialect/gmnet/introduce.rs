@@ -398,10 +398,8 @@ impl Gmnet {
 
     /// A host's connection ends, but not always the host.
     pub(super) fn keep_notices(&mut self, now: Now, id: ConnId, key: HostKey) {
-        let told = self.conns.get(id).map(|conn| conn.times.quiet_until);
-        if told.is_some_and(|told| now.instant - told <= limits::UNREAD) {
-            let unread = self.unread.take(now.instant, id);
-            unread.into_iter().for_each(|news| _ = self.notices.push(id, news));
+        for news in self.unread.take(now.instant, id) {
+            self.notices.push(id, news);
         }
         let host = self.hosts.get(key);
         let at = host.map(|host| SocketAddr::new(host.addr, host.port.unwrap_or_default()));
