@@ -160,13 +160,13 @@ fn ask(socket: &UdpSocket, request: &str, answers: &[&str]) -> String {
     panic!("no answer to {request}");
 }
 
-/// Rooms whose hosts say all that they may of them, until there is no space for more. How many there are, and
+/// Rooms whose hosts, each address alone in its /24, say all that they may of them, until there is no space for more. How many there are, and
 /// of how many not all could be said.
 fn fill_rooms(master: &Master) -> (usize, usize) {
     let (mut rooms, mut refused) = (0, 0);
     for n in 0..TALKERS {
         for _ in 0..limits::Limits::default().hosts_per_address {
-            let socket = raw::udp(Ipv4Addr::new(127, 3, 3, n).into());
+            let socket = raw::udp(Ipv4Addr::new(127, 3, n, 3).into());
             socket.connect(master.addr()).expect("an address");
             socket.set_read_timeout(Some(Duration::from_millis(500))).expect("an option");
             let lan = ":lan=192.168.100.100%3A40000:lan=192.168.100.101%3A40000";
@@ -194,7 +194,7 @@ fn fill_events(master: &Master) -> Vec<TcpStream> {
     );
     let of = |n: usize| {
         let peer =
-            raw::connect_narrow(master.addr(), Ipv4Addr::new(127, 4, 4, (n / 30) as u8).into());
+            raw::connect_narrow(master.addr(), Ipv4Addr::new(127, 4, (n / 30) as u8, 4).into());
         let login = format!(
             r#"{{"type":"request","name":"login","request_id":1,"data":{{"id":"{n:064}","game":"{name}"}}}}"#
         );
