@@ -50,7 +50,8 @@ fn a_host_that_registers_again_is_told_on_its_new_connection() {
     }
     // It registers so soon again that it may not have read the one before.
     let clients: HashSet<_> = host.told().iter().map(|told| told.client).collect();
-    assert_eq!((clients.len(), host.told().len()), (3, 5));
+    assert_eq!(clients.len(), 3);
+    assert!((3..=5).contains(&host.told().len()), "{:?}", host.told());
 }
 
 #[test]

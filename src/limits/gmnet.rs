@@ -153,9 +153,13 @@ pub const TOLD_PER_HOST: usize = 1024;
 /// Such notifications of all hosts. The next gives way, or one of the host that is owed most.
 pub const NOTICES: usize = 64 * 1024;
 
-/// A host whose connection ends so soon after it was told of a client may not have read that: a round trip, and a
+/// A host whose connection is lost so soon after it was told of a client may not have read that: a round trip, and a
 /// step of its game.
 pub const UNREAD: Duration = Duration::from_secs(1);
+
+/// The same of one that has closed its connection: a round trip. A game that was told reads that, is joined and
+/// tells the lobby of it no sooner.
+pub const UNREAD_AT_END: Duration = Duration::from_millis(80);
 
 /// Notices of which that is kept, the newest: 64 bytes each.
 pub const UNREAD_NOTICES: usize = 4096;

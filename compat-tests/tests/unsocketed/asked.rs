@@ -351,6 +351,8 @@ fn a_neighbour_that_knocks_already_is_not_taken_for_who_is_asked() {
         story.fin(one);
         story.knock(HOST, 4001, 2);
         let one = story.host(HOST, 4001, "Pong", "Ann, 2 players");
+        story.wait(50);
+        story.tells(one, at(CLIENT, 5000));
         let client = story.join(CLIENT, 5001, &format!("{HOST}:4002"));
         story.tells(other, notice());
         // Its first knock comes a round trip late.

@@ -361,7 +361,7 @@ fn who_finds_the_queue_of_the_host_full_is_relayed_a_little_later() {
     let client = story.join(CLIENT, 5000, HOST);
     story.wait(999);
     for n in 0..=punchd::limits::NOTICES_PER_HOST {
-        let other = story.join(&format!("192.0.2.{n}"), 5000, HOST);
+        let other = story.join(&format!("198.18.{n}.1"), 5000, HOST);
         story.fin(other);
     }
     story.wait(1);

@@ -8,6 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::attempts::Two;
 use super::command::Go;
 use super::hosts::newest;
+use super::names::Left;
 use super::notices::News;
 use super::ports::Likely;
 use super::request::{Outcome, Request, parse_target};
@@ -397,8 +398,8 @@ impl Gmnet {
     }
 
     /// A host's connection ends, but not always the host.
-    pub(super) fn keep_notices(&mut self, now: Now, id: ConnId, key: HostKey) {
-        for news in self.unread.take(now.instant, id) {
+    pub(super) fn keep_notices(&mut self, now: Now, id: ConnId, key: HostKey, left: Left) {
+        for news in self.unread.take(now.instant, id, left == Left::Closed) {
             self.notices.push(id, news);
         }
         let host = self.hosts.get(key);

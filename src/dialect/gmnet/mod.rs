@@ -220,7 +220,7 @@ impl Gmnet {
     /// A connection is not the control connection of a host any more.
     fn end_host(&mut self, now: Now, id: ConnId, key: HostKey, left: Left) {
         self.gaps.cancel(&id);
-        self.keep_notices(now, id, key);
+        self.keep_notices(now, id, key, left);
         self.knocks.forget(id);
         self.end_registration(now, key, left);
     }

@@ -25,14 +25,16 @@ impl Unread {
         self.0.push_back((now, host, news));
     }
 
-    /// What a host may not have read.
-    pub(super) fn take(&mut self, now: Instant, host: ConnId) -> Vec<News> {
+    /// What a host may not have read. If it has closed its connection (FIN), that is what was sent while its FIN was
+    /// under way; what had come before and was not read makes an error of the end.
+    pub(super) fn take(&mut self, now: Instant, host: ConnId, is_closed: bool) -> Vec<News> {
         self.forget(now);
+        let is_recent = |told: Instant| now - told <= limits::UNREAD_AT_END;
         let of_host = self.0.iter().filter(|(_, of, _)| *of == host);
-        let news: Vec<_> = of_host.map(|(_, _, news)| News { is_again: true, ..*news }).collect();
-        if !news.is_empty() {
-            self.0.retain(|(_, of, _)| *of != host);
-        }
+        let unread = of_host
+            .filter(|(told, _, news)| !is_closed || news.relay.is_some() || is_recent(*told));
+        let news: Vec<_> = unread.map(|(_, _, news)| News { is_again: true, ..*news }).collect();
+        self.0.retain(|(_, of, _)| *of != host);
         news
     }
 
@@ -58,9 +60,11 @@ mod tests {
         unread.note(at(0), host(1), news(1));
         unread.note(at(500), host(2), news(2));
         unread.note(at(600), host(1), news(3));
-        assert_eq!(unread.take(at(1100), host(1)), [again(3)]);
-        assert_eq!(unread.take(at(1100), host(1)), []);
-        assert_eq!(unread.take(at(1500), host(2)), [again(2)]);
+        assert_eq!(unread.take(at(1100), host(1), false), [again(3)]);
+        assert_eq!(unread.take(at(1100), host(1), false), []);
+        assert_eq!(unread.take(at(1500), host(2), false), [again(2)]);
+        [0, 50, 100].iter().for_each(|ms| unread.note(at(1500 + ms), host(1), news(*ms as u16)));
+        assert_eq!(unread.take(at(1610), host(1), true), [again(50), again(100)]);
         (0..2 * limits::UNREAD_NOTICES).for_each(|_| unread.note(at(1600), host(1), news(4)));
         assert_eq!(unread.0.len(), limits::UNREAD_NOTICES);
         unread.note(at(9000), host(1), news(5));
