@@ -42,8 +42,8 @@ pub fn levels(addr: IpAddr) -> impl Iterator<Item = (u8, IpAddr, u32)> {
 }
 
 /// As [`levels`], but the narrowest first, and of IPv4 also the /24, counted as a /48 of IPv6 is. Others may live
-/// in it, so it is for what is shown to the owner alone, where who has most gives way and nobody is refused
-/// anything.
+/// in it, so it is for what is shared where nobody is turned away for long: turns, what is shown to the owner, what
+/// comes again if it is refused.
 #[must_use]
 pub fn homes(addr: IpAddr) -> [(IpAddr, u32); LEVELS] {
     match addr {
