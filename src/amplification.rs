@@ -87,6 +87,15 @@ impl Credits {
         }
     }
 
+    /// The datagram that came last from an address is answered by another node: it has brought nothing here.
+    pub fn take_back(&mut self, addr: IpAddr, payload: usize) {
+        self.own = None;
+        if let Some(Place { value, .. }) = self.left.get_mut(&addr) {
+            let own = u32::try_from(FACTOR * (payload + headers(addr))).unwrap_or(u32::MAX);
+            *value = value.saturating_sub(own);
+        }
+    }
+
     /// Takes what a datagram costs; false, and nothing is taken, if there is not enough.
     pub fn spend(&mut self, now: Instant, addr: IpAddr, payload: usize) -> bool {
         let cost = payload + headers(addr);

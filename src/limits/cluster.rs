@@ -45,6 +45,17 @@ pub const PART_EVERY: Duration = Duration::from_millis(10);
 /// Entries that are looked at for one part.
 pub const PART_ENTRIES: usize = 256;
 
+/// Longest name of the game of a room, with what has admitted it in front.
+pub const ROOM_GAME: usize = 1024;
+
+/// Peers of a node who are in rooms of others, or have asked for one lately; as many again who have not shown a key. As
+/// many as there may be peers of rooms.
+pub const LEADS: usize = super::ROOM_PEERS;
+
+/// Requests a second that a node passes on for those who have not shown a key: some 3 MB/s, so that no flood of
+/// these takes what [`NODE_BYTES`] leaves for all else.
+pub const PASSED: u32 = 8000;
+
 /// Bytes a second that are taken from a node, with two seconds' worth at once; what is more is lost, and asked for
 /// again. A node that is told everything and hears a thousand changes a second takes a quarter of it.
 pub const NODE_BYTES: u32 = 16_000_000;

@@ -23,13 +23,27 @@ impl Rooms {
         if let Some(id) = room.filter(|room| room.game == game).map(|room| room.id) {
             return self.join_room(turn, id, &game, options);
         }
+        if let Some((node, room)) = self.room_elsewhere(turn, options) {
+            self.pass_on(turn, node, vec![room]);
+            return Ok(());
+        }
         let mut last = Reason::NoRoom;
-        let (rooms, is_all) = self.fitting(turn, &game, options)?;
+        let (rooms, is_all) = match turn.rooms.is_empty() {
+            true => self.fitting(turn, &game, options)?,
+            false => (std::mem::take(&mut turn.rooms), true),
+        };
         if !is_all {
             turn.bound = Refusal::Unproven;
             last = Reason::Busy;
         }
-        for room in rooms {
+        for (n, room) in rooms.iter().copied().enumerate() {
+            if let Some(node) = self.node_of(turn, room) {
+                // It tries the others that it has.
+                let rest = rooms.iter().skip(n).copied();
+                let rest = rest.filter(|room| self.table.node_of(*room) == Some(node)).collect();
+                self.pass_on(turn, node, rest);
+                return Ok(());
+            }
             match self.join_room(turn, room, &game, options) {
                 Err(reason @ (Reason::Busy | Reason::Full | Reason::Family)) => last = reason,
                 other => return other,
@@ -55,8 +69,8 @@ impl Rooms {
         let (mut fitting, mut looked_at) = (Vec::new(), 0);
         for room in rooms.into_iter().flatten().take(look.most) {
             looked_at += 1;
-            if filter.fits(|key| room.data.get(key), room.is_free())
-                && !room.door.has_password()
+            if filter.fits(|key| room.data.get(key), room.looks.is_free())
+                && !room.looks.has_password
                 && !self.is_barred(room.id, turn.from)
             {
                 fitting.push(room.id);

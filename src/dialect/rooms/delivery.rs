@@ -8,10 +8,12 @@ use smallvec::SmallVec;
 
 use super::field::Id;
 use super::message::{Answer, LONGEST_ANSWER};
+use super::nodes;
 use super::table::{Peer, Table};
+use super::way::Way;
 use crate::amplification::Credits;
 use crate::clock::Instant;
-use crate::dialect::{Context, Name, Via};
+use crate::dialect::{Context, Name};
 use crate::introductions::PublicIps;
 use crate::limits;
 use crate::refusals::Reason as Refusal;
@@ -21,7 +23,7 @@ use crate::timers::Timers;
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct To {
     pub(super) endpoint: SocketAddr,
-    pub(super) via: Via,
+    pub(super) via: Way,
     /// It is known to listen there, so that it may get more than it has paid for.
     pub(super) proved: bool,
 }
@@ -275,7 +277,10 @@ fn dispatch(cx: &mut Context<'_>, to: To, text: &[u8]) -> bool {
     let credits = &mut cx.shared.credits;
     let is_paid = to.proved || credits.spend(cx.now.instant, to.endpoint.ip(), text.len());
     if is_paid {
-        cx.out.udp(to.via, to.endpoint, |bytes| bytes.extend_from_slice(text));
+        match to.via.node {
+            None => cx.out.udp(to.via.via, to.endpoint, |bytes| bytes.extend_from_slice(text)),
+            Some(node) => nodes::send_by(cx, node, (to.via.via, to.endpoint), text),
+        }
     }
     is_paid
 }

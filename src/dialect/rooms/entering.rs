@@ -87,9 +87,8 @@ impl Rooms {
             Wanted::Id(id) => id,
             Wanted::Code(code) => {
                 let room = self.table.by_code(code);
-                let is_right = || {
-                    room.and_then(|id| self.table.room(id)).is_some_and(|room| room.game == game)
-                };
+                let is_right =
+                    || room.and_then(|id| self.table.game_of(id)).is_some_and(|of| *of == *game);
                 match self.guesses.check(turn.instant(), (turn.from.ip(), "code"), is_right) {
                     Guess::Right => room.ok_or(Reason::NoRoom)?,
                     Guess::Wrong => return Err(Reason::NoRoom),
@@ -100,7 +99,18 @@ impl Rooms {
                 }
             }
         };
-        self.join_room(turn, room, &game, options)
+        let Some(node) = self.node_of(turn, room) else {
+            return self.join_room(turn, room, &game, options);
+        };
+        let sender = turn.sender.and_then(|id| self.table.peer(id));
+        if sender.is_some_and(|host| host.is_host && host.proved) {
+            return Err(Reason::BadRequest);
+        }
+        if self.table.game_of(room).is_none_or(|of| *of != *game) {
+            return Err(Reason::NoRoom);
+        }
+        self.pass_on(turn, node, Vec::new());
+        Ok(())
     }
 
     /// The same, with the room found.
@@ -185,7 +195,8 @@ impl Rooms {
     /// Whether the sender has a place that it leaves for another only when it shows the key of that: it ends
     /// its requests with its key, so what comes without may be forged.
     fn needs_key_to_leave(&self, turn: &Turn<'_, '_>) -> bool {
-        turn.sender.and_then(|id| self.table.peer(id)).is_some_and(|peer| peer.signs)
+        let sender = turn.sender.and_then(|id| self.table.peer(id));
+        sender.is_some_and(|peer| peer.signs) || self.signs_elsewhere(turn)
     }
 
     /// Whether somebody new may come into a room, if there is a place and he knows the password.

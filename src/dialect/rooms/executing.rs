@@ -33,7 +33,7 @@ impl Rooms {
             // Its place was given up in its name, and another one taken; or it has not taken yet what it was
             // offered. It has to send `rc`.
             let is_kept = self.table.kept_at(turn.from).any(|kept| kept.key.is(key));
-            let has_place = is_kept || self.offers.is_key_of(turn.from, key);
+            let has_place = is_kept || self.has_left(turn) || self.offers.is_key_of(turn.from, key);
             return Err(if has_place { Reason::NoRoom } else { Reason::BadKey });
         }
         let id = peer.id;
@@ -92,12 +92,11 @@ impl Rooms {
         &mut self,
         turn: &mut Turn<'_, '_>,
         request: &Request,
-        data: &[u8],
     ) -> bool {
         if self.config.admission.is_open() {
             return true;
         }
-        let key = message::key(data);
+        let key = message::key(turn.data);
         let admitted = self.config.admission.admits(key.as_deref(), key.as_deref().unwrap_or(""));
         if !admitted {
             let list = self.config.admission.list();

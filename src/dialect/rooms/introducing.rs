@@ -149,6 +149,7 @@ impl Rooms {
             let (id, has_moved) = (peer.id, peer.came_by.is_some());
             if !self.try_again(turn, id) && has_moved
                 || self.table.kept_at(turn.from).next().is_some()
+                || self.has_left(turn)
             {
                 return Err(Reason::NoRoom);
             }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use super::field::{self, Id};
 use super::message::{LONGEST_ANSWER, Reason};
 use super::options::write_pair;
-use super::table::{Room, Table};
+use super::table::{Looks, Seen, Table};
 use crate::lobby::data::{Data, Filter};
 
 /// What somebody looks for.
@@ -58,9 +58,9 @@ pub(super) fn page(
     let mut last = None;
     while let Some(room) = rooms.peek() {
         let end = bytes.len();
-        let is_wanted = query.filter.fits(|key| room.data.get(key), room.is_free());
+        let is_wanted = query.filter.fits(|key| room.data.get(key), room.looks.is_free());
         if is_wanted {
-            write_entry(room, query.tells_all, bytes);
+            write_entry(*room, query.tells_all, bytes);
         }
         let has_space = bytes.len() + more <= query.space;
         if !has_space || *looked_at >= query.most_looks {
@@ -89,13 +89,14 @@ fn end_page(last: Option<Id>, tells_all: bool, bytes: &mut Vec<u8>) -> Result<()
 }
 
 /// The host is a player, too.
-fn write_entry(room: &Room, tells_all: bool, bytes: &mut Vec<u8>) {
+fn write_entry(room: Seen<'_>, tells_all: bool, bytes: &mut Vec<u8>) {
+    let Looks { players, size, .. } = room.looks;
     // Writing to memory does not fail.
     let _ = write!(bytes, ":{},", room.id);
-    field::encode(&room.name, bytes);
-    let _ = write!(bytes, ",{},{}", status(room, tells_all), room.shown_players());
+    field::encode(room.name, bytes);
+    let _ = write!(bytes, ",{},{players}", status(room.looks, tells_all));
     if tells_all {
-        let _ = write!(bytes, ",{}", room.door.size());
+        let _ = write!(bytes, ",{size}");
         for (key, value) in room.data.iter() {
             bytes.push(b',');
             write_pair(key, value, bytes);
@@ -105,12 +106,12 @@ fn write_entry(room: &Room, tells_all: bool, bytes: &mut Vec<u8>) {
 
 /// Who has not asked for more knows of no room that is full, but of those whose hosts have said how many
 /// may be in it.
-pub(super) const fn status(room: &Room, tells_all: bool) -> &'static str {
-    if room.door.is_locked {
+pub(super) const fn status(looks: Looks, tells_all: bool) -> &'static str {
+    if looks.is_locked {
         "locked"
-    } else if room.is_full() && (tells_all || room.has_own_size()) {
+    } else if looks.is_full && (tells_all || looks.has_own_size) {
         "full"
-    } else if room.door.has_password() {
+    } else if looks.has_password {
         "password"
     } else {
         "open"

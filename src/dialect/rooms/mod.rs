@@ -58,6 +58,7 @@ use crate::admission::{self, Admission};
 use crate::blocks::Blocks;
 use crate::brief::{self, Quoted};
 use crate::clock::{Instant, earliest};
+use crate::cluster::NodeId;
 use crate::cookies::Cookies;
 use crate::introductions::PublicIps;
 use crate::limits::{self, Limits};
@@ -86,6 +87,7 @@ mod looking;
 mod mesh;
 pub mod message;
 mod migrating;
+mod nodes;
 mod offering;
 mod offers;
 pub mod options;
@@ -99,17 +101,20 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod unmet;
+mod way;
 
 use delivery::{Delivery, To};
 use field::{Id, Key};
 use leaving::Why;
 use looking::Looking;
 use message::{Answer, Bad, Reason, Request, Verb};
+use nodes::Nodes;
 use offers::Offers;
 use options::Options;
 use parted::Parted;
 use serde::{Deserialize, Serialize};
 use table::{Peer, Table};
+use way::Way;
 
 /// What the owner of the server decides about this dialect.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -161,13 +166,22 @@ pub struct Rooms {
     refused: admission::Refused,
     #[serde(skip)]
     stopping: bool,
+    /// The other nodes of a cluster. To another process of this node they tell everything anew.
+    #[serde(skip, default = "no_nodes")]
+    nodes: Nodes,
+}
+
+/// What is not handed over.
+fn no_nodes() -> Nodes {
+    Nodes::new(limits::ROOM_SILENCE)
 }
 
 /// A datagram came: when, from whom, and where what has to be sent is put.
 struct Turn<'a, 'b> {
     cx: &'a mut Context<'b>,
     from: SocketAddr,
-    via: Via,
+    via: Way,
+    data: &'a [u8],
     /// Who had a place at that endpoint when it came.
     sender: Option<Id>,
     /// It ends with the key of its sender.
@@ -176,6 +190,10 @@ struct Turn<'a, 'b> {
     bound: Refusal,
     /// The key or the name of a game by which it was admitted, where not everybody is.
     admitted_by: Option<String>,
+    /// The rooms that its node has chosen for it, if another one has passed it on.
+    rooms: Vec<Id>,
+    /// And it has a place elsewhere that it leaves only with its key.
+    needs_key: bool,
 }
 
 impl Turn<'_, '_> {
@@ -218,6 +236,7 @@ impl Rooms {
             foreign: Seldom::default(),
             refused: admission::Refused::default(),
             stopping: false,
+            nodes: Nodes::new(config.silence),
             config,
         }
     }
@@ -253,8 +272,16 @@ impl Rooms {
 
     /// Where to send answers.
     fn back(&self, turn: &Turn<'_, '_>) -> To {
-        let proved = self.table.peer_at(turn.from).is_some_and(|peer| peer.proved);
+        let proved = self.is_proved(turn.from);
         To { endpoint: turn.from, via: turn.via, proved }
+    }
+
+    /// Whether who is at this endpoint has shown a key that was told to it and to no other, at whichever node.
+    fn is_proved(&self, endpoint: SocketAddr) -> bool {
+        match self.table.peer_at(endpoint) {
+            Some(peer) => peer.proved,
+            None => self.nodes.held(endpoint).is_some_and(|held| held.proved),
+        }
     }
 
     fn answer(&mut self, turn: &mut Turn<'_, '_>, answer: Answer<'_>) {
@@ -313,42 +340,39 @@ impl Rooms {
         Named(self.table.room(room).map_or("", |room| &room.name))
     }
 
-    /// Whether there is no trace of anybody, apart from tables of fixed size.
-    #[cfg(test)]
-    fn is_empty(&self) -> bool {
-        self.table.is_empty()
-            && self.parted.is_empty()
-            && self.offers.is_empty()
-            && self.delivery.is_empty()
-    }
-}
-
-impl Dialect for Rooms {
-    fn on_datagram(&mut self, cx: &mut Context<'_>, via: Via, from: SocketAddr, data: &[u8]) {
-        // Nobody can be at port 0, or be told of it.
-        if from.port() == 0 {
-            return;
-        }
+    /// A datagram came, by this node or another one.
+    fn take(
+        &mut self,
+        cx: &mut Context<'_>,
+        via: Way,
+        (from, data): (SocketAddr, &[u8]),
+        (rooms, needs_key): (Vec<Id>, bool),
+    ) {
         let now = cx.now.instant;
         cx.shared.credits.received(now, from.ip(), data.len());
         let turn = &mut Turn {
             cx,
             from,
             via,
+            data,
             sender: self.table.id_at(from),
             is_signed: false,
             bound: Refusal::Requests,
             admitted_by: None,
+            rooms,
+            needs_key,
         };
         let (verb, result) = match Request::read_with_key(data) {
             Err(Bad::Foreign) => {
                 return turn.cx.refused(Name::Rooms, Refusal::Malformed, from.ip());
             }
+            Err(Bad::Answer) if self.passes_on(turn, None) => return,
             Err(Bad::Answer) => return self.end_unproved(turn),
             Err(Bad::Malformed(verb)) => (verb, Err(Reason::BadRequest)),
-            Ok((request, _)) if !self.is_admitted(turn, &request, data) => {
+            Ok((request, _)) if !self.is_admitted(turn, &request) => {
                 (request.verb(), Err(Reason::BadKey))
             }
+            Ok((request, _)) if self.passes_on(turn, Some(&request)) => return,
             Ok((request, key)) => {
                 let verb = request.verb();
                 let sender = turn.sender;
@@ -377,6 +401,26 @@ impl Dialect for Rooms {
         }
     }
 
+    /// Whether there is no trace of anybody, apart from tables of fixed size.
+    #[cfg(test)]
+    fn is_empty(&self) -> bool {
+        self.table.is_empty()
+            && self.parted.is_empty()
+            && self.offers.is_empty()
+            && self.delivery.is_empty()
+    }
+}
+
+impl Dialect for Rooms {
+    fn on_datagram(&mut self, cx: &mut Context<'_>, via: Via, from: SocketAddr, data: &[u8]) {
+        // Nobody can be at port 0, or be told of it.
+        if from.port() == 0 {
+            return;
+        }
+        self.take(cx, via.into(), (from, data), (Vec::new(), false));
+        self.leave_elsewhere(cx, from);
+    }
+
     fn on_wakeup(&mut self, cx: &mut Context<'_>) {
         while let Some(id) = self.table.pop_silent(cx.now.instant) {
             self.end(cx, id, Why::Silent);
@@ -391,6 +435,19 @@ impl Dialect for Rooms {
         self.parted.on_wakeup(cx.now.instant);
         self.offers.on_wakeup(cx.now.instant);
         self.delivery.on_wakeup(cx, &mut self.table, &self.config.public_ips);
+        self.tell_nodes(cx);
+    }
+
+    fn on_node_joined(&mut self, cx: &mut Context<'_>, node: NodeId) {
+        self.begin_to_tell(cx, node);
+    }
+
+    fn on_node_message(&mut self, cx: &mut Context<'_>, node: NodeId, bytes: &[u8]) {
+        self.hear_node(cx, node, bytes);
+    }
+
+    fn on_node_gone(&mut self, _cx: &mut Context<'_>, node: NodeId) {
+        self.forget_node(node);
     }
 
     fn end_blocked(&mut self, cx: &mut Context<'_>, blocks: &Blocks, most: usize) -> usize {
@@ -400,7 +457,7 @@ impl Dialect for Rooms {
     }
 
     fn knows(&self, endpoint: SocketAddr) -> bool {
-        self.table.peer_at(endpoint).is_some_and(|peer| peer.proved)
+        self.is_proved(endpoint)
     }
 
     fn next_wakeup(&self) -> Option<Instant> {
@@ -409,6 +466,7 @@ impl Dialect for Rooms {
             self.parted.next_wakeup(),
             self.offers.next_wakeup(),
             self.delivery.next_wakeup(),
+            self.nodes.next_wakeup(),
         ])
     }
 

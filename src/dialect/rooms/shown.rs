@@ -55,10 +55,10 @@ impl Shows for Rooms {
         let rooms = self.table.listed_after(&game, None, asked.viewer, asked.of_both_families);
         let rooms = rooms.into_iter().flatten().take(asked.most).map(|room| Listed {
             room: room.id.to_string(),
-            name: &room.name,
-            status: super::list::status(room, true),
-            players: room.shown_players(),
-            max_players: room.door.size(),
+            name: room.name,
+            status: super::list::status(room.looks, true),
+            players: room.looks.players.into(),
+            max_players: room.looks.size.into(),
             data: room.data.iter().collect(),
         });
         write_json(&rooms.collect::<Vec<_>>(), bytes);

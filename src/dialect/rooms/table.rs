@@ -5,9 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::field::{Id, Key};
+use super::way::Way;
 use crate::blocks::Blocks;
 use crate::clock::{Instant, earliest};
-use crate::dialect::Via;
 use crate::hash::Map;
 use crate::limits;
 use crate::lobby::code::Code;
@@ -19,6 +19,7 @@ use crate::timers::Timers;
 use crate::unproven::Unproven;
 
 mod barred;
+mod elsewhere;
 mod handover;
 mod kept;
 mod listed;
@@ -26,10 +27,12 @@ mod networks;
 mod peer;
 mod room;
 
+use elsewhere::Elsewhere;
+pub(super) use elsewhere::{Seen, Told};
 use listed::{Closed, Listed, Turns, forget};
 use networks::Networks;
 pub(super) use peer::{Peer, Status};
-pub(super) use room::{Ban, Opening, Room, set_all};
+pub(super) use room::{Ban, Looks, Opening, Room, set_all};
 use serde::{Deserialize, Serialize};
 
 /// All rooms and peers.
@@ -50,6 +53,11 @@ pub(super) struct Table {
     #[serde(skip)]
     codes: Map<Code, Id>,
     rooms_made: u64,
+    #[serde(skip)]
+    elsewhere: Elsewhere,
+    /// Rooms of which other nodes may have to be told something; none if there are no others.
+    #[serde(skip)]
+    pub(super) news: Option<Vec<Id>>,
     #[serde(skip)]
     pub(super) extras: Extras,
     pub(super) by_source: KeysBySource<Id>,
@@ -79,6 +87,8 @@ impl Table {
             closed: Closed::default(),
             codes: Map::default(),
             rooms_made: 0,
+            elsewhere: Elsewhere::default(),
+            news: None,
             extras: Extras::default(),
             by_source: KeysBySource::default(),
             networks: Networks::default(),
@@ -117,6 +127,7 @@ impl Table {
     }
 
     pub(super) fn room_mut(&mut self, id: Id) -> Option<&mut Room> {
+        self.changed(id);
         self.rooms.get_mut(&id).map(|room| &mut **room)
     }
 
@@ -176,6 +187,7 @@ impl Table {
 
     /// A room has other own data. False: there is no space for as much, and it has what it had.
     pub(super) fn set_data(&mut self, id: Id, data: Data) -> bool {
+        self.changed(id);
         let Some(room) = self.rooms.get_mut(&id) else { return false };
         let has_space = self.extras.set(&mut room.extra, data.size(), room.door.kicked());
         if has_space {
@@ -280,6 +292,7 @@ impl Table {
     /// Changes who is in a room with its host, who gives way to nobody while somebody is. Those who are true
     /// are counted by who changes it: a room is too large to look at all of them each time.
     fn change_clients(&mut self, id: Id, change: impl FnOnce(&mut Room)) {
+        self.changed(id);
         let Some(room) = self.rooms.get_mut(&id) else { return };
         let had_players = !room.clients.is_empty();
         change(room);
@@ -308,6 +321,8 @@ impl Table {
         peer.is_true = true;
         if let Some(room) = self.rooms.get_mut(&peer.room) {
             room.true_clients += usize::from(room.clients.contains(&id));
+            let room = room.id;
+            self.changed(room);
         }
     }
 
@@ -399,7 +414,7 @@ impl Table {
     }
 
     /// A request came from this peer.
-    pub(super) fn heard(&mut self, now: Instant, id: Id, via: Via) {
+    pub(super) fn heard(&mut self, now: Instant, id: Id, via: Way) {
         let Some(peer) = self.peers.get_mut(&id) else { return };
         // Its timer has been armed at this time, and it is not among those that have to prove themselves.
         if peer.proved && peer.heard == now && peer.via == via {
@@ -416,14 +431,14 @@ impl Table {
     }
 
     /// The same, if others may not have sent it in its name.
-    pub(super) fn heard_from(&mut self, now: Instant, id: Id, via: Via, is_signed: bool) {
+    pub(super) fn heard_from(&mut self, now: Instant, id: Id, via: Way, is_signed: bool) {
         if is_signed || self.peer(id).is_some_and(|peer| !peer.lives_by_key) {
             self.heard(now, id, via);
         }
     }
 
     /// A request came from this peer that shows that it is where it seems to be.
-    pub(super) fn prove(&mut self, unproven: &mut Unproven, now: Instant, id: Id, via: Via) {
+    pub(super) fn prove(&mut self, unproven: &mut Unproven, now: Instant, id: Id, via: Way) {
         if let Some(peer) = self.peers.get_mut(&id)
             && !peer.proved
         {
@@ -448,6 +463,8 @@ impl Table {
             self.kept.next(),
             self.doubted.next(),
             self.closed.next_wakeup(),
+            self.elsewhere.next_sweep(),
+            self.news.as_ref().filter(|news| !news.is_empty()).map(|_| Instant::default()),
         ])
     }
 

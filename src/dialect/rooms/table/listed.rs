@@ -7,6 +7,7 @@ use std::ops::Bound;
 
 use serde::{Deserialize, Serialize};
 
+use super::elsewhere::Seen;
 use super::{Room, Table};
 use crate::clock::Instant;
 use crate::dialect::by_family::ByFamily;
@@ -24,12 +25,12 @@ pub(super) type Listed = ByFamily<BTreeMap<Rank, Id>>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) struct Rank {
     /// Its host has not shown a key, so it may be forged.
-    may_be_forged: bool,
+    pub(super) may_be_forged: bool,
     /// How many rooms like this one its source had in lists when it came there. So who opens many
     /// rooms at a few addresses stands before others with a few of them.
-    turn: u32,
+    pub(super) turn: u32,
     /// Of these the newest first: it counts rooms.
-    number: Reverse<u64>,
+    pub(super) number: Reverse<u64>,
 }
 
 impl Rank {
@@ -118,17 +119,21 @@ impl Table {
     /// Rooms of a game that stand behind this one in lists, or behind where it stood if it was closed a
     /// while ago; `None` for all. Nothing if it is unknown. First those whose host has shown a key, of
     /// these the first of each source, then the second, and so on, and of those the newest first.
-    /// Only those that somebody at this address can join, all of them if `of_both_families`.
+    /// Only those that somebody at this address can join, all of this node if `of_both_families`. Those of
+    /// other nodes stand among those of this one, as old as this one knows them.
     pub(in crate::dialect::rooms) fn listed_after(
         &self,
         game: &str,
         after: Option<Id>,
         reader: IpAddr,
         of_both_families: bool,
-    ) -> Option<impl Iterator<Item = &Room> + use<'_>> {
+    ) -> Option<impl Iterator<Item = Seen<'_>> + use<'_>> {
         let start = match after.map(|id| (id, self.rooms.get(&id))) {
             Some((_, Some(room))) => Bound::Excluded((*room.game == *game).then_some(room.rank)?),
-            Some((id, None)) => Bound::Excluded(self.closed.rank(id)?),
+            Some((id, None)) => Bound::Excluded(match self.rank_elsewhere(id, game) {
+                Some(rank) => rank?,
+                None => self.closed.rank(id)?,
+            }),
             None => Bound::Unbounded,
         };
         let listed = self.listed.get(game).map(|listed| listed.both_from(reader)).into_iter();
@@ -136,7 +141,7 @@ impl Table {
         let near = listed.clone().flat_map(move |[near, _]| near.range(behind));
         let far = listed.flat_map(move |[_, far]| far.range(behind));
         let mut near = near.peekable();
-        let mut far = far.filter(move |_| of_both_families).peekable();
+        let mut far = far.filter(move |(_, id)| self.may_be_far(**id, of_both_families)).peekable();
         let ids = std::iter::from_fn(move || {
             let is_near = match (near.peek(), far.peek()) {
                 (Some((near, _)), Some((far, _))) => near < far,
@@ -144,26 +149,20 @@ impl Table {
             };
             if is_near { near.next() } else { far.next() }
         });
-        Some(ids.filter_map(|(_, id)| self.room(*id)))
+        Some(ids.filter_map(|(_, id)| self.seen(*id)))
     }
 
     /// Puts a room where lists find it, if they are to have it, and nowhere else. It has the turn that its
     /// source has now.
     pub(in crate::dialect::rooms) fn list(&mut self, id: Id) {
+        self.changed(id);
         self.unlist(id);
         let Some(room) = self.rooms.get_mut(&id).filter(|room| room.is_listed()) else { return };
         let Some(host) = self.peers.get(&room.host) else { return };
         let addr = host.endpoint.ip();
-        let turns = self.turns.of(room.rank);
-        room.rank.turn = weight(turns.of(addr));
-        turns.add(addr, 1);
         room.listed_by = Some(addr);
-        if !self.listed.contains_key(&room.game) {
-            self.listed.insert(room.game.clone(), Listed::default());
-        }
-        if let Some(listed) = self.listed.get_mut(&room.game) {
-            listed.of_mut(addr).insert(room.rank, id);
-        }
+        let Room { game, rank, .. } = &mut **room;
+        put_in((&mut self.listed, &mut self.turns), (game, id), (rank, None), addr);
     }
 
     /// No list has a room any more.
@@ -171,9 +170,8 @@ impl Table {
     pub(super) fn list_again(&mut self, id: Id) {
         let Some(room) = self.rooms.get(&id) else { return };
         let Some(addr) = room.listed_by else { return };
-        self.turns.of(room.rank).add(addr, 1);
-        let listed = self.listed.entry(room.game.clone()).or_default();
-        listed.of_mut(addr).insert(room.rank, id);
+        let (mut rank, kept) = (room.rank, Some(room.rank.turn));
+        put_in((&mut self.listed, &mut self.turns), (&room.game, id), (&mut rank, kept), addr);
     }
 
     pub(super) fn unlist(&mut self, id: Id) {
@@ -206,11 +204,40 @@ impl Table {
 
 /// No list has this room any more.
 pub(super) fn forget(listed: &mut Map<Box<str>, Listed>, turns: &mut Turns, room: &mut Room) {
-    let Some(addr) = room.listed_by.take() else { return };
-    turns.of(room.rank).remove(addr, 1);
-    let Some(rooms) = listed.get_mut(&room.game) else { return };
-    rooms.of_mut(addr).remove(&room.rank);
+    if let Some(addr) = room.listed_by.take() {
+        take_out((listed, turns), &room.game, room.rank, addr);
+    }
+}
+
+/// Puts a room into the lists of its game, with the turn that its source has now, or one that it had before.
+pub(super) fn put_in(
+    (listed, turns): (&mut Map<Box<str>, Listed>, &mut Turns),
+    (game, id): (&str, Id),
+    (rank, turn): (&mut Rank, Option<u32>),
+    addr: IpAddr,
+) {
+    let turns = turns.of(*rank);
+    rank.turn = turn.unwrap_or_else(|| weight(turns.of(addr)));
+    turns.add(addr, 1);
+    if !listed.contains_key(game) {
+        listed.insert(game.into(), Listed::default());
+    }
+    if let Some(listed) = listed.get_mut(game) {
+        listed.of_mut(addr).insert(*rank, id);
+    }
+}
+
+/// Takes a room out of them.
+pub(super) fn take_out(
+    (listed, turns): (&mut Map<Box<str>, Listed>, &mut Turns),
+    game: &str,
+    rank: Rank,
+    addr: IpAddr,
+) {
+    turns.of(rank).remove(addr, 1);
+    let Some(rooms) = listed.get_mut(game) else { return };
+    rooms.of_mut(addr).remove(&rank);
     if rooms.both().iter().all(|rooms| rooms.is_empty()) {
-        listed.remove(&room.game);
+        listed.remove(game);
     }
 }

@@ -32,6 +32,31 @@ pub(in crate::dialect::rooms) struct Opening {
     pub(in crate::dialect::rooms) data: Data,
 }
 
+/// How a room looks in lists, but for its name and data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::dialect::rooms) struct Looks {
+    #[serde(rename = "l")]
+    pub(in crate::dialect::rooms) is_locked: bool,
+    #[serde(rename = "w")]
+    pub(in crate::dialect::rooms) has_password: bool,
+    #[serde(rename = "f")]
+    pub(in crate::dialect::rooms) is_full: bool,
+    /// See [`Room::has_own_size`].
+    #[serde(rename = "o")]
+    pub(in crate::dialect::rooms) has_own_size: bool,
+    #[serde(rename = "p")]
+    pub(in crate::dialect::rooms) players: u16,
+    #[serde(rename = "s")]
+    pub(in crate::dialect::rooms) size: u16,
+}
+
+impl Looks {
+    /// Whether somebody new may come in.
+    pub(in crate::dialect::rooms) const fn is_free(self) -> bool {
+        !self.is_full && !self.is_locked
+    }
+}
+
 /// A room.
 #[derive(Debug, Serialize, Deserialize)]
 pub(in crate::dialect::rooms) struct Room {
@@ -149,9 +174,17 @@ impl Room {
         self.door.size().checked_sub(1 + self.clients.len())
     }
 
-    /// Whether somebody new may come in.
-    pub(in crate::dialect::rooms) const fn is_free(&self) -> bool {
-        !self.is_full() && !self.door.is_locked
+    /// How lists have it.
+    pub(in crate::dialect::rooms) fn looks(&self) -> Looks {
+        let number = |count: usize| u16::try_from(count).unwrap_or(u16::MAX);
+        Looks {
+            is_locked: self.door.is_locked,
+            has_password: self.door.has_password(),
+            is_full: self.is_full(),
+            has_own_size: self.has_own_size(),
+            players: number(self.shown_players()),
+            size: number(self.door.size()),
+        }
     }
 
     /// Whether lists have it.

@@ -1,0 +1,144 @@
+//! Who speaks to this node and has a place at another one, or has asked for one there lately.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::message::Held;
+use crate::clock::{Instant, earliest};
+use crate::cluster::NodeId;
+use crate::dialect::Via;
+use crate::dialect::rooms::field::Id;
+use crate::hash::Map;
+use crate::limits::{self, cluster as bounds};
+use crate::timers::Timers;
+
+/// Where the requests of somebody lead.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::dialect::rooms) struct Lead {
+    pub(in crate::dialect::rooms) node: NodeId,
+    /// Where the last of them came in.
+    pub(in crate::dialect::rooms) via: Via,
+    /// The place that it has there; none: it has only asked, or left.
+    pub(in crate::dialect::rooms) held: Option<Held>,
+    /// The node where it has asked for another place, which may have offered it one.
+    pub(in crate::dialect::rooms) asked: Option<NodeId>,
+    /// The place that it has left last for another, or somebody in its name.
+    pub(in crate::dialect::rooms) left: Option<Left>,
+}
+
+/// A place that is kept for a while.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::dialect::rooms) struct Left {
+    pub(in crate::dialect::rooms) node: NodeId,
+    pub(in crate::dialect::rooms) id: Id,
+    pub(in crate::dialect::rooms) at: Instant,
+}
+
+impl Lead {
+    /// Its place is at this node; another one that it has left is kept there, if it has shown its key.
+    pub(super) fn moved(self, now: Instant, node: NodeId, held: Option<Held>) -> Self {
+        let before = self.held.filter(|before| before.proved);
+        let left = match (before, held) {
+            (Some(before), Some(held)) if before.id == held.id => None,
+            (Some(before), _) => Some(Left { node: self.node, id: before.id, at: now }),
+            (None, held) => self.left.filter(|left| held.is_none_or(|held| held.id != left.id)),
+        };
+        Self { node, held, left, ..self }
+    }
+
+    /// The place that it has left and that may still be kept for it.
+    pub(super) fn kept(&self, now: Instant) -> Option<Left> {
+        self.left.filter(|left| now - left.at < limits::PARTED)
+    }
+}
+
+/// All of them, until they have been silent for as long as who is in a room may be. Those who may be forged push out
+/// none who has shown a key.
+#[derive(Debug)]
+pub(super) struct Leads {
+    proved: Timers<SocketAddr, Lead>,
+    others: Timers<SocketAddr, Lead>,
+    by_id: Map<Id, SocketAddr>,
+}
+
+impl Leads {
+    pub(super) fn new(silence: Duration) -> Self {
+        let [proved, others] = [(); 2].map(|()| Timers::new(silence));
+        Self { proved, others, by_id: Map::default() }
+    }
+
+    pub(super) fn get(&self, at: SocketAddr) -> Option<&Lead> {
+        self.proved.get(&at).or_else(|| self.others.get(&at))
+    }
+
+    /// That of the peer with this ID.
+    pub(super) fn of(&self, id: Id) -> Option<&Lead> {
+        self.get(*self.by_id.get(&id)?)
+    }
+
+    /// Whether there is none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.proved.is_empty() && self.others.is_empty()
+    }
+
+    pub(super) fn set(&mut self, now: Instant, at: SocketAddr, lead: Lead) {
+        self.remove(at);
+        let is_proved = lead.held.is_some_and(|held| held.proved);
+        let all = if is_proved { &mut self.proved } else { &mut self.others };
+        let too_much = if all.len() >= bounds::LEADS { all.take() } else { None };
+        all.arm_with(now, at, lead);
+        self.forget_id(too_much);
+        if let Some(held) = lead.held {
+            let before = self.by_id.insert(held.id, at).filter(|before| *before != at);
+            // It was there.
+            if let Some(before) = before
+                && let Some(lead) = self.get(before).copied()
+                && lead.held.is_some_and(|there| there.id == held.id)
+            {
+                self.proved.cancel(&before);
+                self.others.arm_with(now, before, Lead { held: None, ..lead });
+            }
+        }
+    }
+
+    pub(super) fn remove(&mut self, at: SocketAddr) {
+        let lead = self.proved.remove(&at).or_else(|| self.others.remove(&at));
+        self.forget_id(lead.map(|lead| (at, lead)));
+    }
+
+    fn forget_id(&mut self, lead: Option<(SocketAddr, Lead)>) {
+        if let Some((at, Lead { held: Some(held), .. })) = lead
+            && self.by_id.get(&held.id) == Some(&at)
+        {
+            self.by_id.remove(&held.id);
+        }
+    }
+
+    /// Who has a place at a node.
+    pub(super) fn at_node(&self, node: NodeId) -> Vec<(SocketAddr, Via, Held)> {
+        let all = self.proved.keys().chain(self.others.keys());
+        let all = all.filter_map(|at| Some((*at, self.get(*at)?)));
+        let there = all.filter(|(_, lead)| lead.node == node);
+        there.filter_map(|(at, lead)| Some((at, lead.via, lead.held?))).collect()
+    }
+
+    /// A node is gone.
+    pub(super) fn forget(&mut self, node: NodeId) {
+        let all: Vec<SocketAddr> = self.proved.keys().chain(self.others.keys()).copied().collect();
+        for at in all {
+            if self.get(at).is_some_and(|lead| lead.node == node) {
+                self.remove(at);
+            }
+        }
+    }
+
+    pub(super) fn on_wakeup(&mut self, now: Instant) {
+        while let Some(lead) = self.proved.take_due(now).or_else(|| self.others.take_due(now)) {
+            self.forget_id(Some(lead));
+        }
+    }
+
+    pub(super) fn next_wakeup(&self) -> Option<Instant> {
+        earliest([self.proved.next(), self.others.next()])
+    }
+}

@@ -1,0 +1,248 @@
+//! The other nodes of a cluster. Each owns its rooms, and all places in them, and tells the others what lists have
+//! of them, first all and then what changes; theirs are in [`table`](super::table) beside those of this one.
+//!
+//! A room is wholly in the hands of its node: keys, passwords, kicks, the mesh, who is its host, the relay, and how much
+//! somebody may be sent. So who speaks to another node is a peer like any other to it, but for its [`Way`]:
+//!
+//! * Its own node finds the room in lists, by its code or by `qj`, and passes whole datagrams to the room's node:
+//!   `jr` and `qj` into that room, and all other requests but `status`, `rl` and `rh` of who has no place of its own
+//!   here and has one there, or has asked for one ([`leads`]). `rc` goes where the ID is known. Who is host there
+//!   (its room has been handed over to it) has all but `rl` and `status` passed on. What came by a node is never
+//!   passed on again.
+//! * The room's node carries it out as if it had come to itself, sends what it has to say by the other node, and tells
+//!   that node which place the peer has there, if it believed something else.
+//! * One endpoint has one place in the cluster: who gets one at one node loses the one that it had at another, as
+//!   on one node: if its key was shown it is kept there for a while.
+//! * Each datagram brings credit at one node only, where it is answered.
+//! * A node that dies takes its rooms along. Who spoke to it keeps the places it has elsewhere until it has been silent
+//!   for too long, and finds them again from the same endpoint by way of any node.
+
+use std::hash::BuildHasher as _;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use log::warn;
+
+pub(super) use self::leads::Lead;
+use self::leads::Leads;
+pub(super) use self::message::Held;
+use self::message::Message;
+use super::field::Id;
+use super::table::Told;
+use super::{Context, Name, Rooms, Via};
+use crate::clock::{Instant, earliest};
+use crate::cluster::{NodeId, Whom};
+use crate::hash::{Keyed, Map};
+use crate::limits::cluster as bounds;
+use crate::rates::Rates;
+use crate::state;
+use crate::timers::{Seldom, Timers};
+
+#[cfg(doc)]
+use super::way::Way;
+
+mod leads;
+mod message;
+mod passing;
+
+/// What is known of other nodes, but for their rooms.
+#[derive(Debug)]
+pub(super) struct Nodes {
+    /// Those that are there, each with the rooms that it has still to be told, the newest first.
+    there: Map<NodeId, Vec<Id>>,
+    /// When those are told more that have not been told all.
+    parts: Timers<NodeId>,
+    /// A hash of what others were told last of a room, so that they are not told the same again.
+    told: Map<Id, u64>,
+    hasher: Keyed,
+    leads: Leads,
+    /// How many requests are passed on of those who may be forged.
+    forgeable: Rates,
+    odd: Seldom,
+}
+
+impl Nodes {
+    pub(super) fn new(silence: Duration) -> Self {
+        Self {
+            there: Map::default(),
+            parts: Timers::new(bounds::PART_EVERY),
+            told: Map::default(),
+            hasher: Keyed::default(),
+            leads: Leads::new(silence),
+            forgeable: Rates::new(bounds::PASSED, 1),
+            odd: Seldom::default(),
+        }
+    }
+
+    /// Where the requests of who is at this endpoint lead, if it has no place here.
+    pub(super) fn lead(&self, at: SocketAddr) -> Option<&Lead> {
+        self.leads.get(at)
+    }
+
+    /// The place that who is at this endpoint has at another node.
+    pub(super) fn held(&self, at: SocketAddr) -> Option<Held> {
+        self.lead(at)?.held
+    }
+
+    /// When something has to be done for other nodes.
+    pub(super) fn next_wakeup(&self) -> Option<Instant> {
+        earliest([self.parts.next(), self.leads.next_wakeup()])
+    }
+}
+
+/// Has another node send something to somebody who speaks to it.
+pub(super) fn send_by(
+    cx: &mut Context<'_>,
+    node: NodeId,
+    (via, at): (Via, SocketAddr),
+    text: &[u8],
+) {
+    tell(cx, Whom::Node(node), &Message::Send { at, via, data: text.into() });
+}
+
+/// Tells nodes something.
+fn tell(cx: &mut Context<'_>, whom: Whom, message: &Message) {
+    if let Some(bytes) = state::write(message) {
+        cx.out.nodes(Name::Rooms, whom, |out| out.extend_from_slice(&bytes));
+    }
+}
+
+/// About how long a room is in a message.
+fn length(room: &Told) -> usize {
+    const BESIDE: usize = 80;
+    BESIDE + room.strings()
+}
+
+impl Rooms {
+    /// Another node is to be told everything.
+    pub(super) fn begin_to_tell(&mut self, cx: &mut Context<'_>, node: NodeId) {
+        self.table.news.get_or_insert_default();
+        self.nodes.there.insert(node, self.table.newest_first());
+        let joins_families = cx.shared.relay.joins_families();
+        tell(cx, Whom::Node(node), &Message::Begin { joins_families });
+        self.tell_part(cx, node);
+        let here = self.nodes.leads.at_node(node);
+        for all in here.chunks(bounds::PART_ENTRIES).map(Into::into) {
+            tell(cx, Whom::Node(node), &Message::Here { all });
+        }
+    }
+
+    /// Another node is gone.
+    pub(super) fn forget_node(&mut self, node: NodeId) {
+        self.nodes.there.remove(&node);
+        self.nodes.parts.cancel(&node);
+        if self.nodes.there.is_empty() {
+            self.table.news = None;
+            self.nodes.told = Map::default();
+        }
+        self.nodes.leads.forget(node);
+        self.table.node_gone(node);
+        self.table.forget_ways(node);
+    }
+
+    /// Another node has said something.
+    pub(super) fn hear_node(&mut self, cx: &mut Context<'_>, node: NodeId, bytes: &[u8]) {
+        let message = match state::read::<Message>(bytes) {
+            Ok(message) if message.is_valid() => message,
+            other => {
+                let why = other.err().map_or("it is out of bounds".into(), |why| why.to_string());
+                if let Some(before) = self.nodes.odd.say(cx.now.instant) {
+                    let name = cx.shared.nodes.of(node);
+                    warn!(
+                        "cluster: what node {name} says of rooms is not understood: {why}{before}"
+                    );
+                }
+                return;
+            }
+        };
+        match message {
+            Message::Begin { joins_families } => self.table.begin_round(node, joins_families),
+            Message::Rooms { all } => {
+                let now = cx.now.instant;
+                all.into_iter().for_each(|told| self.table.put(now, node, told));
+            }
+            Message::Gone { all } => {
+                let now = cx.now.instant;
+                all.into_iter().for_each(|id| self.table.take_away(now, node, id));
+            }
+            Message::End => self.table.end_round(node),
+            Message::Request(passed) => self.take_from_node(cx, node, passed),
+            Message::Send { at, via, data } => {
+                cx.out.udp(via, at, |bytes| bytes.extend_from_slice(&data));
+            }
+            Message::Place { at, held } => self.note_held(cx, node, at, held),
+            Message::Elsewhere { at } => self.note_elsewhere(cx, node, at),
+            Message::Here { all } => {
+                for (at, via, held) in all {
+                    self.table.set_way(at, held.id, (via, node));
+                }
+            }
+        }
+    }
+
+    /// Tells other nodes what there is to tell.
+    pub(super) fn tell_nodes(&mut self, cx: &mut Context<'_>) {
+        self.tell_changes(cx);
+        while let Some(node) = self.nodes.parts.pop_due(cx.now.instant) {
+            self.tell_part(cx, node);
+        }
+        self.nodes.leads.on_wakeup(cx.now.instant);
+        self.table.sweep(cx.now.instant);
+    }
+
+    /// Tells all nodes what has changed about rooms, as far as a turn goes.
+    fn tell_changes(&mut self, cx: &mut Context<'_>) {
+        let Some(news) = self.table.news.as_mut().filter(|news| !news.is_empty()) else { return };
+        news.sort_unstable();
+        news.dedup();
+        let rest = news.len().saturating_sub(bounds::PART_ENTRIES);
+        let (mut part, mut size, mut gone) = (Vec::new(), 0, Vec::new());
+        for id in news.split_off(rest) {
+            let Some(told) = self.table.to_tell(id) else {
+                self.nodes.told.remove(&id);
+                gone.push(id);
+                continue;
+            };
+            let hash = self.nodes.hasher.hash_one(state::write(&told).unwrap_or_default());
+            if self.nodes.told.insert(id, hash) == Some(hash) {
+                continue;
+            }
+            size += length(&told);
+            part.push(told);
+            if size >= bounds::PART {
+                size = 0;
+                tell(cx, Whom::All, &Message::Rooms { all: std::mem::take(&mut part) });
+            }
+        }
+        if !part.is_empty() {
+            tell(cx, Whom::All, &Message::Rooms { all: part });
+        }
+        if !gone.is_empty() {
+            tell(cx, Whom::All, &Message::Gone { all: gone });
+        }
+    }
+
+    /// Tells a node of some more of the rooms that it has not been told of, the oldest first.
+    fn tell_part(&mut self, cx: &mut Context<'_>, node: NodeId) {
+        let Some(left) = self.nodes.there.get_mut(&node) else { return };
+        let (mut all, mut size) = (Vec::new(), 0);
+        for _ in 0..bounds::PART_ENTRIES {
+            if size >= bounds::PART {
+                break;
+            }
+            let Some(id) = left.pop() else { break };
+            if let Some(told) = self.table.to_tell(id) {
+                size += length(&told);
+                all.push(told);
+            }
+        }
+        let is_all = left.is_empty();
+        if !all.is_empty() {
+            tell(cx, Whom::Node(node), &Message::Rooms { all });
+        }
+        match is_all {
+            false => self.nodes.parts.arm(cx.now.instant, node),
+            true => tell(cx, Whom::Node(node), &Message::End),
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! Requests of who speaks to one node and is in a room of another one.
+
+use std::net::SocketAddr;
+
+use super::super::leaving::Why;
+use super::super::message::Request;
+use super::super::options::Options;
+use super::super::way::Way;
+use super::super::{Context, Rooms, Turn};
+use super::leads::Lead;
+use super::message::{Held, Message, Passed};
+use super::tell;
+use crate::cluster::{NodeId, Whom};
+use crate::dialect::rooms::field::Id;
+
+impl Rooms {
+    /// Whether other nodes matter for who sent a request: none of what another node has passed on goes further.
+    fn may_pass_on(&self, turn: &Turn<'_, '_>) -> bool {
+        turn.via.node.is_none() && !self.nodes.there.is_empty()
+    }
+
+    /// The node of a room, if it is another one to which requests may be passed on.
+    pub(in crate::dialect::rooms) fn node_of(
+        &self,
+        turn: &Turn<'_, '_>,
+        room: Id,
+    ) -> Option<NodeId> {
+        self.may_pass_on(turn).then(|| self.table.node_of(room))?
+    }
+
+    /// Whether a request is of somebody who has, or had lately, his place at another node: then it is passed on. Those
+    /// that may lead anywhere are not, but for those of a host.
+    pub(in crate::dialect::rooms) fn passes_on(
+        &mut self,
+        turn: &mut Turn<'_, '_>,
+        request: Option<&Request>,
+    ) -> bool {
+        if !self.may_pass_on(turn) {
+            return false;
+        }
+        let lead = self.nodes.lead(turn.from).copied();
+        let held = lead.and_then(|lead| lead.held);
+        let node = match request {
+            Some(Request::Status | Request::List(..)) => None,
+            _ if held.is_some_and(|held| held.is_host) => lead.map(|lead| lead.node),
+            Some(Request::Return(id, key, _)) => {
+                let is_here = self.table.peer(*id).is_some()
+                    || self.offers.shown(turn.from, *id, *key).is_some();
+                if is_here { None } else { self.node_of_peer(turn, *id) }
+            }
+            Some(Request::Host(..) | Request::Join(..) | Request::JoinAny(_)) => None,
+            // Somebody may have given up in its name what it had: it is asked for its key.
+            Some(Request::KeepAlive)
+                if held.is_none_or(|held| !held.proved)
+                    && (self.has_left(turn) || self.table.kept_at(turn.from).next().is_some()) =>
+            {
+                None
+            }
+            _ => lead.filter(|_| turn.sender.is_none()).map(|lead| lead.node),
+        };
+        node.inspect(|node| self.pass_on(turn, *node, Vec::new())).is_some()
+    }
+
+    /// Where somebody may find a place by its ID and key that is not at this node.
+    fn node_of_peer(&self, turn: &Turn<'_, '_>, id: Id) -> Option<NodeId> {
+        if let Some(lead) = self.nodes.leads.of(id) {
+            return Some(lead.node);
+        }
+        let lead = self.nodes.lead(turn.from)?;
+        let left = lead.left.filter(|left| left.id == id).map(|left| left.node);
+        Some(left.or(lead.asked).unwrap_or(lead.node))
+    }
+
+    /// Whether a place at another node may be kept for who sent a request, as he has come by another one since, or
+    /// somebody in his name.
+    pub(in crate::dialect::rooms) fn has_left(&self, turn: &Turn<'_, '_>) -> bool {
+        let lead = self.nodes.lead(turn.from);
+        lead.is_some_and(|lead| lead.kept(turn.instant()).is_some())
+    }
+
+    /// Whether he has a place at another node that is left for another only with its key.
+    pub(in crate::dialect::rooms) fn signs_elsewhere(&self, turn: &Turn<'_, '_>) -> bool {
+        turn.needs_key || self.nodes.held(turn.from).is_some_and(|held| held.signs)
+    }
+
+    /// Passes a request on to the node of a room.
+    pub(in crate::dialect::rooms) fn pass_on(
+        &mut self,
+        turn: &mut Turn<'_, '_>,
+        node: NodeId,
+        rooms: Vec<Id>,
+    ) {
+        let (now, at, via) = (turn.instant(), turn.from, turn.via.via);
+        let before = self.nodes.lead(at).copied();
+        let known = before.filter(|lead| lead.node == node).and_then(|lead| lead.held);
+        let is_proved = known.is_some_and(|held| held.proved);
+        // All of them together, so that a flood of these leaves the others their way.
+        if !is_proved && !self.nodes.forgeable.allow_source(now, ()) {
+            return;
+        }
+        // It is answered there.
+        turn.cx.shared.credits.take_back(at.ip(), turn.data.len());
+        let lead = match before {
+            Some(lead) if lead.held.is_some() && lead.node != node => {
+                Lead { via, asked: Some(node), ..lead }
+            }
+            Some(lead) => Lead { node, via, held: known, ..lead },
+            None => Lead { node, via, held: None, asked: None, left: None },
+        };
+        self.nodes.leads.set(now, at, lead);
+        let own = turn.sender.and_then(|id| self.table.peer(id));
+        let elsewhere = lead.held.filter(|_| lead.node != node);
+        let needs_key =
+            own.is_some_and(|peer| peer.signs) || elsewhere.is_some_and(|held| held.signs);
+        let data = turn.data.into();
+        let passed = Passed { at, via, data, rooms, needs_key, held: known };
+        tell(turn.cx, Whom::Node(node), &Message::Request(passed));
+    }
+
+    /// The room of another node in which who wants any room of a game is already.
+    pub(in crate::dialect::rooms) fn room_elsewhere(
+        &self,
+        turn: &Turn<'_, '_>,
+        options: &Options,
+    ) -> Option<(NodeId, Id)> {
+        let Lead { node, held, .. } = self.nodes.lead(turn.from)?;
+        let room = held.as_ref()?.room;
+        (self.table.game_of(room)? == &*turn.game(options)).then_some((*node, room))
+    }
+
+    /// Carries out what another node has passed on.
+    pub(super) fn take_from_node(&mut self, cx: &mut Context<'_>, node: NodeId, passed: Passed) {
+        let Passed { at, via, data, rooms, needs_key, held: believed } = passed;
+        self.take(cx, Way { via, node: Some(node) }, (at, &data), (rooms, needs_key));
+        self.leave_elsewhere(cx, at);
+        let peer = self.table.peer_at(at).filter(|peer| peer.via.node == Some(node));
+        let held = peer.map(|peer| Held {
+            id: peer.id,
+            room: peer.room,
+            is_host: peer.is_host,
+            proved: peer.proved,
+            signs: peer.signs,
+        });
+        if held != believed {
+            tell(cx, Whom::Node(node), &Message::Place { at, held });
+        }
+    }
+
+    /// Who has got a place here has none at another node any more.
+    pub(in crate::dialect::rooms) fn leave_elsewhere(
+        &mut self,
+        cx: &mut Context<'_>,
+        at: SocketAddr,
+    ) {
+        let Some(lead) = self.nodes.lead(at).copied().filter(|lead| lead.held.is_some()) else {
+            return;
+        };
+        if self.table.id_at(at).is_some() {
+            let now = cx.now.instant;
+            self.nodes.leads.set(now, at, lead.moved(now, lead.node, None));
+            tell(cx, Whom::Node(lead.node), &Message::Elsewhere { at });
+        }
+    }
+
+    /// Another node tells which place somebody has there.
+    pub(super) fn note_held(
+        &mut self,
+        cx: &mut Context<'_>,
+        node: NodeId,
+        at: SocketAddr,
+        held: Option<Held>,
+    ) {
+        let Some(before) = self.nodes.lead(at).copied() else { return };
+        let was_held = before.held.is_some();
+        if held.is_none() {
+            if before.node == node {
+                self.nodes.leads.set(cx.now.instant, at, Lead { held, ..before });
+            }
+            return;
+        }
+        if was_held && before.node != node {
+            tell(cx, Whom::Node(before.node), &Message::Elsewhere { at });
+        }
+        let now = cx.now.instant;
+        self.nodes.leads.set(now, at, Lead { asked: None, ..before.moved(now, node, held) });
+        if let Some(own) = self.table.id_at(at) {
+            self.end(cx, own, Why::Elsewhere);
+        }
+    }
+
+    /// Who had a place here by way of another node has one elsewhere.
+    pub(super) fn note_elsewhere(&mut self, cx: &mut Context<'_>, node: NodeId, at: SocketAddr) {
+        let peer = self.table.peer_at(at).filter(|peer| peer.via.node == Some(node));
+        if let Some(id) = peer.map(|peer| peer.id) {
+            self.end(cx, id, Why::Elsewhere);
+        }
+    }
+}

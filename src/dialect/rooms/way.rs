@@ -1,0 +1,27 @@
+//! By which way a peer is reached.
+
+use serde::{Deserialize, Serialize};
+
+use crate::cluster::NodeId;
+use crate::dialect::Via;
+
+/// By a socket of this node, or by one of another node that passes on what comes from it (see
+/// [`nodes`](super::nodes)). Another process learns anew from the other nodes who is behind them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Via", into = "Via")]
+pub(super) struct Way {
+    pub(super) via: Via,
+    pub(super) node: Option<NodeId>,
+}
+
+impl From<Via> for Way {
+    fn from(via: Via) -> Self {
+        Self { via, node: None }
+    }
+}
+
+impl From<Way> for Via {
+    fn from(way: Way) -> Self {
+        way.via
+    }
+}
