@@ -142,6 +142,20 @@ mod tests {
     }
 
     #[test]
+    fn what_another_node_answers_has_brought_nothing_here() {
+        let mut credits = Credits::default();
+        credits.received(at(0), ADDR, 100);
+        credits.take_back(ADDR, 100);
+        assert_eq!(credits.left(ADDR), None);
+        assert_eq!(credits.left_for_list(ADDR), 0);
+        credits.received(at(0), ADDR, 100);
+        let left = credits.left(ADDR);
+        credits.received(at(0), ADDR, 200);
+        credits.take_back(ADDR, 200);
+        assert_eq!(credits.left(ADDR), left, "but what came before has");
+    }
+
+    #[test]
     fn a_refused_datagram_costs_nothing() {
         let mut credits = Credits::default();
         credits.received(at(0), ADDR, 10);

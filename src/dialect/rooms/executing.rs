@@ -88,11 +88,7 @@ impl Rooms {
     }
 
     /// Whether a request has the key that it needs in front of it.
-    pub(super) fn is_admitted(
-        &mut self,
-        turn: &mut Turn<'_, '_>,
-        request: &Request,
-    ) -> bool {
+    pub(super) fn is_admitted(&mut self, turn: &mut Turn<'_, '_>, request: &Request) -> bool {
         if self.config.admission.is_open() {
             return true;
         }

@@ -76,11 +76,6 @@ impl Leads {
         self.get(*self.by_id.get(&id)?)
     }
 
-    /// Whether there is none.
-    pub(super) fn is_empty(&self) -> bool {
-        self.proved.is_empty() && self.others.is_empty()
-    }
-
     pub(super) fn set(&mut self, now: Instant, at: SocketAddr, lead: Lead) {
         self.remove(at);
         let is_proved = lead.held.is_some_and(|held| held.proved);
