@@ -216,10 +216,11 @@ fn wait_for_rooms(node: &Master, want: &[&str], within: Duration) -> Duration {
     start.elapsed()
 }
 
-/// Both live until the client has got through to its host.
+/// Both live until they are connected.
 fn meet(host: &mut Player, client: &mut Player) {
     let end = Instant::now() + WAIT;
-    while !client.has_host() {
+    let id = client.place().expect("a place").id;
+    while !client.has_host() || !host.connected().any(|other| other == id) {
         assert!(Instant::now() < end, "they do not meet");
         host.step().expect("a step");
         client.step().expect("a step");
@@ -242,7 +243,6 @@ fn a_room_at_one_node_is_joined_from_all_and_gone_when_that_is_killed() {
         meet(&mut host, &mut client);
         clients.push(client);
     }
-    assert_eq!(host.connected().count(), 3);
     // One leaves and finds any room, be it where it may.
     let mut last = clients.pop().expect("the last");
     last.leave().expect("leaving");

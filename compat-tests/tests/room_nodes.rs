@@ -416,6 +416,11 @@ fn the_rooms_of_a_node_that_dies_are_gone_and_its_clients_are_found_elsewhere() 
     let mut world = World::of(3);
     let host = world.get_in(1, peer(1), "rh:one");
     let client = world.get_in(0, peer(2), &format!("jr:{}", host.room));
+    // It ends with its key whatever it sends.
+    for _ in 0..2 {
+        assert_eq!(world.answer(0, client.at, &format!("ka:{}", client.key)), "ka");
+        world.pass(6000);
+    }
     world.told(1, host.at);
     // That of the client. It finds its place again by way of any other.
     world.nodes[0] = None;

@@ -99,18 +99,10 @@ impl Rooms {
                 }
             }
         };
-        let Some(node) = self.node_of(turn, room) else {
-            return self.join_room(turn, room, &game, options);
-        };
-        let sender = turn.sender.and_then(|id| self.table.peer(id));
-        if sender.is_some_and(|host| host.is_host && host.proved) {
-            return Err(Reason::BadRequest);
+        match self.node_of(turn, room) {
+            None => self.join_room(turn, room, &game, options),
+            Some(node) => self.join_elsewhere(turn, node, room, &game),
         }
-        if self.table.game_of(room).is_none_or(|of| *of != *game) {
-            return Err(Reason::NoRoom);
-        }
-        self.pass_on(turn, node, Vec::new());
-        Ok(())
     }
 
     /// The same, with the room found.

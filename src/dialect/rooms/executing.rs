@@ -1,20 +1,86 @@
-//! Requests are admitted and carried out.
+//! Requests are read, admitted and carried out.
+
+use std::net::SocketAddr;
+
+use log::debug;
 
 use super::delivery::Delivery;
 use super::field::{Id, Key};
 use super::list::{self, End};
-use super::message::{self, Answer, Reason, Request, Verb};
+use super::message::{self, Answer, Bad, Reason, Request, Verb};
 use super::options::Options;
 use super::table::Status;
+use super::way::Way;
 use super::{Rooms, Turn, filter};
 use crate::brief::Quoted;
-use crate::dialect::Name;
+use crate::dialect::{Context, Name};
 use crate::introductions::journal::Attempt;
 use crate::introductions::plan;
 use crate::limits;
 use crate::refusals::Reason as Refusal;
 
 impl Rooms {
+    /// A datagram came, by this node or another one.
+    pub(super) fn take(
+        &mut self,
+        cx: &mut Context<'_>,
+        via: Way,
+        (from, data): (SocketAddr, &[u8]),
+        (rooms, needs_key): (Vec<Id>, bool),
+    ) {
+        let now = cx.now.instant;
+        cx.shared.credits.received(now, from.ip(), data.len());
+        let turn = &mut Turn {
+            cx,
+            from,
+            via,
+            data,
+            sender: self.table.id_at(from),
+            is_signed: false,
+            bound: Refusal::Requests,
+            admitted_by: None,
+            rooms,
+            needs_key,
+        };
+        let (verb, result) = match Request::read_with_key(data) {
+            Err(Bad::Foreign) => {
+                return turn.cx.refused(Name::Rooms, Refusal::Malformed, from.ip());
+            }
+            Err(Bad::Answer) if self.passes_on(turn, None) => return,
+            Err(Bad::Answer) => return self.end_unproved(turn),
+            Err(Bad::Malformed(verb)) => (verb, Err(Reason::BadRequest)),
+            Ok((request, _)) if !self.is_admitted(turn, &request) => {
+                (request.verb(), Err(Reason::BadKey))
+            }
+            Ok((request, _)) if self.passes_on(turn, Some(&request)) => return,
+            Ok((request, key)) => {
+                let verb = request.verb();
+                let sender = turn.sender;
+                let signed = sender.map_or(Ok(()), |id| self.signed(turn, id, verb, key));
+                // Who has shown its key is not counted any more with those who have not.
+                let is_late = verb == Verb::Rc;
+                if let Some(sender) = sender.filter(|_| !is_late) {
+                    self.table.heard_from(now, sender, via, turn.is_signed);
+                }
+                let result = signed.and_then(|()| self.carry_out(request, turn));
+                if let Some(sender) = sender.filter(|_| is_late) {
+                    self.table.heard_from(now, sender, via, turn.is_signed);
+                }
+                (verb, result)
+            }
+        };
+        if let Err(reason) = result {
+            match message::wrong_field(data) {
+                Some(field) => {
+                    debug!("er:{verb}:{reason} to {from}: {} may not be there", Quoted(&field))
+                }
+                None => debug!("er:{verb}:{reason} to {from}"),
+            }
+            self.note_refused(turn, reason);
+            self.answer(turn, Answer::Refused(verb, reason));
+        }
+    }
+
     /// Whether a request is that of the peer whose endpoint it comes from. One that has ended a request
     /// with its key does so whenever others could do harm in its name.
     pub(super) fn signed(

@@ -49,14 +49,13 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use log::debug;
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 
 use super::{Context, Dialect, Name, Via};
 use crate::admission::{self, Admission};
 use crate::blocks::Blocks;
-use crate::brief::{self, Quoted};
+use crate::brief;
 use crate::clock::{Instant, earliest};
 use crate::cluster::NodeId;
 use crate::cookies::Cookies;
@@ -107,7 +106,7 @@ use delivery::{Delivery, To};
 use field::{Id, Key};
 use leaving::Why;
 use looking::Looking;
-use message::{Answer, Bad, Reason, Request, Verb};
+use message::{Answer, Reason, Request, Verb};
 use nodes::Nodes;
 use offers::Offers;
 use options::Options;
@@ -338,67 +337,6 @@ impl Rooms {
     /// How the log calls a room.
     fn named(&self, room: Id) -> Named<'_> {
         Named(self.table.room(room).map_or("", |room| &room.name))
-    }
-
-    /// A datagram came, by this node or another one.
-    fn take(
-        &mut self,
-        cx: &mut Context<'_>,
-        via: Way,
-        (from, data): (SocketAddr, &[u8]),
-        (rooms, needs_key): (Vec<Id>, bool),
-    ) {
-        let now = cx.now.instant;
-        cx.shared.credits.received(now, from.ip(), data.len());
-        let turn = &mut Turn {
-            cx,
-            from,
-            via,
-            data,
-            sender: self.table.id_at(from),
-            is_signed: false,
-            bound: Refusal::Requests,
-            admitted_by: None,
-            rooms,
-            needs_key,
-        };
-        let (verb, result) = match Request::read_with_key(data) {
-            Err(Bad::Foreign) => {
-                return turn.cx.refused(Name::Rooms, Refusal::Malformed, from.ip());
-            }
-            Err(Bad::Answer) if self.passes_on(turn, None) => return,
-            Err(Bad::Answer) => return self.end_unproved(turn),
-            Err(Bad::Malformed(verb)) => (verb, Err(Reason::BadRequest)),
-            Ok((request, _)) if !self.is_admitted(turn, &request) => {
-                (request.verb(), Err(Reason::BadKey))
-            }
-            Ok((request, _)) if self.passes_on(turn, Some(&request)) => return,
-            Ok((request, key)) => {
-                let verb = request.verb();
-                let sender = turn.sender;
-                let signed = sender.map_or(Ok(()), |id| self.signed(turn, id, verb, key));
-                // Who has shown its key is not counted any more with those who have not.
-                let is_late = verb == Verb::Rc;
-                if let Some(sender) = sender.filter(|_| !is_late) {
-                    self.table.heard_from(now, sender, via, turn.is_signed);
-                }
-                let result = signed.and_then(|()| self.carry_out(request, turn));
-                if let Some(sender) = sender.filter(|_| is_late) {
-                    self.table.heard_from(now, sender, via, turn.is_signed);
-                }
-                (verb, result)
-            }
-        };
-        if let Err(reason) = result {
-            match message::wrong_field(data) {
-                Some(field) => {
-                    debug!("er:{verb}:{reason} to {from}: {} may not be there", Quoted(&field))
-                }
-                None => debug!("er:{verb}:{reason} to {from}"),
-            }
-            self.note_refused(turn, reason);
-            self.answer(turn, Answer::Refused(verb, reason));
-        }
     }
 
     /// Whether there is no trace of anybody, apart from tables of fixed size.

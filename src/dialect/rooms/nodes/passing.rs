@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::super::leaving::Why;
-use super::super::message::Request;
+use super::super::message::{Reason, Request};
 use super::super::options::Options;
 use super::super::way::Way;
 use super::super::{Context, Rooms, Turn};
@@ -26,6 +26,25 @@ impl Rooms {
         room: Id,
     ) -> Option<NodeId> {
         self.may_pass_on(turn).then(|| self.table.node_of(room))?
+    }
+
+    /// `jr` into a room of another node.
+    pub(in crate::dialect::rooms) fn join_elsewhere(
+        &mut self,
+        turn: &mut Turn<'_, '_>,
+        node: NodeId,
+        room: Id,
+        game: &str,
+    ) -> Result<(), Reason> {
+        let sender = turn.sender.and_then(|id| self.table.peer(id));
+        if sender.is_some_and(|host| host.is_host && host.proved) {
+            return Err(Reason::BadRequest);
+        }
+        if self.table.game_of(room).is_none_or(|of| *of != *game) {
+            return Err(Reason::NoRoom);
+        }
+        self.pass_on(turn, node, Vec::new());
+        Ok(())
     }
 
     /// Whether a request is of somebody who has, or had lately, his place at another node: then it is passed on. Those

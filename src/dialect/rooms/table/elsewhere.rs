@@ -205,10 +205,12 @@ impl Table {
         }
     }
 
-    /// Nobody is reached by way of this node any more.
+    /// Nobody is reached by way of this node any more. Whoever comes by another one has no key to show for that
+    /// before he is answered there.
     pub(in crate::dialect::rooms) fn forget_ways(&mut self, node: NodeId) {
         for peer in self.peers.values_mut().filter(|peer| peer.via.node == Some(node)) {
             peer.via.node = None;
+            (peer.signed_ka, peer.lives_by_key) = (None, false);
         }
     }
 
