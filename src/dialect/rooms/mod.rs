@@ -106,7 +106,7 @@ use delivery::{Delivery, To};
 use field::{Id, Key};
 use leaving::Why;
 use looking::Looking;
-use message::{Answer, Reason, Request, Verb};
+use message::{Answer, Reason};
 use nodes::Nodes;
 use offers::Offers;
 use options::Options;
