@@ -69,3 +69,10 @@ pub const ANSWERS: usize = 4096;
 /// How long an answer is remembered, and how long a client waits for the answer of another node beyond what a
 /// client on that node waits for.
 pub const ANSWER_WAIT: Duration = Duration::from_secs(4);
+
+/// How long peers and rooms of other nodes that the process before has known are waited for until their nodes tell of
+/// them again: a node that is there does so within a second or two.
+pub const CLAIM: Duration = Duration::from_secs(5);
+
+/// How often the node of a room is told again, at most, where a member of another node has its game socket.
+pub const SOCKET_EVERY: Duration = Duration::from_secs(1);

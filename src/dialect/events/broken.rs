@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use log::debug;
 use serde::{Deserialize, Serialize};
 
+use super::nodes::Guest;
 use super::pages::Form;
 use super::wire::Wire;
 use super::{Conn, Context, Events, Framer, Outbox, Unread};
@@ -21,12 +22,19 @@ use crate::prefixes::{Shares, as_home, network};
 pub(super) struct Places {
     open: Conns<Conn>,
     broken: HashMap<ConnId, Conn>,
+    /// Those of other nodes.
+    #[serde(default)]
+    away: HashMap<ConnId, Conn>,
+    /// How many of these there have been.
+    #[serde(default)]
+    guests: u32,
 }
 
 impl Places {
     /// All of them.
     pub(super) fn iter(&self) -> impl Iterator<Item = (ConnId, &Conn)> {
-        self.open.iter().chain(self.broken.iter().map(|(id, conn)| (*id, conn)))
+        let others = self.broken.iter().chain(&self.away);
+        self.open.iter().chain(others.map(|(id, conn)| (*id, conn)))
     }
 
     pub(super) fn insert(&mut self, id: ConnId, conn: Conn) {
@@ -34,15 +42,42 @@ impl Places {
     }
 
     pub(super) fn get(&self, id: ConnId) -> Option<&Conn> {
-        self.open.get(id).or_else(|| self.broken.get(&id))
+        self.open.get(id).or_else(|| self.broken.get(&id)).or_else(|| self.away.get(&id))
     }
 
     pub(super) fn get_mut(&mut self, id: ConnId) -> Option<&mut Conn> {
-        self.open.get_mut(id).or_else(|| self.broken.get_mut(&id))
+        let open = self.open.get_mut(id);
+        open.or_else(|| self.broken.get_mut(&id)).or_else(|| self.away.get_mut(&id))
     }
 
     pub(super) fn remove(&mut self, id: ConnId) -> Option<Conn> {
-        self.open.remove(id).or_else(|| self.broken.remove(&id))
+        self.open.remove(id).or_else(|| self.broken.remove(&id)).or_else(|| self.away.remove(&id))
+    }
+
+    /// The ID of a peer of another node, which no connection has.
+    pub(super) fn new_guest(&mut self) -> ConnId {
+        self.guests = self.guests.wrapping_add(1);
+        ConnId { slot: u32::MAX, generation: self.guests }
+    }
+
+    /// Adds a peer of another node.
+    pub(super) fn insert_guest(&mut self, id: ConnId, conn: Conn) {
+        self.away.insert(id, conn);
+    }
+
+    /// Whether this is a peer of another node.
+    pub(super) fn is_away(&self, id: ConnId) -> bool {
+        self.away.contains_key(&id)
+    }
+
+    /// The peers of other nodes that another process has known, with their tokens.
+    pub(super) fn keep_guests(&mut self) -> Vec<(ConnId, u128)> {
+        let away = self.away.iter_mut();
+        let guests = away.filter_map(|(id, conn)| {
+            conn.wire = Wire::Away(Guest::UNCLAIMED);
+            Some((*id, conn.peer.as_ref()?.token))
+        });
+        guests.collect()
     }
 
     /// Whether this is such a place whose peer was to be told too much.

@@ -215,6 +215,19 @@ impl<'a> Event<'a> {
         remains.write_refusal(bytes, fault, true);
     }
 
+    /// Writes the event as it came, with another ID if there is one to be written.
+    pub fn write_again(&self, bytes: &mut Vec<u8>, id: &str) {
+        bytes.push(b'{');
+        for (n, (key, value)) in self.fields.iter().enumerate() {
+            if n > 0 {
+                bytes.push(b',');
+            }
+            let is_id = !id.is_empty() && **key == *self.kind.words().1;
+            write_field(bytes, key, if is_id { id } else { value.get() });
+        }
+        bytes.extend_from_slice(b"}\n");
+    }
+
     /// Writes the event for whom it is passed on to: with another ID, and with who sent it.
     pub fn write_on(&self, bytes: &mut Vec<u8>, id: &str, from: &str) {
         bytes.push(b'{');

@@ -123,6 +123,9 @@ impl Events {
         id: ConnId,
         event: &Event<'_>,
     ) -> Result<(), Fault> {
+        if let Some(passed_on) = self.say_away(cx, id, event) {
+            return passed_on;
+        }
         match &*event.name {
             "login" => self.login(cx, id, event),
             "local_endpoints" => self.local_endpoints(cx, id, event),
@@ -150,7 +153,10 @@ impl Events {
 
     /// A pass to the server.
     pub(super) fn receive_pass(&mut self, cx: &mut Context<'_>, id: ConnId, event: &Event<'_>) {
+        let passed_on = self.say_away(cx, id, event);
         let received = match &*event.name {
+            _ if matches!(passed_on, Some(Ok(()))) => return,
+            _ if let Some(Err(fault)) = passed_on => Err(fault),
             "punch_result" => self.punch_result(cx, id, event),
             _ => Err(Fault::new("unknown_pass", "the server knows no such pass")),
         };

@@ -35,6 +35,11 @@ impl Events {
         let nobody = || Fault::new("no_such_peer", "nobody is logged in under that ID");
         let game = &self.peer(id).ok_or_else(nobody)?.game;
         let receiver = self.names.get(game, dest).ok_or_else(nobody)?;
+        if let Some(guest) = self.guest(receiver) {
+            // It is not at this node any more, where a peer of another one looks for it.
+            let node = guest.node.filter(|_| self.guest(id).is_none()).ok_or_else(nobody)?;
+            return self.pass_on(cx, id, event, (node, receiver));
+        }
         let conn = self.conns.get(receiver).ok_or_else(nobody)?;
         let addr = self.conns.get(id).ok_or_else(nobody)?.addr.ip();
         let is_stranger = id != receiver && !self.are_together(id, receiver);
@@ -47,21 +52,7 @@ impl Events {
         let routed = match event.kind {
             Kind::Pass => String::new(),
             _ => {
-                let route = Route {
-                    kind: event.kind,
-                    sender: id,
-                    from: addr,
-                    receiver,
-                    id: event.id.into(),
-                    name: (&*event.name).into(),
-                };
-                let number = self.routes.add(cx.now.instant, route);
-                let (number, other) =
-                    number.map_err(|full| Fault::new("too_many", full.to_string()))?;
-                if let Some(other) = other {
-                    let fault = Fault::new("too_many", "your address waits for too many peers");
-                    self.fail_route(&other, &fault, cx.out);
-                }
+                let number = self.await_peer(cx, id, event, receiver)?;
                 format!("\"{number}\"")
             }
         };
@@ -70,6 +61,33 @@ impl Events {
         }
         self.send(receiver, cx.out, |bytes| event.write_on(bytes, &routed, &from));
         Ok(())
+    }
+
+    /// A peer waits from now on for what another one says to this event; returns the number of that.
+    pub(super) fn await_peer(
+        &mut self,
+        cx: &mut Context<'_>,
+        id: ConnId,
+        event: &Event<'_>,
+        receiver: ConnId,
+    ) -> Result<u64, Fault> {
+        let gone = || Fault::new("no_such_peer", "you are gone");
+        let from = self.conns.get(id).map(|conn| conn.addr.ip()).ok_or_else(gone)?;
+        let route = Route {
+            kind: event.kind,
+            sender: id,
+            from,
+            receiver,
+            id: event.id.into(),
+            name: (&*event.name).into(),
+        };
+        let number = self.routes.add(cx.now.instant, route);
+        let (number, other) = number.map_err(|full| Fault::new("too_many", full.to_string()))?;
+        if let Some(other) = other {
+            let fault = Fault::new("too_many", "your address waits for too many peers");
+            self.fail_route(&other, &fault, cx.out);
+        }
+        Ok(number)
     }
 
     /// Passes a confirmation or an answer on to who waits for it. One that comes too late, or
@@ -116,6 +134,7 @@ impl Events {
 
     /// Tells who waits that nothing will come.
     pub(super) fn fail_route(&mut self, route: &Route, fault: &Fault, out: &mut Outbox) {
+        self.give_join_up(route, out);
         self.fail(route.sender, route.kind, &route.name, &route.id, fault, out);
     }
 }

@@ -33,11 +33,20 @@ impl Events {
             foreign,
             much,
             refused,
+            nodes: _,
         } = saved;
         for (id, conn) in conns.iter() {
             if let Some(peer) = &conn.peer {
+                // Those of other nodes come last, and one whose ID is taken is hidden.
+                let is_away = conns.is_away(id);
+                if is_away && self.names.get(&peer.game, &peer.id).is_some() {
+                    self.nodes.hide(id);
+                    continue;
+                }
                 self.names.insert(Arc::clone(&peer.game), Arc::clone(&peer.id), id);
-                self.tokens.insert(peer.token, id);
+                if !is_away {
+                    self.tokens.insert(peer.token, id);
+                }
             }
         }
         (self.conns, self.unfinished) = (conns, unfinished);

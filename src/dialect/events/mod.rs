@@ -19,6 +19,7 @@ use super::{Before, ConnId, Context, Dialect, Outbox, Reads, Use, Via};
 use crate::admission::{self, Admission};
 use crate::blocks::Blocks;
 use crate::clock::{Instant, earliest};
+use crate::cluster::NodeId;
 use crate::hash::Map;
 use crate::holders::Holders;
 use crate::introductions::PublicIps;
@@ -39,6 +40,7 @@ pub mod framing;
 mod handover;
 mod handshakes;
 mod names;
+mod nodes;
 mod pages;
 mod peers;
 mod relaying;
@@ -58,6 +60,7 @@ use event::{Event, Fault};
 use framing::{Framer, Go};
 use handshakes::Handshakes;
 use names::Names;
+use nodes::Nodes;
 use pages::Form;
 use peers::Peer;
 use rooms::Rooms;
@@ -142,6 +145,9 @@ pub struct Events {
     /// Whose requests are refused since there are too many.
     much: Seldom,
     refused: admission::Refused,
+    /// The other nodes of a cluster, of which another process hears anew.
+    #[serde(skip)]
+    nodes: Nodes,
 }
 
 /// What became of an event.
@@ -206,6 +212,7 @@ impl Events {
             foreign: Seldom::default(),
             much: Seldom::default(),
             refused: admission::Refused::default(),
+            nodes: Nodes::default(),
             config,
         }
     }
@@ -440,6 +447,7 @@ impl Dialect for Events {
         while let Some(route) = self.routes.pop_due(cx.now.instant) {
             self.fail_route(&route, &Fault::new("timeout", "the peer has not answered"), cx.out);
         }
+        self.serve_nodes(cx);
     }
 
     fn next_wakeup(&self) -> Option<Instant> {
@@ -457,6 +465,8 @@ impl Dialect for Events {
             self.rooms.watching.next_wakeup(),
             self.gone.front().map(|_| Instant::default()),
             self.successors.front().map(|_| Instant::default()),
+            self.rooms.has_news().then(Instant::default),
+            self.nodes.next_wakeup(),
         ])
     }
 
@@ -472,7 +482,7 @@ impl Dialect for Events {
         while let Some(route) = self.routes.pop() {
             self.fail_route(&route, &Fault::new("timeout", "the server stops"), cx.out);
         }
-        for id in self.names.all() {
+        for id in self.own_peers() {
             match self.conns.get_mut(id) {
                 // It says goodbye behind what is still to be answered.
                 Some(conn) if conn.is_waiting() => conn.finished = true,
@@ -483,7 +493,7 @@ impl Dialect for Events {
     }
 
     fn on_handed_over(&mut self, cx: &mut Context<'_>) {
-        self.names.all().into_iter().for_each(|id| self.hang_up(id, cx.out));
+        self.own_peers().into_iter().for_each(|id| self.hang_up(id, cx.out));
     }
 
     fn owes(&self) -> bool {
@@ -494,7 +504,7 @@ impl Dialect for Events {
         match self.conns.get(id) {
             // Nothing more will come of it but answers, which perhaps nobody is there to read.
             Some(conn) if conn.finished => Use::Idle(Instant::default()),
-            Some(Conn { peer: Some(peer), .. }) if peer.room.is_some() => Use::Lasting,
+            Some(Conn { peer: Some(peer), .. }) if peer.any_room().is_some() => Use::Lasting,
             // Those who have others in their rooms go on before those who have nobody yet.
             Some(conn) if conn.peer.is_some() => Use::Waiting,
             Some(conn) => Use::Idle(conn.opened),
@@ -510,8 +520,24 @@ impl Dialect for Events {
         to.write(self);
     }
 
-    fn load(&mut self, _cx: &mut Context<'_>, from: &mut Saved<'_>) -> Result<(), NotUnderstood> {
+    fn on_node_joined(&mut self, cx: &mut Context<'_>, node: NodeId) {
+        self.lines.note_time(cx.now);
+        self.begin_to_tell(cx, node);
+    }
+
+    fn on_node_message(&mut self, cx: &mut Context<'_>, node: NodeId, bytes: &[u8]) {
+        self.lines.note_time(cx.now);
+        self.hear_node(cx, node, bytes);
+    }
+
+    fn on_node_gone(&mut self, cx: &mut Context<'_>, node: NodeId) {
+        self.lines.note_time(cx.now);
+        self.forget_node(cx, node);
+    }
+
+    fn load(&mut self, cx: &mut Context<'_>, from: &mut Saved<'_>) -> Result<(), NotUnderstood> {
         self.continue_from(from.read()?);
+        self.keep_guests(cx.now.instant);
         Ok(())
     }
 }

@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use super::data::{Data, Id, Label, Member as _, Objects, Whole, bad};
 use super::event::{Event, Fault, Nothing};
-use super::resuming::LoggedIn;
+use super::nodes::Away;
+use super::resuming::{LoggedIn, id_taken};
 use super::rooms::{DISCONNECTED, Member, other_family};
 use super::{Context, Events, Outbox};
 use crate::brief::Quoted;
@@ -48,9 +49,50 @@ pub(super) struct Peer {
     /// Since when that is known.
     learned: Instant,
     /// Whether somebody could not be told of it yet.
-    untold: bool,
+    pub(super) untold: bool,
     /// Its game socket in its own network.
     pub(super) local: Vec<Local>,
+    /// When it has logged in, in seconds since 1970.
+    #[serde(default)]
+    pub(super) since: u64,
+    /// The room of another node that it is in, or asks to come into.
+    #[serde(skip)]
+    pub(super) away: Option<Away>,
+    /// Of a peer of another node: the room that it is in, wherever, as it has said itself.
+    #[serde(skip)]
+    pub(super) elsewhere: Option<u64>,
+}
+
+impl Peer {
+    /// Somebody who has just logged in.
+    pub(super) fn new(
+        id: Arc<str>,
+        game: Arc<str>,
+        (token, secret): (u128, u128),
+        since: u64,
+    ) -> Self {
+        Self {
+            id,
+            game,
+            room: None,
+            token,
+            secret,
+            keeps: false,
+            wanted: None,
+            endpoint: None,
+            learned: Instant::default(),
+            untold: false,
+            local: Vec::new(),
+            since,
+            away: None,
+            elsewhere: None,
+        }
+    }
+
+    /// The room that it is in, of whichever node.
+    pub(super) fn any_room(&self) -> Option<u64> {
+        self.room.or_else(|| self.away.and_then(|away| away.room)).or(self.elsewhere)
+    }
 }
 
 /// An endpoint as it is written.
@@ -64,6 +106,18 @@ impl Local {
     fn read(data: &Data<'_>) -> Result<Self, Fault> {
         let Whole::<1, { u16::MAX as u64 }>(port) = data.needed("port")?;
         Ok(Self { ip: data.needed("ip")?, port: port as u16 })
+    }
+
+    /// Those that others may be told of: they would knock there, whoever it is.
+    pub(super) fn of_use(all: Vec<Self>) -> Vec<Self> {
+        let mut local = Vec::new();
+        for one in all {
+            let is_of_use = is_local(one.ip.to_canonical()) && !local.contains(&one);
+            if is_of_use && local.len() < limits::LOCAL_ENDPOINTS {
+                local.push(one);
+            }
+        }
+        local
     }
 }
 
@@ -142,27 +196,27 @@ impl Events {
             let reason = if asks_for_key { Reason::Key } else { Reason::Game };
             return Err(Fault::new("bad_key", why).because(reason));
         }
-        if let Some(holder) = self.names.get(&game, &name)
+        let holder = self.names.get(&game, &name);
+        let guest = holder.filter(|holder| self.guest(*holder).is_some());
+        let mut before = None;
+        if let Some(guest) = guest {
+            before = self.peer(guest).map(|peer| (peer.secret, peer.since));
+            if !self.claim_guest(guest, secret.as_deref(), cx.out) {
+                return Err(id_taken());
+            }
+        } else if let Some(holder) = holder
             && self.claim(cx, id, event, (holder, secret.as_deref(), keeps))?
         {
             return Ok(());
         }
         let (token, secret) = (self.random.random(), self.random.random());
+        // Who is back from another node is older than it was, so that its old login ends everywhere.
+        let (secret, since) = before
+            .map_or((secret, cx.now.unix), |(secret, since)| (secret, since.saturating_sub(1)));
         let Some(conn) = self.conns.get_mut(id) else { return Ok(()) };
         let addr = conn.addr;
-        let peer = Peer {
-            id: Arc::clone(&name),
-            game: Arc::clone(&game),
-            room: None,
-            token,
-            secret,
-            keeps: keeps == Some(true),
-            wanted: None,
-            endpoint: None,
-            learned: Instant::default(),
-            untold: false,
-            local: Vec::new(),
-        };
+        let mut peer = Peer::new(Arc::clone(&name), Arc::clone(&game), (token, secret), since);
+        peer.keeps = keeps == Some(true);
         conn.peer = Some(Box::new(peer));
         self.strangers.cancel(&id);
         self.silent.arm(cx.now.instant, id);
@@ -174,9 +228,17 @@ impl Events {
             );
         }
         self.names.insert(game, Arc::clone(&name), id);
+        self.tell_login(id, cx.out);
         let login = LoggedIn::new(&name, secret, token).keeping(keeps);
         self.answer(id, event, &login, cx.out);
         Ok(())
+    }
+
+    /// Those who are logged in at this node, in the order of their connections.
+    pub(super) fn own_peers(&self) -> Vec<ConnId> {
+        let mut all = self.names.all();
+        all.retain(|id| !self.conns.is_away(*id));
+        all
     }
 
     /// Ends what depends on a connection that ends, for this reason if the log has not said it before.
@@ -185,10 +247,12 @@ impl Events {
             return;
         }
         self.leave(id, DISCONNECTED, out);
+        self.tell_gone(id, out);
+        let is_own = !self.conns.is_away(id);
         let Some(conn) = self.conns.get_mut(id) else { return };
         let addr = conn.addr;
         let Some(peer) = conn.peer.take() else { return };
-        if self.lines.says_now(addr.ip()) {
+        if is_own && self.lines.says_now(addr.ip()) {
             info!(
                 dialect = "events", event = "gone", address:% = addr, game = &*peer.game;
                 "{:?} ({addr}) is gone{}", peer.id,
@@ -199,7 +263,10 @@ impl Events {
         self.asked.cancel(&id);
         self.unheard.cancel(&id);
         self.tokens.remove(&peer.token);
-        self.names.remove(&peer.game, &peer.id);
+        if is_own || self.names.get(&peer.game, &peer.id) == Some(id) {
+            self.names.remove(&peer.game, &peer.id);
+            self.pass_name_on(&peer.game, &peer.id);
+        }
         self.rooms.watching.remove(&peer.game, id);
         self.successors.retain(|successor| *successor != id);
         self.gone.push_back(id);
@@ -218,30 +285,25 @@ impl Events {
                 data.as_ref().ok_or_else(|| bad(format!("local has to be {}", Objects::what())))?,
             )
         };
-        let (mut local, mut has_one, mut wrong) = (Vec::new(), false, None);
+        let (mut local, mut wrong) = (Vec::new(), None);
         for one in told.iter().map(read) {
             match one {
-                Ok(one) => {
-                    has_one = true;
-                    // Others would knock there, whoever it is.
-                    let is_of_use = is_local(one.ip.to_canonical()) && !local.contains(&one);
-                    if is_of_use && local.len() < limits::LOCAL_ENDPOINTS {
-                        local.push(one);
-                    }
-                }
+                Ok(one) => local.push(one),
                 Err(fault) => wrong = wrong.or(Some(fault)),
             }
         }
         // What is wrong with one is nothing against the others.
-        if let Some(fault) = wrong.filter(|_| !has_one) {
+        if let Some(fault) = wrong.filter(|_| local.is_empty()) {
             return Err(fault);
         }
+        let local = Local::of_use(local);
         let Some(peer) = self.peer_mut(id) else { return Ok(()) };
         let changed = peer.local != local;
         peer.local = local;
         self.answer(id, event, &Nothing {}, cx.out);
         if changed {
             self.introduce_again(cx, id, true);
+            self.tell_socket(cx, id, true);
         }
         Ok(())
     }
@@ -279,10 +341,12 @@ impl Events {
         }
         if changed {
             self.forget_results(id);
+            self.note_host_moved(id);
         }
         if changed || is_untold {
             self.introduce_again(cx, id, changed);
         }
+        self.tell_socket(cx, id, changed);
     }
 
     /// Tells two peers of each other, if both endpoints are known and may be told. False: not yet.

@@ -78,6 +78,11 @@ impl<'a> LoggedIn<'a> {
     }
 }
 
+/// Somebody else is logged in under an ID.
+pub(super) fn id_taken() -> Fault {
+    Fault::new("id_taken", "somebody else has that ID").because(Reason::IdTaken)
+}
+
 impl Events {
     /// Somebody wants an ID that is taken. True: it has taken the place of who had it, and is answered.
     /// False: the ID is free now.
@@ -101,11 +106,11 @@ impl Events {
             self.refuse(cx, holder, &fault);
             return Ok(false);
         }
-        Err(Fault::new("id_taken", "somebody else has that ID").because(Reason::IdTaken))
+        Err(id_taken())
     }
 
     /// Whether a peer whose ID is wanted has been asked and has said nothing. It is asked now if it was not.
-    fn is_lost(&mut self, cx: &mut Context<'_>, holder: ConnId) -> bool {
+    pub(super) fn is_lost(&mut self, cx: &mut Context<'_>, holder: ConnId) -> bool {
         if self.conns.is_broken(holder) {
             return true;
         }
@@ -148,6 +153,7 @@ impl Events {
         peer.keeps = keeps.unwrap_or(peer.keeps);
         let keeps = peer.keeps;
         let (id, game, room) = (Arc::clone(&peer.id), Arc::clone(&peer.game), peer.room);
+        let any_room = peer.any_room();
         let (token, secret) = (peer.token, peer.secret);
         let Some(conn) = self.conns.get_mut(new) else { return };
         let addr = conn.addr;
@@ -177,7 +183,8 @@ impl Events {
             self.refuse(cx, old, &Fault::new("resumed", "you are back on another connection"));
             None
         };
-        let room = room.and_then(|room| self.in_room(&game, room));
+        self.tell_login(new, cx.out);
+        let room = any_room.and_then(|room| self.in_room(&game, room));
         let answer = LoggedIn::new(&id, secret, token).keeping(Some(keeps)).back_in(room);
         let answer = serde_json::value::to_raw_value(&answer).unwrap_or_default();
         self.answer(new, event, &answer, cx.out);

@@ -130,6 +130,15 @@ impl Routes {
         self.remove(number)
     }
 
+    /// Who was passed on under this number, by this sender, is answered elsewhere.
+    pub(super) fn take_sent(&mut self, number: u64, kind: Kind, sender: ConnId) -> Option<Route> {
+        let route = self.table.get(&number)?;
+        if route.kind != kind || route.sender != sender {
+            return None;
+        }
+        self.remove(number)
+    }
+
     /// Somebody whose time is over.
     pub fn pop_due(&mut self, now: Instant) -> Option<Route> {
         let number = self.deadlines.pop_due(now)?;

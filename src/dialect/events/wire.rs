@@ -5,6 +5,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::event::Fault;
 use super::handshakes::Begun;
+use super::nodes::Guest;
 use super::pages::Form;
 use super::tls::{CERTIFICATE, Tls, explained};
 use super::{Conn, Context, Events, Outbox};
@@ -22,6 +23,8 @@ pub(super) enum Wire {
     Tls(Box<Tls>),
     /// It has broken; what was to be sent since then waits for its peer.
     Broken(Vec<u8>),
+    /// It is at another node.
+    Away(Guest),
 }
 
 /// What is encrypted cannot go on elsewhere; it ends there as if it had broken, and nobody asks how it was.
@@ -30,7 +33,9 @@ impl Serialize for Wire {
         let (is_known, owed) = match self {
             Self::Unknown => (false, None),
             Self::Plain | Self::Tls(_) => (true, None),
-            Self::Broken(owed) => (true, Some(owed)),
+            Self::Broken(owed) => (true, Some(&**owed)),
+            // Where it is, the other process hears.
+            Self::Away(_) => (true, Some(&[][..])),
         };
         (is_known, owed).serialize(to)
     }
@@ -120,7 +125,7 @@ impl Events {
         let (addr, was_waiting) = (conn.addr, conn.is_waiting());
         match &mut conn.wire {
             Wire::Tls(tls) => tls.keep(bytes),
-            Wire::Broken(_) => {}
+            Wire::Broken(_) | Wire::Away(_) => {}
             Wire::Plain | Wire::Unknown => conn.ahead.extend_from_slice(bytes),
         }
         if let Wire::Tls(tls) = &conn.wire
@@ -213,7 +218,7 @@ impl Events {
         match &mut conn.wire {
             Wire::Tls(tls) => out.tcp(id, |encrypted| tls.write(bytes, encrypted)),
             Wire::Plain | Wire::Unknown => out.tcp(id, |plain| plain.extend_from_slice(bytes)),
-            Wire::Broken(_) => {}
+            Wire::Broken(_) | Wire::Away(_) => {}
         }
     }
 
@@ -238,6 +243,7 @@ impl Events {
                 fill(&mut events);
                 out.tcp(id, |bytes| conn.form.write(&events, bytes));
             }
+            Wire::Away(_) => self.write_to_guest(id, out, fill),
             Wire::Broken(_) if conn.finished => {}
             Wire::Broken(owed) => {
                 fill(owed);

@@ -13,7 +13,7 @@ use super::{Context, Events, InRoom, Room, Seat, named_room, no_such_room, other
 use crate::dialect::ConnId;
 use crate::dialect::events::data::{Data, Password};
 use crate::dialect::events::event::{Event, Fault};
-use crate::introductions::plan::Wish;
+use crate::introductions::plan::{self, Wish};
 use crate::lobby::code::Code;
 use crate::lobby::guesses::Guess;
 use crate::refusals::Reason;
@@ -58,9 +58,13 @@ impl Events {
             (Some(wanted), _) => wanted,
             (None, code) => self.find_code(cx, id, &game, &code.unwrap_or_default())?,
         };
-        let host = self.rooms.get(&game, wanted).and_then(Room::host);
-        if host.is_some_and(|host| self.are_apart(cx, wish, (id, host))) {
+        let room = self.rooms.get(&game, wanted);
+        if room.is_some_and(|room| self.is_apart(cx, wish, id, room)) {
             return Err(other_family());
+        }
+        if let Some(elsewhere) = room.and_then(|room| room.elsewhere.as_ref()) {
+            let node = elsewhere.node;
+            return self.join_elsewhere(cx, id, event, node);
         }
         self.pass_door(cx, id, (&game, wanted), password.as_ref().map(|Password(word)| &**word))?;
         self.enter(cx, id, event, (&game, wanted), wish);
@@ -84,6 +88,15 @@ impl Events {
             Guess::TooMany => Err(too_many_guesses()),
             Guess::Right | Guess::Wrong => found.ok_or_else(no_such_room),
         }
+    }
+
+    /// Whether a peer and the host of a room have shown their game sockets, and these cannot reach each other.
+    pub(super) fn is_apart(&self, cx: &Context<'_>, wish: Wish, id: ConnId, room: &Room) -> bool {
+        let Some(elsewhere) = &room.elsewhere else {
+            return room.host().is_some_and(|host| self.are_apart(cx, wish, (id, host)));
+        };
+        let at = self.peer(id).and_then(|peer| peer.endpoint);
+        at.zip(elsewhere.host_at).is_some_and(|(at, host)| plan::are_apart(cx, wish, [at, host]))
     }
 
     /// Whether somebody may come into a room.
@@ -146,20 +159,28 @@ impl Events {
         let looked_at = self.rooms.games.get(&game).map_or(0, |rooms| rooms.len());
         self.charge_looks(cx, id, looked_at);
         let rooms = self.rooms.games.get(&game);
+        // Who asks from elsewhere asks for a room of this node.
+        let is_own = self.guest(id).is_none();
         let fits = |room: &Room| {
             room.code.is_none()
                 && room.is_free()
                 && !room.door.has_password()
                 && !room.door.keeps_out(at, Some(&own))
                 && filter.fits(room.own.as_ref())
-                && !room.host().is_some_and(|host| self.are_apart(cx, wish, (id, host)))
+                && !self.is_apart(cx, wish, id, room)
+                && (is_own || room.elsewhere.is_none())
         };
         // So that rooms fill up; of several the oldest.
         let best = rooms.into_iter().flatten().filter(|(_, room)| fits(room));
-        let best = best.max_by_key(|(_, room)| (room.members.len(), u64::MAX - room.age));
-        let wanted = best.map(|(number, _)| *number);
+        let best = best.max_by_key(|(_, room)| (room.players(), u64::MAX - room.age));
         let none = || Fault::new("no_such_room", "no room fits that has a place for you");
-        self.enter(cx, id, event, (&game, wanted.ok_or_else(none)?), wish);
+        let (wanted, room) = best.ok_or_else(none)?;
+        if let Some(elsewhere) = &room.elsewhere {
+            let node = elsewhere.node;
+            return self.join_elsewhere(cx, id, event, node);
+        }
+        let wanted = *wanted;
+        self.enter(cx, id, event, (&game, wanted), wish);
         Ok(())
     }
 
@@ -177,8 +198,8 @@ impl Events {
         room.members.push(Seat { conn: id, wish });
         Self::link(&mut self.random, room);
         self.rooms.note_change(game, wanted);
-        let Some(peer) = self.peer_mut(id) else { return };
-        peer.room = Some(wanted);
+        self.set_room(id, Some(wanted), cx.out);
+        let Some(peer) = self.peer(id) else { return };
         let joined = Arc::clone(&peer.id);
         // They are told when it leaves as well.
         self.charge(cx.now, id, 2 * others.len());

@@ -28,6 +28,7 @@ impl Events {
         if !room.is_host(id) {
             return Err(Fault::new("not_host", "only its host can delete a room"));
         }
+        self.tell_in(id, None, out);
         self.answer(id, event, &Nothing {}, out);
         self.dissolve(&game, wanted, "room_deleted", out);
         Ok(())
@@ -40,6 +41,8 @@ impl Events {
         out: &mut Outbox,
     ) -> Result<(), Fault> {
         self.room_of(id)?;
+        // Who reads the answer may come into another room.
+        self.tell_in(id, None, out);
         self.answer(id, event, &Nothing {}, out);
         self.leave(id, "left", out);
         Ok(())
@@ -121,8 +124,8 @@ impl Events {
         room.links.remove(id);
         let others = room.others(id);
         self.rooms.note_change(&game, number);
-        let Some(peer) = self.peer_mut(id) else { return };
-        peer.room = None;
+        self.set_room(id, None, out);
+        let Some(peer) = self.peer(id) else { return };
         let data = json!({ "room": written(number), "id": &*peer.id, "reason": reason });
         if reason != DISCONNECTED {
             self.tell(id, "self_left", &data, out);
@@ -166,8 +169,8 @@ impl Events {
         let Some(Room { members, .. }) = self.rooms.remove(game, number) else { return };
         let deleted = json!({ "room": written(number) });
         for (n, Seat { conn, .. }) in members.iter().enumerate() {
-            let Some(peer) = self.peer_mut(*conn) else { continue };
-            peer.room = None;
+            self.set_room(*conn, None, out);
+            let Some(peer) = self.peer(*conn) else { continue };
             let is_host = n == 0;
             let reason = if is_host { reason } else { "room_deleted" };
             let left = json!({ "room": written(number), "id": &*peer.id, "reason": reason });

@@ -83,7 +83,7 @@ impl Sort {
     fn key(self, number: u64, room: &Room) -> impl Ord + Copy {
         let first = match self {
             Self::Newest => room.age,
-            Self::Players => room.members.len() as u64,
+            Self::Players => room.players() as u64,
         };
         (Reverse(first), number)
     }
@@ -149,22 +149,24 @@ impl Events {
         number: u64,
         room: &'a Room,
     ) -> Listed<'a> {
-        let is_apart = |host| self.are_apart(cx, Wish::default(), (to, host));
-        self.told(number, room, room.host().is_some_and(is_apart))
+        self.told(number, room, self.is_apart(cx, Wish::default(), to, room))
     }
 
     fn told<'a>(&'a self, number: u64, room: &'a Room, other_family: bool) -> Listed<'a> {
         let host = room.host();
         Listed {
             data: room.own.as_ref().map(|own| &*own.text),
-            host: host.and_then(|host| self.peer(host)).map_or("", |peer| &*peer.id),
+            host: match &room.elsewhere {
+                None => host.and_then(|host| self.peer(host)).map_or("", |peer| &*peer.id),
+                Some(elsewhere) => elsewhere.players.first().map_or("", |id| id),
+            },
             locked: room.door.is_locked,
             max_players: room.door.size(),
             mesh: room.is_mesh,
             name: &room.name,
             other_family,
             password: room.door.has_password(),
-            players: room.members.len(),
+            players: room.players(),
             room: written(number),
         }
     }

@@ -135,6 +135,7 @@ impl Events {
             made_by,
             members: vec![Seat { conn: id, wish: Wish::default() }],
             links: Links::default(),
+            elsewhere: None,
         };
         settings.apply(&mut made);
         self.rooms.insert(Arc::clone(&game), room, made);

@@ -17,6 +17,7 @@ use crate::lobby::guesses::Guesses;
 use crate::prefixes::Counts;
 use crate::refusals::Reason;
 
+mod elsewhere;
 mod introducing;
 mod joining;
 mod leaving;
@@ -29,6 +30,7 @@ mod unheard;
 mod unmet;
 mod watching;
 
+use elsewhere::{Elsewhere, News};
 use links::{Link, Links};
 use own::Own;
 use serde::{Deserialize, Serialize};
@@ -57,6 +59,11 @@ pub(super) struct Rooms {
     extras: Extras,
     guesses: Guesses,
     pub(super) watching: Watching,
+    /// How many are of other nodes.
+    #[serde(skip)]
+    elsewhere: usize,
+    #[serde(skip)]
+    news: News,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -80,6 +87,9 @@ struct Room {
     members: Vec<Seat>,
     /// The pairs that are to meet, who came first before who came later.
     links: Links,
+    /// If it is of another node, what is known of it beside that; it has no members here.
+    #[serde(default)]
+    elsewhere: Option<Box<Elsewhere>>,
 }
 
 /// Somebody in a room.
@@ -112,9 +122,13 @@ impl Rooms {
         self.guesses.go_on(guesses);
         for (game, rooms) in &self.games {
             for (id, room) in rooms {
+                self.codes.extend(room.code.map(|code| ((Arc::clone(game), code), *id)));
+                if room.elsewhere.is_some() {
+                    self.elsewhere += 1;
+                    continue;
+                }
                 self.made.add(room.made_by);
                 self.extras.take_over(&room.extra);
-                self.codes.extend(room.code.map(|code| ((Arc::clone(game), code), *id)));
             }
         }
     }
@@ -128,11 +142,16 @@ impl Rooms {
     }
 
     fn insert(&mut self, game: Arc<str>, id: u64, room: Room) {
-        self.made.add(room.made_by);
-        if let Some(code) = room.code {
-            self.codes.insert((Arc::clone(&game), code), id);
+        match room.elsewhere {
+            None => _ = self.made.add(room.made_by),
+            Some(_) => self.elsewhere += 1,
         }
-        self.games.entry(Arc::clone(&game)).or_default().insert(id, Box::new(room));
+        if let Some(code) = room.code {
+            self.codes.entry((Arc::clone(&game), code)).or_insert(id);
+        }
+        let before = self.games.entry(Arc::clone(&game)).or_default().insert(id, Box::new(room));
+        // Only one of another node is told of again.
+        self.elsewhere -= usize::from(before.is_some());
         self.note_change(&game, id);
     }
 
@@ -145,9 +164,15 @@ impl Rooms {
             self.games.remove(game);
         }
         if let Some(code) = room.code {
-            self.codes.remove(&(Arc::clone(game), code));
+            let code = (Arc::clone(game), code);
+            if self.codes.get(&code) == Some(&id) {
+                self.codes.remove(&code);
+            }
         }
-        self.made.remove(room.made_by);
+        match room.elsewhere {
+            None => _ = self.made.remove(room.made_by),
+            Some(_) => self.elsewhere -= 1,
+        }
         Some(room)
     }
 
@@ -161,8 +186,13 @@ impl Rooms {
 
     /// Something has changed that lists tell of a room. Those who watch never hear of private ones.
     fn note_change(&mut self, game: &str, id: u64) {
-        if self.get(game, id).is_some_and(|room| room.code.is_none()) {
+        let Some(room) = self.get(game, id) else { return };
+        let (is_public, is_own) = (room.code.is_none(), room.elsewhere.is_none());
+        if is_public {
             self.watching.note_change(game, id);
+        }
+        if is_own {
+            self.note_news(game, id);
         }
     }
 
@@ -199,16 +229,24 @@ fn written(room: u64) -> String {
     format!("{room:016x}")
 }
 
-fn no_such_room() -> Fault {
+pub(super) fn no_such_room() -> Fault {
     Fault::new("no_such_room", "there is no such room")
 }
 
 impl Events {
     fn check_homeless(&self, id: ConnId) -> Result<(), Fault> {
-        match self.room_of(id) {
-            Ok(_) => Err(Fault::new("in_room", "leave the room first that you are in")),
-            Err(_) => Ok(()),
+        match self.peer(id).is_some_and(|peer| peer.room.is_some() || peer.away.is_some()) {
+            true => Err(Fault::new("in_room", "leave the room first that you are in")),
+            false => Ok(()),
         }
+    }
+
+    /// A peer is in this room of this node from now on, or in none.
+    fn set_room(&mut self, id: ConnId, room: Option<u64>, out: &mut Outbox) {
+        if let Some(peer) = self.peer_mut(id) {
+            peer.room = room;
+        }
+        self.tell_in(id, room, out);
     }
 
     /// The room that a peer is in.
@@ -230,7 +268,7 @@ impl Events {
 
     /// Whether two peers are in one room.
     pub(super) fn are_together(&self, one: ConnId, other: ConnId) -> bool {
-        let room = |id| self.peer(id).and_then(|peer| Some((&peer.game, peer.room?)));
+        let room = |id| self.peer(id).and_then(|peer| Some((&peer.game, peer.any_room()?)));
         room(one).is_some_and(|room_of_one| room(other) == Some(room_of_one))
     }
 
@@ -241,13 +279,14 @@ impl Events {
     /// What somebody who is in a room may know of it.
     pub(super) fn in_room(&self, game: &str, number: u64) -> Option<InRoom<'_>> {
         let room = self.rooms.get(game, number)?;
-        let players = room.members.iter().filter_map(|seat| self.peer(seat.conn));
+        let here = room.members.iter().filter_map(|seat| self.peer(seat.conn));
+        let elsewhere = room.elsewhere.iter().flat_map(|elsewhere| &elsewhere.players);
         Some(InRoom {
             code: room.code.map(|code| code.to_string()),
             data: room.own.as_ref().map(|own| &*own.text),
             is_mesh: room.is_mesh,
             name: &room.name,
-            players: players.map(|peer| &*peer.id).collect(),
+            players: here.map(|peer| &*peer.id).chain(elsewhere.map(|id| &**id)).collect(),
             room: written(number),
         })
     }
@@ -282,7 +321,12 @@ impl Room {
 
     /// Whether somebody new may come in, as far as that does not depend on who it is.
     fn is_free(&self) -> bool {
-        !self.door.is_locked && !self.door.is_full(self.members.len())
+        !self.door.is_locked && !self.door.is_full(self.players())
+    }
+
+    /// How many are in it.
+    fn players(&self) -> usize {
+        self.elsewhere.as_ref().map_or(self.members.len(), |elsewhere| elsewhere.players.len())
     }
 
     fn link_mut(&mut self, one: ConnId, other: ConnId) -> Option<&mut Link> {

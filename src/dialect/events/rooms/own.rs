@@ -56,7 +56,7 @@ impl<'de> Deserialize<'de> for Own {
 
 impl Own {
     /// Bytes that it takes.
-    pub(super) fn size(&self) -> usize {
+    pub(in crate::dialect::events) fn size(&self) -> usize {
         self.text.get().len() + size_of_val(&*self.marks)
     }
 }

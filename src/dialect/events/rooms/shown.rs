@@ -9,9 +9,10 @@ use crate::dialect::events::Events;
 use crate::dialect::{Showing, Shown};
 
 impl Rooms {
-    /// How many there are.
+    /// How many there are at this node.
     pub(in crate::dialect::events) fn len(&self) -> usize {
-        self.games.values().map(std::collections::BTreeMap::len).sum()
+        let all = self.games.values().map(std::collections::BTreeMap::len).sum::<usize>();
+        all.saturating_sub(self.elsewhere)
     }
 
     /// How many public ones each game has.
@@ -25,11 +26,13 @@ impl Events {
         // Whole games are passed over at once.
         let mut before = from;
         for (game, rooms) in &self.rooms.games {
-            if before >= rooms.len() {
-                before -= rooms.len();
+            let own = rooms.values().filter(|room| room.elsewhere.is_none());
+            let count = if self.rooms.has_elsewhere() { own.clone().count() } else { rooms.len() };
+            if before >= count {
+                before -= count;
                 continue;
             }
-            for room in rooms.values().skip(std::mem::take(&mut before)) {
+            for room in own.skip(std::mem::take(&mut before)) {
                 if self.show_room(game, room, each).is_break() {
                     return;
                 }

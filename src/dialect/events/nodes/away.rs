@@ -1,0 +1,184 @@
+//! Peers of this node that have to do with others: what they say is passed on, and what comes back is written.
+
+use log::debug;
+
+use super::message::Message;
+use super::{Event, Fault, Kind, Whom, tell};
+use crate::clock::Instant;
+use crate::cluster::NodeId;
+use crate::dialect::ConnId;
+use crate::dialect::events::rooms::no_such_room;
+use crate::dialect::events::routing::Route;
+use crate::dialect::events::{Context, Events, Outbox};
+use crate::limits::cluster as bounds;
+
+/// In which room of another node a peer of this one is.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::dialect::events) struct Away {
+    pub(super) node: NodeId,
+    /// None: it wants to join one, and has no answer yet.
+    pub(in crate::dialect::events) room: Option<u64>,
+    /// The round in which that was told last.
+    round: u32,
+    /// When the node was told last where the game socket is.
+    told: Instant,
+}
+
+/// What is said of the room that one is in.
+const OF_OWN_ROOM: [&str; 5] = ["update_room", "delete_room", "leave_room", "kick", "let_in"];
+
+impl Events {
+    /// Passes an event on to another node, where `receiver` answers it, if anybody.
+    pub(in crate::dialect::events) fn pass_on(
+        &mut self,
+        cx: &mut Context<'_>,
+        id: ConnId,
+        event: &Event<'_>,
+        (node, receiver): (NodeId, ConnId),
+    ) -> Result<(), Fault> {
+        let number = self.await_node(cx, id, event, receiver)?;
+        let Some(peer) = self.peer(id) else { return Ok(()) };
+        let (token, room) = (peer.token, peer.any_room());
+        let mut object = Vec::new();
+        event.write_again(&mut object, &number);
+        tell(cx.out, Whom::Node(node), &Message::Say { token, room, object });
+        Ok(())
+    }
+
+    /// Passes on what a peer says of a room of another node that it is in. None: it is in none, or says something
+    /// else.
+    pub(in crate::dialect::events) fn say_away(
+        &mut self,
+        cx: &mut Context<'_>,
+        id: ConnId,
+        event: &Event<'_>,
+    ) -> Option<Result<(), Fault>> {
+        let away = self.peer(id)?.away?;
+        let is_for_room = match event.kind {
+            Kind::Request => OF_OWN_ROOM.contains(&&*event.name),
+            _ => event.name == "punch_result",
+        };
+        let conn = self.nodes.there.get(&away.node).filter(|_| is_for_room)?.conn;
+        Some(self.pass_on(cx, id, event, (away.node, conn)))
+    }
+
+    /// Has a peer ask another node whether it may come into a room there.
+    pub(in crate::dialect::events) fn join_elsewhere(
+        &mut self,
+        cx: &mut Context<'_>,
+        id: ConnId,
+        event: &Event<'_>,
+        node: Option<NodeId>,
+    ) -> Result<(), Fault> {
+        // Who asks from elsewhere asks for a room of this node.
+        let node = node.filter(|_| self.guest(id).is_none()).ok_or_else(no_such_room)?;
+        let conn = self.nodes.there.get(&node).ok_or_else(no_such_room)?.conn;
+        let away = Away { node, room: None, round: 0, told: cx.now.instant };
+        if let Some(peer) = self.peer_mut(id) {
+            peer.away = Some(away);
+        }
+        self.tell_socket(cx, id, true);
+        let passed_on = self.pass_on(cx, id, event, (node, conn));
+        if passed_on.is_err()
+            && let Some(peer) = self.peer_mut(id)
+        {
+            peer.away = None;
+        }
+        passed_on
+    }
+
+    /// Tells the node in whose room a peer is where its game socket is; if that is no `news`, then not often.
+    pub(in crate::dialect::events) fn tell_socket(
+        &mut self,
+        cx: &mut Context<'_>,
+        id: ConnId,
+        news: bool,
+    ) {
+        let now = cx.now.instant;
+        let Some(peer) = self.peer_mut(id) else { return };
+        let Some(away) = &mut peer.away else { return };
+        if !news && now - away.told < bounds::SOCKET_EVERY {
+            return;
+        }
+        away.told = now;
+        let (token, endpoint, local) = (peer.token, peer.endpoint, peer.local.clone());
+        let whom = Whom::Node(away.node);
+        tell(cx.out, whom, &Message::Socket { token, endpoint, local });
+    }
+
+    /// Another node has something written to a peer of this one.
+    pub(super) fn write_for_node(&mut self, id: ConnId, object: &[u8], out: &mut Outbox) {
+        let Ok(event) = Event::parse(object) else {
+            return debug!("what another node has for a peer is no event");
+        };
+        let kind = match event.kind {
+            Kind::Response => Kind::Request,
+            Kind::Confirmation => Kind::ConfirmPass,
+            _ => return self.send(id, out, |bytes| event.write_again(bytes, "")),
+        };
+        // One that comes too late is dropped, as on one node.
+        let number = event.id.trim_matches('"').parse().ok();
+        let Some(route) = number.and_then(|number| self.routes.take_sent(number, kind, id)) else {
+            return;
+        };
+        self.send(id, out, |bytes| event.write_again(bytes, &route.id));
+    }
+
+    /// Another node tells in which of its rooms a peer of this one is.
+    pub(super) fn hear_room(
+        &mut self,
+        node: NodeId,
+        id: ConnId,
+        room: Option<u64>,
+        out: &mut Outbox,
+    ) {
+        let Some(round) = self.nodes.there.get(&node).map(|of_node| of_node.round) else { return };
+        let Some(peer) = self.peer_mut(id) else { return };
+        let is_there = peer.away.is_some_and(|away| away.node == node);
+        let is_free = peer.room.is_none() && peer.away.is_none();
+        match room {
+            Some(_) if is_there || is_free => {
+                let told = peer.away.map_or(Instant::default(), |away| away.told);
+                peer.away = Some(Away { node, room, round, told });
+            }
+            // It has found another one since.
+            Some(_) => tell(out, Whom::Node(node), &Message::Leave { token: peer.token }),
+            None if is_there => peer.away = None,
+            None => {}
+        }
+    }
+
+    /// A join of a room of another node is not answered in time: it counts for nothing, even if the answer comes.
+    pub(in crate::dialect::events) fn give_join_up(&mut self, route: &Route, out: &mut Outbox) {
+        let Some(peer) = self.peer_mut(route.sender) else { return };
+        if !matches!(&*route.name, "join_room" | "quick_join") {
+            return;
+        }
+        if let Some(away) = peer.away.filter(|away| away.room.is_none()) {
+            peer.away = None;
+            tell(out, Whom::Node(away.node), &Message::Leave { token: peer.token });
+        }
+    }
+
+    /// Tells those who wait for an answer of a node that is gone.
+    pub(super) fn fail_asked(&mut self, conn: ConnId, out: &mut Outbox) {
+        while let Some(route) = self.routes.pop_of(conn) {
+            self.fail_route(&route, &no_such_room(), out);
+        }
+    }
+
+    /// The rooms of a node are gone, but for those that peers were told of in this round: who was in one is in none.
+    pub(super) fn come_home(&mut self, node: NodeId, round: u32, out: &mut Outbox) {
+        for id in self.own_peers() {
+            let Some(peer) = self.peer_mut(id) else { continue };
+            let Some(away) = peer.away.filter(|away| away.node == node && away.round != round)
+            else {
+                continue;
+            };
+            // Who only waits for an answer is told so.
+            let Some(room) = away.room else { continue };
+            peer.away = None;
+            self.tell_room_gone(id, room, out);
+        }
+    }
+}

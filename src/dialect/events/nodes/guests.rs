@@ -1,0 +1,262 @@
+//! Peers of other nodes, which have no connection here, and what they say here.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::message::{Message, PeerEntry};
+use super::{Event, Fault, Kind, Whom, tell};
+use crate::clock::Instant;
+use crate::cluster::NodeId;
+use crate::dialect::events::event::EventError;
+use crate::dialect::events::pages::Form;
+use crate::dialect::events::peers::{Local, Peer};
+use crate::dialect::events::unread::Unread;
+use crate::dialect::events::wire::Wire;
+use crate::dialect::events::{Conn, Context, Events, Framer, Outbox};
+use crate::dialect::{ConnId, Name, hex};
+
+/// Where the connection of a peer is that has none here.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::dialect::events) struct Guest {
+    /// Its node; none: another process knew it, and nobody has told of it since.
+    pub(in crate::dialect::events) node: Option<NodeId>,
+    /// The round in which it was told last.
+    pub(super) round: u32,
+}
+
+impl Guest {
+    /// One of another process.
+    pub(in crate::dialect::events) const UNCLAIMED: Self = Self { node: None, round: 0 };
+}
+
+/// What peers of other nodes may ask of a room here.
+const FOR_ROOMS: [&str; 7] =
+    ["join_room", "quick_join", "update_room", "delete_room", "leave_room", "kick", "let_in"];
+
+impl Events {
+    /// The peer of this node with this token.
+    pub(super) fn guest_of(&self, node: NodeId, token: u128) -> Option<ConnId> {
+        let id = *self.nodes.guests.get(&token)?;
+        self.guest(id).filter(|guest| guest.node == Some(node)).map(|_| id)
+    }
+
+    /// Another node tells of a peer.
+    pub(super) fn put_guest(&mut self, cx: &mut Context<'_>, node: NodeId, entry: PeerEntry) {
+        // Another node may admit others.
+        if !entry.is_valid() || !self.config.admission.admits_game(&entry.game) {
+            return;
+        }
+        let Some(round) = self.nodes.there.get(&node).map(|of_node| of_node.round) else { return };
+        let strings = entry.strings();
+        let known = self.nodes.guests.get(&entry.token).copied();
+        let before = known.and_then(|id| self.guest(id));
+        if before.is_none_or(|guest| guest.node != Some(node)) {
+            if !self.nodes.count(cx.now.instant, node, strings) {
+                return;
+            }
+            self.nodes.uncount(before.and_then(|guest| guest.node), strings);
+        }
+        let wire = Wire::Away(Guest { node: Some(node), round });
+        let form = || if entry.is_page { Form::Web(Box::default()) } else { Form::Objects };
+        if let Some(id) = known {
+            if let Some(conn) = self.conns.get_mut(id) {
+                (conn.wire, conn.addr, conn.form) = (wire, entry.addr, form());
+            }
+            return;
+        }
+        let id = self.conns.new_guest();
+        let PeerEntry { token, secret, game, id: name, addr, since, .. } = &entry;
+        let mut peer = Peer::new(Arc::clone(name), Arc::clone(game), (*token, *secret), *since);
+        peer.keeps = false;
+        let conn = Conn {
+            addr: *addr,
+            opened: cx.now.instant,
+            wire,
+            form: form(),
+            framer: Framer::default(),
+            ahead: Vec::new(),
+            finished: false,
+            is_left_behind: false,
+            held: 0,
+            unread: Unread::default(),
+            peer: Some(Box::new(peer)),
+        };
+        self.conns.insert_guest(id, conn);
+        self.nodes.guests.insert(*token, id);
+        self.name_guest(cx, id, &entry);
+    }
+
+    /// Gives a peer of another node its ID, unless somebody else has it who logged in before.
+    fn name_guest(&mut self, cx: &mut Context<'_>, id: ConnId, entry: &PeerEntry) {
+        let holder = self.names.get(&entry.game, &entry.id);
+        let other = holder.and_then(|holder| Some((holder, self.peer(holder)?)));
+        let Some((holder, other)) = other else {
+            return self.names.insert(Arc::clone(&entry.game), Arc::clone(&entry.id), id);
+        };
+        if (other.since, other.token) < (entry.since, entry.token) {
+            return self.nodes.hide(id);
+        }
+        let is_back = other.secret == entry.secret;
+        if self.guest(holder).is_some() {
+            self.nodes.hide(holder);
+        } else {
+            let fault = match is_back {
+                true => Fault::new("resumed", "you are back on another connection"),
+                false => Fault::new("id_taken", "somebody else has had your ID for longer"),
+            };
+            self.refuse(cx, holder, &fault);
+        }
+        self.names.insert(Arc::clone(&entry.game), Arc::clone(&entry.id), id);
+    }
+
+    /// Nobody has this ID any more: one that was hidden has it, if there is one.
+    pub(in crate::dialect::events) fn pass_name_on(&mut self, game: &str, id: &str) {
+        let hidden = self.nodes.hidden.iter();
+        let of_name = hidden.filter_map(|conn| Some((*conn, self.peer(*conn)?)));
+        let of_name = of_name.filter(|(_, peer)| *peer.game == *game && *peer.id == *id);
+        let next = of_name.min_by_key(|(_, peer)| (peer.since, peer.token));
+        let next = next.map(|(conn, peer)| (conn, Arc::clone(&peer.game), Arc::clone(&peer.id)));
+        if let Some((conn, game, id)) = next {
+            self.nodes.hidden.retain(|hidden| *hidden != conn);
+            self.names.insert(game, id, conn);
+        }
+    }
+
+    /// A peer of another node is gone.
+    pub(in crate::dialect::events) fn drop_guest(&mut self, id: ConnId, out: &mut Outbox) {
+        let Some(guest) = self.guest(id) else { return };
+        let Some((token, strings)) =
+            self.peer(id).map(|peer| (peer.token, peer.id.len() + peer.game.len()))
+        else {
+            return;
+        };
+        self.nodes.guests.remove(&token);
+        self.nodes.hidden.retain(|hidden| *hidden != id);
+        self.nodes.uncount(guest.node, strings);
+        self.log_out(id, None, out);
+        self.conns.remove(id);
+    }
+
+    /// Somebody wants an ID that a peer of another node has. True: the ID is free now, as he has shown that he is
+    /// that peer.
+    pub(in crate::dialect::events) fn claim_guest(
+        &mut self,
+        holder: ConnId,
+        secret: Option<&str>,
+        out: &mut Outbox,
+    ) -> bool {
+        let Some(peer) = self.peer(holder) else { return true };
+        let (token, known) = (peer.token, peer.secret);
+        if secret.and_then(|secret| hex::read_128(secret.as_bytes())) == Some(known) {
+            self.drop_guest(holder, out);
+            return true;
+        }
+        if let Some(node) = self.guest(holder).and_then(|guest| guest.node) {
+            tell(out, Whom::Node(node), &Message::Wanted { token });
+        }
+        false
+    }
+
+    /// Where the game socket of a guest is.
+    pub(super) fn hear_socket(
+        &mut self,
+        cx: &mut Context<'_>,
+        id: ConnId,
+        endpoint: Option<SocketAddr>,
+        local: Vec<Local>,
+    ) {
+        let Some(peer) = self.peer_mut(id) else { return };
+        let endpoint = endpoint.filter(|at| at.ip().to_canonical() == at.ip());
+        let local = Local::of_use(local);
+        let is_moved = endpoint.is_some() && peer.endpoint != endpoint;
+        let is_news = is_moved || peer.local != local;
+        peer.local = local;
+        let is_untold = std::mem::take(&mut peer.untold);
+        if is_moved && let (Some(before), Some(at)) = (peer.endpoint, endpoint) {
+            cx.shared.relay.moved(Name::Events, before, at);
+        }
+        if is_moved {
+            peer.endpoint = endpoint;
+            self.forget_results(id);
+            self.note_host_moved(id);
+        }
+        if is_news || is_untold {
+            self.introduce_again(cx, id, is_news);
+        }
+    }
+
+    /// A peer of another node says something here, to a peer of this node or of a room here.
+    pub(super) fn hear_guest(
+        &mut self,
+        cx: &mut Context<'_>,
+        (node, id): (NodeId, ConnId),
+        room: Option<u64>,
+        object: &[u8],
+    ) {
+        let Ok(event) = self.read_node(cx.now.instant, object) else { return };
+        if let Some(peer) = self.peer_mut(id) {
+            peer.elsewhere = room;
+        }
+        let is_request = event.kind == Kind::Request && event.dest.is_none();
+        let is_fine = match (event.kind, &event.dest) {
+            (Kind::Confirmation | Kind::Response, _) => false,
+            (_, Some(_)) => true,
+            (Kind::Request, None) => FOR_ROOMS.contains(&&*event.name),
+            (Kind::Pass | Kind::ConfirmPass, None) => true,
+        };
+        if !is_fine {
+            return;
+        }
+        self.execute(cx, id, &event);
+        let is_join = is_request && matches!(&*event.name, "join_room" | "quick_join");
+        if let Some(peer) = self.peer(id).filter(|peer| is_join && peer.room.is_none()) {
+            let in_none = Message::In { token: peer.token, room: None };
+            tell(cx.out, Whom::Node(node), &in_none);
+        }
+    }
+
+    /// Reads an event that another node has passed on.
+    pub(super) fn read_node<'a>(
+        &mut self,
+        now: Instant,
+        object: &'a [u8],
+    ) -> Result<Event<'a>, EventError> {
+        let event = Event::parse(object);
+        if let Err(why) = &event
+            && let Some(before) = self.nodes.odd.say(now)
+        {
+            log::warn!("cluster: an event of another node is not understood: {why}{before}");
+        }
+        event
+    }
+
+    /// A guest is in this room from now on, or in none: its node has to know.
+    pub(in crate::dialect::events) fn tell_in(
+        &self,
+        id: ConnId,
+        room: Option<u64>,
+        out: &mut Outbox,
+    ) {
+        if let Some(Guest { node: Some(node), .. }) = self.guest(id)
+            && let Some(peer) = self.peer(id)
+        {
+            tell(out, Whom::Node(node), &Message::In { token: peer.token, room });
+        }
+    }
+
+    /// Writes to a guest, by way of its node.
+    pub(in crate::dialect::events) fn write_to_guest(
+        &self,
+        id: ConnId,
+        out: &mut Outbox,
+        fill: impl FnOnce(&mut Vec<u8>),
+    ) {
+        if let Some(Guest { node: Some(node), .. }) = self.guest(id)
+            && let Some(peer) = self.peer(id)
+        {
+            let mut object = Vec::new();
+            fill(&mut object);
+            tell(out, Whom::Node(node), &Message::Write { token: peer.token, object });
+        }
+    }
+}

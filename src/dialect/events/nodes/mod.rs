@@ -1,0 +1,361 @@
+//! The other nodes of a cluster. A node owns its connections, the peers on them, and the rooms that are made there.
+//!
+//! * Each node tells all others who is logged in at it, and which rooms it has; first all, then what changes.
+//! * A peer of another node is here a peer without a connection, a guest: `Wire::Away`. What is written to it goes to
+//!   its node, which writes it to the connection. Nodes know peers by their tokens, which stay when one comes back on
+//!   another connection.
+//! * What a peer says to one of another node, and all that it says of a room of another node, is passed on to that
+//!   node as it came, with an ID by which the answer is found. There the guest says it: so the node of the receiver or
+//!   of the room does all as for its own. What is unread, and how much one may say, is judged at the peer's own node.
+//! * Rooms of other nodes are in the list of rooms, without members, with what is shown of them. So lists, changes and
+//!   `quick_join` are a matter of the own node. Who is in one is [`away`](Away).
+//! * Each time that a node tells everything is a round: what it does not tell again is gone, and who thinks to be in
+//!   one of its rooms and is not told so is in none.
+//! * Of two logins with one ID the older stays, by the clocks of their nodes in seconds, then by their tokens: all
+//!   nodes come to the same. The other one is closed, and hidden until then. Who comes back to another node with its
+//!   secret is taken to be older than it was itself, so its old connection is closed; it is in no room.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use log::warn;
+
+use self::message::Message;
+use super::event::{Event, Fault, Kind};
+use super::wire::Wire;
+use super::{Context, Events, Outbox};
+use crate::clock::{Instant, earliest};
+use crate::cluster::{NodeId, Whom};
+use crate::dialect::{ConnId, Name};
+use crate::hash::Map;
+use crate::limits::cluster as bounds;
+use crate::refusals::Reason;
+use crate::state;
+use crate::timers::{Seldom, Timers};
+
+mod away;
+mod guests;
+mod message;
+mod telling;
+
+pub(super) use away::Away;
+pub(super) use guests::Guest;
+pub(super) use message::RoomEntry;
+
+/// What is known of other nodes, but for their peers and rooms.
+#[derive(Debug)]
+pub(super) struct Nodes {
+    there: Map<NodeId, OfNode>,
+    /// When those are told more that have not been told all.
+    parts: Timers<NodeId>,
+    /// The peers of other nodes, by their tokens.
+    guests: Map<u128, ConnId>,
+    /// Those whose IDs somebody else has, who logged in before.
+    hidden: Vec<ConnId>,
+    /// How often a node has begun to tell everything.
+    rounds: u32,
+    /// Guests and rooms of other nodes that may be gone: they are looked at bit by bit.
+    leaving: VecDeque<Leaving>,
+    /// When those are gone that another process has known and no node has told of since.
+    unclaimed: Option<Instant>,
+    odd: Seldom,
+    full: Seldom,
+}
+
+/// What may be gone.
+#[derive(Debug)]
+enum Leaving {
+    Guest(ConnId),
+    Room(Arc<str>, u64),
+}
+
+/// What is known of another node.
+#[derive(Debug)]
+struct OfNode {
+    round: u32,
+    /// What was told before this round is not there any more.
+    oldest: u32,
+    /// Its peers and rooms, and the bytes of their strings.
+    entries: usize,
+    strings: usize,
+    /// For whom those wait who have asked it for something.
+    conn: ConnId,
+    /// What it has still to be told.
+    untold: Option<VecDeque<Leaving>>,
+}
+
+impl Default for Nodes {
+    fn default() -> Self {
+        Self {
+            there: Map::default(),
+            parts: Timers::new(bounds::PART_EVERY),
+            guests: Map::default(),
+            hidden: Vec::new(),
+            rounds: 0,
+            leaving: VecDeque::new(),
+            unclaimed: None,
+            odd: Seldom::default(),
+            full: Seldom::default(),
+        }
+    }
+}
+
+impl Nodes {
+    /// When something has to be done for other nodes.
+    pub(super) fn next_wakeup(&self) -> Option<Instant> {
+        let now = self.leaving.front().map(|_| Instant::default());
+        earliest([now, self.parts.next(), self.unclaimed])
+    }
+
+    /// The round that a node tells now.
+    pub(super) fn round_of(&self, node: NodeId) -> Option<u32> {
+        self.there.get(&node).map(|of_node| of_node.round)
+    }
+
+    fn next_round(&mut self) -> u32 {
+        self.rounds = self.rounds.wrapping_add(1);
+        self.rounds
+    }
+
+    /// Whether what this node has told in that round is not there any more.
+    fn is_gone(&self, node: Option<NodeId>, round: u32) -> bool {
+        let known = node.and_then(|node| self.there.get(&node));
+        known.is_none_or(|known| round < known.oldest)
+    }
+
+    /// Somebody else has the ID of this guest, who logged in before.
+    pub(super) fn hide(&mut self, id: ConnId) {
+        self.hidden.push(id);
+    }
+
+    /// Counts one entry more of a node; false: it has as many as it may have.
+    pub(super) fn count(&mut self, now: Instant, node: NodeId, strings: usize) -> bool {
+        let Some(of_node) = self.there.get_mut(&node) else { return false };
+        let all = of_node.strings.saturating_add(strings);
+        if of_node.entries < bounds::ENTRIES && all <= bounds::STRINGS {
+            of_node.entries += 1;
+            of_node.strings = all;
+            return true;
+        }
+        if let Some(before) = self.full.say(now) {
+            warn!("cluster: another node has more peers and rooms than there is room for{before}");
+        }
+        false
+    }
+
+    /// Counts one less.
+    pub(super) fn uncount(&mut self, node: Option<NodeId>, strings: usize) {
+        if let Some(of_node) = node.and_then(|node| self.there.get_mut(&node)) {
+            of_node.entries = of_node.entries.saturating_sub(1);
+            of_node.strings = of_node.strings.saturating_sub(strings);
+        }
+    }
+}
+
+/// Tells nodes something.
+fn tell(out: &mut Outbox, whom: Whom, message: &Message) {
+    if let Some(bytes) = state::write(message) {
+        out.nodes(Name::Events, whom, |out| out.extend_from_slice(&bytes));
+    }
+}
+
+impl Events {
+    /// The node that a peer is at, if it is another one; none inside: nobody has said since another process took over.
+    pub(super) fn guest(&self, id: ConnId) -> Option<Guest> {
+        match self.conns.get(id)?.wire {
+            Wire::Away(guest) => Some(guest),
+            _ => None,
+        }
+    }
+
+    /// Another node has said something.
+    pub(super) fn hear_node(&mut self, cx: &mut Context<'_>, node: NodeId, bytes: &[u8]) {
+        let message = match state::read::<Message>(bytes) {
+            Ok(message) => message,
+            Err(why) => {
+                if let Some(before) = self.nodes.odd.say(cx.now.instant) {
+                    let name = cx.shared.nodes.of(node);
+                    warn!(
+                        "cluster: what node {name} says of events is not understood: {why}{before}"
+                    );
+                }
+                return;
+            }
+        };
+        match message {
+            Message::Begin => self.begin_round(node),
+            Message::Peers { all } => {
+                all.into_iter().for_each(|entry| self.put_guest(cx, node, entry));
+            }
+            Message::Gone { token } => {
+                if let Some(guest) = self.guest_of(node, token) {
+                    self.drop_guest(guest, cx.out);
+                }
+            }
+            Message::Rooms { all } => {
+                all.into_iter().for_each(|entry| self.put_room(cx, node, entry));
+            }
+            Message::Ended { all } => {
+                for (game, number) in all {
+                    self.drop_room(&game, number, Some(node));
+                }
+            }
+            Message::End => self.end_round(node, cx.out),
+            Message::Socket { token, endpoint, local } => {
+                if let Some(guest) = self.guest_of(node, token) {
+                    self.hear_socket(cx, guest, endpoint, local);
+                }
+            }
+            Message::Say { token, room, object } => {
+                if let Some(guest) = self.guest_of(node, token) {
+                    self.hear_guest(cx, (node, guest), room, &object);
+                }
+            }
+            Message::Leave { token } => {
+                if let Some(guest) = self.guest_of(node, token) {
+                    self.leave(guest, "left", cx.out);
+                }
+            }
+            Message::Write { token, object } => {
+                if let Some(id) = self.tokens.get(&token).copied() {
+                    self.write_for_node(id, &object, cx.out);
+                }
+            }
+            Message::In { token, room } => {
+                if let Some(id) = self.tokens.get(&token).copied() {
+                    self.hear_room(node, id, room, cx.out);
+                }
+            }
+            Message::Wanted { token } => {
+                if let Some(id) = self.tokens.get(&token).copied()
+                    && self.is_lost(cx, id)
+                {
+                    let fault = Fault::new("timeout", super::SILENT).because(Reason::Unfinished);
+                    self.refuse(cx, id, &fault);
+                }
+            }
+        }
+    }
+
+    /// Another node is gone, with all that it has.
+    pub(super) fn forget_node(&mut self, cx: &mut Context<'_>, node: NodeId) {
+        let Some(of_node) = self.nodes.there.remove(&node) else { return };
+        self.nodes.parts.cancel(&node);
+        if self.nodes.there.is_empty() {
+            self.rooms.tell_nodes(false);
+        }
+        self.sweep_later(Some(node));
+        self.fail_asked(of_node.conn, cx.out);
+        self.come_home(node, u32::MAX, cx.out);
+    }
+
+    /// Another node is there from now on, if it was not.
+    fn note_node(&mut self, node: NodeId) {
+        if self.nodes.there.contains_key(&node) {
+            return;
+        }
+        let conn = self.conns.new_guest();
+        let round = self.nodes.next_round();
+        // What there is of one that was gone is not there any more.
+        let (entries, strings, untold) = (0, 0, None);
+        let new = OfNode { round, oldest: round, entries, strings, conn, untold };
+        self.nodes.there.insert(node, new);
+        self.rooms.tell_nodes(true);
+    }
+
+    /// A node begins to tell everything.
+    fn begin_round(&mut self, node: NodeId) {
+        let round = self.nodes.next_round();
+        if let Some(of_node) = self.nodes.there.get_mut(&node) {
+            of_node.round = round;
+        }
+    }
+
+    /// A node has told everything.
+    fn end_round(&mut self, node: NodeId, out: &mut Outbox) {
+        let Some(of_node) = self.nodes.there.get_mut(&node) else { return };
+        of_node.oldest = of_node.round;
+        let round = of_node.round;
+        self.sweep_later(Some(node));
+        self.come_home(node, round, out);
+    }
+
+    /// Has all guests and rooms looked at that this node has told of: some are gone.
+    fn sweep_later(&mut self, node: Option<NodeId>) {
+        let mut guests: Vec<ConnId> = self.nodes.guests.values().copied().collect();
+        guests.sort_unstable();
+        let guests = guests.into_iter().filter(|id| {
+            self.guest(*id).is_some_and(|guest| {
+                guest.node == node && self.nodes.is_gone(guest.node, guest.round)
+            })
+        });
+        let guests: Vec<Leaving> = guests.map(Leaving::Guest).collect();
+        let rooms = self.rooms.of_node(node, |round| self.nodes.is_gone(node, round));
+        self.nodes.leaving.extend(guests);
+        self.nodes.leaving.extend(rooms.into_iter().map(|(game, id)| Leaving::Room(game, id)));
+    }
+
+    /// Ends a few of what is gone with its node.
+    fn sweep(&mut self, out: &mut Outbox) {
+        for _ in 0..bounds::PART_ENTRIES {
+            match self.nodes.leaving.pop_front() {
+                None => return,
+                Some(Leaving::Guest(id)) => {
+                    let is_gone = |guest: Guest| self.nodes.is_gone(guest.node, guest.round);
+                    if self.guest(id).is_some_and(is_gone) {
+                        self.drop_guest(id, out);
+                    }
+                }
+                Some(Leaving::Room(game, number)) => {
+                    let told = self.rooms.told_by(&game, number);
+                    if let Some((node, round)) = told
+                        && self.nodes.is_gone(node, round)
+                    {
+                        self.drop_room(&game, number, node);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Does what is due for other nodes.
+    pub(super) fn serve_nodes(&mut self, cx: &mut Context<'_>) {
+        if self.nodes.unclaimed.is_some_and(|at| at <= cx.now.instant) {
+            self.nodes.unclaimed = None;
+            self.sweep_later(None);
+        }
+        self.sweep(cx.out);
+        if self.nodes.there.is_empty() {
+            return;
+        }
+        self.tell_rooms(cx.out);
+        while let Some(node) = self.nodes.parts.pop_due(cx.now.instant) {
+            self.tell_part(cx, node);
+        }
+    }
+
+    /// Goes on with the guests of another process: they stay if their nodes tell of them again.
+    pub(super) fn keep_guests(&mut self, now: Instant) {
+        for (id, token) in self.conns.keep_guests() {
+            self.nodes.guests.insert(token, id);
+        }
+        if !self.nodes.guests.is_empty() || self.rooms.has_elsewhere() {
+            self.nodes.unclaimed = Some(now + bounds::CLAIM);
+        }
+    }
+
+    /// Adds a wait of a peer for what another node answers, if the event wants an answer; returns the ID by which it
+    /// is known there.
+    fn await_node(
+        &mut self,
+        cx: &mut Context<'_>,
+        id: ConnId,
+        event: &Event<'_>,
+        receiver: ConnId,
+    ) -> Result<String, Fault> {
+        match event.kind {
+            Kind::Pass => Ok(String::new()),
+            _ => self.await_peer(cx, id, event, receiver).map(|number| format!("\"{number}\"")),
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! What other nodes are told of the peers and rooms of this one.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::message::{Message, PeerEntry, RoomEntry};
+use super::{Leaving, Whom, tell};
+use crate::cluster::NodeId;
+use crate::dialect::ConnId;
+use crate::dialect::events::pages::Form;
+use crate::dialect::events::{Context, Events, Outbox};
+use crate::limits::cluster as bounds;
+
+/// About how long a peer or a room is in a message, beside its strings.
+const BESIDE: usize = 100;
+
+impl Events {
+    /// Another node is to be told everything.
+    pub(in crate::dialect::events) fn begin_to_tell(&mut self, cx: &mut Context<'_>, node: NodeId) {
+        self.note_node(node);
+        let peers = self.own_peers().into_iter().map(Leaving::Guest);
+        let rooms = self.rooms.of_this_node();
+        let rooms = rooms.into_iter().map(|(game, number)| Leaving::Room(game, number));
+        let untold: VecDeque<Leaving> = peers.chain(rooms).collect();
+        if let Some(of_node) = self.nodes.there.get_mut(&node) {
+            of_node.untold = Some(untold);
+        }
+        tell(cx.out, Whom::Node(node), &Message::Begin);
+        let mut guests: Vec<ConnId> = self.nodes.guests.values().copied().collect();
+        guests.sort_unstable();
+        for id in guests {
+            let is_of_node = self.guest(id).is_some_and(|guest| guest.node == Some(node));
+            if let Some(peer) = self.peer(id).filter(|peer| is_of_node && peer.room.is_some()) {
+                self.tell_in(id, peer.room, cx.out);
+            }
+        }
+        self.tell_part(cx, node);
+    }
+
+    /// Tells a node of some more that it has not been told of.
+    pub(super) fn tell_part(&mut self, cx: &mut Context<'_>, node: NodeId) {
+        let Some(of_node) = self.nodes.there.get_mut(&node) else { return };
+        let Some(mut untold) = of_node.untold.take() else { return };
+        let (mut peers, mut rooms, mut size) = (Vec::new(), Vec::new(), 0);
+        for _ in 0..bounds::PART_ENTRIES {
+            if size >= bounds::PART {
+                break;
+            }
+            match untold.pop_front() {
+                None => break,
+                Some(Leaving::Guest(id)) => {
+                    let Some(entry) = self.entry_of(id) else { continue };
+                    size += BESIDE + entry.strings();
+                    peers.push(entry);
+                }
+                Some(Leaving::Room(game, number)) => {
+                    let Some(entry) = self.room_entry(&game, number) else { continue };
+                    size += BESIDE + entry.strings();
+                    rooms.push(entry);
+                }
+            }
+        }
+        let whom = Whom::Node(node);
+        if !peers.is_empty() {
+            tell(cx.out, whom, &Message::Peers { all: peers });
+        }
+        if !rooms.is_empty() {
+            tell(cx.out, whom, &Message::Rooms { all: rooms });
+        }
+        if untold.is_empty() {
+            return tell(cx.out, whom, &Message::End);
+        }
+        if let Some(of_node) = self.nodes.there.get_mut(&node) {
+            of_node.untold = Some(untold);
+            self.nodes.parts.arm(cx.now.instant, node);
+        }
+    }
+
+    /// A peer of this node as others are told of it.
+    fn entry_of(&self, id: ConnId) -> Option<PeerEntry> {
+        let conn = self.conns.get(id)?;
+        let peer = conn.peer.as_deref()?;
+        Some(PeerEntry {
+            token: peer.token,
+            secret: peer.secret,
+            game: Arc::clone(&peer.game),
+            id: Arc::clone(&peer.id),
+            addr: conn.addr,
+            since: peer.since,
+            is_page: matches!(conn.form, Form::Web(_)),
+        })
+    }
+
+    /// Somebody has logged in here, or is on another connection now.
+    pub(in crate::dialect::events) fn tell_login(&self, id: ConnId, out: &mut Outbox) {
+        if !self.nodes.there.is_empty()
+            && let Some(entry) = self.entry_of(id)
+        {
+            tell(out, Whom::All, &Message::Peers { all: vec![entry] });
+        }
+    }
+
+    /// A peer of this node is gone.
+    pub(in crate::dialect::events) fn tell_gone(&self, id: ConnId, out: &mut Outbox) {
+        if !self.nodes.there.is_empty()
+            && self.guest(id).is_none()
+            && let Some(peer) = self.peer(id)
+        {
+            tell(out, Whom::All, &Message::Gone { token: peer.token });
+        }
+    }
+
+    /// Tells all nodes which rooms are new, have changed or are gone.
+    pub(super) fn tell_rooms(&mut self, out: &mut Outbox) {
+        let news = self.rooms.take_news();
+        let (mut part, mut ended, mut size): (Vec<RoomEntry>, _, _) = (Vec::new(), Vec::new(), 0);
+        for (game, number) in news {
+            match self.room_entry(&game, number) {
+                Some(entry) => {
+                    size += BESIDE + entry.strings();
+                    part.push(entry);
+                }
+                None => {
+                    size += BESIDE + game.len();
+                    ended.push((game, number));
+                }
+            }
+            if size >= bounds::PART {
+                size = 0;
+                tell_some(out, std::mem::take(&mut part), std::mem::take(&mut ended));
+            }
+        }
+        tell_some(out, part, ended);
+    }
+}
+
+fn tell_some(out: &mut Outbox, part: Vec<RoomEntry>, ended: Vec<(Arc<str>, u64)>) {
+    if !part.is_empty() {
+        tell(out, Whom::All, &Message::Rooms { all: part });
+    }
+    if !ended.is_empty() {
+        tell(out, Whom::All, &Message::Ended { all: ended });
+    }
+}
