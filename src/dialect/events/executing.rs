@@ -153,12 +153,12 @@ impl Events {
 
     /// A pass to the server.
     pub(super) fn receive_pass(&mut self, cx: &mut Context<'_>, id: ConnId, event: &Event<'_>) {
-        let passed_on = self.say_away(cx, id, event);
-        let received = match &*event.name {
-            _ if matches!(passed_on, Some(Ok(()))) => return,
-            _ if let Some(Err(fault)) = passed_on => Err(fault),
-            "punch_result" => self.punch_result(cx, id, event),
-            _ => Err(Fault::new("unknown_pass", "the server knows no such pass")),
+        let received = match (&*event.name, self.say_away(cx, id, event)) {
+            // What confirms it comes from there.
+            (_, Some(Ok(()))) => return,
+            (_, Some(refused)) => refused,
+            ("punch_result", None) => self.punch_result(cx, id, event),
+            (_, None) => Err(Fault::new("unknown_pass", "the server knows no such pass")),
         };
         match received {
             Ok(()) if event.kind == Kind::ConfirmPass => {

@@ -57,7 +57,7 @@ pub(super) struct Peer {
     pub(super) since: u64,
     /// The room of another node that it is in, or asks to come into.
     #[serde(skip)]
-    pub(super) away: Option<Away>,
+    pub(super) away: Option<Box<Away>>,
     /// Of a peer of another node: the room that it is in, wherever, as it has said itself.
     #[serde(skip)]
     pub(super) elsewhere: Option<u64>,
@@ -91,7 +91,7 @@ impl Peer {
 
     /// The room that it is in, of whichever node.
     pub(super) fn any_room(&self) -> Option<u64> {
-        self.room.or_else(|| self.away.and_then(|away| away.room)).or(self.elsewhere)
+        self.room.or_else(|| self.away.as_ref().and_then(|away| away.room)).or(self.elsewhere)
     }
 }
 
@@ -227,7 +227,7 @@ impl Events {
                 "{addr} logged in as {name:?}, game {game:?}"
             );
         }
-        self.names.insert(game, Arc::clone(&name), id);
+        self.take_name(&game, &name, id);
         self.tell_login(id, cx.out);
         let login = LoggedIn::new(&name, secret, token).keeping(keeps);
         self.answer(id, event, &login, cx.out);

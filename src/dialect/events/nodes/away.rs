@@ -53,13 +53,13 @@ impl Events {
         id: ConnId,
         event: &Event<'_>,
     ) -> Option<Result<(), Fault>> {
-        let away = self.peer(id)?.away?;
+        let node = self.peer(id)?.away.as_ref()?.node;
         let is_for_room = match event.kind {
             Kind::Request => OF_OWN_ROOM.contains(&&*event.name),
             _ => event.name == "punch_result",
         };
-        let conn = self.nodes.there.get(&away.node).filter(|_| is_for_room)?.conn;
-        Some(self.pass_on(cx, id, event, (away.node, conn)))
+        let conn = self.nodes.there.get(&node).filter(|_| is_for_room)?.conn;
+        Some(self.pass_on(cx, id, event, (node, conn)))
     }
 
     /// Has a peer ask another node whether it may come into a room there.
@@ -75,7 +75,7 @@ impl Events {
         let conn = self.nodes.there.get(&node).ok_or_else(no_such_room)?.conn;
         let away = Away { node, room: None, round: 0, told: cx.now.instant };
         if let Some(peer) = self.peer_mut(id) {
-            peer.away = Some(away);
+            peer.away = Some(Box::new(away));
         }
         self.tell_socket(cx, id, true);
         let passed_on = self.pass_on(cx, id, event, (node, conn));
@@ -134,12 +134,12 @@ impl Events {
     ) {
         let Some(round) = self.nodes.there.get(&node).map(|of_node| of_node.round) else { return };
         let Some(peer) = self.peer_mut(id) else { return };
-        let is_there = peer.away.is_some_and(|away| away.node == node);
+        let is_there = peer.away.as_ref().is_some_and(|away| away.node == node);
         let is_free = peer.room.is_none() && peer.away.is_none();
         match room {
             Some(_) if is_there || is_free => {
-                let told = peer.away.map_or(Instant::default(), |away| away.told);
-                peer.away = Some(Away { node, room, round, told });
+                let told = peer.away.as_ref().map_or(Instant::default(), |away| away.told);
+                peer.away = Some(Box::new(Away { node, room, round, told }));
             }
             // It has found another one since.
             Some(_) => tell(out, Whom::Node(node), &Message::Leave { token: peer.token }),
@@ -154,8 +154,7 @@ impl Events {
         if !matches!(&*route.name, "join_room" | "quick_join") {
             return;
         }
-        if let Some(away) = peer.away.filter(|away| away.room.is_none()) {
-            peer.away = None;
+        if let Some(away) = peer.away.take_if(|away| away.room.is_none()) {
             tell(out, Whom::Node(away.node), &Message::Leave { token: peer.token });
         }
     }
@@ -171,14 +170,13 @@ impl Events {
     pub(super) fn come_home(&mut self, node: NodeId, round: u32, out: &mut Outbox) {
         for id in self.own_peers() {
             let Some(peer) = self.peer_mut(id) else { continue };
-            let Some(away) = peer.away.filter(|away| away.node == node && away.round != round)
-            else {
-                continue;
-            };
             // Who only waits for an answer is told so.
-            let Some(room) = away.room else { continue };
-            peer.away = None;
-            self.tell_room_gone(id, room, out);
+            let is_gone = |away: &mut Box<Away>| {
+                away.node == node && away.round != round && away.room.is_some()
+            };
+            if let Some(room) = peer.away.take_if(is_gone).and_then(|away| away.room) {
+                self.tell_room_gone(id, room, out);
+            }
         }
     }
 }

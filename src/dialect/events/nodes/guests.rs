@@ -27,6 +27,11 @@ pub(in crate::dialect::events) struct Guest {
 impl Guest {
     /// One of another process.
     pub(in crate::dialect::events) const UNCLAIMED: Self = Self { node: None, round: 0 };
+
+    /// Who has its connection, or may have it: others take no notice.
+    fn whom(self) -> Whom {
+        self.node.map_or(Whom::All, Whom::Node)
+    }
 }
 
 /// What peers of other nodes may ask of a room here.
@@ -106,7 +111,23 @@ impl Events {
             };
             self.refuse(cx, holder, &fault);
         }
-        self.names.insert(Arc::clone(&entry.game), Arc::clone(&entry.id), id);
+        self.take_name(&entry.game, &entry.id, id);
+    }
+
+    /// A peer has this ID from now on; another guest that has it as well is hidden.
+    pub(in crate::dialect::events) fn take_name(
+        &mut self,
+        game: &Arc<str>,
+        id: &Arc<str>,
+        conn: ConnId,
+    ) {
+        if let Some(other) = self.names.get(game, id)
+            && self.conns.is_away(other)
+            && !self.nodes.hidden.contains(&other)
+        {
+            self.nodes.hide(other);
+        }
+        self.names.insert(Arc::clone(game), Arc::clone(id), conn);
     }
 
     /// Nobody has this ID any more: one that was hidden has it, if there is one.
@@ -237,10 +258,8 @@ impl Events {
         room: Option<u64>,
         out: &mut Outbox,
     ) {
-        if let Some(Guest { node: Some(node), .. }) = self.guest(id)
-            && let Some(peer) = self.peer(id)
-        {
-            tell(out, Whom::Node(node), &Message::In { token: peer.token, room });
+        if let (Some(guest), Some(peer)) = (self.guest(id), self.peer(id)) {
+            tell(out, guest.whom(), &Message::In { token: peer.token, room });
         }
     }
 
@@ -251,12 +270,10 @@ impl Events {
         out: &mut Outbox,
         fill: impl FnOnce(&mut Vec<u8>),
     ) {
-        if let Some(Guest { node: Some(node), .. }) = self.guest(id)
-            && let Some(peer) = self.peer(id)
-        {
+        if let (Some(guest), Some(peer)) = (self.guest(id), self.peer(id)) {
             let mut object = Vec::new();
             fill(&mut object);
-            tell(out, Whom::Node(node), &Message::Write { token: peer.token, object });
+            tell(out, guest.whom(), &Message::Write { token: peer.token, object });
         }
     }
 }

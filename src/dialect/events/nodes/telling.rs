@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::message::{Message, PeerEntry, RoomEntry};
-use super::{Leaving, Whom, tell};
+use super::{Guest, Leaving, Whom, tell};
 use crate::cluster::NodeId;
 use crate::dialect::ConnId;
 use crate::dialect::events::pages::Form;
@@ -29,9 +29,13 @@ impl Events {
         let mut guests: Vec<ConnId> = self.nodes.guests.values().copied().collect();
         guests.sort_unstable();
         for id in guests {
-            let is_of_node = self.guest(id).is_some_and(|guest| guest.node == Some(node));
-            if let Some(peer) = self.peer(id).filter(|peer| is_of_node && peer.room.is_some()) {
-                self.tell_in(id, peer.room, cx.out);
+            // One that another process has known may be of any.
+            let is_of_node = |guest: Guest| guest.node.is_none_or(|of| of == node);
+            if let Some(peer) = self.peer(id).filter(|peer| peer.room.is_some())
+                && self.guest(id).is_some_and(is_of_node)
+            {
+                let (token, room) = (peer.token, peer.room);
+                tell(cx.out, Whom::Node(node), &Message::In { token, room });
             }
         }
         self.tell_part(cx, node);
