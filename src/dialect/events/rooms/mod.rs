@@ -170,7 +170,7 @@ impl Rooms {
             }
         }
         match room.elsewhere {
-            None => _ = self.made.remove(room.made_by),
+            None => self.made.remove(room.made_by),
             Some(_) => self.elsewhere -= 1,
         }
         Some(room)

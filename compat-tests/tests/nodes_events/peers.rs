@@ -1,0 +1,175 @@
+//! Who is logged in, what peers of two nodes say to each other, and who comes back.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::{World, request, server};
+
+#[test]
+fn an_id_is_taken_at_all_nodes() {
+    let mut world = World::of(3);
+    let bob = world.login(0, "bob");
+    for n in 0..3 {
+        assert_eq!(world.try_login(n, "bob", &json!({})).1, Err("id_taken".into()), "{n}");
+        let other = world.try_login(n, "bob", &json!({"game": format!("go {n}")}));
+        assert!(other.1.is_ok(), "{n}");
+    }
+    world.gone(&bob);
+    let bob = world.login(2, "bob");
+    assert_eq!(world.try_login(0, "bob", &json!({})).1, Err("id_taken".into()));
+    // A node that comes is told of all.
+    world.nodes[1] = Some(server(1, 2));
+    world.pass(700);
+    assert_eq!(world.try_login(1, "bob", &json!({})).1, Err("id_taken".into()));
+    assert!(world.closed.is_empty());
+    // One that says nothing when its ID is wanted is gone.
+    world.pass(4000);
+    assert_eq!(world.try_login(0, "bob", &json!({})).1, Err("id_taken".into()));
+    assert!(world.closed.contains(&(bob.0, bob.1)));
+    world.login(0, "bob");
+}
+
+#[test]
+fn of_two_logins_the_older_stays() {
+    let mut world = World::of(3);
+    world.is_cut = true;
+    world.pass(4000);
+    let first = world.login(0, "bob");
+    world.pass(1500);
+    let second = world.login(1, "bob");
+    let friend = world.login(1, "amy");
+    let room = world.room(&second, json!({"name": "r"}));
+    world.ask(&friend, "join_room", json!({"room": room})).unwrap();
+    world.heard(&friend);
+    world.is_cut = false;
+    world.pass(1500);
+    assert_eq!(world.closed, BTreeSet::from([(second.0, second.1)]));
+    assert_eq!(world.hears(&second, "error")["code"], "id_taken");
+    assert_eq!(world.names(&friend), ["room_deleted", "self_left"]);
+    // The one that is left is the one that all write to.
+    for n in 0..3 {
+        let other = world.login(n, &format!("other {n}"));
+        world.say(&other, &json!({"type": "pass", "name": "hi", "dest": "bob"}));
+        assert_eq!(world.heard(&first)[0]["from"], json!(format!("other {n}")));
+    }
+}
+
+#[test]
+fn who_comes_back_to_another_node_with_its_secret_is_let_in() {
+    let mut world = World::of(3);
+    let (old, told) = world.try_login(0, "bob", &json!({"keep": true}));
+    let told = told.unwrap();
+    let secret = json!({"secret": told["secret"]});
+    let room = world.room(&old, json!({"name": "r"}));
+    let wrong = json!({"secret": "00112233445566778899aabbccddeeff"});
+    assert_eq!(world.try_login(1, "bob", &wrong).1, Err("id_taken".into()));
+    let (new, told) = world.try_login(1, "bob", &secret);
+    let told = told.unwrap();
+    assert_eq!((told.get("resumed"), &told["secret"]), (None, &secret["secret"]));
+    assert_eq!(world.closed, BTreeSet::from([(0, old.1)]));
+    assert_eq!(world.hears(&old, "error")["code"], "resumed");
+    assert_eq!(world.list(&new, json!({})), Vec::<Value>::new(), "its room is gone: {room}");
+    let other = world.login(2, "amy");
+    world.say(&other, &json!({"type": "pass", "name": "hi", "dest": "bob"}));
+    assert_eq!(world.names(&new), ["hi"]);
+}
+
+#[test]
+fn events_find_peers_of_other_nodes_and_answers_come_back() {
+    let mut world = World::of(2);
+    let (amy, bob) = (world.login(0, "amy"), world.login(1, "bob"));
+    for n in 0..5 {
+        world.say(&amy, &json!({"type": "pass", "name": n.to_string(), "dest": "bob", "x": [n]}));
+    }
+    let heard = world.heard(&bob);
+    assert_eq!(heard.len(), 5);
+    for (n, event) in heard.iter().enumerate() {
+        let want = json!({"type": "pass", "name": n.to_string(), "x": [n], "from": "amy"});
+        assert_eq!(*event, want);
+    }
+    world.say(&amy, &request("q", "7", "bob"));
+    let asked = world.heard(&bob).remove(0);
+    assert_eq!((&asked["from"], &asked["data"]), (&json!("amy"), &json!([1])));
+    assert_ne!(asked["request_id"], "7");
+    let answer = json!({"type": "response", "data": "yes", "request_id": asked["request_id"]});
+    world.say(&bob, &answer);
+    world.say(&bob, &answer);
+    let answer = json!({"type": "response", "data": "yes", "request_id": "7", "from": "bob"});
+    assert_eq!(world.heard(&amy), [answer]);
+    let confirm = json!({"type": "confirm_pass", "name": "c", "pass_id": 3, "dest": "bob"});
+    world.say(&amy, &confirm);
+    let asked = world.heard(&bob).remove(0);
+    world.say(&bob, &json!({"type": "confirm_pass", "pass_id": asked["pass_id"]}));
+    assert_eq!(world.heard(&amy), [json!({"type": "confirm_pass", "pass_id": 3, "from": "bob"})]);
+    // What is not answered in time.
+    world.say(&amy, &request("q", "8", "bob"));
+    world.pass(31_000);
+    let failed = world.heard(&amy);
+    assert_eq!(failed.len(), 1, "{failed:?}");
+    assert_eq!(
+        (&failed[0]["error"]["code"], &failed[0]["request_id"]),
+        (&json!("timeout"), &json!("8"))
+    );
+    // Whoever leaves before.
+    world.say(&amy, &request("q", "9", "bob"));
+    world.gone(&bob);
+    let failed = world.heard(&amy);
+    assert_eq!(failed.len(), 1, "{failed:?}");
+    assert_eq!(failed[0]["error"]["code"], "peer_left");
+    world.say(&amy, &request("q", "10", "bob"));
+    assert_eq!(world.heard(&amy)[0]["error"]["code"], "no_such_peer");
+}
+
+#[test]
+fn who_does_not_read_is_busy_for_those_of_other_nodes() {
+    let mut world = World::of(2);
+    let (amy, bob) = (world.login(0, "amy"), world.login(1, "bob"));
+    let unread = |server: &mut Server, bob: &Peer, bytes| server.on_unread(bob.1, bytes);
+    world.act(1, |server, _, _| unread(server, &bob, 600 * 1024));
+    world.say(&amy, &request("q", "1", "bob"));
+    let failed = world.heard(&amy);
+    assert_eq!((failed.len(), &failed[0]["error"]["code"]), (1, &json!("busy")));
+    assert_eq!(world.heard(&bob), Vec::<Value>::new());
+}
+
+#[test]
+fn who_comes_back_to_its_node_is_still_in_its_room_at_another() {
+    let mut world = World::of(2);
+    let amy = world.login(0, "amy");
+    let (bob, told) = world.try_login(1, "bob", &json!({"keep": true}));
+    let secret = told.unwrap()["secret"].clone();
+    let room = world.room(&amy, json!({"name": "r", "data": {"map": "a"}}));
+    world.ask(&bob, "join_room", json!({"room": room})).unwrap();
+    world.gone(&bob);
+    world.say(&amy, &json!({"type": "pass", "name": "hi", "dest": "bob"}));
+    let (bob, told) = world.try_login(1, "bob", &json!({"secret": secret}));
+    let told = told.unwrap();
+    assert_eq!((&told["resumed"], &told["room"]), (&json!(true), &json!(room)));
+    assert_eq!((&told["players"], &told["data"]), (&json!(["amy", "bob"]), &json!({"map": "a"})));
+    assert_eq!(world.names(&bob), ["hi"], "what it has missed");
+    world.ask(&amy, "update_room", json!({"name": "new"})).unwrap();
+    assert_eq!(world.hears(&bob, "room_updated")["name"], "new");
+    world.ask(&bob, "leave_room", json!({})).unwrap();
+}
+
+#[test]
+fn a_process_takes_over_and_members_at_other_nodes_stay() {
+    for n in 0..2 {
+        let mut world = World::of(2);
+        let (amy, bob) = (world.login(0, "amy"), world.login(1, "bob"));
+        let room = world.room(&amy, json!({"name": "r"}));
+        world.ask(&bob, "join_room", json!({"room": room})).unwrap();
+        world.heard(&amy);
+        world.heard(&bob);
+        world.take_over(n);
+        world.pass(7000);
+        assert_eq!((world.names(&amy), world.names(&bob)), (vec![], vec![]), "{n}");
+        world.ask(&amy, "update_room", json!({"name": "new"})).unwrap();
+        assert_eq!(world.hears(&bob, "room_updated")["name"], "new");
+        world.say(&bob, &json!({"type": "pass", "name": "hi", "dest": "amy"}));
+        assert_eq!(world.names(&amy), ["hi"]);
+        world.ask(&bob, "leave_room", json!({})).unwrap();
+        assert_eq!(world.hears(&amy, "player_left")["id"], "bob");
+    }
+}

@@ -1,0 +1,214 @@
+//! Rooms of other nodes: lists, joins, what members hear, introductions.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::{World, request, server};
+
+#[test]
+fn rooms_of_other_nodes_are_listed_and_watched() {
+    let mut world = World::of(3);
+    let (amy, bob) = (world.login(0, "amy"), world.login(1, "bob"));
+    let viewer = world.login(2, "viewer");
+    world.ask(&viewer, "watch_rooms", json!({})).unwrap();
+    let first = world.room(&amy, json!({"name": "first", "data": {"map": "a"}, "password": "x"}));
+    let second =
+        world.room(&bob, json!({"name": "second", "max_players": 2, "data": {"map": "b"}}));
+    world.pass(1100);
+    let mut told = BTreeSet::new();
+    for event in world.heard(&viewer) {
+        let rooms = event["data"]["rooms"].as_array().unwrap().clone();
+        told.extend(rooms.iter().map(|room| room["room"].as_str().unwrap().to_owned()));
+    }
+    assert_eq!(told, BTreeSet::from([first.clone(), second.clone()]));
+    let list = world.list(&viewer, json!({}));
+    assert_eq!(list, world.list(&amy, json!({})));
+    assert_eq!(list, world.list(&bob, json!({})));
+    let found = world.list(&viewer, json!({"filter": {"map": "a"}}));
+    let want = json!({"room": first, "name": "first", "host": "amy", "players": 1,
+                      "max_players": 64, "password": true, "data": {"map": "a"}});
+    assert_eq!(found, [want]);
+    let page = world.ask(&viewer, "list_rooms", json!({"limit": 1, "sort": "newest"})).unwrap();
+    assert_eq!((&page["rooms"][0]["room"], &page["more"]), (&json!(second), &json!(true)));
+    let after = json!({"limit": 1, "sort": "newest", "after": second});
+    assert_eq!(world.list(&viewer, after)[0]["room"], json!(first));
+    // What changes.
+    world.ask(&bob, "update_room", json!({"name": "2nd"})).unwrap();
+    let third = world.login(0, "carl");
+    world.ask(&third, "join_room", json!({"room": second})).unwrap();
+    assert_eq!(world.list(&viewer, json!({"free": true})).len(), 1);
+    let found = world.list(&viewer, json!({"filter": {"map": "b"}}));
+    assert_eq!((&found[0]["name"], &found[0]["players"]), (&json!("2nd"), &json!(2)));
+    world.gone(&amy);
+    world.pass(1100);
+    let gone = world.heard(&viewer);
+    assert!(gone.iter().any(|event| event["data"]["gone"] == json!([first])), "{gone:?}");
+    // A node that is killed.
+    world.nodes[1] = None;
+    world.pass(4500);
+    assert_eq!(world.list(&viewer, json!({})), Vec::<Value>::new());
+    let gone = world.heard(&viewer);
+    assert!(gone.iter().any(|event| event["data"]["gone"] == json!([second])), "{gone:?}");
+    assert_eq!(world.names(&third)[1..], ["room_deleted", "self_left"]);
+    assert!(world.ask(&third, "create_room", json!({"name": "own"})).is_ok(), "it is in no room");
+}
+
+#[test]
+fn a_room_is_joined_from_another_node_and_all_in_it_hear_of_it() {
+    let mut world = World::of(3);
+    let (amy, bob, carl) = (world.login(0, "amy"), world.login(1, "bob"), world.login(2, "carl"));
+    let room = world.room(&amy, json!({"name": "r", "data": {"map": "a"}}));
+    let told = world.ask(&bob, "join_room", json!({"room": room, "odd": 1})).unwrap();
+    let want = json!({"room": room, "host": "amy", "players": ["amy", "bob"], "data": {"map": "a"},
+                      "ignored": ["odd"]});
+    assert_eq!(told, want);
+    assert_eq!(world.hears(&bob, "self_joined"), json!({"room": room, "id": "bob"}));
+    assert_eq!(world.hears(&amy, "player_joined"), json!({"room": room, "id": "bob"}));
+    assert_eq!(world.ask(&bob, "create_room", json!({"name": "x"})), Err("in_room".into()));
+    assert_eq!(world.ask(&bob, "join_room", json!({"room": room})), Err("in_room".into()));
+    let quick = world.ask(&carl, "quick_join", json!({"filter": {"map": "a"}})).unwrap();
+    assert_eq!((&quick["room"], &quick["name"]), (&json!(room), &json!("r")));
+    assert_eq!(world.hears(&bob, "player_joined")["id"], "carl");
+    world.heard(&amy);
+    world.heard(&carl);
+    world.ask(&amy, "update_room", json!({"locked": true})).unwrap();
+    for member in [&bob, &carl] {
+        assert_eq!(world.hears(member, "room_updated"), json!({"room": room, "locked": true}));
+    }
+    assert_eq!(world.ask(&bob, "update_room", json!({"locked": false})), Err("not_host".into()));
+    assert_eq!(world.ask(&bob, "kick", json!({"id": "carl"})), Err("not_host".into()));
+    assert_eq!(world.ask(&bob, "delete_room", json!({"room": room})), Err("not_host".into()));
+    // Somebody leaves, is kicked, and is let in again.
+    world.ask(&carl, "leave_room", json!({})).unwrap();
+    assert_eq!(world.hears(&carl, "self_left")["reason"], "left");
+    assert_eq!(
+        world.hears(&bob, "player_left"),
+        json!({"room": room, "id": "carl", "reason": "left"})
+    );
+    assert_eq!(world.ask(&carl, "leave_room", json!({})), Err("not_in_room".into()));
+    assert_eq!(world.ask(&carl, "join_room", json!({"room": room})), Err("locked".into()));
+    world.ask(&amy, "update_room", json!({"locked": false, "password": "x"})).unwrap();
+    assert_eq!(world.ask(&carl, "join_room", json!({"room": room})), Err("bad_key".into()));
+    let key = json!({"room": room, "password": "x"});
+    world.ask(&carl, "join_room", key.clone()).unwrap();
+    world.heard(&carl);
+    world.ask(&amy, "kick", json!({"id": "carl"})).unwrap();
+    assert_eq!(world.hears(&carl, "self_left")["reason"], "kicked");
+    assert_eq!(world.ask(&carl, "join_room", key.clone()), Err("kicked".into()));
+    world.ask(&amy, "let_in", json!({"id": "carl"})).unwrap();
+    world.ask(&carl, "join_room", key).unwrap();
+    // One whose connection ends, and one whose node does.
+    world.heard(&amy);
+    world.gone(&bob);
+    assert_eq!(world.hears(&amy, "player_left")["reason"], "disconnected");
+    world.nodes[2] = None;
+    world.pass(4500);
+    assert_eq!(world.hears(&amy, "player_left")["id"], "carl");
+    world.say(&amy, &request("q", "1", "carl"));
+    assert_eq!(world.heard(&amy)[0]["error"]["code"], "no_such_peer");
+    assert_eq!(world.list(&amy, json!({}))[0]["players"], 1);
+}
+
+#[test]
+fn a_private_room_of_another_node_is_joined_by_its_code() {
+    let mut world = World::of(2);
+    let (amy, bob) = (world.login(0, "amy"), world.login(1, "bob"));
+    let told = world.ask(&amy, "create_room", json!({"name": "r", "private": true})).unwrap();
+    assert_eq!(world.list(&bob, json!({})), Vec::<Value>::new());
+    assert_eq!(world.ask(&bob, "join_room", json!({"code": "BBBBBB"})), Err("no_such_room".into()));
+    let joined = world.ask(&bob, "join_room", json!({"code": told["code"]})).unwrap();
+    assert_eq!(joined["room"], told["room"]);
+    world.heard(&bob);
+    world.ask(&amy, "delete_room", json!({"room": told["room"]})).unwrap();
+    assert_eq!(world.names(&bob), ["room_deleted", "self_left"]);
+    assert_eq!(
+        world.ask(&bob, "join_room", json!({"code": told["code"]})),
+        Err("no_such_room".into())
+    );
+    assert!(world.ask(&bob, "create_room", json!({"name": "own"})).is_ok());
+}
+
+#[test]
+fn a_member_at_another_node_becomes_the_host() {
+    let mut world = World::of(2);
+    let (amy, bob, carl) = (world.login(0, "amy"), world.login(1, "bob"), world.login(1, "carl"));
+    let room = world.room(&amy, json!({"name": "r", "migrate": true}));
+    for peer in [&bob, &carl] {
+        world.ask(peer, "join_room", json!({"room": room})).unwrap();
+    }
+    world.heard(&carl);
+    world.gone(&amy);
+    assert_eq!(world.hears(&carl, "host_changed"), json!({"room": room, "id": "bob"}));
+    assert_eq!(world.list(&carl, json!({}))[0]["host"], "bob");
+    world.ask(&bob, "update_room", json!({"name": "new"})).unwrap();
+    assert_eq!(world.hears(&carl, "room_updated")["name"], "new");
+    world.ask(&bob, "delete_room", json!({"room": room})).unwrap();
+    assert_eq!(world.names(&carl), ["room_deleted", "self_left"]);
+}
+
+#[test]
+fn members_of_two_nodes_are_introduced() {
+    let mut world = World::of(2);
+    let (amy, bob) = (world.login(0, "amy"), world.login(1, "bob"));
+    let room = world.room(&amy, json!({"name": "r"}));
+    world.socket(&amy, 2000);
+    let local = json!({"local": [{"ip": "192.168.1.7", "port": 2000}]});
+    world.ask(&amy, "local_endpoints", local).unwrap();
+    world.ask(&bob, "join_room", json!({"room": room})).unwrap();
+    assert_eq!(world.names(&bob), ["self_joined"], "its game socket is not known");
+    world.heard(&amy);
+    world.socket(&bob, 3000);
+    let (to_amy, to_bob) = (world.hears(&amy, "introduce"), world.hears(&bob, "introduce"));
+    let want = json!([format!("203.0.113.{}", bob.1.slot), 3000, "bob"]);
+    assert_eq!(json!([to_amy["ip"], to_amy["port"], to_amy["id"]]), want);
+    let want = json!([format!("203.0.113.{}", amy.1.slot), 2000, "amy"]);
+    assert_eq!(json!([to_bob["ip"], to_bob["port"], to_bob["id"]]), want);
+    assert!(to_amy["nonce"].is_string() && to_amy["nonce"] == to_bob["nonce"]);
+    assert_eq!(to_bob["local"], json!([]), "they have different addresses");
+    let result = json!({"type": "confirm_pass", "name": "punch_result", "pass_id": 4,
+                        "data": {"id": "amy", "ok": true}});
+    world.say(&bob, &result);
+    assert_eq!(world.heard(&bob), [json!({"type": "confirm_pass", "pass_id": 4})]);
+    // The endpoint of one changes.
+    world.pass(1500);
+    world.socket(&bob, 3001);
+    assert_eq!(world.hears(&amy, "introduce")["port"], 3001);
+}
+
+#[test]
+fn after_a_partition_nobody_is_in_a_room_that_does_not_know_it() {
+    let mut world = World::of(2);
+    let (amy, bob) = (world.login(0, "amy"), world.login(1, "bob"));
+    let room = world.room(&amy, json!({"name": "r"}));
+    world.ask(&bob, "join_room", json!({"room": room})).unwrap();
+    world.heard(&amy);
+    world.heard(&bob);
+    // A node that has begun anew knows nothing of it.
+    world.is_cut = true;
+    world.pass(4500);
+    assert_eq!(world.names(&bob), ["room_deleted", "self_left"]);
+    assert_eq!(world.hears(&amy, "player_left")["id"], "bob");
+    world.is_cut = false;
+    world.pass(1500);
+    assert_eq!(world.list(&bob, json!({}))[0]["players"], 1);
+    world.ask(&bob, "join_room", json!({"room": room})).unwrap();
+    world.heard(&bob);
+    world.nodes[0] = Some(server(0, 2));
+    world.pass(1500);
+    assert_eq!(world.names(&bob), ["room_deleted", "self_left"]);
+    assert_eq!(world.list(&bob, json!({})), Vec::<Value>::new());
+    // A short gap is made up for.
+    let amy = world.login(0, "amy");
+    let room = world.room(&amy, json!({"name": "r"}));
+    world.ask(&bob, "join_room", json!({"room": room})).unwrap();
+    world.heard(&bob);
+    world.is_cut = true;
+    world.ask(&amy, "update_room", json!({"name": "lost"})).unwrap();
+    world.pass(500);
+    world.is_cut = false;
+    world.pass(2000);
+    assert_eq!(world.list(&bob, json!({}))[0]["name"], "lost");
+    world.ask(&bob, "leave_room", json!({})).unwrap();
+    assert_eq!(world.hears(&amy, "player_left")["id"], "bob");
+}
