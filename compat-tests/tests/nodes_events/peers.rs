@@ -125,8 +125,7 @@ fn events_find_peers_of_other_nodes_and_answers_come_back() {
 fn who_does_not_read_is_busy_for_those_of_other_nodes() {
     let mut world = World::of(2);
     let (amy, bob) = (world.login(0, "amy"), world.login(1, "bob"));
-    let unread = |server: &mut Server, bob: &Peer, bytes| server.on_unread(bob.1, bytes);
-    world.act(1, |server, _, _| unread(server, &bob, 600 * 1024));
+    world.act(1, |server, _, _| server.on_unread(bob.1, 600 * 1024));
     world.say(&amy, &request("q", "1", "bob"));
     let failed = world.heard(&amy);
     assert_eq!((failed.len(), &failed[0]["error"]["code"]), (1, &json!("busy")));
