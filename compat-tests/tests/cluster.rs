@@ -327,7 +327,8 @@ fn peers_of_events_at_three_nodes_are_in_one_room_until_its_node_is_killed() {
     assert_eq!(amy.wait_for("player_left", GHOST).expect("told").data["id"], "carl");
     println!("gone from a room after {:?}", start.elapsed());
     let gone = bob.request(Some("carl"), "double", json!(1)).expect_err("gone");
-    assert_eq!(gone.code(), Some("no_such_peer"));
+    // Nodes do not notice it at the same moment.
+    assert!(matches!(gone.code(), Some("no_such_peer" | "peer_left")), "{gone}");
     nodes.all.remove(0).crash();
     let start = Instant::now();
     bob.wait_for("room_deleted", GHOST).expect("told");
