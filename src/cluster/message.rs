@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::brief::Quoted;
+use crate::dialect::Name;
 use crate::limits::cluster as limits;
 use crate::state::NotUnderstood;
 
@@ -32,7 +33,7 @@ pub(super) enum What<'a> {
     /// It stops.
     #[serde(rename = "b")]
     Bye,
-    /// Something of a dialect, or nothing.
+    /// What dialects have said, or nothing.
     #[serde(rename = "p")]
     Part {
         /// The incarnation of the node that it is for.
@@ -41,10 +42,9 @@ pub(super) enum What<'a> {
         link: u64,
         #[serde(rename = "n")]
         number: u64,
-        #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
-        of: Option<&'a str>,
+        /// See [`add`] and [`all`].
         #[serde(borrow, rename = "b", with = "raw")]
-        bytes: &'a [u8],
+        said: &'a [u8],
     },
     /// Something on this link is missing: everything has to be told again.
     #[serde(rename = "a")]
@@ -67,6 +67,24 @@ mod raw {
         <&[u8]>::deserialize(from)
     }
 }
+
+/// Adds something that a dialect says to what is said in one part.
+pub(super) fn add(said: &mut Vec<u8>, of: Name, bytes: &[u8]) {
+    // Writing to memory fails only where there is none.
+    let _ = rmp_serde::encode::write(said, &Said(of.text(), bytes));
+}
+
+/// What dialects have said in one part, and which. What is not understood ends it.
+pub(super) fn all(said: &[u8]) -> impl Iterator<Item = (Name, &[u8])> {
+    let mut from = rmp_serde::Deserializer::from_read_ref(said);
+    let all = std::iter::from_fn(move || Said::deserialize(&mut from).ok());
+    // Another version may speak what is not known here.
+    all.filter_map(|Said(of, bytes)| Some((of.parse().ok()?, bytes)))
+}
+
+/// Something that a dialect says.
+#[derive(Serialize, Deserialize)]
+struct Said<'a>(#[serde(borrow)] &'a str, #[serde(borrow, with = "raw")] &'a [u8]);
 
 /// As bytes; none if there is no memory for it.
 pub(super) fn write(message: &Message<'_>) -> Option<Vec<u8>> {

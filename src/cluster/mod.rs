@@ -8,7 +8,7 @@
 //!   said so for three seconds is gone; who says `Bye` is gone at once.
 //! * To each node that it hears of, on a link of its own: parts, numbered from 0. First the dialects tell
 //!   everything, each as it pleases ([`on_node_joined`](crate::dialect::Dialect::on_node_joined)), then each change,
-//!   question and answer. When there is nothing to say for half a second an empty part follows, so that it is noticed
+//!   question and answer. What is said in one turn of the event loop is one part. When there is nothing to say for half a second an empty part follows, so that it is noticed
 //!   if the last one was lost.
 //! * A part comes once and in order: what has a number that was heard already is a copy; a number that leaves
 //!   one out means that something is lost. Then the receiver drops what comes on that link, and asks
@@ -135,6 +135,7 @@ impl Cluster {
 
     /// What is to be sent since this was asked last.
     pub fn take_posts(&mut self) -> Vec<Post> {
+        (0..self.nodes.len()).for_each(|n| self.post_said(n));
         std::mem::take(&mut self.posts)
     }
 
@@ -171,12 +172,12 @@ impl Cluster {
                 }
             }
             What::Hello { n: count } => self.hello(now, (id, n), incarnation, Some(count)),
-            What::Part { to, link, number, of, bytes } => {
+            What::Part { to, link, number, said } => {
                 if to != self.config.incarnation {
                     return;
                 }
                 self.hello(now, (id, n), incarnation, None);
-                self.part(now, (id, n), Part { link, number }, of, bytes);
+                self.part(now, (id, n), Part { link, number }, said);
             }
             What::Again { to, link } => {
                 if to == self.config.incarnation {
@@ -211,7 +212,7 @@ impl Cluster {
             let is_quiet = now - node.out.last >= limits::HEARTBEAT / 2;
             let missed = node.missed(now);
             if is_quiet {
-                self.post_part(now, n, None, &[]);
+                self.post_part(now, n);
             }
             if let Some(link) = missed {
                 self.ask_again(n, link);
@@ -229,10 +230,8 @@ impl Cluster {
             return;
         }
         match to {
-            Whom::Node(id) => self.post_part(now, id.place(), Some(of), bytes),
-            Whom::All => {
-                (0..self.nodes.len()).for_each(|n| self.post_part(now, n, Some(of), bytes))
-            }
+            Whom::Node(id) => self.say(now, id.place(), of, bytes),
+            Whom::All => (0..self.nodes.len()).for_each(|n| self.say(now, n, of, bytes)),
         }
     }
 
@@ -323,16 +322,13 @@ impl Cluster {
         now: Instant,
         (id, n): (NodeId, usize),
         part: Part,
-        of: Option<&str>,
-        bytes: &[u8],
+        said: &[u8],
     ) {
         let Some(node) = self.nodes.get_mut(n).filter(|node| node.is_there) else { return };
         if node.inn.take(part) {
             node.heard = now;
-            // Another version may speak what is not known here.
-            if let Some(name) = of.and_then(|of| of.parse().ok()) {
-                self.events.push_back(Event::Message(id, name, bytes.to_vec()));
-            }
+            let all = message::all(said);
+            self.events.extend(all.map(|(of, bytes)| Event::Message(id, of, bytes.to_vec())));
         } else if let Some(link) = node.missed(now) {
             self.ask_again(n, link);
         }
@@ -348,6 +344,7 @@ impl Cluster {
 
     /// A node is to be told everything, by parts that are counted anew.
     fn begin_link(&mut self, now: Instant, id: NodeId, n: usize) {
+        self.post_said(n);
         self.links += 1;
         let link = self.links;
         if let Some(node) = self.nodes.get_mut(n) {
@@ -365,11 +362,32 @@ impl Cluster {
         }
     }
 
-    fn post_part(&mut self, now: Instant, n: usize, of: Option<Name>, bytes: &[u8]) {
+    fn say(&mut self, now: Instant, n: usize, of: Name, bytes: &[u8]) {
+        let Some(node) = self.nodes.get(n).filter(|node| node.is_there) else { return };
+        if node.out.said.len() + bytes.len() > limits::PART {
+            self.post_said(n);
+        }
+        if let Some(node) = self.nodes.get_mut(n) {
+            message::add(&mut node.out.said, of, bytes);
+            node.out.last = now;
+        }
+    }
+
+    /// What dialects have said to a node is one part.
+    fn post_said(&mut self, n: usize) {
+        if let Some(node) = self.nodes.get(n)
+            && !node.out.said.is_empty()
+        {
+            self.post_part(node.out.last, n);
+        }
+    }
+
+    fn post_part(&mut self, now: Instant, n: usize) {
         let Some(node) = self.nodes.get_mut(n).filter(|node| node.is_there) else { return };
-        let Part { link, number } = node.out.next(now);
+        node.out.last = now;
+        let (Part { link, number }, said) = node.out.next();
         let (to, name) = (node.incarnation, node.name.clone());
-        self.send(Some(name), What::Part { to, link, number, of: of.map(Name::text), bytes });
+        self.send(Some(name), What::Part { to, link, number, said: &said });
     }
 
     fn ask_again(&mut self, n: usize, link: u64) {

@@ -43,6 +43,8 @@ pub(super) struct Out {
     pub(super) began: Instant,
     /// When something was said on it last.
     pub(super) last: Instant,
+    /// What dialects have said since the last part.
+    pub(super) said: Vec<u8>,
 }
 
 /// A link from another node.
@@ -60,15 +62,14 @@ pub(super) struct In {
 
 impl Out {
     pub(super) fn begin(&mut self, now: Instant, link: u64) {
-        *self = Self { link, number: 0, began: now, last: Instant::default() };
+        *self = Self { link, began: now, ..Self::default() };
     }
 
-    /// The place of what is said next.
-    pub(super) fn next(&mut self, now: Instant) -> Part {
+    /// The next part, and what is said in it.
+    pub(super) fn next(&mut self) -> (Part, Vec<u8>) {
         let number = self.number;
         self.number += 1;
-        self.last = now;
-        Part { link: self.link, number }
+        (Part { link: self.link, number }, std::mem::take(&mut self.said))
     }
 }
 
