@@ -3,10 +3,11 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a helper that fails is a test that fails")]
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use compat_tests::events::{Arrival, EventClient, knock};
-use compat_tests::gmnet::{Client, ClientConfig, Host, HostConfig, Lobby, Query};
+use compat_tests::gmnet::{Client, ClientConfig, Error, Host, HostConfig, Lobby, Query};
 use compat_tests::master::{Master, loopback};
 use compat_tests::nats_server::NatsServers;
 use compat_tests::rooms::{Player, STEP};
@@ -49,7 +50,11 @@ impl Nodes {
 
 /// The second data strings of the hosts that a node lists.
 fn names(node: &Master) -> Vec<String> {
-    let lobby = Lobby::fetch(node.addr(), Some(loopback()), &Query::default(), WAIT);
+    names_at(node.addr())
+}
+
+fn names_at(master: SocketAddr) -> Vec<String> {
+    let lobby = Lobby::fetch(master, Some(loopback()), &Query::default(), WAIT);
     let mut names: Vec<String> =
         lobby.expect("a lobby").entries.into_iter().map(|entry| entry.data[1].clone()).collect();
     names.sort();
@@ -70,9 +75,11 @@ fn wait_for(node: &Master, want: &[&str], within: Duration) -> Duration {
 }
 
 fn join(node: &Master, host: IpAddr) {
-    let client = Client::join(ClientConfig::new(node.addr(), host).on(loopback()));
-    let client = client.unwrap_or_else(|error| panic!("{error}; its log:\n{}", node.log()));
-    client.echo(b"hello", WAIT).expect("an echo");
+    join_at(node.addr(), host).unwrap_or_else(|error| panic!("{error}; its log:\n{}", node.log()));
+}
+
+fn join_at(master: SocketAddr, host: IpAddr) -> Result<(), Error> {
+    Client::join(ClientConfig::new(master, host).on(loopback()))?.echo(b"hello", WAIT).map(drop)
 }
 
 #[test]
@@ -188,6 +195,74 @@ fn a_process_takes_over_a_node_and_others_miss_no_host() {
     drop(other);
     let log = nodes.all[0].log();
     assert!(!log.contains("cluster: node a is gone"), "{log}");
+}
+
+/// All nodes are restarted, one after the other, while everybody plays.
+#[test]
+fn nodes_are_restarted_in_turn_and_no_host_is_missing() {
+    const HOSTS: usize = 30;
+    let Some(mut nodes) = Nodes::three(3) else { return };
+    let names: Vec<String> = (0..HOSTS).map(|n| format!("host {n:02}")).collect();
+    let hosts: Vec<Host> = (0..HOSTS).map(|n| nodes.host(n % 3, &names[n])).collect();
+    let at: Vec<IpAddr> = hosts.iter().map(|host| host.local().ip()).collect();
+    let _running: Vec<_> = hosts.into_iter().map(Host::spawn).collect();
+    let wanted: Vec<&str> = names.iter().map(|name| &**name).collect();
+    nodes.all.iter().for_each(|node| _ = wait_for(node, &wanted, WAIT));
+    let masters: Vec<SocketAddr> = nodes.all.iter().map(Master::addr).collect();
+    let (is_over, joined, looked) =
+        (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        let _ends = Ends(&is_over);
+        for thread in 0..3 {
+            let (is_over, joined, looked) = (&is_over, &joined, &looked);
+            let (at, masters, wanted) = (&at, &masters, &wanted);
+            scope.spawn(move || {
+                let _ends = Ends(is_over);
+                for n in (thread..).step_by(3) {
+                    if is_over.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    let master = masters[n / 3 % 3];
+                    join_at(master, at[n * 7 % HOSTS]).unwrap_or_else(|error| panic!("{error}"));
+                    joined.fetch_add(1, Ordering::Relaxed);
+                    assert_eq!(names_at(masters[n / 9 % 3]), *wanted);
+                    looked.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        for n in 0..3 {
+            let old = nodes.all.remove(0);
+            let (port, name) = (old.addr().port().to_string(), ["a", "b", "c"][n]);
+            let urls = nodes.nats.urls(n);
+            let options = ["--port", &port, "--take-over", "--cluster", &urls, "--node", name];
+            nodes.all.push(Master::start(&options));
+            let (status, log) = old.ended(WAIT);
+            assert!(status.success(), "{log}");
+            let others = nodes.all.iter().take(2);
+            others.for_each(|node| {
+                node.wait_for_log(&format!("cluster: node {name} has begun anew"))
+            });
+            let (joined_before, end) = (joined.load(Ordering::Relaxed), Instant::now() + WAIT);
+            while joined.load(Ordering::Relaxed) < joined_before + 30 && Instant::now() < end {
+                assert!(!is_over.load(Ordering::Relaxed), "somebody has noticed");
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
+    });
+    println!("{joined:?} have joined, {looked:?} have looked at the lobby");
+    for node in nodes.all {
+        let log = node.stop();
+        assert!(!log.contains("is gone: nothing was heard"), "{log}");
+    }
+}
+
+/// Ends a load also when somebody panics.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 fn player(node: &Master) -> Player {

@@ -317,13 +317,7 @@ impl Cluster {
         self.begin_link(now, id, n);
     }
 
-    fn part(
-        &mut self,
-        now: Instant,
-        (id, n): (NodeId, usize),
-        part: Part,
-        said: &[u8],
-    ) {
+    fn part(&mut self, now: Instant, (id, n): (NodeId, usize), part: Part, said: &[u8]) {
         let Some(node) = self.nodes.get_mut(n).filter(|node| node.is_there) else { return };
         if node.inn.take(part) {
             node.heard = now;

@@ -6,6 +6,7 @@ use std::io;
 use std::path::Path;
 use std::str::FromStr as _;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -60,6 +61,7 @@ pub struct Connection {
     /// None in the end, which the thread sees.
     posts: Option<Sender<Post>>,
     heard: Receiver<Vec<u8>>,
+    is_woken: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -88,6 +90,7 @@ impl Connection {
         let (posts, taken) = mpsc::channel(WAITING);
         let (found, heard) = sync_channel(WAITING);
         let (happened, events) = mpsc::unbounded_channel();
+        let is_woken = Arc::new(AtomicBool::new(false));
         let options = options
             .name(format!("punchd {}", place.node))
             .no_echo()
@@ -107,7 +110,7 @@ impl Connection {
         let talk = Talk {
             prefix,
             node: place.node.to_owned(),
-            found: Found { found, main },
+            found: Found { found, main, is_woken: Arc::clone(&is_woken) },
             events,
             is_connected: false,
             until: None,
@@ -120,7 +123,7 @@ impl Connection {
             }
         };
         let thread = std::thread::Builder::new().name("cluster".into()).spawn(run)?;
-        Ok(Self { posts: Some(posts), heard, thread: Some(thread) })
+        Ok(Self { posts: Some(posts), heard, is_woken, thread: Some(thread) })
     }
 
     /// Sends a message, if there is a way.
@@ -129,11 +132,13 @@ impl Connection {
         let _ = self.posts.as_ref().map(|posts| posts.try_send(post));
     }
 
-    /// The next message that came.
+    /// The next message that came. After none this is to be asked again once the loop was woken.
     ///
     /// # Errors
     /// If the thread is gone.
     pub fn message(&self) -> Result<Option<Vec<u8>>, Gone> {
+        // Before looking: what comes from now on wakes the loop.
+        self.is_woken.store(false, Ordering::SeqCst);
         match self.heard.try_recv() {
             Ok(bytes) => Ok(Some(bytes)),
             Err(TryRecvError::Empty) => Ok(None),
@@ -156,13 +161,17 @@ impl Drop for Connection {
 struct Found {
     found: SyncSender<Vec<u8>>,
     main: Arc<Waker>,
+    /// The loop was woken, and has not looked since: waking it takes a system call.
+    is_woken: Arc<AtomicBool>,
 }
 
 impl Found {
     fn give(&self, bytes: &[u8]) {
         // If it is full the loop has too much to do, and asks later for what is lost.
         let _ = self.found.try_send(bytes.to_vec());
-        let _ = self.main.wake();
+        if !self.is_woken.swap(true, Ordering::SeqCst) {
+            let _ = self.main.wake();
+        }
     }
 }
 

@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod attacks;
+mod cluster;
 mod crowd;
 mod introductions;
 mod lobby;
@@ -92,7 +93,7 @@ fn run(options: &Options) -> Result<(), Failure> {
     }
     let report = Report::default();
     let mut bench = Bench { punchd, full: options.full, crowd, rounds, report };
-    let groups: [(&str, Group); 16] = [
+    let groups: [(&str, Group); 17] = [
         ("introductions", introductions::introductions),
         ("latency", introductions::latency),
         ("lobby", lobby::lobby),
@@ -108,6 +109,7 @@ fn run(options: &Options) -> Result<(), Failure> {
         ("relay beside", relay::introductions),
         ("relay journal", relay::journal),
         ("metrics", metrics::metrics),
+        ("cluster", cluster::introductions),
         ("attacks", attacks::attacks),
     ];
     println!("{}", report::HEADER);

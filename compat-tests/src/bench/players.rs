@@ -210,6 +210,18 @@ impl Players {
         Ok(Crowd { _udp: udp, connections })
     }
 
+    /// From now on clients ask this server for the hosts, be they registered where they may.
+    ///
+    /// # Errors
+    /// If the machine has too little of something.
+    pub fn ask_at(&mut self, server: Server) -> Result<(), Failure> {
+        self.server = server;
+        for (n, client) in self.clients.iter_mut().enumerate() {
+            *client = Client::new(n, server.addr()).map_err(Failure::system("make a client"))?;
+        }
+        Ok(())
+    }
+
     fn probe(&self) -> Result<std::net::TcpStream, Failure> {
         let probe = sockets::tcp(address(CLIENT, 1 << 19), self.server.addr());
         probe.map_err(Failure::system("connect to the server"))

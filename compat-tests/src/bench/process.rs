@@ -113,7 +113,19 @@ impl Process {
     /// # Errors
     /// If the system does not tell.
     pub fn cpu(&self) -> Result<Duration, Failure> {
-        let text = self.read(&format!("task/{}/schedstat", self.watched))?;
+        self.cpu_of(self.watched)
+    }
+
+    /// What all its threads together have used so far.
+    ///
+    /// # Errors
+    /// If the system does not tell.
+    pub fn cpu_of_all(&self) -> Result<Duration, Failure> {
+        self.threads()?.into_iter().map(|(thread, _)| self.cpu_of(thread)).sum()
+    }
+
+    fn cpu_of(&self, thread: Pid) -> Result<Duration, Failure> {
+        let text = self.read(&format!("task/{thread}/schedstat"))?;
         let nanos = text.split_whitespace().next().and_then(|word| word.parse().ok());
         nanos.map(Duration::from_nanos).ok_or_else(|| unreadable("schedstat"))
     }
