@@ -151,7 +151,7 @@ fn nodes_meet_by_tls_with_credentials() {
     }
     // And a server that is not trusted gets nothing.
     let node = nats.node("e", Some("node.creds"), Path::new("/dev/null"));
-    node.wait_for_log("certificate");
+    node.wait_for_log("cluster: NATS says: client error: nats: IO error");
     let log = node.stop();
     assert!(!log.contains("is there"), "{log}");
 }

@@ -215,6 +215,7 @@ vrrp_script serves {
     rise 2
 }
 vrrp_instance punchd {
+    version 3
     interface net
     state BACKUP
     virtual_router_id 65
@@ -246,7 +247,7 @@ fn games_that_know_one_address_find_a_node_that_lives() {
     // It is back, and so is the address.
     machines.start_punchd(1);
     machines.wait_for("the first", WAIT, |all| all.has_address(1));
-    machines.wait_for("all", WAIT, |all| all.lobby() == Some(vec!["two"]));
+    machines.wait_for("all", WAIT, |all| all.lobby() == Some(vec!["one", "two"]));
     machines.join(2);
     // The machine dies, and nobody says so.
     machines.on(0, "ip link set line1 down");

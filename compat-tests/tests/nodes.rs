@@ -11,7 +11,7 @@ use punchd::cluster;
 use punchd::dialect::{ConnId, Name, Outbox, Output, Via, gmnet};
 use punchd::introductions::relay::{Bounds, sessions};
 use punchd::limits::Limits;
-use punchd::server::{Config, Server};
+use punchd::server::{Config, Server, State};
 
 const NAMES: [&str; 3] = ["a", "b", "c"];
 
@@ -21,6 +21,7 @@ struct World {
     now: Instant,
     said: Vec<(usize, ConnId, Vec<u8>)>,
     connections: u32,
+    incarnations: u64,
     /// Messages between nodes, and their bytes.
     messages: usize,
     bytes: usize,
@@ -52,6 +53,7 @@ impl World {
             now,
             said: Vec::new(),
             connections: 0,
+            incarnations: 1,
             messages: 0,
             bytes: 0,
             longest: Duration::ZERO,
@@ -117,6 +119,16 @@ impl World {
             }
             self.now = self.now + Duration::from_millis(1);
         }
+    }
+
+    /// Another process goes on from what that of a node knew.
+    fn take_over(&mut self, n: usize) {
+        self.incarnations += 1;
+        let saved = self.nodes[n].as_ref().unwrap().save().encode();
+        let cluster = cluster::Config { name: NAMES[n].into(), incarnation: self.incarnations };
+        self.nodes[n] = Some(Server::new(Config { cluster: Some(cluster), ..Config::default() }));
+        let mut state = State::decode(&saved).unwrap();
+        self.act(n, |server, now, out| _ = server.load(now, &mut state, out).unwrap());
     }
 
     fn udp(&mut self, n: usize, from: SocketAddr, word: &[u8]) {
@@ -295,6 +307,69 @@ fn hosts_in_the_network_of_a_node_are_known_by_its_public_address() {
     let client = world.join(0, at("198.51.100.1:3000"), "192.0.2.7");
     assert_eq!(world.told(client), ["192.0.2.7:2000"]);
     assert_eq!(world.told(host), ["198.51.100.1:3000"]);
+}
+
+#[test]
+fn what_was_answered_to_the_process_before_is_no_answer_to_another_question() {
+    let mut world = World::two();
+    let hosts = ["203.0.113.1", "203.0.113.2"].map(|from| {
+        world.udp(1, SocketAddr::new(ip(from), 2000), b"reg");
+        world.host(1, ip(from))
+    });
+    world.pass(5);
+    let client = world.join(0, at("198.51.100.1:3000"), "203.0.113.1");
+    assert_eq!(world.told(client), ["203.0.113.1:2000"]);
+    world.take_over(0);
+    world.pass(100);
+    let client = world.join(0, at("198.51.100.2:3000"), "203.0.113.2");
+    assert_eq!(world.told(client), ["203.0.113.2:2000"]);
+    assert_eq!(world.told(hosts[1]), ["198.51.100.2:3000"]);
+}
+
+#[test]
+fn a_process_that_takes_over_a_node_has_the_hosts_of_all_at_once() {
+    let public_ips = ip("192.0.2.7").into();
+    let gmnet = gmnet::Config { public_ips, ..gmnet::Config::default() };
+    let mut world = World::of(vec![Config::default(), Config { gmnet, ..Config::default() }]);
+    let hosts = ["203.0.113.1", "203.0.113.2", "10.0.0.5"].map(|from| {
+        world.udp(1, SocketAddr::new(ip(from), 2000), b"reg");
+        world.host(1, ip(from))
+    });
+    world.pass(5);
+    for is_there in [true, false] {
+        let all = world.lobby(0, "198.51.100.9");
+        assert_eq!(all.len(), 3, "{all:?}");
+        world.take_over(0);
+        assert_eq!(world.lobby(0, "198.51.100.9"), all, "nothing was heard yet");
+        if !is_there {
+            world.nodes[1] = None;
+        }
+        let client = world.join(0, at("198.51.100.1:3000"), "203.0.113.1");
+        world.pass(3600);
+        match is_there {
+            true => {
+                assert_eq!(world.lobby(0, "198.51.100.9"), all);
+                assert_eq!(world.told(client), ["203.0.113.1:2000"]);
+                assert_eq!(world.told(hosts[0]), ["198.51.100.1:3000"], "once");
+                world.act(1, |server, now, out| server.on_gone(now, hosts[1], out));
+                world.pass(5);
+                assert_eq!(world.lobby(0, "198.51.100.9"), ["192.0.2.7", "203.0.113.1"]);
+                world.udp(1, at("203.0.113.2:2000"), b"reg");
+                world.host(1, ip("203.0.113.2"));
+                world.pass(5);
+            }
+            false => {
+                assert_eq!(world.told(client), ["no"]);
+                assert_eq!(world.lobby(0, "198.51.100.9"), Vec::<String>::new());
+            }
+        }
+    }
+    // Alone, it knows no others.
+    let state = world.nodes[0].as_ref().unwrap().save().encode();
+    world.nodes[0] = Some(Server::new(Config::default()));
+    let mut state = State::decode(&state).unwrap();
+    world.act(0, |server, now, out| _ = server.load(now, &mut state, out).unwrap());
+    assert_eq!(world.lobby(0, "198.51.100.9"), Vec::<String>::new());
 }
 
 fn with_relay(addr: &str) -> Config {

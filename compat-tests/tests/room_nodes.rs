@@ -8,7 +8,7 @@ use std::time::Duration;
 use punchd::clock::{Instant, Now};
 use punchd::cluster;
 use punchd::dialect::{Outbox, Output, Via};
-use punchd::server::{Config, Server};
+use punchd::server::{Config, Server, State};
 
 const NAMES: [&str; 3] = ["a", "b", "c"];
 
@@ -101,6 +101,14 @@ impl World {
             }
             self.now = self.now + Duration::from_millis(5);
         }
+    }
+
+    /// Another process goes on from what that of a node knew.
+    fn take_over(&mut self, n: usize, incarnation: u64) {
+        let saved = self.nodes[n].take().unwrap().save().encode();
+        let mut state = State::decode(&saved).unwrap();
+        self.nodes[n] = Some(node(n, incarnation));
+        self.act(n, |server, now, out| _ = server.load(now, &mut state, out).unwrap());
     }
 
     fn send(&mut self, n: usize, from: SocketAddr, text: &str) {
@@ -232,7 +240,7 @@ fn a_client_of_one_node_is_in_a_room_of_another() {
     let host = world.get_in(1, peer(1), "rh:one");
     let before = world.messages;
     let client = world.enter(0, peer(2), &format!("jr:{}", host.room));
-    assert_eq!(world.messages - before, 4, "the request, both that it is told, and its place");
+    assert_eq!(world.messages - before, 2, "the request, and all that comes of it");
     assert_eq!(world.told(1, host.at), [format!("cj:{}:198.51.2.7:40000", client.id)]);
     let told = world.ask(0, client.at, &format!("jr:{}", host.room));
     assert_eq!(told[0], format!("jr:{}:{}:198.51.1.7:40000", host.room, client.id));
@@ -476,17 +484,40 @@ fn a_process_that_takes_over_a_node_knows_by_whom_its_peers_are_reached() {
     let mut world = World::of(2);
     let host = world.get_in(1, peer(1), "rh:one");
     let client = world.get_in(0, peer(2), &format!("jr:{}", host.room));
-    let mut state = world.nodes[1].take().unwrap().save();
-    let mut next = node(1, 2);
-    let now = Now { instant: world.now, unix: 1_700_000_000 };
-    next.load(now, &mut state, &mut Outbox::new()).unwrap();
-    world.nodes[1] = Some(next);
+    world.take_over(1, 2);
     world.pass(1000);
     assert_eq!(world.listed(0, ""), ["one"]);
     world.told(0, client.at);
     assert_eq!(world.answer(1, host.at, "rn:uno"), "rn:uno");
     assert_eq!(world.told(0, client.at), ["rn:uno"], "before it has said anything");
     assert_eq!(world.answer(0, client.at, "ka"), "ka");
+}
+
+#[test]
+fn a_process_that_takes_over_a_node_has_the_rooms_of_all_at_once() {
+    let mut world = World::of(2);
+    let hosts = ["one", "two"].map(|name| {
+        let from = peer(name.len() as u8 + name.as_bytes()[0]);
+        world.get_in(1, from, &format!("rh:{name}"))
+    });
+    let client = world.get_in(0, peer(2), &format!("jr:{}", hosts[0].room));
+    for is_there in [true, false] {
+        world.take_over(0, if is_there { 2 } else { 3 });
+        assert_eq!(world.listed(0, ""), ["two", "one"], "nothing was heard yet");
+        if !is_there {
+            world.nodes[1] = None;
+        }
+        // He need not come back: his own node still knows where his place is.
+        let answers = world.ask(0, client.at, "ka");
+        assert!(answers.iter().all(|answer| answer == "ka"), "{answers:?}");
+        world.pass(3600);
+        world.told(0, client.at);
+        let left = if is_there { &["two", "one"][..] } else { &[] };
+        assert_eq!(world.listed(0, ""), left);
+        if is_there {
+            assert_eq!(world.answer(0, client.at, "ka"), "ka");
+        }
+    }
 }
 
 #[test]

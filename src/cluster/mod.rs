@@ -117,6 +117,25 @@ impl Cluster {
         }
     }
 
+    /// What another process with the name of this node needs, so that it knows them by the same [`NodeId`].
+    #[must_use]
+    pub fn known(&self) -> Vec<(String, bool)> {
+        self.nodes.iter().map(|node| (node.name.to_string(), node.is_there)).collect()
+    }
+
+    /// Goes on from what another process [knew](Self::known); this one must have heard of nobody yet. Who was there
+    /// is until nothing was heard of it for three seconds.
+    pub fn go_on(&mut self, now: Instant, known: Vec<(String, bool)>) {
+        if !self.nodes.is_empty() {
+            return;
+        }
+        let all = known.into_iter().filter(|(name, _)| check_name(name).is_ok());
+        for (n, (name, is_there)) in all.take(limits::NODES).enumerate() {
+            self.names.set(NodeId::of(n), &name);
+            self.nodes.push(Node::known(now, &name, is_there));
+        }
+    }
+
     /// What the others are called.
     #[must_use]
     pub fn names(&self) -> &Names {
@@ -290,7 +309,7 @@ impl Cluster {
         count: Option<u64>,
     ) {
         let Some(node) = self.nodes.get_mut(n) else { return };
-        let was_there = node.is_there;
+        let (was_there, was_known) = (node.is_there, node.is_only_known());
         let is_same = node.incarnation == incarnation;
         let is_news = count.is_some_and(|count| !is_same || count > node.hellos);
         if let Some(count) = count.filter(|_| is_news) {
@@ -304,7 +323,7 @@ impl Cluster {
         }
         node.begin(now, incarnation, count.unwrap_or(0));
         let name = &node.name;
-        if was_there {
+        if was_there && !was_known {
             info!(event = "node_restarted", node = &**name; "cluster: node {name} has begun anew");
         } else {
             info!(event = "node_there", node = &**name; "cluster: node {name} is there");

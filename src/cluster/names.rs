@@ -31,6 +31,12 @@ impl Names {
         self.0.get(node.place()).map_or("?", |name| name)
     }
 
+    /// Whether there is, or was, such a node.
+    #[must_use]
+    pub fn has(&self, node: NodeId) -> bool {
+        node.place() < self.0.len()
+    }
+
     /// That is a node's name from now on.
     pub(super) fn set(&mut self, node: NodeId, name: &str) {
         match self.0.get_mut(node.place()) {

@@ -114,6 +114,16 @@ impl Node {
         }
     }
 
+    /// One that another process has known.
+    pub(super) fn known(now: Instant, name: &str, is_there: bool) -> Self {
+        Self { is_there, heard: now, sound: now, ..Self::new(name) }
+    }
+
+    /// It has said nothing to this process yet.
+    pub(super) fn is_only_known(&self) -> bool {
+        self.incarnation == 0
+    }
+
     /// It is there now, in this incarnation.
     pub(super) fn begin(&mut self, now: Instant, incarnation: u64, hellos: u64) {
         let before = std::mem::take(&mut self.inn);

@@ -20,6 +20,9 @@ use crate::timers::Timers;
 /// Who is connected. Without this part nobody can be taken over.
 const CONNECTIONS: &str = "connections";
 
+/// The other nodes of the cluster.
+const NODES: &str = "nodes";
+
 /// What the owner's window has counted, if there is one.
 const WINDOW: &str = "window";
 
@@ -166,6 +169,8 @@ impl Server {
             };
         }
         shared_parts!(save);
+        let nodes = self.cluster.as_ref().map(|cluster| cluster.known()).unwrap_or_default();
+        Saving::new(NODES, SHARED, put).write(&nodes);
         if let Some(window) = self.save_window() {
             Saving::new(WINDOW, SHARED, put).write(&window);
         }
@@ -220,6 +225,11 @@ impl Server {
             };
         }
         shared_parts!(load);
+        // One without them has known no others.
+        if let (Some(cluster), Ok(known)) = (&mut self.cluster, state::part(parts, NODES, SHARED)) {
+            cluster.go_on(now.instant, known);
+            self.shared.nodes = cluster.names().clone();
+        }
         match state::part(parts, WINDOW, SHARED) {
             Ok(kept) => self.load_window(kept),
             Err(why) => debug!("what the window has shown is lost: {why}"),

@@ -429,6 +429,7 @@ impl Dialect for Gmnet {
         to.table("connections", &self.conns);
         to.table("hosts", &self.hosts);
         to.table("ports", &self.ports);
+        to.table("nodes", &self.known_of_nodes());
     }
 
     fn load(&mut self, cx: &mut Context<'_>, from: &mut Saved<'_>) -> Result<(), NotUnderstood> {
@@ -437,6 +438,9 @@ impl Dialect for Gmnet {
         saved.hosts = from.table("hosts")?;
         saved.ports = from.table("ports")?;
         self.go_on(cx.now.instant, saved);
+        // One without it has known no other nodes.
+        let known = from.table("nodes").unwrap_or_default();
+        self.go_on_with_nodes(cx, known);
         // What came to the other process says that it can.
         cx.shared.doubts.udp_came();
         Ok(())

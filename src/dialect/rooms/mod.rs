@@ -415,10 +415,16 @@ impl Dialect for Rooms {
 
     fn save(&self, to: &mut Saving<'_>) {
         to.write(self);
+        to.table("nodes", &self.known_of_nodes());
+        to.table("leads", self.nodes.leads());
     }
 
     fn load(&mut self, cx: &mut Context<'_>, from: &mut Saved<'_>) -> Result<(), NotUnderstood> {
         self.go_on(&mut cx.shared.unproven, from.read()?);
+        // One without these has known no other nodes.
+        if let (Ok(known), Ok(leads)) = (from.table("nodes"), from.table("leads")) {
+            self.go_on_with_nodes(cx, known, leads);
+        }
         Ok(())
     }
 }

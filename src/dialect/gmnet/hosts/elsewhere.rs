@@ -204,6 +204,22 @@ impl Hosts {
         self.elsewhere.left.due(&addr).is_some_and(|until| now < until)
     }
 
+    /// The nodes that have told of hosts, with the addresses by which those outside know these, and whether they have
+    /// a relay.
+    pub(in crate::dialect::gmnet) fn known_nodes(
+        &self,
+    ) -> impl Iterator<Item = (NodeId, PublicIps, bool)> {
+        let nodes = self.elsewhere.nodes.iter();
+        nodes.map(|(node, known)| (*node, known.public_ips, known.has_relay))
+    }
+
+    /// The hosts of a node, and whether it lists them.
+    pub(in crate::dialect::gmnet) fn known_of(&self, node: NodeId) -> Vec<(&Host, bool)> {
+        let all = self.elsewhere.slab.iter().map(|(_, remote)| remote);
+        let there = all.filter(|remote| remote.node == node && !self.elsewhere.is_gone(remote));
+        there.map(|remote| (&remote.host, remote.is_offered)).collect()
+    }
+
     /// A node begins to tell all that it has.
     pub(in crate::dialect::gmnet) fn begin_round(
         &mut self,

@@ -28,8 +28,8 @@ use crate::timers::Timers;
 /// The questions that other nodes have not answered.
 #[derive(Debug)]
 pub(super) struct Asking {
-    /// How many there have been.
-    count: u64,
+    /// The number of the last one.
+    last: u64,
     open: Map<u64, Asked>,
     /// When they are not waited for any more.
     ends: Timers<u64>,
@@ -55,7 +55,7 @@ enum By {
 
 impl Default for Asking {
     fn default() -> Self {
-        Self { count: 0, open: Map::default(), ends: Timers::new(bounds::ANSWER_WAIT) }
+        Self { last: 0, open: Map::default(), ends: Timers::new(bounds::ANSWER_WAIT) }
     }
 }
 
@@ -144,8 +144,10 @@ impl Gmnet {
 
     fn send_ask(&mut self, cx: &mut Context<'_>, node: NodeId, ask: Ask, by: By) -> u64 {
         let asking = &mut self.nodes.asking;
-        asking.count += 1;
-        let id = asking.count;
+        // Of the process before the other node may still remember what it has answered.
+        let micros = cx.now.unix * 1_000_000 + cx.now.instant.micros() % 1_000_000;
+        asking.last = micros.max(asking.last + 1);
+        let id = asking.last;
         let ask = Ask { id, ..ask };
         tell(cx, cluster::Whom::Node(node), &Message::<&Data>::Ask(ask.clone()));
         asking.open.insert(id, Asked { node, ask, by });

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Instant;
+use crate::cluster::NodeId;
 use crate::dialect::ConnId;
 use crate::dialect::gmnet::data::Data;
 use crate::dialect::gmnet::host::Host;
@@ -47,6 +48,27 @@ pub(in crate::dialect::gmnet) enum Message<D> {
     /// A host is to knock there.
     #[serde(rename = "t")]
     Tell { host: ConnId, at: SocketAddr },
+}
+
+/// What another process of this node needs to know of another one.
+#[derive(Debug, Serialize, Deserialize)]
+pub(in crate::dialect::gmnet) struct Known<D> {
+    pub(super) node: NodeId,
+    pub(super) v4: Option<Ipv4Addr>,
+    pub(super) v6: Option<Ipv6Addr>,
+    pub(super) relay: bool,
+    pub(super) hosts: Vec<Entry<D>>,
+}
+
+impl<D> Known<D> {
+    pub(super) fn new(
+        node: NodeId,
+        PublicIps { v4, v6 }: PublicIps,
+        relay: bool,
+        hosts: Vec<Entry<D>>,
+    ) -> Self {
+        Self { node, v4, v6, relay, hosts }
+    }
 }
 
 /// A host.
@@ -126,13 +148,18 @@ impl Ask {
 
 impl<'h> Entry<&'h Data> {
     pub(super) fn of(host: &'h Host) -> Self {
+        Self::told(host, host.listed)
+    }
+
+    /// One of which its own node says whether it is listed.
+    pub(super) fn told(host: &'h Host, is_listed: bool) -> Self {
         Self {
             conn: host.conn,
             addr: host.addr,
             port: host.port,
             created: host.created,
             since: host.since.micros(),
-            is_listed: host.listed,
+            is_listed,
             data: host.data.as_ref(),
         }
     }

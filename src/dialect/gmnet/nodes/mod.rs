@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use self::answering::Answering;
 use self::asking::Asking;
-use self::message::{Entry, Message};
+use self::message::{Entry, Known, Message};
 use super::Gmnet;
 use super::data::Data;
 use crate::clock::{Instant, earliest};
@@ -117,20 +117,7 @@ impl Gmnet {
             Message::Begin { v4, v6, relay } => {
                 self.hosts.begin_round(node, PublicIps { v4, v6 }, relay);
             }
-            Message::Hosts { now, all } => {
-                for entry in all {
-                    let Some(told) = entry.read(now, cx.now.instant) else { continue };
-                    let addr = told.addr;
-                    // Another node may admit others.
-                    let game = told.data.as_ref().map_or("", |data| data.get(0));
-                    if !self.config.admission.admits_game(game) {
-                        continue;
-                    }
-                    if self.hosts.put(cx.now.instant, node, told) {
-                        self.retry_for_host(cx, addr);
-                    }
-                }
-            }
+            Message::Hosts { now, all } => self.hear_of_hosts(cx, node, (now, all)),
             Message::Gone { all } => {
                 let now = cx.now.instant;
                 all.into_iter().for_each(|conn| self.hosts.take_away(now, node, conn));
@@ -139,6 +126,50 @@ impl Gmnet {
             Message::Ask(ask) => self.answer_node(cx, node, ask),
             Message::Answer { id, said } => self.hear_answer(cx, node, id, said),
             Message::Tell { host, at } => self.send_to_relay(cx, host, at),
+        }
+    }
+
+    /// A node tells of hosts, at this time by its clock.
+    fn hear_of_hosts(
+        &mut self,
+        cx: &mut Context<'_>,
+        node: NodeId,
+        (now, all): (u64, Vec<Entry<Data>>),
+    ) {
+        for entry in all {
+            let Some(told) = entry.read(now, cx.now.instant) else { continue };
+            let addr = told.addr;
+            // Another node may admit others.
+            let game = told.data.as_ref().map_or("", |data| data.get(0));
+            if !self.config.admission.admits_game(game) {
+                continue;
+            }
+            if self.hosts.put(cx.now.instant, node, told) {
+                self.retry_for_host(cx, addr);
+            }
+        }
+    }
+
+    /// What another process needs to have the same lobby at once.
+    pub(super) fn known_of_nodes(&self) -> Vec<Known<&Data>> {
+        let nodes = self.hosts.known_nodes();
+        let known = nodes.map(|(node, public_ips, has_relay)| {
+            let mut hosts = self.hosts.known_of(node);
+            hosts.sort_unstable_by_key(|(host, _)| host.number);
+            let hosts = hosts.into_iter().map(|(host, is_offered)| Entry::told(host, is_offered));
+            Known::new(node, public_ips, has_relay, hosts.collect())
+        });
+        known.collect()
+    }
+
+    /// Goes on with the hosts of other nodes that another process has known, until their nodes tell of them again.
+    pub(super) fn go_on_with_nodes(&mut self, cx: &mut Context<'_>, known: Vec<Known<Data>>) {
+        let there = known.into_iter().filter(|known| cx.shared.nodes.has(known.node));
+        for Known { node, v4, v6, relay, hosts } in there.collect::<Vec<_>>() {
+            self.hosts.begin_round(node, PublicIps { v4, v6 }, relay);
+            // Both processes have one clock.
+            let now = cx.now.instant.micros();
+            self.hear_of_hosts(cx, node, (now, hosts));
         }
     }
 

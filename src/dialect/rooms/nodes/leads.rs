@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::message::Held;
+use serde::{Deserialize, Serialize};
+
 use crate::clock::{Instant, earliest};
 use crate::cluster::NodeId;
 use crate::dialect::Via;
@@ -13,7 +15,7 @@ use crate::limits::{self, cluster as bounds};
 use crate::timers::Timers;
 
 /// Where the requests of somebody lead.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(in crate::dialect::rooms) struct Lead {
     pub(in crate::dialect::rooms) node: NodeId,
     /// Where the last of them came in.
@@ -27,7 +29,7 @@ pub(in crate::dialect::rooms) struct Lead {
 }
 
 /// A place that is kept for a while.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(in crate::dialect::rooms) struct Left {
     pub(in crate::dialect::rooms) node: NodeId,
     pub(in crate::dialect::rooms) id: Id,
@@ -54,10 +56,11 @@ impl Lead {
 
 /// All of them, until they have been silent for as long as who is in a room may be. Those who may be forged push out
 /// none who has shown a key.
-#[derive(Debug)]
-pub(super) struct Leads {
+#[derive(Debug, Serialize, Deserialize)]
+pub(in crate::dialect::rooms) struct Leads {
     proved: Timers<SocketAddr, Lead>,
     others: Timers<SocketAddr, Lead>,
+    #[serde(skip)]
     by_id: Map<Id, SocketAddr>,
 }
 
@@ -65,6 +68,21 @@ impl Leads {
     pub(super) fn new(silence: Duration) -> Self {
         let [proved, others] = [(); 2].map(|()| Timers::new(silence));
         Self { proved, others, by_id: Map::default() }
+    }
+
+    /// Goes on from what another process knew of these nodes.
+    pub(super) fn go_on(&mut self, saved: Self, is_there: impl Fn(NodeId) -> bool) {
+        let Self { proved, others, by_id: _ } = saved;
+        self.proved.go_on(proved);
+        self.others.go_on(others);
+        let all: Vec<SocketAddr> = self.proved.keys().chain(self.others.keys()).copied().collect();
+        for at in all {
+            match self.get(at).map(|lead| (lead.node, lead.held)) {
+                Some((node, _)) if !is_there(node) => self.remove(at),
+                Some((_, Some(held))) => _ = self.by_id.insert(held.id, at),
+                _ => {}
+            }
+        }
     }
 
     pub(super) fn get(&self, at: SocketAddr) -> Option<&Lead> {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::cluster::NodeId;
 use crate::dialect::Via;
 use crate::dialect::rooms::field::Id;
 use crate::dialect::rooms::message::{LONGEST_ANSWER, LONGEST_REQUEST};
@@ -50,6 +51,14 @@ pub(super) enum Message {
     /// These have places at the other node, and are reached by this one.
     #[serde(rename = "h")]
     Here { all: Vec<(SocketAddr, Via, Held)> },
+}
+
+/// What another process of this node needs to know of another one.
+#[derive(Debug, Serialize, Deserialize)]
+pub(in crate::dialect::rooms) struct Known {
+    pub(super) node: NodeId,
+    pub(super) joins_families: bool,
+    pub(super) rooms: Vec<Told>,
 }
 
 /// A request that is passed on.

@@ -24,9 +24,9 @@ use std::time::Duration;
 use log::warn;
 
 pub(super) use self::leads::Lead;
-use self::leads::Leads;
-pub(super) use self::message::Held;
+pub(super) use self::leads::Leads;
 use self::message::Message;
+pub(super) use self::message::{Held, Known};
 use super::field::Id;
 use super::table::Told;
 use super::{Context, Name, Rooms, Via};
@@ -82,6 +82,11 @@ impl Nodes {
     /// The place that who is at this endpoint has at another node.
     pub(super) fn held(&self, at: SocketAddr) -> Option<Held> {
         self.lead(at)?.held
+    }
+
+    /// Whose requests lead to other nodes.
+    pub(super) fn leads(&self) -> &Leads {
+        &self.leads
     }
 
     /// When something has to be done for other nodes.
@@ -178,6 +183,35 @@ impl Rooms {
                 }
             }
         }
+    }
+
+    /// What another process needs to have the same lists at once.
+    pub(super) fn known_of_nodes(&self) -> Vec<Known> {
+        let nodes = self.table.known_nodes();
+        nodes
+            .map(|(node, joins_families)| Known {
+                node,
+                joins_families,
+                rooms: self.table.known_of(node),
+            })
+            .collect()
+    }
+
+    /// Goes on with the rooms of other nodes that another process has known, until their nodes tell of them again.
+    pub(super) fn go_on_with_nodes(
+        &mut self,
+        cx: &mut Context<'_>,
+        known: Vec<Known>,
+        leads: Leads,
+    ) {
+        let now = cx.now.instant;
+        for Known { node, joins_families, rooms } in known {
+            if cx.shared.nodes.has(node) {
+                self.table.begin_round(node, joins_families);
+                rooms.into_iter().for_each(|told| self.table.put(now, node, told));
+            }
+        }
+        self.nodes.leads.go_on(leads, |node| cx.shared.nodes.has(node));
     }
 
     /// Tells other nodes what there is to tell.

@@ -16,7 +16,8 @@ use crate::dialect::rooms::field::Id;
 impl Rooms {
     /// Whether other nodes matter for who sent a request: none of what another node has passed on goes further.
     fn may_pass_on(&self, turn: &Turn<'_, '_>) -> bool {
-        turn.via.node.is_none() && !self.nodes.there.is_empty()
+        let are_there = !self.nodes.there.is_empty() || self.table.known_nodes().next().is_some();
+        turn.via.node.is_none() && are_there
     }
 
     /// The node of a room, if it is another one to which requests may be passed on.

@@ -214,6 +214,20 @@ impl Table {
         }
     }
 
+    /// The nodes that have told of rooms, and whether their relays have both families.
+    pub(in crate::dialect::rooms) fn known_nodes(&self) -> impl Iterator<Item = (NodeId, bool)> {
+        self.elsewhere.nodes.iter().map(|(node, known)| (*node, known.joins_families))
+    }
+
+    /// The rooms of a node, as it has told them, the oldest first.
+    pub(in crate::dialect::rooms) fn known_of(&self, node: NodeId) -> Vec<Told> {
+        let all = self.elsewhere.slab.iter().map(|(_, remote)| remote);
+        let there = all.filter(|remote| remote.node == node && !self.elsewhere.is_gone(remote));
+        let mut all: Vec<&Remote> = there.collect();
+        all.sort_unstable_by_key(|remote| remote.rank.number.0);
+        all.into_iter().map(|remote| remote.told.clone()).collect()
+    }
+
     /// A node begins to tell all that it has.
     pub(in crate::dialect::rooms) fn begin_round(&mut self, node: NodeId, joins_families: bool) {
         let elsewhere = &mut self.elsewhere;
