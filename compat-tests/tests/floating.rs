@@ -121,7 +121,7 @@ impl Machines {
         let nats = format!("nats-server -a {own} -p 4222 --cluster_name test --routes {routes}");
         self.start(n, "nats", &format!("{nats} --cluster nats://{own}:6222"));
         let config = self.folder.join(format!("keepalived{n}.conf"));
-        fs::write(&config, CONFIG.replace("PRIORITY", &(200 - n).to_string())).expect("writing");
+        fs::write(&config, keepalived_config(n)).expect("writing");
         let (config, pid) = (config.display(), self.folder.join(format!("pid{n}")));
         let pids = format!("-p {0} -r {0}v -c {0}c", pid.display());
         self.start(n, "keepalived", &format!("keepalived -n -l -f {config} {pids}"));
@@ -202,33 +202,19 @@ fn at(n: usize) -> String {
     format!("10.77.0.1{n}")
 }
 
-/// As README has it, with times for a test.
-const CONFIG: &str = r#"
-global_defs {
-    script_user root
-    enable_script_security
-}
-vrrp_script serves {
-    script "/usr/bin/curl -sf -m 1 -o /dev/null http://127.0.0.1:6580/healthz"
-    interval 1
-    fall 2
-    rise 2
-}
-vrrp_instance punchd {
-    version 3
-    interface net
-    state BACKUP
-    virtual_router_id 65
-    priority PRIORITY
-    advert_int 0.5
-    virtual_ipaddress {
-        10.77.0.100/24
+/// As README has it, for this network.
+fn keepalived_config(n: usize) -> String {
+    let readme = include_str!("../../README.md");
+    let (_, config) = readme.split_once("```text\nglobal_defs {").expect("one in README");
+    let (config, _) = config.split_once("```").expect("its end");
+    let mut config = format!("global_defs {{{config}");
+    let priority = format!("priority {}", 200 - n);
+    for (from, to) in [("eth0", "net"), ("203.0.113.100", FLOATING), ("priority 100", &priority)] {
+        assert!(config.contains(from), "no {from} in README's configuration");
+        config = config.replace(from, to);
     }
-    track_script {
-        serves
-    }
+    config
 }
-"#;
 
 #[test]
 fn games_that_know_one_address_find_a_node_that_lives() {
