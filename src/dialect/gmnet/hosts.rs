@@ -5,7 +5,6 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 use slab::Slab;
-use smallvec::SmallVec;
 
 use super::by_addr::ByAddr;
 use super::data::Data;
@@ -16,28 +15,20 @@ use super::shares::Shares;
 use super::slot::{HostKey, Slot};
 use super::sorted::Order;
 use crate::clock::{Instant, Now, earliest};
+use crate::dialect::ConnId;
 use crate::dialect::gmnet::ports::ClaimedReg;
-use crate::dialect::{ConnId, Via};
 use crate::introductions::{PublicIps, is_inside};
 use crate::limits::{self, Limits};
 use crate::timers::Timers;
 
 mod elsewhere;
+mod listing;
+mod ports;
 
 use elsewhere::Elsewhere;
 pub(super) use elsewhere::Told;
-
-/// What a UDP `reg` is to the hosts of its address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shown {
-    /// From a port that none of them has.
-    New,
-    /// A copy of a packet that one of them has sent.
-    Known,
-    /// From the port of one that has been registered since then. Its game is about to register
-    /// again, or has just done it by a new connection.
-    Again(Instant),
-}
+use listing::Changes;
+pub use ports::Shown;
 
 /// A host is not registered: its address has as many as it may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,15 +85,6 @@ pub struct Hosts {
     /// What other nodes have not been told of yet; none: there are no others.
     #[serde(skip)]
     pub(super) news: Option<Box<Changes>>,
-}
-
-/// What has changed about the hosts.
-#[derive(Debug, Default)]
-pub(super) struct Changes {
-    /// Addresses about whose hosts something may have changed.
-    pub(super) at: Vec<IpAddr>,
-    /// The connections of those that are gone.
-    pub(super) gone: Vec<ConnId>,
 }
 
 impl Default for Hosts {
@@ -373,95 +355,6 @@ impl Hosts {
         Some(host)
     }
 
-    /// A UDP `reg` came. Tells what it is to the hosts of that address.
-    pub fn show(&mut self, now: Instant, addr: IpAddr, port: u16) -> Shown {
-        let mut shown = Shown::New;
-        for key in self.by_addr.get(addr) {
-            let Some(host) = self.slab.get_mut(key.0.get()) else { continue };
-            if host.port != Some(port) {
-                // What was received at the same time, but before, is older.
-                host.seen = host.seen.min(now.just_before());
-            } else {
-                let is_copy = now - host.seen.max(host.registered) <= limits::LATE_COPY;
-                shown = if is_copy { Shown::Known } else { Shown::Again(host.since) };
-                host.seen = now;
-                host.reg = Sign::Certain;
-            }
-        }
-        shown
-    }
-
-    /// Gives a port to the newest host of the address that registered without a UDP packet, a
-    /// short time ago, and after `since`, if the packet may be of its game. Returns that host.
-    pub fn assign_tentatively(
-        &mut self,
-        now: Instant,
-        via: Via,
-        addr: IpAddr,
-        port: u16,
-        since: Option<Instant>,
-        may_be_of: impl Fn(&str) -> bool,
-    ) -> Option<HostKey> {
-        // What another has as well is better than nothing, and nothing more.
-        let sign = if since.is_some() { Sign::Doubtful } else { Sign::Certain };
-        let lacks = |key: &&HostKey| {
-            let host = self.get(**key);
-            let is_recent = |h: &&Host| now - h.registered <= limits::REG_WINDOW;
-            let lacks = |h: &Host| h.reg < sign && h.reg != Sign::Crossed;
-            host.filter(is_recent).is_some_and(|h| lacks(h) && may_be_of(h.game()))
-        };
-        let key = *self.by_addr.get(addr).iter().rfind(lacks)?;
-        let host = self.slab.get_mut(key.0.get())?;
-        if since.is_some_and(|since| host.since <= since) {
-            return None;
-        }
-        let before = (host.port, host.via, host.seen);
-        host.before_tentative.get_or_insert_with(|| Box::new(before));
-        (host.port, host.via, host.seen) = (Some(port), via, now);
-        host.reg = sign;
-        self.relist(now, addr);
-        Some(key)
-    }
-
-    /// A neighbour has registered at the same moment: a packet came for each, and nobody knows which.
-    pub(super) fn note_crossed(&mut self, key: HostKey) {
-        if let Some(host) = self.slab.get_mut(key.0.get())
-            && host.reg == Sign::Certain
-        {
-            host.reg = Sign::Crossed;
-        }
-    }
-
-    /// A host has shown by its knocks that this is its port. Unless that is sure, the one that it had
-    /// before is not forgotten. Returns the connections of others at its address that had it, and
-    /// have to be asked for theirs.
-    pub(super) fn confirm_port(
-        &mut self,
-        now: Instant,
-        key: HostKey,
-        (port, via): (u16, Via),
-        is_sure: bool,
-    ) -> SmallVec<[ConnId; 2]> {
-        let Some(host) = self.slab.get_mut(key.0.get()) else { return SmallVec::new() };
-        let addr = host.addr;
-        if is_sure {
-            host.before_tentative = None;
-        } else if host.before_tentative.is_none()
-            && host.sure_port().is_some_and(|sure| sure != port)
-        {
-            host.before_tentative = Some(Box::new((host.port, host.via, host.seen)));
-        }
-        if host.port != Some(port) {
-            (host.port, host.via, host.seen) = (Some(port), via, now);
-        }
-        host.reg = Sign::Certain;
-        let others = self.at(addr).filter(|(other, host)| *other != key && host.port == Some(port));
-        let others = others.map(|(_, host)| host.conn).collect();
-        self.end_succession(key, addr);
-        self.relist(now, addr);
-        others
-    }
-
     /// Goes on with the hosts of another process, in tables that are still empty.
     pub(super) fn go_on(&mut self, saved: Self) {
         (self.slab, self.count) = (saved.slab, saved.count);
@@ -531,74 +424,6 @@ impl Hosts {
             for key in self.by_addr.get(addr) {
                 inside.set(*key, self.slab.get(key.0.get()).and_then(|host| host.port));
             }
-        }
-    }
-
-    /// Decides anew which hosts of an address are listed, after something about them has changed.
-    /// An address has few, [`Limits::hosts_per_address`] at most, here as in all that walks over
-    /// them.
-    fn relist(&mut self, now: Instant, addr: IpAddr) {
-        self.note_inside(addr);
-        self.note_change(addr);
-        let keys = SmallVec::<[HostKey; 4]>::from_slice(self.by_addr.get(addr));
-        let mut rest = keys.as_slice();
-        while let [key, newer @ ..] = rest {
-            rest = newer;
-            let listed = self.get(*key).is_some_and(|host| {
-                let mut newer = newer.iter().filter_map(|key| self.get(*key));
-                host.is_visible()
-                    && !newer.any(|newer| newer.shadows(now, host))
-                    && !self.elsewhere.hides(host)
-            });
-            if listed {
-                self.list(*key)
-            } else {
-                self.unlist(*key)
-            }
-            if let Some(host) = self.slab.get_mut(key.0.get()) {
-                host.settled |= listed && !newer.is_empty();
-            }
-        }
-        self.relist_elsewhere(addr);
-    }
-
-    /// Other nodes have to be told what is there now.
-    fn note_change(&mut self, addr: IpAddr) {
-        if let Some(news) = &mut self.news
-            && news.at.last() != Some(&addr)
-            && !self.by_addr.get(addr).is_empty()
-        {
-            news.at.push(addr);
-        }
-    }
-
-    /// Some of the hosts of this node, from that place in the table on, and the place behind them; none if there
-    /// are no more.
-    pub(super) fn some_from(
-        &self,
-        from: usize,
-        most: usize,
-    ) -> (impl Iterator<Item = (usize, &Host)>, Option<usize>) {
-        let to = from + most;
-        let all = (from..to).filter_map(|slot| Some((slot, self.slab.get(slot)?)));
-        (all, Some(to).filter(|to| *to < self.slab.capacity()))
-    }
-
-    fn list(&mut self, key: HostKey) {
-        if let Some(host) = self.slab.get_mut(key.0.get())
-            && !host.listed
-        {
-            host.listed = true;
-            self.index.insert(host, key);
-        }
-    }
-
-    fn unlist(&mut self, key: HostKey) {
-        if let Some(host) = self.slab.get_mut(key.0.get())
-            && host.listed
-        {
-            host.listed = false;
-            self.index.remove(host, key);
         }
     }
 }

@@ -1,0 +1,90 @@
+//! Which hosts are listed, and what other nodes have to be told of them.
+
+use std::net::IpAddr;
+
+use smallvec::SmallVec;
+
+use super::{Host, HostKey, Hosts};
+use crate::clock::Instant;
+use crate::dialect::ConnId;
+#[cfg(doc)]
+use crate::limits::Limits;
+
+/// What has changed about the hosts.
+#[derive(Debug, Default)]
+pub(in crate::dialect::gmnet) struct Changes {
+    /// Addresses about whose hosts something may have changed.
+    pub(in crate::dialect::gmnet) at: Vec<IpAddr>,
+    /// The connections of those that are gone.
+    pub(in crate::dialect::gmnet) gone: Vec<ConnId>,
+}
+
+impl Hosts {
+    /// Decides anew which hosts of an address are listed, after something about them has changed.
+    /// An address has few, [`Limits::hosts_per_address`] at most, here as in all that walks over
+    /// them.
+    pub(super) fn relist(&mut self, now: Instant, addr: IpAddr) {
+        self.note_inside(addr);
+        self.note_change(addr);
+        let keys = SmallVec::<[HostKey; 4]>::from_slice(self.by_addr.get(addr));
+        let mut rest = keys.as_slice();
+        while let [key, newer @ ..] = rest {
+            rest = newer;
+            let listed = self.get(*key).is_some_and(|host| {
+                let mut newer = newer.iter().filter_map(|key| self.get(*key));
+                host.is_visible()
+                    && !newer.any(|newer| newer.shadows(now, host))
+                    && !self.elsewhere.hides(host)
+            });
+            if listed {
+                self.list(*key)
+            } else {
+                self.unlist(*key)
+            }
+            if let Some(host) = self.slab.get_mut(key.0.get()) {
+                host.settled |= listed && !newer.is_empty();
+            }
+        }
+        self.relist_elsewhere(addr);
+    }
+
+    /// Other nodes have to be told what is there now.
+    pub(super) fn note_change(&mut self, addr: IpAddr) {
+        if let Some(news) = &mut self.news
+            && news.at.last() != Some(&addr)
+            && !self.by_addr.get(addr).is_empty()
+        {
+            news.at.push(addr);
+        }
+    }
+
+    /// Some of the hosts of this node, from that place in the table on, and the place behind them; none if there
+    /// are no more.
+    pub(in crate::dialect::gmnet) fn some_from(
+        &self,
+        from: usize,
+        most: usize,
+    ) -> (impl Iterator<Item = (usize, &Host)>, Option<usize>) {
+        let to = from + most;
+        let all = (from..to).filter_map(|slot| Some((slot, self.slab.get(slot)?)));
+        (all, Some(to).filter(|to| *to < self.slab.capacity()))
+    }
+
+    pub(super) fn list(&mut self, key: HostKey) {
+        if let Some(host) = self.slab.get_mut(key.0.get())
+            && !host.listed
+        {
+            host.listed = true;
+            self.index.insert(host, key);
+        }
+    }
+
+    pub(super) fn unlist(&mut self, key: HostKey) {
+        if let Some(host) = self.slab.get_mut(key.0.get())
+            && host.listed
+        {
+            host.listed = false;
+            self.index.remove(host, key);
+        }
+    }
+}
