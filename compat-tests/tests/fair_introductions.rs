@@ -129,6 +129,20 @@ fn a_host_that_comes_back_by_a_new_connection_is_told_of_who_joined_before() {
 }
 
 #[test]
+fn a_host_whose_old_connection_ends_late_is_told_on_the_new_one() {
+    let mut server = Unplugged::new(&[]);
+    let before = host(&mut server);
+    let clients = [2, 3].map(|n| peer(n, 7000));
+    clients.iter().for_each(|client| _ = asks(&mut server, *client, false));
+    assert_eq!(told(&mut server, before), clients[..1]);
+    let after = host(&mut server);
+    server.pass(Duration::from_millis(20));
+    server.end(before);
+    server.pass(Duration::from_secs(1));
+    assert_eq!(told(&mut server, after), [clients[1], clients[0]]);
+}
+
+#[test]
 fn late_packets_are_waited_for_while_others_wait_for_ever() {
     let mut server = Unplugged::new(&[]);
     let host = host(&mut server);

@@ -411,18 +411,25 @@ impl Gmnet {
     /// before it came back.
     pub(super) fn take_notices_up(&mut self, cx: &mut Context<'_>, key: HostKey) {
         let Some(host) = self.hosts.get(key) else { return };
-        let (id, port) = (host.conn, host.port);
-        let [unknown, at] =
-            [0, port.unwrap_or_default()].map(|port| SocketAddr::new(host.addr, port));
+        let port = host.port;
+        let at = SocketAddr::new(host.addr, port.unwrap_or_default());
         if port.is_some() {
             cx.shared.nats.settle(cx.now.instant, at);
             self.ask_at_alternate(cx, key, at);
-            self.notices.come_back(cx.now.instant, id, at);
         }
-        // Of one whose port was not known. It has none now either, or has just got it.
-        self.notices.come_back(cx.now.instant, id, unknown);
+        self.take_notices_over(cx.now.instant, key);
+    }
+
+    /// A host is owed what the one was that has left its endpoint.
+    pub(super) fn take_notices_over(&mut self, now: Instant, key: HostKey) {
+        let Some(host) = self.hosts.get(key) else { return };
+        let (id, addr, port) = (host.conn, host.addr, host.port.unwrap_or_default());
+        // First that of one whose port was known. This one has none now either, or has just got it.
+        for port in [port, 0] {
+            self.notices.come_back(now, id, SocketAddr::new(addr, port));
+        }
         if self.notices.len(id) > 0 && !self.gaps.is_armed(&id) {
-            self.gaps.arm(cx.now.instant, id);
+            self.gaps.arm(now, id);
         }
     }
 

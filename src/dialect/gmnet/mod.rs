@@ -222,7 +222,14 @@ impl Gmnet {
         self.gaps.cancel(&id);
         self.keep_notices(now, id, key, left);
         self.knocks.forget(id);
+        let at = self.hosts.get(key).map(|host| (host.addr, host.port));
         self.end_registration(now, key, left);
+        // It may have come back before its old connection ended.
+        if let Some((addr, port)) = at
+            && let Some(key) = self.hosts.find(addr, port)
+        {
+            self.take_notices_over(now.instant, key);
+        }
     }
 
     /// Closes a connection whose peer does what it may not.

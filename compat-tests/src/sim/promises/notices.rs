@@ -60,23 +60,32 @@ impl Book {
     pub(super) fn inherit(&mut self, now: Instant, id: ConnId, addr: IpAddr) {
         let is_back = |at: Instant| now - at <= limits::HOST_RETURN + SLACK;
         let before = self.left.iter().filter(|(at, a, ..)| *a == addr && is_back(*at));
+        let before: Vec<_> = before.map(|(left, .., before)| (*left, *before)).collect();
         self.again.retain(|(host, _)| self.doors.contains_key(host));
-        for (left, .., before) in before {
-            // Notices that have waited since then came from the server a moment later.
-            let is_unread = |(at, host, _): &&(Instant, ConnId, SocketAddr)| {
-                host == before && *left - *at <= limits::UNREAD + SLACK
-            };
-            let unread = self.told.iter().filter(is_unread).map(|(.., client)| (id, *client));
-            self.again.extend(unread);
-            for owed in self.owed.iter_mut().filter(|owed| owed.hosts.contains(before)) {
-                owed.hosts.push(id);
-                owed.until = owed.until + limits::HOST_RETURN + self.gap;
-            }
-            let predicted = self.predicted.iter().filter(|((host, _), _)| host == before);
-            let more: Vec<_> = predicted.map(|((_, client), more)| (*client, *more)).collect();
-            for (client, more) in more {
-                *self.predicted.entry((id, client)).or_default() += more;
-            }
+        before.into_iter().for_each(|(left, before)| self.inherit_from(id, left, before));
+    }
+
+    /// The connection of a host has ended: one that has registered at its address since may be the same.
+    pub(super) fn bequeath(&mut self, now: Instant, addr: IpAddr, before: ConnId) {
+        let others: Vec<ConnId> = self.hosts_at(addr).map(|(id, ..)| *id).collect();
+        others.into_iter().for_each(|id| self.inherit_from(id, now, before));
+    }
+
+    fn inherit_from(&mut self, id: ConnId, left: Instant, before: ConnId) {
+        // Notices that have waited since then came from the server a moment later.
+        let is_unread = |(at, host, _): &&(Instant, ConnId, SocketAddr)| {
+            *host == before && left - *at <= limits::UNREAD + SLACK
+        };
+        let unread = self.told.iter().filter(is_unread).map(|(.., client)| (id, *client));
+        self.again.extend(unread);
+        for owed in self.owed.iter_mut().filter(|owed| owed.hosts.contains(&before)) {
+            owed.hosts.push(id);
+            owed.until = owed.until + limits::HOST_RETURN + self.gap;
+        }
+        let predicted = self.predicted.iter().filter(|((host, _), _)| *host == before);
+        let more: Vec<_> = predicted.map(|((_, client), more)| (*client, *more)).collect();
+        for (client, more) in more {
+            *self.predicted.entry((id, client)).or_default() += more;
         }
     }
 

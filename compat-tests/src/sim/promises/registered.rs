@@ -147,8 +147,10 @@ impl Book {
 
     pub(super) fn end_host(&mut self, now: Instant, id: ConnId) {
         let Some(door) = self.doors.get_mut(&id) else { return };
+        let addr = door.addr;
         if let Some(host) = door.host.take() {
-            self.left.push_back((now, door.addr, host.ports, id));
+            self.left.push_back((now, addr, host.ports, id));
+            self.bequeath(now, addr, id);
         }
     }
 
