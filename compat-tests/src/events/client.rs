@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::error::{EventError, Fault};
-use super::link::{Link, Tls};
+use super::link::{Link, PATIENCE, Tls};
 use super::told::{Arrival, Introduction, Login, Pass, Request};
 use crate::nat;
 use crate::shown::quoted;
@@ -39,6 +39,12 @@ pub struct EventClient {
     /// Confirmations and responses that nobody has asked for yet, by ID.
     answers: HashMap<u64, Value>,
     handlers: HashMap<String, Handler>,
+    /// How long the server may take to answer.
+    patience: Duration,
+    /// When it has sent something last.
+    heard: Instant,
+    /// When it was asked last whether it is there, and by which request.
+    asked: Option<(Instant, u64)>,
 }
 
 impl fmt::Debug for EventClient {
@@ -65,8 +71,24 @@ impl EventClient {
         server: SocketAddr,
         tls: Option<&Tls>,
     ) -> Result<Self, EventError> {
+        Self::connect_within(PATIENCE.max(OF_SERVER), from, server, tls)
+    }
+
+    /// The same where the server may take only so long to accept, and to answer what it answers itself.
+    ///
+    /// # Errors
+    /// Those of [`Self::connect_from`].
+    pub fn connect_within(
+        patience: Duration,
+        from: Option<IpAddr>,
+        server: SocketAddr,
+        tls: Option<&Tls>,
+    ) -> Result<Self, EventError> {
         Ok(Self {
-            link: Link::open(from, server, tls)?,
+            link: Link::open(from, server, tls, patience.min(PATIENCE))?,
+            patience: patience.min(OF_SERVER),
+            heard: Instant::now(),
+            asked: None,
             last_id: 0,
             login: None,
             passes: VecDeque::new(),
@@ -92,6 +114,22 @@ impl EventClient {
     /// If the server does not speak it.
     pub fn become_web(&mut self) -> Result<(), EventError> {
         self.link.open_web()
+    }
+
+    /// Whether the server does not say within this time that it is there. It is asked if it has sent nothing
+    /// for `quiet`, and seen to be there only while something is waited for.
+    pub fn is_silent(&mut self, quiet: Duration, within: Duration) -> bool {
+        match self.asked {
+            Some((asked, _)) if asked >= self.heard => asked.elapsed() >= within,
+            _ => {
+                if self.heard.elapsed() >= quiet {
+                    // Whether the connection is broken shows when it is read.
+                    let id = self.start_request(None, "ping", json!({})).unwrap_or(self.last_id);
+                    self.asked = Some((Instant::now(), id));
+                }
+                false
+            }
+        }
     }
 
     /// The TCP connection below.
@@ -177,7 +215,7 @@ impl EventClient {
         data: Value,
     ) -> Result<Value, EventError> {
         let id = self.start_request(dest, name, data)?;
-        self.answer(id, if dest.is_some() { WAIT } else { OF_SERVER })
+        self.answer(id, if dest.is_some() { WAIT } else { self.patience })
     }
 
     /// The first half of [`Self::confirm_pass`]; [`Self::arrival`] is the other.
@@ -406,6 +444,7 @@ impl EventClient {
     fn turn(&mut self, deadline: Instant) -> Result<bool, EventError> {
         let left = deadline.saturating_duration_since(Instant::now());
         let Some(event) = self.link.receive(left)? else { return Ok(false) };
+        self.heard = Instant::now();
         if self.passes.is_empty() {
             self.unread = 0;
         }
@@ -455,7 +494,8 @@ impl EventClient {
     }
 
     fn keep(&mut self, id: &Value, event: &Value) {
-        if let Some(id) = id.as_u64().filter(|id| *id <= self.last_id) {
+        let is_ping = |id: &u64| self.asked.is_some_and(|(_, ping)| ping == *id);
+        if let Some(id) = id.as_u64().filter(|id| *id <= self.last_id && !is_ping(id)) {
             self.answers.insert(id, event.clone());
         }
     }

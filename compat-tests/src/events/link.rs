@@ -23,7 +23,7 @@ use crate::shown::quoted;
 const CERTIFICATES: usize = 16 << 20;
 
 /// How long a connection may take to come about, and a write to be taken.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Whom to trust, and who the server has to be.
 #[derive(Clone, Debug)]
@@ -120,6 +120,7 @@ impl Link {
         from: Option<IpAddr>,
         server: SocketAddr,
         tls: Option<&Tls>,
+        patience: Duration,
     ) -> Result<Self, EventError> {
         let failed = |source| EventError::Socket { doing: "connect to", with: server, source };
         let tcp = Socket::new(Domain::for_address(server), Type::STREAM, None).map_err(failed)?;
@@ -129,9 +130,9 @@ impl Link {
             let failed = |source| EventError::Socket { doing, with, source };
             tcp.bind(&with.into()).map_err(failed)?;
         }
-        tcp.connect_timeout(&server.into(), PATIENCE).map_err(failed)?;
+        tcp.connect_timeout(&server.into(), patience).map_err(failed)?;
         tcp.set_tcp_nodelay(true).map_err(failed)?;
-        let tcp = Timed::new(TcpStream::from(tcp), PATIENCE);
+        let tcp = Timed::new(TcpStream::from(tcp), patience);
         let stream = match tls {
             None => Stream::Plain(tcp),
             Some(tls) => {

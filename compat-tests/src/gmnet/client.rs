@@ -66,6 +66,8 @@ pub struct Client {
     knocker: Option<SocketAddr>,
     /// Where the host is, as far as the master server has told.
     told: Vec<SocketAddr>,
+    /// Why master servers were left for the next one.
+    left: Vec<Error>,
 }
 
 #[derive(Debug)]
@@ -93,10 +95,6 @@ impl Client {
         let started = Instant::now();
         let socket =
             GameSocket::open(config.master, config.bind, config.port)?.on_line(config.line);
-        if config.shows_nat {
-            socket.show_nat(config.master);
-        }
-        socket.send_raw(config.master, &wire::udp_connect(config.protocol));
         let state = State::Asking { since: started };
         let mut client = Self {
             config,
@@ -109,11 +107,10 @@ impl Client {
             connected: None,
             knocker: None,
             told: Vec::new(),
+            left: Vec::new(),
         };
-        match client.ask() {
-            Ok(control) => client.control = Some(control),
-            Err(error) => client.knock_directly(Answer::Unreachable, error)?,
-        }
+        client.show_port();
+        client.ask_any()?;
         Ok(client)
     }
 
@@ -165,9 +162,10 @@ impl Client {
             self.on_master(&event)?;
         }
         match self.state {
-            State::Asking { since } if since.elapsed() >= self.config.timeout => {
-                let ClientConfig { master, timeout, .. } = self.config;
-                return Err(Error::NoAnswer { master, waited: timeout });
+            State::Asking { since } if since.elapsed() >= self.patience() => {
+                let silent =
+                    Error::NoAnswer { master: self.config.master, waited: self.patience() };
+                self.ask_next(silent)?;
             }
             State::Asking { .. } => self.show_port_again(),
             State::Knocking { .. } => self.step_knocking()?,
@@ -216,6 +214,18 @@ impl Client {
         } else {
             Way::Instead(host)
         })
+    }
+
+    /// The master server that it talks to.
+    #[must_use]
+    pub fn master(&self) -> SocketAddr {
+        self.config.master
+    }
+
+    /// Why it has left other master servers for that one, in this order.
+    #[must_use]
+    pub fn left(&self) -> &[Error] {
+        &self.left
     }
 
     /// The host, when connected.
@@ -300,6 +310,60 @@ impl Client {
         Ok(control)
     }
 
+    /// Asks the master server, or the next one that accepts; without any it knocks directly.
+    fn ask_any(&mut self) -> Result<(), Error> {
+        loop {
+            match self.ask() {
+                Ok(control) => {
+                    self.control = Some(control);
+                    self.state = State::Asking { since: Instant::now() };
+                    return Ok(());
+                }
+                Err(why) if self.config.others.is_empty() => {
+                    return self.knock_directly(Answer::Unreachable, why);
+                }
+                Err(why) => self.move_on(why)?,
+            }
+        }
+    }
+
+    /// Asks the next master server, if there is one.
+    fn ask_next(&mut self, why: Error) -> Result<(), Error> {
+        if self.config.others.is_empty() {
+            return Err(why);
+        }
+        self.move_on(why)?;
+        self.ask_any()
+    }
+
+    /// From now on another one is the master server: shows it the port.
+    fn move_on(&mut self, why: Error) -> Result<(), Error> {
+        let next = self.config.others.remove(0);
+        let ClientConfig { bind, port, line, .. } = self.config;
+        if next.is_ipv4() != self.socket.local().is_ipv4() {
+            self.socket = GameSocket::open(next, bind, port)?.on_line(line);
+        }
+        (self.config.master, self.control) = (next, None);
+        self.left.push(why);
+        self.show_port();
+        Ok(())
+    }
+
+    /// How long to wait for the master server.
+    fn patience(&self) -> Duration {
+        let ClientConfig { timeout, silence, ref others, .. } = self.config;
+        if others.is_empty() { timeout } else { timeout.min(silence) }
+    }
+
+    fn show_port(&mut self) {
+        let ClientConfig { master, protocol, shows_nat, .. } = self.config;
+        if shows_nat {
+            self.socket.show_nat(master);
+        }
+        self.socket.send_raw(master, &wire::udp_connect(protocol));
+        self.shown = Instant::now();
+    }
+
     fn show_port_again(&mut self) {
         if self.config.repeats && self.shown.elapsed() >= HELLO {
             self.shown = Instant::now();
@@ -326,10 +390,9 @@ impl Client {
             None if self.answer.is_some() => self.control = None,
             None => {
                 let closed = Error::MasterClosed { master, after: Vec::new() };
-                return Err(self
-                    .control
-                    .as_ref()
-                    .map_or(closed, |control| control.ended(Vec::new())));
+                let ended = self.control.as_ref();
+                let why = ended.map_or(closed, |control| control.ended(Vec::new()));
+                self.ask_next(why)?;
             }
             Some(&wire::MASTER) => {
                 let malformed = |why| Error::Malformed { from: master, bytes: bytes.to_vec(), why };

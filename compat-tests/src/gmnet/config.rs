@@ -91,6 +91,10 @@ impl HostConfig {
 pub struct ClientConfig {
     /// The master server.
     pub master: SocketAddr,
+    /// Those to ask when one does not answer, in this order. Games that were shipped know of none.
+    pub others: Vec<SocketAddr>,
+    /// How long one may say nothing while there is another to ask.
+    pub silence: Duration,
     /// The host to join.
     pub host: IpAddr,
     /// Its port, for one of several hosts of that address.
@@ -136,6 +140,8 @@ impl ClientConfig {
     pub fn new(master: SocketAddr, host: IpAddr) -> Self {
         Self {
             master,
+            others: Vec::new(),
+            silence: CONNECTION_TIMEOUT,
             host,
             host_port: None,
             given: None,

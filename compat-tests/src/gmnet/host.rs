@@ -135,6 +135,31 @@ impl Host {
         Ok(())
     }
 
+    /// Registers with another master server, or with the same one again. Players stay, unless the way there
+    /// needs a socket of another kind.
+    ///
+    /// # Errors
+    /// If nobody listens there, or there is no such socket.
+    pub fn move_to(&mut self, master: SocketAddr) -> Result<(), Error> {
+        let HostConfig { bind, port, line, .. } = self.config;
+        if master.is_ipv4() != self.socket.local().is_ipv4() {
+            self.socket = GameSocket::open(master, bind, port)?.on_line(line);
+            self.players.clear();
+            self.knocking.clear();
+        }
+        self.config.master = master;
+        self.register()
+    }
+
+    /// Asks the master server for its version, which comes as [`HostEvent::Ignored`]: so it can be seen to be
+    /// there.
+    ///
+    /// # Errors
+    /// If the connection is broken.
+    pub fn ask_version(&self) -> Result<(), Error> {
+        self.control()?.send(wire::ASK_VERSION)
+    }
+
     fn registration(&self) -> Vec<u8> {
         let HostConfig { protocol, version, data, .. } = &self.config;
         wire::register(*protocol, version, data)

@@ -57,6 +57,8 @@ pub struct Client {
     sequence: u32,
     next_keep_alive: Instant,
     events: VecDeque<Event>,
+    /// When the server has said something last.
+    heard: Instant,
 }
 
 impl Client {
@@ -90,9 +92,9 @@ impl Client {
         patience: Duration,
         admission: &Admission,
     ) -> Result<Self, Error> {
-        let failed = |doing| move |source| Error::Socket { doing, with: server, source };
-        let socket = UdpSocket::bind((bind, 0)).map_err(failed("register with"))?;
-        let local = local_endpoint(&socket, server).map_err(failed("find the way to"))?;
+        let failed = |source| Error::Socket { doing: "register with", with: server, source };
+        let socket = UdpSocket::bind((bind, 0)).map_err(failed)?;
+        let local = socket.local_addr().map_err(failed)?;
         let mut client = Self {
             socket,
             server,
@@ -106,19 +108,39 @@ impl Client {
             sequence: 0,
             next_keep_alive: Instant::now(),
             events: VecDeque::new(),
+            heard: Instant::now(),
         };
+        client.move_to(server, patience, admission)?;
+        Ok(client)
+    }
+
+    /// Registers with another server, under another ID: in no lobby, but from the same socket, so that it
+    /// keeps whom it has met.
+    ///
+    /// # Errors
+    /// If it does not answer in time, or refuses.
+    pub fn move_to(
+        &mut self,
+        server: SocketAddr,
+        patience: Duration,
+        admission: &Admission,
+    ) -> Result<(), Error> {
+        let failed = |doing| move |source| Error::Socket { doing, with: server, source };
+        let local = local_endpoint(&self.socket, server).map_err(failed("find the way to"))?;
+        (self.server, self.public) = (server, local);
+        (self.lobby, self.joining, self.has_failed) = (None, None, false);
         let endpoint = Endpoint { ip_address: local.ip().to_string(), port: local.port().into() };
         let Admission { game, key } = admission.clone();
         let request = RegisterRequest { local_endpoint: Some(endpoint), game, key };
         nat::show(server, |to, data| {
             // It only helps; if it is lost that is as if it had never been there.
-            let _ = client.socket.send_to(data, to);
+            let _ = self.socket.send_to(data, to);
         });
         let deadline = Instant::now() + patience;
         while let Some(left) = deadline.checked_duration_since(Instant::now()) {
-            client.tell(Content::RegisterRequest(request.clone()))?;
-            if let Some(response) = client.registered(REGISTER.min(left))? {
-                return client.accept(response);
+            self.tell(Content::RegisterRequest(request.clone()))?;
+            if let Some(response) = self.registered(REGISTER.min(left))? {
+                return self.accept(response);
             }
         }
         Err(Error::NoAnswer { server, waited: patience })
@@ -127,14 +149,17 @@ impl Client {
     fn registered(&mut self, patience: Duration) -> Result<Option<RegisterResponse>, Error> {
         let deadline = Instant::now() + patience;
         while let Some(left) = deadline.checked_duration_since(Instant::now()) {
-            if let Some((_, Content::RegisterResponse(response))) = self.receive(left)? {
+            if let Some((from, Content::RegisterResponse(response))) = self.receive(left)?
+                && from == self.server
+            {
+                self.heard = Instant::now();
                 return Ok(Some(response));
             }
         }
         Ok(None)
     }
 
-    fn accept(mut self, response: RegisterResponse) -> Result<Self, Error> {
+    fn accept(&mut self, response: RegisterResponse) -> Result<(), Error> {
         if !response.success {
             return Err(Error::Refused(response.message));
         }
@@ -143,8 +168,13 @@ impl Client {
         if let (Ok(ip), Ok(port)) = (told.ip_address.parse(), u16::try_from(told.port)) {
             self.public = SocketAddr::new(ip, port);
         }
-        self.keep_alive()?;
-        Ok(self)
+        self.keep_alive()
+    }
+
+    /// How long the server has said nothing. It answers requests alone.
+    #[must_use]
+    pub fn silence(&self) -> Duration {
+        self.heard.elapsed()
     }
 
     /// Our ID.
@@ -282,6 +312,7 @@ impl Client {
         if from != self.server {
             return self.handle_peer(from, content);
         }
+        self.heard = Instant::now();
         let has_failed = std::mem::take(&mut self.has_failed);
         let event = match content {
             Content::ConnectionInstruction(told) => {

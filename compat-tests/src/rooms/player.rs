@@ -11,6 +11,7 @@ use punchd::dialect::rooms::options::Options;
 use punchd::lobby::code::Code;
 use rusty_enet::{Host, HostSettings, Packet, PeerID};
 
+use super::again::WATCHING;
 use super::error::Error;
 use super::message::{Entry, Message, More};
 use super::punch::{Punch, State};
@@ -84,7 +85,7 @@ pub struct Player {
     /// Requests that nobody waits for, and until when they are sent again. One at a time is on its way.
     pub(super) unanswered: VecDeque<(Request, Instant)>,
     /// Whether the master server has said that this player is in no room any more.
-    is_out: bool,
+    pub(super) is_out: bool,
     /// Where others are in this player's own network, as far as told.
     near: HashMap<Id, Vec<SocketAddr>>,
     /// Whether its room outlives it when it hosts one.
@@ -94,6 +95,10 @@ pub struct Player {
     pub(super) connections: HashMap<PeerID, Id>,
     pub(super) events: VecDeque<Event>,
     pub(super) last_ask: Instant,
+    /// Whether it looks if its master server is still there.
+    pub(super) watches: bool,
+    /// Since when it has asked the master server something and heard nothing.
+    pub(super) unheard: Option<Instant>,
     /// What stands in front of every request.
     prefix: Vec<u8>,
     /// The ports that clients, or the host, are going to have, as far as told.
@@ -124,6 +129,8 @@ impl Player {
             connections: HashMap::new(),
             events: VecDeque::new(),
             last_ask: Instant::now(),
+            watches: false,
+            unheard: None,
             prefix: Vec::new(),
             predicted: HashMap::new(),
         })
@@ -340,7 +347,12 @@ impl Player {
     pub fn step(&mut self) -> Result<Vec<Event>, Error> {
         self.advance()?;
         self.ask_again();
-        if self.place.is_some() && !self.is_out && self.last_ask.elapsed() > KEEP_ALIVE {
+        let pause = match self.unheard {
+            Some(_) if self.watches => AGAIN,
+            None if self.watches => WATCHING,
+            _ => KEEP_ALIVE,
+        };
+        if self.place.is_some() && !self.is_out && self.last_ask.elapsed() > pause {
             self.send(&Request::KeepAlive);
         }
         Ok(self.events.drain(..).collect())
@@ -353,6 +365,7 @@ impl Player {
             self.on_enet(event);
         }
         while let Some(data) = self.enet.socket_mut().messages.pop_front() {
+            self.unheard = None;
             if let Some(message) = Message::read(&data) {
                 self.on_message(&message);
                 self.events.push_back(Event::Told(message));

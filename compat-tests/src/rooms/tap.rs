@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use rusty_enet::{MTU_MAX, PacketReceived, Socket, SocketOptions};
 
@@ -54,6 +54,21 @@ impl Tap {
 
     pub(super) fn ask_master(&self, data: &[u8]) {
         self.send_to(self.master, data);
+    }
+
+    /// Goes on with another master server; with another socket if this one does not lead there.
+    pub(super) fn move_to(&mut self, master: SocketAddr) -> io::Result<()> {
+        self.messages.clear();
+        self.master = master;
+        if master.is_ipv4() == self.local()?.is_ipv4() {
+            return Ok(());
+        }
+        let any: IpAddr = match master {
+            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        self.socket = UdpSocket::bind((any, 0))?;
+        self.socket.set_nonblocking(true)
     }
 
     /// Goes on with another socket, so from another endpoint.

@@ -65,14 +65,20 @@ pub(crate) fn through(at: SocketAddr, is_first: bool) -> String {
 
 /// Finds a master server by name or address, IPv4 first, as games know no other.
 pub(crate) fn resolve(name: &str) -> Result<SocketAddr, String> {
-    match name.to_socket_addrs() {
-        Ok(found) => choose(found),
+    choose(resolve_all(name)?)
+}
+
+/// The same with all addresses that it has.
+pub(crate) fn resolve_all(name: &str) -> Result<Vec<SocketAddr>, String> {
+    let found = match name.to_socket_addrs() {
+        Ok(found) => found.collect(),
         // No port in it: the usual one.
-        Err(first) => resolve_at(name, DEFAULT_PORT).map_err(|error| match has_port(name) {
+        Err(first) => resolve_all_at(name, DEFAULT_PORT).map_err(|error| match has_port(name) {
             true => first.to_string(),
             false => format!("want HOST or HOST:PORT, such as {LOCAL_MASTER}: {error}"),
-        }),
-    }
+        })?,
+    };
+    v4_first(found)
 }
 
 /// Whether it is written as a name and a port.
@@ -102,14 +108,26 @@ pub(crate) fn resolve_each(name: &str) -> Result<Server, String> {
 
 /// The same where the port is named apart. An IPv6 address may have its brackets.
 pub(crate) fn resolve_at(name: &str, port: u16) -> Result<SocketAddr, String> {
-    let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
-    choose((bare.unwrap_or(name), port).to_socket_addrs().map_err(|error| error.to_string())?)
+    choose(v4_first(resolve_all_at(name, port)?)?)
 }
 
-fn choose(found: impl Iterator<Item = SocketAddr>) -> Result<SocketAddr, String> {
-    let found: Vec<SocketAddr> = found.collect();
-    let first = found.iter().find(|addr| addr.is_ipv4()).or(found.first());
-    first.copied().ok_or_else(|| "that name has no address".to_owned())
+fn resolve_all_at(name: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
+    let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
+    let found = (bare.unwrap_or(name), port).to_socket_addrs();
+    found.map(Iterator::collect).map_err(|error| error.to_string())
+}
+
+fn v4_first(mut found: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, String> {
+    // Those of one kind stay in the order in which the system wants them to be tried.
+    found.sort_by_key(SocketAddr::is_ipv6);
+    match found.is_empty() {
+        true => Err("that name has no address".to_owned()),
+        false => Ok(found),
+    }
+}
+
+fn choose(found: Vec<SocketAddr>) -> Result<SocketAddr, String> {
+    found.first().copied().ok_or_else(|| "that name has no address".to_owned())
 }
 
 /// The address to bind to for a way to `server`, if none is wanted: any of its kind.

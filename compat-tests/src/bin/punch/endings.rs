@@ -66,6 +66,19 @@ impl Ending {
         if is_end { Self::of(master, from).advice() } else { None }
     }
 
+    /// Whether this error shows that the server is not there, so that another one may help: one that ends the
+    /// connection and is there has refused what was asked.
+    pub(crate) fn is_dead(error: &Error, master: SocketAddr, from: Option<IpAddr>) -> bool {
+        match error {
+            Error::Socket { doing: "open the UDP port" | "use the local address", .. } => false,
+            Error::Socket { doing: "connect to", .. } | Error::NoAnswer { .. } => true,
+            Error::Socket { .. } | Error::MasterClosed { .. } => {
+                Self::of(master, from) == Self::Unknown
+            }
+            _ => false,
+        }
+    }
+
     /// What may be behind it; none where that depends on what was asked.
     fn advice(self) -> Option<&'static str> {
         Some(match self {

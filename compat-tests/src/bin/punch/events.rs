@@ -10,17 +10,14 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::TryRecvError;
 use std::time::{Duration, Instant};
 
-use compat_tests::events::{
-    Arrival, EventClient, EventError, Introduction, Joined, Pass, Tls, knock,
-};
+use compat_tests::events::{Arrival, EventClient, EventError, Introduction, Joined, Pass, knock};
 use compat_tests::shown;
 use serde_json::{Value, json};
 
 use self::account::{Account, Home, is_lost};
 use crate::causes::advice;
-use crate::common::{
-    LOCAL_MASTER, any_towards, local_ip, printable, resolve, say, seconds, through, typed,
-};
+use crate::common::{local_ip, printable, say, seconds, through, typed};
+use crate::masters::{Named, SILENT};
 use crate::words::{ORDERS, first_word, is_event, looked_for, own_value, settings, usage, words};
 
 /// How long the server may take to answer a datagram, and a peer to be reached.
@@ -38,6 +35,9 @@ const LATE: usize = 16;
 
 /// Letters of a code.
 const CODE: usize = 6;
+
+/// How often it is looked whether the server is still there, if there is another one.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// How often the prompt is looked at.
 const STEP: Duration = Duration::from_millis(50);
@@ -73,9 +73,8 @@ pub(crate) struct Args {
     /// The secret of an earlier login, to resume it
     #[arg(long)]
     secret: Option<String>,
-    /// Master server
-    #[arg(long, value_name = "HOST:PORT", default_value = LOCAL_MASTER)]
-    master: String,
+    #[command(flatten)]
+    master: Named,
     /// Local address to use
     #[arg(long, value_name = "IP", value_parser = local_ip)]
     bind: Option<IpAddr>,
@@ -94,14 +93,10 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), String> {
-    let server = resolve(&args.master)?;
-    let ca = args.tls.then(|| trusted(args.ca.as_deref())).transpose()?;
-    let tls = ca.map(|ca| Tls::trusting(&ca, host_of(&args.master)));
-    let tls = tls.transpose().map_err(text)?;
-    let account = Account {
-        server,
+    let mut account = Account {
+        masters: args.master.masters(args.bind)?,
         bind: args.bind,
-        tls,
+        ca: args.tls.then(|| trusted(args.ca.as_deref())).transpose()?,
         is_web: args.ws,
         id: args.id.clone(),
         game: args.game.clone(),
@@ -109,8 +104,7 @@ pub(crate) fn run(args: &Args) -> Result<(), String> {
     };
     let secret = args.secret.as_deref();
     let (client, login) = account.login(secret).map_err(not_in)?;
-    let socket = UdpSocket::bind((args.bind.unwrap_or(any_towards(server)), 0))
-        .map_err(|error| format!("cannot open a UDP port: {error}"))?;
+    let socket = account.open_udp().map_err(|error| format!("cannot open a UDP port: {error}"))?;
     let back = if login.resumed { ", back in the place from before" } else { "" };
     say(format_args!("logged in as {}{back}", printable(&login.id)));
     if secret.is_some() && !login.resumed {
@@ -202,12 +196,6 @@ fn trusted(ca: Option<&Path>) -> Result<PathBuf, String> {
     Ok(file.to_owned())
 }
 
-/// The name in `NAME:PORT`.
-fn host_of(master: &str) -> &str {
-    let host = master.rsplit_once(':').map_or(master, |(host, _)| host);
-    host.trim_start_matches('[').trim_end_matches(']')
-}
-
 /// A logged-in client, and where it is.
 struct Session {
     id: String,
@@ -282,9 +270,16 @@ impl Session {
         let mut late = 0;
         while late < LATE {
             let left = end.saturating_duration_since(Instant::now());
-            let pass = match self.client.next_pass(left) {
+            let pass = match self.client.next_pass(left.min(LOOK_EVERY)) {
                 Ok(Some(pass)) => pass,
-                Ok(None) => break,
+                Ok(None) => {
+                    if self.has_silent_master() {
+                        self.come_back(EventError::NoAnswer(SILENT))?;
+                    } else if Instant::now() >= end {
+                        break;
+                    }
+                    continue;
+                }
                 Err(error) => {
                     self.come_back(error)?;
                     continue;
@@ -294,6 +289,11 @@ impl Session {
             late += usize::from(Instant::now() >= end);
         }
         Ok(())
+    }
+
+    /// Whether the server is silent, and there is another one to go on to.
+    fn has_silent_master(&mut self) -> bool {
+        self.account.masters.are_several() && self.client.is_silent(LOOK_EVERY, SILENT)
     }
 
     fn show(&mut self, pass: &Pass) -> Result<(), EventError> {
@@ -402,7 +402,7 @@ impl Session {
         };
         match done {
             Err(EventError::Refused(fault)) => self.fail(format_args!("refused: {fault}")),
-            Err(error) if is_lost(&error) => {
+            Err(error) if is_lost(&error) || self.has_silent_master() => {
                 self.come_back(error)?;
                 self.fail(format_args!(
                     "not done, as the connection was lost: {}",

@@ -3,12 +3,13 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use compat_tests::gmnet::{Error, GAP, Host, HostConfig, HostEvent, STEP};
+use compat_tests::gmnet::{Error, GAP, Host, HostConfig, HostEvent, STEP, wire};
 use compat_tests::shown::quoted;
 
 use crate::causes;
-use crate::common::{LOCAL_MASTER, interrupted, local_ip, port, printable, resolve, say, seconds};
+use crate::common::{interrupted, local_ip, port, printable, say, seconds};
 use crate::endings::Ending;
+use crate::masters::{Masters, Named, SILENT};
 use crate::script::{Action, Moment, Role, Script, move_master};
 use crate::unruly::Unruly;
 
@@ -18,6 +19,8 @@ const CONFIRM_WITHIN: Duration = Duration::from_secs(5);
 const RETRY: Duration = Duration::from_secs(2);
 /// How often a host looks whether its connection still works: that of GMnet ENGINE.
 const PING: Duration = Duration::from_secs(180);
+/// How often a host that knows another master server asks whether its own is there.
+const ASK_EVERY: Duration = Duration::from_secs(1);
 /// With `--once`: how long it must be quiet before the one player is taken to be done.
 const QUIET: Duration = Duration::from_secs(1);
 
@@ -25,9 +28,8 @@ const QUIET: Duration = Duration::from_secs(1);
 #[derive(clap::Args)]
 #[command(after_help = "It answers data requests, and sends back whatever else players send.")]
 pub(crate) struct Args {
-    /// Master server
-    #[arg(long, value_name = "HOST:PORT", default_value = LOCAL_MASTER, value_parser = resolve)]
-    master: SocketAddr,
+    #[command(flatten)]
+    master: Named,
     /// UDP port of the game; 0 for any
     #[arg(long, default_value_t = 0, value_parser = port)]
     port: u16,
@@ -66,7 +68,7 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    fn into_config(self) -> HostConfig {
+    fn into_config(self, master: SocketAddr) -> HostConfig {
         let Self { data1, data2, data3, data4, data5, data6, data7, data8, .. } = self;
         HostConfig {
             bind: self.bind,
@@ -77,7 +79,7 @@ impl Args {
             shows_nat: self.unruly.is_none(),
             repeats: self.unruly.is_none(),
             data: [data1, data2, data3, data4, data5, data6, data7, data8],
-            ..HostConfig::new(self.master)
+            ..HostConfig::new(master)
         }
     }
 }
@@ -88,15 +90,18 @@ pub(crate) fn run(args: Args) -> Result<(), String> {
     let interrupted = interrupted()?;
     let end = args.duration.map(|duration| Instant::now() + duration);
     let once = args.once;
-    let mut own_master = args.unruly.master(args.master)?;
-    let shown = args.master;
-    let mut config = args.into_config();
+    let mut masters = args.master.masters(args.bind)?;
+    let shown = masters.current();
+    let mut own_master = args.unruly.master(shown)?;
+    let mut config = args.into_config(shown);
     if let Some(own) = &own_master {
+        masters = Masters::only(own.honest());
         config.master = own.honest();
         // The own master server is there to see what the client makes of it.
         config.only_told = true;
     }
-    let (mut host, mut again) = register(config, shown)?;
+    let shown = own_master.is_some().then_some(shown);
+    let (mut host, mut again) = register(config, masters, shown)?;
     script = script.map(Script::start);
     let mut last_heard = Instant::now();
     let mut last_ping = Instant::now();
@@ -121,7 +126,7 @@ pub(crate) fn run(args: Args) -> Result<(), String> {
         }
         match host.step() {
             Ok(happened) => {
-                for event in &happened {
+                for event in happened.iter().filter(|event| !again.is_answer(event)) {
                     last_heard = Instant::now();
                     say(tell(event));
                 }
@@ -136,7 +141,10 @@ pub(crate) fn run(args: Args) -> Result<(), String> {
             return Ok(());
         }
         let pause = if host.has_master() { PING } else { RETRY };
-        if last_ping.elapsed() > pause && !left {
+        if !left && again.goes_on(&mut host) {
+            last_ping = Instant::now();
+            say(again.register(&mut host));
+        } else if last_ping.elapsed() > pause && !left {
             last_ping = Instant::now();
             say(again.ping(&mut host));
         }
@@ -171,36 +179,70 @@ fn act(host: &mut Host, action: Action) -> Result<(), String> {
     Ok(())
 }
 
-/// Registers, and says how later registrations can be confirmed.
-fn register(config: HostConfig, master: SocketAddr) -> Result<(Host, Again), String> {
+/// Registers with the first master server that is there, and says how later registrations can be confirmed.
+/// The own master server is shown by another address.
+fn register(
+    mut config: HostConfig,
+    mut masters: Masters,
+    shown: Option<SocketAddr>,
+) -> Result<(Host, Again), String> {
     let data1 = printable(&config.data[0]);
-    let (at, bind) = (config.master, config.bind);
-    let explain = |error: Error| {
-        let advice = Ending::behind(&error, at, bind).unwrap_or(match &error {
-            Error::MasterClosed { .. } => REFUSED,
-            _ => causes::of_gmnet(&error).unwrap_or("`punch probe` checks what it can do."),
-        });
-        format!("the registration was refused: {error}\n{advice}")
-    };
-    let mut host = Host::start(config).map_err(|error| match &error {
-        Error::Socket { doing: "send to", .. } => explain(error),
-        _ => {
-            let advice = causes::of_gmnet(&error).unwrap_or("`punch probe` checks what it can do.");
-            format!("{error}\n{advice}")
+    let bind = config.bind;
+    // The first that takes the registration, and does not confirm it.
+    let mut silent = None;
+    let registered = masters.ask(
+        |masters| {
+            config.master = masters.current();
+            let mut host = Host::start(config.clone())?;
+            host.confirm(masters.patience(CONFIRM_WITHIN)).inspect_err(|error| {
+                if matches!(error, Error::NoAnswer { .. }) {
+                    silent.get_or_insert(masters.clone());
+                }
+            })?;
+            Ok(host)
+        },
+        |error, master| Ending::is_dead(error, master, bind),
+    );
+    let (host, is_confirmed) = match registered {
+        Ok(host) => (host, true),
+        Err(error) => {
+            let Some(silent) = silent else {
+                return Err(not_registered(&error, masters.current(), bind));
+            };
+            masters = silent;
+            config.master = masters.current();
+            let started = Host::start(config);
+            (started.map_err(|error| not_registered(&error, masters.current(), bind))?, false)
         }
-    })?;
-    let is_confirmed = match host.confirm(CONFIRM_WITHIN) {
-        Ok(()) => true,
-        Err(Error::NoAnswer { .. }) => false,
-        Err(error) => return Err(explain(error)),
     };
     say("registered");
     if !is_confirmed {
         say(NOT_CONFIRMED);
     }
     let port = host.local().port();
+    let master = shown.unwrap_or(masters.current());
     say(format!("\"{data1}\" at {master}, UDP port {port}; Ctrl-C ends it"));
-    Ok((host, Again { is_confirmed, has_explained: false }))
+    let now = Instant::now();
+    let again =
+        Again { masters, is_confirmed, has_explained: false, heard: now, asked: now, had: true };
+    Ok((host, again))
+}
+
+/// Why a host is not registered, and what to do about it.
+fn not_registered(error: &Error, master: SocketAddr, bind: Option<IpAddr>) -> String {
+    let unknown = "`punch probe` checks what it can do.";
+    match error {
+        Error::Socket { doing, .. } if *doing != "send to" => {
+            format!("{error}\n{}", causes::of_gmnet(error).unwrap_or(unknown))
+        }
+        _ => {
+            let advice = Ending::behind(error, master, bind).unwrap_or(match error {
+                Error::MasterClosed { .. } => REFUSED,
+                _ => causes::of_gmnet(error).unwrap_or(unknown),
+            });
+            format!("the registration was refused: {error}\n{advice}")
+        }
+    }
 }
 
 /// Why a server that speaks GMnet ends the connection of a host.
@@ -215,25 +257,50 @@ const NOT_CONFIRMED: &str = "(not confirmed, as no answer comes: this master ser
 
 /// How a host comes back that has lost its connection.
 struct Again {
+    masters: Masters,
     /// Whether the server answers who asks whether he is registered.
     is_confirmed: bool,
     /// Whether it was said why the host is not let in any more.
     has_explained: bool,
+    /// When the server has answered last.
+    heard: Instant,
+    /// When it was asked last whether it is there.
+    asked: Instant,
+    /// Whether there was a connection to it.
+    had: bool,
 }
 
 impl Again {
     /// Looks whether the connection still works, registers again if not, and says what has come of it.
     fn ping(&mut self, host: &mut Host) -> String {
-        let registered = match host.ping() {
-            Ok(true) => return "the connection to the master server still works".to_owned(),
-            Ok(false) if self.is_confirmed => host.confirm(CONFIRM_WITHIN),
-            Ok(false) => return format!("registered again\n{NOT_CONFIRMED}"),
-            Err(error) => Err(error),
-        };
+        if host.has_master() && host.ping().is_ok_and(|works| works) {
+            return "the connection to the master server still works".to_owned();
+        }
+        self.register(host)
+    }
+
+    /// Registers again, with the first master server that is there, and says what has come of it.
+    fn register(&mut self, host: &mut Host) -> String {
+        let is_confirmed = self.is_confirmed;
+        let registered = self.masters.ask(
+            |masters| {
+                host.move_to(masters.current())?;
+                if is_confirmed { host.confirm(masters.patience(CONFIRM_WITHIN)) } else { Ok(()) }
+            },
+            // Who is refused has no better place to go to, but to another server.
+            |_, _| true,
+        );
+        (self.heard, self.had) = (Instant::now(), host.has_master());
         let Err(error) = registered else {
             self.has_explained = false;
-            return "registered again".to_owned();
+            let which = match self.masters.are_several() {
+                true => format!(" at {}", self.masters.current()),
+                false => String::new(),
+            };
+            let rest = if is_confirmed { String::new() } else { format!("\n{NOT_CONFIRMED}") };
+            return format!("registered again{which}{rest}");
         };
+        self.had = false;
         host.unregister();
         let said = format!("{error}; trying again");
         let &HostConfig { master, bind, .. } = host.config();
@@ -243,6 +310,40 @@ impl Again {
         let why = Ending::behind(&error, master, bind);
         let refused = matches!(error, Error::MasterClosed { .. }).then_some(REFUSED);
         why.or(refused).map_or(said.clone(), |why| format!("{said}\n{why}"))
+    }
+
+    /// Whether this only shows that the server is there, as it was asked.
+    fn is_answer(&mut self, event: &HostEvent) -> bool {
+        let HostEvent::Ignored(bytes) = event else { return false };
+        let is_answer = self.masters.are_several() && bytes.first() == Some(&wire::VERSION);
+        if is_answer {
+            self.heard = Instant::now();
+        }
+        is_answer
+    }
+
+    /// Whether the server is gone and there is another one to register with. Asks now and then whether it is
+    /// still there: the end of a machine ends no connection.
+    fn goes_on(&mut self, host: &mut Host) -> bool {
+        if !self.masters.are_several() {
+            return false;
+        }
+        let had = std::mem::replace(&mut self.had, host.has_master());
+        let master = self.masters.current();
+        if !host.has_master() {
+            return had && self.masters.go_on(format_args!("the master server {master} is gone"));
+        }
+        let is_asked = self.asked > self.heard;
+        if self.is_confirmed && !is_asked && self.heard.elapsed() >= ASK_EVERY {
+            self.asked = Instant::now();
+            // A connection that is broken has no answer.
+            let _ = host.ask_version();
+        }
+        if !is_asked || self.asked.elapsed() < SILENT {
+            return false;
+        }
+        host.unregister();
+        self.masters.go_on(format_args!("the master server {master} says nothing any more"))
     }
 }
 

@@ -8,10 +8,9 @@ use compat_tests::meddler::Meddler;
 use compat_tests::nat::{Options, Stun};
 
 use crate::causes;
-use crate::common::{
-    LOCAL_MASTER, local_ip, port, printable, resolve, resolve_at, say, seconds, through,
-};
+use crate::common::{local_ip, port, printable, resolve_at, say, seconds, through};
 use crate::endings::Ending;
+use crate::masters::{Named, SILENT};
 use crate::script::{Action, Moment, Role, Script, move_master};
 use crate::unruly::{Unruly, wait_for_host};
 
@@ -29,9 +28,8 @@ pub(crate) struct Args {
     /// Address of the host as the lobby shows it, also IP:PORT, or its name
     #[arg(value_parser = host)]
     host: Whom,
-    /// Master server
-    #[arg(long, value_name = "HOST:PORT", default_value = LOCAL_MASTER, value_parser = resolve)]
-    master: SocketAddr,
+    #[command(flatten)]
+    master: Named,
     /// UDP port that hosts of this game use, for a direct connection
     #[arg(long, value_name = "PORT", value_parser = port)]
     port: Option<u16>,
@@ -83,8 +81,10 @@ fn host(name: &str) -> Result<Whom, String> {
 
 pub(crate) fn run(args: Args) -> Result<(), String> {
     let script = args.unruly.script(Role::Join)?;
-    let own_master = args.unruly.master(args.master)?;
-    let master = own_master.as_ref().map_or(args.master, Meddler::honest);
+    let masters = args.master.masters(args.bind)?;
+    let shown = masters.current();
+    let own_master = args.unruly.master(shown)?;
+    let master = own_master.as_ref().map_or(shown, Meddler::honest);
     let config = ClientConfig {
         given: args.port,
         bind: args.bind,
@@ -98,19 +98,22 @@ pub(crate) fn run(args: Args) -> Result<(), String> {
         answers_knocks: args.unruly.is_none(),
         keeps_all: args.unruly.is_none(),
         host_port: args.host.port,
+        others: if own_master.is_some() { Vec::new() } else { masters.others() },
+        silence: SILENT,
         ..ClientConfig::new(master, args.host.ip)
     };
     if let Some(own) = &own_master {
         wait_for_host(own, args.host.ip, args.bind).map_err(|error| error.to_string())?;
     }
-    say(format!("asking the master server {} for {}", args.master, args.host));
+    say(format!("asking the master server {shown} for {}", args.host));
     let glues = args.unruly.glues();
     if let Some(script) = script {
         return play(script.start(), &config, glues, own_master);
     }
     let is_unruly = !args.unruly.is_none();
-    let client = connect(&config, glues)
-        .map_err(|(error, knocked)| explain_end(&error, knocked, is_unruly, &config))?;
+    let client = connect(&config, glues).map_err(|(error, knocked, master)| {
+        explain_end(&error, knocked, is_unruly, &ClientConfig { master, ..config.clone() })
+    })?;
     prove(&client, args.game).map_err(explain)?;
     if let Some(way) = client.way() {
         say(tell_way(way));
@@ -121,15 +124,16 @@ pub(crate) fn run(args: Args) -> Result<(), String> {
 }
 
 /// Joins, and says so whenever something new is tried.
-/// An error comes with whether the host has knocked here.
-fn connect(config: &ClientConfig, glues: bool) -> Result<Client, (Error, bool)> {
+/// An error comes with whether the host has knocked here, and with the master server that was asked last.
+fn connect(config: &ClientConfig, glues: bool) -> Result<Client, (Error, bool, SocketAddr)> {
     let mut told = Told::default();
-    let (mut client, _other) = start(config, glues).map_err(|error| (error, false))?;
+    let last = config.others.last().copied().unwrap_or(config.master);
+    let (mut client, _other) = start(config, glues).map_err(|error| (error, false, last))?;
     loop {
         match told.step(&mut client) {
             Ok(true) => return Ok(client),
             Ok(false) => std::thread::sleep(STEP),
-            Err(error) => return Err((error, client.was_knocked_at())),
+            Err(error) => return Err((error, client.was_knocked_at(), client.master())),
         }
     }
 }
@@ -247,12 +251,22 @@ struct Told {
     stage: Option<Stage>,
     knocked_at: bool,
     connected: bool,
+    /// How many master servers were left for the next one.
+    left: usize,
 }
 
 impl Told {
     /// Takes a step, tells what is new, and says whether the client is connected.
     fn step(&mut self, client: &mut Client) -> Result<bool, Error> {
-        let progress = client.step()?;
+        let progress = client.step();
+        for why in client.left().iter().skip(self.left) {
+            say(format!("{why}; going on to the next master server"));
+        }
+        if client.left().len() > self.left {
+            self.left = client.left().len();
+            say(format!("asking the master server {}", client.master()));
+        }
+        let progress = progress?;
         if self.endpoints > 0 {
             for other in client.told().iter().skip(self.endpoints) {
                 say(format!("the host is also at {other}; knocking there"));

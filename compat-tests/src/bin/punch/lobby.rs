@@ -7,17 +7,17 @@ use compat_tests::gmnet::{Direction, Entry, Error, Lobby, Query};
 use compat_tests::shown;
 
 use crate::causes;
-use crate::common::{LOCAL_MASTER, count, local_ip, resolve, say};
+use crate::common::{count, local_ip, say};
 use crate::endings::Ending;
+use crate::masters::Named;
 
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
 /// List the hosts that are registered
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Master server
-    #[arg(long, value_name = "HOST:PORT", default_value = LOCAL_MASTER, value_parser = resolve)]
-    master: SocketAddr,
+    #[command(flatten)]
+    master: Named,
     /// Local address to use
     #[arg(long, value_name = "IP", value_parser = local_ip)]
     bind: Option<IpAddr>,
@@ -49,8 +49,16 @@ pub(crate) fn run(args: Args) -> Result<(), String> {
             *filter = wanted;
         }
     }
-    let lobby = Lobby::fetch(args.master, args.bind, &query, ANSWER_WITHIN)
-        .map_err(|error| explain(&error, args.master, args.bind))?;
+    let bind = args.bind;
+    let mut masters = args.master.masters(bind)?;
+    let fetched = masters.ask(
+        |masters| {
+            let within = masters.patience(ANSWER_WITHIN);
+            Lobby::fetch(masters.current(), bind, &query, within)
+        },
+        |error, master| Ending::is_dead(error, master, bind),
+    );
+    let lobby = fetched.map_err(|error| explain(&error, masters.current(), bind))?;
     if args.json {
         say(shown::json(&lobby.json()));
     } else {

@@ -13,6 +13,7 @@ mod host;
 mod join;
 mod lobby;
 mod manuals;
+mod masters;
 mod nat;
 mod natpunch;
 mod probe;

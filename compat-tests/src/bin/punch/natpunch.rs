@@ -10,9 +10,10 @@ use compat_tests::natpunch::{Admission, Client, ClientInfo, Error, Event, LobbyI
 
 use crate::causes::advice;
 use crate::common::{
-    any_towards, count, interrupted, local_ip, port, printable, resolve, resolve_at, say, seconds,
-    through, typed,
+    any_towards, count, interrupted, local_ip, port, printable, resolve_at, say, seconds, through,
+    typed,
 };
+use crate::masters::{Masters, Name, SILENT, name};
 
 /// Time between two looks at what is typed.
 const STEP: Duration = Duration::from_millis(50);
@@ -20,11 +21,17 @@ const STEP: Duration = Duration::from_millis(50);
 /// After so long without success a request is made again: packets get lost.
 const AGAIN: Duration = Duration::from_secs(1);
 
+/// How often a lobby is opened again at another server.
+const CREATES: usize = 5;
+
 /// So many others it is kept of where they are said to be: more than come into a lobby.
 const MOST_OTHERS: usize = 256;
 
 /// How often who waits for others looks whether the server is still there.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// The same where there is another server to go on to.
+const LOOK_OFTEN: Duration = Duration::from_secs(1);
 
 /// Be a client of the natpunch dialect; without a command, take commands from standard input
 #[derive(clap::Args)]
@@ -36,10 +43,11 @@ pub(crate) struct Args {
     #[arg(short, long, global = true, default_value_t = compat_tests::gmnet::wire::DEFAULT_PORT)]
     #[arg(value_parser = port)]
     port: u16,
-    /// The server's address and port in one
-    #[arg(long, global = true, value_name = "HOST:PORT", value_parser = resolve)]
+    /// The server's address and port in one; of several, separated by commas, the next one is tried when one
+    /// does not answer
+    #[arg(long, global = true, value_name = "HOST:PORT", value_delimiter = ',', value_parser = name)]
     #[arg(conflicts_with_all = ["address", "port"])]
-    master: Option<SocketAddr>,
+    master: Vec<Name>,
     /// Local address to use
     #[arg(long, global = true, value_name = "IP", value_parser = local_ip)]
     bind: Option<IpAddr>,
@@ -125,6 +133,10 @@ enum Line {
 /// A client that does one thing.
 struct Session {
     client: Client,
+    masters: Masters,
+    admission: Admission,
+    /// The lobby that we have opened: its name, and the players that there may be.
+    own: Option<(String, u32)>,
     /// Lobbies that the server told of.
     lobbies: Vec<LobbyInfo>,
     /// We are in a lobby.
@@ -142,18 +154,20 @@ struct Session {
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), String> {
-    let server = match args.master {
-        Some(server) => server,
-        None => {
-            resolve_at(&args.address, args.port).map_err(|e| format!("{}: {e}", args.address))?
-        }
+    let mut masters = match args.master.is_empty() {
+        true => Masters::only(
+            resolve_at(&args.address, args.port).map_err(|e| format!("{}: {e}", args.address))?,
+        ),
+        false => Masters::find(&args.master, args.bind)?,
     };
-    let bind = args.bind.unwrap_or(any_towards(server));
     let admission = Admission { game: args.game.clone(), key: args.key.clone() };
-    let client = register(server, bind, args.timeout, &admission)?;
+    let client = register(&mut masters, args.bind, args.timeout, &admission)?;
     say(format!("registered {} at {}", printable(client.id()), client.public()));
     let mut session = Session {
         client,
+        masters,
+        admission,
+        own: None,
         lobbies: Vec::new(),
         clients: Vec::new(),
         joined: false,
@@ -177,21 +191,34 @@ pub(crate) fn run(args: &Args) -> Result<(), String> {
     ended
 }
 
-/// Registers. Whoever has to wait for that is told.
+/// Registers with the first server that is there. Whoever has to wait for that is told.
 fn register(
-    server: SocketAddr,
-    bind: IpAddr,
+    masters: &mut Masters,
+    bind: Option<IpAddr>,
     time: Duration,
     admission: &Admission,
 ) -> Result<Client, String> {
-    let first = time.min(AGAIN);
-    let registered = match Client::register_for(server, bind, first, admission) {
-        Err(Error::NoAnswer { .. }) if time > first => {
-            say(format!("{server} does not answer; trying for {time:.0?}"));
-            Client::register_for(server, bind, time - first, admission)
+    let deadline = Instant::now() + time;
+    let mut first = time.min(AGAIN);
+    let registered = loop {
+        let registered = masters.ask(
+            |masters| {
+                let server = masters.current();
+                let bind = bind.unwrap_or(any_towards(server));
+                Client::register_for(server, bind, first, admission)
+            },
+            |error, _| !matches!(error, Error::Refused(_)),
+        );
+        let left = deadline.saturating_duration_since(Instant::now());
+        match registered {
+            Err(Error::NoAnswer { server, .. }) if !left.is_zero() => {
+                say(format!("{server} does not answer; trying for {left:.0?}"));
+                first = if masters.are_several() { left.min(SILENT) } else { left };
+            }
+            registered => break registered,
         }
-        registered => registered,
     };
+    let server = masters.current();
     registered.map_err(|error| match &error {
         Error::NoAnswer { .. } => format!(
             "no answer from {server} within {time:.1?}\nIs the server running there, does it speak \
@@ -220,6 +247,41 @@ impl Session {
             self.step(left.min(STEP))?;
         }
         Ok(true)
+    }
+
+    /// Registers with the next server, as this one is gone, and opens the lobby there again if it is our own.
+    fn move_on(&mut self, why: &str, time: Duration) -> Result<(), String> {
+        let deadline = Instant::now() + time;
+        let mut why = why.to_owned();
+        loop {
+            if (self.is_interrupted)() {
+                return Err("stopped".to_owned());
+            }
+            if !self.masters.go_on(&why) {
+                if Instant::now() >= deadline {
+                    return Err(why);
+                }
+                std::thread::sleep(AGAIN);
+            }
+            let server = self.masters.current();
+            match self.client.move_to(server, AGAIN, &self.admission) {
+                Ok(()) => break,
+                Err(error) => why = error.to_string(),
+            }
+        }
+        self.masters.answered();
+        say(format!("registered {} at {}", printable(self.client.id()), self.client.public()));
+        (self.joined, self.refused) = (false, None);
+        if let Some((name, max_players)) = self.own.clone() {
+            for _ in 0..CREATES {
+                let created = self.client.create(&name, max_players);
+                created.map_err(|error| error.to_string())?;
+                if self.wait(AGAIN, |session| session.joined || session.refused.is_some())? {
+                    break;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Leaves the lobby, so that nobody waits for us there.
@@ -294,11 +356,21 @@ impl Session {
         done: impl Fn(&Self) -> bool,
     ) -> Result<(), String> {
         self.refused = None;
-        let deadline = Instant::now() + time;
+        let mut began = Instant::now();
+        let deadline = began + time;
         while Instant::now() < deadline {
-            request(self).map_err(|error| error.to_string())?;
+            let asked = request(self);
+            if !self.masters.are_several() {
+                asked.map_err(|error| error.to_string())?;
+            }
             if self.wait(AGAIN, |session| done(session) || session.refused.is_some())? {
                 return self.refused.take().map_or(Ok(()), |why| Err(printable(&why)));
+            }
+            let silence = self.client.silence().min(began.elapsed());
+            if self.masters.are_several() && silence >= SILENT {
+                let server = self.masters.current();
+                self.move_on(&format!("{server} does not answer any more"), time)?;
+                began = Instant::now();
             }
         }
         Err(format!("not done within {time:.0?}"))
@@ -328,6 +400,7 @@ impl Session {
             Command::Create { name, max_players, wait_for } => {
                 self.joined = false;
                 self.ask(time, |s| s.client.create(name, *max_players), |s| s.joined)?;
+                self.own = Some((name.clone(), *max_players));
                 self.wait_for_players(*wait_for, time)
             }
             Command::Join { lobby, wait_for } => {
@@ -390,34 +463,70 @@ impl Session {
         if players == 0 {
             return self.wait_for_all(time);
         }
-        if self.wait(time, |session| session.met() + 1 >= players)? {
+        if self.wait_for_so_many(players, time)? {
             say(format!("met {} of {}", self.met(), players - 1));
             return Ok(());
         }
         Err(format!("met {} of {} within {time:.0?}", self.met(), players - 1))
     }
 
+    /// Whether so many were met in this time. If there is another server to go on to, it is looked whether this
+    /// one is still there.
+    fn wait_for_so_many(&mut self, players: usize, time: Duration) -> Result<bool, String> {
+        let is_done = move |session: &Self| session.met() + 1 >= players;
+        if !self.masters.are_several() {
+            return self.wait(time, is_done);
+        }
+        let deadline = Instant::now() + time;
+        while !self.wait(LOOK_OFTEN, is_done)? {
+            if Instant::now() >= deadline {
+                return Ok(false);
+            }
+            self.look(time)?;
+        }
+        Ok(true)
+    }
+
     /// Waits until it is stopped, or the server is gone or has forgotten this client, as after a restart:
-    /// nobody comes any more then.
+    /// nobody comes any more then, unless there is another server.
     fn wait_for_all(&mut self, time: Duration) -> Result<(), String> {
         self.refused = None;
-        let is_forgotten = |session: &Self| {
-            session.refused.as_deref().is_some_and(|why| why.contains("not registered"))
-        };
-        while !self
-            .wait(LOOK_EVERY, |session| (session.is_interrupted)() || is_forgotten(session))?
-        {
-            self.listed = false;
-            let asked = self.ask(time, |s| s.client.list(), |s| s.listed);
+        let every = if self.masters.are_several() { LOOK_OFTEN } else { LOOK_EVERY };
+        loop {
+            let ends = |session: &Self| (session.is_interrupted)() || session.is_forgotten();
+            if self.wait(every, ends)? {
+                if !self.is_forgotten() {
+                    return Ok(());
+                }
+                let why = "the server has forgotten this client and its lobby";
+                if !self.masters.are_several() {
+                    return Err(why.to_owned());
+                }
+                self.move_on(why, time)?;
+            }
+            let asked = self.look(time);
             if (self.is_interrupted)() {
                 return Ok(());
             }
-            asked.map_err(|why| format!("the server does not answer any more: {why}"))?;
+            match asked {
+                Err(why) if self.masters.are_several() && is_unknown(&why) => {
+                    self.refused = Some(why);
+                }
+                asked => {
+                    asked.map_err(|why| format!("the server does not answer any more: {why}"))?
+                }
+            }
         }
-        match is_forgotten(self) {
-            true => Err("the server has forgotten this client and its lobby".to_owned()),
-            false => Ok(()),
-        }
+    }
+
+    fn is_forgotten(&self) -> bool {
+        self.refused.as_deref().is_some_and(is_unknown)
+    }
+
+    /// Looks whether the server is still there.
+    fn look(&mut self, time: Duration) -> Result<(), String> {
+        self.listed = false;
+        self.ask(time, |s| s.client.list(), |s| s.listed)
     }
 
     fn print_lobbies(&self, with_members: bool) {
@@ -482,6 +591,11 @@ impl Session {
         }
         Ok(())
     }
+}
+
+/// Whether a server that refuses something does not know who asks.
+fn is_unknown(why: &str) -> bool {
+    why.contains("not registered")
 }
 
 fn print_client(indent: &str, client: &ClientInfo) {

@@ -6,8 +6,9 @@ mod listing;
 mod refusals;
 mod session;
 
-use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
+use std::io::ErrorKind;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::time::{Duration, Instant};
 
 use clap::Subcommand;
 use compat_tests::rooms::Player;
@@ -17,7 +18,8 @@ use self::home::Home;
 use self::listing::{find, list};
 use self::refusals::explain;
 use self::session::Session;
-use crate::common::{LOCAL_MASTER, any_towards, count, local_ip, port, resolve, say, seconds};
+use crate::common::{any_towards, count, local_ip, port, say, seconds};
+use crate::masters::{Masters, Named};
 
 /// Host, list or join a room, and chat there
 ///
@@ -138,9 +140,8 @@ fn pair(text: &str) -> Result<(String, String), String> {
 
 #[derive(clap::Args)]
 struct Server {
-    /// Master server
-    #[arg(long, value_name = "HOST:PORT", default_value = LOCAL_MASTER, value_parser = resolve)]
-    master: SocketAddr,
+    #[command(flatten)]
+    master: Named,
     /// Local address to use
     #[arg(long, value_name = "IP", value_parser = local_ip)]
     bind: Option<IpAddr>,
@@ -171,7 +172,7 @@ struct Chat {
 pub(crate) fn run(args: Args) -> Result<(), String> {
     match args.command {
         Command::Host { name, room, server, chat } => {
-            let mut player = player(&server, &room.game.game)?;
+            let (mut player, master) = player(&server, &room.game.game)?;
             let options = Options {
                 max: room.max,
                 password: room.password,
@@ -183,7 +184,7 @@ pub(crate) fn run(args: Args) -> Result<(), String> {
                 data: room.data,
                 ..Options::default()
             };
-            let home = Home { name: Some(name.clone()), options: options.clone() };
+            let home = Home { name: Some(name.clone()), options: options.clone(), master };
             let place = player.host_with(&name, options).map_err(explain)?;
             say(format!("room {} open", place.room));
             if let Some(code) = player.code() {
@@ -193,23 +194,23 @@ pub(crate) fn run(args: Args) -> Result<(), String> {
         }
         Command::List { free, sought, server } => {
             let options = Options { is_free: free, more: true, ..sought.options() };
-            list(&mut player(&server, &options.game)?, &options)
+            list(&mut player(&server, &options.game)?.0, &options)
         }
         Command::Join { room, password, game, lan, server, chat } => {
-            let mut player = player(&server, &game.game)?;
+            let (mut player, master) = player(&server, &game.game)?;
             let (wanted, name) = find(&mut player, &room, &game.game)?;
             let lan = own_network(&player, lan)?;
             let options = Options { game: game.game, password, lan, ..Options::default() };
-            let home = Home { name, options: options.clone() };
+            let home = Home { name, options: options.clone(), master };
             let place = player.join_with(wanted, options).map_err(explain)?;
             say(format!("in room {}, knocking", place.room));
             Session::new(player, chat, false, home).run()
         }
         Command::Any { sought, server, chat } => {
-            let mut player = player(&server, &sought.game.game)?;
+            let (mut player, master) = player(&server, &sought.game.game)?;
             let options = sought.options();
             let game = options.game.clone();
-            let home = Home { name: None, options: Options { game, ..Options::default() } };
+            let home = Home { name: None, options: Options { game, ..Options::default() }, master };
             let place = player.join_any(options).map_err(explain)?;
             say(format!("in room {}, knocking", place.room));
             Session::new(player, chat, false, home).run()
@@ -217,16 +218,54 @@ pub(crate) fn run(args: Args) -> Result<(), String> {
     }
 }
 
-/// A player who shows the key, or else the game, as servers look for one of them in the same place.
-fn player(server: &Server, game: &str) -> Result<Player, String> {
-    let any = any_towards(server.master);
+/// How long a master server may take to say that it is there, and how often it is asked meanwhile.
+const THERE_WITHIN: Duration = Duration::from_millis(1500);
+const ASK_EVERY: Duration = Duration::from_millis(300);
+
+/// A player who shows the key, or else the game, as servers look for one of them in the same place; and the
+/// master servers that it knows, of which it uses the first that is there.
+fn player(server: &Server, game: &str) -> Result<(Player, Masters), String> {
+    let mut masters = server.master.masters(server.bind)?;
+    if masters.are_several() {
+        // If none is there the first request says so.
+        let _ = masters.ask(|masters| is_there(masters.current(), server.bind), |_, _| true);
+    }
+    let master = masters.current();
+    let any = any_towards(master);
     let bind = SocketAddr::new(server.bind.unwrap_or(any), server.port);
-    let player = Player::new(server.master, bind, server.timeout).map_err(explain)?;
+    let player = Player::new(master, bind, server.timeout).map_err(explain)?;
+    let player = if masters.are_several() { player.watching() } else { player };
     let game = Some(game).filter(|game| !game.is_empty());
-    Ok(match server.key.as_deref().or(game) {
+    let player = match server.key.as_deref().or(game) {
         Some(shown) => player.with_key(shown),
         None => player,
+    };
+    Ok((player, masters))
+}
+
+/// Asks a master server whether it is there: whatever it says, it is.
+fn is_there(master: SocketAddr, bind: Option<IpAddr>) -> Result<(), String> {
+    let ask = || -> std::io::Result<()> {
+        let socket = UdpSocket::bind((bind.unwrap_or(any_towards(master)), 0))?;
+        socket.connect(master)?;
+        socket.set_read_timeout(Some(ASK_EVERY))?;
+        let end = Instant::now() + THERE_WITHIN;
+        loop {
+            socket.send(b"status")?;
+            match socket.recv(&mut [0; 512]) {
+                Err(error) if Instant::now() < end && is_late(&error) => {}
+                said => return said.map(drop),
+            }
+        }
+    };
+    ask().map_err(|error| match is_late(&error) {
+        true => format!("the master server {master} does not answer"),
+        false => format!("the master server {master} does not answer: {error}"),
     })
+}
+
+fn is_late(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
 }
 
 /// Where a player is in its own network, if others are to be told.

@@ -103,6 +103,7 @@ impl Player {
         }
         self.enet.socket().ask_master(&bytes);
         self.last_ask = Instant::now();
+        self.unheard.get_or_insert(self.last_ask);
     }
 }
 

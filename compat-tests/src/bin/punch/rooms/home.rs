@@ -1,6 +1,7 @@
-//! How a player gets back into its room when the master server has forgotten it, as after a restart:
-//! its host opens it again, and the others look for it.
+//! How a player gets back into its room when the master server has forgotten it, as after a restart, or is
+//! gone and there is another one: its host opens it again, and the others look for it.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use compat_tests::rooms::{Error, Place};
@@ -9,9 +10,13 @@ use punchd::dialect::rooms::options::Options;
 
 use super::session::Session;
 use crate::common::{printable, say};
+use crate::masters::Masters;
 
 /// Time between two tries.
 const AGAIN: Duration = Duration::from_secs(1);
+
+/// How long a master server may take to answer where there is another one.
+const QUICK: Duration = Duration::from_millis(1500);
 
 /// How long it is tried. A host hears only when it says next that it is there, which is seconds later.
 const WITHIN: Duration = Duration::from_secs(60);
@@ -23,6 +28,8 @@ pub(super) struct Home {
     pub(super) name: Option<String>,
     /// What its host has said of it, or who has joined has to show.
     pub(super) options: Options,
+    /// The master servers that it may be known to.
+    pub(super) master: Masters,
 }
 
 /// Since when there is no place in it, and when the next try is.
@@ -30,6 +37,8 @@ pub(super) struct Home {
 pub(super) struct Lost {
     since: Instant,
     next: Instant,
+    /// The master server that had the place, if it was another one.
+    before: Option<SocketAddr>,
 }
 
 impl Home {
@@ -55,7 +64,7 @@ impl Session {
             None => self.stay_apart(),
             Some(_) => {
                 let now = Instant::now();
-                self.lost = Some(Lost { since: now, next: now });
+                self.lost = Some(Lost { since: now, next: now, before: None });
                 say(match self.hosts {
                     true => "the master server has forgotten this room: opening it again",
                     false => "the master server has forgotten this room: looking for it",
@@ -64,24 +73,58 @@ impl Session {
         }
     }
 
+    /// If the master server is gone and there is another one, that is to be asked from now on.
+    pub(super) fn look_for_master(&mut self) {
+        if self.lost.is_some() || !self.player.is_silent() {
+            return;
+        }
+        let before = self.home.master.current();
+        let now = Instant::now();
+        self.lost = Some(Lost { since: now, next: now, before: Some(before) });
+        self.go_on(format!("the master server {before} says nothing any more"));
+    }
+
+    /// Goes on to the next master server; false if there has to be a pause before.
+    fn go_on(&mut self, why: impl std::fmt::Display) -> bool {
+        let is_next = self.home.master.go_on(why);
+        // Without a socket that leads there nothing comes from it, and it is left as well.
+        let _ = self.player.move_to(self.home.master.current());
+        is_next
+    }
+
     /// Tries to get back, if it is time to.
     pub(super) fn go_home(&mut self) {
-        let Some(Lost { since, next }) = self.lost.filter(|lost| Instant::now() >= lost.next)
-        else {
-            return;
-        };
-        self.lost = Some(Lost { since, next: next.max(Instant::now()) + AGAIN });
-        let Home { name, options } = self.home.clone();
+        let Some(lost) = self.lost.filter(|lost| Instant::now() >= lost.next) else { return };
+        let since = lost.since;
+        self.lost = Some(Lost { next: lost.next.max(Instant::now()) + AGAIN, ..lost });
+        let Home { name, options, .. } = self.home.clone();
         let name = name.unwrap_or_default();
-        let result = match self.hosts {
-            true => self.player.open_again(&name, options),
-            false => self.find_home(&name, options),
+        let are_several = self.home.master.are_several();
+        let patience = are_several.then(|| self.player.set_patience(QUICK));
+        let result = match (lost.before, self.hosts) {
+            // It was only not heard for a while.
+            (Some(before), _) if before == self.home.master.current() => self.player.come_back(),
+            (_, true) => self.player.open_again(&name, options),
+            (Some(_), false) => match self.player.join_from_here(options.clone()) {
+                Err(Error::Refused { .. }) if self.home.name.is_some() => {
+                    self.find_home(&name, options)
+                }
+                result => result,
+            },
+            (None, false) => self.find_home(&name, options),
         };
+        patience.map(|patience| self.player.set_patience(patience));
         match result {
             Ok(place) => {
                 self.lost = None;
+                self.home.master.answered();
                 let what = if self.hosts { "open again" } else { "is there again, knocking" };
-                say(format!("room {} {what}", place.room));
+                let master = self.home.master.current();
+                let at = match are_several {
+                    true => format!(", at the master server {master}"),
+                    false => String::new(),
+                };
+                say(format!("room {} {what}{at}", place.room));
                 if let Some(code) = self.player.code().filter(|_| self.hosts) {
                     say(format!("its code is {code}"));
                 }
@@ -90,6 +133,15 @@ impl Session {
                 self.lost = None;
                 say(printable(&format!("not in the room again: {error}")));
                 self.stay_apart();
+            }
+            Err(error @ Error::NoAnswer { .. }) if are_several => {
+                if self.go_on(error) {
+                    self.lost = Some(Lost { next: Instant::now(), ..lost });
+                }
+            }
+            // The master server that had it knows nothing of it any more.
+            Err(Error::Refused { .. }) if lost.before == Some(self.home.master.current()) => {
+                self.lost = Some(Lost { next: Instant::now(), before: None, ..lost });
             }
             Err(_) => {}
         }

@@ -88,6 +88,7 @@ impl Session {
             for event in self.player.step().map_err(explain)? {
                 self.on_event(event);
             }
+            self.look_for_master();
             self.go_home();
             // One a step: what follows may have to be said to others meanwhile.
             match self.typed.try_recv() {

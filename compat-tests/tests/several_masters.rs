@@ -1,0 +1,250 @@
+//! `punch` with several master servers: it goes on to the next when one is not there, says nothing or dies, and
+//! is back there within five seconds. One that refuses something has answered.
+#![cfg(target_os = "linux")]
+#![expect(clippy::expect_used, clippy::panic, reason = "a helper that fails is a test that fails")]
+
+use std::net::{Ipv6Addr, SocketAddr, TcpListener};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use compat_tests::gmnet::{Client, ClientConfig, Host, HostConfig, Lobby, Query};
+use compat_tests::master::{Master, loopback};
+use compat_tests::running::Running;
+use compat_tests::skipped;
+use nix::sys::signal::Signal;
+
+const WAIT: Duration = Duration::from_secs(30);
+
+/// So soon is a player at another master server.
+const BACK: Duration = Duration::from_secs(5);
+
+/// What it may take longer on a machine where other tests run as well.
+const BUSY: Duration = Duration::from_secs(2);
+
+fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_punch"));
+    command.args(args).stdin(Stdio::null());
+    command
+}
+
+/// A subcommand that goes on until it is dropped.
+fn start(args: &[&str]) -> Running {
+    Running::start(command(args), WAIT)
+}
+
+fn output(args: &[&str]) -> (Output, String) {
+    let output = command(args).output().expect("running punch");
+    let said = [&output.stdout[..], &output.stderr].concat();
+    let said = String::from_utf8_lossy(&said).into_owned();
+    (output, said)
+}
+
+/// An address where nobody listens.
+fn nobody() -> String {
+    SocketAddr::from((loopback(), 6510)).to_string()
+}
+
+fn two() -> (Master, Master, String) {
+    let (one, other) = (Master::start(&[]), Master::start(&[]));
+    let both = format!("{},{}", one.addr(), other.addr());
+    (one, other, both)
+}
+
+/// Does something to a server and waits for this line: how long that took is no longer than promised.
+#[track_caller]
+fn is_back(player: &Running, act: impl FnOnce(), line: &str) {
+    let start = Instant::now();
+    act();
+    player.lines_to(line);
+    let took = start.elapsed();
+    println!("{line} after {took:?}");
+    assert!(took < BACK + BUSY, "{line} after {took:?}");
+}
+
+/// Stops a server without ending it, as the end of its machine does.
+fn hush(master: &Master) {
+    master.signal(Signal::SIGSTOP);
+}
+
+/// It can be ended again.
+fn wake(master: &Master) {
+    master.signal(Signal::SIGCONT);
+}
+
+fn lists(master: &Master, name: &str) -> bool {
+    let lobby = Lobby::fetch(master.addr(), Some(loopback()), &Query::default(), WAIT);
+    lobby.expect("a lobby").entries.iter().any(|entry| entry.data[0] == name)
+}
+
+#[test]
+fn a_host_registers_at_the_next_when_its_own_is_killed_and_keeps_its_players() {
+    let (one, other, both) = two();
+    let ip = loopback();
+    let host = start(&["host", "--bind", &ip.to_string(), "--data1", "Moves", "--master", &both]);
+    host.lines_to("registered");
+    assert!(lists(&one, "Moves"));
+    let player = ClientConfig::new(one.addr(), ip).on(loopback());
+    let player = Client::join(player).expect("a player");
+    is_back(&host, || one.crash(), &format!("registered again at {}", other.addr()));
+    assert!(lists(&other, "Moves"));
+    player.echo(b"still here?", WAIT).expect("an echo");
+    let new = ClientConfig::new(other.addr(), ip).on(loopback());
+    Client::join(new).expect("another player").echo(b"hello", WAIT).expect("an echo");
+}
+
+#[test]
+fn a_host_registers_at_the_next_when_its_own_says_nothing_any_more() {
+    let (one, other, both) = two();
+    let ip = loopback().to_string();
+    let host = start(&["host", "--bind", &ip, "--data1", "Moves", "--master", &both]);
+    host.lines_to("registered");
+    is_back(&host, || hush(&one), &format!("registered again at {}", other.addr()));
+    assert!(lists(&other, "Moves"));
+    wake(&one);
+}
+
+#[test]
+fn whoever_starts_takes_the_first_that_is_there() {
+    let (silent, there) = (Master::start(&[]), Master::start(&[]));
+    hush(&silent);
+    let (dead, mute, at) = (nobody(), silent.addr().to_string(), there.addr().to_string());
+    let all = [dead.as_str(), &mute, &at].join(",");
+    let (host_ip, own) = (loopback().to_string(), loopback().to_string());
+    let host = ["host", "--bind", &host_ip, "--data1", "Third", "--for", "60"];
+    let host = start(&[&host[..], &["--master", &all]].concat());
+    let said = host.lines_to("UDP port");
+    let goes_on = |said: &[String], to: &str| {
+        let line = format!("going on to the master server {to}");
+        assert!(said.iter().any(|said| said.ends_with(&line)), "{said:?}");
+    };
+    goes_on(&said, &mute);
+    goes_on(&said, &at);
+    // The option may be repeated as well.
+    let (out, said) = output(&["lobby", "--master", &dead, "--master", &mute, "--master", &at]);
+    assert!(out.status.success() && said.contains("Third"), "{said}");
+    let (out, said) = output(&["join", &host_ip, "--bind", &own, "--master", &all]);
+    assert!(out.status.success() && said.contains("connect_ms="), "{said}");
+    assert!(said.contains(&format!("asking the master server {at}")), "{said}");
+    let (out, said) = output(&["rooms", "list", "--master", &all]);
+    assert!(out.status.success() && said.contains("no rooms"), "{said}");
+    let (out, said) = output(&["events", "--id", "a", "--master", &all, "--do", "rooms"]);
+    assert!(out.status.success() && said.contains("logged in as a"), "{said}");
+    let (out, said) = output(&["natpunch", "--master", &all, "list"]);
+    assert!(out.status.success() && said.contains("no lobbies"), "{said}");
+    wake(&silent);
+}
+
+#[test]
+fn where_none_is_there_each_is_named() {
+    let (one, other) = (nobody(), nobody());
+    let both = [one.as_str(), &other].join(",");
+    for command in [
+        &["host"][..],
+        &["lobby"],
+        &["join", "127.0.0.1", "--timeout", "1"],
+        &["rooms", "list", "--timeout", "1"],
+        &["events", "--id", "a", "--do", "rooms"],
+        &["natpunch", "--timeout", "1", "list"],
+    ] {
+        let (out, said) = output(&[command, &["--master", &both]].concat());
+        assert_eq!(out.status.code(), Some(1), "{command:?}: {said}");
+        assert!(said.contains(&one) && said.contains(&other), "{command:?}: {said}");
+    }
+}
+
+#[test]
+fn a_refusal_is_an_answer() {
+    let (one, other) = (Master::start(&["--key", "sesame"]), Master::start(&[]));
+    let both = format!("{},{}", one.addr(), other.addr());
+    for (command, refusal) in [
+        (&["host", "--data1", "Wrong"][..], "It speaks GMnet, and has closed the connection"),
+        (&["rooms", "host", "Wrong", "--for", "1"], "refuses"),
+        (&["events", "--id", "wrong", "--do", "rooms"], "bad_key"),
+        (&["natpunch", "list"], "wants --game or --key"),
+    ] {
+        let (out, said) = output(&[command, &["--master", &both]].concat());
+        assert_eq!(out.status.code(), Some(1), "{command:?}: {said}");
+        assert!(said.contains(refusal) && !said.contains("going on"), "{command:?}: {said}");
+    }
+    let log = other.log();
+    assert!(!log.contains("Wrong") && !log.contains("\"wrong\""), "{log}");
+}
+
+#[test]
+fn a_room_is_open_at_the_next_and_its_players_are_back() {
+    let (one, other, both) = two();
+    let common = ["--for", "60", "--master", &both];
+    let host = start(&[&["rooms", "host", "My room", "--data", "map=a"], &common[..]].concat());
+    host.lines_to("room ");
+    let client = start(&[&["rooms", "join", "My room"], &common[..]].concat());
+    client.lines_to("connected with host");
+    host.lines_to("connected with ");
+    let at = format!("at the master server {}", other.addr());
+    is_back(&host, || one.crash(), &format!("open again, {at}"));
+    client.lines_to(&format!("is there again, knocking, {at}"));
+    client.lines_to("connected with host");
+    let (_, said) = output(&["rooms", "list", "--master", &other.addr().to_string()]);
+    assert!(said.contains("2/65  My room  map=a"), "{said}");
+}
+
+#[test]
+fn a_peer_of_events_is_at_the_next_with_its_room() {
+    for dies in [true, false] {
+        let (one, other, both) = two();
+        let wait = ["--do", "wait 60", "--master", &both];
+        let create = ["events", "--id", "a", "--do", "create \"My room\" 4 map=a"];
+        let host = start(&[&create[..], &wait].concat());
+        host.lines_to("made the room");
+        let client = ["events", "--id", "b", "--do", "join \"My room\""];
+        let client = start(&[&client[..], &wait].concat());
+        client.lines_to("in the room");
+        let mut one = Some(one);
+        let end = || match dies {
+            true => one.take().expect("the first").crash(),
+            false => one.iter().for_each(hush),
+        };
+        is_back(&host, end, "made the room");
+        client.lines_to("logged in again as b");
+        client.lines_to("in the room");
+        let at = other.addr().to_string();
+        let (_, said) = output(&["events", "--id", "c", "--master", &at, "--do", "rooms"]);
+        assert!(said.contains("2/4"), "{said}");
+        one.iter().for_each(wake);
+    }
+}
+
+#[test]
+fn a_lobby_of_natpunch_is_opened_at_the_next() {
+    let (one, other, both) = two();
+    let host = start(&["natpunch", "--master", &both, "create", "My lobby", "4"]);
+    host.lines_to("created");
+    is_back(&host, || one.crash(), "created");
+    let (out, said) = output(&["natpunch", "--master", &other.addr().to_string(), "list"]);
+    assert!(out.status.success() && said.contains("My lobby"), "{said}");
+}
+
+/// A name that has several addresses is as good as several names.
+#[test]
+fn all_addresses_of_a_name_are_tried() {
+    // One of IPv6 at a port that nobody has under IPv4.
+    let Ok(port) = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).and_then(|free| free.local_addr())
+    else {
+        return skipped::note("there is no IPv6");
+    };
+    let name = format!("localhost:{}", port.port());
+    let has_both = std::net::ToSocketAddrs::to_socket_addrs(&name)
+        .is_ok_and(|mut all| all.any(|at| at.is_ipv6()));
+    if !has_both {
+        return skipped::note("localhost has no address of IPv6");
+    }
+    let master = Master::start_at(port, &[]);
+    let host = HostConfig::new(master.addr()).with_data(&["Sixth"]);
+    let _host = Host::registered(host, WAIT).expect("registered");
+    let (out, said) = output(&["lobby", "--master", &name]);
+    assert!(out.status.success() && said.contains("Sixth"), "{said}");
+    assert!(said.contains(&format!("going on to the master server {port}")), "{said}");
+    let (out, said) = output(&["lobby", "--master", &format!("nobody.invalid,{name}")]);
+    assert!(out.status.success() && said.contains("leaving it out"), "{said}");
+    let (out, said) = output(&["lobby", "--master", "nobody.invalid"]);
+    assert!(!out.status.success() && said.contains("nobody.invalid: "), "{said}");
+}
