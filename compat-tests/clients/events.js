@@ -4,6 +4,7 @@
 // usage: node events.js SERVER PORT host ROOM [CERTIFICATE]     make a room, and play with one who joins
 //        node events.js SERVER PORT join ROOM [CERTIFICATE]     find that room and play
 //
+// SERVER may be several, separated by commas: when one does not answer, or its connection ends, the next is asked.
 // With CERTIFICATE, a file with whom to trust, or `system`, the connection is encrypted. The packets between players
 // carry the nonce of the introduction, and behind it `knock`, `here`, `say:TEXT`, answered `heard:TEXT`, or `bye`,
 // answered `bye`.
@@ -20,14 +21,15 @@ const AGAIN = 500; // the token is sent again until it is answered
 const KNOCK = 100; // between two knocks
 const OWN = { app: 'minimal' }; // own data of the rooms of this client, and what it looks for
 const ALIVE = 20000; // between two tokens, so that the NAT keeps its mapping
+const WATCH = 1000; // between two looks whether the server is there, if there is another one
+const SILENT = 3000; // so long it may take to answer then
 
 /** A connection for events, and a UDP socket for the game. */
 class Player {
-  constructor(host, address, port, certificate) {
-    this.server = `${address}:${port}`;
-    this.onLost = fail;
-    this.open(host, address, port, certificate);
-    this.reopen = () => this.open(host, address, port, certificate);
+  /** `servers` have a name and an address each. */
+  constructor(servers, port, certificate) {
+    Object.assign(this, { servers, port, certificate });
+    this.patience = servers.length > 1 ? SILENT : PATIENCE;
     this.udp = dgram.createSocket('udp4');
     this.udp.on('error', () => {});
     this.udp.on('message', (data, { address: ip, port: from }) => {
@@ -35,13 +37,18 @@ class Player {
     });
   }
 
-  open(host, address, port, certificate) {
+  /** To the first server; the next time it is the next one's turn. */
+  open() {
+    const { servers, port, certificate } = this;
+    const [{ host, address }] = servers;
+    servers.push(servers.shift());
+    this.server = `${address}:${port}`;
+    if (this.link) this.link.removeAllListeners().on('error', () => {}).destroy();
     this.peer = this.isSeen = undefined;
     this.number = 0;
     this.unread = '';
     this.answers = new Map(); // requests that wait
     this.listener = () => {};
-    // One kind of address in all we do: IPv4.
     const at = { host: address, port };
     if (certificate) {
       const ca = certificate === 'system' ? undefined : fs.readFileSync(certificate);
@@ -56,18 +63,19 @@ class Player {
     this.link.on('data', (text) => this.read(text));
   }
 
-  /** Connects and logs in again: the server knows nothing of before. */
-  async comeBack() {
-    for (let end = Date.now() + PATIENCE; ; ) {
-      this.reopen();
+  /** Connects and logs in, with the first server that is there: it knows nothing of before. All are tried, then there
+   * is a pause. */
+  async comeIn() {
+    for (let [end, tries] = [Date.now() + PATIENCE, 1]; ; tries += 1) {
+      this.open();
       const lost = new Promise((_, reject) => (this.onLost = (why) => reject(new Error(why))));
       try {
         await Promise.race([this.login(), lost]);
         this.onLost = fail;
         return;
       } catch (error) {
-        if (Date.now() > end) throw error;
-        await new Promise((resolve) => setTimeout(resolve, AGAIN));
+        if (Date.now() > end || /certificate/.test(error.message)) throw error;
+        if (tries % this.servers.length === 0) await new Promise((resolve) => setTimeout(resolve, AGAIN));
       }
     }
   }
@@ -107,7 +115,7 @@ class Player {
     const request_id = this.number;
     this.send({ type: 'request', name, data, request_id });
     return new Promise((resolve, reject) => {
-      const late = setTimeout(() => reject(new Error(`no answer to ${name}`)), PATIENCE);
+      const late = setTimeout(() => reject(new Error(`no answer to ${name}`)), this.patience);
       this.answers.set(request_id, (event) => {
         clearTimeout(late);
         if (event.error) reject(new Error(`${name}: ${event.error.message}`));
@@ -161,15 +169,22 @@ class Player {
   }
 
   /** Keeps in touch until `done` says so of what the peer has said, or of an event. Says something to it again and
-   * again, as any packet may get lost. False: a host has lost its connection, as when the server is restarted. */
+   * again, as any packet may get lost. False: the connection is lost, as when the server is restarted, or it does not
+   * answer any more. */
   play(done, say) {
     this.says = say;
     let token = 0;
+    let look = Date.now() + WATCH;
     return new Promise((resolve, reject) => {
       const again = setInterval(() => {
         if (Date.now() >= token) {
           this.throw(this.server, this.token);
           token = Date.now() + (this.isSeen ? ALIVE : AGAIN);
+        }
+        if (this.servers.length > 1 && Date.now() >= look) {
+          const { link } = this;
+          this.ask('ping', {}).catch((error) => link === this.link && this.onLost(error.message));
+          look = Date.now() + WATCH;
         }
         this.tell();
       }, KNOCK);
@@ -188,7 +203,7 @@ class Player {
         end(reject, new Error('the peer does not say what it should'));
       }, PATIENCE);
       this.listener = (words) => done(words) && end(resolve, true);
-      if (this.hosts) this.onLost = () => end(resolve, false);
+      this.onLost = () => end(resolve, false);
     });
   }
 
@@ -215,7 +230,6 @@ function fail(why) {
 }
 
 async function host(player, name) {
-  player.hosts = true;
   const heard = new Set();
   const done = ([verb, text]) => {
     if (verb === 'say' && !heard.has(text)) {
@@ -229,12 +243,13 @@ async function host(player, name) {
     const { room } = await player.ask('create_room', { name, max_players: 2, data: OWN });
     console.log(`open ${room}`);
     if (await player.play(done)) break;
-    await player.comeBack();
+    await player.comeIn();
   }
   await player.ask('leave_room', {});
 }
 
-async function join(player, name) {
+/** Finds the room of this name, and joins it. */
+async function enter(player, name) {
   const end = Date.now() + PATIENCE;
   let wanted;
   for (;;) {
@@ -244,16 +259,25 @@ async function join(player, name) {
   }
   if (!wanted) throw new Error(`there is no room ${name}`);
   await player.ask('join_room', { room: wanted.room });
-  await player.play(([verb, text]) => verb === 'heard' && text === 'hello', 'say:hello');
-  await player.play(([verb]) => verb === 'bye', 'bye');
+}
+
+async function join(player, name) {
+  for (;;) {
+    await enter(player, name);
+    const isHeard = await player.play(([verb, text]) => verb === 'heard' && text === 'hello', 'say:hello');
+    if (isHeard && (await player.play(([verb]) => verb === 'bye', 'bye'))) break;
+    await player.comeIn();
+  }
   await player.ask('leave_room', {});
 }
 
 async function main([server, port, role, room, certificate]) {
   if (!room || !['host', 'join'].includes(role)) throw new Error('see the first lines of this file');
-  const { address } = await dns.lookup(server, 4);
-  const player = new Player(server, address, Number(port), certificate);
-  await player.login();
+  // One kind of address in all we do: IPv4. A name may have several.
+  const find = (host) => dns.lookup(host, { family: 4, all: true });
+  const found = server.split(',').map(async (host) => (await find(host)).map(({ address }) => ({ host, address })));
+  const player = new Player((await Promise.all(found)).flat(), Number(port), certificate);
+  await player.comeIn();
   await { host, join }[role](player, room);
   player.close();
   console.log('all is well');

@@ -4,6 +4,7 @@
 usage: events.py SERVER PORT host ROOM [CERTIFICATE]     make a room, and play with one who joins
        events.py SERVER PORT join ROOM [CERTIFICATE]     find that room and play
 
+SERVER may be several, separated by commas: when one does not answer, or its connection ends, the next is asked.
 With CERTIFICATE, a file with whom to trust, or `system`, the connection is encrypted. The packets between
 players carry the nonce of the introduction, and behind it `knock`, `here`, `say:TEXT`, answered `heard:TEXT`,
 or `bye`, answered `bye`.
@@ -22,29 +23,37 @@ AGAIN = 0.5  # the token is sent again until it is answered
 KNOCK = 0.1  # between two knocks
 OWN = {"app": "minimal"}  # own data of the rooms of this client, and what it looks for
 ALIVE = 20.0  # between two tokens, so that the NAT keeps its mapping
+WATCH = 1.0  # between two looks whether the server is there, if there is another one
+SILENT = 3.0  # so long it may take to answer then
 
 
 class Lost(Exception):
-    """The server has closed the connection, as it does when it is restarted."""
+    """The server has closed the connection, as it does when it is restarted, or does not answer."""
 
 
 class Player:
     """A connection for events, and a UDP socket for the game."""
 
-    def __init__(self, server, port, certificate):
-        # One kind of address in all we do: IPv4.
-        self.server = socket.getaddrinfo(server, port, socket.AF_INET)[0][4]
-        self.connect = lambda: self.open_link(server, certificate)
-        self.connect()
+    def __init__(self, servers, port, certificate):
+        # One kind of address in all we do: IPv4. A name may have several.
+        kind = (port, socket.AF_INET, socket.SOCK_STREAM)
+        self.servers = [
+            (name, info[4]) for name in servers.split(",") for info in socket.getaddrinfo(name, *kind)
+        ]
+        self.patience = SILENT if len(self.servers) > 1 else PATIENCE
+        self.certificate = certificate
         self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.udp.bind(("", 0))
         self.udp.setblocking(False)
 
-    def open_link(self, server, certificate):
-        link = socket.create_connection(self.server, timeout=PATIENCE)
+    def connect(self):
+        """To the first server; the next time it is the next one's turn."""
+        server, self.server = self.servers[0]
+        self.servers.append(self.servers.pop(0))
+        link = socket.create_connection(self.server, timeout=self.patience)
         link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if certificate:
-            trusted = None if certificate == "system" else certificate
+        if self.certificate:
+            trusted = None if self.certificate == "system" else self.certificate
             context = ssl.create_default_context(cafile=trusted)
             link = context.wrap_socket(link, server_hostname=server)
         self.link = link
@@ -53,17 +62,21 @@ class Player:
         self.room = self.peer = None
         self.passes = []
 
-    def come_back(self):
-        """Connects and logs in again: the server knows nothing of before."""
-        end = time.monotonic() + PATIENCE
+    def come_in(self):
+        """Connects and logs in, with the first server that is there: it knows nothing of before. All are tried,
+        then there is a pause."""
+        end, tries = time.monotonic() + PATIENCE, 0
         while True:
             try:
                 self.connect()
                 return self.login()
+            except ssl.SSLError:
+                raise
             except (Lost, OSError):
                 if time.monotonic() > end:
                     raise
-                time.sleep(AGAIN)
+                tries += 1
+                time.sleep(AGAIN if tries % len(self.servers) == 0 else 0)
 
     def send(self, **event):
         self.link.sendall(json.dumps(event).encode() + b"\n")
@@ -105,7 +118,7 @@ class Player:
     def ask(self, request, **data):
         self.number += 1
         self.send(type="request", name=request, data=data, request_id=self.number)
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + self.patience
         while time.monotonic() < end:
             event = self.receive(end - time.monotonic())
             if event and event["type"] == "response" and event["request_id"] == self.number:
@@ -114,7 +127,7 @@ class Player:
                 return event["data"]
             if event:
                 self.handle(event)
-        sys.exit(f"no answer to {request}")
+        raise Lost(f"no answer to {request}")
 
     def login(self):
         # IDs are unique on the whole server.
@@ -131,8 +144,14 @@ class Player:
         """Keeps in touch until `done` says so of what the peer has said, or of an event. Says something to it
         again and again, as any packet may get lost."""
         end, knock, token, is_seen = time.monotonic() + PATIENCE, 0.0, 0.0, False
+        heard = asked = time.monotonic()
         while time.monotonic() < end:
             now = time.monotonic()
+            if len(self.servers) > 1 and now >= asked + WATCH:
+                if now >= heard + SILENT:
+                    raise Lost("the server does not answer any more")
+                self.send(type="request", name="ping", data={}, request_id="ping")
+                asked = now
             if now >= token:
                 self.udp.sendto(self.token, self.server)
                 token = now + (ALIVE if is_seen else AGAIN)
@@ -144,6 +163,7 @@ class Player:
                 knock = now + KNOCK
             event = self.receive(0)
             if event:
+                heard = now
                 self.handle(event)
                 if done([event.get("name")]):
                     return
@@ -195,7 +215,7 @@ def host(player, name):
             player.play(done)
             return player.ask("leave_room")
         except (Lost, ConnectionError):
-            player.come_back()
+            player.come_in()
 
 
 def rooms(player):
@@ -208,7 +228,8 @@ def rooms(player):
             after = {"after": page["rooms"][-1]["room"]}
 
 
-def join(player, name):
+def enter(player, name):
+    """Finds the room of this name, and joins it."""
     end = time.monotonic() + PATIENCE
     wanted = []
     while True:
@@ -219,9 +240,17 @@ def join(player, name):
     if not wanted:
         sys.exit(f"there is no room {name!r}")
     player.ask("join_room", room=wanted[0])
-    player.play(lambda words: words == ["heard", "hello"], say="say:hello")
-    player.play(lambda words: words == ["bye"], say="bye")
-    player.ask("leave_room")
+
+
+def join(player, name):
+    while True:
+        try:
+            enter(player, name)
+            player.play(lambda words: words == ["heard", "hello"], say="say:hello")
+            player.play(lambda words: words == ["bye"], say="bye")
+            return player.ask("leave_room")
+        except (Lost, ConnectionError):
+            player.come_in()
 
 
 def main():
@@ -229,8 +258,8 @@ def main():
         sys.exit(__doc__)
     certificate = sys.argv[5] if len(sys.argv) == 6 else None
     player = Player(sys.argv[1], int(sys.argv[2]), certificate)
-    player.login()
     try:
+        player.come_in()
         {"host": host, "join": join}[sys.argv[3]](player, sys.argv[4])
     except Lost as why:
         sys.exit(str(why))

@@ -2,6 +2,7 @@
 #
 # usage: godot -s rooms.gd SERVER PORT host NAME     open a room, and play with one who joins
 #        godot -s rooms.gd SERVER PORT join NAME     find that room, play, come back at another port, play again
+# SERVER may be several, separated by commas: when one does not answer, the next is asked.
 # (godot3-server, or godot --headless; in a game take what is between the roles and the end, and call it from _process)
 #
 # What players say to each other is theirs to choose; here it is what rooms.py says: `knock` and `here` for
@@ -12,15 +13,19 @@ const PATIENCE = 20000 # milliseconds for each step, with all that may get lost
 const AGAIN = 500 # a request without an answer is sent again
 const KNOCK = 100 # between two knocks
 const ALIVE = 10000 # between two signs of life
+const WATCH = 2000 # the same where there is another server, to see soon whether this one is gone
+const TRIES = 4 # so many packets without an answer, and the next server is asked
 const OWN = "d.app=minimal" # own data of the rooms of this client, and what it looks for
 const POLL = 5 # between two looks at the socket
 
 # One UDP socket for the server and the peers: who sent a packet tells what it is.
 var udp
+var server_ips = [] # the first is asked, and is `server_ip`
 var server_ip
 var server_port
 var own_id = ""
 var own_key = ""
+var own_room = ""
 var peers = {} # ID of a peer: [IP, port, whether it has answered]
 var told = {} # where the server said last that it is
 var hosts = false
@@ -37,7 +42,9 @@ func _initialize():
 		fail("see the first lines of this file")
 	else:
 		# One kind of address in all we do: IPv4.
-		server_ip = IP.resolve_hostname(args[0], IP.TYPE_IPV4)
+		for name in args[0].split(","):
+			server_ips.append(IP.resolve_hostname(name, IP.TYPE_IPV4))
+		server_ip = server_ips[0]
 		server_port = int(args[1])
 		open_socket()
 		if args[2] == "host":
@@ -103,6 +110,12 @@ func open_socket():
 	bind_any(udp)
 
 
+# Asks the next server from now on. If there is only one, that is asked again.
+func next_server():
+	server_ips.append(server_ips.pop_front())
+	server_ip = server_ips[0]
+
+
 func send(ip, port, text):
 	udp.set_dest_address(ip, port)
 	udp.put_packet(to_bytes(text))
@@ -124,8 +137,14 @@ func ask(request, verbs):
 	var answers = {}
 	var end = now() + PATIENCE
 	var again = 0
+	var tries = 0
 	while not failed and now() < end:
 		if now() >= again:
+			if tries == TRIES:
+				next_server()
+				answers = {}
+				tries = 0
+			tries += 1
 			udp.set_dest_address(server_ip, server_port)
 			var bytes = to_bytes(request)
 			# A request that is filled up is answered with a full page.
@@ -191,6 +210,7 @@ func find(name):
 # Knocks where the host is, as the answer to `jr` or `rc` says.
 func meet_host(answer):
 	if answer != null:
+		own_room = answer[1]
 		told["host"] = [decode(answer[3]), int(answer[4])]
 		peers["host"] = [told["host"][0], told["host"][1], false]
 
@@ -217,16 +237,28 @@ func met(packet):
 
 
 # Keeps in touch until something has come with this first field, and this second one if that is there. Says
-# something to all whom it has met, again and again, as any packet may get lost. False: the server has forgotten this host.
+# something to all whom it has met, again and again, as any packet may get lost. False: the server has forgotten this host,
+# or is gone.
 func play(verb, text, say):
 	var heard = []
 	var end = now() + PATIENCE
 	var knock = 0
-	var alive = now() + ALIVE
+	var every = WATCH if server_ips.size() > 1 else ALIVE
+	var alive = now() + every
+	var shows = "ka:" + own_key
+	var tries = 0
 	while not failed and now() < end:
 		if now() >= alive:
-			send(server_ip, server_port, "ka:" + own_key)
-			alive = now() + ALIVE
+			if tries == TRIES and server_ips.size() > 1:
+				next_server()
+				if hosts:
+					return false
+				# Where several servers are one the place is ours still, if the room is not gone as well.
+				shows = "jr:" + own_room
+				tries = 0
+			send(server_ip, server_port, shows)
+			tries += 1
+			alive = now() + AGAIN
 		if now() >= knock:
 			for id in peers:
 				if not peers[id][2]:
@@ -240,6 +272,9 @@ func play(verb, text, say):
 		var fields = packet[2]
 		var rest = fields[1] if fields.size() > 1 else ""
 		if packet[0] == server_ip and packet[1] == server_port:
+			shows = "ka:" + own_key
+			tries = 0
+			alive = now() + every
 			if hosts and fields[0] == "er" and rest == "ka" and fields[2] == "noroom":
 				return false
 			note(fields)

@@ -5,6 +5,8 @@
  *   rooms SERVER PORT host NAME     open a room, and play with one who joins
  *   rooms SERVER PORT join NAME     find that room, play, come back at another port, play again
  *
+ * SERVER may be several, separated by commas: when one does not answer, the next is asked.
+ *
  * What players say to each other is theirs to choose; here it is what rooms.py says: `knock` and `here` for the
  * punch, `say:TEXT`, answered `heard:TEXT`, and `bye`, answered `bye`. */
 #ifndef ROOMS_H
@@ -28,6 +30,9 @@ enum {
     AGAIN = 500,      /* a request without an answer is sent again */
     KNOCK = 100,      /* between two knocks */
     ALIVE = 10000,    /* between two signs of life */
+    WATCH = 2000,     /* the same where there is another server, to see soon whether this one is gone */
+    TRIES = 4,        /* so many packets without an answer, and the next server is asked */
+    SERVERS = 16,     /* addresses of servers that are tried */
     LONGEST = 1500,   /* the longest line of the server has 1200 bytes */
     FIELDS = 64,      /* a page has fewer rooms */
     PEERS = 64        /* a room has no more clients */
@@ -40,7 +45,12 @@ typedef struct { char text[LONGEST + 1]; char *field[FIELDS]; int count; struct 
 typedef struct { char id[17]; struct sockaddr_in told, at; int used, met; } Peer;
 
 /* One UDP socket for the server and the peers: who sent a packet tells what it is. */
-typedef struct { int socket; struct sockaddr_in server; char id[17], key[33]; int is_host; Peer peers[PEERS]; } Player;
+typedef struct {
+    int socket, servers, is_host; /* there are so many servers */
+    struct sockaddr_in server, all[SERVERS]; /* that which is asked, and all in turn */
+    char id[17], key[33], room[17];
+    Peer peers[PEERS];
+} Player;
 
 static long long rooms_now(void) {
     struct timespec t;
@@ -61,6 +71,28 @@ static void rooms_open_socket(Player *p) {
     if (p->socket > 0) close(p->socket);
     p->socket = socket(AF_INET, SOCK_DGRAM, 0); /* the first send binds it */
     if (p->socket < 0) rooms_fail("no", "socket");
+}
+
+/* Adds the addresses of SERVER,SERVER. One kind of address in all we do: IPv4. A name may have several. */
+static void rooms_add_servers(Player *p, const char *names, const char *port) {
+    struct addrinfo hints = {.ai_family = AF_INET, .ai_socktype = SOCK_DGRAM}, *info;
+    char name[256];
+    for (int length; (length = (int)strcspn(names, ",")) > 0; names += length + (names[length] == ',')) {
+        snprintf(name, sizeof name, "%.*s", length, names);
+        if (getaddrinfo(name, port, &hints, &info)) rooms_fail("no address of", name);
+        for (struct addrinfo *one = info; one && p->servers < SERVERS; one = one->ai_next)
+            memcpy(&p->all[p->servers++], one->ai_addr, sizeof p->server);
+        freeaddrinfo(info);
+    }
+    if (!p->servers) rooms_fail("no", "server");
+    p->server = p->all[0];
+}
+
+/* Asks the next server from now on. If there is only one, that is asked again. */
+static void rooms_next_server(Player *p) {
+    memmove(p->all, p->all + 1, sizeof *p->all * (size_t)(p->servers - 1));
+    p->all[p->servers - 1] = p->server;
+    p->server = p->all[0];
 }
 
 static void rooms_send(Player *p, const struct sockaddr_in *to, const char *text, size_t length) {
@@ -151,10 +183,11 @@ static void rooms_note(Player *p, Packet *packet) {
  * in whatever order. 0: the server does not know the place to which one comes back. */
 static int rooms_ask(Player *p, const char *request, size_t length, const char *verb, Packet *answer, Packet *own) {
     long long end = rooms_now() + PATIENCE, again = 0;
-    int has_answer = 0, has_own = !own;
+    int has_answer = 0, has_own = !own, tries = 0;
     Packet packet;
     while (rooms_now() < end) {
         if (rooms_now() >= again) {
+            if (tries++ == TRIES) rooms_next_server(p), has_answer = 0, has_own = !own, tries = 1;
             rooms_send(p, &p->server, request, length);
             again = rooms_now() + AGAIN;
         }
@@ -188,6 +221,7 @@ static int rooms_take_place(Player *p, const char *request, const char *verb, Pa
         snprintf(again, sizeof again, "rc:%s:%s", p->id, p->key);
         if (!rooms_ask(p, again, strlen(again), verb, answer, &own)) return 0;
     }
+    snprintf(p->room, sizeof p->room, "%s", answer->field[1]);
     if (!p->is_host && answer->count >= 5) rooms_meet(p, "", rooms_endpoint(answer->field[3], answer->field[4]), 1);
     return 1;
 }
@@ -225,14 +259,23 @@ static void rooms_met(Player *p, const struct sockaddr_in *from) {
 }
 
 /* Keeps in touch until a packet begins with `verb`, and goes on with `text` if that is there. Says something to all whom
- * it has met, again and again, as any packet may get lost. 0: the server has forgotten this host, as after a restart. */
+ * it has met, again and again, as any packet may get lost. 0: the server has forgotten this host, or is gone. */
 static int rooms_play(Player *p, const char *verb, const char *text, const char *say) {
-    long long end = rooms_now() + PATIENCE, knock = 0, alive = rooms_now() + ALIVE;
+    int every = p->servers > 1 ? WATCH : ALIVE, tries = 0, has_moved = 0;
+    long long end = rooms_now() + PATIENCE, knock = 0, alive = rooms_now() + every;
     char reply[LONGEST], heard[256] = "";
     Packet packet;
     while (rooms_now() < end) {
-        snprintf(reply, sizeof reply, "ka:%s", p->key);
-        if (rooms_now() >= alive) rooms_say(p, &p->server, reply), alive = rooms_now() + ALIVE;
+        if (rooms_now() >= alive) {
+            if (tries++ == TRIES && p->servers > 1) {
+                rooms_next_server(p);
+                if (p->is_host) return 0;
+                /* Where several servers are one the place is ours still, if the room is not gone as well. */
+                tries = has_moved = 1;
+            }
+            snprintf(reply, sizeof reply, "%s:%s", has_moved ? "jr" : "ka", has_moved ? p->room : p->key);
+            rooms_say(p, &p->server, reply), alive = rooms_now() + AGAIN;
+        }
         if (rooms_now() >= knock) {
             for (Peer *one = p->peers; one < p->peers + PEERS; one++)
                 if (one->used && (!one->met || say)) rooms_say(p, &one->at, one->met ? say : "knock");
@@ -242,7 +285,7 @@ static int rooms_play(Player *p, const char *verb, const char *text, const char 
         const char *word = packet.field[0], *rest = packet.count > 1 ? packet.field[1] : "";
         if (!strcmp(word, verb) && (!text || !strcmp(rest, text))) return 1;
         if (p->is_host && packet.count == 3 && !strcmp(rest, "ka") && !strcmp(packet.field[2], "noroom")) return 0;
-        if (rooms_same(&packet.from, &p->server)) rooms_note(p, &packet);
+        if (rooms_same(&packet.from, &p->server)) rooms_note(p, &packet), tries = has_moved = 0, alive = rooms_now() + every;
         else if (!strcmp(word, "knock")) rooms_say(p, &packet.from, "here");
         else if (!strcmp(word, "here")) rooms_met(p, &packet.from);
         else if (!strcmp(word, "bye") && !(say && !strcmp(say, "bye"))) rooms_say(p, &packet.from, "bye");
@@ -270,9 +313,8 @@ int main(int argc, char **argv) {
     Player p = {0};
     Packet answer;
     char request[600], name[512];
-    struct addrinfo hints = {.ai_family = AF_INET, .ai_socktype = SOCK_DGRAM}, *info; /* one kind of address: IPv4 */
-    if (argc != 5 || getaddrinfo(argv[1], argv[2], &hints, &info)) rooms_fail("see the first lines of", "rooms.h");
-    memcpy(&p.server, info->ai_addr, sizeof p.server);
+    if (argc != 5) rooms_fail("see the first lines of", "rooms.h");
+    rooms_add_servers(&p, argv[1], argv[2]);
     rooms_open_socket(&p);
     if (!strcmp(argv[3], "host")) {
         p.is_host = 1;

@@ -4,6 +4,8 @@
 // usage: node rooms.js SERVER PORT host NAME     open a room, and play with one who joins
 //        node rooms.js SERVER PORT join NAME     find that room, play, come back at another port, play again
 //
+// SERVER may be several, separated by commas: when one does not answer, the next is asked.
+//
 // What players say to each other is theirs to choose; here it is what rooms.py says: `knock` and `here` for
 // the punch, `say:TEXT`, answered `heard:TEXT`, and `bye`, answered `bye`.
 'use strict';
@@ -14,6 +16,8 @@ const PATIENCE = 20000; // milliseconds for each step, with all that may get los
 const AGAIN = 500; // a request without an answer is sent again
 const KNOCK = 100; // between two knocks
 const ALIVE = 10000; // between two signs of life
+const WATCH = 2000; // the same where there is another server, to see soon whether this one is gone
+const TRIES = 4; // so many packets without an answer, and the next server is asked
 const OWN = 'd.app=minimal'; // own data of the rooms of this client, and what it looks for
 
 // encodeURIComponent leaves these alone, and so does the server.
@@ -21,8 +25,9 @@ const encode = (text) => encodeURIComponent(text).replace(/%20/g, ' ');
 
 /** One UDP socket for the server and the peers: who sent a packet tells what it is. */
 class Player {
-  constructor(address, port) {
-    this.server = `${address}:${port}`;
+  constructor(addresses, port) {
+    this.servers = addresses.map((address) => `${address}:${port}`);
+    [this.server] = this.servers;
     this.peers = new Map(); // ID of a peer: where it is, and whether it has answered
     this.told = new Map(); // where the server said last that it is
     this.handle = () => {};
@@ -44,6 +49,12 @@ class Player {
     this.socket.send(text, Number(where.slice(colon + 1)), where.slice(0, colon));
   }
 
+  /** Asks the next server from now on. If there is only one, that is asked again. */
+  nextServer() {
+    this.servers.push(this.servers.shift());
+    [this.server] = this.servers;
+  }
+
   tell(text) {
     this.send(this.server, text);
   }
@@ -57,6 +68,7 @@ class Player {
         this.handle = () => {};
         settle(value);
       };
+      this.end = (value) => end(resolve, value);
       const again = setInterval(act, every);
       const late = setTimeout(() => end(reject, new Error(what)), PATIENCE);
       this.handle = (source, fields) => {
@@ -75,8 +87,17 @@ class Player {
    * know the place to which one comes back. */
   ask(request, ...verbs) {
     const verb = request.split(':')[0].replace(/\0+$/, '');
-    const answers = {};
-    return this.until(`no answer to ${verb}`, AGAIN, () => this.tell(request), (source, fields) => {
+    let answers = {};
+    let tries = 0;
+    const act = () => {
+      if (tries === TRIES) {
+        this.nextServer();
+        [answers, tries] = [{}, 0];
+      }
+      this.tell(request);
+      tries += 1;
+    };
+    return this.until(`no answer to ${verb}`, AGAIN, act, (source, fields) => {
       if (source !== this.server) return undefined;
       if (verb === 'rc' && fields.join(':') === 'er:rc:noroom') return null;
       if (fields[0] === 'er' && fields[1] === verb) throw new Error(`refused: ${fields.join(':')}`);
@@ -120,6 +141,7 @@ class Player {
 
   /** Knocks where the host is, as the answer to `jr` or `rc` says. */
   meetHost(answer) {
+    [, this.room] = answer;
     this.told.set('host', `${decodeURIComponent(answer[3])}:${answer[4]}`);
     this.peers.set('host', { where: this.told.get('host'), met: false });
   }
@@ -139,14 +161,22 @@ class Player {
   }
 
   /** Keeps in touch until `done` says so of what has come. Says something to all whom it has met, again and
-   * again, as any packet may get lost. False: the server does not know who this is. For a client that is early
-   * enough when it wants something of the server. */
+   * again, as any packet may get lost. False: the server does not know who this is, or is gone. For a client that is
+   * early enough when it wants something of the server. */
   play(done, say) {
-    let alive = Date.now() + ALIVE;
+    const every = this.servers.length > 1 ? WATCH : ALIVE;
+    let [sign, tries, alive] = [`ka:${this.key}`, 0, Date.now() + every];
     const act = () => {
       if (Date.now() >= alive) {
-        this.tell(`ka:${this.key}`);
-        alive = Date.now() + ALIVE;
+        if (tries === TRIES && this.servers.length > 1) {
+          this.nextServer();
+          if (this.hosts) return this.end(false);
+          // Where several servers are one the place is ours still, if the room is not gone as well.
+          [sign, tries] = [`jr:${this.room}`, 0];
+        }
+        this.tell(sign);
+        tries += 1;
+        alive = Date.now() + AGAIN;
       }
       for (const { where, met } of this.peers.values()) {
         if (!met) this.send(where, 'knock');
@@ -154,6 +184,7 @@ class Player {
       }
     };
     return this.until('the peer does not say what it should', KNOCK, act, (source, fields) => {
+      if (source === this.server) [sign, tries, alive] = [`ka:${this.key}`, 0, Date.now() + every];
       const isForgotten = source === this.server && fields.join(':') === 'er:ka:noroom';
       if (isForgotten && this.hosts) return false;
       if (source === this.server) this.note(fields);
@@ -227,9 +258,9 @@ async function join(player, name) {
 
 async function main([server, port, role, name]) {
   if (!name || !['host', 'join'].includes(role)) throw new Error('see the first lines of this file');
-  // One kind of address in all we do: IPv4.
-  const { address } = await dns.lookup(server, 4);
-  const player = new Player(address, Number(port));
+  // One kind of address in all we do: IPv4. A name may have several.
+  const found = await Promise.all(server.split(',').map((name) => dns.lookup(name, { family: 4, all: true })));
+  const player = new Player(found.flat().map(({ address }) => address), Number(port));
   await player.openSocket();
   await { host, join }[role](player, name);
   player.socket.close();

@@ -3,6 +3,8 @@
 -- usage: lua rooms.lua SERVER PORT host NAME     open a room, and play with one who joins
 --        lua rooms.lua SERVER PORT join NAME     find that room, play, come back at another port, play again
 --
+-- SERVER may be several, separated by commas: when one does not answer, the next is asked.
+--
 -- What players say to each other is theirs to choose; here it is what rooms.py says: `knock` and `here` for
 -- the punch, `say:TEXT`, answered `heard:TEXT`, and `bye`, answered `bye`.
 
@@ -12,6 +14,8 @@ local PATIENCE = 20 -- seconds for each step, with all that may get lost
 local AGAIN = 0.5 -- a request without an answer is sent again
 local KNOCK = 0.1 -- between two knocks
 local ALIVE = 10 -- between two signs of life
+local WATCH = 2 -- the same where there is another server, to see soon whether this one is gone
+local TRIES = 4 -- so many packets without an answer, and the next server is asked
 local OWN = "d.app=minimal" -- own data of the rooms of this client, and what it looks for
 
 local function fail(why)
@@ -39,11 +43,25 @@ end
 local Player = {}
 Player.__index = Player
 
-local function new(server, port)
-  -- One kind of address in all we do: IPv4.
-  local ip = server:match("^%d+%.%d+%.%d+%.%d+$") or socket.dns.toip(server) or fail("no address of " .. server)
-  local player = { ip = ip, port = port, server = ip .. ":" .. port, peers = {}, told = {} }
-  return setmetatable(player, Player)
+local function new(servers, port)
+  local ips = {}
+  for _, name in ipairs(split(servers, ",")) do
+    -- One kind of address in all we do: IPv4. A name may have several.
+    local _, found = socket.dns.toip(name)
+    for _, ip in ipairs(found and found.ip or { name:match("^%d+%.%d+%.%d+%.%d+$") or fail("no address of " .. name) }) do
+      ips[#ips + 1] = ip
+    end
+  end
+  local player = setmetatable({ ips = ips, port = port, peers = {}, told = {} }, Player)
+  player:next_server()
+  return player
+end
+
+-- Asks the next server from now on. If there is only one, that is asked again.
+function Player:next_server()
+  self.ip = table.remove(self.ips, 1)
+  self.ips[#self.ips + 1] = self.ip
+  self.server = self.ip .. ":" .. self.port
 end
 
 function Player:open_socket()
@@ -74,10 +92,15 @@ end
 function Player:ask(request, ...)
   local verbs, answers = { ... }, {}
   local verb = split(request, ":")[1]:gsub("%z+$", "")
-  local stop, again = socket.gettime() + PATIENCE, 0
+  local stop, again, tries = socket.gettime() + PATIENCE, 0, 0
   while socket.gettime() < stop do
     if socket.gettime() >= again then
+      if tries == TRIES then
+        self:next_server()
+        answers, tries = {}, 0
+      end
       self:tell(request)
+      tries = tries + 1
       again = socket.gettime() + AGAIN
     end
     local source, fields = self:receive(again - socket.gettime())
@@ -133,6 +156,7 @@ end
 
 -- Knocks where the host is, as the answer to `jr` or `rc` says.
 function Player:meet_host(answer)
+  self.room = answer[2]
   self.told.host = decode(answer[4]) .. ":" .. answer[5]
   self.peers.host = { where = self.told.host, met = false }
 end
@@ -163,14 +187,23 @@ function Player:met(source)
 end
 
 -- Keeps in touch until `done` says so of what has come. Says something to all whom it has met, again and
--- again, as any packet may get lost. False: the server does not know who this is. For a client that is early enough
--- when it wants something of the server.
+-- again, as any packet may get lost. False: the server does not know who this is, or is gone. For a client that is
+-- early enough when it wants something of the server.
 function Player:play(done, say)
-  local stop, knock, alive = socket.gettime() + PATIENCE, 0, socket.gettime() + ALIVE
+  local every = #self.ips > 1 and WATCH or ALIVE
+  local stop, knock, alive = socket.gettime() + PATIENCE, 0, socket.gettime() + every
+  local sign, tries = "ka:" .. self.key, 0
   while socket.gettime() < stop do
     if socket.gettime() >= alive then
-      self:tell("ka:" .. self.key)
-      alive = socket.gettime() + ALIVE
+      if tries == TRIES and #self.ips > 1 then
+        self:next_server()
+        if self.hosts then return false end
+        -- Where several servers are one the place is ours still, if the room is not gone as well.
+        sign, tries = "jr:" .. self.room, 0
+      end
+      self:tell(sign)
+      tries = tries + 1
+      alive = socket.gettime() + AGAIN
     end
     if socket.gettime() >= knock then
       for _, peer in pairs(self.peers) do
@@ -185,6 +218,7 @@ function Player:play(done, say)
     local source, fields = self:receive(knock - socket.gettime())
     if source then
       if source == self.server then
+        sign, tries, alive = "ka:" .. self.key, 0, socket.gettime() + every
         if self.hosts and table.concat(fields, ":") == "er:ka:noroom" then return false end
         self:note(fields)
       elseif fields[1] == "knock" then

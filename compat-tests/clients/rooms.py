@@ -4,6 +4,8 @@
 usage: rooms.py SERVER PORT host NAME     open a room, and play with one who joins
        rooms.py SERVER PORT join NAME     find that room, play, come back at another port, play again
 
+SERVER may be several, separated by commas: when one does not answer, the next is asked.
+
 What players say to each other is theirs to choose, as the server does not see it; here it is `knock`
 and `here` for the punch, `say:TEXT`, which is answered `heard:TEXT`, and `bye`, answered `bye`.
 """
@@ -17,16 +19,19 @@ PATIENCE = 20.0  # seconds for each step, with all that may get lost
 AGAIN = 0.5  # a request without an answer is sent again
 KNOCK = 0.1  # between two knocks
 ALIVE = 10.0  # between two signs of life
+WATCH = 2.0  # the same where there is another server, to see soon whether this one is gone
+TRIES = 4  # so many packets without an answer, and the next server is asked
 OWN = "d.app=minimal"  # own data of the rooms of this client, and what it looks for
 
 
 class Player:
     """One UDP socket for the server and the peers: who sent a packet tells what it is."""
 
-    def __init__(self, server, port):
-        # One kind of address in all we do: IPv4.
-        info = socket.getaddrinfo(server, port, socket.AF_INET, socket.SOCK_DGRAM)
-        self.server = info[0][4]
+    def __init__(self, servers, port):
+        # One kind of address in all we do: IPv4. A name may have several.
+        kind = (port, socket.AF_INET, socket.SOCK_DGRAM)
+        self.servers = [info[4] for name in servers.split(",") for info in socket.getaddrinfo(name, *kind)]
+        self.server = self.servers[0]
         self.id = self.key = None
         self.hosts = False
         self.peers = {}  # ID of a peer: where it is, and whether it has answered
@@ -36,6 +41,11 @@ class Player:
     def open_socket(self):
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.bind(("", 0))
+
+    def next_server(self):
+        """Asks the next server from now on. If there is only one, that is asked again."""
+        self.servers.append(self.servers.pop(0))
+        self.server = self.servers[0]
 
     def tell(self, text):
         self.socket.sendto(text.encode(), self.server)
@@ -56,10 +66,14 @@ class Player:
         """Sends a request until an answer of each of these verbs has come, in whatever order. None: the
         server does not know the place to which one comes back."""
         answers = {}
-        end, again = time.monotonic() + PATIENCE, 0.0
+        end, again, tries = time.monotonic() + PATIENCE, 0.0, 0
         while time.monotonic() < end:
             if time.monotonic() >= again:
+                if tries == TRIES:
+                    self.next_server()
+                    answers, tries = {}, 0
                 self.tell(request)
+                tries += 1
                 again = time.monotonic() + AGAIN
             source, fields = self.receive(again - time.monotonic())
             if source != self.server:
@@ -104,6 +118,7 @@ class Player:
 
     def meet_host(self, answer):
         """Knocks where the host is, as the answer to `jr` or `rc` says."""
+        self.room = answer[1]
         self.told["host"] = (unquote(answer[3]), int(answer[4]))
         self.peers["host"] = (self.told["host"], False)
 
@@ -121,12 +136,21 @@ class Player:
     def play(self, done, say=None):
         """Keeps in touch until `done` says so of what has come. Says something to all whom it
         has met, again and again, as any packet may get lost. False: the server does not know who
-        this is. For a client that is early enough when it wants something of the server."""
-        end, knock, alive = time.monotonic() + PATIENCE, 0.0, time.monotonic() + ALIVE
+        this is, or is gone. For a client that is early enough when it wants something of the server."""
+        every = WATCH if len(self.servers) > 1 else ALIVE
+        end, knock, alive = time.monotonic() + PATIENCE, 0.0, time.monotonic() + every
+        sign, tries = f"ka:{self.key}", 0
         while time.monotonic() < end:
             if time.monotonic() >= alive:
-                self.tell(f"ka:{self.key}")
-                alive = time.monotonic() + ALIVE
+                if tries == TRIES and len(self.servers) > 1:
+                    self.next_server()
+                    if self.hosts:
+                        return False
+                    # Where several servers are one the place is ours still, if the room is not gone as well.
+                    sign, tries = f"jr:{self.room}", 0
+                self.tell(sign)
+                tries += 1
+                alive = time.monotonic() + AGAIN
             if time.monotonic() >= knock:
                 for peer, (where, is_met) in self.peers.items():
                     if not is_met:
@@ -138,6 +162,7 @@ class Player:
             if source is None:
                 continue
             if source == self.server:
+                sign, tries, alive = f"ka:{self.key}", 0, time.monotonic() + every
                 if self.hosts and fields == ["er", "ka", "noroom"]:
                     return False
                 self.note(fields)

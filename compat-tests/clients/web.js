@@ -1,7 +1,7 @@
 // A minimal peer of the events dialect by WebSocket, for pages of browsers and for Node 22 or newer, which has
 // WebSocket (Node 20.10 has it with --experimental-websocket); and two of them that show that all arrives.
 //
-// usage: node web.js ws://SERVER:6510/events     (or wss://)
+// usage: node web.js ws://SERVER:6510/events [ws://ANOTHER:6510/events ...]     (or wss://)
 'use strict';
 
 /** A connection for events. `socket` is a WebSocket to `ws://SERVER/events` or `wss://SERVER/events`. */
@@ -56,10 +56,28 @@ class WebPeer {
   }
 }
 
+/** A peer of the first of these servers that is there. When its `socket.onclose` says that the connection has ended, or
+ * nobody answers its `request('ping', {})`, call this again: then it is the next one's turn. */
+async function connect(urls) {
+  let why;
+  for (let tries = urls.length; tries > 0; tries -= 1) {
+    const peer = new WebPeer(new WebSocket(urls[0]));
+    urls.push(urls.shift());
+    const late = new Promise((_, fail) => setTimeout(() => fail(new Error('no answer')), 3000));
+    try {
+      await Promise.race([peer.ready, late]);
+      return peer;
+    } catch (error) {
+      why = error;
+      peer.socket.close();
+    }
+  }
+  throw why;
+}
+
 /** Two peers exchange passes and requests. Gives `all arrived`, or fails. */
-async function exchange(url) {
-  const [ann, ben] = [0, 1].map(() => new WebPeer(new WebSocket(url)));
-  await Promise.all([ann.ready, ben.ready]);
+async function exchange(urls) {
+  const [ann, ben] = await Promise.all([connect([...urls]), connect([...urls])]);
   await ann.request('login', { id: 'ann', game: 'Pages' });
   await ben.request('login', { id: 'ben', game: 'Pages' });
   const heard = [];
@@ -93,12 +111,12 @@ if (typeof process === 'object' && process.argv) {
     console.error(error.message || error);
     process.exit(1);
   };
-  const url = process.argv[2];
-  if (!/^wss?:\/\//.test(url)) {
-    failed('usage: node web.js ws://SERVER:6510/events     (or wss://)');
+  const urls = process.argv.slice(2);
+  if (!urls.length || !urls.every((url) => /^wss?:\/\//.test(url))) {
+    failed('usage: node web.js ws://SERVER:6510/events [ws://ANOTHER:6510/events ...]     (or wss://)');
   } else if (typeof WebSocket === 'undefined') {
     failed(`Node ${process.versions.node} has no WebSocket: use Node 22, or --experimental-websocket from 20.10 on`);
   } else {
-    Promise.race([exchange(url), late]).then(console.log, failed);
+    Promise.race([exchange(urls), late]).then(console.log, failed);
   }
 }

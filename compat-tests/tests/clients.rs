@@ -11,11 +11,15 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use compat_tests::folder::Folder;
-use compat_tests::master::Master;
+use compat_tests::master::{Master, loopback};
 use compat_tests::skipped;
+use nix::sys::signal::Signal;
 
 /// Longer than any of them waits for anything.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// So soon hosts are at another server: five seconds, and two for a busy machine.
+const BACK: Duration = Duration::from_secs(7);
 
 /// A program that can be started, and the arguments before its own.
 #[derive(Clone)]
@@ -186,7 +190,7 @@ fn rooms_in_every_language_are_played_with_every_other() {
 #[test]
 fn hosts_in_every_language_open_their_rooms_again_after_a_restart() {
     let folder = Folder::new();
-    let addr: SocketAddr = (compat_tests::master::loopback(), 6510).into();
+    let addr: SocketAddr = (loopback(), 6510).into();
     let master = Master::start_at(addr, &[]);
     let ip = addr.ip().to_string();
     let mut all = languages(&folder);
@@ -212,6 +216,54 @@ fn hosts_in_every_language_open_their_rooms_again_after_a_restart() {
         host.line("open ", language.name);
         start(language, "join").ends_well(language.name);
         host.ends_well(language.name);
+    }
+}
+
+/// Of three servers the first is not there and the second is killed, or says nothing any more: hosts go on to the
+/// third, and are found there.
+#[test]
+fn hosts_in_every_language_go_on_to_the_next_server() {
+    let folder = Folder::new();
+    let mut all = languages(&folder);
+    for (name, program, file) in
+        [("Python, events", "python3", "events.py"), ("JavaScript, events", "node", "events.js")]
+    {
+        all.extend(found(name, ("events", file), &[(&[program, "--version"], &[program])]));
+    }
+    for is_killed in [true, false] {
+        let [dead, first, next] = [(); 3].map(|()| SocketAddr::from((loopback(), 6510)));
+        let [one, other] = [first, next].map(|addr| Master::start_at(addr, &[]));
+        let servers = [dead, first, next].map(|addr| addr.ip().to_string()).join(",");
+        let start = |of: &Language, role| {
+            let room = format!("A room of {}", of.name);
+            Running::start(of, &[&servers, "6510", role, &room])
+        };
+        let mut hosts: Vec<Running> = all.iter().map(|language| start(language, "host")).collect();
+        for (host, language) in hosts.iter_mut().zip(&all) {
+            host.line("open ", language.name);
+            host.seen.clear();
+        }
+        let mut one = Some(one);
+        match is_killed {
+            true => one.take().unwrap().crash(),
+            false => one.as_ref().unwrap().signal(Signal::SIGSTOP),
+        }
+        let begin = Instant::now();
+        for (host, language) in hosts.iter_mut().zip(&all) {
+            host.line("open ", language.name);
+            println!("{} is back after {:?}", language.name, begin.elapsed());
+        }
+        assert!(begin.elapsed() < BACK, "{:?}", begin.elapsed());
+        // All at once: a host waits for so long and no longer.
+        let joins: Vec<Running> = all.iter().map(|language| start(language, "join")).collect();
+        for ((host, mut join), language) in hosts.iter_mut().zip(joins).zip(&all) {
+            join.ends_well(language.name);
+            host.ends_well(language.name);
+        }
+        if let Some(one) = one {
+            one.signal(Signal::SIGCONT);
+        }
+        drop(other);
     }
 }
 

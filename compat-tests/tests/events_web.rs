@@ -33,14 +33,14 @@ fn found<'a>(commands: &[&'a [&'a str]], check: &[&str]) -> Option<&'a [&'a str]
 }
 
 /// Serves a page with the script, and tells what that says in the end.
-fn serve(url: &str) -> (SocketAddr, mpsc::Receiver<String>) {
+fn serve(urls: &[String]) -> (SocketAddr, mpsc::Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let at = listener.local_addr().expect("its address");
     let page = format!(
         "<!doctype html><meta charset=utf-8><link rel=icon href=data:,><script>{SCRIPT}\n\
          exchange({}).catch(String).then((said) => fetch('/said', {{method: 'POST', body: said}}));\
          </script>",
-        json!(url)
+        json!(urls)
     );
     let (tell, told) = mpsc::channel();
     std::thread::spawn(move || {
@@ -74,6 +74,12 @@ fn serve(url: &str) -> (SocketAddr, mpsc::Receiver<String>) {
     (at, told)
 }
 
+/// Of servers: one that is not there, then one that is.
+fn urls(there: &Master) -> Vec<String> {
+    let nobody = SocketAddr::from((loopback(), 6510));
+    [nobody, there.addr()].map(|at| format!("ws://{at}/events")).to_vec()
+}
+
 #[test]
 fn two_peers_of_a_page_exchange_passes_and_requests() {
     let browsers: &[&[&str]] = &[&["chromium"], &["chromium-browser"], &["google-chrome"]];
@@ -81,7 +87,7 @@ fn two_peers_of_a_page_exchange_passes_and_requests() {
         return skipped::note("there is no chromium");
     };
     let master = Master::start(&[]);
-    let (page, told) = serve(&format!("ws://{}/events", master.addr()));
+    let (page, told) = serve(&urls(&master));
     let folder = Folder::new();
     let mut child = Command::new(browser[0])
         // Without a sandbox, as tests may be run by root, for whom it has none. With a port for debuggers it
@@ -110,9 +116,9 @@ fn two_peers_of_node_do_so_too() {
     };
     let master = Master::start(&[]);
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/clients/web.js");
-    let url = format!("ws://{}/events", master.addr());
     let mut command = Command::new(node[0]);
-    let output = command.args(&node[1..]).arg(script).arg(url).output().expect("running node");
+    command.args(&node[1..]).arg(script).args(urls(&master));
+    let output = command.output().expect("running node");
     let said =
         [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned());
     assert_eq!(said[0].trim_end(), "all arrived", "{said:?}");
