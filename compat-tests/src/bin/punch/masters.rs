@@ -14,7 +14,7 @@ pub(crate) const SILENT: Duration = Duration::from_secs(3);
 /// The option of nearly all commands.
 #[derive(clap::Args)]
 pub(crate) struct Named {
-    /// Master server; of several, separated by commas, the next one is tried when one does not answer
+    /// Master server, or A,B: B is used if A is gone
     #[arg(long, value_name = "HOST:PORT", default_value = LOCAL_MASTER)]
     #[arg(value_delimiter = ',', value_parser = name)]
     master: Vec<Name>,

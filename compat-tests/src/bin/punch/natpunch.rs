@@ -1,5 +1,7 @@
 //! `punch natpunch`: a client of the natpunch dialect, by hand or by script.
 
+mod servers;
+
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::mpsc;
@@ -8,6 +10,7 @@ use std::time::{Duration, Instant};
 use clap::Parser as _;
 use compat_tests::natpunch::{Admission, Client, ClientInfo, Error, Event, LobbyInfo};
 
+use self::servers::register;
 use crate::causes::advice;
 use crate::common::{
     any_towards, count, interrupted, local_ip, port, printable, resolve_at, say, seconds, through,
@@ -21,17 +24,8 @@ const STEP: Duration = Duration::from_millis(50);
 /// After so long without success a request is made again: packets get lost.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// How often a lobby is opened again at another server.
-const CREATES: usize = 5;
-
 /// So many others it is kept of where they are said to be: more than come into a lobby.
 const MOST_OTHERS: usize = 256;
-
-/// How often who waits for others looks whether the server is still there.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
-
-/// The same where there is another server to go on to.
-const LOOK_OFTEN: Duration = Duration::from_secs(1);
 
 /// Be a client of the natpunch dialect; without a command, take commands from standard input
 #[derive(clap::Args)]
@@ -43,8 +37,7 @@ pub(crate) struct Args {
     #[arg(short, long, global = true, default_value_t = compat_tests::gmnet::wire::DEFAULT_PORT)]
     #[arg(value_parser = port)]
     port: u16,
-    /// The server's address and port in one; of several, separated by commas, the next one is tried when one
-    /// does not answer
+    /// The server's address and port in one, or A,B: B is used if A is gone
     #[arg(long, global = true, value_name = "HOST:PORT", value_delimiter = ',', value_parser = name)]
     #[arg(conflicts_with_all = ["address", "port"])]
     master: Vec<Name>,
@@ -191,47 +184,6 @@ pub(crate) fn run(args: &Args) -> Result<(), String> {
     ended
 }
 
-/// Registers with the first server that is there. Whoever has to wait for that is told.
-fn register(
-    masters: &mut Masters,
-    bind: Option<IpAddr>,
-    time: Duration,
-    admission: &Admission,
-) -> Result<Client, String> {
-    let deadline = Instant::now() + time;
-    let mut first = time.min(AGAIN);
-    let registered = loop {
-        let registered = masters.ask(
-            |masters| {
-                let server = masters.current();
-                let bind = bind.unwrap_or(any_towards(server));
-                Client::register_for(server, bind, first, admission)
-            },
-            |error, _| !matches!(error, Error::Refused(_)),
-        );
-        let left = deadline.saturating_duration_since(Instant::now());
-        match registered {
-            Err(Error::NoAnswer { server, .. }) if !left.is_zero() => {
-                say(format!("{server} does not answer; trying for {left:.0?}"));
-                first = if masters.are_several() { left.min(SILENT) } else { left };
-            }
-            registered => break registered,
-        }
-    };
-    let server = masters.current();
-    registered.map_err(|error| match &error {
-        Error::NoAnswer { .. } => format!(
-            "no answer from {server} within {time:.1?}\nIs the server running there, does it speak \
-             natpunch, and is UDP let through to that port? `punch probe` tells."
-        ),
-        Error::Refused(_) if admission.game.is_empty() && admission.key.is_empty() => {
-            format!("{error}\nA server that admits only some games wants --game or --key.")
-        }
-        Error::Refused(_) => error.to_string(),
-        Error::Socket { doing, source, .. } => format!("{error}\n{}", advice(doing, source)),
-    })
-}
-
 impl Session {
     /// Handles what happens until `done` or the time is over; whether it was done.
     fn wait(&mut self, time: Duration, done: impl Fn(&Self) -> bool) -> Result<bool, String> {
@@ -247,41 +199,6 @@ impl Session {
             self.step(left.min(STEP))?;
         }
         Ok(true)
-    }
-
-    /// Registers with the next server, as this one is gone, and opens the lobby there again if it is our own.
-    fn move_on(&mut self, why: &str, time: Duration) -> Result<(), String> {
-        let deadline = Instant::now() + time;
-        let mut why = why.to_owned();
-        loop {
-            if (self.is_interrupted)() {
-                return Err("stopped".to_owned());
-            }
-            if !self.masters.go_on(&why) {
-                if Instant::now() >= deadline {
-                    return Err(why);
-                }
-                std::thread::sleep(AGAIN);
-            }
-            let server = self.masters.current();
-            match self.client.move_to(server, AGAIN, &self.admission) {
-                Ok(()) => break,
-                Err(error) => why = error.to_string(),
-            }
-        }
-        self.masters.answered();
-        say(format!("registered {} at {}", printable(self.client.id()), self.client.public()));
-        (self.joined, self.refused) = (false, None);
-        if let Some((name, max_players)) = self.own.clone() {
-            for _ in 0..CREATES {
-                let created = self.client.create(&name, max_players);
-                created.map_err(|error| error.to_string())?;
-                if self.wait(AGAIN, |session| session.joined || session.refused.is_some())? {
-                    break;
-                }
-            }
-        }
-        Ok(())
     }
 
     /// Leaves the lobby, so that nobody waits for us there.
@@ -470,65 +387,6 @@ impl Session {
         Err(format!("met {} of {} within {time:.0?}", self.met(), players - 1))
     }
 
-    /// Whether so many were met in this time. If there is another server to go on to, it is looked whether this
-    /// one is still there.
-    fn wait_for_so_many(&mut self, players: usize, time: Duration) -> Result<bool, String> {
-        let is_done = move |session: &Self| session.met() + 1 >= players;
-        if !self.masters.are_several() {
-            return self.wait(time, is_done);
-        }
-        let deadline = Instant::now() + time;
-        while !self.wait(LOOK_OFTEN, is_done)? {
-            if Instant::now() >= deadline {
-                return Ok(false);
-            }
-            self.look(time)?;
-        }
-        Ok(true)
-    }
-
-    /// Waits until it is stopped, or the server is gone or has forgotten this client, as after a restart:
-    /// nobody comes any more then, unless there is another server.
-    fn wait_for_all(&mut self, time: Duration) -> Result<(), String> {
-        self.refused = None;
-        let every = if self.masters.are_several() { LOOK_OFTEN } else { LOOK_EVERY };
-        loop {
-            let ends = |session: &Self| (session.is_interrupted)() || session.is_forgotten();
-            if self.wait(every, ends)? {
-                if !self.is_forgotten() {
-                    return Ok(());
-                }
-                let why = "the server has forgotten this client and its lobby";
-                if !self.masters.are_several() {
-                    return Err(why.to_owned());
-                }
-                self.move_on(why, time)?;
-            }
-            let asked = self.look(time);
-            if (self.is_interrupted)() {
-                return Ok(());
-            }
-            match asked {
-                Err(why) if self.masters.are_several() && is_unknown(&why) => {
-                    self.refused = Some(why);
-                }
-                asked => {
-                    asked.map_err(|why| format!("the server does not answer any more: {why}"))?
-                }
-            }
-        }
-    }
-
-    fn is_forgotten(&self) -> bool {
-        self.refused.as_deref().is_some_and(is_unknown)
-    }
-
-    /// Looks whether the server is still there.
-    fn look(&mut self, time: Duration) -> Result<(), String> {
-        self.listed = false;
-        self.ask(time, |s| s.client.list(), |s| s.listed)
-    }
-
     fn print_lobbies(&self, with_members: bool) {
         for info in &self.lobbies {
             let (now, most) = (info.current_players, info.max_players);
@@ -591,11 +449,6 @@ impl Session {
         }
         Ok(())
     }
-}
-
-/// Whether a server that refuses something does not know who asks.
-fn is_unknown(why: &str) -> bool {
-    why.contains("not registered")
 }
 
 fn print_client(indent: &str, client: &ClientInfo) {
