@@ -1,9 +1,14 @@
 //! The master server goes away and comes back while games run.
 
+use std::time::{Duration, Instant};
+
 use compat_tests::master::Master;
 
 use crate::meeting::{client, entry, host};
 use crate::runner::{Game, is_here, place};
+
+/// So soon a host is at another master server: five seconds, and two for a busy machine.
+const BACK: Duration = Duration::from_secs(7);
 
 /// Whoever plays goes on playing: positions of now come in.
 fn still_play(host: &mut Game, client: &mut Game) {
@@ -54,4 +59,27 @@ fn the_host_is_listed_again_after_a_crash() {
     let mut new = client(at, host.at(), &[]);
     new.wait_for("state", "connected");
     host.wait_for("position", "3,4");
+}
+
+/// Of three master servers the first is not there, and the second is killed: the host and a client go on to the third.
+#[test]
+fn a_host_goes_on_to_the_next_master_server() {
+    if !is_here() {
+        return;
+    }
+    let [dead, first, next] = [place(), place(), place()];
+    let [one, _other] = [first, next].map(|at| Master::start_at(at, &[]));
+    let all = [dead, first, next].map(|at| at.ip().to_string()).join(",");
+    let mut host = host(first, &[("data1", "moves"), ("master_ip", &all)]);
+    entry(first, host.at(), |entry| entry.data[0] == "moves");
+    let mut playing = client(first, host.at(), &[("master_ip", &all)]);
+    playing.wait_for("state", "connected");
+    let killed = Instant::now();
+    one.crash();
+    entry(next, host.at(), |entry| entry.data[0] == "moves");
+    println!("at the next after {:?}", killed.elapsed());
+    assert!(killed.elapsed() < BACK, "{:?}", killed.elapsed());
+    still_play(&mut host, &mut playing);
+    let mut new = client(first, host.at(), &[("master_ip", &all)]);
+    new.wait_for("state", "connected");
 }

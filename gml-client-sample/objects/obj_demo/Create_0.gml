@@ -1,7 +1,7 @@
 // The sample game: a host and its clients, each with a square. Everything about the network
 // is in the punch_... scripts; this object shows how to use them.
 
-// Put the IP address of your master server here.
+// Put the IP address of your master server here; of several with commas between.
 master_address = "127.0.0.1";
 master_port = 6510;
 game_port = 6520;               // UDP; only the host needs a fixed one. punchd itself has 6510 and 6511

@@ -3,7 +3,7 @@
 // in the Clean Up event.
 
 /// @desc Makes a client. It does nothing until punch_client_join().
-/// @param {String} _master_address  IP address of the master server
+/// @param {String} _master_address  IP address of the master server; of several with commas between
 /// @param {Real} _master_port
 /// @returns {Struct.PunchClient}
 function punch_client_create(_master_address, _master_port) {
@@ -212,7 +212,7 @@ function __punch_client_ask(_client) {
         return;
     }
     // With a port to try there is no need to wait for a master server that is away.
-    if (_client.direct_port > 0 && _control.failures > 0) {
+    if (_client.direct_port > 0 && _control.failures >= array_length(_control.addresses)) {
         __punch_client_try_direct(_client, "");
         return;
     }

@@ -146,13 +146,16 @@ function __punch_line(_value) {
 /// @desc A TCP connection to the master server that never blocks the game. It connects again
 ///       by itself, less and less often, and keeps what arrives until a message is complete.
 /// @param {String} _address  the master server's IP address; a name is looked up, which can
-///                           hold up the game for a moment
+///                           hold up the game for a moment. Several, separated by commas: the
+///                           next one is tried when one does not answer or is gone
 /// @param {Real} _port
 /// @param {Real} [_kind]    network_socket_ws or network_socket_wss: a WebSocket
 /// @param {String} [_path]  of a WebSocket
 /// @ignore
 function __PunchControl(_address, _port, _kind = network_socket_tcp, _path = "") constructor {
-    address = _address;
+    addresses = string_split(string_replace_all(_address, " ", ""), ",");
+    address = addresses[0];     // the one that is used now
+    path = _path;
     port = _port;
     kind = _kind;
     // Where to connect: the address in numbers, once it is known. A WebSocket needs the name.
@@ -193,16 +196,28 @@ function __punch_control_step(_control) {
     }
 }
 
-/// @desc Gives the connection up; the next one comes after a wait that doubles each time.
+/// @desc Gives the connection up. Each master server is tried once; the next round comes after a wait
+///       that doubles each time.
 /// @param {Struct.__PunchControl} _control
 /// @ignore
 function __punch_control_lost(_control) {
     __punch_control_close(_control);
-    var _wait = min(PUNCH_BACKOFF_MOST, PUNCH_BACKOFF_FIRST * power(2, min(_control.failures, 10)));
+    var _count = array_length(_control.addresses);
+    if (_count > 1) {
+        array_push(_control.addresses, array_shift(_control.addresses));
+        _control.address = _control.addresses[0];
+        _control.ip = (_control.kind == network_socket_tcp) ? "" : _control.address + _control.path;
+    }
+    _control.failures += 1;
+    if (_control.failures mod _count != 0) {
+        _control.retry_at = current_time;
+        return;
+    }
+    var _rounds = _control.failures div _count;
+    var _wait = min(PUNCH_BACKOFF_MOST, PUNCH_BACKOFF_FIRST * power(2, min(_rounds - 1, 10)));
     // Up to a quarter more, so that all games do not come back at the same moment. The timer
     // is random enough, and leaves the game's random numbers alone.
     _control.retry_at = current_time + _wait * (1 + 0.25 * (get_timer() mod 1000) / 1000);
-    _control.failures += 1;
 }
 
 /// @desc Closes the connection and forgets what arrived.

@@ -4,7 +4,7 @@
 // punch_events_network_event() in the Async - Networking event, and destroy it in the Clean Up event.
 
 /// @desc Connects and logs in, again and again if the connection is lost.
-/// @param {String} _master_address  IP address or name of the master server
+/// @param {String} _master_address  IP address or name of the master server; of several with commas between
 /// @param {Real} _master_port
 /// @param {String} _player  the name of this player; nobody else in the game can have it at the same time
 /// @param {Struct} [_options]  any of

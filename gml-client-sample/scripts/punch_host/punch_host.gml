@@ -4,7 +4,7 @@
 
 /// @desc Starts hosting. It takes a moment until the master server knows the game; see
 ///       punch_host_state().
-/// @param {String} _master_address  IP address of the master server
+/// @param {String} _master_address  IP address of the master server; of several with commas between
 /// @param {Real} _master_port
 /// @param {Real} _game_port         the UDP port to play on; 0 for any that is free
 /// @param {Array<String>} [_data]   up to eight strings that the lobby shows; with "<INV>" as

@@ -3,7 +3,7 @@
 // Async - Networking event, and destroy it in the Clean Up event.
 
 /// @desc Makes a lobby. Its list is empty until punch_lobby_refresh().
-/// @param {String} _master_address  IP address of the master server
+/// @param {String} _master_address  IP address of the master server; of several with commas between
 /// @param {Real} _master_port
 /// @returns {Struct.PunchLobby}
 function punch_lobby_create(_master_address, _master_port) {

@@ -10,7 +10,7 @@
 #macro PUNCH_NAT_ASK_EVERY 500
 
 /// @desc Begins to find out.
-/// @param {String} _master_address  IP address of the master server
+/// @param {String} _master_address  IP address of the master server; of several with commas between
 /// @param {Real} _master_port
 /// @param {Real} [_other_port]  its second UDP port (--alt-port): the next one, unless you know better
 /// @returns {Struct.PunchNat}
@@ -22,7 +22,9 @@ function punch_nat_create(_master_address, _master_port, _other_port = _master_p
 /// @param {String} _address
 /// @param {Array<Real>} _ports
 function PunchNat(_address, _ports) constructor {
-    address = (string_letters(_address) != "") ? network_resolve(_address) : _address;
+    // Of several the first: what the router does is the same towards all.
+    var _first = string_split(_address, ",")[0];
+    address = (string_letters(_first) != "") ? network_resolve(_first) : _first;
     ports = _ports;
     seen = ["", ""];            // as which IP:PORT each of the two has seen us
     kind = PUNCH_NAT_ASKING;
