@@ -213,6 +213,32 @@ fn a_peer_of_events_is_at_the_next_with_its_room() {
     }
 }
 
+/// Where no other server is there either, the first one that answers again has the place still.
+#[test]
+fn who_was_not_heard_for_a_while_has_the_same_place_again() {
+    let one = Master::start(&[]);
+    let both = format!("{},{}", one.addr(), nobody());
+    let host = start(&["rooms", "host", "My room", "--for", "60", "--master", &both]);
+    let opened = host.line_with("room ");
+    let room = opened.split(' ').nth(1).expect("its ID").to_owned();
+    let client = start(&["rooms", "join", "My room", "--for", "60", "--master", &both]);
+    client.lines_to("connected with host");
+    host.lines_to("connected with ");
+    let login = ["events", "--id", "a", "--do", "create \"My room\" 4", "--do", "wait 60"];
+    let peer = start(&[&login[..], &["--master", &both]].concat());
+    peer.lines_to("made the room");
+    hush(&one);
+    host.lines_to("going on to the master server");
+    peer.lines_to("going on to the master server");
+    wake(&one);
+    let at = one.addr();
+    let said = host.lines_to(&format!("room {room} open again, at the master server {at}"));
+    assert!(!said.iter().any(|line| line.contains("has gone")), "{said:?}");
+    let said = client.lines_to(&format!("is there again, knocking, at the master server {at}"));
+    assert!(!said.iter().any(|line| line.contains("has gone")), "{said:?}");
+    peer.lines_to("logged in again as a, in the place from before");
+}
+
 #[test]
 fn a_lobby_of_natpunch_is_opened_at_the_next() {
     let (one, other, both) = two();

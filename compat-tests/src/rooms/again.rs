@@ -61,8 +61,25 @@ impl Player {
         let Some(before) = self.place else {
             return Err(Error::Refused { verb: Verb::Jr, reason: "noroom".into() });
         };
-        let place = self.take_place(&Request::Join(Wanted::Id(before.room), options))?;
-        if place.id != before.id {
+        self.regain(before, &Request::Join(Wanted::Id(before.room), options))
+    }
+
+    /// Shows its key to the master server that it has its place from, and was not heard by for a while. If it
+    /// has that still, those who are connected do not notice anything.
+    ///
+    /// # Errors
+    /// If the master server does not answer, or refuses.
+    pub fn return_to_place(&mut self) -> Result<Place, Error> {
+        let Some(before) = self.place else {
+            return Err(Error::Refused { verb: Verb::Rc, reason: "noroom".into() });
+        };
+        self.regain(before, &Request::Return(before.id, before.key, Options::default()))
+    }
+
+    /// Takes a place; if it is another one, or is known by another endpoint, all punch anew.
+    fn regain(&mut self, before: Place, request: &Request) -> Result<Place, Error> {
+        let place = self.take_place(request)?;
+        if (place.id, place.key.0) != (before.id, before.key.0) {
             self.give_up_all();
             self.punches.clear();
             self.hang_up_at_once(|_| true);

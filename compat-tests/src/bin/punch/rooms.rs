@@ -172,7 +172,7 @@ struct Chat {
 pub(crate) fn run(args: Args) -> Result<(), String> {
     match args.command {
         Command::Host { name, room, server, chat } => {
-            let (mut player, master) = player(&server, &room.game.game)?;
+            let (mut player, masters) = player(&server, &room.game.game)?;
             let options = Options {
                 max: room.max,
                 password: room.password,
@@ -184,7 +184,7 @@ pub(crate) fn run(args: Args) -> Result<(), String> {
                 data: room.data,
                 ..Options::default()
             };
-            let home = Home { name: Some(name.clone()), options: options.clone(), master };
+            let home = Home { name: Some(name.clone()), options: options.clone(), masters };
             let place = player.host_with(&name, options).map_err(explain)?;
             say(format!("room {} open", place.room));
             if let Some(code) = player.code() {
@@ -197,20 +197,21 @@ pub(crate) fn run(args: Args) -> Result<(), String> {
             list(&mut player(&server, &options.game)?.0, &options)
         }
         Command::Join { room, password, game, lan, server, chat } => {
-            let (mut player, master) = player(&server, &game.game)?;
+            let (mut player, masters) = player(&server, &game.game)?;
             let (wanted, name) = find(&mut player, &room, &game.game)?;
             let lan = own_network(&player, lan)?;
             let options = Options { game: game.game, password, lan, ..Options::default() };
-            let home = Home { name, options: options.clone(), master };
+            let home = Home { name, options: options.clone(), masters };
             let place = player.join_with(wanted, options).map_err(explain)?;
             say(format!("in room {}, knocking", place.room));
             Session::new(player, chat, false, home).run()
         }
         Command::Any { sought, server, chat } => {
-            let (mut player, master) = player(&server, &sought.game.game)?;
+            let (mut player, masters) = player(&server, &sought.game.game)?;
             let options = sought.options();
             let game = options.game.clone();
-            let home = Home { name: None, options: Options { game, ..Options::default() }, master };
+            let home =
+                Home { name: None, options: Options { game, ..Options::default() }, masters };
             let place = player.join_any(options).map_err(explain)?;
             say(format!("in room {}, knocking", place.room));
             Session::new(player, chat, false, home).run()

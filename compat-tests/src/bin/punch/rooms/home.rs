@@ -29,7 +29,7 @@ pub(super) struct Home {
     /// What its host has said of it, or who has joined has to show.
     pub(super) options: Options,
     /// The master servers that it may be known to.
-    pub(super) master: Masters,
+    pub(super) masters: Masters,
 }
 
 /// Since when there is no place in it, and when the next try is.
@@ -78,7 +78,7 @@ impl Session {
         if self.lost.is_some() || !self.player.is_silent() {
             return;
         }
-        let before = self.home.master.current();
+        let before = self.home.masters.current();
         let now = Instant::now();
         self.lost = Some(Lost { since: now, next: now, before: Some(before) });
         self.go_on(format!("the master server {before} says nothing any more"));
@@ -86,9 +86,9 @@ impl Session {
 
     /// Goes on to the next master server; false if there has to be a pause before.
     fn go_on(&mut self, why: impl std::fmt::Display) -> bool {
-        let is_next = self.home.master.go_on(why);
+        let is_next = self.home.masters.go_on(why);
         // Without a socket that leads there nothing comes from it, and it is left as well.
-        let _ = self.player.move_to(self.home.master.current());
+        let _ = self.player.move_to(self.home.masters.current());
         is_next
     }
 
@@ -99,11 +99,13 @@ impl Session {
         self.lost = Some(Lost { next: lost.next.max(Instant::now()) + AGAIN, ..lost });
         let Home { name, options, .. } = self.home.clone();
         let name = name.unwrap_or_default();
-        let are_several = self.home.master.are_several();
+        let are_several = self.home.masters.are_several();
         let patience = are_several.then(|| self.player.set_patience(QUICK));
         let result = match (lost.before, self.hosts) {
             // It was only not heard for a while.
-            (Some(before), _) if before == self.home.master.current() => self.player.come_back(),
+            (Some(before), _) if before == self.home.masters.current() => {
+                self.player.return_to_place()
+            }
             (_, true) => self.player.open_again(&name, options),
             (Some(_), false) => match self.player.join_from_here(options.clone()) {
                 Err(Error::Refused { .. }) if self.home.name.is_some() => {
@@ -117,9 +119,9 @@ impl Session {
         match result {
             Ok(place) => {
                 self.lost = None;
-                self.home.master.answered();
+                self.home.masters.answered();
                 let what = if self.hosts { "open again" } else { "is there again, knocking" };
-                let master = self.home.master.current();
+                let master = self.home.masters.current();
                 let at = match are_several {
                     true => format!(", at the master server {master}"),
                     false => String::new(),
@@ -140,7 +142,7 @@ impl Session {
                 }
             }
             // The master server that had it knows nothing of it any more.
-            Err(Error::Refused { .. }) if lost.before == Some(self.home.master.current()) => {
+            Err(Error::Refused { .. }) if lost.before == Some(self.home.masters.current()) => {
                 self.lost = Some(Lost { next: Instant::now(), before: None, ..lost });
             }
             Err(_) => {}
