@@ -1,12 +1,13 @@
 //! `punch` with several master servers: it goes on to the next when one is not there, says nothing or dies, and
 //! is back there within five seconds. One that refuses something has answered.
 #![cfg(target_os = "linux")]
-#![expect(clippy::expect_used, clippy::panic, reason = "a helper that fails is a test that fails")]
+#![expect(clippy::expect_used, reason = "a helper that fails is a test that fails")]
 
-use std::net::{Ipv6Addr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use compat_tests::folder::Folder;
 use compat_tests::gmnet::{Client, ClientConfig, Host, HostConfig, Lobby, Query};
 use compat_tests::master::{Master, loopback};
 use compat_tests::running::Running;
@@ -252,25 +253,32 @@ fn a_lobby_of_natpunch_is_opened_at_the_next() {
 /// A name that has several addresses is as good as several names.
 #[test]
 fn all_addresses_of_a_name_are_tried() {
-    // One of IPv6 at a port that nobody has under IPv4.
-    let Ok(port) = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).and_then(|free| free.local_addr())
-    else {
-        return skipped::note("there is no IPv6");
+    let [dead, there] = [loopback(), loopback()];
+    let folder = Folder::new();
+    let hosts = folder.file("hosts");
+    std::fs::write(&hosts, format!("{dead} two.test\n{there} two.test\n")).expect("writing");
+    // What has to be in the file of hosts of this machine is there for one process alone.
+    let with_hosts = |program: &str, args: &[&str]| {
+        let mut command = Command::new("unshare");
+        let script = "mount --bind \"$0\" /etc/hosts && exec \"$@\"";
+        command.args(["-rm", "sh", "-c", script, &hosts, program]).args(args);
+        command.stdin(Stdio::null()).output()
     };
-    let name = format!("localhost:{}", port.port());
-    let has_both = std::net::ToSocketAddrs::to_socket_addrs(&name)
-        .is_ok_and(|mut all| all.any(|at| at.is_ipv6()));
-    if !has_both {
-        return skipped::note("localhost has no address of IPv6");
+    if !with_hosts("true", &[]).is_ok_and(|output| output.status.success()) {
+        return skipped::note("unshare cannot put another file in the place of /etc/hosts");
     }
-    let master = Master::start_at(port, &[]);
-    let host = HostConfig::new(master.addr()).with_data(&["Sixth"]);
+    let there = SocketAddr::from((there, 6510));
+    let _master = Master::start_at(there, &[]);
+    let host = HostConfig::new(there).with_data(&["Second"]);
     let _host = Host::registered(host, WAIT).expect("registered");
-    let (out, said) = output(&["lobby", "--master", &name]);
-    assert!(out.status.success() && said.contains("Sixth"), "{said}");
-    assert!(said.contains(&format!("going on to the master server {port}")), "{said}");
-    let (out, said) = output(&["lobby", "--master", &format!("nobody.invalid,{name}")]);
-    assert!(out.status.success() && said.contains("leaving it out"), "{said}");
-    let (out, said) = output(&["lobby", "--master", "nobody.invalid"]);
-    assert!(!out.status.success() && said.contains("nobody.invalid: "), "{said}");
+    for name in ["two.test", "no such name,two.test:6510"] {
+        let punch = env!("CARGO_BIN_EXE_punch");
+        let output = with_hosts(punch, &["lobby", "--master", name]).expect("running punch");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success() && said.contains("Second"), "{output:?}");
+        assert!(said.contains(&format!("going on to the master server {there}")), "{said}");
+        assert_eq!(said.contains("leaving it out"), name.contains(','), "{said}");
+    }
+    let (out, said) = output(&["lobby", "--master", "no such name"]);
+    assert!(!out.status.success() && said.contains("no such name: "), "{said}");
 }
