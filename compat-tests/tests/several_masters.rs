@@ -158,7 +158,10 @@ fn a_refusal_is_an_answer() {
     let (one, other) = (Master::start(&["--key", "sesame"]), Master::start(&[]));
     let both = format!("{},{}", one.addr(), other.addr());
     for (command, refusal) in [
-        (&["host", "--data1", "Wrong"][..], "It speaks GMnet, and has closed the connection"),
+        (
+            &["host", "--data1", "Wrong", "--for", "1"][..],
+            "It speaks GMnet, and has closed the connection",
+        ),
         (&["rooms", "host", "Wrong", "--for", "1"], "refuses"),
         (&["events", "--id", "wrong", "--do", "rooms"], "bad_key"),
         (&["natpunch", "list"], "wants --game or --key"),
