@@ -267,6 +267,54 @@ fn hosts_in_every_language_go_on_to_the_next_server() {
     }
 }
 
+/// Answers a client until it is in a room and has shown its key; its host never answers.
+fn let_in(server: &UdpSocket) {
+    let (room, own) = ("0123456789abcdef", "00000000000000aa:000000000000000000000000000000bb");
+    let mut buffer = [0; 1500];
+    loop {
+        let (length, client) = server.recv_from(&mut buffer).unwrap();
+        let asked = String::from_utf8_lossy(&buffer[..length]).into_owned();
+        let say = |text: String| _ = server.send_to(text.as_bytes(), client).unwrap();
+        match &asked[..2] {
+            "rl" => say(format!("rl:{room},Room,open,1")),
+            "jr" | "rc" => {
+                say(format!("jr:{room}:00000000000000aa:127.0.0.1:9"));
+                say(format!("rID:{own}"));
+            }
+            _ => {}
+        }
+        if asked.starts_with("rc") {
+            return;
+        }
+    }
+}
+
+/// Whose server dies while it plays asks the next one for its place in the same room.
+#[test]
+fn clients_of_rooms_in_every_language_ask_the_next_server_for_their_place() {
+    let folder = Folder::new();
+    let all = languages(&folder);
+    let check = |language: &Language| {
+        let one = UdpSocket::bind((loopback(), 0)).unwrap();
+        let at = one.local_addr().unwrap();
+        let next = UdpSocket::bind((loopback(), at.port())).unwrap();
+        for socket in [&one, &next] {
+            socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        }
+        let servers = format!("{},{}", at.ip(), next.local_addr().unwrap().ip());
+        let port = at.port().to_string();
+        let _client = Running::start(language, &[&servers, &port, "join", "Room"]);
+        let_in(&one);
+        let begin = Instant::now();
+        let mut buffer = [0; 1500];
+        let (length, _) = next.recv_from(&mut buffer).unwrap();
+        println!("{} asks after {:?}", language.name, begin.elapsed());
+        assert_eq!(&buffer[..length], b"jr:0123456789abcdef", "{}", language.name);
+        assert!(begin.elapsed() < BACK, "{}: {:?}", language.name, begin.elapsed());
+    };
+    std::thread::scope(|scope| all.iter().for_each(|of| _ = scope.spawn(|| check(of))));
+}
+
 /// Asks until an answer with this beginning comes: where addresses fall into one place of the table of what they may
 /// be sent, there may not be enough for all at once.
 fn asked(socket: &UdpSocket, master: SocketAddr, request: &str, want: &str) -> String {
