@@ -170,6 +170,14 @@ fn a_refusal_is_an_answer() {
         assert_eq!(out.status.code(), Some(1), "{command:?}: {said}");
         assert!(said.contains(refusal) && !said.contains("going on"), "{command:?}: {said}");
     }
+    // Also behind one that has said nothing.
+    let hung = Master::start(&[]);
+    hush(&hung);
+    let both = format!("{},{}", hung.addr(), one.addr());
+    let (out, said) = output(&["host", "--data1", "Wrong", "--for", "1", "--master", &both]);
+    wake(&hung);
+    assert_eq!(out.status.code(), Some(1), "{said}");
+    assert!(said.contains("It speaks GMnet, and has closed the connection"), "{said}");
     let log = other.log();
     assert!(!log.contains("Wrong") && !log.contains("\"wrong\""), "{log}");
 }

@@ -194,19 +194,24 @@ fn register(
         |masters| {
             config.master = masters.current();
             let mut host = Host::start(config.clone())?;
-            host.confirm(masters.patience(CONFIRM_WITHIN)).inspect_err(|error| {
-                if matches!(error, Error::NoAnswer { .. }) {
-                    silent.get_or_insert(masters.clone());
+            match host.confirm(masters.patience(CONFIRM_WITHIN)) {
+                Ok(()) => Ok((host, true)),
+                Err(Error::NoAnswer { .. }) if !masters.are_several() => Ok((host, false)),
+                Err(error) => {
+                    if matches!(error, Error::NoAnswer { .. }) {
+                        silent.get_or_insert(masters.clone());
+                    }
+                    Err(error)
                 }
-            })?;
-            Ok(host)
+            }
         },
         |error, master| Ending::is_dead(error, master, bind),
     );
     let (host, is_confirmed) = match registered {
-        Ok(host) => (host, true),
+        Ok(registered) => registered,
         Err(error) => {
-            let Some(silent) = silent else {
+            let is_dead = Ending::is_dead(&error, masters.current(), bind);
+            let Some(silent) = silent.filter(|_| is_dead) else {
                 return Err(not_registered(&error, masters.current(), bind));
             };
             masters = silent;
