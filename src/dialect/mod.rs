@@ -25,10 +25,13 @@ mod lossy;
 pub mod natpunch;
 mod outbox;
 pub mod rooms;
+mod rounds;
 mod shown;
 mod sniff;
 pub mod stun;
+mod telling;
 mod turns;
+mod way;
 
 pub use context::{Context, Shared};
 pub use outbox::{Outbox, Output};

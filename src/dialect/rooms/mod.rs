@@ -100,8 +100,8 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod unmet;
-mod way;
 
+use crate::dialect::way::Way;
 use delivery::{Delivery, To};
 use field::{Id, Key};
 use leaving::Why;
@@ -113,7 +113,6 @@ use options::Options;
 use parted::Parted;
 use serde::{Deserialize, Serialize};
 use table::{Peer, Table};
-use way::Way;
 
 /// What the owner of the server decides about this dialect.
 #[derive(Clone, Debug, PartialEq, Eq)]

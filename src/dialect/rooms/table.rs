@@ -5,9 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::field::{Id, Key};
-use super::way::Way;
 use crate::blocks::Blocks;
 use crate::clock::{Instant, earliest};
+use crate::dialect::way::Way;
 use crate::hash::Map;
 use crate::limits;
 use crate::lobby::code::Code;

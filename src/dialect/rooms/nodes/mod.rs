@@ -17,7 +17,6 @@
 //! * A node that dies takes its rooms along. Who spoke to it keeps the places it has elsewhere until it has been silent
 //!   for too long, and finds them again from the same endpoint by way of any node.
 
-use std::hash::BuildHasher as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -32,14 +31,14 @@ use super::table::Told;
 use super::{Context, Name, Rooms, Via};
 use crate::clock::{Instant, earliest};
 use crate::cluster::{NodeId, Whom};
-use crate::hash::{Keyed, Map};
+use crate::dialect::telling::{News, Telling};
 use crate::limits::cluster as bounds;
 use crate::rates::Rates;
 use crate::state;
-use crate::timers::{Seldom, Timers};
+use crate::timers::Seldom;
 
 #[cfg(doc)]
-use super::way::Way;
+use crate::dialect::way::Way;
 
 mod leads;
 mod message;
@@ -48,13 +47,7 @@ mod passing;
 /// What is known of other nodes, but for their rooms.
 #[derive(Debug)]
 pub(super) struct Nodes {
-    /// Those that are there, each with the rooms that it has still to be told, the newest first.
-    there: Map<NodeId, Vec<Id>>,
-    /// When those are told more that have not been told all.
-    parts: Timers<NodeId>,
-    /// A hash of what others were told last of a room, so that they are not told the same again.
-    told: Map<Id, u64>,
-    hasher: Keyed,
+    telling: Telling<Id>,
     leads: Leads,
     /// How many requests are passed on of those who may be forged.
     forgeable: Rates,
@@ -64,10 +57,7 @@ pub(super) struct Nodes {
 impl Nodes {
     pub(super) fn new(silence: Duration) -> Self {
         Self {
-            there: Map::default(),
-            parts: Timers::new(bounds::PART_EVERY),
-            told: Map::default(),
-            hasher: Keyed::default(),
+            telling: Telling::default(),
             leads: Leads::new(silence),
             forgeable: Rates::new(bounds::PASSED, 1),
             odd: Seldom::default(),
@@ -91,7 +81,7 @@ impl Nodes {
 
     /// When something has to be done for other nodes.
     pub(super) fn next_wakeup(&self) -> Option<Instant> {
-        earliest([self.parts.next(), self.leads.next_wakeup()])
+        earliest([self.telling.next(), self.leads.next_wakeup()])
     }
 }
 
@@ -112,17 +102,18 @@ fn tell(cx: &mut Context<'_>, whom: Whom, message: &Message) {
     }
 }
 
-/// About how long a room is in a message.
-fn length(room: &Told) -> usize {
+/// With about how long a room is in a message.
+fn sized(room: Told) -> Option<(Told, usize)> {
     const BESIDE: usize = 80;
-    BESIDE + room.strings()
+    let size = BESIDE + room.strings();
+    Some((room, size))
 }
 
 impl Rooms {
     /// Another node is to be told everything.
     pub(super) fn begin_to_tell(&mut self, cx: &mut Context<'_>, node: NodeId) {
         self.table.news.get_or_insert_default();
-        self.nodes.there.insert(node, self.table.newest_first());
+        self.nodes.telling.begin(node, self.table.newest_first());
         let joins_families = cx.shared.relay.joins_families();
         tell(cx, Whom::Node(node), &Message::Begin { joins_families });
         self.tell_part(cx, node);
@@ -134,11 +125,9 @@ impl Rooms {
 
     /// Another node is gone.
     pub(super) fn forget_node(&mut self, node: NodeId) {
-        self.nodes.there.remove(&node);
-        self.nodes.parts.cancel(&node);
-        if self.nodes.there.is_empty() {
+        self.nodes.telling.forget(node);
+        if self.nodes.telling.is_alone() {
             self.table.news = None;
-            self.nodes.told = Map::default();
         }
         self.nodes.leads.forget(node);
         self.table.node_gone(node);
@@ -217,7 +206,7 @@ impl Rooms {
     /// Tells other nodes what there is to tell.
     pub(super) fn tell_nodes(&mut self, cx: &mut Context<'_>) {
         self.tell_changes(cx);
-        while let Some(node) = self.nodes.parts.pop_due(cx.now.instant) {
+        while let Some(node) = self.nodes.telling.pop_due(cx.now.instant) {
             self.tell_part(cx, node);
         }
         self.nodes.leads.on_wakeup(cx.now.instant);
@@ -227,56 +216,28 @@ impl Rooms {
     /// Tells all nodes what has changed about rooms, as far as a turn goes.
     fn tell_changes(&mut self, cx: &mut Context<'_>) {
         let Some(news) = self.table.news.as_mut().filter(|news| !news.is_empty()) else { return };
-        news.sort_unstable();
-        news.dedup();
-        let rest = news.len().saturating_sub(bounds::PART_ENTRIES);
-        let (mut part, mut size, mut gone) = (Vec::new(), 0, Vec::new());
-        for id in news.split_off(rest) {
-            let Some(told) = self.table.to_tell(id) else {
-                self.nodes.told.remove(&id);
-                gone.push(id);
-                continue;
+        let (mut left, table) = (std::mem::take(news), &self.table);
+        let to_tell = |id| sized(table.to_tell(id)?);
+        let changes = self.nodes.telling.changes(&mut left, to_tell);
+        self.table.news = Some(left);
+        for change in changes {
+            let message = match change {
+                News::Told(all) => Message::Rooms { all },
+                News::Gone(all) => Message::Gone { all },
             };
-            let hash = self.nodes.hasher.hash_one(state::write(&told).unwrap_or_default());
-            if self.nodes.told.insert(id, hash) == Some(hash) {
-                continue;
-            }
-            size += length(&told);
-            part.push(told);
-            if size >= bounds::PART {
-                size = 0;
-                tell(cx, Whom::All, &Message::Rooms { all: std::mem::take(&mut part) });
-            }
-        }
-        if !part.is_empty() {
-            tell(cx, Whom::All, &Message::Rooms { all: part });
-        }
-        if !gone.is_empty() {
-            tell(cx, Whom::All, &Message::Gone { all: gone });
+            tell(cx, Whom::All, &message);
         }
     }
 
     /// Tells a node of some more of the rooms that it has not been told of, the oldest first.
     fn tell_part(&mut self, cx: &mut Context<'_>, node: NodeId) {
-        let Some(left) = self.nodes.there.get_mut(&node) else { return };
-        let (mut all, mut size) = (Vec::new(), 0);
-        for _ in 0..bounds::PART_ENTRIES {
-            if size >= bounds::PART {
-                break;
-            }
-            let Some(id) = left.pop() else { break };
-            if let Some(told) = self.table.to_tell(id) {
-                size += length(&told);
-                all.push(told);
-            }
-        }
-        let is_all = left.is_empty();
+        let to_tell = |id| sized(self.table.to_tell(id)?);
+        let (all, is_all) = self.nodes.telling.part(cx.now.instant, node, to_tell);
         if !all.is_empty() {
             tell(cx, Whom::Node(node), &Message::Rooms { all });
         }
-        match is_all {
-            false => self.nodes.parts.arm(cx.now.instant, node),
-            true => tell(cx, Whom::Node(node), &Message::End),
+        if is_all {
+            tell(cx, Whom::Node(node), &Message::End);
         }
     }
 }

@@ -5,18 +5,19 @@ use std::net::SocketAddr;
 use super::super::leaving::Why;
 use super::super::message::{Reason, Request};
 use super::super::options::Options;
-use super::super::way::Way;
 use super::super::{Context, Rooms, Turn};
 use super::leads::Lead;
 use super::message::{Held, Message, Passed};
 use super::tell;
 use crate::cluster::{NodeId, Whom};
 use crate::dialect::rooms::field::Id;
+use crate::dialect::way::Way;
 
 impl Rooms {
     /// Whether other nodes matter for who sent a request: none of what another node has passed on goes further.
     fn may_pass_on(&self, turn: &Turn<'_, '_>) -> bool {
-        let are_there = !self.nodes.there.is_empty() || self.table.known_nodes().next().is_some();
+        let are_there =
+            !self.nodes.telling.is_alone() || self.table.known_nodes().next().is_some();
         turn.via.node.is_none() && are_there
     }
 

@@ -17,8 +17,9 @@ use crate::dialect::Via;
 use crate::dialect::rooms::field::{self, Id};
 use crate::dialect::rooms::list;
 use crate::dialect::rooms::message::LONGEST_NAME;
-use crate::dialect::rooms::way::Way;
-use crate::hash::Map;
+use crate::dialect::rounds::{Full, Rounds};
+use crate::dialect::way::Way;
+use crate::hash::{Map, Set};
 use crate::limits::cluster as bounds;
 use crate::lobby::code::Code;
 use crate::lobby::data::Data;
@@ -77,26 +78,14 @@ struct Remote {
     rank: Rank,
 }
 
-/// What is known of another node.
-#[derive(Debug)]
-struct OfNode {
-    round: u32,
-    /// What was told before this round is not there any more.
-    oldest: u32,
-    /// Its relay has both families.
-    joins_families: bool,
-    entries: usize,
-    strings: usize,
-}
-
 /// All rooms of other nodes.
 #[derive(Debug, Default)]
 pub(super) struct Elsewhere {
     slab: Slab<Remote>,
     by_id: Map<Id, usize>,
-    nodes: Map<NodeId, OfNode>,
-    /// How often a node has begun to tell everything: each time is a round.
-    rounds: u32,
+    rounds: Rounds,
+    /// The nodes whose relays have both families.
+    join_families: Set<NodeId>,
     /// The place from which on entries that are not there any more are looked for.
     sweeping: Option<usize>,
     full: Seldom,
@@ -109,7 +98,7 @@ impl Elsewhere {
     }
 
     fn is_gone(&self, remote: &Remote) -> bool {
-        self.nodes.get(&remote.node).is_none_or(|node| remote.round < node.oldest)
+        self.rounds.is_gone(remote.node, remote.round)
     }
 
     /// When [`Table::sweep`] has something to do.
@@ -147,7 +136,7 @@ impl Table {
     /// Whether somebody of the other family can join a room, if he could if it was here.
     pub(super) fn may_be_far(&self, id: Id, of_both_families: bool) -> bool {
         let Some(remote) = self.elsewhere.remote(id) else { return of_both_families };
-        self.elsewhere.nodes.get(&remote.node).is_some_and(|node| node.joins_families)
+        self.elsewhere.join_families.contains(&remote.node)
     }
 
     /// The node that a room is at; none: it is at this one, or gone.
@@ -216,7 +205,8 @@ impl Table {
 
     /// The nodes that have told of rooms, and whether their relays have both families.
     pub(in crate::dialect::rooms) fn known_nodes(&self) -> impl Iterator<Item = (NodeId, bool)> {
-        self.elsewhere.nodes.iter().map(|(node, known)| (*node, known.joins_families))
+        let Elsewhere { rounds, join_families, .. } = &self.elsewhere;
+        rounds.nodes().map(|node| (node, join_families.contains(&node)))
     }
 
     /// The rooms of a node, as it has told them, the oldest first.
@@ -230,26 +220,24 @@ impl Table {
 
     /// A node begins to tell all that it has.
     pub(in crate::dialect::rooms) fn begin_round(&mut self, node: NodeId, joins_families: bool) {
-        let elsewhere = &mut self.elsewhere;
-        elsewhere.rounds = elsewhere.rounds.wrapping_add(1);
-        let round = elsewhere.rounds;
-        // What there is of one that was gone is not there any more.
-        let new = OfNode { round, oldest: round, joins_families, entries: 0, strings: 0 };
-        let known = elsewhere.nodes.entry(node).or_insert(new);
-        (known.round, known.joins_families) = (round, joins_families);
+        let Elsewhere { rounds, join_families, .. } = &mut self.elsewhere;
+        rounds.begin(node);
+        match joins_families {
+            true => join_families.insert(node),
+            false => join_families.remove(&node),
+        };
     }
 
     /// A node has told all that it has.
     pub(in crate::dialect::rooms) fn end_round(&mut self, node: NodeId) {
-        if let Some(known) = self.elsewhere.nodes.get_mut(&node) {
-            known.oldest = known.round;
+        if self.elsewhere.rounds.end(node) {
             self.elsewhere.sweeping = Some(0);
         }
     }
 
     /// A node is gone with all that it has.
     pub(in crate::dialect::rooms) fn node_gone(&mut self, node: NodeId) {
-        if self.elsewhere.nodes.remove(&node).is_some() {
+        if self.elsewhere.rounds.forget(node) {
             self.elsewhere.sweeping = Some(0);
         }
     }
@@ -261,17 +249,16 @@ impl Table {
         }
         let before = self.elsewhere.by_id.get(&told.id).copied();
         let before = before.and_then(|place| self.drop_elsewhere(place));
-        let Some(of_node) = self.elsewhere.nodes.get_mut(&node) else { return };
-        let is_full = of_node.entries >= bounds::ENTRIES;
-        if is_full || of_node.strings.saturating_add(told.strings()) > bounds::STRINGS {
-            if let Some(before) = self.elsewhere.full.say(now) {
-                warn!("cluster: another node has more rooms than there is room for{before}");
+        let round = match self.elsewhere.rounds.add(node, told.strings()) {
+            Ok(Some(round)) => round,
+            Ok(None) => return,
+            Err(Full) => {
+                if let Some(before) = self.elsewhere.full.say(now) {
+                    warn!("cluster: another node has more rooms than there is room for{before}");
+                }
+                return;
             }
-            return;
-        }
-        of_node.entries += 1;
-        of_node.strings += told.strings();
-        let round = of_node.round;
+        };
         let mut rank = before.as_ref().map_or_else(
             || {
                 self.rooms_made += 1;
@@ -343,10 +330,7 @@ impl Table {
                 take_out(lists, &told.game, *rank, told.addr);
             }
         }
-        if let Some(of_node) = self.elsewhere.nodes.get_mut(node) {
-            of_node.entries = of_node.entries.saturating_sub(1);
-            of_node.strings = of_node.strings.saturating_sub(told.strings());
-        }
+        self.elsewhere.rounds.remove(*node, told.strings());
         Some(remote)
     }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Instant;
 use crate::dialect::rooms::field::{Id, Key};
 use crate::dialect::rooms::reached::Reached;
-use crate::dialect::rooms::way::Way;
+use crate::dialect::way::Way;
 use crate::introductions::plan::Wish;
 use crate::limits;
 

@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Via;
 use crate::cluster::NodeId;
-use crate::dialect::Via;
 
-/// By a socket of this node, or by one of another node that passes on what comes from it (see
-/// [`nodes`](super::nodes)). Another process learns anew from the other nodes who is behind them.
+/// By a socket of this node, or by one of another node that passes on what comes from it. Another process learns anew
+/// from the other nodes who is behind them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Via", into = "Via")]
 pub(super) struct Way {
