@@ -61,11 +61,19 @@ impl ByGame {
         self.0.get(game).map(|by_game| by_game.both_from(addr))
     }
 
-    /// How many each game has.
-    pub(super) fn each_game(&self, each: &mut dyn FnMut(&str, usize)) {
-        let count =
-            |by_game: &ByFamily<GameList>| by_game.both().iter().map(|list| list.row.len()).sum();
-        self.0.iter().for_each(|(game, by_game)| each(game, count(by_game)));
+    /// How many each game has that are so.
+    pub(super) fn each_game(
+        &self,
+        is_so: impl Fn(&Uuid) -> bool,
+        each: &mut dyn FnMut(&str, usize),
+    ) {
+        for (game, by_game) in &self.0 {
+            let lists = by_game.both();
+            let count = lists.iter().flat_map(|list| &list.row).filter(|id| is_so(id)).count();
+            if count > 0 {
+                each(game, count);
+            }
+        }
     }
 }
 

@@ -74,6 +74,9 @@ impl Natpunch {
         };
         self.clients.uses_lobbies(joiner);
         let game = self.clients.get(joiner).map_or("", |client| &client.game);
+        if let Some((id, node)) = self.elsewhere(from, joiner, &request.lobby_id) {
+            return self.join_elsewhere(cx, (from, joiner), (id, node), request);
+        }
         let Some((id, lobby)) = self.lobbies.find(&request.lobby_id, game) else {
             let join = Join::nobody(&request.lobby_id);
             return self.refuse_join(cx, from, join, Cause::NotFound, LOBBY_NOT_FOUND);
@@ -85,7 +88,7 @@ impl Natpunch {
         let join = Join { wanted: &request.lobby_id, host: at, lobby: &name };
         if lobby.members.contains(&joiner) {
             // The answer was lost, or the client has forgotten.
-            let reader = reader(&self.clients, self.public_ips, from.peer);
+            let reader = reader(&self.clients, self.public_ips, (from.peer, Some(joiner)));
             let success = self.lobbies.success(id, reader);
             self.answer(cx, from, success);
             return self.tell_update(joiner, id, "player_joined", cx.out);
@@ -114,10 +117,9 @@ impl Natpunch {
             }
             self.joins.arm(cx.now.instant, (id, joiner));
             self.log_join(cx, [joiner, host], id);
-            let name = self.lobbies.get(id).map_or("", |lobby| &lobby.name);
-            self.relay_if_tried(cx, [joiner, host], name);
+            self.relay_if_tried(cx, [joiner, host], &name);
         }
-        let reader = reader(&self.clients, self.public_ips, from.peer);
+        let reader = reader(&self.clients, self.public_ips, (from.peer, Some(joiner)));
         let answers = self.lobbies.joining(id, reader);
         answers.into_iter().for_each(|answer| self.answer(cx, from, answer));
         if is_new {
@@ -134,7 +136,14 @@ impl Natpunch {
         from: Sender,
         request: &PeerConnectionReady,
     ) {
-        let host = self.clients.at(from.peer);
+        let host = self.who(from);
+        if let Some(id) = host
+            && let Some((_, node)) = self.elsewhere(from, id, &request.lobby_id)
+        {
+            self.clients.note_program(id, Program::SaysReady);
+            let request = Content::PeerConnectionReady(request.clone());
+            return self.pass_on(cx, id, node, request);
+        }
         let game = host.and_then(|id| self.clients.get(id)).map_or("", |client| &client.game);
         let (Some((id, lobby)), Ok(joiner)) =
             (self.lobbies.find(&request.lobby_id, game), request.new_peer_id.parse())
@@ -183,7 +192,9 @@ impl Natpunch {
     pub(super) fn count(&self, cx: &mut Context<'_>, lobby: Uuid, joiner: Uuid, worked: bool) {
         let Some(lobby) = self.lobbies.get(lobby) else { return };
         let Some(host) = lobby.host() else { return };
-        if let Some(attempt) = self.attempt([joiner, host], &lobby.name) {
+        // The relay of another node counts whom it has got through.
+        let pair = [joiner, host];
+        if let Some(attempt) = self.attempt(pair, &lobby.name).filter(|_| !self.is_away(pair)) {
             let silent = self.silence(cx, host);
             plan::note_end_with(cx, attempt, worked, silent.unwrap_or_default());
         }
@@ -191,7 +202,9 @@ impl Natpunch {
 
     /// For how long nothing has come from a host, if that is so long that it must be gone.
     fn silence(&self, cx: &Context<'_>, host: Uuid) -> Option<Duration> {
-        let silent = cx.now.instant - self.clients.get(host)?.heard;
+        // Of those of other nodes nothing more is known.
+        let host = self.clients.get(host).filter(|_| self.clients.is_own(host))?;
+        let silent = cx.now.instant - host.heard;
         Some(silent).filter(|silent| *silent > limits::NATPUNCH_SILENT_HOST)
     }
 
@@ -209,8 +222,9 @@ impl Natpunch {
     /// would not say that they have met, nobody knows, and it is a member.
     pub(super) fn end_join(&mut self, cx: &mut Context<'_>, id: Uuid, joiner: Uuid) {
         let lobby = self.lobbies.get(id);
-        if let Some((host, name)) = lobby.and_then(|lobby| Some((lobby.host()?, &lobby.name)))
-            && self.open_session(cx, [joiner, host], name)
+        if let Some((host, name)) =
+            lobby.and_then(|lobby| Some((lobby.host()?, lobby.name.clone())))
+            && self.wants_relay(cx, [joiner, host], &name)
         {
             self.joins.arm(cx.now.instant, (id, joiner));
             return self.introduce(cx, joiner, host, 0);

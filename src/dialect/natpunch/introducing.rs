@@ -26,6 +26,9 @@ pub(super) struct Told {
     last: Instant,
     /// One of them has said that they have met.
     have_met: bool,
+    /// They have not, and are to be told of a relay, perhaps by another node.
+    #[serde(default)]
+    pub(super) failed: bool,
     /// The port at which the first and the second of the two are, as the other one was told.
     ports: [u16; 2],
 }
@@ -33,6 +36,17 @@ pub(super) struct Told {
 /// Two clients as they are known together.
 pub(super) fn in_order(one: Uuid, other: Uuid) -> (Uuid, Uuid) {
     (one.min(other), one.max(other))
+}
+
+/// Where one of two is for the other.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct Side {
+    /// What it is behind.
+    pub(super) kind: Kind,
+    /// As others see it.
+    pub(super) at: SocketAddr,
+    /// As it sees itself, if both may be in one network.
+    pub(super) local: SocketAddr,
 }
 
 impl Natpunch {
@@ -102,7 +116,7 @@ impl Natpunch {
     }
 
     /// Tells two clients where the other one is, at the relay if that is where they can meet. If its NAT
-    /// counts, that is the port that it will have towards the next one it sends to.
+    /// counts, that is the port that it will have towards the next one it sends to. Each is told by its own node.
     pub(super) fn introduce(
         &mut self,
         cx: &mut Context<'_>,
@@ -110,7 +124,17 @@ impl Natpunch {
         other: Uuid,
         attempt_number: u32,
     ) {
-        let (now, pair) = (cx.now.instant, in_order(one, other));
+        self.note_told(cx.now.instant, in_order(one, other));
+        match [one, other].map(|id| self.clients.node_of(id)) {
+            [None, None] => self.introduce_here(cx, [one, other], attempt_number),
+            [None, Some(node)] => self.ask_to_meet(cx, node, [one, other], (attempt_number, true)),
+            [Some(node), None] => self.ask_to_meet(cx, node, [other, one], (attempt_number, false)),
+            [Some(node), Some(_)] => self.have_introduced(cx, node, [one, other], attempt_number),
+        }
+    }
+
+    /// Two are told of each other now.
+    pub(super) fn note_told(&mut self, now: Instant, pair: (Uuid, Uuid)) {
         if self.met.len() >= limits::NATPUNCH_PAIRS {
             self.met.take();
         }
@@ -120,41 +144,73 @@ impl Natpunch {
         if self.told.len() >= limits::NATPUNCH_PAIRS {
             self.told.take();
         }
-        let told = before.unwrap_or(Told { first: now, last: now, have_met: false, ports: [0; 2] });
-        self.told.arm_with(now, pair, Told { last: now, ..told });
-        if let Some([for_one, for_other]) = self.relay_at_once(cx, [one, other]) {
-            // Both take it for another try.
-            let attempt_number = attempt_number.saturating_add(1);
-            for (whom, who, at) in [(one, other, for_one), (other, one, for_other)] {
-                self.instruct(cx, whom, who, (attempt_number, NatType::Unknown), [at, at]);
-            }
-            return;
-        }
-        let at = |id| self.clients.get(id).map(|client| client.endpoint.is_ipv4());
-        if at(one) != at(other) {
-            return;
+        let new = Told { first: now, last: now, have_met: false, failed: false, ports: [0; 2] };
+        self.told.arm_with(now, pair, Told { last: now, ..before.unwrap_or(new) });
+    }
+
+    fn introduce_here(&mut self, cx: &mut Context<'_>, [one, other]: [Uuid; 2], attempt: u32) {
+        if let Some(places) = self.relay_at_once(cx, [one, other]) {
+            return self.tell_at_relay(cx, [one, other], places, attempt);
         }
         let at = |id| self.clients.get(id).map(|client| client.endpoint);
-        if let (Some(one), Some(other)) = (at(one), at(other)) {
-            cx.shared.relay.introduced(cx.now, [one, other]);
+        if let (Some(a), Some(b)) = (at(one), at(other)) {
+            if a.is_ipv4() != b.is_ipv4() {
+                return;
+            }
+            cx.shared.relay.introduced(cx.now, [a, b]);
         }
         for (whom, who) in [(one, other), (other, one)] {
-            let Some(client) = self.clients.get(who) else { continue };
-            let Some(other) = self.clients.get(whom).map(|client| client.endpoint) else {
-                continue;
-            };
-            let both = [client.endpoint, other];
-            let candidates = Candidates::of(cx, self.public_ips, both, client.proven);
-            let local = client.local.filter(|_| may_share_network(client.endpoint, other));
-            // Clients read it without looking whether it is there.
-            let local = local.unwrap_or(candidates.endpoint);
-            cx.shared.doubts.told(cx.now, [other; 2], [candidates.endpoint; 2]);
-            let (nat_type, best) = (nat_type(candidates.kind), candidates.best());
-            if let Some(told) = self.told.get_mut(&pair) {
-                let [first, second] = &mut told.ports;
-                *(if who == pair.0 { first } else { second }) = best.port();
+            if let Some(side) = self.side(cx, who, whom) {
+                self.tell_side(cx, whom, (who, side), attempt);
             }
-            self.instruct(cx, whom, who, (attempt_number, nat_type), [best, local]);
+        }
+    }
+
+    /// Tells two where each finds the other at the relay.
+    pub(super) fn tell_at_relay(
+        &self,
+        cx: &mut Context<'_>,
+        [one, other]: [Uuid; 2],
+        [for_one, for_other]: [SocketAddr; 2],
+        attempt: u32,
+    ) {
+        // Both take it for another try.
+        let attempt = attempt.saturating_add(1);
+        for (whom, who, at) in [(one, other, for_one), (other, one, for_other)] {
+            self.instruct(cx, whom, who, (attempt, NatType::Unknown), [at, at]);
+        }
+    }
+
+    /// Where a client of this node is for another one.
+    pub(super) fn side(&self, cx: &mut Context<'_>, who: Uuid, whom: Uuid) -> Option<Side> {
+        let (client, other) = (self.clients.get(who)?, self.clients.get(whom)?.endpoint);
+        let both = [client.endpoint, other];
+        let candidates = Candidates::of(cx, self.public_ips, both, client.proven);
+        let local = client.local.filter(|_| may_share_network(client.endpoint, other));
+        // Clients read it without looking whether it is there.
+        let local = local.unwrap_or(candidates.endpoint);
+        cx.shared.doubts.told(cx.now, [other; 2], [candidates.endpoint; 2]);
+        Some(Side { kind: candidates.kind, at: candidates.best(), local })
+    }
+
+    /// Tells a client where another one is.
+    pub(super) fn tell_side(
+        &mut self,
+        cx: &mut Context<'_>,
+        whom: Uuid,
+        (who, side): (Uuid, Side),
+        attempt: u32,
+    ) {
+        self.note_port(who, whom, side.at.port());
+        self.instruct(cx, whom, who, (attempt, nat_type(side.kind)), [side.at, side.local]);
+    }
+
+    /// The port at which one of two is, as the other one is told.
+    pub(super) fn note_port(&mut self, who: Uuid, whom: Uuid, port: u16) {
+        let pair = in_order(who, whom);
+        if let Some(told) = self.told.get_mut(&pair) {
+            let [first, second] = &mut told.ports;
+            *(if who == pair.0 { first } else { second }) = port;
         }
     }
 
@@ -166,7 +222,7 @@ impl Natpunch {
     }
 
     /// Tells a client where another one is: as it is seen, and as it sees itself.
-    fn instruct(
+    pub(super) fn instruct(
         &self,
         cx: &mut Context<'_>,
         whom: Uuid,
@@ -198,7 +254,7 @@ impl Natpunch {
         let [its, own] = if peer.is_ipv4() { ["IPv6", "IPv4"] } else { ["IPv4", "IPv6"] };
         let why = format!("No way to {whom}: it has {its}, you have {own}");
         // Anybody can send in the name of who has not shown its ID.
-        if self.clients.is_proven(peer)
+        if (from.of.is_some() || self.clients.is_proven(peer))
             && let Some(host) = join.host
             && let Some(before) = self.foreign.say(cx.now.instant)
         {

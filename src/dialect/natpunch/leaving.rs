@@ -19,6 +19,9 @@ impl Natpunch {
         let Some(who) = self.hear(cx, from, &request.client_id) else {
             return self.refuse(cx, from, NOT_REGISTERED);
         };
+        if let Some((_, node)) = self.elsewhere(from, who, &request.lobby_id) {
+            return self.pass_on(cx, who, node, Content::LeaveLobbyRequest(request.clone()));
+        }
         let game = self.clients.get(who).map_or("", |client| &client.game);
         let Some((id, _)) = self.lobbies.find(&request.lobby_id, game) else {
             return self.refuse(cx, from, LOBBY_NOT_FOUND);

@@ -11,16 +11,16 @@ use log::{debug, log};
 use prost::Message as _;
 use rand::rngs::StdRng;
 
-use super::{Context, Dialect, Name, Outbox, Via};
+use super::way::Way;
+use super::{Context, Dialect, Name, Via};
 use crate::admission::{self, Admission};
 use crate::blocks::Blocks;
-use crate::brief::Bounded;
-use crate::clock::Instant;
+use crate::clock::{Instant, earliest};
+use crate::cluster::NodeId;
 use crate::cookies::Cookies;
 use crate::introductions::PublicIps;
 use crate::introductions::candidates::may_be_told;
-use crate::introductions::journal::Names;
-use crate::introductions::unmet::{self, Asked, Cause};
+use crate::introductions::unmet::Cause;
 use crate::limits;
 use crate::lines::Lines;
 use crate::refusals::Reason;
@@ -28,6 +28,7 @@ use crate::state::{self, NotUnderstood, Saved, Saving};
 use crate::timers::{Seldom, Timers};
 use crate::unproven::is_local;
 
+mod answering;
 mod by_game;
 mod clients;
 mod entering;
@@ -36,18 +37,19 @@ mod introducing;
 mod leaving;
 mod lobbies;
 pub mod message;
+mod nodes;
 mod registering;
 mod relaying;
 mod shown;
 mod turns;
 
+use answering::{reader, send};
 use clients::{Client, Clients, Program};
 use id::Uuid;
 use introducing::{Joiner, Told};
-use lobbies::{Lobbies, Reader, client_list, size};
-use message::{
-    ConnectRequest, Content, Endpoint, Error, LobbyListRequest, Message, RegisterRequest,
-};
+use lobbies::{Lobbies, client_list};
+use message::{ConnectRequest, Content, Endpoint, LobbyListRequest, Message, RegisterRequest};
+use nodes::Nodes;
 use serde::{Deserialize, Serialize};
 
 /// What the owner decides.
@@ -63,8 +65,10 @@ pub struct Config {
 /// Who sent a datagram, and how it came.
 #[derive(Clone, Copy, Debug)]
 struct Sender {
-    via: Via,
+    via: Way,
     peer: SocketAddr,
+    /// The client of another node that it is, which has passed on what it says.
+    of: Option<(NodeId, Uuid)>,
 }
 
 /// The state of the dialect.
@@ -91,6 +95,9 @@ pub struct Natpunch {
     refused: admission::Refused,
     /// Those who wanted to meet somebody whom they cannot reach.
     foreign: Seldom,
+    /// The other nodes of a cluster. To another process of this node they tell everything anew.
+    #[serde(skip)]
+    nodes: Nodes,
 }
 
 impl Natpunch {
@@ -111,11 +118,12 @@ impl Natpunch {
             admission: config.admission,
             refused: admission::Refused::default(),
             foreign: Seldom::default(),
+            nodes: Nodes::default(),
         }
     }
 
     /// Goes on from what another process knew. What options decide stays as it is here.
-    fn go_on(&mut self, saved: Self) {
+    fn go_on(&mut self, now: Instant, saved: Self) {
         let Self { rng: _, cookies, clients, lobbies, joins, parting, met, told, lines, .. } =
             saved;
         (self.cookies, self.lobbies) = (cookies, lobbies);
@@ -126,6 +134,8 @@ impl Natpunch {
         self.told.go_on(told);
         self.lines.go_on(lines);
         (self.refused, self.foreign) = (saved.refused, saved.foreign);
+        self.lobbies.list_anew();
+        self.await_others(now);
     }
 
     /// What the owner is shown of a game: with keys it is one, which is a secret.
@@ -152,6 +162,7 @@ impl Natpunch {
                 self.relay_if_tried(cx, [source, id], "");
                 if let (true, Some(at)) =
                     (self.introduce_again(cx, source, id, request.attempt_number), at)
+                    && self.clients.is_own(id)
                 {
                     let line = format_args!("client {} introduced to client {at}", from.peer);
                     say(&mut self.lines, cx, ("introduced", from.peer), line);
@@ -161,6 +172,23 @@ impl Natpunch {
                 let why = format!("Destination client {wanted} not found");
                 self.refuse_join(cx, from, Join::nobody(&wanted), Cause::NotFound, &why);
             }
+        }
+    }
+
+    /// Carries out what somebody wants.
+    fn act(&mut self, cx: &mut Context<'_>, from: Sender, content: Content) {
+        match content {
+            Content::RegisterRequest(request) => self.register(cx, from, request),
+            Content::KeepAlive(request) => self.keep_alive(cx, from, &request.client_id),
+            Content::ClientListRequest(request) => self.list_clients(cx, from, &request.request_id),
+            Content::ConnectRequest(request) => self.connect(cx, from, request),
+            Content::CreateLobbyRequest(request) => self.create(cx, from, request),
+            Content::JoinLobbyRequest(request) => self.join(cx, from, &request),
+            Content::LobbyListRequest(request) => self.list(cx, from, &request),
+            Content::LeaveLobbyRequest(request) => self.leave(cx, from, &request),
+            Content::PeerConnectionReady(request) => self.ready(cx, from, &request),
+            // What servers say, and what clients say to each other.
+            _ => {}
         }
     }
 
@@ -195,7 +223,7 @@ impl Natpunch {
         let now = cx.now.instant;
         let is_shown = !cookie.is_empty() && self.cookies.are_shown(now, from.peer, cookie);
         let limit = if is_shown { limits::NATPUNCH_DATAGRAM } else { self.space(cx, from) };
-        let reader = reader(&self.clients, self.public_ips, from.peer);
+        let reader = reader(&self.clients, self.public_ips, (from.peer, self.who(from)));
         let of_both_families = cx.shared.relay.joins_families();
         let list = self.lobbies.list(request_id, (reader, limit), of_both_families, &mut self.rng);
         let Some((mut list, is_whole)) = list else { return };
@@ -218,7 +246,7 @@ impl Natpunch {
             return self.refuse(cx, from, NOT_REGISTERED);
         }
         let limit = self.space(cx, from);
-        let reader = reader(&self.clients, self.public_ips, from.peer);
+        let reader = reader(&self.clients, self.public_ips, (from.peer, self.who(from)));
         let ids = self.clients.some_of(reader.game, (reader.at, limit / ENTRY), &mut self.rng);
         if let Some(list) = client_list(&ids, request_id, (reader, limit)) {
             self.answer(cx, from, list);
@@ -230,97 +258,6 @@ impl Natpunch {
         let paid = || cx.shared.credits.left_for_list(from.peer.ip());
         let is_proven = self.clients.is_proven(from.peer);
         if is_proven { usize::MAX } else { paid() }.min(limits::NATPUNCH_DATAGRAM)
-    }
-
-    fn refuse(&mut self, cx: &mut Context<'_>, from: Sender, why: &str) {
-        // Who is at an address that may be forged is not worth a line.
-        if self.clients.is_proven(from.peer) {
-            let event = ("refused", from.peer);
-            let why = Bounded(why, limits::NATPUNCH_REASON);
-            say(&mut self.lines, cx, event, format_args!("{} refused: {why}", from.peer));
-        } else {
-            debug!("{}: {why}", from.peer);
-        }
-        self.answer(cx, from, Content::Error(Error { message: why.into() }));
-    }
-
-    /// The same to who wanted to meet somebody: the owner is told of it beside how introductions ended.
-    fn refuse_join(
-        &mut self,
-        cx: &mut Context<'_>,
-        from: Sender,
-        Join { wanted, host, lobby }: Join<'_>,
-        cause: Cause,
-        why: &str,
-    ) {
-        let client = from.peer;
-        let own = self.clients.at(client).and_then(|id| self.clients.get(id));
-        let game = own.map_or("", |own| self.shown_game(&own.game));
-        let is_proven = self.clients.is_proven(client);
-        let (dialect, names, told) = (Name::Natpunch, Names::new(game, lobby), None);
-        let about = unmet::about(wanted);
-        let asked = Asked { dialect, client, host, names, told, is_proven, cause, about };
-        let level = self.lines.level(cx.now, client.ip(), is_proven);
-        // Of a lobby that is not there nothing else tells which it was.
-        let is_unnamed = lobby.is_empty() && why == LOBBY_NOT_FOUND;
-        let (colon, which) = if is_unnamed { (": ", wanted) } else { ("", "") };
-        let which = Bounded(which, limits::NATPUNCH_REASON);
-        let shown = Bounded(why, limits::NATPUNCH_REASON);
-        cx.not_introduced(
-            level,
-            asked,
-            format_args!("natpunch: {client} refused: {shown}{colon}{which}"),
-        );
-        self.answer(cx, from, Content::Error(Error { message: why.into() }));
-    }
-
-    /// Answers whoever sent a datagram; who may be forged gets no more than the bound allows.
-    fn answer(&mut self, cx: &mut Context<'_>, from: Sender, content: Content) {
-        let Sender { via, peer } = from;
-        let length = size(content.clone());
-        if matches!(&content, Content::RegisterResponse(response) if response.success) {
-            cx.shared.credits.advance_for_key(peer.ip(), &[length]);
-        }
-        if self.clients.is_proven(peer)
-            || cx.shared.credits.spend(cx.now.instant, peer.ip(), length)
-        {
-            send(via, peer, content, cx.out);
-        } else {
-            cx.refused(Name::Natpunch, Reason::Unproven, peer.ip());
-        }
-    }
-
-    /// Tells a client news of a lobby. The program of August 2025 crashes at a LobbyUpdate that has another member
-    /// than itself (it writes into a map that it has not made); it takes the members from a JoinLobbyResponse.
-    fn tell_update(&self, id: Uuid, lobby: Uuid, kind: &str, out: &mut Outbox) {
-        let is_of_august = |client: &Client| client.program == Program::SaysNothing;
-        match self.clients.get(id).is_some_and(is_of_august) {
-            true if kind == "lobby_closed" => self.tell(id, leaving::has_left(), out),
-            true => self.tell_read(id, |lobbies, reader| lobbies.members_anew(lobby, reader), out),
-            false => {
-                self.tell_read(id, |lobbies, reader| lobbies.update(lobby, kind, reader), out);
-            }
-        }
-    }
-
-    /// Sends a client something in which others are told of, by the addresses at which it can reach them.
-    fn tell_read(
-        &self,
-        id: Uuid,
-        content: impl FnOnce(&Lobbies, Reader<'_>) -> Content,
-        out: &mut Outbox,
-    ) {
-        if let Some(client) = self.clients.get(id) {
-            let reader = reader(&self.clients, self.public_ips, client.endpoint);
-            send(client.via, client.endpoint, content(&self.lobbies, reader), out);
-        }
-    }
-
-    /// Sends something to a client.
-    fn tell(&self, id: Uuid, content: Content, out: &mut Outbox) {
-        if let Some(client) = self.clients.get(id) {
-            send(client.via, client.endpoint, content, out);
-        }
     }
 }
 
@@ -345,22 +282,6 @@ impl<'a> Join<'a> {
 const NOT_REGISTERED: &str = "Client not registered";
 const LOBBY_NOT_FOUND: &str = "Lobby not found";
 const TOO_MANY_LOBBIES: &str = "Too many lobbies";
-
-/// Clients take no more than this, and stop receiving altogether when more comes.
-fn send(via: Via, to: SocketAddr, content: Content, out: &mut Outbox) {
-    let message = Message { content: Some(content) };
-    if message.encoded_len() <= limits::NATPUNCH_DATAGRAM {
-        out.udp(via, to, |bytes| message.encode_raw(bytes));
-    }
-}
-
-/// Who is at an endpoint, to be told of others. Who has not shown its ID may be anybody.
-fn reader(clients: &Clients, public_ips: PublicIps, at: SocketAddr) -> Reader<'_> {
-    let who = clients.at(at);
-    let game = who.and_then(|id| clients.get(id)).map_or("", |client| &client.game);
-    let who = who.filter(|_| clients.is_proven(at));
-    Reader { at: at.ip(), who, game, clients, public_ips }
-}
 
 /// Writes a line about somebody who has shown its ID.
 fn say(
@@ -414,7 +335,10 @@ impl Dialect for Natpunch {
         if !self.clients.is_proven(peer) {
             cx.shared.credits.received(cx.now.instant, peer.ip(), data.len());
         }
-        let from = Sender { via, peer };
+        let from = Sender { via: via.into(), peer, of: None };
+        if self.passes_on(cx, from, &content, data) {
+            return;
+        }
         // Only who is admitted gets an ID, and who has one is.
         let is_client = self.clients.at(peer).is_some();
         let shows_one = matches!(content, Content::RegisterRequest(_) | Content::KeepAlive(_));
@@ -424,19 +348,7 @@ impl Dialect for Natpunch {
             return cx.refused(Name::Natpunch, reason, peer.ip());
         }
         self.clients.touch(cx.now.instant, peer);
-        match content {
-            Content::RegisterRequest(request) => self.register(cx, from, request),
-            Content::KeepAlive(request) => self.keep_alive(cx, from, &request.client_id),
-            Content::ClientListRequest(request) => self.list_clients(cx, from, &request.request_id),
-            Content::ConnectRequest(request) => self.connect(cx, from, request),
-            Content::CreateLobbyRequest(request) => self.create(cx, from, request),
-            Content::JoinLobbyRequest(request) => self.join(cx, from, &request),
-            Content::LobbyListRequest(request) => self.list(cx, from, &request),
-            Content::LeaveLobbyRequest(request) => self.leave(cx, from, &request),
-            Content::PeerConnectionReady(request) => self.ready(cx, from, &request),
-            // What servers say, and what clients say to each other.
-            _ => {}
-        }
+        self.act(cx, from, content);
     }
 
     fn on_wakeup(&mut self, cx: &mut Context<'_>) {
@@ -450,6 +362,7 @@ impl Dialect for Natpunch {
             }
         }
         self.introduce_owed(cx);
+        self.tell_nodes(cx);
         while let Some(id) = self.clients.pop_silent(cx.now.instant) {
             self.count_joiners_of(cx, id);
             if let Some(client) = self.forget(cx, id).filter(|client| client.proven) {
@@ -458,27 +371,40 @@ impl Dialect for Natpunch {
         }
     }
 
+    fn on_node_joined(&mut self, cx: &mut Context<'_>, node: NodeId) {
+        self.begin_to_tell(cx, node);
+    }
+
+    fn on_node_message(&mut self, cx: &mut Context<'_>, node: NodeId, bytes: &[u8]) {
+        self.hear_node(cx, node, bytes);
+    }
+
+    fn on_node_gone(&mut self, cx: &mut Context<'_>, node: NodeId) {
+        self.forget_node(cx, node);
+    }
+
     fn end_blocked(&mut self, cx: &mut Context<'_>, blocks: &Blocks, most: usize) -> usize {
         let blocked = self.clients.blocked(blocks, most);
         blocked.into_iter().filter_map(|id| self.forget(cx, id)).count()
     }
 
     fn knows(&self, endpoint: SocketAddr) -> bool {
-        self.clients.is_proven(endpoint)
+        self.clients.is_proven(endpoint) || self.nodes.knows(endpoint)
     }
 
     fn next_wakeup(&self) -> Option<Instant> {
-        let (joins, parting) = (self.joins.next(), self.parting.next());
-        let times = [joins, parting, self.met.next(), self.clients.next_wakeup()];
-        times.into_iter().flatten().min()
+        let (joins, parting, met) = (self.joins.next(), self.parting.next(), self.met.next());
+        let news = Some(Instant::default()).filter(|_| self.has_news());
+        let nodes = self.nodes.next_wakeup();
+        earliest([joins, parting, met, self.clients.next_wakeup(), news, nodes])
     }
 
     fn save(&self, to: &mut Saving<'_>) {
         to.write(self);
     }
 
-    fn load(&mut self, _cx: &mut Context<'_>, from: &mut Saved<'_>) -> Result<(), NotUnderstood> {
-        self.go_on(from.read()?);
+    fn load(&mut self, cx: &mut Context<'_>, from: &mut Saved<'_>) -> Result<(), NotUnderstood> {
+        self.go_on(cx.now.instant, from.read()?);
         Ok(())
     }
 }

@@ -22,7 +22,7 @@ impl Natpunch {
         from: Sender,
         request: RegisterRequest,
     ) {
-        let Sender { via, peer } = from;
+        let Sender { via, peer, .. } = from;
         if !self.admission.admits(Some(&request.key), &request.game) || is_too_long(&request) {
             return self.turn_away(cx, from, &request);
         }
@@ -110,7 +110,11 @@ impl Natpunch {
 
     /// The client with this ID, if it is what sent a datagram, or comes back after a silence.
     pub(super) fn hear(&mut self, cx: &mut Context<'_>, from: Sender, id: &str) -> Option<Uuid> {
-        let (now, Sender { via, peer }) = (cx.now.instant, from);
+        let (now, Sender { via, peer, of }) = (cx.now.instant, from);
+        if let Some((_, own)) = of {
+            // Its node has seen to it.
+            return id.parse().ok().filter(|id| *id == own);
+        }
         if let Some(id) = self.clients.is_back(now, id, peer) {
             self.make_way(cx, peer);
             if self.clients.take_back(now, id, (via, peer)).is_ok() {
@@ -132,7 +136,7 @@ impl Natpunch {
     }
 
     pub(super) fn keep_alive(&mut self, cx: &mut Context<'_>, from: Sender, id: &str) {
-        let Sender { via, peer } = from;
+        let Sender { via, peer, .. } = from;
         if self.hear(cx, from, id).is_some() {
             return;
         }
@@ -147,6 +151,11 @@ impl Natpunch {
         }
         let was = before.unwrap_or(peer);
         say(&mut self.lines, cx, ("moved", peer), format_args!("client {was} is at {peer} now"));
+        self.introduce_anew(cx, id);
+    }
+
+    /// A client is at another endpoint: those with whom it is in lobbies of this node may reach it there.
+    pub(super) fn introduce_anew(&mut self, cx: &mut Context<'_>, id: Uuid) {
         let lobbies = self.clients.get(id).map_or(Vec::new(), |client| client.lobbies.clone());
         let mut others = Vec::new();
         for lobby in lobbies.iter().filter_map(|id| self.lobbies.get(*id)) {

@@ -8,6 +8,7 @@ use log::debug;
 use super::Natpunch;
 use super::clients::Client;
 use super::id::Uuid;
+use super::lobbies::Lobby;
 use crate::dialect::{Context, Name};
 use crate::introductions::journal::{Attempt, Connected, Names, Told};
 use crate::introductions::plan::{self, Wish};
@@ -22,9 +23,7 @@ impl Natpunch {
         let [a, b] = self.both([one, other])?;
         let pair = [a.endpoint, b.endpoint];
         if session(cx, pair).is_none() && plan::is_relayed_at_once(cx, Wish::default(), pair) {
-            let both = a.lobbies.iter().find(|lobby| b.lobbies.contains(*lobby));
-            let lobby = both.and_then(|lobby| self.lobbies.get(*lobby));
-            self.open_session(cx, [one, other], lobby.map_or("", |lobby| &lobby.name));
+            self.open_session(cx, [one, other], self.lobby_of([one, other]).unwrap_or_default());
         }
         session(cx, pair)
     }
@@ -32,13 +31,13 @@ impl Natpunch {
     /// Gives two a session who were told of each other a while ago and want it again: nothing else shows that
     /// they have not met.
     pub(super) fn relay_if_tried(
-        &self,
+        &mut self,
         cx: &mut Context<'_>,
         pair @ [one, other]: [Uuid; 2],
         lobby: &str,
     ) {
         if self.have_tried(cx.now.instant, one, other) {
-            self.open_session(cx, pair, lobby);
+            self.wants_relay(cx, pair, lobby);
         }
     }
 
@@ -62,8 +61,19 @@ impl Natpunch {
             let is_far = both[0].endpoint.is_ipv4() != both[1].endpoint.is_ipv4();
             let are_proven = both.iter().all(|one| one.proven);
             let at = both.map(|one| one.endpoint);
-            is_far && (!are_proven || plan::are_apart(cx, Wish::default(), at))
+            let is_relayed = || !plan::are_apart(cx, Wish::default(), at);
+            let is_away = pair.iter().any(|id| !self.clients.is_own(*id));
+            let is_relayed = if is_away { self.may_be_relayed(cx, pair) } else { is_relayed() };
+            is_far && (!are_proven || !is_relayed)
         })
+    }
+
+    /// The name of a lobby in which both are, or want to be.
+    pub(super) fn lobby_of(&self, [one, other]: [Uuid; 2]) -> Option<&str> {
+        let mut ids = self.both([one, other])?.into_iter().flat_map(|client| &client.lobbies);
+        let has = |lobby: &Lobby, id| lobby.everybody().any(|other| other == id);
+        let has_both = |lobby: &&Lobby| has(lobby, one) && has(lobby, other);
+        ids.find_map(|id| self.lobbies.seen(*id).filter(has_both)).map(|lobby| &*lobby.name)
     }
 
     /// How the journal knows a client and the one that it wants to meet, the host of a lobby perhaps.
@@ -86,13 +96,13 @@ impl Natpunch {
         })
     }
 
-    fn both(&self, [one, other]: [Uuid; 2]) -> Option<[&Client; 2]> {
+    pub(super) fn both(&self, [one, other]: [Uuid; 2]) -> Option<[&Client; 2]> {
         Some([self.clients.get(one)?, self.clients.get(other)?])
     }
 }
 
 /// What two were told of the session that they have, whichever of them wanted to meet the other.
-fn session(cx: &Context<'_>, [one, other]: [SocketAddr; 2]) -> Option<[SocketAddr; 2]> {
+pub(super) fn session(cx: &Context<'_>, [one, other]: [SocketAddr; 2]) -> Option<[SocketAddr; 2]> {
     let between = |pair| cx.shared.relay.between(Name::Natpunch, pair);
     let first = between([one, other]).map(|places| [places.for_client, places.for_host]);
     first.or_else(|| between([other, one]).map(|places| [places.for_host, places.for_client]))

@@ -9,15 +9,19 @@ use super::by_game::ByGame;
 use super::id::Uuid;
 use crate::blocks::Blocks;
 use crate::clock::Instant;
-use crate::dialect::Via;
+use crate::dialect::way::Way;
+use crate::hash::Map;
 use crate::holders::Holders;
 use crate::limits;
 use crate::prefixes::KeysBySource;
 use crate::timers::Timers;
 
+mod elsewhere;
 mod listing;
 mod returning;
 
+use elsewhere::Remote;
+pub(super) use elsewhere::Told;
 use listing::Listing;
 use returning::Gone;
 use serde::{Deserialize, Serialize};
@@ -34,7 +38,7 @@ pub(super) struct Client {
     /// The port that says that it is this client now.
     claim: Option<Claim>,
     /// How to reach it.
-    pub(super) via: Via,
+    pub(super) via: Way,
     /// Where it is, as it sees itself.
     pub(super) local: Option<SocketAddr>,
     /// When its endpoint was heard of last.
@@ -71,7 +75,7 @@ pub(super) enum Program {
 /// How somebody registers.
 #[derive(Debug)]
 pub(super) struct Arrival {
-    pub(super) via: Via,
+    pub(super) via: Way,
     pub(super) endpoint: SocketAddr,
     /// Where it is, as it sees itself.
     pub(super) local: Option<SocketAddr>,
@@ -89,6 +93,25 @@ struct Claim {
 type Rank = (bool, u64, Uuid);
 
 impl Client {
+    fn new(now: Instant, (via, endpoint): (Way, SocketAddr), game: Box<str>) -> Self {
+        Self {
+            endpoint,
+            home: endpoint,
+            moved: now,
+            claim: None,
+            via,
+            local: None,
+            heard: now,
+            proven: false,
+            lobbies: Vec::new(),
+            game,
+            program: Program::Unknown,
+            listing: Listing::Not,
+            hosting: 0,
+            number: 0,
+        }
+    }
+
     /// Since when it has been where it is.
     pub(super) fn moved(&self) -> Instant {
         self.moved
@@ -132,6 +155,12 @@ pub(super) struct Clients {
     /// Those who can be met without a lobby.
     by_game: ByGame,
     gone: Timers<Uuid, Gone>,
+    /// Those of other nodes.
+    #[serde(skip)]
+    elsewhere: Map<Uuid, Remote>,
+    /// Which of those of this node others may have to be told; none: there are no others.
+    #[serde(skip)]
+    pub(super) news: Option<Vec<Uuid>>,
 }
 
 impl Default for Clients {
@@ -146,6 +175,8 @@ impl Default for Clients {
             proven: Timers::new(limits::NATPUNCH_SILENCE),
             by_game: ByGame::default(),
             gone: Timers::new(limits::NATPUNCH_GONE),
+            elsewhere: Map::default(),
+            news: None,
         }
     }
 }
@@ -153,12 +184,13 @@ impl Default for Clients {
 impl Clients {
     /// Goes on with the clients of another process.
     pub(super) fn go_on(&mut self, saved: Self) {
-        let Self { all, by_endpoint, by_source, shares, registered, by_game, .. } = saved;
+        let Self { all, by_endpoint, by_source, shares, registered, .. } = saved;
         (self.all, self.by_endpoint, self.by_source) = (all, by_endpoint, by_source);
-        (self.shares, self.registered, self.by_game) = (shares, registered, by_game);
+        (self.shares, self.registered) = (shares, registered);
         self.unproven.go_on(saved.unproven);
         self.proven.go_on(saved.proven);
         self.gone.go_on(saved.gone);
+        self.list_anew();
     }
 
     /// At most so many whose addresses are blocked.
@@ -167,15 +199,19 @@ impl Clients {
         blocked.map(|(id, _)| *id).take(most).collect()
     }
 
+    /// A client of any node.
     pub(super) fn get(&self, id: Uuid) -> Option<&Client> {
-        self.all.get(&id).map(|client| &**client)
+        let own = self.all.get(&id).map(|client| &**client);
+        own.or_else(|| self.elsewhere.get(&id).map(|remote| &*remote.client))
     }
 
+    /// A client of any node.
     pub(super) fn get_mut(&mut self, id: Uuid) -> Option<&mut Client> {
-        self.all.get_mut(&id).map(|client| &mut **client)
+        let own = self.all.get_mut(&id).map(|client| &mut **client);
+        own.or_else(|| self.elsewhere.get_mut(&id).map(|remote| &mut *remote.client))
     }
 
-    /// Whether there is a client with this ID.
+    /// Whether there is a client with this ID at this node.
     pub(super) fn is_known(&self, id: &str) -> bool {
         id.parse().is_ok_and(|id: Uuid| self.all.contains_key(&id))
     }
@@ -195,11 +231,20 @@ impl Clients {
         &mut self,
         now: Instant,
         id: &str,
-        via: Via,
+        via: Way,
         endpoint: SocketAddr,
     ) -> Option<Uuid> {
         let id = id.parse().ok()?;
         let client = self.all.get_mut(&id).filter(|client| client.endpoint == endpoint)?;
+        // By another node anybody may have sent it who knows the ID and this endpoint: its answers went there.
+        if via.node.is_some_and(|node| client.via.node != Some(node))
+            && now - client.heard < limits::NATPUNCH_MOVE
+        {
+            return None;
+        }
+        if let Some(news) = self.news.as_mut().filter(|_| !client.proven) {
+            news.push(id);
+        }
         client.heard = now;
         client.proven = true;
         client.claim = None;
@@ -224,10 +269,12 @@ impl Clients {
 
     /// A client has shown which program it is. What it has shown with its ID is not believed to be otherwise.
     pub(super) fn note_program(&mut self, id: Uuid, program: Program) {
-        if let Some(client) = self.all.get_mut(&id)
+        if let Some(client) = self.get_mut(id)
+            && client.program != program
             && client.program != Program::SaysReady
         {
             client.program = program;
+            self.changed(id);
         }
     }
 
@@ -260,22 +307,8 @@ impl Clients {
     fn insert(&mut self, now: Instant, id: Uuid, arrival: Arrival, listing: Listing) {
         let Arrival { via, endpoint, local, game } = arrival;
         self.registered += 1;
-        let client = Client {
-            endpoint,
-            home: endpoint,
-            moved: now,
-            claim: None,
-            via,
-            local,
-            heard: now,
-            proven: false,
-            lobbies: Vec::new(),
-            game,
-            program: Program::Unknown,
-            listing,
-            hosting: 0,
-            number: self.registered,
-        };
+        let new = Client::new(now, (via, endpoint), game);
+        let client = Client { local, listing, number: self.registered, ..new };
         self.shares.change(endpoint.ip(), client.rank(id), 0, 1);
         self.all.insert(id, Box::new(client));
         self.by_endpoint.insert(endpoint, id);
@@ -325,7 +358,13 @@ impl Clients {
     }
 
     fn change(&mut self, id: Uuid, change: impl FnOnce(&mut Client)) {
-        let Some(client) = self.all.get_mut(&id) else { return };
+        let Some(client) = self.all.get_mut(&id) else {
+            // It has its share at its own node.
+            if let Some(client) = self.get_mut(id) {
+                change(client);
+            }
+            return;
+        };
         uncount(&mut self.shares, id, client);
         change(client);
         let addr = client.endpoint.ip();
@@ -344,11 +383,11 @@ impl Clients {
         &mut self,
         now: Instant,
         id: &str,
-        via: Via,
+        via: Way,
         endpoint: SocketAddr,
     ) -> Option<Uuid> {
         let id = id.parse().ok()?;
-        let is_home = self.get(id)?.home == endpoint;
+        let is_home = self.all.get(&id)?.home == endpoint && via.node.is_none();
         if let Some(other) = self.at(endpoint) {
             // Who has proven nothing may be forged to stand in the way.
             if !is_home || self.is_proven(endpoint) {
@@ -374,12 +413,17 @@ impl Clients {
         client.endpoint = endpoint;
         client.moved = now;
         self.by_endpoint.insert(endpoint, id);
+        (client.heard, client.via) = (now, via);
+        self.changed(id);
         self.hear(now, &id.to_string(), via, endpoint)
     }
 
     /// Forgets a client.
     pub(super) fn remove(&mut self, id: Uuid) -> Option<Client> {
         let client = self.all.remove(&id)?;
+        if client.proven {
+            self.changed(id);
+        }
         self.by_endpoint.remove(&client.endpoint);
         self.unproven.cancel(&id);
         self.proven.cancel(&id);
@@ -400,6 +444,7 @@ impl Clients {
         self.unproven.next().into_iter().chain(self.proven.next()).min()
     }
 
+    /// How many there are at this node.
     pub(super) fn len(&self) -> usize {
         self.all.len()
     }

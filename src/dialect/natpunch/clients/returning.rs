@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::listing::Listing;
 use super::{Arrival, Client, Clients, Refusal};
 use crate::clock::Instant;
-use crate::dialect::Via;
 use crate::dialect::natpunch::id::Uuid;
+use crate::dialect::way::Way;
 use crate::limits;
 
 /// A client that was silent, and may come back.
@@ -60,7 +60,7 @@ impl Clients {
         &mut self,
         now: Instant,
         id: Uuid,
-        (via, endpoint): (Via, SocketAddr),
+        (via, endpoint): (Way, SocketAddr),
     ) -> Result<(), Refusal> {
         if let Some(other) = self.at(endpoint) {
             self.remove(other);

@@ -19,7 +19,7 @@ impl Lobbies {
     /// What a reader may know of a lobby, without its members. In the name of a host whose ID and
     /// endpoint one knows its lobby can be left: only members are told who it is.
     fn info(&self, id: Uuid, reader: Reader<'_>) -> Option<LobbyInfo> {
-        let lobby = self.all.get(&id)?;
+        let lobby = self.seen(id)?;
         let host = lobby.host().filter(|_| self.is_member(id, reader));
         Some(LobbyInfo {
             lobby_id: id.to_string(),
@@ -32,7 +32,7 @@ impl Lobbies {
     }
 
     fn is_member(&self, id: Uuid, reader: Reader<'_>) -> bool {
-        let members = self.all.get(&id).map_or(&[][..], |lobby| &lobby.members);
+        let members = self.seen(id).map_or(&[][..], |lobby| &lobby.members);
         reader.who.is_some_and(|who| members.contains(&who))
     }
 
@@ -42,7 +42,7 @@ impl Lobbies {
         id: Uuid,
         reader: Reader<'a>,
     ) -> impl Iterator<Item = ClientInfo> + 'a {
-        let lobby = self.all.get(&id).filter(|_| self.is_member(id, reader));
+        let lobby = self.seen(id).filter(|_| self.is_member(id, reader));
         let members = lobby.map_or(&[][..], |lobby| &lobby.members);
         members.iter().filter_map(move |id| reader.info(*id))
     }
@@ -54,7 +54,7 @@ impl Lobbies {
         id: Uuid,
         reader: Reader<'_>,
     ) -> [Content; 2] {
-        let host = self.all.get(&id).and_then(Lobby::host);
+        let host = self.seen(id).and_then(Lobby::host);
         let both = || host.into_iter().chain(reader.who);
         let members: Vec<_> = both().filter_map(|id| reader.info(id)).collect();
         let first = JoinLobbyResponse {
@@ -139,14 +139,19 @@ impl Lobbies {
         let most = limit / ENTRY;
         let by_game = self.by_game.both_from(reader.game, reader.at);
         let near = by_game.map(|[near, _]| near);
-        let far = by_game.map(|[_, far]| far).filter(|_| of_both_families);
-        let all = || near.into_iter().chain(far);
-        let mut ids: Vec<Uuid> = all().flat_map(|list| &list.row).take(most + 1).copied().collect();
+        let has_far = of_both_families || !self.join_families.is_empty();
+        let far = by_game.map(|[_, far]| far).filter(|_| has_far);
+        let reaches_far = |id: &Uuid| self.may_be_far(*id, of_both_families);
+        let rows = [near, far].map(|list| list.map_or(&[][..], |list| &list.row));
+        let is_more = rows.iter().map(|row| row.len()).sum::<usize>() > most + 1;
+        let far_ids = rows[1].iter().take(most + 1).filter(|id| reaches_far(id));
+        let mut ids: Vec<Uuid> = rows[0].iter().chain(far_ids).take(most + 1).copied().collect();
         let mut list = self.list_of(&ids, request_id, (reader, limit))?;
-        let is_whole = list.lobbies.len() == ids.len();
+        let is_whole = list.lobbies.len() == ids.len() && !is_more;
         if !is_whole {
-            let [near, far] =
+            let [near, mut far] =
                 [near, far].map(|list| list.map_or(Vec::new(), |list| list.in_turn(most, rng)));
+            far.retain(reaches_far);
             ids = alternate(&near, &far);
             list = self.list_of(&ids, request_id, (reader, limit))?;
         }

@@ -10,13 +10,18 @@ use serde::{Deserialize, Serialize};
 use super::by_game::ByGame;
 use super::clients::Clients;
 use super::id::Uuid;
+use crate::cluster::NodeId;
+use crate::hash::{Map, Set};
 use crate::holders::Holders;
 use crate::limits;
 use crate::prefixes::{Counts, Shares, widest};
 
 mod answers;
+mod elsewhere;
 
 pub(super) use answers::{Reader, client_list, endpoint, size};
+use elsewhere::Remote;
+pub(super) use elsewhere::Told;
 
 /// A lobby. Its host is the member that has been in it longest.
 #[derive(Debug, Serialize, Deserialize)]
@@ -89,12 +94,21 @@ pub(super) struct Lobbies {
     /// The same, and nothing is protected.
     all_shares: Holders<Rank>,
     opened: u64,
+    /// Those of other nodes.
+    #[serde(skip)]
+    elsewhere: Map<Uuid, Remote>,
+    /// The nodes whose relays have both families.
+    #[serde(skip)]
+    join_families: Set<NodeId>,
+    /// Which of those of this node others may have to be told; none: there are no others.
+    #[serde(skip)]
+    pub(super) news: Option<Vec<Uuid>>,
 }
 
 impl Lobbies {
     /// How many lobbies each game has.
     pub(super) fn each_game(&self, each: &mut dyn FnMut(&str, usize)) {
-        self.by_game.each_game(each);
+        self.by_game.each_game(|id| self.all.contains_key(id), each);
     }
 
     /// Which lobby has to be closed before somebody from this address can open one: one of the
@@ -161,6 +175,7 @@ impl Lobbies {
         self.shares.change(made_by, lobby.rank(id), 0, 1);
         self.all_shares.change(made_by, lobby.rank(id), 0, 1);
         self.all.insert(id, lobby);
+        self.changed(id);
         Some(id)
     }
 
@@ -174,17 +189,20 @@ impl Lobbies {
         self.all.values()
     }
 
-    /// The lobby with this ID, for a client of this game.
+    /// The lobby of this node with this ID, for a client of this game.
     pub(super) fn find(&self, id: &str, game: &str) -> Option<(Uuid, &Lobby)> {
         let id = id.parse().ok()?;
         Some((id, self.all.get(&id).filter(|lobby| &*lobby.game == game)?))
     }
 
+    /// A lobby of this node.
     pub(super) fn get(&self, id: Uuid) -> Option<&Lobby> {
         self.all.get(&id)
     }
 
+    /// A lobby of this node, to be changed.
     pub(super) fn get_mut(&mut self, id: Uuid) -> Option<&mut Lobby> {
+        self.changed(id);
         self.all.get_mut(&id)
     }
 
@@ -197,9 +215,7 @@ impl Lobbies {
         }
         self.all_shares.change(lobby.made_by, lobby.rank(id), 1, 0);
         self.shares.change(lobby.made_by, lobby.rank(id), 1, 0);
-        let moved = self.by_game.remove(&lobby.game, lobby.made_by, (id, lobby.place));
-        if let Some(moved) = moved.and_then(|id| self.all.get_mut(&id)) {
-            moved.place = lobby.place;
-        }
+        self.take_off_list(&lobby, id);
+        self.changed(id);
     }
 }

@@ -1,0 +1,486 @@
+//! The other nodes of a cluster. A node owns its clients and the lobbies that were made at it, and tells the others of
+//! them, first all and then what changes; theirs are beside those of this one, in the same lists.
+//!
+//! * Others are told only of clients that have shown their IDs: what nobody has proven makes no node send anything to
+//!   another, but for the signs of life of a client of another node, of which so many a second are passed on.
+//! * What a client says of a lobby of another node goes to that node, which knows the client and has its node tell it
+//!   what there is to tell. A client is in a lobby of another node only if it has asked to be.
+//! * Two clients of two nodes are introduced by both ([`meeting`]): each node knows the NAT of its own client.
+//! * Who speaks to one node with the ID that it has from another stays a client of that one, as somebody who has moved
+//!   ([`passing`]): its node believes it as it believes in a new port.
+//! * When a node is gone its clients leave all lobbies, its lobbies end, and clients here that were in one are told so.
+//!   The same is done at a node that hears that another one has lost it, so that both come to the same.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+use log::warn;
+use prost::Message as _;
+
+use self::meeting::Asked;
+use self::message::{Message, Told};
+use super::id::Uuid;
+use super::message::{Content, Message as Datagram};
+use super::{Natpunch, clients, leaving, lobbies};
+use crate::clock::{Instant, earliest};
+use crate::cluster::{NodeId, Whom};
+use crate::dialect::rounds::{Full, Rounds};
+use crate::dialect::telling::{News, Telling};
+use crate::dialect::{Context, Name, Outbox, Via};
+use crate::hash::Map;
+use crate::limits::{self, cluster as bounds};
+use crate::rates::Rates;
+use crate::state;
+use crate::timers::{Seldom, Timers};
+
+mod meeting;
+mod message;
+mod passing;
+
+/// What is known of other nodes, but for their clients and lobbies.
+#[derive(Debug)]
+pub(super) struct Nodes {
+    telling: Telling<Uuid>,
+    rounds: Rounds,
+    /// Clients and lobbies of other nodes that may be gone: a few are looked at in a turn.
+    leaving: VecDeque<Uuid>,
+    /// Whose relay serves IPv4 and IPv6.
+    relays: Map<NodeId, [bool; 2]>,
+    /// How often this node has lost each of the others, and they this one.
+    losses: Map<NodeId, u64>,
+    heard_losses: Map<NodeId, u64>,
+    /// Pairs, the lower ID first, of which another node was asked.
+    asked: Timers<(Uuid, Uuid), Asked>,
+    /// Who has asked lately for a lobby of another node: the lobby, and who.
+    wanted: Timers<(Uuid, Uuid)>,
+    /// Of which node those are a client who speak to this one, as that one says.
+    leads: Timers<SocketAddr, NodeId>,
+    /// Who may be, as something of them was passed on.
+    maybe: Timers<SocketAddr, NodeId>,
+    /// How much is passed on of those who may be forged.
+    forgeable: Rates,
+    /// Clients in lobbies that another process has known, and until when they are waited for.
+    unclaimed: Map<Uuid, Vec<Uuid>>,
+    claims_end: Option<Instant>,
+    odd: Seldom,
+    full: Seldom,
+}
+
+impl Default for Nodes {
+    fn default() -> Self {
+        Self {
+            telling: Telling::default(),
+            rounds: Rounds::default(),
+            leaving: VecDeque::new(),
+            relays: Map::default(),
+            losses: Map::default(),
+            heard_losses: Map::default(),
+            asked: Timers::new(bounds::ANSWER_WAIT),
+            wanted: Timers::new(bounds::ANSWER_WAIT),
+            leads: Timers::new(limits::NATPUNCH_SILENCE),
+            maybe: Timers::new(bounds::ANSWER_WAIT),
+            forgeable: Rates::new(bounds::PASSED, 1),
+            unclaimed: Map::default(),
+            claims_end: None,
+            odd: Seldom::default(),
+            full: Seldom::default(),
+        }
+    }
+}
+
+impl Nodes {
+    /// When something has to be done for other nodes.
+    pub(super) fn next_wakeup(&self) -> Option<Instant> {
+        let now = self.leaving.front().map(|_| Instant::default());
+        let timers = [self.wanted.next(), self.leads.next(), self.maybe.next()];
+        earliest([now, self.telling.next(), self.asked.next(), self.claims_end, earliest(timers)])
+    }
+
+    /// Whether who is at this endpoint is a client of another node, as that one says.
+    pub(super) fn knows(&self, endpoint: SocketAddr) -> bool {
+        self.leads.is_armed(&endpoint)
+    }
+}
+
+/// Tells nodes something.
+fn tell(out: &mut Outbox, whom: Whom, message: &Message) {
+    if let Some(bytes) = state::write(message) {
+        out.nodes(Name::Natpunch, whom, |out| out.extend_from_slice(&bytes));
+    }
+}
+
+/// Has a node send something to a client of its own.
+pub(super) fn send_to_node(node: NodeId, to: Uuid, content: Content, out: &mut Outbox) {
+    let data = Datagram { content: Some(content) }.encode_to_vec();
+    tell(out, Whom::Node(node), &Message::Send { to, data });
+}
+
+/// Has a node send something to somebody who speaks to it.
+pub(super) fn send_by(node: NodeId, (via, at): (Via, SocketAddr), data: Vec<u8>, out: &mut Outbox) {
+    tell(out, Whom::Node(node), &Message::SendBy { at, via, data });
+}
+
+/// What a datagram says, if it is one.
+fn decode(data: &[u8]) -> Option<Content> {
+    Datagram::decode(data).ok()?.content
+}
+
+impl Natpunch {
+    /// Another node is to be told everything.
+    pub(super) fn begin_to_tell(&mut self, cx: &mut Context<'_>, node: NodeId) {
+        self.clients.news.get_or_insert_default();
+        self.lobbies.news.get_or_insert_default();
+        // The clients first, the oldest before the others.
+        let all = [self.lobbies.newest_first(), self.clients.newest_first()].concat();
+        self.nodes.telling.begin(node, all);
+        let serves = |any| cx.shared.relay.told(any).is_some();
+        let [v4, v6] = [[0; 4].into(), [0; 16].into()];
+        let relay = [serves(v4), serves(v6)];
+        let losses = self.nodes.losses.get(&node).copied().unwrap_or_default();
+        tell(cx.out, Whom::Node(node), &Message::Begin { relay, losses });
+        self.tell_part(cx, node);
+        self.ask_once_more(cx, node);
+    }
+
+    /// Another node is gone.
+    pub(super) fn forget_node(&mut self, cx: &mut Context<'_>, node: NodeId) {
+        self.nodes.telling.forget(node);
+        if self.nodes.telling.is_alone() {
+            (self.clients.news, self.lobbies.news) = (None, None);
+        }
+        *self.nodes.losses.entry(node).or_default() += 1;
+        self.nodes.rounds.forget(node);
+        self.nodes.relays.remove(&node);
+        self.lobbies.note_relay(node, false);
+        self.clients.forget_ways(node);
+        for leads in [&mut self.nodes.leads, &mut self.nodes.maybe] {
+            let all: Vec<SocketAddr> = leads.keys().copied().collect();
+            all.into_iter().for_each(|at| _ = leads.cancel_if(at, |of| *of == node));
+        }
+        self.look_for_gone(node);
+        self.sweep(cx);
+        self.end_asks_of(cx, node);
+    }
+
+    /// Another node has said something.
+    pub(super) fn hear_node(&mut self, cx: &mut Context<'_>, node: NodeId, bytes: &[u8]) {
+        let message = match state::read::<Message>(bytes) {
+            Ok(message) if message.is_valid() => message,
+            other => {
+                let why = other.err().map_or("it is out of bounds".into(), |why| why.to_string());
+                if let Some(before) = self.nodes.odd.say(cx.now.instant) {
+                    let name = cx.shared.nodes.of(node);
+                    warn!(
+                        "cluster: what node {name} says of natpunch is not understood: {why}{before}"
+                    );
+                }
+                return;
+            }
+        };
+        match message {
+            Message::Begin { relay, losses } => self.hear_begin(cx, node, relay, losses),
+            Message::Told { all } => {
+                for told in all {
+                    match told {
+                        Told::Client(told) => self.put_client(cx, node, told),
+                        Told::Lobby(told) => self.put_lobby(cx, node, told),
+                    }
+                }
+            }
+            Message::Gone { all } => {
+                for id in all {
+                    self.take_away(cx, node, id);
+                }
+            }
+            Message::End => {
+                if self.nodes.rounds.end(node) {
+                    self.look_for_gone(node);
+                }
+            }
+            Message::Request { client, data } => self.hear_request(cx, node, client, &data),
+            Message::Send { to, data } => {
+                if self.clients.is_own(to)
+                    && let Some(content) = decode(&data)
+                {
+                    self.tell(to, content, cx.out);
+                }
+            }
+            Message::Ask(ask) => self.answer_node(cx, node, &ask),
+            Message::Answer { pair, attempt, said } => {
+                self.hear_answer(cx, node, pair, (attempt, said));
+            }
+            Message::Introduce { pair, attempt, failed } => {
+                self.introduce_for(cx, pair, attempt, failed);
+            }
+            Message::Passed { at, via, data } => self.hear_passed(cx, node, (via, at), &data),
+            Message::Lead { at, is_client } => self.hear_lead(cx.now.instant, node, at, is_client),
+            Message::SendBy { at, via, data } => {
+                if [&self.nodes.leads, &self.nodes.maybe]
+                    .iter()
+                    .any(|of| of.get(&at) == Some(&node))
+                {
+                    cx.out.udp(via, at, |bytes| bytes.extend_from_slice(&data));
+                }
+            }
+        }
+    }
+
+    fn hear_begin(&mut self, cx: &mut Context<'_>, node: NodeId, relay: [bool; 2], losses: u64) {
+        self.nodes.rounds.begin(node);
+        self.nodes.relays.insert(node, relay);
+        self.lobbies.note_relay(node, relay == [true; 2]);
+        let before = self.nodes.heard_losses.insert(node, losses);
+        if before.is_none_or(|before| losses <= before) {
+            return;
+        }
+        // There its clients have left the lobbies of this one, and the clients of this one its own.
+        for id in self.clients.elsewhere(|of, _| of == node) {
+            let lobbies = self.clients.get(id).map_or(Vec::new(), |client| client.lobbies.clone());
+            for lobby in lobbies {
+                self.clients.exit(id, lobby);
+                self.take_out(cx, lobby, id);
+            }
+        }
+        for id in self.lobbies.elsewhere(|of, _| of == node) {
+            self.tell_end(cx, id);
+        }
+    }
+
+    /// Whether there is something that others have not been told.
+    pub(super) fn has_news(&self) -> bool {
+        let both = [&self.clients.news, &self.lobbies.news];
+        both.iter().any(|news| news.as_ref().is_some_and(|news| !news.is_empty()))
+    }
+
+    /// Tells other nodes what there is to tell.
+    pub(super) fn tell_nodes(&mut self, cx: &mut Context<'_>) {
+        let now = cx.now.instant;
+        if self.has_news() {
+            self.tell_changes(cx);
+        }
+        while let Some(node) = self.nodes.telling.pop_due(now) {
+            self.tell_part(cx, node);
+        }
+        self.give_asks_up(cx);
+        let Nodes { wanted, leads, maybe, .. } = &mut self.nodes;
+        while wanted.pop_due(now).is_some() {}
+        while leads.take_due(now).or_else(|| maybe.take_due(now)).is_some() {}
+        self.sweep(cx);
+        if self.nodes.claims_end.is_some_and(|end| end <= now) {
+            self.end_claims(cx);
+        }
+    }
+
+    fn tell_changes(&mut self, cx: &mut Context<'_>) {
+        let of_lobbies = self.lobbies.news.as_mut().map(std::mem::take).unwrap_or_default();
+        let mut news = self.clients.news.as_mut().map(std::mem::take).unwrap_or_default();
+        news.extend(of_lobbies);
+        let (clients, lobbies) = (&self.clients, &self.lobbies);
+        let to_tell = |id| to_tell(clients, lobbies, id);
+        for change in self.nodes.telling.changes(&mut news, to_tell) {
+            let message = match change {
+                News::Told(all) => Message::Told { all },
+                News::Gone(all) => Message::Gone { all },
+            };
+            tell(cx.out, Whom::All, &message);
+        }
+        if let Some(left) = self.clients.news.as_mut() {
+            left.extend(news);
+        }
+    }
+
+    fn tell_part(&mut self, cx: &mut Context<'_>, node: NodeId) {
+        let to_tell = |id| to_tell(&self.clients, &self.lobbies, id);
+        let (all, is_all) = self.nodes.telling.part(cx.now.instant, node, to_tell);
+        if !all.is_empty() {
+            tell(cx.out, Whom::Node(node), &Message::Told { all });
+        }
+        if is_all {
+            tell(cx.out, Whom::Node(node), &Message::End);
+        }
+    }
+
+    /// Another node tells of a client. What it says of one of somebody else's is not believed.
+    fn put_client(&mut self, cx: &mut Context<'_>, node: NodeId, told: clients::Told) {
+        let (id, endpoint) = (told.id, told.endpoint);
+        let before = self.clients.told_by(id);
+        let is_others = before.is_some_and(|(of, _)| of != node);
+        if !told.is_valid() || is_others || self.clients.is_own(id) || self.is_lobby(id) {
+            return;
+        }
+        if before.is_some() {
+            self.nodes.rounds.remove(node, self.clients.strings_of(id));
+        }
+        let Some(round) = self.round(cx, node, told.strings()) else {
+            self.forget_elsewhere(cx, id);
+            return;
+        };
+        let moved = self.clients.put(cx.now.instant, (node, round), told);
+        if let Some(lobbies) = self.nodes.unclaimed.remove(&id) {
+            lobbies.into_iter().for_each(|lobby| self.clients.enter(id, lobby));
+        }
+        if let Some(before) = moved {
+            cx.shared.relay.moved(Name::Natpunch, before, endpoint);
+            self.introduce_anew(cx, id);
+        }
+    }
+
+    /// Another node tells of a lobby.
+    fn put_lobby(&mut self, cx: &mut Context<'_>, node: NodeId, told: lobbies::Told) {
+        let id = told.id;
+        let before = self.lobbies.told_by(id);
+        let is_own = self.lobbies.get(id).is_some() || self.clients.get(id).is_some();
+        if !told.is_valid() || is_own || before.is_some_and(|(of, _)| of != node) {
+            return;
+        }
+        if before.is_some() {
+            self.nodes.rounds.remove(node, self.lobbies.strings_of(id));
+        }
+        let Some(round) = self.round(cx, node, told.strings()) else {
+            return self.drop_lobby(id);
+        };
+        let all = told.all();
+        let there = self.lobbies.seen(id).map_or(Vec::new(), |lobby| lobby.everybody().collect());
+        self.lobbies.put((node, round), told);
+        for own in there.into_iter().filter(|own| !all.contains(own)) {
+            self.clients.exit(own, id);
+        }
+        for own in all {
+            let is_in = |client: &clients::Client| client.lobbies.contains(&id);
+            if self.nodes.wanted.is_armed(&(id, own))
+                && self.clients.is_own(own)
+                && !self.clients.get(own).is_some_and(is_in)
+            {
+                self.clients.enter(own, id);
+            }
+        }
+    }
+
+    fn is_lobby(&self, id: Uuid) -> bool {
+        self.lobbies.seen(id).is_some()
+    }
+
+    /// The round that a node tells now; none if it has no room for so many bytes of strings.
+    fn round(&mut self, cx: &Context<'_>, node: NodeId, strings: usize) -> Option<u32> {
+        match self.nodes.rounds.add(node, strings) {
+            Ok(round) => round,
+            Err(Full) => {
+                if let Some(before) = self.nodes.full.say(cx.now.instant) {
+                    warn!("cluster: another node has more clients than there is room for{before}");
+                }
+                None
+            }
+        }
+    }
+
+    /// A client or a lobby of another node is gone, as that one says.
+    fn take_away(&mut self, cx: &mut Context<'_>, node: NodeId, id: Uuid) {
+        if self.clients.node_of(id) == Some(node) {
+            self.nodes.rounds.remove(node, self.clients.strings_of(id));
+            self.forget_elsewhere(cx, id);
+        } else if self.lobbies.told_by(id).is_some_and(|(of, _)| of == node) {
+            self.nodes.rounds.remove(node, self.lobbies.strings_of(id));
+            // Who was in it has been told.
+            self.drop_lobby(id);
+        }
+    }
+
+    fn forget_elsewhere(&mut self, cx: &mut Context<'_>, id: Uuid) {
+        self.count_joiners_of(cx, id);
+        let Some(client) = self.clients.take_away(id) else { return };
+        client.lobbies.into_iter().for_each(|lobby| self.take_out(cx, lobby, id));
+    }
+
+    fn drop_lobby(&mut self, id: Uuid) {
+        let Some(lobby) = self.lobbies.take_away(id) else { return };
+        lobby.everybody().for_each(|who| self.clients.exit(who, id));
+    }
+
+    /// A lobby of another node has ended for the clients of this one, and nobody else tells them.
+    fn tell_end(&mut self, cx: &mut Context<'_>, id: Uuid) {
+        let Some(lobby) = self.lobbies.seen(id) else { return };
+        let (members, all) = (lobby.members.clone(), lobby.everybody().collect::<Vec<_>>());
+        for who in all {
+            let is_in = |client: &clients::Client| client.lobbies.contains(&id);
+            if !self.clients.is_own(who) || !self.clients.get(who).is_some_and(is_in) {
+                continue;
+            }
+            if members.contains(&who) {
+                self.tell_update(who, id, "lobby_closed", cx.out);
+                self.clients.exit(who, id);
+            } else {
+                self.turn_out(cx.now.instant, id, who);
+            }
+        }
+    }
+
+    /// What a node has told before may be gone.
+    fn look_for_gone(&mut self, node: NodeId) {
+        let rounds = &self.nodes.rounds;
+        let is_gone = |of, round| of == node && rounds.is_gone(of, round);
+        let [lobbies, clients] = [self.lobbies.elsewhere(is_gone), self.clients.elsewhere(is_gone)];
+        self.nodes.leaving.extend(lobbies.into_iter().chain(clients));
+    }
+
+    /// Takes a few of those away that are gone.
+    fn sweep(&mut self, cx: &mut Context<'_>) {
+        for _ in 0..bounds::PART_ENTRIES {
+            let Some(id) = self.nodes.leaving.pop_front() else { break };
+            // It may have been told since.
+            let told_by = self.clients.told_by(id).or_else(|| self.lobbies.told_by(id));
+            if let Some((node, round)) = told_by
+                && self.nodes.rounds.is_gone(node, round)
+            {
+                self.tell_end(cx, id);
+                self.take_away(cx, node, id);
+            }
+        }
+    }
+
+    /// Another process has known clients and lobbies of other nodes, which tell of them anew.
+    pub(super) fn await_others(&mut self, now: Instant) {
+        let unclaimed = &mut self.nodes.unclaimed;
+        for id in self.lobbies.newest_first() {
+            let all = self.lobbies.get(id).into_iter().flat_map(lobbies::Lobby::everybody);
+            for who in all.filter(|who| !self.clients.is_own(*who)) {
+                unclaimed.entry(who).or_default().push(id);
+            }
+        }
+        self.nodes.claims_end = Some(now + bounds::CLAIM);
+    }
+
+    fn end_claims(&mut self, cx: &mut Context<'_>) {
+        self.nodes.claims_end = None;
+        let mut unclaimed: Vec<_> = std::mem::take(&mut self.nodes.unclaimed).into_iter().collect();
+        unclaimed.sort_unstable();
+        for (id, lobbies) in unclaimed {
+            lobbies.into_iter().for_each(|lobby| self.take_out(cx, lobby, id));
+        }
+        let mut lost = Vec::new();
+        for (id, lobbies) in self.clients.own_lobbies() {
+            let gone = lobbies.iter().filter(|lobby| !self.is_lobby(**lobby));
+            lost.extend(gone.map(|lobby| (id, *lobby)));
+        }
+        lost.sort_unstable();
+        for (id, lobby) in lost {
+            self.clients.exit(id, lobby);
+            self.tell(id, leaving::has_left(), cx.out);
+        }
+    }
+}
+
+/// What others are told of a client or a lobby of this node, and about how long that is.
+fn to_tell(
+    clients: &clients::Clients,
+    lobbies: &lobbies::Lobbies,
+    id: Uuid,
+) -> Option<(Told, usize)> {
+    const BESIDE: usize = 80;
+    if let Some(told) = clients.to_tell(id) {
+        let size = BESIDE + told.strings();
+        return Some((Told::Client(told), size));
+    }
+    let told = lobbies.to_tell(id)?;
+    let size = BESIDE + told.strings();
+    Some((Told::Lobby(told), size))
+}
