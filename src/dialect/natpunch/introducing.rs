@@ -29,6 +29,9 @@ pub(super) struct Told {
     /// They have not, and are to be told of a relay, perhaps by another node.
     #[serde(default)]
     pub(super) failed: bool,
+    /// Another node relays them.
+    #[serde(skip)]
+    pub(super) away: bool,
     /// The port at which the first and the second of the two are, as the other one was told.
     ports: [u16; 2],
 }
@@ -144,7 +147,8 @@ impl Natpunch {
         if self.told.len() >= limits::NATPUNCH_PAIRS {
             self.told.take();
         }
-        let new = Told { first: now, last: now, have_met: false, failed: false, ports: [0; 2] };
+        let (have_met, failed, away, ports) = (false, false, false, [0; 2]);
+        let new = Told { first: now, last: now, have_met, failed, away, ports };
         self.told.arm_with(now, pair, Told { last: now, ..before.unwrap_or(new) });
     }
 
@@ -177,7 +181,10 @@ impl Natpunch {
         // Both take it for another try.
         let attempt = attempt.saturating_add(1);
         for (whom, who, at) in [(one, other, for_one), (other, one, for_other)] {
-            self.instruct(cx, whom, who, (attempt, NatType::Unknown), [at, at]);
+            match self.clients.node_of(whom) {
+                Some(node) => self.tell_relayed(cx, node, [who, whom], (at, attempt)),
+                None => self.instruct(cx, whom, who, (attempt, NatType::Unknown), [at, at]),
+            }
         }
     }
 

@@ -38,15 +38,16 @@ impl Natpunch {
         let Some(both) = self.both(pair).map(|both| both.map(|client| client.endpoint)) else {
             return;
         };
-        let failed = self.has_failed(pair);
-        if is_client && failed {
+        let (failed, away) = (self.has_failed(pair), self.is_relayed_elsewhere(pair));
+        let is_first = is_client && !away;
+        if is_first && failed {
             self.open_session(cx, pair, self.lobby_of(pair).unwrap_or_default());
         }
-        let places = if is_client { self.relay_at_once(cx, pair) } else { session(cx, both) };
+        let places = if is_first { self.relay_at_once(cx, pair) } else { session(cx, both) };
         if let Some(places) = places {
             return self.tell_at_relay(cx, pair, places, attempt);
         }
-        let has_relay = !(is_client && failed) && cx.shared.relay.serves(both.map(|at| at.ip()));
+        let has_relay = !(is_first && failed) && cx.shared.relay.serves(both.map(|at| at.ip()));
         let Some(side) = self.side(cx, own, other) else { return };
         let ask = Ask { pair, attempt, side, is_client, failed, has_relay };
         self.send_ask(cx, node, ask);
@@ -149,8 +150,9 @@ impl Natpunch {
         }
         let is_far = ends[0].is_ipv4() != ends[1].is_ipv4();
         let kinds: [Kind; 2] = [ask.side.kind, cx.shared.nats.kind(cx.now.instant, ends[0])];
-        if is_far || self.has_failed(ask.pair) || plan::is_hopeless(kinds) {
-            if ask.has_relay && ask.is_client {
+        let is_relayed = session(cx, ends).is_some();
+        if is_relayed || is_far || self.has_failed(ask.pair) || plan::is_hopeless(kinds) {
+            if !is_relayed && ask.has_relay && ask.is_client {
                 return Said::RelayYours;
             }
             self.open_session(cx, ask.roles(), self.lobby_of(ask.pair).unwrap_or_default());
@@ -206,6 +208,9 @@ impl Natpunch {
                 self.note_met_elsewhere(cx, *node, pair);
             }
             (Said::Relayed(at), Some(_)) => {
+                if let Some(told) = self.told.get_mut(&in_order(own, other)) {
+                    told.away = true;
+                }
                 self.tell_one_at_relay(cx, pair, at, attempt);
                 self.note_met_elsewhere(cx, *node, pair);
             }
@@ -236,6 +241,42 @@ impl Natpunch {
     ) {
         let told = (attempt.saturating_add(1), NatType::Unknown);
         self.instruct(cx, own, other, told, [at; 2]);
+    }
+
+    /// Tells the node of the second of two that this one relays them, and where.
+    pub(in crate::dialect::natpunch) fn tell_relayed(
+        &self,
+        cx: &mut Context<'_>,
+        node: NodeId,
+        pair: [Uuid; 2],
+        (at, attempt): (SocketAddr, u32),
+    ) {
+        tell(cx.out, Whom::Node(node), &Message::AtRelay { pair, attempt, at });
+    }
+
+    /// Another node relays one of its own and one of this one.
+    pub(super) fn hear_relayed(
+        &mut self,
+        cx: &mut Context<'_>,
+        node: NodeId,
+        pair @ [other, own]: [Uuid; 2],
+        (at, attempt): (SocketAddr, u32),
+    ) {
+        if self.clients.node_of(other) != Some(node)
+            || !self.clients.is_own(own)
+            || !self.are_of_one_game(pair)
+        {
+            return;
+        }
+        self.note_told(cx.now.instant, in_order(own, other));
+        if let Some(told) = self.told.get_mut(&in_order(own, other)) {
+            (told.failed, told.away) = (true, true);
+        }
+        self.instruct(cx, own, other, (attempt, NatType::Unknown), [at; 2]);
+    }
+
+    fn is_relayed_elsewhere(&self, [one, other]: [Uuid; 2]) -> bool {
+        self.told.get(&in_order(one, other)).is_some_and(|told| told.away)
     }
 
     /// One who asked for another is told that it is not there.

@@ -55,6 +55,9 @@ pub(super) enum Message {
     /// The first of them is of the other node, which is to introduce them.
     #[serde(rename = "i")]
     Introduce { pair: [Uuid; 2], attempt: u32, failed: bool },
+    /// The first of them is of this node, which relays them; there the other one finds it.
+    #[serde(rename = "r")]
+    AtRelay { pair: [Uuid; 2], attempt: u32, at: SocketAddr },
     /// Somebody has sent this to this node who is a client of the other one, or says so.
     #[serde(rename = "p")]
     Passed {
@@ -129,7 +132,7 @@ impl Message {
             Self::Passed { at, data, .. } | Self::SendBy { at, data, .. } => {
                 is_fine(at) && data.len() <= limits::NATPUNCH_DATAGRAM
             }
-            Self::Lead { at, .. } => is_fine(at),
+            Self::Lead { at, .. } | Self::AtRelay { at, .. } => is_fine(at),
             Self::Ask(ask) => is_side(&ask.side),
             Self::Answer { said: Said::Met(side), .. } => is_side(side),
             Self::Answer { said: Said::Relayed(at), .. } => is_fine(at),

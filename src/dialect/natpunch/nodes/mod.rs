@@ -212,6 +212,9 @@ impl Natpunch {
             Message::Introduce { pair, attempt, failed } => {
                 self.introduce_for(cx, pair, attempt, failed);
             }
+            Message::AtRelay { pair, attempt, at } => {
+                self.hear_relayed(cx, node, pair, (at, attempt));
+            }
             Message::Passed { at, via, data } => self.hear_passed(cx, node, (via, at), &data),
             Message::Lead { at, is_client } => self.hear_lead(cx.now.instant, node, at, is_client),
             Message::SendBy { at, via, data } => {

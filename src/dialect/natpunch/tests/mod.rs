@@ -4,7 +4,7 @@
 use super::*;
 use crate::amplification::KEYED;
 use crate::clock::Now;
-use crate::dialect::{Output, Shared};
+use crate::dialect::{Outbox, Output, Shared};
 use crate::nats::Kind;
 use proptest::prelude::*;
 use rand::SeedableRng as _;

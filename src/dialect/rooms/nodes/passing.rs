@@ -16,8 +16,7 @@ use crate::dialect::way::Way;
 impl Rooms {
     /// Whether other nodes matter for who sent a request: none of what another node has passed on goes further.
     fn may_pass_on(&self, turn: &Turn<'_, '_>) -> bool {
-        let are_there =
-            !self.nodes.telling.is_alone() || self.table.known_nodes().next().is_some();
+        let are_there = !self.nodes.telling.is_alone() || self.table.known_nodes().next().is_some();
         turn.via.node.is_none() && are_there
     }
 

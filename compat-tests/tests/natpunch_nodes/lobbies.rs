@@ -1,0 +1,271 @@
+//! Lobbies whose members are at several nodes.
+
+use super::*;
+
+#[test]
+fn every_node_lists_the_lobbies_of_all_for_their_game() {
+    let mut world = World::of(3);
+    let hosts: Vec<Client> = (0..3).map(|n| world.client(n, at(n as u8 + 1))).collect();
+    let names = ["one", "three", "two"];
+    for (host, name) in hosts.iter().zip(["one", "two", "three"]) {
+        world.create(host, name, 4);
+    }
+    let other = world.client_of(1, at(8), "Pong");
+    world.create(&other, "pong", 4);
+    for n in 0..3 {
+        let viewer = world.client(n, at(100 + n as u8));
+        assert_eq!(world.listed(&viewer), names);
+        let info = &world.lobbies(&viewer)[0];
+        assert_eq!((info.current_players, info.max_players), (1, 4));
+        assert_eq!((&*info.host_client_id, info.members.len()), ("", 0), "only members know");
+        let viewer = world.client_of(n, at(200 + n as u8), "Pong");
+        assert_eq!(world.listed(&viewer), ["pong"]);
+    }
+    world.dies(&hosts[1]);
+    world.pass(16_000);
+    let viewer = world.client(0, at(20));
+    assert_eq!(world.listed(&viewer), ["one", "three"]);
+}
+
+#[test]
+fn more_lobbies_than_a_list_holds_have_their_turns_whatever_node_they_are_at() {
+    let mut world = World::of(2);
+    let hosts: Vec<Client> = (0..30).map(|n| world.client(n % 2, at(n as u8 + 1))).collect();
+    for (n, host) in hosts.iter().enumerate() {
+        world.create(host, &format!("{n:02}{}", "x".repeat(40)), 4);
+    }
+    let viewer = world.client(0, at(100));
+    let mut seen = std::collections::BTreeSet::new();
+    for _ in 0..40 {
+        let listed = world.listed(&viewer);
+        assert!((5..15).contains(&listed.len()), "{}", listed.len());
+        seen.extend(listed);
+    }
+    assert_eq!(seen.len(), 30);
+}
+
+/// A lobby at the second node, with a member at each.
+fn three(world: &mut World) -> (String, [Client; 3]) {
+    let host = world.client(1, at(1));
+    let lobby = world.create(&host, "one", 3);
+    let [first, last] = [0, 2].map(|n| world.client(n, at(2 + n as u8)));
+    world.ask_to_join(&first, &lobby);
+    let told = world.told(&first);
+    let want = vec![(host.id.clone(), host.at.to_string(), host.at.to_string(), 0)];
+    assert_eq!(instructed(&told), want);
+    assert_eq!(instructed(&world.told(&host))[0].0, first.id);
+    world.pass(20);
+    assert_eq!(world.lobbies(&last)[0].current_players, 1, "it is not in yet");
+    world.ready(&host, &lobby, &first);
+    world.told(&first);
+    world.join(&last, &lobby, &host);
+    let told = world.told(&last);
+    assert!(news(&told).contains(&"player_joined".to_owned()), "{told:?}");
+    (lobby, [host, first, last])
+}
+
+#[test]
+fn a_lobby_has_members_at_three_nodes_who_all_are_told_of_each_other() {
+    let mut world = World::of(3);
+    let (lobby, [host, first, last]) = three(&mut world);
+    assert_eq!(news(&world.told(&first)), ["player_joined"]);
+    world.pass(600);
+    // Of two nodes, neither of which is that of the lobby.
+    world.leave(&last, &lobby);
+    world.told(&first);
+    world.told(&host);
+    world.ask_to_join(&last, &lobby);
+    world.ready(&host, &lobby, &last);
+    world.pass(300);
+    let told = world.told(&first);
+    assert_eq!(instructed(&told), [(last.id.clone(), last.at.to_string(), last.at.to_string(), 0)]);
+    for client in [&host, &first, &last] {
+        let info = &world.lobbies(client)[0];
+        assert_eq!((info.current_players, info.members.len()), (3, 3), "{client:?}");
+        assert_eq!(info.host_client_id, host.id);
+    }
+    let fourth = world.client(0, at(9));
+    world.ask_to_join(&fourth, &lobby);
+    assert_eq!(errors(&world.told(&fourth)), ["Lobby is full"]);
+    world.leave(&fourth, &lobby);
+    assert_eq!(errors(&world.told(&fourth)), ["Client not in lobby"]);
+}
+
+#[test]
+fn when_the_host_leaves_who_has_been_there_longest_is_host_at_another_node() {
+    let mut world = World::of(3);
+    let (lobby, [host, first, last]) = three(&mut world);
+    [&host, &first, &last].map(|client| world.told(client));
+    world.leave(&host, &lobby);
+    assert_eq!(news(&world.told(&host)), ["out"]);
+    for client in [&first, &last] {
+        assert_eq!(news(&world.told(client)), [format!("left {}", host.id), "player_left".into()]);
+    }
+    // It says who has met it, at its own node.
+    world.pass(300);
+    world.join(&host, &lobby, &first);
+    assert_eq!(news(&world.told(&last)), ["player_joined"]);
+    let info = &world.lobbies(&last)[0];
+    assert_eq!((info.current_players, &info.host_client_id), (3, &first.id));
+    // One is silent, and gone.
+    [&host, &first].map(|client| world.told(client));
+    world.dies(&last);
+    world.pass(16_000);
+    let left = [format!("left {}", last.id), "player_left".into()];
+    assert_eq!(news(&world.told(&host)), left);
+    assert_eq!(news(&world.told(&first)), left);
+    world.leave(&first, &lobby);
+    world.leave(&host, &lobby);
+    world.pass(20);
+    assert_eq!(world.listed(&host), Vec::<String>::new());
+    let viewer = world.client(2, at(30));
+    assert_eq!(world.listed(&viewer), Vec::<String>::new());
+}
+
+#[test]
+fn nobody_is_in_more_lobbies_than_on_one_node() {
+    let mut world = World::of(3);
+    let hosts: Vec<Client> = (1..7).map(|n| world.client(usize::from(n) % 2, at(n))).collect();
+    let lobbies: Vec<String> = hosts.iter().map(|host| world.create(host, "x", 4)).collect();
+    let client = world.client(2, at(50));
+    for (host, lobby) in hosts.iter().zip(&lobbies).take(4) {
+        world.join(&client, lobby, host);
+    }
+    world.told(&client);
+    world.ask_to_join(&client, &lobbies[4]);
+    assert_eq!(errors(&world.told(&client)), ["Too many lobbies"]);
+    world.leave(&client, &lobbies[0]);
+    world.told(&client);
+    world.join(&client, &lobbies[4], &hosts[4]);
+    assert_eq!(errors(&world.told(&client)), Vec::<String>::new());
+}
+
+#[test]
+fn a_node_that_dies_takes_its_clients_and_lobbies_along() {
+    let mut world = World::of(3);
+    let (_, [_, first, _]) = three(&mut world);
+    let own = world.create(&first, "own", 4);
+    let guest = world.client(1, at(40));
+    world.join(&guest, &own, &first);
+    [&guest, &first].map(|client| world.told(client));
+    world.nodes[1] = None;
+    world.alive.retain(|client| client.node != 1);
+    world.pass(3600);
+    let told = news(&world.told(&first));
+    let want = ["lobby_closed".to_owned(), format!("left {}", guest.id), "player_left".into()];
+    assert!(told.len() == 3 && want.iter().all(|one| told.contains(one)), "{told:?}");
+    for n in [0, 2] {
+        let viewer = world.client(n, at(60 + n as u8));
+        assert_eq!(world.listed(&viewer), ["own"]);
+    }
+    // Its place is free, and who was at the dead node is at another one at once.
+    for n in 0..3 {
+        world.create(&first, &format!("new{n}"), 4);
+    }
+    let again = world.client(2, guest.at);
+    world.told(&first);
+    world.join(&again, &own, &first);
+    world.connect(&first, &guest.id, 1);
+    let want = format!("Destination client {} not found", guest.id);
+    assert_eq!(errors(&world.told(&first)), [want]);
+}
+
+#[test]
+fn a_node_that_was_cut_off_comes_back_and_nothing_is_twice() {
+    let mut world = World::of(3);
+    let (lobby, [host, first, last]) = three(&mut world);
+    [&host, &first, &last].map(|client| world.told(client));
+    world.net = Net::Cut(0);
+    world.pass(5000);
+    assert_eq!(news(&world.told(&first)), ["lobby_closed"]);
+    let left = [format!("left {}", first.id), "player_left".into()];
+    assert_eq!(news(&world.told(&host)), left);
+    assert_eq!(news(&world.told(&last)), left);
+    assert_eq!(world.listed(&first), Vec::<String>::new());
+    world.net = Net::Fine;
+    world.pass(2000);
+    for client in [&host, &first, &last] {
+        assert_eq!(news(&world.told(client)), Vec::<String>::new());
+        assert_eq!(world.lobbies(client).len(), 1);
+        assert_eq!(world.lobbies(client)[0].current_players, 2);
+    }
+    world.join(&first, &lobby, &host);
+    assert_eq!(world.lobbies(&last)[0].current_players, 3);
+    world.pass(300);
+    world.told(&last);
+    world.connect(&first, &last.id, 1);
+    assert_eq!(instructed(&world.told(&last)).len(), 1);
+}
+
+#[test]
+fn messages_that_are_lost_late_or_repeated_change_nothing_in_the_end() {
+    for seed in 1..6 {
+        let mut world = World::of(3);
+        world.net = Net::Bad(seed);
+        let hosts: Vec<Client> = (0..3).map(|n| world.client(n, at(n as u8 + 1))).collect();
+        let lobbies: Vec<String> = hosts.iter().map(|host| world.create(host, "x", 9)).collect();
+        world.pass(3000);
+        let clients: Vec<Client> = (0..6).map(|n| world.client(n % 3, at(n as u8 + 50))).collect();
+        for n in 0..clients.len() {
+            // As clients do that hear nothing.
+            for _ in 0..6 {
+                world.ask_to_join(&clients[n], &lobbies[(n + 1) % 3]);
+                world.pass(500);
+                world.ready(&hosts[(n + 1) % 3], &lobbies[(n + 1) % 3], &clients[n]);
+                world.pass(500);
+            }
+        }
+        world.net = Net::Fine;
+        world.pass(5000);
+        for viewer in clients.iter().chain(&hosts) {
+            let lobbies = world.lobbies(viewer);
+            let players: Vec<u32> = lobbies.iter().map(|lobby| lobby.current_players).collect();
+            assert_eq!(players, [3, 3, 3], "seed {seed}, {viewer:?}");
+        }
+        world.dies(&clients[0]);
+        world.pass(16_000);
+        let left = format!("left {}", clients[0].id);
+        let told = news(&world.told(&hosts[1]));
+        assert_eq!(told.iter().filter(|one| **one == left).count(), 1, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_process_that_takes_over_a_node_keeps_members_of_all_nodes() {
+    let mut world = World::of(3);
+    let (lobby, [host, first, last]) = three(&mut world);
+    let far = world.create(&last, "far", 4);
+    world.join(&host, &far, &last);
+    [&host, &first, &last].map(|client| world.told(client));
+    let mut state = world.nodes[1].take().unwrap().save();
+    let mut next = node(1, 2, Config::default());
+    let now = Now { instant: world.now, unix: 1_700_000_000 };
+    next.load(now, &mut state, &mut Outbox::new()).unwrap();
+    world.nodes[1] = Some(next);
+    world.pass(8000);
+    for client in [&host, &first, &last] {
+        assert_eq!(news(&world.told(client)), Vec::<String>::new(), "{client:?}");
+        let lobbies = world.lobbies(client);
+        let players: Vec<u32> = lobbies.iter().map(|lobby| lobby.current_players).collect();
+        assert_eq!(players, [2, 3]);
+    }
+    world.leave(&first, &lobby);
+    assert_eq!(news(&world.told(&host)).len(), 2);
+    world.leave(&host, &far);
+    assert_eq!(news(&world.told(&last)).len(), 4);
+}
+
+#[test]
+fn a_take_over_while_the_node_of_a_member_dies_leaves_nobody_behind() {
+    let mut world = World::of(3);
+    let (_, [host, _, _]) = three(&mut world);
+    let mut state = world.nodes[1].take().unwrap().save();
+    world.nodes[0] = None;
+    world.alive.retain(|client| client.node != 0);
+    let mut next = node(1, 2, Config::default());
+    let now = Now { instant: world.now, unix: 1_700_000_000 };
+    next.load(now, &mut state, &mut Outbox::new()).unwrap();
+    world.nodes[1] = Some(next);
+    world.pass(6000);
+    assert_eq!(world.lobbies(&host)[0].current_players, 2);
+}
