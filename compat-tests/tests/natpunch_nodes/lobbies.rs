@@ -95,7 +95,7 @@ fn a_lobby_has_members_at_three_nodes_who_all_are_told_of_each_other() {
 fn when_the_host_leaves_who_has_been_there_longest_is_host_at_another_node() {
     let mut world = World::of(3);
     let (lobby, [host, first, last]) = three(&mut world);
-    [&host, &first, &last].map(|client| world.told(client));
+    world.skip(&[&host, &first, &last]);
     world.leave(&host, &lobby);
     assert_eq!(news(&world.told(&host)), ["out"]);
     for client in [&first, &last] {
@@ -108,7 +108,7 @@ fn when_the_host_leaves_who_has_been_there_longest_is_host_at_another_node() {
     let info = &world.lobbies(&last)[0];
     assert_eq!((info.current_players, &info.host_client_id), (3, &first.id));
     // One is silent, and gone.
-    [&host, &first].map(|client| world.told(client));
+    world.skip(&[&host, &first]);
     world.dies(&last);
     world.pass(16_000);
     let left = [format!("left {}", last.id), "player_left".into()];
@@ -147,7 +147,7 @@ fn a_node_that_dies_takes_its_clients_and_lobbies_along() {
     let own = world.create(&first, "own", 4);
     let guest = world.client(1, at(40));
     world.join(&guest, &own, &first);
-    [&guest, &first].map(|client| world.told(client));
+    world.skip(&[&guest, &first]);
     world.nodes[1] = None;
     world.alive.retain(|client| client.node != 1);
     world.pass(3600);
@@ -174,7 +174,7 @@ fn a_node_that_dies_takes_its_clients_and_lobbies_along() {
 fn a_node_that_was_cut_off_comes_back_and_nothing_is_twice() {
     let mut world = World::of(3);
     let (lobby, [host, first, last]) = three(&mut world);
-    [&host, &first, &last].map(|client| world.told(client));
+    world.skip(&[&host, &first, &last]);
     world.net = Net::Cut(0);
     world.pass(5000);
     assert_eq!(news(&world.told(&first)), ["lobby_closed"]);
@@ -236,7 +236,7 @@ fn a_process_that_takes_over_a_node_keeps_members_of_all_nodes() {
     let (lobby, [host, first, last]) = three(&mut world);
     let far = world.create(&last, "far", 4);
     world.join(&host, &far, &last);
-    [&host, &first, &last].map(|client| world.told(client));
+    world.skip(&[&host, &first, &last]);
     let mut state = world.nodes[1].take().unwrap().save();
     let mut next = node(1, 2, Config::default());
     let now = Now { instant: world.now, unix: 1_700_000_000 };
