@@ -163,7 +163,7 @@ impl World {
     fn pass(&mut self, millis: u64) {
         let end = self.now + Duration::from_millis(millis);
         while self.now < end {
-            let is_second = self.now.micros() % 1_000_000 == 0;
+            let is_second = self.now.micros().is_multiple_of(1_000_000);
             for client in self.alive.clone().into_iter().filter(|_| is_second) {
                 self.keep_alive(&client);
             }
