@@ -494,6 +494,7 @@ fn whose_node_is_killed_is_back_at_another_and_seen_at_the_third() {
     println!("seen at the third node after {:?}", killed.elapsed());
     assert!(killed.elapsed() < GHOST, "{:?}", killed.elapsed());
     keeps.join().expect("the host of the guest");
+}
 
 fn natpunch(node: &Master) -> natpunch::Client {
     natpunch::Client::register(node.addr(), loopback()).expect("registering")
