@@ -29,7 +29,12 @@ pub(super) struct Message<'a> {
 pub(super) enum What<'a> {
     /// It is there, for the time with this number.
     #[serde(rename = "h")]
-    Hello { n: u64 },
+    Hello {
+        n: u64,
+        /// What it tells of itself, which another version may not understand.
+        #[serde(borrow, default, rename = "a", with = "raw", skip_serializing_if = "is_empty")]
+        about: &'a [u8],
+    },
     /// It stops.
     #[serde(rename = "b")]
     Bye,
@@ -53,6 +58,10 @@ pub(super) enum What<'a> {
         #[serde(rename = "l")]
         link: u64,
     },
+}
+
+const fn is_empty(bytes: &[u8]) -> bool {
+    bytes.is_empty()
 }
 
 /// Bytes as such, without a copy.

@@ -4,8 +4,9 @@
 //!
 //! # What a node tells others, and when
 //!
-//! * To all, each half second: `Hello`, with its name, its incarnation (when it was started) and a count. Who has not
-//!   said so for three seconds is gone; who says `Bye` is gone at once.
+//! * To all, each half second: `Hello`, with its name, its incarnation (when it was started) and a count, and each two
+//!   seconds with [numbers](About) for the owner. Who has not said so for three seconds is gone; who says `Bye` is
+//!   gone at once.
 //! * To each node that it hears of, on a link of its own: parts, numbered from 0. First the dialects tell
 //!   everything, each as it pleases ([`on_node_joined`](crate::dialect::Dialect::on_node_joined)), then each change,
 //!   question and answer. What is said in one turn of the event loop is one part. When there is nothing to say for half a second an empty part follows, so that it is noticed
@@ -22,6 +23,8 @@
 //! told. Nodes trust each other: who may speak on the subjects of the cluster is up to NATS. But what they
 //! send is parsed as what anybody sends, and bounded (see [`limits::cluster`](crate::limits::cluster)).
 
+mod about;
+mod links;
 mod message;
 mod names;
 mod node;
@@ -33,6 +36,7 @@ use std::fmt;
 
 use log::{info, warn};
 
+pub use self::about::{About, Relay, Spoken};
 use self::message::{Message, What};
 pub use self::names::{Names, NodeId, check_name};
 use self::node::{Node, Part};
@@ -79,6 +83,19 @@ pub struct Post {
     pub bytes: Vec<u8>,
 }
 
+/// Another node that is there.
+#[derive(Clone, Copy, Debug)]
+pub struct Other<'a> {
+    /// Which one.
+    pub id: NodeId,
+    /// What it is called.
+    pub name: &'a str,
+    /// Since when it has been there.
+    pub since: Instant,
+    /// What it has told of itself.
+    pub about: Option<&'a About>,
+}
+
 /// What this node knows of the others. No I/O, no clock.
 #[derive(Debug)]
 pub struct Cluster {
@@ -91,6 +108,12 @@ pub struct Cluster {
     /// How often this node has said that it is there.
     hellos: u64,
     next_beat: Instant,
+    /// What it tells of itself, as bytes too, and when that is to be told anew.
+    about: About,
+    about_bytes: Vec<u8>,
+    next_about: Instant,
+    /// Since when there is no way to other nodes, if there is none.
+    cut_since: Option<Instant>,
     posts: Vec<Post>,
     events: VecDeque<Event>,
     odd: Seldom,
@@ -109,6 +132,10 @@ impl Cluster {
             links: 0,
             hellos: 0,
             next_beat: Instant::default(),
+            about: About::default(),
+            about_bytes: Vec::new(),
+            next_about: Instant::default(),
+            cut_since: Some(Instant::default()),
             posts: Vec::new(),
             events: VecDeque::new(),
             odd: Seldom::default(),
@@ -144,7 +171,18 @@ impl Cluster {
 
     /// The names of those that are there.
     pub fn there(&self) -> impl Iterator<Item = &str> {
-        self.nodes.iter().filter(|node| node.is_there).map(|node| &*node.name)
+        self.others().map(|other| other.name)
+    }
+
+    /// Those that are there.
+    pub fn others(&self) -> impl Iterator<Item = Other<'_>> {
+        let there = self.nodes.iter().enumerate().filter(|(_, node)| node.is_there);
+        there.map(|(n, Node { name, since, about, .. })| Other {
+            id: NodeId::of(n),
+            name,
+            since: *since,
+            about: about.as_deref(),
+        })
     }
 
     /// The next thing that dialects have to hear.
@@ -190,7 +228,10 @@ impl Cluster {
                     self.lose(id, n, "it has left");
                 }
             }
-            What::Hello { n: count } => self.hello(now, (id, n), incarnation, Some(count)),
+            What::Hello { n: count, about } => {
+                self.hello(now, (id, n), incarnation, Some(count));
+                self.note_about((n, incarnation), count, about);
+            }
             What::Part { to, link, number, said } => {
                 if to != self.config.incarnation {
                     return;
@@ -213,9 +254,7 @@ impl Cluster {
             return;
         }
         self.next_beat = now + limits::HEARTBEAT;
-        self.hellos += 1;
-        let hello = What::Hello { n: self.hellos };
-        self.send(None, hello);
+        self.say_hello(self.next_about == now + limits::ABOUT_EVERY);
         for n in 0..self.nodes.len() {
             let Some(node) = self.nodes.get_mut(n).filter(|node| node.is_there) else { continue };
             let id = NodeId::of(n);
@@ -330,40 +369,9 @@ impl Cluster {
         }
         if !was_there {
             // It may wait for its next heartbeat to hear of this one.
-            self.hellos += 1;
-            self.send(None, What::Hello { n: self.hellos });
+            self.say_hello(true);
         }
         self.begin_link(now, id, n);
-    }
-
-    fn part(&mut self, now: Instant, (id, n): (NodeId, usize), part: Part, said: &[u8]) {
-        let Some(node) = self.nodes.get_mut(n).filter(|node| node.is_there) else { return };
-        if node.inn.take(part) {
-            node.heard = now;
-            let all = message::all(said);
-            self.events.extend(all.map(|(of, bytes)| Event::Message(id, of, bytes.to_vec())));
-        } else if let Some(link) = node.missed(now) {
-            self.ask_again(n, link);
-        }
-    }
-
-    /// A node has missed something on the link with this number, or has heard of none.
-    fn begin_again(&mut self, now: Instant, (id, n): (NodeId, usize), link: u64) {
-        let Some(node) = self.nodes.get(n).filter(|node| node.is_there) else { return };
-        if node.out.link <= link && now - node.out.began >= limits::ASK_AGAIN {
-            self.begin_link(now, id, n);
-        }
-    }
-
-    /// A node is to be told everything, by parts that are counted anew.
-    fn begin_link(&mut self, now: Instant, id: NodeId, n: usize) {
-        self.post_said(n);
-        self.links += 1;
-        let link = self.links;
-        if let Some(node) = self.nodes.get_mut(n) {
-            node.out.begin(now, link);
-            self.events.push_back(Event::Joined(id));
-        }
     }
 
     fn lose(&mut self, id: NodeId, n: usize, why: &str) {
@@ -373,40 +381,6 @@ impl Cluster {
             info!(event = "node_gone", node = &**name; "cluster: node {name} is gone: {why}");
             self.events.push_back(Event::Gone(id));
         }
-    }
-
-    fn say(&mut self, now: Instant, n: usize, of: Name, bytes: &[u8]) {
-        let Some(node) = self.nodes.get(n).filter(|node| node.is_there) else { return };
-        if node.out.said.len() + bytes.len() > limits::PART {
-            self.post_said(n);
-        }
-        if let Some(node) = self.nodes.get_mut(n) {
-            message::add(&mut node.out.said, of, bytes);
-            node.out.last = now;
-        }
-    }
-
-    /// What dialects have said to a node is one part.
-    fn post_said(&mut self, n: usize) {
-        if let Some(node) = self.nodes.get(n)
-            && !node.out.said.is_empty()
-        {
-            self.post_part(node.out.last, n);
-        }
-    }
-
-    fn post_part(&mut self, now: Instant, n: usize) {
-        let Some(node) = self.nodes.get_mut(n).filter(|node| node.is_there) else { return };
-        node.out.last = now;
-        let (Part { link, number }, said) = node.out.next();
-        let (to, name) = (node.incarnation, node.name.clone());
-        self.send(Some(name), What::Part { to, link, number, said: &said });
-    }
-
-    fn ask_again(&mut self, n: usize, link: u64) {
-        let Some(node) = self.nodes.get(n) else { return };
-        let (to, name) = (node.incarnation, node.name.clone());
-        self.send(Some(name), What::Again { to, link });
     }
 
     fn send(&mut self, to: Option<Box<str>>, what: What<'_>) {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::About;
 use crate::clock::Instant;
 use crate::limits::cluster as limits;
 
@@ -11,6 +12,10 @@ pub(super) struct Node {
     pub(super) name: Box<str>,
     /// Dialects know of it.
     pub(super) is_there: bool,
+    /// Since when.
+    pub(super) since: Instant,
+    /// What it has told of itself.
+    pub(super) about: Option<Box<About>>,
     pub(super) incarnation: u64,
     /// The highest number of those with which it has said that it is there.
     pub(super) hellos: u64,
@@ -103,6 +108,8 @@ impl Node {
         Self {
             name: name.into(),
             is_there: false,
+            since: Instant::default(),
+            about: None,
             incarnation: 0,
             hellos: 0,
             heard: Instant::default(),
@@ -134,6 +141,7 @@ impl Node {
         if !self.is_there {
             self.sound = now;
         }
+        (self.since, self.about) = (now, None);
         (self.is_there, self.incarnation, self.hellos) = (true, incarnation, hellos);
         self.heard = now;
     }

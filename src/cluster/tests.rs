@@ -226,13 +226,15 @@ fn there_are_no_more_nodes_than_there_may_be() {
     let mut now = Instant::from_micros(1_000_000);
     for n in 0..2 * limits::NODES {
         let name = format!("n{n}");
-        let message = Message { from: &name, incarnation: 1, what: What::Hello { n: 1 } };
+        let message =
+            Message { from: &name, incarnation: 1, what: What::Hello { n: 1, about: b"" } };
         one.on_message(now, &message::write(&message).unwrap());
     }
     assert_eq!((one.there().count(), one.nodes.len()), (limits::NODES, limits::NODES));
     now = now + 2 * crate::limits::cluster::GONE;
     one.on_wakeup(now);
-    let message = Message { from: "another", incarnation: 1, what: What::Hello { n: 1 } };
+    let message =
+        Message { from: "another", incarnation: 1, what: What::Hello { n: 1, about: b"" } };
     one.on_message(now, &message::write(&message).unwrap());
     assert_eq!(one.there().collect::<Vec<_>>(), ["another"], "in the place of one that is gone");
 }
@@ -275,4 +277,42 @@ mod properties {
             world.settle();
         }
     }
+}
+
+#[test]
+fn nodes_know_the_numbers_of_each_other_and_from_the_first_moment_on() {
+    let mut world = World::new(2);
+    let about = |uptime| About { uptime, ..About::default() };
+    let now = world.now;
+    world.nodes[0].tell_about(now, about(1));
+    world.wait(0);
+    world.settle();
+    let uptime = |world: &World| {
+        let others: Vec<_> = world.nodes[1].others().collect();
+        let [other] = others[..] else { panic!("{others:?}") };
+        (other.name.to_owned(), other.about.map(|about| about.uptime))
+    };
+    assert_eq!(uptime(&world), ("a".into(), Some(1)));
+    for n in 2..6 {
+        let now = world.now + Duration::from_millis(500);
+        assert_eq!(world.nodes[0].wants_about(now), n == 5, "{n}: each two seconds");
+        if n == 5 {
+            world.nodes[0].tell_about(now, about(n));
+        }
+        world.wait(500);
+        world.settle();
+        assert_eq!(uptime(&world).1, Some(if n == 5 { 5 } else { 1 }));
+    }
+    // What is old, and what is nonsense.
+    for (n, bytes) in [(3, about(9).write()), (1000, vec![1; 40])] {
+        let message = Message { from: "a", incarnation: 7, what: What::Hello { n, about: &bytes } };
+        let now = world.now;
+        world.nodes[1].on_message(now, &message::write(&message).unwrap());
+        assert_eq!(uptime(&world).1, Some(5));
+    }
+    // Another process.
+    let what = What::Hello { n: 1, about: b"" };
+    let message = Message { from: "a", incarnation: 8, what };
+    world.nodes[1].on_message(world.now, &message::write(&message).unwrap());
+    assert_eq!(uptime(&world).1, None);
 }

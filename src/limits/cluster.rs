@@ -10,6 +10,12 @@ pub const HEARTBEAT: Duration = Duration::from_millis(500);
 /// well within the five seconds in which a lobby has to be right again.
 pub const GONE: Duration = Duration::from_secs(3);
 
+/// How often it tells its numbers with that: owners look each few seconds.
+pub const ABOUT_EVERY: Duration = Duration::from_secs(2);
+
+/// Bytes of these. There are some 200.
+pub const ABOUT: usize = 1024;
+
 /// A link on which nothing was missing for so long has told all that a usual node has.
 pub const WHOLE: Duration = Duration::from_secs(1);
 

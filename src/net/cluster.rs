@@ -62,6 +62,7 @@ pub struct Connection {
     posts: Option<Sender<Post>>,
     heard: Receiver<Vec<u8>>,
     is_woken: Arc<AtomicBool>,
+    is_connected: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -106,13 +107,14 @@ impl Connection {
                 let _ = happened.send(event);
                 async {}
             });
+        let is_connected = Arc::new(AtomicBool::new(false));
         let prefix = format!("punchd.{}", place.cluster);
         let talk = Talk {
             prefix,
             node: place.node.to_owned(),
             found: Found { found, main, is_woken: Arc::clone(&is_woken) },
             events,
-            is_connected: false,
+            is_connected: Arc::clone(&is_connected),
             until: None,
             odd: Seldom::default(),
             started,
@@ -123,13 +125,19 @@ impl Connection {
             }
         };
         let thread = std::thread::Builder::new().name("cluster".into()).spawn(run)?;
-        Ok(Self { posts: Some(posts), heard, is_woken, thread: Some(thread) })
+        Ok(Self { posts: Some(posts), heard, is_woken, is_connected, thread: Some(thread) })
     }
 
     /// Sends a message, if there is a way.
     pub fn send(&self, post: Post) {
         // It is full if NATS takes nothing, and closed if the thread is gone, as is heard.
         let _ = self.posts.as_ref().map(|posts| posts.try_send(post));
+    }
+
+    /// Whether NATS is there.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.is_connected.load(Ordering::Relaxed)
     }
 
     /// The next message that came. After none this is to be asked again once the loop was woken.
@@ -189,7 +197,7 @@ struct Talk {
     node: String,
     found: Found,
     events: UnboundedReceiver<Event>,
-    is_connected: bool,
+    is_connected: Arc<AtomicBool>,
     /// When the owner is told that there is no connection.
     until: Option<Instant>,
     odd: Seldom,
@@ -243,12 +251,13 @@ impl Talk {
         match event {
             Event::Connected => {
                 info!("cluster: connected to NATS as node {}", self.node);
-                (self.is_connected, self.until) = (true, None);
+                self.until = None;
+                self.is_connected.store(true, Ordering::Relaxed);
             }
             Event::Disconnected => {
                 debug!("cluster: the connection to a NATS server is lost");
                 self.until.get_or_insert_with(|| Instant::now() + PATIENCE);
-                self.is_connected = false;
+                self.is_connected.store(false, Ordering::Relaxed);
             }
             Event::ServerError(_) | Event::ClientError(_) | Event::SlowConsumer(_) => {
                 if let Some(before) = self.odd.say(now_since(self.started)) {
@@ -263,7 +272,7 @@ impl Talk {
 
     fn say_that_there_is_none(&mut self) {
         self.until = None;
-        if !self.is_connected {
+        if !self.is_connected.load(Ordering::Relaxed) {
             warn!("cluster: no NATS server answers, serving own players alone; will go on trying");
         }
     }

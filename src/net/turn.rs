@@ -137,6 +137,7 @@ impl EventLoop {
                     break true;
                 }
             };
+            self.server.set_connected(now, is_there && nodes.is_connected());
             if is_there {
                 self.nodes = Some(nodes);
             } else {

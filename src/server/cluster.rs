@@ -1,9 +1,10 @@
 //! The other nodes of a cluster, each of which is one more kind of peer.
 
 use super::Server;
+use super::window::uptime;
 use crate::clock::Now;
-use crate::cluster::{Event, Post};
-use crate::dialect::Outbox;
+use crate::cluster::{About, Event, Post, Spoken};
+use crate::dialect::{Name, Outbox, Shows as _};
 
 impl Server {
     /// Something came that another node has sent, or whoever else can.
@@ -23,6 +24,26 @@ impl Server {
         self.cluster.iter().flat_map(|cluster| cluster.there())
     }
 
+    /// Whether there is a way to other nodes.
+    pub fn set_connected(&mut self, now: Now, is_connected: bool) {
+        self.cluster.iter_mut().for_each(|c| c.set_connected(now.instant, is_connected));
+    }
+
+    /// What this node tells others of itself.
+    fn about(&mut self, now: Now) -> About {
+        let spoken = Name::ALL.into_iter().filter_map(|name| {
+            let census = self.dialects.get(name)?.census();
+            Some(Spoken::new(name, census))
+        });
+        About {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            uptime: uptime(now).as_secs(),
+            connections: self.places.len() as u64,
+            dialects: spoken.collect(),
+            relay: self.shared.relay.about(now),
+        }
+    }
+
     pub(super) fn wake_cluster(&mut self, now: Now, out: &mut Outbox) {
         let Some(cluster) = &mut self.cluster else { return };
         let anew =
@@ -30,6 +51,13 @@ impl Server {
         if anew > 0 {
             cluster.begin_anew(now.instant);
         }
+        if cluster.wants_about(now.instant) {
+            let about = self.about(now);
+            self.cluster
+                .iter_mut()
+                .for_each(|cluster| cluster.tell_about(now.instant, about.clone()));
+        }
+        let Some(cluster) = &mut self.cluster else { return };
         cluster.on_wakeup(now.instant);
         self.tell_dialects(now, out);
     }

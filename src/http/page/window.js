@@ -147,7 +147,25 @@
     }
   }
 
+  function showNodes(cluster) {
+    $("nodes-part").hidden = !cluster;
+    if (!cluster) return;
+    const others = cluster.nodes.length - 1;
+    $("nodes-state").textContent = cluster.connected
+      ? others + (others === 1 ? " other node is there" : " other nodes are there") : "NATS does not answer: no way to other nodes";
+    $("nodes-state").className = cluster.connected ? "" : "way-failed";
+    const heads = ["Node", "Version", "#There for", "#Up for", "#Connections", "Hosts and clients", "#Relayed pairs", "#Relayed a second"];
+    table("nodes", heads, cluster.nodes, (one) => [
+      el("td", { className: "name" }, one.node, ...(one.node === cluster.node ? [small("this one")] : [])),
+      cell(one.version || ""), number(span(one.there)), number(span(one.uptime)), number(one.connections),
+      el("td", {}, ...one.dialects.map((of) => el("span", { className: "whom" }, of.name + " " + of.hosts + ", " + of.clients))),
+      number(!one.relay ? "no relay" : one.relay.sessions + " of " + one.relay.most_sessions + (one.relay.has_room ? "" : ", full")),
+      number(one.relay ? bytes(one.relay.bytes_per_second) + " of " + bytes(one.relay.most_bytes_per_second) : ""),
+    ], "");
+  }
+
   function showStatus(status) {
+    showNodes(status.cluster);
     $("version").textContent = status.version;
     $("build").textContent = status.build;
     draw("warnings", status.warnings, () => status.warnings.map((text) => el("p", { className: "alert" }, text)));

@@ -19,6 +19,7 @@ use crate::introductions::journal::{self, Attempt, Names, Relay, Way};
 use crate::limits;
 use crate::timers::Seldom;
 
+mod about;
 mod month;
 mod ports;
 mod room;

@@ -1,6 +1,7 @@
 //! Numbers for Prometheus. Whatever peers do, there are the same series: each label has few values, which
 //! are all there from the start.
 
+mod nodes;
 mod table;
 
 use super::super::answers::{Answers, BUCKETS, Times};
@@ -22,6 +23,7 @@ pub(super) fn metrics(view: &View, now: Now, server: &Server, answers: &Answers)
     all.push(refusals(server));
     all.extend(limits(server));
     all.extend(relay(server));
+    all.extend(server.cluster.iter().flat_map(|cluster| nodes::nodes(now, cluster)));
     match Table(all).encode() {
         Ok(text) => Answer::of(Body::Metrics(text)),
         Err(_) => Answer::error(Status::Internal),

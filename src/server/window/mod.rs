@@ -376,6 +376,11 @@ fn health(server: &Server) -> Answer {
 }
 
 /// How long the server has been there.
-fn uptime(now: Now) -> Duration {
-    now.instant - (Instant::default() + limits::WAITED)
+pub(super) fn uptime(now: Now) -> Duration {
+    now.instant - begin()
+}
+
+/// When it was started.
+fn begin() -> Instant {
+    Instant::default() + limits::WAITED
 }

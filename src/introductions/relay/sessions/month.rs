@@ -1,6 +1,10 @@
 //! How much the relay has passed on in a calendar month, which owners pay for.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
+
+use crate::clock::Instant;
 
 /// Bytes that were passed on in a month.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -9,6 +13,16 @@ pub(super) struct Passed {
     bytes: u64,
     /// Since the server was started.
     total: u64,
+    #[serde(skip)]
+    rated: Rated,
+}
+
+/// How much had been passed on when the rate was found last.
+#[derive(Clone, Copy, Debug, Default)]
+struct Rated {
+    at: Instant,
+    total: u64,
+    rate: u64,
 }
 
 impl Passed {
@@ -26,6 +40,21 @@ impl Passed {
         self.in_month(unix);
         self.bytes = self.bytes.saturating_add(bytes);
         self.total = self.total.saturating_add(bytes);
+    }
+
+    /// Bytes a second since a while, which is some ten seconds.
+    pub(super) fn rate(&mut self, now: Instant) -> u64 {
+        /// The relay's thread tells every five seconds what it has passed on.
+        const RATED: Duration = Duration::from_secs(10);
+        let Rated { at, total, rate } = self.rated;
+        let took = now - at;
+        if took >= RATED {
+            let micros = u128::from(self.total.saturating_sub(total)) * 1_000_000;
+            let rate = u64::try_from(micros / took.as_micros().max(1)).unwrap_or(u64::MAX);
+            self.rated = Rated { at: now, total: self.total, rate };
+            return rate;
+        }
+        rate
     }
 
     /// Bytes that were passed on since the server was started.

@@ -2,6 +2,7 @@
 
 mod hosts;
 mod introductions;
+mod nodes;
 mod refusals;
 mod status;
 

@@ -1,7 +1,10 @@
 //! How it goes, in numbers.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
+use super::nodes::Cluster;
 use super::rounded;
 use crate::clock::Now;
 use crate::dialect::events::tls::Acceptor;
@@ -11,7 +14,7 @@ use crate::limits;
 use crate::net::certificate::End;
 use crate::server::Server;
 use crate::server::window::samples::{EVERY, Sample};
-use crate::server::window::{View, uptime};
+use crate::server::window::{View, begin, uptime};
 
 /// How it goes.
 #[derive(Debug, Serialize)]
@@ -30,6 +33,7 @@ pub(in crate::server::window) struct Status<'a> {
     cpu: Option<f64>,
     introductions: Introduced,
     relay: Option<Relayed>,
+    cluster: Option<Cluster<'a>>,
     tls: Option<Tls>,
     dialects: Vec<Spoken>,
     limits: Vec<Limit>,
@@ -100,11 +104,23 @@ struct Curves {
     cpu: Vec<Option<f64>>,
 }
 
+/// Without NATS.
+const CUT_OFF: &str = "no NATS server answers (--cluster): this node serves its own players alone";
+
 impl Server {
+    /// Whether there has been no way to other nodes for a while, if this is a node.
+    fn is_cut_off(&self, now: Now) -> bool {
+        /// At its start it takes a moment.
+        const PATIENCE: Duration = Duration::from_secs(5);
+        let since = self.cluster.as_ref().and_then(|cluster| cluster.cut_since());
+        since.is_some_and(|since| now.instant - since.max(begin()) >= PATIENCE)
+    }
+
     /// What seems to be wrong, a sentence each. `end` is that of the certificate.
     pub(in crate::server::window) fn warnings(&self, now: Now, end: Option<End>) -> Vec<String> {
         let mut all = self.shared.doubts.sentences(now.instant);
         all.extend(self.gateway.doubt());
+        all.extend(self.is_cut_off(now).then(|| CUT_OFF.to_owned()));
         all.extend(end.and_then(|end| end.doubt(&"the certificate (--tls-cert)", now.unix)));
         all
     }
@@ -117,7 +133,11 @@ impl View {
         End::of(&certificate)
     }
 
-    pub(in crate::server::window) fn status(&self, now: Now, server: &Server) -> Status<'_> {
+    pub(in crate::server::window) fn status<'a>(
+        &'a self,
+        now: Now,
+        server: &'a Server,
+    ) -> Status<'a> {
         let Census { hosts, clients } = server.census();
         let usage = self.noted.map(|(_, usage)| usage);
         let relay = &server.shared.relay;
@@ -143,6 +163,7 @@ impl View {
             cpu: self.cpu.map(|cpu| rounded(cpu, 1e4)),
             introductions: self.introduced(server),
             relay: relay.is_there().then(|| relayed(self.relayed)),
+            cluster: server.cluster.as_deref().map(|cluster| Cluster::of(now, cluster)),
             tls: end.map(|end| Tls { certificate_end: end.map(|end| end.unix) }),
             dialects: spoken(server),
             limits: all_limits(server),

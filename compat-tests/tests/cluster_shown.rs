@@ -1,0 +1,134 @@
+//! The owner's window and the metrics of each node of a cluster show all nodes, by real servers of NATS.
+#![cfg(target_os = "linux")]
+#![expect(clippy::expect_used, reason = "a helper that fails is a test that fails")]
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use compat_tests::company::start_with_window;
+use compat_tests::events::EventClient;
+use compat_tests::gmnet::{Host, HostConfig};
+use compat_tests::http::get;
+use compat_tests::master::{Master, loopback};
+use compat_tests::nats_server::NatsServers;
+use compat_tests::rooms::Player;
+use serde_json::{Value, json};
+
+const WAIT: Duration = Duration::from_secs(20);
+
+/// So long after a node is killed it may still be shown.
+const GHOST: Duration = Duration::from_secs(5);
+
+const NAMES: [&str; 3] = ["a", "b", "c"];
+
+/// The second has a relay.
+fn node(nats: &NatsServers, n: usize) -> (Master, SocketAddr) {
+    let urls = nats.urls(0);
+    let mut options = vec!["--cluster", &urls, "--node", NAMES[n]];
+    if n == 1 {
+        let relay = ["--relay", "--relay-public", "203.0.113.8", "--relay-ports", "20300-20303"];
+        options.extend(relay);
+    }
+    start_with_window(&options)
+}
+
+fn cluster(window: SocketAddr) -> Value {
+    let status = get(window, "/api/v1/status").expect("an answer").json();
+    status["cluster"].clone()
+}
+
+/// The names of the nodes that a window shows.
+fn shown(window: SocketAddr) -> Vec<String> {
+    let cluster = cluster(window);
+    let nodes = cluster["nodes"].as_array().expect("nodes");
+    let mut names: Vec<String> =
+        nodes.iter().filter_map(|node| node["node"].as_str()).map(Into::into).collect();
+    names.sort();
+    names
+}
+
+/// How many hosts and clients a node has in a dialect, as a window shows it.
+fn census(window: SocketAddr, node: &str, dialect: &str) -> Option<(u64, u64)> {
+    let cluster = cluster(window);
+    let node = cluster["nodes"].as_array()?.iter().find(|of| of["node"] == node)?;
+    let spoken = node["dialects"].as_array()?.iter().find(|of| of["name"] == dialect)?;
+    Some((spoken["hosts"].as_u64()?, spoken["clients"].as_u64()?))
+}
+
+fn wait_until(what: &str, within: Duration, mut is_so: impl FnMut() -> bool) {
+    let end = Instant::now() + within;
+    while !is_so() {
+        assert!(Instant::now() < end, "never: {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn each_node_shows_what_all_have_and_who_is_gone() {
+    let Some(mut nats) = NatsServers::start(1) else { return };
+    let mut nodes: Vec<(Master, SocketAddr)> = (0..3).map(|n| node(&nats, n)).collect();
+    let config = HostConfig::new(nodes[0].0.addr()).on(loopback());
+    let _host = Host::registered(config.with_data(&["Pong", "one"]), WAIT).expect("a host");
+    let at = SocketAddr::new(loopback(), 0);
+    let mut player = Player::new(nodes[1].0.addr(), at, WAIT).expect("a player");
+    player.host("Room").expect("a room");
+    let mut peer = EventClient::connect(nodes[2].0.addr(), None).expect("connecting");
+    peer.login("amy", "chess").expect("logging in");
+    for (_, window) in &nodes {
+        let counts = |node, dialect| census(*window, node, dialect);
+        wait_until("what all nodes have", WAIT, || {
+            counts("a", "gmnet") == Some((1, 0))
+                && counts("b", "rooms") == Some((1, 0))
+                && counts("c", "events") == Some((0, 1))
+        });
+        // What is at another node counts there alone.
+        assert_eq!((counts("b", "gmnet"), counts("a", "rooms")), (Some((0, 0)), Some((0, 0))));
+        assert_eq!(counts("a", "events"), Some((0, 0)));
+        let cluster = cluster(*window);
+        assert_eq!(cluster["connected"], true);
+        for node in cluster["nodes"].as_array().expect("nodes") {
+            assert_eq!(node["version"], env!("CARGO_PKG_VERSION"), "{cluster:#}");
+            assert!(node["uptime"].as_u64().is_some_and(|up| up < 100), "{cluster:#}");
+            assert!(node["there"].as_u64().is_some_and(|there| there < 100), "{cluster:#}");
+            assert_eq!(node["relay"].is_object(), node["node"] == "b", "{cluster:#}");
+        }
+        let text = get(*window, "/metrics").expect("metrics").body;
+        for series in [
+            "punchd_cluster_connected 1\n",
+            "punchd_cluster_hosts{node=\"a\",dialect=\"gmnet\"} 1\n",
+            "punchd_cluster_clients{node=\"c\",dialect=\"events\"} 1\n",
+            "punchd_cluster_relay_sessions_max{node=\"b\"} 4096\n",
+            "punchd_cluster_relay_sessions_max{node=\"a\"} 0\n",
+        ] {
+            assert!(text.contains(series), "{series} in {text}");
+        }
+    }
+    // Their own are what they were.
+    let text = get(nodes[2].1, "/metrics").expect("metrics").body;
+    assert!(text.contains("punchd_hosts{dialect=\"gmnet\"} 0\n"), "{text}");
+    nodes.remove(0).0.crash();
+    for (_, window) in &nodes {
+        wait_until("that a node is gone", GHOST, || shown(*window) == ["b", "c"]);
+        let text = get(*window, "/metrics").expect("metrics").body;
+        assert!(!text.contains("node=\"a\""), "{text}");
+    }
+    let window = nodes[0].1;
+    nats.kill(0);
+    wait_until("that NATS is gone", WAIT, || cluster(window)["connected"] == false);
+    wait_until("that nobody else is there", GHOST, || shown(window) == ["b"]);
+    let warnings = || get(window, "/api/v1/status").expect("an answer").json()["warnings"].clone();
+    let want =
+        json!(["no NATS server answers (--cluster): this node serves its own players alone"]);
+    wait_until("a warning", WAIT, || warnings() == want);
+    nats.run(0);
+    wait_until("all again", WAIT, || shown(window) == ["b", "c"]);
+    assert_eq!((&cluster(window)["connected"], warnings()), (&json!(true), json!([])));
+}
+
+#[test]
+fn who_is_no_node_has_no_cluster() {
+    let (_master, window) = start_with_window(&[]);
+    assert_eq!(cluster(window), Value::Null);
+    let text = get(window, "/metrics").expect("metrics").body;
+    assert!(!text.contains("punchd_cluster"), "{text}");
+}
