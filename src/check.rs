@@ -115,7 +115,7 @@ pub fn check(
     report.doubts.extend(options.lists().doubts());
     report.doubts.extend(unknown_variables());
     look_at_addresses(options, &mut report);
-    if options.dialects.contains(&Name::Natpunch) && options.admits_only_some() {
+    if options.speaks(Name::Natpunch) && options.admits_only_some() {
         report.doubts.push(
             "clients of the original natpunch cannot show a key or a game, so they are refused \
              (--key, --games)"

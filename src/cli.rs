@@ -22,8 +22,8 @@ mod variables;
 
 pub use values::Millis;
 use values::{
-    parse_bind, parse_connections, parse_flag, parse_game, parse_key, parse_millis, parse_name,
-    parse_number, parse_own_ip, parse_port, parse_public_ip, parse_rate,
+    Spoken, parse_bind, parse_connections, parse_flag, parse_game, parse_key, parse_millis,
+    parse_name, parse_number, parse_own_ip, parse_port, parse_public_ip, parse_rate,
 };
 pub use variables::unknown as unknown_variables;
 
@@ -102,11 +102,11 @@ pub struct Options {
     #[arg(help_heading = "Network", value_parser = parse_own_ip)]
     pub alt_addr: Option<IpAddr>,
 
-    /// Speak only these, as in gmnet,rooms [default: all]
+    /// Speak only these, as in gmnet,rooms, or none [default: all]
     #[arg(long, env = "PUNCHD_DIALECTS", hide_env = true, value_name = "LIST")]
     #[arg(help_heading = "Network", value_delimiter = ',', hide_default_value = true)]
-    #[arg(default_values_t = Name::ALL)]
-    pub dialects: Vec<Name>,
+    #[arg(default_values_t = Name::ALL.map(|name| Spoken(Some(name))))]
+    pub dialects: Vec<Spoken>,
 
     /// What is told by HTTP.
     #[command(flatten)]
@@ -354,7 +354,7 @@ impl Options {
         let silence = Duration::from_secs(self.room_timeout);
         let rooms =
             rooms::Config { silence, public_ips, limits, admission, ..rooms::Config::default() };
-        let dialects = self.dialects.clone();
+        let dialects = self.dialects.iter().filter_map(|spoken| spoken.0).collect();
         server::Config {
             limits,
             dialects,
@@ -399,6 +399,9 @@ impl Options {
             let why = "--tls-required (PUNCHD_TLS_REQUIRED) needs a certificate: give it with \
                        --tls-cert and --tls-key";
             return Err(Self::command().error(ErrorKind::MissingRequiredArgument, why));
+        }
+        if let Some(why) = self.serves_nothing() {
+            return Err(Self::command().error(ErrorKind::ArgumentConflict, why));
         }
         if let Some(why) = self.cluster.lacks() {
             return Err(Self::command().error(ErrorKind::ArgumentConflict, why));

@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use log::{Level, error, info, log_enabled, warn};
 use punchd::check;
-use punchd::cli::relay::{Place, RelayOptions};
+use punchd::cli::relay::Place;
 use punchd::cli::{self, Options};
 use punchd::dialect::events::tls::Acceptor;
 use punchd::dialect::gmnet::text::clean_into;
@@ -127,7 +127,7 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let listening = listening(&sockets);
     let relay = place_of_relay(options, &sockets)?;
     config.relay = relay.as_ref().map(|place| place.config.clone());
-    let alternates = if options.dialects.contains(&Name::Stun) {
+    let alternates = if options.speaks(Name::Stun) {
         bind::alternates(&sockets, options.alt_port, options.alt_addr, offer.as_mut())
     } else {
         Alternates::default()
@@ -185,7 +185,7 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     if let Some(place @ Place { config, .. }) = &relay {
         info!("{config}");
         let binds: Vec<IpAddr> = main.iter().map(SocketAddr::ip).collect();
-        let doubt = RelayOptions::doubt(place, &binds, options.public_ips(), bind::own_addresses());
+        let doubt = options.relay_doubt(place, &binds, bind::own_addresses());
         doubt.iter().for_each(|what| warn!("{what}"));
         for ip in config.told.all().filter(|ip| is_inside(*ip)) {
             warn!(
@@ -323,7 +323,7 @@ fn open_window(
 /// Where the relay is, if the owner wants one.
 fn place_of_relay(options: &Options, sockets: &[Bound]) -> Result<Option<Place>, String> {
     let binds: Vec<IpAddr> = sockets.iter().map(|bound| bound.addr.ip()).collect();
-    options.relay.place(&binds, options.public_ips(), bind::own_addresses())
+    options.relay_place(&binds, bind::own_addresses())
 }
 
 /// The sockets were handed over, whatever the options say.

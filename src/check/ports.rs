@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::Report;
-use crate::cli::relay::RelayOptions;
+
 use crate::cli::{Options, PORT, http};
 use crate::dialect::Name;
 use crate::introductions::is_inside;
@@ -62,7 +62,7 @@ pub(super) fn try_window(options: &Options, tried: &Tried, report: &mut Report) 
 
 /// Opens what STUN has beside the ports of the games. Returns where that is.
 pub(super) fn try_stun(options: &Options, tried: &Tried, report: &mut Report) -> bind::Alternates {
-    if !options.dialects.contains(&Name::Stun) {
+    if !options.speaks(Name::Stun) {
         return bind::Alternates::default();
     }
     let main = tried.addrs.first().map_or(0, SocketAddr::port);
@@ -87,7 +87,7 @@ pub(super) fn try_relay(
     report: &mut Report,
 ) {
     let binds: Vec<IpAddr> = tried.addrs.iter().map(SocketAddr::ip).collect();
-    let place = options.relay.place(&binds, options.public_ips(), bind::own_addresses());
+    let place = options.relay_place(&binds, bind::own_addresses());
     let Some(place) = report.take(place).flatten() else { return };
     let others = udp.sockets.iter().map(|(addr, _)| *addr);
     let sockets: Vec<SocketAddr> = tried.addrs.iter().copied().chain(others).collect();
@@ -103,7 +103,7 @@ pub(super) fn try_relay(
     }
     report.serves.push(place.config.to_string());
     let own = bind::own_addresses();
-    report.doubts.extend(RelayOptions::doubt(&place, &binds, options.public_ips(), own));
+    report.doubts.extend(options.relay_doubt(&place, &binds, own));
     for ip in place.config.told.all().filter(|ip| is_inside(*ip)) {
         report.doubts.push(format!(
             "the relay is told as {ip}, where only players in this network reach it (--relay-public)"

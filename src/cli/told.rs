@@ -4,6 +4,8 @@
 use std::collections::HashSet;
 use std::net::IpAddr;
 
+use super::relay::{Place, RelayOptions};
+use super::values::Spoken;
 use super::{Millis, Options};
 use crate::dialect::Name;
 use crate::limits::{self, Limits};
@@ -39,7 +41,11 @@ impl Options {
         let speaks = Name::ALL.into_iter().filter(|name| self.speaks(*name));
         let speaks = speaks.map(|name| name.to_string()).collect::<Vec<_>>().join(", ");
         let is_all = Name::ALL.into_iter().all(|name| self.speaks(name));
-        all.push(format!("{} {speaks}", if is_all { "speaks" } else { "only" }));
+        all.push(match (is_all, self.is_relay_alone()) {
+            (true, _) => format!("speaks {speaks}"),
+            (_, true) => "speaks no dialect, a relay for other nodes alone".to_owned(),
+            (false, false) => format!("only {speaks}"),
+        });
         if self.tls_cert.is_some() {
             let how = if self.tls_required { "TLS required" } else { "with TLS" };
             let end = end.map(|end| format!(", certificate until {end}")).unwrap_or_default();
@@ -66,8 +72,60 @@ impl Options {
         !self.keys.is_empty() || !self.games.is_empty()
     }
 
-    fn speaks(&self, name: Name) -> bool {
-        self.dialects.contains(&name)
+    /// Whether a dialect is spoken.
+    #[must_use]
+    pub fn speaks(&self, name: Name) -> bool {
+        self.dialects.contains(&Spoken(Some(name)))
+    }
+
+    /// Whether this is a relay for other nodes and nothing else.
+    #[must_use]
+    pub fn is_relay_alone(&self) -> bool {
+        !Name::ALL.into_iter().any(|name| self.speaks(name))
+    }
+
+    /// Where the relay is, if there is to be one. Where nobody speaks GMnet no client of GMnet takes what comes from
+    /// there for its server's.
+    ///
+    /// # Errors
+    /// As [`RelayOptions::place`].
+    pub fn relay_place(
+        &self,
+        binds: &[IpAddr],
+        own: impl Iterator<Item = IpAddr>,
+    ) -> Result<Option<Place>, String> {
+        let mut place = self.relay.place(binds, self.public_ips(), own)?;
+        if let Some(place) = place.as_mut().filter(|_| !self.speaks(Name::Gmnet)) {
+            place.config.is_apart = true;
+        }
+        Ok(place)
+    }
+
+    /// What is doubtful about that place.
+    #[must_use]
+    pub fn relay_doubt(
+        &self,
+        place: &Place,
+        binds: &[IpAddr],
+        own: impl Iterator<Item = IpAddr>,
+    ) -> Option<String> {
+        let doubt = RelayOptions::doubt(place, binds, self.public_ips(), own);
+        doubt.filter(|_| self.speaks(Name::Gmnet))
+    }
+
+    /// Why there would be nothing to do, or what is contradictory about the dialects.
+    pub(super) fn serves_nothing(&self) -> Option<&'static str> {
+        if !self.dialects.contains(&Spoken(None)) {
+            return None;
+        }
+        if self.dialects.len() > 1 {
+            return Some("--dialects (PUNCHD_DIALECTS) names dialects and none: leave one out");
+        }
+        let has_both = !self.relay.relay.is_empty() && !self.cluster.cluster.is_empty();
+        (!has_both).then_some(
+            "--dialects none (PUNCHD_DIALECTS) leaves nothing to serve: with --relay and --cluster this would be a \
+             relay for other nodes",
+        )
     }
 
     /// Which options have no effect beside the others, a sentence for each.
@@ -135,12 +193,14 @@ impl Options {
             ),
         ];
         for (names, options) in needs {
+            // It is for other nodes.
+            let is_idle = |option| option != "--relay" || !self.is_relay_alone();
             if names.iter().any(|name| self.speaks(*name)) {
                 continue;
             }
             let needed: Vec<_> = names.iter().map(Name::to_string).collect();
             let needed = needed.join(", ");
-            let idle = options.iter().filter(|(is_given, _)| *is_given);
+            let idle = options.iter().filter(|(is_given, of)| *is_given && is_idle(*of));
             all.extend(idle.map(|(_, option)| {
                 format!("{option} has no effect, as --dialects leaves out {needed}")
             }));

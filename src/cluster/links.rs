@@ -2,9 +2,8 @@
 
 use super::message::{self, What};
 use super::node::Part;
-use super::{Cluster, Event, NodeId};
+use super::{Cluster, Event, NodeId, RELAY};
 use crate::clock::Instant;
-use crate::dialect::Name;
 use crate::limits::cluster as limits;
 
 impl Cluster {
@@ -12,8 +11,14 @@ impl Cluster {
         let Some(node) = self.nodes.get_mut(n).filter(|node| node.is_there) else { return };
         if node.inn.take(part) {
             node.heard = now;
-            let all = message::all(said);
-            self.events.extend(all.map(|(of, bytes)| Event::Message(id, of, bytes.to_vec())));
+            for (of, bytes) in message::all(said) {
+                // Another version may speak what is not known here.
+                if of == RELAY {
+                    self.events.push_back(Event::Relay(id, bytes.to_vec()));
+                } else if let Ok(name) = of.parse() {
+                    self.events.push_back(Event::Message(id, name, bytes.to_vec()));
+                }
+            }
         } else if let Some(link) = node.missed(now) {
             self.ask_again(n, link);
         }
@@ -38,7 +43,7 @@ impl Cluster {
         }
     }
 
-    pub(super) fn say(&mut self, now: Instant, n: usize, of: Name, bytes: &[u8]) {
+    pub(super) fn say(&mut self, now: Instant, n: usize, of: &str, bytes: &[u8]) {
         let Some(node) = self.nodes.get(n).filter(|node| node.is_there) else { return };
         if node.out.said.len() + bytes.len() > limits::PART {
             self.post_said(n);

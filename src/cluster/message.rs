@@ -4,7 +4,6 @@
 use serde::{Deserialize, Serialize};
 
 use crate::brief::Quoted;
-use crate::dialect::Name;
 use crate::limits::cluster as limits;
 use crate::state::NotUnderstood;
 
@@ -78,17 +77,16 @@ mod raw {
 }
 
 /// Adds something that a dialect says to what is said in one part.
-pub(super) fn add(said: &mut Vec<u8>, of: Name, bytes: &[u8]) {
+pub(super) fn add(said: &mut Vec<u8>, of: &str, bytes: &[u8]) {
     // Writing to memory fails only where there is none.
-    let _ = rmp_serde::encode::write(said, &Said(of.text(), bytes));
+    let _ = rmp_serde::encode::write(said, &Said(of, bytes));
 }
 
-/// What dialects have said in one part, and which. What is not understood ends it.
-pub(super) fn all(said: &[u8]) -> impl Iterator<Item = (Name, &[u8])> {
+/// What is said in one part, and what says it. What is not understood ends it.
+pub(super) fn all(said: &[u8]) -> impl Iterator<Item = (&str, &[u8])> {
     let mut from = rmp_serde::Deserializer::from_read_ref(said);
     let all = std::iter::from_fn(move || Said::deserialize(&mut from).ok());
-    // Another version may speak what is not known here.
-    all.filter_map(|Said(of, bytes)| Some((of.parse().ok()?, bytes)))
+    all.map(|Said(of, bytes)| (of, bytes))
 }
 
 /// Something that a dialect says.

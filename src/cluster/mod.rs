@@ -45,6 +45,9 @@ use crate::dialect::Name;
 use crate::limits::cluster as limits;
 use crate::timers::Seldom;
 
+/// What parts about relays are called, in the place of a dialect.
+const RELAY: &str = "relay";
+
 /// For whom a message is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Whom {
@@ -70,6 +73,8 @@ pub enum Event {
     Joined(NodeId),
     /// A dialect of a node has said something.
     Message(NodeId, Name, Vec<u8>),
+    /// A node has said something of relays.
+    Relay(NodeId, Vec<u8>),
     /// A node is gone.
     Gone(NodeId),
 }
@@ -288,9 +293,14 @@ impl Cluster {
             return;
         }
         match to {
-            Whom::Node(id) => self.say(now, id.place(), of, bytes),
-            Whom::All => (0..self.nodes.len()).for_each(|n| self.say(now, n, of, bytes)),
+            Whom::Node(id) => self.say(now, id.place(), of.text(), bytes),
+            Whom::All => (0..self.nodes.len()).for_each(|n| self.say(now, n, of.text(), bytes)),
         }
+    }
+
+    /// Something about relays is to be said to a node.
+    pub fn post_relay(&mut self, now: Instant, to: NodeId, bytes: &[u8]) {
+        self.say(now, to.place(), RELAY, bytes);
     }
 
     /// A dialect here has forgotten all that it knew: everything is told and asked for anew.

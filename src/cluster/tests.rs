@@ -54,6 +54,9 @@ impl World {
                 Event::Message(id, of, bytes) => {
                     format!("{} {of} {}", names.of(id), String::from_utf8_lossy(&bytes))
                 }
+                Event::Relay(id, bytes) => {
+                    format!("{} relay {}", names.of(id), String::from_utf8_lossy(&bytes))
+                }
                 Event::Gone(id) => format!("-{}", names.of(id)),
             });
         }

@@ -21,6 +21,7 @@ use super::{Asked, Bound, Census, ConnId, Context, Dialect, Reads, Showing, Show
 use crate::blocks::Blocks;
 use crate::clock::Instant;
 use crate::cluster::NodeId;
+use crate::introductions::journal::Attempt;
 use crate::limits;
 use crate::state::{NotUnderstood, Saved, Saving};
 
@@ -241,6 +242,10 @@ impl Dialect for Contained {
 
     fn on_node_gone(&mut self, cx: &mut Context<'_>, node: NodeId) {
         self.act(cx, |dialect, cx| dialect.on_node_gone(cx, node));
+    }
+
+    fn on_relay(&mut self, cx: &mut Context<'_>, attempt: &Attempt, is_given: bool) {
+        self.act(cx, |dialect, cx| dialect.on_relay(cx, attempt, is_given));
     }
 
     fn save(&self, to: &mut Saving<'_>) {

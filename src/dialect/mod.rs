@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::blocks::Blocks;
 use crate::clock::Instant;
 use crate::cluster::NodeId;
+use crate::introductions::journal::Attempt;
 use crate::state::{NotUnderstood, Saved, Saving};
 
 mod addr;
@@ -190,6 +191,10 @@ pub trait Dialect: Shows + std::fmt::Debug {
 
     /// Another node is gone, and all its peers with it.
     fn on_node_gone(&mut self, _cx: &mut Context<'_>, _node: NodeId) {}
+
+    /// The relay of another node was asked for two of this dialect, by [`anywhere`](crate::introductions::anywhere). They
+    /// have a session now, or have none: then what is to be done is what would be without any relay.
+    fn on_relay(&mut self, _cx: &mut Context<'_>, _attempt: &Attempt, _is_given: bool) {}
 
     /// Writes what another process needs to go on.
     fn save(&self, _to: &mut Saving<'_>) {}

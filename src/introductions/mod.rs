@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+pub mod anywhere;
 pub mod attempt;
 pub mod candidates;
 mod cause;

@@ -23,6 +23,26 @@ pub const WHOLE: Duration = Duration::from_secs(1);
 /// anew: everything of a node takes longer than a message does, so it is not sent for each message that is lost.
 pub const ASK_AGAIN: Duration = Duration::from_millis(500);
 
+/// Sessions at relays of other nodes that a node has at one time, and that it gives to one of them: half of what a relay
+/// has in all.
+pub const RELAYED: usize = super::relay::SESSIONS / 2;
+
+/// Relays that are asked for one pair, one after the other: that of the client's node, of the host's, and two more.
+pub const RELAYS: usize = 4;
+
+/// How long the relay of another node may take to answer. A game gives up after 5 s, and was told of the direct way
+/// 1 s before.
+pub const RELAY_ANSWER: Duration = Duration::from_millis(700);
+
+/// How long nobody is asked again for a pair for which nobody had room.
+pub const RELAY_REFUSED: Duration = Duration::from_secs(10);
+
+/// Pairs of one address a second for which other nodes are asked.
+pub const RELAY_ASKS: u32 = 4;
+
+/// Questions that are open at one time.
+pub const WAITING_FOR_RELAY: usize = 512;
+
 /// Other nodes. Each is told of each change by a message of its own, so a cluster has few: a change costs as
 /// many messages as there are others.
 pub const NODES: usize = 15;

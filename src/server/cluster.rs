@@ -1,10 +1,13 @@
 //! The other nodes of a cluster, each of which is one more kind of peer.
 
+use log::warn;
+
 use super::Server;
 use super::window::uptime;
 use crate::clock::Now;
-use crate::cluster::{About, Event, Post, Spoken};
+use crate::cluster::{About, Event, NodeId, Post, Spoken};
 use crate::dialect::{Name, Outbox, Shows as _};
+use crate::introductions::relay::elsewhere::{News, Relaying};
 
 impl Server {
     /// Something came that another node has sent, or whoever else can.
@@ -12,6 +15,7 @@ impl Server {
         let Some(cluster) = &mut self.cluster else { return };
         cluster.on_message(now.instant, bytes);
         self.tell_dialects(now, out);
+        self.tell_relayed(now, out);
     }
 
     /// What other nodes are to be sent since this was asked last.
@@ -60,6 +64,9 @@ impl Server {
         let Some(cluster) = &mut self.cluster else { return };
         cluster.on_wakeup(now.instant);
         self.tell_dialects(now, out);
+        self.note_relays();
+        self.shared.relay.on_wakeup(now);
+        self.tell_relayed(now, out);
     }
 
     /// Has the nodes told what dialects have put into the outbox for them.
@@ -68,6 +75,55 @@ impl Server {
         for (of, whom, bytes) in out.for_nodes_since(before) {
             cluster.post(now.instant, of, whom, bytes);
         }
+        self.post_of_relays(now);
+    }
+
+    /// Has nodes told what there is to tell of relays.
+    fn post_of_relays(&mut self, now: Now) {
+        let Some(cluster) = &mut self.cluster else { return };
+        for (node, bytes) in self.shared.relay.elsewhere().take_posts() {
+            cluster.post_relay(now.instant, node, &bytes);
+        }
+    }
+
+    /// Which nodes have relays.
+    fn note_relays(&mut self) {
+        let Some(cluster) = &self.cluster else { return };
+        let relays = cluster.others().filter_map(|other| {
+            let about = other.about?;
+            let relay = about.relay?;
+            Some(Relaying {
+                node: other.id,
+                told: relay.told(),
+                is_apart: relay.is_apart,
+                has_room: relay.has_room(),
+                is_alone: about.is_relay_alone(),
+                sessions: relay.sessions,
+            })
+        });
+        self.shared.relay.elsewhere().set_nodes(relays);
+    }
+
+    fn hear_relay_of(&mut self, now: Now, node: NodeId, bytes: &[u8]) {
+        if let Err(why) = self.shared.relay.on_node_message(now, node, bytes)
+            && let Some(before) = self.odd_relay.say(now.instant)
+        {
+            let name = self.shared.nodes.of(node);
+            warn!("cluster: what node {name} says of relays is not understood: {why}{before}");
+        }
+    }
+
+    /// Tells dialects who is relayed by other nodes, and the journal how that ended.
+    fn tell_relayed(&mut self, now: Now, out: &mut Outbox) {
+        while let Some(News { attempt, is_given }) = self.shared.relay.elsewhere().next_news() {
+            self.with(now, attempt.dialect, out, |dialect, cx| {
+                dialect.on_relay(cx, &attempt, is_given);
+            });
+        }
+        for (attempt, way) in self.shared.relay.elsewhere().take_ended() {
+            self.shared.journal.note(now, &self.shared.nats, attempt, way);
+        }
+        self.post_of_relays(now);
     }
 
     fn tell_dialects(&mut self, now: Now, out: &mut Outbox) {
@@ -77,6 +133,8 @@ impl Server {
             }
             match event {
                 Event::Joined(node) => {
+                    self.note_relays();
+                    self.shared.relay.on_node_joined(node);
                     self.with_all(now, out, |dialect, cx| dialect.on_node_joined(cx, node));
                 }
                 Event::Message(node, of, bytes) => {
@@ -84,7 +142,9 @@ impl Server {
                         dialect.on_node_message(cx, node, &bytes)
                     });
                 }
+                Event::Relay(node, bytes) => self.hear_relay_of(now, node, &bytes),
                 Event::Gone(node) => {
+                    self.shared.relay.on_node_gone(now, node);
                     self.with_all(now, out, |dialect, cx| dialect.on_node_gone(cx, node));
                 }
             }

@@ -82,6 +82,8 @@ pub struct Server {
     public: Option<Box<Public>>,
     /// The other nodes, if this is one of a cluster.
     cluster: Option<Box<Cluster>>,
+    /// What another node says of relays is not understood.
+    odd_relay: Seldom,
     is_stopping: bool,
     has_lost_relay: bool,
 }
@@ -133,6 +135,7 @@ impl Server {
             window: None,
             cluster: config.cluster.clone().map(|config| Box::new(Cluster::new(config))),
             public: config.public_lobby.then(|| Box::new(Public::new(config))),
+            odd_relay: Seldom::default(),
             is_stopping: false,
             has_lost_relay: false,
         }
@@ -375,7 +378,8 @@ impl Server {
         let window = self.window.as_ref().and_then(|window| window.next_wakeup());
         let public = self.public.as_ref().and_then(|public| public.next_wakeup());
         let blocking = self.blocking.is_amid().then(Instant::default);
-        let cluster = self.cluster.as_ref().map(|cluster| cluster.next_wakeup());
+        let nodes = self.cluster.as_ref().map(|cluster| cluster.next_wakeup());
+        let cluster = earliest([nodes, self.shared.relay.next_wakeup()]);
         earliest([blocking, self.idle.next(), earliest(dialects), window, public, cluster])
     }
 

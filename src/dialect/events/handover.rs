@@ -30,6 +30,7 @@ impl Events {
             commands,
             passes,
             lines,
+            relays: _,
             foreign,
             much,
             refused,

@@ -23,6 +23,8 @@ use crate::cluster::NodeId;
 use crate::hash::Map;
 use crate::holders::Holders;
 use crate::introductions::PublicIps;
+use crate::introductions::journal::Attempt;
+use crate::introductions::relay::elsewhere::Awaited;
 use crate::limits::{self, Limits};
 use crate::lines::Lines;
 use crate::rates::Rates;
@@ -140,6 +142,9 @@ pub struct Events {
     commands: Rates,
     passes: Rates,
     lines: Lines,
+    /// Those for whom the relay of another node is asked: two, and whether one has said that it does not reach the other.
+    #[serde(skip)]
+    relays: Awaited<(ConnId, ConnId, bool)>,
     /// Two that could not be introduced.
     foreign: Seldom,
     /// Whose requests are refused since there are too many.
@@ -209,6 +214,7 @@ impl Events {
             commands: Rates::new(config.limits.commands_per_second, 10),
             passes: Rates::new(config.limits.datagrams_per_second, 2),
             lines: Lines::default(),
+            relays: Awaited::default(),
             foreign: Seldom::default(),
             much: Seldom::default(),
             refused: admission::Refused::default(),
@@ -533,6 +539,11 @@ impl Dialect for Events {
     fn on_node_gone(&mut self, cx: &mut Context<'_>, node: NodeId) {
         self.lines.note_time(cx.now);
         self.forget_node(cx, node);
+    }
+
+    fn on_relay(&mut self, cx: &mut Context<'_>, attempt: &Attempt, is_given: bool) {
+        self.lines.note_time(cx.now);
+        self.hear_of_relay(cx, attempt, is_given);
     }
 
     fn load(&mut self, cx: &mut Context<'_>, from: &mut Saved<'_>) -> Result<(), NotUnderstood> {

@@ -18,6 +18,7 @@ use super::{Context, Events, Outbox};
 use crate::brief::Quoted;
 use crate::clock::Instant;
 use crate::dialect::{ConnId, Name, Via, hex};
+use crate::introductions::anywhere;
 use crate::introductions::candidates::{Candidates, may_share_network};
 use crate::introductions::is_same_family;
 use crate::introductions::plan::{self, Wish};
@@ -354,7 +355,7 @@ impl Events {
         let Member { conn: player, nonce, wish, .. } = member;
         let (Some(a), Some(b)) = (self.peer(host), self.peer(player)) else { return false };
         let (Some(at), Some(bt)) = (a.endpoint, b.endpoint) else { return false };
-        if plan::are_apart(cx, wish, [bt, at]) {
+        if anywhere::are_apart(cx, wish, [bt, at]) {
             self.tell_families(cx, [(host, at), (player, bt)]);
             return true;
         }
@@ -438,7 +439,7 @@ impl Events {
     }
 
     /// Tells two peers that they cannot be introduced, as they have addresses of different families.
-    fn tell_families(&mut self, cx: &mut Context<'_>, both: [(ConnId, SocketAddr); 2]) {
+    pub(super) fn tell_families(&mut self, cx: &mut Context<'_>, both: [(ConnId, SocketAddr); 2]) {
         let [(host, _), (player, at)] = both;
         // It is the later one who wanted to meet the other.
         cx.refused(Name::Events, Reason::Family, at.ip());
@@ -456,7 +457,7 @@ impl Events {
         (player, host): (ConnId, ConnId),
     ) -> bool {
         let at = |id| self.peer(id)?.endpoint;
-        matches!((at(player), at(host)), (Some(a), Some(b)) if plan::are_apart(cx, wish, [a, b]))
+        matches!((at(player), at(host)), (Some(a), Some(b)) if anywhere::are_apart(cx, wish, [a, b]))
     }
 
     /// A peer has told how a punch ended.

@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use log::info;
 
@@ -11,8 +12,9 @@ use super::rooms::Member;
 use super::{Context, Events};
 use crate::dialect::{ConnId, Name};
 use crate::introductions::journal::{Attempt, Connected, Names, Told};
-use crate::introductions::plan;
+use crate::introductions::relay::elsewhere::{Homes, Relayed};
 use crate::introductions::relay::sessions::Places;
+use crate::introductions::{anywhere, is_same_family, plan};
 
 impl Events {
     /// Introduces a host and a player at the relay, if they have a session or nothing else helps. False:
@@ -26,8 +28,16 @@ impl Events {
         let Some(attempt) = self.attempt(host, player.conn) else { return false };
         let pair = [attempt.client, attempt.host];
         let places = match cx.shared.relay.between(Name::Events, pair) {
-            None if plan::is_relayed_at_once(cx, player.wish, pair) => {
-                self.open_session(cx, host, player, &attempt)
+            None if anywhere::is_relayed_at_once(cx, player.wish, pair) => {
+                match self.open_session(cx, host, player, &attempt) {
+                    Relayed::At(places) => Some(places),
+                    // Meanwhile they may try it directly.
+                    Relayed::Asked => {
+                        self.relays.add(&attempt, (host, player.conn, false));
+                        None
+                    }
+                    Relayed::No(_) => None,
+                }
             }
             before => before,
         };
@@ -46,9 +56,45 @@ impl Events {
         player: Member,
     ) -> bool {
         let Some(attempt) = self.attempt(host, player.conn) else { return false };
-        let Some(places) = self.open_session(cx, host, player, &attempt) else { return false };
-        self.tell_of_relay(cx, [host, player.conn], player.nonce, places);
-        true
+        match self.open_session(cx, host, player, &attempt) {
+            Relayed::At(places) => {
+                self.tell_of_relay(cx, [host, player.conn], player.nonce, places);
+                true
+            }
+            Relayed::Asked => {
+                self.relays.add(&attempt, (host, player.conn, true));
+                true
+            }
+            Relayed::No(_) => false,
+        }
+    }
+
+    /// The relay of another node was asked for two who are to meet.
+    pub(super) fn hear_of_relay(
+        &mut self,
+        cx: &mut Context<'_>,
+        attempt: &Attempt,
+        is_given: bool,
+    ) {
+        let Some((host, player, has_failed)) = self.relays.take(attempt) else { return };
+        let met = self.met(host, player).filter(|(first, _)| *first == host);
+        let Some((_, player)) = met else { return };
+        let is_at = |id, at| self.peer(id).is_some_and(|peer| peer.endpoint == Some(at));
+        if !is_at(host, attempt.host) || !is_at(player.conn, attempt.client) {
+            return;
+        }
+        let pair = [attempt.client, attempt.host];
+        if let Some(places) = cx.shared.relay.between(Name::Events, pair).filter(|_| is_given) {
+            self.note_relayed(cx, attempt);
+            return self.tell_of_relay(cx, [host, player.conn], player.nonce, places);
+        }
+        if !is_same_family(attempt.client.ip(), attempt.host.ip()) {
+            self.tell_families(cx, [(host, attempt.host), (player.conn, attempt.client)]);
+        } else if has_failed {
+            let said = (player.result, false);
+            let result = plan::note_result(cx, attempt.clone(), said, Duration::ZERO);
+            self.set_result(host, player.conn, result);
+        }
     }
 
     /// Gives a host and a player a session, if both are proven and have none.
@@ -58,9 +104,21 @@ impl Events {
         host: ConnId,
         player: Member,
         attempt: &Attempt,
-    ) -> Option<Places> {
-        let are_proven = self.is_at(host, attempt.host) && self.is_at(player.conn, attempt.client);
-        let places = are_proven.then(|| plan::relay(cx, player.wish, attempt)).flatten()?;
+    ) -> Relayed {
+        if !self.is_at(host, attempt.host) || !self.is_at(player.conn, attempt.client) {
+            return Relayed::No(None);
+        }
+        let nodes = [player.conn, host].map(|id| self.guest(id).and_then(|guest| guest.node));
+        let homes = Homes { nodes, public_ips: self.config.public_ips };
+        let relayed = anywhere::relay(cx, player.wish, attempt, homes);
+        if matches!(relayed, Relayed::At(_)) {
+            self.note_relayed(cx, attempt);
+        }
+        relayed
+    }
+
+    /// Two have a session.
+    fn note_relayed(&mut self, cx: &Context<'_>, attempt: &Attempt) {
         if self.lines.says(cx.now, attempt.client.ip()) {
             let Attempt { client, host, names, .. } = attempt;
             info!(
@@ -69,7 +127,6 @@ impl Events {
                 "{client} and host {host}{names} were told of the relay"
             );
         }
-        Some(places)
     }
 
     /// Tells both where the other one is at the relay, which has no NAT and no network of its own.

@@ -61,8 +61,7 @@ impl Gmnet {
     ) {
         let is_armed =
             self.arm_attempt(cx, id, (Two { pair: [client, host], endpoints }, key), session);
-        let is_served = cx.shared.relay.serves_apart([client.ip(), host.ip()])
-            || self.hosts.node_of(key).is_some_and(|node| self.hosts.has_relay(node));
+        let is_served = cx.shared.relay.serves_apart_anywhere([client.ip(), host.ip()]);
         if is_armed && session.is_none() && is_served {
             self.relays.arm(cx.now.instant, id);
         }

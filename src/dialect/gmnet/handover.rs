@@ -23,6 +23,7 @@ impl Gmnet {
             knocks,
             attempts,
             relays,
+            asked: _,
             failed,
             unread,
             looks,

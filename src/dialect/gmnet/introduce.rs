@@ -261,9 +261,20 @@ impl Gmnet {
             conn.times.answered = cx.now.instant;
         }
         self.drop_attempt(conn);
-        if self.relay_at_once(cx, request, &outcome) {
-            return;
+        if !self.relay_at_once(cx, request, text, outcome) {
+            self.say_outcome(cx, request, text, outcome);
         }
+    }
+
+    /// Says it without any relay.
+    pub(super) fn say_outcome(
+        &mut self,
+        cx: &mut Context<'_>,
+        request: &Request,
+        text: &str,
+        outcome: Outcome,
+    ) {
+        let Request { conn, client, .. } = *request;
         self.note_outcome(cx, request, text, &outcome);
         match outcome {
             Outcome::Wait => {}

@@ -18,6 +18,8 @@ use super::{ConnId, Context, Dialect, Name, Use, Via};
 use crate::admission::{self};
 use crate::clock::{Instant, Now, earliest};
 use crate::cluster::NodeId;
+use crate::introductions::journal::Attempt;
+use crate::introductions::relay::elsewhere::Awaited;
 use crate::limits::{self};
 use crate::lines::Lines;
 use crate::rates::Rates;
@@ -134,6 +136,9 @@ pub struct Gmnet {
     attempts: Timers<ConnId, Told>,
     /// Those of them that are relayed if they do not get through soon.
     relays: Timers<ConnId>,
+    /// Those for whom the relay of another node is asked.
+    #[serde(skip)]
+    asked: Awaited<relaying::Asked>,
     /// For each client address the host that it did not reach, lately.
     failed: Timers<IpAddr, Whom>,
     unread: Unread,
@@ -182,6 +187,7 @@ impl Gmnet {
             knocks: Knocks::at(config.sockets.clone()),
             attempts: Timers::new(limits::ATTEMPT),
             relays: Timers::new(limits::relay::SECOND_NOTICE),
+            asked: Awaited::default(),
             failed: Timers::new(limits::relay::FAILED),
             unread: Unread::default(),
             looks: Looks::default(),
@@ -429,6 +435,10 @@ impl Dialect for Gmnet {
     fn on_node_gone(&mut self, cx: &mut Context<'_>, node: NodeId) {
         self.forget_node(cx, node);
         self.resume(cx);
+    }
+
+    fn on_relay(&mut self, cx: &mut Context<'_>, attempt: &Attempt, is_given: bool) {
+        self.hear_of_relay(cx, attempt, is_given);
     }
 
     fn save(&self, to: &mut Saving<'_>) {

@@ -12,15 +12,41 @@ use log::info;
 use super::Gmnet;
 use super::attempts::{Two, Whom};
 use super::names::Named;
+use super::nodes::Direct;
 use super::notices::News;
 use super::request::{Outcome, Request};
 use super::slot::HostKey;
-use crate::dialect::{ConnId, Context};
-use crate::introductions::journal::{Shown, Told};
+use crate::clock::Instant;
+use crate::dialect::{ConnId, Context, Name};
+use crate::introductions::anywhere;
+use crate::introductions::journal::{Attempt, Shown, Told};
 use crate::introductions::plan;
 use crate::introductions::relay::Shape;
+use crate::introductions::relay::elsewhere::{Homes, Relayed};
 use crate::introductions::relay::sessions::Places;
 use crate::limits;
+
+/// A client and a host for whom the relay of another node is asked.
+#[derive(Debug)]
+pub(super) struct Asked {
+    /// The client's connection.
+    id: ConnId,
+    host: Whom,
+    /// When it was answered last.
+    since: Instant,
+    instead: Instead,
+}
+
+/// What is done if they cannot be relayed.
+#[derive(Debug)]
+pub(super) enum Instead {
+    /// They were told of each other before.
+    Nothing,
+    /// What was found out is said.
+    Say(Box<(Request, String, Outcome)>),
+    /// The node of the host is asked for the direct way.
+    AskDirect(Box<Direct>),
+}
 
 /// Clients that are told of the relay before others have their turn.
 const AT_ONCE: usize = 64;
@@ -32,9 +58,10 @@ impl Gmnet {
         &mut self,
         cx: &mut Context<'_>,
         request: &Request,
-        outcome: &Outcome,
+        text: &str,
+        outcome: Outcome,
     ) -> bool {
-        let (key, port) = match *outcome {
+        let (key, port) = match outcome {
             Outcome::OtherFamily(key) | Outcome::Found(key, _, None) => (key, None),
             Outcome::HostWithoutPort(key, port) => (key, port),
             Outcome::Found(key, _, Some(port)) => {
@@ -48,15 +75,16 @@ impl Gmnet {
             Outcome::Wait | Outcome::NotFound | Outcome::Elsewhere(..) => return false,
         };
         let client = SocketAddr::new(request.client, port.unwrap_or_default());
-        self.relay(cx, request.conn, client, key)
+        let instead = || Instead::Say(Box::new((*request, text.to_owned(), outcome)));
+        self.relay(cx, request.conn, client, key, instead)
     }
 
     /// Whether the direct way is known to lead nowhere, by the two NATs or as it has just been tried.
     fn is_hopeless(&self, cx: &Context<'_>, client: SocketAddr, key: HostKey) -> bool {
-        if self.config.relay.is_empty() {
+        let Some(host) = self.hosts.get(key) else { return false };
+        if !cx.shared.relay.serves_apart_anywhere([client.ip(), host.addr]) {
             return false;
         }
-        let Some(host) = self.hosts.get(key) else { return false };
         let host = SocketAddr::new(host.addr, host.port.unwrap_or_default());
         let kinds = [client, host].map(|at| cx.shared.nats.kind(cx.now.instant, at));
         plan::is_hopeless(kinds) || self.has_failed(client.ip(), key)
@@ -76,59 +104,104 @@ impl Gmnet {
                 self.relays.arm(cx.now.instant, id);
                 continue;
             }
-            self.relay(cx, id, client, key);
+            self.relay(cx, id, client, key, || Instead::Nothing);
         }
     }
 
-    /// Tells a host and a client of the relay. False: they cannot be relayed, and nobody was told.
-    fn relay(
+    /// Tells a host and a client of the relay of this node, of the host's, or of any other, now or when another node has
+    /// answered. False: they cannot be relayed, and nobody was told. If that turns out later `instead` is done.
+    pub(super) fn relay(
         &mut self,
         cx: &mut Context<'_>,
         id: ConnId,
         client: SocketAddr,
         key: HostKey,
+        instead: impl FnOnce() -> Instead,
     ) -> bool {
-        if key.place_elsewhere().is_some() {
-            return self.relay_elsewhere(cx, id, client, key);
-        }
-        let Some(places) = self.open_relay(cx, client, key) else { return false };
-        let Some(host) = self.hosts.get(key) else { return false };
+        let Some(host) = self.hosts.any(key) else { return false };
         let at = SocketAddr::new(host.addr, host.port.unwrap_or_default());
-        self.tell_endpoint(cx, id, places.for_client);
-        let two = Two { pair: [client, at], endpoints: [places.for_client, places.for_host] };
-        self.begin_attempt(cx, id, (two, key), Some(places.id));
-        true
+        let (conn, node) = (host.conn, self.hosts.node_of(key));
+        let can_be_told = node.is_some() || self.notices.has_room(conn, client.ip());
+        if !cx.shared.relay.serves_apart_anywhere([client.ip(), at.ip()]) || !can_be_told {
+            return false;
+        }
+        let Some(attempt) = self.attempt([client, at], Told::default(), key) else { return false };
+        let Some(whom) = self.whom(key, at) else { return false };
+        let homes = Homes { nodes: [None, node], public_ips: self.config.public_ips };
+        match anywhere::open(cx, Shape::GameMaker, attempt.clone(), homes) {
+            Relayed::At(places) => {
+                self.tell_of_relay(cx, id, client, key, places);
+                true
+            }
+            Relayed::Asked => {
+                let since = self.conns.get(id).map(|conn| conn.times.answered);
+                let (instead, since) = (instead(), since.unwrap_or_default());
+                self.asked.add(&attempt, Asked { id, host: whom, since, instead });
+                true
+            }
+            Relayed::No(_) => false,
+        }
     }
 
-    /// Gives a client and a host of this node a session, and tells the host of it. None: they cannot be relayed, and
-    /// it was told nothing.
-    pub(super) fn open_relay(
+    /// Tells a host and a client of the relay that forwards for them.
+    fn tell_of_relay(
         &mut self,
         cx: &mut Context<'_>,
+        id: ConnId,
         client: SocketAddr,
         key: HostKey,
-    ) -> Option<Places> {
-        let host = self.hosts.get(key)?;
+        Places { id: session, for_client, for_host }: Places,
+    ) {
+        let Some(host) = self.hosts.any(key) else { return };
         let (conn, at) = (host.conn, SocketAddr::new(host.addr, host.port.unwrap_or_default()));
-        let addrs = [client.ip(), at.ip()];
-        if !cx.shared.relay.serves_apart(addrs) || !self.notices.has_room(conn, client.ip()) {
-            return None;
-        }
-        let attempt = self.attempt([client, at], Told::default(), key)?;
-        let places = plan::open(cx, Shape::GameMaker, attempt)?;
-        if self.lines.says(cx.now, client.ip())
-            && let Some(host) = self.hosts.get(key)
-        {
+        if self.lines.says(cx.now, client.ip()) {
             info!(
                 dialect = "gmnet", event = "relayed", client:% = client, host:% = host.at(),
                 game = host.game();
                 "{} and host {} were told of the relay", Shown(client), Named(host)
             );
         }
-        self.note_failed(cx, client.ip(), Whom { conn, at });
-        let relay = NonZeroU16::new(places.for_host.port());
-        self.tell_all(cx, conn, [News { relay, ..client.into() }].into_iter());
-        Some(places)
+        if let Some(whom) = self.whom(key, at) {
+            self.note_failed(cx, client.ip(), whom);
+        }
+        match self.hosts.node_of(key) {
+            Some(node) => self.tell_host_elsewhere(cx, node, conn, for_host),
+            None => {
+                let is_here = self.config.relay.contains(for_host.ip());
+                let relay = NonZeroU16::new(for_host.port()).filter(|_| is_here);
+                let at = if is_here { client } else { for_host };
+                self.tell_all(cx, conn, [News { relay, ..at.into() }].into_iter());
+            }
+        }
+        self.tell_endpoint(cx, id, for_client);
+        let two = Two { pair: [client, at], endpoints: [for_client, for_host] };
+        self.begin_attempt(cx, id, (two, key), Some(session));
+    }
+
+    /// The relay of another node was asked for a client and a host.
+    pub(super) fn hear_of_relay(
+        &mut self,
+        cx: &mut Context<'_>,
+        attempt: &Attempt,
+        is_given: bool,
+    ) {
+        let Some(Asked { id, host, since, instead }) = self.asked.take(attempt) else { return };
+        // It may have gone, or have asked for somebody else.
+        if self.conns.get(id).is_none_or(|conn| conn.times.answered != since) {
+            return;
+        }
+        let places = cx.shared.relay.between(Name::Gmnet, [attempt.client, attempt.host]);
+        if let (Some(places), Some(key)) = (places.filter(|_| is_given), self.host_at(host)) {
+            return self.tell_of_relay(cx, id, attempt.client, key, places);
+        }
+        match instead {
+            Instead::Nothing => {}
+            Instead::Say(what) => {
+                let (request, text, outcome) = *what;
+                self.say_outcome(cx, &request, &text, outcome);
+            }
+            Instead::AskDirect(what) => self.ask_direct(cx, *what),
+        }
     }
 
     /// A client has not reached a host by itself: its next try is relayed at once.

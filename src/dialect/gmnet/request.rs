@@ -21,6 +21,7 @@ pub(super) struct Request {
 }
 
 /// What can be said to a request.
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Outcome {
     /// Nothing yet.
     Wait,

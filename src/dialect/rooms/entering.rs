@@ -15,7 +15,7 @@ use super::parted::How;
 use super::table::{Opening, Peer, set_all};
 use super::{Id, Key, Named, Rooms, Turn};
 use crate::dialect::{Context, Name};
-use crate::introductions::plan;
+use crate::introductions::anywhere;
 use crate::limits;
 use crate::lobby::data::Data;
 use crate::lobby::guesses::Guess;
@@ -208,7 +208,7 @@ impl Rooms {
             return Err(Reason::Locked);
         }
         if let Some(host) = self.table.peer(room.host).map(|host| host.endpoint)
-            && plan::are_apart(turn.cx, options.wish, [turn.from, host])
+            && anywhere::are_apart(turn.cx, options.wish, [turn.from, host])
         {
             self.log_families(turn, host);
             return Err(Reason::Family);
@@ -322,7 +322,7 @@ impl Rooms {
         // The others could not reach it any more, but for a client its host, if the relay has both families.
         let host = self.table.room(room).and_then(|room| self.table.peer(room.host));
         let is_apart = host.is_none_or(|host| {
-            is_host || plan::are_apart(turn.cx, peer.wish, [turn.from, host.endpoint])
+            is_host || anywhere::are_apart(turn.cx, peer.wish, [turn.from, host.endpoint])
         });
         if old.is_ipv4() != turn.from.is_ipv4() && is_apart {
             // It has said the key.

@@ -60,6 +60,8 @@ use crate::clock::{Instant, earliest};
 use crate::cluster::NodeId;
 use crate::cookies::Cookies;
 use crate::introductions::PublicIps;
+use crate::introductions::journal::Attempt;
+use crate::introductions::relay::elsewhere::Awaited;
 use crate::limits::{self, Limits};
 use crate::lines::Lines;
 use crate::lobby::code::Code;
@@ -162,6 +164,9 @@ pub struct Rooms {
     full: Seldom,
     foreign: Seldom,
     refused: admission::Refused,
+    /// Those for whom the relay of another node is asked: two, and whether one has said that it does not reach the other.
+    #[serde(skip)]
+    relays: Awaited<(Id, Id, bool)>,
     #[serde(skip)]
     stopping: bool,
     /// The other nodes of a cluster. To another process of this node they tell everything anew.
@@ -232,6 +237,7 @@ impl Rooms {
             lines: Lines::default(),
             full: Seldom::default(),
             foreign: Seldom::default(),
+            relays: Awaited::default(),
             refused: admission::Refused::default(),
             stopping: false,
             nodes: Nodes::new(config.silence),
@@ -385,6 +391,10 @@ impl Dialect for Rooms {
 
     fn on_node_gone(&mut self, _cx: &mut Context<'_>, node: NodeId) {
         self.forget_node(node);
+    }
+
+    fn on_relay(&mut self, cx: &mut Context<'_>, attempt: &Attempt, is_given: bool) {
+        self.hear_of_relay(cx, attempt, is_given);
     }
 
     fn end_blocked(&mut self, cx: &mut Context<'_>, blocks: &Blocks, most: usize) -> usize {

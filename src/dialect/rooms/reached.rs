@@ -11,7 +11,7 @@ impl Rooms {
     /// anything of the direct way.
     pub(super) fn counts(&mut self, turn: &Turn<'_, '_>, own: Id, other: Id, worked: bool) -> bool {
         // Where nobody can be led to a relay nothing is kept of it.
-        if !turn.cx.shared.relay.serves_somebody() {
+        if !turn.cx.shared.relay.serves_somebody_anywhere() {
             return true;
         }
         let (Some(one), Some(two)) = (self.table.peer(own), self.table.peer(other)) else {
@@ -23,7 +23,8 @@ impl Rooms {
             }
             return true;
         }
-        let is_relay_there = turn.cx.shared.relay.serves([one.endpoint.ip(), two.endpoint.ip()]);
+        let is_relay_there =
+            turn.cx.shared.relay.serves_anywhere([one.endpoint.ip(), two.endpoint.ip()]);
         self.table.note_failed(own, other);
         let counts = turn.is_signed || !is_relay_there || !self.table.are_met(own, other);
         if counts {

@@ -9,10 +9,21 @@ use log::info;
 use super::table::{Peer, Status};
 use super::{Id, Rooms};
 use crate::dialect::{Context, Name};
+use crate::introductions::anywhere;
 use crate::introductions::is_same_family;
 use crate::introductions::journal::{Attempt, Connected, Names, Told};
 use crate::introductions::plan::{self, Wish};
+use crate::introductions::relay::elsewhere::{Homes, Relayed};
 use crate::introductions::relay::sessions::Places;
+
+/// Whether two have a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Opened {
+    Now,
+    /// Another node is asked.
+    Asked,
+    No,
+}
 
 impl Rooms {
     /// Where a peer is for the other side: at the relay, while they have a session.
@@ -35,7 +46,7 @@ impl Rooms {
     ) -> SocketAddr {
         /// That of the service that throws everything away (RFC 863).
         const DISCARD: u16 = 9;
-        match cx.shared.relay.told(whom.ip()) {
+        match cx.shared.relay.told_anywhere(whom.ip()) {
             Some(relay) if !is_same_family(at.ip(), whom.ip()) => SocketAddr::new(relay, DISCARD),
             _ => self.config.public_ips.told_at(at, whom),
         }
@@ -61,14 +72,15 @@ impl Rooms {
 
     /// Relays a client and its host if nothing else helps or has helped. False: they are told nothing.
     pub(super) fn relay_at_once(&mut self, cx: &mut Context<'_>, client: Id) -> bool {
-        if !cx.shared.relay.serves_somebody() {
+        if !cx.shared.relay.serves_somebody_anywhere() {
             return false;
         }
         let Some([peer, host]) = self.pair(client) else { return false };
         let (has_failed, host_id) = (peer.status == Status::Failed, host.id);
         let pair = [peer.endpoint, host.endpoint];
-        let is_due = has_failed || plan::is_relayed_at_once(cx, peer.wish, pair);
-        if !is_due || !self.open_session(cx, client) {
+        let is_due = has_failed || anywhere::is_relayed_at_once(cx, peer.wish, pair);
+        // While another node is asked they may try it directly.
+        if !is_due || self.open_session(cx, client, has_failed) != Opened::Now {
             return false;
         }
         self.introduce(cx, client);
@@ -80,8 +92,10 @@ impl Rooms {
     /// are told nothing.
     pub(super) fn relay_late(&mut self, cx: &mut Context<'_>, client: Id) -> bool {
         let Some(host) = self.pair(client).map(|[_, host]| host.id) else { return false };
-        if !self.open_session(cx, client) {
-            return false;
+        match self.open_session(cx, client, true) {
+            Opened::Now => {}
+            Opened::Asked => return true,
+            Opened::No => return false,
         }
         self.announce(cx, client, host);
         self.announce(cx, host, client);
@@ -95,13 +109,36 @@ impl Rooms {
         let [client, host] = roles(one, two);
         let attempt = self.attempt_of(client, host);
         let wish = if one.wish == Wish::Never { one.wish } else { two.wish };
-        if worked || plan::relay(cx, wish, &attempt).is_none() {
-            let said = (self.ended(own, other), worked);
-            let ended = plan::note_result(cx, attempt, said, Duration::ZERO);
-            return ended.map_or((), |ended| self.set_ended(own, other, ended));
+        let homes = self.homes(client, host);
+        let relayed =
+            if worked { Relayed::No(None) } else { anywhere::relay(cx, wish, &attempt, homes) };
+        match relayed {
+            Relayed::At(_) => self.tell_of_relay(cx, [own, other], &attempt),
+            Relayed::Asked => self.relays.add(&attempt, (own, other, true)),
+            Relayed::No(_) => self.note_between(cx, (own, other), attempt, worked),
         }
+    }
+
+    /// How the punch of two clients ended, and no relay helps.
+    fn note_between(
+        &mut self,
+        cx: &mut Context<'_>,
+        (own, other): (Id, Id),
+        attempt: Attempt,
+        worked: bool,
+    ) {
+        let said = (self.ended(own, other), worked);
+        let ended = plan::note_result(cx, attempt, said, Duration::ZERO);
+        if let Some(ended) = ended {
+            self.set_ended(own, other, ended);
+        }
+    }
+
+    /// Tells two clients of a room of the relay.
+    fn tell_of_relay(&mut self, cx: &mut Context<'_>, [own, other]: [Id; 2], attempt: &Attempt) {
+        let Some(one) = self.table.peer(own) else { return };
         if self.lines.says(cx.now, attempt.client.ip()) {
-            let Attempt { client: at, host, .. } = &attempt;
+            let Attempt { client: at, host, .. } = attempt;
             let room = self.named(one.room);
             let names = &attempt.names;
             info!(
@@ -114,16 +151,31 @@ impl Rooms {
         self.announce(cx, other, own);
     }
 
-    /// Gives a client and its host a session, if both are proven and have none. They punch again then.
-    fn open_session(&mut self, cx: &mut Context<'_>, client: Id) -> bool {
-        let Some(attempt) = self.attempt(client) else { return false };
-        let Some(pair @ [peer, _]) = self.pair(client) else { return false };
-        let may = pair.iter().all(|peer| peer.proved && !peer.is_kept);
-        if !may || plan::relay(cx, peer.wish, &attempt).is_none() {
-            return false;
+    /// Gives a client and its host a session, if both are proven and have none. They punch again then. `has_failed`:
+    /// one of them has said that it does not reach the other.
+    fn open_session(&mut self, cx: &mut Context<'_>, client: Id, has_failed: bool) -> Opened {
+        let Some(attempt) = self.attempt(client) else { return Opened::No };
+        let Some(pair @ [peer, host]) = self.pair(client) else { return Opened::No };
+        if !pair.iter().all(|peer| peer.proved && !peer.is_kept) {
+            return Opened::No;
         }
+        let (homes, host) = (self.homes(peer, host), host.id);
+        match anywhere::relay(cx, peer.wish, &attempt, homes) {
+            Relayed::At(_) => {}
+            Relayed::Asked => {
+                self.relays.add(&attempt, (client, host, has_failed));
+                return Opened::Asked;
+            }
+            Relayed::No(_) => return Opened::No,
+        }
+        self.note_relayed(cx, client, &attempt);
+        Opened::Now
+    }
+
+    /// A client and its host have a session.
+    fn note_relayed(&mut self, cx: &Context<'_>, client: Id, attempt: &Attempt) {
         if self.lines.says(cx.now, attempt.client.ip()) {
-            let Attempt { client, host, names, .. } = &attempt;
+            let Attempt { client, host, names, .. } = attempt;
             info!(
                 dialect = "rooms", event = "relayed", client:% = client, host:% = host,
                 game = names.game(), room = names.room();
@@ -134,7 +186,49 @@ impl Rooms {
             peer.status = Status::Joining;
             (peer.told, peer.knows_host) = (true, true);
         }
-        true
+    }
+
+    /// The relay of another node was asked for two of a room.
+    pub(super) fn hear_of_relay(
+        &mut self,
+        cx: &mut Context<'_>,
+        attempt: &Attempt,
+        is_given: bool,
+    ) {
+        let Some((client, other, has_failed)) = self.relays.take(attempt) else { return };
+        let is_there = |id, at| self.table.peer(id).is_some_and(|peer| peer.endpoint == at);
+        let ends = [attempt.client, attempt.host];
+        let are_there = |pair: [Id; 2]| pair.into_iter().zip(ends).all(|(id, at)| is_there(id, at));
+        if !are_there([client, other]) && !are_there([other, client]) {
+            return;
+        }
+        let is_mesh = self.table.peer(other).is_some_and(|other| !other.is_host);
+        match (is_given, is_mesh) {
+            (true, true) => self.tell_of_relay(cx, [client, other], attempt),
+            (true, false) => {
+                self.note_relayed(cx, client, attempt);
+                self.introduce(cx, client);
+                self.announce(cx, other, client);
+            }
+            (false, _) if !has_failed => {}
+            (false, true) => self.note_between(cx, (client, other), attempt.clone(), false),
+            (false, false) => self.fail(cx, client, attempt.clone()),
+        }
+    }
+
+    /// A client and its host do not reach each other, as one of them has said, and no relay helps.
+    fn fail(&mut self, cx: &mut Context<'_>, client: Id, attempt: Attempt) {
+        let before = self.table.peer(client).and_then(|client| client.ended);
+        let ended = plan::note_result(cx, attempt, (before, false), Duration::ZERO);
+        if let Some(client) = self.table.peer_mut(client) {
+            (client.status, client.ended) = (Status::Failed, ended);
+        }
+    }
+
+    /// By which nodes a client and its host are reached.
+    fn homes(&self, client: &Peer, host: &Peer) -> Homes {
+        let nodes = [client, host].map(|peer| peer.via.node);
+        Homes { nodes, public_ips: self.config.public_ips }
     }
 
     /// How the journal knows a client and its host.

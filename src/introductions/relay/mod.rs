@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::limits;
 
+pub mod elsewhere;
 pub mod forwarding;
 pub mod sessions;
 

@@ -10,6 +10,7 @@ use log::warn;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
+use super::elsewhere::Elsewhere;
 use super::{Bounds, End, Order, Refused, Report, Session, SessionId, Shape, Side};
 use crate::blocks::Blocks;
 use crate::clock::{Instant, Now};
@@ -20,6 +21,7 @@ use crate::limits;
 use crate::timers::Seldom;
 
 mod about;
+mod foreign;
 mod month;
 mod ports;
 mod room;
@@ -81,6 +83,9 @@ pub struct Sessions {
     passed: Passed,
     refused: Seldom,
     parted: Seldom,
+    /// The relays of other nodes.
+    #[serde(skip)]
+    pub(super) elsewhere: Elsewhere,
 }
 
 /// A session, and what becomes of it.
@@ -104,6 +109,9 @@ struct Entry {
     is_welcome: bool,
     /// Its ports may be given out again; the thread has been told.
     has_given_way: bool,
+    /// Another node has asked for it.
+    #[serde(default)]
+    is_foreign: bool,
 }
 
 impl Entry {
@@ -227,6 +235,10 @@ impl Sessions {
     /// the last.
     #[must_use]
     pub fn between(&self, dialect: Name, pair: [SocketAddr; 2]) -> Option<Places> {
+        self.between_here(dialect, pair).or_else(|| self.elsewhere.between(dialect, pair))
+    }
+
+    fn between_here(&self, dialect: Name, pair: [SocketAddr; 2]) -> Option<Places> {
         // Mostly there is no relay, and every message about two asks.
         let relay = self.config.as_ref()?.told;
         let [client, _] = pair.map(|at| at.ip());
@@ -235,7 +247,8 @@ impl Sessions {
             let is_same = |(one, other): (SocketAddr, SocketAddr)| {
                 (one.ip(), one.port()) == (other.ip(), other.port())
             };
-            entry.dialect == dialect && entry.endpoints().into_iter().zip(pair).all(is_same)
+            let is_its = entry.dialect == dialect && !entry.is_foreign;
+            is_its && entry.endpoints().into_iter().zip(pair).all(is_same)
         });
         let entry = theirs.max_by_key(|entry| entry.id)?;
         let [for_client, for_host] = entry.told(relay)?;
@@ -277,6 +290,7 @@ impl Sessions {
             is_through: false,
             is_welcome: false,
             has_given_way: false,
+            is_foreign: false,
         });
         self.orders.push(Order::Open(Session { id, sides, shape }));
         Ok(Places { id, for_client, for_host })
@@ -284,12 +298,17 @@ impl Sessions {
 
     /// A player is at another port of its address. Its sessions go on: at the relay its port shows itself.
     pub fn moved(&mut self, dialect: Name, from: SocketAddr, to: SocketAddr) {
-        if self.all.is_empty() || from.ip() != to.ip() {
+        if from.ip() != to.ip() {
+            return;
+        }
+        self.elsewhere.moved(dialect, from, to);
+        if self.all.is_empty() {
             return;
         }
         let places = self.all.sides_at(from.ip()..=from.ip()).map(|(place, _)| place);
         for place in places.collect::<SmallVec<[u32; 32]>>() {
-            if let Some(entry) = self.all.get_mut(place).filter(|entry| entry.dialect == dialect) {
+            let is_its = |entry: &&mut Entry| entry.dialect == dialect && !entry.is_foreign;
+            if let Some(entry) = self.all.get_mut(place).filter(is_its) {
                 let sides = entry.sides.iter().zip(&mut entry.ports);
                 let of_it =
                     sides.filter(|(side, port)| side.addr == from.ip() && **port == from.port());
@@ -300,7 +319,7 @@ impl Sessions {
 
     /// Two are told of each other, who may need a session in a moment.
     pub fn introduced(&mut self, now: Now, pair: [SocketAddr; 2]) {
-        if self.config.is_none() {
+        if !self.serves_somebody_anywhere() {
             return;
         }
         if self.introduced.len() >= limits::relay::INTRODUCED {
@@ -310,7 +329,7 @@ impl Sessions {
     }
 
     /// When these two were introduced, if that was lately; else now.
-    fn when_introduced(&self, now: Now, [client, host]: [SocketAddr; 2]) -> Instant {
+    pub(super) fn when_introduced(&self, now: Now, [client, host]: [SocketAddr; 2]) -> Instant {
         let is_lately = |at: &Instant| now.instant - *at <= limits::relay::DIRECT;
         let mut of = self.introduced.iter().filter(|(pair, at)| {
             is_lately(at) && (*pair == [client, host] || *pair == [host, client])
@@ -362,11 +381,20 @@ impl Sessions {
             Report::Connected(id) => {
                 let entry = self.get_mut(id)?;
                 entry.is_through = true;
+                if entry.is_foreign {
+                    self.tell_through(id);
+                    return None;
+                }
                 Some((entry.attempt(relay), Way::Relayed(now.instant - entry.began)))
             }
             Report::Ended(id, end) => {
                 self.get_mut(id)?;
-                self.all.remove(place_of(id))?.end(end, relay)
+                let entry = self.all.remove(place_of(id))?;
+                if entry.is_foreign {
+                    self.tell_end(id, end);
+                    return None;
+                }
+                entry.end(end, relay)
             }
             Report::Passed(bytes) => {
                 self.passed.add(now.unix, bytes);
@@ -377,14 +405,16 @@ impl Sessions {
 
     /// The client of a session has been let in by its host; by which way is not known yet.
     pub fn welcomed(&mut self, id: SessionId) {
-        if let Some(entry) = self.get_mut(id) {
-            entry.is_welcome = true;
+        match self.get_mut(id) {
+            Some(entry) => entry.is_welcome = true,
+            None => self.elsewhere.welcomed(id),
         }
     }
 
     /// The thread that passes packets on is gone, and with it all sessions.
     pub fn fail(&mut self) {
         self.config = None;
+        self.tell_ends();
         self.orders.clear();
         self.all.clear();
     }

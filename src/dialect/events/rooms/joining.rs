@@ -13,7 +13,8 @@ use super::{Context, Events, InRoom, Room, Seat, named_room, no_such_room, other
 use crate::dialect::ConnId;
 use crate::dialect::events::data::{Data, Password};
 use crate::dialect::events::event::{Event, Fault};
-use crate::introductions::plan::{self, Wish};
+use crate::introductions::anywhere;
+use crate::introductions::plan::Wish;
 use crate::lobby::code::Code;
 use crate::lobby::guesses::Guess;
 use crate::refusals::Reason;
@@ -96,7 +97,8 @@ impl Events {
             return room.host().is_some_and(|host| self.are_apart(cx, wish, (id, host)));
         };
         let at = self.peer(id).and_then(|peer| peer.endpoint);
-        at.zip(elsewhere.host_at).is_some_and(|(at, host)| plan::are_apart(cx, wish, [at, host]))
+        at.zip(elsewhere.host_at)
+            .is_some_and(|(at, host)| anywhere::are_apart(cx, wish, [at, host]))
     }
 
     /// Whether somebody may come into a room.

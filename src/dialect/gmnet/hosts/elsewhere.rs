@@ -72,7 +72,6 @@ struct OfNode {
     entries: usize,
     strings: usize,
     public_ips: PublicIps,
-    has_relay: bool,
 }
 
 impl Default for Elsewhere {
@@ -170,11 +169,6 @@ impl Hosts {
         (!self.elsewhere.is_gone(remote)).then_some(remote.node)
     }
 
-    /// Whether this node has a relay for the clients of others.
-    pub(in crate::dialect::gmnet) fn has_relay(&self, node: NodeId) -> bool {
-        self.elsewhere.nodes.get(&node).is_some_and(|node| node.has_relay)
-    }
-
     /// The hosts of an address, of this node and of others.
     pub(in crate::dialect::gmnet) fn all_at(&self, addr: IpAddr) -> AllAt<'_> {
         let mut all: AllAt<'_> = self.at(addr).collect();
@@ -204,13 +198,11 @@ impl Hosts {
         self.elsewhere.left.due(&addr).is_some_and(|until| now < until)
     }
 
-    /// The nodes that have told of hosts, with the addresses by which those outside know these, and whether they have
-    /// a relay.
+    /// The nodes that have told of hosts, with the addresses by which those outside know these.
     pub(in crate::dialect::gmnet) fn known_nodes(
         &self,
-    ) -> impl Iterator<Item = (NodeId, PublicIps, bool)> {
-        let nodes = self.elsewhere.nodes.iter();
-        nodes.map(|(node, known)| (*node, known.public_ips, known.has_relay))
+    ) -> impl Iterator<Item = (NodeId, PublicIps)> {
+        self.elsewhere.nodes.iter().map(|(node, known)| (*node, known.public_ips))
     }
 
     /// The hosts of a node, and whether it lists them.
@@ -221,19 +213,14 @@ impl Hosts {
     }
 
     /// A node begins to tell all that it has.
-    pub(in crate::dialect::gmnet) fn begin_round(
-        &mut self,
-        node: NodeId,
-        public_ips: PublicIps,
-        has_relay: bool,
-    ) {
+    pub(in crate::dialect::gmnet) fn begin_round(&mut self, node: NodeId, public_ips: PublicIps) {
         let elsewhere = &mut self.elsewhere;
         elsewhere.rounds = elsewhere.rounds.wrapping_add(1);
         let round = elsewhere.rounds;
         // What there is of one that was gone is not there any more.
-        let new = OfNode { round, oldest: round, entries: 0, strings: 0, public_ips, has_relay };
+        let new = OfNode { round, oldest: round, entries: 0, strings: 0, public_ips };
         let known = elsewhere.nodes.entry(node).or_insert(new);
-        (known.round, known.public_ips, known.has_relay) = (round, public_ips, has_relay);
+        (known.round, known.public_ips) = (round, public_ips);
     }
 
     /// A node has told all that it has.

@@ -101,11 +101,9 @@ impl Gmnet {
         }
         let key = self.host_of(&ask);
         let addr = key.and_then(|key| self.hosts.get(key)).map_or(ask.at.ip(), |host| host.addr);
-        if !ask.relayed {
-            let (conn, client) = (NO_CONNECTION, ask.client.ip());
-            let request = Request { conn, client, host: addr, port: None, was_there: true };
-            self.ask_before_introduction(cx, &request, key);
-        }
+        let (conn, client) = (NO_CONNECTION, ask.client.ip());
+        let request = Request { conn, client, host: addr, port: None, was_there: true };
+        self.ask_before_introduction(cx, &request, key);
         let is_full = self.nodes.answering.waiting.len() >= bounds::WAITING;
         match self.try_to_answer(cx, node, &ask, is_full || self.is_stopping) {
             Some(said) => self.give(cx, id, said),
@@ -187,9 +185,6 @@ impl Gmnet {
             return if expected && !is_last_try { None } else { Some(Said::No) };
         };
         let (conn, port) = (host.conn, host.port);
-        if ask.relayed {
-            return Some(self.relay_for(cx, key, ask).unwrap_or(Said::No));
-        }
         let can_be_told = self.notices.has_room(conn, ask.client.ip());
         let is_settled = port.is_some() && !self.knocks.is_awaited(conn);
         if !is_last_try && (!is_settled || !can_be_told) {
@@ -198,13 +193,8 @@ impl Gmnet {
         let is_known = !ask.ports.is_empty();
         let other = self.seen_elsewhere(cx, ask, key).filter(|_| port.is_none());
         let is_direct = port.is_some() && is_known && !self.is_hopeless_for(cx, ask, key);
-        if !is_direct && other.is_none() {
-            if let Some(said) = self.relay_for(cx, key, ask) {
-                return Some(said);
-            }
-            if ask.has_relay {
-                return Some(Said::RelayYours);
-            }
+        if !is_direct && other.is_none() && ask.has_relay {
+            return Some(Said::RelayYours);
         }
         let first = ask.ports.first().filter(|_| can_be_told);
         let knocks = first.map(|port| SocketAddr::new(ask.client.ip(), *port));
@@ -265,12 +255,6 @@ impl Gmnet {
         let asker = SocketAddr::new(ask.client.ip(), 0);
         let at = self.unpaired_reg(key)?;
         cx.shared.unproven.may_tell_asker(cx.now.instant, at, asker).then_some(at)
-    }
-
-    /// Gives both the relay of this node, if there is one, and tells the host of it.
-    fn relay_for(&mut self, cx: &mut Context<'_>, key: HostKey, ask: &Ask) -> Option<Said> {
-        let places = self.open_relay(cx, ask.client, key)?;
-        Some(Said::Relayed(places.for_client))
     }
 
     /// A host is to knock at the relay of another node.

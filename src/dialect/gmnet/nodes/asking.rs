@@ -9,6 +9,7 @@ use super::super::Gmnet;
 use super::super::attempts::{Two, Whom};
 use super::super::data::Data;
 use super::super::names::Named;
+use super::super::relaying::Instead;
 use super::super::request::{Outcome, Request};
 use super::super::slot::HostKey;
 use super::super::waiting::WaitId;
@@ -19,9 +20,7 @@ use crate::cluster::{self, NodeId};
 use crate::dialect::{ConnId, Context};
 use crate::hash::Map;
 use crate::introductions::candidates::ports_to_knock_at;
-use crate::introductions::journal::{Shown, Told};
-use crate::introductions::plan;
-use crate::introductions::relay::Shape;
+use crate::introductions::journal::Shown;
 use crate::limits::cluster as bounds;
 use crate::timers::Timers;
 
@@ -45,12 +44,21 @@ struct Asked {
 }
 
 /// Who wants to know.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum By {
     /// A request that waits.
     Request(WaitId),
-    /// A client that was introduced, and has not got through.
-    Client(ConnId),
+    /// A client that cannot be relayed after all.
+    Client(Box<(Request, String)>),
+}
+
+/// A host of another node, and a client that has asked for it by this text.
+#[derive(Clone, Debug)]
+pub(in crate::dialect::gmnet) struct Direct {
+    node: NodeId,
+    ask: Ask,
+    request: Request,
+    text: String,
 }
 
 impl Default for Asking {
@@ -135,9 +143,8 @@ impl Gmnet {
             client: SocketAddr::new(self.config.public_ips.told(client, host.addr), port),
             ports,
             kind: cx.shared.nats.kind(cx.now.instant, seen),
-            relayed: false,
             failed: self.has_failed(client, key),
-            has_relay: cx.shared.relay.serves_apart([client, host.addr]),
+            has_relay: cx.shared.relay.may_serve_apart([seen, at]),
             patience,
         })
     }
@@ -196,8 +203,9 @@ impl Gmnet {
     }
 
     fn conclude_asked(&mut self, cx: &mut Context<'_>, id: u64, asked: &Asked, said: Said) {
-        match asked.by {
+        match &asked.by {
             By::Request(wait) => {
+                let wait = *wait;
                 let is_it = self.introductions.get(wait).is_some_and(|w| w.asked == Some(id));
                 if is_it && let Some(waiting) = self.introductions.remove(wait) {
                     let request = waiting.request;
@@ -209,9 +217,10 @@ impl Gmnet {
                     self.say_to_client(cx, (&request, &waiting.text), asked, said);
                 }
             }
-            By::Client(conn) => {
-                if let (Said::Relayed(at), true) = (said, self.conns.get(conn).is_some()) {
-                    self.tell_endpoint(cx, conn, at);
+            By::Client(what) => {
+                let (request, text) = &**what;
+                if self.conns.get(request.conn).is_some() {
+                    self.say_to_client(cx, (request, text), asked, said);
                 }
             }
         }
@@ -240,8 +249,14 @@ impl Gmnet {
                     self.begin_attempt_elsewhere(cx, request.conn, (two, key));
                 }
             }
-            (Said::Relayed(at), _) => self.tell_endpoint(cx, request.conn, at),
-            (Said::RelayYours, Some(key)) if self.relay_elsewhere(cx, request.conn, seen, key) => {}
+            (Said::RelayYours, Some(key)) if ask.has_relay => {
+                let (node, request, text) = (*node, *request, text.to_owned());
+                let direct = Direct { node, ask: ask.clone(), request, text };
+                let instead = || Instead::AskDirect(Box::new(direct.clone()));
+                if !self.relay(cx, request.conn, seen, key, instead) {
+                    self.ask_direct(cx, direct);
+                }
+            }
             (Said::NoPort, Some(_)) => {
                 let name = cx.shared.nodes.of(*node);
                 let (client, at) = (Shown(seen), ask.at.ip());
@@ -302,47 +317,21 @@ impl Gmnet {
         );
     }
 
-    /// Relays a client and a host of another node, by the relay of this node or else by that of the other. False:
-    /// there is none for them.
-    pub(in crate::dialect::gmnet) fn relay_elsewhere(
-        &mut self,
-        cx: &mut Context<'_>,
-        id: ConnId,
-        client: SocketAddr,
-        key: HostKey,
-    ) -> bool {
-        let Some(node) = self.hosts.node_of(key) else { return false };
-        let Some(host) = self.hosts.any(key) else { return false };
-        let (conn, at) = (host.conn, SocketAddr::new(host.addr, host.port.unwrap_or_default()));
-        if !cx.shared.relay.serves_apart([client.ip(), at.ip()]) {
-            return self.hosts.has_relay(node) && self.ask_for_relay(cx, id, client, (key, node));
-        }
-        let Some(attempt) = self.attempt([client, at], Told::default(), key) else { return false };
-        let Some(places) = plan::open(cx, Shape::GameMaker, attempt) else { return false };
-        let Some(whom) = self.whom(key, at) else { return false };
-        self.note_failed(cx, client.ip(), whom);
-        let tells = Message::<&Data>::Tell { host: conn, at: places.for_host };
-        tell(cx, cluster::Whom::Node(node), &tells);
-        self.tell_endpoint(cx, id, places.for_client);
-        let two = Two { pair: [client, at], endpoints: [places.for_client, places.for_host] };
-        self.begin_attempt(cx, id, (two, key), Some(places.id));
-        true
+    /// There is no relay for a client and a host of another node after all: it is asked what else there is.
+    pub(in crate::dialect::gmnet) fn ask_direct(&mut self, cx: &mut Context<'_>, what: Direct) {
+        let Direct { node, ask, request, text } = what;
+        let by = By::Client(Box::new((request, text)));
+        self.send_ask(cx, node, Ask { has_relay: false, ..ask }, by);
     }
 
-    fn ask_for_relay(
-        &mut self,
+    /// A host of another node is to knock at a relay.
+    pub(in crate::dialect::gmnet) fn tell_host_elsewhere(
+        &self,
         cx: &mut Context<'_>,
-        id: ConnId,
-        client: SocketAddr,
-        (key, node): (HostKey, NodeId),
-    ) -> bool {
-        let at = (client.ip(), client.port());
-        let Some(ask) = self.ask_for(cx, at, key, 0) else { return false };
-        let host = ask.at;
-        self.send_ask(cx, node, Ask { relayed: true, ..ask }, By::Client(id));
-        if let Some(whom) = self.whom(key, host) {
-            self.note_failed(cx, client.ip(), whom);
-        }
-        true
+        node: NodeId,
+        host: ConnId,
+        at: SocketAddr,
+    ) {
+        tell(cx, cluster::Whom::Node(node), &Message::<&Data>::Tell { host, at });
     }
 }

@@ -23,8 +23,6 @@ pub(in crate::dialect::gmnet) enum Message<D> {
         /// The addresses by which those outside know hosts in the network of this node.
         v4: Option<Ipv4Addr>,
         v6: Option<Ipv6Addr>,
-        /// Whether this node has a relay for clients of GMnet.
-        relay: bool,
     },
     /// Hosts, of which some may be new or have changed.
     #[serde(rename = "h")]
@@ -56,18 +54,12 @@ pub(in crate::dialect::gmnet) struct Known<D> {
     pub(super) node: NodeId,
     pub(super) v4: Option<Ipv4Addr>,
     pub(super) v6: Option<Ipv6Addr>,
-    pub(super) relay: bool,
     pub(super) hosts: Vec<Entry<D>>,
 }
 
 impl<D> Known<D> {
-    pub(super) fn new(
-        node: NodeId,
-        PublicIps { v4, v6 }: PublicIps,
-        relay: bool,
-        hosts: Vec<Entry<D>>,
-    ) -> Self {
-        Self { node, v4, v6, relay, hosts }
+    pub(super) fn new(node: NodeId, PublicIps { v4, v6 }: PublicIps, hosts: Vec<Entry<D>>) -> Self {
+        Self { node, v4, v6, hosts }
     }
 }
 
@@ -108,12 +100,10 @@ pub(in crate::dialect::gmnet) struct Ask {
     pub(super) ports: Vec<u16>,
     /// What the client is behind.
     pub(super) kind: Kind,
-    /// They did not reach each other just now: only the relay is asked for.
-    pub(super) relayed: bool,
     /// They did not lately.
     #[serde(default)]
     pub(super) failed: bool,
-    /// Whether the node that asks has a relay for both.
+    /// Whether the node that asks may have a relay for both, its own or that of any node.
     pub(super) has_relay: bool,
     /// How long the client can still wait, in milliseconds.
     pub(super) patience: u32,
@@ -122,16 +112,14 @@ pub(in crate::dialect::gmnet) struct Ask {
 /// What is to be said to the client that asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::dialect::gmnet) enum Said {
-    /// The host is not there, or there is no relay.
+    /// The host is not there.
     No,
     /// The host is there, but nobody knows at which port.
     NoPort,
     /// Where the host is: at the address that was asked for, unless `elsewhere`; and at which endpoint it knocks, if it
     /// was told of the client.
     Met { at: SocketAddr, elsewhere: bool, knocks: Option<SocketAddr> },
-    /// The host knocks at the relay of the node that was asked; here the client finds it.
-    Relayed(SocketAddr),
-    /// Only a relay helps, and the node that asks has one.
+    /// Only a relay helps, and the node that asks may have one.
     RelayYours,
 }
 
@@ -189,7 +177,7 @@ impl Entry<Data> {
 }
 
 impl<D> Message<D> {
-    pub(super) fn begin(PublicIps { v4, v6 }: PublicIps, relay: bool) -> Self {
-        Self::Begin { v4, v6, relay }
+    pub(super) const fn begin(PublicIps { v4, v6 }: PublicIps) -> Self {
+        Self::Begin { v4, v6 }
     }
 }

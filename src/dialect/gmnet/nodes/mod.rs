@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use self::answering::Answering;
 use self::asking::Asking;
+pub(super) use self::asking::Direct;
 use self::message::{Entry, Known, Message};
 use super::Gmnet;
 use super::data::Data;
@@ -79,8 +80,7 @@ impl Gmnet {
     pub(super) fn begin_to_tell(&mut self, cx: &mut Context<'_>, node: NodeId) {
         self.hosts.news.get_or_insert_default();
         self.nodes.there.insert(node, Some(0));
-        let has_relay = !self.config.relay.is_empty();
-        let begin = Message::<&Data>::begin(self.config.public_ips, has_relay);
+        let begin = Message::<&Data>::begin(self.config.public_ips);
         tell(cx, Whom::Node(node), &begin);
         self.tell_part(cx, node);
         self.ask_once_more(cx, node);
@@ -114,9 +114,7 @@ impl Gmnet {
             }
         };
         match message {
-            Message::Begin { v4, v6, relay } => {
-                self.hosts.begin_round(node, PublicIps { v4, v6 }, relay);
-            }
+            Message::Begin { v4, v6 } => self.hosts.begin_round(node, PublicIps { v4, v6 }),
             Message::Hosts { now, all } => self.hear_of_hosts(cx, node, (now, all)),
             Message::Gone { all } => {
                 let now = cx.now.instant;
@@ -153,11 +151,11 @@ impl Gmnet {
     /// What another process needs to have the same lobby at once.
     pub(super) fn known_of_nodes(&self) -> Vec<Known<&Data>> {
         let nodes = self.hosts.known_nodes();
-        let known = nodes.map(|(node, public_ips, has_relay)| {
+        let known = nodes.map(|(node, public_ips)| {
             let mut hosts = self.hosts.known_of(node);
             hosts.sort_unstable_by_key(|(host, _)| host.number);
             let hosts = hosts.into_iter().map(|(host, is_offered)| Entry::told(host, is_offered));
-            Known::new(node, public_ips, has_relay, hosts.collect())
+            Known::new(node, public_ips, hosts.collect())
         });
         known.collect()
     }
@@ -165,8 +163,8 @@ impl Gmnet {
     /// Goes on with the hosts of other nodes that another process has known, until their nodes tell of them again.
     pub(super) fn go_on_with_nodes(&mut self, cx: &mut Context<'_>, known: Vec<Known<Data>>) {
         let there = known.into_iter().filter(|known| cx.shared.nodes.has(known.node));
-        for Known { node, v4, v6, relay, hosts } in there.collect::<Vec<_>>() {
-            self.hosts.begin_round(node, PublicIps { v4, v6 }, relay);
+        for Known { node, v4, v6, hosts } in there.collect::<Vec<_>>() {
+            self.hosts.begin_round(node, PublicIps { v4, v6 });
             // Both processes have one clock.
             let now = cx.now.instant.micros();
             self.hear_of_hosts(cx, node, (now, hosts));

@@ -114,7 +114,7 @@ impl Rooms {
     pub(super) fn begin_to_tell(&mut self, cx: &mut Context<'_>, node: NodeId) {
         self.table.news.get_or_insert_default();
         self.nodes.telling.begin(node, self.table.newest_first());
-        let joins_families = cx.shared.relay.joins_families();
+        let joins_families = cx.shared.relay.joins_families_anywhere();
         tell(cx, Whom::Node(node), &Message::Begin { joins_families });
         self.tell_part(cx, node);
         let here = self.nodes.leads.at_node(node);

@@ -1,0 +1,34 @@
+//! Pairs of a dialect for which another node is asked.
+
+use std::net::SocketAddr;
+
+use super::plain;
+use crate::hash::Map;
+use crate::introductions::journal::Attempt;
+use crate::limits::cluster as bounds;
+
+/// What a dialect has to remember of them until it hears of the answer.
+#[derive(Debug)]
+pub struct Awaited<T>(Map<[SocketAddr; 2], T>);
+
+impl<T> Default for Awaited<T> {
+    fn default() -> Self {
+        Self(Map::default())
+    }
+}
+
+impl<T> Awaited<T> {
+    /// The answer is waited for.
+    pub fn add(&mut self, attempt: &Attempt, what: T) {
+        // Who is at another port now is not found again.
+        if self.0.len() >= 2 * bounds::WAITING_FOR_RELAY {
+            self.0.clear();
+        }
+        self.0.insert([attempt.client, attempt.host].map(plain), what);
+    }
+
+    /// It is there.
+    pub fn take(&mut self, attempt: &Attempt) -> Option<T> {
+        self.0.remove(&[attempt.client, attempt.host].map(plain))
+    }
+}
