@@ -2,12 +2,13 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a helper that fails is a test that fails")]
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use punchd::clock::{Instant, Now};
 use punchd::cluster;
 use punchd::dialect::{Outbox, Output, Via};
+use punchd::introductions::relay::{Bounds, sessions};
 use punchd::server::{Config, Server, State};
 
 const NAMES: [&str; 3] = ["a", "b", "c"];
@@ -41,7 +42,11 @@ fn peer(n: u8) -> SocketAddr {
 
 impl World {
     fn of(count: usize) -> Self {
-        let nodes = (0..count).map(|n| Some(node(n, 1))).collect();
+        Self::with((0..count).map(|n| node(n, 1)).collect())
+    }
+
+    fn with(nodes: Vec<Server>) -> Self {
+        let nodes = nodes.into_iter().map(Some).collect();
         let now = Instant::from_micros(10_000_000);
         let mut world = Self { nodes, now, said: Vec::new(), messages: 0, lost: Vec::new() };
         world.pass(100);
@@ -279,6 +284,62 @@ fn a_client_of_one_node_is_in_a_room_of_another() {
     assert_eq!(world.answer(0, peer(4), "jr:0123456789abcdef"), "er:jr:noroom");
     let other = format!("jr:{}:game=G", host.room);
     assert_eq!(world.answer(0, peer(4), &other), "er:jr:noroom");
+}
+
+/// A node with a relay at 192.0.2.n+1, if it has any; without dialects if it does nothing else.
+fn relaying(n: usize, relay: Option<Bounds>, is_alone: bool) -> Server {
+    let cluster = cluster::Config { name: NAMES[n].into(), incarnation: 1 };
+    let told = IpAddr::from([192, 0, 2, n as u8 + 1]).into();
+    let of = |bounds| sessions::Config { told, is_apart: false, ports: 20_000..=20_063, bounds };
+    let config = Config { cluster: Some(cluster), seed: [n as u8; 32], ..Config::default() };
+    let dialects = if is_alone { Vec::new() } else { config.dialects.clone() };
+    Server::new(Config { relay: relay.map(of), dialects, ..config })
+}
+
+#[test]
+fn who_fails_is_relayed_by_his_node_by_that_of_the_room_or_by_any() {
+    let some = Some(Bounds::default());
+    let full = Some(Bounds { sessions_per_address: 0, ..Bounds::default() });
+    for (of_client, of_room, alone, want) in [
+        (None, None, some, Some(3)),
+        (some, some, some, Some(1)),
+        (full, some, some, Some(2)),
+        (None, some, some, Some(2)),
+        (full, full, some, Some(3)),
+        (None, None, full, None),
+    ] {
+        let nodes = vec![
+            relaying(0, of_client, false),
+            relaying(1, of_room, false),
+            relaying(2, alone, true),
+        ];
+        let mut world = World::with(nodes);
+        let host = world.get_in(1, peer(1), "rh:one");
+        let client = world.get_in(0, peer(2), &format!("jr:{}", host.room));
+        (world.told(1, host.at), world.told(0, client.at));
+        let failed = format!("pc:{}:fail", client.id);
+        let told = world.ask(0, client.at, &failed);
+        assert_eq!(told.iter().filter(|line| **line == failed).count(), 1, "{told:?}");
+        world.pass(100);
+        let [for_client, for_host] = [
+            ([told, world.told(0, client.at)].concat(), &host.id),
+            (world.told(1, host.at), &client.id),
+        ]
+        .map(|(told, other)| {
+            let line = told.iter().find(|line| line.contains(&format!("{other}:192.0.2.")));
+            line.map(|line| line.rsplit(':').nth(1).unwrap().to_owned())
+        });
+        let want = want.map(|n| format!("192.0.2.{n}"));
+        assert_eq!((&for_client, &for_host), (&want, &want));
+        // How it ended is known as without a relay.
+        let journal = world.nodes[1].as_ref().unwrap().journal();
+        assert_eq!(journal.total().failed, u64::from(want.is_none()));
+        if let Some(want) = want {
+            // It is the same for who asks again.
+            let told = world.ask(0, client.at, &format!("jr:{}", host.room)).concat();
+            assert!(told.contains(&want), "{told}");
+        }
+    }
 }
 
 #[test]

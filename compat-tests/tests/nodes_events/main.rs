@@ -12,6 +12,7 @@ use punchd::server::{Config, Server, State};
 use serde_json::{Value, json};
 
 mod peers;
+mod relayed;
 mod rooms;
 
 const NAMES: [&str; 3] = ["a", "b", "c"];
@@ -38,8 +39,12 @@ fn server(n: usize, incarnation: u64) -> Server {
 
 impl World {
     fn of(nodes: usize) -> Self {
+        Self::with((0..nodes).map(|n| server(n, 1)).collect())
+    }
+
+    fn with(nodes: Vec<Server>) -> Self {
         let mut world = Self {
-            nodes: (0..nodes).map(|n| Some(server(n, 1))).collect(),
+            nodes: nodes.into_iter().map(Some).collect(),
             now: Instant::from_micros(10_000_000),
             heard: BTreeMap::new(),
             closed: BTreeSet::new(),

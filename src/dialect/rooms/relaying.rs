@@ -207,7 +207,10 @@ impl Rooms {
             (true, true) => self.tell_of_relay(cx, [client, other], attempt),
             (true, false) => {
                 self.note_relayed(cx, client, attempt);
-                self.introduce(cx, client);
+                match has_failed {
+                    true => self.announce(cx, client, other),
+                    false => self.introduce(cx, client),
+                }
                 self.announce(cx, other, client);
             }
             (false, _) if !has_failed => {}

@@ -110,7 +110,7 @@ struct Entry {
     /// Its ports may be given out again; the thread has been told.
     has_given_way: bool,
     /// Another node has asked for it.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "crate::state::is_default")]
     is_foreign: bool,
 }
 

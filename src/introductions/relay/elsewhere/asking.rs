@@ -50,7 +50,6 @@ impl Sessions {
         if is_crowded
             || self.elsewhere.refused.is_armed(&pair)
             || left.iter().any(Option::is_some)
-                && left.first() != Some(&None)
                 && !self.elsewhere.rates.allow(now.instant, attempt.client.ip())
         {
             left.retain(|node| node.is_none());

@@ -252,6 +252,10 @@ pub(in crate::server::window) fn all_limits(server: &Server) -> Vec<Limit> {
         let (used, most) = (server.shared.relay.len(), limits::relay::SESSIONS);
         all.push(Limit { what: "relayed pairs", used, most, option: None });
     }
+    if server.cluster.is_some() {
+        let (used, most) = (server.shared.relay.far(), limits::cluster::RELAYED);
+        all.push(Limit { what: "pairs that other nodes relay", used, most, option: None });
+    }
     for dialect in server.dialects.all() {
         dialect.bounds(&mut |Bound { what, used, most, option }| {
             all.push(Limit { what, used, most, option });

@@ -1,0 +1,55 @@
+//! Members of a room who do not reach each other are relayed by the node of the one, of the other, or by any.
+
+use std::net::IpAddr;
+
+use punchd::cluster;
+use punchd::introductions::relay::{Bounds, sessions};
+use punchd::server::{Config, Server};
+use serde_json::json;
+
+use super::{NAMES, World};
+
+/// A node with a relay at 192.0.2.n+1, if it has any.
+fn relaying(n: usize, relay: Option<Bounds>) -> Server {
+    let cluster = Some(cluster::Config { name: NAMES[n].into(), incarnation: 1 });
+    let told = IpAddr::from([192, 0, 2, n as u8 + 1]).into();
+    let of = |bounds| sessions::Config { told, is_apart: false, ports: 20_000..=20_063, bounds };
+    let config = Config { cluster, seed: [n as u8; 32], ..Config::default() };
+    Server::new(Config { relay: relay.map(of), ..config })
+}
+
+#[test]
+fn who_fails_is_relayed_by_his_node_by_that_of_the_host_or_by_any() {
+    let some = Some(Bounds::default());
+    let full = Some(Bounds { sessions_per_address: 0, ..Bounds::default() });
+    for (of_host, of_player, other, want) in [
+        (None, None, some, Some(3)),
+        (some, some, some, Some(2)),
+        (some, full, some, Some(1)),
+        (full, full, some, Some(3)),
+        (None, None, full, None),
+    ] {
+        let nodes = [of_host, of_player, other].into_iter().enumerate();
+        let mut world = World::with(nodes.map(|(n, relay)| relaying(n, relay)).collect());
+        let (amy, bob) = (world.login(0, "amy"), world.login(1, "bob"));
+        let room = world.room(&amy, json!({"name": "r"}));
+        world.ask(&bob, "join_room", json!({"room": room})).unwrap();
+        world.socket(&amy, 2000);
+        world.socket(&bob, 3000);
+        assert_eq!((world.hears(&amy, "introduce")["port"].clone()), 3000);
+        assert_eq!((world.hears(&bob, "introduce")["port"].clone()), 2000);
+        let result = json!({"type": "confirm_pass", "name": "punch_result", "pass_id": 4,
+                            "data": {"id": "amy", "ok": false}});
+        world.say(&bob, &result);
+        world.pass(20);
+        let mut introduced = |peer| {
+            let heard = world.heard(peer);
+            let event = heard.iter().find(|event| event["name"] == "introduce")?;
+            Some(event["data"]["ip"].as_str()?.to_owned())
+        };
+        let want = want.map(|n: u8| format!("192.0.2.{n}"));
+        assert_eq!((introduced(&amy), introduced(&bob)), (want.clone(), want.clone()));
+        let journal = world.nodes[0].as_ref().unwrap().journal();
+        assert_eq!(journal.total().failed, u64::from(want.is_none()));
+    }
+}
