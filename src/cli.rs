@@ -102,7 +102,7 @@ pub struct Options {
     #[arg(help_heading = "Network", value_parser = parse_own_ip)]
     pub alt_addr: Option<IpAddr>,
 
-    /// Speak only these, as in gmnet,rooms, or none [default: all]
+    /// Speak only gmnet,rooms etc., or none [default: all]
     #[arg(long, env = "PUNCHD_DIALECTS", hide_env = true, value_name = "LIST")]
     #[arg(help_heading = "Network", value_delimiter = ',', hide_default_value = true)]
     #[arg(default_values_t = Name::ALL.map(|name| Spoken(Some(name))))]

@@ -227,6 +227,7 @@ fn what_is_answered_too_late_or_lost_leaves_nothing_behind() {
     world.deaf = Vec::new();
     world.nodes[0].on_node_message(now, node(2), &answer[0].1).unwrap();
     world.settle();
+    assert!(world.nodes[0].elsewhere().next_news().is_some_and(|news| !news.is_given));
     assert_eq!((world.nodes[0].far(), world.at("198.51.100.1:3000")), (0, None));
     assert!(matches!(world.orders(2)[..], [Order::Close(..)]));
     // What was said is lost, and both tell what they have.
