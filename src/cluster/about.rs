@@ -153,6 +153,11 @@ impl Cluster {
         self.next_about = now + limits::ABOUT_EVERY;
     }
 
+    /// Whether another node has told of itself since this was asked last.
+    pub fn take_heard_about(&mut self) -> bool {
+        std::mem::take(&mut self.has_heard_about)
+    }
+
     /// Whether there is a way to other nodes, as far as is known.
     pub fn set_connected(&mut self, now: Instant, is_connected: bool) {
         match is_connected {
@@ -180,6 +185,7 @@ impl Cluster {
         let is_last = node.is_there && (node.incarnation, node.hellos) == (incarnation, count);
         if let Some(about) = About::read(bytes).filter(|_| is_last) {
             node.about = Some(Box::new(about));
+            self.has_heard_about = true;
         }
     }
 }

@@ -117,6 +117,8 @@ pub struct Cluster {
     about: About,
     about_bytes: Vec<u8>,
     next_about: Instant,
+    /// Another node has told of itself.
+    has_heard_about: bool,
     /// Since when there is no way to other nodes, if there is none.
     cut_since: Option<Instant>,
     posts: Vec<Post>,
@@ -140,6 +142,7 @@ impl Cluster {
             about: About::default(),
             about_bytes: Vec::new(),
             next_about: Instant::default(),
+            has_heard_about: false,
             cut_since: Some(Instant::default()),
             posts: Vec::new(),
             events: VecDeque::new(),

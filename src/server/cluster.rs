@@ -14,6 +14,9 @@ impl Server {
     pub fn on_node_bytes(&mut self, now: Now, bytes: &[u8], out: &mut Outbox) {
         let Some(cluster) = &mut self.cluster else { return };
         cluster.on_message(now.instant, bytes);
+        if cluster.take_heard_about() {
+            self.note_relays();
+        }
         self.tell_dialects(now, out);
         self.tell_relayed(now, out);
     }
@@ -64,7 +67,6 @@ impl Server {
         let Some(cluster) = &mut self.cluster else { return };
         cluster.on_wakeup(now.instant);
         self.tell_dialects(now, out);
-        self.note_relays();
         self.shared.relay.on_wakeup(now);
         self.tell_relayed(now, out);
     }

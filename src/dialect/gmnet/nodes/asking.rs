@@ -321,7 +321,8 @@ impl Gmnet {
     pub(in crate::dialect::gmnet) fn ask_direct(&mut self, cx: &mut Context<'_>, what: Direct) {
         let Direct { node, ask, request, text } = what;
         let by = By::Client(Box::new((request, text)));
-        self.send_ask(cx, node, Ask { has_relay: false, ..ask }, by);
+        // What it can wait for it has waited for.
+        self.send_ask(cx, node, Ask { has_relay: false, patience: 0, ..ask }, by);
     }
 
     /// A host of another node is to knock at a relay.
