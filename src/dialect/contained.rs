@@ -17,7 +17,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-use super::{Asked, Bound, Census, ConnId, Context, Dialect, Reads, Showing, Shows, Use, Via};
+use super::{
+    Asked, Bound, Census, ConnId, Context, Dialect, Keeping, Reads, Showing, Shows, Use, Via,
+};
 use crate::blocks::Blocks;
 use crate::clock::Instant;
 use crate::cluster::NodeId;
@@ -287,6 +289,10 @@ impl Shows for Contained {
 
     fn bounds(&self, each: &mut dyn FnMut(Bound)) {
         self.ask(|dialect| dialect.bounds(each));
+    }
+
+    fn kept(&self, each: &mut Keeping<'_>) {
+        self.ask(|dialect| dialect.kept(each));
     }
 }
 

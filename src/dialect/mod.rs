@@ -36,7 +36,7 @@ mod way;
 
 pub use context::{Context, Shared};
 pub use outbox::{Outbox, Output};
-pub use shown::{Asked, Bound, Census, Showing, Shown, Shows};
+pub use shown::{Asked, Bound, Census, Keeping, Showing, Shown, Shows};
 pub use sniff::{Before, Name, Odd, Stream, of_datagram, of_stream, of_stream_or_http};
 
 /// A TCP connection, for as long as it lives: the number is used again for later connections,

@@ -28,7 +28,14 @@ pub trait Shows {
 
     /// What it has bounds for that may be reached.
     fn bounds(&self, _each: &mut dyn FnMut(Bound)) {}
+
+    /// What it keeps of peers, its own and those of other nodes: names of tables, each with how many entries it has.
+    /// When all have left for long enough all are 0.
+    fn kept(&self, _each: &mut Keeping<'_>) {}
 }
+
+/// Is told what a table is called and how many entries it has.
+pub type Keeping<'a> = dyn FnMut(&'static str, usize) + 'a;
 
 /// How many there are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

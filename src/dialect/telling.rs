@@ -49,6 +49,11 @@ impl<I: Copy + Ord + Hash> Telling<I> {
         self.there.is_empty()
     }
 
+    /// Of how many it is known what others were told last.
+    pub(super) fn len(&self) -> usize {
+        self.told.len()
+    }
+
     /// A node is to be told all this, the last first.
     pub(super) fn begin(&mut self, node: NodeId, all: Vec<I>) {
         self.there.insert(node, all);

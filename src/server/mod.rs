@@ -30,7 +30,9 @@ use crate::admission::{Admission, Lists};
 use crate::clock::{Instant, Now, earliest};
 use crate::cluster::Cluster;
 use crate::dialect::contained::{Contained, Make};
-use crate::dialect::{ConnId, Context, Dialect, Name, Outbox, Shared, Via, of_datagram};
+use crate::dialect::{
+    ConnId, Context, Dialect, Keeping, Name, Outbox, Shared, Shows as _, Via, of_datagram,
+};
 use crate::introductions::journal::Journal;
 use crate::introductions::relay::{Order, Report, sessions};
 use crate::limits::{self, Limits};
@@ -169,6 +171,12 @@ impl Server {
         let mut lines = self.shared.journal.lines();
         lines.extend(self.shared.refusals.lines(now));
         lines
+    }
+
+    /// What all dialects keep of peers, as [`Shows::kept`] has it, for who wants to see that nothing is left of those who
+    /// are gone.
+    pub fn kept(&self, each: &mut Keeping<'_>) {
+        self.dialects.all().for_each(|dialect| dialect.kept(each));
     }
 
     /// The sessions of the relay.

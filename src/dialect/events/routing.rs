@@ -184,6 +184,12 @@ impl Routes {
         self.deadlines.next()
     }
 
+    /// How many wait, and what is known of those.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.table.len() + self.deadlines.len() + self.parts.len()
+    }
+
     /// Whether nobody waits, and nothing is left of those who did.
     #[must_use]
     pub fn is_empty(&self) -> bool {

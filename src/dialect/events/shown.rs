@@ -1,12 +1,22 @@
 //! What the owner is shown of the rooms.
 
 use super::Events;
-use crate::dialect::{Asked, Bound, Census, Showing, Shows};
+use crate::dialect::{Asked, Bound, Census, Keeping, Showing, Shows};
 
 impl Shows for Events {
     fn census(&self) -> Census {
         let hosts = self.rooms.len();
         Census { hosts, clients: self.tokens.len().saturating_sub(hosts) }
+    }
+
+    fn kept(&self, each: &mut Keeping<'_>) {
+        each("events: connections", self.conns.iter().count());
+        each("events: tokens", self.tokens.len());
+        each("events: IDs", self.names.all().len());
+        each("events: rooms", self.rooms.len());
+        each("events: codes", self.rooms.codes_len());
+        each("events: those who wait", self.routes.len());
+        self.nodes.kept(each);
     }
 
     fn bounds(&self, each: &mut dyn FnMut(Bound)) {

@@ -118,6 +118,12 @@ impl Hosts {
         self.slab.len()
     }
 
+    /// How many are known of other nodes.
+    #[must_use]
+    pub fn elsewhere_len(&self) -> usize {
+        self.elsewhere.len()
+    }
+
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use super::Gmnet;
 use super::host::Host;
-use crate::dialect::{Asked, Bound, Census, Showing, Shown, Shows};
+use crate::dialect::{Asked, Bound, Census, Keeping, Showing, Shown, Shows};
 
 impl Shows for Gmnet {
     /// Clients are those that were told where a host is, until it is known how that ended.
@@ -24,6 +24,12 @@ impl Shows for Gmnet {
             most: self.config.limits.total(),
             option: Some("--max-connections"),
         });
+    }
+
+    fn kept(&self, each: &mut Keeping<'_>) {
+        each("GMnet: hosts", self.hosts.len());
+        each("GMnet: hosts of other nodes", self.hosts.elsewhere_len());
+        self.nodes.kept(each);
     }
 
     fn games(&self, each: &mut dyn FnMut(&str, usize)) {

@@ -258,10 +258,9 @@ impl Delivery {
         notice.copies > 0 && notice.tries > 0
     }
 
-    /// Whether nothing is left to be sent.
-    #[cfg(test)]
-    pub(super) fn is_empty(&self) -> bool {
-        self.notices.is_empty()
+    /// How much is left to be sent.
+    pub(super) fn len(&self) -> usize {
+        self.notices.len()
     }
 }
 

@@ -348,9 +348,9 @@ impl Rooms {
     #[cfg(test)]
     fn is_empty(&self) -> bool {
         self.table.is_empty()
-            && self.parted.is_empty()
+            && self.parted.len() == 0
             && self.offers.is_empty()
-            && self.delivery.is_empty()
+            && self.delivery.len() == 0
     }
 }
 

@@ -164,6 +164,11 @@ impl Offers {
         }
     }
 
+    /// How much is offered.
+    pub(super) fn len(&self) -> usize {
+        self.all.len() + self.ids.len()
+    }
+
     /// Whether nothing is offered.
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {

@@ -77,9 +77,8 @@ impl Parted {
         while self.left.take_due(now).is_some() {}
     }
 
-    /// Whether nothing is remembered.
-    #[cfg(test)]
-    pub(super) fn is_empty(&self) -> bool {
-        self.left.is_empty()
+    /// How many are remembered.
+    pub(super) fn len(&self) -> usize {
+        self.left.len()
     }
 }

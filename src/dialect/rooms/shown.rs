@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{Rooms, game_within};
 use crate::dialect::shown::write_json;
-use crate::dialect::{Asked, Bound, Census, Showing, Shown, Shows};
+use crate::dialect::{Asked, Bound, Census, Keeping, Showing, Shown, Shows};
 use crate::limits;
 
 /// A room in a list.
@@ -26,6 +26,14 @@ impl Shows for Rooms {
     fn census(&self) -> Census {
         let hosts = self.table.rooms_len();
         Census { hosts, clients: self.table.len().saturating_sub(hosts) }
+    }
+
+    fn kept(&self, each: &mut Keeping<'_>) {
+        self.table.kept(each);
+        each("rooms: notices", self.delivery.len());
+        each("rooms: offers", self.offers.len());
+        each("rooms: those who have left", self.parted.len());
+        self.nodes.kept(each);
     }
 
     fn hosts(&self, from: usize, each: &mut Showing<'_>) {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::field::{Id, Key};
 use crate::blocks::Blocks;
 use crate::clock::{Instant, earliest};
+use crate::dialect::Keeping;
 use crate::dialect::way::Way;
 use crate::hash::Map;
 use crate::limits;
@@ -499,6 +500,17 @@ impl Table {
     /// Of those that have not proved themselves, the one that has been silent longest.
     pub(super) fn longest_silent_unproved(&mut self) -> Option<Id> {
         self.unproved.pop()
+    }
+
+    /// How much is kept of peers and rooms, those of other nodes included.
+    pub(super) fn kept(&self, each: &mut Keeping<'_>) {
+        each("rooms: peers", self.peers.len());
+        each("rooms: rooms", self.rooms.len());
+        each("rooms: endpoints", self.at.len());
+        each("rooms: games", self.listed.len());
+        each("rooms: codes", self.codes.len());
+        each("rooms: rooms of other nodes", self.elsewhere.len());
+        each("rooms: news", self.news.as_ref().map_or(0, Vec::len));
     }
 
     /// Whether nothing is left of anybody, but for where closed rooms stood, which is forgotten later.

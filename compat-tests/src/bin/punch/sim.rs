@@ -41,7 +41,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<(), String> {
     match args.seed {
-        Some(seed) if args.cluster => run_clusters(seed, 1),
+        Some(seed) if args.cluster => run_one_cluster(seed),
         None if args.cluster => run_clusters(args.first, args.seeds),
         Some(seed) if args.relay => run_one_relay(seed),
         Some(seed) => run_one(seed),
@@ -112,11 +112,21 @@ fn run_relays(first: u64, seeds: u64) -> Result<(), String> {
     Ok(())
 }
 
+fn run_one_cluster(seed: u64) -> Result<(), String> {
+    let (result, trace) = cluster::run_traced(seed);
+    trace.lines().iter().for_each(say);
+    say(result?);
+    Ok(())
+}
+
 fn run_clusters(first: u64, seeds: u64) -> Result<(), String> {
     let start = Instant::now();
     let mut total = cluster::Summary::default();
     for seed in first..first.saturating_add(seeds) {
-        total.add(&cluster::run(seed)?);
+        let run = cluster::run(seed).map_err(|failure| {
+            format!("{failure}\nrun it again with: punch sim --cluster --seed {seed}")
+        });
+        total.add(&run?);
     }
     say(total);
     let seconds = start.elapsed().as_secs_f64().max(1e-6);

@@ -6,18 +6,27 @@
 //! | --- | --- |
 //! | [`plan`] | what a seed stands for |
 //! | [`world`] | one schedule, step by step |
+//! | [`stage`] | what all that take part have in common |
 //! | [`nodes`] | the servers, and what is under way between them |
-//! | `peers` | who hosts and who joins |
-//! | [`book`] | what has happened, and the promises |
+//! | [`faults`] | what goes wrong, and what nodes know all the same |
+//! | [`gmnet`] | hosts and clients, and what they are promised |
+//! | [`rooms`] | players of rooms, and what they are promised |
+//! | [`events`] | peers of events, and what they are promised |
+//! | [`lists`] | what lists of rooms have, whoever asks |
 
-pub mod book;
+pub mod events;
+pub mod faults;
+pub mod gmnet;
+pub mod lists;
 pub mod nodes;
-mod peers;
 pub mod plan;
+pub mod rooms;
+pub mod stage;
 pub mod world;
 
 use std::fmt;
 
+use crate::sim::trace::Trace;
 use world::World;
 
 /// What came of schedules in which every promise was kept.
@@ -105,9 +114,18 @@ pub fn run(seed: u64) -> Result<Summary, String> {
 /// # Errors
 /// With the first promise that is broken.
 pub fn run_with(seed: u64, defect: nodes::Defect) -> Result<Summary, String> {
-    let mut world = World::new(seed, defect);
+    run_noting(seed, defect, false).0
+}
+
+/// Runs the schedule of a seed and writes down what happens.
+pub fn run_traced(seed: u64) -> (Result<Summary, String>, Trace) {
+    run_noting(seed, nodes::Defect::None, true)
+}
+
+fn run_noting(seed: u64, defect: nodes::Defect, text: bool) -> (Result<Summary, String>, Trace) {
+    let mut world = World::new(seed, defect, Trace::new(text));
     let kept = world.run();
     let at = world.seconds();
-    kept.map_err(|what| format!("seed {seed} after {at:.3} s: {what}"))?;
-    Ok(world.summary())
+    let result = kept.map_err(|what| format!("seed {seed} after {at:.3} s: {what}"));
+    (result.map(|()| world.summary()), world.into_trace())
 }

@@ -8,11 +8,15 @@ use punchd::cluster;
 use punchd::dialect::{ConnId, Name, Outbox, Output, Via};
 use punchd::server::{Config, Server};
 
-use super::plan::{Fault, NODES, Wrong};
+use super::faults::{Fault, Wrong};
+use super::plan::NODES;
 use crate::sim::rng::Rng;
 
 /// The servers' clocks start on this day.
 const EPOCH: u64 = 1_700_000_000;
+
+/// Who is in a room and says nothing for so long is gone: no time in which nodes do not hear each other is as long.
+pub const ROOM_SILENCE: Duration = Duration::from_secs(20);
 
 /// Something that is wrong, to see that it is noticed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +49,8 @@ pub struct Node {
 pub enum Done {
     /// It has written this.
     Said(usize, ConnId, Vec<u8>),
+    /// It has sent this datagram.
+    Sent(usize, SocketAddr, Vec<u8>),
     /// It has ended the connection.
     Closed(usize, ConnId),
 }
@@ -91,8 +97,12 @@ impl Nodes {
         let Some(node) = self.nodes.get_mut(n) else { return };
         node.incarnation += 1;
         let cluster = cluster::Config { name: name(n), incarnation: node.incarnation };
-        let dialects = vec![Name::Gmnet];
-        let config = Config { dialects, cluster: Some(cluster), ..Config::default() };
+        let dialects = vec![Name::Gmnet, Name::Rooms, Name::Events];
+        // IDs of rooms and peers differ.
+        let mut seed = [n as u8; 32];
+        seed[..8].copy_from_slice(&node.incarnation.to_le_bytes());
+        let mut config = Config { dialects, seed, cluster: Some(cluster), ..Config::default() };
+        config.rooms.silence = ROOM_SILENCE;
         (node.server, node.observer) = (Some(Server::new(config)), None);
     }
 
@@ -107,6 +117,17 @@ impl Nodes {
     #[must_use]
     pub fn lives(&self, n: usize) -> bool {
         self.nodes.get(n).is_some_and(|node| node.server.is_some())
+    }
+
+    /// What a node keeps of peers, if it is anything.
+    #[must_use]
+    pub fn kept(&self, n: usize) -> Vec<(&'static str, usize)> {
+        let mut all = Vec::new();
+        if let Some(server) = self.nodes.get(n).and_then(|node| node.server.as_ref()) {
+            server.kept(&mut |what, entries| all.push((what, entries)));
+        }
+        all.retain(|(_, entries)| *entries > 0);
+        all
     }
 
     /// When one of them wants to be woken.
@@ -131,10 +152,10 @@ impl Nodes {
         let server = self.nodes.get_mut(n).and_then(|node| node.server.as_mut());
         let (Some(server), mut out) = (server, Outbox::new()) else { return Vec::new() };
         act(server, &mut out);
-        let done = out.outputs().filter_map(|output| match output {
-            Output::Tcp(conn, bytes) => Some(Done::Said(n, conn, bytes.to_vec())),
-            Output::Close(conn) => Some(Done::Closed(n, conn)),
-            Output::Udp(..) => None,
+        let done = out.outputs().map(|output| match output {
+            Output::Tcp(conn, bytes) => Done::Said(n, conn, bytes.to_vec()),
+            Output::Close(conn) => Done::Closed(n, conn),
+            Output::Udp(_, to, bytes) => Done::Sent(n, to, bytes.to_vec()),
         });
         done.collect()
     }

@@ -26,7 +26,7 @@ use super::wire::Wire;
 use super::{Context, Events, Outbox};
 use crate::clock::{Instant, earliest};
 use crate::cluster::{NodeId, Whom};
-use crate::dialect::{ConnId, Name};
+use crate::dialect::{ConnId, Keeping, Name};
 use crate::hash::Map;
 use crate::limits::cluster as bounds;
 use crate::refusals::Reason;
@@ -101,6 +101,15 @@ impl Default for Nodes {
 }
 
 impl Nodes {
+    /// How much is kept of peers.
+    pub(super) fn kept(&self, each: &mut Keeping<'_>) {
+        each("events: guests", self.guests.len());
+        each("events: guests without an ID", self.hidden.len());
+        each("events: what is to be taken away", self.leaving.len());
+        let entries = self.there.values().map(|of_node| of_node.entries + of_node.strings);
+        each("events: entries of other nodes", entries.sum());
+    }
+
     /// When something has to be done for other nodes.
     pub(super) fn next_wakeup(&self) -> Option<Instant> {
         let now = self.leaving.front().map(|_| Instant::default());

@@ -46,6 +46,11 @@ impl Rooms {
         self.news.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
+    /// How many private rooms are known by their codes, those of other nodes included.
+    pub(in crate::dialect::events) fn codes_len(&self) -> usize {
+        self.codes.len()
+    }
+
     /// Whether there is something.
     pub(in crate::dialect::events) fn has_news(&self) -> bool {
         self.news.as_ref().is_some_and(|news| !news.is_empty())

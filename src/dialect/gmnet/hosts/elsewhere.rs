@@ -107,6 +107,11 @@ impl Elsewhere {
         self.slab.is_empty()
     }
 
+    /// How many are known.
+    pub(super) fn len(&self) -> usize {
+        self.slab.len()
+    }
+
     fn remote(&self, key: HostKey) -> Option<&Remote> {
         self.slab.get(key.place_elsewhere()?)
     }

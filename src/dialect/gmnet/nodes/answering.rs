@@ -59,6 +59,11 @@ impl Default for Answering {
 }
 
 impl Answering {
+    /// How many wait.
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len() + self.by_addr.len()
+    }
+
     pub(super) fn next_wakeup(&self) -> Option<Instant> {
         earliest([self.due.first().map(|(at, _)| *at), self.given.next()])
     }

@@ -68,6 +68,11 @@ impl Default for Asking {
 }
 
 impl Asking {
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.open.len()
+    }
+
     pub(super) fn next_wakeup(&self) -> Option<Instant> {
         self.ends.next()
     }

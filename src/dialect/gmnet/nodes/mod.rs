@@ -15,7 +15,7 @@ use super::Gmnet;
 use super::data::Data;
 use crate::clock::{Instant, earliest};
 use crate::cluster::{NodeId, Whom};
-use crate::dialect::{ConnId, Context, Name};
+use crate::dialect::{ConnId, Context, Keeping, Name};
 use crate::hash::{Keyed, Map};
 use crate::introductions::PublicIps;
 use crate::limits::cluster as bounds;
@@ -56,6 +56,13 @@ impl Default for Nodes {
 }
 
 impl Nodes {
+    /// How much is kept of peers.
+    pub(super) fn kept(&self, each: &mut Keeping<'_>) {
+        each("GMnet: hosts that others know", self.told.len());
+        each("GMnet: questions", self.asking.len());
+        each("GMnet: questions of other nodes", self.answering.len());
+    }
+
     /// When something has to be done for other nodes.
     pub(super) fn next_wakeup(&self) -> Option<Instant> {
         earliest([self.parts.next(), self.asking.next_wakeup(), self.answering.next_wakeup()])

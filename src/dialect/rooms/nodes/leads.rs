@@ -85,6 +85,11 @@ impl Leads {
         }
     }
 
+    /// How many there are, and those found by their IDs.
+    pub(super) fn len(&self) -> usize {
+        self.proved.len() + self.others.len() + self.by_id.len()
+    }
+
     pub(super) fn get(&self, at: SocketAddr) -> Option<&Lead> {
         self.proved.get(&at).or_else(|| self.others.get(&at))
     }

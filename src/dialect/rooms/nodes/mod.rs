@@ -31,6 +31,7 @@ use super::table::Told;
 use super::{Context, Name, Rooms, Via};
 use crate::clock::{Instant, earliest};
 use crate::cluster::{NodeId, Whom};
+use crate::dialect::Keeping;
 use crate::dialect::telling::{News, Telling};
 use crate::limits::cluster as bounds;
 use crate::rates::Rates;
@@ -77,6 +78,12 @@ impl Nodes {
     /// Whose requests lead to other nodes.
     pub(super) fn leads(&self) -> &Leads {
         &self.leads
+    }
+
+    /// How much is kept of peers.
+    pub(super) fn kept(&self, each: &mut Keeping<'_>) {
+        each("rooms: leads", self.leads.len());
+        each("rooms: rooms that others know", self.telling.len());
     }
 
     /// When something has to be done for other nodes.

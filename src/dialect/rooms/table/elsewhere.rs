@@ -101,6 +101,11 @@ impl Elsewhere {
         self.rounds.is_gone(remote.node, remote.round)
     }
 
+    /// How many are known.
+    pub(super) fn len(&self) -> usize {
+        self.slab.len()
+    }
+
     /// When [`Table::sweep`] has something to do.
     pub(super) fn next_sweep(&self) -> Option<Instant> {
         self.sweeping.map(|_| Instant::default())
