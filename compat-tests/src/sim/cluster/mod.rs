@@ -52,6 +52,14 @@ pub struct Summary {
     pub deaths: u64,
     /// Hosts that came to another node.
     pub moved: u64,
+    /// Looks at lists of rooms.
+    pub room_looks: u64,
+    /// Rooms that had to be in a list, and were.
+    pub rooms_listed: u64,
+    /// The same of rooms of another node.
+    pub rooms_listed_elsewhere: u64,
+    /// Clients that were in a room of another node when all was quiet, and had met its host.
+    pub members_elsewhere: u64,
     /// Messages between nodes, and their bytes.
     pub messages: u64,
     /// Their bytes.
@@ -73,6 +81,10 @@ impl Summary {
         self.answered += more.answered;
         self.deaths += more.deaths;
         self.moved += more.moved;
+        self.room_looks += more.room_looks;
+        self.rooms_listed += more.rooms_listed;
+        self.rooms_listed_elsewhere += more.rooms_listed_elsewhere;
+        self.members_elsewhere += more.members_elsewhere;
         self.messages += more.messages;
         self.bytes += more.bytes;
         self.trace = self.trace.rotate_left(1) ^ more.trace;

@@ -21,13 +21,13 @@ pub const LOOKED: Duration = Duration::from_secs(60);
 
 /// When all that is left of former players has to be gone, [`ROOM_SILENCE`](super::nodes::ROOM_SILENCE) after the last
 /// request.
-pub const QUIET: Duration = Duration::from_secs(70);
+pub const QUIET: Duration = Duration::from_secs(74);
 
 /// When all leave.
-pub const LEAVE: Duration = Duration::from_secs(71);
+pub const LEAVE: Duration = Duration::from_secs(75);
 
 /// How long a schedule is: nothing is remembered for longer of who has left.
-pub const END: Duration = Duration::from_secs(115);
+pub const END: Duration = Duration::from_secs(120);
 
 /// What goes wrong, and how long a message is under way between nodes.
 #[must_use]

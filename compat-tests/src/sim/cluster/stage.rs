@@ -130,6 +130,9 @@ impl Stage {
 
     /// A message of another node comes.
     pub fn hear(&mut self, n: usize, bytes: &[u8]) {
+        if std::env::var_os("DBG").is_some() && bytes.len() > 70 {
+            eprintln!("{:?} to {n}: {}", self.now, bytes.escape_ascii());
+        }
         let done = self.nodes.hear(self.now, n, bytes);
         self.done.extend(done);
     }
