@@ -13,7 +13,7 @@ impl Shows for Events {
         each("events: connections", self.conns.iter().count());
         each("events: tokens", self.tokens.len());
         each("events: IDs", self.names.all().len());
-        each("events: rooms", self.rooms.len());
+        each("events: rooms", self.rooms.known());
         each("events: codes", self.rooms.codes_len());
         each("events: those who wait", self.routes.len());
         self.nodes.kept(each);

@@ -60,6 +60,16 @@ pub struct Summary {
     pub rooms_listed_elsewhere: u64,
     /// Clients that were in a room of another node when all was quiet, and had met its host.
     pub members_elsewhere: u64,
+    /// Peers of events that had their places again.
+    pub resumed: u64,
+    /// What peers of events said to each other and had to arrive, and did.
+    pub passed: u64,
+    /// The same between two nodes.
+    pub passed_elsewhere: u64,
+    /// Requests of peers of events that were answered in time, by whomever.
+    pub answered_in_time: u64,
+    /// Pairs of members of one room that were introduced to each other when all was quiet.
+    pub pairs: u64,
     /// Messages between nodes, and their bytes.
     pub messages: u64,
     /// Their bytes.
@@ -85,6 +95,11 @@ impl Summary {
         self.rooms_listed += more.rooms_listed;
         self.rooms_listed_elsewhere += more.rooms_listed_elsewhere;
         self.members_elsewhere += more.members_elsewhere;
+        self.resumed += more.resumed;
+        self.passed += more.passed;
+        self.passed_elsewhere += more.passed_elsewhere;
+        self.answered_in_time += more.answered_in_time;
+        self.pairs += more.pairs;
         self.messages += more.messages;
         self.bytes += more.bytes;
         self.trace = self.trace.rotate_left(1) ^ more.trace;
@@ -93,22 +108,20 @@ impl Summary {
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { schedules, steps, looks, listed, listed_elsewhere, .. } = self;
+        let Self { introduced, introduced_elsewhere, deaths, moved, .. } = self;
+        let Self { room_looks, rooms_listed, rooms_listed_elsewhere, members_elsewhere, .. } = self;
+        let Self { resumed, passed, passed_elsewhere, answered_in_time, pairs, .. } = self;
+        let Self { messages, bytes, .. } = self;
         write!(
             f,
-            "{} schedules, {} steps: {} looks at lobbies that had {} hosts, {} of them at other nodes; {} clients \
-             introduced, {} of them to other nodes; {} nodes died, {} hosts moved; {} messages between nodes, {} \
-             bytes; every promise kept",
-            self.schedules,
-            self.steps,
-            self.looks,
-            self.listed,
-            self.listed_elsewhere,
-            self.introduced,
-            self.introduced_elsewhere,
-            self.deaths,
-            self.moved,
-            self.messages,
-            self.bytes
+            "{schedules} schedules, {steps} steps, {deaths} nodes died; GMnet: {looks} looks at lobbies that had {listed} \
+             hosts, {listed_elsewhere} of them at other nodes, {introduced} clients introduced, {introduced_elsewhere} of \
+             them to other nodes, {moved} hosts moved; rooms and events: {room_looks} looks at lists that had \
+             {rooms_listed} rooms, {rooms_listed_elsewhere} of them at other nodes; rooms: {members_elsewhere} clients at \
+             other nodes than their rooms; events: {passed} passes arrived, {passed_elsewhere} of them from another \
+             node, {answered_in_time} requests answered, {pairs} pairs introduced, {resumed} peers resumed; {messages} \
+             messages between nodes, {bytes} bytes; every promise kept"
         )
     }
 }

@@ -19,15 +19,15 @@ pub const BUSY: Duration = Duration::from_secs(46);
 /// Until then the lobbies of GMnet are looked at.
 pub const LOOKED: Duration = Duration::from_secs(60);
 
-/// When all that is left of former players has to be gone, [`ROOM_SILENCE`](super::nodes::ROOM_SILENCE) after the last
-/// request.
-pub const QUIET: Duration = Duration::from_secs(74);
+/// When all that is left of former players has to be gone: a room [`ROOM_SILENCE`](super::nodes::ROOM_SILENCE) after its
+/// host has given up, and who has asked for it until then as long after that.
+pub const QUIET: Duration = Duration::from_secs(94);
 
 /// When all leave.
-pub const LEAVE: Duration = Duration::from_secs(75);
+pub const LEAVE: Duration = Duration::from_secs(95);
 
 /// How long a schedule is: nothing is remembered for longer of who has left.
-pub const END: Duration = Duration::from_secs(120);
+pub const END: Duration = Duration::from_secs(140);
 
 /// What goes wrong, and how long a message is under way between nodes.
 #[must_use]

@@ -180,6 +180,18 @@ impl Stage {
         self.done.extend(done);
     }
 
+    /// What a node answers at once on the connection of somebody who takes no part.
+    pub fn ask_conn(&mut self, n: usize, conn: ConnId, bytes: &[u8]) -> Option<Vec<u8>> {
+        let mut answer = None;
+        for done in self.nodes.send(self.now, n, conn, bytes) {
+            match done {
+                Done::Said(_, to, bytes) if to == conn => answer = Some(bytes),
+                other => self.done.push_back(other),
+            }
+        }
+        answer
+    }
+
     /// What a node answers at once to a datagram of somebody who takes no part.
     pub fn ask(&mut self, n: usize, peer: SocketAddr, data: &[u8]) -> Option<Vec<u8>> {
         let mut answer = None;

@@ -46,6 +46,11 @@ impl Rooms {
         self.news.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
+    /// How many rooms are known, those of other nodes included.
+    pub(in crate::dialect::events) fn known(&self) -> usize {
+        self.len() + self.elsewhere
+    }
+
     /// How many private rooms are known by their codes, those of other nodes included.
     pub(in crate::dialect::events) fn codes_len(&self) -> usize {
         self.codes.len()
