@@ -11,6 +11,7 @@ use punchd::dialect::{ConnId, Outbox, Output, Via};
 use punchd::server::{Config, Server, State};
 use serde_json::{Value, json};
 
+mod losses;
 mod peers;
 mod relayed;
 mod rooms;
@@ -29,6 +30,10 @@ struct World {
     connections: u32,
     /// No message arrives.
     is_cut: bool,
+    /// None does from the first of these to the second.
+    cuts: BTreeSet<(usize, usize)>,
+    /// The next one that has this in it is lost.
+    loses: Option<&'static [u8]>,
 }
 
 fn server(n: usize, incarnation: u64) -> Server {
@@ -50,6 +55,8 @@ impl World {
             closed: BTreeSet::new(),
             connections: 0,
             is_cut: false,
+            cuts: BTreeSet::new(),
+            loses: None,
         };
         world.pass(100);
         world
@@ -91,7 +98,12 @@ impl World {
         let mut posts = Vec::new();
         for post in server.take_posts() {
             let is_for = |to: &usize| post.to.as_ref().is_none_or(|name| **name == *NAMES[*to]);
-            let others = (0..self.nodes.len()).filter(|to| *to != n && !self.is_cut);
+            let has = |part: &'static [u8]| post.bytes.windows(part.len()).any(|at| at == part);
+            if self.loses.take_if(|part| has(part)).is_some() {
+                continue;
+            }
+            let is_open = |to: &usize| !self.is_cut && !self.cuts.contains(&(n, *to));
+            let others = (0..self.nodes.len()).filter(|to| *to != n && is_open(to));
             posts.extend(others.filter(is_for).map(|to| (to, post.bytes.clone())));
         }
         posts

@@ -215,6 +215,18 @@ impl<'a> Event<'a> {
         remains.write_refusal(bytes, fault, true);
     }
 
+    /// Whether another peer has said it.
+    #[must_use]
+    pub fn is_of_peer(&self) -> bool {
+        self.fields.iter().any(|(key, _)| *key == "from")
+    }
+
+    /// Whether it says that something is wrong.
+    #[must_use]
+    pub fn is_error(&self) -> bool {
+        self.fields.iter().any(|(key, _)| *key == "error")
+    }
+
     /// Writes the event as it came, with another ID if there is one to be written.
     pub fn write_again(&self, bytes: &mut Vec<u8>, id: &str) {
         bytes.push(b'{');

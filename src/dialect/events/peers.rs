@@ -228,7 +228,7 @@ impl Events {
                 "{addr} logged in as {name:?}, game {game:?}"
             );
         }
-        self.take_name(&game, &name, id);
+        self.take_name(&game, &name, id, cx.out);
         self.tell_login(id, cx.out);
         let login = LoggedIn::new(&name, secret, token).keeping(keeps);
         self.answer(id, event, &login, cx.out);

@@ -139,6 +139,26 @@ impl Routes {
         self.remove(number)
     }
 
+    /// What this sender waits for from this receiver that has one of these names.
+    pub(super) fn find_named(
+        &self,
+        sender: ConnId,
+        receiver: ConnId,
+        names: &[&str],
+    ) -> Option<u64> {
+        let mut sent = self.parts.get(&sender)?.sent.iter().copied();
+        sent.find(|number| {
+            self.table
+                .get(number)
+                .is_some_and(|route| route.receiver == receiver && names.contains(&&*route.name))
+        })
+    }
+
+    /// Nobody waits under this number any more.
+    pub(super) fn take_number(&mut self, number: u64) -> Option<Route> {
+        self.remove(number)
+    }
+
     /// Somebody whose time is over.
     pub fn pop_due(&mut self, now: Instant) -> Option<Route> {
         let number = self.deadlines.pop_due(now)?;

@@ -24,6 +24,9 @@ pub(in crate::dialect::events) struct Away {
     told: Instant,
 }
 
+/// By what one comes into a room.
+const JOINS: [&str; 2] = ["join_room", "quick_join"];
+
 /// What is said of the room that one is in.
 const OF_OWN_ROOM: [&str; 5] = ["update_room", "delete_room", "leave_room", "kick", "let_in"];
 
@@ -107,21 +110,51 @@ impl Events {
     }
 
     /// Another node has something written to a peer of this one.
-    pub(super) fn write_for_node(&mut self, id: ConnId, object: &[u8], out: &mut Outbox) {
+    pub(super) fn write_for_node(
+        &mut self,
+        node: NodeId,
+        id: ConnId,
+        object: &[u8],
+        out: &mut Outbox,
+    ) {
         let Ok(event) = Event::parse(object) else {
             return debug!("what another node has for a peer is no event");
         };
         let kind = match event.kind {
             Kind::Response => Kind::Request,
             Kind::Confirmation => Kind::ConfirmPass,
-            _ => return self.send(id, out, |bytes| event.write_again(bytes, "")),
+            _ if event.is_of_peer() || self.is_for_member(node, id, &event.name) => {
+                return self.send(id, out, |bytes| event.write_again(bytes, ""));
+            }
+            _ => return,
         };
         // One that comes too late is dropped, as on one node.
         let number = event.id.trim_matches('"').parse().ok();
         let Some(route) = number.and_then(|number| self.routes.take_sent(number, kind, id)) else {
             return;
         };
+        // Who reads the answer may come into another room.
+        if matches!(&*route.name, "leave_room" | "delete_room") && !event.is_error() {
+            self.leave_away(node, id);
+        }
         self.send(id, out, |bytes| event.write_again(bytes, &route.id));
+    }
+
+    /// Whether a node may tell a peer something of a room that it is in. What has been under way for longer is of a room
+    /// that the peer does not take itself to be in; only that it has left one it may not have heard.
+    fn is_for_member(&mut self, node: NodeId, id: ConnId, name: &str) -> bool {
+        if name == "self_left" {
+            self.leave_away(node, id);
+            return true;
+        }
+        self.peer(id).and_then(|peer| peer.away.as_ref()).is_some_and(|away| away.node == node)
+    }
+
+    /// A peer is in no room of this node any more; it may be about to come into one.
+    fn leave_away(&mut self, node: NodeId, id: ConnId) {
+        if let Some(peer) = self.peer_mut(id) {
+            peer.away.take_if(|away| away.node == node && away.room.is_some());
+        }
     }
 
     /// Another node tells in which of its rooms a peer of this one is.
@@ -129,32 +162,50 @@ impl Events {
         &mut self,
         node: NodeId,
         id: ConnId,
-        room: Option<u64>,
+        (room, is_again): (Option<u64>, bool),
         out: &mut Outbox,
     ) {
-        let Some(round) = self.nodes.there.get(&node).map(|of_node| of_node.round) else { return };
+        let Some(of_node) = self.nodes.there.get(&node) else { return };
+        let (round, conn) = (of_node.round, of_node.conn);
+        let join = self.routes.find_named(id, conn, &JOINS);
+        // It was let in, and the answer is lost: it is told so now and not when it has waited for long.
+        if room.is_some()
+            && is_again
+            && let Some(join) = join.and_then(|join| self.routes.take_number(join))
+        {
+            return self.fail_route(&join, &Fault::new("timeout", "the answer is lost"), out);
+        }
+        let has_taken_over = self.has_taken_over();
         let Some(peer) = self.peer_mut(id) else { return };
-        let is_there = peer.away.as_ref().is_some_and(|away| away.node == node);
-        let is_free = peer.room.is_none() && peer.away.is_none();
-        match room {
-            Some(_) if is_there || is_free => {
-                let told = peer.away.as_ref().map_or(Instant::default(), |away| away.told);
+        let away = peer.away.as_ref();
+        let before = away.filter(|away| away.node == node).map(|away| away.room);
+        // What another process has known of that is not known here.
+        let may_be = has_taken_over && peer.room.is_none() && away.is_none();
+        match (room, before) {
+            (Some(_), before) if before.is_some() || may_be => {
+                let told = away.map_or(Instant::default(), |away| away.told);
                 peer.away = Some(Box::new(Away { node, room, round, told }));
             }
-            // It has found another one since.
-            Some(_) => tell(out, Whom::Node(node), &Message::Leave { token: peer.token }),
-            None if is_there => peer.away = None,
-            None => {}
+            // It has been told that it is not, or has found another one since.
+            (Some(_), _) => tell(out, Whom::Node(node), &Message::Leave { token: peer.token }),
+            // Whoever has been told that it has left is in none already.
+            (None, Some(Some(before))) => {
+                peer.away = None;
+                self.tell_room_gone(id, before, out);
+            }
+            // It may ask for another one already.
+            (None, Some(None)) if join.is_none() => peer.away = None,
+            (None, _) => {}
         }
     }
 
     /// A join of a room of another node is not answered in time: it counts for nothing, even if the answer comes.
     pub(in crate::dialect::events) fn give_join_up(&mut self, route: &Route, out: &mut Outbox) {
         let Some(peer) = self.peer_mut(route.sender) else { return };
-        if !matches!(&*route.name, "join_room" | "quick_join") {
+        if !JOINS.contains(&&*route.name) {
             return;
         }
-        if let Some(away) = peer.away.take_if(|away| away.room.is_none()) {
+        if let Some(away) = peer.away.take() {
             tell(out, Whom::Node(away.node), &Message::Leave { token: peer.token });
         }
     }

@@ -10,6 +10,7 @@ use crate::cluster::NodeId;
 use crate::dialect::events::event::EventError;
 use crate::dialect::events::pages::Form;
 use crate::dialect::events::peers::{Local, Peer};
+use crate::dialect::events::rooms::{DISCONNECTED, no_such_room};
 use crate::dialect::events::unread::Unread;
 use crate::dialect::events::wire::Wire;
 use crate::dialect::events::{Conn, Context, Events, Framer, Outbox};
@@ -67,6 +68,10 @@ impl Events {
             if let Some(conn) = self.conns.get_mut(id) {
                 (conn.wire, conn.addr, conn.form) = (wire, entry.addr, form());
             }
+            // That it has left may have been lost.
+            if entry.is_out {
+                self.leave_untold(id, cx.out);
+            }
             return;
         }
         let id = self.conns.new_guest();
@@ -103,7 +108,7 @@ impl Events {
         }
         let is_back = other.secret == entry.secret;
         if self.guest(holder).is_some() {
-            self.nodes.hide(holder);
+            self.hide(holder, cx.out);
         } else {
             let fault = match is_back {
                 true => Fault::new("resumed", "you are back on another connection"),
@@ -111,7 +116,13 @@ impl Events {
             };
             self.refuse(cx, holder, &fault);
         }
-        self.take_name(&entry.game, &entry.id, id);
+        self.take_name(&entry.game, &entry.id, id, cx.out);
+    }
+
+    /// Somebody else has the ID of a guest. It is in no room here any more, where one ID would be that of two.
+    fn hide(&mut self, guest: ConnId, out: &mut Outbox) {
+        self.nodes.hide(guest);
+        self.leave(guest, DISCONNECTED, out);
     }
 
     /// A peer has this ID from now on; another guest that has it as well is hidden.
@@ -120,12 +131,13 @@ impl Events {
         game: &Arc<str>,
         id: &Arc<str>,
         conn: ConnId,
+        out: &mut Outbox,
     ) {
         if let Some(other) = self.names.get(game, id)
             && self.conns.is_away(other)
             && !self.nodes.hidden.contains(&other)
         {
-            self.nodes.hide(other);
+            self.hide(other, out);
         }
         self.names.insert(Arc::clone(game), Arc::clone(id), conn);
     }
@@ -228,10 +240,15 @@ impl Events {
         if !is_fine {
             return;
         }
-        self.execute(cx, id, &event);
         let is_join = is_request && matches!(&*event.name, "join_room" | "quick_join");
+        if is_join && self.nodes.hidden.contains(&id) {
+            // Whoever has its ID may be in the room.
+            self.deny(id, &event, &no_such_room(), cx.out);
+        } else {
+            self.execute(cx, id, &event);
+        }
         if let Some(peer) = self.peer(id).filter(|peer| is_join && peer.room.is_none()) {
-            let in_none = Message::In { token: peer.token, room: None };
+            let in_none = Message::In { token: peer.token, room: None, is_again: false };
             tell(cx.out, Whom::Node(node), &in_none);
         }
     }
@@ -259,7 +276,8 @@ impl Events {
         out: &mut Outbox,
     ) {
         if let (Some(guest), Some(peer)) = (self.guest(id), self.peer(id)) {
-            tell(out, guest.whom(), &Message::In { token: peer.token, room });
+            let message = Message::In { token: peer.token, room, is_again: false };
+            tell(out, guest.whom(), &message);
         }
     }
 

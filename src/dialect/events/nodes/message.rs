@@ -54,7 +54,7 @@ pub(super) enum Message {
         #[serde(with = "state::bytes")]
         object: Vec<u8>,
     },
-    /// A peer is not in a room of the node that is told, even if that knows otherwise.
+    /// A peer is not in a room of the node that is told, even if that knows otherwise. It has been told so.
     #[serde(rename = "l")]
     Leave {
         #[serde(with = "state::wide")]
@@ -74,6 +74,9 @@ pub(super) enum Message {
         #[serde(with = "state::wide")]
         token: u128,
         room: Option<u64>,
+        /// It has been for longer, and whatever was said of that before has been lost if it has not arrived.
+        #[serde(default, rename = "a", skip_serializing_if = "std::ops::Not::not")]
+        is_again: bool,
     },
     /// Somebody wants the ID of a peer of the node that is told.
     #[serde(rename = "q")]
@@ -103,6 +106,9 @@ pub(in crate::dialect::events) struct PeerEntry {
     /// It is in a browser.
     #[serde(rename = "p")]
     pub(super) is_page: bool,
+    /// It is in no room of the node that is told, and does not ask to be in one.
+    #[serde(default, rename = "o", skip_serializing_if = "std::ops::Not::not")]
+    pub(super) is_out: bool,
 }
 
 /// A room, as others are shown it.

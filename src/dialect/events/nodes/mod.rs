@@ -10,7 +10,9 @@
 //! * Rooms of other nodes are in the list of rooms, without members, with what is shown of them. So lists, changes and
 //!   `quick_join` are a matter of the own node. Who is in one is [`away`](Away).
 //! * Each time that a node tells everything is a round: what it does not tell again is gone, and who thinks to be in
-//!   one of its rooms and is not told so is in none.
+//!   one of its rooms and is not told so is in none. The other way round who tells everything says which of its peers
+//!   are in no room of the other node. A peer is in a room only if both nodes and the peer itself take it to be: who was
+//!   told that it is not, or has not heard that it is, is taken out.
 //! * Of two logins with one ID the older stays, by the clocks of their nodes in seconds, then by their tokens: all
 //!   nodes come to the same. The other one is closed, and hidden until then. Who comes back to another node with its
 //!   secret is taken to be older than it was itself, so its old connection is closed; it is in no room.
@@ -222,17 +224,17 @@ impl Events {
             }
             Message::Leave { token } => {
                 if let Some(guest) = self.guest_of(node, token) {
-                    self.leave(guest, "left", cx.out);
+                    self.leave_untold(guest, cx.out);
                 }
             }
             Message::Write { token, object } => {
                 if let Some(id) = self.tokens.get(&token).copied() {
-                    self.write_for_node(id, &object, cx.out);
+                    self.write_for_node(node, id, &object, cx.out);
                 }
             }
-            Message::In { token, room } => {
+            Message::In { token, room, is_again } => {
                 if let Some(id) = self.tokens.get(&token).copied() {
-                    self.hear_room(node, id, room, cx.out);
+                    self.hear_room(node, id, (room, is_again), cx.out);
                 }
             }
             Message::Wanted { token } => {
@@ -351,6 +353,11 @@ impl Events {
         if !self.nodes.guests.is_empty() || self.rooms.has_elsewhere() {
             self.nodes.unclaimed = Some(now + bounds::CLAIM);
         }
+    }
+
+    /// Whether this process has taken over, and nodes may still have to tell which of their rooms its peers are in.
+    pub(super) const fn has_taken_over(&self) -> bool {
+        self.nodes.unclaimed.is_some()
     }
 
     /// Adds a wait of a peer for what another node answers, if the event wants an answer; returns the ID by which it

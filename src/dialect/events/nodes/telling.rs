@@ -29,13 +29,16 @@ impl Events {
         let mut guests: Vec<ConnId> = self.nodes.guests.values().copied().collect();
         guests.sort_unstable();
         for id in guests {
-            // One that another process has known may be of any.
-            let is_of_node = |guest: Guest| guest.node.is_none_or(|of| of == node);
+            // One that another process has known may be of any. What is there of a node that was gone leaves its rooms.
+            let is_of_node = |guest: Guest| {
+                guest.node.is_none()
+                    || guest.node == Some(node) && !self.nodes.is_gone(guest.node, guest.round)
+            };
             if let Some(peer) = self.peer(id).filter(|peer| peer.room.is_some())
                 && self.guest(id).is_some_and(is_of_node)
             {
                 let (token, room) = (peer.token, peer.room);
-                tell(cx.out, Whom::Node(node), &Message::In { token, room });
+                tell(cx.out, Whom::Node(node), &Message::In { token, room, is_again: true });
             }
         }
         self.tell_part(cx, node);
@@ -53,7 +56,10 @@ impl Events {
             match untold.pop_front() {
                 None => break,
                 Some(Leaving::Guest(id)) => {
-                    let Some(entry) = self.entry_of(id) else { continue };
+                    let Some(mut entry) = self.entry_of(id) else { continue };
+                    let away = self.peer(id).and_then(|peer| peer.away.as_ref());
+                    let is_out = away.is_none_or(|away| away.node != node);
+                    entry.is_out = is_out && !self.has_taken_over();
                     size += BESIDE + entry.strings();
                     peers.push(entry);
                 }
@@ -92,6 +98,8 @@ impl Events {
             addr: conn.addr,
             since: peer.since,
             is_page: matches!(conn.form, Form::Web(_)),
+            // Only who is told everything is told that.
+            is_out: false,
         })
     }
 

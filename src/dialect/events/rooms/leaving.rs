@@ -28,9 +28,8 @@ impl Events {
         if !room.is_host(id) {
             return Err(Fault::new("not_host", "only its host can delete a room"));
         }
-        self.tell_in(id, None, out);
         self.answer(id, event, &Nothing {}, out);
-        self.dissolve(&game, wanted, "room_deleted", out);
+        self.dissolve(&game, wanted, ("room_deleted", true), out);
         Ok(())
     }
 
@@ -41,8 +40,6 @@ impl Events {
         out: &mut Outbox,
     ) -> Result<(), Fault> {
         self.room_of(id)?;
-        // Who reads the answer may come into another room.
-        self.tell_in(id, None, out);
         self.answer(id, event, &Nothing {}, out);
         self.leave(id, "left", out);
         Ok(())
@@ -112,11 +109,20 @@ impl Events {
     /// Takes a peer out of its room, if it is in one, and tells everybody. Without its host there
     /// is no room, unless it is handed on.
     pub(in crate::dialect::events) fn leave(&mut self, id: ConnId, reason: &str, out: &mut Outbox) {
+        self.leave_told(id, (reason, reason != DISCONNECTED), out);
+    }
+
+    /// The same of one who knows already that it is not in it.
+    pub(in crate::dialect::events) fn leave_untold(&mut self, id: ConnId, out: &mut Outbox) {
+        self.leave_told(id, ("left", false), out);
+    }
+
+    fn leave_told(&mut self, id: ConnId, (reason, is_told): (&str, bool), out: &mut Outbox) {
         let Ok((game, number)) = self.room_of(id) else { return };
         let Some(room) = self.rooms.get_mut(&game, number) else { return };
         let is_host = room.is_host(id);
         if is_host && (!room.is_handed_on || room.members.len() < 2) {
-            return self.dissolve(&game, number, reason, out);
+            return self.dissolve(&game, number, (reason, is_told), out);
         }
         room.members.retain(|seat| seat.conn != id);
         // Many rooms may have been large once.
@@ -124,12 +130,12 @@ impl Events {
         room.links.remove(id);
         let others = room.others(id);
         self.rooms.note_change(&game, number);
-        self.set_room(id, None, out);
         let Some(peer) = self.peer(id) else { return };
         let data = json!({ "room": written(number), "id": &*peer.id, "reason": reason });
-        if reason != DISCONNECTED {
+        if is_told {
             self.tell(id, "self_left", &data, out);
         }
+        self.set_room(id, None, out);
         for other in &others {
             self.tell(*other, "player_left", &data, out);
         }
@@ -164,12 +170,17 @@ impl Events {
         self.successors.push_back(host);
     }
 
-    /// Ends a room; `reason` is why its host leaves.
-    fn dissolve(&mut self, game: &Arc<str>, number: u64, reason: &str, out: &mut Outbox) {
+    /// Ends a room: why its host leaves, and whether it is told so.
+    fn dissolve(
+        &mut self,
+        game: &Arc<str>,
+        number: u64,
+        (reason, is_told): (&str, bool),
+        out: &mut Outbox,
+    ) {
         let Some(Room { members, .. }) = self.rooms.remove(game, number) else { return };
         let deleted = json!({ "room": written(number) });
         for (n, Seat { conn, .. }) in members.iter().enumerate() {
-            self.set_room(*conn, None, out);
             let Some(peer) = self.peer(*conn) else { continue };
             let is_host = n == 0;
             let reason = if is_host { reason } else { "room_deleted" };
@@ -177,9 +188,10 @@ impl Events {
             if !is_host {
                 self.tell(*conn, "room_deleted", &deleted, out);
             }
-            if reason != DISCONNECTED {
+            if !is_host || is_told {
                 self.tell(*conn, "self_left", &left, out);
             }
+            self.set_room(*conn, None, out);
         }
     }
 }
