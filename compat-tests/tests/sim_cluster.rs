@@ -1,12 +1,12 @@
-//! Several servers that are one, in hundreds of seeds: every promise is kept, and what is wrong is noticed.
+//! Several servers that are one, in many seeds: every promise is kept, and what is wrong is noticed.
 
 use std::collections::BTreeSet;
 
 use compat_tests::sim::cluster::nodes::Defect;
 use compat_tests::sim::cluster::{self, Summary};
 
-/// Takes about ten seconds of one core without optimization.
-const SEEDS: u64 = 300;
+/// Takes about twenty seconds of one core without optimization.
+const SEEDS: u64 = 150;
 
 #[test]
 fn nodes_are_one_whatever_happens_between_them() {
@@ -17,29 +17,32 @@ fn nodes_are_one_whatever_happens_between_them() {
             Err(failure) => failures.push(failure),
         }
     }
-    println!("{total:?}");
+    println!("{total}");
     assert!(failures.is_empty(), "{} of {SEEDS} seeds: {failures:#?}", failures.len());
     assert!(total.listed_elsewhere > 100 * SEEDS, "{total:?}");
     assert!(total.introduced_elsewhere > SEEDS && total.introduced > 2 * SEEDS, "{total:?}");
     assert!(total.deaths > SEEDS / 4 && total.moved > SEEDS / 4, "{total:?}");
+    assert!(total.rooms_listed_elsewhere > 100 * SEEDS, "{total:?}");
+    assert!(total.members_elsewhere > SEEDS / 8 && total.pairs > SEEDS / 8, "{total:?}");
+    assert!(total.passed_elsewhere > SEEDS && total.answered_in_time > 10 * SEEDS, "{total:?}");
+    assert!(total.resumed > SEEDS / 8, "{total:?}");
 }
 
 #[test]
 fn the_same_seed_gives_the_same_run() {
     let mut traces = BTreeSet::new();
-    for seed in 0..20 {
+    for seed in 0..10 {
         let (first, second) = (cluster::run(seed).unwrap(), cluster::run(seed).unwrap());
         assert_eq!(first, second, "seed {seed}");
         traces.insert(first.trace);
     }
-    assert_eq!(traces.len(), 20, "other seeds, other runs");
+    assert_eq!(traces.len(), 10, "other seeds, other runs");
 }
 
 #[test]
 fn what_is_wrong_is_noticed() {
-    // Most hosts of the dead are seen at another node at once, where they hide what is left of them.
-    for (defect, least) in [(Defect::Deaf, 30), (Defect::Undead, 2), (Defect::NeverAgain, 5)] {
-        let broken = (0..60).filter(|seed| cluster::run_with(*seed, defect).is_err()).count();
-        assert!(broken >= least, "{defect:?}: {broken} of 60");
+    for (defect, least) in [(Defect::Deaf, 15), (Defect::Undead, 2), (Defect::NeverAgain, 2)] {
+        let broken = (0..20).filter(|seed| cluster::run_with(*seed, defect).is_err()).count();
+        assert!(broken >= least, "{defect:?}: {broken} of 20");
     }
 }

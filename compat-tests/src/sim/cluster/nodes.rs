@@ -100,7 +100,7 @@ impl Nodes {
         let dialects = vec![Name::Gmnet, Name::Rooms, Name::Events];
         // IDs of rooms and peers differ.
         let mut seed = [n as u8; 32];
-        seed[..8].copy_from_slice(&node.incarnation.to_le_bytes());
+        seed.iter_mut().zip(node.incarnation.to_le_bytes()).for_each(|(to, from)| *to = from);
         let mut config = Config { dialects, seed, cluster: Some(cluster), ..Config::default() };
         config.rooms.silence = ROOM_SILENCE;
         (node.server, node.observer) = (Some(Server::new(config)), None);

@@ -46,7 +46,11 @@ impl Cast {
             ("create_room", None) => self.made(stage, n, &event["data"], &wait.data),
             ("join_room" | "quick_join", None) => {
                 let room = event["data"]["room"].as_str().ok_or("it names no room")?.to_owned();
-                self.come_in(n, &room, &event["data"])
+                self.come_in(stage, n, &room, &event["data"])
+            }
+            ("leave_room" | "delete_room", None) => {
+                peer.left = peer.room.take().map(|room| room.room);
+                Ok(())
             }
             ("create_room", Some(why)) => Err(format!("it may make a room: {why}")),
             (_, Some("bad_request" | "unknown_request" | "not_logged_in")) => {
@@ -76,6 +80,6 @@ impl Cast {
         }
         self.lists.opened(stage.now, room.clone(), peer.node);
         let id = peer.id.clone();
-        self.come_in(n, &room, &json!({"host": id, "players": [id]}))
+        self.come_in(stage, n, &room, &json!({"host": id, "players": [id]}))
     }
 }

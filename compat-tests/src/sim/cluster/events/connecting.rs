@@ -63,7 +63,7 @@ impl Cast {
         match data["room"].as_str().filter(|_| is_back) {
             Some(room) => {
                 let room = room.to_owned();
-                self.come_in(n, &room, data)?;
+                self.come_in(stage, n, &room, data)?;
                 if let Some(room) = self.peers.get_mut(n).and_then(|peer| peer.room.as_mut()) {
                     room.has_joined = true;
                     room.is_told_again = true;
@@ -166,6 +166,9 @@ impl Cast {
         self.lose_connection(stage, n);
         if let Some(peer) = self.peers.get_mut(n).filter(|_| moves) {
             peer.missed = peer.requests;
+            if let Some(room) = &mut peer.room {
+                room.has_missed = true;
+            }
             peer.waited.clear();
         }
         if !moves || stage.rng.permille(500) {

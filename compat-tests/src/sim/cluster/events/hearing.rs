@@ -73,6 +73,13 @@ impl Cast {
         match data["code"].as_str() {
             Some("id_taken") => self.id_taken(stage, n),
             Some("no_udp") => Ok(()),
+            // A login of its own at another node, which this one has heard of late.
+            Some("resumed") => {
+                self.disconnect(stage, n);
+                let wait = stage.rng.millis(500..2000);
+                stage.after(wait, Event::LogIn(n).into());
+                Ok(())
+            }
             _ => Err("nothing is wrong".into()),
         }
     }

@@ -4,18 +4,35 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde_json::Value;
 
+use super::super::faults::TOLD;
 use super::super::stage::Stage;
 use super::Cast;
 use super::peer::In;
 
 impl Cast {
+    /// Whether a peer may not have heard all that was said of the room that it is in: what is lost between its node and
+    /// that of the room is not said again.
+    pub(super) fn may_have_missed(&self, stage: &Stage, n: usize) -> bool {
+        let Some(peer) = self.peers.get(n) else { return false };
+        let Some(room) = &peer.room else { return false };
+        let node = self.rooms.get(&room.room).map_or(peer.node, |made| made.node);
+        room.has_missed
+            || !stage.faults.is_calm((peer.node, node), room.since.before(TOLD), stage.now)
+    }
+
     /// A peer is in a room from now on, with these others.
-    pub(super) fn come_in(&mut self, n: usize, room: &str, data: &Value) -> Result<(), String> {
+    pub(super) fn come_in(
+        &mut self,
+        stage: &Stage,
+        n: usize,
+        room: &str,
+        data: &Value,
+    ) -> Result<(), String> {
         let made = self.rooms.get(room).ok_or("nobody has made that room")?;
         let players = data["players"].as_array().ok_or("nobody is in it")?;
         let members = players.iter().filter_map(|id| id.as_str().map(String::from)).collect();
         let Some(peer) = self.peers.get_mut(n) else { return Ok(()) };
-        let new = In { room: room.to_owned(), members, ..In::default() };
+        let new = In { room: room.to_owned(), members, since: stage.now, ..In::default() };
         if new.members.first().map(|host| &**host) != data["host"].as_str() {
             return Err("its host is not the first in it".into());
         }
@@ -31,7 +48,8 @@ impl Cast {
             // What it was told before it came back it knows still.
             Some(before) => {
                 if let Some(room) = &mut peer.room {
-                    room.introduced = before.introduced;
+                    (room.introduced, room.since) = (before.introduced, before.since);
+                    room.has_missed = before.has_missed;
                 }
                 Ok(())
             }
@@ -47,9 +65,18 @@ impl Cast {
         name: &str,
         data: &Value,
     ) -> Result<(), String> {
+        let has_missed = self.may_have_missed(stage, n);
         let Some(peer) = self.peers.get_mut(n) else { return Ok(()) };
         // What has waited for it follows the answer that it is back, which has all of that already.
-        let is_back = peer.since == Some(stage.now);
+        let is_back = has_missed || peer.since == Some(stage.now);
+        // What it has asked for itself is answered first.
+        if name == "self_left" && data["room"].as_str() == peer.left.as_deref() {
+            peer.left = None;
+            if data["reason"] == "room_deleted" {
+                self.note_ended(data["room"].as_str().unwrap_or_default());
+            }
+            return Ok(());
+        }
         let Some(room) = peer.room.as_mut() else {
             return if is_back { Ok(()) } else { Err("it is in no room".into()) };
         };
@@ -81,9 +108,8 @@ impl Cast {
             "room_updated" if room.has_joined => {}
             // The host alone knows, unless the node of the room is gone.
             "room_deleted" if !is_host || is_elsewhere => {
-                if let Some(made) = self.rooms.get_mut(&room.room) {
-                    made.has_ended = true;
-                }
+                let room = room.room.clone();
+                self.note_ended(&room);
             }
             "self_left" if is_own => {
                 stage.note("left", &format!("{} has left {}", peer.id, room.room));
@@ -101,6 +127,12 @@ impl Cast {
             _ => return Err(format!("it is not so: {room:?}")),
         }
         Ok(())
+    }
+
+    fn note_ended(&mut self, room: &str) {
+        if let Some(made) = self.rooms.get_mut(room) {
+            made.has_ended = true;
+        }
     }
 
     /// A peer is told where another one is.

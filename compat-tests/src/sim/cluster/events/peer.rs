@@ -27,6 +27,10 @@ pub struct In {
     pub room: String,
     /// Who is in it, the host first.
     pub members: Vec<String>,
+    /// Since when, at the latest.
+    pub since: Instant,
+    /// What was told to a connection that it had left is lost.
+    pub has_missed: bool,
     /// It was told that it has come in.
     pub has_joined: bool,
     /// To whom it was introduced: where, and with which nonce, as often as it was told so.
@@ -62,6 +66,8 @@ pub struct Peer {
     pub refused: u32,
     /// The room that it is in.
     pub room: Option<In>,
+    /// The room that it has left last, as it was answered.
+    pub left: Option<String>,
     /// It has asked to come into a room, or to leave one.
     pub changes_room: bool,
     /// What it waits for on this connection, by the IDs of its requests.
@@ -96,6 +102,7 @@ impl Peer {
             has_shown: false,
             refused: 0,
             room: None,
+            left: None,
             changes_room: false,
             waits: BTreeMap::new(),
             waited: BTreeMap::new(),

@@ -25,14 +25,20 @@ impl Cast {
             }
         }
         let mut pairs = 0;
+        let missed: Vec<bool> =
+            (0..self.peers.len()).map(|n| self.may_have_missed(stage, n)).collect();
+        let has_missed = |id: &str| {
+            let mut all = self.peers.iter().zip(&missed);
+            all.any(|(peer, missed)| peer.id == id && peer.since.is_some() && *missed)
+        };
         for peer in self.peers.iter().filter(|peer| peer.since.is_some()) {
-            let Some(room) = &peer.room else { continue };
+            let Some(room) = peer.room.as_ref().filter(|_| !has_missed(&peer.id)) else { continue };
             let members: BTreeSet<&str> = room.members.iter().map(|id| &**id).collect();
             let expected = rooms.get(&*room.room).map_or(&[][..], |all| all);
             if members != expected.iter().copied().collect() || members.len() != expected.len() {
                 return Err(format!("{} takes {members:?} for {expected:?} in {room:?}", peer.id));
             }
-            for id in room.members.iter().filter(|id| **id != peer.id) {
+            for id in room.members.iter().filter(|id| **id != peer.id && !has_missed(id)) {
                 pairs += u64::from(self.check_pair(peer, id)?);
             }
         }

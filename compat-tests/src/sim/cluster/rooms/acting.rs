@@ -43,7 +43,7 @@ impl Cast {
             Some(_) => stage.rng.pick([Act::Leave, Act::Leave, Act::Punched, Act::Move, Act::Port]),
         };
         let text = match (act, player.place.clone()) {
-            (Act::Open, None) => Some(self.opening(stage)),
+            (Act::Open, None) => Some(self.opening(stage, n)),
             (Act::Join, None) => self.joining(stage),
             (Act::JoinAny, None) => Some("qj".to_owned()),
             (Act::Move, Some(_)) => {
@@ -64,7 +64,7 @@ impl Cast {
             (Act::Leave, Some(Place { key, .. })) => Some(format!("lr:{key}")),
             (Act::Close, Some(Place { key, .. })) => Some(format!("cr:{key}")),
             (Act::Rename, Some(place)) => {
-                let name = self.new_name(&place.room);
+                let name = self.book.new_name(n);
                 Some(format!("rn:{name}:{}", place.key))
             }
             (Act::Kick, Some(Place { key, .. })) => {
@@ -80,9 +80,8 @@ impl Cast {
         }
     }
 
-    fn opening(&mut self, stage: &mut Stage) -> String {
-        self.book.names += 1;
-        let mut text = format!("rh:room{}", self.book.names);
+    fn opening(&mut self, stage: &mut Stage, n: usize) -> String {
+        let mut text = format!("rh:{}", self.book.new_name(n));
         let rng = &mut stage.rng;
         for (share, option) in [(500, "migrate"), (300, "mesh"), (200, "private")] {
             if rng.permille(share) {
@@ -93,18 +92,9 @@ impl Cast {
             text = format!("{text}:max={}", 2 + rng.index(4));
         }
         if rng.permille(150) {
-            text = format!("{text}:password=p{}", self.book.names);
+            text = format!("{text}:password=p{}", rng.index(1000));
         }
         text
-    }
-
-    fn new_name(&mut self, room: &str) -> String {
-        self.book.names += 1;
-        let name = format!("room{}", self.book.names);
-        if let Some(room) = self.book.rooms.get_mut(room) {
-            room.names.insert(name.clone());
-        }
-        name
     }
 
     /// One of the rooms that there may be, by its ID or its code.

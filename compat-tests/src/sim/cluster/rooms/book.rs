@@ -1,6 +1,6 @@
 //! Whose an ID, a room, a name and an endpoint is, and what is known of rooms outside of lists.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use punchd::clock::Instant;
 
@@ -15,10 +15,6 @@ pub struct Room {
     pub password: Option<String>,
     /// It goes on without its host.
     pub migrates: bool,
-    /// What it was called.
-    pub names: BTreeSet<String>,
-    /// All who were ever host of it.
-    pub hosts: BTreeSet<usize>,
     /// When it was surely closed, or its node died.
     pub ended: Option<Instant>,
 }
@@ -30,11 +26,18 @@ pub struct Book {
     pub rooms: BTreeMap<String, Room>,
     /// Which player has this ID, and in which room, if that is known already.
     pub ids: BTreeMap<String, (usize, Option<String>)>,
-    /// How many names there were.
-    pub names: u32,
+    /// Which player has given a room this name.
+    pub names: BTreeMap<String, usize>,
 }
 
 impl Book {
+    /// A name that no room has had.
+    pub fn new_name(&mut self, player: usize) -> String {
+        let name = format!("room{}", self.names.len());
+        self.names.insert(name.clone(), player);
+        name
+    }
+
     /// A node has died, and its rooms with it.
     pub fn died(&mut self, now: Instant, node: usize) {
         for room in self.rooms.values_mut().filter(|room| room.node == node) {

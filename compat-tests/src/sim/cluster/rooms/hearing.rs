@@ -50,7 +50,8 @@ impl Cast {
     fn check_whose(&self, n: usize, message: &Message) -> Result<(), String> {
         let Some(player) = self.players.get(n) else { return Ok(()) };
         let of_peer = |id: &str, at: Option<SocketAddr>| {
-            let (other, room) = self.book.ids.get(id).ok_or("nobody has that ID")?;
+            // One whose answer is lost was told to nobody before.
+            let Some((other, room)) = self.book.ids.get(id) else { return Ok(()) };
             let other = self.players.get(*other).ok_or("nobody has that ID")?;
             if room.as_ref().is_some_and(|room| !player.rooms.contains(room)) {
                 return Err("that one was in no room with it");
@@ -72,11 +73,12 @@ impl Cast {
             Message::Closed(room) | Message::Kicked(room) | Message::Left(room) => {
                 of_room(&room.to_string())
             }
+            // Who opens a room where it has one renames that.
             Message::Named(name) => {
-                let rooms = player.rooms.iter().filter_map(|room| self.book.rooms.get(room));
-                match rooms.into_iter().any(|room| room.names.contains(name)) {
+                let by = self.book.names.get(name).and_then(|by| self.players.get(*by));
+                match by.is_some_and(|by| !by.rooms.is_disjoint(&player.rooms)) {
                     true => Ok(()),
-                    false => Err("it was in no room of that name"),
+                    false => Err("who has given that name was in no room with it"),
                 }
             }
             // Its host may not know yet that it is one.
@@ -117,8 +119,6 @@ impl Cast {
             Message::Gone(id) => _ = player.clients.remove(&id.to_string()),
             Message::Promoted(id) if id.to_string() == place.id => {
                 place.is_host = true;
-                let room = place.room.clone();
-                self.note_host(n, &room);
             }
             Message::NewHost(_, at) => place.host_at = Some(*at),
             Message::Closed(room) | Message::Kicked(room) if room.to_string() == place.room => {
@@ -131,12 +131,6 @@ impl Cast {
     /// The host of the room that a player is in.
     fn host_seen_by(&self, n: usize) -> Option<usize> {
         self.host_of(&self.players.get(n)?.place.as_ref()?.room)
-    }
-
-    fn note_host(&mut self, n: usize, room: &str) {
-        if let Some(room) = self.book.rooms.get_mut(room) {
-            room.hosts.insert(n);
-        }
     }
 
     /// A player is in no room any more, as far as it knows.
@@ -165,7 +159,7 @@ impl Cast {
                 player.rooms.insert(room.to_string());
                 let asking = asking.clone();
                 let code = code.map(|code| code.to_string());
-                self.note_room(stage, (n, node), &room.to_string(), code, &asking);
+                self.note_room(stage, node, &room.to_string(), code, &asking);
             }
             Message::Joined(room, _, at) if is_for_place => {
                 asking.room = Some((room.to_string(), Some(at)));
@@ -206,17 +200,16 @@ impl Cast {
     fn note_room(
         &mut self,
         stage: &Stage,
-        (n, node): (usize, usize),
+        node: usize,
         id: &str,
         code: Option<String>,
         asking: &Asking,
     ) {
         if asking.verb() != "rh" {
-            return self.note_host(n, id);
+            return;
         }
         self.lists.opened(stage.now, id.to_owned(), node);
-        let mut fields = asking.text.split(':').skip(1);
-        let name = fields.next().unwrap_or_default().to_owned();
+        let fields = asking.text.split(':').skip(2);
         let room = self.book.rooms.entry(id.to_owned()).or_insert_with(|| Room {
             node,
             password: fields
@@ -227,8 +220,6 @@ impl Cast {
             ..Room::default()
         });
         room.code = code;
-        room.names.insert(name);
-        room.hosts.insert(n);
     }
 
     /// Both answers have come: the player has a place, and shows its key if that is a new one.

@@ -112,6 +112,13 @@ impl Cast {
     /// A player asks for something, until it is answered.
     pub(super) fn ask(&mut self, stage: &mut Stage, n: usize, text: String) {
         let Some(player) = self.players.get_mut(n) else { return };
+        // It may be in one before it is told so.
+        let names = |id: &String, room: &super::book::Room| {
+            let names = |name: &str| name == id || room.code.as_deref() == Some(name);
+            text == "qj" || text.starts_with("jr:") && text.split(':').nth(1).is_some_and(names)
+        };
+        let rooms = self.book.rooms.iter().filter(|(id, room)| names(id, room));
+        player.rooms.extend(rooms.map(|(id, _)| id.clone()));
         player.requests += 1;
         player.asking = Some(Asking { text, times: 0, room: None, own: None });
         self.send(stage, n);
