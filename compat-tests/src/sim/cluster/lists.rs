@@ -24,6 +24,8 @@ struct Own {
 /// All rooms that lists may have.
 #[derive(Debug, Default)]
 pub struct Lists {
+    /// Rooms may be listed that nobody has heard of yet who has opened them.
+    pub is_opening: bool,
     rooms: BTreeMap<String, Own>,
     /// Since when a node has had something else: what changes again and again is late there each time.
     differ: BTreeMap<(usize, String), Instant>,
@@ -71,6 +73,9 @@ impl Lists {
                 return Err(format!("node {viewer} lists the room {room} twice"));
             }
             let Some(own) = self.rooms.get(room) else {
+                if self.is_opening {
+                    continue;
+                }
                 return Err(format!("node {viewer} lists {room}, which nobody has opened"));
             };
             let is_gone = own.shown.is_none()

@@ -205,7 +205,12 @@ impl Cast {
         code: Option<String>,
         asking: &Asking,
     ) {
-        if asking.verb() != "rh" {
+        if !asking.opens() {
+            return;
+        }
+        // Which node it is at is known of what is answered at once.
+        if asking.sent != stage.now {
+            self.is_unsure = true;
             return;
         }
         self.lists.opened(stage.now, id.to_owned(), node);

@@ -21,7 +21,7 @@ use super::plan::{BUSY, LEAVE, NODES, QUIET, moment};
 use super::stage::{self, Stage};
 use crate::rooms::message::{self, Message, More};
 use book::Book;
-use player::Player;
+use player::{Asking, Player};
 
 mod acting;
 pub mod book;
@@ -64,6 +64,8 @@ pub struct Cast {
     players: Vec<Player>,
     book: Book,
     lists: Lists,
+    /// A room was opened by way of another node, which may be any.
+    is_unsure: bool,
     summary: Summary,
 }
 
@@ -90,6 +92,7 @@ impl Cast {
             players,
             book: Book::default(),
             lists: Lists::default(),
+            is_unsure: false,
             summary: Summary::default(),
         }
     }
@@ -161,6 +164,9 @@ impl Cast {
             self.lists.note(stage.now, n, &list);
             all.push((n, list));
         }
+        // Who was host at another node lately is answered from there.
+        self.lists.is_opening = self.is_unsure
+            || self.players.iter().any(|player| player.asking.as_ref().is_some_and(Asking::opens));
         for (n, list) in all {
             let (had_to, elsewhere) = self.lists.check(stage.view(n), &list)?;
             self.summary.room_looks += 1;

@@ -38,6 +38,8 @@ pub struct Asking {
     pub text: String,
     /// How often it was sent.
     pub times: u32,
+    /// When it was sent last.
+    pub sent: Instant,
     /// What it was told of a room: its ID, and where its host is if it is not the player itself.
     pub room: Option<(String, Option<SocketAddr>)>,
     /// What it was told of itself: ID and key.
@@ -45,6 +47,12 @@ pub struct Asking {
 }
 
 impl Asking {
+    /// Whether it is a room of its own that it waits for.
+    #[must_use]
+    pub fn opens(&self) -> bool {
+        self.verb() == "rh"
+    }
+
     /// Its first field.
     #[must_use]
     pub fn verb(&self) -> &str {
@@ -120,7 +128,7 @@ impl Cast {
         let rooms = self.book.rooms.iter().filter(|(id, room)| names(id, room));
         player.rooms.extend(rooms.map(|(id, _)| id.clone()));
         player.requests += 1;
-        player.asking = Some(Asking { text, times: 0, room: None, own: None });
+        player.asking = Some(Asking { text, times: 0, sent: stage.now, room: None, own: None });
         self.send(stage, n);
     }
 
@@ -128,6 +136,7 @@ impl Cast {
         let Some(player) = self.players.get_mut(n) else { return };
         let Some(asking) = &mut player.asking else { return };
         asking.times += 1;
+        asking.sent = stage.now;
         let (text, at, request) = (asking.text.clone(), player.at(), player.requests);
         stage.after(AGAIN, Event::Again(n, request).into());
         if stage.nodes.lives(player.node) {

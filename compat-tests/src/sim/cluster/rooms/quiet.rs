@@ -9,6 +9,9 @@ use super::Cast;
 impl Cast {
     /// Nothing is left of the past: who takes himself for a member is one, and nobody else is.
     pub(super) fn check_quiet(&mut self, stage: &Stage) -> Result<(), String> {
+        if self.is_unsure {
+            return Ok(());
+        }
         let (mut members, mut leads): (BTreeMap<usize, _>, BTreeMap<usize, _>) = Default::default();
         let mut rooms: BTreeMap<usize, usize> = BTreeMap::new();
         for (n, player) in self.players.iter().enumerate() {
