@@ -316,7 +316,8 @@ fn who_fails_is_relayed_by_his_node_by_that_of_the_room_or_by_any() {
         let mut world = World::with(nodes);
         let host = world.get_in(1, peer(1), "rh:one");
         let client = world.get_in(0, peer(2), &format!("jr:{}", host.room));
-        (world.told(1, host.at), world.told(0, client.at));
+        world.told(1, host.at);
+        world.told(0, client.at);
         let failed = format!("pc:{}:fail", client.id);
         let told = world.ask(0, client.at, &failed);
         // The host was told of the client a moment ago, and is told the next thing half a second later.
