@@ -269,3 +269,25 @@ fn a_take_over_while_the_node_of_a_member_dies_leaves_nobody_behind() {
     world.pass(6000);
     assert_eq!(world.lobbies(&host)[0].current_players, 2);
 }
+
+#[test]
+fn a_process_that_takes_over_a_node_has_the_lobbies_of_all_at_once() {
+    let mut world = World::of(2);
+    let [host, client] = [world.client(1, at(1)), world.client(0, at(2))];
+    let [one, _two] = ["one", "two"].map(|name| world.create(&host, name, 4));
+    world.pass(20);
+    world.join(&client, &one, &host);
+    let listed = world.listed(&client);
+    assert_eq!(listed.len(), 2, "{listed:?}");
+    world.take_over(0, 2);
+    assert_eq!(world.listed(&client), listed, "nothing was heard yet");
+    world.pass(4000);
+    assert_eq!(world.listed(&client), listed);
+    let members = world.lobbies(&client).iter().map(|lobby| lobby.current_players).sum::<u32>();
+    assert_eq!(members, 3, "he is still in one");
+    world.take_over(0, 3);
+    assert_eq!(world.listed(&client), listed);
+    world.nodes[1] = None;
+    world.pass(3600);
+    assert_eq!(world.listed(&client), Vec::<String>::new());
+}

@@ -14,7 +14,7 @@ use punchd::dialect::natpunch::message::{
     PeerConnectionReady, RegisterRequest,
 };
 use punchd::dialect::{Outbox, Output, Via};
-use punchd::server::{Config, Server};
+use punchd::server::{Config, Server, State};
 
 mod garbage;
 mod lobbies;
@@ -183,6 +183,14 @@ impl World {
             }
             self.now = self.now + Duration::from_millis(5);
         }
+    }
+
+    /// Another process goes on from what that of a node knew.
+    fn take_over(&mut self, n: usize, incarnation: u64) {
+        let saved = self.nodes[n].take().unwrap().save().encode();
+        let mut state = State::decode(&saved).unwrap();
+        self.nodes[n] = Some(node(n, incarnation, Config::default()));
+        self.act(n, |server, now, out| _ = server.load(now, &mut state, out).unwrap());
     }
 
     fn send(&mut self, n: usize, from: SocketAddr, content: Content) {

@@ -401,10 +401,13 @@ impl Dialect for Natpunch {
 
     fn save(&self, to: &mut Saving<'_>) {
         to.write(self);
+        to.table("nodes", &self.known_of_nodes());
     }
 
     fn load(&mut self, cx: &mut Context<'_>, from: &mut Saved<'_>) -> Result<(), NotUnderstood> {
         self.go_on(cx.now.instant, from.read()?);
+        // One without it has known no other nodes.
+        self.go_on_with_nodes(cx, from.table("nodes").unwrap_or_default());
         Ok(())
     }
 }

@@ -36,6 +36,11 @@ pub(in crate::dialect::natpunch) struct Told {
 }
 
 impl Told {
+    fn of(id: Uuid, client: &Client, is_listed: bool) -> Self {
+        let Client { endpoint, game, program, .. } = client;
+        Self { id, endpoint: *endpoint, game: game.clone(), is_listed, program: *program }
+    }
+
     /// Bytes of its strings.
     pub(in crate::dialect::natpunch) fn strings(&self) -> usize {
         self.game.len()
@@ -93,13 +98,19 @@ impl Clients {
     /// What others are told of a client of this node; none: it is gone, or has not shown its ID.
     pub(in crate::dialect::natpunch) fn to_tell(&self, id: Uuid) -> Option<Told> {
         let client = self.all.get(&id).filter(|client| client.proven)?;
-        Some(Told {
-            id,
-            endpoint: client.endpoint,
-            game: client.game.clone(),
-            is_listed: client.listing != Listing::Never,
-            program: client.program,
-        })
+        Some(Told::of(id, client, client.listing != Listing::Never))
+    }
+
+    /// What a node has told of its clients, but for those that are gone with it.
+    pub(in crate::dialect::natpunch) fn told_of(&self, node: NodeId) -> Vec<Told> {
+        let all = self.elsewhere.iter().filter(|(_, remote)| remote.node == node);
+        let mut all: Vec<Told> = all
+            .map(|(id, Remote { client, .. })| {
+                Told::of(*id, client, matches!(client.listing, Listing::At(_)))
+            })
+            .collect();
+        all.sort_unstable_by_key(|told| told.id);
+        all
     }
 
     /// Something has changed that others may have to be told.

@@ -38,6 +38,18 @@ pub(in crate::dialect::natpunch) struct Told {
 }
 
 impl Told {
+    fn of(id: Uuid, lobby: &Lobby) -> Self {
+        Self {
+            id,
+            name: lobby.name.clone(),
+            game: lobby.game.clone(),
+            max_players: lobby.max_players,
+            members: lobby.members.clone(),
+            pending: lobby.pending.clone(),
+            made_by: lobby.made_by,
+        }
+    }
+
     /// Bytes of its strings and IDs.
     pub(in crate::dialect::natpunch) fn strings(&self) -> usize {
         self.name.len() + self.game.len() + ID * (self.members.len() + self.pending.len())
@@ -118,16 +130,15 @@ impl Lobbies {
 
     /// What others are told of a lobby of this node; none: it is gone.
     pub(in crate::dialect::natpunch) fn to_tell(&self, id: Uuid) -> Option<Told> {
-        let lobby = self.all.get(&id)?;
-        Some(Told {
-            id,
-            name: lobby.name.clone(),
-            game: lobby.game.clone(),
-            max_players: lobby.max_players,
-            members: lobby.members.clone(),
-            pending: lobby.pending.clone(),
-            made_by: lobby.made_by,
-        })
+        self.all.get(&id).map(|lobby| Told::of(id, lobby))
+    }
+
+    /// What a node has told of its lobbies, in the order of lists.
+    pub(in crate::dialect::natpunch) fn told_of(&self, node: NodeId) -> Vec<Told> {
+        let all = self.elsewhere.iter().filter(|(_, remote)| remote.node == node);
+        let mut all: Vec<_> = all.map(|(id, remote)| (*id, &remote.lobby)).collect();
+        all.sort_unstable_by_key(|(id, lobby)| (lobby.place, *id));
+        all.into_iter().map(|(id, lobby)| Told::of(id, lobby)).collect()
     }
 
     /// Something has changed that others may have to be told.

@@ -4,11 +4,21 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::cluster::NodeId;
 use crate::dialect::Via;
 use crate::dialect::natpunch::id::Uuid;
 use crate::dialect::natpunch::introducing::Side;
 use crate::dialect::natpunch::{clients, lobbies};
 use crate::limits;
+
+/// What another process of this node needs to know of another one.
+#[derive(Debug, Serialize, Deserialize)]
+pub(in crate::dialect::natpunch) struct Known {
+    pub(super) node: NodeId,
+    pub(super) relay: [bool; 2],
+    /// The clients before the lobbies that they are in.
+    pub(super) all: Vec<Told>,
+}
 
 /// Something that is told.
 #[derive(Debug, Serialize, Deserialize)]

@@ -18,6 +18,7 @@ use log::warn;
 use prost::Message as _;
 
 use self::meeting::Asked;
+pub(super) use self::message::Known;
 use self::message::{Message, Told};
 use super::id::Uuid;
 use super::message::{Content, Message as Datagram};
@@ -179,14 +180,7 @@ impl Natpunch {
         };
         match message {
             Message::Begin { relay, losses } => self.hear_begin(cx, node, relay, losses),
-            Message::Told { all } => {
-                for told in all {
-                    match told {
-                        Told::Client(told) => self.put_client(cx, node, told),
-                        Told::Lobby(told) => self.put_lobby(cx, node, told),
-                    }
-                }
-            }
+            Message::Told { all } => self.hear_told(cx, node, all),
             Message::Gone { all } => {
                 for id in all {
                     self.take_away(cx, node, id);
@@ -224,6 +218,38 @@ impl Natpunch {
                 {
                     cx.out.udp(via, at, |bytes| bytes.extend_from_slice(&data));
                 }
+            }
+        }
+    }
+
+    fn hear_told(&mut self, cx: &mut Context<'_>, node: NodeId, all: Vec<Told>) {
+        for told in all {
+            match told {
+                Told::Client(told) => self.put_client(cx, node, told),
+                Told::Lobby(told) => self.put_lobby(cx, node, told),
+            }
+        }
+    }
+
+    /// What another process needs to have the same lists at once.
+    pub(super) fn known_of_nodes(&self) -> Vec<Known> {
+        let known = self.nodes.relays.iter().map(|(node, relay)| {
+            let clients = self.clients.told_of(*node).into_iter().map(Told::Client);
+            let lobbies = self.lobbies.told_of(*node).into_iter().map(Told::Lobby);
+            Known { node: *node, relay: *relay, all: clients.chain(lobbies).collect() }
+        });
+        known.collect()
+    }
+
+    /// Goes on with the clients and lobbies of other nodes that another process has known, until their nodes tell of
+    /// them again.
+    pub(super) fn go_on_with_nodes(&mut self, cx: &mut Context<'_>, known: Vec<Known>) {
+        for Known { node, relay, all } in known {
+            if cx.shared.nodes.has(node) {
+                self.nodes.rounds.begin(node);
+                self.nodes.relays.insert(node, relay);
+                self.lobbies.note_relay(node, relay == [true; 2]);
+                self.hear_told(cx, node, all);
             }
         }
     }
