@@ -152,6 +152,8 @@ impl EventLoop {
 
     /// Sends what other nodes are to be told. Without a way to them it is lost, as they are.
     pub(super) fn tell_nodes(&mut self) {
+        // Those that they have asked for are there before they hear of it.
+        self.open_sessions();
         for post in self.server.take_posts() {
             #[cfg(feature = "cluster")]
             if let Some(nodes) = &self.nodes {
