@@ -1,0 +1,78 @@
+//! All nodes are restarted while everybody plays.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use compat_tests::gmnet::Host;
+use compat_tests::master::Master;
+
+use super::{Nodes, WAIT, join_at, names_at, wait_for};
+
+/// All nodes are restarted, one after the other, while everybody plays.
+#[test]
+fn nodes_are_restarted_in_turn_and_no_host_is_missing() {
+    const HOSTS: usize = 30;
+    let Some(mut nodes) = Nodes::three(3) else { return };
+    let names: Vec<String> = (0..HOSTS).map(|n| format!("host {n:02}")).collect();
+    let hosts: Vec<Host> = (0..HOSTS).map(|n| nodes.host(n % 3, &names[n])).collect();
+    let at: Vec<IpAddr> = hosts.iter().map(|host| host.local().ip()).collect();
+    let _running: Vec<_> = hosts.into_iter().map(Host::spawn).collect();
+    let wanted: Vec<&str> = names.iter().map(|name| &**name).collect();
+    nodes.all.iter().for_each(|node| _ = wait_for(node, &wanted, WAIT));
+    let masters: Vec<SocketAddr> = nodes.all.iter().map(Master::addr).collect();
+    let (is_over, joined, looked) =
+        (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        let _ends = Ends(&is_over);
+        for thread in 0..3 {
+            let (is_over, joined, looked) = (&is_over, &joined, &looked);
+            let (at, masters, wanted) = (&at, &masters, &wanted);
+            scope.spawn(move || {
+                let _ends = Ends(is_over);
+                for n in (thread..).step_by(3) {
+                    if is_over.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    let master = masters[n / 3 % 3];
+                    join_at(master, at[n * 7 % HOSTS]).unwrap_or_else(|error| panic!("{error}"));
+                    joined.fetch_add(1, Ordering::Relaxed);
+                    assert_eq!(names_at(masters[n / 9 % 3]), *wanted);
+                    looked.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        for n in 0..3 {
+            let old = nodes.all.remove(0);
+            let (port, name) = (old.addr().port().to_string(), ["a", "b", "c"][n]);
+            let urls = nodes.nats.urls(n);
+            let options = ["--port", &port, "--take-over", "--cluster", &urls, "--node", name];
+            nodes.all.push(Master::start(&options));
+            let (status, log) = old.ended(WAIT);
+            assert!(status.success(), "{log}");
+            let others = nodes.all.iter().take(2);
+            others.for_each(|node| {
+                node.wait_for_log(&format!("cluster: node {name} has begun anew"))
+            });
+            let (joined_before, end) = (joined.load(Ordering::Relaxed), Instant::now() + WAIT);
+            while joined.load(Ordering::Relaxed) < joined_before + 30 && Instant::now() < end {
+                assert!(!is_over.load(Ordering::Relaxed), "somebody has noticed");
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
+    });
+    println!("{joined:?} have joined, {looked:?} have looked at the lobby");
+    for node in nodes.all {
+        let log = node.stop();
+        assert!(!log.contains("is gone: nothing was heard"), "{log}");
+    }
+}
+
+/// Ends a load also when somebody panics.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
