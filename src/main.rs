@@ -164,9 +164,13 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         }
         None => open_window(window, options, tls, &mut event_loop, offer.as_mut())?,
     };
-    let taken = offer.map(|offer| event_loop.take_over(offer)).transpose()?;
-    // After all that the process before has said: others listen to the later one.
+    // Before: what other nodes say meanwhile waits here.
     join_cluster(options, &mut event_loop)?;
+    #[cfg(feature = "cluster")]
+    if offer.is_some() {
+        event_loop.wait_for_nodes();
+    }
+    let taken = offer.map(|offer| event_loop.take_over(offer)).transpose()?;
     let but = options.serves(end);
     options.without_effect().iter().for_each(|what| warn!("{what}"));
     options.lists().doubts().iter().for_each(|what| warn!("{what}"));

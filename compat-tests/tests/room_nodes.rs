@@ -521,6 +521,33 @@ fn the_rooms_of_a_node_that_dies_are_gone_and_its_clients_are_found_elsewhere() 
 }
 
 #[test]
+fn a_room_whose_node_was_away_for_a_while_has_its_members() {
+    let mut world = World::of(2);
+    let host = world.get_in(1, peer(1), "rh:one");
+    let client = world.get_in(0, peer(2), &format!("jr:{}", host.room));
+    // It stands still.
+    let away = world.nodes[1].take();
+    world.pass(5000);
+    assert_eq!(world.answer(0, client.at, "ka"), "er:ka:noroom");
+    world.nodes[1] = away;
+    world.pass(2000);
+    world.told(0, client.at);
+    assert_eq!(world.answer(0, client.at, "ka"), "ka");
+    world.prove(&client);
+    // Nor does it matter to who has a place at his own node meanwhile.
+    let away = world.nodes[1].take();
+    world.pass(5000);
+    let own = world.get_in(0, client.at, "rh:own");
+    world.nodes[1] = away;
+    world.pass(2000);
+    world.told(0, client.at);
+    assert_eq!(world.answer(0, client.at, &format!("rn:new:{}", own.key)), "rn:new");
+    let mut listed = world.listed(0, "");
+    listed.sort();
+    assert_eq!(listed, ["new", "one"]);
+}
+
+#[test]
 fn nobody_is_sent_more_than_on_one_node() {
     let mut world = World::of(2);
     let host = world.get_in(1, peer(1), "rh:one");

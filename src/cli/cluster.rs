@@ -52,11 +52,17 @@ impl ClusterOptions {
 
     /// Why there can be no cluster though one is wanted.
     #[must_use]
-    pub fn lacks(&self) -> Option<&'static str> {
-        let is_wanted = !self.cluster.is_empty() && !cfg!(feature = "cluster");
-        is_wanted.then_some(
-            "--cluster (PUNCHD_CLUSTER) is not in this punchd: build it with --features cluster",
-        )
+    pub fn lacks(&self) -> Option<String> {
+        if self.cluster.is_empty() {
+            return None;
+        }
+        if !cfg!(feature = "cluster") {
+            let what = "--cluster (PUNCHD_CLUSTER) is not in this punchd";
+            return Some(format!("{what}: build it with --features cluster"));
+        }
+        let path = self.cluster_creds.as_deref()?;
+        let error = std::fs::File::open(path).err()?;
+        Some(format!("cannot use --cluster-creds {}: {error}", path.display()))
     }
 }
 
@@ -67,6 +73,7 @@ fn parse_name(text: &str) -> Result<String, String> {
 /// With nothing but a host and a port it is one of NATS.
 fn parse_url(text: &str) -> Result<String, String> {
     const SCHEMES: [&str; 2] = ["nats", "tls"];
+    let text = text.trim();
     let (scheme, rest) = text.split_once("://").unwrap_or(("nats", text));
     if SCHEMES.contains(&scheme) && !rest.is_empty() && !rest.contains(char::is_whitespace) {
         return Ok(format!("{scheme}://{rest}"));
@@ -86,7 +93,7 @@ mod tests {
             Options::try_parse_from(line).map(|options| options.cluster)
         };
         let options =
-            read(&["--cluster", "nats://a:4222,b:4222,tls://c", "--node", "one"]).unwrap();
+            read(&["--cluster", "nats://a:4222, b:4222,tls://c", "--node", "one"]).unwrap();
         assert_eq!(options.cluster, ["nats://a:4222", "nats://b:4222", "tls://c"]);
         assert_eq!(options.cluster_name, "punchd");
         assert_eq!(options.config().map(|config| config.name), Some("one".into()));

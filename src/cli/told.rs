@@ -147,6 +147,9 @@ impl Options {
         if self.disable_lobby && !self.testing && self.lobby_ports {
             all.push("--lobby-ports has no effect with --disable-lobby: there is no lobby".into());
         }
+        if self.cluster.cluster.is_empty() && self.cluster.node.is_some() {
+            all.push("--node has no effect without --cluster: this server is alone".into());
+        }
         if !self.name.is_empty() && !self.testing && self.speaks(Name::Gmnet) {
             all.push("--name has no effect without --testing: nobody is told the name".into());
         }

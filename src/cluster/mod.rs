@@ -39,6 +39,7 @@ use log::{info, warn};
 pub use self::about::{About, Relay, Spoken};
 use self::message::{Message, What};
 pub use self::names::{Names, NodeId, check_name};
+pub use self::node::Known;
 use self::node::{Node, Part};
 use crate::clock::Instant;
 use crate::dialect::Name;
@@ -152,22 +153,38 @@ impl Cluster {
         }
     }
 
-    /// What another process with the name of this node needs, so that it knows them by the same [`NodeId`].
+    /// What another process needs to be this node to all others.
     #[must_use]
-    pub fn known(&self) -> Vec<(String, bool)> {
-        self.nodes.iter().map(|node| (node.name.to_string(), node.is_there)).collect()
+    pub fn known(&self) -> Known {
+        let Config { name, incarnation } = &self.config;
+        Known {
+            name: name.clone(),
+            incarnation: *incarnation,
+            links: self.links,
+            hellos: self.hellos,
+            nodes: self.nodes.iter().map(Node::known).collect(),
+        }
     }
 
-    /// Goes on from what another process [knew](Self::known); this one must have heard of nobody yet. Who was there
-    /// is until nothing was heard of it for three seconds.
-    pub fn go_on(&mut self, now: Instant, known: Vec<(String, bool)>) {
-        if !self.nodes.is_empty() {
+    /// Goes on from what another process [knew](Self::known), if it had the name of this node and this one has heard of
+    /// nobody yet. What others have said since comes by the same links; they are told everything by new ones, and asked
+    /// for everything, as not all that they have told was handed over.
+    pub fn go_on(&mut self, now: Instant, known: Known) {
+        let Known { name, incarnation, links, hellos, nodes } = known;
+        if !self.nodes.is_empty() || name != self.config.name {
             return;
         }
-        let all = known.into_iter().filter(|(name, _)| check_name(name).is_ok());
-        for (n, (name, is_there)) in all.take(limits::NODES).enumerate() {
-            self.names.set(NodeId::of(n), &name);
-            self.nodes.push(Node::known(now, &name, is_there));
+        self.config.incarnation = incarnation;
+        (self.links, self.hellos) = (links, hellos);
+        let all = nodes.into_iter().filter(|node| check_name(&node.name).is_ok());
+        for (n, known) in all.take(limits::NODES).enumerate() {
+            self.names.set(NodeId::of(n), &known.name);
+            let node = Node::go_on(now, known);
+            let is_there = node.is_there;
+            self.nodes.push(node);
+            if is_there {
+                self.begin_link(now, NodeId::of(n), n);
+            }
         }
     }
 
@@ -361,7 +378,7 @@ impl Cluster {
         count: Option<u64>,
     ) {
         let Some(node) = self.nodes.get_mut(n) else { return };
-        let (was_there, was_known) = (node.is_there, node.is_only_known());
+        let was_there = node.is_there;
         let is_same = node.incarnation == incarnation;
         let is_news = count.is_some_and(|count| !is_same || count > node.hellos);
         if let Some(count) = count.filter(|_| is_news) {
@@ -375,7 +392,7 @@ impl Cluster {
         }
         node.begin(now, incarnation, count.unwrap_or(0));
         let name = &node.name;
-        if was_there && !was_known {
+        if was_there {
             info!(event = "node_restarted", node = &**name; "cluster: node {name} has begun anew");
         } else {
             info!(event = "node_there", node = &**name; "cluster: node {name} is there");

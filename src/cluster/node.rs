@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use super::About;
+use serde::{Deserialize, Serialize};
+
 use crate::clock::Instant;
 use crate::limits::cluster as limits;
 
@@ -33,6 +35,28 @@ pub(super) struct Node {
     full_at: Instant,
 }
 
+/// What another process of a node needs to be that node to all others.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Known {
+    pub(super) name: String,
+    pub(super) incarnation: u64,
+    pub(super) links: u64,
+    pub(super) hellos: u64,
+    pub(super) nodes: Vec<KnownNode>,
+}
+
+/// Another node, as a process has known it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct KnownNode {
+    pub(super) name: String,
+    is_there: bool,
+    incarnation: u64,
+    hellos: u64,
+    link: u64,
+    next: u64,
+    is_broken: bool,
+}
+
 /// The place of something that is said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Part {
@@ -61,6 +85,8 @@ pub(super) struct In {
     next: u64,
     /// Something is missing.
     is_broken: bool,
+    /// Another process has heard what came before, so all has to be told once more.
+    is_old: bool,
     /// When the other node was asked last.
     asked: Option<Instant>,
 }
@@ -85,7 +111,7 @@ impl In {
             return false;
         }
         if part.link > self.link {
-            *self = Self { link: part.link, next: 0, is_broken: false, asked: None };
+            *self = Self { link: part.link, ..Self::default() };
         }
         if self.is_broken || part.number < self.next {
             return false;
@@ -121,14 +147,26 @@ impl Node {
         }
     }
 
-    /// One that another process has known.
-    pub(super) fn known(now: Instant, name: &str, is_there: bool) -> Self {
-        Self { is_there, heard: now, sound: now, ..Self::new(name) }
+    /// What another process needs of it.
+    pub(super) fn known(&self) -> KnownNode {
+        let In { link, next, is_broken, .. } = self.inn;
+        KnownNode {
+            name: self.name.to_string(),
+            is_there: self.is_there,
+            incarnation: self.incarnation,
+            hellos: self.hellos,
+            link,
+            next,
+            is_broken,
+        }
     }
 
-    /// It has said nothing to this process yet.
-    pub(super) fn is_only_known(&self) -> bool {
-        self.incarnation == 0
+    /// One that another process has known.
+    pub(super) fn go_on(now: Instant, known: KnownNode) -> Self {
+        let KnownNode { name, is_there, incarnation, hellos, link, next, is_broken } = known;
+        let inn = In { link, next, is_broken, is_old: true, asked: None };
+        let (heard, sound) = (now, now);
+        Self { is_there, incarnation, hellos, heard, sound, inn, ..Self::new(&name) }
     }
 
     /// It is there now, in this incarnation.
@@ -181,6 +219,10 @@ impl Node {
     /// The link on which something is missing, if it is time to ask for everything.
     pub(super) fn missed(&mut self, now: Instant) -> Option<u64> {
         let is_time = self.inn.asked.is_none_or(|asked| now - asked >= limits::ASK_AGAIN);
-        (self.inn.is_broken && is_time).then(|| self.inn.give_up(now))
+        let wants_all = self.inn.is_broken || self.inn.is_old;
+        (wants_all && is_time).then(|| {
+            self.inn.asked = Some(now);
+            self.inn.link
+        })
     }
 }

@@ -49,6 +49,11 @@ impl<I: Copy + Ord + Hash> Telling<I> {
         self.there.is_empty()
     }
 
+    /// Whether this node is there.
+    pub(super) fn is_there(&self, node: NodeId) -> bool {
+        self.there.contains_key(&node)
+    }
+
     /// Of how many it is known what others were told last.
     pub(super) fn len(&self) -> usize {
         self.told.len()

@@ -30,8 +30,12 @@ const WAITING: usize = 1024;
 /// So long a connection may take until the owner is told that there is none.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// How often the server is asked whether it lives: two times without an answer, and another is taken.
-const PING: Duration = Duration::from_secs(1);
+/// How often the server is asked whether it lives: two times without an answer, and another is taken, before nodes
+/// think that others are gone.
+const PING: Duration = Duration::from_millis(500);
+
+/// How long taking over waits for NATS at most: players of this node do not depend on it.
+const READY: Duration = Duration::from_millis(500);
 
 /// How long the last message may take in the end.
 const LAST: Duration = Duration::from_millis(100);
@@ -63,6 +67,8 @@ pub struct Connection {
     heard: Receiver<Vec<u8>>,
     is_woken: Arc<AtomicBool>,
     is_connected: Arc<AtomicBool>,
+    /// Says once that what others send from now on comes here.
+    ready: Receiver<()>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -87,10 +93,17 @@ impl Connection {
         let servers = place.servers.iter().map(|url| ServerAddr::from_str(url));
         let servers = servers.collect::<io::Result<Vec<_>>>();
         let servers = servers.map_err(|error| io::Error::other(format!("--cluster: {error}")))?;
+        // The library does not take it from there by itself.
+        let named = servers.iter().find(|server| server.username().is_some());
+        if let Some((user, password)) = named.and_then(|of| Some((of.username()?, of.password()?)))
+        {
+            options = options.user_and_password(user.to_owned(), password.to_owned());
+        }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (posts, taken) = mpsc::channel(WAITING);
         let (found, heard) = sync_channel(WAITING);
         let (happened, events) = mpsc::unbounded_channel();
+        let (subscribed, ready) = sync_channel(1);
         let is_woken = Arc::new(AtomicBool::new(false));
         let options = options
             .name(format!("punchd {}", place.node))
@@ -115,6 +128,7 @@ impl Connection {
             found: Found { found, main, is_woken: Arc::clone(&is_woken) },
             events,
             is_connected: Arc::clone(&is_connected),
+            subscribed,
             until: None,
             odd: Seldom::default(),
             started,
@@ -125,7 +139,14 @@ impl Connection {
             }
         };
         let thread = std::thread::Builder::new().name("cluster".into()).spawn(run)?;
-        Ok(Self { posts: Some(posts), heard, is_woken, is_connected, thread: Some(thread) })
+        let (posts, thread) = (Some(posts), Some(thread));
+        Ok(Self { posts, heard, is_woken, is_connected, ready, thread })
+    }
+
+    /// Waits until what others send comes here, as far as that is soon: what they say to the process before is kept
+    /// for this one from then on.
+    pub fn wait_until_ready(&self) {
+        let _ = self.ready.recv_timeout(READY);
     }
 
     /// Sends a message, if there is a way.
@@ -198,6 +219,7 @@ struct Talk {
     found: Found,
     events: UnboundedReceiver<Event>,
     is_connected: Arc<AtomicBool>,
+    subscribed: SyncSender<()>,
     /// When the owner is told that there is no connection.
     until: Option<Instant>,
     odd: Seldom,
@@ -214,6 +236,13 @@ impl Talk {
         let client = options.connect(servers).await?;
         let mut all = client.subscribe(format!("{}.all", self.prefix)).await?;
         let mut own = client.subscribe(format!("{}.to.{}", self.prefix, self.node)).await?;
+        let (to_flush, subscribed) = (client.clone(), self.subscribed.clone());
+        tokio::spawn(async move {
+            if to_flush.flush().await.is_ok() {
+                // Nobody may wait for it.
+                let _ = subscribed.try_send(());
+            }
+        });
         self.until = Some(Instant::now() + PATIENCE);
         loop {
             let until = self.until.unwrap_or_else(Instant::now);

@@ -128,7 +128,7 @@ impl Server {
         self.post_of_relays(now);
     }
 
-    fn tell_dialects(&mut self, now: Now, out: &mut Outbox) {
+    pub(super) fn tell_dialects(&mut self, now: Now, out: &mut Outbox) {
         while let Some((event, names)) = self.next_event() {
             if let Some(names) = names {
                 self.shared.nodes = names;

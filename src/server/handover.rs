@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Server;
 use crate::clock::{Instant, Now};
+use crate::cluster::Known;
 use crate::dialect::{ConnId, Context, Dialect as _, Name, Outbox};
 use crate::openings::Openings;
 use crate::state::packed::{self, Fields, Row};
@@ -169,7 +170,7 @@ impl Server {
             };
         }
         shared_parts!(save);
-        let nodes = self.cluster.as_ref().map(|cluster| cluster.known()).unwrap_or_default();
+        let nodes = self.cluster.as_ref().map(|cluster| cluster.known());
         Saving::new(NODES, SHARED, put).write(&nodes);
         if let Some(window) = self.save_window() {
             Saving::new(WINDOW, SHARED, put).write(&window);
@@ -226,7 +227,8 @@ impl Server {
         }
         shared_parts!(load);
         // One without them has known no others.
-        if let (Some(cluster), Ok(known)) = (&mut self.cluster, state::part(parts, NODES, SHARED)) {
+        let known = state::part::<Option<Known>>(parts, NODES, SHARED).ok().flatten();
+        if let (Some(cluster), Some(known)) = (&mut self.cluster, known) {
             cluster.go_on(now.instant, known);
             self.shared.nodes = cluster.names().clone();
         }
@@ -262,6 +264,7 @@ impl Server {
             }
             self.on_gone(now, id, out);
         }
+        self.tell_dialects(now, out);
         Ok(lost)
     }
 

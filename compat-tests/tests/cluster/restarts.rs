@@ -50,10 +50,6 @@ fn nodes_are_restarted_in_turn_and_no_host_is_missing() {
             nodes.all.push(Master::start(&options));
             let (status, log) = old.ended(WAIT);
             assert!(status.success(), "{log}");
-            let others = nodes.all.iter().take(2);
-            others.for_each(|node| {
-                node.wait_for_log(&format!("cluster: node {name} has begun anew"))
-            });
             let (joined_before, end) = (joined.load(Ordering::Relaxed), Instant::now() + WAIT);
             while joined.load(Ordering::Relaxed) < joined_before + 30 && Instant::now() < end {
                 assert!(!is_over.load(Ordering::Relaxed), "somebody has noticed");
@@ -65,6 +61,7 @@ fn nodes_are_restarted_in_turn_and_no_host_is_missing() {
     for node in nodes.all {
         let log = node.stop();
         assert!(!log.contains("is gone: nothing was heard"), "{log}");
+        assert!(!log.contains("has begun anew"), "{log}");
     }
 }
 

@@ -63,7 +63,13 @@ impl World {
     }
 
     fn act(&mut self, n: usize, act: impl FnOnce(&mut Server, Now, &mut Outbox)) {
-        let mut under_way = VecDeque::from(self.act_alone(n, act));
+        let under_way = self.act_alone(n, act);
+        self.deliver(under_way);
+    }
+
+    /// What is under way arrives, and what comes of it.
+    fn deliver(&mut self, under_way: Vec<(usize, Vec<u8>)>) {
+        let mut under_way = VecDeque::from(under_way);
         while let Some((to, bytes)) = under_way.pop_front() {
             let hear = |server: &mut Server, now, out: &mut Outbox| {
                 server.on_node_bytes(now, &bytes, out);
@@ -126,10 +132,22 @@ impl World {
 
     /// A new process goes on in place of a node.
     fn take_over(&mut self, n: usize) {
+        let under_way = self.take_over_alone(n);
+        self.deliver(under_way);
+    }
+
+    /// The same; returns what it has to say.
+    fn take_over_alone(&mut self, n: usize) -> Vec<(usize, Vec<u8>)> {
         let saved = self.nodes[n].as_ref().unwrap().save().encode();
         let mut state = State::decode(&saved).unwrap();
         self.nodes[n] = Some(server(n, 2));
-        self.act(n, |server, now, out| _ = server.load(now, &mut state, out).unwrap());
+        self.act_alone(n, |server, now, out| _ = server.load(now, &mut state, out).unwrap())
+    }
+
+    /// Returns what is under way after a peer has said something.
+    fn say_alone(&mut self, (n, conn, _): &Peer, what: &Value) -> Vec<(usize, Vec<u8>)> {
+        let text = what.to_string();
+        self.act_alone(*n, |server, now, out| server.on_bytes(now, *conn, text.as_bytes(), out))
     }
 
     fn open(&mut self, n: usize, from: [u8; 4]) -> Peer {

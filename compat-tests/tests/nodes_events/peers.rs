@@ -172,3 +172,27 @@ fn a_process_takes_over_and_members_at_other_nodes_stay() {
         assert_eq!(world.hears(&amy, "player_left")["id"], "bob");
     }
 }
+
+#[test]
+fn nothing_is_lost_that_is_said_while_a_process_takes_over() {
+    let mut world = World::of(2);
+    let (amy, bob) = (world.login(0, "amy"), world.login(1, "bob"));
+    world.pass(1000);
+    let pass = |name: &str, dest: &str| json!({"type": "pass", "name": name, "dest": dest});
+    // To the node of the receiver, and to that of the sender, as the process before was about to end.
+    let to_bob = world.say_alone(&amy, &pass("one", "bob"));
+    let to_amy = world.say_alone(&bob, &request("two", "7", "amy"));
+    let told = world.take_over_alone(1);
+    world.deliver(to_amy);
+    world.deliver(to_bob);
+    assert_eq!((world.names(&amy), world.names(&bob)), (vec!["two".into()], vec!["one".into()]));
+    // Before either has heard of the other again.
+    let to_amy = world.say_alone(&bob, &pass("three", "amy"));
+    let to_bob = world.say_alone(&amy, &pass("four", "bob"));
+    world.deliver(told);
+    world.deliver(to_amy);
+    world.deliver(to_bob);
+    assert_eq!((world.names(&amy), world.names(&bob)), (vec!["three".into()], vec!["four".into()]));
+    world.pass(7000);
+    assert_eq!((world.names(&amy), world.names(&bob)), (vec![], vec![]));
+}

@@ -12,6 +12,7 @@ use super::pages::Form;
 use super::wire::Wire;
 use super::{Conn, Context, Events, Framer, Outbox, Unread};
 use crate::blocks::Blocks;
+use crate::cluster::NodeId;
 use crate::dialect::ConnId;
 use crate::dialect::conns::Conns;
 use crate::limits;
@@ -71,10 +72,13 @@ impl Places {
     }
 
     /// The peers of other nodes that another process has known, with their tokens.
-    pub(super) fn keep_guests(&mut self) -> Vec<(ConnId, u128)> {
+    pub(super) fn keep_guests(
+        &mut self,
+        node_of: impl Fn(ConnId) -> Option<NodeId>,
+    ) -> Vec<(ConnId, u128)> {
         let away = self.away.iter_mut();
         let guests = away.filter_map(|(id, conn)| {
-            conn.wire = Wire::Away(Guest::UNCLAIMED);
+            conn.wire = Wire::Away(Guest::unclaimed(node_of(*id)));
             Some((*id, conn.peer.as_ref()?.token))
         });
         guests.collect()

@@ -524,6 +524,7 @@ impl Dialect for Events {
 
     fn save(&self, to: &mut Saving<'_>) {
         to.write(self);
+        to.table("guests", &self.nodes_of_guests());
     }
 
     fn on_node_joined(&mut self, cx: &mut Context<'_>, node: NodeId) {
@@ -548,7 +549,10 @@ impl Dialect for Events {
 
     fn load(&mut self, cx: &mut Context<'_>, from: &mut Saved<'_>) -> Result<(), NotUnderstood> {
         self.continue_from(from.read()?);
-        self.keep_guests(cx.now.instant);
+        // One without it has known them by their nodes alone.
+        let mut guests: Vec<(ConnId, NodeId)> = from.table("guests").unwrap_or_default();
+        guests.retain(|(_, node)| cx.shared.nodes.has(*node));
+        self.keep_guests(cx.now.instant, guests);
         Ok(())
     }
 }

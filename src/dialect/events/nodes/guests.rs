@@ -25,9 +25,19 @@ pub(in crate::dialect::events) struct Guest {
     pub(super) round: u32,
 }
 
+/// In place of the round of what this process was not told.
+const UNTOLD: u32 = 0;
+
 impl Guest {
-    /// One of another process.
-    pub(in crate::dialect::events) const UNCLAIMED: Self = Self { node: None, round: 0 };
+    /// One of another process, which its node has still to tell of.
+    pub(in crate::dialect::events) const fn unclaimed(node: Option<NodeId>) -> Self {
+        Self { node, round: UNTOLD }
+    }
+
+    /// Whether its node has not told this process of it.
+    pub(super) fn is_untold(self) -> bool {
+        self.round == UNTOLD
+    }
 
     /// Who has its connection, or may have it: others take no notice.
     fn whom(self) -> Whom {
@@ -43,7 +53,8 @@ impl Events {
     /// The peer of this node with this token.
     pub(super) fn guest_of(&self, node: NodeId, token: u128) -> Option<ConnId> {
         let id = *self.nodes.guests.get(&token)?;
-        self.guest(id).filter(|guest| guest.node == Some(node)).map(|_| id)
+        // Of one that another process has known its node may say something before it tells of it again.
+        self.guest(id).filter(|guest| guest.node.is_none_or(|of| of == node)).map(|_| id)
     }
 
     /// Another node tells of a peer.
@@ -56,11 +67,12 @@ impl Events {
         let strings = entry.strings();
         let known = self.nodes.guests.get(&entry.token).copied();
         let before = known.and_then(|id| self.guest(id));
-        if before.is_none_or(|guest| guest.node != Some(node)) {
+        if before.is_none_or(|guest| guest.node != Some(node) || guest.is_untold()) {
             if !self.nodes.count(cx.now.instant, node, strings) {
                 return;
             }
-            self.nodes.uncount(before.and_then(|guest| guest.node), strings);
+            let counted = before.filter(|guest| !guest.is_untold());
+            self.nodes.uncount(counted.and_then(|guest| guest.node), strings);
         }
         let wire = Wire::Away(Guest { node: Some(node), round });
         let form = || if entry.is_page { Form::Web(Box::default()) } else { Form::Objects };

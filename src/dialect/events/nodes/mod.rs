@@ -345,9 +345,17 @@ impl Events {
         }
     }
 
-    /// Goes on with the guests of another process: they stay if their nodes tell of them again.
-    pub(super) fn keep_guests(&mut self, now: Instant) {
-        for (id, token) in self.conns.keep_guests() {
+    /// The guests and their nodes, for another process.
+    pub(super) fn nodes_of_guests(&self) -> Vec<(ConnId, NodeId)> {
+        let all = self.nodes.guests.values();
+        all.filter_map(|id| Some((*id, self.guest(*id)?.node?))).collect()
+    }
+
+    /// Goes on with the guests of another process, of which these nodes are known: they stay if their nodes tell of them
+    /// again.
+    pub(super) fn keep_guests(&mut self, now: Instant, nodes: Vec<(ConnId, NodeId)>) {
+        let nodes: Map<ConnId, NodeId> = nodes.into_iter().collect();
+        for (id, token) in self.conns.keep_guests(|id| nodes.get(&id).copied()) {
             self.nodes.guests.insert(token, id);
         }
         if !self.nodes.guests.is_empty() || self.rooms.has_elsewhere() {

@@ -32,7 +32,8 @@ impl Events {
             // One that another process has known may be of any. What is there of a node that was gone leaves its rooms.
             let is_of_node = |guest: Guest| {
                 guest.node.is_none()
-                    || guest.node == Some(node) && !self.nodes.is_gone(guest.node, guest.round)
+                    || guest.node == Some(node)
+                        && (guest.is_untold() || !self.nodes.is_gone(guest.node, guest.round))
             };
             if let Some(peer) = self.peer(id).filter(|peer| peer.room.is_some())
                 && self.guest(id).is_some_and(is_of_node)

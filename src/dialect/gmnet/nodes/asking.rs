@@ -107,8 +107,11 @@ impl Gmnet {
         let Some((key, node)) = found.and_then(|key| Some((key, self.hosts.node_of(key)?))) else {
             return false;
         };
-        if asked.is_some_and(|asked| self.nodes.asking.open.contains_key(&asked)) {
-            return true;
+        match asked.and_then(|asked| Some((asked, self.nodes.asking.open.get(&asked)?.node))) {
+            Some((_, of)) if of == node => return true,
+            // The host has come to another node since.
+            Some((asked, _)) => _ = self.nodes.asking.remove(asked),
+            None => {}
         }
         let likely = self.claim_ports(cx.now, &request, is_last_try);
         if likely.best().is_none() && !is_last_try {

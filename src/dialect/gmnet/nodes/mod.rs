@@ -121,7 +121,11 @@ impl Gmnet {
             }
         };
         match message {
-            Message::Begin { v4, v6 } => self.hosts.begin_round(node, PublicIps { v4, v6 }),
+            Message::Begin { v4, v6 } => {
+                self.hosts.begin_round(node, PublicIps { v4, v6 });
+                // What it has answered may be lost.
+                self.ask_once_more(cx, node);
+            }
             Message::Hosts { now, all } => self.hear_of_hosts(cx, node, (now, all)),
             Message::Gone { all } => {
                 let now = cx.now.instant;

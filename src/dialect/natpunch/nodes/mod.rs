@@ -255,6 +255,8 @@ impl Natpunch {
     }
 
     fn hear_begin(&mut self, cx: &mut Context<'_>, node: NodeId, relay: [bool; 2], losses: u64) {
+        // What it has answered may be lost.
+        self.ask_once_more(cx, node);
         self.nodes.rounds.begin(node);
         self.nodes.relays.insert(node, relay);
         self.lobbies.note_relay(node, relay == [true; 2]);

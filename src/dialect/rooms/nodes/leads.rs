@@ -140,16 +140,6 @@ impl Leads {
         there.filter_map(|(at, lead)| Some((at, lead.via, lead.held?))).collect()
     }
 
-    /// A node is gone.
-    pub(super) fn forget(&mut self, node: NodeId) {
-        let all: Vec<SocketAddr> = self.proved.keys().chain(self.others.keys()).copied().collect();
-        for at in all {
-            if self.get(at).is_some_and(|lead| lead.node == node) {
-                self.remove(at);
-            }
-        }
-    }
-
     pub(super) fn on_wakeup(&mut self, now: Instant) {
         while let Some(lead) = self.proved.take_due(now).or_else(|| self.others.take_due(now)) {
             self.forget_id(Some(lead));

@@ -65,9 +65,10 @@ impl Nodes {
         }
     }
 
-    /// Where the requests of who is at this endpoint lead, if it has no place here.
+    /// Where the requests of who is at this endpoint lead, if it has no place here. One that leads to a node that is gone
+    /// is kept, as that may come back with the place.
     pub(super) fn lead(&self, at: SocketAddr) -> Option<&Lead> {
-        self.leads.get(at)
+        self.leads.get(at).filter(|lead| self.telling.is_there(lead.node))
     }
 
     /// The place that who is at this endpoint has at another node.
@@ -136,7 +137,6 @@ impl Rooms {
         if self.nodes.telling.is_alone() {
             self.table.news = None;
         }
-        self.nodes.leads.forget(node);
         self.table.node_gone(node);
         self.table.forget_ways(node);
     }

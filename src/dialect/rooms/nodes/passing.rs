@@ -83,7 +83,8 @@ impl Rooms {
 
     /// Where somebody may find a place by its ID and key that is not at this node.
     fn node_of_peer(&self, turn: &Turn<'_, '_>, id: Id) -> Option<NodeId> {
-        if let Some(lead) = self.nodes.leads.of(id) {
+        let is_there = |lead: &&Lead| self.nodes.telling.is_there(lead.node);
+        if let Some(lead) = self.nodes.leads.of(id).filter(is_there) {
             return Some(lead.node);
         }
         let lead = self.nodes.lead(turn.from)?;
@@ -111,7 +112,7 @@ impl Rooms {
         rooms: Vec<Id>,
     ) {
         let (now, at, via) = (turn.instant(), turn.from, turn.via.via);
-        let before = self.nodes.lead(at).copied();
+        let before = self.nodes.leads.get(at).copied();
         let known = before.filter(|lead| lead.node == node).and_then(|lead| lead.held);
         let is_proved = known.is_some_and(|held| held.proved);
         // All of them together, so that a flood of these leaves the others their way.
@@ -129,7 +130,8 @@ impl Rooms {
         };
         self.nodes.leads.set(now, at, lead);
         let own = turn.sender.and_then(|id| self.table.peer(id));
-        let elsewhere = lead.held.filter(|_| lead.node != node);
+        let may_leave = lead.node == node || !self.nodes.telling.is_there(lead.node);
+        let elsewhere = lead.held.filter(|_| !may_leave);
         let needs_key =
             own.is_some_and(|peer| peer.signs) || elsewhere.is_some_and(|held| held.signs);
         let data = turn.data.into();
@@ -172,9 +174,8 @@ impl Rooms {
         cx: &mut Context<'_>,
         at: SocketAddr,
     ) {
-        let Some(lead) = self.nodes.lead(at).copied().filter(|lead| lead.held.is_some()) else {
-            return;
-        };
+        let lead = self.nodes.leads.get(at).copied();
+        let Some(lead) = lead.filter(|lead| lead.held.is_some()) else { return };
         if self.table.id_at(at).is_some() {
             let now = cx.now.instant;
             self.nodes.leads.set(now, at, lead.moved(now, lead.node, None));
@@ -190,7 +191,7 @@ impl Rooms {
         at: SocketAddr,
         held: Option<Held>,
     ) {
-        let Some(before) = self.nodes.lead(at).copied() else { return };
+        let Some(before) = self.nodes.leads.get(at).copied() else { return };
         let was_held = before.held.is_some();
         if held.is_none() {
             if before.node == node {
