@@ -10,7 +10,7 @@ use super::*;
 #[derive(Serialize)]
 enum Evil {
     #[serde(rename = "b")]
-    Begin { relay: [bool; 2], losses: u64 },
+    Begin { losses: u64 },
     #[serde(rename = "t")]
     Told { all: Vec<Entry> },
     #[serde(rename = "g")]
@@ -146,12 +146,12 @@ fn a_node_takes_nothing_of_what_another_one_has() {
         client_id: guest.id.clone(),
     });
     let leave = Message { content: Some(join) }.encode_to_vec();
-    let begin = || Evil::Begin { relay: [true; 2], losses: 1 };
+    let begin = || Evil::Begin { losses: 1 };
     for losses in 0..3 {
         evil.tell(
             &mut world,
             &[
-                Evil::Begin { relay: [true; 2], losses },
+                Evil::Begin { losses },
                 Evil::Told { all: [h, g, l].map(|id| Entry::Client(client(id, place))).into() },
                 Evil::Told { all: vec![lobby(l, vec![h]), lobby(h, vec![g]), lobby(g, vec![l])] },
                 // Clients of others are in lobbies without number, which they have not asked for.

@@ -20,6 +20,7 @@ mod garbage;
 mod lobbies;
 mod meeting;
 mod moving;
+mod relayed;
 
 const NAMES: [&str; 3] = ["a", "b", "c"];
 

@@ -117,7 +117,7 @@ impl Natpunch {
             }
             self.joins.arm(cx.now.instant, (id, joiner));
             self.log_join(cx, [joiner, host], id);
-            self.relay_if_tried(cx, [joiner, host], &name);
+            self.relay_if_tried(cx, [joiner, host], 0);
         }
         let reader = reader(&self.clients, self.public_ips, (from.peer, Some(joiner)));
         let answers = self.lobbies.joining(id, reader);
@@ -194,7 +194,7 @@ impl Natpunch {
         let Some(host) = lobby.host() else { return };
         // The relay of another node counts whom it has got through.
         let pair = [joiner, host];
-        if let Some(attempt) = self.attempt(pair, &lobby.name).filter(|_| !self.is_away(pair)) {
+        if let Some(attempt) = self.attempt(pair).filter(|_| !self.is_away(pair)) {
             let silent = self.silence(cx, host);
             plan::note_end_with(cx, attempt, worked, silent.unwrap_or_default());
         }
@@ -221,10 +221,8 @@ impl Natpunch {
     /// The time of somebody who wants to join a lobby is over. At the relay it has as long again. Where the host
     /// would not say that they have met, nobody knows, and it is a member.
     pub(super) fn end_join(&mut self, cx: &mut Context<'_>, id: Uuid, joiner: Uuid) {
-        let lobby = self.lobbies.get(id);
-        if let Some((host, name)) =
-            lobby.and_then(|lobby| Some((lobby.host()?, lobby.name.clone())))
-            && self.wants_relay(cx, [joiner, host], &name)
+        if let Some(host) = self.lobbies.get(id).and_then(Lobby::host)
+            && self.wants_relay(cx, [joiner, host], 0)
         {
             self.joins.arm(cx.now.instant, (id, joiner));
             return self.introduce(cx, joiner, host, 0);

@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::id::Uuid;
 use super::lobbies::endpoint;
 use super::message::{ConnectionInstruction, Content, NatType};
+use super::nodes::say_relayed;
+use super::relaying::Opened;
 use super::{Join, Natpunch, Sender};
 use crate::clock::Instant;
 use crate::dialect::{Context, Name};
@@ -29,8 +31,8 @@ pub(super) struct Told {
     /// They have not, and are to be told of a relay, perhaps by another node.
     #[serde(default)]
     pub(super) failed: bool,
-    /// Another node relays them.
-    #[serde(skip)]
+    /// Another node has said where they are relayed, and counts whether that gets them through.
+    #[serde(default)]
     pub(super) away: bool,
     /// The port at which the first and the second of the two are, as the other one was told.
     ports: [u16; 2],
@@ -153,8 +155,12 @@ impl Natpunch {
     }
 
     fn introduce_here(&mut self, cx: &mut Context<'_>, [one, other]: [Uuid; 2], attempt: u32) {
-        if let Some(places) = self.relay_at_once(cx, [one, other]) {
-            return self.tell_at_relay(cx, [one, other], places, attempt);
+        match self.relay_at_once(cx, [one, other], attempt) {
+            Opened::At(places) => {
+                return self.tell_at_relay(cx, [one, other], places, attempt);
+            }
+            Opened::Asked => return,
+            Opened::No => {}
         }
         let at = |id| self.clients.get(id).map(|client| client.endpoint);
         if let (Some(a), Some(b)) = (at(one), at(other)) {
@@ -170,7 +176,7 @@ impl Natpunch {
         }
     }
 
-    /// Tells two where each finds the other at the relay.
+    /// Tells two where each finds the other at a relay.
     pub(super) fn tell_at_relay(
         &self,
         cx: &mut Context<'_>,
@@ -182,7 +188,7 @@ impl Natpunch {
         let attempt = attempt.saturating_add(1);
         for (whom, who, at) in [(one, other, for_one), (other, one, for_other)] {
             match self.clients.node_of(whom) {
-                Some(node) => self.tell_relayed(cx, node, [who, whom], (at, attempt)),
+                Some(node) => say_relayed(cx, node, [whom, who], (at, attempt)),
                 None => self.instruct(cx, whom, who, (attempt, NatType::Unknown), [at, at]),
             }
         }

@@ -20,6 +20,8 @@ use crate::cluster::NodeId;
 use crate::cookies::Cookies;
 use crate::introductions::PublicIps;
 use crate::introductions::candidates::may_be_told;
+use crate::introductions::journal::Attempt;
+use crate::introductions::relay::elsewhere::Awaited;
 use crate::introductions::unmet::Cause;
 use crate::limits;
 use crate::lines::Lines;
@@ -98,6 +100,9 @@ pub struct Natpunch {
     /// The other nodes of a cluster. To another process of this node they tell everything anew.
     #[serde(skip)]
     nodes: Nodes,
+    /// Those for whom the relay of another node is asked: who wants to meet whom, and the number of the try.
+    #[serde(skip)]
+    relays: Awaited<([Uuid; 2], u32)>,
 }
 
 impl Natpunch {
@@ -119,6 +124,7 @@ impl Natpunch {
             refused: admission::Refused::default(),
             foreign: Seldom::default(),
             nodes: Nodes::default(),
+            relays: Awaited::default(),
         }
     }
 
@@ -159,7 +165,7 @@ impl Natpunch {
             }
             Ok(id) if is_there(id) => {
                 let at = self.clients.get(id).map(|other| other.endpoint);
-                self.relay_if_tried(cx, [source, id], "");
+                self.relay_if_tried(cx, [source, id], request.attempt_number);
                 if let (true, Some(at)) =
                     (self.introduce_again(cx, source, id, request.attempt_number), at)
                     && self.clients.is_own(id)
@@ -224,7 +230,7 @@ impl Natpunch {
         let is_shown = !cookie.is_empty() && self.cookies.are_shown(now, from.peer, cookie);
         let limit = if is_shown { limits::NATPUNCH_DATAGRAM } else { self.space(cx, from) };
         let reader = reader(&self.clients, self.public_ips, (from.peer, self.who(from)));
-        let of_both_families = cx.shared.relay.joins_families();
+        let of_both_families = cx.shared.relay.joins_families_anywhere();
         let list = self.lobbies.list(request_id, (reader, limit), of_both_families, &mut self.rng);
         let Some((mut list, is_whole)) = list else { return };
         if limit < limits::NATPUNCH_DATAGRAM && !is_whole && !cookie.is_empty() {
@@ -381,6 +387,10 @@ impl Dialect for Natpunch {
 
     fn on_node_gone(&mut self, cx: &mut Context<'_>, node: NodeId) {
         self.forget_node(cx, node);
+    }
+
+    fn on_relay(&mut self, cx: &mut Context<'_>, attempt: &Attempt, _is_given: bool) {
+        self.hear_of_relay(cx, attempt);
     }
 
     fn end_blocked(&mut self, cx: &mut Context<'_>, blocks: &Blocks, most: usize) -> usize {

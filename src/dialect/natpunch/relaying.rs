@@ -10,22 +10,50 @@ use super::clients::Client;
 use super::id::Uuid;
 use super::lobbies::Lobby;
 use crate::dialect::{Context, Name};
+use crate::introductions::anywhere;
+use crate::introductions::is_same_family;
 use crate::introductions::journal::{Attempt, Connected, Names, Told};
-use crate::introductions::plan::{self, Wish};
+use crate::introductions::plan::Wish;
+use crate::introductions::relay::elsewhere::{Homes, Relayed};
+
+/// Whether two have a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Opened {
+    /// What they are told of it.
+    At([SocketAddr; 2]),
+    /// Another node is asked. When it answers they are introduced once more.
+    Asked,
+    No,
+}
 
 impl Natpunch {
-    /// What two are told of the relay, if they have a session or nothing else helps.
+    /// Whether two have a session, or are given one as nothing else helps.
     pub(super) fn relay_at_once(
-        &self,
+        &mut self,
         cx: &mut Context<'_>,
-        [one, other]: [Uuid; 2],
-    ) -> Option<[SocketAddr; 2]> {
-        let [a, b] = self.both([one, other])?;
-        let pair = [a.endpoint, b.endpoint];
-        if session(cx, pair).is_none() && plan::is_relayed_at_once(cx, Wish::default(), pair) {
-            self.open_session(cx, [one, other], self.lobby_of([one, other]).unwrap_or_default());
+        pair: [Uuid; 2],
+        attempt: u32,
+    ) -> Opened {
+        let Some(ends) = self.ends(pair) else { return Opened::No };
+        let is_due = || anywhere::is_relayed_at_once(cx, Wish::default(), ends);
+        let is_due = self.has_failed(pair) || is_due();
+        self.relay(cx, (pair, attempt), is_due)
+    }
+
+    /// The same for two of whom it is known whether anything else helps.
+    pub(super) fn relay(
+        &mut self,
+        cx: &mut Context<'_>,
+        (pair, attempt): ([Uuid; 2], u32),
+        is_due: bool,
+    ) -> Opened {
+        let Some(ends) = self.ends(pair) else { return Opened::No };
+        match session(cx, ends) {
+            Some(places) => Opened::At(places),
+            None if is_asked(cx, ends) => Opened::Asked,
+            None if is_due => self.open_session(cx, pair, attempt),
+            None => Opened::No,
         }
-        session(cx, pair)
     }
 
     /// Gives two a session who were told of each other a while ago and want it again: nothing else shows that
@@ -34,37 +62,72 @@ impl Natpunch {
         &mut self,
         cx: &mut Context<'_>,
         pair @ [one, other]: [Uuid; 2],
-        lobby: &str,
+        attempt: u32,
     ) {
         if self.have_tried(cx.now.instant, one, other) {
-            self.wants_relay(cx, pair, lobby);
+            self.wants_relay(cx, pair, attempt);
         }
     }
 
-    /// Gives two a session, if both are proven and have none. False: they are given none.
-    pub(super) fn open_session(&self, cx: &mut Context<'_>, pair: [Uuid; 2], lobby: &str) -> bool {
-        let Some(attempt) = self.attempt(pair, lobby) else { return false };
-        let are_proven = self.both(pair).is_some_and(|both| both.iter().all(|one| one.proven));
-        if !are_proven
-            || session(cx, [attempt.client, attempt.host]).is_some()
-            || plan::relay(cx, Wish::default(), &attempt).is_none()
-        {
+    /// Two who did not get through are to be relayed from now on. False: they are already, or cannot be.
+    pub(super) fn wants_relay(
+        &mut self,
+        cx: &mut Context<'_>,
+        pair: [Uuid; 2],
+        attempt: u32,
+    ) -> bool {
+        let Some(ends) = self.ends(pair) else { return false };
+        if pair.iter().all(|id| self.clients.is_own(*id)) {
+            return session(cx, ends).is_none()
+                && self.relay(cx, (pair, attempt), true) != Opened::No;
+        }
+        if self.has_failed(pair) || !cx.shared.relay.serves_anywhere(ends.map(|at| at.ip())) {
             return false;
         }
-        debug!("{} and {} were told of the relay", attempt.client, attempt.host);
+        self.note_failed(pair);
         true
     }
 
-    /// Whether two cannot reach each other: one has IPv4 and the other IPv6, and the relay does not help.
+    /// Gives two a session, if both are proven.
+    fn open_session(&mut self, cx: &mut Context<'_>, pair: [Uuid; 2], number: u32) -> Opened {
+        let (Some(attempt), Some(both)) = (self.attempt(pair), self.both(pair)) else {
+            return Opened::No;
+        };
+        if !both.iter().all(|one| one.proven) {
+            return Opened::No;
+        }
+        let nodes = pair.map(|id| {
+            let by = self.clients.get(id).and_then(|client| client.via.node);
+            self.clients.node_of(id).or(by)
+        });
+        let homes = Homes { nodes, public_ips: self.public_ips };
+        match anywhere::relay(cx, Wish::default(), &attempt, homes) {
+            Relayed::At(places) => {
+                debug!("{} and {} were told of the relay", attempt.client, attempt.host);
+                Opened::At([places.for_client, places.for_host])
+            }
+            Relayed::Asked => {
+                self.relays.add(&attempt, (pair, number));
+                Opened::Asked
+            }
+            Relayed::No(_) => Opened::No,
+        }
+    }
+
+    /// The relay of another node was asked for two. If it has no room they are told what they would be without.
+    pub(super) fn hear_of_relay(&mut self, cx: &mut Context<'_>, attempt: &Attempt) {
+        if let Some(([one, other], number)) = self.relays.take(attempt) {
+            self.introduce(cx, one, other, number);
+        }
+    }
+
+    /// Whether two cannot reach each other: one has IPv4 and the other IPv6, and no relay helps.
     pub(super) fn are_apart(&self, cx: &Context<'_>, pair: [Uuid; 2]) -> bool {
         self.both(pair).is_some_and(|both| {
-            let is_far = both[0].endpoint.is_ipv4() != both[1].endpoint.is_ipv4();
-            let are_proven = both.iter().all(|one| one.proven);
-            let at = both.map(|one| one.endpoint);
-            let is_relayed = || !plan::are_apart(cx, Wish::default(), at);
-            let is_away = pair.iter().any(|id| !self.clients.is_own(*id));
-            let is_relayed = if is_away { self.may_be_relayed(cx, pair) } else { is_relayed() };
-            is_far && (!are_proven || !is_relayed)
+            let ends @ [one, other] = both.map(|client| client.endpoint);
+            let are_proven = both.iter().all(|client| client.proven);
+            !is_same_family(one.ip(), other.ip())
+                && (!are_proven || anywhere::are_apart(cx, Wish::default(), ends))
         })
     }
 
@@ -77,8 +140,9 @@ impl Natpunch {
     }
 
     /// How the journal knows a client and the one that it wants to meet, the host of a lobby perhaps.
-    pub(super) fn attempt(&self, pair: [Uuid; 2], lobby: &str) -> Option<Attempt> {
+    pub(super) fn attempt(&self, pair: [Uuid; 2]) -> Option<Attempt> {
         let [client, host] = self.both(pair)?;
+        let lobby = self.lobby_of(pair).unwrap_or_default();
         let told = |who: &Client, whom: &Client, id: Uuid| {
             let at = self.public_ips.told_at(who.endpoint, whom.endpoint);
             SocketAddr::new(at.ip(), self.told_port(pair, id).unwrap_or(at.port()))
@@ -99,11 +163,21 @@ impl Natpunch {
     pub(super) fn both(&self, [one, other]: [Uuid; 2]) -> Option<[&Client; 2]> {
         Some([self.clients.get(one)?, self.clients.get(other)?])
     }
+
+    /// Where both are.
+    pub(super) fn ends(&self, pair: [Uuid; 2]) -> Option<[SocketAddr; 2]> {
+        self.both(pair).map(|both| both.map(|client| client.endpoint))
+    }
 }
 
 /// What two were told of the session that they have, whichever of them wanted to meet the other.
-pub(super) fn session(cx: &Context<'_>, [one, other]: [SocketAddr; 2]) -> Option<[SocketAddr; 2]> {
+fn session(cx: &Context<'_>, [one, other]: [SocketAddr; 2]) -> Option<[SocketAddr; 2]> {
     let between = |pair| cx.shared.relay.between(Name::Natpunch, pair);
     let first = between([one, other]).map(|places| [places.for_client, places.for_host]);
     first.or_else(|| between([other, one]).map(|places| [places.for_host, places.for_client]))
+}
+
+/// Whether another node is asked for a session of two, whichever of them wanted to meet the other.
+fn is_asked(cx: &Context<'_>, [one, other]: [SocketAddr; 2]) -> bool {
+    [[one, other], [other, one]].iter().any(|pair| cx.shared.relay.is_asked(Name::Natpunch, *pair))
 }

@@ -139,19 +139,15 @@ impl Lobbies {
         let most = limit / ENTRY;
         let by_game = self.by_game.both_from(reader.game, reader.at);
         let near = by_game.map(|[near, _]| near);
-        let has_far = of_both_families || !self.join_families.is_empty();
-        let far = by_game.map(|[_, far]| far).filter(|_| has_far);
-        let reaches_far = |id: &Uuid| self.may_be_far(*id, of_both_families);
+        let far = by_game.map(|[_, far]| far).filter(|_| of_both_families);
         let rows = [near, far].map(|list| list.map_or(&[][..], |list| &list.row));
         let is_more = rows.iter().map(|row| row.len()).sum::<usize>() > most + 1;
-        let far_ids = rows[1].iter().take(most + 1).filter(|id| reaches_far(id));
-        let mut ids: Vec<Uuid> = rows[0].iter().chain(far_ids).take(most + 1).copied().collect();
+        let mut ids: Vec<Uuid> = rows.into_iter().flatten().take(most + 1).copied().collect();
         let mut list = self.list_of(&ids, request_id, (reader, limit))?;
         let is_whole = list.lobbies.len() == ids.len() && !is_more;
         if !is_whole {
-            let [near, mut far] =
+            let [near, far] =
                 [near, far].map(|list| list.map_or(Vec::new(), |list| list.in_turn(most, rng)));
-            far.retain(reaches_far);
             ids = alternate(&near, &far);
             list = self.list_of(&ids, request_id, (reader, limit))?;
         }

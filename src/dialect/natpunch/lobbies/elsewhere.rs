@@ -148,20 +148,6 @@ impl Lobbies {
         }
     }
 
-    /// A node has a relay that joins both families, or has none.
-    pub(in crate::dialect::natpunch) fn note_relay(&mut self, node: NodeId, joins_families: bool) {
-        match joins_families {
-            true => self.join_families.insert(node),
-            false => self.join_families.remove(&node),
-        };
-    }
-
-    /// Whether somebody of the other family can join a lobby, if he could if it was here.
-    pub(super) fn may_be_far(&self, id: Uuid, of_both_families: bool) -> bool {
-        let node = self.told_by(id).map(|(node, _)| node);
-        of_both_families || node.is_some_and(|node| self.join_families.contains(&node))
-    }
-
     /// Another node tells of a lobby that this one has not, and no other node.
     pub(in crate::dialect::natpunch) fn put(&mut self, (node, round): (NodeId, u32), told: Told) {
         let Told { id, name, game, max_players, members, pending, made_by } = told;

@@ -10,8 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::by_game::ByGame;
 use super::clients::Clients;
 use super::id::Uuid;
-use crate::cluster::NodeId;
-use crate::hash::{Map, Set};
+use crate::hash::Map;
 use crate::holders::Holders;
 use crate::limits;
 use crate::prefixes::{Counts, Shares, widest};
@@ -97,9 +96,6 @@ pub(super) struct Lobbies {
     /// Those of other nodes.
     #[serde(skip)]
     elsewhere: Map<Uuid, Remote>,
-    /// The nodes whose relays have both families.
-    #[serde(skip)]
-    join_families: Set<NodeId>,
     /// Which of those of this node others may have to be told; none: there are no others.
     #[serde(skip)]
     pub(super) news: Option<Vec<Uuid>>,

@@ -1,19 +1,21 @@
 //! Two clients of two nodes are told of each other. The node that begins asks the other one, and says where its own
 //! client is; that one tells its client, and answers where that is. So it takes one round between nodes.
+//!
+//! The node of the lower ID sees to the relay of two, so that they have one session whichever of both nodes begins.
 
 use std::net::SocketAddr;
 
 use super::super::id::Uuid;
 use super::super::introducing::in_order;
 use super::super::message::NatType;
-use super::super::relaying::session;
+use super::super::relaying::Opened;
 use super::super::{Join, Natpunch, Sender, say};
 use super::message::{Ask, Message, Said};
 use super::tell;
 use crate::cluster::{NodeId, Whom};
 use crate::dialect::Context;
-use crate::introductions::plan;
 use crate::introductions::unmet::Cause;
+use crate::introductions::{is_same_family, plan};
 use crate::limits::cluster as bounds;
 use crate::nats::Kind;
 
@@ -27,7 +29,7 @@ pub(super) struct Asked {
 
 impl Natpunch {
     /// A client of this node and one of another are to be told of each other. `is_client`: it is ours who wants
-    /// to meet the other. The relay of the client's node comes before that of the host's.
+    /// to meet the other.
     pub(in crate::dialect::natpunch) fn ask_to_meet(
         &mut self,
         cx: &mut Context<'_>,
@@ -35,20 +37,18 @@ impl Natpunch {
         pair @ [own, other]: [Uuid; 2],
         (attempt, is_client): (u32, bool),
     ) {
-        let Some(both) = self.both(pair).map(|both| both.map(|client| client.endpoint)) else {
-            return;
-        };
-        let (failed, away) = (self.has_failed(pair), self.is_relayed_elsewhere(pair));
-        let is_first = is_client && !away;
-        if is_first && failed {
-            self.open_session(cx, pair, self.lobby_of(pair).unwrap_or_default());
+        let (failed, sees_to_relay) = (self.has_failed(pair), self.sees_to_relay(pair));
+        if sees_to_relay {
+            let roles = if is_client { pair } else { [other, own] };
+            match self.relay_at_once(cx, roles, attempt) {
+                Opened::At(places) => return self.tell_at_relay(cx, roles, places, attempt),
+                Opened::Asked => return,
+                Opened::No => {}
+            }
         }
-        let places = if is_first { self.relay_at_once(cx, pair) } else { session(cx, both) };
-        if let Some(places) = places {
-            return self.tell_at_relay(cx, pair, places, attempt);
-        }
-        let has_relay = !(is_first && failed) && cx.shared.relay.serves(both.map(|at| at.ip()));
-        let Some(side) = self.side(cx, own, other) else { return };
+        let (Some(ends), Some(side)) = (self.ends(pair), self.side(cx, own, other)) else { return };
+        let is_served = cx.shared.relay.serves_anywhere(ends.map(|at| at.ip()));
+        let has_relay = sees_to_relay && is_served && !failed;
         let ask = Ask { pair, attempt, side, is_client, failed, has_relay };
         self.send_ask(cx, node, ask);
     }
@@ -118,9 +118,7 @@ impl Natpunch {
             return;
         }
         self.note_told(cx.now.instant, in_order(one, other));
-        if failed && self.clients.is_own(other) {
-            self.open_session(cx, pair, self.lobby_of(pair).unwrap_or_default());
-        } else if failed {
+        if failed {
             self.note_failed(pair);
         }
         self.introduce(cx, one, other, attempt);
@@ -132,43 +130,43 @@ impl Natpunch {
         let are_there = self.clients.is_own(own) && self.clients.node_of(other) == Some(node);
         let said = match are_there && self.are_of_one_game(ask.pair) {
             true => self.meet(cx, node, ask),
-            false => Said::No,
+            false => Some(Said::No),
         };
-        let (pair, attempt) = (ask.pair, ask.attempt);
-        tell(cx.out, Whom::Node(node), &Message::Answer { pair, attempt, said });
+        if let Some(said) = said {
+            let (pair, attempt) = (ask.pair, ask.attempt);
+            tell(cx.out, Whom::Node(node), &Message::Answer { pair, attempt, said });
+        }
     }
 
-    fn meet(&mut self, cx: &mut Context<'_>, node: NodeId, ask: &Ask) -> Said {
+    /// None: the answer is given.
+    fn meet(&mut self, cx: &mut Context<'_>, node: NodeId, ask: &Ask) -> Option<Said> {
         let [other, own] = ask.pair;
-        let Some(ends) = self.both([own, other]).map(|both| both.map(|client| client.endpoint))
-        else {
-            return Said::No;
-        };
+        let Some(ends) = self.ends([own, other]) else { return Some(Said::No) };
         self.note_told(cx.now.instant, in_order(own, other));
         if ask.failed {
             self.note_failed(ask.pair);
         }
-        let is_far = ends[0].is_ipv4() != ends[1].is_ipv4();
+        let is_far = !is_same_family(ends[0].ip(), ends[1].ip());
         let kinds: [Kind; 2] = [ask.side.kind, cx.shared.nats.kind(cx.now.instant, ends[0])];
-        let is_relayed = session(cx, ends).is_some();
-        if is_relayed || is_far || self.has_failed(ask.pair) || plan::is_hopeless(kinds) {
-            if !is_relayed && ask.has_relay && ask.is_client {
-                return Said::RelayYours;
+        let is_due = is_far || self.has_failed(ask.pair) || plan::is_hopeless(kinds);
+        if self.sees_to_relay(ask.pair) {
+            match self.relay(cx, (ask.roles(), ask.attempt), is_due) {
+                Opened::At(places) => {
+                    self.tell_at_relay(cx, ask.roles(), places, ask.attempt);
+                    self.note_asked(cx, node, ask.pair);
+                    return None;
+                }
+                Opened::Asked => return Some(Said::Relay),
+                Opened::No => {}
             }
-            self.open_session(cx, ask.roles(), self.lobby_of(ask.pair).unwrap_or_default());
-            if let Some([for_own, for_other]) = session(cx, ends) {
-                self.tell_one_at_relay(cx, [own, other], for_own, ask.attempt);
-                self.note_asked(cx, node, ask.pair);
-                return Said::Relayed(for_other);
-            }
-            if ask.has_relay {
-                return Said::RelayYours;
-            }
-            if is_far {
-                return Said::No;
-            }
+        } else if is_due && ask.has_relay {
+            self.note_failed(ask.pair);
+            return Some(Said::Relay);
         }
-        let Some(side) = self.side(cx, own, other) else { return Said::No };
+        if is_far {
+            return Some(Said::No);
+        }
+        let Some(side) = self.side(cx, own, other) else { return Some(Said::No) };
         self.note_port(own, other, side.at.port());
         cx.shared.relay.introduced(cx.now, ends);
         // If this node has asked as well, the answer is told, and nothing twice.
@@ -176,7 +174,7 @@ impl Natpunch {
             self.tell_side(cx, own, (other, ask.side), ask.attempt);
         }
         self.note_asked(cx, node, ask.pair);
-        Said::Met(side)
+        Some(Said::Met(side))
     }
 
     /// A node answers.
@@ -187,6 +185,9 @@ impl Natpunch {
         pair: [Uuid; 2],
         answer: (u32, Said),
     ) {
+        if let (attempt, Said::Relayed(at)) = answer {
+            return self.hear_relayed(cx, node, pair, (at, attempt));
+        }
         let known = in_order(pair[0], pair[1]);
         let is_it = |asked: &Asked| asked.node == node && asked.ask.pair == pair;
         if self.nodes.asked.get(&known).is_some_and(is_it)
@@ -199,67 +200,38 @@ impl Natpunch {
     fn conclude(&mut self, cx: &mut Context<'_>, asked: &Asked, (attempt, said): (u32, Said)) {
         let Asked { node, ask } = asked;
         let pair @ [own, other] = ask.pair;
-        let ends = self.both(pair).map(|both| both.map(|client| client.endpoint));
-        match (said, ends) {
+        match (said, self.ends(pair)) {
             (Said::Met(side), Some(ends)) => {
                 cx.shared.relay.introduced(cx.now, ends);
                 self.note_port(own, other, ask.side.at.port());
                 self.tell_side(cx, own, (other, side), attempt);
                 self.note_met_elsewhere(cx, *node, pair);
             }
-            (Said::Relayed(at), Some(_)) => {
-                if let Some(told) = self.told.get_mut(&in_order(own, other)) {
-                    told.away = true;
-                }
-                self.tell_one_at_relay(cx, pair, at, attempt);
-                self.note_met_elsewhere(cx, *node, pair);
-            }
-            (Said::RelayYours, Some(ends)) if ask.has_relay => {
-                self.open_session(cx, ask.roles(), self.lobby_of(pair).unwrap_or_default());
-                match session(cx, ends) {
-                    Some(places) => {
-                        self.tell_at_relay(cx, pair, places, attempt);
+            (Said::Relay, _) if ask.has_relay => {
+                match self.relay(cx, (ask.roles(), attempt), true) {
+                    Opened::At(places) => {
+                        self.tell_at_relay(cx, ask.roles(), places, attempt);
                         self.note_met_elsewhere(cx, *node, pair);
                     }
-                    // It has no place for them.
-                    None => {
-                        let ask = Ask { has_relay: false, ..ask.clone() };
-                        self.send_ask(cx, *node, ask);
+                    Opened::Asked => {}
+                    // Nobody has a place for them.
+                    Opened::No => {
+                        self.send_ask(cx, *node, Ask { has_relay: false, ..ask.clone() });
                     }
                 }
             }
+            // The other node sees to it.
+            (Said::Relay, _) => {}
             _ => self.tell_not_found(cx, ask),
         }
     }
 
-    fn tell_one_at_relay(
-        &self,
-        cx: &mut Context<'_>,
-        [own, other]: [Uuid; 2],
-        at: SocketAddr,
-        attempt: u32,
-    ) {
-        let told = (attempt.saturating_add(1), NatType::Unknown);
-        self.instruct(cx, own, other, told, [at; 2]);
-    }
-
-    /// Tells the node of the second of two that this one relays them, and where.
-    pub(in crate::dialect::natpunch) fn tell_relayed(
-        &self,
-        cx: &mut Context<'_>,
-        node: NodeId,
-        pair: [Uuid; 2],
-        (at, attempt): (SocketAddr, u32),
-    ) {
-        tell(cx.out, Whom::Node(node), &Message::AtRelay { pair, attempt, at });
-    }
-
-    /// Another node relays one of its own and one of this one.
-    pub(super) fn hear_relayed(
+    /// Another node tells where a client of this one finds one of its own at a relay.
+    fn hear_relayed(
         &mut self,
         cx: &mut Context<'_>,
         node: NodeId,
-        pair @ [other, own]: [Uuid; 2],
+        pair @ [own, other]: [Uuid; 2],
         (at, attempt): (SocketAddr, u32),
     ) {
         if self.clients.node_of(other) != Some(node)
@@ -268,15 +240,20 @@ impl Natpunch {
         {
             return;
         }
-        self.note_told(cx.now.instant, in_order(own, other));
-        if let Some(told) = self.told.get_mut(&in_order(own, other)) {
+        let known = in_order(own, other);
+        self.note_told(cx.now.instant, known);
+        if let Some(told) = self.told.get_mut(&known) {
             (told.failed, told.away) = (true, true);
         }
         self.instruct(cx, own, other, (attempt, NatType::Unknown), [at; 2]);
+        if self.nodes.asked.remove(&known).is_some() {
+            self.note_met_elsewhere(cx, node, pair);
+        }
     }
 
-    fn is_relayed_elsewhere(&self, [one, other]: [Uuid; 2]) -> bool {
-        self.told.get(&in_order(one, other)).is_some_and(|told| told.away)
+    /// Whether this node sees to the relay of two of whom one is of another node.
+    fn sees_to_relay(&self, [one, other]: [Uuid; 2]) -> bool {
+        self.clients.is_own(one.min(other))
     }
 
     /// One who asked for another is told that it is not there.
@@ -297,60 +274,27 @@ impl Natpunch {
     }
 
     /// Whether two did not get through lately.
-    fn has_failed(&self, [one, other]: [Uuid; 2]) -> bool {
+    pub(in crate::dialect::natpunch) fn has_failed(&self, [one, other]: [Uuid; 2]) -> bool {
         self.told.get(&in_order(one, other)).is_some_and(|told| told.failed)
     }
 
-    fn note_failed(&mut self, [one, other]: [Uuid; 2]) {
+    pub(in crate::dialect::natpunch) fn note_failed(&mut self, [one, other]: [Uuid; 2]) {
         if let Some(told) = self.told.get_mut(&in_order(one, other)) {
             told.failed = true;
         }
     }
 
-    /// Whether two are relayed by another node, as far as this one knows.
-    pub(in crate::dialect::natpunch) fn is_away(&self, pair: [Uuid; 2]) -> bool {
-        pair.iter().any(|id| !self.clients.is_own(*id)) && self.has_failed(pair)
-    }
-
-    /// Whether there is a relay for two of whom one is of another node.
-    pub(in crate::dialect::natpunch) fn may_be_relayed(
-        &self,
-        cx: &Context<'_>,
-        pair: [Uuid; 2],
-    ) -> bool {
-        let Some(both) = self.both(pair) else { return false };
-        let addrs = both.map(|client| client.endpoint.ip());
-        pair.iter().any(|id| match self.clients.node_of(*id) {
-            None => cx.shared.relay.serves(addrs),
-            Some(node) => self.nodes.relays.get(&node).is_some_and(|[v4, v6]| {
-                addrs.iter().all(|addr| if addr.is_ipv4() { *v4 } else { *v6 })
-            }),
-        })
-    }
-
-    /// Two who did not get through are to be relayed from now on. False: they are already, or cannot be.
-    pub(in crate::dialect::natpunch) fn wants_relay(
-        &mut self,
-        cx: &mut Context<'_>,
-        pair: [Uuid; 2],
-        lobby: &str,
-    ) -> bool {
-        if pair.iter().all(|id| self.clients.is_own(*id)) {
-            return self.open_session(cx, pair, lobby);
-        }
-        if self.has_failed(pair) || !self.may_be_relayed(cx, pair) {
-            return false;
-        }
-        self.note_failed(pair);
-        true
+    /// Whether two are relayed, or may be, and another node counts whether that gets them through. That of a client
+    /// is told; that of a lobby both of whose clients are elsewhere is not.
+    pub(in crate::dialect::natpunch) fn is_away(&self, pair @ [one, other]: [Uuid; 2]) -> bool {
+        let is_told = pair.iter().any(|id| self.clients.is_own(*id));
+        let told = self.told.get(&in_order(one, other));
+        told.is_some_and(|told| if is_told { told.away } else { told.failed })
     }
 
     /// One of this node was introduced to one of another, who are in no lobby: of those that of the lobby says so.
     fn note_met_elsewhere(&mut self, cx: &Context<'_>, node: NodeId, pair: [Uuid; 2]) {
-        let Some([own, other]) = self.both(pair).map(|both| both.map(|client| client.endpoint))
-        else {
-            return;
-        };
+        let Some([own, other]) = self.ends(pair) else { return };
         if self.lobby_of(pair).is_none() {
             let name = cx.shared.nodes.of(node);
             let line = format_args!("client {own} introduced to client {other} of node {name}");
@@ -359,10 +303,7 @@ impl Natpunch {
     }
 
     fn note_asked(&mut self, cx: &Context<'_>, node: NodeId, pair: [Uuid; 2]) {
-        let Some([other, own]) = self.both(pair).map(|both| both.map(|client| client.endpoint))
-        else {
-            return;
-        };
+        let Some([other, own]) = self.ends(pair) else { return };
         if self.lobby_of(pair).is_none() {
             let name = cx.shared.nodes.of(node);
             let line = format_args!("client {other} of node {name} asked for client {own}");

@@ -15,7 +15,6 @@ use crate::limits;
 #[derive(Debug, Serialize, Deserialize)]
 pub(in crate::dialect::natpunch) struct Known {
     pub(super) node: NodeId,
-    pub(super) relay: [bool; 2],
     /// The clients before the lobbies that they are in.
     pub(super) all: Vec<Told>,
 }
@@ -26,8 +25,6 @@ pub(super) enum Message {
     /// All that there is follows.
     #[serde(rename = "b")]
     Begin {
-        /// Whether the relay of this node serves IPv4 and IPv6.
-        relay: [bool; 2],
         /// How often this node has lost the other one, with all that they had together.
         losses: u64,
     },
@@ -59,15 +56,12 @@ pub(super) enum Message {
     /// Two are to be told of each other: one of this node and one of the other.
     #[serde(rename = "m")]
     Ask(Ask),
-    /// What the first of them is to be told.
+    /// What the first of them, who is of the other node, is to be told.
     #[serde(rename = "a")]
     Answer { pair: [Uuid; 2], attempt: u32, said: Said },
     /// The first of them is of the other node, which is to introduce them.
     #[serde(rename = "i")]
     Introduce { pair: [Uuid; 2], attempt: u32, failed: bool },
-    /// The first of them is of this node, which relays them; there the other one finds it.
-    #[serde(rename = "r")]
-    AtRelay { pair: [Uuid; 2], attempt: u32, at: SocketAddr },
     /// Somebody has sent this to this node who is a client of the other one, or says so.
     #[serde(rename = "p")]
     Passed {
@@ -113,7 +107,7 @@ pub(super) struct Ask {
     pub(super) is_client: bool,
     /// They have not reached each other.
     pub(super) failed: bool,
-    /// The node that asks has a relay for both.
+    /// The node that asks sees to their relay, and has not asked for one in vain.
     pub(super) has_relay: bool,
 }
 
@@ -124,10 +118,10 @@ pub(super) enum Said {
     No,
     /// Where it is.
     Met(Side),
-    /// Here it finds the other one at the relay of the node that was asked.
+    /// Here it finds the other one at a relay. Nobody need have asked.
     Relayed(SocketAddr),
-    /// Only a relay helps, and the node that asks has one.
-    RelayYours,
+    /// Only a relay helps, and the node that sees to it does.
+    Relay,
 }
 
 impl Message {
@@ -142,7 +136,7 @@ impl Message {
             Self::Passed { at, data, .. } | Self::SendBy { at, data, .. } => {
                 is_fine(at) && data.len() <= limits::NATPUNCH_DATAGRAM
             }
-            Self::Lead { at, .. } | Self::AtRelay { at, .. } => is_fine(at),
+            Self::Lead { at, .. } => is_fine(at),
             Self::Ask(ask) => is_side(&ask.side),
             Self::Answer { said: Said::Met(side), .. } => is_side(side),
             Self::Answer { said: Said::Relayed(at), .. } => is_fine(at),

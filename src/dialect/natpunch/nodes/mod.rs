@@ -19,7 +19,7 @@ use prost::Message as _;
 
 use self::meeting::Asked;
 pub(super) use self::message::Known;
-use self::message::{Message, Told};
+use self::message::{Message, Said, Told};
 use super::id::Uuid;
 use super::message::{Content, Message as Datagram};
 use super::{Natpunch, clients, leaving, lobbies};
@@ -45,8 +45,6 @@ pub(super) struct Nodes {
     rounds: Rounds,
     /// Clients and lobbies of other nodes that may be gone: a few are looked at in a turn.
     leaving: VecDeque<Uuid>,
-    /// Whose relay serves IPv4 and IPv6.
-    relays: Map<NodeId, [bool; 2]>,
     /// How often this node has lost each of the others, and they this one.
     losses: Map<NodeId, u64>,
     heard_losses: Map<NodeId, u64>,
@@ -73,7 +71,6 @@ impl Default for Nodes {
             telling: Telling::default(),
             rounds: Rounds::default(),
             leaving: VecDeque::new(),
-            relays: Map::default(),
             losses: Map::default(),
             heard_losses: Map::default(),
             asked: Timers::new(bounds::ANSWER_WAIT),
@@ -121,6 +118,17 @@ pub(super) fn send_by(node: NodeId, (via, at): (Via, SocketAddr), data: Vec<u8>,
     tell(out, Whom::Node(node), &Message::SendBy { at, via, data });
 }
 
+/// Tells the node of the first of two where that one finds the other at a relay.
+pub(super) fn say_relayed(
+    cx: &mut Context<'_>,
+    node: NodeId,
+    pair: [Uuid; 2],
+    (at, attempt): (SocketAddr, u32),
+) {
+    let said = Said::Relayed(at);
+    tell(cx.out, Whom::Node(node), &Message::Answer { pair, attempt, said });
+}
+
 /// What a datagram says, if it is one.
 fn decode(data: &[u8]) -> Option<Content> {
     Datagram::decode(data).ok()?.content
@@ -134,11 +142,8 @@ impl Natpunch {
         // The clients first, the oldest before the others.
         let all = [self.lobbies.newest_first(), self.clients.newest_first()].concat();
         self.nodes.telling.begin(node, all);
-        let serves = |any| cx.shared.relay.told(any).is_some();
-        let [v4, v6] = [[0; 4].into(), [0; 16].into()];
-        let relay = [serves(v4), serves(v6)];
         let losses = self.nodes.losses.get(&node).copied().unwrap_or_default();
-        tell(cx.out, Whom::Node(node), &Message::Begin { relay, losses });
+        tell(cx.out, Whom::Node(node), &Message::Begin { losses });
         self.tell_part(cx, node);
         self.ask_once_more(cx, node);
     }
@@ -151,8 +156,6 @@ impl Natpunch {
         }
         *self.nodes.losses.entry(node).or_default() += 1;
         self.nodes.rounds.forget(node);
-        self.nodes.relays.remove(&node);
-        self.lobbies.note_relay(node, false);
         self.clients.forget_ways(node);
         for leads in [&mut self.nodes.leads, &mut self.nodes.maybe] {
             let all: Vec<SocketAddr> = leads.keys().copied().collect();
@@ -179,7 +182,7 @@ impl Natpunch {
             }
         };
         match message {
-            Message::Begin { relay, losses } => self.hear_begin(cx, node, relay, losses),
+            Message::Begin { losses } => self.hear_begin(cx, node, losses),
             Message::Told { all } => self.hear_told(cx, node, all),
             Message::Gone { all } => {
                 for id in all {
@@ -206,9 +209,6 @@ impl Natpunch {
             Message::Introduce { pair, attempt, failed } => {
                 self.introduce_for(cx, pair, attempt, failed);
             }
-            Message::AtRelay { pair, attempt, at } => {
-                self.hear_relayed(cx, node, pair, (at, attempt));
-            }
             Message::Passed { at, via, data } => self.hear_passed(cx, node, (via, at), &data),
             Message::Lead { at, is_client } => self.hear_lead(cx.now.instant, node, at, is_client),
             Message::SendBy { at, via, data } => {
@@ -233,10 +233,10 @@ impl Natpunch {
 
     /// What another process needs to have the same lists at once.
     pub(super) fn known_of_nodes(&self) -> Vec<Known> {
-        let known = self.nodes.relays.iter().map(|(node, relay)| {
-            let clients = self.clients.told_of(*node).into_iter().map(Told::Client);
-            let lobbies = self.lobbies.told_of(*node).into_iter().map(Told::Lobby);
-            Known { node: *node, relay: *relay, all: clients.chain(lobbies).collect() }
+        let known = self.nodes.rounds.nodes().map(|node| {
+            let clients = self.clients.told_of(node).into_iter().map(Told::Client);
+            let lobbies = self.lobbies.told_of(node).into_iter().map(Told::Lobby);
+            Known { node, all: clients.chain(lobbies).collect() }
         });
         known.collect()
     }
@@ -244,22 +244,18 @@ impl Natpunch {
     /// Goes on with the clients and lobbies of other nodes that another process has known, until their nodes tell of
     /// them again.
     pub(super) fn go_on_with_nodes(&mut self, cx: &mut Context<'_>, known: Vec<Known>) {
-        for Known { node, relay, all } in known {
+        for Known { node, all } in known {
             if cx.shared.nodes.has(node) {
                 self.nodes.rounds.begin(node);
-                self.nodes.relays.insert(node, relay);
-                self.lobbies.note_relay(node, relay == [true; 2]);
                 self.hear_told(cx, node, all);
             }
         }
     }
 
-    fn hear_begin(&mut self, cx: &mut Context<'_>, node: NodeId, relay: [bool; 2], losses: u64) {
+    fn hear_begin(&mut self, cx: &mut Context<'_>, node: NodeId, losses: u64) {
         // What it has answered may be lost.
         self.ask_once_more(cx, node);
         self.nodes.rounds.begin(node);
-        self.nodes.relays.insert(node, relay);
-        self.lobbies.note_relay(node, relay == [true; 2]);
         let before = self.nodes.heard_losses.insert(node, losses);
         if before.is_none_or(|before| losses <= before) {
             return;

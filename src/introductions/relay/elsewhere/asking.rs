@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use smallvec::SmallVec;
 
 use super::message::Message;
-use super::{Candidates, Elsewhere, Entry, Homes, News, pair_of, plain};
+use super::{Candidates, Elsewhere, Entry, Homes, News, Pair, pair_of, plain};
 use crate::clock::{Instant, Now};
 use crate::cluster::NodeId;
 use crate::dialect::Name;
@@ -37,11 +37,8 @@ impl Sessions {
         homes: Homes,
     ) -> Relayed {
         let pair = pair_of(&attempt);
-        if let Some(number) = self.elsewhere.by_pair.get(&pair) {
-            let entry = self.elsewhere.all.get(number);
-            if entry.is_some_and(|entry| entry.places.is_none()) {
-                return Relayed::Asked;
-            }
+        if self.elsewhere.is_asked(&pair) {
+            return Relayed::Asked;
         }
         let mut left = self.candidates(&attempt, shape, homes);
         let is_crowded = self.elsewhere.waits.len() >= bounds::WAITING_FOR_RELAY
@@ -193,6 +190,12 @@ impl Elsewhere {
         self.by_pair.insert(pair_of(&entry.attempt), number);
         self.waits.arm(now, number);
         self.all.insert(number, entry);
+    }
+
+    /// Whether another node is asked for a session of a pair, and has not answered yet.
+    pub(in crate::introductions::relay) fn is_asked(&self, pair: &Pair) -> bool {
+        let entry = self.by_pair.get(pair).and_then(|number| self.all.get(number));
+        entry.is_some_and(|entry| entry.places.is_none())
     }
 
     fn question(&self, id: u64, entry: &Entry) -> Message {

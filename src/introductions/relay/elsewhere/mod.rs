@@ -262,7 +262,7 @@ impl Relaying {
 }
 
 /// What an address has more than that does not tell it from another.
-const fn plain(at: SocketAddr) -> SocketAddr {
+pub(super) const fn plain(at: SocketAddr) -> SocketAddr {
     SocketAddr::new(at.ip(), at.port())
 }
 

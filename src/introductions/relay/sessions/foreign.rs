@@ -1,9 +1,10 @@
 //! Sessions that other nodes have asked for, and what is known of relays elsewhere.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::{Places, Sessions, place_of};
-use crate::introductions::relay::elsewhere::Elsewhere;
+use crate::dialect::Name;
+use crate::introductions::relay::elsewhere::{Elsewhere, plain};
 use crate::introductions::relay::{Order, SessionId};
 
 impl Sessions {
@@ -52,6 +53,12 @@ impl Sessions {
     #[must_use]
     pub fn told_anywhere(&self, player: IpAddr) -> Option<IpAddr> {
         self.told(player).or_else(|| self.elsewhere.told(player))
+    }
+
+    /// Whether another node is asked for a session of these two, and has not answered yet.
+    #[must_use]
+    pub fn is_asked(&self, dialect: Name, pair: [SocketAddr; 2]) -> bool {
+        self.elsewhere.is_asked(&(dialect, pair.map(plain)))
     }
 
     /// Whether packets have gone both ways.
