@@ -12,7 +12,8 @@ fn world(relays: [Option<Bounds>; 3]) -> World {
     let config = |(n, relay): (usize, Option<Bounds>)| {
         let told = IpAddr::from([192, 0, 2, n as u8 + 1]).into();
         let of = |bounds| sessions::Config { told, is_apart: true, ports: 20_000..=20_063, bounds };
-        let mut config = Config { relay: relay.map(of), ..Config::default() };
+        let alternates_from = Some(1);
+        let mut config = Config { relay: relay.map(of), alternates_from, ..Config::default() };
         if n == 2 {
             config.dialects.clear();
         }
@@ -32,8 +33,23 @@ fn sessions(world: &World) -> Vec<usize> {
     world.nodes.iter().map(|node| node.as_ref().map_or(0, |node| node.relay().len())).collect()
 }
 
-fn failed(world: &World) -> u64 {
-    world.nodes.iter().flatten().map(|node| node.journal().total().failed).sum()
+/// How many introductions all nodes together know to have worked directly, and to have failed.
+fn counted(world: &World) -> (u64, u64) {
+    let all = world.nodes.iter().flatten().map(|node| node.journal().total());
+    all.fold((0, 0), |(direct, failed), of| (direct + of.direct, failed + of.failed))
+}
+
+/// A client behind a NAT that gives it a port at random for each whom it sends to, as it has shown before.
+fn behind_symmetric(world: &mut World, n: usize, from: SocketAddr) -> Client {
+    let request = [&b"\0\x01\0\0\x21\x12\xa4\x42"[..], &[7; 12]].concat();
+    for (socket, port) in [(0, from.port()), (1, 51_234)] {
+        let via = Via { socket, ..Via::default() };
+        let now = Now { instant: world.now, unix: 1_700_000_000 };
+        let from = SocketAddr::new(from.ip(), port);
+        let server = world.nodes[n].as_mut().unwrap();
+        server.on_datagram(now, via, from, &request, &mut Outbox::new());
+    }
+    world.client(n, from)
 }
 
 /// A relay of each node, and which of them forwards for a client of the first and a host of the second.
@@ -122,7 +138,7 @@ fn who_does_not_reach_the_host_of_a_lobby_has_as_long_again_at_a_relay() {
                 let told = world.told(&client);
                 assert_eq!(errors(&told), ["Failed to establish connection with lobby host"]);
                 assert!(instructed(&told).iter().all(|told| told.1 == host.at.to_string()));
-                assert_eq!(failed(&world), 1, "{relays:?}");
+                assert_eq!(counted(&world), (0, 1), "{relays:?}");
                 continue;
             };
             let relay = format!("192.0.2.{}:", want + 1);
@@ -142,6 +158,28 @@ fn who_does_not_reach_the_host_of_a_lobby_has_as_long_again_at_a_relay() {
             assert!(told[0].1.starts_with(&relay), "{relays:?}: {told:?}");
             world.ready(&host, &lobby, &client);
             assert_eq!(world.lobbies(&client)[0].current_players, 2);
+            // What the relay passes on counts.
+            assert_eq!(counted(&world), (0, 0), "{relays:?}");
+        }
+    }
+}
+
+#[test]
+fn two_whose_nats_lead_nowhere_are_relayed_at_once() {
+    for (at_node, host_at) in [(0, 1), (1, 0)] {
+        for (relays, want) in cases_at(at_node, host_at) {
+            let mut world = world(relays);
+            let one = behind_symmetric(&mut world, at_node, at(1));
+            let other = behind_symmetric(&mut world, host_at, at(2));
+            world.connect(&one, &other.id, 1);
+            world.pass(20);
+            for (client, peer) in [(&one, &other), (&other, &one)] {
+                let told = instructed(&world.told(client));
+                let [(_, public, ..)] = &told[..] else { panic!("{relays:?}: {told:?}") };
+                let relay = want.map(|n| format!("192.0.2.{}:", n + 1));
+                let at = relay.unwrap_or_else(|| format!("{}:", peer.at.ip()));
+                assert!(public.starts_with(&at), "{relays:?}: {public}");
+            }
         }
     }
 }
