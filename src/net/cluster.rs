@@ -30,6 +30,9 @@ const WAITING: usize = 1024;
 /// So long a connection may take until the owner is told that there is none.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// How long a server may take to answer at first: one that stands still takes connections, and another may be there.
+const CONNECT: Duration = Duration::from_secs(1);
+
 /// How often the server is asked whether it lives: two times without an answer, and another is taken, before nodes
 /// think that others are gone.
 const PING: Duration = Duration::from_millis(500);
@@ -112,7 +115,7 @@ impl Connection {
             .max_reconnects(None)
             .reconnect_delay_callback(pause)
             .ping_interval(PING)
-            .connection_timeout(PATIENCE)
+            .connection_timeout(CONNECT)
             .subscription_capacity(WAITING)
             .client_capacity(WAITING)
             .event_callback(move |event| {
