@@ -27,8 +27,6 @@ struct World {
     bytes: usize,
     /// The longest that a node has worked without a pause.
     longest: Duration,
-    /// How long all of them have worked.
-    spent: Duration,
 }
 
 fn ip(text: &str) -> IpAddr {
@@ -57,7 +55,6 @@ impl World {
             messages: 0,
             bytes: 0,
             longest: Duration::ZERO,
-            spent: Duration::ZERO,
         };
         world.pass(100);
         world
@@ -90,7 +87,6 @@ impl World {
         let Some(server) = &mut self.nodes[n] else { return Vec::new() };
         let began = std::time::Instant::now();
         act(server, now, &mut out);
-        self.spent += began.elapsed();
         self.longest = self.longest.max(began.elapsed());
         for output in out.outputs() {
             if let Output::Tcp(conn, bytes) = output {
@@ -594,40 +590,6 @@ fn a_hundred_thousand_hosts_on_three_nodes() {
     world.pass(5000);
     assert_eq!(world.lobby_len(2), HOSTS as usize);
     println!("longest turn as a node is gone: {:?}", world.longest);
-}
-
-/// What an introduction costs all nodes together, at one node and between two.
-#[test]
-#[ignore = "only prints what it takes"]
-fn introductions_between_nodes() {
-    const JOINS: u32 = 20_000;
-    let limits = Limits { commands_per_second: 0, ..Limits::default() };
-    let gmnet = gmnet::Config { limits, ..gmnet::Config::default() };
-    let config = Config { limits, gmnet, dialects: vec![Name::Gmnet], ..Config::default() };
-    for node in [0, 1, 0, 1] {
-        let mut world = World::of(vec![config.clone(), config.clone()]);
-        for n in 0..100 {
-            let from = IpAddr::from([203, 0, 113, n]);
-            world.udp(node, SocketAddr::new(from, 2000), b"reg");
-            world.host(node, from);
-        }
-        world.pass(100);
-        world.spent = Duration::ZERO;
-        for n in 0..JOINS {
-            let from = IpAddr::from((0x0B00_0000 + n).to_be_bytes());
-            let host = format!("203.0.113.{}", n % 100);
-            let client = world.join(0, SocketAddr::new(from, 3000), &host);
-            assert_eq!(world.told(client), [format!("{host}:2000")]);
-            world.act(0, |server, now, out| server.on_gone(now, client, out));
-            world.said.clear();
-            world.now = world.now + Duration::from_millis(2);
-            if n % 50 == 49 {
-                world.pass(1);
-            }
-        }
-        let place = if node == 0 { "at one node" } else { "between two" };
-        println!("{place}: {:?} for each introduction", world.spent / JOINS);
-    }
 }
 
 impl World {

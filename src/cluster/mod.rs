@@ -9,12 +9,13 @@
 //!   gone at once.
 //! * To each node that it hears of, on a link of its own: parts, numbered from 0. First the dialects tell
 //!   everything, each as it pleases ([`on_node_joined`](crate::dialect::Dialect::on_node_joined)), then each change,
-//!   question and answer. What is said in one turn of the event loop is one part. When there is nothing to say for half a second an empty part follows, so that it is noticed
-//!   if the last one was lost.
+//!   question and answer. What is said in one turn of the event loop is one part. When there is nothing to say for half
+//!   a second an empty part follows, so that it is noticed if the last one was lost.
 //! * A part comes once and in order: what has a number that was heard already is a copy; a number that leaves
 //!   one out means that something is lost. Then the receiver drops what comes on that link, and asks
 //!   with `Again`: the sender begins a new link, with a higher number, and tells everything. Until that
 //!   has come the receiver keeps what it knew, so that nothing vanishes for a moment, but for three seconds at most.
+//! * Who takes over from a process is the same node, with its incarnation and the links to it ([`Cluster::go_on`]).
 //! * A message names the incarnation that it is for, and that which it is from: what was meant for the process before,
 //!   or comes from it, is dropped. A higher incarnation is a restart, and everything is told anew.
 //!
