@@ -45,16 +45,28 @@ fn credentials(account: &KeyPair, user: &KeyPair) -> String {
     )
 }
 
+/// One that nobody has now.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    listener.local_addr().expect("its address").port()
+}
+
+/// The program, if it can be run.
+fn program() -> Option<std::ffi::OsString> {
+    let program = std::env::var_os("NATS_SERVER_BIN").unwrap_or_else(|| "nats-server".into());
+    let mut version = Command::new(&program);
+    version.arg("--version").stdout(Stdio::null()).stderr(Stdio::null());
+    if !version.status().is_ok_and(|status| status.success()) {
+        skipped::note("there is no nats-server in PATH, nor by NATS_SERVER_BIN");
+        return None;
+    }
+    Some(program)
+}
+
 impl Secured {
     /// None if there is no such program here.
     fn start() -> Option<Self> {
-        let program = std::env::var_os("NATS_SERVER_BIN").unwrap_or_else(|| "nats-server".into());
-        let mut version = Command::new(&program);
-        version.arg("--version").stdout(Stdio::null()).stderr(Stdio::null());
-        if !version.status().is_ok_and(|status| status.success()) {
-            skipped::note("there is no nats-server in PATH, nor by NATS_SERVER_BIN");
-            return None;
-        }
+        let program = program()?;
         let folder = std::env::temp_dir().join(format!("punchd-nats-{}", std::process::id()));
         fs::create_dir_all(&folder).expect("a folder");
         let file = |name: &str| folder.join(name);
@@ -77,8 +89,7 @@ impl Secured {
         // By an account that the operator does not know.
         let other = credentials(&KeyPair::new_account(), &stranger);
         fs::write(file("stranger.creds"), other).expect("writing");
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-        let port = port.local_addr().expect("its address").port();
+        let port = free_port();
         let show = |name: &str| file(name).display().to_string();
         let config = format!(
             "listen: 127.0.0.1:{port}\noperator: {:?}\nresolver: MEMORY\n\
@@ -154,4 +165,31 @@ fn nodes_meet_by_tls_with_credentials() {
     node.wait_for_log("cluster: NATS says: client error: nats: IO error");
     let log = node.stop();
     assert!(!log.contains("is there"), "{log}");
+}
+
+#[test]
+fn a_user_and_a_password_stand_in_the_address() {
+    let Some(program) = program() else { return };
+    let port = free_port();
+    let mut command = Command::new(program);
+    command.args([
+        "-a",
+        "127.0.0.1",
+        "-p",
+        &port.to_string(),
+        "--user",
+        "punchd",
+        "--pass",
+        "word",
+    ]);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut server = command.spawn().expect("starting nats-server");
+    let node = |password: &str| {
+        let url = format!("nats://punchd:{password}@127.0.0.1:{port}");
+        Master::start(&["--cluster", &url, "--node", "a"])
+    };
+    node("word").wait_for_log("cluster: connected to NATS");
+    node("other").wait_for_log("authorization violation");
+    let _ = server.kill();
+    let _ = server.wait();
 }
