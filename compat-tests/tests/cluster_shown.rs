@@ -125,6 +125,25 @@ fn each_node_shows_what_all_have_and_who_is_gone() {
     assert_eq!((&cluster(window)["connected"], warnings()), (&json!(true), json!([])));
 }
 
+/// Both are told, and no more of it when one is gone.
+#[test]
+fn two_nodes_of_one_name_are_told_their_owners() {
+    let Some(nats) = NatsServers::start(1) else { return };
+    let (_one, window) = node(&nats, 0);
+    let (two, other) = node(&nats, 0);
+    let count = |window| {
+        let status = get(window, "/api/v1/status").expect("an answer").json();
+        let all = status["warnings"].as_array().expect("warnings").clone();
+        let say_so = |text: &&Value| {
+            text.as_str().is_some_and(|text| text.contains("calls itself a as well"))
+        };
+        all.iter().filter(say_so).count()
+    };
+    wait_until("warnings", WAIT, || [window, other].map(count) == [1, 1]);
+    two.crash();
+    wait_until("that it is the only one", WAIT, || count(window) == 0);
+}
+
 #[test]
 fn who_is_no_node_has_no_cluster() {
     let (_master, window) = start_with_window(&[]);

@@ -172,6 +172,12 @@ impl Cluster {
         self.cut_since
     }
 
+    /// Whether another process says that it is this node.
+    #[must_use]
+    pub fn has_double(&self, now: Instant) -> bool {
+        self.double_heard.is_some_and(|heard| now - heard < limits::GONE)
+    }
+
     /// Tells others that this node is there, perhaps with what it tells of itself.
     pub(super) fn say_hello(&mut self, has_about: bool) {
         self.hellos += 1;

@@ -123,6 +123,8 @@ pub struct Cluster {
     has_heard_about: bool,
     /// Since when there is no way to other nodes, if there is none.
     cut_since: Option<Instant>,
+    /// When another process said last that it is this node.
+    double_heard: Option<Instant>,
     posts: Vec<Post>,
     events: VecDeque<Event>,
     odd: Seldom,
@@ -146,6 +148,7 @@ impl Cluster {
             next_about: Instant::default(),
             has_heard_about: false,
             cut_since: Some(Instant::default()),
+            double_heard: None,
             posts: Vec::new(),
             events: VecDeque::new(),
             odd: Seldom::default(),
@@ -238,6 +241,7 @@ impl Cluster {
         if from == self.config.name {
             if incarnation != self.config.incarnation && matches!(message.what, What::Hello { .. })
             {
+                self.double_heard = Some(now);
                 self.say_odd(now, format_args!("another node calls itself {from} as well"));
             }
             return;

@@ -116,11 +116,21 @@ impl Server {
         since.is_some_and(|since| now.instant - since.max(begin()) >= PATIENCE)
     }
 
+    /// What is wrong where another process has the name of this node.
+    fn double(&self, now: Now) -> Option<String> {
+        let cluster = self.cluster.as_ref().filter(|cluster| cluster.has_double(now.instant))?;
+        let (name, _) = cluster.own();
+        Some(format!(
+            "another node calls itself {name} as well: they hide each other's hosts; give each a --node of its own"
+        ))
+    }
+
     /// What seems to be wrong, a sentence each. `end` is that of the certificate.
     pub(in crate::server::window) fn warnings(&self, now: Now, end: Option<End>) -> Vec<String> {
         let mut all = self.shared.doubts.sentences(now.instant);
         all.extend(self.gateway.doubt());
         all.extend(self.is_cut_off(now).then(|| CUT_OFF.to_owned()));
+        all.extend(self.double(now));
         all.extend(end.and_then(|end| end.doubt(&"the certificate (--tls-cert)", now.unix)));
         all
     }
