@@ -338,6 +338,11 @@ impl Cluster {
         }
     }
 
+    /// A dialect has not believed what this node has told, and would now: it is asked for everything.
+    pub fn want_all(&mut self, of: NodeId) {
+        self.nodes.get_mut(of.place()).into_iter().for_each(Node::want_all);
+    }
+
     /// This node is about to stop.
     pub fn say_bye(&mut self) {
         self.send(None, What::Bye);

@@ -10,7 +10,7 @@ pub struct NodeId(u8);
 
 impl NodeId {
     /// The node in that place; there are few.
-    pub(super) fn of(place: usize) -> Self {
+    pub(crate) fn of(place: usize) -> Self {
         Self(u8::try_from(place).unwrap_or(u8::MAX))
     }
 

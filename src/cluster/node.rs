@@ -33,6 +33,9 @@ pub(super) struct Node {
     pub(super) inn: In,
     /// When it may say as much as it may at once.
     full_at: Instant,
+    /// It is to tell everything once more, but not before it may be asked for that again.
+    is_unheard: bool,
+    unheard_asked: Option<Instant>,
 }
 
 /// What another process of a node needs to be that node to all others.
@@ -144,6 +147,8 @@ impl Node {
             out: Out::default(),
             inn: In::default(),
             full_at: Instant::default(),
+            is_unheard: false,
+            unheard_asked: None,
         }
     }
 
@@ -216,8 +221,18 @@ impl Node {
         is_taken
     }
 
+    /// It is to tell everything once more.
+    pub(super) fn want_all(&mut self) {
+        self.is_unheard = true;
+    }
+
     /// The link on which something is missing, if it is time to ask for everything.
     pub(super) fn missed(&mut self, now: Instant) -> Option<u64> {
+        let may_ask = self.unheard_asked.is_none_or(|at| now - at >= limits::ASK_UNHEARD);
+        if self.is_unheard && may_ask {
+            (self.is_unheard, self.unheard_asked) = (false, Some(now));
+            self.inn.is_old = true;
+        }
         let is_time = self.inn.asked.is_none_or(|asked| now - asked >= limits::ASK_AGAIN);
         let wants_all = self.inn.is_broken || self.inn.is_old;
         (wants_all && is_time).then(|| {

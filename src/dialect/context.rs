@@ -1,5 +1,6 @@
 //! What a dialect is called with.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -9,7 +10,7 @@ use log::Level;
 use super::{Name, Outbox};
 use crate::amplification::Credits;
 use crate::clock::Now;
-use crate::cluster::Names;
+use crate::cluster::{Names, NodeId};
 use crate::doubts::Doubts;
 use crate::introductions::journal::Journal;
 use crate::introductions::relay::sessions::Sessions;
@@ -78,6 +79,8 @@ pub struct Shared {
     pub relay: Sessions,
     /// What the other nodes of the cluster are called.
     pub nodes: Names,
+    /// Nodes that are to tell everything once more, as what they have told was not believed.
+    pub unheard: BTreeSet<NodeId>,
     /// How long the datagram has waited for its turn since it came.
     pub waited: Duration,
 }

@@ -23,6 +23,10 @@ pub const WHOLE: Duration = Duration::from_secs(1);
 /// anew: everything of a node takes longer than a message does, so it is not sent for each message that is lost.
 pub const ASK_AGAIN: Duration = Duration::from_millis(500);
 
+/// The same of one that was not believed, as another has told of what it has. Who takes its word back all the time is
+/// broken, and must not have all others tell everything all the time.
+pub const ASK_UNHEARD: Duration = Duration::from_secs(5);
+
 /// Sessions at relays of other nodes that a node has at one time, and that it gives to one of them: half of what a relay
 /// has in all.
 pub const RELAYED: usize = super::relay::SESSIONS / 2;

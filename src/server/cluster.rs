@@ -65,6 +65,9 @@ impl Server {
                 .for_each(|cluster| cluster.tell_about(now.instant, about.clone()));
         }
         let Some(cluster) = &mut self.cluster else { return };
+        std::mem::take(&mut self.shared.unheard)
+            .into_iter()
+            .for_each(|node| cluster.want_all(node));
         cluster.on_wakeup(now.instant);
         self.tell_dialects(now, out);
         self.shared.relay.on_wakeup(now);

@@ -389,8 +389,8 @@ impl Dialect for Rooms {
         self.hear_node(cx, node, bytes);
     }
 
-    fn on_node_gone(&mut self, _cx: &mut Context<'_>, node: NodeId) {
-        self.forget_node(node);
+    fn on_node_gone(&mut self, cx: &mut Context<'_>, node: NodeId) {
+        self.forget_node(cx, node);
     }
 
     fn on_relay(&mut self, cx: &mut Context<'_>, attempt: &Attempt, is_given: bool) {

@@ -165,8 +165,9 @@ impl Events {
         (room, is_again): (Option<u64>, bool),
         out: &mut Outbox,
     ) {
-        let Some(of_node) = self.nodes.there.get(&node) else { return };
-        let (round, conn) = (of_node.round, of_node.conn);
+        let Some(conn) = self.nodes.there.get(&node).map(|of_node| of_node.conn) else { return };
+        // What it tells before it has begun does not outlast its beginning.
+        let round = self.nodes.rounds.round_of(node).unwrap_or_default();
         let join = self.routes.find_named(id, conn, &JOINS);
         // It was let in, and the answer is lost: it is told so now and not when it has waited for long.
         if room.is_some()

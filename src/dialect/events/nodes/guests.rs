@@ -63,17 +63,19 @@ impl Events {
         if !entry.is_valid() || !self.config.admission.admits_game(&entry.game) {
             return;
         }
-        let Some(round) = self.nodes.there.get(&node).map(|of_node| of_node.round) else { return };
         let strings = entry.strings();
         let known = self.nodes.guests.get(&entry.token).copied();
         let before = known.and_then(|id| self.guest(id));
-        if before.is_none_or(|guest| guest.node != Some(node) || guest.is_untold()) {
-            if !self.nodes.count(cx.now.instant, node, strings) {
-                return;
-            }
-            let counted = before.filter(|guest| !guest.is_untold());
-            self.nodes.uncount(counted.and_then(|guest| guest.node), strings);
+        if before.is_some_and(|guest| self.nodes.is_others(guest.node, guest.round, node)) {
+            return;
         }
+        let counted = before.filter(|guest| !guest.is_untold()).and_then(|guest| guest.node);
+        let round = match counted == Some(node) {
+            true => self.nodes.rounds.round_of(node),
+            false => self.nodes.count(cx.now.instant, node, strings),
+        };
+        let Some(round) = round else { return };
+        self.nodes.uncount(counted.filter(|of| *of != node), strings);
         let wire = Wire::Away(Guest { node: Some(node), round });
         let form = || if entry.is_page { Form::Web(Box::default()) } else { Form::Objects };
         if let Some(id) = known {

@@ -28,6 +28,7 @@ use super::wire::Wire;
 use super::{Context, Events, Outbox};
 use crate::clock::{Instant, earliest};
 use crate::cluster::{NodeId, Whom};
+use crate::dialect::rounds::{Full, Rounds};
 use crate::dialect::{ConnId, Keeping, Name};
 use crate::hash::Map;
 use crate::limits::cluster as bounds;
@@ -48,14 +49,13 @@ pub(super) use message::RoomEntry;
 #[derive(Debug)]
 pub(super) struct Nodes {
     there: Map<NodeId, OfNode>,
+    pub(super) rounds: Rounds,
     /// When those are told more that have not been told all.
     parts: Timers<NodeId>,
     /// The peers of other nodes, by their tokens.
     guests: Map<u128, ConnId>,
     /// Those whose IDs somebody else has, who logged in before.
     hidden: Vec<ConnId>,
-    /// How often a node has begun to tell everything.
-    rounds: u32,
     /// Guests and rooms of other nodes that may be gone: they are looked at bit by bit.
     leaving: VecDeque<Leaving>,
     /// When those are gone that another process has known and no node has told of since.
@@ -74,12 +74,6 @@ enum Leaving {
 /// What is known of another node.
 #[derive(Debug)]
 struct OfNode {
-    round: u32,
-    /// What was told before this round is not there any more.
-    oldest: u32,
-    /// Its peers and rooms, and the bytes of their strings.
-    entries: usize,
-    strings: usize,
     /// For whom those wait who have asked it for something.
     conn: ConnId,
     /// What it has still to be told.
@@ -90,10 +84,10 @@ impl Default for Nodes {
     fn default() -> Self {
         Self {
             there: Map::default(),
+            rounds: Rounds::default(),
             parts: Timers::new(bounds::PART_EVERY),
             guests: Map::default(),
             hidden: Vec::new(),
-            rounds: 0,
             leaving: VecDeque::new(),
             unclaimed: None,
             odd: Seldom::default(),
@@ -108,8 +102,7 @@ impl Nodes {
         each("events: guests", self.guests.len());
         each("events: guests without an ID", self.hidden.len());
         each("events: what is to be taken away", self.leaving.len());
-        let entries = self.there.values().map(|of_node| of_node.entries + of_node.strings);
-        each("events: entries of other nodes", entries.sum());
+        each("events: entries of other nodes", self.rounds.size());
     }
 
     /// When something has to be done for other nodes.
@@ -118,20 +111,14 @@ impl Nodes {
         earliest([now, self.parts.next(), self.unclaimed])
     }
 
-    /// The round that a node tells now.
-    pub(super) fn round_of(&self, node: NodeId) -> Option<u32> {
-        self.there.get(&node).map(|of_node| of_node.round)
-    }
-
-    fn next_round(&mut self) -> u32 {
-        self.rounds = self.rounds.wrapping_add(1);
-        self.rounds
-    }
-
     /// Whether what this node has told in that round is not there any more.
     fn is_gone(&self, node: Option<NodeId>, round: u32) -> bool {
-        let known = node.and_then(|node| self.there.get(&node));
-        known.is_none_or(|known| round < known.oldest)
+        node.is_none_or(|node| self.rounds.is_gone(node, round))
+    }
+
+    /// Whether something is another's of which `node` tells: this one has told of it before, in this round.
+    pub(super) fn is_others(&mut self, of: Option<NodeId>, round: u32, node: NodeId) -> bool {
+        of.is_some_and(|of| self.rounds.is_others((of, round), node))
     }
 
     /// Somebody else has the ID of this guest, who logged in before.
@@ -139,27 +126,21 @@ impl Nodes {
         self.hidden.push(id);
     }
 
-    /// Counts one entry more of a node; false: it has as many as it may have.
-    pub(super) fn count(&mut self, now: Instant, node: NodeId, strings: usize) -> bool {
-        let Some(of_node) = self.there.get_mut(&node) else { return false };
-        let all = of_node.strings.saturating_add(strings);
-        if of_node.entries < bounds::ENTRIES && all <= bounds::STRINGS {
-            of_node.entries += 1;
-            of_node.strings = all;
-            return true;
-        }
-        if let Some(before) = self.full.say(now) {
+    /// Counts one entry more of a node. The round in which it is told; none: the node has as many as it may have, or has
+    /// not begun to tell.
+    pub(super) fn count(&mut self, now: Instant, node: NodeId, strings: usize) -> Option<u32> {
+        let round = self.rounds.add(node, strings);
+        if let Err(Full) = round
+            && let Some(before) = self.full.say(now)
+        {
             warn!("cluster: another node has more peers and rooms than there is room for{before}");
         }
-        false
+        round.ok()?
     }
 
     /// Counts one less.
     pub(super) fn uncount(&mut self, node: Option<NodeId>, strings: usize) {
-        if let Some(of_node) = node.and_then(|node| self.there.get_mut(&node)) {
-            of_node.entries = of_node.entries.saturating_sub(1);
-            of_node.strings = of_node.strings.saturating_sub(strings);
-        }
+        node.into_iter().for_each(|node| self.rounds.remove(node, strings));
     }
 }
 
@@ -194,13 +175,14 @@ impl Events {
             }
         };
         match message {
-            Message::Begin => self.begin_round(node),
+            Message::Begin => self.nodes.rounds.begin(node),
             Message::Peers { all } => {
                 all.into_iter().for_each(|entry| self.put_guest(cx, node, entry));
             }
             Message::Gone { token } => {
                 if let Some(guest) = self.guest_of(node, token) {
                     self.drop_guest(guest, cx.out);
+                    self.nodes.rounds.has_taken_back(node);
                 }
             }
             Message::Rooms { all } => {
@@ -210,6 +192,7 @@ impl Events {
                 for (game, number) in all {
                     self.drop_room(&game, number, Some(node));
                 }
+                self.nodes.rounds.has_taken_back(node);
             }
             Message::End => self.end_round(node, cx.out),
             Message::Socket { token, endpoint, local } => {
@@ -246,11 +229,14 @@ impl Events {
                 }
             }
         }
+        cx.shared.unheard.extend(self.nodes.rounds.take_unheard());
     }
 
     /// Another node is gone, with all that it has.
     pub(super) fn forget_node(&mut self, cx: &mut Context<'_>, node: NodeId) {
         let Some(of_node) = self.nodes.there.remove(&node) else { return };
+        self.nodes.rounds.forget(node);
+        cx.shared.unheard.extend(self.nodes.rounds.take_unheard());
         self.nodes.parts.cancel(&node);
         if self.nodes.there.is_empty() {
             self.rooms.tell_nodes(false);
@@ -266,27 +252,14 @@ impl Events {
             return;
         }
         let conn = self.conns.new_guest();
-        let round = self.nodes.next_round();
-        // What there is of one that was gone is not there any more.
-        let (entries, strings, untold) = (0, 0, None);
-        let new = OfNode { round, oldest: round, entries, strings, conn, untold };
-        self.nodes.there.insert(node, new);
+        self.nodes.there.insert(node, OfNode { conn, untold: None });
         self.rooms.tell_nodes(true);
-    }
-
-    /// A node begins to tell everything.
-    fn begin_round(&mut self, node: NodeId) {
-        let round = self.nodes.next_round();
-        if let Some(of_node) = self.nodes.there.get_mut(&node) {
-            of_node.round = round;
-        }
     }
 
     /// A node has told everything.
     fn end_round(&mut self, node: NodeId, out: &mut Outbox) {
-        let Some(of_node) = self.nodes.there.get_mut(&node) else { return };
-        of_node.oldest = of_node.round;
-        let round = of_node.round;
+        let Some(round) = self.nodes.rounds.round_of(node) else { return };
+        self.nodes.rounds.end(node);
         self.sweep_later(Some(node));
         self.come_home(node, round, out);
     }

@@ -126,7 +126,6 @@ impl Events {
         if !entry.is_valid() || !self.config.admission.admits_game(&entry.game) {
             return;
         }
-        let Some(round) = self.nodes.round_of(node) else { return };
         let strings = entry.strings();
         let RoomEntry { game, number, .. } = &entry;
         let (game, number) = (Arc::clone(game), *number);
@@ -134,15 +133,18 @@ impl Events {
         if let Some(known) = self.rooms.get(&game, number) {
             // Two rooms have the same number once in the life of the universe.
             let Some(elsewhere) = &known.elsewhere else { return };
+            if self.nodes.is_others(elsewhere.node, elsewhere.round, node) {
+                return;
+            }
             age = Some(known.age);
             self.nodes.uncount(elsewhere.node, elsewhere.strings);
         }
-        if !self.nodes.count(cx.now.instant, node, strings) {
+        let Some(round) = self.nodes.count(cx.now.instant, node, strings) else {
             if age.is_some() {
                 self.rooms.remove(&game, number);
             }
             return;
-        }
+        };
         let age = age.unwrap_or_else(|| {
             self.rooms.count += 1;
             self.rooms.count

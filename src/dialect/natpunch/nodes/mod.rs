@@ -164,6 +164,7 @@ impl Natpunch {
         self.look_for_gone(node);
         self.sweep(cx);
         self.end_asks_of(cx, node);
+        cx.shared.unheard.extend(self.nodes.rounds.take_unheard());
     }
 
     /// Another node has said something.
@@ -188,6 +189,7 @@ impl Natpunch {
                 for id in all {
                     self.take_away(cx, node, id);
                 }
+                self.nodes.rounds.has_taken_back(node);
             }
             Message::End => {
                 if self.nodes.rounds.end(node) {
@@ -220,6 +222,7 @@ impl Natpunch {
                 }
             }
         }
+        cx.shared.unheard.extend(self.nodes.rounds.take_unheard());
     }
 
     fn hear_told(&mut self, cx: &mut Context<'_>, node: NodeId, all: Vec<Told>) {
@@ -330,13 +333,17 @@ impl Natpunch {
     /// Another node tells of a client. What it says of one of somebody else's is not believed.
     fn put_client(&mut self, cx: &mut Context<'_>, node: NodeId, told: clients::Told) {
         let (id, endpoint) = (told.id, told.endpoint);
-        let before = self.clients.told_by(id);
-        let is_others = before.is_some_and(|(of, _)| of != node);
-        if !told.is_valid() || is_others || self.clients.is_own(id) || self.is_lobby(id) {
+        if !told.is_valid() || self.clients.is_own(id) || self.is_lobby(id) {
             return;
         }
-        if before.is_some() {
-            self.nodes.rounds.remove(node, self.clients.strings_of(id));
+        if let Some((of, round)) = self.clients.told_by(id) {
+            if self.nodes.rounds.is_others((of, round), node) {
+                return;
+            }
+            self.nodes.rounds.remove(of, self.clients.strings_of(id));
+            if of != node {
+                self.forget_elsewhere(cx, id);
+            }
         }
         let Some(round) = self.round(cx, node, told.strings()) else {
             self.forget_elsewhere(cx, id);
@@ -355,13 +362,18 @@ impl Natpunch {
     /// Another node tells of a lobby.
     fn put_lobby(&mut self, cx: &mut Context<'_>, node: NodeId, told: lobbies::Told) {
         let id = told.id;
-        let before = self.lobbies.told_by(id);
-        let is_own = self.lobbies.get(id).is_some() || self.clients.get(id).is_some();
-        if !told.is_valid() || is_own || before.is_some_and(|(of, _)| of != node) {
+        if !told.is_valid() || self.lobbies.get(id).is_some() || self.clients.get(id).is_some() {
             return;
         }
-        if before.is_some() {
-            self.nodes.rounds.remove(node, self.lobbies.strings_of(id));
+        if let Some((of, round)) = self.lobbies.told_by(id) {
+            if self.nodes.rounds.is_others((of, round), node) {
+                return;
+            }
+            self.nodes.rounds.remove(of, self.lobbies.strings_of(id));
+            if of != node {
+                self.tell_end(cx, id);
+                self.drop_lobby(id);
+            }
         }
         let Some(round) = self.round(cx, node, told.strings()) else {
             return self.drop_lobby(id);

@@ -132,13 +132,14 @@ impl Rooms {
     }
 
     /// Another node is gone.
-    pub(super) fn forget_node(&mut self, node: NodeId) {
+    pub(super) fn forget_node(&mut self, cx: &mut Context<'_>, node: NodeId) {
         self.nodes.telling.forget(node);
         if self.nodes.telling.is_alone() {
             self.table.news = None;
         }
         self.table.node_gone(node);
         self.table.forget_ways(node);
+        cx.shared.unheard.extend(self.table.take_unheard());
     }
 
     /// Another node has said something.
@@ -179,6 +180,7 @@ impl Rooms {
                 }
             }
         }
+        cx.shared.unheard.extend(self.table.take_unheard());
     }
 
     /// What another process needs to have the same lists at once.

@@ -253,6 +253,11 @@ impl Table {
             return;
         }
         let before = self.elsewhere.by_id.get(&told.id).copied();
+        let Elsewhere { slab, rounds, .. } = &mut self.elsewhere;
+        let known = before.and_then(|place| slab.get(place));
+        if known.is_some_and(|known| rounds.is_others((known.node, known.round), node)) {
+            return;
+        }
         let before = before.and_then(|place| self.drop_elsewhere(place));
         let round = match self.elsewhere.rounds.add(node, told.strings()) {
             Ok(Some(round)) => round,
@@ -297,7 +302,13 @@ impl Table {
         let Some(place) = self.elsewhere.by_id.get(&id).copied() else { return };
         if self.elsewhere.slab.get(place).is_some_and(|remote| remote.node == node) {
             self.end_elsewhere(now, place);
+            self.elsewhere.rounds.has_taken_back(node);
         }
+    }
+
+    /// The nodes that are to be asked for everything, since this was asked last.
+    pub(in crate::dialect::rooms) fn take_unheard(&mut self) -> Vec<NodeId> {
+        self.elsewhere.rounds.take_unheard()
     }
 
     /// Takes a few of those away that are not there any more.
