@@ -5,9 +5,9 @@
 use std::io;
 use std::path::Path;
 use std::str::FromStr as _;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -43,10 +43,24 @@ const READY: Duration = Duration::from_millis(500);
 /// How long the last message may take in the end.
 const LAST: Duration = Duration::from_millis(100);
 
-/// How long to wait until the servers are tried again: at once at first.
-fn pause(attempts: usize) -> Duration {
-    let attempts = u32::try_from(attempts).unwrap_or(u32::MAX);
-    (Duration::from_millis(50) * attempts.saturating_sub(1).min(40)).min(Duration::from_secs(2))
+/// When servers were tried, so that one that takes connections and closes them is not tried without a pause.
+#[derive(Debug, Default)]
+struct Tries(Mutex<Option<Instant>>);
+
+impl Tries {
+    /// Tries that count for a second each, one after the other.
+    fn lately(&self, now: Instant) -> u32 {
+        let mut until = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let lately = until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now));
+        *until = Some(now + lately + Duration::from_secs(1));
+        lately.as_secs().try_into().unwrap_or(u32::MAX)
+    }
+
+    /// How long to wait until the servers are tried again, after so many tries in vain: at once at first.
+    fn pause(&self, in_vain: usize, now: Instant) -> Duration {
+        let in_vain = u32::try_from(in_vain).unwrap_or(u32::MAX).saturating_sub(1);
+        Duration::from_millis(50) * in_vain.max(self.lately(now)).min(40)
+    }
 }
 
 /// Where this node meets the others.
@@ -108,12 +122,13 @@ impl Connection {
         let (happened, events) = mpsc::unbounded_channel();
         let (subscribed, ready) = sync_channel(1);
         let is_woken = Arc::new(AtomicBool::new(false));
+        let tries = Tries::default();
         let options = options
             .name(format!("punchd {}", place.node))
             .no_echo()
             .retry_on_initial_connect()
             .max_reconnects(None)
-            .reconnect_delay_callback(pause)
+            .reconnect_delay_callback(move |in_vain| tries.pause(in_vain, Instant::now()))
             .ping_interval(PING)
             .connection_timeout(CONNECT)
             .subscription_capacity(WAITING)
@@ -315,5 +330,36 @@ async fn next(all: &mut Subscriber, own: &mut Subscriber) -> Option<async_nats::
     tokio::select! {
         message = all.next() => message,
         message = own.next() => message,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rounds of this length, of which each is a connection that is closed at once.
+    fn tries_in(span: Duration) -> u32 {
+        let (tries, begin) = (Tries::default(), Instant::now());
+        let (mut now, mut count) = (begin, 0);
+        while now - begin < span {
+            now += tries.pause(1, now) + Duration::from_millis(1);
+            count += 1;
+        }
+        count
+    }
+
+    #[test]
+    fn who_closes_each_connection_is_tried_once_a_second() {
+        assert!(tries_in(Duration::from_secs(10)) < 40);
+        assert!(tries_in(Duration::from_secs(100)) < 140);
+    }
+
+    #[test]
+    fn after_a_while_without_trouble_there_is_no_pause() {
+        let (tries, now) = (Tries::default(), Instant::now());
+        assert_eq!(tries.pause(1, now), Duration::ZERO);
+        assert_eq!(tries.pause(9, now), Duration::from_millis(400), "nobody is there");
+        assert_eq!(tries.pause(1, now + Duration::from_secs(9)), Duration::ZERO);
+        assert_eq!(tries.pause(99, now), Duration::from_secs(2));
     }
 }
