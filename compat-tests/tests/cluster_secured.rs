@@ -168,6 +168,22 @@ fn nodes_meet_by_tls_with_credentials() {
 }
 
 #[test]
+fn a_check_finds_credentials_that_are_none() {
+    if !cfg!(feature = "cluster") {
+        return skipped::note("this was built without --features cluster");
+    }
+    let file = std::env::temp_dir().join(format!("punchd-no-creds-{}", std::process::id()));
+    fs::write(&file, "nothing of that kind").expect("writing");
+    let mut command = Command::new(compat_tests::master::binary());
+    command.args(["--check", "--port", "0", "--http", "off", "--cluster", "a", "--node", "a"]);
+    let output = command.arg("--cluster-creds").arg(&file).output().expect("starting punchd");
+    let text = String::from_utf8([output.stdout, output.stderr].concat()).expect("UTF-8");
+    fs::remove_file(&file).expect("removing");
+    assert!(text.contains(&format!("cannot use --cluster-creds {}: ", file.display())), "{text}");
+    assert_eq!(output.status.code(), Some(1), "{text}");
+}
+
+#[test]
 fn a_user_and_a_password_stand_in_the_address() {
     let Some(program) = program() else { return };
     let port = free_port();

@@ -144,6 +144,27 @@ fn two_nodes_of_one_name_are_told_their_owners() {
     wait_until("that it is the only one", WAIT, || count(window) == 0);
 }
 
+/// It has a way to others, and there are none: perhaps they have another one.
+#[test]
+fn a_node_that_stays_alone_is_told_its_owner() {
+    let Some(nats) = NatsServers::places(2) else { return };
+    let mut nats = nats;
+    nats.run(0);
+    let (master, window) = node(&nats, 0);
+    let alone = "no other node is there: it has another --cluster-name, or its NATS server and this one do not reach \
+                 each other";
+    let warnings = || get(window, "/api/v1/status").expect("an answer").json()["warnings"].clone();
+    wait_until("a warning", WAIT, || warnings() == json!([format!("{alone} (--cluster)")]));
+    master.wait_for_log(&format!("cluster: {alone}"));
+    let _other = node(&nats, 2);
+    wait_until("that it is not alone", WAIT, || warnings() == json!([]));
+    // By then it has tried both.
+    nats.kill(0);
+    master.wait_for_log("cluster: no NATS server answers, serving own players alone");
+    nats.run(1);
+    master.wait_for_log("cluster: not all NATS servers of --cluster answer: 127.0.0.1:");
+}
+
 #[test]
 fn who_is_no_node_has_no_cluster() {
     let (_master, window) = start_with_window(&[]);

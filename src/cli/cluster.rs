@@ -1,6 +1,7 @@
 //! The options of a node of a cluster.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
@@ -8,7 +9,7 @@ use clap::Args;
 use crate::cluster::{Config, check_name};
 
 /// The name of a cluster that is given none.
-const NAME: &str = "punchd";
+pub(super) const NAME: &str = "punchd";
 
 /// The options of a node of a cluster.
 #[derive(Args, Debug, PartialEq, Eq)]
@@ -61,9 +62,20 @@ impl ClusterOptions {
             return Some(format!("{what}: build it with --features cluster"));
         }
         let path = self.cluster_creds.as_deref()?;
-        let error = std::fs::File::open(path).err()?;
+        let error = check_credentials(path).err()?;
         Some(format!("cannot use --cluster-creds {}: {error}", path.display()))
     }
+}
+
+#[cfg(feature = "cluster")]
+fn check_credentials(path: &Path) -> io::Result<()> {
+    crate::net::cluster::credentials(path).map(drop)
+}
+
+/// There is nobody who would use them.
+#[cfg(not(feature = "cluster"))]
+fn check_credentials(_path: &Path) -> io::Result<()> {
+    Ok(())
 }
 
 fn parse_name(text: &str) -> Result<String, String> {

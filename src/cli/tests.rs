@@ -106,6 +106,9 @@ fn options_that_do_nothing_are_named() {
     assert!(idle(&["--testing", "--disable-lobby"]).starts_with("--disable-lobby has no effect"));
     let lobbies = idle(&["--disable-lobby", "--public-lobby"]);
     assert!(lobbies.starts_with("--public-lobby has no effect with --disable-lobby"), "{lobbies}");
+    assert!(idle(&["--node", "a"]).starts_with("--node has no effect without --cluster"));
+    let of_cluster = idle(&["--cluster-name", "a"]);
+    assert!(of_cluster.starts_with("--cluster-name has no effect without"), "{of_cluster}");
     assert!(idle(&["--name", "A"]).starts_with("--name has no effect without --testing"));
     let tls = ["--dialects", "rooms", "--tls-cert", "c", "--tls-key", "k", "--tls-required"];
     assert_eq!(

@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 use std::net::IpAddr;
 
+use super::cluster;
 use super::relay::{Place, RelayOptions};
 use super::values::Spoken;
 use super::{Millis, Options};
@@ -149,6 +150,9 @@ impl Options {
         }
         if self.cluster.cluster.is_empty() && self.cluster.node.is_some() {
             all.push("--node has no effect without --cluster: this server is alone".into());
+        }
+        if self.cluster.cluster.is_empty() && self.cluster.cluster_name != cluster::NAME {
+            all.push("--cluster-name has no effect without --cluster: this server is alone".into());
         }
         if !self.name.is_empty() && !self.testing && self.speaks(Name::Gmnet) {
             all.push("--name has no effect without --testing: nobody is told the name".into());

@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr as _;
 
+use log::warn;
 use serde::{Deserialize, Serialize};
 
 use super::Cluster;
@@ -11,6 +12,10 @@ use crate::clock::Instant;
 use crate::dialect::{Census, Name};
 use crate::introductions::PublicIps;
 use crate::limits::cluster as limits;
+
+/// What the owner is told who thinks that there are several.
+pub const ALONE: &str = "no other node is there: it has another --cluster-name, or its NATS server and this one do \
+                         not reach each other";
 
 /// The numbers of a node. Whatever is missing is zero: it may be of another version.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -176,6 +181,24 @@ impl Cluster {
     #[must_use]
     pub fn has_double(&self, now: Instant) -> bool {
         self.double_heard.is_some_and(|heard| now - heard < limits::GONE)
+    }
+
+    /// Whether no other node has been there for a while, though there is a way to them.
+    #[must_use]
+    pub fn is_alone(&self, now: Instant) -> bool {
+        self.alone_since.is_some_and(|since| now - since >= limits::ALONE)
+    }
+
+    /// Sees whether another node is there, at each heartbeat.
+    pub(super) fn note_alone(&mut self, now: Instant) {
+        if self.cut_since.is_some() || self.there().next().is_some() {
+            (self.alone_since, self.has_said_alone) = (None, false);
+            return;
+        }
+        self.alone_since.get_or_insert(now);
+        if self.is_alone(now) && !std::mem::replace(&mut self.has_said_alone, true) {
+            warn!("cluster: {ALONE}");
+        }
     }
 
     /// Tells others that this node is there, perhaps with what it tells of itself.

@@ -37,7 +37,7 @@ use std::fmt;
 
 use log::{info, warn};
 
-pub use self::about::{About, Relay, Spoken};
+pub use self::about::{ALONE, About, Relay, Spoken};
 use self::message::{Message, What};
 pub use self::names::{Names, NodeId, check_name};
 pub use self::node::Known;
@@ -125,6 +125,9 @@ pub struct Cluster {
     cut_since: Option<Instant>,
     /// When another process said last that it is this node.
     double_heard: Option<Instant>,
+    /// Since when no other node has been there though there is a way to them, and whether the owner was told.
+    alone_since: Option<Instant>,
+    has_said_alone: bool,
     posts: Vec<Post>,
     events: VecDeque<Event>,
     odd: Seldom,
@@ -149,6 +152,8 @@ impl Cluster {
             has_heard_about: false,
             cut_since: Some(Instant::default()),
             double_heard: None,
+            alone_since: None,
+            has_said_alone: false,
             posts: Vec::new(),
             events: VecDeque::new(),
             odd: Seldom::default(),
@@ -285,6 +290,7 @@ impl Cluster {
         }
         self.next_beat = now + limits::HEARTBEAT;
         self.say_hello(self.next_about == now + limits::ABOUT_EVERY);
+        self.note_alone(now);
         for n in 0..self.nodes.len() {
             let Some(node) = self.nodes.get_mut(n).filter(|node| node.is_there) else { continue };
             let id = NodeId::of(n);

@@ -10,6 +10,9 @@ pub const HEARTBEAT: Duration = Duration::from_millis(500);
 /// well within the five seconds in which a lobby has to be right again.
 pub const GONE: Duration = Duration::from_secs(3);
 
+/// After so long without another node the owner is told: one that is restarted is back sooner.
+pub const ALONE: Duration = Duration::from_secs(10);
+
 /// How often it tells its numbers with that: owners look each few seconds.
 pub const ABOUT_EVERY: Duration = Duration::from_secs(2);
 

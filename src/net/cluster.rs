@@ -12,7 +12,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use async_nats::connection::State;
-use async_nats::{Client, ConnectOptions, Event, ServerAddr, Subscriber};
+use async_nats::{Client, ConnectOptions, Event, Server, ServerAddr, Subscriber};
 use futures_util::StreamExt as _;
 use log::{debug, info, warn};
 use mio::Waker;
@@ -42,6 +42,27 @@ const READY: Duration = Duration::from_millis(500);
 
 /// How long the last message may take in the end.
 const LAST: Duration = Duration::from_millis(100);
+
+/// What came of the servers of `--cluster`, as the library saw it last.
+#[derive(Clone, Debug, Default)]
+struct Tried(Arc<Mutex<Vec<Server>>>);
+
+impl Tried {
+    fn see(&self, servers: Vec<Server>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = servers;
+    }
+
+    /// Which of them do not answer, and why; without the passwords in their URLs.
+    fn failures(&self) -> Option<String> {
+        let servers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = servers.iter().filter(|server| !server.is_discovered).filter_map(|server| {
+            let why = server.last_error.as_deref()?;
+            Some(format!("{}:{}: {why}", server.addr.host(), server.addr.port()))
+        });
+        let told: Vec<String> = told.collect();
+        (!told.is_empty()).then(|| told.join("; "))
+    }
+}
 
 /// When servers were tried, so that one that takes connections and closes them is not tried without a pause.
 #[derive(Debug, Default)]
@@ -76,6 +97,15 @@ pub struct Place<'a> {
     pub credentials: Option<&'a Path>,
 }
 
+/// Options with the credentials in this file.
+///
+/// # Errors
+/// If it cannot be read, or is no such file.
+pub fn credentials(path: &Path) -> io::Result<ConnectOptions> {
+    let text = std::fs::read_to_string(path)?;
+    ConnectOptions::new().credentials(&text)
+}
+
 /// The thread, as the event loop sees it. Dropping it ends the thread.
 #[derive(Debug)]
 pub struct Connection {
@@ -101,11 +131,9 @@ impl Connection {
     ) -> io::Result<Self> {
         let mut options = ConnectOptions::new();
         if let Some(path) = place.credentials {
-            let cannot = |error| {
+            options = credentials(path).map_err(|error| {
                 io::Error::other(format!("cannot use --cluster-creds {}: {error}", path.display()))
-            };
-            let text = std::fs::read_to_string(path).map_err(cannot)?;
-            options = options.credentials(&text).map_err(cannot)?;
+            })?;
         }
         let servers = place.servers.iter().map(|url| ServerAddr::from_str(url));
         let servers = servers.collect::<io::Result<Vec<_>>>();
@@ -122,13 +150,19 @@ impl Connection {
         let (happened, events) = mpsc::unbounded_channel();
         let (subscribed, ready) = sync_channel(1);
         let is_woken = Arc::new(AtomicBool::new(false));
-        let tries = Tries::default();
+        let (tries, tried) = (Tries::default(), Tried::default());
+        let seen = tried.clone();
         let options = options
             .name(format!("punchd {}", place.node))
             .no_echo()
             .retry_on_initial_connect()
             .max_reconnects(None)
             .reconnect_delay_callback(move |in_vain| tries.pause(in_vain, Instant::now()))
+            .reconnect_to_server_callback(move |servers, _| {
+                seen.see(servers);
+                // The library chooses.
+                async { None }
+            })
             .ping_interval(PING)
             .connection_timeout(CONNECT)
             .subscription_capacity(WAITING)
@@ -148,7 +182,9 @@ impl Connection {
             is_connected: Arc::clone(&is_connected),
             subscribed,
             until: None,
+            tried,
             odd: Seldom::default(),
+            silent: Seldom::default(),
             started,
         };
         let run = move || {
@@ -240,7 +276,9 @@ struct Talk {
     subscribed: SyncSender<()>,
     /// When the owner is told that there is no connection.
     until: Option<Instant>,
+    tried: Tried,
     odd: Seldom,
+    silent: Seldom,
     started: std::time::Instant,
 }
 
@@ -273,7 +311,15 @@ impl Talk {
                     Some(message) => self.found.give(&message.payload),
                     None => break,
                 },
-                Some(event) = self.events.recv() => self.note(&event),
+                Some(event) = self.events.recv() => {
+                    self.note(&event);
+                    if event == Event::Connected
+                        && let Ok(Ok(servers)) = timeout(CONNECT, client.server_pool()).await
+                    {
+                        self.tried.see(servers);
+                        self.say_who_is_silent();
+                    }
+                }
                 () = sleep_until(until), if self.until.is_some() => self.say_that_there_is_none(),
             }
         }
@@ -320,7 +366,18 @@ impl Talk {
     fn say_that_there_is_none(&mut self) {
         self.until = None;
         if !self.is_connected.load(Ordering::Relaxed) {
-            warn!("cluster: no NATS server answers, serving own players alone; will go on trying");
+            let why = self.tried.failures().map(|why| format!(": {why}")).unwrap_or_default();
+            warn!(
+                "cluster: no NATS server answers, serving own players alone; will go on trying{why}"
+            );
+        }
+    }
+
+    fn say_who_is_silent(&mut self) {
+        if let Some(why) = self.tried.failures()
+            && let Some(before) = self.silent.say(now_since(self.started))
+        {
+            warn!("cluster: not all NATS servers of --cluster answer: {why}{before}");
         }
     }
 }

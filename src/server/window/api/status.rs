@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::nodes::Cluster;
 use super::rounded;
 use crate::clock::Now;
+use crate::cluster::ALONE;
 use crate::dialect::events::tls::Acceptor;
 use crate::dialect::{Bound, Census, Name, Shows as _};
 use crate::introductions::journal::Counts;
@@ -130,6 +131,8 @@ impl Server {
         let mut all = self.shared.doubts.sentences(now.instant);
         all.extend(self.gateway.doubt());
         all.extend(self.is_cut_off(now).then(|| CUT_OFF.to_owned()));
+        let is_alone = self.cluster.as_ref().is_some_and(|cluster| cluster.is_alone(now.instant));
+        all.extend(is_alone.then(|| format!("{ALONE} (--cluster)")));
         all.extend(self.double(now));
         all.extend(end.and_then(|end| end.doubt(&"the certificate (--tls-cert)", now.unix)));
         all
