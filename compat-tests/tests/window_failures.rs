@@ -120,8 +120,8 @@ fn what_the_relay_has_no_place_for_is_told() {
         &[
             "tells which; the relay would help, but there are 4 sessions between their two addresses \
              already",
-            "one of them has sent nothing to the relay, so UDP is blocked there, a firewall here \
-             blocks the ports of the relay, or the game has ended",
+            "one of them has sent nothing to the relay, so UDP is blocked there, a firewall of the \
+             relay blocks its ports, or the game has ended",
         ],
     );
     let by_relay = found.iter().find(|one| one["told"] == "the relay").expect("one was relayed");

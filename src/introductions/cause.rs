@@ -21,7 +21,7 @@ const GAVE_WAY: &str =
     "they were relayed, but others needed that, and one of them has it more often";
 
 const RELAYED_IN_VAIN: &str = "one of them has sent nothing to the relay, so UDP is blocked there, \
-                               a firewall here blocks the ports of the relay, or the game has ended";
+                               a firewall of the relay blocks its ports, or the game has ended";
 
 /// Where nothing is known to be in the way.
 const NOTHING_KNOWN: &str = "UDP is blocked on one side, the host did not let it in (it is full, or lets \

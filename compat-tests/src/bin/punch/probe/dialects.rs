@@ -48,9 +48,10 @@ pub(super) fn shut_out(port: u16) -> Outcome {
         detail: "every connection is closed at once, and no datagram is answered".to_owned(),
         meaning: "Nobody who comes from this address can use the server.",
         to_do: format!(
-            "If it speaks neither GMnet nor events (--dialects), open {port}/udp in the machine's firewall and in \
-             the provider's. Else this address may be in the server's --block, or have as many connections there as \
-             it may have: try from another address. The owner's window shows what is refused to whom."
+            "A relay for other nodes alone (--dialects none) does so, and then all is well. If it speaks neither \
+             GMnet nor events (--dialects), open {port}/udp in the machine's firewall and in the provider's. Else \
+             this address may be in the server's --block, or have as many connections there as it may have: try \
+             from another address. The owner's window shows what is refused to whom."
         ),
     }
 }
