@@ -26,6 +26,7 @@
 //! - [`sim`]: the server in a made-up network, through seeded schedules.
 //! - [`skipped`]: tests that can do nothing where they run, counted at the end.
 //! - [`unplugged`]: the server without sockets and with a made-up clock.
+//! - [`unplugged_nodes`]: the nodes of a cluster like that.
 //!
 //! What measures servers, runs them for a test or looks at segments is for Linux alone. `punch` and what it is
 //! made of otherwise is for every system.
@@ -65,5 +66,6 @@ pub mod shown;
 pub mod sim;
 pub mod skipped;
 pub mod unplugged;
+pub mod unplugged_nodes;
 #[cfg(target_os = "linux")]
 pub mod vector;

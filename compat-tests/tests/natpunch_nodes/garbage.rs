@@ -1,7 +1,7 @@
 //! What a node says is parsed like what anybody says, and takes nothing of anybody else's.
 
-use punchd::cluster::{Cluster, Whom};
-use punchd::dialect::Name;
+use compat_tests::unplugged_nodes::Impostor;
+use punchd::dialect::{Name, Via};
 use serde::{Serialize, Serializer};
 
 use super::*;
@@ -79,32 +79,19 @@ fn lobby(id: [u64; 2], members: Vec<[u64; 2]>) -> Entry {
 }
 
 /// In place of the last node somebody who says what he likes to all others.
-struct Node(Cluster);
+struct Node(Impostor);
 
 impl Node {
     fn new(world: &mut World) -> Self {
-        world.nodes[2] = None;
-        let config = cluster::Config { name: "c".into(), incarnation: 9 };
-        let mut node = Self(Cluster::new(config));
+        let mut node = Self(Impostor::new(world, 2));
         (0..3).for_each(|_| node.say(world, &[]));
         node
     }
 
     fn say(&mut self, world: &mut World, texts: &[Vec<u8>]) {
-        self.0.on_wakeup(world.now);
-        for text in texts {
-            self.0.post(world.now, Name::Natpunch, Whom::All, text);
-        }
-        for post in self.0.take_posts() {
-            for n in [0, 1] {
-                if post.to.as_ref().is_none_or(|name| **name == *NAMES[n]) {
-                    world.act(n, |server, now, out| server.on_node_bytes(now, &post.bytes, out));
-                }
-            }
-        }
+        self.0.say(world, Name::Natpunch, texts);
         world.pass(100);
-        world.lost.drain(..).for_each(|bytes| self.0.on_message(world.now, &bytes));
-        while self.0.next_event().is_some() {}
+        self.0.hear(world);
     }
 
     fn tell(&mut self, world: &mut World, all: &[Evil]) {
@@ -140,12 +127,12 @@ fn a_node_takes_nothing_of_what_another_one_has() {
     let mut evil = Node::new(&mut world);
     let [h, g, l] = [&host.id, &guest.id, &lobby_id].map(|id| bits(id));
     let place = "203.0.113.66:666".parse().unwrap();
-    let connect = Message { content: Some(Content::DebugMessage(Default::default())) };
+    let connect = bytes(Content::DebugMessage(Default::default()));
     let join = Content::LeaveLobbyRequest(LeaveLobbyRequest {
         lobby_id: lobby_id.clone(),
         client_id: guest.id.clone(),
     });
-    let leave = Message { content: Some(join) }.encode_to_vec();
+    let leave = bytes(join);
     let begin = || Evil::Begin { losses: 1 };
     for losses in 0..3 {
         evil.tell(
@@ -173,14 +160,14 @@ fn a_node_takes_nothing_of_what_another_one_has() {
                 Evil::Lead { at: guest.at, is_client: true },
                 Evil::Lead { at: place, is_client: true },
                 Evil::Send { i: h, d: Bytes(vec![1, 2, 3]) },
-                Evil::Send { i: [9, 9], d: Bytes(connect.encode_to_vec()) },
-                Evil::SendBy { a: place, v: Via::default(), d: Bytes(connect.encode_to_vec()) },
+                Evil::Send { i: [9, 9], d: Bytes(connect.clone()) },
+                Evil::SendBy { a: place, v: Via::default(), d: Bytes(connect.clone()) },
             ],
         );
         assert!(world.messages - before < 30, "nothing comes of it again and again");
         world.pass(300);
     }
-    assert!(!world.said.iter().any(|(_, to, _)| *to == place), "{:?}", world.said);
+    assert!(!world.said().iter().any(|(_, to, _)| *to == place), "{:?}", world.said);
     let mut told = [&host, &guest].map(|client| world.told(client)).concat();
     told.retain(|content| !matches!(content, Content::ConnectionInstruction(_)));
     assert_eq!(told, []);

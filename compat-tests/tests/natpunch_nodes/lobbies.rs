@@ -148,7 +148,7 @@ fn a_node_that_dies_takes_its_clients_and_lobbies_along() {
     let guest = world.client(1, at(40));
     world.join(&guest, &own, &first);
     world.skip(&[&guest, &first]);
-    world.nodes[1] = None;
+    world.kill(1);
     world.alive.retain(|client| client.node != 1);
     world.pass(3600);
     let told = news(&world.told(&first));
@@ -175,14 +175,14 @@ fn a_node_that_was_cut_off_comes_back_and_nothing_is_twice() {
     let mut world = World::of(3);
     let (lobby, [host, first, last]) = three(&mut world);
     world.skip(&[&host, &first, &last]);
-    world.net = Net::Cut(0);
+    world.cut_off(0);
     world.pass(5000);
     assert_eq!(news(&world.told(&first)), ["lobby_closed"]);
     let left = [format!("left {}", first.id), "player_left".into()];
     assert_eq!(news(&world.told(&host)), left);
     assert_eq!(news(&world.told(&last)), left);
     assert_eq!(world.listed(&first), Vec::<String>::new());
-    world.net = Net::Fine;
+    world.net.cuts.clear();
     world.pass(2000);
     for client in [&host, &first, &last] {
         assert_eq!(news(&world.told(client)), Vec::<String>::new());
@@ -201,7 +201,7 @@ fn a_node_that_was_cut_off_comes_back_and_nothing_is_twice() {
 fn messages_that_are_lost_late_or_repeated_change_nothing_in_the_end() {
     for seed in 1..6 {
         let mut world = World::of(3);
-        world.net = Net::Bad(seed);
+        world.net.storm = Some(seed);
         let hosts: Vec<Client> = (0..3).map(|n| world.client(n, at(n as u8 + 1))).collect();
         let lobbies: Vec<String> = hosts.iter().map(|host| world.create(host, "x", 9)).collect();
         world.pass(3000);
@@ -215,7 +215,7 @@ fn messages_that_are_lost_late_or_repeated_change_nothing_in_the_end() {
                 world.pass(500);
             }
         }
-        world.net = Net::Fine;
+        world.net.storm = None;
         world.pass(5000);
         for viewer in clients.iter().chain(&hosts) {
             let lobbies = world.lobbies(viewer);
@@ -237,11 +237,7 @@ fn a_process_that_takes_over_a_node_keeps_members_of_all_nodes() {
     let far = world.create(&last, "far", 4);
     world.join(&host, &far, &last);
     world.skip(&[&host, &first, &last]);
-    let mut state = world.nodes[1].take().unwrap().save();
-    let mut next = node(1, 2, Config::default());
-    let now = Now { instant: world.now, unix: 1_700_000_000 };
-    next.load(now, &mut state, &mut Outbox::new()).unwrap();
-    world.nodes[1] = Some(next);
+    world.take_over(1);
     world.pass(8000);
     for client in [&host, &first, &last] {
         assert_eq!(news(&world.told(client)), Vec::<String>::new(), "{client:?}");
@@ -259,13 +255,9 @@ fn a_process_that_takes_over_a_node_keeps_members_of_all_nodes() {
 fn a_take_over_while_the_node_of_a_member_dies_leaves_nobody_behind() {
     let mut world = World::of(3);
     let (_, [host, _, _]) = three(&mut world);
-    let mut state = world.nodes[1].take().unwrap().save();
-    world.nodes[0] = None;
+    world.kill(0);
     world.alive.retain(|client| client.node != 0);
-    let mut next = node(1, 2, Config::default());
-    let now = Now { instant: world.now, unix: 1_700_000_000 };
-    next.load(now, &mut state, &mut Outbox::new()).unwrap();
-    world.nodes[1] = Some(next);
+    world.take_over(1);
     world.pass(6000);
     assert_eq!(world.lobbies(&host)[0].current_players, 2);
 }
@@ -279,15 +271,15 @@ fn a_process_that_takes_over_a_node_has_the_lobbies_of_all_at_once() {
     world.join(&client, &one, &host);
     let listed = world.listed(&client);
     assert_eq!(listed.len(), 2, "{listed:?}");
-    world.take_over(0, 2);
+    world.take_over(0);
     assert_eq!(world.listed(&client), listed, "nothing was heard yet");
     world.pass(4000);
     assert_eq!(world.listed(&client), listed);
     let members = world.lobbies(&client).iter().map(|lobby| lobby.current_players).sum::<u32>();
     assert_eq!(members, 3, "he is still in one");
-    world.take_over(0, 3);
+    world.take_over(0);
     assert_eq!(world.listed(&client), listed);
-    world.nodes[1] = None;
+    world.kill(1);
     world.pass(3600);
     assert_eq!(world.listed(&client), Vec::<String>::new());
 }

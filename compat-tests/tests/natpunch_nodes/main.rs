@@ -1,20 +1,17 @@
 //! natpunch between nodes, step by step: who is introduced to whom, and lobbies whose members are at several nodes.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a helper that fails is a test that fails")]
 
-use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::ops::{Deref, DerefMut};
 
+use compat_tests::unplugged_nodes::Nodes;
 use prost::Message as _;
-use punchd::clock::{Instant, Now};
-use punchd::cluster;
 use punchd::dialect::natpunch::message::{
     ConnectRequest, ConnectionInstruction, Content, CreateLobbyRequest, Endpoint, JoinLobbyRequest,
     JoinLobbySuccess, KeepAlive, LeaveLobbyRequest, LobbyInfo, LobbyListRequest, Message,
     PeerConnectionReady, RegisterRequest,
 };
-use punchd::dialect::{Outbox, Output, Via};
-use punchd::server::{Config, Server, State};
+use punchd::server::Config;
 
 mod garbage;
 mod lobbies;
@@ -22,32 +19,27 @@ mod meeting;
 mod moving;
 mod relayed;
 
-const NAMES: [&str; 3] = ["a", "b", "c"];
-
-/// What comes of messages between nodes.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Net {
-    /// They arrive at once.
-    Fine,
-    /// None from or to this node.
-    Cut(usize),
-    /// One in forty is lost, comes twice, or late.
-    Bad(u64),
-}
-
-/// Nodes and what their clients were told.
+/// Nodes and their clients.
 struct World {
-    nodes: Vec<Option<Server>>,
-    now: Instant,
-    /// By which node, whom, and what.
+    nodes: Nodes,
+    /// By which node, whom, and what, as far as it was read.
     said: Vec<(usize, SocketAddr, Content)>,
     /// Who sends a sign of life each second.
     alive: Vec<Client>,
-    messages: usize,
-    /// Those for nodes that are not there.
-    lost: Vec<Vec<u8>>,
-    net: Net,
-    late: Vec<(Instant, usize, Vec<u8>)>,
+}
+
+impl Deref for World {
+    type Target = Nodes;
+
+    fn deref(&self) -> &Nodes {
+        &self.nodes
+    }
+}
+
+impl DerefMut for World {
+    fn deref_mut(&mut self) -> &mut Nodes {
+        &mut self.nodes
+    }
 }
 
 /// A client, which speaks to this node.
@@ -63,140 +55,32 @@ fn at(n: u8) -> SocketAddr {
     SocketAddr::from(([198, 51, n, 7], 40_000))
 }
 
-fn node(n: usize, incarnation: u64, config: Config) -> Server {
-    let cluster = cluster::Config { name: NAMES[n].into(), incarnation };
-    let seed = [n as u8 + 10 * incarnation as u8; 32];
-    Server::new(Config { cluster: Some(cluster), seed, ..config })
+/// A message as it is sent.
+fn bytes(content: Content) -> Vec<u8> {
+    Message { content: Some(content) }.encode_to_vec()
 }
 
 impl World {
     fn of(count: usize) -> Self {
-        Self::with((0..count).map(|_| Config::default()).collect())
+        Self::with(vec![Config::default(); count])
     }
 
     fn with(configs: Vec<Config>) -> Self {
-        let nodes = configs.into_iter().enumerate().map(|(n, config)| Some(node(n, 1, config)));
-        let mut world = Self {
-            nodes: nodes.collect(),
-            now: Instant::from_micros(10_000_000),
-            said: Vec::new(),
-            alive: Vec::new(),
-            messages: 0,
-            lost: Vec::new(),
-            net: Net::Fine,
-            late: Vec::new(),
-        };
-        world.pass(100);
-        world
+        Self { nodes: Nodes::new(configs), said: Vec::new(), alive: Vec::new() }
     }
 
-    fn act(&mut self, n: usize, act: impl FnOnce(&mut Server, Now, &mut Outbox)) {
-        let posts = self.act_alone(n, act);
-        let mut under_way = VecDeque::new();
-        self.post(n, posts, &mut under_way);
-        self.deliver(under_way);
-    }
-
-    fn deliver(&mut self, mut under_way: VecDeque<(usize, Vec<u8>)>) {
-        while let Some((to, bytes)) = under_way.pop_front() {
-            let posts = self.hear(to, &bytes);
-            self.post(to, posts, &mut under_way);
-        }
-    }
-
-    fn hear(&mut self, to: usize, bytes: &[u8]) -> Vec<(usize, Vec<u8>)> {
-        self.messages += 1;
-        if self.nodes[to].is_none() {
-            self.lost.push(bytes.into());
-        }
-        self.act_alone(to, |server, now, out| server.on_node_bytes(now, bytes, out))
-    }
-
-    fn post(
-        &mut self,
-        from: usize,
-        posts: Vec<(usize, Vec<u8>)>,
-        way: &mut VecDeque<(usize, Vec<u8>)>,
-    ) {
-        for (to, bytes) in posts {
-            match &mut self.net {
-                Net::Cut(n) if *n == from || *n == to => {}
-                Net::Fine | Net::Cut(_) => way.push_back((to, bytes)),
-                Net::Bad(seed) => {
-                    *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                    match *seed >> 33 & 127 {
-                        0 => {}
-                        1 => way.extend([(to, bytes.clone()), (to, bytes)]),
-                        2 => self.late.push((self.now + Duration::from_millis(300), to, bytes)),
-                        _ => way.push_back((to, bytes)),
-                    }
-                }
-            }
-        }
-    }
-
-    /// Returns what is for which other nodes.
-    fn act_alone(
-        &mut self,
-        n: usize,
-        act: impl FnOnce(&mut Server, Now, &mut Outbox),
-    ) -> Vec<(usize, Vec<u8>)> {
-        let now = Now { instant: self.now, unix: 1_700_000_000 + self.now.micros() / 1_000_000 };
-        let mut out = Outbox::new();
-        let Some(server) = &mut self.nodes[n] else { return Vec::new() };
-        act(server, now, &mut out);
-        for output in out.outputs() {
-            if let Output::Udp(_, to, bytes) = output {
-                assert!(bytes.len() <= 1024);
-                self.said.push((n, to, Message::decode(bytes).unwrap().content.unwrap()));
-            }
-        }
-        let mut posts = Vec::new();
-        for post in server.take_posts() {
-            let is_for = |to: &usize| post.to.as_ref().is_none_or(|name| **name == *NAMES[*to]);
-            let others = (0..self.nodes.len()).filter(|to| *to != n);
-            posts.extend(others.filter(is_for).map(|to| (to, post.bytes.clone())));
-        }
-        posts
-    }
-
-    /// Time passes, in milliseconds.
+    /// Time passes, in milliseconds that five divides.
     fn pass(&mut self, millis: u64) {
-        let end = self.now + Duration::from_millis(millis);
-        while self.now < end {
-            let is_second = self.now.micros().is_multiple_of(1_000_000);
-            for client in self.alive.clone().into_iter().filter(|_| is_second) {
-                self.keep_alive(&client);
+        for _ in 0..millis / 5 {
+            if self.now.micros().is_multiple_of(1_000_000) {
+                self.alive.clone().iter().for_each(|client| self.keep_alive(client));
             }
-            let late = std::mem::take(&mut self.late);
-            let (due, late) = late.into_iter().partition(|(at, ..)| *at <= self.now);
-            self.late = late;
-            for (_, to, bytes) in due {
-                self.act(to, |server, now, out| server.on_node_bytes(now, &bytes, out));
-            }
-            for n in 0..self.nodes.len() {
-                for _ in 0..10 {
-                    let due = self.nodes[n].as_ref().and_then(Server::next_wakeup);
-                    if due.is_some_and(|due| due <= self.now) {
-                        self.act(n, |server, now, out| server.on_wakeup(now, out));
-                    }
-                }
-            }
-            self.now = self.now + Duration::from_millis(5);
+            self.nodes.pass(5);
         }
-    }
-
-    /// Another process goes on from what that of a node knew.
-    fn take_over(&mut self, n: usize, incarnation: u64) {
-        let saved = self.nodes[n].take().unwrap().save().encode();
-        let mut state = State::decode(&saved).unwrap();
-        self.nodes[n] = Some(node(n, incarnation, Config::default()));
-        self.act(n, |server, now, out| _ = server.load(now, &mut state, out).unwrap());
     }
 
     fn send(&mut self, n: usize, from: SocketAddr, content: Content) {
-        let data = Message { content: Some(content) }.encode_to_vec();
-        self.act(n, |server, now, out| server.on_datagram(now, Via::default(), from, &data, out));
+        self.datagram(n, from, &bytes(content));
     }
 
     fn keep_alive(&mut self, client: &Client) {
@@ -204,17 +88,23 @@ impl World {
         self.send(client.node, client.at, Content::KeepAlive(request));
     }
 
+    /// What clients were told.
+    fn said(&mut self) -> &mut Vec<(usize, SocketAddr, Content)> {
+        for (by, to, bytes) in self.nodes.sent.drain(..) {
+            assert!(bytes.len() <= 1024);
+            self.said.push((by, to, Message::decode(&*bytes).unwrap().content.unwrap()));
+        }
+        &mut self.said
+    }
+
     /// What a client was told since this was asked last, all by this node.
     fn told(&mut self, client: &Client) -> Vec<Content> {
-        let mut told = Vec::new();
-        self.said.retain(|(by, to, content)| {
-            if *to == client.at {
-                assert_eq!(*by, client.node, "{content:?} to {to}");
-                told.push(content.clone());
-            }
-            *to != client.at
-        });
-        told
+        let told = self.said().extract_if(.., |(_, to, _)| *to == client.at);
+        told.map(|(by, to, content)| {
+            assert_eq!(by, client.node, "{content:?} to {to}");
+            content
+        })
+        .collect()
     }
 
     /// What these were told does not matter.

@@ -1,5 +1,7 @@
 //! Who is introduced to whom.
 
+use punchd::dialect::Via;
+
 use super::*;
 
 #[test]
@@ -60,13 +62,12 @@ fn who_asks_at_the_same_moment_is_told_once() {
     let other = world.client(1, at(2));
     // Both nodes ask before either hears of it.
     let request = |source: &Client, destination: &Client| {
-        let content = Content::ConnectRequest(ConnectRequest {
+        bytes(Content::ConnectRequest(ConnectRequest {
             destination_client_id: destination.id.clone(),
             source_client_id: source.id.clone(),
             local_endpoint: None,
             attempt_number: 1,
-        });
-        Message { content: Some(content) }.encode_to_vec()
+        }))
     };
     let both = [(0, &one, &other), (1, &other, &one)].map(|(n, source, destination)| {
         let (data, from) = (request(source, destination), source.at);

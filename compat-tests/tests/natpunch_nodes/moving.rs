@@ -55,7 +55,7 @@ fn nobody_is_moved_who_is_there() {
             world.pass(1000);
             world.connect(&other, &client.id, 1);
             let told: Vec<_> =
-                world.said.iter().filter(|(_, to, _)| *to != other.at).cloned().collect();
+                world.said().iter().filter(|(_, to, _)| *to != other.at).cloned().collect();
             assert!(told.iter().all(|(by, to, _)| (*by, *to) == (0, client.at)), "{told:?}");
             assert_eq!(world.told(&client).len(), 1);
             world.told(&other);

@@ -1,7 +1,7 @@
 //! Who does not get through is relayed by the client's node, by that of the host, or by any.
 
-use std::net::IpAddr;
-
+use compat_tests::unplugged_nodes::{full, relay};
+use punchd::dialect::Via;
 use punchd::introductions::PublicIps;
 use punchd::introductions::relay::{Bounds, sessions};
 
@@ -9,11 +9,10 @@ use super::*;
 
 /// Nodes with relays at 192.0.2.n+1, if they have any; the last does nothing else.
 fn world(relays: [Option<Bounds>; 3]) -> World {
-    let config = |(n, relay): (usize, Option<Bounds>)| {
-        let told = IpAddr::from([192, 0, 2, n as u8 + 1]).into();
-        let of = |bounds| sessions::Config { told, is_apart: true, ports: 20_000..=20_063, bounds };
+    let config = |(n, bounds): (usize, Option<Bounds>)| {
+        let relay = bounds.map(|bounds| relay(n, bounds));
         let alternates_from = Some(1);
-        let mut config = Config { relay: relay.map(of), alternates_from, ..Config::default() };
+        let mut config = Config { relay, alternates_from, ..Config::default() };
         if n == 2 {
             config.dialects.clear();
         }
@@ -28,14 +27,9 @@ fn last_told(world: &mut World, client: &Client) -> Option<String> {
     told.last().map(|(_, at, ..)| at.rsplit_once(':').unwrap().0.to_owned())
 }
 
-/// How many sessions each relay has.
-fn sessions(world: &World) -> Vec<usize> {
-    world.nodes.iter().map(|node| node.as_ref().map_or(0, |node| node.relay().len())).collect()
-}
-
 /// How many introductions all nodes together know to have worked directly, and to have failed.
 fn counted(world: &World) -> (u64, u64) {
-    let all = world.nodes.iter().flatten().map(|node| node.journal().total());
+    let all = world.servers.iter().flatten().map(|node| node.journal().total());
     all.fold((0, 0), |(direct, failed), of| (direct + of.direct, failed + of.failed))
 }
 
@@ -44,18 +38,16 @@ fn behind_symmetric(world: &mut World, n: usize, from: SocketAddr) -> Client {
     let request = [&b"\0\x01\0\0\x21\x12\xa4\x42"[..], &[7; 12]].concat();
     for (socket, port) in [(0, from.port()), (1, 51_234)] {
         let via = Via { socket, ..Via::default() };
-        let now = Now { instant: world.now, unix: 1_700_000_000 };
         let from = SocketAddr::new(from.ip(), port);
-        let server = world.nodes[n].as_mut().unwrap();
-        server.on_datagram(now, via, from, &request, &mut Outbox::new());
+        world.act(n, |server, now, out| server.on_datagram(now, via, from, &request, out));
     }
+    world.sent.clear();
     world.client(n, from)
 }
 
 /// A relay of each node, and which of them forwards for a client of the first and a host of the second.
 fn cases() -> [([Option<Bounds>; 3], Option<usize>); 9] {
-    let (some, full) =
-        (Some(Bounds::default()), Some(Bounds { sessions_per_address: 0, ..Bounds::default() }));
+    let (some, full) = (Some(Bounds::default()), Some(full()));
     [
         ([some, None, None], Some(0)),
         ([None, some, None], Some(1)),
@@ -104,7 +96,7 @@ fn who_does_not_get_through_is_relayed_by_any_node() {
                 assert_eq!(*attempt, if want.is_some() { 3 } else { 2 });
             }
             let expected = [0, 1, 2].map(|n| usize::from(want == Some(n)));
-            assert_eq!(sessions(&world), expected, "{relays:?}");
+            assert_eq!(world.relayed(), expected, "{relays:?}");
             // The other one wants it again: the same session.
             for n in 0..2 {
                 world.pass(6000);
@@ -114,7 +106,7 @@ fn who_does_not_get_through_is_relayed_by_any_node() {
                     let ip = relay.clone().unwrap_or_else(|| peer.at.ip().to_string());
                     assert_eq!(last_told(&mut world, client), Some(ip), "{relays:?}");
                 }
-                assert_eq!(sessions(&world), expected, "{relays:?}");
+                assert_eq!(world.relayed(), expected, "{relays:?}");
             }
         }
     }
@@ -200,7 +192,7 @@ fn if_the_node_that_is_asked_dies_another_relays_or_none() {
             world.connect(&one, &other.id, 1);
             world.pass(6000);
             world.skip(&[&one, &other]);
-            world.nodes[dies] = None;
+            world.kill(dies);
             world.connect(&one, &other.id, 2);
             world.pass(20);
             assert_eq!((world.told(&one), world.told(&other)), (vec![], vec![]));

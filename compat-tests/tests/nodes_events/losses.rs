@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Peer, World, server};
+use super::{Peer, World};
 
 /// Amy has a room at node 0 that bob of node 1 is in.
 fn together(nodes: usize) -> (World, Peer, Peer, String) {
@@ -25,10 +25,10 @@ fn are_apart(world: &mut World, amy: &Peer, bob: &Peer) {
 fn who_was_told_that_its_room_is_gone_is_not_in_it_again() {
     let (mut world, amy, bob, _) = together(2);
     // Node 0 hears node 1 all the time.
-    world.cuts.insert((0, 1));
+    world.net.cuts.insert((0, 1));
     world.pass(4500);
     assert_eq!(world.names(&bob), ["room_deleted", "self_left"]);
-    world.cuts.clear();
+    world.net.cuts.clear();
     world.pass(1500);
     are_apart(&mut world, &amy, &bob);
 }
@@ -36,12 +36,12 @@ fn who_was_told_that_its_room_is_gone_is_not_in_it_again() {
 #[test]
 fn that_somebody_is_in_no_room_gets_through_even_if_it_is_lost_once() {
     let (mut world, amy, bob, _) = together(2);
-    world.cuts.insert((0, 1));
+    world.net.cuts.insert((0, 1));
     world.pass(4500);
     assert_eq!(world.names(&bob), ["room_deleted", "self_left"]);
-    world.cuts.clear();
+    world.net.cuts.clear();
     // Whatever says so of bob alone.
-    world.loses = Some(b"\x81\xa1l\x81\xa5token");
+    world.net.loses = Some(b"\x81\xa1l\x81\xa5token");
     world.pass(3000);
     are_apart(&mut world, &amy, &bob);
 }
@@ -51,7 +51,7 @@ fn whose_answer_is_lost_is_told_so_soon_and_is_not_in_the_room() {
     let mut world = World::of(2);
     let (amy, bob) = (world.login(0, "amy"), world.login(1, "bob"));
     let room = world.room(&amy, json!({"name": "r"}));
-    world.loses = Some(b"players");
+    world.net.loses = Some(b"players");
     let join =
         json!({"type": "request", "name": "join_room", "data": {"room": room}, "request_id": 1});
     world.say(&bob, &join);
@@ -64,7 +64,7 @@ fn whose_answer_is_lost_is_told_so_soon_and_is_not_in_the_room() {
 #[test]
 fn who_is_kicked_is_told_so_even_if_that_is_lost() {
     let (mut world, amy, bob, _) = together(2);
-    world.loses = Some(b"self_left");
+    world.net.loses = Some(b"self_left");
     world.ask(&amy, "kick", json!({"id": "bob"})).unwrap();
     world.pass(2000);
     assert_eq!(world.names(&bob), ["room_deleted", "self_left"]);
@@ -75,9 +75,9 @@ fn who_is_kicked_is_told_so_even_if_that_is_lost() {
 fn a_node_that_was_gone_and_is_back_does_not_leave_anybody_in_its_rooms() {
     let (mut world, amy, bob, _) = together(2);
     // Node 1 hears node 0 all the time.
-    world.cuts.insert((1, 0));
+    world.net.cuts.insert((1, 0));
     world.pass(4500);
-    world.cuts.clear();
+    world.net.cuts.clear();
     world.pass(2000);
     assert_eq!(world.names(&bob), ["room_deleted", "self_left"]);
     are_apart(&mut world, &amy, &bob);
@@ -93,7 +93,7 @@ fn one_id_is_in_a_room_once() {
     world.ask(&bob, "join_room", json!({"room": room})).unwrap();
     world.heard(&amy);
     // Nobody knows yet that the node has died.
-    world.nodes[1] = None;
+    world.kill(1);
     let (bob, told) = world.try_login(2, "bob", &json!({"secret": secret}));
     told.unwrap();
     world.ask(&bob, "join_room", json!({"room": room})).unwrap();
@@ -108,8 +108,8 @@ fn one_id_is_in_a_room_once() {
 fn who_is_not_known_yet_by_its_id_comes_into_no_room() {
     let (mut world, amy, _, room) = together(3);
     // One node does not know of bob, whose node is dead; the other does not know that.
-    world.nodes[1] = None;
-    world.nodes[2] = Some(server(2, 2));
+    world.kill(1);
+    world.restart(2);
     world.pass(700);
     let (bob, told) = world.try_login(2, "bob", &json!({}));
     told.unwrap();

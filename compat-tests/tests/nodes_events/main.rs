@@ -1,14 +1,13 @@
 //! Events between nodes, step by step: who is logged in, what peers say to each other, and rooms of other nodes.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a helper that fails is a test that fails")]
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::ops::{Deref, DerefMut};
 
-use punchd::clock::{Instant, Now};
-use punchd::cluster;
-use punchd::dialect::{ConnId, Outbox, Output, Via};
-use punchd::server::{Config, Server, State};
+use compat_tests::unplugged_nodes::{Nodes, UnderWay};
+use punchd::dialect::ConnId;
+use punchd::server::Config;
 use serde_json::{Value, json};
 
 mod losses;
@@ -16,162 +15,68 @@ mod peers;
 mod relayed;
 mod rooms;
 
-const NAMES: [&str; 3] = ["a", "b", "c"];
-
 /// A peer: its node, its connection, and its token.
 type Peer = (usize, ConnId, String);
 
-/// Nodes whose messages arrive at once, and what their peers have heard.
+/// Nodes with peers that are logged in.
 struct World {
-    nodes: Vec<Option<Server>>,
-    now: Instant,
+    nodes: Nodes,
+    /// What they have heard, as far as it was read.
     heard: BTreeMap<(usize, ConnId), Vec<Value>>,
-    closed: BTreeSet<(usize, ConnId)>,
-    connections: u32,
-    /// No message arrives.
-    is_cut: bool,
-    /// None does from the first of these to the second.
-    cuts: BTreeSet<(usize, usize)>,
-    /// The next one that has this in it is lost.
-    loses: Option<&'static [u8]>,
 }
 
-fn server(n: usize, incarnation: u64) -> Server {
-    let cluster = Some(cluster::Config { name: NAMES[n].into(), incarnation });
-    let seed = [10 * n as u8 + incarnation as u8; 32];
-    Server::new(Config { cluster, seed, ..Config::default() })
+impl Deref for World {
+    type Target = Nodes;
+
+    fn deref(&self) -> &Nodes {
+        &self.nodes
+    }
+}
+
+impl DerefMut for World {
+    fn deref_mut(&mut self) -> &mut Nodes {
+        &mut self.nodes
+    }
 }
 
 impl World {
-    fn of(nodes: usize) -> Self {
-        Self::with((0..nodes).map(|n| server(n, 1)).collect())
+    fn of(count: usize) -> Self {
+        Self::with(vec![Config::default(); count])
     }
 
-    fn with(nodes: Vec<Server>) -> Self {
-        let mut world = Self {
-            nodes: nodes.into_iter().map(Some).collect(),
-            now: Instant::from_micros(10_000_000),
-            heard: BTreeMap::new(),
-            closed: BTreeSet::new(),
-            connections: 0,
-            is_cut: false,
-            cuts: BTreeSet::new(),
-            loses: None,
-        };
-        world.pass(100);
-        world
-    }
-
-    fn act(&mut self, n: usize, act: impl FnOnce(&mut Server, Now, &mut Outbox)) {
-        let under_way = self.act_alone(n, act);
-        self.deliver(under_way);
-    }
-
-    /// What is under way arrives, and what comes of it.
-    fn deliver(&mut self, under_way: Vec<(usize, Vec<u8>)>) {
-        let mut under_way = VecDeque::from(under_way);
-        while let Some((to, bytes)) = under_way.pop_front() {
-            let hear = |server: &mut Server, now, out: &mut Outbox| {
-                server.on_node_bytes(now, &bytes, out);
-            };
-            under_way.extend(self.act_alone(to, hear));
-        }
-    }
-
-    /// Returns what is for which other nodes.
-    fn act_alone(
-        &mut self,
-        n: usize,
-        act: impl FnOnce(&mut Server, Now, &mut Outbox),
-    ) -> Vec<(usize, Vec<u8>)> {
-        let now = Now { instant: self.now, unix: 1_700_000_000 + self.now.micros() / 1_000_000 };
-        let mut out = Outbox::new();
-        let Some(server) = &mut self.nodes[n] else { return Vec::new() };
-        act(server, now, &mut out);
-        for output in out.outputs() {
-            match output {
-                Output::Tcp(conn, bytes) => {
-                    assert_ne!(conn.slot, u32::MAX, "written to one who is not here");
-                    let text = String::from_utf8(bytes.to_vec()).unwrap();
-                    assert!(text.ends_with('\n'), "{text}");
-                    let events = text.lines().map(|line| serde_json::from_str(line).unwrap());
-                    self.heard.entry((n, conn)).or_default().extend(events);
-                }
-                Output::Close(conn) => assert!(self.closed.insert((n, conn)), "closed twice"),
-                Output::Udp(..) => {}
-            }
-        }
-        let mut posts = Vec::new();
-        for post in server.take_posts() {
-            let is_for = |to: &usize| post.to.as_ref().is_none_or(|name| **name == *NAMES[*to]);
-            let has = |part: &'static [u8]| post.bytes.windows(part.len()).any(|at| at == part);
-            if self.loses.take_if(|part| has(part)).is_some() {
-                continue;
-            }
-            let is_open = |to: &usize| !self.is_cut && !self.cuts.contains(&(n, *to));
-            let others = (0..self.nodes.len()).filter(|to| *to != n && is_open(to));
-            posts.extend(others.filter(is_for).map(|to| (to, post.bytes.clone())));
-        }
-        posts
-    }
-
-    /// Time passes, in milliseconds.
-    fn pass(&mut self, millis: u64) {
-        for _ in 0..millis {
-            for n in 0..self.nodes.len() {
-                for _ in 0..10 {
-                    let due = self.nodes[n].as_ref().and_then(Server::next_wakeup);
-                    if due.is_some_and(|due| due <= self.now) {
-                        self.act(n, |server, now, out| server.on_wakeup(now, out));
-                    }
-                }
-            }
-            self.now = self.now + Duration::from_millis(1);
-        }
-    }
-
-    /// A new process goes on in place of a node.
-    fn take_over(&mut self, n: usize) {
-        let under_way = self.take_over_alone(n);
-        self.deliver(under_way);
-    }
-
-    /// The same; returns what it has to say.
-    fn take_over_alone(&mut self, n: usize) -> Vec<(usize, Vec<u8>)> {
-        let saved = self.nodes[n].as_ref().unwrap().save().encode();
-        let mut state = State::decode(&saved).unwrap();
-        self.nodes[n] = Some(server(n, 2));
-        self.act_alone(n, |server, now, out| _ = server.load(now, &mut state, out).unwrap())
+    fn with(configs: Vec<Config>) -> Self {
+        Self { nodes: Nodes::new(configs), heard: BTreeMap::new() }
     }
 
     /// Returns what is under way after a peer has said something.
-    fn say_alone(&mut self, (n, conn, _): &Peer, what: &Value) -> Vec<(usize, Vec<u8>)> {
+    fn say_alone(&mut self, (n, conn, _): &Peer, what: &Value) -> UnderWay {
         let text = what.to_string();
         self.act_alone(*n, |server, now, out| server.on_bytes(now, *conn, text.as_bytes(), out))
     }
 
-    fn open(&mut self, n: usize, from: [u8; 4]) -> Peer {
-        self.connections += 1;
-        let conn = ConnId { slot: self.connections, generation: self.connections };
-        let from = SocketAddr::new(IpAddr::from(from), 4000);
-        self.act(n, |server, now, out| server.on_accept(now, || now.instant, conn, from, out));
-        (n, conn, String::new())
-    }
-
     fn say(&mut self, (n, conn, _): &Peer, what: &Value) {
-        let text = what.to_string();
-        self.act(*n, |server, now, out| server.on_bytes(now, *conn, text.as_bytes(), out));
+        self.write(*n, *conn, what.to_string().as_bytes());
         self.pass(3);
     }
 
     fn gone(&mut self, (n, conn, _): &Peer) {
-        self.act(*n, |server, now, out| server.on_gone(now, *conn, out));
+        self.end(*n, *conn);
         self.pass(3);
     }
 
-    /// What a peer has heard since this was asked last.
-    fn heard(&mut self, (n, conn, _): &Peer) -> Vec<Value> {
-        self.heard.remove(&(*n, *conn)).unwrap_or_default()
+    /// What a peer has heard since this was taken out last.
+    fn kept(&mut self, (n, conn, _): &Peer) -> &mut Vec<Value> {
+        for (by, to, bytes) in self.nodes.written.drain(..) {
+            let text = String::from_utf8(bytes).unwrap();
+            assert!(text.ends_with('\n'), "{text}");
+            let events = text.lines().map(|line| serde_json::from_str(line).unwrap());
+            self.heard.entry((by, to)).or_default().extend(events);
+        }
+        self.heard.entry((*n, *conn)).or_default()
+    }
+
+    fn heard(&mut self, peer: &Peer) -> Vec<Value> {
+        std::mem::take(self.kept(peer))
     }
 
     /// The names of that, in order.
@@ -193,7 +98,7 @@ impl World {
     fn ask(&mut self, peer: &Peer, name: &str, data: Value) -> Result<Value, String> {
         let request = json!({"type": "request", "name": name, "data": data, "request_id": "mine"});
         self.say(peer, &request);
-        let heard = self.heard.entry((peer.0, peer.1)).or_default();
+        let heard = self.kept(peer);
         let is_answer = |event: &Value| event["type"] == "response";
         let at = heard.iter().position(is_answer);
         let answer = heard.remove(at.unwrap_or_else(|| panic!("no answer to {name}: {heard:?}")));
@@ -205,7 +110,8 @@ impl World {
     }
 
     fn try_login(&mut self, n: usize, id: &str, more: &Value) -> (Peer, Result<Value, String>) {
-        let mut peer = self.open(n, [203, 0, 113, self.connections as u8 + 1]);
+        let from = SocketAddr::from(([203, 0, 113, self.connections as u8 + 1], 4000));
+        let mut peer = (n, self.open(n, from), String::new());
         let mut data = json!({"id": id, "game": "chess"});
         data.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let told = self.ask(&peer, "login", data);
@@ -235,10 +141,7 @@ impl World {
     fn socket(&mut self, peer: &Peer, port: u16) {
         let from = SocketAddr::from(([203, 0, 113, peer.1.slot as u8], port));
         let data = format!("udp:{}", peer.2);
-        let act = |server: &mut Server, now, out: &mut Outbox| {
-            server.on_datagram(now, Via::default(), from, data.as_bytes(), out);
-        };
-        self.act(peer.0, act);
+        self.datagram(peer.0, from, data.as_bytes());
         self.pass(3);
     }
 }

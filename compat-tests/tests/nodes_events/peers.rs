@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::{World, request, server};
+use super::{World, request};
 
 #[test]
 fn an_id_is_taken_at_all_nodes() {
@@ -19,7 +19,7 @@ fn an_id_is_taken_at_all_nodes() {
     let bob = world.login(2, "bob");
     assert_eq!(world.try_login(0, "bob", &json!({})).1, Err("id_taken".into()));
     // A node that comes is told of all.
-    world.nodes[1] = Some(server(1, 2));
+    world.restart(1);
     world.pass(700);
     assert_eq!(world.try_login(1, "bob", &json!({})).1, Err("id_taken".into()));
     assert!(world.closed.is_empty());
@@ -33,7 +33,7 @@ fn an_id_is_taken_at_all_nodes() {
 #[test]
 fn of_two_logins_the_older_stays() {
     let mut world = World::of(3);
-    world.is_cut = true;
+    (0..3).for_each(|n| world.cut_off(n));
     world.pass(4000);
     let first = world.login(0, "bob");
     world.pass(1500);
@@ -42,7 +42,7 @@ fn of_two_logins_the_older_stays() {
     let room = world.room(&second, json!({"name": "r"}));
     world.ask(&friend, "join_room", json!({"room": room})).unwrap();
     world.heard(&friend);
-    world.is_cut = false;
+    world.net.cuts.clear();
     world.pass(1500);
     assert_eq!(world.closed, BTreeSet::from([(second.0, second.1)]));
     assert_eq!(world.hears(&second, "error")["code"], "id_taken");

@@ -1,27 +1,22 @@
 //! Members of a room who do not reach each other are relayed by the node of the one, of the other, or by any.
 
-use std::net::IpAddr;
-
-use punchd::cluster;
+use compat_tests::unplugged_nodes::{full, relay};
 use punchd::introductions::relay::{Bounds, sessions};
-use punchd::server::{Config, Server};
+use punchd::server::Config;
 use serde_json::json;
 
-use super::{NAMES, World};
+use super::World;
 
-/// A node with a relay at 192.0.2.n+1, if it has any.
-fn relaying(n: usize, relay: Option<Bounds>) -> Server {
-    let cluster = Some(cluster::Config { name: NAMES[n].into(), incarnation: 1 });
-    let told = IpAddr::from([192, 0, 2, n as u8 + 1]).into();
-    let of = |bounds| sessions::Config { told, is_apart: false, ports: 20_000..=20_063, bounds };
-    let config = Config { cluster, seed: [n as u8; 32], ..Config::default() };
-    Server::new(Config { relay: relay.map(of), ..config })
+/// A node with a relay, if it has any.
+fn relaying(n: usize, bounds: Option<Bounds>) -> Config {
+    let relay = bounds.map(|bounds| sessions::Config { is_apart: false, ..relay(n, bounds) });
+    Config { relay, ..Config::default() }
 }
 
 #[test]
 fn who_fails_is_relayed_by_his_node_by_that_of_the_host_or_by_any() {
     let some = Some(Bounds::default());
-    let full = Some(Bounds { sessions_per_address: 0, ..Bounds::default() });
+    let full = Some(full());
     for (of_host, of_player, other, want) in [
         (None, None, some, Some(3)),
         (some, some, some, Some(2)),
@@ -49,7 +44,7 @@ fn who_fails_is_relayed_by_his_node_by_that_of_the_host_or_by_any() {
         };
         let want = want.map(|n: u8| format!("192.0.2.{n}"));
         assert_eq!((introduced(&amy), introduced(&bob)), (want.clone(), want.clone()));
-        let journal = world.nodes[0].as_ref().unwrap().journal();
+        let journal = world.servers[0].as_ref().unwrap().journal();
         assert_eq!(journal.total().failed, u64::from(want.is_none()));
     }
 }

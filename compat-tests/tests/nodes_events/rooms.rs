@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::{World, request, server};
+use super::{World, request};
 
 #[test]
 fn rooms_of_other_nodes_are_listed_and_watched() {
@@ -45,7 +45,7 @@ fn rooms_of_other_nodes_are_listed_and_watched() {
     let gone = world.heard(&viewer);
     assert!(gone.iter().any(|event| event["data"]["gone"] == json!([first])), "{gone:?}");
     // A node that is killed.
-    world.nodes[1] = None;
+    world.kill(1);
     world.pass(4500);
     assert_eq!(world.list(&viewer, json!({})), Vec::<Value>::new());
     let gone = world.heard(&viewer);
@@ -102,7 +102,7 @@ fn a_room_is_joined_from_another_node_and_all_in_it_hear_of_it() {
     world.heard(&amy);
     world.gone(&bob);
     assert_eq!(world.hears(&amy, "player_left")["reason"], "disconnected");
-    world.nodes[2] = None;
+    world.kill(2);
     world.pass(4500);
     assert_eq!(world.hears(&amy, "player_left")["id"], "carl");
     world.say(&amy, &request("q", "1", "carl"));
@@ -185,16 +185,16 @@ fn after_a_partition_nobody_is_in_a_room_that_does_not_know_it() {
     world.heard(&amy);
     world.heard(&bob);
     // A node that has begun anew knows nothing of it.
-    world.is_cut = true;
+    world.cut_off(0);
     world.pass(4500);
     assert_eq!(world.names(&bob), ["room_deleted", "self_left"]);
     assert_eq!(world.hears(&amy, "player_left")["id"], "bob");
-    world.is_cut = false;
+    world.net.cuts.clear();
     world.pass(1500);
     assert_eq!(world.list(&bob, json!({}))[0]["players"], 1);
     world.ask(&bob, "join_room", json!({"room": room})).unwrap();
     world.heard(&bob);
-    world.nodes[0] = Some(server(0, 2));
+    world.restart(0);
     world.pass(1500);
     assert_eq!(world.names(&bob), ["room_deleted", "self_left"]);
     assert_eq!(world.list(&bob, json!({})), Vec::<Value>::new());
@@ -203,10 +203,10 @@ fn after_a_partition_nobody_is_in_a_room_that_does_not_know_it() {
     let room = world.room(&amy, json!({"name": "r"}));
     world.ask(&bob, "join_room", json!({"room": room})).unwrap();
     world.heard(&bob);
-    world.is_cut = true;
+    world.cut_off(0);
     world.ask(&amy, "update_room", json!({"name": "lost"})).unwrap();
     world.pass(500);
-    world.is_cut = false;
+    world.net.cuts.clear();
     world.pass(2000);
     assert_eq!(world.list(&bob, json!({}))[0]["name"], "lost");
     world.ask(&bob, "leave_room", json!({})).unwrap();

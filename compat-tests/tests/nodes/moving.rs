@@ -1,0 +1,109 @@
+//! Hosts that come to another node, and processes that take over one.
+
+use super::*;
+
+#[test]
+fn a_host_that_changes_its_data_is_waited_for() {
+    let mut world = World::two();
+    world.udp(1, at("203.0.113.1:2000"), b"reg");
+    let host = world.host(1, ip("203.0.113.1"));
+    world.pass(1100);
+    world.end(1, host);
+    world.pass(5);
+    let client = world.join(0, at("198.51.100.1:3000"), "203.0.113.1");
+    world.pass(100);
+    assert_eq!(world.told(client), Vec::<String>::new(), "it may come back");
+    world.udp(1, at("203.0.113.1:2000"), b"reg");
+    let host = world.host(1, ip("203.0.113.1"));
+    world.pass(5);
+    assert_eq!(world.told(client), ["203.0.113.1:2000"]);
+    assert_eq!(world.told(host), ["198.51.100.1:3000"]);
+    // To another node.
+    world.end(1, host);
+    world.pass(5);
+    let client = world.join(0, at("198.51.100.2:3000"), "203.0.113.1");
+    world.udp(0, at("203.0.113.1:2000"), b"reg");
+    let host = world.host(0, ip("203.0.113.1"));
+    world.pass(5);
+    assert_eq!(world.told(client), ["203.0.113.1:2000"]);
+    assert_eq!(world.told(host), ["198.51.100.2:3000"]);
+}
+
+#[test]
+fn a_game_that_moves_to_another_node_is_there_once() {
+    let mut world = World::two();
+    for n in [0, 1, 0] {
+        world.udp(n, at("203.0.113.1:2000"), b"reg");
+        world.host(n, ip("203.0.113.1"));
+        world.pass(20);
+        for viewer in 0..2 {
+            assert_eq!(world.lobby(viewer, "198.51.100.9"), ["203.0.113.1"], "{n} {viewer}");
+        }
+        let client = world.join(1 - n, at("198.51.100.1:3000"), "203.0.113.1");
+        assert_eq!(world.told(client), ["203.0.113.1:2000"]);
+        world.pass(1000);
+    }
+}
+
+#[test]
+fn what_was_answered_to_the_process_before_is_no_answer_to_another_question() {
+    let mut world = World::two();
+    let hosts = ["203.0.113.1", "203.0.113.2"].map(|from| {
+        world.udp(1, SocketAddr::new(ip(from), 2000), b"reg");
+        world.host(1, ip(from))
+    });
+    world.pass(5);
+    let client = world.join(0, at("198.51.100.1:3000"), "203.0.113.1");
+    assert_eq!(world.told(client), ["203.0.113.1:2000"]);
+    world.take_over(0);
+    world.pass(100);
+    let client = world.join(0, at("198.51.100.2:3000"), "203.0.113.2");
+    assert_eq!(world.told(client), ["203.0.113.2:2000"]);
+    assert_eq!(world.told(hosts[1]), ["198.51.100.2:3000"]);
+}
+
+#[test]
+fn a_process_that_takes_over_a_node_has_the_hosts_of_all_at_once() {
+    let public_ips = ip("192.0.2.7").into();
+    let gmnet = gmnet::Config { public_ips, ..gmnet::Config::default() };
+    let mut world = World::of(vec![Config::default(), Config { gmnet, ..Config::default() }]);
+    let hosts = ["203.0.113.1", "203.0.113.2", "10.0.0.5"].map(|from| {
+        world.udp(1, SocketAddr::new(ip(from), 2000), b"reg");
+        world.host(1, ip(from))
+    });
+    world.pass(5);
+    for is_there in [true, false] {
+        let all = world.lobby(0, "198.51.100.9");
+        assert_eq!(all.len(), 3, "{all:?}");
+        world.take_over(0);
+        assert_eq!(world.lobby(0, "198.51.100.9"), all, "nothing was heard yet");
+        if !is_there {
+            world.kill(1);
+        }
+        let client = world.join(0, at("198.51.100.1:3000"), "203.0.113.1");
+        world.pass(3600);
+        match is_there {
+            true => {
+                assert_eq!(world.lobby(0, "198.51.100.9"), all);
+                assert_eq!(world.told(client), ["203.0.113.1:2000"]);
+                assert_eq!(world.told(hosts[0]), ["198.51.100.1:3000"], "once");
+                world.end(1, hosts[1]);
+                world.pass(5);
+                assert_eq!(world.lobby(0, "198.51.100.9"), ["192.0.2.7", "203.0.113.1"]);
+                world.udp(1, at("203.0.113.2:2000"), b"reg");
+                world.host(1, ip("203.0.113.2"));
+                world.pass(5);
+            }
+            false => {
+                assert_eq!(world.told(client), ["no"]);
+                assert_eq!(world.lobby(0, "198.51.100.9"), Vec::<String>::new());
+            }
+        }
+    }
+    // Alone, it knows no others.
+    let state = world.servers[0].as_ref().unwrap().save().encode();
+    world.servers[0] = Some(Server::new(Config::default()));
+    let mut state = State::decode(&state).unwrap();
+    world.act(0, |server, now, out| _ = server.load(now, &mut state, out).unwrap());
+    assert_eq!(world.lobby(0, "198.51.100.9"), Vec::<String>::new());
+}
