@@ -270,18 +270,24 @@ fn dice(seed: &mut u64) -> u64 {
 
 /// Somebody in place of a node who says what he likes.
 #[derive(Debug)]
-pub struct Impostor(usize, Cluster);
+pub struct Impostor {
+    n: usize,
+    cluster: Cluster,
+    /// What others have told it, as which dialect.
+    heard: Vec<(Name, Vec<u8>)>,
+}
 
 impl Impostor {
     /// In place of this node.
     pub fn new(nodes: &mut Nodes, n: usize) -> Self {
         nodes.kill(n);
-        Self(n, Cluster::new(cluster::Config { name: name(n), incarnation: 99 }))
+        let cluster = Cluster::new(cluster::Config { name: name(n), incarnation: 99 });
+        Self { n, cluster, heard: Vec::new() }
     }
 
     /// Says all this to all other nodes, as that dialect. Returns how many messages these were.
     pub fn say(&mut self, nodes: &mut Nodes, of: Name, texts: &[Vec<u8>]) -> usize {
-        let Self(n, cluster) = self;
+        let Self { n, cluster, .. } = self;
         cluster.on_wakeup(nodes.now);
         texts.iter().for_each(|text| cluster.post(nodes.now, of, Whom::All, text));
         let under_way = nodes.carried(*n, cluster.take_posts());
@@ -292,7 +298,21 @@ impl Impostor {
 
     /// Hears what was said to the node.
     pub fn hear(&mut self, nodes: &mut Nodes) {
-        nodes.lost.drain(..).for_each(|bytes| self.1.on_message(nodes.now, &bytes));
-        while self.1.next_event().is_some() {}
+        let Self { cluster, heard, .. } = self;
+        nodes.lost.drain(..).for_each(|bytes| cluster.on_message(nodes.now, &bytes));
+        while let Some(event) = cluster.next_event() {
+            if let cluster::Event::Message(_, of, bytes) = event {
+                heard.push((of, bytes));
+            }
+        }
+    }
+
+    /// Says that all that others have of a dialect is at this node. Returns how many messages these were.
+    pub fn claim_all(&mut self, nodes: &mut Nodes, of: Name) -> usize {
+        self.say(nodes, of, &[]);
+        self.hear(nodes);
+        let heard = self.heard.iter().filter(|(name, _)| *name == of);
+        let texts: Vec<Vec<u8>> = heard.map(|(_, bytes)| bytes.clone()).collect();
+        self.say(nodes, of, &texts)
     }
 }

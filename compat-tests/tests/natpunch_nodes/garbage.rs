@@ -190,3 +190,26 @@ fn a_node_takes_nothing_of_what_another_one_has() {
     let listed = world.listed(&new);
     assert!(!listed.contains(&"evil".to_owned()), "{listed:?}");
 }
+
+/// Of two nodes that tell of one client or lobby the first is believed, and when it is gone the other.
+#[test]
+fn what_a_mad_node_claims_stays_where_it_is() {
+    for is_first in [false, true] {
+        let mut world = World::of(3);
+        let host = world.client(1, at(1));
+        let lobby = world.create(&host, "one", 4);
+        if is_first {
+            // Node 0 does not know of them yet.
+            world.net.cuts.insert((1, 0));
+            world.restart(0);
+        }
+        let mut mad = Impostor::new(&mut world, 2);
+        assert!(mad.claim_all(&mut world, Name::Natpunch) >= 2);
+        world.net.cuts.clear();
+        // From then on nothing is heard of it.
+        world.pass(14_000);
+        let guest = world.client(0, at(2));
+        assert_eq!(world.listed(&guest), ["one"], "claimed first: {is_first}");
+        world.join(&guest, &lobby, &host);
+    }
+}

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use compat_tests::unplugged_nodes::Impostor;
+use punchd::dialect::Name;
 use serde_json::{Value, json};
 
 use super::{World, request};
@@ -195,4 +197,34 @@ fn nothing_is_lost_that_is_said_while_a_process_takes_over() {
     assert_eq!((world.names(&amy), world.names(&bob)), (vec!["three".into()], vec!["four".into()]));
     world.pass(7000);
     assert_eq!((world.names(&amy), world.names(&bob)), (vec![], vec![]));
+}
+
+/// Of two nodes that tell of one peer or room the first is believed, and when it is gone the other.
+#[test]
+fn whom_a_mad_node_claims_stays_where_he_is() {
+    for is_first in [false, true] {
+        let mut world = World::of(3);
+        let bob = world.login(1, "bob");
+        let room = world.room(&bob, json!({"name": "r"}));
+        if is_first {
+            // Node 0 does not know of them yet.
+            world.net.cuts.insert((1, 0));
+            world.restart(0);
+        }
+        let mut mad = Impostor::new(&mut world, 2);
+        assert!(mad.claim_all(&mut world, Name::Events) >= 2);
+        world.net.cuts.clear();
+        // From then on nothing is heard of it.
+        for millis in [2000, 12_000] {
+            world.pass(millis);
+            let amy = world.login(0, "amy");
+            if !is_first || millis > 2000 {
+                world.ask(&amy, "join_room", json!({"room": room})).unwrap();
+                world.say(&amy, &json!({"type": "pass", "name": "hi", "dest": "bob"}));
+                assert_eq!(world.hears(&bob, "hi"), json!(null), "claimed first: {is_first}");
+            }
+            world.gone(&amy);
+            world.heard(&bob);
+        }
+    }
 }

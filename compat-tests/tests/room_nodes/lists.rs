@@ -1,5 +1,8 @@
 //! What lists have, and who finds a room by them or by its code.
 
+use compat_tests::unplugged_nodes::Impostor;
+use punchd::dialect::Name;
+
 use super::*;
 
 #[test]
@@ -88,4 +91,27 @@ fn any_room_may_be_one_of_another_node() {
     assert!(again[0].starts_with(&format!("jr:{}:{}", one.room, client.id)), "{again:?}");
     assert_eq!(world.get_in(0, peer(7), "qj").room, own.room, "the first of the list");
     assert_eq!(world.answer(0, peer(8), "qj:game=G"), "er:qj:noroom");
+}
+
+/// Of two nodes that tell of one room the first is believed, and when it is gone the other.
+#[test]
+fn a_room_that_a_mad_node_claims_stays_where_it_is() {
+    for is_first in [false, true] {
+        let mut world = World::of(3);
+        let one = world.get_in(1, peer(1), "rh:one");
+        if is_first {
+            // Node 0 does not know of it yet.
+            world.net.cuts.insert((1, 0));
+            world.restart(0);
+        }
+        let mut mad = Impostor::new(&mut world, 2);
+        assert!(mad.claim_all(&mut world, Name::Rooms) >= 2);
+        world.net.cuts.clear();
+        world.pass(2000);
+        assert_eq!(world.listed(0, ""), ["one"]);
+        // From now on nothing is heard of it.
+        world.pass(12_000);
+        assert_eq!(world.listed(0, ""), ["one"], "claimed first: {is_first}");
+        assert_eq!(world.get_in(0, peer(2), &format!("jr:{}", one.room)).room, one.room);
+    }
 }

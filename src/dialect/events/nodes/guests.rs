@@ -59,8 +59,9 @@ impl Events {
 
     /// Another node tells of a peer.
     pub(super) fn put_guest(&mut self, cx: &mut Context<'_>, node: NodeId, entry: PeerEntry) {
-        // Another node may admit others.
-        if !entry.is_valid() || !self.config.admission.admits_game(&entry.game) {
+        // Another node may admit others. Who is logged in here is nowhere else.
+        let is_own = self.tokens.contains_key(&entry.token);
+        if !entry.is_valid() || is_own || !self.config.admission.admits_game(&entry.game) {
             return;
         }
         let strings = entry.strings();
