@@ -199,6 +199,35 @@ fn nothing_is_lost_that_is_said_while_a_process_takes_over() {
     assert_eq!((world.names(&amy), world.names(&bob)), (vec![], vec![]));
 }
 
+/// The rooms that a peer is in are known to the new process at once, not when their nodes have told it again.
+#[test]
+fn what_a_room_tells_a_member_whose_process_takes_over_is_not_lost() {
+    for (request, hears) in [
+        ("update_room", vec!["room_updated"]),
+        ("leave_room", vec!["player_left", "host_changed"]),
+        ("delete_room", vec!["room_deleted", "self_left"]),
+        ("kick", vec!["self_left"]),
+    ] {
+        let mut world = World::of(2);
+        let (amy, bob) = (world.login(0, "amy"), world.login(1, "bob"));
+        let room = world.room(&amy, json!({"name": "r", "migrate": true}));
+        world.ask(&bob, "join_room", json!({"room": room})).unwrap();
+        world.heard(&bob);
+        let data = match request {
+            "update_room" => json!({"name": "new"}),
+            "delete_room" => json!({"room": room}),
+            "kick" => json!({"id": "bob"}),
+            _ => json!({}),
+        };
+        let told = world.take_over_alone(1);
+        world.ask(&amy, request, data).unwrap();
+        assert_eq!(world.names(&bob), hears, "{request}");
+        world.deliver(told);
+        world.pass(7000);
+        assert_eq!(world.names(&bob), Vec::<String>::new(), "{request}");
+    }
+}
+
 /// Of two nodes that tell of one peer or room the first is believed, and when it is gone the other.
 #[test]
 fn whom_a_mad_node_claims_stays_where_he_is() {

@@ -525,6 +525,8 @@ impl Dialect for Events {
     fn save(&self, to: &mut Saving<'_>) {
         to.write(self);
         to.table("guests", &self.nodes_of_guests());
+        to.table("away", &self.all_away());
+        to.table("asked", &self.conns_of_nodes());
     }
 
     fn on_node_joined(&mut self, cx: &mut Context<'_>, node: NodeId) {
@@ -553,6 +555,10 @@ impl Dialect for Events {
         let mut guests: Vec<(ConnId, NodeId)> = from.table("guests").unwrap_or_default();
         guests.retain(|(_, node)| cx.shared.nodes.has(*node));
         self.keep_guests(cx.now.instant, guests);
+        let mut away: Vec<(ConnId, NodeId, Option<u64>)> = from.table("away").unwrap_or_default();
+        away.retain(|(_, node, _)| cx.shared.nodes.has(*node));
+        self.keep_away(away);
+        self.keep_conns(from.table("asked").unwrap_or_default());
         Ok(())
     }
 }

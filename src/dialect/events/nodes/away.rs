@@ -218,6 +218,28 @@ impl Events {
         }
     }
 
+    /// In which rooms of other nodes peers are, for another process.
+    pub(in crate::dialect::events) fn all_away(&self) -> Vec<(ConnId, NodeId, Option<u64>)> {
+        let away = |id: ConnId| {
+            let away = self.peer(id)?.away.as_ref()?;
+            Some((id, away.node, away.room))
+        };
+        self.own_peers().into_iter().filter_map(away).collect()
+    }
+
+    /// Goes on with that of another process, until the nodes have told it anew.
+    pub(in crate::dialect::events) fn keep_away(
+        &mut self,
+        all: Vec<(ConnId, NodeId, Option<u64>)>,
+    ) {
+        for (id, node, room) in all {
+            if let Some(peer) = self.peer_mut(id) {
+                let away = Away { node, room, round: 0, told: Instant::default() };
+                peer.away = Some(Box::new(away));
+            }
+        }
+    }
+
     /// The rooms of a node are gone, but for those that peers were told of in this round: who was in one is in none.
     pub(super) fn come_home(&mut self, node: NodeId, round: u32, out: &mut Outbox) {
         for id in self.own_peers() {

@@ -50,6 +50,8 @@ pub(super) use message::RoomEntry;
 pub(super) struct Nodes {
     there: Map<NodeId, OfNode>,
     pub(super) rounds: Rounds,
+    /// For whom those wait who had asked a node for something in another process, until that node is known here.
+    conns: Map<NodeId, ConnId>,
     /// When those are told more that have not been told all.
     parts: Timers<NodeId>,
     /// The peers of other nodes, by their tokens.
@@ -85,6 +87,7 @@ impl Default for Nodes {
         Self {
             there: Map::default(),
             rounds: Rounds::default(),
+            conns: Map::default(),
             parts: Timers::new(bounds::PART_EVERY),
             guests: Map::default(),
             hidden: Vec::new(),
@@ -251,7 +254,8 @@ impl Events {
         if self.nodes.there.contains_key(&node) {
             return;
         }
-        let conn = self.conns.new_guest();
+        let known = self.nodes.conns.remove(&node);
+        let conn = known.unwrap_or_else(|| self.conns.new_guest());
         self.nodes.there.insert(node, OfNode { conn, untold: None });
         self.rooms.tell_nodes(true);
     }
@@ -322,6 +326,16 @@ impl Events {
     pub(super) fn nodes_of_guests(&self) -> Vec<(ConnId, NodeId)> {
         let all = self.nodes.guests.values();
         all.filter_map(|id| Some((*id, self.guest(*id)?.node?))).collect()
+    }
+
+    /// For whom those wait who have asked a node for something, for another process.
+    pub(super) fn conns_of_nodes(&self) -> Vec<(NodeId, ConnId)> {
+        self.nodes.there.iter().map(|(node, of_node)| (*node, of_node.conn)).collect()
+    }
+
+    /// Goes on with those of another process.
+    pub(super) fn keep_conns(&mut self, conns: Vec<(NodeId, ConnId)>) {
+        self.nodes.conns = conns.into_iter().collect();
     }
 
     /// Goes on with the guests of another process, of which these nodes are known: they stay if their nodes tell of them
