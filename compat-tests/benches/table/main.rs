@@ -93,7 +93,7 @@ fn run(options: &Options) -> Result<(), Failure> {
     }
     let report = Report::default();
     let mut bench = Bench { punchd, full: options.full, crowd, rounds, report };
-    let groups: [(&str, Group); 17] = [
+    let groups: [(&str, Group); 18] = [
         ("introductions", introductions::introductions),
         ("latency", introductions::latency),
         ("lobby", lobby::lobby),
@@ -110,6 +110,7 @@ fn run(options: &Options) -> Result<(), Failure> {
         ("relay journal", relay::journal),
         ("metrics", metrics::metrics),
         ("cluster", cluster::introductions),
+        ("cluster hosts", cluster::hosts),
         ("attacks", attacks::attacks),
     ];
     println!("{}", report::HEADER);
