@@ -56,6 +56,27 @@ fn packets_that_are_late_are_waited_for_on_either_node() {
     assert_eq!(world.told(other), ["198.51.100.4:3000"]);
 }
 
+/// The question of a process is answered to the next one, which asks by the same number.
+#[test]
+fn a_host_is_told_once_though_another_process_hears_the_answer() {
+    let mut world = World::two();
+    world.udp(1, at("203.0.113.1:2000"), b"reg");
+    let host = world.host(1, ip("203.0.113.1"));
+    world.pass(700);
+    world.udp(0, at("198.51.100.1:3000"), b"connect");
+    let client = world.open(0, at("198.51.100.1:4000"));
+    let text = wire::connect("203.0.113.1");
+    let question = world.act_alone(0, |server, now, out| server.on_bytes(now, client, &text, out));
+    assert_eq!(question.len(), 1);
+    world.pass(1);
+    let told = world.take_over_alone(0);
+    world.deliver(question);
+    world.deliver(told);
+    world.pass(3000);
+    assert_eq!(world.told(client), ["203.0.113.1:2000"]);
+    assert_eq!(world.told(host), ["198.51.100.1:3000"]);
+}
+
 #[test]
 fn who_asks_a_node_that_dies_is_told_that_there_is_nobody() {
     let mut world = World::two();

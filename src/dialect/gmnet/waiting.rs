@@ -46,8 +46,9 @@ pub(super) struct Waiting {
     pub(super) request: Request,
     /// The text that the client sent, to be told back.
     pub(super) text: Box<str>,
-    /// The number of the question to the node of the host, if that was asked. Another process asks anew.
-    #[serde(skip)]
+    /// The number of the question to the node of the host, if that was asked. Another process asks by the same, so
+    /// that the host is told once.
+    #[serde(default)]
     pub(super) asked: Option<u64>,
 }
 

@@ -107,10 +107,11 @@ impl Gmnet {
         let Some((key, node)) = found.and_then(|key| Some((key, self.hosts.node_of(key)?))) else {
             return false;
         };
+        let mut number = asked;
         match asked.and_then(|asked| Some((asked, self.nodes.asking.open.get(&asked)?.node))) {
             Some((_, of)) if of == node => return true,
             // The host has come to another node since.
-            Some((asked, _)) => _ = self.nodes.asking.remove(asked),
+            Some((asked, _)) => (_, number) = (self.nodes.asking.remove(asked), None),
             None => {}
         }
         let likely = self.claim_ports(cx.now, &request, is_last_try);
@@ -125,7 +126,8 @@ impl Gmnet {
         };
         let others = likely.iter().filter(|port| !ask.ports.contains(port));
         let ports = ask.ports.iter().copied().chain(others).collect();
-        let number = self.send_ask(cx, node, Ask { ports, ..ask }, By::Request(id));
+        let number = number.unwrap_or_else(|| self.new_number(cx));
+        self.send_ask(cx, node, Ask { id: number, ports, ..ask }, By::Request(id));
         if let Some(waiting) = self.introductions.get_mut(id) {
             waiting.asked = Some(number);
         }
@@ -157,17 +159,20 @@ impl Gmnet {
         })
     }
 
-    fn send_ask(&mut self, cx: &mut Context<'_>, node: NodeId, ask: Ask, by: By) -> u64 {
+    /// The number of a question that no process of this node has asked: other nodes remember what they have answered.
+    fn new_number(&mut self, cx: &Context<'_>) -> u64 {
         let asking = &mut self.nodes.asking;
-        // Of the process before the other node may still remember what it has answered.
         let micros = cx.now.unix * 1_000_000 + cx.now.instant.micros() % 1_000_000;
         asking.last = micros.max(asking.last + 1);
-        let id = asking.last;
-        let ask = Ask { id, ..ask };
+        asking.last
+    }
+
+    fn send_ask(&mut self, cx: &mut Context<'_>, node: NodeId, ask: Ask, by: By) {
+        let id = ask.id;
         tell(cx, cluster::Whom::Node(node), &Message::<&Data>::Ask(ask.clone()));
+        let asking = &mut self.nodes.asking;
         asking.open.insert(id, Asked { node, ask, by });
         asking.ends.arm(cx.now.instant, id);
-        id
     }
 
     /// What a node was asked may be lost.
@@ -330,7 +335,8 @@ impl Gmnet {
         let Direct { node, ask, request, text } = what;
         let by = By::Client(Box::new((request, text)));
         // What it can wait for it has waited for.
-        self.send_ask(cx, node, Ask { has_relay: false, patience: 0, ..ask }, by);
+        let id = self.new_number(cx);
+        self.send_ask(cx, node, Ask { id, has_relay: false, patience: 0, ..ask }, by);
     }
 
     /// A host of another node is to knock at a relay.
