@@ -177,11 +177,11 @@ impl Cluster {
 
     /// Goes on from what another process [knew](Self::known), if it had the name of this node and this one has heard of
     /// nobody yet. What others have said since comes by the same links; they are told everything by new ones, and asked
-    /// for everything, as not all that they have told was handed over.
-    pub fn go_on(&mut self, now: Instant, known: Known) {
+    /// for everything, as not all that they have told was handed over. False: this is another node.
+    pub fn go_on(&mut self, now: Instant, known: Known) -> bool {
         let Known { name, incarnation, links, hellos, nodes } = known;
         if !self.nodes.is_empty() || name != self.config.name {
-            return;
+            return false;
         }
         self.config.incarnation = incarnation;
         (self.links, self.hellos) = (links, hellos);
@@ -195,6 +195,7 @@ impl Cluster {
                 self.begin_link(now, NodeId::of(n), n);
             }
         }
+        true
     }
 
     /// What the others are called.

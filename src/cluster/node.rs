@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::About;
 use serde::{Deserialize, Serialize};
 
+use super::About;
 use crate::clock::Instant;
 use crate::limits::cluster as limits;
 
@@ -58,6 +58,9 @@ pub(super) struct KnownNode {
     link: u64,
     next: u64,
     is_broken: bool,
+    /// It may be two seconds until it tells that again, and whose relay has room has to be known before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    about: Option<Box<About>>,
 }
 
 /// The place of something that is said.
@@ -163,15 +166,16 @@ impl Node {
             link,
             next,
             is_broken,
+            about: self.about.clone(),
         }
     }
 
     /// One that another process has known.
     pub(super) fn go_on(now: Instant, known: KnownNode) -> Self {
-        let KnownNode { name, is_there, incarnation, hellos, link, next, is_broken } = known;
+        let KnownNode { name, is_there, incarnation, hellos, link, next, is_broken, about } = known;
         let inn = In { link, next, is_broken, is_old: true, asked: None };
         let (heard, sound) = (now, now);
-        Self { is_there, incarnation, hellos, heard, sound, inn, ..Self::new(&name) }
+        Self { is_there, about, incarnation, hellos, heard, sound, inn, ..Self::new(&name) }
     }
 
     /// It is there now, in this incarnation.

@@ -319,3 +319,22 @@ fn nodes_know_the_numbers_of_each_other_and_from_the_first_moment_on() {
     world.nodes[1].on_message(world.now, &message::write(&message).unwrap());
     assert_eq!(uptime(&world).1, None);
 }
+
+#[test]
+fn another_process_knows_at_once_what_others_have_told_of_themselves() {
+    let mut nodes = [0, 1].map(|n| Cluster::new(config(n, 7)));
+    let now = Instant::from_micros(1_000_000);
+    let about = About { connections: 3, relay: Some(Relay::default()), ..About::default() };
+    nodes[1].tell_about(now, about.clone());
+    nodes[1].on_wakeup(now);
+    for post in nodes[1].take_posts() {
+        nodes[0].on_message(now, &post.bytes);
+    }
+    let bytes = crate::state::write(&nodes[0].known()).unwrap();
+    let mut next = Cluster::new(config(0, 8));
+    assert!(next.go_on(now, crate::state::read(&bytes).unwrap()));
+    assert_eq!(next.others().map(|other| other.about).collect::<Vec<_>>(), [Some(&about)]);
+    let mut other = Cluster::new(config(2, 8));
+    assert!(!other.go_on(now, crate::state::read(&bytes).unwrap()));
+    assert_eq!(other.others().count(), 0, "it has another name");
+}

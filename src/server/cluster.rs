@@ -92,7 +92,7 @@ impl Server {
     }
 
     /// Which nodes have relays.
-    fn note_relays(&mut self) {
+    pub(super) fn note_relays(&mut self) {
         let Some(cluster) = &self.cluster else { return };
         let relays = cluster.others().filter_map(|other| {
             let about = other.about?;

@@ -232,6 +232,8 @@ impl Server {
             cluster.go_on(now.instant, known);
             self.shared.nodes = cluster.names().clone();
         }
+        // Dialects ask whether there is a relay.
+        self.note_relays();
         match state::part(parts, WINDOW, SHARED) {
             Ok(kept) => self.load_window(kept),
             Err(why) => debug!("what the window has shown is lost: {why}"),
