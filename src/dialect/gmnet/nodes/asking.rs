@@ -4,6 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use log::info;
+use serde::{Deserialize, Serialize};
 
 use super::super::Gmnet;
 use super::super::attempts::{Two, Whom};
@@ -53,7 +54,7 @@ enum By {
 }
 
 /// A host of another node, and a client that has asked for it by this text.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(in crate::dialect::gmnet) struct Direct {
     node: NodeId,
     ask: Ask,
@@ -75,6 +76,32 @@ impl Asking {
 
     pub(super) fn next_wakeup(&self) -> Option<Instant> {
         self.ends.next()
+    }
+
+    /// What a node is asked for clients that cannot be relayed after all. Requests that wait are asked anew by who goes
+    /// on with them.
+    pub(super) fn of_clients(&self, node: NodeId) -> Vec<Direct> {
+        let theirs = self.open.values().filter(|asked| asked.node == node);
+        let of_clients = theirs.filter_map(|Asked { node, ask, by }| match by {
+            By::Request(_) => None,
+            By::Client(what) => {
+                let (request, text) = (**what).clone();
+                Some(Direct { node: *node, ask: ask.clone(), request, text })
+            }
+        });
+        of_clients.collect()
+    }
+
+    /// Goes on with that. The node is asked again as soon as there is a link to it.
+    pub(super) fn go_on(&mut self, now: Instant, node: NodeId, asks: Vec<Direct>) {
+        for Direct { node: of, ask, request, text } in asks {
+            if of == node {
+                self.last = self.last.max(ask.id);
+                self.ends.arm(now, ask.id);
+                let by = By::Client(Box::new((request, text)));
+                self.open.insert(ask.id, Asked { node, ask, by });
+            }
+        }
     }
 
     fn remove(&mut self, id: u64) -> Option<Asked> {

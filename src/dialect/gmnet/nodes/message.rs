@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
+use super::Direct;
 use crate::clock::Instant;
 use crate::cluster::NodeId;
 use crate::dialect::ConnId;
@@ -55,11 +56,14 @@ pub(in crate::dialect::gmnet) struct Known<D> {
     pub(super) v4: Option<Ipv4Addr>,
     pub(super) v6: Option<Ipv6Addr>,
     pub(super) hosts: Vec<Entry<D>>,
+    /// What it is asked for clients that cannot be relayed after all.
+    #[serde(default)]
+    pub(super) asks: Vec<Direct>,
 }
 
 impl<D> Known<D> {
     pub(super) fn new(node: NodeId, PublicIps { v4, v6 }: PublicIps, hosts: Vec<Entry<D>>) -> Self {
-        Self { node, v4, v6, hosts }
+        Self { node, v4, v6, hosts, asks: Vec::new() }
     }
 }
 

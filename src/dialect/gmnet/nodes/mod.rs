@@ -166,7 +166,8 @@ impl Gmnet {
             let mut hosts = self.hosts.known_of(node);
             hosts.sort_unstable_by_key(|(host, _)| host.number);
             let hosts = hosts.into_iter().map(|(host, is_offered)| Entry::told(host, is_offered));
-            Known::new(node, public_ips, hosts.collect())
+            let asks = self.nodes.asking.of_clients(node);
+            Known { asks, ..Known::new(node, public_ips, hosts.collect()) }
         });
         known.collect()
     }
@@ -174,11 +175,12 @@ impl Gmnet {
     /// Goes on with the hosts of other nodes that another process has known, until their nodes tell of them again.
     pub(super) fn go_on_with_nodes(&mut self, cx: &mut Context<'_>, known: Vec<Known<Data>>) {
         let there = known.into_iter().filter(|known| cx.shared.nodes.has(known.node));
-        for Known { node, v4, v6, hosts } in there.collect::<Vec<_>>() {
+        for Known { node, v4, v6, hosts, asks } in there.collect::<Vec<_>>() {
             self.hosts.begin_round(node, PublicIps { v4, v6 });
             // Both processes have one clock.
             let now = cx.now.instant.micros();
             self.hear_of_hosts(cx, node, (now, hosts));
+            self.nodes.asking.go_on(cx.now.instant, node, asks);
         }
     }
 
