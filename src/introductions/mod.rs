@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use serde::{Deserialize, Serialize};
+
 pub mod anywhere;
 pub mod attempt;
 pub mod candidates;
@@ -13,7 +15,7 @@ pub mod relay;
 pub mod unmet;
 
 /// The addresses by which those outside know who is on the machine or in the network of the server.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PublicIps {
     /// The one of IPv4.
     pub v4: Option<Ipv4Addr>,

@@ -228,10 +228,12 @@ impl Server {
         shared_parts!(load);
         // One without them has known no others.
         let known = state::part::<Option<Known>>(parts, NODES, SHARED).ok().flatten();
+        let mut is_same = false;
         if let (Some(cluster), Some(known)) = (&mut self.cluster, known) {
-            cluster.go_on(now.instant, known);
+            is_same = cluster.go_on(now.instant, known);
             self.shared.nodes = cluster.names().clone();
         }
+        self.shared.relay.go_on_elsewhere(now.instant, is_same);
         // Dialects ask whether there is a relay.
         self.note_relays();
         match state::part(parts, WINDOW, SHARED) {

@@ -3,7 +3,7 @@
 use compat_tests::unplugged_nodes::{full, relay};
 use punchd::dialect::Via;
 use punchd::introductions::PublicIps;
-use punchd::introductions::relay::{Bounds, sessions};
+use punchd::introductions::relay::{Bounds, Order, sessions};
 
 use super::*;
 
@@ -234,6 +234,47 @@ fn ipv4_and_ipv6_meet_where_a_node_has_a_relay_for_both() {
             assert!(instructed(&told)[0].1.starts_with("2001:db8::1:"), "{relay:?}: {told:?}");
             let told = world.told(&four);
             assert!(instructed(&told)[0].1.starts_with("192.0.2.1:"), "{relay:?}: {told:?}");
+        }
+    }
+}
+
+#[test]
+fn a_process_that_takes_over_knows_who_is_relayed_and_who_waits_for_it() {
+    for (client, host) in [(0, 1), (1, 0), (0, 0)] {
+        for (n, when) in [0, 1, 2].into_iter().flat_map(|n| [0, 1, 2].map(|when| (n, when))) {
+            let case = format!("{client} {host}: {n} {when}");
+            let mut world = world([None, None, Some(Bounds::default())]);
+            let [one, other] = [world.client(client, at(1)), world.client(host, at(2))];
+            world.connect(&one, &other.id, 1);
+            world.pass(6000);
+            world.skip(&[&one, &other]);
+            if when == 0 {
+                world.take_over(n);
+            }
+            world.net.cuts.extend([(2, 0), (2, 1)].into_iter().filter(|_| when == 1));
+            world.connect(&one, &other.id, 2);
+            world.pass(20);
+            if when == 1 {
+                world.take_over(n);
+                world.net.cuts.clear();
+            }
+            world.pass(600);
+            for client in [&one, &other] {
+                assert_eq!(last_told(&mut world, client).as_deref(), Some("192.0.2.3"), "{case}");
+            }
+            if when == 2 {
+                world.take_over(n);
+            }
+            world.pass(6000);
+            // It is the same session for who wants it again.
+            world.connect(&other, &one.id, 3);
+            world.pass(100);
+            for client in [&one, &other] {
+                assert_eq!(last_told(&mut world, client).as_deref(), Some("192.0.2.3"), "{case}");
+            }
+            let mut orders = Vec::new();
+            world.act(2, |server, _, _| orders.extend(server.new_sessions()));
+            assert!(matches!(orders[..], [Order::Open(_)]), "{case}: {orders:?}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Who does not get through is relayed by the node of the one, of the other, or by any.
 
 use compat_tests::unplugged_nodes::{full, relay};
-use punchd::introductions::relay::{Bounds, Order};
+use punchd::introductions::relay::{Bounds, End, Order, Report};
 
 use super::*;
 
@@ -145,13 +145,165 @@ fn a_relay_is_free_again_when_the_node_that_asked_dies() {
     world.pass(5);
     world.join(0, at("198.51.100.1:3000"), "203.0.113.1");
     world.pass(1100);
-    let orders = |world: &mut World| {
-        let mut orders = Vec::new();
-        world.act(2, |server, _, _| orders.extend(server.new_sessions()));
-        orders
-    };
-    assert!(matches!(orders(&mut world)[..], [Order::Open(_)]));
+    assert!(matches!(orders(&mut world, 2)[..], [Order::Open(_)]));
     world.kill(0);
     world.pass(3600);
-    assert!(matches!(orders(&mut world)[..], [Order::Close(..)]));
+    assert!(matches!(orders(&mut world, 2)[..], [Order::Close(..)]));
+}
+
+/// What the relay of a node is told since this was asked last.
+fn orders(world: &mut World, n: usize) -> Vec<Order> {
+    let mut orders = Vec::new();
+    world.act(n, |server, _, _| orders.extend(server.new_sessions()));
+    orders
+}
+
+/// Two nodes without relays, the first with a client that was told of a host of the other, and one that has nothing but a
+/// relay.
+fn introduced() -> (World, ConnId, ConnId) {
+    let mut world = World::of(vec![Config::default(), Config::default(), alone(with_relay(2))]);
+    world.udp(1, at("203.0.113.1:2000"), b"reg");
+    let host = world.host(1, ip("203.0.113.1"));
+    world.pass(5);
+    let client = world.join(0, at("198.51.100.1:3000"), "203.0.113.1");
+    assert_eq!(world.told(client), ["203.0.113.1:2000"]);
+    assert_eq!(world.told(host), ["198.51.100.1:3000"]);
+    (world, client, host)
+}
+
+/// Both were told of the session that the third node has for them, and this stays.
+fn assert_relayed(world: &mut World, both: [ConnId; 2], case: &str) {
+    let told = both.map(|conn| world.told(conn));
+    let [Order::Open(session)] = orders(world, 2)[..] else { panic!("{case}: no session") };
+    let places = session.sides.map(|side| vec![format!("192.0.2.3:{}", side.port)]);
+    assert_eq!(told, places, "{case}");
+    world.pass(5000);
+    assert_eq!(orders(world, 2), [], "{case}");
+    assert_eq!(world.relayed(), [0, 0, 1], "{case}");
+}
+
+#[test]
+fn who_waits_for_the_relay_is_told_of_it_by_the_next_process() {
+    for n in 0..3 {
+        for before in [0, 500, 999] {
+            let (mut world, client, host) = introduced();
+            world.pass(before);
+            world.take_over(n);
+            world.pass(1100 - before);
+            assert_relayed(&mut world, [client, host], &format!("node {n} after {before} ms"));
+        }
+    }
+}
+
+#[test]
+fn the_next_process_knows_at_once_who_has_a_relay() {
+    for n in 0..2 {
+        let (mut world, _, host) = introduced();
+        world.pass(600);
+        // Nothing has come since of what others tell of themselves.
+        world.take_over(n);
+        let client = world.join(0, at("198.51.100.2:3000"), "203.0.113.1");
+        assert_eq!(world.told(client), ["203.0.113.1:2000"]);
+        world.pass(1100);
+        let (client, host) = (world.told(client), world.told(host));
+        assert!(client.iter().any(|at| at.starts_with("192.0.2.3:")), "{n}: {client:?}");
+        let at_relay = host.iter().filter(|at| at.starts_with("192.0.2.3:"));
+        assert_eq!(at_relay.count(), 2, "{n}: {host:?}");
+        assert_eq!(world.relayed(), [0, 0, 2], "{n}");
+    }
+}
+
+#[test]
+fn who_waits_for_a_host_without_a_port_is_relayed_by_the_next_process() {
+    for (n, at_node) in (0..3).flat_map(|n| [0, 1].map(|at_node| (n, at_node))) {
+        let mut world = World::of(vec![Config::default(), Config::default(), alone(with_relay(2))]);
+        let host = world.host(at_node, ip("203.0.113.2"));
+        world.pass(5);
+        let client = world.join(0, at("198.51.100.2:3000"), "203.0.113.2");
+        world.pass(1000);
+        world.take_over(n);
+        world.pass(2600);
+        assert_relayed(&mut world, [client, host], &format!("{n}, host at {at_node}"));
+    }
+}
+
+#[test]
+fn what_the_relay_of_another_node_was_asked_the_next_process_asks_again() {
+    for cut in [(2, 0), (0, 2)] {
+        for taken in [0, 2] {
+            let (mut world, client, host) = introduced();
+            world.pass(990);
+            world.net.cuts.insert(cut);
+            world.pass(15);
+            world.take_over(taken);
+            assert_eq!((world.told(client), world.told(host)), (vec![], vec![]));
+            world.net.cuts.clear();
+            world.pass(500);
+            assert_relayed(&mut world, [client, host], &format!("{cut:?} {taken}"));
+        }
+    }
+}
+
+#[test]
+fn who_was_told_of_the_relay_is_forwarded_after_a_take_over() {
+    for n in 0..3 {
+        let (mut world, client, host) = introduced();
+        world.pass(1050);
+        world.take_over(n);
+        assert_relayed(&mut world, [client, host], &format!("{n}"));
+        // What becomes of it is heard by who has asked.
+        let id = world.servers[2].as_ref().unwrap().relay().ids().next().unwrap();
+        world.act(2, |server, now, _| server.on_report(now, Report::Connected(id)));
+        world.pass(10);
+        let total = world.servers[0].as_ref().unwrap().journal().total();
+        assert_eq!((total.relayed, total.failed), (1, 0), "{n}");
+        world.act(2, |server, now, _| server.on_report(now, Report::Ended(id, End::Idle)));
+        world.pass(10);
+        assert_eq!(world.servers[0].as_ref().unwrap().relay().far(), 0, "{n}");
+    }
+}
+
+#[test]
+fn a_node_that_begins_anew_has_no_sessions() {
+    let (mut world, ..) = introduced();
+    world.pass(1050);
+    assert!(matches!(orders(&mut world, 2)[..], [Order::Open(_)]));
+    world.restart(0);
+    world.pass(1100);
+    assert!(matches!(orders(&mut world, 2)[..], [Order::Close(..)]));
+}
+
+#[test]
+fn who_cannot_be_relayed_is_answered_by_the_next_process() {
+    for at_node in [0, 1] {
+        for after in [0, 5] {
+            let full = alone(with_full_relay(2));
+            let mut world = World::of(vec![Config::default(), Config::default(), full]);
+            let host = world.host(at_node, ip("203.0.113.2"));
+            world.pass(5);
+            let seen = at("198.51.100.2:3000");
+            let client = world.join(0, seen, "203.0.113.2");
+            // The host's port is waited for, and then the relay is asked.
+            let is_asked = |world: &World| world.servers[0].as_ref().unwrap().relay().far() == 1;
+            world.net.cuts.insert((2, 0));
+            for _ in 0..500 {
+                world.pass(10);
+                if is_asked(&world) {
+                    break;
+                }
+            }
+            assert!(is_asked(&world) && world.told(client).is_empty());
+            if after > 0 {
+                // The node of the host is asked instead, and is not heard.
+                world.net.cuts.insert((1, 0));
+                world.pass(705);
+                assert!(!is_asked(&world));
+            }
+            world.take_over(0);
+            world.net.cuts.clear();
+            world.pass(2500);
+            assert_eq!(world.told(client), ["no"], "{at_node} {after}");
+            assert_eq!(world.told(host), [seen.to_string()], "{at_node} {after}");
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! Who fails is relayed by his node, by that of the room, or by any.
 
 use compat_tests::unplugged_nodes::{full, relay};
-use punchd::introductions::relay::{Bounds, sessions};
+use punchd::introductions::relay::{Bounds, Order, sessions};
 
 use super::*;
 
@@ -56,5 +56,46 @@ fn who_fails_is_relayed_by_his_node_by_that_of_the_room_or_by_any() {
             let told = world.ask(0, client.at, &format!("jr:{}", host.room)).concat();
             assert!(told.contains(&want), "{told}");
         }
+    }
+}
+
+#[test]
+fn a_process_that_takes_over_knows_who_is_relayed_and_who_waits_for_it() {
+    for (n, when) in [0, 1, 2].into_iter().flat_map(|n| [0, 1, 2].map(|when| (n, when))) {
+        let relays = [None, None, Some(Bounds::default())].into_iter().enumerate();
+        let mut world = World::with(relays.map(|(n, bounds)| relaying(n, bounds)).collect());
+        let host = world.get_in(1, peer(1), "rh:one");
+        let client = world.get_in(0, peer(2), &format!("jr:{}", host.room));
+        world.pass(700);
+        world.told(1, host.at);
+        world.told(0, client.at);
+        if when == 0 {
+            world.take_over(n);
+        }
+        // The room is at the second node.
+        world.net.cuts.extend((when == 1).then_some((2, 1)));
+        let mut told = world.ask(0, client.at, &format!("pc:{}:fail", client.id));
+        if when == 1 {
+            world.take_over(n);
+            world.net.cuts.clear();
+        }
+        world.pass(700);
+        told.extend(world.told(0, client.at));
+        let of_host = world.told(1, host.at);
+        for (told, other) in [(told, &host.id), (of_host, &client.id)] {
+            let at_relay = format!("{other}:192.0.2.3");
+            assert!(told.iter().any(|line| line.contains(&at_relay)), "{n} {when}: {told:?}");
+        }
+        if when == 2 {
+            world.take_over(n);
+        }
+        world.pass(3000);
+        // It is the same session for who asks again.
+        world.told(0, client.at);
+        let told = world.ask(0, client.at, &format!("jr:{}", host.room)).concat();
+        assert!(told.contains("192.0.2.3"), "{n} {when}: {told}");
+        let mut orders = Vec::new();
+        world.act(2, |server, _, _| orders.extend(server.new_sessions()));
+        assert!(matches!(orders[..], [Order::Open(_)]), "{n} {when}: {orders:?}");
     }
 }

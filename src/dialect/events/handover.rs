@@ -30,7 +30,7 @@ impl Events {
             commands,
             passes,
             lines,
-            relays: _,
+            relays,
             foreign,
             much,
             refused,
@@ -64,6 +64,6 @@ impl Events {
         self.passes.go_on(passes);
         self.lines.go_on(lines);
         (self.gone, self.successors, self.overdue) = (gone, successors, overdue);
-        (self.foreign, self.much, self.refused) = (foreign, much, refused);
+        (self.foreign, self.much, self.refused, self.relays) = (foreign, much, refused, relays);
     }
 }

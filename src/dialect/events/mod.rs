@@ -143,7 +143,7 @@ pub struct Events {
     passes: Rates,
     lines: Lines,
     /// Those for whom the relay of another node is asked: two, and whether one has said that it does not reach the other.
-    #[serde(skip)]
+    #[serde(default)]
     relays: Awaited<(ConnId, ConnId, bool)>,
     /// Two that could not be introduced.
     foreign: Seldom,

@@ -23,7 +23,7 @@ impl Gmnet {
             knocks,
             attempts,
             relays,
-            asked: _,
+            asked,
             failed,
             unread,
             looks,
@@ -55,6 +55,7 @@ impl Gmnet {
         self.knocks.go_on(knocks);
         self.attempts.go_on(attempts);
         self.relays.go_on(relays);
+        self.asked = asked;
         self.failed.go_on(failed);
         self.unread = unread;
         self.looks.go_on(looks);

@@ -137,7 +137,7 @@ pub struct Gmnet {
     /// Those of them that are relayed if they do not get through soon.
     relays: Timers<ConnId>,
     /// Those for whom the relay of another node is asked.
-    #[serde(skip)]
+    #[serde(default)]
     asked: Awaited<relaying::Asked>,
     /// For each client address the host that it did not reach, lately.
     failed: Timers<IpAddr, Whom>,

@@ -8,6 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU16;
 
 use log::info;
+use serde::{Deserialize, Serialize};
 
 use super::Gmnet;
 use super::attempts::{Two, Whom};
@@ -27,7 +28,7 @@ use crate::introductions::relay::sessions::Places;
 use crate::limits;
 
 /// A client and a host for whom the relay of another node is asked.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Asked {
     /// The client's connection.
     id: ConnId,
@@ -38,7 +39,7 @@ pub(super) struct Asked {
 }
 
 /// What is done if they cannot be relayed.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Instead {
     /// They were told of each other before.
     Nothing,

@@ -21,7 +21,7 @@ pub(super) struct Request {
 }
 
 /// What can be said to a request.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) enum Outcome {
     /// Nothing yet.
     Wait,

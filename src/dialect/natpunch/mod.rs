@@ -101,7 +101,7 @@ pub struct Natpunch {
     #[serde(skip)]
     nodes: Nodes,
     /// Those for whom the relay of another node is asked: who wants to meet whom, and the number of the try.
-    #[serde(skip)]
+    #[serde(default)]
     relays: Awaited<([Uuid; 2], u32)>,
 }
 
@@ -139,7 +139,7 @@ impl Natpunch {
         self.met.go_on(met);
         self.told.go_on(told);
         self.lines.go_on(lines);
-        (self.refused, self.foreign) = (saved.refused, saved.foreign);
+        (self.refused, self.foreign, self.relays) = (saved.refused, saved.foreign, saved.relays);
         self.lobbies.list_anew();
         self.await_others(now);
     }

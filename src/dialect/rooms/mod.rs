@@ -165,7 +165,7 @@ pub struct Rooms {
     foreign: Seldom,
     refused: admission::Refused,
     /// Those for whom the relay of another node is asked: two, and whether one has said that it does not reach the other.
-    #[serde(skip)]
+    #[serde(default)]
     relays: Awaited<(Id, Id, bool)>,
     #[serde(skip)]
     stopping: bool,
@@ -256,6 +256,7 @@ impl Rooms {
         self.places.go_on(saved.places);
         self.guesses.go_on(saved.guesses);
         self.lines.go_on(saved.lines);
+        self.relays = saved.relays;
         (self.full, self.foreign, self.refused) = (saved.full, saved.foreign, saved.refused);
     }
 

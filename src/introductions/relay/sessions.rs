@@ -84,7 +84,7 @@ pub struct Sessions {
     refused: Seldom,
     parted: Seldom,
     /// The relays of other nodes.
-    #[serde(skip)]
+    #[serde(default)]
     pub(super) elsewhere: Elsewhere,
 }
 
@@ -185,7 +185,8 @@ impl Sessions {
     /// Goes on with the sessions of another process, if there is a relay here. They keep their ports, even if
     /// the pool is another one now; whether the thread has them as well is not known here.
     pub(crate) fn go_on(&mut self, saved: Self) {
-        let Self { config: _, all, told, orders, count, secret, .. } = saved;
+        let Self { config: _, all, told, orders, count, secret, elsewhere, .. } = saved;
+        self.elsewhere = elsewhere;
         (self.passed, self.refused, self.parted) = (saved.passed, saved.refused, saved.parted);
         // So many there will never be.
         self.count = count.min(u64::MAX >> (PLACE_BITS + 1));

@@ -278,10 +278,10 @@ impl Elsewhere {
     }
 
     /// Asks a node once more what may be lost.
-    pub(super) fn ask_again(&mut self, node: NodeId) {
-        for number in self.at_node(node, false) {
-            let Some(entry) = self.all.get(&number) else { continue };
-            let question = self.question(number, entry);
+    pub(super) fn ask_again(&mut self, node: NodeId, numbers: &[u64]) {
+        for number in numbers {
+            let Some(entry) = self.all.get(number) else { continue };
+            let question = self.question(*number, entry);
             self.posts.push((node, question));
         }
     }

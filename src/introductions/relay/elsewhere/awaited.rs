@@ -2,13 +2,15 @@
 
 use std::net::SocketAddr;
 
+use serde::{Deserialize, Serialize};
+
 use super::plain;
 use crate::hash::Map;
 use crate::introductions::journal::Attempt;
 use crate::limits::cluster as bounds;
 
 /// What a dialect has to remember of them until it hears of the answer.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Awaited<T>(Map<[SocketAddr; 2], T>);
 
 impl<T> Default for Awaited<T> {

@@ -12,11 +12,13 @@
 //!   carries nothing yet ends at once if the node that has asked dies. One that does goes on until a side is silent, as
 //!   players who are in need no server.
 //! * When nodes (again) know each other each tells the other which sessions it has there, so that what was lost leaves
-//!   nothing behind.
+//!   nothing behind. A session for which the answer may be lost is among them, so that it is the answer again.
+//! * Another process of a node goes on with all of it ([`handover`]).
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::sessions::Places;
@@ -38,6 +40,7 @@ use message::Message;
 
 mod asking;
 mod awaited;
+mod handover;
 mod message;
 mod serving;
 #[cfg(test)]
@@ -61,7 +64,7 @@ pub struct Relaying {
 }
 
 /// Where two players are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Homes {
     /// The nodes of the client and of the host; none: this one.
     pub nodes: [Option<NodeId>; 2],
@@ -73,12 +76,15 @@ pub struct Homes {
 type Pair = (Name, [SocketAddr; 2]);
 
 /// Relays of other nodes: those which pairs of this one use, and what is done for others here.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Elsewhere {
+    /// What they have told of themselves is kept by the cluster.
+    #[serde(skip)]
     nodes: Vec<Relaying>,
     /// How many questions there have been.
     count: u64,
     all: Map<u64, Entry>,
+    #[serde(skip)]
     by_pair: Map<Pair, u64>,
     /// Open questions.
     waits: Timers<u64>,
@@ -90,7 +96,10 @@ pub struct Elsewhere {
     rates: Rates,
     /// Sessions here that other nodes have asked for, and by which number.
     served: Map<SessionId, (NodeId, u64)>,
+    #[serde(skip)]
     asked: Map<(NodeId, u64), SessionId>,
+    /// What must not be lost of them is said again on a new link.
+    #[serde(skip)]
     posts: Vec<(NodeId, Message)>,
     news: VecDeque<News>,
     /// How sessions have ended.
@@ -98,7 +107,7 @@ pub struct Elsewhere {
 }
 
 /// What has become of a question.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct News {
     /// Who was to be relayed.
     pub attempt: Attempt,
@@ -107,7 +116,7 @@ pub struct News {
 }
 
 /// A pair for which a relay of another node is asked, or has been found.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Entry {
     attempt: Attempt,
     shape: Shape,

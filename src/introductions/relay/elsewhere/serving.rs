@@ -16,9 +16,12 @@ use crate::state::{self, NotUnderstood};
 impl Sessions {
     /// Another node is there, or has missed something.
     pub fn on_node_joined(&mut self, node: NodeId) {
-        let all = self.elsewhere.at_node(node, true);
+        // Of an open question it may not be known yet that it was answered: then the answer stays what it is.
+        let given = self.elsewhere.at_node(node, true);
+        let open = self.elsewhere.at_node(node, false);
+        let all = given.into_iter().chain(open.iter().copied()).collect();
         self.elsewhere.posts.push((node, Message::Have { all }));
-        self.elsewhere.ask_again(node);
+        self.elsewhere.ask_again(node, &open);
         let mut served: Vec<(u64, SessionId)> = self.served_for(node);
         served.sort_unstable();
         let all = served.iter().map(|(number, _)| *number).collect();
@@ -101,6 +104,10 @@ impl Sessions {
                         self.elsewhere.end(number, End::Idle);
                     }
                 }
+                // That it is served was said before, and is lost.
+                let mut open = self.elsewhere.at_node(node, false);
+                open.retain(|number| all.contains(number));
+                self.elsewhere.ask_again(node, &open);
             }
         }
         Ok(())

@@ -6,6 +6,8 @@ use crate::introductions::journal::Names;
 use crate::introductions::relay::sessions::{Config, Sessions};
 use crate::introductions::relay::{Bounds, End, Order, Report};
 
+mod handover;
+
 /// Nodes which know of each other, and what is under way between them.
 struct World {
     nodes: Vec<Sessions>,
@@ -109,6 +111,18 @@ impl World {
         let IpAddr::V4(ip) = places.for_client.ip() else { panic!("{places:?}") };
         assert_eq!(places.for_host.ip(), ip);
         Some(ip.octets()[3].into())
+    }
+
+    /// Another process goes on from what that of a node knew, which may have been another node.
+    fn take_over(&mut self, n: usize, bounds: Option<Bounds>, is_same: bool) {
+        let (saved, last) = (state::write(&self.nodes[n]).unwrap(), self.nodes.len() - 1);
+        let relays = self.nodes[n].elsewhere.nodes.clone();
+        self.nodes[n] = sessions(n, bounds);
+        self.nodes[n].go_on(state::read(&saved).unwrap());
+        self.nodes[n].go_on_elsewhere(self.now.instant, is_same);
+        self.nodes[n].elsewhere().set_nodes(relays.into_iter());
+        (0..=last).filter(|of| *of != n).for_each(|of| self.nodes[n].on_node_joined(node(of)));
+        self.settle();
     }
 
     /// What the relay's thread of a node is told.
