@@ -1,5 +1,5 @@
-//! Two nodes with one floating address, which keepalived gives to one that serves: what shipped games know. Two
-//! machines and that of the players are network namespaces, so it takes root.
+//! Two nodes with one floating address, which keepalived gives to one that serves: what shipped games know. Their
+//! machines, that of a host and that of the players are network namespaces, so it takes root.
 #![cfg(target_os = "linux")]
 #![expect(clippy::expect_used, clippy::panic, reason = "a helper that fails is a test that fails")]
 
@@ -15,10 +15,16 @@ const WAIT: Duration = Duration::from_secs(30);
 /// So long after a node or its machine is gone, players may find nobody at the address.
 const MOVED: Duration = Duration::from_secs(5);
 
+/// So long after a node with a higher priority is back it would have the address, if it took that.
+const TAKEN_BACK: Duration = Duration::from_secs(4);
+
 /// What games know.
 const FLOATING: &str = "10.77.0.100";
 
-/// Machines at one switch: two for nodes and one for players.
+/// The machine of a host that knows the floating address alone.
+const HOME: usize = 3;
+
+/// Machines at one switch: two for nodes, one for players, and [`HOME`].
 struct Machines {
     prefix: String,
     folder: PathBuf,
@@ -70,7 +76,7 @@ impl Machines {
         all.on(0, "ip address add 10.77.0.1/24 dev switch");
         all.on(0, "ip link set switch up");
         all.on(0, "ip link set lo up");
-        for n in [1, 2] {
+        for n in [1, 2, HOME] {
             let name = all.name(n);
             assert!(ip(&format!("netns add {name}")));
             let line = format!("ip link add line{n} type veth peer name net netns {name}");
@@ -134,10 +140,10 @@ impl Machines {
         self.start(n, "punchd", &format!("{punchd} --cluster {servers} --node n{n}"))
     }
 
-    /// A host on machine `n` registers at the own address of a node.
-    fn start_host(&mut self, n: usize, node: usize, name: &'static str) {
+    /// A host on machine `n` registers there.
+    fn start_host(&mut self, n: usize, master: &str, name: &'static str) {
         let punch = env!("CARGO_BIN_EXE_punch");
-        let host = format!("{punch} host --master {}:6510 --data1 Pong --data2 {name}", at(node));
+        let host = format!("{punch} host --master {master}:6510 --data1 Pong --data2 {name}");
         self.start(n, name, &host);
     }
 
@@ -151,7 +157,7 @@ impl Machines {
     fn lobby(&self) -> Option<Vec<&'static str>> {
         let lobby = self.punch(&format!("lobby --master {FLOATING}:6510 --json"));
         let text = String::from_utf8_lossy(&lobby.stdout).into_owned();
-        let names = ["one", "two"].into_iter().filter(|name| text.contains(name));
+        let names = ["one", "two", "home"].into_iter().filter(|name| text.contains(name));
         lobby.status.success().then(|| names.collect())
     }
 
@@ -164,6 +170,21 @@ impl Machines {
     fn has_address(&self, n: usize) -> bool {
         let all = self.command(n, "ip address show dev net").output().expect("running ip").stdout;
         String::from_utf8_lossy(&all).contains(FLOATING)
+    }
+
+    /// The address stays there for as long as the other node would take to have it.
+    fn keeps_address(&self, n: usize, other: usize) {
+        let start = Instant::now();
+        while start.elapsed() < TAKEN_BACK {
+            assert!(self.has_address(n) && !self.has_address(other), "it moved");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// How often keepalived there has found that its node serves after it did not.
+    fn found_serving(&self, n: usize) -> usize {
+        let log = fs::read_to_string(self.log(n, "keepalived")).expect("a log");
+        log.matches("VRRP_Script(serves) succeeded").count()
     }
 
     fn wait_for(&self, what: &str, within: Duration, is_so: impl Fn(&Self) -> bool) -> Duration {
@@ -192,8 +213,8 @@ impl Machines {
 
 impl Drop for Machines {
     fn drop(&mut self) {
-        (0..3).for_each(|n| self.kill(n, None));
-        (0..3).for_each(|n| _ = ip(&format!("netns del {}", self.name(n))));
+        (0..=HOME).for_each(|n| self.kill(n, None));
+        (0..=HOME).for_each(|n| _ = ip(&format!("netns del {}", self.name(n))));
         let _ = fs::remove_dir_all(&self.folder);
     }
 }
@@ -220,25 +241,39 @@ fn keepalived_config(n: usize) -> String {
 fn games_that_know_one_address_find_a_node_that_lives() {
     let Some(mut machines) = Machines::new() else { return };
     let first = machines.start_node(1);
+    machines.wait_for("a node", WAIT, |all| all.has_address(1) && all.lobby().is_some());
     machines.start_node(2);
-    machines.wait_for("a node", WAIT, |all| all.lobby().is_some());
-    machines.start_host(0, 1, "one");
-    machines.start_host(2, 2, "two");
-    machines.wait_for("both", WAIT, |all| all.lobby() == Some(vec!["one", "two"]));
+    machines.wait_for("the other", WAIT, |all| {
+        all.punch(&format!("lobby --master {}:6510", at(2))).status.success()
+    });
+    machines.start_host(1, &at(1), "one");
+    machines.start_host(2, &at(2), "two");
+    machines.start_host(HOME, FLOATING, "home");
+    let is_whole = |all: &Machines| all.lobby() == Some(vec!["one", "two", "home"]);
+    machines.wait_for("all hosts", WAIT, is_whole);
+    machines.join(HOME);
     // Only punchd dies.
     machines.kill(1, Some(first));
-    let took = machines.wait_for("another node", MOVED, |all| all.lobby() == Some(vec!["two"]));
+    let is_moved = |lobby: Vec<&str>| lobby.contains(&"two") && !lobby.contains(&"one");
+    let took = machines.wait_for("another node", MOVED, |all| all.lobby().is_some_and(is_moved));
     println!("another node has the address {took:?} after punchd is killed");
     machines.join(2);
-    // It is back, and so is the address.
+    machines.wait_for("the host that knows it", WAIT, |all| {
+        all.lobby().is_some_and(|lobby| lobby.contains(&"home"))
+    });
+    machines.join(HOME);
+    // It is back, and leaves the address where the connections of hosts are, though its priority is higher.
+    let before = machines.found_serving(1);
     machines.start_punchd(1);
-    machines.wait_for("the first", WAIT, |all| all.has_address(1));
-    machines.wait_for("all", WAIT, |all| all.lobby() == Some(vec!["one", "two"]));
-    machines.join(2);
-    // The machine dies, and nobody says so.
-    machines.on(0, "ip link set line1 down");
-    machines.kill(1, None);
-    let took = machines.wait_for("another node", MOVED, |all| all.lobby() == Some(vec!["two"]));
+    machines.wait_for("the first", WAIT, |all| all.found_serving(1) > before);
+    machines.keeps_address(2, 1);
+    machines.join(HOME);
+    machines.wait_for("all again", WAIT, is_whole);
+    // The machine that has it dies, and nobody says so.
+    machines.on(0, "ip link set line2 down");
+    machines.kill(2, None);
+    let is_moved = |lobby: Vec<&str>| lobby.contains(&"one") && !lobby.contains(&"two");
+    let took = machines.wait_for("the first", MOVED, |all| all.lobby().is_some_and(is_moved));
     println!("another node has the address {took:?} after its machine is gone");
-    machines.join(2);
+    machines.join(1);
 }
