@@ -32,6 +32,7 @@ mod sniff;
 pub mod stun;
 mod telling;
 mod turns;
+mod untold;
 mod way;
 
 pub use context::{Context, Shared};

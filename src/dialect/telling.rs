@@ -1,10 +1,12 @@
 //! What other nodes are told of this one: first all, part by part, then what changes.
 
 use std::hash::{BuildHasher as _, Hash};
+use std::net::IpAddr;
 
 use serde::Serialize;
 
-use crate::clock::Instant;
+use super::untold::{Pace, Untold};
+use crate::clock::{Instant, earliest};
 use crate::cluster::NodeId;
 use crate::hash::{Keyed, Map};
 use crate::limits::cluster as bounds;
@@ -18,10 +20,23 @@ pub(super) struct Telling<I> {
     there: Map<NodeId, Vec<I>>,
     /// When those are told more that have not been told all.
     parts: Timers<NodeId>,
+    /// How much each may be told of that which it has not been told.
+    paces: Map<NodeId, Pace>,
+    /// What has changed since others were told.
+    untold: Untold<I>,
     /// A hash of what others were told last of each, so that they are not told the same again.
     told: Map<I, u64>,
     hasher: Keyed,
 }
+
+/// How a thing is told, about how many bytes that takes, and of which address it is.
+pub(super) type ToTell<T> = (T, usize, IpAddr);
+
+/// In place of the hash of what others were told: each has been told something else.
+pub(super) const SOMETHING: u64 = 0;
+
+/// About how many bytes it takes to tell that something is gone.
+pub(super) const GONE: usize = 20;
 
 /// Something that all are to be told.
 #[derive(Debug)]
@@ -37,6 +52,8 @@ impl<I> Default for Telling<I> {
         Self {
             there: Map::default(),
             parts: Timers::new(bounds::PART_EVERY),
+            paces: Map::default(),
+            untold: Untold::default(),
             told: Map::default(),
             hasher: Keyed::default(),
         }
@@ -54,9 +71,9 @@ impl<I: Copy + Ord + Hash> Telling<I> {
         self.there.contains_key(&node)
     }
 
-    /// Of how many it is known what others were told last.
+    /// Of how many it is known what others were told last, or that they have to be told.
     pub(super) fn len(&self) -> usize {
-        self.told.len()
+        self.told.len() + self.untold.len()
     }
 
     /// A node is to be told all this, the last first.
@@ -70,6 +87,7 @@ impl<I: Copy + Ord + Hash> Telling<I> {
         self.parts.cancel(&node);
         if self.there.is_empty() {
             self.told = Map::default();
+            self.untold.clear();
         }
     }
 
@@ -78,32 +96,30 @@ impl<I: Copy + Ord + Hash> Telling<I> {
         self.parts.pop_due(now)
     }
 
-    /// When [`Self::pop_due`] has one.
+    /// When [`Self::pop_due`] has one, or [`Self::changes`] what waits.
     pub(super) fn next(&self) -> Option<Instant> {
-        self.parts.next()
+        earliest([self.parts.next(), self.untold.next()])
     }
 
-    /// What is to be told of that which has changed, as far as a turn goes; the rest stays in `news`. `to_tell` has
-    /// about how many bytes it takes, and none of what is gone.
+    /// What is to be told of that which has changed, as far as a turn goes and others may be told; the rest stays in
+    /// `news` or waits. `to_tell` has none of what is gone.
     pub(super) fn changes<T: Serialize>(
         &mut self,
+        now: Instant,
         news: &mut Vec<I>,
-        to_tell: impl Fn(I) -> Option<(T, usize)>,
+        to_tell: impl Fn(I) -> Option<ToTell<T>>,
     ) -> Vec<News<I, T>> {
-        news.sort_unstable();
-        news.dedup();
-        let rest = news.len().saturating_sub(bounds::PART_ENTRIES);
-        let (mut all, mut part, mut size, mut gone) = (Vec::new(), Vec::new(), 0, Vec::new());
-        for id in news.split_off(rest) {
-            let Some((told, length)) = to_tell(id) else {
-                self.told.remove(&id);
-                gone.push(id);
-                continue;
-            };
-            let hash = self.hasher.hash_one(state::write(&told).unwrap_or_default());
+        let gone = self.note(now, news, &to_tell);
+        let (mut all, mut part, mut size) = (Vec::new(), Vec::new(), 0);
+        all.extend(Some(gone).filter(|gone| !gone.is_empty()).map(News::Gone));
+        for _ in 0..bounds::PART_ENTRIES {
+            let Some((id, _)) = self.untold.pop(now) else { break };
+            let Some((told, length, _)) = to_tell(id) else { continue };
+            let hash = self.hash(&told);
             if self.told.insert(id, hash) == Some(hash) {
                 continue;
             }
+            self.untold.spend(now, length);
             size += length;
             part.push(told);
             if size >= bounds::PART {
@@ -112,8 +128,40 @@ impl<I: Copy + Ord + Hash> Telling<I> {
             }
         }
         all.extend(Some(part).filter(|part| !part.is_empty()).map(News::Told));
-        all.extend(Some(gone).filter(|gone| !gone.is_empty()).map(News::Gone));
         all
+    }
+
+    /// What is new or has changed has to wait for its turn. Returns what is gone: that is little, and goes at once.
+    fn note<T: Serialize>(
+        &mut self,
+        now: Instant,
+        news: &mut Vec<I>,
+        to_tell: impl Fn(I) -> Option<ToTell<T>>,
+    ) -> Vec<I> {
+        news.sort_unstable();
+        news.dedup();
+        let rest = news.len().saturating_sub(bounds::PART_ENTRIES);
+        let mut gone = Vec::new();
+        for id in news.split_off(rest) {
+            if let Some((told, length, addr)) = to_tell(id) {
+                if self.told.get(&id) != Some(&self.hash(&told)) {
+                    self.untold.add(id, addr, length);
+                }
+                continue;
+            }
+            let has_waited = self.untold.remove(&id);
+            let was_told = self.told.remove(&id).is_some();
+            // Of what came and went meanwhile nobody knows, unless it was told to one who has not been told all yet.
+            if was_told || !has_waited || self.there.values().any(|left| !left.is_empty()) {
+                self.untold.spend(now, GONE);
+                gone.push(id);
+            }
+        }
+        gone
+    }
+
+    fn hash(&self, told: &impl Serialize) -> u64 {
+        self.hasher.hash_one(state::write(told).unwrap_or_default())
     }
 
     /// Some more of what a node has not been told, and whether that was all.
@@ -121,20 +169,28 @@ impl<I: Copy + Ord + Hash> Telling<I> {
         &mut self,
         now: Instant,
         node: NodeId,
-        to_tell: impl Fn(I) -> Option<(T, usize)>,
+        to_tell: impl Fn(I) -> Option<ToTell<T>>,
     ) -> (Vec<T>, bool) {
         let Some(left) = self.there.get_mut(&node) else { return (Vec::new(), false) };
         let (mut all, mut size) = (Vec::new(), 0);
+        let pace = self.paces.entry(node).or_default();
+        let most = if pace.is_open(now) { bounds::PART } else { 0 };
         for _ in 0..bounds::PART_ENTRIES {
-            if size >= bounds::PART {
+            if size >= most {
                 break;
             }
             let Some(id) = left.pop() else { break };
-            if let Some((told, length)) = to_tell(id) {
+            if let Some((told, length, _)) = to_tell(id) {
+                // This one knows more than others.
+                match self.untold.has(&id) {
+                    true => _ = self.told.insert(id, SOMETHING),
+                    false => _ = self.told.entry(id).or_insert(SOMETHING),
+                }
                 size += length;
                 all.push(told);
             }
         }
+        pace.spend(now, size);
         let is_all = left.is_empty();
         if !is_all {
             self.parts.arm(now, node);

@@ -11,6 +11,7 @@ use punchd::server::{Config, Server, State};
 
 mod introductions;
 mod moving;
+mod paced;
 mod relayed;
 
 /// Nodes with hosts and clients.

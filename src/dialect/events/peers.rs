@@ -229,7 +229,7 @@ impl Events {
             );
         }
         self.take_name(&game, &name, id, cx.out);
-        self.tell_login(id, cx.out);
+        self.tell_login(cx, id);
         let login = LoggedIn::new(&name, secret, token).keeping(keeps);
         self.answer(id, event, &login, cx.out);
         Ok(())

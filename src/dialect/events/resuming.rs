@@ -183,7 +183,8 @@ impl Events {
             self.refuse(cx, old, &Fault::new("resumed", "you are back on another connection"));
             None
         };
-        self.tell_login(new, cx.out);
+        self.nodes.forget_untold(old);
+        self.tell_login(cx, new);
         let room = any_room.and_then(|room| self.in_room(&game, room));
         let answer = LoggedIn::new(&id, secret, token).keeping(Some(keeps)).back_in(room);
         let answer = serde_json::value::to_raw_value(&answer).unwrap_or_default();

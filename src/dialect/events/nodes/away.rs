@@ -40,6 +40,7 @@ impl Events {
         (node, receiver): (NodeId, ConnId),
     ) -> Result<(), Fault> {
         let number = self.await_node(cx, id, event, receiver)?;
+        self.tell_speaker(cx, id);
         let Some(peer) = self.peer(id) else { return Ok(()) };
         let (token, room) = (peer.token, peer.any_room());
         let mut object = Vec::new();
@@ -98,6 +99,7 @@ impl Events {
         news: bool,
     ) {
         let now = cx.now.instant;
+        self.tell_speaker(cx, id);
         let Some(peer) = self.peer_mut(id) else { return };
         let Some(away) = &mut peer.away else { return };
         if !news && now - away.told < bounds::SOCKET_EVERY {

@@ -29,6 +29,7 @@ use super::{Context, Events, Outbox};
 use crate::clock::{Instant, earliest};
 use crate::cluster::{NodeId, Whom};
 use crate::dialect::rounds::{Full, Rounds};
+use crate::dialect::untold::{Pace, Untold};
 use crate::dialect::{ConnId, Keeping, Name};
 use crate::hash::Map;
 use crate::limits::cluster as bounds;
@@ -54,6 +55,10 @@ pub(super) struct Nodes {
     conns: Map<NodeId, ConnId>,
     /// When those are told more that have not been told all.
     parts: Timers<NodeId>,
+    /// How much each may be told of that.
+    paces: Map<NodeId, Pace>,
+    /// Peers and rooms of this node that have changed since others were told.
+    untold: Untold<Leaving>,
     /// The peers of other nodes, by their tokens.
     guests: Map<u128, ConnId>,
     /// Those whose IDs somebody else has, who logged in before.
@@ -66,8 +71,8 @@ pub(super) struct Nodes {
     full: Seldom,
 }
 
-/// What may be gone.
-#[derive(Debug)]
+/// What may be gone, or has to be told.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Leaving {
     Guest(ConnId),
     Room(Arc<str>, u64),
@@ -89,6 +94,8 @@ impl Default for Nodes {
             rounds: Rounds::default(),
             conns: Map::default(),
             parts: Timers::new(bounds::PART_EVERY),
+            paces: Map::default(),
+            untold: Untold::default(),
             guests: Map::default(),
             hidden: Vec::new(),
             leaving: VecDeque::new(),
@@ -102,6 +109,7 @@ impl Default for Nodes {
 impl Nodes {
     /// How much is kept of peers.
     pub(super) fn kept(&self, each: &mut Keeping<'_>) {
+        each("events: what others have to be told", self.untold.len());
         each("events: guests", self.guests.len());
         each("events: guests without an ID", self.hidden.len());
         each("events: what is to be taken away", self.leaving.len());
@@ -111,7 +119,12 @@ impl Nodes {
     /// When something has to be done for other nodes.
     pub(super) fn next_wakeup(&self) -> Option<Instant> {
         let now = self.leaving.front().map(|_| Instant::default());
-        earliest([now, self.parts.next(), self.unclaimed])
+        earliest([now, self.parts.next(), self.untold.next(), self.unclaimed])
+    }
+
+    /// A peer is on another connection now.
+    pub(super) fn forget_untold(&mut self, id: ConnId) {
+        self.untold.remove(&Leaving::Guest(id));
     }
 
     /// Whether what this node has told in that round is not there any more.
@@ -243,6 +256,7 @@ impl Events {
         self.nodes.parts.cancel(&node);
         if self.nodes.there.is_empty() {
             self.rooms.tell_nodes(false);
+            self.nodes.untold.clear();
         }
         self.sweep_later(Some(node));
         self.fail_asked(of_node.conn, cx.out);
@@ -316,7 +330,8 @@ impl Events {
         if self.nodes.there.is_empty() {
             return;
         }
-        self.tell_rooms(cx.out);
+        self.note_rooms(cx);
+        self.tell_news(cx);
         while let Some(node) = self.nodes.parts.pop_due(cx.now.instant) {
             self.tell_part(cx, node);
         }

@@ -48,6 +48,10 @@ impl Events {
     /// Tells a node of some more that it has not been told of.
     pub(super) fn tell_part(&mut self, cx: &mut Context<'_>, node: NodeId) {
         let Some(of_node) = self.nodes.there.get_mut(&node) else { return };
+        let pace = self.nodes.paces.entry(node).or_default();
+        if !pace.is_open(cx.now.instant) {
+            return self.nodes.parts.arm(cx.now.instant, node);
+        }
         let Some(mut untold) = of_node.untold.take() else { return };
         let (mut peers, mut rooms, mut size) = (Vec::new(), Vec::new(), 0);
         for _ in 0..bounds::PART_ENTRIES {
@@ -70,6 +74,9 @@ impl Events {
                     rooms.push(entry);
                 }
             }
+        }
+        if let Some(pace) = self.nodes.paces.get_mut(&node) {
+            pace.spend(cx.now.instant, size);
         }
         let whom = Whom::Node(node);
         if !peers.is_empty() {
@@ -105,16 +112,29 @@ impl Events {
     }
 
     /// Somebody has logged in here, or is on another connection now.
-    pub(in crate::dialect::events) fn tell_login(&self, id: ConnId, out: &mut Outbox) {
+    pub(in crate::dialect::events) fn tell_login(&mut self, cx: &mut Context<'_>, id: ConnId) {
         if !self.nodes.there.is_empty()
             && let Some(entry) = self.entry_of(id)
         {
-            tell(out, Whom::All, &Message::Peers { all: vec![entry] });
+            let size = BESIDE + entry.strings();
+            self.nodes.untold.add(Leaving::Guest(id), entry.addr.ip(), size);
+            self.tell_news(cx);
+        }
+    }
+
+    /// A peer of this node is about to say something to another one, which has to know it.
+    pub(super) fn tell_speaker(&mut self, cx: &mut Context<'_>, id: ConnId) {
+        if self.nodes.untold.remove(&Leaving::Guest(id))
+            && let Some(entry) = self.entry_of(id)
+        {
+            self.nodes.untold.spend(cx.now.instant, BESIDE + entry.strings());
+            tell(cx.out, Whom::All, &Message::Peers { all: vec![entry] });
         }
     }
 
     /// A peer of this node is gone.
-    pub(in crate::dialect::events) fn tell_gone(&self, id: ConnId, out: &mut Outbox) {
+    pub(in crate::dialect::events) fn tell_gone(&mut self, id: ConnId, out: &mut Outbox) {
+        self.nodes.untold.remove(&Leaving::Guest(id));
         if !self.nodes.there.is_empty()
             && self.guest(id).is_none()
             && let Some(peer) = self.peer(id)
@@ -123,35 +143,58 @@ impl Events {
         }
     }
 
-    /// Tells all nodes which rooms are new, have changed or are gone.
-    pub(super) fn tell_rooms(&mut self, out: &mut Outbox) {
-        let news = self.rooms.take_news();
-        let (mut part, mut ended, mut size): (Vec<RoomEntry>, _, _) = (Vec::new(), Vec::new(), 0);
-        for (game, number) in news {
-            match self.room_entry(&game, number) {
-                Some(entry) => {
-                    size += BESIDE + entry.strings();
-                    part.push(entry);
-                }
-                None => {
-                    size += BESIDE + game.len();
-                    ended.push((game, number));
-                }
+    /// Rooms that are new or have changed have to wait for their turn; which are gone is told at once.
+    pub(super) fn note_rooms(&mut self, cx: &mut Context<'_>) {
+        let (mut ended, mut size) = (Vec::new(), 0);
+        for (game, number) in self.rooms.take_news() {
+            if let Some(entry) = self.room_entry(&game, number) {
+                let bytes = BESIDE + entry.strings();
+                self.nodes.untold.add(Leaving::Room(game, number), entry.made_by, bytes);
+                continue;
             }
+            let id = Leaving::Room(Arc::clone(&game), number);
+            self.nodes.untold.remove(&id);
+            size += BESIDE + game.len();
+            ended.push((game, number));
             if size >= bounds::PART {
-                size = 0;
-                tell_some(out, std::mem::take(&mut part), std::mem::take(&mut ended));
+                self.nodes.untold.spend(cx.now.instant, std::mem::take(&mut size));
+                tell(cx.out, Whom::All, &Message::Ended { all: std::mem::take(&mut ended) });
             }
         }
-        tell_some(out, part, ended);
+        if !ended.is_empty() {
+            self.nodes.untold.spend(cx.now.instant, size);
+            tell(cx.out, Whom::All, &Message::Ended { all: ended });
+        }
     }
-}
 
-fn tell_some(out: &mut Outbox, part: Vec<RoomEntry>, ended: Vec<(Arc<str>, u64)>) {
-    if !part.is_empty() {
-        tell(out, Whom::All, &Message::Rooms { all: part });
-    }
-    if !ended.is_empty() {
-        tell(out, Whom::All, &Message::Ended { all: ended });
+    /// Tells all nodes who and which rooms are new or have changed, as far as a turn goes and they may be told.
+    pub(super) fn tell_news(&mut self, cx: &mut Context<'_>) {
+        let (mut peers, mut rooms, mut size) = (Vec::new(), Vec::new(), 0);
+        for _ in 0..bounds::PART_ENTRIES {
+            if size >= bounds::PART {
+                break;
+            }
+            let Some((id, _)) = self.nodes.untold.pop(cx.now.instant) else { break };
+            let bytes = match id {
+                Leaving::Guest(id) => {
+                    let Some(entry) = self.entry_of(id) else { continue };
+                    peers.push(entry);
+                    peers.last().map_or(0, PeerEntry::strings)
+                }
+                Leaving::Room(game, number) => {
+                    let Some(entry) = self.room_entry(&game, number) else { continue };
+                    rooms.push(entry);
+                    rooms.last().map_or(0, RoomEntry::strings)
+                }
+            };
+            self.nodes.untold.spend(cx.now.instant, BESIDE + bytes);
+            size += BESIDE + bytes;
+        }
+        if !peers.is_empty() {
+            tell(cx.out, Whom::All, &Message::Peers { all: peers });
+        }
+        if !rooms.is_empty() {
+            tell(cx.out, Whom::All, &Message::Rooms { all: rooms });
+        }
     }
 }

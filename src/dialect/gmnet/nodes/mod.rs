@@ -15,6 +15,7 @@ use super::Gmnet;
 use super::data::Data;
 use crate::clock::{Instant, earliest};
 use crate::cluster::{NodeId, Whom};
+use crate::dialect::untold::{Pace, Untold};
 use crate::dialect::{ConnId, Context, Keeping, Name};
 use crate::hash::{Keyed, Map};
 use crate::introductions::PublicIps;
@@ -25,6 +26,7 @@ use crate::timers::{Seldom, Timers};
 mod answering;
 mod asking;
 mod message;
+mod telling;
 
 /// What is known of other nodes, but for their hosts.
 #[derive(Debug)]
@@ -33,6 +35,10 @@ pub(super) struct Nodes {
     there: Map<NodeId, Option<usize>>,
     /// When those are told more that have not been told all.
     parts: Timers<NodeId>,
+    /// How much each may be told of those.
+    paces: Map<NodeId, Pace>,
+    /// Hosts that have changed since others were told.
+    untold: Untold<ConnId>,
     /// A hash of what others were told last of a host, so that they are not told the same again.
     told: Map<ConnId, u64>,
     hasher: Keyed,
@@ -46,6 +52,8 @@ impl Default for Nodes {
         Self {
             there: Map::default(),
             parts: Timers::new(bounds::PART_EVERY),
+            paces: Map::default(),
+            untold: Untold::default(),
             told: Map::default(),
             hasher: Keyed::default(),
             asking: Asking::default(),
@@ -59,13 +67,20 @@ impl Nodes {
     /// How much is kept of peers.
     pub(super) fn kept(&self, each: &mut Keeping<'_>) {
         each("GMnet: hosts that others know", self.told.len());
+        each("GMnet: hosts that others do not know", self.untold.len());
         each("GMnet: questions", self.asking.len());
         each("GMnet: questions of other nodes", self.answering.len());
     }
 
     /// When something has to be done for other nodes.
     pub(super) fn next_wakeup(&self) -> Option<Instant> {
-        earliest([self.parts.next(), self.asking.next_wakeup(), self.answering.next_wakeup()])
+        let told = [self.parts.next(), self.untold.next()];
+        let asked = [self.asking.next_wakeup(), self.answering.next_wakeup()];
+        earliest([earliest(told), earliest(asked)])
+    }
+
+    fn hash(&self, entry: &Entry<&Data>) -> u64 {
+        self.hasher.hash_one(state::write(entry).unwrap_or_default())
     }
 }
 
@@ -74,12 +89,6 @@ fn tell<D: Serialize>(cx: &mut Context<'_>, whom: Whom, message: &Message<D>) {
     if let Some(bytes) = state::write(message) {
         cx.out.nodes(Name::Gmnet, whom, |out| out.extend_from_slice(&bytes));
     }
-}
-
-/// About how long a host is in a message.
-fn length(entry: &Entry<&Data>) -> usize {
-    const BESIDE: usize = 80;
-    BESIDE + entry.strings()
 }
 
 impl Gmnet {
@@ -100,6 +109,7 @@ impl Gmnet {
         if self.nodes.there.is_empty() {
             self.hosts.news = None;
             self.nodes.told = Map::default();
+            self.nodes.untold.clear();
         }
         self.hosts.node_gone(node);
         self.nodes.answering.forget(node);
@@ -198,70 +208,5 @@ impl Gmnet {
     pub(super) fn has_news(&self) -> bool {
         let news = self.hosts.news.as_ref();
         news.is_some_and(|news| !news.at.is_empty() || !news.gone.is_empty())
-    }
-
-    /// Tells all nodes what has changed about hosts, as far as a turn goes.
-    fn tell_changes(&mut self, cx: &mut Context<'_>) {
-        if !self.has_news() {
-            return;
-        }
-        let Some(news) = &mut self.hosts.news else { return };
-        let gone = std::mem::take(&mut news.gone);
-        let rest = news.at.len().saturating_sub(bounds::PART_ENTRIES);
-        let mut changed = news.at.split_off(rest);
-        if !gone.is_empty() {
-            gone.iter().for_each(|conn| _ = self.nodes.told.remove(conn));
-            for some in gone.chunks(bounds::PART_ENTRIES) {
-                tell(cx, Whom::All, &Message::<&Data>::Gone { all: some.into() });
-            }
-        }
-        changed.sort_unstable();
-        changed.dedup();
-        let mut part = Vec::new();
-        let mut size = 0;
-        let now = cx.now.instant.micros();
-        for (_, host) in changed.into_iter().flat_map(|addr| self.hosts.at(addr)) {
-            let entry = Entry::of(host);
-            let hash = self.nodes.hasher.hash_one(state::write(&entry).unwrap_or_default());
-            if self.nodes.told.insert(host.conn, hash) == Some(hash) {
-                continue;
-            }
-            size += length(&entry);
-            part.push(entry);
-            if size >= bounds::PART {
-                size = 0;
-                let all = std::mem::take(&mut part);
-                tell(cx, Whom::All, &Message::Hosts { now, all });
-            }
-        }
-        if !part.is_empty() {
-            tell(cx, Whom::All, &Message::Hosts { now, all: part });
-        }
-    }
-
-    /// Tells a node of some more of the hosts that it has not been told of.
-    fn tell_part(&mut self, cx: &mut Context<'_>, node: NodeId) {
-        let Some(Some(from)) = self.nodes.there.get(&node).copied() else { return };
-        let now = cx.now.instant.micros();
-        let (hosts, mut next) = self.hosts.some_from(from, bounds::PART_ENTRIES);
-        let mut part = Vec::new();
-        let mut size = 0;
-        for (at, host) in hosts {
-            if size >= bounds::PART {
-                next = Some(at);
-                break;
-            }
-            let entry = Entry::of(host);
-            size += length(&entry);
-            part.push(entry);
-        }
-        if !part.is_empty() {
-            tell(cx, Whom::Node(node), &Message::Hosts { now, all: part });
-        }
-        self.nodes.there.insert(node, next);
-        match next {
-            Some(_) => self.nodes.parts.arm(cx.now.instant, node),
-            None => tell(cx, Whom::Node(node), &Message::<&Data>::End),
-        }
     }
 }

@@ -34,7 +34,7 @@ pub(in crate::dialect::natpunch) struct Told {
     #[serde(rename = "w")]
     pending: Vec<Uuid>,
     #[serde(rename = "a", with = "crate::state::ip")]
-    made_by: IpAddr,
+    pub(in crate::dialect::natpunch) made_by: IpAddr,
 }
 
 impl Told {

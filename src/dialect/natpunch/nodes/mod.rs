@@ -26,7 +26,7 @@ use super::{Natpunch, clients, leaving, lobbies};
 use crate::clock::{Instant, earliest};
 use crate::cluster::{NodeId, Whom};
 use crate::dialect::rounds::{Full, Rounds};
-use crate::dialect::telling::{News, Telling};
+use crate::dialect::telling::{News, Telling, ToTell};
 use crate::dialect::{Context, Name, Outbox, Via};
 use crate::hash::Map;
 use crate::limits::{self, cluster as bounds};
@@ -285,9 +285,7 @@ impl Natpunch {
     /// Tells other nodes what there is to tell.
     pub(super) fn tell_nodes(&mut self, cx: &mut Context<'_>) {
         let now = cx.now.instant;
-        if self.has_news() {
-            self.tell_changes(cx);
-        }
+        self.tell_changes(cx);
         while let Some(node) = self.nodes.telling.pop_due(now) {
             self.tell_part(cx, node);
         }
@@ -307,7 +305,7 @@ impl Natpunch {
         news.extend(of_lobbies);
         let (clients, lobbies) = (&self.clients, &self.lobbies);
         let to_tell = |id| to_tell(clients, lobbies, id);
-        for change in self.nodes.telling.changes(&mut news, to_tell) {
+        for change in self.nodes.telling.changes(cx.now.instant, &mut news, to_tell) {
             let message = match change {
                 News::Told(all) => Message::Told { all },
                 News::Gone(all) => Message::Gone { all },
@@ -508,18 +506,18 @@ impl Natpunch {
     }
 }
 
-/// What others are told of a client or a lobby of this node, and about how long that is.
+/// What others are told of a client or a lobby of this node, about how long that is, and whose it is.
 fn to_tell(
     clients: &clients::Clients,
     lobbies: &lobbies::Lobbies,
     id: Uuid,
-) -> Option<(Told, usize)> {
+) -> Option<ToTell<Told>> {
     const BESIDE: usize = 80;
     if let Some(told) = clients.to_tell(id) {
-        let size = BESIDE + told.strings();
-        return Some((Told::Client(told), size));
+        let (size, addr) = (BESIDE + told.strings(), told.endpoint.ip());
+        return Some((Told::Client(told), size, addr));
     }
     let told = lobbies.to_tell(id)?;
-    let size = BESIDE + told.strings();
-    Some((Told::Lobby(told), size))
+    let (size, addr) = (BESIDE + told.strings(), told.made_by);
+    Some((Told::Lobby(told), size, addr))
 }

@@ -32,7 +32,7 @@ use super::{Context, Name, Rooms, Via};
 use crate::clock::{Instant, earliest};
 use crate::cluster::{NodeId, Whom};
 use crate::dialect::Keeping;
-use crate::dialect::telling::{News, Telling};
+use crate::dialect::telling::{News, Telling, ToTell};
 use crate::limits::cluster as bounds;
 use crate::rates::Rates;
 use crate::state;
@@ -110,11 +110,11 @@ fn tell(cx: &mut Context<'_>, whom: Whom, message: &Message) {
     }
 }
 
-/// With about how long a room is in a message.
-fn sized(room: Told) -> Option<(Told, usize)> {
+/// With about how long a room is in a message, and whose it is.
+fn sized(room: Told) -> Option<ToTell<Told>> {
     const BESIDE: usize = 80;
-    let size = BESIDE + room.strings();
-    Some((room, size))
+    let (size, addr) = (BESIDE + room.strings(), room.addr());
+    Some((room, size, addr))
 }
 
 impl Rooms {
@@ -224,10 +224,10 @@ impl Rooms {
 
     /// Tells all nodes what has changed about rooms, as far as a turn goes.
     fn tell_changes(&mut self, cx: &mut Context<'_>) {
-        let Some(news) = self.table.news.as_mut().filter(|news| !news.is_empty()) else { return };
+        let Some(news) = self.table.news.as_mut() else { return };
         let (mut left, table) = (std::mem::take(news), &self.table);
         let to_tell = |id| sized(table.to_tell(id)?);
-        let changes = self.nodes.telling.changes(&mut left, to_tell);
+        let changes = self.nodes.telling.changes(cx.now.instant, &mut left, to_tell);
         self.table.news = Some(left);
         for change in changes {
             let message = match change {

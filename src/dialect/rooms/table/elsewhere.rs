@@ -52,6 +52,11 @@ pub(in crate::dialect::rooms) struct Told {
 }
 
 impl Told {
+    /// Where its host is.
+    pub(in crate::dialect::rooms) const fn addr(&self) -> IpAddr {
+        self.addr
+    }
+
     /// Bytes of its strings.
     pub(in crate::dialect::rooms) fn strings(&self) -> usize {
         self.name.len() + self.game.len() + self.data.size()

@@ -1,0 +1,54 @@
+//! A node says no more than others take of it, however much comes and goes there.
+
+use super::*;
+
+/// Hosts of a mass: what they say of themselves in a second is several times what a node takes.
+const MASS: u16 = 500;
+
+/// The hosts of one game at a node, for a viewer.
+fn lobby_of(world: &mut World, n: usize, game: &str) -> Vec<String> {
+    let strings = "\n\0".repeat(7);
+    let ask = format!("lobby2\n\0{game}\n\0{strings}date\n\0DESC\n\0\n\0");
+    let conn = world.tcp(n, ip("198.51.100.9"), ask.as_bytes());
+    let (.., reply) = world.written.iter().find(|(_, to, _)| *to == conn).unwrap();
+    let Some(Message::Lobby(json)) = wire::parse(reply) else { panic!("no lobby") };
+    let list: Vec<serde_json::Value> = serde_json::from_str(json).unwrap();
+    list.iter().map(|host| host["ip"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_mass_of_hosts_that_come_and_go_takes_nobody_else_from_the_lobby_of_other_nodes() {
+    let mut world = World::two();
+    world.udp(0, at("203.0.113.1:2000"), b"reg");
+    let host = world.host(0, ip("203.0.113.1"));
+    world.pass(5);
+    let mut data = <[String; 8]>::default();
+    data.iter_mut().skip(1).for_each(|text| *text = "x".repeat(4000));
+    data[0] = "mass".into();
+    let mass = wire::reg2("1.2.4", &data);
+    for round in 0..20 {
+        let addrs = (0..MASS).map(|n| IpAddr::from([10, round, (n >> 8) as u8, n as u8]));
+        let conns: Vec<ConnId> = addrs.map(|addr| world.tcp(0, addr, &mass)).collect();
+        for step in 0..10 {
+            world.pass(15);
+            let seen = lobby_of(&mut world, 1, "game");
+            assert_eq!(seen, ["203.0.113.1"], "in step {step} of round {round}");
+        }
+        let client =
+            world.join(1, SocketAddr::new([198, 51, 100, round].into(), 3000), "203.0.113.1");
+        assert_eq!(world.told(client), ["203.0.113.1:2000"], "in round {round}");
+        // One that is new is seen by the other node before all of the mass.
+        let new = world.host(0, IpAddr::from([203, 0, 113, 10 + round]));
+        world.pass(50);
+        assert_eq!(lobby_of(&mut world, 1, "game").len(), 2, "in round {round}");
+        world.end(0, new);
+        conns.into_iter().for_each(|conn| world.end(0, conn));
+        assert_eq!(lobby_of(&mut world, 1, "mass"), Vec::<String>::new(), "those that are gone");
+        world.pass(50);
+        world.told(host);
+    }
+    // All have the same at last.
+    world.pass(10_000);
+    (0..2).for_each(|n| assert_eq!(world.lobby(n, "198.51.100.9"), ["203.0.113.1"]));
+    assert!(world.bytes < 40_000_000, "{} bytes in 15 s", world.bytes);
+}
