@@ -43,8 +43,9 @@ fn a_mass_of_hosts_that_come_and_go_takes_nobody_else_from_the_lobby_of_other_no
         assert_eq!(lobby_of(&mut world, 1, "game").len(), 2, "in round {round}");
         world.end(0, new);
         conns.into_iter().for_each(|conn| world.end(0, conn));
+        world.pass(5);
         assert_eq!(lobby_of(&mut world, 1, "mass"), Vec::<String>::new(), "those that are gone");
-        world.pass(50);
+        world.pass(45);
         world.told(host);
     }
     // All have the same at last.
