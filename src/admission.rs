@@ -12,7 +12,7 @@ use crate::clock::Instant;
 use crate::limits;
 use crate::lobby::names::keeps;
 use crate::refusals::Reason;
-use crate::timers::{Seldom, SeldomEach};
+use crate::timers::{AddressLogThrottle, LogThrottle};
 
 /// What the owner has said, the same for all who have a clone of it. Nothing admits everybody.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,7 +31,7 @@ impl Lists {
     /// What is doubtful about these keys and games, a sentence each: what nobody sees in them, which GMnet and events
     /// take out of what players say; keys that are too long; and games that do not count beside keys.
     #[must_use]
-    pub fn doubts(&self) -> Vec<String> {
+    pub fn warnings(&self) -> Vec<String> {
         let of = |list: &[String], option| {
             let unseen = list.iter().filter_map(|text| text.chars().find(|c| !keeps(*c)));
             let mut unseen = unseen.peekable();
@@ -154,9 +154,9 @@ fn holds(list: &[String], text: &str) -> bool {
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Refused {
     #[serde(skip)]
-    each: SeldomEach,
+    each: AddressLogThrottle,
     /// Where there are too many of them, for one of all.
-    seldom: Seldom,
+    seldom: LogThrottle,
     all: u64,
 }
 
@@ -237,19 +237,22 @@ mod tests {
             let owned = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect();
             Lists { keys: owned(keys), games: owned(games) }
         };
-        assert!(lists(&["s\u{e9}same", "\u{1f600}"], &[]).doubts().is_empty());
-        assert!(lists(&[], &["My Game"]).doubts().is_empty());
+        assert!(lists(&["s\u{e9}same", "\u{1f600}"], &[]).warnings().is_empty());
+        assert!(lists(&[], &["My Game"]).warnings().is_empty());
         for unseen in ["\u{200b}", "\u{1b}", "\0", "\u{202e}"] {
             let key = format!("sesame{unseen}");
-            let doubts = lists(&["open", &key], &[]).doubts();
-            assert!(doubts.len() == 1 && doubts[0].starts_with("--key: 1 of 2 have"), "{doubts:?}");
-            assert!(!doubts[0].contains("sesame"), "{doubts:?}");
+            let warnings = lists(&["open", &key], &[]).warnings();
+            assert!(
+                warnings.len() == 1 && warnings[0].starts_with("--key: 1 of 2 have"),
+                "{warnings:?}"
+            );
+            assert!(!warnings[0].contains("sesame"), "{warnings:?}");
         }
-        assert!(lists(&[], &["a\u{200b}"]).doubts()[0].contains("U+200B"));
+        assert!(lists(&[], &["a\u{200b}"]).warnings()[0].contains("U+200B"));
         let long = "x".repeat(limits::NATPUNCH_GAME + 1);
-        let doubts = lists(&[&long, "short"], &["Pong"]).doubts();
-        assert!(doubts[0].starts_with("--key: 1 of 2 are longer than 64 bytes"), "{doubts:?}");
-        assert!(doubts[1].starts_with("--games admits games of GMnet alone"), "{doubts:?}");
+        let warnings = lists(&[&long, "short"], &["Pong"]).warnings();
+        assert!(warnings[0].starts_with("--key: 1 of 2 are longer than 64 bytes"), "{warnings:?}");
+        assert!(warnings[1].starts_with("--games admits games of GMnet alone"), "{warnings:?}");
     }
 
     #[test]

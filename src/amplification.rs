@@ -13,7 +13,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Instant;
-use crate::sources::{Over, Place, Sources, Was};
+use crate::source_cache::{Expired, Lookup, Place, SourceCache};
 
 /// The factor of RFC 9000, section 8.1, that QUIC keeps to before it knows an address.
 const FACTOR: usize = 3;
@@ -31,7 +31,7 @@ const FORGET: Duration = Duration::from_secs(10);
 /// How many bytes are left of each address, and when it last sent or was sent something.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Credits {
-    left: Sources<u32>,
+    left: SourceCache<u32>,
     /// What the datagram that is being answered has brought: whose, and how much.
     #[serde(skip)]
     own: Option<(IpAddr, usize)>,
@@ -39,14 +39,14 @@ pub struct Credits {
 
 impl Default for Credits {
     fn default() -> Self {
-        Self { left: Sources::new(Over::Kept), own: None }
+        Self { left: SourceCache::new(Expired::Kept), own: None }
     }
 }
 
 impl Credits {
     /// Goes on with what is left of another process.
-    pub(crate) fn go_on(&mut self, saved: Self) {
-        self.left.go_on(saved.left);
+    pub(crate) fn restore(&mut self, saved: Self) {
+        self.left.restore(saved.left);
     }
 
     /// A datagram with this many bytes of payload came from an address. What it may be sent from
@@ -56,7 +56,7 @@ impl Credits {
         self.own = Some((addr, own));
         let (place, was) = self.left.place(&addr, |at| now - at > FORGET);
         // Unspent credit is worth a datagram at most: not even who has paid for more gets a burst.
-        let before = if was == Was::Known { *place.value as usize } else { 0 };
+        let before = if was == Lookup::Known { *place.value as usize } else { 0 };
         *place.at = now;
         *place.value = u32::try_from(before.min(one_datagram(addr)) + own).unwrap_or(u32::MAX);
     }

@@ -19,9 +19,9 @@ pub struct Report {
     /// What the server would do, a sentence each.
     serves: Vec<String>,
     /// What the owner may not want.
-    doubts: Vec<String>,
+    warnings: Vec<String>,
     /// What it would have to do without, though it is asked for.
-    lacks: Vec<String>,
+    unavailable: Vec<String>,
     /// Why it would not start.
     faults: Vec<String>,
 }
@@ -30,26 +30,29 @@ impl Report {
     /// Whether the server would start and do what it is asked for.
     #[must_use]
     pub fn is_good(&self) -> bool {
-        self.faults.is_empty() && self.lacks.is_empty()
+        self.faults.is_empty() && self.unavailable.is_empty()
     }
 
     /// The report, a line each: what it would do, what is doubtful, what is wrong, and the sum of it.
     pub fn lines(&self) -> impl Iterator<Item = String> {
-        let (faults, lacks, doubts) = (self.faults.len(), self.lacks.len(), self.doubts.len());
-        let sum = match (faults, lacks, doubts) {
+        let (faults, unavailable, warnings) =
+            (self.faults.len(), self.unavailable.len(), self.warnings.len());
+        let sum = match (faults, unavailable, warnings) {
             (0, 0, 0) => "all is well".to_owned(),
-            (0, 0, _) => format!("it would start; {doubts} doubtful"),
+            (0, 0, _) => format!("it would start; {warnings} doubtful"),
             (0, ..) => {
-                format!("it would start without some of that: {lacks} wrong, {doubts} doubtful")
+                format!(
+                    "it would start without some of that: {unavailable} wrong, {warnings} doubtful"
+                )
             }
-            _ => format!("it would not start: {} wrong, {doubts} doubtful", faults + lacks),
+            _ => format!("it would not start: {} wrong, {warnings} doubtful", faults + unavailable),
         };
         let of = |what: &'static str, lines: &[String]| {
             lines.iter().map(|line| format!("{what}: {line}")).collect::<Vec<_>>()
         };
         let serves = of("would serve", &self.serves).into_iter();
-        let wrong = [&self.lacks[..], &self.faults].concat();
-        let rest = of("doubtful", &self.doubts).into_iter().chain(of("wrong", &wrong));
+        let wrong = [&self.unavailable[..], &self.faults].concat();
+        let rest = of("doubtful", &self.warnings).into_iter().chain(of("wrong", &wrong));
         serves.chain(rest).chain([sum])
     }
 
@@ -73,9 +76,9 @@ pub fn check(
     let end = reloads.as_ref().and_then(Reloads::end);
     let has_unknown_end = reloads.as_ref().is_some_and(|reloads| reloads.acceptor().is_some());
     if has_unknown_end && end.is_none() {
-        report.doubts.push("it cannot be read when the certificate ends".into());
+        report.warnings.push("it cannot be read when the certificate ends".into());
     }
-    report.doubts.extend(reloads.and_then(|reloads| reloads.doubt(now)));
+    report.warnings.extend(reloads.and_then(|reloads| reloads.warning(now)));
     let blocks = report.take(options.owner.blocks());
     if let Some(log) = &options.log {
         report.take(logging::check(log));
@@ -99,10 +102,12 @@ pub fn check(
         let what = if many == 1 { "address or network" } else { "addresses and networks" };
         report.serves.push(format!("all but {many} blocked {what} (--block)"));
         let all = blocks.families();
-        report.doubts.extend(all.map(|family| format!("--block names all addresses of {family}")));
+        report
+            .warnings
+            .extend(all.map(|family| format!("--block names all addresses of {family}")));
         let itself: [IpAddr; 2] = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
         for ip in itself.into_iter().filter(|ip| blocks.has(*ip)) {
-            report.doubts.push(format!("--block names this machine itself ({ip})"));
+            report.warnings.push(format!("--block names this machine itself ({ip})"));
         }
     }
     ports::try_window(options, &tried, &mut report);
@@ -111,12 +116,12 @@ pub fn check(
     }
     let udp = ports::try_stun(options, &tried, &mut report);
     ports::try_relay(options, &tried, &udp, &mut report);
-    report.doubts.extend(options.without_effect());
-    report.doubts.extend(options.lists().doubts());
-    report.doubts.extend(unknown_variables());
+    report.warnings.extend(options.without_effect());
+    report.warnings.extend(options.lists().warnings());
+    report.warnings.extend(unknown_variables());
     look_at_addresses(options, &mut report);
     if options.speaks(Name::Natpunch) && options.admits_only_some() {
-        report.doubts.push(
+        report.warnings.push(
             "clients of the original natpunch cannot show a key or a game, so they are refused \
              (--key, --games)"
                 .into(),
@@ -127,12 +132,12 @@ pub fn check(
 
 fn look_at_addresses(options: &Options, report: &mut Report) {
     for ip in options.public_ip.iter().filter(|ip| is_inside(**ip)) {
-        report.doubts.push(format!(
+        report.warnings.push(format!(
             "--public-ip {ip} is an address of a local network, where only players in this network get to"
         ));
     }
     let is_loopback = !options.bind.is_empty() && options.bind.iter().all(IpAddr::is_loopback);
     if is_loopback {
-        report.doubts.push("only this machine can reach it (--bind)".into());
+        report.warnings.push("only this machine can reach it (--bind)".into());
     }
 }

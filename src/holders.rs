@@ -128,7 +128,7 @@ impl<K: Copy + Ord> Holders<K> {
     /// The item that gives way to a new one of this address: the heaviest of who holds most, if that
     /// is more than this address would hold with `weight` more.
     #[must_use]
-    pub fn gives_way(&self, addr: IpAddr, weight: u64) -> Option<K> {
+    pub fn eviction_candidate(&self, addr: IpAddr, weight: u64) -> Option<K> {
         let most = self.who_holds_most();
         let pairs = most.iter().zip(networks(addr));
         let differ = pairs.into_iter().find(|(holder, own)| *holder != own);
@@ -208,9 +208,13 @@ mod tests {
         let holders = held(&[("192.0.2.1", 1, 5), ("192.0.2.1", 2, 6), ("192.0.2.2", 3, 10)]);
         assert_eq!((holders.total(), holders.of(ip("192.0.2.1"))), (21, 11));
         assert_eq!(holders.heaviest(), Some(2));
-        assert_eq!(holders.gives_way(ip("192.0.2.3"), 10), Some(2));
-        assert_eq!(holders.gives_way(ip("192.0.2.3"), 11), None, "it would hold as much");
-        assert_eq!(holders.gives_way(ip("192.0.2.1"), 1), None, "nobody holds more than itself");
+        assert_eq!(holders.eviction_candidate(ip("192.0.2.3"), 10), Some(2));
+        assert_eq!(holders.eviction_candidate(ip("192.0.2.3"), 11), None, "it would hold as much");
+        assert_eq!(
+            holders.eviction_candidate(ip("192.0.2.1"), 1),
+            None,
+            "nobody holds more than itself"
+        );
     }
 
     #[test]
@@ -220,10 +224,10 @@ mod tests {
             holders.change(ip(&format!("2001:db8:0:{n:x}::1")), 10 + n, 0, 1);
         }
         assert_eq!(holders.heaviest(), Some(109));
-        assert_eq!(holders.gives_way(ip("192.0.2.1"), 1), Some(109));
+        assert_eq!(holders.eviction_candidate(ip("192.0.2.1"), 1), Some(109));
         // Among each other they are as all are.
-        assert_eq!(holders.gives_way(ip("2001:db8:0:5000::1"), 1), Some(109));
-        assert_eq!(holders.gives_way(ip("2001:db8:0:50::1"), 1), None);
+        assert_eq!(holders.eviction_candidate(ip("2001:db8:0:5000::1"), 1), Some(109));
+        assert_eq!(holders.eviction_candidate(ip("2001:db8:0:50::1"), 1), None);
     }
 
     #[test]
@@ -257,10 +261,10 @@ mod tests {
         holders.protect(ip("2001:db8:0:200::1"), 5, 1);
         assert_eq!(holders.heaviest(), Some(1));
         holders.protect(ip("192.0.2.1"), 1, 3);
-        assert_eq!(holders.gives_way(ip("192.0.2.3"), 1), Some(3));
+        assert_eq!(holders.eviction_candidate(ip("192.0.2.3"), 1), Some(3));
         assert_eq!((holders.total(), holders.of(ip("192.0.2.1"))), (15, 3));
         holders.release(ip("192.0.2.1"), 1, 3);
-        assert_eq!(holders.gives_way(ip("192.0.2.3"), 1), Some(1));
+        assert_eq!(holders.eviction_candidate(ip("192.0.2.3"), 1), Some(1));
     }
 
     #[test]

@@ -7,18 +7,18 @@
 //! | [`cli`], [`logging`], [`lines`] | the command line, the log and which lines go there |
 //! | [`net`] | all system calls: the event loop, the sockets, the thread of the relay; [`net::sys`] has what differs between systems |
 //! | [`server`] | the whole server but for its sockets: admission, and which dialect is spoken |
-//! | `openings` | connections that begin with what is of no dialect |
-//! | `places` | which connections there are, and who gives way when there is no room |
+//! | `detection` | connections that begin with what is of no dialect |
+//! | `connection_table` | which connections there are, and who gives way when there is no room |
 //! | [`dialect`] | the wire protocols, each a state machine without sockets or clock |
 //! | [`http`] | HTTP, without sockets or clock; the page of the owner's window |
 //! | [`admission`] | which games may use the server |
-//! | [`lobby`] | what a room is in every dialect: its code, its door, what its host says of it |
+//! | [`lobby`] | what a room is in every dialect: its code, who may come in, what its host says of it |
 //! | [`introductions`] | who is told which endpoint, who is relayed, how it ended |
 //! | [`nats`] | what all dialects have learned of the NATs that peers are behind |
 //! | [`limits`] | every bound and every wait, with its reason |
 //! | [`rates`], [`prefixes`], [`amplification`] | how often, how much and how many bytes an address or prefix may have |
 //! | [`cookies`] | how an address shows that it gets what is sent to it |
-//! | `sources` | the table in which such things are remembered of each address |
+//! | `source_cache` | the table in which such things are remembered of each address |
 //! | [`unproven`] | of whom others may be told |
 //! | [`blocks`], [`lists`] | whom the owner blocks, and how files of his are read |
 //! | [`mod@check`] | whether it would start, for `--check` |
@@ -46,14 +46,15 @@
 pub mod admission;
 pub mod amplification;
 pub mod blocks;
-pub mod brief;
 pub mod check;
 pub mod cli;
 pub mod clock;
 pub mod cluster;
+mod connection_table;
 pub mod cookies;
+mod detection;
+pub mod diagnostics;
 pub mod dialect;
-pub mod doubts;
 pub mod hash;
 pub mod holders;
 pub mod http;
@@ -65,15 +66,14 @@ pub mod lobby;
 pub mod logging;
 pub mod nats;
 pub mod net;
-mod openings;
-mod places;
 pub mod prefixes;
 pub mod rates;
 pub mod refusals;
 pub mod reloads;
-mod rotation;
+mod round_robin;
 pub mod server;
-mod sources;
+mod source_cache;
 mod state;
 pub mod timers;
+pub mod truncation;
 pub mod unproven;

@@ -9,7 +9,7 @@ use crate::clock::{Instant, Now};
 use crate::logging;
 use crate::prefixes::homes;
 use crate::rates::Rates;
-use crate::timers::Seldom;
+use crate::timers::LogThrottle;
 
 /// Counts the lines about each address: who does much does not fill the disk. The /56 and the /48 of IPv6 that it
 /// is in, and the /24 of IPv4, have twice as many: a home with many networks leaves to others what they need of what all
@@ -17,22 +17,22 @@ use crate::timers::Seldom;
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Lines {
     rates: Rates,
-    much: Seldom,
+    much: LogThrottle,
     /// The latest time that anybody has told.
     now: Option<Now>,
 }
 
 impl Default for Lines {
     fn default() -> Self {
-        Self { rates: Rates::new(1, 60), much: Seldom::default(), now: None }
+        Self { rates: Rates::new(1, 60), much: LogThrottle::default(), now: None }
     }
 }
 
 impl Lines {
     /// Goes on with what another process has counted.
-    pub(crate) fn go_on(&mut self, saved: Self) {
+    pub(crate) fn restore(&mut self, saved: Self) {
         let Self { rates, much, now } = saved;
-        self.rates.go_on(rates);
+        self.rates.restore(rates);
         (self.much, self.now) = (much, now);
     }
 

@@ -22,7 +22,7 @@ use punchd::introductions::is_inside;
 use punchd::limits::{self, Limits};
 use punchd::logging;
 use punchd::net::bind::{Alternates, Bound};
-use punchd::net::handover::{self, Door, Offer, Successor, Taken};
+use punchd::net::handover::{self, HandoverListener, Offer, Successor, Taken};
 use punchd::net::signals::{Requests, stop_at_signals};
 use punchd::net::{Ended, EventLoop, bind, files, sys};
 use punchd::reloads::{Reloads, warn_of_all};
@@ -132,7 +132,7 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     } else {
         Alternates::default()
     };
-    alternates.lacks.iter().for_each(|lack| warn!("{}", lack.why));
+    alternates.unavailable.iter().for_each(|what| warn!("{}", what.why));
     let also = tell_sockets(&mut config, &sockets, &alternates);
     let main: Vec<SocketAddr> = sockets.iter().map(|bound| bound.addr).collect();
     if let Some(place) = &relay {
@@ -143,10 +143,10 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let at = sockets.first().map(|bound| bound.addr);
     let mut event_loop = EventLoop::new(sockets, udp, Server::new(config), limits)?;
     if let Some(at) = at {
-        let handed = offer.as_mut().and_then(|offer| offer.door(at));
-        match Door::open(at, handed, is_activated, &successor) {
-            Ok(door) => {
-                door.map_or(Ok(()), |door| event_loop.open_door(door))?;
+        let handed = offer.as_mut().and_then(|offer| offer.handover_listener(at));
+        match HandoverListener::open(at, handed, is_activated, &successor) {
+            Ok(handover) => {
+                handover.map_or(Ok(()), |handover| event_loop.listen_for_handover(handover))?;
                 requests.succeed_by(successor, at);
             }
             Err(error) => warn!("no process can take over from this one: {error}"),
@@ -173,7 +173,7 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let taken = offer.map(|offer| event_loop.take_over(offer)).transpose()?;
     let but = options.serves(end);
     options.without_effect().iter().for_each(|what| warn!("{what}"));
-    options.lists().doubts().iter().for_each(|what| warn!("{what}"));
+    options.lists().warnings().iter().for_each(|what| warn!("{what}"));
     cli::unknown_variables().iter().for_each(|what| warn!("{what}"));
     info!("punchd {} {listening}{also}, up to {most} connections{but}", env!("CARGO_PKG_VERSION"));
     opened.iter().for_each(|line| info!("{line}"));
@@ -189,8 +189,8 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     if let Some(place @ Place { config, .. }) = &relay {
         info!("{config}");
         let binds: Vec<IpAddr> = main.iter().map(SocketAddr::ip).collect();
-        let doubt = options.relay_doubt(place, &binds, bind::own_addresses());
-        doubt.iter().for_each(|what| warn!("{what}"));
+        let warning = options.relay_warning(place, &binds, bind::own_addresses());
+        warning.iter().for_each(|what| warn!("{what}"));
         for ip in config.told.all().filter(|ip| is_inside(*ip)) {
             warn!(
                 "the relay is told as {ip}, where only players in this network reach it: name the \
@@ -309,7 +309,7 @@ fn open_window(
             let has_token = token.is_some();
             let config = window::Config { guard: Guard { at, token }, build, tls, options };
             event_loop.open_window(listener, config)?;
-            cli::http::doubt(at).iter().for_each(|what| warn!("{what}"));
+            cli::http::warning(at).iter().for_each(|what| warn!("{what}"));
             let token = if has_token { ", for those who have the token" } else { "" };
             let place = match at.ip().is_unspecified() {
                 true => format!("http://ADDRESS:{}/, with any address of this machine", at.port()),
@@ -317,8 +317,8 @@ fn open_window(
             };
             Ok(Some(format!("the owner's window is at {place}{token}")))
         }
-        Err(lack) => {
-            warn!("{}", lack.why);
+        Err(what) => {
+            warn!("{}", what.why);
             Ok(None)
         }
     }

@@ -9,13 +9,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Instant;
 use crate::prefixes::network;
-use crate::sources::{Over, Sources};
+use crate::source_cache::{Expired, SourceCache};
 
 /// A token bucket for every address. Kept as the time at which the bucket will be full again,
 /// which is all there is to know about it (the generic cell rate algorithm of ATM networks).
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Rates {
-    full_at: Sources<()>,
+    full_at: SourceCache<()>,
     /// Time in which one token comes back; zero if everything is allowed.
     #[serde(skip)]
     refill: Duration,
@@ -35,7 +35,7 @@ impl Rates {
             some => 1_000_000_u32.div_ceil(some),
         };
         Self {
-            full_at: Sources::new(Over::Forgotten),
+            full_at: SourceCache::new(Expired::Forgotten),
             refill: Duration::from_micros(refill.into()),
             burst: Duration::from_secs(burst_seconds.into()),
         }
@@ -78,8 +78,8 @@ impl Rates {
     }
 
     /// Goes on with what was taken in another process.
-    pub(crate) fn go_on(&mut self, saved: Self) {
-        self.full_at.go_on(saved.full_at);
+    pub(crate) fn restore(&mut self, saved: Self) {
+        self.full_at.restore(saved.full_at);
     }
 
     fn place(&mut self, now: Instant, source: impl Hash) -> &mut Instant {

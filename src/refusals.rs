@@ -110,7 +110,7 @@ impl Refusals {
     }
 
     /// Goes on with what was refused in another process.
-    pub(crate) fn go_on(&mut self, saved: Self) {
+    pub(crate) fn restore(&mut self, saved: Self) {
         (self.counts, self.worst, self.hasher) = (saved.counts, saved.worst, saved.hasher);
     }
 

@@ -126,7 +126,7 @@ impl Reloads {
                 Err(why) => warn!("{why}; the {what}s from before stay"),
             }
         }
-        self.admitted.doubts().iter().for_each(|what| warn!("{what}"));
+        self.admitted.warnings().iter().for_each(|what| warn!("{what}"));
         Some(self.admitted.clone())
     }
 
@@ -152,17 +152,17 @@ impl Reloads {
 
     /// Warns of a certificate that ends soon, or has ended. `now` is in seconds since 1970.
     pub fn on_day(&self, now: u64) {
-        if let Some(why) = self.doubt(now) {
+        if let Some(why) = self.warning(now) {
             warn!("{why}");
         }
     }
 
     /// What is wrong with the end of the certificate, if anything is.
     #[must_use]
-    pub fn doubt(&self, now: u64) -> Option<String> {
+    pub fn warning(&self, now: u64) -> Option<String> {
         let Tls { certificate, end, .. } = self.tls.as_ref()?;
         let whose = format_args!("the certificate in {}", certificate.display());
-        (*end)?.doubt(&whose, now)
+        (*end)?.warning(&whose, now)
     }
 }
 
@@ -198,20 +198,20 @@ mod tests {
         let reloads = Reloads::new(&Options::try_parse_from(options).unwrap()).unwrap();
         let end = reloads.end().unwrap();
         assert_eq!(end.to_string(), "2030-06-01");
-        let doubt = |before: u64| reloads.doubt(end.unix - before);
-        assert_eq!(doubt(SOON * DAY), None);
+        let warning = |before: u64| reloads.warning(end.unix - before);
+        assert_eq!(warning(SOON * DAY), None);
         for (before, when) in [
             (SOON * DAY - 1, " expires in 13 days, on 2030-06-01: renew it"),
             (DAY, " expires in a day, on "),
             (3600, " expires within a day, on "),
         ] {
-            let doubt = doubt(before).unwrap();
-            assert!(doubt.contains(when), "{doubt}");
+            let warning = warning(before).unwrap();
+            assert!(warning.contains(when), "{warning}");
         }
-        let late = reloads.doubt(end.unix + 1).unwrap();
+        let late = reloads.warning(end.unix + 1).unwrap();
         assert!(late.contains(" has expired, on 2030-06-01: games refuse it"), "{late}");
         let none = Reloads::new(&Options::try_parse_from(["punchd"]).unwrap()).unwrap();
-        assert_eq!((none.end(), none.doubt(u64::MAX)), (None, None));
+        assert_eq!((none.end(), none.warning(u64::MAX)), (None, None));
         fs::remove_dir_all(folder).unwrap();
     }
 }

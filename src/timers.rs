@@ -143,7 +143,7 @@ impl<K: Hash + Eq, V> Timers<K, V> {
 impl<K: Hash + Eq, V> Timers<K, V> {
     /// Goes on with the timers of another process. They were armed when they were, and fire after the delay
     /// that counts here.
-    pub(crate) fn go_on(&mut self, saved: Self) {
+    pub(crate) fn restore(&mut self, saved: Self) {
         let before = saved.delay;
         self.queue = saved.queue;
         if before != self.delay {
@@ -167,7 +167,7 @@ impl<K: Hash + Eq + Serialize, V: Serialize> Serialize for Timers<K, V> {
     }
 }
 
-/// What is read has the delay of who wrote it, until one [goes on](Timers::go_on) with it.
+/// What is read has the delay of who wrote it, until one [goes on](Timers::restore) with it.
 impl<'de, K: Hash + Eq + Deserialize<'de>, V: Deserialize<'de>> Deserialize<'de> for Timers<K, V> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let (delay, mut armed) = <(Duration, Vec<(K, Instant, V)>)>::deserialize(from)?;
@@ -181,12 +181,12 @@ impl<'de, K: Hash + Eq + Deserialize<'de>, V: Deserialize<'de>> Deserialize<'de>
 
 /// For log lines that a flood would repeat: one a minute, which says how many were left out.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub struct Seldom {
+pub struct LogThrottle {
     last: Option<Instant>,
     left_out: u64,
 }
 
-impl Seldom {
+impl LogThrottle {
     /// Whether to say it now, and how often it was not said since the last time.
     pub fn say(&mut self, now: Instant) -> Option<Before> {
         if self.last.is_some_and(|last| now - last < GAP) {
@@ -200,7 +200,7 @@ impl Seldom {
 
 /// Says something about each address at most once a minute, and about as many of them as can be read.
 #[derive(Debug, Default)]
-pub struct SeldomEach(VecDeque<Told>);
+pub struct AddressLogThrottle(VecDeque<Told>);
 
 /// Of whom something was said, when last, and how often it was not said since.
 #[derive(Clone, Copy, Debug)]
@@ -210,7 +210,7 @@ struct Told {
     left_out: u64,
 }
 
-impl SeldomEach {
+impl AddressLogThrottle {
     /// Addresses in a minute; of IPv6 those of a /64 are one.
     pub const MOST: usize = 60;
 
@@ -280,7 +280,7 @@ mod tests {
 
     #[test]
     fn a_flood_of_lines_is_one_line_a_minute() {
-        let mut seldom = Seldom::default();
+        let mut seldom = LogThrottle::default();
         let said: Vec<_> = (0..120_000).step_by(500).filter_map(|ms| seldom.say(at(ms))).collect();
         assert_eq!(said, [Before(0), Before(119)]);
         let texts = [0, 1, 119].map(|times| Before(times).to_string());
@@ -289,22 +289,26 @@ mod tests {
 
     #[test]
     fn each_address_has_a_line_a_minute_and_a_flood_of_them_a_bound() {
-        let mut each = SeldomEach::default();
+        let mut each = AddressLogThrottle::default();
         let addr = |n: u32| IpAddr::from((n << 8).to_be_bytes());
         let mut say = |ms, n| each.say(at(ms), addr(n)).map(|before| before.0);
         assert_eq!([say(0, 1), say(1, 2), say(2, 3)], [Some(0); 3]);
         assert_eq!([say(3, 1), say(59_999, 1), say(60_000, 1)], [None, None, Some(2)]);
         let said = (0..10_000).filter(|n| say(60_010, 100 + n).is_some()).count();
-        assert_eq!(said, SeldomEach::MOST - 1, "those of whom nothing was said for long give way");
+        assert_eq!(
+            said,
+            AddressLogThrottle::MOST - 1,
+            "those of whom nothing was said for long give way"
+        );
         assert_eq!([say(119_999, 7), say(120_000, 7)], [None, Some(0)]);
     }
 
     #[test]
     fn neighbours_leave_lines_to_others() {
-        let mut each = SeldomEach::default();
+        let mut each = AddressLogThrottle::default();
         let near = |n: u16| IpAddr::from([0x2001, 0xdb8, 7, n, 0, 0, 0, 1]);
         let said = (0..1000).filter(|n| each.say(at(0), near(*n)).is_some()).count();
-        assert_eq!(said, SeldomEach::MOST_OF_HOME);
+        assert_eq!(said, AddressLogThrottle::MOST_OF_HOME);
         let far = |n: u8| IpAddr::from([198, 51, n, 7]);
         assert!((0..30).all(|n| each.say(at(1), far(n)).is_some()));
         assert!(each.say(at(60_000), near(999)).is_some());

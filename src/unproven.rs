@@ -18,8 +18,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Instant;
+use crate::connection_table::Ring;
 use crate::limits;
-use crate::places::Ring;
 use crate::prefixes::{Counts, Shares};
 use crate::timers::Timers;
 
@@ -27,7 +27,7 @@ use crate::timers::Timers;
 /// the promise is the server's and not that of each dialect.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Unproven {
-    /// How many connections each address has, of which [`Places`](crate::places::Places) keeps account.
+    /// How many connections each address has, of which [`ConnectionTable`](crate::connection_table::ConnectionTable) keeps account.
     #[serde(skip)]
     pub(crate) connections: Shares<Ring>,
     /// How many other proofs of each address there are.
@@ -62,10 +62,10 @@ impl Default for Unproven {
 
 impl Unproven {
     /// Goes on with what another process has told. Who is known, those tell who know him.
-    pub(crate) fn go_on(&mut self, saved: Self) {
+    pub(crate) fn restore(&mut self, saved: Self) {
         let Self { connections: _, known: _, networks, told } = saved;
-        self.networks.go_on(networks);
-        self.told.go_on(told);
+        self.networks.restore(networks);
+        self.told.restore(told);
     }
 
     /// An address has one more connection. What was told of it before was all right, so it makes

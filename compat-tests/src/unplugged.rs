@@ -114,9 +114,9 @@ impl Unplugged {
 
     /// Somebody wants to connect and there is no room. Tells whether room was made.
     pub fn make_room(&mut self, wants: IpAddr) -> bool {
-        let gives_way = self.server.who_gives_way(self.now(), wants);
-        gives_way.into_iter().for_each(|conn| self.end(conn));
-        gives_way.is_some()
+        let eviction_candidate = self.server.eviction_candidate(self.now(), wants);
+        eviction_candidate.into_iter().for_each(|conn| self.end(conn));
+        eviction_candidate.is_some()
     }
 
     /// Whether more datagrams come than there is time for.

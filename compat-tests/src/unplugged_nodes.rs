@@ -13,7 +13,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use punchd::clock::{Instant, Now};
-use punchd::cluster::{self, Cluster, Post, Whom};
+use punchd::cluster::{self, Cluster, Outbound, Whom};
 use punchd::dialect::{ConnId, Name, Outbox, Output, Via};
 use punchd::introductions::relay::{Bounds, sessions};
 use punchd::server::{Config, Server, State};
@@ -149,7 +149,7 @@ impl Nodes {
         let (mut out, began) = (Outbox::new(), std::time::Instant::now());
         act(server, now(self.now), &mut out);
         self.longest = self.longest.max(began.elapsed());
-        let posts = server.take_posts();
+        let posts = server.take_outbound();
         for output in out.outputs() {
             match output {
                 Output::Tcp(conn, bytes) => {
@@ -164,9 +164,9 @@ impl Nodes {
     }
 
     /// What of a node's posts arrives at once.
-    fn carried(&mut self, from: usize, posts: impl IntoIterator<Item = Post>) -> UnderWay {
+    fn carried(&mut self, from: usize, posts: impl IntoIterator<Item = Outbound>) -> UnderWay {
         let mut under_way = Vec::new();
-        for Post { to, bytes } in posts {
+        for Outbound { to, bytes } in posts {
             let has = |part: &mut &[u8]| bytes.windows(part.len()).any(|at| at == *part);
             if self.net.loses.take_if(|part| has(part)).is_some() {
                 continue;
@@ -290,7 +290,7 @@ impl Impostor {
         let Self { n, cluster, .. } = self;
         cluster.on_wakeup(nodes.now);
         texts.iter().for_each(|text| cluster.post(nodes.now, of, Whom::All, text));
-        let under_way = nodes.carried(*n, cluster.take_posts());
+        let under_way = nodes.carried(*n, cluster.take_outbound());
         let count = under_way.len();
         nodes.deliver(under_way);
         count

@@ -14,7 +14,7 @@ const HOME: [u8; 4] = [203, 0, 113, 7];
 
 /// A game that talks to the server, and whoever wants to join it.
 #[derive(Debug)]
-struct Talk {
+struct Conversation {
     server: Unplugged,
     conn: Option<ConnId>,
     asked: u16,
@@ -39,7 +39,7 @@ fn ports_in(said: &[Vec<u8>]) -> Vec<u16> {
     said.iter().filter_map(|bytes| port_in(std::slice::from_ref(bytes))).collect()
 }
 
-impl Talk {
+impl Conversation {
     fn new() -> Self {
         Self { server: Unplugged::new(&[]), conn: None, asked: 0 }
     }
@@ -96,178 +96,178 @@ impl Talk {
 #[test]
 fn a_host_that_hosts_stops_and_hosts_again_is_told_where_it_is_now() {
     for pause in [0, 1000, 5000] {
-        let mut talk = Talk::new();
-        talk.show(1000);
-        talk.register();
-        talk.end();
-        talk.pass(pause);
-        talk.show(2000);
-        talk.register();
-        assert_eq!(talk.told(), Some(2000));
-        talk.show(2000);
-        talk.register();
-        assert_eq!(talk.told(), Some(2000), "registered once more on the same connection");
-        talk.register();
-        assert_eq!(talk.told(), Some(2000), "and without a packet");
+        let mut conversation = Conversation::new();
+        conversation.show(1000);
+        conversation.register();
+        conversation.end();
+        conversation.pass(pause);
+        conversation.show(2000);
+        conversation.register();
+        assert_eq!(conversation.told(), Some(2000));
+        conversation.show(2000);
+        conversation.register();
+        assert_eq!(conversation.told(), Some(2000), "registered once more on the same connection");
+        conversation.register();
+        assert_eq!(conversation.told(), Some(2000), "and without a packet");
     }
 }
 
 #[test]
 fn of_two_ports_the_later_is_told_however_often_the_host_registers() {
     for pause in [0, 1, 500] {
-        let mut talk = Talk::new();
-        talk.show(1000);
-        talk.pass(pause);
-        talk.show(2000);
+        let mut conversation = Conversation::new();
+        conversation.show(1000);
+        conversation.pass(pause);
+        conversation.show(2000);
         for _ in 0..3 {
-            talk.register();
-            assert_eq!(talk.told(), Some(2000));
+            conversation.register();
+            assert_eq!(conversation.told(), Some(2000));
         }
-        talk.show(1000);
-        talk.register();
-        assert_eq!(talk.told(), Some(1000), "it showed the other one again");
+        conversation.show(1000);
+        conversation.register();
+        assert_eq!(conversation.told(), Some(1000), "it showed the other one again");
     }
 }
 
 #[test]
 fn a_host_that_changes_its_data_is_not_told_where_a_neighbour_was() {
     for shows in [false, true] {
-        let mut talk = Talk::new();
-        talk.show(1000);
-        talk.register();
-        let neighbour = talk.conn.take();
-        talk.pass(5000);
-        talk.show(2000);
-        talk.register();
-        talk.pass(500);
-        neighbour.into_iter().for_each(|conn| talk.server.end(conn));
-        talk.pass(500);
+        let mut conversation = Conversation::new();
+        conversation.show(1000);
+        conversation.register();
+        let neighbour = conversation.conn.take();
+        conversation.pass(5000);
+        conversation.show(2000);
+        conversation.register();
+        conversation.pass(500);
+        neighbour.into_iter().for_each(|conn| conversation.server.end(conn));
+        conversation.pass(500);
         if shows {
-            talk.show(2000);
+            conversation.show(2000);
         }
-        talk.register();
-        assert_eq!(talk.told(), Some(2000), "on its connection");
+        conversation.register();
+        assert_eq!(conversation.told(), Some(2000), "on its connection");
         if shows {
-            talk.show(2000);
+            conversation.show(2000);
         }
-        talk.end();
-        talk.pass(20);
-        talk.register();
-        assert_eq!(talk.told(), Some(2000), "by a new one");
+        conversation.end();
+        conversation.pass(20);
+        conversation.register();
+        assert_eq!(conversation.told(), Some(2000), "by a new one");
     }
 }
 
 #[test]
 fn a_host_back_by_a_new_connection_is_not_where_a_neighbour_with_another_game_was() {
     for pause in [0, 100, 400, 600] {
-        let mut talk = Talk::new();
-        let neighbour = talk.neighbour(1000, "Other");
-        talk.neighbour(3000, "Third");
-        talk.pass(200);
-        talk.show(2000);
-        talk.register();
-        talk.pass(200);
-        talk.server.end(neighbour);
-        talk.pass(pause);
-        talk.show(2000);
-        let before = talk.conn.take();
-        talk.register();
-        assert_eq!(talk.told(), Some(2000), "{pause}");
-        before.into_iter().for_each(|conn| talk.server.end(conn));
-        assert_eq!(talk.told(), Some(2000), "{pause}: its old connection has ended");
+        let mut conversation = Conversation::new();
+        let neighbour = conversation.neighbour(1000, "Other");
+        conversation.neighbour(3000, "Third");
+        conversation.pass(200);
+        conversation.show(2000);
+        conversation.register();
+        conversation.pass(200);
+        conversation.server.end(neighbour);
+        conversation.pass(pause);
+        conversation.show(2000);
+        let before = conversation.conn.take();
+        conversation.register();
+        assert_eq!(conversation.told(), Some(2000), "{pause}");
+        before.into_iter().for_each(|conn| conversation.server.end(conn));
+        assert_eq!(conversation.told(), Some(2000), "{pause}: its old connection has ended");
         // The copy of a neighbour's packet came last, and its own are so near that they may be copies.
-        talk.show(2000);
-        talk.show(3000);
-        talk.conn = None;
-        talk.register();
-        assert_eq!(talk.told(), Some(2000), "{pause}: once more");
+        conversation.show(2000);
+        conversation.show(3000);
+        conversation.conn = None;
+        conversation.register();
+        assert_eq!(conversation.told(), Some(2000), "{pause}: once more");
     }
 }
 
 #[test]
 fn a_neighbour_that_is_just_beginning_keeps_its_port_and_gives_it_to_nobody() {
     for was_there in [false, true] {
-        let mut talk = Talk::new();
-        talk.show(2000);
-        talk.register();
-        talk.pass(500);
+        let mut conversation = Conversation::new();
+        conversation.show(2000);
+        conversation.register();
+        conversation.pass(500);
         if was_there {
-            let neighbour = talk.neighbour(1000, "Other");
-            talk.pass(500);
-            talk.server.end(neighbour);
+            let neighbour = conversation.neighbour(1000, "Other");
+            conversation.pass(500);
+            conversation.server.end(neighbour);
         }
-        talk.pass(2100);
-        talk.show(1000);
-        talk.pass(20);
-        talk.register();
-        talk.pass(130);
-        talk.server.open_and_send(home(1), &registers("Other"));
-        assert_eq!(talk.told_of("203.0.113.7:1000"), Some(1000), "{was_there}");
-        assert_eq!(talk.told_of("203.0.113.7:2000"), Some(2000), "{was_there}");
+        conversation.pass(2100);
+        conversation.show(1000);
+        conversation.pass(20);
+        conversation.register();
+        conversation.pass(130);
+        conversation.server.open_and_send(home(1), &registers("Other"));
+        assert_eq!(conversation.told_of("203.0.113.7:1000"), Some(1000), "{was_there}");
+        assert_eq!(conversation.told_of("203.0.113.7:2000"), Some(2000), "{was_there}");
     }
 }
 
 #[test]
 fn a_neighbour_without_a_packet_does_not_get_that_of_a_game_that_comes_back() {
-    let mut talk = Talk::new();
-    talk.neighbour(1000, "Game");
-    talk.pass(3000);
-    talk.show(2000);
-    talk.register();
-    let neighbour = talk.server.open_and_send(home(1), &registers("Other"));
-    talk.pass(1500);
-    talk.end();
-    talk.pass(140);
-    talk.show(2000);
-    talk.pass(400);
-    talk.server.end(neighbour);
-    talk.pass(20);
-    talk.register();
-    assert_eq!(talk.told(), Some(2000));
+    let mut conversation = Conversation::new();
+    conversation.neighbour(1000, "Game");
+    conversation.pass(3000);
+    conversation.show(2000);
+    conversation.register();
+    let neighbour = conversation.server.open_and_send(home(1), &registers("Other"));
+    conversation.pass(1500);
+    conversation.end();
+    conversation.pass(140);
+    conversation.show(2000);
+    conversation.pass(400);
+    conversation.server.end(neighbour);
+    conversation.pass(20);
+    conversation.register();
+    assert_eq!(conversation.told(), Some(2000));
 }
 
 #[test]
 fn forged_packets_move_no_host_that_shows_its_port_when_it_registers_again() {
     for seed in 0..50 {
-        let (mut talk, mut rng) = (Talk::new(), Rng::new(seed));
-        talk.show(1000);
-        talk.register();
-        talk.pass(5000);
+        let (mut conversation, mut rng) = (Conversation::new(), Rng::new(seed));
+        conversation.show(1000);
+        conversation.register();
+        conversation.pass(5000);
         for _ in 0..4 {
             for n in 0..40 {
-                talk.show(10_000 + rng.within(0..50_000) as u16);
-                talk.pass(25);
+                conversation.show(10_000 + rng.within(0..50_000) as u16);
+                conversation.pass(25);
                 if n == 20 {
-                    talk.show(1000);
+                    conversation.show(1000);
                     // One is forged in between.
-                    talk.pass(2);
-                    talk.show(10_000 + rng.within(0..50_000) as u16);
-                    talk.register();
+                    conversation.pass(2);
+                    conversation.show(10_000 + rng.within(0..50_000) as u16);
+                    conversation.register();
                 }
             }
-            assert_eq!(talk.told(), Some(1000), "seed {seed}");
+            assert_eq!(conversation.told(), Some(1000), "seed {seed}");
         }
     }
 }
 
 #[test]
 fn a_client_that_asks_again_is_told_with_the_port_that_it_showed_last() {
-    let mut talk = Talk::new();
-    talk.show(1000);
-    talk.register();
-    let host = talk.conn.expect("a host");
+    let mut conversation = Conversation::new();
+    conversation.show(1000);
+    conversation.register();
+    let host = conversation.conn.expect("a host");
     let client = |port| SocketAddr::from(([198, 51, 100, 9], port));
     let shows = wire::datagram(b"connect\n\0");
-    talk.server.datagram(client(5000), &shows);
-    let conn = talk.server.open_and_send(client(1), &wire::connect("203.0.113.99"));
-    assert_eq!(talk.server.heard(conn), [[0xFE]]);
-    talk.pass(3000);
-    talk.server.datagram(client(6000), &shows);
+    conversation.server.datagram(client(5000), &shows);
+    let conn = conversation.server.open_and_send(client(1), &wire::connect("203.0.113.99"));
+    assert_eq!(conversation.server.heard(conn), [[0xFE]]);
+    conversation.pass(3000);
+    conversation.server.datagram(client(6000), &shows);
     for target in ["203.0.113.7", "203.0.113.99", "203.0.113.7"] {
-        talk.pass(1000);
-        talk.server.send(conn, &wire::connect(target));
-        talk.pass(1000);
-        let told = ports_in(&talk.server.heard(host));
+        conversation.pass(1000);
+        conversation.server.send(conn, &wire::connect(target));
+        conversation.pass(1000);
+        let told = ports_in(&conversation.server.heard(host));
         let expected = if target == "203.0.113.7" { Some(&6000) } else { None };
         assert_eq!(told.first(), expected, "{told:?}");
     }
@@ -276,22 +276,22 @@ fn a_client_that_asks_again_is_told_with_the_port_that_it_showed_last() {
 #[test]
 fn what_is_forged_for_a_client_that_asks_again_does_not_hide_its_own_port() {
     for first in ["203.0.113.7", "203.0.113.99"] {
-        let mut talk = Talk::new();
-        talk.show(1000);
-        talk.register();
-        let host = talk.conn.expect("a host");
+        let mut conversation = Conversation::new();
+        conversation.show(1000);
+        conversation.register();
+        let host = conversation.conn.expect("a host");
         let client = |port| SocketAddr::from(([198, 51, 100, 9], port));
         let shows = wire::datagram(b"connect\n\0");
-        talk.server.datagram(client(5000), &shows);
-        let conn = talk.server.open_and_send(client(1), &wire::connect(first));
-        talk.pass(3000);
+        conversation.server.datagram(client(5000), &shows);
+        let conn = conversation.server.open_and_send(client(1), &wire::connect(first));
+        conversation.pass(3000);
         for forged in 1..4 {
-            talk.server.heard(host);
-            talk.server.datagram(client(forged), &shows);
-            talk.pass(500);
-            talk.server.send(conn, &wire::connect("203.0.113.7"));
-            talk.pass(1000);
-            let told = ports_in(&talk.server.heard(host));
+            conversation.server.heard(host);
+            conversation.server.datagram(client(forged), &shows);
+            conversation.pass(500);
+            conversation.server.send(conn, &wire::connect("203.0.113.7"));
+            conversation.pass(1000);
+            let told = ports_in(&conversation.server.heard(host));
             assert!(told.contains(&5000), "first {first}, then {forged} is forged: {told:?}");
         }
     }
@@ -362,8 +362,9 @@ fn the_port_told_is_the_one_shown_last_before_the_host_registered_last() {
     const PAUSES: [u64; 5] = [0, 1, 30, 700, 2500];
     for seed in 0..3000 {
         let mut rng = Rng::new(seed);
-        let (mut talk, mut rule, mut steps) = (Talk::new(), Rule::default(), Vec::new());
-        talk.pass(20_000);
+        let (mut conversation, mut rule, mut steps) =
+            (Conversation::new(), Rule::default(), Vec::new());
+        conversation.pass(20_000);
         for _ in 0..3 + rng.index(10) {
             let step = match rng.index(10) {
                 0..=3 => Step::Show(rng.pick([1000, 2000, 3000])),
@@ -374,16 +375,16 @@ fn the_port_told_is_the_one_shown_last_before_the_host_registered_last() {
             steps.push(step);
             rule.step(step);
             match step {
-                Step::Show(port) => talk.show(port),
-                Step::Register => talk.register(),
-                Step::End => talk.end(),
-                Step::Pass(ms) => talk.pass(ms),
+                Step::Show(port) => conversation.show(port),
+                Step::Register => conversation.register(),
+                Step::End => conversation.end(),
+                Step::Pass(ms) => conversation.pass(ms),
             }
         }
         // What came after it registered last may be what it shows next.
         let is_clear = matches!(steps.last(), Some(Step::Register));
         if is_clear {
-            assert_eq!(talk.told(), rule.has, "seed {seed}: {}", Steps(&steps));
+            assert_eq!(conversation.told(), rule.has, "seed {seed}: {}", Steps(&steps));
         }
     }
 }

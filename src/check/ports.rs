@@ -34,7 +34,7 @@ pub(super) fn try_games(options: &Options, report: &mut Report) -> Tried {
     };
     let is_taken = error.is_taken();
     if is_taken {
-        report.doubts.push(format!("{error}; if that is the server to be replaced, all is well"));
+        report.warnings.push(format!("{error}; if that is the server to be replaced, all is well"));
     } else {
         report.faults.push(error.to_string());
     }
@@ -48,16 +48,16 @@ pub(super) fn try_games(options: &Options, report: &mut Report) -> Tried {
 pub(super) fn try_window(options: &Options, tried: &Tried, report: &mut Report) {
     let Some(at) = report.take(options.http.window()).flatten() else { return };
     if let Some(why) = options.window_clash(&tried.addrs) {
-        report.lacks.push(why);
+        report.unavailable.push(why);
         return;
     }
     match bind::window(at, None) {
-        Err(lack) if !lack.is_taken => return report.lacks.push(lack.why),
-        Err(lack) => note(lack, tried, report),
+        Err(what) if !what.is_taken => return report.unavailable.push(what.why),
+        Err(what) => note(what, tried, report),
         Ok(_) => {}
     }
     report.serves.push(format!("the owner, at http://{at}/"));
-    report.doubts.extend(http::doubt(at));
+    report.warnings.extend(http::warning(at));
 }
 
 /// Opens what STUN has beside the ports of the games. Returns where that is.
@@ -69,12 +69,12 @@ pub(super) fn try_stun(options: &Options, tried: &Tried, report: &mut Report) ->
     let next = options.alt_port.or_else(|| if main == 0 { Some(0) } else { main.checked_add(1) });
     if next == Some(main) && main != 0 && tried.is_taken {
         // The socket that stands for the one of the games has another port.
-        report.lacks.push(bind::no_alternate(main));
+        report.unavailable.push(bind::no_alternate(main));
         return bind::Alternates::default();
     }
     let mut all = bind::alternates(&tried.sockets, next, options.alt_addr, None);
-    for lack in std::mem::take(&mut all.lacks) {
-        note(lack, tried, report);
+    for what in std::mem::take(&mut all.unavailable) {
+        note(what, tried, report);
     }
     all
 }
@@ -97,25 +97,25 @@ pub(super) fn try_relay(
     }
     match relay::open_all(&place.binds, &place.config.ports, &mut |_| None) {
         Err(error) if error.is_taken() && tried.is_taken => {}
-        Err(error) if error.is_taken() => report.doubts.push(error.to_string()),
+        Err(error) if error.is_taken() => report.warnings.push(error.to_string()),
         Err(error) => report.faults.push(error.to_string()),
         Ok(_) => {}
     }
     report.serves.push(place.config.to_string());
     let own = bind::own_addresses();
-    report.doubts.extend(options.relay_doubt(&place, &binds, own));
+    report.warnings.extend(options.relay_warning(&place, &binds, own));
     for ip in place.config.told.all().filter(|ip| is_inside(*ip)) {
-        report.doubts.push(format!(
+        report.warnings.push(format!(
             "the relay is told as {ip}, where only players in this network reach it (--relay-public)"
         ));
     }
 }
 
 /// What a server that runs has, it has for the next one.
-fn note(lack: bind::Lack, tried: &Tried, report: &mut Report) {
-    match lack.is_taken {
+fn note(what: bind::Unavailable, tried: &Tried, report: &mut Report) {
+    match what.is_taken {
         true if tried.is_taken => {}
-        true => report.doubts.push(lack.why),
-        false => report.lacks.push(lack.why),
+        true => report.warnings.push(what.why),
+        false => report.unavailable.push(what.why),
     }
 }

@@ -102,7 +102,7 @@ impl HttpOptions {
 
 /// What is doubtful about a window at this address, if anything is.
 #[must_use]
-pub fn doubt(at: SocketAddr) -> Option<String> {
+pub fn warning(at: SocketAddr) -> Option<String> {
     (!at.ip().is_loopback()).then(|| {
         format!(
             "the token of the owner goes to http://{at}/ as it is: a web server with TLS in front, or ssh, \

@@ -160,7 +160,7 @@ impl RelayOptions {
     /// What is doubtful about the place: that players know the server itself by this address, too. `own` are the addresses
     /// by which this machine reaches the Internet.
     #[must_use]
-    pub fn doubt(
+    pub fn warning(
         place: &Place,
         binds: &[IpAddr],
         public_ips: PublicIps,
@@ -284,20 +284,20 @@ mod tests {
 
     #[test]
     fn an_address_that_is_the_servers_own_is_doubtful() {
-        let doubt = |line: &[&str], public: &[&str], own: &[&str]| {
+        let warning = |line: &[&str], public: &[&str], own: &[&str]| {
             let place = place(line, public, own).unwrap();
             let ips = |all: &[&str]| all.iter().map(|ip| ip.parse().unwrap()).collect::<Vec<_>>();
             let public = PublicIps::try_from(&ips(public)[..]).unwrap();
-            RelayOptions::doubt(&place, &ips(&["::"]), public, ips(own).into_iter()).is_some()
+            RelayOptions::warning(&place, &ips(&["::"]), public, ips(own).into_iter()).is_some()
         };
         let at = ["--relay", "203.0.113.1"];
-        assert!(doubt(&at, &[], &["203.0.113.1"]));
-        assert!(!doubt(&at, &[], &["203.0.113.9"]), "a second address");
-        assert!(!doubt(&["--relay"], &[], &["203.0.113.1"]), "that is said elsewhere");
+        assert!(warning(&at, &[], &["203.0.113.1"]));
+        assert!(!warning(&at, &[], &["203.0.113.9"]), "a second address");
+        assert!(!warning(&["--relay"], &[], &["203.0.113.1"]), "that is said elsewhere");
         let behind = ["--relay", "10.0.0.5", "--relay-public"];
         let cloud = |public| [&behind[..], &[public]].concat();
-        assert!(doubt(&cloud("203.0.113.1"), &["203.0.113.1"], &["10.0.0.5"]));
-        assert!(!doubt(&cloud("203.0.113.2"), &["203.0.113.1"], &["10.0.0.5"]));
+        assert!(warning(&cloud("203.0.113.1"), &["203.0.113.1"], &["10.0.0.5"]));
+        assert!(!warning(&cloud("203.0.113.2"), &["203.0.113.1"], &["10.0.0.5"]));
     }
 
     #[test]

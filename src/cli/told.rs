@@ -104,14 +104,14 @@ impl Options {
 
     /// What is doubtful about that place.
     #[must_use]
-    pub fn relay_doubt(
+    pub fn relay_warning(
         &self,
         place: &Place,
         binds: &[IpAddr],
         own: impl Iterator<Item = IpAddr>,
     ) -> Option<String> {
-        let doubt = RelayOptions::doubt(place, binds, self.public_ips(), own);
-        doubt.filter(|_| self.speaks(Name::Gmnet))
+        let warning = RelayOptions::warning(place, binds, self.public_ips(), own);
+        warning.filter(|_| self.speaks(Name::Gmnet))
     }
 
     /// Why there would be nothing to do, or what is contradictory about the dialects.

@@ -3,9 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::brief::Quoted;
 use crate::limits::cluster as limits;
 use crate::state::NotUnderstood;
+use crate::truncation::Quoted;
 
 /// The first byte. Fields that are added with a default do not change it.
 pub(super) const VERSION: u8 = 1;

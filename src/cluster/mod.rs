@@ -15,7 +15,7 @@
 //!   one out means that something is lost. Then the receiver drops what comes on that link, and asks
 //!   with `Again`: the sender begins a new link, with a higher number, and tells everything. Until that
 //!   has come the receiver keeps what it knew, so that nothing vanishes for a moment, but for three seconds at most.
-//! * Who takes over from a process is the same node, with its incarnation and the links to it ([`Cluster::go_on`]).
+//! * Who takes over from a process is the same node, with its incarnation and the links to it ([`Cluster::restore`]).
 //! * A message names the incarnation that it is for, and that which it is from: what was meant for the process before,
 //!   or comes from it, is dropped. A higher incarnation is a restart, and everything is told anew.
 //!
@@ -45,7 +45,7 @@ use self::node::{Node, Part};
 use crate::clock::Instant;
 use crate::dialect::Name;
 use crate::limits::cluster as limits;
-use crate::timers::Seldom;
+use crate::timers::LogThrottle;
 
 /// What parts about relays are called, in the place of a dialect.
 const RELAY: &str = "relay";
@@ -83,7 +83,7 @@ pub enum Event {
 
 /// Bytes that are to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Post {
+pub struct Outbound {
     /// The name of the node that they are for; none: for all.
     pub to: Option<Box<str>>,
     /// The message.
@@ -128,11 +128,11 @@ pub struct Cluster {
     /// Since when no other node has been there though there is a way to them, and whether the owner was told.
     alone_since: Option<Instant>,
     has_said_alone: bool,
-    posts: Vec<Post>,
+    outbound: Vec<Outbound>,
     events: VecDeque<Event>,
-    odd: Seldom,
-    full: Seldom,
-    long: Seldom,
+    odd: LogThrottle,
+    full: LogThrottle,
+    long: LogThrottle,
 }
 
 impl Cluster {
@@ -154,11 +154,11 @@ impl Cluster {
             double_heard: None,
             alone_since: None,
             has_said_alone: false,
-            posts: Vec::new(),
+            outbound: Vec::new(),
             events: VecDeque::new(),
-            odd: Seldom::default(),
-            full: Seldom::default(),
-            long: Seldom::default(),
+            odd: LogThrottle::default(),
+            full: LogThrottle::default(),
+            long: LogThrottle::default(),
         }
     }
 
@@ -178,7 +178,7 @@ impl Cluster {
     /// Goes on from what another process [knew](Self::known), if it had the name of this node and this one has heard of
     /// nobody yet. What others have said since comes by the same links; they are told everything by new ones, and asked
     /// for everything, as not all that they have told was handed over. False: this is another node.
-    pub fn go_on(&mut self, now: Instant, known: Known) -> bool {
+    pub fn restore(&mut self, now: Instant, known: Known) -> bool {
         let Known { name, incarnation, links, hellos, nodes } = known;
         if !self.nodes.is_empty() || name != self.config.name {
             return false;
@@ -188,7 +188,7 @@ impl Cluster {
         let all = nodes.into_iter().filter(|node| check_name(&node.name).is_ok());
         for (n, known) in all.take(limits::NODES).enumerate() {
             self.names.set(NodeId::of(n), &known.name);
-            let node = Node::go_on(now, known);
+            let node = Node::restore(now, known);
             let is_there = node.is_there;
             self.nodes.push(node);
             if is_there {
@@ -226,9 +226,9 @@ impl Cluster {
     }
 
     /// What is to be sent since this was asked last.
-    pub fn take_posts(&mut self) -> Vec<Post> {
+    pub fn take_outbound(&mut self) -> Vec<Outbound> {
         (0..self.nodes.len()).for_each(|n| self.post_said(n));
-        std::mem::take(&mut self.posts)
+        std::mem::take(&mut self.outbound)
     }
 
     /// When [`Self::on_wakeup`] has something to do.
@@ -433,7 +433,7 @@ impl Cluster {
     fn send(&mut self, to: Option<Box<str>>, what: What<'_>) {
         let Config { name, incarnation } = &self.config;
         let message = Message { from: name, incarnation: *incarnation, what };
-        self.posts.extend(message::write(&message).map(|bytes| Post { to, bytes }));
+        self.outbound.extend(message::write(&message).map(|bytes| Outbound { to, bytes }));
     }
 
     fn say_odd(&mut self, now: Instant, what: fmt::Arguments<'_>) {

@@ -171,7 +171,7 @@ impl Node {
     }
 
     /// One that another process has known.
-    pub(super) fn go_on(now: Instant, known: KnownNode) -> Self {
+    pub(super) fn restore(now: Instant, known: KnownNode) -> Self {
         let KnownNode { name, is_there, incarnation, hellos, link, next, is_broken, about } = known;
         let inn = In { link, next, is_broken, is_old: true, asked: None };
         let (heard, sound) = (now, now);

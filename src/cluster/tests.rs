@@ -29,11 +29,11 @@ impl World {
     }
 
     /// What node `n` has to send.
-    fn posts(&mut self, n: usize) -> Vec<Post> {
-        self.nodes[n].take_posts()
+    fn posts(&mut self, n: usize) -> Vec<Outbound> {
+        self.nodes[n].take_outbound()
     }
 
-    fn give(&mut self, to: usize, posts: &[Post]) {
+    fn give(&mut self, to: usize, posts: &[Outbound]) {
         for post in posts {
             if post.to.as_ref().is_none_or(|name| **name == *self.nodes[to].config.name) {
                 self.nodes[to].on_message(self.now, &post.bytes);
@@ -127,7 +127,7 @@ fn what_is_lost_is_noticed_and_everything_told_again() {
             world.say(0, text);
             posts.extend(world.posts(0));
         }
-        let came: Vec<Post> = posts
+        let came: Vec<Outbound> = posts
             .iter()
             .enumerate()
             .filter(|(n, _)| !lost.contains(n))
@@ -327,14 +327,14 @@ fn another_process_knows_at_once_what_others_have_told_of_themselves() {
     let about = About { connections: 3, relay: Some(Relay::default()), ..About::default() };
     nodes[1].tell_about(now, about.clone());
     nodes[1].on_wakeup(now);
-    for post in nodes[1].take_posts() {
+    for post in nodes[1].take_outbound() {
         nodes[0].on_message(now, &post.bytes);
     }
     let bytes = crate::state::write(&nodes[0].known()).unwrap();
     let mut next = Cluster::new(config(0, 8));
-    assert!(next.go_on(now, crate::state::read(&bytes).unwrap()));
+    assert!(next.restore(now, crate::state::read(&bytes).unwrap()));
     assert_eq!(next.others().map(|other| other.about).collect::<Vec<_>>(), [Some(&about)]);
     let mut other = Cluster::new(config(2, 8));
-    assert!(!other.go_on(now, crate::state::read(&bytes).unwrap()));
+    assert!(!other.restore(now, crate::state::read(&bytes).unwrap()));
     assert_eq!(other.others().count(), 0, "it has another name");
 }

@@ -11,7 +11,7 @@ use super::{Name, Outbox};
 use crate::amplification::Credits;
 use crate::clock::Now;
 use crate::cluster::{Names, NodeId};
-use crate::doubts::Doubts;
+use crate::diagnostics::Diagnostics;
 use crate::introductions::journal::Journal;
 use crate::introductions::relay::sessions::Sessions;
 use crate::introductions::unmet::Asked;
@@ -38,7 +38,7 @@ pub struct Context<'a> {
 impl Context<'_> {
     /// Two are told of each other; the first of `told` is told to the first.
     pub fn introduced(&mut self, pair: [SocketAddr; 2], told: [SocketAddr; 2]) {
-        self.shared.doubts.told(self.now, pair, told);
+        self.shared.diagnostics.told(self.now, pair, told);
         self.shared.relay.introduced(self.now, pair);
     }
 
@@ -74,7 +74,7 @@ pub struct Shared {
     /// What was refused.
     pub refusals: Refusals,
     /// What seems to be wrong with the network of the server.
-    pub doubts: Doubts,
+    pub diagnostics: Diagnostics,
     /// Who is relayed.
     pub relay: Sessions,
     /// What the other nodes of the cluster are called.

@@ -16,7 +16,6 @@ use crate::state::{NotUnderstood, Saved, Saving};
 mod addr;
 mod by_family;
 pub mod conns;
-pub(crate) mod contained;
 mod context;
 pub mod events;
 pub mod gmnet;
@@ -25,20 +24,21 @@ mod hex;
 mod lossy;
 pub mod natpunch;
 mod outbox;
+mod replication;
 pub mod rooms;
 mod rounds;
+mod route;
 mod shown;
 mod sniff;
 pub mod stun;
-mod telling;
-mod turns;
+pub(crate) mod supervised;
 mod untold;
-mod way;
+mod work_queue;
 
 pub use context::{Context, Shared};
 pub use outbox::{Outbox, Output};
 pub use shown::{Asked, Bound, Census, Keeping, Showing, Shown, Shows};
-pub use sniff::{Before, Name, Odd, Stream, of_datagram, of_stream, of_stream_or_http};
+pub use sniff::{Misframed, Name, Preamble, Stream, of_datagram, of_stream, of_stream_or_http};
 
 /// A TCP connection, for as long as it lives: the number is used again for later connections,
 /// the generation is not. So what is known about an ended connection can never touch a newer one.
@@ -193,7 +193,7 @@ pub trait Dialect: Shows + std::fmt::Debug {
     /// Another node is gone, and all its peers with it.
     fn on_node_gone(&mut self, _cx: &mut Context<'_>, _node: NodeId) {}
 
-    /// The relay of another node was asked for two of this dialect, by [`anywhere`](crate::introductions::anywhere). They
+    /// The relay of another node was asked for two of this dialect, by [`cluster_plan`](crate::introductions::cluster_plan). They
     /// have a session now, or have none: then what is to be done is what would be without any relay.
     fn on_relay(&mut self, _cx: &mut Context<'_>, _attempt: &Attempt, _is_given: bool) {}
 

@@ -87,21 +87,21 @@ pub enum Stream {
     /// HTTP, if that is spoken.
     Http,
     /// It is of no dialect, but what is behind its first bytes may be.
-    Odd(Odd),
+    Misframed(Misframed),
 }
 
 /// What no dialect begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Odd {
+pub struct Misframed {
     /// What it looks like.
-    pub what: Before,
+    pub what: Preamble,
     /// Whether a JSON object is behind it.
     pub has_event: bool,
 }
 
 /// What stands before what a dialect would understand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Before {
+pub enum Preamble {
     /// GameMaker's packet header.
     Packet,
     /// The length of what follows, in four bytes, or in fewer before a JSON object.
@@ -114,7 +114,7 @@ pub enum Before {
     List,
 }
 
-impl fmt::Display for Before {
+impl fmt::Display for Preamble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Packet => {
@@ -144,7 +144,7 @@ impl fmt::Display for Before {
 #[must_use]
 pub fn of_stream(bytes: &[u8]) -> Stream {
     if bytes.starts_with(GAMEMAKER) || GAMEMAKER.starts_with(bytes) {
-        return behind(bytes, GAMEMAKER_HEADER, Before::Packet);
+        return behind(bytes, GAMEMAKER_HEADER, Preamble::Packet);
     }
     if let Some(told) = of_wide(bytes).or_else(|| of_page(bytes)) {
         return told;
@@ -160,7 +160,7 @@ pub fn of_stream(bytes: &[u8]) -> Stream {
         let is_followed = bytes.get(length.len()).is_none_or(|first| *first == b'{');
         if is_one(u32::from_le_bytes(*length)) || is_followed && is_one(u32::from_be_bytes(*length))
         {
-            return behind(bytes, length.len(), Before::Length);
+            return behind(bytes, length.len(), Preamble::Length);
         }
     }
     if bytes.first() == Some(&TLS_HANDSHAKE) {
@@ -172,13 +172,17 @@ pub fn of_stream(bytes: &[u8]) -> Stream {
             [first, after @ ..] if is_blank(first) => rest = after,
             [0xEF, 0xBB, 0xBF, after @ ..] => (rest, is_marked) = (after, true),
             [b'{', ..] => return Stream::Of(Name::Events),
-            [b'[', b'{', ..] => return Stream::Odd(Odd { what: Before::List, has_event: true }),
+            [b'[', b'{', ..] => {
+                return Stream::Misframed(Misframed { what: Preamble::List, has_event: true });
+            }
             // The length of .NET's BinaryWriter, or of Java's DataOutputStream.
             [_, b'{', b'"', ..] | [_, _, b'{', b'"', ..] => {
-                return Stream::Odd(Odd { what: Before::Length, has_event: true });
+                return Stream::Misframed(Misframed { what: Preamble::Length, has_event: true });
             }
             _ if MARK.starts_with(rest) && bytes.len() <= UNTOLD => return Stream::Untold,
-            _ if is_marked => return Stream::Odd(Odd { what: Before::Mark, has_event: false }),
+            _ if is_marked => {
+                return Stream::Misframed(Misframed { what: Preamble::Mark, has_event: false });
+            }
             // .NET's BinaryWriter sends the length by itself, and no line of GMnet's is that short.
             _ if bytes.len() < LENGTH_AND_TEXT && !bytes.contains(&b'\n') => return Stream::Untold,
             _ => return Stream::Of(Name::Gmnet),
@@ -188,14 +192,15 @@ pub fn of_stream(bytes: &[u8]) -> Stream {
 
 /// Whether it is UTF-16, by its mark or as the second byte of an object is a NUL.
 fn of_wide(bytes: &[u8]) -> Option<Stream> {
-    let odd = |has_event| Some(Stream::Odd(Odd { what: Before::Wide, has_event }));
+    let misframed =
+        |has_event| Some(Stream::Misframed(Misframed { what: Preamble::Wide, has_event }));
     if let [b'{', 0, ..] | [0, b'{', 0, ..] = bytes {
-        return odd(true);
+        return misframed(true);
     }
     let mark = WIDE_MARKS.iter().find(|mark| bytes.starts_with(mark))?;
     match bytes.get(mark.len()..mark.len() + 2) {
         None => Some(Stream::Untold),
-        Some(first) => odd(first.contains(&b'{')),
+        Some(first) => misframed(first.contains(&b'{')),
     }
 }
 
@@ -243,10 +248,10 @@ fn of_page(bytes: &[u8]) -> Option<Stream> {
 }
 
 /// What is behind so many bytes that are of no dialect.
-fn behind(bytes: &[u8], header: usize, what: Before) -> Stream {
+fn behind(bytes: &[u8], header: usize, what: Preamble) -> Stream {
     match bytes.get(header) {
         None => Stream::Untold,
-        Some(first) => Stream::Odd(Odd { what, has_event: *first == b'{' }),
+        Some(first) => Stream::Misframed(Misframed { what, has_event: *first == b'{' }),
     }
 }
 
@@ -301,7 +306,7 @@ mod tests {
 
     #[test]
     fn streams_are_told_apart() {
-        let odd = |what, has_event| Stream::Odd(Odd { what, has_event });
+        let misframed = |what, has_event| Stream::Misframed(Misframed { what, has_event });
         let (gmnet, events) = (Stream::Of(Name::Gmnet), Stream::Of(Name::Events));
         let cases: [(&[u8], Stream); 60] = [
             (b"{", events),
@@ -337,32 +342,32 @@ mod tests {
             (b"GET /eventsx", gmnet),
             (b"GO", Stream::Untold),
             (b"GOAL", gmnet),
-            (b"\xef\xbb\xbfreg2\n", odd(Before::Mark, false)),
+            (b"\xef\xbb\xbfreg2\n", misframed(Preamble::Mark, false)),
             (b"\xde", Stream::Untold),
             (b"\xde\xc0\xad\xde\x0c\0\0\0\x05\0\0\0", Stream::Untold),
-            (b"\xde\xc0\xad\xde\x0c\0\0\0\x05\0\0\0reg2", odd(Before::Packet, false)),
-            (b"\xde\xc0\xad\xde\x0c\0\0\0\x05\0\0\0{\"a", odd(Before::Packet, true)),
+            (b"\xde\xc0\xad\xde\x0c\0\0\0\x05\0\0\0reg2", misframed(Preamble::Packet, false)),
+            (b"\xde\xc0\xad\xde\x0c\0\0\0\x05\0\0\0{\"a", misframed(Preamble::Packet, true)),
             (b"\xde\xc0xy", gmnet),
             (b"\x47\0\0\0", Stream::Untold),
-            (b"\x47\0\0\0{\"type", odd(Before::Length, true)),
-            (b"\0\0\x02\x47{\"type", odd(Before::Length, true)),
-            (b"\x72\x65\0\0reg2", odd(Before::Length, false)),
-            (b"\x16\0\0\0{\"ty", odd(Before::Length, true)),
+            (b"\x47\0\0\0{\"type", misframed(Preamble::Length, true)),
+            (b"\0\0\x02\x47{\"type", misframed(Preamble::Length, true)),
+            (b"\x72\x65\0\0reg2", misframed(Preamble::Length, false)),
+            (b"\x16\0\0\0{\"ty", misframed(Preamble::Length, true)),
             (b"\0\0\0\0{", events),
             (b"\n\0\0\0{", events),
-            (b"\xff\xff\0\0\0", odd(Before::Length, false)),
-            (b"[{\"type", odd(Before::List, true)),
+            (b"\xff\xff\0\0\0", misframed(Preamble::Length, false)),
+            (b"[{\"type", misframed(Preamble::List, true)),
             (b"\x2a", Stream::Untold),
             (b"\xaa\x01{", Stream::Untold),
-            (b"\x2a{\"ty", odd(Before::Length, true)),
-            (b"\xaa\x01{\"ty", odd(Before::Length, true)),
-            (b"\0\x2a{\"ty", odd(Before::Length, true)),
+            (b"\x2a{\"ty", misframed(Preamble::Length, true)),
+            (b"\xaa\x01{\"ty", misframed(Preamble::Length, true)),
+            (b"\0\x2a{\"ty", misframed(Preamble::Length, true)),
             (b"\xff\xfe{", Stream::Untold),
-            (b"\xff\xfe{\0\"\0", odd(Before::Wide, true)),
-            (b"\xfe\xff\0{\0\"", odd(Before::Wide, true)),
-            (b"\xff\xfer\0e\0", odd(Before::Wide, false)),
-            (b"{\0\"\0", odd(Before::Wide, true)),
-            (b"\0{\0\"", odd(Before::Wide, true)),
+            (b"\xff\xfe{\0\"\0", misframed(Preamble::Wide, true)),
+            (b"\xfe\xff\0{\0\"", misframed(Preamble::Wide, true)),
+            (b"\xff\xfer\0e\0", misframed(Preamble::Wide, false)),
+            (b"{\0\"\0", misframed(Preamble::Wide, true)),
+            (b"\0{\0\"", misframed(Preamble::Wide, true)),
             (b"\0{\"ty", events),
         ];
         for (bytes, told) in cases {

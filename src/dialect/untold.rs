@@ -14,7 +14,7 @@ use crate::clock::Instant;
 use crate::hash::Map;
 use crate::limits::cluster as bounds;
 use crate::prefixes::network;
-use crate::sources::{Over, Sources};
+use crate::source_cache::{Expired, SourceCache};
 
 /// How much may be said: [`NEWS_BYTES`](bounds::NEWS_BYTES) a second, and that of [`BURST`] at once.
 #[derive(Debug, Default)]
@@ -51,7 +51,7 @@ pub(super) struct Untold<I> {
     /// A clock of bytes: how many each network could have said that has always had something to say, and where the
     /// last thing of each stands.
     at: Instant,
-    networks: Sources<()>,
+    networks: SourceCache<()>,
     pace: Pace,
 }
 
@@ -61,7 +61,7 @@ impl<I> Default for Untold<I> {
             order: BTreeSet::new(),
             waiting: Map::default(),
             at: Instant::default(),
-            networks: Sources::new(Over::Forgotten),
+            networks: SourceCache::new(Expired::Forgotten),
             pace: Pace::default(),
         }
     }

@@ -117,7 +117,7 @@ impl Http {
     /// Which one gives way to a new one of this address: rather one that has not presented the token than one
     /// that has; of these one of the network that has most, and of those the one that was answered longest ago.
     #[must_use]
-    pub fn who_gives_way(&mut self, to: IpAddr) -> Option<ConnId> {
+    pub fn eviction_candidate(&mut self, to: IpAddr) -> Option<ConnId> {
         self.shares.add(as_home(to), 1);
         let many = self.all.len().min(LOOKS);
         let looked_at = self.all.iter().cycle().skip(self.next).take(many);

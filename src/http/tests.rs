@@ -165,7 +165,7 @@ fn who_is_slow_or_silent_is_closed() {
     world.send(&get("/"));
     let idle = limits::HTTP_IDLE.as_secs();
     assert_eq!(world.wake_at(idle - 1), (String::new(), false));
-    assert_eq!(world.http.who_gives_way(ip("127.0.0.1")), Some(CONN));
+    assert_eq!(world.http.eviction_candidate(ip("127.0.0.1")), Some(CONN));
     assert_eq!(world.wake_at(idle), (String::new(), true));
 }
 
@@ -246,17 +246,18 @@ fn who_holds_most_connections_gives_way_whatever_they_do() {
         http.read(Now::default(), conn(n), get("/").as_bytes(), &mut out, &mut answer);
         http.note_unread(conn(n), if n < 2 { 0 } else { 1000 });
     }
-    let gives_way = |http: &mut Http, to: &str| http.who_gives_way(ip(to)).map(|id| id.slot);
-    assert!((2..7).contains(&gives_way(&mut http, "203.0.113.1").unwrap()));
-    assert!((2..7).contains(&gives_way(&mut http, "198.51.100.7").unwrap()), "its own");
+    let eviction_candidate =
+        |http: &mut Http, to: &str| http.eviction_candidate(ip(to)).map(|id| id.slot);
+    assert!((2..7).contains(&eviction_candidate(&mut http, "203.0.113.1").unwrap()));
+    assert!((2..7).contains(&eviction_candidate(&mut http, "198.51.100.7").unwrap()), "its own");
     let mut one_each = opened(&["2001:db8:1::1", "192.0.2.1", "2001:db8:1:1::1", "192.0.2.2"]);
     assert_eq!(
-        gives_way(&mut one_each, "203.0.113.9"),
+        eviction_candidate(&mut one_each, "203.0.113.9"),
         Some(0),
         "of a /48 that has two the oldest"
     );
     let mut of_24 = opened(&["203.0.113.1", "198.51.100.1", "198.51.100.2", "198.51.100.3"]);
-    assert_eq!(gives_way(&mut of_24, "198.51.100.4"), Some(1), "and so of a /24 of IPv4");
+    assert_eq!(eviction_candidate(&mut of_24, "198.51.100.4"), Some(1), "and so of a /24 of IPv4");
 }
 
 /// Of many connections not all are looked at each time.
@@ -269,7 +270,7 @@ fn whoever_opens_the_most_of_many_makes_room_for_himself() {
     for n in 0..5000 {
         let addr = if n % 250 == 0 { others(n / 250) } else { flooder(n) };
         if http.len() >= limits::LOBBY_CONNECTIONS {
-            let gone = http.who_gives_way(addr).unwrap();
+            let gone = http.eviction_candidate(addr).unwrap();
             assert!(http.forget(gone) && there.remove(&gone));
         }
         http.open(Instant::default(), conn(n), addr);
@@ -291,9 +292,9 @@ fn who_has_the_token_gives_way_last() {
         let mut out = Outbox::new();
         http.read(Now::default(), conn(n), get("/").as_bytes(), &mut out, &mut owner);
     }
-    assert_eq!(http.who_gives_way(ip("203.0.113.9")), Some(conn(2)));
+    assert_eq!(http.eviction_candidate(ip("203.0.113.9")), Some(conn(2)));
     http.forget(conn(2));
-    assert_eq!(http.who_gives_way(ip("203.0.113.9")), Some(conn(0)), "rather than nobody");
+    assert_eq!(http.eviction_candidate(ip("203.0.113.9")), Some(conn(0)), "rather than nobody");
 }
 
 #[test]

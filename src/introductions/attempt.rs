@@ -6,9 +6,9 @@ use std::net::{IpAddr, SocketAddr};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-use crate::brief;
 use crate::dialect::Name;
 use crate::introductions::leads_nowhere;
+use crate::truncation;
 
 /// A client and a host that were told of each other.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -147,7 +147,7 @@ impl Names {
 
     fn is_short(name: &str) -> bool {
         let is_plain = || name.bytes().all(|b| matches!(b, b' '..=b'~'));
-        name.len() <= brief::COLUMNS && is_plain()
+        name.len() <= truncation::COLUMNS && is_plain()
     }
 
     fn push(name: &str, text: &mut SmallVec<[u8; 32]>) {
@@ -158,16 +158,16 @@ impl Names {
             return text.extend_from_slice(name.as_bytes());
         }
         // What another process has cut is not cut once more.
-        let is_whole = |begin: &&str| brief::cut(begin, brief::COLUMNS).is_none();
-        if let Some(begin) = name.strip_suffix(brief::REST).filter(is_whole) {
+        let is_whole = |begin: &&str| truncation::cut(begin, truncation::COLUMNS).is_none();
+        if let Some(begin) = name.strip_suffix(truncation::ELLIPSIS).filter(is_whole) {
             Self::push(begin, text);
-            return text.extend_from_slice(brief::REST.as_bytes());
+            return text.extend_from_slice(truncation::ELLIPSIS.as_bytes());
         }
-        let mut left = brief::COLUMNS;
+        let mut left = truncation::COLUMNS;
         for letter in name.chars() {
             let letter = if Self::breaks_lines(letter) { ' ' } else { letter };
-            let Some(rest) = left.checked_sub(brief::width(letter)) else {
-                return text.extend_from_slice(brief::REST.as_bytes());
+            let Some(rest) = left.checked_sub(truncation::width(letter)) else {
+                return text.extend_from_slice(truncation::ELLIPSIS.as_bytes());
             };
             left = rest;
             text.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes());

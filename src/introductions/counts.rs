@@ -107,7 +107,7 @@ pub(super) struct Tally {
 
 impl Tally {
     /// Goes on with what another process has counted.
-    pub(super) fn go_on(&mut self, saved: Self) {
+    pub(super) fn restore(&mut self, saved: Self) {
         (self.by_cell, self.noted) = (saved.by_cell, saved.noted);
         self.total = self.by_cell.values().fold(Counts::default(), |all, some| all.and(*some));
     }

@@ -100,9 +100,9 @@ pub struct Journal {
 
 impl Journal {
     /// Goes on with what has ended in another process.
-    pub(crate) fn go_on(&mut self, saved: Self) {
-        self.lines.go_on(saved.lines);
-        self.counts.go_on(saved.counts);
+    pub(crate) fn restore(&mut self, saved: Self) {
+        self.lines.restore(saved.lines);
+        self.counts.restore(saved.counts);
         (self.latest, self.failures, self.unmet) = (saved.latest, saved.failures, saved.unmet);
         self.held = Shares::default();
         let clients = self.latest.iter().map(Ended::home);

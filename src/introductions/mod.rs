@@ -4,10 +4,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
-pub mod anywhere;
 pub mod attempt;
 pub mod candidates;
 mod cause;
+pub mod cluster_plan;
 mod counts;
 pub mod journal;
 pub mod plan;

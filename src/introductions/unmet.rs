@@ -197,13 +197,13 @@ impl AllUnmet {
 
     /// Makes place for one more, among those who have proven as much.
     fn make_place(&mut self, asked: &Asked) {
-        while let Some(at) = self.gives_way(asked) {
+        while let Some(at) = self.eviction_candidate(asked) {
             self.rows.remove(at);
         }
     }
 
     /// Who has to give way to one more: the oldest one of the network that has too many, or most.
-    fn gives_way(&self, asked: &Asked) -> Option<usize> {
+    fn eviction_candidate(&self, asked: &Asked) -> Option<usize> {
         let alike = self.rows.iter().enumerate();
         let alike = alike.filter(|(_, unmet)| unmet.asked.is_proven == asked.is_proven);
         let alike: Vec<_> = alike.map(|(at, unmet)| (at, homes(unmet.asked.client.ip()))).collect();

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::door::{Ban, Door};
+use super::access::{Access, Ban};
 use crate::limits;
 use crate::prefixes::{Shares, as_home, network, weight};
 
@@ -71,21 +71,21 @@ impl Extras {
     }
 
     /// Keeps somebody out of a room with so many bytes of own data. Where there is no space for one more,
-    /// another is [forgotten](Door::bar). Who `may_be_forged` has what every room may have.
-    pub fn bar<I: PartialEq>(
+    /// another is [forgotten](Access::ban). Who `may_be_forged` has what every room may have.
+    pub fn ban<I: PartialEq>(
         &mut self,
         (extra, data): (&mut Extra, usize),
-        door: &mut Door<I>,
+        access: &mut Access<I>,
         ban: Ban<I>,
         may_be_forged: bool,
     ) {
-        let kicked = door.kicked();
+        let kicked = access.kicked();
         let more = (kicked + 1).min(limits::KICKED_PER_ROOM);
         let has_space =
             !(may_be_forged && more > limits::ROOM_KICKED) && self.set(extra, data, more);
-        door.bar(ban, if has_space { more } else { kicked.max(limits::ROOM_KICKED) });
+        access.ban(ban, if has_space { more } else { kicked.max(limits::ROOM_KICKED) });
         // It may have been barred before.
-        let _ = self.set(extra, data, door.kicked());
+        let _ = self.set(extra, data, access.kicked());
     }
 
     /// A room is gone.
@@ -179,22 +179,22 @@ mod tests {
     fn where_there_is_no_space_the_oldest_who_was_kicked_is_forgotten() {
         let mut extras = Extras::default();
         let at = |n: usize| Ban::<u64>::everybody_at(ip(n));
-        let (mut door, mut extra) = (Door::new(8), Extra::of(ip(1)));
+        let (mut access, mut extra) = (Access::new(8), Extra::of(ip(1)));
         for n in 0..100 {
-            extras.bar((&mut extra, 0), &mut door, at(n), false);
+            extras.ban((&mut extra, 0), &mut access, at(n), false);
         }
         let more = limits::KICKED_PER_ROOM - limits::ROOM_KICKED;
-        assert_eq!((door.kicked(), extra.bytes), (limits::KICKED_PER_ROOM, more * KICKED));
+        assert_eq!((access.kicked(), extra.bytes), (limits::KICKED_PER_ROOM, more * KICKED));
         let others = fill(&mut extras, std::iter::repeat(ip(1)));
-        let (mut small, mut extra_of_small) = (Door::new(8), Extra::of(ip(1)));
+        let (mut small, mut extra_of_small) = (Access::new(8), Extra::of(ip(1)));
         for n in 0..100 {
-            extras.bar((&mut extra_of_small, 0), &mut small, at(n), false);
+            extras.ban((&mut extra_of_small, 0), &mut small, at(n), false);
         }
         assert!((limits::ROOM_KICKED..limits::ROOM_KICKED + 8).contains(&small.kicked()));
-        assert!(small.bars(&at(99)) && !small.bars(&at(0)));
+        assert!(small.has_ban(&at(99)) && !small.has_ban(&at(0)));
         // Who has many keeps as many, the latest.
-        extras.bar((&mut extra, 0), &mut door, at(100), false);
-        assert!(door.bars(&at(100)) && door.kicked() == limits::KICKED_PER_ROOM);
+        extras.ban((&mut extra, 0), &mut access, at(100), false);
+        assert!(access.has_ban(&at(100)) && access.kicked() == limits::KICKED_PER_ROOM);
         others
             .into_iter()
             .chain([extra, extra_of_small])
@@ -204,11 +204,11 @@ mod tests {
 
     #[test]
     fn who_may_be_forged_kicks_no_more_than_every_room_may() {
-        let (mut extras, mut door) = (Extras::default(), Door::<u64>::new(8));
+        let (mut extras, mut access) = (Extras::default(), Access::<u64>::new(8));
         let mut extra = Extra::of(ip(1));
         for n in 0..100 {
-            extras.bar((&mut extra, 0), &mut door, Ban::everybody_at(ip(n)), true);
+            extras.ban((&mut extra, 0), &mut access, Ban::everybody_at(ip(n)), true);
         }
-        assert_eq!((door.kicked(), extra.bytes), (limits::ROOM_KICKED, 0));
+        assert_eq!((access.kicked(), extra.bytes), (limits::ROOM_KICKED, 0));
     }
 }

@@ -13,7 +13,7 @@ use crate::clock::Instant;
 use crate::hash::Lasting;
 use crate::limits;
 use crate::prefixes::{levels, widest};
-use crate::sources::{Over, Sources};
+use crate::source_cache::{Expired, SourceCache};
 
 /// What became of a guess.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub enum Guess {
 /// When each network will have had all its guesses back, for each secret.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Guesses {
-    known: Sources<()>,
+    known: SourceCache<()>,
     /// The same of those for whom there was no place, by the hash of their surroundings. Empty until then.
     crowd: Vec<Instant>,
     hasher: Lasting,
@@ -37,7 +37,7 @@ pub struct Guesses {
 
 impl Default for Guesses {
     fn default() -> Self {
-        let known = Sources::new(Over::Forgotten);
+        let known = SourceCache::new(Expired::Forgotten);
         Self { known, crowd: Vec::new(), hasher: Lasting::default() }
     }
 }
@@ -47,8 +47,8 @@ const ALL: Duration = limits::GUESS.saturating_mul(limits::GUESSES);
 
 impl Guesses {
     /// Goes on with what another process has counted.
-    pub(crate) fn go_on(&mut self, saved: Self) {
-        self.known.go_on(saved.known);
+    pub(crate) fn restore(&mut self, saved: Self) {
+        self.known.restore(saved.known);
         if saved.hasher.is_same() && saved.crowd.len() == limits::GUESSERS_IN_CROWD {
             (self.crowd, self.hasher) = (saved.crowd, saved.hasher);
         }

@@ -8,10 +8,10 @@ use serde::ser::{SerializeMap as _, Serializer as _};
 
 use super::message;
 use super::printable::Printable;
-use crate::brief::{self, Bounded};
+use crate::truncation::{self, Bounded};
 
 /// Columns of what is known of a line: a name that is cut already, with what stands for the rest, fits.
-const FIELD: usize = brief::COLUMNS + brief::REST.len();
+const FIELD: usize = truncation::COLUMNS + truncation::ELLIPSIS.len();
 
 /// Writes `{"time":...,"level":...,"message":...}` and what else is known of the line behind that, and ends
 /// the line. The names stay what they are.
@@ -51,7 +51,7 @@ mod tests {
 
     #[test]
     fn no_field_is_longer_than_a_name_that_is_cut() {
-        let (long, short) = ("x".repeat(7500), brief::short(&"x".repeat(100)));
+        let (long, short) = ("x".repeat(7500), truncation::truncated(&"x".repeat(100)));
         let value = [("game", Value::from(&*long)), ("room", Value::from(&*short))];
         let mut bytes = Vec::new();
         let mut builder = Record::builder();

@@ -16,9 +16,9 @@ use env_logger::fmt::Formatter;
 use env_logger::{Builder, Logger, Target, WriteStyle};
 use log::{Level, LevelFilter, Log, Metadata, Record, warn};
 
-use crate::brief::Bounded;
 use crate::limits;
 use crate::net::sys;
+use crate::truncation::Bounded;
 
 mod budget;
 mod json;

@@ -160,7 +160,7 @@ const CONFIDENT: u8 = 4;
 
 impl Nats {
     /// Goes on with what another process knew.
-    pub(crate) fn go_on(&mut self, saved: Self) {
+    pub(crate) fn restore(&mut self, saved: Self) {
         *self = saved;
         self.settled.tidy();
         self.predictions.values_mut().for_each(|known| known.truncate(limits::PREDICTED_PAIRS));

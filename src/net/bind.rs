@@ -1,7 +1,7 @@
 //! Opens the sockets: TCP and UDP on one port, on every address asked for.
 
-mod beside;
 mod inherited;
+mod optional;
 
 use std::fmt;
 use std::io;
@@ -12,8 +12,8 @@ use log::debug;
 use mio::net::{TcpListener, UdpSocket};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
-pub use self::beside::{Alternates, Lack, alternates, no_alternate, window};
 pub use self::inherited::{InheritError, inherited};
+pub use self::optional::{Alternates, Unavailable, alternates, no_alternate, window};
 use super::handover::Offer;
 use super::sys;
 

@@ -20,8 +20,8 @@ use tokio::sync::mpsc::{self, Sender, UnboundedReceiver};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{now_since, relay::Gone};
-use crate::cluster::Post;
-use crate::timers::Seldom;
+use crate::cluster::Outbound;
+use crate::timers::LogThrottle;
 
 /// Messages that wait for their way out, or for the event loop. There are more only if something stands still,
 /// and then everything has to be told again anyway.
@@ -110,7 +110,7 @@ pub fn credentials(path: &Path) -> io::Result<ConnectOptions> {
 #[derive(Debug)]
 pub struct Connection {
     /// None in the end, which the thread sees.
-    posts: Option<Sender<Post>>,
+    outbound: Option<Sender<Outbound>>,
     heard: Receiver<Vec<u8>>,
     is_woken: Arc<AtomicBool>,
     is_connected: Arc<AtomicBool>,
@@ -145,8 +145,8 @@ impl Connection {
             options = options.user_and_password(user.to_owned(), password.to_owned());
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let (posts, taken) = mpsc::channel(WAITING);
-        let (found, heard) = sync_channel(WAITING);
+        let (outbound, taken) = mpsc::channel(WAITING);
+        let (inbound, heard) = sync_channel(WAITING);
         let (happened, events) = mpsc::unbounded_channel();
         let (subscribed, ready) = sync_channel(1);
         let is_woken = Arc::new(AtomicBool::new(false));
@@ -174,27 +174,27 @@ impl Connection {
             });
         let is_connected = Arc::new(AtomicBool::new(false));
         let prefix = format!("punchd.{}", place.cluster);
-        let talk = Talk {
+        let task = Task {
             prefix,
             node: place.node.to_owned(),
-            found: Found { found, main, is_woken: Arc::clone(&is_woken) },
+            inbound: InboundQueue { inbound, main, is_woken: Arc::clone(&is_woken) },
             events,
             is_connected: Arc::clone(&is_connected),
             subscribed,
             until: None,
             tried,
-            odd: Seldom::default(),
-            silent: Seldom::default(),
+            odd: LogThrottle::default(),
+            silent: LogThrottle::default(),
             started,
         };
         let run = move || {
-            if let Err(error) = runtime.block_on(talk.run(options, servers, taken)) {
+            if let Err(error) = runtime.block_on(task.run(options, servers, taken)) {
                 warn!("cluster: {error}");
             }
         };
         let thread = std::thread::Builder::new().name("cluster".into()).spawn(run)?;
-        let (posts, thread) = (Some(posts), Some(thread));
-        Ok(Self { posts, heard, is_woken, is_connected, ready, thread })
+        let (outbound, thread) = (Some(outbound), Some(thread));
+        Ok(Self { outbound, heard, is_woken, is_connected, ready, thread })
     }
 
     /// Waits until what others send comes here, as far as that is soon: what they say to the process before is kept
@@ -204,9 +204,9 @@ impl Connection {
     }
 
     /// Sends a message, if there is a way.
-    pub fn send(&self, post: Post) {
+    pub fn send(&self, message: Outbound) {
         // It is full if NATS takes nothing, and closed if the thread is gone, as is heard.
-        let _ = self.posts.as_ref().map(|posts| posts.try_send(post));
+        let _ = self.outbound.as_ref().map(|outbound| outbound.try_send(message));
     }
 
     /// Whether NATS is there.
@@ -232,7 +232,7 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.posts = None;
+        self.outbound = None;
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
@@ -241,17 +241,17 @@ impl Drop for Connection {
 
 /// Gives messages to the event loop.
 #[derive(Debug)]
-struct Found {
-    found: SyncSender<Vec<u8>>,
+struct InboundQueue {
+    inbound: SyncSender<Vec<u8>>,
     main: Arc<Waker>,
     /// The loop was woken, and has not looked since: waking it takes a system call.
     is_woken: Arc<AtomicBool>,
 }
 
-impl Found {
+impl InboundQueue {
     fn give(&self, bytes: &[u8]) {
         // If it is full the loop has too much to do, and asks later for what is lost.
-        let _ = self.found.try_send(bytes.to_vec());
+        let _ = self.inbound.try_send(bytes.to_vec());
         if !self.is_woken.swap(true, Ordering::SeqCst) {
             let _ = self.main.wake();
         }
@@ -259,7 +259,7 @@ impl Found {
 }
 
 /// So that the loop hears of it when the thread ends.
-impl Drop for Found {
+impl Drop for InboundQueue {
     fn drop(&mut self) {
         let _ = self.main.wake();
     }
@@ -267,27 +267,27 @@ impl Drop for Found {
 
 /// What the thread does.
 #[derive(Debug)]
-struct Talk {
+struct Task {
     prefix: String,
     node: String,
-    found: Found,
+    inbound: InboundQueue,
     events: UnboundedReceiver<Event>,
     is_connected: Arc<AtomicBool>,
     subscribed: SyncSender<()>,
     /// When the owner is told that there is no connection.
     until: Option<Instant>,
     tried: Tried,
-    odd: Seldom,
-    silent: Seldom,
+    odd: LogThrottle,
+    silent: LogThrottle,
     started: std::time::Instant,
 }
 
-impl Talk {
+impl Task {
     async fn run(
         mut self,
         options: ConnectOptions,
         servers: Vec<ServerAddr>,
-        mut posts: mpsc::Receiver<Post>,
+        mut outbound: mpsc::Receiver<Outbound>,
     ) -> Result<(), async_nats::Error> {
         let client = options.connect(servers).await?;
         let mut all = client.subscribe(format!("{}.all", self.prefix)).await?;
@@ -303,12 +303,12 @@ impl Talk {
         loop {
             let until = self.until.unwrap_or_else(Instant::now);
             tokio::select! {
-                post = posts.recv() => match post {
-                    Some(post) => self.publish(&client, post).await?,
+                message = outbound.recv() => match message {
+                    Some(message) => self.publish(&client, message).await?,
                     None => break,
                 },
                 came = next(&mut all, &mut own) => match came {
-                    Some(message) => self.found.give(&message.payload),
+                    Some(message) => self.inbound.give(&message.payload),
                     None => break,
                 },
                 Some(event) = self.events.recv() => {
@@ -329,15 +329,15 @@ impl Talk {
     }
 
     /// Sends a message. What cannot leave now is of no use later.
-    async fn publish(&self, client: &Client, post: Post) -> Result<(), async_nats::Error> {
+    async fn publish(&self, client: &Client, message: Outbound) -> Result<(), async_nats::Error> {
         if client.connection_state() != State::Connected {
             return Ok(());
         }
-        let subject = match &post.to {
+        let subject = match &message.to {
             Some(node) => format!("{}.to.{node}", self.prefix),
             None => format!("{}.all", self.prefix),
         };
-        Ok(client.publish(subject, post.bytes.into()).await?)
+        Ok(client.publish(subject, message.bytes.into()).await?)
     }
 
     fn note(&mut self, event: &Event) {

@@ -31,12 +31,12 @@ pub mod certificate;
 pub mod cluster;
 pub mod files;
 pub mod handover;
+mod iteration;
 pub mod regular;
 pub mod relay;
 pub mod signals;
 pub mod sys;
 mod tcp;
-mod turn;
 pub mod udp;
 
 use bind::Bound;
@@ -61,8 +61,8 @@ const FIRST_CONNECTION: usize = 512;
 const WAKE: Token = Token(usize::MAX - 1);
 const WINDOW: Token = Token(usize::MAX - 2);
 /// Where another process asks for the place of this one, and one that has.
-const DOOR: Token = Token(usize::MAX - 3);
-const TALK: Token = Token(usize::MAX - 4);
+const HANDOVER: Token = Token(usize::MAX - 3);
+const HANDOVER_SESSION: Token = Token(usize::MAX - 4);
 
 /// As many UDP sockets as have tokens of their own and numbers in a [`Via`](crate::dialect::Via).
 const SOCKETS: usize = FIRST_CONNECTION / 2;
@@ -110,7 +110,7 @@ pub struct EventLoop {
     connections: Connections,
     requests: Option<signals::Requests>,
     relay: Option<Relay>,
-    door: Option<handover::Door>,
+    handover: Option<handover::HandoverListener>,
     #[cfg(feature = "cluster")]
     nodes: Option<cluster::Connection>,
     /// Events come in the order in which what they tell of has come.
@@ -166,7 +166,7 @@ impl EventLoop {
             connections: Connections::new(listeners, ghost, limits),
             requests: None,
             relay: None,
-            door: None,
+            handover: None,
             #[cfg(feature = "cluster")]
             nodes: None,
             events_in_order: sys::EVENTS_IN_ORDER,
@@ -258,7 +258,7 @@ impl EventLoop {
                 return Ok(Ended::HandedOver);
             }
         }
-        self.door.iter_mut().for_each(handover::Door::close);
+        self.handover.iter_mut().for_each(handover::HandoverListener::close);
         let now = self.now();
         info!("stopping: no new connections, {} open", self.connections.len());
         self.connections.stop_accepting();
@@ -343,7 +343,7 @@ impl EventLoop {
         self.tell_nodes();
         self.hear_relay(now);
         self.requests.iter_mut().for_each(|requests| requests.look(now));
-        self.door.iter_mut().for_each(handover::Door::look);
+        self.handover.iter_mut().for_each(handover::HandoverListener::look);
         self.timeout(now.instant, wakeup)
     }
 
@@ -362,8 +362,10 @@ impl EventLoop {
                     asked.files.admitted.into_iter().for_each(|lists| self.server.admit(lists));
                     self.note_successors(asked.successors);
                 }
-                DOOR => self.answer_door(),
-                TALK => self.door.iter_mut().for_each(handover::Door::on_talk),
+                HANDOVER => self.accept_handover(),
+                HANDOVER_SESSION => {
+                    self.handover.iter_mut().for_each(handover::HandoverListener::on_readable)
+                }
                 WINDOW => self.connections.note_look(),
                 Token(n) if n >= FIRST_CONNECTION => {
                     self.connections.note_event(n - FIRST_CONNECTION, event);
@@ -412,8 +414,12 @@ impl EventLoop {
         let (connections, datagrams) =
             (self.connections.next_wakeup(), self.datagrams.next_wakeup());
         let look = self.requests.as_ref().map(signals::Requests::next_look);
-        let door = self.door.as_ref().and_then(handover::Door::next_look).map(|left| now + left);
-        let next = earliest([wakeup, connections, datagrams, look, door])?;
+        let handover = self
+            .handover
+            .as_ref()
+            .and_then(handover::HandoverListener::next_look)
+            .map(|left| now + left);
+        let next = earliest([wakeup, connections, datagrams, look, handover])?;
         // Poll counts in milliseconds and rounds down, which would make it spin for the last one.
         let rounding = Duration::from_micros(999);
         Some(if next <= now { Duration::ZERO } else { next - now + rounding })

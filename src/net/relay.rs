@@ -21,7 +21,7 @@ use crate::clock::Instant;
 use crate::introductions::relay::forwarding::{Dropped, Forwarding};
 use crate::introductions::relay::{Bounds, Order, Report};
 use crate::state::NotUnderstood;
-use crate::timers::Seldom;
+use crate::timers::LogThrottle;
 
 mod pool;
 
@@ -44,7 +44,7 @@ const WAKE: Token = Token(usize::MAX);
 #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "no process takes over there yet"))]
 pub struct Relay {
     /// None in the end, which the thread sees.
-    words: Option<Sender<Word>>,
+    commands: Option<Sender<Command>>,
     reports: Receiver<Report>,
     waker: Waker,
     thread: Option<JoinHandle<()>>,
@@ -56,7 +56,7 @@ pub struct Relay {
 /// What the thread is told.
 #[derive(Debug)]
 #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "no process takes over there yet"))]
-enum Word {
+enum Command {
     Order(Order),
     /// To stop, and to say by this what another process needs to go on.
     Stop(Sender<Option<Vec<u8>>>),
@@ -139,39 +139,39 @@ impl Relay {
             sockets.push(PoolSocket { socket, port: addr.port(), is_ready: false });
         }
         let shared = sockets.iter().map(|one| Arc::clone(&one.socket)).collect();
-        let (sender, words) = mpsc::channel();
+        let (sender, commands) = mpsc::channel();
         let (told, reports) = mpsc::channel();
         let last = WakeLast(Arc::clone(&main));
-        let turns = Turns {
+        let worker = Worker {
             poll,
             pool: Pool::new(sockets, addrs, &ports),
             ready: VecDeque::new(),
             forwarding: Forwarding::new(bounds),
             buffer: Box::new([0; LONGEST + 1]),
             started,
-            words,
+            commands,
             stop: None,
             told,
             main,
             dropped: Dropped::default(),
-            much: Seldom::default(),
+            much: LogThrottle::default(),
             _last: last,
         };
-        let run = move || turns.begin(waits);
+        let run = move || worker.begin(waits);
         let thread = std::thread::Builder::new().name("relay".into()).spawn(run)?;
-        let (words, thread) = (Some(sender), Some(thread));
-        Ok(Self { words, reports, waker, thread, sockets: shared, bounds })
+        let (commands, thread) = (Some(sender), Some(thread));
+        Ok(Self { commands, reports, waker, thread, sockets: shared, bounds })
     }
 
-    fn say(&self, word: Word) {
+    fn say(&self, command: Command) {
         // If this fails the thread is gone, as the next report says.
-        let _ = self.words.as_ref().map(|words| words.send(word));
+        let _ = self.commands.as_ref().map(|commands| commands.send(command));
         let _ = self.waker.wake();
     }
 
     /// Has the thread pass packets on for a session, whatever arrives from now on, or no more.
     pub fn open(&self, order: Order) {
-        self.say(Word::Order(order));
+        self.say(Command::Order(order));
     }
 
     /// The next thing that the thread has to tell.
@@ -199,13 +199,13 @@ impl Relay {
     /// on. None: it did not stop in this time.
     pub(super) fn stop(&self, within: Duration) -> Option<Vec<u8>> {
         let (told, saved) = mpsc::channel();
-        self.say(Word::Stop(told));
+        self.say(Command::Stop(told));
         saved.recv_timeout(within).ok().flatten()
     }
 
     /// Has it go on after that.
-    pub(super) fn go_on(&self) {
-        self.say(Word::GoOn);
+    pub(super) fn resume(&self) {
+        self.say(Command::GoOn);
     }
 
     /// No sessions.
@@ -224,7 +224,7 @@ impl Relay {
 
     /// Has a thread that waits go on with these sessions, by the clock that began then.
     pub(super) fn begin(&self, forwarding: Box<Forwarding>, started: std::time::Instant) {
-        self.say(Word::Begin(forwarding, started));
+        self.say(Command::Begin(forwarding, started));
     }
 }
 
@@ -234,7 +234,7 @@ pub struct Gone;
 
 impl Drop for Relay {
     fn drop(&mut self) {
-        self.words = None;
+        self.commands = None;
         // If this fails it is gone already.
         let _ = self.waker.wake();
         if let Some(thread) = self.thread.take() {
@@ -256,7 +256,7 @@ enum Left {
 
 /// What the thread does.
 #[derive(Debug)]
-struct Turns {
+struct Worker {
     poll: Poll,
     pool: Pool,
     /// Sockets that may have something to read.
@@ -264,14 +264,14 @@ struct Turns {
     forwarding: Forwarding,
     buffer: Box<[u8; LONGEST + 1]>,
     started: std::time::Instant,
-    words: Receiver<Word>,
+    commands: Receiver<Command>,
     /// It is to stop, and to say so by this.
     stop: Option<Sender<Option<Vec<u8>>>>,
     told: Sender<Report>,
     main: Arc<Waker>,
     /// Since the last line of the log about it.
     dropped: Dropped,
-    much: Seldom,
+    much: LogThrottle,
     /// Dropped after all else here.
     _last: WakeLast,
 }
@@ -287,7 +287,7 @@ impl Drop for WakeLast {
     }
 }
 
-impl Turns {
+impl Worker {
     /// Runs, at once or when it shall begin.
     fn begin(mut self, waits: bool) {
         if waits && !self.wait() {
@@ -299,15 +299,15 @@ impl Turns {
     /// Waits until it shall go on. False: it shall end.
     fn wait(&mut self) -> bool {
         loop {
-            match self.words.recv() {
-                Ok(Word::Order(order)) => self.forwarding.obey(self.now(), order),
-                Ok(Word::Begin(forwarding, started)) => {
+            match self.commands.recv() {
+                Ok(Command::Order(order)) => self.forwarding.obey(self.now(), order),
+                Ok(Command::Begin(forwarding, started)) => {
                     (self.forwarding, self.started) = (*forwarding, started);
                     return true;
                 }
-                Ok(Word::GoOn) => return true,
+                Ok(Command::GoOn) => return true,
                 // Nothing is read already.
-                Ok(Word::Stop(told)) => _ = told.send(self.forwarding.save()),
+                Ok(Command::Stop(told)) => _ = told.send(self.forwarding.save()),
                 Err(_) => return false,
             }
         }
@@ -328,7 +328,7 @@ impl Turns {
     fn run(mut self) {
         // Who is introduced waits for the event loop, while packets that are passed on are few beside it,
         // or too many.
-        if let Err(error) = sys::give_way() {
+        if let Err(error) = sys::lower_priority() {
             debug!("relay: its thread keeps its priority: {error}");
         }
         let mut events = Events::with_capacity(EVENTS);
@@ -348,7 +348,7 @@ impl Turns {
                 }
             }
             let now = self.now();
-            if !take_words(&self.words, &mut self.forwarding, &mut self.stop, now)
+            if !take_commands(&self.commands, &mut self.forwarding, &mut self.stop, now)
                 || !self.stand_still(now)
             {
                 return;
@@ -391,7 +391,7 @@ impl Turns {
 
     /// Passes on what a socket has, as far as its turn goes.
     fn receive(&mut self, now: Instant, n: usize) -> Left {
-        let Self { pool, forwarding, buffer, words, stop, .. } = self;
+        let Self { pool, forwarding, buffer, commands, stop, .. } = self;
         for _ in 0..BUDGET {
             let Some(PoolSocket { socket, port, .. }) = pool.sockets.get(n) else {
                 return Left::Nothing;
@@ -405,7 +405,7 @@ impl Turns {
                 Ok((length, from)) => {
                     let Some(data) = buffer.get(..length) else { continue };
                     // Whoever was told of a session may have sent this before that was read.
-                    take_words(words, forwarding, stop, now);
+                    take_commands(commands, forwarding, stop, now);
                     let mut send = |port, to, data: &[u8]| pool.send(port, to, data);
                     forwarding.on_datagram(now, *port, canonical(from), data, &mut send);
                 }
@@ -446,18 +446,18 @@ impl Turns {
 }
 
 /// Does what the event loop wants done, or notes that it is to `stop`. False: there will be no more.
-fn take_words(
-    words: &Receiver<Word>,
+fn take_commands(
+    commands: &Receiver<Command>,
     forwarding: &mut Forwarding,
     stop: &mut Option<Sender<Option<Vec<u8>>>>,
     now: Instant,
 ) -> bool {
     while stop.is_none() {
-        match words.try_recv() {
-            Ok(Word::Order(order)) => forwarding.obey(now, order),
-            Ok(Word::Stop(told)) => *stop = Some(told),
+        match commands.try_recv() {
+            Ok(Command::Order(order)) => forwarding.obey(now, order),
+            Ok(Command::Stop(told)) => *stop = Some(told),
             // It does.
-            Ok(Word::GoOn | Word::Begin(..)) => {}
+            Ok(Command::GoOn | Command::Begin(..)) => {}
             Err(TryRecvError::Empty) => return true,
             Err(TryRecvError::Disconnected) => return false,
         }
@@ -478,30 +478,30 @@ mod tests {
         let _kept = Arc::clone(&main);
         let own = Poll::new().unwrap();
         let waker = Waker::new(own.registry(), WAKE).unwrap();
-        let (sender, words) = mpsc::channel();
+        let (sender, commands) = mpsc::channel();
         let (told, reports) = mpsc::channel();
-        let turns = Turns {
+        let worker = Worker {
             poll: own,
             pool: Pool::new(Vec::new(), &[], &(1..=2)),
             ready: VecDeque::new(),
             forwarding: Forwarding::new(Bounds::default()),
             buffer: Box::new([0; LONGEST + 1]),
             started: std::time::Instant::now(),
-            words,
+            commands,
             stop: None,
             told,
             main: Arc::clone(&main),
             dropped: Dropped::default(),
-            much: Seldom::default(),
+            much: LogThrottle::default(),
             _last: WakeLast(main),
         };
         let thread = std::thread::spawn(move || {
-            let _turns = turns;
+            let _worker = worker;
             panic!("a fault, as is meant here");
         });
-        let (words, thread) = (Some(sender), Some(thread));
+        let (commands, thread) = (Some(sender), Some(thread));
         let (sockets, bounds) = (Vec::new(), Bounds::default());
-        let relay = Relay { words, reports, waker, thread, sockets, bounds };
+        let relay = Relay { commands, reports, waker, thread, sockets, bounds };
         let mut events = Events::with_capacity(1);
         poll.poll(&mut events, Some(Duration::from_secs(20))).unwrap();
         assert!(!events.is_empty());

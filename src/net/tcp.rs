@@ -16,7 +16,7 @@ use crate::clock::{Instant, earliest};
 use crate::dialect::ConnId;
 use crate::hash::Keyed;
 use crate::limits::{self, Limits};
-use crate::rotation::Rotation;
+use crate::round_robin::RoundRobin;
 use crate::timers::Timers;
 
 mod accepting;
@@ -66,9 +66,9 @@ pub(super) struct Connections {
     generation: u32,
     /// Who may have something to read, or may be written to again; each at most once, here or in
     /// `more`.
-    ready: Rotation<Source, ConnId>,
+    ready: RoundRobin<Source, ConnId>,
     /// Who has sent more than is read at a time: those with little come first.
-    more: Rotation<Source, ConnId>,
+    more: RoundRobin<Source, ConnId>,
     /// Makes numbers of sources of addresses, so that nobody outside can choose one with another's number.
     sources: Keyed,
     /// How many had their turn.
@@ -145,8 +145,8 @@ impl Connections {
             limits,
             ghost,
             generation: 0,
-            ready: Rotation::default(),
-            more: Rotation::default(),
+            ready: RoundRobin::default(),
+            more: RoundRobin::default(),
             sources: Keyed::default(),
             turns: 0,
             accepted: 0,

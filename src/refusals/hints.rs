@@ -8,11 +8,11 @@ use log::info;
 use super::Reason;
 use crate::clock::Now;
 use crate::dialect::Name;
-use crate::timers::SeldomEach;
+use crate::timers::AddressLogThrottle;
 
 /// When each was told last.
 #[derive(Debug, Default)]
-pub(super) struct Hints([SeldomEach; Reason::ALL.len()]);
+pub(super) struct Hints([AddressLogThrottle; Reason::ALL.len()]);
 
 impl Hints {
     /// Says that something was refused, if no other line does.

@@ -7,9 +7,9 @@ use log::{debug, info};
 use super::Server;
 use crate::blocks::Blocks;
 use crate::clock::Now;
+use crate::connection_table::Conn;
 use crate::dialect::{ConnId, Name, Outbox};
 use crate::limits;
-use crate::places::Conn;
 use crate::refusals::Reason;
 
 /// What is blocked, and what of it has not ended yet.
@@ -61,12 +61,12 @@ impl Server {
         let blocks = std::mem::take(&mut self.blocking.blocks);
         let most = limits::BLOCKED_AT_ONCE;
         let mut ended = self.window.as_mut().map_or(0, |window| window.shut_out(&blocks, out));
-        let conns = self.places.iter().filter(|(_, conn)| blocks.has(conn.peer().ip()));
+        let conns = self.connections.iter().filter(|(_, conn)| blocks.has(conn.peer().ip()));
         let conns = conns.map(|(id, _)| id).take(most.saturating_sub(ended));
         let conns: Vec<ConnId> = conns.collect();
         ended += conns.len();
         for id in conns {
-            if let Some(peer) = self.places.get(id).map(Conn::peer) {
+            if let Some(peer) = self.connections.get(id).map(Conn::peer) {
                 debug!("{peer} closed: its address is blocked");
             }
             self.with_dialect_of(now, id, out, |dialect, cx| dialect.on_blocked(cx, id));

@@ -5,9 +5,9 @@ use log::warn;
 use super::Server;
 use super::window::uptime;
 use crate::clock::Now;
-use crate::cluster::{About, Event, NodeId, Post, Spoken};
+use crate::cluster::{About, Event, NodeId, Outbound, Spoken};
 use crate::dialect::{Name, Outbox, Shows as _};
-use crate::introductions::relay::elsewhere::{News, Relaying};
+use crate::introductions::relay::remote::{News, Relaying};
 
 impl Server {
     /// Something came that another node has sent, or whoever else can.
@@ -22,8 +22,8 @@ impl Server {
     }
 
     /// What other nodes are to be sent since this was asked last.
-    pub fn take_posts(&mut self) -> Vec<Post> {
-        self.cluster.as_mut().map(|cluster| cluster.take_posts()).unwrap_or_default()
+    pub fn take_outbound(&mut self) -> Vec<Outbound> {
+        self.cluster.as_mut().map(|cluster| cluster.take_outbound()).unwrap_or_default()
     }
 
     /// The names of the other nodes that are there.
@@ -45,7 +45,7 @@ impl Server {
         About {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime: uptime(now).as_secs(),
-            connections: self.places.len() as u64,
+            connections: self.connections.len() as u64,
             dialects: spoken.collect(),
             relay: self.shared.relay.about(now),
         }
@@ -86,7 +86,7 @@ impl Server {
     /// Has nodes told what there is to tell of relays.
     fn post_of_relays(&mut self, now: Now) {
         let Some(cluster) = &mut self.cluster else { return };
-        for (node, bytes) in self.shared.relay.elsewhere().take_posts() {
+        for (node, bytes) in self.shared.relay.elsewhere().take_outbound() {
             cluster.post_relay(now.instant, node, &bytes);
         }
     }

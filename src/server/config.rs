@@ -3,12 +3,12 @@
 use crate::blocks::Blocks;
 use crate::cluster;
 use crate::dialect::Name;
-use crate::dialect::contained::{Contained, Make};
 use crate::dialect::events::{self, Events};
 use crate::dialect::gmnet::{self, Gmnet};
 use crate::dialect::natpunch::{self, Natpunch};
 use crate::dialect::rooms::{self, Rooms};
 use crate::dialect::stun::{self, Stun};
+use crate::dialect::supervised::{Make, Supervised};
 use crate::introductions::PublicIps;
 use crate::introductions::relay::sessions;
 use crate::limits::Limits;
@@ -66,22 +66,22 @@ impl Default for Config {
 
 /// Those that are spoken, by their [`Name`].
 #[derive(Debug, Default)]
-pub(super) struct Dialects(pub(super) [Option<Box<Contained>>; Name::ALL.len()]);
+pub(super) struct Dialects(pub(super) [Option<Box<Supervised>>; Name::ALL.len()]);
 
 impl Dialects {
-    pub(super) fn get(&self, name: Name) -> Option<&Contained> {
+    pub(super) fn get(&self, name: Name) -> Option<&Supervised> {
         self.0.get(name as usize)?.as_deref()
     }
 
-    pub(super) fn get_mut(&mut self, name: Name) -> Option<&mut Contained> {
+    pub(super) fn get_mut(&mut self, name: Name) -> Option<&mut Supervised> {
         self.0.get_mut(name as usize)?.as_deref_mut()
     }
 
-    pub(super) fn all(&self) -> impl Iterator<Item = &Contained> {
+    pub(super) fn all(&self) -> impl Iterator<Item = &Supervised> {
         self.0.iter().flatten().map(|dialect| &**dialect)
     }
 
-    pub(super) fn all_mut(&mut self) -> impl Iterator<Item = &mut Contained> {
+    pub(super) fn all_mut(&mut self) -> impl Iterator<Item = &mut Supervised> {
         self.0.iter_mut().flatten().map(|dialect| &mut **dialect)
     }
 }

@@ -8,10 +8,10 @@ use std::net::{IpAddr, SocketAddr};
 use log::{debug, warn};
 
 use crate::clock::{Instant, Now};
+use crate::connection_table::Conn;
 use crate::dialect::{ConnId, Context, Dialect, Name, Outbox, Reads, Stream, Use, events};
 use crate::limits::{self, Limits};
 use crate::nats::Seen;
-use crate::places::Conn;
 use crate::refusals::Reason;
 
 impl Server {
@@ -31,7 +31,8 @@ impl Server {
             let dialects = &self.dialects;
             let use_of = |id, conn: &Conn| use_of(dialects, id, conn);
             let shares = &mut self.shared.unproven.connections;
-            let Some(idle) = self.places.idle_of(shares, now.instant, peer.ip(), use_of) else {
+            let Some(idle) = self.connections.idle_of(shares, now.instant, peer.ip(), use_of)
+            else {
                 match self.crowded.say(now.instant, peer.ip()) {
                     Some(before) => warn!(
                         event = "refused", address:% = peer.ip(),
@@ -48,8 +49,8 @@ impl Server {
             };
             self.end_idle(now, idle, out);
         }
-        if let Some(doubt) = self.gateway.note(peer.ip()) {
-            warn!("{doubt}");
+        if let Some(warning) = self.gateway.note(peer.ip()) {
+            warn!("{warning}");
         }
         // No other dialect has datagrams that belong to connections.
         let gmnet = self.dialects.get(Name::Gmnet);
@@ -58,13 +59,13 @@ impl Server {
         let began = told.unwrap_or_else(|| if gmnet.is_some() { began() } else { now.instant });
         self.shared.nats.saw(now.instant, peer, Seen::Tcp);
         self.shared.unproven.connected(peer.ip());
-        self.places.add(&mut self.shared.unproven.connections, began, conn, peer);
+        self.connections.add(&mut self.shared.unproven.connections, began, conn, peer);
         self.idle.arm(now.instant, conn);
     }
 
     /// There is no room for a new connection of this address: which one is to be closed for it,
-    /// if any gives way (see [`Places`]).
-    pub fn who_gives_way(&mut self, now: Now, wants: IpAddr) -> Option<ConnId> {
+    /// if any gives way (see [`ConnectionTable`]).
+    pub fn eviction_candidate(&mut self, now: Now, wants: IpAddr) -> Option<ConnId> {
         let Limits { connections, connections_per_address, hosts_per_address, .. } = self.limits;
         let dialects = &self.dialects;
         let use_of = |id, conn: &Conn| use_of(dialects, id, conn);
@@ -73,9 +74,9 @@ impl Server {
         let closed = if held < connections_per_address {
             let large = limits::large_share(connections).max(hosts_per_address);
             let large = u32::try_from(large).unwrap_or(u32::MAX);
-            self.places.who_gives_way(shares, now.instant, wants, large, use_of)
+            self.connections.eviction_candidate(shares, now.instant, wants, large, use_of)
         } else {
-            self.places.idle_of(shares, now.instant, wants, use_of)
+            self.connections.idle_of(shares, now.instant, wants, use_of)
         };
         if let Some(before) = self.full.say(now.instant) {
             let what = if closed.is_some() { "others are closed" } else { "new ones are refused" };
@@ -88,7 +89,7 @@ impl Server {
         if closed.is_none() {
             self.refused(now, Reason::Connections, wants);
         }
-        if let Some((id, conn)) = closed.and_then(|id| Some((id, self.places.get(id)?))) {
+        if let Some((id, conn)) = closed.and_then(|id| Some((id, self.connections.get(id)?))) {
             debug!("{} closed: there is no room for {wants}", conn.peer());
             let reason = Reason::GaveWay;
             self.shared.refusals.note(now, conn.speaks, reason, conn.peer().ip());
@@ -101,7 +102,7 @@ impl Server {
 
     /// A connection is lost as its peer does not read what it asked for.
     pub fn note_unread(&mut self, now: Now, id: ConnId) {
-        if let Some(conn) = self.places.get(id) {
+        if let Some(conn) = self.connections.get(id) {
             let (speaks, addr) = (conn.speaks, conn.peer().ip());
             self.shared.refusals.note(now, speaks, Reason::Unread, addr);
         }
@@ -126,7 +127,7 @@ impl Server {
 
     /// Closes a connection, whatever it stands for.
     pub(super) fn evict(&mut self, now: Now, conn: ConnId, why: &str, out: &mut Outbox) {
-        if let Some(peer) = self.places.get(conn).map(Conn::peer) {
+        if let Some(peer) = self.connections.get(conn).map(Conn::peer) {
             debug!("{peer} closed: {why}");
         }
         self.with_dialect_of(now, conn, out, |dialect, cx| {
@@ -140,11 +141,11 @@ impl Server {
     /// Counts a connection no more.
     pub(super) fn forget(&mut self, conn: ConnId) {
         self.idle.cancel(&conn);
-        self.openings.forget(conn);
+        self.detection.forget(conn);
         if let Some(public) = &mut self.public {
             public.forget(conn);
         }
-        self.places.remove(&mut self.shared.unproven.connections, conn);
+        self.connections.remove(&mut self.shared.unproven.connections, conn);
     }
 
     /// Counts the connections no more that a dialect has closed since `before`.
@@ -156,7 +157,7 @@ impl Server {
 
     /// Bytes arrived, cut as it pleased the network.
     pub fn on_bytes(&mut self, now: Now, id: ConnId, bytes: &[u8], out: &mut Outbox) {
-        let Some(conn) = self.places.get(id).filter(|_| !bytes.is_empty()) else {
+        let Some(conn) = self.connections.get(id).filter(|_| !bytes.is_empty()) else {
             // Who looks into the window takes no place of a player.
             self.with_window(now, |http, answering| http.read(now, id, bytes, out, answering));
             return;
@@ -166,7 +167,7 @@ impl Server {
         } else if self.speaks_http(id) {
             return self.read_http(now, id, bytes, out);
         } else {
-            let (told, all) = self.openings.read(id, bytes);
+            let (told, all) = self.detection.read(id, bytes);
             if told == Stream::Http && self.public.is_some() {
                 self.begin_http(now, id, out);
                 return self.read_http(now, id, &all, out);
@@ -176,7 +177,7 @@ impl Server {
             }
             all
         };
-        let (speaks, before) = (self.places.get(id).and_then(|conn| conn.speaks), out.len());
+        let (speaks, before) = (self.connections.get(id).and_then(|conn| conn.speaks), out.len());
         let mut use_of = Use::Waiting;
         self.with_dialect_of(now, id, out, |dialect, cx| {
             dialect.on_bytes(cx, id, &bytes);
@@ -185,7 +186,7 @@ impl Server {
         if let Some(name) = speaks {
             self.note_answer(name, None, out.len() > before);
         }
-        if self.places.get(id).is_none() {
+        if self.connections.get(id).is_none() {
             return;
         }
         match use_of {
@@ -197,7 +198,7 @@ impl Server {
 
     /// A connection begins to speak. False: it is not known what, or it has ended.
     fn begin(&mut self, now: Now, id: ConnId, told: Stream, out: &mut Outbox) -> bool {
-        let Some(conn) = self.places.get_mut(id) else { return false };
+        let Some(conn) = self.connections.get_mut(id) else { return false };
         let peer = conn.peer();
         let name = match told {
             Stream::Untold => return false,
@@ -205,16 +206,16 @@ impl Server {
             Stream::Http => {
                 let what = "it asks for a web page, which needs --public-lobby (a WebSocket of events is at \
                             /events)";
-                self.openings.tell(now.instant, peer.ip(), what);
+                self.detection.log_once(now.instant, peer.ip(), what);
                 self.shared.refusals.note(now, None, Reason::Page, peer.ip());
                 Name::Gmnet
             }
             Stream::Of(name) => name,
-            Stream::Odd(odd) => {
-                self.openings.tell(now.instant, peer.ip(), odd.what);
+            Stream::Misframed(misframed) => {
+                self.detection.log_once(now.instant, peer.ip(), misframed.what);
                 self.shared.refusals.note(now, None, Reason::Malformed, peer.ip());
-                if odd.has_event && self.dialects.get(Name::Events).is_some() {
-                    out.tcp(id, |bytes| events::write_odd(bytes, odd.what));
+                if misframed.has_event && self.dialects.get(Name::Events).is_some() {
+                    out.tcp(id, |bytes| events::write_misframed(bytes, misframed.what));
                     self.forget(id);
                     out.close(id);
                     return false;
@@ -227,7 +228,7 @@ impl Server {
         let dialect = self.dialects.get_mut(name);
         let Some(dialect) = dialect.filter(|dialect| dialect.speaks()) else {
             let what = format_args!("it speaks {name}, which --dialects leaves out");
-            self.openings.tell(now.instant, peer.ip(), what);
+            self.detection.log_once(now.instant, peer.ip(), what);
             self.shared.refusals.note(now, Some(name), Reason::NotSpoken, peer.ip());
             self.forget(id);
             out.close(id);
@@ -240,7 +241,7 @@ impl Server {
 
     /// The peer will send nothing more, but may still read.
     pub fn on_fin(&mut self, now: Now, id: ConnId, out: &mut Outbox) {
-        let Some(conn) = self.places.get(id) else {
+        let Some(conn) = self.connections.get(id) else {
             self.with_window(now, |http, _| http.fin(id, out));
             return;
         };
@@ -254,7 +255,7 @@ impl Server {
         }
         self.with_dialect_of(now, id, out, |dialect, cx| dialect.on_fin(cx, id));
         // Whatever it stood for, it does not any more.
-        if self.places.get(id).is_some() {
+        if self.connections.get(id).is_some() {
             self.idle.arm(now.instant, id);
         }
     }
@@ -278,7 +279,7 @@ impl Server {
     /// When more is to be read from a connection.
     #[must_use]
     pub fn reads(&self, id: ConnId) -> Reads {
-        let Some(conn) = self.places.get(id) else {
+        let Some(conn) = self.connections.get(id) else {
             return self.window.as_ref().map_or(Reads::Now, |window| window.reads(id));
         };
         match conn.speaks.and_then(|name| self.dialects.get(name)) {
@@ -290,7 +291,7 @@ impl Server {
     /// How many bytes that were written to a connection wait for its peer to read; told whenever that
     /// changes from or to some.
     pub fn on_unread(&mut self, id: ConnId, bytes: usize) {
-        let Some(conn) = self.places.get(id) else {
+        let Some(conn) = self.connections.get(id) else {
             self.window.iter_mut().for_each(|window| window.note_unread(id, bytes));
             return;
         };
@@ -304,7 +305,7 @@ impl Server {
     /// What a connection is good for.
     #[must_use]
     pub fn use_of(&self, id: ConnId) -> Use {
-        let Some(conn) = self.places.get(id) else { return Use::Idle(Instant::default()) };
+        let Some(conn) = self.connections.get(id) else { return Use::Idle(Instant::default()) };
         match self.last_asked(id) {
             Some(asked) => Use::Idle(asked),
             None => use_of(&self.dialects, id, conn),

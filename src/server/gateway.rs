@@ -20,7 +20,7 @@ pub(super) struct Gateway {
 
 impl Gateway {
     /// Goes on with what another process has seen.
-    pub(super) fn go_on(&mut self, saved: Self) {
+    pub(super) fn restore(&mut self, saved: Self) {
         *self = saved;
     }
 
@@ -36,13 +36,13 @@ impl Gateway {
         if self.is_told {
             return None;
         }
-        let doubt = self.doubt();
-        self.is_told = doubt.is_some();
-        doubt
+        let warning = self.warning();
+        self.is_told = warning.is_some();
+        warning
     }
 
     /// What seems to be wrong, if most connections come from one private address.
-    pub(super) fn doubt(&self) -> Option<String> {
+    pub(super) fn warning(&self) -> Option<String> {
         let leading = self.leading.filter(is_private)?;
         // That many more than all others is a majority, whatever came before it led.
         let is_most = self.seen >= SAMPLE && self.votes > self.seen / 2;
@@ -69,7 +69,7 @@ mod tests {
     fn told(addrs: impl IntoIterator<Item = [u8; 4]>) -> Vec<String> {
         let mut gateway = Gateway::default();
         let told: Vec<_> = addrs.into_iter().filter_map(|addr| gateway.note(addr.into())).collect();
-        assert_eq!(gateway.doubt().as_ref(), told.first(), "the window shows it while it is so");
+        assert_eq!(gateway.warning().as_ref(), told.first(), "the window shows it while it is so");
         told
     }
 

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use super::Server;
 use crate::clock::{Instant, Now};
 use crate::cluster::Known;
+use crate::detection::Detection;
 use crate::dialect::{ConnId, Context, Dialect as _, Name, Outbox};
-use crate::openings::Openings;
 use crate::state::packed::{self, Fields, Row};
 use crate::state::{self, NotUnderstood, Part, Parts, Saved, Saving, Written};
 use crate::timers::Timers;
@@ -88,7 +88,8 @@ struct Connections<O, I> {
     dialects: Vec<Cow<'static, str>>,
     /// Those that end, as they cannot move.
     staying: Vec<ConnId>,
-    openings: O,
+    #[serde(rename = "openings")]
+    detection: O,
     idle: I,
 }
 
@@ -184,18 +185,18 @@ impl Server {
 
     fn connections(&self) -> impl Serialize {
         let number = |name: Name| (0..).zip(Name::ALL).find(|(_, n)| *n == name).map(|(n, _)| n);
-        let all = self.places.iter().map(|(id, conn)| Connection {
+        let all = self.connections.iter().map(|(id, conn)| Connection {
             id,
             peer: conn.peer(),
             speaks: conn.speaks.and_then(number),
             opened: conn.opened,
         });
-        let staying = self.places.iter().map(|(id, _)| id).filter(|id| !self.moves(*id));
+        let staying = self.connections.iter().map(|(id, _)| id).filter(|id| !self.moves(*id));
         Connections {
             all: all.collect(),
             dialects: Name::ALL.map(|name| name.text().into()).into(),
             staying: staying.collect(),
-            openings: &self.openings,
+            detection: &self.detection,
             idle: &self.idle,
         }
     }
@@ -213,13 +214,13 @@ impl Server {
         parts: &mut dyn Parts,
         out: &mut Outbox,
     ) -> Result<Vec<ConnId>, NotUnderstood> {
-        let connections: Connections<Openings, Timers<ConnId>> =
+        let connections: Connections<Detection, Timers<ConnId>> =
             state::part(parts, CONNECTIONS, SHARED)?;
-        let Connections { all, dialects, staying, openings, idle } = connections;
+        let Connections { all, dialects, staying, detection, idle } = connections;
         macro_rules! load {
             ($name:literal, $($part:ident).+) => {
                 match state::part(parts, $name, SHARED) {
-                    Ok(saved) => self.$($part).+.go_on(saved),
+                    Ok(saved) => self.$($part).+.restore(saved),
                     Err(_) if parts.is_cut() => {}
                     Err(why) => warn!("what the server knew of {} is lost: {why}", $name),
                 }
@@ -230,7 +231,7 @@ impl Server {
         let known = state::part::<Option<Known>>(parts, NODES, SHARED).ok().flatten();
         let mut is_same = false;
         if let (Some(cluster), Some(known)) = (&mut self.cluster, known) {
-            is_same = cluster.go_on(now.instant, known);
+            is_same = cluster.restore(now.instant, known);
             self.shared.nodes = cluster.names().clone();
         }
         self.shared.relay.go_on_elsewhere(now.instant, is_same);
@@ -240,8 +241,8 @@ impl Server {
             Ok(kept) => self.load_window(kept),
             Err(why) => debug!("what the window has shown is lost: {why}"),
         }
-        self.openings.go_on(openings);
-        self.idle.go_on(idle);
+        self.detection.restore(detection);
+        self.idle.restore(idle);
         let mut spoken = Vec::new();
         for name in Name::ALL {
             // Not spoken there, so nothing is lost.
@@ -262,7 +263,7 @@ impl Server {
         let lost: Vec<ConnId> = lost.collect();
         self.blocking.begin();
         for id in staying {
-            let speaks = self.places.get(id).and_then(|conn| conn.speaks);
+            let speaks = self.connections.get(id).and_then(|conn| conn.speaks);
             if let Some(dialect) = speaks.and_then(|name| self.dialects.get_mut(name)) {
                 dialect.on_left_behind(id);
             }
@@ -289,13 +290,16 @@ impl Server {
     fn take_over(&mut self, conn: Connection, spoken: &[Option<Name>]) -> Option<ConnId> {
         let Connection { id, peer, speaks, opened } = conn;
         let speaks = speaks.map(|n| spoken.get(usize::from(n)).copied().flatten());
-        if speaks == Some(None) || id.slot as usize >= state::PLACES || !self.places.is_free(id) {
+        if speaks == Some(None)
+            || id.slot as usize >= state::PLACES
+            || !self.connections.is_free(id)
+        {
             self.idle.cancel(&id);
-            self.openings.forget(id);
+            self.detection.forget(id);
             return Some(id);
         }
-        self.places.add(&mut self.shared.unproven.connections, opened, id, peer);
-        if let Some(conn) = self.places.get_mut(id) {
+        self.connections.add(&mut self.shared.unproven.connections, opened, id, peer);
+        if let Some(conn) = self.connections.get_mut(id) {
             conn.speaks = speaks.flatten();
         }
         None
@@ -305,7 +309,7 @@ impl Server {
     /// that looks at the lobby or at the window.
     #[must_use]
     pub fn moves(&self, id: ConnId) -> bool {
-        let Some(conn) = self.places.get(id) else { return false };
+        let Some(conn) = self.connections.get(id) else { return false };
         let moves = |name| self.dialects.get(name).is_some_and(|dialect| dialect.moves(id));
         !self.speaks_http(id) && conn.speaks.is_none_or(moves)
     }
@@ -313,6 +317,6 @@ impl Server {
     /// Whether this connection is one of those that have a place.
     #[must_use]
     pub fn has(&self, id: ConnId) -> bool {
-        self.places.get(id).is_some()
+        self.connections.get(id).is_some()
     }
 }

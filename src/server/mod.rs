@@ -29,7 +29,9 @@ use self::window::Window;
 use crate::admission::{Admission, Lists};
 use crate::clock::{Instant, Now, earliest};
 use crate::cluster::Cluster;
-use crate::dialect::contained::{Contained, Make};
+use crate::connection_table::{Conn, ConnectionTable};
+use crate::detection::Detection;
+use crate::dialect::supervised::{Make, Supervised};
 use crate::dialect::{
     ConnId, Context, Dialect, Keeping, Name, Outbox, Shared, Shows as _, Via, of_datagram,
 };
@@ -37,25 +39,23 @@ use crate::introductions::journal::Journal;
 use crate::introductions::relay::{Order, Report, sessions};
 use crate::limits::{self, Limits};
 use crate::nats::Seen;
-use crate::openings::Openings;
-use crate::places::{Conn, Places};
 use crate::rates::Rates;
 use crate::refusals::{Reason, Refusals};
-use crate::timers::{Seldom, SeldomEach, Timers};
+use crate::timers::{AddressLogThrottle, LogThrottle, Timers};
 
 pub use self::config::Config;
 pub use self::handover::State;
 pub use crate::state::NotUnderstood;
 pub use crate::state::{Part, Parts, Written};
 
-/// All dialects, behind one door.
+/// All dialects, on one port.
 #[derive(Debug)]
 pub struct Server {
     limits: Limits,
     dialects: Dialects,
-    places: Places,
+    connections: ConnectionTable,
     /// Those that have not said what they speak.
-    openings: Openings,
+    detection: Detection,
     /// Connections that may be idle, those that were looked at longest ago first.
     idle: Timers<ConnId>,
     datagrams: Rates,
@@ -68,11 +68,11 @@ pub struct Server {
     gateway: Gateway,
     /// What dialects know of how many sources have something to be read.
     ready: usize,
-    full: Seldom,
-    crowded: SeldomEach,
-    flooded: Seldom,
+    full: LogThrottle,
+    crowded: AddressLogThrottle,
+    flooded: LogThrottle,
     /// Whose datagrams are of a dialect that is not spoken.
-    unspoken: Seldom,
+    unspoken: LogThrottle,
     blocking: Blocking,
     admission: Admission,
     alternates_from: Option<u8>,
@@ -85,7 +85,7 @@ pub struct Server {
     /// The other nodes, if this is one of a cluster.
     cluster: Option<Box<Cluster>>,
     /// What another node says of relays is not understood.
-    odd_relay: Seldom,
+    odd_relay: LogThrottle,
     is_stopping: bool,
     has_lost_relay: bool,
 }
@@ -107,14 +107,14 @@ impl Server {
         for (name, make) in makers {
             let random = StdRng::from_seed(random.random());
             if let Some(place) = dialects.0.get_mut(name as usize) {
-                *place = Some(Box::new(Contained::new(make, random)));
+                *place = Some(Box::new(Supervised::new(make, random)));
             }
         }
         Self {
             limits,
             dialects,
-            places: Places::new(StdRng::from_seed(random.random())),
-            openings: Openings::default(),
+            connections: ConnectionTable::new(StdRng::from_seed(random.random())),
+            detection: Detection::default(),
             idle: Timers::new(limits::IDLE),
             datagrams: Rates::new(limits.datagrams_per_second, 2),
             endpoints: Rates::new(limits.datagrams_per_second, 2),
@@ -122,10 +122,10 @@ impl Server {
             behind: Duration::ZERO,
             gateway: Gateway::default(),
             ready: 0,
-            full: Seldom::default(),
-            crowded: SeldomEach::default(),
-            flooded: Seldom::default(),
-            unspoken: Seldom::default(),
+            full: LogThrottle::default(),
+            crowded: AddressLogThrottle::default(),
+            flooded: LogThrottle::default(),
+            unspoken: LogThrottle::default(),
             blocking: Blocking::new(config.blocks.clone()),
             admission: config.gmnet.admission.clone(),
             alternates_from: config.alternates_from,
@@ -137,7 +137,7 @@ impl Server {
             window: None,
             cluster: config.cluster.clone().map(|config| Box::new(Cluster::new(config))),
             public: config.public_lobby.then(|| Box::new(Public::new(config))),
-            odd_relay: Seldom::default(),
+            odd_relay: LogThrottle::default(),
             is_stopping: false,
             has_lost_relay: false,
         }
@@ -222,7 +222,7 @@ impl Server {
     /// Whether a datagram is heard although too many come from its address: while there is time,
     /// or if its very endpoint is known and does not send too many.
     fn is_worth(&mut self, now: Instant, name: Name, peer: SocketAddr) -> bool {
-        let knows = |dialect: &Contained| dialect.knows(peer);
+        let knows = |dialect: &Supervised| dialect.knows(peer);
         !self.is_busy
             || self.dialects.get(name).is_some_and(knows) && self.endpoints.allow_source(now, peer)
     }
@@ -235,7 +235,7 @@ impl Server {
         out: &mut Outbox,
         act: impl FnOnce(&mut dyn Dialect, &mut Context<'_>),
     ) {
-        if let Some(name) = self.places.get(conn).and_then(|conn| conn.speaks) {
+        if let Some(name) = self.connections.get(conn).and_then(|conn| conn.speaks) {
             self.with(now, name, out, act);
         }
     }
@@ -263,7 +263,7 @@ impl Server {
                 continue;
             }
             let speaks = |(id, conn): (ConnId, &Conn)| (conn.speaks == Some(name)).then_some(id);
-            let closed: Vec<ConnId> = self.places.iter().filter_map(speaks).collect();
+            let closed: Vec<ConnId> = self.connections.iter().filter_map(speaks).collect();
             error!(
                 "the dialect {name} has failed and begins anew, without its peers ({} connections); \
                  please report this, with the line above that begins with \"bug\"",
@@ -321,7 +321,7 @@ impl Server {
     ) {
         // Where games play another port may be closed than where STUN answers besides.
         if !self.is_of_stun(via) {
-            self.shared.doubts.udp_came();
+            self.shared.diagnostics.udp_came();
         }
         if self.is_blocked(now, peer.ip()) {
             return;
@@ -357,7 +357,7 @@ impl Server {
             // Anybody can forge such datagrams in the name of others.
             if self.unspoken.say(now.instant).is_some() {
                 let what = format_args!("it speaks {name}, which --dialects leaves out");
-                self.openings.tell(now.instant, peer.ip(), what);
+                self.detection.log_once(now.instant, peer.ip(), what);
             }
             return;
         }

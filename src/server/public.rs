@@ -9,14 +9,14 @@ use serde_json::value::RawValue;
 use super::{Config, Server};
 use crate::admission::Admission;
 use crate::clock::{Instant, Now};
+use crate::connection_table::Conn;
 use crate::dialect::{Asked, ConnId, Name, Outbox, Reads, Shows as _, Stream, of_stream};
 use crate::http::{Answer, Answering, Body, For, Http, Method, Request, Status};
 use crate::introductions::is_inside;
 use crate::limits;
-use crate::places::Conn;
 use crate::rates::Rates;
 use crate::refusals::Reason;
-use crate::timers::{SeldomEach, Timers};
+use crate::timers::{AddressLogThrottle, Timers};
 
 /// Who asks for the lobby, and what was told lately.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ pub(super) struct Public {
     /// By what was asked and from which side.
     kept: Timers<String, Vec<u8>>,
     /// Who has asked without a right key.
-    guessed: SeldomEach,
+    guessed: AddressLogThrottle,
 }
 
 impl Public {
@@ -37,7 +37,7 @@ impl Public {
             admission: config.gmnet.admission.clone(),
             rates: Rates::new(config.limits.commands_per_second, 10),
             kept: Timers::new(limits::LOBBY_KEPT),
-            guessed: SeldomEach::default(),
+            guessed: AddressLogThrottle::default(),
         }
     }
 
@@ -72,11 +72,11 @@ impl Server {
     /// A connection begins to speak HTTP. If there are too many, another gives way.
     pub(super) fn begin_http(&mut self, now: Now, id: ConnId, out: &mut Outbox) {
         let Some(public) = &mut self.public else { return };
-        let Some(addr) = self.places.get(id).map(|conn| conn.peer().ip()) else { return };
+        let Some(addr) = self.connections.get(id).map(|conn| conn.peer().ip()) else { return };
         let is_full = public.http.len() >= limits::LOBBY_CONNECTIONS;
-        let gives_way = if is_full { public.http.who_gives_way(addr) } else { None };
+        let eviction_candidate = if is_full { public.http.eviction_candidate(addr) } else { None };
         public.http.open(now.instant, id, addr);
-        if let Some(other) = gives_way {
+        if let Some(other) = eviction_candidate {
             self.forget(other);
             out.close(other);
         }
@@ -100,7 +100,7 @@ impl Server {
             return false;
         }
         public.http.forget(id);
-        if let Some(conn) = self.places.get_mut(id) {
+        if let Some(conn) = self.connections.get_mut(id) {
             conn.opened = now.instant;
         }
         true
@@ -130,7 +130,9 @@ impl Server {
         out: &mut Outbox,
         act: impl FnOnce(&mut Http, &mut Outbox, &mut Answering<'_>),
     ) {
-        let Some(viewer) = self.places.get(id).map(|conn: &Conn| conn.peer().ip()) else { return };
+        let Some(viewer) = self.connections.get(id).map(|conn: &Conn| conn.peer().ip()) else {
+            return;
+        };
         let Some(mut public) = self.public.take() else { return };
         let before = out.len();
         let Public { http, admission, rates, kept, guessed } = &mut *public;

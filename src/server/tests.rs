@@ -39,9 +39,9 @@ fn what_comes_to_the_alternate_port_does_not_say_that_the_port_of_games_is_open(
     let now = Now { instant: Instant::from_micros(60_000_000), unix: 0 };
     let alternate = Via { socket: 1, ..Via::default() };
     server.on_datagram(now, alternate, peer(1), b"\0\x01\0\0", &mut Outbox::new());
-    assert!(server.shared.doubts.udp_lacks(2, 6510));
+    assert!(server.shared.diagnostics.udp_lacks(2, 6510));
     server.on_datagram(now, Via::default(), peer(1), b"reg\n", &mut Outbox::new());
-    assert!(!server.shared.doubts.udp_lacks(2, 6510));
+    assert!(!server.shared.diagnostics.udp_lacks(2, 6510));
 }
 
 #[test]

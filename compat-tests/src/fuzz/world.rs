@@ -236,8 +236,8 @@ impl World {
 
     fn open(&mut self, from: u8) {
         let Some(slot) = (0..16).find(|slot| !self.open.contains_key(slot)) else {
-            let gives_way = self.server.who_gives_way(self.now(), Self::addr(from));
-            let Some(id) = gives_way else { return };
+            let eviction_candidate = self.server.eviction_candidate(self.now(), Self::addr(from));
+            let Some(id) = eviction_candidate else { return };
             self.open.remove(&id.slot);
             self.server.on_gone(self.now(), id, &mut self.out);
             return self.deliver();

@@ -1,7 +1,7 @@
 //! A master server that knows its work and does it in the worst way that the network allows: its
 //! TCP replies come in pieces or glued together, the UDP packets sent to it are late or lost.
 //!
-//! It has two doors. At [`Meddler::addr`] it meddles; that one is for the game under test. At
+//! It has two listeners. At [`Meddler::addr`] it meddles; that one is for the game under test. At
 //! [`Meddler::honest`] it does not; that one is for the peers of this crate, which believe what
 //! original games believe.
 
@@ -16,9 +16,9 @@ use std::thread::JoinHandle;
 
 use crate::gmnet::Line;
 
-use rounds::{Door, Rounds};
+use rounds::{Listener, Rounds};
 
-/// What is done to those who come in by the door of the game.
+/// What is done to those who come in by the listener of the game.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Meddling {
     /// Every reply comes in three pieces, the first of one byte, far enough apart that a game sees
@@ -108,7 +108,7 @@ impl Drop for Meddler {
 }
 
 /// One port for TCP and UDP.
-fn open(addr: SocketAddr, meddles: bool) -> io::Result<Door> {
+fn open(addr: SocketAddr, meddles: bool) -> io::Result<Listener> {
     // What one of the two gets by chance may be in use for the other.
     const TRIES: usize = 20;
     let mut last = io::Error::from(io::ErrorKind::AddrInUse);
@@ -118,7 +118,7 @@ fn open(addr: SocketAddr, meddles: bool) -> io::Result<Door> {
             Ok(udp) => {
                 tcp.set_nonblocking(true)?;
                 udp.set_nonblocking(true)?;
-                return Ok(Door { tcp, udp, meddles });
+                return Ok(Listener { tcp, udp, meddles });
             }
             Err(error) => last = error,
         }

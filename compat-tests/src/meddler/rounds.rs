@@ -22,7 +22,7 @@ const MOST_AT_ONCE: usize = 1024;
 
 /// One port for TCP and UDP.
 #[derive(Debug)]
-pub(super) struct Door {
+pub(super) struct Listener {
     pub(super) tcp: TcpListener,
     pub(super) udp: UdpSocket,
     /// Whether it is the one for games under test.
@@ -32,14 +32,14 @@ pub(super) struct Door {
 /// The server and all its sockets.
 #[derive(Debug)]
 pub(super) struct Rounds {
-    doors: [Door; 2],
+    listeners: [Listener; 2],
     meddling: Meddling,
     server: Server,
     started: Instant,
     /// By slot.
     conns: Vec<Option<Conn>>,
     next_generation: u32,
-    /// UDP packets on their way to each door.
+    /// UDP packets on their way to each listener.
     lines: [Queue; 2],
     out: Outbox,
 }
@@ -56,12 +56,12 @@ struct Conn {
 }
 
 impl Rounds {
-    pub(super) fn new(doors: [Door; 2], meddling: Meddling) -> Self {
-        let lines = doors
-            .each_ref()
-            .map(|door| if door.meddles { Queue::new(meddling.line) } else { Queue::default() });
+    pub(super) fn new(listeners: [Listener; 2], meddling: Meddling) -> Self {
+        let lines = listeners.each_ref().map(|listener| {
+            if listener.meddles { Queue::new(meddling.line) } else { Queue::default() }
+        });
         Self {
-            doors,
+            listeners,
             meddling,
             server: Server::new(Config::default()),
             started: Instant::now(),
@@ -94,9 +94,9 @@ impl Rounds {
 
     fn accept(&mut self, now: Now) -> bool {
         let mut busy = false;
-        for door in &self.doors {
+        for listener in &self.listeners {
             // Whatever the error, the next round tries again.
-            let Ok((stream, peer)) = door.tcp.accept() else { continue };
+            let Ok((stream, peer)) = listener.tcp.accept() else { continue };
             if stream.set_nonblocking(true).and_then(|()| stream.set_nodelay(true)).is_err() {
                 continue;
             }
@@ -108,7 +108,7 @@ impl Rounds {
             self.next_generation += 1;
             let generation = self.next_generation;
             let id = ConnId { slot: u32::try_from(slot).unwrap_or(u32::MAX), generation };
-            let meddling = if door.meddles { self.meddling } else { Meddling::default() };
+            let meddling = if listener.meddles { self.meddling } else { Meddling::default() };
             let replies = Replies::new(meddling);
             let conn = Conn { stream, id, replies, finished: false, closing: false };
             if let Some(free) = self.conns.get_mut(slot) {
@@ -122,9 +122,9 @@ impl Rounds {
     fn read_udp(&mut self, now: Now) -> bool {
         let mut buffer = [0; wire::MAX_DATAGRAM];
         let mut busy = false;
-        for (socket, (door, line)) in (0..).zip(self.doors.iter().zip(&mut self.lines)) {
+        for (socket, (listener, line)) in (0..).zip(self.listeners.iter().zip(&mut self.lines)) {
             for _ in 0..MOST_AT_ONCE {
-                let Ok((len, from)) = door.udp.recv_from(&mut buffer) else { break };
+                let Ok((len, from)) = listener.udp.recv_from(&mut buffer) else { break };
                 busy = true;
                 line.push(Instant::now(), from, buffer.get(..len).unwrap_or_default());
             }
@@ -177,7 +177,7 @@ impl Rounds {
                         conn.closing = true;
                     }
                 }
-                Output::Udp(via, to, bytes) => send(&self.doors, via, to, bytes),
+                Output::Udp(via, to, bytes) => send(&self.listeners, via, to, bytes),
             }
         }
         self.out.clear();
@@ -217,10 +217,10 @@ fn find(conns: &mut [Option<Conn>], id: ConnId) -> Option<&mut Conn> {
     conns.get_mut(id.slot as usize)?.as_mut().filter(|conn| conn.id == id)
 }
 
-fn send(doors: &[Door], via: Via, to: SocketAddr, bytes: &[u8]) {
-    if let Some(door) = doors.get(usize::from(via.socket)) {
+fn send(listeners: &[Listener], via: Via, to: SocketAddr, bytes: &[u8]) {
+    if let Some(listener) = listeners.get(usize::from(via.socket)) {
         // UDP promises nothing.
-        let _ = door.udp.send_to(bytes, to);
+        let _ = listener.udp.send_to(bytes, to);
     }
 }
 

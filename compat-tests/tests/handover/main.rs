@@ -188,7 +188,7 @@ fn lives_on(server: &mut Server, scene: &Scene) {
         }
         let id = ConnId { slot: 100 + step as u32, generation: 1000 + step as u32 };
         server.on_accept(now, || now.instant, id, peer(n, 50_001), &mut out);
-        let _ = server.who_gives_way(now, peer(n, 1).ip());
+        let _ = server.eviction_candidate(now, peer(n, 1).ip());
         let _ = server.next_wakeup();
         out.clear();
     }

@@ -24,8 +24,8 @@ pub(super) struct Places {
     open: Conns<Conn>,
     broken: HashMap<ConnId, Conn>,
     /// Those of other nodes.
-    #[serde(default)]
-    away: HashMap<ConnId, Conn>,
+    #[serde(default, rename = "away")]
+    remote: HashMap<ConnId, Conn>,
     /// How many of these there have been.
     #[serde(default)]
     guests: u32,
@@ -34,7 +34,7 @@ pub(super) struct Places {
 impl Places {
     /// All of them.
     pub(super) fn iter(&self) -> impl Iterator<Item = (ConnId, &Conn)> {
-        let others = self.broken.iter().chain(&self.away);
+        let others = self.broken.iter().chain(&self.remote);
         self.open.iter().chain(others.map(|(id, conn)| (*id, conn)))
     }
 
@@ -43,16 +43,16 @@ impl Places {
     }
 
     pub(super) fn get(&self, id: ConnId) -> Option<&Conn> {
-        self.open.get(id).or_else(|| self.broken.get(&id)).or_else(|| self.away.get(&id))
+        self.open.get(id).or_else(|| self.broken.get(&id)).or_else(|| self.remote.get(&id))
     }
 
     pub(super) fn get_mut(&mut self, id: ConnId) -> Option<&mut Conn> {
         let open = self.open.get_mut(id);
-        open.or_else(|| self.broken.get_mut(&id)).or_else(|| self.away.get_mut(&id))
+        open.or_else(|| self.broken.get_mut(&id)).or_else(|| self.remote.get_mut(&id))
     }
 
     pub(super) fn remove(&mut self, id: ConnId) -> Option<Conn> {
-        self.open.remove(id).or_else(|| self.broken.remove(&id)).or_else(|| self.away.remove(&id))
+        self.open.remove(id).or_else(|| self.broken.remove(&id)).or_else(|| self.remote.remove(&id))
     }
 
     /// The ID of a peer of another node, which no connection has.
@@ -63,12 +63,12 @@ impl Places {
 
     /// Adds a peer of another node.
     pub(super) fn insert_guest(&mut self, id: ConnId, conn: Conn) {
-        self.away.insert(id, conn);
+        self.remote.insert(id, conn);
     }
 
     /// Whether this is a peer of another node.
-    pub(super) fn is_away(&self, id: ConnId) -> bool {
-        self.away.contains_key(&id)
+    pub(super) fn is_remote(&self, id: ConnId) -> bool {
+        self.remote.contains_key(&id)
     }
 
     /// The peers of other nodes that another process has known, with their tokens.
@@ -76,9 +76,9 @@ impl Places {
         &mut self,
         node_of: impl Fn(ConnId) -> Option<NodeId>,
     ) -> Vec<(ConnId, u128)> {
-        let away = self.away.iter_mut();
-        let guests = away.filter_map(|(id, conn)| {
-            conn.wire = Wire::Away(Guest::unclaimed(node_of(*id)));
+        let remote = self.remote.iter_mut();
+        let guests = remote.filter_map(|(id, conn)| {
+            conn.wire = Wire::Remote(Guest::unclaimed(node_of(*id)));
             Some((*id, conn.peer.as_ref()?.token))
         });
         guests.collect()

@@ -17,14 +17,14 @@ impl Events {
     pub(super) fn handle(&mut self, cx: &mut Context<'_>, id: ConnId, object: &[u8]) -> Handled {
         let (messages, size) = (cx.out.len(), cx.out.size());
         if !self.carry_out(cx, id, object) {
-            self.turns.spend(limits::COMMAND_WORK + object.len());
+            self.work_queue.spend(limits::COMMAND_WORK + object.len());
             return Handled::Not;
         }
         let (messages, size) = (cx.out.len() - messages, cx.out.size() - size);
-        self.turns.spend(limits::COMMAND_WORK * messages.max(1) + object.len() + size);
+        self.work_queue.spend(limits::COMMAND_WORK * messages.max(1) + object.len() + size);
         Handled::So(match self.conns.get(id) {
             None => Go::Stop,
-            Some(_) if self.turns.is_slice_spent() => Go::Later,
+            Some(_) if self.work_queue.is_slice_spent() => Go::Later,
             Some(_) => Go::On,
         })
     }
@@ -123,7 +123,7 @@ impl Events {
         id: ConnId,
         event: &Event<'_>,
     ) -> Result<(), Fault> {
-        if let Some(passed_on) = self.say_away(cx, id, event) {
+        if let Some(passed_on) = self.forward_to_room(cx, id, event) {
             return passed_on;
         }
         match &*event.name {
@@ -153,7 +153,7 @@ impl Events {
 
     /// A pass to the server.
     pub(super) fn receive_pass(&mut self, cx: &mut Context<'_>, id: ConnId, event: &Event<'_>) {
-        let received = match (&*event.name, self.say_away(cx, id, event)) {
+        let received = match (&*event.name, self.forward_to_room(cx, id, event)) {
             // What confirms it comes from there.
             (_, Some(Ok(()))) => return,
             (_, Some(refused)) => refused,

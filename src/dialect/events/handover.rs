@@ -25,7 +25,7 @@ impl Events {
             broken,
             overdue,
             handshakes: _,
-            turns,
+            work_queue,
             throttled,
             commands,
             passes,
@@ -39,30 +39,30 @@ impl Events {
         for (id, conn) in conns.iter() {
             if let Some(peer) = &conn.peer {
                 // Those of other nodes come last, and one whose ID is taken is hidden.
-                let is_away = conns.is_away(id);
-                if is_away && self.names.get(&peer.game, &peer.id).is_some() {
+                let is_remote = conns.is_remote(id);
+                if is_remote && self.names.get(&peer.game, &peer.id).is_some() {
                     self.nodes.hide(id);
                     continue;
                 }
                 self.names.insert(Arc::clone(&peer.game), Arc::clone(&peer.id), id);
-                if !is_away {
+                if !is_remote {
                     self.tokens.insert(peer.token, id);
                 }
             }
         }
         (self.conns, self.unfinished) = (conns, unfinished);
-        self.rooms.go_on(rooms);
-        self.routes.go_on(routes);
-        self.strangers.go_on(strangers);
-        self.silent.go_on(silent);
-        self.asked.go_on(asked);
-        self.unheard.go_on(unheard);
-        self.broken.go_on(broken);
-        self.turns.go_on(turns);
-        self.throttled.go_on(throttled);
-        self.commands.go_on(commands);
-        self.passes.go_on(passes);
-        self.lines.go_on(lines);
+        self.rooms.restore(rooms);
+        self.routes.restore(routes);
+        self.strangers.restore(strangers);
+        self.silent.restore(silent);
+        self.asked.restore(asked);
+        self.unheard.restore(unheard);
+        self.broken.restore(broken);
+        self.work_queue.restore(work_queue);
+        self.throttled.restore(throttled);
+        self.commands.restore(commands);
+        self.passes.restore(passes);
+        self.lines.restore(lines);
         (self.gone, self.successors, self.overdue) = (gone, successors, overdue);
         (self.foreign, self.much, self.refused, self.relays) = (foreign, much, refused, relays);
     }

@@ -49,7 +49,7 @@ impl Handshakes {
     pub(super) fn begin(&mut self, now: Instant, addr: IpAddr, id: ConnId) -> Begun {
         let begun = if self.under_way.total() < limits::TLS_HANDSHAKES {
             Begun::Yes
-        } else if let Some(other) = self.gives_way(now, addr) {
+        } else if let Some(other) = self.eviction_candidate(now, addr) {
             Begun::InsteadOf(other)
         } else {
             return Begun::No;
@@ -61,8 +61,8 @@ impl Handshakes {
     /// Which handshake gives way to a new one of this address: of who has most the one that has
     /// waited longest. If nobody has more than this address would have, one of those who have as
     /// many, but only if it has waited longer than those wait who mean it.
-    fn gives_way(&self, now: Instant, addr: IpAddr) -> Option<ConnId> {
-        if let Some((_, id)) = self.under_way.gives_way(as_home(addr), 1) {
+    fn eviction_candidate(&self, now: Instant, addr: IpAddr) -> Option<ConnId> {
+        if let Some((_, id)) = self.under_way.eviction_candidate(as_home(addr), 1) {
             return Some(id);
         }
         let waits = self.oldest.iter().map(|((since, id), holder)| (*since, *id, *holder));

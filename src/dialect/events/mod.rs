@@ -14,8 +14,8 @@ use std::net::SocketAddr;
 use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
 
-use super::turns::Turns;
-use super::{Before, ConnId, Context, Dialect, Outbox, Reads, Use, Via};
+use super::work_queue::WorkQueue;
+use super::{ConnId, Context, Dialect, Outbox, Preamble, Reads, Use, Via};
 use crate::admission::{self, Admission};
 use crate::blocks::Blocks;
 use crate::clock::{Instant, earliest};
@@ -24,13 +24,13 @@ use crate::hash::Map;
 use crate::holders::Holders;
 use crate::introductions::PublicIps;
 use crate::introductions::journal::Attempt;
-use crate::introductions::relay::elsewhere::Awaited;
+use crate::introductions::relay::remote::Awaited;
 use crate::limits::{self, Limits};
 use crate::lines::Lines;
 use crate::rates::Rates;
 use crate::refusals::Reason;
 use crate::state::{self, NotUnderstood, Saved, Saving};
-use crate::timers::{Seldom, Timers};
+use crate::timers::{LogThrottle, Timers};
 
 mod answering;
 mod broken;
@@ -95,7 +95,7 @@ pub struct Config {
 }
 
 /// Writes to a peer that is not understood why that is so.
-pub fn write_odd(bytes: &mut Vec<u8>, what: Before) {
+pub fn write_misframed(bytes: &mut Vec<u8>, what: Preamble) {
     event::write_pass(bytes, "error", &Fault::new("bad_json", what.to_string()));
 }
 
@@ -136,7 +136,8 @@ pub struct Events {
     #[serde(skip)]
     handshakes: Handshakes,
     /// Whose events wait until others have been served.
-    turns: Turns,
+    #[serde(rename = "turns")]
+    work_queue: WorkQueue,
     /// Whose events wait because they send more than they may.
     throttled: Timers<ConnId>,
     commands: Rates,
@@ -146,9 +147,9 @@ pub struct Events {
     #[serde(default)]
     relays: Awaited<(ConnId, ConnId, bool)>,
     /// Two that could not be introduced.
-    foreign: Seldom,
+    foreign: LogThrottle,
     /// Whose requests are refused since there are too many.
-    much: Seldom,
+    much: LogThrottle,
     refused: admission::Refused,
     /// The other nodes of a cluster, of which another process hears anew.
     #[serde(skip)]
@@ -209,14 +210,14 @@ impl Events {
             broken: Timers::new(limits::BROKEN_WAIT),
             overdue: VecDeque::new(),
             handshakes: Handshakes::default(),
-            turns: Turns::default(),
+            work_queue: WorkQueue::default(),
             throttled: Timers::new(limits::THROTTLE),
             commands: Rates::new(config.limits.commands_per_second, 10),
             passes: Rates::new(config.limits.datagrams_per_second, 2),
             lines: Lines::default(),
             relays: Awaited::default(),
-            foreign: Seldom::default(),
-            much: Seldom::default(),
+            foreign: LogThrottle::default(),
+            much: LogThrottle::default(),
             refused: admission::Refused::default(),
             nodes: Nodes::default(),
             config,
@@ -227,7 +228,7 @@ impl Events {
     /// as far as its part of this turn goes, and then its end, if it has come.
     fn go_on(&mut self, cx: &mut Context<'_>, id: ConnId, has_waited: bool) {
         let Some(conn) = self.conns.get_mut(id) else { return };
-        self.turns.begin(cx.now.instant);
+        self.work_queue.begin(cx.now.instant);
         let ahead = std::mem::take(&mut conn.ahead);
         if ahead.is_empty() {
             self.read_tls(cx, id, has_waited);
@@ -237,7 +238,7 @@ impl Events {
         let Some(conn) = self.conns.get_mut(id) else { return };
         if conn.is_waiting() {
             if !self.throttled.is_armed(&id) {
-                self.turns.wait(conn.addr.ip(), id);
+                self.work_queue.wait(conn.addr.ip(), id);
             }
         } else if conn.finished {
             return self.end(id, cx.out);
@@ -277,11 +278,11 @@ impl Events {
 
     /// Goes on with what waits for a turn, as far as this turn goes.
     fn take_turns(&mut self, cx: &mut Context<'_>) {
-        if self.turns.is_empty() {
+        if self.work_queue.is_empty() {
             return;
         }
-        self.turns.begin_turn(cx.now.instant);
-        while let Some(id) = self.turns.take() {
+        self.work_queue.begin_turn(cx.now.instant);
+        while let Some(id) = self.work_queue.take() {
             self.go_on(cx, id, true);
         }
     }
@@ -365,7 +366,7 @@ impl Dialect for Events {
     }
 
     fn note_ready(&mut self, sources: usize) {
-        self.turns.note_ready(sources);
+        self.work_queue.note_ready(sources);
     }
 
     fn on_fin(&mut self, cx: &mut Context<'_>, id: ConnId) {
@@ -466,7 +467,7 @@ impl Dialect for Events {
             self.overdue.front().map(|_| Instant::default()),
             self.routes.next_wakeup(),
             self.handshakes.next_wakeup(),
-            self.turns.next_wakeup(false),
+            self.work_queue.next_wakeup(false),
             self.throttled.next(),
             self.rooms.watching.next_wakeup(),
             self.gone.front().map(|_| Instant::default()),
@@ -503,7 +504,7 @@ impl Dialect for Events {
     }
 
     fn owes(&self) -> bool {
-        !self.turns.is_empty() || !self.throttled.is_empty()
+        !self.work_queue.is_empty() || !self.throttled.is_empty()
     }
 
     fn use_of(&self, id: ConnId) -> Use {

@@ -138,7 +138,7 @@ impl Events {
                 Ok(Some(part)) => part,
                 Err(error) => return self.refuse_frame(cx, id, error),
             };
-            self.turns.spend(limits::FRAME_WORK + before - rest.len());
+            self.work_queue.spend(limits::FRAME_WORK + before - rest.len());
             match part {
                 Part::Message(message) => self.read_message(cx, id, &message, has_waited),
                 Part::Nothing => {}
@@ -153,7 +153,7 @@ impl Events {
             }
             let Some(conn) = self.conns.get_mut(id) else { return };
             // What waits of a message comes before what is behind it.
-            if !conn.ahead.is_empty() || self.turns.is_slice_spent() {
+            if !conn.ahead.is_empty() || self.work_queue.is_slice_spent() {
                 if !conn.ahead.is_empty() {
                     conn.ahead = web::as_sent(&conn.ahead);
                 }
@@ -176,7 +176,7 @@ impl Events {
     /// Each is a message of the server, so that they count as commands; more are not answered.
     fn pong(&mut self, cx: &mut Context<'_>, id: ConnId, said: &[u8]) {
         let Some(conn) = self.conns.get(id) else { return };
-        self.turns.spend(limits::COMMAND_WORK);
+        self.work_queue.spend(limits::COMMAND_WORK);
         if !self.commands.allow(cx.now.instant, conn.addr.ip()) {
             return cx.refused(Name::Events, Reason::Requests, conn.addr.ip());
         }

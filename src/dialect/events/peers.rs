@@ -11,21 +11,21 @@ use serde::{Deserialize, Serialize};
 
 use super::data::{Data, Id, Label, Member as _, Objects, Whole, bad};
 use super::event::{Event, Fault, Nothing};
-use super::nodes::Away;
+use super::nodes::RemoteMembership;
 use super::resuming::{LoggedIn, id_taken};
 use super::rooms::{DISCONNECTED, Member, other_family};
 use super::{Context, Events, Outbox};
-use crate::brief::Quoted;
 use crate::clock::Instant;
 use crate::dialect::{ConnId, Name, Via, hex};
-use crate::introductions::anywhere;
 use crate::introductions::candidates::{Candidates, may_share_network};
+use crate::introductions::cluster_plan;
 use crate::introductions::is_same_family;
 use crate::introductions::plan::{self, Wish};
 use crate::limits;
 use crate::nats::Kind;
 use crate::refusals::Reason;
 use crate::state;
+use crate::truncation::Quoted;
 use crate::unproven::is_local;
 
 /// Somebody who is logged in.
@@ -58,7 +58,7 @@ pub(super) struct Peer {
     pub(super) since: u64,
     /// The room of another node that it is in, or asks to come into.
     #[serde(skip)]
-    pub(super) away: Option<Box<Away>>,
+    pub(super) remote: Option<Box<RemoteMembership>>,
     /// Of a peer of another node: the room that it is in, wherever, as it has said itself.
     #[serde(skip)]
     pub(super) elsewhere: Option<u64>,
@@ -85,14 +85,14 @@ impl Peer {
             untold: false,
             local: Vec::new(),
             since,
-            away: None,
+            remote: None,
             elsewhere: None,
         }
     }
 
     /// The room that it is in, of whichever node.
     pub(super) fn any_room(&self) -> Option<u64> {
-        self.room.or_else(|| self.away.as_ref().and_then(|away| away.room)).or(self.elsewhere)
+        self.room.or_else(|| self.remote.as_ref().and_then(|remote| remote.room)).or(self.elsewhere)
     }
 }
 
@@ -238,7 +238,7 @@ impl Events {
     /// Those who are logged in at this node, in the order of their connections.
     pub(super) fn own_peers(&self) -> Vec<ConnId> {
         let mut all = self.names.all();
-        all.retain(|id| !self.conns.is_away(*id));
+        all.retain(|id| !self.conns.is_remote(*id));
         all
     }
 
@@ -249,7 +249,7 @@ impl Events {
         }
         self.leave(id, DISCONNECTED, out);
         self.tell_gone(id, out);
-        let is_own = !self.conns.is_away(id);
+        let is_own = !self.conns.is_remote(id);
         let Some(conn) = self.conns.get_mut(id) else { return };
         let addr = conn.addr;
         let Some(peer) = conn.peer.take() else { return };
@@ -355,7 +355,7 @@ impl Events {
         let Member { conn: player, nonce, wish, .. } = member;
         let (Some(a), Some(b)) = (self.peer(host), self.peer(player)) else { return false };
         let (Some(at), Some(bt)) = (a.endpoint, b.endpoint) else { return false };
-        if anywhere::are_apart(cx, wish, [bt, at]) {
+        if cluster_plan::are_apart(cx, wish, [bt, at]) {
             self.tell_families(cx, [(host, at), (player, bt)]);
             return true;
         }
@@ -457,7 +457,7 @@ impl Events {
         (player, host): (ConnId, ConnId),
     ) -> bool {
         let at = |id| self.peer(id)?.endpoint;
-        matches!((at(player), at(host)), (Some(a), Some(b)) if anywhere::are_apart(cx, wish, [a, b]))
+        matches!((at(player), at(host)), (Some(a), Some(b)) if cluster_plan::are_apart(cx, wish, [a, b]))
     }
 
     /// A peer has told how a punch ended.

@@ -12,9 +12,9 @@ use super::rooms::Member;
 use super::{Context, Events};
 use crate::dialect::{ConnId, Name};
 use crate::introductions::journal::{Attempt, Connected, Names, Told};
-use crate::introductions::relay::elsewhere::{Homes, Relayed};
+use crate::introductions::relay::remote::{Homes, Relayed};
 use crate::introductions::relay::sessions::Places;
-use crate::introductions::{anywhere, is_same_family, plan};
+use crate::introductions::{cluster_plan, is_same_family, plan};
 
 impl Events {
     /// Introduces a host and a player at the relay, if they have a session or nothing else helps. False:
@@ -28,7 +28,7 @@ impl Events {
         let Some(attempt) = self.attempt(host, player.conn) else { return false };
         let pair = [attempt.client, attempt.host];
         let places = match cx.shared.relay.between(Name::Events, pair) {
-            None if anywhere::is_relayed_at_once(cx, player.wish, pair) => {
+            None if cluster_plan::is_relayed_at_once(cx, player.wish, pair) => {
                 match self.open_session(cx, host, player, &attempt) {
                     Relayed::At(places) => Some(places),
                     // Meanwhile they may try it directly.
@@ -110,7 +110,7 @@ impl Events {
         }
         let nodes = [player.conn, host].map(|id| self.guest(id).and_then(|guest| guest.node));
         let homes = Homes { nodes, public_ips: self.config.public_ips };
-        let relayed = anywhere::relay(cx, player.wish, attempt, homes);
+        let relayed = cluster_plan::relay(cx, player.wish, attempt, homes);
         if matches!(relayed, Relayed::At(_)) {
             self.note_relayed(cx, attempt);
         }

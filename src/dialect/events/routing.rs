@@ -84,10 +84,10 @@ impl Default for Routes {
 
 impl Routes {
     /// Goes on with those who waited in another process.
-    pub(super) fn go_on(&mut self, saved: Self) {
+    pub(super) fn restore(&mut self, saved: Self) {
         let Self { last, table, deadlines, parts, shares } = saved;
         (self.last, self.table, self.parts, self.shares) = (last, table, parts, shares);
-        self.deadlines.go_on(deadlines);
+        self.deadlines.restore(deadlines);
     }
 
     /// Somebody waits from now on. Returns the ID for the receiver, and the wait that has given way
@@ -102,7 +102,7 @@ impl Routes {
         }
         let mut given_way = None;
         if self.table.len() >= limits::WAITING_PEERS {
-            let newest = self.shares.gives_way(route.from, 1).ok_or(Full::Server)?;
+            let newest = self.shares.eviction_candidate(route.from, 1).ok_or(Full::Server)?;
             given_way = self.remove(newest);
         }
         self.last += 1;

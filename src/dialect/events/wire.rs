@@ -24,7 +24,7 @@ pub(super) enum Wire {
     /// It has broken; what was to be sent since then waits for its peer.
     Broken(Vec<u8>),
     /// It is at another node.
-    Away(Guest),
+    Remote(Guest),
 }
 
 /// What is encrypted cannot go on elsewhere; it ends there as if it had broken, and nobody asks how it was.
@@ -35,7 +35,7 @@ impl Serialize for Wire {
             Self::Plain | Self::Tls(_) => (true, None),
             Self::Broken(owed) => (true, Some(&**owed)),
             // Where it is, the other process hears.
-            Self::Away(_) => (true, Some(&[][..])),
+            Self::Remote(_) => (true, Some(&[][..])),
         };
         (is_known, owed).serialize(to)
     }
@@ -125,7 +125,7 @@ impl Events {
         let (addr, was_waiting) = (conn.addr, conn.is_waiting());
         match &mut conn.wire {
             Wire::Tls(tls) => tls.keep(bytes),
-            Wire::Broken(_) | Wire::Away(_) => {}
+            Wire::Broken(_) | Wire::Remote(_) => {}
             Wire::Plain | Wire::Unknown => conn.ahead.extend_from_slice(bytes),
         }
         if let Wire::Tls(tls) = &conn.wire
@@ -142,7 +142,7 @@ impl Events {
         if was_waiting {
             return self.note_held(cx, id);
         }
-        let has_waited = !self.turns.is_crowded();
+        let has_waited = !self.work_queue.is_crowded();
         self.go_on(cx, id, has_waited);
     }
 
@@ -151,10 +151,10 @@ impl Events {
         let Some(Conn { addr, wire: Wire::Tls(tls), .. }) = self.conns.get_mut(id) else { return };
         let (addr, was_handshaking) = (*addr, tls.is_handshaking());
         let (mut plain, mut answer) = (Vec::new(), Vec::new());
-        let turns = &mut self.turns;
+        let work_queue = &mut self.work_queue;
         let go_on = |work| {
-            turns.spend(work);
-            !turns.is_slice_spent()
+            work_queue.spend(work);
+            !work_queue.is_slice_spent()
         };
         let read = tls.read(go_on, &mut plain, &mut answer);
         let (closed, is_handshaking) = (tls.is_closed(), tls.is_handshaking());
@@ -203,9 +203,9 @@ impl Events {
 
     /// Goes on with handshakes that had to wait, as far as this turn goes.
     pub(super) fn go_on_with_handshakes(&mut self, cx: &mut Context<'_>) {
-        let has_waited = !self.turns.is_crowded();
-        self.turns.begin_turn(cx.now.instant);
-        while !self.turns.is_spent()
+        let has_waited = !self.work_queue.is_crowded();
+        self.work_queue.begin_turn(cx.now.instant);
+        while !self.work_queue.is_spent()
             && let Some(id) = self.handshakes.take(cx.now.instant)
         {
             self.go_on(cx, id, has_waited);
@@ -218,7 +218,7 @@ impl Events {
         match &mut conn.wire {
             Wire::Tls(tls) => out.tcp(id, |encrypted| tls.write(bytes, encrypted)),
             Wire::Plain | Wire::Unknown => out.tcp(id, |plain| plain.extend_from_slice(bytes)),
-            Wire::Broken(_) | Wire::Away(_) => {}
+            Wire::Broken(_) | Wire::Remote(_) => {}
         }
     }
 
@@ -243,7 +243,7 @@ impl Events {
                 fill(&mut events);
                 out.tcp(id, |bytes| conn.form.write(&events, bytes));
             }
-            Wire::Away(_) => self.write_to_guest(id, out, fill),
+            Wire::Remote(_) => self.write_to_guest(id, out, fill),
             Wire::Broken(_) if conn.finished => {}
             Wire::Broken(owed) => {
                 fill(owed);

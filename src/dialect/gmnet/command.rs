@@ -110,9 +110,9 @@ fn with_reserve(length: usize) -> usize {
 /// A command whose lines are not all there yet. Whoever reads owns it: if reading fails it is gone,
 /// so that no line of it can become part of another.
 #[derive(Debug, Serialize, Deserialize)]
-struct Half(Command);
+struct Partial(Command);
 
-impl Half {
+impl Partial {
     /// Bytes of the shortest command word, `reg`.
     const SHORTEST: usize = 3;
 
@@ -209,7 +209,7 @@ struct Kept {
     /// How many are.
     start: usize,
     /// A command that has begun and of which lines are missing.
-    half: Option<Half>,
+    half: Option<Partial>,
     /// The last line ended with a CR, so a LF that comes next ends no other.
     after_cr: bool,
 }
@@ -233,7 +233,7 @@ impl Reader {
     #[must_use]
     pub fn size(&self) -> usize {
         let Some(kept) = &self.kept else { return 0 };
-        kept.bytes.len() + kept.half.as_ref().map_or(0, |Half(command)| command.size())
+        kept.bytes.len() + kept.half.as_ref().map_or(0, |Partial(command)| command.size())
     }
 
     /// Keeps bytes whose turn has not come.
@@ -284,9 +284,9 @@ impl Reader {
             let Some(line) = next_line(&mut rest, &mut after_cr)? else { break Go::On };
             match &mut half {
                 Some(half) => half.push(line)?,
-                None => half = Half::begin(line, spare),
+                None => half = Partial::begin(line, spare),
             }
-            let Some(Half(command)) = half.take_if(|half| half.is_whole()) else { continue };
+            let Some(Partial(command)) = half.take_if(|half| half.is_whole()) else { continue };
             let go = each(&command);
             spare.keep(command);
             if go == Go::Stop {

@@ -14,7 +14,7 @@ use crate::refusals::Reason;
 impl Gmnet {
     /// Reads what came on a connection and carries out what is complete.
     pub(super) fn run(&mut self, cx: &mut Context<'_>, id: ConnId, chunk: &[u8]) {
-        self.turns.begin(cx.now.instant);
+        self.work_queue.begin(cx.now.instant);
         let Some(conn) = self.conns.get_mut(id) else { return };
         let mut reader = std::mem::take(&mut conn.reader);
         let (before, was_amid) = (reader.size(), reader.is_amid_command());
@@ -64,8 +64,8 @@ impl Gmnet {
     /// Carries out a command, unless others would wait too long for it or the address of the
     /// connection has done too much: then the connection waits, and what its peer sends after it.
     pub(super) fn carry_out(&mut self, cx: &mut Context<'_>, id: ConnId, command: &Command) -> Go {
-        let can_wait = command.verb == Verb::Lobby2 && self.turns.is_spent();
-        if can_wait || self.turns.is_slice_spent() {
+        let can_wait = command.verb == Verb::Lobby2 && self.work_queue.is_spent();
+        if can_wait || self.work_queue.is_slice_spent() {
             self.wait_for_turn(id, command);
             return Go::Stop;
         }
@@ -90,7 +90,7 @@ impl Gmnet {
         if matches!(command.verb, Verb::Reg | Verb::Reg2 | Verb::Connect | Verb::Lobby2) {
             conn.times.last_use = cx.now.instant;
         }
-        self.turns.spend(limits::COMMAND_WORK);
+        self.work_queue.spend(limits::COMMAND_WORK);
         self.execute(cx, id, command)
     }
 
@@ -98,23 +98,23 @@ impl Gmnet {
     pub(super) fn wait_for_turn(&mut self, id: ConnId, command: &Command) {
         let Some(conn) = self.conns.get_mut(id) else { return };
         conn.deferred = Some(Box::new(command.clone()));
-        self.turns.wait(conn.addr, id);
+        self.work_queue.wait(conn.addr, id);
     }
 
     /// Goes on with what waits for a turn, as far as this turn goes.
     pub(super) fn take_turns(&mut self, cx: &mut Context<'_>) {
-        if self.turns.is_empty() && self.resumed.is_empty() {
+        if self.work_queue.is_empty() && self.resumed.is_empty() {
             return;
         }
-        self.turns.begin_turn(cx.now.instant);
-        while let Some(id) = self.turns.take() {
+        self.work_queue.begin_turn(cx.now.instant);
+        while let Some(id) = self.work_queue.take() {
             self.carry_out_deferred(cx, id);
         }
     }
 
     /// Tries again what had to wait.
     pub(super) fn carry_out_deferred(&mut self, cx: &mut Context<'_>, id: ConnId) {
-        self.turns.begin(cx.now.instant);
+        self.work_queue.begin(cx.now.instant);
         let Some(conn) = self.conns.get_mut(id) else { return };
         let Some(command) = conn.deferred.take() else { return };
         if self.carry_out(cx, id, &command) == Go::On {
@@ -130,9 +130,9 @@ impl Gmnet {
         if self.resumed.is_empty() {
             return;
         }
-        self.turns.begin(cx.now.instant);
-        let before = self.turns.spent();
-        while !self.turns.is_slice_spent_since(before)
+        self.work_queue.begin(cx.now.instant);
+        let before = self.work_queue.spent();
+        while !self.work_queue.is_slice_spent_since(before)
             && let Some(id) = self.resumed.pop_front()
         {
             self.run(cx, id, b"");

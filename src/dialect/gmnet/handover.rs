@@ -5,7 +5,7 @@ use crate::clock::Instant;
 
 impl Gmnet {
     /// Goes on from that. What options decide stays as it is here; what follows from the rest is made anew.
-    pub(super) fn go_on(&mut self, now: Instant, saved: Self) {
+    pub(super) fn restore(&mut self, now: Instant, saved: Self) {
         let Self {
             config: _,
             conns,
@@ -16,17 +16,17 @@ impl Gmnet {
             replies: _,
             gaps,
             keepalives,
-            turns,
+            work_queue,
             throttled,
             resumed,
             notices,
-            knocks,
+            port_probes,
             attempts,
             relays,
             asked,
             failed,
             unread,
-            looks,
+            lookups,
             unpaired_regs,
             unpaired_connects,
             unfinished: _,
@@ -42,25 +42,25 @@ impl Gmnet {
             self.unfinished.count(conn.addr, id, conn.unfinished());
         }
         self.conns = conns;
-        self.hosts.go_on(hosts);
+        self.hosts.restore(hosts);
         let hosts = self.hosts.all_keys();
-        self.keepalives.go_on(now, keepalives, hosts.map(|(key, host)| (key, host.since)));
-        self.ports.go_on(ports);
-        self.introductions.go_on(introductions);
-        self.stalls.go_on(stalls);
-        self.gaps.go_on(gaps);
-        self.turns.go_on(turns);
-        self.throttled.go_on(throttled);
-        self.notices.go_on(notices);
-        self.knocks.go_on(knocks);
-        self.attempts.go_on(attempts);
-        self.relays.go_on(relays);
+        self.keepalives.restore(now, keepalives, hosts.map(|(key, host)| (key, host.since)));
+        self.ports.restore(ports);
+        self.introductions.restore(introductions);
+        self.stalls.restore(stalls);
+        self.gaps.restore(gaps);
+        self.work_queue.restore(work_queue);
+        self.throttled.restore(throttled);
+        self.notices.restore(notices);
+        self.port_probes.restore(port_probes);
+        self.attempts.restore(attempts);
+        self.relays.restore(relays);
         self.asked = asked;
-        self.failed.go_on(failed);
+        self.failed.restore(failed);
         self.unread = unread;
-        self.looks.go_on(looks);
-        self.commands.go_on(commands);
-        self.lines.go_on(lines);
+        self.lookups.restore(lookups);
+        self.commands.restore(commands);
+        self.lines.restore(lines);
         (self.unpaired_regs, self.unpaired_connects) = (unpaired_regs, unpaired_connects);
         (self.resumed, self.much, self.refused) = (resumed, much, refused);
     }

@@ -21,14 +21,14 @@ use crate::introductions::{PublicIps, is_inside};
 use crate::limits::{self, Limits};
 use crate::timers::Timers;
 
-mod elsewhere;
 mod listing;
 mod ports;
+mod remote;
 
-use elsewhere::Elsewhere;
-pub(super) use elsewhere::Told;
 use listing::Changes;
 pub use ports::Shown;
+use remote::RemoteHosts;
+pub(super) use remote::Told;
 
 /// A host is not registered: its address has as many as it may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +81,7 @@ pub struct Hosts {
     shadows: Timers<HostKey>,
     /// Those of other nodes.
     #[serde(skip)]
-    elsewhere: Elsewhere,
+    elsewhere: RemoteHosts,
     /// What other nodes have not been told of yet; none: there are no others.
     #[serde(skip)]
     pub(super) news: Option<Box<Changes>>,
@@ -107,7 +107,7 @@ impl Hosts {
             shares: Shares::default(),
             index: Index::default(),
             shadows: Timers::new(limits::SHADOW),
-            elsewhere: Elsewhere::default(),
+            elsewhere: RemoteHosts::default(),
             news: None,
         }
     }
@@ -237,8 +237,9 @@ impl Hosts {
             !has_port && now - host.since > limits::REG_WINDOW
         };
         let replaced = neighbours().find(|(_, host)| is_replaced(host));
-        let gives_way = replaced.or_else(|| neighbours().find(|(_, host)| is_unreachable(host)));
-        gives_way.map(|(key, _)| Some(key)).ok_or(Full(here))
+        let eviction_candidate =
+            replaced.or_else(|| neighbours().find(|(_, host)| is_unreachable(host)));
+        eviction_candidate.map(|(key, _)| Some(key)).ok_or(Full(here))
     }
 
     /// A connection registers a host, with the UDP packet that belongs to it if one came.
@@ -362,9 +363,9 @@ impl Hosts {
     }
 
     /// Goes on with the hosts of another process, in tables that are still empty.
-    pub(super) fn go_on(&mut self, saved: Self) {
+    pub(super) fn restore(&mut self, saved: Self) {
         (self.slab, self.count) = (saved.slab, saved.count);
-        self.shadows.go_on(saved.shadows);
+        self.shadows.restore(saved.shadows);
         let mut all: Vec<_> = self.slab.iter().collect();
         all.sort_unstable_by_key(|(_, host)| (host.since, host.number));
         for (slot, host) in &all {

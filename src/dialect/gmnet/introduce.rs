@@ -38,9 +38,9 @@ impl Gmnet {
         self.ask_before_introduction(cx, &request, found);
         match self.outcome(cx.now, &request, found, self.is_stopping) {
             Outcome::Wait => {
-                if let Some(other) = self.introductions.gives_way(&request) {
+                if let Some(other) = self.introductions.eviction_candidate(&request) {
                     // All that wait for the host were looked at.
-                    self.turns.spend(limits::WAITING_PER_HOST * limits::HOST_WORK);
+                    self.work_queue.spend(limits::WAITING_PER_HOST * limits::HOST_WORK);
                     self.retry(cx, other, true);
                 }
                 self.unpaired_connects.lacks(cx.now.instant, id, client);
@@ -118,7 +118,7 @@ impl Gmnet {
     fn is_host_being_asked(&self, now: Now, id: WaitId) -> bool {
         let key = self.introductions.get(id).and_then(|w| self.find(now, &w.request));
         let host = key.and_then(|key| self.hosts.get(key));
-        host.is_some_and(|h| h.port.is_none() && self.knocks.is_being_asked(h.conn))
+        host.is_some_and(|h| h.port.is_none() && self.port_probes.is_being_asked(h.conn))
     }
 
     fn is_just_restarted(&self, now: Now) -> bool {
@@ -134,7 +134,7 @@ impl Gmnet {
             return;
         }
         let Some(waiting) = self.introductions.remove(id) else { return };
-        self.turns.spend(limits::COMMAND_WORK);
+        self.work_queue.spend(limits::COMMAND_WORK);
         if let Some(conn) = self.conns.get_mut(request.conn) {
             conn.waiting = None;
             self.resumed.push_back(request.conn);
@@ -171,7 +171,7 @@ impl Gmnet {
         }
         let client = self.config.public_ips.told(request.client, host.addr);
         let can_be_told = self.notices.has_room(host.conn, client);
-        let is_settled = host.port.is_some() && !self.knocks.is_awaited(host.conn);
+        let is_settled = host.port.is_some() && !self.port_probes.is_awaited(host.conn);
         if !is_last_try && (!is_settled || !can_be_told) {
             return Outcome::Wait;
         }
@@ -234,7 +234,7 @@ impl Gmnet {
         let all = self.hosts.all_at(request.host);
         let hosts = all.iter().copied();
         if request.port.is_none() && hosts.clone().nth(1).is_some() {
-            let meant = self.looks.meant(now.instant, request.client, hosts.clone());
+            let meant = self.lookups.meant(now.instant, request.client, hosts.clone());
             if meant.is_some() {
                 return meant;
             }
@@ -295,7 +295,7 @@ impl Gmnet {
             Outcome::Found(key, port, client_port) => {
                 if let Some(host) = self.hosts.get(key).map(|host| host.addr) {
                     let host = SocketAddr::new(host, port);
-                    self.looks.met(cx.now.instant, client, host);
+                    self.lookups.met(cx.now.instant, client, host);
                 }
                 let known = port;
                 let told = SocketAddr::new(request.client, client_port.unwrap_or_default());

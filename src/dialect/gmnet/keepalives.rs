@@ -47,7 +47,7 @@ impl Keepalives {
 
     /// Goes on with the turns of another process. If they came in another interval there, these hosts, which
     /// registered then, are lined up anew.
-    pub(super) fn go_on(
+    pub(super) fn restore(
         &mut self,
         now: Instant,
         saved: Self,

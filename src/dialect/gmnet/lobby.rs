@@ -237,7 +237,7 @@ impl Gmnet {
         }
         let Some(viewer) = self.conns.get(id).map(|conn| conn.addr) else { return Go::Stop };
         let query = Query::new(command);
-        self.looks.looked(cx.now.instant, viewer, command.param(0));
+        self.lookups.looked(cx.now.instant, viewer, command.param(0));
         let at_relay = self.config.relay.like(viewer).zip(self.shown_at_relay(viewer));
         // What one viewer alone is shown is kept for nobody.
         let version = query.version(&self.hosts, &self.config).filter(|_| at_relay.is_none());
@@ -289,7 +289,7 @@ impl Gmnet {
     /// Counts work, and has the address that asked for it pay: it has to wait the longer for its
     /// next command.
     fn charge(&mut self, now: Now, addr: IpAddr, work: usize) {
-        self.turns.spend(work);
+        self.work_queue.spend(work);
         let commands = u32::try_from(work / limits::CHEAP_REPLY).unwrap_or(u32::MAX);
         self.commands.charge(now.instant, addr, commands);
     }

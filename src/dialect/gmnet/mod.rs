@@ -13,19 +13,19 @@ use std::net::{IpAddr, SocketAddr};
 use log::{debug, info};
 
 use super::conns::Conns;
-use super::turns::Turns;
+use super::work_queue::WorkQueue;
 use super::{ConnId, Context, Dialect, Name, Use, Via};
 use crate::admission::{self};
 use crate::clock::{Instant, Now, earliest};
 use crate::cluster::NodeId;
 use crate::introductions::journal::Attempt;
-use crate::introductions::relay::elsewhere::Awaited;
+use crate::introductions::relay::remote::Awaited;
 use crate::limits::{self};
 use crate::lines::Lines;
 use crate::rates::Rates;
 use crate::refusals::Reason;
 use crate::state::{NotUnderstood, Saved, Saving};
-use crate::timers::{Seldom, Timers};
+use crate::timers::{LogThrottle, Timers};
 
 mod attempts;
 mod by_addr;
@@ -44,13 +44,13 @@ pub mod index;
 mod inside;
 mod introduce;
 mod keepalives;
-mod knocks;
 pub mod lobby;
-mod looks;
+mod lookups;
 mod names;
 mod nodes;
 mod notices;
 mod port_notice;
+mod port_probes;
 pub mod ports;
 mod registration;
 mod relaying;
@@ -74,11 +74,11 @@ use conn::Conn;
 use datagram::Datagram;
 use hosts::Hosts;
 use keepalives::Keepalives;
-use knocks::Knocks;
-use looks::Looks;
+use lookups::Lookups;
 use names::Left;
 use nodes::Nodes;
 use notices::Notices;
+use port_probes::PortProbes;
 use ports::{Likely, Ports};
 use replies::Replies;
 use serde::{Deserialize, Serialize};
@@ -123,7 +123,8 @@ pub struct Gmnet {
     /// Hosts that get a datagram from time to time.
     keepalives: Keepalives,
     /// Whose commands wait until others have been served.
-    turns: Turns,
+    #[serde(rename = "turns")]
+    work_queue: WorkQueue,
     /// Connections whose address has done too much and must wait.
     throttled: Timers<ConnId>,
     /// Connections that have got the answer they waited for and may go on, as far as a turn goes.
@@ -131,7 +132,8 @@ pub struct Gmnet {
     /// Whom hosts have not been told of yet. While one is owed any, a timer in `gaps` is armed.
     notices: Notices,
     /// Hosts that are asked for their port.
-    knocks: Knocks,
+    #[serde(rename = "knocks")]
+    port_probes: PortProbes,
     /// Clients that were told where a host is, until it is known how that ended.
     attempts: Timers<ConnId, Told>,
     /// Those of them that are relayed if they do not get through soon.
@@ -143,7 +145,8 @@ pub struct Gmnet {
     failed: Timers<IpAddr, Whom>,
     unread: Unread,
     /// What clients looked for last.
-    looks: Looks,
+    #[serde(rename = "looks")]
+    lookups: Lookups,
     /// Hosts that lack their UDP packet, and UDP packets that may be theirs.
     unpaired_regs: Unpaired,
     /// The same for clients.
@@ -154,7 +157,7 @@ pub struct Gmnet {
     commands: Rates,
     lines: Lines,
     /// Whose commands wait since there are too many.
-    much: Seldom,
+    much: LogThrottle,
     refused: admission::Refused,
     /// Memory for the next command.
     #[serde(skip)]
@@ -180,23 +183,23 @@ impl Gmnet {
             replies: Replies::default(),
             stalls: Timers::new(limits::STALLED_COMMAND),
             keepalives: Keepalives::new(config.keepalive),
-            turns: Turns::default(),
+            work_queue: WorkQueue::default(),
             throttled: Timers::new(limits::THROTTLE),
             resumed: VecDeque::new(),
             notices: Notices::default(),
-            knocks: Knocks::at(config.sockets.clone()),
+            port_probes: PortProbes::at(config.sockets.clone()),
             attempts: Timers::new(limits::ATTEMPT),
             relays: Timers::new(limits::relay::SECOND_NOTICE),
             asked: Awaited::default(),
             failed: Timers::new(limits::relay::FAILED),
             unread: Unread::default(),
-            looks: Looks::default(),
+            lookups: Lookups::default(),
             unpaired_regs: Unpaired::default(),
             unpaired_connects: Unpaired::default(),
             unfinished: Unfinished::default(),
             commands: Rates::new(config.limits.commands_per_second, 10),
             lines: Lines::default(),
-            much: Seldom::default(),
+            much: LogThrottle::default(),
             refused: admission::Refused::default(),
             spare: Spare::default(),
             nodes: Nodes::default(),
@@ -227,7 +230,7 @@ impl Gmnet {
     fn end_host(&mut self, now: Now, id: ConnId, key: HostKey, left: Left) {
         self.gaps.cancel(&id);
         self.keep_notices(now, id, key, left);
-        self.knocks.forget(id);
+        self.port_probes.forget(id);
         let at = self.hosts.get(key).map(|host| (host.addr, host.port));
         self.end_registration(now, key, left);
         // It may have come back before its old connection ended.
@@ -289,7 +292,7 @@ impl Dialect for Gmnet {
     }
 
     fn note_ready(&mut self, sources: usize) {
-        self.turns.note_ready(sources);
+        self.work_queue.note_ready(sources);
     }
 
     fn on_fin(&mut self, cx: &mut Context<'_>, id: ConnId) {
@@ -329,7 +332,7 @@ impl Dialect for Gmnet {
         let (addr, port) = (peer.ip(), peer.port());
         let said = datagram::parse(data);
         if said.is_some() {
-            self.knocks.note_way(via, addr);
+            self.port_probes.note_way(via, addr);
         }
         match said {
             // Port 0 is never told to anybody, so it is not learned either.
@@ -357,7 +360,7 @@ impl Dialect for Gmnet {
         for _ in 0..limits::TURN_WORK / limits::HOST_WORK {
             let Some(id) = self.throttled.pop_due(cx.now.instant) else { break };
             if let Some(conn) = self.conns.get(id) {
-                self.turns.wait(conn.addr, id);
+                self.work_queue.wait(conn.addr, id);
             }
         }
         self.take_turns(cx);
@@ -383,10 +386,10 @@ impl Dialect for Gmnet {
             self.introductions.next_wakeup(),
             self.hosts.next_wakeup(),
             self.ports.next_wakeup(),
-            self.turns.next_wakeup(!self.resumed.is_empty()),
+            self.work_queue.next_wakeup(!self.resumed.is_empty()),
             self.throttled.next(),
             self.keepalives.next(),
-            self.knocks.next_wakeup(),
+            self.port_probes.next_wakeup(),
             self.attempts.next(),
             self.relays.next(),
             self.failed.next(),
@@ -454,12 +457,12 @@ impl Dialect for Gmnet {
         saved.conns = from.table("connections")?;
         saved.hosts = from.table("hosts")?;
         saved.ports = from.table("ports")?;
-        self.go_on(cx.now.instant, saved);
+        self.restore(cx.now.instant, saved);
         // One without it has known no other nodes.
         let known = from.table("nodes").unwrap_or_default();
-        self.go_on_with_nodes(cx, known);
+        self.restore_nodes(cx, known);
         // What came to the other process says that it can.
-        cx.shared.doubts.udp_came();
+        cx.shared.diagnostics.udp_came();
         Ok(())
     }
 }

@@ -9,8 +9,8 @@ use log::{Level, info, warn};
 use super::host::Host;
 use super::request::{Outcome, Request};
 use super::{Gmnet, version};
+use crate::diagnostics::closed;
 use crate::dialect::{Context, Name};
-use crate::doubts::closed;
 use crate::introductions::journal::{Names, Shown};
 use crate::introductions::unmet::{self, Asked, Cause};
 use crate::refusals::Reason;
@@ -236,7 +236,7 @@ impl Gmnet {
             _ => return None,
         };
         let port = self.config.sockets.first().map_or(0, SocketAddr::port);
-        cx.shared.doubts.udp_lacks(lacking, port).then_some(port)
+        cx.shared.diagnostics.udp_lacks(lacking, port).then_some(port)
     }
 
     /// Why the packet of a peer may not have come. One that came from elsewhere is perhaps its, but not if

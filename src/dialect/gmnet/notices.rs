@@ -108,7 +108,7 @@ impl Queue {
 
     /// Whether the last in the queue gives way to this client. As it is in the latest round, its
     /// address has most of all.
-    fn gives_way_to(&self, client: IpAddr) -> bool {
+    fn yields_to(&self, client: IpAddr) -> bool {
         self.notices.last().is_some_and(|last| last.round > self.round_of(client))
     }
 
@@ -142,8 +142,8 @@ impl Queue {
 
 impl Notices {
     /// Goes on with what another process owed.
-    pub(super) fn go_on(&mut self, saved: Self) {
-        self.left.go_on(saved.left);
+    pub(super) fn restore(&mut self, saved: Self) {
+        self.left.restore(saved.left);
         self.queues = saved.queues;
         self.queues.retain(|_, queue| !queue.notices.is_empty());
         for (host, queue) in &self.queues {
@@ -176,7 +176,7 @@ impl Notices {
             return true;
         }
         self.longest_but(host, length).is_some()
-            || self.queues.get(&host).is_some_and(|queue| queue.gives_way_to(client))
+            || self.queues.get(&host).is_some_and(|queue| queue.yields_to(client))
     }
 
     /// Notes that a host is to be told of a client, unless it is to be told that already, or

@@ -10,8 +10,8 @@ use log::{debug, info, warn};
 
 use super::Gmnet;
 use super::host::Host;
-use super::knocks::Refused;
 use super::names::Named;
+use super::port_probes::Refused;
 use super::request::Request;
 use super::slot::HostKey;
 use crate::clock::Instant;
@@ -35,15 +35,15 @@ impl Gmnet {
     ) {
         let Some(host) = self.hosts.get(key) else { return };
         let (conn, addr) = (host.conn, host.addr);
-        if !self.knocks.is_on() {
+        if !self.port_probes.is_on() {
             return;
         }
         // Packets that came since it was asked do not make it forget that one.
-        let sure = self.knocks.sure(conn).or(sure);
-        self.knocks.forget(conn);
+        let sure = self.port_probes.sure(conn).or(sure);
+        self.port_probes.forget(conn);
         if host.port.is_none() {
             // Its packet may be a moment late.
-            self.knocks.soon.arm_with(cx.now.instant, conn, None);
+            self.port_probes.soon.arm_with(cx.now.instant, conn, None);
         } else if is_contested || host.is_port_doubtful() {
             self.ask_for_port(cx, key, sure, addr);
         }
@@ -52,7 +52,7 @@ impl Gmnet {
     /// Asks those that still have no port, or whose turn comes only now.
     pub(super) fn ask_soon(&mut self, cx: &mut Context<'_>) {
         for _ in 0..AT_ONCE {
-            let Some((conn, sure)) = self.knocks.soon.take_due(cx.now.instant) else { break };
+            let Some((conn, sure)) = self.port_probes.soon.take_due(cx.now.instant) else { break };
             let key = self.conns.get(conn).and_then(|conn| conn.host);
             if let Some((key, host)) = key.and_then(|key| Some((key, self.hosts.get(key)?))) {
                 self.ask_for_port(cx, key, sure, host.addr);
@@ -67,7 +67,7 @@ impl Gmnet {
         request: &Request,
         found: Option<HostKey>,
     ) {
-        if !self.knocks.is_on() || self.is_stopping {
+        if !self.port_probes.is_on() || self.is_stopping {
             return;
         }
         let Some((key, host)) = found.and_then(|key| Some((key, self.hosts.get(key)?))) else {
@@ -80,10 +80,10 @@ impl Gmnet {
 
     fn has_to_be_asked(&self, now: Instant, host: &Host) -> bool {
         let is_outside = !is_inside(host.addr);
-        match self.knocks.asked(host.conn) {
+        match self.port_probes.asked(host.conn) {
             None => host.is_port_doubtful() || (is_outside && !is_fresh(now, host.shown())),
             // It did not knock, or others knock as much in its name.
-            Some(None) => host.port.is_none() && !self.knocks.is_knocking(host.conn),
+            Some(None) => host.port.is_none() && !self.port_probes.is_knocking(host.conn),
             // What others show does not keep a port that it had not before.
             Some(Some(heard)) => {
                 let is_sure = host.port == host.sure_port();
@@ -97,23 +97,25 @@ impl Gmnet {
         let Some(host) = self.hosts.get(key) else { return };
         let (conn, addr) = (host.conn, host.addr);
         let via = host.port.map(|_| host.via);
-        let Some(endpoint) = self.knocks.endpoint(via, addr) else { return };
+        let Some(endpoint) = self.port_probes.endpoint(via, addr) else { return };
         let endpoint =
             SocketAddr::new(self.config.public_ips.told(endpoint.ip(), addr), endpoint.port());
         if is_inside(endpoint.ip()) && !is_inside(addr) {
             // One on this machine says nothing of how others know it.
-            if let Some(seen) = self.knocks.seen_outside(via, addr) {
+            if let Some(seen) = self.port_probes.seen_outside(via, addr) {
                 self.say_that_public_ip_lacks(seen.ip());
             }
             return;
         }
-        match self.knocks.may_ask(cx.now.instant, addr, by) {
+        match self.port_probes.may_ask(cx.now.instant, addr, by) {
             Ok(()) => {}
-            Err(Refused::Later) => return self.knocks.soon.arm_with(cx.now.instant, conn, sure),
+            Err(Refused::Later) => {
+                return self.port_probes.soon.arm_with(cx.now.instant, conn, sure);
+            }
             Err(Refused::TooMany) => return,
         }
         debug!("host {} is asked for its UDP port", Named(host));
-        self.knocks.ask(cx.now.instant, conn, addr, by, sure);
+        self.port_probes.ask(cx.now.instant, conn, addr, by, sure);
         self.tell_all(cx, conn, [endpoint.into()].into_iter());
     }
 
@@ -135,7 +137,7 @@ impl Gmnet {
             return;
         };
         if let Some(port) = self.config.alternate_port
-            && let Some(own) = self.knocks.endpoint(Some(via), host.ip())
+            && let Some(own) = self.port_probes.endpoint(Some(via), host.ip())
         {
             let ip = self.config.public_ips.told(own.ip(), host.ip());
             cx.shared.nats.ask_to_knock(host);
@@ -145,7 +147,7 @@ impl Gmnet {
 
     /// The server is behind a NAT and does not know by which address hosts know it.
     fn say_that_public_ip_lacks(&mut self, own: IpAddr) {
-        if !std::mem::replace(&mut self.knocks.cannot_ask, true) {
+        if !std::mem::replace(&mut self.port_probes.cannot_ask, true) {
             warn!(
                 "hosts on the Internet cannot be asked for their UDP port, as they know this server by \
                  another address than {own}; give that one with --public-ip"
@@ -155,14 +157,15 @@ impl Gmnet {
 
     /// A knock came, most likely of a host that was asked.
     pub(super) fn on_knock(&mut self, cx: &mut Context<'_>, via: Via, peer: SocketAddr) {
-        let Some(conn) = self.knocks.came(cx.now.instant, peer) else { return };
+        let Some(conn) = self.port_probes.came(cx.now.instant, peer) else { return };
         let Some(key) = self.conns.get(conn).and_then(|conn| conn.host) else { return };
         let port = Some(peer.port());
         let is_of = |other: &Host| other.conn != conn && other.sure_port() == port;
         if self.hosts.at(peer.ip()).any(|(_, other)| is_of(other)) {
             return;
         }
-        if let Some((port, is_sure)) = self.knocks.note(cx.now.instant, conn, via, peer.port()) {
+        if let Some((port, is_sure)) = self.port_probes.note(cx.now.instant, conn, via, peer.port())
+        {
             self.find_port(cx, key, via, port, is_sure);
         }
     }
@@ -170,18 +173,18 @@ impl Gmnet {
     /// Clients have waited long enough for knocks.
     pub(super) fn end_waits_for_knocks(&mut self, cx: &mut Context<'_>) {
         for _ in 0..AT_ONCE {
-            let Some(conn) = self.knocks.awaited.pop_due(cx.now.instant) else { break };
+            let Some(conn) = self.port_probes.awaited.pop_due(cx.now.instant) else { break };
             let key = self.conns.get(conn).and_then(|conn| conn.host);
             let Some((key, host)) = key.and_then(|key| Some((key, self.hosts.get(key)?))) else {
                 continue;
             };
             let addr = host.addr;
-            match self.knocks.most(conn) {
+            match self.port_probes.most(conn) {
                 Some((port, via)) => self.find_port(cx, key, via, port, false),
                 None => self.retry_for_host(cx, addr),
             }
         }
-        self.knocks.expire(cx.now.instant);
+        self.port_probes.expire(cx.now.instant);
     }
 
     /// The port of a host is known now; if it is sure, it is the one that it had before.
@@ -195,11 +198,11 @@ impl Gmnet {
     ) {
         let Some(host) = self.hosts.get(key) else { return };
         let (conn, addr, before) = (host.conn, host.addr, host.port);
-        self.knocks.found(cx.now.instant, conn, port);
+        self.port_probes.found(cx.now.instant, conn, port);
         let others = self.hosts.confirm_port(cx.now.instant, key, (port, via), is_sure);
         self.ports.claim_shown(addr, port);
         for other in others {
-            self.knocks.soon.arm_with(cx.now.instant, other, None);
+            self.port_probes.soon.arm_with(cx.now.instant, other, None);
         }
         if before != Some(port)
             && self.lines.says(cx.now, addr)

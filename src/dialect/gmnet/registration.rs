@@ -14,11 +14,11 @@ use super::hosts::Shown;
 use super::names::{Left, Named, log_refused_version, log_registered};
 use super::slot::HostKey;
 use super::{datagram, version};
-use crate::brief::Quoted;
 use crate::clock::{Instant, Now};
 use crate::dialect::{ConnId, Context, Name, Via};
 use crate::limits;
 use crate::refusals::Reason;
+use crate::truncation::Quoted;
 
 /// Datagrams that keep mappings alive, sent before others have their turn.
 const KEEPALIVES_AT_ONCE: usize = 64;
@@ -160,7 +160,7 @@ impl Gmnet {
             near.map(|(key, host)| (key, host.conn)).collect();
         for (other, conn) in &near {
             self.hosts.note_crossed(*other);
-            self.knocks.soon.arm_with(cx.now.instant, *conn, None);
+            self.port_probes.soon.arm_with(cx.now.instant, *conn, None);
         }
         if !near.is_empty() {
             self.hosts.note_crossed(key);

@@ -19,11 +19,11 @@ use super::request::{Outcome, Request};
 use super::slot::HostKey;
 use crate::clock::Instant;
 use crate::dialect::{ConnId, Context, Name};
-use crate::introductions::anywhere;
+use crate::introductions::cluster_plan;
 use crate::introductions::journal::{Attempt, Shown, Told};
 use crate::introductions::plan;
 use crate::introductions::relay::Shape;
-use crate::introductions::relay::elsewhere::{Homes, Relayed};
+use crate::introductions::relay::remote::{Homes, Relayed};
 use crate::introductions::relay::sessions::Places;
 use crate::limits;
 
@@ -129,7 +129,7 @@ impl Gmnet {
         let Some(attempt) = self.attempt([client, at], Told::default(), key) else { return false };
         let Some(whom) = self.whom(key, at) else { return false };
         let homes = Homes { nodes: [None, node], public_ips: self.config.public_ips };
-        match anywhere::open(cx, Shape::GameMaker, attempt.clone(), homes) {
+        match cluster_plan::open(cx, Shape::GameMaker, attempt.clone(), homes) {
             Relayed::At(places) => {
                 self.tell_of_relay(cx, id, client, key, places);
                 true

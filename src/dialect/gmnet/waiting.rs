@@ -73,14 +73,14 @@ impl Introductions {
     }
 
     /// Goes on with the requests of another process.
-    pub(super) fn go_on(&mut self, saved: Self) {
+    pub(super) fn restore(&mut self, saved: Self) {
         let Self { waiting, by_client, shares: _, by_host, returns, deadlines, late } = saved;
         (self.waiting, self.by_client, self.by_host) = (waiting, by_client, by_host);
         let clients = self.waiting.iter().map(|(_, waiting)| waiting.request.client);
         clients.for_each(|client| _ = self.shares.add(client, 1));
-        self.returns.go_on(returns);
-        self.deadlines.go_on(deadlines);
-        self.late.go_on(late);
+        self.returns.restore(returns);
+        self.deadlines.restore(deadlines);
+        self.late.restore(late);
     }
 
     /// A request that waits.
@@ -111,7 +111,7 @@ impl Introductions {
     /// The one that has to be answered before one more may wait: the oldest of this client if it
     /// has as many as it may, else, if too many wait for the host, the oldest of the client whose
     /// networks have most.
-    pub(super) fn gives_way(&self, request: &Request) -> Option<WaitId> {
+    pub(super) fn eviction_candidate(&self, request: &Request) -> Option<WaitId> {
         let own = self.by_client.of(request.client);
         if own.len() >= limits::WAITING_PER_CLIENT {
             return own.first().copied();

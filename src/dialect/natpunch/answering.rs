@@ -11,14 +11,14 @@ use super::lobbies::{Lobbies, Reader, size};
 use super::message::{Content, Error, Message};
 use super::nodes::{send_by, send_to_node};
 use super::{Join, LOBBY_NOT_FOUND, Natpunch, Sender, leaving, say};
-use crate::brief::Bounded;
-use crate::dialect::way::Way;
+use crate::dialect::route::Route;
 use crate::dialect::{Context, Name, Outbox};
 use crate::introductions::PublicIps;
 use crate::introductions::journal::Names;
 use crate::introductions::unmet::{self, Asked, Cause};
 use crate::limits;
 use crate::refusals::Reason;
+use crate::truncation::Bounded;
 
 impl Natpunch {
     /// Which client somebody is, as far as its endpoint or its node tells.
@@ -130,7 +130,7 @@ impl Natpunch {
 }
 
 /// Clients take no more than this, and stop receiving altogether when more comes.
-pub(super) fn send(via: Way, to: SocketAddr, content: Content, out: &mut Outbox) {
+pub(super) fn send(via: Route, to: SocketAddr, content: Content, out: &mut Outbox) {
     let message = Message { content: Some(content) };
     if message.encoded_len() <= limits::NATPUNCH_DATAGRAM {
         match via.node {

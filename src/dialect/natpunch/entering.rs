@@ -99,16 +99,16 @@ impl Natpunch {
         let is_new = !lobby.pending.contains(&joiner);
         if is_new {
             let is_full = lobby.is_full();
-            let gives_way =
-                is_full.then(|| lobby.gives_way(from.peer.ip(), &self.clients)).flatten();
-            if is_full && gives_way.is_none() {
+            let eviction_candidate =
+                is_full.then(|| lobby.eviction_candidate(from.peer.ip(), &self.clients)).flatten();
+            if is_full && eviction_candidate.is_none() {
                 return self.refuse_join(cx, from, join, Cause::Full, "Lobby is full");
             }
             let Some(client) = self.clients.get(joiner) else { return };
             if client.lobbies.len() >= limits::NATPUNCH_LOBBIES_PER_CLIENT {
                 return self.refuse_join(cx, from, join, Cause::Bound, TOO_MANY_LOBBIES);
             }
-            if let Some(other) = gives_way {
+            if let Some(other) = eviction_candidate {
                 self.turn_out(cx.now.instant, id, other);
             }
             self.clients.enter(joiner, id);

@@ -202,7 +202,7 @@ impl Natpunch {
         let local = client.local.filter(|_| may_share_network(client.endpoint, other));
         // Clients read it without looking whether it is there.
         let local = local.unwrap_or(candidates.endpoint);
-        cx.shared.doubts.told(cx.now, [other; 2], [candidates.endpoint; 2]);
+        cx.shared.diagnostics.told(cx.now, [other; 2], [candidates.endpoint; 2]);
         Some(Side { kind: candidates.kind, at: candidates.best(), local })
     }
 

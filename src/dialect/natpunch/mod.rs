@@ -11,7 +11,7 @@ use log::{debug, log};
 use prost::Message as _;
 use rand::rngs::StdRng;
 
-use super::way::Way;
+use super::route::Route;
 use super::{Context, Dialect, Name, Via};
 use crate::admission::{self, Admission};
 use crate::blocks::Blocks;
@@ -21,13 +21,13 @@ use crate::cookies::Cookies;
 use crate::introductions::PublicIps;
 use crate::introductions::candidates::may_be_told;
 use crate::introductions::journal::Attempt;
-use crate::introductions::relay::elsewhere::Awaited;
+use crate::introductions::relay::remote::Awaited;
 use crate::introductions::unmet::Cause;
 use crate::limits;
 use crate::lines::Lines;
 use crate::refusals::Reason;
 use crate::state::{self, NotUnderstood, Saved, Saving};
-use crate::timers::{Seldom, Timers};
+use crate::timers::{LogThrottle, Timers};
 use crate::unproven::is_local;
 
 mod answering;
@@ -67,7 +67,7 @@ pub struct Config {
 /// Who sent a datagram, and how it came.
 #[derive(Clone, Copy, Debug)]
 struct Sender {
-    via: Way,
+    via: Route,
     peer: SocketAddr,
     /// The client of another node that it is, which has passed on what it says.
     of: Option<(NodeId, Uuid)>,
@@ -96,7 +96,7 @@ pub struct Natpunch {
     admission: Admission,
     refused: admission::Refused,
     /// Those who wanted to meet somebody whom they cannot reach.
-    foreign: Seldom,
+    foreign: LogThrottle,
     /// The other nodes of a cluster. To another process of this node they tell everything anew.
     #[serde(skip)]
     nodes: Nodes,
@@ -122,23 +122,23 @@ impl Natpunch {
             public_ips: config.public_ips,
             admission: config.admission,
             refused: admission::Refused::default(),
-            foreign: Seldom::default(),
+            foreign: LogThrottle::default(),
             nodes: Nodes::default(),
             relays: Awaited::default(),
         }
     }
 
     /// Goes on from what another process knew. What options decide stays as it is here.
-    fn go_on(&mut self, now: Instant, saved: Self) {
+    fn restore(&mut self, now: Instant, saved: Self) {
         let Self { rng: _, cookies, clients, lobbies, joins, parting, met, told, lines, .. } =
             saved;
         (self.cookies, self.lobbies) = (cookies, lobbies);
-        self.clients.go_on(clients);
-        self.joins.go_on(joins);
-        self.parting.go_on(parting);
-        self.met.go_on(met);
-        self.told.go_on(told);
-        self.lines.go_on(lines);
+        self.clients.restore(clients);
+        self.joins.restore(joins);
+        self.parting.restore(parting);
+        self.met.restore(met);
+        self.told.restore(told);
+        self.lines.restore(lines);
         (self.refused, self.foreign, self.relays) = (saved.refused, saved.foreign, saved.relays);
         self.lobbies.list_anew();
         self.await_others(now);
@@ -415,9 +415,9 @@ impl Dialect for Natpunch {
     }
 
     fn load(&mut self, cx: &mut Context<'_>, from: &mut Saved<'_>) -> Result<(), NotUnderstood> {
-        self.go_on(cx.now.instant, from.read()?);
+        self.restore(cx.now.instant, from.read()?);
         // One without it has known no other nodes.
-        self.go_on_with_nodes(cx, from.table("nodes").unwrap_or_default());
+        self.restore_nodes(cx, from.table("nodes").unwrap_or_default());
         Ok(())
     }
 }

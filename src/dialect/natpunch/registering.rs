@@ -10,10 +10,10 @@ use super::introducing::in_order;
 use super::lobbies::endpoint;
 use super::message::{Content, RegisterRequest, RegisterResponse};
 use super::{NOT_REGISTERED, Natpunch, Sender, claimed, is_private, is_too_long, say};
-use crate::brief::Quoted;
 use crate::dialect::{Context, Name};
 use crate::lobby::names::clean;
 use crate::refusals::Reason;
+use crate::truncation::Quoted;
 
 impl Natpunch {
     pub(super) fn register(

@@ -10,11 +10,11 @@ use super::clients::Client;
 use super::id::Uuid;
 use super::lobbies::Lobby;
 use crate::dialect::{Context, Name};
-use crate::introductions::anywhere;
+use crate::introductions::cluster_plan;
 use crate::introductions::is_same_family;
 use crate::introductions::journal::{Attempt, Connected, Names, Told};
 use crate::introductions::plan::Wish;
-use crate::introductions::relay::elsewhere::{Homes, Relayed};
+use crate::introductions::relay::remote::{Homes, Relayed};
 
 /// Whether two have a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +35,7 @@ impl Natpunch {
         attempt: u32,
     ) -> Opened {
         let Some(ends) = self.ends(pair) else { return Opened::No };
-        let is_due = || anywhere::is_relayed_at_once(cx, Wish::default(), ends);
+        let is_due = || cluster_plan::is_relayed_at_once(cx, Wish::default(), ends);
         let is_due = self.has_failed(pair) || is_due();
         self.relay(cx, (pair, attempt), is_due)
     }
@@ -101,7 +101,7 @@ impl Natpunch {
             self.clients.node_of(id).or(by)
         });
         let homes = Homes { nodes, public_ips: self.public_ips };
-        match anywhere::relay(cx, Wish::default(), &attempt, homes) {
+        match cluster_plan::relay(cx, Wish::default(), &attempt, homes) {
             Relayed::At(places) => {
                 debug!("{} and {} were told of the relay", attempt.client, attempt.host);
                 Opened::At([places.for_client, places.for_host])
@@ -127,7 +127,7 @@ impl Natpunch {
             let ends @ [one, other] = both.map(|client| client.endpoint);
             let are_proven = both.iter().all(|client| client.proven);
             !is_same_family(one.ip(), other.ip())
-                && (!are_proven || anywhere::are_apart(cx, Wish::default(), ends))
+                && (!are_proven || cluster_plan::are_apart(cx, Wish::default(), ends))
         })
     }
 

@@ -33,7 +33,7 @@ impl Rooms {
         let mut neighbour = None;
         if here().count() >= most {
             let here: Vec<Id> = here().collect();
-            let mut last = self.table.gives_way(turn.instant(), &here, patience);
+            let mut last = self.table.eviction_candidate(turn.instant(), &here, patience);
             // Nobody who may be forged takes from another what is kept of it.
             if last.is_none() && patience.is_zero() {
                 let neighbours = here.iter().filter_map(|id| self.table.peer(*id));
@@ -59,7 +59,7 @@ impl Rooms {
             None | Some(0) => {}
             Some(_) => return Ok(None),
         }
-        let unproved = self.table.gives_way(turn.instant(), &room.clients, patience);
+        let unproved = self.table.eviction_candidate(turn.instant(), &room.clients, patience);
         let largest = || self.table.largest_in(room, turn.from.ip());
         let last = if room.has_own_size() { unproved } else { unproved.or_else(largest) };
         last.ok_or(Reason::Full).map(Some)

@@ -12,7 +12,7 @@ use super::nodes;
 use super::table::{Peer, Table};
 use crate::amplification::Credits;
 use crate::clock::Instant;
-use crate::dialect::way::Way;
+use crate::dialect::route::Route;
 use crate::dialect::{Context, Name};
 use crate::introductions::PublicIps;
 use crate::limits;
@@ -23,7 +23,7 @@ use crate::timers::Timers;
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct To {
     pub(super) endpoint: SocketAddr,
-    pub(super) via: Way,
+    pub(super) via: Route,
     /// It is known to listen there, so that it may get more than it has paid for.
     pub(super) proved: bool,
 }
@@ -81,8 +81,8 @@ pub(super) struct Delivery {
 
 impl Delivery {
     /// Goes on with the notices of another process.
-    pub(super) fn go_on(&mut self, saved: Self) {
-        self.notices.go_on(saved.notices);
+    pub(super) fn restore(&mut self, saved: Self) {
+        self.notices.restore(saved.notices);
     }
 
     pub(super) fn new() -> Self {

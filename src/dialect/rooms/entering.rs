@@ -6,16 +6,16 @@ use std::time::Duration;
 use log::{debug, info, warn};
 
 use super::delivery::To;
+use super::departures::How;
 use super::leaving::Why;
 use super::list;
 use super::message::{Answer, Reason, Wanted};
 use super::offers::Place;
 use super::options::Options;
-use super::parted::How;
 use super::table::{Opening, Peer, set_all};
 use super::{Id, Key, Named, Rooms, Turn};
 use crate::dialect::{Context, Name};
-use crate::introductions::anywhere;
+use crate::introductions::cluster_plan;
 use crate::limits;
 use crate::lobby::data::Data;
 use crate::lobby::guesses::Guess;
@@ -33,7 +33,7 @@ impl Rooms {
         if let Some((id, true)) = before {
             return self.host_again(turn, id, name, &options);
         }
-        if matches!(self.parted.just_now(turn.instant(), turn.from), Some((_, How::Closed))) {
+        if matches!(self.departures.just_now(turn.instant(), turn.from), Some((_, How::Closed))) {
             return Ok(());
         }
         let game = turn.game(&options);
@@ -136,7 +136,7 @@ impl Rooms {
             _ => {}
         }
         self.may_enter(turn, room, game, options)?;
-        if self.parted.just_now(turn.instant(), turn.from) == Some((room, How::Left)) {
+        if self.departures.just_now(turn.instant(), turn.from) == Some((room, How::Left)) {
             return Ok(());
         }
         let password = &options.password;
@@ -204,11 +204,11 @@ impl Rooms {
         if self.is_barred(id, turn.from) {
             return Err(Reason::Kicked);
         }
-        if room.door.is_locked {
+        if room.access.is_locked {
             return Err(Reason::Locked);
         }
         if let Some(host) = self.table.peer(room.host).map(|host| host.endpoint)
-            && anywhere::are_apart(turn.cx, options.wish, [turn.from, host])
+            && cluster_plan::are_apart(turn.cx, options.wish, [turn.from, host])
         {
             self.log_families(turn, host);
             return Err(Reason::Family);
@@ -226,11 +226,11 @@ impl Rooms {
         has_shown_key: bool,
     ) -> Result<(), Reason> {
         let room = self.table.room(id).ok_or(Reason::NoRoom)?;
-        if !room.door.has_password() {
+        if !room.access.has_password() {
             return Ok(());
         }
         let Some(word) = word else { return Err(Reason::BadKey) };
-        let is_right = || room.door.opens_with(Some(word));
+        let is_right = || room.access.accepts_password(Some(word));
         match self.guesses.check(turn.instant(), (turn.from.ip(), (id, has_shown_key)), is_right) {
             Guess::Right => Ok(()),
             Guess::Wrong => Err(Reason::BadKey),
@@ -322,7 +322,7 @@ impl Rooms {
         // The others could not reach it any more, but for a client its host, if the relay has both families.
         let host = self.table.room(room).and_then(|room| self.table.peer(room.host));
         let is_apart = host.is_none_or(|host| {
-            is_host || anywhere::are_apart(turn.cx, peer.wish, [turn.from, host.endpoint])
+            is_host || cluster_plan::are_apart(turn.cx, peer.wish, [turn.from, host.endpoint])
         });
         if old.is_ipv4() != turn.from.is_ipv4() && is_apart {
             // It has said the key.
@@ -348,7 +348,7 @@ impl Rooms {
         turn.cx.shared.relay.moved(Name::Rooms, old, turn.from);
         self.table.heard(turn.instant(), id, turn.via);
         let how = if is_host { How::Closed } else { How::Left };
-        self.parted.note(turn.instant(), old, (room, how));
+        self.departures.note(turn.instant(), old, (room, how));
         if self.lines.says(turn.cx.now, turn.from.ip()) {
             let whom = if is_host { "host" } else { "client" };
             info!("{whom} {old} of room {} is back as {}", self.named(room), turn.from);

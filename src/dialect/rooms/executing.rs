@@ -11,20 +11,20 @@ use super::message::{self, Answer, Bad, Reason, Request, Verb};
 use super::options::Options;
 use super::table::Status;
 use super::{Rooms, Turn, filter};
-use crate::brief::Quoted;
-use crate::dialect::way::Way;
+use crate::dialect::route::Route;
 use crate::dialect::{Context, Name};
 use crate::introductions::journal::Attempt;
 use crate::introductions::plan;
 use crate::limits;
 use crate::refusals::Reason as Refusal;
+use crate::truncation::Quoted;
 
 impl Rooms {
     /// A datagram came, by this node or another one.
     pub(super) fn take(
         &mut self,
         cx: &mut Context<'_>,
-        via: Way,
+        via: Route,
         (from, data): (SocketAddr, &[u8]),
         (rooms, needs_key): (Vec<Id>, bool),
     ) {

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use log::info;
 
+use super::departures::How;
 use super::leaving::Why;
 use super::message::Reason;
-use super::parted::How;
 use super::{Id, Rooms, Turn};
 use crate::prefixes::network;
 
@@ -22,7 +22,7 @@ impl Rooms {
         if let Some(other) = self.table.peer_at(endpoint).map(|other| other.id) {
             self.end(turn.cx, other, Why::Elsewhere);
         }
-        self.parted.forget(endpoint);
+        self.departures.forget(endpoint);
         if is_host {
             self.table.stop_closing(room);
             if self.lines.says(turn.cx.now, endpoint.ip()) {
@@ -33,7 +33,7 @@ impl Rooms {
                 );
             }
         } else {
-            self.table.restore(id);
+            self.table.restore_peer(id);
             self.introduce(turn.cx, id);
             self.introduce_to_others(turn.cx, id);
         }
@@ -58,6 +58,7 @@ impl Rooms {
 
     /// Whether somebody was kicked, and not out of a room that others have led it into.
     pub(super) fn is_kicked(&self, from: SocketAddr) -> bool {
-        self.parted.room(from, How::Kicked).is_some() && self.table.kept_at(from).next().is_none()
+        self.departures.room(from, How::Kicked).is_some()
+            && self.table.kept_at(from).next().is_none()
     }
 }

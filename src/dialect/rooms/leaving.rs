@@ -6,8 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use log::log;
 
 use super::delivery::Subject;
+use super::departures::How;
 use super::message::{Answer, Reason};
-use super::parted::How;
 use super::table::Ban;
 use super::{Id, Rooms, Turn};
 use crate::dialect::Context;
@@ -52,7 +52,7 @@ impl Rooms {
             Ok(peer) => (peer.id, peer.room),
             Err(reason) => return self.answer_former(turn, How::Left, reason),
         };
-        if matches!(self.parted.just_now(turn.instant(), turn.from), Some((_, How::Left))) {
+        if matches!(self.departures.just_now(turn.instant(), turn.from), Some((_, How::Left))) {
             return Ok(());
         }
         self.answer(turn, Answer::Left(room));
@@ -66,7 +66,7 @@ impl Rooms {
             Ok(room) => room,
             Err(reason) => return self.answer_former(turn, How::Closed, reason),
         };
-        if matches!(self.parted.just_now(turn.instant(), turn.from), Some((_, How::Closed))) {
+        if matches!(self.departures.just_now(turn.instant(), turn.from), Some((_, How::Closed))) {
             return Ok(());
         }
         self.answer(turn, Answer::Closed(room));
@@ -83,7 +83,7 @@ impl Rooms {
         how: How,
         reason: Reason,
     ) -> Result<(), Reason> {
-        let room = self.parted.room(turn.from, how).ok_or(reason)?;
+        let room = self.departures.room(turn.from, how).ok_or(reason)?;
         let answer = if how == How::Left { Answer::Left(room) } else { Answer::Closed(room) };
         self.answer(turn, answer);
         Ok(())
@@ -102,7 +102,7 @@ impl Rooms {
             // Who has not shown a key may have been somebody else, and who is at the host's own address
             // shares it with the host.
             let with_neighbours = is_proven && network(at.ip()) != network(turn.from.ip());
-            self.table.bar(room, Ban::Player { id, at, with_neighbours });
+            self.table.ban(room, Ban::Player { id, at, with_neighbours });
             self.kick(turn, room, id);
         }
         Ok(())
@@ -123,13 +123,13 @@ impl Rooms {
     pub(super) fn kick_ip(&mut self, turn: &mut Turn<'_, '_>, ip: IpAddr) -> Result<(), Reason> {
         let id = self.own_room(turn)?;
         self.answer(turn, Answer::KickedIp(ip));
-        self.table.bar(id, Ban::everybody_at(ip));
+        self.table.ban(id, Ban::everybody_at(ip));
         for client in self.table.room(id).map_or(Vec::new(), |room| room.clients.clone()) {
             let Some(at) = self.table.peer(client).map(|peer| peer.endpoint) else { continue };
             let is_relayed = self.is_relayed_at(turn.cx, client, ip);
             if is_relayed {
                 // The address is that of others as well.
-                self.table.bar(id, Ban::Endpoint(at));
+                self.table.ban(id, Ban::Endpoint(at));
             }
             if is_relayed || self.is_at(id, at, ip) {
                 self.kick(turn, id, client);
@@ -141,7 +141,7 @@ impl Rooms {
     fn kick(&mut self, turn: &mut Turn<'_, '_>, id: Id, client: Id) {
         let Some(peer) = self.table.leave(&mut turn.cx.shared.unproven, client) else { return };
         let whence = (id, How::Kicked);
-        self.parted.note(turn.instant(), peer.endpoint, whence);
+        self.departures.note(turn.instant(), peer.endpoint, whence);
         self.delivery.confirm(turn.cx, turn.from, client);
         self.delivery.notify_former(turn.cx, &peer, Answer::Kicked(id));
         self.tell_others_gone(turn.cx, id, client);
@@ -177,7 +177,7 @@ impl Rooms {
             if !is_kept {
                 return self.close_room(cx, room, why);
             }
-            self.parted.note(cx.now.instant, endpoint, (room, How::Closed));
+            self.departures.note(cx.now.instant, endpoint, (room, How::Closed));
             self.log_closed(cx, (room, endpoint), is_proven, why);
             return self.table.begin_closing(cx.now.instant, room);
         }
@@ -197,7 +197,7 @@ impl Rooms {
         }
         let has_left = matches!(why, Why::Left | Why::Elsewhere | Why::Signed);
         if has_left {
-            self.parted.note(cx.now.instant, endpoint, (room, How::Left));
+            self.departures.note(cx.now.instant, endpoint, (room, How::Left));
         }
         if let Some(level) = self.lines.level(cx.now, endpoint.ip(), is_proven) {
             let how = if has_left { "left" } else { "is gone from" };
@@ -259,7 +259,7 @@ impl Rooms {
                 self.delivery.notify_former(cx, peer, Answer::Closed(id));
             } else if !room.is_closing {
                 let whence = (id, How::Closed);
-                self.parted.note(cx.now.instant, peer.endpoint, whence);
+                self.departures.note(cx.now.instant, peer.endpoint, whence);
             }
         }
     }

@@ -3,8 +3,8 @@
 use log::log;
 
 use super::delivery::Subject;
+use super::departures::How;
 use super::message::{Answer, Reason};
-use super::parted::How;
 use super::{Id, Rooms, Turn};
 use crate::dialect::Context;
 
@@ -22,7 +22,7 @@ impl Rooms {
         if !self.hand_over(turn.cx, id) {
             self.end(turn.cx, host, super::Why::Signed);
         }
-        self.parted.note(turn.instant(), turn.from, (id, How::Left));
+        self.departures.note(turn.instant(), turn.from, (id, How::Left));
         Ok(())
     }
 

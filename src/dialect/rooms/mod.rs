@@ -9,7 +9,7 @@
 //!
 //! The place of a peer is found by its endpoint, so the same request from the same endpoint finds
 //! what the first one made, and gets the same answer. Who has just left a room is remembered for
-//! a few seconds (`parted`), for the same reason and so that a late copy of the request that led
+//! a few seconds (`departures`), for the same reason and so that a late copy of the request that led
 //! into the room leads nobody there again.
 //!
 //! # Who gets how much
@@ -55,13 +55,12 @@ use rand::rngs::StdRng;
 use super::{Context, Dialect, Name, Via};
 use crate::admission::{self, Admission};
 use crate::blocks::Blocks;
-use crate::brief;
 use crate::clock::{Instant, earliest};
 use crate::cluster::NodeId;
 use crate::cookies::Cookies;
 use crate::introductions::PublicIps;
 use crate::introductions::journal::Attempt;
-use crate::introductions::relay::elsewhere::Awaited;
+use crate::introductions::relay::remote::Awaited;
 use crate::limits::{self, Limits};
 use crate::lines::Lines;
 use crate::lobby::code::Code;
@@ -70,13 +69,15 @@ use crate::lobby::guesses::Guesses;
 use crate::rates::Rates;
 use crate::refusals::Reason as Refusal;
 use crate::state::{self, NotUnderstood, Saved, Saving};
-use crate::timers::Seldom;
+use crate::timers::LogThrottle;
+use crate::truncation;
 use crate::unproven::Unproven;
 
 pub mod answer;
 mod any;
 mod crowding;
 mod delivery;
+mod departures;
 mod entering;
 mod executing;
 pub mod field;
@@ -92,7 +93,6 @@ mod nodes;
 mod offering;
 mod offers;
 pub mod options;
-mod parted;
 mod reached;
 mod relaying;
 mod setting;
@@ -103,8 +103,9 @@ mod table;
 mod tests;
 mod unmet;
 
-use crate::dialect::way::Way;
+use crate::dialect::route::Route;
 use delivery::{Delivery, To};
+use departures::Departures;
 use field::{Id, Key};
 use leaving::Why;
 use looking::Looking;
@@ -112,7 +113,6 @@ use message::{Answer, Reason};
 use nodes::Nodes;
 use offers::Offers;
 use options::Options;
-use parted::Parted;
 use serde::{Deserialize, Serialize};
 use table::{Peer, Table};
 
@@ -150,7 +150,8 @@ pub struct Rooms {
     #[serde(skip)]
     config: Config,
     table: Table,
-    parted: Parted,
+    #[serde(rename = "parted")]
+    departures: Departures,
     offers: Offers,
     delivery: Delivery,
     #[serde(skip, default = "state::no_random")]
@@ -161,8 +162,8 @@ pub struct Rooms {
     looking: Looking,
     guesses: Guesses,
     lines: Lines,
-    full: Seldom,
-    foreign: Seldom,
+    full: LogThrottle,
+    foreign: LogThrottle,
     refused: admission::Refused,
     /// Those for whom the relay of another node is asked: two, and whether one has said that it does not reach the other.
     #[serde(default)]
@@ -183,7 +184,7 @@ fn no_nodes() -> Nodes {
 struct Turn<'a, 'b> {
     cx: &'a mut Context<'b>,
     from: SocketAddr,
-    via: Way,
+    via: Route,
     data: &'a [u8],
     /// Who had a place at that endpoint when it came.
     sender: Option<Id>,
@@ -227,7 +228,7 @@ impl Rooms {
         Self {
             cookies: Cookies::new(&mut random),
             table: Table::new(config.silence),
-            parted: Parted::default(),
+            departures: Departures::default(),
             offers: Offers::default(),
             delivery: Delivery::new(),
             random,
@@ -235,8 +236,8 @@ impl Rooms {
             looking: Looking::default(),
             guesses: Guesses::default(),
             lines: Lines::default(),
-            full: Seldom::default(),
-            foreign: Seldom::default(),
+            full: LogThrottle::default(),
+            foreign: LogThrottle::default(),
             relays: Awaited::default(),
             refused: admission::Refused::default(),
             stopping: false,
@@ -246,16 +247,16 @@ impl Rooms {
     }
 
     /// Goes on from what another process knew. What options decide stays as it is here.
-    fn go_on(&mut self, unproven: &mut Unproven, saved: Self) {
-        let Self { config: _, table, parted, offers, delivery, random: _, cookies, .. } = saved;
-        self.table.go_on(unproven, table);
-        self.parted.go_on(parted);
-        self.offers.go_on(offers);
-        self.delivery.go_on(delivery);
+    fn restore(&mut self, unproven: &mut Unproven, saved: Self) {
+        let Self { config: _, table, departures, offers, delivery, random: _, cookies, .. } = saved;
+        self.table.restore(unproven, table);
+        self.departures.restore(departures);
+        self.offers.restore(offers);
+        self.delivery.restore(delivery);
         self.cookies = cookies;
-        self.places.go_on(saved.places);
-        self.guesses.go_on(saved.guesses);
-        self.lines.go_on(saved.lines);
+        self.places.restore(saved.places);
+        self.guesses.restore(saved.guesses);
+        self.lines.restore(saved.lines);
         self.relays = saved.relays;
         (self.full, self.foreign, self.refused) = (saved.full, saved.foreign, saved.refused);
     }
@@ -349,7 +350,7 @@ impl Rooms {
     #[cfg(test)]
     fn is_empty(&self) -> bool {
         self.table.is_empty()
-            && self.parted.len() == 0
+            && self.departures.len() == 0
             && self.offers.is_empty()
             && self.delivery.len() == 0
     }
@@ -376,7 +377,7 @@ impl Dialect for Rooms {
             self.end(cx, client, Why::Silent);
         }
         self.table.forget_closed(cx.now.instant);
-        self.parted.on_wakeup(cx.now.instant);
+        self.departures.on_wakeup(cx.now.instant);
         self.offers.on_wakeup(cx.now.instant);
         self.delivery.on_wakeup(cx, &mut self.table, &self.config.public_ips);
         self.tell_nodes(cx);
@@ -411,7 +412,7 @@ impl Dialect for Rooms {
     fn next_wakeup(&self) -> Option<Instant> {
         earliest([
             self.table.next_wakeup(),
-            self.parted.next_wakeup(),
+            self.departures.next_wakeup(),
             self.offers.next_wakeup(),
             self.delivery.next_wakeup(),
             self.nodes.next_wakeup(),
@@ -426,14 +427,14 @@ impl Dialect for Rooms {
     fn save(&self, to: &mut Saving<'_>) {
         to.write(self);
         to.table("nodes", &self.known_of_nodes());
-        to.table("leads", self.nodes.leads());
+        to.table("leads", self.nodes.forwarding());
     }
 
     fn load(&mut self, cx: &mut Context<'_>, from: &mut Saved<'_>) -> Result<(), NotUnderstood> {
-        self.go_on(&mut cx.shared.unproven, from.read()?);
+        self.restore(&mut cx.shared.unproven, from.read()?);
         // One without these has known no other nodes.
         if let (Ok(known), Ok(leads)) = (from.table("nodes"), from.table("leads")) {
-            self.go_on_with_nodes(cx, known, leads);
+            self.restore_nodes(cx, known, leads);
         }
         Ok(())
     }
@@ -454,9 +455,9 @@ struct Named<'a>(&'a str);
 
 impl fmt::Display for Named<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (name, rest) = match brief::cut(self.0, brief::COLUMNS) {
+        let (name, rest) = match truncation::cut(self.0, truncation::COLUMNS) {
             None => (self.0, ""),
-            Some(begin) => (begin, brief::REST),
+            Some(begin) => (begin, truncation::ELLIPSIS),
         };
         write!(f, "\"{}\"{rest}", name.escape_debug())
     }

@@ -33,7 +33,7 @@ impl Rooms {
         }
         if place.opens.is_none() {
             let wanted = self.table.room(room).ok_or(Reason::NoRoom)?;
-            if wanted.door.is_locked {
+            if wanted.access.is_locked {
                 return Err(Reason::Locked);
             }
             if self.is_barred(room, turn.from) {
@@ -56,7 +56,7 @@ impl Rooms {
         self.make_place(turn, place.opens.is_none().then_some(room), true)?;
         if let Some(other) = self.table.peer_at(turn.from).map(|other| other.id) {
             self.end(turn.cx, other, Why::Elsewhere);
-            self.parted.forget(turn.from);
+            self.departures.forget(turn.from);
         }
         self.offers.forget(turn.from, id);
         let mut peer = Peer::new(id, key, room, turn.from, turn.via);
@@ -79,7 +79,8 @@ impl Rooms {
     /// Whether what somebody said when it asked was right and has not been changed since.
     pub(super) fn still_knows_password(&self, room: Id, place: &Place) -> bool {
         let word = place.password.as_deref();
-        place.knew_password && self.table.room(room).is_some_and(|room| room.door.opens_with(word))
+        place.knew_password
+            && self.table.room(room).is_some_and(|room| room.access.accepts_password(word))
     }
 
     /// Somebody who comes into a room, or opens one (`None`): as it was offered, if it was.
@@ -101,9 +102,9 @@ impl Rooms {
     /// with the key that it may be about to show.
     pub(super) fn offer_again(&mut self, now: Instant, client: Peer) {
         let Peer { id, key, room, endpoint, wish, lan, .. } = client;
-        let door = self.table.room(room).map(|room| &room.door);
+        let access = self.table.room(room).map(|room| &room.access);
         // It has been in.
-        let password = door.and_then(|door| door.password()).map(Into::into);
+        let password = access.and_then(|access| access.password()).map(Into::into);
         let place = Place { opens: None, wish, lan, password, knew_password: true };
         self.offers.make(now, endpoint, Offer { id, key, room, place });
     }

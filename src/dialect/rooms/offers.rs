@@ -80,8 +80,8 @@ impl Default for Offers {
 
 impl Offers {
     /// Goes on with the offers of another process.
-    pub(super) fn go_on(&mut self, saved: Self) {
-        self.all.go_on(saved.all);
+    pub(super) fn restore(&mut self, saved: Self) {
+        self.all.restore(saved.all);
         for (endpoint, id) in self.all.keys() {
             self.ids.entry(*endpoint).or_default().push(*id);
         }

@@ -9,11 +9,11 @@ use log::info;
 use super::table::{Peer, Status};
 use super::{Id, Rooms};
 use crate::dialect::{Context, Name};
-use crate::introductions::anywhere;
+use crate::introductions::cluster_plan;
 use crate::introductions::is_same_family;
 use crate::introductions::journal::{Attempt, Connected, Names, Told};
 use crate::introductions::plan::{self, Wish};
-use crate::introductions::relay::elsewhere::{Homes, Relayed};
+use crate::introductions::relay::remote::{Homes, Relayed};
 use crate::introductions::relay::sessions::Places;
 
 /// Whether two have a session.
@@ -78,7 +78,7 @@ impl Rooms {
         let Some([peer, host]) = self.pair(client) else { return false };
         let (has_failed, host_id) = (peer.status == Status::Failed, host.id);
         let pair = [peer.endpoint, host.endpoint];
-        let is_due = has_failed || anywhere::is_relayed_at_once(cx, peer.wish, pair);
+        let is_due = has_failed || cluster_plan::is_relayed_at_once(cx, peer.wish, pair);
         // While another node is asked they may try it directly.
         if !is_due || self.open_session(cx, client, has_failed) != Opened::Now {
             return false;
@@ -111,7 +111,7 @@ impl Rooms {
         let wish = if one.wish == Wish::Never { one.wish } else { two.wish };
         let homes = self.homes(client, host);
         let relayed =
-            if worked { Relayed::No(None) } else { anywhere::relay(cx, wish, &attempt, homes) };
+            if worked { Relayed::No(None) } else { cluster_plan::relay(cx, wish, &attempt, homes) };
         match relayed {
             Relayed::At(_) => self.tell_of_relay(cx, [own, other], &attempt),
             Relayed::Asked => self.relays.add(&attempt, (own, other, true)),
@@ -160,7 +160,7 @@ impl Rooms {
             return Opened::No;
         }
         let (homes, host) = (self.homes(peer, host), host.id);
-        match anywhere::relay(cx, peer.wish, &attempt, homes) {
+        match cluster_plan::relay(cx, peer.wish, &attempt, homes) {
             Relayed::At(_) => {}
             Relayed::Asked => {
                 self.relays.add(&attempt, (client, host, has_failed));

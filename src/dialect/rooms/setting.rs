@@ -107,7 +107,7 @@ impl Rooms {
     /// `li:id`: one who was kicked may come in again, and who else has his address.
     pub(super) fn let_in_id(&mut self, turn: &mut Turn<'_, '_>, who: Id) -> Result<(), Reason> {
         let id = self.own_room_signed(turn)?;
-        self.table.let_in(id, |door| door.let_in_id(&who));
+        self.table.let_in(id, |access| access.let_in_id(&who));
         self.answer(turn, Answer::LetInId(who));
         Ok(())
     }
@@ -115,7 +115,7 @@ impl Rooms {
     /// `li:ip`: all of an address may.
     pub(super) fn let_in_ip(&mut self, turn: &mut Turn<'_, '_>, ip: IpAddr) -> Result<(), Reason> {
         let id = self.own_room_signed(turn)?;
-        self.table.let_in(id, |door| door.let_in(ip));
+        self.table.let_in(id, |access| access.let_in(ip));
         self.answer(turn, Answer::LetInIp(ip));
         Ok(())
     }

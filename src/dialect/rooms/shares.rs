@@ -15,7 +15,12 @@ impl Table {
     /// Who of these may give its place to another: it has had so much time to show that it is there
     /// and did not, here or elsewhere, and no punch with it is known to have worked. Who was silent
     /// longest goes first.
-    pub(super) fn gives_way(&self, now: Instant, ids: &[Id], patience: Duration) -> Option<Id> {
+    pub(super) fn eviction_candidate(
+        &self,
+        now: Instant,
+        ids: &[Id],
+        patience: Duration,
+    ) -> Option<Id> {
         let peers = ids.iter().filter_map(|id| self.peer(*id)).filter(|peer| {
             !peer.has_shown_key()
                 && (peer.is_host || peer.status != Status::Connected)
@@ -35,7 +40,7 @@ impl Table {
     /// Which peer makes place for a newcomer from this address when all places are taken: one of the
     /// network that has most and somebody in it who is no host of somebody.
     pub(super) fn largest_of_all(&self, newcomer: IpAddr) -> Option<Id> {
-        let there = self.networks.gives_way(newcomer)?;
+        let there = self.networks.eviction_candidate(newcomer)?;
         let peers = self.neighbours(there).filter(|peer| !self.has_players(peer));
         // Of those that came at once, it is the last one.
         peers.max_by_key(|peer| Reverse(how_missed(peer))).map(|peer| peer.id)

@@ -32,7 +32,7 @@ impl Shows for Rooms {
         self.table.kept(each);
         each("rooms: notices", self.delivery.len());
         each("rooms: offers", self.offers.len());
-        each("rooms: those who have left", self.parted.len());
+        each("rooms: those who have left", self.departures.len());
         self.nodes.kept(each);
     }
 
@@ -47,7 +47,7 @@ impl Shows for Rooms {
                 since: Some(host.since),
                 heard: Some(host.heard),
                 players: Some(room.shown_players()),
-                places: Some(room.door.size()),
+                places: Some(room.access.size()),
                 is_private: room.code.is_some(),
             })
         });

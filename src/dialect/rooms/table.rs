@@ -8,31 +8,31 @@ use super::field::{Id, Key};
 use crate::blocks::Blocks;
 use crate::clock::{Instant, earliest};
 use crate::dialect::Keeping;
-use crate::dialect::way::Way;
+use crate::dialect::route::Route;
 use crate::hash::Map;
 use crate::limits;
+use crate::lobby::access::Access;
 use crate::lobby::code::Code;
 use crate::lobby::data::Data;
-use crate::lobby::door::Door;
 use crate::lobby::extras::Extras;
 use crate::prefixes::{self, KeysBySource};
 use crate::timers::Timers;
 use crate::unproven::Unproven;
 
 mod barred;
-mod elsewhere;
 mod handover;
 mod kept;
 mod listed;
 mod networks;
 mod peer;
+mod remote;
 mod room;
 
-use elsewhere::Elsewhere;
-pub(super) use elsewhere::{Seen, Told};
 use listed::{Closed, Listed, Turns, forget};
 use networks::Networks;
 pub(super) use peer::{Peer, Status};
+use remote::RemoteRooms;
+pub(super) use remote::{Seen, Told};
 pub(super) use room::{Ban, Looks, Opening, Room, set_all};
 use serde::{Deserialize, Serialize};
 
@@ -55,7 +55,7 @@ pub(super) struct Table {
     codes: Map<Code, Id>,
     rooms_made: u64,
     #[serde(skip)]
-    elsewhere: Elsewhere,
+    elsewhere: RemoteRooms,
     /// Rooms of which other nodes may have to be told something; none if there are no others.
     #[serde(skip)]
     pub(super) news: Option<Vec<Id>>,
@@ -88,7 +88,7 @@ impl Table {
             closed: Closed::default(),
             codes: Map::default(),
             rooms_made: 0,
-            elsewhere: Elsewhere::default(),
+            elsewhere: RemoteRooms::default(),
             news: None,
             extras: Extras::default(),
             by_source: KeysBySource::default(),
@@ -190,7 +190,7 @@ impl Table {
     pub(super) fn set_data(&mut self, id: Id, data: Data) -> bool {
         self.changed(id);
         let Some(room) = self.rooms.get_mut(&id) else { return false };
-        let has_space = self.extras.set(&mut room.extra, data.size(), room.door.kicked());
+        let has_space = self.extras.set(&mut room.extra, data.size(), room.access.kicked());
         if has_space {
             room.data = data;
         }
@@ -198,19 +198,19 @@ impl Table {
     }
 
     /// Keeps somebody out of a room.
-    pub(super) fn bar(&mut self, id: Id, ban: Ban) {
+    pub(super) fn ban(&mut self, id: Id, ban: Ban) {
         let Some(room) = self.rooms.get_mut(&id) else { return };
         let may_be_forged = self.peers.get(&room.host).is_none_or(|host| !host.proved);
-        let Room { extra, door, data, .. } = &mut **room;
-        self.extras.bar((extra, data.size()), door, ban, may_be_forged);
+        let Room { extra, access, data, .. } = &mut **room;
+        self.extras.ban((extra, data.size()), access, ban, may_be_forged);
     }
 
     /// Lets some in again who were kept out.
-    pub(super) fn let_in(&mut self, id: Id, let_in: impl FnOnce(&mut Door<Id>)) {
+    pub(super) fn let_in(&mut self, id: Id, let_in: impl FnOnce(&mut Access<Id>)) {
         let Some(room) = self.rooms.get_mut(&id) else { return };
-        let_in(&mut room.door);
+        let_in(&mut room.access);
         // There is always space for less.
-        let _ = self.extras.set(&mut room.extra, room.data.size(), room.door.kicked());
+        let _ = self.extras.set(&mut room.extra, room.data.size(), room.access.kicked());
     }
 
     /// A new client.
@@ -415,7 +415,7 @@ impl Table {
     }
 
     /// A request came from this peer.
-    pub(super) fn heard(&mut self, now: Instant, id: Id, via: Way) {
+    pub(super) fn heard(&mut self, now: Instant, id: Id, via: Route) {
         let Some(peer) = self.peers.get_mut(&id) else { return };
         // Its timer has been armed at this time, and it is not among those that have to prove themselves.
         if peer.proved && peer.heard == now && peer.via == via {
@@ -432,14 +432,14 @@ impl Table {
     }
 
     /// The same, if others may not have sent it in its name.
-    pub(super) fn heard_from(&mut self, now: Instant, id: Id, via: Way, is_signed: bool) {
+    pub(super) fn heard_from(&mut self, now: Instant, id: Id, via: Route, is_signed: bool) {
         if is_signed || self.peer(id).is_some_and(|peer| !peer.lives_by_key) {
             self.heard(now, id, via);
         }
     }
 
     /// A request came from this peer that shows that it is where it seems to be.
-    pub(super) fn prove(&mut self, unproven: &mut Unproven, now: Instant, id: Id, via: Way) {
+    pub(super) fn prove(&mut self, unproven: &mut Unproven, now: Instant, id: Id, via: Route) {
         if let Some(peer) = self.peers.get_mut(&id)
             && !peer.proved
         {

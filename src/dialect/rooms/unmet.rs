@@ -130,7 +130,7 @@ impl Rooms {
             Reason::Locked => "its host has locked it",
             Reason::Kicked => {
                 let room = id.and_then(|id| self.table.room(id));
-                match room.is_some_and(|room| room.door.has_kicked(turn.from, None)) {
+                match room.is_some_and(|room| room.access.has_kicked(turn.from, None)) {
                     true => "its host has kicked him",
                     false => "its host has kicked somebody of his address",
                 }

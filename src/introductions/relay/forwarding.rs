@@ -15,14 +15,14 @@ use super::{Bounds, End, Order, Report, Session, SessionId, Shape, Side};
 use crate::clock::Instant;
 use crate::limits::relay as limits;
 
+mod allocations;
 mod bucket;
 mod handover;
-mod passages;
 #[cfg(test)]
 mod tests;
 
+use allocations::Allocations;
 use bucket::{Bucket, Rate};
-use passages::Passages;
 
 /// How often it is looked which sessions are over, and what was passed on is told.
 const CHECK: Duration = Duration::from_secs(5);
@@ -33,7 +33,7 @@ const HEADER: [u8; 4] = [0xDE, 0xC0, 0xAD, 0xDE];
 /// The sessions, and what they may do.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Forwarding {
-    sessions: Passages,
+    sessions: Allocations,
     #[serde(skip)]
     session_bytes: Rate,
     #[serde(skip)]
@@ -102,10 +102,10 @@ impl Dropped {
 
 /// A session.
 #[derive(Debug, Serialize, Deserialize)]
-struct Passage {
+struct Allocation {
     id: SessionId,
     shape: Shape,
-    sides: [Half; 2],
+    sides: [Leg; 2],
     began: Instant,
     bytes: u64,
     /// The first packets of the side that is there first, until the other one is: a game counts what it
@@ -118,7 +118,7 @@ struct Passage {
 
 /// One player.
 #[derive(Debug, Serialize, Deserialize)]
-struct Half {
+struct Leg {
     addr: IpAddr,
     /// The port of the pool that it sends to, and gets packets from.
     pool_port: u16,
@@ -139,7 +139,7 @@ struct Half {
     share: Bucket,
 }
 
-impl Half {
+impl Leg {
     /// Whether it is at the port that it sends from: who sprays ports sends one packet from each.
     fn is_settled(&self) -> bool {
         self.run >= 2
@@ -166,7 +166,7 @@ impl Forwarding {
     #[must_use]
     pub fn new(bounds: Bounds) -> Self {
         Self {
-            sessions: Passages::default(),
+            sessions: Allocations::default(),
             session_bytes: Rate::per_second(bounds.session_bytes),
             session_packets: Rate::per_second(bounds.session_packets),
             total_bytes: Rate::per_second(bounds.total_bytes),
@@ -189,7 +189,7 @@ impl Forwarding {
     /// A session gives way to another one.
     fn close(&mut self, id: SessionId, side: Side) {
         let Some(sender) = self.sessions.sender(side.port, side.addr) else { return };
-        if self.sessions.get(sender.at).is_some_and(|passage| passage.id == id) {
+        if self.sessions.get(sender.at).is_some_and(|allocation| allocation.id == id) {
             self.sessions.remove(sender.at);
             self.reports.push(Report::Ended(id, End::GaveWay));
         }
@@ -198,7 +198,7 @@ impl Forwarding {
     /// From now on packets of these two are passed on.
     pub fn open(&mut self, now: Instant, session: Session) {
         let Session { id, sides, shape } = session;
-        let sides = sides.map(|side| Half {
+        let sides = sides.map(|side| Leg {
             addr: side.addr,
             pool_port: side.port,
             port: None,
@@ -212,8 +212,8 @@ impl Forwarding {
             share: Bucket::default(),
         });
         let (bytes, held, is_connected) = (0, None, false);
-        let passage = Passage { id, shape, sides, began: now, bytes, held, is_connected };
-        self.sessions.insert(passage);
+        let allocation = Allocation { id, shape, sides, began: now, bytes, held, is_connected };
+        self.sessions.insert(allocation);
         self.check.get_or_insert(now + CHECK);
     }
 
@@ -229,8 +229,8 @@ impl Forwarding {
     ) {
         let Some(sender) = self.sessions.sender(pool_port, from.ip()) else { return };
         let share = self.total_bytes.shared_by(2 * self.sessions.len());
-        let Some(passage) = self.sessions.get_mut(sender.at) else { return };
-        let Passage { shape, sides, held, is_connected, .. } = passage;
+        let Some(allocation) = self.sessions.get_mut(sender.at) else { return };
+        let Allocation { shape, sides, held, is_connected, .. } = allocation;
         let [one, other] = sides;
         let (own, other) = if sender.is_second { (other, one) } else { (one, other) };
         if *shape == Shape::GameMaker && !data.starts_with(&HEADER) {
@@ -277,11 +277,11 @@ impl Forwarding {
             bytes += data.len();
             send(other.pool_port, to, data);
         }
-        passage.bytes += bytes as u64;
+        allocation.bytes += bytes as u64;
         self.passed += bytes as u64;
-        if !passage.is_connected && passage.sides.iter().all(Half::is_there) {
-            passage.is_connected = true;
-            self.reports.push(Report::Connected(passage.id));
+        if !allocation.is_connected && allocation.sides.iter().all(Leg::is_there) {
+            allocation.is_connected = true;
+            self.reports.push(Report::Connected(allocation.id));
         }
     }
 
@@ -293,8 +293,8 @@ impl Forwarding {
         let over: Vec<_> =
             self.sessions.iter().filter_map(|(at, p)| Some((at, p.end(now)?))).collect();
         for (at, end) in over {
-            if let Some(passage) = self.sessions.remove(at) {
-                self.reports.push(Report::Ended(passage.id, end));
+            if let Some(allocation) = self.sessions.remove(at) {
+                self.reports.push(Report::Ended(allocation.id, end));
             }
         }
         let passed = std::mem::take(&mut self.passed);
@@ -321,7 +321,7 @@ impl Forwarding {
     }
 }
 
-impl Passage {
+impl Allocation {
     /// Why it is over, if it is.
     fn end(&self, now: Instant) -> Option<End> {
         let age = now - self.began;
@@ -347,7 +347,7 @@ struct Budget<'a> {
 
 impl Budget<'_> {
     /// Whether a packet of this length of a side may be passed on; then it counts.
-    fn allows(&mut self, side: &mut Half, length: usize) -> bool {
+    fn allows(&mut self, side: &mut Leg, length: usize) -> bool {
         let [bytes, packets, total, share] = self.rates;
         if !side.packets.has(packets, self.now, 1) || !side.bytes.has(bytes, self.now, length) {
             self.dropped.over_session += 1;

@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::limits;
 
-pub mod elsewhere;
 pub mod forwarding;
+pub mod remote;
 pub mod sessions;
 
 /// Two players who are relayed; no number is used twice while the server runs. Numbers of sessions that

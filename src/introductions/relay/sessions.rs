@@ -10,7 +10,7 @@ use log::warn;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-use super::elsewhere::Elsewhere;
+use super::remote::RemoteRelays;
 use super::{Bounds, End, Order, Refused, Report, Session, SessionId, Shape, Side};
 use crate::blocks::Blocks;
 use crate::clock::{Instant, Now};
@@ -18,7 +18,7 @@ use crate::dialect::Name;
 use crate::introductions::PublicIps;
 use crate::introductions::journal::{self, Attempt, Names, Relay, Way};
 use crate::limits;
-use crate::timers::Seldom;
+use crate::timers::LogThrottle;
 
 mod about;
 mod foreign;
@@ -81,11 +81,11 @@ pub struct Sessions {
     #[serde(skip)]
     spared: Option<room::Spared>,
     passed: Passed,
-    refused: Seldom,
-    parted: Seldom,
+    refused: LogThrottle,
+    parted: LogThrottle,
     /// The relays of other nodes.
     #[serde(default)]
-    pub(super) elsewhere: Elsewhere,
+    pub(super) elsewhere: RemoteRelays,
 }
 
 /// A session, and what becomes of it.
@@ -184,7 +184,7 @@ impl Sessions {
 
     /// Goes on with the sessions of another process, if there is a relay here. They keep their ports, even if
     /// the pool is another one now; whether the thread has them as well is not known here.
-    pub(crate) fn go_on(&mut self, saved: Self) {
+    pub(crate) fn restore(&mut self, saved: Self) {
         let Self { config: _, all, told, orders, count, secret, elsewhere, .. } = saved;
         self.elsewhere = elsewhere;
         (self.passed, self.refused, self.parted) = (saved.passed, saved.refused, saved.parted);
@@ -193,8 +193,8 @@ impl Sessions {
         if let Some(config) = &self.config {
             let (_, size) = ports::pool(&config.ports);
             self.secret = secret;
-            self.told.go_on(told, size, secret);
-            self.all.go_on(all, |entry| place_of(entry.id));
+            self.told.restore(told, size, secret);
+            self.all.restore(all, |entry| place_of(entry.id));
             self.orders = orders;
         }
     }
@@ -345,7 +345,7 @@ impl Sessions {
 
     /// This one gives way to a session of others.
     fn close(&mut self, now: Now, place: u32) {
-        self.all.give_way(place);
+        self.all.free_ports(place);
         let Some(entry) = self.all.get(place) else { return };
         let (id, [side, _], [client, host]) = (entry.id, entry.sides, entry.endpoints());
         self.orders.push(Order::Close(id, side));
@@ -366,7 +366,7 @@ impl Sessions {
         blocked.sort_unstable();
         blocked.dedup();
         for place in &blocked {
-            self.all.give_way(*place);
+            self.all.free_ports(*place);
             if let Some(entry) = self.all.get(*place) {
                 let [client, _] = entry.sides;
                 self.orders.push(Order::Close(entry.id, client));

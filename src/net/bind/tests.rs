@@ -1,6 +1,6 @@
 //! Sockets of this machine: they are opened, and what cannot be is said.
 
-use super::beside::why_alternate;
+use super::optional::why_alternate;
 use super::*;
 use crate::limits;
 
@@ -26,9 +26,9 @@ fn a_port_in_use_is_said() {
 #[test]
 fn a_window_that_cannot_be_had_is_said() {
     let (at, _held) = window(SocketAddr::from(([127, 0, 0, 1], 0)), None).unwrap();
-    let lack = window(at, None).unwrap_err();
+    let what = window(at, None).unwrap_err();
     let wanted = format!("nobody can look in at http://{at}/: port {} is in use by", at.port());
-    assert!(lack.is_taken && lack.why.starts_with(&wanted), "{lack:?}");
+    assert!(what.is_taken && what.why.starts_with(&wanted), "{what:?}");
 }
 
 #[test]
@@ -46,8 +46,8 @@ fn an_alternate_port_that_is_that_of_the_games_is_said() {
     let main = bind(&[Ipv4Addr::LOCALHOST.into()], 0, limits::GHOST).unwrap();
     let port = main[0].addr.port();
     let same = alternates(&main, Some(port), None, None);
-    assert!(same.sockets.is_empty() && !same.lacks[0].is_taken, "{same:?}");
-    assert!(same.lacks[0].why.contains("is the port of the games"), "{same:?}");
+    assert!(same.sockets.is_empty() && !same.unavailable[0].is_taken, "{same:?}");
+    assert!(same.unavailable[0].why.contains("is the port of the games"), "{same:?}");
 }
 
 #[test]
@@ -55,8 +55,8 @@ fn an_alternate_address_that_is_not_here_is_said() {
     let main = bind(&[Ipv4Addr::LOCALHOST.into()], 0, limits::GHOST).unwrap();
     let nobodys = Ipv4Addr::new(192, 0, 2, 1).into();
     let foreign = alternates(&main, Some(0), Some(nobodys), None);
-    assert_eq!((foreign.addr, foreign.sockets.len(), foreign.lacks.len()), (None, 1, 1));
-    assert!(foreign.lacks[0].why.contains("no address 192.0.2.1"), "{foreign:?}");
+    assert_eq!((foreign.addr, foreign.sockets.len(), foreign.unavailable.len()), (None, 1, 1));
+    assert!(foreign.unavailable[0].why.contains("no address 192.0.2.1"), "{foreign:?}");
 }
 
 #[test]

@@ -57,7 +57,7 @@ impl End {
 
     /// What is wrong with this end of `whose` certificate, if anything is. `now` is in seconds since 1970.
     #[must_use]
-    pub fn doubt(self, whose: &dyn fmt::Display, now: u64) -> Option<String> {
+    pub fn warning(self, whose: &dyn fmt::Display, now: u64) -> Option<String> {
         match self.unix.checked_sub(now).map(|left| left / DAY) {
             None => Some(format!("{whose} has expired, on {self}: games refuse it; renew it")),
             Some(days) if days >= SOON => None,

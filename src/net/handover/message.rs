@@ -75,7 +75,8 @@ pub(super) enum Kind {
     /// The listener of the owner's window.
     Window,
     /// Where the next process will ask.
-    Door,
+    #[serde(rename = "Door")]
+    Handover,
     /// A port of the relay.
     Relay,
 }

@@ -29,11 +29,9 @@
 #[cfg(target_os = "linux")]
 mod channel;
 #[cfg(target_os = "linux")]
-mod coming;
+mod incoming;
 #[cfg(target_os = "linux")]
-mod door;
-#[cfg(target_os = "linux")]
-mod giving;
+mod listener;
 #[cfg(target_os = "linux")]
 mod message;
 #[cfg(not(target_os = "linux"))]
@@ -41,16 +39,18 @@ mod none;
 #[cfg(target_os = "linux")]
 mod offer;
 #[cfg(target_os = "linux")]
-mod successor;
+mod receiver;
 #[cfg(target_os = "linux")]
-mod taking;
+mod sender;
+#[cfg(target_os = "linux")]
+mod successor;
 
 #[cfg(target_os = "linux")]
 pub(in crate::net) use self::message::Moved;
 #[cfg(target_os = "linux")]
-pub use self::{door::Door, offer::Offer, successor::Successor};
+pub use self::{listener::HandoverListener, offer::Offer, successor::Successor};
 #[cfg(not(target_os = "linux"))]
-pub use none::{Door, Offer, Successor};
+pub use none::{HandoverListener, Offer, Successor};
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};

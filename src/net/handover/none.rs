@@ -13,9 +13,9 @@ use crate::net::EventLoop;
 
 /// Nobody asks.
 #[derive(Debug)]
-pub struct Door(Infallible);
+pub struct HandoverListener(Infallible);
 
-impl Door {
+impl HandoverListener {
     /// Opens nothing.
     ///
     /// # Errors
@@ -33,7 +33,7 @@ impl Door {
         match self.0 {}
     }
 
-    pub(in crate::net) fn on_talk(&mut self) {
+    pub(in crate::net) fn on_readable(&mut self) {
         match self.0 {}
     }
 
@@ -119,18 +119,18 @@ impl Offer {
     }
 
     /// There is none.
-    pub fn door(&mut self, _: SocketAddr) -> Option<Infallible> {
+    pub fn handover_listener(&mut self, _: SocketAddr) -> Option<Infallible> {
         match self.0 {}
     }
 }
 
 impl EventLoop {
-    /// There is no door.
+    /// There is no listener.
     ///
     /// # Errors
     /// Never.
-    pub fn open_door(&mut self, door: Door) -> io::Result<()> {
-        match door.0 {}
+    pub fn listen_for_handover(&mut self, handover: HandoverListener) -> io::Result<()> {
+        match handover.0 {}
     }
 
     /// There is no offer.
@@ -147,7 +147,7 @@ impl EventLoop {
         }
     }
 
-    pub(in crate::net) fn answer_door(&mut self) {}
+    pub(in crate::net) fn accept_handover(&mut self) {}
 
     pub(in crate::net) fn hand_over(&mut self) -> bool {
         false

@@ -121,8 +121,8 @@ impl Offer {
     }
 
     /// Where the next process will ask, if that is there.
-    pub fn door(&mut self, at: SocketAddr) -> Option<OwnedFd> {
-        self.take(Kind::Door, at).map(|(_, fd)| fd)
+    pub fn handover_listener(&mut self, at: SocketAddr) -> Option<OwnedFd> {
+        self.take(Kind::Handover, at).map(|(_, fd)| fd)
     }
 
     fn take(&mut self, kind: Kind, at: SocketAddr) -> Option<(SocketAddr, OwnedFd)> {
@@ -133,7 +133,7 @@ impl Offer {
         let n = self.sockets.iter().position(|(place, _)| is_it(place))?;
         // The others stay in order.
         let (place, fd) = self.sockets.remove(n);
-        self.taken += usize::from(kind != Kind::Door);
+        self.taken += usize::from(kind != Kind::Handover);
         Some((place.addr, fd))
     }
 }

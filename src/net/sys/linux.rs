@@ -105,7 +105,7 @@ nix::getsockopt_impl!(TcpInfo, libc::IPPROTO_TCP, libc::TCP_INFO, Beginning, Get
 const NICER: i32 = 5;
 
 /// Has this thread give way to others of this process where they share a core.
-pub(crate) fn give_way() -> io::Result<()> {
+pub(crate) fn lower_priority() -> io::Result<()> {
     // On Linux a thread has a priority of its own.
     let nice = getpriority_process(None)?;
     Ok(setpriority_process(None, nice + NICER)?)
@@ -154,7 +154,7 @@ mod tests {
         let nice = || getpriority_process(None).unwrap();
         let before = nice();
         let thread = std::thread::spawn(move || {
-            give_way().unwrap();
+            lower_priority().unwrap();
             nice()
         });
         assert_eq!((thread.join().unwrap(), nice()), ((before + NICER).min(19), before));

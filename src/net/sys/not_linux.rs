@@ -27,7 +27,7 @@ pub(crate) fn memory() -> Option<u64> {
 }
 
 /// Threads have no priority of their own here that is worth it.
-pub(crate) fn give_way() -> io::Result<()> {
+pub(crate) fn lower_priority() -> io::Result<()> {
     Ok(())
 }
 

@@ -166,7 +166,7 @@ impl Connections {
     }
 
     /// Who has looked in and is closed as soon as the rest has left: the one that has been for longest.
-    pub(in crate::net) fn who_looks_away(&self) -> Option<ConnId> {
+    pub(in crate::net) fn viewer_to_evict(&self) -> Option<ConnId> {
         let looks = |id: &&ConnId| self.slab.get(id.slot as usize).is_some_and(|conn| conn.looks);
         self.leaving.keys().find(looks).copied()
     }

@@ -302,5 +302,5 @@ fn connections_and_requests_have_bounds() {
     let mut out = Outbox::new();
     world.server.on_wakeup(world.now, &mut out);
     assert_eq!(world.server.public.as_ref().unwrap().http.len(), 0);
-    assert_eq!(world.server.places.len(), 0, "none is forgotten");
+    assert_eq!(world.server.connections.len(), 0, "none is forgotten");
 }

@@ -44,7 +44,7 @@ fn about_server(view: &View, now: Now, server: &Server) -> Vec<Family> {
         Family::gauge("punchd_warnings", "Warnings that the window shows and the log has told")
             .with([], Value::Count(server.warnings(now, end).len() as u64)),
         Family::gauge("punchd_connections", "TCP connections that are open")
-            .with([], Value::Count(server.places.len() as u64)),
+            .with([], Value::Count(server.connections.len() as u64)),
         Family::gauge("process_start_time_seconds", "When the process was started, since 1970")
             .with([], Value::Count(started)),
     ];

@@ -25,7 +25,7 @@ use crate::http::{Answer, Answering, Body, For, Guard, Http, Method, Request, St
 use crate::limits;
 use crate::rates::Rates;
 use crate::refusals::Reason;
-use crate::timers::Seldom;
+use crate::timers::LogThrottle;
 use samples::{Sample, Samples};
 
 /// What the owner has decided about the window.
@@ -59,7 +59,7 @@ pub(super) struct Window {
     /// How often each address may ask that shows no token that is right.
     rates: Rates,
     /// Somebody has shown a wrong token.
-    guessed: Seldom,
+    guessed: LogThrottle,
 }
 
 /// What there is to see beside what the server has anyway.
@@ -91,7 +91,7 @@ impl Window {
         };
         let (http, answers) = (Http::new(For::Owner), Answers::default());
         let rates = Rates::new(limits::WINDOW_STRANGERS, 2);
-        Self { http, view, answers, rates, guessed: Seldom::default() }
+        Self { http, view, answers, rates, guessed: LogThrottle::default() }
     }
 
     pub(super) fn reads(&self, id: ConnId) -> Reads {
@@ -159,8 +159,8 @@ impl Server {
 
     /// There are as many as may look in: the one that is closed for another from this address.
     #[must_use]
-    pub fn who_looks_away(&mut self, to: IpAddr) -> Option<ConnId> {
-        self.window.as_mut()?.http.who_gives_way(to)
+    pub fn viewer_to_evict(&mut self, to: IpAddr) -> Option<ConnId> {
+        self.window.as_mut()?.http.eviction_candidate(to)
     }
 
     /// Whether the window wants to know now what the process uses: each second while somebody looks, else
@@ -295,7 +295,7 @@ impl Server {
         Sample {
             hosts,
             clients,
-            connections: self.places.len(),
+            connections: self.connections.len(),
             through: total.through(),
             failed: total.failed,
             relayed: self.shared.relay.len(),

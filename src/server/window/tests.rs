@@ -457,13 +457,13 @@ fn what_hosts_are_called_is_cut() {
 fn who_looks_in_takes_no_place_and_gives_way_when_idle() {
     let mut world = World::new();
     world.text("/healthz", "localhost");
-    assert_eq!(world.server.who_looks_away(IpAddr::from([127, 0, 0, 1])), Some(LOOKER));
+    assert_eq!(world.server.viewer_to_evict(IpAddr::from([127, 0, 0, 1])), Some(LOOKER));
     assert_eq!(world.json("/api/v1/status")["connections"], 0);
     let mut out = Outbox::new();
     world.server.on_gone(world.now, LOOKER, &mut out);
     assert!(
         world.text("/", "localhost").is_empty()
-            && world.server.who_looks_away(IpAddr::from([127, 0, 0, 1])).is_none()
+            && world.server.viewer_to_evict(IpAddr::from([127, 0, 0, 1])).is_none()
     );
 }
 

@@ -218,7 +218,7 @@ impl Nodes {
         let mut all = Vec::new();
         for from in 0..NODES {
             let Some(node) = self.nodes.get_mut(from) else { continue };
-            let mut posts = node.server.as_mut().map(Server::take_posts).unwrap_or_default();
+            let mut posts = node.server.as_mut().map(Server::take_outbound).unwrap_or_default();
             if let Some(hello) = posts.iter().find(|post| post.to.is_none()) {
                 node.hello = hello.bytes.clone();
             }

@@ -15,10 +15,10 @@ impl Book {
     /// # Errors
     /// If that breaks a promise.
     pub fn written(&mut self, now: Instant, id: ConnId, bytes: &[u8]) -> Kept {
-        let Some(door) = self.doors.get_mut(&id) else {
+        let Some(connection) = self.connections.get_mut(&id) else {
             return broken(Promise::OpenOnly, format!("{id:?} was written to after its end"));
         };
-        if door.is_foreign {
+        if connection.is_foreign {
             return Ok(());
         }
         let Some(message) = wire::parse(bytes) else {
@@ -28,21 +28,21 @@ impl Book {
         if let Message::Introduction(addr, port) = message {
             check_port_is_a_port(addr, port)?;
         }
-        if door.is_garbage {
+        if connection.is_garbage {
             return Ok(());
         }
         match message {
-            Message::Introduction(addr, port) => match door.request {
+            Message::Introduction(addr, port) => match connection.request {
                 Some(request) => self.check_introduction(now, id, request, addr, port),
-                None if door.host.is_some() => self.check_notification(now, id, addr, port),
+                None if connection.host.is_some() => self.check_notification(now, id, addr, port),
                 None => broken(Promise::OneAnswer, format!("{id:?} was told of {addr} unasked")),
             },
-            Message::NotFound => match door.request {
+            Message::NotFound => match connection.request {
                 Some(request) => self.check_not_found(now, id, request),
                 None => broken(Promise::OneAnswer, format!("{id:?} got an answer unasked")),
             },
-            Message::Lobby(_) if door.lobbies_due > 0 => {
-                door.lobbies_due -= 1;
+            Message::Lobby(_) if connection.lobbies_due > 0 => {
+                connection.lobbies_due -= 1;
                 Ok(())
             }
             _ => broken(Promise::OneAnswer, format!("{id:?} got {message:?} unasked")),
@@ -78,7 +78,7 @@ impl Book {
     fn check_not_found(&mut self, now: Instant, id: ConnId, request: Request) -> Kept {
         self.not_found += 1;
         if let Some(target) = request.target {
-            let is_live = self.hosts_at(target).any(|(_, door, _)| door.is_live_host());
+            let is_live = self.hosts_at(target).any(|(_, connection, _)| connection.is_live_host());
             if is_live && self.are_told_apart(target) {
                 return broken(
                     Promise::Found,
@@ -100,9 +100,9 @@ impl Book {
     }
 
     fn answer_given(&mut self, now: Instant, id: ConnId) -> Kept {
-        if let Some(door) = self.doors.get_mut(&id) {
-            door.request = None;
-            self.answered.push_back((now, door.addr, id));
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.request = None;
+            self.answered.push_back((now, connection.addr, id));
         }
         self.work(now, id);
         Ok(())
@@ -113,7 +113,7 @@ impl Book {
     /// # Errors
     /// If somebody was not.
     pub fn check_stopped(&self) -> Kept {
-        match self.doors.iter().find(|(_, door)| door.request.is_some()) {
+        match self.connections.iter().find(|(_, connection)| connection.request.is_some()) {
             Some((id, _)) => {
                 broken(Promise::OneAnswer, format!("the server stops and {id:?} still waits"))
             }
@@ -122,14 +122,14 @@ impl Book {
     }
 
     pub(super) fn check_answers(&self, now: Instant) -> Kept {
-        for (id, door) in &self.doors {
-            if let Some(request) = door.request
+        for (id, connection) in &self.connections {
+            if let Some(request) = connection.request
                 && now - request.started > limits::INTRODUCTION_WAIT + limits::LATE_HOST + SLACK
             {
                 let target = request.target;
                 return broken(Promise::InTime, format!("{id:?} still waits for {target:?}"));
             }
-            if door.lobbies_due > 0 && door.request.is_none() {
+            if connection.lobbies_due > 0 && connection.request.is_none() {
                 return broken(Promise::InTime, format!("{id:?} did not get the list"));
             }
         }

@@ -7,7 +7,7 @@ use punchd::limits;
 use serde::Deserialize;
 
 use super::super::world::OBSERVER;
-use super::{Book, Door, Kept, Promise, Registered, SLACK, broken};
+use super::{Book, Connection, Kept, Promise, Registered, SLACK, broken};
 
 /// A host in the lobby.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
@@ -20,11 +20,11 @@ pub struct Listed {
 
 impl Listed {
     /// Whether this is that host, which is known at this address.
-    fn is(&self, addr: IpAddr, door: &Door) -> bool {
-        let ports = || door.host.iter().flat_map(|host| &host.ports);
+    fn is(&self, addr: IpAddr, connection: &Connection) -> bool {
+        let ports = || connection.host.iter().flat_map(|host| &host.ports);
         let is_named = self.ip == addr.to_string()
             || ports().any(|port| self.ip == SocketAddr::new(addr, *port).to_string());
-        let data = door.host.as_ref().and_then(|host| host.data.as_ref());
+        let data = connection.host.as_ref().and_then(|host| host.data.as_ref());
         let ours = [&self.data1, &self.data2, &self.data3];
         is_named && data.is_some_and(|data| data.iter().zip(ours).all(|(a, b)| a == b))
     }
@@ -39,12 +39,15 @@ impl Book {
     /// # Errors
     /// If it should show something else.
     pub fn check_lobby(&self, now: Instant, lobby: &[Listed]) -> Kept {
-        for (id, door) in &self.doors {
-            let Some(host) = door.host.as_ref().filter(|_| door.is_live_host()) else { continue };
+        for (id, connection) in &self.connections {
+            let Some(host) = connection.host.as_ref().filter(|_| connection.is_live_host()) else {
+                continue;
+            };
             let wants = host.data.as_ref().is_some_and(|data| data[0] != INVISIBLE);
-            let is_listed = lobby.iter().any(|listed| listed.is(self.listed_at(door), door));
-            if wants && !is_listed && !self.may_be_hidden(now, door, host) {
-                let what = format!("host {id:?} of {} is not listed", door.addr);
+            let is_listed =
+                lobby.iter().any(|listed| listed.is(self.listed_at(connection), connection));
+            if wants && !is_listed && !self.may_be_hidden(now, connection, host) {
+                let what = format!("host {id:?} of {} is not listed", connection.addr);
                 return broken(Promise::Listed, what);
             }
         }
@@ -52,16 +55,18 @@ impl Book {
     }
 
     /// Who looks is outside.
-    fn listed_at(&self, door: &Door) -> IpAddr {
-        self.named(door.addr, OBSERVER.ip())
+    fn listed_at(&self, connection: &Connection) -> IpAddr {
+        self.named(connection.addr, OBSERVER.ip())
     }
 
     fn check_no_ghosts(&self, lobby: &[Listed]) -> Kept {
         for listed in lobby {
             // A host that came back looks the same as the connection it has lost, and until the
             // server hears of that loss it has both.
-            let hosts = self.doors.values();
-            let hosts = hosts.filter(|door| listed.is(self.listed_at(door), door)).count();
+            let hosts = self.connections.values();
+            let hosts = hosts
+                .filter(|connection| listed.is(self.listed_at(connection), connection))
+                .count();
             let times = lobby.iter().filter(|other| *other == listed).count();
             if times > hosts {
                 let what = format!("{listed:?} is listed {times} times for {hosts} hosts");
@@ -73,14 +78,14 @@ impl Book {
 
     /// Whether a newer host of the same address may hide it: for good if they may be one game,
     /// for a moment if they run the same game.
-    fn may_be_hidden(&self, now: Instant, door: &Door, host: &Registered) -> bool {
+    fn may_be_hidden(&self, now: Instant, connection: &Connection, host: &Registered) -> bool {
         let hides = |newer: &Registered| {
             let game = |host: &Registered| host.data.as_ref().map(|data| data[0].clone());
             let is_new = now - newer.since < limits::SHADOW + SLACK;
             let is_newer = newer.since >= host.since && !std::ptr::eq(newer, host);
             let same_game = game(newer).unwrap_or_default() == game(host).unwrap_or_default();
-            is_newer && (!self.are_told_apart(door.addr) || (is_new && same_game))
+            is_newer && (!self.are_told_apart(connection.addr) || (is_new && same_game))
         };
-        self.hosts_at(door.addr).any(|(_, _, newer)| hides(newer))
+        self.hosts_at(connection.addr).any(|(_, _, newer)| hides(newer))
     }
 }

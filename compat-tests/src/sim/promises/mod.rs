@@ -103,7 +103,7 @@ struct Request {
 
 /// A connection as the server has to see it.
 #[derive(Debug)]
-struct Door {
+struct Connection {
     /// The peer that it belongs to, if that has only one game.
     owner: Option<usize>,
     addr: IpAddr,
@@ -127,7 +127,7 @@ struct Door {
     notified: Option<Instant>,
 }
 
-impl Door {
+impl Connection {
     /// A host whose game is there and can be told.
     fn is_live_host(&self) -> bool {
         self.host.is_some() && !self.is_silent
@@ -156,7 +156,7 @@ pub struct Book {
     bytes: Ledger,
     /// The server has been told to stop, and waits for nobody.
     pub is_stopping: bool,
-    doors: BTreeMap<ConnId, Door>,
+    connections: BTreeMap<ConnId, Connection>,
     regs: VecDeque<Shown>,
     connects: VecDeque<Shown>,
     /// Hosts that have left: when, where, their ports, and their connection.
@@ -196,7 +196,7 @@ impl Book {
             foreign: BTreeSet::new(),
             bytes: Ledger::default(),
             is_stopping: false,
-            doors: BTreeMap::new(),
+            connections: BTreeMap::new(),
             regs: VecDeque::new(),
             connects: VecDeque::new(),
             left: VecDeque::new(),
@@ -213,7 +213,7 @@ impl Book {
 
     /// A connection has arrived.
     pub fn opened(&mut self, now: Instant, id: ConnId, link: &Link) {
-        let door = Door {
+        let connection = Connection {
             owner: (!link.is_one_of_many).then_some(link.owner),
             addr: link.source.ip(),
             is_garbage: link.is_garbage,
@@ -231,14 +231,14 @@ impl Book {
             lobbies_due: 0,
             notified: None,
         };
-        self.doors.insert(id, door);
+        self.connections.insert(id, connection);
         self.bytes.connected(link.source.ip());
     }
 
     /// The first byte of the connection is of another dialect.
     pub fn is_foreign(&mut self, id: ConnId) {
-        if let Some(door) = self.doors.get_mut(&id) {
-            door.is_foreign = true;
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.is_foreign = true;
         }
     }
 
@@ -249,60 +249,62 @@ impl Book {
 
     /// Bytes have arrived, and with them these commands.
     pub fn arrived(&mut self, now: Instant, id: ConnId, commands: Vec<Command>, amid: bool) {
-        let Some(door) = self.doors.get_mut(&id) else { return };
-        door.last_byte = now;
-        door.is_amid_command = amid;
-        door.commands.extend(commands);
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        connection.last_byte = now;
+        connection.is_amid_command = amid;
+        connection.commands.extend(commands);
         self.work(now, id);
     }
 
     /// The peer will send nothing more, which may have completed a last command.
     pub fn finished(&mut self, now: Instant, id: ConnId, last: Option<Command>) {
         self.end_host(now, id);
-        let Some(door) = self.doors.get_mut(&id) else { return };
-        door.is_finished = true;
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        connection.is_finished = true;
         // A host that registers with its last breath is none.
         if let Some(Command::Ask(_) | Command::Lobby) = last {
-            door.commands.extend(last);
+            connection.commands.extend(last);
         }
         self.work(now, id);
     }
 
     /// The connection carries nothing any more, and nobody has been told.
     pub fn silenced(&mut self, id: ConnId) {
-        if let Some(door) = self.doors.get_mut(&id) {
-            door.is_silent = true;
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.is_silent = true;
         }
     }
 
     /// The connection has ended.
     pub fn gone(&mut self, now: Instant, id: ConnId) {
         self.end_host(now, id);
-        self.doors.remove(&id);
+        self.connections.remove(&id);
     }
 
     /// Whether the connection is open.
     #[must_use]
     pub fn is_open(&self, id: ConnId) -> bool {
-        self.doors.contains_key(&id)
+        self.connections.contains_key(&id)
     }
 
     /// Does with the next commands of a connection what the server has to do.
     fn work(&mut self, now: Instant, id: ConnId) {
         loop {
-            let Some(door) = self.doors.get_mut(&id) else { return };
-            if door.request.is_some() || door.is_refused {
+            let Some(connection) = self.connections.get_mut(&id) else { return };
+            if connection.request.is_some() || connection.is_refused {
                 return;
             }
-            match door.commands.pop_front() {
+            match connection.commands.pop_front() {
                 None => return,
-                Some(Command::Lobby) => door.lobbies_due += 1,
-                Some(Command::Ask(target)) => door.request = Some(Request { started: now, target }),
-                Some(Command::Register(_) | Command::RegisterOld) if door.is_finished => {}
+                Some(Command::Lobby) => connection.lobbies_due += 1,
+                Some(Command::Ask(target)) => {
+                    connection.request = Some(Request { started: now, target })
+                }
+                Some(Command::Register(_) | Command::RegisterOld) if connection.is_finished => {}
                 Some(Command::Register(data)) => self.register(now, id, Some(data)),
                 Some(Command::RegisterOld) => self.register(now, id, None),
                 Some(Command::TooOld) => {
-                    door.is_refused = true;
+                    connection.is_refused = true;
                     self.end_host(now, id);
                 }
             }
@@ -314,18 +316,24 @@ impl Book {
     /// # Errors
     /// If it had no cause, or owes something on it.
     pub fn closed(&mut self, now: Instant, id: ConnId) -> Kept {
-        let Some(door) = self.doors.get(&id) else {
+        let Some(connection) = self.connections.get(&id) else {
             return broken(Promise::OpenOnly, format!("{id:?} was closed after its end"));
         };
         // A GMnet connection is idle since its last whole command.
-        let is_idle = door.host.is_none()
-            && (now - door.last_byte >= limits::IDLE
-                || (door.is_amid_command && now - door.opened >= limits::IDLE));
-        let stalled = door.is_amid_command && now - door.last_byte >= limits::STALLED_COMMAND;
-        if !(door.is_finished || door.is_refused || door.is_garbage || stalled || is_idle) {
+        let is_idle = connection.host.is_none()
+            && (now - connection.last_byte >= limits::IDLE
+                || (connection.is_amid_command && now - connection.opened >= limits::IDLE));
+        let stalled =
+            connection.is_amid_command && now - connection.last_byte >= limits::STALLED_COMMAND;
+        if !(connection.is_finished
+            || connection.is_refused
+            || connection.is_garbage
+            || stalled
+            || is_idle)
+        {
             return broken(Promise::KeepsOpen, format!("{id:?} was closed without a cause"));
         }
-        if door.request.is_some() || door.lobbies_due > 0 {
+        if connection.request.is_some() || connection.lobbies_due > 0 {
             return broken(Promise::OneAnswer, format!("{id:?} was closed without its answer"));
         }
         self.gone(now, id);
@@ -340,15 +348,15 @@ impl Book {
         if let Err(what) = self.bytes.sent(to, bytes) {
             return broken(Promise::NoAmplification, what);
         }
-        let is_host = |door: &Door| {
-            let host = door.host.as_ref().filter(|_| door.addr == to.ip());
+        let is_host = |connection: &Connection| {
+            let host = connection.host.as_ref().filter(|_| connection.addr == to.ip());
             host.is_some_and(|host| host.ports.contains(&to.port()))
         };
         if self.foreign.contains(&to) {
             self.to_others += 1;
             return Ok(());
         }
-        if self.doors.values().any(is_host) {
+        if self.connections.values().any(is_host) {
             return Ok(());
         }
         broken(Promise::WantedUdp, format!("a datagram went to {to}, where no host is"))
@@ -362,8 +370,8 @@ impl Book {
         self.forget_old(now);
         self.check_answers(now)?;
         self.check_owed(now)?;
-        for (id, door) in &self.doors {
-            if door.is_refused || (door.is_finished && door.request.is_none()) {
+        for (id, connection) in &self.connections {
+            if connection.is_refused || (connection.is_finished && connection.request.is_none()) {
                 return broken(Promise::Closes, format!("{id:?} should have been closed"));
             }
         }
@@ -375,7 +383,7 @@ impl Book {
     /// # Errors
     /// If somebody is.
     pub fn check_empty(&self) -> Kept {
-        match self.doors.keys().next() {
+        match self.connections.keys().next() {
             Some(id) => broken(Promise::Drains, format!("{id:?} is open an hour after its end")),
             None => Ok(()),
         }

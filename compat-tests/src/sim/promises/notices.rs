@@ -35,7 +35,9 @@ pub(super) struct Owed {
 impl Book {
     /// A client has been answered about the hosts of an address.
     pub(super) fn note_owed(&mut self, now: Instant, id: ConnId, target: IpAddr, found: bool) {
-        let Some((client, began)) = self.doors.get(&id).map(|door| (door.addr, door.began)) else {
+        let Some((client, began)) =
+            self.connections.get(&id).map(|connection| (connection.addr, connection.began))
+        else {
             return;
         };
         let hosts: Vec<ConnId> = self.hosts_at(target).map(|(id, ..)| *id).collect();
@@ -50,7 +52,10 @@ impl Book {
         let until = now + self.gap * gaps + SLACK * gaps;
         for host in &hosts {
             let more = PREDICTED + limits::LIKELY_PORTS - 1;
-            let addr = self.doors.get(host).map_or(client, |door| self.named(client, door.addr));
+            let addr = self
+                .connections
+                .get(host)
+                .map_or(client, |connection| self.named(client, connection.addr));
             *self.predicted.entry((*host, addr)).or_default() += more;
         }
         self.owed.push(Owed { client, conn: id, began, hosts, is_certain, since: now, until });
@@ -61,7 +66,7 @@ impl Book {
         let is_back = |at: Instant| now - at <= limits::HOST_RETURN + SLACK;
         let before = self.left.iter().filter(|(at, a, ..)| *a == addr && is_back(*at));
         let before: Vec<_> = before.map(|(left, .., before)| (*left, *before)).collect();
-        self.again.retain(|(host, _)| self.doors.contains_key(host));
+        self.again.retain(|(host, _)| self.connections.contains_key(host));
         before.into_iter().for_each(|(left, before)| self.inherit_from(id, left, before));
     }
 
@@ -105,9 +110,9 @@ impl Book {
         port: &str,
     ) -> Kept {
         self.notifications += 1;
-        let Some(door) = self.doors.get_mut(&id) else { return Ok(()) };
-        let host = door.addr;
-        if let Some(before) = door.notified.replace(now)
+        let Some(connection) = self.connections.get_mut(&id) else { return Ok(()) };
+        let host = connection.addr;
+        if let Some(before) = connection.notified.replace(now)
             && now - before < self.gap
             && !self.is_stopping
         {
@@ -238,7 +243,8 @@ impl Book {
                 n += 1;
                 continue;
             }
-            let is_live = |id: &ConnId| self.doors.get(id).is_some_and(super::Door::is_live_host);
+            let is_live =
+                |id: &ConnId| self.connections.get(id).is_some_and(super::Connection::is_live_host);
             if owed.is_certain && owed.hosts.iter().all(is_live) {
                 let what = format!("{:?} was never told of {}", owed.hosts, owed.client);
                 return broken(Promise::Told, what);

@@ -10,7 +10,7 @@ use punchd::introductions::is_inside;
 use punchd::limits;
 
 use super::super::network::Said;
-use super::{Book, Door};
+use super::{Book, Connection};
 
 /// A registration that has been delivered.
 #[derive(Clone, Debug)]
@@ -69,10 +69,12 @@ impl Book {
     /// A host was asked for its port: it is this one now, and it may be taken for that of a neighbour
     /// that is asked as well and does not answer.
     fn knocked(&mut self, from: SocketAddr, sender: usize) {
-        for door in self.doors.values_mut().filter(|door| door.addr == from.ip()) {
-            let Some(host) = &mut door.host else { continue };
+        for connection in
+            self.connections.values_mut().filter(|connection| connection.addr == from.ip())
+        {
+            let Some(host) = &mut connection.host else { continue };
             host.ports.insert(from.port());
-            if host.own != Some(from.port()) && door.owner == Some(sender) {
+            if host.own != Some(from.port()) && connection.owner == Some(sender) {
                 host.own = None;
             }
         }
@@ -80,7 +82,8 @@ impl Book {
 
     /// The port may be that of hosts which registered a moment ago.
     fn shown_reg(&mut self, now: Instant, from: SocketAddr, sender: usize) {
-        for host in self.doors.values_mut().filter_map(|door| door.host.as_mut()) {
+        for host in self.connections.values_mut().filter_map(|connection| connection.host.as_mut())
+        {
             if now - host.at <= limits::BELONGS {
                 host.elsewhere.insert(from);
             }
@@ -89,8 +92,10 @@ impl Book {
         let lacking = hosts().filter(|host| host.lacks_own).count();
         // The server may take it for a packet of a neighbour that has, or may have, this port.
         let is_known = hosts().any(|host| !host.lacks_own && host.ports.contains(&from.port()));
-        for door in self.doors.values_mut().filter(|door| door.addr == from.ip()) {
-            let Some(host) = &mut door.host else { continue };
+        for connection in
+            self.connections.values_mut().filter(|connection| connection.addr == from.ip())
+        {
+            let Some(host) = &mut connection.host else { continue };
             if now - host.at > limits::REG_WINDOW {
                 continue;
             }
@@ -98,7 +103,7 @@ impl Book {
             if std::mem::take(&mut host.lacks_own)
                 && lacking == 1
                 && !is_known
-                && door.owner == Some(sender)
+                && connection.owner == Some(sender)
             {
                 host.own = Some(from.port());
                 host.tentative = Some(now);
@@ -107,7 +112,9 @@ impl Book {
     }
 
     pub(super) fn register(&mut self, now: Instant, id: ConnId, data: Option<[String; 8]>) {
-        let Some(addr) = self.doors.get(&id).map(|door| door.addr) else { return };
+        let Some(addr) = self.connections.get(&id).map(|connection| connection.addr) else {
+            return;
+        };
         self.inherit(now, id, addr);
         let is_recent = |at: Instant| now - at <= limits::REG_WINDOW;
         let shown: Vec<&Shown> =
@@ -125,30 +132,31 @@ impl Book {
         let lacks_own = own.is_none() && ports.iter().all(is_taken);
         ports.extend(neighbours.iter().flat_map(|host| &host.ports));
         if own.is_none() {
-            let neighbours = self.doors.values_mut().filter(|door| door.addr == addr);
-            let hosts = neighbours.filter_map(|door| door.host.as_mut());
+            let neighbours =
+                self.connections.values_mut().filter(|connection| connection.addr == addr);
+            let hosts = neighbours.filter_map(|connection| connection.host.as_mut());
             for host in hosts.filter(|host| host.tentative.is_some_and(is_recent)) {
                 // It may have been taken back, and then the next packet is taken for its own.
                 (host.own, host.lacks_own) = (None, true);
             }
         }
-        if let Some(door) = self.doors.get_mut(&id) {
-            self.registered.extend(door.owner.map(|owner| (owner, now)));
-            let before = door.host.take();
+        if let Some(connection) = self.connections.get_mut(&id) {
+            self.registered.extend(connection.owner.map(|owner| (owner, now)));
+            let before = connection.host.take();
             let since = before.as_ref().map_or(now, |host| host.since);
             let own = own.or(before.as_ref().and_then(|host| host.own));
             let before = before.into_iter().flat_map(|host| host.elsewhere);
             let elsewhere = before.chain(elsewhere).collect();
             let (at, tentative) = (now, None);
             let host = Registered { since, at, data, ports, own, lacks_own, elsewhere, tentative };
-            door.host = Some(host);
+            connection.host = Some(host);
         }
     }
 
     pub(super) fn end_host(&mut self, now: Instant, id: ConnId) {
-        let Some(door) = self.doors.get_mut(&id) else { return };
-        let addr = door.addr;
-        if let Some(host) = door.host.take() {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let addr = connection.addr;
+        if let Some(host) = connection.host.take() {
             self.left.push_back((now, addr, host.ports, id));
             self.bequeath(now, addr, id);
         }
@@ -156,8 +164,8 @@ impl Book {
 
     /// The port that a host which registers now has shown, if there can be no doubt.
     fn own_port(&self, id: ConnId, shown: &[&Shown]) -> Option<u16> {
-        let door = self.doors.get(&id)?;
-        let (addr, owner, opened) = (door.addr, door.owner, door.began);
+        let connection = self.connections.get(&id)?;
+        let (addr, owner, opened) = (connection.addr, connection.owner, connection.began);
         let neighbours: Vec<&Registered> = self.hosts_at(addr).map(|(_, _, host)| host).collect();
         // What a neighbour is known to have cannot be taken for a packet of this host.
         let is_taken = |port: &u16| neighbours.iter().any(|host| host.own == Some(*port));
@@ -188,11 +196,13 @@ impl Book {
     pub(super) fn hosts_at(
         &self,
         addr: IpAddr,
-    ) -> impl Iterator<Item = (&ConnId, &Door, &Registered)> {
+    ) -> impl Iterator<Item = (&ConnId, &Connection, &Registered)> {
         let public = self.public == Some(addr);
-        let is_here = move |door: &Door| door.addr == addr || (public && is_inside(door.addr));
-        let here = self.doors.iter().filter(move |(_, door)| is_here(door));
-        here.filter_map(|(id, door)| Some((id, door, door.host.as_ref()?)))
+        let is_here = move |connection: &Connection| {
+            connection.addr == addr || (public && is_inside(connection.addr))
+        };
+        let here = self.connections.iter().filter(move |(_, connection)| is_here(connection));
+        here.filter_map(|(id, connection)| Some((id, connection, connection.host.as_ref()?)))
     }
 
     /// Whether every host at an address has shown a port of its own, so that none can be taken

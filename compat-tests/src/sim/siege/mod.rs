@@ -300,7 +300,7 @@ impl World {
         let Some(link) = self.links.get(id.0) else { return Ok(()) };
         let (source, began) = (link.source, link.began);
         if self.slots.len() - self.free.len() >= limits().connections {
-            let Some(conn) = self.server.who_gives_way(now, source.ip()) else {
+            let Some(conn) = self.server.eviction_candidate(now, source.ip()) else {
                 return self.closed(id);
             };
             self.server.on_gone(now, conn, &mut self.out);

@@ -77,7 +77,7 @@ impl Events {
         };
         let Some(round) = round else { return };
         self.nodes.uncount(counted.filter(|of| *of != node), strings);
-        let wire = Wire::Away(Guest { node: Some(node), round });
+        let wire = Wire::Remote(Guest { node: Some(node), round });
         let form = || if entry.is_page { Form::Web(Box::default()) } else { Form::Objects };
         if let Some(id) = known {
             if let Some(conn) = self.conns.get_mut(id) {
@@ -149,7 +149,7 @@ impl Events {
         out: &mut Outbox,
     ) {
         if let Some(other) = self.names.get(game, id)
-            && self.conns.is_away(other)
+            && self.conns.is_remote(other)
             && !self.nodes.hidden.contains(&other)
         {
             self.hide(other, out);

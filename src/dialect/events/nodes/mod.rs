@@ -1,14 +1,14 @@
 //! The other nodes of a cluster. A node owns its connections, the peers on them, and the rooms that are made there.
 //!
 //! * Each node tells all others who is logged in at it, and which rooms it has; first all, then what changes.
-//! * A peer of another node is here a peer without a connection, a guest: `Wire::Away`. What is written to it goes to
+//! * A peer of another node is here a peer without a connection, a guest: `Wire::Remote`. What is written to it goes to
 //!   its node, which writes it to the connection. Nodes know peers by their tokens, which stay when one comes back on
 //!   another connection.
 //! * What a peer says to one of another node, and all that it says of a room of another node, is passed on to that
 //!   node as it came, with an ID by which the answer is found. There the guest says it: so the node of the receiver or
 //!   of the room does all as for its own. What is unread, and how much one may say, is judged at the peer's own node.
 //! * Rooms of other nodes are in the list of rooms, without members, with what is shown of them. So lists, changes and
-//!   `quick_join` are a matter of the own node. Who is in one is [`away`](Away).
+//!   `quick_join` are a matter of the own node. Who is in one is [`remote`](RemoteMembership).
 //! * Each time that a node tells everything is a round: what it does not tell again is gone, and who thinks to be in
 //!   one of its rooms and is not told so is in none. The other way round who tells everything says which of its peers
 //!   are in no room of the other node. A peer is in a room only if both nodes and the peer itself take it to be: who was
@@ -35,16 +35,16 @@ use crate::hash::Map;
 use crate::limits::cluster as bounds;
 use crate::refusals::Reason;
 use crate::state;
-use crate::timers::{Seldom, Timers};
+use crate::timers::{LogThrottle, Timers};
 
-mod away;
 mod guests;
 mod message;
-mod telling;
+mod remote_rooms;
+mod replication;
 
-pub(super) use away::Away;
 pub(super) use guests::Guest;
 pub(super) use message::RoomEntry;
+pub(super) use remote_rooms::RemoteMembership;
 
 /// What is known of other nodes, but for their peers and rooms.
 #[derive(Debug)]
@@ -67,8 +67,8 @@ pub(super) struct Nodes {
     leaving: VecDeque<Leaving>,
     /// When those are gone that another process has known and no node has told of since.
     unclaimed: Option<Instant>,
-    odd: Seldom,
-    full: Seldom,
+    odd: LogThrottle,
+    full: LogThrottle,
 }
 
 /// What may be gone, or has to be told.
@@ -100,8 +100,8 @@ impl Default for Nodes {
             hidden: Vec::new(),
             leaving: VecDeque::new(),
             unclaimed: None,
-            odd: Seldom::default(),
-            full: Seldom::default(),
+            odd: LogThrottle::default(),
+            full: LogThrottle::default(),
         }
     }
 }
@@ -171,7 +171,7 @@ impl Events {
     /// The node that a peer is at, if it is another one; none inside: nobody has said since another process took over.
     pub(super) fn guest(&self, id: ConnId) -> Option<Guest> {
         match self.conns.get(id)?.wire {
-            Wire::Away(guest) => Some(guest),
+            Wire::Remote(guest) => Some(guest),
             _ => None,
         }
     }

@@ -13,7 +13,7 @@ use super::{Context, Events, InRoom, Room, Seat, named_room, no_such_room, other
 use crate::dialect::ConnId;
 use crate::dialect::events::data::{Data, Password};
 use crate::dialect::events::event::{Event, Fault};
-use crate::introductions::anywhere;
+use crate::introductions::cluster_plan;
 use crate::introductions::plan::Wish;
 use crate::lobby::code::Code;
 use crate::lobby::guesses::Guess;
@@ -67,7 +67,12 @@ impl Events {
             let node = elsewhere.node;
             return self.join_elsewhere(cx, id, event, node);
         }
-        self.pass_door(cx, id, (&game, wanted), password.as_ref().map(|Password(word)| &**word))?;
+        self.check_access(
+            cx,
+            id,
+            (&game, wanted),
+            password.as_ref().map(|Password(word)| &**word),
+        )?;
         self.enter(cx, id, event, (&game, wanted), wish);
         Ok(())
     }
@@ -98,11 +103,11 @@ impl Events {
         };
         let at = self.peer(id).and_then(|peer| peer.endpoint);
         at.zip(elsewhere.host_at)
-            .is_some_and(|(at, host)| anywhere::are_apart(cx, wish, [at, host]))
+            .is_some_and(|(at, host)| cluster_plan::are_apart(cx, wish, [at, host]))
     }
 
     /// Whether somebody may come into a room.
-    fn pass_door(
+    fn check_access(
         &mut self,
         cx: &Context<'_>,
         id: ConnId,
@@ -116,12 +121,12 @@ impl Events {
         let rooms = &mut self.rooms;
         let room = rooms.games.get(game).and_then(|rooms| rooms.get(&wanted));
         let room = room.ok_or_else(no_such_room)?;
-        if room.door.keeps_out(at, Some(&own)) {
+        if room.access.keeps_out(at, Some(&own)) {
             return Err(Fault::new("kicked", "its host has kicked you"));
         }
-        let opens = || room.door.opens_with(password);
+        let opens = || room.access.accepts_password(password);
         // Who does not say any does not guess.
-        let is_asked = room.door.has_password() && password.is_none();
+        let is_asked = room.access.has_password() && password.is_none();
         let guess = match is_asked {
             true => Guess::Wrong,
             false => rooms.guesses.check(cx.now.instant, (at.ip(), wanted), opens),
@@ -134,10 +139,10 @@ impl Events {
             Guess::Wrong => return Err(Fault::new("bad_key", "the room has another password")),
             Guess::TooMany => return Err(too_many_guesses()),
         }
-        if room.door.is_locked {
+        if room.access.is_locked {
             return Err(Fault::new("locked", "the room is locked"));
         }
-        if room.door.is_full(room.members.len()) {
+        if room.access.is_full(room.members.len()) {
             return Err(Fault::new("full", "the room is full"));
         }
         Ok(())
@@ -166,8 +171,8 @@ impl Events {
         let fits = |room: &Room| {
             room.code.is_none()
                 && room.is_free()
-                && !room.door.has_password()
-                && !room.door.keeps_out(at, Some(&own))
+                && !room.access.has_password()
+                && !room.access.keeps_out(at, Some(&own))
                 && filter.fits(room.own.as_ref())
                 && !self.is_apart(cx, wish, id, room)
                 && (is_own || room.elsewhere.is_none())

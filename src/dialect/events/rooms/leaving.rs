@@ -11,7 +11,7 @@ use super::{DISCONNECTED, Events, Outbox, Room, Seat, named_room, no_such_room, 
 use crate::dialect::ConnId;
 use crate::dialect::events::data::Data;
 use crate::dialect::events::event::{Event, Fault, Nothing};
-use crate::lobby::door::Ban;
+use crate::lobby::access::Ban;
 use crate::lobby::names::clean;
 use crate::prefixes::network;
 
@@ -69,7 +69,7 @@ impl Events {
             let rooms = self.rooms.games.get_mut(&game);
             if let Some(room) = rooms.and_then(|rooms| rooms.get_mut(&number)) {
                 let size = room.own.as_ref().map_or(0, Own::size);
-                self.rooms.extras.bar((&mut room.extra, size), &mut room.door, ban, false);
+                self.rooms.extras.ban((&mut room.extra, size), &mut room.access, ban, false);
             }
         }
         self.log_kick(kicked, &game, number);
@@ -100,7 +100,7 @@ impl Events {
     ) -> Result<(), Fault> {
         let wanted: Cow<'_, str> = Data::of(event)?.needed("id")?;
         let (game, number, room) = self.own_room(id, "let somebody in")?;
-        room.door.let_in_id(&mark_of_peer(&clean(&wanted)));
+        room.access.let_in_id(&mark_of_peer(&clean(&wanted)));
         self.rooms.count_extra(&game, number);
         self.answer(id, event, &Nothing {}, out);
         Ok(())

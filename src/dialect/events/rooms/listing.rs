@@ -160,12 +160,12 @@ impl Events {
                 None => host.and_then(|host| self.peer(host)).map_or("", |peer| &*peer.id),
                 Some(elsewhere) => elsewhere.players.first().map_or("", |id| id),
             },
-            locked: room.door.is_locked,
-            max_players: room.door.size(),
+            locked: room.access.is_locked,
+            max_players: room.access.size(),
             mesh: room.is_mesh,
             name: &room.name,
             other_family,
-            password: room.door.has_password(),
+            password: room.access.has_password(),
             players: room.players(),
             room: written(number),
         }
@@ -173,7 +173,7 @@ impl Events {
 
     /// The server has looked at so many rooms for somebody.
     pub(super) fn charge_looks(&mut self, cx: &Context<'_>, id: ConnId, looked_at: usize) {
-        self.turns.spend(looked_at * limits::HOST_WORK);
+        self.work_queue.spend(looked_at * limits::HOST_WORK);
         let Some(conn) = self.conns.get(id) else { return };
         let tokens = (looked_at / limits::ROOMS_PER_COMMAND) as u32;
         self.commands.charge(cx.now.instant, conn.addr.ip(), tokens);

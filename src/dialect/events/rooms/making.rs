@@ -15,8 +15,8 @@ use crate::dialect::events::data::{Data, Label, Password, Whole, bad};
 use crate::dialect::events::event::{Event, Fault};
 use crate::introductions::plan::Wish;
 use crate::limits;
+use crate::lobby::access::Access;
 use crate::lobby::code::Code;
-use crate::lobby::door::Door;
 use crate::lobby::extras::Extra;
 use crate::refusals::Reason;
 
@@ -46,14 +46,14 @@ impl<'a> Settings<'a> {
 
     /// Changes what is said, and nothing else.
     fn apply(self, room: &mut Room) {
-        let door = &mut room.door;
+        let access = &mut room.access;
         if let Some(players) = self.max_players {
-            door.set_size(players);
+            access.set_size(players);
         }
         if let Some(Password(word)) = self.password {
-            door.set_password(&word);
+            access.set_password(&word);
         }
-        door.is_locked = self.locked.unwrap_or(door.is_locked);
+        access.is_locked = self.locked.unwrap_or(access.is_locked);
         room.own = self.own.or(room.own.take());
     }
 }
@@ -125,7 +125,7 @@ impl Events {
         self.rooms.count += 1;
         let mut made = Room {
             name: Arc::clone(&name),
-            door: Door::new(limits::ROOM_PLAYERS),
+            access: Access::new(limits::ROOM_PLAYERS),
             own: None,
             extra: Extra::of(made_by),
             code,
@@ -180,7 +180,7 @@ impl Events {
         let rooms = self.rooms.games.get_mut(&game);
         let room = rooms.and_then(|rooms| rooms.get_mut(&number)).ok_or_else(no_such_room)?;
         let size = settings.own.as_ref().or(room.own.as_ref()).map_or(0, Own::size);
-        if !self.rooms.extras.set(&mut room.extra, size, room.door.kicked()) {
+        if !self.rooms.extras.set(&mut room.extra, size, room.access.kicked()) {
             return Err(too_much_data());
         }
         let told = Updated {

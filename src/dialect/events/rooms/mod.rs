@@ -10,14 +10,13 @@ use super::event::{Event, Fault};
 use super::{Context, Events, Outbox};
 use crate::dialect::{ConnId, hex};
 use crate::introductions::plan::Wish;
+use crate::lobby::access::Access;
 use crate::lobby::code::Code;
-use crate::lobby::door::Door;
 use crate::lobby::extras::{Extra, Extras};
 use crate::lobby::guesses::Guesses;
 use crate::prefixes::Counts;
 use crate::refusals::Reason;
 
-mod elsewhere;
 mod introducing;
 mod joining;
 mod leaving;
@@ -25,14 +24,15 @@ mod links;
 mod listing;
 mod making;
 pub(super) mod own;
+mod remote;
 mod shown;
 mod unheard;
 mod unmet;
 mod watching;
 
-use elsewhere::{Elsewhere, News};
 use links::{Link, Links};
 use own::Own;
+use remote::{News, RemoteRoom};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use watching::Watching;
@@ -70,7 +70,8 @@ pub(super) struct Rooms {
 struct Room {
     name: Arc<str>,
     /// Who was kicked is known by what [`own::mark_of_peer`] makes of his ID.
-    door: Door<u64>,
+    #[serde(rename = "door")]
+    access: Access<u64>,
     own: Option<Own>,
     extra: Extra,
     /// If it is private, what it is joined by.
@@ -89,7 +90,7 @@ struct Room {
     links: Links,
     /// If it is of another node, what is known of it beside that; it has no members here.
     #[serde(default)]
-    elsewhere: Option<Box<Elsewhere>>,
+    elsewhere: Option<Box<RemoteRoom>>,
 }
 
 /// Somebody in a room.
@@ -116,10 +117,10 @@ pub(super) struct Member {
 
 impl Rooms {
     /// Goes on with the rooms of another process.
-    pub(super) fn go_on(&mut self, saved: Self) {
+    pub(super) fn restore(&mut self, saved: Self) {
         let Self { games, count, guesses, watching, .. } = saved;
         (self.games, self.count, self.watching) = (games, count, watching);
-        self.guesses.go_on(guesses);
+        self.guesses.restore(guesses);
         for (game, rooms) in &self.games {
             for (id, room) in rooms {
                 self.codes.extend(room.code.map(|code| ((Arc::clone(game), code), *id)));
@@ -181,7 +182,7 @@ impl Rooms {
         let room = self.games.get_mut(game).and_then(|rooms| rooms.get_mut(&id));
         let Some(room) = room else { return };
         let size = room.own.as_ref().map_or(0, Own::size);
-        let _ = self.extras.set(&mut room.extra, size, room.door.kicked());
+        let _ = self.extras.set(&mut room.extra, size, room.access.kicked());
     }
 
     /// Something has changed that lists tell of a room. Those who watch never hear of private ones.
@@ -235,7 +236,7 @@ pub(super) fn no_such_room() -> Fault {
 
 impl Events {
     fn check_homeless(&self, id: ConnId) -> Result<(), Fault> {
-        match self.peer(id).is_some_and(|peer| peer.room.is_some() || peer.away.is_some()) {
+        match self.peer(id).is_some_and(|peer| peer.room.is_some() || peer.remote.is_some()) {
             true => Err(Fault::new("in_room", "leave the room first that you are in")),
             false => Ok(()),
         }
@@ -321,7 +322,7 @@ impl Room {
 
     /// Whether somebody new may come in, as far as that does not depend on who it is.
     fn is_free(&self) -> bool {
-        !self.door.is_locked && !self.door.is_full(self.players())
+        !self.access.is_locked && !self.access.is_full(self.players())
     }
 
     /// How many are in it.

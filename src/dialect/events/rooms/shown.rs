@@ -59,7 +59,7 @@ impl Events {
             since: opened,
             heard: None,
             players: Some(room.members.len()),
-            places: Some(room.door.size()),
+            places: Some(room.access.size()),
             is_private: room.code.is_some(),
         })
     }

@@ -4,11 +4,11 @@
 use std::sync::Arc;
 
 use super::{Context, Events};
+use crate::diagnostics::closed;
 use crate::dialect::events::event::Fault;
 use crate::dialect::events::pages::Form;
 use crate::dialect::events::peers::Peer;
 use crate::dialect::{ConnId, Name};
-use crate::doubts::closed;
 use crate::introductions::journal::Names;
 use crate::introductions::unmet::{Asked, Cause, about};
 
@@ -64,7 +64,7 @@ impl Events {
         let id_of = |id| self.peer(id).map(|peer| Arc::clone(&peer.id)).unwrap_or_default();
         let (host_id, own) = (id_of(host), id_of(player));
         let port = self.config.port;
-        let is_closed = cx.shared.doubts.udp_lacks(1 + u32::from(lacks == Lacks::Both), port);
+        let is_closed = cx.shared.diagnostics.udp_lacks(1 + u32::from(lacks == Lacks::Both), port);
         let why = match lacks {
             _ if is_closed => closed(port),
             Lacks::Both => "is UDP blocked on their sides?".into(),

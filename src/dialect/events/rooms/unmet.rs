@@ -9,13 +9,13 @@ use log::{Level, warn};
 
 use super::own::mark_of_peer;
 use super::{Context, Events, number};
-use crate::brief::Quoted;
 use crate::dialect::events::data::Data;
 use crate::dialect::events::event::{Event, Fault};
 use crate::dialect::{ConnId, Name};
 use crate::introductions::journal::Names;
 use crate::introductions::unmet::{Asked, Cause, about};
 use crate::lobby::code::Code;
+use crate::truncation::Quoted;
 
 impl Events {
     /// Somebody is refused who wanted to join a room.
@@ -65,7 +65,7 @@ impl Events {
             Cause::Kicked => {
                 let at = self.conns.get(id).map(|conn| conn.addr);
                 let is_own = |room: &super::Room| {
-                    at.is_some_and(|at| room.door.has_kicked(at, Some(&mark_of_peer(&peer.id))))
+                    at.is_some_and(|at| room.access.has_kicked(at, Some(&mark_of_peer(&peer.id))))
                 };
                 match room.is_some_and(is_own) {
                     true => "its host has kicked it",

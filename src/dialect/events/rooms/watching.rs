@@ -156,12 +156,12 @@ impl Events {
 
     /// Tells those of changes who watch, as far as this turn goes.
     pub(in crate::dialect::events) fn tell_watchers(&mut self, cx: &mut Context<'_>) {
-        self.turns.begin(cx.now.instant);
+        self.work_queue.begin(cx.now.instant);
         while let Some((game, id)) = self.rooms.watching.take_due(cx.now.instant) {
             let size = cx.out.size();
             self.tell_changes(cx, &game, id);
-            self.turns.spend(limits::COMMAND_WORK + cx.out.size() - size);
-            if self.turns.is_spent() {
+            self.work_queue.spend(limits::COMMAND_WORK + cx.out.size() - size);
+            if self.work_queue.is_spent() {
                 return;
             }
         }

@@ -537,7 +537,7 @@ fn wait_for_udp(
     }
     for (n, shows) in shows.into_iter().enumerate() {
         if shows {
-            world.shared.doubts.udp_came();
+            world.shared.diagnostics.udp_came();
             world.datagram(&format!("203.0.113.{n}:4000"), &format!("udp:{}", logins[n].1));
         }
     }
@@ -585,11 +585,11 @@ fn who_waits_for_a_datagram_that_never_comes_is_told_and_so_is_the_owner() {
     assert_eq!((heard, rows), ([vec![], vec![]], vec![]));
     // Where nothing at all has come, the port of the server is closed.
     let (world, heard, rows) = wait_for_udp([false, false], true, 6);
-    let why = crate::doubts::closed(0);
+    let why = crate::diagnostics::closed(0);
     assert!(
         rows[0].0.ends_with(&format!("the UDP packet of either never came; {why}")),
         "{rows:?}"
     );
     assert_eq!((heard, rows.len()), ([vec![], vec![]], 1));
-    assert_eq!(world.shared.doubts.sentences(world.now.instant), [why]);
+    assert_eq!(world.shared.diagnostics.sentences(world.now.instant), [why]);
 }

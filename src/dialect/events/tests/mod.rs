@@ -15,8 +15,8 @@ use crate::clock::{Instant, Now};
 use crate::dialect::{ConnId, Context, Dialect, Outbox, Output, Reads, Shared, Use, Via};
 use crate::limits::{self, Limits};
 
+mod access;
 mod data;
-mod doors;
 mod encrypted;
 mod hosts;
 mod lists;
@@ -119,7 +119,7 @@ impl World {
 
     /// What waits for a turn has one. False: nothing does.
     fn take_turns(&mut self) -> bool {
-        let is_anybody_waiting = !self.events.turns.is_empty();
+        let is_anybody_waiting = !self.events.work_queue.is_empty();
         self.act(|events, cx| events.take_turns(cx));
         is_anybody_waiting
     }

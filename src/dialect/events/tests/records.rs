@@ -117,11 +117,11 @@ fn a_crowd_with_new_keys_is_no_more_work_than_any_other() {
     world.events.note_ready(400);
     let slice = limits::TURN_WORK / 100;
     let most = slice + 2 * (limits::TLS_KEYS_WORK + limits::COMMAND_WORK);
-    world.events.turns.begin_turn(world.now.instant);
+    world.events.work_queue.begin_turn(world.now.instant);
     let clients_and_bytes = clients.iter().map(|(id, _)| *id).zip(&all);
     for (n, (id, bytes)) in clients_and_bytes.enumerate() {
         world.begin_to_say(id, bytes);
-        let spent = world.events.turns.spent();
+        let spent = world.events.work_queue.spent();
         assert!(spent > n * slice && spent <= (n + 1) * most, "{spent} after {n}");
         assert!(world.has_enough(id));
     }
@@ -131,7 +131,7 @@ fn a_crowd_with_new_keys_is_no_more_work_than_any_other() {
         "more than a record or two each"
     );
     world.take_turns();
-    let spent = world.events.turns.spent();
+    let spent = world.events.work_queue.spent();
     assert!(spent <= limits::TURN_WORK + most, "{spent} in one turn");
     while world.take_turns() {}
     for (id, client) in &mut clients {

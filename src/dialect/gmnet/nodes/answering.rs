@@ -191,7 +191,7 @@ impl Gmnet {
         };
         let (conn, port) = (host.conn, host.port);
         let can_be_told = self.notices.has_room(conn, ask.client.ip());
-        let is_settled = port.is_some() && !self.knocks.is_awaited(conn);
+        let is_settled = port.is_some() && !self.port_probes.is_awaited(conn);
         if !is_last_try && (!is_settled || !can_be_told) {
             return None;
         }

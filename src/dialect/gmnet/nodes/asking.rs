@@ -93,7 +93,7 @@ impl Asking {
     }
 
     /// Goes on with that. The node is asked again as soon as there is a link to it.
-    pub(super) fn go_on(&mut self, now: Instant, node: NodeId, asks: Vec<Direct>) {
+    pub(super) fn restore(&mut self, now: Instant, node: NodeId, asks: Vec<Direct>) {
         for Direct { node: of, ask, request, text } in asks {
             if of == node {
                 self.last = self.last.max(ask.id);
@@ -323,7 +323,7 @@ impl Gmnet {
         (at, elsewhere): (SocketAddr, bool),
     ) -> SocketAddr {
         let Some(host) = self.hosts.any(key) else { return at };
-        self.looks.met(cx.now.instant, request.client, SocketAddr::new(host.addr, at.port()));
+        self.lookups.met(cx.now.instant, request.client, SocketAddr::new(host.addr, at.port()));
         if elsewhere {
             self.tell_endpoint(cx, request.conn, at);
             return at;

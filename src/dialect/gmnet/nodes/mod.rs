@@ -21,12 +21,12 @@ use crate::hash::{Keyed, Map};
 use crate::introductions::PublicIps;
 use crate::limits::cluster as bounds;
 use crate::state;
-use crate::timers::{Seldom, Timers};
+use crate::timers::{LogThrottle, Timers};
 
 mod answering;
 mod asking;
 mod message;
-mod telling;
+mod replication;
 
 /// What is known of other nodes, but for their hosts.
 #[derive(Debug)]
@@ -44,7 +44,7 @@ pub(super) struct Nodes {
     hasher: Keyed,
     asking: Asking,
     answering: Answering,
-    odd: Seldom,
+    odd: LogThrottle,
 }
 
 impl Default for Nodes {
@@ -58,7 +58,7 @@ impl Default for Nodes {
             hasher: Keyed::default(),
             asking: Asking::default(),
             answering: Answering::default(),
-            odd: Seldom::default(),
+            odd: LogThrottle::default(),
         }
     }
 }
@@ -183,14 +183,14 @@ impl Gmnet {
     }
 
     /// Goes on with the hosts of other nodes that another process has known, until their nodes tell of them again.
-    pub(super) fn go_on_with_nodes(&mut self, cx: &mut Context<'_>, known: Vec<Known<Data>>) {
+    pub(super) fn restore_nodes(&mut self, cx: &mut Context<'_>, known: Vec<Known<Data>>) {
         let there = known.into_iter().filter(|known| cx.shared.nodes.has(known.node));
         for Known { node, v4, v6, hosts, asks } in there.collect::<Vec<_>>() {
             self.hosts.begin_round(node, PublicIps { v4, v6 });
             // Both processes have one clock.
             let now = cx.now.instant.micros();
             self.hear_of_hosts(cx, node, (now, hosts));
-            self.nodes.asking.go_on(cx.now.instant, node, asks);
+            self.nodes.asking.restore(cx.now.instant, node, asks);
         }
     }
 

@@ -119,7 +119,7 @@ impl Ports {
     }
 
     /// Goes on with what another process remembered.
-    pub(super) fn go_on(&mut self, saved: Self) {
+    pub(super) fn restore(&mut self, saved: Self) {
         *self = saved;
         if !self.games.is_same() {
             let regs = self.by_addr.iter_mut().flat_map(|(_, all)| &mut all.regs);

@@ -9,20 +9,20 @@ use super::by_game::ByGame;
 use super::id::Uuid;
 use crate::blocks::Blocks;
 use crate::clock::Instant;
-use crate::dialect::way::Way;
+use crate::dialect::route::Route;
 use crate::hash::Map;
 use crate::holders::Holders;
 use crate::limits;
 use crate::prefixes::KeysBySource;
 use crate::timers::Timers;
 
-mod elsewhere;
 mod listing;
+mod remote;
 mod returning;
 
-use elsewhere::Remote;
-pub(super) use elsewhere::Told;
 use listing::Listing;
+use remote::Remote;
+pub(super) use remote::Told;
 use returning::Gone;
 use serde::{Deserialize, Serialize};
 
@@ -38,7 +38,7 @@ pub(super) struct Client {
     /// The port that says that it is this client now.
     claim: Option<Claim>,
     /// How to reach it.
-    pub(super) via: Way,
+    pub(super) via: Route,
     /// Where it is, as it sees itself.
     pub(super) local: Option<SocketAddr>,
     /// When its endpoint was heard of last.
@@ -75,7 +75,7 @@ pub(super) enum Program {
 /// How somebody registers.
 #[derive(Debug)]
 pub(super) struct Arrival {
-    pub(super) via: Way,
+    pub(super) via: Route,
     pub(super) endpoint: SocketAddr,
     /// Where it is, as it sees itself.
     pub(super) local: Option<SocketAddr>,
@@ -93,7 +93,7 @@ struct Claim {
 type Rank = (bool, u64, Uuid);
 
 impl Client {
-    fn new(now: Instant, (via, endpoint): (Way, SocketAddr), game: Box<str>) -> Self {
+    fn new(now: Instant, (via, endpoint): (Route, SocketAddr), game: Box<str>) -> Self {
         Self {
             endpoint,
             home: endpoint,
@@ -183,13 +183,13 @@ impl Default for Clients {
 
 impl Clients {
     /// Goes on with the clients of another process.
-    pub(super) fn go_on(&mut self, saved: Self) {
+    pub(super) fn restore(&mut self, saved: Self) {
         let Self { all, by_endpoint, by_source, shares, registered, .. } = saved;
         (self.all, self.by_endpoint, self.by_source) = (all, by_endpoint, by_source);
         (self.shares, self.registered) = (shares, registered);
-        self.unproven.go_on(saved.unproven);
-        self.proven.go_on(saved.proven);
-        self.gone.go_on(saved.gone);
+        self.unproven.restore(saved.unproven);
+        self.proven.restore(saved.proven);
+        self.gone.restore(saved.gone);
         self.list_anew();
     }
 
@@ -231,7 +231,7 @@ impl Clients {
         &mut self,
         now: Instant,
         id: &str,
-        via: Way,
+        via: Route,
         endpoint: SocketAddr,
     ) -> Option<Uuid> {
         let id = id.parse().ok()?;
@@ -336,7 +336,7 @@ impl Clients {
         let is_full = self.all.len() >= limits::NATPUNCH_CLIENTS
             && self.unproven.is_empty()
             && self.by_source.of(addr).len() < limits::NATPUNCH_CLIENTS_PER_ADDRESS;
-        if is_full { self.shares.gives_way(addr, 1).map(|(_, _, id)| id) } else { None }
+        if is_full { self.shares.eviction_candidate(addr, 1).map(|(_, _, id)| id) } else { None }
     }
 
     /// A client is in a lobby, or wants to get into it.
@@ -383,7 +383,7 @@ impl Clients {
         &mut self,
         now: Instant,
         id: &str,
-        via: Way,
+        via: Route,
         endpoint: SocketAddr,
     ) -> Option<Uuid> {
         let id = id.parse().ok()?;

@@ -8,7 +8,7 @@ use super::listing::Listing;
 use super::{Arrival, Client, Clients, Refusal};
 use crate::clock::Instant;
 use crate::dialect::natpunch::id::Uuid;
-use crate::dialect::way::Way;
+use crate::dialect::route::Route;
 use crate::limits;
 
 /// A client that was silent, and may come back.
@@ -60,7 +60,7 @@ impl Clients {
         &mut self,
         now: Instant,
         id: Uuid,
-        (via, endpoint): (Way, SocketAddr),
+        (via, endpoint): (Route, SocketAddr),
     ) -> Result<(), Refusal> {
         if let Some(other) = self.at(endpoint) {
             self.remove(other);

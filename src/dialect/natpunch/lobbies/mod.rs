@@ -16,11 +16,11 @@ use crate::limits;
 use crate::prefixes::{Counts, Shares, widest};
 
 mod answers;
-mod elsewhere;
+mod remote;
 
 pub(super) use answers::{Reader, client_list, endpoint, size};
-use elsewhere::Remote;
-pub(super) use elsewhere::Told;
+use remote::Remote;
+pub(super) use remote::Told;
 
 /// A lobby. Its host is the member that has been in it longest.
 #[derive(Debug, Serialize, Deserialize)]
@@ -67,7 +67,7 @@ impl Lobby {
     /// Who gives the place that was kept for him to somebody from this address: one of the address
     /// (IPv6: of the /48, the /56, the /64) that has most places, if it has more than the other's would
     /// have, and never a member.
-    pub(super) fn gives_way(&self, to: IpAddr, clients: &Clients) -> Option<Uuid> {
+    pub(super) fn eviction_candidate(&self, to: IpAddr, clients: &Clients) -> Option<Uuid> {
         let from = |id: &Uuid| clients.get(*id).map(|client| client.endpoint.ip());
         let mut shares = Shares::<()>::default();
         let all = self.members.iter().chain(&self.pending);
@@ -120,8 +120,8 @@ impl Lobbies {
                 narrowest > limits::HOUSEHOLD.into() || widest > limits::NATPUNCH_LOBBIES as u64 / 8
             })
         };
-        let any = || self.all_shares.gives_way(addr, 1).map(|(_, id)| id).filter(has_many);
-        self.shares.gives_way(addr, 1).map(|(_, id)| id).or_else(any)
+        let any = || self.all_shares.eviction_candidate(addr, 1).map(|(_, id)| id).filter(has_many);
+        self.shares.eviction_candidate(addr, 1).map(|(_, id)| id).or_else(any)
     }
 
     /// The members of a lobby have changed.

@@ -25,14 +25,14 @@ use super::message::{Content, Message as Datagram};
 use super::{Natpunch, clients, leaving, lobbies};
 use crate::clock::{Instant, earliest};
 use crate::cluster::{NodeId, Whom};
+use crate::dialect::replication::{Replication, ToTell, Update};
 use crate::dialect::rounds::{Full, Rounds};
-use crate::dialect::telling::{News, Telling, ToTell};
 use crate::dialect::{Context, Name, Outbox, Via};
 use crate::hash::Map;
 use crate::limits::{self, cluster as bounds};
 use crate::rates::Rates;
 use crate::state;
-use crate::timers::{Seldom, Timers};
+use crate::timers::{LogThrottle, Timers};
 
 mod meeting;
 mod message;
@@ -41,7 +41,7 @@ mod passing;
 /// What is known of other nodes, but for their clients and lobbies.
 #[derive(Debug)]
 pub(super) struct Nodes {
-    telling: Telling<Uuid>,
+    replication: Replication<Uuid>,
     rounds: Rounds,
     /// Clients and lobbies of other nodes that may be gone: a few are looked at in a turn.
     leaving: VecDeque<Uuid>,
@@ -61,14 +61,14 @@ pub(super) struct Nodes {
     /// Clients in lobbies that another process has known, and until when they are waited for.
     unclaimed: Map<Uuid, Vec<Uuid>>,
     claims_end: Option<Instant>,
-    odd: Seldom,
-    full: Seldom,
+    odd: LogThrottle,
+    full: LogThrottle,
 }
 
 impl Default for Nodes {
     fn default() -> Self {
         Self {
-            telling: Telling::default(),
+            replication: Replication::default(),
             rounds: Rounds::default(),
             leaving: VecDeque::new(),
             losses: Map::default(),
@@ -80,8 +80,8 @@ impl Default for Nodes {
             forgeable: Rates::new(bounds::PASSED, 1),
             unclaimed: Map::default(),
             claims_end: None,
-            odd: Seldom::default(),
-            full: Seldom::default(),
+            odd: LogThrottle::default(),
+            full: LogThrottle::default(),
         }
     }
 }
@@ -91,7 +91,13 @@ impl Nodes {
     pub(super) fn next_wakeup(&self) -> Option<Instant> {
         let now = self.leaving.front().map(|_| Instant::default());
         let timers = [self.wanted.next(), self.leads.next(), self.maybe.next()];
-        earliest([now, self.telling.next(), self.asked.next(), self.claims_end, earliest(timers)])
+        earliest([
+            now,
+            self.replication.next(),
+            self.asked.next(),
+            self.claims_end,
+            earliest(timers),
+        ])
     }
 
     /// Whether who is at this endpoint is a client of another node, as that one says.
@@ -141,7 +147,7 @@ impl Natpunch {
         self.lobbies.news.get_or_insert_default();
         // The clients first, the oldest before the others.
         let all = [self.lobbies.newest_first(), self.clients.newest_first()].concat();
-        self.nodes.telling.begin(node, all);
+        self.nodes.replication.begin(node, all);
         let losses = self.nodes.losses.get(&node).copied().unwrap_or_default();
         tell(cx.out, Whom::Node(node), &Message::Begin { losses });
         self.tell_part(cx, node);
@@ -150,8 +156,8 @@ impl Natpunch {
 
     /// Another node is gone.
     pub(super) fn forget_node(&mut self, cx: &mut Context<'_>, node: NodeId) {
-        self.nodes.telling.forget(node);
-        if self.nodes.telling.is_alone() {
+        self.nodes.replication.forget(node);
+        if self.nodes.replication.is_alone() {
             (self.clients.news, self.lobbies.news) = (None, None);
         }
         *self.nodes.losses.entry(node).or_default() += 1;
@@ -246,7 +252,7 @@ impl Natpunch {
 
     /// Goes on with the clients and lobbies of other nodes that another process has known, until their nodes tell of
     /// them again.
-    pub(super) fn go_on_with_nodes(&mut self, cx: &mut Context<'_>, known: Vec<Known>) {
+    pub(super) fn restore_nodes(&mut self, cx: &mut Context<'_>, known: Vec<Known>) {
         for Known { node, all } in known {
             if cx.shared.nodes.has(node) {
                 self.nodes.rounds.begin(node);
@@ -286,7 +292,7 @@ impl Natpunch {
     pub(super) fn tell_nodes(&mut self, cx: &mut Context<'_>) {
         let now = cx.now.instant;
         self.tell_changes(cx);
-        while let Some(node) = self.nodes.telling.pop_due(now) {
+        while let Some(node) = self.nodes.replication.pop_due(now) {
             self.tell_part(cx, node);
         }
         self.give_asks_up(cx);
@@ -305,10 +311,10 @@ impl Natpunch {
         news.extend(of_lobbies);
         let (clients, lobbies) = (&self.clients, &self.lobbies);
         let to_tell = |id| to_tell(clients, lobbies, id);
-        for change in self.nodes.telling.changes(cx.now.instant, &mut news, to_tell) {
+        for change in self.nodes.replication.changes(cx.now.instant, &mut news, to_tell) {
             let message = match change {
-                News::Told(all) => Message::Told { all },
-                News::Gone(all) => Message::Gone { all },
+                Update::Changed(all) => Message::Told { all },
+                Update::Gone(all) => Message::Gone { all },
             };
             tell(cx.out, Whom::All, &message);
         }
@@ -319,7 +325,7 @@ impl Natpunch {
 
     fn tell_part(&mut self, cx: &mut Context<'_>, node: NodeId) {
         let to_tell = |id| to_tell(&self.clients, &self.lobbies, id);
-        let (all, is_all) = self.nodes.telling.part(cx.now.instant, node, to_tell);
+        let (all, is_all) = self.nodes.replication.part(cx.now.instant, node, to_tell);
         if !all.is_empty() {
             tell(cx.out, Whom::Node(node), &Message::Told { all });
         }

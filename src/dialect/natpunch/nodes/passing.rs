@@ -13,7 +13,7 @@ use super::message::Message;
 use super::{decode, tell};
 use crate::clock::Instant;
 use crate::cluster::{NodeId, Whom};
-use crate::dialect::way::Way;
+use crate::dialect::route::Route;
 use crate::dialect::{Context, Via};
 use crate::introductions::unmet::Cause;
 use crate::limits::{self, cluster as bounds};
@@ -81,7 +81,7 @@ impl Natpunch {
         if self.clients.node_of(id) != Some(node) {
             return;
         }
-        let from = Sender { via: Way::default(), peer, of: Some((node, id)) };
+        let from = Sender { via: Route::default(), peer, of: Some((node, id)) };
         match decode(data) {
             Some(Content::JoinLobbyRequest(request)) => self.join(cx, from, &request),
             Some(Content::LeaveLobbyRequest(request)) => self.leave(cx, from, &request),
@@ -100,7 +100,7 @@ impl Natpunch {
         data: &[u8],
     ) -> bool {
         let at = from.peer;
-        if self.nodes.telling.is_alone() || self.clients.is_proven(at) {
+        if self.nodes.replication.is_alone() || self.clients.is_proven(at) {
             return false;
         }
         let sure = self.nodes.leads.get(&at).copied();
@@ -143,7 +143,7 @@ impl Natpunch {
         data: &[u8],
     ) {
         let Some(content) = decode(data) else { return };
-        let via = Way { via, node: Some(node) };
+        let via = Route { via, node: Some(node) };
         let is_there = |all: &Self| {
             let id = all.clients.at(at).filter(|id| all.clients.is_own(*id));
             let client = id.and_then(|id| all.clients.get(id));

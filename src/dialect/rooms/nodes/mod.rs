@@ -2,11 +2,11 @@
 //! of them, first all and then what changes; theirs are in [`table`](super::table) beside those of this one.
 //!
 //! A room is wholly in the hands of its node: keys, passwords, kicks, the mesh, who is its host, the relay, and how much
-//! somebody may be sent. So who speaks to another node is a peer like any other to it, but for its [`Way`]:
+//! somebody may be sent. So who speaks to another node is a peer like any other to it, but for its [`Route`]:
 //!
 //! * Its own node finds the room in lists, by its code or by `qj`, and passes whole datagrams to the room's node:
 //!   `jr` and `qj` into that room, and all other requests but `status`, `rl` and `rh` of who has no place of its own
-//!   here and has one there, or has asked for one ([`leads`]). `rc` goes where the ID is known. Who is host there
+//!   here and has one there, or has asked for one ([`forwarding`]). `rc` goes where the ID is known. Who is host there
 //!   (its room has been handed over to it) has all but `rl` and `status` passed on. What came by a node is never
 //!   passed on again.
 //! * The room's node carries it out as if it had come to itself, sends what it has to say by the other node, and tells
@@ -22,8 +22,8 @@ use std::time::Duration;
 
 use log::warn;
 
-pub(super) use self::leads::Lead;
-pub(super) use self::leads::Leads;
+pub(super) use self::forwarding::ForwardingEntry;
+pub(super) use self::forwarding::ForwardingTable;
 use self::message::Message;
 pub(super) use self::message::{Held, Known};
 use super::field::Id;
@@ -32,64 +32,64 @@ use super::{Context, Name, Rooms, Via};
 use crate::clock::{Instant, earliest};
 use crate::cluster::{NodeId, Whom};
 use crate::dialect::Keeping;
-use crate::dialect::telling::{News, Telling, ToTell};
+use crate::dialect::replication::{Replication, ToTell, Update};
 use crate::limits::cluster as bounds;
 use crate::rates::Rates;
 use crate::state;
-use crate::timers::Seldom;
+use crate::timers::LogThrottle;
 
 #[cfg(doc)]
-use crate::dialect::way::Way;
+use crate::dialect::route::Route;
 
-mod leads;
+mod forwarding;
 mod message;
 mod passing;
 
 /// What is known of other nodes, but for their rooms.
 #[derive(Debug)]
 pub(super) struct Nodes {
-    telling: Telling<Id>,
-    leads: Leads,
+    replication: Replication<Id>,
+    forwarding: ForwardingTable,
     /// How many requests are passed on of those who may be forged.
     forgeable: Rates,
-    odd: Seldom,
+    odd: LogThrottle,
 }
 
 impl Nodes {
     pub(super) fn new(silence: Duration) -> Self {
         Self {
-            telling: Telling::default(),
-            leads: Leads::new(silence),
+            replication: Replication::default(),
+            forwarding: ForwardingTable::new(silence),
             forgeable: Rates::new(bounds::PASSED, 1),
-            odd: Seldom::default(),
+            odd: LogThrottle::default(),
         }
     }
 
     /// Where the requests of who is at this endpoint lead, if it has no place here. One that leads to a node that is gone
     /// is kept, as that may come back with the place.
-    pub(super) fn lead(&self, at: SocketAddr) -> Option<&Lead> {
-        self.leads.get(at).filter(|lead| self.telling.is_there(lead.node))
+    pub(super) fn entry(&self, at: SocketAddr) -> Option<&ForwardingEntry> {
+        self.forwarding.get(at).filter(|entry| self.replication.is_there(entry.node))
     }
 
     /// The place that who is at this endpoint has at another node.
     pub(super) fn held(&self, at: SocketAddr) -> Option<Held> {
-        self.lead(at)?.held
+        self.entry(at)?.held
     }
 
     /// Whose requests lead to other nodes.
-    pub(super) fn leads(&self) -> &Leads {
-        &self.leads
+    pub(super) fn forwarding(&self) -> &ForwardingTable {
+        &self.forwarding
     }
 
     /// How much is kept of peers.
     pub(super) fn kept(&self, each: &mut Keeping<'_>) {
-        each("rooms: leads", self.leads.len());
-        each("rooms: rooms that others know", self.telling.len());
+        each("rooms: leads", self.forwarding.len());
+        each("rooms: rooms that others know", self.replication.len());
     }
 
     /// When something has to be done for other nodes.
     pub(super) fn next_wakeup(&self) -> Option<Instant> {
-        earliest([self.telling.next(), self.leads.next_wakeup()])
+        earliest([self.replication.next(), self.forwarding.next_wakeup()])
     }
 }
 
@@ -121,11 +121,11 @@ impl Rooms {
     /// Another node is to be told everything.
     pub(super) fn begin_to_tell(&mut self, cx: &mut Context<'_>, node: NodeId) {
         self.table.news.get_or_insert_default();
-        self.nodes.telling.begin(node, self.table.newest_first());
+        self.nodes.replication.begin(node, self.table.newest_first());
         let joins_families = cx.shared.relay.joins_families_anywhere();
         tell(cx, Whom::Node(node), &Message::Begin { joins_families });
         self.tell_part(cx, node);
-        let here = self.nodes.leads.at_node(node);
+        let here = self.nodes.forwarding.at_node(node);
         for all in here.chunks(bounds::PART_ENTRIES).map(Into::into) {
             tell(cx, Whom::Node(node), &Message::Here { all });
         }
@@ -133,8 +133,8 @@ impl Rooms {
 
     /// Another node is gone.
     pub(super) fn forget_node(&mut self, cx: &mut Context<'_>, node: NodeId) {
-        self.nodes.telling.forget(node);
-        if self.nodes.telling.is_alone() {
+        self.nodes.replication.forget(node);
+        if self.nodes.replication.is_alone() {
             self.table.news = None;
         }
         self.table.node_gone(node);
@@ -196,11 +196,11 @@ impl Rooms {
     }
 
     /// Goes on with the rooms of other nodes that another process has known, until their nodes tell of them again.
-    pub(super) fn go_on_with_nodes(
+    pub(super) fn restore_nodes(
         &mut self,
         cx: &mut Context<'_>,
         known: Vec<Known>,
-        leads: Leads,
+        forwarding: ForwardingTable,
     ) {
         let now = cx.now.instant;
         for Known { node, joins_families, rooms } in known {
@@ -209,16 +209,16 @@ impl Rooms {
                 rooms.into_iter().for_each(|told| self.table.put(now, node, told));
             }
         }
-        self.nodes.leads.go_on(leads, |node| cx.shared.nodes.has(node));
+        self.nodes.forwarding.restore(forwarding, |node| cx.shared.nodes.has(node));
     }
 
     /// Tells other nodes what there is to tell.
     pub(super) fn tell_nodes(&mut self, cx: &mut Context<'_>) {
         self.tell_changes(cx);
-        while let Some(node) = self.nodes.telling.pop_due(cx.now.instant) {
+        while let Some(node) = self.nodes.replication.pop_due(cx.now.instant) {
             self.tell_part(cx, node);
         }
-        self.nodes.leads.on_wakeup(cx.now.instant);
+        self.nodes.forwarding.on_wakeup(cx.now.instant);
         self.table.sweep(cx.now.instant);
     }
 
@@ -227,12 +227,12 @@ impl Rooms {
         let Some(news) = self.table.news.as_mut() else { return };
         let (mut left, table) = (std::mem::take(news), &self.table);
         let to_tell = |id| sized(table.to_tell(id)?);
-        let changes = self.nodes.telling.changes(cx.now.instant, &mut left, to_tell);
+        let changes = self.nodes.replication.changes(cx.now.instant, &mut left, to_tell);
         self.table.news = Some(left);
         for change in changes {
             let message = match change {
-                News::Told(all) => Message::Rooms { all },
-                News::Gone(all) => Message::Gone { all },
+                Update::Changed(all) => Message::Rooms { all },
+                Update::Gone(all) => Message::Gone { all },
             };
             tell(cx, Whom::All, &message);
         }
@@ -241,7 +241,7 @@ impl Rooms {
     /// Tells a node of some more of the rooms that it has not been told of, the oldest first.
     fn tell_part(&mut self, cx: &mut Context<'_>, node: NodeId) {
         let to_tell = |id| sized(self.table.to_tell(id)?);
-        let (all, is_all) = self.nodes.telling.part(cx.now.instant, node, to_tell);
+        let (all, is_all) = self.nodes.replication.part(cx.now.instant, node, to_tell);
         if !all.is_empty() {
             tell(cx, Whom::Node(node), &Message::Rooms { all });
         }

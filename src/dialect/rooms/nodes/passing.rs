@@ -6,17 +6,18 @@ use super::super::leaving::Why;
 use super::super::message::{Reason, Request};
 use super::super::options::Options;
 use super::super::{Context, Rooms, Turn};
-use super::leads::Lead;
+use super::forwarding::ForwardingEntry;
 use super::message::{Held, Message, Passed};
 use super::tell;
 use crate::cluster::{NodeId, Whom};
 use crate::dialect::rooms::field::Id;
-use crate::dialect::way::Way;
+use crate::dialect::route::Route;
 
 impl Rooms {
     /// Whether other nodes matter for who sent a request: none of what another node has passed on goes further.
     fn may_pass_on(&self, turn: &Turn<'_, '_>) -> bool {
-        let are_there = !self.nodes.telling.is_alone() || self.table.known_nodes().next().is_some();
+        let are_there =
+            !self.nodes.replication.is_alone() || self.table.known_nodes().next().is_some();
         turn.via.node.is_none() && are_there
     }
 
@@ -58,11 +59,11 @@ impl Rooms {
         if !self.may_pass_on(turn) {
             return false;
         }
-        let lead = self.nodes.lead(turn.from).copied();
-        let held = lead.and_then(|lead| lead.held);
+        let entry = self.nodes.entry(turn.from).copied();
+        let held = entry.and_then(|entry| entry.held);
         let node = match request {
             Some(Request::Status | Request::List(..)) => None,
-            _ if held.is_some_and(|held| held.is_host) => lead.map(|lead| lead.node),
+            _ if held.is_some_and(|held| held.is_host) => entry.map(|entry| entry.node),
             Some(Request::Return(id, key, _)) => {
                 let is_here = self.table.peer(*id).is_some()
                     || self.offers.shown(turn.from, *id, *key).is_some();
@@ -76,27 +77,27 @@ impl Rooms {
             {
                 None
             }
-            _ => lead.filter(|_| turn.sender.is_none()).map(|lead| lead.node),
+            _ => entry.filter(|_| turn.sender.is_none()).map(|entry| entry.node),
         };
         node.inspect(|node| self.pass_on(turn, *node, Vec::new())).is_some()
     }
 
     /// Where somebody may find a place by its ID and key that is not at this node.
     fn node_of_peer(&self, turn: &Turn<'_, '_>, id: Id) -> Option<NodeId> {
-        let is_there = |lead: &&Lead| self.nodes.telling.is_there(lead.node);
-        if let Some(lead) = self.nodes.leads.of(id).filter(is_there) {
-            return Some(lead.node);
+        let is_there = |entry: &&ForwardingEntry| self.nodes.replication.is_there(entry.node);
+        if let Some(entry) = self.nodes.forwarding.of(id).filter(is_there) {
+            return Some(entry.node);
         }
-        let lead = self.nodes.lead(turn.from)?;
-        let left = lead.left.filter(|left| left.id == id).map(|left| left.node);
-        Some(left.or(lead.asked).unwrap_or(lead.node))
+        let entry = self.nodes.entry(turn.from)?;
+        let left = entry.left.filter(|left| left.id == id).map(|left| left.node);
+        Some(left.or(entry.asked).unwrap_or(entry.node))
     }
 
     /// Whether a place at another node may be kept for who sent a request, as he has come by another one since, or
     /// somebody in his name.
     pub(in crate::dialect::rooms) fn has_left(&self, turn: &Turn<'_, '_>) -> bool {
-        let lead = self.nodes.lead(turn.from);
-        lead.is_some_and(|lead| lead.kept(turn.instant()).is_some())
+        let entry = self.nodes.entry(turn.from);
+        entry.is_some_and(|entry| entry.kept(turn.instant()).is_some())
     }
 
     /// Whether he has a place at another node that is left for another only with its key.
@@ -112,8 +113,8 @@ impl Rooms {
         rooms: Vec<Id>,
     ) {
         let (now, at, via) = (turn.instant(), turn.from, turn.via.via);
-        let before = self.nodes.leads.get(at).copied();
-        let known = before.filter(|lead| lead.node == node).and_then(|lead| lead.held);
+        let before = self.nodes.forwarding.get(at).copied();
+        let known = before.filter(|entry| entry.node == node).and_then(|entry| entry.held);
         let is_proved = known.is_some_and(|held| held.proved);
         // All of them together, so that a flood of these leaves the others their way.
         if !is_proved && !self.nodes.forgeable.allow_source(now, ()) {
@@ -121,17 +122,17 @@ impl Rooms {
         }
         // It is answered there.
         turn.cx.shared.credits.take_back(at.ip(), turn.data.len());
-        let lead = match before {
-            Some(lead) if lead.held.is_some() && lead.node != node => {
-                Lead { via, asked: Some(node), ..lead }
+        let entry = match before {
+            Some(entry) if entry.held.is_some() && entry.node != node => {
+                ForwardingEntry { via, asked: Some(node), ..entry }
             }
-            Some(lead) => Lead { node, via, held: known, ..lead },
-            None => Lead { node, via, held: None, asked: None, left: None },
+            Some(entry) => ForwardingEntry { node, via, held: known, ..entry },
+            None => ForwardingEntry { node, via, held: None, asked: None, left: None },
         };
-        self.nodes.leads.set(now, at, lead);
+        self.nodes.forwarding.set(now, at, entry);
         let own = turn.sender.and_then(|id| self.table.peer(id));
-        let may_leave = lead.node == node || !self.nodes.telling.is_there(lead.node);
-        let elsewhere = lead.held.filter(|_| !may_leave);
+        let may_leave = entry.node == node || !self.nodes.replication.is_there(entry.node);
+        let elsewhere = entry.held.filter(|_| !may_leave);
         let needs_key =
             own.is_some_and(|peer| peer.signs) || elsewhere.is_some_and(|held| held.signs);
         let data = turn.data.into();
@@ -145,7 +146,7 @@ impl Rooms {
         turn: &Turn<'_, '_>,
         options: &Options,
     ) -> Option<(NodeId, Id)> {
-        let Lead { node, held, .. } = self.nodes.lead(turn.from)?;
+        let ForwardingEntry { node, held, .. } = self.nodes.entry(turn.from)?;
         let room = held.as_ref()?.room;
         (self.table.game_of(room)? == &*turn.game(options)).then_some((*node, room))
     }
@@ -153,7 +154,7 @@ impl Rooms {
     /// Carries out what another node has passed on.
     pub(super) fn take_from_node(&mut self, cx: &mut Context<'_>, node: NodeId, passed: Passed) {
         let Passed { at, via, data, rooms, needs_key, held: believed } = passed;
-        self.take(cx, Way { via, node: Some(node) }, (at, &data), (rooms, needs_key));
+        self.take(cx, Route { via, node: Some(node) }, (at, &data), (rooms, needs_key));
         self.leave_elsewhere(cx, at);
         let peer = self.table.peer_at(at).filter(|peer| peer.via.node == Some(node));
         let held = peer.map(|peer| Held {
@@ -174,12 +175,12 @@ impl Rooms {
         cx: &mut Context<'_>,
         at: SocketAddr,
     ) {
-        let lead = self.nodes.leads.get(at).copied();
-        let Some(lead) = lead.filter(|lead| lead.held.is_some()) else { return };
+        let entry = self.nodes.forwarding.get(at).copied();
+        let Some(entry) = entry.filter(|entry| entry.held.is_some()) else { return };
         if self.table.id_at(at).is_some() {
             let now = cx.now.instant;
-            self.nodes.leads.set(now, at, lead.moved(now, lead.node, None));
-            tell(cx, Whom::Node(lead.node), &Message::Elsewhere { at });
+            self.nodes.forwarding.set(now, at, entry.moved(now, entry.node, None));
+            tell(cx, Whom::Node(entry.node), &Message::Elsewhere { at });
         }
     }
 
@@ -191,11 +192,11 @@ impl Rooms {
         at: SocketAddr,
         held: Option<Held>,
     ) {
-        let Some(before) = self.nodes.leads.get(at).copied() else { return };
+        let Some(before) = self.nodes.forwarding.get(at).copied() else { return };
         let was_held = before.held.is_some();
         if held.is_none() {
             if before.node == node {
-                self.nodes.leads.set(cx.now.instant, at, Lead { held, ..before });
+                self.nodes.forwarding.set(cx.now.instant, at, ForwardingEntry { held, ..before });
             }
             return;
         }
@@ -203,7 +204,11 @@ impl Rooms {
             tell(cx, Whom::Node(before.node), &Message::Elsewhere { at });
         }
         let now = cx.now.instant;
-        self.nodes.leads.set(now, at, Lead { asked: None, ..before.moved(now, node, held) });
+        self.nodes.forwarding.set(
+            now,
+            at,
+            ForwardingEntry { asked: None, ..before.moved(now, node, held) },
+        );
         if let Some(own) = self.table.id_at(at) {
             self.end(cx, own, Why::Elsewhere);
         }

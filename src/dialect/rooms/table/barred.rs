@@ -15,7 +15,7 @@ impl Table {
     ) -> bool {
         let Some(room) = self.room(id) else { return false };
         let known_as = self.known_as(public_ips, id, from).map(Ban::everybody_at);
-        room.door.keeps_out(from, None) || known_as.is_some_and(|them| room.door.bars(&them))
+        room.access.keeps_out(from, None) || known_as.is_some_and(|them| room.access.has_ban(&them))
     }
 
     /// The address by which the host of a room knows who is at this endpoint.

@@ -6,17 +6,17 @@ use crate::unproven::Unproven;
 
 impl Table {
     /// Goes on with those of another process, in tables that are still empty.
-    pub(in crate::dialect::rooms) fn go_on(&mut self, unproven: &mut Unproven, saved: Self) {
+    pub(in crate::dialect::rooms) fn restore(&mut self, unproven: &mut Unproven, saved: Self) {
         let Self { peers, rooms, closed, rooms_made, by_source, .. } = saved;
         self.peers = peers.into_values().map(|peer| (peer.id, peer)).collect();
         self.rooms = rooms.into_values().map(|room| (room.id, room)).collect();
         (self.rooms_made, self.by_source) = (rooms_made, by_source);
-        self.closed.go_on(closed);
-        self.silent.go_on(saved.silent);
-        self.unproved.go_on(saved.unproved);
-        self.closing.go_on(saved.closing);
-        self.kept.go_on(saved.kept);
-        self.doubted.go_on(saved.doubted);
+        self.closed.restore(closed);
+        self.silent.restore(saved.silent);
+        self.unproved.restore(saved.unproved);
+        self.closing.restore(saved.closing);
+        self.kept.restore(saved.kept);
+        self.doubted.restore(saved.doubted);
         for (id, peer) in &self.peers {
             let addr = peer.endpoint.ip();
             if !peer.is_kept {

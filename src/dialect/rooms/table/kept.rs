@@ -57,7 +57,7 @@ impl Table {
     }
 
     /// A client has its place again, as if it had just come. Nobody may be where it is.
-    pub(in crate::dialect::rooms) fn restore(&mut self, id: Id) {
+    pub(in crate::dialect::rooms) fn restore_peer(&mut self, id: Id) {
         let Some(client) = self.peers.get_mut(&id) else { return };
         let room = client.room;
         if !self.rooms.contains_key(&room) {

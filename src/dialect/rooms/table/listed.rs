@@ -7,7 +7,7 @@ use std::ops::Bound;
 
 use serde::{Deserialize, Serialize};
 
-use super::elsewhere::Seen;
+use super::remote::Seen;
 use super::{Room, Table};
 use crate::clock::Instant;
 use crate::dialect::by_family::ByFamily;
@@ -76,9 +76,9 @@ impl Default for Closed {
 
 impl Closed {
     /// Goes on with the rooms that have closed in another process.
-    pub(super) fn go_on(&mut self, saved: Self) {
-        self.shown.go_on(saved.shown);
-        self.others.go_on(saved.others);
+    pub(super) fn restore(&mut self, saved: Self) {
+        self.shown.restore(saved.shown);
+        self.others.restore(saved.others);
     }
 
     pub(super) fn note(&mut self, now: Instant, id: Id, rank: Rank) {

@@ -95,7 +95,7 @@ impl Networks {
     /// An address of the source that one has to make place of for a newcomer at this address: of the
     /// widest networks that with most peers, of its parts that with most, and so on; if that is more than
     /// the newcomer's own network would have then.
-    pub(in crate::dialect::rooms) fn gives_way(&self, newcomer: IpAddr) -> Option<IpAddr> {
+    pub(in crate::dialect::rooms) fn eviction_candidate(&self, newcomer: IpAddr) -> Option<IpAddr> {
         let most = self.largest();
         let pairs = most.iter().zip(networks(newcomer)).zip(&self.counts);
         let differ = pairs.into_iter().find(|((largest, own), _)| *largest != own);
@@ -166,10 +166,14 @@ mod tests {
     #[test]
     fn one_of_the_largest_network_gives_way_and_nobody_to_who_would_have_as_much() {
         let networks = of(&[("192.0.2.1", 2), ("192.0.2.2", 3), ("192.0.2.3", 1)]);
-        assert_eq!(networks.gives_way(ip("192.0.2.9")), Some(ip("192.0.2.2")));
-        assert_eq!(networks.gives_way(ip("192.0.2.3")), Some(ip("192.0.2.2")));
-        assert_eq!(networks.gives_way(ip("192.0.2.1")), None, "it would have as many");
-        assert_eq!(networks.gives_way(ip("192.0.2.2")), None, "nobody has more than itself");
+        assert_eq!(networks.eviction_candidate(ip("192.0.2.9")), Some(ip("192.0.2.2")));
+        assert_eq!(networks.eviction_candidate(ip("192.0.2.3")), Some(ip("192.0.2.2")));
+        assert_eq!(networks.eviction_candidate(ip("192.0.2.1")), None, "it would have as many");
+        assert_eq!(
+            networks.eviction_candidate(ip("192.0.2.2")),
+            None,
+            "nobody has more than itself"
+        );
     }
 
     #[test]
@@ -178,7 +182,7 @@ mod tests {
         for n in 0..100u32 {
             networks.add(ip(&format!("2001:db8:0:{n:x}::1")));
         }
-        let source = |addr: &str| networks.gives_way(ip(addr));
+        let source = |addr: &str| networks.eviction_candidate(ip(addr));
         assert_eq!(source("192.0.2.1"), Some(ip("2001:db8:0:63::")));
         // Among each other they are as all are.
         assert_eq!(source("2001:db8:0:5000::1"), Some(ip("2001:db8:0:63::")));
@@ -190,25 +194,25 @@ mod tests {
         // 6to4 for 192.0.2.1, and what the marks of wider networks look like.
         let all = ["192.0.2.1", "2002:c000:201::1", "2002:c000:201:1::1", "2002:c000:201:2::1"];
         let mut networks = of(&all.map(|addr| (addr, 3)));
-        assert_eq!(networks.gives_way(ip("192.0.2.9")), Some(ip("2002:c000:201:2::")));
+        assert_eq!(networks.eviction_candidate(ip("192.0.2.9")), Some(ip("2002:c000:201:2::")));
         (0..3).for_each(|_| networks.remove(ip("2002:c000:201:2::1")));
         (0..3).for_each(|_| networks.remove(ip("2002:c000:201:1::1")));
         networks.add(ip("2002:c000:201::1"));
-        assert_eq!(networks.gives_way(ip("192.0.2.9")), Some(ip("2002:c000:201::")));
+        assert_eq!(networks.eviction_candidate(ip("192.0.2.9")), Some(ip("2002:c000:201::")));
         (0..2).for_each(|_| networks.add(ip("192.0.2.1")));
-        assert_eq!(networks.gives_way(ip("192.0.2.9")), Some(ip("192.0.2.1")));
+        assert_eq!(networks.eviction_candidate(ip("192.0.2.9")), Some(ip("192.0.2.1")));
     }
 
     #[test]
     fn who_is_protected_counts_and_does_not_give_way() {
         let mut networks = of(&[("192.0.2.1", 3), ("2001:db8::1", 2), ("192.0.2.2", 4)]);
         (0..4).for_each(|_| networks.protect(ip("192.0.2.2")));
-        assert_eq!(networks.gives_way(ip("192.0.2.9")), Some(ip("192.0.2.1")));
+        assert_eq!(networks.eviction_candidate(ip("192.0.2.9")), Some(ip("192.0.2.1")));
         (0..3).for_each(|_| networks.protect(ip("192.0.2.1")));
-        let other = networks.gives_way(ip("192.0.2.9"));
+        let other = networks.eviction_candidate(ip("192.0.2.9"));
         assert_eq!(other, Some(ip("2001:db8::")));
         networks.release(ip("192.0.2.2"));
-        assert_eq!(networks.gives_way(ip("192.0.2.9")), Some(ip("192.0.2.2")));
+        assert_eq!(networks.eviction_candidate(ip("192.0.2.9")), Some(ip("192.0.2.2")));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Instant;
 use crate::dialect::rooms::field::{Id, Key};
 use crate::dialect::rooms::reached::Reached;
-use crate::dialect::way::Way;
+use crate::dialect::route::Route;
 use crate::introductions::plan::Wish;
 use crate::limits;
 
@@ -27,7 +27,7 @@ pub(in crate::dialect::rooms) struct Peer {
     pub(in crate::dialect::rooms) is_host: bool,
     pub(in crate::dialect::rooms) status: Status,
     pub(in crate::dialect::rooms) endpoint: SocketAddr,
-    pub(in crate::dialect::rooms) via: Way,
+    pub(in crate::dialect::rooms) via: Route,
     /// Told to this endpoint and to no other.
     pub(in crate::dialect::rooms) key: Key,
     /// The key it came to this endpoint with, if it was at another before.
@@ -102,7 +102,7 @@ impl Peer {
         key: Key,
         room: Id,
         endpoint: SocketAddr,
-        via: Way,
+        via: Route,
     ) -> Self {
         Self {
             id,

@@ -10,13 +10,13 @@ use crate::clock::Instant;
 use crate::dialect::rooms::field::Id;
 use crate::dialect::rooms::options::Options;
 use crate::limits;
+use crate::lobby::access::Access;
 use crate::lobby::code::Code;
 use crate::lobby::data::Data;
-use crate::lobby::door::Door;
 use crate::lobby::extras::Extra;
 
 /// Who was kicked.
-pub(in crate::dialect::rooms) type Ban = crate::lobby::door::Ban<Id>;
+pub(in crate::dialect::rooms) type Ban = crate::lobby::access::Ban<Id>;
 
 /// Players of a room whose host has not said how many, and whose clients have to make place for each
 /// other (see `shares`).
@@ -69,7 +69,8 @@ pub(in crate::dialect::rooms) struct Room {
     pub(in crate::dialect::rooms) clients: Vec<Id>,
     /// How many of these have shown that they are there; the others may be forged.
     pub(super) true_clients: usize,
-    pub(in crate::dialect::rooms) door: Door<Id>,
+    #[serde(rename = "door")]
+    pub(in crate::dialect::rooms) access: Access<Id>,
     pub(in crate::dialect::rooms) data: Data,
     pub(super) extra: Extra,
     /// No list has it; who knows this, or its ID, finds it.
@@ -104,7 +105,7 @@ impl Room {
             host: host.id,
             clients: Vec::new(),
             true_clients: 0,
-            door: Door::new(size),
+            access: Access::new(size),
             data,
             extra: Extra::of(host.endpoint.ip()),
             code,
@@ -122,25 +123,26 @@ impl Room {
     /// Does what its host says, but for the own data. What cannot be is left as it is.
     pub(in crate::dialect::rooms) fn change(&mut self, options: &Options) {
         if let Some(most) = options.max {
-            self.door.set_size(most);
+            self.access.set_size(most);
         }
         if let Some(password) = &options.password {
-            self.door.set_password(password);
+            self.access.set_password(password);
         }
         if let Some(is_locked) = options.is_locked {
-            self.door.is_locked = is_locked;
+            self.access.is_locked = is_locked;
         }
     }
 
     /// Whether all that these options say of a room is so, but for the game.
     pub(in crate::dialect::rooms) fn is_as(&self, options: &Options) -> bool {
         let has_word = |word: &String| {
-            self.door.opens_with(Some(word)) && self.door.has_password() != word.is_empty()
+            self.access.accepts_password(Some(word))
+                && self.access.has_password() != word.is_empty()
         };
-        options.max.is_none_or(|most| most == self.door.size())
+        options.max.is_none_or(|most| most == self.access.size())
             && options.password.as_ref().is_none_or(has_word)
             && options.is_private.is_none_or(|is_private| is_private == self.code.is_some())
-            && options.is_locked.is_none_or(|is_locked| is_locked == self.door.is_locked)
+            && options.is_locked.is_none_or(|is_locked| is_locked == self.access.is_locked)
             && (self.migrates || !options.migrates)
             && (self.is_mesh || !options.is_mesh)
             && options.data.iter().all(|(key, value)| self.data.get(key).unwrap_or("") == value)
@@ -155,35 +157,35 @@ impl Room {
     /// left.
     pub(in crate::dialect::rooms) fn shown_players(&self) -> usize {
         let all = 1 + self.clients.len();
-        if self.is_full() { self.players() } else { all.min(self.door.size().saturating_sub(1)) }
+        if self.is_full() { self.players() } else { all.min(self.access.size().saturating_sub(1)) }
     }
 
     /// Whether its host has said how many may be in it, or that is bounded otherwise: then none of those
     /// who have shown a key makes place for another.
     pub(in crate::dialect::rooms) const fn has_own_size(&self) -> bool {
-        self.door.size() < SHARED_SIZE
+        self.access.size() < SHARED_SIZE
     }
 
     /// Whether it has no place left for anybody.
     pub(in crate::dialect::rooms) const fn is_full(&self) -> bool {
-        self.players() >= self.door.size()
+        self.players() >= self.access.size()
     }
 
     /// How many places are not taken, be it by those who may be forged. `None`: more than there are.
     pub(in crate::dialect::rooms) const fn places(&self) -> Option<usize> {
-        self.door.size().checked_sub(1 + self.clients.len())
+        self.access.size().checked_sub(1 + self.clients.len())
     }
 
     /// How lists have it.
     pub(in crate::dialect::rooms) fn looks(&self) -> Looks {
         let number = |count: usize| u16::try_from(count).unwrap_or(u16::MAX);
         Looks {
-            is_locked: self.door.is_locked,
-            has_password: self.door.has_password(),
+            is_locked: self.access.is_locked,
+            has_password: self.access.has_password(),
             is_full: self.is_full(),
             has_own_size: self.has_own_size(),
             players: number(self.shown_players()),
-            size: number(self.door.size()),
+            size: number(self.access.size()),
         }
     }
 

@@ -10,10 +10,10 @@ use super::{Config, Rooms};
 use crate::clock::{Instant, Now};
 use crate::dialect::{Context, Dialect, Outbox, Output, Shared, Via};
 
+mod access;
 mod amplification;
 mod bounds;
 mod counted;
-mod doors;
 mod forged;
 mod games;
 mod hostile;

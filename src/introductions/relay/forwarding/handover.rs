@@ -29,15 +29,15 @@ impl Forwarding {
         has_port: impl Fn(IpAddr, u16) -> bool,
     ) -> Result<(), NotUnderstood> {
         let Self { sessions, total, check, reports, passed, dropped, .. } = state::read(bytes)?;
-        self.sessions.go_on(sessions);
+        self.sessions.restore(sessions);
         (self.total, self.check, self.reports) = (total, check, reports);
         (self.passed, self.dropped) = (passed, dropped);
-        let is_lost = |half: &super::Half| !has_port(half.addr, half.pool_port);
+        let is_lost = |leg: &super::Leg| !has_port(leg.addr, leg.pool_port);
         let all = self.sessions.iter();
-        let lost = all.filter(|(_, passage)| passage.sides.iter().any(is_lost));
+        let lost = all.filter(|(_, allocation)| allocation.sides.iter().any(is_lost));
         let lost: Vec<u32> = lost.map(|(at, _)| at).collect();
-        for passage in lost.into_iter().filter_map(|at| self.sessions.remove(at)) {
-            self.reports.push(Report::Ended(passage.id, End::GaveWay));
+        for allocation in lost.into_iter().filter_map(|at| self.sessions.remove(at)) {
+            self.reports.push(Report::Ended(allocation.id, End::GaveWay));
         }
         Ok(())
     }
@@ -45,6 +45,6 @@ impl Forwarding {
     /// The numbers of all sessions.
     #[must_use]
     pub fn sessions(&self) -> HashSet<SessionId> {
-        self.sessions.iter().map(|(_, passage)| passage.id).collect()
+        self.sessions.iter().map(|(_, allocation)| allocation.id).collect()
     }
 }

@@ -4,12 +4,12 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::{Places, Sessions, place_of};
 use crate::dialect::Name;
-use crate::introductions::relay::elsewhere::{Elsewhere, plain};
+use crate::introductions::relay::remote::{RemoteRelays, plain};
 use crate::introductions::relay::{Order, SessionId};
 
 impl Sessions {
     /// The relays of other nodes.
-    pub fn elsewhere(&mut self) -> &mut Elsewhere {
+    pub fn elsewhere(&mut self) -> &mut RemoteRelays {
         &mut self.elsewhere
     }
 
@@ -87,7 +87,7 @@ impl Sessions {
         let Some(entry) = self.get_mut(id) else { return };
         let [side, _] = entry.sides;
         if !entry.has_given_way {
-            self.all.give_way(place_of(id));
+            self.all.free_ports(place_of(id));
             self.orders.push(Order::Close(id, side));
         }
     }

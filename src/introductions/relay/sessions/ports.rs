@@ -82,7 +82,7 @@ pub(super) struct Told {
 
 impl Told {
     /// Goes on with what another process has told, if the pool is as large here.
-    pub(super) fn go_on(&mut self, saved: Self, size: u16, secret: u64) {
+    pub(super) fn restore(&mut self, saved: Self, size: u16, secret: u64) {
         let is_whole = saved.next.len() == limits::relay::HOSTS;
         if is_whole && saved.next.iter().all(|place| *place < size) {
             *self = Self { next: saved.next, keyed: Keyed::with(secret) };

@@ -64,19 +64,19 @@ impl Sessions {
         let most = bounds.sessions_per_address as usize;
         for (addr, other) in [(client, host), (host, client)] {
             if self.held(source(addr), &leaving) >= most {
-                let gives_way = self.most_at(source(addr), other, &leaving);
-                leaving.push(gives_way.ok_or(Refused::Share(addr))?);
+                let eviction_candidate = self.most_at(source(addr), other, &leaving);
+                leaving.push(eviction_candidate.ok_or(Refused::Share(addr))?);
             }
             let needs = if client == host { 2 } else { 1 };
             if self.held(only(addr), &leaving) + needs > usize::from(ports) {
-                let gives_way = self.most_at(only(addr), other, &leaving);
-                leaving.push(gives_way.ok_or(Refused::NoPort(addr))?);
+                let eviction_candidate = self.most_at(only(addr), other, &leaving);
+                leaving.push(eviction_candidate.ok_or(Refused::NoPort(addr))?);
             }
         }
         for addr in players {
             if self.held(around(addr), &leaving) >= limits::PER_NETWORK as usize {
-                let gives_way = self.most_of(Some(neighbourhood(addr)), players, &leaving);
-                leaving.push(gives_way.ok_or(Refused::Network(addr))?);
+                let eviction_candidate = self.most_of(Some(neighbourhood(addr)), players, &leaving);
+                leaving.push(eviction_candidate.ok_or(Refused::Network(addr))?);
             }
         }
         if self.all.count() >= limits::SESSIONS + leaving.len() {
@@ -148,9 +148,9 @@ impl Sessions {
         let most = holds.clone().map(|(weight, ..)| weight.least).max()?;
         self.spared = Some(Spared { count: self.count, scope, most });
         // Nobody gives way to who has more of what there is too little of.
-        let gives_way =
+        let may_evict =
             |weight: &Weight| weight.least > wants.least && weight.in_scope >= wants.in_scope;
-        holds.filter(|(weight, ..)| gives_way(weight)).max().map(|(.., place)| place)
+        holds.filter(|(weight, ..)| may_evict(weight)).max().map(|(.., place)| place)
     }
 
     /// What the sides of each session hold, by its place.

@@ -27,7 +27,7 @@ pub(super) struct Table {
 
 impl Table {
     /// Goes on with the sessions of another process, but for those that are not where their number says.
-    pub(super) fn go_on(&mut self, saved: Self, place_of: impl Fn(&Entry) -> u32) {
+    pub(super) fn restore(&mut self, saved: Self, place_of: impl Fn(&Entry) -> u32) {
         self.all = saved.all;
         self.all.retain(|place, entry| place_of(entry) as usize == place);
         let theirs = self.all.iter().filter(|(_, entry)| !entry.has_given_way);
@@ -107,7 +107,7 @@ impl Table {
     }
 
     /// Its ports may be given out again.
-    pub(super) fn give_way(&mut self, place: u32) {
+    pub(super) fn free_ports(&mut self, place: u32) {
         let Some(entry) = self.all.get_mut(place as usize) else { return };
         if std::mem::replace(&mut entry.has_given_way, true) {
             return;
@@ -123,7 +123,7 @@ impl Table {
 
     pub(super) fn remove(&mut self, place: u32) -> Option<Entry> {
         let has_given_way = self.get(place)?.has_given_way;
-        self.give_way(place);
+        self.free_ports(place);
         let entry = self.all.try_remove(place as usize)?;
         Some(Entry { has_given_way, ..entry })
     }

@@ -4,12 +4,12 @@ use std::ops::ControlFlow;
 
 use serde::Serialize;
 
-use crate::brief;
 use crate::clock::{Instant, Now};
 use crate::dialect::{Dialect, Name, Shown, Shows as _};
 use crate::http::Request;
 use crate::limits;
 use crate::server::Server;
+use crate::truncation;
 
 /// Games that are told with how many hosts each has, those with most.
 const GAMES: usize = 50;
@@ -80,7 +80,7 @@ fn note_games(name: Name, dialect: &impl Dialect, all: &mut Vec<Game>) {
         if looked_at > GAMES_LOOKED_AT || hosts <= least && all.len() >= GAMES {
             return;
         }
-        all.push(Game { hosts, dialect: name.to_string(), game: brief::short(game) });
+        all.push(Game { hosts, dialect: name.to_string(), game: truncation::truncated(game) });
         if all.len() >= 2 * GAMES {
             all.sort_unstable_by(|a, b| b.cmp(a));
             all.truncate(GAMES);
@@ -92,14 +92,14 @@ fn note_games(name: Name, dialect: &impl Dialect, all: &mut Vec<Game>) {
 }
 
 fn host(now: Now, server: &Server, name: Name, shown: &Shown<'_>) -> Host {
-    let opened = shown.conn.and_then(|conn| server.places.get(conn)).map(|conn| conn.opened);
+    let opened = shown.conn.and_then(|conn| server.connections.get(conn)).map(|conn| conn.opened);
     let ago = |at: Instant| (now.instant - at).as_secs();
     let port_known = shown.at.port() != 0;
     let address = if port_known { shown.at.to_string() } else { shown.at.ip().to_string() };
     Host {
         dialect: name.to_string(),
-        game: brief::short(shown.game),
-        name: brief::short(&shown.name),
+        game: truncation::truncated(shown.game),
+        name: truncation::truncated(&shown.name),
         address,
         port_known,
         age: opened.or(shown.since).map(ago),

@@ -128,13 +128,13 @@ impl Server {
 
     /// What seems to be wrong, a sentence each. `end` is that of the certificate.
     pub(in crate::server::window) fn warnings(&self, now: Now, end: Option<End>) -> Vec<String> {
-        let mut all = self.shared.doubts.sentences(now.instant);
-        all.extend(self.gateway.doubt());
+        let mut all = self.shared.diagnostics.sentences(now.instant);
+        all.extend(self.gateway.warning());
         all.extend(self.is_cut_off(now).then(|| CUT_OFF.to_owned()));
         let is_alone = self.cluster.as_ref().is_some_and(|cluster| cluster.is_alone(now.instant));
         all.extend(is_alone.then(|| format!("{ALONE} (--cluster)")));
         all.extend(self.double(now));
-        all.extend(end.and_then(|end| end.doubt(&"the certificate (--tls-cert)", now.unix)));
+        all.extend(end.and_then(|end| end.warning(&"the certificate (--tls-cert)", now.unix)));
         all
     }
 }
@@ -170,7 +170,7 @@ impl View {
             uptime: uptime(now).as_secs(),
             hosts,
             clients,
-            connections: server.places.len(),
+            connections: server.connections.len(),
             warnings: server.warnings(now, end.flatten()),
             memory: usage.and_then(|usage| usage.memory),
             cpu: self.cpu.map(|cpu| rounded(cpu, 1e4)),
@@ -250,7 +250,7 @@ pub(in crate::server::window) fn all_limits(server: &Server) -> Vec<Limit> {
     let mut all = vec![
         Limit {
             what: "connections",
-            used: server.places.len(),
+            used: server.connections.len(),
             most: server.limits.connections,
             option: Some("--max-connections"),
         },

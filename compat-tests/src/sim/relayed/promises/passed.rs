@@ -17,7 +17,7 @@ const CHECK: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// One of the two players of a session.
 #[derive(Debug)]
-struct Half {
+struct Leg {
     addr: IpAddr,
     pool_port: u16,
     /// When anything came last from its address.
@@ -38,7 +38,7 @@ struct Half {
     steady: Option<Instant>,
 }
 
-impl Half {
+impl Leg {
     /// A packet of the right shape has come from this port.
     fn hear(&mut self, now: Instant, port: u16, data: &[u8], is_first_side: bool) {
         let is_player = data.get(12) != Some(&MEDDLED);
@@ -60,9 +60,9 @@ impl Half {
 }
 
 #[derive(Debug)]
-struct Passage {
+struct Allocation {
     began: Instant,
-    sides: [Half; 2],
+    sides: [Leg; 2],
     bytes: u64,
     is_connected: bool,
 }
@@ -71,7 +71,7 @@ struct Passage {
 #[derive(Debug)]
 pub(in super::super) struct Passed {
     bounds: Bounds,
-    live: BTreeMap<SessionId, Passage>,
+    live: BTreeMap<SessionId, Allocation>,
     by_sender: BTreeMap<(u16, IpAddr), (SessionId, usize)>,
     /// Sessions that the thread was told to end and has not reported yet.
     closed: BTreeSet<SessionId>,
@@ -103,7 +103,7 @@ impl Passed {
 
     /// The thread takes a session.
     pub(in super::super) fn open(&mut self, now: Instant, session: Session) -> Kept {
-        let half = |side: punchd::introductions::relay::Side| Half {
+        let leg = |side: punchd::introductions::relay::Side| Leg {
             addr: side.addr,
             pool_port: side.port,
             heard: None,
@@ -117,7 +117,7 @@ impl Passed {
             held: 0,
             steady: None,
         };
-        let sides = session.sides.map(half);
+        let sides = session.sides.map(leg);
         for (n, side) in sides.iter().enumerate() {
             let sender = (side.pool_port, side.addr);
             if let Some((other, _)) = self.by_sender.insert(sender, (session.id, n)) {
@@ -125,8 +125,8 @@ impl Passed {
                 return broken(Promise::OwnPorts, what);
             }
         }
-        let passage = Passage { began: now, sides, bytes: 0, is_connected: false };
-        self.live.insert(session.id, passage);
+        let allocation = Allocation { began: now, sides, bytes: 0, is_connected: false };
+        self.live.insert(session.id, allocation);
         Ok(())
     }
 
@@ -164,8 +164,8 @@ impl Passed {
         let Some((id, n)) = self.by_sender.get(&(port, to.ip())).copied() else {
             return to_nobody("that address has no session there");
         };
-        let Some(passage) = self.live.get_mut(&id) else { return to_nobody("it is over") };
-        let [own, other] = &mut passage.sides;
+        let Some(allocation) = self.live.get_mut(&id) else { return to_nobody("it is over") };
+        let [own, other] = &mut allocation.sides;
         let (whom, sender) = if n == 0 { (own, other) } else { (other, own) };
         if !whom.ports.contains(&to.port()) {
             return to_nobody("nothing came from that port");
@@ -190,7 +190,7 @@ impl Passed {
         if let Some((_, what)) = kept.into_iter().find(|(is_kept, _)| !is_kept) {
             return broken(Promise::Bounds, format!("more {what} than may be: {id:?} to {to}"));
         }
-        passage.bytes += data.len() as u64;
+        allocation.bytes += data.len() as u64;
         self.sent += data.len() as u64;
         Ok(())
     }
@@ -204,11 +204,11 @@ impl Passed {
     ) -> Kept {
         // The second half is for those who have not had their share; whose that is has tests of its own.
         let total = self.total.is_half_full(now, data.len().max(limits::HELD_BYTES));
-        let Some(passage) = self.live.get_mut(&id) else { return Ok(()) };
+        let Some(allocation) = self.live.get_mut(&id) else { return Ok(()) };
         let longest = data.len().max(limits::HELD_BYTES);
         let is_full =
-            |half: &mut Half| half.bytes.is_full(now, longest) || half.packets.is_full(now, 1);
-        let session = passage.sides.iter_mut().any(is_full);
+            |leg: &mut Leg| leg.bytes.is_full(now, longest) || leg.packets.is_full(now, 1);
+        let session = allocation.sides.iter_mut().any(is_full);
         if (dropped.over_session > 0 && !session) || (dropped.over_total > 0 && !total) {
             return broken(Promise::Bounds, format!("{id:?}: dropped below the bounds"));
         }
@@ -223,19 +223,19 @@ impl Passed {
                 Ok(())
             }
             Report::Connected(id) => {
-                let Some(passage) = self.live.get_mut(&id) else {
+                let Some(allocation) = self.live.get_mut(&id) else {
                     return broken(Promise::CountedOnce, format!("{id:?} connected, but over"));
                 };
-                let is_again = std::mem::replace(&mut passage.is_connected, true);
-                if is_again || !passage.sides.iter().all(|side| side.has_passed) {
+                let is_again = std::mem::replace(&mut allocation.is_connected, true);
+                if is_again || !allocation.sides.iter().all(|side| side.has_passed) {
                     return broken(Promise::CountedOnce, format!("{id:?} is not connected now"));
                 }
                 // Who sprays ports sends one packet from each.
-                if passage.sides.iter().any(|side| side.run < 2) {
+                if allocation.sides.iter().any(|side| side.run < 2) {
                     let what = format!("{id:?}: one who sprays ports is taken for a player");
                     return broken(Promise::GetsThrough, what);
                 }
-                for side in &mut passage.sides {
+                for side in &mut allocation.sides {
                     side.steady = side.heard;
                 }
                 Ok(())
@@ -244,22 +244,22 @@ impl Passed {
                 if end == End::GaveWay && self.closed.remove(&id) {
                     return Ok(());
                 }
-                let Some(passage) = self.forget(id) else {
+                let Some(allocation) = self.forget(id) else {
                     return broken(Promise::Ends, format!("{id:?} ended twice"));
                 };
-                let age = now - passage.began;
-                let mut sides = passage.sides.iter();
+                let age = now - allocation.began;
+                let mut sides = allocation.sides.iter();
                 let is_right = match end {
                     End::Unanswered => {
                         age >= limits::UNANSWERED && sides.any(|side| side.heard.is_none())
                     }
                     // What comes from another port than before does not always count.
                     End::Idle => sides.any(|side| {
-                        let silent = now - side.heard.unwrap_or(passage.began);
+                        let silent = now - side.heard.unwrap_or(allocation.began);
                         silent >= limits::IDLE || side.ports.len() > 1 && age >= limits::IDLE
                     }),
                     End::GaveWay => false,
-                    End::UsedUp => age >= limits::AGE || passage.bytes >= limits::SESSION_BYTES,
+                    End::UsedUp => age >= limits::AGE || allocation.bytes >= limits::SESSION_BYTES,
                 };
                 if !is_right {
                     return broken(Promise::Ends, format!("{id:?} after {age:?}: {end:?}"));
@@ -269,12 +269,12 @@ impl Passed {
         }
     }
 
-    fn forget(&mut self, id: SessionId) -> Option<Passage> {
-        let passage = self.live.remove(&id)?;
-        for side in &passage.sides {
+    fn forget(&mut self, id: SessionId) -> Option<Allocation> {
+        let allocation = self.live.remove(&id)?;
+        for side in &allocation.sides {
             self.by_sender.remove(&(side.pool_port, side.addr));
         }
-        Some(passage)
+        Some(allocation)
     }
 
     /// The thread is told that a session is over, if it is not yet.
@@ -286,19 +286,19 @@ impl Passed {
 
     /// No session is there that should be over.
     pub(in super::super) fn check(&self, now: Instant) -> Kept {
-        for (id, passage) in &self.live {
-            let age = now - passage.began;
-            let silent = |side: &Half| now - side.heard.unwrap_or(passage.began);
-            let longest = passage.sides.iter().map(silent).max().unwrap_or_default();
-            let is_unanswered = passage.sides.iter().any(|side| side.heard.is_none());
+        for (id, allocation) in &self.live {
+            let age = now - allocation.began;
+            let silent = |side: &Leg| now - side.heard.unwrap_or(allocation.began);
+            let longest = allocation.sides.iter().map(silent).max().unwrap_or_default();
+            let is_unanswered = allocation.sides.iter().any(|side| side.heard.is_none());
             // What it passes on in the time between two looks is bounded.
             let more = 2 * 7 * u64::from(self.bounds.session_bytes);
             if (is_unanswered && age > limits::UNANSWERED + CHECK)
                 || longest > limits::IDLE + CHECK
                 || age > limits::AGE + CHECK
-                || passage.bytes > limits::SESSION_BYTES.saturating_add(more)
+                || allocation.bytes > limits::SESSION_BYTES.saturating_add(more)
             {
-                let bytes = passage.bytes;
+                let bytes = allocation.bytes;
                 let what = format!("{id:?} is {age:?} old, {longest:?} silent, {bytes} bytes");
                 return broken(Promise::Ends, what);
             }

@@ -100,7 +100,7 @@ impl Taken {
     }
 
     /// Sessions give way to one of these two: each had to, where a bound was reached.
-    fn give_way(&mut self, now: Instant, leaving: &[SessionId], pair: [IpAddr; 2]) -> Kept {
+    fn evict(&mut self, now: Instant, leaving: &[SessionId], pair: [IpAddr; 2]) -> Kept {
         let [client, host] = pair;
         let most = self.config.bounds.sessions_per_address;
         for id in leaving {
@@ -143,7 +143,7 @@ impl Taken {
     ) -> Kept {
         let Session { id, sides, .. } = session;
         let pair = sides.map(|side| side.addr);
-        self.give_way(now, leaving, pair)?;
+        self.evict(now, leaving, pair)?;
         if !self.has_room(month, pair) || !self.fits(pair) {
             return broken(Promise::Bounds, format!("{id:?} is one more than may be: {pair:?}"));
         }

@@ -1,0 +1,260 @@
+//! Peers of this node that have to do with others: what they say is passed on, and what comes back is written.
+
+use log::debug;
+
+use super::message::Message;
+use super::{Event, Fault, Kind, Whom, tell};
+use crate::clock::Instant;
+use crate::cluster::NodeId;
+use crate::dialect::ConnId;
+use crate::dialect::events::rooms::no_such_room;
+use crate::dialect::events::routing::Route;
+use crate::dialect::events::{Context, Events, Outbox};
+use crate::limits::cluster as bounds;
+
+/// In which room of another node a peer of this one is.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::dialect::events) struct RemoteMembership {
+    pub(super) node: NodeId,
+    /// None: it wants to join one, and has no answer yet.
+    pub(in crate::dialect::events) room: Option<u64>,
+    /// The round in which that was told last.
+    round: u32,
+    /// When the node was told last where the game socket is.
+    told: Instant,
+}
+
+/// By what one comes into a room.
+const JOINS: [&str; 2] = ["join_room", "quick_join"];
+
+/// What is said of the room that one is in.
+const OF_OWN_ROOM: [&str; 5] = ["update_room", "delete_room", "leave_room", "kick", "let_in"];
+
+impl Events {
+    /// Passes an event on to another node, where `receiver` answers it, if anybody.
+    pub(in crate::dialect::events) fn pass_on(
+        &mut self,
+        cx: &mut Context<'_>,
+        id: ConnId,
+        event: &Event<'_>,
+        (node, receiver): (NodeId, ConnId),
+    ) -> Result<(), Fault> {
+        let number = self.await_node(cx, id, event, receiver)?;
+        self.tell_speaker(cx, id);
+        let Some(peer) = self.peer(id) else { return Ok(()) };
+        let (token, room) = (peer.token, peer.any_room());
+        let mut object = Vec::new();
+        event.write_again(&mut object, &number);
+        tell(cx.out, Whom::Node(node), &Message::Say { token, room, object });
+        Ok(())
+    }
+
+    /// Passes on what a peer says of a room of another node that it is in. None: it is in none, or says something
+    /// else.
+    pub(in crate::dialect::events) fn forward_to_room(
+        &mut self,
+        cx: &mut Context<'_>,
+        id: ConnId,
+        event: &Event<'_>,
+    ) -> Option<Result<(), Fault>> {
+        let node = self.peer(id)?.remote.as_ref()?.node;
+        let is_for_room = match event.kind {
+            Kind::Request => OF_OWN_ROOM.contains(&&*event.name),
+            _ => event.name == "punch_result",
+        };
+        let conn = self.nodes.there.get(&node).filter(|_| is_for_room)?.conn;
+        Some(self.pass_on(cx, id, event, (node, conn)))
+    }
+
+    /// Has a peer ask another node whether it may come into a room there.
+    pub(in crate::dialect::events) fn join_elsewhere(
+        &mut self,
+        cx: &mut Context<'_>,
+        id: ConnId,
+        event: &Event<'_>,
+        node: Option<NodeId>,
+    ) -> Result<(), Fault> {
+        // Who asks from elsewhere asks for a room of this node.
+        let node = node.filter(|_| self.guest(id).is_none()).ok_or_else(no_such_room)?;
+        let conn = self.nodes.there.get(&node).ok_or_else(no_such_room)?.conn;
+        let remote = RemoteMembership { node, room: None, round: 0, told: cx.now.instant };
+        if let Some(peer) = self.peer_mut(id) {
+            peer.remote = Some(Box::new(remote));
+        }
+        self.tell_socket(cx, id, true);
+        let passed_on = self.pass_on(cx, id, event, (node, conn));
+        if passed_on.is_err()
+            && let Some(peer) = self.peer_mut(id)
+        {
+            peer.remote = None;
+        }
+        passed_on
+    }
+
+    /// Tells the node in whose room a peer is where its game socket is; if that is no `news`, then not often.
+    pub(in crate::dialect::events) fn tell_socket(
+        &mut self,
+        cx: &mut Context<'_>,
+        id: ConnId,
+        news: bool,
+    ) {
+        let now = cx.now.instant;
+        self.tell_speaker(cx, id);
+        let Some(peer) = self.peer_mut(id) else { return };
+        let Some(remote) = &mut peer.remote else { return };
+        if !news && now - remote.told < bounds::SOCKET_EVERY {
+            return;
+        }
+        remote.told = now;
+        let (token, endpoint, local) = (peer.token, peer.endpoint, peer.local.clone());
+        let whom = Whom::Node(remote.node);
+        tell(cx.out, whom, &Message::Socket { token, endpoint, local });
+    }
+
+    /// Another node has something written to a peer of this one.
+    pub(super) fn write_for_node(
+        &mut self,
+        node: NodeId,
+        id: ConnId,
+        object: &[u8],
+        out: &mut Outbox,
+    ) {
+        let Ok(event) = Event::parse(object) else {
+            return debug!("what another node has for a peer is no event");
+        };
+        let kind = match event.kind {
+            Kind::Response => Kind::Request,
+            Kind::Confirmation => Kind::ConfirmPass,
+            _ if event.is_of_peer() || self.is_for_member(node, id, &event.name) => {
+                return self.send(id, out, |bytes| event.write_again(bytes, ""));
+            }
+            _ => return,
+        };
+        // One that comes too late is dropped, as on one node.
+        let number = event.id.trim_matches('"').parse().ok();
+        let Some(route) = number.and_then(|number| self.routes.take_sent(number, kind, id)) else {
+            return;
+        };
+        // Who reads the answer may come into another room.
+        if matches!(&*route.name, "leave_room" | "delete_room") && !event.is_error() {
+            self.leave_remote_room(node, id);
+        }
+        self.send(id, out, |bytes| event.write_again(bytes, &route.id));
+    }
+
+    /// Whether a node may tell a peer something of a room that it is in. What has been under way for longer is of a room
+    /// that the peer does not take itself to be in; only that it has left one it may not have heard.
+    fn is_for_member(&mut self, node: NodeId, id: ConnId, name: &str) -> bool {
+        if name == "self_left" {
+            self.leave_remote_room(node, id);
+            return true;
+        }
+        self.peer(id)
+            .and_then(|peer| peer.remote.as_ref())
+            .is_some_and(|remote| remote.node == node)
+    }
+
+    /// A peer is in no room of this node any more; it may be about to come into one.
+    fn leave_remote_room(&mut self, node: NodeId, id: ConnId) {
+        if let Some(peer) = self.peer_mut(id) {
+            peer.remote.take_if(|remote| remote.node == node && remote.room.is_some());
+        }
+    }
+
+    /// Another node tells in which of its rooms a peer of this one is.
+    pub(super) fn hear_room(
+        &mut self,
+        node: NodeId,
+        id: ConnId,
+        (room, is_again): (Option<u64>, bool),
+        out: &mut Outbox,
+    ) {
+        let Some(conn) = self.nodes.there.get(&node).map(|of_node| of_node.conn) else { return };
+        // What it tells before it has begun does not outlast its beginning.
+        let round = self.nodes.rounds.round_of(node).unwrap_or_default();
+        let join = self.routes.find_named(id, conn, &JOINS);
+        // It was let in, and the answer is lost: it is told so now and not when it has waited for long.
+        if room.is_some()
+            && is_again
+            && let Some(join) = join.and_then(|join| self.routes.take_number(join))
+        {
+            return self.fail_route(&join, &Fault::new("timeout", "the answer is lost"), out);
+        }
+        let has_taken_over = self.has_taken_over();
+        let Some(peer) = self.peer_mut(id) else { return };
+        let remote = peer.remote.as_ref();
+        let before = remote.filter(|remote| remote.node == node).map(|remote| remote.room);
+        // What another process has known of that is not known here.
+        let may_be = has_taken_over && peer.room.is_none() && remote.is_none();
+        match (room, before) {
+            (Some(_), before) if before.is_some() || may_be => {
+                let told = remote.map_or(Instant::default(), |remote| remote.told);
+                peer.remote = Some(Box::new(RemoteMembership { node, room, round, told }));
+            }
+            // It has been told that it is not, or has found another one since.
+            (Some(_), _) => tell(out, Whom::Node(node), &Message::Leave { token: peer.token }),
+            // Whoever has been told that it has left is in none already.
+            (None, Some(Some(before))) => {
+                peer.remote = None;
+                self.tell_room_gone(id, before, out);
+            }
+            // It may ask for another one already.
+            (None, Some(None)) if join.is_none() => peer.remote = None,
+            (None, _) => {}
+        }
+    }
+
+    /// A join of a room of another node is not answered in time: it counts for nothing, even if the answer comes.
+    pub(in crate::dialect::events) fn give_join_up(&mut self, route: &Route, out: &mut Outbox) {
+        let Some(peer) = self.peer_mut(route.sender) else { return };
+        if !JOINS.contains(&&*route.name) {
+            return;
+        }
+        if let Some(remote) = peer.remote.take() {
+            tell(out, Whom::Node(remote.node), &Message::Leave { token: peer.token });
+        }
+    }
+
+    /// Tells those who wait for an answer of a node that is gone.
+    pub(super) fn fail_asked(&mut self, conn: ConnId, out: &mut Outbox) {
+        while let Some(route) = self.routes.pop_of(conn) {
+            self.fail_route(&route, &no_such_room(), out);
+        }
+    }
+
+    /// In which rooms of other nodes peers are, for another process.
+    pub(in crate::dialect::events) fn all_away(&self) -> Vec<(ConnId, NodeId, Option<u64>)> {
+        let remote = |id: ConnId| {
+            let remote = self.peer(id)?.remote.as_ref()?;
+            Some((id, remote.node, remote.room))
+        };
+        self.own_peers().into_iter().filter_map(remote).collect()
+    }
+
+    /// Goes on with that of another process, until the nodes have told it anew.
+    pub(in crate::dialect::events) fn keep_away(
+        &mut self,
+        all: Vec<(ConnId, NodeId, Option<u64>)>,
+    ) {
+        for (id, node, room) in all {
+            if let Some(peer) = self.peer_mut(id) {
+                let remote = RemoteMembership { node, room, round: 0, told: Instant::default() };
+                peer.remote = Some(Box::new(remote));
+            }
+        }
+    }
+
+    /// The rooms of a node are gone, but for those that peers were told of in this round: who was in one is in none.
+    pub(super) fn come_home(&mut self, node: NodeId, round: u32, out: &mut Outbox) {
+        for id in self.own_peers() {
+            let Some(peer) = self.peer_mut(id) else { continue };
+            // Who only waits for an answer is told so.
+            let is_gone = |remote: &mut Box<RemoteMembership>| {
+                remote.node == node && remote.round != round && remote.room.is_some()
+            };
+            if let Some(room) = peer.remote.take_if(is_gone).and_then(|remote| remote.room) {
+                self.tell_room_gone(id, room, out);
+            }
+        }
+    }
+}
