@@ -72,7 +72,7 @@ pub const MESSAGE: usize = 256 * 1024;
 pub const PART: usize = 32 * 1024;
 
 /// How often a node that is told everything gets a part: 3 MB/s, which neither stops the event loop nor fills the
-/// line, as long as [`NEWS_BYTES`] allows it. 10,000 hosts take less than a second, each 5000 more another one.
+/// line, as long as [`NEWS_BYTES`] allows it. 50,000 usual hosts take a second, each 25,000 more another one.
 pub const PART_EVERY: Duration = Duration::from_millis(10);
 
 /// Entries that are looked at for one part.
@@ -90,13 +90,14 @@ pub const LEADS: usize = super::ROOM_PEERS;
 pub const PASSED: u32 = 8000;
 
 /// Bytes a second that are taken from a node, with two seconds' worth at once; what is more is lost, and asked for
-/// again. Half of it is for news, see [`NEWS_BYTES`].
-pub const NODE_BYTES: u32 = 16_000_000;
+/// again. Two thirds of it are for news, see [`NEWS_BYTES`].
+pub const NODE_BYTES: u32 = 24_000_000;
 
 /// Bytes a second that the entries of one dialect may take which have changed, and again as many those that one node is
-/// told of first, each with two seconds' worth at once; what is more waits. Four dialects have entries, so all
-/// of them take half of [`NODE_BYTES`]. Those that have ended, questions and what is passed on do not wait.
-pub const NEWS_BYTES: u32 = NODE_BYTES / 16;
+/// told of first, each with two seconds' worth at once; what is more waits. Four dialects have entries, so all of
+/// them take two thirds of [`NODE_BYTES`]. Those that have ended, questions and what is passed on do not wait. A usual
+/// host takes 80 bytes, so 100,000 are told within some two seconds, as players expect whose node has died.
+pub const NEWS_BYTES: u32 = NODE_BYTES / 12;
 
 /// Requests of all nodes together that wait for a host at one time.
 pub const WAITING: usize = 4096;
