@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::net::{SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use compat_tests::events::EventClient;
@@ -24,8 +25,11 @@ fn register(master: &Master, game: &str) -> Result<Host, Error> {
 }
 
 fn log_in(master: &Master, game: &str, key: Option<&str>) -> Result<(), Option<String>> {
+    // The server may not have seen the end of the one before yet, who has his ID until then.
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let id = format!("peer {}", COUNT.fetch_add(1, Ordering::Relaxed));
     let mut client = EventClient::connect(master.addr(), None).expect("connecting");
-    let login = client.login_with("peer", game, key);
+    let login = client.login_with(&id, game, key);
     login.map(drop).map_err(|error| error.code().map(str::to_owned))
 }
 
