@@ -27,7 +27,8 @@ use crate::timers::Timers;
 /// the promise is the server's and not that of each dialect.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Unproven {
-    /// How many connections each address has, of which [`ConnectionTable`](crate::connection_table::ConnectionTable) keeps account.
+    /// How many connections each address has, of which
+    /// [`ConnectionTable`](crate::connection_table::ConnectionTable) keeps account.
     #[serde(skip)]
     pub(crate) connections: Shares<Ring>,
     /// How many other proofs of each address there are.

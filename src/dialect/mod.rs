@@ -193,8 +193,9 @@ pub trait Dialect: Shows + std::fmt::Debug {
     /// Another node is gone, and all its peers with it.
     fn on_node_gone(&mut self, _cx: &mut Context<'_>, _node: NodeId) {}
 
-    /// The relay of another node was asked for two of this dialect, by [`cluster_plan`](crate::introductions::cluster_plan). They
-    /// have a session now, or have none: then what is to be done is what would be without any relay.
+    /// The relay of another node was asked for two of this dialect, by
+    /// [`cluster_plan`](crate::introductions::cluster_plan). They have a session now, or have none: then what is to be
+    /// done is what would be without any relay.
     fn on_relay(&mut self, _cx: &mut Context<'_>, _attempt: &Attempt, _is_given: bool) {}
 
     /// Writes what another process needs to go on.
