@@ -35,9 +35,6 @@ pub(super) type ToTell<T> = (T, usize, IpAddr);
 /// In place of the hash of what others were told: each has been told something else.
 pub(super) const SOMETHING: u64 = 0;
 
-/// About how many bytes it takes to tell that something is gone.
-pub(super) const GONE: usize = 20;
-
 /// Something that all are to be told.
 #[derive(Debug)]
 pub(super) enum Update<I, T> {
@@ -109,7 +106,7 @@ impl<I: Copy + Ord + Hash> Replication<I> {
         news: &mut Vec<I>,
         to_tell: impl Fn(I) -> Option<ToTell<T>>,
     ) -> Vec<Update<I, T>> {
-        let gone = self.note(now, news, &to_tell);
+        let gone = self.note(news, &to_tell);
         let (mut all, mut part, mut size) = (Vec::new(), Vec::new(), 0);
         all.extend(Some(gone).filter(|gone| !gone.is_empty()).map(Update::Gone));
         for _ in 0..bounds::PART_ENTRIES {
@@ -131,10 +128,10 @@ impl<I: Copy + Ord + Hash> Replication<I> {
         all
     }
 
-    /// What is new or has changed has to wait for its turn. Returns what is gone: that is little, and goes at once.
+    /// What is new or has changed has to wait for its turn. Returns what is gone: that is little, goes at once, and takes
+    /// nothing of what may be said of others.
     fn note<T: Serialize>(
         &mut self,
-        now: Instant,
         news: &mut Vec<I>,
         to_tell: impl Fn(I) -> Option<ToTell<T>>,
     ) -> Vec<I> {
@@ -153,7 +150,6 @@ impl<I: Copy + Ord + Hash> Replication<I> {
             let was_told = self.told.remove(&id).is_some();
             // Of what came and went meanwhile nobody knows, unless it was told to one who has not been told all yet.
             if was_told || !has_waited || self.there.values().any(|left| !left.is_empty()) {
-                self.untold.spend(now, GONE);
                 gone.push(id);
             }
         }

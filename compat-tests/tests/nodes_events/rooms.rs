@@ -212,3 +212,35 @@ fn after_a_partition_nobody_is_in_a_room_that_does_not_know_it() {
     world.ask(&bob, "leave_room", json!({})).unwrap();
     assert_eq!(world.hears(&amy, "player_left")["id"], "bob");
 }
+
+/// That rooms have ended is said at once, and takes nothing of what may be said of others.
+#[test]
+fn a_mass_of_rooms_that_come_and_go_does_not_keep_another_from_the_lists() {
+    let mut world = World::of(2);
+    let viewer = world.login(1, "viewer");
+    let amy = (0, world.open(0, "198.51.100.7:4000".parse().unwrap()), String::new());
+    world.ask(&amy, "login", json!({"id": "amy", "game": "chess"})).unwrap();
+    let game = "g".repeat(60);
+    let mut login = |n| {
+        let (peer, told) = world.try_login(0, &format!("mass {n}"), &json!({"game": game}));
+        told.unwrap();
+        peer
+    };
+    let mass: Vec<_> = (0..50).map(&mut login).collect();
+    let [create, leave] = [("create_room", json!({"name": "r"})), ("leave_room", json!({}))]
+        .map(|(name, data)| json!({"type": "request", "name": name, "data": data, "request_id": 1}))
+        .map(|request| request.to_string().into_bytes());
+    for round in 0..900 {
+        for (n, conn, _) in &mass {
+            world.write(*n, *conn, &create);
+            world.write(*n, *conn, &leave);
+        }
+        world.written.clear();
+        if round % 10 == 9 {
+            world.pass(3);
+        }
+    }
+    let room = world.room(&amy, json!({"name": "own"}));
+    world.pass(100);
+    assert_eq!(world.list(&viewer, json!({}))[0]["room"], json!(room));
+}

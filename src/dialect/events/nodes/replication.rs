@@ -127,7 +127,6 @@ impl Events {
         if self.nodes.untold.remove(&Leaving::Guest(id))
             && let Some(entry) = self.entry_of(id)
         {
-            self.nodes.untold.spend(cx.now.instant, BESIDE + entry.strings());
             tell(cx.out, Whom::All, &Message::Peers { all: vec![entry] });
         }
     }
@@ -143,7 +142,8 @@ impl Events {
         }
     }
 
-    /// Rooms that are new or have changed have to wait for their turn; which are gone is told at once.
+    /// Rooms that are new or have changed have to wait for their turn; which are gone is told at once, and takes nothing
+    /// of what may be said of others.
     pub(super) fn note_rooms(&mut self, cx: &mut Context<'_>) {
         let (mut ended, mut size) = (Vec::new(), 0);
         for (game, number) in self.rooms.take_news() {
@@ -157,12 +157,11 @@ impl Events {
             size += BESIDE + game.len();
             ended.push((game, number));
             if size >= bounds::PART {
-                self.nodes.untold.spend(cx.now.instant, std::mem::take(&mut size));
+                size = 0;
                 tell(cx.out, Whom::All, &Message::Ended { all: std::mem::take(&mut ended) });
             }
         }
         if !ended.is_empty() {
-            self.nodes.untold.spend(cx.now.instant, size);
             tell(cx.out, Whom::All, &Message::Ended { all: ended });
         }
     }

@@ -6,7 +6,7 @@ use super::message::{Entry, Message};
 use super::{Nodes, tell};
 use crate::cluster::{NodeId, Whom};
 use crate::dialect::Context;
-use crate::dialect::replication::{GONE, SOMETHING};
+use crate::dialect::replication::SOMETHING;
 use crate::limits::cluster as bounds;
 
 /// About how long a host is in a message.
@@ -43,7 +43,8 @@ impl Gmnet {
         }
     }
 
-    /// Tells all nodes which hosts are gone. That is little, and does not wait.
+    /// Tells all nodes which hosts are gone. That is little, does not wait, and takes nothing of what
+    /// may be said of others.
     fn tell_gone(&mut self, cx: &mut Context<'_>) {
         let Some(news) = &mut self.hosts.news else { return };
         let mut gone = std::mem::take(&mut news.gone);
@@ -54,7 +55,6 @@ impl Gmnet {
             let has_waited = untold.remove(conn);
             told.remove(conn).is_some() || !has_waited || is_beginning
         });
-        untold.spend(cx.now.instant, GONE * gone.len());
         for some in gone.chunks(bounds::PART_ENTRIES) {
             tell(cx, Whom::All, &Message::<&Data>::Gone { all: some.into() });
         }
