@@ -6,13 +6,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::is_same_family;
 use super::journal::{Attempt, Relay, Way};
-use super::relay::sessions::Places;
-use super::relay::{Refused, Shape};
+use super::relay::Refused;
 use crate::dialect::Context;
 use crate::nats::Kind;
-use crate::refusals::Reason;
 
 /// What a client wants of the relay, the greatest most of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -53,47 +50,6 @@ impl Wish {
 #[must_use]
 pub fn is_hopeless(kinds: [Kind; 2]) -> bool {
     kinds.contains(&Kind::Symmetric) && kinds.iter().all(|kind| kind.is_symmetric())
-}
-
-/// Whether a client and its host are to be told of the relay as soon as both are proven.
-#[must_use]
-pub fn is_relayed_at_once(cx: &Context<'_>, wish: Wish, pair: [SocketAddr; 2]) -> bool {
-    let [client, host] = pair.map(|at| at.ip());
-    let is_hopeless = || is_hopeless(pair.map(|at| cx.shared.nats.kind(cx.now.instant, at)));
-    cx.shared.relay.serves([client, host])
-        && match wish {
-            Wish::IfNeeded => !is_same_family(client, host) || is_hopeless(),
-            Wish::Always => true,
-            Wish::Never => false,
-        }
-}
-
-/// Whether the relay is the only way between a client and its host, and there is none for them.
-#[must_use]
-pub fn are_apart(cx: &Context<'_>, wish: Wish, pair: [SocketAddr; 2]) -> bool {
-    let [client, host] = pair.map(|at| at.ip());
-    let may_be_relayed = wish != Wish::Never && cx.shared.relay.serves([client, host]);
-    !is_same_family(client, host) && !may_be_relayed
-}
-
-/// Gives a client and its host, both of whose addresses are proven, a session, if they have none. What
-/// they are to be told of it; none if they had one, or if there is none for them.
-pub fn relay(cx: &mut Context<'_>, wish: Wish, attempt: &Attempt) -> Option<Places> {
-    let pair = [attempt.client, attempt.host];
-    if wish == Wish::Never || cx.shared.relay.between(attempt.dialect, pair).is_some() {
-        return None;
-    }
-    open(cx, Shape::Any, attempt.clone())
-}
-
-/// Gives them a session, if there is room for one of this shape.
-pub fn open(cx: &mut Context<'_>, shape: Shape, attempt: Attempt) -> Option<Places> {
-    let (dialect, client) = (attempt.dialect, attempt.client.ip());
-    let opened = cx.shared.relay.open(cx.now, shape, attempt);
-    if opened.as_ref().is_err_and(|why| *why != Refused::NoRelay) {
-        cx.refused(dialect, Reason::Relay, client);
-    }
-    opened.ok()
 }
 
 /// One of the two says whether it got through. While they have a session it is known by the packets that
