@@ -33,7 +33,7 @@ pub(super) struct Replication<I> {
 pub(super) type ToTell<T> = (T, usize, IpAddr);
 
 /// In place of the hash of what others were told: each has been told something else.
-pub(super) const SOMETHING: u64 = 0;
+const SOMETHING: u64 = 0;
 
 /// Something that all are to be told.
 #[derive(Debug)]

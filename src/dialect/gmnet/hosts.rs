@@ -25,7 +25,6 @@ mod listing;
 mod ports;
 mod remote;
 
-use listing::Changes;
 pub use ports::Shown;
 use remote::RemoteHosts;
 pub(super) use remote::Told;
@@ -82,9 +81,10 @@ pub struct Hosts {
     /// Those of other nodes.
     #[serde(skip)]
     elsewhere: RemoteHosts,
-    /// What other nodes have not been told of yet; none: there are no others.
+    /// The connections of hosts that are new, have changed or are gone since other nodes were told; none: there are no
+    /// others.
     #[serde(skip)]
-    pub(super) news: Option<Box<Changes>>,
+    pub(super) news: Option<Vec<ConnId>>,
 }
 
 impl Default for Hosts {
@@ -356,7 +356,7 @@ impl Hosts {
         }
         self.by_addr.remove(host.addr, key);
         if let Some(news) = &mut self.news {
-            news.gone.push(host.conn);
+            news.push(host.conn);
         }
         self.relist(now, host.addr);
         Some(host)

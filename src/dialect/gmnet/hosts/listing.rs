@@ -4,20 +4,10 @@ use std::net::IpAddr;
 
 use smallvec::SmallVec;
 
-use super::{Host, HostKey, Hosts};
+use super::{HostKey, Hosts};
 use crate::clock::Instant;
-use crate::dialect::ConnId;
 #[cfg(doc)]
 use crate::limits::Limits;
-
-/// What has changed about the hosts.
-#[derive(Debug, Default)]
-pub(in crate::dialect::gmnet) struct Changes {
-    /// Addresses about whose hosts something may have changed.
-    pub(in crate::dialect::gmnet) at: Vec<IpAddr>,
-    /// The connections of those that are gone.
-    pub(in crate::dialect::gmnet) gone: Vec<ConnId>,
-}
 
 impl Hosts {
     /// Decides anew which hosts of an address are listed, after something about them has changed.
@@ -50,24 +40,13 @@ impl Hosts {
 
     /// Other nodes have to be told what is there now.
     pub(super) fn note_change(&mut self, addr: IpAddr) {
-        if let Some(news) = &mut self.news
-            && news.at.last() != Some(&addr)
-            && !self.by_addr.get(addr).is_empty()
-        {
-            news.at.push(addr);
+        let Some(news) = &mut self.news else { return };
+        let hosts = self.by_addr.get(addr).iter().filter_map(|key| self.slab.get(key.0.get()));
+        for host in hosts {
+            if news.last() != Some(&host.conn) {
+                news.push(host.conn);
+            }
         }
-    }
-
-    /// Some of the hosts of this node, from that place in the table on, and the place behind them; none if there
-    /// are no more.
-    pub(in crate::dialect::gmnet) fn some_from(
-        &self,
-        from: usize,
-        most: usize,
-    ) -> (impl Iterator<Item = (usize, &Host)>, Option<usize>) {
-        let to = from + most;
-        let all = (from..to).filter_map(|slot| Some((slot, self.slab.get(slot)?)));
-        (all, Some(to).filter(|to| *to < self.slab.capacity()))
     }
 
     pub(super) fn list(&mut self, key: HostKey) {

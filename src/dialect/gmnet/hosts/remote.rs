@@ -14,10 +14,11 @@ use super::super::slot::HostKey;
 use super::Hosts;
 use crate::clock::Instant;
 use crate::cluster::NodeId;
+use crate::dialect::rounds::{Full, Rounds};
 use crate::dialect::{ConnId, Via};
 use crate::hash::Map;
 use crate::introductions::{PublicIps, is_inside};
-use crate::limits::{self, cluster as bounds};
+use crate::limits;
 use crate::timers::{LogThrottle, Timers};
 
 /// Entries that are looked at in one turn for those that are not there any more.
@@ -33,9 +34,9 @@ pub(super) struct RemoteHosts {
     by_id: Map<(NodeId, ConnId), HostKey>,
     /// By the address of the host, and by that which its node tells those outside.
     by_addr: Map<IpAddr, SmallVec<[HostKey; 1]>>,
-    nodes: Map<NodeId, OfNode>,
-    /// How often a node has begun to tell everything: each time is a round.
-    rounds: u32,
+    rounds: Rounds,
+    /// The addresses that nodes tell those outside.
+    public_ips: Map<NodeId, PublicIps>,
     /// The place from which on entries that are not there any more are looked for.
     sweeping: Option<usize>,
     /// Addresses that a host has left a moment ago.
@@ -63,25 +64,14 @@ impl Remote {
     }
 }
 
-/// What is known of another node.
-#[derive(Debug)]
-struct OfNode {
-    round: u32,
-    /// What was told before this round is not there any more.
-    oldest: u32,
-    entries: usize,
-    strings: usize,
-    public_ips: PublicIps,
-}
-
 impl Default for RemoteHosts {
     fn default() -> Self {
         Self {
             slab: Slab::new(),
             by_id: Map::default(),
             by_addr: Map::default(),
-            nodes: Map::default(),
-            rounds: 0,
+            rounds: Rounds::default(),
+            public_ips: Map::default(),
             sweeping: None,
             left: Timers::new(limits::HOST_RETURN),
             full: LogThrottle::default(),
@@ -126,7 +116,7 @@ impl RemoteHosts {
     }
 
     fn is_gone(&self, remote: &Remote) -> bool {
-        self.nodes.get(&remote.node).is_none_or(|node| remote.round < node.oldest)
+        self.rounds.is_gone(remote.node, remote.round)
     }
 
     /// Those at an address that are there.
@@ -194,8 +184,9 @@ impl Hosts {
         host: &Host,
         whom: IpAddr,
     ) -> IpAddr {
-        let node = self.elsewhere.remote(key).and_then(|r| self.elsewhere.nodes.get(&r.node));
-        node.map_or(self.public_ips, |node| node.public_ips).told(host.addr, whom)
+        let public_ips = self.elsewhere.remote(key).map(|remote| remote.node);
+        let public_ips = public_ips.and_then(|node| self.elsewhere.public_ips.get(&node));
+        public_ips.unwrap_or(&self.public_ips).told(host.addr, whom)
     }
 
     /// Whether a host of another node has left this address just now, and may come back.
@@ -207,7 +198,7 @@ impl Hosts {
     pub(in crate::dialect::gmnet) fn known_nodes(
         &self,
     ) -> impl Iterator<Item = (NodeId, PublicIps)> {
-        self.elsewhere.nodes.iter().map(|(node, known)| (*node, known.public_ips))
+        self.elsewhere.public_ips.iter().map(|(node, public_ips)| (*node, *public_ips))
     }
 
     /// The hosts of a node, and whether it lists them.
@@ -219,26 +210,21 @@ impl Hosts {
 
     /// A node begins to tell all that it has.
     pub(in crate::dialect::gmnet) fn begin_round(&mut self, node: NodeId, public_ips: PublicIps) {
-        let elsewhere = &mut self.elsewhere;
-        elsewhere.rounds = elsewhere.rounds.wrapping_add(1);
-        let round = elsewhere.rounds;
-        // What there is of one that was gone is not there any more.
-        let new = OfNode { round, oldest: round, entries: 0, strings: 0, public_ips };
-        let known = elsewhere.nodes.entry(node).or_insert(new);
-        (known.round, known.public_ips) = (round, public_ips);
+        self.elsewhere.rounds.begin(node);
+        self.elsewhere.public_ips.insert(node, public_ips);
     }
 
     /// A node has told all that it has.
     pub(in crate::dialect::gmnet) fn end_round(&mut self, node: NodeId) {
-        if let Some(known) = self.elsewhere.nodes.get_mut(&node) {
-            known.oldest = known.round;
+        if self.elsewhere.rounds.end(node) {
             self.elsewhere.sweeping = Some(0);
         }
     }
 
     /// A node is gone with all that it has.
     pub(in crate::dialect::gmnet) fn node_gone(&mut self, node: NodeId) {
-        if self.elsewhere.nodes.remove(&node).is_some() {
+        self.elsewhere.public_ips.remove(&node);
+        if self.elsewhere.rounds.forget(node) {
             self.elsewhere.sweeping = Some(0);
         }
     }
@@ -259,17 +245,17 @@ impl Hosts {
             self.drop_elsewhere(key);
         }
         let strings = told.data.as_ref().map_or(0, Data::size);
-        let Some(of_node) = self.elsewhere.nodes.get_mut(&node) else { return false };
-        let is_full = of_node.entries >= bounds::ENTRIES;
-        if is_full || of_node.strings.saturating_add(strings) > bounds::STRINGS {
-            if let Some(before) = self.elsewhere.full.say(now) {
-                warn!("cluster: another node has more hosts than there is room for{before}");
+        let round = match self.elsewhere.rounds.add(node, strings) {
+            Ok(Some(round)) => round,
+            Ok(None) => return false,
+            Err(Full) => {
+                if let Some(before) = self.elsewhere.full.say(now) {
+                    warn!("cluster: another node has more hosts than there is room for{before}");
+                }
+                return false;
             }
-            return false;
-        }
-        of_node.entries += 1;
-        of_node.strings += strings;
-        let (round, public_ips) = (of_node.round, of_node.public_ips);
+        };
+        let public_ips = self.elsewhere.public_ips.get(&node).copied().unwrap_or_default();
         let number = number.unwrap_or_else(|| {
             self.count = self.count.wrapping_add(1);
             self.count.wrapping_sub(1)
@@ -358,11 +344,7 @@ impl Hosts {
             self.index.remove(&host, key);
         }
         self.elsewhere.by_id.remove(&(node, host.conn));
-        if let Some(of_node) = self.elsewhere.nodes.get_mut(&node) {
-            of_node.entries = of_node.entries.saturating_sub(1);
-            let strings = host.data.as_ref().map_or(0, Data::size);
-            of_node.strings = of_node.strings.saturating_sub(strings);
-        }
+        self.elsewhere.rounds.remove(node, host.data.as_ref().map_or(0, Data::size));
     }
 
     /// Decides anew which hosts of an address that are elsewhere are listed.

@@ -2,8 +2,6 @@
 //! its own, which are in [`hosts`](super::hosts) beside those of this node. A client that asks for a host elsewhere
 //! goes through [`asking`], and on the node of the host through [`answering`].
 
-use std::hash::BuildHasher as _;
-
 use log::warn;
 use serde::Serialize;
 
@@ -13,74 +11,40 @@ pub(super) use self::asking::Direct;
 use self::message::{Entry, Known, Message};
 use super::Gmnet;
 use super::data::Data;
+use super::host::Host;
 use crate::clock::{Instant, earliest};
 use crate::cluster::{NodeId, Whom};
-use crate::dialect::untold::{Pace, Untold};
+use crate::dialect::replication::{Replication, ToTell, Update};
 use crate::dialect::{ConnId, Context, Keeping, Name};
-use crate::hash::{Keyed, Map};
 use crate::introductions::PublicIps;
-use crate::limits::cluster as bounds;
 use crate::state;
-use crate::timers::{LogThrottle, Timers};
+use crate::timers::LogThrottle;
 
 mod answering;
 mod asking;
 mod message;
-mod replication;
 
 /// What is known of other nodes, but for their hosts.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Nodes {
-    /// Those that are there, each with the place of the host from which on it has still to be told.
-    there: Map<NodeId, Option<usize>>,
-    /// When those are told more that have not been told all.
-    parts: Timers<NodeId>,
-    /// How much each may be told of those.
-    paces: Map<NodeId, Pace>,
-    /// Hosts that have changed since others were told.
-    untold: Untold<ConnId>,
-    /// A hash of what others were told last of a host, so that they are not told the same again.
-    told: Map<ConnId, u64>,
-    hasher: Keyed,
+    replication: Replication<ConnId>,
     asking: Asking,
     answering: Answering,
     odd: LogThrottle,
 }
 
-impl Default for Nodes {
-    fn default() -> Self {
-        Self {
-            there: Map::default(),
-            parts: Timers::new(bounds::PART_EVERY),
-            paces: Map::default(),
-            untold: Untold::default(),
-            told: Map::default(),
-            hasher: Keyed::default(),
-            asking: Asking::default(),
-            answering: Answering::default(),
-            odd: LogThrottle::default(),
-        }
-    }
-}
-
 impl Nodes {
     /// How much is kept of peers.
     pub(super) fn kept(&self, each: &mut Keeping<'_>) {
-        each("GMnet: hosts that others know", self.told.len());
-        each("GMnet: hosts that others do not know", self.untold.len());
+        each("GMnet: hosts that others know", self.replication.len());
         each("GMnet: questions", self.asking.len());
         each("GMnet: questions of other nodes", self.answering.len());
     }
 
     /// When something has to be done for other nodes.
     pub(super) fn next_wakeup(&self) -> Option<Instant> {
-        let told = [self.parts.next(), self.untold.next()];
-        let asked = [self.asking.next_wakeup(), self.answering.next_wakeup()];
-        earliest([earliest(told), earliest(asked)])
-    }
-
-    fn hash(&self, entry: &Entry<&Data>) -> u64 {
-        self.hasher.hash_one(state::write(entry).unwrap_or_default())
+        let asked = earliest([self.asking.next_wakeup(), self.answering.next_wakeup()]);
+        earliest([self.replication.next(), asked])
     }
 }
 
@@ -91,11 +55,19 @@ fn tell<D: Serialize>(cx: &mut Context<'_>, whom: Whom, message: &Message<D>) {
     }
 }
 
+/// As it is told, with about how many bytes that takes, and its address.
+fn sized(host: &Host) -> Option<ToTell<Entry<&Data>>> {
+    const BESIDE: usize = 80;
+    let entry = Entry::of(host);
+    let size = BESIDE + entry.strings();
+    Some((entry, size, host.addr))
+}
+
 impl Gmnet {
     /// Another node is to be told everything.
     pub(super) fn begin_to_tell(&mut self, cx: &mut Context<'_>, node: NodeId) {
         self.hosts.news.get_or_insert_default();
-        self.nodes.there.insert(node, Some(0));
+        self.nodes.replication.begin(node, self.hosts.all().map(|host| host.conn).collect());
         let begin = Message::<&Data>::begin(self.config.public_ips);
         tell(cx, Whom::Node(node), &begin);
         self.tell_part(cx, node);
@@ -104,12 +76,9 @@ impl Gmnet {
 
     /// Another node is gone.
     pub(super) fn forget_node(&mut self, cx: &mut Context<'_>, node: NodeId) {
-        self.nodes.there.remove(&node);
-        self.nodes.parts.cancel(&node);
-        if self.nodes.there.is_empty() {
+        self.nodes.replication.forget(node);
+        if self.nodes.replication.is_alone() {
             self.hosts.news = None;
-            self.nodes.told = Map::default();
-            self.nodes.untold.clear();
         }
         self.hosts.node_gone(node);
         self.nodes.answering.forget(node);
@@ -169,6 +138,37 @@ impl Gmnet {
         }
     }
 
+    /// Tells all nodes what has changed about hosts, as far as a turn goes and they may be told.
+    fn tell_changes(&mut self, cx: &mut Context<'_>) {
+        let Some(news) = &mut self.hosts.news else { return };
+        let mut left = std::mem::take(news);
+        let now = cx.now.instant;
+        let to_tell =
+            |conn| self.conns.get(conn).and_then(|conn| sized(self.hosts.get(conn.host?)?));
+        for change in self.nodes.replication.changes(now, &mut left, to_tell) {
+            let message = match change {
+                Update::Changed(all) => Message::Hosts { now: now.micros(), all },
+                Update::Gone(all) => Message::Gone { all },
+            };
+            tell(cx, Whom::All, &message);
+        }
+        self.hosts.news = Some(left);
+    }
+
+    /// Tells a node of some more of the hosts that it has not been told of.
+    fn tell_part(&mut self, cx: &mut Context<'_>, node: NodeId) {
+        let now = cx.now.instant;
+        let to_tell =
+            |conn| self.conns.get(conn).and_then(|conn| sized(self.hosts.get(conn.host?)?));
+        let (all, is_all) = self.nodes.replication.part(now, node, to_tell);
+        if !all.is_empty() {
+            tell(cx, Whom::Node(node), &Message::Hosts { now: now.micros(), all });
+        }
+        if is_all {
+            tell(cx, Whom::Node(node), &Message::<&Data>::End);
+        }
+    }
+
     /// What another process needs to have the same lobby at once.
     pub(super) fn known_of_nodes(&self) -> Vec<Known<&Data>> {
         let nodes = self.hosts.known_nodes();
@@ -197,7 +197,7 @@ impl Gmnet {
     /// Tells other nodes what there is to tell.
     pub(super) fn tell_nodes(&mut self, cx: &mut Context<'_>) {
         self.tell_changes(cx);
-        while let Some(node) = self.nodes.parts.pop_due(cx.now.instant) {
+        while let Some(node) = self.nodes.replication.pop_due(cx.now.instant) {
             self.tell_part(cx, node);
         }
         self.give_asks_up(cx);
@@ -206,7 +206,6 @@ impl Gmnet {
 
     /// Whether something has changed that others have not been told.
     pub(super) fn has_news(&self) -> bool {
-        let news = self.hosts.news.as_ref();
-        news.is_some_and(|news| !news.at.is_empty() || !news.gone.is_empty())
+        self.hosts.news.as_ref().is_some_and(|news| !news.is_empty())
     }
 }
