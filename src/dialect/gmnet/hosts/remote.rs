@@ -22,7 +22,7 @@ use crate::limits;
 use crate::timers::{LogThrottle, Timers};
 
 /// Entries that are looked at in one turn for those that are not there any more.
-const SWEPT_AT_ONCE: usize = 512;
+const SWEPT_AT_ONCE: usize = 256;
 
 /// The hosts of an address, of this node and of others, the oldest first.
 pub(in crate::dialect::gmnet) type AllAt<'h> = SmallVec<[(HostKey, &'h Host); 4]>;
