@@ -1,9 +1,9 @@
 //! What has changed and other nodes have not been told yet, with how much they may be told. Each node takes only so many
 //! bytes of another one, and drops what is more with all that follows; so what is too much waits here, as IDs alone.
 //!
-//! Networks share what may be said by fair queueing (A. Demers, S. Keshav, S. Shenker, SIGCOMM 1989): first comes what
-//! would be told first if all of them were told byte by byte in turn. So a mass of large hosts that come and go delays
-//! no usual one.
+//! Networks share what may be said by start-time fair queueing (P. Goyal, H. Vin, H. Cheng, SIGCOMM 1996); and who was
+//! not told of lately comes before those who were. So neither a mass of large hosts that come and go nor one of rooms
+//! that change all the time delays another.
 
 use std::collections::BTreeSet;
 use std::hash::Hash;
@@ -14,7 +14,7 @@ use crate::clock::Instant;
 use crate::hash::Map;
 use crate::limits::cluster as bounds;
 use crate::prefixes::network;
-use crate::source_cache::{Expired, SourceCache};
+use crate::source_cache::{Expired, Lookup, SourceCache};
 
 /// How much may be said: [`NEWS_BYTES`](bounds::NEWS_BYTES) a second, and that of [`BURST`] at once.
 #[derive(Debug, Default)]
@@ -46,22 +46,48 @@ impl Pace {
 /// The IDs of what has changed, those first of which others are to be told first.
 #[derive(Debug)]
 pub(super) struct Untold<I> {
-    order: BTreeSet<(Instant, I)>,
-    waiting: Map<I, (Instant, IpAddr)>,
-    /// A clock of bytes: how many each network could have said that has always had something to say, and where the
-    /// last thing of each stands.
+    /// Those of networks that others were not told of lately.
+    fresh: BTreeSet<(Place, I)>,
+    /// The rest.
+    again: BTreeSet<(Place, I)>,
+    waiting: Map<I, (Place, IpAddr)>,
+    /// Where the one of `again` stands that was told last, on a clock of bytes.
     at: Instant,
+    /// Where that stands which comes after all that has ever waited.
+    end: Instant,
+    /// Where the next thing of each network stands.
     networks: SourceCache<()>,
+    count: u64,
+    turns: u32,
     pace: Pace,
 }
+
+/// Where something stands. Small things are before large ones of the same time, else those that came first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    /// Zero: it is in `fresh`.
+    at: Instant,
+    is_large: bool,
+    number: u64,
+}
+
+/// One of so many turns is for `again`, if there are fresh ones all the time.
+const AGAIN: u32 = 4;
+
+/// Most of what is told has fewer bytes.
+const LARGE: usize = 1024;
 
 impl<I> Default for Untold<I> {
     fn default() -> Self {
         Self {
-            order: BTreeSet::new(),
+            fresh: BTreeSet::new(),
+            again: BTreeSet::new(),
             waiting: Map::default(),
             at: Instant::default(),
+            end: Instant::default(),
             networks: SourceCache::new(Expired::Forgotten),
+            count: 0,
+            turns: 0,
             pace: Pace::default(),
         }
     }
@@ -80,7 +106,8 @@ impl<I: Clone + Ord + Hash> Untold<I> {
 
     /// When [`Self::pop`] has one.
     pub(super) fn next(&self) -> Option<Instant> {
-        self.order.first().map(|_| self.pace.open_at())
+        let is_any = !self.fresh.is_empty() || !self.again.is_empty();
+        is_any.then(|| self.pace.open_at())
     }
 
     /// Something of this address has changed, which takes so many bytes to tell. What waits already keeps its place.
@@ -88,17 +115,33 @@ impl<I: Clone + Ord + Hash> Untold<I> {
         if self.has(&id) {
             return;
         }
-        let at = self.at;
-        let last = self.networks.place(&network(addr), |last| last <= at).0.at;
-        *last = (*last).max(at) + Duration::from_micros(bytes as u64);
-        self.waiting.insert(id.clone(), (*last, addr));
-        self.order.insert((*last, id));
+        let now = self.at;
+        let (known, lookup) = self.networks.place(&network(addr), |next| next <= now);
+        let next = known.at;
+        let at = match lookup {
+            Lookup::New => Instant::default(),
+            Lookup::Known => *next,
+            // Whether it was told of lately is not known.
+            Lookup::Crowded => now.max(Instant::from_micros(1)),
+        };
+        *next = at.max(now) + Duration::from_micros(bytes as u64);
+        self.end = self.end.max(*next);
+        self.count += 1;
+        let place = Place { at, is_large: bytes >= LARGE, number: self.count };
+        self.waiting.insert(id.clone(), (place, addr));
+        self.line_of(place).insert((place, id));
+    }
+
+    fn line_of(&mut self, place: Place) -> &mut BTreeSet<(Place, I)> {
+        if place.at == Instant::default() { &mut self.fresh } else { &mut self.again }
     }
 
     /// This one is told now, or need not be told. Whether it waited.
     pub(super) fn remove(&mut self, id: &I) -> bool {
-        let known = self.waiting.remove_entry(id);
-        known.is_some_and(|(id, (at, _))| self.order.remove(&(at, id)))
+        let Some((id, (place, _))) = self.waiting.remove_entry(id) else { return false };
+        self.line_of(place).remove(&(place, id));
+        self.note_end();
+        true
     }
 
     /// The next one of which others may be told now, and its address.
@@ -106,23 +149,34 @@ impl<I: Clone + Ord + Hash> Untold<I> {
         if !self.pace.is_open(now) {
             return None;
         }
-        let (at, id) = self.order.pop_first()?;
-        if self.order.is_empty() {
-            self.at = self.at.max(at);
-        }
+        self.turns = self.turns.wrapping_add(1);
+        let (first, second) = match self.turns % AGAIN {
+            0 => (&mut self.again, &mut self.fresh),
+            _ => (&mut self.fresh, &mut self.again),
+        };
+        let (place, id) = first.pop_first().or_else(|| second.pop_first())?;
         let (_, addr) = self.waiting.remove(&id)?;
+        self.at = self.at.max(place.at);
+        self.note_end();
         Some((id, addr))
+    }
+
+    /// Who was told of while nobody else waited has taken nothing of anybody.
+    fn note_end(&mut self) {
+        if self.waiting.is_empty() {
+            self.at = self.end;
+        }
     }
 
     /// All others are told so many bytes of news.
     pub(super) fn spend(&mut self, now: Instant, bytes: usize) {
         self.pace.spend(now, bytes);
-        self.at = self.at + Duration::from_micros((bytes / (1 + self.len())) as u64);
     }
 
     /// Nobody is to be told anything.
     pub(super) fn clear(&mut self) {
-        (self.order, self.waiting) = (BTreeSet::new(), Map::default());
+        (self.fresh, self.again) = (BTreeSet::new(), BTreeSet::new());
+        self.waiting = Map::default();
     }
 }
 
@@ -166,12 +220,31 @@ mod tests {
         (0..1000).for_each(|n| untold.add(2000 + n, addr(1000 + n), 6000));
         untold.add(5000, addr(5000), 200);
         assert!(first < 1000);
-        assert_eq!(told(&mut untold, 100, 6000).first(), Some(&5000));
+        assert!(told(&mut untold, 100, 6000).iter().take(2).any(|id| *id == 5000));
         // Nor is it told twice.
         untold.add(5000, addr(5000), 200);
         untold.add(5000, addr(5000), 200);
         assert!(untold.remove(&5000) && !untold.remove(&5000));
         assert!(!told(&mut untold, 60_000, 0).contains(&5000));
         assert_eq!((untold.len(), untold.next()), (0, None));
+    }
+
+    #[test]
+    fn who_changes_once_does_not_wait_for_those_who_always_do() {
+        // Of more networks it is not known who was told of lately: then all have their turn.
+        for (mass, longest) in [(8000, 3), (30_000, 3000)] {
+            let mut untold = Untold::default();
+            (0..mass).for_each(|n| untold.add(n, addr(n), 140));
+            let pass = |untold: &mut Untold<u32>, ms: u64| {
+                let told = told(untold, ms, 140);
+                told.iter().for_each(|id| untold.add(*id, addr(*id), 140));
+                told
+            };
+            (0..5000).for_each(|ms| _ = pass(&mut untold, ms));
+            // Larger than all others, and behind them by its ID.
+            untold.add(mass, addr(mass), 400);
+            let waited = (0..).find(|ms| pass(&mut untold, 5000 + ms).contains(&mass));
+            assert!(waited.is_some_and(|ms| ms < longest), "{waited:?} ms among {mass}");
+        }
     }
 }
