@@ -78,7 +78,7 @@ pub struct Via {
 pub enum Reads {
     /// As soon as something comes.
     Now,
-    /// In the next turn of the loop: what waits has its turn then, and a wakeup is asked for at once.
+    /// Soon: what waits has its turn in one of the next of the loop, and a wakeup is asked for at once.
     NextTurn,
     /// After a rest: its peer sends more than it may, and what waits has its turn in a while.
     Later,

@@ -183,8 +183,20 @@ impl EventLoop {
         }
     }
 
+    /// Lets those have their turn again of whom the dialects have done what they asked for before.
+    fn look_at_parked(&mut self, now: Now) {
+        for conn in self.connections.take_parked(now.instant) {
+            if self.server.reads(conn) == Reads::NextTurn && !self.connections.is_reset(conn) {
+                self.connections.park(now.instant, conn);
+            } else {
+                self.connections.line_up(conn);
+            }
+        }
+    }
+
     pub(super) fn serve_connections(&mut self, now: Now) {
         let end = now.instant + SHARE;
+        self.look_at_parked(now);
         let ready = self.connections.ready_len();
         self.server.note_ready(self.connections.ready_sources());
         for n in 1..=ready {
@@ -224,7 +236,7 @@ impl EventLoop {
             // Thousands of these would be looked at in every turn, until what they asked for is done.
             Reads::NextTurn | Reads::Later if self.connections.is_reset(conn) => return false,
             Reads::NextTurn => {
-                self.connections.put_off(conn);
+                self.connections.park(now.instant, conn);
                 return true;
             }
             Reads::Later => {

@@ -47,6 +47,9 @@ fn read_at_most(sources: usize) -> usize {
 /// One of so many turns is for who has sent more than is read at a time.
 const MORE: u32 = 8;
 
+/// For so long nobody looks at those that are parked, for each of them: a look takes a tenth of that.
+const LOOK: Duration = Duration::from_micros(2);
+
 /// Whose turns a connection shares: those of its address (IPv6: of its /64). Sixteen bits of their
 /// hash find room in [`Connection`], and two in 65,536 that share their turns do no harm.
 type Source = u16;
@@ -69,6 +72,9 @@ pub(super) struct Connections {
     ready: RoundRobin<Source, ConnId>,
     /// Who has sent more than is read at a time: those with little come first.
     more: RoundRobin<Source, ConnId>,
+    /// Who has something to read that its dialect does not want yet, and since when they wait for a look.
+    parked: Vec<ConnId>,
+    parked_at: Instant,
     /// Makes numbers of sources of addresses, so that nobody outside can choose one with another's number.
     sources: Keyed,
     /// How many had their turn.
@@ -113,6 +119,8 @@ struct Connection {
     backlog: Option<Box<Backlog>>,
     /// It is in `ready`.
     queued: bool,
+    /// It is in `parked`, maybe besides.
+    parked: bool,
     /// There may be something to read.
     readable: bool,
     /// The peer has sent its last byte.
@@ -147,6 +155,8 @@ impl Connections {
             generation: 0,
             ready: RoundRobin::default(),
             more: RoundRobin::default(),
+            parked: Vec::new(),
+            parked_at: Instant::default(),
             sources: Keyed::default(),
             turns: 0,
             accepted: 0,
@@ -177,7 +187,7 @@ impl Connections {
 
     pub(super) fn next_wakeup(&self) -> Option<Instant> {
         let (unread, leaving) = (self.unread.next(), self.leaving.next());
-        earliest([self.accept_again, self.starved.next(), unread, leaving])
+        earliest([self.accept_again, self.starved.next(), unread, leaving, self.look_at_parked()])
     }
 
     /// Gives those their turn again that could not have it for lack of kernel memory, or had to rest.
@@ -280,12 +290,45 @@ impl Connections {
         Read::Bytes(self.buffer.get(..length).unwrap_or_default())
     }
 
-    /// Leaves what there is to read to a later turn.
-    pub(super) fn put_off(&mut self, id: ConnId) {
+    /// Leaves what there is to read until its dialect wants it. It is not in line meanwhile: what is done in a turn is
+    /// less the more are.
+    pub(super) fn park(&mut self, now: Instant, id: ConnId) {
         if let Some(conn) = self.get(id)
             && conn.readable
             && !conn.finished
             && !conn.closing
+            && !std::mem::replace(&mut conn.parked, true)
+        {
+            if self.parked.is_empty() {
+                self.parked_at = now;
+            }
+            self.parked.push(id);
+        }
+    }
+
+    /// When it is to be looked who of those that are parked is wanted: the more there are, the later.
+    fn look_at_parked(&self) -> Option<Instant> {
+        let pause = LOOK * u32::try_from(self.parked.len()).unwrap_or(u32::MAX);
+        (!self.parked.is_empty()).then(|| self.parked_at + pause)
+    }
+
+    /// Those in line again, each of which [`Self::line_up`] or [`Self::park`] is told of, once it is to be looked.
+    pub(super) fn take_parked(&mut self, now: Instant) -> Vec<ConnId> {
+        if self.look_at_parked().is_none_or(|at| now < at) {
+            return Vec::new();
+        }
+        let parked = std::mem::take(&mut self.parked);
+        for id in &parked {
+            if let Some(conn) = self.get(*id) {
+                conn.parked = false;
+            }
+        }
+        parked
+    }
+
+    /// Who was parked has its turn again.
+    pub(super) fn line_up(&mut self, id: ConnId) {
+        if let Some(conn) = self.get(id)
             && !std::mem::replace(&mut conn.queued, true)
         {
             let source = conn.source;

@@ -199,6 +199,7 @@ impl Connections {
             watched: false,
             backlog: None,
             queued: false,
+            parked: false,
             readable: true,
             finished: false,
             read_closed: false,

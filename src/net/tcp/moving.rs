@@ -139,6 +139,7 @@ impl Connections {
                 watched: true,
                 backlog,
                 queued: false,
+                parked: false,
                 // The kernel tells anew what there is, as it is asked to watch it anew.
                 readable: false,
                 finished,
