@@ -16,10 +16,7 @@ use crate::limits;
 pub(super) enum Message {
     /// All that there is follows.
     #[serde(rename = "b")]
-    Begin {
-        /// The relay of this node has both families.
-        joins_families: bool,
-    },
+    Begin,
     /// Rooms, of which some may be new or have changed.
     #[serde(rename = "r")]
     Rooms { all: Vec<Told> },
@@ -57,7 +54,6 @@ pub(super) enum Message {
 #[derive(Debug, Serialize, Deserialize)]
 pub(in crate::dialect::rooms) struct Known {
     pub(super) node: NodeId,
-    pub(super) joins_families: bool,
     pub(super) rooms: Vec<Told>,
 }
 
@@ -102,7 +98,7 @@ impl Message {
     pub(super) fn is_valid(&self) -> bool {
         let is_fine = |at: &SocketAddr| at.port() != 0 && at.ip().to_canonical() == at.ip();
         match self {
-            Self::Begin { .. } | Self::Rooms { .. } | Self::Gone { .. } | Self::End => true,
+            Self::Begin | Self::Rooms { .. } | Self::Gone { .. } | Self::End => true,
             Self::Request(Passed { at, data, rooms, .. }) => {
                 is_fine(at) && data.len() <= LONGEST_REQUEST && rooms.len() <= limits::ROOMS_TRIED
             }

@@ -122,8 +122,7 @@ impl Rooms {
     pub(super) fn begin_to_tell(&mut self, cx: &mut Context<'_>, node: NodeId) {
         self.table.news.get_or_insert_default();
         self.nodes.replication.begin(node, self.table.newest_first());
-        let joins_families = cx.shared.relay.joins_families_anywhere();
-        tell(cx, Whom::Node(node), &Message::Begin { joins_families });
+        tell(cx, Whom::Node(node), &Message::Begin);
         self.tell_part(cx, node);
         let here = self.nodes.forwarding.at_node(node);
         for all in here.chunks(bounds::PART_ENTRIES).map(Into::into) {
@@ -158,7 +157,7 @@ impl Rooms {
             }
         };
         match message {
-            Message::Begin { joins_families } => self.table.begin_round(node, joins_families),
+            Message::Begin => self.table.begin_round(node),
             Message::Rooms { all } => {
                 let now = cx.now.instant;
                 all.into_iter().for_each(|told| self.table.put(now, node, told));
@@ -186,13 +185,7 @@ impl Rooms {
     /// What another process needs to have the same lists at once.
     pub(super) fn known_of_nodes(&self) -> Vec<Known> {
         let nodes = self.table.known_nodes();
-        nodes
-            .map(|(node, joins_families)| Known {
-                node,
-                joins_families,
-                rooms: self.table.known_of(node),
-            })
-            .collect()
+        nodes.map(|node| Known { node, rooms: self.table.known_of(node) }).collect()
     }
 
     /// Goes on with the rooms of other nodes that another process has known, until their nodes tell of them again.
@@ -203,9 +196,9 @@ impl Rooms {
         forwarding: ForwardingTable,
     ) {
         let now = cx.now.instant;
-        for Known { node, joins_families, rooms } in known {
+        for Known { node, rooms } in known {
             if cx.shared.nodes.has(node) {
-                self.table.begin_round(node, joins_families);
+                self.table.begin_round(node);
                 rooms.into_iter().for_each(|told| self.table.put(now, node, told));
             }
         }

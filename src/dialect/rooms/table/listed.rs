@@ -119,7 +119,7 @@ impl Table {
     /// Rooms of a game that stand behind this one in lists, or behind where it stood if it was closed a
     /// while ago; `None` for all. Nothing if it is unknown. First those whose host has shown a key, of
     /// these the first of each source, then the second, and so on, and of those the newest first.
-    /// Only those that somebody at this address can join, all of this node if `of_both_families`. Those of
+    /// Only those that somebody at this address can join, all if `of_both_families`. Those of
     /// other nodes stand among those of this one, as old as this one knows them.
     pub(in crate::dialect::rooms) fn listed_after(
         &self,
@@ -139,9 +139,10 @@ impl Table {
         let listed = self.listed.get(game).map(|listed| listed.both_from(reader)).into_iter();
         let behind = (start, Bound::Unbounded);
         let near = listed.clone().flat_map(move |[near, _]| near.range(behind));
-        let far = listed.flat_map(move |[_, far]| far.range(behind));
+        let far = listed.filter(move |_| of_both_families);
+        let far = far.flat_map(move |[_, far]| far.range(behind));
         let mut near = near.peekable();
-        let mut far = far.filter(move |(_, id)| self.may_be_far(**id, of_both_families)).peekable();
+        let mut far = far.peekable();
         let ids = std::iter::from_fn(move || {
             let is_near = match (near.peek(), far.peek()) {
                 (Some((near, _)), Some((far, _))) => near < far,

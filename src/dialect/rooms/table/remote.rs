@@ -19,7 +19,7 @@ use crate::dialect::rooms::list;
 use crate::dialect::rooms::message::LONGEST_NAME;
 use crate::dialect::rounds::{Full, Rounds};
 use crate::dialect::route::Route;
-use crate::hash::{Map, Set};
+use crate::hash::Map;
 use crate::limits::cluster as bounds;
 use crate::lobby::code::Code;
 use crate::lobby::data::Data;
@@ -89,8 +89,6 @@ pub(super) struct RemoteRooms {
     slab: Slab<Remote>,
     by_id: Map<Id, usize>,
     rounds: Rounds,
-    /// The nodes whose relays have both families.
-    join_families: Set<NodeId>,
     /// The place from which on entries that are not there any more are looked for.
     sweeping: Option<usize>,
     full: LogThrottle,
@@ -141,12 +139,6 @@ impl Table {
     pub(super) fn rank_elsewhere(&self, id: Id, game: &str) -> Option<Option<Rank>> {
         let remote = self.elsewhere.remote(id)?;
         Some((*remote.told.game == *game).then_some(remote.rank))
-    }
-
-    /// Whether somebody of the other family can join a room, if he could if it was here.
-    pub(super) fn may_be_far(&self, id: Id, of_both_families: bool) -> bool {
-        let Some(remote) = self.elsewhere.remote(id) else { return of_both_families };
-        self.elsewhere.join_families.contains(&remote.node)
     }
 
     /// The node that a room is at; none: it is at this one, or gone.
@@ -213,10 +205,9 @@ impl Table {
         }
     }
 
-    /// The nodes that have told of rooms, and whether their relays have both families.
-    pub(in crate::dialect::rooms) fn known_nodes(&self) -> impl Iterator<Item = (NodeId, bool)> {
-        let RemoteRooms { rounds, join_families, .. } = &self.elsewhere;
-        rounds.nodes().map(|node| (node, join_families.contains(&node)))
+    /// The nodes that have told of rooms.
+    pub(in crate::dialect::rooms) fn known_nodes(&self) -> impl Iterator<Item = NodeId> {
+        self.elsewhere.rounds.nodes()
     }
 
     /// The rooms of a node, as it has told them, the oldest first.
@@ -229,13 +220,8 @@ impl Table {
     }
 
     /// A node begins to tell all that it has.
-    pub(in crate::dialect::rooms) fn begin_round(&mut self, node: NodeId, joins_families: bool) {
-        let RemoteRooms { rounds, join_families, .. } = &mut self.elsewhere;
-        rounds.begin(node);
-        match joins_families {
-            true => join_families.insert(node),
-            false => join_families.remove(&node),
-        };
+    pub(in crate::dialect::rooms) fn begin_round(&mut self, node: NodeId) {
+        self.elsewhere.rounds.begin(node);
     }
 
     /// A node has told all that it has.
