@@ -61,6 +61,9 @@ pub(super) struct KnownNode {
     /// It may be two seconds until it tells that again, and whose relay has room has to be known before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     about: Option<Box<About>>,
+    /// When it was heard last.
+    #[serde(default)]
+    heard: Instant,
 }
 
 /// The place of something that is said.
@@ -167,14 +170,20 @@ impl Node {
             next,
             is_broken,
             about: self.about.clone(),
+            heard: self.heard,
         }
     }
 
     /// One that another process has known.
     pub(super) fn restore(now: Instant, known: KnownNode) -> Self {
-        let KnownNode { name, is_there, incarnation, hellos, link, next, is_broken, about } = known;
+        /// What it says meanwhile may not have come here.
+        const AT_LEAST: Duration = Duration::from_secs(1);
+        let KnownNode { name, is_there, incarnation, hellos, link, next, is_broken, about, heard } =
+            known;
         let inn = In { link, next, is_broken, is_old: true, asked: None };
-        let (heard, sound) = (now, now);
+        // Else one that is dead would be kept for longer each time.
+        let heard = heard.max(now.before(limits::GONE - AT_LEAST)).min(now);
+        let sound = now;
         Self { is_there, about, incarnation, hellos, heard, sound, inn, ..Self::new(&name) }
     }
 

@@ -339,3 +339,28 @@ fn another_process_knows_at_once_what_others_have_told_of_themselves() {
     assert!(!other.restore(now, crate::state::read(&bytes).unwrap()));
     assert_eq!(other.others().count(), 0, "it has another name");
 }
+
+#[test]
+fn a_dead_node_is_not_kept_for_longer_by_one_process_after_another() {
+    let mut nodes = [0, 1].map(|n| Cluster::new(config(n, 7)));
+    let mut now = Instant::from_micros(1_000_000);
+    nodes[1].on_wakeup(now);
+    for post in nodes[1].take_outbound() {
+        nodes[0].on_message(now, &post.bytes);
+    }
+    let died = now;
+    for n in 0.. {
+        now = now + Duration::from_millis(250);
+        nodes[0].on_wakeup(now);
+        if nodes[0].others().count() == 0 {
+            break;
+        }
+        assert!(now - died < Duration::from_secs(5), "it is still there");
+        if n % 6 == 5 {
+            let bytes = crate::state::write(&nodes[0].known()).unwrap();
+            nodes[0] = Cluster::new(config(0, 8));
+            assert!(nodes[0].restore(now, crate::state::read(&bytes).unwrap()));
+        }
+    }
+    assert!(now - died >= limits::GONE, "it could have been heard");
+}
