@@ -133,7 +133,8 @@ fn what_is_passed_on_in_a_month_is_bounded() {
             passed += length;
         }
     }
-    // The event loop is told every 5 s.
+    // The event loop is told every 5 s. Nobody need have asked in vain.
+    master.wait_for_log("relay: what the relay may pass on in a month has been reached");
     let deadline = std::time::Instant::now() + PATIENCE;
     loop {
         let next = Game::host(&master);
@@ -142,7 +143,7 @@ fn what_is_passed_on_in_a_month_is_bounded() {
         }
         assert!(std::time::Instant::now() < deadline, "there is always one more");
     }
-    master.wait_for_log("what the relay may pass on in a month has been reached");
+    master.wait_for_log(": what the relay may pass on in a month has been reached");
     // Those who play go on.
     host.socket.set_read_timeout(Some(PATIENCE)).unwrap();
     while host.socket.set_nonblocking(true).is_ok() && host.socket.recv_from(&mut buffer).is_ok() {}

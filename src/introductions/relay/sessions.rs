@@ -398,7 +398,13 @@ impl Sessions {
                 entry.end(end, relay)
             }
             Report::Passed(bytes) => {
+                let before = self.passed.in_month(now.unix);
                 self.passed.add(now.unix, bytes);
+                // Other nodes do not ask one that is used up, so nobody may be refused of whom the log could tell.
+                let month = self.config.as_ref().and_then(|config| config.bounds.month_bytes);
+                if month.is_some_and(|most| before < most && most <= before.saturating_add(bytes)) {
+                    warn!("relay: {}", Refused::Month);
+                }
                 None
             }
         }
