@@ -14,7 +14,7 @@ use crate::clock::Instant;
 use crate::hash::Map;
 use crate::limits::cluster as bounds;
 use crate::prefixes::network;
-use crate::source_cache::{Expired, Lookup, SourceCache};
+use crate::source_cache::{Expired, SourceCache};
 
 /// How much may be said: [`NEWS_BYTES`](bounds::NEWS_BYTES) a second, and that of [`BURST`] at once.
 #[derive(Debug, Default)]
@@ -116,14 +116,8 @@ impl<I: Clone + Ord + Hash> Untold<I> {
             return;
         }
         let now = self.at;
-        let (known, lookup) = self.networks.place(&network(addr), |next| next <= now);
-        let next = known.at;
-        let at = match lookup {
-            Lookup::New => Instant::default(),
-            Lookup::Known => *next,
-            // Whether it was told of lately is not known.
-            Lookup::Crowded => now.max(Instant::from_micros(1)),
-        };
+        let next = self.networks.place(&network(addr), |next| next <= now).0.at;
+        let at = if *next > now { *next } else { Instant::default() };
         *next = at.max(now) + Duration::from_micros(bytes as u64);
         self.end = self.end.max(*next);
         self.count += 1;
@@ -231,7 +225,7 @@ mod tests {
 
     #[test]
     fn who_changes_once_does_not_wait_for_those_who_always_do() {
-        // Of more networks it is not known who was told of lately: then all have their turn.
+        // Of so many networks it is not known who was told of lately: then all have their turn.
         for (mass, longest) in [(8000, 3), (30_000, 3000)] {
             let mut untold = Untold::default();
             (0..mass).for_each(|n| untold.add(n, addr(n), 140));

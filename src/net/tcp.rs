@@ -455,6 +455,34 @@ mod tests {
     }
 
     #[test]
+    fn who_is_parked_hinders_nobody_and_has_its_turn_again() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let mut connections = Connections::new(Vec::new(), limits::GHOST, Limits::default());
+        let mut peers = Vec::new();
+        for n in 0..100 {
+            let mut peer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            peer.write_all(b"some").unwrap();
+            peers.push(peer);
+            let stream = TcpStream::from_std(listener.accept().unwrap().0);
+            let id = connections.add(stream, [127, 0, n, 1].into(), false);
+            assert_eq!(connections.next_ready(), Some(id));
+            connections.park(Instant::default(), id);
+            // It may be written to meanwhile.
+            connections.queue(id);
+            assert_eq!(connections.next_ready(), Some(id));
+            connections.park(Instant::default(), id);
+        }
+        assert_eq!((connections.ready_len(), connections.ready_sources()), (0, 0));
+        let look = connections.next_wakeup().unwrap();
+        assert_eq!(look, Instant::default() + LOOK * 100);
+        assert_eq!(connections.take_parked(look.before(LOOK)), []);
+        let parked = connections.take_parked(look);
+        assert_eq!(parked.len(), 100, "each once");
+        parked.iter().for_each(|id| connections.line_up(*id));
+        assert_eq!((connections.ready_sources(), connections.take_parked(look)), (100, vec![]));
+    }
+
+    #[test]
     fn the_more_have_sent_something_the_less_is_read_of_each() {
         assert_eq!((read_at_most(0), read_at_most(1)), (READ, READ));
         for sources in 1..10_000 {

@@ -1,7 +1,11 @@
 //! What lists have, and who finds a room by them or by its code.
 
-use compat_tests::unplugged_nodes::Impostor;
+use std::net::IpAddr;
+
+use compat_tests::unplugged_nodes::{Impostor, relay};
 use punchd::dialect::Name;
+use punchd::introductions::PublicIps;
+use punchd::introductions::relay::{Bounds, sessions};
 
 use super::*;
 
@@ -114,4 +118,23 @@ fn a_room_that_a_mad_node_claims_stays_where_it_is() {
         assert_eq!(world.listed(0, ""), ["one"], "claimed first: {is_first}");
         assert_eq!(world.get_in(0, peer(2), &format!("jr:{}", one.room)).room, one.room);
     }
+}
+
+/// Rooms of the other family are listed as long as any node has a relay that joins both, whichever was there first.
+#[test]
+fn lists_count_on_the_relays_that_there_are_now() {
+    let mut world = World::of(2);
+    let at = SocketAddr::from(([0x2001, 0xDB8, 0, 0, 0, 0, 0, 1], 40_000));
+    (0..2).for_each(|n| _ = world.get_in(n, peer(n as u8 + 1), &format!("rh:four{n}")));
+    world.get_in(1, at, "rh:six");
+    world.pass(20);
+    (0..2).for_each(|n| assert_eq!(world.listed(n, ""), ["four1", "four0"]));
+    let told = PublicIps { v6: Some("2001:db8::9".parse().unwrap()), ..PublicIps::from(IpAddr::from([192, 0, 2, 3])) };
+    let relay = sessions::Config { told, ..relay(2, Bounds::default()) };
+    world.add(Config { relay: Some(relay), dialects: Vec::new(), ..Config::default() });
+    world.pass(3000);
+    (0..2).for_each(|n| assert_eq!(world.listed(n, ""), ["six", "four1", "four0"], "{n}"));
+    world.kill(2);
+    world.pass(5000);
+    (0..2).for_each(|n| assert_eq!(world.listed(n, ""), ["four1", "four0"], "{n}"));
 }
