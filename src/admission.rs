@@ -28,19 +28,20 @@ pub struct Lists {
 }
 
 impl Lists {
-    /// What is doubtful about these keys and games, a sentence each: what nobody sees in them, which GMnet and events
-    /// take out of what players say; keys that are too long; and games that do not count beside keys.
+    /// What is doubtful about these keys and games, a sentence each: what nobody sees in them, which GMnet takes out
+    /// of what players say, and events out of the name of a game; keys that are too long; and games that do not count
+    /// beside keys.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
-        let of = |list: &[String], option| {
+        let of = |list: &[String], option, dialects| {
             let unseen = list.iter().filter_map(|text| text.chars().find(|c| !keeps(*c)));
             let mut unseen = unseen.peekable();
             let first = *unseen.peek()?;
             let many = unseen.count();
             let first = u32::from(first);
             Some(format!(
-                "{option}: {many} of {} have characters that nobody sees, such as U+{first:04X}; GMnet and events \
-                 take them out of what players say, so nobody is admitted there by these",
+                "{option}: {many} of {} have characters that nobody sees, such as U+{first:04X}; {dialects} them out \
+                 of what players say, so nobody is admitted there by these",
                 list.len()
             ))
         };
@@ -57,7 +58,10 @@ impl Lists {
             "--games admits games of GMnet alone, as there are keys: rooms, events and natpunch look at the key"
                 .to_owned()
         });
-        let unseen = [of(&self.keys, "--key"), of(&self.games, "--games")];
+        let unseen = [
+            of(&self.keys, "--key", "GMnet takes"),
+            of(&self.games, "--games", "GMnet and events take"),
+        ];
         unseen.into_iter().chain([long, is_for_gmnet]).flatten().collect()
     }
 }
@@ -239,7 +243,7 @@ mod tests {
         };
         assert!(lists(&["s\u{e9}same", "\u{1f600}"], &[]).warnings().is_empty());
         assert!(lists(&[], &["My Game"]).warnings().is_empty());
-        for unseen in ["\u{200b}", "\u{1b}", "\0", "\u{202e}"] {
+        for unseen in ["\u{200b}", "\u{ad}", "\u{202e}"] {
             let key = format!("sesame{unseen}");
             let warnings = lists(&["open", &key], &[]).warnings();
             assert!(
@@ -248,7 +252,10 @@ mod tests {
             );
             assert!(!warnings[0].contains("sesame"), "{warnings:?}");
         }
-        assert!(lists(&[], &["a\u{200b}"]).warnings()[0].contains("U+200B"));
+        let of_games = lists(&[], &["a\u{200b}"]).warnings();
+        assert!(of_games[0].contains("U+200B; GMnet and events take"), "{of_games:?}");
+        // Events compare a key as it is.
+        assert!(lists(&["a\u{200b}"], &[]).warnings()[0].contains("U+200B; GMnet takes"));
         let long = "x".repeat(limits::NATPUNCH_GAME + 1);
         let warnings = lists(&[&long, "short"], &["Pong"]).warnings();
         assert!(warnings[0].starts_with("--key: 1 of 2 are longer than 64 bytes"), "{warnings:?}");

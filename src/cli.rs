@@ -290,9 +290,14 @@ impl Options {
     /// Reads the keys and games that stand in files to those that are options.
     ///
     /// # Errors
-    /// If a file cannot be read or has none; what is wrong with each.
+    /// If a file cannot be read or has none, or an entry of it or of the options cannot be one; what is wrong with
+    /// each.
     pub fn read_files(&mut self) -> Result<(), Vec<Box<dyn Error>>> {
-        let mut wrong = Vec::new();
+        let of_options = [
+            owner::wrong("--key (PUNCHD_KEY)", &self.keys, values::check_key),
+            owner::wrong("--games (PUNCHD_GAMES)", &self.games, values::check_game),
+        ];
+        let mut wrong: Vec<_> = of_options.into_iter().flatten().collect();
         let mut read =
             |file: Result<Vec<String>, _>| file.map_err(|why| wrong.push(why)).unwrap_or_default();
         let (keys, games) = (read(self.owner.keys()), read(self.owner.games()));

@@ -2,7 +2,8 @@
 #![expect(clippy::expect_used, reason = "a helper that fails is a test that fails")]
 
 use std::fs;
-use std::net::{IpAddr, SocketAddr};
+use std::io::{Read as _, Write as _};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::process::Command;
 use std::time::Duration;
 
@@ -152,6 +153,38 @@ fn keys_and_games_may_stand_in_files() {
     assert!(error.contains(&format!("there is no key in {keys}")), "{error}");
     let error = refused(&["--games-file", &folder.file("none")]);
     assert!(error.contains("--games-file: cannot read "), "{error}");
+    fs::write(&keys, "sesame\nses\tame\n").expect("a list");
+    for (error, place) in [
+        (refused(&["--key-file", &keys]), format!("--key-file: {keys} line 2: ")),
+        (refused(&["--key", "sesame,ses\tame"]), "--key (PUNCHD_KEY), number 2 of 2: ".into()),
+    ] {
+        let why = "there is the control character U+0009 in this key: take it out";
+        assert!(error.contains(&format!("{place}{why}")) && !error.contains("ses"), "{error}");
+    }
+}
+
+/// What is taken for a key can be shown: there is a dialect with room for the longest.
+#[test]
+fn the_longest_key_admits_its_game() {
+    const AROUND: [&str; 2] =
+        [r#"{"type":"request","name":"login","data":{"id":"a","key":""#, r#""},"request_id":1}"#];
+    /// Of an event.
+    const LONGEST: usize = 64 * 1024;
+    let folder = Folder::new();
+    let keys = folder.file("keys");
+    let longest = "x".repeat(LONGEST - AROUND.concat().len());
+    fs::write(&keys, &longest).expect("a list");
+    let master = Master::start(&["--key-file", &keys]);
+    let mut client = TcpStream::connect(master.addr()).expect("connecting");
+    client.set_read_timeout(Some(WAIT)).expect("a timeout");
+    client.write_all(AROUND.join(&longest).as_bytes()).expect("sending");
+    let mut answer = [0; 200];
+    let length = client.read(&mut answer).expect("an answer");
+    let answer = String::from_utf8_lossy(&answer[..length]);
+    assert!(answer.contains(r#""secret":"#), "{answer}");
+    fs::write(&keys, format!("{longest}x")).expect("a list");
+    let error = refused(&["--key-file", &keys]);
+    assert!(error.contains("line 1: this key has 6"), "{error}");
 }
 
 /// Web sites are shown what the players of a key see, in all dialects, and the owner sees no key.

@@ -222,3 +222,36 @@ fn sighup_reads_keys_and_games_again_and_a_bad_file_changes_nothing() {
     assert_eq!(log_in(&master, "", Some("two")), Ok(()));
     let _go = register(&master, "Go").expect("registered");
 }
+
+/// One bad edit would else lock everybody out.
+#[test]
+fn sighup_takes_no_line_for_a_key_that_cannot_be_one() {
+    let folder = Folder::new();
+    let [keys, games] = ["keys", "games"].map(|name| folder.file(name));
+    fs::write(&keys, "one\n").expect("the keys");
+    fs::write(&games, "Pong\n").expect("the games");
+    let master = Master::start(&["--key-file", &keys, "--games-file", &games]);
+    let long = "x".repeat(70_000);
+    for (bad, why, rest) in [
+        ("sesame\tof Pong", "there is the control character U+0009 in this ", ": take it out"),
+        ("s\0e\0s\0a\0m\0e\0", "there is the control character U+0000 in this ", ": take it out"),
+        ("\u{feff}\u{200b}", "nobody sees anything in this ", ": write one"),
+        (&long, "this ", " has 70000 bytes, and no game can show more than "),
+    ] {
+        for file in [&keys, &games] {
+            fs::write(file, format!("# new\ntwo\n{bad}\n")).expect("a list");
+        }
+        master.signal(Signal::SIGHUP);
+        master.wait_for_log(&format!("--key-file: {keys} line 3: {why}key{rest}"));
+        master.wait_for_log(&format!("{why}name{rest}"));
+    }
+    let log = master.log();
+    for stays in ["; the keys from before stay", "; the games from before stay"] {
+        assert_eq!(log.matches(stays).count(), 4, "{log}");
+    }
+    let of_keys: Vec<_> = log.lines().filter(|line| line.contains("--key-file")).collect();
+    assert!(!of_keys.concat().contains("sesame") && !log.contains(['\t', '\0']), "{log}");
+    assert_eq!(log_in(&master, "", Some("one")), Ok(()));
+    assert!(log_in(&master, "", Some("two")).is_err());
+    let _pong = register(&master, "Pong").expect("registered");
+}

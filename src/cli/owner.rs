@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::values::{parse_flag, parse_game, parse_key};
+use super::values::{check_game, check_key, parse_flag, parse_game, parse_key};
 use crate::blocks::Blocks;
 use crate::lists::{self, Lines};
 use crate::logging::Format;
@@ -48,17 +48,20 @@ impl OwnerOptions {
     /// The keys in the file of `--key-file`.
     ///
     /// # Errors
-    /// If it cannot be read or has none: a secret that did not arrive must not let in everybody.
+    /// If it cannot be read, has a line that is no key, or has none: a secret that did not arrive must not let in
+    /// everybody.
     pub fn keys(&self) -> Result<Vec<String>, Box<dyn Error>> {
-        named(self.key_file.as_deref(), ("--key-file", "key", Lines::Secret), parse_key)
+        let read = |text: &str| parse_key(text).and_then(check_key);
+        named(self.key_file.as_deref(), ("--key-file", "key", Lines::Secret), read)
     }
 
     /// The names in the file of `--games-file`.
     ///
     /// # Errors
-    /// If it cannot be read or has none.
+    /// If it cannot be read, has a line that is no name, or has none.
     pub fn games(&self) -> Result<Vec<String>, Box<dyn Error>> {
-        named(self.games_file.as_deref(), ("--games-file", "game", Lines::Known), parse_game)
+        let read = |text: &str| parse_game(text).and_then(check_game);
+        named(self.games_file.as_deref(), ("--games-file", "game", Lines::Known), read)
     }
 
     /// Whom nothing is heard of.
@@ -71,6 +74,20 @@ impl OwnerOptions {
         let bytes = regular::read(file).map_err(|why| of(&why))?;
         Ok(Blocks::read(file, &bytes).map_err(|why| of(&why))?)
     }
+}
+
+/// What is wrong with the first of these options that no game can show, by its number: it may be secret, and an error of
+/// an option itself would quote it.
+pub(super) fn wrong(
+    option: &str,
+    all: &[String],
+    check: impl Fn(String) -> Result<String, String>,
+) -> Option<Box<dyn Error>> {
+    let mut numbered = (1..).zip(all);
+    numbered.find_map(|(number, text)| {
+        let why = check(text.clone()).err()?;
+        Some(format!("{option}, number {number} of {}: {why}", all.len()).into())
+    })
 }
 
 /// What a file names, of which there has to be one at least.

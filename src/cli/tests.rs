@@ -227,6 +227,34 @@ fn the_old_command_line_works() {
     assert_eq!(Options::try_parse_from(twice).unwrap().port, Some(7000), "the last counts");
 }
 
+/// These would take the place of what admits players now.
+#[test]
+fn what_no_game_can_show_is_wrong_and_what_some_can_is_not() {
+    let read = |option: &str, text: &str| {
+        let mut options = Options::try_parse_from(["punchd", option, text]).unwrap();
+        options.read_files().map_err(|wrong| wrong[0].to_string())
+    };
+    for (option, longest) in [("--key", limits::LONGEST_KEY), ("--games", limits::LINE)] {
+        let long = "x".repeat(longest);
+        for good in ["a b", "\u{1f600}", "a\u{200b}", &long] {
+            assert_eq!(read(option, &format!("ok,{good}")), Ok(()), "{option}");
+        }
+        for (bad, want) in [
+            ("sesame\tb".to_owned(), "the control character U+0009"),
+            ("s\0e\0s\0a\0m\0e".to_owned(), "the control character U+0000"),
+            ("sesame\u{1b}[2J".to_owned(), "the control character U+001B"),
+            ("sesame\u{85}b".to_owned(), "the control character U+0085"),
+            ("\u{feff}\u{200b}".to_owned(), "nobody sees anything"),
+            (format!("{long}x"), "write a shorter one"),
+        ] {
+            let why = read(option, &format!("ok,{bad}")).unwrap_err();
+            assert!(why.starts_with(&format!("{option} (PUNCHD_")), "{why}");
+            assert!(why.contains(", number 2 of 2: ") && why.contains(want), "{why}");
+            assert!(!why.contains("sesame") && !why.contains("xx"), "it may be secret: {why}");
+        }
+    }
+}
+
 #[test]
 fn lists_have_no_empty_entries_and_blanks_around_commas_do_not_count() {
     let lists = |line: &[&str]| {

@@ -4,6 +4,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use crate::dialect::Name;
+use crate::limits;
+use crate::lobby::names::clean;
 
 /// A time that is given in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +93,44 @@ pub(super) fn parse_game(text: &str) -> Result<String, String> {
         "" => Err("a name is empty: give one, or leave --games and PUNCHD_GAMES out".into()),
         name => Ok(name.to_owned()),
     }
+}
+
+/// A key that a game can show.
+///
+/// # Errors
+/// What is wrong with it, in a sentence that does not have it.
+pub(super) fn check_key(key: String) -> Result<String, String> {
+    check_shown(key, "key", limits::LONGEST_KEY)
+}
+
+/// A name that a game can have. GMnet has room for the longest.
+///
+/// # Errors
+/// What is wrong with it, in a sentence that does not have it.
+pub(super) fn check_game(name: String) -> Result<String, String> {
+    check_shown(name, "name", limits::LINE)
+}
+
+/// Some dialects could carry control characters and what nobody sees. But who has them in a list has a file of another
+/// kind, as one in UTF-16 or with columns, and these would take the place of what admits players now.
+fn check_shown(text: String, what: &str, most: usize) -> Result<String, String> {
+    if let Some(c) = text.chars().find(|c| c.is_control()) {
+        return Err(format!(
+            "there is the control character U+{:04X} in this {what}: take it out, and save a file as plain text in \
+             UTF-8",
+            u32::from(c)
+        ));
+    }
+    if clean(&text).is_empty() {
+        return Err(format!("nobody sees anything in this {what}: write one, or take it out"));
+    }
+    if text.len() > most {
+        return Err(format!(
+            "this {what} has {} bytes, and no game can show more than {most}: write a shorter one",
+            text.len()
+        ));
+    }
+    Ok(text)
 }
 
 /// A whole number in these bounds.

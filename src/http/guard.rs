@@ -1,7 +1,7 @@
 //! Who may look into the owner's window: who is on this machine, or who has the token; and no page of
 //! another site that gives its name the address of this server (DNS rebinding).
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
 use super::answer::{Answer, Body, Status};
@@ -61,7 +61,9 @@ impl Guard {
     #[must_use]
     pub fn refuses(&self, request: &Request<'_>) -> Option<Answer> {
         let Some(token) = &self.token else {
-            return (!self.is_own(request.host)).then(|| self.misdirected());
+            // HTTP/1.0 may leave it out; then nothing tells that the name was none of another site.
+            let Some(host) = request.host else { return Some(Answer::error(Status::BadRequest)) };
+            return (!self.is_own(host)).then(|| self.misdirected());
         };
         // Who has it is no page of somebody else, whatever name he asks for: a browser sends the cookie to
         // the name alone that it has it from.
@@ -95,21 +97,55 @@ impl Guard {
 
     /// Whether a server is known by this name that is on the own machine, or reached by its address: any
     /// address is no name that somebody else can give it.
-    fn is_own(&self, host: Option<&str>) -> bool {
-        // HTTP/1.0 has none; browsers have not spoken that for long.
-        let Some(host) = host else { return true };
-        let name = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-            Some((address, _)) => address,
-            None => host.split_once(':').map_or(host, |(name, _)| name),
-        };
-        match name.parse::<IpAddr>() {
-            Ok(ip) => ip.is_loopback() || ip == self.at.ip() || self.at.ip().is_unspecified(),
-            Err(_) => {
-                let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+    fn is_own(&self, host: &str) -> bool {
+        match Named::of(host) {
+            Some(Named::Address(ip)) => {
+                ip.is_loopback() || ip == self.at.ip() || self.at.ip().is_unspecified()
+            }
+            Some(Named::Name(name)) => {
+                let name = name.to_ascii_lowercase();
                 name == "localhost" || name.ends_with(".localhost")
             }
+            None => false,
         }
     }
+}
+
+/// By what a server is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Named<'a> {
+    /// A name of DNS, without the dot that it may end with.
+    Name(&'a str),
+    Address(IpAddr),
+}
+
+impl<'a> Named<'a> {
+    /// Reads a `Host`: a name, an IPv4 address, or an IPv6 address in brackets, and a port behind it or none (RFC 9110,
+    /// section 7.2). Names that URLs may have and DNS has not are none: `a/.localhost` is no name that ends so.
+    fn of(host: &'a str) -> Option<Self> {
+        if let Some(rest) = host.strip_prefix('[') {
+            let (v6, port) = rest.split_once(']')?;
+            let v6: Ipv6Addr = v6.parse().ok()?;
+            let is_good = port.is_empty() || port.strip_prefix(':').is_some_and(is_port);
+            return is_good.then_some(Self::Address(v6.into()));
+        }
+        let (name, port) = host.split_once(':').map_or((host, None), |(a, b)| (a, Some(b)));
+        if !port.is_none_or(is_port) {
+            return None;
+        }
+        if let Ok(v4) = name.parse::<Ipv4Addr>() {
+            return Some(Self::Address(v4.into()));
+        }
+        let name = name.strip_suffix('.').unwrap_or(name);
+        let is_good = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+        let is_label = |label: &str| !label.is_empty() && label.bytes().all(is_good);
+        name.split('.').all(is_label).then_some(Self::Name(name))
+    }
+}
+
+fn is_port(text: &str) -> bool {
+    // Not "+80", which the library would take.
+    text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok()
 }
 
 /// What was shown is not the token, which may have been changed.
@@ -162,6 +198,34 @@ mod tests {
             ("127.0.0.1.evil.example", false),
             ("evil.example:6580", false),
             ("", false),
+            ("localhost:80@evil.example", false),
+            ("evil.example/.localhost", false),
+            ("evil.example#.localhost", false),
+            ("evil.example?.localhost", false),
+            ("evil.example\\.localhost", false),
+            ("x y.localhost", false),
+            ("x@localhost", false),
+            ("x,.localhost", false),
+            ("\u{e4}.localhost", false),
+            (".localhost", false),
+            ("a..localhost", false),
+            ("localhost..", false),
+            ("localhost:", false),
+            ("localhost:+80", false),
+            ("localhost:80:80", false),
+            ("localhost:65536", false),
+            ("127.0.0.1:80 ", true),
+            ("127.0.0.1:8o", false),
+            ("127.0.0.1@evil.example", false),
+            ("::1", false),
+            ("[::1]", true),
+            ("[::1", false),
+            ("[::1]6580", false),
+            ("[::1].evil.example", false),
+            ("[::1]:", false),
+            ("[127.0.0.1]", false),
+            ("[localhost]", false),
+            ("my_pc-1.localhost.:1", true),
         ];
         for (host, is_own) in hosts {
             let refused = refused(&at("127.0.0.1:6580"), "/", &format!("Host: {host}"));
@@ -175,6 +239,24 @@ mod tests {
         assert!(refused(&at("203.0.113.1:6580"), "/", "Host: 203.0.113.1").is_none());
         assert!(refused(&at("0.0.0.0:6580"), "/", "Host: 203.0.113.1").is_none());
         assert!(refused(&at("0.0.0.0:6580"), "/", "Host: evil.example").is_some());
+    }
+
+    #[test]
+    fn who_says_no_name_sees_nothing_but_with_a_token() {
+        let asks = |token: Option<Token>, headers: &str| {
+            let guard = Guard { at: "127.0.0.1:6580".parse().unwrap(), token };
+            let text = format!("GET / HTTP/1.0\r\n{headers}\r\n");
+            match parse(text.as_bytes()) {
+                Parsed::Whole(request, _) => guard.refuses(&request).map(|answer| answer.status),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(asks(None, ""), Some(Status::BadRequest));
+        assert_eq!(asks(None, "Host: evil.example\r\n"), Some(Status::Misdirected));
+        assert_eq!(asks(None, "Host: localhost\r\n"), None);
+        let token: Token = "0123456789abcdef".parse().unwrap();
+        let shown = "Authorization: Bearer 0123456789abcdef\r\n";
+        assert_eq!(asks(Some(token), shown), None);
     }
 
     #[test]

@@ -9,6 +9,11 @@ pub const OBJECT: usize = 64 * 1024;
 /// microsecond.
 pub const FRAME_WORK: usize = 100;
 
+/// Longest key that any game can show, in bytes. An event has the most room: all of it ([`OBJECT`]) but what a login
+/// has around its key at least.
+pub const LONGEST_KEY: usize =
+    OBJECT - r#"{"type":"request","name":"login","data":{"id":"a","key":""},"request_id":1}"#.len();
+
 /// Levels that an event may have. People write five; a parser that recurses takes this many.
 pub const NESTING: usize = 64;
 

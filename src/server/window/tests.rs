@@ -287,6 +287,20 @@ fn a_health_check_hears_what_is_wrong() {
 }
 
 #[test]
+fn no_name_shows_nothing_but_whether_it_is_healthy() {
+    let mut world = World::new();
+    let own = IpAddr::from([127, 0, 0, 1]);
+    for (n, (path, want)) in
+        [("/", "400"), ("/api/v1/hosts", "400"), ("/metrics", "400"), ("/healthz", "200")]
+            .into_iter()
+            .enumerate()
+    {
+        let said = look(&mut world, n as u32, own, &format!("GET {path} HTTP/1.0\r\n\r\n"));
+        assert!(said.starts_with(&format!("HTTP/1.1 {want} ")), "{path}: {said}");
+    }
+}
+
+#[test]
 fn another_name_shows_nothing_and_other_paths_are_not_there() {
     let mut world = World::new();
     for (path, host, want) in [
