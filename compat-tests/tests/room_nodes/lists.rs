@@ -129,7 +129,10 @@ fn lists_count_on_the_relays_that_there_are_now() {
     world.get_in(1, at, "rh:six");
     world.pass(20);
     (0..2).for_each(|n| assert_eq!(world.listed(n, ""), ["four1", "four0"]));
-    let told = PublicIps { v6: Some("2001:db8::9".parse().unwrap()), ..PublicIps::from(IpAddr::from([192, 0, 2, 3])) };
+    let told = PublicIps {
+        v6: Some("2001:db8::9".parse().unwrap()),
+        ..PublicIps::from(IpAddr::from([192, 0, 2, 3]))
+    };
     let relay = sessions::Config { told, ..relay(2, Bounds::default()) };
     world.add(Config { relay: Some(relay), dialects: Vec::new(), ..Config::default() });
     world.pass(3000);
