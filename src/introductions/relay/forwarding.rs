@@ -130,7 +130,8 @@ struct Leg {
     /// How many packets have come from there without one from another port in between.
     run: u8,
     /// The port that the last packet came from that was dropped for it, and how many in a row: a player
-    /// whose NAT gives it another port sends from there while the one before is still waited for.
+    /// whose NAT gives it another port sends from there while the one before is still waited for. While the
+    /// session is young, the other port from which most come, as [`Self::is_outvoted`] counts.
     other_port: u16,
     other_run: u8,
     bytes: Bucket,
@@ -149,6 +150,28 @@ impl Leg {
     fn note_other(&mut self, port: u16) {
         self.other_run = if self.other_port == port { self.other_run.saturating_add(1) } else { 1 };
         self.other_port = port;
+    }
+
+    /// A packet came from another port while the session is young: whether more have come from there than
+    /// from the port that is believed. Then they change places; the packet itself is still to be counted. One
+    /// from a third port takes one from the count of the other (Boyer and Moore's majority vote), so who
+    /// sprays ports moves nothing, and does not make a player begin again.
+    fn is_outvoted(&mut self, port: u16) -> bool {
+        if self.other_port != port {
+            if self.other_run > 0 {
+                self.other_run -= 1;
+                return false;
+            }
+            self.other_port = port;
+        }
+        if self.other_run < self.run || self.run == u8::MAX {
+            self.other_run = self.other_run.saturating_add(1);
+            return false;
+        }
+        self.other_port = self.port.map_or(0, NonZeroU16::get);
+        self.port = NonZeroU16::new(port);
+        std::mem::swap(&mut self.run, &mut self.other_run);
+        true
     }
 
     /// Whether a packet of it has been passed on, and it is at that port.
@@ -230,7 +253,7 @@ impl Forwarding {
         let Some(sender) = self.sessions.sender(pool_port, from.ip()) else { return };
         let share = self.total_bytes.shared_by(2 * self.sessions.len());
         let Some(allocation) = self.sessions.get_mut(sender.at) else { return };
-        let Allocation { shape, sides, held, is_connected, .. } = allocation;
+        let Allocation { shape, sides, began, held, is_connected, .. } = allocation;
         let [one, other] = sides;
         let (own, other) = if sender.is_second { (other, one) } else { (one, other) };
         if *shape == Shape::GameMaker && !data.starts_with(&HEADER) {
@@ -241,13 +264,17 @@ impl Forwarding {
         if own.port != port {
             // Others behind a carrier's address spray ports, and have not been asked. But its NAT may have
             // forgotten the one before.
-            if *is_connected && own.is_settled() && now - own.heard < limits::MOVED {
+            if !*is_connected || !own.is_settled() || now - own.heard >= limits::MOVED {
+                let run = if own.other_port == from.port() { own.other_run } else { 0 };
+                (own.port, own.run, own.other_port, own.other_run) = (port, run, 0, 0);
+            } else if now - *began >= limits::YOUNG {
                 own.note_other(from.port());
                 self.dropped.from_other_port += 1;
                 return;
+            } else if !own.is_outvoted(from.port()) {
+                self.dropped.from_other_port += 1;
+                return;
             }
-            let run = if own.other_port == from.port() { own.other_run } else { 0 };
-            (own.port, own.run, own.other_port) = (port, run, 0);
         }
         (own.run, own.heard) = (own.run.saturating_add(1), now);
         let Some(to) = other.endpoint() else {
