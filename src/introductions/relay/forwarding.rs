@@ -18,11 +18,13 @@ use crate::limits::relay as limits;
 mod allocations;
 mod bucket;
 mod handover;
+mod shares;
 #[cfg(test)]
 mod tests;
 
 use allocations::Allocations;
 use bucket::{Bucket, Rate};
+use shares::Shares;
 
 /// How often it is looked which sessions are over, and what was passed on is told.
 const CHECK: Duration = Duration::from_secs(5);
@@ -136,8 +138,10 @@ struct Leg {
     other_run: u8,
     bytes: Bucket,
     packets: Bucket,
-    /// What it has of the bytes of all, if each has as much.
-    share: Bucket,
+    /// The place of what its network has of the bytes of all, if each has as much. Another process finds it
+    /// itself; those before 0.3.0 read one of each player.
+    #[serde(skip_deserializing, serialize_with = "handover::full_share")]
+    share: u16,
 }
 
 impl Leg {
@@ -232,7 +236,7 @@ impl Forwarding {
             other_run: 0,
             bytes: Bucket::default(),
             packets: Bucket::default(),
-            share: Bucket::default(),
+            share: 0,
         });
         let (bytes, held, is_connected) = (0, None, false);
         let allocation = Allocation { id, shape, sides, began: now, bytes, held, is_connected };
@@ -251,8 +255,7 @@ impl Forwarding {
         send: &mut impl FnMut(u16, SocketAddr, &[u8]),
     ) {
         let Some(sender) = self.sessions.sender(pool_port, from.ip()) else { return };
-        let share = self.total_bytes.shared_by(2 * self.sessions.len());
-        let Some(allocation) = self.sessions.get_mut(sender.at) else { return };
+        let Some((allocation, shares)) = self.sessions.get_mut(sender.at) else { return };
         let Allocation { shape, sides, began, held, is_connected, .. } = allocation;
         let [one, other] = sides;
         let (own, other) = if sender.is_second { (other, one) } else { (one, other) };
@@ -286,8 +289,14 @@ impl Forwarding {
         };
         let mut budget = Budget {
             now,
-            rates: [self.session_bytes, self.session_packets, self.total_bytes, share],
+            rates: [
+                self.session_bytes,
+                self.session_packets,
+                self.total_bytes,
+                shares.of(self.total_bytes),
+            ],
             total: &mut self.total,
+            shares,
             dropped: &mut self.dropped,
         };
         let mut bytes = 0;
@@ -366,9 +375,10 @@ impl Allocation {
 /// What may be passed on at a moment.
 struct Budget<'a> {
     now: Instant,
-    /// Bytes and packets a second of a side, and bytes a second of all and of each of them.
+    /// Bytes and packets a second of a side, and bytes a second of all and of each network.
     rates: [Rate; 4],
     total: &'a mut Bucket,
+    shares: &'a mut Shares,
     dropped: &'a mut Dropped,
 }
 
@@ -383,7 +393,7 @@ impl Budget<'_> {
         // The second half is for those who have not had their share of it.
         let is_left = self.total.has(total, self.now, length)
             && (self.total.has_plenty(total, self.now, length)
-                || side.share.has(share, self.now, length));
+                || self.shares.has(side.share, share, self.now, length));
         if !is_left {
             self.dropped.over_total += 1;
             return false;
@@ -391,7 +401,7 @@ impl Budget<'_> {
         side.packets.take(packets, self.now, 1);
         side.bytes.take(bytes, self.now, length);
         self.total.take(total, self.now, length);
-        side.share.take_most(share, self.now, length);
+        self.shares.take_most(side.share, share, self.now, length);
         side.has_passed = true;
         true
     }

@@ -7,7 +7,7 @@ use hashbrown::HashTable;
 use serde::{Deserialize, Serialize};
 use slab::Slab;
 
-use super::{Allocation, Leg};
+use super::{Allocation, Leg, Shares};
 use crate::hash::Keyed;
 
 /// So much more room is made at a time: to double it would leave half of it empty.
@@ -30,6 +30,8 @@ pub(super) struct Allocations {
     #[serde(skip)]
     by_sender: HashTable<u32>,
     #[serde(skip)]
+    shares: Shares,
+    #[serde(skip)]
     keyed: Keyed,
 }
 
@@ -37,7 +39,10 @@ impl Allocations {
     /// Goes on with the sessions of another process.
     pub(super) fn restore(&mut self, saved: Self) {
         self.all = saved.all;
-        let Self { all, by_sender, keyed } = self;
+        let Self { all, by_sender, shares, keyed } = self;
+        for leg in all.iter_mut().flat_map(|(_, allocation)| &mut allocation.sides) {
+            leg.share = shares.join(keyed, leg.addr);
+        }
         let hash = |at: &u32| leg(all, *at).map_or(0, |leg| leg.hash(keyed));
         for (place, _) in all.iter() {
             let first = 2 * place as u32;
@@ -45,10 +50,6 @@ impl Allocations {
                 by_sender.insert_unique(hash(&at), at, hash);
             }
         }
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.all.len()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -59,8 +60,9 @@ impl Allocations {
         self.all.get(at as usize)
     }
 
-    pub(super) fn get_mut(&mut self, at: u32) -> Option<&mut Allocation> {
-        self.all.get_mut(at as usize)
+    /// With the shares of all.
+    pub(super) fn get_mut(&mut self, at: u32) -> Option<(&mut Allocation, &mut Shares)> {
+        Some((self.all.get_mut(at as usize)?, &mut self.shares))
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Allocation)> {
@@ -69,14 +71,17 @@ impl Allocations {
 
     /// Who sends to this port of the pool from this address.
     pub(super) fn sender(&self, pool_port: u16, addr: IpAddr) -> Option<Sender> {
-        let Self { all, by_sender, keyed } = self;
+        let Self { all, by_sender, keyed, .. } = self;
         let is_it = |at: &u32| leg(all, *at).is_some_and(|leg| leg.is(pool_port, addr));
         let at = *by_sender.find(keyed.hash_one((pool_port, addr)), is_it)?;
         Some(Sender { at: at / 2, is_second: at % 2 == 1 })
     }
 
-    pub(super) fn insert(&mut self, allocation: Allocation) {
-        let Self { all, by_sender, keyed } = self;
+    pub(super) fn insert(&mut self, mut allocation: Allocation) {
+        let Self { all, by_sender, shares, keyed } = self;
+        for leg in &mut allocation.sides {
+            leg.share = shares.join(keyed, leg.addr);
+        }
         if all.len() == all.capacity() {
             all.reserve_exact(MORE);
         }
@@ -89,14 +94,16 @@ impl Allocations {
     }
 
     pub(super) fn remove(&mut self, at: u32) -> Option<Allocation> {
-        let Self { all, by_sender, keyed } = self;
+        let Self { all, by_sender, shares, keyed } = self;
         for sender in [2 * at, 2 * at + 1] {
             let hash = leg(all, sender)?.hash(keyed);
             if let Ok(found) = by_sender.find_entry(hash, |found| *found == sender) {
                 found.remove();
             }
         }
-        all.try_remove(at as usize)
+        let removed = all.try_remove(at as usize)?;
+        removed.sides.iter().for_each(|leg| shares.leave(leg.share));
+        Some(removed)
     }
 }
 

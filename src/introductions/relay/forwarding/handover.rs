@@ -3,8 +3,17 @@
 use std::collections::HashSet;
 use std::net::IpAddr;
 
+use serde::{Serialize as _, Serializer};
+
+use super::bucket::Bucket;
 use super::{End, Forwarding, Report, SessionId};
 use crate::state::{self, NotUnderstood};
+
+/// Writes a full share, whichever it is.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it")]
+pub(super) fn full_share<S: Serializer>(_: &u16, to: S) -> Result<S::Ok, S::Error> {
+    Bucket::default().serialize(to)
+}
 
 impl Forwarding {
     /// The version of what is written.
