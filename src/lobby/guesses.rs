@@ -197,7 +197,10 @@ mod tests {
         let mallory = looked_at(&mut guesses, at(2), (0..256).map(|n| v4(flood + n)));
         let known = 16 * limits::GUESSES;
         assert!(mallory <= known + limits::GUESSES * limits::GUESSES_OF_CROWD, "{mallory}");
-        assert_eq!(guesses.check(at(2), (ip("198.51.100.1"), 7), || true), Guess::Right);
+        // Others share a part with those of the flood by chance: one in a hundred.
+        let others = (0..=255).map(|n| IpAddr::from([198, 51, n, 1]));
+        let right = others.filter(|bob| guesses.check(at(2), (*bob, 7), || true) == Guess::Right);
+        assert!(right.count() > 230);
     }
 
     #[test]
