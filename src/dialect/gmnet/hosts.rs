@@ -1,5 +1,6 @@
 //! The registered hosts: which there are, which of them an address means, which are listed.
 
+use std::cmp::Reverse;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -133,6 +134,13 @@ impl Hosts {
     /// All of them, in an order that holds.
     pub fn all(&self) -> impl Iterator<Item = &Host> {
         self.slab.iter().map(|(_, host)| host)
+    }
+
+    /// The connections of all of them, the newest host first.
+    pub(super) fn newest_first(&self) -> Vec<ConnId> {
+        let mut all: Vec<_> = self.all().map(|h| ((h.created, h.number), h.conn)).collect();
+        all.sort_unstable_by_key(|(age, _)| Reverse(*age));
+        all.into_iter().map(|(_, conn)| conn).collect()
     }
 
     /// All of them, with their keys.

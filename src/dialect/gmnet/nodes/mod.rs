@@ -67,7 +67,7 @@ impl Gmnet {
     /// Another node is to be told everything.
     pub(super) fn begin_to_tell(&mut self, cx: &mut Context<'_>, node: NodeId) {
         self.hosts.news.get_or_insert_default();
-        self.nodes.replication.begin(node, self.hosts.all().map(|host| host.conn).collect());
+        self.nodes.replication.begin(node, self.hosts.newest_first());
         let begin = Message::<&Data>::begin(self.config.public_ips);
         tell(cx, Whom::Node(node), &begin);
         self.tell_part(cx, node);
