@@ -63,6 +63,20 @@ fn what_was_answered_to_the_process_before_is_no_answer_to_another_question() {
 }
 
 #[test]
+fn a_new_node_lists_hosts_in_the_same_order() {
+    let mut world = World::two();
+    let hosts = [9, 7, 8].map(|n| world.host(0, [203, 0, 113, n].into()));
+    // The next one has its place in the tables.
+    world.end(0, hosts[0]);
+    world.host(0, [203, 0, 113, 5].into());
+    let all = ["203.0.113.7", "203.0.113.8", "203.0.113.5"];
+    assert_eq!(world.lobby(0, "198.51.100.9"), all);
+    world.add(Config::default());
+    world.pass(100);
+    assert_eq!(world.lobby(2, "198.51.100.9"), all);
+}
+
+#[test]
 fn a_process_that_takes_over_a_node_has_the_hosts_of_all_at_once() {
     let public_ips = ip("192.0.2.7").into();
     let gmnet = gmnet::Config { public_ips, ..gmnet::Config::default() };
@@ -89,7 +103,7 @@ fn a_process_that_takes_over_a_node_has_the_hosts_of_all_at_once() {
                 assert_eq!(world.told(hosts[0]), ["198.51.100.1:3000"], "once");
                 world.end(1, hosts[1]);
                 world.pass(5);
-                assert_eq!(world.lobby(0, "198.51.100.9"), ["192.0.2.7", "203.0.113.1"]);
+                assert_eq!(world.lobby(0, "198.51.100.9"), ["203.0.113.1", "192.0.2.7"]);
                 world.udp(1, at("203.0.113.2:2000"), b"reg");
                 world.host(1, ip("203.0.113.2"));
                 world.pass(5);
