@@ -23,7 +23,7 @@ pub const NAME: usize = 128;
 /// Longest `pass_id` or `request_id` in bytes as it is written. UUIDs take 38.
 pub const ID_OF_EVENT: usize = 128;
 
-/// Longest ID of a peer, name of a game, name of a room, and key, in bytes.
+/// Longest ID of a peer, name of a game, and name of a room, in bytes.
 pub const LABEL: usize = 64;
 
 /// Confirmations and answers that one peer may wait for.
