@@ -18,10 +18,10 @@ pub const CONSENT: Duration = Duration::from_secs(30);
 /// forgotten the first, or that was another's, behind the same address.
 pub const MOVED: Duration = Duration::from_secs(2);
 
-/// In a session that began less than so long ago, the port that sends more is the player's, even if another was
-/// first: who forges a few packets a second for each port of the pool may be there before the player, who then sends
-/// many more. Players meet within a few seconds, so they have some left for that; and not for longer, as nothing that
-/// others send may take the place of who plays.
+/// For so long after a session began, or a player was found at another port as it was silent at the one before, the
+/// port that sends more is the player's, even if another was first: who forges a few packets a second for each port of
+/// the pool may be there before the player, who then sends many more. Players meet within a few seconds, so they have
+/// some left for that; and not for longer, as nothing that others send may take the place of who plays.
 pub const YOUNG: Duration = Duration::from_secs(10);
 
 /// Sessions of one client address with the hosts of one address: two players, each of whom tries again. So

@@ -26,6 +26,9 @@ use allocations::Allocations;
 use bucket::{Bucket, Rate};
 use shares::Shares;
 
+/// One of so many packets from third ports counts where a player is looked for.
+const THIRD: u8 = 6;
+
 /// How often it is looked which sessions are over, and what was passed on is told.
 const CHECK: Duration = Duration::from_secs(5);
 
@@ -132,10 +135,16 @@ struct Leg {
     /// How many packets have come from there without one from another port in between.
     run: u8,
     /// The port that the last packet came from that was dropped for it, and how many in a row: a player
-    /// whose NAT gives it another port sends from there while the one before is still waited for. While the
-    /// session is young, the other port from which most come, as [`Self::is_outvoted`] counts.
+    /// whose NAT gives it another port sends from there while the one before is still waited for. While it is
+    /// doubtful which is its port, the other one from which most come, as [`Self::is_outvoted`] counts.
     other_port: u16,
     other_run: u8,
+    /// How many packets from third ports have come.
+    #[serde(default)]
+    third: u8,
+    /// How many seconds after the session began it was found where it is, or has been since.
+    #[serde(default)]
+    learned: u16,
     bytes: Bucket,
     packets: Bucket,
     /// The place of what its network has of the bytes of all, if each has as much. Another process finds it
@@ -150,20 +159,40 @@ impl Leg {
         self.run >= 2
     }
 
-    /// A packet came from another port, and is dropped.
-    fn note_other(&mut self, port: u16) {
-        self.other_run = if self.other_port == port { self.other_run.saturating_add(1) } else { 1 };
-        self.other_port = port;
+    /// A packet came from another port than before: whether it is the player's. Others behind a carrier's address
+    /// spray ports, and have not been asked. But its NAT may have forgotten the one before.
+    fn is_found_at(&mut self, port: u16, now: Instant, began: Instant, is_connected: bool) -> bool {
+        let is_silent = now - self.heard >= limits::MOVED;
+        if is_connected && !is_silent {
+            let learned = began + Duration::from_secs(self.learned.into());
+            if now - learned < limits::YOUNG {
+                return self.is_outvoted(port);
+            }
+            if self.is_settled() {
+                let in_a_row = self.other_port == port;
+                self.other_run = if in_a_row { self.other_run.saturating_add(1) } else { 1 };
+                self.other_port = port;
+                return false;
+            }
+        }
+        let run = if self.other_port == port { self.other_run } else { 0 };
+        (self.port, self.run, self.other_port, self.other_run) = (NonZeroU16::new(port), run, 0, 0);
+        // No session lasts longer.
+        self.learned = u16::try_from((now - began).as_secs()).unwrap_or(u16::MAX);
+        true
     }
 
-    /// A packet came from another port while the session is young: whether more have come from there than
+    /// A packet came from another port while that is doubtful: whether more have come from there than
     /// from the port that is believed. Then they change places; the packet itself is still to be counted. One
     /// from a third port takes one from the count of the other (Boyer and Moore's majority vote), so who
     /// sprays ports moves nothing, and does not make a player begin again.
     fn is_outvoted(&mut self, port: u16) -> bool {
         if self.other_port != port {
             if self.other_run > 0 {
-                self.other_run -= 1;
+                // A player that is looked for is not hidden by ports that send one packet each.
+                self.third = self.third.wrapping_add(1);
+                let counts = self.learned == 0 || self.third.is_multiple_of(THIRD);
+                self.other_run -= u8::from(counts);
                 return false;
             }
             self.other_port = port;
@@ -234,6 +263,8 @@ impl Forwarding {
             run: 0,
             other_port: 0,
             other_run: 0,
+            third: 0,
+            learned: 0,
             bytes: Bucket::default(),
             packets: Bucket::default(),
             share: 0,
@@ -263,21 +294,11 @@ impl Forwarding {
             self.dropped.of_other_shape += 1;
             return;
         }
-        let port = NonZeroU16::new(from.port());
-        if own.port != port {
-            // Others behind a carrier's address spray ports, and have not been asked. But its NAT may have
-            // forgotten the one before.
-            if !*is_connected || !own.is_settled() || now - own.heard >= limits::MOVED {
-                let run = if own.other_port == from.port() { own.other_run } else { 0 };
-                (own.port, own.run, own.other_port, own.other_run) = (port, run, 0, 0);
-            } else if now - *began >= limits::YOUNG {
-                own.note_other(from.port());
-                self.dropped.from_other_port += 1;
-                return;
-            } else if !own.is_outvoted(from.port()) {
-                self.dropped.from_other_port += 1;
-                return;
-            }
+        if own.port.map(NonZeroU16::get) != Some(from.port())
+            && !own.is_found_at(from.port(), now, *began, *is_connected)
+        {
+            self.dropped.from_other_port += 1;
+            return;
         }
         (own.run, own.heard) = (own.run.saturating_add(1), now);
         let Some(to) = other.endpoint() else {

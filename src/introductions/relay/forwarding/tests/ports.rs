@@ -55,8 +55,9 @@ fn others_who_spray_ports_do_not_keep_out_a_player_that_has_moved() {
     for port in 20..23 {
         world.comes(B, (HOST, port), b"sprayed");
     }
-    world.comes(B, (HOST, 9), b"moved");
-    world.comes(B, (HOST, 9), b"and stays");
+    for _ in 0..2 * THIRD {
+        world.comes(B, (HOST, 9), b"moved, and stays");
+    }
     world.comes(B, (HOST, 23), b"sprayed");
     world.sent.clear();
     world.comes(A, (CLIENT, 1), b"welcome");
@@ -155,6 +156,26 @@ fn who_sprays_ports_moves_nothing_in_a_young_session() {
             }
         }
         host_is_at(&mut world, 2);
+    }
+}
+
+/// Its NAT gives it another port, while somebody forges some more packets than it sends.
+#[test]
+fn a_player_that_moves_is_found_among_forged_packets_from_ports_of_all_kinds() {
+    for times in [1, 2] {
+        let mut world = World::with_session(Shape::Any);
+        let young = limits::YOUNG.as_millis() as u64 / 50;
+        host_among_others(&mut world, 0..2 * young, |_| vec![9]);
+        let sends = |n: u64| {
+            let forged = (0..times).map(|k| 10_000 + (n * times + k) as u16 % 40_000);
+            forged.chain([OWN]).collect::<Vec<u16>>()
+        };
+        // It is found within some seconds.
+        let (passed, sent) = host_among_others(&mut world, 0..200, sends);
+        assert!(passed + 120 > sent && sent == 200, "{passed} of {sent}");
+        let (passed, sent) = host_among_others(&mut world, 200..600, sends);
+        assert_eq!(passed, sent);
+        host_is_at(&mut world, OWN);
     }
 }
 
