@@ -285,7 +285,8 @@ impl Http {
 
     /// Ends what takes too long, and answers one of those that wait.
     pub fn wake(&mut self, now: Now, out: &mut Outbox, answering: &mut Answering<'_>) {
-        while let Some(id) = self.unfinished.pop_due(now.instant) {
+        for _ in 0..limits::CLOSED_AT_ONCE {
+            let Some(id) = self.unfinished.pop_due(now.instant) else { break };
             // Of one that has never asked there is nothing to say.
             if self.conns.get(id).is_some_and(|conn| !conn.begun.is_empty()) {
                 let answer = Answer::error(Status::Timeout).to(self.whom);
@@ -293,10 +294,12 @@ impl Http {
             }
             self.close(id, out);
         }
-        while let Some(id) = self.idle.pop_due(now.instant) {
+        for _ in 0..limits::CLOSED_AT_ONCE {
+            let Some(id) = self.idle.pop_due(now.instant) else { break };
             self.close(id, out);
         }
-        while let Some(id) = self.reading.pop_due(now.instant) {
+        for _ in 0..limits::CLOSED_AT_ONCE {
+            let Some(id) = self.reading.pop_due(now.instant) else { break };
             self.close(id, out);
         }
         if let Some(id) = self.waiting.pop_front()

@@ -110,7 +110,8 @@ impl Server {
 
     /// Closes connections that have been of no use for too long.
     pub(super) fn end_idle_ones(&mut self, now: Now, out: &mut Outbox) {
-        while let Some(conn) = self.idle.pop_due(now.instant) {
+        for _ in 0..limits::CLOSED_AT_ONCE {
+            let Some(conn) = self.idle.pop_due(now.instant) else { break };
             match self.use_of(conn) {
                 Use::Lasting => {}
                 Use::Idle(since) if now.instant - since >= limits::IDLE => {

@@ -222,3 +222,40 @@ fn nobody_hears_who_is_blocked_from_the_start() {
     assert!(returned(&mut server, peer(7), b"status").is_empty());
     assert_eq!(returned(&mut server, peer(8), b"status"), [b"OK"]);
 }
+
+/// To close one takes the system some 20 µs, so those of one moment would stop all others.
+#[test]
+fn those_whose_time_is_over_do_not_all_end_at_once() {
+    const MANY: u32 = 250;
+    let begun: [&[u8]; 4] = [b"", b"{\"type\"", b"GET /lobby HT", b"lobby2\n1"];
+    for bytes in begun {
+        let mut server = Server::new(Config { public_lobby: true, ..Config::default() });
+        let (mut out, mut now) = (Outbox::new(), Now { instant: at_secs(60), unix: 0 });
+        for slot in 0..MANY {
+            let id = ConnId { slot, generation: 1 };
+            server.on_accept(now, || now.instant, id, peer(slot as u16), &mut out);
+            server.on_bytes(now, id, bytes, &mut out);
+        }
+        let closes = |out: &Outbox| {
+            out.outputs().filter(|output| matches!(output, Output::Close(_))).count()
+        };
+        assert_eq!(closes(&out), 0, "{bytes:?}");
+        // Whatever there is to do before is done by then.
+        now.instant = at_secs(60 + 130);
+        let (mut turns, mut closed) = (0, 0);
+        while server.next_wakeup().is_some_and(|at| at <= now.instant) {
+            let mut out = Outbox::new();
+            server.on_wakeup(now, &mut out);
+            // Some for two reasons.
+            assert!(closes(&out) <= 2 * limits::CLOSED_AT_ONCE, "{bytes:?}");
+            closed += closes(&out);
+            turns += 1;
+            assert!(turns < 100, "it comes to an end");
+        }
+        assert_eq!(closed, MANY as usize, "{bytes:?}");
+    }
+}
+
+fn at_secs(secs: u64) -> Instant {
+    Instant::from_micros(1_000_000 * secs)
+}

@@ -165,11 +165,13 @@ impl Events {
 
     /// Those whose time is over, or who would be owed too much, are gone.
     pub(super) fn end_broken(&mut self, cx: &mut Context<'_>) {
-        while let Some(id) = self.overdue.pop_front() {
+        for _ in 0..limits::CLOSED_AT_ONCE {
+            let Some(id) = self.overdue.pop_front() else { break };
             let why = "its connection was lost, and more was sent to it since than is kept";
             self.end_because(id, Some(why), cx.out);
         }
-        while let Some(id) = self.broken.pop_due(cx.now.instant) {
+        for _ in 0..limits::CLOSED_AT_ONCE {
+            let Some(id) = self.broken.pop_due(cx.now.instant) else { break };
             let why = "its connection was lost, and it has not come back";
             self.end_because(id, Some(why), cx.out);
         }

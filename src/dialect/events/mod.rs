@@ -427,7 +427,8 @@ impl Dialect for Events {
             self.go_on(cx, id, true);
         }
         self.take_turns(cx);
-        while let Some(id) = self.strangers.pop_due(cx.now.instant) {
+        for _ in 0..limits::CLOSED_AT_ONCE {
+            let Some(id) = self.strangers.pop_due(cx.now.instant) else { break };
             let is_handshaking =
                 |conn: &Conn| matches!(&conn.wire, Wire::Tls(tls) if tls.is_handshaking());
             let why = match self.conns.get(id).is_some_and(is_handshaking) {
@@ -437,7 +438,8 @@ impl Dialect for Events {
             let fault = Fault::new("timeout", why).because(Reason::Unfinished);
             self.refuse(cx, id, &fault);
         }
-        while let Some(id) = self.asked.pop_due(cx.now.instant) {
+        for _ in 0..limits::CLOSED_AT_ONCE {
+            let Some(id) = self.asked.pop_due(cx.now.instant) else { break };
             self.refuse(cx, id, &Fault::new("timeout", SILENT).because(Reason::Unfinished));
         }
         self.end_broken(cx);

@@ -353,7 +353,8 @@ impl Dialect for Gmnet {
     }
 
     fn on_wakeup(&mut self, cx: &mut Context<'_>) {
-        while let Some(id) = self.stalls.pop_due(cx.now.instant) {
+        for _ in 0..limits::CLOSED_AT_ONCE {
+            let Some(id) = self.stalls.pop_due(cx.now.instant) else { break };
             self.refuse(cx, id, Reason::Unfinished, "it stopped in the middle of a command");
         }
         // Thousands may be due at one time.

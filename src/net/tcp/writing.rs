@@ -10,6 +10,7 @@ use mio::{Registry, Token};
 use super::{Connection, Connections};
 use crate::clock::Instant;
 use crate::dialect::ConnId;
+use crate::limits;
 use crate::net::FIRST_CONNECTION;
 use crate::net::sys::is_memory_pressure;
 
@@ -22,10 +23,10 @@ pub(super) struct Backlog {
 }
 
 impl Connections {
-    /// Connections that were written to and have not read for too long, or not all of the last.
+    /// Some connections that were written to and have not read for too long, or not all of the last.
     pub(in crate::net) fn slow_readers(&mut self, now: Instant) -> Vec<ConnId> {
-        std::iter::from_fn(|| self.unread.pop_due(now).or_else(|| self.leaving.pop_due(now)))
-            .collect()
+        let due = || self.unread.pop_due(now).or_else(|| self.leaving.pop_due(now));
+        std::iter::from_fn(due).take(limits::CLOSED_AT_ONCE).collect()
     }
 
     /// Writes bytes in one write; what the socket does not take is kept. False: it is lost.
