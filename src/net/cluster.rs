@@ -2,6 +2,7 @@
 //! it messages for other nodes, and finds those that came. What it cannot send is lost, as NATS does not keep it
 //! either; nodes notice that and ask.
 
+use std::collections::VecDeque;
 use std::io;
 use std::path::Path;
 use std::str::FromStr as _;
@@ -39,6 +40,10 @@ const PING: Duration = Duration::from_millis(500);
 
 /// How long taking over waits for NATS at most: players of this node do not depend on it.
 const READY: Duration = Duration::from_millis(500);
+
+/// How long a message between nodes may be under way, as far as taking over waits for it: NATS servers tell each other
+/// that this process listens, and what the one before has said last, which may go another way, has to come first.
+const SETTLE: Duration = Duration::from_millis(250);
 
 /// How long the last message may take in the end.
 const LAST: Duration = Duration::from_millis(100);
@@ -106,12 +111,22 @@ pub fn credentials(path: &Path) -> io::Result<ConnectOptions> {
     ConnectOptions::new().credentials(&text)
 }
 
+/// What the thread has to do.
+#[derive(Debug)]
+enum Order {
+    Send(Outbound),
+    /// What is sent first waits for what another process has sent before.
+    Settle,
+}
+
 /// The thread, as the event loop sees it. Dropping it ends the thread.
 #[derive(Debug)]
 pub struct Connection {
     /// None in the end, which the thread sees.
-    outbound: Option<Sender<Outbound>>,
+    outbound: Option<Sender<Order>>,
     heard: Receiver<Vec<u8>>,
+    /// What came before this process has taken over.
+    early: VecDeque<Vec<u8>>,
     is_woken: Arc<AtomicBool>,
     is_connected: Arc<AtomicBool>,
     /// Says once that what others send from now on comes here.
@@ -181,6 +196,7 @@ impl Connection {
             events,
             is_connected: Arc::clone(&is_connected),
             subscribed,
+            settling: Settling::default(),
             until: None,
             tried,
             odd: LogThrottle::default(),
@@ -194,19 +210,29 @@ impl Connection {
         };
         let thread = std::thread::Builder::new().name("cluster".into()).spawn(run)?;
         let (outbound, thread) = (Some(outbound), Some(thread));
-        Ok(Self { outbound, heard, is_woken, is_connected, ready, thread })
+        let early = VecDeque::new();
+        Ok(Self { outbound, heard, early, is_woken, is_connected, ready, thread })
     }
 
     /// Waits until what others send comes here, as far as that is soon: what they say to the process before is kept
     /// for this one from then on.
-    pub fn wait_until_ready(&self) {
-        let _ = self.ready.recv_timeout(READY);
+    pub fn wait_until_ready(&mut self) {
+        if self.ready.recv_timeout(READY).is_err() {
+            return;
+        }
+        let until = Instant::now() + SETTLE;
+        let left = || until.saturating_duration_since(Instant::now());
+        while let Ok(bytes) = self.heard.recv_timeout(left()) {
+            self.early.push_back(bytes);
+        }
+        let _ = self.outbound.as_ref().map(|outbound| outbound.try_send(Order::Settle));
     }
 
     /// Sends a message, if there is a way.
     pub fn send(&self, message: Outbound) {
         // It is full if NATS takes nothing, and closed if the thread is gone, as is heard.
-        let _ = self.outbound.as_ref().map(|outbound| outbound.try_send(message));
+        let order = Order::Send(message);
+        let _ = self.outbound.as_ref().map(|outbound| outbound.try_send(order));
     }
 
     /// Whether NATS is there.
@@ -219,7 +245,10 @@ impl Connection {
     ///
     /// # Errors
     /// If the thread is gone.
-    pub fn message(&self) -> Result<Option<Vec<u8>>, Gone> {
+    pub fn message(&mut self) -> Result<Option<Vec<u8>>, Gone> {
+        if let Some(bytes) = self.early.pop_front() {
+            return Ok(Some(bytes));
+        }
         // Before looking: what comes from now on wakes the loop.
         self.is_woken.store(false, Ordering::SeqCst);
         match self.heard.try_recv() {
@@ -265,6 +294,27 @@ impl Drop for InboundQueue {
     }
 }
 
+/// What waits until that which another process of this node has said last is there.
+#[derive(Debug, Default)]
+struct Settling {
+    is_wanted: bool,
+    /// None: nothing is to be sent yet.
+    until: Option<Instant>,
+    held: Vec<Outbound>,
+}
+
+impl Settling {
+    /// Returns the message if it can be sent now.
+    fn pass(&mut self, message: Outbound) -> Option<Outbound> {
+        if !self.is_wanted {
+            return Some(message);
+        }
+        self.until.get_or_insert_with(|| Instant::now() + SETTLE);
+        self.held.push(message);
+        None
+    }
+}
+
 /// What the thread does.
 #[derive(Debug)]
 struct Task {
@@ -274,6 +324,7 @@ struct Task {
     events: UnboundedReceiver<Event>,
     is_connected: Arc<AtomicBool>,
     subscribed: SyncSender<()>,
+    settling: Settling,
     /// When the owner is told that there is no connection.
     until: Option<Instant>,
     tried: Tried,
@@ -287,7 +338,7 @@ impl Task {
         mut self,
         options: ConnectOptions,
         servers: Vec<ServerAddr>,
-        mut outbound: mpsc::Receiver<Outbound>,
+        mut outbound: mpsc::Receiver<Order>,
     ) -> Result<(), async_nats::Error> {
         let client = options.connect(servers).await?;
         let mut all = client.subscribe(format!("{}.all", self.prefix)).await?;
@@ -302,11 +353,22 @@ impl Task {
         self.until = Some(Instant::now() + PATIENCE);
         loop {
             let until = self.until.unwrap_or_else(Instant::now);
+            let settled = self.settling.until.unwrap_or_else(Instant::now);
             tokio::select! {
-                message = outbound.recv() => match message {
-                    Some(message) => self.publish(&client, message).await?,
+                order = outbound.recv() => match order {
+                    Some(Order::Settle) => self.settling.is_wanted = true,
+                    Some(Order::Send(message)) => {
+                        if let Some(message) = self.settling.pass(message) {
+                            self.publish(&client, message).await?;
+                        }
+                    }
                     None => break,
                 },
+                () = sleep_until(settled), if self.settling.until.is_some() => {
+                    for message in std::mem::take(&mut self.settling).held {
+                        self.publish(&client, message).await?;
+                    }
+                }
                 came = next(&mut all, &mut own) => match came {
                     Some(message) => self.inbound.give(&message.payload),
                     None => break,
@@ -322,6 +384,9 @@ impl Task {
                 }
                 () = sleep_until(until), if self.until.is_some() => self.say_that_there_is_none(),
             }
+        }
+        for message in std::mem::take(&mut self.settling).held {
+            self.publish(&client, message).await?;
         }
         // That this node ends, if anybody listens.
         let _ = timeout(LAST, client.flush()).await;

@@ -120,7 +120,7 @@ impl EventLoop {
     /// Takes what other nodes have sent.
     pub(super) fn hear_nodes(&mut self, now: Now) {
         #[cfg(feature = "cluster")]
-        if let Some(nodes) = self.nodes.take() {
+        if let Some(mut nodes) = self.nodes.take() {
             let end = self.instant() + SHARE;
             let is_there = loop {
                 match nodes.message() {

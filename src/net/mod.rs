@@ -229,8 +229,8 @@ impl EventLoop {
 
     /// Waits a moment until other nodes are heard, so that nothing is lost that they say while this process takes over.
     #[cfg(feature = "cluster")]
-    pub fn wait_for_nodes(&self) {
-        self.nodes.iter().for_each(cluster::Connection::wait_until_ready);
+    pub fn wait_for_nodes(&mut self) {
+        self.nodes.iter_mut().for_each(cluster::Connection::wait_until_ready);
     }
 
     /// Does what the owner asks for by signals.
