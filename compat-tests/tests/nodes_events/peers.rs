@@ -199,6 +199,58 @@ fn nothing_is_lost_that_is_said_while_a_process_takes_over() {
     assert_eq!((world.names(&amy), world.names(&bob)), (vec![], vec![]));
 }
 
+/// Of other nodes it knows what the process before has known, and what they tell before they begin to tell all counts.
+#[test]
+fn a_process_that_takes_over_has_the_rooms_of_others_at_once() {
+    let mut world = World::of(2);
+    let (amy, bob) = (world.login(0, "amy"), world.login(1, "bob"));
+    let room = world.room(&amy, json!({"name": "r"}));
+    world.pass(1000);
+    let told = world.take_over_alone(1);
+    // The other has not heard that it is to tell everything.
+    world.net.cuts.insert((1, 0));
+    // One that has changed, and one that is new.
+    world.ask(&amy, "update_room", json!({"name": "new"})).unwrap();
+    let eve = world.login(0, "eve");
+    world.room(&eve, json!({"name": "eve's"}));
+    let listed = world.list(&bob, json!({}));
+    assert!(listed.iter().any(|listed| listed["name"] == "new"), "{listed:?}");
+    assert!(listed.iter().any(|listed| listed["name"] == "eve's"), "{listed:?}");
+    let data = json!({"room": room});
+    let join = json!({"type": "request", "name": "join_room", "request_id": "5", "data": data});
+    let join = world.say_alone(&bob, &join);
+    assert_eq!(world.heard(&bob), Vec::<serde_json::Value>::new(), "its node is asked");
+    world.net.cuts.clear();
+    world.deliver(told);
+    drop(join);
+    world.pass(5000);
+    world.heard(&bob);
+    world.ask(&bob, "join_room", json!({"room": room})).unwrap();
+}
+
+/// A server answers at once or never, and the player need not wait for as long as for another one.
+#[test]
+fn what_a_node_does_not_answer_fails_in_seconds() {
+    let mut world = World::of(2);
+    let (amy, bob) = (world.login(0, "amy"), world.login(1, "bob"));
+    let room = world.room(&amy, json!({"name": "r"}));
+    world.pass(1000);
+    world.ask(&bob, "join_room", json!({"room": room})).unwrap();
+    world.heard(&amy);
+    let request = |name: &str, data: serde_json::Value| json!({"type": "request", "name": name, "request_id": "5", "data": data});
+    for (name, data) in [("leave_room", json!({})), ("join_room", json!({"room": room}))] {
+        let lost = world.say_alone(&bob, &request(name, data));
+        drop(lost);
+        world.heard(&bob);
+        world.pass(4100);
+        let heard = world.heard(&bob);
+        assert!(heard.iter().any(|event| event["error"]["code"] == "timeout"), "{name}: {heard:?}");
+    }
+    // It is in none, at either node.
+    assert_eq!(world.names(&amy), ["player_left"]);
+    world.ask(&bob, "join_room", json!({"room": room})).unwrap();
+}
+
 /// The rooms that a peer is in are known to the new process at once, not when their nodes have told it again.
 #[test]
 fn what_a_room_tells_a_member_whose_process_takes_over_is_not_lost() {

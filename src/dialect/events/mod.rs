@@ -454,6 +454,7 @@ impl Dialect for Events {
         self.tell_watchers(cx);
         self.fail_waits_for_gone(cx.out);
         while let Some(route) = self.routes.pop_due(cx.now.instant) {
+            self.give_leave_up(&route, cx.out);
             self.fail_route(&route, &Fault::new("timeout", "the peer has not answered"), cx.out);
         }
         self.serve_nodes(cx);
@@ -561,7 +562,9 @@ impl Dialect for Events {
         let mut away: Vec<(ConnId, NodeId, Option<u64>)> = from.table("away").unwrap_or_default();
         away.retain(|(_, node, _)| cx.shared.nodes.has(*node));
         self.keep_away(away);
-        self.keep_conns(from.table("asked").unwrap_or_default());
+        let mut asked: Vec<(NodeId, ConnId)> = from.table("asked").unwrap_or_default();
+        asked.retain(|(node, _)| cx.shared.nodes.has(*node));
+        self.keep_conns(asked);
         Ok(())
     }
 }

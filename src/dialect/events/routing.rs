@@ -10,7 +10,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::clock::Instant;
+use crate::clock::{Instant, earliest};
 use crate::dialect::ConnId;
 use crate::dialect::events::event::Kind;
 use crate::holders::Holders;
@@ -58,10 +58,17 @@ pub struct Routes {
     last: u64,
     table: HashMap<u64, Route>,
     deadlines: Timers<u64>,
+    /// The same of what another node answers itself.
+    #[serde(default = "of_nodes")]
+    of_nodes: Timers<u64>,
     /// Which routes a connection has to do with. Ordered, so that they end in the same order in
     /// every run.
     parts: HashMap<ConnId, Part>,
     shares: Holders<u64>,
+}
+
+fn of_nodes() -> Timers<u64> {
+    Timers::new(limits::cluster::ANSWER_WAIT)
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -76,6 +83,7 @@ impl Default for Routes {
             last: 0,
             table: HashMap::new(),
             deadlines: Timers::new(limits::ANSWER_WAIT),
+            of_nodes: of_nodes(),
             parts: HashMap::new(),
             shares: Holders::default(),
         }
@@ -85,9 +93,10 @@ impl Default for Routes {
 impl Routes {
     /// Goes on with those who waited in another process.
     pub(super) fn restore(&mut self, saved: Self) {
-        let Self { last, table, deadlines, parts, shares } = saved;
+        let Self { last, table, deadlines, of_nodes, parts, shares } = saved;
         (self.last, self.table, self.parts, self.shares) = (last, table, parts, shares);
         self.deadlines.restore(deadlines);
+        self.of_nodes.restore(of_nodes);
     }
 
     /// Somebody waits from now on. Returns the ID for the receiver, and the wait that has given way
@@ -113,6 +122,12 @@ impl Routes {
         self.shares.change(route.from, number, 0, 1);
         self.table.insert(number, route);
         Ok((number, given_way))
+    }
+
+    /// Another node itself answers this, which takes no longer than a message takes.
+    pub(super) fn hasten(&mut self, now: Instant, number: u64) {
+        self.deadlines.cancel(&number);
+        self.of_nodes.arm(now, number);
     }
 
     /// Who waits under this number.
@@ -161,7 +176,7 @@ impl Routes {
 
     /// Somebody whose time is over.
     pub fn pop_due(&mut self, now: Instant) -> Option<Route> {
-        let number = self.deadlines.pop_due(now)?;
+        let number = self.of_nodes.pop_due(now).or_else(|| self.deadlines.pop_due(now))?;
         self.remove(number)
     }
 
@@ -194,20 +209,20 @@ impl Routes {
 
     /// Anybody who waits.
     pub fn pop(&mut self) -> Option<Route> {
-        let number = self.deadlines.pop()?;
+        let number = self.of_nodes.pop().or_else(|| self.deadlines.pop())?;
         self.remove(number)
     }
 
     /// When the next one's time is over.
     #[must_use]
     pub fn next_wakeup(&self) -> Option<Instant> {
-        self.deadlines.next()
+        earliest([self.deadlines.next(), self.of_nodes.next()])
     }
 
     /// How many wait, and what is known of those.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.table.len() + self.deadlines.len() + self.parts.len()
+        self.table.len() + self.deadlines.len() + self.of_nodes.len() + self.parts.len()
     }
 
     /// Whether nobody waits, and nothing is left of those who did.
@@ -216,12 +231,14 @@ impl Routes {
         self.shares.is_empty()
             && self.table.is_empty()
             && self.deadlines.is_empty()
+            && self.of_nodes.is_empty()
             && self.parts.is_empty()
     }
 
     fn remove(&mut self, number: u64) -> Option<Route> {
         let route = self.table.remove(&number)?;
         self.deadlines.cancel(&number);
+        self.of_nodes.cancel(&number);
         self.shares.change(route.from, number, 1, 0);
         for conn in [route.sender, route.receiver] {
             if let Some(part) = self.parts.get_mut(&conn) {

@@ -122,6 +122,18 @@ impl Nodes {
         earliest([now, self.parts.next(), self.untold.next(), self.unclaimed])
     }
 
+    /// For whom those wait who ask this node for something, if it is there, or was in another process.
+    fn conn_of(&self, node: NodeId) -> Option<ConnId> {
+        let there = self.there.get(&node).map(|of_node| of_node.conn);
+        there.or_else(|| self.conns.get(&node).copied())
+    }
+
+    /// Whether those who wait for this ask a node, not a peer.
+    fn is_conn(&self, id: ConnId) -> bool {
+        let there = self.there.values().map(|of_node| of_node.conn);
+        there.chain(self.conns.values().copied()).any(|conn| conn == id)
+    }
+
     /// A peer is on another connection now.
     pub(super) fn forget_untold(&mut self, id: ConnId) {
         self.untold.remove(&Leaving::Guest(id));
@@ -350,6 +362,8 @@ impl Events {
 
     /// Goes on with those of another process.
     pub(super) fn keep_conns(&mut self, conns: Vec<(NodeId, ConnId)>) {
+        // What they tell counts already, until they begin to tell this process everything.
+        conns.iter().for_each(|(node, _)| self.nodes.rounds.begin(*node));
         self.nodes.conns = conns.into_iter().collect();
     }
 
@@ -381,7 +395,13 @@ impl Events {
     ) -> Result<String, Fault> {
         match event.kind {
             Kind::Pass => Ok(String::new()),
-            _ => self.await_peer(cx, id, event, receiver).map(|number| format!("\"{number}\"")),
+            _ => {
+                let number = self.await_peer(cx, id, event, receiver)?;
+                if self.nodes.is_conn(receiver) {
+                    self.routes.hasten(cx.now.instant, number);
+                }
+                Ok(format!("\"{number}\""))
+            }
         }
     }
 }

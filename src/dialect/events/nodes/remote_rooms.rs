@@ -62,7 +62,7 @@ impl Events {
             Kind::Request => OF_OWN_ROOM.contains(&&*event.name),
             _ => event.name == "punch_result",
         };
-        let conn = self.nodes.there.get(&node).filter(|_| is_for_room)?.conn;
+        let conn = self.nodes.conn_of(node).filter(|_| is_for_room)?;
         Some(self.pass_on(cx, id, event, (node, conn)))
     }
 
@@ -76,7 +76,7 @@ impl Events {
     ) -> Result<(), Fault> {
         // Who asks from elsewhere asks for a room of this node.
         let node = node.filter(|_| self.guest(id).is_none()).ok_or_else(no_such_room)?;
-        let conn = self.nodes.there.get(&node).ok_or_else(no_such_room)?.conn;
+        let conn = self.nodes.conn_of(node).ok_or_else(no_such_room)?;
         let remote = RemoteMembership { node, room: None, round: 0, told: cx.now.instant };
         if let Some(peer) = self.peer_mut(id) {
             peer.remote = Some(Box::new(remote));
@@ -169,7 +169,7 @@ impl Events {
         (room, is_again): (Option<u64>, bool),
         out: &mut Outbox,
     ) {
-        let Some(conn) = self.nodes.there.get(&node).map(|of_node| of_node.conn) else { return };
+        let Some(conn) = self.nodes.conn_of(node) else { return };
         // What it tells before it has begun does not outlast its beginning.
         let round = self.nodes.rounds.round_of(node).unwrap_or_default();
         let join = self.routes.find_named(id, conn, &JOINS);
@@ -206,10 +206,20 @@ impl Events {
 
     /// A join of a room of another node is not answered in time: it counts for nothing, even if the answer comes.
     pub(in crate::dialect::events) fn give_join_up(&mut self, route: &Route, out: &mut Outbox) {
-        let Some(peer) = self.peer_mut(route.sender) else { return };
-        if !JOINS.contains(&&*route.name) {
-            return;
+        if JOINS.contains(&&*route.name) {
+            self.be_in_none(route.sender, out);
         }
+    }
+
+    /// That somebody leaves a room of another node is not answered in time: it is in none all the same.
+    pub(in crate::dialect::events) fn give_leave_up(&mut self, route: &Route, out: &mut Outbox) {
+        if &*route.name == "leave_room" {
+            self.be_in_none(route.sender, out);
+        }
+    }
+
+    fn be_in_none(&mut self, id: ConnId, out: &mut Outbox) {
+        let Some(peer) = self.peer_mut(id) else { return };
         if let Some(remote) = peer.remote.take() {
             tell(out, Whom::Node(remote.node), &Message::Leave { token: peer.token });
         }

@@ -64,7 +64,7 @@ impl Events {
             return Err(other_family());
         }
         if let Some(elsewhere) = room.and_then(|room| room.elsewhere.as_ref()) {
-            let node = elsewhere.node;
+            let node = elsewhere.asked();
             return self.join_elsewhere(cx, id, event, node);
         }
         self.check_access(
@@ -183,7 +183,7 @@ impl Events {
         let none = || Fault::new("no_such_room", "no room fits that has a place for you");
         let (wanted, room) = best.ok_or_else(none)?;
         if let Some(elsewhere) = &room.elsewhere {
-            let node = elsewhere.node;
+            let node = elsewhere.asked();
             return self.join_elsewhere(cx, id, event, node);
         }
         let wanted = *wanted;

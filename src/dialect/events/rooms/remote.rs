@@ -21,7 +21,10 @@ use crate::lobby::extras::Extra;
 pub(super) struct RemoteRoom {
     /// None: another process knew it, and nobody has told of it since.
     #[serde(skip)]
-    pub(super) node: Option<NodeId>,
+    node: Option<NodeId>,
+    /// Which node told of it last, here or in another process.
+    #[serde(default)]
+    of: Option<NodeId>,
     /// The round in which it was told last.
     #[serde(skip)]
     round: u32,
@@ -30,6 +33,13 @@ pub(super) struct RemoteRoom {
     /// The game socket of the host.
     pub(super) host_at: Option<SocketAddr>,
     strings: usize,
+}
+
+impl RemoteRoom {
+    /// The node that is to be asked for it.
+    pub(super) const fn asked(&self) -> Option<NodeId> {
+        self.of
+    }
 }
 
 /// Rooms of this node that others have to be told of.
@@ -170,7 +180,14 @@ impl Events {
             made_by,
             members: Vec::new(),
             links: Links::default(),
-            elsewhere: Some(Box::new(RemoteRoom { node, round, players, host_at, strings })),
+            elsewhere: Some(Box::new(RemoteRoom {
+                node,
+                of: node,
+                round,
+                players,
+                host_at,
+                strings,
+            })),
         };
         self.rooms.insert(game, number, room);
     }

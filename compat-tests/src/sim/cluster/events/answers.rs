@@ -48,7 +48,8 @@ impl Cast {
                 let room = event["data"]["room"].as_str().ok_or("it names no room")?.to_owned();
                 self.come_in(stage, n, &room, &event["data"])
             }
-            ("leave_room" | "delete_room", None) => {
+            // Nobody waits for an answer to that which is lost.
+            ("leave_room" | "delete_room", None) | ("leave_room", Some("timeout")) => {
                 peer.left = peer.room.take().map(|room| room.room);
                 Ok(())
             }
